@@ -1,0 +1,58 @@
+// One operation of the upstream API and what it demands.
+
+export type Scope = 'organization' | 'enterprise' | 'any'
+export type Stability = 'stable' | 'beta' | 'early-access' | 'deprecated' | 'superseded' | 'removed?'
+/** How long an answer may be kept; `rfc9111` leaves it to the upstream's own fields (extension files only). */
+export type CacheClass = 'never' | 'micro' | 'short' | 'medium' | 'long' | 'closed-window-long' | 'rfc9111'
+
+/** A permission that is needed besides the operation's own when the body holds (or lacks) a field. */
+export interface ConditionalPermission {
+  /** Top-level member of the JSON body. `null` counts as absent. */
+  readonly field: string
+  readonly when: 'present' | 'absent'
+  readonly permission: string
+}
+
+/** Where an organization id may stand in a request of this operation. */
+export interface OrganizationPlaces {
+  /** Index of the path segment that holds it, counted from 0 after the leading slash; -1 when there is none. */
+  readonly segment: number
+  /** Query parameters that narrow the operation to organizations (`org_id`, `org_ids`), as documented for it. */
+  readonly query: readonly string[]
+  /** Body members, dotted, `*` for every member of an object or array: `groups.*.org_ids.*`. */
+  readonly body: readonly string[]
+}
+
+export interface Operation {
+  /** Position in the catalogue; tables that are compiled from policies are indexed by it. */
+  readonly index: number
+  readonly id: string
+  readonly method: string
+  /** Path with `{name}` for each parameter. */
+  readonly template: string
+  readonly segments: readonly string[]
+  readonly summary: string
+  readonly scope: Scope
+  /** The permission the upstream checks, or null when the documentation names none anywhere. */
+  readonly permission: string | null
+  /** Whether `permission` is documented or our inference; null when there is none. */
+  readonly permissionBasis: 'documented' | 'inferred' | null
+  /** Other names that contradicting or older pages give. They can qualify a key and never widen a grant. */
+  readonly alternatives: readonly string[]
+  readonly conditional: readonly ConditionalPermission[]
+  readonly organizations: OrganizationPlaces
+  /** Parameters whose value may hold `%2F`. */
+  readonly slashes: readonly string[]
+  readonly cache: CacheClass
+  /** Ids of read operations whose stored answers a successful call makes stale (besides its own path). */
+  readonly invalidates: readonly string[]
+  readonly stability: Stability
+  /** The request or answer holds secrets, presigned addresses, personal data or conversation text. */
+  readonly sensitive: boolean
+  readonly paginated: boolean
+  /** The answer can be an endless event stream: no idle time-out applies to it. */
+  readonly streaming: boolean
+  readonly docUrl: string | null
+  /** `catalogue` for the built-in data, else the extension file. */
+  readonly source: string
+}

@@ -1,0 +1,15 @@
+// Who is calling, as the rest of the house sees it.
+
+/** The authenticated identity behind a request, made from a verified token. Immutable; shared by requests with the same token. */
+export interface Principal {
+  readonly subject: string
+  readonly issuer: string
+  readonly email: string | null
+  readonly groups: readonly string[]
+  /** The calling application (one string), usually the token's `azp` or `client_id`. */
+  readonly app: string | null
+  /** All verified claims, for `when: { claims: … }`. Never logged. */
+  readonly claims: Readonly<Record<string, unknown>>
+  /** `exp` of the token, in milliseconds since the epoch. */
+  readonly expiresAtMs: number
+}

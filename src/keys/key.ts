@@ -1,0 +1,18 @@
+// A service-user key by its name and powers. Its value is a Secret and lives in the keyring only.
+
+/** Where a secret's value comes from; values are never written in a policy. */
+export type SecretReference = { readonly env: string } | { readonly file: string }
+
+export interface KeyHandle {
+  readonly id: string
+  readonly scope: 'organization' | 'enterprise'
+  /** The one organization of an organization key; null for an enterprise key. */
+  readonly organization: string | null
+  readonly permissions: ReadonlySet<string>
+  /** Organizations that an enterprise key may serve where no organization key suffices. */
+  readonly serves: 'none' | 'all' | ReadonlySet<string>
+  readonly secret: SecretReference
+  /** Declared end of life, milliseconds since the epoch, or null. */
+  readonly expiresAtMs: number | null
+  readonly source: { readonly file: string; readonly line: number }
+}

@@ -1,0 +1,205 @@
+// The one table of everything the gateway itself may answer instead of an upstream's response, and the error that
+// carries a row of it. Stages throw a Problem; gateway/app.ts alone turns it into a response.
+
+/** A row of the table: what stays the same for every refusal of this kind. */
+export interface ProblemKind {
+  /** HTTP status of the answer. Never 404: infrastructure tools read it as "gone" and create the object again. */
+  readonly status: number
+  readonly title: string
+  /** Whose turn it is, for the page behind the `type` address. */
+  readonly turn: string
+  /** What it means and what to do, for the page behind the `type` address. */
+  readonly about: string
+}
+
+const kinds = {
+  'malformed-request': {
+    status: 400,
+    title: 'The request is not well-formed HTTP',
+    turn: 'the caller',
+    about: 'A header field, the request line or the framing breaks a rule of RFC 9110 or RFC 9112, or the query carries the caller’s token. Repair the client; the request was not forwarded.',
+  },
+  'ambiguous-path': {
+    status: 400,
+    title: 'The path can be read in more than one way',
+    turn: 'the caller',
+    about: 'Dot segments, empty segments, backslashes, semicolons, control bytes, double or malformed escapes and escaped slashes outside the parameters that may hold them are refused, because two servers could read them differently. Send the plain path of the operation.',
+  },
+  'body-unreadable': {
+    status: 400,
+    title: 'The body cannot be judged',
+    turn: 'the caller',
+    about: 'The policy has to look into this body, and it is not strict JSON: UTF-8 without byte order mark, no duplicate member names, no content coding. Send plain JSON.',
+  },
+  'token-missing': {
+    status: 401,
+    title: 'No token',
+    turn: 'the caller',
+    about: 'Send the SSO token as `Authorization: Bearer <token>`.',
+  },
+  'token-expired': {
+    status: 401,
+    title: 'The token has expired',
+    turn: 'the caller',
+    about: 'Fetch a new token from the identity provider and repeat the request.',
+  },
+  'token-rejected': {
+    status: 401,
+    title: 'The token was not accepted',
+    turn: 'the caller',
+    about: 'The token is malformed, signed by an unknown key, meant for another audience or issuer, lives too long, or is bound to a key that this gateway cannot check. The decision log holds the exact reason under the decision id.',
+  },
+  'identity-incomplete': {
+    status: 403,
+    title: 'The token does not say enough about the caller',
+    turn: 'the identity team or the owner of the policies',
+    about: 'A needed claim is missing, or no team lists this caller as a member. The detail names the groups and the app that were seen.',
+  },
+  'unknown-operation': {
+    status: 403,
+    title: 'No such operation in the catalogue',
+    turn: 'the caller, or the operator who keeps the catalogue',
+    about: 'The gateway forwards only operations it knows. Check method and path against the API reference; operations newer than the catalogue can be added in an extension file.',
+  },
+  'not-granted': {
+    status: 403,
+    title: 'No grant allows this operation',
+    turn: 'the owner of the team’s policy',
+    about: 'Everything is denied unless a grant of the caller’s team allows it. Ask the owner of the policy for the permission the detail names.',
+  },
+  'organization-not-granted': {
+    status: 403,
+    title: 'The organization is outside the team’s fence',
+    turn: 'the owner of the team’s policy',
+    about: 'Every place where an organization id stands (path, query, body) must name an organization of the team.',
+  },
+  guardrail: {
+    status: 403,
+    title: 'A guardrail forbids this request',
+    turn: 'the caller',
+    about: 'The operation is granted, and a guardrail bounds what it may ask for. The detail names the field, the bound and the guardrail.',
+  },
+  'body-too-large': {
+    status: 413,
+    title: 'The body is too large',
+    turn: 'the caller',
+    about: 'The body is larger than this gateway accepts. The detail names the limit.',
+  },
+  'rate-limit-exceeded': {
+    status: 429,
+    title: 'Too many requests',
+    turn: 'the team',
+    about: 'Wait for as many seconds as `Retry-After` says.',
+  },
+  'concurrency-exceeded': {
+    status: 429,
+    title: 'Too many requests at once',
+    turn: 'the team',
+    about: 'Wait until running requests of the team have ended.',
+  },
+  'budget-exceeded': {
+    status: 429,
+    title: 'The budget is spent',
+    turn: 'the team',
+    about: 'Wait until the budget resets, or ask the owner of the policy.',
+  },
+  internal: {
+    status: 500,
+    title: 'The gateway failed',
+    turn: 'the operator of the gateway',
+    about: 'A defect of the gateway. The request was not completed; the log holds the cause under the decision id.',
+  },
+  'upstream-unreachable': {
+    status: 502,
+    title: 'The Devin API cannot be reached',
+    turn: 'the operator of the gateway',
+    about: 'No connection to the upstream, or it broke before an answer came. A create may or may not have happened if the connection broke after the request was sent.',
+  },
+  'upstream-tls-failed': {
+    status: 502,
+    title: 'The certificate of the Devin API was not accepted',
+    turn: 'the operator of the gateway',
+    about: 'Nothing was sent: the certificate is self-signed, expired, for another name or from an unknown authority. Check `upstream.origin` and `upstream.ca`.',
+  },
+  'upstream-credential-rejected': {
+    status: 502,
+    title: 'The Devin API rejected the gateway’s key',
+    turn: 'the operator of the gateway',
+    about: 'The caller’s own token is fine. The service-user key that was chosen is expired or revoked; the gateway has read its secret again, so a rotated key works from the next request on.',
+  },
+  'upstream-answer-refused': {
+    status: 502,
+    title: 'The answer of the Devin API was not passed on',
+    turn: 'the operator of the gateway',
+    about: 'The answer is not well-formed HTTP, or it could not be searched for the gateway’s own keys.',
+  },
+  'key-unavailable': {
+    status: 503,
+    title: 'No key can serve this operation',
+    turn: 'the operator of the gateway',
+    about: 'The policy allows the call, and no service-user key in the inventory holds the permission for this organization, or its secret cannot be read or was rejected.',
+  },
+  'identity-provider-unavailable': {
+    status: 503,
+    title: 'The token cannot be checked at the moment',
+    turn: 'the operator of the gateway',
+    about: 'The signing keys of the token’s issuer could not be fetched. Try again after `Retry-After`.',
+  },
+  overloaded: {
+    status: 503,
+    title: 'The gateway is overloaded',
+    turn: 'the operator of the gateway',
+    about: 'Too many requests wait for a connection to the upstream. Try again after `Retry-After`.',
+  },
+  draining: {
+    status: 503,
+    title: 'This instance is shutting down',
+    turn: 'nobody',
+    about: 'Repeat the request on a new connection: another instance takes it.',
+  },
+  'upstream-timeout': {
+    status: 504,
+    title: 'The Devin API did not answer in time',
+    turn: 'the operator of the gateway',
+    about: 'The connection or the answer took longer than `upstream.timeouts` allow. A create may or may not have happened.',
+  },
+} as const satisfies Record<string, ProblemKind>
+
+/** The stable name of a kind: last segment of the problem's `type`. */
+export type ProblemKindName = keyof typeof kinds
+
+export const problemKinds: Readonly<Record<ProblemKindName, ProblemKind>> = kinds
+
+/** Header fields that go with a problem, names in lower case. */
+export type ProblemFields = Readonly<Record<string, string>>
+
+export interface ProblemOptions {
+  /** Inner reason for records and `explain`; the kind itself unless a finer one is known. */
+  readonly reason?: string
+  readonly fields?: ProblemFields
+  readonly cause?: unknown
+}
+
+/** A refusal or failure on its way to the caller. `detail` is a sentence that says what to do and holds no secret. */
+export class Problem extends Error {
+  override readonly name = 'Problem'
+  readonly kind: ProblemKindName
+  readonly reason: string
+  readonly fields: ProblemFields
+
+  constructor(kind: ProblemKindName, detail: string, options: ProblemOptions = {}) {
+    super(detail, options.cause === undefined ? undefined : { cause: options.cause })
+    this.kind = kind
+    this.reason = options.reason ?? kind
+    this.fields = options.fields ?? {}
+  }
+
+  get status(): number {
+    return problemKinds[this.kind].status
+  }
+}
+
+/** Path of the page that explains a kind; it is also the problem's `type` (a relative reference, RFC 9457 section 3.1.1). */
+export function problemType(kind: ProblemKindName): string {
+  return `/gateway/v1/problems/${kind}`
+}

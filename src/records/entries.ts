@@ -1,0 +1,76 @@
+// One plain object per line of the three streams. Nothing here knows what an exchange is; gateway/recording.ts translates.
+
+/** How an exchange ended. `aborted`: the caller left. `failed`: the gateway or the upstream broke it off. */
+export type Outcome = 'forwarded' | 'answered' | 'refused' | 'aborted' | 'failed'
+
+/** One request. No header fields, no query, no raw address of a known operation, no body, no token. */
+export interface AccessEntry {
+  readonly time: string
+  readonly request_id: string
+  readonly decision_id: string
+  readonly method: string | null
+  readonly operation: string | null
+  /** Only for requests that match no operation: the path without query, shortened, with token-like segments masked. */
+  readonly path: string | null
+  readonly organization: string | null
+  readonly team: string | null
+  readonly app: string | null
+  readonly subject: string | null
+  readonly key: string | null
+  /** Version of the key's secret, counted up from 1 at start. */
+  readonly key_version: number | null
+  readonly status: number | null
+  readonly outcome: Outcome
+  readonly problem: string | null
+  readonly reason: string
+  readonly upstream_status: number | null
+  readonly bytes_in: number
+  readonly bytes_out: number
+  readonly duration_ms: number
+  readonly upstream_ms: number | null
+  readonly trace_id: string | null
+  readonly policy_revision: string | null
+}
+
+/** What another grant would have done: the result of a grant in shadow mode. */
+export interface ShadowEntry {
+  readonly team: string
+  readonly grant: string
+  readonly effect: 'allow'
+}
+
+/** One decision, with every attribute that a rule may read, so that it can be replayed. No bodies, no tokens. */
+export interface DecisionEntry {
+  readonly time: string
+  readonly decision_id: string
+  readonly request_id: string
+  readonly effect: 'allow' | 'deny'
+  readonly reason: string
+  readonly detail: string | null
+  readonly subject: string | null
+  readonly issuer: string | null
+  readonly email: string | null
+  readonly app: string | null
+  readonly groups: readonly string[]
+  /** Claims that `when` conditions of the policies read, by dotted path. */
+  readonly claims: Readonly<Record<string, unknown>>
+  readonly teams: readonly string[]
+  readonly team: string | null
+  readonly grant: string | null
+  readonly operation: string | null
+  readonly organizations: readonly string[]
+  /** Permissions that the body asked for besides the operation's own. */
+  readonly extra_permissions: readonly string[]
+  readonly key: string | null
+  readonly nearest: string | null
+  readonly shadow: readonly ShadowEntry[]
+  readonly policy_revision: string | null
+}
+
+/** One change: start, reload, refused reload, key version, stop. Hash-chained in the file. */
+export interface AuditEntry {
+  readonly time: string
+  readonly event: string
+  readonly actor: string
+  readonly details: Readonly<Record<string, unknown>>
+}
