@@ -1,0 +1,79 @@
+// The operators' listener: health, metrics, status and reload. Loopback by default; nothing here can show a secret,
+// because nothing here is given one.
+
+import { isIP } from 'node:net'
+import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+
+export interface Readiness {
+  readonly ready: boolean
+  /** One line for each thing that is not as it should be. */
+  readonly reasons: readonly string[]
+}
+
+export interface AdminParts {
+  readonly readiness: () => Readiness
+  readonly metrics: { readonly contentType: string; text(): Promise<string> }
+  readonly status: () => unknown
+  readonly keys: () => unknown
+  /** Reloads policies and secrets now. */
+  readonly reload: (actor: string) => Promise<{ result: string; diagnostics: readonly string[] }>
+}
+
+export interface AdminApp {
+  listen(host: string, port: number): Promise<{ host: string; port: number }>
+  close(): Promise<void>
+}
+
+/** Builds the listener; nothing is bound before `listen`. */
+export function createAdminApp(parts: AdminParts): AdminApp {
+  const app = fastify({ logger: false, forceCloseConnections: true })
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff')
+    done(null, payload)
+  })
+  app.get('/livez', (_request, reply) => reply.type('text/plain').send('ok\n'))
+  app.get('/readyz', (_request, reply) => {
+    const { ready, reasons } = parts.readiness()
+    return reply.code(ready ? 200 : 503).send({ ready, reasons })
+  })
+  app.get('/metrics', async (_request, reply) => reply.type(parts.metrics.contentType).send(await parts.metrics.text()))
+  guardedApi(app, parts)
+  app.setNotFoundHandler((_request, reply) =>
+    reply
+      .code(404)
+      .send({ error: 'There are /livez, /readyz, /metrics, /api/status, /api/keys and POST /api/reload here.' }),
+  )
+  app.setErrorHandler((_error, _request, reply) =>
+    reply.code(500).send({ error: 'The request failed; the log says more.' }),
+  )
+  return {
+    async listen(host, port) {
+      await app.listen({ host, port })
+      const address = app.server.address()
+      return typeof address === 'object' && address !== null
+        ? { host: address.address, port: address.port }
+        : { host, port }
+    },
+    close: () => app.close(),
+  }
+}
+
+/** A page in a browser can send requests here under a name of its own (DNS rebinding): only addresses and localhost may. */
+function guardedApi(app: FastifyInstance, parts: AdminParts): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    if (!request.url.startsWith('/api/') || isAddressed(request)) done()
+    else
+      void reply.code(403).send({ error: 'Use the listener’s address, not a name, to reach the API of the operators.' })
+  })
+  app.get('/api/status', (_request, reply) => reply.send(parts.status()))
+  app.get('/api/keys', (_request, reply) => reply.send(parts.keys()))
+  app.post('/api/reload', async (_request, reply) => {
+    const outcome = await parts.reload('operators’ listener')
+    return reply.code(outcome.result === 'refused' ? 409 : 200).send(outcome)
+  })
+}
+
+function isAddressed(request: FastifyRequest): boolean {
+  const host = (request.headers.host ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
+  return host === 'localhost' || isIP(host) !== 0
+}

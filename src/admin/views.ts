@@ -1,0 +1,42 @@
+// What operators see, built from plain metadata. Values of keys never come near these functions.
+
+import type { KeyStatus } from '../keys/keyring.ts'
+
+/** One key of the inventory as it is shown: names, powers and times. */
+export interface KeyView {
+  readonly id: string
+  readonly scope: string
+  readonly organization: string | null
+  readonly serves_organizations: string | readonly string[]
+  readonly permissions: readonly string[]
+  readonly unused_permissions: readonly string[]
+  readonly state: string
+  readonly version: number
+  readonly loaded_at: string | null
+  readonly last_used_at: string | null
+  readonly expires_at: string | null
+  readonly source: string
+}
+
+export function keyView(status: KeyStatus): KeyView {
+  const { handle } = status
+  const permissions = [...handle.permissions].sort()
+  return {
+    id: handle.id,
+    scope: handle.scope,
+    organization: handle.organization,
+    serves_organizations: typeof handle.serves === 'string' ? handle.serves : [...handle.serves].sort(),
+    permissions,
+    unused_permissions: permissions.filter((permission) => !status.usedPermissions.has(permission)),
+    state: status.state,
+    version: status.version,
+    loaded_at: isoTime(status.loadedAtMs),
+    last_used_at: isoTime(status.lastUsedAtMs),
+    expires_at: isoTime(handle.expiresAtMs),
+    source: `${handle.source.file}:${handle.source.line}`,
+  }
+}
+
+export function isoTime(timeMs: number | null): string | null {
+  return timeMs === null ? null : new Date(timeMs).toISOString()
+}

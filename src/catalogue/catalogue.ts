@@ -1,0 +1,194 @@
+// All operations the gateway knows, compiled: the built-in data of the Devin API plus extension files.
+
+import type { Diagnostic } from '../config/diagnostics.ts'
+import { didYouMean } from '../config/nearest.ts'
+import type { CatalogueData, LegacyEntry, OperationEntry } from './data.ts'
+import type { Extension, ExtensionOperation } from './extension.ts'
+import { compileMatcher, isOperation, type Matcher, type Mismatch } from './matcher.ts'
+import type { Operation, Scope, Stability } from './operation.ts'
+import { compilePermissions, type PermissionModel } from './permissions.ts'
+
+export interface Catalogue {
+  /** Every operation, also those whose stability class is not served. */
+  readonly operations: readonly Operation[]
+  readonly permissions: PermissionModel
+  operation(id: string): Operation | null
+  isServed(operation: Operation): boolean
+  /** Finds the operation of a request over raw segments. `unserved` names a known operation that is switched off. */
+  match(method: string, segments: readonly string[]): Operation | Mismatch | { why: 'unserved'; operation: Operation }
+  /** For a `/v1` or `/v2` path: the v3 operation that replaces it; null when the path is not a known old one. */
+  replacementOf(method: string, segments: readonly string[]): Operation | null
+}
+
+export interface CatalogueOptions {
+  readonly data: CatalogueData
+  readonly stability: readonly Stability[]
+  readonly extensions: readonly Extension[]
+}
+
+/** Compiles the catalogue. Diagnostics are about the extension files; with an error among them the catalogue must not be used. */
+export function compileCatalogue(options: CatalogueOptions): {
+  catalogue: Catalogue
+  diagnostics: readonly Diagnostic[]
+} {
+  const { data } = options
+  const diagnostics: Diagnostic[] = []
+  const operations = data.operations.map(fromData)
+  const byId = new Map(operations.map((operation) => [operation.id, operation]))
+  const byShape = new Map(operations.map((operation) => [shapeOf(operation), operation]))
+  const namedPermissions = new Set<string>()
+
+  for (const extension of options.extensions) {
+    for (const entry of extension.operations) {
+      const operation = fromExtension(entry, operations.length, extension.file)
+      const twin = byId.get(operation.id) ?? byShape.get(shapeOf(operation))
+      if (twin !== undefined) {
+        diagnostics.push(
+          errorAt(
+            extension,
+            entry,
+            `operation "${operation.id}" is already in the catalogue: ${twin.id}, ${twin.method} ${twin.template} (${twin.source})`,
+          ),
+        )
+        continue
+      }
+      if (operation.permission !== null) namedPermissions.add(operation.permission)
+      operations.push(operation)
+      byId.set(operation.id, operation)
+      byShape.set(shapeOf(operation), operation)
+    }
+  }
+  const known = compilePermissions(data.permissions)
+  for (const extension of options.extensions) {
+    for (const entry of extension.operations) {
+      for (const id of entry.invalidates) {
+        if (!byId.has(id))
+          diagnostics.push(
+            errorAt(extension, entry, `invalidates: unknown operation "${id}"${didYouMean(id, byId.keys())}`),
+          )
+      }
+      const near =
+        entry.permission === null || known.names.has(entry.permission) ? '' : didYouMean(entry.permission, known.names)
+      if (near !== '')
+        diagnostics.push({
+          ...errorAt(extension, entry, `permission "${entry.permission}" is new to the catalogue${near}`),
+          severity: 'warning',
+        })
+    }
+  }
+
+  const served = new Set<Stability>(options.stability)
+  const matcher = compileMatcher(operations)
+  return {
+    diagnostics,
+    catalogue: {
+      operations,
+      permissions: compilePermissions(data.permissions, namedPermissions),
+      operation: (id) => byId.get(id) ?? null,
+      isServed: (operation) => served.has(operation.stability),
+      match(method, segments) {
+        const found = matcher.match(method, segments)
+        return isOperation(found) && !served.has(found.stability) ? { why: 'unserved', operation: found } : found
+      },
+      replacementOf: replacementFinder(data.legacy, byId),
+    },
+  }
+}
+
+function errorAt(extension: Extension, entry: ExtensionOperation, message: string): Diagnostic {
+  return { file: extension.file, line: entry.position.line, column: entry.position.column, severity: 'error', message }
+}
+
+/** Two operations with the same shape cannot be told apart by a request. */
+function shapeOf(operation: Operation): string {
+  return `${operation.method} ${operation.template.replaceAll(/\{[^}]*\}/g, '{}')}`
+}
+
+function segmentsOf(path: string): string[] {
+  return path.slice(1).split('/')
+}
+
+function fromData(entry: OperationEntry, index: number): Operation {
+  const segments = segmentsOf(entry.path)
+  return {
+    index,
+    id: entry.id,
+    method: entry.method,
+    template: entry.path,
+    segments,
+    summary: entry.summary,
+    scope: entry.scope,
+    permission: entry.permission,
+    permissionBasis: entry.permission === null ? null : entry.permission_basis,
+    alternatives: entry.alternatives,
+    conditional: entry.conditional,
+    organizations: {
+      segment: segments.indexOf('{org_id}'),
+      query: entry.organizations.query,
+      body: entry.organizations.body,
+    },
+    slashes: entry.slashes,
+    cache: entry.cache,
+    invalidates: entry.invalidates,
+    stability: entry.stability,
+    sensitive: entry.sensitive,
+    paginated: entry.paginated,
+    streaming: entry.streaming,
+    docUrl: entry.doc_url,
+    source: 'catalogue',
+  }
+}
+
+function fromExtension(entry: ExtensionOperation, index: number, file: string): Operation {
+  const segments = segmentsOf(entry.path)
+  const scope: Scope = entry.scope
+  return {
+    index,
+    id: entry.id,
+    method: entry.method,
+    template: entry.path,
+    segments,
+    summary: '',
+    scope,
+    permission: entry.permission,
+    permissionBasis: entry.permission === null ? null : 'documented',
+    alternatives: [],
+    conditional: [],
+    organizations: { segment: segments.indexOf('{org_id}'), query: [], body: [] },
+    slashes: entry.slashes,
+    cache: entry.cache,
+    invalidates: entry.invalidates,
+    // An operator who writes an operation down wants it served.
+    stability: 'stable',
+    sensitive: false,
+    paginated: false,
+    streaming: false,
+    docUrl: null,
+    source: file,
+  }
+}
+
+function replacementFinder(
+  legacy: readonly LegacyEntry[],
+  byId: ReadonlyMap<string, Operation>,
+): Catalogue['replacementOf'] {
+  const matchers = new Map<string, { matcher: Matcher; replacement: Operation }[]>()
+  for (const entry of legacy) {
+    const replacement = entry.replacement === null ? undefined : byId.get(entry.replacement)
+    if (replacement === undefined) continue
+    const old: Operation = {
+      ...replacement,
+      method: entry.method,
+      template: entry.path,
+      segments: segmentsOf(entry.path),
+    }
+    const list = matchers.get(entry.method) ?? []
+    list.push({ matcher: compileMatcher([old]), replacement })
+    matchers.set(entry.method, list)
+  }
+  return (method, segments) => {
+    if (segments[0] !== 'v1' && segments[0] !== 'v2' && segments[0] !== 'beta') return null
+    const list = matchers.get(method === 'HEAD' ? 'GET' : method) ?? []
+    return list.find(({ matcher }) => isOperation(matcher.match(method, segments)))?.replacement ?? null
+  }
+}

@@ -1,0 +1,139 @@
+// The built-in catalogue data, typed: what `devin-api.json` says, as it says it. `catalogue.ts` compiles it into
+// operations and a matcher, and joins extension files to it. `tools/import-catalogue.ts` writes the data, never a hand.
+
+// This form works unchanged in Node 24 running the sources (JSON modules are stable there), under tsc with
+// resolveJsonModule, and compiled: tsc copies an imported JSON file into `dist` and keeps the attribute, where
+// readFileSync would need a copying step in the build.
+import document from './devin-api.json' with { type: 'json' }
+import type { CacheClass, ConditionalPermission, Scope, Stability } from './operation.ts'
+
+/** Whether the documentation says so, or it follows from a general rule or a sibling. */
+export type Basis = 'documented' | 'inferred'
+
+/** A permission of a service user's role. Names are unique per scope only: `UseReviewManual` exists at both. */
+export interface PermissionEntry {
+  readonly name: string
+  readonly scope: 'enterprise' | 'organization'
+  /** What it lets its holder do, in a few words. */
+  readonly controls: string
+  /** The organization permission that an enterprise permission gives in every organization. */
+  readonly implies: string | null
+  readonly implies_basis: Basis | null
+}
+
+/** A documented top-level member of a JSON body, or the part of a multipart one. */
+export interface BodyMember {
+  readonly name: string
+  /** Informal, as the documentation words it: `string[] (max 50)`. */
+  readonly type: string
+  readonly required: boolean
+}
+
+/** One operation of the upstream API. Fields that `Operation` has too mean the same here. */
+export interface OperationEntry {
+  readonly id: string
+  readonly method: string
+  /** With `{name}` for each parameter. */
+  readonly path: string
+  readonly summary: string
+  readonly scope: Scope
+  readonly permission: string | null
+  /** `documented` with a null permission: any valid credential will do. Null: the documentation names none anywhere. */
+  readonly permission_basis: Basis | null
+  readonly alternatives: readonly string[]
+  readonly conditional: readonly ConditionalPermission[]
+  readonly cache: Exclude<CacheClass, 'rfc9111'>
+  readonly sensitive: boolean
+  readonly stability: Stability
+  readonly paginated: boolean
+  readonly streaming: boolean
+  readonly organizations: { readonly query: readonly string[]; readonly body: readonly string[] }
+  readonly slashes: readonly string[]
+  readonly invalidates: readonly string[]
+  readonly doc_url: string | null
+  /** Documented query parameters. */
+  readonly query: readonly string[]
+  readonly body: readonly BodyMember[]
+  /** Documented statuses of a successful answer. */
+  readonly success: readonly number[]
+  /** Type of the answer in the documentation's words; null when it has no body or none is described. */
+  readonly response: string | null
+  readonly notes: string
+}
+
+/** A retired path and the operation that took its place; null when nothing did. */
+export interface LegacyEntry {
+  readonly method: string
+  readonly path: string
+  readonly replacement: string | null
+  readonly version: 'v1' | 'v2'
+}
+
+export interface CatalogueData {
+  /** Which state of the public documentation the data stands for. */
+  readonly generated_from: string
+  readonly permissions: readonly PermissionEntry[]
+  readonly operations: readonly OperationEntry[]
+  readonly legacy: readonly LegacyEntry[]
+}
+
+const BASES = ['documented', 'inferred'] as const
+
+// The compiler checks the shape of the data, but sees a word of a closed set as a plain string. These are checked here,
+// once, so that a damaged file stops the start instead of, say, giving an operation a scope that no rule looks at.
+const OPERATION_WORDS = {
+  scope: ['organization', 'enterprise', 'any'],
+  cache: ['never', 'micro', 'short', 'medium', 'long', 'closed-window-long'],
+  stability: ['stable', 'beta', 'early-access', 'deprecated', 'superseded', 'removed?'],
+} as const
+
+function oneOf<Word extends string>(words: readonly Word[], value: string, where: string): Word {
+  const word = words.find((candidate) => candidate === value)
+  if (word === undefined) {
+    throw new Error(`devin-api.json: ${where}: "${value}" is none of ${words.join(', ')}; write the file anew`)
+  }
+  return word
+}
+
+type StoredPermission = (typeof document.permissions)[number]
+type StoredOperation = (typeof document.operations)[number]
+type StoredLegacy = (typeof document.legacy)[number]
+
+function permissionOf(stored: StoredPermission): PermissionEntry {
+  const basis = stored.implies_basis
+  return {
+    ...stored,
+    scope: oneOf(['enterprise', 'organization'], stored.scope, stored.name),
+    implies_basis: basis === null ? null : oneOf(BASES, basis, stored.name),
+  }
+}
+
+function operationOf(stored: StoredOperation): OperationEntry {
+  const basis = stored.permission_basis
+  return {
+    ...stored,
+    scope: oneOf(OPERATION_WORDS.scope, stored.scope, stored.id),
+    permission_basis: basis === null ? null : oneOf(BASES, basis, stored.id),
+    conditional: stored.conditional.map((condition) => ({
+      ...condition,
+      when: oneOf(['present', 'absent'], condition.when, stored.id),
+    })),
+    cache: oneOf(OPERATION_WORDS.cache, stored.cache, stored.id),
+    stability: oneOf(OPERATION_WORDS.stability, stored.stability, stored.id),
+  }
+}
+
+function legacyOf(stored: StoredLegacy): LegacyEntry {
+  return { ...stored, version: oneOf(['v1', 'v2'], stored.version, stored.path) }
+}
+
+/**
+ * The operations, permissions and retired paths of the Devin API as of the public documentation named in
+ * `generated_from`. Read and checked once, when this module is first imported; throws then if a word is unknown.
+ */
+export const devinApi: CatalogueData = {
+  generated_from: document.generated_from,
+  permissions: document.permissions.map(permissionOf),
+  operations: document.operations.map(operationOf),
+  legacy: document.legacy.map(legacyOf),
+}

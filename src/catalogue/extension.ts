@@ -1,0 +1,135 @@
+// Extension files: operations that the built-in catalogue does not list. Checks on form; catalogue.ts compares them
+// with the rest of the catalogue.
+
+import { z } from 'zod'
+import type { Diagnostic } from '../config/diagnostics.ts'
+import { text, textAt, withoutTwins } from '../config/fields.ts'
+import { readYaml, type Position } from '../config/yaml-document.ts'
+import { pathProblem } from './extension-path.ts'
+import type { CacheClass, Scope } from './operation.ts'
+
+export interface ExtensionOperation {
+  readonly id: string
+  readonly method: string
+  /** `{name}` for one segment. */
+  readonly path: string
+  readonly scope: Scope
+  readonly permission: string | null
+  readonly cache: CacheClass
+  /** Parameters whose value may hold `%2F`. */
+  readonly slashes: readonly string[]
+  readonly invalidates: readonly string[]
+  readonly position: Position
+}
+
+export interface Extension {
+  readonly file: string
+  readonly operations: readonly ExtensionOperation[]
+}
+
+const cacheClasses = [
+  'never',
+  'micro',
+  'short',
+  'medium',
+  'long',
+  'closed-window-long',
+  'rfc9111',
+] as const satisfies readonly CacheClass[]
+const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
+
+const operationId = () =>
+  z
+    .string()
+    .regex(/^[a-z0-9_-]+(\.[a-z0-9_-]+)+$/, 'must be lower-case words with dots between them, like org.reports.list')
+
+const operation = z
+  .strictObject({
+    id: operationId().describe(
+      'Name of the operation, for grants and records: lower-case words with dots between them.',
+    ),
+    method: z.enum(methods).describe('Method. HEAD follows GET by itself.'),
+    path: z.string().describe('Path from the root; {name} stands for one segment, {org_id} for the organization.'),
+    scope: z
+      .enum(['organization', 'enterprise', 'any'])
+      .describe('Which kind of permission the upstream checks; `organization` needs {org_id} in the path.'),
+    permission: text()
+      .nullable()
+      .default(null)
+      .describe('Permission that the upstream checks; null: granted by id only, and any key of its scope serves.'),
+    cache: z
+      .enum(cacheClasses)
+      .default('never')
+      .describe('How long an answer may be kept; `rfc9111`: the fields of the upstream alone decide.'),
+    slashes: z.array(text()).default([]).describe('Parameters whose value may hold %2F.'),
+    invalidates: z
+      .array(operationId())
+      .default([])
+      .describe('Operations whose stored answers a successful call makes stale; its own path always is.'),
+  })
+  .superRefine(checkOperation, { when: ({ value }) => typeof value === 'object' && value !== null })
+
+/** Schema of an extension file. */
+export const extensionSchema = z
+  .strictObject({
+    operations: withoutTwins(
+      withoutTwins(z.array(operation), 'operation', (member) => textAt(member, 'id'), 'id'),
+      'the request',
+      shapeOf,
+      'path',
+    ).describe('Operations that are added to the catalogue.'),
+  })
+  .describe('Operations that the built-in catalogue does not list.')
+
+/** Reads an extension file. Pure. With an error among the diagnostics there is no extension. */
+export function readExtension({ file, text }: { readonly file: string; readonly text: string }): {
+  extension: Extension | null
+  diagnostics: readonly Diagnostic[]
+} {
+  const result = readYaml({ file, text, schema: extensionSchema, holds: 'a list of operations' })
+  if (!result.ok) return { extension: null, diagnostics: result.diagnostics }
+  const operations = result.value.operations.map((entry, index) => ({
+    ...entry,
+    position: result.positionOf(['operations', index, 'id']),
+  }))
+  return { extension: { file, operations }, diagnostics: result.diagnostics }
+}
+
+interface OperationFields {
+  readonly method?: unknown
+  readonly path?: unknown
+  readonly scope?: unknown
+  readonly cache?: unknown
+  readonly slashes?: unknown
+}
+
+function checkOperation(entry: OperationFields, context: z.core.$RefinementCtx): void {
+  const refuse = (path: (string | number)[], message: string) =>
+    context.issues.push({ code: 'custom', message, path, input: entry })
+  if (
+    entry.cache !== 'never' &&
+    typeof entry.cache === 'string' &&
+    typeof entry.method === 'string' &&
+    entry.method !== 'GET'
+  ) {
+    refuse(['cache'], `answers to ${entry.method} are never kept: remove the key, or write never`)
+  }
+  if (typeof entry.path !== 'string') return
+  const problem = pathProblem(entry.path)
+  if (problem !== null) return void refuse(['path'], problem)
+  if (entry.scope === 'organization' && !entry.path.split('/').includes('{org_id}')) {
+    refuse(['scope'], 'an operation of organization scope needs {org_id} as a segment of its path')
+  }
+  const { path } = entry
+  for (const [index, name] of (Array.isArray(entry.slashes) ? entry.slashes : []).entries()) {
+    if (typeof name === 'string' && !path.includes(`{${name}}`))
+      refuse(['slashes', index], `the path has no parameter {${name}}`)
+  }
+}
+
+/** What a request can see of an operation: method and path without the names of the parameters. */
+function shapeOf(member: unknown): string | null {
+  const method = textAt(member, 'method')
+  const path = textAt(member, 'path')
+  return method === null || path === null ? null : `${method} ${path.replaceAll(/\{[^}]*\}/g, '{}')}`
+}

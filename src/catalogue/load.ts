@@ -1,0 +1,34 @@
+// The built-in catalogue plus the extension files of the configuration, or a refusal with every diagnostic.
+
+import { readFile } from 'node:fs/promises'
+import { hasErrors, Refused, type Diagnostic } from '../config/diagnostics.ts'
+import { compileCatalogue, type Catalogue } from './catalogue.ts'
+import { devinApi } from './data.ts'
+import { readExtension, type Extension } from './extension.ts'
+import type { Stability } from './operation.ts'
+
+export interface CatalogueSettings {
+  readonly stability: readonly Stability[]
+  /** Absolute paths of extension files. */
+  readonly files: readonly string[]
+}
+
+/** Loads and compiles the catalogue once, at start. Throws `Refused`. */
+export async function loadCatalogue(settings: CatalogueSettings): Promise<Catalogue> {
+  const diagnostics: Diagnostic[] = []
+  const extensions: Extension[] = []
+  for (const file of settings.files) {
+    const text = await readFile(file, 'utf8').catch(() => null)
+    if (text === null) {
+      diagnostics.push({ file, line: 0, column: 0, severity: 'error', message: 'the extension file cannot be read' })
+      continue
+    }
+    const read = readExtension({ file, text })
+    diagnostics.push(...read.diagnostics)
+    if (read.extension !== null) extensions.push(read.extension)
+  }
+  if (hasErrors(diagnostics)) throw new Refused(diagnostics)
+  const compiled = compileCatalogue({ data: devinApi, stability: settings.stability, extensions })
+  if (hasErrors(compiled.diagnostics)) throw new Refused(compiled.diagnostics)
+  return compiled.catalogue
+}

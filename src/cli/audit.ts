@@ -1,0 +1,26 @@
+// `audit verify FILE`: checks the hash chain of an audit log.
+
+import { access } from 'node:fs/promises'
+import { auditLines } from '../records/audit-tail.ts'
+import { verifyChain } from '../records/chain.ts'
+import type { Command } from './invocation.ts'
+import { painter } from './style.ts'
+import { UsageError } from './usage.ts'
+
+export const auditCommand: Command = {
+  usage: 'audit verify FILE [--head HASH]',
+  summary: 'check the hash chain of an audit log',
+  options: { head: { type: 'string', help: 'the hash the log must end with; finds a log that was cut short' } },
+  async run(invocation) {
+    const [verb, file, ...rest] = invocation.positionals
+    if (verb !== 'verify' || file === undefined || rest.length > 0) throw new UsageError('say: audit verify FILE')
+    await access(file)
+    const verdict = await verifyChain(auditLines(file), invocation.option('head'))
+    const paint = painter(invocation.out, invocation.env)
+    if (invocation.json) invocation.print(JSON.stringify(verdict))
+    else if (verdict.ok)
+      invocation.print(`${paint('green', 'unbroken')}: ${verdict.entries} entries, head ${verdict.head}`)
+    else invocation.print(`${paint('red', 'broken')} at ${file}:${verdict.line}: ${verdict.problem}`)
+    return verdict.ok ? 0 : 1
+  },
+}

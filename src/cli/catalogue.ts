@@ -1,0 +1,97 @@
+// `catalogue`: finds operations by any word of their id, address, permission or summary.
+
+import { loadCatalogue } from '../catalogue/load.ts'
+import type { Operation } from '../catalogue/operation.ts'
+import { loadConfig } from '../config/load.ts'
+import type { Command } from './invocation.ts'
+import { configFile, configOption } from './setup.ts'
+import { painter } from './style.ts'
+
+export const catalogueCommand: Command = {
+  usage: 'catalogue [TEXT] [--config F]',
+  summary: 'find operations: id, method, path, scope, permission, cache class',
+  options: configOption,
+  async run(invocation) {
+    const { config } = await loadConfig(configFile(invocation), invocation.env)
+    const catalogue = await loadCatalogue(config.catalogue)
+    const words = invocation.positionals.map((word) => word.toLowerCase())
+    const found = catalogue.operations.filter((operation) => words.every((word) => haystack(operation).includes(word)))
+    if (invocation.json)
+      invocation.print(
+        JSON.stringify(found.map((operation) => ({ ...view(operation), served: catalogue.isServed(operation) }))),
+      )
+    else {
+      const paint = painter(invocation.out, invocation.env)
+      for (const operation of found) {
+        const served = catalogue.isServed(operation) ? '' : paint('yellow', ` (${operation.stability}, not served)`)
+        invocation.print(
+          `${paint('bold', operation.id)}${served}\n    ${operation.method} ${operation.template}\n    ${operation.scope} scope, ${permissionText(operation)}, cache ${operation.cache}`,
+        )
+      }
+      invocation.print(paint('dim', `${found.length} of ${catalogue.operations.length} operations`))
+    }
+    return found.length > 0 ? 0 : 1
+  },
+}
+
+function haystack(operation: Operation): string {
+  return [
+    operation.id,
+    operation.method,
+    operation.template,
+    operation.scope,
+    operation.permission ?? '',
+    ...operation.alternatives,
+    operation.summary,
+    operation.cache,
+  ]
+    .join(' ')
+    .toLowerCase()
+}
+
+function permissionText({ permission, permissionBasis, alternatives, conditional }: Operation): string {
+  const base =
+    permission === null
+      ? 'no documented permission'
+      : `${permission}${permissionBasis === 'inferred' ? ' (inferred)' : ''}`
+  const other = alternatives.length === 0 ? '' : `, other pages: ${alternatives.join(', ')}`
+  const extra = conditional.map((each) => `, ${each.permission} when ${each.field} is ${each.when}`).join('')
+  return base + other + extra
+}
+
+function view(operation: Operation): Record<string, unknown> {
+  const {
+    id,
+    method,
+    template,
+    scope,
+    permission,
+    permissionBasis,
+    alternatives,
+    conditional,
+    cache,
+    stability,
+    sensitive,
+    slashes,
+    invalidates,
+    summary,
+    source,
+  } = operation
+  return {
+    id,
+    method,
+    path: template,
+    scope,
+    permission,
+    permission_basis: permissionBasis,
+    alternatives,
+    conditional,
+    cache,
+    stability,
+    sensitive,
+    slashes,
+    invalidates,
+    summary,
+    source,
+  }
+}

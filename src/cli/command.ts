@@ -1,0 +1,111 @@
+// The command line: finds the command, parses its options, prints help and turns outcomes into exit codes
+// (0 fine, 1 refused or failed, 2 usage).
+
+import { parseArgs } from 'node:util'
+import { Refused } from '../config/diagnostics.ts'
+import { didYouMean } from '../config/nearest.ts'
+import { auditCommand } from './audit.ts'
+import { catalogueCommand } from './catalogue.ts'
+import { checkCommand, testCommand } from './check.ts'
+import { explainCommand } from './explain.ts'
+import type { Command, Invocation, Streams } from './invocation.ts'
+import { keysCommand } from './keys.ts'
+import { sandboxCommand, tokenCommand } from './sandbox.ts'
+import { startCommand } from './start.ts'
+import { UsageError } from './usage.ts'
+
+const commands: Readonly<Record<string, Command>> = {
+  start: startCommand,
+  sandbox: sandboxCommand,
+  token: tokenCommand,
+  check: checkCommand,
+  explain: explainCommand,
+  test: testCommand,
+  keys: keysCommand,
+  catalogue: catalogueCommand,
+  audit: auditCommand,
+}
+
+/** Runs one command line and resolves with its exit code. Never rejects. */
+export async function run(argv: readonly string[], streams: Streams): Promise<number> {
+  const [name, ...rest] = argv
+  if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
+    streams.out.write(overview())
+    return name === undefined ? 2 : 0
+  }
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (command === undefined) {
+    streams.err.write(
+      `devin-gateway: unknown command "${name}"${didYouMean(name, Object.keys(commands))}\n\n${overview()}`,
+    )
+    return 2
+  }
+  try {
+    return await command.run(invocationOf(command, rest, streams))
+  } catch (error) {
+    return fail(error, name, command, streams, rest.includes('--json'))
+  }
+}
+
+function invocationOf(command: Command, argv: readonly string[], streams: Streams): Invocation {
+  const { values, positionals } = parse(command, argv)
+  if (values['help'] === true) throw new UsageError('')
+  return {
+    ...streams,
+    positionals,
+    json: values['json'] === true,
+    option: (option) => (typeof values[option] === 'string' ? values[option] : null),
+    list: (option) => {
+      const found = values[option]
+      return Array.isArray(found) ? found.filter((value) => typeof value === 'string') : []
+    },
+    flag: (option) => values[option] === true,
+    print: (text) => streams.out.write(`${text}\n`),
+  }
+}
+
+function parse(command: Command, argv: readonly string[]): ReturnType<typeof parseArgs> {
+  const options = { ...command.options, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const
+  try {
+    return parseArgs({ args: [...argv], options, allowPositionals: true })
+  } catch (error) {
+    const message = error instanceof Error ? error.message : 'wrong arguments'
+    const unknown = /Unknown option '--?([^']*)'/.exec(message)?.[1]
+    throw new UsageError(
+      unknown === undefined ? message : `unknown option "--${unknown}"${didYouMean(unknown, Object.keys(options))}`,
+    )
+  }
+}
+
+function fail(error: unknown, name: string, command: Command, streams: Streams, json: boolean): number {
+  if (error instanceof UsageError) {
+    const asked = error.message === ''
+    const target = asked ? streams.out : streams.err
+    target.write(`${asked ? '' : `devin-gateway ${name}: ${error.message}\n\n`}${help(command)}`)
+    return asked ? 0 : 2
+  }
+  if (error instanceof Refused) {
+    if (json) streams.out.write(`${JSON.stringify({ ok: false, diagnostics: error.diagnostics })}\n`)
+    else streams.err.write(`${error.message}\n`)
+    return 1
+  }
+  const message = error instanceof Error ? error.message : String(error)
+  if (json) streams.out.write(`${JSON.stringify({ ok: false, error: message })}\n`)
+  else streams.err.write(`devin-gateway ${name}: ${message}\n`)
+  return 1
+}
+
+function overview(): string {
+  const lines = Object.values(commands).map(({ usage, summary }) => `  ${usage}\n      ${summary}`)
+  return `Usage: devin-gateway <command> [options]\n\n${lines.join('\n')}\n\nEvery command takes --json and --help. Exit codes: 0 fine, 1 refused or failed, 2 usage.\n`
+}
+
+function help({ usage, summary, options }: Command): string {
+  const entries = Object.entries(options)
+  const width = Math.max(8, ...entries.map(([name]) => name.length + 2))
+  const lines = [
+    ...entries.map(([name, { help: text }]) => `  ${`--${name}`.padEnd(width)}  ${text}`),
+    `  ${'--json'.padEnd(width)}  machine-readable output`,
+  ]
+  return `Usage: devin-gateway ${usage}\n${summary}\n\n${lines.join('\n')}\n`
+}

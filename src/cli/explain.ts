@@ -1,0 +1,51 @@
+// `explain`: a decision step by step, with the grant, the key and the nearest miss.
+
+import { explain, type Explanation } from '../policy/explain.ts'
+import { plainBody, principalFrom } from '../policy/suite.ts'
+import type { Command, Invocation } from './invocation.ts'
+import { callerFrom, callerOptions, configOption, loadSetup, policiesOption } from './setup.ts'
+import { painter } from './style.ts'
+import { UsageError } from './usage.ts'
+
+export const explainCommand: Command = {
+  usage: 'explain --team T [--app A] [--group G]… METHOD PATH [--body JSON] [--policies DIR]',
+  summary: 'show how a call would be decided, which key would be used, and what is nearest when it is denied',
+  options: {
+    ...callerOptions,
+    ...configOption,
+    ...policiesOption,
+    body: { type: 'string', help: 'JSON body of the call' },
+  },
+  async run(invocation) {
+    const [method, target, ...rest] = invocation.positionals
+    if (method === undefined || target === undefined || rest.length > 0)
+      throw new UsageError('say a method and a path: explain --team payments GET /v3/self')
+    const { loaded } = await loadSetup(invocation)
+    const principal = principalFrom(callerFrom(invocation, loaded.policy))
+    const found = explain(loaded.policy, principal, { method: method.toUpperCase(), target, body: bodyOf(invocation) })
+    if (invocation.json) invocation.print(JSON.stringify(found))
+    else print(invocation, found)
+    return found.effect === 'allow' ? 0 : 1
+  },
+}
+
+function bodyOf(invocation: Invocation): ReturnType<typeof plainBody> | null {
+  const text = invocation.option('body')
+  if (text === null) return null
+  try {
+    return plainBody(JSON.parse(text))
+  } catch {
+    throw new UsageError('--body is not JSON')
+  }
+}
+
+function print(invocation: Invocation, found: Explanation): void {
+  const paint = painter(invocation.out, invocation.env)
+  for (const { stage, ok, text } of found.steps) {
+    const mark = stage === 'shadow' ? paint('dim', '·') : ok ? paint('green', '✓') : paint('red', '✗')
+    invocation.print(`${mark} ${stage.padEnd(9)} ${text}`)
+  }
+  if (found.nearest !== null) invocation.print(`${paint('yellow', '→')} ${'nearest'.padEnd(9)} ${found.nearest}`)
+  const verdict = found.effect === 'allow' ? paint('green', 'allow') : paint('red', 'deny')
+  invocation.print(`${verdict} (${found.reason}), policy revision ${found.policy_revision}`)
+}

@@ -1,0 +1,30 @@
+// What a command is given and what it is.
+
+import type { ParseArgsOptionDescriptor } from 'node:util'
+
+/** Where a command reads and writes. */
+export interface Streams {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly out: NodeJS.WritableStream
+  readonly err: NodeJS.WritableStream
+}
+
+export interface Invocation extends Streams {
+  readonly json: boolean
+  readonly positionals: readonly string[]
+  /** A string option's value, or null. */
+  option(name: string): string | null
+  /** All values of a repeatable option. */
+  list(name: string): readonly string[]
+  flag(name: string): boolean
+  /** Writes a line to standard output. */
+  print(text: string): void
+}
+
+export interface Command {
+  readonly usage: string
+  readonly summary: string
+  readonly options: Readonly<Record<string, ParseArgsOptionDescriptor & { readonly help: string }>>
+  /** Resolves with the exit code. */
+  run(invocation: Invocation): Promise<number>
+}

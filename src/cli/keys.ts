@@ -1,0 +1,78 @@
+// `keys`: the inventory. Last use, unused permissions and state come from the running gateway; without one they are unknown.
+
+import type { KeyView } from '../admin/views.ts'
+import { isoTime } from '../admin/views.ts'
+import type { KeyHandle } from '../keys/key.ts'
+import type { Command } from './invocation.ts'
+import { configOption, loadSetup, policiesOption } from './setup.ts'
+import { painter } from './style.ts'
+
+export const keysCommand: Command = {
+  usage: 'keys [--config F]',
+  summary: 'the inventory of service-user keys: powers, last use, unused permissions, expiry, state; never a value',
+  options: { ...configOption, ...policiesOption },
+  async run(invocation) {
+    const { config, loaded } = await loadSetup(invocation)
+    const live = await liveKeys(config.listen.admin)
+    const unresolved = new Set(
+      loaded.policy.keys.filter((handle) => !loaded.secrets.has(handle.id)).map((handle) => handle.id),
+    )
+    const keys = loaded.policy.keys.map(
+      (handle) => live?.find((key) => key.id === handle.id) ?? staticView(handle, unresolved.has(handle.id)),
+    )
+    if (invocation.json) invocation.print(JSON.stringify({ live: live !== null, keys }))
+    else {
+      const paint = painter(invocation.out, invocation.env)
+      for (const key of keys) {
+        const where =
+          key.scope === 'organization'
+            ? `organization ${key.organization ?? ''}`
+            : `enterprise, serves organizations: ${[key.serves_organizations].flat().join(', ')}`
+        const state = key.state === 'ready' ? paint('green', key.state) : paint('yellow', key.state)
+        invocation.print(`${paint('bold', key.id)}  ${state}  ${where}`)
+        invocation.print(`    permissions  ${key.permissions.join(', ')}`)
+        if (live !== null)
+          invocation.print(
+            `    unused       ${key.unused_permissions.length === 0 ? 'none' : key.unused_permissions.join(', ')}`,
+          )
+        invocation.print(
+          `    last used    ${key.last_used_at ?? (live === null ? 'unknown (no running gateway)' : 'never since start')}, expires ${key.expires_at ?? 'unknown'}`,
+        )
+      }
+    }
+    return 0
+  },
+}
+
+function staticView(handle: KeyHandle, unresolved: boolean): KeyView {
+  const permissions = [...handle.permissions].sort()
+  return {
+    id: handle.id,
+    scope: handle.scope,
+    organization: handle.organization,
+    serves_organizations: typeof handle.serves === 'string' ? handle.serves : [...handle.serves].sort(),
+    permissions,
+    unused_permissions: [],
+    state: unresolved ? 'unresolved' : 'unknown',
+    version: 0,
+    loaded_at: null,
+    last_used_at: null,
+    expires_at: isoTime(handle.expiresAtMs),
+    source: `${handle.source.file}:${handle.source.line}`,
+  }
+}
+
+/** What the running gateway of this configuration says; null when there is none. */
+async function liveKeys(admin: { host: string; port: number }): Promise<readonly KeyView[] | null> {
+  const host = admin.host === '0.0.0.0' || admin.host === '::' ? '127.0.0.1' : admin.host
+  try {
+    const response = await fetch(`http://${host.includes(':') ? `[${host}]` : host}:${admin.port}/api/keys`, {
+      signal: AbortSignal.timeout(1000),
+      redirect: 'error',
+    })
+    // Our own listener's answer.
+    return response.ok ? ((await response.json()) as KeyView[]) : null
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,109 @@
+// What several commands need before they can begin: configuration, catalogue, policies, and a caller to ask about.
+
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { loadCatalogue } from '../catalogue/load.ts'
+import { loadConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import { didYouMean } from '../config/nearest.ts'
+import type { TestPrincipalDocument } from '../policy/document.ts'
+import { loadPolicies, type LoadedPolicies } from '../policy/load.ts'
+import type { PolicySet } from '../policy/policy-set.ts'
+import type { Condition } from '../policy/condition.ts'
+import { UsageError } from './usage.ts'
+import type { Invocation } from './invocation.ts'
+
+/** Root of the package: the sample configuration and policies lie there. */
+export const packageRoot = fileURLToPath(new URL('../..', import.meta.url))
+
+/** Version of the package. */
+export function packageVersion(): string {
+  // Our own manifest, which always has a version.
+  return (JSON.parse(readFileSync(resolve(packageRoot, 'package.json'), 'utf8')) as { version: string }).version
+}
+
+export const configOption = {
+  config: { type: 'string', help: 'configuration file (default: GATEWAY_CONFIG or config/gateway.yaml)' },
+} as const
+export const policiesOption = {
+  policies: { type: 'string', help: 'policy directory instead of the configuration’s' },
+} as const
+export const callerOptions = {
+  team: { type: 'string', help: 'a member of this team, with the attributes of its first members entry' },
+  sub: { type: 'string', help: 'the caller’s subject' },
+  email: { type: 'string', help: 'the caller’s e-mail address' },
+  app: { type: 'string', help: 'the calling application' },
+  group: { type: 'string', multiple: true, help: 'a group of the caller; repeatable' },
+} as const
+
+/** The configuration file a command works on. */
+export function configFile(invocation: Invocation): string {
+  return resolve(invocation.option('config') ?? invocation.env['GATEWAY_CONFIG'] ?? 'config/gateway.yaml')
+}
+
+export interface Setup {
+  readonly config: Config
+  readonly loaded: LoadedPolicies
+}
+
+/** Loads configuration, catalogue and policies as `start` does, but for secrets, which a command may do without. */
+export async function loadSetup(invocation: Invocation): Promise<Setup> {
+  const { config } = await loadConfig(configFile(invocation), invocation.env)
+  const catalogue = await loadCatalogue(config.catalogue)
+  const directory = invocation.option('policies')
+  const loaded = await loadPolicies({
+    directory: directory === null ? config.policiesDirectory : resolve(directory),
+    catalogue,
+    sources: { env: invocation.env, origin: config.upstream.origin },
+    secrets: 'reported',
+  })
+  return { config, loaded }
+}
+
+/** The caller a command asks about. Throws a usage error for an unknown team. */
+export function callerFrom(invocation: Invocation, policy: PolicySet): TestPrincipalDocument {
+  const id = invocation.option('team')
+  const groups = [...invocation.list('group')]
+  let app = invocation.option('app')
+  const attributes: { subject?: string; email?: string; claims?: Record<string, unknown> } = {}
+  if (id !== null) {
+    const team = policy.team(id)
+    if (team === null)
+      throw new UsageError(
+        `unknown team "${id}"${didYouMean(
+          id,
+          policy.teams.map((each) => each.id),
+        )}`,
+      )
+    const entry = memberEntry(team.members, app)
+    groups.unshift(...(first(entry.groups) ?? []))
+    app ??= first(entry.app)?.[0] ?? null
+    const subject = first(entry.subject)?.[0]
+    const email = first(entry.email)?.[0]
+    if (subject !== undefined) attributes.subject = subject
+    if (email !== undefined) attributes.email = email
+    if (entry.claims.size > 0)
+      attributes.claims = Object.fromEntries([...entry.claims].map(([path, values]) => [path, [...values][0]]))
+  }
+  return {
+    ...attributes,
+    ...(invocation.option('sub') === null ? {} : { subject: invocation.option('sub') ?? '' }),
+    ...(invocation.option('email') === null ? {} : { email: invocation.option('email') ?? '' }),
+    groups,
+    ...(app === null ? {} : { app }),
+  }
+}
+
+/** The entry that fits a named app, else the first one. */
+function memberEntry(members: readonly Condition[], app: string | null): Condition {
+  const fitting = app === null ? undefined : members.find((condition) => condition.app?.has(app) === true)
+  const entry = fitting ?? members[0]
+  // Policies with a team without members are refused when they are read.
+  if (entry === undefined) throw new UsageError('the team has no members')
+  return entry
+}
+
+function first(values: ReadonlySet<string> | null): string[] | null {
+  return values === null ? null : [...values].slice(0, 1)
+}

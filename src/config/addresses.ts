@@ -1,0 +1,82 @@
+// Addresses in the configuration: where to listen, and which servers are trusted. Pure.
+
+import { quoted, type Parsed } from './units.ts'
+
+export interface ListenAddress {
+  /** An address or a name; IPv6 without brackets. */
+  readonly host: string
+  /** 0: any free port. */
+  readonly port: number
+}
+
+const listenForm = 'write host:port like 0.0.0.0:8080, "[::1]:8080" (in quotes), or a port alone'
+
+/** `host:port`, `[address]:port`, or a port alone, which means the given host. */
+export function parseListen(defaultHost: string): (text: string) => Parsed<ListenAddress> {
+  return (text) => {
+    const [, bracketed, plain, digits = ''] =
+      /^(?:(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):)?(\d{1,5})$/.exec(text) ?? []
+    const port = Number(digits)
+    if (digits === '') return { error: `${quoted(text)} is not an address to listen on: ${listenForm}` }
+    if (port > 65_535) return { error: `port ${digits} does not exist: ports end at 65535` }
+    return { value: { host: bracketed ?? plain ?? defaultHost, port } }
+  }
+}
+
+export interface Upstream {
+  /** Scheme, host and port, as the URL standard writes an origin. */
+  readonly origin: string
+  /** Empty, or a path that begins with a slash and does not end with one. */
+  readonly pathPrefix: string
+}
+
+/** The upstream's origin with an optional path prefix. https, or http to loopback. */
+export function parseUpstream(text: string): Parsed<Upstream> {
+  const url = parseUrl(text, 'https://api.your-company.devinenterprise.com')
+  if ('error' in url) return url
+  if (/[?#]/.test(text)) return { error: `${quoted(text)} must not have a query or a fragment` }
+  // The path as written: the URL parser would already have resolved dot segments.
+  const path = text.replace(/^[a-z]+:\/\/[^/]*/i, '').replace(/\/$/, '')
+  if (!/^(\/[A-Za-z0-9._~-]+)*$/.test(path) || path.split('/').some((segment) => /^\.\.?$/.test(segment))) {
+    return { error: `the path of ${quoted(text)} must be plain segments of letters, digits, ".", "_", "~" and "-"` }
+  }
+  return { value: { origin: url.value.origin, pathPrefix: path } }
+}
+
+/** An issuer's identifier: an absolute URL without query and fragment (RFC 8414 section 2), kept character by character. */
+export function parseIssuer(text: string): Parsed<string> {
+  const url = parseUrl(text, 'https://sso.corp.example')
+  if ('error' in url) return url
+  return /[?#]/.test(text) ? { error: `${quoted(text)} must not have a query or a fragment` } : { value: text }
+}
+
+/** Where an issuer's keys are. A query is kept: some identity providers name the application in it. */
+export function parseKeySetAddress(text: string): Parsed<string> {
+  const url = parseUrl(text, 'https://sso.corp.example/jwks')
+  if ('error' in url) return url
+  return text.includes('#') ? { error: `${quoted(text)} must not have a fragment` } : { value: url.value.href }
+}
+
+/** An https URL, or http to loopback, without user information; written as it will be read. */
+function parseUrl(text: string, example: string): Parsed<URL> {
+  // The URL parser forgives backslashes, spaces, tabs and missing slashes; two readers could differ about those.
+  if (!/^[a-z]+:\/\/[^/?#\\\s]+[^\\\s]*$/i.test(text) || !URL.canParse(text)) {
+    return { error: `${quoted(text)} is not an absolute URL: write one like ${example}` }
+  }
+  const url = new URL(text)
+  // Without the value: user information is a name and a password.
+  if (/^[a-z]+:\/\/[^/?#]*@/i.test(text))
+    return { error: 'a URL must not hold user information (what stands before "@")' }
+  if (url.protocol === 'http:' && !isLoopback(url.hostname)) {
+    return {
+      error: `${quoted(text)} must begin with https://: plain http is accepted only to loopback (localhost, 127.0.0.1, [::1])`,
+    }
+  }
+  return url.protocol === 'https:' || url.protocol === 'http:'
+    ? { value: url }
+    : { error: `${quoted(text)} must begin with https://` }
+}
+
+function isLoopback(hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)
+}

@@ -1,0 +1,88 @@
+// Building blocks of the schemas for files that people write: texts with a unit, "one or several", lists without twins.
+
+import { z } from 'zod'
+import { parseDuration, parseRate, parseSize, quoted, type Parsed } from './units.ts'
+
+/** A text that a parser of ours turns into a value; its refusal becomes the message. */
+export function textAs<T>(parse: (text: string) => Parsed<T>) {
+  return z.string().transform((text, context): T => take(parse(text), text, context))
+}
+
+/** Like `textAs`, where a bare number is also a spelling: a port, a number of bytes. */
+export function textOrNumberAs<T>(parse: (text: string) => Parsed<T>) {
+  return z
+    .union([z.string(), z.number()])
+    .transform((written, context): T => take(parse(String(written)), written, context))
+}
+
+function take<T>(parsed: Parsed<T>, input: unknown, context: z.core.$RefinementCtx): T {
+  if ('value' in parsed) return parsed.value
+  context.issues.push({ code: 'custom', message: parsed.error, input })
+  return z.NEVER
+}
+
+/** Milliseconds, between two bounds that the message shows as they are given here. */
+export function duration(least: string, most: string) {
+  const [leastMs, mostMs] = [parseDuration(least), parseDuration(most)].map((bound) =>
+    'value' in bound ? bound.value : Number.NaN,
+  )
+  return textAs((text) => {
+    const parsed = parseDuration(text)
+    if ('error' in parsed || (parsed.value >= Number(leastMs) && parsed.value <= Number(mostMs))) return parsed
+    return { error: `${quoted(text)} is out of bounds: at least ${least}, at most ${most}` }
+  })
+}
+
+/** Bytes. */
+export const size = () => textOrNumberAs(parseSize)
+
+export const rate = () => textAs(parseRate)
+
+/** A text that says something. */
+export const text = () => z.string().min(1, 'must not be empty')
+
+/** A list, or a single text for a list of one; never empty, nor any of its members. */
+export function oneOrSeveral(what: string) {
+  const list = z.array(text()).min(1, `name at least one ${what}, or remove the key`)
+  return z.union([text().transform((one): string[] => [one]), list])
+}
+
+/** Refuses a second member with the same key, also when other members are wrong in other ways. */
+export function withoutTwins<T extends z.ZodType>(
+  list: T,
+  what: string,
+  keyOf: (member: unknown) => string | null,
+  at: string | null = null,
+): T {
+  const check = (members: unknown, context: z.core.$RefinementCtx) => {
+    const seen = new Set<string>()
+    for (const [index, member] of (Array.isArray(members) ? members : []).entries()) {
+      const key = keyOf(member)
+      if (key !== null && seen.has(key)) {
+        context.addIssue({
+          code: 'custom',
+          message: `${what} ${quoted(key)} appears twice`,
+          path: at === null ? [index] : [index, at],
+        })
+      }
+      if (key !== null) seen.add(key)
+    }
+  }
+  return list.superRefine(check, { when: () => true })
+}
+
+/** The text under a key of an unchecked member, or null. */
+export function textAt(member: unknown, key: string): string | null {
+  if (typeof member !== 'object' || member === null || !Object.hasOwn(member, key)) return null
+  const value: unknown = Reflect.get(member, key)
+  return typeof value === 'string' ? value : null
+}
+
+/** Names of grants, keys, guardrails and teams: they stand in records, answers and metrics. */
+export const id = () =>
+  z
+    .string()
+    .regex(
+      /^[a-z0-9][a-z0-9._-]*$/,
+      'must be lower-case letters, digits, ".", "_" and "-", beginning with a letter or digit',
+    )

@@ -1,0 +1,171 @@
+// What zod found wrong → sentences at exact places of the file. Used by config/yaml-document.ts.
+
+import type { z } from 'zod'
+import { didYouMean } from './nearest.ts'
+import { quoted } from './units.ts'
+import type { Found, Tree, TreeNode } from './yaml-tree.ts'
+
+type Issue = z.core.$ZodIssue
+type Path = readonly PropertyKey[]
+
+/**
+ * For `safeParse({ error })`: makes the message of an "unrecognized keys" issue the list of the keys that are known
+ * there, one a line, because only here the schema that raised it can be seen. All other messages stay as they are.
+ */
+export function knownKeysOf(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.code !== 'unrecognized_keys') return undefined
+  const definition: unknown = issue.inst?._zod.def
+  const shape = typeof definition === 'object' && definition !== null && 'shape' in definition ? definition.shape : null
+  return typeof shape === 'object' && shape !== null ? Object.keys(shape).join('\n') : undefined
+}
+
+/** One sentence for each mistake; issues at a place where the tree itself has a problem are left out as its consequences. */
+export function describeIssues(issues: readonly Issue[], tree: Tree): Found[] {
+  const spoiled = new Set(tree.problems.map(({ place }) => place.offset))
+  const found = issues
+    .flatMap((issue) => describe(issue, issue.path, tree))
+    .filter(({ place }) => !spoiled.has(place.offset))
+  const told = new Set(found.map(({ place }) => place.offset))
+  return [...found, ...inexactNumbers(tree).filter(({ place }) => !told.has(place.offset))]
+}
+
+function describe(issue: Issue, path: Path, tree: Tree): Found[] {
+  if (issue.code === 'unrecognized_keys') return unknownKeys(issue.keys, issue.message.split('\n'), path, tree)
+  const node = tree.node(path)
+  if (issue.code === 'custom' || node === null) {
+    const missing = issue.code !== 'custom' && path.length > 0
+    const place = missing ? (tree.node(path.slice(0, -1))?.keyPlace ?? tree.placeOf(path)) : tree.placeOf(path)
+    return [{ place, message: missing ? `missing key ${quoted(String(path.at(-1)))}` : concealed(issue.message, node) }]
+  }
+  if (issue.code === 'invalid_union') return describeUnion(issue.errors, path, node, tree)
+  if (issue.code === 'invalid_key')
+    return [{ place: node.keyPlace, message: issue.issues[0]?.message ?? issue.message }]
+  const wanted = wantedBy(issue)
+  return [
+    { place: node.place, message: wanted === null ? concealed(issue.message, node) : expectation([wanted], node) },
+  ]
+}
+
+function unknownKeys(keys: readonly string[], known: readonly string[], path: Path, tree: Tree): Found[] {
+  return keys.map((key) => {
+    const place = tree.node([...path, key])?.keyPlace ?? tree.placeOf(path)
+    const near = didYouMean(key, known)
+    return {
+      place,
+      message: `unknown key ${quoted(key)}${near === '' ? `: the keys here are ${known.join(', ')}` : near}`,
+    }
+  })
+}
+
+/** One line for a union: the mistakes inside the only form that was meant, or all forms that would have been accepted. */
+function describeUnion(forms: readonly (readonly Issue[])[], path: Path, node: TreeNode, tree: Tree): Found[] {
+  const meant = forms.find((issues) => issues.every((issue) => issue.path.length > 0 || wantedBy(issue) === null))
+  if (meant !== undefined) return meant.flatMap((issue) => describe(issue, [...path, ...issue.path], tree))
+  const wanted = forms.flatMap((issues) => {
+    const first = issues.map(wantedBy).find((want) => want !== null)
+    return first === undefined || first === null ? [] : [first]
+  })
+  return [{ place: node.place, message: expectation(wanted, node) }]
+}
+
+/** What an issue about the kind of a value asked for. */
+interface Wanted {
+  readonly words: readonly string[]
+  /** The texts among them, for the nearest spelling. */
+  readonly texts: readonly string[]
+  readonly anyText: boolean
+}
+
+const kinds: Readonly<Record<string, string>> = {
+  string: 'a string',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'a mapping',
+  record: 'a mapping',
+  null: 'nothing',
+}
+
+function wantedBy(issue: Issue): Wanted | null {
+  if (issue.code === 'invalid_type') {
+    return { words: [kinds[issue.expected] ?? issue.expected], texts: [], anyText: issue.expected === 'string' }
+  }
+  if (issue.code === 'invalid_value') {
+    const texts = issue.values.filter((value) => typeof value === 'string')
+    return {
+      words: issue.values.map((value) => (typeof value === 'string' ? quoted(value) : String(value))),
+      texts,
+      anyText: false,
+    }
+  }
+  if (issue.code !== 'invalid_union') return null
+  const parts = issue.errors
+    .map((form) => form.map(wantedBy).find((want) => want !== null) ?? null)
+    .filter((want) => want !== null)
+  return {
+    words: parts.flatMap(({ words }) => words),
+    texts: parts.flatMap(({ texts }) => texts),
+    anyText: parts.some(({ anyText }) => anyText),
+  }
+}
+
+function expectation(wanted: readonly Wanted[], node: TreeNode): string {
+  const expected = `expected ${alternatives([...new Set(wanted.flatMap(({ words }) => words))])}`
+  const { value, source } = node
+  if (source !== null && source !== '' && wanted.some(({ anyText }) => anyText)) {
+    return `${expected}, but YAML reads ${source} as ${readAs(value, source)}: put it in quotes`
+  }
+  const near =
+    typeof value === 'string' && node.template === null
+      ? didYouMean(
+          value,
+          wanted.flatMap(({ texts }) => texts),
+        )
+      : ''
+  return `${expected}, found ${found(node)}${near}`
+}
+
+function readAs(value: unknown, source: string): string {
+  if (value === null) return 'no value'
+  if (typeof value === 'boolean') return 'a boolean'
+  return String(value) === source ? 'a number' : `the number ${String(value)}`
+}
+
+function found({ value, source, template }: TreeNode): string {
+  if (typeof value === 'string') return `the text ${quoted(template ?? value)}`
+  if (value === null || value === undefined) return source === null || source === '' ? 'nothing' : `nothing (${source})`
+  if (typeof value === 'number') return `the number ${source ?? String(value)}`
+  if (typeof value === 'boolean') return String(value)
+  return Array.isArray(value) ? 'a list' : 'a mapping'
+}
+
+/** `a`, `a or b`, `a, b or c`. */
+export function alternatives(words: readonly string[]): string {
+  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`
+}
+
+/** What a variable held is not shown: it may be a secret that was put into the wrong place. */
+function concealed(message: string, node: TreeNode | null): string {
+  if (node === null || node.template === null || typeof node.value !== 'string') return message
+  return message.replaceAll(quoted(node.value), quoted(node.template))
+}
+
+function inexactNumbers(tree: Tree): Found[] {
+  const problems: Found[] = []
+  for (const [, { value, source, place }] of tree.nodes()) {
+    if (typeof value !== 'number' || source === null) continue
+    if (/^[-+]?0[0-9]/.test(source)) {
+      problems.push({
+        place,
+        message: `${source} is not read as the same number everywhere: drop the leading zero, or put it in quotes if it is a text`,
+      })
+    } else if (/^[-+]?[0-9]+$/.test(source) && !Number.isSafeInteger(value)) {
+      problems.push({
+        place,
+        message: `${source} cannot be kept exactly as a number: put it in quotes if it is a text`,
+      })
+    }
+  }
+  return problems
+}

@@ -1,0 +1,142 @@
+// config/gateway.yaml and the environment → Config, or every diagnostic. The files it names are read and checked too.
+
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
+import { parseAuthorities, parseServerCertificate } from './certificates.ts'
+import { Refused, type Diagnostic } from './diagnostics.ts'
+import { gatewaySchema, type Config, type GatewayDocument, type IssuerConfig, type TlsFiles } from './schema.ts'
+import { alternatives } from './issues.ts'
+import type { Parsed } from './units.ts'
+import { readYaml, type Path } from './yaml-document.ts'
+
+type Report = (path: Path, message: string) => void
+
+/** Loads the configuration. Relative paths are relative to the file. Throws `Refused` with every diagnostic. */
+export async function loadConfig(
+  file: string,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<{ config: Config }> {
+  const text = await readText(file)
+  if ('error' in text)
+    throw new Refused([
+      { file, line: 0, column: 0, severity: 'error', message: `the configuration cannot be read: ${text.error}` },
+    ])
+  const result = readYaml({ file, text: text.value, schema: gatewaySchema, holds: 'upstream and issuers', env })
+  if (!result.ok) throw new Refused(result.diagnostics)
+  const diagnostics: Diagnostic[] = [...result.diagnostics]
+  const report: Report = (at, message) =>
+    diagnostics.push({ file, ...result.positionOf(at), severity: 'error', message })
+  const config = await resolve(result.value, path.resolve(file), report)
+  if (diagnostics.length > 0) throw new Refused(diagnostics)
+  return { config }
+}
+
+async function resolve(document: GatewayDocument, file: string, report: Report): Promise<Config> {
+  const absolute = (written: string) => path.resolve(path.dirname(file), written)
+  const { listen, upstream, catalogue, cache, bodies, shutdown } = document
+  return {
+    file,
+    listen: {
+      gateway: listen.gateway,
+      admin: listen.admin,
+      tls: listen.tls === undefined ? null : await checkTls(listen.tls, absolute, report),
+    },
+    upstream: {
+      ...upstream.origin,
+      ca: upstream.ca === undefined ? null : await readAuthorities(absolute(upstream.ca), report),
+      timeouts: {
+        connectMs: upstream.timeouts.connect,
+        headersMs: upstream.timeouts.headers,
+        bodyIdleMs: upstream.timeouts.body_idle,
+      },
+      connections: upstream.connections,
+      maxWaiting: upstream.max_waiting,
+    },
+    issuers: document.issuers.map(issuerOf),
+    policiesDirectory: absolute(document.policies),
+    catalogue: { stability: catalogue.stability, files: catalogue.files.map(absolute) },
+    cache: { maxBytes: cache.max_size, maxEntryBytes: cache.max_entry_size },
+    store: 'memory',
+    records: resolveRecords(document.records, absolute, report),
+    bodies: { maxBytes: bodies.max_size, maxJudgedBytes: bodies.max_judged_size },
+    shutdown: { delayMs: shutdown.delay, deadlineMs: shutdown.deadline },
+    log: document.log,
+  }
+}
+
+function issuerOf(written: GatewayDocument['issuers'][number]): IssuerConfig {
+  return {
+    issuer: written.issuer,
+    audience: written.audience,
+    jwksUri: written.jwks_uri ?? null,
+    algorithms: written.algorithms,
+    clockToleranceMs: written.clock_tolerance,
+    maxLifetimeMs: written.max_lifetime,
+    claims: written.claims,
+  }
+}
+
+/** The audit log is a hash chain: another stream in the same file would break it. */
+function resolveRecords(
+  written: GatewayDocument['records'],
+  absolute: (path: string) => string,
+  report: Report,
+): Config['records'] {
+  const place = (target: string) => (target === 'stdout' || target === 'stderr' ? target : absolute(target))
+  const records = { access: place(written.access), decisions: place(written.decisions), audit: place(written.audit) }
+  const shared = (['access', 'decisions'] as const).filter(
+    (stream) => path.isAbsolute(records.audit) && records[stream] === records.audit,
+  )
+  if (shared.length > 0)
+    report(
+      ['records', 'audit'],
+      `the audit log needs a file of its own: ${alternatives(shared).replace(' or ', ' and ')} would write into it too`,
+    )
+  return records
+}
+
+async function readAuthorities(file: string, report: Report): Promise<string | null> {
+  const text = await readText(file)
+  const authorities: Parsed<string> = 'error' in text ? text : parseAuthorities(text.value)
+  if ('value' in authorities) return authorities.value
+  report(['upstream', 'ca'], `${file}: ${authorities.error}`)
+  return null
+}
+
+async function checkTls(
+  written: { cert: string; key: string },
+  absolute: (path: string) => string,
+  report: Report,
+): Promise<TlsFiles> {
+  const files: TlsFiles = { certFile: absolute(written.cert), keyFile: absolute(written.key) }
+  const cert = await readText(files.certFile)
+  const key = await readText(files.keyFile)
+  if ('error' in cert) report(['listen', 'tls', 'cert'], `${files.certFile}: ${cert.error}`)
+  if ('error' in key) report(['listen', 'tls', 'key'], `${files.keyFile}: ${key.error}`)
+  if ('error' in cert || 'error' in key) return files
+  const problem = parseServerCertificate(cert.value, key.value)
+  if (problem !== null)
+    report(
+      ['listen', 'tls', problem.part],
+      `${problem.part === 'cert' ? files.certFile : files.keyFile}: ${problem.message}`,
+    )
+  return files
+}
+
+const plainErrors: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  ENOTDIR: 'there is no such file',
+  EACCES: 'permission denied',
+  EISDIR: 'it is a directory',
+}
+
+async function readText(file: string): Promise<Parsed<string>> {
+  try {
+    return { value: new TextDecoder('utf-8', { fatal: true }).decode(await readFile(file)) }
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+    return {
+      error: plainErrors[code] ?? (code === 'ERR_ENCODING_INVALID_ENCODED_DATA' ? 'it is not UTF-8 text' : code),
+    }
+  }
+}

@@ -1,0 +1,57 @@
+// The spelling somebody probably meant. Used by every message about an unknown word.
+
+// Longer words are neither compared nor suggested: the work grows with the product of the lengths.
+const longestWord = 200
+
+/**
+ * The candidate with the fewest typing mistakes (insertion, deletion, replacement, exchange of neighbours; letter case
+ * does not count), or null when none is near: at most one mistake for every three letters. The first of equals wins.
+ */
+export function nearest(word: string, candidates: Iterable<string>): string | null {
+  const wanted = word.toLowerCase()
+  if (wanted.length > longestWord) return null
+  let best: string | null = null
+  let fewest = Math.max(1, Math.floor(wanted.length / 3)) + 1
+  for (const candidate of candidates) {
+    if (candidate.length > longestWord) continue
+    const mistakes = distance(wanted, candidate.toLowerCase(), fewest - 1)
+    // A word of one or two letters is near to everything that short; only a change of case is a likely meaning then.
+    if (mistakes >= fewest || (mistakes > 0 && wanted.length < 3)) continue
+    best = candidate
+    fewest = mistakes
+  }
+  return best
+}
+
+/** `; did you mean "x"?` to put behind a message, or nothing. */
+export function didYouMean(word: string, candidates: Iterable<string>): string {
+  const found = nearest(word, candidates)
+  return found === null || found === word ? '' : `; did you mean "${found}"?`
+}
+
+/** Damerau-Levenshtein distance in its restricted form (optimal string alignment), or more than `limit` when larger. */
+function distance(a: string, b: string, limit: number): number {
+  if (Math.abs(a.length - b.length) > limit) return limit + 1
+  let beforeLast: number[] = []
+  let last = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i += 1) {
+    const row = [i]
+    let smallest = i
+    for (let j = 1; j <= b.length; j += 1) {
+      const replaced = at(last, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      let cost = Math.min(replaced, at(last, j) + 1, at(row, j - 1) + 1)
+      const exchanged = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+      if (exchanged) cost = Math.min(cost, at(beforeLast, j - 2) + 1)
+      row.push(cost)
+      smallest = Math.min(smallest, cost)
+    }
+    if (smallest > limit) return limit + 1
+    beforeLast = last
+    last = row
+  }
+  return at(last, b.length)
+}
+
+function at(row: readonly number[], index: number): number {
+  return row[index] ?? Number.POSITIVE_INFINITY
+}

@@ -1,0 +1,223 @@
+// Shape of config/gateway.yaml: the validator, from which the JSON schema and the reference are generated, and the
+// Config that the rest of the house gets. config/load.ts turns the one into the other.
+
+import { z } from 'zod'
+import { parseIssuer, parseKeySetAddress, parseListen, parseUpstream, type ListenAddress } from './addresses.ts'
+import { parseAlgorithm } from './algorithms.ts'
+import { duration, oneOrSeveral, size, text, textAs, textAt, textOrNumberAs, withoutTwins } from './fields.ts'
+
+/** The whole configuration in final values: nothing is left to parse, resolve or look up. */
+export interface Config {
+  /** Absolute path of the file. */
+  readonly file: string
+  readonly listen: { readonly gateway: ListenAddress; readonly admin: ListenAddress; readonly tls: TlsFiles | null }
+  readonly upstream: UpstreamConfig
+  readonly issuers: readonly IssuerConfig[]
+  readonly policiesDirectory: string
+  readonly catalogue: { readonly stability: readonly StabilityClass[]; readonly files: readonly string[] }
+  readonly cache: { readonly maxBytes: number; readonly maxEntryBytes: number }
+  readonly store: 'memory'
+  /** Each `stdout`, `stderr` or an absolute path. */
+  readonly records: { readonly access: string; readonly decisions: string; readonly audit: string }
+  readonly bodies: { readonly maxBytes: number; readonly maxJudgedBytes: number }
+  readonly shutdown: { readonly delayMs: number; readonly deadlineMs: number }
+  readonly log: { readonly level: LogLevel }
+}
+
+/** Absolute paths; the files are read again when the certificate is renewed. */
+export interface TlsFiles {
+  readonly certFile: string
+  readonly keyFile: string
+}
+
+export interface UpstreamConfig {
+  /** Scheme, host and port. */
+  readonly origin: string
+  /** Empty, or a path prefix without final slash. */
+  readonly pathPrefix: string
+  /** PEM text of additional authorities, or null. */
+  readonly ca: string | null
+  readonly timeouts: { readonly connectMs: number; readonly headersMs: number; readonly bodyIdleMs: number }
+  readonly connections: number
+  readonly maxWaiting: number
+}
+
+export interface IssuerConfig {
+  readonly issuer: string
+  readonly audience: readonly string[]
+  readonly jwksUri: string | null
+  readonly algorithms: readonly string[]
+  readonly clockToleranceMs: number
+  readonly maxLifetimeMs: number
+  readonly claims: { readonly subject: string; readonly email: string; readonly groups: string; readonly app: string }
+}
+
+const stabilityClasses = ['stable', 'beta', 'early-access', 'deprecated', 'superseded', 'removed?'] as const
+export type StabilityClass = (typeof stabilityClasses)[number]
+const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const
+export type LogLevel = (typeof logLevels)[number]
+
+// Timers of Node hold 24 days at most and fire at once beyond that.
+const timer = () => duration('1ms', '1d')
+
+const tls = z.strictObject({
+  cert: text().describe('Certificate chain, PEM file.'),
+  key: text().describe('Private key of the certificate, PEM file.'),
+})
+
+const listen = z.strictObject({
+  gateway: textOrNumberAs(parseListen('0.0.0.0'))
+    .prefault('0.0.0.0:8080')
+    .describe('Callers’ listener: host:port, "[::1]:8080", or a port alone. Port 0 takes any free one.'),
+  admin: textOrNumberAs(parseListen('127.0.0.1'))
+    .prefault('127.0.0.1:9090')
+    .describe('Operators’ listener: health, metrics, status. A port alone means 127.0.0.1.'),
+  tls: tls.optional().describe('TLS (and HTTP/2) for the callers’ listener.'),
+})
+
+const upstream = z.strictObject({
+  origin: textAs(parseUpstream).describe(
+    'Address of the Devin API, with an optional path prefix. https; plain http only to loopback.',
+  ),
+  ca: text().optional().describe('PEM file of additional certificate authorities. Certificates are always verified.'),
+  timeouts: z
+    .strictObject({
+      connect: timer().prefault('5s').describe('Longest time to connect, TLS included.'),
+      headers: timer().prefault('60s').describe('Longest wait for the first byte of an answer.'),
+      body_idle: timer().prefault('60s').describe('Longest silence inside an answer.'),
+    })
+    .prefault({})
+    .describe('How long the gateway waits for the upstream.'),
+  connections: z
+    .int()
+    .min(1, 'must be at least 1')
+    .max(65_535, 'must be at most 65535')
+    .default(128)
+    .describe('Largest number of connections to the upstream.'),
+  max_waiting: z
+    .int()
+    .min(0, 'must be at least 0')
+    .default(1024)
+    .describe('Requests that may wait for a connection; more are refused as `overloaded`.'),
+})
+
+const claims = z.strictObject({
+  subject: text().default('sub').describe('Claim that names the caller.'),
+  email: text().default('email').describe('Claim with the e-mail address.'),
+  groups: text().default('groups').describe('Claim with the groups: a list, or one text for one group.'),
+  app: text().default('azp').describe('Claim with the calling application.'),
+})
+
+const issuer = z.strictObject({
+  issuer: textAs(parseIssuer).describe('The issuer’s identifier, exactly as the `iss` claim spells it.'),
+  audience: oneOrSeveral('audience').describe('Audience that a token must be meant for; a list accepts any of them.'),
+  jwks_uri: textAs(parseKeySetAddress)
+    .optional()
+    .describe('Address of the signing keys; when absent, taken from the issuer’s metadata document.'),
+  algorithms: z
+    .array(textAs(parseAlgorithm))
+    .min(1, 'name at least one algorithm, or remove the key')
+    .default(['RS256', 'ES256'])
+    .describe('Accepted signature algorithms. `none` and HS* are never accepted.'),
+  clock_tolerance: duration('0s', '10m')
+    .prefault('30s')
+    .describe('How far the clocks of issuer and gateway may differ.'),
+  max_lifetime: duration('1s', '366d').prefault('24h').describe('Longest accepted lifetime of a token (exp - iat).'),
+  claims: claims.prefault({}).describe('Which claim says what about the caller; dotted paths are allowed.'),
+})
+
+const target = () => text().default('stdout')
+
+const records = z.strictObject({
+  access: target().describe('One line a request: `stdout`, `stderr` or a file.'),
+  decisions: target().describe(
+    'One line a decision, with the attributes that rules read: `stdout`, `stderr` or a file.',
+  ),
+  audit: target().describe('One line a change, hash-chained: `stdout`, `stderr` or a file of its own.'),
+})
+
+const notSupported = (message: string) => ({
+  check: (_: unknown, context: z.core.$RefinementCtx) =>
+    void context.issues.push({ code: 'custom', message, input: _ }),
+  always: { when: () => true },
+})
+const noTelemetry = notSupported('telemetry is not supported by this version')
+
+const store = z
+  .union([z.string(), z.array(z.string())])
+  .refine((written) => written === 'memory', { error: 'store: only "memory" is supported by this version' })
+
+/** Schema of `config/gateway.yaml`. */
+export const gatewaySchema = z
+  .strictObject({
+    listen: listen.prefault({}).describe('Where the gateway listens.'),
+    upstream: upstream.describe('The Devin API.'),
+    issuers: withoutTwins(
+      z.array(issuer).min(1, 'name at least one issuer: without one nobody could call anything'),
+      'issuer',
+      (member) => textAt(member, 'issuer'),
+      'issuer',
+    ).describe('Identity providers whose tokens are accepted.'),
+    policies: text().default('../policies').describe('Directory of the policies, relative to this file.'),
+    catalogue: z
+      .strictObject({
+        stability: z
+          .array(z.enum(stabilityClasses))
+          .min(1, 'name at least one class, or remove the key')
+          .default(['stable', 'beta'])
+          .describe('Which of the catalogue’s stability classes are served.'),
+        files: z.array(text()).default([]).describe('Extension files with further operations.'),
+      })
+      .prefault({})
+      .describe('Which operations are known and served.'),
+    cache: z
+      .strictObject({
+        max_size: size().prefault('64MiB').describe('Memory for stored answers.'),
+        max_entry_size: size().prefault('1MiB').describe('Largest answer that is stored.'),
+      })
+      .refine((cache) => cache.max_entry_size <= cache.max_size, {
+        error: 'max_entry_size must not be larger than max_size',
+        path: ['max_entry_size'],
+      })
+      .prefault({})
+      .describe('The cache of answers.'),
+    store: store
+      .default('memory')
+      .describe('Where limits and invalidations are shared between instances. This version knows `memory` only.'),
+    records: records.prefault({}).describe('Where the three record streams go.'),
+    telemetry: z
+      .strictObject({ otlp: z.string().describe('Address of an OpenTelemetry collector.') })
+      .superRefine(noTelemetry.check, noTelemetry.always)
+      .optional()
+      .describe('Traces. Not supported by this version.'),
+    bodies: z
+      .strictObject({
+        max_size: size().prefault('256MiB').describe('Largest request body that is forwarded.'),
+        max_judged_size: size().prefault('1MiB').describe('Largest request body that a rule can look into.'),
+      })
+      .refine((bodies) => bodies.max_judged_size <= bodies.max_size, {
+        error: 'max_judged_size must not be larger than max_size',
+        path: ['max_judged_size'],
+      })
+      .prefault({})
+      .describe('Bounds on request bodies.'),
+    shutdown: z
+      .strictObject({
+        delay: duration('0s', '10m')
+          .prefault('1s')
+          .describe('How long everything is still served after a stop signal, so that balancers notice.'),
+        deadline: timer().prefault('30s').describe('How long requests under way may then take.'),
+      })
+      .prefault({})
+      .describe('How the process stops.'),
+    log: z
+      .strictObject({ level: z.enum(logLevels).default('info').describe('Least severity that is logged.') })
+      .prefault({})
+      .describe('The process log.'),
+  })
+  .describe(
+    'Configuration of the gateway, read at start. ${NAME} and ${NAME:-default} take environment variables, in string values only.',
+  )
+
+/** The configuration as written, with defaults, units in numbers, and paths still relative. */
+export type GatewayDocument = z.output<typeof gatewaySchema>

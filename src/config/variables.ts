@@ -1,0 +1,31 @@
+// `${NAME}` and `${NAME:-default}` in a text. Pure: the environment is passed in.
+
+import type { Parsed } from './units.ts'
+
+const reference = /\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{/g
+
+/**
+ * The text with its variables put in. A default counts when the variable is unset or empty, as in a shell; `$${` stands
+ * for a literal `${`. What a variable holds is never looked at again, so a value cannot bring in another variable.
+ */
+export function expandVariables(text: string, env: Readonly<Record<string, string | undefined>>): Parsed<string> {
+  const errors: string[] = []
+  const value = text.replaceAll(
+    reference,
+    (written: string, name: string | undefined, fallback: string | undefined) => {
+      if (written === '$${') return '${'
+      if (name === undefined) {
+        errors.push(
+          '"${" begins a variable: write ${NAME} or ${NAME:-default}, or $${ for the two characters themselves',
+        )
+        return written
+      }
+      const found = Object.hasOwn(env, name) ? env[name] : undefined
+      if (fallback !== undefined) return found === undefined || found === '' ? fallback : found
+      if (found === undefined)
+        errors.push(`the environment variable ${name} is not set: set it, or give a default with \${${name}:-default}`)
+      return found ?? written
+    },
+  )
+  return errors.length > 0 ? { error: errors.join('; ') } : { value }
+}

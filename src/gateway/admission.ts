@@ -1,0 +1,169 @@
+// The request's way from its first line to the upstream, as one straight function. Everything that can refuse a request
+// does so here, in this order; the key is opened last, after everything else has said yes.
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { readTarget, type Target } from '../catalogue/target.ts'
+import type { Principal } from '../identity/principal.ts'
+import { bearerToken } from '../identity/token-form.ts'
+import type { TokenVerifier } from '../identity/token-verifier.ts'
+import type { Keyring, KeyVersion } from '../keys/keyring.ts'
+import { evaluate, findOperation, type Evaluation } from '../policy/evaluate.ts'
+import { Problem } from '../problems.ts'
+import { collectBody, judgeBody, smallBodyBytes, tooLarge } from './body.ts'
+import type { Exchange } from './exchange.ts'
+import { readCallerFields, type CallerFields } from './fields.ts'
+import type { Upstream } from './forwarding.ts'
+import { answerOwnPage, answerPublicPage, isOwn } from './own-pages.ts'
+
+export interface AdmissionParts {
+  readonly tokens: TokenVerifier
+  readonly keyring: Keyring
+  readonly upstream: Upstream
+  readonly maxBodyBytes: number
+  readonly maxJudgedBytes: number
+}
+
+/** One request on its way, with what the stages hand on. */
+interface Visit {
+  readonly exchange: Exchange
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly fields: CallerFields
+  readonly target: Target
+}
+
+export interface Admission {
+  /** Takes a request to its answer. Throws or rejects with a Problem; a promise only where something must be waited for. */
+  admit(exchange: Exchange, request: IncomingMessage, response: ServerResponse): Promise<void> | undefined
+}
+
+export function createAdmission(parts: AdmissionParts): Admission {
+  const { tokens, keyring, upstream, maxBodyBytes, maxJudgedBytes } = parts
+
+  function admit(exchange: Exchange, request: IncomingMessage, response: ServerResponse): Promise<void> | undefined {
+    const fields = readCallerFields(request.rawHeaders)
+    if (fields.requestId !== null) exchange.requestId = fields.requestId
+    exchange.traceId = fields.traceId
+    const target = readTarget(exchange.target, fields.host)
+    exchange.path = target.path
+    if (isOwn(target) && answerPublicPage(exchange, response, target)) return undefined
+
+    const token = bearerToken(request.rawHeaders)
+    if (target.query.includes(token)) throw tokenInQuery()
+    const visit: Visit = { exchange, request, response, fields, target }
+    const principal = tokens.verify(token)
+    return principal instanceof Promise
+      ? principal.then((verified) => decideFor(visit, verified))
+      : decideFor(visit, principal)
+  }
+
+  function decideFor(visit: Visit, principal: Principal): Promise<void> | undefined {
+    const { exchange, target, fields } = visit
+    exchange.principal = principal
+    if (isOwn(target)) {
+      answerOwnPage(exchange, visit.response, target, principal)
+      return undefined
+    }
+    const operation = findOperation(exchange.policy, exchange.method ?? '', target)
+    exchange.operation = operation
+    const evaluation = evaluate(exchange.policy, principal, operation, target)
+    exchange.evaluation = evaluation
+    allowed(evaluation)
+    if (fields.bodyLength !== null && fields.bodyLength > maxBodyBytes) throw tooLarge(maxBodyBytes)
+    if (evaluation.needsBody) return judge(visit, evaluation)
+    if (fields.bodyLength === 0) return send(visit, evaluation, noBody)
+    if (fields.bodyLength !== null && fields.bodyLength <= smallBodyBytes) {
+      return collect(visit, smallBodyBytes).then((body) => send(visit, evaluation, body))
+    }
+    return send(visit, evaluation, null)
+  }
+
+  /** The policy has to look into the body: it is read once, judged, and exactly the bytes that were judged are sent. */
+  async function judge(visit: Visit, { facts }: Evaluation): Promise<void> {
+    const { exchange, fields, target } = visit
+    if (fields.bodyLength !== null && fields.bodyLength > maxJudgedBytes) throw tooLarge(maxJudgedBytes)
+    const bytes = fields.bodyLength === 0 ? noBody : await collect(visit, maxJudgedBytes)
+    const evaluation = evaluate(
+      exchange.policy,
+      facts.principal,
+      facts.operation,
+      target,
+      judgeBody(bytes, fields.contentEncoding),
+    )
+    exchange.evaluation = evaluation
+    allowed(evaluation)
+    send(visit, evaluation, bytes)
+  }
+
+  function collect({ request, response, fields }: Visit, maxBytes: number): Promise<Buffer> {
+    if (fields.expectsContinue) response.writeContinue()
+    return collectBody(request, maxBytes)
+  }
+
+  function send(visit: Visit, evaluation: Evaluation, body: Buffer | null): undefined {
+    const { exchange, request, response, fields, target } = visit
+    if (response.destroyed) return
+    const version = openKey(evaluation)
+    exchange.keyVersion = version
+    if (body === null && fields.expectsContinue) response.writeContinue()
+    const abandon = upstream.forward({
+      exchange,
+      request,
+      response,
+      operation: evaluation.facts.operation,
+      target,
+      fields,
+      body,
+      version,
+    })
+    response.once('close', abandon)
+  }
+
+  function openKey({ key, facts, requirement }: Evaluation): KeyVersion {
+    if (key === null) {
+      const { id, scope } = facts.operation
+      const where =
+        scope === 'enterprise'
+          ? 'at enterprise scope'
+          : `for organization ${requirement?.organization ?? 'of the caller'}`
+      throw new Problem(
+        'key-unavailable',
+        `The policy allows ${id}, and no service-user key ${where} holds what it needs. The operator has to add one to the inventory.`,
+        { reason: 'key-missing' },
+      )
+    }
+    const version = keyring.open(key.key)
+    if (version === null) {
+      throw new Problem(
+        'key-unavailable',
+        `The key ${key.key.id} was rejected by the Devin API several times and is set aside; no stronger key takes its place. The operator has to replace it.`,
+        {
+          reason: 'key-set-aside',
+          fields: { 'retry-after': '60' },
+        },
+      )
+    }
+    const { permission } = facts.operation
+    keyring.used(
+      key.key,
+      permission === null ? (requirement?.extra ?? []) : [key.through ?? permission, ...(requirement?.extra ?? [])],
+    )
+    return version
+  }
+
+  return { admit }
+}
+
+const noBody = Buffer.alloc(0)
+
+function allowed({ decision }: Evaluation): void {
+  if (decision.problem !== null) throw new Problem(decision.problem, decision.detail ?? '', { reason: decision.reason })
+}
+
+function tokenInQuery(): Problem {
+  return new Problem(
+    'malformed-request',
+    'The query holds your token. Send it in the Authorization field only: addresses end up in logs.',
+    { reason: 'token-in-query' },
+  )
+}

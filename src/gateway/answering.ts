@@ -1,0 +1,95 @@
+// Answers of the gateway itself, written straight to the response: problem documents, JSON and pages.
+
+import type { ServerResponse } from 'node:http'
+import { Problem, problemKinds, problemType, type ProblemKindName } from '../problems.ts'
+import type { Exchange } from './exchange.ts'
+
+/** A refusal or failure as `application/problem+json` (RFC 9457); extension members `reason` and `decision_id`. */
+export function problemDocument(problem: Problem, exchange: Exchange): string {
+  return JSON.stringify({
+    type: problemType(problem.kind),
+    title: problemKinds[problem.kind].title,
+    status: problem.status,
+    detail: problem.message,
+    instance: `urn:uuid:${exchange.decisionId}`,
+    reason: problem.reason,
+    decision_id: exchange.decisionId,
+  })
+}
+
+/** Turns anything that was thrown into a Problem; what is not one is a defect of ours and shows nothing of itself. */
+export function asProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error
+  return new Problem('internal', 'The gateway failed on this request. Tell its operator the decision id.', {
+    cause: error,
+  })
+}
+
+export function answerProblem(exchange: Exchange, response: ServerResponse, problem: Problem): void {
+  exchange.problem = problem
+  const fields: string[] = []
+  for (const [name, value] of Object.entries(problem.fields)) fields.push(name, value)
+  answer(exchange, response, problem.status, 'application/problem+json', problemDocument(problem, exchange), fields)
+}
+
+export function answerJson(exchange: Exchange, response: ServerResponse, value: unknown): void {
+  answer(exchange, response, 200, 'application/json', JSON.stringify(value), ['cache-control', 'no-store'])
+}
+
+/** The page behind a problem's `type`: what it means and whose turn it is. */
+export function answerProblemPage(exchange: Exchange, response: ServerResponse, kind: ProblemKindName): void {
+  answer(exchange, response, 200, 'text/html; charset=utf-8', problemPage(kind), [
+    'content-security-policy',
+    "default-src 'none'; style-src 'unsafe-inline'",
+    'cache-control',
+    'public, max-age=3600',
+  ])
+}
+
+function answer(
+  exchange: Exchange,
+  response: ServerResponse,
+  status: number,
+  type: string,
+  text: string,
+  fields: readonly string[],
+): void {
+  const length = Buffer.byteLength(text)
+  exchange.status = status
+  exchange.bytesOut = exchange.method === 'HEAD' ? 0 : length
+  response.writeHead(status, [
+    'content-type',
+    type,
+    'content-length',
+    String(length),
+    'x-request-id',
+    exchange.requestId,
+    'gateway-decision',
+    exchange.decisionId,
+    'x-content-type-options',
+    'nosniff',
+    ...fields,
+  ])
+  response.end(exchange.method === 'HEAD' ? undefined : text)
+}
+
+function problemPage(kind: ProblemKindName): string {
+  const { title, status, turn, about } = problemKinds[kind]
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>${kind}: ${title}</title>
+<style>
+body { font: 16px/1.6 system-ui, sans-serif; max-width: 40rem; margin: 4rem auto; padding: 0 1rem; color: #1d2430; background: #fff }
+code { background: #eef1f5; padding: .1em .35em; border-radius: 4px }
+p.status { color: #5b6676 }
+@media (prefers-color-scheme: dark) { body { color: #e3e8ef; background: #12161c } code { background: #232a34 } p.status { color: #9aa7b8 } }
+</style>
+<h1>${title}</h1>
+<p class="status"><code>${kind}</code> · HTTP status ${status} · it is the turn of ${turn}</p>
+<p>${about.replaceAll(/`([^`]*)`/g, '<code>$1</code>').replaceAll('<token>', '&lt;token&gt;')}</p>
+<p>Every refusal carries a <code>decision_id</code>. The operators of the gateway find the whole decision under it in the decision log.</p>
+</html>
+`
+}

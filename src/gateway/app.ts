@@ -1,0 +1,232 @@
+// The callers' listener. Fastify and http-proxy hold the door; every request, also one that Fastify would answer by
+// itself (odd media types, unknown methods, malformed escapes), takes the one way through `receive`.
+
+import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import httpProxy from '@fastify/http-proxy'
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { PolicySet } from '../policy/policy-set.ts'
+import { Problem } from '../problems.ts'
+import type { Admission } from './admission.ts'
+import { answerProblem, asProblem, problemDocument } from './answering.ts'
+import { openExchange, type Exchange } from './exchange.ts'
+import type { Recorder } from './recording.ts'
+
+export interface GatewayParts {
+  readonly admission: Admission
+  readonly recorder: Recorder
+  /** The snapshot for a request that arrives now. */
+  readonly policy: () => PolicySet
+  readonly now: () => number
+  /** Something that is our fault or the operator's business, with its cause. */
+  readonly onDefect: (exchange: Exchange, problem: Problem) => void
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | null
+  readonly upstreamOrigin: string
+}
+
+/** `lame`: still serving, and every answer closes its connection. `draining`: what arrives now is sent elsewhere. */
+export type Phase = 'open' | 'lame' | 'draining'
+
+export interface GatewayApp {
+  listen(host: string, port: number): Promise<{ host: string; port: number }>
+  setPhase(phase: Phase): void
+  /** Answers with a problem, or breaks the connection off when the answer has begun. */
+  refuse(exchange: Exchange, response: ServerResponse, error: unknown): void
+  readonly inFlight: number
+  /** Reads certificate and key again. */
+  reloadCertificate(): void
+  /** Stops listening and waits until the last exchange is over, or cuts what is left at the deadline. */
+  close(deadlineMs: number): Promise<void>
+}
+
+/** Builds the listener; nothing is bound before `listen`. */
+export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp> {
+  const { admission, recorder, now } = parts
+  let phase: Phase = 'open'
+  let inFlight = 0
+
+  function open(method: string | null, target: string): Exchange {
+    recorder.begin()
+    return openExchange(randomUUID(), method, target, parts.policy(), now())
+  }
+
+  function receive(request: IncomingMessage, response: ServerResponse): void {
+    const exchange = open(request.method ?? null, targetOf(request))
+    inFlight += 1
+    response.once('close', () => {
+      inFlight -= 1
+      recorder.record(exchange, !response.writableFinished)
+    })
+    if (phase !== 'open') response.shouldKeepAlive = false
+    try {
+      if (phase === 'draining') throw draining()
+      const waiting = admission.admit(exchange, request, response)
+      if (waiting !== undefined) waiting.catch((error: unknown) => refuse(exchange, response, error))
+    } catch (error) {
+      refuse(exchange, response, error)
+    }
+  }
+
+  function refuse(exchange: Exchange, response: ServerResponse, error: unknown): void {
+    const problem = asProblem(error)
+    if (problem.status >= 500) parts.onDefect(exchange, problem)
+    if (response.headersSent || response.destroyed) {
+      exchange.problem ??= problem
+      exchange.brokenOff = response.headersSent
+      response.destroy()
+    } else answerProblem(exchange, response, problem)
+  }
+
+  /** What the parser refuses never becomes a request: it is answered and recorded here. */
+  function refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket): void {
+    // A connection that broke, or one that was only opened, is no exchange.
+    if (error.code === 'ECONNRESET' || !socket.writable) {
+      socket.destroy()
+      return
+    }
+    const timedOut = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+    if (timedOut && socket.bytesRead === 0) {
+      socket.destroy()
+      return
+    }
+    const exchange = open(null, '')
+    exchange.problem = new Problem(
+      'malformed-request',
+      timedOut
+        ? 'The request did not arrive in time.'
+        : 'The request is not well-formed HTTP/1.1. Repair the client (RFC 9112).',
+      {
+        reason:
+          error.code === 'HPE_HEADER_OVERFLOW' ? 'fields-too-large' : timedOut ? 'request-incomplete' : 'unparsable',
+      },
+    )
+    exchange.status = 400
+    endRaw(socket, exchange, exchange.problem)
+    recorder.record(exchange, false)
+  }
+
+  /** CONNECT makes a tunnel of the connection; there is nothing here to tunnel to. */
+  function refuseConnect(request: IncomingMessage, peer: Socket | ServerResponse): void {
+    if ('writeHead' in peer) {
+      receive(request, peer)
+      return
+    }
+    const exchange = open('CONNECT', request.url ?? '')
+    exchange.path = exchange.target
+    exchange.problem = new Problem('unknown-operation', 'CONNECT is not an operation of the API.')
+    exchange.status = exchange.problem.status
+    endRaw(peer, exchange, exchange.problem)
+    recorder.record(exchange, false)
+  }
+
+  const app = createFastify(parts.tls)
+  const server = app.server
+  const enter = (request: FastifyRequest, reply: FastifyReply): void => {
+    reply.hijack()
+    receive(request.raw, reply.raw)
+  }
+  await app.register(httpProxy, {
+    upstream: parts.upstreamOrigin,
+    // Our own dispatch stands behind the registration, so none of the library's forwarding defaults apply.
+    handler: enter,
+    retryMethods: [],
+  })
+  app.setNotFoundHandler(enter)
+  app.setErrorHandler((_error, request, reply) => enter(request, reply))
+  // Without these listeners Node answers 417 and writes 100 by itself; admission decides first.
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) =>
+    server.emit('request', request, response),
+  )
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) =>
+    server.emit('request', request, response),
+  )
+  server.on('connect', refuseConnect)
+  server.removeAllListeners('clientError')
+  server.on('clientError', refuseUnparsed)
+  await app.ready()
+
+  return {
+    get inFlight() {
+      return inFlight
+    },
+    setPhase(next) {
+      phase = next
+    },
+    refuse,
+    async listen(host, port) {
+      await app.listen({ host, port })
+      const address = server.address()
+      return typeof address === 'object' && address !== null
+        ? { host: address.address, port: address.port }
+        : { host, port }
+    },
+    reloadCertificate() {
+      if (parts.tls !== null && 'setSecureContext' in server && typeof server.setSecureContext === 'function') {
+        server.setSecureContext(readCertificate(parts.tls))
+      }
+    },
+    async close(deadlineMs) {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      server.closeIdleConnections()
+      const timer = setTimeout(() => server.closeAllConnections(), deadlineMs)
+      await closed
+      clearTimeout(timer)
+      await app.close()
+    },
+  }
+}
+
+function draining(): Problem {
+  return new Problem('draining', 'This instance is shutting down. Repeat the request on a new connection.', {
+    fields: { 'retry-after': '1' },
+  })
+}
+
+function createFastify(tls: GatewayParts['tls']): FastifyInstance {
+  const options = {
+    logger: false,
+    exposeHeadRoutes: false,
+    requestTimeout: 600_000,
+    // The router sees one constant path: ours is the only reading of the target.
+    rewriteUrl: keepTarget,
+  } as const
+  const http = { requireHostHeader: false, maxHeaderSize: 32 * 1024, headersTimeout: 15_000, insecureHTTPParser: false }
+  if (tls === null) return fastify({ ...options, http })
+  // The instance types differ by server class only; everything used here is common to them.
+  return fastify({
+    ...options,
+    http2: true,
+    https: { ...http, ...readCertificate(tls), allowHTTP1: true },
+  }) as unknown as FastifyInstance
+}
+
+function readCertificate(tls: { certFile: string; keyFile: string }): { cert: Buffer; key: Buffer } {
+  return { cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) }
+}
+
+function keepTarget(): string {
+  return '/'
+}
+
+/** Fastify puts the target that was received beside the one it routes by. */
+function targetOf(request: IncomingMessage & { originalUrl?: string }): string {
+  return request.originalUrl ?? request.url ?? ''
+}
+
+function endRaw(socket: Socket, exchange: Exchange, problem: Problem): void {
+  const body = problemDocument(problem, exchange)
+  const head = [
+    `HTTP/1.1 ${problem.status} ${problem.status === 400 ? 'Bad Request' : 'Forbidden'}`,
+    'content-type: application/problem+json',
+    `content-length: ${Buffer.byteLength(body)}`,
+    `x-request-id: ${exchange.requestId}`,
+    `gateway-decision: ${exchange.decisionId}`,
+    'connection: close',
+    '',
+    '',
+  ].join('\r\n')
+  exchange.bytesOut = Buffer.byteLength(body)
+  socket.end(head + body)
+}

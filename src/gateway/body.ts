@@ -1,0 +1,72 @@
+// Reading a request's body into memory: a small one so that it leaves in one write, a judged one because a rule looks at it.
+
+import type { IncomingMessage } from 'node:http'
+import { Problem } from '../problems.ts'
+import type { JudgedBody } from '../policy/evaluate.ts'
+import { memberAt, parseStrictJson, StrictJsonError } from './strict-json.ts'
+
+/** Bodies up to this many bytes are collected before they are sent: one write instead of a stream of them. */
+export const smallBodyBytes = 64 * 1024
+
+/**
+ * Collects a body of at most `maxBytes`. Rejects with `body-too-large` (the connection is given up, since the rest is
+ * unread), or with `malformed-request` when the caller leaves half way.
+ */
+export function collectBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let size = 0
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length
+      if (size <= maxBytes) chunks.push(chunk)
+      else {
+        request.pause()
+        reject(tooLarge(maxBytes))
+      }
+    })
+    request.on('end', () => resolve(chunks.length === 1 ? (chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(chunks)))
+    request.on('error', () =>
+      reject(
+        new Problem('malformed-request', 'The body ended before it was complete. Send the request again.', {
+          reason: 'body-incomplete',
+        }),
+      ),
+    )
+  })
+}
+
+/** The refusal of a body above the limit. The rest of it stays unread, so the connection cannot be used again. */
+export function tooLarge(maxBytes: number): Problem {
+  return new Problem(
+    'body-too-large',
+    `The body is larger than ${maxBytes} bytes, the most that is accepted here. Send less, or ask the operator to raise bodies.max_size or bodies.max_judged_size.`,
+    {
+      fields: { connection: 'close' },
+    },
+  )
+}
+
+/**
+ * Parses a body that the policy has to look into. Judged is strict UTF-8 JSON whatever the media type says, since the
+ * upstream may parse it whatever the media type says. Null for an empty body. Throws `body-unreadable`.
+ */
+export function judgeBody(bytes: Buffer, contentEncoding: string | null): JudgedBody | null {
+  if (bytes.length === 0) return null
+  if (contentEncoding !== null && contentEncoding.trim().toLowerCase() !== 'identity') {
+    throw unreadable('it has a content coding')
+  }
+  try {
+    const value = parseStrictJson(bytes)
+    return { valuesAt: (place) => memberAt(value, place) }
+  } catch (error) {
+    if (error instanceof StrictJsonError) throw unreadable(error.message)
+    throw error
+  }
+}
+
+function unreadable(why: string): Problem {
+  return new Problem(
+    'body-unreadable',
+    `The policy has to look into this body, and cannot: ${why}. Send plain strict JSON.`,
+  )
+}

@@ -1,0 +1,459 @@
+// Content codings (RFC 9110 section 8.4): which of them the leak guard can look into, and the inspection of a compressed
+// answer on its way to the caller. Not for request bodies, which are never decoded. Used by forwarding.
+
+import { Transform, type TransformCallback } from 'node:stream'
+import * as zlib from 'node:zlib'
+import type { LeakGuard, Scanner } from './leak-guard.ts'
+
+/** One content coding, ready to be undone. Damaged and truncated data, and anything after its end, are errors in each form. */
+export interface Decoder {
+  /** A complete body at once, on this thread. Throws; with `code` ERR_BUFFER_TOO_LARGE when it would exceed `maxBytes`. */
+  decodeSync(bytes: Buffer, maxBytes: number): Buffer
+  /** The same on the thread pool. */
+  decode(bytes: Buffer, maxBytes: number): Promise<Buffer>
+  createStream(): Transform
+}
+
+interface DecodeOptions {
+  readonly info: true
+  readonly maxOutputLength: number
+  readonly params?: { [parameter: number]: number }
+}
+
+type DecodeSync = (bytes: Buffer, options: DecodeOptions) => Buffer
+type Decode = (bytes: Buffer, options: DecodeOptions, done: (error: Error | null, result: Buffer) => void) => void
+
+// zlib passes over what follows the end of the compressed data, and nobody would have looked into that.
+const strict = { rejectGarbageAfterEnd: true }
+/** HTTP allows no window above 8 MiB (RFC 9659), and memory could not be bounded with one. */
+const smallWindow = { params: { [zlib.constants.ZSTD_d_windowLogMax]: 23 } }
+
+// Its stream is not strict: a second member (RFC 1952 section 2.2) would count as garbage. Garbage fails as a bad member;
+// only padding with zeros passes, and is dropped.
+const gzip = decoder(zlib.gunzipSync, zlib.gunzip, () => zlib.createGunzip())
+const inflate = decoder(zlib.inflateSync, zlib.inflate, () => zlib.createInflate(strict))
+const inflateRaw = decoder(zlib.inflateRawSync, zlib.inflateRaw, () => zlib.createInflateRaw(strict))
+const brotli = decoder(zlib.brotliDecompressSync, zlib.brotliDecompress, () => zlib.createBrotliDecompress(strict))
+const zstd = decoder(
+  (bytes, options) => zlib.zstdDecompressSync(bytes, { ...options, ...smallWindow }),
+  (bytes, options, done) => zlib.zstdDecompress(bytes, { ...options, ...smallWindow }, done),
+  () => zlib.createZstdDecompress({ ...strict, ...smallWindow }),
+)
+const deflate: Decoder = {
+  decodeSync: (bytes, maxBytes) => inflaterFor(bytes).decodeSync(bytes, maxBytes),
+  decode: (bytes, maxBytes) => inflaterFor(bytes).decode(bytes, maxBytes),
+  createStream: () => new DeflateStream(),
+}
+
+const decoders: ReadonlyMap<string, Decoder> = new Map([
+  ['gzip', gzip],
+  ['x-gzip', gzip],
+  ['deflate', deflate],
+  ['br', brotli],
+  ['zstd', zstd],
+])
+
+/**
+ * The decoders for a Content-Encoding field, in the order of undoing; empty for `identity`. Null when there is no looking
+ * inside: an unknown coding, or more than two of them, which nobody sends in earnest.
+ */
+export function decodersFor(contentEncoding: string): readonly Decoder[] | null {
+  const names = contentEncoding.split(',').map((name) => name.trim().toLowerCase())
+  const found = names.filter((name) => name !== '' && name !== 'identity').map((name) => decoders.get(name))
+  if (found.length > 2) return null
+  const known = found.filter((decoder) => decoder !== undefined)
+  return known.length === found.length ? known.toReversed() : null
+}
+
+function decoder(decodeSync: DecodeSync, decode: Decode, createStream: () => Transform): Decoder {
+  return {
+    decodeSync: (bytes, maxBytes) => wholly(bytes, decodeSync(bytes, { info: true, maxOutputLength: maxBytes })),
+    decode: async (bytes, maxBytes) => {
+      const result = await new Promise<Buffer>((resolve, reject) => {
+        const options: DecodeOptions = { info: true, maxOutputLength: maxBytes }
+        decode(bytes, options, (error, decoded) => (error === null ? resolve(decoded) : reject(error)))
+      })
+      return wholly(bytes, result)
+    },
+    createStream,
+  }
+}
+
+function wholly(bytes: Buffer, result: unknown): Buffer {
+  // With `info` the result is this, which the types of zlib do not tell.
+  const { buffer, engine } = result as { buffer: Buffer; engine: { bytesWritten: number } }
+  if (engine.bytesWritten !== bytes.length) throw new Error('Data after the end of the compressed data')
+  return buffer
+}
+
+/** `deflate` is the zlib format (RFC 1950), and some servers send it without the wrapper (RFC 1951) all the same. */
+function inflaterFor(start: Buffer): Decoder {
+  // Method 8 with a window of at most 32 KiB. Bare data begins so only with a stored block whose padding is not zero.
+  return ((start[0] ?? 0) & 0x8f) === 0x08 ? inflate : inflateRaw
+}
+
+/** The stream for `deflate`, which cannot be chosen before the first byte is here. */
+class DeflateStream extends Transform {
+  #inner: Transform | null = null
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    this.#inner ??= this.#open(chunk)
+    this.#inner.write(chunk, (error) => done(error))
+  }
+
+  override _flush(done: TransformCallback): void {
+    // Without a byte this is an inflater that fails for want of one.
+    const inner = (this.#inner ??= this.#open(Buffer.alloc(0)))
+    inner.once('end', () => done())
+    inner.end()
+  }
+
+  override _read(size: number): void {
+    this.#inner?.resume()
+    super._read(size)
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#inner?.destroy()
+    done(error)
+  }
+
+  #open(start: Buffer): Transform {
+    const inner = inflaterFor(start).createStream()
+    inner.on('data', (decoded: Buffer) => {
+      if (!this.push(decoded)) inner.pause()
+    })
+    inner.on('error', (error) => this.destroy(error))
+    return inner
+  }
+}
+
+const member = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+)([ \t]*;[ \t]*[qQ]=(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?$/
+/** What `*` stands for in an Accept-Encoding field. */
+const all = ['gzip', 'deflate', 'br', 'zstd', 'identity']
+/** Clients of one fleet send a handful of different fields. */
+const remembered = new Map<string, string>()
+const maxRemembered = 256
+
+/**
+ * The Accept-Encoding to send upstream for a caller's own (RFC 9110 section 12.5.3), so that every answer can be looked into:
+ * the field as it is when it names nothing else, or what is left of it, in its order and with its weights. `*` becomes the
+ * names it stands for. Absent, empty and nothing left are `identity`.
+ */
+export function acceptedCodings(field: string | undefined): string {
+  if (field === undefined) return 'identity'
+  const known = remembered.get(field)
+  if (known !== undefined) return known
+  const accepted = restrict(field)
+  const [oldest] = remembered.keys()
+  if (remembered.size >= maxRemembered && oldest !== undefined) remembered.delete(oldest)
+  if (field.length <= 256) remembered.set(field, accepted)
+  return accepted
+}
+
+function restrict(field: string): string {
+  const items = field.split(',').map((item) => item.trim())
+  const members = items.filter((item) => item !== '').map((item) => readMember(item))
+  if (members.every((item) => item !== null && isKnown(item.name))) return members.length === 0 ? 'identity' : field
+  const listed = new Set(members.map((item) => (item?.name === 'x-gzip' ? 'gzip' : item?.name)))
+  const kept = members.flatMap((item) => {
+    if (item === null) return []
+    if (item.name === '*') return all.filter((name) => !listed.has(name)).map((name) => name + item.weight)
+    return isKnown(item.name) ? [item.name + item.weight] : []
+  })
+  return kept.length === 0 ? 'identity' : kept.join(', ')
+}
+
+/** Null for a member that is malformed: it is left out like one that is unknown. */
+function readMember(item: string): { readonly name: string; readonly weight: string } | null {
+  const [, name, weight = ''] = member.exec(item) ?? []
+  return name === undefined ? null : { name: name.toLowerCase(), weight }
+}
+
+function isKnown(name: string): boolean {
+  return name === 'identity' || decoders.has(name)
+}
+
+/** How an inspected answer goes on. */
+export interface InspectedHead {
+  /**
+   * False: the bytes are the upstream's, and so are its fields. True: the coding is gone, so Content-Encoding, Accept-Ranges
+   * and digests of the content have to go too, and a strong ETag has to become weak.
+   */
+  readonly identity: boolean
+  /** Bytes to come, for Content-Length; null when that is not known yet (chunked). */
+  readonly length: number | null
+}
+
+/** Who gets an inspected answer. Calls may come while `push` or `end` is running; none come after `abort` or `onError`. */
+export interface InspectionReceiver {
+  /** Once, before the first byte or the end, and only when something could be decoded. */
+  onHead(head: InspectedHead): void
+  /** False asks for a pause until `resume`. An answer that was held comes in one piece, with the end right behind it. */
+  onData(chunk: Buffer): boolean
+  /** `found` keys were masked; more than none is an alarm. */
+  onEnd(found: number): void
+  /** The answer cannot be looked into: damaged, truncated, or with data after its end. */
+  onError(error: Error): void
+  /** False: decoding or the caller is behind, pause the upstream. True: it may go on. */
+  onFlow(more: boolean): void
+}
+
+export interface Inspector {
+  /** The next chunk from the upstream. */
+  push(chunk: Buffer): void
+  /** The upstream's answer is complete. */
+  end(): void
+  /** The caller takes data again. */
+  resume(): void
+  /** Lets go of everything: the caller or the upstream is gone. */
+  abort(): void
+  /** Keys masked so far. */
+  readonly found: number
+}
+
+export interface InspectionLimits {
+  /** Compressed bytes up to which an answer is held until it is complete. */
+  readonly maxBufferedBytes: number
+  /** Decoded bytes up to which it may then be handed on as it came. */
+  readonly maxDecodedBytes: number
+}
+
+const defaultLimits: InspectionLimits = { maxBufferedBytes: 1024 * 1024, maxDecodedBytes: 8 * 1024 * 1024 }
+/** Up to these sizes decoding on this thread takes a millisecond at most, mostly a tenth of what the thread pool costs. */
+const maxSyncBytes = 64 * 1024
+const maxSyncDecodedBytes = 256 * 1024
+
+/**
+ * Looks for keys in a compressed answer. One within the limits is held, decoded and searched: clean, its original bytes go on;
+ * otherwise the masked bytes without coding. A larger one, a decompression bomb among them, is decoded, masked and handed on
+ * as it comes; memory stays bounded as long as `onFlow` is heeded. `decoders` is what `decodersFor` gave; throws TypeError when empty.
+ */
+export function inspectCompressed(
+  guard: LeakGuard,
+  decoders: readonly Decoder[],
+  receiver: InspectionReceiver,
+  limits: InspectionLimits = defaultLimits,
+): Inspector {
+  if (decoders.length === 0) throw new TypeError('Nothing to decode: an answer without coding needs a scanner only')
+  return new HeldInspector(guard, decoders, receiver, limits)
+}
+
+/** Holds an answer; hands over to a streaming inspector when it grows too large. */
+class HeldInspector implements Inspector {
+  readonly #guard: LeakGuard
+  readonly #decoders: readonly Decoder[]
+  readonly #receiver: InspectionReceiver
+  readonly #limits: InspectionLimits
+  #held: Buffer[] = []
+  #size = 0
+  #streaming: Inspector | null = null
+  #found = 0
+  #over = false
+
+  constructor(guard: LeakGuard, decoders: readonly Decoder[], receiver: InspectionReceiver, limits: InspectionLimits) {
+    this.#guard = guard
+    this.#decoders = decoders
+    this.#receiver = receiver
+    this.#limits = limits
+  }
+
+  get found(): number {
+    return this.#streaming?.found ?? this.#found
+  }
+
+  push(chunk: Buffer): void {
+    if (this.#over) return
+    if (this.#streaming !== null) {
+      this.#streaming.push(chunk)
+      return
+    }
+    this.#held.push(chunk)
+    this.#size += chunk.length
+    if (this.#size > this.#limits.maxBufferedBytes) this.#stream(this.#held)
+  }
+
+  end(): void {
+    if (this.#over) return
+    if (this.#streaming !== null) this.#streaming.end()
+    else this.#search(Buffer.concat(this.#held))
+  }
+
+  resume(): void {
+    this.#streaming?.resume()
+  }
+
+  abort(): void {
+    this.#over = true
+    this.#held = []
+    this.#streaming?.abort()
+  }
+
+  #stream(chunks: readonly Buffer[]): Inspector {
+    const streaming = new StreamingInspector(this.#guard, this.#decoders, this.#receiver)
+    this.#streaming = streaming
+    this.#held = []
+    for (const chunk of chunks) streaming.push(chunk)
+    return streaming
+  }
+
+  #search(original: Buffer): void {
+    this.#held = []
+    // No byte at all is no valid coding, and common for empty answers.
+    if (original.length === 0) {
+      this.#finish(original, false)
+      return
+    }
+    const { maxDecodedBytes } = this.#limits
+    if (original.length <= maxSyncBytes) {
+      const layers = decodeLayersSync(this.#decoders, original, Math.min(maxDecodedBytes, maxSyncDecodedBytes))
+      if (layers instanceof Error) this.#fail(layers)
+      else if (layers !== null) this.#judge(original, layers)
+      if (layers !== null) return
+    }
+    void decodeLayers(this.#decoders, original, maxDecodedBytes).then((layers) => {
+      if (layers instanceof Error) this.#fail(layers)
+      else if (layers !== null) this.#judge(original, layers)
+      else if (!this.#over) this.#stream([original]).end()
+    })
+  }
+
+  #judge(original: Buffer, layers: readonly Buffer[]): void {
+    if (this.#over) return
+    // Codings have room for bytes that no decoder shows (a file name in gzip, skippable frames in zstd), so what lies above
+    // the innermost layer is searched as well.
+    const outer = [original, ...layers.slice(0, -1)]
+    const hidden = outer.some((bytes) => this.#guard.maskBuffer(bytes) !== bytes)
+    const decoded = layers.at(-1) ?? original
+    const scanner = this.#guard.createScanner()
+    const masked = [scanner.push(decoded), scanner.end()].filter((part) => part !== null)
+    this.#found = hidden ? Math.max(scanner.found, 1) : scanner.found
+    if (this.#found === 0) this.#finish(original, false)
+    else this.#finish(Buffer.concat(masked), true)
+  }
+
+  #finish(bytes: Buffer, identity: boolean): void {
+    this.#receiver.onHead({ identity, length: bytes.length })
+    if (!this.#over && bytes.length > 0) this.#receiver.onData(bytes)
+    if (this.#over) return
+    this.#over = true
+    this.#receiver.onEnd(this.#found)
+  }
+
+  #fail(error: Error): void {
+    if (this.#over) return
+    this.#over = true
+    this.#receiver.onError(error)
+  }
+}
+
+/** Decodes, masks and hands on as the answer comes, at the pace of the slower of caller and decoder. */
+class StreamingInspector implements Inspector {
+  readonly #scanner: Scanner
+  readonly #receiver: InspectionReceiver
+  readonly #stages: readonly Transform[]
+  #begun = false
+  #complete = false
+  #decoded = false
+  #over = false
+
+  constructor(guard: LeakGuard, decoders: readonly Decoder[], receiver: InspectionReceiver) {
+    this.#scanner = guard.createScanner()
+    this.#receiver = receiver
+    this.#stages = decoders.map((decoder) => decoder.createStream())
+    for (const [index, stage] of this.#stages.entries()) {
+      this.#stages[index - 1]?.pipe(stage)
+      stage.on('error', (error) => this.#fail(error))
+    }
+    this.#stages.at(0)?.on('drain', () => receiver.onFlow(true))
+    this.#stages.at(-1)?.on('data', (chunk: Buffer) => this.#pass(this.#scanner.push(chunk)))
+    this.#stages.at(-1)?.on('end', () => {
+      this.#decoded = true
+      this.#endIfOver()
+    })
+  }
+
+  get found(): number {
+    return this.#scanner.found
+  }
+
+  push(chunk: Buffer): void {
+    if (this.#over || chunk.length === 0) return
+    if (this.#decoded) this.#fail(new Error('Data after the end of the compressed data'))
+    else if (this.#stages[0]?.write(chunk) === false) this.#receiver.onFlow(false)
+  }
+
+  end(): void {
+    if (this.#over) return
+    this.#complete = true
+    this.#stages[0]?.end()
+    this.#endIfOver()
+  }
+
+  resume(): void {
+    this.#stages.at(-1)?.resume()
+  }
+
+  abort(): void {
+    this.#over = true
+    for (const stage of this.#stages) stage.destroy()
+  }
+
+  #pass(chunk: Buffer | null): void {
+    if (this.#over || chunk === null) return
+    this.#begin()
+    if (!this.#over && !this.#receiver.onData(chunk)) this.#stages.at(-1)?.pause()
+  }
+
+  /** The head waits for the first decoded byte, so that what cannot be decoded at all can still be refused properly. */
+  #begin(): void {
+    if (this.#begun) return
+    this.#begun = true
+    this.#receiver.onHead({ identity: true, length: null })
+  }
+
+  /** Decoding may end before the upstream does; what it sends then has to be seen. */
+  #endIfOver(): void {
+    if (this.#over || !this.#complete || !this.#decoded) return
+    this.#pass(this.#scanner.end())
+    this.#begin()
+    if (this.#over) return
+    this.#over = true
+    this.#receiver.onEnd(this.#scanner.found)
+  }
+
+  #fail(error: Error): void {
+    if (this.#over) return
+    this.abort()
+    this.#receiver.onError(error)
+  }
+}
+
+type Layers = Buffer[] | Error | null
+
+/** What each decoder in turn gives; null when it is more than `maxBytes`, an Error when it cannot be decoded. */
+function decodeLayersSync(decoders: readonly Decoder[], bytes: Buffer, maxBytes: number): Layers {
+  const layers: Buffer[] = []
+  try {
+    for (const decoder of decoders) layers.push(decoder.decodeSync(layers.at(-1) ?? bytes, maxBytes))
+    return layers
+  } catch (error) {
+    return undecodable(error)
+  }
+}
+
+/** The same on the thread pool; does not reject. */
+async function decodeLayers(decoders: readonly Decoder[], bytes: Buffer, maxBytes: number): Promise<Layers> {
+  const layers: Buffer[] = []
+  try {
+    for (const decoder of decoders) layers.push(await decoder.decode(layers.at(-1) ?? bytes, maxBytes))
+    return layers
+  } catch (error) {
+    return undecodable(error)
+  }
+}
+
+function undecodable(error: unknown): Error | null {
+  if (!(error instanceof Error)) return new Error('Undecodable', { cause: error })
+  return 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE' ? null : error
+}

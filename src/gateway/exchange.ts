@@ -1,0 +1,72 @@
+// What is known about one request so far. Each field is written once, by the stage that learns it, and read by later
+// stages and by recording. Never a token, a key value or a body.
+
+import type { Operation } from '../catalogue/operation.ts'
+import type { Principal } from '../identity/principal.ts'
+import type { KeyVersion } from '../keys/keyring.ts'
+import type { Evaluation } from '../policy/evaluate.ts'
+import type { Problem } from '../problems.ts'
+import type { PolicySet } from '../policy/policy-set.ts'
+
+export interface Exchange {
+  /** The caller's own request id where it is short and plain, else the decision id. */
+  requestId: string
+  readonly decisionId: string
+  readonly startedAtMs: number
+  readonly method: string | null
+  /** The request target as it was received. Never recorded: a query can hold anything. */
+  readonly target: string
+  /** The snapshot that the whole request sees. */
+  readonly policy: PolicySet
+  /** Raw path for requests that match no operation. */
+  path: string | null
+  traceId: string | null
+  principal: Principal | null
+  operation: Operation | null
+  evaluation: Evaluation | null
+  keyVersion: KeyVersion | null
+  /** Answered by the gateway itself: a page under `/gateway/`. */
+  ownPage: string | null
+  problem: Problem | null
+  upstreamStatus: number | null
+  upstreamStartedAtMs: number | null
+  upstreamEndedAtMs: number | null
+  /** Status of the answer; null when the caller left before there was one. */
+  status: number | null
+  /** The answer was cut off after its head was sent: too late for a problem document. */
+  brokenOff: boolean
+  bytesIn: number
+  bytesOut: number
+}
+
+export function openExchange(
+  decisionId: string,
+  method: string | null,
+  target: string,
+  policy: PolicySet,
+  nowMs: number,
+): Exchange {
+  return {
+    requestId: decisionId,
+    decisionId,
+    startedAtMs: nowMs,
+    method,
+    target,
+    policy,
+    path: null,
+    traceId: null,
+    principal: null,
+    operation: null,
+    evaluation: null,
+    keyVersion: null,
+    ownPage: null,
+    problem: null,
+    upstreamStatus: null,
+    upstreamStartedAtMs: null,
+    upstreamEndedAtMs: null,
+    status: null,
+    brokenOff: false,
+    bytesIn: 0,
+    bytesOut: 0,
+  }
+}

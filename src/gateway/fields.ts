@@ -1,0 +1,216 @@
+// Which header fields cross, in each direction: an allow-list both ways, read from the raw lists so that nothing is
+// merged, normalised or dropped before it is looked at. RFC 9110 section 7.6.1 for the hop-by-hop ones.
+
+import { Problem } from '../problems.ts'
+
+/** Fields of a caller that go upstream. Everything else (cookies, forwarding and proxy fields, credentials) stays here. */
+const requestFields = new Set([
+  'accept',
+  'accept-language',
+  'cache-control',
+  'content-disposition',
+  'content-encoding',
+  'content-language',
+  'content-type',
+  'idempotency-key',
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-range',
+  'if-unmodified-since',
+  'last-event-id',
+  'pragma',
+  'prefer',
+  'range',
+  'traceparent',
+  'tracestate',
+  'user-agent',
+])
+
+/** What the gateway itself reads from a caller's fields. */
+export interface CallerFields {
+  /** Name and value alternating, names in lower case: ready to be sent upstream once the credential is added. */
+  readonly forward: string[]
+  readonly host: string | undefined
+  readonly requestId: string | null
+  readonly traceId: string | null
+  readonly acceptEncoding: string | undefined
+  readonly contentEncoding: string | null
+  /** Declared length of the body in bytes; null when chunked; 0 when there is none. */
+  readonly bodyLength: number | null
+  readonly expectsContinue: boolean
+}
+
+const plainId = /^[A-Za-z0-9._~-]{1,128}$/
+const traceparent = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/
+const hostForm = /^(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/
+
+/**
+ * Reads a request's raw field list once. Throws `malformed-request` for what RFC 9110 and 9112 forbid and Node's parser
+ * lets through: several or no valid Host, an empty Transfer-Encoding.
+ */
+export function readCallerFields(rawHeaders: readonly string[]): CallerFields {
+  const forward: string[] = []
+  let host: string | undefined
+  let requestId: string | null = null
+  let traceId: string | null = null
+  let acceptEncoding: string | undefined
+  let contentEncoding: string | null = null
+  let contentLength: number | null = null
+  let chunked = false
+  let connection: string | null = null
+  let expectsContinue = false
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = (rawHeaders[index] ?? '').toLowerCase()
+    const value = rawHeaders[index + 1] ?? ''
+    if (requestFields.has(name)) {
+      forward.push(name, value)
+      if (name === 'traceparent') traceId = traceparent.exec(value)?.[1] ?? null
+      else if (name === 'content-encoding') contentEncoding = value
+      continue
+    }
+    switch (name) {
+      case 'host':
+        if (host !== undefined) throw malformed('it has more than one Host field')
+        host = value
+        break
+      case ':authority':
+        host ??= value
+        break
+      case 'x-request-id':
+        if (plainId.test(value)) requestId = value
+        break
+      case 'accept-encoding':
+        acceptEncoding = acceptEncoding === undefined ? value : `${acceptEncoding}, ${value}`
+        break
+      case 'content-length':
+        contentLength = Number(value)
+        break
+      case 'transfer-encoding':
+        if (value.trim() === '') throw malformed('its Transfer-Encoding is empty')
+        chunked = true
+        break
+      case 'connection':
+        connection = connection === null ? value : `${connection}, ${value}`
+        break
+      case 'expect':
+        expectsContinue = value.toLowerCase() === '100-continue'
+        break
+    }
+  }
+  if (host === undefined || !hostForm.test(host)) throw malformed('its Host field is missing or not a host name')
+  if (connection !== null) dropListed(forward, connection)
+  return {
+    forward,
+    host,
+    requestId,
+    traceId,
+    acceptEncoding,
+    contentEncoding,
+    bodyLength: chunked ? null : (contentLength ?? 0),
+    expectsContinue,
+  }
+}
+
+function malformed(why: string): Problem {
+  return new Problem('malformed-request', `The request is refused because ${why}. Repair the client (RFC 9112).`)
+}
+
+/** Fields that a Connection field names are for one hop only, whatever they are. */
+function dropListed(fields: string[], connection: string): void {
+  const listed = new Set(
+    connection
+      .toLowerCase()
+      .split(',')
+      .map((name) => name.trim()),
+  )
+  for (let index = fields.length - 2; index >= 0; index -= 2) {
+    if (listed.has(fields[index] ?? '')) fields.splice(index, 2)
+  }
+}
+
+/** Fields of the upstream's answer that go to the caller. */
+const responseFields = new Set([
+  'accept-ranges',
+  'age',
+  'allow',
+  'cache-control',
+  'content-digest',
+  'content-disposition',
+  'content-encoding',
+  'content-language',
+  'content-length',
+  'content-location',
+  'content-range',
+  'content-security-policy',
+  'content-type',
+  'date',
+  'deprecation',
+  'digest',
+  'etag',
+  'expires',
+  'last-modified',
+  'link',
+  'location',
+  'preference-applied',
+  'repr-digest',
+  'retry-after',
+  'retry-after-ms',
+  'server-timing',
+  'sunset',
+  'vary',
+  'warning',
+  'x-content-type-options',
+  'x-should-retry',
+])
+const responsePrefixes = /^(?:x-)?ratelimit|^x-devin-/
+
+/** An answer's head as far as the gateway looks at it. */
+export interface AnswerFields {
+  /** Name and value alternating, names in lower case; without length and coding, which depend on what the guard does. */
+  readonly pass: string[]
+  readonly contentLength: number | null
+  readonly contentEncoding: string | null
+}
+
+/** Node's and undici's forms of a raw field list. */
+export type RawFields = readonly (Buffer | string | Buffer[])[]
+
+/** Reads the upstream's raw field list (name and value buffers alternating) and masks each value. */
+export function readAnswerFields(rawHeaders: RawFields, mask: (value: string) => string): AnswerFields {
+  const pass: string[] = []
+  let contentLength: number | null = null
+  let contentEncoding: string | null = null
+  let connection: string | null = null
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = textOf(rawHeaders[index]).toLowerCase()
+    const value = textOf(rawHeaders[index + 1])
+    if (name === 'content-length') contentLength = Number(value)
+    else if (name === 'content-encoding')
+      contentEncoding = contentEncoding === null ? value : `${contentEncoding}, ${value}`
+    else if (name === 'connection') connection = value
+    else if (responseFields.has(name) || responsePrefixes.test(name)) pass.push(name, mask(value))
+  }
+  if (connection !== null) dropListed(pass, connection)
+  return { pass, contentLength, contentEncoding }
+}
+
+function textOf(raw: Buffer | string | Buffer[] | undefined): string {
+  if (raw === undefined) return ''
+  if (typeof raw === 'string') return raw
+  return Array.isArray(raw) ? raw.map((part) => part.toString('latin1')).join(', ') : raw.toString('latin1')
+}
+
+const ofTheCodedForm = new Set(['accept-ranges', 'content-digest', 'repr-digest', 'digest'])
+
+/** The fields of an answer whose coding was taken off: what spoke of the coded bytes goes, a strong ETag becomes weak. */
+export function weakened(answer: AnswerFields): AnswerFields {
+  const pass: string[] = []
+  for (let index = 0; index < answer.pass.length; index += 2) {
+    const name = answer.pass[index] ?? ''
+    const value = answer.pass[index + 1] ?? ''
+    if (ofTheCodedForm.has(name)) continue
+    pass.push(name, name === 'etag' && !value.startsWith('W/') ? `W/${value}` : value)
+  }
+  return { ...answer, pass }
+}

@@ -1,0 +1,162 @@
+// The one way to the upstream: our own dispatch on an undici pool. Certificates are always verified, nothing is retried,
+// nothing is followed, the path goes on byte for byte, and an answer reaches the caller only through the leak guard.
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Transform } from 'node:stream'
+import { Pool, type Dispatcher } from 'undici'
+import type { Operation } from '../catalogue/operation.ts'
+import type { Target } from '../catalogue/target.ts'
+import type { KeyVersion } from '../keys/keyring.ts'
+import { Problem } from '../problems.ts'
+import { tooLarge } from './body.ts'
+import { acceptedCodings } from './content-coding.ts'
+import type { Exchange } from './exchange.ts'
+import type { CallerFields } from './fields.ts'
+import type { LeakGuard } from './leak-guard.ts'
+import { Receiving, type ReceivingEvents } from './receiving.ts'
+
+export interface UpstreamSettings {
+  /** Scheme, host and port. */
+  readonly origin: string
+  /** Empty, or a path prefix without final slash that goes before every path. */
+  readonly pathPrefix: string
+  /** PEM of additional authorities, or null for the system's. */
+  readonly ca: string | null
+  readonly connections: number
+  /** Requests that may wait for a connection beyond those that have one; more are refused with `overloaded`. */
+  readonly maxWaiting: number
+  readonly timeouts: { readonly connectMs: number; readonly headersMs: number; readonly bodyIdleMs: number }
+}
+
+/** Everything the upstream gets to see of a request. */
+export interface Forward {
+  readonly exchange: Exchange
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly operation: Operation
+  readonly target: Target
+  readonly fields: CallerFields
+  /** The body when it has been collected; null to stream it. */
+  readonly body: Buffer | null
+  readonly version: KeyVersion
+}
+
+export interface Upstream {
+  /**
+   * Sends a request and passes the answer to the caller. Throws `overloaded` before anything is sent; later failures go
+   * to `onFailure`. Returns a function that lets go of the upstream when the caller has left.
+   */
+  forward(forward: Forward): () => void
+  readonly inFlight: number
+  close(): Promise<void>
+}
+
+export interface UpstreamOptions {
+  readonly settings: UpstreamSettings
+  readonly maxBodyBytes: number
+  readonly guard: LeakGuard
+  readonly events: ReceivingEvents
+}
+
+/** Opens the pool. `close` waits for requests under way. */
+export function createUpstream(options: UpstreamOptions): Upstream {
+  const { settings, guard, events, maxBodyBytes } = options
+  const pool = new Pool(settings.origin, {
+    connections: settings.connections,
+    pipelining: 1,
+    headersTimeout: settings.timeouts.headersMs,
+    bodyTimeout: settings.timeouts.bodyIdleMs,
+    allowH2: false,
+    connect: {
+      timeout: settings.timeouts.connectMs,
+      rejectUnauthorized: true,
+      ...(settings.ca === null ? {} : { ca: settings.ca }),
+    },
+  })
+  const most = settings.connections + settings.maxWaiting
+  let inFlight = 0
+
+  return {
+    get inFlight() {
+      return inFlight
+    },
+    forward(forward) {
+      if (inFlight >= most) {
+        throw new Problem('overloaded', 'Too many requests wait for the Devin API. Try again after Retry-After.', {
+          fields: { 'retry-after': '1' },
+        })
+      }
+      inFlight += 1
+      const receiving = new Receiving(forward, guard, events, () => {
+        inFlight -= 1
+      })
+      pool.dispatch(
+        {
+          // The origin is the pool's own.
+          path: pathOf(settings.pathPrefix, forward.target),
+          method: forward.exchange.method as Dispatcher.HttpMethod,
+          headers: fieldsOf(forward, settings.origin),
+          body: bodyOf(forward, maxBodyBytes, receiving) ?? null,
+          ...(forward.operation.streaming ? { bodyTimeout: 0 } : {}),
+        },
+        receiving,
+      )
+      return () => receiving.abandon()
+    },
+    close: () => pool.close(),
+  }
+}
+
+function pathOf(prefix: string, { path, query }: Target): string {
+  return query === '' ? prefix + path : `${prefix}${path}?${query}`
+}
+
+/** The caller's allowed fields plus ours. This is the only place where a key's value is opened. */
+function fieldsOf({ fields, version, exchange, body, request }: Forward, origin: string): string[] {
+  const list = fields.forward
+  list.push(
+    'authorization',
+    `Bearer ${version.secret.reveal(origin)}`,
+    'accept-encoding',
+    acceptedCodings(fields.acceptEncoding),
+    'x-request-id',
+    exchange.requestId,
+    'via',
+    `${request.httpVersion} devin-gateway`,
+  )
+  if (body === null && fields.bodyLength !== null && fields.bodyLength > 0)
+    list.push('content-length', String(fields.bodyLength))
+  return list
+}
+
+function bodyOf(
+  { body, fields, request, exchange }: Forward,
+  maxBytes: number,
+  receiving: Receiving,
+): Dispatcher.DispatchOptions['body'] {
+  if (body !== null) {
+    exchange.bytesIn = body.length
+    return body.length === 0 ? null : body
+  }
+  if (fields.bodyLength === 0) return null
+  const metered = meter(exchange, maxBytes, () => receiving.refuse(tooLarge(maxBytes)))
+  request.pipe(metered)
+  request.once('close', () => {
+    // The caller left half way: the upstream must not take the part for the whole.
+    if (!request.complete) metered.destroy(new Error('the caller left before the body was complete'))
+  })
+  return metered
+}
+
+/** Counts what passes and stops a body without declared length at the limit. */
+function meter(exchange: Exchange, maxBytes: number, onExceeded: () => void): Transform {
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      exchange.bytesIn += chunk.length
+      if (exchange.bytesIn > maxBytes) {
+        onExceeded()
+        done(new Error('the body is larger than the limit'))
+      } else done(null, chunk)
+    },
+  })
+}

@@ -1,0 +1,102 @@
+// The three pages under /gateway/v1/ that the gateway answers itself. Nothing else exists under /gateway/.
+
+import type { ServerResponse } from 'node:http'
+import { queryParameters, type Target } from '../catalogue/target.ts'
+import type { Principal } from '../identity/principal.ts'
+import { explain } from '../policy/explain.ts'
+import { conditionHolds } from '../policy/condition.ts'
+import type { PolicySet, Team } from '../policy/policy-set.ts'
+import { Problem, problemKinds, type ProblemKindName } from '../problems.ts'
+import { answerJson, answerProblemPage } from './answering.ts'
+import type { Exchange } from './exchange.ts'
+
+export function isOwn(target: Target): boolean {
+  return target.segments[0] === 'gateway'
+}
+
+/** Answers a problem page, which anybody may read. False when the target is not one. */
+export function answerPublicPage(exchange: Exchange, response: ServerResponse, target: Target): boolean {
+  const [, version, page, kind, ...rest] = target.segments
+  if (version !== 'v1' || page !== 'problems' || kind === undefined || rest.length > 0 || !isRead(exchange))
+    return false
+  if (!Object.hasOwn(problemKinds, kind)) return false
+  exchange.ownPage = 'gateway.problems'
+  // Just checked to be a key of the table.
+  answerProblemPage(exchange, response, kind as ProblemKindName)
+  return true
+}
+
+/** Answers `me` and `explain` for a verified caller. Throws `unknown-operation` for anything else. */
+export function answerOwnPage(
+  exchange: Exchange,
+  response: ServerResponse,
+  target: Target,
+  principal: Principal,
+): void {
+  const page = target.segments.slice(1).join('/')
+  if (isRead(exchange) && page === 'v1/me') {
+    exchange.ownPage = 'gateway.me'
+    answerJson(exchange, response, describeCaller(exchange.policy, principal))
+  } else if (isRead(exchange) && page === 'v1/explain') {
+    exchange.ownPage = 'gateway.explain'
+    answerJson(exchange, response, explainQuery(exchange.policy, principal, target.query))
+  } else {
+    throw new Problem(
+      'unknown-operation',
+      'Under /gateway/ there are only GET /gateway/v1/me, GET /gateway/v1/explain and GET /gateway/v1/problems/{kind}.',
+    )
+  }
+}
+
+function isRead(exchange: Exchange): boolean {
+  return exchange.method === 'GET' || exchange.method === 'HEAD'
+}
+
+function explainQuery(policy: PolicySet, principal: Principal, query: string): unknown {
+  // The asked path may hold ampersands of its own, escaped; only the two names of this page are read.
+  const parameters = queryParameters(query)
+  const method = parameters.find(([name]) => name === 'method')?.[1]
+  const path = parameters.find(([name]) => name === 'path')?.[1]
+  if (method === undefined || path === undefined) {
+    throw new Problem(
+      'malformed-request',
+      'Say which call to explain: /gateway/v1/explain?method=GET&path=%2Fv3%2Fself (percent-encode the path).',
+      { reason: 'parameter-missing' },
+    )
+  }
+  return explain(policy, principal, { method: method.toUpperCase(), target: path, body: null })
+}
+
+interface CallerOperation {
+  readonly id: string
+  readonly team: string
+  readonly grant: string
+}
+
+function describeCaller(policy: PolicySet, principal: Principal): unknown {
+  const teams = policy.teamsOf(principal)
+  return {
+    subject: principal.subject,
+    email: principal.email,
+    app: principal.app,
+    groups: principal.groups,
+    teams: teams.map((team) => ({
+      team: team.id,
+      organizations: team.organizations === 'all' ? 'all' : [...team.organizations],
+      default_organization: team.defaultOrganization,
+    })),
+    operations: teams.flatMap((team) => operationsOf(policy, team, principal)),
+    limits: {},
+    token_expires_at: new Date(principal.expiresAtMs).toISOString(),
+    policy_revision: policy.revision,
+  }
+}
+
+function operationsOf(policy: PolicySet, team: Team, principal: Principal): CallerOperation[] {
+  return policy.catalogue.operations.flatMap((operation) => {
+    const grant = team.byOperation[operation.index]?.find(
+      (each) => each.mode === 'enforce' && (each.when === null || conditionHolds(each.when, principal)),
+    )
+    return grant === undefined ? [] : [{ id: operation.id, team: team.id, grant: grant.id }]
+  })
+}

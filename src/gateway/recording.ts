@@ -1,0 +1,157 @@
+// One access record and one decision record for each exchange, however it ended. Called once, when the exchange is over.
+
+import { claimAt } from '../identity/claims.ts'
+import type { AccessEntry, DecisionEntry, Outcome } from '../records/entries.ts'
+import type { Exchange } from './exchange.ts'
+
+export interface Records {
+  access(entry: AccessEntry): void
+  decision(entry: DecisionEntry): void
+}
+
+/** What the metrics learn of an exchange; labels come from closed sets only. */
+export interface ExchangeMeasure {
+  readonly operation: string | null
+  readonly team: string | null
+  readonly outcome: Outcome
+  readonly status: number | null
+  readonly effect: 'allow' | 'deny'
+  readonly reason: string
+  readonly problem: string | null
+  readonly durationMs: number
+  readonly upstreamMs: number | null
+}
+
+export interface Meter {
+  exchangeStarted(): void
+  observeExchange(measure: ExchangeMeasure): void
+}
+
+export interface Recorder {
+  /** An exchange began; exactly one `record` follows. */
+  begin(): void
+  /** Writes both records. `aborted`: the caller left before the answer was complete. */
+  record(exchange: Exchange, aborted: boolean): void
+}
+
+export function createRecorder(records: Records, meter: Meter, now: () => number): Recorder {
+  return {
+    begin: () => meter.exchangeStarted(),
+    record(exchange, aborted) {
+      const endedAtMs = now()
+      const outcome = outcomeOf(exchange, aborted)
+      const effect = effectOf(exchange)
+      const reason = reasonOf(exchange)
+      const time = new Date(Math.round(endedAtMs)).toISOString()
+      const team = exchange.evaluation?.decision.team?.id ?? null
+      const durationMs = rounded(endedAtMs - exchange.startedAtMs)
+      const upstreamMs =
+        exchange.upstreamStartedAtMs === null
+          ? null
+          : rounded((exchange.upstreamEndedAtMs ?? endedAtMs) - exchange.upstreamStartedAtMs)
+      records.decision(decisionEntry(exchange, time, effect, reason))
+      records.access({
+        time,
+        request_id: exchange.requestId,
+        decision_id: exchange.decisionId,
+        method: exchange.method,
+        operation: exchange.operation?.id ?? exchange.ownPage,
+        path: exchange.operation === null && exchange.path !== null ? shownPath(exchange.path) : null,
+        organization: exchange.evaluation?.facts.organization ?? null,
+        team,
+        app: exchange.principal?.app ?? null,
+        subject: exchange.principal?.subject ?? null,
+        key: exchange.keyVersion?.handle.id ?? null,
+        key_version: exchange.keyVersion?.version ?? null,
+        status: exchange.status,
+        outcome,
+        problem: exchange.problem?.kind ?? null,
+        reason: exchange.problem?.reason ?? reason,
+        upstream_status: exchange.upstreamStatus,
+        bytes_in: exchange.bytesIn,
+        bytes_out: exchange.bytesOut,
+        duration_ms: durationMs,
+        upstream_ms: upstreamMs,
+        trace_id: exchange.traceId,
+        policy_revision: exchange.policy.revision,
+      })
+      meter.observeExchange({
+        operation: exchange.operation?.id ?? null,
+        team,
+        outcome,
+        status: exchange.status,
+        effect,
+        reason,
+        problem: exchange.problem?.kind ?? null,
+        durationMs,
+        upstreamMs,
+      })
+    },
+  }
+}
+
+function rounded(milliseconds: number): number {
+  return Math.round(milliseconds * 1000) / 1000
+}
+
+function outcomeOf(exchange: Exchange, aborted: boolean): Outcome {
+  if (exchange.brokenOff) return 'failed'
+  if (aborted) return 'aborted'
+  if (exchange.problem !== null) return exchange.problem.status >= 500 ? 'failed' : 'refused'
+  return exchange.ownPage === null ? 'forwarded' : 'answered'
+}
+
+/** The decision is about the right to the operation: a failure after an allow does not turn it into a denial. */
+function effectOf(exchange: Exchange): 'allow' | 'deny' {
+  if (exchange.evaluation !== null) return exchange.evaluation.decision.effect
+  return exchange.problem === null && exchange.ownPage !== null ? 'allow' : 'deny'
+}
+
+function reasonOf(exchange: Exchange): string {
+  if (exchange.evaluation !== null) return exchange.evaluation.decision.reason
+  return exchange.problem?.reason ?? (exchange.ownPage === null ? 'caller-left' : 'own-page')
+}
+
+function decisionEntry(exchange: Exchange, time: string, effect: 'allow' | 'deny', reason: string): DecisionEntry {
+  const { principal, evaluation, policy } = exchange
+  const decision = evaluation?.decision
+  return {
+    time,
+    decision_id: exchange.decisionId,
+    request_id: exchange.requestId,
+    effect,
+    reason,
+    detail: decision?.detail ?? (evaluation === null ? (exchange.problem?.message ?? null) : null),
+    subject: principal?.subject ?? null,
+    issuer: principal?.issuer ?? null,
+    email: principal?.email ?? null,
+    app: principal?.app ?? null,
+    groups: principal?.groups ?? [],
+    claims:
+      principal === null
+        ? {}
+        : Object.fromEntries(policy.claimPaths.map((path) => [path, claimAt(principal.claims, path) ?? null])),
+    teams: decision?.teams.map((team) => team.id) ?? [],
+    team: decision?.team?.id ?? null,
+    grant: decision?.grant?.id ?? null,
+    operation: exchange.operation?.id ?? null,
+    organizations: evaluation?.facts.organizations ?? [],
+    extra_permissions: evaluation?.facts.extra.map((extra) => extra.permission) ?? [],
+    key: evaluation?.key?.key.id ?? null,
+    nearest: decision?.nearest?.text ?? null,
+    shadow: decision?.shadow.map((grant) => ({ team: grant.team, grant: grant.id, effect: 'allow' as const })) ?? [],
+    policy_revision: policy.revision,
+  }
+}
+
+const tokenLike = /^(?:eyJ|cog_|apk_)|^.{65,}$/
+
+/** A path for the log: shortened, and segments that look like a credential masked (people paste tokens into addresses). */
+function shownPath(path: string): string {
+  const shown = path
+    .slice(0, 512)
+    .split('/')
+    .map((segment) => (tokenLike.test(segment) ? '[masked]' : segment))
+    .join('/')
+  return shown.length > 256 ? `${shown.slice(0, 256)}…` : shown
+}

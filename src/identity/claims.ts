@@ -1,0 +1,132 @@
+// What a verified token says: whether it is valid now and for us, and who the caller is. Pure; the time is passed in.
+
+import { Problem } from '../problems.ts'
+import type { ClaimMapping, IssuerSettings } from './issuer-settings.ts'
+import type { Principal } from './principal.ts'
+import { expired, rejected } from './rejection.ts'
+
+export type Claims = Readonly<Record<string, unknown>>
+
+/**
+ * The principal behind claims whose signature was verified. Throws `token-rejected` or `token-expired` where the token
+ * does not hold here and now (RFC 7519 section 4.1), `identity-incomplete` where the mapping finds no usable identity.
+ */
+export function principalOf(claims: Claims, settings: IssuerSettings, nowMs: number): Principal {
+  const expiresAtMs = checkClaims(claims, settings, nowMs)
+  return Object.freeze({
+    subject: subjectOf(claims, settings.claims),
+    issuer: settings.issuer,
+    email: textOrNull(claims, settings.claims.email, 'email'),
+    groups: groupsOf(claims, settings.claims.groups),
+    app: textOrNull(claims, settings.claims.app, 'app'),
+    claims,
+    expiresAtMs,
+  })
+}
+
+/** Checks everything but the signature and returns `exp` in milliseconds. */
+function checkClaims(claims: Claims, settings: IssuerSettings, nowMs: number): number {
+  const { clockToleranceMs, maxLifetimeMs } = settings
+  if (claims['iss'] !== settings.issuer) throw rejected('issuer-unknown')
+  checkAudience(claims['aud'], settings.audience)
+  // RFC 8417: security events (such as OpenID Connect logout tokens) come from the same issuer and audience.
+  if (claims['events'] !== undefined) throw rejected('token-type')
+  if (claims['cnf'] !== undefined) throw rejected('confirmation-unsupported')
+  requireSubject(claims['sub'])
+  const issuedAtMs = dateOf(claims, 'iat')
+  const expiresAtMs = dateOf(claims, 'exp')
+  if (expiresAtMs - issuedAtMs > maxLifetimeMs) throw lifetimeTooLong(maxLifetimeMs)
+  const notBeforeMs = claims['nbf'] === undefined ? issuedAtMs : Math.max(issuedAtMs, dateOf(claims, 'nbf'))
+  if (notBeforeMs > nowMs + clockToleranceMs) throw rejected('not-yet-valid')
+  // Last, so that `token-expired` promises that a fresh token of the same kind will do.
+  if (expiresAtMs <= nowMs - clockToleranceMs) throw expired()
+  return expiresAtMs
+}
+
+function checkAudience(audience: unknown, accepted: readonly string[]): void {
+  if (audience === undefined) throw missing('aud')
+  const meantFor: readonly unknown[] = Array.isArray(audience) ? audience : [audience]
+  if (meantFor.some((one) => typeof one === 'string' && accepted.includes(one))) return
+  const wanted = accepted.map((one) => `"${one}"`).join(' or ')
+  throw rejected('audience-mismatch', `The token is meant for somebody else. Request one for the audience ${wanted}.`)
+}
+
+function requireSubject(subject: unknown): void {
+  if (subject === undefined) throw missing('sub')
+  if (typeof subject !== 'string' || subject === '') {
+    throw rejected('malformed', 'The claim `sub` of the token must be a non-empty string.')
+  }
+}
+
+/** RFC 7519 section 2, NumericDate: seconds, fractions allowed. */
+function dateOf(claims: Claims, name: string): number {
+  const seconds = claims[name]
+  if (seconds === undefined) throw missing(name)
+  if (typeof seconds !== 'number' || !Number.isFinite(seconds)) {
+    throw rejected('malformed', `The claim \`${name}\` of the token must be a number of seconds.`)
+  }
+  return Math.floor(seconds * 1000)
+}
+
+function missing(name: string): Problem {
+  return rejected('claim-missing', `The token lacks the claim \`${name}\`, which this gateway needs.`)
+}
+
+function lifetimeTooLong(maxLifetimeMs: number): Problem {
+  const seconds = Math.floor(maxLifetimeMs / 1000)
+  const detail = `The token lives longer than the ${seconds} seconds that are accepted here (\`exp\` - \`iat\`). Request one with a shorter lifetime.`
+  return rejected('lifetime-too-long', detail)
+}
+
+function subjectOf(claims: Claims, mapping: ClaimMapping): string {
+  const subject = textOrNull(claims, mapping.subject, 'subject')
+  if (subject !== null) return subject
+  throw incomplete(
+    `The token lacks the claim \`${mapping.subject}\`, from which this gateway reads the caller’s subject. Ask the identity team to add it to the token.`,
+    'subject-missing',
+  )
+}
+
+/** An absent claim, JSON null and the empty string all say nothing. */
+function textOrNull(claims: Claims, path: string, meaning: string): string | null {
+  const value = claimAt(claims, path) ?? ''
+  if (typeof value !== 'string') throw wrongShape(path, meaning, 'one string')
+  return value === '' ? null : value
+}
+
+function groupsOf(claims: Claims, path: string): readonly string[] {
+  const value = claimAt(claims, path) ?? []
+  const groups: readonly unknown[] = Array.isArray(value) ? value : [value]
+  if (!groups.every((group) => typeof group === 'string')) throw wrongShape(path, 'groups', 'a list of strings')
+  return Object.freeze(groups.filter((group) => group !== ''))
+}
+
+function wrongShape(path: string, meaning: string, wanted: string): Problem {
+  return incomplete(
+    `The claim \`${path}\` of the token, from which this gateway reads the caller’s ${meaning}, must be ${wanted}. Ask the identity team to repair it.`,
+    'claim-shape',
+  )
+}
+
+function incomplete(detail: string, reason: string): Problem {
+  return new Problem('identity-incomplete', detail, { reason })
+}
+
+/**
+ * The claim at a dotted path, or undefined. A claim whose whole name is the path wins, so that names that hold dots,
+ * like `https://corp.example/groups`, are reachable, also above a nested one (`https://corp.example/app.roles`).
+ */
+export function claimAt(claims: Claims, path: string): unknown {
+  if (Object.hasOwn(claims, path)) return claims[path]
+  for (let dot = path.lastIndexOf('.'); dot > 0; dot = path.lastIndexOf('.', dot - 1)) {
+    const inner = Object.hasOwn(claims, path.slice(0, dot)) ? claims[path.slice(0, dot)] : undefined
+    const found = isObject(inner) ? claimAt(inner, path.slice(dot + 1)) : undefined
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+/** Whether a parsed JSON value is an object, neither null nor a list. */
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

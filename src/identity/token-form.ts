@@ -1,0 +1,69 @@
+// The token as text, before anything in it is believed: its place in the request and its one spelling. Pure.
+
+import { Problem } from '../problems.ts'
+import { rejected } from './rejection.ts'
+
+/** Node's own limit for all header fields together; a token larger than this cannot have come as one. */
+const maxTokenLength = 16 * 1024
+
+/** RFC 6750 section 2.1: `b64token`. */
+const bearerCredentials = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i
+const bearerScheme = /^bearer(?=[ \t,]|$)/i
+const devinKey = /^(?:bearer +)?(?:cog_|apk_)/i
+
+/**
+ * The bearer token of the one Authorization field in Node's raw list (names and values in turn).
+ * Throws `token-missing` when there is none or another scheme, `malformed-request` for two fields, several tokens or
+ * characters that no token has, and `token-rejected` when a Devin key came instead of an SSO token.
+ */
+export function bearerToken(rawHeaders: readonly string[]): string {
+  const value = authorizationField(rawHeaders)
+  // Devin's own keys start with `cog_` (API v3) or `apk_` (older generations).
+  if (devinKey.test(value)) throw rejected('devin-key-sent')
+  const token = bearerCredentials.exec(value)?.[1]
+  if (token !== undefined) return token
+  const scheme = bearerScheme.exec(value)?.[0]
+  if (scheme === undefined || value.length === scheme.length) throw tokenMissing()
+  throw malformed(
+    'The Authorization field must hold one bearer token and nothing else: `Authorization: Bearer <token>`. This one holds several, or characters that no token has.',
+  )
+}
+
+/** The list is looked through by hand: the reading of Node keeps the first of two fields and hides the second. */
+function authorizationField(rawHeaders: readonly string[]): string {
+  let found: string | null = null
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]
+    if (name?.length !== 13 || name.toLowerCase() !== 'authorization') continue
+    if (found !== null) throw malformed('The request holds more than one Authorization field. Send exactly one.')
+    found = rawHeaders[at + 1] ?? ''
+  }
+  return found ?? ''
+}
+
+/** RFC 6750 section 3.1: a request without credentials is told the scheme and no error code. */
+function tokenMissing(): Problem {
+  const detail = 'Send the SSO token of your identity provider as `Authorization: Bearer <token>`.'
+  return new Problem('token-missing', detail, { fields: { 'www-authenticate': 'Bearer' } })
+}
+
+function malformed(detail: string): Problem {
+  return new Problem('malformed-request', detail, { reason: 'authorization-field' })
+}
+
+// A final group of two characters leaves 4 bits unused and one of three leaves 2; only these letters have them zero.
+const base64url = '(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{4}|[A-Za-z0-9_-][AQgw]|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])'
+const canonicalJwt = new RegExp(`^${base64url}\\.${base64url}\\.${base64url}$`)
+
+/**
+ * Whether a token is a compact JWS in its only spelling: three non-empty base64url parts (RFC 7515 section 7.1), no
+ * padding, unused bits zero (RFC 4648 section 3.5). Without this, up to 15 more spellings of a token verify as well.
+ */
+export function isCanonicalJwt(token: string): boolean {
+  return token.length <= maxTokenLength && canonicalJwt.test(token)
+}
+
+/** Whether a token has the five parts of an encrypted one (RFC 7516 section 7.1). */
+export function isEncryptedJwt(token: string): boolean {
+  return token.split('.', 6).length === 5
+}

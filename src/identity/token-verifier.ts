@@ -1,0 +1,187 @@
+// A caller's token made into a principal: signature and claims checked once, remembered until the token ends.
+// gateway/ calls it for every request; runtime starts and closes it; admin/ shows its status.
+
+import { hash } from 'node:crypto'
+import { compactVerify, type CryptoKey } from 'jose'
+import { LRUCache } from 'lru-cache'
+import { isObject, principalOf, type Claims } from './claims.ts'
+import type { IssuerSettings } from './issuer-settings.ts'
+import { signatureAlgorithms } from './key-set.ts'
+import type { Principal } from './principal.ts'
+import { rejected } from './rejection.ts'
+import { defaultKeyTimings, SigningKeys, type IdentityLog, type IssuerStatus, type KeyTimings } from './signing-keys.ts'
+import { isCanonicalJwt, isEncryptedJwt } from './token-form.ts'
+
+export interface TokenVerifierOptions {
+  /** At least one, each issuer once. */
+  readonly issuers: readonly IssuerSettings[]
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+  readonly log: IdentityLog
+  /** Verified tokens that are remembered, the least recently used forgotten first. Default 10 000. */
+  readonly maxCachedTokens?: number
+  readonly timings?: Partial<KeyTimings>
+}
+
+export interface TokenVerifier {
+  /**
+   * The principal of a token: at once when the token was verified before, else as a promise. Rejects with
+   * `token-rejected`, `token-expired`, `identity-incomplete` or `identity-provider-unavailable`, and nothing else.
+   */
+  verify(token: string): Principal | Promise<Principal>
+  /** Whether the keys of every issuer are known. */
+  ready(): boolean
+  status(): readonly IssuerStatus[]
+  /** Begins to fetch keys. Never rejects: an issuer that cannot be reached only keeps `ready()` false. */
+  start(): Promise<void>
+  /** Ends fetches and timers. Tokens whose key is known can still be verified, for requests that are under way. */
+  close(): void
+}
+
+interface Issuer {
+  readonly settings: IssuerSettings
+  readonly algorithms: ReadonlySet<string>
+  readonly keys: SigningKeys
+}
+
+const maxCachedTokensByDefault = 10_000
+
+/** Throws an Error for settings that config validation must not let through: no or repeated issuers, unsafe algorithms. */
+export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifier {
+  const { now, log } = options
+  const timings = { ...defaultKeyTimings, ...options.timings }
+  const issuers = new Map<string, Issuer>()
+  // The digest is of the whole token: a key of a part of it would let one token pass for another (CVE-2026-35030).
+  const verified = new LRUCache<string, Principal>({ max: options.maxCachedTokens ?? maxCachedTokensByDefault })
+  const underWay = new Map<string, Promise<Principal>>()
+  let generation = 0
+
+  const forget = () => {
+    generation += 1
+    verified.clear()
+    underWay.clear()
+  }
+  checkSettings(options.issuers)
+  for (const settings of options.issuers) {
+    const keys = new SigningKeys({ settings, timings, now, log, onKeyRemoved: forget })
+    issuers.set(settings.issuer, { settings, algorithms: new Set(settings.algorithms), keys })
+  }
+
+  const verifyNew = async (token: string, digest: string): Promise<Principal> => {
+    const before = generation
+    const principal = await verifyToken(token, issuers, now)
+    // A key that was removed meanwhile may be the one that was used. The clock tolerance ends where memory begins.
+    if (generation === before && principal.expiresAtMs > now()) verified.set(digest, principal)
+    return principal
+  }
+
+  return {
+    verify(token) {
+      const digest = hash('sha256', token, 'base64')
+      const known = verified.get(digest)
+      if (known !== undefined) {
+        if (known.expiresAtMs > now()) return known
+        verified.delete(digest)
+      }
+      const shared = underWay.get(digest)
+      if (shared !== undefined) return shared
+      const pending = verifyNew(token, digest).finally(() => underWay.delete(digest))
+      underWay.set(digest, pending)
+      return pending
+    },
+    ready: () => [...issuers.values()].every(({ keys }) => keys.status.keys > 0),
+    status: () => [...issuers.values()].map(({ keys }) => keys.status),
+    start: async () => {
+      await Promise.all([...issuers.values()].map(({ keys }) => keys.start()))
+    },
+    close: () => {
+      for (const { keys } of issuers.values()) keys.close()
+    },
+  }
+}
+
+function checkSettings(issuers: readonly IssuerSettings[]): void {
+  if (issuers.length === 0) throw new Error('a token verifier needs at least one issuer')
+  if (new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length) throw new Error('an issuer is given twice')
+  for (const { issuer, algorithms } of issuers) {
+    const unsafe = algorithms.find((alg) => !signatureAlgorithms.includes(alg))
+    if (unsafe !== undefined) throw new Error(`issuer ${issuer}: algorithm ${unsafe} is not a public-key signature`)
+  }
+}
+
+/** RFC 8725: form, issuer, header, signature, then claims; nothing that the token says is used before it is checked. */
+async function verifyToken(token: string, issuers: ReadonlyMap<string, Issuer>, now: () => number): Promise<Principal> {
+  if (!isCanonicalJwt(token)) throw rejected(isEncryptedJwt(token) ? 'encrypted' : 'malformed')
+  const [encodedHeader = '', encodedPayload = ''] = token.split('.', 2)
+  // Unverified: it chooses whose keys to try, and principalOf() checks it again in what was signed.
+  const claimedIssuer = parsePart(encodedPayload)['iss']
+  if (claimedIssuer === undefined) throw rejected('claim-missing', 'The token lacks the claim `iss`.')
+  const issuer = typeof claimedIssuer === 'string' ? issuers.get(claimedIssuer) : undefined
+  if (issuer === undefined) throw rejected('issuer-unknown')
+  const { alg, kid } = checkHeader(parsePart(encodedHeader), issuer.algorithms)
+  const payload = await verifySignature(token, alg, kid, issuer.keys)
+  return principalOf(parseJson(payload), issuer.settings, now())
+}
+
+/**
+ * What the header may decide: the algorithm among the allowed ones, and which of the issuer's keys. Keys and key
+ * addresses inside it (`jwk`, `jku`, `x5c`, `x5u`) are not looked at.
+ */
+function checkHeader(header: Claims, algorithms: ReadonlySet<string>): { alg: string; kid: string | null } {
+  const { alg, kid, crit, typ } = header
+  if (typeof alg !== 'string' || !algorithms.has(alg)) throw rejected('algorithm-not-allowed')
+  // RFC 7515 section 4.1.11: an extension that is not understood makes the token invalid, and none is understood here.
+  if (crit !== undefined) throw rejected('critical-header')
+  if (typ !== undefined && !isTokenType(typ)) throw rejected('token-type')
+  if (kid !== undefined && typeof kid !== 'string') throw rejected('malformed')
+  return { alg, kid: kid ?? null }
+}
+
+/**
+ * RFC 8725 section 3.11: a JWT that names a purpose (`logout+jwt`, `dpop+jwt`, `dc+sd-jwt`) serves no other. Access
+ * tokens (`at+jwt`, RFC 9068) are ours, and other names without a purpose (`JWT`, `JOSE`) are common and mean nothing.
+ */
+function isTokenType(typ: unknown): boolean {
+  if (typeof typ !== 'string') return false
+  const type = typ.toLowerCase().replace(/^application\//, '')
+  return type === 'at+jwt' || (!type.includes('+') && type !== 'jwe')
+}
+
+/** The signed bytes. Keys that are known are tried first; the issuer is asked again only for a key nobody knows. */
+async function verifySignature(token: string, alg: string, kid: string | null, keys: SigningKeys): Promise<Uint8Array> {
+  const known = keys.candidates(alg, kid)
+  const payload = await firstVerified(token, alg, known)
+  if (payload !== null) return payload
+  if (kid !== null && known.length > 0) throw rejected('signature-invalid')
+  await keys.seek(kid)
+  const fresh = keys.candidates(alg, kid).filter((key) => !known.includes(key))
+  const found = await firstVerified(token, alg, fresh)
+  if (found !== null) return found
+  throw rejected(known.length + fresh.length === 0 ? 'key-unknown' : 'signature-invalid')
+}
+
+async function firstVerified(token: string, alg: string, keys: readonly CryptoKey[]): Promise<Uint8Array | null> {
+  for (const key of keys) {
+    try {
+      return (await compactVerify(token, key, { algorithms: [alg] })).payload
+    } catch {
+      // The next key may fit. What jose throws is dropped here: its errors can carry the claims into a log.
+    }
+  }
+  return null
+}
+
+function parsePart(part: string): Claims {
+  return parseJson(Buffer.from(part, 'base64url'))
+}
+
+function parseJson(bytes: Uint8Array): Claims {
+  let value: unknown
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes))
+  } catch {
+    throw rejected('malformed')
+  }
+  if (!isObject(value)) throw rejected('malformed')
+  return value
+}

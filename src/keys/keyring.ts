@@ -1,0 +1,219 @@
+// The current value of each key: where requests open one, where a rejected one is reported, where a rotated one appears.
+
+import { readFile } from 'node:fs/promises'
+import { isKeyValue, Secret } from './secret.ts'
+import type { KeyHandle, SecretReference } from './key.ts'
+
+/** One value of a key. Versions count up from 1 at start. */
+export interface KeyVersion {
+  readonly handle: KeyHandle
+  readonly version: number
+  readonly secret: Secret
+}
+
+/** `rejected`: the upstream answered 401 lately. `set-aside`: three times in a row; the key rests. */
+export type KeyState = 'ready' | 'rejected' | 'set-aside'
+
+export interface KeyStatus {
+  readonly handle: KeyHandle
+  readonly version: number
+  readonly loadedAtMs: number
+  readonly state: KeyState
+  readonly lastUsedAtMs: number | null
+  /** Permissions that calls have needed from this key since start. */
+  readonly usedPermissions: ReadonlySet<string>
+}
+
+/** Values read for a set of handles, not yet in use. */
+export type ResolvedSecrets = ReadonlyMap<string, Secret>
+
+export interface UnresolvedSecret {
+  readonly handle: KeyHandle
+  readonly message: string
+}
+
+export interface SecretSources {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** The upstream's scheme, host and port, to which every value is bound. */
+  readonly origin: string
+}
+
+/** Reads the value of every handle. Those that cannot be resolved are listed; no message holds any part of a value. */
+export async function resolveSecrets(
+  handles: readonly KeyHandle[],
+  sources: SecretSources,
+): Promise<{ secrets: ResolvedSecrets; unresolved: readonly UnresolvedSecret[] }> {
+  const secrets = new Map<string, Secret>()
+  const unresolved: UnresolvedSecret[] = []
+  for (const handle of handles) {
+    const found = await resolve(handle.secret, sources)
+    if (typeof found === 'string') unresolved.push({ handle, message: `key "${handle.id}": ${found}` })
+    else secrets.set(handle.id, found)
+  }
+  return { secrets, unresolved }
+}
+
+async function resolve(reference: SecretReference, sources: SecretSources): Promise<Secret | string> {
+  const where = 'env' in reference ? `the environment variable ${reference.env}` : `the file ${reference.file}`
+  const text = 'env' in reference ? sources.env[reference.env] : await readText(reference.file)
+  if (text === undefined || text === '') return `${where} is not set or empty`
+  if (typeof text !== 'string') return `${where} cannot be read: ${text.problem}`
+  // A single final line break of a secret file is dropped: editors and `echo` add one.
+  const value = 'file' in reference ? text.replace(/\r?\n$/, '') : text
+  if (!isKeyValue(value))
+    return `${where} does not hold a service-user key (it must be cog_ followed by letters, digits and . _ ~ + / = -)`
+  return new Secret(value, sources.origin)
+}
+
+async function readText(file: string): Promise<string | { problem: string }> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    return { problem: error instanceof Error && 'code' in error ? String(error.code) : 'unknown error' }
+  }
+}
+
+export interface Keyring {
+  /** Puts a whole set in use. Unchanged values keep their version and state; gone handles are forgotten. */
+  adopt(handles: readonly KeyHandle[], secrets: ResolvedSecrets): void
+  /** Whether the value in use for a handle is this one. */
+  holds(handle: KeyHandle, secret: Secret): boolean
+  /** The current version of a handle, or null when it is set aside or unknown. */
+  open(handle: KeyHandle): KeyVersion | null
+  /** Notes that a call used the version, for the inventory of used and unused permissions. */
+  used(handle: KeyHandle, permissions: readonly string[]): void
+  /** The upstream accepted the key: the count of rejections starts anew. */
+  accepted(version: KeyVersion): void
+  /**
+   * The upstream answered 401. Reads the secret again at once (concurrent reports share one reading); when the value
+   * has changed the next call uses it, else the rejection counts, and the third in a row sets the key aside.
+   */
+  rejected(version: KeyVersion): Promise<void>
+  status(): readonly KeyStatus[]
+}
+
+export interface KeyringOptions {
+  readonly sources: SecretSources
+  readonly now: () => number
+  /** Called with every value that comes into use, before it does; the leak guard learns it here. */
+  readonly onValue: (secret: Secret) => void
+  readonly onChange: (
+    event: 'key-version' | 'key-rejected' | 'key-set-aside',
+    handle: KeyHandle,
+    version: number,
+  ) => void
+}
+
+interface Entry {
+  handle: KeyHandle
+  version: number
+  secret: Secret
+  loadedAtMs: number
+  rejections: number
+  restUntilMs: number
+  lastUsedAtMs: number | null
+  readonly usedPermissions: Set<string>
+  rereading: Promise<void> | null
+}
+
+const rejectionsBeforeRest = 3
+/** A key that was set aside is tried again after this time: the provider may have been at fault. */
+const restMs = 60_000
+
+/** Creates an empty keyring. */
+export function createKeyring(options: KeyringOptions): Keyring {
+  const entries = new Map<string, Entry>()
+
+  function replaceValue(entry: Entry, secret: Secret): void {
+    options.onValue(secret)
+    entry.secret = secret
+    entry.version += 1
+    entry.loadedAtMs = options.now()
+    entry.rejections = 0
+    entry.restUntilMs = 0
+    options.onChange('key-version', entry.handle, entry.version)
+  }
+
+  async function reread(entry: Entry): Promise<void> {
+    const found = await resolve(entry.handle.secret, options.sources)
+    if (typeof found !== 'string' && !found.equals(entry.secret)) {
+      replaceValue(entry, found)
+      return
+    }
+    entry.rejections += 1
+    const rests = entry.rejections >= rejectionsBeforeRest
+    if (rests) entry.restUntilMs = options.now() + restMs
+    options.onChange(rests ? 'key-set-aside' : 'key-rejected', entry.handle, entry.version)
+  }
+
+  return {
+    adopt(handles, secrets) {
+      const ids = new Set(handles.map((handle) => handle.id))
+      for (const id of entries.keys()) if (!ids.has(id)) entries.delete(id)
+      for (const handle of handles) {
+        const secret = secrets.get(handle.id)
+        const entry = entries.get(handle.id)
+        if (secret === undefined) entries.delete(handle.id)
+        else if (entry === undefined) {
+          options.onValue(secret)
+          entries.set(handle.id, {
+            handle,
+            version: 1,
+            secret,
+            loadedAtMs: options.now(),
+            rejections: 0,
+            restUntilMs: 0,
+            lastUsedAtMs: null,
+            usedPermissions: new Set(),
+            rereading: null,
+          })
+        } else {
+          entry.handle = handle
+          if (!entry.secret.equals(secret)) replaceValue(entry, secret)
+        }
+      }
+    },
+    holds: (handle, secret) => entries.get(handle.id)?.secret.equals(secret) === true,
+    open(handle) {
+      const entry = entries.get(handle.id)
+      if (entry === undefined || (entry.rejections >= rejectionsBeforeRest && options.now() < entry.restUntilMs))
+        return null
+      return { handle: entry.handle, version: entry.version, secret: entry.secret }
+    },
+    used(handle, permissions) {
+      const entry = entries.get(handle.id)
+      if (entry === undefined) return
+      entry.lastUsedAtMs = options.now()
+      for (const permission of permissions) entry.usedPermissions.add(permission)
+    },
+    accepted(version) {
+      const entry = entries.get(version.handle.id)
+      if (entry !== undefined && entry.version === version.version) entry.rejections = 0
+    },
+    async rejected(version) {
+      const entry = entries.get(version.handle.id)
+      // A report about an older version says nothing about the current one.
+      if (entry === undefined || entry.version !== version.version) return
+      entry.rereading ??= reread(entry).finally(() => {
+        entry.rereading = null
+      })
+      await entry.rereading
+    },
+    status() {
+      const now = options.now()
+      return [...entries.values()].map((entry) => ({
+        handle: entry.handle,
+        version: entry.version,
+        loadedAtMs: entry.loadedAtMs,
+        state:
+          entry.rejections === 0
+            ? 'ready'
+            : entry.rejections >= rejectionsBeforeRest && now < entry.restUntilMs
+              ? 'set-aside'
+              : 'rejected',
+        lastUsedAtMs: entry.lastUsedAtMs,
+        usedPermissions: entry.usedPermissions,
+      }))
+    },
+  }
+}

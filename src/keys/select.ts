@@ -1,0 +1,119 @@
+// Which service-user key serves a call: the least powerful one that suffices. Pure.
+
+import type { Operation } from '../catalogue/operation.ts'
+import type { PermissionModel } from '../catalogue/permissions.ts'
+import type { KeyHandle } from './key.ts'
+
+/** Acting as another user is a power of its own; a key without it is preferred wherever it is not asked for. */
+const impersonation = 'ImpersonateOrgSessions'
+
+/** What a key must be able to do. */
+export interface Requirement {
+  readonly operation: Operation
+  /** The organization in the path; for operations of scope `any` the caller's default organization. */
+  readonly organization: string | null
+  /** Permissions that the body asks for besides the operation's own. */
+  readonly extra: readonly string[]
+}
+
+/** How the chosen key comes to hold the operation's permission. */
+export type Basis = 'exact' | 'inherited' | 'alternative' | 'scope'
+
+export interface KeyChoice {
+  readonly key: KeyHandle
+  readonly basis: Basis
+  /** The permission of the key that satisfies; null when the operation demands none. */
+  readonly through: string | null
+}
+
+/**
+ * Picks the key: exact and inherited permissions before alternative names, organization scope before enterprise,
+ * without the right to impersonate before with (unless it is asked for), then fewest permissions, then id; so the
+ * choice never depends on the order of the file. Null when no key suffices.
+ */
+export function selectKey(
+  keys: readonly KeyHandle[],
+  need: Requirement,
+  permissions: PermissionModel,
+): KeyChoice | null {
+  let best: KeyChoice | null = null
+  for (const key of keys) {
+    const choice = qualify(key, need, permissions)
+    if (choice !== null && (best === null || compare(choice, best, need) < 0)) best = choice
+  }
+  return best
+}
+
+function qualify(key: KeyHandle, need: Requirement, permissions: PermissionModel): KeyChoice | null {
+  if (!reaches(key, need)) return null
+  if (!need.extra.every((permission) => holding(key, permission, permissions) !== null)) return null
+  const { permission, alternatives } = need.operation
+  if (permission === null) return { key, basis: 'scope', through: null }
+  const held = holding(key, permission, permissions)
+  if (held !== null) return { key, ...held }
+  for (const alternative of alternatives) {
+    const through = holding(key, alternative, permissions)?.through
+    if (through !== undefined) return { key, basis: 'alternative', through }
+  }
+  return null
+}
+
+/** Whether the key's scope and organization let it serve at all, whatever its permissions. */
+function reaches(key: KeyHandle, { operation, organization }: Requirement): boolean {
+  if (operation.scope === 'enterprise') return key.scope === 'enterprise'
+  if (organization === null) return operation.scope === 'any' && key.scope === 'enterprise'
+  if (key.scope === 'organization') return key.organization === organization
+  // An operation without any permission is served by keys of its own scope only: nothing can be inherited.
+  if (operation.scope === 'organization' && operation.permission === null) return false
+  return key.serves === 'all' || (key.serves !== 'none' && key.serves.has(organization))
+}
+
+function holding(
+  key: KeyHandle,
+  permission: string,
+  permissions: PermissionModel,
+): { basis: 'exact' | 'inherited'; through: string } | null {
+  if (key.permissions.has(permission)) return { basis: 'exact', through: permission }
+  if (key.scope !== 'enterprise') return null
+  const through = permissions.impliedBy(permission).find((name) => key.permissions.has(name))
+  return through === undefined ? null : { basis: 'inherited', through }
+}
+
+function compare(a: KeyChoice, b: KeyChoice, need: Requirement): number {
+  const rank = ({ key, basis }: KeyChoice): readonly number[] => [
+    basis === 'alternative' ? 1 : 0,
+    key.scope === 'organization' ? 0 : 1,
+    key.permissions.has(impersonation) && !need.extra.includes(impersonation) ? 1 : 0,
+    key.permissions.size,
+  ]
+  const [left, right] = [rank(a), rank(b)]
+  for (const [index, value] of left.entries()) {
+    const difference = value - (right[index] ?? 0)
+    if (difference !== 0) return difference
+  }
+  return a.key.id < b.key.id ? -1 : 1
+}
+
+/** The keys by the organizations they can reach, so that a choice is looked up and not searched. */
+export function createKeySelector(
+  keys: readonly KeyHandle[],
+  permissions: PermissionModel,
+): (need: Requirement) => KeyChoice | null {
+  // Organizations that no key names are all alike: only keys that serve every organization reach them. Callers choose
+  // organization ids, so remembering each would let them fill the memory.
+  const named = new Set<string>()
+  for (const key of keys) {
+    if (key.organization !== null) named.add(key.organization)
+    if (typeof key.serves !== 'string') for (const organization of key.serves) named.add(organization)
+  }
+  const chosen = new Map<string, KeyChoice | null>()
+  return (need) => {
+    const organization = need.organization === null ? '' : named.has(need.organization) ? need.organization : '*'
+    const memo = `${need.operation.index} ${organization} ${need.extra.length === 0 ? '' : need.extra.join(' ')}`
+    const known = chosen.get(memo)
+    if (known !== undefined) return known
+    const choice = selectKey(keys, need, permissions)
+    chosen.set(memo, choice)
+    return choice
+  }
+}

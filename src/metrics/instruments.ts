@@ -1,0 +1,275 @@
+// The metrics of metric-list.ts on prom-client, which is used in this file only. Labels take values from closed lists, so
+// no caller can make a series. Used by gateway/recording.ts, the runtime, and `/metrics` of the operators' listener.
+
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
+import { metricList } from './metric-list.ts'
+import { Durations, LabelSet, Tally } from './tallies.ts'
+import type { Histogram } from 'prom-client'
+import type { MetricDefinition } from './metric-list.ts'
+
+export interface InstrumentsOptions {
+  /** Ids of the catalogue's operations. */
+  readonly operations: readonly string[]
+  readonly problemKinds: readonly string[]
+  /** Reasons of decisions. */
+  readonly reasons: readonly string[]
+  readonly issuers: readonly string[]
+  /** Adds memory, CPU, event loop and garbage collection of the process, which only one instance should watch. On by default. */
+  readonly processMetrics?: boolean
+}
+
+/** One exchange that has ended. Names that are not known count as `other`, null as `none`. */
+export interface ExchangeObservation {
+  readonly operation: string | null
+  readonly team: string | null
+  readonly outcome: string
+  readonly status: number | null
+  readonly durationMs: number
+  /** Null when the upstream was not asked. */
+  readonly upstreamMs: number | null
+  /** Null when no decision was made. */
+  readonly effect: 'allow' | 'deny' | null
+  readonly reason: string
+  /** Kind of the problem that was answered, if one was. */
+  readonly problem: string | null
+}
+
+/** A policy set that came into use. */
+export interface LoadedPolicy {
+  readonly revision: string
+  readonly atMs: number
+  /** Teams and keys that may be label values from now on. */
+  readonly teams: readonly string[]
+  readonly keys: readonly string[]
+}
+
+export interface Instruments {
+  /** An exchange began. Each needs exactly one `observeExchange`. */
+  exchangeStarted(): void
+  /** An exchange ended: counts request, decision, problem and durations. Cheap: no label text is built. */
+  observeExchange(exchange: ExchangeObservation): void
+  tokenVerified(result: 'cached' | 'verified' | 'rejected'): void
+  /** A key value was found in an upstream's answer and masked. */
+  leakMasked(): void
+  policyLoaded(policy: LoadedPolicy): void
+  policyReload(result: 'replaced' | 'unchanged' | 'refused'): void
+  keyRejected(key: string): void
+  /** The state of every key there is: `ready`, `rejected` or `set-aside`. Replaces what was told before. */
+  keyStates(states: readonly { readonly key: string; readonly state: string }[]): void
+  /** Entries lost by a stream of records since start. */
+  recordsLost(stream: string, total: number): void
+  jwksKeys(issuer: string, count: number): void
+  draining(isDraining: boolean): void
+  /** Registers a function that brings gauges up to date before each `text()`. */
+  beforeScrape(refresh: () => void): void
+  /** All metrics in the Prometheus text format. */
+  text(): Promise<string>
+  readonly contentType: string
+}
+
+const outcomes = ['forwarded', 'answered', 'refused', 'aborted', 'failed']
+const statusClasses = ['none', '1xx', '2xx', '3xx', '4xx', '5xx', 'other']
+const effects = ['allow', 'deny']
+const keyStateNames = ['ready', 'rejected', 'set-aside', 'other']
+const streams = ['access', 'decisions', 'audit']
+
+// Names of teams and keys that a long-lived process can collect over many policies; more become `other`.
+const maxNames = 2000
+
+// From a cache hit to the longest time-out of the upstream.
+const secondsBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
+
+/** Creates a set of metrics with a registry of its own: instances share nothing but the process they may watch. */
+export function createInstruments(options: InstrumentsOptions): Instruments {
+  const registry = new Registry()
+  const teams = new LabelSet([], maxNames)
+  const { exchangeStarted, observeExchange } = createTraffic(registry, options, teams)
+  const state = createState(registry, options)
+  if (options.processMetrics ?? true) collectDefaultMetrics({ register: registry })
+  const refreshes: (() => void)[] = []
+  return {
+    exchangeStarted,
+    observeExchange,
+    ...state,
+    policyLoaded: (policy) => {
+      teams.add(policy.teams)
+      state.policyLoaded(policy)
+    },
+    beforeScrape: (refresh) => {
+      refreshes.push(refresh)
+    },
+    text: () => {
+      for (const refresh of refreshes) refresh()
+      return registry.metrics()
+    },
+    contentType: registry.contentType,
+  }
+}
+
+/** What every exchange touches: counted in plain numbers, and turned into samples when somebody asks. */
+function createTraffic(registry: Registry, options: InstrumentsOptions, teams: LabelSet) {
+  const operations = new LabelSet(options.operations)
+  const ends = new LabelSet(outcomes)
+  const kinds = new LabelSet(options.problemKinds)
+  const reasons = new LabelSet(options.reasons)
+  const requestsOfTeam: Tally[] = []
+  const requestSeconds = new Durations(secondsBounds)
+  const upstreamSeconds = new Durations(secondsBounds)
+  const decisions = new Tally(effects.length)
+  const problems = new Tally(1)
+  let inFlight = 0
+
+  registerCounter(registry, metricList.requests, function* () {
+    for (const [team, requests] of requestsOfTeam.entries()) {
+      for (const { row, column, count } of requests?.entries() ?? []) {
+        const outcome = ends.name(column % ends.size)
+        const statusClass = statusClasses[Math.floor(column / ends.size)] ?? 'other'
+        yield [{ operation: operations.name(row), team: teams.name(team), outcome, status_class: statusClass }, count]
+      }
+    }
+  })
+  registerDurations(registry, metricList.requestSeconds, requestSeconds, operations)
+  registerDurations(registry, metricList.upstreamSeconds, upstreamSeconds, operations)
+  const gauge: Gauge = createGauge(registry, metricList.inFlight, () => gauge.set(inFlight))
+  registerCounter(registry, metricList.decisions, function* () {
+    for (const { row, column, count } of decisions.entries()) {
+      yield [{ effect: effects[column] ?? 'deny', reason: reasons.name(row) }, count]
+    }
+  })
+  registerCounter(registry, metricList.problems, function* () {
+    for (const kind of options.problemKinds) yield [{ kind }, 0]
+    for (const { row, count } of problems.entries()) yield [{ kind: kinds.name(row) }, count]
+  })
+
+  return {
+    exchangeStarted: () => {
+      inFlight += 1
+    },
+    observeExchange: (exchange: ExchangeObservation) => {
+      inFlight -= 1
+      const operation = operations.position(exchange.operation)
+      const requests = (requestsOfTeam[teams.position(exchange.team)] ??= new Tally(ends.size * statusClasses.length))
+      requests.add(operation, ends.position(exchange.outcome) + ends.size * statusClassOf(exchange.status))
+      requestSeconds.observe(operation, exchange.durationMs / 1000)
+      if (exchange.upstreamMs !== null) upstreamSeconds.observe(operation, exchange.upstreamMs / 1000)
+      if (exchange.effect !== null) decisions.add(reasons.position(exchange.reason), effects.indexOf(exchange.effect))
+      if (exchange.problem !== null) problems.add(kinds.position(exchange.problem), 0)
+    },
+  }
+}
+
+/** What changes rarely, or is a handful of numbers. */
+function createState(registry: Registry, options: InstrumentsOptions) {
+  const keys = new LabelSet([], maxNames)
+  const issuers = new LabelSet(options.issuers)
+  const streamNames = new LabelSet(streams)
+  const tokens = { cached: 0, verified: 0, rejected: 0 }
+  const reloads = { replaced: 0, unchanged: 0, refused: 0 }
+  const lost = new Map(streams.map((stream) => [stream, 0]))
+  const rejections = new Tally(1)
+  let leaks = 0
+
+  registerCounter(registry, metricList.tokens, () =>
+    Object.entries(tokens).map(([result, count]) => [{ result }, count]),
+  )
+  const jwks = createGauge(registry, metricList.jwksKeys)
+  const revision = createGauge(registry, metricList.policyRevision)
+  const loadedAt = createGauge(registry, metricList.policyLoadedAt)
+  registerCounter(registry, metricList.policyReloads, () =>
+    Object.entries(reloads).map(([result, count]) => [{ result }, count]),
+  )
+  registerCounter(registry, metricList.keyRejections, function* () {
+    for (const key of keys.known()) yield [{ key }, 0]
+    for (const { row, count } of rejections.entries()) yield [{ key: keys.name(row) }, count]
+  })
+  const keyState = createGauge(registry, metricList.keyState)
+  registerCounter(registry, metricList.leaksMasked, () => [[{}, leaks]])
+  registerCounter(registry, metricList.recordsLost, () => [...lost].map(([stream, count]) => [{ stream }, count]))
+  const draining = createGauge(registry, metricList.draining)
+
+  return {
+    tokenVerified: (result: keyof typeof tokens) => {
+      tokens[result] += 1
+    },
+    leakMasked: () => {
+      leaks += 1
+    },
+    policyLoaded: (policy: LoadedPolicy) => {
+      keys.add(policy.keys)
+      revision.reset()
+      revision.set({ revision: policy.revision }, 1)
+      loadedAt.set(policy.atMs / 1000)
+    },
+    policyReload: (result: keyof typeof reloads) => {
+      reloads[result] += 1
+    },
+    keyRejected: (key: string) => rejections.add(keys.position(key), 0),
+    keyStates: (states: readonly { readonly key: string; readonly state: string }[]) => {
+      keyState.reset()
+      for (const { key, state } of states) {
+        const now = keyStateNames.includes(state) ? state : 'other'
+        for (const name of keyStateNames) keyState.set({ key: keys.closed(key), state: name }, name === now ? 1 : 0)
+      }
+    },
+    recordsLost: (stream: string, total: number) => {
+      lost.set(streamNames.closed(stream), total)
+    },
+    jwksKeys: (issuer: string, count: number) => jwks.set({ issuer: issuers.closed(issuer) }, count),
+    draining: (isDraining: boolean) => draining.set(isDraining ? 1 : 0),
+  }
+}
+
+function statusClassOf(status: number | null): number {
+  if (status === null) return 0
+  const statusClass = Math.floor(status / 100)
+  return statusClass >= 1 && statusClass <= 5 ? statusClass : statusClasses.length - 1
+}
+
+type Samples = Iterable<readonly [labels: Readonly<Record<string, string>>, count: number]>
+
+/** A counter whose numbers live elsewhere and are read when somebody asks. */
+function registerCounter(registry: Registry, definition: MetricDefinition, read: () => Samples): void {
+  const counter: Counter = new Counter({
+    ...definition,
+    registers: [registry],
+    collect: () => {
+      counter.reset()
+      for (const [labels, count] of read()) counter.inc(labels, count)
+    },
+  })
+}
+
+function createGauge(registry: Registry, definition: MetricDefinition, collect: () => void = () => {}): Gauge {
+  return new Gauge({ ...definition, registers: [registry], collect })
+}
+
+/** A histogram whose buckets are counted elsewhere; the library's own can only be fed value by value. */
+function registerDurations(
+  registry: Registry,
+  definition: MetricDefinition,
+  durations: Durations,
+  operations: LabelSet,
+): void {
+  const { name, help } = definition
+  const metric = {
+    name,
+    get: () => {
+      const values = [...durations.entries()].flatMap(({ row, buckets, count, sum }) => {
+        const labels = { operation: operations.name(row) }
+        const counts = buckets.map(({ le, count: upTo }) => ({
+          metricName: `${name}_bucket`,
+          labels: { le: Number.isFinite(le) ? String(le) : '+Inf', ...labels },
+          value: upTo,
+        }))
+        return [
+          ...counts,
+          { metricName: `${name}_sum`, labels, value: sum },
+          { metricName: `${name}_count`, labels, value: count },
+        ]
+      })
+      return Promise.resolve({ name, help, type: 'histogram', values })
+    },
+  }
+  // All that a registry asks of a metric is its name and `get`; the type names the library's own classes only.
+  registry.registerMetric(metric as unknown as Histogram)
+}

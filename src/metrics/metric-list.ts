@@ -1,0 +1,92 @@
+// Every metric of the gateway: name, help and labels, in the order in which `/metrics` prints them. Used by
+// instruments.ts, and by whoever documents or charts them. The process's own (`process_…`, `nodejs_…`) are the library's.
+
+/** Name, help and labels of one metric. */
+export interface MetricDefinition {
+  readonly name: string
+  readonly help: string
+  readonly labelNames: readonly string[]
+}
+
+export const metricList = {
+  requests: {
+    name: 'gateway_requests_total',
+    help: 'Requests that ended, by operation, team, how they ended and class of the status that was sent.',
+    labelNames: ['operation', 'team', 'outcome', 'status_class'],
+  },
+  requestSeconds: {
+    name: 'gateway_request_seconds',
+    help: 'From the first byte of a request to the end of its answer.',
+    labelNames: ['operation'],
+  },
+  upstreamSeconds: {
+    name: 'gateway_upstream_seconds',
+    help: 'From asking the upstream to the end of its answer.',
+    labelNames: ['operation'],
+  },
+  inFlight: {
+    name: 'gateway_in_flight',
+    help: 'Requests that have begun and not ended.',
+    labelNames: [],
+  },
+  decisions: {
+    name: 'gateway_decisions_total',
+    help: 'Decisions by effect and reason.',
+    labelNames: ['effect', 'reason'],
+  },
+  problems: {
+    name: 'gateway_problems_total',
+    help: 'Problem documents that the gateway itself answered, by kind.',
+    labelNames: ['kind'],
+  },
+  tokens: {
+    name: 'gateway_tokens_verified_total',
+    help: 'Tokens of callers: known from before, verified, or rejected.',
+    labelNames: ['result'],
+  },
+  jwksKeys: {
+    name: 'gateway_jwks_keys',
+    help: 'Signing keys in use for an issuer; 0 while none could be fetched.',
+    labelNames: ['issuer'],
+  },
+  policyRevision: {
+    name: 'gateway_policy_revision_info',
+    help: 'Always 1; the label is the revision of the policies in use.',
+    labelNames: ['revision'],
+  },
+  policyLoadedAt: {
+    name: 'gateway_policy_loaded_timestamp_seconds',
+    help: 'When the policies in use were loaded, in seconds since the epoch.',
+    labelNames: [],
+  },
+  policyReloads: {
+    name: 'gateway_policy_reloads_total',
+    help: 'Attempts to load the policies again, by result.',
+    labelNames: ['result'],
+  },
+  keyRejections: {
+    name: 'gateway_key_rejections_total',
+    help: 'Times the upstream rejected a key, by key.',
+    labelNames: ['key'],
+  },
+  keyState: {
+    name: 'gateway_key_state',
+    help: '1 for the state a key is in, 0 for its other states.',
+    labelNames: ['key', 'state'],
+  },
+  leaksMasked: {
+    name: 'gateway_leaks_masked_total',
+    help: 'Key values that were found in answers of the upstream and masked.',
+    labelNames: [],
+  },
+  recordsLost: {
+    name: 'gateway_records_lost_total',
+    help: 'Entries of records that were lost, by stream.',
+    labelNames: ['stream'],
+  },
+  draining: {
+    name: 'gateway_draining',
+    help: '1 while the instance shuts down and takes no new requests.',
+    labelNames: [],
+  },
+} as const satisfies Record<string, MetricDefinition>

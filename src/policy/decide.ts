@@ -1,0 +1,276 @@
+// The policy decision point: (policies, facts) → decision. Pure; no HTTP, no clock, no I/O. Deny by default.
+
+import type { Operation } from '../catalogue/operation.ts'
+import type { Principal } from '../identity/principal.ts'
+import type { ProblemKindName } from '../problems.ts'
+import { conditionHolds, describeCondition } from './condition.ts'
+import type { Grant, PolicySet, Team } from './policy-set.ts'
+
+/** A permission the request needs besides the operation's own, and the body member that makes it so. */
+export interface ExtraPermission {
+  readonly permission: string
+  readonly field: string
+  readonly when: 'present' | 'absent'
+}
+
+/** Everything a decision may depend on. */
+export interface Facts {
+  readonly principal: Principal
+  readonly operation: Operation
+  /** The organization in the path, or null. */
+  readonly organization: string | null
+  /** Every organization id that stands anywhere in the request. */
+  readonly organizations: readonly string[]
+  /** Whether an organization stands where it bounds what the operation touches (path, documented query parameter). */
+  readonly narrowed: boolean
+  readonly extra: readonly ExtraPermission[]
+}
+
+/** What would have to change for a refused request to be allowed, closest first. */
+export interface NearMiss {
+  readonly team: string
+  readonly grant: string | null
+  readonly what: 'organization' | 'extra-permission' | 'condition' | 'mode' | 'grant'
+  readonly text: string
+}
+
+export interface Decision {
+  readonly effect: 'allow' | 'deny'
+  /** `granted` or `member` when allowed, else the problem kind or a finer code. */
+  readonly reason: string
+  /** Kind of the refusal; null when allowed. */
+  readonly problem: ProblemKindName | null
+  /** A sentence that says what to do; null when allowed. */
+  readonly detail: string | null
+  /** Teams of the caller. */
+  readonly teams: readonly Team[]
+  /** The team whose grant decided; of a refusal the team that came nearest. */
+  readonly team: Team | null
+  readonly grant: Grant | null
+  readonly nearest: NearMiss | null
+  /** Grants in shadow mode that would have allowed this. */
+  readonly shadow: readonly Grant[]
+  readonly revision: string
+}
+
+/** Every reason a decision may have besides the problem kinds. */
+export const decisionReasons = ['granted', 'member', 'no-team'] as const
+
+const noGrants: readonly Grant[] = []
+
+/** Decides one request. The first team (by id) whose grant allows is the one that is charged. */
+export function decide(policy: PolicySet, facts: Facts): Decision {
+  const teams = policy.teamsOf(facts.principal)
+  const first = teams[0]
+  if (first === undefined) return deny(policy, teams, noTeam(facts.principal))
+  if (facts.operation.scope === 'any') return decideForMember(policy, facts, teams, first)
+
+  let refusal: Refusal | null = null
+  for (const team of teams) {
+    const grant = applying(team.byOperation[facts.operation.index] ?? noGrants, facts.principal, 'enforce')
+    if (grant === null) continue
+    const obstacle = outsideFence(team, facts) ?? missingExtra(team, facts)
+    if (obstacle === null) return { ...allow(policy, teams, team, 'granted'), grant, shadow: shadowsOf(teams, facts) }
+    if (refusal === null || obstacle.rank > refusal.rank) refusal = { ...obstacle, grant }
+  }
+  return { ...deny(policy, teams, refusal ?? notGranted(teams, facts)), shadow: shadowsOf(teams, facts) }
+}
+
+/** `/v3/self` and its like are open to every member of a team; the fence still holds whatever organizations it names. */
+function decideForMember(policy: PolicySet, facts: Facts, teams: readonly Team[], first: Team): Decision {
+  const team = teams.find((candidate) => facts.organizations.every((id) => isInside(candidate, id)))
+  if (team === undefined) return deny(policy, teams, outsideFence(first, facts) ?? notGranted(teams, facts))
+  return allow(policy, teams, team, 'member')
+}
+
+function allow(policy: PolicySet, teams: readonly Team[], team: Team, reason: 'granted' | 'member'): Decision {
+  return {
+    effect: 'allow',
+    reason,
+    problem: null,
+    detail: null,
+    teams,
+    team,
+    grant: null,
+    nearest: null,
+    shadow: noGrants,
+    revision: policy.revision,
+  }
+}
+
+interface Refusal {
+  readonly problem: ProblemKindName
+  readonly reason: string
+  readonly detail: string
+  readonly team: Team | null
+  readonly grant: Grant | null
+  readonly nearest: NearMiss | null
+  /** How far the request came: a higher rank is the better explanation. */
+  readonly rank: number
+}
+
+function deny(policy: PolicySet, teams: readonly Team[], refusal: Refusal): Decision {
+  const { problem, reason, detail, team, grant, nearest } = refusal
+  return {
+    effect: 'deny',
+    reason,
+    problem,
+    detail,
+    teams,
+    team,
+    grant,
+    nearest,
+    shadow: noGrants,
+    revision: policy.revision,
+  }
+}
+
+function applying(grants: readonly Grant[], principal: Principal, mode: 'enforce' | 'shadow'): Grant | null {
+  for (const grant of grants) {
+    if (grant.mode === mode && (grant.when === null || conditionHolds(grant.when, principal))) return grant
+  }
+  return null
+}
+
+function isInside(team: Team, organization: string): boolean {
+  return team.organizations === 'all' || team.organizations.has(organization)
+}
+
+function outsideFence(team: Team, facts: Facts): Refusal | null {
+  if (team.organizations === 'all') return null
+  const outside = facts.organizations.find((id) => !isInside(team, id))
+  const fence = [...team.organizations].join(', ')
+  if (outside !== undefined) {
+    const text = `organization ${shown(outside)} is outside the fence of team ${team.id} (${fence})`
+    return fenceRefusal(
+      team,
+      text,
+      `Team ${team.id} may not touch organization ${shown(outside)}; its organizations are ${fence}. Use one of them, or ask the owner of the policy to widen the fence.`,
+    )
+  }
+  if (facts.operation.scope === 'enterprise' && !facts.narrowed) {
+    const text = `${facts.operation.id} names no organization and team ${team.id} is fenced to ${fence}`
+    const narrowBy = facts.operation.organizations.query[0]
+    const advice =
+      narrowBy === undefined
+        ? 'Use the organization’s own operation'
+        : `Name the organizations with the query parameter ${narrowBy}`
+    return fenceRefusal(
+      team,
+      text,
+      `${facts.operation.id} reaches every organization, and team ${team.id} is fenced to ${fence}. ${advice}, or ask the owner of the policy for organizations: all.`,
+    )
+  }
+  return null
+}
+
+function fenceRefusal(team: Team, text: string, detail: string): Refusal {
+  const kind = 'organization-not-granted'
+  return {
+    problem: kind,
+    reason: kind,
+    detail,
+    team,
+    grant: null,
+    nearest: { team: team.id, grant: null, what: 'organization', text },
+    rank: 1,
+  }
+}
+
+/** Ids come from the caller: short and plain in any text. */
+function shown(organization: string): string {
+  const plain = organization.replaceAll(/[^A-Za-z0-9._|%:@-]/g, '?')
+  return `"${plain.length > 64 ? `${plain.slice(0, 64)}…` : plain}"`
+}
+
+function missingExtra(team: Team, facts: Facts): Refusal | null {
+  const missing = facts.extra.find(
+    ({ permission }) => applying(team.byPermission.get(permission) ?? noGrants, facts.principal, 'enforce') === null,
+  )
+  if (missing === undefined) return null
+  const because = missing.when === 'present' ? `the body holds ${missing.field}` : `the body lacks ${missing.field}`
+  const text = `team ${team.id} has no grant of ${missing.permission}, needed because ${because}`
+  return {
+    problem: 'not-granted',
+    reason: 'not-granted',
+    detail: `${facts.operation.id} also needs ${missing.permission} because ${because}, and no grant of team ${team.id} holds it. ${missing.when === 'present' ? `Leave ${missing.field} out` : `Send ${missing.field}`}, or ask the owner of the policy.`,
+    team,
+    grant: null,
+    nearest: { team: team.id, grant: null, what: 'extra-permission', text },
+    rank: 2,
+  }
+}
+
+function noTeam(principal: Principal): Refusal {
+  const groups = principal.groups.length === 0 ? 'none' : principal.groups.slice(0, 50).join(', ')
+  return {
+    problem: 'identity-incomplete',
+    reason: 'no-team',
+    detail: `No team lists this caller as a member. Groups seen in the token: ${groups}; app seen: ${principal.app ?? 'none'}. Ask the owner of the policies to add one of them to a team, or the identity team to put the group into the token.`,
+    team: null,
+    grant: null,
+    nearest: null,
+    rank: 0,
+  }
+}
+
+function notGranted(teams: readonly Team[], facts: Facts): Refusal {
+  const nearest = nearMiss(teams, facts)
+  const names = teams.map((team) => team.id).join(', ')
+  const wanted =
+    facts.operation.permission === null
+      ? `the operation id ${facts.operation.id}`
+      : `the permission ${facts.operation.permission} or the operation id ${facts.operation.id}`
+  const hint = nearest === null || nearest.what === 'grant' ? '' : ` Nearest: ${nearest.text}.`
+  return {
+    problem: 'not-granted',
+    reason: 'not-granted',
+    detail: `No grant of team ${names} allows ${facts.operation.id}.${hint} Ask the owner of the policy for a grant of ${wanted}.`,
+    team: teams[0] ?? null,
+    grant: null,
+    nearest,
+    rank: 0,
+  }
+}
+
+function nearMiss(teams: readonly Team[], facts: Facts): NearMiss | null {
+  for (const team of teams) {
+    for (const grant of team.byOperation[facts.operation.index] ?? noGrants) {
+      const place = { team: team.id, grant: grant.id }
+      if (grant.mode !== 'enforce')
+        return {
+          ...place,
+          what: 'mode',
+          text: `grant ${grant.id} of team ${team.id} covers it and is in mode ${grant.mode}`,
+        }
+      if (grant.when !== null)
+        return {
+          ...place,
+          what: 'condition',
+          text: `grant ${grant.id} of team ${team.id} covers it for callers with ${describeCondition(grant.when)}`,
+        }
+    }
+  }
+  const team = teams[0]
+  return team === undefined
+    ? null
+    : {
+        team: team.id,
+        grant: null,
+        what: 'grant',
+        text: `team ${team.id} has no grant that covers ${facts.operation.id}`,
+      }
+}
+
+function shadowsOf(teams: readonly Team[], facts: Facts): readonly Grant[] {
+  let found: Grant[] | null = null
+  for (const team of teams) {
+    const grants = team.byOperation[facts.operation.index]
+    if (grants === undefined) continue
+    for (const grant of grants) {
+      if (grant.mode !== 'shadow' || outsideFence(team, facts) !== null || missingExtra(team, facts) !== null) continue
+      if (grant.when === null || conditionHolds(grant.when, facts.principal)) (found ??= []).push(grant)
+    }
+  }
+  return found ?? noGrants
+}

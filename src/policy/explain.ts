@@ -1,0 +1,167 @@
+// A decision, step by step, in words and as data: for the command, the callers' own page, and the operators.
+
+import type { Operation } from '../catalogue/operation.ts'
+import { readTarget, type Target } from '../catalogue/target.ts'
+import type { Principal } from '../identity/principal.ts'
+import type { KeyChoice } from '../keys/select.ts'
+import { Problem } from '../problems.ts'
+import { evaluate, findOperation, readsBody, type Evaluation, type JudgedBody } from './evaluate.ts'
+import type { PolicySet } from './policy-set.ts'
+
+export interface ExplanationStep {
+  readonly stage: 'path' | 'caller' | 'operation' | 'decision' | 'shadow' | 'key'
+  readonly ok: boolean
+  readonly text: string
+}
+
+export interface Explanation {
+  readonly effect: 'allow' | 'deny'
+  readonly reason: string
+  readonly detail: string | null
+  readonly operation: string | null
+  readonly permission: string | null
+  readonly team: string | null
+  readonly grant: string | null
+  readonly organizations: readonly string[]
+  readonly key: string | null
+  readonly nearest: string | null
+  readonly shadow: readonly string[]
+  readonly policy_revision: string
+  readonly steps: readonly ExplanationStep[]
+}
+
+export interface ExplainedRequest {
+  readonly method: string
+  /** Path with an optional query, as it would stand in the request line. */
+  readonly target: string
+  readonly body: JudgedBody | null
+}
+
+/** Explains what would happen; the same functions decide requests. A malformed path is explained, not thrown. */
+export function explain(policy: PolicySet, principal: Principal, request: ExplainedRequest): Explanation {
+  const steps: ExplanationStep[] = []
+  try {
+    const target = readTarget(request.target, undefined)
+    steps.push({
+      stage: 'path',
+      ok: true,
+      text: `the path is read as ${target.segments.length} segments: ${target.path}`,
+    })
+    const teams = policy.teamsOf(principal).map((team) => team.id)
+    steps.push({ stage: 'caller', ok: teams.length > 0, text: callerText(principal, teams) })
+    const operation = findOperation(policy, request.method, target)
+    steps.push({ stage: 'operation', ok: true, text: operationText(operation) })
+    return explainOperation(policy, principal, operation, target, request.body, steps)
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error
+    steps.push({ stage: error.kind === 'ambiguous-path' ? 'path' : 'operation', ok: false, text: error.message })
+    return {
+      effect: 'deny',
+      reason: error.kind,
+      detail: error.message,
+      operation: null,
+      permission: null,
+      team: null,
+      grant: null,
+      organizations: [],
+      key: null,
+      nearest: null,
+      shadow: [],
+      policy_revision: policy.revision,
+      steps,
+    }
+  }
+}
+
+function explainOperation(
+  policy: PolicySet,
+  principal: Principal,
+  operation: Operation,
+  target: Target,
+  body: JudgedBody | null,
+  steps: ExplanationStep[],
+): Explanation {
+  const evaluation = evaluate(policy, principal, operation, target, body)
+  const { decision, facts, key } = evaluation
+  steps.push({ stage: 'decision', ok: decision.effect === 'allow', text: decisionText(evaluation) })
+  for (const grant of decision.shadow) {
+    steps.push({
+      stage: 'shadow',
+      ok: true,
+      text: `grant ${grant.id} of team ${grant.team} is in shadow mode and would allow this`,
+    })
+  }
+  if (decision.effect === 'allow') steps.push({ stage: 'key', ok: key !== null, text: keyText(evaluation) })
+  const unkeyed = decision.effect === 'allow' && key === null
+  return {
+    effect: unkeyed ? 'deny' : decision.effect,
+    reason: unkeyed ? 'key-unavailable' : decision.reason,
+    detail: unkeyed ? keyText(evaluation) : decision.detail,
+    operation: operation.id,
+    permission: operation.permission,
+    team: decision.team?.id ?? null,
+    grant: decision.grant?.id ?? null,
+    organizations: facts.organizations,
+    key: key?.key.id ?? null,
+    nearest: decision.nearest?.text ?? null,
+    shadow: decision.shadow.map((grant) => `${grant.team}/${grant.id}`),
+    policy_revision: policy.revision,
+    steps,
+  }
+}
+
+function callerText(principal: Principal, teams: readonly string[]): string {
+  const seen = `subject ${principal.subject}, app ${principal.app ?? 'none'}, groups ${principal.groups.length === 0 ? 'none' : principal.groups.join(', ')}`
+  return teams.length === 0 ? `${seen}: a member of no team` : `${seen}: a member of ${teams.join(', ')}`
+}
+
+function operationText(operation: Operation): string {
+  const permission =
+    operation.permission === null
+      ? 'the API documents no permission for it'
+      : `needs ${operation.permission}${operation.permissionBasis === 'inferred' ? ' (inferred, not documented)' : ''}`
+  const alternatives =
+    operation.alternatives.length === 0
+      ? ''
+      : `; other pages name ${operation.alternatives.join(', ')}, which can qualify a key and widen no grant`
+  const conditional = operation.conditional
+    .map(({ field, when, permission: extra }) => `; ${extra} too when ${field} is ${when}`)
+    .join('')
+  return `${operation.id} (${operation.method} ${operation.template}), ${operation.scope} scope, ${permission}${alternatives}${conditional}`
+}
+
+function decisionText({ decision, facts }: Evaluation): string {
+  if (decision.effect === 'deny') return `${decision.reason}: ${decision.detail ?? ''}`
+  if (decision.grant === null) return `allowed to every member of a team (team ${decision.team?.id ?? ''})`
+  const { grant } = decision
+  const extra =
+    facts.extra.length === 0 ? '' : `, and ${facts.extra.map((each) => each.permission).join(', ')} for the body`
+  const body = readsBody(facts.operation) ? '; the body is read and judged' : ''
+  return `allowed by grant ${grant.id} of team ${grant.team} (${grant.source.file}:${grant.source.line})${extra}${body}`
+}
+
+/** Which key serves and why, or which one is missing. */
+function keyText({ key, requirement, facts }: Evaluation): string {
+  if (key !== null) return `${key.key.id}: ${keyReason(key)}`
+  const { operation } = facts
+  const needed = [operation.permission ?? 'any permission', ...(requirement?.extra ?? [])].join(' and ')
+  if (operation.scope === 'enterprise')
+    return `no key can serve ${operation.id}: an enterprise key with ${needed} is missing in the inventory`
+  const organization = requirement?.organization ?? 'the caller’s organization'
+  return `no key can serve ${operation.id} in ${organization}: an organization key for it with ${needed} is missing in the inventory`
+}
+
+function keyReason({ key, basis, through }: KeyChoice): string {
+  const where = key.scope === 'organization' ? `organization key of ${key.organization ?? ''}` : 'enterprise key'
+  const count = `${key.permissions.size} permission${key.permissions.size === 1 ? '' : 's'}`
+  switch (basis) {
+    case 'exact':
+      return `${where} with ${count}, holds ${through ?? ''}`
+    case 'inherited':
+      return `${where} with ${count}, whose ${through ?? ''} stands for the organization permission`
+    case 'alternative':
+      return `${where} with ${count}, holds ${through ?? ''}, which other pages of the documentation name for this operation`
+    case 'scope':
+      return `${where} with ${count}; the operation demands no permission`
+  }
+}

@@ -1,0 +1,56 @@
+// The compiled policies: one immutable snapshot that a request holds from its first line to its last.
+
+import type { Catalogue } from '../catalogue/catalogue.ts'
+import type { Principal } from '../identity/principal.ts'
+import type { KeyHandle } from '../keys/key.ts'
+import type { KeyChoice, Requirement } from '../keys/select.ts'
+import type { Condition } from './condition.ts'
+
+export type Mode = 'enforce' | 'shadow' | 'off'
+
+export interface Source {
+  readonly file: string
+  readonly line: number
+}
+
+/** A grant only allows; nothing a grant says takes anything away. */
+export interface Grant {
+  readonly id: string
+  readonly team: string
+  readonly mode: Mode
+  readonly when: Condition | null
+  /** Permission names and operation ids or patterns, as written. */
+  readonly allow: readonly string[]
+  readonly source: Source
+}
+
+export interface Team {
+  readonly id: string
+  readonly source: Source
+  /** Any that matches makes a principal a member. */
+  readonly members: readonly Condition[]
+  /** The outer fence. */
+  readonly organizations: 'all' | ReadonlySet<string>
+  /** The organization whose key answers `/v3/self`; null when the team is not bound to one. */
+  readonly defaultOrganization: string | null
+  readonly grants: readonly Grant[]
+  /** Grants that cover an operation, by its index. */
+  readonly byOperation: readonly (readonly Grant[] | undefined)[]
+  /** Grants that hold a permission, by name or by the enterprise permission that stands for it. */
+  readonly byPermission: ReadonlyMap<string, readonly Grant[]>
+}
+
+export interface PolicySet {
+  /** Digest of the files, so that equal files have equal revisions on every instance. */
+  readonly revision: string
+  readonly catalogue: Catalogue
+  readonly teams: readonly Team[]
+  readonly keys: readonly KeyHandle[]
+  /** Dotted claim paths that conditions read; the decision log keeps their values for replay. */
+  readonly claimPaths: readonly string[]
+  team(id: string): Team | null
+  /** Teams the principal is a member of, by id. Remembered per principal. */
+  teamsOf(principal: Principal): readonly Team[]
+  /** The key that serves a requirement, or null. Remembered per requirement. */
+  selectKey(need: Requirement): KeyChoice | null
+}

@@ -1,0 +1,55 @@
+// Where lines go: `stdout`, `stderr` or the path of a file. Used by line-writer.ts and audit-log.ts.
+
+import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync } from 'node:fs'
+import { dirname } from 'node:path'
+
+/** A file by what it is and not by its name, so that a moved or replaced one is noticed. */
+export interface Place {
+  readonly device: number
+  readonly inode: number
+}
+
+export interface OpenTarget {
+  readonly descriptor: number
+  readonly place: Place
+  /** Null for what is no regular file: standard streams, devices, named pipes. */
+  readonly size: number | null
+}
+
+/** The descriptor of a standard stream, which is not ours to open or close; null for a path. */
+export function standardDescriptor(target: string): 1 | 2 | null {
+  return target === 'stdout' ? 1 : target === 'stderr' ? 2 : null
+}
+
+/** Opens a target for appending, with its folders. Throws the error of the file system. */
+export function openTarget(target: string): OpenTarget {
+  const standard = standardDescriptor(target)
+  if (standard === null) mkdirSync(dirname(target), { recursive: true })
+  // Non-blocking matters for named pipes: without a reader, opening one would stop the whole process.
+  const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
+  const descriptor = standard ?? openSync(target, flags, 0o640)
+  const status = fstatSync(descriptor)
+  const size = standard === null && status.isFile() ? status.size : null
+  return { descriptor, place: { device: status.dev, inode: status.ino }, size }
+}
+
+/** False when the file's last line was cut off, by a crash or a full disk. True when the file cannot be read. */
+export function endsWithLineFeed(path: string, size: number): boolean {
+  const last = Buffer.from('\n')
+  try {
+    const descriptor = openSync(path, 'r')
+    try {
+      readSync(descriptor, last, 0, 1, size - 1)
+    } finally {
+      closeSync(descriptor)
+    }
+  } catch {
+    // A log that may be appended to and not read is a sensible set-up; then half a line may stay glued to the next.
+  }
+  return last.toString() === '\n'
+}
+
+/** True when both are known and are the same file. */
+export function isSamePlace(a: Place | null, b: Place | null): boolean {
+  return a !== null && b !== null && a.device === b.device && a.inode === b.inode
+}

@@ -1,0 +1,302 @@
+// The composition root: builds every part once, in order, and hands each what it needs. Read it from top to bottom.
+
+import { createAdminApp, type Readiness } from './admin/app.ts'
+import { isoTime, keyView } from './admin/views.ts'
+import { loadCatalogue } from './catalogue/load.ts'
+import { formatDiagnostic, Refused } from './config/diagnostics.ts'
+import type { Config } from './config/schema.ts'
+import { createAdmission } from './gateway/admission.ts'
+import { createGatewayApp } from './gateway/app.ts'
+import { createUpstream } from './gateway/forwarding.ts'
+import { createLeakGuard } from './gateway/leak-guard.ts'
+import { createRecorder } from './gateway/recording.ts'
+import { createTokenVerifier } from './identity/token-verifier.ts'
+import { createKeyring } from './keys/keyring.ts'
+import { createInstruments } from './metrics/instruments.ts'
+import { decisionReasons } from './policy/decide.ts'
+import { listPolicyFiles, loadPolicies, type LoadedPolicies } from './policy/load.ts'
+import { problemKinds } from './problems.ts'
+import type { Log } from './records/log.ts'
+import { createSinks } from './records/sinks.ts'
+import { createReloader, type ReloadResult } from './reload.ts'
+
+export interface Gateway {
+  /** Where the callers' and the operators' listener are bound. */
+  readonly gateway: { readonly host: string; readonly port: number }
+  readonly admin: { readonly host: string; readonly port: number }
+  readiness(): Readiness
+  /** Reads policies, secrets and certificate again and reopens the record files. */
+  reload(actor: string): Promise<ReloadResult>
+  /** Lets requests under way finish, sends new ones elsewhere, writes what is unwritten, and stops. */
+  drain(): Promise<void>
+}
+
+export interface GatewayOptions {
+  readonly config: Config
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly log: Log
+  /** Milliseconds since the epoch, finer than a millisecond where the clock gives it. */
+  readonly now?: () => number
+  readonly version: string
+}
+
+const watchEveryMs = 1000
+
+/** Starts a gateway. Throws `Refused` with every diagnostic when policies, catalogue or secrets cannot be used. */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const { config, env, log, version } = options
+  const now = options.now ?? (() => performance.timeOrigin + performance.now())
+
+  const catalogue = await loadCatalogue(config.catalogue)
+  const sources = { env, origin: config.upstream.origin }
+  const load = (): Promise<LoadedPolicies> =>
+    loadPolicies({ directory: config.policiesDirectory, catalogue, sources, secrets: 'required' })
+  const loaded = await load()
+  let policy = loaded.policy
+  let loadedAtMs = now()
+  let lastRefusal: { atMs: number; diagnostics: readonly string[] } | null = null
+  for (const diagnostic of loaded.diagnostics) log.warn({ event: 'policy-warning' }, formatDiagnostic(diagnostic))
+
+  const instruments = createInstruments({
+    operations: catalogue.operations.map((operation) => operation.id),
+    problemKinds: Object.keys(problemKinds),
+    reasons: [...Object.keys(problemKinds), ...decisionReasons],
+    issuers: config.issuers.map((issuer) => issuer.issuer),
+  })
+  const sinks = createSinks({
+    ...config.records,
+    onTrouble: (stream, text) => log.error({ event: 'records', stream }, text),
+    nowMs: now,
+  })
+  const guard = createLeakGuard()
+  const keyring = createKeyring({
+    sources,
+    now,
+    onValue: (secret) => guard.protect(secret.reveal(sources.origin)),
+    onChange(event, handle, keyVersion) {
+      if (event !== 'key-version') instruments.keyRejected(handle.id)
+      const level = event === 'key-version' ? 'info' : 'error'
+      log[level]({ event, key: handle.id, version: keyVersion }, keyEventText[event])
+      sinks.audit(event, 'gateway', { key: handle.id, version: keyVersion })
+    },
+  })
+  keyring.adopt(policy.keys, loaded.secrets)
+  const tokens = createTokenVerifier({ issuers: config.issuers, now, log })
+  const upstream = createUpstream({
+    settings: config.upstream,
+    maxBodyBytes: config.bodies.maxBytes,
+    guard,
+    events: {
+      now,
+      accepted: (keyVersion) => keyring.accepted(keyVersion),
+      rejected: (keyVersion) => keyring.rejected(keyVersion),
+      leaked(exchange) {
+        instruments.leakMasked()
+        log.error(
+          { event: 'key-in-answer', decision_id: exchange.decisionId, operation: exchange.operation?.id },
+          'the upstream’s answer held one of the gateway’s keys; it was masked',
+        )
+      },
+      failed: (exchange, response, problem) => app.refuse(exchange, response, problem),
+      trouble: (exchange, error) =>
+        log.warn({ event: 'upstream', decision_id: exchange.decisionId, error }, 'the upstream failed'),
+    },
+  })
+  const admission = createAdmission({
+    tokens,
+    keyring,
+    upstream,
+    maxBodyBytes: config.bodies.maxBytes,
+    maxJudgedBytes: config.bodies.maxJudgedBytes,
+  })
+  const recorder = createRecorder(sinks, instruments, now)
+  const app = await createGatewayApp({
+    admission,
+    recorder,
+    policy: () => policy,
+    now,
+    onDefect: (exchange, problem) => {
+      if (problem.kind === 'internal')
+        log.error(
+          { event: 'defect', decision_id: exchange.decisionId, error: problem.cause },
+          'a request failed for a reason of the gateway’s own',
+        )
+    },
+    tls: config.listen.tls,
+    upstreamOrigin: config.upstream.origin,
+  })
+
+  let draining = false
+  function readiness(): Readiness {
+    const reasons = [
+      ...(draining ? ['the instance is shutting down'] : []),
+      ...tokens
+        .status()
+        .filter((issuer) => issuer.keys === 0)
+        .map((issuer) => `no signing keys of issuer ${issuer.issuer} yet: ${issuer.lastError ?? 'being fetched'}`),
+      ...(sinks.auditHealthy() ? [] : ['the audit log cannot be written; changes are refused until it can']),
+    ]
+    return { ready: reasons.length === 0, reasons }
+  }
+
+  async function replacePolicies(actor: string): Promise<ReloadResult> {
+    if (!sinks.auditHealthy())
+      return refuseReload(actor, ['the audit log cannot be written, and a change that is not recorded is not made'])
+    try {
+      const next = await load()
+      if (next.policy.revision === policy.revision && sameSecrets(next)) {
+        lastRefusal = null
+        instruments.policyReload('unchanged')
+        return 'unchanged'
+      }
+      sinks.audit('policies-replaced', actor, {
+        from: policy.revision,
+        to: next.policy.revision,
+        teams: next.policy.teams.length,
+        keys: next.policy.keys.length,
+        tests_passed: next.testsPassed,
+      })
+      keyring.adopt(next.policy.keys, next.secrets)
+      policy = next.policy
+      loadedAtMs = now()
+      lastRefusal = null
+      showPolicy()
+      instruments.policyReload('replaced')
+      log.info({ event: 'policies-replaced', revision: policy.revision, actor }, 'policies replaced')
+      for (const diagnostic of next.diagnostics) log.warn({ event: 'policy-warning' }, formatDiagnostic(diagnostic))
+      return 'replaced'
+    } catch (error) {
+      return refuseReload(
+        actor,
+        error instanceof Refused ? error.diagnostics.map(formatDiagnostic) : ['the policies could not be loaded'],
+      )
+    }
+  }
+
+  function showPolicy(): void {
+    instruments.policyLoaded({
+      revision: policy.revision,
+      atMs: loadedAtMs,
+      teams: policy.teams.map((team) => team.id),
+      keys: policy.keys.map((handle) => handle.id),
+    })
+  }
+
+  function sameSecrets(next: LoadedPolicies): boolean {
+    return next.policy.keys.every((handle) => {
+      const secret = next.secrets.get(handle.id)
+      return secret !== undefined && keyring.holds(handle, secret)
+    })
+  }
+
+  function refuseReload(actor: string, diagnostics: readonly string[]): ReloadResult {
+    lastRefusal = { atMs: now(), diagnostics }
+    instruments.policyReload('refused')
+    log.error(
+      { event: 'policies-refused', actor, diagnostics, revision: policy.revision },
+      'the changed policies were refused; the ones before stay in force',
+    )
+    sinks.audit('policies-refused', actor, { kept: policy.revision, diagnostics })
+    return 'refused'
+  }
+
+  const reloader = await createReloader({
+    files: async () => [
+      ...((await listPolicyFiles(config.policiesDirectory)) ?? [config.policiesDirectory]),
+      ...policy.keys.flatMap((handle) => ('file' in handle.secret ? [handle.secret.file] : [])),
+    ],
+    load: replacePolicies,
+    everyMs: watchEveryMs,
+  })
+
+  const admin = createAdminApp({
+    readiness,
+    metrics: instruments,
+    keys: () => keyring.status().map(keyView),
+    reload: async (actor) => {
+      const result = await reload(actor)
+      return { result, diagnostics: result === 'refused' ? (lastRefusal?.diagnostics ?? []) : [] }
+    },
+    status: () => ({
+      version,
+      ready: readiness(),
+      draining,
+      in_flight: app.inFlight,
+      policies: {
+        revision: policy.revision,
+        loaded_at: isoTime(loadedAtMs),
+        teams: policy.teams.length,
+        keys: policy.keys.length,
+        last_refusal:
+          lastRefusal === null ? null : { at: isoTime(lastRefusal.atMs), diagnostics: lastRefusal.diagnostics },
+      },
+      catalogue: {
+        operations: catalogue.operations.length,
+        served: catalogue.operations.filter((operation) => catalogue.isServed(operation)).length,
+      },
+      issuers: tokens.status(),
+      records: sinks.health(),
+      upstream: { origin: config.upstream.origin, in_flight: upstream.inFlight },
+    }),
+  })
+
+  async function reload(actor: string): Promise<ReloadResult> {
+    sinks.reopen()
+    app.reloadCertificate()
+    return await reloader.reload(actor)
+  }
+
+  instruments.beforeScrape(() => {
+    instruments.draining(draining)
+    instruments.keyStates(keyring.status().map((status) => ({ key: status.handle.id, state: status.state })))
+    for (const issuer of tokens.status()) instruments.jwksKeys(issuer.issuer, issuer.keys)
+    for (const { stream, lost } of sinks.health()) instruments.recordsLost(stream, lost)
+  })
+  showPolicy()
+  sinks.audit('started', 'gateway', {
+    version,
+    policy_revision: policy.revision,
+    keys: policy.keys.map((handle) => handle.id),
+  })
+  await tokens.start()
+  const adminAddress = await admin.listen(config.listen.admin.host, config.listen.admin.port)
+  const gatewayAddress = await app.listen(config.listen.gateway.host, config.listen.gateway.port)
+  log.info(
+    { event: 'started', gateway: gatewayAddress, admin: adminAddress, revision: policy.revision, version },
+    'listening',
+  )
+
+  return {
+    gateway: gatewayAddress,
+    admin: adminAddress,
+    readiness,
+    reload,
+    async drain() {
+      if (draining) return
+      draining = true
+      log.info(
+        { event: 'draining', in_flight: app.inFlight },
+        'shutting down: requests under way finish, new ones go elsewhere',
+      )
+      // Balancers need a moment to see that readiness fails; until then everything is served and connections are closed.
+      app.setPhase('lame')
+      await new Promise((resolve) => setTimeout(resolve, config.shutdown.delayMs))
+      app.setPhase('draining')
+      await app.close(config.shutdown.deadlineMs)
+      reloader.close()
+      tokens.close()
+      await upstream.close()
+      sinks.audit('stopped', 'gateway', { policy_revision: policy.revision })
+      await admin.close()
+      await sinks.close()
+      log.info({ event: 'stopped' }, 'stopped')
+    },
+  }
+}
+
+const keyEventText = {
+  'key-version': 'a new value of the key is in use',
+  'key-rejected': 'the upstream rejected the key; its secret was read again and has not changed',
+  'key-set-aside':
+    'the upstream rejected the key three times in a row; it is set aside and no stronger key takes its place',
+} as const

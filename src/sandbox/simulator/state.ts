@@ -1,0 +1,121 @@
+// Everything the simulator remembers, in memory: built from a world at start, changed by the handlers.
+
+import { randomUUID } from 'node:crypto'
+import type { World, WorldConsumption, WorldItem } from '../world.ts'
+import { notFound } from './answers.ts'
+import { ENTERPRISE, isoTime, type Item } from './call.ts'
+import { createKeyring, type Keyring } from './credentials.ts'
+import { createDirectory, type Directory } from './directory.ts'
+import type { Session } from './session-record.ts'
+
+/** Kinds of objects that stand on shelves, and the member that holds their id. */
+export const idMembers = {
+  notes: 'note_id',
+  folders: 'folder_id',
+  playbooks: 'playbook_id',
+  secrets: 'secret_id',
+  schedules: 'scheduled_session_id',
+  automations: 'automation_id',
+  'git-connections': 'git_connection_id',
+  'git-permissions': 'git_permission_id',
+  repositories: 'repository_path',
+  blueprints: 'blueprint_id',
+  'blueprint-files': 'file_id',
+  builds: 'build_id',
+  'code-scans': 'scan_id',
+  findings: 'finding_id',
+  'scan-profiles': 'profile_id',
+  'pr-reviews': 'pr_url',
+  'guardrail-violations': 'guardrail_violation_id',
+  hypervisors: 'hypervisor_id',
+  outposts: 'outpost_id',
+  'outpost-devins': 'session_id',
+} as const
+
+export type Kind = keyof typeof idMembers
+
+/** Kinds whose times are ISO 8601 strings; everything else counts unix seconds. */
+export const isoKinds: ReadonlySet<Kind> = new Set(['schedules', 'pr-reviews'])
+
+export interface State {
+  readonly directory: Directory
+  readonly keyring: Keyring
+  /** Organizations as the API shows them, by id. */
+  readonly organizations: Map<string, Item>
+  readonly sessions: Map<string, Session>
+  /** Consumption of days before the start; what sessions consume since then is counted from the sessions. */
+  readonly consumption: readonly (Omit<WorldConsumption, 'daysAgo'> & { readonly day: number })[]
+  /** Newest last. */
+  readonly auditLogs: Item[]
+  /** Objects of one kind that belong to an organization or to the enterprise, by id. */
+  shelf(kind: Kind, owner: string): Map<string, Item>
+  /** The same over all owners, for enterprise lists: each object with its owner. */
+  everywhere(kind: Kind): { readonly owner: string; readonly item: Item }[]
+  /** Settings that are one value per place (tags, limits), by a name of the family's own. */
+  readonly settings: Map<string, Item>
+}
+
+/** Builds the state of a world as of an instant (milliseconds). */
+export function createState(world: World, nowMs: number): State {
+  const seconds = Math.floor(nowMs / 1000)
+  const directory = createDirectory(world)
+  const shelves = new Map<Kind, Map<string, Map<string, Item>>>()
+  const shelf: State['shelf'] = (kind, owner) => {
+    const owners = getOrAdd(shelves, kind, () => new Map<string, Map<string, Item>>())
+    return getOrAdd(owners, owner, () => new Map<string, Item>())
+  }
+  for (const seed of world.items) shelf(seed.kind, seed.organization ?? ENTERPRISE).set(seed.id, itemOf(seed, nowMs))
+  return {
+    directory,
+    keyring: createKeyring(world, directory, seconds),
+    organizations: new Map(
+      world.organizations.map(({ id, name }) => [id, organizationItem(id, name, seconds - 400 * DAY)]),
+    ),
+    sessions: new Map(),
+    consumption: world.consumption.map(({ daysAgo, ...row }) => ({
+      ...row,
+      day: consumptionDay(seconds - daysAgo * DAY),
+    })),
+    auditLogs: world.auditLogs.map(({ daysAgo, ...entry }) => ({ ...entry, created_at: seconds - daysAgo * DAY })),
+    shelf,
+    everywhere: (kind) =>
+      [...(shelves.get(kind) ?? [])].flatMap(([owner, items]) => [...items.values()].map((item) => ({ owner, item }))),
+    settings: new Map(),
+  }
+}
+
+export const DAY = 86_400
+
+/** Start of the consumption day an instant (unix seconds) falls in: days begin at 08:00 UTC. */
+export function consumptionDay(seconds: number): number {
+  return Math.floor((seconds - 8 * 3600) / DAY) * DAY + 8 * 3600
+}
+
+export function organizationItem(id: string, name: string, seconds: number): Item {
+  const limits = { max_cycle_acu_limit: null, max_session_acu_limit: null }
+  return { org_id: id, name, ...limits, created_at: seconds, updated_at: seconds }
+}
+
+function itemOf(seed: WorldItem, nowMs: number): Item {
+  const bornMs = nowMs - seed.daysAgo * DAY * 1000
+  const born = isoKinds.has(seed.kind) ? isoTime(bornMs) : Math.floor(bornMs / 1000)
+  return { [idMembers[seed.kind]]: seed.id, ...seed.fields, created_at: born, updated_at: born }
+}
+
+/** A new id in the API's form: a prefix and 32 hexadecimal digits. */
+export function newId(prefix: string): string {
+  return `${prefix}-${randomUUID().replaceAll('-', '')}`
+}
+
+/** The object of an id. Throws 404 with the name of what is missing. */
+export function mustFind<T>(items: ReadonlyMap<string, T>, id: string, what: string): T {
+  const found = items.get(id)
+  if (found === undefined) throw notFound(what)
+  return found
+}
+
+function getOrAdd<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const found = map.get(key) ?? make()
+  map.set(key, found)
+  return found
+}

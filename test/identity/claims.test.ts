@@ -1,0 +1,167 @@
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { claimAt, principalOf } from '../../src/identity/claims.ts'
+import { outcomeOf, problemOf, settingsOf } from './setting.ts'
+
+const issuer = 'https://sso.corp.example'
+const nowS = 1_700_000_000
+const settings = settingsOf(issuer, {
+  audience: ['devin-gateway', 'other-name'],
+  claims: { subject: 'sub', email: 'email', groups: 'https://corp.example/groups', app: 'client.id' },
+})
+const good = { iss: issuer, sub: 'ann', aud: 'devin-gateway', iat: nowS - 10, exp: nowS + 300 }
+
+const read = (changes: object, nowMs = nowS * 1000) => principalOf({ ...good, ...changes }, settings, nowMs)
+const outcome = (changes: object, nowMs?: number) => outcomeOf(() => read(changes, nowMs))
+
+describe('the principal', () => {
+  it('has subject, email, groups and app from the mapped claims', () => {
+    const claims = { email: 'ann@corp.example', 'https://corp.example/groups': ['a', 'b'], client: { id: 'ci' } }
+    expect(read(claims)).toEqual({
+      subject: 'ann',
+      issuer,
+      email: 'ann@corp.example',
+      groups: ['a', 'b'],
+      app: 'ci',
+      claims: { ...good, ...claims },
+      expiresAtMs: (nowS + 300) * 1000,
+    })
+  })
+
+  it('needs no email, groups or app', () => {
+    const { email, groups, app } = read({})
+    expect({ email, groups, app }).toEqual({ email: null, groups: [], app: null })
+  })
+
+  it('takes one string as one group', () => {
+    expect(read({ 'https://corp.example/groups': 'one group' }).groups).toEqual(['one group'])
+  })
+
+  it.each([
+    ['null', { email: null, 'https://corp.example/groups': null, client: { id: null } }],
+    ['empty strings', { email: '', 'https://corp.example/groups': '', client: { id: '' } }],
+    ['an empty list', { 'https://corp.example/groups': [''] }],
+  ])('reads %s as absent', (_, claims) => {
+    const { email, groups, app } = read(claims)
+    expect({ email, groups, app }).toEqual({ email: null, groups: [], app: null })
+  })
+
+  it('cannot be changed by those who share it', () => {
+    const principal = read({ 'https://corp.example/groups': ['a'] })
+    expect(Object.isFrozen(principal) && Object.isFrozen(principal.groups)).toBe(true)
+  })
+
+  it.each([
+    ['a list for the app', { client: { id: ['ci'] } }],
+    ['a number for the app', { client: { id: 7 } }],
+    ['a number for the email', { email: 7 }],
+    ['an object for the groups', { 'https://corp.example/groups': { a: true } }],
+    ['a number among the groups', { 'https://corp.example/groups': ['a', 7] }],
+    ['a list in the groups', { 'https://corp.example/groups': [['a']] }],
+  ])('is refused for %s', async (_, claims) => {
+    expect(await outcome(claims)).toBe('identity-incomplete/claim-shape')
+  })
+
+  it('is refused when the mapped subject says nothing, with the name of the claim in the text', async () => {
+    const mapped = { ...settings, claims: { ...settings.claims, subject: 'employee.number' } }
+    const subject = (claims: object) => problemOf(() => principalOf({ ...good, ...claims }, mapped, nowS * 1000))
+    expect((await subject({}))?.kind).toBe('identity-incomplete')
+    expect((await subject({}))?.message).toContain('`employee.number`')
+    expect((await subject({ employee: { number: '' } }))?.reason).toBe('subject-missing')
+    expect((await subject({ employee: { number: 12 } }))?.reason).toBe('claim-shape')
+    expect(await subject({ employee: { number: '12' } })).toBe(null)
+  })
+})
+
+describe('a verified token', () => {
+  it.each([
+    ['another issuer', { iss: 'https://sso.corp.example/' }, 'issuer-unknown'],
+    ['no audience', { aud: undefined }, 'claim-missing'],
+    ['another audience', { aud: 'somebody' }, 'audience-mismatch'],
+    ['an audience that begins like ours', { aud: 'devin-gateway-2' }, 'audience-mismatch'],
+    ['other audiences', { aud: ['x', 'y'] }, 'audience-mismatch'],
+    ['no audience in the list', { aud: [] }, 'audience-mismatch'],
+    ['an audience inside another list', { aud: [['devin-gateway']] }, 'audience-mismatch'],
+    ['no subject', { sub: undefined }, 'claim-missing'],
+    ['an object as subject', { sub: { toString: 'ann' } }, 'malformed'],
+    ['an empty subject', { sub: '' }, 'malformed'],
+    ['no end', { exp: undefined }, 'claim-missing'],
+    ['an end in words', { exp: '1700000300' }, 'malformed'],
+    ['an endless end', { exp: Infinity }, 'malformed'],
+    ['no beginning', { iat: undefined }, 'claim-missing'],
+    ['null for a beginning', { iat: null }, 'malformed'],
+    ['ten years to live', { exp: nowS + 10 * 365 * 86_400 }, 'lifetime-too-long'],
+    ['ten years behind it', { iat: nowS - 10 * 365 * 86_400 }, 'lifetime-too-long'],
+    ['a beginning in the future', { iat: nowS + 100 }, 'not-yet-valid'],
+    ['a later validity', { nbf: nowS + 100 }, 'not-yet-valid'],
+    ['a validity in words', { nbf: 'now' }, 'malformed'],
+    ['a confirmation key', { cnf: { jkt: 'x' } }, 'confirmation-unsupported'],
+    ['no confirmation key but the claim', { cnf: null }, 'confirmation-unsupported'],
+    ['a logout event', { events: { 'http://schemas.openid.net/event/backchannel-logout': {} } }, 'token-type'],
+  ])('with %s is rejected', async (_, changes, reason) => {
+    expect(await outcome(changes)).toBe(`token-rejected/${reason}`)
+  })
+
+  it('may name several audiences, and any of ours will do', async () => {
+    expect(await outcome({ aud: ['x', 'other-name'] })).toBe('accepted')
+  })
+
+  it.each([
+    ['exp', 329.999, 'accepted'],
+    ['exp', 330, 'token-expired/token-expired'],
+  ])('ends with the clock tolerance after `%s`: %d s later it is %s', async (_, laterS, expected) => {
+    expect(await outcome({}, (nowS + laterS) * 1000)).toBe(expected)
+  })
+
+  it.each([
+    ['iat', 30, 'accepted'],
+    ['iat', 31, 'token-rejected/not-yet-valid'],
+    ['nbf', 30, 'accepted'],
+    ['nbf', 31, 'token-rejected/not-yet-valid'],
+  ])('begins with the clock tolerance before `%s`: %d s ahead it is %s', async (name, aheadS, expected) => {
+    expect(await outcome({ [name]: nowS + aheadS })).toBe(expected)
+  })
+
+  it('may live exactly as long as the maximum', async () => {
+    expect(await outcome({ iat: nowS, exp: nowS + 86_400 })).toBe('accepted')
+    expect(await outcome({ iat: nowS, exp: nowS + 86_401 })).toBe('token-rejected/lifetime-too-long')
+  })
+
+  it('that is meant for somebody else says so rather than that it has expired', async () => {
+    expect(await outcome({ aud: 'x', exp: nowS - 1000, iat: nowS - 2000 })).toBe('token-rejected/audience-mismatch')
+  })
+})
+
+describe('a claim at a dotted path', () => {
+  it.each([
+    ['a', { a: 1 }, 1],
+    ['a.b', { a: { b: 1 } }, 1],
+    ['a.b', { 'a.b': 2, a: { b: 1 } }, 2],
+    ['https://corp.example/groups', { 'https://corp.example/groups': 3 }, 3],
+    ['https://corp.example/app.roles', { 'https://corp.example/app': { roles: 4 } }, 4],
+    ['resource_access.gate.way.roles', { resource_access: { 'gate.way': { roles: 5 } } }, 5],
+    ['a.b.c', { 'a.b': {}, a: { b: { c: 6 } } }, 6],
+    ['a.b', { a: [{ b: 1 }] }, undefined],
+    ['a.0', { a: ['x'] }, undefined],
+    ['a.length', { a: 'text' }, undefined],
+    ['a.b', { a: null }, undefined],
+    ['a.', { a: 1 }, undefined],
+    ['.a', { a: 1 }, undefined],
+    ['toString', {}, undefined],
+    ['__proto__.toString', {}, undefined],
+    ['constructor.name', {}, undefined],
+  ])('%s of %j is %j', (path, claims, value) => {
+    expect(claimAt(claims, path)).toBe(value)
+  })
+
+  it('finds every value by the names that lead to it, whatever the names hold', () => {
+    const name = fc.string({ minLength: 1, maxLength: 5, unit: fc.constantFrom('a', 'b', '/', ':', 'é') })
+    fc.assert(
+      fc.property(fc.array(name, { minLength: 1, maxLength: 5 }), fc.string(), (names, value) => {
+        const claims = names.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value)
+        // The first step of reduceRight already made an object.
+        expect(claimAt(claims as Record<string, unknown>, names.join('.'))).toBe(value)
+      }),
+    )
+  })
+})

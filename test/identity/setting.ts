@@ -1,0 +1,80 @@
+// What the suites of identity/ share: settings for a test issuer, a clock that is set by hand and a log that remembers.
+
+import { onTestFinished } from 'vitest'
+import type { IssuerSettings } from '../../src/identity/issuer-settings.ts'
+import type { IdentityLog } from '../../src/identity/signing-keys.ts'
+import { createTokenVerifier, type TokenVerifier } from '../../src/identity/token-verifier.ts'
+import type { TokenVerifierOptions } from '../../src/identity/token-verifier.ts'
+import { Problem } from '../../src/problems.ts'
+import { startIssuer, type Issuer, type IssuerOptions } from '../support/issuer.ts'
+
+export function settingsOf(issuer: string, changes: Partial<IssuerSettings> = {}): IssuerSettings {
+  return {
+    issuer,
+    audience: ['devin-gateway'],
+    jwksUri: null,
+    algorithms: ['ES256', 'RS256'],
+    clockToleranceMs: 30_000,
+    maxLifetimeMs: 24 * 60 * 60_000,
+    claims: { subject: 'sub', email: 'email', groups: 'groups', app: 'azp' },
+    ...changes,
+  }
+}
+
+/** The real time plus what was added by hand. */
+export interface Clock {
+  readonly now: () => number
+  advance(ms: number): void
+}
+
+export function createClock(): Clock {
+  let offsetMs = 0
+  return {
+    now: () => Date.now() + offsetMs,
+    advance(ms) {
+      offsetMs += ms
+    },
+  }
+}
+
+/** Lines as `level message {fields}`. */
+export function createLog(): IdentityLog & { readonly lines: string[] } {
+  const lines: string[] = []
+  const write = (level: string) => (fields: object, message: string) => {
+    lines.push(`${level} ${message} ${JSON.stringify(fields)}`)
+  }
+  return { lines, info: write('info'), warn: write('warn'), error: write('error') }
+}
+
+/** A test issuer that ends with the test. */
+export async function issuerForTest(options: IssuerOptions = {}): Promise<Issuer> {
+  const issuer = await startIssuer(options)
+  onTestFinished(() => issuer.stop())
+  return issuer
+}
+
+export type VerifierChanges = Partial<TokenVerifierOptions>
+
+/** A verifier that ends with the test; not started. */
+export function verifierForTest(issuers: readonly IssuerSettings[], changes: VerifierChanges = {}): TokenVerifier {
+  const verifier = createTokenVerifier({ issuers, now: Date.now, log: createLog(), ...changes })
+  onTestFinished(() => verifier.close())
+  return verifier
+}
+
+/** What a call refused with, as `kind/reason`, or `accepted`. Anything else that is thrown fails the test. */
+export async function outcomeOf(call: () => unknown): Promise<string> {
+  const problem = await problemOf(call)
+  return problem === null ? 'accepted' : `${problem.kind}/${problem.reason}`
+}
+
+/** The problem a call ends with, or null when it ends well. */
+export async function problemOf(call: () => unknown): Promise<Problem | null> {
+  try {
+    await call()
+    return null
+  } catch (error) {
+    if (error instanceof Problem) return error
+    throw error
+  }
+}
