@@ -1,9 +1,8 @@
 // The composition root: builds every part once, in order, and hands each what it needs. Read it from top to bottom.
 
 import { createAdminApp, type Readiness } from './admin/app.ts'
-import { isoTime, keyView } from './admin/views.ts'
+import { keyView, policiesView } from './admin/views.ts'
 import { loadCatalogue } from './catalogue/load.ts'
-import { formatDiagnostic, Refused } from './config/diagnostics.ts'
 import type { Config } from './config/schema.ts'
 import { createAdmission } from './gateway/admission.ts'
 import { createGatewayApp } from './gateway/app.ts'
@@ -14,16 +13,22 @@ import { createTokenVerifier } from './identity/token-verifier.ts'
 import { createKeyring } from './keys/keyring.ts'
 import { createInstruments } from './metrics/instruments.ts'
 import { decisionReasons } from './policy/decide.ts'
-import { listPolicyFiles, loadPolicies, type LoadedPolicies } from './policy/load.ts'
+import { loadPolicies, type LoadedPolicies } from './policy/load.ts'
 import { problemKinds } from './problems.ts'
 import type { Log } from './records/log.ts'
 import { createSinks } from './records/sinks.ts'
-import { createReloader, type ReloadResult } from './reload.ts'
+import { createHotPolicies } from './hot-policies.ts'
+import type { ReloadResult } from './reload.ts'
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
 
 export interface Gateway {
   /** Where the callers' and the operators' listener are bound. */
-  readonly gateway: { readonly host: string; readonly port: number }
-  readonly admin: { readonly host: string; readonly port: number }
+  readonly gateway: Address
+  readonly admin: Address
   readiness(): Readiness
   /** Reads policies, secrets and certificate again and reopens the record files. */
   reload(actor: string): Promise<ReloadResult>
@@ -40,8 +45,6 @@ export interface GatewayOptions {
   readonly version: string
 }
 
-const watchEveryMs = 1000
-
 /** Starts a gateway. Throws `Refused` with every diagnostic when policies, catalogue or secrets cannot be used. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { config, env, log, version } = options
@@ -52,10 +55,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const load = (): Promise<LoadedPolicies> =>
     loadPolicies({ directory: config.policiesDirectory, catalogue, sources, secrets: 'required' })
   const loaded = await load()
-  let policy = loaded.policy
-  let loadedAtMs = now()
-  let lastRefusal: { atMs: number; diagnostics: readonly string[] } | null = null
-  for (const diagnostic of loaded.diagnostics) log.warn({ event: 'policy-warning' }, formatDiagnostic(diagnostic))
 
   const instruments = createInstruments({
     operations: catalogue.operations.map((operation) => operation.id),
@@ -80,7 +79,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       sinks.audit(event, 'gateway', { key: handle.id, version: keyVersion })
     },
   })
-  keyring.adopt(policy.keys, loaded.secrets)
+  const policies = createHotPolicies(loaded, {
+    directory: config.policiesDirectory,
+    load,
+    keyring,
+    sinks,
+    instruments,
+    log,
+    now,
+  })
   const tokens = createTokenVerifier({ issuers: config.issuers, now, log })
   const upstream = createUpstream({
     settings: config.upstream,
@@ -113,7 +120,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const app = await createGatewayApp({
     admission,
     recorder,
-    policy: () => policy,
+    policy: () => policies.current,
     now,
     onDefect: (exchange, problem) => {
       if (problem.kind === 'internal')
@@ -139,97 +146,20 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     return { ready: reasons.length === 0, reasons }
   }
 
-  async function replacePolicies(actor: string): Promise<ReloadResult> {
-    if (!sinks.auditHealthy())
-      return refuseReload(actor, ['the audit log cannot be written, and a change that is not recorded is not made'])
-    try {
-      const next = await load()
-      if (next.policy.revision === policy.revision && sameSecrets(next)) {
-        lastRefusal = null
-        instruments.policyReload('unchanged')
-        return 'unchanged'
-      }
-      sinks.audit('policies-replaced', actor, {
-        from: policy.revision,
-        to: next.policy.revision,
-        teams: next.policy.teams.length,
-        keys: next.policy.keys.length,
-        tests_passed: next.testsPassed,
-      })
-      keyring.adopt(next.policy.keys, next.secrets)
-      policy = next.policy
-      loadedAtMs = now()
-      lastRefusal = null
-      showPolicy()
-      instruments.policyReload('replaced')
-      log.info({ event: 'policies-replaced', revision: policy.revision, actor }, 'policies replaced')
-      for (const diagnostic of next.diagnostics) log.warn({ event: 'policy-warning' }, formatDiagnostic(diagnostic))
-      return 'replaced'
-    } catch (error) {
-      return refuseReload(
-        actor,
-        error instanceof Refused ? error.diagnostics.map(formatDiagnostic) : ['the policies could not be loaded'],
-      )
-    }
-  }
-
-  function showPolicy(): void {
-    instruments.policyLoaded({
-      revision: policy.revision,
-      atMs: loadedAtMs,
-      teams: policy.teams.map((team) => team.id),
-      keys: policy.keys.map((handle) => handle.id),
-    })
-  }
-
-  function sameSecrets(next: LoadedPolicies): boolean {
-    return next.policy.keys.every((handle) => {
-      const secret = next.secrets.get(handle.id)
-      return secret !== undefined && keyring.holds(handle, secret)
-    })
-  }
-
-  function refuseReload(actor: string, diagnostics: readonly string[]): ReloadResult {
-    lastRefusal = { atMs: now(), diagnostics }
-    instruments.policyReload('refused')
-    log.error(
-      { event: 'policies-refused', actor, diagnostics, revision: policy.revision },
-      'the changed policies were refused; the ones before stay in force',
-    )
-    sinks.audit('policies-refused', actor, { kept: policy.revision, diagnostics })
-    return 'refused'
-  }
-
-  const reloader = await createReloader({
-    files: async () => [
-      ...((await listPolicyFiles(config.policiesDirectory)) ?? [config.policiesDirectory]),
-      ...policy.keys.flatMap((handle) => ('file' in handle.secret ? [handle.secret.file] : [])),
-    ],
-    load: replacePolicies,
-    everyMs: watchEveryMs,
-  })
-
   const admin = createAdminApp({
     readiness,
     metrics: instruments,
     keys: () => keyring.status().map(keyView),
     reload: async (actor) => {
       const result = await reload(actor)
-      return { result, diagnostics: result === 'refused' ? (lastRefusal?.diagnostics ?? []) : [] }
+      return { result, diagnostics: result === 'refused' ? (policies.refusal?.diagnostics ?? []) : [] }
     },
     status: () => ({
       version,
       ready: readiness(),
       draining,
       in_flight: app.inFlight,
-      policies: {
-        revision: policy.revision,
-        loaded_at: isoTime(loadedAtMs),
-        teams: policy.teams.length,
-        keys: policy.keys.length,
-        last_refusal:
-          lastRefusal === null ? null : { at: isoTime(lastRefusal.atMs), diagnostics: lastRefusal.diagnostics },
-      },
+      policies: policiesView(policies),
       catalogue: {
         operations: catalogue.operations.length,
         served: catalogue.operations.filter((operation) => catalogue.isServed(operation)).length,
@@ -243,7 +173,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   async function reload(actor: string): Promise<ReloadResult> {
     sinks.reopen()
     app.reloadCertificate()
-    return await reloader.reload(actor)
+    return await policies.reload(actor)
   }
 
   instruments.beforeScrape(() => {
@@ -252,17 +182,42 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     for (const issuer of tokens.status()) instruments.jwksKeys(issuer.issuer, issuer.keys)
     for (const { stream, lost } of sinks.health()) instruments.recordsLost(stream, lost)
   })
-  showPolicy()
   sinks.audit('started', 'gateway', {
     version,
-    policy_revision: policy.revision,
-    keys: policy.keys.map((handle) => handle.id),
+    policy_revision: policies.current.revision,
+    keys: policies.current.keys.map((handle) => handle.id),
   })
-  await tokens.start()
-  const adminAddress = await admin.listen(config.listen.admin.host, config.listen.admin.port)
-  const gatewayAddress = await app.listen(config.listen.gateway.host, config.listen.gateway.port)
+  // An issuer that cannot be reached keeps the instance from being ready, not from starting.
+  void tokens.start()
+  await policies.watch()
+  const release = async (): Promise<void> => {
+    policies.close()
+    tokens.close()
+    await upstream.close()
+    await admin.close()
+    await sinks.close()
+  }
+  const listen = async (
+    name: string,
+    { host, port }: { host: string; port: number },
+    bind: () => Promise<Address>,
+  ): Promise<Address> => {
+    try {
+      return await bind()
+    } catch (error) {
+      await app.close(0)
+      await release()
+      throw new Error(listenProblem(name, host, port, error), { cause: error })
+    }
+  }
+  const adminAddress = await listen('admin', config.listen.admin, () =>
+    admin.listen(config.listen.admin.host, config.listen.admin.port),
+  )
+  const gatewayAddress = await listen('gateway', config.listen.gateway, () =>
+    app.listen(config.listen.gateway.host, config.listen.gateway.port),
+  )
   log.info(
-    { event: 'started', gateway: gatewayAddress, admin: adminAddress, revision: policy.revision, version },
+    { event: 'started', gateway: gatewayAddress, admin: adminAddress, revision: policies.current.revision, version },
     'listening',
   )
 
@@ -283,15 +238,22 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await new Promise((resolve) => setTimeout(resolve, config.shutdown.delayMs))
       app.setPhase('draining')
       await app.close(config.shutdown.deadlineMs)
-      reloader.close()
-      tokens.close()
-      await upstream.close()
-      sinks.audit('stopped', 'gateway', { policy_revision: policy.revision })
-      await admin.close()
-      await sinks.close()
+      sinks.audit('stopped', 'gateway', { policy_revision: policies.current.revision })
+      await release()
       log.info({ event: 'stopped' }, 'stopped')
     },
   }
+}
+
+function listenProblem(name: string, host: string, port: number, error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  const why =
+    code === 'EADDRINUSE'
+      ? 'another process uses the port; stop it or choose another one'
+      : code === 'EACCES'
+        ? 'this user may not use the port'
+        : `it failed with ${code || 'an unknown error'}`
+  return `listen.${name}: cannot listen on ${host}:${port}: ${why}`
 }
 
 const keyEventText = {

@@ -40,3 +40,19 @@ export function keyView(status: KeyStatus): KeyView {
 export function isoTime(timeMs: number | null): string | null {
   return timeMs === null ? null : new Date(timeMs).toISOString()
 }
+
+/** The policies in force and, when a changed set was refused, why. */
+export function policiesView(policies: {
+  readonly current: { readonly revision: string; readonly teams: readonly unknown[]; readonly keys: readonly unknown[] }
+  readonly loadedAtMs: number
+  readonly refusal: { readonly atMs: number; readonly diagnostics: readonly string[] } | null
+}): unknown {
+  const { current, loadedAtMs, refusal } = policies
+  return {
+    revision: current.revision,
+    loaded_at: isoTime(loadedAtMs),
+    teams: current.teams.length,
+    keys: current.keys.length,
+    last_refusal: refusal === null ? null : { at: isoTime(refusal.atMs), diagnostics: refusal.diagnostics },
+  }
+}

@@ -3,9 +3,11 @@
 import { z } from 'zod'
 import { parseDuration, parseRate, parseSize, quoted, type Parsed } from './units.ts'
 
-/** A text that a parser of ours turns into a value; its refusal becomes the message. */
+/** A text that a parser of ours turns into a value; its refusal becomes the message, also for what is no text. */
 export function textAs<T>(parse: (text: string) => Parsed<T>) {
-  return z.string().transform((text, context): T => take(parse(text), text, context))
+  return z
+    .string({ error: ({ input }) => refusal(parse, input) })
+    .transform((text, context): T => take(parse(text), text, context))
 }
 
 /** Like `textAs`, where a bare number is also a spelling: a port, a number of bytes. */
@@ -13,6 +15,13 @@ export function textOrNumberAs<T>(parse: (text: string) => Parsed<T>) {
   return z
     .union([z.string(), z.number()])
     .transform((written, context): T => take(parse(String(written)), written, context))
+}
+
+/** A number without its unit is no text for YAML, and quotes would not help. */
+function refusal(parse: (text: string) => Parsed<unknown>, input: unknown): string | undefined {
+  if (typeof input !== 'number') return undefined
+  const parsed = parse(String(input))
+  return 'error' in parsed ? parsed.error : undefined
 }
 
 function take<T>(parsed: Parsed<T>, input: unknown, context: z.core.$RefinementCtx): T {
@@ -30,13 +39,15 @@ export function duration(least: string, most: string) {
     const parsed = parseDuration(text)
     if ('error' in parsed || (parsed.value >= Number(leastMs) && parsed.value <= Number(mostMs))) return parsed
     return { error: `${quoted(text)} is out of bounds: at least ${least}, at most ${most}` }
-  })
+  }).meta({ title: 'duration', examples: ['250ms', '5s', '5m', '24h', '1d'] })
 }
 
 /** Bytes. */
-export const size = () => textOrNumberAs(parseSize)
+export const size = () => textOrNumberAs(parseSize).meta({ title: 'size', examples: ['64MiB', '512KiB', '10MB'] })
 
-export const rate = () => textAs(parseRate)
+/** So many in a span of time. */
+export const rate = () =>
+  textAs(parseRate).meta({ title: 'rate', examples: ['10/s', '600/min', '50/day', '500/month'] })
 
 /** A text that says something. */
 export const text = () => z.string().min(1, 'must not be empty')

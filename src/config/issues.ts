@@ -1,49 +1,59 @@
 // What zod found wrong → sentences at exact places of the file. Used by config/yaml-document.ts.
 
 import type { z } from 'zod'
-import { didYouMean } from './nearest.ts'
+import { didYouMean, nearest } from './nearest.ts'
 import { quoted } from './units.ts'
-import type { Found, Tree, TreeNode } from './yaml-tree.ts'
+import { pathKey, type Found, type Tree, type TreeNode } from './yaml-tree.ts'
 
 type Issue = z.core.$ZodIssue
 type Path = readonly PropertyKey[]
 
 /**
- * For `safeParse({ error })`: makes the message of an "unrecognized keys" issue the list of the keys that are known
- * there, one a line, because only here the schema that raised it can be seen. All other messages stay as they are.
+ * For `safeParse({ error })`: no message where the schema has none of its own, because the sentence is made below. For
+ * an "unrecognized keys" issue the message is the list of known keys, one a line: only here can the schema be seen.
  */
-export function knownKeysOf(issue: z.core.$ZodRawIssue): string | undefined {
-  if (issue.code !== 'unrecognized_keys') return undefined
+export function messageFor(issue: z.core.$ZodRawIssue): string {
+  if (issue.code !== 'unrecognized_keys') return ''
   const definition: unknown = issue.inst?._zod.def
   const shape = typeof definition === 'object' && definition !== null && 'shape' in definition ? definition.shape : null
-  return typeof shape === 'object' && shape !== null ? Object.keys(shape).join('\n') : undefined
+  return typeof shape === 'object' && shape !== null ? Object.keys(shape).join('\n') : ''
 }
 
-/** One sentence for each mistake; issues at a place where the tree itself has a problem are left out as its consequences. */
+/** One sentence for each mistake. What only follows from another mistake is left out. */
 export function describeIssues(issues: readonly Issue[], tree: Tree): Found[] {
   const spoiled = new Set(tree.problems.map(({ place }) => place.offset))
-  const found = issues
+  const found = withoutConsequences(issues)
     .flatMap((issue) => describe(issue, issue.path, tree))
     .filter(({ place }) => !spoiled.has(place.offset))
   const told = new Set(found.map(({ place }) => place.offset))
   return [...found, ...inexactNumbers(tree).filter(({ place }) => !told.has(place.offset))]
 }
 
+/** An unknown key leaves the key it was meant for missing, and the object it stands in perhaps without what it needs. */
+function withoutConsequences(issues: readonly Issue[]): Issue[] {
+  const unfinished = new Set<string>()
+  const misspelt = new Set<string>()
+  for (const issue of issues) {
+    if (issue.code !== 'unrecognized_keys') continue
+    unfinished.add(pathKey(issue.path))
+    for (const key of issue.keys) misspelt.add(pathKey([...issue.path, nearest(key, issue.message.split('\n')) ?? key]))
+  }
+  return issues.filter((issue) => !(issue.code === 'custom' ? unfinished : misspelt).has(pathKey(issue.path)))
+}
+
 function describe(issue: Issue, path: Path, tree: Tree): Found[] {
   if (issue.code === 'unrecognized_keys') return unknownKeys(issue.keys, issue.message.split('\n'), path, tree)
   const node = tree.node(path)
-  if (issue.code === 'custom' || node === null) {
-    const missing = issue.code !== 'custom' && path.length > 0
-    const place = missing ? (tree.node(path.slice(0, -1))?.keyPlace ?? tree.placeOf(path)) : tree.placeOf(path)
-    return [{ place, message: missing ? `missing key ${quoted(String(path.at(-1)))}` : concealed(issue.message, node) }]
+  if (node === null && issue.code !== 'custom') {
+    const parent = tree.node(path.slice(0, -1))
+    return [{ place: parent?.keyPlace ?? tree.placeOf(path), message: `missing key ${quoted(String(path.at(-1)))}` }]
   }
+  if (node === null) return [{ place: tree.placeOf(path), message: issue.message }]
+  if (issue.code === 'invalid_key') return [{ place: node.keyPlace, message: issue.issues[0]?.message ?? '' }]
+  if (issue.message !== '') return [{ place: node.place, message: concealed(issue.message, node) }]
   if (issue.code === 'invalid_union') return describeUnion(issue.errors, path, node, tree)
-  if (issue.code === 'invalid_key')
-    return [{ place: node.keyPlace, message: issue.issues[0]?.message ?? issue.message }]
   const wanted = wantedBy(issue)
-  return [
-    { place: node.place, message: wanted === null ? concealed(issue.message, node) : expectation([wanted], node) },
-  ]
+  return [{ place: node.place, message: wanted === null ? issue.code : expectation([wanted], node) }]
 }
 
 function unknownKeys(keys: readonly string[], known: readonly string[], path: Path, tree: Tree): Found[] {
@@ -88,6 +98,7 @@ const kinds: Readonly<Record<string, string>> = {
 }
 
 function wantedBy(issue: Issue): Wanted | null {
+  if (issue.message !== '') return null
   if (issue.code === 'invalid_type') {
     return { words: [kinds[issue.expected] ?? issue.expected], texts: [], anyText: issue.expected === 'string' }
   }
@@ -127,9 +138,9 @@ function expectation(wanted: readonly Wanted[], node: TreeNode): string {
 }
 
 function readAs(value: unknown, source: string): string {
-  if (value === null) return 'no value'
   if (typeof value === 'boolean') return 'a boolean'
-  return String(value) === source ? 'a number' : `the number ${String(value)}`
+  if (typeof value !== 'number') return 'no value'
+  return String(value) === source ? 'a number' : `the number ${value}`
 }
 
 function found({ value, source, template }: TreeNode): string {
@@ -146,8 +157,8 @@ export function alternatives(words: readonly string[]): string {
 }
 
 /** What a variable held is not shown: it may be a secret that was put into the wrong place. */
-function concealed(message: string, node: TreeNode | null): string {
-  if (node === null || node.template === null || typeof node.value !== 'string') return message
+function concealed(message: string, node: TreeNode): string {
+  if (node.template === null || typeof node.value !== 'string') return message
   return message.replaceAll(quoted(node.value), quoted(node.template))
 }
 
@@ -160,7 +171,7 @@ function inexactNumbers(tree: Tree): Found[] {
         place,
         message: `${source} is not read as the same number everywhere: drop the leading zero, or put it in quotes if it is a text`,
       })
-    } else if (/^[-+]?[0-9]+$/.test(source) && !Number.isSafeInteger(value)) {
+    } else if (!Number.isFinite(value) || (/^[-+]?[0-9]+$/.test(source) && !Number.isSafeInteger(value))) {
       problems.push({
         place,
         message: `${source} cannot be kept exactly as a number: put it in quotes if it is a text`,

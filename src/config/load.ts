@@ -4,7 +4,8 @@ import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { parseAuthorities, parseServerCertificate } from './certificates.ts'
 import { Refused, type Diagnostic } from './diagnostics.ts'
-import { gatewaySchema, type Config, type GatewayDocument, type IssuerConfig, type TlsFiles } from './schema.ts'
+import { gatewaySchema, type Config, type GatewayDocument, type TlsFiles } from './schema.ts'
+import { issuerConfig } from './issuer-schema.ts'
 import { alternatives } from './issues.ts'
 import type { Parsed } from './units.ts'
 import { readYaml, type Path } from './yaml-document.ts'
@@ -52,7 +53,7 @@ async function resolve(document: GatewayDocument, file: string, report: Report):
       connections: upstream.connections,
       maxWaiting: upstream.max_waiting,
     },
-    issuers: document.issuers.map(issuerOf),
+    issuers: document.issuers.map(issuerConfig),
     policiesDirectory: absolute(document.policies),
     catalogue: { stability: catalogue.stability, files: catalogue.files.map(absolute) },
     cache: { maxBytes: cache.max_size, maxEntryBytes: cache.max_entry_size },
@@ -61,18 +62,6 @@ async function resolve(document: GatewayDocument, file: string, report: Report):
     bodies: { maxBytes: bodies.max_size, maxJudgedBytes: bodies.max_judged_size },
     shutdown: { delayMs: shutdown.delay, deadlineMs: shutdown.deadline },
     log: document.log,
-  }
-}
-
-function issuerOf(written: GatewayDocument['issuers'][number]): IssuerConfig {
-  return {
-    issuer: written.issuer,
-    audience: written.audience,
-    jwksUri: written.jwks_uri ?? null,
-    algorithms: written.algorithms,
-    clockToleranceMs: written.clock_tolerance,
-    maxLifetimeMs: written.max_lifetime,
-    claims: written.claims,
   }
 }
 

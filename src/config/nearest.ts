@@ -15,8 +15,8 @@ export function nearest(word: string, candidates: Iterable<string>): string | nu
   for (const candidate of candidates) {
     if (candidate.length > longestWord) continue
     const mistakes = distance(wanted, candidate.toLowerCase(), fewest - 1)
-    // A word of one or two letters is near to everything that short; only a change of case is a likely meaning then.
-    if (mistakes >= fewest || (mistakes > 0 && wanted.length < 3)) continue
+    // Any two words of one or two letters are near to each other; between those only letter case may differ.
+    if (mistakes >= fewest || (mistakes > 0 && candidate.length < 3)) continue
     best = candidate
     fewest = mistakes
   }

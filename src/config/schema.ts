@@ -2,9 +2,9 @@
 // Config that the rest of the house gets. config/load.ts turns the one into the other.
 
 import { z } from 'zod'
-import { parseIssuer, parseKeySetAddress, parseListen, parseUpstream, type ListenAddress } from './addresses.ts'
-import { parseAlgorithm } from './algorithms.ts'
-import { duration, oneOrSeveral, size, text, textAs, textAt, textOrNumberAs, withoutTwins } from './fields.ts'
+import { parseListen, parseUpstream, type ListenAddress } from './addresses.ts'
+import { duration, size, text, textAs, textOrNumberAs } from './fields.ts'
+import { issuersSchema, type IssuerConfig } from './issuer-schema.ts'
 
 /** The whole configuration in final values: nothing is left to parse, resolve or look up. */
 export interface Config {
@@ -35,26 +35,16 @@ export interface UpstreamConfig {
   readonly origin: string
   /** Empty, or a path prefix without final slash. */
   readonly pathPrefix: string
-  /** PEM text of additional authorities, or null. */
+  /** PEM text of the authorities to trust instead of the system’s, or null. */
   readonly ca: string | null
   readonly timeouts: { readonly connectMs: number; readonly headersMs: number; readonly bodyIdleMs: number }
   readonly connections: number
   readonly maxWaiting: number
 }
 
-export interface IssuerConfig {
-  readonly issuer: string
-  readonly audience: readonly string[]
-  readonly jwksUri: string | null
-  readonly algorithms: readonly string[]
-  readonly clockToleranceMs: number
-  readonly maxLifetimeMs: number
-  readonly claims: { readonly subject: string; readonly email: string; readonly groups: string; readonly app: string }
-}
-
 const stabilityClasses = ['stable', 'beta', 'early-access', 'deprecated', 'superseded', 'removed?'] as const
 export type StabilityClass = (typeof stabilityClasses)[number]
-const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const
+const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
 // Timers of Node hold 24 days at most and fire at once beyond that.
@@ -101,31 +91,6 @@ const upstream = z.strictObject({
     .describe('Requests that may wait for a connection; more are refused as `overloaded`.'),
 })
 
-const claims = z.strictObject({
-  subject: text().default('sub').describe('Claim that names the caller.'),
-  email: text().default('email').describe('Claim with the e-mail address.'),
-  groups: text().default('groups').describe('Claim with the groups: a list, or one text for one group.'),
-  app: text().default('azp').describe('Claim with the calling application.'),
-})
-
-const issuer = z.strictObject({
-  issuer: textAs(parseIssuer).describe('The issuer’s identifier, exactly as the `iss` claim spells it.'),
-  audience: oneOrSeveral('audience').describe('Audience that a token must be meant for; a list accepts any of them.'),
-  jwks_uri: textAs(parseKeySetAddress)
-    .optional()
-    .describe('Address of the signing keys; when absent, taken from the issuer’s metadata document.'),
-  algorithms: z
-    .array(textAs(parseAlgorithm))
-    .min(1, 'name at least one algorithm, or remove the key')
-    .default(['RS256', 'ES256'])
-    .describe('Accepted signature algorithms. `none` and HS* are never accepted.'),
-  clock_tolerance: duration('0s', '10m')
-    .prefault('30s')
-    .describe('How far the clocks of issuer and gateway may differ.'),
-  max_lifetime: duration('1s', '366d').prefault('24h').describe('Longest accepted lifetime of a token (exp - iat).'),
-  claims: claims.prefault({}).describe('Which claim says what about the caller; dotted paths are allowed.'),
-})
-
 const target = () => text().default('stdout')
 
 const records = z.strictObject({
@@ -136,13 +101,6 @@ const records = z.strictObject({
   audit: target().describe('One line a change, hash-chained: `stdout`, `stderr` or a file of its own.'),
 })
 
-const notSupported = (message: string) => ({
-  check: (_: unknown, context: z.core.$RefinementCtx) =>
-    void context.issues.push({ code: 'custom', message, input: _ }),
-  always: { when: () => true },
-})
-const noTelemetry = notSupported('telemetry is not supported by this version')
-
 const store = z
   .union([z.string(), z.array(z.string())])
   .refine((written) => written === 'memory', { error: 'store: only "memory" is supported by this version' })
@@ -152,12 +110,7 @@ export const gatewaySchema = z
   .strictObject({
     listen: listen.prefault({}).describe('Where the gateway listens.'),
     upstream: upstream.describe('The Devin API.'),
-    issuers: withoutTwins(
-      z.array(issuer).min(1, 'name at least one issuer: without one nobody could call anything'),
-      'issuer',
-      (member) => textAt(member, 'issuer'),
-      'issuer',
-    ).describe('Identity providers whose tokens are accepted.'),
+    issuers: issuersSchema.describe('Identity providers whose tokens are accepted.'),
     policies: text().default('../policies').describe('Directory of the policies, relative to this file.'),
     catalogue: z
       .strictObject({
@@ -187,7 +140,7 @@ export const gatewaySchema = z
     records: records.prefault({}).describe('Where the three record streams go.'),
     telemetry: z
       .strictObject({ otlp: z.string().describe('Address of an OpenTelemetry collector.') })
-      .superRefine(noTelemetry.check, noTelemetry.always)
+      .refine(() => false, { error: 'telemetry is not supported by this version', when: () => true })
       .optional()
       .describe('Traces. Not supported by this version.'),
     bodies: z

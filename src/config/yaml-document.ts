@@ -3,9 +3,9 @@
 
 import { LineCounter, parseDocument, type Document } from 'yaml'
 import type { z } from 'zod'
-import type { Diagnostic } from './diagnostics.ts'
-import { describeIssues, knownKeysOf } from './issues.ts'
-import { readTree, type Place, type Tree } from './yaml-tree.ts'
+import { sortDiagnostics, type Diagnostic } from './diagnostics.ts'
+import { describeIssues, messageFor } from './issues.ts'
+import { readTree, type Found, type Place } from './yaml-tree.ts'
 
 export interface YamlInput<T> {
   /** As it shall be shown in diagnostics. */
@@ -21,12 +21,14 @@ export interface YamlInput<T> {
 export type Path = readonly (string | number)[]
 export type Position = Pick<Diagnostic, 'line' | 'column'>
 
+/** Where the value at a path stands (its key, when the value begins on a later line), or what is nearest to it. */
+export type PositionOf = (path: Path) => Position
+
 export type YamlResult<T> =
   | {
       readonly ok: true
       readonly value: T
-      /** Where the value at a path stands (its key, when the value begins on a later line), or what is nearest to it. */
-      positionOf(path: Path): Position
+      readonly positionOf: PositionOf
       readonly diagnostics: readonly Diagnostic[]
     }
   | { readonly ok: false; readonly diagnostics: readonly Diagnostic[] }
@@ -34,31 +36,27 @@ export type YamlResult<T> =
 /**
  * Reads one YAML 1.2 document and checks it against the schema. Refuses what two readers could understand differently
  * or what hides its extent: duplicate keys, several documents, anchors and aliases, tags. No message holds a key value.
+ * Every mistake is a diagnostic, in the order of the file; with one of them there is no value.
  */
 export function readYaml<T>(input: YamlInput<T>): YamlResult<T> {
   const lines = new LineCounter()
   const document = parse(input.text, lines)
-  const report = (place: Place, message: string): Diagnostic => ({
-    file: input.file,
-    ...lineAndColumn(lines, place),
-    severity: 'error',
-    message: withoutKeyValues(message),
+  const refuse = (found: readonly Found[]): YamlResult<T> => ({
+    ok: false,
+    diagnostics: sortDiagnostics(
+      found.map(({ place, message }) => diagnosticAt(input.file, lineAndColumn(lines, place), message)),
+    ),
   })
 
-  const broken = [...document.errors, ...document.warnings].map(({ pos, code, message }) =>
-    report({ offset: pos[0] }, plainMessage(code, message)),
-  )
-  if (broken.length > 0) return { ok: false, diagnostics: broken }
+  const broken = syntaxProblems(document, input.text)
+  if (broken.length > 0) return refuse(broken)
   if (document.contents === null)
-    return { ok: false, diagnostics: [report({ offset: 0 }, `the file is empty: it should hold ${input.holds}`)] }
-
+    return refuse([{ place: { offset: 0 }, message: `the file is empty: it should hold ${input.holds}` }])
   const tree = readTree(document.contents, lines, input.env ?? null)
-  if (!tree.complete)
-    return { ok: false, diagnostics: tree.problems.map(({ place, message }) => report(place, message)) }
-  const checked = input.schema.safeParse(tree.value, { error: knownKeysOf })
-  const issues = describeIssues(checked.success ? [] : checked.error.issues, tree)
-  const diagnostics = [...tree.problems, ...issues].map(({ place, message }) => report(place, message))
-  if (!checked.success || diagnostics.length > 0) return { ok: false, diagnostics }
+  if (!tree.complete) return refuse(tree.problems)
+  const checked = input.schema.safeParse(tree.value, { error: messageFor })
+  const problems = [...tree.problems, ...describeIssues(checked.success ? [] : checked.error.issues, tree)]
+  if (!checked.success || problems.length > 0) return refuse(problems)
   return {
     ok: true,
     value: checked.data,
@@ -70,7 +68,7 @@ export function readYaml<T>(input: YamlInput<T>): YamlResult<T> {
 /** The keys at the top of a file that may be of any kind, malformed or not; none when it is no mapping. */
 export function topLevelKeys(text: string): readonly string[] {
   const { contents } = parse(text, new LineCounter())
-  const tree: Tree | null = contents === null ? null : readTree(contents, new LineCounter(), null)
+  const tree = contents === null ? null : readTree(contents, new LineCounter(), null)
   const value = tree?.value
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.keys(value) : []
 }
@@ -83,13 +81,23 @@ function parse(text: string, lines: LineCounter): Document.Parsed {
     version: '1.2',
     schema: 'core',
     merge: false,
-    logLevel: 'silent',
+    logLevel: 'error',
   })
 }
 
 function lineAndColumn(lines: LineCounter, place: Place): Position {
   const { line, col } = lines.linePos(place.offset)
   return { line: Math.max(line, 1), column: Math.max(col, 1) }
+}
+
+function diagnosticAt(file: string, position: Position, message: string): Diagnostic {
+  // Messages quote what was found, and somebody may have written a key value where a name belongs.
+  return {
+    file,
+    ...position,
+    severity: 'error',
+    message: message.replaceAll(/(cog_|apk_)[A-Za-z0-9._~+/=%-]+/g, '$1…'),
+  }
 }
 
 const plainMessages: Readonly<Record<string, string>> = {
@@ -100,11 +108,24 @@ const plainMessages: Readonly<Record<string, string>> = {
   RESOURCE_EXHAUSTION: 'the file is nested too deeply',
 }
 
-function plainMessage(code: string, message: string): string {
-  return plainMessages[code] ?? `not valid YAML: ${message.charAt(0).toLowerCase()}${message.slice(1)}`
+/** What the parser found. Of plain syntax errors only the first: the others are mostly its consequences. */
+function syntaxProblems(document: Document.Parsed, text: string): Found[] {
+  const problems: Found[] = []
+  let syntax = false
+  for (const { code, message, pos } of [...document.errors, ...document.warnings]) {
+    const plain = plainMessages[code]
+    if (plain === undefined && syntax) continue
+    syntax ||= plain === undefined
+    problems.push({
+      place: { offset: pos[0] },
+      message: plain ?? `not valid YAML: ${syntaxMessage(message, text.charAt(pos[0]))}`,
+    })
+  }
+  return problems
 }
 
-/** Messages quote what was found, and somebody may have written a key value where a name belongs. */
-function withoutKeyValues(message: string): string {
-  return message.replaceAll(/(cog_|apk_)[A-Za-z0-9._~+/=%-]+/g, '$1…')
+function syntaxMessage(message: string, at: string): string {
+  if (at !== '' && '{}[],'.includes(at))
+    return `unexpected "${at}"; texts that hold { } [ ] or , must be in quotes inside { … } and [ … ]`
+  return `${message.charAt(0).toLowerCase()}${message.slice(1)}`
 }

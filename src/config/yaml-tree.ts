@@ -10,7 +10,6 @@ import {
   type Pair,
   type ParsedNode,
   type Range,
-  type Scalar,
 } from 'yaml'
 import { expandVariables } from './variables.ts'
 import { quoted } from './units.ts'
@@ -58,11 +57,11 @@ const maxDepth = 64
 export function readTree(root: ParsedNode, lines: LineCounter, env: Environment | null): Tree {
   const nodes = new Map<string, TreeNode>()
   const problems: Found[] = []
-  const refuse = (node: Node | null, message: string) => {
+  let complete = true
+  const refuse = (node: Node | null, message: string): void => {
     problems.push({ place: start(node), message })
     complete = false
   }
-  let complete = true
 
   function read(node: Node | null, path: readonly PropertyKey[], key: Node | null): unknown {
     const place = key !== null && beginsLater(lines, key, node) ? start(key) : start(node)
@@ -76,7 +75,10 @@ export function readTree(root: ParsedNode, lines: LineCounter, env: Environment 
       return refuse(node, 'anchors and aliases are not supported: write the value out')
     }
     if (node?.tag !== undefined && node.tag !== '')
-      return refuse(node, `tags like ${node.tag} are not supported: write the plain value, in quotes if it is a text`)
+      return refuse(
+        node,
+        `tags like ${node.tag.replace('tag:yaml.org,2002:', '!!')} are not supported: write the plain value, in quotes if it is a text`,
+      )
     if (isMap(node)) return remember(readMap(node.items, path))
     if (isSeq(node)) return remember(node.items.map((item, index) => read(asNode(item), [...path, index], null)))
     if (!isScalar(node)) return remember(null, '')
@@ -89,7 +91,7 @@ export function readTree(root: ParsedNode, lines: LineCounter, env: Environment 
     return remember(expanded.value, null, expanded.value === node.value ? null : node.value)
   }
 
-  function readMap(pairs: readonly Pair<unknown, unknown>[], path: readonly PropertyKey[]): Record<string, unknown> {
+  function readMap(pairs: readonly Pair[], path: readonly PropertyKey[]): Record<string, unknown> {
     // Without a prototype, so that no key can name anything inherited.
     const value: Record<string, unknown> = Object.create(null)
     for (const pair of pairs) {
@@ -156,6 +158,6 @@ function start(node: Node | null): Place {
 }
 
 function beginsLater(lines: LineCounter, key: Node, node: Node | null): boolean {
-  const empty = node === null || (isScalar(node) && (node as Scalar).source === '' && node.value === null)
+  const empty = node === null || (isScalar(node) && node.source === '' && node.value === null)
   return empty || lines.linePos(start(node).offset).line > lines.linePos(start(key).offset).line
 }

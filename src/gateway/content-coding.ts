@@ -353,8 +353,6 @@ class StreamingInspector implements Inspector {
   readonly #receiver: InspectionReceiver
   readonly #stages: readonly Transform[]
   #begun = false
-  #complete = false
-  #decoded = false
   #over = false
 
   constructor(guard: LeakGuard, decoders: readonly Decoder[], receiver: InspectionReceiver) {
@@ -367,10 +365,7 @@ class StreamingInspector implements Inspector {
     }
     this.#stages.at(0)?.on('drain', () => receiver.onFlow(true))
     this.#stages.at(-1)?.on('data', (chunk: Buffer) => this.#pass(this.#scanner.push(chunk)))
-    this.#stages.at(-1)?.on('end', () => {
-      this.#decoded = true
-      this.#endIfOver()
-    })
+    this.#stages.at(-1)?.on('end', () => this.#end())
   }
 
   get found(): number {
@@ -379,15 +374,11 @@ class StreamingInspector implements Inspector {
 
   push(chunk: Buffer): void {
     if (this.#over || chunk.length === 0) return
-    if (this.#decoded) this.#fail(new Error('Data after the end of the compressed data'))
-    else if (this.#stages[0]?.write(chunk) === false) this.#receiver.onFlow(false)
+    if (this.#stages[0]?.write(chunk) === false) this.#receiver.onFlow(false)
   }
 
   end(): void {
-    if (this.#over) return
-    this.#complete = true
-    this.#stages[0]?.end()
-    this.#endIfOver()
+    if (!this.#over) this.#stages[0]?.end()
   }
 
   resume(): void {
@@ -412,9 +403,7 @@ class StreamingInspector implements Inspector {
     this.#receiver.onHead({ identity: true, length: null })
   }
 
-  /** Decoding may end before the upstream does; what it sends then has to be seen. */
-  #endIfOver(): void {
-    if (this.#over || !this.#complete || !this.#decoded) return
+  #end(): void {
     this.#pass(this.#scanner.end())
     this.#begin()
     if (this.#over) return

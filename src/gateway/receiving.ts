@@ -60,7 +60,7 @@ export class Receiving implements Dispatcher.DispatchHandler {
     this.#inspector?.abort()
     this.#controller?.abort(problem)
     const { exchange, response } = this.#forward
-    if (response.headersSent) this.#breakOff()
+    if (response.headersSent) this.#breakOff(problem)
     else this.#events.failed(exchange, response, problem)
   }
 
@@ -226,7 +226,8 @@ export class Receiving implements Dispatcher.DispatchHandler {
   }
 
   /** The head is out, so the only honest sign of an incomplete answer is a broken connection. */
-  #breakOff(): void {
+  #breakOff(problem: Problem): void {
+    this.#forward.exchange.problem = problem
     this.#forward.exchange.brokenOff = true
     this.#forward.response.destroy()
   }

@@ -54,7 +54,8 @@ async function fetchMetadata(issuer: URL, options: JsonFetchOptions): Promise<un
   throw failure
 }
 
-function keySetAddressIn(metadata: unknown, wanted: string, issuer: URL): URL {
+/** `jwks_uri` of a metadata document, once the document is known to speak for the issuer. Throws FetchFailed. */
+export function keySetAddressIn(metadata: unknown, wanted: string, issuer: URL): URL {
   if (!isObject(metadata)) throw new FetchFailed('the metadata document is not an object', true)
   if (metadata['issuer'] !== wanted) {
     const named = JSON.stringify(metadata['issuer'] ?? null).slice(0, 200)

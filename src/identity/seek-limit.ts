@@ -35,7 +35,7 @@ export class SeekLimit {
     return this.#endedAtMs !== null && this.#isWithin(this.#endedAtMs, this.#options.coolDownMs)
   }
 
-  /** Begins the cool-down. Called also when a fetch ends, so that an issuer that hangs does not hold up caller after caller. */
+  /** Begins the cool-down. Called when a fetch has ended, so that an issuer that hangs does not hold up caller after caller. */
   hasAsked(): void {
     this.#endedAtMs = this.#options.now()
   }

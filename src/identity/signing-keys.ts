@@ -124,18 +124,16 @@ export class SigningKeys {
   }
 
   async #ask(kid: string | null): Promise<void> {
-    // Marked at both ends: nobody slips in behind the fetch, and a slow one is followed by a whole cool-down.
-    this.#limit.hasAsked()
-    await this.#refresh()
-    this.#limit.hasAsked()
+    await this.#refresh(() => this.#limit.hasAsked())
     if (kid === null || this.#lastError !== null || this.#set.keys.some((key) => key.kid === kid)) return
     this.#limit.rememberAbsent(kid)
   }
 
-  /** One fetch at a time, shared by everybody who waits for it. Never rejects. */
-  #refresh(): Promise<void> {
+  /** One fetch at a time, shared by everybody who waits for it. Never rejects; `ended` runs before the next can begin. */
+  #refresh(ended: () => void = () => {}): Promise<void> {
     this.#refreshing ??= this.#load().finally(() => {
       this.#refreshing = null
+      ended()
     })
     return this.#refreshing
   }

@@ -1,9 +1,7 @@
 // A caller's token made into a principal: signature and claims checked once, remembered until the token ends.
 // gateway/ calls it for every request; runtime starts and closes it; admin/ shows its status.
 
-import { hash } from 'node:crypto'
 import { compactVerify, type CryptoKey } from 'jose'
-import { LRUCache } from 'lru-cache'
 import { isObject, principalOf, type Claims } from './claims.ts'
 import type { IssuerSettings } from './issuer-settings.ts'
 import { signatureAlgorithms } from './key-set.ts'
@@ -11,6 +9,7 @@ import type { Principal } from './principal.ts'
 import { rejected } from './rejection.ts'
 import { defaultKeyTimings, SigningKeys, type IdentityLog, type IssuerStatus, type KeyTimings } from './signing-keys.ts'
 import { isCanonicalJwt, isEncryptedJwt } from './token-form.ts'
+import { VerifiedTokens } from './verified-tokens.ts'
 
 export interface TokenVerifierOptions {
   /** At least one, each issuer once. */
@@ -51,52 +50,26 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   const { now, log } = options
   const timings = { ...defaultKeyTimings, ...options.timings }
   const issuers = new Map<string, Issuer>()
-  // The digest is of the whole token: a key of a part of it would let one token pass for another (CVE-2026-35030).
-  const verified = new LRUCache<string, Principal>({ max: options.maxCachedTokens ?? maxCachedTokensByDefault })
-  const underWay = new Map<string, Promise<Principal>>()
-  let generation = 0
-
-  const forget = () => {
-    generation += 1
-    verified.clear()
-    underWay.clear()
-  }
+  const tokens = new VerifiedTokens({
+    maxTokens: options.maxCachedTokens ?? maxCachedTokensByDefault,
+    now,
+    verify: (token) => verifyToken(token, issuers, now),
+  })
   checkSettings(options.issuers)
   for (const settings of options.issuers) {
-    const keys = new SigningKeys({ settings, timings, now, log, onKeyRemoved: forget })
+    const keys = new SigningKeys({ settings, timings, now, log, onKeyRemoved: () => tokens.forget() })
     issuers.set(settings.issuer, { settings, algorithms: new Set(settings.algorithms), keys })
   }
-
-  const verifyNew = async (token: string, digest: string): Promise<Principal> => {
-    const before = generation
-    const principal = await verifyToken(token, issuers, now)
-    // A key that was removed meanwhile may be the one that was used. The clock tolerance ends where memory begins.
-    if (generation === before && principal.expiresAtMs > now()) verified.set(digest, principal)
-    return principal
-  }
+  const all = [...issuers.values()].map(({ keys }) => keys)
 
   return {
-    verify(token) {
-      const digest = hash('sha256', token, 'base64')
-      const known = verified.get(digest)
-      if (known !== undefined) {
-        if (known.expiresAtMs > now()) return known
-        verified.delete(digest)
-      }
-      const shared = underWay.get(digest)
-      if (shared !== undefined) return shared
-      const pending = verifyNew(token, digest).finally(() => underWay.delete(digest))
-      underWay.set(digest, pending)
-      return pending
-    },
-    ready: () => [...issuers.values()].every(({ keys }) => keys.status.keys > 0),
-    status: () => [...issuers.values()].map(({ keys }) => keys.status),
+    verify: (token) => tokens.verify(token),
+    ready: () => all.every((keys) => keys.status.keys > 0),
+    status: () => all.map((keys) => keys.status),
     start: async () => {
-      await Promise.all([...issuers.values()].map(({ keys }) => keys.start()))
+      await Promise.all(all.map((keys) => keys.start()))
     },
-    close: () => {
-      for (const { keys } of issuers.values()) keys.close()
-    },
+    close: () => all.forEach((keys) => keys.close()),
   }
 }
 

@@ -15,7 +15,7 @@ export function refusedFor<T extends z.ZodType>(part: string, schema: T): T {
     ? unsupported[part as keyof typeof unsupported]
     : undefined
   if (message === undefined) return schema
-  return schema.superRefine((_, context) => context.addIssue({ code: 'custom', message }), { when: () => true })
+  return schema.refine(() => false, { error: message, when: () => true })
 }
 
 /** An organization's id as it stands raw in a path segment, where a slash, an escape or a space could not be compared. */

@@ -1,6 +1,6 @@
 // Text of a policy file → its document, or every mistake in it. Each kind of file has its shape in a file of its own.
 
-import type { Diagnostic } from '../config/diagnostics.ts'
+import { sortDiagnostics, type Diagnostic } from '../config/diagnostics.ts'
 import { topLevelKeys } from '../config/yaml-document.ts'
 import { readGuardrails, type GuardrailsDocument } from './guardrail-document.ts'
 import { readKeys, type KeysDocument } from './key-document.ts'
@@ -52,7 +52,10 @@ export function readPolicyFile({ file, name, text }: PolicyFile): PolicyFileResu
   const kind = classifyPolicyFile(name, text)
   const { document, diagnostics } =
     kind === null ? { document: null, diagnostics: [unknownKind(file)] } : readers[kind](file, text)
-  return { document: values.length > 0 ? null : document, diagnostics: [...values, ...diagnostics] }
+  const others = diagnostics.filter(
+    ({ line, column }) => !values.some((value) => value.line === line && value.column === column),
+  )
+  return { document: values.length > 0 ? null : document, diagnostics: sortDiagnostics([...values, ...others]) }
 }
 
 function unknownKind(file: string): Diagnostic {

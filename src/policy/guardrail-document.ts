@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import type { Diagnostic } from '../config/diagnostics.ts'
 import { id, oneOrSeveral, text, textAt, withoutTwins } from '../config/fields.ts'
-import { readYaml, type Path, type Position } from '../config/yaml-document.ts'
+import { readYaml, type PositionOf } from '../config/yaml-document.ts'
 import { refusedFor } from './document-fields.ts'
 
 /** Bounds on one field of a body or one parameter of a query; an absent bound is none. */
@@ -27,7 +27,7 @@ export interface GuardrailsDocument {
   readonly kind: 'guardrails'
   readonly file: string
   readonly guardrails: readonly GuardrailDocument[]
-  positionOf(path: Path): Position
+  readonly positionOf: PositionOf
 }
 
 const count = () => z.int().min(0, 'must be at least 0')
@@ -35,7 +35,7 @@ const constant = () => z.union([z.string(), z.number(), z.boolean()])
 
 const fieldRule = z
   .strictObject({
-    default: z.json().optional().describe('Put in when the field is absent.'),
+    default: z.unknown().optional().describe('Put in when the field is absent.'),
     at_most: z.number().optional().describe('Largest number.'),
     at_least: z.number().optional().describe('Smallest number.'),
     equals: constant()
@@ -65,8 +65,8 @@ const subjects = (what: string) => z.union([z.literal('all'), oneOrSeveral(what)
 const guardrail = z.strictObject({
   id: id().describe('Name of the guardrail; stands in every refusal it makes.'),
   on: oneOrSeveral('operation').describe('Operation ids of the catalogue, or patterns of them.'),
-  teams: subjects('team').default('all').describe('Teams it binds.'),
-  apps: subjects('app').default('all').describe('Apps it binds.'),
+  teams: subjects('team').prefault('all').describe('Teams it binds.'),
+  apps: subjects('app').prefault('all').describe('Apps it binds.'),
   body: z
     .record(text(), fieldRule.describe('Bounds on this field.'))
     .default({})

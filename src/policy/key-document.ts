@@ -4,7 +4,7 @@ import path from 'node:path'
 import { z } from 'zod'
 import type { Diagnostic } from '../config/diagnostics.ts'
 import { id, text, textAt, withoutTwins } from '../config/fields.ts'
-import { readYaml, type Path, type Position } from '../config/yaml-document.ts'
+import { readYaml, type PositionOf } from '../config/yaml-document.ts'
 import type { SecretReference } from '../keys/key.ts'
 import { organizationId } from './document-fields.ts'
 
@@ -21,7 +21,7 @@ export interface KeyDocument {
   /** A date (its first moment, UTC) or a date and time, as ISO 8601 writes them. */
   readonly expires: string | null
   /** Paths begin at this key: `['permissions', 0]`. */
-  positionOf(path: Path): Position
+  readonly positionOf: PositionOf
 }
 
 export interface KeysDocument {

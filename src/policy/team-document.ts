@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import { duration, id, oneOrSeveral, rate, text, textAt, withoutTwins } from '../config/fields.ts'
 import type { Rate } from '../config/units.ts'
-import { readYaml, type Path, type Position } from '../config/yaml-document.ts'
+import { readYaml, type PositionOf } from '../config/yaml-document.ts'
 import type { Diagnostic } from '../config/diagnostics.ts'
 import type { ConditionDocument } from './condition.ts'
 import { organizationId, refusedFor } from './document-fields.ts'
@@ -40,7 +40,7 @@ export interface TeamDocument {
   /** Longest lifetime of a stored answer for this team, milliseconds. */
   readonly cacheAtMostMs: number | null
   readonly limits: (LimitsDocument & { readonly apps: Readonly<Record<string, LimitsDocument>> }) | null
-  positionOf(path: Path): Position
+  readonly positionOf: PositionOf
 }
 
 export const conditionAttributes = ['groups', 'app', 'subject', 'email', 'issuer', 'claims'] as const

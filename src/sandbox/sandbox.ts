@@ -47,6 +47,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     }
     const { config } = await loadConfig(options.configFile, env)
     const gateway = await startGateway({ config, env, log: options.log, version: options.version })
+    await untilReady(gateway)
     return {
       gateway,
       simulator,
@@ -60,6 +61,13 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   } catch (error) {
     await closeOthers()
     throw error
+  }
+}
+
+/** The banner promises that the first request works. The issuer is a neighbour, so this takes a moment only. */
+async function untilReady(gateway: Gateway): Promise<void> {
+  for (let tries = 0; tries < 200 && !gateway.readiness().ready; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 10))
   }
 }
 

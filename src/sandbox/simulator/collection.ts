@@ -46,7 +46,8 @@ export function collection(state: State, spec: Collection): Handlers {
     get: (call) => findItem(state, spec, call).item,
     replace: (call) => {
       const before = changeable(findItem(state, spec, call), call)
-      return store(call, call.parameter(spec.parameter), make(call), before['created_at'])
+      const author = 'created_by' in before ? { created_by: before['created_by'] } : {}
+      return store(call, call.parameter(spec.parameter), { ...make(call), ...author }, before['created_at'])
     },
     update: (call) => {
       const before = changeable(findItem(state, spec, call), call)

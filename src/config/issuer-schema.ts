@@ -1,0 +1,63 @@
+// The `issuers` of config/gateway.yaml: who may sign tokens, and what the claims say. Part of config/schema.ts.
+
+import { z } from 'zod'
+import { parseIssuer, parseKeySetAddress } from './addresses.ts'
+import { parseAlgorithm } from './algorithms.ts'
+import { duration, oneOrSeveral, text, textAs, textAt, withoutTwins } from './fields.ts'
+
+/** One trusted issuer, in final values. */
+export interface IssuerConfig {
+  readonly issuer: string
+  readonly audience: readonly string[]
+  readonly jwksUri: string | null
+  readonly algorithms: readonly string[]
+  readonly clockToleranceMs: number
+  readonly maxLifetimeMs: number
+  readonly claims: { readonly subject: string; readonly email: string; readonly groups: string; readonly app: string }
+}
+
+const claims = z.strictObject({
+  subject: text().default('sub').describe('Claim that names the caller.'),
+  email: text().default('email').describe('Claim with the e-mail address.'),
+  groups: text().default('groups').describe('Claim with the groups: a list, or one text for one group.'),
+  app: text().default('azp').describe('Claim with the calling application.'),
+})
+
+const issuer = z.strictObject({
+  issuer: textAs(parseIssuer).describe('The issuer’s identifier, exactly as the `iss` claim spells it.'),
+  audience: oneOrSeveral('audience').describe('Audience that a token must be meant for; a list accepts any of them.'),
+  jwks_uri: textAs(parseKeySetAddress)
+    .optional()
+    .describe('Address of the signing keys; when absent, taken from the issuer’s metadata document.'),
+  algorithms: z
+    .array(textAs(parseAlgorithm))
+    .min(1, 'name at least one algorithm, or remove the key')
+    .prefault(['RS256', 'ES256'])
+    .describe('Accepted signature algorithms. `none` and HS* are never accepted.'),
+  clock_tolerance: duration('0s', '10m')
+    .prefault('30s')
+    .describe('How far the clocks of issuer and gateway may differ.'),
+  max_lifetime: duration('1s', '366d').prefault('24h').describe('Longest accepted lifetime of a token (exp - iat).'),
+  claims: claims.prefault({}).describe('Which claim says what about the caller; dotted paths are allowed.'),
+})
+
+/** Schema of `issuers`. */
+export const issuersSchema = withoutTwins(
+  z.array(issuer).min(1, 'name at least one issuer: without one nobody could call anything'),
+  'issuer',
+  (member) => textAt(member, 'issuer'),
+  'issuer',
+)
+
+/** An issuer as written, with defaults and units in numbers, as the rest of the house gets it. */
+export function issuerConfig(written: z.output<typeof issuer>): IssuerConfig {
+  return {
+    issuer: written.issuer,
+    audience: written.audience,
+    jwksUri: written.jwks_uri ?? null,
+    algorithms: written.algorithms,
+    clockToleranceMs: written.clock_tolerance,
+    maxLifetimeMs: written.max_lifetime,
+    claims: written.claims,
+  }
+}

@@ -1,0 +1,215 @@
+// The real gateway on free ports, with policies and keys of a test's own, in front of a recording upstream and behind a
+// real issuer. Every sink is collected, so that a test can look at what was recorded and search it for planted secrets.
+
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { loadConfig } from '../../src/config/load.ts'
+import type { AccessEntry, DecisionEntry } from '../../src/records/entries.ts'
+import { createLog } from '../../src/records/log.ts'
+import { startGateway, type Gateway } from '../../src/runtime.ts'
+import { startIssuer, type Issuer, type SignOptions } from './issuer.ts'
+import { startUpstream, type RecordingUpstream } from './upstream.ts'
+
+export const usualKeys: Readonly<Record<string, string>> = {
+  PAYMENTS_RUNNER_KEY: 'cog_payments-runner-0123456789abcdef',
+  PAYMENTS_IMPERSONATOR_KEY: 'cog_payments-impersonator-0123456789abcdef',
+  ANALYTICS_KEY: 'cog_analytics-0123456789abcdef',
+}
+
+/** Policies that most tests share; a test replaces or adds files. */
+export const usualPolicies: Readonly<Record<string, string>> = {
+  'teams/payments.yaml': `team: payments
+members:
+  - groups: [sso-payments-eng]
+  - app: [payments-bot]
+organizations: [org-payments]
+grants:
+  - id: run-sessions
+    allow: [ViewOrgSessions, ManageOrgSessions, org.attachments.*]
+  - id: index-repositories
+    allow: [beta.org.repositories.*]
+  - id: act-for-others
+    allow: [ImpersonateOrgSessions]
+    when: { groups: [payments-leads] }
+  - id: shadow-secrets
+    allow: [ManageOrgSecrets]
+    mode: shadow
+`,
+  'teams/analytics.yaml': `team: analytics
+members:
+  - groups: [sso-analytics]
+organizations: all
+grants:
+  - id: read-consumption
+    allow: [ent.consumption.*, ent.sessions.list, ent.members.*]
+`,
+  'keys.yaml': `keys:
+  - id: payments-runner
+    scope: organization
+    organization: org-payments
+    permissions: [ViewOrgSessions, ManageOrgSessions, UseDevinSessions, Read, IndexOrgRepositories]
+    secret: { env: PAYMENTS_RUNNER_KEY }
+  - id: payments-impersonator
+    scope: organization
+    organization: org-payments
+    permissions: [ViewOrgSessions, ManageOrgSessions, UseDevinSessions, ImpersonateOrgSessions, Read, IndexOrgRepositories]
+    secret: { env: PAYMENTS_IMPERSONATOR_KEY }
+  - id: analytics
+    scope: enterprise
+    permissions: [ViewAccountMetrics, ViewAccountConsumption, ManageBilling, ViewAccountSessions, ManageAccountMembership]
+    secret: { env: ANALYTICS_KEY }
+`,
+}
+
+export interface StartOptions {
+  readonly policies?: Readonly<Record<string, string | null>>
+  readonly env?: Readonly<Record<string, string>>
+  /** Lines that are added at the end of the configuration. */
+  readonly config?: string
+  /** Replaces the whole `upstream` line of the configuration. */
+  readonly upstream?: string
+  readonly issuer?: Issuer
+  readonly issuerConfig?: string
+  /** Instead of a file: a target for one of the records. */
+  readonly records?: { readonly access?: string; readonly decisions?: string; readonly audit?: string }
+  readonly listen?: string
+}
+
+export interface RunningGateway {
+  readonly gateway: Gateway
+  readonly url: string
+  readonly port: number
+  readonly adminUrl: string
+  readonly upstream: RecordingUpstream
+  readonly issuer: Issuer
+  readonly directory: string
+  readonly logLines: string[]
+  /** A token of the payments team, or of whom the claims say. */
+  token(claims?: Readonly<Record<string, unknown>>, options?: SignOptions): Promise<string>
+  /** A call with a token of the payments team; `token: null` sends none. */
+  call(
+    path: string,
+    init?: RequestInit & { token?: string | null; claims?: Readonly<Record<string, unknown>> },
+  ): Promise<Response>
+  writePolicy(name: string, text: string): Promise<void>
+  access(): Promise<AccessEntry[]>
+  decisions(): Promise<DecisionEntry[]>
+  /** Waits until this many exchanges have been recorded, and returns both records of the last one. */
+  recorded(count: number): Promise<{ access: AccessEntry; decision: DecisionEntry }>
+  auditText(): Promise<string>
+  /** Everything that was written anywhere: records, log, metrics, status. */
+  everything(): Promise<string>
+  close(): Promise<void>
+}
+
+export const paymentsGroups = ['sso-payments-eng']
+
+export async function startTestGateway(options: StartOptions = {}): Promise<RunningGateway> {
+  const directory = await mkdtemp(join(tmpdir(), 'gateway-test-'))
+  const upstream = await startUpstream()
+  const issuer = options.issuer ?? (await startIssuer())
+  for (const [name, text] of Object.entries({ ...usualPolicies, ...options.policies }))
+    if (text !== null) await put(directory, name, text)
+  const { access = 'access.ndjson', decisions = 'decisions.ndjson', audit = 'audit.ndjson' } = options.records ?? {}
+  const configFile = join(directory, 'gateway.yaml')
+  await writeFile(
+    configFile,
+    `listen: ${options.listen ?? '{ gateway: "127.0.0.1:0", admin: "127.0.0.1:0" }'}
+upstream: ${options.upstream?.replaceAll('ORIGIN', upstream.origin) ?? `{ origin: "${upstream.origin}" }`}
+issuers:
+  - issuer: ${issuer.issuer}
+    audience: devin-gateway
+    jwks_uri: ${issuer.jwksUri}
+${options.issuerConfig ?? ''}
+policies: policies
+records: { access: ${access}, decisions: ${decisions}, audit: ${audit} }
+shutdown: { delay: 0s, deadline: 5s }
+${options.config ?? ''}
+`,
+  )
+  const logLines: string[] = []
+  const env = { ...usualKeys, ...options.env }
+  const { config } = await loadConfig(configFile, env)
+  const log = createLog({ level: 'debug', destination: { write: (line) => void logLines.push(line) } })
+  const gateway = await startGateway({ config, env, log, version: 'test' })
+  await until(() => gateway.readiness().ready || options.records !== undefined, 'the gateway to be ready')
+  const url = `http://127.0.0.1:${gateway.gateway.port}`
+  const adminUrl = `http://127.0.0.1:${gateway.admin.port}`
+
+  const token: RunningGateway['token'] = (claims = {}, signing) =>
+    issuer.sign({ sub: 'ann', email: 'ann@corp.example', groups: paymentsGroups, ...claims }, signing)
+  const lines = async <T>(file: string): Promise<T[]> => {
+    const text = await readFile(join(directory, file), 'utf8').catch(() => '')
+    return text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as T]))
+  }
+  const readAccess = (): Promise<AccessEntry[]> => lines<AccessEntry>(access)
+  const readDecisions = (): Promise<DecisionEntry[]> => lines<DecisionEntry>(decisions)
+  return {
+    gateway,
+    url,
+    port: gateway.gateway.port,
+    adminUrl,
+    upstream,
+    issuer,
+    directory,
+    logLines,
+    token,
+    async call(path, { token: given, claims, headers, ...init } = {}) {
+      const bearer = given === undefined ? await token(claims) : given
+      return await fetch(`${url}${path}`, {
+        redirect: 'manual',
+        ...init,
+        headers: {
+          ...(bearer === null ? {} : { authorization: `Bearer ${bearer}` }),
+          ...(headers as Record<string, string> | undefined),
+        },
+      })
+    },
+    writePolicy: (name, text) => put(directory, name, text),
+    access: readAccess,
+    decisions: readDecisions,
+    async recorded(count) {
+      await until(
+        async () => (await readAccess()).length >= count && (await readDecisions()).length >= count,
+        `${count} records`,
+      )
+      const [one, other] = [(await readAccess()).at(-1), (await readDecisions()).at(-1)]
+      if (one === undefined || other === undefined) throw new Error('no record')
+      return { access: one, decision: other }
+    },
+    auditText: () => readFile(join(directory, audit), 'utf8'),
+    async everything() {
+      const files = await Promise.all(
+        [access, decisions, audit].map((file) => readFile(join(directory, file), 'utf8').catch(() => '')),
+      )
+      const pages = await Promise.all(
+        ['/metrics', '/api/status', '/api/keys', '/readyz'].map(async (path) =>
+          (await fetch(`${adminUrl}${path}`)).text(),
+        ),
+      )
+      return [...files, ...logLines, ...pages].join('\n')
+    },
+    async close() {
+      await gateway.drain().catch(() => {})
+      await upstream.close()
+      if (options.issuer === undefined) await issuer.stop()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+async function put(directory: string, name: string, text: string): Promise<void> {
+  const file = join(directory, 'policies', name)
+  await mkdir(dirname(file), { recursive: true })
+  await writeFile(file, text)
+}
+
+/** Polls until the condition holds; the test's own time limit ends the wait. */
+export async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  for (let tries = 0; tries < 2000; tries++) {
+    if (await condition()) return
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  throw new Error(`waited in vain for ${what}`)
+}
