@@ -104,7 +104,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
           'the upstream’s answer held one of the gateway’s keys; it was masked',
         )
       },
-      failed: (exchange, response, problem) => app.refuse(exchange, response, problem),
       trouble: (exchange, error) =>
         log.warn({ event: 'upstream', decision_id: exchange.decisionId, error }, 'the upstream failed'),
     },
@@ -115,6 +114,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     upstream,
     maxBodyBytes: config.bodies.maxBytes,
     maxJudgedBytes: config.bodies.maxJudgedBytes,
+    onFail: (exchange, response, problem) => app.refuse(exchange, response, problem),
   })
   const recorder = createRecorder(sinks, instruments, now)
   const app = await createGatewayApp({

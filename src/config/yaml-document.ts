@@ -5,7 +5,7 @@ import { LineCounter, parseDocument, type Document } from 'yaml'
 import type { z } from 'zod'
 import { sortDiagnostics, type Diagnostic } from './diagnostics.ts'
 import { describeIssues, messageFor } from './issues.ts'
-import { readTree, type Found, type Place } from './yaml-tree.ts'
+import { readTree, tooDeep, type Found, type Place } from './yaml-tree.ts'
 
 export interface YamlInput<T> {
   /** As it shall be shown in diagnostics. */
@@ -105,11 +105,12 @@ const plainMessages: Readonly<Record<string, string>> = {
   MULTIPLE_DOCS:
     'the file holds several documents: remove the "---" line and what follows, or make it a file of its own',
   TAB_AS_INDENT: 'YAML does not allow tabs as indentation: use spaces',
-  RESOURCE_EXHAUSTION: 'the file is nested too deeply',
 }
 
 /** What the parser found. Of plain syntax errors only the first: the others are mostly its consequences. */
 function syntaxProblems(document: Document.Parsed, text: string): Found[] {
+  const exhausted = document.errors.find(({ code }) => code === 'RESOURCE_EXHAUSTION')
+  if (exhausted !== undefined) return [{ place: { offset: exhausted.pos[0] }, message: tooDeep }]
   const problems: Found[] = []
   let syntax = false
   for (const { code, message, pos } of [...document.errors, ...document.warnings]) {

@@ -50,6 +50,7 @@ export interface Tree {
 
 type Environment = Readonly<Record<string, string | undefined>>
 
+export const tooDeep = 'the file is nested too deeply'
 // Deeper than any file of ours; far below the depth at which a recursive reader would exhaust the stack.
 const maxDepth = 64
 
@@ -70,7 +71,7 @@ export function readTree(root: ParsedNode, lines: LineCounter, env: Environment 
       nodes.set(pathKey(path), { value, place, keyPlace, source, template })
       return value
     }
-    if (path.length > maxDepth) return refuse(node, 'the file is nested too deeply')
+    if (path.length > maxDepth) return refuse(node, tooDeep)
     if (isAlias(node) || (node !== null && 'anchor' in node && node.anchor !== undefined)) {
       return refuse(node, 'anchors and aliases are not supported: write the value out')
     }

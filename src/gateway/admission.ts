@@ -10,6 +10,7 @@ import type { Keyring, KeyVersion } from '../keys/keyring.ts'
 import { evaluate, findOperation, type Evaluation } from '../policy/evaluate.ts'
 import { Problem } from '../problems.ts'
 import { collectBody, judgeBody, smallBodyBytes, tooLarge } from './body.ts'
+import { Caller } from './caller.ts'
 import type { Exchange } from './exchange.ts'
 import { readCallerFields, type CallerFields } from './fields.ts'
 import type { Upstream } from './forwarding.ts'
@@ -21,6 +22,8 @@ export interface AdmissionParts {
   readonly upstream: Upstream
   readonly maxBodyBytes: number
   readonly maxJudgedBytes: number
+  /** Answers with a problem that came up after the request was sent. */
+  readonly onFail: (exchange: Exchange, response: ServerResponse, problem: Problem) => void
 }
 
 /** One request on its way, with what the stages hand on. */
@@ -106,17 +109,8 @@ export function createAdmission(parts: AdmissionParts): Admission {
     const version = openKey(evaluation)
     exchange.keyVersion = version
     if (body === null && fields.expectsContinue) response.writeContinue()
-    const abandon = upstream.forward({
-      exchange,
-      request,
-      response,
-      operation: evaluation.facts.operation,
-      target,
-      fields,
-      body,
-      version,
-    })
-    response.once('close', abandon)
+    const forward = { exchange, request, operation: evaluation.facts.operation, target, fields, body, version }
+    upstream.forward(forward, new Caller(exchange, response, parts.onFail))
   }
 
   function openKey({ key, facts, requirement }: Evaluation): KeyVersion {

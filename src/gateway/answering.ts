@@ -12,7 +12,8 @@ export function problemDocument(problem: Problem, exchange: Exchange): string {
     status: problem.status,
     detail: problem.message,
     instance: `urn:uuid:${exchange.decisionId}`,
-    reason: problem.reason,
+    // Which check a token failed is for the records: told outside, it would guide a forger.
+    reason: problem.kind === 'token-rejected' ? problem.kind : problem.reason,
     decision_id: exchange.decisionId,
   })
 }

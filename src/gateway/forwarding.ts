@@ -1,9 +1,10 @@
 // The one way to the upstream: our own dispatch on an undici pool. Certificates are always verified, nothing is retried,
 // nothing is followed, the path goes on byte for byte, and an answer reaches the caller only through the leak guard.
 
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { Transform } from 'node:stream'
 import { Pool, type Dispatcher } from 'undici'
+import type { AnswerTaker } from '../cache/answer.ts'
 import type { Operation } from '../catalogue/operation.ts'
 import type { Target } from '../catalogue/target.ts'
 import type { KeyVersion } from '../keys/keyring.ts'
@@ -32,7 +33,6 @@ export interface UpstreamSettings {
 export interface Forward {
   readonly exchange: Exchange
   readonly request: IncomingMessage
-  readonly response: ServerResponse
   readonly operation: Operation
   readonly target: Target
   readonly fields: CallerFields
@@ -42,11 +42,8 @@ export interface Forward {
 }
 
 export interface Upstream {
-  /**
-   * Sends a request and passes the answer to the caller. Throws `overloaded` before anything is sent; later failures go
-   * to `onFailure`. Returns a function that lets go of the upstream when the caller has left.
-   */
-  forward(forward: Forward): () => void
+  /** Sends a request and feeds the answer to the taker. Throws `overloaded` before anything is sent. */
+  forward(forward: Forward, taker: AnswerTaker): void
   readonly inFlight: number
   close(): Promise<void>
 }
@@ -80,16 +77,17 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     get inFlight() {
       return inFlight
     },
-    forward(forward) {
+    forward(forward, taker) {
       if (inFlight >= most) {
         throw new Problem('overloaded', 'Too many requests wait for the Devin API. Try again after Retry-After.', {
           fields: { 'retry-after': '1' },
         })
       }
       inFlight += 1
-      const receiving = new Receiving(forward, guard, events, () => {
+      const receiving = new Receiving(forward.exchange, forward.version, taker, guard, events, () => {
         inFlight -= 1
       })
+      taker.attach(receiving)
       pool.dispatch(
         {
           // The origin is the pool's own.
@@ -101,7 +99,6 @@ export function createUpstream(options: UpstreamOptions): Upstream {
         },
         receiving,
       )
-      return () => receiving.abandon()
     },
     close: () => pool.close(),
   }

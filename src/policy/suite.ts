@@ -84,7 +84,7 @@ export function plainBody(value: unknown): JudgedBody {
       let found: unknown[] = [value]
       for (const name of place.split('.')) {
         found = found.flatMap((each) => {
-          if (typeof each !== 'object' || each === null) return []
+          if (typeof each !== 'object' || each === null) return name === '*' ? [each] : []
           if (name === '*') return Object.values(each)
           // An own member of an object, whatever its type.
           return Object.hasOwn(each, name) ? [(each as Record<string, unknown>)[name]] : []

@@ -14,8 +14,6 @@ export interface TestPrincipalDocument {
   readonly email?: string | undefined
   readonly issuer?: string | undefined
   readonly claims?: Readonly<Record<string, unknown>> | undefined
-  /** A member of this team, whatever its `members` say. */
-  readonly team?: string | undefined
 }
 
 export interface TestCaseDocument {
@@ -50,7 +48,6 @@ const caller = z.strictObject({
   email: text().optional().describe('E-mail address of the token.'),
   issuer: text().optional().describe('Issuer of the token.'),
   claims: z.record(text(), z.unknown()).optional().describe('Other claims of the token.'),
-  team: id().optional().describe('Take the caller for a member of this team, whatever its `members` say.'),
 })
 
 const testCase = z

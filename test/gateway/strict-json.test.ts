@@ -218,8 +218,9 @@ describe('numbers', () => {
   test('a double from a text that loses nothing gives the same text back in value', () => {
     fc.assert(
       fc.property(fc.double({ noNaN: true, noDefaultInfinity: true }), (value) => {
-        expect(new JsonNumber(JSON.stringify(value)).toNumber()).toBe(Object.is(value, -0) ? 0 : value)
-        expect(new JsonNumber(value.toExponential()).toNumber()).toBe(value)
+        // Neither spelling keeps the sign of a negative zero, and adding zero drops it too.
+        expect(new JsonNumber(JSON.stringify(value)).toNumber()).toBe(value + 0)
+        expect(new JsonNumber(value.toExponential()).toNumber()).toBe(value + 0)
       }),
     )
   })

@@ -1,17 +1,27 @@
 import { exportJWK, generateKeyPair } from 'jose'
 import { describe, expect, it, vi } from 'vitest'
 import { sendJson, startIssuer, type Issuer } from '../support/issuer.ts'
-import { createClock, createLog, issuerForTest, outcomeOf, problemOf, settingsOf, verifierForTest } from './setting.ts'
+import type { IssuerSettings } from '../../src/identity/issuer-settings.ts'
+import {
+  createClock,
+  createLog,
+  issuerForTest,
+  outcomeOf,
+  problemOf,
+  settingsOf,
+  verifierForTest,
+  type VerifierChanges,
+} from './setting.ts'
 
 const jwksFetches = (issuer: Issuer) => issuer.requests.filter((path) => path === '/jwks').length
 const unknown = async (issuer: Issuer, kid: string) => issuer.sign({}, { header: { kid } })
 
 /** An issuer and a started verifier of it, under a clock that is set by hand. */
-async function setUp(changes: Parameters<typeof verifierForTest>[1] = {}) {
+async function setUp(changes: VerifierChanges = {}, settings: Partial<IssuerSettings> = {}) {
   const issuer = await issuerForTest()
   const clock = createClock()
   const log = createLog()
-  const verifier = verifierForTest([settingsOf(issuer.issuer)], { now: clock.now, log, ...changes })
+  const verifier = verifierForTest([settingsOf(issuer.issuer, settings)], { now: clock.now, log, ...changes })
   await verifier.start()
   const outcome = (token: Promise<string>) => outcomeOf(async () => verifier.verify(await token))
   return { issuer, clock, log, verifier, outcome }
@@ -127,33 +137,44 @@ describe('an issuer that cannot be reached', () => {
   })
 
   it('is believed for a day and no longer, whether the token was verified before or not', async () => {
-    const { issuer, verifier, clock, log, outcome } = await setUp({
-      timings: { refreshIntervalMs: 10, retryDelayMs: 5 },
-    })
     const day = 24 * 60 * 60_000
-    const token = await issuer.sign({}, { lifetimeS: 86_400 })
+    const timings = { refreshIntervalMs: 10, retryDelayMs: 5 }
+    const { issuer, verifier, clock, log, outcome } = await setUp({ timings }, { maxLifetimeMs: 3 * day })
+    const token = await issuer.sign({}, { lifetimeS: 2 * 86_400 })
     expect(await outcome(Promise.resolve(token))).toBe('accepted')
     await issuer.stop()
     clock.advance(day - 60_000)
     await vi.waitFor(() => expect(verifier.status()[0]?.lastError).not.toBe(null))
-    expect(await outcome(Promise.resolve(token))).toBe('accepted')
+    expect(verifier.verify(token)).not.toBeInstanceOf(Promise)
     clock.advance(60_000)
     await vi.waitFor(() => expect(verifier.ready()).toBe(false))
     expect(await outcome(Promise.resolve(token))).toBe('identity-provider-unavailable/signing-keys-unavailable')
     expect(log.lines.join('\n')).toContain('error signing keys are too old to be believed')
   })
 
-  it('holds up one fetch and not request after request when it hangs', async () => {
-    const { issuer, outcome } = await setUp({ timings: { fetchTimeoutMs: 200 } })
+  it('holds up one fetch and not request after request when it hangs, however long that takes', async () => {
+    const { issuer, clock, outcome } = await setUp({ timings: { fetchTimeoutMs: 200 } })
     issuer.hang()
     const before = jwksFetches(issuer)
     const storm = Array.from({ length: 50 }, (_, n) => outcome(unknown(issuer, `hung-${n}`)))
+    await vi.waitFor(() => expect(jwksFetches(issuer)).toBe(before + 1))
+    clock.advance(10_000)
     expect(await outcome(issuer.sign())).toBe('accepted')
-    expect(new Set(await Promise.all(storm))).toEqual(
-      new Set(['identity-provider-unavailable/signing-keys-unavailable']),
-    )
-    expect(await outcome(unknown(issuer, 'later'))).toBe('identity-provider-unavailable/signing-keys-unavailable')
+    const unavailable = 'identity-provider-unavailable/signing-keys-unavailable'
+    expect(new Set(await Promise.all(storm))).toEqual(new Set([unavailable]))
+    expect(await outcome(unknown(issuer, 'later'))).toBe(unavailable)
     expect(jwksFetches(issuer)).toBe(before + 1)
+  })
+
+  it('is let go when the process ends, even while it hangs', async () => {
+    const issuer = await issuerForTest()
+    issuer.hang()
+    const verifier = verifierForTest([settingsOf(issuer.issuer)], { timings: { fetchTimeoutMs: 600_000 } })
+    const starting = verifier.start()
+    await vi.waitFor(() => expect(issuer.requests).toHaveLength(1))
+    verifier.close()
+    await starting
+    expect(verifier.ready()).toBe(false)
   })
 })
 
@@ -210,6 +231,25 @@ describe('an unknown key id', () => {
     expect(await outcome(issuer.sign())).toBe('token-rejected/key-unknown')
     clock.advance(-10_000)
     expect(await outcome(issuer.sign())).toBe('accepted')
+  })
+
+  it('is found although the key set has moved, once the old address no longer answers', async () => {
+    const { issuer, clock, outcome } = await setUp()
+    const movedTo = `${issuer.issuer}/moved`
+    await issuer.rotate()
+    issuer.respond(
+      '/moved',
+      (_, response) => void fetch(issuer.jwksUri).then(async (jwks) => sendJson(response, await jwks.json())),
+    )
+    issuer.respond('/.well-known/openid-configuration', (_, response) =>
+      sendJson(response, { issuer: issuer.issuer, jwks_uri: movedTo }),
+    )
+    issuer.respond('/jwks', (_, response) => response.writeHead(410).end())
+    expect(await outcome(issuer.sign())).toBe('identity-provider-unavailable/signing-keys-unavailable')
+    issuer.respond('/jwks', null)
+    clock.advance(5_001)
+    expect(await outcome(issuer.sign())).toBe('accepted')
+    expect(issuer.requests).toContain('/moved')
   })
 
   it('does not matter for tokens without one: a new key is found for them too', async () => {

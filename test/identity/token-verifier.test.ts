@@ -295,6 +295,19 @@ describe('a token that was verified before', () => {
     expect(await outcomeOf(() => verifier.verify(token))).toBe('token-rejected/key-unknown')
   })
 
+  it('is not remembered when a key left the set while it was verified, since that key may be the one', async () => {
+    const issuer = await issuerForTest()
+    const verifier = await started(issuer)
+    await issuer.rotate({ withdraw: true })
+    const token = await issuer.sign()
+    await verifier.verify(token)
+    const again = verifier.verify(token)
+    expect(again).toBeInstanceOf(Promise)
+    expect(verifier.verify(token)).toBe(again)
+    const principal = await again
+    expect(verifier.verify(token)).toBe(principal)
+  })
+
   it('stays remembered while a key is only added', async () => {
     const issuer = await issuerForTest()
     const verifier = await started(issuer)

@@ -126,10 +126,10 @@ function checkObject(type: string, value: unknown, loc: ValidationIssue['loc']):
     const [name = '', kind = 'object'] = member.split(':', 2)
     const given = value[name]
     if (given === undefined || given === null) {
-      return kind.includes('=') || kind.includes('|null')
+      return /=\w+$/.test(kind) || kind.includes('|null')
         ? []
         : [{ loc: [...loc, name], msg: 'Field required', type: 'missing' }]
     }
-    return checkType(kind.split('=', 1)[0] ?? kind, given, [...loc, name])
+    return checkType(kind, given, [...loc, name])
   })
 }

@@ -1,0 +1,122 @@
+// The gateway as a company would have it: configuration, policies of several teams, keys and records, in a directory of
+// its own below the system's temporary one.
+
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { stringify } from 'yaml'
+import { audience, groupOf, organizationOf, type Identity } from './identity.ts'
+import type { KeyUse } from './workloads.ts'
+
+export interface Ports {
+  readonly gateway: number
+  readonly admin: number
+  readonly upstream: number
+}
+
+export interface Installation {
+  readonly directory: string
+  readonly configFile: string
+  /** The record files that grow with every request. */
+  readonly records: { readonly access: string; readonly decisions: string }
+  /** Value of the key with which a team's request must reach the upstream. */
+  keyOf(team: string, use: KeyUse): string
+  /** Removes the directory. */
+  remove(): void
+}
+
+/** The first five of them have callers. */
+export const teams = [
+  'payments',
+  'checkout',
+  'search',
+  'mobile',
+  'data',
+  'identity',
+  'billing',
+  'platform',
+  'security',
+  'growth',
+] as const
+
+const keyPermissions: Readonly<Record<KeyUse, readonly string[]>> = {
+  reader: ['ViewOrgSessions'],
+  runner: ['ViewOrgSessions', 'ManageOrgSessions', 'ManageOrgKnowledge'],
+}
+
+/** Writes everything that `devin-gateway start` needs. */
+export function createInstallation(ports: Ports, identity: Identity): Installation {
+  const directory = mkdtempSync(join(tmpdir(), 'devin-gateway-bench-'))
+  const secrets = new Map<string, string>()
+  for (const name of ['policies/teams', 'secrets', 'records'])
+    mkdirSync(join(directory, name), { recursive: true, mode: 0o700 })
+  const put = (name: string, document: unknown): void => writeFileSync(join(directory, name), stringify(document))
+  const records = {
+    access: join(directory, 'records/access.ndjson'),
+    decisions: join(directory, 'records/decisions.ndjson'),
+    audit: join(directory, 'records/audit.ndjson'),
+  }
+
+  put('gateway.yaml', {
+    listen: { gateway: `127.0.0.1:${ports.gateway}`, admin: `127.0.0.1:${ports.admin}` },
+    upstream: { origin: `http://127.0.0.1:${ports.upstream}` },
+    issuers: [{ issuer: identity.issuer, audience, jwks_uri: identity.jwksUri, algorithms: ['RS256'] }],
+    policies: 'policies',
+    records,
+    shutdown: { delay: '0s', deadline: '5s' },
+  })
+  for (const team of teams) put(`policies/teams/${team}.yaml`, teamPolicy(team))
+  put('policies/bench.test.yaml', teams.map(policyTest))
+  const inventory = teams.flatMap((team) =>
+    (['reader', 'runner'] as const).map((use) => {
+      const id = `${team}-${use}`
+      const value = `cog_${randomBytes(24).toString('hex')}`
+      secrets.set(id, value)
+      writeFileSync(join(directory, 'secrets', id), `${value}\n`, { mode: 0o600 })
+      return {
+        id,
+        scope: 'organization',
+        organization: organizationOf(team),
+        permissions: keyPermissions[use],
+        secret: { file: `../secrets/${id}` },
+      }
+    }),
+  )
+  put('policies/keys.yaml', { keys: inventory })
+
+  return {
+    directory,
+    configFile: join(directory, 'gateway.yaml'),
+    records,
+    keyOf: (team, use) => secrets.get(`${team}-${use}`) ?? '',
+    remove: () => rmSync(directory, { recursive: true, force: true }),
+  }
+}
+
+function teamPolicy(team: string): unknown {
+  return {
+    team,
+    members: [{ groups: [groupOf(team)] }, { app: [`${team}-bot`] }],
+    organizations: [organizationOf(team)],
+    default_organization: organizationOf(team),
+    grants: [
+      { id: 'run-sessions', allow: ['ViewOrgSessions', 'ManageOrgSessions'] },
+      { id: 'write-knowledge', allow: ['org.knowledge.notes.create', 'org.knowledge.notes.replace'] },
+      { id: 'read-knowledge', allow: ['org.knowledge.notes.get', 'org.knowledge.notes.list'], mode: 'off' },
+      { id: 'leads-schedule', allow: ['org.schedules.*'], when: { groups: [`${team}-leads`] } },
+      { id: 'read-playbooks', allow: ['org.playbooks.get'], mode: 'shadow' },
+    ],
+  }
+}
+
+function policyTest(team: string): unknown {
+  const home = `/v3/organizations/${organizationOf(team)}`
+  return {
+    as: { groups: [groupOf(team)] },
+    cases: [
+      { do: `GET ${home}/sessions`, expect: 'allow', grant: 'run-sessions', key: `${team}-reader` },
+      { do: `GET ${home}/secrets`, expect: 'deny', reason: 'not-granted' },
+    ],
+  }
+}

@@ -1,0 +1,83 @@
+// One run: load on one peer, its CPU time and memory, and how much the rest of the machine disturbed it.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Accounting } from './accounting.ts'
+import type { Load, LoadOrder, LoadResult } from './load.ts'
+import type { RunningProcess } from './processes.ts'
+
+export interface Sample extends LoadResult {
+  readonly cpuMsPer1000: number | null
+  /** CPU time of the peer's process tree, in percent of one core: below 100 the load was the limit. */
+  readonly corePercent: number | null
+  readonly rssBytes: number | null
+  /** CPU time of everything that is not part of the bench, in percent of one core. */
+  readonly foreignPercent: number | null
+  /** Still above the limit after the run was repeated. */
+  readonly noisy: boolean
+}
+
+export interface Laboratory {
+  readonly accounting: Accounting | null
+  readonly load: Load
+  readonly upstream: RunningProcess
+  readonly noisePercent: number
+  readonly quietSeconds: number
+  /** Told when a run has to be repeated. */
+  readonly onRepeat: (foreignPercent: number) => void
+}
+
+const mostRepeats = 2
+
+/** Runs once, and again while other processes used too much of the machine. `peer` is null for the upstream alone. */
+export async function measure(lab: Laboratory, order: LoadOrder, peer: RunningProcess | null): Promise<Sample> {
+  for (let repeats = 0; ; repeats += 1) {
+    await untilQuiet(lab)
+    const sample = await runOnce(lab, order, peer)
+    const noisy = sample.foreignPercent !== null && sample.foreignPercent > lab.noisePercent
+    if (!noisy || repeats === mostRepeats) return { ...sample, noisy }
+    lab.onRepeat(sample.foreignPercent ?? 0)
+  }
+}
+
+async function runOnce(
+  { accounting, load, upstream }: Laboratory,
+  order: LoadOrder,
+  peer: RunningProcess | null,
+): Promise<Omit<Sample, 'noisy'>> {
+  const readings = () =>
+    accounting === null
+      ? null
+      : {
+          atMs: performance.now(),
+          machine: accounting.machineCpuMs(),
+          peer: peer === null ? 0 : accounting.treeCpuMs(peer.pid),
+          ours: accounting.treeCpuMs(upstream.pid) + accounting.ownCpuMs(),
+        }
+  const before = readings()
+  const result = await load.run(order)
+  const after = readings()
+  if (accounting === null || before === null || after === null) {
+    return { ...result, cpuMsPer1000: null, corePercent: null, rssBytes: null, foreignPercent: null }
+  }
+  const wallMs = after.atMs - before.atMs
+  const peerMs = after.peer - before.peer
+  const foreignMs = after.machine - before.machine - peerMs - (after.ours - before.ours)
+  return {
+    ...result,
+    cpuMsPer1000: peer === null ? null : peerMs / (result.requests / 1000),
+    corePercent: peer === null ? null : (100 * peerMs) / ((order.seconds + order.warmSeconds) * 1000),
+    rssBytes: peer === null ? null : accounting.treeRssBytes(peer.pid),
+    foreignPercent: Math.max(0, (100 * foreignMs) / wallMs),
+  }
+}
+
+/** Waits, for a bounded time, until the machine does next to nothing. */
+async function untilQuiet({ accounting, quietSeconds }: Laboratory): Promise<void> {
+  if (accounting === null) return
+  const deadline = performance.now() + quietSeconds * 1000
+  while (performance.now() < deadline) {
+    const before = accounting.machineCpuMs()
+    await sleep(400)
+    if (accounting.machineCpuMs() - before <= 40) return
+  }
+}

@@ -1,0 +1,109 @@
+// The command line of the bench: what to measure, how often and how long.
+
+import { parseArgs } from 'node:util'
+import { workloads, type Workload } from './workloads.ts'
+
+export interface BenchOptions {
+  readonly rounds: number
+  readonly seconds: number
+  readonly warmSeconds: number
+  readonly connections: number
+  readonly ratePerSecond: number
+  readonly workloads: readonly Workload[]
+  /** A smoke run: short, and nothing is judged. */
+  readonly quick: boolean
+  /** File for everything that was measured, or null. */
+  readonly json: string | null
+  /** Most CPU time of other processes during a run, in percent of one core. */
+  readonly noisePercent: number
+  /** How long a run waits for the machine to become quiet. */
+  readonly quietSeconds: number
+  readonly generator: 'wrk' | 'own' | 'auto'
+}
+
+/** A command line that cannot be understood; the message says what is wrong. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
+export const usage = `node bench/run.ts [options]
+  --rounds N         rounds of every peer in turn (default 5)
+  --seconds N        length of one run (default 6)
+  --workloads LIST   of ${workloads.map(({ id }) => id).join(', ')} (default all; none: latency only)
+  --rate N           requests per second of the latency runs (default 1000; 0: none)
+  --connections N    connections of the load at saturation (default 32)
+  --noise N          repeat a run in which other processes used more than N % of a core (default 15)
+  --quiet-wait N     wait at most N seconds before a run until the machine is quiet (default 20)
+  --generator NAME   wrk, own or auto: wrk if it is installed (default auto)
+  --json FILE        write everything that was measured to FILE
+  --quick            a few seconds for a smoke run; ratios are printed and not judged`
+
+/** Reads the command line. Throws `UsageError`; null when help is asked for. */
+export function parseOptions(argv: readonly string[]): BenchOptions | null {
+  const values = valuesOf(argv)
+  if (values.help === true) return null
+  const quick = values.quick === true
+  const number = (name: NumberOption, usual: number, quickly: number): number =>
+    numberOf(name, values[name]) ?? (quick ? quickly : usual)
+  return {
+    rounds: Math.max(1, Math.round(number('rounds', 5, 1))),
+    seconds: Math.max(1, number('seconds', 6, 1)),
+    warmSeconds: quick ? 1 : 3,
+    connections: Math.max(1, Math.round(number('connections', 32, 32))),
+    ratePerSecond: Math.round(number('rate', 1000, 500)),
+    workloads: chosen(values.workloads),
+    quick,
+    json: values.json ?? null,
+    noisePercent: number('noise', 15, 1000),
+    quietSeconds: number('quiet-wait', 20, 0),
+    generator: generatorOf(values.generator ?? 'auto'),
+  }
+}
+
+const flags = {
+  rounds: { type: 'string' },
+  seconds: { type: 'string' },
+  workloads: { type: 'string' },
+  rate: { type: 'string' },
+  connections: { type: 'string' },
+  noise: { type: 'string' },
+  'quiet-wait': { type: 'string' },
+  generator: { type: 'string' },
+  json: { type: 'string' },
+  quick: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const
+
+type NumberOption = 'rounds' | 'seconds' | 'rate' | 'connections' | 'noise' | 'quiet-wait'
+
+function valuesOf(argv: readonly string[]) {
+  try {
+    return parseArgs({ args: [...argv], options: flags, strict: true }).values
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error))
+  }
+}
+
+function numberOf(name: NumberOption, written: string | undefined): number | null {
+  if (written === undefined) return null
+  const value = Number(written)
+  if (written.trim() === '' || !Number.isFinite(value) || value < 0) {
+    throw new UsageError(`--${name} must be a number that is not negative, not "${written}"`)
+  }
+  return value
+}
+
+function chosen(list: string | undefined): readonly Workload[] {
+  if (list === undefined) return workloads
+  if (list === 'none') return []
+  return list.split(',').map((id) => {
+    const found = workloads.find((workload) => workload.id === id)
+    if (found === undefined) throw new UsageError(`--workloads: no workload is called "${id}"`)
+    return found
+  })
+}
+
+function generatorOf(written: string): BenchOptions['generator'] {
+  if (written === 'wrk' || written === 'own' || written === 'auto') return written
+  throw new UsageError(`--generator must be wrk, own or auto, not "${written}"`)
+}

@@ -1,0 +1,125 @@
+// What is measured: each workload is one row. A further one (a cached read, a limited 429) is one more row here and,
+// where it needs other policies, a team in policies.ts.
+
+export type KeyUse = 'reader' | 'runner'
+export type TokenKind = 'good' | 'forged'
+
+/** One kind of request. */
+export interface RequestSpec {
+  readonly method: 'GET' | 'POST'
+  /** Path and query; `{org}` stands for the organization of the token's team. */
+  readonly target: string
+  /** JSON body, or null. */
+  readonly body: string | null
+  readonly tokens: TokenKind
+  /** The only right status. */
+  readonly status: number
+  /** The key with which a gateway must send it on; null: the upstream must not see it. */
+  readonly key: KeyUse | null
+}
+
+/** The largest ratio of CPU time that is wanted, and the smallest of throughput; null where nothing is wanted. */
+export interface Goals {
+  readonly cpu: number | null
+  readonly throughput: number | null
+}
+
+export interface Workload {
+  readonly id: string
+  readonly title: string
+  readonly request: RequestSpec
+  /** What the bare proxy does beside it: the same, or a forwarded read where it cannot do the same. */
+  readonly reference: RequestSpec
+  readonly goals: Goals
+}
+
+const session = '/v3/organizations/{org}/sessions/devin-3f1c9a72b6d84e05'
+
+const read: RequestSpec = {
+  method: 'GET',
+  target: `${session}/messages?first=50`,
+  body: null,
+  tokens: 'good',
+  status: 200,
+  key: 'reader',
+}
+
+const longRead: RequestSpec = { ...read, target: `${session}/attachments` }
+
+const create: RequestSpec = {
+  ...read,
+  key: 'runner',
+  method: 'POST',
+  target: '/v3/organizations/{org}/knowledge/notes',
+  body: padded({ name: 'Release checklist', trigger: 'when a release is prepared', body: '' }, 'body'),
+}
+
+const judgedCreate: RequestSpec = {
+  ...create,
+  target: '/v3/organizations/{org}/sessions',
+  body: padded({ title: 'Upgrade the payment client', tags: ['payments', 'upgrade'], prompt: '' }, 'prompt'),
+}
+
+const denied: RequestSpec = { ...read, target: '/v3/organizations/{org}/secrets', status: 403, key: null }
+const forged: RequestSpec = { ...read, tokens: 'forged', status: 401, key: null }
+
+/** The rows, in the order of the tables. */
+export const workloads: readonly Workload[] = [
+  {
+    id: 'get',
+    title: 'forwarded GET, 2 KiB answer',
+    request: read,
+    reference: read,
+    goals: { cpu: 0.8, throughput: 0.8 },
+  },
+  {
+    id: 'post',
+    title: 'forwarded POST, 1 KiB JSON',
+    request: create,
+    reference: create,
+    goals: { cpu: 0.5, throughput: null },
+  },
+  {
+    id: 'post-judged',
+    title: 'forwarded POST, 1 KiB JSON that the policy reads',
+    request: judgedCreate,
+    reference: judgedCreate,
+    goals: { cpu: 0.5, throughput: null },
+  },
+  {
+    id: 'get-64k',
+    title: 'forwarded GET, 64 KiB answer',
+    request: longRead,
+    reference: longRead,
+    goals: { cpu: 0.75, throughput: null },
+  },
+  {
+    id: 'denied',
+    title: 'denied 403',
+    request: denied,
+    reference: read,
+    goals: { cpu: 0.45, throughput: null },
+  },
+  {
+    id: 'bad-token',
+    title: 'wrong signature 401',
+    request: forged,
+    reference: read,
+    goals: { cpu: 1, throughput: null },
+  },
+]
+
+/** The request whose latency is measured at a fixed rate, and the added milliseconds that are wanted at most. */
+export const pacedRequest: RequestSpec = read
+export const pacedGoalsMs = { p50: 0.2, p99: 1.5 } as const
+
+/** Path ending of the answers of 64 KiB; everything else is answered with 2 KiB. */
+export const longAnswerEnding = '/attachments'
+export const shortAnswerBytes = 2048
+export const longAnswerBytes = 65_536
+
+/** A JSON object of 1 KiB: the named member is filled up. */
+function padded(value: Readonly<Record<string, unknown>>, member: string): string {
+  const room = 1024 - JSON.stringify(value).length
+  return JSON.stringify({ ...value, [member]: 'x'.repeat(room) })
+}

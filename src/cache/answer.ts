@@ -1,0 +1,31 @@
+// An answer on its way from the upstream to whoever takes it: the caller, or a cache that keeps a copy. Types only.
+
+import type { Problem } from '../problems.ts'
+
+export interface AnswerHead {
+  readonly status: number
+  /** Name and value alternating, names in lower case; with Content-Encoding, without Content-Length and connection fields. */
+  readonly fields: readonly string[]
+  /** Bytes of the body, or of the body a HEAD or a 304 speaks of; null when not known. */
+  readonly length: number | null
+}
+
+/** The source of an answer, as its taker sees it. */
+export interface Flow {
+  /** The taker has room again after `data` returned false. */
+  resume(): void
+  /** The taker has left: stop the source at once. Nothing more is delivered. */
+  abort(): void
+}
+
+/** Takes one answer: `attach`, then `head`, `data`…, `end`; `fail` may take the place of anything after `attach`. */
+export interface AnswerTaker {
+  attach(flow: Flow): void
+  head(head: AnswerHead): void
+  /** False asks the source to pause until `resume`. */
+  data(chunk: Buffer): boolean
+  /** The last bytes, or null when everything came before. */
+  end(last: Buffer | null): void
+  /** There is no (complete) answer. */
+  fail(problem: Problem): void
+}

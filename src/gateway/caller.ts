@@ -1,0 +1,63 @@
+// The caller as the taker of an answer: writes status, fields and body to the response, in one write where the answer
+// comes in one piece.
+
+import type { ServerResponse } from 'node:http'
+import type { AnswerHead, AnswerTaker, Flow } from '../cache/answer.ts'
+import type { Problem } from '../problems.ts'
+import type { Exchange } from './exchange.ts'
+
+export class Caller implements AnswerTaker {
+  readonly #exchange: Exchange
+  readonly #response: ServerResponse
+  readonly #onFail: (exchange: Exchange, response: ServerResponse, problem: Problem) => void
+  #flow: Flow | null = null
+  #left = false
+
+  /** `onFail` answers with a problem, or breaks the connection off when the head is out. */
+  constructor(
+    exchange: Exchange,
+    response: ServerResponse,
+    onFail: (exchange: Exchange, response: ServerResponse, problem: Problem) => void,
+  ) {
+    this.#exchange = exchange
+    this.#response = response
+    this.#onFail = onFail
+    response.once('close', () => {
+      this.#left = !response.writableFinished
+      if (this.#left) this.#flow?.abort()
+    })
+  }
+
+  attach(flow: Flow): void {
+    this.#flow = flow
+    if (this.#left) flow.abort()
+  }
+
+  head({ status, fields, length }: AnswerHead): void {
+    const { requestId, decisionId } = this.#exchange
+    this.#exchange.status = status
+    const all = length === null ? [...fields] : [...fields, 'content-length', String(length)]
+    all.push('x-request-id', requestId, 'gateway-decision', decisionId)
+    // Held back by Node until the first byte of the body, so that head and body leave in one write.
+    this.#response.writeHead(status, all)
+  }
+
+  data(chunk: Buffer): boolean {
+    this.#exchange.bytesOut += chunk.length
+    const room = this.#response.write(chunk)
+    if (!room) this.#response.once('drain', () => this.#flow?.resume())
+    return room
+  }
+
+  end(last: Buffer | null): void {
+    if (last === null || this.#exchange.method === 'HEAD') this.#response.end()
+    else {
+      this.#exchange.bytesOut += last.length
+      this.#response.end(last)
+    }
+  }
+
+  fail(problem: Problem): void {
+    this.#onFail(this.#exchange, this.#response, problem)
+  }
+}

@@ -1,0 +1,66 @@
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { keySetAddressIn, metadataAddresses } from '../../src/identity/key-source.ts'
+import { makeSelfSigned } from './self-signed.ts'
+import { settingsOf, verifierForTest } from './setting.ts'
+
+const wellKnown = (issuer: string) => metadataAddresses(new URL(issuer)).map(String)
+
+describe('the metadata of an issuer', () => {
+  it('is looked for in two places when the issuer has no path', () => {
+    const places = [
+      'https://sso.example/.well-known/openid-configuration',
+      'https://sso.example/.well-known/oauth-authorization-server',
+    ]
+    expect(wellKnown('https://sso.example')).toEqual(places)
+    expect(wellKnown('https://sso.example/')).toEqual(places)
+    expect(wellKnown('https://sso.example/?x=1#y')).toEqual(places)
+  })
+
+  it('is looked for before and after the path when there is one', () => {
+    expect(wellKnown('https://sso.example:8443/realms/corp/')).toEqual([
+      'https://sso.example:8443/realms/corp/.well-known/openid-configuration',
+      'https://sso.example:8443/.well-known/oauth-authorization-server/realms/corp',
+      'https://sso.example:8443/realms/corp/.well-known/oauth-authorization-server',
+    ])
+  })
+
+  it.each([
+    ['https://keys.example/jwks', 'https://sso.example', 'https://keys.example/jwks'],
+    ['https://10.0.0.7/jwks', 'https://sso.example', 'https://10.0.0.7/jwks'],
+    ['https://127.0.0.1/jwks', 'https://sso.example', null],
+    ['https://localhost:2379/jwks', 'https://sso.example', null],
+    ['https://[::1]/jwks', 'https://sso.example', null],
+    ['https://2130706433/jwks', 'https://sso.example', null],
+    ['http://127.0.0.1/jwks', 'https://sso.example', null],
+    ['http://127.0.0.1:5/jwks', 'http://127.0.0.1:4', 'http://127.0.0.1:5/jwks'],
+    ['http://keys.example/jwks', 'http://127.0.0.1:4', null],
+    ['ftp://keys.example/jwks', 'https://sso.example', null],
+  ])('may point to %s from %s: %s', (jwksUri, issuer, expected) => {
+    const find = () => String(keySetAddressIn({ issuer, jwks_uri: jwksUri }, issuer, new URL(issuer)))
+    if (expected === null) expect(find).toThrow('must be https and not on this machine')
+    else expect(find()).toBe(expected)
+  })
+})
+
+describe('an issuer with a certificate that nobody vouches for', () => {
+  it('is not believed and not even asked, also where the environment turns verification off', async () => {
+    const requests: (string | undefined)[] = []
+    const server = createServer(makeSelfSigned('localhost'), (request, response) => {
+      requests.push(request.url)
+      response.end('{"keys":[]}')
+    })
+    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void server.close())
+    // A server that listens on TCP has an AddressInfo.
+    const { port } = server.address() as AddressInfo
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0')
+    onTestFinished(() => void vi.unstubAllEnvs())
+    const jwksUri = `https://localhost:${port}/jwks`
+    const verifier = verifierForTest([settingsOf('https://sso.example', { jwksUri })])
+    await verifier.start()
+    expect(verifier.status()[0]?.lastError).toBe(`GET ${jwksUri}: connection failed (DEPTH_ZERO_SELF_SIGNED_CERT)`)
+    expect(requests).toEqual([])
+  })
+})

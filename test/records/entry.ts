@@ -1,0 +1,98 @@
+// Entries with every member, plain ones and arbitrary ones.
+
+import fc from 'fast-check'
+import type { AccessEntry, DecisionEntry } from '../../src/records/entries.ts'
+
+/** An access entry told apart by its request id. */
+export function accessEntry(requestId: string): AccessEntry {
+  return {
+    time: '2026-11-24T10:00:00.123Z',
+    request_id: requestId,
+    decision_id: '01JDEXAMPLE',
+    method: 'GET',
+    operation: 'org.sessions.list',
+    path: null,
+    organization: 'org-payments',
+    team: 'payments',
+    app: 'payments-bot',
+    subject: 'alice@corp.example',
+    key: 'payments-runner',
+    key_version: 1,
+    status: 200,
+    outcome: 'forwarded',
+    problem: null,
+    reason: 'granted',
+    upstream_status: 200,
+    bytes_in: 0,
+    bytes_out: 15_234,
+    duration_ms: 12.345,
+    upstream_ms: 11.2,
+    trace_id: '4bf92f3577b34da6a3ce929d0e0e4736',
+    policy_revision: '0123456789abcdef',
+  }
+}
+
+/** Any text: all of Unicode, quotes, controls, halves of surrogate pairs. */
+export const anyText = fc.oneof(
+  fc.string({ unit: 'binary' }),
+  fc.constantFrom('"', '\\', '\n', '\r', '\u2028', '\0', '\ud800', 'a\udc00b', '\ufffd', '</script>', '日本', '😀'),
+)
+const anyTextOrNull = fc.option(anyText)
+const anyNumber = fc.oneof(fc.nat(), fc.double({ min: 0, max: 1e9, noNaN: true }))
+const anyNumberOrNull = fc.option(anyNumber)
+const someTexts = fc.array(anyText, { maxLength: 3 })
+
+export const anyAccessEntry: fc.Arbitrary<AccessEntry> = fc.record({
+  time: anyText,
+  request_id: anyText,
+  decision_id: anyText,
+  method: anyTextOrNull,
+  operation: anyTextOrNull,
+  path: anyTextOrNull,
+  organization: anyTextOrNull,
+  team: anyTextOrNull,
+  app: anyTextOrNull,
+  subject: anyTextOrNull,
+  key: anyTextOrNull,
+  key_version: anyNumberOrNull,
+  status: anyNumberOrNull,
+  outcome: fc.constantFrom('forwarded', 'answered', 'refused', 'aborted', 'failed'),
+  problem: anyTextOrNull,
+  reason: anyText,
+  upstream_status: anyNumberOrNull,
+  bytes_in: anyNumber,
+  bytes_out: anyNumber,
+  duration_ms: anyNumber,
+  upstream_ms: anyNumberOrNull,
+  trace_id: anyTextOrNull,
+  policy_revision: anyTextOrNull,
+})
+
+export const anyDecisionEntry: fc.Arbitrary<DecisionEntry> = fc.record({
+  time: anyText,
+  decision_id: anyText,
+  request_id: anyText,
+  effect: fc.constantFrom('allow', 'deny'),
+  reason: anyText,
+  detail: anyTextOrNull,
+  subject: anyTextOrNull,
+  issuer: anyTextOrNull,
+  email: anyTextOrNull,
+  app: anyTextOrNull,
+  groups: someTexts,
+  claims: fc.dictionary(
+    anyText.filter((name) => name !== '__proto__'),
+    fc.oneof(anyText, fc.integer(), fc.boolean(), someTexts),
+    { maxKeys: 3 },
+  ),
+  teams: someTexts,
+  team: anyTextOrNull,
+  grant: anyTextOrNull,
+  operation: anyTextOrNull,
+  organizations: someTexts,
+  extra_permissions: someTexts,
+  key: anyTextOrNull,
+  nearest: anyTextOrNull,
+  shadow: fc.array(fc.record({ team: anyText, grant: anyText, effect: fc.constant('allow' as const) }), { maxLength: 2 }),
+  policy_revision: anyTextOrNull,
+})

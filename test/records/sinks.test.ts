@@ -1,0 +1,361 @@
+import { execFileSync } from 'node:child_process'
+import { closeSync, constants, existsSync, openSync, readFileSync, readSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import fc from 'fast-check'
+import { describe, expect, it, vi } from 'vitest'
+import { verifyChain } from '../../src/records/chain.ts'
+import { createSinks, RecordsLost } from '../../src/records/sinks.ts'
+import type { SinksOptions } from '../../src/records/sinks.ts'
+import { startProgram, textOf } from './child.ts'
+import { accessEntry, anyAccessEntry, anyDecisionEntry } from './entry.ts'
+import { freshFolder, linesOf, readJsonLines } from './folder.ts'
+
+const onLinux = it.skipIf(process.platform !== 'linux')
+
+function open(at: (name: string) => string, options: Partial<SinksOptions> = {}) {
+  const troubles: string[] = []
+  const sinks = createSinks({
+    access: at('access.ndjson'),
+    decisions: at('decisions.ndjson'),
+    audit: at('audit.ndjson'),
+    nowMs: () => Date.UTC(2026, 10, 24, 10),
+    onTrouble: (stream, text) => troubles.push(`${stream}: ${text}`),
+    flushMs: 5,
+    retryMs: 20,
+    ...options,
+  })
+  return { sinks, troubles }
+}
+
+function idsOf(path: string): unknown[] {
+  return readJsonLines(path).map(({ request_id: id }) => id)
+}
+
+function ids(count: number, prefix = 'r'): string[] {
+  return Array.from({ length: count }, (_, index) => `${prefix}${index}`)
+}
+
+describe('the streams of records', () => {
+  it('give every entry back exactly, whatever text it holds', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(anyAccessEntry), fc.array(anyDecisionEntry), async (requests, verdicts) => {
+        const at = freshFolder()
+        const { sinks, troubles } = open(at)
+        for (const entry of requests) sinks.access(entry)
+        for (const entry of verdicts) sinks.decision(entry)
+        await sinks.close()
+        // JSON has no -0.
+        const plain = (entries: readonly unknown[]): unknown => JSON.parse(JSON.stringify(entries))
+        expect(readJsonLines(at('access.ndjson'))).toEqual(plain(requests))
+        expect(readJsonLines(at('decisions.ndjson'))).toEqual(plain(verdicts))
+        expect(troubles).toEqual([])
+      }),
+      { numRuns: 30 },
+    )
+  })
+
+  it('are written soon without being asked', async () => {
+    const at = freshFolder()
+    const { sinks } = open(at, { access: at('a/b/access.ndjson') })
+    sinks.access(accessEntry('r1'))
+    await vi.waitFor(() => expect(idsOf(at('a/b/access.ndjson'))).toEqual(['r1']), 10_000)
+    await sinks.close()
+  })
+
+  it('are complete and in order when close has resolved', async () => {
+    const at = freshFolder()
+    const { sinks } = open(at)
+    for (const id of ids(5000)) sinks.access(accessEntry(id))
+    await sinks.close()
+    expect(idsOf(at('access.ndjson'))).toEqual(ids(5000))
+    expect(sinks.health()).toEqual([
+      { stream: 'access', healthy: true, lost: 0, error: null },
+      { stream: 'decisions', healthy: true, lost: 0, error: null },
+      { stream: 'audit', healthy: true, lost: 0, error: null },
+    ])
+  })
+
+  it('may share a file, and their lines stay whole', async () => {
+    const at = freshFolder()
+    const { sinks } = open(at, { decisions: at('access.ndjson') })
+    for (const id of ids(1000)) {
+      sinks.access(accessEntry(id))
+      sinks.decision({ ...accessEntry(id), effect: 'allow' } as never) // the shape does not matter here
+    }
+    await sinks.close()
+    expect(idsOf(at('access.ndjson'))).toEqual(ids(1000).flatMap((id) => [id, id]))
+  })
+
+  it('refuse an audit file that another stream writes to, by whatever spelling', () => {
+    const at = freshFolder()
+    expect(() => open(at, { audit: at('x/../access.ndjson') })).toThrow(
+      `the audit log needs a file of its own: ${at('access.ndjson')} is also the target of another stream`,
+    )
+  })
+
+  it('go to a new file after a rotation, with nothing lost and nothing doubled', async () => {
+    const at = freshFolder()
+    const { sinks } = open(at)
+    for (const id of ids(3000, 'a')) sinks.access(accessEntry(id))
+    // Some of it is being written just now, some waits.
+    for (const name of ['access', 'decisions', 'audit']) renameSync(at(`${name}.ndjson`), at(`${name}.1`))
+    sinks.reopen()
+    for (const id of ids(3000, 'b')) sinks.access(accessEntry(id))
+    await sinks.close()
+    expect([...idsOf(at('access.1')), ...idsOf(at('access.ndjson'))]).toEqual([...ids(3000, 'a'), ...ids(3000, 'b')])
+    expect(idsOf(at('access.ndjson')).length).toBeGreaterThan(0)
+    expect(linesOf(at('decisions.ndjson'))).toEqual([])
+    expect(linesOf(at('audit.ndjson'))).toEqual([])
+  })
+
+  it('do not glue a line to half a line that a crash left', async () => {
+    const at = freshFolder()
+    writeFileSync(at('access.ndjson'), '{"request_id":"r0"}\n{"request_')
+    const { sinks } = open(at)
+    sinks.access(accessEntry('r1'))
+    await sinks.close()
+    expect(readFileSync(at('access.ndjson'), 'utf8')).toBe(
+      `{"request_id":"r0"}\n{"request_\n${JSON.stringify(accessEntry('r1'))}\n`,
+    )
+  })
+
+  it('count and report an entry that is no JSON, and do not throw', async () => {
+    const at = freshFolder()
+    const { sinks, troubles } = open(at)
+    sinks.access({ ...accessEntry('r1'), bytes_in: 1n } as never) // against the type, as a defect elsewhere could
+    expect(sinks.health()[0]).toEqual({ stream: 'access', healthy: true, lost: 1, error: null })
+    expect(troubles).toEqual(['access: an entry could not be written as JSON; 1 are lost since start'])
+    await sinks.close()
+  })
+})
+
+describe('a target that fails', () => {
+  onLinux('keeps the entries, and writes them all when the disk has room again', async () => {
+    const at = freshFolder()
+    symlinkSync('/dev/full', at('access.ndjson'))
+    const { sinks, troubles } = open(at)
+    for (const id of ids(500)) sinks.access(accessEntry(id))
+    await vi.waitFor(() => expect(sinks.health()[0]).toEqual({ stream: 'access', healthy: false, lost: 0, error: 'ENOSPC' }))
+    for (const id of ids(500, 's')) sinks.access(accessEntry(id))
+    rmSync(at('access.ndjson'))
+    await vi.waitFor(() => expect(sinks.health()[0]).toMatchObject({ healthy: true, lost: 0 }), 10_000)
+    await sinks.close()
+    expect(idsOf(at('access.ndjson'))).toEqual([...ids(500), ...ids(500, 's')])
+    expect(troubles).toEqual([
+      `access: cannot write to ${at('access.ndjson')} (ENOSPC); lines wait in memory and are tried again`,
+      `access: writing to ${at('access.ndjson')} again`,
+    ])
+  })
+
+  onLinux('loses what does not fit into memory, counts it, reports it, and rejects on close with the rest', async () => {
+    const at = freshFolder()
+    symlinkSync('/dev/full', at('decisions.ndjson'))
+    const lineLength = JSON.stringify(accessEntry('r0')).length + 1
+    const { sinks, troubles } = open(at, { access: at('decisions.ndjson'), maxWaitingChars: 10 * lineLength })
+    for (const id of ids(10)) sinks.access(accessEntry(id))
+    sinks.decision(accessEntry('r0') as never) // the shape does not matter here
+    sinks.access(accessEntry('r1'))
+    expect(sinks.health().map(({ lost }) => lost)).toEqual([1, 1, 0])
+    const told = `2 line(s) for ${at('decisions.ndjson')} were lost since start`
+    await vi.waitFor(() => expect(troubles.join('\n')).toContain(told), 10_000)
+    const ending: unknown = await sinks.close().catch((error: unknown) => error)
+    expect(ending).toBeInstanceOf(RecordsLost)
+    expect(String(ending)).toContain(`10 line(s) could not be written to ${at('decisions.ndjson')} (ENOSPC)`)
+  })
+
+  it('shows at once when it cannot be opened, and heals when it can', async () => {
+    const at = freshFolder()
+    writeFileSync(at('file'), '')
+    const { sinks } = open(at, { access: at('file/access.ndjson') })
+    expect(sinks.health()[0]).toMatchObject({ healthy: false })
+    rmSync(at('file'))
+    await vi.waitFor(() => expect(sinks.health()[0]).toMatchObject({ healthy: true }), 10_000)
+    sinks.access(accessEntry('r1'))
+    await sinks.close()
+    expect(idsOf(at('file/access.ndjson'))).toEqual(['r1'])
+  })
+
+  onLinux('names every stream that could not be saved when close rejects', async () => {
+    const at = freshFolder()
+    for (const name of ['access', 'decisions', 'audit']) symlinkSync('/dev/full', at(`${name}.ndjson`))
+    const { sinks } = open(at)
+    sinks.access(accessEntry('r1'))
+    sinks.decision(accessEntry('r1') as never) // the shape does not matter here
+    sinks.audit('stop', 'test', {})
+    expect(sinks.auditHealthy()).toBe(false)
+    await expect(sinks.close()).rejects.toThrow(/access\.ndjson \(ENOSPC\).*decisions\.ndjson \(ENOSPC\).*1 audit entry .*ENOSPC/)
+  })
+})
+
+describe('a named pipe', () => {
+  function readAvailable(descriptor: number): string {
+    const buffer = Buffer.alloc(65_536)
+    try {
+      return buffer.toString('utf8', 0, readSync(descriptor, buffer))
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') return ''
+      throw error
+    }
+  }
+
+  onLinux('may be read slowly, be without a reader, and get one again', async () => {
+    const at = freshFolder()
+    const path = at('access.ndjson')
+    execFileSync('mkfifo', [path])
+    const { sinks } = open(at)
+    // Without a reader opening it would block the process; it must not.
+    expect(sinks.health()[0]).toMatchObject({ healthy: false, error: 'ENXIO' })
+    const first = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    await vi.waitFor(() => expect(sinks.health()[0]).toMatchObject({ healthy: true }), 10_000)
+
+    // More than the pipe holds: the rest waits, and that is no trouble.
+    for (const id of ids(1000)) sinks.access(accessEntry(id))
+    let text = ''
+    await vi.waitFor(
+      () => {
+        text += readAvailable(first)
+        expect(text.split('\n')).toHaveLength(1001)
+      },
+      { timeout: 20_000, interval: 5 },
+    )
+    expect(sinks.health()[0]).toMatchObject({ healthy: true, lost: 0 })
+    const line = (id: string) => `${JSON.stringify(accessEntry(id))}\n`
+    expect(text).toBe(ids(1000).map(line).join(''))
+
+    closeSync(first)
+    sinks.access(accessEntry('later'))
+    await vi.waitFor(() => expect(sinks.health()[0]).toMatchObject({ healthy: false, lost: 0 }), 10_000)
+    const second = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    await vi.waitFor(() => expect(readAvailable(second)).toBe(line('later')), 10_000)
+    await sinks.close()
+    closeSync(second)
+  })
+})
+
+describe('standard streams', () => {
+  it('take all three streams without mixing lines, and the audit chain is kept there too', async () => {
+    const program = startProgram(`
+      const sinks = open({ flushMs: 1 })
+      for (let index = 0; index < 3000; index += 1) {
+        sinks.access(accessEntry('r' + index))
+        if (index % 100 === 0) sinks.audit('tick', 'test', { index })
+        if (index % 50 === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+      }
+      await sinks.close()
+      say(troubles)
+    `)
+    const [out, err] = await Promise.all([textOf(program.stdout), textOf(program.stderr)])
+    expect(err).toBe('[]\n')
+    const lines = out.split('\n').slice(0, -1)
+    const audit = lines.filter((line) => line.startsWith('{"seq":'))
+    const requests = lines.filter((line) => !line.startsWith('{"seq":')).map((line) => (JSON.parse(line) as { request_id: string }).request_id)
+    expect(requests).toEqual(ids(3000))
+    expect(await verifyChain(audit)).toMatchObject({ ok: true, entries: 30 })
+  })
+
+  it('keep the entries when the reader has gone, without a throw or a crash', async () => {
+    const program = startProgram(`
+      const sinks = open({ flushMs: 1, retryMs: 5, audit: 'stderr' })
+      sinks.access(accessEntry('r1'))
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      while (sinks.health()[0].healthy) {
+        sinks.access(accessEntry('r2'))
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
+      for (let index = 0; index < 100; index += 1) sinks.access(accessEntry('r3'))
+      const health = sinks.health()[0]
+      const ending = await sinks.close().catch((error) => error.message)
+      say({ health, troubles: troubles.slice(0, 1), ending })
+    `)
+    program.stdout.once('data', () => program.stdout.destroy())
+    const told = JSON.parse(await textOf(program.stderr)) as { ending: string }
+    expect(told).toMatchObject({
+      health: { stream: 'access', healthy: false, lost: 0, error: 'EPIPE' },
+      troubles: ['access: cannot write to stdout (EPIPE); lines wait in memory and are tried again'],
+    })
+    expect(told.ending).toMatch(/^LinesLost: 1\d\d line\(s\) could not be written to stdout \(EPIPE\)$/)
+  })
+
+  it('get what waits when the process exits without closing', async () => {
+    const program = startProgram(`
+      const sinks = open({ flushMs: 60_000 })
+      const log = createLog({ level: 'info' })
+      for (let index = 0; index < 50; index += 1) sinks.access(accessEntry('r' + index))
+      log.error({}, 'going down')
+      process.exit(3)
+    `)
+    const [out, err] = await Promise.all([textOf(program.stdout), textOf(program.stderr)])
+    expect(out).toBe(ids(50).map((id) => `${JSON.stringify(accessEntry(id))}\n`).join(''))
+    expect(JSON.parse(err)).toMatchObject({ level: 'error', msg: 'going down' })
+  })
+
+  it('do not keep a process alive', async () => {
+    const program = startProgram(`
+      const sinks = open({ flushMs: 60_000 })
+      sinks.access(accessEntry('r1'))
+    `)
+    expect(await textOf(program.stdout)).toBe(`${JSON.stringify(accessEntry('r1'))}\n`)
+  })
+})
+
+describe('a disk that takes half a line', () => {
+  it('costs no line and cuts none: access goes on in the next file, audit explains the half line', async () => {
+    const at = freshFolder()
+    // Two blocks of 512 bytes are the largest file this process may write; the signal that comes with it is not for us.
+    const program = startProgram(
+      `
+      process.on('SIGXFSZ', () => {})
+      const at = (name) => ${JSON.stringify(`${at('')}/`)} + name
+      const { renameSync } = await import('node:fs')
+      const sinks = open({ access: at('access'), decisions: at('decisions'), audit: at('audit'), flushMs: 1, retryMs: 10 })
+      for (let index = 0; index < 2; index += 1) sinks.access(accessEntry('r' + index))
+      for (let index = 0; index < 5; index += 1) sinks.audit('event' + index, 'test', {})
+      while (sinks.health()[0].healthy) await new Promise((resolve) => setTimeout(resolve, 5))
+      const before = sinks.health()
+      for (const name of ['access', 'audit']) renameSync(at(name), at(name + '.1'))
+      sinks.reopen()
+      while (!sinks.health()[0].healthy) await new Promise((resolve) => setTimeout(resolve, 5))
+      await sinks.close()
+      say(before)
+    `,
+      'ulimit -f 2;',
+    )
+    const told: unknown = JSON.parse(await textOf(program.stderr))
+    expect(told).toMatchObject([{ healthy: false, lost: 0, error: 'EFBIG' }, { healthy: true }, { healthy: false, error: 'EFBIG' }])
+
+    const accessBefore = readFileSync(at('access.1'), 'utf8')
+    expect(accessBefore).toHaveLength(1024)
+    const whole = accessBefore.split('\n').slice(0, -1)
+    expect([...whole, ...linesOf(at('access'))].map((line) => (JSON.parse(line) as { request_id: string }).request_id)).toEqual(ids(2))
+
+    const auditBefore = readFileSync(at('audit.1'), 'utf8').split('\n')
+    const cut = await verifyChain(auditBefore)
+    expect(cut).toMatchObject({ ok: false, line: auditBefore.length })
+    const events = [...auditBefore.slice(0, -1), ...linesOf(at('audit'))].map((line) => (JSON.parse(line) as { event: string }).event)
+    expect(events.filter((event) => event.startsWith('event'))).toEqual(ids(5, 'event'))
+    expect(await verifyChain(linesOf(at('audit')))).toMatchObject({ ok: true })
+  })
+
+  it.skipIf(!existsSync('/usr/bin/prlimit'))('costs nothing when the disk has room again: both go on at the very byte', async () => {
+    const at = freshFolder()
+    const program = startProgram(
+      `
+      process.on('SIGXFSZ', () => {})
+      const at = (name) => ${JSON.stringify(`${at('')}/`)} + name
+      const { execFileSync } = await import('node:child_process')
+      const sinks = open({ access: at('access'), decisions: at('decisions'), audit: at('audit'), flushMs: 1, retryMs: 10 })
+      for (let index = 0; index < 3; index += 1) sinks.access(accessEntry('r' + index))
+      for (let index = 0; index < 5; index += 1) sinks.audit('event' + index, 'test', {})
+      while (sinks.health()[0].healthy) await new Promise((resolve) => setTimeout(resolve, 5))
+      const before = sinks.health().map(({ healthy }) => healthy)
+      execFileSync('/usr/bin/prlimit', ['--pid', String(process.pid), '--fsize=unlimited'])
+      while (!sinks.health()[0].healthy || !sinks.auditHealthy()) await new Promise((resolve) => setTimeout(resolve, 5))
+      await sinks.close()
+      say(before)
+    `,
+      'ulimit -S -f 2;',
+    )
+    expect(JSON.parse(await textOf(program.stderr))).toEqual([false, true, false])
+    expect(linesOf(at('access'))).toEqual(ids(3).map((id) => JSON.stringify(accessEntry(id))))
+    expect(await verifyChain(linesOf(at('audit')))).toMatchObject({ ok: true, entries: 5, tornLines: [] })
+  })
+})
