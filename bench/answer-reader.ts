@@ -17,7 +17,7 @@ export class AnswerReader {
         return null
       }
       this.#head = null
-      const head = data.latin1Slice(0, end)
+      const head = data.toString('latin1', 0, end)
       const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1]
       if (length === undefined) throw new Error('an answer without a declared length')
       this.#status = Number(head.slice(9, 12))

@@ -50,20 +50,35 @@ export function figure({ samples }: Series, value: (sample: Sample) => number | 
   return spreadOf(samples.flatMap((sample) => (sample.noisy ? [] : (value(sample) ?? []))))
 }
 
-export interface Ratio {
+/** Two series held against each other, round by round. */
+export interface Comparison {
   readonly spread: Spread | null
   /** Rounds that count: undisturbed on both sides. */
   readonly rounds: number
 }
 
-/** Medians of the ratios of one figure, each taken inside one round. */
-export function ratio(of: Series, to: Series, value: (sample: Sample) => number | null): Ratio {
-  const ratios = of.samples.flatMap((sample, round) => {
+/** Ratios of one figure, each taken inside one round. */
+export function ratio(of: Series, to: Series, value: (sample: Sample) => number | null): Comparison {
+  return compare(of, to, value, (above, below) => above / below)
+}
+
+/** Differences of one figure, each taken inside one round. */
+export function difference(of: Series, to: Series, value: (sample: Sample) => number | null): Comparison {
+  return compare(of, to, value, (above, below) => above - below)
+}
+
+function compare(
+  of: Series,
+  to: Series,
+  value: (sample: Sample) => number | null,
+  join: (ours: number, theirs: number) => number,
+): Comparison {
+  const joined = of.samples.flatMap((sample, round) => {
     const other = to.samples[round]
-    const above = value(sample)
-    const below = other === undefined ? null : value(other)
-    const usable = !sample.noisy && other?.noisy === false && above !== null && below !== null && below > 0
-    return usable ? [above / below] : []
+    if (other === undefined || sample.noisy || other.noisy) return []
+    const ours = value(sample)
+    const theirs = value(other)
+    return ours === null || theirs === null || theirs === 0 ? [] : [join(ours, theirs)]
   })
-  return { spread: spreadOf(ratios), rounds: ratios.length }
+  return { spread: spreadOf(joined), rounds: joined.length }
 }

@@ -5,7 +5,8 @@ import type { Dispatcher } from 'undici'
 import type { AnswerTaker, Flow } from '../cache/answer.ts'
 import type { KeyVersion } from '../keys/keyring.ts'
 import { Problem } from '../problems.ts'
-import { decodersFor, inspectCompressed, type Decoder, type Inspector } from './content-coding.ts'
+import { inspectCompressed, type Inspector } from './compressed-answer.ts'
+import { decodersFor, type Decoder } from './content-coding.ts'
 import type { Exchange } from './exchange.ts'
 import { readAnswerFields, weakened, type AnswerFields, type RawFields } from './fields.ts'
 import type { LeakGuard, Scanner } from './leak-guard.ts'
@@ -93,11 +94,9 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     const answer = readAnswerFields(rawFields, (value) => this.#masked(value))
     this.#answer = answer
     if (hasNoBody(this.#exchange.method, status)) return
-    const coding = answer.contentEncoding
-    if (coding === null || coding === 'identity') return
-    const decoders = decodersFor(coding)
+    const decoders = answer.contentEncoding === null ? [] : decodersFor(answer.contentEncoding)
     if (decoders === null) this.refuse(unsearchable('its content coding is one the gateway cannot look into'))
-    else this.#inspector = this.#inspect(decoders)
+    else if (decoders.length > 0) this.#inspector = this.#inspect(decoders)
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {

@@ -59,18 +59,21 @@ const redacted = '[redacted]'
  * of other classes become their class name. Never throws.
  */
 export function printable(value: unknown, ownErrors: OwnErrors = []): unknown {
-  return new Printer(ownErrors).copy(value, 0)
+  return new Printer(ownErrors).copy(value)
 }
 
 class Printer {
   readonly #ownErrors: OwnErrors
+  readonly #ancestors = new Set<object>()
   #values = 0
 
   constructor(ownErrors: OwnErrors) {
     this.#ownErrors = ownErrors
   }
 
-  copy(value: unknown, depth: number): unknown {
+  copy(value: unknown): unknown {
+    this.#values += 1
+    if (this.#values > maxValues) return '[too much]'
     switch (typeof value) {
       case 'string':
         return text(value)
@@ -82,30 +85,32 @@ class Printer {
       case 'bigint':
         return text(String(value))
       case 'object':
-        return value === null ? null : this.#object(value, depth)
+        return value === null ? null : this.#object(value)
       default:
         return `[${typeof value}]`
     }
   }
 
-  #object(value: object, depth: number): unknown {
-    this.#values += 1
-    // Also the end of cycles, and of graphs whose paths multiply.
-    if (depth >= maxDepth || this.#values > maxValues) return '[too deep]'
+  #object(value: object): unknown {
+    if (this.#ancestors.has(value)) return '[circular]'
+    if (this.#ancestors.size >= maxDepth) return '[too deep]'
+    this.#ancestors.add(value)
     try {
-      if (value instanceof Error) return this.#error(value, depth)
-      if (Array.isArray(value)) return this.#array(value, depth)
+      if (value instanceof Error) return this.#error(value)
+      if (Array.isArray(value)) return this.#array(value)
       if (value instanceof Date) return Number.isNaN(value.getTime()) ? '[no date]' : value.toISOString()
       const prototype: unknown = Object.getPrototypeOf(value)
-      if (prototype === Object.prototype || prototype === null) return this.#record(value, depth)
+      if (prototype === Object.prototype || prototype === null) return this.#record(value)
       return `[${text(value.constructor.name)}]`
     } catch {
       // A getter or a proxy that throws.
       return '[unreadable]'
+    } finally {
+      this.#ancestors.delete(value)
     }
   }
 
-  #error(error: Error, depth: number): unknown {
+  #error(error: Error): unknown {
     const code: unknown = 'code' in error ? error.code : undefined
     const own = this.#ownErrors.some((type) => error instanceof type)
     // A stack begins with the message as it was; frames are what follows it and has a place in a file.
@@ -118,26 +123,26 @@ class Printer {
       ...(typeof code === 'string' || typeof code === 'number' ? { code: text(String(code)) } : {}),
       ...(own ? { message: text(error.message) } : {}),
       ...(frames.length > 0 ? { at: frames.slice(0, maxFrames).map(text) } : {}),
-      ...(error.cause === undefined ? {} : { cause: this.copy(error.cause, depth + 1) }),
-      ...(error instanceof AggregateError ? { errors: this.copy(error.errors, depth + 1) } : {}),
+      ...(error.cause === undefined ? {} : { cause: this.copy(error.cause) }),
+      ...(error instanceof AggregateError ? { errors: this.copy(error.errors) } : {}),
     }
   }
 
-  #array(values: readonly unknown[], depth: number): unknown {
+  #array(values: readonly unknown[]): unknown {
     const copies = values.slice(0, maxMembers).map((value, index) => {
       const before = values[index - 1]
       // Lists of header fields hold name, value, name, value, as Node's rawHeaders do, or [name, value] pairs.
       const named = typeof value === 'string' && typeof before === 'string' && secretField.test(before)
-      return named ? redacted : this.copy(value, depth + 1)
+      return named ? redacted : this.copy(value)
     })
     return values.length > maxMembers ? [...copies, `[${values.length - maxMembers} more]`] : copies
   }
 
-  #record(value: object, depth: number): unknown {
+  #record(value: object): unknown {
     const members: [string, unknown][] = Object.entries(value)
     const copies = members.slice(0, maxMembers).map(([name, member]): [string, unknown] => {
       const harmless = member === null || member === undefined || typeof member === 'boolean'
-      return [text(name), !harmless && isSensitiveName(name) ? redacted : this.copy(member, depth + 1)]
+      return [text(name), !harmless && isSensitiveName(name) ? redacted : this.copy(member)]
     })
     if (members.length > maxMembers) copies.push(['[more]', members.length - maxMembers])
     // `{ name: 'authorization', value: … }`: the sensitive name is itself a value.

@@ -6,14 +6,12 @@ import * as zlib from 'node:zlib'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
-  acceptedCodings,
-  decodersFor,
   inspectCompressed,
-  type Decoder,
   type InspectedHead,
   type InspectionLimits,
   type Inspector,
-} from '../../src/gateway/content-coding.ts'
+} from '../../src/gateway/compressed-answer.ts'
+import { acceptedCodings, decodersFor, type Decoder } from '../../src/gateway/content-coding.ts'
 import { createLeakGuard, type LeakGuard } from '../../src/gateway/leak-guard.ts'
 
 const key = 'cog_0123456789abcdefghij'

@@ -1,5 +1,15 @@
-import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
-import fc from 'fast-check'
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import * as fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
 import { auditLines } from '../../src/records/audit-tail.ts'
 import { AuditEntriesLost, AuditLog } from '../../src/records/audit-log.ts'
@@ -84,7 +94,12 @@ describe('the audit log', () => {
       expect(readFileSync(path, 'utf8').startsWith(`${text.slice(0, length)}\n`)).toBe(true)
       expect(await verdictOf(path)).toMatchObject({ ok: true, entries: 4, tornLines: [3] })
       const lines = linesOf(path).toSpliced(2, 1)
-      expect(lines.map((line) => (JSON.parse(line) as { event: string }).event)).toEqual(['start', 'reload', segmentEvent, 'start'])
+      expect(lines.map((line) => (JSON.parse(line) as { event: string }).event)).toEqual([
+        'start',
+        'reload',
+        segmentEvent,
+        'start',
+      ])
       expect(troubles).toEqual([])
     }
   })
@@ -111,7 +126,11 @@ describe('the audit log', () => {
   })
 
   it.each([
-    ['was changed', (text: string) => text.replace('"actor":"test"', '"actor":"mallory"'), 'was changed: its hash does not fit what it says'],
+    [
+      'was changed',
+      (text: string) => text.replace('"actor":"test"', '"actor":"mallory"'),
+      'was changed: its hash does not fit what it says',
+    ],
     ['is no audit line', (text: string) => `${text}{"level":"info"}\n`, 'is JSON, but no line of an audit log'],
   ])('does not go on after a line that %s, and heals when the file is moved away', async (_name, change, problem) => {
     const path = freshFolder()('audit.ndjson')
@@ -124,7 +143,9 @@ describe('the audit log', () => {
     const { log, troubles } = open(path)
     expect(log.healthy()).toBe(false)
     log.write('start', 'test', {})
-    expect(log.error()).toBe(`the last readable line of ${path} ${problem}; check it with "devin-gateway audit verify" and move the file away`)
+    expect(log.error()).toBe(
+      `the last readable line of ${path} ${problem}; check it with "devin-gateway audit verify" and move the file away`,
+    )
     expect(troubles).toHaveLength(1)
     expect(readFileSync(path, 'utf8')).toBe(changed)
 
@@ -241,7 +262,12 @@ describe('the audit log', () => {
   it('masks secrets in details', async () => {
     const path = freshFolder()('audit.ndjson')
     const { log } = open(path)
-    log.write('key.read', 'keyring', { key: 'payments-runner', version: 2, value: 'cog_abcdef', nested: [{ token: 'plain' }] })
+    log.write('key.read', 'keyring', {
+      key: 'payments-runner',
+      version: 2,
+      value: 'cog_abcdef',
+      nested: [{ token: 'plain' }],
+    })
     expect(readJsonLines(path)).toMatchObject([
       { details: { key: 'payments-runner', version: 2, value: 'cog_[masked]', nested: [{ token: '[redacted]' }] } },
     ])
@@ -254,7 +280,9 @@ describe('auditLines', () => {
     const path = freshFolder()('audit.ndjson')
     for (const end of ['', '\n']) {
       writeFileSync(path, `a\r\nb\u2028c\n\n${'d'.repeat(200_000)}ü${end}`)
-      expect(await Array.fromAsync(auditLines(path))).toEqual(['a\r', 'b\u2028c', '', `${'d'.repeat(200_000)}ü`])
+      const lines: string[] = []
+      for await (const line of auditLines(path)) lines.push(line)
+      expect(lines).toEqual(['a\r', 'b\u2028c', '', `${'d'.repeat(200_000)}ü`])
     }
   })
 })

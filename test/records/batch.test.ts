@@ -1,9 +1,12 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { linesLeft, nextChunk, resumeBatch } from '../../src/records/batch.ts'
 import type { Batch } from '../../src/records/batch.ts'
 
-const someLines = fc.array(fc.string({ unit: fc.constantFrom('a', 'ü', '€', '😀'), maxLength: 12 }), { minLength: 1, maxLength: 8 })
+const someLines = fc.array(fc.string({ unit: fc.constantFrom('a', 'ü', '€', '😀'), maxLength: 12 }), {
+  minLength: 1,
+  maxLength: 8,
+})
 const lineFeed = 0x0a
 
 /** Lines of which a target has taken some bytes. */
@@ -37,7 +40,10 @@ describe('resumeBatch', () => {
       fc.property(anyBatch, (batch) => {
         const endsMidLine = batch.written > 0 && batch.bytes[batch.written - 1] !== lineFeed
         const rest = resumeBatch(batch, false, endsMidLine)
-        const file = Buffer.concat([batch.bytes.subarray(0, batch.written), rest?.bytes.subarray(rest.written) ?? Buffer.alloc(0)])
+        const file = Buffer.concat([
+          batch.bytes.subarray(0, batch.written),
+          rest?.bytes.subarray(rest.written) ?? Buffer.alloc(0),
+        ])
         expect(file).toEqual(batch.bytes)
       }),
     )
@@ -47,7 +53,10 @@ describe('resumeBatch', () => {
     fc.assert(
       fc.property(anyBatch, fc.constantFrom('', 'whole\n', 'half'), (batch, there) => {
         const rest = resumeBatch(batch, true, there === 'half')
-        const wholeBefore = batch.bytes.subarray(0, batch.bytes.lastIndexOf(lineFeed, Math.max(0, batch.written - 1)) + 1)
+        const wholeBefore = batch.bytes.subarray(
+          0,
+          batch.bytes.lastIndexOf(lineFeed, Math.max(0, batch.written - 1)) + 1,
+        )
         const oldFile = batch.written === 0 ? '' : wholeBefore.toString()
         const newFile = there + (rest?.bytes.subarray(rest.written).toString() ?? '')
         const prefix = there === 'half' ? 'half\n' : there

@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { chainLine, describeTorn, genesis, segmentEvent, verifyChain } from '../../src/records/chain.ts'
 import type { AuditEntry } from '../../src/records/entries.ts'
 
-const anyText = fc.string({ unit: fc.oneof(fc.string({ unit: 'binary', minLength: 1, maxLength: 1 }), fc.constant('\ud800')) })
+const anyText = fc.string({
+  unit: fc.oneof(fc.string({ unit: 'binary', minLength: 1, maxLength: 1 }), fc.constant('\ud800')),
+})
 const anyEntry: fc.Arbitrary<AuditEntry> = fc.record({
   time: fc.constant('2026-11-24T10:00:00.000Z'),
   event: anyText,
@@ -140,20 +142,40 @@ describe('verifyChain', () => {
   const notAfterThree =
     "line 4 does not belong after seq 3: its `previous` is another line's hash; one of the two was replaced or inserted"
   it.each([
-    ['a changed line', five.with(1, (five[1] ?? '').replace('reload', 'rel0ad')), 'line 2 was changed: its hash does not fit what it says'],
-    ['a removed line', five.toSpliced(2, 1), 'line 3 has seq 4 after seq 2: 1 line(s) between them were removed, or moved'],
+    [
+      'a changed line',
+      five.with(1, (five[1] ?? '').replace('reload', 'rel0ad')),
+      'line 2 was changed: its hash does not fit what it says',
+    ],
+    [
+      'a removed line',
+      five.toSpliced(2, 1),
+      'line 3 has seq 4 after seq 2: 1 line(s) between them were removed, or moved',
+    ],
     ['a removed beginning', five.slice(2), 'line 1 has seq 3, and it is the first: 2 line(s) before it were removed'],
     ['a repeated line', five.toSpliced(2, 0, five[1] ?? ''), 'line 3 repeats the line before it'],
-    ['an old line again', five.toSpliced(3, 0, five[0] ?? ''), 'line 4 has seq 1 after seq 3: lines were reordered, repeated or inserted'],
+    [
+      'an old line again',
+      five.toSpliced(3, 0, five[0] ?? ''),
+      'line 4 has seq 1 after seq 3: lines were reordered, repeated or inserted',
+    ],
     ['a replaced line', five.with(2, forged), notAfterThree],
     ['a line of another chain', five.with(3, elsewhere[3] ?? ''), notAfterThree],
-    ['another beginning', [chainLine('1'.repeat(64), 1, entry('start')).text], 'line 1 is the first, and its `previous` is not 64 zeros'],
+    [
+      'another beginning',
+      [chainLine('1'.repeat(64), 1, entry('start')).text],
+      'line 1 is the first, and its `previous` is not 64 zeros',
+    ],
     ['text between', five.toSpliced(2, 0, 'hello'), 'line 3 is no JSON: it was changed or inserted'],
     ['an empty line between', five.toSpliced(2, 0, ''), 'line 3 is no JSON: it was changed or inserted'],
     ['foreign JSON', five.toSpliced(2, 0, '{"level":"info"}'), 'line 3 is JSON, but no line of an audit log'],
     ['JSON that is no object', five.toSpliced(2, 0, '17'), 'line 3 is JSON, but no line of an audit log'],
     ['a carriage return', five.with(1, `${five[1]}\r`), 'line 2 is JSON, but no line of an audit log'],
-    ['a cut-off end', five.with(4, (five[4] ?? '').slice(0, 40)), 'line 5 is cut off: the file ends in the middle of a line, or this is no JSON'],
+    [
+      'a cut-off end',
+      five.with(4, (five[4] ?? '').slice(0, 40)),
+      'line 5 is cut off: the file ends in the middle of a line, or this is no JSON',
+    ],
   ])('says what is wrong: %s', async (_name, lines, problem) => {
     expect(await verifyChain(lines)).toMatchObject({ ok: false, problem })
   })
@@ -170,7 +192,11 @@ describe('verifyChain', () => {
 describe('a segment line', () => {
   const torn = (five[2] ?? '').slice(0, 50)
   const { lines, sha256 } = describeTorn([torn])
-  const seam = chainLine((JSON.parse(five[1] ?? '') as { hash: string }).hash, 3, entry(segmentEvent, { torn_lines: lines, torn_sha256: sha256 }))
+  const seam = chainLine(
+    (JSON.parse(five[1] ?? '') as { hash: string }).hash,
+    3,
+    entry(segmentEvent, { torn_lines: lines, torn_sha256: sha256 }),
+  )
   const after = chainLine(seam.hash, 4, entry('start'))
   const sound = [five[0] ?? '', five[1] ?? '', torn, seam.text, after.text]
 
@@ -179,9 +205,21 @@ describe('a segment line', () => {
   })
 
   it.each([
-    ['was removed', sound.toSpliced(2, 1), 'line 3 vouches for 1 unfinished line(s) before it, and they were removed or changed since'],
-    ['was changed', sound.with(2, `${torn}!`), 'line 4 vouches for 1 unfinished line(s) before it, and they were removed or changed since'],
-    ['was doubled', sound.toSpliced(2, 0, torn), 'line 5 vouches for 1 unfinished line(s) before it, and they were removed or changed since'],
+    [
+      'was removed',
+      sound.toSpliced(2, 1),
+      'line 3 vouches for 1 unfinished line(s) before it, and they were removed or changed since',
+    ],
+    [
+      'was changed',
+      sound.with(2, `${torn}!`),
+      'line 4 vouches for 1 unfinished line(s) before it, and they were removed or changed since',
+    ],
+    [
+      'was doubled',
+      sound.toSpliced(2, 0, torn),
+      'line 5 vouches for 1 unfinished line(s) before it, and they were removed or changed since',
+    ],
     ['has no segment line', sound.toSpliced(3, 1), 'line 3 is no JSON: it was changed or inserted'],
   ])('does not vouch for a cut-off line that %s', async (_name, changed, problem) => {
     expect(await verifyChain(changed)).toMatchObject({ ok: false, problem })

@@ -32,5 +32,7 @@ export function startProgram(program: string, shellPrefix = ''): ChildProcessByS
 
 /** Everything a stream gives, as text. */
 export async function textOf(stream: Readable): Promise<string> {
-  return (await Array.fromAsync(stream.setEncoding('utf8'))).map(String).join('')
+  let text = ''
+  for await (const chunk of stream.setEncoding('utf8')) text += String(chunk)
+  return text
 }

@@ -1,6 +1,6 @@
 // Entries with every member, plain ones and arbitrary ones.
 
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import type { AccessEntry, DecisionEntry } from '../../src/records/entries.ts'
 
 /** An access entry told apart by its request id. */
@@ -93,6 +93,8 @@ export const anyDecisionEntry: fc.Arbitrary<DecisionEntry> = fc.record({
   extra_permissions: someTexts,
   key: anyTextOrNull,
   nearest: anyTextOrNull,
-  shadow: fc.array(fc.record({ team: anyText, grant: anyText, effect: fc.constant('allow' as const) }), { maxLength: 2 }),
+  shadow: fc.array(fc.record({ team: anyText, grant: anyText, effect: fc.constant('allow' as const) }), {
+    maxLength: 2,
+  }),
   policy_revision: anyTextOrNull,
 })

@@ -43,7 +43,10 @@ describe('the operational log', () => {
     const { log, lines, Own } = record()
     const planted = 'cog_plantedplantedplanted'
     const jwt = 'eyJhbGciOiJSUzI1NiJ9.eyJwbGFudGVkIjoxfQ.c2lnbmF0dXJl'
-    const foreign = Object.assign(new Error(`bad value ${planted}`), { config: { headers: { Authorization: 'planted' } }, claims: { email: 'planted' } })
+    const foreign = Object.assign(new Error(`bad value ${planted}`), {
+      config: { headers: { Authorization: 'planted' } },
+      claims: { email: 'planted' },
+    })
     const fields: LogFields[] = [
       { Authorization: 'planted' },
       { token: 'planted' },
@@ -68,7 +71,10 @@ describe('the operational log', () => {
 
   it('keeps what helps: names, codes, own messages', () => {
     const { log, lines, Own } = record()
-    log.warn({ error: new Own('the file is empty', { cause: Object.assign(new Error('x'), { code: 'ENOENT' }) }) }, 'key not read')
+    log.warn(
+      { error: new Own('the file is empty', { cause: Object.assign(new Error('x'), { code: 'ENOENT' }) }) },
+      'key not read',
+    )
     expect(JSON.parse(lines[0] ?? '')).toMatchObject({
       error: { name: 'Own', message: 'the file is empty', cause: { name: 'Error', code: 'ENOENT' } },
       msg: 'key not read',
@@ -78,7 +84,13 @@ describe('the operational log', () => {
   it('does not let fields take the place of its own members', () => {
     const { log, lines } = record()
     log.info({ level: 'x', time: 'y', msg: 'z' }, 'text with %s and %d')
-    expect(JSON.parse(lines[0] ?? '')).toMatchObject({ level: 'info', level_: 'x', time_: 'y', msg_: 'z', msg: 'text with %s and %d' })
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+      level: 'info',
+      level_: 'x',
+      time_: 'y',
+      msg_: 'z',
+      msg: 'text with %s and %d',
+    })
     expect(lines[0]?.match(/"msg":/g)).toHaveLength(1)
   })
 
@@ -90,6 +102,8 @@ describe('the operational log', () => {
       log.info({}, 'after the end')
     `)
     const lines = (await textOf(program.stderr)).split('\n').slice(0, -1)
-    expect(lines.map((line) => (JSON.parse(line) as { index: number }).index)).toEqual(Array.from({ length: 2000 }, (_, index) => index))
+    expect(lines.map((line) => (JSON.parse(line) as { index: number }).index)).toEqual(
+      Array.from({ length: 2000 }, (_, index) => index),
+    )
   })
 })

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { isSensitiveName, maskSecrets, printable } from '../../src/records/mask.ts'
 
@@ -20,7 +20,11 @@ describe('maskSecrets', () => {
     ['a quoted pair', `password='hunter2' api_key="k"`, `password='[masked]' api_key="[masked]"`],
     ['the form of a key', 'it must be cog_ followed by letters', 'it must be cog_ followed by letters'],
     ['a word', 'keyJoin failed, bearer of news', 'keyJoin failed, bearer of news'],
-    ['nothing secret', 'GET /v3/organizations/org-payments/sessions 200', 'GET /v3/organizations/org-payments/sessions 200'],
+    [
+      'nothing secret',
+      'GET /v3/organizations/org-payments/sessions 200',
+      'GET /v3/organizations/org-payments/sessions 200',
+    ],
   ])('treats %s', (_name, text, masked) => {
     expect(maskSecrets(text)).toBe(masked)
   })
@@ -31,7 +35,10 @@ describe('maskSecrets', () => {
       fc.stringMatching(/^apk_(user_)?[A-Za-z0-9]{8,40}$/),
       fc.stringMatching(/^eyJ[A-Za-z0-9_-]{8,40}\.[A-Za-z0-9_-]{8,40}\.[A-Za-z0-9_-]{8,40}$/),
     )
-    const around = fc.oneof(fc.string(), fc.constantFrom('', ' ', '"', '.', '-', '_', '/', 'eyJ', 'cog_', 'Bearer ', 'token='))
+    const around = fc.oneof(
+      fc.string(),
+      fc.constantFrom('', ' ', '"', '.', '-', '_', '/', 'eyJ', 'cog_', 'Bearer ', 'token='),
+    )
     fc.assert(
       fc.property(fc.array(fc.tuple(around, secret, around), { minLength: 1, maxLength: 4 }), (parts) => {
         const masked = maskSecrets(parts.flat().join(''))
@@ -58,10 +65,32 @@ describe('maskSecrets', () => {
 
 describe('printable', () => {
   it('drops what is named like a secret, in any spelling, and keeps the rest', () => {
-    const names = ['Authorization', 'proxy-authorization', 'access_token', 'clientSecret', 'X-Api-Key', 'apiKey', 'key_value', 'keyValue', 'Set-Cookie', 'PASSWORD', 'credentials', 'privateKey', 'id_token', 'jwt']
+    const names = [
+      'Authorization',
+      'proxy-authorization',
+      'access_token',
+      'clientSecret',
+      'X-Api-Key',
+      'apiKey',
+      'key_value',
+      'keyValue',
+      'Set-Cookie',
+      'PASSWORD',
+      'credentials',
+      'privateKey',
+      'id_token',
+      'jwt',
+    ]
     const fields = Object.fromEntries(names.map((name) => [name, 'planted']))
     expect(printable(fields)).toEqual(Object.fromEntries(names.map((name) => [name, '[redacted]'])))
-    const kept = { key: 'payments-runner', key_version: 2, keys: ['a'], operation: 'org.secrets.list', has_token: true, secret: null }
+    const kept = {
+      key: 'payments-runner',
+      key_version: 2,
+      keys: ['a'],
+      operation: 'org.secrets.list',
+      has_token: true,
+      secret: null,
+    }
     expect(printable(kept)).toEqual(kept)
     expect(names.every(isSensitiveName)).toBe(true)
   })
@@ -86,7 +115,9 @@ describe('printable', () => {
         fc.constantFrom(planted, `a ${planted} b`, jwt, `Bearer ${planted}`),
         fc.array(tie('value'), { maxLength: 3 }),
         fc.dictionary(fc.constantFrom('a', 'token', 'Authorization', planted, 'cause'), tie('value'), { maxKeys: 3 }),
-        tie('value').map((cause) => Object.assign(new Error(`failed with ${planted}`, { cause }), { config: cause, headers: { a: planted } })),
+        tie('value').map((cause) =>
+          Object.assign(new Error(`failed with ${planted}`, { cause }), { config: cause, headers: { a: planted } }),
+        ),
         tie('value').map((value) => new Map([['x', value]])),
       ),
     }))
@@ -113,7 +144,10 @@ describe('printable', () => {
     class Own extends Error {
       override readonly name = 'Own'
     }
-    expect(printable(new Own('no key cog_planted for x'), [Own])).toMatchObject({ name: 'Own', message: 'no key cog_[masked] for x' })
+    expect(printable(new Own('no key cog_planted for x'), [Own])).toMatchObject({
+      name: 'Own',
+      message: 'no key cog_[masked] for x',
+    })
     expect(printable(new Error('planted'), [Own])).not.toHaveProperty('message')
   })
 
@@ -125,15 +159,24 @@ describe('printable', () => {
   })
 
   it('survives anything', () => {
-    const cycle: Record<string, unknown> = { many: [] }
-    cycle['self'] = cycle
-    cycle['many'] = Array.from({ length: 100 }, () => cycle)
+    const cycle: Record<string, unknown> = { list: [] }
+    cycle['self'] = [cycle]
+    const dense: unknown[] = []
+    for (let level = 0; level < 20; level += 1) dense.push(...Array.from({ length: 5 }, () => dense.slice()))
     const hostile = {
       get broken(): never {
         throw new Error('planted')
       },
     }
-    const proxy = new Proxy({}, { ownKeys: () => ['x'], getPrototypeOf: () => { throw new Error('planted') } })
+    const proxy = new Proxy(
+      {},
+      {
+        ownKeys: () => ['x'],
+        getPrototypeOf: () => {
+          throw new Error('planted')
+        },
+      },
+    )
     class Secret {
       readonly value = 'planted'
       toJSON() {
@@ -141,16 +184,42 @@ describe('printable', () => {
       }
     }
     const printed = printable({
-      cycle, hostile, proxy, instance: new Secret(), bytes: Buffer.from('planted'), map: new Map([['a', 'planted']]),
-      big: 12n, none: undefined, nan: Number.NaN, symbol: Symbol('planted'), call: () => 'planted', date: new Date(0), bad: new Date(Number.NaN),
-      bare: Object.create(null) as unknown, nameless: Object.create({ constructor: null }) as unknown,
+      cycle,
+      hostile,
+      proxy,
+      instance: new Secret(),
+      bytes: Buffer.from('planted'),
+      map: new Map([['a', 'planted']]),
+      big: 12n,
+      none: undefined,
+      nan: Number.NaN,
+      symbol: Symbol('planted'),
+      call: () => 'planted',
+      date: new Date(0),
+      bad: new Date(Number.NaN),
+      bare: Object.create(null) as unknown,
+      nameless: Object.create({ constructor: null }) as unknown,
+      dense,
     })
     const text = JSON.stringify(printed)
     expect(text).not.toContain('planted')
     expect(text.length).toBeLessThan(100_000)
+    expect(text).toContain('[too much]')
     expect(JSON.parse(text)).toMatchObject({
-      hostile: '[unreadable]', proxy: '[unreadable]', instance: '[Secret]', bytes: '[Buffer]', map: '[Map]', big: '12',
-      nan: 'NaN', symbol: '[symbol]', call: '[function]', date: '1970-01-01T00:00:00.000Z', bad: '[no date]', bare: {}, nameless: '[unreadable]',
+      cycle: { list: [], self: ['[circular]'] },
+      hostile: '[unreadable]',
+      proxy: '[unreadable]',
+      instance: '[Secret]',
+      bytes: '[Buffer]',
+      map: '[Map]',
+      big: '12',
+      nan: 'NaN',
+      symbol: '[symbol]',
+      call: '[function]',
+      date: '1970-01-01T00:00:00.000Z',
+      bad: '[no date]',
+      bare: {},
+      nameless: '[unreadable]',
     })
   })
 

@@ -1,6 +1,17 @@
 import { execFileSync } from 'node:child_process'
-import { closeSync, constants, existsSync, openSync, readFileSync, readSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import fc from 'fast-check'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import * as fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
 import { verifyChain } from '../../src/records/chain.ts'
 import { createSinks, RecordsLost } from '../../src/records/sinks.ts'
@@ -134,7 +145,9 @@ describe('a target that fails', () => {
     symlinkSync('/dev/full', at('access.ndjson'))
     const { sinks, troubles } = open(at)
     for (const id of ids(500)) sinks.access(accessEntry(id))
-    await vi.waitFor(() => expect(sinks.health()[0]).toEqual({ stream: 'access', healthy: false, lost: 0, error: 'ENOSPC' }))
+    await vi.waitFor(() =>
+      expect(sinks.health()[0]).toEqual({ stream: 'access', healthy: false, lost: 0, error: 'ENOSPC' }),
+    )
     for (const id of ids(500, 's')) sinks.access(accessEntry(id))
     rmSync(at('access.ndjson'))
     await vi.waitFor(() => expect(sinks.health()[0]).toMatchObject({ healthy: true, lost: 0 }), 10_000)
@@ -146,21 +159,24 @@ describe('a target that fails', () => {
     ])
   })
 
-  onLinux('loses what does not fit into memory, counts it, reports it, and rejects on close with the rest', async () => {
-    const at = freshFolder()
-    symlinkSync('/dev/full', at('decisions.ndjson'))
-    const lineLength = JSON.stringify(accessEntry('r0')).length + 1
-    const { sinks, troubles } = open(at, { access: at('decisions.ndjson'), maxWaitingChars: 10 * lineLength })
-    for (const id of ids(10)) sinks.access(accessEntry(id))
-    sinks.decision(accessEntry('r0') as never) // the shape does not matter here
-    sinks.access(accessEntry('r1'))
-    expect(sinks.health().map(({ lost }) => lost)).toEqual([1, 1, 0])
-    const told = `2 line(s) for ${at('decisions.ndjson')} were lost since start`
-    await vi.waitFor(() => expect(troubles.join('\n')).toContain(told), 10_000)
-    const ending: unknown = await sinks.close().catch((error: unknown) => error)
-    expect(ending).toBeInstanceOf(RecordsLost)
-    expect(String(ending)).toContain(`10 line(s) could not be written to ${at('decisions.ndjson')} (ENOSPC)`)
-  })
+  onLinux(
+    'loses what does not fit into memory, counts it, reports it, and rejects on close with the rest',
+    async () => {
+      const at = freshFolder()
+      symlinkSync('/dev/full', at('decisions.ndjson'))
+      const lineLength = JSON.stringify(accessEntry('r0')).length + 1
+      const { sinks, troubles } = open(at, { access: at('decisions.ndjson'), maxWaitingChars: 10 * lineLength })
+      for (const id of ids(10)) sinks.access(accessEntry(id))
+      sinks.decision(accessEntry('r0') as never) // the shape does not matter here
+      sinks.access(accessEntry('r1'))
+      expect(sinks.health().map(({ lost }) => lost)).toEqual([1, 1, 0])
+      const told = `2 line(s) for ${at('decisions.ndjson')} were lost since start`
+      await vi.waitFor(() => expect(troubles.join('\n')).toContain(told), 10_000)
+      const ending: unknown = await sinks.close().catch((error: unknown) => error)
+      expect(ending).toBeInstanceOf(RecordsLost)
+      expect(String(ending)).toContain(`10 line(s) could not be written to ${at('decisions.ndjson')} (ENOSPC)`)
+    },
+  )
 
   it('shows at once when it cannot be opened, and heals when it can', async () => {
     const at = freshFolder()
@@ -182,7 +198,9 @@ describe('a target that fails', () => {
     sinks.decision(accessEntry('r1') as never) // the shape does not matter here
     sinks.audit('stop', 'test', {})
     expect(sinks.auditHealthy()).toBe(false)
-    await expect(sinks.close()).rejects.toThrow(/access\.ndjson \(ENOSPC\).*decisions\.ndjson \(ENOSPC\).*1 audit entry .*ENOSPC/)
+    await expect(sinks.close()).rejects.toThrow(
+      /access\.ndjson \(ENOSPC\).*decisions\.ndjson \(ENOSPC\).*1 audit entry .*ENOSPC/,
+    )
   })
 })
 
@@ -247,7 +265,9 @@ describe('standard streams', () => {
     expect(err).toBe('[]\n')
     const lines = out.split('\n').slice(0, -1)
     const audit = lines.filter((line) => line.startsWith('{"seq":'))
-    const requests = lines.filter((line) => !line.startsWith('{"seq":')).map((line) => (JSON.parse(line) as { request_id: string }).request_id)
+    const requests = lines
+      .filter((line) => !line.startsWith('{"seq":'))
+      .map((line) => (JSON.parse(line) as { request_id: string }).request_id)
     expect(requests).toEqual(ids(3000))
     expect(await verifyChain(audit)).toMatchObject({ ok: true, entries: 30 })
   })
@@ -284,7 +304,11 @@ describe('standard streams', () => {
       process.exit(3)
     `)
     const [out, err] = await Promise.all([textOf(program.stdout), textOf(program.stderr)])
-    expect(out).toBe(ids(50).map((id) => `${JSON.stringify(accessEntry(id))}\n`).join(''))
+    expect(out).toBe(
+      ids(50)
+        .map((id) => `${JSON.stringify(accessEntry(id))}\n`)
+        .join(''),
+    )
     expect(JSON.parse(err)).toMatchObject({ level: 'error', msg: 'going down' })
   })
 
@@ -320,25 +344,35 @@ describe('a disk that takes half a line', () => {
       'ulimit -f 2;',
     )
     const told: unknown = JSON.parse(await textOf(program.stderr))
-    expect(told).toMatchObject([{ healthy: false, lost: 0, error: 'EFBIG' }, { healthy: true }, { healthy: false, error: 'EFBIG' }])
+    expect(told).toMatchObject([
+      { healthy: false, lost: 0, error: 'EFBIG' },
+      { healthy: true },
+      { healthy: false, error: 'EFBIG' },
+    ])
 
     const accessBefore = readFileSync(at('access.1'), 'utf8')
     expect(accessBefore).toHaveLength(1024)
     const whole = accessBefore.split('\n').slice(0, -1)
-    expect([...whole, ...linesOf(at('access'))].map((line) => (JSON.parse(line) as { request_id: string }).request_id)).toEqual(ids(2))
+    expect(
+      [...whole, ...linesOf(at('access'))].map((line) => (JSON.parse(line) as { request_id: string }).request_id),
+    ).toEqual(ids(2))
 
     const auditBefore = readFileSync(at('audit.1'), 'utf8').split('\n')
     const cut = await verifyChain(auditBefore)
     expect(cut).toMatchObject({ ok: false, line: auditBefore.length })
-    const events = [...auditBefore.slice(0, -1), ...linesOf(at('audit'))].map((line) => (JSON.parse(line) as { event: string }).event)
+    const events = [...auditBefore.slice(0, -1), ...linesOf(at('audit'))].map(
+      (line) => (JSON.parse(line) as { event: string }).event,
+    )
     expect(events.filter((event) => event.startsWith('event'))).toEqual(ids(5, 'event'))
     expect(await verifyChain(linesOf(at('audit')))).toMatchObject({ ok: true })
   })
 
-  it.skipIf(!existsSync('/usr/bin/prlimit'))('costs nothing when the disk has room again: both go on at the very byte', async () => {
-    const at = freshFolder()
-    const program = startProgram(
-      `
+  it.skipIf(!existsSync('/usr/bin/prlimit'))(
+    'costs nothing when the disk has room again: both go on at the very byte',
+    async () => {
+      const at = freshFolder()
+      const program = startProgram(
+        `
       process.on('SIGXFSZ', () => {})
       const at = (name) => ${JSON.stringify(`${at('')}/`)} + name
       const { execFileSync } = await import('node:child_process')
@@ -352,10 +386,11 @@ describe('a disk that takes half a line', () => {
       await sinks.close()
       say(before)
     `,
-      'ulimit -S -f 2;',
-    )
-    expect(JSON.parse(await textOf(program.stderr))).toEqual([false, true, false])
-    expect(linesOf(at('access'))).toEqual(ids(3).map((id) => JSON.stringify(accessEntry(id))))
-    expect(await verifyChain(linesOf(at('audit')))).toMatchObject({ ok: true, entries: 5, tornLines: [] })
-  })
+        'ulimit -S -f 2;',
+      )
+      expect(JSON.parse(await textOf(program.stderr))).toEqual([false, true, false])
+      expect(linesOf(at('access'))).toEqual(ids(3).map((id) => JSON.stringify(accessEntry(id))))
+      expect(await verifyChain(linesOf(at('audit')))).toMatchObject({ ok: true, entries: 5, tornLines: [] })
+    },
+  )
 })

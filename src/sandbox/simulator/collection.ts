@@ -2,7 +2,7 @@
 // changed and deleted. Families say what is special about theirs.
 
 import { ApiError, notFound } from './answers.ts'
-import { ENTERPRISE, isoTime, type Call, type Handlers, type Item } from './call.ts'
+import { ENTERPRISE, isoTime, type Call, type Handler, type Handlers, type Item } from './call.ts'
 import { page } from './pages.ts'
 import { idMembers, isoKinds, newId, type Kind, type State } from './state.ts'
 
@@ -61,6 +61,11 @@ export function collection(state: State, spec: Collection): Handlers {
     },
   }
   return Object.fromEntries(spec.verbs.map((verb) => [`${spec.operations}.${verb}`, all[verb]]))
+}
+
+/** The same handlers, each within another: for families whose answers differ from what they keep. */
+export function wrapAll(wrap: (handler: Handler) => Handler, handlers: Handlers): Handlers {
+  return Object.fromEntries(Object.entries(handlers).map(([id, handler]) => [id, wrap(handler)]))
 }
 
 /** The documented members that the body holds; null and absent differ. */

@@ -3,8 +3,8 @@
 
 import { randomBytes } from 'node:crypto'
 import { ApiError, invalid } from './answers.ts'
-import { ENTERPRISE, isoTime, objects, text, texts, type Call, type Handlers, type Item } from './call.ts'
-import { collection, given } from './collection.ts'
+import { ENTERPRISE, isItem, isoTime, objects, text, type Call, type Handler, type Handlers, type Item } from './call.ts'
+import { collection, given, wrapAll } from './collection.ts'
 import { integerOf, passes } from './pages.ts'
 import { mayActAs } from './sessions.ts'
 import { mustFind, type State } from './state.ts'
@@ -48,14 +48,17 @@ export function libraryHandlers(state: State): Handlers {
       change: (call) => scheduleChange(state, call),
     }),
     'org.schedules.list': (call) => schedulePage(state, call),
-    ...collection(state, {
-      operations: 'org.automations',
-      kind: 'automations',
-      parameter: 'automation_id',
-      verbs: ['list', 'create', 'get', 'update', 'delete'],
-      make: automationOf,
-      change: (call) => (text(call.body, 'run_as') === null ? given(call) : automationOf(call)),
-    }),
+    ...wrapAll(
+      withWebhook,
+      collection(state, {
+        operations: 'org.automations',
+        kind: 'automations',
+        parameter: 'automation_id',
+        verbs: ['list', 'create', 'get', 'update', 'delete'],
+        make: automationOf,
+        change: (call) => (text(call.body, 'run_as') === null ? given(call) : automationOf(call)),
+      }),
+    ),
     'org.automations.schemas.get': () => ({
       sources: { webhook: ['incoming'], schedule: ['cron'] },
       update_semantics: 'replace_groups',
@@ -196,28 +199,21 @@ function schedulePage(state: State, call: Call): Item {
   return { items, end_cursor: null, has_next_page: offset + items.length < all.length, total: all.length }
 }
 
-/** A webhook trigger makes the answer carry an inbox address and a secret; a service user cannot run it as a person. */
+/** A service user cannot run an automation as a person. */
 function automationOf(call: Call): Item {
-  if (text(call.body, 'run_as') === 'creator')
-    throw new ApiError(403, 'run_as=creator needs a person with UsePersonalAutomations')
-  const known = {
-    org_id: call.owner,
-    enabled: true,
-    limits: null,
-    concurrency: null,
-    notifications: null,
-    metadata: null,
-    created_by: call.caller.id,
+  const creator = text(call.body, 'run_as') === 'creator'
+  if (creator) throw new ApiError(403, 'run_as=creator needs a person with UsePersonalAutomations')
+  const initial = { enabled: true, limits: null, concurrency: null, notifications: null, metadata: null }
+  return { org_id: call.owner, ...initial, ...given(call), created_by: call.caller.id }
+}
+
+/** An answer that brings in a webhook trigger carries its inbox address and a secret, this once. */
+function withWebhook(handler: Handler): Handler {
+  return (call) => {
+    const answer = handler(call)
+    const incoming = objects(call.body, 'triggers').some((trigger) => Object.values(trigger).includes('webhook:incoming'))
+    if (!incoming || !isItem(answer)) return answer
+    const url = `https://hooks.devin.ai/${randomBytes(8).toString('hex')}`
+    return { ...answer, webhook: { url, secret: randomBytes(16).toString('hex') } }
   }
-  const incoming = objects(call.body, 'triggers').some(
-    (trigger) =>
-      Object.values(trigger).includes('webhook:incoming') || texts(trigger, 'events').includes('webhook:incoming'),
-  )
-  const webhook = {
-    webhook: {
-      url: `https://hooks.devin.ai/${randomBytes(8).toString('hex')}`,
-      secret: randomBytes(16).toString('hex'),
-    },
-  }
-  return { ...known, ...given(call), ...(incoming ? webhook : {}) }
 }

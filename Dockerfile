@@ -1,0 +1,34 @@
+# The production image: Node.js, the TypeScript of src/ as it is, and the production dependencies. No build tools, no
+# tests, no sample policies. Configuration, policies and keys are mounted; see docs/deployment.md.
+
+FROM node:24.21.0-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json ./
+COPY tools/runtime/package.json tools/runtime/
+# No dev dependencies. The optional ones are the Node.js that development pins; this image brings its own.
+RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
+COPY bin bin
+COPY src src
+# Types are stripped and modules compiled once, here, by the user who runs the gateway: Node.js keeps the cache by user
+# id, and on a read-only root nothing could be added to it later.
+RUN mkdir /compile-cache && chown 10001:10001 /compile-cache
+USER 10001:10001
+RUN NODE_COMPILE_CACHE=/compile-cache node bin/devin-gateway.mjs --help > /dev/null
+
+FROM node:24.21.0-slim
+# A new volume that is mounted here takes over the owner.
+RUN mkdir /var/log/devin-gateway && chown 10001:10001 /var/log/devin-gateway
+WORKDIR /app
+COPY --from=build --chown=0:0 /app /app
+COPY --from=build --chown=10001:10001 /compile-cache /compile-cache
+ENV NODE_ENV=production \
+    NODE_COMPILE_CACHE=/compile-cache \
+    GATEWAY_CONFIG=/etc/devin-gateway/config/gateway.yaml
+USER 10001:10001
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+# For an operators' listener on 127.0.0.1:9090 (the default) or on all addresses.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:9090/livez').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+ENTRYPOINT ["node", "bin/devin-gateway.mjs"]
+CMD ["start"]
