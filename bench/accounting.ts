@@ -46,7 +46,10 @@ function statOf(pid: number): ProcessStat | null {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
     // The second field is a name in parentheses that may hold anything; the third one comes after the last of them.
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ').map(Number)
+    const fields = text
+      .slice(text.lastIndexOf(')') + 2)
+      .split(' ')
+      .map(Number)
     const at = (field: number): number => fields[field - 3] ?? 0
     return { pid, parent: at(4), ticks: at(14) + at(15), childTicks: at(16) + at(17) }
   } catch {

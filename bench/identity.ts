@@ -82,6 +82,8 @@ function claimsOf(team: string, number: number): Record<string, unknown> {
     email: `engineer.${number}@corp.example`,
     azp: number % 4 === 0 ? `${team}-bot` : 'devin-cli',
     groups: ['all-employees', groupOf(team), 'vpn-users', 'engineering'],
-    scope: 'openid profile email',
+    name: `Engineer Number ${number}`,
+    scope: 'openid profile email groups',
+    sid: randomBytes(12).toString('hex'),
   }
 }

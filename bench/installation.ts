@@ -51,11 +51,11 @@ export function createInstallation(ports: Ports, identity: Identity): Installati
   const secrets = new Map<string, string>()
   for (const name of ['policies/teams', 'secrets', 'records'])
     mkdirSync(join(directory, name), { recursive: true, mode: 0o700 })
-  const put = (name: string, document: unknown): void => writeFileSync(join(directory, name), stringify(document))
+  const put = (name: string, document: unknown): void =>
+    writeFileSync(join(directory, name), stringify(document, { aliasDuplicateObjects: false }))
   const records = {
     access: join(directory, 'records/access.ndjson'),
     decisions: join(directory, 'records/decisions.ndjson'),
-    audit: join(directory, 'records/audit.ndjson'),
   }
 
   put('gateway.yaml', {
@@ -63,7 +63,7 @@ export function createInstallation(ports: Ports, identity: Identity): Installati
     upstream: { origin: `http://127.0.0.1:${ports.upstream}` },
     issuers: [{ issuer: identity.issuer, audience, jwks_uri: identity.jwksUri, algorithms: ['RS256'] }],
     policies: 'policies',
-    records,
+    records: { ...records, audit: join(directory, 'records/audit.ndjson') },
     shutdown: { delay: '0s', deadline: '5s' },
   })
   for (const team of teams) put(`policies/teams/${team}.yaml`, teamPolicy(team))

@@ -78,9 +78,12 @@ function receive(connection: Connection, chunk: Buffer): void {
 function pace(ratePerSecond: number): void {
   const startMs = performance.now()
   const timer = setInterval(() => {
-    if (!sending) clearInterval(timer)
+    if (!sending) {
+      clearInterval(timer)
+      return
+    }
     const due = ((performance.now() - startMs) * ratePerSecond) / 1000
-    while (sending && sent < due) {
+    while (sent < due) {
       const connection = idle.pop() ?? (open.size < mostConnections ? addConnection() : null)
       if (connection === null) {
         errors += 1

@@ -57,7 +57,12 @@ async function runOwn(order: LoadOrder, core: number | null): Promise<LoadResult
 
 async function runWrk(order: LoadOrder, core: number | null): Promise<LoadResult> {
   const args = ['-t1', `-c${order.connections}`, `-d${order.seconds}s`, '--timeout', '10s', '-s', wrkScript]
-  const line = await lastLine('wrk', [...args, `http://127.0.0.1:${order.port}/`, '--', order.requestsFile], order, core)
+  const line = await lastLine(
+    'wrk',
+    [...args, `http://127.0.0.1:${order.port}/`, '--', order.requestsFile],
+    order,
+    core,
+  )
   // Written by wrk.lua.
   const told = JSON.parse(line) as Record<'requests' | 'micros' | 'p50' | 'p99' | 'refused' | 'errors', number>
   return {

@@ -51,7 +51,7 @@ export function parseOptions(argv: readonly string[]): BenchOptions | null {
     warmSeconds: quick ? 1 : 3,
     connections: Math.max(1, Math.round(number('connections', 32, 32))),
     ratePerSecond: Math.round(number('rate', 1000, 500)),
-    workloads: chosen(values.workloads),
+    workloads: chosen(values.workloads, quick),
     quick,
     json: values.json ?? null,
     noisePercent: number('noise', 15, 1000),
@@ -74,6 +74,8 @@ const flags = {
   help: { type: 'boolean', short: 'h' },
 } as const
 
+const quickWorkloads: readonly string[] = ['get', 'post', 'denied']
+
 type NumberOption = 'rounds' | 'seconds' | 'rate' | 'connections' | 'noise' | 'quiet-wait'
 
 function valuesOf(argv: readonly string[]) {
@@ -93,8 +95,8 @@ function numberOf(name: NumberOption, written: string | undefined): number | nul
   return value
 }
 
-function chosen(list: string | undefined): readonly Workload[] {
-  if (list === undefined) return workloads
+function chosen(list: string | undefined, quick: boolean): readonly Workload[] {
+  if (list === undefined) return quick ? workloads.filter(({ id }) => quickWorkloads.includes(id)) : workloads
   if (list === 'none') return []
   return list.split(',').map((id) => {
     const found = workloads.find((workload) => workload.id === id)

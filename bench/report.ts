@@ -133,7 +133,17 @@ function pacedTable({ ratePerSecond, direct, bare, gateway }: PacedResult, { rou
       disturbance(series),
     ]
   })
-  const heads = ['server', 'p50 ms', 'p99 ms', 'added p50', 'goal', 'added p99', 'goal', 'wrong answers', 'foreign CPU %']
+  const heads = [
+    'server',
+    'p50 ms',
+    'p99 ms',
+    'added p50',
+    'goal',
+    'added p99',
+    'goal',
+    'wrong answers',
+    'foreign CPU %',
+  ]
   return table(`Latency of forwarded GETs at ${ratePerSecond} requests a second`, heads, rows)
 }
 

@@ -11,6 +11,7 @@ import { createLeakGuard } from './gateway/leak-guard.ts'
 import { createRecorder } from './gateway/recording.ts'
 import { createTokenVerifier } from './identity/token-verifier.ts'
 import { createKeyring } from './keys/keyring.ts'
+import { createLimiter } from './limits/limiter.ts'
 import { createInstruments } from './metrics/instruments.ts'
 import { decisionReasons } from './policy/decide.ts'
 import { loadPolicies, type LoadedPolicies } from './policy/load.ts'
@@ -108,9 +109,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         log.warn({ event: 'upstream', decision_id: exchange.decisionId, error }, 'the upstream failed'),
     },
   })
+  const limiter = createLimiter()
   const admission = createAdmission({
     tokens,
     keyring,
+    limiter,
+    now,
     upstream,
     maxBodyBytes: config.bodies.maxBytes,
     maxJudgedBytes: config.bodies.maxJudgedBytes,

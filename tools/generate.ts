@@ -52,16 +52,18 @@ export function generatedFiles(): ReadonlyMap<string, string> {
   ])
 }
 
-const root = path.resolve(import.meta.dirname, '..')
+const repository = path.resolve(import.meta.dirname, '..')
 
-/** Paths of generated files that are absent or differ from what the validators say now. */
-export function outdatedFiles(): readonly string[] {
-  return [...generatedFiles()].filter(([file, content]) => readText(file) !== content).map(([file]) => file)
+/** Paths of generated files that are absent below the folder or differ from what the validators say now. */
+export function outdatedFiles(root = repository): readonly string[] {
+  return [...generatedFiles()]
+    .filter(([file, content]) => readText(path.join(root, file)) !== content)
+    .map(([file]) => file)
 }
 
 function readText(file: string): string | null {
   try {
-    return readFileSync(path.join(root, file), 'utf8')
+    return readFileSync(file, 'utf8')
   } catch {
     return null
   }
@@ -75,8 +77,8 @@ function main(args: readonly string[]): number {
   }
   const contents = generatedFiles()
   for (const file of outdated) {
-    mkdirSync(path.dirname(path.join(root, file)), { recursive: true })
-    writeFileSync(path.join(root, file), contents.get(file) ?? '')
+    mkdirSync(path.dirname(path.join(repository, file)), { recursive: true })
+    writeFileSync(path.join(repository, file), contents.get(file) ?? '')
     process.stdout.write(`wrote ${file}\n`)
   }
   return 0

@@ -106,13 +106,9 @@ interface OperationFields {
 function checkOperation(entry: OperationFields, context: z.core.$RefinementCtx): void {
   const refuse = (path: (string | number)[], message: string) =>
     context.issues.push({ code: 'custom', message, path, input: entry })
-  if (
-    entry.cache !== 'never' &&
-    typeof entry.cache === 'string' &&
-    typeof entry.method === 'string' &&
-    entry.method !== 'GET'
-  ) {
-    refuse(['cache'], `answers to ${entry.method} are never kept: remove the key, or write never`)
+  const write = methods.find((method) => method !== 'GET' && method === entry.method)
+  if (write !== undefined && typeof entry.cache === 'string' && entry.cache !== 'never') {
+    refuse(['cache'], `answers to ${write} are never kept: remove the key, or write never`)
   }
   if (typeof entry.path !== 'string') return
   const problem = pathProblem(entry.path)

@@ -70,7 +70,9 @@ function unknownKeys(keys: readonly string[], known: readonly string[], path: Pa
 /** One line for a union: the mistakes inside the only form that was meant, or all forms that would have been accepted. */
 function describeUnion(forms: readonly (readonly Issue[])[], path: Path, node: TreeNode, tree: Tree): Found[] {
   const meant = forms.find((issues) => issues.every((issue) => issue.path.length > 0 || wantedBy(issue) === null))
-  if (meant !== undefined) return meant.flatMap((issue) => describe(issue, [...path, ...issue.path], tree))
+  if (meant !== undefined) {
+    return withoutConsequences(meant).flatMap((issue) => describe(issue, [...path, ...issue.path], tree))
+  }
   const wanted = forms.flatMap((issues) => {
     const first = issues.map(wantedBy).find((want) => want !== null)
     return first === undefined || first === null ? [] : [first]

@@ -67,8 +67,9 @@ export function readYaml<T>(input: YamlInput<T>): YamlResult<T> {
 
 /** The keys at the top of a file that may be of any kind, malformed or not; none when it is no mapping. */
 export function topLevelKeys(text: string): readonly string[] {
-  const { contents } = parse(text, new LineCounter())
-  const tree = contents === null ? null : readTree(contents, new LineCounter(), null)
+  const lines = new LineCounter()
+  const { contents } = parse(text, lines)
+  const tree = contents === null ? null : readTree(contents, lines, null)
   const value = tree?.value
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.keys(value) : []
 }
@@ -78,7 +79,6 @@ function parse(text: string, lines: LineCounter): Document.Parsed {
   return parseDocument(text, {
     lineCounter: lines,
     prettyErrors: false,
-    version: '1.2',
     schema: 'core',
     merge: false,
     logLevel: 'error',

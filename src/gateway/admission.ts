@@ -7,6 +7,8 @@ import type { Principal } from '../identity/principal.ts'
 import { bearerToken } from '../identity/token-form.ts'
 import type { TokenVerifier } from '../identity/token-verifier.ts'
 import type { Keyring, KeyVersion } from '../keys/keyring.ts'
+import type { Operation } from '../catalogue/operation.ts'
+import type { Limiter } from '../limits/limiter.ts'
 import { evaluate, findOperation, type Evaluation } from '../policy/evaluate.ts'
 import { Problem } from '../problems.ts'
 import { collectBody, judgeBody, smallBodyBytes, tooLarge } from './body.ts'
@@ -14,14 +16,17 @@ import { Caller } from './caller.ts'
 import type { Exchange } from './exchange.ts'
 import { readCallerFields, type CallerFields } from './fields.ts'
 import type { Upstream } from './forwarding.ts'
+import { applyLimits } from './limiting.ts'
 import { answerOwnPage, answerPublicPage, isOwn } from './own-pages.ts'
 
 export interface AdmissionParts {
   readonly tokens: TokenVerifier
   readonly keyring: Keyring
+  readonly limiter: Limiter
   readonly upstream: Upstream
   readonly maxBodyBytes: number
   readonly maxJudgedBytes: number
+  readonly now: () => number
   /** Answers with a problem that came up after the request was sent. */
   readonly onFail: (exchange: Exchange, response: ServerResponse, problem: Problem) => void
 }
@@ -41,7 +46,7 @@ export interface Admission {
 }
 
 export function createAdmission(parts: AdmissionParts): Admission {
-  const { tokens, keyring, upstream, maxBodyBytes, maxJudgedBytes } = parts
+  const { tokens, keyring, limiter, upstream, maxBodyBytes, maxJudgedBytes, now } = parts
 
   function admit(exchange: Exchange, request: IncomingMessage, response: ServerResponse): Promise<void> | undefined {
     const fields = readCallerFields(request.rawHeaders)
@@ -64,7 +69,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
     const { exchange, target, fields } = visit
     exchange.principal = principal
     if (isOwn(target)) {
-      answerOwnPage(exchange, visit.response, target, principal)
+      answerOwnPage(exchange, visit.response, target, principal, (limits) => limiter.peek(limits, now()))
       return undefined
     }
     const operation = findOperation(exchange.policy, exchange.method ?? '', target)
@@ -74,6 +79,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
     allowed(evaluation)
     if (fields.bodyLength !== null && fields.bodyLength > maxBodyBytes) throw tooLarge(maxBodyBytes)
     if (evaluation.needsBody) return judge(visit, evaluation)
+    limit(visit, evaluation)
     if (fields.bodyLength === 0) return send(visit, evaluation, noBody)
     if (fields.bodyLength !== null && fields.bodyLength <= smallBodyBytes) {
       return collect(visit, smallBodyBytes).then((body) => send(visit, evaluation, body))
@@ -86,16 +92,26 @@ export function createAdmission(parts: AdmissionParts): Admission {
     const { exchange, fields, target } = visit
     if (fields.bodyLength !== null && fields.bodyLength > maxJudgedBytes) throw tooLarge(maxJudgedBytes)
     const bytes = fields.bodyLength === 0 ? noBody : await collect(visit, maxJudgedBytes)
-    const evaluation = evaluate(
-      exchange.policy,
-      facts.principal,
-      facts.operation,
-      target,
-      judgeBody(bytes, fields.contentEncoding),
-    )
+    const judged = judgeBody(bytes, fields.contentEncoding)
+    const evaluation = evaluate(exchange.policy, facts.principal, facts.operation, target, judged)
     exchange.evaluation = evaluation
     allowed(evaluation)
+    limit(visit, evaluation)
     send(visit, evaluation, bytes)
+  }
+
+  /** Only what a key can serve is counted, and a refused request is counted nowhere. */
+  function limit({ exchange, response }: Visit, { decision, facts, key, requirement }: Evaluation): void {
+    if (key === null) throw keyMissing(facts.operation, requirement?.organization ?? null)
+    if (decision.team === null) return
+    applyLimits(
+      limiter,
+      decision.team,
+      decision.team.limitsFor(facts.principal, facts.operation),
+      exchange,
+      response,
+      now(),
+    )
   }
 
   function collect({ request, response, fields }: Visit, maxBytes: number): Promise<Buffer> {
@@ -114,18 +130,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
   }
 
   function openKey({ key, facts, requirement }: Evaluation): KeyVersion {
-    if (key === null) {
-      const { id, scope } = facts.operation
-      const where =
-        scope === 'enterprise'
-          ? 'at enterprise scope'
-          : `for organization ${requirement?.organization ?? 'of the caller'}`
-      throw new Problem(
-        'key-unavailable',
-        `The policy allows ${id}, and no service-user key ${where} holds what it needs. The operator has to add one to the inventory.`,
-        { reason: 'key-missing' },
-      )
-    }
+    if (key === null) throw keyMissing(facts.operation, requirement?.organization ?? null)
     const version = keyring.open(key.key)
     if (version === null) {
       throw new Problem(
@@ -152,6 +157,15 @@ const noBody = Buffer.alloc(0)
 
 function allowed({ decision }: Evaluation): void {
   if (decision.problem !== null) throw new Problem(decision.problem, decision.detail ?? '', { reason: decision.reason })
+}
+
+function keyMissing({ id, scope }: Operation, organization: string | null): Problem {
+  const where = scope === 'enterprise' ? 'at enterprise scope' : `for organization ${organization ?? 'of the caller'}`
+  return new Problem(
+    'key-unavailable',
+    `The policy allows ${id}, and no service-user key ${where} holds what it needs. The operator has to add one to the inventory.`,
+    { reason: 'key-missing' },
+  )
 }
 
 function tokenInQuery(): Problem {

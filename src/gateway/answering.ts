@@ -69,6 +69,7 @@ function answer(
     exchange.decisionId,
     'x-content-type-options',
     'nosniff',
+    ...exchange.limitFields,
     ...fields,
   ])
   response.end(exchange.method === 'HEAD' ? undefined : text)

@@ -34,10 +34,10 @@ export class Caller implements AnswerTaker {
   }
 
   head({ status, fields, length }: AnswerHead): void {
-    const { requestId, decisionId } = this.#exchange
+    const { requestId, decisionId, limitFields } = this.#exchange
     this.#exchange.status = status
     const all = length === null ? [...fields] : [...fields, 'content-length', String(length)]
-    all.push('x-request-id', requestId, 'gateway-decision', decisionId)
+    all.push('x-request-id', requestId, 'gateway-decision', decisionId, ...limitFields)
     // Held back by Node until the first byte of the body, so that head and body leave in one write.
     this.#response.writeHead(status, all)
   }

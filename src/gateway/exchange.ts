@@ -25,6 +25,10 @@ export interface Exchange {
   operation: Operation | null
   evaluation: Evaluation | null
   keyVersion: KeyVersion | null
+  /** RateLimit fields of the answer, name and value alternating; empty before the limits were judged and without limits. */
+  limitFields: readonly string[]
+  /** The limit that refused the request, or in shadow mode would have. */
+  limitExceeded: string | null
   /** Answered by the gateway itself: a page under `/gateway/`. */
   ownPage: string | null
   problem: Problem | null
@@ -59,6 +63,8 @@ export function openExchange(
     operation: null,
     evaluation: null,
     keyVersion: null,
+    limitFields: [],
+    limitExceeded: null,
     ownPage: null,
     problem: null,
     upstreamStatus: null,

@@ -3,12 +3,17 @@
 import type { ServerResponse } from 'node:http'
 import { queryParameters, type Target } from '../catalogue/target.ts'
 import type { Principal } from '../identity/principal.ts'
+import type { Limit, Standing } from '../limits/limiter.ts'
 import { explain } from '../policy/explain.ts'
 import { conditionHolds } from '../policy/condition.ts'
 import type { PolicySet, Team } from '../policy/policy-set.ts'
 import { Problem, problemKinds, type ProblemKindName } from '../problems.ts'
 import { answerJson, answerProblemPage } from './answering.ts'
 import type { Exchange } from './exchange.ts'
+import { standingView } from './limiting.ts'
+
+/** How limits stand now, without counting. */
+export type PeekLimits = (limits: readonly Limit[]) => readonly Standing[]
 
 export function isOwn(target: Target): boolean {
   return target.segments[0] === 'gateway'
@@ -32,11 +37,12 @@ export function answerOwnPage(
   response: ServerResponse,
   target: Target,
   principal: Principal,
+  peek: PeekLimits,
 ): void {
   const page = target.segments.slice(1).join('/')
   if (isRead(exchange) && page === 'v1/me') {
     exchange.ownPage = 'gateway.me'
-    answerJson(exchange, response, describeCaller(exchange.policy, principal))
+    answerJson(exchange, response, describeCaller(exchange.policy, principal, peek))
   } else if (isRead(exchange) && page === 'v1/explain') {
     exchange.ownPage = 'gateway.explain'
     answerJson(exchange, response, explainQuery(exchange.policy, principal, target.query))
@@ -73,7 +79,7 @@ interface CallerOperation {
   readonly grant: string
 }
 
-function describeCaller(policy: PolicySet, principal: Principal): unknown {
+function describeCaller(policy: PolicySet, principal: Principal, peek: PeekLimits): unknown {
   const teams = policy.teamsOf(principal)
   return {
     subject: principal.subject,
@@ -86,10 +92,22 @@ function describeCaller(policy: PolicySet, principal: Principal): unknown {
       default_organization: team.defaultOrganization,
     })),
     operations: teams.flatMap((team) => operationsOf(policy, team, principal)),
-    limits: {},
+    limits: limitsOf(policy, teams, principal, peek),
     token_expires_at: new Date(principal.expiresAtMs).toISOString(),
     policy_revision: policy.revision,
   }
+}
+
+/** A create counts against every kind of limit, so its limits are all there are (but those of groups of operations). */
+function limitsOf(
+  policy: PolicySet,
+  teams: readonly Team[],
+  principal: Principal,
+  peek: PeekLimits,
+): Record<string, unknown> {
+  const create = policy.catalogue.operation('org.sessions.create')
+  if (create === null) return {}
+  return Object.fromEntries(teams.map((team) => [team.id, peek(team.limitsFor(principal, create)).map(standingView)]))
 }
 
 function operationsOf(policy: PolicySet, team: Team, principal: Principal): CallerOperation[] {

@@ -10,6 +10,8 @@ import { compileAllow, type AllowCompiler } from './allow.ts'
 import { compileCondition, conditionHolds } from './condition.ts'
 import { unservedGrants } from './coverage.ts'
 import type { GrantDocument, KeyDocument, TeamDocument } from './document.ts'
+import { compileLimits } from './compile-limits.ts'
+import { createLimitFinder } from './team-limits.ts'
 import type { Grant, PolicySet, Team } from './policy-set.ts'
 
 export interface PolicyDocuments {
@@ -115,6 +117,7 @@ function compileTeam(document: TeamDocument, allow: AllowCompiler, diagnostics: 
     defaultOrganization:
       document.defaultOrganization ?? (document.organizations === 'all' ? null : (document.organizations[0] ?? null)),
     grants,
+    limitsFor: createLimitFinder(document.team, compileLimits(document, allow, diagnostics)),
     byOperation,
     byPermission,
   }

@@ -9,7 +9,7 @@ import { readTests, type TestDocument } from './test-document.ts'
 
 export type { FieldRule, GuardrailDocument, GuardrailsDocument } from './guardrail-document.ts'
 export type { KeyDocument, KeysDocument } from './key-document.ts'
-export type { GrantDocument, LimitsDocument, MemberEntry, TeamDocument } from './team-document.ts'
+export type { GrantDocument, LimitsDocument, QuotaDocument, MemberEntry, TeamDocument } from './team-document.ts'
 export type { TestBlockDocument, TestCaseDocument, TestDocument, TestPrincipalDocument } from './test-document.ts'
 
 export type PolicyDocument = TeamDocument | GuardrailsDocument | KeysDocument | TestDocument

@@ -1,9 +1,11 @@
 // The compiled policies: one immutable snapshot that a request holds from its first line to its last.
 
 import type { Catalogue } from '../catalogue/catalogue.ts'
+import type { Operation } from '../catalogue/operation.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { KeyHandle } from '../keys/key.ts'
 import type { KeyChoice, Requirement } from '../keys/select.ts'
+import type { Limit } from '../limits/limiter.ts'
 import type { Condition } from './condition.ts'
 
 export type Mode = 'enforce' | 'shadow' | 'off'
@@ -34,6 +36,8 @@ export interface Team {
   /** The organization whose key answers `/v3/self`; null when the team is not bound to one. */
   readonly defaultOrganization: string | null
   readonly grants: readonly Grant[]
+  /** The limits that a request of the team is judged against; empty when there are none. */
+  limitsFor(principal: Principal, operation: Operation): readonly Limit[]
   /** Grants that cover an operation, by its index. */
   readonly byOperation: readonly (readonly Grant[] | undefined)[]
   /** Grants that hold a permission, by name or by the enterprise permission that stands for it. */

@@ -21,12 +21,28 @@ export interface GrantDocument {
 
 /** Limits of a team, or of one app inside it. An absent limit is none. */
 export interface LimitsDocument {
-  readonly requests: Rate | null
-  readonly writes: Rate | null
+  readonly requests: QuotaDocument | null
+  readonly writes: QuotaDocument | null
   readonly concurrent: number | null
-  readonly sessions: Rate | null
+  readonly sessions: QuotaDocument | null
   readonly acus: Rate | null
   readonly openSessions: number | null
+}
+
+/** A rate, and the most at once where the policy states one. */
+export interface QuotaDocument {
+  readonly rate: Rate
+  readonly burst: number | null
+}
+
+export interface TeamLimitsDocument extends LimitsDocument {
+  readonly apps: Readonly<Record<string, LimitsDocument>>
+  readonly perPrincipal: LimitsDocument | null
+  /** By operation id, pattern or permission. */
+  readonly operations: Readonly<Record<string, LimitsDocument>>
+  readonly mode: 'enforce' | 'shadow'
+  /** IANA name of the zone whose midnight turns days, weeks and months. */
+  readonly timeZone: string
 }
 
 export interface TeamDocument {
@@ -39,11 +55,11 @@ export interface TeamDocument {
   readonly grants: readonly GrantDocument[]
   /** Longest lifetime of a stored answer for this team, milliseconds. */
   readonly cacheAtMostMs: number | null
-  readonly limits: (LimitsDocument & { readonly apps: Readonly<Record<string, LimitsDocument>> }) | null
+  readonly limits: TeamLimitsDocument | null
   readonly positionOf: PositionOf
 }
 
-export const conditionAttributes = ['groups', 'app', 'subject', 'email', 'issuer', 'claims'] as const
+const conditionAttributes = ['groups', 'app', 'subject', 'email', 'issuer', 'claims'] as const
 
 const condition = z
   .strictObject({
@@ -57,7 +73,7 @@ const condition = z
       .optional()
       .describe('Other claims of the token by name or dotted path; all of them must match.'),
   })
-  .refine((entry) => conditionAttributes.some((name) => Object.keys(Object(entry[name])).length > 0), {
+  .refine(({ claims, ...others }) => Object.keys({ ...others, ...claims }).length > 0, {
     error: `a condition must name at least one of ${conditionAttributes.join(', ')}: an empty one would match everybody`,
   })
 
@@ -78,13 +94,28 @@ const grant = z.strictObject({
 
 const count = (what: string) => z.int().min(1, `${what} must be at least 1`)
 
+const quota = () =>
+  z.union([
+    rate().transform((value): QuotaDocument => ({ rate: value, burst: null })),
+    z
+      .strictObject({
+        rate: rate().describe('The rate, like 600/min.'),
+        burst: count('burst')
+          .optional()
+          .describe('The most at once; then never more than rate and burst together in any window.'),
+      })
+      .transform((written): QuotaDocument => ({ rate: written.rate, burst: written.burst ?? null })),
+  ])
+
 const limitFields = {
-  requests: rate().optional().describe('Requests, like 600/min.'),
-  writes: rate().optional().describe('Requests that change something, like 60/min.'),
+  requests: quota().optional().describe('Requests, like 600/min, or { rate: 600/min, burst: 50 }.'),
+  writes: quota().optional().describe('Requests that change something, like 60/min.'),
   concurrent: count('concurrent').optional().describe('Requests under way at the same time.'),
-  sessions: rate().optional().describe('Successful session creates, like 50/day.'),
-  acus: rate().optional().describe('Cost budget in ACUs, like 500/month.'),
-  open_sessions: count('open_sessions').optional().describe('Sessions that have not ended, at the same time.'),
+  sessions: quota().optional().describe('Successful session creates, like 50/day.'),
+  acus: refusedFor('budgets', rate()).optional().describe('Cost budget in ACUs, like 500/month.'),
+  open_sessions: refusedFor('budgets', count('open_sessions'))
+    .optional()
+    .describe('Sessions that have not ended, at the same time.'),
 }
 
 const limits = z.strictObject({
@@ -93,7 +124,33 @@ const limits = z.strictObject({
     .record(text(), z.strictObject(limitFields).describe('Limits of this app.'))
     .default({})
     .describe('Tighter limits for single apps of the team, by app.'),
+  per_principal: z
+    .strictObject(limitFields)
+    .optional()
+    .describe('Limits that every caller of the team has for itself.'),
+  operations: z
+    .record(text(), z.strictObject(limitFields).describe('Limits of this group of operations.'))
+    .default({})
+    .describe('Limits of groups of operations, by operation id, pattern or permission.'),
+  mode: z
+    .enum(['enforce', 'shadow'])
+    .default('enforce')
+    .describe('`enforce`: applied; `shadow`: judged and told, not applied.'),
+  time_zone: z
+    .string()
+    .refine(isTimeZone, { error: 'must be the name of a time zone, like UTC or Europe/Berlin' })
+    .default('UTC')
+    .describe('Time zone whose midnight turns days, weeks and months.'),
 })
+
+function isTimeZone(name: string): boolean {
+  try {
+    Intl.DateTimeFormat('en', { timeZone: name })
+    return true
+  } catch {
+    return false
+  }
+}
 
 /** Schema of `teams/*.yaml`. */
 export const teamSchema = z
@@ -118,9 +175,7 @@ export const teamSchema = z
     )
       .optional()
       .describe('Shortens the lifetimes of stored answers for this team (not applied by this version).'),
-    limits: refusedFor('limits', limits)
-      .optional()
-      .describe('Limits of the team; an absent limit is none (not enforced by this version).'),
+    limits: limits.optional().describe('Limits of the team, judged together; an absent limit is none.'),
   })
   .superRefine(
     ({ organizations, default_organization: chosen }, context) => {
@@ -154,10 +209,20 @@ export function readTeam(
       defaultOrganization: value.default_organization ?? null,
       grants: value.grants.map((entry) => ({ ...entry, when: entry.when ?? null })),
       cacheAtMostMs: value.cache?.at_most ?? null,
-      limits:
-        value.limits === undefined ? null : { ...limitsOf(value.limits), apps: mapValues(value.limits.apps, limitsOf) },
+      limits: value.limits === undefined ? null : teamLimitsOf(value.limits),
       positionOf,
     },
+  }
+}
+
+function teamLimitsOf(written: z.output<typeof limits>): TeamLimitsDocument {
+  return {
+    ...limitsOf(written),
+    apps: mapValues(written.apps, limitsOf),
+    perPrincipal: written.per_principal === undefined ? null : limitsOf(written.per_principal),
+    operations: mapValues(written.operations, limitsOf),
+    mode: written.mode,
+    timeZone: written.time_zone,
   }
 }
 

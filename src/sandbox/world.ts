@@ -5,6 +5,7 @@ import type { Item } from './simulator/call.ts'
 import { auditLogs, consumption, idpGroups, items, roles, sessions, users } from './simulator/seeds.ts'
 import type { Kind } from './simulator/state.ts'
 
+/** A named set of permissions. */
 export interface WorldRole {
   readonly id: string
   readonly name: string
@@ -18,6 +19,7 @@ export interface WorldAssignment {
   readonly organization: string | null
 }
 
+/** A person. */
 export interface WorldUser {
   readonly id: string
   readonly email: string
@@ -27,6 +29,7 @@ export interface WorldUser {
   readonly groups: readonly string[]
 }
 
+/** A service user; its permissions become a role of its own. */
 export interface WorldServiceUser {
   readonly id: string
   readonly name: string
@@ -37,6 +40,7 @@ export interface WorldServiceUser {
   readonly keys: readonly string[]
 }
 
+/** A session that was there before. */
 export interface WorldSession {
   readonly id: string
   readonly organization: string
@@ -63,6 +67,7 @@ export interface WorldItem {
   readonly fields: Item
 }
 
+/** What one principal consumed on one day. */
 export interface WorldConsumption {
   readonly daysAgo: number
   readonly organization: string
@@ -71,6 +76,7 @@ export interface WorldConsumption {
   readonly acus: number
 }
 
+/** A company before the first request. */
 export interface World {
   readonly organizations: readonly { readonly id: string; readonly name: string }[]
   readonly roles: readonly WorldRole[]

@@ -16,14 +16,25 @@ describe('an address to listen on', () => {
     expect(parse(text)).toEqual({ value: { host, port } })
   })
 
-  it.each(['', ':8080', 'localhost', 'localhost:', '::1:8080', '[::1]', '[::1%eth0]:1', 'http://localhost:8080', 'a b:1', '1.5', '-1', '123456', '/run/x.sock'])(
-    'is refused when it reads %j',
-    (text) => {
-      expect(parse(text)).toEqual({
-        error: `${JSON.stringify(text)} is not an address to listen on: write host:port like 0.0.0.0:8080, "[::1]:8080" (in quotes), or a port alone`,
-      })
-    },
-  )
+  it.each([
+    '',
+    ':8080',
+    'localhost',
+    'localhost:',
+    '::1:8080',
+    '[::1]',
+    '[::1%eth0]:1',
+    'http://localhost:8080',
+    'a b:1',
+    '1.5',
+    '-1',
+    '123456',
+    '/run/x.sock',
+  ])('is refused when it reads %j', (text) => {
+    expect(parse(text)).toEqual({
+      error: `${JSON.stringify(text)} is not an address to listen on: write host:port like 0.0.0.0:8080, "[::1]:8080" (in quotes), or a port alone`,
+    })
+  })
 
   it('is refused beyond the last port', () => {
     expect(parse('localhost:65536')).toEqual({ error: 'port 65536 does not exist: ports end at 65535' })
@@ -45,9 +56,12 @@ describe('the upstream', () => {
     expect(parseUpstream(text)).toEqual({ value: { origin, pathPrefix } })
   })
 
-  const notAbsolute = (text: string) => `${JSON.stringify(text)} is not an absolute URL: write one like https://api.your-company.devinenterprise.com`
-  const notSecure = (text: string) => `${JSON.stringify(text)} must begin with https://: plain http is accepted only to loopback (localhost, 127.0.0.1, [::1])`
-  const notPlain = (text: string) => `the path of ${JSON.stringify(text)} must be plain segments of letters, digits, ".", "_", "~" and "-"`
+  const notAbsolute = (text: string) =>
+    `${JSON.stringify(text)} is not an absolute URL: write one like https://api.your-company.devinenterprise.com`
+  const notSecure = (text: string) =>
+    `${JSON.stringify(text)} must begin with https://: plain http is accepted only to loopback (localhost, 127.0.0.1, [::1])`
+  const notPlain = (text: string) =>
+    `the path of ${JSON.stringify(text)} must be plain segments of letters, digits, ".", "_", "~" and "-"`
 
   it.each([
     ['', notAbsolute('')],
@@ -79,16 +93,21 @@ describe('the upstream', () => {
 })
 
 describe('an issuer', () => {
-  it.each(['https://sso.corp.example', 'https://SSO.corp.example/realms/x/', 'http://localhost:4020', 'https://sso.corp.example:443'])(
-    '%s is kept character by character',
-    (text) => {
-      expect(parseIssuer(text)).toEqual({ value: text })
-    },
-  )
+  it.each([
+    'https://sso.corp.example',
+    'https://SSO.corp.example/realms/x/',
+    'http://localhost:4020',
+    'https://sso.corp.example:443',
+  ])('%s is kept character by character', (text) => {
+    expect(parseIssuer(text)).toEqual({ value: text })
+  })
 
   it.each([
     ['sso.corp.example', '"sso.corp.example" is not an absolute URL: write one like https://sso.corp.example'],
-    ['http://sso.corp.example', '"http://sso.corp.example" must begin with https://: plain http is accepted only to loopback (localhost, 127.0.0.1, [::1])'],
+    [
+      'http://sso.corp.example',
+      '"http://sso.corp.example" must begin with https://: plain http is accepted only to loopback (localhost, 127.0.0.1, [::1])',
+    ],
     ['https://sso.corp.example?tenant=1', '"https://sso.corp.example?tenant=1" must not have a query or a fragment'],
   ])('%s is refused', (text, error) => {
     expect(parseIssuer(text)).toEqual({ error })
@@ -97,11 +116,16 @@ describe('an issuer', () => {
 
 describe('the address of an issuer’s keys', () => {
   it('may have a query, because some identity providers name the application there', () => {
-    expect(parseKeySetAddress('https://sso.corp.example/keys?appid=1')).toEqual({ value: 'https://sso.corp.example/keys?appid=1' })
+    expect(parseKeySetAddress('https://sso.corp.example/keys?appid=1')).toEqual({
+      value: 'https://sso.corp.example/keys?appid=1',
+    })
   })
 
   it.each([
-    ['http://sso.corp.example/jwks', '"http://sso.corp.example/jwks" must begin with https://: plain http is accepted only to loopback (localhost, 127.0.0.1, [::1])'],
+    [
+      'http://sso.corp.example/jwks',
+      '"http://sso.corp.example/jwks" must begin with https://: plain http is accepted only to loopback (localhost, 127.0.0.1, [::1])',
+    ],
     ['https://sso.corp.example/jwks#a', '"https://sso.corp.example/jwks#a" must not have a fragment'],
     ['https://a:b@sso.corp.example/jwks', 'a URL must not hold user information (what stands before "@")'],
   ])('%s is refused', (text, error) => {

@@ -8,13 +8,24 @@ describe('the generated files', () => {
     expect(outdatedFiles()).toEqual([])
   })
 
+  it('are outdated where they are absent', () => {
+    expect(outdatedFiles('/nowhere')).toEqual([...generatedFiles().keys()])
+  })
+
   it('are a schema for each file that people write, and the reference', () => {
-    expect([...generatedFiles().keys()]).toEqual([...names.map((name) => `config/schemas/${name}.schema.json`), 'docs/configuration.md'])
+    expect([...generatedFiles().keys()]).toEqual([
+      ...names.map((name) => `config/schemas/${name}.schema.json`),
+      'docs/configuration.md',
+    ])
   })
 
   it.each(names)('describe every field and allow no unknown ones: %s', (name) => {
     const schema: unknown = JSON.parse(generatedFiles().get(`config/schemas/${name}.schema.json`) ?? '')
-    expect(schema).toMatchObject({ $schema: 'https://json-schema.org/draft/2020-12/schema', title: expect.stringMatching(/./), description: expect.stringMatching(/./) })
+    expect(schema).toMatchObject({
+      $schema: 'https://json-schema.org/draft/2020-12/schema',
+      title: expect.stringMatching(/./),
+      description: expect.stringMatching(/./),
+    })
     const gaps: string[] = []
     walk(schema, name, gaps)
     expect(gaps).toEqual([])
@@ -22,9 +33,13 @@ describe('the generated files', () => {
 
   it('name every default in the reference', () => {
     const reference = generatedFiles().get('docs/configuration.md') ?? ''
-    expect(reference).toContain('| `upstream.timeouts.connect` | duration | `5s` | Longest time to connect, TLS included. |')
+    expect(reference).toContain(
+      '| `upstream.timeouts.connect` | duration | `5s` | Longest time to connect, TLS included. |',
+    )
     expect(reference).toContain('| `issuers[].algorithms` | list of string | `["RS256","ES256"]` |')
-    expect(reference).toContain('| `keys[].secret` | mapping | required | Where the value comes from; never the value. |')
+    expect(reference).toContain(
+      '| `keys[].secret` | mapping | required | Where the value comes from; never the value. |',
+    )
   })
 })
 
@@ -35,9 +50,11 @@ function walk(schema: unknown, path: string, gaps: string[]): void {
     if (!('additionalProperties' in schema) || schema.additionalProperties !== false) gaps.push(`${path} is open`)
     for (const [name, field] of Object.entries(schema.properties)) {
       const description: unknown = Reflect.get(Object(field), 'description')
-      if (typeof description !== 'string' || !/^[A-Z`].*\.$/.test(description)) gaps.push(`${path}.${name} has no description`)
+      if (typeof description !== 'string' || !/^[A-Z`].*\.$/.test(description))
+        gaps.push(`${path}.${name} has no description`)
     }
   }
   // Defaults and examples are data, not schemas.
-  for (const [key, part] of Object.entries(schema)) if (key !== 'default' && key !== 'examples') walk(part, `${path}.${key}`, gaps)
+  for (const [key, part] of Object.entries(schema))
+    if (key !== 'default' && key !== 'examples') walk(part, `${path}.${key}`, gaps)
 }

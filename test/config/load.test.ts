@@ -13,7 +13,10 @@ const certificate = makeSelfSigned('gateway.corp.example')
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'gateway-config-'))
   await mkdir(join(folder, 'certs'))
-  const otherKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' })
+  const otherKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({
+    type: 'pkcs8',
+    format: 'pem',
+  })
   const files: Readonly<Record<string, string | Buffer>> = {
     'server.pem': certificate.cert,
     'server.key': certificate.key,
@@ -26,7 +29,8 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-const least = 'upstream:\n  origin: https://api.corp.example\nissuers:\n  - issuer: https://sso.corp.example\n    audience: devin-gateway\n'
+const least =
+  'upstream:\n  origin: https://api.corp.example\nissuers:\n  - issuer: https://sso.corp.example\n    audience: devin-gateway\n'
 
 async function load(text: string, env: Readonly<Record<string, string | undefined>> = {}): Promise<Config> {
   const file = join(folder, 'gateway.yaml')
@@ -146,11 +150,15 @@ log: { level: debug }
   })
 
   it('takes variables in string values from the environment that is passed in', async () => {
-    const text = least.replace('https://api.corp.example', '${ORIGIN}').replace('devin-gateway', '${AUDIENCE:-fallback}')
+    const text = least
+      .replace('https://api.corp.example', '${ORIGIN}')
+      .replace('devin-gateway', '${AUDIENCE:-fallback}')
     const config = await load(text, { ORIGIN: 'https://elsewhere.corp.example' })
     expect(config.upstream.origin).toBe('https://elsewhere.corp.example')
     expect(config.issuers[0]?.audience).toEqual(['fallback'])
-    expect(await problems(text)).toEqual(['gateway.yaml:2:11: the environment variable ORIGIN is not set: set it, or give a default with ${ORIGIN:-default}'])
+    expect(await problems(text)).toEqual([
+      'gateway.yaml:2:11: the environment variable ORIGIN is not set: set it, or give a default with ${ORIGIN:-default}',
+    ])
     expect(await problems(text, { ORIGIN: 'http://secret-host.corp.example' })).toEqual([
       'gateway.yaml:2:11: "${ORIGIN}" must begin with https://: plain http is accepted only to loopback (localhost, 127.0.0.1, [::1])',
     ])
@@ -159,15 +167,23 @@ log: { level: debug }
 
 describe('a configuration that cannot be read', () => {
   it('is one clear message', async () => {
-    const told = async (file: string) => await loadConfig(file, {}).catch((error: unknown) => (error instanceof Refused ? error.message : error))
-    expect(await told('/nowhere/gateway.yaml')).toBe('/nowhere/gateway.yaml: the configuration cannot be read: there is no such file')
+    const told = async (file: string) =>
+      await loadConfig(file, {}).catch((error: unknown) => (error instanceof Refused ? error.message : error))
+    expect(await told('/nowhere/gateway.yaml')).toBe(
+      '/nowhere/gateway.yaml: the configuration cannot be read: there is no such file',
+    )
     expect(await told(folder)).toBe(`${folder}: the configuration cannot be read: it is a directory`)
-    expect(await told(join(folder, 'certs/binary.pem'))).toBe(`${folder}/certs/binary.pem: the configuration cannot be read: it is not UTF-8 text`)
+    expect(await told(join(folder, 'certs/binary.pem'))).toBe(
+      `${folder}/certs/binary.pem: the configuration cannot be read: it is not UTF-8 text`,
+    )
   })
 
   it('says what an empty one should hold', async () => {
     expect(await problems('')).toEqual(['gateway.yaml:1:1: the file is empty: it should hold upstream and issuers'])
-    expect(await problems('listen: { gateway: 8080 }\n')).toEqual(['gateway.yaml:1:1: missing key "issuers"', 'gateway.yaml:1:1: missing key "upstream"'])
+    expect(await problems('listen: { gateway: 8080 }\n')).toEqual([
+      'gateway.yaml:1:1: missing key "issuers"',
+      'gateway.yaml:1:1: missing key "upstream"',
+    ])
   })
 })
 
@@ -176,79 +192,177 @@ describe('a mistake in the configuration', () => {
   const duration = 'write a whole number and a unit, like 250ms, 5s, 5m, 24h or 1d'
 
   it.each<[string, string, string[]]>([
-    ['an unknown key at the top', `${least}cach: {}\n`, ['gateway.yaml:6:1: unknown key "cach"; did you mean "cache"?']],
-    ['an unknown key inside', issuer('algoritms: [RS256]'), ['gateway.yaml:6:5: unknown key "algoritms"; did you mean "algorithms"?']],
+    [
+      'an unknown key at the top',
+      `${least}cach: {}\n`,
+      ['gateway.yaml:6:1: unknown key "cach"; did you mean "cache"?'],
+    ],
+    [
+      'an unknown key inside',
+      issuer('algoritms: [RS256]'),
+      ['gateway.yaml:6:5: unknown key "algoritms"; did you mean "algorithms"?'],
+    ],
     [
       'a key of another version',
       `${least}reload: { every: 1s }\n`,
-      ['gateway.yaml:6:1: unknown key "reload": the keys here are listen, upstream, issuers, policies, catalogue, cache, store, records, telemetry, bodies, shutdown, log'],
+      [
+        'gateway.yaml:6:1: unknown key "reload": the keys here are listen, upstream, issuers, policies, catalogue, cache, store, records, telemetry, bodies, shutdown, log',
+      ],
     ],
-    ['another store', `${least}store: valkey://store:6379/0\n`, ['gateway.yaml:6:8: store: only "memory" is supported by this version']],
-    ['a cluster of stores', `${least}store: [valkeys://a, valkeys://b]\n`, ['gateway.yaml:6:8: store: only "memory" is supported by this version']],
-    ['telemetry', `${least}telemetry: { otlp: http://collector:4318 }\n`, ['gateway.yaml:6:12: telemetry is not supported by this version']],
-    ['no issuer', 'upstream: { origin: https://api.corp.example }\nissuers: []\n', ['gateway.yaml:2:10: name at least one issuer: without one nobody could call anything']],
+    [
+      'another store',
+      `${least}store: valkey://store:6379/0\n`,
+      ['gateway.yaml:6:8: store: only "memory" is supported by this version'],
+    ],
+    [
+      'a cluster of stores',
+      `${least}store: [valkeys://a, valkeys://b]\n`,
+      ['gateway.yaml:6:8: store: only "memory" is supported by this version'],
+    ],
+    [
+      'telemetry',
+      `${least}telemetry: { otlp: http://collector:4318 }\n`,
+      ['gateway.yaml:6:12: telemetry is not supported by this version'],
+    ],
+    [
+      'no issuer',
+      'upstream: { origin: https://api.corp.example }\nissuers: []\n',
+      ['gateway.yaml:2:10: name at least one issuer: without one nobody could call anything'],
+    ],
     [
       'the same issuer twice',
       `${least}  - issuer: https://sso.corp.example\n    audience: other\n`,
       ['gateway.yaml:6:13: issuer "https://sso.corp.example" appears twice'],
     ],
-    ['no audience', `${least.replace('audience: devin-gateway', 'audience: []')}`, ['gateway.yaml:5:15: name at least one audience, or remove the key']],
-    ['an empty audience', `${least.replace('devin-gateway', '[a, ""]')}`, ['gateway.yaml:5:19: must not be empty']],
+    [
+      'no audience',
+      least.replace('audience: devin-gateway', 'audience: []'),
+      ['gateway.yaml:5:15: name at least one audience, or remove the key'],
+    ],
+    ['an empty audience', least.replace('devin-gateway', '[a, ""]'), ['gateway.yaml:5:19: must not be empty']],
     [
       'an audience that is no text',
-      `${least.replace('devin-gateway', '0123')}`,
+      least.replace('devin-gateway', '0123'),
       ['gateway.yaml:5:15: expected a string or a list, but YAML reads 0123 as the number 123: put it in quotes'],
     ],
-    ['unsigned tokens', issuer('algorithms: [none]'), ['gateway.yaml:6:18: algorithm "none" is never accepted: anybody could write such a token']],
+    [
+      'unsigned tokens',
+      issuer('algorithms: [none]'),
+      ['gateway.yaml:6:18: algorithm "none" is never accepted: anybody could write such a token'],
+    ],
     [
       'symmetric signatures',
       issuer('algorithms: [RS256, HS256]'),
-      ['gateway.yaml:6:25: algorithm "HS256" is never accepted: it is symmetric, so whoever can check a token could also make one'],
+      [
+        'gateway.yaml:6:25: algorithm "HS256" is never accepted: it is symmetric, so whoever can check a token could also make one',
+      ],
     ],
-    ['a misspelt algorithm', issuer('algorithms: [RS265]'), ['gateway.yaml:6:18: unknown algorithm "RS265"; did you mean "RS256"?']],
+    [
+      'a misspelt algorithm',
+      issuer('algorithms: [RS265]'),
+      ['gateway.yaml:6:18: unknown algorithm "RS265"; did you mean "RS256"?'],
+    ],
     [
       'an encryption algorithm',
       issuer('algorithms: [A128GCMKW]'),
-      ['gateway.yaml:6:18: unknown algorithm "A128GCMKW": the names are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519'],
+      [
+        'gateway.yaml:6:18: unknown algorithm "A128GCMKW": the names are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519',
+      ],
     ],
     ['no algorithm', issuer('algorithms: []'), ['gateway.yaml:6:17: name at least one algorithm, or remove the key']],
-    ['a tolerance of hours', issuer('clock_tolerance: 2h'), ['gateway.yaml:6:22: "2h" is out of bounds: at least 0s, at most 10m']],
-    ['a time without a unit', issuer('max_lifetime: 3600'), [`gateway.yaml:6:19: "3600" is not a duration: ${duration}`]],
-    ['a claim that is no text', issuer('claims: { app: [azp] }'), ['gateway.yaml:6:20: expected a string, found a list']],
-    ['keys over plain http', issuer('jwks_uri: http://sso.corp.example/jwks'), [
-      'gateway.yaml:6:15: "http://sso.corp.example/jwks" must begin with https://: plain http is accepted only to loopback (localhost, 127.0.0.1, [::1])',
-    ]],
-    ['a port that does not exist', `${least}listen: { gateway: 0.0.0.0:80800 }\n`, ['gateway.yaml:6:20: port 80800 does not exist: ports end at 65535']],
+    [
+      'a tolerance of hours',
+      issuer('clock_tolerance: 2h'),
+      ['gateway.yaml:6:22: "2h" is out of bounds: at least 0s, at most 10m'],
+    ],
+    [
+      'a time without a unit',
+      issuer('max_lifetime: 3600'),
+      [`gateway.yaml:6:19: "3600" is not a duration: ${duration}`],
+    ],
+    [
+      'a claim that is no text',
+      issuer('claims: { app: [azp] }'),
+      ['gateway.yaml:6:20: expected a string, found a list'],
+    ],
+    [
+      'keys over plain http',
+      issuer('jwks_uri: http://sso.corp.example/jwks'),
+      [
+        'gateway.yaml:6:15: "http://sso.corp.example/jwks" must begin with https://: plain http is accepted only to loopback (localhost, 127.0.0.1, [::1])',
+      ],
+    ],
+    [
+      'a port that does not exist',
+      `${least}listen: { gateway: 0.0.0.0:80800 }\n`,
+      ['gateway.yaml:6:20: port 80800 does not exist: ports end at 65535'],
+    ],
     [
       'an address that is none',
       `${least}listen: { admin: 127.0.0.1 }\n`,
-      ['gateway.yaml:6:18: "127.0.0.1" is not an address to listen on: write host:port like 0.0.0.0:8080, "[::1]:8080" (in quotes), or a port alone'],
+      [
+        'gateway.yaml:6:18: "127.0.0.1" is not an address to listen on: write host:port like 0.0.0.0:8080, "[::1]:8080" (in quotes), or a port alone',
+      ],
     ],
-    ['a time-out of nothing', least.replace('issuers:', '  timeouts: { headers: 0s }\nissuers:'), ['gateway.yaml:3:24: "0s" is out of bounds: at least 1ms, at most 1d']],
-    ['no connections', least.replace('issuers:', '  connections: 0\nissuers:'), ['gateway.yaml:3:16: must be at least 1']],
-    ['a size without sense', `${least}bodies: { max_size: big }\n`, [
-      'gateway.yaml:6:21: "big" is not a size: write a number of bytes, or a whole number and a unit, like 512KiB, 64MiB, 1GiB or 10MB',
-    ]],
-    ['an entry larger than the cache', `${least}cache: { max_size: 1MB, max_entry_size: 2MB }\n`, ['gateway.yaml:6:41: max_entry_size must not be larger than max_size']],
-    ['a judged body larger than a body', `${least}bodies: { max_size: 1000 }\n`, ['gateway.yaml:6:9: max_judged_size must not be larger than max_size']],
+    [
+      'a time-out of nothing',
+      least.replace('issuers:', '  timeouts: { headers: 0s }\nissuers:'),
+      ['gateway.yaml:3:24: "0s" is out of bounds: at least 1ms, at most 1d'],
+    ],
+    [
+      'no connections',
+      least.replace('issuers:', '  connections: 0\nissuers:'),
+      ['gateway.yaml:3:16: must be at least 1'],
+    ],
+    [
+      'a size without sense',
+      `${least}bodies: { max_size: big }\n`,
+      [
+        'gateway.yaml:6:21: "big" is not a size: write a number of bytes, or a whole number and a unit, like 512KiB, 64MiB, 1GiB or 10MB',
+      ],
+    ],
+    [
+      'an entry larger than the cache',
+      `${least}cache: { max_size: 1MB, max_entry_size: 2MB }\n`,
+      ['gateway.yaml:6:41: max_entry_size must not be larger than max_size'],
+    ],
+    [
+      'a judged body larger than a body',
+      `${least}bodies: { max_size: 1000 }\n`,
+      ['gateway.yaml:6:9: max_judged_size must not be larger than max_size'],
+    ],
     [
       'a misspelt stability class',
       `${least}catalogue: { stability: [stabel] }\n`,
-      ['gateway.yaml:6:26: expected "stable", "beta", "early-access", "deprecated", "superseded" or "removed?", found the text "stabel"; did you mean "stable"?'],
+      [
+        'gateway.yaml:6:26: expected "stable", "beta", "early-access", "deprecated", "superseded" or "removed?", found the text "stabel"; did you mean "stable"?',
+      ],
     ],
-    ['an unknown level', `${least}log: { level: warning }\n`, ['gateway.yaml:6:15: expected "debug", "info", "warn", "error" or "silent", found the text "warning"']],
+    [
+      'an unknown level',
+      `${least}log: { level: warning }\n`,
+      ['gateway.yaml:6:15: expected "debug", "info", "warn", "error" or "silent", found the text "warning"'],
+    ],
     [
       'an audit log that another stream writes into',
       `${least}records: { access: log/x, decisions: ./log/x, audit: log/x }\n`,
       ['gateway.yaml:6:54: the audit log needs a file of its own: access and decisions would write into it too'],
     ],
-    ['an authority that is not there', least.replace('issuers:', '  ca: certs/none.pem\nissuers:'), ['gateway.yaml:3:7: certs/none.pem: there is no such file']],
+    [
+      'an authority that is not there',
+      least.replace('issuers:', '  ca: certs/none.pem\nissuers:'),
+      ['gateway.yaml:3:7: certs/none.pem: there is no such file'],
+    ],
     [
       'an authority that is none',
       least.replace('issuers:', '  ca: certs/note.txt\nissuers:'),
       ['gateway.yaml:3:7: certs/note.txt: it holds no PEM certificate (-----BEGIN CERTIFICATE-----)'],
     ],
-    ['a damaged authority', least.replace('issuers:', '  ca: certs/damaged.pem\nissuers:'), ['gateway.yaml:3:7: certs/damaged.pem: certificate 2 of 2 in it is damaged']],
+    [
+      'a damaged authority',
+      least.replace('issuers:', '  ca: certs/damaged.pem\nissuers:'),
+      ['gateway.yaml:3:7: certs/damaged.pem: certificate 2 of 2 in it is damaged'],
+    ],
     ['half of tls', `${least}listen: { tls: { cert: certs/server.pem } }\n`, ['gateway.yaml:6:11: missing key "key"']],
     [
       'tls files that are not there',
@@ -263,7 +377,9 @@ describe('a mistake in the configuration', () => {
     [
       'a key that is none',
       `${least}listen: { tls: { cert: certs/server.pem, key: certs/server.pem } }\n`,
-      ['gateway.yaml:6:47: certs/server.pem: it holds no usable PEM private key (one with a passphrase is not supported)'],
+      [
+        'gateway.yaml:6:47: certs/server.pem: it holds no usable PEM private key (one with a passphrase is not supported)',
+      ],
     ],
     [
       'exchanged certificate and key',
@@ -295,7 +411,7 @@ telemetry: {}
       'gateway.yaml:8:5: missing key "audience"',
       'gateway.yaml:8:13: issuer "https://sso.corp.example" appears twice',
       'gateway.yaml:9:8: store: only "memory" is supported by this version',
-      'gateway.yaml:10:12: missing key "otlp"',
+      'gateway.yaml:10:1: missing key "otlp"',
       'gateway.yaml:10:12: telemetry is not supported by this version',
     ])
   })

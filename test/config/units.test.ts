@@ -13,11 +13,14 @@ describe('a duration', () => {
     expect(parseDuration(text)).toEqual({ value })
   })
 
-  it.each(['5', 's', '', '1.5s', '-1s', '5 s', '5S', '5min', '1h30m', '0x5s', '５s'])('is refused when it reads %j', (text) => {
-    expect(parseDuration(text)).toEqual({
-      error: `${JSON.stringify(text)} is not a duration: write a whole number and a unit, like 250ms, 5s, 5m, 24h or 1d`,
-    })
-  })
+  it.each(['5', 's', '', '1.5s', '-1s', '5 s', '5S', '5min', '1h30m', '0x5s', '５s'])(
+    'is refused when it reads %j',
+    (text) => {
+      expect(parseDuration(text)).toEqual({
+        error: `${JSON.stringify(text)} is not a duration: write a whole number and a unit, like 250ms, 5s, 5m, 24h or 1d`,
+      })
+    },
+  )
 
   it('is refused beyond exact numbers', () => {
     expect(parseDuration('999999999999999d')).toEqual({ error: '"999999999999999d" is too large' })
@@ -59,7 +62,8 @@ describe('a rate', () => {
     expect(parseRate(text)).toEqual({ value })
   })
 
-  const form = 'write a whole number, a slash and s, min, h, day, week or month, like 10/s, 600/min, 5/h, 50/day or 500/month'
+  const form =
+    'write a whole number, a slash and s, min, h, day, week or month, like 10/s, 600/min, 5/h, 50/day or 500/month'
 
   it.each(['', '600', '600/', '/min', '6.5/min', '600 / min', '600/minute'])('is refused when it reads %j', (text) => {
     expect(parseRate(text)).toEqual({ error: `${JSON.stringify(text)} is not a rate: ${form}` })
@@ -70,6 +74,8 @@ describe('a rate', () => {
   })
 
   it('is never nothing', () => {
-    expect(parseRate('0/min')).toEqual({ error: '"0/min" is not a rate: the amount must be at least 1 and at most 2^53-1' })
+    expect(parseRate('0/min')).toEqual({
+      error: '"0/min" is not a rate: the amount must be at least 1 and at most 2^53-1',
+    })
   })
 })

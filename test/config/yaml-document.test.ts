@@ -11,6 +11,7 @@ const schema = z.strictObject({
   mode: z.enum(['enforce', 'shadow', 'off']).optional(),
   fence: z.union([z.literal('all'), z.array(z.string())]).optional(),
   names: z.array(z.string()).optional(),
+  quota: z.union([z.string(), z.strictObject({ rate: z.string(), burst: z.int().optional() })]).optional(),
   inner: z.strictObject({ algorithms: z.array(z.string()), claims: z.string().optional() }).optional(),
   free: z.record(z.string().regex(/^[a-z]+$/, 'must be small letters'), z.unknown()).optional(),
 })
@@ -33,7 +34,10 @@ describe('a file that is no YAML', () => {
     ['', 'f.yaml:1:1: the file is empty: it should hold a name'],
     ['# only a comment\n', 'f.yaml:1:1: the file is empty: it should hold a name'],
     ['name: a\ncount: 1\nname: b\n', 'f.yaml:3:1: this key appears twice in the same mapping: remove one of the two'],
-    ['---\nname: a\n---\nname: b\n', 'f.yaml:3:1: the file holds several documents: remove the "---" line and what follows, or make it a file of its own'],
+    [
+      '---\nname: a\n---\nname: b\n',
+      'f.yaml:3:1: the file holds several documents: remove the "---" line and what follows, or make it a file of its own',
+    ],
     ['inner:\n\talgorithms: []\n', 'f.yaml:2:1: YAML does not allow tabs as indentation: use spaces'],
     ['name: "a\n', 'f.yaml:2:1: not valid YAML: missing closing "quote'],
     ['name: @a\n', 'f.yaml:1:7: not valid YAML: plain value cannot start with reserved character @'],
@@ -48,7 +52,9 @@ describe('a file that is no YAML', () => {
   })
 
   it.each(['[', '{a: ', '- '])('or exhausts its reader is refused: thousands of %j', (opening) => {
-    expect(problems(`names:\n  ${opening.repeat(20_000)}`).map((line) => line.replace(/^f.yaml:\d+:\d+: /, ''))).toEqual(['the file is nested too deeply'])
+    expect(
+      problems(`names:\n  ${opening.repeat(20_000)}`).map((line) => line.replace(/^f.yaml:\d+:\d+: /, '')),
+    ).toEqual(['the file is nested too deeply'])
   })
 
   it.each([
@@ -62,7 +68,10 @@ describe('a file that is no YAML', () => {
       ],
     ],
     ['name: *nobody\n', ['f.yaml:1:7: anchors and aliases are not supported: write the value out']],
-    ['name: !!binary aGVs\n', ['f.yaml:1:16: tags like !!binary are not supported: write the plain value, in quotes if it is a text']],
+    [
+      'name: !!binary aGVs\n',
+      ['f.yaml:1:16: tags like !!binary are not supported: write the plain value, in quotes if it is a text'],
+    ],
     ['name: !env X\n', ['f.yaml:1:7: not valid YAML: unresolved tag: !env']],
     ['__proto__: 1\n', ['f.yaml:1:1: the key "__proto__" is not allowed']],
     ['0123: 1\n', ['f.yaml:1:1: the key 0123 is not a text for YAML: put it in quotes']],
@@ -74,7 +83,7 @@ describe('a file that is no YAML', () => {
 
   it('merges nothing: "<<" is a key like any other', () => {
     expect(problems('<<: { name: a }\n')).toEqual([
-      'f.yaml:1:1: unknown key "<<": the keys here are name, count, ratio, open, mode, fence, names, inner, free',
+      'f.yaml:1:1: unknown key "<<": the keys here are name, count, ratio, open, mode, fence, names, quota, inner, free',
     ])
   })
 })
@@ -88,7 +97,9 @@ describe('a key', () => {
   })
 
   it('that is unknown and near to nothing is an error with all keys', () => {
-    expect(problems('inner: { algorithms: [], zebra: 1 }\n')).toEqual(['f.yaml:1:26: unknown key "zebra": the keys here are algorithms, claims'])
+    expect(problems('inner: { algorithms: [], zebra: 1 }\n')).toEqual([
+      'f.yaml:1:26: unknown key "zebra": the keys here are algorithms, claims',
+    ])
   })
 
   it('that is missing is an error at the mapping it should stand in', () => {
@@ -97,7 +108,9 @@ describe('a key', () => {
   })
 
   it('that is misspelt is not also called missing', () => {
-    expect(problems('inner:\n  algoritms: [RS256]\n')).toEqual(['f.yaml:2:3: unknown key "algoritms"; did you mean "algorithms"?'])
+    expect(problems('inner:\n  algoritms: [RS256]\n')).toEqual([
+      'f.yaml:2:3: unknown key "algoritms"; did you mean "algorithms"?',
+    ])
   })
 
   it('of a free mapping is checked at the key', () => {
@@ -121,12 +134,22 @@ describe('a value of the wrong kind', () => {
     ['count: true', 'f.yaml:1:8: expected a number, found true'],
     ['open: yes', 'f.yaml:1:7: expected true or false, found the text "yes"'],
     ['open: null', 'f.yaml:1:7: expected true or false, found nothing (null)'],
-    ['mode: shadows', 'f.yaml:1:7: expected "enforce", "shadow" or "off", found the text "shadows"; did you mean "shadow"?'],
+    [
+      'mode: shadows',
+      'f.yaml:1:7: expected "enforce", "shadow" or "off", found the text "shadows"; did you mean "shadow"?',
+    ],
     ['mode: 1', 'f.yaml:1:7: expected "enforce", "shadow" or "off", found the number 1'],
     ['fence: alll', 'f.yaml:1:8: expected "all" or a list, found the text "alll"; did you mean "all"?'],
+    ['quota: [a]', 'f.yaml:1:8: expected a string or a mapping, found a list'],
+    ['quota: { burst: 1 }', 'f.yaml:1:1: missing key "rate"'],
+    ['quota: { rat: a }', 'f.yaml:1:10: unknown key "rat"; did you mean "rate"?'],
+    ['quota: { rate: a, burst: b }', 'f.yaml:1:26: expected a number, found the text "b"'],
     ['fence: { a: b }', 'f.yaml:1:8: expected "all" or a list, found a mapping'],
     ['fence: [a, 5]', 'f.yaml:1:12: expected a string, but YAML reads 5 as a number: put it in quotes'],
-    [`name: a\nmode: ${'x'.repeat(100)}`, `f.yaml:2:7: expected "enforce", "shadow" or "off", found the text "${'x'.repeat(57)}…"`],
+    [
+      `name: a\nmode: ${'x'.repeat(100)}`,
+      `f.yaml:2:7: expected "enforce", "shadow" or "off", found the text "${'x'.repeat(57)}…"`,
+    ],
     ['- name', 'f.yaml:1:1: expected a mapping, found a list'],
     ['just words', 'f.yaml:1:1: expected a mapping, found the text "just words"'],
   ])('is one error that says what was found: %.40j', (text, message) => {
@@ -155,10 +178,13 @@ describe('what YAML reads as something else than a text', () => {
     expect(problems(`names: [a, ${written}]\n`)).toEqual([`f.yaml:1:12: ${message}`])
   })
 
-  it.each(['12_3', 'no', 'on', 'off', '1:30', '2026-01-31', '0b1', '1e3x', '+-1'])('is not %s, which is a text in every file', (written) => {
-    expect(valueOf(`name: ${written}\n`)).toEqual({ name: written })
-    expect(valueOf(`%YAML 1.1\n---\nname: ${written}\n`)).toEqual({ name: written })
-  })
+  it.each(['12_3', 'no', 'on', 'off', '1:30', '2026-01-31', '0b1', '1e3x', '+-1'])(
+    'is not %s, which is a text in every file',
+    (written) => {
+      expect(valueOf(`name: ${written}\n`)).toEqual({ name: written })
+      expect(valueOf(`%YAML 1.1\n---\nname: ${written}\n`)).toEqual({ name: written })
+    },
+  )
 
   it('must be exact where a number is wanted', () => {
     expect(problems('count: 010\nratio: -007.5\nfree: { a: 9007199254740993, b: .nan }\n')).toEqual([
@@ -172,7 +198,14 @@ describe('what YAML reads as something else than a text', () => {
 })
 
 describe('a variable', () => {
-  const env = { HOME: '/home/a', EMPTY: '', NESTED: '${HOME}', ANSWER: '42', KEY: 'cog_abcdef0123456789', MODE: 'secret-word' }
+  const env = {
+    HOME: '/home/a',
+    EMPTY: '',
+    NESTED: '${HOME}',
+    ANSWER: '42',
+    KEY: 'cog_abcdef0123456789',
+    MODE: 'secret-word',
+  }
 
   it.each([
     ['${HOME}', '/home/a'],
@@ -194,7 +227,10 @@ describe('a variable', () => {
 
   it.each([
     ['${NOPE}', 'the environment variable NOPE is not set: set it, or give a default with ${NOPE:-default}'],
-    ['${constructor}', 'the environment variable constructor is not set: set it, or give a default with ${constructor:-default}'],
+    [
+      '${constructor}',
+      'the environment variable constructor is not set: set it, or give a default with ${constructor:-default}',
+    ],
     ['${}', '"${" begins a variable: write ${NAME} or ${NAME:-default}, or $${ for the two characters themselves'],
     ['${A-b}', '"${" begins a variable: write ${NAME} or ${NAME:-default}, or $${ for the two characters themselves'],
     ['${HOME', '"${" begins a variable: write ${NAME} or ${NAME:-default}, or $${ for the two characters themselves'],
@@ -204,7 +240,7 @@ describe('a variable', () => {
 
   it('is taken in values only, never in keys', () => {
     expect(problems("'${HOME}': 1\n", env)).toEqual([
-      'f.yaml:1:1: unknown key "${HOME}": the keys here are name, count, ratio, open, mode, fence, names, inner, free',
+      'f.yaml:1:1: unknown key "${HOME}": the keys here are name, count, ratio, open, mode, fence, names, quota, inner, free',
     ])
   })
 
@@ -217,7 +253,9 @@ describe('a variable', () => {
   })
 
   it('is shown by its name in every message, never by what it holds', () => {
-    expect(problems("mode: '${MODE}'\n", env)).toEqual(['f.yaml:1:7: expected "enforce", "shadow" or "off", found the text "${MODE}"'])
+    expect(problems("mode: '${MODE}'\n", env)).toEqual([
+      'f.yaml:1:7: expected "enforce", "shadow" or "off", found the text "${MODE}"',
+    ])
   })
 
   it('that cannot be put in hides no other mistake', () => {
@@ -246,7 +284,15 @@ describe('a document', () => {
 
   it('never has a key value repeated in a message', () => {
     const key = 'cog_0123456789abcdef.x-y_z'
-    const written = [`mode: ${key}\n`, `${key}: 1\n`, `count: "${key}"\n`, `mode: '\${V:-${key}}'\n`, `name: [ ${key}\n`, `name: a\n ${key}\n b: 1\n`, `? ${key}\n`]
+    const written = [
+      `mode: ${key}\n`,
+      `${key}: 1\n`,
+      `count: "${key}"\n`,
+      `mode: '\${V:-${key}}'\n`,
+      `name: [ ${key}\n`,
+      `name: a\n ${key}\n b: 1\n`,
+      `? ${key}\n`,
+    ]
     for (const text of written) {
       const told = problems(text, {}).join('\n')
       expect(told).not.toBe('')
@@ -257,8 +303,26 @@ describe('a document', () => {
   it('tells where each value stands, or what is nearest to it', () => {
     const result = read('name: a\ninner:\n  algorithms:\n    - RS256\n    - ES256\nfree: { a: { b: 1 } }\n')
     if (!result.ok) throw new Error('it should be valid')
-    const places = [['name'], ['inner'], ['inner', 'algorithms', 1], ['inner', 'algorithms', 7], ['inner', 'claims'], ['free', 'a', 'b'], ['nope'], []]
-    expect(places.map((path) => Object.values(result.positionOf(path)).join(':'))).toEqual(['1:7', '2:1', '5:7', '3:3', '2:1', '6:17', '1:1', '1:1'])
+    const places = [
+      ['name'],
+      ['inner'],
+      ['inner', 'algorithms', 1],
+      ['inner', 'algorithms', 7],
+      ['inner', 'claims'],
+      ['free', 'a', 'b'],
+      ['nope'],
+      [],
+    ]
+    expect(places.map((path) => Object.values(result.positionOf(path)).join(':'))).toEqual([
+      '1:7',
+      '2:1',
+      '5:7',
+      '3:3',
+      '2:1',
+      '6:17',
+      '1:1',
+      '1:1',
+    ])
   })
 
   it('may begin with a byte order mark and end its lines as Windows does', () => {

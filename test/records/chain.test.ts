@@ -117,7 +117,7 @@ describe('verifyChain', () => {
     await fc.assert(
       fc.asyncProperty(anyChain, fc.nat(), async (lines, at) => {
         const last = lines.at(-1) ?? ''
-        const verdict = await verifyChain(lines.with(-1, last.slice(0, at % last.length)))
+        const verdict = await verifyChain(lines.with(lines.length - 1, last.slice(0, at % last.length)))
         expect(verdict).toMatchObject({ ok: false, line: lines.length })
         if (!verdict.ok) expect(verdict.problem).toContain('is cut off')
       }),

@@ -1,14 +1,17 @@
 // The simulator as a server: keys and permissions, routing, pages, errors, codings, and what it remembers of requests.
 
 import { once } from 'node:events'
+import { request } from 'node:https'
 import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { checkType } from '../../src/sandbox/simulator/bodies.ts'
 import { readFilePart } from '../../src/sandbox/simulator/multipart.ts'
 import { unquote } from '../../src/sandbox/simulator/routing.ts'
 import type { SeenRequest } from '../../src/sandbox/simulator/server.ts'
+import { makeSelfSigned } from '../identity/self-signed.ts'
 import { ask, keyOf, startBench, testWorld, type Bench } from './simulator-support.ts'
 
 const SESSIONS = '/v3/organizations/org-payments/sessions'
@@ -74,6 +77,12 @@ describe('permissions', () => {
     ['an organization key reads its own organization', 'payments-reader', `GET ${SESSIONS}`, 200],
     ['and no other', 'payments-reader', 'GET /v3/organizations/org-platform/sessions', 403],
     ['and none that does not exist', 'payments-reader', 'GET /v3/organizations/org-none/sessions', 403],
+    [
+      'even where any key of its own would do',
+      'payments-reader',
+      'GET /v3beta1/organizations/org-platform/searches',
+      403,
+    ],
     ['and not the enterprise', 'payments-reader', 'GET /v3/enterprise/sessions', 403],
     ['a key without the permission is refused', 'payments-knowledge', `GET ${SESSIONS}`, 403],
     ['the documented pair gives every organization', 'analytics', 'GET /v3/organizations/org-research/sessions', 200],
@@ -326,6 +335,25 @@ describe('answers', () => {
     expect((await bench.ask('auditor', 'GET /v3/self')).headers.get('x-request-id')).toMatch(/^req-/)
     const named = await bench.ask('auditor', 'GET /v3/self', { headers: { 'x-request-id': 'mine' } })
     expect(named.headers.get('x-request-id')).toBe('mine')
+  })
+})
+
+describe('TLS', () => {
+  it('speaks it when given a certificate, also in the addresses it hands out', async () => {
+    const certificate = makeSelfSigned('localhost')
+    const secure = await startBench({ https: certificate })
+    expect(secure.origin).toMatch(/^https:\/\/127\.0\.0\.1:\d+$/)
+    const headers = { authorization: `Bearer ${keyOf('auditor')}` }
+    const trusting = {
+      ca: certificate.cert,
+      servername: 'localhost',
+      checkServerIdentity: () => undefined,
+      agent: false as const,
+    }
+    const [response] = await once(request(`${secure.origin}/v3/self`, { ...trusting, headers }).end(), 'response')
+    expect(response.statusCode).toBe(200)
+    expect(await text(response)).toContain('"auditor"')
+    await secure.close()
   })
 })
 

@@ -43,6 +43,16 @@ export function invalid(issues: readonly ValidationIssue[]): ApiError {
   return new ApiError(422, issues.map((issue) => issue.msg).join('; '), issues)
 }
 
+/** The error for one breach. */
+export function wrong(loc: ValidationIssue['loc'], msg: string, type: string): ApiError {
+  return invalid([{ loc, msg, type }])
+}
+
+/** The error for one absent member of the body or parameter of the query. */
+export function missing(...loc: string[]): ApiError {
+  return wrong(loc, 'Field required', 'missing')
+}
+
 /** The error for an unknown id; it also stands for "not visible to you". */
 export function notFound(what: string): ApiError {
   return new ApiError(404, `${what} not found`)

@@ -2,7 +2,7 @@
 
 import { ENTERPRISE, type Call, type Handlers, type Item } from './call.ts'
 import { page, passes, windowOf, type Page } from './pages.ts'
-import { invalid } from './answers.ts'
+import { wrong } from './answers.ts'
 import { newId, type State } from './state.ts'
 
 const MAX_DAYS = 100
@@ -29,6 +29,7 @@ function actionOf(operationId: string): string {
   return [verb, ...parts].join('_').replaceAll('-', '_').replace(/s$/, '')
 }
 
+/** Handlers of both lists at both scopes. */
 export function auditHandlers(state: State): Handlers {
   const logs = (call: Call): Page<Item> =>
     newestFirst(
@@ -58,8 +59,9 @@ function isVisible(call: Call, entry: Item): boolean {
 function newestFirst(call: Call, entries: readonly Item[]): Page<Item> {
   const { after, before } = windowOf(call, { maxDays: MAX_DAYS })
   const order = call.query.get('order') ?? 'desc'
-  if (order !== 'asc' && order !== 'desc')
-    throw invalid([{ loc: ['query', 'order'], msg: "Input should be 'asc' or 'desc'", type: 'enum' }])
+  if (order !== 'asc' && order !== 'desc') {
+    throw wrong(['query', 'order'], "Input should be 'asc' or 'desc'", 'enum')
+  }
   const within = entries.filter(
     (entry) => Number(entry['created_at']) >= after && Number(entry['created_at']) <= before,
   )

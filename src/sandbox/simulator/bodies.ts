@@ -3,7 +3,7 @@
 
 import type { IncomingMessage } from 'node:http'
 import type { BodyMember, OperationEntry } from '../../catalogue/data.ts'
-import { ApiError, invalid, type ValidationIssue } from './answers.ts'
+import { ApiError, invalid, missing, type ValidationIssue, wrong } from './answers.ts'
 import { isItem, type Item } from './call.ts'
 
 /** Far above any documented body; the limit only keeps a mistake from filling the memory. */
@@ -19,12 +19,13 @@ export async function readBody(request: IncomingMessage, operation: OperationEnt
   const bytes = await readBytes(request)
   if (operation.body.length === 0) return {}
   if (bytes.length === 0) {
-    if (operation.body.some((member) => member.required))
-      throw invalid([{ loc: ['body'], msg: 'Field required', type: 'missing' }])
+    if (operation.body.some((member) => member.required)) {
+      throw missing('body')
+    }
     return {}
   }
   const body = parseJson(bytes)
-  if (!isItem(body)) throw invalid([{ loc: ['body'], msg: 'Input should be a valid dictionary', type: 'dict_type' }])
+  if (!isItem(body)) throw wrong(['body'], 'Input should be a valid dictionary', 'dict_type')
   const issues = operation.body.flatMap((member) => checkMember(member, body[member.name]))
   if (issues.length > 0) throw invalid(issues)
   return body
@@ -45,7 +46,7 @@ function parseJson(bytes: Buffer): unknown {
   try {
     return JSON.parse(bytes.toString('utf8'))
   } catch {
-    throw invalid([{ loc: ['body', 0], msg: 'JSON decode error', type: 'json_invalid' }])
+    throw wrong(['body', 0], 'JSON decode error', 'json_invalid')
   }
 }
 

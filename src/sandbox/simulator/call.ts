@@ -7,6 +7,7 @@ import type { ServiceUser } from './directory.ts'
 /** A JSON object of the API; members are read through the small readers below, so no type is taken on trust. */
 export type Item = Readonly<Record<string, unknown>>
 
+/** What a handler gets: the authorized call with its checked body and its instant. */
 export interface Call {
   readonly operation: OperationEntry
   /** A path parameter, percent-decoded. */
@@ -58,6 +59,7 @@ export function objects(item: Item, name: string): Item[] {
   return Array.isArray(value) ? value.filter(isItem) : []
 }
 
+/** Whether a value is a JSON object. */
 export function isItem(value: unknown): value is Item {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

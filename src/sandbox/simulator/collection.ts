@@ -8,6 +8,7 @@ import { idMembers, isoKinds, newId, type Kind, type State } from './state.ts'
 
 type Verb = 'list' | 'create' | 'get' | 'replace' | 'update' | 'delete'
 
+/** What a family says about its objects. */
 export interface Collection {
   /** First part of the operation ids: `org.playbooks` for `org.playbooks.list` and so on. */
   readonly operations: string
@@ -20,52 +21,52 @@ export interface Collection {
   /** Members of a created or replaced object, without id and times. By default those of the body. */
   readonly make?: (call: Call) => Item
   /** Members that an update changes. By default those of the body. */
-  readonly change?: (call: Call, before: Item) => Item
+  readonly change?: (call: Call) => Item
+  /** What an answer shows of an object; by default all of it. */
+  readonly show?: (call: Call, item: Item) => Item
   /** What the query asks for. */
   readonly filter?: (call: Call, item: Item) => boolean
 }
 
 /** The handlers of a collection, one for each verb. */
 export function collection(state: State, spec: Collection): Handlers {
-  const { kind, make = given, change = given, filter = () => true } = spec
-  const store = (call: Call, id: string, item: Item, createdAt: unknown = timeOf(kind, call)): Item => {
+  const { kind, make = given, change = given, filter = () => true, show = (_call, item) => item } = spec
+  const store = (call: Call, owner: string, id: string, item: Item, createdAt: unknown): Item => {
     const whole = { [idMembers[kind]]: id, ...item, created_at: createdAt, updated_at: timeOf(kind, call) }
-    const before = seen(state, spec, call).find(({ item: other }) => other[idMembers[kind]] === id)
-    state.shelf(kind, before?.owner ?? call.owner).set(id, whole)
+    state.shelf(kind, owner).set(id, whole)
     return whole
   }
-  const all: Record<Verb, (call: Call) => unknown> = {
-    list: (call) =>
-      page(
-        call,
-        seen(state, spec, call)
-          .map(({ item }) => item)
-          .filter((item) => filter(call, item)),
-      ),
-    create: (call) => store(call, newId(singular(kind)), make(call)),
+  const rewrite = (call: Call, rewritten: (before: Item) => Item): Item => {
+    const { owner, item } = changeable(findItem(state, spec, call), call)
+    return store(call, owner, call.parameter(spec.parameter), rewritten(item), item['created_at'])
+  }
+  const single: Record<Exclude<Verb, 'list'>, (call: Call) => Item> = {
+    create: (call) => store(call, call.owner, newId(singular(kind)), make(call), timeOf(kind, call)),
     get: (call) => findItem(state, spec, call).item,
-    replace: (call) => {
-      const before = changeable(findItem(state, spec, call), call)
-      const author = 'created_by' in before ? { created_by: before['created_by'] } : {}
-      return store(call, call.parameter(spec.parameter), { ...make(call), ...author }, before['created_at'])
-    },
-    update: (call) => {
-      const before = changeable(findItem(state, spec, call), call)
-      return store(call, call.parameter(spec.parameter), { ...before, ...change(call, before) }, before['created_at'])
-    },
+    replace: (call) =>
+      rewrite(call, ({ created_by: author }) => ({
+        ...make(call),
+        ...(author === undefined ? {} : { created_by: author }),
+      })),
+    update: (call) => rewrite(call, (before) => ({ ...before, ...change(call) })),
     delete: (call) => {
-      const { owner, item } = findItem(state, spec, call)
-      changeable({ owner, item }, call)
+      const { owner, item } = changeable(findItem(state, spec, call), call)
       state.shelf(kind, owner).delete(call.parameter(spec.parameter))
       return item
     },
   }
-  return Object.fromEntries(spec.verbs.map((verb) => [`${spec.operations}.${verb}`, all[verb]]))
-}
-
-/** The same handlers, each within another: for families whose answers differ from what they keep. */
-export function wrapAll(wrap: (handler: Handler) => Handler, handlers: Handlers): Handlers {
-  return Object.fromEntries(Object.entries(handlers).map(([id, handler]) => [id, wrap(handler)]))
+  const list: Handler = (call) => {
+    const wanted = seen(state, spec, call).filter(({ item }) => filter(call, item))
+    return page(
+      call,
+      wanted.map(({ item }) => show(call, item)),
+    )
+  }
+  const handlers = spec.verbs.map((verb): [string, Handler] => [
+    `${spec.operations}.${verb}`,
+    verb === 'list' ? list : (call) => show(call, single[verb](call)),
+  ])
+  return Object.fromEntries(handlers)
 }
 
 /** The documented members that the body holds; null and absent differ. */
@@ -97,9 +98,9 @@ function findItem(state: State, spec: Collection, call: Call): Owned {
   return found
 }
 
-function changeable({ owner, item }: Owned, call: Call): Item {
-  if (call.owner !== ENTERPRISE && owner === ENTERPRISE) throw new ApiError(403, 'Belongs to the enterprise')
-  return item
+function changeable(found: Owned, call: Call): Owned {
+  if (call.owner !== ENTERPRISE && found.owner === ENTERPRISE) throw new ApiError(403, 'Belongs to the enterprise')
+  return found
 }
 
 function singular(kind: Kind): string {

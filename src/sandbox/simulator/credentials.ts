@@ -8,6 +8,7 @@ import { ApiError } from './answers.ts'
 import { ENTERPRISE, type Item } from './call.ts'
 import type { Directory, ServiceUser } from './directory.ts'
 
+/** A key without its value. */
 export interface ApiKey {
   readonly id: string
   readonly name: string
@@ -77,6 +78,7 @@ export function createKeyring(world: World, directory: Directory, now: number): 
   }
 }
 
+/** Whether a key works at an instant (unix seconds), its service user aside. */
 export function isActive(key: ApiKey, now: number): boolean {
   return key.revokedAt === null && (key.expiresAt ?? Infinity) > now
 }
@@ -93,10 +95,12 @@ export function acceptedPermissions(operation: OperationEntry): readonly string[
 /** Throws 403 unless the caller may use the operation on the owner (an organization id, or the enterprise). */
 export function authorize(directory: Directory, caller: ServiceUser, operation: OperationEntry, owner: string): void {
   if (operation.scope === 'any') return
-  if (operation.scope === 'enterprise' && caller.scope !== 'enterprise')
+  if (operation.scope === 'enterprise' && caller.scope !== 'enterprise') {
     throw new ApiError(403, 'Enterprise service user required')
-  if (caller.scope === 'organization' && caller.organization !== owner)
+  }
+  if (caller.scope === 'organization' && caller.organization !== owner) {
     throw new ApiError(403, 'No access to this organization')
+  }
   const accepted = acceptedPermissions(operation)
   const organization = operation.scope === 'organization' ? owner : null
   if (accepted.length > 0 && !accepted.some((permission) => holds(directory, caller, organization, permission))) {

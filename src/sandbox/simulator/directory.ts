@@ -4,8 +4,10 @@
 import type { World, WorldAssignment, WorldRole } from '../world.ts'
 import { ENTERPRISE, type Item } from './call.ts'
 
+/** Who can hold a role. */
 export type SubjectKind = 'users' | 'idp-groups' | 'service-users'
 
+/** A person. */
 export interface User {
   readonly id: string
   readonly email: string
@@ -13,6 +15,7 @@ export interface User {
   readonly groups: readonly string[]
 }
 
+/** A service user; its permissions come from its roles. */
 export interface ServiceUser {
   readonly id: string
   readonly name: string
@@ -24,6 +27,7 @@ export interface ServiceUser {
   readonly deletedAt: number | null
 }
 
+/** People, groups, service users and roles, with the assignments between them. */
 export interface Directory {
   readonly roles: Map<string, WorldRole>
   readonly users: Map<string, User>

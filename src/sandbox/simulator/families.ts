@@ -8,15 +8,20 @@ import { auditHandlers } from './audit.ts'
 import type { Call, Handlers } from './call.ts'
 import { figureHandlers } from './figures.ts'
 import { libraryHandlers } from './library.ts'
+import { limitHandlers } from './limits.ts'
 import { memberHandlers } from './members.ts'
 import type { ObjectStore } from './objects.ts'
 import { organizationHandlers } from './organizations.ts'
 import { outpostHandlers } from './outposts.ts'
-import { repositoryHandlers, snapshotHandlers } from './repositories.ts'
+import { repositoryHandlers } from './repositories.ts'
 import { scanHandlers } from './scans.ts'
+import { scheduleHandlers } from './schedules.ts'
+import { serviceUserHandlers } from './service-users.ts'
 import { sessionHandlers } from './sessions.ts'
+import { snapshotHandlers } from './snapshots.ts'
 import type { State } from './state.ts'
 
+/** What the families are given. */
 export interface Surroundings {
   readonly state: State
   readonly objects: ObjectStore
@@ -35,8 +40,11 @@ export function createHandlers({ state, objects, world, nowMs, origin }: Surroun
     ...attachmentHandlers(objects, origin),
     ...auditHandlers(state),
     ...libraryHandlers(state),
+    ...scheduleHandlers(state),
     ...memberHandlers(state),
+    ...serviceUserHandlers(state),
     ...organizationHandlers(state),
+    ...limitHandlers(state),
     ...figureHandlers(state),
     ...repositoryHandlers(state),
     ...snapshotHandlers(state, objects, origin),

@@ -18,6 +18,7 @@ interface Cost {
 
 type Wanted = (cost: Cost) => boolean
 
+/** Handlers of consumption and metrics at both scopes. */
 export function figureHandlers(state: State): Handlers {
   const daily =
     (wanted: (call: Call) => Wanted) =>

@@ -1,14 +1,12 @@
-// What an organization teaches its sessions: knowledge notes and folders, playbooks, secrets, schedules and automations.
+// What an organization teaches its sessions: knowledge notes and folders, playbooks, secrets.
 // What belongs to the enterprise shows in every organization and is changed only at enterprise scope.
 
-import { randomBytes } from 'node:crypto'
-import { ApiError, invalid } from './answers.ts'
-import { ENTERPRISE, isItem, isoTime, objects, text, type Call, type Handler, type Handlers, type Item } from './call.ts'
-import { collection, given, wrapAll } from './collection.ts'
-import { integerOf, passes } from './pages.ts'
-import { mayActAs } from './sessions.ts'
+import { ENTERPRISE, text, type Call, type Handlers, type Item } from './call.ts'
+import { collection } from './collection.ts'
+import { passes } from './pages.ts'
 import { mustFind, type State } from './state.ts'
 
+/** Handlers of notes, folders, playbooks (at both scopes) and secrets. */
 export function libraryHandlers(state: State): Handlers {
   const changing = ['create', 'get', 'replace', 'delete'] as const
   const note = {
@@ -38,30 +36,6 @@ export function libraryHandlers(state: State): Handlers {
       parameter: 'secret_id',
       verbs: ['list', 'create', 'delete'],
       make: secretOf,
-    }),
-    ...collection(state, {
-      operations: 'org.schedules',
-      kind: 'schedules',
-      parameter: 'schedule_id',
-      verbs: ['create', 'get', 'update', 'delete'],
-      make: (call) => scheduleOf(state, call),
-      change: (call) => scheduleChange(state, call),
-    }),
-    'org.schedules.list': (call) => schedulePage(state, call),
-    ...wrapAll(
-      withWebhook,
-      collection(state, {
-        operations: 'org.automations',
-        kind: 'automations',
-        parameter: 'automation_id',
-        verbs: ['list', 'create', 'get', 'update', 'delete'],
-        make: automationOf,
-        change: (call) => (text(call.body, 'run_as') === null ? given(call) : automationOf(call)),
-      }),
-    ),
-    'org.automations.schemas.get': () => ({
-      sources: { webhook: ['incoming'], schedule: ['cron'] },
-      update_semantics: 'replace_groups',
     }),
   }
 }
@@ -130,90 +104,5 @@ function secretOf({ body, caller }: Call): Item {
     secret_type: body['type'],
     is_sensitive: body['is_sensitive'] ?? true,
     access_type: 'org',
-  }
-}
-
-function scheduleOf(state: State, call: Call): Item {
-  const { body, owner, caller } = call
-  if (text(body, 'schedule_type') === 'one_time' && text(body, 'scheduled_at') === null) {
-    throw invalid([{ loc: ['body', 'scheduled_at'], msg: 'Field required', type: 'missing' }])
-  }
-  return {
-    org_id: owner,
-    enabled: true,
-    agent: 'devin',
-    schedule_type: 'recurring',
-    frequency: null,
-    scheduled_at: null,
-    notify_on: 'failure',
-    interval_count: 1,
-    tags: [],
-    playbook: null,
-    consecutive_failures: 0,
-    last_error_message: null,
-    last_executed_at: null,
-    last_error_at: null,
-    created_by: caller.id,
-    ...scheduleChange(state, call),
-  }
-}
-
-/** Members as the answer names them: the playbook as an object, the user to run as in `created_by`. */
-function scheduleChange(state: State, call: Call): Item {
-  const {
-    playbook_id: playbook,
-    create_as_user_id: creator,
-    run_as_user_id: runner,
-    scheduled_at: at,
-    ...rest
-  } = given(call)
-  const user = creator ?? runner
-  if (typeof user === 'string') mayActAs(state, user, call.owner)
-  const time = typeof at === 'string' ? Date.parse(at) : null
-  if (Number.isNaN(time))
-    throw invalid([
-      { loc: ['body', 'scheduled_at'], msg: 'Input should be a valid datetime', type: 'datetime_parsing' },
-    ])
-  return {
-    ...rest,
-    last_edited_by: call.caller.id,
-    ...(at === undefined ? {} : { scheduled_at: time === null ? null : isoTime(time) }),
-    ...(playbook === undefined
-      ? {}
-      : { playbook: typeof playbook === 'string' ? playbookStub(state, call.owner, playbook) : null }),
-    ...(typeof user === 'string' ? { created_by: user } : {}),
-  }
-}
-
-function playbookStub(state: State, owner: string, id: string): Item {
-  const shared = state.shelf('playbooks', ENTERPRISE).get(id)
-  const { playbook_id, title } = shared ?? mustFind(state.shelf('playbooks', owner), id, 'Playbook')
-  return { playbook_id, title }
-}
-
-/** The one list that pages by `limit` and `offset`, in the usual envelope. */
-function schedulePage(state: State, call: Call): Item {
-  const all = [...state.shelf('schedules', call.owner).values()]
-  const offset = integerOf(call, 'offset', 0) ?? 0
-  const items = all.slice(offset, offset + (integerOf(call, 'limit', 1, 200) ?? 100))
-  return { items, end_cursor: null, has_next_page: offset + items.length < all.length, total: all.length }
-}
-
-/** A service user cannot run an automation as a person. */
-function automationOf(call: Call): Item {
-  const creator = text(call.body, 'run_as') === 'creator'
-  if (creator) throw new ApiError(403, 'run_as=creator needs a person with UsePersonalAutomations')
-  const initial = { enabled: true, limits: null, concurrency: null, notifications: null, metadata: null }
-  return { org_id: call.owner, ...initial, ...given(call), created_by: call.caller.id }
-}
-
-/** An answer that brings in a webhook trigger carries its inbox address and a secret, this once. */
-function withWebhook(handler: Handler): Handler {
-  return (call) => {
-    const answer = handler(call)
-    const incoming = objects(call.body, 'triggers').some((trigger) => Object.values(trigger).includes('webhook:incoming'))
-    if (!incoming || !isItem(answer)) return answer
-    const url = `https://hooks.devin.ai/${randomBytes(8).toString('hex')}`
-    return { ...answer, webhook: { url, secret: randomBytes(16).toString('hex') } }
   }
 }

@@ -1,15 +1,15 @@
-// Members and their roles at enterprise and organization scope: users, IdP groups, service users; and the keys of service
-// users. Role changes take effect at once.
+// Members and their roles at enterprise and organization scope: users, IdP groups, service users. Role
+// changes take effect at once.
 
 import { devinApi } from '../../catalogue/data.ts'
 import type { WorldRole } from '../world.ts'
 import { ApiError, notFound } from './answers.ts'
-import { ENTERPRISE, number, text, texts, type Call, type Handlers, type Item } from './call.ts'
-import { holds, isActive, type ApiKey } from './credentials.ts'
-import { roleItem, type ServiceUser, type SubjectKind } from './directory.ts'
+import { ENTERPRISE, text, texts, type Call, type Handlers, type Item } from './call.ts'
+import { roleItem, type SubjectKind } from './directory.ts'
 import { booleanOf, page, passes } from './pages.ts'
 import { mustFind, newId, type State } from './state.ts'
 
+/** Handlers of members, IdP groups and roles at all scopes. */
 export function memberHandlers(state: State): Handlers {
   const { directory } = state
   const register = (call: Call): Item[] =>
@@ -55,7 +55,6 @@ export function memberHandlers(state: State): Handlers {
       return describe(state, 'idp-groups', name, ENTERPRISE)
     },
     'ent.roles.list': (call) => page(call, [...directory.roles.values()].map(roleItem)),
-    ...serviceUserHandlers(state),
   }
 }
 
@@ -125,7 +124,8 @@ function findMember(state: State, kind: SubjectKind, call: Call, id: string): It
   return found.item
 }
 
-function describe(state: State, kind: SubjectKind, id: string, owner: string): Item {
+/** A subject as the API shows it at one place. */
+export function describe(state: State, kind: SubjectKind, id: string, owner: string): Item {
   const roles = { role_assignments: state.directory.describe(kind, id, owner) }
   if (kind === 'idp-groups') return { idp_group_name: id, ...roles }
   if (kind === 'users')
@@ -183,94 +183,10 @@ function remove(state: State, kind: SubjectKind, id: string, call: Call): void {
     directory.serviceUsers.set(id, { ...user, deletedAt: call.seconds })
 }
 
-function roleFor(state: State, call: Call, id: string): WorldRole {
+/** A role by its id, of the type that the place demands. Throws 404 and 400. */
+export function roleFor(state: State, call: Call, id: string): WorldRole {
   const role = mustFind(state.directory.roles, id, 'Role')
   const wanted = call.owner === ENTERPRISE ? 'enterprise' : 'org'
   if (role.type !== wanted) throw new ApiError(400, `The role must be of type ${wanted}`)
   return role
-}
-
-function serviceUserHandlers(state: State): Handlers {
-  const { keyring, directory } = state
-  const keysOf = (call: Call): ApiKey[] =>
-    keyring.of(mustFind(directory.serviceUsers, call.parameter('service_user_id'), 'Service user').id)
-  const keyOf = (call: Call): ApiKey =>
-    mustFind(new Map(keysOf(call).map((key) => [key.id, key])), call.parameter('api_key_id'), 'API key')
-  const issued = (user: string, call: Call, name: string, expiresAt: number | null): Item => {
-    if (expiresAt !== null && expiresAt <= call.seconds) throw new ApiError(400, 'The expiry must lie in the future')
-    const { key, value } = keyring.issue(user, name, call.seconds, expiresAt)
-    return { api_key_id: key.id, api_key_name: key.name, token: value }
-  }
-  const keys = 'beta.ent.service-users.api-keys'
-  return {
-    'beta.ent.service-users.create': (call) => createServiceUser(state, call),
-    'beta.org.service-users.create': (call) => createServiceUser(state, call),
-    [`${keys}.list`]: (call) => {
-      const status = call.query.get('status') ?? 'all'
-      const wanted = keysOf(call).filter((key) => status === 'all' || status === statusOf(key, call.seconds))
-      return {
-        items: wanted.map((key) => keyItem(key, call.seconds)),
-        end_cursor: null,
-        has_next_page: false,
-        total: wanted.length,
-      }
-    },
-    [`${keys}.create`]: (call) => {
-      const user = mustFind(directory.serviceUsers, call.parameter('service_user_id'), 'Service user')
-      return issued(user.id, call, text(call.body, 'name') ?? '', number(call.body, 'expires_at'))
-    },
-    [`${keys}.revoke`]: (call) => {
-      const key = keyOf(call)
-      if (!isActive(key, call.seconds)) throw new ApiError(409, 'The key is already inactive')
-      key.revokedAt = call.seconds
-      return keyItem(key, call.seconds)
-    },
-    [`${keys}.rotate`]: (call) => {
-      const key = keyOf(call)
-      if (!isActive(key, call.seconds)) throw new ApiError(400, 'The key is not active')
-      if (call.body['revoke_current'] !== false) key.revokedAt = call.seconds
-      return issued(key.serviceUser, call, key.name, number(call.body, 'new_key_expires_at'))
-    },
-  }
-}
-
-/** The role must lie within the caller's own permissions and can never manage service users (anti-escalation). */
-function createServiceUser(state: State, call: Call): Item {
-  const role = roleFor(state, call, text(call.body, 'role_id') ?? '')
-  const organization = call.owner === ENTERPRISE ? null : call.owner
-  const beyond = role.permissions.find(
-    (permission) =>
-      permission === 'ManageServiceUsers' || !holds(state.directory, call.caller, organization, permission),
-  )
-  if (beyond !== undefined) throw new ApiError(403, `The role holds ${beyond}, which cannot be granted`)
-  const id = newId('service-user')
-  const expiresAt = call.seconds + (number(call.body, 'ttl_seconds') ?? 0)
-  const scope: ServiceUser['scope'] = organization === null ? 'enterprise' : 'organization'
-  state.directory.serviceUsers.set(id, {
-    id,
-    name: text(call.body, 'name') ?? '',
-    scope,
-    organization,
-    expiresAt,
-    deletedAt: null,
-  })
-  state.directory.assign('service-users', id, organization, role.id)
-  const { value } = state.keyring.issue(id, 'first key', call.seconds, expiresAt)
-  return { service_user: describe(state, 'service-users', id, ENTERPRISE), token: value }
-}
-
-function statusOf(key: ApiKey, now: number): string {
-  return key.revokedAt !== null ? 'revoked' : isActive(key, now) ? 'active' : 'expired'
-}
-
-function keyItem(key: ApiKey, now: number): Item {
-  return {
-    api_key_id: key.id,
-    api_key_name: key.name,
-    created_at: key.createdAt,
-    expires_at: key.expiresAt,
-    last_used_at: key.lastUsedAt,
-    revoked_at: key.revokedAt,
-    is_active: isActive(key, now),
-  }
 }

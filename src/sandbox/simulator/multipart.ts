@@ -1,7 +1,8 @@
 // The one part `file` of a multipart upload (RFC 7578) as a stream, whatever the size and however the bytes are cut.
 
-import { invalid } from './answers.ts'
+import { missing, wrong } from './answers.ts'
 
+/** The part named `file`, its contents still to be read. */
 export interface FilePart {
   readonly name: string
   readonly contentType: string
@@ -48,12 +49,12 @@ async function* untilBoundary(first: Buffer, chunks: AsyncIterator<Buffer>, deli
     const safe = Math.max(0, held.length - delimiter.length)
     if (safe > 0) yield held.subarray(0, safe)
     const next = await chunks.next()
-    if (next.done === true) throw invalid([{ loc: ['body'], msg: 'The multipart body breaks off', type: 'multipart' }])
+    if (next.done === true) throw wrong(['body'], 'The multipart body breaks off', 'multipart')
     held = Buffer.concat([held.subarray(safe), next.value])
   }
   while ((await chunks.next()).done !== true);
 }
 
 function noFile(): Error {
-  return invalid([{ loc: ['body', 'file'], msg: 'Field required', type: 'missing' }])
+  return missing('body', 'file')
 }

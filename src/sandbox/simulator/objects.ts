@@ -13,6 +13,7 @@ import { Answer } from './answers.ts'
 /** First segment of presigned addresses; no path of the API begins like it. */
 export const OBJECTS_PATH = '/_objects/'
 
+/** Contents by id, handed out through presigned addresses. */
 export interface ObjectStore {
   /** Keeps the chunks and gives the id and the number of bytes. */
   put(chunks: AsyncIterable<Buffer>, contentType: string): Promise<{ id: string; bytes: number }>

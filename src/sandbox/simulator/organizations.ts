@@ -1,11 +1,12 @@
-// Organizations and what the enterprise sets for them: tags, limits, git access, the IP access list; and its machines.
+// Organizations and what the enterprise sets for them: tags, git access, the IP access list; and its machines.
 
 import { ApiError, notFound } from './answers.ts'
-import { ENTERPRISE, number, objects, text, texts, type Call, type Handlers, type Item } from './call.ts'
+import { ENTERPRISE, objects, text, texts, type Call, type Handlers, type Item } from './call.ts'
 import { collection, given } from './collection.ts'
 import { page, passes } from './pages.ts'
-import { idMembers, mustFind, newId, organizationItem, type State } from './state.ts'
+import { idMembers, mustFind, newId, organizationItem, setting, type State } from './state.ts'
 
+/** Handlers of organizations, their tags and git access, and of the enterprise’s machines. */
 export function organizationHandlers(state: State): Handlers {
   const { organizations } = state
   const store = (call: Call, before: Item): Item => {
@@ -25,7 +26,6 @@ export function organizationHandlers(state: State): Handlers {
     },
     ...tagHandlers(state),
     ...gitHandlers(state),
-    ...limitHandlers(state),
     ...accessHandlers(state),
     'ent.queue.get': () => ({ queue_size: state.shelf('outpost-devins', ENTERPRISE).size, status: 'normal' }),
     'ent.hypervisors.list': (call) => {
@@ -36,21 +36,6 @@ export function organizationHandlers(state: State): Handlers {
         call,
         machines.map(({ created_at: _c, updated_at: _u, ...item }) => ({ ...item, last_heartbeat: call.seconds })),
       )
-    },
-  }
-}
-
-/** A setting of one place: read with a default, written whole. */
-function setting(
-  state: State,
-  family: string,
-  initial: Item,
-): { read: (place: string) => Item; write: (place: string, value: Item) => Item } {
-  return {
-    read: (place) => state.settings.get(`${family} ${place}`) ?? initial,
-    write(place, value) {
-      state.settings.set(`${family} ${place}`, value)
-      return value
     },
   }
 }
@@ -135,61 +120,6 @@ function gitHandlers(state: State): Handlers {
         100,
       )
     },
-  }
-}
-
-function limitHandlers(state: State): Handlers {
-  const groups = setting(state, 'group limits', { groups: {} })
-  const devin = new Map<string, Item>()
-  const agent = setting(state, 'local agent', { local_agent: null })
-  const local = setting(state, 'local agent default', { cycle_acu_limit: null })
-  const users = new Map<string, Item>()
-  const user = (call: Call): string => mustFind(state.directory.users, call.parameter('user_id'), 'User').id
-  /** The same three operations for an organization, a user and the default of all users. */
-  const limits = (operations: string, place: (call: Call) => string): Handlers => ({
-    [`${operations}.get`]: (call) => agent.read(place(call)),
-    [`${operations}.update`]: (call) => {
-      agent.write(place(call), given(call))
-      return null
-    },
-    [`${operations}.delete`]: (call) => {
-      agent.write(place(call), { local_agent: null })
-      return null
-    },
-  })
-  return {
-    'ent.org-group-limits.get': () => groups.read(ENTERPRISE),
-    'ent.org-group-limits.replace': (call) => groups.write(ENTERPRISE, given(call)),
-    'ent.consumption.acu-limits.devin.list': (call) => page(call, [...devin.values()]),
-    'ent.consumption.acu-limits.devin.organizations.set': (call) => {
-      devin.set(call.owner, {
-        scope: 'org',
-        cycle_acu_limit: number(call.body, 'cycle_acu_limit'),
-        org_id: call.owner,
-        user_id: null,
-      })
-      return null
-    },
-    'ent.consumption.acu-limits.devin.organizations.delete': (call) => {
-      if (!devin.delete(call.owner)) throw notFound('ACU limit')
-      return null
-    },
-    ...limits('beta.ent.acu-limits.organizations', (call) => call.owner),
-    ...limits('beta.ent.acu-limits.users.item', user),
-    ...limits('beta.ent.acu-limits.users.default', () => 'every user'),
-    'beta.ent.acu-limits.local-agent.list': () => ({ default: local.read(ENTERPRISE), users: [...users.values()] }),
-    'beta.ent.acu-limits.local-agent.set-default': (call) => local.write(ENTERPRISE, given(call)),
-    'beta.ent.acu-limits.local-agent.set-user': (call) => {
-      const limit = { user_id: user(call), ...given(call) }
-      users.set(limit.user_id, limit)
-      return limit
-    },
-    'beta.ent.acu-limits.local-agent.delete-user': (call) => {
-      const limit = mustFind(users, user(call), 'ACU limit')
-      users.delete(user(call))
-      return limit
-    },
-    'beta.ent.usage-policies.tiers.users.set': (call) => ({ tier_id: call.parameter('tier_id'), user_id: user(call) }),
   }
 }
 

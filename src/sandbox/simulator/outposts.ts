@@ -14,6 +14,7 @@ const KEEPALIVE_MS = 15_000
 /** The server ends a stream after some minutes; clients connect again. */
 const STREAM_MS = 4 * 60_000
 
+/** Handlers of outposts and of the queue their machines claim from. */
 export function outpostHandlers(state: State): Handlers {
   const changes = new EventEmitter().setMaxListeners(0)
   const queue = state.shelf('outpost-devins', ENTERPRISE)
@@ -57,8 +58,9 @@ export function outpostHandlers(state: State): Handlers {
     'outposts.devins.claim': (call) => {
       const item = claimNow(find(call), call.nowMs)
       const acceptor = text(call.body, 'acceptor_id')
-      if (item['phase'] === 'claimed' && item['acceptor_id'] !== acceptor)
+      if (item['phase'] === 'claimed' && item['acceptor_id'] !== acceptor) {
         throw new ApiError(409, 'Claimed by another acceptor')
+      }
       const claimed = store({
         ...item,
         phase: 'claimed',
@@ -75,8 +77,9 @@ export function outpostHandlers(state: State): Handlers {
     },
     'outposts.devins.release': (call) => {
       const item = claimNow(find(call), call.nowMs)
-      if (item['phase'] !== 'claimed' || item['acceptor_id'] !== text(call.body, 'acceptor_id'))
+      if (item['phase'] !== 'claimed' || item['acceptor_id'] !== text(call.body, 'acceptor_id')) {
         throw new ApiError(409, 'Not held by this acceptor')
+      }
       store({ ...item, phase: 'pending', acceptor_id: null, claim_deadline: null, updated_at: call.seconds })
       return null
     },

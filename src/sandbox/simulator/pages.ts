@@ -1,9 +1,10 @@
 // Pages of lists and the bounds in queries: `first` and `after` with opaque cursors, and time windows.
 
 import { createHash } from 'node:crypto'
-import { ApiError, invalid } from './answers.ts'
+import { ApiError, invalid, wrong } from './answers.ts'
 import { isItem, type Call } from './call.ts'
 
+/** The envelope of nearly all lists. */
 export interface Page<T> {
   readonly items: readonly T[]
   readonly end_cursor: string | null
@@ -16,10 +17,11 @@ export function integerOf(call: Call, name: string, least = -Infinity, most = In
   const value = call.query.get(name)
   if (value === null) return null
   const parsed = /^-?\d{1,15}$/.test(value) ? Number(value) : Number.NaN
-  if (Number.isNaN(parsed))
-    throw invalid([{ loc: ['query', name], msg: 'Input should be a valid integer', type: 'int_parsing' }])
+  if (Number.isNaN(parsed)) {
+    throw wrong(['query', name], 'Input should be a valid integer', 'int_parsing')
+  }
   if (parsed >= least && parsed <= most) return parsed
-  throw invalid([{ loc: ['query', name], msg: `Input should be from ${least} to ${most}`, type: 'out_of_range' }])
+  throw wrong(['query', name], `Input should be from ${least} to ${most}`, 'out_of_range')
 }
 
 /** A boolean of the query, or null when it is absent. */
@@ -28,7 +30,7 @@ export function booleanOf(call: Call, name: string): boolean | null {
   if (value === undefined) return null
   if (['true', '1', 'yes', 'on'].includes(value)) return true
   if (['false', '0', 'no', 'off'].includes(value)) return false
-  throw invalid([{ loc: ['query', name], msg: 'Input should be a valid boolean', type: 'bool_parsing' }])
+  throw wrong(['query', name], 'Input should be a valid boolean', 'bool_parsing')
 }
 
 /** The page that `first` (default 100) and `after` ask for. Cursors belong to one list and filter and refuse another. */
@@ -91,6 +93,7 @@ function identity(item: unknown): string {
   return isItem(item) ? String(Object.values(item)[0]) : String(item)
 }
 
+/** A span of time asked for. */
 export interface Window {
   /** Unix seconds, inclusive; -Infinity and Infinity where the query sets no bound. */
   readonly after: number
@@ -108,19 +111,18 @@ export function windowOf(call: Call, rules: { readonly required?: boolean; reado
     throw invalid(missing.map((name) => ({ loc: ['query', name], msg: 'Field required', type: 'missing' })))
   }
   if (after !== null && before !== null && after > before) {
-    throw invalid([
-      { loc: ['query', 'time_before'], msg: 'time_before must not lie before time_after', type: 'value_error' },
-    ])
+    throw wrong(['query', 'time_before'], 'time_before must not lie before time_after', 'value_error')
   }
   if (rules.maxDays !== undefined) checkSpan(after, before, call.seconds, rules.maxDays)
   return { after: after ?? -Infinity, before: before ?? Infinity }
 }
 
 function checkSpan(after: number | null, before: number | null, now: number, maxDays: number): void {
-  const issue = (msg: string): ApiError => invalid([{ loc: ['query', 'time_after'], msg, type: 'value_error' }])
+  const issue = (msg: string): ApiError => wrong(['query', 'time_after'], msg, 'value_error')
   if (after === null && before !== null) throw issue('time_before needs time_after')
-  if (after !== null && (before ?? now) - after > maxDays * 86_400)
+  if (after !== null && (before ?? now) - after > maxDays * 86_400) {
     throw issue(`The time range must not exceed ${maxDays} days`)
+  }
 }
 
 /** Whether a list filter of the query (a repeated key) is absent or holds one of the values. */

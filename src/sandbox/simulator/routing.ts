@@ -3,6 +3,7 @@
 
 import type { OperationEntry } from '../../catalogue/data.ts'
 
+/** The operation of a request, or the methods that its path allows. */
 export type Match =
   | { readonly operation: OperationEntry; readonly parameters: Readonly<Record<string, string>> }
   | { readonly allowed: readonly string[] }

@@ -1,6 +1,6 @@
 // Code scans and reviews of pull requests at both scopes, and the retired search lists.
 
-import { ApiError, invalid, notFound } from './answers.ts'
+import { ApiError, missing, notFound, wrong } from './answers.ts'
 import { ENTERPRISE, isItem, isoTime, text, type Call, type Handlers, type Item } from './call.ts'
 import { page, passes, windowOf } from './pages.ts'
 import { createSession } from './sessions.ts'
@@ -10,6 +10,7 @@ import { mustFind, newId, type Kind, type State } from './state.ts'
 const BACKLOG = 20
 const SCAN_SECONDS = 120
 
+/** Handlers of code scans, reviews and the retired search lists. */
 export function scanHandlers(state: State): Handlers {
   const both = (tail: string, handler: Handlers[string]): Handlers => ({
     [`org.code-scans.${tail}`]: handler,
@@ -123,13 +124,12 @@ function reviews(state: State, scope: string): Handlers {
       const url = text(call.body, 'pr_url') ?? ''
       const [, repo, number] = /^https:\/\/[^/]+\/(.+)\/(?:pull|pulls|merge_requests)\/(\d+)$/.exec(url) ?? []
       if (repo === undefined)
-        throw invalid([
-          { loc: ['body', 'pr_url'], msg: 'Input should be the URL of a pull request', type: 'value_error' },
-        ])
+        throw wrong(['body', 'pr_url'], 'Input should be the URL of a pull request', 'value_error')
       const shelf = state.shelf('pr-reviews', call.owner)
       const before = shelf.get(url)
-      if (before !== undefined && now(before, call.nowMs)['status'] === 'pending')
+      if (before !== undefined && now(before, call.nowMs)['status'] === 'pending') {
         throw new ApiError(409, 'A review is pending')
+      }
       const item = {
         pr_number: Number(number),
         repo_path: repo,
@@ -142,7 +142,7 @@ function reviews(state: State, scope: string): Handlers {
     },
     [`${scope}.pr-reviews.get`]: (call) => {
       const url = call.query.get('pr_url')
-      if (url === null) throw invalid([{ loc: ['query', 'pr_url'], msg: 'Field required', type: 'missing' }])
+      if (url === null) throw missing('query', 'pr_url')
       const item = state.shelf('pr-reviews', call.owner).get(url)
       const commit = call.query.get('commit_sha')
       if (!isItem(item) || (commit !== null && item['commit_sha'] !== commit)) throw notFound('Review')

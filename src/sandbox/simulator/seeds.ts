@@ -7,6 +7,7 @@ import type { Kind } from './state.ts'
 const MEMBER = ['UseDevinSessions', 'ViewOrgSessions']
 const ADMIN = [...MEMBER, 'ManageOrgSessions', 'ManageOrgKnowledge', 'ManageOrgPlaybooks', 'ManageOrgMembership']
 
+/** The default roles of an organization and two of the enterprise. */
 export const roles: World['roles'] = [
   { id: 'role-account-admin', name: 'Account admin', type: 'enterprise', permissions: ['ManageOrganizations'] },
   { id: 'role-account-viewer', name: 'Account viewer', type: 'enterprise', permissions: ['ViewAccountSessions'] },
@@ -20,6 +21,7 @@ const admin = (organization: string): WorldAssignment => ({ role: 'role-org-admi
 const member = (organization: string): WorldAssignment => ({ role: 'role-org-member', organization })
 const account = (role: string): WorldAssignment => ({ role, organization: null })
 
+/** A dozen people with ids of all forms. */
 export const users: readonly WorldUser[] = [
   person('email|65f0a1', 'Ada Okafor', ['sso-payments-eng'], admin('org-payments')),
   person('email|65f0a2', 'Ben Ruiz', ['sso-payments-eng'], member('org-payments')),
@@ -39,6 +41,7 @@ function person(id: string, name: string, groups: readonly string[], ...assignme
   return { id, email: `${name.toLowerCase().replace(' ', '.')}@corp.example`, name, assignments, groups }
 }
 
+/** Groups of the identity provider; one name holds a slash and a space. */
 export const idpGroups: World['idpGroups'] = [
   { name: 'sso-payments-eng', assignments: [member('org-payments')] },
   { name: PLATFORM, assignments: [member('org-platform')] },
@@ -46,6 +49,7 @@ export const idpGroups: World['idpGroups'] = [
   { name: 'sso-contractors', assignments: [] },
 ]
 
+/** Sessions in different states in each organization. */
 export const sessions: readonly WorldSession[] = [
   session('a1', 'org-payments', 'Upgrade the card-vault client', 'running', 0.5, {
     tags: ['team:payments', 'upgrade'],
@@ -111,6 +115,7 @@ const VIOLATION = {
 
 const withOrganization: ReadonlySet<Kind> = new Set(['notes', 'playbooks', 'schedules'])
 
+/** One or two objects of each kind. */
 export const items: readonly WorldItem[] = [
   item('folders', 'org-payments', 'folder-ledger', { name: 'Ledger', path: 'Ledger', parent_folder_id: null }),
   item(
@@ -211,6 +216,7 @@ const NOBODY = { org_id: null, user_id: null, user_email: null, service_user_id:
 const KIM = { user_id: 'email|65f0b1', user_email: 'kim.park@corp.example' }
 const ADA = { user_id: 'email|65f0a1', user_email: 'ada.okafor@corp.example', org_id: 'org-payments' }
 
+/** What happened before the start. */
 export const auditLogs: World['auditLogs'] = [
   { audit_log_id: 'audit-1', action: 'create_organization', daysAgo: 40, data: {}, ...NOBODY, ...KIM },
   { audit_log_id: 'audit-2', action: 'create_secret', daysAgo: 9, data: { key: 'REGISTRY_TOKEN' }, ...NOBODY, ...ADA },

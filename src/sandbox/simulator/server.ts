@@ -2,22 +2,16 @@
 // real server would, checks the key and hands the call to its family. Not part of the production process.
 
 import { randomUUID } from 'node:crypto'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
-import { devinApi, type OperationEntry } from '../../catalogue/data.ts'
 import type { World } from '../world.ts'
-import { ANSWERED, Answer, ApiError, encodeAnswer, jsonAnswer, notFound, problemAnswer } from './answers.ts'
-import { auditEntry } from './audit.ts'
-import { isUpload, readBody } from './bodies.ts'
-import { ENTERPRISE, type Call, type Handlers } from './call.ts'
-import { authorize, authorizeBody } from './credentials.ts'
-import type { ServiceUser } from './directory.ts'
+import { ANSWERED } from './answers.ts'
 import { createHandlers } from './families.ts'
-import { createObjectStore, OBJECTS_PATH, type ObjectStore } from './objects.ts'
-import { compileRoutes, unquote } from './routing.ts'
-import { createState, type State } from './state.ts'
+import { createObjectStore } from './objects.ts'
+import { createResponder } from './responding.ts'
+import { createState } from './state.ts'
 
 /** A request as it arrived, for tests that ask what an upstream really saw. */
 export interface SeenRequest {
@@ -32,6 +26,7 @@ export interface SeenRequest {
   readonly status: number | null
 }
 
+/** How to start a simulator. */
 export interface SimulatorOptions {
   /** Default `127.0.0.1`. */
   readonly host?: string
@@ -46,6 +41,7 @@ export interface SimulatorOptions {
   readonly observe?: (seen: SeenRequest) => void
 }
 
+/** A running simulator. */
 export interface Simulator {
   /** `http://127.0.0.1:41234`, without a final slash. */
   readonly origin: string
@@ -130,88 +126,3 @@ export async function createSimulator(options: SimulatorOptions): Promise<Simula
 
 /** The entry while it can still change. */
 type Seen = { -readonly [Name in keyof SeenRequest]: SeenRequest[Name] }
-
-interface Parts {
-  readonly state: State
-  readonly objects: ObjectStore
-  readonly handlers: Handlers
-  readonly now: () => number
-}
-
-type Responder = (request: IncomingMessage, response: ServerResponse, seen: Seen) => Promise<Answer | typeof ANSWERED>
-
-function createResponder(parts: Parts): Responder {
-  const route = compileRoutes(devinApi.operations)
-  return async (request, response, seen) => {
-    const [rawPath = '', rawQuery = ''] = splitTarget(seen.target)
-    const path = unquote(rawPath)
-    const query = new URLSearchParams(rawQuery)
-    if (path.startsWith(OBJECTS_PATH)) return parts.objects.serve(path, query, parts.now())
-    const match = route(seen.method, path)
-    if (match === null) return jsonAnswer(404, { detail: 'Not Found' })
-    if ('allowed' in match) {
-      const refused = jsonAnswer(405, { detail: 'Method Not Allowed' })
-      return new Answer(405, { ...refused.headers, allow: match.allowed.join(', ') }, refused.body)
-    }
-    try {
-      const caller = parts.state.keyring.authenticate(request.headers.authorization, Math.floor(parts.now() / 1000))
-      seen.serviceUser = caller.id
-      const outcome = await perform(parts, match, caller, { request, response, query })
-      return outcome === ANSWERED ? ANSWERED : encodeAnswer(outcome, acceptEncoding(request))
-    } catch (error) {
-      const known =
-        error instanceof ApiError ? error : new ApiError(500, error instanceof Error ? error.message : 'Unknown error')
-      return encodeAnswer(problemAnswer(known, path), acceptEncoding(request))
-    }
-  }
-}
-
-/** Path and query of a target in origin or absolute form; a fragment is dropped. */
-function splitTarget(target: string): string[] {
-  const [whole = ''] = target.replace(/^https?:\/\/[^/?#]*/i, '').split('#', 1)
-  const mark = whole.indexOf('?')
-  return mark === -1 ? [whole] : [whole.slice(0, mark), whole.slice(mark + 1)]
-}
-
-function acceptEncoding(request: IncomingMessage): string | undefined {
-  const value = request.headers['accept-encoding']
-  return Array.isArray(value) ? value.join(',') : value
-}
-
-interface Exchange {
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
-  readonly query: URLSearchParams
-}
-
-async function perform(
-  { state, handlers, now }: Parts,
-  match: { operation: OperationEntry; parameters: Readonly<Record<string, string>> },
-  caller: ServiceUser,
-  exchange: Exchange,
-): Promise<Answer | typeof ANSWERED> {
-  const { operation, parameters } = match
-  const owner = parameters['org_id'] ?? ENTERPRISE
-  authorize(state.directory, caller, operation, owner)
-  if (owner !== ENTERPRISE && !state.organizations.has(owner)) throw notFound('Organization')
-  const body = isUpload(operation) || operation.method === 'GET' ? {} : await readBody(exchange.request, operation)
-  authorizeBody(state.directory, caller, operation, owner, body)
-  const nowMs = now()
-  const call: Call = {
-    operation,
-    parameter: (name) => parameters[name] ?? '',
-    query: exchange.query,
-    body,
-    caller,
-    owner,
-    nowMs,
-    seconds: Math.floor(nowMs / 1000),
-    request: exchange.request,
-    response: exchange.response,
-  }
-  const result = await handlers[operation.id]?.(call)
-  if (operation.method !== 'GET') state.auditLogs.push(auditEntry(call))
-  if (result === ANSWERED || result instanceof Answer) return result
-  if (result === null && operation.success.includes(204)) return new Answer(204)
-  return jsonAnswer(operation.success[0] ?? 200, result)
-}

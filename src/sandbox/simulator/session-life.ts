@@ -1,6 +1,7 @@
 // How a session lives through its states by the clock alone: nothing runs, every read works out where the session stands.
 // Simulated work is fast, one ACU per minute of it, so that a person who polls sees the figures move.
 
+/** Milliseconds of a second. */
 export const SECOND_MS = 1000
 /** From creation to `claimed`, and from there to `running`. */
 const CLAIM_MS = 2 * SECOND_MS
@@ -11,13 +12,16 @@ const WORK_MS = 60 * SECOND_MS
 const IDLE_MS = 30 * 60 * SECOND_MS
 const ACUS_PER_MS = 1 / (60 * SECOND_MS)
 
+/** The state from which a stretch of work was caused. */
 export type Start = 'new' | 'resume' | 'running'
 
+/** An end, or a sleep that the clock did not bring. */
 export interface Stop {
   readonly status: 'suspended' | 'exit' | 'error'
   readonly detail: string
 }
 
+/** All that the state of a session follows from, besides the instant. */
 export interface Life {
   /** When the present stretch of work was caused, and from which state. */
   readonly wokenMs: number
@@ -30,6 +34,7 @@ export interface Life {
   readonly stopped: Stop | null
 }
 
+/** The state of a session at an instant. */
 export interface Phase {
   readonly status: string
   readonly detail: string | null

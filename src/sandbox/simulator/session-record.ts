@@ -6,6 +6,7 @@ import { unquote } from './routing.ts'
 import { doneMs, phaseAt, SECOND_MS, type Life } from './session-life.ts'
 import { newId } from './state.ts'
 
+/** What was or will be said in a session. */
 export interface Message {
   readonly id: string
   readonly source: 'user' | 'devin'
@@ -14,6 +15,7 @@ export interface Message {
   readonly atMs: number
 }
 
+/** A session as it is kept; what the API shows of it depends on the instant. */
 export interface Session {
   readonly id: string
   readonly org: string

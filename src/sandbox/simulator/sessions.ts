@@ -1,7 +1,7 @@
 // Sessions at organization and enterprise scope: create, filter, message, archive, terminate, tags and insights.
 
 import type { WorldSession } from '../world.ts'
-import { ApiError, invalid, notFound } from './answers.ts'
+import { ApiError, notFound, wrong } from './answers.ts'
 import { ENTERPRISE, number, text, texts, type Call, type Handlers, type Item } from './call.ts'
 import { booleanOf, integerOf, page, passes } from './pages.ts'
 import { phaseAt, SECOND_MS, stop, wake } from './session-life.ts'
@@ -168,8 +168,9 @@ function sendMessage(state: State, session: Session, call: Call): Session {
   changeable(session)
   const user = text(call.body, 'message_as_user_id')
   if (user !== null) mayActAs(state, user, session.org)
-  if (['exit', 'error'].includes(phaseAt(session.life, call.nowMs).status))
+  if (['exit', 'error'].includes(phaseAt(session.life, call.nowMs).status)) {
     throw new ApiError(409, 'The session has ended')
+  }
   session.life = wake(session.life, call.nowMs)
   session.attachmentUrls.push(...texts(call.body, 'attachment_urls'))
   say(session, text(call.body, 'message') ?? '', call.nowMs)
@@ -179,7 +180,7 @@ function sendMessage(state: State, session: Session, call: Call): Session {
 function setTags(session: Session, call: Call, tags: readonly string[]): Item {
   const distinct = [...new Set(tags)]
   if (distinct.length > MAX_TAGS) {
-    throw invalid([{ loc: ['body', 'tags'], msg: `A session has at most ${MAX_TAGS} tags`, type: 'too_long' }])
+    throw wrong(['body', 'tags'], `A session has at most ${MAX_TAGS} tags`, 'too_long')
   }
   touched(changeable(session), call).tags = distinct
   return { tags: distinct }

@@ -32,11 +32,13 @@ export const idMembers = {
   'outpost-devins': 'session_id',
 } as const
 
+/** A kind of object that stands on shelves. */
 export type Kind = keyof typeof idMembers
 
 /** Kinds whose times are ISO 8601 strings; everything else counts unix seconds. */
 export const isoKinds: ReadonlySet<Kind> = new Set(['schedules', 'pr-reviews'])
 
+/** All that can change. */
 export interface State {
   readonly directory: Directory
   readonly keyring: Keyring
@@ -84,6 +86,7 @@ export function createState(world: World, nowMs: number): State {
   }
 }
 
+/** Seconds of a day. */
 export const DAY = 86_400
 
 /** Start of the consumption day an instant (unix seconds) falls in: days begin at 08:00 UTC. */
@@ -91,6 +94,7 @@ export function consumptionDay(seconds: number): number {
   return Math.floor((seconds - 8 * 3600) / DAY) * DAY + 8 * 3600
 }
 
+/** A new organization without limits, as the API shows it. */
 export function organizationItem(id: string, name: string, seconds: number): Item {
   const limits = { max_cycle_acu_limit: null, max_session_acu_limit: null }
   return { org_id: id, name, ...limits, created_at: seconds, updated_at: seconds }
@@ -100,6 +104,21 @@ function itemOf(seed: WorldItem, nowMs: number): Item {
   const bornMs = nowMs - seed.daysAgo * DAY * 1000
   const born = isoKinds.has(seed.kind) ? isoTime(bornMs) : Math.floor(bornMs / 1000)
   return { [idMembers[seed.kind]]: seed.id, ...seed.fields, created_at: born, updated_at: born }
+}
+
+/** A setting of one place: read with a default, written whole. */
+export function setting(
+  state: State,
+  family: string,
+  initial: Item,
+): { read: (place: string) => Item; write: (place: string, value: Item) => Item } {
+  return {
+    read: (place) => state.settings.get(`${family} ${place}`) ?? initial,
+    write(place, value) {
+      state.settings.set(`${family} ${place}`, value)
+      return value
+    },
+  }
 }
 
 /** A new id in the API's form: a prefix and 32 hexadecimal digits. */

@@ -1,0 +1,61 @@
+// The ground that a measurement stands on: ports, the single sign-on, the gateway's installation, and taking it all down.
+
+import { truncateSync } from 'node:fs'
+import { join } from 'node:path'
+import { startIdentity, type Caller } from './identity.ts'
+import { createInstallation, teams } from './installation.ts'
+import type { LoadOrder } from './load.ts'
+import type { Site } from './peers.ts'
+import { coresToUse, freePorts } from './processes.ts'
+import { wireRequests, writeRequests, type WireRequest } from './requests.ts'
+import type { RequestSpec } from './workloads.ts'
+
+export interface Ground {
+  readonly site: Site
+  readonly callers: readonly Caller[]
+  /** The core for load and upstream; null for any. */
+  readonly loadCore: number | null
+  /** Writes the requests of a kind to a file; gives what a load generator is told, and the requests. */
+  prepare(spec: RequestSpec, port: number, order: OrderRest): { order: LoadOrder; requests: readonly WireRequest[] }
+  /** Empties the record files that grow with every request. */
+  emptyRecords(): void
+  /** What to do at the end; the last one added is done first. */
+  onClose(close: () => Promise<void> | void): void
+  close(): Promise<void>
+}
+
+export type OrderRest = Omit<LoadOrder, 'port' | 'requestsFile' | 'status'>
+
+/** Makes the ground. Nothing of the gateway or its peers runs yet. */
+export async function openGround(): Promise<Ground> {
+  const closers: (() => Promise<void> | void)[] = []
+  const identity = await startIdentity(teams)
+  closers.push(() => identity.close())
+  const [gateway = 0, admin = 0, bare = 0, upstream = 0] = await freePorts(4)
+  const ports = { gateway, admin, bare, upstream }
+  const installation = createInstallation(ports, identity)
+  closers.push(() => installation.remove())
+  // Also when the bench is interrupted: the keys are worthless, the directory is litter.
+  process.once('exit', () => installation.remove())
+  const cores = coresToUse()
+  let files = 0
+  return {
+    site: { installation, ports, peerCore: cores?.peer ?? null },
+    callers: identity.callers,
+    loadCore: cores?.load ?? null,
+    prepare(spec, port, rest) {
+      const requests = wireRequests(spec, identity.callers)
+      files += 1
+      const requestsFile = join(installation.directory, `requests-${files}`)
+      writeRequests(requestsFile, requests)
+      return { requests, order: { ...rest, port, requestsFile, status: spec.status } }
+    },
+    emptyRecords() {
+      for (const file of Object.values(installation.records)) truncateSync(file)
+    },
+    onClose: (close) => void closers.push(close),
+    async close() {
+      for (const close of closers.splice(0).toReversed()) await close()
+    },
+  }
+}

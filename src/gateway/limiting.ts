@@ -1,0 +1,85 @@
+// The limit stage: judges all limits of a request together, and keeps its concurrency slots and budgets straight until
+// the exchange is over.
+
+import type { ServerResponse } from 'node:http'
+import { basename } from 'node:path'
+import { policyField, standingField } from '../limits/fields.ts'
+import type { Limiter, Limit, Standing } from '../limits/limiter.ts'
+import type { Quota } from '../limits/meter.ts'
+import type { Team } from '../policy/policy-set.ts'
+import { Problem } from '../problems.ts'
+import type { Exchange } from './exchange.ts'
+
+/**
+ * Counts the request against everything that applies, or throws `rate-limit-exceeded`, `concurrency-exceeded` or
+ * `budget-exceeded` with `Retry-After`. What has to be given back is given back when the response closes.
+ */
+export function applyLimits(
+  limiter: Limiter,
+  team: Team,
+  limits: readonly Limit[],
+  exchange: Exchange,
+  response: ServerResponse,
+  nowMs: number,
+): void {
+  if (limits.length === 0) return
+  const allowance = limiter.take(limits, nowMs)
+  exchange.limitFields = ['ratelimit-policy', policyField(limits), 'ratelimit', standingField(allowance.standings)]
+  exchange.limitExceeded = allowance.exceeded?.name ?? null
+  if (!allowance.granted && allowance.exceeded !== null)
+    throw exceeded(team, allowance.exceeded, allowance.retryAfterMs)
+  if (limits.some((limit) => limit.kind !== 'rate')) {
+    response.once('close', () => {
+      limiter.release(limits)
+      if (cameToNothing(exchange)) limiter.giveBack(limits)
+    })
+  }
+}
+
+/** True when the upstream surely did not do what was asked: it said so, or it was never asked. Unclear counts as done. */
+function cameToNothing({ upstreamStatus, upstreamStartedAtMs, problem }: Exchange): boolean {
+  if (upstreamStatus !== null) return upstreamStatus >= 400
+  return (
+    problem !== null &&
+    (upstreamStartedAtMs === null || problem.kind === 'upstream-tls-failed' || problem.reason === 'connection_refused')
+  )
+}
+
+function exceeded(team: Team, limit: Limit, retryAfterMs: number): Problem {
+  if (limit.quota === null) {
+    const detail = `Team ${team.id} may have ${limit.most} requests under way at once (limit ${limit.name}), and has them. Wait until some have ended.`
+    return new Problem('concurrency-exceeded', detail, { fields: { 'retry-after': '1' } })
+  }
+  const kind = limit.kind === 'budget' ? 'budget-exceeded' : 'rate-limit-exceeded'
+  const seconds = Number.isFinite(retryAfterMs) ? Math.max(1, Math.ceil(retryAfterMs / 1000)) : null
+  const wait = seconds === null ? 'It never lets this through.' : `Wait ${seconds} second${seconds === 1 ? '' : 's'}.`
+  const owner = `The limit stands in ${basename(team.source.file)}, for its owner to change.`
+  return new Problem(
+    kind,
+    `Team ${team.id} has used its limit ${limit.name} of ${quotaText(limit.quota)}. ${wait} ${owner}`,
+    {
+      fields: seconds === null ? {} : { 'retry-after': String(seconds) },
+    },
+  )
+}
+
+const spans: ReadonlyMap<number, string> = new Map([
+  [1000, 'second'],
+  [60_000, 'minute'],
+  [3_600_000, 'hour'],
+])
+
+function quotaText({ amount, perMs, calendar }: Quota): string {
+  return `${amount} per ${calendar ?? spans.get(perMs ?? 0) ?? `${perMs ?? 0} ms`}`
+}
+
+/** How limits stand, for the callers' own page. */
+export function standingView({ limit, remaining, resetMs }: Standing): unknown {
+  return {
+    name: limit.name,
+    limit: limit.quota === null ? `${limit.most} at once` : quotaText(limit.quota),
+    remaining,
+    resets_in_seconds: Math.ceil(resetMs / 1000),
+    ...(limit.shadow ? { mode: 'shadow' } : {}),
+  }
+}

@@ -1,0 +1,38 @@
+// The RateLimit and RateLimit-Policy fields of draft-ietf-httpapi-ratelimit-headers, as Structured Fields (RFC 9651).
+
+import type { Limit, Standing } from './limiter.ts'
+import type { Quota } from './meter.ts'
+
+const calendarSeconds = { day: 86_400, week: 604_800, month: null } as const
+
+/** `RateLimit-Policy`: what applies, the same for every request under the same limits. */
+export function policyField(limits: readonly Limit[]): string {
+  return limits
+    .map(({ name, quota, most }) => {
+      if (quota === null) return `"${name}";q=${most};qu="concurrent-requests"`
+      const seconds = windowSeconds(quota)
+      return `"${name}";q=${quota.amount}${seconds === null ? '' : `;w=${seconds}`}`
+    })
+    .join(', ')
+}
+
+/** `RateLimit`: what is left (`r`) and in how many seconds the whole amount is back (`t`). */
+export function standingField(standings: readonly Standing[]): string {
+  let text = ''
+  for (const { limit, remaining, resetMs } of standings) {
+    text += `${text === '' ? '' : ', '}"${limit.name}";r=${remaining}`
+    if (limit.quota !== null) text += `;t=${seconds(resetMs)}`
+  }
+  return text
+}
+
+/** Whole seconds, at least 1 while there is anything to wait for. */
+function seconds(milliseconds: number): number {
+  return milliseconds <= 0 ? 0 : Math.max(1, Math.round(milliseconds / 1000))
+}
+
+/** Length of the quota's window in whole seconds; null for a month, which has no one length. */
+function windowSeconds({ perMs, calendar }: Quota): number | null {
+  if (calendar !== null) return calendarSeconds[calendar]
+  return perMs === null ? null : Math.ceil(perMs / 1000)
+}

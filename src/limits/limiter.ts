@@ -1,0 +1,128 @@
+// All limits of a request judged together: it is counted everywhere or nowhere. One instance; time is passed in.
+
+import { createMeter, type Meter, type Quota } from './meter.ts'
+
+/** One limit that applies to a request. */
+export interface Limit {
+  /** Stable name of whose usage this is: two requests share a meter exactly when the name is equal. */
+  readonly meter: string
+  /** Name in the RateLimit fields and in refusals: `requests`, `writes`, `sessions`, `app-requests`… */
+  readonly name: string
+  readonly kind: 'rate' | 'concurrency' | 'budget'
+  /** For rates and budgets; null for concurrency. */
+  readonly quota: Quota | null
+  /** For concurrency: the most at once. */
+  readonly most: number
+  /** Shadow: judged and told, not applied. */
+  readonly shadow: boolean
+}
+
+/** How one limit stands after a request was judged. */
+export interface Standing {
+  readonly limit: Limit
+  readonly remaining: number
+  readonly resetMs: number
+}
+
+export interface Allowance {
+  readonly granted: boolean
+  /** The limit that refused (of several the one to wait for longest), or in shadow mode would have; else null. */
+  readonly exceeded: Limit | null
+  /** Milliseconds until the request would be granted as far as rates go; 0 when granted. */
+  readonly retryAfterMs: number
+  readonly standings: readonly Standing[]
+}
+
+export interface Limiter {
+  /** Judges and, when every limit has room, counts. A refused request counts nowhere. */
+  take(limits: readonly Limit[], nowMs: number): Allowance
+  /** How the limits stand, without counting. */
+  peek(limits: readonly Limit[], nowMs: number): readonly Standing[]
+  /** The request is over: frees its concurrency slots. Exactly once for each granted `take`. */
+  release(limits: readonly Limit[]): void
+  /** The call came to nothing (a create that failed): gives its budgets back. */
+  giveBack(limits: readonly Limit[]): void
+}
+
+/** Meters that nobody uses are dropped when there are more than this; an attacker can invent no team, but subjects come and go. */
+const sweepAbove = 10_000
+
+export function createLimiter(): Limiter {
+  const meters = new Map<string, Meter>()
+  const running = new Map<string, number>()
+
+  function meterOf({ meter, quota }: Limit, nowMs: number): Meter {
+    const known = meters.get(meter)
+    if (known !== undefined) return known
+    if (meters.size > sweepAbove) sweep(nowMs)
+    // Limits without a quota are concurrency limits, which never get here.
+    const created = createMeter(quota ?? { amount: 0, perMs: 1, calendar: null, burst: null, timeZone: 'UTC' })
+    meters.set(meter, created)
+    quotas.set(meter, quota)
+    return created
+  }
+
+  const quotas = new Map<string, Quota | null>()
+  function sweep(nowMs: number): void {
+    for (const [name, meter] of meters) {
+      const quota = quotas.get(name)
+      if (quota === undefined || quota === null || meter.resetMs(quota, nowMs) <= 0) {
+        meters.delete(name)
+        quotas.delete(name)
+      }
+    }
+  }
+
+  function waitFor(limit: Limit, nowMs: number): number {
+    if (limit.quota === null) return (running.get(limit.meter) ?? 0) < limit.most ? 0 : 1000
+    return meterOf(limit, nowMs).waitMs(limit.quota, 1, nowMs)
+  }
+
+  function standing(limit: Limit, nowMs: number): Standing {
+    if (limit.quota === null)
+      return { limit, remaining: Math.max(0, limit.most - (running.get(limit.meter) ?? 0)), resetMs: 0 }
+    const meter = meterOf(limit, nowMs)
+    return { limit, remaining: meter.remaining(limit.quota, nowMs), resetMs: meter.resetMs(limit.quota, nowMs) }
+  }
+
+  return {
+    take(limits, nowMs) {
+      let exceeded: Limit | null = null
+      let shadowed: Limit | null = null
+      let retryAfterMs = 0
+      for (const limit of limits) {
+        const wait = waitFor(limit, nowMs)
+        if (wait <= 0) continue
+        if (limit.shadow) shadowed ??= limit
+        else if (exceeded === null || wait > retryAfterMs) {
+          exceeded = limit
+          retryAfterMs = wait
+        }
+      }
+      if (exceeded === null) {
+        for (const limit of limits) {
+          if (limit.quota === null) running.set(limit.meter, (running.get(limit.meter) ?? 0) + 1)
+          else meterOf(limit, nowMs).take(limit.quota, 1, nowMs)
+        }
+      }
+      return {
+        granted: exceeded === null,
+        exceeded: exceeded ?? shadowed,
+        retryAfterMs,
+        standings: limits.map((limit) => standing(limit, nowMs)),
+      }
+    },
+    peek: (limits, nowMs) => limits.map((limit) => standing(limit, nowMs)),
+    release(limits) {
+      for (const { quota, meter } of limits) {
+        if (quota !== null) continue
+        const left = (running.get(meter) ?? 0) - 1
+        if (left > 0) running.set(meter, left)
+        else running.delete(meter)
+      }
+    },
+    giveBack(limits) {
+      for (const limit of limits) if (limit.kind === 'budget') meters.get(limit.meter)?.giveBack(1)
+    },
+  }
+}

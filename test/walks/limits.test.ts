@@ -1,0 +1,102 @@
+// Limits over real sockets: what a caller sees when a team has used what it may.
+
+import { afterEach, describe, expect, test } from 'vitest'
+import { startTestGateway, until, usualPolicies, type RunningGateway } from '../support/start-gateway.ts'
+
+const sessions = '/v3/organizations/org-payments/sessions'
+let running: RunningGateway
+afterEach(() => running.close())
+
+function withLimits(limits: string): Promise<RunningGateway> {
+  return startTestGateway({
+    policies: { 'teams/payments.yaml': `${usualPolicies['teams/payments.yaml'] ?? ''}limits: ${limits}\n` },
+  })
+}
+
+describe('a team with limits', () => {
+  test('is told what is left, refused beyond it with Retry-After, and its refusals cost nothing', async () => {
+    running = await withLimits('{ requests: 3/h, writes: 1/h }')
+    const first = await running.call(sessions)
+    expect(first.headers.get('ratelimit-policy')).toBe('"requests";q=3;w=3600')
+    expect(first.headers.get('ratelimit')).toBe('"requests";r=2;t=3600')
+    // A denied request counts nowhere.
+    expect((await running.call('/v3/organizations/org-other/sessions')).status).toBe(403)
+    expect((await running.call(sessions, { method: 'POST', body: '{"prompt":"x"}' })).status).toBe(200)
+    // The write is refused; all or nothing, so the request it was does not count either.
+    const write = await running.call(sessions, { method: 'POST', body: '{"prompt":"x"}' })
+    expect(write.status).toBe(429)
+    expect(await write.json()).toMatchObject({
+      type: '/gateway/v1/problems/rate-limit-exceeded',
+      detail: expect.stringContaining('writes of 1 per hour'),
+    })
+    expect((await running.call(sessions)).status).toBe(200)
+    const refused = await running.call(sessions)
+    expect(refused.status).toBe(429)
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(3500)
+    expect(running.upstream.seen).toHaveLength(3)
+    const me = (await (await running.call('/gateway/v1/me')).json()) as {
+      limits: Record<string, { name: string; remaining: number }[]>
+    }
+    expect(me.limits['payments']?.map(({ name, remaining }) => [name, remaining])).toEqual([
+      ['requests', 0],
+      ['writes', 0],
+    ])
+  })
+
+  test('may have so many requests under way, and a slot is free again however a request ends', async () => {
+    running = await withLimits('{ concurrent: 1 }')
+    let release = (): void => {}
+    running.upstream.takeOver((_request, response) => {
+      release = () => void response.end('{}')
+    })
+    const leave = new AbortController()
+    const slow = running.call(sessions, { signal: leave.signal })
+    slow.catch(() => {})
+    await until(() => running.upstream.seen.length === 1, 'the first request')
+    const second = await running.call(sessions)
+    expect(second.status).toBe(429)
+    expect(await second.json()).toMatchObject({ type: '/gateway/v1/problems/concurrency-exceeded' })
+    leave.abort()
+    await until(async () => {
+      running.upstream.takeOver(null)
+      return (await running.call(sessions)).status === 200
+    }, 'the slot to be free')
+    release()
+  })
+
+  test('counts successful session creates only', async () => {
+    running = await withLimits('{ sessions: 1/day }')
+    const create = (): Promise<Response> => running.call(sessions, { method: 'POST', body: '{"prompt":"x"}' })
+    running.upstream.respond((_request, response) => response.writeHead(422).end('{}'))
+    expect((await create()).status).toBe(422)
+    running.upstream.respond((_request, response) => response.writeHead(200).end('{}'))
+    await until(async () => (await create()).status === 200, 'the failed create to be given back')
+    const refused = await create()
+    expect(refused.status).toBe(429)
+    expect(await refused.json()).toMatchObject({ type: '/gateway/v1/problems/budget-exceeded' })
+  })
+
+  test('bounds an app and a principal inside it on their own', async () => {
+    running = await withLimits(
+      '{ requests: 100/h, apps: { payments-bot: { requests: 1/h } }, per_principal: { requests: 2/h } }',
+    )
+    const bot = { azp: 'payments-bot', sub: 'bot' }
+    expect((await running.call(sessions, { claims: bot })).status).toBe(200)
+    expect((await running.call(sessions, { claims: bot })).status).toBe(429)
+    expect((await running.call(sessions, { claims: { sub: 'bob' } })).status).toBe(200)
+    expect((await running.call(sessions, { claims: { sub: 'bob' } })).status).toBe(200)
+    expect((await running.call(sessions, { claims: { sub: 'bob' } })).status).toBe(429)
+    expect((await running.call(sessions, { claims: { sub: 'eve' } })).status).toBe(200)
+  })
+
+  test('keeps what was used when the policies are replaced', async () => {
+    running = await withLimits('{ requests: 2/h }')
+    await running.call(sessions)
+    await running.writePolicy(
+      'teams/payments.yaml',
+      `${usualPolicies['teams/payments.yaml'] ?? ''}limits: { requests: 1/h }\n`,
+    )
+    expect(await running.gateway.reload('test')).toBe('replaced')
+    expect((await running.call(sessions)).status).toBe(429)
+  })
+})
