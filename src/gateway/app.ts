@@ -127,14 +127,17 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     reply.hijack()
     receive(request.raw, reply.raw)
   }
+  // Set before the routes: only routes that follow a handler know it.
+  app.setNotFoundHandler(enter)
+  app.setErrorHandler((_error, request, reply) => enter(request, reply))
+  // Fastify's own parser would read text/plain bodies before anybody else could.
+  app.removeAllContentTypeParsers()
   await app.register(httpProxy, {
     upstream: parts.upstreamOrigin,
     // Our own dispatch stands behind the registration, so none of the library's forwarding defaults apply.
     handler: enter,
     retryMethods: [],
   })
-  app.setNotFoundHandler(enter)
-  app.setErrorHandler((_error, request, reply) => enter(request, reply))
   // Without these listeners Node answers 417 and writes 100 by itself; admission decides first.
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) =>
     server.emit('request', request, response),

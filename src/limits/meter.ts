@@ -84,7 +84,8 @@ class SlidingMeter implements Meter {
   resetMs(quota: Quota, nowMs: number): number {
     this.#forget(spanOf(quota), nowMs)
     const last = this.#times.at(-1)
-    return this.#used === 0 || last === undefined ? 0 : last + spanOf(quota) - nowMs
+    // Uses are kept up to a thousandth of the window too long; nobody is told more than the window.
+    return this.#used === 0 || last === undefined ? 0 : Math.min(spanOf(quota), last + spanOf(quota) - nowMs)
   }
 
   #forget(spanMs: number, nowMs: number): void {

@@ -262,7 +262,7 @@ export class LineWriter {
     this.#batch = resumeBatch(this.#batch, moved, endsMidLine)
     // Batches and retries are ours: its own retry would outlive it, and text would be cut inside a character.
     const output = pino.destination({ dest: descriptor, sync: false, contentMode: 'buffer', retryEAGAIN: () => false })
-    // Pino's listener turns every method into a no-op after EPIPE: lines would vanish uncounted.
+    // Pino's listener turns every method into a no-op after EPIPE: the descriptor would never be closed.
     output.removeAllListeners('error')
     output.on('error', (error: unknown) => this.#failed(error))
     output.on('write', (bytes: number) => {

@@ -94,6 +94,20 @@ describe('a request that is allowed', () => {
     expect(running.upstream.seen[0]?.body.toString()).toBe(body)
   })
 
+  test.each(['text/plain', 'application/json; charset=x', 'application/', 'multipart/form-data; boundary=b'])(
+    'keeps its body under the media type %s',
+    async (type) => {
+      const answer = await running.call('/v3/organizations/org-payments/attachments', {
+        method: 'POST',
+        body: 'any bytes',
+        headers: { 'content-type': type },
+      })
+      expect(answer.status).toBe(200)
+      expect(running.upstream.seen[0]?.body.toString()).toBe('any bytes')
+      expect(fieldOf(running.upstream.seen[0], 'content-type')).toBe(type)
+    },
+  )
+
   test('may be a POST without a body and with a JSON media type', async () => {
     const answer = await running.call(`${sessions}/devin-1/archive`, {
       method: 'POST',

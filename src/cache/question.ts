@@ -1,0 +1,74 @@
+// What the cache is asked and what it gives back. Types only; the cache knows nothing of tokens, policies or sockets.
+
+import type { AnswerTaker } from './answer.ts'
+
+/** Who decides how long an answer may be kept. */
+export type CacheRule =
+  /** Neither kept nor shared. */
+  | { readonly kind: 'never' }
+  /**
+   * The operation's class decides; the upstream's Cache-Control and Vary can shorten or forbid. `collapseOnly`: nothing is
+   * kept, and identical concurrent reads still share one upstream call.
+   */
+  | { readonly kind: 'class'; readonly ttlMs: number; readonly collapseOnly: boolean }
+  /** The upstream's fields alone decide (RFC 9111); `heuristics` allows section 4.2.2 where they say nothing. */
+  | { readonly kind: 'rfc9111'; readonly heuristics: boolean }
+
+/** One request that the policy has already allowed. */
+export interface Question {
+  /** Id of the operation; statistics are kept by it. */
+  readonly operation: string
+  /**
+   * What the answer depends on besides the request: credential handle and digest of any response filter. Two questions
+   * share an entry or an upstream call only when their partitions are equal.
+   */
+  readonly partition: string
+  readonly method: string
+  /** Path and query exactly as they are sent to the upstream. */
+  readonly target: string
+  /** Everything the caller sent that the upstream would see, plus Accept-Encoding and Range: flat, names in lower case. */
+  readonly fields: readonly string[]
+  /** The upstream request carries a credential (RFC 9111 section 3.5). */
+  readonly authorized: boolean
+  readonly rule: CacheRule
+  /**
+   * Of a read: what its answer is about, so that it can be dropped by any of these names. Of a write: what it makes stale.
+   * Must not begin with `/`: paths are names of their own, and a write always drops its own path.
+   */
+  readonly tags: readonly string[]
+  /** No answer older than this is served to this question; 0 turns the cache off for it; null is no bound. */
+  readonly atMostMs: number | null
+}
+
+/** How the request to the upstream has to differ from the caller's. */
+export interface FieldChanges {
+  /** Lower-case names to leave out. */
+  readonly remove: ReadonlySet<string>
+  /** Name and value alternating, to add after that. */
+  readonly add: readonly string[]
+}
+
+/**
+ * Asks the upstream and feeds the answer to the taker; it may throw a Problem before anything is sent. It is kept while its
+ * question waits, so it can be called after `serve` has returned: in place of a leader that failed, or in the background
+ * after its own caller has been answered from a stale entry. Never more than once at a time.
+ */
+export type Fetch = (changes: FieldChanges, taker: AnswerTaker) => void
+
+/** How the cache came to an answer, for the response, the log and the metrics. */
+export interface CacheOutcome {
+  /**
+   * `hit`: a stored fresh answer. `stale`: a stored one past its lifetime, by an exception. `validated`: a stored one that the
+   * upstream confirmed. `collapsed`: the answer to another caller's identical request. `miss`: the upstream's answer to this
+   * request. `bypass`: the same, and the cache had no part in it.
+   */
+  readonly result: 'hit' | 'stale' | 'validated' | 'collapsed' | 'miss' | 'bypass'
+  /** Our member of Cache-Status (RFC 9211). It is already among the fields of `head`. */
+  readonly cacheStatus: string
+}
+
+/** Takes an answer that comes through the cache. The fields of `head` hold Cache-Status, and Age where section 5.1 wants it. */
+export interface CacheTaker extends AnswerTaker {
+  /** Called once, right before `head`, or before `fail` when there is no answer at all. */
+  outcome(outcome: CacheOutcome): void
+}
