@@ -36,7 +36,7 @@ export interface Question {
    * Must not begin with `/`: paths are names of their own, and a write always drops its own path.
    */
   readonly tags: readonly string[]
-  /** No answer older than this is served to this question; 0 turns the cache off for it; null is no bound. */
+  /** Shortens the lifetime of stored answers for this question; 0 turns the cache off for it, null leaves them as they are. */
   readonly atMostMs: number | null
 }
 

@@ -1,6 +1,6 @@
 // A tree over raw path segments: finds the operation of a request in time proportional to its path. Pure.
-// Literals win over parameters and there is no way back up: a path that leaves the tree is unknown, so a request can
-// never be judged as one operation and read as another by a server that prefers the literal.
+// Literals win over parameters and there is no way back up. A path that a server which decodes before it routes would
+// read as another operation is refused, so that a request can never be judged as one thing and carried out as another.
 
 import type { Operation } from './operation.ts'
 
@@ -8,7 +8,13 @@ interface Node {
   readonly literals: Map<string, Node>
   parameter: Node | null
   /** By method; `HEAD` is answered by the entry of `GET`. */
-  readonly operations: Map<string, Operation>
+  readonly operations: Map<string, Entry>
+}
+
+interface Entry {
+  readonly operation: Operation
+  /** Decoded paths that another operation with a slash-holding parameter would claim. Mostly empty. */
+  readonly rivals: RegExp[]
 }
 
 /** Why no operation was found. `ambiguous` is a refusal of the path itself, the others of the operation. */
@@ -24,17 +30,19 @@ export function isOperation(match: Match): match is Operation {
 }
 
 export interface Matcher {
-  /** `segments` are the raw, still escaped segments of the path. */
+  /** `segments` are the raw, still escaped segments of the path; their escapes are well-formed. */
   match(method: string, segments: readonly string[]): Match
 }
 
 /** Compiles operations into the tree. Two operations with the same method and shape are a mistake of the caller. */
 export function compileMatcher(operations: readonly Operation[]): Matcher {
   const root = createNode()
+  const greedy = operations.filter((operation) => operation.slashes.length > 0)
   for (const operation of operations) {
     let node = root
     for (const segment of operation.segments) node = descend(node, segment)
-    node.operations.set(operation.method, operation)
+    const rivals = greedy.filter((other) => other !== operation && mayClaim(other, operation)).map(decodedPattern)
+    node.operations.set(operation.method, { operation, rivals })
   }
   return { match: (method, segments) => match(root, method, segments) }
 }
@@ -44,7 +52,7 @@ function createNode(): Node {
 }
 
 function descend(node: Node, segment: string): Node {
-  if (segment.startsWith('{')) return (node.parameter ??= createNode())
+  if (isParameter(segment)) return (node.parameter ??= createNode())
   const known = node.literals.get(segment)
   if (known !== undefined) return known
   const created = createNode()
@@ -54,7 +62,8 @@ function descend(node: Node, segment: string): Node {
 
 function match(root: Node, method: string, segments: readonly string[]): Match {
   let node = root
-  let slashed: number[] | null = null
+  // The first segment that holds an escaped slash.
+  let slashed = -1
   for (let index = 0; index < segments.length; index++) {
     // The index is below length, so the fallback is never taken.
     const segment = segments[index] ?? ''
@@ -63,40 +72,58 @@ function match(root: Node, method: string, segments: readonly string[]): Match {
       node = literal
       continue
     }
-    const escaped = segment.includes('%') ? decodeURIComponent(segment) : null
-    if (escaped !== null && (escapedLiteral(node, escaped) || node.parameter === null)) {
-      return node.literals.has(escaped) || node.parameter !== null || escaped.includes('/')
-        ? { why: 'ambiguous', segment }
-        : { why: 'path' }
+    if (segment.includes('%')) {
+      const decoded = decodeURIComponent(segment)
+      const [first = ''] = decoded.split('/', 1)
+      if (node.literals.has(first)) return { why: 'ambiguous', segment }
+      if (decoded.includes('/') && slashed === -1) slashed = index
     }
-    if (node.parameter === null) return { why: 'path' }
+    if (node.parameter === null) return slashed === -1 ? { why: 'path' } : { why: 'ambiguous', segment }
     node = node.parameter
-    if (escaped?.includes('/') === true) (slashed ??= []).push(index)
   }
-  const operation = node.operations.get(method === 'HEAD' ? 'GET' : method)
-  if (operation === undefined) {
-    if (slashed !== null) return { why: 'ambiguous', segment: segments[slashed[0] ?? 0] ?? '' }
-    return node.operations.size === 0 ? { why: 'path' } : { why: 'method', methods: [...node.operations.keys()] }
+  const entry = node.operations.get(method === 'HEAD' ? 'GET' : method)
+  if (entry !== undefined) return confirm(entry, segments, slashed)
+  if (slashed !== -1) return { why: 'ambiguous', segment: segments[slashed] ?? '' }
+  return node.operations.size === 0 ? { why: 'path' } : { why: 'method', methods: [...node.operations.keys()] }
+}
+
+/** The operation, unless an escaped slash stands where none may, or a server that decodes first could see another one. */
+function confirm({ operation, rivals }: Entry, segments: readonly string[], slashed: number): Match {
+  if (slashed !== -1) {
+    const stray = segments.findIndex((segment, index) => /%2f/i.test(segment) && !mayHoldSlash(operation, index))
+    if (stray !== -1) return { why: 'ambiguous', segment: segments[stray] ?? '' }
   }
-  if (slashed !== null) {
-    const stray = slashed.find((index) => !mayHoldSlash(operation, index))
-    if (stray !== undefined) return { why: 'ambiguous', segment: segments[stray] ?? '' }
+  if (rivals.length > 0) {
+    const decoded = segments.map(decodeURIComponent).join('/')
+    if (rivals.some((rival) => rival.test(decoded))) return { why: 'ambiguous', segment: segments.at(-1) ?? '' }
   }
   return operation
 }
 
-/**
- * A server that decodes before it routes would read this parameter, or a part of it between escaped slashes, as one of
- * the literals that stand beside or behind it.
- */
-function escapedLiteral(node: Node, decoded: string): boolean {
-  if (node.literals.has(decoded)) return true
-  if (!decoded.includes('/')) return false
-  const behind = node.parameter
-  return decoded.split('/').some((part) => node.literals.has(part) || behind?.literals.has(part) === true)
+function mayHoldSlash(operation: Operation, index: number): boolean {
+  return operation.slashes.includes((operation.segments[index] ?? '').slice(1, -1))
 }
 
-function mayHoldSlash(operation: Operation, index: number): boolean {
-  const segment = operation.segments[index] ?? ''
-  return operation.slashes.includes(segment.slice(1, -1))
+/** Whether some path of `operation` could, decoded, be one of `greedy`, up to whose slash-holding parameter both agree. */
+function mayClaim(greedy: Operation, operation: Operation): boolean {
+  if (greedy.method !== operation.method) return false
+  const first = greedy.segments.findIndex((_, index) => mayHoldSlash(greedy, index))
+  return greedy.segments.slice(0, first + 1).every((segment, index) => {
+    const own = operation.segments[index]
+    // A literal where the other has its parameter wins for every server.
+    return own !== undefined && (isParameter(segment) ? isParameter(own) : isParameter(own) || own === segment)
+  })
+}
+
+/** What a server that decodes first takes for this operation. Parameters that may hold slashes take as much as they can. */
+function decodedPattern(operation: Operation): RegExp {
+  const parts = operation.segments.map((segment, index) => {
+    if (!isParameter(segment)) return segment.replaceAll(/[^A-Za-z0-9_-]/g, String.raw`\$&`)
+    return mayHoldSlash(operation, index) ? '.+' : '[^/]+'
+  })
+  return new RegExp(`^${parts.join('/')}$`, 's')
+}
+
+function isParameter(segment: string): boolean {
+  return segment.startsWith('{')
 }

@@ -49,6 +49,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
   const { tokens, keyring, limiter, upstream, maxBodyBytes, maxJudgedBytes, now } = parts
 
   function admit(exchange: Exchange, request: IncomingMessage, response: ServerResponse): Promise<void> | undefined {
+    checkVersion(request)
     const fields = readCallerFields(request.rawHeaders)
     if (fields.requestId !== null) exchange.requestId = fields.requestId
     exchange.traceId = fields.traceId
@@ -165,6 +166,19 @@ function keyMissing({ id, scope }: Operation, organization: string | null): Prob
     'key-unavailable',
     `The policy allows ${id}, and no service-user key ${where} holds what it needs. The operator has to add one to the inventory.`,
     { reason: 'key-missing' },
+  )
+}
+
+/** Node's parser takes any version that is one digit, a dot and one digit. A real HTTP/2 request has a stream. */
+function checkVersion(request: IncomingMessage): void {
+  if (request.httpVersion === '1.1' || request.httpVersion === '1.0' || 'stream' in request) return
+  throw new Problem(
+    'malformed-request',
+    'The request line does not say HTTP/1.1. Repair the client (RFC 9112 section 2.3).',
+    {
+      reason: 'http-version',
+      fields: { connection: 'close' },
+    },
   )
 }
 

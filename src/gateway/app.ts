@@ -3,7 +3,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import httpProxy from '@fastify/http-proxy'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
@@ -46,6 +46,8 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
   const { admission, recorder, now } = parts
   let phase: Phase = 'open'
   let inFlight = 0
+  /** The latest request of a connection that is still being answered. */
+  const visits = new WeakMap<Socket, { exchange: Exchange; request: IncomingMessage; response: ServerResponse }>()
 
   function open(method: string | null, target: string): Exchange {
     recorder.begin()
@@ -54,9 +56,12 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
 
   function receive(request: IncomingMessage, response: ServerResponse): void {
     const exchange = open(request.method ?? null, targetOf(request))
+    const visit = { exchange, request, response }
     inFlight += 1
+    visits.set(request.socket, visit)
     response.once('close', () => {
       inFlight -= 1
+      if (visits.get(request.socket) === visit) visits.delete(request.socket)
       recorder.record(exchange, !response.writableFinished)
     })
     if (phase !== 'open') response.shouldKeepAlive = false
@@ -70,6 +75,8 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
   }
 
   function refuse(exchange: Exchange, response: ServerResponse, error: unknown): void {
+    // An answer of ours is already on its way: what fails behind it is only its echo.
+    if (response.writableEnded) return
     const problem = asProblem(error)
     if (problem.status >= 500) parts.onDefect(exchange, problem)
     if (response.headersSent || response.destroyed) {
@@ -79,32 +86,30 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     } else answerProblem(exchange, response, problem)
   }
 
-  /** What the parser refuses never becomes a request: it is answered and recorded here. */
+  /** What the parser refuses is answered and recorded once, as the request it belongs to or as one of its own. */
   function refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket): void {
-    // A connection that broke, or one that was only opened, is no exchange.
-    if (error.code === 'ECONNRESET' || !socket.writable) {
+    // A connection that broke, or that was only opened, is no exchange.
+    if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesRead === 0) {
       socket.destroy()
       return
     }
-    const timedOut = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-    if (timedOut && socket.bytesRead === 0) {
-      socket.destroy()
+    const problem = unparsable(error.code)
+    const latest = visits.get(socket)
+    if (latest !== undefined && !latest.request.complete) {
+      latest.response.shouldKeepAlive = false
+      // What was decided was decided about a request that has turned out to be none.
+      latest.exchange.evaluation = null
+      refuse(latest.exchange, latest.response, problem)
       return
     }
     const exchange = open(null, '')
-    exchange.problem = new Problem(
-      'malformed-request',
-      timedOut
-        ? 'The request did not arrive in time.'
-        : 'The request is not well-formed HTTP/1.1. Repair the client (RFC 9112).',
-      {
-        reason:
-          error.code === 'HPE_HEADER_OVERFLOW' ? 'fields-too-large' : timedOut ? 'request-incomplete' : 'unparsable',
-      },
-    )
-    exchange.status = 400
-    endRaw(socket, exchange, exchange.problem)
-    recorder.record(exchange, false)
+    const answer = (): void => {
+      answerRaw(exchange, socket, problem)
+      recorder.record(exchange, false)
+    }
+    // The requests before this one are sound: their answers go first.
+    if (latest === undefined) answer()
+    else latest.response.once('close', answer)
   }
 
   /** CONNECT makes a tunnel of the connection; there is nothing here to tunnel to. */
@@ -115,9 +120,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     }
     const exchange = open('CONNECT', request.url ?? '')
     exchange.path = exchange.target
-    exchange.problem = new Problem('unknown-operation', 'CONNECT is not an operation of the API.')
-    exchange.status = exchange.problem.status
-    endRaw(peer, exchange, exchange.problem)
+    answerRaw(exchange, peer, new Problem('unknown-operation', 'CONNECT is not an operation of the API.'))
     recorder.record(exchange, false)
   }
 
@@ -218,18 +221,39 @@ function targetOf(request: IncomingMessage & { originalUrl?: string }): string {
   return request.originalUrl ?? request.url ?? ''
 }
 
-function endRaw(socket: Socket, exchange: Exchange, problem: Problem): void {
+function unparsable(code: string | undefined): Problem {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return new Problem('malformed-request', 'The request did not arrive in time. Send it again, whole.', {
+      reason: 'request-incomplete',
+    })
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return new Problem(
+      'malformed-request',
+      'The header fields are larger than 32 KiB. Send fewer; a token with many groups is a common cause.',
+      { reason: 'fields-too-large' },
+    )
+  return new Problem('malformed-request', 'The request is not well-formed HTTP/1.1. Repair the client (RFC 9112).', {
+    reason: 'unparsable',
+  })
+}
+
+/** Answers on a connection that has no response object, and closes it. */
+function answerRaw(exchange: Exchange, socket: Socket, problem: Problem): void {
+  exchange.problem = problem
+  exchange.status = problem.status
   const body = problemDocument(problem, exchange)
+  exchange.bytesOut = Buffer.byteLength(body)
   const head = [
-    `HTTP/1.1 ${problem.status} ${problem.status === 400 ? 'Bad Request' : 'Forbidden'}`,
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? ''}`,
     'content-type: application/problem+json',
-    `content-length: ${Buffer.byteLength(body)}`,
+    `content-length: ${exchange.bytesOut}`,
     `x-request-id: ${exchange.requestId}`,
     `gateway-decision: ${exchange.decisionId}`,
     'connection: close',
     '',
     '',
   ].join('\r\n')
-  exchange.bytesOut = Buffer.byteLength(body)
-  socket.end(head + body)
+  // Without a listener the reset of a caller that does not wait would end the process.
+  socket.on('error', () => {})
+  if (socket.writable) socket.end(head + body)
 }

@@ -135,7 +135,10 @@ export function createKeyring(options: KeyringOptions): Keyring {
   }
 
   async function reread(entry: Entry): Promise<void> {
+    const { version } = entry
     const found = await resolve(entry.handle.secret, options.sources)
+    // A new set was adopted meanwhile: what was read and what was reported are about a value of the past.
+    if (entries.get(entry.handle.id) !== entry || entry.version !== version) return
     if (typeof found !== 'string' && !found.equals(entry.secret)) {
       replaceValue(entry, found)
       return

@@ -108,7 +108,7 @@ export function createKeySelector(
   }
   const chosen = new Map<string, KeyChoice | null>()
   return (need) => {
-    const organization = need.organization === null ? '' : named.has(need.organization) ? need.organization : '*'
+    const organization = need.organization === null ? '-' : named.has(need.organization) ? `=${need.organization}` : '?'
     const memo = `${need.operation.index} ${organization} ${need.extra.length === 0 ? '' : need.extra.join(' ')}`
     const known = chosen.get(memo)
     if (known !== undefined) return known

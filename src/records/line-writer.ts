@@ -53,7 +53,6 @@ type Output = ReturnType<typeof pino.destination>
 
 // Enough lines for one write to be worth its system call.
 const batchChars = 64 * 1024
-const slowTargetMs = 100
 
 const defaults = {
   flushMs: 200,
@@ -178,7 +177,8 @@ export class LineWriter {
     const reopen = this.#reopenWanted
     if (reopen) this.#drop()
     this.#reopenWanted = false
-    this.#recovered()
+    // Not after each piece of a long batch: a target that is too slow would be reported on and on.
+    if (this.#batch === null) this.#recovered()
     const isMore = this.#batch !== null || this.#waiting.length >= batchChars
     if (isMore || reopen || this.#closing !== null) this.#send()
     else if (this.#waiting !== '') this.#schedule(this.#options.flushMs)
@@ -195,17 +195,16 @@ export class LineWriter {
   #failed(error: unknown): void {
     this.#busy = false
     this.#drop()
+    if (this.#isOver()) return
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
-    // A pipe whose reader is slow; only loss makes it trouble.
-    const slow = code === 'EAGAIN'
-    if (!slow && this.#error !== code) {
+    if (this.#error !== code) {
       this.#error = code
       this.#options.onTrouble(
         `cannot write to ${this.#options.target} (${code}); lines wait in memory and are tried again`,
       )
     }
-    if (this.#closing !== null && !slow) this.#giveUp(code)
-    else if (!this.#isOver()) this.#schedule(slow ? slowTargetMs : this.#options.retryMs)
+    if (this.#closing !== null) this.#giveUp(code)
+    else this.#schedule(this.#options.retryMs)
   }
 
   #reportLoss(): void {
@@ -234,7 +233,8 @@ export class LineWriter {
     this.#waiting = ''
     this.#batch = null
     if (!this.#busy) this.#drop()
-    closing.reject(new LinesLost(this.#options.target, lines, error))
+    if (lines === 0) closing.resolve()
+    else closing.reject(new LinesLost(this.#options.target, lines, error))
   }
 
   /** `close` has had its result. */
@@ -260,8 +260,14 @@ export class LineWriter {
     this.#descriptor = descriptor
     const endsMidLine = size !== null && size > 0 && !endsWithLineFeed(target, size)
     this.#batch = resumeBatch(this.#batch, moved, endsMidLine)
-    // Batches and retries are ours: its own retry would outlive it, and text would be cut inside a character.
-    const output = pino.destination({ dest: descriptor, sync: false, contentMode: 'buffer', retryEAGAIN: () => false })
+    const output = pino.destination({
+      dest: descriptor,
+      sync: false,
+      // A write that ended inside a character goes on exactly there.
+      contentMode: 'buffer',
+      // A pipe whose reader is slow is asked again every 100 ms and is no trouble; only loss is.
+      retryEAGAIN: () => !this.#isOver(),
+    })
     // Pino's listener turns every method into a no-op after EPIPE: the descriptor would never be closed.
     output.removeAllListeners('error')
     output.on('error', (error: unknown) => this.#failed(error))
@@ -269,10 +275,6 @@ export class LineWriter {
       if (this.#batch !== null) this.#batch = { bytes: this.#batch.bytes, written: this.#batch.written + bytes }
     })
     output.on('drain', () => this.#written())
-    // Pino ends its outputs when the event loop runs empty, which need not be the end of the process.
-    output.on('close', () => {
-      if (this.#output === output) this.#failed('closed')
-    })
     return output
   }
 

@@ -1,0 +1,170 @@
+// One reading of a question: its cache key and what its fields ask of a cache. Used on every read, so it is one pass.
+
+import { requestDirectives, type RequestDirectives } from './directives.ts'
+import { fieldValue, listMembers } from './field-list.ts'
+import type { Question } from './question.ts'
+
+export interface Reading {
+  /** Equal for two questions only if the upstream would see the same credential, target and (class rules) fields. */
+  readonly key: string
+  readonly directives: RequestDirectives | null
+  readonly ifNoneMatch: string | null
+  readonly ifModifiedSince: string | null
+  readonly range: string | null
+  readonly ifRange: string | null
+  readonly acceptEncoding: string | null
+  /** It has If-Match or If-Unmodified-Since, which only the origin can judge (RFC 9111 section 4.3.2). */
+  readonly forOrigin: boolean
+}
+
+/** Fields of a request that never change what is answered, or whose effect the cache works out itself. */
+const unkeyed = new Set([
+  'accept-encoding',
+  'authorization',
+  'cache-control',
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-range',
+  'if-unmodified-since',
+  'pragma',
+  'range',
+  'traceparent',
+  'tracestate',
+  'user-agent',
+])
+
+/** Reads a question once. Pure. */
+export function readQuestion(question: Question): Reading {
+  const { fields } = question
+  let cacheControl: string | null = null
+  let pragma: string | null = null
+  let ifNoneMatch: string | null = null
+  let ifModifiedSince: string | null = null
+  let range: string | null = null
+  let ifRange: string | null = null
+  let acceptEncoding: string | null = null
+  let forOrigin = false
+  for (let index = 0; index < fields.length; index += 2) {
+    const value = fields[index + 1] ?? ''
+    switch (fields[index]) {
+      case 'cache-control':
+        cacheControl = joined(cacheControl, value)
+        break
+      case 'pragma':
+        pragma = joined(pragma, value)
+        break
+      case 'if-none-match':
+        ifNoneMatch = joined(ifNoneMatch, value)
+        break
+      case 'if-modified-since':
+        ifModifiedSince = value
+        break
+      case 'range':
+        range = joined(range, value)
+        break
+      case 'if-range':
+        ifRange = value
+        break
+      case 'accept-encoding':
+        acceptEncoding = joined(acceptEncoding, value)
+        break
+      case 'if-match':
+      case 'if-unmodified-since':
+        forOrigin = true
+        break
+    }
+  }
+  const directives = requestDirectives(cacheControl, pragma)
+  const key = cacheKey(question)
+  return { key, directives, ifNoneMatch, ifModifiedSince, range, ifRange, acceptEncoding, forOrigin }
+}
+
+function joined(before: string | null, value: string): string {
+  return before === null ? value : `${before}, ${value}`
+}
+
+/**
+ * Neither a target nor a field can hold a line break, so the parts cannot run into each other: target, one line for each
+ * keyed field, an empty line, partition. A class-cached answer is chosen by every field that could change it; where the
+ * upstream's fields decide, by what its Vary names.
+ */
+function cacheKey({ target, fields, rule, partition }: Question): string {
+  const line = rule.kind === 'class' ? keyedFields(fields) : '-'
+  return `${orderedTarget(target)}\n${line}\n${partition}`
+}
+
+function keyedFields(fields: readonly string[]): string {
+  let lines = ''
+  let before = ''
+  for (let index = 0; index < fields.length; index += 2) {
+    const name = fields[index] ?? ''
+    if (unkeyed.has(name)) continue
+    // Out of order or in several lines: the long way, which gives the same text for the same fields.
+    if (name <= before) return keyedFieldsSorted(fields)
+    before = name
+    lines += keyedLine(name, fields[index + 1] ?? '')
+  }
+  return lines
+}
+
+function keyedFieldsSorted(fields: readonly string[]): string {
+  const names = new Set(fields.filter((name, index) => index % 2 === 0 && !unkeyed.has(name)))
+  return [...names]
+    .sort()
+    .map((name) => keyedLine(name, fieldValue(fields, name) ?? ''))
+    .join('')
+}
+
+function keyedLine(name: string, value: string): string {
+  // What many clients send by themselves means the same as no field (RFC 9110 sections 12.5.1 and 12.5.4).
+  const silent = (name === 'accept' && value === '*/*') || (name === 'accept-language' && value === '*')
+  return silent ? '' : `${name}:${normalised(name, value)}\n`
+}
+
+/** A field's value for comparison: without optional whitespace between members, language ranges without case. */
+function normalised(name: string, value: string): string {
+  const plain = value.includes(',') ? listMembers(value).join(',') : value
+  return name === 'accept-language' ? plain.toLowerCase() : plain
+}
+
+/** What Vary compares (RFC 9111 section 4.1); null when the request has no such field. */
+export function selectingValue(fields: readonly string[], name: string): string | null {
+  const value = fieldValue(fields, name)
+  return value === null ? null : normalised(name, value)
+}
+
+/**
+ * The target with its query parameters sorted by name; those of equal names keep their order. A query in which two names
+ * could be equal though they are spelled differently (escapes, `+`), or in which `;` could separate, stays as it is.
+ */
+export function orderedTarget(target: string): string {
+  const mark = target.indexOf('?')
+  if (mark === -1 || !target.includes('&', mark)) return target
+  const query = target.slice(mark + 1)
+  if (query.includes(';')) return target
+  const pairs = query.split('&')
+  let sorted = true
+  let before = ''
+  for (const pair of pairs) {
+    const name = nameOf(pair)
+    if (name.includes('%') || name.includes('+')) return target
+    if (name < before) sorted = false
+    before = name
+  }
+  if (sorted) return target
+  // The sort is stable.
+  pairs.sort((one, other) => (nameOf(one) < nameOf(other) ? -1 : nameOf(one) > nameOf(other) ? 1 : 0))
+  return `${target.slice(0, mark + 1)}${pairs.join('&')}`
+}
+
+function nameOf(pair: string): string {
+  const equals = pair.indexOf('=')
+  return equals === -1 ? pair : pair.slice(0, equals)
+}
+
+/** The path of a target. */
+export function pathOf(target: string): string {
+  const mark = target.indexOf('?')
+  return mark === -1 ? target : target.slice(0, mark)
+}

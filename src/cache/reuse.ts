@@ -1,0 +1,59 @@
+// Which stored answer fits a question, and may it be used? RFC 9111 sections 4, 4.1, 4.2 and 5.2.1. Pure.
+
+import { asksFor, canDecode } from './coding.ts'
+import { ageMs, freshUntilMs, type Entry } from './entry.ts'
+import type { Question } from './question.ts'
+import { selectingValue, type Reading } from './reading.ts'
+
+/** `fresh`, `max-stale` and `stale-while-revalidate` may be served; the others say why the upstream is asked (RFC 9211). */
+export type Use = 'fresh' | 'max-stale' | 'stale-while-revalidate' | 'request' | 'stale'
+
+/** The newest of the entries that fits, or null. */
+export function selectEntry(entries: readonly Entry[], question: Question, reading: Reading): Entry | null {
+  for (const entry of entries) if (fits(entry, question, reading)) return entry
+  return null
+}
+
+/** Whether this answer could be the one to that question: selecting fields and content coding. */
+export function fits(entry: Entry, question: Question, reading: Reading): boolean {
+  const { vary, selected, coding } = entry
+  for (let place = 0; place < vary.length; place += 1) {
+    if (selectingValue(question.fields, vary[place] ?? '') !== selected[place]) return false
+  }
+  if (coding === null || canDecode(coding) || asksFor(reading.acceptEncoding, coding)) return true
+  // Without Vary the upstream says that this is the answer for all (RFC 9111 section 4.1).
+  return question.rule.kind === 'rfc9111'
+}
+
+export function useOf(entry: Entry, question: Question, { directives }: Reading, nowMs: number): Use {
+  const leftMs = freshUntilMs(entry, question) - nowMs
+  if (directives === null) {
+    if (leftMs > 0) return 'fresh'
+    return -leftMs < entry.staleWhileRevalidateMs ? 'stale-while-revalidate' : 'stale'
+  }
+  const { noCache, maxAgeS, minFreshS, maxStaleS } = directives
+  const isTooOld = maxAgeS !== null && ageMs(entry, nowMs) >= maxAgeS * 1000
+  const isTooNearItsEnd = minFreshS !== null && leftMs < minFreshS * 1000
+  if (leftMs > 0) return noCache || isTooOld || isTooNearItsEnd ? 'request' : 'fresh'
+  if (noCache || isTooOld || minFreshS !== null) return 'stale'
+  if (-leftMs < entry.staleWhileRevalidateMs) return 'stale-while-revalidate'
+  return maxStaleS !== null && !entry.mustRevalidate && -leftMs <= maxStaleS * 1000 ? 'max-stale' : 'stale'
+}
+
+/**
+ * Whether a stored answer may stand in for a failing upstream: after an answer with an error, or for want of any. A caller who
+ * asked for something fresher than stored gets the failure instead.
+ */
+export function mayStandIn(
+  entry: Entry,
+  question: Question,
+  { directives }: Reading,
+  failure: 'error' | 'silence',
+  nowMs: number,
+): boolean {
+  if (directives !== null && (directives.noCache || directives.maxAgeS !== null || directives.minFreshS !== null)) {
+    return false
+  }
+  const windowMs = failure === 'error' ? entry.staleOnErrorMs : entry.staleOnSilenceMs
+  return windowMs > 0 && nowMs < freshUntilMs(entry, question) + windowMs
+}

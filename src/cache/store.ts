@@ -1,0 +1,195 @@
+// Where entries are kept: two LRU lists on lru-cache, the only file that knows it. New keys enter the first list and move to
+// the second when they have served a hit, so a scan of many keys pushes out only what was never asked for twice.
+// Bounded by bytes with keys, fields and the index counted. Names (tags and paths) lead to the keys to drop.
+
+import { LRUCache } from 'lru-cache'
+import { entryBytes, type Entry } from './entry.ts'
+
+/** All that is stored under one key: a variant for each set of selecting fields (RFC 9111 section 4.1), newest first. */
+export interface Slot {
+  readonly key: string
+  readonly names: readonly string[]
+  entries: readonly Entry[]
+  bytes: number
+  proven: boolean
+}
+
+export interface Store {
+  /** The slot of a key, if any; asking counts as use. */
+  find(key: string): Slot | undefined
+  /** It has served a hit. */
+  prove(slot: Slot): void
+  /** Keeps an entry, in place of an older one that the same request would select. False when a newer one is there. */
+  put(key: string, names: readonly string[], entry: Entry): boolean
+  /** Drops one entry, if it is still kept. */
+  remove(key: string, entry: Entry): void
+  /** Drops everything that has the name. Returns how many entries there were. */
+  drop(name: string): number
+  clear(): void
+  readonly bytes: number
+  readonly entries: number
+}
+
+/** More would be a Vary that makes every request its own. */
+const maxVariants = 8
+/** Share of the memory that proven slots may take. */
+const provenShare = 0.8
+/** Slot, list and index, as measured on Node 24; a name in the index takes its characters twice at worst. */
+const slotOverheadBytes = 480
+const nameOverheadBytes = 160
+/** No slot is smaller, so the entry cap follows from the bytes. */
+const leastSlotBytes = 1_024
+
+/** `onEvict` hears of each entry that had to make room. */
+export function createStore(maxBytes: number, onEvict: (entry: Entry) => void): Store {
+  const maxSlots = Math.max(1, Math.ceil(maxBytes / leastSlotBytes))
+  const probation = new LRUCache<string, Slot>({ max: maxSlots + 1 })
+  const proven = new LRUCache<string, Slot>({ max: maxSlots + 1 })
+  const index = new Map<string, Slot | Set<Slot>>()
+  let bytes = 0
+  let provenBytes = 0
+  let entries = 0
+
+  function find(key: string): Slot | undefined {
+    return proven.get(key) ?? probation.get(key)
+  }
+
+  function prove(slot: Slot): void {
+    if (slot.proven || !probation.delete(slot.key)) return
+    slot.proven = true
+    proven.set(slot.key, slot)
+    provenBytes += slot.bytes
+    relegate()
+  }
+
+  function relegate(): void {
+    while (provenBytes > maxBytes * provenShare) {
+      const slot = proven.pop()
+      if (slot === undefined) return
+      slot.proven = false
+      provenBytes -= slot.bytes
+      probation.set(slot.key, slot)
+    }
+  }
+
+  function put(key: string, names: readonly string[], entry: Entry): boolean {
+    const slot = find(key) ?? open(key, names)
+    const selectsSame = (other: Entry): boolean => isSameVariant(entry, other)
+    if (slot.entries.some((other) => selectsSame(other) && other.sequence > entry.sequence)) return false
+    resize(slot, [entry, ...slot.entries.filter((other) => !selectsSame(other))].slice(0, maxVariants))
+    if (slot.proven) relegate()
+    while (bytes > maxBytes || probation.size + proven.size > maxSlots) evict()
+    return true
+  }
+
+  function open(key: string, names: readonly string[]): Slot {
+    const slot: Slot = { key, names, entries: [], bytes: 0, proven: false }
+    probation.set(key, slot)
+    for (const name of names) enlist(name, slot)
+    return slot
+  }
+
+  function evict(): void {
+    const slot = probation.pop() ?? proven.pop()
+    if (slot === undefined) return
+    for (const entry of slot.entries) onEvict(entry)
+    forget(slot)
+  }
+
+  function remove(key: string, entry: Entry): void {
+    const slot = find(key)
+    if (slot === undefined || !slot.entries.includes(entry)) return
+    if (slot.entries.length === 1) close(slot)
+    else {
+      resize(
+        slot,
+        slot.entries.filter((other) => other !== entry),
+      )
+    }
+  }
+
+  function drop(name: string): number {
+    const found = index.get(name)
+    if (found === undefined) return 0
+    const slots = found instanceof Set ? [...found] : [found]
+    let dropped = 0
+    for (const slot of slots) {
+      dropped += slot.entries.length
+      close(slot)
+    }
+    return dropped
+  }
+
+  function close(slot: Slot): void {
+    if (!probation.delete(slot.key)) proven.delete(slot.key)
+    forget(slot)
+  }
+
+  /** Takes a slot that is in neither list any more out of counts and index. */
+  function forget(slot: Slot): void {
+    resize(slot, [])
+    for (const name of slot.names) strike(name, slot)
+  }
+
+  function resize(slot: Slot, kept: readonly Entry[]): void {
+    const size = kept.length === 0 ? 0 : slotBytes(slot, kept)
+    bytes += size - slot.bytes
+    if (slot.proven) provenBytes += size - slot.bytes
+    entries += kept.length - slot.entries.length
+    slot.bytes = size
+    slot.entries = kept
+  }
+
+  function enlist(name: string, slot: Slot): void {
+    const found = index.get(name)
+    if (found === undefined) index.set(name, slot)
+    else if (found instanceof Set) found.add(slot)
+    else index.set(name, new Set([found, slot]))
+  }
+
+  function strike(name: string, slot: Slot): void {
+    const found = index.get(name)
+    if (found instanceof Set) {
+      found.delete(slot)
+      if (found.size === 0) index.delete(name)
+    } else if (found === slot) index.delete(name)
+  }
+
+  function clear(): void {
+    for (const list of [probation, proven]) for (const slot of list.values()) slot.entries = []
+    probation.clear()
+    proven.clear()
+    index.clear()
+    bytes = provenBytes = entries = 0
+  }
+
+  return {
+    find,
+    prove,
+    put,
+    remove,
+    drop,
+    clear,
+    get bytes() {
+      return bytes
+    },
+    get entries() {
+      return entries
+    },
+  }
+}
+
+function slotBytes({ key, names }: Slot, entries: readonly Entry[]): number {
+  let bytes = slotOverheadBytes + key.length
+  for (const name of names) bytes += name.length * 2 + nameOverheadBytes
+  for (const entry of entries) bytes += entryBytes(entry)
+  return bytes
+}
+
+/** Both would be selected by the same request fields. */
+function isSameVariant(one: Entry, other: Entry): boolean {
+  return (
+    one.vary.length === other.vary.length &&
+    one.vary.every((name, place) => name === other.vary[place] && one.selected[place] === other.selected[place])
+  )
+}

@@ -1,0 +1,149 @@
+// May an answer be kept, on which terms, and may others who wait for the same have it? RFC 9111 section 3 and the rules of
+// the operations' classes. Pure; times are passed in.
+
+import type { AnswerHead } from './answer.ts'
+import { canDecode } from './coding.ts'
+import { answerDirectives, type AnswerDirectives } from './directives.ts'
+import type { Terms } from './entry.ts'
+import { fieldValue, firstValue, listMembers } from './field-list.ts'
+import { freshnessOf, heuristicLifetimeMs, isCacheableByDefault, type Freshness } from './freshness.ts'
+import type { Question } from './question.ts'
+
+export interface StoringSettings {
+  /** Fields that govern in place of Cache-Control, first one first (RFC 9213). */
+  readonly targets: readonly string[]
+  /** How long past its lifetime an answer may stand in for a failing upstream: this many lifetimes, and no longer than that. */
+  readonly staleLifetimes: number
+  readonly maxStaleMs: number
+}
+
+export interface Verdict {
+  /** Null: not to be kept. */
+  readonly terms: Terms | null
+  /** Identical requests that wait for this answer may have it. */
+  readonly share: boolean
+  /** Why it is not kept, for Cache-Status: a token. */
+  readonly detail: string | null
+}
+
+/** What must-understand stands for (RFC 9111 section 5.2.2.3): the statuses of RFC 9110 that a cache can treat as they want. */
+const understood = new Set([
+  200, 203, 204, 300, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 406, 410, 414, 415, 422, 429, 451, 500, 501, 502,
+  503, 504,
+])
+/** Answered by the class: a body, or that there is none. */
+const classStatuses = new Set([200, 203, 204])
+/** An object that is not there yet must be seen as soon as it is. */
+const absentStatuses = new Set([404, 410])
+const absentMs = 2_000
+/** Content coding is undone where needed, and the partition stands for the credential: Vary need not compare these. */
+const handledOtherwise = new Set(['accept-encoding', 'authorization'])
+
+/** Judges an answer's head. `requestedAtMs`: when the upstream was asked. */
+export function judge(
+  question: Question,
+  head: AnswerHead,
+  requestedAtMs: number,
+  nowMs: number,
+  settings: StoringSettings,
+): Verdict {
+  const directives = answerDirectives(head.fields, settings.targets)
+  const vary = listMembers((fieldValue(head.fields, 'vary') ?? '').toLowerCase())
+  const refusal = refusalOf(question, head, directives, vary)
+  if (refusal !== null) return { terms: null, share: false, detail: refusal }
+  const freshness = freshnessOf(head, directives, requestedAtMs, nowMs)
+  const { rule } = question
+  const lifetimeMs =
+    rule.kind === 'class'
+      ? classLifetimeMs(rule.ttlMs, head.status, freshness)
+      : rule.kind === 'rfc9111'
+        ? statedLifetimeMs(head, directives, freshness, rule.heuristics)
+        : null
+  if (lifetimeMs === null) return { terms: null, share: rule.kind === 'class', detail: 'no-lifetime' }
+  const leftMs = directives.noCache ? Math.min(0, lifetimeMs) : lifetimeMs
+  const share = !directives.noCache && (leftMs > 0 || rule.kind === 'class')
+  if (rule.kind === 'class' && rule.collapseOnly) return { terms: null, share, detail: 'collapse-only' }
+  // Never fresh, never to be validated, never of use in an emergency.
+  if (leftMs <= 0 && !hasValidator(head) && !allowsStale(directives)) {
+    return { terms: null, share, detail: 'no-lifetime' }
+  }
+  const terms: Terms = {
+    receivedAtMs: nowMs,
+    initialAgeMs: freshness.initialAgeMs,
+    dateMs: freshness.dateMs,
+    freshUntilMs: nowMs + leftMs,
+    withheld: directives.withheld,
+    vary: vary.filter((name) => !handledOtherwise.has(name)),
+    ...staleTerms(question, directives, leftMs, settings),
+  }
+  return { terms, share, detail: null }
+}
+
+/** What forbids keeping an answer, whatever its lifetime. */
+function refusalOf(
+  { rule, authorized }: Question,
+  { status, fields }: AnswerHead,
+  directives: AnswerDirectives,
+  vary: readonly string[],
+): string | null {
+  if (rule.kind === 'never') return 'never'
+  if (status === 206 || status === 304) return 'partial'
+  if (directives.mustUnderstand ? !understood.has(status) : directives.noStore) return 'no-store'
+  if (directives.private) return 'private'
+  if (vary.includes('*')) return 'vary'
+  if (rule.kind === 'rfc9111') return authorized && !directives.sharable ? 'authorization' : null
+  if (fieldValue(fields, 'set-cookie') !== null) return 'cookie'
+  const coding = fieldValue(fields, 'content-encoding')?.toLowerCase() ?? null
+  return coding === null || canDecode(coding) ? null : 'coding'
+}
+
+/** What the class gives and the upstream leaves of it, from now on; null when the class keeps no such answer. */
+function classLifetimeMs(ttlMs: number, status: number, { explicitMs, initialAgeMs }: Freshness): number | null {
+  const byClass = classStatuses.has(status) ? ttlMs : absentStatuses.has(status) ? Math.min(ttlMs, absentMs) : null
+  return byClass === null || explicitMs === null ? byClass : Math.min(byClass, explicitMs - initialAgeMs)
+}
+
+/** What the upstream's fields give, from now on; null when section 3 does not let the answer be kept. */
+function statedLifetimeMs(
+  head: AnswerHead,
+  directives: AnswerDirectives,
+  { explicitMs, initialAgeMs, dateMs }: Freshness,
+  heuristics: boolean,
+): number | null {
+  if (explicitMs !== null) return explicitMs - initialAgeMs
+  if (!directives.public && !isCacheableByDefault(head.status)) return null
+  const guessedMs = heuristics ? heuristicLifetimeMs(head, directives.public, dateMs) : 0
+  return guessedMs - initialAgeMs
+}
+
+function hasValidator({ fields }: AnswerHead): boolean {
+  return firstValue(fields, 'etag') !== null || firstValue(fields, 'last-modified') !== null
+}
+
+function allowsStale({ staleWhileRevalidateS, staleIfErrorS, mustRevalidate }: AnswerDirectives): boolean {
+  return !mustRevalidate && (staleWhileRevalidateS !== null || staleIfErrorS !== null)
+}
+
+type StaleTerms = Pick<Terms, 'mustRevalidate' | 'staleWhileRevalidateMs' | 'staleOnErrorMs' | 'staleOnSilenceMs'>
+
+/**
+ * Section 4.2.4 and RFC 5861. An upstream that gives no answer at all leaves us disconnected, where stale answers are allowed;
+ * after an answer with an error they need the upstream's permission, or the operation's class.
+ */
+function staleTerms(
+  { rule }: Question,
+  directives: AnswerDirectives,
+  lifetimeMs: number,
+  { staleLifetimes, maxStaleMs }: StoringSettings,
+): StaleTerms {
+  const mustRevalidate = directives.mustRevalidate || directives.noCache
+  if (mustRevalidate) return { mustRevalidate, staleWhileRevalidateMs: 0, staleOnErrorMs: 0, staleOnSilenceMs: 0 }
+  const statedMs = directives.staleIfErrorS === null ? null : directives.staleIfErrorS * 1000
+  const usualMs = Math.min(Math.max(0, lifetimeMs) * staleLifetimes, maxStaleMs)
+  return {
+    mustRevalidate,
+    staleWhileRevalidateMs: (directives.staleWhileRevalidateS ?? 0) * 1000,
+    staleOnErrorMs: statedMs ?? (rule.kind === 'class' ? usualMs : 0),
+    staleOnSilenceMs: statedMs ?? usualMs,
+  }
+}
