@@ -17,19 +17,22 @@ const kinds = {
     status: 400,
     title: 'The request is not well-formed HTTP',
     turn: 'the caller',
-    about: 'A header field, the request line or the framing breaks a rule of RFC 9110 or RFC 9112, or the query carries the caller’s token. Repair the client; the request was not forwarded.',
+    about:
+      'A header field, the request line or the framing breaks a rule of RFC 9110 or RFC 9112, or the query carries the caller’s token. Repair the client; the request was not forwarded.',
   },
   'ambiguous-path': {
     status: 400,
     title: 'The path can be read in more than one way',
     turn: 'the caller',
-    about: 'Dot segments, empty segments, backslashes, semicolons, control bytes, double or malformed escapes and escaped slashes outside the parameters that may hold them are refused, because two servers could read them differently. Send the plain path of the operation.',
+    about:
+      'Dot segments, empty segments, backslashes, semicolons, control bytes, double or malformed escapes and escaped slashes outside the parameters that may hold them are refused, because two servers could read them differently. Send the plain path of the operation.',
   },
   'body-unreadable': {
     status: 400,
     title: 'The body cannot be judged',
     turn: 'the caller',
-    about: 'The policy has to look into this body, and it is not strict JSON: UTF-8 without byte order mark, no duplicate member names, no content coding. Send plain JSON.',
+    about:
+      'The policy has to look into this body, and it is not strict JSON: UTF-8 without byte order mark, no duplicate member names, no content coding. Send plain JSON.',
   },
   'token-missing': {
     status: 401,
@@ -47,25 +50,29 @@ const kinds = {
     status: 401,
     title: 'The token was not accepted',
     turn: 'the caller',
-    about: 'The token is malformed, signed by an unknown key, meant for another audience or issuer, lives too long, or is bound to a key that this gateway cannot check. The decision log holds the exact reason under the decision id.',
+    about:
+      'The token is malformed, signed by an unknown key, meant for another audience or issuer, lives too long, or is bound to a key that this gateway cannot check. The decision log holds the exact reason under the decision id.',
   },
   'identity-incomplete': {
     status: 403,
     title: 'The token does not say enough about the caller',
     turn: 'the identity team or the owner of the policies',
-    about: 'A needed claim is missing, or no team lists this caller as a member. The detail names the groups and the app that were seen.',
+    about:
+      'A needed claim is missing, or no team lists this caller as a member. The detail names the groups and the app that were seen.',
   },
   'unknown-operation': {
     status: 403,
     title: 'No such operation in the catalogue',
     turn: 'the caller, or the operator who keeps the catalogue',
-    about: 'The gateway forwards only operations it knows. Check method and path against the API reference; operations newer than the catalogue can be added in an extension file.',
+    about:
+      'The gateway forwards only operations it knows. Check method and path against the API reference; operations newer than the catalogue can be added in an extension file.',
   },
   'not-granted': {
     status: 403,
     title: 'No grant allows this operation',
     turn: 'the owner of the team’s policy',
-    about: 'Everything is denied unless a grant of the caller’s team allows it. Ask the owner of the policy for the permission the detail names.',
+    about:
+      'Everything is denied unless a grant of the caller’s team allows it. Ask the owner of the policy for the permission the detail names.',
   },
   'organization-not-granted': {
     status: 403,
@@ -77,7 +84,8 @@ const kinds = {
     status: 403,
     title: 'A guardrail forbids this request',
     turn: 'the caller',
-    about: 'The operation is granted, and a guardrail bounds what it may ask for. The detail names the field, the bound and the guardrail.',
+    about:
+      'The operation is granted, and a guardrail bounds what it may ask for. The detail names the field, the bound and the guardrail.',
   },
   'body-too-large': {
     status: 413,
@@ -113,19 +121,22 @@ const kinds = {
     status: 502,
     title: 'The Devin API cannot be reached',
     turn: 'the operator of the gateway',
-    about: 'No connection to the upstream, or it broke before an answer came. A create may or may not have happened if the connection broke after the request was sent.',
+    about:
+      'No connection to the upstream, or it broke before an answer came. A create may or may not have happened if the connection broke after the request was sent.',
   },
   'upstream-tls-failed': {
     status: 502,
     title: 'The certificate of the Devin API was not accepted',
     turn: 'the operator of the gateway',
-    about: 'Nothing was sent: the certificate is self-signed, expired, for another name or from an unknown authority. Check `upstream.origin` and `upstream.ca`.',
+    about:
+      'Nothing was sent: the certificate is self-signed, expired, for another name or from an unknown authority. Check `upstream.origin` and `upstream.ca`.',
   },
   'upstream-credential-rejected': {
     status: 502,
     title: 'The Devin API rejected the gateway’s key',
     turn: 'the operator of the gateway',
-    about: 'The caller’s own token is fine. The service-user key that was chosen is expired or revoked; the gateway has read its secret again, so a rotated key works from the next request on.',
+    about:
+      'The caller’s own token is fine. The service-user key that was chosen is expired or revoked; the gateway has read its secret again, so a rotated key works from the next request on.',
   },
   'upstream-answer-refused': {
     status: 502,
@@ -137,7 +148,8 @@ const kinds = {
     status: 503,
     title: 'No key can serve this operation',
     turn: 'the operator of the gateway',
-    about: 'The policy allows the call, and no service-user key in the inventory holds the permission for this organization, or its secret cannot be read or was rejected.',
+    about:
+      'The policy allows the call, and no service-user key in the inventory holds the permission for this organization, or its secret cannot be read or was rejected.',
   },
   'identity-provider-unavailable': {
     status: 503,
@@ -161,7 +173,8 @@ const kinds = {
     status: 504,
     title: 'The Devin API did not answer in time',
     turn: 'the operator of the gateway',
-    about: 'The connection or the answer took longer than `upstream.timeouts` allow. A create may or may not have happened.',
+    about:
+      'The connection or the answer took longer than `upstream.timeouts` allow. A create may or may not have happened.',
   },
 } as const satisfies Record<string, ProblemKind>
 

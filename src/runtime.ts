@@ -8,7 +8,8 @@ import { createAdmission } from './gateway/admission.ts'
 import { createGatewayApp } from './gateway/app.ts'
 import { createUpstream } from './gateway/forwarding.ts'
 import { createLeakGuard } from './gateway/leak-guard.ts'
-import { createRecorder } from './gateway/recording.ts'
+import { createRecorder, exchangeReasons } from './gateway/recording.ts'
+import { rejectionReasons } from './identity/rejection.ts'
 import { createTokenVerifier } from './identity/token-verifier.ts'
 import { createKeyring } from './keys/keyring.ts'
 import { createLimiter } from './limits/limiter.ts'
@@ -60,7 +61,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const instruments = createInstruments({
     operations: catalogue.operations.map((operation) => operation.id),
     problemKinds: Object.keys(problemKinds),
-    reasons: [...Object.keys(problemKinds), ...decisionReasons],
+    reasons: [...Object.keys(problemKinds), ...decisionReasons, ...rejectionReasons, ...exchangeReasons],
     issuers: config.issuers.map((issuer) => issuer.issuer),
   })
   const sinks = createSinks({
@@ -89,7 +90,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     log,
     now,
   })
-  const tokens = createTokenVerifier({ issuers: config.issuers, now, log })
+  const tokens = createTokenVerifier({ issuers: config.issuers, now, log, onVerified: instruments.tokenVerified })
   const upstream = createUpstream({
     settings: config.upstream,
     maxBodyBytes: config.bodies.maxBytes,

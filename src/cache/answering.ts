@@ -32,7 +32,14 @@ const ofNotModified = new Set([
   'vary',
 ])
 /** What speaks of the coded bytes. */
-const ofTheCodedForm = new Set(['accept-ranges', 'content-digest', 'content-encoding', 'content-md5', 'digest', 'repr-digest'])
+const ofTheCodedForm = new Set([
+  'accept-ranges',
+  'content-digest',
+  'content-encoding',
+  'content-md5',
+  'digest',
+  'repr-digest',
+])
 
 /** What goes with an answer from an entry. */
 export interface Manner {
@@ -47,7 +54,8 @@ export interface Manner {
 /** Answers from an entry, completely. False when it cannot be decoded for this caller; then the taker has got nothing. */
 export function answerFrom(entry: Entry, { question, reading, taker }: Visit, manner: Manner): boolean {
   const { outcome, age } = manner
-  const suffix = age === null ? ['cache-status', outcome.cacheStatus] : ['age', age, 'cache-status', outcome.cacheStatus]
+  const suffix =
+    age === null ? ['cache-status', outcome.cacheStatus] : ['age', age, 'cache-status', outcome.cacheStatus]
   if (entry.status === 200 && isKnownToCaller(reading, entry, manner.nowMs)) {
     taker.outcome(outcome)
     taker.head(notModified([...entry.fields, ...suffix]))
@@ -61,7 +69,8 @@ export function answerFrom(entry: Entry, { question, reading, taker }: Visit, ma
   taker.outcome(outcome)
   const fields = [...(decoding ? uncoded(entry.fields) : entry.fields), ...suffix]
   const { length } = body
-  const part = entry.status === 200 && !decoding && question.method === 'GET' ? requestedPart(reading, entry, length) : null
+  const part =
+    entry.status === 200 && !decoding && question.method === 'GET' ? requestedPart(reading, entry, length) : null
   if (part === null) {
     taker.head({ status: entry.status, fields, length: entry.status === 204 ? null : length })
     taker.end(question.method === 'HEAD' || length === 0 ? null : body)

@@ -10,7 +10,10 @@ const decoders: ReadonlyMap<string, (body: Buffer, maxOutputLength: number) => B
   ['x-gzip', (body: Buffer, maxOutputLength: number) => zlib.gunzipSync(body, { maxOutputLength })],
   ['deflate', (body: Buffer, maxOutputLength: number) => zlib.inflateSync(body, { maxOutputLength })],
   ['br', (body: Buffer, maxOutputLength: number) => zlib.brotliDecompressSync(body, { maxOutputLength })],
-  ['zstd', (body: Buffer, maxOutputLength: number) => zlib.zstdDecompressSync(body, { maxOutputLength, ...smallWindow })],
+  [
+    'zstd',
+    (body: Buffer, maxOutputLength: number) => zlib.zstdDecompressSync(body, { maxOutputLength, ...smallWindow }),
+  ],
 ])
 
 export function canDecode(coding: string): boolean {

@@ -56,7 +56,8 @@ export function answerDirectives(fields: readonly string[], targets: readonly st
 /** Reads a request's Cache-Control; `pragma` counts only where there is none (section 5.4). Null when it says nothing. */
 export function requestDirectives(cacheControl: string | null, pragma: string | null): RequestDirectives | null {
   if (cacheControl === null && pragma === null) return null
-  const directives = cacheControl === null ? parse(pragma?.toLowerCase() === 'no-cache' ? pragma : null) : parse(cacheControl)
+  const directives =
+    cacheControl === null ? parse(pragma?.toLowerCase() === 'no-cache' ? pragma : null) : parse(cacheControl)
   const maxStale = directives.get('max-stale')
   const read: RequestDirectives = {
     noStore: directives.has('no-store'),

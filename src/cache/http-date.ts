@@ -26,12 +26,7 @@ export function parseHttpDate(text: string, nowMs: number): number | null {
   return assemble(Number(year), month, day.trim(), time)
 }
 
-function assemble(
-  year: number,
-  monthName: string,
-  day: string,
-  time: readonly (string | undefined)[],
-): number | null {
+function assemble(year: number, monthName: string, day: string, time: readonly (string | undefined)[]): number | null {
   const month = months.indexOf(monthName)
   const [hour = 99, minute = 99, second = 99] = time.map(Number)
   // 60 is a leap second, which no clock here has.

@@ -13,20 +13,24 @@ export interface Carrier {
   proceed(seat: Seat): void
 }
 
+const maxAttempts = 2
+
 export class Seat implements Flow {
   readonly visit: Visit
   readonly fetch: Fetch
   /** Flights it has waited on in vain. */
   attempts = 0
   left = false
-  /** Its taker has no room. */
-  paused = false
   carrier: Carrier | null = null
 
   constructor(visit: Visit, fetch: Fetch) {
     this.visit = visit
     this.fetch = fetch
     visit.taker.attach(this)
+  }
+
+  get mayTryAgain(): boolean {
+    return this.attempts < maxAttempts
   }
 
   abort(): void {
@@ -36,7 +40,6 @@ export class Seat implements Flow {
   }
 
   resume(): void {
-    this.paused = false
     this.carrier?.proceed(this)
   }
 }

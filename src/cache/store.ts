@@ -78,7 +78,7 @@ export function createStore(maxBytes: number, onEvict: (entry: Entry) => void): 
     if (slot.entries.some((other) => selectsSame(other) && other.sequence > entry.sequence)) return false
     resize(slot, [entry, ...slot.entries.filter((other) => !selectsSame(other))].slice(0, maxVariants))
     if (slot.proven) relegate()
-    while (bytes > maxBytes || probation.size + proven.size > maxSlots) evict()
+    makeRoom()
     return true
   }
 
@@ -89,11 +89,19 @@ export function createStore(maxBytes: number, onEvict: (entry: Entry) => void): 
     return slot
   }
 
-  function evict(): void {
-    const slot = probation.pop() ?? proven.pop()
-    if (slot === undefined) return
-    for (const entry of slot.entries) onEvict(entry)
-    forget(slot)
+  function makeRoom(): void {
+    let excess = isFull()
+    while (excess) {
+      const slot = probation.pop() ?? proven.pop()
+      if (slot === undefined) return
+      for (const entry of slot.entries) onEvict(entry)
+      forget(slot)
+      excess = isFull()
+    }
+  }
+
+  function isFull(): boolean {
+    return bytes > maxBytes || probation.size + proven.size > maxSlots
   }
 
   function remove(key: string, entry: Entry): void {

@@ -28,8 +28,8 @@ export interface Verdict {
 
 /** What must-understand stands for (RFC 9111 section 5.2.2.3): the statuses of RFC 9110 that a cache can treat as they want. */
 const understood = new Set([
-  200, 203, 204, 300, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 406, 410, 414, 415, 422, 429, 451, 500, 501, 502,
-  503, 504,
+  200, 203, 204, 300, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 406, 410, 414, 415, 422, 429, 451, 500, 501,
+  502, 503, 504,
 ])
 /** Answered by the class: a body, or that there is none. */
 const classStatuses = new Set([200, 203, 204])
@@ -59,7 +59,10 @@ export function judge(
       : rule.kind === 'rfc9111'
         ? statedLifetimeMs(head, directives, freshness, rule.heuristics)
         : null
-  if (lifetimeMs === null) return { terms: null, share: rule.kind === 'class', detail: 'no-lifetime' }
+  if (lifetimeMs === null) {
+    // An error that keeps coming is shared: it must not become one more call for each who waits.
+    return { terms: null, share: rule.kind === 'class' || head.status >= 500, detail: 'no-lifetime' }
+  }
   const leftMs = directives.noCache ? Math.min(0, lifetimeMs) : lifetimeMs
   const share = !directives.noCache && (leftMs > 0 || rule.kind === 'class')
   if (rule.kind === 'class' && rule.collapseOnly) return { terms: null, share, detail: 'collapse-only' }

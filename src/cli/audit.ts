@@ -10,7 +10,7 @@ import { UsageError } from './usage.ts'
 export const auditCommand: Command = {
   usage: 'audit verify FILE [--head HASH]',
   summary: 'check the hash chain of an audit log',
-  options: { head: { type: 'string', help: 'the hash the log must end with; finds a log that was cut short' } },
+  options: { head: { type: 'string', help: 'a hash noted earlier, which must occur; finds a log that was cut short' } },
   async run(invocation) {
     const [verb, file, ...rest] = invocation.positionals
     if (verb !== 'verify' || file === undefined || rest.length > 0) throw new UsageError('say: audit verify FILE')

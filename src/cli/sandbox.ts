@@ -1,7 +1,9 @@
 // `sandbox` and `token`: the gateway on one machine with nothing else installed, and a token to call it with.
 
 import { join } from 'node:path'
+import { Refused } from '../config/diagnostics.ts'
 import { parseDuration } from '../config/units.ts'
+import { Problem } from '../problems.ts'
 import { createLog } from '../records/log.ts'
 import { sandboxStateDirectory, signSandboxToken } from '../sandbox/issuer.ts'
 import { startSandbox, type Sandbox } from '../sandbox/sandbox.ts'
@@ -22,7 +24,7 @@ export const sandboxCommand: Command = {
     config: { type: 'string', help: 'configuration to run instead of the sample' },
   },
   async run(invocation) {
-    const log = createLog({ level: 'warn' })
+    const log = createLog({ level: 'warn', ownErrors: [Problem, Refused] })
     const sandbox = await startSandbox({
       configFile: invocation.option('config') ?? sampleConfig,
       host: '127.0.0.1',

@@ -1,6 +1,8 @@
 // `start`: the production process. SIGTERM and SIGINT drain, SIGHUP reloads.
 
+import { Refused } from '../config/diagnostics.ts'
 import { loadConfig } from '../config/load.ts'
+import { Problem } from '../problems.ts'
 import { createLog } from '../records/log.ts'
 import { startGateway, type Gateway } from '../runtime.ts'
 import type { Command } from './invocation.ts'
@@ -12,7 +14,7 @@ export const startCommand: Command = {
   options: configOption,
   async run(invocation) {
     const { config } = await loadConfig(configFile(invocation), invocation.env)
-    const log = createLog({ level: config.log.level })
+    const log = createLog({ level: config.log.level, ownErrors: [Problem, Refused] })
     const gateway = await startGateway({ config, env: invocation.env, log, version: packageVersion() })
     await untilTold(gateway)
     return 0

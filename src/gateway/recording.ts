@@ -4,6 +4,9 @@ import { claimAt } from '../identity/claims.ts'
 import type { AccessEntry, DecisionEntry, Outcome } from '../records/entries.ts'
 import type { Exchange } from './exchange.ts'
 
+/** Reasons of exchanges that came to no decision of the policy, besides the problem kinds. */
+export const exchangeReasons = ['own-page', 'caller-left'] as const
+
 export interface Records {
   access(entry: AccessEntry): void
   decision(entry: DecisionEntry): void

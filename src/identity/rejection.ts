@@ -33,6 +33,9 @@ const details = {
     'This is a Devin key. Send the SSO token of your identity provider, never a Devin key: the gateway adds the key itself. If the key is real, revoke it, for it has left its place.',
 } as const
 
+/** Every reason a token may be rejected for. */
+export const rejectionReasons = Object.keys(details)
+
 /** Inner reasons of `token-rejected`. For records only: shown to callers, they would tell a forger which check failed. */
 export type RejectionReason = keyof typeof details
 

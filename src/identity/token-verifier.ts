@@ -20,6 +20,8 @@ export interface TokenVerifierOptions {
   /** Verified tokens that are remembered, the least recently used forgotten first. Default 10 000. */
   readonly maxCachedTokens?: number
   readonly timings?: Partial<KeyTimings>
+  /** Told how each token fared, for metrics. */
+  readonly onVerified?: (result: 'cached' | 'verified' | 'rejected') => void
 }
 
 export interface TokenVerifier {
@@ -62,8 +64,19 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   }
   const all = [...issuers.values()].map(({ keys }) => keys)
 
+  const { onVerified } = options
   return {
-    verify: (token) => tokens.verify(token),
+    verify(token) {
+      const principal = tokens.verify(token)
+      if (!(principal instanceof Promise)) onVerified?.('cached')
+      else if (onVerified !== undefined) {
+        principal.then(
+          () => onVerified('verified'),
+          () => onVerified('rejected'),
+        )
+      }
+      return principal
+    },
     ready: () => all.every((keys) => keys.status.keys > 0),
     status: () => all.map((keys) => keys.status),
     start: async () => {

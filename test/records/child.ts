@@ -20,12 +20,32 @@ const open = (options) => createSinks({
 const say = (value) => process.stderr.write(JSON.stringify(value) + '\\n')
 `
 
-/** Starts a program that has \`open\` (sinks on stdout), \`createLog\`, \`accessEntry\`, \`troubles\` and \`say\` (JSON to stderr). */
-export function startProgram(program: string, shellPrefix = ''): ChildProcessByStdio<null, Readable, Readable> {
-  const code = `${preamble}${program}`
-  const command = `${shellPrefix} exec "$0" "$@"`
-  const options = ['--no-warnings', '--input-type=module-typescript', '-e', code]
-  const child = spawn('/bin/sh', ['-c', command, process.execPath, ...options], { stdio: ['ignore', 'pipe', 'pipe'] })
+// Copies slowly, a little at a time, so that a pipe in front of it is full.
+const slowCopy = `
+const buffer = Buffer.alloc(3000)
+const lock = new Int32Array(new SharedArrayBuffer(4))
+for (let size; (size = fs.readSync(0, buffer)) > 0; ) {
+  Atomics.wait(lock, 0, 0, 1)
+  fs.writeSync(1, buffer, 0, size)
+}
+`
+
+export interface ProgramOptions {
+  /** Shell text to run before, such as `ulimit -f 2`. */
+  readonly before?: string
+  /** Gives the program a pipe as stdout, and reads it slowly. */
+  readonly throughSlowPipe?: boolean
+}
+
+/** Starts a program that has `open` (sinks on stdout), `createLog`, `accessEntry`, `troubles` and `say` (JSON to stderr). */
+export function startProgram(
+  program: string,
+  options: ProgramOptions = {},
+): ChildProcessByStdio<null, Readable, Readable> {
+  const { before = 'true', throughSlowPipe = false } = options
+  const command = `${before}; ${throughSlowPipe ? `"$0" "$@" | "$0" -e '${slowCopy}'` : 'exec "$0" "$@"'}`
+  const flags = ['--no-warnings', '--input-type=module-typescript', '-e', `${preamble}${program}`]
+  const child = spawn('/bin/sh', ['-c', command, process.execPath, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] })
   onTestFinished(() => void child.kill('SIGKILL'))
   return child
 }

@@ -69,14 +69,20 @@ describe('the operational log', () => {
     }
   })
 
-  it('keeps what helps: names, codes, own messages', () => {
+  it.each(['err', 'error'])('keeps what helps of an error in %s: name, code, own message, place', (field) => {
     const { log, lines, Own } = record()
-    log.warn(
-      { error: new Own('the file is empty', { cause: Object.assign(new Error('x'), { code: 'ENOENT' }) }) },
-      'key not read',
-    )
-    expect(JSON.parse(lines[0] ?? '')).toMatchObject({
-      error: { name: 'Own', message: 'the file is empty', cause: { name: 'Error', code: 'ENOENT' } },
+    const cause = Object.assign(new Error('x'), { code: 'ENOENT' })
+    log.warn({ [field]: new Own('the file is empty', { cause }) }, 'key not read')
+    const place: unknown = expect.arrayContaining([expect.stringContaining('log.test.ts')])
+    expect(JSON.parse(lines[0] ?? '')).toEqual({
+      level: 'warn',
+      time: expect.any(String) as unknown,
+      [field]: {
+        name: 'Own',
+        message: 'the file is empty',
+        at: place,
+        cause: { name: 'Error', code: 'ENOENT', at: place },
+      },
       msg: 'key not read',
     })
   })

@@ -1,0 +1,101 @@
+// The two ways of an answer's bytes: collected for the store and for those who wait, and passed on to the leader at its pace.
+
+import type { AnswerTaker } from './answer.ts'
+
+/** Bytes that all collections together may hold. */
+export interface Allowance {
+  readonly maxBytes: number
+  usedBytes: number
+}
+
+/** Collects one body up to a limit. */
+export class Collector {
+  readonly #maxBytes: number
+  readonly #allowance: Allowance
+  #chunks: Buffer[] = []
+  #bytes = 0
+
+  constructor(maxBytes: number, allowance: Allowance) {
+    this.#maxBytes = maxBytes
+    this.#allowance = allowance
+  }
+
+  /** False when the body has become too large; the chunk is then not taken. */
+  add(chunk: Buffer): boolean {
+    const fits =
+      this.#bytes + chunk.length <= this.#maxBytes &&
+      this.#allowance.usedBytes + chunk.length <= this.#allowance.maxBytes
+    if (!fits) return false
+    this.#chunks.push(chunk)
+    this.#bytes += chunk.length
+    this.#allowance.usedBytes += chunk.length
+    return true
+  }
+
+  /** The body in memory of its own: chunks are parts of larger buffers that would be kept alive with them. */
+  whole(): Buffer {
+    const body = Buffer.allocUnsafeSlow(this.#bytes)
+    let offset = 0
+    for (const chunk of this.#chunks) offset += chunk.copy(body, offset)
+    return body
+  }
+
+  /** Gives up what was collected and returns it. */
+  release(): readonly Buffer[] {
+    const chunks = this.#chunks
+    this.#allowance.usedBytes -= this.#bytes
+    this.#chunks = []
+    this.#bytes = 0
+    return chunks
+  }
+}
+
+/** Passes bytes on to a taker as it has room. */
+export class Pipe {
+  readonly #taker: AnswerTaker
+  #waiting: Buffer[] = []
+  #paused = false
+  #ended = false
+
+  constructor(taker: AnswerTaker) {
+    this.#taker = taker
+  }
+
+  /** Nothing waits and the taker has room. */
+  get hasRoom(): boolean {
+    return !this.#paused && this.#waiting.length === 0
+  }
+
+  push(chunk: Buffer): void {
+    if (this.hasRoom) this.#paused = !this.#taker.data(chunk)
+    else this.#waiting.push(chunk)
+  }
+
+  end(last: Buffer | null): void {
+    if (this.hasRoom) {
+      this.#taker.end(last)
+      return
+    }
+    if (last !== null) this.#waiting.push(last)
+    this.#ended = true
+  }
+
+  /** The taker has room again. */
+  resume(): void {
+    this.#paused = false
+    while (!this.#paused) {
+      const chunk = this.#waiting.shift()
+      if (chunk === undefined) break
+      if (this.#ended && this.#waiting.length === 0) {
+        this.#ended = false
+        this.#taker.end(chunk)
+        return
+      }
+      this.#paused = !this.#taker.data(chunk)
+    }
+    if (this.#ended && this.hasRoom) {
+      this.#ended = false
+      this.#taker.end(null)
+    }
+  }
+}
