@@ -2,6 +2,9 @@
 
 import { run } from './cli/command.ts'
 
+// A reader that has seen enough (`devin-gateway keys | head`) is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+
 process.exitCode = await run(process.argv.slice(2), {
   env: process.env,
   out: process.stdout,

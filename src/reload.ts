@@ -50,7 +50,9 @@ export async function createReloader(options: ReloaderOptions): Promise<Reloader
     if (closed) return
     // A first sight of a change is confirmed soon; otherwise the usual pace.
     timer = setTimeout(
-      () => void look().finally(schedule),
+      () => void look()
+        .catch(() => {})
+        .finally(schedule),
       pending === null ? options.everyMs : Math.min(100, options.everyMs),
     )
     timer.unref()

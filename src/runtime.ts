@@ -1,8 +1,9 @@
 // The composition root: builds every part once, in order, and hands each what it needs. Read it from top to bottom.
 
 import { createAdminApp, type Readiness } from './admin/app.ts'
-import { keyView, policiesView } from './admin/views.ts'
+import { issuerView, keyView, policiesView } from './admin/views.ts'
 import { loadCatalogue } from './catalogue/load.ts'
+import { formatDiagnostic } from './config/diagnostics.ts'
 import type { Config } from './config/schema.ts'
 import { createAdmission } from './gateway/admission.ts'
 import { createGatewayApp } from './gateway/app.ts'
@@ -52,8 +53,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { config, env, log, version } = options
   const now = options.now ?? (() => performance.timeOrigin + performance.now())
 
-  const catalogue = await loadCatalogue(config.catalogue)
-  const sources = { env, origin: config.upstream.origin }
+  const { catalogue, diagnostics } = await loadCatalogue(config.catalogue)
+  for (const diagnostic of diagnostics) log.warn({ event: 'catalogue-warning' }, formatDiagnostic(diagnostic))
+  const guard = createLeakGuard()
+  const sources = { env, origin: config.upstream.origin, protect: (value: string) => guard.protect(value) }
   const load = (): Promise<LoadedPolicies> =>
     loadPolicies({ directory: config.policiesDirectory, catalogue, sources, secrets: 'required' })
   const loaded = await load()
@@ -69,11 +72,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     onTrouble: (stream, text) => log.error({ event: 'records', stream }, text),
     nowMs: now,
   })
-  const guard = createLeakGuard()
   const keyring = createKeyring({
     sources,
     now,
-    onValue: (secret) => guard.protect(secret.reveal(sources.origin)),
     onChange(event, handle, keyVersion) {
       if (event !== 'key-version') instruments.keyRejected(handle.id)
       const level = event === 'key-version' ? 'info' : 'error'
@@ -169,7 +170,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         operations: catalogue.operations.length,
         served: catalogue.operations.filter((operation) => catalogue.isServed(operation)).length,
       },
-      issuers: tokens.status(),
+      issuers: tokens.status().map(issuerView),
       records: sinks.health(),
       upstream: { origin: config.upstream.origin, in_flight: upstream.inFlight },
     }),
@@ -177,7 +178,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   async function reload(actor: string): Promise<ReloadResult> {
     sinks.reopen()
-    app.reloadCertificate()
+    try {
+      app.reloadCertificate()
+    } catch (error) {
+      log.error({ event: 'certificate', error }, 'the certificate could not be read again; the one before stays in use')
+    }
     return await policies.reload(actor)
   }
 

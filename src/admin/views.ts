@@ -38,7 +38,7 @@ export function keyView(status: KeyStatus): KeyView {
 }
 
 export function isoTime(timeMs: number | null): string | null {
-  return timeMs === null ? null : new Date(timeMs).toISOString()
+  return timeMs === null ? null : new Date(Math.round(timeMs)).toISOString()
 }
 
 /** The policies in force and, when a changed set was refused, why. */
@@ -54,5 +54,20 @@ export function policiesView(policies: {
     teams: current.teams.length,
     keys: current.keys.length,
     last_refusal: refusal === null ? null : { at: isoTime(refusal.atMs), diagnostics: refusal.diagnostics },
+  }
+}
+
+/** An issuer and the state of its signing keys. */
+export function issuerView(status: {
+  readonly issuer: string
+  readonly keys: number
+  readonly fetchedAtMs: number | null
+  readonly lastError: string | null
+}): unknown {
+  return {
+    issuer: status.issuer,
+    keys: status.keys,
+    fetched_at: isoTime(status.fetchedAtMs),
+    last_error: status.lastError,
   }
 }

@@ -20,6 +20,10 @@ export class Collector {
     this.#allowance = allowance
   }
 
+  get bytes(): number {
+    return this.#bytes
+  }
+
   /** False when the body has become too large; the chunk is then not taken. */
   add(chunk: Buffer): boolean {
     const fits =

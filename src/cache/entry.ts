@@ -2,7 +2,7 @@
 
 import { hash } from 'node:crypto'
 import type { AnswerHead } from './answer.ts'
-import { isSameWeakly, type Validators } from './conditions.ts'
+import type { Validators } from './conditions.ts'
 import { fieldValue, firstValue, withoutFields } from './field-list.ts'
 import type { Question } from './question.ts'
 import { selectingValue } from './reading.ts'
@@ -57,9 +57,6 @@ const unstored = new Set([
   'transfer-encoding',
   'upgrade',
 ])
-/** A 304 says nothing about the body that is kept (RFC 9111 section 3.2). */
-const ofTheBody = new Set(['content-encoding', 'content-length', 'content-range', 'content-md5'])
-
 /** Makes an entry of a complete answer. A class-cached one without an ETag gets a weak one of the cache's own. */
 export function createEntry(question: Question, head: AnswerHead, body: Buffer, terms: Terms, sequence: number): Entry {
   const withheld = new Set(terms.withheld)
@@ -85,33 +82,10 @@ export function createEntry(question: Question, head: AnswerHead, body: Buffer, 
   }
 }
 
-/** Whether the upstream can be asked if this is still the answer. */
-export function canBeValidated(entry: Entry): boolean {
-  return (entry.etag !== null && !entry.ownEtag) || entry.lastModified !== null
-}
-
-/** The conditional fields for that question (RFC 9111 section 4.3.1). */
-export function validatingFields({ etag, ownEtag, lastModified }: Entry): string[] {
-  const fields: string[] = []
-  if (etag !== null && !ownEtag) fields.push('if-none-match', etag)
-  if (lastModified !== null) fields.push('if-modified-since', lastModified)
-  return fields
-}
-
-/** The head of a stored answer after a 304 or the answer to a HEAD: fields that came replace those of the same name. */
-export function freshenedHead(entry: Entry, update: AnswerHead): AnswerHead {
-  const fresh = withoutFields(update.fields, (name) => ofTheBody.has(name))
-  const replaced = new Set(fresh.filter((_name, index) => index % 2 === 0))
-  const kept = withoutFields(entry.fields, (name) => replaced.has(name) || (entry.ownEtag && name === 'etag'))
-  return { status: entry.status, fields: [...kept, ...fresh], length: entry.body.length }
-}
-
-/** Whether a 304, or the answer to a HEAD, speaks of this stored answer (RFC 9111 sections 4.3.4 and 4.3.5). */
-export function isAbout(entry: Entry, update: AnswerHead): boolean {
-  const etag = firstValue(update.fields, 'etag')
-  if (etag !== null) return !entry.ownEtag && entry.etag !== null && isSameWeakly(etag, entry.etag)
-  const lastModified = firstValue(update.fields, 'last-modified')
-  return lastModified === null || entry.lastModified === null || lastModified === entry.lastModified
+/** The entry as its own caller sees it: with the fields that are not kept, too. */
+export function withEveryField(entry: Entry, head: AnswerHead): Entry {
+  const own = entry.ownEtag && entry.etag !== null ? ['etag', entry.etag] : []
+  return { ...entry, fields: [...head.fields, ...own] }
 }
 
 /** Current age (section 4.2.3). */

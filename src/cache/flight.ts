@@ -2,96 +2,43 @@
 // who asked the same meanwhile. It is the taker that the upstream feeds. A slow leader slows nobody: bytes are collected up to
 // the size of an entry, and only beyond that the leader's pace is the upstream's.
 
-import { Problem } from '../problems.ts'
+import { Problem, type ProblemKindName } from '../problems.ts'
 import type { AnswerHead, AnswerTaker, Flow } from './answer.ts'
 import { notModified, settled } from './answering.ts'
-import type { Forward } from './cache-status.ts'
-import { Collector, Pipe, type Allowance } from './collector.ts'
+import { Collector, Pipe } from './collector.ts'
 import { isKnownToCaller } from './conditions.ts'
-import {
-  canBeValidated,
-  createEntry,
-  freshenedHead,
-  isAbout,
-  validatingFields,
-  type Entry,
-  type Terms,
-} from './entry.ts'
+import { createEntry, withEveryField, type Entry } from './entry.ts'
 import { firstValue } from './field-list.ts'
-import type { CacheOutcome, Fetch, FieldChanges, Question } from './question.ts'
+import type { Account, FlightDesk, Plan } from './flight-desk.ts'
+import type { FieldChanges } from './question.ts'
 import { fits, mayStandIn } from './reuse.ts'
 import type { Carrier, Seat } from './seat.ts'
-import { judge, type StoringSettings, type Verdict } from './storing.ts'
+import { forbidden, judge, type Times, type Verdict } from './storing.ts'
+import { canBeValidated, freshen, validatingFields } from './validation.ts'
 
-/** What a flight is for. */
-export interface Plan {
-  readonly key: string
-  /** Tags and path, by which a write bars it. */
-  readonly names: readonly string[]
-  readonly question: Question
-  readonly fetch: Fetch
-  readonly fwd: Forward
-  /** The stored answer that is to be validated, or to stand in for a failure. */
-  readonly candidate: Entry | null
-  /** Whether the answer may be kept and shared; else the request goes out as the caller sent it. */
-  readonly keep: boolean
-  readonly sequence: number
-}
-
-/** How an answer came about, as far as the flight knows. */
-export interface Account {
-  readonly result: CacheOutcome['result']
-  readonly fwdStatus: number | null
-  readonly stored: boolean
-  /** What its lifetime follows from; null when it has none. */
-  readonly terms: Terms | null
-  readonly detail: string | null
-}
-
-/** Who deals with what a flight brings. */
-export interface FlightDesk {
-  readonly now: () => number
-  readonly storing: StoringSettings
-  readonly allowance: Allowance
-  readonly maxEntryBytes: number
-  /** Counts and words how the answer of a seat came about. */
-  report(flight: Flight, seat: Seat, account: Account): CacheOutcome
-  /** Answers a seat from an entry. False when it cannot be decoded for it. */
-  give(flight: Flight, seat: Seat, entry: Entry, account: Account): boolean
-  /** These ask again: what came was a failure (`problem`, when there was no answer), or nothing came in time. */
-  again(seats: readonly Seat[], problem: Problem | null): void
-  /** The answer must not be shared: these ask for themselves. */
-  alone(seats: readonly Seat[]): void
-  /** Keeps an entry. False when a write or a newer answer came in between. */
-  store(flight: Flight, entry: Entry): boolean
-  /** The stored answer is not the upstream's any more. */
-  outdated(flight: Flight, entry: Entry): void
-  /** Nobody may join it any more. */
-  closed(flight: Flight): void
-  /** The upstream is done with. */
-  ended(flight: Flight): void
-}
-
+/** The request goes out as the caller sent it. */
 export const unchanged: FieldChanges = { remove: new Set(), add: [] }
 const conditions = new Set(['if-none-match', 'if-modified-since'])
+/** Without an answer for these reasons we are disconnected. A rejected key, say, is another matter. */
+const silences: ReadonlySet<ProblemKindName> = new Set(['upstream-unreachable', 'upstream-timeout', 'overloaded'])
 
 /** `waiting`: no head yet. `passing`: the body is on its way. `over`: nothing more is wanted from the upstream. */
 type Phase = 'waiting' | 'passing' | 'over'
 
 export class Flight implements AnswerTaker, Carrier {
   readonly plan: Plan
-  readonly startedAtMs: number
   readonly followers = new Set<Seat>()
   /** A write came in between: nothing is kept. */
   barred = false
   readonly #desk: FlightDesk
-  #leader: Seat | null
+  readonly #requestedAtMs: number
   readonly #background: boolean
   readonly #conditional: boolean
+  #leader: Seat | null
   #flow: Flow = settled
   #phase: Phase = 'waiting'
   #head: AnswerHead | null = null
-  #verdict: Verdict = { terms: null, share: false, detail: null }
+  #verdict: Verdict = forbidden
   #collector: Collector | null = null
   #pipe: Pipe | null = null
 
@@ -101,7 +48,7 @@ export class Flight implements AnswerTaker, Carrier {
     this.#leader = leader
     this.#background = leader === null
     this.#desk = desk
-    this.startedAtMs = desk.now()
+    this.#requestedAtMs = desk.now()
     this.#conditional = plan.keep && plan.candidate !== null && canBeValidated(plan.candidate)
     if (leader !== null) leader.carrier = this
   }
@@ -125,7 +72,7 @@ export class Flight implements AnswerTaker, Carrier {
 
   /** It took too long for those who wait. The leader's own call goes on. */
   expire(): void {
-    if (this.followers.size > 0) this.#desk.again(this.#disembark(), null)
+    this.#desk.again(this.#disembark(), null)
   }
 
   leave(seat: Seat): void {
@@ -149,16 +96,14 @@ export class Flight implements AnswerTaker, Carrier {
     if (this.#phase !== 'waiting') return
     this.#phase = 'passing'
     this.#head = head
-    if (this.#conditional && head.status === 304) {
-      this.#confirmed(head)
-      return
-    }
-    if (head.status >= 500 && this.#standIn('error', head.status)) {
+    if ((this.#conditional && head.status === 304 && this.#confirmed(head)) || this.#isAbsorbed(head)) {
       this.#finish()
       return
     }
-    if (this.plan.question.method === 'HEAD' && head.status === 200) this.#updateFromHead(head)
-    this.#verdict = this.#judged(head)
+    const { keep, candidate, question } = this.plan
+    if (keep) this.#verdict = judge(question, head, this.#times(), this.#desk.storing)
+    // What the upstream answers now has taken the place of what is stored.
+    if (keep && candidate !== null && !this.#verdict.keep && head.status < 500) this.#desk.outdated(this, candidate)
     if (head.status >= 500)
       this.#desk.again(
         this.#disembark((seat) => seat.mayTryAgain),
@@ -166,11 +111,11 @@ export class Flight implements AnswerTaker, Carrier {
       )
     if (!this.#verdict.share) this.#desk.alone(this.#disembark())
     const { maxEntryBytes, allowance } = this.#desk
-    const wanted = this.#verdict.terms !== null || this.followers.size > 0
-    if (wanted && (head.length ?? 0) <= maxEntryBytes) this.#collector = new Collector(maxEntryBytes, allowance)
+    const isWanted = this.#verdict.keep || this.followers.size > 0
+    if (isWanted && (head.length ?? 0) <= maxEntryBytes) this.#collector = new Collector(maxEntryBytes, allowance)
     else this.#desk.alone(this.#disembark())
     // A class-cached answer is held back until it is whole: then it has an ETag, and is surely stored or not.
-    if (this.#collector === null || this.plan.question.rule.kind !== 'class') this.#pipe = this.#openPipe()
+    if (this.#collector === null || question.rule.kind !== 'class') this.#pipe = this.#openPipe()
     this.#stopIfDeserted()
   }
 
@@ -184,98 +129,92 @@ export class Flight implements AnswerTaker, Carrier {
   end(last: Buffer | null): void {
     if (this.#phase !== 'passing') return
     if (last !== null && this.#collector !== null && !this.#collector.add(last)) this.#grownTooLarge()
+    const length = this.#head?.length ?? null
+    if (this.#collector !== null && length !== null && length !== this.#collector.bytes) {
+      // RFC 9111 section 3.3: an incomplete answer is neither kept nor shared.
+      this.fail(new Problem('upstream-unreachable', 'The answer of the Devin API broke off. Try again.'))
+      return
+    }
     this.#pipe?.end(last)
-    if (this.#collector !== null) this.#complete(this.#collector)
+    if (this.#collector !== null) this.#complete(this.#collector.whole())
     this.#finish()
   }
 
   fail(problem: Problem): void {
     if (this.#phase === 'over') return
-    const leaderHasHead = this.#pipe !== null
-    if (leaderHasHead) this.#leader?.visit.taker.fail(problem)
-    else if (!this.#standIn('silence', null)) this.#failLeader(problem)
+    if (this.#pipe !== null) this.#leader?.visit.taker.fail(problem)
+    else if (!silences.has(problem.kind) || !this.#standIn('silence', null)) this.#failLeader(problem)
     this.#leader = null
     this.#desk.again(this.#disembark(), problem)
     this.#finish()
   }
 
-  /** RFC 9111 section 4.3.3: the stored answer is still the one. */
-  #confirmed(update: AnswerHead): void {
-    const { candidate } = this.plan
-    if (candidate === null) return
-    if (!isAbout(candidate, update)) {
-      // It confirms something else than we asked about (section 4.3.4): ask again without a condition.
-      this.#desk.outdated(this, candidate)
+  /** A 304 to our condition (RFC 9111 section 4.3.3). True: everybody has been answered, or asks again. */
+  #confirmed(update: AnswerHead): boolean {
+    const freshened = this.#freshen(update)
+    if (freshened === null) {
+      // It is about another answer than we asked about: ask again, without a condition.
       this.#desk.again([...this.#takeLeader(), ...this.#disembark()], null)
-      this.#finish()
-      return
+      return true
     }
-    const head = freshenedHead(candidate, update)
-    const verdict = this.#judged(head)
-    const { terms, detail } = verdict
-    const question = { ...this.plan.question, operation: candidate.operation }
-    const entry = terms === null ? candidate : createEntry(question, head, candidate.body, terms, this.plan.sequence)
-    const stored = terms !== null && this.#desk.store(this, entry)
-    if (terms === null) this.#desk.outdated(this, candidate)
-    const account = { fwdStatus: 304, stored, terms, detail }
-    if (!verdict.share) this.#desk.alone(this.#disembark())
+    const { entry, stored, verdict } = freshened
+    const account = { fwdStatus: 304, stored, terms: verdict.terms, detail: verdict.detail }
     for (const seat of this.#takeLeader()) this.#give(seat, entry, { ...account, result: 'validated' })
+    if (!verdict.share) this.#desk.alone(this.#disembark())
     this.#giveFollowers(entry, account)
-    this.#finish()
+    return true
   }
 
-  /** RFC 9111 section 4.3.5: the answer to a HEAD freshens what is stored, or shows that it is outdated. */
-  #updateFromHead(head: AnswerHead): void {
-    const { candidate, question, sequence } = this.plan
-    if (candidate === null) return
-    const isSameBody = head.length === null || head.length === candidate.body.length
-    const updated = freshenedHead(candidate, head)
-    const { terms } = judge(question, updated, this.startedAtMs, this.#desk.now(), this.#desk.storing)
-    if (terms === null || !isSameBody || !isAbout(candidate, head)) this.#desk.outdated(this, candidate)
-    else this.#desk.store(this, createEntry(question, updated, candidate.body, terms, sequence))
+  /** True when the stored answer has stood in for an error. Else the answer goes on; one to a HEAD updates what is stored. */
+  #isAbsorbed(head: AnswerHead): boolean {
+    if (head.status >= 500) return this.#standIn('error', head.status)
+    if (this.plan.question.method === 'HEAD' && head.status === 200) this.#freshen(head)
+    return false
   }
 
-  #complete(collector: Collector): void {
+  /** Takes an update over into the store. Null when it speaks of another answer: then what is stored is outdated. */
+  #freshen(update: AnswerHead): { entry: Entry; stored: boolean; verdict: Verdict } | null {
+    const { candidate, question } = this.plan
+    if (candidate === null) return null
+    const otherBody = question.method === 'HEAD' && update.length !== null && update.length !== candidate.body.length
+    const freshened = otherBody ? null : freshen(this.plan, candidate, update, this.#times(), this.#desk.storing)
+    if (freshened?.verdict.keep !== true) this.#desk.outdated(this, candidate)
+    if (freshened === null) return null
+    return { ...freshened, stored: freshened.verdict.keep && this.#desk.store(this, freshened.entry) }
+  }
+
+  #times(): Times {
+    return { requestedAtMs: this.#requestedAtMs, nowMs: this.#desk.now() }
+  }
+
+  #complete(body: Buffer): void {
     const head = this.#head
-    const body = collector.whole()
-    if (head === null || (head.length !== null && head.length !== body.length)) {
-      // RFC 9111 section 3.3: an incomplete answer is neither kept nor shared.
-      this.#collector?.release()
-      this.#desk.alone(this.#disembark())
-      return
-    }
-    const { terms, detail } = this.#verdict
+    const { terms, keep, detail } = this.#verdict
+    if (head === null || terms === null) return
     const { question, sequence } = this.plan
-    const now = this.#desk.now()
-    const entry = createEntry(question, head, body, terms ?? passing(now), sequence)
-    const stored = terms !== null && this.#desk.store(this, entry)
-    const account = { fwdStatus: head.status, stored, terms, detail: terms === null || stored ? detail : 'barred' }
+    const entry = createEntry(question, head, body, terms, sequence)
+    const stored = keep && this.#desk.store(this, entry)
+    const account = {
+      fwdStatus: head.status,
+      stored,
+      terms: keep ? terms : null,
+      detail: keep && !stored ? 'superseded' : detail,
+    }
     if (this.#pipe === null) {
-      // The leader sees the fields that are withheld from the store.
-      const whole = terms === null || terms.withheld.length === 0 ? entry : this.#withAllFields(entry, head)
-      for (const seat of this.#takeLeader()) this.#give(seat, whole, { ...account, result: 'miss' })
+      for (const seat of this.#takeLeader())
+        this.#give(seat, withEveryField(entry, head), { ...account, result: 'miss' })
     }
     this.#giveFollowers(entry, account)
-  }
-
-  #withAllFields(entry: Entry, head: AnswerHead): Entry {
-    const own = entry.ownEtag && entry.etag !== null ? ['etag', entry.etag] : []
-    return { ...entry, fields: [...head.fields, ...own] }
-  }
-
-  #judged(head: AnswerHead): Verdict {
-    const { keep, question } = this.plan
-    if (!keep) return { terms: null, share: false, detail: null }
-    return judge(question, head, this.startedAtMs, this.#desk.now(), this.#desk.storing)
   }
 
   #giveFollowers(entry: Entry, account: Omit<Account, 'result'>): void {
-    const others: Seat[] = []
+    const [fitting, others]: [Seat[], Seat[]] = [[], []]
     for (const seat of this.#disembark()) {
       const { question, reading } = seat.visit
-      if (fits(entry, question, reading)) this.#give(seat, entry, { ...account, result: 'collapsed' })
+      if (fits(entry, question, reading)) fitting.push(seat)
       else others.push(seat)
     }
+    for (const seat of fitting) this.#give(seat, entry, { ...account, result: 'collapsed' })
     this.#desk.alone(others)
   }
 
@@ -287,62 +226,56 @@ export class Flight implements AnswerTaker, Carrier {
   #standIn(failure: 'error' | 'silence', fwdStatus: number | null): boolean {
     const { candidate } = this.plan
     if (candidate === null || this.barred) return false
-    const now = this.#desk.now()
+    const nowMs = this.#desk.now()
     const detail = failure === 'error' ? 'stale-if-error' : 'upstream-silent'
     const account: Account = { result: 'stale', fwdStatus, stored: false, terms: candidate, detail }
-    const may = ({ visit }: Seat): boolean => mayStandIn(candidate, visit.question, visit.reading, failure, now)
-    for (const seat of this.#disembark(may)) this.#give(seat, candidate, account)
-    if (this.#leader !== null && may(this.#leader))
-      for (const seat of this.#takeLeader()) this.#give(seat, candidate, account)
+    const may = ({ visit }: Seat): boolean => mayStandIn(candidate, visit.question, visit.reading, failure, nowMs)
+    const leader = this.#leader !== null && may(this.#leader) ? this.#takeLeader() : []
+    for (const seat of [...leader, ...this.#disembark(may)]) this.#give(seat, candidate, account)
     return this.#leader === null && this.followers.size === 0
   }
 
   #failLeader(problem: Problem): void {
+    const account: Account = { result: 'miss', fwdStatus: null, stored: false, terms: null, detail: null }
     for (const seat of this.#takeLeader()) {
-      seat.visit.taker.outcome(
-        this.#desk.report(this, seat, { result: 'miss', fwdStatus: null, stored: false, terms: null, detail: null }),
-      )
+      seat.visit.taker.outcome(this.#desk.report(this, seat, account))
       seat.visit.taker.fail(problem)
     }
   }
 
-  /** From here on the leader gets what comes as it comes. */
+  /** From here on the leader gets what comes as it comes. Null when there is no leader, or it has the answer already. */
   #openPipe(): Pipe | null {
-    const head = this.#head
-    const leader = this.#leader
+    const [head, leader] = [this.#head, this.#leader]
     if (head === null || leader === null) return null
-    const { terms, detail } = this.#verdict
+    const { terms, keep, detail } = this.#verdict
     const { taker, reading } = leader.visit
-    const stored = this.#collector !== null && terms !== null
+    const stored = keep && this.#collector !== null
     const account: Account = { result: 'miss', fwdStatus: head.status, stored, terms: stored ? terms : null, detail }
     const outcome = this.#desk.report(this, leader, account)
     taker.outcome(outcome)
     const fields = [...head.fields, 'cache-status', outcome.cacheStatus]
-    const now = this.#desk.now()
-    const validators = {
-      etag: firstValue(fields, 'etag'),
-      lastModified: firstValue(fields, 'last-modified'),
-      dateMs: now,
+    const dateMs = this.#desk.now()
+    const validators = { etag: firstValue(fields, 'etag'), lastModified: firstValue(fields, 'last-modified'), dateMs }
+    if (!this.plan.keep || head.status !== 200 || !isKnownToCaller(reading, validators, dateMs)) {
+      taker.head({ ...head, fields })
+      return new Pipe(taker)
     }
-    if (this.plan.keep && head.status === 200 && isKnownToCaller(reading, validators, now)) {
-      this.#leader = null
-      taker.head(notModified(fields))
-      taker.end(null)
-      return null
-    }
-    taker.head({ ...head, fields })
-    return new Pipe(taker)
+    this.#leader = null
+    taker.head(notModified(fields))
+    taker.end(null)
+    return null
   }
 
   #grownTooLarge(): void {
     const chunks = this.#collector?.release() ?? []
     this.#collector = null
-    this.#verdict = { ...this.#verdict, terms: null, detail: 'too-large' }
+    this.#verdict = { ...forbidden, detail: 'too-large' }
     this.#desk.alone(this.#disembark())
-    if (this.#pipe !== null) return
-    const pipe = this.#openPipe()
-    this.#pipe = pipe
-    for (const chunk of chunks) pipe?.push(chunk)
+    if (this.#pipe === null) {
+      const pipe = this.#openPipe()
+      for (const chunk of chunks) pipe?.push(chunk)
+      this.#pipe = pipe
+    }
     this.#stopIfDeserted()
   }
 
@@ -378,21 +311,5 @@ export class Flight implements AnswerTaker, Carrier {
     this.#collector = null
     this.#desk.closed(this)
     this.#desk.ended(this)
-  }
-}
-
-/** Terms of an answer that is shared and not kept. */
-function passing(nowMs: number): NonNullable<Verdict['terms']> {
-  return {
-    receivedAtMs: nowMs,
-    initialAgeMs: 0,
-    dateMs: nowMs,
-    freshUntilMs: nowMs,
-    mustRevalidate: true,
-    staleWhileRevalidateMs: 0,
-    staleOnErrorMs: 0,
-    staleOnSilenceMs: 0,
-    withheld: [],
-    vary: [],
   }
 }

@@ -18,13 +18,17 @@ export interface StoringSettings {
 }
 
 export interface Verdict {
-  /** Null: not to be kept. */
+  /** Null when something forbids keeping and sharing it. */
   readonly terms: Terms | null
+  readonly keep: boolean
   /** Identical requests that wait for this answer may have it. */
   readonly share: boolean
   /** Why it is not kept, for Cache-Status: a token. */
   readonly detail: string | null
 }
+
+/** Neither kept nor shared. */
+export const forbidden: Verdict = { terms: null, keep: false, share: false, detail: null }
 
 /** What must-understand stands for (RFC 9111 section 5.2.2.3): the statuses of RFC 9110 that a cache can treat as they want. */
 const understood = new Set([
@@ -39,47 +43,44 @@ const absentMs = 2_000
 /** Content coding is undone where needed, and the partition stands for the credential: Vary need not compare these. */
 const handledOtherwise = new Set(['accept-encoding', 'authorization'])
 
-/** Judges an answer's head. `requestedAtMs`: when the upstream was asked. */
-export function judge(
-  question: Question,
-  head: AnswerHead,
-  requestedAtMs: number,
-  nowMs: number,
-  settings: StoringSettings,
-): Verdict {
+/** When the upstream was asked, and now. */
+export interface Times {
+  readonly requestedAtMs: number
+  readonly nowMs: number
+}
+
+/** Judges an answer's head. */
+export function judge(question: Question, head: AnswerHead, times: Times, settings: StoringSettings): Verdict {
   const directives = answerDirectives(head.fields, settings.targets)
   const vary = listMembers((fieldValue(head.fields, 'vary') ?? '').toLowerCase())
   const refusal = refusalOf(question, head, directives, vary)
-  if (refusal !== null) return { terms: null, share: false, detail: refusal }
-  const freshness = freshnessOf(head, directives, requestedAtMs, nowMs)
+  if (refusal !== null) return { ...forbidden, detail: refusal }
   const { rule } = question
+  const freshness = freshnessOf(head, directives, times.requestedAtMs, times.nowMs)
   const lifetimeMs =
     rule.kind === 'class'
       ? classLifetimeMs(rule.ttlMs, head.status, freshness)
-      : rule.kind === 'rfc9111'
-        ? statedLifetimeMs(head, directives, freshness, rule.heuristics)
-        : null
-  if (lifetimeMs === null) {
-    // An error that keeps coming is shared: it must not become one more call for each who waits.
-    return { terms: null, share: rule.kind === 'class' || head.status >= 500, detail: 'no-lifetime' }
-  }
-  const leftMs = directives.noCache ? Math.min(0, lifetimeMs) : lifetimeMs
-  const share = !directives.noCache && (leftMs > 0 || rule.kind === 'class')
-  if (rule.kind === 'class' && rule.collapseOnly) return { terms: null, share, detail: 'collapse-only' }
-  // Never fresh, never to be validated, never of use in an emergency.
-  if (leftMs <= 0 && !hasValidator(head) && !allowsStale(directives)) {
-    return { terms: null, share, detail: 'no-lifetime' }
-  }
+      : statedLifetimeMs(head, directives, freshness, rule.kind === 'rfc9111' && rule.heuristics)
+  const leftMs = directives.noCache ? Math.min(0, lifetimeMs ?? 0) : (lifetimeMs ?? 0)
+  const isCollapseOnly = rule.kind === 'class' && rule.collapseOnly
+  // Else it is never fresh, cannot be validated, and is of no use in an emergency.
+  const isOfUse = lifetimeMs !== null && (leftMs > 0 || hasValidator(head) || allowsStale(directives))
   const terms: Terms = {
-    receivedAtMs: nowMs,
+    receivedAtMs: times.nowMs,
     initialAgeMs: freshness.initialAgeMs,
     dateMs: freshness.dateMs,
-    freshUntilMs: nowMs + leftMs,
+    freshUntilMs: times.nowMs + leftMs,
     withheld: directives.withheld,
     vary: vary.filter((name) => !handledOtherwise.has(name)),
     ...staleTerms(question, directives, leftMs, settings),
   }
-  return { terms, share, detail: null }
+  return {
+    terms,
+    keep: isOfUse && !isCollapseOnly,
+    // An error that keeps coming is shared: it must not become one more call for each who waits.
+    share: !directives.noCache && (leftMs > 0 || rule.kind === 'class' || head.status >= 500),
+    detail: isCollapseOnly ? 'collapse-only' : isOfUse ? null : 'no-lifetime',
+  }
 }
 
 /** What forbids keeping an answer, whatever its lifetime. */
@@ -128,6 +129,12 @@ function allowsStale({ staleWhileRevalidateS, staleIfErrorS, mustRevalidate }: A
 }
 
 type StaleTerms = Pick<Terms, 'mustRevalidate' | 'staleWhileRevalidateMs' | 'staleOnErrorMs' | 'staleOnSilenceMs'>
+const staleNever: StaleTerms = {
+  mustRevalidate: true,
+  staleWhileRevalidateMs: 0,
+  staleOnErrorMs: 0,
+  staleOnSilenceMs: 0,
+}
 
 /**
  * Section 4.2.4 and RFC 5861. An upstream that gives no answer at all leaves us disconnected, where stale answers are allowed;
@@ -139,12 +146,11 @@ function staleTerms(
   lifetimeMs: number,
   { staleLifetimes, maxStaleMs }: StoringSettings,
 ): StaleTerms {
-  const mustRevalidate = directives.mustRevalidate || directives.noCache
-  if (mustRevalidate) return { mustRevalidate, staleWhileRevalidateMs: 0, staleOnErrorMs: 0, staleOnSilenceMs: 0 }
+  if (directives.mustRevalidate || directives.noCache) return staleNever
   const statedMs = directives.staleIfErrorS === null ? null : directives.staleIfErrorS * 1000
   const usualMs = Math.min(Math.max(0, lifetimeMs) * staleLifetimes, maxStaleMs)
   return {
-    mustRevalidate,
+    mustRevalidate: false,
     staleWhileRevalidateMs: (directives.staleWhileRevalidateS ?? 0) * 1000,
     staleOnErrorMs: statedMs ?? (rule.kind === 'class' ? usualMs : 0),
     staleOnSilenceMs: statedMs ?? usualMs,

@@ -13,8 +13,14 @@ export interface CatalogueSettings {
   readonly files: readonly string[]
 }
 
+export interface LoadedCatalogue {
+  readonly catalogue: Catalogue
+  /** Warnings only: with an error the load is refused. */
+  readonly diagnostics: readonly Diagnostic[]
+}
+
 /** Loads and compiles the catalogue once, at start. Throws `Refused`. */
-export async function loadCatalogue(settings: CatalogueSettings): Promise<Catalogue> {
+export async function loadCatalogue(settings: CatalogueSettings): Promise<LoadedCatalogue> {
   const diagnostics: Diagnostic[] = []
   const extensions: Extension[] = []
   for (const file of settings.files) {
@@ -30,5 +36,5 @@ export async function loadCatalogue(settings: CatalogueSettings): Promise<Catalo
   if (hasErrors(diagnostics)) throw new Refused(diagnostics)
   const compiled = compileCatalogue({ data: devinApi, stability: settings.stability, extensions })
   if (hasErrors(compiled.diagnostics)) throw new Refused(compiled.diagnostics)
-  return compiled.catalogue
+  return { catalogue: compiled.catalogue, diagnostics: [...diagnostics, ...compiled.diagnostics] }
 }

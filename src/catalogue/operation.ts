@@ -33,6 +33,8 @@ export interface Operation {
   readonly segments: readonly string[]
   readonly summary: string
   readonly scope: Scope
+  /** Every member of a team may call it without a grant: the identity of the calling credential. */
+  readonly open: boolean
   /** The permission the upstream checks, or null when the documentation names none anywhere. */
   readonly permission: string | null
   /** Whether `permission` is documented or our inference; null when there is none. */

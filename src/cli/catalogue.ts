@@ -13,7 +13,7 @@ export const catalogueCommand: Command = {
   options: configOption,
   async run(invocation) {
     const { config } = await loadConfig(configFile(invocation), invocation.env)
-    const catalogue = await loadCatalogue(config.catalogue)
+    const { catalogue } = await loadCatalogue(config.catalogue)
     const words = invocation.positionals.map((word) => word.toLowerCase())
     const found = catalogue.operations.filter((operation) => words.every((word) => haystack(operation).includes(word)))
     if (invocation.json)

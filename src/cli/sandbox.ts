@@ -113,7 +113,7 @@ function banner(invocation: Invocation, sandbox: Sandbox): string {
   SSO issuer    ${at['issuer'] ?? ''}
   records       ${at['records'] ?? ''}
 
-Paste into another terminal, in this folder. First a token, as an app of the payments team has it:
+Paste into another terminal, in this folder. First a token, as a developer of the payments team has it:
 
   TOKEN=$(npx devin-gateway token --team payments)
 

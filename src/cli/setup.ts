@@ -50,7 +50,7 @@ export interface Setup {
 /** Loads configuration, catalogue and policies as `start` does, but for secrets, which a command may do without. */
 export async function loadSetup(invocation: Invocation): Promise<Setup> {
   const { config } = await loadConfig(configFile(invocation), invocation.env)
-  const catalogue = await loadCatalogue(config.catalogue)
+  const { catalogue, diagnostics } = await loadCatalogue(config.catalogue)
   const directory = invocation.option('policies')
   const loaded = await loadPolicies({
     directory: directory === null ? config.policiesDirectory : resolve(directory),
@@ -58,7 +58,7 @@ export async function loadSetup(invocation: Invocation): Promise<Setup> {
     sources: { env: invocation.env, origin: config.upstream.origin },
     secrets: 'reported',
   })
-  return { config, loaded }
+  return { config, loaded: { ...loaded, diagnostics: [...diagnostics, ...loaded.diagnostics] } }
 }
 
 /** The caller a command asks about. Throws a usage error for an unknown team. */

@@ -2,7 +2,7 @@
 // does so here, in this order; the key is opened last, after everything else has said yes.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { readTarget, type Target } from '../catalogue/target.ts'
+import { queryParameters, readTarget, type Target } from '../catalogue/target.ts'
 import type { Principal } from '../identity/principal.ts'
 import { bearerToken } from '../identity/token-form.ts'
 import type { TokenVerifier } from '../identity/token-verifier.ts'
@@ -12,9 +12,10 @@ import type { Limiter } from '../limits/limiter.ts'
 import { evaluate, findOperation, type Evaluation } from '../policy/evaluate.ts'
 import { Problem } from '../problems.ts'
 import { collectBody, judgeBody, smallBodyBytes, tooLarge } from './body.ts'
+import { isHttp2 } from './connection.ts'
 import { Caller } from './caller.ts'
 import type { Exchange } from './exchange.ts'
-import { readCallerFields, type CallerFields } from './fields.ts'
+import { declareJson, readCallerFields, type CallerFields } from './fields.ts'
 import type { Upstream } from './forwarding.ts'
 import { applyLimits } from './limiting.ts'
 import { answerOwnPage, answerPublicPage, isOwn } from './own-pages.ts'
@@ -50,7 +51,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
 
   function admit(exchange: Exchange, request: IncomingMessage, response: ServerResponse): Promise<void> | undefined {
     checkVersion(request)
-    const fields = readCallerFields(request.rawHeaders)
+    const fields = readCallerFields(request)
     if (fields.requestId !== null) exchange.requestId = fields.requestId
     exchange.traceId = fields.traceId
     const target = readTarget(exchange.target, fields.host)
@@ -58,7 +59,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
     if (isOwn(target) && answerPublicPage(exchange, response, target)) return undefined
 
     const token = bearerToken(request.rawHeaders)
-    if (target.query.includes(token)) throw tokenInQuery()
+    if (holdsToken(target.query, token)) throw tokenInQuery()
     const visit: Visit = { exchange, request, response, fields, target }
     const principal = tokens.verify(token)
     return principal instanceof Promise
@@ -98,6 +99,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
     exchange.evaluation = evaluation
     allowed(evaluation)
     limit(visit, evaluation)
+    if (bytes.length > 0) declareJson(fields.forward)
     send(visit, evaluation, bytes)
   }
 
@@ -117,7 +119,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
 
   function collect({ request, response, fields }: Visit, maxBytes: number): Promise<Buffer> {
     if (fields.expectsContinue) response.writeContinue()
-    return collectBody(request, maxBytes)
+    return collectBody(request, fields.bodyLength, maxBytes)
   }
 
   function send(visit: Visit, evaluation: Evaluation, body: Buffer | null): undefined {
@@ -171,7 +173,7 @@ function keyMissing({ id, scope }: Operation, organization: string | null): Prob
 
 /** Node's parser takes any version that is one digit, a dot and one digit. A real HTTP/2 request has a stream. */
 function checkVersion(request: IncomingMessage): void {
-  if (request.httpVersion === '1.1' || request.httpVersion === '1.0' || 'stream' in request) return
+  if (request.httpVersion === '1.1' || request.httpVersion === '1.0' || isHttp2(request)) return
   throw new Problem(
     'malformed-request',
     'The request line does not say HTTP/1.1. Repair the client (RFC 9112 section 2.3).',
@@ -179,6 +181,16 @@ function checkVersion(request: IncomingMessage): void {
       reason: 'http-version',
       fields: { connection: 'close' },
     },
+  )
+}
+
+/** Also percent-escaped, however needlessly. */
+function holdsToken(query: string, token: string): boolean {
+  if (query === '' || query.length < token.length) return false
+  return (
+    query.includes(token) ||
+    (query.includes('%') &&
+      queryParameters(query).some(([name, value]) => name.includes(token) || value.includes(token)))
   )
 }
 

@@ -1,7 +1,10 @@
 // Answers of the gateway itself, written straight to the response: problem documents, JSON and pages.
 
-import type { ServerResponse } from 'node:http'
+import { STATUS_CODES, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { Problem, problemKinds, problemType, type ProblemKindName } from '../problems.ts'
+import { maskSecrets } from '../records/mask.ts'
+import { isHttp2 } from './connection.ts'
 import type { Exchange } from './exchange.ts'
 
 /** A refusal or failure as `application/problem+json` (RFC 9457); extension members `reason` and `decision_id`. */
@@ -10,7 +13,8 @@ export function problemDocument(problem: Problem, exchange: Exchange): string {
     type: problemType(problem.kind),
     title: problemKinds[problem.kind].title,
     status: problem.status,
-    detail: problem.message,
+    // It may repeat what the caller wrote into the address.
+    detail: maskSecrets(problem.message),
     instance: `urn:uuid:${exchange.decisionId}`,
     // Which check a token failed is for the records: told outside, it would guide a forger.
     reason: problem.kind === 'token-rejected' ? problem.kind : problem.reason,
@@ -29,12 +33,36 @@ export function asProblem(error: unknown): Problem {
 export function answerProblem(exchange: Exchange, response: ServerResponse, problem: Problem): void {
   exchange.problem = problem
   const fields: string[] = []
-  for (const [name, value] of Object.entries(problem.fields)) fields.push(name, value)
+  for (const [name, value] of Object.entries(problem.fields)) {
+    // HTTP/2 knows no connection fields.
+    if (name !== 'connection' || !isHttp2(response)) fields.push(name, value)
+  }
   answer(exchange, response, problem.status, 'application/problem+json', problemDocument(problem, exchange), fields)
 }
 
 export function answerJson(exchange: Exchange, response: ServerResponse, value: unknown): void {
   answer(exchange, response, 200, 'application/json', JSON.stringify(value), ['cache-control', 'no-store'])
+}
+
+/** Answers on a connection that has no response object, and closes it. */
+export function answerRaw(exchange: Exchange, socket: Socket, problem: Problem): void {
+  exchange.problem = problem
+  exchange.status = problem.status
+  const body = problemDocument(problem, exchange)
+  exchange.bytesOut = Buffer.byteLength(body)
+  const head = [
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? ''}`,
+    'content-type: application/problem+json',
+    `content-length: ${exchange.bytesOut}`,
+    `x-request-id: ${exchange.requestId}`,
+    `gateway-decision: ${exchange.decisionId}`,
+    'connection: close',
+    '',
+    '',
+  ].join('\r\n')
+  // Without a listener the reset of a caller that does not wait would end the process.
+  socket.on('error', () => {})
+  if (socket.writable) socket.end(head + body)
 }
 
 /** The page behind a problem's `type`: what it means and whose turn it is. */

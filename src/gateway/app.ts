@@ -2,16 +2,17 @@
 // itself (odd media types, unknown methods, malformed escapes), takes the one way through `receive`.
 
 import { randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import httpProxy from '@fastify/http-proxy'
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PolicySet } from '../policy/policy-set.ts'
 import { Problem } from '../problems.ts'
 import type { Admission } from './admission.ts'
-import { answerProblem, asProblem, problemDocument } from './answering.ts'
+import { answerProblem, answerRaw, asProblem } from './answering.ts'
+import { breakOff, hasLeft } from './connection.ts'
 import { openExchange, type Exchange } from './exchange.ts'
+import { createFastify, renewCertificate, trackConnections, type CertificateFiles } from './listener.ts'
 import type { Recorder } from './recording.ts'
 
 export interface GatewayParts {
@@ -22,7 +23,7 @@ export interface GatewayParts {
   readonly now: () => number
   /** Something that is our fault or the operator's business, with its cause. */
   readonly onDefect: (exchange: Exchange, problem: Problem) => void
-  readonly tls: { readonly certFile: string; readonly keyFile: string } | null
+  readonly tls: CertificateFiles | null
   readonly upstreamOrigin: string
 }
 
@@ -62,7 +63,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     response.once('close', () => {
       inFlight -= 1
       if (visits.get(request.socket) === visit) visits.delete(request.socket)
-      recorder.record(exchange, !response.writableFinished)
+      recorder.record(exchange, hasLeft(response))
     })
     if (phase !== 'open') response.shouldKeepAlive = false
     try {
@@ -82,7 +83,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     if (response.headersSent || response.destroyed) {
       exchange.problem ??= problem
       exchange.brokenOff = response.headersSent
-      response.destroy()
+      breakOff(response)
     } else answerProblem(exchange, response, problem)
   }
 
@@ -125,7 +126,8 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
   }
 
   const app = createFastify(parts.tls)
-  const server = app.server
+  const { server } = app
+  const connections = trackConnections(server, (socket) => visits.has(socket))
   const enter = (request: FastifyRequest, reply: FastifyReply): void => {
     reply.hijack()
     receive(request.raw, reply.raw)
@@ -159,6 +161,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     },
     setPhase(next) {
       phase = next
+      if (next !== 'open') connections.goAway()
     },
     refuse,
     async listen(host, port) {
@@ -169,16 +172,10 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
         : { host, port }
     },
     reloadCertificate() {
-      if (parts.tls !== null && 'setSecureContext' in server && typeof server.setSecureContext === 'function') {
-        server.setSecureContext(readCertificate(parts.tls))
-      }
+      if (parts.tls !== null) renewCertificate(server, parts.tls)
     },
     async close(deadlineMs) {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-      server.closeIdleConnections()
-      const timer = setTimeout(() => server.closeAllConnections(), deadlineMs)
-      await closed
-      clearTimeout(timer)
+      await connections.close(deadlineMs)
       await app.close()
     },
   }
@@ -188,32 +185,6 @@ function draining(): Problem {
   return new Problem('draining', 'This instance is shutting down. Repeat the request on a new connection.', {
     fields: { 'retry-after': '1' },
   })
-}
-
-function createFastify(tls: GatewayParts['tls']): FastifyInstance {
-  const options = {
-    logger: false,
-    exposeHeadRoutes: false,
-    requestTimeout: 600_000,
-    // The router sees one constant path: ours is the only reading of the target.
-    rewriteUrl: keepTarget,
-  } as const
-  const http = { requireHostHeader: false, maxHeaderSize: 32 * 1024, headersTimeout: 15_000, insecureHTTPParser: false }
-  if (tls === null) return fastify({ ...options, http })
-  // The instance types differ by server class only; everything used here is common to them.
-  return fastify({
-    ...options,
-    http2: true,
-    https: { ...http, ...readCertificate(tls), allowHTTP1: true },
-  }) as unknown as FastifyInstance
-}
-
-function readCertificate(tls: { certFile: string; keyFile: string }): { cert: Buffer; key: Buffer } {
-  return { cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) }
-}
-
-function keepTarget(): string {
-  return '/'
 }
 
 /** Fastify puts the target that was received beside the one it routes by. */
@@ -235,25 +206,4 @@ function unparsable(code: string | undefined): Problem {
   return new Problem('malformed-request', 'The request is not well-formed HTTP/1.1. Repair the client (RFC 9112).', {
     reason: 'unparsable',
   })
-}
-
-/** Answers on a connection that has no response object, and closes it. */
-function answerRaw(exchange: Exchange, socket: Socket, problem: Problem): void {
-  exchange.problem = problem
-  exchange.status = problem.status
-  const body = problemDocument(problem, exchange)
-  exchange.bytesOut = Buffer.byteLength(body)
-  const head = [
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? ''}`,
-    'content-type: application/problem+json',
-    `content-length: ${exchange.bytesOut}`,
-    `x-request-id: ${exchange.requestId}`,
-    `gateway-decision: ${exchange.decisionId}`,
-    'connection: close',
-    '',
-    '',
-  ].join('\r\n')
-  // Without a listener the reset of a caller that does not wait would end the process.
-  socket.on('error', () => {})
-  if (socket.writable) socket.end(head + body)
 }

@@ -2,6 +2,7 @@
 
 import type { IncomingMessage } from 'node:http'
 import { Problem } from '../problems.ts'
+import { wasCutOff } from './connection.ts'
 import type { JudgedBody } from '../policy/evaluate.ts'
 import { memberAt, parseStrictJson, StrictJsonError } from './strict-json.ts'
 
@@ -9,10 +10,10 @@ import { memberAt, parseStrictJson, StrictJsonError } from './strict-json.ts'
 export const smallBodyBytes = 64 * 1024
 
 /**
- * Collects a body of at most `maxBytes`. Rejects with `body-too-large` (the connection is given up, since the rest is
+ * Collects a body of at most `maxBytes`; `declared` is its Content-Length, or null. Rejects with `body-too-large` (the connection is given up, since the rest is
  * unread), or with `malformed-request` when the caller leaves half way.
  */
-export function collectBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+export function collectBody(request: IncomingMessage, declared: number | null, maxBytes: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let size = 0
@@ -24,14 +25,17 @@ export function collectBody(request: IncomingMessage, maxBytes: number): Promise
         reject(tooLarge(maxBytes))
       }
     })
-    request.on('end', () => resolve(chunks.length === 1 ? (chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(chunks)))
-    request.on('error', () =>
-      reject(
-        new Problem('malformed-request', 'The body ended before it was complete. Send the request again.', {
-          reason: 'body-incomplete',
-        }),
-      ),
-    )
+    request.on('end', () => {
+      if (wasCutOff(request) || (declared !== null && size !== declared)) reject(incomplete())
+      else resolve(chunks.length === 1 ? (chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(chunks))
+    })
+    request.on('error', () => reject(incomplete()))
+  })
+}
+
+function incomplete(): Problem {
+  return new Problem('malformed-request', 'The body ended before it was complete. Send the request again.', {
+    reason: 'body-incomplete',
   })
 }
 

@@ -11,7 +11,7 @@ export class Caller implements AnswerTaker {
   readonly #response: ServerResponse
   readonly #onFail: (exchange: Exchange, response: ServerResponse, problem: Problem) => void
   #flow: Flow | null = null
-  #left = false
+  #closed = false
 
   /** `onFail` answers with a problem, or breaks the connection off when the head is out. */
   constructor(
@@ -23,23 +23,26 @@ export class Caller implements AnswerTaker {
     this.#response = response
     this.#onFail = onFail
     response.once('close', () => {
-      this.#left = !response.writableFinished
-      if (this.#left) this.#flow?.abort()
+      // Also after an answer of ours: the upstream may still be busy with a request that was refused half way.
+      this.#closed = true
+      this.#flow?.abort()
     })
   }
 
   attach(flow: Flow): void {
     this.#flow = flow
-    if (this.#left) flow.abort()
+    if (this.#closed) flow.abort()
   }
 
   head({ status, fields, length }: AnswerHead): void {
     const { requestId, decisionId, limitFields } = this.#exchange
     this.#exchange.status = status
-    const all = length === null ? [...fields] : [...fields, 'content-length', String(length)]
+    const all = limitFields.length === 0 ? [...fields] : withoutLimits(fields)
+    if (length !== null) all.push('content-length', String(length))
     all.push('x-request-id', requestId, 'gateway-decision', decisionId, ...limitFields)
     // Held back by Node until the first byte of the body, so that head and body leave in one write.
     this.#response.writeHead(status, all)
+    if (length === null && isEventStream(fields)) this.#response.flushHeaders()
   }
 
   data(chunk: Buffer): boolean {
@@ -60,4 +63,20 @@ export class Caller implements AnswerTaker {
   fail(problem: Problem): void {
     this.#onFail(this.#exchange, this.#response, problem)
   }
+}
+
+/** The caller's limits are those of its team; the upstream's own are about the gateway's key. */
+function withoutLimits(fields: readonly string[]): string[] {
+  const kept: string[] = []
+  for (let index = 0; index < fields.length; index += 2) {
+    const name = fields[index] ?? ''
+    if (name !== 'ratelimit' && name !== 'ratelimit-policy') kept.push(name, fields[index + 1] ?? '')
+  }
+  return kept
+}
+
+/** Its caller waits for the head before the first event, which may be long in coming. */
+function isEventStream(fields: readonly string[]): boolean {
+  const type = fields.findIndex((name, index) => index % 2 === 0 && name === 'content-type')
+  return type !== -1 && (fields[type + 1] ?? '').startsWith('text/event-stream')
 }

@@ -1,7 +1,9 @@
 // Which header fields cross, in each direction: an allow-list both ways, read from the raw lists so that nothing is
 // merged, normalised or dropped before it is looked at. RFC 9110 section 7.6.1 for the hop-by-hop ones.
 
+import type { IncomingMessage } from 'node:http'
 import { Problem } from '../problems.ts'
+import { bodyFollows } from './connection.ts'
 
 /**
  * Fields of a caller that go upstream. Everything else (cookies, forwarding and proxy fields, credentials) stays here.
@@ -50,7 +52,8 @@ const hostForm = /^(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5}
  * Reads a request's raw field list once. Throws `malformed-request` for what RFC 9110 and 9112 forbid and Node's parser
  * lets through: several or no valid Host, an empty Transfer-Encoding.
  */
-export function readCallerFields(rawHeaders: readonly string[]): CallerFields {
+export function readCallerFields(request: IncomingMessage): CallerFields {
+  const { rawHeaders } = request
   const forward: string[] = []
   let host: string | undefined
   let requestId: string | null = null
@@ -67,7 +70,8 @@ export function readCallerFields(rawHeaders: readonly string[]): CallerFields {
     if (requestFields.has(name)) {
       forward.push(name, value)
       if (name === 'traceparent') traceId = traceparent.exec(value)?.[1] ?? null
-      else if (name === 'content-encoding') contentEncoding = value
+      else if (name === 'content-encoding')
+        contentEncoding = contentEncoding === null ? value : `${contentEncoding}, ${value}`
       continue
     }
     switch (name) {
@@ -108,7 +112,7 @@ export function readCallerFields(rawHeaders: readonly string[]): CallerFields {
     traceId,
     acceptEncoding,
     contentEncoding,
-    bodyLength: chunked ? null : (contentLength ?? 0),
+    bodyLength: chunked ? null : (contentLength ?? (bodyFollows(request) ? null : 0)),
     expectsContinue,
   }
 }
@@ -190,7 +194,9 @@ export function readAnswerFields(rawHeaders: RawFields, mask: (value: string) =>
     else if (name === 'content-encoding')
       contentEncoding = contentEncoding === null ? value : `${contentEncoding}, ${value}`
     else if (name === 'connection') connection = value
-    else if (responseFields.has(name) || responsePrefixes.test(name)) pass.push(name, mask(value))
+    // A name is the upstream's choice, too: one that holds a key does not cross.
+    else if (responseFields.has(name) || (responsePrefixes.test(name) && mask(name) === name))
+      pass.push(name, mask(value))
   }
   if (connection !== null) dropListed(pass, connection)
   return { pass, contentLength, contentEncoding }
@@ -214,4 +220,12 @@ export function weakened(answer: AnswerFields): AnswerFields {
     pass.push(name, name === 'etag' && !value.startsWith('W/') ? `W/${value}` : value)
   }
   return { ...answer, pass }
+}
+
+/** A judged body is JSON, and goes on as JSON: under another media type a server could read another document in it. */
+export function declareJson(fields: string[]): void {
+  for (let index = fields.length - 2; index >= 0; index -= 2) {
+    if (fields[index] === 'content-type' || fields[index] === 'content-encoding') fields.splice(index, 2)
+  }
+  fields.push('content-type', 'application/json')
 }

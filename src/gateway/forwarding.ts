@@ -11,6 +11,7 @@ import type { KeyVersion } from '../keys/keyring.ts'
 import { Problem } from '../problems.ts'
 import { tooLarge } from './body.ts'
 import { acceptedCodings } from './content-coding.ts'
+import { wasCutOff } from './connection.ts'
 import type { Exchange } from './exchange.ts'
 import type { CallerFields } from './fields.ts'
 import type { LeakGuard } from './leak-guard.ts'
@@ -45,6 +46,7 @@ export interface Upstream {
   /** Sends a request and feeds the answer to the taker. Throws `overloaded` before anything is sent. */
   forward(forward: Forward, taker: AnswerTaker): void
   readonly inFlight: number
+  /** Closes every connection; requests that nobody waits for any more are cut. */
   close(): Promise<void>
 }
 
@@ -55,7 +57,7 @@ export interface UpstreamOptions {
   readonly events: ReceivingEvents
 }
 
-/** Opens the pool. `close` waits for requests under way. */
+/** Opens the pool. */
 export function createUpstream(options: UpstreamOptions): Upstream {
   const { settings, guard, events, maxBodyBytes } = options
   const pool = new Pool(settings.origin, {
@@ -100,7 +102,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
         receiving,
       )
     },
-    close: () => pool.close(),
+    close: () => pool.destroy(),
   }
 }
 
@@ -136,17 +138,24 @@ function bodyOf(
     return body.length === 0 ? null : body
   }
   if (fields.bodyLength === 0) return null
-  const metered = meter(exchange, maxBytes, () => receiving.refuse(tooLarge(maxBytes)))
+  const metered = meter(exchange, maxBytes, {
+    onExceeded: () => receiving.refuse(tooLarge(maxBytes)),
+    isWhole: () => !wasCutOff(request) && (fields.bodyLength === null || exchange.bytesIn === fields.bodyLength),
+  })
   request.pipe(metered)
   request.once('close', () => {
-    // The caller left half way: the upstream must not take the part for the whole.
-    if (!request.complete) metered.destroy(new Error('the caller left before the body was complete'))
+    if (wasCutOff(request)) metered.destroy(cutOff())
   })
   return metered
 }
 
-/** Counts what passes and stops a body without declared length at the limit. */
-function meter(exchange: Exchange, maxBytes: number, onExceeded: () => void): Transform {
+interface MeterRules {
+  readonly onExceeded: () => void
+  readonly isWhole: () => boolean
+}
+
+/** Counts what passes, stops a body without declared length at the limit, and never lets a part pass for the whole. */
+function meter(exchange: Exchange, maxBytes: number, { onExceeded, isWhole }: MeterRules): Transform {
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {
       exchange.bytesIn += chunk.length
@@ -155,5 +164,12 @@ function meter(exchange: Exchange, maxBytes: number, onExceeded: () => void): Tr
         done(new Error('the body is larger than the limit'))
       } else done(null, chunk)
     },
+    flush(done) {
+      done(isWhole() ? null : cutOff())
+    },
   })
+}
+
+function cutOff(): Error {
+  return new Error('the caller left before the body was complete')
 }

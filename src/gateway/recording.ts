@@ -1,6 +1,7 @@
 // One access record and one decision record for each exchange, however it ended. Called once, when the exchange is over.
 
 import { claimAt } from '../identity/claims.ts'
+import { maskSecrets } from '../records/mask.ts'
 import type { AccessEntry, DecisionEntry, Outcome } from '../records/entries.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -60,7 +61,7 @@ export function createRecorder(records: Records, meter: Meter, now: () => number
         method: exchange.method,
         operation: exchange.operation?.id ?? exchange.ownPage,
         path: exchange.operation === null && exchange.path !== null ? shownPath(exchange.path) : null,
-        organization: exchange.evaluation?.facts.organization ?? null,
+        organization: shown(exchange.evaluation?.facts.organization ?? null),
         team,
         app: exchange.principal?.app ?? null,
         subject: exchange.principal?.subject ?? null,
@@ -70,6 +71,7 @@ export function createRecorder(records: Records, meter: Meter, now: () => number
         outcome,
         problem: exchange.problem?.kind ?? null,
         reason: exchange.problem?.reason ?? reason,
+        limit: exchange.limitExceeded,
         upstream_status: exchange.upstreamStatus,
         bytes_in: exchange.bytesIn,
         bytes_out: exchange.bytesOut,
@@ -124,7 +126,7 @@ function decisionEntry(exchange: Exchange, time: string, effect: 'allow' | 'deny
     request_id: exchange.requestId,
     effect,
     reason,
-    detail: decision?.detail ?? (evaluation === null ? (exchange.problem?.message ?? null) : null),
+    detail: shown(decision?.detail ?? (evaluation === null ? (exchange.problem?.message ?? null) : null)),
     subject: principal?.subject ?? null,
     issuer: principal?.issuer ?? null,
     email: principal?.email ?? null,
@@ -138,23 +140,35 @@ function decisionEntry(exchange: Exchange, time: string, effect: 'allow' | 'deny
     team: decision?.team?.id ?? null,
     grant: decision?.grant?.id ?? null,
     operation: exchange.operation?.id ?? null,
-    organizations: evaluation?.facts.organizations ?? [],
+    organizations: evaluation?.facts.organizations.map(masked) ?? [],
     extra_permissions: evaluation?.facts.extra.map((extra) => extra.permission) ?? [],
     key: evaluation?.key?.key.id ?? null,
-    nearest: decision?.nearest?.text ?? null,
+    nearest: shown(decision?.nearest?.text ?? null),
     shadow: decision?.shadow.map((grant) => ({ team: grant.team, grant: grant.id, effect: 'allow' as const })) ?? [],
     policy_revision: policy.revision,
   }
 }
 
-const tokenLike = /^(?:eyJ|cog_|apk_)|^.{65,}$/
+/** People paste tokens and keys into addresses: what a caller chose is searched for them before it is written down. */
+function masked(text: string): string {
+  return /eyJ|cog_|apk_|%/.test(text) ? maskSecrets(decoded(text)) : text
+}
 
-/** A path for the log: shortened, and segments that look like a credential masked (people paste tokens into addresses). */
+function shown(text: string | null): string | null {
+  return text === null ? null : masked(text)
+}
+
+/** A path for the log: shortened, and without anything that looks like a credential. */
 function shownPath(path: string): string {
-  const shown = path
-    .slice(0, 512)
-    .split('/')
-    .map((segment) => (tokenLike.test(segment) ? '[masked]' : segment))
-    .join('/')
-  return shown.length > 256 ? `${shown.slice(0, 256)}…` : shown
+  const text = masked(path.slice(0, 512))
+  return text.length > 256 ? `${text.slice(0, 256)}…` : text
+}
+
+/** Escapes could hide a credential; text that is not well escaped is taken as it is. */
+function decoded(text: string): string {
+  try {
+    return maskSecrets(decodeURIComponent(text)) === decodeURIComponent(text) ? text : decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }

@@ -36,6 +36,8 @@ export interface SecretSources {
   readonly env: Readonly<Record<string, string | undefined>>
   /** The upstream's scheme, host and port, to which every value is bound. */
   readonly origin: string
+  /** Told every value that is read, before anything can use it; the leak guard learns it here. */
+  readonly protect?: (value: string) => void
 }
 
 /** Reads the value of every handle. Those that cannot be resolved are listed; no message holds any part of a value. */
@@ -62,6 +64,7 @@ async function resolve(reference: SecretReference, sources: SecretSources): Prom
   const value = 'file' in reference ? text.replace(/\r?\n$/, '') : text
   if (!isKeyValue(value))
     return `${where} does not hold a service-user key (it must be cog_ followed by letters, digits and . _ ~ + / = -)`
+  sources.protect?.(value)
   return new Secret(value, sources.origin)
 }
 
@@ -95,8 +98,6 @@ export interface Keyring {
 export interface KeyringOptions {
   readonly sources: SecretSources
   readonly now: () => number
-  /** Called with every value that comes into use, before it does; the leak guard learns it here. */
-  readonly onValue: (secret: Secret) => void
   readonly onChange: (
     event: 'key-version' | 'key-rejected' | 'key-set-aside',
     handle: KeyHandle,
@@ -125,7 +126,6 @@ export function createKeyring(options: KeyringOptions): Keyring {
   const entries = new Map<string, Entry>()
 
   function replaceValue(entry: Entry, secret: Secret): void {
-    options.onValue(secret)
     entry.secret = secret
     entry.version += 1
     entry.loadedAtMs = options.now()
@@ -158,7 +158,6 @@ export function createKeyring(options: KeyringOptions): Keyring {
         const entry = entries.get(handle.id)
         if (secret === undefined) entries.delete(handle.id)
         else if (entry === undefined) {
-          options.onValue(secret)
           entries.set(handle.id, {
             handle,
             version: 1,

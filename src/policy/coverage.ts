@@ -3,6 +3,7 @@
 import type { Diagnostic } from '../config/diagnostics.ts'
 import type { Operation } from '../catalogue/operation.ts'
 import { didYouMean } from '../config/nearest.ts'
+import type { KeyHandle } from '../keys/key.ts'
 import type { TeamDocument } from './document.ts'
 import type { PolicySet, Team } from './policy-set.ts'
 
@@ -10,12 +11,11 @@ import type { PolicySet, Team } from './policy-set.ts'
 export function unservedGrants(policy: PolicySet, documents: readonly TeamDocument[]): Diagnostic[] {
   const warnings: Diagnostic[] = []
   const keyOrganizations = new Set(policy.keys.flatMap((key) => (key.organization === null ? [] : [key.organization])))
-  const servesAny = policy.keys.some((key) => key.serves !== 'none')
   for (const document of documents) {
     const team = policy.team(document.team)
     if (team === null) continue
     for (const [index, organization] of (team.organizations === 'all' ? [] : [...team.organizations]).entries()) {
-      if (keyOrganizations.has(organization) || servesAny) continue
+      if (keyOrganizations.has(organization) || policy.keys.some((key) => mayServe(key, organization))) continue
       const message = `no key of the inventory is for organization "${organization}"${didYouMean(organization, keyOrganizations)}`
       warnings.push(warningAt(document, ['organizations', index], message))
     }
@@ -35,7 +35,7 @@ function missingKeys(policy: PolicySet, team: Team, grantId: string): string[] {
   )
   const gaps = new Map<string, string[]>()
   for (const operation of operations) {
-    for (const organization of organizationsOf(team, operation)) {
+    for (const organization of organizationsOf(policy, team, operation)) {
       if (policy.selectKey({ operation, organization, extra: [] }) !== null) continue
       const key = `${organization === null ? 'an enterprise key' : `an organization key for ${organization}`} with ${operation.permission ?? 'any permission'} is missing`
       gaps.set(key, [...(gaps.get(key) ?? []), operation.id])
@@ -47,10 +47,27 @@ function missingKeys(policy: PolicySet, team: Team, grantId: string): string[] {
   )
 }
 
-/** The organizations for which an operation needs a key; a fence of `all` cannot be enumerated. */
-function organizationsOf(team: Team, operation: Operation): readonly (string | null)[] {
+/**
+ * The organizations for which an operation needs a key. Behind a fence of `all` a key for any one of them is enough to
+ * say that the grant can be served.
+ */
+function organizationsOf(policy: PolicySet, team: Team, operation: Operation): readonly (string | null)[] {
   if (operation.scope !== 'organization') return [null]
-  return team.organizations === 'all' ? [] : [...team.organizations]
+  if (team.organizations !== 'all') return [...team.organizations]
+  const served = [
+    ...policy.keys.flatMap((key) => (key.organization === null ? [] : [key.organization])),
+    anyOrganization,
+  ]
+  return served.some((organization) => policy.selectKey({ operation, organization, extra: [] }) !== null)
+    ? []
+    : [anyOrganization]
+}
+
+/** Stands for an organization that no key names; no id holds a space. */
+const anyOrganization = 'any organization'
+
+function mayServe(key: KeyHandle, organization: string): boolean {
+  return key.serves === 'all' || (key.serves !== 'none' && key.serves.has(organization))
 }
 
 function warningAt(document: TeamDocument, path: readonly (string | number)[], message: string): Diagnostic {

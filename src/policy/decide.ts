@@ -63,7 +63,7 @@ export function decide(policy: PolicySet, facts: Facts): Decision {
   const teams = policy.teamsOf(facts.principal)
   const first = teams[0]
   if (first === undefined) return deny(policy, teams, noTeam(facts.principal))
-  if (facts.operation.scope === 'any') return decideForMember(policy, facts, teams, first)
+  if (facts.operation.open) return decideForMember(policy, facts, teams, first)
 
   let refusal: Refusal | null = null
   for (const team of teams) {

@@ -73,12 +73,10 @@ function factsOf(
   const place = operation.organizations.segment
   const organization = place === -1 ? null : (target.segments[place] ?? null)
   const inQuery = organizationsInQuery(target.query)
-  const inBody =
-    body === null || body === undefined || operation.organizations.body.length === 0
-      ? none
-      : organizationsInBody(operation, body)
+  const inBody = body === null || body === undefined ? none : organizationsInBody(operation, body)
   const named = organization === null ? none : [organization]
-  const narrowed = organization !== null || inQuery.some(({ name }) => operation.organizations.query.includes(name))
+  const narrowed =
+    organization !== null || inQuery.some(({ name, plain }) => plain && operation.organizations.query.includes(name))
   return {
     principal,
     operation,
@@ -91,16 +89,32 @@ function factsOf(
   }
 }
 
-/** Every `org_id` and `org_ids`, also where the operation documents none: an upstream might honour it all the same. */
-function organizationsInQuery(query: string): readonly { name: string; id: string }[] {
-  if (query === '' || !(query.includes('org_id') || query.includes('%'))) return none
-  return queryParameters(query)
-    .filter(([name]) => name === 'org_id' || name === 'org_ids')
-    .map(([name, id]) => ({ name, id }))
+/** Also as some servers spell lists: `org_ids[]`, `org_ids[0]`. */
+const organizationParameter = /^org_ids?(?:\[\d*\])?$/
+
+interface NamedOrganization {
+  readonly name: string
+  readonly id: string
+  /** Seen by every server, not only by those that split queries at semicolons, too. */
+  readonly plain: boolean
 }
 
+/** Every `org_id` and `org_ids`, also where the operation documents none: an upstream might honour it all the same. */
+function organizationsInQuery(query: string): readonly NamedOrganization[] {
+  if (query === '' || !(query.includes('org_id') || query.includes('%'))) return none
+  const plain = organizationParameters(query, '&', true)
+  return query.includes(';') ? [...plain, ...organizationParameters(query, /[&;]/, false)] : plain
+}
+
+function organizationParameters(query: string, separator: string | RegExp, plain: boolean): NamedOrganization[] {
+  return queryParameters(query, separator)
+    .filter(([name]) => organizationParameter.test(name))
+    .map(([name, id]) => ({ name, id, plain }))
+}
+
+/** The places the catalogue names and, since the body is read anyway, those where any API would expect an organization. */
 function organizationsInBody(operation: Operation, body: JudgedBody): string[] {
-  return operation.organizations.body.flatMap((place) =>
+  return [...operation.organizations.body, 'org_id', 'org_ids.*'].flatMap((place) =>
     body
       .valuesAt(place)
       .flatMap((value) => (value === null ? [] : [typeof value === 'string' ? value : '(not a string)'])),

@@ -37,11 +37,13 @@ export interface LoadOptions {
 export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies> {
   const { directory, catalogue } = options
   const { documents, revision, diagnostics } = await readPolicyDirectory(directory)
-  if (hasErrors(diagnostics)) throw new Refused(diagnostics)
   const teams = documents.filter((document): document is TeamDocument => document.kind === 'team')
   const keys = documents.flatMap((document): readonly KeyDocument[] => (document.kind === 'keys' ? document.keys : []))
   const tests = documents.filter((document): document is TestDocument => document.kind === 'tests')
   const compiled = compilePolicies({ revision, teams, keys }, catalogue)
+  // What a broken file would have said is missing everywhere else: warnings would be about that.
+  if (hasErrors(diagnostics))
+    throw new Refused([...diagnostics, ...compiled.diagnostics.filter(({ severity }) => severity === 'error')])
   const found: Diagnostic[] = [...diagnostics, ...compiled.diagnostics]
   const resolved = await resolveSecrets(compiled.policy.keys, options.sources)
   for (const { handle, message } of resolved.unresolved) {

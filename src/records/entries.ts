@@ -23,6 +23,8 @@ export interface AccessEntry {
   readonly outcome: Outcome
   readonly problem: string | null
   readonly reason: string
+  /** The limit that refused the request, or in shadow mode would have. */
+  readonly limit: string | null
   readonly upstream_status: number | null
   readonly bytes_in: number
   readonly bytes_out: number

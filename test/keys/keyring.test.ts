@@ -138,9 +138,22 @@ describe('references that cannot be resolved', () => {
   })
 })
 
+describe('every value that is read', () => {
+  test('is told to the leak guard before anything can use it, and what is no key is not', async () => {
+    const file = join(await folder(), 'key')
+    await writeFile(file, 'cog_file\n')
+    const told: string[] = []
+    const handles = [envKey('a', 'A'), fileKey('b', file), envKey('c', 'C'), envKey('d', 'D')]
+    const env = { A: 'cog_a', C: 'needle', D: '' }
+    const { secrets } = await resolveSecrets(handles, { env, origin, protect: (value) => void told.push(value) })
+    expect(told).toEqual(['cog_a', 'cog_file'])
+    expect([...secrets.keys()]).toEqual(['a', 'b'])
+  })
+})
+
 interface Bench {
   readonly keyring: Keyring
-  /** Events and values in the order they came: `value cog_1`, `key-version a 2`. */
+  /** Values as they are read and events, in the order they came: `value cog_1`, `key-version a 2`. */
   readonly events: string[]
   readonly env: Record<string, string>
   nowMs: number
@@ -153,9 +166,8 @@ function bench(env: Record<string, string> = {}): Bench {
     env,
     nowMs: 1_000_000,
     keyring: createKeyring({
-      sources: { env, origin },
+      sources: { env, origin, protect: (value) => void events.push(`value ${value}`) },
       now: () => own.nowMs,
-      onValue: (secret) => void events.push(`value ${secret.reveal(origin)}`),
       onChange: (event, handle, version) => void events.push(`${event} ${handle.id} ${version}`),
     }),
   }
@@ -193,17 +205,17 @@ describe('the keyring', () => {
     expect(opened(keyring)).toMatchObject({ version: 1, handle: { id: 'a' } })
     expect(opened(keyring).secret.reveal(origin)).toBe('cog_1')
     expect(keyring.open(envKey('b'))).toBeNull()
-    expect(events).toEqual(['value cog_1'])
+    expect(events).toEqual([])
   })
 
-  test('counts a version only when the value changes, and announces a value before it is in use', () => {
+  test('counts a version only when the value changes', () => {
     const { keyring, events } = bench()
     adopt(keyring, { a: 'cog_1', b: 'cog_9' })
     adopt(keyring, { a: 'cog_1', b: 'cog_9' })
     expect(states(keyring)).toEqual(['a 1 ready', 'b 1 ready'])
     adopt(keyring, { a: 'cog_2', b: 'cog_9' })
     expect(states(keyring)).toEqual(['a 2 ready', 'b 1 ready'])
-    expect(events).toEqual(['value cog_1', 'value cog_9', 'value cog_2', 'key-version a 2'])
+    expect(events).toEqual(['key-version a 2'])
     expect(keyring.holds(envKey('a'), secretOf('cog_2'))).toBe(true)
     expect(keyring.holds(envKey('a'), secretOf('cog_1'))).toBe(false)
     expect(keyring.holds(envKey('c'), secretOf('cog_2'))).toBe(false)
@@ -266,7 +278,7 @@ describe('a key that the upstream rejects', () => {
     await keyring.rejected(first)
     expect(opened(keyring).secret.reveal(origin)).toBe('cog_2')
     expect(states(keyring)).toEqual(['a 2 ready'])
-    expect(events).toEqual(['value cog_1', 'value cog_2', 'key-version a 2'])
+    expect(events).toEqual(['value cog_2', 'key-version a 2'])
   })
 
   test('is read again from its file', async () => {
@@ -286,7 +298,11 @@ describe('a key that the upstream rejects', () => {
       expect(states(keyring)).toEqual([`a 1 ${state}`])
     }
     expect(keyring.open(envKey('a'))).toBeNull()
-    expect(events).toEqual(['value cog_1', 'key-rejected a 1', 'key-rejected a 1', 'key-set-aside a 1'])
+    expect(events.filter((event) => !event.startsWith('value'))).toEqual([
+      'key-rejected a 1',
+      'key-rejected a 1',
+      'key-set-aside a 1',
+    ])
   })
 
   test('counts as rejected also when its secret cannot be read any more, and keeps the value it has', async () => {
@@ -295,7 +311,7 @@ describe('a key that the upstream rejects', () => {
     await keyring.rejected(opened(keyring))
     expect(states(keyring)).toEqual(['a 1 rejected'])
     expect(opened(keyring).secret.reveal(origin)).toBe('cog_1')
-    expect(events).toEqual(['value cog_1', 'key-rejected a 1'])
+    expect(events).toEqual(['key-rejected a 1'])
   })
 
   test('is ready again with the first answer that accepts it, and the count starts anew', async () => {
@@ -420,7 +436,7 @@ describe('a report about an older version', () => {
     adopt(keyring, {})
     await keyring.rejected(old)
     keyring.accepted(old)
-    expect(events).toEqual(['value cog_1'])
+    expect(events).toEqual([])
   })
 
   test('does not count against a value that came into use while the secret was being read again', async () => {
@@ -444,7 +460,7 @@ describe('a report about an older version', () => {
     adopt(keyring, { a: 'cog_2' }, [envKey('a')])
     await report
     expect(opened(keyring).secret.reveal(origin)).toBe('cog_2')
-    expect(events).toEqual(['value cog_1', 'value cog_2', 'key-version a 2'])
+    expect(events).toEqual(['key-version a 2', 'value cog_1'])
   })
 
   test('announces nothing about a key that went while its secret was being read again', async () => {
@@ -454,6 +470,6 @@ describe('a report about an older version', () => {
     const report = keyring.rejected(opened(keyring))
     adopt(keyring, {})
     await report
-    expect(events).toEqual(['value cog_1'])
+    expect(events).toEqual(['value cog_2'])
   })
 })

@@ -224,7 +224,7 @@ const operations = [
   'ent.consumption.daily.get',
   'ent.organizations.members.users.list',
   'self.get',
-].map(operationOf)
+].map((id) => operationOf(id))
 const names = [
   ...new Set([
     ...operations.flatMap(({ permission, alternatives, conditional }) => [

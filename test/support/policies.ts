@@ -21,8 +21,15 @@ import type { PolicySet } from '../../src/policy/policy-set.ts'
 /** The built-in catalogue as a gateway with the default settings serves it. */
 export const catalogue = compileCatalogue({ data: devinApi, stability: ['stable', 'beta'], extensions: [] }).catalogue
 
-export function operationOf(id: string): Operation {
-  const found = catalogue.operation(id)
+/** The same with every stability class served, the operations that other pages say are gone included. */
+export const wholeCatalogue = compileCatalogue({
+  data: devinApi,
+  stability: ['stable', 'beta', 'early-access', 'deprecated', 'superseded', 'removed?'],
+  extensions: [],
+}).catalogue
+
+export function operationOf(id: string, from = catalogue): Operation {
+  const found = from.operation(id)
   if (found === null) throw new Error(`no operation ${id} in the catalogue`)
   return found
 }
@@ -59,14 +66,18 @@ export function enterpriseKeyOf(id: string, changes: Partial<KeyHandle> = {}): K
   return keyOf(id, { scope: 'enterprise', organization: null, ...changes })
 }
 
-/** A JSON value as the policy sees a body: `*` stands for every member, what is absent gives nothing. */
+/**
+ * A JSON value as the policy sees a body: `*` stands for every member, and for a single value where a list should be;
+ * what is absent gives nothing.
+ */
 export function bodyOf(value: unknown): JudgedBody {
   return { valuesAt: (place) => valuesAt(value, place.split('.')) }
 }
 
 function valuesAt(value: unknown, [name, ...rest]: readonly string[]): readonly unknown[] {
   if (name === undefined) return [value]
-  if (typeof value !== 'object' || value === null) return []
+  if (value === null) return []
+  if (typeof value !== 'object') return name === '*' ? valuesAt(value, rest) : []
   return Object.entries(value).flatMap(([key, member]) =>
     name === '*' || (name === key && !Array.isArray(value)) ? valuesAt(member, rest) : [],
   )

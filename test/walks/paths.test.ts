@@ -2,9 +2,8 @@
 // accepted arrives as it was sent. Cases from the advisories on Envoy, Traefik, APISIX, Oathkeeper, Fastify and others.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { rawRequest, sendRaw } from '../support/raw-request.ts'
 import { startTestGateway, type RunningGateway } from '../support/start-gateway.ts'
-import { ask, kindOf, problemOf } from '../support/three-sides.ts'
+import { ask, askAll, kindOf, problemOf, sidesOf, type ThreeSides } from '../support/three-sides.ts'
 import { fieldOf } from '../support/upstream.ts'
 
 const org = '/v3/organizations/org-payments'
@@ -27,7 +26,7 @@ grants:
       'keys.yaml': `keys:
   - id: everything
     scope: enterprise
-    permissions: [ViewOrgSessions, ManageOrgSessions, UseDevinSessions, Read, IndexOrgRepositories, ViewAccountAuditLogs, ManageAccountMembership, ViewAccountSessions, ManageEnterpriseSettings, ManageOrganizations]
+    permissions: [ViewOrgSessions, ManageOrgSessions, UseDevinSessions, Read, IndexOrgRepositories, ManageAccountMembership, ViewAccountSessions, ManageEnterpriseSettings, ManageOrganizations]
     serves_organizations: all
     secret: { env: PAYMENTS_RUNNER_KEY }
 `,
@@ -112,8 +111,16 @@ const ambiguous: readonly (readonly [name: string, target: string])[] = [
 ]
 
 describe('a path is refused as ambiguous and reaches nobody', () => {
-  test.each(ambiguous)('%s: %s', async (_name, target) => {
-    const { answer, seen, access, decisions } = await ask(running, 'GET', target)
+  let sides: Map<string, ThreeSides>
+  beforeAll(async () => {
+    sides = await askAll(
+      running,
+      ambiguous.map(([name, target]) => ({ name, target })),
+    )
+  })
+
+  test.each(ambiguous)('%s: %s', (name, target) => {
+    const { answer, seen, access, decisions } = sidesOf(sides, name)
     expect(seen).toEqual([])
     // An absolute address without a path names the root, which is no operation.
     const expected = target.startsWith('http://gateway.example?') ? ['unknown-operation', 403] : ['ambiguous-path', 400]
@@ -123,50 +130,69 @@ describe('a path is refused as ambiguous and reaches nobody', () => {
     expect(access[0]).toMatchObject({ outcome: 'refused', key: null, upstream_status: null })
     expect(decisions[0]).toMatchObject({ effect: 'deny', decision_id: problemOf(answer).decision_id })
   })
+})
 
-  test.each([
-    ['a byte above ~', Buffer.from('/v3/organizations/\u00e9/sessions', 'latin1')],
-    ['UTF-8 that is not escaped', Buffer.from('/v3/organizations/é/sessions', 'utf8')],
-    ['a raw DEL', Buffer.from('/v3/organizations/\u007f/sessions', 'latin1')],
-    ['a raw control byte', Buffer.from('/v3/organizations/\u0001/sessions', 'latin1')],
-    ['a raw NUL', Buffer.from('/v3/organizations/\u0000/sessions', 'latin1')],
-    ['a raw tab', Buffer.from('/v3/organizations/\t/sessions', 'latin1')],
-    ['a space', Buffer.from('/v3/organizations/a b/sessions', 'latin1')],
-  ])('%s', async (_name, target) => {
-    const head = rawRequest('GET', 'TARGET', [`Authorization: Bearer ${await running.token()}`])
-    const answer = await sendRaw(
-      running.port,
-      Buffer.concat([Buffer.from('GET '), target, Buffer.from(head.slice('GET TARGET'.length))]),
+const bytes: readonly (readonly [name: string, target: Buffer])[] = [
+  ['a byte above ~', Buffer.from('/v3/organizations/\u00e9/sessions', 'latin1')],
+  ['UTF-8 that is not escaped', Buffer.from('/v3/organizations/\u00e9/sessions', 'utf8')],
+  ['a raw DEL', Buffer.from('/v3/organizations/\u007f/sessions', 'latin1')],
+  ['a raw control byte', Buffer.from('/v3/organizations/\u0001/sessions', 'latin1')],
+  ['a raw NUL', Buffer.from('/v3/organizations/\u0000/sessions', 'latin1')],
+  ['a raw tab', Buffer.from('/v3/organizations/\t/sessions', 'latin1')],
+  ['a space', Buffer.from('/v3/organizations/a b/sessions', 'latin1')],
+]
+
+describe('a target with bytes that no address has is refused and reaches nobody', () => {
+  let sides: Map<string, ThreeSides>
+  beforeAll(async () => {
+    sides = await askAll(
+      running,
+      bytes.map(([name, target]) => ({ name, target })),
     )
+  })
+
+  test.each(bytes)('%s', (name) => {
+    const { answer, seen, access, decisions } = sidesOf(sides, name)
     expect(answer.status).toBe(400)
     expect(['ambiguous-path', 'malformed-request']).toContain(kindOf(answer))
-    expect(running.upstream.seen).toEqual([])
+    expect(seen).toEqual([])
+    expect([access.length, decisions.length]).toEqual([1, 1])
   })
 })
 
+const unknown: readonly (readonly [name: string, target: string])[] = [
+  ['the root', '/'],
+  ['capitals', '/V3/Enterprise/audit-logs'],
+  ['capitals in one literal', '/v3/Self'],
+  ['an escaped letter (CVE-2026-22037, CVE-2026-16117)', '/v3/enterprise/%61udit-logs'],
+  ['an escaped letter of the prefix', '/v3/%65nterprise/audit-logs'],
+  ['every letter escaped', '/v3/%73%65%6c%66'],
+  ['an escaped hyphen', '/v3/enterprise/audit%2dlogs'],
+  ['an extension', '/v3/enterprise/audit-logs.json'],
+  ['a longer path', '/v3/self/more'],
+  ['a shorter path', '/v3/organizations/org-payments/x'],
+  ['another generation', '/v4/self'],
+  ['an internal-looking path', '/internal/metrics'],
+  ['the operators’ paths', '/metrics'],
+  ['the operators’ API', '/api/reload'],
+  ['another page of ours', '/gateway/v1/status'],
+  ['a page of ours in capitals', '/Gateway/v1/me'],
+  ['an escaped page of ours', '/gateway/v1/%6de'],
+  ['a property name', '/__proto__/constructor'],
+  ['a property name as a kind', '/gateway/v1/problems/constructor'],
+]
+
 describe('a path is no operation and reaches nobody', () => {
-  test.each([
-    ['the root', '/'],
-    ['capitals', '/V3/Enterprise/audit-logs'],
-    ['capitals in one literal', '/v3/Self'],
-    ['an escaped letter (CVE-2026-22037, CVE-2026-16117)', '/v3/enterprise/%61udit-logs'],
-    ['an escaped letter of the prefix', '/v3/%65nterprise/audit-logs'],
-    ['every letter escaped', '/v3/%73%65%6c%66'],
-    ['an escaped hyphen', '/v3/enterprise/audit%2dlogs'],
-    ['an extension', '/v3/enterprise/audit-logs.json'],
-    ['a longer path', '/v3/self/more'],
-    ['a shorter path', '/v3/organizations/org-payments/x'],
-    ['another generation', '/v4/self'],
-    ['an internal-looking path', '/internal/metrics'],
-    ['the operators’ paths', '/metrics'],
-    ['the operators’ API', '/api/reload'],
-    ['another page of ours', '/gateway/v1/status'],
-    ['a page of ours in capitals', '/Gateway/v1/me'],
-    ['an escaped page of ours', '/gateway/v1/%6de'],
-    ['a property name', '/__proto__/constructor'],
-    ['a property name as a kind', '/gateway/v1/problems/constructor'],
-  ])('%s: %s', async (_name, target) => {
-    const { answer, seen, access, decisions } = await ask(running, 'GET', target)
+  let sides: Map<string, ThreeSides>
+  beforeAll(async () => {
+    sides = await askAll(
+      running,
+      unknown.map(([name, target]) => ({ name, target })),
+    )
+  })
+
+  test.each(unknown)('%s: %s', (name) => {
+    const { answer, seen, access, decisions } = sidesOf(sides, name)
     expect(seen).toEqual([])
     expect([403, 400]).toContain(answer.status)
     expect(['unknown-operation', 'ambiguous-path']).toContain(kindOf(answer))
@@ -181,30 +207,40 @@ describe('a path is no operation and reaches nobody', () => {
   })
 })
 
+const accepted: readonly (readonly [name: string, method: string, target: string])[] = [
+  ['a raw vertical bar', 'GET', '/v3/enterprise/members/users/auth0|abc'],
+  ['an escaped vertical bar', 'GET', '/v3/enterprise/members/users/auth0%7Cabc'],
+  ['an escaped vertical bar in small letters', 'GET', '/v3/enterprise/members/users/auth0%7cabc'],
+  ['an at sign and a plus', 'GET', '/v3/enterprise/members/users/a+b@corp.example'],
+  ['an escaped plus', 'GET', '/v3/enterprise/members/users/a%2Bb%40corp.example'],
+  ['escaped UTF-8', 'GET', '/v3/enterprise/members/users/%C3%BC'],
+  ['everything a segment may hold', 'GET', "/v3/enterprise/members/users/!$&'()*+,=:@-._~"],
+  ['an escaped percent sign', 'GET', '/v3/enterprise/members/users/100%25'],
+  ['an escaped question mark and hash', 'GET', '/v3/enterprise/members/users/a%3Fb%23c'],
+  ['three dots', 'GET', `${org}/sessions/...`],
+  ['a long segment', 'GET', `${org}/sessions/${'x'.repeat(3000)}`],
+  ['a space in a file name', 'GET', `${org}/attachments/u1/a%20b.txt`],
+  ['a repository path', 'GET', `${repositories}/corp%2Fpayments%2Fapi/indexing`],
+  ['a repository path in small letters', 'PUT', `${repositories}/corp%2fpayments/indexing`],
+  ['a repository path and a branch', 'DELETE', `${repositories}/corp%2Fapi/indexing/branches/feature%2Fx%2By`],
+  ['an IdP group', 'GET', '/v3/enterprise/members/idp-groups/CN=eng%2Fpayments'],
+  ['an organization id with unusual letters', 'GET', '/v3/organizations/org_1~x:y/sessions'],
+  ['a query that holds anything', 'GET', `${org}/sessions?x=/../..//%2F%zz|;a=1&a=2&&=&b`],
+  ['a query with escapes that are not UTF-8', 'GET', `${org}/sessions?x=%ff%C0%AE`],
+  ['a query with a second question mark', 'GET', `${org}/sessions?a=b?c=d`],
+]
+
 describe('a path is accepted and arrives byte for byte', () => {
-  test.each([
-    ['a raw vertical bar', 'GET', '/v3/enterprise/members/users/auth0|abc'],
-    ['an escaped vertical bar', 'GET', '/v3/enterprise/members/users/auth0%7Cabc'],
-    ['an escaped vertical bar in small letters', 'GET', '/v3/enterprise/members/users/auth0%7cabc'],
-    ['an at sign and a plus', 'GET', '/v3/enterprise/members/users/a+b@corp.example'],
-    ['an escaped plus', 'GET', '/v3/enterprise/members/users/a%2Bb%40corp.example'],
-    ['escaped UTF-8', 'GET', '/v3/enterprise/members/users/%C3%BC'],
-    ['everything a segment may hold', 'GET', "/v3/enterprise/members/users/!$&'()*+,=:@-._~"],
-    ['an escaped percent sign', 'GET', '/v3/enterprise/members/users/100%25'],
-    ['an escaped question mark and hash', 'GET', '/v3/enterprise/members/users/a%3Fb%23c'],
-    ['three dots', 'GET', `${org}/sessions/...`],
-    ['a long segment', 'GET', `${org}/sessions/${'x'.repeat(3000)}`],
-    ['a space in a file name', 'GET', `${org}/attachments/u1/a%20b.txt`],
-    ['a repository path', 'GET', `${repositories}/corp%2Fpayments%2Fapi/indexing`],
-    ['a repository path in small letters', 'PUT', `${repositories}/corp%2fpayments/indexing`],
-    ['a repository path and a branch', 'DELETE', `${repositories}/corp%2Fapi/indexing/branches/feature%2Fx%2By`],
-    ['an IdP group', 'GET', '/v3/enterprise/members/idp-groups/CN=eng%2Fpayments'],
-    ['an organization id with unusual letters', 'GET', '/v3/organizations/org_1~x:y/sessions'],
-    ['a query that holds anything', 'GET', `${org}/sessions?x=/../..//%2F%zz|;a=1&a=2&&=&b`],
-    ['a query with escapes that are not UTF-8', 'GET', `${org}/sessions?x=%ff%C0%AE`],
-    ['a query with a second question mark', 'GET', `${org}/sessions?a=b?c=d`],
-  ])('%s', async (_name, method, target) => {
-    const { answer, seen, access } = await ask(running, method, target)
+  let sides: Map<string, ThreeSides>
+  beforeAll(async () => {
+    sides = await askAll(
+      running,
+      accepted.map(([name, method, target]) => ({ name, method, target })),
+    )
+  })
+
+  test.each(accepted)('%s', (name, method, target) => {
+    const { answer, seen, access } = sidesOf(sides, name)
     expect(answer.status, answer.body).toBe(200)
     expect(seen.map((each) => [each.method, each.target])).toEqual([[method, target]])
     expect(access).toHaveLength(1)

@@ -1,0 +1,141 @@
+// The calls to the upstream that are under way: who may join which, how long anybody waits, and who asks again after a failure.
+
+import type { Problem } from '../problems.ts'
+import type { Visit } from './answering.ts'
+import type { Forward } from './cache-status.ts'
+import type { Entry } from './entry.ts'
+import { Flight } from './flight.ts'
+import type { FlightDesk } from './flight-desk.ts'
+import type { Fetch } from './question.ts'
+import { pathOf } from './reading.ts'
+import type { Seat } from './seat.ts'
+
+/** Why a question goes to the upstream, and what is stored about it all the same. */
+export interface Need {
+  readonly fwd: Forward
+  readonly candidate: Entry | null
+}
+
+export interface FlightsOptions {
+  readonly now: () => number
+  readonly maxWaitMs: number
+  readonly maxFollowers: number
+  /** The part of the desk that is about the store and about answering. */
+  readonly counter: Omit<FlightDesk, 'again' | 'alone' | 'closed' | 'ended'>
+  /** Answers a seat from the store where that may be by now; else says what the upstream is needed for. */
+  readonly lookAgain: (seat: Seat) => Need | null
+  /** A seat has tried often enough. */
+  readonly giveUp: (seat: Seat, problem: Problem) => void
+}
+
+export interface Flights {
+  /** Joins the call that is under way for the same, or makes one. */
+  forward(seat: Seat, need: Need): void
+  /** Fetches a stored answer anew, for the store alone. */
+  refresh(visit: Visit, fetch: Fetch, candidate: Entry): void
+  /** Takes a flight out of reach of those who come later. */
+  close(flight: Flight): void
+  readonly underWay: ReadonlySet<Flight>
+}
+
+/** Keys whose answer turned out not to be shareable are remembered for a while, so that nobody waits for it in vain. */
+const maxMarks = 1_000
+const markMs = 10_000
+
+export function createFlights(options: FlightsOptions): Flights {
+  const { now, maxWaitMs, maxFollowers } = options
+  const underWay = new Set<Flight>()
+  const joinable = new Map<string, Flight>()
+  const timers = new Map<Flight, NodeJS.Timeout>()
+  const marks = new Map<string, number>()
+  let sequence = 0
+
+  const desk: FlightDesk = {
+    ...options.counter,
+    again(seats, problem) {
+      for (const seat of seats) if (!seat.left) askAgain(seat, problem)
+    },
+    alone(seats) {
+      for (const seat of seats) {
+        mark(seat.visit.reading.key)
+        if (!seat.left) depart(seat, seat, { fwd: 'miss', candidate: null }, false)
+      }
+    },
+    closed: close,
+    ended(flight) {
+      underWay.delete(flight)
+    },
+  }
+
+  function forward(seat: Seat, need: Need): void {
+    const { reading } = seat.visit
+    const current = joinable.get(reading.key)
+    // A caller who says no-cache wants an answer that is younger than its question.
+    const mayJoin = isWhole(seat.visit) && reading.directives?.noCache !== true
+    if (current === undefined || !mayJoin) depart(seat, seat, need, isWhole(seat.visit) && !isMarked(reading.key))
+    else if (current.followers.size >= maxFollowers) depart(seat, seat, need, false)
+    else {
+      current.join(seat)
+      if (!timers.has(current)) timers.set(current, setTimeout(() => current.expire(), maxWaitMs).unref())
+    }
+  }
+
+  function depart(
+    { visit, fetch }: Pick<Seat, 'visit' | 'fetch'>,
+    leader: Seat | null,
+    need: Need,
+    mayBeJoined: boolean,
+  ): void {
+    const { question, reading } = visit
+    sequence += 1
+    const names = [...question.tags, pathOf(question.target)]
+    const plan = { key: reading.key, names, question, fetch, ...need, keep: isWhole(visit), sequence }
+    const flight = new Flight(plan, leader, desk)
+    underWay.add(flight)
+    if (mayBeJoined) {
+      const before = joinable.get(reading.key)
+      if (before !== undefined) close(before)
+      joinable.set(reading.key, flight)
+    }
+    flight.start()
+  }
+
+  function askAgain(seat: Seat, problem: Problem | null): void {
+    if (seat.mayTryAgain) {
+      seat.attempts += 1
+      const need = options.lookAgain(seat)
+      if (need !== null) forward(seat, need)
+    } else if (problem === null) desk.alone([seat])
+    else options.giveUp(seat, problem)
+  }
+
+  function close(flight: Flight): void {
+    if (joinable.get(flight.plan.key) === flight) joinable.delete(flight.plan.key)
+    clearTimeout(timers.get(flight))
+    timers.delete(flight)
+  }
+
+  function mark(key: string): void {
+    const [oldest] = marks.keys()
+    if (marks.size >= maxMarks && oldest !== undefined) marks.delete(oldest)
+    marks.set(key, now() + markMs)
+  }
+
+  function isMarked(key: string): boolean {
+    return (marks.get(key) ?? 0) > now()
+  }
+
+  return {
+    forward,
+    refresh(visit, fetch, candidate) {
+      if (!joinable.has(visit.reading.key)) depart({ visit, fetch }, null, { fwd: 'stale', candidate }, true)
+    },
+    close,
+    underWay,
+  }
+}
+
+/** Only the whole answer to a GET can be kept and shared. */
+function isWhole({ question, reading }: Visit): boolean {
+  return question.method === 'GET' && reading.range === null
+}

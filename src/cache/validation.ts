@@ -1,0 +1,51 @@
+// Asking the upstream whether a stored answer is still the one, and taking over what it says (RFC 9111 section 4.3). Pure.
+
+import type { AnswerHead } from './answer.ts'
+import { isSameWeakly } from './conditions.ts'
+import { createEntry, type Entry } from './entry.ts'
+import { firstValue, withoutFields } from './field-list.ts'
+import type { Plan } from './flight-desk.ts'
+import { judge, type StoringSettings, type Times, type Verdict } from './storing.ts'
+
+/** A 304 says nothing about the body that is kept (RFC 9111 section 3.2). */
+const ofTheBody = new Set(['content-encoding', 'content-length', 'content-range', 'content-md5'])
+
+/** Whether the upstream can be asked. It does not know an ETag of the cache's own. */
+export function canBeValidated(entry: Entry): boolean {
+  return (entry.etag !== null && !entry.ownEtag) || entry.lastModified !== null
+}
+
+/** The conditional fields for that question (section 4.3.1). */
+export function validatingFields({ etag, ownEtag, lastModified }: Entry): string[] {
+  const fields: string[] = []
+  if (etag !== null && !ownEtag) fields.push('if-none-match', etag)
+  if (lastModified !== null) fields.push('if-modified-since', lastModified)
+  return fields
+}
+
+/**
+ * The stored answer with the fields of a 304, or of the answer to a HEAD (sections 4.3.4 and 4.3.5), and what may be done with
+ * it. Null when the update speaks of another answer.
+ */
+export function freshen(
+  { question, sequence }: Plan,
+  stored: Entry,
+  update: AnswerHead,
+  times: Times,
+  settings: StoringSettings,
+): { readonly entry: Entry; readonly verdict: Verdict } | null {
+  if (!isAbout(stored, update)) return null
+  const fresh = withoutFields(update.fields, (name) => ofTheBody.has(name))
+  const replaced = new Set(fresh.filter((_name, index) => index % 2 === 0))
+  const kept = withoutFields(stored.fields, (name) => replaced.has(name) || (stored.ownEtag && name === 'etag'))
+  const head = { status: stored.status, fields: [...kept, ...fresh], length: stored.body.length }
+  const verdict = judge(question, head, times, settings)
+  return { entry: createEntry(question, head, stored.body, verdict.terms ?? stored, sequence), verdict }
+}
+
+function isAbout(stored: Entry, update: AnswerHead): boolean {
+  const etag = firstValue(update.fields, 'etag')
+  if (etag !== null) return !stored.ownEtag && stored.etag !== null && isSameWeakly(etag, stored.etag)
+  const lastModified = firstValue(update.fields, 'last-modified')
+  return lastModified === null || stored.lastModified === null || lastModified === stored.lastModified
+}

@@ -1,0 +1,38 @@
+// Where HTTP/1.1 and HTTP/2 connections differ: whether a body follows, whether a caller has left, how an answer is cut.
+
+import { constants, type ServerHttp2Stream } from 'node:http2'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+
+/** The stream of an HTTP/2 message, or null: Node's compatibility layer hides it behind the types of HTTP/1. */
+function streamOf(message: IncomingMessage | ServerResponse): ServerHttp2Stream | null {
+  return 'stream' in message ? (message.stream as ServerHttp2Stream) : null
+}
+
+export function isHttp2(message: IncomingMessage | ServerResponse): boolean {
+  return 'stream' in message
+}
+
+/** HTTP/2 needs no length and no coding to announce a body: only the end of the stream says that there is none. */
+export function bodyFollows(request: IncomingMessage): boolean {
+  const stream = streamOf(request)
+  return stream !== null && !stream.endAfterHeaders
+}
+
+/** True when the body ended because the caller gave up, although the stream says that it has ended. */
+export function wasCutOff(request: IncomingMessage): boolean {
+  const stream = streamOf(request)
+  return stream === null ? !request.complete : stream.aborted || stream.rstCode !== constants.NGHTTP2_NO_ERROR
+}
+
+/** True when the caller did not get the whole answer. */
+export function hasLeft(response: ServerResponse): boolean {
+  const stream = streamOf(response)
+  return !response.writableFinished || (stream !== null && stream.rstCode !== constants.NGHTTP2_NO_ERROR)
+}
+
+/** Ends an answer whose head is out so that the caller cannot take it for complete. */
+export function breakOff(response: ServerResponse): void {
+  const stream = streamOf(response)
+  if (stream === null) response.destroy()
+  else stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+}

@@ -1,0 +1,85 @@
+// The listening side of the callers' listener: the Fastify instance with Node's own checks set as we want them, and its
+// connections, so that it can be closed without cutting anybody off before the deadline.
+
+import { readFileSync } from 'node:fs'
+import type { Server } from 'node:http'
+import type { ServerHttp2Session } from 'node:http2'
+import type { Socket } from 'node:net'
+import fastify, { type FastifyInstance } from 'fastify'
+
+export interface CertificateFiles {
+  readonly certFile: string
+  readonly keyFile: string
+}
+
+/** With a certificate the instance speaks TLS, and HTTP/2 to those who offer it. Throws for unreadable files. */
+export function createFastify(tls: CertificateFiles | null): FastifyInstance {
+  const options = {
+    logger: false,
+    exposeHeadRoutes: false,
+    requestTimeout: 600_000,
+    // The router sees one constant path: ours is the only reading of the target.
+    rewriteUrl: () => '/',
+  } as const
+  const http = { requireHostHeader: false, maxHeaderSize: 32 * 1024, headersTimeout: 15_000, insecureHTTPParser: false }
+  if (tls === null) return fastify({ ...options, http })
+  const https = { ...http, ...readCertificate(tls), allowHTTP1: true }
+  // The instance types differ by server class only; everything used here is common to them.
+  return fastify({ ...options, http2: true, https }) as unknown as FastifyInstance
+}
+
+/** Puts a renewed certificate in use for new connections. Throws when the files do not hold one. */
+export function renewCertificate(server: Server, tls: CertificateFiles): void {
+  if ('setSecureContext' in server && typeof server.setSecureContext === 'function')
+    server.setSecureContext(readCertificate(tls))
+}
+
+function readCertificate({ certFile, keyFile }: CertificateFiles): { cert: Buffer; key: Buffer } {
+  return { cert: readFileSync(certFile), key: readFileSync(keyFile) }
+}
+
+export interface Connections {
+  /** Asks HTTP/2 callers to open no further streams; requests under way go on. */
+  goAway(): void
+  /** Stops listening, closes what is idle, and resolves when the rest has ended or was cut at the deadline. */
+  close(deadlineMs: number): Promise<void>
+}
+
+/** Keeps track of a server's connections. `isBusy`: a request of this connection is being answered. */
+export function trackConnections(server: Server, isBusy: (socket: Socket) => boolean): Connections {
+  const sockets = new Set<Socket>()
+  const sessions = new Set<ServerHttp2Session>()
+  const track = (socket: Socket): void => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  }
+  server.on('connection', track)
+  server.on('secureConnection', track)
+  server.on('session', (session: ServerHttp2Session) => {
+    sessions.add(session)
+    session.once('close', () => sessions.delete(session))
+  })
+  const goAway = (): void => {
+    for (const session of sessions) session.close()
+  }
+  return {
+    goAway,
+    async close(deadlineMs) {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      goAway()
+      server.closeIdleConnections?.()
+      // Over TLS, Node's own count of idle connections may be missing; a connection with HTTP/2 is its session's business.
+      for (const socket of sockets) if (isIdleTls(socket) && !isBusy(socket)) socket.destroy()
+      const timer = setTimeout(() => {
+        for (const session of sessions) session.destroy()
+        for (const socket of sockets) socket.destroy()
+      }, deadlineMs)
+      await closed
+      clearTimeout(timer)
+    },
+  }
+}
+
+function isIdleTls(socket: Socket): boolean {
+  return 'alpnProtocol' in socket && socket.alpnProtocol !== 'h2'
+}

@@ -1,0 +1,314 @@
+// The import table: reads every import of the sources and says in words what breaks it. Arrows point inwards; the core
+// does not know that there is HTTP, libraries stay in their corner, and a key's value is opened in one place.
+
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, posix } from 'node:path'
+import { builtinModules } from 'node:module'
+import { describe, expect, test } from 'vitest'
+
+/** A part, a file of it (`records/chain`), or `types of …` where only `import type` is meant. */
+type Allowed = readonly string[]
+
+/** What each part may import of ours, besides itself. */
+const mayImport: Readonly<Record<string, Allowed>> = {
+  problems: [],
+  reload: [],
+  config: [],
+  limits: [],
+  metrics: [],
+  records: ['types of problems'],
+  cache: ['problems', 'types of catalogue'],
+  identity: ['problems'],
+  catalogue: ['problems', 'config'],
+  keys: ['problems', 'types of catalogue', 'catalogue/permissions'],
+  policy: ['problems', 'config', 'types of identity', 'identity/claims', 'catalogue', 'keys', 'types of limits'],
+  gateway: [
+    'problems',
+    'identity',
+    'catalogue',
+    'policy',
+    'keys',
+    'limits',
+    'cache',
+    'metrics',
+    'types of records',
+    'records/mask',
+  ],
+  admin: ['problems', 'config', 'policy', 'keys', 'limits', 'cache', 'records', 'metrics', 'reload'],
+  'hot-policies': ['config', 'policy', 'types of keys', 'types of metrics', 'types of records', 'reload'],
+  runtime: [
+    'problems',
+    'reload',
+    'hot-policies',
+    'config',
+    'identity',
+    'catalogue',
+    'policy',
+    'keys',
+    'limits',
+    'cache',
+    'records',
+    'metrics',
+    'gateway',
+    'admin',
+  ],
+  sandbox: ['catalogue', 'config', 'runtime', 'types of records'],
+  // What a command shows of keys is what operators are shown.
+  cli: [
+    'runtime',
+    'problems',
+    'config',
+    'identity',
+    'catalogue',
+    'policy',
+    'keys',
+    'sandbox',
+    'records',
+    'admin/views',
+  ],
+  main: ['cli'],
+}
+
+/** The corner of each library; one that is not named here is used nowhere. */
+const corners: Readonly<Record<string, Allowed>> = {
+  fastify: ['gateway', 'admin', 'sandbox'],
+  '@fastify/http-proxy': ['gateway/app'],
+  undici: ['gateway/forwarding', 'types of gateway', 'identity/json-fetch'],
+  jose: ['identity', 'sandbox'],
+  'lru-cache': ['identity', 'cache'],
+  pino: ['records'],
+  'prom-client': ['metrics/instruments'],
+  yaml: ['config'],
+  zod: ['config', 'catalogue', 'policy'],
+}
+
+interface Source {
+  /** Path below src/, without extension. */
+  readonly name: string
+  readonly code: string
+}
+
+interface Import {
+  readonly from: string
+  /** As written. */
+  readonly specifier: string
+  readonly typesOnly: boolean
+}
+
+const root = join(import.meta.dirname, '..', 'src')
+
+/** Every source file; comments are left out, so that a name in one is no import and no call. */
+function readSources(): readonly Source[] {
+  return readdirSync(root, { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts'))
+    .sort()
+    .map((path) => ({
+      name: path.replaceAll('\\', '/').replace(/\.ts$/, ''),
+      code: readFileSync(join(root, path), 'utf8')
+        .replaceAll(/\/\*[\s\S]*?\*\//g, '')
+        .replaceAll(/^\s*\/\/.*$/gm, ''),
+    }))
+}
+
+function importsOf({ name, code }: Source): readonly Import[] {
+  const statements = [
+    ...code.matchAll(
+      /^\s*(?:import|export)\b(?:\s+(?<what>(?:type\s+)?[\w*${}\s,]+?)\s+from)?\s*'(?<specifier>[^']+)'/gm,
+    ),
+  ]
+  const calls = [
+    ...code.matchAll(/\b(?:import|require|require\.resolve|import\.meta\.resolve)\(\s*'(?<specifier>[^']+)'/g),
+  ]
+  return [...statements, ...calls].map(({ groups }) => ({
+    from: name,
+    specifier: groups?.['specifier'] ?? '',
+    typesOnly: isTypesOnly(groups?.['what'] ?? ''),
+  }))
+}
+
+/** `type X`, `type { … }`, or a list in braces in which every name is a type. */
+function isTypesOnly(what: string): boolean {
+  if (/^type\s/.test(what)) return true
+  const names = /^\{(?<list>[^}]*)\}$/
+    .exec(what)
+    ?.groups?.['list']?.split(',')
+    .map((each) => each.trim())
+  return names !== undefined && names.filter((each) => each !== '').every((each) => each.startsWith('type '))
+}
+
+function partOf(name: string): string {
+  return name.split('/')[0] ?? name
+}
+
+function isBelow(name: string, place: string): boolean {
+  return name === place || name.startsWith(`${place}/`)
+}
+
+function permits(allowed: Allowed, name: string, typesOnly: boolean): boolean {
+  return allowed.some((entry) => {
+    const place = entry.replace(/^types of /, '')
+    return isBelow(name, place) && (typesOnly || place === entry)
+  })
+}
+
+/** The complaint about one import, or null when it is fine. */
+function complaintAbout({ from, specifier, typesOnly }: Import): string | null {
+  const how = typesOnly ? 'imports types of' : 'imports'
+  if (specifier.startsWith('node:')) return null
+  if (!specifier.startsWith('.')) {
+    if (builtinModules.includes(specifier)) return `${from} imports ${specifier}: write node:${specifier}`
+    const library = specifier
+      .split('/')
+      .slice(0, specifier.startsWith('@') ? 2 : 1)
+      .join('/')
+    const corner = corners[library]
+    if (corner === undefined) return `${from} imports ${library}, which the table of libraries does not know`
+    return permits(corner, from, typesOnly) ? null : `${from} ${how} ${library}, which belongs in ${corner.join(', ')}`
+  }
+  if (specifier.endsWith('.json'))
+    return specifier.startsWith('./') ? null : `${from} imports ${specifier} of another part`
+  if (!specifier.endsWith('.ts')) return `${from} imports ${specifier} without its extension`
+  const target = posix.join(posix.dirname(from), specifier).replace(/\.ts$/, '')
+  if (target.startsWith('..')) return `${from} imports ${specifier}, outside src/`
+  const part = partOf(from)
+  if (partOf(target) === part) return null
+  const allowed = mayImport[part]
+  if (allowed === undefined) return `${from} is in a part that the import table does not know`
+  if (permits(allowed, target, typesOnly)) return null
+  return `${from} ${how} ${target}: ${part} may import ${allowed.length === 0 ? 'nothing of ours' : allowed.join(', ')}`
+}
+
+const sources = readSources()
+const imports = sources.flatMap(importsOf)
+
+describe('the sources', () => {
+  test('are found and their imports are understood', () => {
+    expect(sources.length).toBeGreaterThan(80)
+    // Whatever looks like an import must have been read as one: a form this test does not know would hide an arrow.
+    for (const source of sources) {
+      const looks = source.code.match(/^\s*(?:import|export)\b[^;=(]*?\sfrom\s+'|^\s*import\s+'/gm) ?? []
+      expect(importsOf(source).length, source.name).toBeGreaterThanOrEqual(looks.length)
+      expect(
+        /^\s*(?:import|export)\b[^'\n]*\sfrom\s*["`]|\b(?:import|require)\(\s*["`]/m.test(source.code),
+        source.name,
+      ).toBe(false)
+    }
+    expect(imports.length).toBeGreaterThan(400)
+  })
+
+  test('import each other as the table allows', () => {
+    expect(imports.map(complaintAbout).filter((complaint) => complaint !== null)).toEqual([])
+  })
+
+  test('are all in a part of the table, and every part of the table exists', () => {
+    const parts = new Set(sources.map(({ name }) => partOf(name)))
+    expect([...parts].sort()).toEqual(Object.keys(mayImport).sort())
+  })
+
+  test('keep every library that the package depends on, and no other', () => {
+    const manifest: unknown = JSON.parse(readFileSync(join(root, '..', 'package.json'), 'utf8'))
+    expect(manifest).toHaveProperty('dependencies')
+    const dependencies = Object.keys(Object(Reflect.get(Object(manifest), 'dependencies')))
+    expect(Object.keys(corners).sort()).toEqual(dependencies.sort())
+  })
+})
+
+describe('the table', () => {
+  test('points inwards: no part can reach itself through others', () => {
+    const reaches = (part: string, goal: string, seen: ReadonlySet<string> = new Set()): boolean =>
+      (mayImport[part] ?? []).some((entry) => {
+        const next = partOf(entry.replace(/^types of /, ''))
+        return next === goal || (!seen.has(next) && reaches(next, goal, new Set([...seen, next])))
+      })
+    expect(Object.keys(mayImport).filter((part) => reaches(part, part))).toEqual([])
+  })
+
+  test.each<[Import, string | null]>([
+    [{ from: 'policy/decide', specifier: '../problems.ts', typesOnly: true }, null],
+    [{ from: 'policy/decide', specifier: './condition.ts', typesOnly: false }, null],
+    [{ from: 'policy/decide', specifier: 'node:fs', typesOnly: false }, null],
+    [{ from: 'policy/decide', specifier: 'fs', typesOnly: false }, 'policy/decide imports fs: write node:fs'],
+    [
+      { from: 'catalogue/catalogue', specifier: '../policy/allow.ts', typesOnly: true },
+      'catalogue/catalogue imports types of policy/allow: catalogue may import problems, config',
+    ],
+    [
+      { from: 'records/sinks', specifier: '../gateway/exchange.ts', typesOnly: true },
+      'records/sinks imports types of gateway/exchange: records may import types of problems',
+    ],
+    [
+      { from: 'policy/compile', specifier: '../identity/token-verifier.ts', typesOnly: false },
+      `policy/compile imports identity/token-verifier: policy may import ${mayImport['policy']?.join(', ')}`,
+    ],
+    [
+      { from: 'admin/app', specifier: '../gateway/admission.ts', typesOnly: true },
+      `admin/app imports types of gateway/admission: admin may import ${mayImport['admin']?.join(', ')}`,
+    ],
+    [
+      { from: 'policy/decide', specifier: 'fastify', typesOnly: true },
+      'policy/decide imports types of fastify, which belongs in gateway, admin, sandbox',
+    ],
+    [
+      { from: 'gateway/admission', specifier: '@fastify/http-proxy', typesOnly: false },
+      'gateway/admission imports @fastify/http-proxy, which belongs in gateway/app',
+    ],
+    [
+      { from: 'gateway/receiving', specifier: 'undici', typesOnly: false },
+      'gateway/receiving imports undici, which belongs in gateway/forwarding, types of gateway, identity/json-fetch',
+    ],
+    [{ from: 'gateway/receiving', specifier: 'undici', typesOnly: true }, null],
+    [
+      { from: 'gateway/app', specifier: 'left-pad', typesOnly: false },
+      'gateway/app imports left-pad, which the table of libraries does not know',
+    ],
+    [
+      { from: 'gateway/app', specifier: '../../test/support/issuer.ts', typesOnly: false },
+      'gateway/app imports ../../test/support/issuer.ts, outside src/',
+    ],
+    [
+      { from: 'gateway/app', specifier: './admission', typesOnly: false },
+      'gateway/app imports ./admission without its extension',
+    ],
+    [
+      { from: 'utils/strings', specifier: '../problems.ts', typesOnly: false },
+      'utils/strings is in a part that the import table does not know',
+    ],
+  ])('is broken in words: %j', (example, complaint) => {
+    expect(complaintAbout(example)).toBe(complaint)
+  })
+})
+
+describe('what happens in one place only', () => {
+  /** Names of the sources whose code matches. */
+  function sourcesWith(pattern: RegExp): string[] {
+    return sources.filter(({ code }) => pattern.test(code)).map(({ name }) => name)
+  }
+
+  test('a key’s value is opened where the request is sent', () => {
+    expect(sourcesWith(/\.\s*reveal\b|\['reveal'\]/)).toEqual(['gateway/forwarding'])
+  })
+
+  test('the environment is read by the process entry and handed on', () => {
+    for (const name of sourcesWith(/\bprocess\s*\.\s*env\b|\bprocess\['env'\]|\{\s*env\b[^}]*\}\s*=\s*process\b/)) {
+      expect(['main', 'cli', 'config'], name).toContain(partOf(name))
+    }
+  })
+
+  test('certificates are verified: nothing switches that off', () => {
+    expect(
+      sourcesWith(/rejectUnauthorized\b(?!\s*:\s*true\b)|NODE_TLS_REJECT_UNAUTHORIZED|checkServerIdentity/),
+    ).toEqual([])
+  })
+
+  test('no text becomes code', () => {
+    expect(sourcesWith(/\beval\s*\(|\bnew\s+Function\b|from 'node:vm'|from 'node:child_process'/)).toEqual([])
+  })
+
+  test('there are no default exports, no catch-all files, and no imports by computed names', () => {
+    expect(sourcesWith(/^\s*export\s+default\b/m)).toEqual([])
+    expect(
+      sources.map(({ name }) => name).filter((name) => /(^|\/)(utils?|common|helpers?|misc|index)($|\/)/.test(name)),
+    ).toEqual([])
+    expect(sourcesWith(/\bimport\(\s*[^')\s]/)).toEqual([])
+  })
+})

@@ -1,0 +1,95 @@
+// Conditions on who is calling: alternatives inside an attribute, all attributes together, nothing for what is absent.
+
+import { describe, expect, test } from 'vitest'
+import type { Principal } from '../../src/identity/principal.ts'
+import {
+  compileCondition,
+  conditionHolds,
+  describeCondition,
+  type ConditionDocument,
+} from '../../src/policy/condition.ts'
+import { principalOf } from '../support/policies.ts'
+
+function holds(document: ConditionDocument, principal: Partial<Principal>): boolean {
+  return conditionHolds(compileCondition(document), principalOf(principal))
+}
+
+describe('a condition holds', () => {
+  test('when any group of the caller is among its groups', () => {
+    expect(holds({ groups: ['a', 'b'] }, { groups: ['x', 'b'] })).toBe(true)
+    expect(holds({ groups: ['a', 'b'] }, { groups: ['x'] })).toBe(false)
+    expect(holds({ groups: ['a', 'b'] }, { groups: [] })).toBe(false)
+  })
+
+  test('only when all its attributes match', () => {
+    const document = {
+      groups: ['a'],
+      app: ['bot'],
+      subject: ['ada'],
+      email: ['ada@corp.example'],
+      issuer: ['https://sso.test'],
+    }
+    const fitting = { groups: ['a'], app: 'bot', subject: 'ada', email: 'ada@corp.example', issuer: 'https://sso.test' }
+    expect(holds(document, fitting)).toBe(true)
+    for (const [name, other] of Object.entries({
+      groups: ['b'],
+      app: 'cli',
+      subject: 'bob',
+      email: 'bob@corp.example',
+      issuer: 'https://other.test',
+    })) {
+      expect(holds(document, { ...fitting, [name]: other }), name).toBe(false)
+    }
+  })
+
+  test('never by an attribute that the caller lacks', () => {
+    expect(holds({ app: ['null'] }, { app: null })).toBe(false)
+    expect(holds({ email: ['null', ''] }, { email: null })).toBe(false)
+    expect(holds({ claims: { dept: ['undefined', 'null', ''] } }, { claims: {} })).toBe(false)
+    expect(holds({ claims: { dept: ['null'] } }, { claims: { dept: null } })).toBe(false)
+  })
+
+  test('letter by letter: neither case, space nor part of a name matches', () => {
+    for (const group of ['A', 'a ', ' a', 'aa', '', 'á'])
+      expect(holds({ groups: ['a'] }, { groups: [group] })).toBe(false)
+    expect(holds({ groups: ['*'] }, { groups: ['a'] })).toBe(false)
+  })
+})
+
+describe('a condition on claims holds', () => {
+  test('for texts, numbers and truth values by their spelling, and for any member of a list', () => {
+    expect(holds({ claims: { dept: ['red'] } }, { claims: { dept: 'red' } })).toBe(true)
+    expect(holds({ claims: { level: ['7'] } }, { claims: { level: 7 } })).toBe(true)
+    expect(holds({ claims: { admin: ['true'] } }, { claims: { admin: true } })).toBe(true)
+    expect(holds({ claims: { admin: ['true'] } }, { claims: { admin: false } })).toBe(false)
+    expect(holds({ claims: { dept: ['red'] } }, { claims: { dept: ['blue', 'red'] } })).toBe(true)
+    expect(holds({ claims: { dept: ['red'] } }, { claims: { dept: [] } })).toBe(false)
+  })
+
+  test('by a dotted path, and not by what objects inherit', () => {
+    expect(holds({ claims: { 'org.unit': ['red'] } }, { claims: { org: { unit: 'red' } } })).toBe(true)
+    expect(
+      holds({ claims: { 'https://corp.example/unit': ['red'] } }, { claims: { 'https://corp.example/unit': 'red' } }),
+    ).toBe(true)
+    expect(holds({ claims: { 'org.length': ['1'] } }, { claims: { org: 'x' } })).toBe(false)
+    expect(holds({ claims: { 'constructor.name': ['Object'] } }, { claims: {} })).toBe(false)
+    expect(holds({ claims: { 'toString.name': ['toString'] } }, { claims: {} })).toBe(false)
+  })
+
+  test('never for objects and nested lists, which have no spelling', () => {
+    expect(holds({ claims: { org: ['[object Object]'] } }, { claims: { org: {} } })).toBe(false)
+    expect(holds({ claims: { org: ['red'] } }, { claims: { org: [['red']] } })).toBe(false)
+  })
+
+  test('only when all claims match', () => {
+    const document = { claims: { dept: ['red'], level: ['7'] } }
+    expect(holds(document, { claims: { dept: 'red', level: 7 } })).toBe(true)
+    expect(holds(document, { claims: { dept: 'red', level: 8 } })).toBe(false)
+  })
+})
+
+test('a condition reads as a person would say it', () => {
+  expect(
+    describeCondition(compileCondition({ groups: ['a', 'b'], app: ['bot'], claims: { 'org.unit': ['red'] } })),
+  ).toBe('groups: a or b and app: bot and claim org.unit: red')
+})

@@ -1,0 +1,153 @@
+// An explanation says in words what the same functions decide for a request, and shows no more than the caller may know.
+
+import { describe, expect, test } from 'vitest'
+import { explain } from '../../src/policy/explain.ts'
+import { ask, bodyOf, policyFrom, principalOf } from '../support/policies.ts'
+
+const policy = policyFrom({
+  'teams/payments.yaml': `
+team: payments
+members: [{ groups: [payments] }]
+organizations: [org-payments]
+grants:
+  - id: run
+    allow: [ViewOrgSessions, ManageOrgSessions]
+  - id: books
+    allow: [ManageAccountPlaybooks]
+  - id: secrets
+    allow: [ManageOrgSecrets]
+    mode: shadow
+  - id: metrics
+    allow: [ViewOrgMetrics]
+`,
+  'keys.yaml': `
+keys:
+  - { id: runner, scope: organization, organization: org-payments, permissions: [ViewOrgSessions, ManageOrgPlaybooks, UseDevinSessions], secret: { env: K } }
+  - { id: analytics, scope: enterprise, permissions: [ViewAccountMetrics], serves_organizations: all, secret: { env: K } }
+`,
+})
+const ada = principalOf({ groups: ['payments'], app: 'cli' })
+
+function explained(request: string, body?: unknown, principal = ada) {
+  const [method = '', target = ''] = request.split(' ')
+  return explain(policy, principal, { method, target, body: body === undefined ? null : bodyOf(body) })
+}
+
+function steps(request: string, body?: unknown, principal = ada): string[] {
+  return explained(request, body, principal).steps.map(({ stage, ok, text }) => `${ok ? '+' : '-'} ${stage}: ${text}`)
+}
+
+const seen = '+ caller: subject ada, app cli, groups payments: a member of payments'
+
+describe('an explanation', () => {
+  test('of an allowed call names the grant, its place, and the key with its reason', () => {
+    expect(steps('GET /v3/organizations/org-payments/sessions')).toEqual([
+      '+ path: the path is read as 4 segments: /v3/organizations/org-payments/sessions',
+      seen,
+      '+ operation: org.sessions.list (GET /v3/organizations/{org_id}/sessions), organization scope, needs ViewOrgSessions',
+      '+ decision: allowed by grant run of team payments (teams/payments.yaml:6)',
+      '+ key: runner: organization key of org-payments with 3 permissions, holds ViewOrgSessions',
+    ])
+    expect(explained('GET /v3/organizations/org-payments/sessions')).toMatchObject({
+      effect: 'allow',
+      reason: 'granted',
+      detail: null,
+      operation: 'org.sessions.list',
+      permission: 'ViewOrgSessions',
+      team: 'payments',
+      grant: 'run',
+      organizations: ['org-payments'],
+      key: 'runner',
+      nearest: null,
+      shadow: [],
+      policy_revision: 'r1',
+    })
+  })
+
+  test('shows the other names of a disputed operation, what the body may ask for, and by which name the key serves', () => {
+    expect(steps('POST /v3/organizations/org-payments/sessions', { prompt: 'x' })).toEqual([
+      '+ path: the path is read as 4 segments: /v3/organizations/org-payments/sessions',
+      seen,
+      '+ operation: org.sessions.create (POST /v3/organizations/{org_id}/sessions), organization scope, needs ManageOrgSessions; other pages name UseDevinSessions, which can qualify a key and widen no grant; ImpersonateOrgSessions too when create_as_user_id is present',
+      '+ decision: allowed by grant run of team payments (teams/payments.yaml:6); the body is read and judged',
+      '+ key: runner: organization key of org-payments with 3 permissions, holds UseDevinSessions, which other pages of the documentation name for this operation',
+    ])
+  })
+
+  test('tells an inferred permission from a documented one, and an inherited one of a key', () => {
+    expect(steps('GET /v3/organizations/org-payments/metrics/dau')[4]).toBe(
+      '+ key: analytics: enterprise key with 1 permission, whose ViewAccountMetrics stands for the organization permission',
+    )
+    expect(steps('POST /v3/organizations/org-payments/sessions/devin-1/tags', {}).join('\n')).toContain(
+      'ManageOrgSessions (inferred, not documented)',
+    )
+  })
+
+  test('of a refusal names the nearest miss', () => {
+    const found = explained('GET /v3/organizations/org-other/sessions')
+    expect(found).toMatchObject({ effect: 'deny', reason: 'organization-not-granted', team: 'payments', key: null })
+    expect(found.nearest).toBe('organization "org-other" is outside the fence of team payments (org-payments)')
+    expect(found.steps.at(-1)).toMatchObject({ stage: 'decision', ok: false })
+  })
+
+  test('tells shadow grants apart', () => {
+    const found = explained('GET /v3/organizations/org-payments/secrets')
+    expect(found).toMatchObject({ effect: 'deny', reason: 'not-granted', shadow: ['payments/secrets'] })
+    expect(steps('GET /v3/organizations/org-payments/secrets').at(-1)).toBe(
+      '+ shadow: grant secrets of team payments is in shadow mode and would allow this',
+    )
+  })
+
+  test('of an allowed call without a key is a refusal that names the missing one', () => {
+    const found = explained('POST /v3/organizations/org-payments/sessions/devin-1/messages', { message: 'x' })
+    expect(found).toMatchObject({
+      effect: 'deny',
+      reason: 'key-unavailable',
+      team: 'payments',
+      grant: 'run',
+      key: null,
+    })
+    expect(found.detail).toBe(
+      'no key can serve org.sessions.messages.send in org-payments: an organization key for it with ManageOrgSessions is missing in the inventory',
+    )
+  })
+
+  test('of a caller without a team says what was seen', () => {
+    const found = steps('GET /v3/self', undefined, principalOf({ groups: [] }))
+    expect(found[1]).toBe('- caller: subject ada, app none, groups none: a member of no team')
+    expect(found.at(-1)).toMatch(/^- decision: no-team: No team lists this caller/)
+  })
+
+  test('of a bad path or an unknown operation is an explanation, too', () => {
+    expect(explained('GET /v3//self')).toMatchObject({ effect: 'deny', reason: 'ambiguous-path', operation: null })
+    expect(steps('GET /v3//self')).toEqual([expect.stringMatching(/^- path: The path is refused because/)])
+    expect(explained('GET /v3/%73elf')).toMatchObject({ effect: 'deny', reason: 'ambiguous-path' })
+    expect(explained('GET /v3/unknown')).toMatchObject({ effect: 'deny', reason: 'unknown-operation' })
+    expect(steps('GET /v3/unknown').at(-1)).toMatch(/^- operation: No operation of the API has this path/)
+    expect(explained('GET http://other.example/v3/self')).toMatchObject({ effect: 'deny', reason: 'ambiguous-path' })
+  })
+
+  test('agrees with the decision on the request itself', () => {
+    for (const [request, body] of [
+      ['GET /v3/organizations/org-payments/sessions', undefined],
+      ['GET /v3/organizations/org-other/sessions', undefined],
+      ['POST /v3/organizations/org-payments/sessions', { create_as_user_id: 'u' }],
+      ['GET /v3/organizations/org-payments/playbooks', undefined],
+      ['GET /v3/self', undefined],
+    ] as const) {
+      const found = explained(request, body)
+      const { decision, key } = ask(policy, ada, request, body)
+      expect(found.team).toBe(decision.team?.id ?? null)
+      expect(found.grant).toBe(decision.grant?.id ?? null)
+      expect(found.key).toBe(key?.key.id ?? null)
+      expect(found.effect).toBe(decision.effect === 'allow' && key !== null ? 'allow' : 'deny')
+    }
+  })
+
+  test('shows nothing of a caller’s organization id that could disturb a terminal or a log', () => {
+    const found = explained(`GET /v3/organizations/${'x'.repeat(500)}/sessions?org_id=%1b%5B31m%0a%22`)
+    const text = JSON.stringify({ ...found, organizations: [] })
+    expect(text).not.toMatch(/\\u001b|\\n/)
+    expect(found.detail?.length).toBeLessThan(400)
+  })
+})

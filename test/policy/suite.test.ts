@@ -1,0 +1,197 @@
+// Policy tests in YAML: what passes, and the exact line of what does not.
+
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { formatDiagnostic } from '../../src/config/diagnostics.ts'
+import { judgeBody } from '../../src/gateway/body.ts'
+import { plainBody, principalFrom, runSuites } from '../../src/policy/suite.ts'
+import { catalogue, compileFiles } from '../support/policies.ts'
+
+const files = {
+  'teams/payments.yaml': `
+team: payments
+members: [{ groups: [sso-payments-eng] }, { app: bot, claims: { unit: red } }]
+organizations: [org-payments]
+grants:
+  - { id: run-sessions, allow: [ViewOrgSessions, ManageOrgSessions] }
+  - { id: secrets, allow: [ManageOrgSecrets] }
+`,
+  'keys.yaml': `
+keys:
+  - { id: payments-runner, scope: organization, organization: org-payments, permissions: [ViewOrgSessions, ManageOrgSessions], secret: { env: K } }
+`,
+}
+
+function run(text: string): { passed: number; failures: string[] } {
+  const { policy, tests } = compileFiles({ ...files, 'payments.test.yaml': text })
+  const { passed, failures } = runSuites(policy, tests)
+  return { passed, failures: failures.map(formatDiagnostic) }
+}
+
+/** One case in a block for a payments engineer; it stands on line 3. */
+function runCase(text: string): { passed: number; failures: string[] } {
+  return run(`- as: { groups: [sso-payments-eng] }\n  cases:\n    - { ${text} }\n`)
+}
+
+describe('a policy test passes', () => {
+  test.each([
+    'do: GET /v3/organizations/org-payments/sessions, expect: allow',
+    'do: GET /v3/organizations/org-payments/sessions, expect: allow, grant: run-sessions, key: payments-runner, team: payments',
+    'do: GET /v3/organizations/org-other/sessions, expect: deny, reason: organization-not-granted',
+    'do: GET /v3/organizations/org-payments/schedules, expect: deny, reason: not-granted',
+    'do: GET /v3/organizations/org-payments/secrets, expect: deny, reason: key-unavailable',
+    'do: POST /v3/organizations/org-payments/sessions, body: { prompt: x }, expect: allow',
+    'do: POST /v3/organizations/org-payments/sessions, body: { create_as_user_id: u }, expect: deny, reason: not-granted',
+    'do: POST /v3/organizations/org-payments/sessions, body: { create_as_user_id: null }, expect: allow',
+    'do: POST /v3/organizations/org-payments/sessions, expect: allow',
+    'do: HEAD /v3/self, expect: allow',
+    'do: GET /v3/unknown, expect: deny, reason: unknown-operation',
+    'do: GET /v1/sessions, expect: deny, reason: unknown-operation',
+    'do: GET /v3//self, expect: deny, reason: ambiguous-path',
+    'do: "GET /v3/self?org_id=org-other", expect: deny, reason: organization-not-granted',
+  ])('%s', (text) => {
+    expect(runCase(text)).toEqual({ passed: 1, failures: [] })
+  })
+
+  test('for the caller that its block speaks of', () => {
+    expect(
+      run(`
+- as: { app: bot, claims: { unit: red } }
+  cases:
+    - { do: GET /v3/self, expect: allow, team: payments }
+- as: { app: bot, claims: { unit: blue } }
+  cases:
+    - { do: GET /v3/self, expect: deny }
+- as: { groups: [other], subject: ada, email: ada@corp.example, issuer: "https://sso.test" }
+  cases:
+    - { do: GET /v3/self, expect: deny }
+- as: {}
+  cases:
+    - { do: GET /v3/self, expect: deny }
+`),
+    ).toEqual({ passed: 4, failures: [] })
+  })
+})
+
+describe('a policy test fails at its line', () => {
+  test.each([
+    [
+      'do: GET /v3/organizations/org-other/sessions, expect: allow',
+      'test failed: GET /v3/organizations/org-other/sessions: expected allow, got deny (organization-not-granted: Team payments may not touch organization "org-other"; its organizations are org-payments. Use one of them, or ask the owner of the policy to widen the fence.)',
+    ],
+    ['do: GET /v3/self, expect: deny', 'test failed: GET /v3/self: expected deny, got allow (member)'],
+    [
+      'do: GET /v3/organizations/org-payments/sessions, expect: allow, grant: other',
+      'test failed: GET /v3/organizations/org-payments/sessions: expected grant other, got run-sessions',
+    ],
+    [
+      'do: GET /v3/self, expect: allow, grant: run-sessions',
+      'test failed: GET /v3/self: expected grant run-sessions, got none',
+    ],
+    [
+      'do: GET /v3/organizations/org-payments/sessions, expect: allow, key: other',
+      'test failed: GET /v3/organizations/org-payments/sessions: expected key other, got payments-runner',
+    ],
+    [
+      'do: GET /v3/organizations/org-payments/sessions, expect: allow, team: other',
+      'test failed: GET /v3/organizations/org-payments/sessions: expected team other, got payments',
+    ],
+    [
+      'do: GET /v3/organizations/org-other/sessions, expect: deny, reason: not-granted',
+      'test failed: GET /v3/organizations/org-other/sessions: expected reason not-granted, got organization-not-granted',
+    ],
+    [
+      'do: GET /v3/organizations/org-payments/secrets, expect: allow',
+      'test failed: GET /v3/organizations/org-payments/secrets: expected allow, got deny (key-unavailable: no key can serve org.secrets.list in org-payments: an organization key for it with ManageOrgSecrets is missing in the inventory)',
+    ],
+  ])('%s', (text, message) => {
+    expect(runCase(text)).toEqual({ passed: 0, failures: [`payments.test.yaml:3:7: ${message}`] })
+  })
+
+  test('and the others are run all the same', () => {
+    expect(
+      run(`
+- as: { groups: [sso-payments-eng] }
+  cases:
+    - { do: GET /v3/self, expect: allow }
+    - { do: GET /v3/self, expect: deny }
+- as: { groups: [other] }
+  cases:
+    - { do: GET /v3/self, expect: deny }
+    - do: GET /v3/self
+      expect: allow
+`),
+    ).toEqual({
+      passed: 2,
+      failures: [
+        'payments.test.yaml:5:7: test failed: GET /v3/self: expected deny, got allow (member)',
+        expect.stringMatching(
+          /^payments\.test\.yaml:9:7: test failed: GET \/v3\/self: expected allow, got deny \(no-team: /,
+        ),
+      ],
+    })
+  })
+})
+
+test('a principal of a test has just the attributes that were named', () => {
+  expect(principalFrom({})).toMatchObject({ email: null, groups: [], app: null, claims: {} })
+  expect(
+    principalFrom({ groups: ['a'], app: 'b', subject: 'c', email: 'd', issuer: 'e', claims: { f: 1 } }),
+  ).toMatchObject({
+    groups: ['a'],
+    app: 'b',
+    subject: 'c',
+    email: 'd',
+    issuer: 'e',
+    claims: { f: 1 },
+  })
+})
+
+describe('a body given as a value', () => {
+  const value = { a: { b: [1, { c: null }] }, list: [{ ids: ['x', 'y'] }, { ids: 'z' }, null], 'd.e': 2 }
+
+  test.each<[string, unknown[]]>([
+    ['a', [{ b: [1, { c: null }] }]],
+    ['a.b', [[1, { c: null }]]],
+    ['a.b.*', [1, { c: null }]],
+    ['a.b.*.c', [null]],
+    ['list.*.ids.*', ['x', 'y', 'z']],
+    ['missing', []],
+    ['a.missing.c', []],
+    ['toString', []],
+    ['__proto__', []],
+  ])('gives what stands at %s', (place, expected) => {
+    expect(plainBody(value).valuesAt(place)).toEqual(expected)
+  })
+
+  test('that is no object gives nothing', () => {
+    for (const other of [null, 'text', 7, true, []]) expect(plainBody(other).valuesAt('a')).toEqual([])
+  })
+
+  test('is read like the bytes that a caller sends, at every place the catalogue looks at', () => {
+    const places = catalogue.operations.flatMap(({ conditional, organizations }) => [
+      ...conditional.map(({ field }) => field),
+      ...organizations.body,
+    ])
+    const names = [...new Set(places.flatMap((place) => place.split('.')))].filter((name) => name !== '*')
+    const { tree } = fc.letrec<{ tree: unknown }>((tie) => ({
+      tree: fc.oneof(
+        { maxDepth: 5 },
+        fc.constantFrom<unknown>('org-a', '', 'u', false, true, null),
+        fc.dictionary(fc.constantFrom(...names, 'other', 'length', '0'), tie('tree'), { maxKeys: 4 }),
+        fc.array(tie('tree'), { maxLength: 3 }),
+      ),
+    }))
+    fc.assert(
+      fc.property(tree, (body) => {
+        const sent = judgeBody(Buffer.from(JSON.stringify(body)), null)
+        for (const place of places) {
+          const present = (values: readonly unknown[] | undefined) =>
+            JSON.stringify(values?.filter((found) => found !== null))
+          expect(present(plainBody(body).valuesAt(place)), place).toBe(present(sent?.valuesAt(place)))
+        }
+      }),
+      { numRuns: 2000, seed: 41 },
+    )
+  })
+})
