@@ -40,11 +40,13 @@ export interface HotPoliciesOptions {
 }
 
 const watchEveryMs = 1000
+const unrecorded = ['the audit log cannot be written, and a change that is not recorded is not made']
 
 /** Puts the first set, already loaded, in force. */
 export function createHotPolicies(first: LoadedPolicies, options: HotPoliciesOptions): HotPolicies {
   const { keyring, sinks, instruments, log, now } = options
   let current = first.policy
+  let digest = first.digest
   let loadedAtMs = now()
   let refusal: Refusal | null = null
   let reloader: Awaited<ReturnType<typeof createReloader>> | null = null
@@ -54,6 +56,7 @@ export function createHotPolicies(first: LoadedPolicies, options: HotPoliciesOpt
     const { policy, secrets, diagnostics } = loaded
     keyring.adopt(policy.keys, secrets)
     current = policy
+    digest = loaded.digest
     loadedAtMs = now()
     refusal = null
     instruments.policyLoaded({
@@ -66,23 +69,23 @@ export function createHotPolicies(first: LoadedPolicies, options: HotPoliciesOpt
   }
 
   async function replace(actor: string): Promise<ReloadResult> {
-    if (!sinks.auditHealthy())
-      return refuse(actor, ['the audit log cannot be written, and a change that is not recorded is not made'])
+    if (!sinks.auditHealthy()) return refuse(actor, unrecorded)
     try {
       const next = await options.load()
-      if (next.policy.revision === current.revision && sameSecrets(next)) {
+      if (next.digest === digest && sameSecrets(next)) {
         refusal = null
         instruments.policyReload('unchanged')
         return 'unchanged'
       }
       const { policy, testsPassed } = next
-      sinks.audit('policies-replaced', actor, {
+      const recorded = sinks.audit('policies-replaced', actor, {
         from: current.revision,
         to: policy.revision,
         teams: policy.teams.length,
         keys: policy.keys.length,
         tests_passed: testsPassed,
       })
+      if (!recorded) return refuse(actor, unrecorded)
       enforce(next)
       instruments.policyReload('replaced')
       log.info({ event: 'policies-replaced', revision: policy.revision, actor }, 'policies replaced')
@@ -112,7 +115,7 @@ export function createHotPolicies(first: LoadedPolicies, options: HotPoliciesOpt
       'the changed policies were refused; the ones before stay in force',
     )
     sinks.audit('policies-refused', actor, { kept: current.revision, diagnostics })
-    return 'refused'
+    return diagnostics === unrecorded ? 'deferred' : 'refused'
   }
 
   async function files(): Promise<readonly string[]> {

@@ -3,8 +3,8 @@
 
 import { stat } from 'node:fs/promises'
 
-/** What a reload came to. */
-export type ReloadResult = 'replaced' | 'unchanged' | 'refused'
+/** What a reload came to. `deferred`: refused for a passing reason that has nothing to do with the files. */
+export type ReloadResult = 'replaced' | 'unchanged' | 'refused' | 'deferred'
 
 export interface Reloader {
   /** Loads at once, whether or not anything changed. Reloads never overlap; a second call waits for the first. */
@@ -36,9 +36,9 @@ export async function createReloader(options: ReloaderOptions): Promise<Reloader
     if (current === seen) {
       pending = null
     } else if (current === pending) {
-      seen = current
+      // What was deferred is tried again as long as the files differ from what is in force.
+      if ((await reload('file watch')) !== 'deferred') seen = current
       pending = null
-      await reload('file watch')
     } else {
       pending = current
     }
@@ -50,9 +50,10 @@ export async function createReloader(options: ReloaderOptions): Promise<Reloader
     if (closed) return
     // A first sight of a change is confirmed soon; otherwise the usual pace.
     timer = setTimeout(
-      () => void look()
-        .catch(() => {})
-        .finally(schedule),
+      () =>
+        void look()
+          .catch(() => {})
+          .finally(schedule),
       pending === null ? options.everyMs : Math.min(100, options.everyMs),
     )
     timer.unref()
@@ -72,8 +73,9 @@ async function signatureOf(files: readonly string[]): Promise<string> {
   const parts = await Promise.all(
     files.map(async (file) => {
       try {
-        const { ino, size, mtimeMs } = await stat(file)
-        return `${file} ${ino} ${size} ${mtimeMs}`
+        // The change time also tells of permissions that were mended.
+        const { ino, size, mtimeMs, ctimeMs } = await stat(file)
+        return `${file} ${ino} ${size} ${mtimeMs} ${ctimeMs}`
       } catch {
         return `${file} missing`
       }

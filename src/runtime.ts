@@ -43,7 +43,7 @@ export interface GatewayOptions {
   readonly config: Config
   readonly env: Readonly<Record<string, string | undefined>>
   readonly log: Log
-  /** Milliseconds since the epoch, finer than a millisecond where the clock gives it. */
+  /** Milliseconds since the epoch. */
   readonly now?: () => number
   readonly version: string
 }
@@ -51,7 +51,10 @@ export interface GatewayOptions {
 /** Starts a gateway. Throws `Refused` with every diagnostic when policies, catalogue or secrets cannot be used. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { config, env, log, version } = options
-  const now = options.now ?? (() => performance.timeOrigin + performance.now())
+  const now = options.now ?? Date.now
+
+  // Durations must not jump when the wall clock is set.
+  const monotonic = (): number => performance.now()
 
   const { catalogue, diagnostics } = await loadCatalogue(config.catalogue)
   for (const diagnostic of diagnostics) log.warn({ event: 'catalogue-warning' }, formatDiagnostic(diagnostic))
@@ -97,7 +100,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     maxBodyBytes: config.bodies.maxBytes,
     guard,
     events: {
-      now,
+      now: monotonic,
       accepted: (keyVersion) => keyring.accepted(keyVersion),
       rejected: (keyVersion) => keyring.rejected(keyVersion),
       leaked(exchange) {
@@ -120,14 +123,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     upstream,
     maxBodyBytes: config.bodies.maxBytes,
     maxJudgedBytes: config.bodies.maxJudgedBytes,
+    callerIdleMs: config.upstream.timeouts.bodyIdleMs,
     onFail: (exchange, response, problem) => app.refuse(exchange, response, problem),
   })
-  const recorder = createRecorder(sinks, instruments, now)
+  const recorder = createRecorder(sinks, instruments, now, monotonic)
   const app = await createGatewayApp({
     admission,
     recorder,
     policy: () => policies.current,
-    now,
+    now: monotonic,
     onDefect: (exchange, problem) => {
       if (problem.kind === 'internal')
         log.error(
@@ -158,7 +162,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     keys: () => keyring.status().map(keyView),
     reload: async (actor) => {
       const result = await reload(actor)
-      return { result, diagnostics: result === 'refused' ? (policies.refusal?.diagnostics ?? []) : [] }
+      return {
+        result,
+        diagnostics: result === 'refused' || result === 'deferred' ? (policies.refusal?.diagnostics ?? []) : [],
+      }
     },
     status: () => ({
       version,

@@ -37,7 +37,10 @@ export function createAdminApp(parts: AdminParts): AdminApp {
     return reply.code(ready ? 200 : 503).send({ ready, reasons })
   })
   app.get('/metrics', async (_request, reply) => reply.type(parts.metrics.contentType).send(await parts.metrics.text()))
-  guardedApi(app, parts)
+  void app.register((api, _options, done) => {
+    guardedApi(api, parts)
+    done()
+  })
   app.setNotFoundHandler((_request, reply) =>
     reply
       .code(404)
@@ -61,16 +64,24 @@ export function createAdminApp(parts: AdminParts): AdminApp {
 /** A page in a browser can send requests here under a name of its own (DNS rebinding): only addresses and localhost may. */
 function guardedApi(app: FastifyInstance, parts: AdminParts): void {
   app.addHook('onRequest', (request, reply, done) => {
-    if (!request.url.startsWith('/api/') || isAddressed(request)) done()
+    if (isAddressed(request) && isOwnOrigin(request)) done()
     else
-      void reply.code(403).send({ error: 'Use the listener’s address, not a name, to reach the API of the operators.' })
+      void reply.code(403).send({
+        error:
+          'Use the listener’s address, not a name, and no page of another site, to reach the API of the operators.',
+      })
   })
   app.get('/api/status', (_request, reply) => reply.send(parts.status()))
   app.get('/api/keys', (_request, reply) => reply.send(parts.keys()))
   app.post('/api/reload', async (_request, reply) => {
     const outcome = await parts.reload('operators’ listener')
-    return reply.code(outcome.result === 'refused' ? 409 : 200).send(outcome)
+    return reply.code(outcome.result === 'replaced' || outcome.result === 'unchanged' ? 200 : 409).send(outcome)
   })
+}
+
+/** Browsers name the site whose page sends a request; command-line tools name none. */
+function isOwnOrigin({ headers }: FastifyRequest): boolean {
+  return headers.origin === undefined || headers.origin === `http://${headers.host ?? ''}`
 }
 
 function isAddressed(request: FastifyRequest): boolean {

@@ -32,9 +32,10 @@ export class Flight implements AnswerTaker, Carrier {
   barred = false
   readonly #desk: FlightDesk
   readonly #requestedAtMs: number
-  readonly #background: boolean
   readonly #conditional: boolean
   #leader: Seat | null
+  /** It goes on for the store even when nobody waits. */
+  #isForStore: boolean
   #flow: Flow = settled
   #phase: Phase = 'waiting'
   #head: AnswerHead | null = null
@@ -46,7 +47,7 @@ export class Flight implements AnswerTaker, Carrier {
   constructor(plan: Plan, leader: Seat | null, desk: FlightDesk) {
     this.plan = plan
     this.#leader = leader
-    this.#background = leader === null
+    this.#isForStore = leader === null
     this.#desk = desk
     this.#requestedAtMs = desk.now()
     this.#conditional = plan.keep && plan.candidate !== null && canBeValidated(plan.candidate)
@@ -261,6 +262,7 @@ export class Flight implements AnswerTaker, Carrier {
       return new Pipe(taker)
     }
     this.#leader = null
+    this.#isForStore = stored
     taker.head(notModified(fields))
     taker.end(null)
     return null
@@ -299,7 +301,7 @@ export class Flight implements AnswerTaker, Carrier {
   /** Nobody waits and nothing will be kept: the upstream need not go on. */
   #stopIfDeserted(): void {
     if (this.#phase === 'over' || this.#leader !== null || this.followers.size > 0) return
-    if (this.#background && (this.#phase === 'waiting' || this.#collector !== null)) return
+    if (this.#isForStore && (this.#phase === 'waiting' || this.#collector !== null)) return
     this.#flow.abort()
     this.#finish()
   }

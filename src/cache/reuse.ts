@@ -54,6 +54,10 @@ export function mayStandIn(
   if (directives !== null && (directives.noCache || directives.maxAgeS !== null || directives.minFreshS !== null)) {
     return false
   }
+  const untilMs = freshUntilMs(entry, question)
   const windowMs = failure === 'error' ? entry.staleOnErrorMs : entry.staleOnSilenceMs
-  return windowMs > 0 && nowMs < freshUntilMs(entry, question) + windowMs
+  // A lifetime that a team has shortened shortens this in proportion.
+  const lifetimeMs = entry.freshUntilMs - entry.receivedAtMs
+  const part = untilMs < entry.freshUntilMs ? (untilMs - entry.receivedAtMs) / lifetimeMs : 1
+  return nowMs < untilMs + windowMs * part
 }

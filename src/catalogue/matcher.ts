@@ -29,6 +29,8 @@ export function isOperation(match: Match): match is Operation {
   return 'id' in match
 }
 
+const escapedSlash = /%2f/i
+
 export interface Matcher {
   /** `segments` are the raw, still escaped segments of the path; their escapes are well-formed. */
   match(method: string, segments: readonly string[]): Match
@@ -37,11 +39,10 @@ export interface Matcher {
 /** Compiles operations into the tree. Two operations with the same method and shape are a mistake of the caller. */
 export function compileMatcher(operations: readonly Operation[]): Matcher {
   const root = createNode()
-  const greedy = operations.filter((operation) => operation.slashes.length > 0)
   for (const operation of operations) {
     let node = root
     for (const segment of operation.segments) node = descend(node, segment)
-    const rivals = greedy.filter((other) => other !== operation && mayClaim(other, operation)).map(decodedPattern)
+    const rivals = operations.filter((other) => other !== operation && areRivals(other, operation)).map(decodedPattern)
     node.operations.set(operation.method, { operation, rivals })
   }
   return { match: (method, segments) => match(root, method, segments) }
@@ -90,7 +91,7 @@ function match(root: Node, method: string, segments: readonly string[]): Match {
 /** The operation, unless an escaped slash stands where none may, or a server that decodes first could see another one. */
 function confirm({ operation, rivals }: Entry, segments: readonly string[], slashed: number): Match {
   if (slashed !== -1) {
-    const stray = segments.findIndex((segment, index) => /%2f/i.test(segment) && !mayHoldSlash(operation, index))
+    const stray = segments.findIndex((segment, index) => escapedSlash.test(segment) && !mayHoldSlash(operation, index))
     if (stray !== -1) return { why: 'ambiguous', segment: segments[stray] ?? '' }
   }
   if (rivals.length > 0) {
@@ -102,6 +103,11 @@ function confirm({ operation, rivals }: Entry, segments: readonly string[], slas
 
 function mayHoldSlash(operation: Operation, index: number): boolean {
   return operation.slashes.includes((operation.segments[index] ?? '').slice(1, -1))
+}
+
+/** Only parameters that may hold slashes make two shapes meet; either of the two may have one. */
+function areRivals(a: Operation, b: Operation): boolean {
+  return (a.slashes.length > 0 && mayClaim(a, b)) || (b.slashes.length > 0 && mayClaim(b, a))
 }
 
 /** Whether some path of `operation` could, decoded, be one of `greedy`, up to whose slash-holding parameter both agree. */

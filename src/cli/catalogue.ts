@@ -1,9 +1,10 @@
 // `catalogue`: finds operations by any word of their id, address, permission or summary.
 
-import { loadCatalogue } from '../catalogue/load.ts'
+import { existsSync } from 'node:fs'
+import { loadCatalogue, type CatalogueSettings } from '../catalogue/load.ts'
 import type { Operation } from '../catalogue/operation.ts'
 import { loadConfig } from '../config/load.ts'
-import type { Command } from './invocation.ts'
+import type { Command, Invocation } from './invocation.ts'
 import { configFile, configOption } from './setup.ts'
 import { painter } from './style.ts'
 
@@ -12,8 +13,7 @@ export const catalogueCommand: Command = {
   summary: 'find operations: id, method, path, scope, permission, cache class',
   options: configOption,
   async run(invocation) {
-    const { config } = await loadConfig(configFile(invocation), invocation.env)
-    const { catalogue } = await loadCatalogue(config.catalogue)
+    const { catalogue } = await loadCatalogue(await settingsOf(invocation))
     const words = invocation.positionals.map((word) => word.toLowerCase())
     const found = catalogue.operations.filter((operation) => words.every((word) => haystack(operation).includes(word)))
     if (invocation.json)
@@ -32,6 +32,14 @@ export const catalogueCommand: Command = {
     }
     return found.length > 0 ? 0 : 1
   },
+}
+
+/** The catalogue is of use before there is a configuration: then it is the built-in one. */
+async function settingsOf(invocation: Invocation): Promise<CatalogueSettings> {
+  const file = configFile(invocation)
+  const named = invocation.option('config') !== null || invocation.env['GATEWAY_CONFIG'] !== undefined
+  if (!named && !existsSync(file)) return { stability: ['stable', 'beta'], files: [] }
+  return (await loadConfig(file, invocation.env)).config.catalogue
 }
 
 function haystack(operation: Operation): string {

@@ -1,7 +1,10 @@
 // `explain`: a decision step by step, with the grant, the key and the nearest miss.
 
 import { explain, type Explanation } from '../policy/explain.ts'
-import { plainBody, principalFrom } from '../policy/suite.ts'
+import type { JudgedBody } from '../policy/evaluate.ts'
+import { parseJudgedBody } from '../policy/judged-body.ts'
+import { StrictJsonError } from '../policy/strict-json.ts'
+import { principalFrom } from '../policy/suite.ts'
 import type { Command, Invocation } from './invocation.ts'
 import { callerFrom, callerOptions, configOption, loadSetup, policiesOption } from './setup.ts'
 import { painter } from './style.ts'
@@ -29,13 +32,13 @@ export const explainCommand: Command = {
   },
 }
 
-function bodyOf(invocation: Invocation): ReturnType<typeof plainBody> | null {
+function bodyOf(invocation: Invocation): JudgedBody | null {
   const text = invocation.option('body')
   if (text === null) return null
   try {
-    return plainBody(JSON.parse(text))
-  } catch {
-    throw new UsageError('--body is not JSON')
+    return parseJudgedBody(Buffer.from(text))
+  } catch (error) {
+    throw error instanceof StrictJsonError ? new UsageError(`--body cannot be judged: ${error.message}`) : error
   }
 }
 

@@ -1,9 +1,10 @@
 // What several commands need before they can begin: configuration, catalogue, policies, and a caller to ask about.
 
-import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { loadCatalogue } from '../catalogue/load.ts'
+import { Refused } from '../config/diagnostics.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { didYouMean } from '../config/nearest.ts'
@@ -49,7 +50,9 @@ export interface Setup {
 
 /** Loads configuration, catalogue and policies as `start` does, but for secrets, which a command may do without. */
 export async function loadSetup(invocation: Invocation): Promise<Setup> {
-  const { config } = await loadConfig(configFile(invocation), invocation.env)
+  const { config } = await loadConfig(configFile(invocation), invocation.env).catch((error: unknown) =>
+    addPolicyProblems(invocation, error),
+  )
   const { catalogue, diagnostics } = await loadCatalogue(config.catalogue)
   const directory = invocation.option('policies')
   const loaded = await loadPolicies({
@@ -59,6 +62,20 @@ export async function loadSetup(invocation: Invocation): Promise<Setup> {
     secrets: 'reported',
   })
   return { config, loaded: { ...loaded, diagnostics: [...diagnostics, ...loaded.diagnostics] } }
+}
+
+/** With a broken configuration the policies are still looked at, where they usually lie, so that all problems show at once. */
+async function addPolicyProblems(invocation: Invocation, error: unknown): Promise<never> {
+  if (!(error instanceof Refused)) throw error
+  const directory = resolve(invocation.option('policies') ?? join(dirname(configFile(invocation)), '..', 'policies'))
+  if (!existsSync(directory)) throw error
+  const { catalogue } = await loadCatalogue({ stability: ['stable', 'beta'], files: [] })
+  const sources = { env: invocation.env, origin: '' }
+  const problems = await loadPolicies({ directory, catalogue, sources, secrets: 'reported' }).then(
+    () => [],
+    (other: unknown) => (other instanceof Refused ? other.diagnostics : []),
+  )
+  throw new Refused([...error.diagnostics, ...problems])
 }
 
 /** The caller a command asks about. Throws a usage error for an unknown team. */

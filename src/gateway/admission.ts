@@ -28,6 +28,8 @@ export interface AdmissionParts {
   readonly maxBodyBytes: number
   readonly maxJudgedBytes: number
   readonly now: () => number
+  /** How long a caller may leave an answer unread. */
+  readonly callerIdleMs: number
   /** Answers with a problem that came up after the request was sent. */
   readonly onFail: (exchange: Exchange, response: ServerResponse, problem: Problem) => void
 }
@@ -56,6 +58,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
     exchange.traceId = fields.traceId
     const target = readTarget(exchange.target, fields.host)
     exchange.path = target.path
+    if (fields.bodyLength !== 0 && (request.method === 'GET' || request.method === 'HEAD')) throw bodyOfRead()
     if (isOwn(target) && answerPublicPage(exchange, response, target)) return undefined
 
     const token = bearerToken(request.rawHeaders)
@@ -70,6 +73,8 @@ export function createAdmission(parts: AdmissionParts): Admission {
   function decideFor(visit: Visit, principal: Principal): Promise<void> | undefined {
     const { exchange, target, fields } = visit
     exchange.principal = principal
+    // The token may have taken a while to verify.
+    if (exchange.over) return undefined
     if (isOwn(target)) {
       answerOwnPage(exchange, visit.response, target, principal, (limits) => limiter.peek(limits, now()))
       return undefined
@@ -94,6 +99,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
     const { exchange, fields, target } = visit
     if (fields.bodyLength !== null && fields.bodyLength > maxJudgedBytes) throw tooLarge(maxJudgedBytes)
     const bytes = fields.bodyLength === 0 ? noBody : await collect(visit, maxJudgedBytes)
+    if (exchange.over) return
     const judged = judgeBody(bytes, fields.contentEncoding)
     const evaluation = evaluate(exchange.policy, facts.principal, facts.operation, target, judged)
     exchange.evaluation = evaluation
@@ -124,27 +130,19 @@ export function createAdmission(parts: AdmissionParts): Admission {
 
   function send(visit: Visit, evaluation: Evaluation, body: Buffer | null): undefined {
     const { exchange, request, response, fields, target } = visit
-    if (response.destroyed) return
+    if (exchange.over) return
     const version = openKey(evaluation)
     exchange.keyVersion = version
     if (body === null && fields.expectsContinue) response.writeContinue()
     const forward = { exchange, request, operation: evaluation.facts.operation, target, fields, body, version }
-    upstream.forward(forward, new Caller(exchange, response, parts.onFail))
+    upstream.forward(forward, new Caller(exchange, response, parts.callerIdleMs, parts.onFail))
   }
 
   function openKey({ key, facts, requirement }: Evaluation): KeyVersion {
     if (key === null) throw keyMissing(facts.operation, requirement?.organization ?? null)
     const version = keyring.open(key.key)
-    if (version === null) {
-      throw new Problem(
-        'key-unavailable',
-        `The key ${key.key.id} was rejected by the Devin API several times and is set aside; no stronger key takes its place. The operator has to replace it.`,
-        {
-          reason: 'key-set-aside',
-          fields: { 'retry-after': '60' },
-        },
-      )
-    }
+    if (version === 'set-aside') throw keySetAside(key.key.id)
+    if (version === 'replaced') throw keyReplaced()
     const { permission } = facts.operation
     keyring.used(
       key.key,
@@ -171,6 +169,25 @@ function keyMissing({ id, scope }: Operation, organization: string | null): Prob
   )
 }
 
+function keySetAside(id: string): Problem {
+  return new Problem(
+    'key-unavailable',
+    `The key ${id} was rejected by the Devin API several times and is set aside; no stronger key takes its place. The operator has to replace it.`,
+    { reason: 'key-set-aside', fields: { 'retry-after': '60' } },
+  )
+}
+
+function keyReplaced(): Problem {
+  return new Problem(
+    'key-unavailable',
+    'The inventory of keys was changed while this request was under way. Send it again.',
+    {
+      reason: 'key-replaced',
+      fields: { 'retry-after': '1' },
+    },
+  )
+}
+
 /** Node's parser takes any version that is one digit, a dot and one digit. A real HTTP/2 request has a stream. */
 function checkVersion(request: IncomingMessage): void {
   if (request.httpVersion === '1.1' || request.httpVersion === '1.0' || isHttp2(request)) return
@@ -182,6 +199,13 @@ function checkVersion(request: IncomingMessage): void {
       fields: { connection: 'close' },
     },
   )
+}
+
+/** Nobody judges the body of a read, and an upstream that looks into it would read more than was decided. */
+function bodyOfRead(): Problem {
+  return new Problem('malformed-request', 'A GET has no body. Send its parameters in the query.', {
+    reason: 'body-of-read',
+  })
 }
 
 /** Also percent-escaped, however needlessly. */

@@ -63,6 +63,9 @@ export function answerRaw(exchange: Exchange, socket: Socket, problem: Problem):
   // Without a listener the reset of a caller that does not wait would end the process.
   socket.on('error', () => {})
   if (socket.writable) socket.end(head + body)
+  // Long enough for the answer to arrive; a peer that does not close is closed.
+  socket.setTimeout(5000, () => socket.destroy())
+  socket.resume()
 }
 
 /** The page behind a problem's `type`: what it means and whose turn it is. */

@@ -20,6 +20,7 @@ export interface GatewayParts {
   readonly recorder: Recorder
   /** The snapshot for a request that arrives now. */
   readonly policy: () => PolicySet
+  /** The monotonic clock. */
   readonly now: () => number
   /** Something that is our fault or the operator's business, with its cause. */
   readonly onDefect: (exchange: Exchange, problem: Problem) => void
@@ -48,7 +49,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
   let phase: Phase = 'open'
   let inFlight = 0
   /** The latest request of a connection that is still being answered. */
-  const visits = new WeakMap<Socket, { exchange: Exchange; request: IncomingMessage; response: ServerResponse }>()
+  const visits = new Map<Socket, { exchange: Exchange; request: IncomingMessage; response: ServerResponse }>()
 
   function open(method: string | null, target: string): Exchange {
     recorder.begin()
@@ -62,6 +63,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     visits.set(request.socket, visit)
     response.once('close', () => {
       inFlight -= 1
+      exchange.over = true
       if (visits.get(request.socket) === visit) visits.delete(request.socket)
       recorder.record(exchange, hasLeft(response))
     })
@@ -98,8 +100,8 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     const latest = visits.get(socket)
     if (latest !== undefined && !latest.request.complete) {
       latest.response.shouldKeepAlive = false
-      // What was decided was decided about a request that has turned out to be none.
-      latest.exchange.evaluation = null
+      // Before anything was sent, what was decided was decided about a request that has turned out to be none.
+      if (latest.exchange.keyVersion === null) latest.exchange.evaluation = null
       refuse(latest.exchange, latest.response, problem)
       return
     }
@@ -161,7 +163,9 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     },
     setPhase(next) {
       phase = next
-      if (next !== 'open') connections.goAway()
+      if (next === 'open') return
+      connections.goAway()
+      for (const { response } of visits.values()) if (!response.headersSent) response.shouldKeepAlive = false
     },
     refuse,
     async listen(host, port) {

@@ -4,7 +4,8 @@ import type { IncomingMessage } from 'node:http'
 import { Problem } from '../problems.ts'
 import { wasCutOff } from './connection.ts'
 import type { JudgedBody } from '../policy/evaluate.ts'
-import { memberAt, parseStrictJson, StrictJsonError } from './strict-json.ts'
+import { parseJudgedBody } from '../policy/judged-body.ts'
+import { StrictJsonError } from '../policy/strict-json.ts'
 
 /** Bodies up to this many bytes are collected before they are sent: one write instead of a stream of them. */
 export const smallBodyBytes = 64 * 1024
@@ -60,8 +61,7 @@ export function judgeBody(bytes: Buffer, contentEncoding: string | null): Judged
     throw unreadable('it has a content coding')
   }
   try {
-    const value = parseStrictJson(bytes)
-    return { valuesAt: (place) => memberAt(value, place) }
+    return parseJudgedBody(bytes)
   } catch (error) {
     if (error instanceof StrictJsonError) throw unreadable(error.message)
     throw error

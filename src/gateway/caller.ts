@@ -9,6 +9,7 @@ import type { Exchange } from './exchange.ts'
 export class Caller implements AnswerTaker {
   readonly #exchange: Exchange
   readonly #response: ServerResponse
+  readonly #idleMs: number
   readonly #onFail: (exchange: Exchange, response: ServerResponse, problem: Problem) => void
   #flow: Flow | null = null
   #closed = false
@@ -17,10 +18,12 @@ export class Caller implements AnswerTaker {
   constructor(
     exchange: Exchange,
     response: ServerResponse,
+    idleMs: number,
     onFail: (exchange: Exchange, response: ServerResponse, problem: Problem) => void,
   ) {
     this.#exchange = exchange
     this.#response = response
+    this.#idleMs = idleMs
     this.#onFail = onFail
     response.once('close', () => {
       // Also after an answer of ours: the upstream may still be busy with a request that was refused half way.
@@ -48,7 +51,7 @@ export class Caller implements AnswerTaker {
   data(chunk: Buffer): boolean {
     this.#exchange.bytesOut += chunk.length
     const room = this.#response.write(chunk)
-    if (!room) this.#response.once('drain', () => this.#flow?.resume())
+    if (!room) this.#waitForRoom()
     return room
   }
 
@@ -58,6 +61,16 @@ export class Caller implements AnswerTaker {
       this.#exchange.bytesOut += last.length
       this.#response.end(last)
     }
+  }
+
+  /** A caller that does not read holds a connection to the upstream; it may do so for as long as the upstream may pause. */
+  #waitForRoom(): void {
+    const timer = setTimeout(() => this.#response.destroy(), this.#idleMs)
+    this.#response.once('drain', () => {
+      clearTimeout(timer)
+      this.#flow?.resume()
+    })
+    this.#response.once('close', () => clearTimeout(timer))
   }
 
   fail(problem: Problem): void {

@@ -50,7 +50,7 @@ export interface InspectionLimits {
   readonly maxDecodedBytes: number
 }
 
-const defaultLimits: InspectionLimits = { maxBufferedBytes: 1024 * 1024, maxDecodedBytes: 8 * 1024 * 1024 }
+const defaultLimits: InspectionLimits = { maxBufferedBytes: 1024 * 1024, maxDecodedBytes: 1024 * 1024 }
 /** Up to these sizes decoding on this thread takes a millisecond at most, mostly a tenth of what the thread pool costs. */
 const maxSyncBytes = 64 * 1024
 const maxSyncDecodedBytes = 256 * 1024

@@ -12,6 +12,7 @@ export interface Exchange {
   /** The caller's own request id where it is short and plain, else the decision id. */
   requestId: string
   readonly decisionId: string
+  /** By the monotonic clock, as are the other times of an exchange. */
   readonly startedAtMs: number
   readonly method: string | null
   /** The request target as it was received. Never recorded: a query can hold anything. */
@@ -29,6 +30,8 @@ export interface Exchange {
   limitFields: readonly string[]
   /** The limit that refused the request, or in shadow mode would have. */
   limitExceeded: string | null
+  /** The answer is complete or the caller has left: nothing may be begun for it any more. */
+  over: boolean
   /** Answered by the gateway itself: a page under `/gateway/`. */
   ownPage: string | null
   problem: Problem | null
@@ -65,6 +68,7 @@ export function openExchange(
     keyVersion: null,
     limitFields: [],
     limitExceeded: null,
+    over: false,
     ownPage: null,
     problem: null,
     upstreamStatus: null,

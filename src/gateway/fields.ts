@@ -86,13 +86,14 @@ export function readCallerFields(request: IncomingMessage): CallerFields {
         if (plainId.test(value)) requestId = value
         break
       case 'accept-encoding':
-        acceptEncoding = acceptEncoding === undefined ? value : `${acceptEncoding}, ${value}`
+        // What is longer than any list of codings is none.
+        acceptEncoding = (acceptEncoding === undefined ? value : `${acceptEncoding}, ${value}`).slice(0, 512)
         break
       case 'content-length':
         contentLength = Number(value)
         break
       case 'transfer-encoding':
-        if (value.trim() === '') throw malformed('its Transfer-Encoding is empty')
+        if (value.trim().toLowerCase() !== 'chunked') throw malformed('its Transfer-Encoding is not chunked')
         chunked = true
         break
       case 'connection':

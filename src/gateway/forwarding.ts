@@ -72,35 +72,56 @@ export function createUpstream(options: UpstreamOptions): Upstream {
       ...(settings.ca === null ? {} : { ca: settings.ca }),
     },
   })
-  const most = settings.connections + settings.maxWaiting
-  let inFlight = 0
+  let active = 0
+  /** In the order of arrival. A caller that leaves takes its request out of it, body and all. */
+  const waiting = new Set<() => void>()
+
+  function begin(forward: Forward, receiving: Receiving): void {
+    active += 1
+    pool.dispatch(
+      {
+        path: pathOf(settings.pathPrefix, forward.target),
+        // Every operation of the catalogue has one of undici's methods.
+        method: forward.exchange.method as Dispatcher.HttpMethod,
+        headers: fieldsOf(forward, settings.origin),
+        body: bodyOf(forward, maxBodyBytes, receiving) ?? null,
+        ...(forward.operation.streaming ? { bodyTimeout: 0 } : {}),
+      },
+      receiving,
+    )
+  }
+
+  function beginNext(): void {
+    for (const next of waiting) {
+      if (active >= settings.connections) return
+      waiting.delete(next)
+      next()
+    }
+  }
 
   return {
     get inFlight() {
-      return inFlight
+      return active + waiting.size
     },
     forward(forward, taker) {
-      if (inFlight >= most) {
+      if (active >= settings.connections && waiting.size >= settings.maxWaiting) {
         throw new Problem('overloaded', 'Too many requests wait for the Devin API. Try again after Retry-After.', {
           fields: { 'retry-after': '1' },
         })
       }
-      inFlight += 1
+      let begun = false
+      const start = (): void => {
+        begun = true
+        begin(forward, receiving)
+      }
       const receiving = new Receiving(forward.exchange, forward.version, taker, guard, events, () => {
-        inFlight -= 1
+        if (begun) active -= 1
+        else waiting.delete(start)
+        beginNext()
       })
       taker.attach(receiving)
-      pool.dispatch(
-        {
-          // The origin is the pool's own.
-          path: pathOf(settings.pathPrefix, forward.target),
-          method: forward.exchange.method as Dispatcher.HttpMethod,
-          headers: fieldsOf(forward, settings.origin),
-          body: bodyOf(forward, maxBodyBytes, receiving) ?? null,
-          ...(forward.operation.streaming ? { bodyTimeout: 0 } : {}),
-        },
-        receiving,
-      )
+      if (active < settings.connections) start()
+      else waiting.add(start)
     },
     close: () => pool.destroy(),
   }
@@ -111,13 +132,14 @@ function pathOf(prefix: string, { path, query }: Target): string {
 }
 
 /** The caller's allowed fields plus ours. This is the only place where a key's value is opened. */
-function fieldsOf({ fields, version, exchange, body, request }: Forward, origin: string): string[] {
+function fieldsOf({ fields, version, exchange, body, request, operation }: Forward, origin: string): string[] {
   const list = fields.forward
   list.push(
     'authorization',
     `Bearer ${version.secret.reveal(origin)}`,
     'accept-encoding',
-    acceptedCodings(fields.acceptEncoding),
+    // A coded stream of events could only be looked into in large pieces.
+    operation.streaming ? 'identity' : acceptedCodings(fields.acceptEncoding),
     'x-request-id',
     exchange.requestId,
     'via',
@@ -143,6 +165,8 @@ function bodyOf(
     isWhole: () => !wasCutOff(request) && (fields.bodyLength === null || exchange.bytesIn === fields.bodyLength),
   })
   request.pipe(metered)
+  // The upstream may answer before it has the whole body: the rest is read and dropped, so that the caller can go on.
+  metered.once('close', () => request.unpipe(metered).resume())
   request.once('close', () => {
     if (wasCutOff(request)) metered.destroy(cutOff())
   })

@@ -62,24 +62,33 @@ export function trackConnections(server: Server, isBusy: (socket: Socket) => boo
   const goAway = (): void => {
     for (const session of sessions) session.close()
   }
+  // A connection with HTTP/2 is its session's business. Connections become idle as their requests end.
+  const closeIdle = (): void => {
+    for (const socket of sockets) if (!isHttp2Socket(socket) && !isBusy(socket) && hasSpoken(socket)) socket.destroy()
+  }
   return {
     goAway,
     async close(deadlineMs) {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       goAway()
-      server.closeIdleConnections?.()
-      // Over TLS, Node's own count of idle connections may be missing; a connection with HTTP/2 is its session's business.
-      for (const socket of sockets) if (isIdleTls(socket) && !isBusy(socket)) socket.destroy()
+      const sweep = setInterval(closeIdle, 50)
+      closeIdle()
       const timer = setTimeout(() => {
         for (const session of sessions) session.destroy()
         for (const socket of sockets) socket.destroy()
       }, deadlineMs)
       await closed
       clearTimeout(timer)
+      clearInterval(sweep)
     },
   }
 }
 
-function isIdleTls(socket: Socket): boolean {
-  return 'alpnProtocol' in socket && socket.alpnProtocol !== 'h2'
+function isHttp2Socket(socket: Socket): boolean {
+  return 'alpnProtocol' in socket && socket.alpnProtocol === 'h2'
+}
+
+/** A connection whose first request is still arriving is not idle. */
+function hasSpoken(socket: Socket): boolean {
+  return socket.bytesRead === 0 || socket.bytesWritten > 0
 }

@@ -1,11 +1,13 @@
 // The three pages under /gateway/v1/ that the gateway answers itself. Nothing else exists under /gateway/.
 
 import type { ServerResponse } from 'node:http'
+import type { Operation } from '../catalogue/operation.ts'
 import { queryParameters, type Target } from '../catalogue/target.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { Limit, Standing } from '../limits/limiter.ts'
 import { explain } from '../policy/explain.ts'
 import { conditionHolds } from '../policy/condition.ts'
+import { refusalWithoutTeam } from '../policy/decide.ts'
 import type { PolicySet, Team } from '../policy/policy-set.ts'
 import { Problem, problemKinds, type ProblemKindName } from '../problems.ts'
 import { answerJson, answerProblemPage } from './answering.ts'
@@ -76,11 +78,13 @@ function explainQuery(policy: PolicySet, principal: Principal, query: string): u
 interface CallerOperation {
   readonly id: string
   readonly team: string
-  readonly grant: string
+  /** Null for what every member may call. */
+  readonly grant: string | null
 }
 
 function describeCaller(policy: PolicySet, principal: Principal, peek: PeekLimits): unknown {
   const teams = policy.teamsOf(principal)
+  if (teams.length === 0) throw noTeam(principal)
   return {
     subject: principal.subject,
     email: principal.email,
@@ -98,6 +102,12 @@ function describeCaller(policy: PolicySet, principal: Principal, peek: PeekLimit
   }
 }
 
+/** The same refusal that every call of this caller meets. */
+function noTeam(principal: Principal): Problem {
+  const { detail } = refusalWithoutTeam(principal)
+  return new Problem('identity-incomplete', detail, { reason: 'no-team' })
+}
+
 /** A create counts against every kind of limit, so its limits are all there are (but those of groups of operations). */
 function limitsOf(
   policy: PolicySet,
@@ -111,10 +121,23 @@ function limitsOf(
 }
 
 function operationsOf(policy: PolicySet, team: Team, principal: Principal): CallerOperation[] {
-  return policy.catalogue.operations.flatMap((operation) => {
+  return policy.catalogue.operations.flatMap((operation): CallerOperation[] => {
+    if (operation.open && policy.catalogue.isServed(operation))
+      return [{ id: operation.id, team: team.id, grant: null }]
+    if (!isWithinReach(team, operation)) return []
     const grant = team.byOperation[operation.index]?.find(
       (each) => each.mode === 'enforce' && (each.when === null || conditionHolds(each.when, principal)),
     )
     return grant === undefined ? [] : [{ id: operation.id, team: team.id, grant: grant.id }]
   })
+}
+
+/** An enterprise operation that no organization can bound is out of reach behind a fence, whatever is granted. */
+function isWithinReach(team: Team, { scope, organizations }: Operation): boolean {
+  return (
+    scope !== 'enterprise' ||
+    team.organizations === 'all' ||
+    organizations.segment !== -1 ||
+    organizations.query.includes('org_ids')
+  )
 }

@@ -135,7 +135,9 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
       return
     }
     // An answer to HEAD, a 204 and a 304 keep the length and coding they speak of; any other came without a byte.
-    const length = hasNoBody(this.#exchange.method, this.#exchange.upstreamStatus ?? 0) ? answer.contentLength : 0
+    // A 204 has none (RFC 9110 section 8.6).
+    const status = this.#exchange.upstreamStatus ?? 0
+    const length = status === 204 ? null : hasNoBody(this.#exchange.method, status) ? answer.contentLength : 0
     this.#end(length, answer.contentEncoding, null)
   }
 
@@ -151,7 +153,7 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     const problem = new Problem(
       'upstream-credential-rejected',
       'The Devin API rejected the gateway’s key, not your token. Its secret has been read again; try once more after Retry-After.',
-      { fields: { 'retry-after': '1' } },
+      { fields: { 'retry-after': '1', 'proxy-status': proxyStatus('http_request_denied') } },
     )
     void this.#events.rejected(this.#version).finally(() => this.#taker.fail(problem))
   }

@@ -38,15 +38,15 @@ export interface Recorder {
   record(exchange: Exchange, aborted: boolean): void
 }
 
-export function createRecorder(records: Records, meter: Meter, now: () => number): Recorder {
+export function createRecorder(records: Records, meter: Meter, now: () => number, monotonic: () => number): Recorder {
   return {
     begin: () => meter.exchangeStarted(),
     record(exchange, aborted) {
-      const endedAtMs = now()
+      const endedAtMs = monotonic()
       const outcome = outcomeOf(exchange, aborted)
       const effect = effectOf(exchange)
       const reason = reasonOf(exchange)
-      const time = new Date(Math.round(endedAtMs)).toISOString()
+      const time = new Date(now()).toISOString()
       const team = exchange.evaluation?.decision.team?.id ?? null
       const durationMs = rounded(endedAtMs - exchange.startedAtMs)
       const upstreamMs =

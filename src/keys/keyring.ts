@@ -81,8 +81,11 @@ export interface Keyring {
   adopt(handles: readonly KeyHandle[], secrets: ResolvedSecrets): void
   /** Whether the value in use for a handle is this one. */
   holds(handle: KeyHandle, secret: Secret): boolean
-  /** The current version of a handle, or null when it is set aside or unknown. */
-  open(handle: KeyHandle): KeyVersion | null
+  /**
+   * The current version of a handle. `set-aside`: it rests after three rejections. `replaced`: the id now stands for
+   * another key than the handle of the asking request's snapshot.
+   */
+  open(handle: KeyHandle): KeyVersion | 'set-aside' | 'replaced'
   /** Notes that a call used the version, for the inventory of used and unused permissions. */
   used(handle: KeyHandle, permissions: readonly string[]): void
   /** The upstream accepted the key: the count of rejections starts anew. */
@@ -178,8 +181,8 @@ export function createKeyring(options: KeyringOptions): Keyring {
     holds: (handle, secret) => entries.get(handle.id)?.secret.equals(secret) === true,
     open(handle) {
       const entry = entries.get(handle.id)
-      if (entry === undefined || (entry.rejections >= rejectionsBeforeRest && options.now() < entry.restUntilMs))
-        return null
+      if (entry === undefined || !sameKey(entry.handle, handle)) return 'replaced'
+      if (entry.rejections >= rejectionsBeforeRest && options.now() < entry.restUntilMs) return 'set-aside'
       return { handle: entry.handle, version: entry.version, secret: entry.secret }
     },
     used(handle, permissions) {
@@ -218,4 +221,12 @@ export function createKeyring(options: KeyringOptions): Keyring {
       }))
     },
   }
+}
+
+/** A handle stays the same key through reloads as long as it is for the same place and its value comes from the same one. */
+function sameKey(a: KeyHandle, b: KeyHandle): boolean {
+  return (
+    a === b ||
+    (a.scope === b.scope && a.organization === b.organization && JSON.stringify(a.secret) === JSON.stringify(b.secret))
+  )
 }

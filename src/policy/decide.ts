@@ -62,7 +62,7 @@ const noGrants: readonly Grant[] = []
 export function decide(policy: PolicySet, facts: Facts): Decision {
   const teams = policy.teamsOf(facts.principal)
   const first = teams[0]
-  if (first === undefined) return deny(policy, teams, noTeam(facts.principal))
+  if (first === undefined) return deny(policy, teams, refusalWithoutTeam(facts.principal))
   if (facts.operation.open) return decideForMember(policy, facts, teams, first)
 
   let refusal: Refusal | null = null
@@ -98,7 +98,7 @@ function allow(policy: PolicySet, teams: readonly Team[], team: Team, reason: 'g
   }
 }
 
-interface Refusal {
+export interface Refusal {
   readonly problem: ProblemKindName
   readonly reason: string
   readonly detail: string
@@ -150,7 +150,7 @@ function outsideFence(team: Team, facts: Facts): Refusal | null {
   }
   if (facts.operation.scope === 'enterprise' && !facts.narrowed) {
     const text = `${facts.operation.id} names no organization and team ${team.id} is fenced to ${fence}`
-    const narrowBy = facts.operation.organizations.query[0]
+    const narrowBy = facts.operation.organizations.query.find((name) => name === 'org_ids')
     const advice =
       narrowBy === undefined
         ? 'Use the organization’s own operation'
@@ -201,7 +201,8 @@ function missingExtra(team: Team, facts: Facts): Refusal | null {
   }
 }
 
-function noTeam(principal: Principal): Refusal {
+/** The refusal of a caller who is a member of no team. */
+export function refusalWithoutTeam(principal: Principal): Refusal {
   const groups = principal.groups.length === 0 ? 'none' : principal.groups.slice(0, 50).join(', ')
   return {
     problem: 'identity-incomplete',

@@ -73,10 +73,9 @@ function factsOf(
   const place = operation.organizations.segment
   const organization = place === -1 ? null : (target.segments[place] ?? null)
   const inQuery = organizationsInQuery(target.query)
-  const inBody = body === null || body === undefined ? none : organizationsInBody(operation, body)
+  const inBody = body === null || body === undefined || !readsBody(operation) ? none : organizationsInBody(operation, body)
   const named = organization === null ? none : [organization]
-  const narrowed =
-    organization !== null || inQuery.some(({ name, plain }) => plain && operation.organizations.query.includes(name))
+  const narrowed = organization !== null || inQuery.some((named) => bounds(operation, named))
   return {
     principal,
     operation,
@@ -104,6 +103,14 @@ function organizationsInQuery(query: string): readonly NamedOrganization[] {
   if (query === '' || !(query.includes('org_id') || query.includes('%'))) return none
   const plain = organizationParameters(query, '&', true)
   return query.includes(';') ? [...plain, ...organizationParameters(query, /[&;]/, false)] : plain
+}
+
+/**
+ * Whether a parameter bounds what an enterprise operation touches: `org_ids` of a list does. `org_id` beside the id of a
+ * session is only a hint: whether the upstream holds the session against it is documented nowhere.
+ */
+function bounds(operation: Operation, { name, plain }: NamedOrganization): boolean {
+  return plain && name === 'org_ids' && operation.organizations.query.includes(name)
 }
 
 function organizationParameters(query: string, separator: string | RegExp, plain: boolean): NamedOrganization[] {

@@ -1,12 +1,13 @@
 // A decision, step by step, in words and as data: for the command, the callers' own page, and the operators.
 
+import { basename } from 'node:path'
 import type { Operation } from '../catalogue/operation.ts'
 import { readTarget, type Target } from '../catalogue/target.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { KeyChoice } from '../keys/select.ts'
 import { Problem } from '../problems.ts'
 import { evaluate, findOperation, readsBody, type Evaluation, type JudgedBody } from './evaluate.ts'
-import type { PolicySet } from './policy-set.ts'
+import type { Grant, PolicySet } from './policy-set.ts'
 
 export interface ExplanationStep {
   readonly stage: 'path' | 'caller' | 'operation' | 'decision' | 'shadow' | 'key'
@@ -83,7 +84,7 @@ function explainOperation(
 ): Explanation {
   const evaluation = evaluate(policy, principal, operation, target, body)
   const { decision, facts, key } = evaluation
-  steps.push({ stage: 'decision', ok: decision.effect === 'allow', text: decisionText(evaluation) })
+  steps.push({ stage: 'decision', ok: decision.effect === 'allow', text: decisionText(policy, evaluation) })
   for (const grant of decision.shadow) {
     steps.push({
       stage: 'shadow',
@@ -130,14 +131,23 @@ function operationText(operation: Operation): string {
   return `${operation.id} (${operation.method} ${operation.template}), ${operation.scope} scope, ${permission}${alternatives}${conditional}`
 }
 
-function decisionText({ decision, facts }: Evaluation): string {
+function decisionText(policy: PolicySet, { decision, facts }: Evaluation): string {
   if (decision.effect === 'deny') return `${decision.reason}: ${decision.detail ?? ''}`
   if (decision.grant === null) return `allowed to every member of a team (team ${decision.team?.id ?? ''})`
   const { grant } = decision
   const extra =
     facts.extra.length === 0 ? '' : `, and ${facts.extra.map((each) => each.permission).join(', ')} for the body`
   const body = readsBody(facts.operation) ? '; the body is read and judged' : ''
-  return `allowed by grant ${grant.id} of team ${grant.team} (${grant.source.file}:${grant.source.line})${extra}${body}`
+  return `allowed by grant ${grant.id} of team ${grant.team} (${basename(grant.source.file)}:${grant.source.line})${coverText(policy, grant, facts.operation)}${extra}${body}`
+}
+
+/** How the grant comes to cover the operation, where that is not its own name or permission. */
+function coverText({ catalogue }: PolicySet, grant: Grant, operation: Operation): string {
+  const { permission } = operation
+  if (permission === null || grant.allow.includes(permission)) return ''
+  const through = grant.allow.find((word) => catalogue.permissions.implies(word) === permission)
+  if (through === undefined || operation.scope !== 'organization') return ''
+  return `, whose ${through} stands for ${permission} in every organization (${catalogue.permissions.basis(through) ?? ''})`
 }
 
 /** Which key serves and why, or which one is missing. */

@@ -19,6 +19,8 @@ import { runSuites } from './suite.ts'
 
 export interface LoadedPolicies {
   readonly policy: PolicySet
+  /** Of the files, whole; the revision is its beginning. */
+  readonly digest: string
   readonly secrets: ResolvedSecrets
   /** Warnings only: with an error the load is refused. */
   readonly diagnostics: readonly Diagnostic[]
@@ -36,11 +38,11 @@ export interface LoadOptions {
 /** Reads, validates, compiles and tests the whole directory. Throws `Refused`. */
 export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies> {
   const { directory, catalogue } = options
-  const { documents, revision, diagnostics } = await readPolicyDirectory(directory)
+  const { documents, digest, diagnostics } = await readPolicyDirectory(directory)
   const teams = documents.filter((document): document is TeamDocument => document.kind === 'team')
   const keys = documents.flatMap((document): readonly KeyDocument[] => (document.kind === 'keys' ? document.keys : []))
   const tests = documents.filter((document): document is TestDocument => document.kind === 'tests')
-  const compiled = compilePolicies({ revision, teams, keys }, catalogue)
+  const compiled = compilePolicies({ revision: digest.slice(0, 12), teams, keys }, catalogue)
   // What a broken file would have said is missing everywhere else: warnings would be about that.
   if (hasErrors(diagnostics))
     throw new Refused([...diagnostics, ...compiled.diagnostics.filter(({ severity }) => severity === 'error')])
@@ -58,12 +60,12 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
   if (hasErrors(found)) throw new Refused(found)
   const suite = runSuites(compiled.policy, tests)
   if (suite.failures.length > 0) throw new Refused([...found, ...suite.failures])
-  return { policy: compiled.policy, secrets: resolved.secrets, diagnostics: found, testsPassed: suite.passed }
+  return { policy: compiled.policy, digest, secrets: resolved.secrets, diagnostics: found, testsPassed: suite.passed }
 }
 
 interface PolicyDirectory {
   readonly documents: readonly PolicyDocument[]
-  readonly revision: string
+  readonly digest: string
   readonly diagnostics: readonly Diagnostic[]
 }
 
@@ -71,7 +73,7 @@ interface PolicyDirectory {
 export async function readPolicyDirectory(directory: string): Promise<PolicyDirectory> {
   const files = await listPolicyFiles(directory)
   if (files === null)
-    return { documents: [], revision: '', diagnostics: [fileProblem(directory, 'the policy directory cannot be read')] }
+    return { documents: [], digest: '', diagnostics: [fileProblem(directory, 'the policy directory cannot be read')] }
   const diagnostics: Diagnostic[] = []
   const documents: PolicyDocument[] = []
   const digest = createHash('sha256')
@@ -92,7 +94,7 @@ export async function readPolicyDirectory(directory: string): Promise<PolicyDire
       fileProblem(directory, 'there is no team file here, so nobody could call anything: add teams/<name>.yaml'),
     )
   }
-  return { documents, revision: digest.digest('hex').slice(0, 12), diagnostics }
+  return { documents, digest: digest.digest('hex'), diagnostics }
 }
 
 /** YAML files below a directory, sorted; names that start with a dot are left out (mounted config maps keep their data there). */

@@ -4,7 +4,7 @@ import type { Diagnostic } from '../config/diagnostics.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { TestCaseDocument, TestDocument, TestPrincipalDocument } from './document.ts'
 import { explain, type Explanation } from './explain.ts'
-import type { JudgedBody } from './evaluate.ts'
+import { judgedBodyOf } from './judged-body.ts'
 import type { PolicySet } from './policy-set.ts'
 
 export interface SuiteResult {
@@ -58,7 +58,7 @@ function runCase(policy: PolicySet, principal: Principal, expected: TestCaseDocu
   const found = explain(policy, principal, {
     method,
     target,
-    body: expected.body === undefined ? null : plainBody(expected.body),
+    body: expected.body === undefined ? null : judgedBodyOf(expected.body),
   })
   const differences: string[] = []
   if (found.effect !== expected.expect)
@@ -75,22 +75,4 @@ function runCase(policy: PolicySet, principal: Principal, expected: TestCaseDocu
 
 function shown(found: Explanation, name: 'reason' | 'grant' | 'key' | 'team'): string {
   return found[name] ?? 'none'
-}
-
-/** A body given as a plain value (YAML or JSON) instead of bytes. */
-export function plainBody(value: unknown): JudgedBody {
-  return {
-    valuesAt(place) {
-      let found: unknown[] = [value]
-      for (const name of place.split('.')) {
-        found = found.flatMap((each) => {
-          if (typeof each !== 'object' || each === null) return name === '*' ? [each] : []
-          if (name === '*') return Object.values(each)
-          // An own member of an object, whatever its type.
-          return Object.hasOwn(each, name) ? [(each as Record<string, unknown>)[name]] : []
-        })
-      }
-      return found
-    },
-  }
 }

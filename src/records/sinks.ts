@@ -38,8 +38,8 @@ export interface Sinks {
   /** Never blocks and never throws: the line waits in memory for the next batch. */
   access(entry: AccessEntry): void
   decision(entry: DecisionEntry): void
-  /** On the disk when it returns, or queued with `auditHealthy()` false. Secrets in `details` are masked. Never throws. */
-  audit(event: string, actor: string, details: Readonly<Record<string, unknown>>): void
+  /** True: on the disk. False: queued, and `auditHealthy()` is false. Secrets in `details` are masked. Never throws. */
+  audit(event: string, actor: string, details: Readonly<Record<string, unknown>>): boolean
   /** False while an audit entry is not on the disk: be not ready, and refuse changes. */
   auditHealthy(): boolean
   /** Number and hash of the last audit line, to be noted where the file's owner cannot change it. */
@@ -97,7 +97,10 @@ export function createSinks(options: SinksOptions): Sinks {
   return {
     access: (entry) => put(access, 'access', entry),
     decision: (entry) => put(decisions, 'decisions', entry),
-    audit: (event, actor, details) => audit.write(event, actor, details),
+    audit: (event, actor, details) => {
+      audit.write(event, actor, details)
+      return audit.healthy()
+    },
     auditHealthy: () => audit.healthy(),
     auditHead: () => audit.head(),
     health: () => [

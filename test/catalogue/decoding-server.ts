@@ -1,5 +1,6 @@
-// The other reader of a path: a server that decodes all of it first and routes then, as many frameworks do. A literal
-// goes before a parameter, and a parameter that may hold slashes takes as much as it can.
+// The other readers of a path: servers that decode all of it first and route then, as many frameworks do. A literal goes
+// before a parameter, and a parameter that may hold slashes takes as much as it can. Where a parameter of both kinds could
+// stand, servers differ in which they try first.
 
 import type { Operation } from '../../src/catalogue/operation.ts'
 
@@ -8,11 +9,17 @@ export interface Route {
   readonly parameters: Readonly<Record<string, string>>
 }
 
+/** Which kind of parameter a server tries first. */
+export type Preference = 'slashes' | 'segments'
+
+export type DecodingServer = (method: string, path: string) => Route | null
+
 /** Compares every template with the decoded path, segment by segment. `HEAD` is answered like `GET`. */
-export function createDecodingServer(operations: readonly Operation[]): (method: string, path: string) => Route | null {
+export function createDecodingServer(operations: readonly Operation[], first: Preference): DecodingServer {
+  const order = first === 'slashes' ? [true, false] : [false, true]
   return (method, path) => {
     const candidates = operations.filter((operation) => operation.method === (method === 'HEAD' ? 'GET' : method))
-    return walk(candidates, decodeURIComponent(path).slice(1).split('/'), 0, {})
+    return walk(candidates, decodeURIComponent(path).slice(1).split('/'), 0, {}, order)
   }
 }
 
@@ -21,6 +28,7 @@ function walk(
   path: readonly string[],
   depth: number,
   parameters: Readonly<Record<string, string>>,
+  order: readonly boolean[],
 ): Route | null {
   const [segment, ...rest] = path
   if (segment === undefined) {
@@ -28,9 +36,9 @@ function walk(
     return operation === undefined ? null : { operation, parameters }
   }
   const literal = candidates.filter(({ segments }) => segments[depth] === segment)
-  const byLiteral = literal.length === 0 ? null : walk(literal, rest, depth + 1, parameters)
+  const byLiteral = literal.length === 0 ? null : walk(literal, rest, depth + 1, parameters, order)
   if (byLiteral !== null) return byLiteral
-  for (const slashes of [true, false]) {
+  for (const slashes of order) {
     const open = candidates.filter((operation) => {
       const name = parameterAt(operation, depth)
       return name !== null && operation.slashes.includes(name) === slashes
@@ -39,7 +47,7 @@ function walk(
     if (name === null) continue
     for (let length = slashes ? path.length : 1; length > 0; length -= 1) {
       const value = path.slice(0, length).join('/')
-      const route = walk(open, path.slice(length), depth + 1, { ...parameters, [name]: value })
+      const route = walk(open, path.slice(length), depth + 1, { ...parameters, [name]: value }, order)
       if (route !== null) return route
     }
   }

@@ -209,8 +209,8 @@ describe('an escaped slash', () => {
   })
 })
 
-describe('every accepted request is the same operation for a server that decodes the path before it routes', () => {
-  const server = createDecodingServer(operations)
+describe('every accepted request is the same operation for every server that decodes the path before it routes', () => {
+  const servers = (['slashes', 'segments'] as const).map((first) => createDecodingServer(operations, first))
 
   /** Null for a refused request, else both readings of an accepted one: the same, if all is well. */
   function readings(method: string, path: string): { ours: string; theirs: string } | null {
@@ -223,13 +223,13 @@ describe('every accepted request is the same operation for a server that decodes
     }
     const ours = matcher.match(method, segments)
     if (!isOperation(ours)) return null
-    const theirs = server(method, path)
     const place = ours.organizations.segment
     const organization = place === -1 ? undefined : decodeURIComponent(segments[place] ?? '')
-    return {
-      ours: `${method} ${path}: ${ours.id} in ${organization}`,
-      theirs: `${method} ${path}: ${theirs?.operation.id} in ${theirs?.parameters['org_id']}`,
-    }
+    const own = `${method} ${path}: ${ours.id} in ${organization}`
+    const theirs = servers
+      .map((server) => server(method, path))
+      .map((route) => `${method} ${path}: ${route?.operation.id} in ${route?.parameters['org_id']}`)
+    return { ours: own, theirs: theirs.find((reading) => reading !== own) ?? own }
   }
 
   const literals = [...new Set(operations.flatMap((operation) => operation.segments))].filter(
@@ -346,5 +346,42 @@ describe('operations of an extension', () => {
     expect(id('/x/reports/1%2Ffiles/files/a')).toBe('ambiguous')
     expect(id('/x/reports/latest/files/a')).toBe('path')
     expect(id('/x/reports')).toBe('path')
+  })
+
+  test('are, in any catalogue, accepted only where every server that decodes first reads the same one', () => {
+    const kinds = { a: 'a', b: 'b', parameter: '{p}', slashes: '{s}' }
+    const drawnTemplate = fc.array(fc.constantFrom(...Object.values(kinds)), { minLength: 1, maxLength: 4 })
+    const drawnValues = fc.array(fc.constantFrom('a', 'b', 'x', 'x%2Fa', 'a%2Fx', 'x%2Fy', 'x%2Fa%2Fb', '%61'), {
+      minLength: 4,
+      maxLength: 4,
+    })
+    let accepted = 0
+    fc.assert(
+      fc.property(
+        fc.array(drawnTemplate, { minLength: 1, maxLength: 5 }),
+        fc.nat(4),
+        drawnValues,
+        (drawn, pick, values) => {
+          // Parameters are told apart by their place; of two templates of the same shape only one can exist.
+          const byShape = new Map(drawn.map((segments) => [segments.join('/').replaceAll(/\{.\}/g, '{}'), segments]))
+          const own = [...byShape.values()].map((segments) => {
+            const named = segments.map((segment, index) => segment.replace('}', `${index}}`))
+            const marked = named.filter((segment) => segment.startsWith('{s')).map((segment) => segment.slice(1, -1))
+            return operation(named.join('/'), `/${named.join('/')}`, marked)
+          })
+          const wanted = own[pick % own.length]?.segments ?? []
+          const path = wanted.map((segment, index) => (segment.startsWith('{') ? (values[index] ?? 'x') : segment))
+          const ours = compileMatcher(own).match('GET', path)
+          if (!isOperation(ours)) return
+          accepted += 1
+          for (const first of ['slashes', 'segments'] as const) {
+            const route = createDecodingServer(own, first)('GET', `/${path.join('/')}`)
+            expect(route?.operation.id, `/${path.join('/')} for a server that tries ${first} first`).toBe(ours.id)
+          }
+        },
+      ),
+      { numRuns: 20_000, seed: 6 },
+    )
+    expect(accepted).toBeGreaterThan(3000)
   })
 })

@@ -185,9 +185,9 @@ function adopt(keyring: Keyring, values: Readonly<Record<string, string>>, handl
   )
 }
 
-function opened(keyring: Keyring, id = 'a'): KeyVersion {
-  const version = keyring.open(envKey(id))
-  if (version === null) throw new Error(`key ${id} is not available`)
+function opened(keyring: Keyring, handle = envKey('a')): KeyVersion {
+  const version = keyring.open(handle)
+  if (typeof version === 'string') throw new Error(`key ${handle.id} is ${version}`)
   return version
 }
 
@@ -197,14 +197,14 @@ function states(keyring: Keyring): string[] {
 }
 
 describe('the keyring', () => {
-  test('opens the values it adopted, from version 1, and says nothing of keys it does not know', () => {
+  test('opens the values it adopted, from version 1, and has none of keys it does not know', () => {
     const { keyring, events } = bench()
-    expect(keyring.open(envKey('a'))).toBeNull()
+    expect(keyring.open(envKey('a'))).toBe('replaced')
     expect(keyring.status()).toEqual([])
     adopt(keyring, { a: 'cog_1' })
     expect(opened(keyring)).toMatchObject({ version: 1, handle: { id: 'a' } })
     expect(opened(keyring).secret.reveal(origin)).toBe('cog_1')
-    expect(keyring.open(envKey('b'))).toBeNull()
+    expect(keyring.open(envKey('b'))).toBe('replaced')
     expect(events).toEqual([])
   })
 
@@ -225,7 +225,7 @@ describe('the keyring', () => {
     const { keyring } = bench()
     adopt(keyring, { a: 'cog_1', b: 'cog_2' })
     adopt(keyring, { b: 'cog_2' })
-    expect(keyring.open(envKey('a'))).toBeNull()
+    expect(keyring.open(envKey('a'))).toBe('replaced')
     adopt(keyring, {}, [envKey('b')])
     expect(states(keyring)).toEqual([])
   })
@@ -233,8 +233,29 @@ describe('the keyring', () => {
   test('takes over what a changed handle says and keeps the version of an unchanged value', () => {
     const { keyring } = bench()
     adopt(keyring, { a: 'cog_1' })
-    adopt(keyring, { a: 'cog_1' }, [keyOf('a', { organization: 'org-b' })])
-    expect(opened(keyring)).toMatchObject({ version: 1, handle: { organization: 'org-b' } })
+    const changed = keyOf('a', { secret: { env: 'KEY' }, permissions: new Set(['ViewOrgSessions']) })
+    adopt(keyring, { a: 'cog_1' }, [changed])
+    expect(opened(keyring, changed)).toMatchObject({
+      version: 1,
+      handle: { permissions: new Set(['ViewOrgSessions']) },
+    })
+    // A request that was decided before the change may still use it: it is the same key.
+    expect(opened(keyring, envKey('a')).version).toBe(1)
+  })
+
+  test.each<[string, Partial<KeyHandle>]>([
+    ['organization', { organization: 'org-b' }],
+    ['scope', { scope: 'enterprise', organization: null }],
+    ['secret', { secret: { env: 'OTHER' } }],
+    ['secret file', { secret: { file: '/run/secrets/a' } }],
+  ])('gives a request decided before the change no value of another key that took the id: another %s', (_, change) => {
+    const { keyring } = bench()
+    const before = envKey('a')
+    const after = { ...before, ...change }
+    adopt(keyring, { a: 'cog_1' }, [before])
+    adopt(keyring, { a: 'cog_2' }, [after])
+    expect(keyring.open(before)).toBe('replaced')
+    expect(opened(keyring, after).secret.reveal(origin)).toBe('cog_2')
   })
 
   test('leaves the versions of requests under way as they were', () => {
@@ -286,8 +307,8 @@ describe('a key that the upstream rejects', () => {
     await writeFile(file, 'cog_2\n')
     const { keyring } = bench()
     adopt(keyring, { a: 'cog_1' }, [fileKey('a', file)])
-    await keyring.rejected(opened(keyring))
-    expect(opened(keyring).secret.reveal(origin)).toBe('cog_2')
+    await keyring.rejected(opened(keyring, fileKey('a', file)))
+    expect(opened(keyring, fileKey('a', file)).secret.reveal(origin)).toBe('cog_2')
   })
 
   test('stays in use as rejected while its value is the same, and rests after the third time in a row', async () => {
@@ -297,7 +318,7 @@ describe('a key that the upstream rejects', () => {
       await keyring.rejected(opened(keyring))
       expect(states(keyring)).toEqual([`a 1 ${state}`])
     }
-    expect(keyring.open(envKey('a'))).toBeNull()
+    expect(keyring.open(envKey('a'))).toBe('set-aside')
     expect(events.filter((event) => !event.startsWith('value'))).toEqual([
       'key-rejected a 1',
       'key-rejected a 1',
@@ -333,12 +354,12 @@ describe('a key that the upstream rejects', () => {
     const version = opened(keyring)
     for (let time = 0; time < 3; time += 1) await keyring.rejected(version)
     own.nowMs += 59_999
-    expect(keyring.open(envKey('a'))).toBeNull()
+    expect(keyring.open(envKey('a'))).toBe('set-aside')
     own.nowMs += 1
     expect(opened(keyring).version).toBe(1)
     expect(states(keyring)).toEqual(['a 1 rejected'])
     await keyring.rejected(version)
-    expect(keyring.open(envKey('a'))).toBeNull()
+    expect(keyring.open(envKey('a'))).toBe('set-aside')
     own.nowMs += 60_000
     keyring.accepted(opened(keyring))
     expect(states(keyring)).toEqual(['a 1 ready'])
@@ -363,7 +384,7 @@ describe('a key that the upstream rejects', () => {
     for (let time = 0; time < 3; time += 1) await keyring.rejected(version)
     adopt(keyring, { a: 'cog_1' })
     expect(states(keyring)).toEqual(['a 1 set-aside'])
-    expect(keyring.open(envKey('a'))).toBeNull()
+    expect(keyring.open(envKey('a'))).toBe('set-aside')
   })
 
   test('touches no other key', async () => {
@@ -372,7 +393,7 @@ describe('a key that the upstream rejects', () => {
     const version = opened(keyring)
     for (let time = 0; time < 3; time += 1) await keyring.rejected(version)
     expect(states(keyring)).toEqual(['a 1 set-aside', 'b 1 ready'])
-    expect(opened(keyring, 'b').version).toBe(1)
+    expect(opened(keyring, envKey('b')).version).toBe(1)
   })
 })
 
@@ -455,7 +476,7 @@ describe('a report about an older version', () => {
     await writeFile(file, 'cog_1')
     const { keyring, events } = bench()
     adopt(keyring, { a: 'cog_1' }, [fileKey('a', file)])
-    const report = keyring.rejected(opened(keyring))
+    const report = keyring.rejected(opened(keyring, fileKey('a', file)))
     // The policies name another file from now on.
     adopt(keyring, { a: 'cog_2' }, [envKey('a')])
     await report

@@ -40,12 +40,12 @@ function steps(request: string, body?: unknown, principal = ada): string[] {
 const seen = '+ caller: subject ada, app cli, groups payments: a member of payments'
 
 describe('an explanation', () => {
-  test('of an allowed call names the grant, its place, and the key with its reason', () => {
+  test('of an allowed call names the grant, its file and line without folders, and the key with its reason', () => {
     expect(steps('GET /v3/organizations/org-payments/sessions')).toEqual([
       '+ path: the path is read as 4 segments: /v3/organizations/org-payments/sessions',
       seen,
       '+ operation: org.sessions.list (GET /v3/organizations/{org_id}/sessions), organization scope, needs ViewOrgSessions',
-      '+ decision: allowed by grant run of team payments (teams/payments.yaml:6)',
+      '+ decision: allowed by grant run of team payments (payments.yaml:6)',
       '+ key: runner: organization key of org-payments with 3 permissions, holds ViewOrgSessions',
     ])
     expect(explained('GET /v3/organizations/org-payments/sessions')).toMatchObject({
@@ -69,7 +69,7 @@ describe('an explanation', () => {
       '+ path: the path is read as 4 segments: /v3/organizations/org-payments/sessions',
       seen,
       '+ operation: org.sessions.create (POST /v3/organizations/{org_id}/sessions), organization scope, needs ManageOrgSessions; other pages name UseDevinSessions, which can qualify a key and widen no grant; ImpersonateOrgSessions too when create_as_user_id is present',
-      '+ decision: allowed by grant run of team payments (teams/payments.yaml:6); the body is read and judged',
+      '+ decision: allowed by grant run of team payments (payments.yaml:6); the body is read and judged',
       '+ key: runner: organization key of org-payments with 3 permissions, holds UseDevinSessions, which other pages of the documentation name for this operation',
     ])
   })
@@ -80,6 +80,29 @@ describe('an explanation', () => {
     )
     expect(steps('POST /v3/organizations/org-payments/sessions/devin-1/tags', {}).join('\n')).toContain(
       'ManageOrgSessions (inferred, not documented)',
+    )
+  })
+
+  test.each([
+    [
+      'ViewAccountSessions',
+      'sessions',
+      ', whose ViewAccountSessions stands for ViewOrgSessions in every organization (documented)',
+    ],
+    [
+      'ViewAccountCodeScans',
+      'code-scans/scans',
+      ', whose ViewAccountCodeScans stands for ViewCodeScans in every organization (inferred)',
+    ],
+    ['ViewOrgSessions', 'sessions', ''],
+    ['org.sessions.list', 'sessions', ''],
+  ])('shows by which pair of permissions a grant of %s covers an organization operation', (word, path, text) => {
+    const own = policyFrom({
+      'teams/payments.yaml': `team: payments\nmembers: [{ groups: [payments] }]\norganizations: [org-payments]\ngrants:\n  - { id: g, allow: [${word}] }\n`,
+    })
+    const found = explain(own, ada, { method: 'GET', target: `/v3/organizations/org-payments/${path}`, body: null })
+    expect(found.steps.find(({ stage }) => stage === 'decision')?.text).toBe(
+      `allowed by grant g of team payments (payments.yaml:5)${text}`,
     )
   })
 

@@ -153,12 +153,14 @@ function organizationsNamed(call: Call): readonly string[] {
   ]
 }
 
-/** Whether the upstream limits what it touches to the organizations that are named, whichever way it reads the query. */
+/**
+ * Whether the upstream limits what it touches to the organizations that are named, whichever way it reads the query. A
+ * documented `org_ids` does; `org_id` beside another id is only a hint that the upstream need not hold against it.
+ */
 function isNarrowed(call: Call): boolean {
   if (pathOrganization(call) !== null) return true
-  return [/&/, /[&;]/].every((separator) =>
-    parameters(call, separator).some(({ name }) => call.operation.organizations.query.includes(name)),
-  )
+  if (!call.operation.organizations.query.includes('org_ids')) return false
+  return [/&/, /[&;]/].every((separator) => parameters(call, separator).some(({ name }) => name === 'org_ids'))
 }
 
 function parameters({ target }: Call, separator: RegExp): readonly { name: string; value: string }[] {

@@ -1,11 +1,9 @@
 // Policy tests in YAML: what passes, and the exact line of what does not.
 
-import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { formatDiagnostic } from '../../src/config/diagnostics.ts'
-import { judgeBody } from '../../src/gateway/body.ts'
-import { plainBody, principalFrom, runSuites } from '../../src/policy/suite.ts'
-import { catalogue, compileFiles } from '../support/policies.ts'
+import { principalFrom, runSuites } from '../../src/policy/suite.ts'
+import { compileFiles } from '../support/policies.ts'
 
 const files = {
   'teams/payments.yaml': `
@@ -144,54 +142,5 @@ test('a principal of a test has just the attributes that were named', () => {
     email: 'd',
     issuer: 'e',
     claims: { f: 1 },
-  })
-})
-
-describe('a body given as a value', () => {
-  const value = { a: { b: [1, { c: null }] }, list: [{ ids: ['x', 'y'] }, { ids: 'z' }, null], 'd.e': 2 }
-
-  test.each<[string, unknown[]]>([
-    ['a', [{ b: [1, { c: null }] }]],
-    ['a.b', [[1, { c: null }]]],
-    ['a.b.*', [1, { c: null }]],
-    ['a.b.*.c', [null]],
-    ['list.*.ids.*', ['x', 'y', 'z']],
-    ['missing', []],
-    ['a.missing.c', []],
-    ['toString', []],
-    ['__proto__', []],
-  ])('gives what stands at %s', (place, expected) => {
-    expect(plainBody(value).valuesAt(place)).toEqual(expected)
-  })
-
-  test('that is no object gives nothing', () => {
-    for (const other of [null, 'text', 7, true, []]) expect(plainBody(other).valuesAt('a')).toEqual([])
-  })
-
-  test('is read like the bytes that a caller sends, at every place the catalogue looks at', () => {
-    const places = catalogue.operations.flatMap(({ conditional, organizations }) => [
-      ...conditional.map(({ field }) => field),
-      ...organizations.body,
-    ])
-    const names = [...new Set(places.flatMap((place) => place.split('.')))].filter((name) => name !== '*')
-    const { tree } = fc.letrec<{ tree: unknown }>((tie) => ({
-      tree: fc.oneof(
-        { maxDepth: 5 },
-        fc.constantFrom<unknown>('org-a', '', 'u', false, true, null),
-        fc.dictionary(fc.constantFrom(...names, 'other', 'length', '0'), tie('tree'), { maxKeys: 4 }),
-        fc.array(tie('tree'), { maxLength: 3 }),
-      ),
-    }))
-    fc.assert(
-      fc.property(tree, (body) => {
-        const sent = judgeBody(Buffer.from(JSON.stringify(body)), null)
-        for (const place of places) {
-          const present = (values: readonly unknown[] | undefined) =>
-            JSON.stringify(values?.filter((found) => found !== null))
-          expect(present(plainBody(body).valuesAt(place)), place).toBe(present(sent?.valuesAt(place)))
-        }
-      }),
-      { numRuns: 2000, seed: 41 },
-    )
   })
 })

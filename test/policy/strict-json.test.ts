@@ -11,7 +11,7 @@ import {
   serializeStrictJson,
   StrictJsonError,
   type StrictJson,
-} from '../../src/gateway/strict-json.ts'
+} from '../../src/policy/strict-json.ts'
 
 function parse(text: string): StrictJson {
   return parseStrictJson(Buffer.from(text))
