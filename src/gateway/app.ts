@@ -99,6 +99,11 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     const problem = unparsable(error.code)
     const latest = visits.get(socket)
     if (latest !== undefined && !latest.request.complete) {
+      // The caller ended its side in the middle of the body: it has left.
+      if (error.code === 'HPE_INVALID_EOF_STATE') {
+        socket.destroy()
+        return
+      }
       latest.response.shouldKeepAlive = false
       // Before anything was sent, what was decided was decided about a request that has turned out to be none.
       if (latest.exchange.keyVersion === null) latest.exchange.evaluation = null

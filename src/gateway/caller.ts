@@ -12,6 +12,7 @@ export class Caller implements AnswerTaker {
   readonly #idleMs: number
   readonly #onFail: (exchange: Exchange, response: ServerResponse, problem: Problem) => void
   #flow: Flow | null = null
+  #begun = false
   #closed = false
 
   /** `onFail` answers with a problem, or breaks the connection off when the head is out. */
@@ -45,10 +46,18 @@ export class Caller implements AnswerTaker {
     all.push('x-request-id', requestId, 'gateway-decision', decisionId, ...limitFields)
     // Held back by Node until the first byte of the body, so that head and body leave in one write.
     this.#response.writeHead(status, all)
-    if (length === null && isEventStream(fields)) this.#response.flushHeaders()
+    if (length === null) this.#flushSoon()
+  }
+
+  /** A stream of events may be long in coming, and its caller waits for the head. */
+  #flushSoon(): void {
+    setImmediate(() => {
+      if (!this.#begun && !this.#closed) this.#response.flushHeaders()
+    })
   }
 
   data(chunk: Buffer): boolean {
+    this.#begun = true
     this.#exchange.bytesOut += chunk.length
     const room = this.#response.write(chunk)
     if (!room) this.#waitForRoom()
@@ -56,6 +65,7 @@ export class Caller implements AnswerTaker {
   }
 
   end(last: Buffer | null): void {
+    this.#begun = true
     if (last === null || this.#exchange.method === 'HEAD') this.#response.end()
     else {
       this.#exchange.bytesOut += last.length
@@ -86,10 +96,4 @@ function withoutLimits(fields: readonly string[]): string[] {
     if (name !== 'ratelimit' && name !== 'ratelimit-policy') kept.push(name, fields[index + 1] ?? '')
   }
   return kept
-}
-
-/** Its caller waits for the head before the first event, which may be long in coming. */
-function isEventStream(fields: readonly string[]): boolean {
-  const type = fields.findIndex((name, index) => index % 2 === 0 && name === 'content-type')
-  return type !== -1 && (fields[type + 1] ?? '').startsWith('text/event-stream')
 }

@@ -3,6 +3,7 @@
 
 import type { IncomingMessage } from 'node:http'
 import { Problem } from '../problems.ts'
+import { maskSecrets } from '../records/mask.ts'
 import { bodyFollows } from './connection.ts'
 
 /**
@@ -83,7 +84,7 @@ export function readCallerFields(request: IncomingMessage): CallerFields {
         host ??= value
         break
       case 'x-request-id':
-        if (plainId.test(value)) requestId = value
+        if (plainId.test(value) && maskSecrets(value) === value) requestId = value
         break
       case 'accept-encoding':
         // What is longer than any list of codings is none.

@@ -53,8 +53,8 @@ export function trackConnections(server: Server, isBusy: (socket: Socket) => boo
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
   }
-  server.on('connection', track)
-  server.on('secureConnection', track)
+  // Beneath TLS there is another socket for each connection, of which nothing can be said.
+  server.on('setSecureContext' in server ? 'secureConnection' : 'connection', track)
   server.on('session', (session: ServerHttp2Session) => {
     sessions.add(session)
     session.once('close', () => sessions.delete(session))

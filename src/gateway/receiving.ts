@@ -97,6 +97,7 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     const decoders = answer.contentEncoding === null ? [] : decodersFor(answer.contentEncoding)
     if (decoders === null) this.refuse(unsearchable('its content coding is one the gateway cannot look into'))
     else if (decoders.length > 0) this.#inspector = this.#inspect(decoders)
+    else if (answer.contentLength === null) this.#stream(null)
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -113,10 +114,9 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
         this.#end(answer.contentLength, null, whole)
         return
       }
-      this.#head(answer.contentLength, null)
-      this.#scanner = this.#guard.createScanner()
+      this.#stream(answer.contentLength)
     }
-    const passed = this.#scanner.push(chunk)
+    const passed = this.#scanner?.push(chunk) ?? null
     if (passed !== null && !this.#taker.data(passed)) controller.pause()
   }
 
@@ -145,6 +145,11 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     if (this.#over) return
     this.#events.trouble(this.#exchange, error)
     this.refuse(upstreamProblem(error))
+  }
+
+  #stream(length: number | null): void {
+    this.#head(length, null)
+    this.#scanner = this.#guard.createScanner()
   }
 
   #credentialRejected(controller: Dispatcher.DispatchController): void {

@@ -63,7 +63,14 @@ function idPattern(pattern: string): (id: string) => boolean {
 }
 
 function unknownWord(catalogue: Catalogue, word: string): string {
-  if (word.includes('*')) return `the pattern "${word}" covers no operation of the catalogue`
+  if (word.includes('*')) {
+    const prefixes = new Set(
+      catalogue.operations.flatMap(({ id }) =>
+        id.split('.').map((_, index, parts) => `${parts.slice(0, index).join('.')}.*`),
+      ),
+    )
+    return `the pattern "${word}" covers no operation of the catalogue${didYouMean(word, prefixes)}`
+  }
   if (word.includes('.'))
     return `unknown operation "${word}"${didYouMean(
       word,

@@ -74,6 +74,10 @@ export interface StartOptions {
   /** Instead of a file: a target for one of the records. */
   readonly records?: { readonly access?: string; readonly decisions?: string; readonly audit?: string }
   readonly listen?: string
+  /** A clock of the test's own. */
+  readonly now?: () => number
+  /** Whether to wait until it is ready; by default yes, unless the records go elsewhere. */
+  readonly awaitReady?: boolean
 }
 
 export interface RunningGateway {
@@ -132,8 +136,15 @@ ${options.config ?? ''}
   const env = { ...usualKeys, ...options.env }
   const { config } = await loadConfig(configFile, env)
   const log = createLog({ level: 'debug', destination: { write: (line) => void logLines.push(line) } })
-  const gateway = await startGateway({ config, env, log, version: 'test' })
-  await until(() => gateway.readiness().ready || options.records !== undefined, 'the gateway to be ready')
+  const gateway = await startGateway({
+    config,
+    env,
+    log,
+    version: 'test',
+    ...(options.now === undefined ? {} : { now: options.now }),
+  })
+  if (options.awaitReady ?? options.records === undefined)
+    await until(() => gateway.readiness().ready, 'the gateway to be ready')
   const url = `http://127.0.0.1:${gateway.gateway.port}`
   const adminUrl = `http://127.0.0.1:${gateway.admin.port}`
 

@@ -71,7 +71,7 @@ export function problemOf(answer: RawAnswer): Problem {
   if (answer.fields['content-type'] !== 'application/problem+json')
     throw new Error(`no problem document: ${answer.text.slice(0, 400)}`)
   // The suites check its members one by one.
-  return JSON.parse(answer.body) as Problem
+  return JSON.parse(Buffer.from(answer.body, 'latin1').toString('utf8')) as Problem
 }
 
 /** Last segment of the problem's type, or `forwarded 200` and the like for an answer that is no problem of the gateway's. */

@@ -1,0 +1,293 @@
+// One upstream call for identical concurrent reads: who waits, who may have the answer, and what happens when it does not come.
+
+import { setTimeout } from 'node:timers/promises'
+import { describe, expect, it } from 'vitest'
+import { classRule, rfc9111, Setting, type Ask } from './support.ts'
+
+const fresh = { 'cache-control': 'max-age=60' }
+const several = [1, 2, 3, 4, 5]
+
+describe('identical concurrent reads', () => {
+  it.each([
+    ['class', classRule],
+    ['rfc9111', rfc9111],
+    ['collapse-only', { ...classRule, collapseOnly: true }],
+  ] as const)('cost one upstream call: %s', (_name, rule) => {
+    const setting = new Setting(rule)
+    const callers = several.map(() => setting.ask())
+    expect(setting.calls).toHaveLength(1)
+    setting.call.answer(200, fresh)
+    expect(callers.map(({ result }) => result)).toEqual(['miss', ...Array(4).fill('collapsed')])
+    for (const caller of callers) expect(caller).toMatchObject({ body: 'body', ended: true, status: 200 })
+    expect(callers[1]?.fields['cache-status']).toMatch(/^devin-gateway; fwd=uri-miss; fwd-status=200;.* collapsed/)
+    expect(callers[1]?.fields['age']).toBe('0')
+    expect(setting.cache.stats().operations.get('things.list')).toMatchObject({ misses: 1, collapsed: 4 })
+    expect(setting.cache.stats().flights).toBe(0)
+  })
+
+  it('validate with one call, too', () => {
+    const setting = new Setting()
+    setting.store({ 'cache-control': 'max-age=1', etag: '"a"' })
+    setting.pass(5)
+    const callers = several.map(() => setting.ask())
+    setting.call.answer(304, { ...fresh, etag: '"a"' })
+    expect(setting.calls).toHaveLength(2)
+    expect(callers.map(({ body }) => body)).toEqual(several.map(() => 'body'))
+  })
+
+  it.each<[string, Ask, Ask]>([
+    ['another partition', {}, { partition: 'key-2' }],
+    ['another target', { target: '/things?a=1' }, { target: '/things?a=2' }],
+    ['another field', { fields: { accept: 'a/b' } }, { fields: { accept: 'a/c' } }],
+    ['another kind of rule', {}, { rule: rfc9111 }],
+    ['no-cache', {}, { fields: { 'cache-control': 'no-cache' } }],
+    ['HEAD', {}, { method: 'HEAD' }],
+    ['a range', {}, { fields: { range: 'bytes=0-1' } }],
+  ])('%s is another question', (_name, first, second) => {
+    const setting = new Setting(classRule)
+    setting.ask(first.target, first)
+    setting.ask(second.target, second)
+    expect(setting.calls).toHaveLength(2)
+  })
+
+  it('get what suits them: 304, without coding, or their own call where Vary tells them apart', () => {
+    const setting = new Setting()
+    const leader = setting.ask('/things', { fields: { foo: '1' } })
+    const knowing = setting.ask('/things', { fields: { foo: '1', 'if-none-match': '"a"' } })
+    const different = setting.ask('/things', { fields: { foo: '2' } })
+    setting.call.answer(200, { ...fresh, etag: '"a"', vary: 'foo' })
+    expect(leader).toMatchObject({ status: 200, body: 'body' })
+    expect(knowing).toMatchObject({ status: 304, result: 'collapsed' })
+    expect(different.isWaiting).toBe(true)
+    setting.call.answer(200, { ...fresh, vary: 'foo' }, 'two')
+    expect(different.body).toBe('two')
+    expect(setting.calls).toHaveLength(2)
+  })
+
+  it('Vary tells them apart also where nothing is kept', () => {
+    const setting = new Setting({ ...classRule, collapseOnly: true })
+    setting.ask('/things', { fields: { 'user-agent': '1' } })
+    const different = setting.ask('/things', { fields: { 'user-agent': '2' } })
+    setting.call.answer(200, { vary: 'user-agent' })
+    expect(different.isWaiting).toBe(true)
+  })
+})
+
+describe('an answer that must not be shared', () => {
+  it.each<[string, Record<string, string>]>([
+    ['no-store', { 'cache-control': 'no-store' }],
+    ['private', { 'cache-control': 'private, max-age=60' }],
+    ['nothing that makes it fresh', {}],
+    ['Vary: *', { ...fresh, vary: '*' }],
+    ['no-cache', { 'cache-control': 'no-cache', etag: '"a"' }],
+  ])('%s: the others ask for themselves, at once and all together', (_name, fields) => {
+    const setting = new Setting()
+    const callers = several.map(() => setting.ask())
+    setting.calls[0]?.head(200, fields)
+    expect(setting.calls).toHaveLength(5)
+    for (const [index, call] of setting.calls.entries()) {
+      if (index > 0) call.head(200, fields)
+      call.taker.end(Buffer.from(`body ${index}`))
+    }
+    expect(callers.map(({ body }) => body)).toEqual([0, 1, 2, 3, 4].map((index) => `body ${index}`))
+    // For a while nobody waits for it in vain.
+    for (const _ of several) setting.ask()
+    expect(setting.calls).toHaveLength(10)
+    setting.pass(11)
+    for (const _ of several) setting.ask()
+    expect(setting.calls).toHaveLength(11)
+  })
+
+  it('one that grows too large reaches the leader as it comes, and the others ask for themselves', () => {
+    const setting = new Setting(classRule)
+    const callers = [setting.ask(), setting.ask()]
+    setting.call.head(200)
+    setting.call.taker.data(Buffer.alloc(9_000))
+    expect(callers[0]?.isWaiting).toBe(true)
+    setting.call.taker.data(Buffer.alloc(9_000))
+    expect(callers[0]?.chunks).toHaveLength(2)
+    expect(setting.calls).toHaveLength(2)
+    expect(callers[0]?.fields['cache-status']).toContain('detail=too-large')
+  })
+
+  it('one that says it is too large is not waited for', () => {
+    const setting = new Setting(classRule)
+    setting.ask()
+    setting.ask()
+    setting.call.head(200, {}, 20_000)
+    expect(setting.calls).toHaveLength(2)
+  })
+})
+
+describe('callers who leave', () => {
+  it.each([
+    ['the leader', 0],
+    ['a follower', 1],
+  ])('%s does no harm to the others', (_name, index) => {
+    const setting = new Setting(classRule)
+    const callers = several.map(() => setting.ask())
+    callers[index]?.flow?.abort()
+    expect(setting.call.aborted).toBe(false)
+    setting.call.answer(200)
+    for (const [place, caller] of callers.entries()) expect(caller.ended).toBe(place !== index)
+    expect(setting.cache.stats().entries).toBe(1)
+  })
+
+  it('half way through the body neither', () => {
+    const setting = new Setting()
+    const callers = several.map(() => setting.ask())
+    setting.call.head(200, fresh)
+    setting.call.taker.data(Buffer.from('bo'))
+    callers[0]?.flow?.abort()
+    setting.call.taker.end(Buffer.from('dy'))
+    expect(callers[1]?.body).toBe('body')
+    expect(callers[0]?.ended).toBe(false)
+  })
+
+  it('all of them: then the upstream is let go', () => {
+    const setting = new Setting(classRule)
+    const callers = several.map(() => setting.ask())
+    for (const caller of callers) caller.flow?.abort()
+    expect(setting.call.aborted).toBe(true)
+    expect(setting.cache.stats().flights).toBe(0)
+    setting.ask()
+    expect(setting.calls).toHaveLength(2)
+  })
+
+  it('alone in the middle of an answer that is stored: the upstream is let go', () => {
+    const setting = new Setting()
+    const caller = setting.ask()
+    setting.call.head(200, fresh)
+    caller.flow?.abort()
+    expect(setting.call.aborted).toBe(true)
+  })
+})
+
+describe('a leader that fails', () => {
+  it('lets the next try, for all who wait', () => {
+    const setting = new Setting(classRule)
+    const callers = several.map(() => setting.ask())
+    setting.call.fail()
+    expect(callers[0]?.problem?.kind).toBe('upstream-unreachable')
+    expect(setting.calls).toHaveLength(2)
+    setting.call.answer(200)
+    for (const caller of callers.slice(1)) expect(caller.body).toBe('body')
+  })
+
+  it('three times: nobody tries for ever', () => {
+    const setting = new Setting(classRule)
+    const callers = several.map(() => setting.ask())
+    for (const _ of [1, 2, 3]) setting.call.fail()
+    expect(setting.calls).toHaveLength(3)
+    for (const caller of callers) expect(caller.problem?.kind).toBe('upstream-unreachable')
+    expect(setting.cache.stats().flights).toBe(0)
+  })
+
+  it.each([
+    ['class', classRule],
+    ['rfc9111', rfc9111],
+  ] as const)('with errors of the upstream: the third is everybody’s (%s)', (_name, rule) => {
+    const setting = new Setting(rule)
+    const callers = several.map(() => setting.ask())
+    for (const attempt of [1, 2, 3]) setting.call.answer(503, {}, `error ${attempt}`)
+    expect(setting.calls).toHaveLength(3)
+    expect(callers.map(({ body }) => body)).toEqual(['error 1', 'error 2', 'error 3', 'error 3', 'error 3'])
+    expect(setting.cache.stats().entries).toBe(0)
+  })
+
+  it('half way through the body: it is cut off, the others have another try', () => {
+    const setting = new Setting()
+    const callers = [setting.ask(), setting.ask()]
+    setting.call.head(200, fresh)
+    setting.call.taker.data(Buffer.from('bo'))
+    setting.call.fail()
+    expect(callers[0]).toMatchObject({ status: 200, ended: false })
+    expect(callers[0]?.problem?.kind).toBe('upstream-unreachable')
+    setting.call.answer(200, fresh)
+    expect(callers[1]?.body).toBe('body')
+  })
+
+  it('before anything is sent', () => {
+    const setting = new Setting(classRule)
+    setting.throws = new Error('defect')
+    expect(setting.ask().problem?.kind).toBe('internal')
+    setting.throws = null
+    setting.ask()
+    expect(setting.calls).toHaveLength(1)
+  })
+})
+
+describe('waiting is bounded', () => {
+  it('in time: one of those who wait asks again, the leader’s own call goes on', async () => {
+    const setting = new Setting(classRule, { maxWaitMs: 5 })
+    const callers = several.map(() => setting.ask())
+    while (setting.calls.length < 2) await setTimeout(2)
+    expect(callers.filter(({ isWaiting }) => isWaiting)).toHaveLength(5)
+    setting.calls[1]?.answer(200, {}, 'second')
+    expect(callers.slice(1).map(({ body }) => body)).toEqual(['second', 'second', 'second', 'second'])
+    setting.calls[0]?.answer(200, {}, 'first')
+    expect(callers[0]?.body).toBe('first')
+    // The later answer is the younger one.
+    expect(setting.ask().body).toBe('second')
+  })
+
+  it('in time, at last: each asks for itself', async () => {
+    const setting = new Setting(classRule, { maxWaitMs: 5 })
+    for (const _ of several) setting.ask()
+    while (setting.calls.length < 5) await setTimeout(2)
+    expect(setting.calls.every(({ aborted }) => !aborted)).toBe(true)
+  })
+
+  it('in number', () => {
+    const setting = new Setting(classRule, { maxFollowers: 2 })
+    for (const _ of several) setting.ask()
+    expect(setting.calls).toHaveLength(3)
+  })
+
+  it('in memory: what all collect together', () => {
+    const setting = new Setting(classRule, { maxBytes: 100_000, maxEntryBytes: 10_000 })
+    const callers = several.map((_, index) => setting.ask(`/things/${index}`))
+    for (const call of setting.calls) {
+      call.head(200)
+      call.taker.data(Buffer.alloc(6_000))
+    }
+    expect(callers.map(({ chunks }) => chunks.length)).toEqual([0, 0, 1, 1, 1])
+  })
+})
+
+describe('a slow leader', () => {
+  it('slows nobody while the answer is collected, and gets all of it at its pace', () => {
+    const setting = new Setting()
+    const callers = [setting.ask(), setting.ask()]
+    const [leader, follower] = callers
+    if (leader === undefined || follower === undefined) throw new Error('no callers')
+    leader.hasRoom = false
+    setting.call.head(200, fresh)
+    for (const part of ['a', 'b', 'c']) expect(setting.call.taker.data(Buffer.from(part))).toBe(true)
+    setting.call.taker.end(Buffer.from('d'))
+    expect(follower).toMatchObject({ ended: true, body: 'abcd' })
+    expect(leader).toMatchObject({ ended: false, body: 'a' })
+    leader.flow?.resume()
+    expect(leader).toMatchObject({ ended: false, body: 'ab' })
+    leader.hasRoom = true
+    leader.flow?.resume()
+    expect(leader).toMatchObject({ ended: true, body: 'abcd' })
+  })
+
+  it('sets the upstream’s pace once the answer is too large', () => {
+    const setting = new Setting()
+    const leader = setting.ask()
+    setting.call.head(200, fresh)
+    leader.hasRoom = false
+    expect(setting.call.taker.data(Buffer.alloc(9_000))).toBe(true)
+    expect(setting.call.taker.data(Buffer.alloc(9_000))).toBe(false)
+    expect(leader.chunks).toHaveLength(1)
+    leader.hasRoom = true
+    leader.flow?.resume()
+    expect(leader.chunks).toHaveLength(2)
+    expect(setting.call.resumed).toBe(1)
+    expect(setting.call.taker.data(Buffer.alloc(9_000))).toBe(true)
+    setting.call.taker.end(null)
+    expect(leader.ended).toBe(true)
+  })
+})

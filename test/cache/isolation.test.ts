@@ -1,0 +1,135 @@
+// Who shares what with whom: two questions share an entry or a call only when an independent reading of both says that the
+// upstream would see the same credential and question, and the caller the same filter and variant.
+
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { orderedTarget } from '../../src/cache/reading.ts'
+import { classRule, rfc9111, Setting, type Ask } from './support.ts'
+
+type Fields = Record<string, string>
+interface Asked {
+  readonly partition: string
+  readonly path: string
+  readonly query: readonly string[]
+  readonly fields: Fields
+}
+
+const text = fc.constantFrom('a', 'b', 'a\nb', 'a|b', '', 'key-1')
+const asked: fc.Arbitrary<Asked> = fc.record({
+  partition: text,
+  path: fc.constantFrom('/p', '/p/q', '/P', '/p%2Fq', '/p/a=1'),
+  query: fc.array(fc.constantFrom('a=1', 'a=2', 'b=1', 'b', 'B=1', '', 'a', '%61=1', 'a+=1', 'c=1;a=3', 'a[]=1'), {
+    maxLength: 4,
+  }),
+  fields: fc.dictionary(
+    fc.constantFrom('accept', 'accept-language', 'prefer', 'user-agent', 'traceparent'),
+    fc.constantFrom('x', 'y', 'x, y', 'x,y', '*', '*/*'),
+    { maxKeys: 3 },
+  ),
+})
+
+/** What decides, spelled out slowly. Query parameters: sorted by name where no two readings of the names are possible. */
+function meaning({ partition, path, query, fields }: Asked, relevant: readonly string[]): string {
+  const asSent = query.join('&')
+  const ambiguous = /[%+;]/.test(asSent)
+  const byName = new Map<string, string[]>()
+  for (const pair of query)
+    byName.set(pair.split('=')[0] ?? '', [...(byName.get(pair.split('=')[0] ?? '') ?? []), pair])
+  const sorted = [...byName].sort(([one], [other]) => (one < other ? -1 : 1)).flatMap(([, pairs]) => pairs)
+  const values = relevant.map((name) => {
+    const value = fields[name]?.replaceAll(', ', ',')
+    const silent = (name === 'accept' && value === '*/*') || (name === 'accept-language' && value === '*')
+    return silent ? undefined : value
+  })
+  return JSON.stringify([
+    partition,
+    path,
+    query.length > 0,
+    ambiguous ? asSent : sorted,
+    values.map((value) => value ?? null),
+  ])
+}
+
+function targetOf({ path, query }: Asked): string {
+  return query.length === 0 ? path : `${path}?${query.join('&')}`
+}
+
+function questionOf(one: Asked): Ask {
+  return { partition: one.partition, fields: one.fields, authorized: true }
+}
+
+describe('two questions share', () => {
+  const keyed = ['accept', 'accept-language', 'prefer']
+
+  it.each(['an entry', 'a call'])('%s of a class only if they mean the same', (what) => {
+    fc.assert(
+      fc.property(asked, asked, (one, other) => {
+        const setting = new Setting(classRule)
+        setting.ask(targetOf(one), questionOf(one))
+        if (what === 'an entry') setting.call.answer(200)
+        setting.ask(targetOf(other), questionOf(other))
+        expect(setting.calls.length === 1).toBe(meaning(one, keyed) === meaning(other, keyed))
+      }),
+      { numRuns: 3_000 },
+    )
+  })
+
+  it('an rfc9111 entry only if they agree in what Vary names, too', () => {
+    const vary = fc.subarray(['accept', 'prefer', 'user-agent'])
+    fc.assert(
+      fc.property(asked, asked, vary, (one, other, names) => {
+        const setting = new Setting(rfc9111)
+        // Vary compares what was sent: `*/*` and no Accept differ there.
+        const plain = (asked: Asked): string =>
+          meaning({ ...asked, fields: {} }, []) +
+          JSON.stringify(names.map((name) => asked.fields[name]?.replaceAll(', ', ',') ?? null))
+        setting.ask(targetOf(one), questionOf(one))
+        setting.call.answer(200, { 'cache-control': 's-maxage=60', vary: names.join(', ') })
+        setting.ask(targetOf(other), questionOf(other))
+        expect(setting.calls.length === 1).toBe(plain(one) === plain(other))
+      }),
+      { numRuns: 3_000 },
+    )
+  })
+
+  it('followers of a call only within their partition, also after failures', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat(2), { minLength: 1, maxLength: 8 }),
+        fc.array(fc.boolean()),
+        (partitions, failures) => {
+          const setting = new Setting(classRule)
+          const callers = partitions.map((partition) => setting.ask('/things', { partition: `key-${partition}` }))
+          const owner = new Map<unknown, number>()
+          const failing = [...failures]
+          for (let place = 0; place < setting.calls.length; place += 1) {
+            const call = setting.calls[place]
+            if (failing.pop() === true) call?.fail()
+            else call?.answer(200, { call: String(place) }, String(place))
+          }
+          for (const [index, caller] of callers.entries()) {
+            if (caller.status === null) continue
+            const call = caller.fields['call']
+            owner.set(call, owner.get(call) ?? partitions[index] ?? -1)
+            expect(owner.get(call)).toBe(partitions[index])
+          }
+        },
+      ),
+    )
+  })
+})
+
+describe('query parameters in the key', () => {
+  it.each([
+    ['/p?b=1&a=2', '/p?a=2&b=1'],
+    ['/p?b&a=2&b=1', '/p?a=2&b&b=1'],
+    ['/p?a=2&a=1', '/p?a=2&a=1'],
+    ['/p?b=1&%61=2', '/p?b=1&%61=2'],
+    ['/p?b=1;c=2&a=3', '/p?b=1;c=2&a=3'],
+    ['/p?b=1', '/p?b=1'],
+    ['/p', '/p'],
+    ['/p?', '/p?'],
+  ])('%s is kept as %s', (target, ordered) => {
+    expect(orderedTarget(target)).toBe(ordered)
+  })
+})
