@@ -92,7 +92,7 @@ export function createHotPolicies(first: LoadedPolicies, options: HotPoliciesOpt
       return 'replaced'
     } catch (error) {
       if (!(error instanceof Refused))
-        log.error({ event: 'defect', error }, 'loading the policies failed for a reason of the gateway’s own')
+        log.error({ event: 'defect', error }, "loading the policies failed for a reason of the gateway's own")
       return refuse(
         actor,
         error instanceof Refused ? error.diagnostics.map(formatDiagnostic) : ['the policies could not be loaded'],

@@ -18,7 +18,7 @@ const kinds = {
     title: 'The request is not well-formed HTTP',
     turn: 'the caller',
     about:
-      'A header field, the request line or the framing breaks a rule of RFC 9110 or RFC 9112, or the query carries the caller’s token. Repair the client; the request was not forwarded.',
+      "A header field, the request line or the framing breaks a rule of RFC 9110 or RFC 9112, or the query carries the caller's token. Repair the client; the request was not forwarded.",
   },
   'ambiguous-path': {
     status: 400,
@@ -70,14 +70,14 @@ const kinds = {
   'not-granted': {
     status: 403,
     title: 'No grant allows this operation',
-    turn: 'the owner of the team’s policy',
+    turn: "the owner of the team's policy",
     about:
-      'Everything is denied unless a grant of the caller’s team allows it. Ask the owner of the policy for the permission the detail names.',
+      "Everything is denied unless a grant of the caller's team allows it. Ask the owner of the policy for the permission the detail names.",
   },
   'organization-not-granted': {
     status: 403,
-    title: 'The organization is outside the team’s fence',
-    turn: 'the owner of the team’s policy',
+    title: "The organization is outside the team's fence",
+    turn: "the owner of the team's policy",
     about: 'Every place where an organization id stands (path, query, body) must name an organization of the team.',
   },
   guardrail: {
@@ -133,16 +133,16 @@ const kinds = {
   },
   'upstream-credential-rejected': {
     status: 502,
-    title: 'The Devin API rejected the gateway’s key',
+    title: "The Devin API rejected the gateway's key",
     turn: 'the operator of the gateway',
     about:
-      'The caller’s own token is fine. The service-user key that was chosen is expired or revoked; the gateway has read its secret again, so a rotated key works from the next request on.',
+      "The caller's own token is fine. The service-user key that was chosen is expired or revoked; the gateway has read its secret again, so a rotated key works from the next request on.",
   },
   'upstream-answer-refused': {
     status: 502,
     title: 'The answer of the Devin API was not passed on',
     turn: 'the operator of the gateway',
-    about: 'The answer is not well-formed HTTP, or it could not be searched for the gateway’s own keys.',
+    about: "The answer is not well-formed HTTP, or it could not be searched for the gateway's own keys.",
   },
   'key-unavailable': {
     status: 503,
@@ -155,7 +155,7 @@ const kinds = {
     status: 503,
     title: 'The token cannot be checked at the moment',
     turn: 'the operator of the gateway',
-    about: 'The signing keys of the token’s issuer could not be fetched. Try again after `Retry-After`.',
+    about: "The signing keys of the token's issuer could not be fetched. Try again after `Retry-After`.",
   },
   overloaded: {
     status: 503,

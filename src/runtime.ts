@@ -107,7 +107,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         instruments.leakMasked()
         log.error(
           { event: 'key-in-answer', decision_id: exchange.decisionId, operation: exchange.operation?.id },
-          'the upstream’s answer held one of the gateway’s keys; it was masked',
+          "the upstream's answer held one of the gateway's keys; it was masked",
         )
       },
       trouble: (exchange, error) =>
@@ -136,7 +136,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       if (problem.kind === 'internal')
         log.error(
           { event: 'defect', decision_id: exchange.decisionId, error: problem.cause },
-          'a request failed for a reason of the gateway’s own',
+          "a request failed for a reason of the gateway's own",
         )
     },
     tls: config.listen.tls,

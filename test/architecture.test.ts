@@ -284,7 +284,7 @@ describe('what happens in one place only', () => {
     return sources.filter(({ code }) => pattern.test(code)).map(({ name }) => name)
   }
 
-  test('a key’s value is opened where the request is sent', () => {
+  test("a key's value is opened where the request is sent", () => {
     expect(sourcesWith(/\.\s*reveal\b|\['reveal'\]/)).toEqual(['gateway/forwarding'])
   })
 

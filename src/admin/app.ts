@@ -68,13 +68,13 @@ function guardedApi(app: FastifyInstance, parts: AdminParts): void {
     else
       void reply.code(403).send({
         error:
-          'Use the listener’s address, not a name, and no page of another site, to reach the API of the operators.',
+          "Use the listener's address, not a name, and no page of another site, to reach the API of the operators.",
       })
   })
   app.get('/api/status', (_request, reply) => reply.send(parts.status()))
   app.get('/api/keys', (_request, reply) => reply.send(parts.keys()))
   app.post('/api/reload', async (_request, reply) => {
-    const outcome = await parts.reload('operators’ listener')
+    const outcome = await parts.reload("operators' listener")
     return reply.code(outcome.result === 'replaced' || outcome.result === 'unchanged' ? 200 : 409).send(outcome)
   })
 }

@@ -10,7 +10,7 @@ const parameter = /^\{([A-Za-z][A-Za-z0-9_-]*)\}$/
 export function pathProblem(path: string): string | null {
   if (!path.startsWith('/')) return 'a path begins with "/"'
   if (/[?#]/.test(path)) return 'a path has no query and no fragment: remove what begins with "?" or "#"'
-  if (path === '/gateway' || path.startsWith('/gateway/')) return 'paths under /gateway/ are the gateway’s own'
+  if (path === '/gateway' || path.startsWith('/gateway/')) return "paths under /gateway/ are the gateway's own"
   const names = new Set<string>()
   for (const segment of path.slice(1).split('/')) {
     if (segment === '') return 'a path has no empty segments and no final "/"'

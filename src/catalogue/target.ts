@@ -77,7 +77,7 @@ function decodeOrNull(text: string): string | null {
 function ambiguous(why: string): Problem {
   return new Problem(
     'ambiguous-path',
-    `The path is refused because ${why}. Send the operation’s path as the API reference spells it.`,
+    `The path is refused because ${why}. Send the operation's path as the API reference spells it.`,
   )
 }
 

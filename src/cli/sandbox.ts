@@ -19,8 +19,8 @@ export const sandboxCommand: Command = {
   usage: 'sandbox [--port 8080] [--admin-port 9090]',
   summary: 'run the gateway with a simulator of the Devin API and an SSO issuer; prints requests to paste',
   options: {
-    port: { type: 'string', help: 'callers’ listener on 127.0.0.1 (default: 8080)' },
-    'admin-port': { type: 'string', help: 'operators’ listener on 127.0.0.1 (default: 9090)' },
+    port: { type: 'string', help: "callers' listener on 127.0.0.1 (default: 8080)" },
+    'admin-port': { type: 'string', help: "operators' listener on 127.0.0.1 (default: 9090)" },
     config: { type: 'string', help: 'configuration to run instead of the sample' },
   },
   async run(invocation) {
@@ -121,7 +121,7 @@ ${paint('green', 'allowed')}: the least powerful key that can list sessions is s
 
   curl -i "${base}/org-payments/sessions?first=1" ${auth}
 
-${paint('red', 'denied')}: another team’s organization, with the reason and a decision id
+${paint('red', 'denied')}: another team's organization, with the reason and a decision id
 
   curl -i ${base}/org-research/sessions ${auth}
 

@@ -28,12 +28,12 @@ export const configOption = {
   config: { type: 'string', help: 'configuration file (default: GATEWAY_CONFIG or config/gateway.yaml)' },
 } as const
 export const policiesOption = {
-  policies: { type: 'string', help: 'policy directory instead of the configuration’s' },
+  policies: { type: 'string', help: "policy directory instead of the configuration's" },
 } as const
 export const callerOptions = {
   team: { type: 'string', help: 'a member of this team, with the attributes of its first members entry' },
-  sub: { type: 'string', help: 'the caller’s subject' },
-  email: { type: 'string', help: 'the caller’s e-mail address' },
+  sub: { type: 'string', help: "the caller's subject" },
+  email: { type: 'string', help: "the caller's e-mail address" },
   app: { type: 'string', help: 'the calling application' },
   group: { type: 'string', multiple: true, help: 'a group of the caller; repeatable' },
 } as const

@@ -24,11 +24,11 @@ const claims = z.strictObject({
 })
 
 const issuer = z.strictObject({
-  issuer: textAs(parseIssuer).describe('The issuer’s identifier, exactly as the `iss` claim spells it.'),
+  issuer: textAs(parseIssuer).describe("The issuer's identifier, exactly as the `iss` claim spells it."),
   audience: oneOrSeveral('audience').describe('Audience that a token must be meant for; a list accepts any of them.'),
   jwks_uri: textAs(parseKeySetAddress)
     .optional()
-    .describe('Address of the signing keys; when absent, taken from the issuer’s metadata document.'),
+    .describe("Address of the signing keys; when absent, taken from the issuer's metadata document."),
   algorithms: z
     .array(textAs(parseAlgorithm))
     .min(1, 'name at least one algorithm, or remove the key')

@@ -35,7 +35,7 @@ export interface UpstreamConfig {
   readonly origin: string
   /** Empty, or a path prefix without final slash. */
   readonly pathPrefix: string
-  /** PEM text of the authorities to trust instead of the system’s, or null. */
+  /** PEM text of the authorities to trust instead of the system's, or null. */
   readonly ca: string | null
   readonly timeouts: { readonly connectMs: number; readonly headersMs: number; readonly bodyIdleMs: number }
   readonly connections: number
@@ -58,11 +58,11 @@ const tls = z.strictObject({
 const listen = z.strictObject({
   gateway: textOrNumberAs(parseListen('0.0.0.0'))
     .prefault('0.0.0.0:8080')
-    .describe('Callers’ listener: host:port, "[::1]:8080", or a port alone. Port 0 takes any free one.'),
+    .describe(`Callers' listener: host:port, "[::1]:8080", or a port alone. Port 0 takes any free one.`),
   admin: textOrNumberAs(parseListen('127.0.0.1'))
     .prefault('127.0.0.1:9090')
-    .describe('Operators’ listener: health, metrics, status. A port alone means 127.0.0.1.'),
-  tls: tls.optional().describe('TLS (and HTTP/2) for the callers’ listener.'),
+    .describe("Operators' listener: health, metrics, status. A port alone means 127.0.0.1."),
+  tls: tls.optional().describe("TLS (and HTTP/2) for the callers' listener."),
 })
 
 const upstream = z.strictObject({
@@ -118,7 +118,7 @@ export const gatewaySchema = z
           .array(z.enum(stabilityClasses))
           .min(1, 'name at least one class, or remove the key')
           .default(['stable', 'beta'])
-          .describe('Which of the catalogue’s stability classes are served.'),
+          .describe("Which of the catalogue's stability classes are served."),
         files: z.array(text()).default([]).describe('Extension files with further operations.'),
       })
       .prefault({})

@@ -37,6 +37,13 @@ export function answerProblem(exchange: Exchange, response: ServerResponse, prob
     // HTTP/2 knows no connection fields.
     if (name !== 'connection' || !isHttp2(response)) fields.push(name, value)
   }
+  // A create may have happened all the same: clients that know the field do not send it again.
+  if (
+    problem.status >= 502 &&
+    exchange.upstreamStartedAtMs !== null &&
+    (exchange.method === 'POST' || exchange.method === 'PATCH')
+  )
+    fields.push('x-should-retry', 'false')
   answer(exchange, response, problem.status, 'application/problem+json', problemDocument(problem, exchange), fields)
 }
 

@@ -36,6 +36,7 @@ export interface Exchange {
   ownPage: string | null
   problem: Problem | null
   upstreamStatus: number | null
+  upstreamRequestId: string | null
   upstreamStartedAtMs: number | null
   upstreamEndedAtMs: number | null
   /** Status of the answer; null when the caller left before there was one. */
@@ -72,6 +73,7 @@ export function openExchange(
     ownPage: null,
     problem: null,
     upstreamStatus: null,
+    upstreamRequestId: null,
     upstreamStartedAtMs: null,
     upstreamEndedAtMs: null,
     status: null,

@@ -178,6 +178,7 @@ export interface AnswerFields {
   readonly pass: string[]
   readonly contentLength: number | null
   readonly contentEncoding: string | null
+  readonly requestId: string | null
 }
 
 /** Node's and undici's forms of a raw field list. */
@@ -188,6 +189,7 @@ export function readAnswerFields(rawHeaders: RawFields, mask: (value: string) =>
   const pass: string[] = []
   let contentLength: number | null = null
   let contentEncoding: string | null = null
+  let requestId: string | null = null
   let connection: string | null = null
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = textOf(rawHeaders[index]).toLowerCase()
@@ -196,12 +198,13 @@ export function readAnswerFields(rawHeaders: RawFields, mask: (value: string) =>
     else if (name === 'content-encoding')
       contentEncoding = contentEncoding === null ? value : `${contentEncoding}, ${value}`
     else if (name === 'connection') connection = value
+    else if (name === 'x-request-id') requestId = plainId.test(value) ? mask(value) : null
     // A name is the upstream's choice, too: one that holds a key does not cross.
     else if (responseFields.has(name) || (responsePrefixes.test(name) && mask(name) === name))
       pass.push(name, mask(value))
   }
   if (connection !== null) dropListed(pass, connection)
-  return { pass, contentLength, contentEncoding }
+  return { pass, contentLength, contentEncoding, requestId }
 }
 
 function textOf(raw: Buffer | string | Buffer[] | undefined): string {

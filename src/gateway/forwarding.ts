@@ -22,7 +22,7 @@ export interface UpstreamSettings {
   readonly origin: string
   /** Empty, or a path prefix without final slash that goes before every path. */
   readonly pathPrefix: string
-  /** PEM of the authorities to trust instead of the system’s, or null. */
+  /** PEM of the authorities to trust instead of the system's, or null. */
   readonly ca: string | null
   readonly connections: number
   /** Requests that may wait for a connection beyond those that have one; more are refused with `overloaded`. */

@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs'
 import type { Server } from 'node:http'
-import type { ServerHttp2Session } from 'node:http2'
+import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import fastify, { type FastifyInstance } from 'fastify'
 
@@ -48,7 +48,8 @@ export interface Connections {
 /** Keeps track of a server's connections. `isBusy`: a request of this connection is being answered. */
 export function trackConnections(server: Server, isBusy: (socket: Socket) => boolean): Connections {
   const sockets = new Set<Socket>()
-  const sessions = new Set<ServerHttp2Session>()
+  /** With the number of their open streams. */
+  const sessions = new Map<ServerHttp2Session, number>()
   const track = (socket: Socket): void => {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
@@ -56,14 +57,21 @@ export function trackConnections(server: Server, isBusy: (socket: Socket) => boo
   // Beneath TLS there is another socket for each connection, of which nothing can be said.
   server.on('setSecureContext' in server ? 'secureConnection' : 'connection', track)
   server.on('session', (session: ServerHttp2Session) => {
-    sessions.add(session)
+    sessions.set(session, 0)
+    const count = (change: number): unknown =>
+      sessions.has(session) && sessions.set(session, (sessions.get(session) ?? 0) + change)
+    session.on('stream', (stream: ServerHttp2Stream) => {
+      count(1)
+      stream.once('close', () => count(-1))
+    })
     session.once('close', () => sessions.delete(session))
   })
   const goAway = (): void => {
-    for (const session of sessions) session.close()
+    for (const session of sessions.keys()) session.close()
   }
-  // A connection with HTTP/2 is its session's business. Connections become idle as their requests end.
+  // Connections become idle as their requests end; one with HTTP/2 is its session's business.
   const closeIdle = (): void => {
+    for (const [session, streams] of sessions) if (streams === 0) session.destroy()
     for (const socket of sockets) if (!isHttp2Socket(socket) && !isBusy(socket) && hasSpoken(socket)) socket.destroy()
   }
   return {
@@ -74,7 +82,7 @@ export function trackConnections(server: Server, isBusy: (socket: Socket) => boo
       const sweep = setInterval(closeIdle, 50)
       closeIdle()
       const timer = setTimeout(() => {
-        for (const session of sessions) session.destroy()
+        for (const session of sessions.keys()) session.destroy()
         for (const socket of sockets) socket.destroy()
       }, deadlineMs)
       await closed

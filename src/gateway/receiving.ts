@@ -93,6 +93,7 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     const rawFields = (controller.rawHeaders ?? []) as RawFields
     const answer = readAnswerFields(rawFields, (value) => this.#masked(value))
     this.#answer = answer
+    if (answer.requestId !== this.#exchange.requestId) this.#exchange.upstreamRequestId = answer.requestId
     if (hasNoBody(this.#exchange.method, status)) return
     const decoders = answer.contentEncoding === null ? [] : decodersFor(answer.contentEncoding)
     if (decoders === null) this.refuse(unsearchable('its content coding is one the gateway cannot look into'))
@@ -157,7 +158,7 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     controller.abort(new Error('the upstream rejected the key'))
     const problem = new Problem(
       'upstream-credential-rejected',
-      'The Devin API rejected the gateway’s key, not your token. Its secret has been read again; try once more after Retry-After.',
+      "The Devin API rejected the gateway's key, not your token. Its secret has been read again; try once more after Retry-After.",
       { fields: { 'retry-after': '1', 'proxy-status': proxyStatus('http_request_denied') } },
     )
     void this.#events.rejected(this.#version).finally(() => this.#taker.fail(problem))

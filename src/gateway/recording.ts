@@ -73,6 +73,7 @@ export function createRecorder(records: Records, meter: Meter, now: () => number
         reason: exchange.problem?.reason ?? reason,
         limit: exchange.limitExceeded,
         upstream_status: exchange.upstreamStatus,
+        upstream_request_id: exchange.upstreamRequestId,
         bytes_in: exchange.bytesIn,
         bytes_out: exchange.bytesOut,
         duration_ms: durationMs,

@@ -82,7 +82,7 @@ function subjectOf(claims: Claims, mapping: ClaimMapping): string {
   const subject = textOrNull(claims, mapping.subject, 'subject')
   if (subject !== null) return subject
   throw incomplete(
-    `The token lacks the claim \`${mapping.subject}\`, from which this gateway reads the caller’s subject. Ask the identity team to add it to the token.`,
+    `The token lacks the claim \`${mapping.subject}\`, from which this gateway reads the caller's subject. Ask the identity team to add it to the token.`,
     'subject-missing',
   )
 }
@@ -103,7 +103,7 @@ function groupsOf(claims: Claims, path: string): readonly string[] {
 
 function wrongShape(path: string, meaning: string, wanted: string): Problem {
   return incomplete(
-    `The claim \`${path}\` of the token, from which this gateway reads the caller’s ${meaning}, must be ${wanted}. Ask the identity team to repair it.`,
+    `The claim \`${path}\` of the token, from which this gateway reads the caller's ${meaning}, must be ${wanted}. Ask the identity team to repair it.`,
     'claim-shape',
   )
 }

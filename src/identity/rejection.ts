@@ -10,7 +10,7 @@ const invalidToken = { 'www-authenticate': 'Bearer error="invalid_token"' }
  * and a header that is not understood look alike from outside.
  */
 const silent =
-  'The token was not accepted. Fetch a new one from the company’s identity provider and send it exactly as it was issued; the decision log holds the reason under the decision id.'
+  "The token was not accepted. Fetch a new one from the company's identity provider and send it exactly as it was issued; the decision log holds the reason under the decision id."
 
 const details = {
   'algorithm-not-allowed': silent,
@@ -22,7 +22,7 @@ const details = {
   encrypted: 'The token is encrypted. Ask the identity provider for a signed token (JWS) for this gateway.',
   'token-type': 'The token is of another kind. Send an access token or an ID token in JWT form.',
   'issuer-unknown':
-    'The token comes from an issuer that this gateway does not trust. Fetch one from the company’s identity provider.',
+    "The token comes from an issuer that this gateway does not trust. Fetch one from the company's identity provider.",
   'audience-mismatch': 'The token is meant for somebody else. Request one for the audience of this gateway.',
   'claim-missing': 'The token lacks a claim that this gateway needs.',
   'lifetime-too-long': 'The token lives too long. Request one with a shorter lifetime.',

@@ -153,7 +153,7 @@ function outsideFence(team: Team, facts: Facts): Refusal | null {
     const narrowBy = facts.operation.organizations.query.find((name) => name === 'org_ids')
     const advice =
       narrowBy === undefined
-        ? 'Use the organization’s own operation'
+        ? "Use the organization's own operation"
         : `Name the organizations with the query parameter ${narrowBy}`
     return fenceRefusal(
       team,

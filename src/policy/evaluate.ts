@@ -73,7 +73,8 @@ function factsOf(
   const place = operation.organizations.segment
   const organization = place === -1 ? null : (target.segments[place] ?? null)
   const inQuery = organizationsInQuery(target.query)
-  const inBody = body === null || body === undefined || !readsBody(operation) ? none : organizationsInBody(operation, body)
+  const inBody =
+    body === null || body === undefined || !readsBody(operation) ? none : organizationsInBody(operation, body)
   const named = organization === null ? none : [organization]
   const narrowed = organization !== null || inQuery.some((named) => bounds(operation, named))
   return {
@@ -163,14 +164,31 @@ function unknownOperation(
       { reason: 'legacy-path' },
     )
   }
+  const twin = twinOf(policy, method, target)
+  if (twin !== null) {
+    return new Problem(
+      'unknown-operation',
+      `The operation is served under another prefix. Use ${twin.method} ${twin.template} (${twin.id}) instead.`,
+      { reason: 'other-prefix' },
+    )
+  }
   const old = target.segments[0] === 'v1' || target.segments[0] === 'v2'
   const detail =
     found.why === 'method'
       ? `This path does not know ${plainMethod(method)}; it knows ${found.methods.join(', ')}.`
       : old
-        ? 'The v1 and v2 addresses of the API are not served. Use the v3 operation; see the API’s migration guide.'
+        ? "The v1 and v2 addresses of the API are not served. Use the v3 operation; see the API's migration guide."
         : 'No operation of the API has this path. Check it against the API reference; paths are case-sensitive and have no final slash.'
   return new Problem('unknown-operation', detail)
+}
+
+/** Most v3 operations were once under /v3beta1, and some still are only there: clients mix them up. */
+function twinOf(policy: PolicySet, method: string, { segments }: Target): Operation | null {
+  const [prefix, ...rest] = segments
+  const other = prefix === 'v3beta1' ? 'v3' : prefix === 'v3' ? 'v3beta1' : null
+  if (other === null) return null
+  const found = policy.catalogue.match(method, [other, ...rest])
+  return 'why' in found ? null : found
 }
 
 function plainMethod(method: string): string {

@@ -157,7 +157,7 @@ function keyText({ key, requirement, facts }: Evaluation): string {
   const needed = [operation.permission ?? 'any permission', ...(requirement?.extra ?? [])].join(' and ')
   if (operation.scope === 'enterprise')
     return `no key can serve ${operation.id}: an enterprise key with ${needed} is missing in the inventory`
-  const organization = requirement?.organization ?? 'the caller’s organization'
+  const organization = requirement?.organization ?? "the caller's organization"
   return `no key can serve ${operation.id} in ${organization}: an organization key for it with ${needed} is missing in the inventory`
 }
 

@@ -52,7 +52,7 @@ const fieldRule = z
       .array(text())
       .min(1, 'name at least one value')
       .optional()
-      .describe('Members that are added to the list; ${team} and ${app} stand for the caller’s.'),
+      .describe("Members that are added to the list; ${team} and ${app} stand for the caller's."),
     max_items: count().optional().describe('Largest length of the list.'),
     max_length: count().optional().describe('Largest length of the text, in characters.'),
   })
@@ -80,7 +80,7 @@ const guardrail = z.strictObject({
       filter_items_by: z
         .enum(['organizations'])
         .optional()
-        .describe('Keep only the items of the caller’s organizations.'),
+        .describe("Keep only the items of the caller's organizations."),
       fields: z.array(text()).optional().describe('Fields that are dropped from the answer.'),
     })
     .optional()

@@ -26,6 +26,8 @@ export interface AccessEntry {
   /** The limit that refused the request, or in shadow mode would have. */
   readonly limit: string | null
   readonly upstream_status: number | null
+  /** The upstream's own request id, where it is another one; for questions to its support. */
+  readonly upstream_request_id: string | null
   readonly bytes_in: number
   readonly bytes_out: number
   readonly duration_ms: number

@@ -42,7 +42,7 @@ export async function sandboxStateDirectory(env: Readonly<Record<string, string 
       // Read-only or somebody else's: the next place.
     }
   }
-  throw new Error('no folder for the sandbox’s keys: set GATEWAY_SANDBOX_STATE to one that can be written')
+  throw new Error("no folder for the sandbox's keys: set GATEWAY_SANDBOX_STATE to one that can be written")
 }
 
 /** A token of the sandbox issuer, signed with its newest key. */

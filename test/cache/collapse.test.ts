@@ -252,6 +252,11 @@ describe('waiting is bounded', () => {
       call.taker.data(Buffer.alloc(6_000))
     }
     expect(callers.map(({ chunks }) => chunks.length)).toEqual([0, 0, 1, 1, 1])
+    for (const { taker } of setting.calls) taker.end(null)
+    const later = setting.ask('/things/later')
+    setting.call.head(200)
+    setting.call.taker.data(Buffer.alloc(6_000))
+    expect(later.chunks).toHaveLength(0)
   })
 })
 

@@ -65,7 +65,7 @@ describe('what a write drops (RFC 9111 section 4.4)', () => {
     expect(setting.cache.stats().entries).toBe(0)
   })
 
-  it.each(['https://other.example/things/1', '//other.example/things/1', 'https://api.example.org/things/1', 'http:'])(
+  it.each(['https://app.example/things/1', '//other.example/things/1', 'https://api.example.org/things/1', 'http:'])(
     'but not on another origin: %s',
     (value) => {
       const setting = stored('/things/1')

@@ -81,6 +81,14 @@ describe('request directives (RFC 9111 section 5.2.1)', () => {
     expect(setting.calls.length === 1).toBe(reused)
   })
 
+  it.each(['must-revalidate', 'proxy-revalidate', 's-maxage=60'])('max-stale has no say against %s', (directive) => {
+    const setting = new Setting()
+    setting.store({ 'cache-control': `max-age=60, ${directive}` })
+    setting.pass(61)
+    setting.ask('/things', { fields: { 'cache-control': 'max-stale' } })
+    expect(setting.calls).toHaveLength(2)
+  })
+
   it('no-cache is told from a stale entry, and its answer is stored', () => {
     const setting = new Setting(classRule)
     setting.store()

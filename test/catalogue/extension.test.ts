@@ -150,10 +150,10 @@ describe('an extension file', () => {
       ['ext.yaml:11:11: "a;b" holds a character that must be escaped in a path: such segments cannot be literal'],
     ],
     [
-      'the gateway’s own path',
+      "the gateway's own path",
       'path: /v3/enterprise/reports',
       'path: /gateway/v1/me',
-      ['ext.yaml:11:11: paths under /gateway/ are the gateway’s own'],
+      ["ext.yaml:11:11: paths under /gateway/ are the gateway's own"],
     ],
     [
       'an unknown scope',

@@ -111,7 +111,7 @@ describe('a literal goes before a parameter', () => {
   })
 })
 
-describe('a path that is nobody’s', () => {
+describe("a path that is nobody's", () => {
   test.each([
     '/',
     '/v3',
@@ -151,7 +151,7 @@ describe('an escape', () => {
     expect(found(request)).toBe('ambiguous')
   })
 
-  test('that spells no literal of this place is part of a parameter’s value', () => {
+  test("that spells no literal of this place is part of a parameter's value", () => {
     expect(found('GET /v3/organizations/%6F/sessions/%69nsight')).toBe('org.sessions.get')
     expect(found('GET /v3/organizations/%73essions/sessions/x')).toBe('org.sessions.get')
     expect(found('GET /v3/organizations/o/sessions/%49nsights')).toBe('org.sessions.get')

@@ -129,7 +129,7 @@ describe('a program whose Devin fails', () => {
     ])
   })
 
-  it('is not told that its token is bad when the gateway’s key is', async () => {
+  it("is not told that its token is bad when the gateway's key is", async () => {
     const { devin } = await program(0)
     gateway.upstream.respond((_request, response) => {
       response.writeHead(401, { 'content-type': 'application/json' }).end('{"detail":"Invalid API key"}')

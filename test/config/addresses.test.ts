@@ -114,7 +114,7 @@ describe('an issuer', () => {
   })
 })
 
-describe('the address of an issuer’s keys', () => {
+describe("the address of an issuer's keys", () => {
   it('may have a query, because some identity providers name the application there', () => {
     expect(parseKeySetAddress('https://sso.corp.example/keys?appid=1')).toEqual({
       value: 'https://sso.corp.example/keys?appid=1',

@@ -13,7 +13,9 @@ export function makeSelfSigned(name: string): { cert: string; key: string } {
   const spki = publicKey.export({ type: 'spki', format: 'der' })
   const signed = der(0x30, version, der(0x02, Buffer.from([1])), algorithm, subject, validity, subject, spki)
   const signature = der(0x03, Buffer.from([0]), sign('sha256', signed, privateKey))
-  const body = der(0x30, signed, algorithm, signature).toString('base64').replace(/.{64}/g, '$&\n')
+  const body = der(0x30, signed, algorithm, signature)
+    .toString('base64')
+    .replace(/.{64}(?!$)/g, '$&\n')
   const cert = `-----BEGIN CERTIFICATE-----\n${body}\n-----END CERTIFICATE-----\n`
   return { cert, key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() }
 }

@@ -26,7 +26,7 @@ const impersonate = 'ImpersonateOrgSessions'
 describe('an organization operation', () => {
   const list = need('org.sessions.list', 'org-a')
 
-  test('is served by the organization’s own key with the permission', () => {
+  test("is served by the organization's own key with the permission", () => {
     const key = keyOf('a', { permissions: new Set(['ViewOrgSessions']) })
     expect(choose([key], list)).toEqual({ key, basis: 'exact', through: 'ViewOrgSessions' })
   })
@@ -284,7 +284,7 @@ describe('for every inventory', () => {
     )
   })
 
-  test('never another organization’s key, nor an organization key for an enterprise operation', () => {
+  test("never another organization's key, nor an organization key for an enterprise operation", () => {
     fc.assert(
       fc.property(inventory, requirement, (keys, wanted) => {
         const key = choose(keys, wanted)?.key

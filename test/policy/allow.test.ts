@@ -52,7 +52,7 @@ describe('a permission name', () => {
     }
   })
 
-  test('of the enterprise covers its own operations and the organization’s that it stands for', () => {
+  test("of the enterprise covers its own operations and the organization's that it stands for", () => {
     const both = covered('ViewAccountSessions')
     expect(both).toEqual(expect.arrayContaining(['ent.sessions.list', 'org.sessions.list', 'org.sessions.get']))
     expect(covered('ViewOrgSessions')).not.toContain('ent.sessions.list')
@@ -197,7 +197,7 @@ describe('a word that covers nothing', () => {
     ['org.sessions.lists', 'error: unknown operation "org.sessions.lists"; did you mean "org.sessions.list"?'],
     ['Org.Sessions.List', 'error: unknown operation "Org.Sessions.List"; did you mean "org.sessions.list"?'],
     ['completely.different.thing.altogether', 'error: unknown operation "completely.different.thing.altogether"'],
-    ['org.sesions.*', 'error: the pattern "org.sesions.*" covers no operation of the catalogue'],
+    ['org.sesions.*', 'error: the pattern "org.sesions.*" covers no operation of the catalogue; did you mean "org.sessions.*"?'],
   ])('is an error with the nearest spelling: %s', (word, message) => {
     expect(messages(word)).toEqual([message])
     expect(allow(word)).toMatchObject({ operations: [], permissions: [] })

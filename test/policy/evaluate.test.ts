@@ -39,7 +39,7 @@ function outcome(request: string, body?: unknown, principal = ada, using = polic
 }
 
 describe('the fence', () => {
-  test('lets the team’s own organization through and no other', () => {
+  test("lets the team's own organization through and no other", () => {
     expect(outcome('GET /v3/organizations/org-payments/sessions')).toBe('allow payments/run payments-runner')
     expect(outcome('GET /v3/organizations/org-other/sessions')).toBe('deny organization-not-granted payments')
   })
@@ -73,7 +73,7 @@ describe('the fence', () => {
     expect(outcome('GET /v3/enterprise/organizations')).toBe('deny organization-not-granted payments')
   })
 
-  test('lets an enterprise operation through that is narrowed to the team’s organizations by a documented parameter', () => {
+  test("lets an enterprise operation through that is narrowed to the team's organizations by a documented parameter", () => {
     expect(outcome('GET /v3/enterprise/sessions?org_ids=org-payments')).toBe('allow payments/enterprise analytics')
     expect(outcome('GET /v3/enterprise/sessions?first=5&org_ids=org-payments&org_ids=org-payments')).toBe(
       'allow payments/enterprise analytics',
@@ -231,7 +231,7 @@ describe('a caller', () => {
     )
   })
 
-  test('may ask for itself as a member of any team, with the key of the team’s default organization', () => {
+  test("may ask for itself as a member of any team, with the key of the team's default organization", () => {
     expect(outcome('GET /v3/self')).toBe('allow payments/- payments-runner')
     expect(outcome('HEAD /v3/self')).toBe('allow payments/- payments-runner')
     const tools = team(`
@@ -273,7 +273,7 @@ grants:
   const teams = policyFrom({ 'teams/reader.yaml': reader, 'teams/writer.yaml': writer, 'keys.yaml': keys })
   const both = principalOf({ groups: ['both'] })
 
-  test('has the grants of each, each inside its own team’s fence', () => {
+  test("has the grants of each, each inside its own team's fence", () => {
     const answers = (request: string) => outcome(request, {}, both, teams)
     expect(answers('GET /v3/organizations/org-tools/sessions')).toBe('allow b-reader/read tools-reader')
     expect(answers('POST /v3/organizations/org-payments/sessions')).toBe('allow a-writer/write payments-runner')

@@ -167,7 +167,7 @@ describe('an explanation', () => {
     }
   })
 
-  test('shows nothing of a caller’s organization id that could disturb a terminal or a log', () => {
+  test("shows nothing of a caller's organization id that could disturb a terminal or a log", () => {
     const found = explained(`GET /v3/organizations/${'x'.repeat(500)}/sessions?org_id=%1b%5B31m%0a%22`)
     const text = JSON.stringify({ ...found, organizations: [] })
     expect(text).not.toMatch(/\\u001b|\\n/)

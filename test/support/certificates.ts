@@ -82,7 +82,9 @@ function certificate(options: {
     der(0xa3, der(0x30, extensions)),
   )
   const signature = der(0x03, Buffer.from([0]), sign('sha256', signed, signer))
-  const body = der(0x30, signed, ecdsaWithSha256, signature).toString('base64').replace(/.{64}/g, '$&\n')
+  const body = der(0x30, signed, ecdsaWithSha256, signature)
+    .toString('base64')
+    .replace(/.{64}(?!$)/g, '$&\n')
   return `-----BEGIN CERTIFICATE-----\n${body}\n-----END CERTIFICATE-----\n`
 }
 

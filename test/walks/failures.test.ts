@@ -138,7 +138,7 @@ describe('an upstream that fails a request', () => {
   test.each([
     ['a reset', 'resetAndDestroy' as const],
     ['a close', 'destroy' as const],
-  ])('by %s in the middle of an answer: the caller’s answer breaks off, too', async (_name, how) => {
+  ])("by %s in the middle of an answer: the caller's answer breaks off, too", async (_name, how) => {
     const gateway = await start()
     upstream.respond((socket) => {
       socket.write('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf')
@@ -151,7 +151,7 @@ describe('an upstream that fails a request', () => {
     expect(upstream.requests).toHaveLength(1)
   })
 
-  test('by a close inside chunks: the caller’s answer has no end', async () => {
+  test("by a close inside chunks: the caller's answer has no end", async () => {
     const gateway = await start()
     upstream.respond((socket) => {
       socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n')

@@ -174,7 +174,7 @@ describe('fields', () => {
     expect(answer.headers.get('retry-after')).toBe('3')
   })
 
-  test('that ask for a compressed answer get one, and its bytes are the upstream’s', async () => {
+  test("that ask for a compressed answer get one, and its bytes are the upstream's", async () => {
     const coded = gzipSync('{"items":[1]}')
     running.upstream.respond((_request, response) =>
       response.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' }).end(coded),

@@ -244,7 +244,7 @@ describe('one request stays one request', () => {
     expect(running.upstream.seen).toHaveLength(1)
   })
 
-  test('a second request without a token does not inherit the first one’s', async () => {
+  test("a second request without a token does not inherit the first one's", async () => {
     const answer = await sendRaw(
       running.port,
       `GET ${sessions} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\nGET ${sessions} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,

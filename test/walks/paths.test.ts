@@ -173,8 +173,8 @@ const unknown: readonly (readonly [name: string, target: string])[] = [
   ['a shorter path', '/v3/organizations/org-payments/x'],
   ['another generation', '/v4/self'],
   ['an internal-looking path', '/internal/metrics'],
-  ['the operators’ paths', '/metrics'],
-  ['the operators’ API', '/api/reload'],
+  ["the operators' paths", '/metrics'],
+  ["the operators' API", '/api/reload'],
   ['another page of ours', '/gateway/v1/status'],
   ['a page of ours in capitals', '/Gateway/v1/me'],
   ['an escaped page of ours', '/gateway/v1/%6de'],
@@ -248,7 +248,7 @@ describe('a path is accepted and arrives byte for byte', () => {
     expect(access[0]).toMatchObject({ path: null, outcome: 'forwarded' })
   })
 
-  test('in absolute form of our own authority, and goes on in origin form under the upstream’s own name', async () => {
+  test("in absolute form of our own authority, and goes on in origin form under the upstream's own name", async () => {
     const { answer, seen } = await ask(running, 'GET', `http://gateway.example${org}/sessions?a=b`)
     expect(answer.status).toBe(200)
     expect(seen[0]?.target).toBe(`${org}/sessions?a=b`)

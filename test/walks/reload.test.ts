@@ -288,13 +288,13 @@ describe('a set that is not good', () => {
       const logged = running.logLines.map((line) => JSON.parse(line) as Record<string, unknown>)
       expect(logged.find((line) => line['event'] === 'policies-refused')).toMatchObject({
         level: 'error',
-        actor: 'operators’ listener',
+        actor: "operators' listener",
         revision: before.revision,
       })
       expect(running.logLines.join('')).not.toContain('cog_somebody')
       expect((await audit()).at(-1)).toMatchObject({
         event: 'policies-refused',
-        actor: 'operators’ listener',
+        actor: "operators' listener",
         details: { kept: before.revision, diagnostics: answer.diagnostics },
       })
       expect(await (await fetch(`${running.adminUrl}/metrics`)).text()).toMatch(/reload\w*\{result="refused"\} 1\b/)
@@ -531,7 +531,7 @@ describe('reloads under load', () => {
   })
 })
 
-describe('the certificate of the callers’ listener', () => {
+describe("the certificate of the callers' listener", () => {
   const authority = createAuthority('a test authority')
   const [one, two] = [authority.issue({ name: 'localhost' }), authority.issue({ name: 'localhost' })]
 

@@ -108,7 +108,7 @@ interface H2Answer {
   readonly body: string
 }
 
-describe('the callers’ listener with a certificate', () => {
+describe("the callers' listener with a certificate", () => {
   const { cert, key } = authority.issue({ name: 'localhost' })
   let running: RunningGateway
   let session: ClientHttp2Session

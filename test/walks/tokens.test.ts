@@ -66,7 +66,7 @@ describe('with a real OpenID provider', () => {
     vi.restoreAllMocks()
   })
 
-  test('an access token goes through to the upstream as the team’s key, and the records name its holder', async () => {
+  test("an access token goes through to the upstream as the team's key, and the records name its holder", async () => {
     const token = await provider.token()
     const answer = await running.call(sessions, { token })
     expect(answer.status).toBe(200)
@@ -401,7 +401,7 @@ describe('what a signed token may not be', () => {
   ])('%s: rejected in one and the same words', (name) => {
     const found = sidesOf(sides, name)
     const detail =
-      'The token was not accepted. Fetch a new one from the company’s identity provider and send it exactly as it was issued; the decision log holds the reason under the decision id.'
+      "The token was not accepted. Fetch a new one from the company's identity provider and send it exactly as it was issued; the decision log holds the reason under the decision id."
     expectProblem(found, 'token-rejected', detail)
     expect(found.answer.fields['www-authenticate']).toBe('Bearer error="invalid_token"')
   })

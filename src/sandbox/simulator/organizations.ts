@@ -6,7 +6,7 @@ import { collection, given } from './collection.ts'
 import { page, passes } from './pages.ts'
 import { idMembers, mustFind, newId, organizationItem, setting, type State } from './state.ts'
 
-/** Handlers of organizations, their tags and git access, and of the enterprise’s machines. */
+/** Handlers of organizations, their tags and git access, and of the enterprise's machines. */
 export function organizationHandlers(state: State): Handlers {
   const { organizations } = state
   const store = (call: Call, before: Item): Item => {

@@ -1,0 +1,135 @@
+// The bounds of the store: bytes under many keys, what a scan leaves, and that the index lets go.
+
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { describe, expect, it } from 'vitest'
+import type { Entry } from '../../src/cache/entry.ts'
+import { createStore } from '../../src/cache/store.ts'
+import { classRule, Setting } from './support.ts'
+
+const maxBytes = 1_000_000
+
+function entry(bytes: number, sequence = 1): Entry {
+  return {
+    receivedAtMs: 0,
+    initialAgeMs: 0,
+    dateMs: 0,
+    freshUntilMs: 1,
+    mustRevalidate: false,
+    staleWhileRevalidateMs: 0,
+    staleOnErrorMs: 0,
+    staleOnSilenceMs: 0,
+    withheld: [],
+    vary: [],
+    operation: 'things.get',
+    status: 200,
+    fields: [],
+    body: Buffer.alloc(bytes),
+    coding: null,
+    etag: null,
+    ownEtag: false,
+    lastModified: null,
+    selected: [],
+    sequence,
+  }
+}
+
+describe('memory', () => {
+  it('stays within its bound under a million different keys, and what is counted is about what is taken', () => {
+    setFlagsFromString('--expose-gc')
+    // The context is made after the flag was set, so it has the function.
+    const collectGarbage = runInNewContext('gc') as () => void
+    const used = (): number => {
+      collectGarbage()
+      const { heapUsed, external } = process.memoryUsage()
+      return heapUsed + external
+    }
+    const before = used()
+    const limit = 16_000_000
+    const store = createStore(limit, () => undefined)
+    for (let key = 0; key < 1_000_000; key += 1) {
+      store.put(
+        `/v3/organizations/org-1/sessions/${key}\n\nkey-1`,
+        [`/v3/organizations/org-1/sessions/${key}`, 'org-1'],
+        entry(100),
+      )
+      if (store.bytes > limit) throw new Error(`${store.bytes} bytes`)
+    }
+    expect(store.bytes).toBeGreaterThan(limit * 0.95)
+    expect(used() - before).toBeLessThan(limit * 1.3)
+    expect(store.entries).toBeGreaterThan(5_000)
+  })
+
+  it('counts the key, the fields and the names', () => {
+    const store = createStore(maxBytes, () => undefined)
+    store.put('k', ['/'], entry(0))
+    const least = store.bytes
+    store.put('k2', ['/', 'x'.repeat(1_000)], { ...entry(0), fields: ['a', 'y'.repeat(1_000)] })
+    expect(store.bytes - least).toBeGreaterThan(least + 3_000)
+    expect(store.drop('/')).toBe(2)
+    expect(store.bytes).toBe(0)
+  })
+
+  it('is given back by evictions, drops and removals alike, to the last byte', () => {
+    const evicted: string[] = []
+    const store = createStore(maxBytes, ({ operation }) => evicted.push(operation))
+    const kept: Entry[] = []
+    for (let key = 0; key < 2_000; key += 1) {
+      kept.push(entry(1_000, key))
+      store.put(`key-${key}`, [`/${key}`, `group-${key % 7}`], kept[key] ?? entry(0))
+      const slot = store.find(`key-${key % 100}`)
+      if (slot !== undefined) store.prove(slot)
+      if (key % 5 === 0) store.remove(`key-${key}`, kept[key] ?? entry(0))
+      if (key % 11 === 0) store.drop(`/${key - 3}`)
+      expect(store.bytes).toBeLessThanOrEqual(maxBytes)
+    }
+    expect(evicted.length).toBeGreaterThan(500)
+    for (let group = 0; group < 7; group += 1) store.drop(`group-${group}`)
+    expect(store).toMatchObject({ bytes: 0, entries: 0 })
+  })
+
+  it('holds no entry that is larger than all of it', () => {
+    const store = createStore(10_000, () => undefined)
+    store.put('small', ['/small'], entry(100))
+    store.put('large', ['/large'], entry(20_000))
+    expect(store.find('large')).toBeUndefined()
+    expect(store.bytes).toBeLessThanOrEqual(10_000)
+  })
+
+  it('a cache that may hold nothing answers all the same', () => {
+    const setting = new Setting(classRule, { maxBytes: 0 })
+    expect(setting.store().body).toBe('body')
+    expect(setting.cache.stats()).toMatchObject({ entries: 0, bytes: 0 })
+  })
+})
+
+describe('a scan', () => {
+  it('pushes out what was never asked for twice, and nothing else', () => {
+    const setting = new Setting(classRule)
+    const read = (target: string): boolean => {
+      const caller = setting.ask(target, { tags: [] })
+      if (caller.isWaiting) setting.call.answer(200)
+      return caller.result === 'hit'
+    }
+    const popular = Array.from({ length: 200 }, (_, index) => `/popular/${index}`)
+    for (const target of popular) for (const _ of [1, 2]) read(target)
+    for (let index = 0; index < 5_000; index += 1) read(`/scan/${index}`)
+    expect(setting.cache.stats().operations.get('things.list')?.evictions).toBeGreaterThan(4_000)
+    expect(popular.filter(read)).toHaveLength(200)
+  })
+
+  it('what has proven itself makes room in its turn', () => {
+    const store = createStore(100_000, () => undefined)
+    for (let key = 0; key < 1_000; key += 1) {
+      store.put(`key-${key}`, [`/${key}`], entry(500))
+      const slot = store.find(`key-${key}`)
+      if (slot !== undefined) store.prove(slot)
+    }
+    expect(store.find('key-0')).toBeUndefined()
+    expect(store.find('key-999')?.proven).toBe(true)
+    // A fifth is left for newcomers.
+    store.put('new', ['/new'], entry(500))
+    store.put('newer', ['/newer'], entry(500))
+    expect(store.find('new')).toBeDefined()
+  })
+})
