@@ -2,6 +2,7 @@
 
 import { createAdminApp, type Readiness } from './admin/app.ts'
 import { issuerView, keyView, policiesView } from './admin/views.ts'
+import { createResponseCache } from './cache/response-cache.ts'
 import { loadCatalogue } from './catalogue/load.ts'
 import { formatDiagnostic } from './config/diagnostics.ts'
 import type { Config } from './config/schema.ts'
@@ -115,10 +116,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     },
   })
   const limiter = createLimiter()
+  const cache = createResponseCache({
+    now,
+    ...config.cache,
+    upstreamBase: config.upstream.origin + config.upstream.pathPrefix,
+  })
   const admission = createAdmission({
     tokens,
     keyring,
     limiter,
+    cache,
     now,
     upstream,
     maxBodyBytes: config.bodies.maxBytes,
@@ -179,6 +186,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       },
       issuers: tokens.status().map(issuerView),
       records: sinks.health(),
+      cache: { bytes: cache.stats().bytes, entries: cache.stats().entries },
       upstream: { origin: config.upstream.origin, in_flight: upstream.inFlight },
     }),
   })
@@ -198,6 +206,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     instruments.keyStates(keyring.status().map((status) => ({ key: status.handle.id, state: status.state })))
     for (const issuer of tokens.status()) instruments.jwksKeys(issuer.issuer, issuer.keys)
     for (const { stream, lost } of sinks.health()) instruments.recordsLost(stream, lost)
+    instruments.cache(cache.stats())
   })
   sinks.audit('started', 'gateway', {
     version,

@@ -14,11 +14,11 @@ import type { FieldChanges } from './question.ts'
 import { fits, mayStandIn } from './reuse.ts'
 import type { Carrier, Seat } from './seat.ts'
 import { forbidden, judge, type Times, type Verdict } from './storing.ts'
-import { canBeValidated, freshen, validatingFields } from './validation.ts'
+import { freshen, validatingFields } from './validation.ts'
 
 /** The request goes out as the caller sent it. */
 export const unchanged: FieldChanges = { remove: new Set(), add: [] }
-const conditions = new Set(['if-none-match', 'if-modified-since'])
+const ofTheCaller = new Set(['if-none-match', 'if-modified-since'])
 /** Without an answer for these reasons we are disconnected. A rejected key, say, is another matter. */
 const silences: ReadonlySet<ProblemKindName> = new Set(['upstream-unreachable', 'upstream-timeout', 'overloaded'])
 
@@ -32,7 +32,7 @@ export class Flight implements AnswerTaker, Carrier {
   barred = false
   readonly #desk: FlightDesk
   readonly #requestedAtMs: number
-  readonly #conditional: boolean
+  readonly #conditions: readonly string[]
   #leader: Seat | null
   /** It goes on for the store even when nobody waits. */
   #isForStore: boolean
@@ -50,17 +50,16 @@ export class Flight implements AnswerTaker, Carrier {
     this.#isForStore = leader === null
     this.#desk = desk
     this.#requestedAtMs = desk.now()
-    this.#conditional = plan.keep && plan.candidate !== null && canBeValidated(plan.candidate)
+    this.#conditions = plan.keep && plan.candidate !== null ? validatingFields(plan.candidate) : []
     if (leader !== null) leader.carrier = this
   }
 
   /** Asks the upstream. What goes wrong before anything is sent is a failure like any other. */
   start(): void {
-    const { keep, candidate, fetch } = this.plan
-    const add = this.#conditional && candidate !== null ? validatingFields(candidate) : []
+    const { keep, fetch } = this.plan
     try {
       // The whole answer is asked for, so that it can be kept; whether the caller has it already is seen here.
-      fetch(keep ? { remove: conditions, add } : unchanged, this)
+      fetch(keep ? { remove: ofTheCaller, add: this.#conditions } : unchanged, this)
     } catch (error) {
       this.fail(error instanceof Problem ? error : new Problem('internal', 'The request failed.', { cause: error }))
     }
@@ -97,7 +96,7 @@ export class Flight implements AnswerTaker, Carrier {
     if (this.#phase !== 'waiting') return
     this.#phase = 'passing'
     this.#head = head
-    if ((this.#conditional && head.status === 304 && this.#confirmed(head)) || this.#isAbsorbed(head)) {
+    if ((this.#conditions.length > 0 && head.status === 304 && this.#confirmed(head)) || this.#isAbsorbed(head)) {
       this.#finish()
       return
     }

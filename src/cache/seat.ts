@@ -34,7 +34,6 @@ export class Seat implements Flow {
   }
 
   abort(): void {
-    if (this.left) return
     this.left = true
     this.carrier?.leave(this)
   }

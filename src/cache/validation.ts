@@ -10,12 +10,7 @@ import { judge, type StoringSettings, type Times, type Verdict } from './storing
 /** A 304 says nothing about the body that is kept (RFC 9111 section 3.2). */
 const ofTheBody = new Set(['content-encoding', 'content-length', 'content-range', 'content-md5'])
 
-/** Whether the upstream can be asked. It does not know an ETag of the cache's own. */
-export function canBeValidated(entry: Entry): boolean {
-  return (entry.etag !== null && !entry.ownEtag) || entry.lastModified !== null
-}
-
-/** The conditional fields for that question (section 4.3.1). */
+/** The conditional fields by which the upstream is asked (section 4.3.1). It does not know an ETag of the cache’s own. */
 export function validatingFields({ etag, ownEtag, lastModified }: Entry): string[] {
   const fields: string[] = []
   if (etag !== null && !ownEtag) fields.push('if-none-match', etag)

@@ -125,7 +125,12 @@ ${paint('red', 'denied')}: another team's organization, with the reason and a de
 
   curl -i ${base}/org-research/sessions ${auth}
 
-${paint('yellow', 'explained')}: why, and what would be nearest
+${paint('yellow', 'cached')}: the same question again within its lifetime costs no call upstream; see Cache-Status
+
+  curl -i "${base}/org-payments/playbooks" ${auth}
+  curl -i "${base}/org-payments/playbooks" ${auth}
+
+And why something is allowed or denied, and what would be nearest:
 
   npx devin-gateway explain --team payments GET /v3/organizations/org-research/sessions
 

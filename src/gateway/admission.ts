@@ -7,12 +7,14 @@ import type { Principal } from '../identity/principal.ts'
 import { bearerToken } from '../identity/token-form.ts'
 import type { TokenVerifier } from '../identity/token-verifier.ts'
 import type { Keyring, KeyVersion } from '../keys/keyring.ts'
+import type { ResponseCache } from '../cache/response-cache.ts'
 import type { Operation } from '../catalogue/operation.ts'
 import type { Limiter } from '../limits/limiter.ts'
 import { evaluate, findOperation, type Evaluation } from '../policy/evaluate.ts'
 import { Problem } from '../problems.ts'
 import { collectBody, judgeBody, smallBodyBytes, tooLarge } from './body.ts'
 import { isHttp2 } from './connection.ts'
+import { questionOf } from './caching.ts'
 import { Caller } from './caller.ts'
 import type { Exchange } from './exchange.ts'
 import { declareJson, readCallerFields, type CallerFields } from './fields.ts'
@@ -24,6 +26,7 @@ export interface AdmissionParts {
   readonly tokens: TokenVerifier
   readonly keyring: Keyring
   readonly limiter: Limiter
+  readonly cache: ResponseCache
   readonly upstream: Upstream
   readonly maxBodyBytes: number
   readonly maxJudgedBytes: number
@@ -49,7 +52,7 @@ export interface Admission {
 }
 
 export function createAdmission(parts: AdmissionParts): Admission {
-  const { tokens, keyring, limiter, upstream, maxBodyBytes, maxJudgedBytes, now } = parts
+  const { tokens, keyring, limiter, cache, upstream, maxBodyBytes, maxJudgedBytes, now } = parts
 
   function admit(exchange: Exchange, request: IncomingMessage, response: ServerResponse): Promise<void> | undefined {
     checkVersion(request)
@@ -128,14 +131,21 @@ export function createAdmission(parts: AdmissionParts): Admission {
     return collectBody(request, fields.bodyLength, maxBytes)
   }
 
+  /** Through the cache: it answers by itself, shares the call of another caller, or asks the upstream with the key. */
   function send(visit: Visit, evaluation: Evaluation, body: Buffer | null): undefined {
     const { exchange, request, response, fields, target } = visit
     if (exchange.over) return
-    const version = openKey(evaluation)
-    exchange.keyVersion = version
     if (body === null && fields.expectsContinue) response.writeContinue()
-    const forward = { exchange, request, operation: evaluation.facts.operation, target, fields, body, version }
-    upstream.forward(forward, new Caller(exchange, response, parts.callerIdleMs, parts.onFail))
+    const question = questionOf(evaluation, exchange.policy.catalogue, exchange.method ?? '', target, fields, now())
+    const caller = new Caller(exchange, response, parts.callerIdleMs, parts.onFail)
+    cache.serve(question, caller, (changes, taker) => {
+      const version = openKey(evaluation)
+      exchange.keyVersion = version
+      upstream.forward(
+        { exchange, request, operation: evaluation.facts.operation, target, fields, changes, body, version },
+        taker,
+      )
+    })
   }
 
   function openKey({ key, facts, requirement }: Evaluation): KeyVersion {

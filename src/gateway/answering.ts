@@ -108,6 +108,7 @@ function answer(
     'x-content-type-options',
     'nosniff',
     ...exchange.limitFields,
+    ...(exchange.cacheStatus === null ? [] : ['cache-status', exchange.cacheStatus]),
     ...fields,
   ])
   response.end(exchange.method === 'HEAD' ? undefined : text)

@@ -2,11 +2,12 @@
 // comes in one piece.
 
 import type { ServerResponse } from 'node:http'
-import type { AnswerHead, AnswerTaker, Flow } from '../cache/answer.ts'
+import type { AnswerHead, Flow } from '../cache/answer.ts'
+import type { CacheOutcome, CacheTaker } from '../cache/question.ts'
 import type { Problem } from '../problems.ts'
 import type { Exchange } from './exchange.ts'
 
-export class Caller implements AnswerTaker {
+export class Caller implements CacheTaker {
   readonly #exchange: Exchange
   readonly #response: ServerResponse
   readonly #idleMs: number
@@ -36,6 +37,11 @@ export class Caller implements AnswerTaker {
   attach(flow: Flow): void {
     this.#flow = flow
     if (this.#closed) flow.abort()
+  }
+
+  outcome({ result, cacheStatus }: CacheOutcome): void {
+    this.#exchange.cache = result
+    this.#exchange.cacheStatus = cacheStatus
   }
 
   head({ status, fields, length }: AnswerHead): void {

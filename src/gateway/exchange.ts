@@ -1,6 +1,7 @@
 // What is known about one request so far. Each field is written once, by the stage that learns it, and read by later
 // stages and by recording. Never a token, a key value or a body.
 
+import type { CacheOutcome } from '../cache/question.ts'
 import type { Operation } from '../catalogue/operation.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { KeyVersion } from '../keys/keyring.ts'
@@ -26,6 +27,9 @@ export interface Exchange {
   operation: Operation | null
   evaluation: Evaluation | null
   keyVersion: KeyVersion | null
+  /** How the cache came to the answer, and its Cache-Status; null when it was not asked. */
+  cache: CacheOutcome['result'] | null
+  cacheStatus: string | null
   /** RateLimit fields of the answer, name and value alternating; empty before the limits were judged and without limits. */
   limitFields: readonly string[]
   /** The limit that refused the request, or in shadow mode would have. */
@@ -67,6 +71,8 @@ export function openExchange(
     operation: null,
     evaluation: null,
     keyVersion: null,
+    cache: null,
+    cacheStatus: null,
     limitFields: [],
     limitExceeded: null,
     over: false,

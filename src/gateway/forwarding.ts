@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http'
 import { Transform } from 'node:stream'
 import { Pool, type Dispatcher } from 'undici'
 import type { AnswerTaker } from '../cache/answer.ts'
+import type { FieldChanges } from '../cache/question.ts'
 import type { Operation } from '../catalogue/operation.ts'
 import type { Target } from '../catalogue/target.ts'
 import type { KeyVersion } from '../keys/keyring.ts'
@@ -37,6 +38,8 @@ export interface Forward {
   readonly operation: Operation
   readonly target: Target
   readonly fields: CallerFields
+  /** What the cache wants to be asked differently: conditions of its own instead of the caller's. */
+  readonly changes: FieldChanges
   /** The body when it has been collected; null to stream it. */
   readonly body: Buffer | null
   readonly version: KeyVersion
@@ -132,14 +135,15 @@ function pathOf(prefix: string, { path, query }: Target): string {
 }
 
 /** The caller's allowed fields plus ours. This is the only place where a key's value is opened. */
-function fieldsOf({ fields, version, exchange, body, request, operation }: Forward, origin: string): string[] {
-  const list = fields.forward
+function fieldsOf({ fields, changes, version, exchange, body, request, operation }: Forward, origin: string): string[] {
+  const list = fields.forward.filter((_, index) => !changes.remove.has(fields.forward[index - (index % 2)] ?? ''))
   list.push(
     'authorization',
     `Bearer ${version.secret.reveal(origin)}`,
     'accept-encoding',
     // A coded stream of events could only be looked into in large pieces.
     operation.streaming ? 'identity' : acceptedCodings(fields.acceptEncoding),
+    ...changes.add,
     'x-request-id',
     exchange.requestId,
     'via',

@@ -65,13 +65,16 @@ export function createRecorder(records: Records, meter: Meter, now: () => number
         team,
         app: exchange.principal?.app ?? null,
         subject: exchange.principal?.subject ?? null,
-        key: exchange.keyVersion?.handle.id ?? null,
+        key:
+          exchange.keyVersion?.handle.id ??
+          (exchange.cache === null ? null : (exchange.evaluation?.key?.key.id ?? null)),
         key_version: exchange.keyVersion?.version ?? null,
         status: exchange.status,
         outcome,
         problem: exchange.problem?.kind ?? null,
         reason: exchange.problem?.reason ?? reason,
         limit: exchange.limitExceeded,
+        cache: exchange.cache,
         upstream_status: exchange.upstreamStatus,
         upstream_request_id: exchange.upstreamRequestId,
         bytes_in: exchange.bytesIn,
@@ -104,7 +107,8 @@ function outcomeOf(exchange: Exchange, aborted: boolean): Outcome {
   if (exchange.brokenOff) return 'failed'
   if (aborted) return 'aborted'
   if (exchange.problem !== null) return exchange.problem.status >= 500 ? 'failed' : 'refused'
-  return exchange.ownPage === null ? 'forwarded' : 'answered'
+  if (exchange.ownPage !== null) return 'answered'
+  return exchange.upstreamStatus === null ? 'cached' : 'forwarded'
 }
 
 /** The decision is about the right to the operation: a failure after an allow does not turn it into a denial. */

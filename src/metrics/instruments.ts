@@ -43,7 +43,16 @@ export interface LoadedPolicy {
   readonly keys: readonly string[]
 }
 
+/** What the cache has counted since start, by operation and result. */
+export interface CacheState {
+  readonly bytes: number
+  readonly entries: number
+  readonly operations: ReadonlyMap<string, object>
+}
+
 export interface Instruments {
+  /** Replaces what was told of the cache before. */
+  cache(state: CacheState): void
   /** An exchange began. Each needs exactly one `observeExchange`. */
   exchangeStarted(): void
   /** An exchange ended: counts request, decision, problem and durations. Cheap: no label text is built. */
@@ -67,7 +76,7 @@ export interface Instruments {
   readonly contentType: string
 }
 
-const outcomes = ['forwarded', 'answered', 'refused', 'aborted', 'failed']
+const outcomes = ['forwarded', 'cached', 'answered', 'refused', 'aborted', 'failed']
 const statusClasses = ['none', '1xx', '2xx', '3xx', '4xx', '5xx', 'other']
 const effects = ['allow', 'deny']
 const keyStateNames = ['ready', 'rejected', 'set-aside', 'other']
@@ -186,8 +195,23 @@ function createState(registry: Registry, options: InstrumentsOptions) {
   registerCounter(registry, metricList.leaksMasked, () => [[{}, leaks]])
   registerCounter(registry, metricList.recordsLost, () => [...lost].map(([stream, count]) => [{ stream }, count]))
   const draining = createGauge(registry, metricList.draining)
+  const operations = new LabelSet(options.operations)
+  let cache: CacheState = { bytes: 0, entries: 0, operations: new Map() }
+  registerCounter(registry, metricList.cacheAnswers, function* () {
+    for (const [operation, counts] of cache.operations) {
+      for (const [result, count] of Object.entries(counts) as [string, number][])
+        yield [{ operation: operations.closed(operation), result }, count]
+    }
+  })
+  const cacheBytes = createGauge(registry, metricList.cacheBytes)
+  const cacheEntries = createGauge(registry, metricList.cacheEntries)
 
   return {
+    cache: (state: CacheState) => {
+      cache = state
+      cacheBytes.set(state.bytes)
+      cacheEntries.set(state.entries)
+    },
     tokenVerified: (result: keyof typeof tokens) => {
       tokens[result] += 1
     },

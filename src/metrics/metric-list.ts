@@ -79,6 +79,21 @@ export const metricList = {
     help: 'Key values that were found in answers of the upstream and masked.',
     labelNames: [],
   },
+  cacheAnswers: {
+    name: 'gateway_cache_total',
+    help: 'Questions to the cache, by operation and how they were answered; and entries that had to make room.',
+    labelNames: ['operation', 'result'],
+  },
+  cacheBytes: {
+    name: 'gateway_cache_bytes',
+    help: 'Memory that stored answers, their keys and fields take.',
+    labelNames: [],
+  },
+  cacheEntries: {
+    name: 'gateway_cache_entries',
+    help: 'Answers in the cache.',
+    labelNames: [],
+  },
   recordsLost: {
     name: 'gateway_records_lost_total',
     help: 'Entries of records that were lost, by stream.',

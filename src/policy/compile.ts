@@ -117,6 +117,7 @@ function compileTeam(document: TeamDocument, allow: AllowCompiler, diagnostics: 
     defaultOrganization:
       document.defaultOrganization ?? (document.organizations === 'all' ? null : (document.organizations[0] ?? null)),
     grants,
+    cacheAtMostMs: document.cacheAtMostMs,
     limitsFor: createLimitFinder(document.team, compileLimits(document, allow, diagnostics)),
     byOperation,
     byPermission,

@@ -5,7 +5,6 @@ import { z } from 'zod'
 /** Parts of policy files that are read and typed, and that this version would not obey. They are refused, not ignored. */
 const unsupported = {
   budgets: 'cost budgets and open sessions are not enforced by this version: remove the limit',
-  cache: 'the cache lifetime of a team is not applied by this version: remove it',
   guardrails: 'guardrails are not enforced by this version: remove the file',
 } as const
 

@@ -36,6 +36,8 @@ export interface Team {
   /** The organization whose key answers `/v3/self`; null when the team is not bound to one. */
   readonly defaultOrganization: string | null
   readonly grants: readonly Grant[]
+  /** Shortens the lifetimes of stored answers; 0: no cache. Null leaves them. */
+  readonly cacheAtMostMs: number | null
   /** The limits that a request of the team is judged against; empty when there are none. */
   limitsFor(principal: Principal, operation: Operation): readonly Limit[]
   /** Grants that cover an operation, by its index. */

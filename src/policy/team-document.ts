@@ -169,12 +169,10 @@ export const teamSchema = z
     grants: withoutTwins(z.array(grant), 'grant', (member) => textAt(member, 'id'), 'id')
       .default([])
       .describe('What members may do. Grants only allow and only ever add; everything else is denied.'),
-    cache: refusedFor(
-      'cache',
-      z.strictObject({ at_most: duration('0s', '1d').describe('Longest lifetime, like 30s; 0s for no cache.') }),
-    )
+    cache: z
+      .strictObject({ at_most: duration('0s', '1d').describe('Longest lifetime, like 30s; 0s for no cache.') })
       .optional()
-      .describe('Shortens the lifetimes of stored answers for this team (not applied by this version).'),
+      .describe('Shortens the lifetimes of stored answers for this team.'),
     limits: limits.optional().describe('Limits of the team, judged together; an absent limit is none.'),
   })
   .superRefine(

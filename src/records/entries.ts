@@ -1,7 +1,7 @@
 // One plain object per line of the three streams. Nothing here knows what an exchange is; gateway/recording.ts translates.
 
-/** How an exchange ended. `aborted`: the caller left. `failed`: the gateway or the upstream broke it off. */
-export type Outcome = 'forwarded' | 'answered' | 'refused' | 'aborted' | 'failed'
+/** How an exchange ended. `cached`: answered from the cache or another caller's call. `answered`: a page of the gateway's own. `aborted`: the caller left. `failed`: the gateway or the upstream broke it off. */
+export type Outcome = 'forwarded' | 'cached' | 'answered' | 'refused' | 'aborted' | 'failed'
 
 /** One request. No header fields, no query, no raw address of a known operation, no body, no token. */
 export interface AccessEntry {
@@ -25,6 +25,8 @@ export interface AccessEntry {
   readonly reason: string
   /** The limit that refused the request, or in shadow mode would have. */
   readonly limit: string | null
+  /** How the cache came to the answer: hit, stale, validated, collapsed, miss or bypass; null when it was not asked. */
+  readonly cache: string | null
   readonly upstream_status: number | null
   /** The upstream's own request id, where it is another one; for questions to its support. */
   readonly upstream_request_id: string | null

@@ -2,7 +2,7 @@
 
 import { setTimeout } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { classRule, rfc9111, Setting, type Ask } from './support.ts'
+import { Caller, classRule, rfc9111, Setting, type Ask } from './support.ts'
 
 const fresh = { 'cache-control': 'max-age=60' }
 const several = [1, 2, 3, 4, 5]
@@ -152,6 +152,19 @@ describe('callers who leave', () => {
     expect(setting.cache.stats().flights).toBe(0)
     setting.ask()
     expect(setting.calls).toHaveLength(2)
+  })
+
+  it('before the upstream is even attached: it is let go as soon as it is', () => {
+    const setting = new Setting(classRule)
+    const caller = new Caller()
+    let attach = (): void => undefined
+    let aborted = false
+    setting.cache.serve(setting.question('/things'), caller, (_changes, taker) => {
+      attach = () => taker.attach({ abort: () => (aborted = true), resume: () => undefined })
+    })
+    caller.flow?.abort()
+    attach()
+    expect(aborted).toBe(true)
   })
 
   it('alone in the middle of an answer that is stored: the upstream is let go', () => {

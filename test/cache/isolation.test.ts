@@ -119,6 +119,23 @@ describe('two questions share', () => {
   })
 })
 
+describe('fields in the key', () => {
+  it.each<[Ask['fields'], Ask['fields'], boolean]>([
+    [{ accept: 'a', prefer: 'b' }, { prefer: 'b', accept: 'a' }, true],
+    [{ prefer: 'b', accept: 'a' }, { prefer: 'b', accept: 'x' }, false],
+    [{ accept: ['a', 'b'] }, { accept: 'a, b' }, true],
+    [{ accept: ['a', 'b'] }, { accept: 'b, a' }, false],
+    [{ accept: 'a', 'x-new': '1' }, { accept: 'a' }, false],
+    [{ accept: '*/*', 'accept-language': '*' }, {}, true],
+    [{ traceparent: '1', 'user-agent': 'a' }, { traceparent: '2', 'user-agent': 'b' }, true],
+  ])('%j and %j', (first = {}, second = {}, shared) => {
+    const setting = new Setting(classRule)
+    setting.ask('/things', { fields: first })
+    setting.ask('/things', { fields: second })
+    expect(setting.calls.length === 1).toBe(shared)
+  })
+})
+
 describe('query parameters in the key', () => {
   it.each([
     ['/p?b=1&a=2', '/p?a=2&b=1'],

@@ -154,6 +154,14 @@ describe('class rules: the class decides, the upstream shortens or forbids', () 
     expect(setting.ask().result).toBe('hit')
   })
 
+  it('a class that was made shorter meanwhile counts at once', () => {
+    const setting = new Setting(classRule)
+    setting.store()
+    setting.pass(3)
+    setting.ask('/things', { rule: { ...classRule, ttlMs: 2_000 } })
+    expect(setting.calls).toHaveLength(2)
+  })
+
   it('`never` keeps nothing and says so', () => {
     const setting = new Setting({ kind: 'never' })
     const caller = setting.store({ 'cache-control': 'max-age=60' })

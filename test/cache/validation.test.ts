@@ -46,6 +46,18 @@ describe('asking whether it is still the one (section 4.3.1)', () => {
 })
 
 describe('a 304', () => {
+  it('leaves the cache’s own ETag the cache’s own', () => {
+    const setting = new Setting(classRule)
+    const { etag } = setting.store({ 'last-modified': lastModified }).fields
+    for (const _ of [1, 2]) {
+      setting.pass(31)
+      const caller = setting.ask()
+      expect(setting.call.conditions).toEqual({ 'if-modified-since': lastModified })
+      setting.call.answer(304)
+      expect(caller.fields['etag']).toBe(etag)
+    }
+  })
+
   it('sections 4.3.4 and 3.2: freshens what is stored; fields of the body stay', () => {
     const setting = stale({ etag: '"a"', 'content-type': 'text/plain', kept: 'yes' })
     const caller = setting.ask()

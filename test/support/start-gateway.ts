@@ -17,13 +17,14 @@ export const usualKeys: Readonly<Record<string, string>> = {
   ANALYTICS_KEY: 'cog_analytics-0123456789abcdef',
 }
 
-/** Policies that most tests share; a test replaces or adds files. */
+/** Policies that most tests share; a test replaces or adds files. Nothing is cached, so that every call reaches the upstream. */
 export const usualPolicies: Readonly<Record<string, string>> = {
   'teams/payments.yaml': `team: payments
 members:
   - groups: [sso-payments-eng]
   - app: [payments-bot]
 organizations: [org-payments]
+cache: { at_most: 0s }
 grants:
   - id: run-sessions
     allow: [ViewOrgSessions, ManageOrgSessions, org.attachments.*]
@@ -40,6 +41,7 @@ grants:
 members:
   - groups: [sso-analytics]
 organizations: all
+cache: { at_most: 0s }
 grants:
   - id: read-consumption
     allow: [ent.consumption.*, ent.sessions.list, ent.members.*]

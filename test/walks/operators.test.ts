@@ -33,7 +33,8 @@ const ask = (method: string, target: string, fields: readonly string[] = [], bod
 describe('what it shows', () => {
   test('/livez says ok', async () => {
     const { status, body, fields } = await ask('GET', '/livez')
-    expect([status, body, fields['content-type']]).toEqual([200, 'ok\n', 'text/plain; charset=utf-8'])
+    expect([status, body]).toEqual([200, 'ok\n'])
+    expect(fields['content-type']).toMatch(/^text\/plain/)
   })
 
   test('/readyz says ready, with no reasons against it', async () => {
@@ -54,7 +55,7 @@ describe('what it shows', () => {
     const { status, body, fields } = await ask('GET', '/metrics')
     expect(status).toBe(200)
     expect(fields['content-type']).toMatch(/^text\/plain; version=0\.0\.4/)
-    for (const line of body.trimEnd().split('\n'))
+    for (const line of body.split('\n').filter((each) => each !== ''))
       expect(line).toMatch(
         /^(?:# (?:HELP|TYPE) [a-z_:][a-z0-9_:]* .+|[a-z_:][a-z0-9_:]*(?:\{(?:[a-z_]+="(?:[^"\\]|\\.)*",?)*\})? (?:[0-9.e+-]+|NaN|\+Inf))$/,
       )
@@ -234,7 +235,7 @@ describe('everything else there', () => {
     expect((await ask('GET', '/livez')).status).toBe(200)
   })
 
-  test.each(['/livez', '/readyz', '/metrics', '/api/status', '/api/keys', '/console/'])(
+  test.each(['/livez', '/readyz', '/metrics', '/api/status', '/api/keys', '/console'])(
     '%s is not on the callers’ listener',
     async (path) => {
       const without = await running.call(path, { token: null })

@@ -1,0 +1,63 @@
+// What the response cache is asked for a request that the policy has allowed: who shares the answer, how long it may be
+// kept, and under which names it is dropped again.
+
+import { ruleFor } from '../cache/lifetimes.ts'
+import type { CacheRule, Question } from '../cache/question.ts'
+import type { Catalogue } from '../catalogue/catalogue.ts'
+import type { Operation } from '../catalogue/operation.ts'
+import type { Target } from '../catalogue/target.ts'
+import type { KeyHandle } from '../keys/key.ts'
+import type { Evaluation } from '../policy/evaluate.ts'
+import { acceptedCodings } from './content-coding.ts'
+import type { CallerFields } from './fields.ts'
+
+const notKept: CacheRule = { kind: 'never' }
+
+/** The question for the cache. `key` is the handle that was chosen: those who would use the same one share answers. */
+export function questionOf(
+  evaluation: Evaluation,
+  catalogue: Catalogue,
+  method: string,
+  target: Target,
+  fields: CallerFields,
+  nowMs: number,
+): Question {
+  const { facts, decision, key } = evaluation
+  const { operation, organization } = facts
+  const reads = method === 'GET' || method === 'HEAD'
+  const rule = reads && !operation.streaming ? ruleFor(operation.cache, target.query, nowMs) : notKept
+  return {
+    operation: operation.id,
+    partition: key === null ? '' : partitionOf(key.key),
+    method,
+    target: target.query === '' ? target.path : `${target.path}?${target.query}`,
+    fields: [...fields.forward, 'accept-encoding', acceptedCodings(fields.acceptEncoding)],
+    authorized: true,
+    rule,
+    tags: reads ? namesOfRead(operation, organization, rule) : namesOfWrite(operation, organization, catalogue),
+    atMostMs: decision.team?.cacheAtMostMs ?? null,
+  }
+}
+
+/** Not the value's version: a rotated key sees what the one before saw. The place, since an id can be given to another key. */
+function partitionOf({ id, scope, organization }: KeyHandle): string {
+  return `${id} ${scope} ${organization ?? ''}`
+}
+
+/** An answer about a time that is over does not change any more: only a purge of its organization drops it. */
+function namesOfRead({ id }: Operation, organization: string | null, rule: CacheRule): string[] {
+  const over = rule.kind === 'class' && rule.ttlMs > 3_600_000
+  const names = over ? [] : [`operation ${id}`]
+  if (organization === null) return names
+  return over
+    ? [`organization ${organization}`]
+    : [...names, `organization ${organization}`, `operation ${id} ${organization}`]
+}
+
+/** A write inside an organization leaves the answers about the others alone. */
+function namesOfWrite(operation: Operation, organization: string | null, catalogue: Catalogue): string[] {
+  return operation.invalidates.map((id) => {
+    const bound = organization !== null && (catalogue.operation(id)?.organizations.segment ?? -1) !== -1
+    return bound ? `operation ${id} ${organization}` : `operation ${id}`
+  })
+}

@@ -1,0 +1,539 @@
+// The command as a shell sees it: exit codes, what goes to which stream, both forms of output, and what is said of mistakes.
+
+import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { runCommand, startCommand, startGatewayProcess, type Ended, type RunningCommand } from '../support/command.ts'
+import { startIssuer } from '../support/issuer.ts'
+import { createSite, type Site } from '../support/site.ts'
+import { until, usualKeys } from '../support/start-gateway.ts'
+import { startUpstream } from '../support/upstream.ts'
+
+const sessions = '/v3/organizations/org-payments/sessions'
+const withKeys = usualKeys
+let site: Site
+let state: string
+beforeAll(async () => {
+  site = await createSite({
+    policies: {
+      'payments.test.yaml': `- as: { groups: [sso-payments-eng] }
+  cases:
+    - { do: GET ${sessions}, expect: allow, grant: run-sessions, key: payments-runner }
+    - { do: GET /v3/organizations/org-other/sessions, expect: deny, reason: organization-not-granted }
+`,
+    },
+  })
+  state = await mkdtemp(join(tmpdir(), 'gateway-sandbox-'))
+})
+afterAll(async () => {
+  await site.remove()
+  await rm(state, { recursive: true, force: true })
+})
+
+/** A command on the site of these tests. */
+const run = (...args: string[]): Promise<Ended> =>
+  runCommand([...args, '--config', site.configFile], { env: withKeys, cwd: site.directory })
+
+const json = (ended: Ended): unknown => JSON.parse(ended.out)
+
+describe('what is asked wrongly', () => {
+  test.each([
+    ['chek', 'devin-gateway: unknown command "chek"; did you mean "check"?'],
+    ['sandox', 'devin-gateway: unknown command "sandox"; did you mean "sandbox"?'],
+    ['simulate', 'devin-gateway: unknown command "simulate"'],
+    ['toString', 'devin-gateway: unknown command "toString"'],
+    ['--jsn', 'devin-gateway: unknown command "--jsn"'],
+  ])('the command %s: 2, the nearest spelling, and the list', async (name, message) => {
+    const { code, out, err } = await runCommand([name])
+    expect([code, out, err.split('\n')[0]]).toEqual([2, '', message])
+    for (const command of [
+      'start',
+      'sandbox',
+      'token',
+      'check',
+      'explain',
+      'test',
+      'keys',
+      'catalogue',
+      'audit verify',
+    ])
+      expect(err).toMatch(new RegExp(`^ {2}${command}\\b`, 'm'))
+  })
+
+  test.each([
+    [['check', '--confg', 'x'], 'devin-gateway check: unknown option "--confg"; did you mean "--config"?'],
+    [['token', '--tem', 'x'], 'devin-gateway token: unknown option "--tem"; did you mean "--team"?'],
+    [['explain', '-x'], 'devin-gateway explain: unknown option "-x"'],
+    [['check', '--config'], /^devin-gateway check: .*--config/],
+    [
+      ['explain', '--team', 'payments', 'GET'],
+      'devin-gateway explain: say a method and a path: explain --team payments GET /v3/self',
+    ],
+    [['explain', '--team', 'payments'], /^devin-gateway explain: say a method and a path/],
+    [['token'], 'devin-gateway token: say whose token: --team payments'],
+    [['token', '--team', 'paymnts'], 'devin-gateway token: unknown team "paymnts"; did you mean "payments"?'],
+    [['token', '--team', 'payments', '--ttl', '1 hour'], /^devin-gateway token: --ttl: /],
+    [['sandbox', '--port', 'http'], 'devin-gateway sandbox: --port takes a port number, not "http"'],
+    [['sandbox', '--port', '70000'], 'devin-gateway sandbox: --port takes a port number, not "70000"'],
+    [['audit'], 'devin-gateway audit: say: audit verify FILE'],
+    [['audit', 'verify'], 'devin-gateway audit: say: audit verify FILE'],
+    [['audit', 'veryfy', 'x'], 'devin-gateway audit: say: audit verify FILE'],
+    [['check', 'something'], /^devin-gateway check: .*something/],
+    [['start', 'something'], /^devin-gateway start: .*something/],
+    [['keys', 'payments-runner', 'extra'], /^devin-gateway keys: .*extra|payments-runner/],
+  ])('%j: 2, with the usage', async (args, message) => {
+    const { code, out, err } = await runCommand(args, {
+      env: { ...withKeys, GATEWAY_SANDBOX_STATE: state, GATEWAY_CONFIG: site.configFile },
+    })
+    expect([code, out]).toEqual([2, ''])
+    const first = err.split('\n')[0] ?? ''
+    if (typeof message === 'string') expect(first).toBe(message)
+    else expect(first).toMatch(message)
+    expect(err).toContain('\nUsage: devin-gateway ')
+  })
+
+  test('no command at all is 2 with the list, asking for help is 0 with the same on stdout', async () => {
+    const [nothing, help, one] = await Promise.all([
+      runCommand([]),
+      runCommand(['--help']),
+      runCommand(['check', '--help']),
+    ])
+    expect([nothing.code, help.code, one.code]).toEqual([2, 0, 0])
+    expect(help.out).toMatch(/^Usage: devin-gateway <command>/)
+    expect(one.out).toMatch(/^Usage: devin-gateway check /)
+    expect(help.err + one.err).toBe('')
+  })
+
+  test('an unreadable configuration is 1 and a sentence', async () => {
+    for (const command of ['check', 'start', 'keys', 'catalogue', 'test']) {
+      const { code, out, err } = await runCommand([command, '--config', '/nowhere/gateway.yaml'])
+      expect([command, code, out, err.trim()]).toEqual([
+        command,
+        1,
+        '',
+        '/nowhere/gateway.yaml: the configuration cannot be read: there is no such file',
+      ])
+    }
+  })
+})
+
+describe('check', () => {
+  test('of what is good is 0, one line, and warnings beside it', async () => {
+    const { code, out } = await run('check')
+    expect(code).toBe(0)
+    expect(out).toMatch(/^fine: 2 teams, 3 keys, 2 policy tests passed, \d+ warnings, revision [0-9a-f]{12}\n$/)
+    const machine = await run('check', '--json')
+    expect([machine.code, json(machine)]).toMatchObject([0, { ok: true, teams: 2, keys: 3, tests_passed: 2 }])
+    expect(machine.err).toBe('')
+  })
+
+  test('with --strict is 1 for warnings', async () => {
+    const { code, out } = await run('check', '--strict')
+    expect(code).toBe(1)
+    expect(out).toMatch(/^refused: /)
+  })
+
+  test('shows every mistake of every file at once, as file:line:column: message', async () => {
+    const bad = await createSite({
+      config: 'cahe: { max_size: 1MiB }',
+      policies: {
+        'teams/payments.yaml':
+          'team: payments\nmembers:\n  - groups: [a]\norganizations: [org-payments]\ngrants:\n  - id: one\n    alow: [ViewOrgSessions]\n  - id: two\n    allow: [ViewOrgSesions]\n',
+        'teams/analytics.yaml':
+          'team: analytics\nmembers: [{ groups: [a] }]\norganizations: all\nlimits: { requests: 10 }\n',
+        'keys.yaml': 'keys:\n  - { id: k, scope: enterprize, permissions: [ViewOrgSessions], secret: { env: K } }\n',
+      },
+    })
+    try {
+      const only = await runCommand(['check', '--config', bad.configFile])
+      expect([only.code, only.out]).toEqual([1, ''])
+      await writeFile(bad.configFile, (await readFile(bad.configFile, 'utf8')).replace('cahe:', 'cache:'))
+      const { code, out, err } = await runCommand(['check', '--config', bad.configFile])
+      expect([code, out]).toEqual([1, ''])
+      const lines = err.trim().split('\n')
+      for (const line of lines) expect(line).toMatch(/^\/.+\.yaml:\d+:\d+: .+/)
+      expect(lines.map((line) => line.replace(/^.*\/policies\//, '').replace(/: .*$/, ''))).toEqual(
+        expect.arrayContaining(['keys.yaml:2:20', 'teams/analytics.yaml:4:21', 'teams/payments.yaml:7:5']),
+      )
+      expect(only.err).toMatch(/^\/.+gateway\.yaml:\d+:1: .*"cahe".*"cache"/)
+      const machine = await runCommand(['check', '--json', '--config', bad.configFile])
+      const found = JSON.parse(machine.out) as { ok: boolean; diagnostics: { file: string; line: number }[] }
+      expect([machine.code, found.ok, machine.err]).toEqual([1, false, ''])
+      expect(found.diagnostics).toHaveLength(lines.length)
+    } finally {
+      await bad.remove()
+    }
+  })
+
+  test('looks at the policies that are named instead', async () => {
+    const other = await createSite({ policies: { 'teams/analytics.yaml': null } })
+    try {
+      expect((await run('check', '--policies', join(other.directory, 'policies'))).out).toMatch(/^fine: 1 teams?, /)
+    } finally {
+      await other.remove()
+    }
+  })
+})
+
+describe('test', () => {
+  test('runs the policy tests alone: 0 and their number', async () => {
+    expect(await run('test')).toMatchObject({ code: 0, out: '2 policy tests passed\n' })
+    expect(json(await run('test', '--json'))).toEqual({ ok: true, passed: 2, failures: [] })
+  })
+
+  test('is 1 with each case that went otherwise, at its line', async () => {
+    const bad = await createSite({
+      policies: {
+        'payments.test.yaml': `- as: { groups: [sso-payments-eng] }\n  cases:\n    - { do: GET ${sessions}, expect: deny }\n    - { do: GET ${sessions}, expect: allow, key: analytics }\n`,
+      },
+    })
+    try {
+      const { code, out } = await runCommand(['test', '--config', bad.configFile], { env: withKeys })
+      expect(code).toBe(1)
+      const lines = out.trim().split('\n')
+      expect(lines).toHaveLength(3)
+      expect(lines[0]).toMatch(
+        /^failed \/.*payments\.test\.yaml:3:7: test failed: GET \/v3.*: expected deny, got allow/,
+      )
+      expect(lines[1]).toMatch(
+        /^failed \/.*payments\.test\.yaml:4:7: test failed: GET \/v3.*: expected key analytics, got payments-runner$/,
+      )
+      expect(lines[2]).toBe('2 policy tests failed')
+    } finally {
+      await bad.remove()
+    }
+  })
+})
+
+describe('explain', () => {
+  test('of an allowed call is 0 and names grant and key, step by step', async () => {
+    const { code, out, err } = await run('explain', '--team', 'payments', 'get', sessions)
+    expect([code, err]).toEqual([0, ''])
+    expect(out.split('\n').map((line) => line.split(/ +/).slice(0, 2).join(' '))).toEqual([
+      '✓ path',
+      '✓ caller',
+      '✓ operation',
+      '✓ decision',
+      '✓ key',
+      expect.stringMatching(/^allow \(granted\),/),
+      '',
+    ])
+    expect(out).toMatch(/decision .*run-sessions.*teams\/payments\.yaml:7/)
+    expect(out).toMatch(/key .*payments-runner/)
+    expect(out).not.toContain('\u001b')
+  })
+
+  test('of a denied call is 1 with reason and nearest miss', async () => {
+    const { code, out } = await run('explain', '--team', 'payments', 'GET', '/v3/organizations/org-other/sessions')
+    expect(code).toBe(1)
+    expect(out).toContain('✗ decision  organization-not-granted: Team payments may not touch organization "org-other"')
+    expect(out).toContain('→ nearest')
+    expect(out).toMatch(/\ndeny \(organization-not-granted\), policy revision [0-9a-f]{12}\n$/)
+  })
+
+  test.each([
+    [['--group', 'nobody', 'GET', sessions], 'identity-incomplete|no-team'],
+    [['--team', 'payments', 'GET', '/v3/nothing'], 'unknown-operation'],
+    [['--team', 'payments', 'GET', '/v3/./self'], 'ambiguous-path'],
+    [['--team', 'payments', 'POST', sessions, '--body', '{"prompt":"x","create_as_user_id":"u"}'], 'not-granted'],
+    [['--team', 'payments', 'GET', '/v3/organizations/org-payments/secrets'], 'not-granted'],
+  ])('of %j is 1', async (args, reason) => {
+    const found = await run('explain', '--json', ...args)
+    expect(found.code).toBe(1)
+    expect(json(found)).toMatchObject({ effect: 'deny', reason: expect.stringMatching(new RegExp(`^(?:${reason})$`)) })
+  })
+
+  test('reads groups, app and body as they are given', async () => {
+    const leads = await run(
+      'explain',
+      '--json',
+      '--team',
+      'payments',
+      '--group',
+      'payments-leads',
+      'POST',
+      sessions,
+      '--body',
+      '{"prompt":"x","create_as_user_id":"u"}',
+    )
+    expect([leads.code, json(leads)]).toMatchObject([0, { effect: 'allow', key: 'payments-impersonator' }])
+    const app = await run('explain', '--json', '--app', 'payments-bot', 'GET', sessions)
+    expect([app.code, json(app)]).toMatchObject([0, { effect: 'allow', team: 'payments' }])
+  })
+
+  test.each(['{', '{"a":1,"a":2}', 'x'])('a body that is no strict JSON is 2: %s', async (body) => {
+    const { code, err } = await run('explain', '--team', 'payments', 'POST', sessions, '--body', body)
+    expect([code, err.split('\n')[0]]).toEqual([2, expect.stringMatching(/^devin-gateway explain: --body /)])
+  })
+})
+
+describe('catalogue', () => {
+  test('finds operations by words, with everything that matters', async () => {
+    const found = await run('catalogue', 'sessions', 'CREATE', 'org.')
+    expect(found.code).toBe(0)
+    expect(found.out).toContain(
+      'org.sessions.create\n    POST /v3/organizations/{org_id}/sessions\n    organization scope, ManageOrgSessions',
+    )
+    const machine = json(await run('catalogue', '--json', 'org.sessions.list')) as Record<string, unknown>[]
+    expect(machine[0]).toMatchObject({
+      id: 'org.sessions.list',
+      method: 'GET',
+      path: '/v3/organizations/{org_id}/sessions',
+      scope: 'organization',
+      permission: 'ViewOrgSessions',
+      served: true,
+    })
+  })
+
+  test('lists all 251 without a word, and finding nothing is 1', async () => {
+    const all = await run('catalogue')
+    expect(all.out.trim().split('\n').at(-1)).toBe('251 of 251 operations')
+    const none = await run('catalogue', 'zzz')
+    expect([none.code, none.out.trim()]).toEqual([1, '0 of 251 operations'])
+  })
+})
+
+describe('audit verify', () => {
+  let file: string
+  beforeAll(async () => {
+    const issuer = await startIssuer()
+    const own = await createSite({ issuer })
+    const gateway = await startGatewayProcess(own.configFile, { env: withKeys })
+    gateway.signal('SIGTERM')
+    await gateway.ended
+    await issuer.stop()
+    file = join(state, 'audit.ndjson')
+    await writeFile(file, await readFile(join(own.directory, 'audit.ndjson')))
+    await own.remove()
+  })
+
+  test('of an unbroken chain is 0 with its length and head', async () => {
+    const last = JSON.parse((await readFile(file, 'utf8')).trim().split('\n').at(-1) ?? '') as { hash: string }
+    expect(await runCommand(['audit', 'verify', file])).toEqual({
+      code: 0,
+      out: `unbroken: 2 entries, head ${last.hash}\n`,
+      err: '',
+    })
+    expect(json(await runCommand(['audit', 'verify', '--json', file]))).toEqual({
+      ok: true,
+      entries: 2,
+      head: last.hash,
+      tornLines: [],
+    })
+    expect((await runCommand(['audit', 'verify', file, '--head', last.hash])).code).toBe(0)
+  })
+
+  test('of a changed, shortened or missing one is 1 and says where', async () => {
+    const text = await readFile(file, 'utf8')
+    const bad = join(state, 'bad.ndjson')
+    await writeFile(bad, text.replace('"actor":"gateway"', '"actor":"nobody"'))
+    const changed = await runCommand(['audit', 'verify', bad])
+    expect([changed.code, changed.out]).toEqual([
+      1,
+      expect.stringMatching(new RegExp(`^broken at ${bad}:1: .*changed`)),
+    ])
+    expect(json(await runCommand(['audit', 'verify', '--json', bad]))).toMatchObject({ ok: false, line: 1 })
+    const last = JSON.parse(text.trim().split('\n').at(-1) ?? '') as { hash: string }
+    await writeFile(bad, text.slice(0, text.indexOf('\n') + 1))
+    expect((await runCommand(['audit', 'verify', bad])).code).toBe(0)
+    expect((await runCommand(['audit', 'verify', bad, '--head', last.hash])).code).toBe(1)
+    await appendFile(bad, 'rubbish\n')
+    expect((await runCommand(['audit', 'verify', bad])).code).toBe(1)
+    const missing = await runCommand(['audit', 'verify', '/nowhere/audit.ndjson'])
+    expect([missing.code, missing.out]).toEqual([1, ''])
+    expect(missing.err).toMatch(/^devin-gateway audit: .*\/nowhere\/audit\.ndjson/)
+    expect(missing.err).not.toMatch(/\n {4}at /)
+  })
+})
+
+describe('start and keys', () => {
+  test('keys shows the inventory without a gateway and with one, never a value', async () => {
+    const upstream = await startUpstream()
+    const issuer = await startIssuer()
+    const ports = await freePorts(2)
+    const own = await createSite({
+      upstream: upstream.origin,
+      issuer,
+      listen: `{ gateway: "127.0.0.1:${ports[0]}", admin: "127.0.0.1:${ports[1]}" }`,
+    })
+    const keys = (...args: string[]) => runCommand(['keys', '--config', own.configFile, ...args], { env: withKeys })
+    const gateway = startCommand(['start', '--config', own.configFile], { env: withKeys })
+    try {
+      await until(() => gateway.err.includes('"event":"started"'), 'the gateway')
+      await until(async () => (await fetch(`http://127.0.0.1:${ports[1]}/readyz`)).ok, 'readiness')
+      const token = await issuer.sign({ groups: ['sso-payments-eng'] })
+      expect(
+        (await fetch(`http://127.0.0.1:${ports[0]}${sessions}`, { headers: { authorization: `Bearer ${token}` } }))
+          .status,
+      ).toBe(200)
+      const [live, text] = await Promise.all([keys('--json'), keys()])
+      expect(live.code).toBe(0)
+      expect(json(live)).toMatchObject({
+        live: true,
+        keys: [
+          { id: 'payments-runner', state: 'ready', version: 1, last_used_at: expect.stringMatching(/^20/) },
+          { last_used_at: null },
+          {},
+        ],
+      })
+      expect(text.out).toMatch(/^payments-runner {2}ready {2}organization org-payments\n/)
+      expect(text.out).toContain('never since start')
+      // The same ports again: a sentence, and no trace.
+      const second = await runCommand(['start', '--config', own.configFile], { env: withKeys })
+      expect([second.code, second.out]).toEqual([1, ''])
+      expect(second.err).toContain(
+        `devin-gateway start: listen.admin: cannot listen on 127.0.0.1:${ports[1]}: another process uses the port; stop it or choose another one`,
+      )
+      expect(second.err).not.toMatch(/\n {4}at /)
+      gateway.signal('SIGTERM')
+      expect(await gateway.ended).toMatchObject({ code: 0, out: '' })
+      const [dead, plain] = await Promise.all([keys('--json'), keys()])
+      expect([dead.code, json(dead)]).toMatchObject([
+        0,
+        { live: false, keys: [{ id: 'payments-runner', state: 'unknown', last_used_at: null }, {}, {}] },
+      ])
+      expect(plain.out).toContain('unknown (no running gateway)')
+      for (const { out, err } of [live, text, second, dead, plain, { out: gateway.out, err: gateway.err }])
+        expect(out + err).not.toMatch(/cog_/)
+    } finally {
+      await gateway.kill()
+      await upstream.close()
+      await issuer.stop()
+      await own.remove()
+    }
+  })
+
+  test('start without its secrets is 1 with all that are missing', async () => {
+    const { code, out, err } = await runCommand(['start', '--config', site.configFile])
+    expect([code, out]).toEqual([1, ''])
+    const lines = err
+      .trim()
+      .split('\n')
+      .filter((line) => !line.includes(': warning: '))
+    expect(lines.map((line) => line.replace(/^.*\/policies\//, ''))).toEqual([
+      'keys.yaml:2:5: key "payments-runner": the environment variable PAYMENTS_RUNNER_KEY is not set or empty',
+      'keys.yaml:7:5: key "payments-impersonator": the environment variable PAYMENTS_IMPERSONATOR_KEY is not set or empty',
+      'keys.yaml:12:5: key "analytics": the environment variable ANALYTICS_KEY is not set or empty',
+    ])
+  })
+})
+
+describe('sandbox and token', () => {
+  let sandbox: RunningCommand
+  let at: Record<string, string>
+  const env = (): Record<string, string> => ({ GATEWAY_SANDBOX_STATE: state })
+  beforeAll(async () => {
+    sandbox = startCommand(['sandbox', '--port', '0', '--admin-port', '0', '--json'], { env: env() })
+    await until(() => sandbox.out.includes('\n') || sandbox.child.exitCode !== null, 'the sandbox')
+    at = JSON.parse(sandbox.out) as Record<string, string>
+  })
+  afterAll(() => sandbox.kill())
+
+  const call = (token: string, path: string, init: RequestInit = {}) =>
+    fetch(`${at['gateway']}${path}`, { ...init, headers: { authorization: `Bearer ${token}` } })
+
+  test('a token stands alone on stdout and is accepted as the team’s', async () => {
+    const { code, out, err } = await runCommand(['token', '--team', 'payments'], { env: env() })
+    expect([code, err]).toEqual([0, ''])
+    expect(out).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+\n$/)
+    const token = out.trim()
+    expect((await call(token, `${sessions}?first=1`)).status).toBe(200)
+    const denied = await call(token, '/v3/organizations/org-research/sessions')
+    expect([denied.status, await denied.json()]).toMatchObject([
+      403,
+      { type: '/gateway/v1/problems/organization-not-granted' },
+    ])
+    expect(await (await call(token, '/gateway/v1/me')).json()).toMatchObject({ teams: [{ team: 'payments' }] })
+  })
+
+  test('a token says what was asked for', async () => {
+    const { out } = await runCommand(
+      [
+        'token',
+        '--json',
+        '--team',
+        'payments',
+        '--sub',
+        'zoe',
+        '--group',
+        'extra-one',
+        '--group',
+        'extra-two',
+        '--ttl',
+        '90s',
+      ],
+      { env: env() },
+    )
+    const { token } = JSON.parse(out) as { token: string }
+    const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Record<string, unknown>
+    expect(claims).toMatchObject({ sub: 'zoe', groups: expect.arrayContaining(['extra-one', 'extra-two']) })
+    expect(Number(claims['exp']) - Number(claims['iat'])).toBe(90)
+    expect((await call(token, sessions)).status).toBe(200)
+    const bot = await runCommand(['token', '--team', 'release-bot'], { env: env() })
+    expect(await (await call(bot.out.trim(), '/gateway/v1/me')).json()).toMatchObject({
+      app: expect.any(String),
+      teams: [{ team: 'release-bot' }],
+    })
+  })
+
+  test('a second sandbox on the same port is 1 and a sentence', async () => {
+    const port = new URL(at['gateway'] ?? '').port
+    const { code, out, err } = await runCommand(['sandbox', '--port', port, '--admin-port', '0'], { env: env() })
+    expect([code, out]).toEqual([1, ''])
+    expect(err).toContain(
+      `listen.gateway: cannot listen on 127.0.0.1:${port}: another process uses the port; stop it or choose another one`,
+    )
+    expect(err).not.toMatch(/\n {4}at |cog_/)
+  })
+
+  test('Ctrl-C ends it with 0, and it has said nothing but its addresses', async () => {
+    sandbox.signal('SIGINT')
+    const { code, out, err } = await sandbox.ended
+    expect(code).toBe(0)
+    expect(out.trim().split('\n')).toHaveLength(1)
+    expect(out + err).not.toMatch(/cog_|\n {4}at /)
+  })
+})
+
+describe('an old Node', () => {
+  const old = oldNode()
+  test.skipIf(old === null)('gets one sentence and 2, not a syntax error', async () => {
+    const { code, out, err } = await runCommand(['check'], { node: old?.path ?? '' })
+    expect([code, out]).toEqual([2, ''])
+    expect(err.trim()).toBe(
+      `devin-gateway needs Node.js 24 or newer, and this is ${old?.version}. Run it through npm (\`npm start\`, \`npx devin-gateway …\`), which brings its own Node.js 24, or install Node.js 24.`,
+    )
+  })
+})
+
+/** A Node before 24 somewhere on the path, or null. */
+function oldNode(): { path: string; version: string } | null {
+  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
+    const path = join(folder, 'node')
+    if (!existsSync(path)) continue
+    const version = execFileSync(path, ['--version'], { encoding: 'utf8' }).trim().slice(1)
+    if (Number(version.split('.')[0]) < 24) return { path, version }
+  }
+  return null
+}
+
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from(
+      { length: count },
+      () =>
+        new Promise<ReturnType<typeof createServer>>((resolve) => {
+          const server = createServer()
+          server.listen(0, '127.0.0.1', () => resolve(server))
+        }),
+    ),
+  )
+  // A server that listens on TCP has an AddressInfo.
+  const ports = servers.map((server) => (server.address() as AddressInfo).port)
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
+  return ports
+}
