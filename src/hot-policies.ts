@@ -30,6 +30,8 @@ export interface HotPolicies {
 
 export interface HotPoliciesOptions {
   readonly directory: string
+  /** Every secret file that was asked for so far; watched together with the policies. */
+  readonly secretFiles: ReadonlySet<string>
   /** Validates, compiles and tests the files. Rejects with `Refused`. */
   readonly load: () => Promise<LoadedPolicies>
   readonly keyring: Keyring
@@ -120,7 +122,7 @@ export function createHotPolicies(first: LoadedPolicies, options: HotPoliciesOpt
 
   async function files(): Promise<readonly string[]> {
     const policies = (await listPolicyFiles(options.directory)) ?? [options.directory]
-    return [...policies, ...current.keys.flatMap((handle) => ('file' in handle.secret ? [handle.secret.file] : []))]
+    return [...policies, ...options.secretFiles]
   }
 
   return {

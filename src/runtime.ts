@@ -60,7 +60,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { catalogue, diagnostics } = await loadCatalogue(config.catalogue)
   for (const diagnostic of diagnostics) log.warn({ event: 'catalogue-warning' }, formatDiagnostic(diagnostic))
   const guard = createLeakGuard()
-  const sources = { env, origin: config.upstream.origin, protect: (value: string) => guard.protect(value) }
+  const secretFiles = new Set<string>()
+  const sources = {
+    env,
+    origin: config.upstream.origin,
+    protect: (value: string) => guard.protect(value),
+    noteFile: (file: string) => secretFiles.add(file),
+  }
   const load = (): Promise<LoadedPolicies> =>
     loadPolicies({ directory: config.policiesDirectory, catalogue, sources, secrets: 'required' })
   const loaded = await load()
@@ -88,6 +94,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   })
   const policies = createHotPolicies(loaded, {
     directory: config.policiesDirectory,
+    secretFiles,
     load,
     keyring,
     sinks,

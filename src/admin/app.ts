@@ -27,6 +27,12 @@ export interface AdminApp {
 /** Builds the listener; nothing is bound before `listen`. */
 export function createAdminApp(parts: AdminParts): AdminApp {
   const app = fastify({ logger: false, forceCloseConnections: true })
+  // Nothing here takes a body; what comes is dropped.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request, payload, done) => {
+    payload.resume()
+    done(null)
+  })
   app.addHook('onSend', (_request, reply, payload, done) => {
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff')
     done(null, payload)
@@ -46,9 +52,14 @@ export function createAdminApp(parts: AdminParts): AdminApp {
       .code(404)
       .send({ error: 'There are /livez, /readyz, /metrics, /api/status, /api/keys and POST /api/reload here.' }),
   )
-  app.setErrorHandler((_error, _request, reply) =>
-    reply.code(500).send({ error: 'The request failed; the log says more.' }),
-  )
+  app.setErrorHandler((error: { statusCode?: number }, _request, reply) => {
+    const status = error.statusCode ?? 500
+    return reply
+      .code(status)
+      .send({
+        error: status < 500 ? 'The request is not one this listener takes.' : 'The request failed; the log says more.',
+      })
+  })
   return {
     async listen(host, port) {
       await app.listen({ host, port })
@@ -85,6 +96,9 @@ function isOwnOrigin({ headers }: FastifyRequest): boolean {
 }
 
 function isAddressed(request: FastifyRequest): boolean {
-  const host = (request.headers.host ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
+  const host = (request.headers.host ?? '')
+    .toLowerCase()
+    .replace(/:\d+$/, '')
+    .replace(/^\[(.*)\]$/, '$1')
   return host === 'localhost' || isIP(host) !== 0
 }

@@ -61,6 +61,8 @@ const unstored = new Set([
 export function createEntry(question: Question, head: AnswerHead, body: Buffer, terms: Terms, sequence: number): Entry {
   const withheld = new Set(terms.withheld)
   const fields = withoutFields(head.fields, (name) => unstored.has(name) || withheld.has(name))
+  // RFC 9110 section 6.6.1: who keeps an answer without Date says when it came.
+  if (firstValue(fields, 'date') === null) fields.push('date', new Date(terms.dateMs).toUTCString())
   let etag = firstValue(fields, 'etag')
   const ownEtag = etag === null && head.status === 200 && question.rule.kind === 'class'
   if (ownEtag) {

@@ -1,6 +1,6 @@
 // The calls to the upstream that are under way: who may join which, how long anybody waits, and who asks again after a failure.
 
-import type { Problem } from '../problems.ts'
+import type { Problem, ProblemKindName } from '../problems.ts'
 import type { Visit } from './answering.ts'
 import type { Forward } from './cache-status.ts'
 import type { Entry } from './entry.ts'
@@ -38,6 +38,8 @@ export interface Flights {
   readonly underWay: ReadonlySet<Flight>
 }
 
+/** Failures that another try may not meet. A rejected key, say, would only be rejected once more. */
+const passing: ReadonlySet<ProblemKindName> = new Set(['upstream-unreachable', 'upstream-timeout'])
 /** Keys whose answer turned out not to be shareable are remembered for a while, so that nobody waits for it in vain. */
 const maxMarks = 1_000
 const markMs = 10_000
@@ -53,7 +55,12 @@ export function createFlights(options: FlightsOptions): Flights {
   const desk: FlightDesk = {
     ...options.counter,
     again(seats, problem) {
-      for (const seat of seats) if (!seat.left) askAgain(seat, problem)
+      const isFinal = problem !== null && !passing.has(problem.kind)
+      for (const seat of seats) {
+        if (seat.left) continue
+        if (isFinal) options.giveUp(seat, problem)
+        else askAgain(seat, problem)
+      }
     },
     alone(seats) {
       for (const seat of seats) {
@@ -73,9 +80,9 @@ export function createFlights(options: FlightsOptions): Flights {
     // A caller who says no-cache wants an answer that is younger than its question.
     const mayJoin = isWhole(seat.visit) && reading.directives?.noCache !== true
     if (current === undefined || !mayJoin) depart(seat, seat, need, isWhole(seat.visit) && !isMarked(reading.key))
-    else if (current.followers.size >= maxFollowers) depart(seat, seat, need, false)
+    else if (current.crew.followers.size >= maxFollowers) depart(seat, seat, need, false)
     else {
-      current.join(seat)
+      current.crew.join(seat)
       if (!timers.has(current)) timers.set(current, setTimeout(() => current.expire(), maxWaitMs).unref())
     }
   }

@@ -10,6 +10,7 @@ import { UsageError } from './usage.ts'
 export const auditCommand: Command = {
   usage: 'audit verify FILE [--head HASH]',
   summary: 'check the hash chain of an audit log',
+  positionals: 2,
   options: { head: { type: 'string', help: 'a hash noted earlier, which must occur; finds a log that was cut short' } },
   async run(invocation) {
     const [verb, file, ...rest] = invocation.positionals

@@ -11,6 +11,7 @@ import { painter } from './style.ts'
 export const catalogueCommand: Command = {
   usage: 'catalogue [TEXT] [--config F]',
   summary: 'find operations: id, method, path, scope, permission, cache class',
+  positionals: Infinity,
   options: configOption,
   async run(invocation) {
     const { catalogue } = await loadCatalogue(await settingsOf(invocation))

@@ -8,6 +8,7 @@ import { painter } from './style.ts'
 export const checkCommand: Command = {
   usage: 'check [--config F] [--policies DIR] [--strict]',
   summary: 'validate configuration, catalogue, policies, keys and policy tests; all diagnostics at once',
+  positionals: 0,
   options: { ...configOption, ...policiesOption, strict: { type: 'boolean', help: 'warnings fail, too' } },
   async run(invocation) {
     const { loaded } = await loadSetup(invocation)
@@ -35,6 +36,7 @@ export const checkCommand: Command = {
 export const testCommand: Command = {
   usage: 'test [--config F] [--policies DIR]',
   summary: 'run the policy tests (*.test.yaml)',
+  positionals: 0,
   options: { ...configOption, ...policiesOption },
   async run(invocation) {
     try {

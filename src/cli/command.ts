@@ -50,6 +50,8 @@ export async function run(argv: readonly string[], streams: Streams): Promise<nu
 function invocationOf(command: Command, argv: readonly string[], streams: Streams): Invocation {
   const { values, positionals } = parse(command, argv)
   if (values['help'] === true) throw new UsageError('')
+  const stray = positionals[command.positionals]
+  if (stray !== undefined) throw new UsageError(`"${stray}" is one argument too many`)
   return {
     ...streams,
     positionals,
@@ -70,9 +72,14 @@ function parse(command: Command, argv: readonly string[]): ReturnType<typeof par
     return parseArgs({ args: [...argv], options, allowPositionals: true })
   } catch (error) {
     const message = error instanceof Error ? error.message : 'wrong arguments'
-    const unknown = /Unknown option '--?([^']*)'/.exec(message)?.[1]
+    const unknown = /Unknown option '(--?[^']*)'/.exec(message)?.[1]
     throw new UsageError(
-      unknown === undefined ? message : `unknown option "--${unknown}"${didYouMean(unknown, Object.keys(options))}`,
+      unknown === undefined
+        ? message
+        : `unknown option "${unknown}"${didYouMean(
+            unknown,
+            Object.keys(options).map((option) => `--${option}`),
+          )}`,
     )
   }
 }

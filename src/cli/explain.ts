@@ -13,6 +13,7 @@ import { UsageError } from './usage.ts'
 export const explainCommand: Command = {
   usage: 'explain --team T [--app A] [--group G]… METHOD PATH [--body JSON] [--policies DIR]',
   summary: 'show how a call would be decided, which key would be used, and what is nearest when it is denied',
+  positionals: 2,
   options: {
     ...callerOptions,
     ...configOption,

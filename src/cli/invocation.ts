@@ -24,6 +24,8 @@ export interface Invocation extends Streams {
 export interface Command {
   readonly usage: string
   readonly summary: string
+  /** The most arguments it takes besides options. */
+  readonly positionals: number
   readonly options: Readonly<Record<string, ParseArgsOptionDescriptor & { readonly help: string }>>
   /** Resolves with the exit code. */
   run(invocation: Invocation): Promise<number>

@@ -18,6 +18,7 @@ const sampleConfig = join(packageRoot, 'config', 'gateway.yaml')
 export const sandboxCommand: Command = {
   usage: 'sandbox [--port 8080] [--admin-port 9090]',
   summary: 'run the gateway with a simulator of the Devin API and an SSO issuer; prints requests to paste',
+  positionals: 0,
   options: {
     port: { type: 'string', help: "callers' listener on 127.0.0.1 (default: 8080)" },
     'admin-port': { type: 'string', help: "operators' listener on 127.0.0.1 (default: 9090)" },
@@ -44,6 +45,7 @@ export const sandboxCommand: Command = {
 export const tokenCommand: Command = {
   usage: 'token --team T [--sub S] [--app A] [--group G]… [--ttl 1h]',
   summary: 'a token of the sandbox issuer, alone on standard output',
+  positionals: 0,
   options: { ...callerOptions, ttl: { type: 'string', help: 'lifetime (default: 1h)' } },
   async run(invocation) {
     if (

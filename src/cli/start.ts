@@ -11,6 +11,7 @@ import { configFile, configOption, packageVersion } from './setup.ts'
 export const startCommand: Command = {
   usage: 'start [--config config/gateway.yaml]',
   summary: 'run the gateway; SIGTERM drains, SIGHUP reloads',
+  positionals: 0,
   options: configOption,
   async run(invocation) {
     const { config } = await loadConfig(configFile(invocation), invocation.env)

@@ -185,6 +185,8 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     },
     async close(deadlineMs) {
       await connections.close(deadlineMs)
+      // A connection that was cut tells its exchange a moment later; that is when it is recorded.
+      for (let turns = 0; inFlight > 0 && turns < 1000; turns++) await new Promise((resolve) => setImmediate(resolve))
       await app.close()
     },
   }

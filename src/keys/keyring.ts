@@ -38,6 +38,8 @@ export interface SecretSources {
   readonly origin: string
   /** Told every value that is read, before anything can use it; the leak guard learns it here. */
   readonly protect?: (value: string) => void
+  /** Told every secret file that is asked for, also in sets that are refused: its appearing may mend them. */
+  readonly noteFile?: (file: string) => void
 }
 
 /** Reads the value of every handle. Those that cannot be resolved are listed; no message holds any part of a value. */
@@ -56,6 +58,7 @@ export async function resolveSecrets(
 }
 
 async function resolve(reference: SecretReference, sources: SecretSources): Promise<Secret | string> {
+  if ('file' in reference) sources.noteFile?.(reference.file)
   const where = 'env' in reference ? `the environment variable ${reference.env}` : `the file ${reference.file}`
   const text = 'env' in reference ? sources.env[reference.env] : await readText(reference.file)
   if (text === undefined || text === '') return `${where} is not set or empty`

@@ -79,6 +79,16 @@ export const metricList = {
     help: 'Key values that were found in answers of the upstream and masked.',
     labelNames: [],
   },
+  recordsLost: {
+    name: 'gateway_records_lost_total',
+    help: 'Entries of records that were lost, by stream.',
+    labelNames: ['stream'],
+  },
+  draining: {
+    name: 'gateway_draining',
+    help: '1 while the instance shuts down and takes no new requests.',
+    labelNames: [],
+  },
   cacheAnswers: {
     name: 'gateway_cache_total',
     help: 'Questions to the cache, by operation and how they were answered; and entries that had to make room.',
@@ -92,16 +102,6 @@ export const metricList = {
   cacheEntries: {
     name: 'gateway_cache_entries',
     help: 'Answers in the cache.',
-    labelNames: [],
-  },
-  recordsLost: {
-    name: 'gateway_records_lost_total',
-    help: 'Entries of records that were lost, by stream.',
-    labelNames: ['stream'],
-  },
-  draining: {
-    name: 'gateway_draining',
-    help: '1 while the instance shuts down and takes no new requests.',
     labelNames: [],
   },
 } as const satisfies Record<string, MetricDefinition>

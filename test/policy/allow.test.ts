@@ -197,7 +197,10 @@ describe('a word that covers nothing', () => {
     ['org.sessions.lists', 'error: unknown operation "org.sessions.lists"; did you mean "org.sessions.list"?'],
     ['Org.Sessions.List', 'error: unknown operation "Org.Sessions.List"; did you mean "org.sessions.list"?'],
     ['completely.different.thing.altogether', 'error: unknown operation "completely.different.thing.altogether"'],
-    ['org.sesions.*', 'error: the pattern "org.sesions.*" covers no operation of the catalogue; did you mean "org.sessions.*"?'],
+    [
+      'org.sesions.*',
+      'error: the pattern "org.sesions.*" covers no operation of the catalogue; did you mean "org.sessions.*"?',
+    ],
   ])('is an error with the nearest spelling: %s', (word, message) => {
     expect(messages(word)).toEqual([message])
     expect(allow(word)).toMatchObject({ operations: [], permissions: [] })

@@ -32,7 +32,10 @@ describe('a word of a grant that is misspelt is an error at its place', () => {
   test.each([
     ['ViewOrgSesions', 'unknown permission "ViewOrgSesions"; did you mean "ViewOrgSessions"?'],
     ['org.sesions.list', 'unknown operation "org.sesions.list"; did you mean "org.sessions.list"?'],
-    ['org.sesions.*', 'the pattern "org.sesions.*" covers no operation of the catalogue; did you mean "org.sessions.*"?'],
+    [
+      'org.sesions.*',
+      'the pattern "org.sesions.*" covers no operation of the catalogue; did you mean "org.sessions.*"?',
+    ],
   ])('%s', (word, message) => {
     const text = payments.replace('[ViewOrgSessions, ManageOrgSessions]', `[ViewOrgSessions, ${word}]`)
     expect(errors({ 'teams/payments.yaml': text, 'keys.yaml': keys })).toEqual([`teams/payments.yaml:8:30: ${message}`])

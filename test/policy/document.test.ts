@@ -226,12 +226,6 @@ describe('a team file', () => {
         'team.yaml:8:64: "5/year" is not a rate: write a whole number, a slash and s, min, h, day, week or month, like 10/s, 600/min, 5/h, 50/day or 500/month',
       ],
     ],
-    [
-      'a cache lifetime',
-      'grants:',
-      'cache: { at_most: 30s }\ngrants:',
-      ['team.yaml:8:8: the cache lifetime of a team is not applied by this version: remove it'],
-    ],
   ])('with %s is refused at its place', (_, written, instead, messages) => {
     expect(team).toContain(written)
     expect(problems('team.yaml', team.replace(written, instead))).toEqual(messages)

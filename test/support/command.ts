@@ -1,7 +1,9 @@
 // The command `devin-gateway` as a process of its own: run to its end, or left running until it is told to stop.
 
 import { spawn, type ChildProcess } from 'node:child_process'
+import { PassThrough } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { run } from '../../src/cli/command.ts'
 import { until } from './start-gateway.ts'
 
 export const commandFile = fileURLToPath(new URL('../../bin/devin-gateway.mjs', import.meta.url))
@@ -11,6 +13,8 @@ export interface CommandOptions {
   readonly cwd?: string
   /** Another Node than the one that runs the tests. */
   readonly node?: string
+  /** Ends a command that should have ended by itself; default 20 s. */
+  readonly timeoutMs?: number
 }
 
 export interface Ended {
@@ -73,8 +77,19 @@ export function startCommand(args: readonly string[], options: CommandOptions = 
 
 /** Runs a command to its end. */
 export async function runCommand(args: readonly string[], options: CommandOptions = {}): Promise<Ended> {
-  const { code, out, err } = await startCommand(args, options).ended
+  const running = startCommand(args, options)
+  const timer = setTimeout(() => running.signal('SIGKILL'), options.timeoutMs ?? 20_000)
+  const { code, out, err } = await running.ended
+  clearTimeout(timer)
   return { code, out, err }
+}
+
+/** The same in this process, for tables: a process for each row would take a second. */
+export async function callCommand(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
+  const [out, err] = [new PassThrough(), new PassThrough()]
+  const code = await run(args, { env, out, err })
+  const text = (stream: PassThrough): string => Buffer.from((stream.read() as Buffer | null) ?? []).toString('utf8')
+  return { code, out: text(out), err: text(err) }
 }
 
 export interface StartedGateway extends RunningCommand {

@@ -24,7 +24,6 @@ members:
   - groups: [sso-payments-eng]
   - app: [payments-bot]
 organizations: [org-payments]
-cache: { at_most: 0s }
 grants:
   - id: run-sessions
     allow: [ViewOrgSessions, ManageOrgSessions, org.attachments.*]
@@ -36,15 +35,16 @@ grants:
   - id: shadow-secrets
     allow: [ManageOrgSecrets]
     mode: shadow
+cache: { at_most: 0s }
 `,
   'teams/analytics.yaml': `team: analytics
 members:
   - groups: [sso-analytics]
 organizations: all
-cache: { at_most: 0s }
 grants:
   - id: read-consumption
     allow: [ent.consumption.*, ent.sessions.list, ent.members.*]
+cache: { at_most: 0s }
 `,
   'keys.yaml': `keys:
   - id: payments-runner

@@ -57,7 +57,7 @@ describe('what it shows', () => {
     expect(fields['content-type']).toMatch(/^text\/plain; version=0\.0\.4/)
     for (const line of body.split('\n').filter((each) => each !== ''))
       expect(line).toMatch(
-        /^(?:# (?:HELP|TYPE) [a-z_:][a-z0-9_:]* .+|[a-z_:][a-z0-9_:]*(?:\{(?:[a-z_]+="(?:[^"\\]|\\.)*",?)*\})? (?:[0-9.e+-]+|NaN|\+Inf))$/,
+        /^(?:# (?:HELP|TYPE) [a-z_:][a-z0-9_:]* .+|[a-z_:][a-z0-9_:]*(?:\{(?:[a-z_]+="(?:[^"\\]|\\.)*",?)*\})? (?:[0-9.e+-]+|[Nn]a[Nn]|\+Inf))$/,
       )
     expect(body).toContain('team="payments"')
     expect(body).toContain('operation="org.sessions.list"')
@@ -82,6 +82,7 @@ describe('what it shows', () => {
       catalogue: { operations: 251, served: expect.any(Number) },
       issuers: [{ issuer: running.issuer.issuer, keys: 1, fetched_at: isoTime, last_error: null }],
       records: ['access', 'decisions', 'audit'].map((stream) => ({ stream, healthy: true, lost: 0, error: null })),
+      cache: { bytes: expect.any(Number), entries: expect.any(Number) },
       upstream: { origin: running.upstream.origin, in_flight: 0 },
     })
   })

@@ -109,12 +109,10 @@ describe('a changed policy file', () => {
     expect((await underWay).status).toBe(200)
     await running.recorded(2)
     const decisions = await running.decisions()
-    expect(decisions.map(({ effect, policy_revision }) => [effect, policy_revision]).toSorted()).toEqual(
-      [
-        ['allow', before],
-        ['deny', after],
-      ].toSorted(),
-    )
+    expect(decisions.map(({ effect, policy_revision }) => `${effect} ${policy_revision}`).toSorted()).toEqual([
+      `allow ${before}`,
+      `deny ${after}`,
+    ])
     expect((await audit()).find((entry) => entry.event === 'policies-replaced')).toMatchObject({
       actor: 'file watch',
       details: { from: before, to: after, teams: 2, keys: 3, tests_passed: 0 },
@@ -232,13 +230,13 @@ describe('a set that is not good', () => {
       'with an unknown key',
       'teams/payments.yaml',
       payments.replace('grants:', 'grant:'),
-      /teams\/payments\.yaml:6:1: .*"grant".*"grants"/,
+      /teams\/payments\.yaml:\d+:1: .*"grant".*"grants"/,
     ],
     [
       'with an unknown operation',
       'teams/payments.yaml',
       payments.replace('org.attachments.*', 'org.sesions.list'),
-      /teams\/payments\.yaml:8:\d+: .*org\.sesions\.list/,
+      /teams\/payments\.yaml:\d+:\d+: .*org\.sesions\.list/,
     ],
     ['that is empty', 'teams/payments.yaml', '', /teams\/payments\.yaml:/],
     [
@@ -503,18 +501,18 @@ describe('reloads under load', () => {
   test('refuse nobody, and every decision is of one of the sets', async () => {
     await start()
     const revisions = new Set([(await status()).revision])
-    let going = true
+    const load = { going: true }
     const statuses = new Map<number, number>()
-    const load = Promise.all(
+    const clients = Promise.all(
       Array.from({ length: 6 }, async () => {
-        while (going) {
+        while (load.going) {
           const answer = await running.call(sessions)
           await answer.arrayBuffer()
           statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1)
         }
       }),
     )
-    for (let index = 0; index < 15; index++) {
+    for (let index = 0; index < 8; index++) {
       await put('teams/payments.yaml', `${payments}# ${index}\n`)
       const answers = await Promise.all([reload(), reload(), reload()])
       expect(answers.map((answer) => answer.status)).toEqual([200, 200, 200])
@@ -522,10 +520,10 @@ describe('reloads under load', () => {
       expect(answers.filter((answer) => answer.result === 'replaced').length).toBeLessThan(2)
       revisions.add((await status()).revision)
     }
-    going = false
-    await load
+    load.going = false
+    await clients
     expect([...statuses.keys()]).toEqual([200])
-    expect(revisions.size).toBe(16)
+    expect(revisions.size).toBe(9)
     await until(async () => (await running.decisions()).length === statuses.get(200), 'the records')
     for (const { policy_revision } of await running.decisions()) expect(revisions.has(policy_revision ?? '')).toBe(true)
   })

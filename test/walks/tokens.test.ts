@@ -110,11 +110,11 @@ describe('with a real OpenID provider', () => {
   test('a rotation of its keys is followed while calls go on, and a withdrawn key ends what it signed', async () => {
     const old = await provider.token()
     expect((await running.call(sessions, { token: old })).status).toBe(200)
-    let going = true
+    const load = { going: true }
     const statuses: number[] = []
-    const load = Promise.all(
+    const clients = Promise.all(
       Array.from({ length: 4 }, async () => {
-        while (going) {
+        while (load.going) {
           const answer = await running.call(sessions)
           await answer.text()
           statuses.push(answer.status)
@@ -127,8 +127,8 @@ describe('with a real OpenID provider', () => {
     const answers = await Promise.all(fresh.map((token) => running.call(sessions, { token })))
     expect(answers.map((answer) => answer.status)).toEqual(fresh.map(() => 200))
     expect(provider.requests.filter((path) => path.includes('jwks')).length - before).toBe(1)
-    going = false
-    await load
+    load.going = false
+    await clients
     expect(statuses.every((status) => status === 200)).toBe(true)
     const late = await running.call(sessions, { token: old })
     expect([late.status, await late.json()]).toMatchObject([401, { type: '/gateway/v1/problems/token-rejected' }])
@@ -317,7 +317,7 @@ describe('what a signed token may not be', () => {
     const rsa = await generateKeyPair('RS256')
     const published = await exportJWK(rsa.publicKey)
     issuer.publish({ ...published, kid: 'rsa-1', alg: 'RS256', use: 'sig' })
-    const pem = createPublicKey({ key: published as import('node:crypto').JsonWebKey, format: 'jwk' }).export({
+    const pem = createPublicKey({ key: published, format: 'jwk' }).export({
       type: 'spki',
       format: 'pem',
     })
@@ -490,7 +490,8 @@ function hmac(token: string, secret: string): string {
 
 describe('a caller of several teams', () => {
   let running: RunningGateway
-  const team = (id: string, lines: string): string => `team: ${id}\nmembers: [{ groups: [sso-${id}] }]\n${lines}\n`
+  const team = (id: string, lines: string): string =>
+    `team: ${id}\nmembers: [{ groups: [sso-${id}] }]\ncache: { at_most: 0s }\n${lines}\n`
   beforeAll(async () => {
     running = await startTestGateway({
       policies: {

@@ -43,14 +43,14 @@ async function residentBytes(): Promise<number> {
 async function memoryFor(act: () => Promise<void>): Promise<number> {
   const before = await residentBytes()
   let most = before
-  let going = true
+  const watch = { going: true }
   const watching = (async () => {
-    while (going) {
+    while (watch.going) {
       most = Math.max(most, await residentBytes())
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
   })()
-  await act().finally(() => (going = false))
+  await act().finally(() => (watch.going = false))
   await watching
   return most - before
 }
