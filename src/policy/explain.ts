@@ -1,6 +1,6 @@
 // A decision, step by step, in words and as data: for the command, the callers' own page, and the operators.
 
-import { basename, dirname } from 'node:path'
+import { basename } from 'node:path'
 import type { Operation } from '../catalogue/operation.ts'
 import { readTarget, type Target } from '../catalogue/target.ts'
 import type { Principal } from '../identity/principal.ts'
@@ -138,13 +138,7 @@ function decisionText(policy: PolicySet, { decision, facts }: Evaluation): strin
   const extra =
     facts.extra.length === 0 ? '' : `, and ${facts.extra.map((each) => each.permission).join(', ')} for the body`
   const body = readsBody(facts.operation) ? '; the body is read and judged' : ''
-  return `allowed by grant ${grant.id} of team ${grant.team} (${shownFile(grant.source.file)}:${grant.source.line})${coverText(policy, grant, facts.operation)}${extra}${body}`
-}
-
-/** Where in the policies, without saying where on the machine they lie. */
-function shownFile(file: string): string {
-  const folder = basename(dirname(file))
-  return folder === 'teams' ? `teams/${basename(file)}` : basename(file)
+  return `allowed by grant ${grant.id} of team ${grant.team} (${basename(grant.source.file)}:${grant.source.line})${coverText(policy, grant, facts.operation)}${extra}${body}`
 }
 
 /** How the grant comes to cover the operation, where that is not its own name or permission. */

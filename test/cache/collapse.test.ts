@@ -220,6 +220,17 @@ describe('a leader that fails', () => {
     expect(callers[1]?.body).toBe('body')
   })
 
+  it.each(['upstream-credential-rejected', 'upstream-answer-refused', 'overloaded'] as const)(
+    'with %s: another try would meet the same, so it is everybody’s at once',
+    (kind) => {
+      const setting = new Setting(classRule)
+      const callers = several.map(() => setting.ask())
+      setting.call.fail(kind)
+      expect(setting.calls).toHaveLength(1)
+      for (const caller of callers) expect(caller.problem?.kind).toBe(kind)
+    },
+  )
+
   it('before anything is sent', () => {
     const setting = new Setting(classRule)
     setting.throws = new Error('defect')

@@ -219,6 +219,13 @@ describe('what is kept of an answer', () => {
     }
   })
 
+  it('RFC 9110 section 6.6.1: the time it came, where the upstream does not say when it was made', () => {
+    const setting = new Setting(classRule)
+    setting.store()
+    setting.pass(5)
+    expect(setting.ask().fields).toMatchObject({ date, age: '5' })
+  })
+
   it('the stored body is a copy in memory of its own', () => {
     const setting = new Setting(classRule)
     const large = Buffer.alloc(64_000, 'x')
