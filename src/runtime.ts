@@ -250,7 +250,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     app.listen(config.listen.gateway.host, config.listen.gateway.port),
   )
   log.info(
-    { event: 'started', gateway: gatewayAddress, admin: adminAddress, revision: policies.current.revision, version },
+    // The head of the audit chain, noted where the owner of its file may not reach: a log cut short shows against it.
+    {
+      event: 'started',
+      gateway: gatewayAddress,
+      admin: adminAddress,
+      revision: policies.current.revision,
+      version,
+      audit_head: sinks.auditHead().hash,
+    },
     'listening',
   )
 
@@ -272,8 +280,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       app.setPhase('draining')
       await app.close(config.shutdown.deadlineMs)
       sinks.audit('stopped', 'gateway', { policy_revision: policies.current.revision })
+      const auditHead = sinks.auditHead().hash
       await release()
-      log.info({ event: 'stopped' }, 'stopped')
+      log.info({ event: 'stopped', audit_head: auditHead }, 'stopped')
     },
   }
 }

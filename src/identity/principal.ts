@@ -8,7 +8,7 @@ export interface Principal {
   readonly groups: readonly string[]
   /** The calling application (one string), usually the token's `azp` or `client_id`. */
   readonly app: string | null
-  /** All verified claims, for `when: { claims: … }`. Never logged. */
+  /** All verified claims, for `when: { claims: … }`. Only those that a condition of the policies reads are recorded. */
   readonly claims: Readonly<Record<string, unknown>>
   /** `exp` of the token, in milliseconds since the epoch. */
   readonly expiresAtMs: number

@@ -2,7 +2,7 @@
 
 import { basename } from 'node:path'
 import type { Operation } from '../catalogue/operation.ts'
-import { readTarget, type Target } from '../catalogue/target.ts'
+import { parseTarget, type Target } from '../catalogue/target.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { KeyChoice } from '../keys/select.ts'
 import { Problem } from '../problems.ts'
@@ -42,7 +42,7 @@ export interface ExplainedRequest {
 export function explain(policy: PolicySet, principal: Principal, request: ExplainedRequest): Explanation {
   const steps: ExplanationStep[] = []
   try {
-    const target = readTarget(request.target, undefined)
+    const target = parseTarget(request.target)
     steps.push({
       stage: 'path',
       ok: true,
