@@ -31,7 +31,7 @@ const mostRepeats = 2
 /** Runs once, and again while other processes used too much of the machine. `peer` is null for the upstream alone. */
 export async function measure(lab: Laboratory, order: LoadOrder, peer: RunningProcess | null): Promise<Sample> {
   for (let repeats = 0; ; repeats += 1) {
-    await untilQuiet(lab)
+    await untilQuiet(lab.accounting, lab.quietSeconds)
     const sample = await runOnce(lab, order, peer)
     const noisy = sample.foreignPercent !== null && sample.foreignPercent > lab.noisePercent
     if (!noisy || repeats === mostRepeats) return { ...sample, noisy }
@@ -72,9 +72,9 @@ async function runOnce(
 }
 
 /** Waits, for a bounded time, until the machine does next to nothing. */
-async function untilQuiet({ accounting, quietSeconds }: Laboratory): Promise<void> {
+export async function untilQuiet(accounting: Accounting | null, seconds: number): Promise<void> {
   if (accounting === null) return
-  const deadline = performance.now() + quietSeconds * 1000
+  const deadline = performance.now() + seconds * 1000
   while (performance.now() < deadline) {
     const before = accounting.machineCpuMs()
     await sleep(400)

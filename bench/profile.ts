@@ -4,8 +4,10 @@
 import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { openAccounting } from './accounting.ts'
 import { selfTimes, type CpuProfile, type SelfTime } from './cpu-profile.ts'
 import { chooseLoad } from './load.ts'
+import { untilQuiet } from './measure.ts'
 import { barePeer, gatewayPeer, startPeer } from './peers.ts'
 import { openGround, type Ground } from './site.ts'
 import { startUpstream } from './upstream.ts'
@@ -18,6 +20,7 @@ const { values } = parseArgs({
     keep: { type: 'string' },
     peer: { type: 'string', default: 'gateway' },
     top: { type: 'string', default: '20' },
+    'quiet-wait': { type: 'string', default: '20' },
   },
 })
 const seconds = Number(values.seconds)
@@ -35,6 +38,7 @@ async function profile(ground: Ground, workload: Workload): Promise<void> {
   const { order } = ground.prepare(spec, running.port, rest)
   const load = chooseLoad('auto', loadCore)
   await load.run(order)
+  await untilQuiet(openAccounting(), Number(values['quiet-wait']))
   const fromUs = monotonicUs()
   const { requests } = await load.run({ ...order, seconds })
   const toUs = monotonicUs()

@@ -3,6 +3,7 @@
 import { createAdminApp, type Readiness } from './admin/app.ts'
 import { issuerView, keyView, policiesView } from './admin/views.ts'
 import { createResponseCache } from './cache/response-cache.ts'
+import { organizationTag, resourceTag } from './cache/tags.ts'
 import { loadCatalogue } from './catalogue/load.ts'
 import { formatDiagnostic } from './config/diagnostics.ts'
 import type { Config } from './config/schema.ts'
@@ -174,6 +175,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     readiness,
     metrics: instruments,
     keys: () => keyring.status().map(keyView),
+    purge: (what, actor) => {
+      const dropped = cache.invalidate([
+        'organization' in what ? organizationTag(what.organization) : resourceTag(what.resource),
+      ])
+      sinks.audit('cache-purged', actor, { ...what, dropped })
+      return dropped
+    },
     reload: async (actor) => {
       const result = await reload(actor)
       return {

@@ -15,6 +15,8 @@ export interface AdminParts {
   readonly metrics: { readonly contentType: string; text(): Promise<string> }
   readonly status: () => unknown
   readonly keys: () => unknown
+  /** Drops stored answers about an organization or a resource; returns how many. */
+  readonly purge: (what: { readonly organization: string } | { readonly resource: string }, actor: string) => number
   /** Reloads policies and secrets now. */
   readonly reload: (actor: string) => Promise<{ result: string; diagnostics: readonly string[] }>
 }
@@ -50,15 +52,16 @@ export function createAdminApp(parts: AdminParts): AdminApp {
   app.setNotFoundHandler((_request, reply) =>
     reply
       .code(404)
-      .send({ error: 'There are /livez, /readyz, /metrics, /api/status, /api/keys and POST /api/reload here.' }),
+      .send({
+        error:
+          'There are /livez, /readyz, /metrics, /api/status, /api/keys, POST /api/reload and POST /api/purge here.',
+      }),
   )
   app.setErrorHandler((error: { statusCode?: number }, _request, reply) => {
     const status = error.statusCode ?? 500
-    return reply
-      .code(status)
-      .send({
-        error: status < 500 ? 'The request is not one this listener takes.' : 'The request failed; the log says more.',
-      })
+    return reply.code(status).send({
+      error: status < 500 ? 'The request is not one this listener takes.' : 'The request failed; the log says more.',
+    })
   })
   return {
     async listen(host, port) {
@@ -84,6 +87,15 @@ function guardedApi(app: FastifyInstance, parts: AdminParts): void {
   })
   app.get('/api/status', (_request, reply) => reply.send(parts.status()))
   app.get('/api/keys', (_request, reply) => reply.send(parts.keys()))
+  app.post<{ Querystring: Record<string, unknown> }>('/api/purge', (request, reply) => {
+    const { organization, resource, ...rest } = request.query
+    const actor = "operators' listener"
+    if (typeof organization === 'string' && resource === undefined && Object.keys(rest).length === 0)
+      return reply.send({ dropped: parts.purge({ organization }, actor) })
+    if (typeof resource === 'string' && organization === undefined && Object.keys(rest).length === 0)
+      return reply.send({ dropped: parts.purge({ resource }, actor) })
+    return reply.code(400).send({ error: 'Say what to drop: /api/purge?organization=ID or /api/purge?resource=ID.' })
+  })
   app.post('/api/reload', async (_request, reply) => {
     const outcome = await parts.reload("operators' listener")
     return reply.code(outcome.result === 'replaced' || outcome.result === 'unchanged' ? 200 : 409).send(outcome)

@@ -10,6 +10,7 @@ import { checkCommand, testCommand } from './check.ts'
 import { explainCommand } from './explain.ts'
 import type { Command, Invocation, Streams } from './invocation.ts'
 import { keysCommand } from './keys.ts'
+import { purgeCommand } from './purge.ts'
 import { sandboxCommand, tokenCommand } from './sandbox.ts'
 import { startCommand } from './start.ts'
 import { UsageError } from './usage.ts'
@@ -23,6 +24,7 @@ const commands: Readonly<Record<string, Command>> = {
   test: testCommand,
   keys: keysCommand,
   catalogue: catalogueCommand,
+  purge: purgeCommand,
   audit: auditCommand,
 }
 

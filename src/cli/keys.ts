@@ -4,6 +4,7 @@ import type { KeyView } from '../admin/views.ts'
 import { isoTime } from '../admin/views.ts'
 import type { KeyHandle } from '../keys/key.ts'
 import type { Command } from './invocation.ts'
+import { adminAddress } from './operators.ts'
 import { configOption, loadSetup, policiesOption } from './setup.ts'
 import { painter } from './style.ts'
 
@@ -65,9 +66,8 @@ function staticView(handle: KeyHandle, unresolved: boolean): KeyView {
 
 /** What the running gateway of this configuration says; null when there is none. */
 async function liveKeys(admin: { host: string; port: number }): Promise<readonly KeyView[] | null> {
-  const host = admin.host === '0.0.0.0' || admin.host === '::' ? '127.0.0.1' : admin.host
   try {
-    const response = await fetch(`http://${host.includes(':') ? `[${host}]` : host}:${admin.port}/api/keys`, {
+    const response = await fetch(`${adminAddress(admin)}/api/keys`, {
       signal: AbortSignal.timeout(1000),
       redirect: 'error',
     })

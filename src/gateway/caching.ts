@@ -3,6 +3,7 @@
 
 import { ruleFor } from '../cache/lifetimes.ts'
 import type { CacheRule, Question } from '../cache/question.ts'
+import { operationTag, organizationTag, resourceTag } from '../cache/tags.ts'
 import type { Catalogue } from '../catalogue/catalogue.ts'
 import type { Operation } from '../catalogue/operation.ts'
 import type { Target } from '../catalogue/target.ts'
@@ -34,7 +35,7 @@ export function questionOf(
     fields: [...fields.forward, 'accept-encoding', acceptedCodings(fields.acceptEncoding)],
     authorized: true,
     rule,
-    tags: reads ? namesOfRead(operation, organization, rule) : namesOfWrite(operation, organization, catalogue),
+    tags: reads ? namesOfRead(operation, organization, target, rule) : namesOfWrite(operation, organization, catalogue),
     atMostMs: decision.team?.cacheAtMostMs ?? null,
   }
 }
@@ -44,20 +45,29 @@ function partitionOf({ id, scope, organization }: KeyHandle): string {
   return `${id} ${scope} ${organization ?? ''}`
 }
 
-/** An answer about a time that is over does not change any more: only a purge of its organization drops it. */
-function namesOfRead({ id }: Operation, organization: string | null, rule: CacheRule): string[] {
+/** An answer about a time that is over does not change any more: only a purge drops it. */
+function namesOfRead(
+  { id, segments, organizations }: Operation,
+  organization: string | null,
+  target: Target,
+  rule: CacheRule,
+): string[] {
   const over = rule.kind === 'class' && rule.ttlMs > 3_600_000
-  const names = over ? [] : [`operation ${id}`]
+  const names = over ? [] : [operationTag(id, null)]
+  for (const [index, segment] of segments.entries()) {
+    if (segment.startsWith('{') && index !== organizations.segment)
+      names.push(resourceTag(target.segments[index] ?? ''))
+  }
   if (organization === null) return names
-  return over
-    ? [`organization ${organization}`]
-    : [...names, `organization ${organization}`, `operation ${id} ${organization}`]
+  if (!over) names.push(operationTag(id, organization))
+  names.push(organizationTag(organization))
+  return names
 }
 
 /** A write inside an organization leaves the answers about the others alone. */
 function namesOfWrite(operation: Operation, organization: string | null, catalogue: Catalogue): string[] {
   return operation.invalidates.map((id) => {
     const bound = organization !== null && (catalogue.operation(id)?.organizations.segment ?? -1) !== -1
-    return bound ? `operation ${id} ${organization}` : `operation ${id}`
+    return operationTag(id, bound ? organization : null)
   })
 }

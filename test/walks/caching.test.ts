@@ -33,7 +33,10 @@ beforeAll(async () => {
       'teams/other.yaml': other,
       'teams/uncached.yaml': uncached,
       'keys.yaml':
-        (usualPolicies['keys.yaml'] ?? '').replaceAll('UseDevinSessions', 'UseDevinSessions, ManageAccountPlaybooks') +
+        (usualPolicies['keys.yaml'] ?? '').replaceAll(
+          'UseDevinSessions',
+          'UseDevinSessions, ManageAccountPlaybooks, ManageOrgPlaybooks',
+        ) +
         `  - id: other-runner
     scope: organization
     organization: org-other
@@ -193,6 +196,26 @@ describe('a write', () => {
     expect(after.headers.get('cache-status')).toContain('fwd=uri-miss')
     expect(await after.json()).not.toEqual(before)
     expect((await running.call(elsewhere, bob)).headers.get('cache-status')).toContain('; hit')
+  })
+})
+
+describe('a purge', () => {
+  test('drops what is about a resource or an organization, is recorded, and is refused without saying what', async () => {
+    const purge = async (query: string): Promise<[number, unknown]> => {
+      const response = await fetch(`${running.adminUrl}/api/purge${query}`, { method: 'POST' })
+      return [response.status, await response.json()]
+    }
+    const [one, other] = [`${payments}/playbooks/playbook-1`, `${payments}/playbooks/playbook-2`]
+    await running.call(one)
+    await running.call(other)
+    expect(await purge('?resource=playbook-1')).toEqual([200, { dropped: 1 }])
+    expect((await running.call(one)).headers.get('cache-status')).toContain('fwd=uri-miss')
+    expect((await running.call(other)).headers.get('cache-status')).toContain('; hit')
+    const [status, body] = await purge('?organization=org-payments')
+    expect([status, (body as { dropped: number }).dropped > 1]).toEqual([200, true])
+    expect((await running.call(other)).headers.get('cache-status')).toContain('fwd=uri-miss')
+    expect(await running.auditText()).toContain('"event":"cache-purged"')
+    for (const query of ['', '?organization=a&resource=b', '?everything=1']) expect((await purge(query))[0]).toBe(400)
   })
 })
 

@@ -203,7 +203,10 @@ describe('everything else there', () => {
     const { status, body } = await ask(method, target, ['Content-Length: 0'])
     expect([status, JSON.parse(body)]).toEqual([
       404,
-      { error: 'There are /livez, /readyz, /metrics, /api/status, /api/keys and POST /api/reload here.' },
+      {
+        error:
+          'There are /livez, /readyz, /metrics, /api/status, /api/keys, POST /api/reload and POST /api/purge here.',
+      },
     ])
   })
 

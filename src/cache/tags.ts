@@ -1,0 +1,27 @@
+// Names under which stored answers can be dropped. Whoever asks the cache puts a question's tags together from these; reads and
+// writes have to spell them alike.
+
+/** What is about one resource. A session's id is the same with and without `devin-`, escaped or not. */
+export function resourceTag(id: string): string {
+  const plain = decoded(id)
+  return `resource:${plain.startsWith('devin-') ? plain.slice('devin-'.length) : plain}`
+}
+
+/** What is about one organization. */
+export function organizationTag(id: string): string {
+  return `organization:${decoded(id)}`
+}
+
+/** Answers of one operation, in one organization where it is about one. */
+export function operationTag(operation: string, organization: string | null): string {
+  return organization === null ? `operation:${operation}` : `operation:${operation} ${decoded(organization)}`
+}
+
+function decoded(text: string): string {
+  if (!text.includes('%')) return text
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}

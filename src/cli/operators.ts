@@ -1,0 +1,7 @@
+// How commands reach the operators' listener of the gateway that runs this configuration.
+
+/** Address of the listener; one on all addresses is reached over loopback. */
+export function adminAddress({ host, port }: { readonly host: string; readonly port: number }): string {
+  const reached = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
+  return `http://${reached.includes(':') ? `[${reached}]` : reached}:${port}`
+}
