@@ -65,7 +65,7 @@ const kinds = {
     title: 'No such operation in the catalogue',
     turn: 'the caller, or the operator who keeps the catalogue',
     about:
-      'The gateway forwards only operations it knows. Check method and path against the API reference; operations newer than the catalogue can be added in an extension file.',
+      'The gateway forwards only operations it knows. Check method and path against the API reference; operations newer than the catalogue can be added in an extension file. Where an older address or another prefix is a likely mistake, the detail names the right one.',
   },
   'not-granted': {
     status: 403,

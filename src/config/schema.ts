@@ -69,7 +69,11 @@ const upstream = z.strictObject({
   origin: textAs(parseUpstream).describe(
     'Address of the Devin API, with an optional path prefix. https; plain http only to loopback.',
   ),
-  ca: text().optional().describe('PEM file of additional certificate authorities. Certificates are always verified.'),
+  ca: text()
+    .optional()
+    .describe(
+      'PEM file of the only certificate authorities to trust; the system has its own. Certificates are always verified.',
+    ),
   timeouts: z
     .strictObject({
       connect: timer().prefault('5s').describe('Longest time to connect, TLS included.'),

@@ -2,7 +2,7 @@
 
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { openSocket, parseAnswer } from '../support/raw-request.ts'
+import { openSocket, parseAnswer, rawRequest, sendRaw } from '../support/raw-request.ts'
 import { startTestGateway, until, usualKeys, type RunningGateway } from '../support/start-gateway.ts'
 import { fieldOf } from '../support/upstream.ts'
 
@@ -115,6 +115,14 @@ describe('a request that is allowed', () => {
     })
     expect(answer.status).toBe(200)
     expect(running.upstream.seen[0]?.body).toHaveLength(0)
+  })
+
+  test('has no body when it is a read: one that comes along is refused unread', async () => {
+    const token = await running.token()
+    const fields = [`Authorization: Bearer ${token}`, 'Content-Type: application/json', 'Content-Length: 26']
+    const answer = await sendRaw(running.port, rawRequest('GET', sessions, fields, '{"org_ids":["org-other"]} '))
+    expect([answer.status, JSON.parse(answer.body)]).toEqual([400, expect.objectContaining({ reason: 'body-of-read' })])
+    expect(running.upstream.seen).toHaveLength(0)
   })
 
   test('follows GET for HEAD', async () => {
