@@ -50,12 +50,9 @@ export function createAdminApp(parts: AdminParts): AdminApp {
     done()
   })
   app.setNotFoundHandler((_request, reply) =>
-    reply
-      .code(404)
-      .send({
-        error:
-          'There are /livez, /readyz, /metrics, /api/status, /api/keys, POST /api/reload and POST /api/purge here.',
-      }),
+    reply.code(404).send({
+      error: 'There are /livez, /readyz, /metrics, /api/status, /api/keys, POST /api/reload and POST /api/purge here.',
+    }),
   )
   app.setErrorHandler((error: { statusCode?: number }, _request, reply) => {
     const status = error.statusCode ?? 500

@@ -68,39 +68,23 @@ function permissionText({ permission, permissionBasis, alternatives, conditional
   return base + other + extra
 }
 
+/** The operation under the names of the catalogue's file. */
 function view(operation: Operation): Record<string, unknown> {
-  const {
-    id,
-    method,
-    template,
-    scope,
-    permission,
-    permissionBasis,
-    alternatives,
-    conditional,
-    cache,
-    stability,
-    sensitive,
-    slashes,
-    invalidates,
-    summary,
-    source,
-  } = operation
   return {
-    id,
-    method,
-    path: template,
-    scope,
-    permission,
-    permission_basis: permissionBasis,
-    alternatives,
-    conditional,
-    cache,
-    stability,
-    sensitive,
-    slashes,
-    invalidates,
-    summary,
-    source,
+    id: operation.id,
+    method: operation.method,
+    path: operation.template,
+    scope: operation.scope,
+    permission: operation.permission,
+    permission_basis: operation.permissionBasis,
+    alternatives: operation.alternatives,
+    conditional: operation.conditional,
+    cache: operation.cache,
+    stability: operation.stability,
+    sensitive: operation.sensitive,
+    slashes: operation.slashes,
+    invalidates: operation.invalidates,
+    summary: operation.summary,
+    source: operation.source,
   }
 }

@@ -4,6 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
 import httpProxy from '@fastify/http-proxy'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PolicySet } from '../policy/policy-set.ts'
@@ -48,6 +49,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
   const { admission, recorder, now } = parts
   let phase: Phase = 'open'
   let inFlight = 0
+  const isIdle = (): boolean => inFlight === 0
   /** The latest request of a connection that is still being answered. */
   const visits = new Map<Socket, { exchange: Exchange; request: IncomingMessage; response: ServerResponse }>()
 
@@ -186,7 +188,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     async close(deadlineMs) {
       await connections.close(deadlineMs)
       // A connection that was cut tells its exchange a moment later; that is when it is recorded.
-      for (let turns = 0; inFlight > 0 && turns < 1000; turns++) await new Promise((resolve) => setImmediate(resolve))
+      for (let turns = 0; !isIdle() && turns < 1000; turns++) await setImmediate()
       await app.close()
     },
   }
