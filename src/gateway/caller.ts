@@ -15,6 +15,8 @@ export class Caller implements CacheTaker {
   #flow: Flow | null = null
   #begun = false
   #closed = false
+  /** Runs while the caller has no room for more. */
+  #stalled: NodeJS.Timeout | null = null
 
   /** `onFail` answers with a problem, or breaks the connection off when the head is out. */
   constructor(
@@ -30,6 +32,7 @@ export class Caller implements CacheTaker {
     response.once('close', () => {
       // Also after an answer of ours: the upstream may still be busy with a request that was refused half way.
       this.#closed = true
+      if (this.#stalled !== null) clearTimeout(this.#stalled)
       this.#flow?.abort()
     })
   }
@@ -81,12 +84,13 @@ export class Caller implements CacheTaker {
 
   /** A caller that does not read holds a connection to the upstream; it may do so for as long as the upstream may pause. */
   #waitForRoom(): void {
-    const timer = setTimeout(() => this.#response.destroy(), this.#idleMs)
+    if (this.#stalled !== null) return
+    this.#stalled = setTimeout(() => this.#response.destroy(), this.#idleMs)
     this.#response.once('drain', () => {
-      clearTimeout(timer)
+      if (this.#stalled !== null) clearTimeout(this.#stalled)
+      this.#stalled = null
       this.#flow?.resume()
     })
-    this.#response.once('close', () => clearTimeout(timer))
   }
 
   fail(problem: Problem): void {

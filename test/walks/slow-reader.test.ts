@@ -32,3 +32,25 @@ test('a caller who does not read is cut after the idle time, and the connection 
   expect(cut).toHaveLength(2)
   for (const socket of sockets) socket.destroy()
 })
+
+test('a caller who reads with many pauses gets everything, and each pause leaves nothing behind', async () => {
+  const bytes = 32 * 1024 * 1024
+  running.upstream.respond((_request, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' }).end(Buffer.alloc(bytes, 0x20))
+  })
+  const warnings: string[] = []
+  const note = (warning: Error): void => void warnings.push(`${warning.name}: ${warning.message}`)
+  process.on('warning', note)
+  const socket = await openSocket(running.port)
+  socket.write(
+    `GET ${sessions}?slowly HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer ${await running.token()}\r\n\r\n`,
+  )
+  let received = 0
+  for await (const chunk of socket) {
+    received += (chunk as Buffer).length
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  process.off('warning', note)
+  expect(received).toBeGreaterThan(bytes)
+  expect(warnings).toEqual([])
+})
