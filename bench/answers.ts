@@ -8,7 +8,8 @@ import { AnswerReader } from './answer-reader.ts'
 import type { Caller } from './identity.ts'
 import type { RunningPeer, Site } from './peers.ts'
 import { wireRequests, type WireRequest } from './requests.ts'
-import type { RequestSpec } from './workloads.ts'
+import { jsonAnswer } from './upstream.ts'
+import { shortAnswerBytes, type RequestSpec } from './workloads.ts'
 
 /** A wrong answer: measuring would be meaningless. */
 export class WrongAnswer extends Error {
@@ -64,7 +65,12 @@ export async function checkAnswers(
   let sent = 0
   try {
     for (const spec of specs) {
-      for (const request of wireRequests(spec, callers)) {
+      const requests = wireRequests(spec, callers)
+      if (spec.primed) {
+        for (const request of requests) await statusOf(running.port, request)
+        sent += requests.length
+      }
+      for (const request of requests) {
         upstream.received.length = 0
         const status = await statusOf(running.port, request)
         sent += 1
@@ -101,12 +107,14 @@ function faultOf(
 /** An upstream that remembers what it received. */
 async function startWitness(port: number): Promise<{ received: Received[]; close(): Promise<void> }> {
   const received: Received[] = []
+  // As long as the upstream's under load, because a cache may keep it until then.
+  const answer = jsonAnswer(shortAnswerBytes)
   const server = createServer((request, response) => {
     let body = ''
     request.on('data', (chunk: Buffer) => (body += chunk.toString()))
     request.once('end', () => {
       received.push({ target: request.url ?? '', fields: request.headers, body })
-      response.writeHead(200, { 'content-type': 'application/json', 'content-length': 2 }).end('{}')
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': answer.length }).end(answer)
     })
   })
   await new Promise<void>((resolve, reject) => {

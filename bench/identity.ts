@@ -8,12 +8,14 @@ export interface Caller {
   readonly team: string
   readonly organization: string
   readonly token: string
+  /** Of a team that may do next to nothing. */
+  readonly limited: boolean
 }
 
 export interface Identity {
   readonly issuer: string
   readonly jwksUri: string
-  /** Twenty callers of five teams, in turn. */
+  /** Twenty callers of five teams in turn, and as many of five limited teams. */
   readonly callers: readonly Caller[]
   close(): Promise<void>
 }
@@ -21,8 +23,13 @@ export interface Identity {
 export const issuerName = 'https://sso.corp.example'
 export const audience = 'devin-gateway'
 
+export interface Teams {
+  readonly usual: readonly string[]
+  readonly limited: readonly string[]
+}
+
 /** Starts the key set's server and signs the tokens (RS256, 2048 bits). */
-export async function startIdentity(teams: readonly string[]): Promise<Identity> {
+export async function startIdentity(teams: Teams): Promise<Identity> {
   const { publicKey, privateKey } = await generateKeyPair('RS256', { modulusLength: 2048 })
   const kid = 'bench-2026-1'
   const keySet = JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid, alg: 'RS256', use: 'sig' }] })
@@ -34,21 +41,23 @@ export async function startIdentity(teams: readonly string[]): Promise<Identity>
   const port = typeof address === 'object' && address !== null ? address.port : 0
 
   const nowS = Math.floor(Date.now() / 1000)
-  const callers = await Promise.all(
-    Array.from({ length: 20 }, async (_, number) => {
-      const team = teams[number % 5] ?? ''
-      const token = await new SignJWT(claimsOf(team, number))
-        .setProtectedHeader({ alg: 'RS256', kid, typ: 'at+jwt' })
-        .setIssuer(issuerName)
-        .setAudience(audience)
-        .setSubject(`00u${randomBytes(8).toString('hex')}`)
-        .setIssuedAt(nowS)
-        .setExpirationTime(nowS + 12 * 3600)
-        .setJti(randomBytes(16).toString('hex'))
-        .sign(privateKey)
-      return { team, organization: organizationOf(team), token }
-    }),
-  )
+  const makeCaller = async (team: string, number: number, limited: boolean): Promise<Caller> => {
+    const token = await new SignJWT(claimsOf(team, number))
+      .setProtectedHeader({ alg: 'RS256', kid, typ: 'at+jwt' })
+      .setIssuer(issuerName)
+      .setAudience(audience)
+      .setSubject(`00u${randomBytes(8).toString('hex')}`)
+      .setIssuedAt(nowS)
+      .setExpirationTime(nowS + 12 * 3600)
+      .setJti(randomBytes(16).toString('hex'))
+      .sign(privateKey)
+    return { team, organization: organizationOf(team), token, limited }
+  }
+  const numbers = Array.from({ length: 20 }, (_, number) => number)
+  const callers = await Promise.all([
+    ...numbers.map((number) => makeCaller(teams.usual[number % 5] ?? '', number, false)),
+    ...numbers.map((number) => makeCaller(teams.limited[number % 5] ?? '', number, true)),
+  ])
   return {
     issuer: issuerName,
     jwksUri: `http://127.0.0.1:${port}/jwks`,

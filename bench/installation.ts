@@ -26,19 +26,11 @@ export interface Installation {
   remove(): void
 }
 
-/** The first five of them have callers. */
-export const teams = [
-  'payments',
-  'checkout',
-  'search',
-  'mobile',
-  'data',
-  'identity',
-  'billing',
-  'platform',
-  'security',
-  'growth',
-] as const
+export const teams = {
+  usual: ['payments', 'checkout', 'search', 'mobile', 'data'],
+  limited: ['trial-a', 'trial-b', 'trial-c', 'trial-d', 'trial-e'],
+} as const
+const everyTeam = [...teams.usual, ...teams.limited]
 
 const keyPermissions: Readonly<Record<KeyUse, readonly string[]>> = {
   reader: ['ViewOrgSessions'],
@@ -66,9 +58,10 @@ export function createInstallation(ports: Ports, identity: Identity): Installati
     records: { ...records, audit: join(directory, 'records/audit.ndjson') },
     shutdown: { delay: '0s', deadline: '5s' },
   })
-  for (const team of teams) put(`policies/teams/${team}.yaml`, teamPolicy(team))
-  put('policies/bench.test.yaml', teams.map(policyTest))
-  const inventory = teams.flatMap((team) =>
+  for (const team of teams.usual) put(`policies/teams/${team}.yaml`, teamPolicy(team, usualLimits))
+  for (const team of teams.limited) put(`policies/teams/${team}.yaml`, teamPolicy(team, { requests: '1/day' }))
+  put('policies/bench.test.yaml', everyTeam.map(policyTest))
+  const inventory = everyTeam.flatMap((team) =>
     (['reader', 'runner'] as const).map((use) => {
       const id = `${team}-${use}`
       const value = `cog_${randomBytes(24).toString('hex')}`
@@ -94,7 +87,10 @@ export function createInstallation(ports: Ports, identity: Identity): Installati
   }
 }
 
-function teamPolicy(team: string): unknown {
+/** Judged at every request and never reached. */
+const usualLimits = { requests: '100000000/min', concurrent: 10_000 }
+
+function teamPolicy(team: string, limits: unknown): unknown {
   return {
     team,
     members: [{ groups: [groupOf(team)] }, { app: [`${team}-bot`] }],
@@ -107,6 +103,7 @@ function teamPolicy(team: string): unknown {
       { id: 'leads-schedule', allow: ['org.schedules.*'], when: { groups: [`${team}-leads`] } },
       { id: 'read-playbooks', allow: ['org.playbooks.get'], mode: 'shadow' },
     ],
+    limits,
   }
 }
 

@@ -48,7 +48,8 @@ export function parseOptions(argv: readonly string[]): BenchOptions | null {
   return {
     rounds: Math.max(1, Math.round(number('rounds', 5, 1))),
     seconds: Math.max(1, number('seconds', 6, 1)),
-    warmSeconds: quick ? 1 : 3,
+    // The gateway needs some 60,000 requests until the compiler has settled.
+    warmSeconds: quick ? 1 : 8,
     connections: Math.max(1, Math.round(number('connections', 32, 32))),
     ratePerSecond: Math.round(number('rate', 1000, 500)),
     workloads: chosen(values.workloads, quick),

@@ -24,7 +24,7 @@ const { values } = parseArgs({
   },
 })
 const seconds = Number(values.seconds)
-const warmSeconds = 3
+const warmSeconds = 8
 
 async function profile(ground: Ground, workload: Workload): Promise<void> {
   const { site, loadCore } = ground

@@ -12,9 +12,10 @@ export interface WireRequest {
   readonly bytes: string
 }
 
-/** One request for each caller. */
+/** One request for each caller of the right kind. */
 export function wireRequests(spec: RequestSpec, callers: readonly Caller[]): readonly WireRequest[] {
-  return callers.map((caller) => {
+  const wanted = callers.filter(({ limited }) => limited === (spec.tokens === 'limited'))
+  return wanted.map((caller) => {
     const token = spec.tokens === 'forged' ? forged(caller.token) : caller.token
     const target = spec.target.replaceAll('{org}', caller.organization)
     const fields = [

@@ -82,7 +82,7 @@ async function measureAll(options: BenchOptions, ground: Ground): Promise<Result
       site.peerCore === null
         ? 'nothing is pinned to a core'
         : `measured server on core ${site.peerCore}, load and upstream on core ${loadCore}`,
-      `${options.rounds} rounds of ${options.seconds} s in turn after ${options.warmSeconds} s of warm-up; RS256 tokens of ${callers[0]?.token.length ?? 0} bytes, ${callers.length} of them, of 5 teams`,
+      `${options.rounds} rounds of ${options.seconds} s in turn after ${options.warmSeconds} s of warm-up; 20 RS256 tokens of 5 teams in turn, ${callers[0]?.token.length ?? 0} bytes`,
     ],
     rounds: options.rounds,
     quick: options.quick,

@@ -59,7 +59,6 @@ http {
   sendfile on;
   tcp_nopush on;
   default_type application/json;
-  add_header Cache-Control no-store;
   server {
     listen 127.0.0.1:${port} backlog=4096;
     location / { return 200 '${jsonAnswer(shortAnswerBytes).toString()}'; }

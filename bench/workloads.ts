@@ -1,8 +1,8 @@
-// What is measured: each workload is one row. A further one (a cached read, a limited 429) is one more row here and,
-// where it needs other policies, a team in policies.ts.
+// What is measured: each workload is one row. Where one needs other policies, installation.ts has a team for it.
 
 export type KeyUse = 'reader' | 'runner'
-export type TokenKind = 'good' | 'forged'
+/** `limited`: a good token of a team whose limit is used up. */
+export type TokenKind = 'good' | 'forged' | 'limited'
 
 /** One kind of request. */
 export interface RequestSpec {
@@ -16,6 +16,8 @@ export interface RequestSpec {
   readonly status: number
   /** The key with which a gateway must send it on; null: the upstream must not see it. */
   readonly key: KeyUse | null
+  /** Holds from the second time on: the first fills the cache, or uses the limit up. */
+  readonly primed: boolean
 }
 
 /** The largest ratio of CPU time that is wanted, and the smallest of throughput; null where nothing is wanted. */
@@ -42,6 +44,7 @@ const read: RequestSpec = {
   tokens: 'good',
   status: 200,
   key: 'reader',
+  primed: false,
 }
 
 const longRead: RequestSpec = { ...read, target: `${session}/attachments` }
@@ -60,11 +63,25 @@ const judgedCreate: RequestSpec = {
   body: padded({ title: 'Upgrade the payment client', tags: ['payments', 'upgrade'], prompt: '' }, 'prompt'),
 }
 
+const cached: RequestSpec = {
+  ...read,
+  target: '/v3/organizations/{org}/sessions/insights?first=50',
+  key: null,
+  primed: true,
+}
 const denied: RequestSpec = { ...read, target: '/v3/organizations/{org}/secrets', status: 403, key: null }
+const limited: RequestSpec = { ...read, tokens: 'limited', status: 429, key: null, primed: true }
 const forged: RequestSpec = { ...read, tokens: 'forged', status: 401, key: null }
 
 /** The rows, in the order of the tables. */
 export const workloads: readonly Workload[] = [
+  {
+    id: 'cached',
+    title: 'GET answered from the cache, 2 KiB',
+    request: cached,
+    reference: read,
+    goals: { cpu: 0.4, throughput: null },
+  },
   {
     id: 'get',
     title: 'forwarded GET, 2 KiB answer',
@@ -97,6 +114,13 @@ export const workloads: readonly Workload[] = [
     id: 'denied',
     title: 'denied 403',
     request: denied,
+    reference: read,
+    goals: { cpu: 0.45, throughput: null },
+  },
+  {
+    id: 'limited',
+    title: 'over the limit 429',
+    request: limited,
     reference: read,
     goals: { cpu: 0.45, throughput: null },
   },
