@@ -6,6 +6,7 @@ import path from 'node:path'
 import { z } from 'zod'
 import { extensionSchema } from '../src/catalogue/extension.ts'
 import { gatewaySchema } from '../src/config/schema.ts'
+import { gatewayLimitsSchema } from '../src/policy/gateway-limits-document.ts'
 import { guardrailsSchema } from '../src/policy/guardrail-document.ts'
 import { keysSchema } from '../src/policy/key-document.ts'
 import { teamSchema } from '../src/policy/team-document.ts'
@@ -30,6 +31,7 @@ const sources: readonly Source[] = [
   },
   { name: 'team', title: 'Team policy', place: 'policies/teams/*.yaml', schema: teamSchema },
   { name: 'keys', title: 'Inventory of service-user keys', place: 'policies/keys.yaml', schema: keysSchema },
+  { name: 'limits', title: 'Limits of the whole gateway', place: 'policies/limits.yaml', schema: gatewayLimitsSchema },
   { name: 'guardrails', title: 'Guardrails', place: 'policies/guardrails*.yaml', schema: guardrailsSchema },
   { name: 'tests', title: 'Policy tests', place: 'policies/**/*.test.yaml', schema: testsSchema },
 ]

@@ -46,21 +46,31 @@ function cameToNothing({ upstreamStatus, upstreamStartedAtMs, problem }: Exchang
 }
 
 function exceeded(team: Team, limit: Limit, retryAfterMs: number): Problem {
+  const { subject, verb, owner } = wordsFor(team, limit)
   if (limit.quota === null) {
-    const detail = `Team ${team.id} may have ${limit.most} requests under way at once (limit ${limit.name}), and has them. Wait until some have ended.`
+    const detail = `${subject} may have ${limit.most} requests under way at once (limit ${limit.name}), and ${verb} them. Wait until some have ended.`
     return new Problem('concurrency-exceeded', detail, { fields: { 'retry-after': '1' } })
   }
   const kind = limit.kind === 'budget' ? 'budget-exceeded' : 'rate-limit-exceeded'
   const seconds = Number.isFinite(retryAfterMs) ? Math.max(1, Math.ceil(retryAfterMs / 1000)) : null
   const wait = seconds === null ? 'It never lets this through.' : `Wait ${seconds} second${seconds === 1 ? '' : 's'}.`
-  const owner = `The limit stands in ${basename(team.source.file)}, for its owner to change.`
   return new Problem(
     kind,
-    `Team ${team.id} has used its limit ${limit.name} of ${quotaText(limit.quota)}. ${wait} ${owner}`,
-    {
-      fields: seconds === null ? {} : { 'retry-after': String(seconds) },
-    },
+    `${subject} ${verb} used the limit ${limit.name} of ${quotaText(limit.quota)}. ${wait} The limit ${owner}.`,
+    { fields: seconds === null ? {} : { 'retry-after': String(seconds) } },
   )
+}
+
+/** Who used it, and who may change it. */
+function wordsFor(team: Team, { scope }: Limit): { subject: string; verb: 'has' | 'have'; owner: string } {
+  if (scope === 'gateway')
+    return {
+      subject: 'All teams together',
+      verb: 'have',
+      owner: "is the gateway's, not your team's, and protects the Devin API",
+    }
+  const owner = `stands in ${basename(team.source.file)}, for its owner to change`
+  return { subject: `Team ${team.id}`, verb: 'has', owner }
 }
 
 const spans: ReadonlyMap<number, string> = new Map([

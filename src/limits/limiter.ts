@@ -9,6 +9,8 @@ export interface Limit {
   /** Name in the RateLimit fields and in refusals: `requests`, `writes`, `sessions`, `app-requests`… */
   readonly name: string
   readonly kind: 'rate' | 'concurrency' | 'budget'
+  /** Whose limit it is: the team's (its apps', callers' and operations' included), or that of all teams together. */
+  readonly scope: 'team' | 'gateway'
   /** For rates and budgets; null for concurrency. */
   readonly quota: Quota | null
   /** For concurrency: the most at once. */

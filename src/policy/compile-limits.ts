@@ -1,10 +1,10 @@
-// The limits of a team's document in the form the limiter takes. Pure.
+// The limits of a team's document, and those of the whole gateway, in the form the limiter takes. Pure.
 
 import type { Diagnostic } from '../config/diagnostics.ts'
 import type { Quota } from '../limits/meter.ts'
 import type { AllowCompiler } from './allow.ts'
-import type { LimitsDocument, QuotaDocument, TeamDocument } from './document.ts'
-import type { LimitRules, TeamLimits } from './team-limits.ts'
+import type { GatewayLimitsDocument, LimitsDocument, QuotaDocument, TeamDocument } from './document.ts'
+import type { GatewayLimits, LimitRules, OperationGroupLimits, TeamLimits } from './team-limits.ts'
 
 /** Null when the team has no limits. Words for groups of operations are checked as those of grants are. */
 export function compileLimits(
@@ -19,20 +19,46 @@ export function compileLimits(
     own: rules(limits),
     apps: new Map(Object.entries(limits.apps).map(([app, written]) => [app, rules(written)])),
     principal: limits.perPrincipal === null ? null : rules(limits.perPrincipal),
-    operations: Object.entries(limits.operations).map(([word, written]) => {
-      const covered = allow(word)
-      for (const { severity, message } of covered.problems) {
-        diagnostics.push({
-          file: document.file,
-          ...document.positionOf(['limits', 'operations', word]),
-          severity,
-          message,
-        })
-      }
-      return { name: word, operations: new Set(covered.operations), rules: rules(written) }
-    }),
+    operations: compileGroups({ ...document, limits }, allow, diagnostics),
     shadow: limits.mode === 'shadow',
   }
+}
+
+/** The gateway-wide limits; null when there are none. A second file of them is an error. */
+export function compileGatewayLimits(
+  documents: readonly GatewayLimitsDocument[],
+  allow: AllowCompiler,
+  diagnostics: Diagnostic[],
+): GatewayLimits | null {
+  const [first, ...others] = documents
+  for (const { file, positionOf } of others) {
+    const message = `the limits of the whole gateway are defined twice; the other ones are in ${first?.file ?? ''}`
+    diagnostics.push({ file, ...positionOf(['limits']), severity: 'error', message })
+  }
+  if (first === undefined) return null
+  const { limits } = first
+  return {
+    own: rulesOf(limits, limits.timeZone),
+    operations: compileGroups(first, allow, diagnostics),
+    shadow: limits.mode === 'shadow',
+  }
+}
+
+type GroupsSource = Pick<TeamDocument, 'file' | 'positionOf'> & {
+  readonly limits: { readonly operations: Readonly<Record<string, LimitsDocument>>; readonly timeZone: string }
+}
+
+function compileGroups(
+  { file, positionOf, limits }: GroupsSource,
+  allow: AllowCompiler,
+  diagnostics: Diagnostic[],
+): OperationGroupLimits[] {
+  return Object.entries(limits.operations).map(([word, written]) => {
+    const covered = allow(word)
+    for (const { severity, message } of covered.problems)
+      diagnostics.push({ file, ...positionOf(['limits', 'operations', word]), severity, message })
+    return { name: word, operations: new Set(covered.operations), rules: rulesOf(written, limits.timeZone) }
+  })
 }
 
 function rulesOf(written: LimitsDocument, timeZone: string): LimitRules {

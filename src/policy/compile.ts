@@ -9,9 +9,9 @@ import { createKeySelector } from '../keys/select.ts'
 import { compileAllow, type AllowCompiler } from './allow.ts'
 import { compileCondition, conditionHolds } from './condition.ts'
 import { unservedGrants } from './coverage.ts'
-import type { GrantDocument, KeyDocument, TeamDocument } from './document.ts'
-import { compileLimits } from './compile-limits.ts'
-import { createLimitFinder } from './team-limits.ts'
+import type { GatewayLimitsDocument, GrantDocument, KeyDocument, TeamDocument } from './document.ts'
+import { compileGatewayLimits, compileLimits } from './compile-limits.ts'
+import { createLimitFinder, type GatewayLimits } from './team-limits.ts'
 import type { Grant, PolicySet, Team } from './policy-set.ts'
 
 export interface PolicyDocuments {
@@ -19,6 +19,8 @@ export interface PolicyDocuments {
   readonly revision: string
   readonly teams: readonly TeamDocument[]
   readonly keys: readonly KeyDocument[]
+  /** At most one; empty where there are no gateway-wide limits. */
+  readonly limits?: readonly GatewayLimitsDocument[]
 }
 
 type Path = readonly (string | number)[]
@@ -31,7 +33,8 @@ export function compilePolicies(
   const diagnostics: Diagnostic[] = []
   const allow = compileAllow(catalogue)
   const keys = compileKeys(documents.keys, catalogue, diagnostics)
-  const teams = compileTeams(documents.teams, allow, diagnostics)
+  const limits = compileGatewayLimits(documents.limits ?? [], allow, diagnostics)
+  const teams = compileTeams(documents.teams, limits, allow, diagnostics)
   const policy = createPolicySet(documents.revision, catalogue, teams, keys)
   diagnostics.push(...unservedGrants(policy, documents.teams))
   return { policy, diagnostics }
@@ -73,7 +76,12 @@ export function createPolicySet(
   }
 }
 
-function compileTeams(documents: readonly TeamDocument[], allow: AllowCompiler, diagnostics: Diagnostic[]): Team[] {
+function compileTeams(
+  documents: readonly TeamDocument[],
+  limits: GatewayLimits | null,
+  allow: AllowCompiler,
+  diagnostics: Diagnostic[],
+): Team[] {
   const teams = new Map<string, Team>()
   for (const document of documents) {
     const twin = teams.get(document.team)
@@ -83,12 +91,17 @@ function compileTeams(documents: readonly TeamDocument[], allow: AllowCompiler, 
       )
       continue
     }
-    teams.set(document.team, compileTeam(document, allow, diagnostics))
+    teams.set(document.team, compileTeam(document, limits, allow, diagnostics))
   }
   return [...teams.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
 }
 
-function compileTeam(document: TeamDocument, allow: AllowCompiler, diagnostics: Diagnostic[]): Team {
+function compileTeam(
+  document: TeamDocument,
+  gatewayLimits: GatewayLimits | null,
+  allow: AllowCompiler,
+  diagnostics: Diagnostic[],
+): Team {
   const byOperation: (Grant[] | undefined)[] = []
   const byPermission = new Map<string, Grant[]>()
   const grants = document.grants.map((entry, index) => {
@@ -118,7 +131,7 @@ function compileTeam(document: TeamDocument, allow: AllowCompiler, diagnostics: 
       document.defaultOrganization ?? (document.organizations === 'all' ? null : (document.organizations[0] ?? null)),
     grants,
     cacheAtMostMs: document.cacheAtMostMs,
-    limitsFor: createLimitFinder(document.team, compileLimits(document, allow, diagnostics)),
+    limitsFor: createLimitFinder(document.team, compileLimits(document, allow, diagnostics), gatewayLimits),
     byOperation,
     byPermission,
   }

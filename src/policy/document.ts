@@ -2,17 +2,19 @@
 
 import { sortDiagnostics, type Diagnostic } from '../config/diagnostics.ts'
 import { topLevelKeys } from '../config/yaml-document.ts'
+import { readGatewayLimits, type GatewayLimitsDocument } from './gateway-limits-document.ts'
 import { readGuardrails, type GuardrailsDocument } from './guardrail-document.ts'
 import { readKeys, type KeysDocument } from './key-document.ts'
 import { readTeam, type TeamDocument } from './team-document.ts'
 import { readTests, type TestDocument } from './test-document.ts'
 
+export type { GatewayLimitsDocument } from './gateway-limits-document.ts'
 export type { FieldRule, GuardrailDocument, GuardrailsDocument } from './guardrail-document.ts'
 export type { KeyDocument, KeysDocument } from './key-document.ts'
 export type { GrantDocument, LimitsDocument, QuotaDocument, MemberEntry, TeamDocument } from './team-document.ts'
 export type { TestBlockDocument, TestCaseDocument, TestDocument, TestPrincipalDocument } from './test-document.ts'
 
-export type PolicyDocument = TeamDocument | GuardrailsDocument | KeysDocument | TestDocument
+export type PolicyDocument = TeamDocument | GatewayLimitsDocument | GuardrailsDocument | KeysDocument | TestDocument
 export type PolicyFileKind = PolicyDocument['kind']
 
 export interface PolicyFile {
@@ -31,6 +33,7 @@ export interface PolicyFileResult {
 
 const readers: Readonly<Record<PolicyFileKind, (file: string, text: string) => PolicyFileResult>> = {
   team: readTeam,
+  limits: readGatewayLimits,
   guardrails: readGuardrails,
   keys: readKeys,
   tests: readTests,
@@ -40,10 +43,10 @@ const readers: Readonly<Record<PolicyFileKind, (file: string, text: string) => P
 export function classifyPolicyFile(name: string, text: string): PolicyFileKind | null {
   const base = name.slice(name.lastIndexOf('/') + 1).replace(/\.ya?ml$/, '')
   if (base.endsWith('.test')) return 'tests'
-  if (base === 'keys') return 'keys'
+  if (base === 'keys' || base === 'limits') return base
   if (base.startsWith('guardrails')) return 'guardrails'
   if (/(^|\/)teams\//.test(name)) return 'team'
-  return (['team', 'keys', 'guardrails'] as const).find((word) => topLevelKeys(text).includes(word)) ?? null
+  return (['team', 'keys', 'guardrails', 'limits'] as const).find((word) => topLevelKeys(text).includes(word)) ?? null
 }
 
 /** Reads one file, whatever its kind. Pure. */
@@ -60,7 +63,7 @@ export function readPolicyFile({ file, name, text }: PolicyFile): PolicyFileResu
 
 function unknownKind(file: string): Diagnostic {
   const message =
-    'cannot tell what kind of policy file this is: put it at teams/NAME.yaml, guardrails.yaml, keys.yaml or NAME.test.yaml, or begin it with "team:", "guardrails:" or "keys:"'
+    'cannot tell what kind of policy file this is: put it at teams/NAME.yaml, guardrails.yaml, keys.yaml, limits.yaml or NAME.test.yaml, or begin it with "team:", "guardrails:", "keys:" or "limits:"'
   return { file, line: 0, column: 0, severity: 'error', message }
 }
 

@@ -9,6 +9,7 @@ import { resolveSecrets, type ResolvedSecrets, type SecretSources } from '../key
 import { compilePolicies } from './compile.ts'
 import {
   readPolicyFile,
+  type GatewayLimitsDocument,
   type KeyDocument,
   type PolicyDocument,
   type TeamDocument,
@@ -42,7 +43,8 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
   const teams = documents.filter((document): document is TeamDocument => document.kind === 'team')
   const keys = documents.flatMap((document): readonly KeyDocument[] => (document.kind === 'keys' ? document.keys : []))
   const tests = documents.filter((document): document is TestDocument => document.kind === 'tests')
-  const compiled = compilePolicies({ revision: digest.slice(0, 12), teams, keys }, catalogue)
+  const limits = documents.filter((document): document is GatewayLimitsDocument => document.kind === 'limits')
+  const compiled = compilePolicies({ revision: digest.slice(0, 12), teams, keys, limits }, catalogue)
   // What a broken file would have said is missing everywhere else: warnings would be about that.
   if (hasErrors(diagnostics))
     throw new Refused([...diagnostics, ...compiled.diagnostics.filter(({ severity }) => severity === 'error')])

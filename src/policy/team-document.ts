@@ -92,9 +92,11 @@ const grant = z.strictObject({
     .describe('`enforce`: applied; `shadow`: decided and logged, not applied; `off`: not looked at.'),
 })
 
-const count = (what: string) => z.int().min(1, `${what} must be at least 1`)
+/** A whole number of at least 1. */
+export const count = (what: string) => z.int().min(1, `${what} must be at least 1`)
 
-const quota = () =>
+/** A rate, alone or with a burst. */
+export const quota = () =>
   z.union([
     rate().transform((value): QuotaDocument => ({ rate: value, burst: null })),
     z
@@ -106,6 +108,21 @@ const quota = () =>
       })
       .transform((written): QuotaDocument => ({ rate: written.rate, burst: written.burst ?? null })),
   ])
+
+/** Whether limits are applied. */
+export const limitsMode = () =>
+  z
+    .enum(['enforce', 'shadow'])
+    .default('enforce')
+    .describe('`enforce`: applied; `shadow`: judged and told, not applied.')
+
+/** Whose midnight it is. */
+export const timeZone = () =>
+  z
+    .string()
+    .refine(isTimeZone, { error: 'must be the name of a time zone, like UTC or Europe/Berlin' })
+    .default('UTC')
+    .describe('Time zone whose midnight turns days, weeks and months.')
 
 const limitFields = {
   requests: quota().optional().describe('Requests, like 600/min, or { rate: 600/min, burst: 50 }.'),
@@ -132,15 +149,8 @@ const limits = z.strictObject({
     .record(text(), z.strictObject(limitFields).describe('Limits of this group of operations.'))
     .default({})
     .describe('Limits of groups of operations, by operation id, pattern or permission.'),
-  mode: z
-    .enum(['enforce', 'shadow'])
-    .default('enforce')
-    .describe('`enforce`: applied; `shadow`: judged and told, not applied.'),
-  time_zone: z
-    .string()
-    .refine(isTimeZone, { error: 'must be the name of a time zone, like UTC or Europe/Berlin' })
-    .default('UTC')
-    .describe('Time zone whose midnight turns days, weeks and months.'),
+  mode: limitsMode(),
+  time_zone: timeZone(),
 })
 
 function isTimeZone(name: string): boolean {

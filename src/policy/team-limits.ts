@@ -1,5 +1,5 @@
-// Which limits apply to a request of a team: the team's own, those of its app, of the principal, and of groups of
-// operations. Pure; usage is kept by limits/limiter.ts under the names made here.
+// Which limits apply to a request: the team's own, those of its app, of the principal, of groups of operations, and the
+// gateway's. Pure; usage is kept by limits/limiter.ts under the names made here.
 
 import type { Operation } from '../catalogue/operation.ts'
 import type { Principal } from '../identity/principal.ts'
@@ -22,70 +22,109 @@ export interface OperationGroupLimits {
   readonly rules: LimitRules
 }
 
-export interface TeamLimits {
+/** Limits of all teams together. */
+export interface GatewayLimits {
   readonly own: LimitRules
-  readonly apps: ReadonlyMap<string, LimitRules>
-  readonly principal: LimitRules | null
   readonly operations: readonly OperationGroupLimits[]
   readonly shadow: boolean
 }
 
+export interface TeamLimits extends GatewayLimits {
+  readonly apps: ReadonlyMap<string, LimitRules>
+  readonly principal: LimitRules | null
+}
+
 /** The operation whose successes count as sessions. */
 const sessionCreate = 'org.sessions.create'
-const none: readonly Limit[] = []
 
-/** Finds the limits of a request. Remembered by app and operation; limits per principal are made for each request. */
+/**
+ * Finds the limits of a request: its team's and the gateway's, to be judged together. Remembered by app and operation;
+ * limits per principal are made for each request.
+ */
 export function createLimitFinder(
   team: string,
   limits: TeamLimits | null,
+  gateway: GatewayLimits | null,
 ): (principal: Principal, operation: Operation) => readonly Limit[] {
-  if (limits === null) return () => none
   const remembered = new Map<string, readonly Limit[]>()
   return (principal, operation) => {
-    const app = principal.app !== null && limits.apps.has(principal.app) ? principal.app : ''
+    const app = principal.app !== null && limits?.apps.has(principal.app) === true ? principal.app : ''
     const key = `${operation.index} ${app}`
     let shared = remembered.get(key)
-    if (shared === undefined) remembered.set(key, (shared = sharedLimits(team, limits, app, operation)))
-    if (limits.principal === null) return shared
-    return [
-      ...shared,
-      ...limitsOf(
-        limits.principal,
-        `${team}/principal/${principal.issuer} ${principal.subject}`,
-        'principal-',
-        operation,
-        limits.shadow,
-      ),
-    ]
+    if (shared === undefined) {
+      shared = [...teamLimitsOf(team, limits, app, operation), ...gatewayLimitsOf(gateway, operation)]
+      remembered.set(key, shared)
+    }
+    if (limits === null || limits.principal === null) return shared
+    const whose: Whose = {
+      meter: `${team}/principal/${principal.issuer} ${principal.subject}`,
+      prefix: 'principal-',
+      scope: 'team',
+      shadow: limits.shadow,
+    }
+    return [...shared, ...limitsOf(limits.principal, whose, operation)]
   }
 }
 
-function sharedLimits(team: string, limits: TeamLimits, app: string, operation: Operation): readonly Limit[] {
+function teamLimitsOf(team: string, limits: TeamLimits | null, app: string, operation: Operation): Limit[] {
+  if (limits === null) return []
+  const whose: Whose = { meter: team, prefix: '', scope: 'team', shadow: limits.shadow }
   const ofApp = limits.apps.get(app)
   return [
-    ...limitsOf(limits.own, team, '', operation, limits.shadow),
-    ...(ofApp === undefined ? [] : limitsOf(ofApp, `${team}/app/${app}`, 'app-', operation, limits.shadow)),
-    ...limits.operations
-      .filter((group) => group.operations.has(operation.index))
-      .flatMap((group) =>
-        limitsOf(group.rules, `${team}/operations/${group.name}`, `${group.name}-`, operation, limits.shadow),
-      ),
+    ...limitsOf(limits.own, whose, operation),
+    ...(ofApp === undefined
+      ? []
+      : limitsOf(ofApp, { ...whose, meter: `${team}/app/${app}`, prefix: 'app-' }, operation)),
+    ...groupLimitsOf(limits.operations, whose, operation),
   ]
 }
 
-function limitsOf(rules: LimitRules, scope: string, prefix: string, operation: Operation, shadow: boolean): Limit[] {
+/** No team has a name that begins with a slash. */
+function gatewayLimitsOf(limits: GatewayLimits | null, operation: Operation): Limit[] {
+  if (limits === null) return []
+  const whose: Whose = { meter: '/gateway', prefix: 'gateway-', scope: 'gateway', shadow: limits.shadow }
+  return [...limitsOf(limits.own, whose, operation), ...groupLimitsOf(limits.operations, whose, operation)]
+}
+
+function groupLimitsOf(groups: readonly OperationGroupLimits[], whose: Whose, operation: Operation): Limit[] {
+  return groups
+    .filter((group) => group.operations.has(operation.index))
+    .flatMap(({ name, rules }) =>
+      limitsOf(
+        rules,
+        { ...whose, meter: `${whose.meter}/operations/${name}`, prefix: `${whose.prefix}${name}-` },
+        operation,
+      ),
+    )
+}
+
+/** Whose limits they are: the beginning of their meters' names and of their own. */
+interface Whose extends Pick<Limit, 'meter' | 'scope' | 'shadow'> {
+  readonly prefix: string
+}
+
+function limitsOf(rules: LimitRules, { meter, prefix, scope, shadow }: Whose, operation: Operation): Limit[] {
   const made: Limit[] = []
   const rate = (name: string, quota: Quota | null, kind: 'rate' | 'budget'): void => {
-    if (quota !== null)
-      made.push({ meter: `${scope} ${name} ${spanName(quota)}`, name: prefix + name, kind, quota, most: 0, shadow })
+    if (quota === null) return
+    made.push({
+      meter: `${meter} ${name} ${spanName(quota)}`,
+      name: prefix + name,
+      kind,
+      scope,
+      quota,
+      most: 0,
+      shadow,
+    })
   }
   rate('requests', rules.requests, 'rate')
   if (operation.method !== 'GET') rate('writes', rules.writes, 'rate')
   if (rules.concurrent !== null)
     made.push({
-      meter: `${scope} concurrent`,
+      meter: `${meter} concurrent`,
       name: `${prefix}concurrent`,
       kind: 'concurrency',
+      scope,
       quota: null,
       most: rules.concurrent,
       shadow,

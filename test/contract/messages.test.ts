@@ -164,7 +164,7 @@ describe('a policy file', () => {
       'of a kind nobody knows',
       { policies: { 'payments.yml': 'hello: 1\n' } },
       [
-        'policies/payments.yml: cannot tell what kind of policy file this is: put it at teams/NAME.yaml, guardrails.yaml, keys.yaml or NAME.test.yaml, or begin it with "team:", "guardrails:" or "keys:"',
+        'policies/payments.yml: cannot tell what kind of policy file this is: put it at teams/NAME.yaml, guardrails.yaml, keys.yaml, limits.yaml or NAME.test.yaml, or begin it with "team:", "guardrails:", "keys:" or "limits:"',
       ],
     ],
   ])('%s: 1, and exactly this', async (_name, options, errors) => {

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 import type { Principal } from '../../src/identity/principal.ts'
-import { compileFiles, policyFrom, principalOf } from '../support/policies.ts'
+import { compileFiles, operationOf, policyFrom, principalOf } from '../support/policies.ts'
 
 const keys = `
 keys:
@@ -197,5 +197,37 @@ keys:
         source: { file: 'keys.yaml', line: 9 },
       },
     ])
+  })
+})
+
+describe('the limits of the whole gateway', () => {
+  const limits = 'limits:\n  operations:\n    org.sesions.*: { requests: 1/min }\n'
+
+  test('are checked as those of teams are, and stand in one file', () => {
+    expect(
+      errors({
+        'teams/payments.yaml': payments,
+        'keys.yaml': keys,
+        'limits.yaml': limits,
+        'more.yaml': 'limits: { requests: 5/min }\n',
+      }),
+    ).toEqual([
+      'limits.yaml:3:20: the pattern "org.sesions.*" covers no operation of the catalogue; did you mean "org.sessions.*"?',
+      'more.yaml:1:9: the limits of the whole gateway are defined twice; the other ones are in limits.yaml',
+    ])
+  })
+
+  test('apply to every team, also to one without limits of its own', () => {
+    const policy = policyFrom({
+      'teams/payments.yaml': payments,
+      'keys.yaml': keys,
+      'limits.yaml': 'limits: { requests: 5/min, writes: 2/min, mode: shadow }\n',
+    })
+    const names = (id: string): string[] =>
+      (policy.team('payments')?.limitsFor(principalOf(), operationOf(id)) ?? []).map(
+        ({ name, scope, shadow }) => `${name} ${scope} ${String(shadow)}`,
+      )
+    expect(names('org.sessions.list')).toEqual(['gateway-requests gateway true'])
+    expect(names('org.sessions.create')).toEqual(['gateway-requests gateway true', 'gateway-writes gateway true'])
   })
 })

@@ -24,6 +24,9 @@ describe('the kind of a policy file', () => {
     ['payments.yaml', 'members: [\nteam: payments\n', 'team'],
     ['keys.yaml', 'team: x', 'keys'],
     ['inventory.yaml', 'keys: []', 'keys'],
+    ['limits.yaml', '', 'limits'],
+    ['bounds.yaml', 'limits: {}', 'limits'],
+    ['payments.yaml', 'limits: {}\nteam: payments', 'team'],
     ['guardrails.yaml', '', 'guardrails'],
     ['guardrails.recommended.yaml', '', 'guardrails'],
     ['bounds.yaml', 'guardrails: []', 'guardrails'],
@@ -38,7 +41,7 @@ describe('the kind of a policy file', () => {
 
   it('must be known, because a file that nobody reads protects nothing', () => {
     expect(problems('notes.yaml', 'note: x\n')).toEqual([
-      'notes.yaml: cannot tell what kind of policy file this is: put it at teams/NAME.yaml, guardrails.yaml, keys.yaml or NAME.test.yaml, or begin it with "team:", "guardrails:" or "keys:"',
+      'notes.yaml: cannot tell what kind of policy file this is: put it at teams/NAME.yaml, guardrails.yaml, keys.yaml, limits.yaml or NAME.test.yaml, or begin it with "team:", "guardrails:", "keys:" or "limits:"',
     ])
   })
 })

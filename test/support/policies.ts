@@ -10,6 +10,7 @@ import type { KeyHandle } from '../../src/keys/key.ts'
 import { compilePolicies } from '../../src/policy/compile.ts'
 import {
   readPolicyFile,
+  type GatewayLimitsDocument,
   type KeyDocument,
   type PolicyDocument,
   type TeamDocument,
@@ -107,6 +108,7 @@ export function compileFiles(files: PolicyFiles, using = catalogue): CompiledFil
       revision: 'r1',
       teams: documents.filter((document): document is TeamDocument => document.kind === 'team'),
       keys: documents.flatMap((document): readonly KeyDocument[] => (document.kind === 'keys' ? document.keys : [])),
+      limits: documents.filter((document): document is GatewayLimitsDocument => document.kind === 'limits'),
     },
     using,
   )

@@ -100,3 +100,74 @@ describe('a team with limits', () => {
     expect((await running.call(sessions)).status).toBe(429)
   })
 })
+
+describe('the limits of the whole gateway', () => {
+  const bob = { claims: { groups: ['sso-other'], sub: 'bob' } }
+  const other = `team: other
+members: [{ groups: [sso-other] }]
+organizations: [org-payments]
+grants: [{ id: all, allow: [ViewOrgSessions] }]
+cache: { at_most: 0s }
+limits: { requests: 3/h }
+`
+
+  test('are of all teams together, judged with their own, and say whose they are', async () => {
+    running = await startTestGateway({
+      policies: { 'teams/other.yaml': other, 'limits.yaml': 'limits: { requests: 2/h, writes: 1/h }\n' },
+    })
+    const first = await running.call(sessions, bob)
+    expect(first.headers.get('ratelimit-policy')).toBe('"requests";q=3;w=3600, "gateway-requests";q=2;w=3600')
+    expect((await running.call(sessions)).status).toBe(200)
+    const refused = await running.call(sessions, bob)
+    expect(refused.status).toBe(429)
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(3500)
+    expect(await refused.json()).toMatchObject({
+      type: '/gateway/v1/problems/rate-limit-exceeded',
+      detail: expect.stringMatching(/^All teams together have used .* is the gateway's, not your team's/),
+    })
+    // All or nothing: what the gateway's limit refused did not count against the team's.
+    const me = (await (await running.call('/gateway/v1/me', bob)).json()) as {
+      limits: Record<string, { name: string; remaining: number }[]>
+    }
+    expect(me.limits['other']?.map(({ name, remaining }) => [name, remaining])).toEqual([
+      ['requests', 2],
+      ['gateway-requests', 0],
+      ['gateway-writes', 1],
+    ])
+    await running.recorded(4)
+    expect((await running.access()).map(({ limit }) => limit)).toEqual([null, null, 'gateway-requests', null])
+  })
+
+  test('change with the policies, without a restart, and keep what was used', async () => {
+    running = await startTestGateway({ policies: { 'limits.yaml': 'limits: { requests: 1/h }\n' } })
+    expect((await running.call(sessions)).status).toBe(200)
+    expect((await running.call(sessions)).status).toBe(429)
+    await running.writePolicy('limits.yaml', 'limits: { requests: 2/h }\n')
+    expect(await running.gateway.reload('test')).toBe('replaced')
+    expect((await running.call(sessions)).status).toBe(200)
+    expect((await running.call(sessions)).status).toBe(429)
+  })
+
+  test('bound what is under way for all teams, and groups of operations', async () => {
+    running = await startTestGateway({
+      policies: {
+        'teams/other.yaml': other,
+        'limits.yaml': 'limits: { concurrent: 1, operations: { org.sessions.get: { requests: 1/h } } }\n',
+      },
+    })
+    running.upstream.takeOver(() => {})
+    const leave = new AbortController()
+    running.call(sessions, { signal: leave.signal }).catch(() => {})
+    await until(() => running.upstream.seen.length === 1, 'the first request')
+    const refused = await running.call(sessions, bob)
+    expect(await refused.json()).toMatchObject({
+      type: '/gateway/v1/problems/concurrency-exceeded',
+      detail: expect.stringMatching(/^All teams together may have 1 /),
+    })
+    leave.abort()
+    running.upstream.takeOver(null)
+    await until(async () => (await running.call(`${sessions}/devin-1`)).status === 200, 'the slot to be free')
+    const second = await running.call(`${sessions}/devin-2`)
+    expect(await second.json()).toMatchObject({ detail: expect.stringContaining('gateway-org.sessions.get-requests') })
+  })
+})
