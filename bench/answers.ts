@@ -6,7 +6,7 @@ import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AnswerReader } from './answer-reader.ts'
 import type { Caller } from './identity.ts'
-import type { RunningPeer, Site } from './peers.ts'
+import type { Running, Site } from './peers/peer.ts'
 import { wireRequests, type WireRequest } from './requests.ts'
 import { jsonAnswer } from './upstream.ts'
 import { shortAnswerBytes, type RequestSpec } from './workloads.ts'
@@ -56,7 +56,7 @@ export async function probe(port: number, requests: readonly WireRequest[], stat
  * `WrongAnswer` at the first difference: a status, a key, a target or a body. Gives the number of requests sent.
  */
 export async function checkAnswers(
-  running: RunningPeer,
+  running: Running,
   site: Site,
   specs: readonly RequestSpec[],
   callers: readonly Caller[],
@@ -75,7 +75,7 @@ export async function checkAnswers(
         const status = await statusOf(running.port, request)
         sent += 1
         const fault = faultOf(running, site, spec, request, status, upstream.received)
-        if (fault !== null) throw new WrongAnswer(`${running.peer.title}: ${spec.method} ${request.target}: ${fault}`)
+        if (fault !== null) throw new WrongAnswer(`${running.server.title}: ${spec.method} ${request.target}: ${fault}`)
       }
     }
   } finally {
@@ -85,7 +85,7 @@ export async function checkAnswers(
 }
 
 function faultOf(
-  { peer }: RunningPeer,
+  { server }: Running,
   { installation }: Site,
   spec: RequestSpec,
   { caller, token, target }: WireRequest,
@@ -93,12 +93,12 @@ function faultOf(
   received: readonly Received[],
 ): string | null {
   // A peer that guards nothing passes a request on that a gateway would refuse.
-  const wanted = peer.guards ? spec.status : 200
+  const wanted = server.guards ? spec.status : 200
   if (status !== wanted) return `status ${status} instead of ${wanted}`
-  if (peer.guards && spec.key === null) return received.length === 0 ? null : 'it reached the upstream'
+  if (server.guards && spec.key === null) return received.length === 0 ? null : 'it reached the upstream'
   const [seen] = received
   if (seen === undefined || received.length > 1) return `it reached the upstream ${received.length} times`
-  const credential = peer.guards && spec.key !== null ? installation.keyOf(caller.team, spec.key) : token
+  const credential = server.guards && spec.key !== null ? installation.keyOf(caller.team, spec.key) : token
   if (seen.fields.authorization !== `Bearer ${credential}`) return 'the upstream received another credential'
   if (seen.target !== target) return `the upstream received the target ${seen.target}`
   return seen.body === (spec.body ?? '') ? null : 'the upstream received another body'

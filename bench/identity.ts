@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:http'
-import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import { exportJWK, exportSPKI, generateKeyPair, SignJWT } from 'jose'
 
 export interface Caller {
   readonly team: string
@@ -15,6 +15,8 @@ export interface Caller {
 export interface Identity {
   readonly issuer: string
   readonly jwksUri: string
+  /** The public key as PEM, for servers that read no key sets. */
+  readonly publicKeyPem: string
   /** Twenty callers of five teams in turn, and as many of five limited teams. */
   readonly callers: readonly Caller[]
   close(): Promise<void>
@@ -61,6 +63,7 @@ export async function startIdentity(teams: Teams): Promise<Identity> {
   return {
     issuer: issuerName,
     jwksUri: `http://127.0.0.1:${port}/jwks`,
+    publicKeyPem: await exportSPKI(publicKey),
     callers,
     close: () =>
       new Promise((resolve) => {
@@ -90,7 +93,9 @@ function claimsOf(team: string, number: number): Record<string, unknown> {
   return {
     email: `engineer.${number}@corp.example`,
     azp: number % 4 === 0 ? `${team}-bot` : 'devin-cli',
-    groups: ['all-employees', groupOf(team), 'vpn-users', 'engineering'],
+    groups: ['all-employees', groupOf(team), 'vpn-users'],
+    // For servers that can compare one value, not search a list.
+    team,
     name: `Engineer Number ${number}`,
     scope: 'openid profile email groups',
     sid: randomBytes(12).toString('hex'),

@@ -18,6 +18,8 @@ export interface Ports {
 export interface Installation {
   readonly directory: string
   readonly configFile: string
+  /** The issuer's public key as PEM. */
+  readonly publicKeyFile: string
   /** The record files that grow with every request. */
   readonly records: { readonly access: string; readonly decisions: string }
   /** Value of the key with which a team's request must reach the upstream. */
@@ -50,6 +52,8 @@ export function createInstallation(ports: Ports, identity: Identity): Installati
     decisions: join(directory, 'records/decisions.ndjson'),
   }
 
+  const publicKeyFile = join(directory, 'public-key.pem')
+  writeFileSync(publicKeyFile, identity.publicKeyPem)
   put('gateway.yaml', {
     listen: { gateway: `127.0.0.1:${ports.gateway}`, admin: `127.0.0.1:${ports.admin}` },
     upstream: { origin: `http://127.0.0.1:${ports.upstream}` },
@@ -81,6 +85,7 @@ export function createInstallation(ports: Ports, identity: Identity): Installati
   return {
     directory,
     configFile: join(directory, 'gateway.yaml'),
+    publicKeyFile,
     records,
     keyOf: (team, use) => secrets.get(`${team}-${use}`) ?? '',
     remove: () => rmSync(directory, { recursive: true, force: true }),

@@ -39,35 +39,43 @@ export async function measure(lab: Laboratory, order: LoadOrder, peer: RunningPr
   }
 }
 
-async function runOnce(
-  { accounting, load, upstream }: Laboratory,
-  order: LoadOrder,
-  peer: RunningProcess | null,
-): Promise<Omit<Sample, 'noisy'>> {
-  const readings = () =>
-    accounting === null
-      ? null
-      : {
-          atMs: performance.now(),
-          machine: accounting.machineCpuMs(),
-          peer: peer === null ? 0 : accounting.treeCpuMs(peer.pid),
-          ours: accounting.treeCpuMs(upstream.pid) + accounting.ownCpuMs(),
-        }
-  const before = readings()
-  const result = await load.run(order)
-  const after = readings()
-  if (accounting === null || before === null || after === null) {
-    return { ...result, cpuMsPer1000: null, corePercent: null, rssBytes: null, foreignPercent: null }
-  }
-  const wallMs = after.atMs - before.atMs
-  const peerMs = after.peer - before.peer
-  const foreignMs = after.machine - before.machine - peerMs - (after.ours - before.ours)
+async function runOnce(lab: Laboratory, order: LoadOrder, peer: RunningProcess | null): Promise<Omit<Sample, 'noisy'>> {
+  const observed = observe(lab, peer)
+  const result = await lab.load.run(order)
+  const { peerMs, foreignPercent } = observed(peer)
+  const seconds = order.seconds + order.warmSeconds
   return {
     ...result,
-    cpuMsPer1000: peer === null ? null : peerMs / (result.requests / 1000),
-    corePercent: peer === null ? null : (100 * peerMs) / ((order.seconds + order.warmSeconds) * 1000),
-    rssBytes: peer === null ? null : accounting.treeRssBytes(peer.pid),
-    foreignPercent: Math.max(0, (100 * foreignMs) / wallMs),
+    cpuMsPer1000: peerMs === null ? null : peerMs / (result.requests / 1000),
+    corePercent: peerMs === null ? null : (100 * peerMs) / (seconds * 1000),
+    rssBytes: peer === null ? null : (lab.accounting?.treeRssBytes(peer.pid) ?? null),
+    foreignPercent,
+  }
+}
+
+export interface Observed {
+  /** CPU time of the peer's process tree meanwhile; null without a peer or without an accounting. */
+  readonly peerMs: number | null
+  /** CPU time of everything that is not part of the bench, in percent of one core. */
+  readonly foreignPercent: number | null
+}
+
+/** Begins to observe; the function that it gives ends it. A peer that is started meanwhile is named at the end only. */
+export function observe(
+  { accounting, upstream }: Laboratory,
+  peer: RunningProcess | null,
+): (peer: RunningProcess | null) => Observed {
+  if (accounting === null) return () => ({ peerMs: null, foreignPercent: null })
+  const cpuMs = (running: RunningProcess | null): number => (running === null ? 0 : accounting.treeCpuMs(running.pid))
+  const oursMs = (): number => cpuMs(upstream) + accounting.ownCpuMs()
+  const before = { atMs: performance.now(), machine: accounting.machineCpuMs(), peer: cpuMs(peer), ours: oursMs() }
+  return (measured) => {
+    const peerMs = cpuMs(measured) - before.peer
+    const foreignMs = accounting.machineCpuMs() - before.machine - peerMs - (oursMs() - before.ours)
+    return {
+      peerMs: measured === null ? null : peerMs,
+      foreignPercent: Math.max(0, (100 * foreignMs) / (performance.now() - before.atMs)),
+    }
   }
 }
 

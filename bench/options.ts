@@ -1,6 +1,7 @@
 // The command line of the bench: what to measure, how often and how long.
 
 import { parseArgs } from 'node:util'
+import { peerIds, type PeerId } from './peers/peer.ts'
 import { workloads, type Workload } from './workloads.ts'
 
 export interface BenchOptions {
@@ -10,6 +11,10 @@ export interface BenchOptions {
   readonly connections: number
   readonly ratePerSecond: number
   readonly workloads: readonly Workload[]
+  /** Servers to compare with, those that are not installed left out. */
+  readonly peers: readonly PeerId[]
+  /** Whether to measure starting, memory and idle connections. */
+  readonly footprint: boolean
   /** A smoke run: short, and nothing is judged. */
   readonly quick: boolean
   /** File for everything that was measured, or null. */
@@ -26,10 +31,15 @@ export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
+const usualPeers: readonly PeerId[] = ['bare', 'haproxy', 'haproxy-memo', 'nginx-memo']
+
 export const usage = `node bench/run.ts [options]
   --rounds N         rounds of every peer in turn (default 5)
   --seconds N        length of one run (default 6)
   --workloads LIST   of ${workloads.map(({ id }) => id).join(', ')} (default all; none: latency only)
+  --peers LIST       of ${peerIds.join(', ')} (default ${usualPeers.join(', ')};
+                     those that are not installed are left out; all, or none)
+  --no-footprint     leave out the time to start, memory and idle connections
   --rate N           requests per second of the latency runs (default 1000; 0: none)
   --connections N    connections of the load at saturation (default 32)
   --noise N          repeat a run in which other processes used more than N % of a core (default 15)
@@ -53,6 +63,8 @@ export function parseOptions(argv: readonly string[]): BenchOptions | null {
     connections: Math.max(1, Math.round(number('connections', 32, 32))),
     ratePerSecond: Math.round(number('rate', 1000, 500)),
     workloads: chosen(values.workloads, quick),
+    peers: chosenPeers(values.peers, quick),
+    footprint: values['no-footprint'] !== true && !quick,
     quick,
     json: values.json ?? null,
     noisePercent: number('noise', 15, 1000),
@@ -65,6 +77,8 @@ const flags = {
   rounds: { type: 'string' },
   seconds: { type: 'string' },
   workloads: { type: 'string' },
+  peers: { type: 'string' },
+  'no-footprint': { type: 'boolean' },
   rate: { type: 'string' },
   connections: { type: 'string' },
   noise: { type: 'string' },
@@ -102,6 +116,17 @@ function chosen(list: string | undefined, quick: boolean): readonly Workload[] {
   return list.split(',').map((id) => {
     const found = workloads.find((workload) => workload.id === id)
     if (found === undefined) throw new UsageError(`--workloads: no workload is called "${id}"`)
+    return found
+  })
+}
+
+function chosenPeers(list: string | undefined, quick: boolean): readonly PeerId[] {
+  if (list === undefined) return quick ? ['bare'] : usualPeers
+  if (list === 'all') return peerIds
+  if (list === 'none') return []
+  return list.split(',').map((written) => {
+    const found = peerIds.find((id) => id === written)
+    if (found === undefined) throw new UsageError(`--peers: no peer is called "${written}"`)
     return found
   })
 }

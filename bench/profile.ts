@@ -8,7 +8,8 @@ import { openAccounting } from './accounting.ts'
 import { selfTimes, type CpuProfile, type SelfTime } from './cpu-profile.ts'
 import { chooseLoad } from './load.ts'
 import { untilQuiet } from './measure.ts'
-import { barePeer, gatewayPeer, startPeer } from './peers.ts'
+import { barePeer, gateway } from './peers/node.ts'
+import { startServer } from './peers/peer.ts'
 import { openGround, type Ground } from './site.ts'
 import { startUpstream } from './upstream.ts'
 import { workloads, type Workload } from './workloads.ts'
@@ -28,12 +29,12 @@ const warmSeconds = 8
 
 async function profile(ground: Ground, workload: Workload): Promise<void> {
   const { site, loadCore } = ground
-  const peer = values.peer === 'bare' ? barePeer : gatewayPeer
+  const server = values.peer === 'bare' ? barePeer : gateway
   const directory = join(site.installation.directory, `profile-${workload.id}`)
   // 200 µs between samples: fine enough for functions of a microsecond over some seconds.
   const flags = ['--cpu-prof', `--cpu-prof-dir=${directory}`, '--cpu-prof-interval=200']
-  const running = await startPeer(peer, site, flags)
-  const spec = peer.guards ? workload.request : workload.reference
+  const running = await startServer(server, site, flags)
+  const spec = server.guards ? workload.request : workload.reference
   const rest = { connections: 32, seconds: warmSeconds, warmSeconds: 0, ratePerSecond: null }
   const { order } = ground.prepare(spec, running.port, rest)
   const load = chooseLoad('auto', loadCore)
@@ -48,7 +49,7 @@ async function profile(ground: Ground, workload: Workload): Promise<void> {
   const file = join(directory, name)
   if (values.keep !== undefined) {
     mkdirSync(values.keep, { recursive: true })
-    copyFileSync(file, join(values.keep, `${peer.id}-${workload.id}.cpuprofile`))
+    copyFileSync(file, join(values.keep, `${values.peer}-${workload.id}.cpuprofile`))
   }
   // Written by V8.
   print(workload, selfTimes(JSON.parse(readFileSync(file, 'utf8')) as CpuProfile, fromUs, toUs), requests)

@@ -1,15 +1,19 @@
-// npm run bench: the gateway with everything on beside bare @fastify/http-proxy, on the same upstream, in turn. Prints
-// tables; docs/performance.md explains them. Everything stays on loopback and everything that is started is stopped.
+// npm run bench: the gateway with everything on beside bare @fastify/http-proxy and, where they are installed, HAProxy and
+// nginx with Lua doing the same work, on the same upstream, in turn. Prints tables; docs/performance.md explains them.
+// Everything stays on loopback and everything that is started is stopped.
 
 import { writeFileSync } from 'node:fs'
 import { openAccounting } from './accounting.ts'
 import { checkAnswers, checkRecords, probe } from './answers.ts'
 import { describeEnvironment } from './environment.ts'
+import { measureMemory, measureStarts } from './footprint.ts'
 import { chooseLoad } from './load.ts'
 import type { Laboratory } from './measure.ts'
 import { parseOptions, usage, UsageError, type BenchOptions } from './options.ts'
-import { barePeer, gatewayPeer, startPeer, type RunningPeer } from './peers.ts'
-import { formatReport, type PacedResult, type Results, type WorkloadResult } from './report.ts'
+import { gateway as gatewayServer } from './peers/node.ts'
+import { startServer, type Peer, type Running, type Server } from './peers/peer.ts'
+import { peers } from './peers/peers.ts'
+import { formatReport, type Footprint, type PacedResult, type Results, type WorkloadResult } from './report.ts'
 import { runRounds, type Entrant, type Series } from './series.ts'
 import { openGround, type Ground } from './site.ts'
 import { startUpstream } from './upstream.ts'
@@ -19,8 +23,8 @@ interface Stage {
   readonly options: BenchOptions
   readonly ground: Ground
   readonly lab: Laboratory
-  readonly gateway: RunningPeer
-  readonly bare: RunningPeer
+  readonly gateway: Running
+  readonly others: readonly Running<Peer>[]
 }
 
 const nobody: Series = { name: '', samples: [] }
@@ -55,30 +59,39 @@ async function bench(options: BenchOptions): Promise<void> {
 
 async function measureAll(options: BenchOptions, ground: Ground): Promise<Results> {
   const { site, callers, loadCore } = ground
-  const gateway = await startPeer(gatewayPeer, site)
-  ground.onClose(() => gateway.process.stop())
-  const bare = await startPeer(barePeer, site)
-  ground.onClose(() => bare.process.stop())
+  const compared = peers.filter((peer) => options.peers.includes(peer.id) && isInstalled(peer))
+  const load = chooseLoad(options.generator, loadCore)
+  const surroundings = {
+    accounting: openAccounting(),
+    load,
+    noisePercent: options.noisePercent,
+    quietSeconds: options.quietSeconds,
+    onRepeat: (percent: number) => say(`  other processes used ${percent.toFixed(0)} % of a core: once more`),
+  }
+  const start = async <Kind extends Server>(server: Kind): Promise<Running<Kind>> => {
+    const running = await startServer(server, site)
+    ground.onClose(() => running.process.stop())
+    return running
+  }
   const specs = workloads.map(({ request }) => request)
+  const gateway = await start(gatewayServer)
   await checkRecords(site, await checkAnswers(gateway, site, specs, callers))
-  await checkAnswers(bare, site, specs, callers)
-  say('the answers of both are right, and every request of the gateway left its records')
+  const others: Running<Peer>[] = []
+  for (const peer of compared) {
+    const running = await start(peer)
+    await checkAnswers(running, site, specs, callers)
+    others.push(running)
+  }
+  say('the answers of all are right, and every request of the gateway left its records')
 
   const upstream = await startUpstream(site.ports.upstream, site.installation.directory, loadCore)
   ground.onClose(() => upstream.process.stop())
-  const lab: Laboratory = {
-    accounting: openAccounting(),
-    load: chooseLoad(options.generator, loadCore),
-    upstream: upstream.process,
-    noisePercent: options.noisePercent,
-    quietSeconds: options.quietSeconds,
-    onRepeat: (percent) => say(`  other processes used ${percent.toFixed(0)} % of a core: once more`),
-  }
-  const stage = { options, ground, lab, gateway, bare }
+  const stage = { options, ground, lab: { ...surroundings, upstream: upstream.process }, gateway, others }
   return {
     environment: describeEnvironment(),
     conditions: [
-      `load: ${lab.load.description}, ${options.connections} connections; upstream: ${upstream.description}`,
+      `load: ${load.description}, ${options.connections} connections; upstream: ${upstream.description}`,
+      ...compared.filter(({ id }) => id !== 'bare').map((peer) => `${peer.title}: version ${peer.installed() ?? '?'}`),
       site.peerCore === null
         ? 'nothing is pinned to a core'
         : `measured server on core ${site.peerCore}, load and upstream on core ${loadCore}`,
@@ -86,21 +99,27 @@ async function measureAll(options: BenchOptions, ground: Ground): Promise<Result
     ],
     rounds: options.rounds,
     quick: options.quick,
-    readyMs: { gateway: gateway.readyMs, bare: bare.readyMs },
     workloads: await measureWorkloads(stage),
     paced: options.ratePerSecond === 0 ? null : await measurePaced(stage),
+    footprint: options.footprint ? await measureFootprint(stage) : null,
   }
+}
+
+function isInstalled(peer: Peer): boolean {
+  const version = peer.installed()
+  if (version === null) say(`${peer.title}: not installed, left out`)
+  return version !== null
 }
 
 async function measureWorkloads(stage: Stage): Promise<readonly WorkloadResult[]> {
   const results: WorkloadResult[] = []
   for (const workload of stage.options.workloads) {
     say(workload.title)
-    const [gateway = nobody, bare = nobody] = await rounds(stage, null, [
+    const [gateway = nobody, ...others] = await rounds(stage, null, [
       [stage.gateway, workload.request],
-      [stage.bare, workload.reference],
+      ...stage.others.map((other) => [other, other.server.guards ? workload.request : workload.reference] as const),
     ])
-    results.push({ workload, gateway, bare })
+    results.push({ workload, gateway, others: named(stage, others) })
   }
   return results
 }
@@ -108,19 +127,33 @@ async function measureWorkloads(stage: Stage): Promise<readonly WorkloadResult[]
 async function measurePaced(stage: Stage): Promise<PacedResult> {
   const { ratePerSecond } = stage.options
   say(`latency at ${ratePerSecond} requests a second`)
-  const [direct = nobody, bare = nobody, gateway = nobody] = await rounds(stage, ratePerSecond, [
+  const [direct = nobody, gateway = nobody, ...others] = await rounds(stage, ratePerSecond, [
     [null, pacedRequest],
-    [stage.bare, pacedRequest],
     [stage.gateway, pacedRequest],
+    ...stage.others.map((other) => [other, pacedRequest] as const),
   ])
-  return { ratePerSecond, direct, bare, gateway }
+  return { ratePerSecond, direct, gateway, others: named(stage, others) }
+}
+
+async function measureFootprint({ options, ground, lab, gateway, others }: Stage): Promise<Footprint> {
+  say('start, memory, idle connections')
+  // The ports are needed, and what earlier runs left in memory is not to count.
+  for (const running of [gateway, ...others]) await running.process.stop()
+  return {
+    starts: await measureStarts(lab, ground.site, Math.max(5, options.rounds)),
+    memory: await measureMemory(lab, ground, options),
+  }
+}
+
+function named({ others }: Stage, series: readonly Series[]): WorkloadResult['others'] {
+  return others.map(({ server }, index) => ({ peer: server, series: series[index] ?? nobody }))
 }
 
 /** Measures some servers in turn; null is the upstream alone. */
 function rounds(
   { options, ground, lab }: Stage,
   ratePerSecond: number | null,
-  servers: readonly (readonly [RunningPeer | null, RequestSpec])[],
+  servers: readonly (readonly [Running | null, RequestSpec])[],
 ): Promise<readonly Series[]> {
   const { connections, seconds, warmSeconds } = options
   const entrants = servers.map(([peer, spec]): Entrant => {
@@ -128,7 +161,7 @@ function rounds(
     const rest = { connections, seconds, warmSeconds: ratePerSecond === null ? 0 : 1, ratePerSecond }
     const { order, requests } = ground.prepare(spec, port, rest)
     return {
-      name: peer?.peer.title ?? 'the upstream alone',
+      name: peer?.server.title ?? 'the upstream alone',
       process: peer?.process ?? null,
       order,
       probe: () => probe(port, requests, spec.status),

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { startIdentity, type Caller } from './identity.ts'
 import { createInstallation, teams } from './installation.ts'
 import type { LoadOrder } from './load.ts'
-import type { Site } from './peers.ts'
+import { peerIds, type Site } from './peers/peer.ts'
 import { coresToUse, freePorts } from './processes.ts'
 import { wireRequests, writeRequests, type WireRequest } from './requests.ts'
 import type { RequestSpec } from './workloads.ts'
@@ -31,8 +31,7 @@ export async function openGround(): Promise<Ground> {
   const closers: (() => Promise<void> | void)[] = []
   const identity = await startIdentity(teams)
   closers.push(() => identity.close())
-  const [gateway = 0, admin = 0, bare = 0, upstream = 0] = await freePorts(4)
-  const ports = { gateway, admin, bare, upstream }
+  const ports = await portsOf(['gateway', 'admin', 'upstream', ...peerIds] as const)
   const installation = createInstallation(ports, identity)
   closers.push(() => installation.remove())
   // Also when the bench is interrupted: the keys are worthless, the directory is litter.
@@ -58,4 +57,10 @@ export async function openGround(): Promise<Ground> {
       for (const close of closers.splice(0).toReversed()) await close()
     },
   }
+}
+
+async function portsOf<Name extends string>(names: readonly Name[]): Promise<Readonly<Record<Name, number>>> {
+  const free = await freePorts(names.length)
+  // Every name has its entry.
+  return Object.fromEntries(names.map((name, index) => [name, free[index]])) as Record<Name, number>
 }
