@@ -79,7 +79,7 @@ const corners: Readonly<Record<string, Allowed>> = {
   ioredis: ['store'],
   'lru-cache': ['identity', 'cache'],
   pino: ['records'],
-  'prom-client': ['metrics/instruments'],
+  'prom-client': ['metrics/prometheus'],
   yaml: ['config'],
   zod: ['config', 'catalogue', 'policy'],
 }

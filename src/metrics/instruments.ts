@@ -1,11 +1,17 @@
-// The metrics of metric-list.ts on prom-client, which is used in this file only. Labels take values from closed lists, so
-// no caller can make a series. Used by gateway/recording.ts, the runtime, and `/metrics` of the operators' listener.
+// What the house tells of itself, as the metrics of metric-list.ts. Labels take values from closed lists, so no caller can
+// make a series. Used by gateway/recording.ts, the runtime, and `/metrics` of the operators' listener.
 
-import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 import { metricList } from './metric-list.ts'
+import {
+  createGauge,
+  createRegistry,
+  registerCounter,
+  registerDurations,
+  registerProcess,
+  type Gauge,
+  type Registry,
+} from './prometheus.ts'
 import { Durations, LabelSet, Tally } from './tallies.ts'
-import type { Histogram } from 'prom-client'
-import type { MetricDefinition } from './metric-list.ts'
 
 export interface InstrumentsOptions {
   /** Ids of the catalogue's operations. */
@@ -90,11 +96,11 @@ const secondsBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 
 
 /** Creates a set of metrics with a registry of its own: instances share nothing but the process they may watch. */
 export function createInstruments(options: InstrumentsOptions): Instruments {
-  const registry = new Registry()
+  const registry = createRegistry()
   const teams = new LabelSet([], maxNames)
   const { exchangeStarted, observeExchange } = createTraffic(registry, options, teams)
   const state = createState(registry, options)
-  if (options.processMetrics ?? true) collectDefaultMetrics({ register: registry })
+  if (options.processMetrics ?? true) registerProcess(registry)
   const refreshes: (() => void)[] = []
   return {
     exchangeStarted,
@@ -247,53 +253,4 @@ function statusClassOf(status: number | null): number {
   if (status === null) return 0
   const statusClass = Math.floor(status / 100)
   return statusClass >= 1 && statusClass <= 5 ? statusClass : statusClasses.length - 1
-}
-
-type Samples = Iterable<readonly [labels: Readonly<Record<string, string>>, count: number]>
-
-/** A counter whose numbers live elsewhere and are read when somebody asks. */
-function registerCounter(registry: Registry, definition: MetricDefinition, read: () => Samples): void {
-  const counter: Counter = new Counter({
-    ...definition,
-    registers: [registry],
-    collect: () => {
-      counter.reset()
-      for (const [labels, count] of read()) counter.inc(labels, count)
-    },
-  })
-}
-
-function createGauge(registry: Registry, definition: MetricDefinition, collect: () => void = () => {}): Gauge {
-  return new Gauge({ ...definition, registers: [registry], collect })
-}
-
-/** A histogram whose buckets are counted elsewhere; the library's own can only be fed value by value. */
-function registerDurations(
-  registry: Registry,
-  definition: MetricDefinition,
-  durations: Durations,
-  operations: LabelSet,
-): void {
-  const { name, help } = definition
-  const metric = {
-    name,
-    get: () => {
-      const values = [...durations.entries()].flatMap(({ row, buckets, count, sum }) => {
-        const labels = { operation: operations.name(row) }
-        const counts = buckets.map(({ le, count: upTo }) => ({
-          metricName: `${name}_bucket`,
-          labels: { le: Number.isFinite(le) ? String(le) : '+Inf', ...labels },
-          value: upTo,
-        }))
-        return [
-          ...counts,
-          { metricName: `${name}_sum`, labels, value: sum },
-          { metricName: `${name}_count`, labels, value: count },
-        ]
-      })
-      return Promise.resolve({ name, help, type: 'histogram', values })
-    },
-  }
-  // All that a registry asks of a metric is its name and `get`; the type names the library's own classes only.
-  registry.registerMetric(metric as unknown as Histogram)
 }
