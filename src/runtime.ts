@@ -1,7 +1,7 @@
 // The composition root: builds every part once, in order, and hands each what it needs. Read it from top to bottom.
 
 import { createAdminApp, type Readiness } from './admin/app.ts'
-import { issuerView, keyView, policiesView } from './admin/views.ts'
+import { issuerView, keyView, policiesView, storeView } from './admin/views.ts'
 import { createResponseCache } from './cache/response-cache.ts'
 import { organizationTag, resourceTag } from './cache/tags.ts'
 import { loadCatalogue } from './catalogue/load.ts'
@@ -22,6 +22,8 @@ import { loadPolicies, type LoadedPolicies } from './policy/load.ts'
 import { problemKinds } from './problems.ts'
 import type { Log } from './records/log.ts'
 import { createSinks } from './records/sinks.ts'
+import { createStore } from './store/client.ts'
+import { reportChanges } from './store/report.ts'
 import { createHotPolicies } from './hot-policies.ts'
 import type { ReloadResult } from './reload.ts'
 
@@ -123,6 +125,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         log.warn({ event: 'upstream', decision_id: exchange.decisionId, error }, 'the upstream failed'),
     },
   })
+  const store = config.store === null ? null : createStore({ settings: config.store, now })
   const limiter = createLimiter()
   const cache = createResponseCache({
     now,
@@ -168,7 +171,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         .map((issuer) => `no signing keys of issuer ${issuer.issuer} yet: ${issuer.lastError ?? 'being fetched'}`),
       ...(sinks.auditHealthy() ? [] : ['the audit log cannot be written; changes are refused until it can']),
     ]
-    return { ready: reasons.length === 0, reasons }
+    // An instance serves without the store as well: taking it out of service would help nobody.
+    const notes = store?.away === true ? [`the shared store is away: ${store.state.reason}`] : []
+    return { ready: reasons.length === 0, reasons, ...(notes.length > 0 ? { notes } : {}) }
   }
 
   const admin = createAdminApp({
@@ -201,6 +206,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       },
       issuers: tokens.status().map(issuerView),
       records: sinks.health(),
+      store: storeView(store?.state ?? null),
       cache: { bytes: cache.stats().bytes, entries: cache.stats().entries },
       upstream: { origin: config.upstream.origin, in_flight: upstream.inFlight },
     }),
@@ -222,6 +228,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     for (const issuer of tokens.status()) instruments.jwksKeys(issuer.issuer, issuer.keys)
     for (const { stream, lost } of sinks.health()) instruments.recordsLost(stream, lost)
     instruments.cache(cache.stats())
+    if (store !== null) instruments.store(store.state)
   })
   sinks.audit('started', 'gateway', {
     version,
@@ -230,11 +237,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   })
   // An issuer that cannot be reached keeps the instance from being ready, not from starting.
   void tokens.start()
+  if (store !== null) await reportChanges(store, log)
   await policies.watch()
   const release = async (): Promise<void> => {
     policies.close()
     tokens.close()
     await upstream.close()
+    await store?.close()
     await admin.close()
     await sinks.close()
   }

@@ -71,10 +71,13 @@ function fields(object: JsonSchema, prefix: string): string[][] {
   })
 }
 
-/** The fields of an object, of the members of a list, or of the values of a mapping with free keys (`NAME`). */
+/** The fields of an object (or of the form of a value that is one), of the members of a list, or of the values of a mapping with free keys (`NAME`). */
 function inside(field: JsonSchema, path: string): string[][] {
   if (field.properties !== undefined) return fields(field, `${path}.`)
   if (field.items?.properties !== undefined) return fields(field.items, `${path}[].`)
+  const form = field.anyOf?.find(({ properties }) => properties !== undefined)
+  // The forms of limits repeat at every level; their descriptions show them.
+  if (form !== undefined && !path.includes('.')) return fields(form, `${path}.`)
   const values = field.additionalProperties
   return values === undefined || values === false || values.properties === undefined
     ? []

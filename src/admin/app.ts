@@ -8,6 +8,8 @@ export interface Readiness {
   readonly ready: boolean
   /** One line for each thing that is not as it should be. */
   readonly reasons: readonly string[]
+  /** What is not as it should be, and no reason to take the instance out of service; absent when there is nothing. */
+  readonly notes?: readonly string[]
 }
 
 export interface AdminParts {
@@ -41,8 +43,8 @@ export function createAdminApp(parts: AdminParts): AdminApp {
   })
   app.get('/livez', (_request, reply) => reply.type('text/plain').send('ok\n'))
   app.get('/readyz', (_request, reply) => {
-    const { ready, reasons } = parts.readiness()
-    return reply.code(ready ? 200 : 503).send({ ready, reasons })
+    const readiness = parts.readiness()
+    return reply.code(readiness.ready ? 200 : 503).send(readiness)
   })
   app.get('/metrics', async (_request, reply) => reply.type(parts.metrics.contentType).send(await parts.metrics.text()))
   void app.register((api, _options, done) => {

@@ -71,3 +71,22 @@ export function issuerView(status: {
     last_error: status.lastError,
   }
 }
+
+/** The shared store, or that there is none. */
+export function storeView(
+  state: {
+    readonly away: boolean
+    readonly sinceMs: number
+    readonly reason: string | null
+    readonly instances: number
+  } | null,
+): unknown {
+  if (state === null) return { kind: 'memory' }
+  return {
+    kind: 'shared',
+    away: state.away,
+    since: isoTime(state.sinceMs),
+    reason: state.reason,
+    instances: state.instances,
+  }
+}

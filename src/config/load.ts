@@ -6,17 +6,16 @@ import { parseAuthorities, parseServerCertificate } from './certificates.ts'
 import { Refused, type Diagnostic } from './diagnostics.ts'
 import { gatewaySchema, type Config, type GatewayDocument, type TlsFiles } from './schema.ts'
 import { issuerConfig } from './issuer-schema.ts'
+import { storeConfig, storeProblems, type StoreConfig, type StoreDocument } from './store-schema.ts'
 import { alternatives } from './issues.ts'
 import type { Parsed } from './units.ts'
 import { readYaml, type Path } from './yaml-document.ts'
 
 type Report = (path: Path, message: string) => void
+type Environment = Readonly<Record<string, string | undefined>>
 
 /** Loads the configuration. Relative paths are relative to the file. Throws `Refused` with every diagnostic. */
-export async function loadConfig(
-  file: string,
-  env: Readonly<Record<string, string | undefined>>,
-): Promise<{ config: Config }> {
+export async function loadConfig(file: string, env: Environment): Promise<{ config: Config }> {
   const text = await readText(file)
   if ('error' in text)
     throw new Refused([
@@ -27,12 +26,12 @@ export async function loadConfig(
   const diagnostics: Diagnostic[] = [...result.diagnostics]
   const report: Report = (at, message) =>
     diagnostics.push({ file, ...result.positionOf(at), severity: 'error', message })
-  const config = await resolve(result.value, path.resolve(file), report)
+  const config = await resolve(result.value, path.resolve(file), env, report)
   if (diagnostics.length > 0) throw new Refused(diagnostics)
   return { config }
 }
 
-async function resolve(document: GatewayDocument, file: string, report: Report): Promise<Config> {
+async function resolve(document: GatewayDocument, file: string, env: Environment, report: Report): Promise<Config> {
   const absolute = (written: string) => path.resolve(path.dirname(file), written)
   const { listen, upstream, catalogue, cache, bodies, shutdown } = document
   return {
@@ -44,7 +43,7 @@ async function resolve(document: GatewayDocument, file: string, report: Report):
     },
     upstream: {
       ...upstream.origin,
-      ca: upstream.ca === undefined ? null : await readAuthorities(absolute(upstream.ca), report),
+      ca: upstream.ca === undefined ? null : await readAuthorities(absolute(upstream.ca), ['upstream', 'ca'], report),
       timeouts: {
         connectMs: upstream.timeouts.connect,
         headersMs: upstream.timeouts.headers,
@@ -57,7 +56,7 @@ async function resolve(document: GatewayDocument, file: string, report: Report):
     policiesDirectory: absolute(document.policies),
     catalogue: { stability: catalogue.stability, files: catalogue.files.map(absolute) },
     cache: { maxBytes: cache.max_size, maxEntryBytes: cache.max_entry_size },
-    store: 'memory',
+    store: document.store === null ? null : await resolveStore(document.store, absolute, env, report),
     records: resolveRecords(document.records, absolute, report),
     bodies: { maxBytes: bodies.max_size, maxJudgedBytes: bodies.max_judged_size },
     shutdown: { delayMs: shutdown.delay, deadlineMs: shutdown.deadline },
@@ -84,12 +83,36 @@ function resolveRecords(
   return records
 }
 
-async function readAuthorities(file: string, report: Report): Promise<string | null> {
+async function readAuthorities(file: string, at: Path, report: Report): Promise<string | null> {
   const text = await readText(file)
   const authorities: Parsed<string> = 'error' in text ? text : parseAuthorities(text.value)
   if ('value' in authorities) return authorities.value
-  report(['upstream', 'ca'], `${file}: ${authorities.error}`)
+  report(at, `${file}: ${authorities.error}`)
   return null
+}
+
+async function resolveStore(
+  written: NonNullable<StoreDocument>,
+  absolute: (path: string) => string,
+  env: Environment,
+  report: Report,
+): Promise<StoreConfig> {
+  for (const { at, message } of storeProblems(written)) report(['store', ...at], message)
+  const ca = written.ca === undefined ? null : await readAuthorities(absolute(written.ca), ['store', 'ca'], report)
+  let password: string | null = null
+  if (written.password?.env !== undefined) {
+    const { env: name } = written.password
+    password = (Object.hasOwn(env, name) ? env[name] : undefined) ?? ''
+    if (password === '')
+      report(['store', 'password', 'env'], `the environment variable ${name} is not set: it should hold the password`)
+  } else if (written.password?.file !== undefined) {
+    const file = absolute(written.password.file)
+    const read = await readText(file)
+    if ('error' in read) report(['store', 'password', 'file'], `${file}: ${read.error}`)
+    else password = read.value.replace(/\r?\n$/, '')
+    if (password === '') report(['store', 'password', 'file'], `${file}: it is empty`)
+  }
+  return storeConfig(written, { ca, password })
 }
 
 async function checkTls(

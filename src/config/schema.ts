@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { parseListen, parseUpstream, type ListenAddress } from './addresses.ts'
 import { duration, size, text, textAs, textOrNumberAs } from './fields.ts'
 import { issuersSchema, type IssuerConfig } from './issuer-schema.ts'
+import { storeSchema, type StoreConfig } from './store-schema.ts'
 
 /** The whole configuration in final values: nothing is left to parse, resolve or look up. */
 export interface Config {
@@ -16,7 +17,8 @@ export interface Config {
   readonly policiesDirectory: string
   readonly catalogue: { readonly stability: readonly StabilityClass[]; readonly files: readonly string[] }
   readonly cache: { readonly maxBytes: number; readonly maxEntryBytes: number }
-  readonly store: 'memory'
+  /** Null: `memory`, nothing is shared. */
+  readonly store: StoreConfig | null
   /** Each `stdout`, `stderr` or an absolute path. */
   readonly records: { readonly access: string; readonly decisions: string; readonly audit: string }
   readonly bodies: { readonly maxBytes: number; readonly maxJudgedBytes: number }
@@ -105,10 +107,6 @@ const records = z.strictObject({
   audit: target().describe('One line a change, hash-chained: `stdout`, `stderr` or a file of its own.'),
 })
 
-const store = z
-  .union([z.string(), z.array(z.string())])
-  .refine((written) => written === 'memory', { error: 'store: only "memory" is supported by this version' })
-
 /** Schema of `config/gateway.yaml`. */
 export const gatewaySchema = z
   .strictObject({
@@ -138,9 +136,11 @@ export const gatewaySchema = z
       })
       .prefault({})
       .describe('The cache of answers.'),
-    store: store
-      .default('memory')
-      .describe('Where limits and invalidations are shared between instances. This version knows `memory` only.'),
+    store: storeSchema
+      .prefault('memory')
+      .describe(
+        'Where instances share: `memory` for one instance by itself, the address of a Valkey or Redis, a list of addresses for a cluster, or a mapping.',
+      ),
     records: records.prefault({}).describe('Where the three record streams go.'),
     telemetry: z
       .strictObject({ otlp: z.string().describe('Address of an OpenTelemetry collector.') })

@@ -56,9 +56,18 @@ export interface CacheState {
   readonly operations: ReadonlyMap<string, object>
 }
 
+/** The shared store, as its client tells it. */
+export interface StoreState {
+  readonly away: boolean
+  readonly instances: number
+  readonly calls: { readonly answered: number; readonly failed: number; readonly spared: number }
+}
+
 export interface Instruments {
   /** Replaces what was told of the cache before. */
   cache(state: CacheState): void
+  /** Replaces what was told of the shared store before. */
+  store(state: StoreState): void
   /** An exchange began. Each needs exactly one `observeExchange`. */
   exchangeStarted(): void
   /** An exchange ended: counts request, decision, problem and durations. Cheap: no label text is built. */
@@ -211,12 +220,24 @@ function createState(registry: Registry, options: InstrumentsOptions) {
   })
   const cacheBytes = createGauge(registry, metricList.cacheBytes)
   const cacheEntries = createGauge(registry, metricList.cacheEntries)
+  let calls: StoreState['calls'] = { answered: 0, failed: 0, spared: 0 }
+  const storeAway = createGauge(registry, metricList.storeAway)
+  const storeInstances = createGauge(registry, metricList.storeInstances)
+  storeInstances.set(1)
+  registerCounter(registry, metricList.storeCalls, () =>
+    Object.entries(calls).map(([result, count]) => [{ result }, count]),
+  )
 
   return {
     cache: (state: CacheState) => {
       cache = state
       cacheBytes.set(state.bytes)
       cacheEntries.set(state.entries)
+    },
+    store: (state: StoreState) => {
+      calls = state.calls
+      storeAway.set(state.away ? 1 : 0)
+      storeInstances.set(state.instances)
     },
     tokenVerified: (result: keyof typeof tokens) => {
       tokens[result] += 1

@@ -104,4 +104,19 @@ export const metricList = {
     help: 'Answers in the cache.',
     labelNames: [],
   },
+  storeAway: {
+    name: 'gateway_store_away',
+    help: '1 while the shared store is away; 0 while it is there, and without one.',
+    labelNames: [],
+  },
+  storeInstances: {
+    name: 'gateway_store_instances',
+    help: 'Gateways that were last seen sharing the store, this one included; 1 without one.',
+    labelNames: [],
+  },
+  storeCalls: {
+    name: 'gateway_store_calls_total',
+    help: 'Calls to the shared store: answered, failed, or spared because it was away.',
+    labelNames: ['result'],
+  },
 } as const satisfies Record<string, MetricDefinition>

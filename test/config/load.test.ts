@@ -75,7 +75,7 @@ describe('the configuration', () => {
       policiesDirectory: join(folder, '../policies'),
       catalogue: { stability: ['stable', 'beta'], files: [] },
       cache: { maxBytes: 67_108_864, maxEntryBytes: 1_048_576 },
-      store: 'memory',
+      store: null,
       records: { access: 'stdout', decisions: 'stdout', audit: 'stdout' },
       bodies: { maxBytes: 268_435_456, maxJudgedBytes: 1_048_576 },
       shutdown: { delayMs: 1000, deadlineMs: 30_000 },
@@ -210,14 +210,11 @@ describe('a mistake in the configuration', () => {
       ],
     ],
     [
-      'another store',
-      `${least}store: valkey://store:6379/0\n`,
-      ['gateway.yaml:6:8: store: only "memory" is supported by this version'],
-    ],
-    [
-      'a cluster of stores',
-      `${least}store: [valkeys://a, valkeys://b]\n`,
-      ['gateway.yaml:6:8: store: only "memory" is supported by this version'],
+      'no address of a store',
+      `${least}store: store:6379\n`,
+      [
+        'gateway.yaml:6:8: "store:6379" is not the address of a store: write memory, or an address like valkey://host:6379/0 (valkeys:// for TLS; redis:// and rediss:// mean the same)',
+      ],
     ],
     [
       'telemetry',
@@ -410,7 +407,7 @@ telemetry: {}
       'gateway.yaml:7:18: algorithm "none" is never accepted: anybody could write such a token',
       'gateway.yaml:8:5: missing key "audience"',
       'gateway.yaml:8:13: issuer "https://sso.corp.example" appears twice',
-      'gateway.yaml:9:8: store: only "memory" is supported by this version',
+      'gateway.yaml:9:8: "redis" is not the address of a store: write memory, or an address like valkey://host:6379/0 (valkeys:// for TLS; redis:// and rediss:// mean the same)',
       'gateway.yaml:10:1: missing key "otlp"',
       'gateway.yaml:10:12: telemetry is not supported by this version',
     ])

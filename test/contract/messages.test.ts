@@ -311,9 +311,9 @@ describe('a policy test', () => {
 describe('the configuration', () => {
   test.each<[string, string, string]>([
     [
-      'of a store that is not there yet',
-      'store: valkey://127.0.0.1:6379/0',
-      ':10:8: store: only "memory" is supported by this version',
+      'of an address of a store that is none',
+      'store: localhost:6379',
+      ':10:8: "localhost:6379" is not the address of a store: write memory, or an address like valkey://host:6379/0 (valkeys:// for TLS; redis:// and rediss:// mean the same)',
     ],
     ['of traces', 'telemetry: { otlp: http://127.0.0.1:4318 }', ':10:12: telemetry is not supported by this version'],
     ['of an unknown key', 'limits: { requests: 1 }', ':10:1: unknown key "limits"'],

@@ -1,0 +1,184 @@
+// The `store` of config/gateway.yaml: where instances share limits, invalidations and answers. Part of config/schema.ts.
+
+import { z } from 'zod'
+import { duration, text, textAs } from './fields.ts'
+import { quoted, type Parsed } from './units.ts'
+
+/** The shared store, in final values. */
+export interface StoreConfig {
+  /** `sentinel`: the nodes are sentinels, which know where the store is. */
+  readonly kind: 'single' | 'sentinel' | 'cluster'
+  readonly nodes: readonly { readonly host: string; readonly port: number }[]
+  /** TLS, verified against the system's authorities or those of the PEM text; null for none. */
+  readonly tls: { readonly ca: string | null } | null
+  /** What the sentinels call the store; null without sentinels. */
+  readonly sentinel: string | null
+  readonly user: string | null
+  /** A function, so that nothing that prints a configuration prints the password. */
+  readonly password: (() => string) | null
+  readonly database: number
+  /** Begins the name of every key and channel. */
+  readonly prefix: string
+  readonly timeoutMs: number
+  /** What happens to limits of cost while the store is away: refused, or judged by this instance's share. */
+  readonly budgetsWhenAway: 'refuse' | 'share'
+}
+
+interface StoreAddress {
+  readonly host: string
+  readonly port: number | null
+  readonly tls: boolean
+  readonly user: string | null
+  readonly password: string | null
+  readonly database: number | null
+}
+
+const addressForm =
+  'write memory, or an address like valkey://host:6379/0 (valkeys:// for TLS; redis:// and rediss:// mean the same)'
+const address =
+  /^(?<scheme>valkeys?|rediss?):\/\/(?:(?<user>[^:@/]*)(?::(?<password>[^@/]*))?@)?(?:\[(?<v6>[0-9a-fA-F:.]+)\]|(?<name>[A-Za-z0-9._-]+))(?::(?<port>\d{1,5}))?(?:\/(?<database>\d{0,5}))?$/
+
+/** The address of one node. What it says of user and password is never repeated in a message. */
+function parseAddress(written: string): Parsed<StoreAddress> {
+  const parts = address.exec(written)?.groups
+  if (parts === undefined)
+    return {
+      error: written.includes('@')
+        ? `not the address of a store: ${addressForm}`
+        : `${quoted(written)} is not the address of a store: ${addressForm}`,
+    }
+  const { scheme = '', user = '', password, v6, name = '', port, database = '' } = parts
+  if (port !== undefined && (Number(port) > 65_535 || Number(port) === 0))
+    return { error: `port ${port} does not exist: ports are 1 to 65535` }
+  const [plainUser, plainPassword] = [unescaped(user), unescaped(password ?? '')]
+  if (plainUser === null || plainPassword === null)
+    return { error: 'user and password of an address must be percent-encoded' }
+  return {
+    value: {
+      host: v6 ?? name,
+      port: port === undefined ? null : Number(port),
+      tls: scheme.endsWith('s') && scheme !== 'redis',
+      user: plainUser === '' ? null : plainUser,
+      password: password === undefined ? null : plainPassword,
+      database: database === '' ? null : Number(database),
+    },
+  }
+}
+
+function unescaped(part: string): string | null {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return null
+  }
+}
+
+const node = () => textAs(parseAddress)
+const nodes = () => z.array(node()).min(1, 'name at least one node')
+
+const password = z
+  .strictObject({
+    env: z
+      .string()
+      .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')
+      .optional()
+      .describe('Environment variable that holds the password.'),
+    file: text().optional().describe('File that holds the password; one final line break is dropped.'),
+  })
+  .refine((reference) => (reference.env === undefined) !== (reference.file === undefined), {
+    error: 'a password has exactly one source: write { env: NAME } or { file: PATH }',
+  })
+
+const settings = z.strictObject({
+  nodes: z
+    .union([
+      node().transform((one) => ({ cluster: false, list: [one] })),
+      nodes().transform((list) => ({ cluster: true, list })),
+    ])
+    .describe('Address of the store, like valkey://host:6379/0; a list for a cluster, or of sentinels.'),
+  sentinel: text().optional().describe('Name that sentinels know the store by; `nodes` are then the sentinels.'),
+  ca: text()
+    .optional()
+    .describe(
+      'PEM file of the only certificate authorities to trust, for valkeys://. Certificates are always verified.',
+    ),
+  user: text().optional().describe('User (ACL) to log in as.'),
+  password: password.optional().describe('Where the password comes from; never the value.'),
+  prefix: z
+    .string()
+    .regex(/^[A-Za-z0-9._:-]{1,64}$/, 'must be 1 to 64 letters, digits, ".", "_", ":" and "-"')
+    .default('devin-gateway')
+    .describe('Begins the name of every key and channel; gateways with the same prefix share.'),
+  timeout: duration('1ms', '10s').prefault('50ms').describe('Longest wait for one call to the store.'),
+  budgets_when_away: z
+    .enum(['refuse', 'share'])
+    .default('refuse')
+    .describe(
+      "Limits of cost (`sessions`) while the store is away: `refuse` what they bound, or judge it by this instance's `share`.",
+    ),
+})
+
+export type StoreDocument = z.output<typeof settings> | null
+
+/** Schema of `store`: `memory` (null), one address, a list of addresses for a cluster, or a mapping with more. */
+export const storeSchema = z.union([
+  z.literal('memory').transform((): StoreDocument => null),
+  node().transform((one): StoreDocument => plain({ cluster: false, list: [one] })),
+  nodes().transform((list): StoreDocument => plain({ cluster: true, list })),
+  settings.transform((written): StoreDocument => written),
+])
+
+function plain(of: { cluster: boolean; list: StoreAddress[] }): StoreDocument {
+  return { nodes: of, prefix: 'devin-gateway', timeout: 50, budgets_when_away: 'refuse' }
+}
+
+/** What does not fit together: a path below `store`, and a sentence. */
+export function storeProblems(written: NonNullable<StoreDocument>): { at: string[]; message: string }[] {
+  const { list } = written.nodes
+  const first = list[0]
+  const problems: { at: string[]; message: string }[] = []
+  const complain = (message: string, ...at: string[]): void => void problems.push({ at, message })
+  const differ = (what: keyof StoreAddress): boolean => list.some((each) => each[what] !== first?.[what])
+  if (differ('tls')) complain('either all nodes speak TLS (valkeys://) or none does')
+  if (differ('user') || differ('password')) complain('the nodes name different users or passwords: name one for all')
+  if (kindOf(written) === 'cluster' && list.some(({ database }) => (database ?? 0) !== 0))
+    complain('a cluster has no numbered databases: remove the number')
+  else if (differ('database')) complain('the nodes name different databases: name one for all')
+  if (written.password !== undefined && (first?.password ?? null) !== null)
+    complain('the password stands in the address already', 'password')
+  if (written.user !== undefined && (first?.user ?? null) !== null)
+    complain('the user stands in the address already', 'user')
+  const config = storeConfig(written, { ca: null, password: written.password === undefined ? null : '' })
+  if (config.user !== null && config.password === null) complain('a user needs a password')
+  if (written.ca !== undefined && config.tls === null)
+    complain('authorities are for TLS: write valkeys:// in the address', 'ca')
+  return problems
+}
+
+/** The store in final values. `ca` is PEM text and `password` a value, both read by config/load.ts. */
+export function storeConfig(
+  written: NonNullable<StoreDocument>,
+  read: { readonly ca: string | null; readonly password: string | null },
+): StoreConfig {
+  const { list } = written.nodes
+  const first = list[0]
+  const value = read.password ?? first?.password ?? null
+  const kind = kindOf(written)
+  return {
+    kind,
+    nodes: list.map(({ host, port }) => ({ host, port: port ?? (kind === 'sentinel' ? 26_379 : 6379) })),
+    tls: first?.tls === true ? { ca: read.ca } : null,
+    sentinel: written.sentinel ?? null,
+    user: written.user ?? first?.user ?? null,
+    password: value === null ? null : () => value,
+    database: first?.database ?? 0,
+    prefix: written.prefix,
+    timeoutMs: written.timeout,
+    budgetsWhenAway: written.budgets_when_away,
+  }
+}
+
+function kindOf({ sentinel, nodes: { cluster } }: NonNullable<StoreDocument>): StoreConfig['kind'] {
+  if (sentinel !== undefined) return 'sentinel'
+  return cluster ? 'cluster' : 'single'
+}

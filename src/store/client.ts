@@ -1,0 +1,169 @@
+// The shared store: calls with a deadline and a breaker in front of them, presence, messages. Made by runtime.ts.
+
+import { randomUUID } from 'node:crypto'
+import { Breaker } from './breaker.ts'
+import { openForCalls, type StoreSettings } from './connection.ts'
+import { absentAfterMs, beatMs, gone, Headcount, present } from './presence.ts'
+import { StoreAway, type Argument, type Script, type Store } from './store.ts'
+import { createSubscriptions } from './subscription.ts'
+
+export interface StoreOptions {
+  readonly settings: StoreSettings
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+}
+
+/** Begins to connect, and goes on trying for ever. The store is away until the first answer. */
+export function createStore({ settings, now }: StoreOptions): Store {
+  const instance = randomUUID()
+  const connection = openForCalls(settings)
+  const subscriptions = createSubscriptions(settings)
+  const headcount = new Headcount()
+  const watchers: ((away: boolean) => void)[] = []
+  const calls = { answered: 0, failed: 0, spared: 0 }
+  const name = (parts: readonly string[]): string => `${settings.prefix}:${parts.join(':')}`
+  const list = name(['instances'])
+  let sinceMs = now()
+  let closed = false
+  let timer: NodeJS.Timeout | undefined
+  /** What the connection said last: a call that finds none only knows that there is none. */
+  let trouble: string | null = null
+
+  const breaker = new Breaker('the store has not answered yet', (reason) => {
+    sinceMs = now()
+    for (const watcher of watchers) watcher(reason !== null)
+  })
+
+  connection.on('error', (error: Error) => {
+    trouble = sentence(error)
+  })
+  connection.on('node error', (error: Error) => {
+    trouble = sentence(error)
+  })
+  connection.on('ready', () => {
+    trouble = null
+    if (breaker.reason !== null) void beat()
+  })
+
+  /** The deadline is ours: a call in a cluster can be several, and the library's own covers each of them. */
+  function attempt<T>(send: () => Promise<T>, isProbe: boolean, late?: (answer: T) => void): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      let settled = false
+      const fail = (reason: string, cause?: unknown): void => {
+        if (settled) return
+        settled = true
+        clearTimeout(deadline)
+        calls.failed += 1
+        breaker.failed(reason)
+        reject(new StoreAway(reason, { cause }))
+      }
+      const deadline = setTimeout(
+        // When it is us who were held up, the answer has come and only has to be read.
+        () => setImmediate(fail, `the store did not answer within ${settings.timeoutMs} ms`),
+        settings.timeoutMs,
+      )
+      send().then(
+        (answer) => {
+          if (settled) {
+            late?.(answer)
+            return
+          }
+          settled = true
+          clearTimeout(deadline)
+          calls.answered += 1
+          breaker.succeeded(isProbe)
+          resolve(answer)
+        },
+        (error: unknown) =>
+          fail(isOffline(error) ? (trouble ?? 'there is no connection to the store') : sentence(error), error),
+      )
+    })
+  }
+
+  function call<T>(send: () => Promise<T>, late?: (answer: T) => void): Promise<T> {
+    if (breaker.reason === null) return attempt(send, false, late)
+    calls.spared += 1
+    return Promise.reject(new StoreAway(breaker.reason))
+  }
+
+  function evaluate(
+    { digest, text, replies }: Script,
+    keys: readonly string[],
+    values: readonly Argument[],
+  ): Promise<unknown> {
+    const send = (command: string, what: string): Promise<unknown> => {
+      const given = [what, keys.length, ...keys, ...values]
+      return replies === 'binary' ? connection.callBuffer(command, given) : connection.call(command, given)
+    }
+    return send('evalsha', digest).catch((error: unknown) => {
+      if (error instanceof Error && error.message.startsWith('NOSCRIPT')) return send('eval', text)
+      throw error
+    })
+  }
+
+  async function beat(): Promise<void> {
+    clearTimeout(timer)
+    let pauseMs: number = beatMs.soon
+    try {
+      headcount.saw(Number(await attempt(() => evaluate(present, [list], [instance, absentAfterMs]), true)), now())
+      pauseMs = beatMs.usual
+    } catch {
+      // The breaker has heard of it.
+    }
+    clearTimeout(timer)
+    if (!closed) timer = setTimeout(() => void beat(), pauseMs)
+  }
+  void beat()
+
+  return {
+    instance,
+    get away() {
+      return breaker.reason !== null
+    },
+    get state() {
+      return {
+        away: breaker.reason !== null,
+        sinceMs,
+        reason: breaker.reason,
+        instances: headcount.count,
+        calls: { ...calls },
+      }
+    },
+    run: (script, keys, values, late) => call(() => evaluate(script, keys, values), late),
+    get: (key) => call(() => connection.getBuffer(key)),
+    async set(key, value, ttlMs) {
+      await call(() => connection.set(key, value, 'PX', Math.max(1, Math.ceil(ttlMs))))
+    },
+    async remove(keys) {
+      await Promise.all(keys.map((key) => call(() => connection.del(key))))
+    },
+    async publish(channel, message) {
+      await call(() => connection.publish(channel, message))
+    },
+    subscribe: (channel, listener) => subscriptions.add(channel, listener),
+    onChange: (listener) => void watchers.push(listener),
+    key: (...parts) => name(parts),
+    channel: (...parts) => name(parts),
+    async close() {
+      closed = true
+      clearTimeout(timer)
+      subscriptions.close()
+      if (breaker.reason === null) await call(() => evaluate(gone, [list], [instance])).catch(() => {})
+      connection.disconnect()
+    },
+  }
+}
+
+/** What the library says of calls while there is no connection. */
+function isOffline(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    /enableOfflineQueue|Connection is closed|max retries per request|Cluster is ended/i.test(error.message)
+  )
+}
+
+/** What a server or a socket said; neither repeats a value. */
+function sentence(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error)
+  return text.startsWith('Socket timeout') ? 'the store does not answer' : text.slice(0, 200)
+}
