@@ -114,6 +114,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       now: monotonic,
       accepted: (keyVersion) => keyring.accepted(keyVersion),
       rejected: (keyVersion) => keyring.rejected(keyVersion),
+      throttled(keyVersion, waitMs) {
+        instruments.upstreamThrottled(keyVersion.handle.id)
+        log.warn(
+          { event: 'upstream-throttled', key: keyVersion.handle.id, wait_ms: waitMs },
+          'the upstream has had too many requests with this key and asked to wait',
+        )
+      },
       leaked(exchange) {
         instruments.leakMasked()
         log.error(
@@ -124,6 +131,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       trouble: (exchange, error) =>
         log.warn({ event: 'upstream', decision_id: exchange.decisionId, error }, 'the upstream failed'),
     },
+    onHeld: instruments.held,
   })
   const store = config.store === null ? null : createStore({ settings: config.store, now })
   const limiter = createLimiter()
@@ -208,7 +216,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       records: sinks.health(),
       store: storeView(store?.state ?? null),
       cache: { bytes: cache.stats().bytes, entries: cache.stats().entries },
-      upstream: { origin: config.upstream.origin, in_flight: upstream.inFlight },
+      upstream: { origin: config.upstream.origin, in_flight: upstream.inFlight, waiting: upstream.waiting },
     }),
   })
 
@@ -224,6 +232,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   instruments.beforeScrape(() => {
     instruments.draining(draining)
+    instruments.waiting(upstream.waiting)
     instruments.keyStates(keyring.status().map((status) => ({ key: status.handle.id, state: status.state })))
     for (const issuer of tokens.status()) instruments.jwksKeys(issuer.issuer, issuer.keys)
     for (const { stream, lost } of sinks.health()) instruments.recordsLost(stream, lost)

@@ -18,6 +18,8 @@ export const unchanged: FieldChanges = { remove: new Set(), add: [] }
 const ofTheCaller = new Set(['if-none-match', 'if-modified-since'])
 /** Without an answer for these reasons we are disconnected. A rejected key, say, is another matter. */
 const silences: ReadonlySet<ProblemKindName> = new Set(['upstream-unreachable', 'upstream-timeout', 'overloaded'])
+/** Nor is there one while the upstream wants to be left alone. */
+const isSilence = ({ kind, reason }: Problem): boolean => silences.has(kind) || reason === 'upstream-throttled'
 
 /** `waiting`: no head yet. `passing`: the body is on its way. `over`: nothing more is wanted from the upstream. */
 type Phase = 'waiting' | 'passing' | 'over'
@@ -122,7 +124,7 @@ export class Flight implements AnswerTaker {
 
   fail(problem: Problem): void {
     if (this.#phase === 'over') return
-    if (!silences.has(problem.kind) || !this.#standIn('silence', null)) this.crew.fail(problem)
+    if (!isSilence(problem) || !this.#standIn('silence', null)) this.crew.fail(problem)
     this.#finish()
   }
 

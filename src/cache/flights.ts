@@ -38,8 +38,17 @@ export interface Flights {
   readonly underWay: ReadonlySet<Flight>
 }
 
-/** Failures that another try may not meet. A rejected key, say, would only be rejected once more. */
-const passing: ReadonlySet<ProblemKindName> = new Set(['upstream-unreachable', 'upstream-timeout'])
+/**
+ * Failures that another try may not meet: those that pass, and refusals that were about the one who asked. A rejected key,
+ * say, would only be rejected once more.
+ */
+const passing: ReadonlySet<ProblemKindName> = new Set([
+  'upstream-unreachable',
+  'upstream-timeout',
+  'rate-limit-exceeded',
+  'concurrency-exceeded',
+  'budget-exceeded',
+])
 /** Keys whose answer turned out not to be shareable are remembered for a while, so that nobody waits for it in vain. */
 const maxMarks = 1_000
 const markMs = 10_000

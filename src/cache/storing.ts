@@ -32,9 +32,11 @@ export const forbidden: Verdict = { terms: null, keep: false, share: false, deta
 
 /** What must-understand stands for (RFC 9111 section 5.2.2.3): the statuses of RFC 9110 that a cache can treat as they want. */
 const understood = new Set([
-  200, 203, 204, 300, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 406, 410, 414, 415, 422, 429, 451, 500, 501,
-  502, 503, 504,
+  200, 203, 204, 300, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 406, 410, 414, 415, 422, 451, 500, 501, 502,
+  503, 504,
 ])
+/** What RFC 6585 says must not be stored. */
+const neverStored = new Set([428, 429, 431, 511])
 /** Answered by the class: a body, or that there is none. */
 const classStatuses = new Set([200, 203, 204])
 /** An object that is not there yet must be seen as soon as it is. */
@@ -92,6 +94,7 @@ function refusalOf(
 ): string | null {
   if (rule.kind === 'never') return 'never'
   if (status === 206 || status === 304) return 'partial'
+  if (neverStored.has(status)) return 'no-store'
   if (directives.mustUnderstand ? !understood.has(status) : directives.noStore) return 'no-store'
   if (directives.private) return 'private'
   if (vary.includes('*')) return 'vary'

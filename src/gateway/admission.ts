@@ -9,6 +9,7 @@ import type { TokenVerifier } from '../identity/token-verifier.ts'
 import type { Keyring, KeyVersion } from '../keys/keyring.ts'
 import type { ResponseCache } from '../cache/response-cache.ts'
 import type { Operation } from '../catalogue/operation.ts'
+import type { Precedence } from '../limits/fair-queue.ts'
 import type { Limiter } from '../limits/limiter.ts'
 import { evaluate, findOperation, type Evaluation } from '../policy/evaluate.ts'
 import { Problem } from '../problems.ts'
@@ -142,7 +143,17 @@ export function createAdmission(parts: AdmissionParts): Admission {
       const version = openKey(evaluation)
       exchange.keyVersion = version
       upstream.forward(
-        { exchange, request, operation: evaluation.facts.operation, target, fields, changes, body, version },
+        {
+          exchange,
+          request,
+          operation: evaluation.facts.operation,
+          target,
+          fields,
+          changes,
+          body,
+          version,
+          precedence: evaluation.decision.team?.precedence ?? ofNoTeam,
+        },
         taker,
       )
     })
@@ -165,6 +176,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
 }
 
 const noBody = Buffer.alloc(0)
+const ofNoTeam: Precedence = { team: '', weight: 1, urgent: false, maxWaitMs: 0 }
 
 function allowed({ decision }: Evaluation): void {
   if (decision.problem !== null) throw new Problem(decision.problem, decision.detail ?? '', { reason: decision.reason })

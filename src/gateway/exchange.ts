@@ -41,6 +41,8 @@ export interface Exchange {
   problem: Problem | null
   upstreamStatus: number | null
   upstreamRequestId: string | null
+  /** How long it waited in line before the upstream; null when it did not have to. */
+  waitedMs: number | null
   upstreamStartedAtMs: number | null
   upstreamEndedAtMs: number | null
   /** Status of the answer; null when the caller left before there was one. */
@@ -80,6 +82,7 @@ export function openExchange(
     problem: null,
     upstreamStatus: null,
     upstreamRequestId: null,
+    waitedMs: null,
     upstreamStartedAtMs: null,
     upstreamEndedAtMs: null,
     status: null,

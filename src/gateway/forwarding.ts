@@ -9,7 +9,7 @@ import type { FieldChanges } from '../cache/question.ts'
 import type { Operation } from '../catalogue/operation.ts'
 import type { Target } from '../catalogue/target.ts'
 import type { KeyVersion } from '../keys/keyring.ts'
-import { Problem } from '../problems.ts'
+import type { Precedence } from '../limits/fair-queue.ts'
 import { tooLarge } from './body.ts'
 import { acceptedCodings } from './content-coding.ts'
 import { wasCutOff } from './connection.ts'
@@ -17,6 +17,7 @@ import type { Exchange } from './exchange.ts'
 import type { CallerFields } from './fields.ts'
 import type { LeakGuard } from './leak-guard.ts'
 import { Receiving, type ReceivingEvents } from './receiving.ts'
+import { createUpstreamLine } from './upstream-line.ts'
 
 export interface UpstreamSettings {
   /** Scheme, host and port. */
@@ -26,7 +27,7 @@ export interface UpstreamSettings {
   /** PEM of the authorities to trust instead of the system's, or null. */
   readonly ca: string | null
   readonly connections: number
-  /** Requests that may wait for a connection beyond those that have one; more are refused with `overloaded`. */
+  /** Requests that may wait beyond those that have a connection; more are refused with `overloaded`. */
   readonly maxWaiting: number
   readonly timeouts: { readonly connectMs: number; readonly headersMs: number; readonly bodyIdleMs: number }
 }
@@ -43,12 +44,16 @@ export interface Forward {
   /** The body when it has been collected; null to stream it. */
   readonly body: Buffer | null
   readonly version: KeyVersion
+  /** How its team stands in line. */
+  readonly precedence: Precedence
 }
 
 export interface Upstream {
-  /** Sends a request and feeds the answer to the taker. Throws `overloaded` before anything is sent. */
+  /** Sends a request in its turn and feeds the answer to the taker. Throws what the line refuses at once. */
   forward(forward: Forward, taker: AnswerTaker): void
   readonly inFlight: number
+  /** Requests that wait for their turn. */
+  readonly waiting: number
   /** Closes every connection; requests that nobody waits for any more are cut. */
   close(): Promise<void>
 }
@@ -58,11 +63,13 @@ export interface UpstreamOptions {
   readonly maxBodyBytes: number
   readonly guard: LeakGuard
   readonly events: ReceivingEvents
+  /** A request of the team was held in line: it went on after a while, was refused, or its caller has left. */
+  readonly onHeld: (team: string, result: 'sent' | 'refused' | 'left') => void
 }
 
 /** Opens the pool. */
 export function createUpstream(options: UpstreamOptions): Upstream {
-  const { settings, guard, events, maxBodyBytes } = options
+  const { settings, guard, maxBodyBytes } = options
   const pool = new Pool(settings.origin, {
     connections: settings.connections,
     pipelining: 1,
@@ -75,12 +82,22 @@ export function createUpstream(options: UpstreamOptions): Upstream {
       ...(settings.ca === null ? {} : { ca: settings.ca }),
     },
   })
-  let active = 0
-  /** In the order of arrival. A caller that leaves takes its request out of it, body and all. */
-  const waiting = new Set<() => void>()
+  const line = createUpstreamLine({
+    capacity: settings.connections,
+    maxWaiting: settings.maxWaiting,
+    maxWaitMs: settings.timeouts.headersMs,
+    now: options.events.now,
+    onHeld: options.onHeld,
+  })
+  const events: ReceivingEvents = {
+    ...options.events,
+    throttled(version, waitMs) {
+      line.throttled(version.handle.id, waitMs)
+      options.events.throttled(version, waitMs)
+    },
+  }
 
   function begin(forward: Forward, receiving: Receiving): void {
-    active += 1
     pool.dispatch(
       {
         path: pathOf(settings.pathPrefix, forward.target),
@@ -94,37 +111,25 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     )
   }
 
-  function beginNext(): void {
-    for (const next of waiting) {
-      if (active >= settings.connections) return
-      waiting.delete(next)
-      next()
-    }
-  }
-
   return {
     get inFlight() {
-      return active + waiting.size
+      return line.active + line.waiting
+    },
+    get waiting() {
+      return line.waiting
     },
     forward(forward, taker) {
-      if (active >= settings.connections && waiting.size >= settings.maxWaiting) {
-        throw new Problem('overloaded', 'Too many requests wait for the Devin API. Try again after Retry-After.', {
-          fields: { 'retry-after': '1' },
-        })
-      }
-      let begun = false
-      const start = (): void => {
-        begun = true
-        begin(forward, receiving)
-      }
-      const receiving = new Receiving(forward.exchange, forward.version, taker, guard, events, () => {
-        if (begun) active -= 1
-        else waiting.delete(start)
-        beginNext()
+      const { exchange, version } = forward
+      const place = line.place(version.handle.id, forward.precedence)
+      const receiving = new Receiving(exchange, version, taker, guard, events, (accepted) => {
+        exchange.waitedMs ??= place.waitedMs
+        line.leave(place, accepted)
       })
       taker.attach(receiving)
-      if (active < settings.connections) start()
-      else waiting.add(start)
+      line.enter(place, {
+        begin: () => begin(forward, receiving),
+        refuse: (problem) => receiving.refuse(problem),
+      })
     },
     close: () => pool.destroy(),
   }

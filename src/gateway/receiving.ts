@@ -8,6 +8,7 @@ import { Problem } from '../problems.ts'
 import { inspectCompressed, type Inspector } from './compressed-answer.ts'
 import { decodersFor, type Decoder } from './content-coding.ts'
 import type { Exchange } from './exchange.ts'
+import { restMs } from './retry-after.ts'
 import { readAnswerFields, weakened, type AnswerFields, type RawFields } from './fields.ts'
 import type { LeakGuard, Scanner } from './leak-guard.ts'
 import { proxyStatus, upstreamProblem } from './upstream-errors.ts'
@@ -19,6 +20,8 @@ export interface ReceivingEvents {
   accepted(version: KeyVersion): void
   /** The upstream answered 401; resolves when the secret has been read again. */
   rejected(version: KeyVersion): Promise<void>
+  /** The upstream answered 429: the key is to rest so long, milliseconds. */
+  throttled(version: KeyVersion, waitMs: number): void
   /** Key values were found in an answer and masked. */
   leaked(exchange: Exchange): void
   /** An error of the connection, for the log. */
@@ -31,21 +34,21 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
   readonly #taker: AnswerTaker
   readonly #guard: LeakGuard
   readonly #events: ReceivingEvents
-  readonly #release: () => void
+  readonly #release: (accepted: boolean) => void
   #controller: Dispatcher.DispatchController | null = null
   #answer: AnswerFields | null = null
   #scanner: Scanner | null = null
   #inspector: Inspector | null = null
   #over = false
 
-  /** `release` is called once, when the upstream is done with. */
+  /** `release` is called once, when the upstream is done with; `accepted` when it answered, and not with 429. */
   constructor(
     exchange: Exchange,
     version: KeyVersion,
     taker: AnswerTaker,
     guard: LeakGuard,
     events: ReceivingEvents,
-    release: () => void,
+    release: (accepted: boolean) => void,
   ) {
     this.#exchange = exchange
     this.#version = version
@@ -93,6 +96,7 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     const rawFields = (controller.rawHeaders ?? []) as RawFields
     const answer = readAnswerFields(rawFields, (value) => this.#masked(value))
     this.#answer = answer
+    if (status === 429) this.#events.throttled(this.#version, restMs(answer.pass))
     if (answer.requestId !== this.#exchange.requestId) this.#exchange.upstreamRequestId = answer.requestId
     if (hasNoBody(this.#exchange.method, status)) return
     const decoders = answer.contentEncoding === null ? [] : decodersFor(answer.contentEncoding)
@@ -214,7 +218,7 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     if (this.#over) return
     this.#over = true
     this.#exchange.upstreamEndedAtMs = this.#events.now()
-    this.#release()
+    this.#release(this.#answer !== null && this.#exchange.upstreamStatus !== 429)
   }
 }
 

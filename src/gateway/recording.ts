@@ -81,6 +81,7 @@ export function createRecorder(records: Records, meter: Meter, now: () => number
         bytes_out: exchange.bytesOut,
         duration_ms: durationMs,
         upstream_ms: upstreamMs,
+        waited_ms: exchange.waitedMs === null ? null : rounded(exchange.waitedMs),
         trace_id: exchange.traceId,
         policy_revision: exchange.policy.revision,
       })

@@ -78,6 +78,12 @@ export interface Instruments {
   policyLoaded(policy: LoadedPolicy): void
   policyReload(result: 'replaced' | 'unchanged' | 'refused'): void
   keyRejected(key: string): void
+  /** The upstream answered 429 to this key. */
+  upstreamThrottled(key: string): void
+  /** A request of the team was held in line before the upstream. */
+  held(team: string, result: 'sent' | 'refused' | 'left'): void
+  /** How many requests stand in line now. */
+  waiting(count: number): void
   /** The state of every key there is: `ready`, `rejected` or `set-aside`. Replaces what was told before. */
   keyStates(states: readonly { readonly key: string; readonly state: string }[]): void
   /** Entries lost by a stream of records since start. */
@@ -95,6 +101,7 @@ const outcomes = ['forwarded', 'cached', 'answered', 'refused', 'aborted', 'fail
 const statusClasses = ['none', '1xx', '2xx', '3xx', '4xx', '5xx', 'other']
 const effects = ['allow', 'deny']
 const keyStateNames = ['ready', 'rejected', 'set-aside', 'other']
+const heldResults = ['sent', 'refused', 'left'] as const
 const streams = ['access', 'decisions', 'audit']
 
 // Names of teams and keys that a long-lived process can collect over many policies; more become `other`.
@@ -108,7 +115,7 @@ export function createInstruments(options: InstrumentsOptions): Instruments {
   const registry = createRegistry()
   const teams = new LabelSet([], maxNames)
   const { exchangeStarted, observeExchange } = createTraffic(registry, options, teams)
-  const state = createState(registry, options)
+  const state = createState(registry, options, teams)
   if (options.processMetrics ?? true) registerProcess(registry)
   const refreshes: (() => void)[] = []
   return {
@@ -183,7 +190,7 @@ function createTraffic(registry: Registry, options: InstrumentsOptions, teams: L
 }
 
 /** What changes rarely, or is a handful of numbers. */
-function createState(registry: Registry, options: InstrumentsOptions) {
+function createState(registry: Registry, options: InstrumentsOptions, teams: LabelSet) {
   const keys = new LabelSet([], maxNames)
   const issuers = new LabelSet(options.issuers)
   const streamNames = new LabelSet(streams)
@@ -227,6 +234,17 @@ function createState(registry: Registry, options: InstrumentsOptions) {
   registerCounter(registry, metricList.storeCalls, () =>
     Object.entries(calls).map(([result, count]) => [{ result }, count]),
   )
+  const throttled = new Tally(1)
+  registerCounter(registry, metricList.upstreamThrottled, function* () {
+    for (const key of keys.known()) yield [{ key }, 0]
+    for (const { row, count } of throttled.entries()) yield [{ key: keys.name(row) }, count]
+  })
+  const held = new Tally(heldResults.length)
+  registerCounter(registry, metricList.held, function* () {
+    for (const { row, column, count } of held.entries())
+      yield [{ team: teams.name(row), result: heldResults[column] ?? 'left' }, count]
+  })
+  const waiting = createGauge(registry, metricList.waiting)
 
   return {
     cache: (state: CacheState) => {
@@ -255,6 +273,10 @@ function createState(registry: Registry, options: InstrumentsOptions) {
       reloads[result] += 1
     },
     keyRejected: (key: string) => rejections.add(keys.position(key), 0),
+    upstreamThrottled: (key: string) => throttled.add(keys.position(key), 0),
+    held: (team: string, result: (typeof heldResults)[number]) =>
+      held.add(teams.position(team), heldResults.indexOf(result)),
+    waiting: (count: number) => waiting.set(count),
     keyStates: (states: readonly { readonly key: string; readonly state: string }[]) => {
       keyState.reset()
       for (const { key, state } of states) {

@@ -119,4 +119,19 @@ export const metricList = {
     help: 'Calls to the shared store: answered, failed, or spared because it was away.',
     labelNames: ['result'],
   },
+  upstreamThrottled: {
+    name: 'gateway_upstream_throttled_total',
+    help: 'Answers 429 of the upstream, by key.',
+    labelNames: ['key'],
+  },
+  held: {
+    name: 'gateway_held_total',
+    help: 'Requests that were held in line before the upstream, by team and what became of them.',
+    labelNames: ['team', 'result'],
+  },
+  waiting: {
+    name: 'gateway_waiting',
+    help: 'Requests in line before the upstream.',
+    labelNames: [],
+  },
 } as const satisfies Record<string, MetricDefinition>

@@ -1,6 +1,7 @@
 // The limits of a team's document, and those of the whole gateway, in the form the limiter takes. Pure.
 
 import type { Diagnostic } from '../config/diagnostics.ts'
+import type { Precedence } from '../limits/fair-queue.ts'
 import type { Quota } from '../limits/meter.ts'
 import type { AllowCompiler } from './allow.ts'
 import type { GatewayLimitsDocument, LimitsDocument, QuotaDocument, TeamDocument } from './document.ts'
@@ -39,9 +40,19 @@ export function compileGatewayLimits(
   const { limits } = first
   return {
     own: rulesOf(limits, limits.timeZone),
+    maxWaitMs: limits.maxWaitMs,
     operations: compileGroups(first, allow, diagnostics),
     shadow: limits.mode === 'shadow',
   }
+}
+
+const weights = { high: 4, normal: 2, low: 1 } as const
+
+/** How requests of a team stand in line before the upstream. */
+export function precedenceOf({ team, limits }: TeamDocument, gateway: GatewayLimits | null): Precedence {
+  const { priority, weight } = limits ?? { priority: 'normal', weight: null }
+  const maxWaitMs = gateway?.maxWaitMs ?? 0
+  return { team, weight: weight ?? weights[priority], urgent: priority === 'high', maxWaitMs }
 }
 
 type GroupsSource = Pick<TeamDocument, 'file' | 'positionOf'> & {

@@ -10,7 +10,7 @@ import { compileAllow, type AllowCompiler } from './allow.ts'
 import { compileCondition, conditionHolds } from './condition.ts'
 import { unservedGrants } from './coverage.ts'
 import type { GatewayLimitsDocument, GrantDocument, KeyDocument, TeamDocument } from './document.ts'
-import { compileGatewayLimits, compileLimits } from './compile-limits.ts'
+import { compileGatewayLimits, compileLimits, precedenceOf } from './compile-limits.ts'
 import { createLimitFinder, type GatewayLimits } from './team-limits.ts'
 import type { Grant, PolicySet, Team } from './policy-set.ts'
 
@@ -132,6 +132,7 @@ function compileTeam(
     grants,
     cacheAtMostMs: document.cacheAtMostMs,
     limitsFor: createLimitFinder(document.team, compileLimits(document, allow, diagnostics), gatewayLimits),
+    precedence: precedenceOf(document, gatewayLimits),
     byOperation,
     byPermission,
   }

@@ -1,7 +1,7 @@
 // Shape of policies/limits.yaml: the limits of all teams together, which protect the upstream. Validator, type and reader.
 
 import { z } from 'zod'
-import { text } from '../config/fields.ts'
+import { duration, text } from '../config/fields.ts'
 import type { Diagnostic } from '../config/diagnostics.ts'
 import { readYaml, type PositionOf } from '../config/yaml-document.ts'
 import { count, limitsMode, quota, timeZone, type LimitsDocument } from './team-document.ts'
@@ -13,6 +13,8 @@ export interface GatewayLimitsDocument {
   readonly limits: LimitsDocument & {
     /** By operation id, pattern or permission. */
     readonly operations: Readonly<Record<string, LimitsDocument>>
+    /** How long a request may wait while its key rests, milliseconds; 0: not at all. */
+    readonly maxWaitMs: number
     readonly mode: 'enforce' | 'shadow'
     readonly timeZone: string
   }
@@ -32,6 +34,10 @@ const limits = z.strictObject({
     .record(text(), z.strictObject(fields).describe('Limits of this group of operations.'))
     .default({})
     .describe('Limits of groups of operations, by operation id, pattern or permission.'),
+  queue: z
+    .strictObject({ max_wait: duration('0s', '1m').describe('Longest wait, like 2s; 0s refuses at once.') })
+    .default({ max_wait: 0 })
+    .describe('Whether requests wait while the Devin API has their key rest (429), in place of being refused.'),
   mode: limitsMode(),
   time_zone: timeZone(),
 })
@@ -58,6 +64,7 @@ export function readGatewayLimits(
       limits: {
         ...limitsOf(written),
         operations: Object.fromEntries(operations),
+        maxWaitMs: written.queue.max_wait,
         mode: written.mode,
         timeZone: written.time_zone,
       },

@@ -5,6 +5,7 @@ import type { Operation } from '../catalogue/operation.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { KeyHandle } from '../keys/key.ts'
 import type { KeyChoice, Requirement } from '../keys/select.ts'
+import type { Precedence } from '../limits/fair-queue.ts'
 import type { Limit } from '../limits/limiter.ts'
 import type { Condition } from './condition.ts'
 
@@ -40,6 +41,8 @@ export interface Team {
   readonly cacheAtMostMs: number | null
   /** The limits that a request of the team is judged against; empty when there are none. */
   limitsFor(principal: Principal, operation: Operation): readonly Limit[]
+  /** How its requests stand in line before the upstream. */
+  readonly precedence: Precedence
   /** Grants that cover an operation, by its index. */
   readonly byOperation: readonly (readonly Grant[] | undefined)[]
   /** Grants that hold a permission, by name or by the enterprise permission that stands for it. */

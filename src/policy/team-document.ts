@@ -40,6 +40,9 @@ export interface TeamLimitsDocument extends LimitsDocument {
   readonly perPrincipal: LimitsDocument | null
   /** By operation id, pattern or permission. */
   readonly operations: Readonly<Record<string, LimitsDocument>>
+  readonly priority: 'high' | 'normal' | 'low'
+  /** Share of the line before the upstream; null: what the priority stands for. */
+  readonly weight: number | null
   readonly mode: 'enforce' | 'shadow'
   /** IANA name of the zone whose midnight turns days, weeks and months. */
   readonly timeZone: string
@@ -149,6 +152,14 @@ const limits = z.strictObject({
     .record(text(), z.strictObject(limitFields).describe('Limits of this group of operations.'))
     .default({})
     .describe('Limits of groups of operations, by operation id, pattern or permission.'),
+  priority: z
+    .enum(['high', 'normal', 'low'])
+    .default('normal')
+    .describe('Before whom the team is served; `high` is not held while the Devin API has a key rest.'),
+  weight: count('weight')
+    .max(100, 'weight must be at most 100')
+    .optional()
+    .describe('Share of the line before the Devin API beside other teams; 4 for `high`, 2 for `normal`, 1 for `low`.'),
   mode: limitsMode(),
   time_zone: timeZone(),
 })
@@ -229,6 +240,8 @@ function teamLimitsOf(written: z.output<typeof limits>): TeamLimitsDocument {
     apps: mapValues(written.apps, limitsOf),
     perPrincipal: written.per_principal === undefined ? null : limitsOf(written.per_principal),
     operations: mapValues(written.operations, limitsOf),
+    priority: written.priority,
+    weight: written.weight ?? null,
     mode: written.mode,
     timeZone: written.time_zone,
   }

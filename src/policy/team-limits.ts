@@ -22,14 +22,20 @@ export interface OperationGroupLimits {
   readonly rules: LimitRules
 }
 
-/** Limits of all teams together. */
-export interface GatewayLimits {
+/** Limits of a team, or of all together. */
+interface ScopeLimits {
   readonly own: LimitRules
   readonly operations: readonly OperationGroupLimits[]
   readonly shadow: boolean
 }
 
-export interface TeamLimits extends GatewayLimits {
+/** Limits of all teams together. */
+export interface GatewayLimits extends ScopeLimits {
+  /** How long a request may wait while its key rests; 0: not at all. */
+  readonly maxWaitMs: number
+}
+
+export interface TeamLimits extends ScopeLimits {
   readonly apps: ReadonlyMap<string, LimitRules>
   readonly principal: LimitRules | null
 }

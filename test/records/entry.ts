@@ -30,6 +30,7 @@ export function accessEntry(requestId: string): AccessEntry {
     bytes_out: 15_234,
     duration_ms: 12.345,
     upstream_ms: 11.2,
+    waited_ms: null,
     trace_id: '4bf92f3577b34da6a3ce929d0e0e4736',
     policy_revision: '0123456789abcdef',
   }
@@ -70,6 +71,7 @@ export const anyAccessEntry: fc.Arbitrary<AccessEntry> = fc.record({
   bytes_out: anyNumber,
   duration_ms: anyNumber,
   upstream_ms: anyNumberOrNull,
+  waited_ms: anyNumberOrNull,
   trace_id: anyTextOrNull,
   policy_revision: anyTextOrNull,
 })

@@ -83,7 +83,8 @@ describe('what it shows', () => {
       issuers: [{ issuer: running.issuer.issuer, keys: 1, fetched_at: isoTime, last_error: null }],
       records: ['access', 'decisions', 'audit'].map((stream) => ({ stream, healthy: true, lost: 0, error: null })),
       cache: { bytes: expect.any(Number), entries: expect.any(Number) },
-      upstream: { origin: running.upstream.origin, in_flight: 0 },
+      store: { kind: 'memory' },
+      upstream: { origin: running.upstream.origin, in_flight: 0, waiting: 0 },
     })
   })
 

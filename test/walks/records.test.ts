@@ -452,6 +452,7 @@ describe('the fields of a record', () => {
         'bytes_out',
         'duration_ms',
         'upstream_ms',
+        'waited_ms',
         'trace_id',
         'policy_revision',
       ].toSorted(),

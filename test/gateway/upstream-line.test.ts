@@ -1,0 +1,223 @@
+// The line before the upstream, with a clock of the test's own: turns, rests, bounds, and who is told what.
+
+import * as fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { createUpstreamLine, type Place, type UpstreamLine } from '../../src/gateway/upstream-line.ts'
+import type { Precedence } from '../../src/limits/fair-queue.ts'
+import { Problem } from '../../src/problems.ts'
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] }))
+afterEach(() => void vi.useRealTimers())
+
+const team = (name: string, more: Partial<Precedence> = {}): Precedence => ({
+  team: name,
+  weight: 1,
+  urgent: false,
+  maxWaitMs: 0,
+  ...more,
+})
+
+interface Run {
+  readonly line: UpstreamLine
+  /** `name begins` and `name refused kind retry-after`, in order. */
+  readonly events: string[]
+  readonly held: string[]
+  ask(name: string, precedence?: Precedence, key?: string): Place | null
+}
+
+function start(capacity = 1, maxWaiting = 100): Run {
+  const events: string[] = []
+  const held: string[] = []
+  const line = createUpstreamLine({
+    capacity,
+    maxWaiting,
+    maxWaitMs: 60_000,
+    now: () => performance.now(),
+    onHeld: (name, result) => held.push(`${name} ${result}`),
+  })
+  const refused = (name: string, { kind, fields }: Problem): void =>
+    void events.push(`${name} refused ${kind} ${fields['retry-after'] ?? '-'}`)
+  return {
+    line,
+    events,
+    held,
+    ask(name, precedence = team(name), key = 'key') {
+      try {
+        const place = line.place(key, precedence)
+        line.enter(place, {
+          begin: () => void events.push(`${name} begins`),
+          refuse: (problem) => refused(name, problem),
+        })
+        return place
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error
+        refused(name, error)
+        return null
+      }
+    },
+  }
+}
+
+function leave({ line }: Run, place: Place | null, accepted = true): void {
+  if (place !== null) line.leave(place, accepted)
+}
+
+describe('while the upstream is saturated', () => {
+  test('teams take turns by weight, each in its own order', () => {
+    const run = start()
+    let current: Place | null = run.ask('first')
+    const places = new Map<string, Place | null>()
+    for (const name of ['a1', 'a2', 'a3', 'a4', 'a5', 'a6']) places.set(name, run.ask(name, team('a', { weight: 1 })))
+    for (const name of ['b1', 'b2', 'b3', 'b4']) places.set(name, run.ask(name, team('b', { weight: 2 })))
+    for (let count = 0; count < 10; count += 1) {
+      leave(run, current)
+      current = places.get(run.events.at(-1)?.split(' ')[0] ?? '') ?? null
+    }
+    const order = run.events.slice(1).map((event) => event.split(' ')[0])
+    expect(order).toEqual(['a1', 'b1', 'b2', 'a2', 'b3', 'b4', 'a3', 'a4', 'a5', 'a6'])
+  })
+
+  test('the line is bounded, and who leaves it makes room', () => {
+    const run = start(1, 2)
+    run.ask('first')
+    const waiting = run.ask('second')
+    run.ask('third')
+    expect(run.ask('fourth')).toBeNull()
+    leave(run, waiting)
+    run.ask('fifth')
+    expect(run.events).toEqual(['first begins', 'fourth refused overloaded 1'])
+    expect([run.line.active, run.line.waiting, run.held]).toEqual([1, 2, ['fourth refused', 'second left']])
+  })
+
+  test('nobody waits longer than the bound', () => {
+    const run = start()
+    run.ask('first')
+    const second = run.ask('second')
+    vi.advanceTimersByTime(60_001)
+    expect(run.events).toEqual(['first begins', 'second refused overloaded 1'])
+    expect([run.line.waiting, second?.waitedMs]).toEqual([0, 60_000])
+  })
+})
+
+describe('while a key rests', () => {
+  test('who may not wait is refused and told exactly how long; other keys and urgent teams go on', () => {
+    const run = start(10)
+    run.line.throttled('key', 4_200)
+    vi.advanceTimersByTime(1_000)
+    run.ask('normal')
+    run.ask('urgent', team('urgent', { urgent: true }))
+    run.ask('other', team('other'), 'other-key')
+    vi.advanceTimersByTime(3_199)
+    run.ask('early')
+    vi.advanceTimersByTime(1)
+    run.ask('after')
+    expect(run.events).toEqual([
+      'normal refused rate-limit-exceeded 4',
+      'urgent begins',
+      'other begins',
+      'early refused rate-limit-exceeded 1',
+      'after begins',
+    ])
+  })
+
+  test('who may wait goes on when it is over: one first, then more as they are answered', () => {
+    const run = start(10)
+    const patient = team('a', { maxWaitMs: 5_000 })
+    run.line.throttled('key', 1_000)
+    const places = ['1', '2', '3', '4', '5'].map((name) => run.ask(name, patient))
+    vi.advanceTimersByTime(999)
+    expect(run.events).toEqual([])
+    vi.advanceTimersByTime(2)
+    expect(run.events).toEqual(['1 begins'])
+    leave(run, places[0] ?? null)
+    expect(run.events).toEqual(['1 begins', '2 begins', '3 begins'])
+    leave(run, places[1] ?? null)
+    expect(run.events).toHaveLength(5)
+    expect(places[4]?.waitedMs).toBe(1_001)
+  })
+
+  test('who would wait in vain is told at once, also those who wait already', () => {
+    const run = start(10)
+    const patient = team('a', { maxWaitMs: 2_000 })
+    run.line.throttled('key', 1_500)
+    run.ask('waits', patient)
+    run.line.throttled('key', 3_000)
+    run.ask('late', patient)
+    expect(run.events).toEqual(['waits refused rate-limit-exceeded 3', 'late refused rate-limit-exceeded 3'])
+  })
+
+  test('a key that does not come back refuses those who have waited as long as they may', () => {
+    const run = start(10)
+    const patient = team('a', { maxWaitMs: 2_000 })
+    run.line.throttled('key', 1_000)
+    run.ask('1', patient)
+    run.ask('2', patient)
+    vi.advanceTimersByTime(2_001)
+    // The first one tries, and has no answer yet.
+    expect(run.events).toEqual(['1 begins', '2 refused rate-limit-exceeded 1'])
+  })
+
+  test('the answer 429 to the one that tries has the key rest anew', () => {
+    const run = start(10)
+    const patient = team('a', { maxWaitMs: 10_000 })
+    run.line.throttled('key', 1_000)
+    const first = run.ask('1', patient)
+    run.ask('2', patient)
+    vi.advanceTimersByTime(1_001)
+    run.line.throttled('key', 1_000)
+    leave(run, first, false)
+    vi.advanceTimersByTime(998)
+    expect(run.events).toEqual(['1 begins'])
+    vi.advanceTimersByTime(3)
+    expect(run.events).toEqual(['1 begins', '2 begins'])
+  })
+})
+
+type Step =
+  | { readonly ask: number; readonly key: number; readonly wait: number }
+  | { readonly end: number; readonly accepted: boolean }
+  | { readonly throttle: number; readonly ms: number }
+  | { readonly pass: number }
+const steps: fc.Arbitrary<Step[]> = fc.array(
+  fc.oneof(
+    { weight: 4, arbitrary: fc.record({ ask: fc.nat(2), key: fc.nat(1), wait: fc.constantFrom(0, 2_000) }) },
+    { weight: 3, arbitrary: fc.record({ end: fc.nat(20), accepted: fc.boolean() }) },
+    fc.record({ throttle: fc.nat(1), ms: fc.nat(3_000) }),
+    fc.record({ pass: fc.nat(2_000) }),
+  ),
+  { maxLength: 120 },
+)
+
+test('whatever happens, each is begun or refused once, no more run than may, and in the end nobody waits', () => {
+  fc.assert(
+    fc.property(steps, (walk) => {
+      const run = start(3, 8)
+      const open: Place[] = []
+      let asked = 0
+      for (const step of walk) {
+        if ('ask' in step) {
+          asked += 1
+          const place = run.ask(
+            `#${asked}`,
+            team(`team-${step.ask}`, { weight: step.ask + 1, maxWaitMs: step.wait }),
+            `key-${step.key}`,
+          )
+          if (place !== null) open.push(place)
+        } else if ('end' in step) {
+          const [place] = open.splice(step.end % Math.max(1, open.length), 1)
+          if (place !== undefined && place.phase !== 'gone') leave(run, place, step.accepted)
+          else if (place !== undefined) leave(run, place, false)
+        } else if ('throttle' in step) run.line.throttled(`key-${step.throttle}`, step.ms)
+        else vi.advanceTimersByTime(step.pass)
+        expect(run.line.active).toBeLessThanOrEqual(3)
+        expect(run.line.waiting).toBeLessThanOrEqual(8)
+      }
+      for (const place of open) leave(run, place, true)
+      vi.advanceTimersByTime(120_000)
+      expect([run.line.active, run.line.waiting]).toEqual([0, 0])
+      const names = run.events.map((event) => event.split(' ')[0])
+      expect(new Set(names).size).toBe(names.length)
+    }),
+    { numRuns: 200 },
+  )
+})
