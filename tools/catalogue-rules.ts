@@ -2,7 +2,7 @@
 // amend. Applied by `import-catalogue.ts`; after a change here, run it again and commit the data with the table.
 
 import type { LegacyEntry } from '../src/catalogue/data.ts'
-import type { ConditionalPermission } from '../src/catalogue/operation.ts'
+import type { AnswerShape, ConditionalPermission } from '../src/catalogue/operation.ts'
 
 /** Body members that act in a person's name, whatever the operation they belong to. */
 export const IMPERSONATION_MEMBERS: readonly string[] = ['create_as_user_id', 'message_as_user_id', 'run_as_user_id']
@@ -39,6 +39,38 @@ export const SLASHES: readonly { parameter: string; operations: readonly string[
 
 /** Operations whose answer can be an event stream without end. */
 export const STREAMING: readonly string[] = ['outposts.devins.list']
+
+/** What the documentation's types of answers say about organizations. A type that is not listed names none for certain. */
+export const ORGANIZATION_ANSWERS: Readonly<Record<string, Pick<AnswerShape, 'organizations' | 'optional' | 'id'>>> = {
+  SessionResponse: { organizations: ['org_id'], optional: false, id: 'session_id' },
+  SessionInsights: { organizations: ['org_id'], optional: false, id: 'session_id' },
+  OrganizationResponse: { organizations: ['org_id'], optional: false, id: 'org_id' },
+  CodeScan: { organizations: ['org_id'], optional: false, id: 'scan_id' },
+  ScheduleResponse: { organizations: ['org_id'], optional: false, id: 'scheduled_session_id' },
+  // Events, notes, playbooks and limits of the enterprise belong to no organization.
+  AuditLog: { organizations: ['org_id'], optional: true, id: 'audit_log_id' },
+  KnowledgeNoteResponse: { organizations: ['org_id'], optional: true, id: 'note_id' },
+  PlaybookResponse: { organizations: ['org_id'], optional: true, id: 'playbook_id' },
+  ACULimitResponse: { organizations: ['org_id'], optional: true, id: null },
+  // People, groups and service users have a role in each of several organizations.
+  User: { organizations: ['role_assignments.*.org_id'], optional: true, id: 'user_id' },
+  UserWithIdpRoles: {
+    organizations: ['role_assignments.*.org_id', 'idp_role_assignments.*.org_id'],
+    optional: true,
+    id: 'user_id',
+  },
+  IdpGroup: { organizations: ['role_assignments.*.org_id'], optional: true, id: 'idp_group_name' },
+  IdpGroupUser: { organizations: ['idp_role_assignments.*.org_id'], optional: true, id: 'user_id' },
+  ServiceUser: { organizations: ['role_assignments.*.org_id'], optional: true, id: 'service_user_id' },
+}
+
+/** Types of answers that say nothing of their shape, or that are no single JSON document. */
+export const UNKNOWN_ANSWERS: readonly RegExp[] = [/^object$/, /^Location header$/, /text\/event-stream/]
+
+/** Lists whose pages are smaller. */
+export const LARGEST_PAGE: Readonly<Record<string, number>> = {
+  'ent.git-providers.connections.repositories.list': 100,
+}
 
 /** Spellings of retired paths that the source mentions only in its notes. */
 export const OLDER_SPELLINGS: readonly LegacyEntry[] = [

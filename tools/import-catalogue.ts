@@ -4,7 +4,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { z } from 'zod'
 import type { BodyMember, OperationEntry, PermissionEntry } from '../src/catalogue/data.ts'
-import type { ConditionalPermission } from '../src/catalogue/operation.ts'
+import type { AnswerShape, ConditionalPermission, Paging } from '../src/catalogue/operation.ts'
+import { cursorPaging } from '../src/catalogue/paging.ts'
 import * as rules from './catalogue-rules.ts'
 import { sourceSchema, type Source, type SourceOperation, type SourcePermission } from './catalogue-source.ts'
 
@@ -70,6 +71,30 @@ function covers(pattern: string, id: string): boolean {
   return wanted.every((segment, index) => segment === '*' || segment === segments[index])
 }
 
+/** The shape of an answer by the documentation's words for its type: `Page<T>`, `T[]`, `{data:T[]}`, `T` or `{…}`. */
+function answerOf({ id, response, query }: SourceOperation): AnswerShape | null {
+  if (response === null || rules.UNKNOWN_ANSWERS.some((pattern) => pattern.test(response))) return null
+  const page = /^Page<(.+)>$/.exec(response)?.[1]
+  const wrapped = /^\{data:(\w+)\[\]\}$/.exec(response)?.[1]
+  const bare = /^(.+)\[\]$/.exec(response)?.[1]
+  const [form, items, type] =
+    page !== undefined
+      ? (['page', 'items', page] as const)
+      : wrapped !== undefined
+        ? (['page', 'data', wrapped] as const)
+        : bare !== undefined
+          ? (['list', null, bare] as const)
+          : (['object', null, response] as const)
+  const named = rules.ORGANIZATION_ANSWERS[type] ?? { organizations: [], optional: true, id: null }
+  return { form, items, ...named, paging: page === undefined ? null : pagingOf(id, query) }
+}
+
+function pagingOf(id: string, query: readonly string[]): Paging | null {
+  const { size, after, most } = cursorPaging
+  if (!query.includes(size) || !query.includes(after)) return null
+  return { ...cursorPaging, most: rules.LARGEST_PAGE[id] ?? most }
+}
+
 function operationOf(source: SourceOperation): Omit<OperationEntry, 'invalidates'> {
   if (source.safe !== (source.method === 'GET')) fail(`${source.id} is a ${source.method}, yet safe is ${source.safe}`)
   const { permission, permission_basis } = permissionFacts(source)
@@ -99,6 +124,7 @@ function operationOf(source: SourceOperation): Omit<OperationEntry, 'invalidates
     body: source.body,
     success: source.success,
     response: source.response,
+    answer: answerOf(source),
     notes: source.notes,
   }
 }

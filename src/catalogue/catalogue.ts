@@ -135,6 +135,7 @@ function fromData(entry: OperationEntry, index: number): Operation {
     sensitive: entry.sensitive,
     paginated: entry.paginated,
     streaming: entry.streaming,
+    answer: entry.answer,
     docUrl: entry.doc_url,
     source: 'catalogue',
   }
@@ -165,6 +166,7 @@ function fromExtension(entry: ExtensionOperation, index: number, file: string): 
     sensitive: false,
     paginated: false,
     streaming: false,
+    answer: entry.answer,
     docUrl: null,
     source: file,
   }

@@ -5,7 +5,7 @@
 // resolveJsonModule, and compiled: tsc copies an imported JSON file into `dist` and keeps the attribute, where
 // readFileSync would need a copying step in the build.
 import document from './devin-api.json' with { type: 'json' }
-import type { CacheClass, ConditionalPermission, Scope, Stability } from './operation.ts'
+import type { AnswerShape, CacheClass, ConditionalPermission, Scope, Stability } from './operation.ts'
 
 /** Whether the documentation says so, or it follows from a general rule or a sibling. */
 export type Basis = 'documented' | 'inferred'
@@ -58,6 +58,7 @@ export interface OperationEntry {
   readonly success: readonly number[]
   /** Type of the answer in the documentation's words; null when it has no body or none is described. */
   readonly response: string | null
+  readonly answer: AnswerShape | null
   readonly notes: string
 }
 
@@ -77,6 +78,7 @@ export interface CatalogueData {
   readonly legacy: readonly LegacyEntry[]
 }
 
+const FORMS = ['object', 'list', 'page'] as const
 const BASES = ['documented', 'inferred'] as const
 
 // The compiler checks the shape of the data, but sees a word of a closed set as a plain string. These are checked here,
@@ -120,6 +122,7 @@ function operationOf(stored: StoredOperation): OperationEntry {
     })),
     cache: oneOf(OPERATION_WORDS.cache, stored.cache, stored.id),
     stability: oneOf(OPERATION_WORDS.stability, stored.stability, stored.id),
+    answer: stored.answer === null ? null : { ...stored.answer, form: oneOf(FORMS, stored.answer.form, stored.id) },
   }
 }
 

@@ -6,7 +6,8 @@ import type { Diagnostic } from '../config/diagnostics.ts'
 import { text, textAt, withoutTwins } from '../config/fields.ts'
 import { readYaml, type Position } from '../config/yaml-document.ts'
 import { pathProblem } from './extension-path.ts'
-import type { CacheClass, Scope } from './operation.ts'
+import { cursorPaging } from './paging.ts'
+import type { AnswerShape, CacheClass, Scope } from './operation.ts'
 
 export interface ExtensionOperation {
   readonly id: string
@@ -19,6 +20,7 @@ export interface ExtensionOperation {
   /** Parameters whose value may hold `%2F`. */
   readonly slashes: readonly string[]
   readonly invalidates: readonly string[]
+  readonly answer: AnswerShape | null
   readonly position: Position
 }
 
@@ -43,6 +45,29 @@ const operationId = () =>
     .string()
     .regex(/^[a-z0-9_-]+(\.[a-z0-9_-]+)+$/, 'must be lower-case words with dots between them, like org.reports.list')
 
+const answer = z
+  .strictObject({
+    form: z
+      .enum(['object', 'list', 'page'])
+      .describe('`object`: one object; `list`: a bare array; `page`: an object that holds the items in one member.'),
+    items: text().default('items').describe('Member of a page that holds the items.'),
+    organization: text()
+      .optional()
+      .describe(
+        'Member of an item (or of the object) that holds its organization id, dotted; `list.*.org_id` where an item names several.',
+      ),
+    optional: z.boolean().default(false).describe('Items may belong to no organization: the member is null or absent.'),
+    id: text().optional().describe('Member that names the item; paging finds its place by it.'),
+    paging: z
+      .enum(['cursor', 'none'])
+      .default('none')
+      .describe('`cursor`: by `first` and `after`, as lists of the API are; `none`: the list comes whole.'),
+  })
+  .refine(({ form, paging }) => form === 'page' || paging === 'none', {
+    error: 'only a page is paged by cursor',
+    path: ['paging'],
+  })
+
 const operation = z
   .strictObject({
     id: operationId().describe(
@@ -66,6 +91,7 @@ const operation = z
       .array(operationId())
       .default([])
       .describe('Operations whose stored answers a successful call makes stale; its own path always is.'),
+    answer: answer.optional().describe('Shape of the JSON of an answer; guardrails on responses need it.'),
   })
   .superRefine(checkOperation, { when: ({ value }) => typeof value === 'object' && value !== null })
 
@@ -90,9 +116,21 @@ export function readExtension({ file, text }: { readonly file: string; readonly 
   if (!result.ok) return { extension: null, diagnostics: result.diagnostics }
   const operations = result.value.operations.map((entry, index) => ({
     ...entry,
+    answer: entry.answer === undefined ? null : shapeOfAnswer(entry.answer),
     position: result.positionOf(['operations', index, 'id']),
   }))
   return { extension: { file, operations }, diagnostics: result.diagnostics }
+}
+
+function shapeOfAnswer({ form, items, organization, optional, id, paging }: z.output<typeof answer>): AnswerShape {
+  return {
+    form,
+    items: form === 'page' ? items : null,
+    organizations: organization === undefined ? [] : [organization],
+    optional,
+    id: id ?? null,
+    paging: paging === 'cursor' ? cursorPaging : null,
+  }
 }
 
 interface OperationFields {

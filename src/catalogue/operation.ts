@@ -23,6 +23,41 @@ export interface OrganizationPlaces {
   readonly body: readonly string[]
 }
 
+/** How a list is paged: the parameters that ask for a page, and the members of the answer that lead to the next one. */
+export interface Paging {
+  /** Parameter for the number of items, with its default and its largest value. */
+  readonly size: string
+  readonly usual: number
+  readonly most: number
+  /** Parameter for the cursor. */
+  readonly after: string
+  /** Members: cursor of the last item, whether more follow, how many there are in all. */
+  readonly cursor: string
+  readonly more: string
+  readonly total: string
+}
+
+/** `object`: one object. `list`: a bare array. `page`: an object that holds the items under one member. */
+export type AnswerForm = 'object' | 'list' | 'page'
+
+/** The JSON of a successful answer, as far as a filter has to know it. */
+export interface AnswerShape {
+  readonly form: AnswerForm
+  /** Member that holds the items of a page; null for the other forms. */
+  readonly items: string | null
+  /**
+   * Where an item (or the one object) names its organization, dotted. `*` stands for each member of a list inside the item,
+   * which is then filtered itself: `role_assignments.*.org_id`. Empty: it names none, as far as is documented.
+   */
+  readonly organizations: readonly string[]
+  /** Items may belong to no organization: the place is null or absent then. */
+  readonly optional: boolean
+  /** Member by which an item is known again; null when there is none. */
+  readonly id: string | null
+  /** Null when the list comes whole. */
+  readonly paging: Paging | null
+}
+
 export interface Operation {
   /** Position in the catalogue; tables that are compiled from policies are indexed by it. */
   readonly index: number
@@ -54,6 +89,8 @@ export interface Operation {
   readonly paginated: boolean
   /** The answer can be an endless event stream: no idle time-out applies to it. */
   readonly streaming: boolean
+  /** Null where no answer in JSON is documented. */
+  readonly answer: AnswerShape | null
   readonly docUrl: string | null
   /** `catalogue` for the built-in data, else the extension file. */
   readonly source: string

@@ -1,5 +1,6 @@
 // The value of a service-user key, as a thing that cannot be printed, logged, serialised or sent to another origin.
 
+import { hkdfSync } from 'node:crypto'
 import { inspect } from 'node:util'
 
 /** What a service-user key looks like: `cog_` and RFC 6750 token characters, so it can never break a header field. */
@@ -27,6 +28,11 @@ export class Secret {
   reveal(origin: string): string {
     if (origin !== this.#origin) throw new Error('a key was asked for another origin than it is bound to')
     return this.#value
+  }
+
+  /** 32 bytes that are the same for the same value and purpose everywhere, and tell nothing of the value (RFC 5869). */
+  derive(purpose: string): Buffer {
+    return Buffer.from(hkdfSync('sha256', this.#value, '', purpose, 32))
   }
 
   equals(other: Secret): boolean {

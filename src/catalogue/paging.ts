@@ -1,0 +1,14 @@
+// How lists of the API are paged by cursor. Used by extension files and by the import of the catalogue.
+
+import type { Paging } from './operation.ts'
+
+/** The one way that the documentation describes: pages of at most 200 items, 100 where nothing is said. */
+export const cursorPaging: Paging = {
+  size: 'first',
+  usual: 100,
+  most: 200,
+  after: 'after',
+  cursor: 'end_cursor',
+  more: 'has_next_page',
+  total: 'total',
+}

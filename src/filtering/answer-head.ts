@@ -1,0 +1,58 @@
+// The head of an answer whose body is filtered: which fields still hold, and whether there is JSON to filter. Used by
+// list.ts and object.ts.
+
+import type { AnswerHead } from '../cache/answer.ts'
+
+/**
+ * What is to be done with an answer. `read`: filter its JSON. `error`: an error of the upstream. `pass`: nothing is in it
+ * that could be filtered. `refuse`: nobody knows what is in it.
+ */
+export type Treatment = 'read' | 'error' | 'pass' | 'refuse'
+
+/** How to treat an answer. Of those that are filtered by organization (`byOrganization`) only 200 is known to be filtered. */
+export function treatmentOf(head: AnswerHead, byOrganization: boolean): Treatment {
+  const { status } = head
+  if (status >= 400) return 'error'
+  if (!byOrganization && (status >= 300 || status === 204 || status === 205)) return 'pass'
+  return isJson(head) && (status === 200 || (!byOrganization && status !== 206)) ? 'read' : 'refuse'
+}
+
+/** Fields that say nothing of the content: no length, digest, validator, link or count of what was filtered. */
+const contentFree = new Set([
+  'age',
+  'cache-control',
+  'content-language',
+  'date',
+  'deprecation',
+  'expires',
+  'ratelimit',
+  'ratelimit-policy',
+  'retry-after',
+  'retry-after-ms',
+  'sunset',
+  'vary',
+  'x-content-type-options',
+  'x-should-retry',
+])
+
+/** The fields of a filtered answer: those of the upstream that still hold. */
+export function filteredFields({ fields }: AnswerHead): string[] {
+  return ['content-type', 'application/json', ...kept(fields, contentFree)]
+}
+
+const ofErrors = new Set([...contentFree, 'content-type', 'allow'])
+
+/** The fields of an upstream's error that goes on with its body. */
+export function errorFields({ fields }: AnswerHead): string[] {
+  return kept(fields, ofErrors)
+}
+
+/** RFC 8259 section 11, RFC 6839 section 3.1. */
+function isJson({ fields }: AnswerHead): boolean {
+  const at = fields.findIndex((name, index) => index % 2 === 0 && name === 'content-type')
+  return at !== -1 && /^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i.test(fields[at + 1] ?? '')
+}
+
+function kept(fields: readonly string[], names: ReadonlySet<string>): string[] {
+  return fields.filter((_, index) => names.has(fields[index - (index % 2)] ?? ''))
+}

@@ -1,0 +1,312 @@
+// A list on its way back, filtered: reads the upstream's pages on until the caller's page is full, and gives on only the
+// items that were selected. The taker of each of the upstream's answers, and the source of the one that its own taker gets.
+
+import type { AnswerHead, AnswerTaker, Flow } from '../cache/answer.ts'
+import type { AnswerShape } from '../catalogue/operation.ts'
+import { Problem } from '../problems.ts'
+import { serializeStrictJson, type StrictJson } from '../policy/strict-json.ts'
+import { errorFields, filteredFields, treatmentOf } from './answer-head.ts'
+import type { Position } from './cursor.ts'
+import { ItemSplitter } from './item-splitter.ts'
+import { Output } from './output.ts'
+import { createSelector, type Selected, type Selection } from './selection.ts'
+import { UnknownShape } from './unknown-shape.ts'
+
+export interface ListRequest {
+  readonly shape: AnswerShape
+  readonly selection: Selection
+  /** The page that the caller asks for; null for a list that comes whole, and where nothing is filtered by organization. */
+  readonly page: { readonly size: number; readonly start: Position } | null
+  /** The upstream was asked for these organizations only: as long as it keeps to that, its pages are the caller's. */
+  readonly isNarrowed: boolean
+  /** Asks the upstream for a page, or for the list as it is. May throw a Problem. */
+  fetch(page: Pick<Position, 'after' | 'size'> | null, taker: AnswerTaker): void
+  /** The cursor for a position. */
+  seal(position: Position): string
+  /** The refusal of an answer that is not as the catalogue says. */
+  refusal(why: string): Problem
+  /** The monotonic clock. */
+  now(): number
+}
+
+export interface ReadingBounds {
+  /** Reading on ends after so many calls, so many bytes or so long; the page is shorter then, and says that more follows. */
+  readonly maxCalls: number
+  readonly maxBytes: number
+  readonly maxMs: number
+}
+
+const defaultBounds: ReadingBounds = { maxCalls: 20, maxBytes: 32 * 1024 * 1024, maxMs: 10_000 }
+const [comma, closeList] = [Buffer.from(','), Buffer.from(']')]
+
+/** Asks for a list and feeds the taker what is selected of it. Throws what the first `fetch` throws. */
+export function filterList(request: ListRequest, taker: AnswerTaker, bounds: ReadingBounds = defaultBounds): void {
+  const list = new FilteredList(request, taker, bounds)
+  taker.attach(list)
+  list.ask(request.page?.start ?? null)
+}
+
+class FilteredList implements AnswerTaker, Flow {
+  readonly #request: ListRequest
+  readonly #taker: AnswerTaker
+  readonly #bounds: ReadingBounds
+  readonly #select: (bytes: Buffer) => Selected
+  readonly #startedAtMs: number
+  readonly #size: number
+  #output: Output | null = null
+  #flow: Flow | null = null
+  #state: 'reading' | 'passing' | 'over' = 'reading'
+  #calls = 0
+  #bytes = 0
+  #pageBytes = 0
+  /** Items given on. */
+  #given = 0
+  #sawForeign = false
+  // Of the upstream's page that is being read.
+  #page: Position | null = null
+  #splitter: ItemSplitter | null = null
+  #members = new Map<string, StrictJson>()
+  #index = 0
+  #lastId: string | null = null
+  /** Where the caller's next page begins, once an item of it has been seen. */
+  #next: Position | null = null
+  /** What was read since the place where the item to go on from should have been. */
+  #unsure: { readonly selected: Buffer; readonly here: Position }[] = []
+  #isResuming = false
+
+  constructor(request: ListRequest, taker: AnswerTaker, bounds: ReadingBounds) {
+    this.#request = request
+    this.#taker = taker
+    this.#bounds = bounds
+    this.#select = createSelector(request.shape, request.selection)
+    this.#startedAtMs = request.now()
+    this.#size = request.page?.size ?? Infinity
+  }
+
+  ask(page: Position | null): void {
+    this.#calls += 1
+    this.#page = page
+    this.#pageBytes = 0
+    this.#index = 0
+    this.#lastId = null
+    this.#isResuming = page !== null && page.skip > 0
+    this.#members = new Map()
+    this.#splitter = new ItemSplitter(this.#request.shape.items, {
+      item: (bytes) => this.#item(bytes),
+      member: (name, value) => this.#members.set(name, value),
+    })
+    this.#request.fetch(page, this)
+  }
+
+  // As the source of the caller's answer.
+
+  resume(): void {
+    if (this.#output !== null) this.#output.hasRoom = true
+    this.#flow?.resume()
+  }
+
+  abort(): void {
+    this.#state = 'over'
+    this.#flow?.abort()
+  }
+
+  // As the taker of the upstream's.
+
+  attach(flow: Flow): void {
+    this.#flow = flow
+    if (this.#state === 'over') flow.abort()
+  }
+
+  head(head: AnswerHead): void {
+    if (this.#state !== 'reading') return
+    const { selection } = this.#request
+    switch (treatmentOf(head, selection.organizations !== 'all')) {
+      case 'read':
+        this.#output ??= this.#open(head)
+        break
+      case 'error':
+        this.#failed(() => this.#pass({ ...head, fields: errorFields(head) }))
+        break
+      case 'pass':
+        this.#pass(head)
+        break
+      case 'refuse':
+        this.#refuse('it is no JSON of a list')
+    }
+  }
+
+  data(chunk: Buffer): boolean {
+    if (this.#state === 'passing') return this.#taker.data(chunk)
+    this.#read(() => this.#splitter?.push(chunk), chunk.length)
+    return this.#output?.hasRoom ?? true
+  }
+
+  end(last: Buffer | null): void {
+    if (this.#state === 'passing') {
+      this.#taker.end(last)
+      return
+    }
+    if (last !== null) this.data(last)
+    this.#read(() => {
+      this.#splitter?.end()
+      this.#pageIsRead()
+    }, 0)
+  }
+
+  fail(problem: Problem): void {
+    if (this.#state === 'passing') this.#taker.fail(problem)
+    else if (this.#state === 'reading') this.#failed(() => this.#stop(problem))
+  }
+
+  #open(head: AnswerHead): Output {
+    const { items } = this.#request.shape
+    const output = new Output(this.#taker, { status: head.status, fields: filteredFields(head) })
+    output.write(Buffer.from(items === null ? '[' : `{${JSON.stringify(items)}:[`))
+    return output
+  }
+
+  /** An error of the upstream is the caller's answer as it is, unless there is something to give: then that is a short page. */
+  #failed(otherwise: () => void): void {
+    if (this.#given === 0 || this.#request.page === null) otherwise()
+    else {
+      this.#flow?.abort()
+      this.#finish(this.#here(), true)
+    }
+  }
+
+  #pass(head: AnswerHead): void {
+    this.#state = 'passing'
+    this.#taker.head(head)
+  }
+
+  #read(step: () => void, bytes: number): void {
+    if (this.#state !== 'reading') return
+    try {
+      this.#bytes += bytes
+      this.#pageBytes += bytes
+      if (this.#request.page !== null && this.#pageBytes > this.#bounds.maxBytes)
+        throw new UnknownShape('a page of it is too large')
+      step()
+    } catch (error) {
+      if (!(error instanceof UnknownShape)) throw error
+      this.#refuse(error.message)
+    }
+  }
+
+  #item(bytes: Buffer): void {
+    const { bytes: selected, id } = this.#select(bytes)
+    const here: Position = { ...(this.#page ?? start), skip: this.#index, last: this.#lastId }
+    this.#index += 1
+    this.#lastId = id
+    if (this.#isResuming) this.#resumeAt(here, id, selected)
+    else if (selected === null) this.#sawForeign = true
+    else this.#give(selected, here)
+  }
+
+  /** Skips what the caller has had: up to the item named in its cursor, wherever that stands by now. */
+  #resumeAt(here: Position, id: string | null, selected: Buffer | null): void {
+    const { skip, last } = this.#page ?? start
+    if (last === null) {
+      this.#isResuming = this.#index < skip
+    } else if (id === last) {
+      this.#isResuming = false
+      this.#unsure = []
+    } else if (here.skip >= skip - 1 && selected !== null) this.#unsure.push({ selected, here })
+  }
+
+  #give(selected: Buffer, here: Position): void {
+    if (this.#given >= this.#size) this.#next ??= here
+    else {
+      if (this.#given > 0) this.#output?.write(comma)
+      this.#output?.write(selected)
+      this.#given += 1
+    }
+  }
+
+  /** From where on nothing was given yet. */
+  #here(): Position {
+    const page = this.#page ?? start
+    return this.#next ?? (this.#isResuming ? page : { ...page, skip: this.#index, last: this.#lastId })
+  }
+
+  #pageIsRead(): void {
+    const { page, shape } = this.#request
+    if (page === null || shape.paging === null || this.#page === null) {
+      this.#complete()
+      return
+    }
+    // The item to go on from is gone; what stood behind it was kept.
+    for (const { selected, here } of this.#unsure) this.#give(selected, here)
+    this.#unsure = []
+    const more = this.#members.get(shape.paging.more) ?? false
+    const cursor = this.#members.get(shape.paging.cursor) ?? null
+    if (typeof more !== 'boolean' || (cursor !== null && typeof cursor !== 'string') || (more && cursor === null))
+      throw new UnknownShape('it does not say how it goes on')
+    if (more && cursor === this.#page.after) throw new UnknownShape('its pages go round in a circle')
+    const behind: Position = { after: cursor, size: this.#page.size, skip: 0, last: null }
+    const isFull = this.#given >= this.#size
+    if (this.#next !== null) this.#finish(this.#next, true)
+    else if (!more) this.#finish(cursor === null || this.#given === 0 ? null : behind, false)
+    else if (isFull && this.#request.isNarrowed && !this.#sawForeign) this.#finish(behind, true)
+    else if (this.#isExhausted()) this.#finish(behind, true)
+    else this.#readOn({ ...behind, size: shape.paging.most })
+  }
+
+  #readOn(page: Position): void {
+    try {
+      this.ask(page)
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error
+      // Nothing was sent: what there is by now is a page all the same.
+      this.#failed(() => this.#stop(error))
+    }
+  }
+
+  #isExhausted(): boolean {
+    const { maxCalls, maxBytes, maxMs } = this.#bounds
+    const elapsedMs = this.#request.now() - this.#startedAtMs
+    return this.#calls >= maxCalls || this.#bytes >= maxBytes || elapsedMs >= maxMs
+  }
+
+  /** Ends the caller's page. Its count of all is known only when it is all. */
+  #finish(next: Position | null, more: boolean): void {
+    const { page, shape } = this.#request
+    const { cursor, more: moreName, total } = shape.paging ?? noPaging
+    const isWhole = !more && page?.start.after === null && page.start.skip === 0
+    const tail = {
+      [cursor]: next === null ? null : this.#request.seal(next),
+      [moreName]: more,
+      [total]: isWhole ? this.#given : null,
+    }
+    this.#end(Buffer.from(`],${JSON.stringify(tail).slice(1)}`))
+  }
+
+  /** Ends a list that came whole. Its other members could tell of what was filtered; where nothing was, they stay. */
+  #complete(): void {
+    const { shape, selection } = this.#request
+    if (shape.items === null) this.#end(closeList)
+    else {
+      const others = selection.organizations === 'all' ? this.#members : new Map<string, StrictJson>()
+      const tail = serializeStrictJson(Object.fromEntries(others)).subarray(1)
+      this.#end(Buffer.concat([Buffer.from(others.size === 0 ? ']' : '],'), tail]))
+    }
+  }
+
+  #end(last: Buffer): void {
+    this.#state = 'over'
+    this.#output?.end(last)
+  }
+
+  #refuse(why: string): void {
+    this.#flow?.abort()
+    this.#stop(this.#request.refusal(why))
+  }
+
+  #stop(problem: Problem): void {
+    this.#state = 'over'
+    this.#taker.fail(problem)
+  }
+}
+
+const start: Position = { after: null, size: 0, skip: 0, last: null }
+const noPaging = { cursor: 'end_cursor', more: 'has_next_page', total: 'total' }

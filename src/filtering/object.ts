@@ -1,0 +1,115 @@
+// A single object on its way back: held until it is known whose it is, then given on, without what a guardrail drops, or
+// refused in the same words as one that does not exist.
+
+import type { AnswerHead, AnswerTaker, Flow } from '../cache/answer.ts'
+import type { AnswerShape } from '../catalogue/operation.ts'
+import type { Problem } from '../problems.ts'
+import { errorFields, filteredFields, treatmentOf } from './answer-head.ts'
+import { createSelector, type Selection } from './selection.ts'
+import { UnknownShape } from './unknown-shape.ts'
+
+export interface ObjectRequest {
+  readonly shape: AnswerShape
+  readonly selection: Selection
+  /** The refusal of an object that is not there or not the caller's. */
+  outside(): Problem
+  /** The refusal of an answer that is not as the catalogue says. */
+  refusal(why: string): Problem
+}
+
+const maxBytes = 8 * 1024 * 1024
+/** Errors that are about the request's form or the upstream's state, and not about the object. */
+const aboutTheRequest = new Set([400, 405, 406, 422, 429])
+
+export class FilteredObject implements AnswerTaker {
+  readonly #request: ObjectRequest
+  readonly #taker: AnswerTaker
+  readonly #isFiltered: boolean
+  #flow: Flow | null = null
+  #state: 'reading' | 'passing' | 'over' = 'reading'
+  #head: AnswerHead | null = null
+  #chunks: Buffer[] = []
+  #size = 0
+
+  constructor(request: ObjectRequest, taker: AnswerTaker) {
+    this.#request = request
+    this.#taker = taker
+    this.#isFiltered = request.selection.organizations !== 'all'
+  }
+
+  attach(flow: Flow): void {
+    this.#flow = flow
+    this.#taker.attach({
+      resume: () => flow.resume(),
+      abort: () => {
+        this.#state = 'over'
+        flow.abort()
+      },
+    })
+  }
+
+  head(head: AnswerHead): void {
+    if (this.#state !== 'reading') return
+    const treatment = treatmentOf(head, this.#isFiltered)
+    if (treatment === 'read') this.#head = head
+    else if (treatment === 'refuse') this.#stop(this.#request.refusal('it is no JSON of an object'))
+    else if (this.#isFiltered && head.status < 500 && !aboutTheRequest.has(head.status))
+      this.#stop(this.#request.outside())
+    else {
+      this.#state = 'passing'
+      this.#taker.head(treatment === 'error' ? { ...head, fields: errorFields(head) } : head)
+    }
+  }
+
+  data(chunk: Buffer): boolean {
+    if (this.#state === 'passing') return this.#taker.data(chunk)
+    if (this.#state !== 'reading') return true
+    this.#size += chunk.length
+    if (this.#size > maxBytes) this.#stop(this.#request.refusal('it is too large'))
+    else this.#chunks.push(chunk)
+    return true
+  }
+
+  end(last: Buffer | null): void {
+    if (this.#state === 'passing') {
+      this.#taker.end(last)
+      return
+    }
+    if (last !== null) this.data(last)
+    if (this.#state === 'reading' && this.#head !== null) this.#give(this.#head)
+  }
+
+  fail(problem: Problem): void {
+    if (this.#state === 'over') return
+    this.#state = 'over'
+    this.#taker.fail(problem)
+  }
+
+  #give(head: AnswerHead): void {
+    const bytes = this.#select()
+    if (bytes === null) return
+    this.#state = 'over'
+    this.#taker.head({ status: head.status, fields: filteredFields(head), length: bytes.length })
+    this.#taker.end(bytes)
+  }
+
+  #select(): Buffer | null {
+    const { shape, selection, outside, refusal } = this.#request
+    try {
+      const { bytes } = createSelector(shape, selection)(Buffer.concat(this.#chunks))
+      if (bytes === null) this.#stop(outside())
+      return bytes
+    } catch (error) {
+      if (!(error instanceof UnknownShape)) throw error
+      this.#stop(refusal(error.message))
+      return null
+    }
+  }
+
+  #stop(problem: Problem): void {
+    this.#state = 'over'
+    this.#chunks = []
+    this.#flow?.abort()
+    this.#taker.fail(problem)
+  }
+}
