@@ -23,8 +23,10 @@ const mayImport: Readonly<Record<string, Allowed>> = {
   catalogue: ['problems', 'config'],
   keys: ['problems', 'types of catalogue', 'catalogue/permissions'],
   policy: ['problems', 'config', 'types of identity', 'identity/claims', 'catalogue', 'keys', 'types of limits'],
+  filtering: ['problems', 'types of cache', 'types of catalogue', 'catalogue/target', 'policy/strict-json'],
   gateway: [
     'problems',
+    'filtering',
     'identity',
     'catalogue',
     'policy',

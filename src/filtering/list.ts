@@ -12,20 +12,26 @@ import { Output } from './output.ts'
 import { createSelector, type Selected, type Selection } from './selection.ts'
 import { UnknownShape } from './unknown-shape.ts'
 
+/** The page that a caller asks for. */
+export interface CallerPage {
+  readonly size: number
+  readonly start: Position
+  /** The upstream is asked for these organizations only: as long as it keeps to that, its pages are the caller's. */
+  readonly isNarrowed: boolean
+  /** The cursor for a position. */
+  seal(position: Position): string
+}
+
 export interface ListRequest {
   readonly shape: AnswerShape
   readonly selection: Selection
-  /** The page that the caller asks for; null for a list that comes whole, and where nothing is filtered by organization. */
-  readonly page: { readonly size: number; readonly start: Position } | null
-  /** The upstream was asked for these organizations only: as long as it keeps to that, its pages are the caller's. */
-  readonly isNarrowed: boolean
-  /** Asks the upstream for a page, or for the list as it is. May throw a Problem. */
+  /** Null for a list that comes whole, and where nothing is filtered by organization: then the upstream's page is the caller's. */
+  readonly page: CallerPage | null
+  /** Asks the upstream for a page, or (null) for what the caller asked. May throw a Problem. */
   fetch(page: Pick<Position, 'after' | 'size'> | null, taker: AnswerTaker): void
-  /** The cursor for a position. */
-  seal(position: Position): string
   /** The refusal of an answer that is not as the catalogue says. */
   refusal(why: string): Problem
-  /** The monotonic clock. */
+  /** Any clock, in milliseconds. */
   now(): number
 }
 
@@ -167,10 +173,11 @@ class FilteredList implements AnswerTaker, Flow {
 
   /** An error of the upstream is the caller's answer as it is, unless there is something to give: then that is a short page. */
   #failed(otherwise: () => void): void {
-    if (this.#given === 0 || this.#request.page === null) otherwise()
+    const { page } = this.#request
+    if (this.#given === 0 || page === null) otherwise()
     else {
       this.#flow?.abort()
-      this.#finish(this.#here(), true)
+      this.#finish(page, this.#here(), true)
     }
   }
 
@@ -245,10 +252,10 @@ class FilteredList implements AnswerTaker, Flow {
     if (more && cursor === this.#page.after) throw new UnknownShape('its pages go round in a circle')
     const behind: Position = { after: cursor, size: this.#page.size, skip: 0, last: null }
     const isFull = this.#given >= this.#size
-    if (this.#next !== null) this.#finish(this.#next, true)
-    else if (!more) this.#finish(cursor === null || this.#given === 0 ? null : behind, false)
-    else if (isFull && this.#request.isNarrowed && !this.#sawForeign) this.#finish(behind, true)
-    else if (this.#isExhausted()) this.#finish(behind, true)
+    if (this.#next !== null) this.#finish(page, this.#next, true)
+    else if (!more) this.#finish(page, cursor === null || this.#given === 0 ? null : behind, false)
+    else if (isFull && page.isNarrowed && !this.#sawForeign) this.#finish(page, behind, true)
+    else if (this.#isExhausted()) this.#finish(page, behind, true)
     else this.#readOn({ ...behind, size: shape.paging.most })
   }
 
@@ -268,15 +275,14 @@ class FilteredList implements AnswerTaker, Flow {
     return this.#calls >= maxCalls || this.#bytes >= maxBytes || elapsedMs >= maxMs
   }
 
-  /** Ends the caller's page. Its count of all is known only when it is all. */
-  #finish(next: Position | null, more: boolean): void {
-    const { page, shape } = this.#request
-    const { cursor, more: moreName, total } = shape.paging ?? noPaging
-    const isWhole = !more && page?.start.after === null && page.start.skip === 0
+  /** Ends the caller's page. How many there are in all is known only when these are all. */
+  #finish({ start: { after, skip }, seal }: CallerPage, next: Position | null, more: boolean): void {
+    const { paging } = this.#request.shape
+    const isWhole = !more && after === null && skip === 0
     const tail = {
-      [cursor]: next === null ? null : this.#request.seal(next),
-      [moreName]: more,
-      [total]: isWhole ? this.#given : null,
+      [paging?.cursor ?? 'end_cursor']: next === null ? null : seal(next),
+      [paging?.more ?? 'has_next_page']: more,
+      [paging?.total ?? 'total']: isWhole ? this.#given : null,
     }
     this.#end(Buffer.from(`],${JSON.stringify(tail).slice(1)}`))
   }
@@ -309,4 +315,3 @@ class FilteredList implements AnswerTaker, Flow {
 }
 
 const start: Position = { after: null, size: 0, skip: 0, last: null }
-const noPaging = { cursor: 'end_cursor', more: 'has_next_page', total: 'total' }

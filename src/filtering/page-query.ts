@@ -46,10 +46,20 @@ export function pageQuery(
 /** Longest list of organizations that is put into a query; what is longer is filtered here alone. */
 const maxNarrowingBytes = 4096
 
-/** The query with `org_ids` for each organization, so that the upstream does the work. */
-export function narrowed(pairs: readonly string[], organizations: Iterable<string>): readonly string[] {
+export interface NarrowedQuery {
+  readonly pairs: readonly string[]
+  /** Whether it names the organizations, all of them and no other. */
+  readonly isNarrowed: boolean
+}
+
+/** Puts `org_ids` into a query that has none, so that the upstream does the work. */
+export function narrowed(pairs: readonly string[], organizations: ReadonlySet<string>): NarrowedQuery {
+  // What the caller names has been held against the fence: it is the organizations.
+  if (queryParameters(pairs.join('&')).some(([name]) => name === 'org_ids')) return { pairs, isNarrowed: true }
   const added = [...organizations].map((id) => `org_ids=${encodeURIComponent(id)}`)
-  return added.join('&').length > maxNarrowingBytes ? pairs : [...pairs, ...added]
+  return added.join('&').length > maxNarrowingBytes
+    ? { pairs, isNarrowed: false }
+    : { pairs: [...pairs, ...added], isNarrowed: true }
 }
 
 /** One text for queries that ask for the same list, whatever the page and the order of different parameters. */

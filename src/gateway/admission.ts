@@ -19,6 +19,7 @@ import { questionOf } from './caching.ts'
 import { Caller } from './caller.ts'
 import type { Exchange } from './exchange.ts'
 import { declareJson, readCallerFields, type CallerFields } from './fields.ts'
+import { forwardFiltered } from './filtering.ts'
 import type { Upstream } from './forwarding.ts'
 import { applyLimits } from './limiting.ts'
 import { answerOwnPage, answerPublicPage, isOwn } from './own-pages.ts'
@@ -142,20 +143,21 @@ export function createAdmission(parts: AdmissionParts): Admission {
     cache.serve(question, caller, (changes, taker) => {
       const version = openKey(evaluation)
       exchange.keyVersion = version
-      upstream.forward(
-        {
-          exchange,
-          request,
-          operation: evaluation.facts.operation,
-          target,
-          fields,
-          changes,
-          body,
-          version,
-          precedence: evaluation.decision.team?.precedence ?? ofNoTeam,
-        },
-        taker,
-      )
+      const forward = {
+        exchange,
+        request,
+        method: exchange.method ?? '',
+        operation: evaluation.facts.operation,
+        target,
+        fields,
+        changes,
+        body,
+        version,
+        precedence: evaluation.decision.team?.precedence ?? ofNoTeam,
+      }
+      const rule = evaluation.decision.response
+      if (rule === null) upstream.forward(forward, taker)
+      else forwardFiltered(upstream, forward, rule, taker, now)
     })
   }
 

@@ -9,6 +9,7 @@ import type { Operation } from '../catalogue/operation.ts'
 import type { Target } from '../catalogue/target.ts'
 import type { KeyHandle } from '../keys/key.ts'
 import type { Evaluation } from '../policy/evaluate.ts'
+import type { ResponseRule } from '../policy/response-rule.ts'
 import { acceptedCodings } from './content-coding.ts'
 import type { CallerFields } from './fields.ts'
 
@@ -29,7 +30,7 @@ export function questionOf(
   const rule = reads && !operation.streaming ? ruleFor(operation.cache, target.query, nowMs) : notKept
   return {
     operation: operation.id,
-    partition: key === null ? '' : partitionOf(key.key),
+    partition: key === null ? '' : partitionOf(key.key, decision.response),
     method,
     target: target.query === '' ? target.path : `${target.path}?${target.query}`,
     fields: [...fields.forward, 'accept-encoding', acceptedCodings(fields.acceptEncoding)],
@@ -41,8 +42,9 @@ export function questionOf(
 }
 
 /** Not the value's version: a rotated key sees what the one before saw. The place, since an id can be given to another key. */
-function partitionOf({ id, scope, organization }: KeyHandle): string {
-  return `${id} ${scope} ${organization ?? ''}`
+function partitionOf({ id, scope, organization }: KeyHandle, filter: ResponseRule | null): string {
+  const handle = `${id} ${scope} ${organization ?? ''}`
+  return filter === null ? handle : `${handle} ${filter.digest}`
 }
 
 /** An answer about a time that is over does not change any more: only a purge drops it. */

@@ -36,6 +36,8 @@ export interface UpstreamSettings {
 export interface Forward {
   readonly exchange: Exchange
   readonly request: IncomingMessage
+  /** Of the request to the upstream. */
+  readonly method: string
   readonly operation: Operation
   readonly target: Target
   readonly fields: CallerFields
@@ -101,8 +103,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     pool.dispatch(
       {
         path: pathOf(settings.pathPrefix, forward.target),
-        // Every operation of the catalogue has one of undici's methods.
-        method: forward.exchange.method as Dispatcher.HttpMethod,
+        method: forward.method,
         headers: fieldsOf(forward, settings.origin),
         body: bodyOf(forward, maxBodyBytes, receiving) ?? null,
         ...(forward.operation.streaming ? { bodyTimeout: 0 } : {}),
@@ -121,7 +122,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     forward(forward, taker) {
       const { exchange, version } = forward
       const place = line.place(version.handle.id, forward.precedence)
-      const receiving = new Receiving(exchange, version, taker, guard, events, (accepted) => {
+      const receiving = new Receiving(forward, taker, guard, events, (accepted) => {
         exchange.waitedMs ??= place.waitedMs
         line.leave(place, accepted)
       })

@@ -28,8 +28,17 @@ export interface ReceivingEvents {
   trouble(exchange: Exchange, error: unknown): void
 }
 
+/** The request that is answered. */
+export interface Asked {
+  readonly exchange: Exchange
+  /** As the upstream got it. */
+  readonly method: string
+  readonly version: KeyVersion
+}
+
 export class Receiving implements Dispatcher.DispatchHandler, Flow {
   readonly #exchange: Exchange
+  readonly #method: string
   readonly #version: KeyVersion
   readonly #taker: AnswerTaker
   readonly #guard: LeakGuard
@@ -43,14 +52,14 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
 
   /** `release` is called once, when the upstream is done with; `accepted` when it answered, and not with 429. */
   constructor(
-    exchange: Exchange,
-    version: KeyVersion,
+    { exchange, method, version }: Asked,
     taker: AnswerTaker,
     guard: LeakGuard,
     events: ReceivingEvents,
     release: (accepted: boolean) => void,
   ) {
     this.#exchange = exchange
+    this.#method = method
     this.#version = version
     this.#taker = taker
     this.#guard = guard
@@ -98,7 +107,7 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     this.#answer = answer
     if (status === 429) this.#events.throttled(this.#version, restMs(answer.pass))
     if (answer.requestId !== this.#exchange.requestId) this.#exchange.upstreamRequestId = answer.requestId
-    if (hasNoBody(this.#exchange.method, status)) return
+    if (hasNoBody(this.#method, status)) return
     const decoders = answer.contentEncoding === null ? [] : decodersFor(answer.contentEncoding)
     if (decoders === null) this.refuse(unsearchable('its content coding is one the gateway cannot look into'))
     else if (decoders.length > 0) this.#inspector = this.#inspect(decoders)
@@ -142,7 +151,7 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     // An answer to HEAD, a 204 and a 304 keep the length and coding they speak of; any other came without a byte.
     // A 204 has none (RFC 9110 section 8.6).
     const status = this.#exchange.upstreamStatus ?? 0
-    const length = status === 204 ? null : hasNoBody(this.#exchange.method, status) ? answer.contentLength : 0
+    const length = status === 204 ? null : hasNoBody(this.#method, status) ? answer.contentLength : 0
     this.#end(length, answer.contentEncoding, null)
   }
 
@@ -222,7 +231,7 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
   }
 }
 
-function hasNoBody(method: string | null, status: number): boolean {
+function hasNoBody(method: string, status: number): boolean {
   return method === 'HEAD' || status === 204 || status === 304
 }
 

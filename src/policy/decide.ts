@@ -5,6 +5,7 @@ import type { Principal } from '../identity/principal.ts'
 import type { ProblemKindName } from '../problems.ts'
 import { conditionHolds, describeCondition } from './condition.ts'
 import type { Grant, PolicySet, Team } from './policy-set.ts'
+import type { ResponseRule } from './response-rule.ts'
 
 /** A permission the request needs besides the operation's own, and the body member that makes it so. */
 export interface ExtraPermission {
@@ -50,6 +51,8 @@ export interface Decision {
   readonly nearest: NearMiss | null
   /** Grants in shadow mode that would have allowed this. */
   readonly shadow: readonly Grant[]
+  /** What has to be taken out of the answer; null for nothing. */
+  readonly response: ResponseRule | null
   readonly revision: string
 }
 
@@ -94,6 +97,7 @@ function allow(policy: PolicySet, teams: readonly Team[], team: Team, reason: 'g
     grant: null,
     nearest: null,
     shadow: noGrants,
+    response: null,
     revision: policy.revision,
   }
 }
@@ -121,6 +125,7 @@ function deny(policy: PolicySet, teams: readonly Team[], refusal: Refusal): Deci
     grant,
     nearest,
     shadow: noGrants,
+    response: null,
     revision: policy.revision,
   }
 }

@@ -84,6 +84,63 @@ describe('the operations', () => {
   })
 })
 
+describe('answers', () => {
+  const filtered = operations.filter(({ scope, method, answer }) => {
+    return scope === 'enterprise' && method === 'GET' && (answer?.organizations.length ?? 0) > 0
+  })
+
+  test('at enterprise scope name their organization in these reads', () => {
+    const shown = filtered.map(({ id, answer }) => `${id} ${answer?.form} ${answer?.organizations.join(' ')}`)
+    expect(shown).toEqual([
+      'ent.sessions.list page org_id',
+      'ent.sessions.insights.list page org_id',
+      'ent.sessions.get object org_id',
+      'ent.sessions.insights.get object org_id',
+      'ent.consumption.acu-limits.devin.list page org_id',
+      'ent.knowledge.notes.list page org_id',
+      'ent.knowledge.notes.get object org_id',
+      'ent.members.idp-groups.list page role_assignments.*.org_id',
+      'ent.members.idp-groups.get object role_assignments.*.org_id',
+      'ent.members.idp-users.list page idp_role_assignments.*.org_id',
+      'ent.members.service-users.list page role_assignments.*.org_id',
+      'ent.members.service-users.get object role_assignments.*.org_id',
+      'ent.members.users.list page role_assignments.*.org_id',
+      'ent.members.users.get object role_assignments.*.org_id idp_role_assignments.*.org_id',
+      'ent.organizations.list page org_id',
+      'ent.organizations.get object org_id',
+      'ent.organizations.members.idp-groups.list page role_assignments.*.org_id',
+      'ent.organizations.members.idp-groups.get object role_assignments.*.org_id',
+      'ent.organizations.members.idp-users.list page idp_role_assignments.*.org_id',
+      'ent.organizations.members.service-users.list page role_assignments.*.org_id',
+      'ent.organizations.members.users.list page role_assignments.*.org_id',
+      'ent.playbooks.list page org_id',
+      'ent.playbooks.get object org_id',
+      'ent.audit-logs.list page org_id',
+      'ent.organizations.audit-logs.list page org_id',
+      'ent.code-scans.list page org_id',
+    ])
+  })
+
+  test('that are paged are paged by cursor, and only where the parameters are documented', () => {
+    for (const { id, answer, query, paginated } of operations) {
+      if (answer === null || answer.paging === null) continue
+      expect(paginated, id).toBe(true)
+      expect([answer.form, answer.items], id).toEqual(['page', 'items'])
+      expect(query, id).toEqual(expect.arrayContaining(['first', 'after']))
+    }
+    for (const { id, answer } of filtered) if (answer?.form === 'page') expect(answer.paging, id).not.toBeNull()
+    expect(operation('ent.git-providers.connections.repositories.list').answer?.paging?.most).toBe(100)
+    expect(operation('org.schedules.list').answer?.paging).toBeNull()
+  })
+
+  test('are unknown where the documentation says nothing of them, or they are no single document', () => {
+    const unknown = operations.filter(({ answer, response }) => answer === null && response !== null)
+    const isUnknown = /^(?:object|Location header)$|text\/event-stream/
+    for (const { id, response } of unknown) expect(response, id).toMatch(isUnknown)
+    expect(unknown).toHaveLength(12)
+  })
+})
+
 describe('permissions', () => {
   test('are known wherever an operation names one', () => {
     const known = new Set(permissions.map(({ name }) => name))

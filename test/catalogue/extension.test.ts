@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { readExtension } from '../../src/catalogue/extension.ts'
+import { cursorPaging } from '../../src/catalogue/paging.ts'
 import { formatDiagnostic } from '../../src/config/diagnostics.ts'
 
 const full = `operations:
@@ -16,6 +17,11 @@ const full = `operations:
     scope: enterprise
     permission: null
     invalidates: [org.reports.get]
+  - id: ent.reports.list
+    method: GET
+    path: /v3/enterprise/reports
+    scope: enterprise
+    answer: { form: page, items: reports, organization: org_id, id: report_id, paging: cursor }
 `
 
 function problems(text: string): string[] {
@@ -40,6 +46,7 @@ describe('an extension file', () => {
             cache: 'short',
             slashes: ['report'],
             invalidates: [],
+            answer: null,
             position: { line: 2, column: 9 },
           },
           {
@@ -51,7 +58,27 @@ describe('an extension file', () => {
             cache: 'never',
             slashes: [],
             invalidates: ['org.reports.get'],
+            answer: null,
             position: { line: 9, column: 9 },
+          },
+          {
+            id: 'ent.reports.list',
+            method: 'GET',
+            path: '/v3/enterprise/reports',
+            scope: 'enterprise',
+            permission: null,
+            cache: 'never',
+            slashes: [],
+            invalidates: [],
+            answer: {
+              form: 'page',
+              items: 'reports',
+              organizations: ['org_id'],
+              optional: false,
+              id: 'report_id',
+              paging: cursorPaging,
+            },
+            position: { line: 15, column: 9 },
           },
         ],
       },
@@ -71,6 +98,8 @@ describe('an extension file', () => {
       'id: org.reports.get',
       ['ext.yaml:9:9: operation "org.reports.get" appears twice'],
     ],
+    ['a bare list that is paged', 'form: page', 'form: list', ['ext.yaml:19:88: only a page is paged by cursor']],
+    ['an answer without form', 'form: page, ', '', ['ext.yaml:19:5: missing key "form"']],
     [
       'a method in small letters',
       'method: GET',

@@ -1,6 +1,6 @@
 // Cursors of filtered lists: they come back as they were sealed, for the same list alone, and tell nothing.
 
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { cursorBinding, openCursor, sealCursor, type Position } from '../../src/filtering/cursor.ts'
 

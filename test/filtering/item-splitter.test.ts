@@ -1,7 +1,7 @@
 // The splitter of lists: the items it cuts out are the bytes that came, wherever the chunks end, and what is no strict JSON
 // of such a list is refused.
 
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ItemSplitter } from '../../src/filtering/item-splitter.ts'
 import { createSelector } from '../../src/filtering/selection.ts'

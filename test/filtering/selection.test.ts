@@ -1,6 +1,6 @@
 // What of an item passes: nothing of another organization's, the caller's part of one that names several, no dropped field.
 
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { devinApi } from '../../src/catalogue/data.ts'
 import type { AnswerShape } from '../../src/catalogue/operation.ts'

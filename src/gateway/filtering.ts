@@ -1,0 +1,120 @@
+// Forwarding where a guardrail filters the answer: the upstream is asked for what the caller may see where it can be, and what
+// it answers goes through src/filtering/ before the cache or the caller gets any of it.
+
+import type { AnswerTaker } from '../cache/answer.ts'
+import type { FieldChanges } from '../cache/question.ts'
+import { withoutFields } from '../cache/field-list.ts'
+import type { Paging } from '../catalogue/operation.ts'
+import { Bodiless } from '../filtering/bodiless.ts'
+import { cursorBinding, openCursor, sealCursor, type Position } from '../filtering/cursor.ts'
+import { filterList, type CallerPage, type ListRequest } from '../filtering/list.ts'
+import { FilteredObject } from '../filtering/object.ts'
+import { askedPage, listOf, narrowed, pageQuery, unknownCursor } from '../filtering/page-query.ts'
+import type { ResponseRule } from '../policy/response-rule.ts'
+import { Problem } from '../problems.ts'
+import type { Forward, Upstream } from './forwarding.ts'
+import { PlainAnswer } from './plain-answer.ts'
+import { proxyStatus } from './upstream-errors.ts'
+
+/**
+ * Sends a request and feeds the taker the filtered answer. Throws `malformed-request` for a page that cannot be read, and
+ * what `forward` throws before anything is sent.
+ */
+export function forwardFiltered(
+  upstream: Upstream,
+  forward: Forward,
+  rule: ResponseRule,
+  taker: AnswerTaker,
+  now: () => number,
+): void {
+  const { operation, target } = forward
+  const shape = operation.answer
+  // The compiler of the policies lets no rule through for an operation without one.
+  if (shape === null) throw new Error(`the answer of ${operation.id} has no shape`)
+  const isHead = forward.method === 'HEAD'
+  const receiver = isHead ? new Bodiless(taker) : taker
+  const asking: Forward = {
+    ...forward,
+    // Whose it is stands in the body.
+    method: isHead ? 'GET' : forward.method,
+    fields: { ...forward.fields, acceptEncoding: 'gzip' },
+    changes: unconditional(forward.changes),
+  }
+  const send = (query: string, answer: AnswerTaker): void =>
+    upstream.forward({ ...asking, target: { ...target, query } }, new PlainAnswer(answer, refusal))
+
+  const organizations = rule.organizations === 'all' ? ('all' as const) : new Set(rule.organizations)
+  const selection = { organizations, drop: rule.drop }
+  if (shape.form === 'object') send(target.query, new FilteredObject({ shape, selection, outside, refusal }, receiver))
+  else if (organizations === 'all' || shape.paging === null) {
+    const fetch = (_page: unknown, answer: AnswerTaker): void => send(target.query, answer)
+    filterList({ shape, selection, page: null, fetch, refusal, now }, receiver)
+  } else {
+    const { page, queryOf } = pageOf(forward, shape.paging, organizations, rule.digest, now())
+    const fetch: ListRequest['fetch'] = (at, answer) => send(queryOf(at ?? page.start), answer)
+    filterList({ shape, selection, page, fetch, refusal, now }, receiver)
+  }
+}
+
+interface Pages {
+  readonly page: CallerPage
+  /** The query for a page of the upstream's. */
+  queryOf(at: Pick<Position, 'after' | 'size'>): string
+}
+
+/** The page that a request asks for, behind a cursor of ours. */
+function pageOf(
+  { operation, target, version }: Forward,
+  paging: Paging,
+  organizations: ReadonlySet<string>,
+  digest: string,
+  nowMs: number,
+): Pages {
+  const { size, cursor, rest } = askedPage(target.query, paging)
+  const mayNarrow = operation.organizations.query.includes('org_ids')
+  const { pairs, isNarrowed } = mayNarrow ? narrowed(rest, organizations) : { pairs: rest, isNarrowed: false }
+  // Every instance has the key's value, and a new value ends the cursors of the old one.
+  const key = version.secret.derive('devin-gateway: cursors of filtered lists')
+  const binding = cursorBinding(operation.id, target.path, listOf(rest), digest)
+  // One more than asked for tells whether another page follows.
+  const beginning: Position = {
+    after: null,
+    size: isNarrowed ? size : Math.min(size + 1, paging.most),
+    skip: 0,
+    last: null,
+  }
+  const start = cursor === null ? beginning : openCursor(key, binding, cursor, nowMs)
+  if (start === null) throw unknownCursor(paging)
+  return {
+    page: { size, start, isNarrowed, seal: (position) => sealCursor(key, binding, position, nowMs) },
+    queryOf: (at) => pageQuery(pairs, paging, at),
+  }
+}
+
+/** Conditions of a caller or of the cache speak of the filtered answer, of which the upstream knows nothing. */
+const conditions: ReadonlySet<string> = new Set([
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-unmodified-since',
+])
+
+function unconditional({ remove, add }: FieldChanges): FieldChanges {
+  return { remove: new Set([...remove, ...conditions]), add: withoutFields(add, (name) => conditions.has(name)) }
+}
+
+/** In the same words whether it does not exist or is another team's: an id tells nothing of itself. */
+function outside(): Problem {
+  return new Problem(
+    'organization-not-granted',
+    "What this id names does not exist, or is in none of your team's organizations. Check the id, or use the organization's own operation, which tells the two apart.",
+  )
+}
+
+function refusal(why: string): Problem {
+  return new Problem(
+    'upstream-answer-refused',
+    `The answer of the Devin API was not passed on: a guardrail filters it, and ${why}. Tell the operator of the gateway the decision id.`,
+    { reason: 'answer-shape-unknown', fields: { 'proxy-status': proxyStatus('http_protocol_error') } },
+  )
+}

@@ -1,0 +1,89 @@
+// Takes the content coding off an answer, for a taker that has to read it. The leak guard has looked into it before, and
+// holds what is small: so what comes here coded is small, and whole. Used by filtering.ts.
+
+import type { AnswerHead, AnswerTaker, Flow } from '../cache/answer.ts'
+import { firstValue, withoutFields } from '../cache/field-list.ts'
+import type { Problem } from '../problems.ts'
+import { asProblem } from './answering.ts'
+import { decodersFor, type Decoder } from './content-coding.ts'
+
+/** More than the leak guard hands on in a coding, whole. */
+const maxDecodedBytes = 4 * 1024 * 1024
+
+/** Feeds its taker the answer without coding. */
+export class PlainAnswer implements AnswerTaker {
+  readonly #taker: AnswerTaker
+  readonly #refusal: (why: string) => Problem
+  #decoders: readonly Decoder[] = []
+  #head: AnswerHead | null = null
+  #held: Buffer[] = []
+  #over = false
+
+  /** `refusal` is what the taker gets in place of an answer that cannot be decoded. */
+  constructor(taker: AnswerTaker, refusal: (why: string) => Problem) {
+    this.#taker = taker
+    this.#refusal = refusal
+  }
+
+  attach(flow: Flow): void {
+    this.#taker.attach({
+      resume: () => flow.resume(),
+      abort: () => {
+        this.#over = true
+        flow.abort()
+      },
+    })
+  }
+
+  head(head: AnswerHead): void {
+    const coding = firstValue(head.fields, 'content-encoding')
+    const hasBody = head.status !== 204 && head.status !== 304
+    this.#decoders = coding === null || !hasBody ? [] : (decodersFor(coding) ?? [])
+    if (this.#decoders.length === 0) this.#taker.head(head)
+    else this.#head = head
+  }
+
+  data(chunk: Buffer): boolean {
+    if (this.#head === null) return this.#taker.data(chunk)
+    this.#held.push(chunk)
+    return true
+  }
+
+  end(last: Buffer | null): void {
+    const head = this.#head
+    if (head === null) {
+      this.#taker.end(last)
+      return
+    }
+    if (last !== null) this.#held.push(last)
+    void decoded(this.#decoders, Buffer.concat(this.#held))
+      .then((bytes) => this.#give(head, bytes))
+      .catch((error: unknown) => this.#taker.fail(asProblem(error)))
+  }
+
+  fail(problem: Problem): void {
+    this.#taker.fail(problem)
+  }
+
+  #give({ status, fields }: AnswerHead, bytes: Buffer | null): void {
+    if (this.#over) return
+    if (bytes === null) {
+      this.#taker.fail(this.#refusal('its content coding is broken'))
+      return
+    }
+    const plain = withoutFields(fields, (name) => name === 'content-encoding')
+    this.#taker.head({ status, fields: plain, length: bytes.length })
+    this.#taker.end(bytes)
+  }
+}
+
+/** Null when it cannot be decoded. An answer without a byte is none in any coding. */
+async function decoded(decoders: readonly Decoder[], coded: Buffer): Promise<Buffer | null> {
+  let bytes = coded
+  try {
+    for (const decoder of coded.length === 0 ? [] : decoders) bytes = await decoder.decode(bytes, maxDecodedBytes)
+    return bytes
+  } catch {
+    return null
+  }
+}
