@@ -4,44 +4,38 @@
 import { parseArgs } from 'node:util'
 import { Refused } from '../config/diagnostics.ts'
 import { didYouMean } from '../config/nearest.ts'
-import { auditCommand } from './audit.ts'
-import { catalogueCommand } from './catalogue.ts'
-import { checkCommand, testCommand } from './check.ts'
-import { explainCommand } from './explain.ts'
 import type { Command, Invocation, Streams } from './invocation.ts'
-import { keysCommand } from './keys.ts'
-import { purgeCommand } from './purge.ts'
-import { sandboxCommand, tokenCommand } from './sandbox.ts'
-import { startCommand } from './start.ts'
 import { UsageError } from './usage.ts'
 
-const commands: Readonly<Record<string, Command>> = {
-  start: startCommand,
-  sandbox: sandboxCommand,
-  token: tokenCommand,
-  check: checkCommand,
-  explain: explainCommand,
-  test: testCommand,
-  keys: keysCommand,
-  catalogue: catalogueCommand,
-  purge: purgeCommand,
-  audit: auditCommand,
+/** Loaded when they are wanted: `start` should not wait for what only the sandbox needs. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  start: async () => (await import('./start.ts')).startCommand,
+  sandbox: async () => (await import('./sandbox.ts')).sandboxCommand,
+  token: async () => (await import('./sandbox.ts')).tokenCommand,
+  check: async () => (await import('./check.ts')).checkCommand,
+  explain: async () => (await import('./explain.ts')).explainCommand,
+  test: async () => (await import('./check.ts')).testCommand,
+  keys: async () => (await import('./keys.ts')).keysCommand,
+  catalogue: async () => (await import('./catalogue.ts')).catalogueCommand,
+  purge: async () => (await import('./purge.ts')).purgeCommand,
+  audit: async () => (await import('./audit.ts')).auditCommand,
 }
 
 /** Runs one command line and resolves with its exit code. Never rejects. */
 export async function run(argv: readonly string[], streams: Streams): Promise<number> {
   const [name, ...rest] = argv
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
-    streams.out.write(overview())
+    streams.out.write(await overview())
     return name === undefined ? 2 : 0
   }
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
-  if (command === undefined) {
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (load === undefined) {
     streams.err.write(
-      `devin-gateway: unknown command "${name}"${didYouMean(name, Object.keys(commands))}\n\n${overview()}`,
+      `devin-gateway: unknown command "${name}"${didYouMean(name, Object.keys(commands))}\n\n${await overview()}`,
     )
     return 2
   }
+  const command = await load()
   try {
     return await command.run(invocationOf(command, rest, streams))
   } catch (error) {
@@ -104,8 +98,9 @@ function fail(error: unknown, name: string, command: Command, streams: Streams, 
   return 1
 }
 
-function overview(): string {
-  const lines = Object.values(commands).map(({ usage, summary }) => `  ${usage}\n      ${summary}`)
+async function overview(): Promise<string> {
+  const all = await Promise.all(Object.values(commands).map((load) => load()))
+  const lines = all.map(({ usage, summary }) => `  ${usage}\n      ${summary}`)
   return `Usage: devin-gateway <command> [options]\n\n${lines.join('\n')}\n\nEvery command takes --json and --help. Exit codes: 0 fine, 1 refused or failed, 2 usage.\n`
 }
 

@@ -3,7 +3,7 @@
 import type { z } from 'zod'
 import { didYouMean, nearest } from './nearest.ts'
 import { quoted } from './units.ts'
-import { pathKey, type Found, type Tree, type TreeNode } from './yaml-tree.ts'
+import type { Found, Tree, TreeNode } from './yaml-tree.ts'
 
 type Issue = z.core.$ZodIssue
 type Path = readonly PropertyKey[]
@@ -39,6 +39,11 @@ function withoutConsequences(issues: readonly Issue[]): Issue[] {
     for (const key of issue.keys) misspelt.add(pathKey([...issue.path, nearest(key, issue.message.split('\n')) ?? key]))
   }
   return issues.filter((issue) => !(issue.code === 'custom' ? unfinished : misspelt).has(pathKey(issue.path)))
+}
+
+/** Paths as keys of a map: a JSON array of their parts. */
+function pathKey(path: readonly PropertyKey[]): string {
+  return JSON.stringify(path.map((part) => (typeof part === 'symbol' ? String(part) : part)))
 }
 
 function describe(issue: Issue, path: Path, tree: Tree): Found[] {
@@ -166,7 +171,7 @@ function concealed(message: string, node: TreeNode): string {
 
 function inexactNumbers(tree: Tree): Found[] {
   const problems: Found[] = []
-  for (const [, { value, source, place }] of tree.nodes()) {
+  for (const { value, source, place } of tree.nodes()) {
     if (typeof value !== 'number' || source === null) continue
     if (/^[-+]?0[0-9]/.test(source)) {
       problems.push({

@@ -43,7 +43,7 @@ export interface Tree {
   /** False when the value misses parts of the file, so that further checks would mislead. */
   readonly complete: boolean
   node(path: readonly PropertyKey[]): TreeNode | null
-  nodes(): Iterable<readonly [path: string, node: TreeNode]>
+  nodes(): Iterable<TreeNode>
   /** The place of the value at the path, or of the nearest value that holds it. */
   placeOf(path: readonly PropertyKey[]): Place
 }
@@ -54,24 +54,34 @@ export const tooDeep = 'the file is nested too deeply'
 // Deeper than any file of ours; far below the depth at which a recursive reader would exhaust the stack.
 const maxDepth = 64
 
+/** A node with what it holds, by key or index. */
+interface Branch extends TreeNode {
+  readonly children: ReadonlyMap<PropertyKey, Branch> | null
+}
+
 /** Reads the whole tree. Refuses anchors and aliases, tags, and keys that are not texts; puts variables in when `env` is given. */
 export function readTree(root: ParsedNode, lines: LineCounter, env: Environment | null): Tree {
-  const nodes = new Map<string, TreeNode>()
   const problems: Found[] = []
   let complete = true
-  const refuse = (node: Node | null, message: string): void => {
+  const refuse = (node: Node | null, message: string): null => {
     problems.push({ place: start(node), message })
     complete = false
+    return null
   }
 
-  function read(node: Node | null, path: readonly PropertyKey[], key: Node | null): unknown {
+  function read(node: Node | null, depth: number, key: Node | null): Branch | null {
     const place = key !== null && beginsLater(lines, key, node) ? start(key) : start(node)
     const keyPlace = key === null ? start(node) : start(key)
-    const remember = (value: unknown, source: string | null = null, template: string | null = null) => {
-      nodes.set(pathKey(path), { value, place, keyPlace, source, template })
-      return value
-    }
-    if (path.length > maxDepth) return refuse(node, tooDeep)
+    const branch = (value: unknown, more: Partial<Branch> = {}): Branch => ({
+      value,
+      place,
+      keyPlace,
+      source: null,
+      template: null,
+      children: null,
+      ...more,
+    })
+    if (depth > maxDepth) return refuse(node, tooDeep)
     if (isAlias(node) || (node !== null && 'anchor' in node && node.anchor !== undefined)) {
       return refuse(node, 'anchors and aliases are not supported: write the value out')
     }
@@ -80,49 +90,70 @@ export function readTree(root: ParsedNode, lines: LineCounter, env: Environment 
         node,
         `tags like ${node.tag.replace('tag:yaml.org,2002:', '!!')} are not supported: write the plain value, in quotes if it is a text`,
       )
-    if (isMap(node)) return remember(readMap(node.items, path))
-    if (isSeq(node)) return remember(node.items.map((item, index) => read(asNode(item), [...path, index], null)))
-    if (!isScalar(node)) return remember(null, '')
-    if (typeof node.value !== 'string') return remember(node.value, node.source ?? '')
+    if (isMap(node)) {
+      const children = new Map<string, Branch>()
+      return branch(readMap(node.items, depth, children), { children })
+    }
+    if (isSeq(node)) {
+      const children = new Map<number, Branch>()
+      const values = node.items.map((item, index) => keep(children, index, read(asNode(item), depth + 1, null)))
+      return branch(values, { children })
+    }
+    if (!isScalar(node)) return branch(null, { source: '' })
+    if (typeof node.value !== 'string') return branch(node.value, { source: node.source ?? '' })
     const expanded = env === null ? { value: node.value } : expandVariables(node.value, env)
     if ('error' in expanded) {
       problems.push({ place, message: expanded.error })
-      return remember(node.value)
+      return branch(node.value)
     }
-    return remember(expanded.value, null, expanded.value === node.value ? null : node.value)
+    return branch(expanded.value, { template: expanded.value === node.value ? null : node.value })
   }
 
-  function readMap(pairs: readonly Pair[], path: readonly PropertyKey[]): Record<string, unknown> {
+  function readMap(pairs: readonly Pair[], depth: number, children: Map<string, Branch>): Record<string, unknown> {
     // Without a prototype, so that no key can name anything inherited.
     const value: Record<string, unknown> = Object.create(null)
     for (const pair of pairs) {
       const key = asNode(pair.key)
       const name = keyName(key, refuse)
-      if (name !== null) value[name] = read(asNode(pair.value), [...path, name], key)
+      if (name !== null) value[name] = keep(children, name, read(asNode(pair.value), depth + 1, key))
     }
     return value
   }
 
-  const value = read(root, [], null)
+  const top = read(root, 0, null)
   return {
-    value,
+    value: top?.value,
     problems,
     complete,
-    node: (path) => nodes.get(pathKey(path)) ?? null,
-    nodes: () => nodes,
-    placeOf(path) {
-      for (let length = path.length; length > 0; length -= 1) {
-        const found = nodes.get(pathKey(path.slice(0, length)))
-        if (found !== undefined) return found.place
-      }
-      return start(root)
+    node(path) {
+      const { branch, whole } = descend(top, path)
+      return whole ? branch : null
     },
+    nodes: () => (top === null ? [] : below(top)),
+    placeOf: (path) => descend(top, path).branch?.place ?? start(root),
   }
 }
 
-/** Paths as keys of a map: a JSON array of their parts. */
-export function pathKey(path: readonly PropertyKey[]): string {
-  return JSON.stringify(path.map((part) => (typeof part === 'symbol' ? String(part) : part)))
+/** Notes what was read under its key or index, and gives its value. */
+function keep<Key>(children: Map<Key, Branch>, key: Key, child: Branch | null): unknown {
+  if (child !== null) children.set(key, child)
+  return child?.value
+}
+
+/** As far down a path as there are nodes. */
+function descend(top: Branch | null, path: readonly PropertyKey[]): { branch: Branch | null; whole: boolean } {
+  let branch = top
+  for (const part of path) {
+    const next = branch?.children?.get(part)
+    if (next === undefined) return { branch, whole: false }
+    branch = next
+  }
+  return { branch, whole: true }
+}
+
+function* below(branch: Branch): Iterable<TreeNode> {
+  yield branch
+  for (const child of branch.children?.values() ?? []) yield* below(child)
 }
 
 function keyName(key: Node | null, refuse: (node: Node | null, message: string) => void): string | null {

@@ -80,18 +80,26 @@ function holding(
 }
 
 function compare(a: KeyChoice, b: KeyChoice, need: Requirement): number {
-  const rank = ({ key, basis }: KeyChoice): readonly number[] => [
-    basis === 'alternative' ? 1 : 0,
-    key.scope === 'organization' ? 0 : 1,
-    key.permissions.has(impersonation) && !need.extra.includes(impersonation) ? 1 : 0,
-    key.permissions.size,
-  ]
-  const [left, right] = [rank(a), rank(b)]
-  for (const [index, value] of left.entries()) {
-    const difference = value - (right[index] ?? 0)
-    if (difference !== 0) return difference
-  }
-  return a.key.id < b.key.id ? -1 : 1
+  const otherName = ({ basis }: KeyChoice): number => (basis === 'alternative' ? 1 : 0)
+  const enterprise = ({ key }: KeyChoice): number => (key.scope === 'organization' ? 0 : 1)
+  const impersonates = ({ key }: KeyChoice): number =>
+    key.permissions.has(impersonation) && !need.extra.includes(impersonation) ? 1 : 0
+  return (
+    otherName(a) - otherName(b) ||
+    enterprise(a) - enterprise(b) ||
+    impersonates(a) - impersonates(b) ||
+    a.key.permissions.size - b.key.permissions.size ||
+    (a.key.id < b.key.id ? -1 : 1)
+  )
+}
+
+/** The keys that can reach one organization, and what was chosen among them. */
+interface Shelf {
+  readonly keys: KeyHandle[]
+  /** By the operation's index. */
+  readonly plain: (KeyChoice | null | undefined)[]
+  /** By index and the permissions that bodies asked for besides. */
+  readonly withExtra: Map<string, KeyChoice | null>
 }
 
 /** The keys by the organizations they can reach, so that a choice is looked up and not searched. */
@@ -99,21 +107,34 @@ export function createKeySelector(
   keys: readonly KeyHandle[],
   permissions: PermissionModel,
 ): (need: Requirement) => KeyChoice | null {
+  const enterprise = keys.filter((key) => key.scope === 'enterprise')
+  const newShelf = (): Shelf => ({ keys: [...enterprise], plain: [], withExtra: new Map() })
+  const named = new Map<string, Shelf>()
+  const shelfOf = (organization: string): Shelf => {
+    const shelf = named.get(organization) ?? newShelf()
+    named.set(organization, shelf)
+    return shelf
+  }
+  for (const key of keys) {
+    if (key.organization !== null) shelfOf(key.organization).keys.push(key)
+    if (typeof key.serves !== 'string') for (const organization of key.serves) shelfOf(organization)
+  }
   // Organizations that no key names are all alike: only keys that serve every organization reach them. Callers choose
   // organization ids, so remembering each would let them fill the memory.
-  const named = new Set<string>()
-  for (const key of keys) {
-    if (key.organization !== null) named.add(key.organization)
-    if (typeof key.serves !== 'string') for (const organization of key.serves) named.add(organization)
-  }
-  const chosen = new Map<string, KeyChoice | null>()
+  const unnamed = newShelf()
+  const none = newShelf()
   return (need) => {
-    const organization = need.organization === null ? '-' : named.has(need.organization) ? `=${need.organization}` : '?'
-    const memo = `${need.operation.index} ${organization} ${need.extra.length === 0 ? '' : need.extra.join(' ')}`
-    const known = chosen.get(memo)
+    const { operation, organization, extra } = need
+    const shelf = organization === null ? none : (named.get(organization) ?? unnamed)
+    if (extra.length === 0) {
+      const known = shelf.plain[operation.index]
+      return known === undefined ? (shelf.plain[operation.index] = selectKey(shelf.keys, need, permissions)) : known
+    }
+    const memo = `${operation.index} ${extra.join(' ')}`
+    const known = shelf.withExtra.get(memo)
     if (known !== undefined) return known
-    const choice = selectKey(keys, need, permissions)
-    chosen.set(memo, choice)
+    const choice = selectKey(shelf.keys, need, permissions)
+    shelf.withExtra.set(memo, choice)
     return choice
   }
 }

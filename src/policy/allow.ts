@@ -17,7 +17,9 @@ export type AllowCompiler = (word: string) => Covered
 export function compileAllow(catalogue: Catalogue): AllowCompiler {
   const known = new Map<string, Covered>()
   return (word) => {
-    const covered = known.get(word) ?? cover(catalogue, word)
+    const remembered = known.get(word)
+    if (remembered !== undefined) return remembered
+    const covered = cover(catalogue, word)
     known.set(word, covered)
     return covered
   }

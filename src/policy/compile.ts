@@ -7,10 +7,11 @@ import type { Principal } from '../identity/principal.ts'
 import type { KeyHandle } from '../keys/key.ts'
 import { createKeySelector } from '../keys/select.ts'
 import { compileAllow, type AllowCompiler } from './allow.ts'
-import { compileCondition, conditionHolds } from './condition.ts'
+import { compileCondition } from './condition.ts'
 import { unservedGrants } from './coverage.ts'
 import type { GatewayLimitsDocument, GrantDocument, KeyDocument, TeamDocument } from './document.ts'
 import { compileGatewayLimits, compileLimits, precedenceOf } from './compile-limits.ts'
+import { createMembershipFinder } from './memberships.ts'
 import { createLimitFinder, type GatewayLimits } from './team-limits.ts'
 import type { Grant, PolicySet, Team } from './policy-set.ts'
 
@@ -34,7 +35,7 @@ export function compilePolicies(
   const allow = compileAllow(catalogue)
   const keys = compileKeys(documents.keys, catalogue, diagnostics)
   const limits = compileGatewayLimits(documents.limits ?? [], allow, diagnostics)
-  const teams = compileTeams(documents.teams, limits, allow, diagnostics)
+  const teams = compileTeams(documents.teams, catalogue.operations.length, limits, allow, diagnostics)
   const policy = createPolicySet(documents.revision, catalogue, teams, keys)
   diagnostics.push(...unservedGrants(policy, documents.teams))
   return { policy, diagnostics }
@@ -48,6 +49,7 @@ export function createPolicySet(
   keys: readonly KeyHandle[],
 ): PolicySet {
   const byId = new Map(teams.map((team) => [team.id, team]))
+  const findMemberships = createMembershipFinder(teams)
   const memberships = new WeakMap<Principal, readonly Team[]>()
   const claimPaths = new Set<string>()
   for (const team of teams) {
@@ -68,7 +70,7 @@ export function createPolicySet(
     teamsOf(principal) {
       const known = memberships.get(principal)
       if (known !== undefined) return known
-      const found = teams.filter((team) => team.members.some((condition) => conditionHolds(condition, principal)))
+      const found = findMemberships(principal)
       memberships.set(principal, found)
       return found
     },
@@ -78,6 +80,7 @@ export function createPolicySet(
 
 function compileTeams(
   documents: readonly TeamDocument[],
+  operationCount: number,
   limits: GatewayLimits | null,
   allow: AllowCompiler,
   diagnostics: Diagnostic[],
@@ -91,18 +94,20 @@ function compileTeams(
       )
       continue
     }
-    teams.set(document.team, compileTeam(document, limits, allow, diagnostics))
+    teams.set(document.team, compileTeam(document, operationCount, limits, allow, diagnostics))
   }
   return [...teams.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
 }
 
 function compileTeam(
   document: TeamDocument,
+  operationCount: number,
   gatewayLimits: GatewayLimits | null,
   allow: AllowCompiler,
   diagnostics: Diagnostic[],
 ): Team {
-  const byOperation: (Grant[] | undefined)[] = []
+  // Of its full length from the beginning: V8 keeps arrays that are filled out of order as dictionaries.
+  const byOperation = Array.from({ length: operationCount }, (): Grant[] | undefined => undefined)
   const byPermission = new Map<string, Grant[]>()
   const grants = document.grants.map((entry, index) => {
     const grant = compileGrant(document, entry, index)

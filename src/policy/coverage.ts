@@ -10,55 +10,65 @@ import type { PolicySet, Team } from './policy-set.ts'
 /** One warning a grant and organization, naming the operations and the permission a key would need. */
 export function unservedGrants(policy: PolicySet, documents: readonly TeamDocument[]): Diagnostic[] {
   const warnings: Diagnostic[] = []
-  const keyOrganizations = new Set(policy.keys.flatMap((key) => (key.organization === null ? [] : [key.organization])))
+  const served = servedOrganizations(policy.keys)
   for (const document of documents) {
     const team = policy.team(document.team)
     if (team === null) continue
     for (const [index, organization] of (team.organizations === 'all' ? [] : [...team.organizations]).entries()) {
-      if (keyOrganizations.has(organization) || policy.keys.some((key) => mayServe(key, organization))) continue
-      const message = `no key of the inventory is for organization "${organization}"${didYouMean(organization, keyOrganizations)}`
+      if (served.all || served.named.has(organization)) continue
+      const message = `no key of the inventory is for organization "${organization}"${didYouMean(organization, served.own)}`
       warnings.push(warningAt(document, ['organizations', index], message))
     }
+    const gaps = missingKeys(policy, team, served.own)
     for (const [index, grant] of team.grants.entries()) {
-      if (grant.mode === 'off') continue
-      for (const missing of missingKeys(policy, team, grant.id)) {
-        warnings.push(warningAt(document, ['grants', index, 'id'], `grant "${grant.id}": ${missing}`))
+      for (const [key, ids] of gaps.get(grant.id) ?? []) {
+        const message = `grant "${grant.id}": no key can serve ${ids[0] ?? ''}${ids.length > 1 ? ` and ${ids.length - 1} more` : ''}: ${key} in keys.yaml`
+        warnings.push(warningAt(document, ['grants', index, 'id'], message))
       }
     }
   }
   return warnings
 }
 
-function missingKeys(policy: PolicySet, team: Team, grantId: string): string[] {
-  const operations = policy.catalogue.operations.filter(
-    (operation) => team.byOperation[operation.index]?.some((grant) => grant.id === grantId) === true,
-  )
-  const gaps = new Map<string, string[]>()
-  for (const operation of operations) {
-    for (const organization of organizationsOf(policy, team, operation)) {
+/** Operations by the key that they lack, by the grant that covers them. */
+type Gaps = Map<string, Map<string, string[]>>
+
+function missingKeys(policy: PolicySet, team: Team, keyOrganizations: ReadonlySet<string>): Gaps {
+  const gaps: Gaps = new Map()
+  for (const [index, grants] of team.byOperation.entries()) {
+    const operation = policy.catalogue.operations[index]
+    const applied = grants?.filter(({ mode }) => mode !== 'off') ?? []
+    if (operation === undefined || applied.length === 0) continue
+    for (const organization of organizationsOf(policy, team, operation, keyOrganizations)) {
       if (policy.selectKey({ operation, organization, extra: [] }) !== null) continue
       const key = `${organization === null ? 'an enterprise key' : `an organization key for ${organization}`} with ${operation.permission ?? 'any permission'} is missing`
-      gaps.set(key, [...(gaps.get(key) ?? []), operation.id])
+      for (const grant of applied) {
+        const ofGrant = gaps.get(grant.id) ?? new Map<string, string[]>()
+        gaps.set(grant.id, ofGrant)
+        const ids = ofGrant.get(key) ?? []
+        ofGrant.set(key, ids)
+        ids.push(operation.id)
+      }
     }
   }
-  return [...gaps].map(
-    ([key, ids]) =>
-      `no key can serve ${ids[0] ?? ''}${ids.length > 1 ? ` and ${ids.length - 1} more` : ''}: ${key} in keys.yaml`,
-  )
+  return gaps
 }
 
 /**
  * The organizations for which an operation needs a key. Behind a fence of `all` a key for any one of them is enough to
  * say that the grant can be served.
  */
-function organizationsOf(policy: PolicySet, team: Team, operation: Operation): readonly (string | null)[] {
+function organizationsOf(
+  policy: PolicySet,
+  team: Team,
+  operation: Operation,
+  keyOrganizations: ReadonlySet<string>,
+): readonly (string | null)[] {
   if (operation.scope !== 'organization') return [null]
   if (team.organizations !== 'all') return [...team.organizations]
-  const served = [
-    ...policy.keys.flatMap((key) => (key.organization === null ? [] : [key.organization])),
-    anyOrganization,
-  ]
-  return served.some((organization) => policy.selectKey({ operation, organization, extra: [] }) !== null)
+  return [...keyOrganizations, anyOrganization].some(
+    (organization) => policy.selectKey({ operation, organization, extra: [] }) !== null,
+  )
     ? []
     : [anyOrganization]
 }
@@ -66,8 +76,18 @@ function organizationsOf(policy: PolicySet, team: Team, operation: Operation): r
 /** Stands for an organization that no key names; no id holds a space. */
 const anyOrganization = 'any organization'
 
-function mayServe(key: KeyHandle, organization: string): boolean {
-  return key.serves === 'all' || (key.serves !== 'none' && key.serves.has(organization))
+interface ServedOrganizations {
+  /** A key serves whatever organization. */
+  readonly all: boolean
+  readonly named: ReadonlySet<string>
+  /** Those that have a key of their own. */
+  readonly own: ReadonlySet<string>
+}
+
+function servedOrganizations(keys: readonly KeyHandle[]): ServedOrganizations {
+  const own = new Set(keys.flatMap(({ organization }) => organization ?? []))
+  const named = keys.flatMap(({ serves }) => (typeof serves === 'string' ? [] : [...serves]))
+  return { all: keys.some(({ serves }) => serves === 'all'), named: new Set([...own, ...named]), own }
 }
 
 function warningAt(document: TeamDocument, path: readonly (string | number)[], message: string): Diagnostic {

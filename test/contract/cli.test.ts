@@ -2,7 +2,7 @@
 
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -48,6 +48,13 @@ const run = (...args: string[]): Promise<Ended> => runCommand([...args, '--confi
 const call = (...args: string[]): Promise<Ended> => callCommand([...args, '--config', site.configFile], withKeys)
 
 const json = (ended: Ended): unknown => JSON.parse(ended.out)
+
+test('what a start compiles is kept beside the code, never where other users may write', async () => {
+  const temporary = join(state, 'tmp')
+  await mkdir(temporary)
+  expect((await runCommand(['--help'], { env: { TMPDIR: temporary } })).code).toBe(0)
+  expect(await readdir(temporary)).toEqual([])
+})
 
 describe('what is asked wrongly', () => {
   test.each([
