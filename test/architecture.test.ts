@@ -83,6 +83,7 @@ const corners: Readonly<Record<string, Allowed>> = {
   'lru-cache': ['identity', 'cache'],
   pino: ['records'],
   'prom-client': ['metrics/prometheus'],
+  re2js: ['policy/guardrails/pattern'],
   yaml: ['config'],
   zod: ['config', 'catalogue', 'policy'],
 }

@@ -123,6 +123,8 @@ function fromData(entry: OperationEntry, index: number): Operation {
     permissionBasis: entry.permission === null ? null : entry.permission_basis,
     alternatives: entry.alternatives,
     conditional: entry.conditional,
+    fields: entry.body.map(({ name }) => name),
+    parameters: entry.query,
     organizations: {
       segment: segments.indexOf('{org_id}'),
       query: entry.organizations.query,
@@ -157,6 +159,8 @@ function fromExtension(entry: ExtensionOperation, index: number, file: string): 
     permissionBasis: entry.permission === null ? null : 'documented',
     alternatives: [],
     conditional: [],
+    fields: [],
+    parameters: [],
     organizations: { segment: segments.indexOf('{org_id}'), query: [], body: [] },
     slashes: entry.slashes,
     cache: entry.cache,

@@ -77,6 +77,10 @@ export interface Operation {
   /** Other names that contradicting or older pages give. They can qualify a key and never widen a grant. */
   readonly alternatives: readonly string[]
   readonly conditional: readonly ConditionalPermission[]
+  /** Documented top-level members of the JSON body. */
+  readonly fields: readonly string[]
+  /** Documented query parameters. */
+  readonly parameters: readonly string[]
   readonly organizations: OrganizationPlaces
   /** Parameters whose value may hold `%2F`. */
   readonly slashes: readonly string[]

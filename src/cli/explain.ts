@@ -1,8 +1,7 @@
 // `explain`: a decision step by step, with the grant, the key and the nearest miss.
 
 import { explain, type Explanation } from '../policy/explain.ts'
-import type { JudgedBody } from '../policy/evaluate.ts'
-import { parseJudgedBody } from '../policy/judged-body.ts'
+import { parseJudgedBody, type JudgedBody } from '../policy/judged-body.ts'
 import { StrictJsonError } from '../policy/strict-json.ts'
 import { principalFrom } from '../policy/suite.ts'
 import type { Command, Invocation } from './invocation.ts'

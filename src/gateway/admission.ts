@@ -12,6 +12,7 @@ import type { Operation } from '../catalogue/operation.ts'
 import type { Precedence } from '../limits/fair-queue.ts'
 import type { Limiter } from '../limits/limiter.ts'
 import { evaluate, findOperation, type Evaluation } from '../policy/evaluate.ts'
+import type { JudgedBody } from '../policy/judged-body.ts'
 import { Problem } from '../problems.ts'
 import { collectBody, judgeBody, smallBodyBytes, tooLarge } from './body.ts'
 import { isHttp2 } from './connection.ts'
@@ -90,7 +91,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
     exchange.evaluation = evaluation
     allowed(evaluation)
     if (fields.bodyLength !== null && fields.bodyLength > maxBodyBytes) throw tooLarge(maxBodyBytes)
-    if (evaluation.needsBody) return judge(visit, evaluation)
+    if (evaluation.needsBody || evaluation.needsDevinUser) return judge(visit, evaluation)
     limit(visit, evaluation)
     if (fields.bodyLength === 0) return send(visit, evaluation, noBody)
     if (fields.bodyLength !== null && fields.bodyLength <= smallBodyBytes) {
@@ -99,19 +100,32 @@ export function createAdmission(parts: AdmissionParts): Admission {
     return send(visit, evaluation, null)
   }
 
-  /** The policy has to look into the body: it is read once, judged, and exactly the bytes that were judged are sent. */
-  async function judge(visit: Visit, { facts }: Evaluation): Promise<void> {
+  /**
+   * The policy has to look into the body, or to know the caller's user at Devin: the body is read once, and what was
+   * judged is what is sent. `evaluation.body` holds it for everything that follows.
+   */
+  async function judge(visit: Visit, first: Evaluation): Promise<void> {
     const { exchange, fields, target } = visit
-    if (fields.bodyLength !== null && fields.bodyLength > maxJudgedBytes) throw tooLarge(maxJudgedBytes)
-    const bytes = fields.bodyLength === 0 ? noBody : await collect(visit, maxJudgedBytes)
-    if (exchange.over) return
-    const judged = judgeBody(bytes, fields.contentEncoding)
-    const evaluation = evaluate(exchange.policy, facts.principal, facts.operation, target, judged)
+    const { principal, operation } = first.facts
+    let evaluation = first
+    let body: JudgedBody | null | undefined
+    if (evaluation.needsBody) {
+      if (fields.bodyLength !== null && fields.bodyLength > maxJudgedBytes) throw tooLarge(maxJudgedBytes)
+      const bytes = fields.bodyLength === 0 ? noBody : await collect(visit, maxJudgedBytes)
+      if (exchange.over) return
+      body = judgeBody(bytes, fields, exchange.policy.guardrails.boundsBody(operation))
+      evaluation = evaluate(exchange.policy, principal, operation, target, body)
+    }
+    if (evaluation.needsDevinUser) {
+      const devinUser = { unknown: 'this version cannot look up users at Devin' }
+      evaluation = evaluate(exchange.policy, principal, operation, target, body, devinUser)
+    }
     exchange.evaluation = evaluation
     allowed(evaluation)
     limit(visit, evaluation)
-    if (bytes.length > 0) declareJson(fields.forward)
-    send(visit, evaluation, bytes)
+    if (evaluation.body === undefined) return send(visit, evaluation, fields.bodyLength === 0 ? noBody : null)
+    if (evaluation.body !== null) declareJson(fields.forward)
+    send(visit, evaluation, evaluation.body?.bytes ?? noBody)
   }
 
   /** Only what a key can serve is counted, and a refused request is counted nowhere. */
@@ -135,7 +149,8 @@ export function createAdmission(parts: AdmissionParts): Admission {
 
   /** Through the cache: it answers by itself, shares the call of another caller, or asks the upstream with the key. */
   function send(visit: Visit, evaluation: Evaluation, body: Buffer | null): undefined {
-    const { exchange, request, response, fields, target } = visit
+    const { exchange, request, response, fields } = visit
+    const { target } = evaluation
     if (exchange.over) return
     if (body === null && fields.expectsContinue) response.writeContinue()
     const question = questionOf(evaluation, exchange.policy.catalogue, exchange.method ?? '', target, fields, now())

@@ -3,8 +3,8 @@
 import type { IncomingMessage } from 'node:http'
 import { Problem } from '../problems.ts'
 import { wasCutOff } from './connection.ts'
-import type { JudgedBody } from '../policy/evaluate.ts'
-import { parseJudgedBody } from '../policy/judged-body.ts'
+import type { CallerFields } from './fields.ts'
+import { parseJudgedBody, type JudgedBody } from '../policy/judged-body.ts'
 import { StrictJsonError } from '../policy/strict-json.ts'
 
 /** Bodies up to this many bytes are collected before they are sent: one write instead of a stream of them. */
@@ -53,19 +53,30 @@ export function tooLarge(maxBytes: number): Problem {
 
 /**
  * Parses a body that the policy has to look into. Judged is strict UTF-8 JSON whatever the media type says, since the
- * upstream may parse it whatever the media type says. Null for an empty body. Throws `body-unreadable`.
+ * upstream may parse it whatever the media type says; where a guardrail bounds the body, another media type than JSON is
+ * refused at once. Null for an empty body. Throws `body-unreadable`.
  */
-export function judgeBody(bytes: Buffer, contentEncoding: string | null): JudgedBody | null {
+export function judgeBody(bytes: Buffer, fields: CallerFields, jsonOnly: boolean): JudgedBody | null {
   if (bytes.length === 0) return null
-  if (contentEncoding !== null && contentEncoding.trim().toLowerCase() !== 'identity') {
+  if (fields.contentEncoding !== null && fields.contentEncoding.trim().toLowerCase() !== 'identity') {
     throw unreadable('it has a content coding')
   }
+  if (jsonOnly && !isDeclaredJson(fields.forward)) throw unreadable('its media type is not application/json')
   try {
     return parseJudgedBody(bytes)
   } catch (error) {
     if (error instanceof StrictJsonError) throw unreadable(error.message)
     throw error
   }
+}
+
+const jsonType = /^\s*application\/(?:[a-z0-9.+-]+\+)?json\s*(?:;|$)/i
+
+/** A body without a media type goes on as JSON. */
+function isDeclaredJson(fields: readonly string[]): boolean {
+  return fields.every(
+    (name, index) => index % 2 === 1 || name !== 'content-type' || jsonType.test(fields[index + 1] ?? ''),
+  )
 }
 
 function unreadable(why: string): Problem {

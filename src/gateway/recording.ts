@@ -4,6 +4,7 @@ import { claimAt } from '../identity/claims.ts'
 import { maskSecrets } from '../records/mask.ts'
 import type { AccessEntry, DecisionEntry, Outcome } from '../records/entries.ts'
 import type { Exchange } from './exchange.ts'
+import { guardrailsEntry } from './guardrail-record.ts'
 
 /** Reasons of exchanges that came to no decision of the policy, besides the problem kinds. */
 export const exchangeReasons = ['own-page', 'caller-left'] as const
@@ -151,6 +152,7 @@ function decisionEntry(exchange: Exchange, time: string, effect: 'allow' | 'deny
     key: evaluation?.key?.key.id ?? null,
     nearest: shown(decision?.nearest?.text ?? null),
     shadow: decision?.shadow.map((grant) => ({ team: grant.team, grant: grant.id, effect: 'allow' as const })) ?? [],
+    guardrails: evaluation === null ? null : guardrailsEntry(evaluation),
     policy_revision: policy.revision,
   }
 }

@@ -1,6 +1,7 @@
 // What a word of a grant's `allow` list covers: a permission name, an operation id, or a pattern of ids. Pure.
 
 import type { Catalogue } from '../catalogue/catalogue.ts'
+import type { Operation } from '../catalogue/operation.ts'
 import { didYouMean } from '../config/nearest.ts'
 
 export interface Covered {
@@ -27,17 +28,25 @@ export function compileAllow(catalogue: Catalogue): AllowCompiler {
 
 function cover(catalogue: Catalogue, word: string): Covered {
   if (catalogue.permissions.names.has(word)) return coverPermission(catalogue, word)
-  const matches = word.includes('*') ? idPattern(word) : (id: string) => id === word
-  const found = catalogue.operations.filter((operation) => matches(operation.id))
+  const found = operationsNamed(catalogue, word)
+  if (typeof found === 'string')
+    return { operations: [], permissions: [], problems: [{ severity: 'error', message: found }] }
   const served = found.filter((operation) => catalogue.isServed(operation))
   const operations = served.map((operation) => operation.index)
-  if (served.length > 0) return { operations, permissions: [], problems: [] }
-  const first = found[0]
-  if (first !== undefined) {
-    const message = `"${word}" covers no operation that is served: ${first.id} is of stability class ${first.stability} (see catalogue.stability)`
-    return { operations, permissions: [], problems: [{ severity: 'warning', message }] }
-  }
-  return { operations, permissions: [], problems: [{ severity: 'error', message: unknownWord(catalogue, word) }] }
+  const [first] = found
+  if (served.length > 0 || first === undefined) return { operations, permissions: [], problems: [] }
+  const message = `"${word}" covers no operation that is served: ${first.id} is of stability class ${first.stability} (see catalogue.stability)`
+  return { operations, permissions: [], problems: [{ severity: 'warning', message }] }
+}
+
+/**
+ * The operations that an id or a pattern of ids names, at least one, served or not; or a sentence about the mistake,
+ * with the nearest spelling.
+ */
+export function operationsNamed(catalogue: Catalogue, word: string): readonly Operation[] | string {
+  const matches = word.includes('*') ? idPattern(word) : (id: string) => id === word
+  const found = catalogue.operations.filter((operation) => matches(operation.id))
+  return found.length > 0 ? found : unknownWord(catalogue, word)
 }
 
 /** An enterprise permission also stands for the organization permission that it gives in every organization. */

@@ -9,10 +9,12 @@ import { createKeySelector } from '../keys/select.ts'
 import { compileAllow, type AllowCompiler } from './allow.ts'
 import { compileCondition } from './condition.ts'
 import { unservedGrants } from './coverage.ts'
-import type { GatewayLimitsDocument, GrantDocument, KeyDocument, TeamDocument } from './document.ts'
+import type { GatewayLimitsDocument, GrantDocument, GuardrailsDocument, KeyDocument, TeamDocument } from './document.ts'
 import { compileGatewayLimits, compileLimits, precedenceOf } from './compile-limits.ts'
 import { createMembershipFinder } from './memberships.ts'
 import { createLimitFinder, type GatewayLimits } from './team-limits.ts'
+import { compileGuardrails } from './guardrails/compile.ts'
+import type { GuardrailTable } from './guardrails/guardrail.ts'
 import type { Grant, PolicySet, Team } from './policy-set.ts'
 
 export interface PolicyDocuments {
@@ -22,6 +24,7 @@ export interface PolicyDocuments {
   readonly keys: readonly KeyDocument[]
   /** At most one; empty where there are no gateway-wide limits. */
   readonly limits?: readonly GatewayLimitsDocument[]
+  readonly guardrails?: readonly GuardrailsDocument[]
 }
 
 type Path = readonly (string | number)[]
@@ -36,7 +39,13 @@ export function compilePolicies(
   const keys = compileKeys(documents.keys, catalogue, diagnostics)
   const limits = compileGatewayLimits(documents.limits ?? [], allow, diagnostics)
   const teams = compileTeams(documents.teams, catalogue.operations.length, limits, allow, diagnostics)
-  const policy = createPolicySet(documents.revision, catalogue, teams, keys)
+  const guardrails = compileGuardrails(
+    documents.guardrails ?? [],
+    teams.map((team) => team.id),
+    catalogue,
+    diagnostics,
+  )
+  const policy = createPolicySet(documents.revision, catalogue, teams, keys, guardrails)
   diagnostics.push(...unservedGrants(policy, documents.teams))
   return { policy, diagnostics }
 }
@@ -47,6 +56,7 @@ export function createPolicySet(
   catalogue: Catalogue,
   teams: readonly Team[],
   keys: readonly KeyHandle[],
+  guardrails: GuardrailTable,
 ): PolicySet {
   const byId = new Map(teams.map((team) => [team.id, team]))
   const findMemberships = createMembershipFinder(teams)
@@ -65,6 +75,7 @@ export function createPolicySet(
     catalogue,
     teams,
     keys,
+    guardrails,
     claimPaths: [...claimPaths].sort(),
     team: (id) => byId.get(id) ?? null,
     teamsOf(principal) {

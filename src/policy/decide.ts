@@ -61,9 +61,15 @@ export const decisionReasons = ['granted', 'member', 'no-team'] as const
 
 const noGrants: readonly Grant[] = []
 
-/** Decides one request. The first team (by id) whose grant allows is the one that is charged. */
-export function decide(policy: PolicySet, facts: Facts): Decision {
-  const teams = policy.teamsOf(facts.principal)
+/**
+ * Decides one request. The first team (by id) whose grant allows is the one that is charged. `teams` are those of the
+ * caller that may, by default all of them.
+ */
+export function decide(
+  policy: PolicySet,
+  facts: Facts,
+  teams: readonly Team[] = policy.teamsOf(facts.principal),
+): Decision {
   const first = teams[0]
   if (first === undefined) return deny(policy, teams, refusalWithoutTeam(facts.principal))
   if (facts.operation.open) return decideForMember(policy, facts, teams, first)

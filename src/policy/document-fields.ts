@@ -5,7 +5,7 @@ import { z } from 'zod'
 /** Parts of policy files that are read and typed, and that this version would not obey. They are refused, not ignored. */
 const unsupported = {
   budgets: 'cost budgets and open sessions are not enforced by this version: remove the limit',
-  guardrails: 'guardrails are not enforced by this version: remove the file',
+  responses: 'answers are not filtered by this version: remove "response"',
 } as const
 
 /** The schema as it is, or refusing its key for as long as the part stands in the table above. */

@@ -3,28 +3,35 @@
 
 import type { Mismatch } from '../catalogue/matcher.ts'
 import type { Operation } from '../catalogue/operation.ts'
-import { queryParameters, type Target } from '../catalogue/target.ts'
+import type { Target } from '../catalogue/target.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { KeyChoice, Requirement } from '../keys/select.ts'
 import { Problem } from '../problems.ts'
-import { decide, type Decision, type ExtraPermission, type Facts } from './decide.ts'
+import { decide, type Decision, type Facts } from './decide.ts'
+import { factsOf, readsBody } from './facts.ts'
+import { holdAgainst, type Held } from './guarded.ts'
+import type { Verdict } from './guardrails/apply.ts'
+import type { DevinUser } from './guardrails/attributes.ts'
+import type { JudgedBody } from './judged-body.ts'
 import type { PolicySet } from './policy-set.ts'
-
-/** What the policy reads in a JSON body, whoever parsed it. */
-export interface JudgedBody {
-  /** Values at a dotted place; `*` stands for every member of an object or array. Absent gives an empty list. */
-  valuesAt(place: string): readonly unknown[]
-}
 
 export interface Evaluation {
   readonly facts: Facts
   readonly decision: Decision
   /** The body has to be read and the request evaluated again with it; the decision so far is an allow. */
   readonly needsBody: boolean
+  /** The caller's user at Devin has to be looked up and the request evaluated again with it; as above. */
+  readonly needsDevinUser: boolean
   /** What a key must hold; null unless allowed. */
   readonly requirement: Requirement | null
   /** The key that would be used; null when denied or when no key suffices. */
   readonly key: KeyChoice | null
+  /** As it is sent: the caller's own, or with a query that guardrails changed. */
+  readonly target: Target
+  /** As it is sent: the caller's own, or as guardrails changed it. Undefined when it was not read, null when there is none. */
+  readonly body: JudgedBody | null | undefined
+  /** What the guardrails said; null where none binds the request, and while something is needed. */
+  readonly verdict: Verdict | null
 }
 
 const none: readonly never[] = []
@@ -39,101 +46,52 @@ export function findOperation(policy: PolicySet, method: string, target: Target)
   return found
 }
 
-/** Whether a decision on this operation depends on the body. */
-export function readsBody(operation: Operation): boolean {
-  return operation.conditional.length > 0 || operation.organizations.body.length > 0
-}
-
-/** Evaluates a request; `body` is undefined while it has not been read, null when the request has none. */
+/**
+ * Evaluates a request. `body` is undefined while it has not been read, null when the request has none; `devinUser` is
+ * undefined while it has not been looked up.
+ */
 export function evaluate(
   policy: PolicySet,
   principal: Principal,
   operation: Operation,
   target: Target,
   body?: JudgedBody | null,
+  devinUser?: DevinUser,
 ): Evaluation {
   const facts = factsOf(principal, operation, target, body)
   const decision = decide(policy, facts)
-  if (decision.effect === 'deny') return { facts, decision, needsBody: false, requirement: null, key: null }
-  const needsBody = body === undefined && readsBody(operation)
-  const requirement: Requirement = {
-    operation,
-    organization: operation.scope === 'any' ? (decision.team?.defaultOrganization ?? null) : facts.organization,
-    extra: facts.extra.length === 0 ? none : facts.extra.map((extra) => extra.permission),
-  }
-  return { facts, decision, needsBody, requirement, key: needsBody ? null : policy.selectKey(requirement) }
+  const guardrails = policy.guardrails.on(operation)
+  const request = { target, body }
+  if (decision.effect === 'deny' || guardrails === undefined)
+    return conclude(policy, { facts, decision, request, needs: missing(operation, body), verdict: null })
+  return conclude(policy, holdAgainst(policy, guardrails, facts, decision, request, devinUser))
 }
 
-function factsOf(
-  principal: Principal,
-  operation: Operation,
-  target: Target,
-  body: JudgedBody | null | undefined,
-): Facts {
-  const place = operation.organizations.segment
-  const organization = place === -1 ? null : (target.segments[place] ?? null)
-  const inQuery = organizationsInQuery(target.query)
-  const inBody =
-    body === null || body === undefined || !readsBody(operation) ? none : organizationsInBody(operation, body)
-  const named = organization === null ? none : [organization]
-  const narrowed = organization !== null || inQuery.some((named) => bounds(operation, named))
+function missing(operation: Operation, body: JudgedBody | null | undefined): Held['needs'] {
+  return body === undefined && readsBody(operation) ? 'body' : null
+}
+
+function conclude(policy: PolicySet, { facts, decision, request, needs, verdict }: Held): Evaluation {
+  const { operation } = facts
+  const allowed = decision.effect === 'allow'
+  const requirement: Requirement | null = allowed
+    ? {
+        operation,
+        organization: operation.scope === 'any' ? (decision.team?.defaultOrganization ?? null) : facts.organization,
+        extra: facts.extra.length === 0 ? none : facts.extra.map((extra) => extra.permission),
+      }
+    : null
   return {
-    principal,
-    operation,
-    organization,
-    organizations:
-      inQuery.length === 0 && inBody.length === 0 ? named : [...named, ...inQuery.map(({ id }) => id), ...inBody],
-    narrowed,
-    // Before the body is read nothing is known about it, not even what it lacks.
-    extra: body === undefined || operation.conditional.length === 0 ? none : extraPermissions(operation, body),
+    facts,
+    decision,
+    needsBody: allowed && needs === 'body',
+    needsDevinUser: allowed && needs === 'devin-user',
+    requirement,
+    key: requirement === null || needs !== null ? null : policy.selectKey(requirement),
+    target: request.target,
+    body: request.body,
+    verdict,
   }
-}
-
-/** Also as some servers spell lists: `org_ids[]`, `org_ids[0]`. */
-const organizationParameter = /^org_ids?(?:\[\d*\])?$/
-
-interface NamedOrganization {
-  readonly name: string
-  readonly id: string
-  /** Seen by every server, not only by those that split queries at semicolons, too. */
-  readonly plain: boolean
-}
-
-/** Every `org_id` and `org_ids`, also where the operation documents none: an upstream might honour it all the same. */
-function organizationsInQuery(query: string): readonly NamedOrganization[] {
-  if (query === '' || !(query.includes('org_id') || query.includes('%'))) return none
-  const plain = organizationParameters(query, '&', true)
-  return query.includes(';') ? [...plain, ...organizationParameters(query, /[&;]/, false)] : plain
-}
-
-/**
- * Whether a parameter bounds what an enterprise operation touches: `org_ids` of a list does. `org_id` beside the id of a
- * session is only a hint: whether the upstream holds the session against it is documented nowhere.
- */
-function bounds(operation: Operation, { name, plain }: NamedOrganization): boolean {
-  return plain && name === 'org_ids' && operation.organizations.query.includes(name)
-}
-
-function organizationParameters(query: string, separator: string | RegExp, plain: boolean): NamedOrganization[] {
-  return queryParameters(query, separator)
-    .filter(([name]) => organizationParameter.test(name))
-    .map(([name, id]) => ({ name, id, plain }))
-}
-
-/** The places the catalogue names and, since the body is read anyway, those where any API would expect an organization. */
-function organizationsInBody(operation: Operation, body: JudgedBody): string[] {
-  return [...operation.organizations.body, 'org_id', 'org_ids.*'].flatMap((place) =>
-    body
-      .valuesAt(place)
-      .flatMap((value) => (value === null ? [] : [typeof value === 'string' ? value : '(not a string)'])),
-  )
-}
-
-function extraPermissions(operation: Operation, body: JudgedBody | null): readonly ExtraPermission[] {
-  return operation.conditional.filter(({ field, when }) => {
-    const present = body !== null && body.valuesAt(field).some((value) => value !== null)
-    return present === (when === 'present')
-  })
 }
 
 function unknownOperation(

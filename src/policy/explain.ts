@@ -6,7 +6,9 @@ import { parseTarget, type Target } from '../catalogue/target.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { KeyChoice } from '../keys/select.ts'
 import { Problem } from '../problems.ts'
-import { evaluate, findOperation, readsBody, type Evaluation, type JudgedBody } from './evaluate.ts'
+import { evaluate, findOperation, type Evaluation } from './evaluate.ts'
+import { readsBody } from './facts.ts'
+import type { JudgedBody } from './judged-body.ts'
 import type { Grant, PolicySet } from './policy-set.ts'
 
 export interface ExplanationStep {

@@ -15,12 +15,20 @@ export interface GuardrailDocument {
   readonly on: readonly string[]
   readonly teams: 'all' | readonly string[]
   readonly apps: 'all' | readonly string[]
+  /** `named`: grants must name the operation by its id. */
+  readonly grants: 'named' | null
   /** By dotted field name. */
   readonly body: Readonly<Record<string, FieldRule>>
   /** By parameter name. */
   readonly query: Readonly<Record<string, FieldRule>>
-  readonly response: { readonly filterItemsBy: 'organizations' | null; readonly dropFields: readonly string[] } | null
+  readonly response: ResponseRule | null
   readonly mode: 'enforce' | 'shadow' | 'off'
+}
+
+/** What is taken out of answers before a caller sees them. */
+export interface ResponseRule {
+  readonly filterItemsBy: 'organizations' | null
+  readonly dropFields: readonly string[]
 }
 
 export interface GuardrailsDocument {
@@ -31,28 +39,41 @@ export interface GuardrailsDocument {
 }
 
 const count = () => z.int().min(0, 'must be at least 0')
-const constant = () => z.union([z.string(), z.number(), z.boolean()])
+const constant = () => z.union([z.string(), z.number(), z.boolean(), z.null()])
+/** `*` for any characters, or a regular expression from ^ to $. */
+const pattern = () => text()
+const dottedName = () =>
+  z.string().regex(/^[^.]+(?:\.[^.]+)*$/, 'must be the name of a field, with dots between names: limits.max or repos.*')
 
 const fieldRule = z
   .strictObject({
-    default: z.unknown().optional().describe('Put in when the field is absent.'),
+    default: z
+      .unknown()
+      .optional()
+      .describe('Put in when the field is absent; may name attributes of the caller, as in `equals` and `add`.'),
     at_most: z.number().optional().describe('Largest number.'),
     at_least: z.number().optional().describe('Smallest number.'),
     equals: constant()
       .optional()
       .describe('The only value: a constant, or an attribute of the caller like principal.devin_user_id.'),
     one_of: z.array(constant()).min(1, 'name at least one value').optional().describe('The only values.'),
-    each_matches: text()
+    each_matches: pattern()
       .optional()
-      .describe('Every member of the list must match this pattern; `*` stands for any characters.'),
-    matches: text().optional().describe('The text must match this pattern; `*` stands for any characters.'),
-    forbid: z.literal(true).optional().describe('The field must be absent.'),
-    require: z.literal(true).optional().describe('The field must be present.'),
+      .describe('Every member of the list must be a text that matches this pattern, as in `matches`.'),
+    matches: pattern()
+      .optional()
+      .describe(
+        'The whole text must match: `*` stands for any characters; from `^` to `$` it is a regular expression of RE2.',
+      ),
+    forbid: z.literal(true).optional().describe('The field must be absent; null is not.'),
+    require: z.literal(true).optional().describe('The field must be present and not null.'),
     add: z
       .array(text())
       .min(1, 'name at least one value')
       .optional()
-      .describe("Members that are added to the list; ${team} and ${app} stand for the caller's."),
+      .describe(
+        "Members that are added to the list where they are missing; ${team}, ${app}, ${subject}, ${email} and so on stand for the caller's, and a member whose attribute the caller lacks is left out.",
+      ),
     max_items: count().optional().describe('Largest length of the list.'),
     max_length: count().optional().describe('Largest length of the text, in characters.'),
   })
@@ -67,24 +88,30 @@ const guardrail = z.strictObject({
   on: oneOrSeveral('operation').describe('Operation ids of the catalogue, or patterns of them.'),
   teams: subjects('team').prefault('all').describe('Teams it binds.'),
   apps: subjects('app').prefault('all').describe('Apps it binds.'),
+  grants: z
+    .enum(['named'])
+    .optional()
+    .describe('`named`: only a grant that names the operation by its id counts, no pattern and no permission name.'),
   body: z
-    .record(text(), fieldRule.describe('Bounds on this field.'))
+    .record(dottedName(), fieldRule.describe('Bounds on this field.'))
     .default({})
-    .describe('Bounds on fields of the JSON body, by dotted name.'),
+    .describe('Bounds on fields of the JSON body, by dotted name; `*` stands for every item of a list or object.'),
   query: z
     .record(text(), fieldRule.describe('Bounds on this parameter.'))
     .default({})
     .describe('Bounds on parameters of the query.'),
-  response: z
-    .strictObject({
+  response: refusedFor(
+    'responses',
+    z.strictObject({
       filter_items_by: z
         .enum(['organizations'])
         .optional()
         .describe("Keep only the items of the caller's organizations."),
       fields: z.array(text()).optional().describe('Fields that are dropped from the answer.'),
-    })
+    }),
+  )
     .optional()
-    .describe('What is taken out of answers.'),
+    .describe('What is taken out of answers (not enforced by this version).'),
   mode: z
     .enum(['enforce', 'shadow', 'off'])
     .default('enforce')
@@ -94,11 +121,8 @@ const guardrail = z.strictObject({
 /** Schema of `guardrails*.yaml`. */
 export const guardrailsSchema = z
   .strictObject({
-    guardrails: refusedFor(
-      'guardrails',
-      withoutTwins(z.array(guardrail), 'guardrail', (member) => textAt(member, 'id'), 'id'),
-    ).describe(
-      'Bounds on what is allowed, for everyone they name; all apply, the tightest wins (not enforced by this version).',
+    guardrails: withoutTwins(z.array(guardrail), 'guardrail', (member) => textAt(member, 'id'), 'id').describe(
+      'Bounds on what is allowed, for everyone they name; all apply, the tightest wins.',
     ),
   })
   .describe('Guardrails: bounds on what grants allow.')
@@ -114,6 +138,7 @@ export function readGuardrails(
     const { response } = written
     return {
       ...written,
+      grants: written.grants ?? null,
       response:
         response === undefined
           ? null

@@ -1,15 +1,31 @@
 // A JSON body as the policy reads it: one strict reading for requests, `explain` and policy tests alike.
 
-import type { JudgedBody } from './evaluate.ts'
-import { memberAt, parseStrictJson } from './strict-json.ts'
+import { memberAt, parseStrictJson, serializeStrictJson, type StrictJson } from './strict-json.ts'
+
+/** A body and what the policy reads in it. What was judged is what is sent: `value` is what `bytes` say. */
+export interface JudgedBody {
+  readonly value: StrictJson
+  /** As the caller sent them, or the document written anew where a guardrail changed it. */
+  readonly bytes: Buffer
+  /** Values at a dotted place; `*` stands for every member of an object or array. Absent gives an empty list. */
+  valuesAt(place: string): readonly unknown[]
+}
 
 /** Reads strict UTF-8 JSON. Throws `StrictJsonError`, which says what is wrong and where. */
 export function parseJudgedBody(bytes: Buffer): JudgedBody {
-  const value = parseStrictJson(bytes)
-  return { valuesAt: (place) => memberAt(value, place) }
+  return judged(parseStrictJson(bytes), bytes)
 }
 
 /** A body that a person wrote as a plain value, in YAML for instance. */
 export function judgedBodyOf(value: unknown): JudgedBody {
   return parseJudgedBody(Buffer.from(JSON.stringify(value)))
+}
+
+/** The body of a document that was changed. */
+export function changedBody(value: StrictJson): JudgedBody {
+  return judged(value, serializeStrictJson(value))
+}
+
+function judged(value: StrictJson, bytes: Buffer): JudgedBody {
+  return { value, bytes, valuesAt: (place) => memberAt(value, place) }
 }

@@ -8,6 +8,7 @@ import type { KeyChoice, Requirement } from '../keys/select.ts'
 import type { Precedence } from '../limits/fair-queue.ts'
 import type { Limit } from '../limits/limiter.ts'
 import type { Condition } from './condition.ts'
+import type { GuardrailTable } from './guardrails/guardrail.ts'
 
 export type Mode = 'enforce' | 'shadow' | 'off'
 
@@ -55,6 +56,8 @@ export interface PolicySet {
   readonly catalogue: Catalogue
   readonly teams: readonly Team[]
   readonly keys: readonly KeyHandle[]
+  /** Bounds on what grants allow. */
+  readonly guardrails: GuardrailTable
   /** Dotted claim paths that conditions read; the decision log keeps their values for replay. */
   readonly claimPaths: readonly string[]
   team(id: string): Team | null

@@ -47,6 +47,31 @@ export interface ShadowEntry {
   readonly effect: 'allow'
 }
 
+/** What a guardrail put in, or a bound that was broken. `place` is a field of the body, a parameter or an operation. */
+export interface GuardrailFinding {
+  readonly guardrail: string
+  readonly in: 'body' | 'query' | 'grant'
+  readonly place: string
+  /** `at_most`, `default` and so on. */
+  readonly bound: string
+}
+
+/** What the guardrails said of a request. */
+export interface GuardrailsEntry {
+  /** Ids of those in force that bind the request. */
+  readonly applied: readonly string[]
+  readonly changed: readonly GuardrailFinding[]
+  readonly refused: readonly GuardrailFinding[]
+  /** Of those in shadow mode: what they would have done. */
+  readonly shadow: readonly {
+    readonly guardrail: string
+    readonly effect: 'allow' | 'change' | 'deny'
+    readonly findings: readonly GuardrailFinding[]
+  }[]
+  /** What the rules read in the request as it was decided on, by place (`body.max_acu_limit`); never a text that may be long or secret. */
+  readonly read: Readonly<Record<string, unknown>>
+}
+
 /** One decision, with every attribute that a rule may read, so that it can be replayed. No bodies, no tokens. */
 export interface DecisionEntry {
   readonly time: string
@@ -72,6 +97,8 @@ export interface DecisionEntry {
   readonly key: string | null
   readonly nearest: string | null
   readonly shadow: readonly ShadowEntry[]
+  /** Null where no guardrail binds the request, or none was asked. */
+  readonly guardrails: GuardrailsEntry | null
   readonly policy_revision: string | null
 }
 

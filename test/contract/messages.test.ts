@@ -155,10 +155,14 @@ describe('a policy file', () => {
       {
         policies: {
           'guardrails.yaml':
-            'guardrails:\n  - { id: a, on: [org.sessions.create], teams: all, body: { x: { forbid: true } } }\n',
+            'guardrails:\n  - { id: a, on: [org.sesions.create], teams: [payment], body: { title: { matches: "^(a+)+\\\\1$" } } }\n',
         },
       },
-      ['policies/guardrails.yaml:1:1: guardrails are not enforced by this version: remove the file'],
+      [
+        'policies/guardrails.yaml:2:19: unknown operation "org.sesions.create"; did you mean "org.sessions.create"?',
+        'policies/guardrails.yaml:2:48: unknown team "payment"; did you mean "payments"?',
+        'policies/guardrails.yaml:2:84: not a regular expression that runs in linear time (the syntax of RE2): invalid escape sequence: `\\1`',
+      ],
     ],
     [
       'of a kind nobody knows',

@@ -515,32 +515,60 @@ describe('a file of guardrails', () => {
     teams: [analytics]
     response: { filter_items_by: organizations }
 `
-  const refusal = 'guardrails are not enforced by this version: remove the file'
+  const refusal = 'answers are not filtered by this version: remove "response"'
+  const withoutResponse = guardrails.slice(0, guardrails.indexOf('  - id: only-own-organizations'))
 
-  it('is refused, because this version would not enforce it', () => {
-    expect(problems('guardrails.yaml', guardrails)).toEqual([`guardrails.yaml:1:1: ${refusal}`])
+  it('is read as it is meant', () => {
+    expect(documentOf('guardrails.yaml', withoutResponse)).toMatchObject({
+      kind: 'guardrails',
+      guardrails: [
+        {
+          id: 'bounded-sessions',
+          on: ['org.sessions.create'],
+          teams: 'all',
+          apps: 'all',
+          grants: null,
+          query: {},
+          response: null,
+          mode: 'enforce',
+          body: {
+            max_acu_limit: { default: 10, at_most: 25 },
+            bypass_approval: { forbid: true },
+            create_as_user_id: { equals: 'principal.devin_user_id' },
+            repos: { each_matches: 'corp/*' },
+            tags: { add: ['team:${team}', 'app:${app}'] },
+          },
+        },
+      ],
+    })
   })
 
-  it('shows its other mistakes too', () => {
+  it('is refused where it filters answers, because this version would not', () => {
+    expect(problems('guardrails.yaml', guardrails)).toEqual([`guardrails.yaml:14:15: ${refusal}`])
+  })
+
+  it('shows all of its mistakes', () => {
     expect(
       problems(
         'guardrails.yaml',
         guardrails
           .replace('at_most: 25', 'atmost: 25')
           .replace('{ forbid: true }', '{}')
+          .replace('repos: ', '"a..b": ')
           .replace('id: only-own-organizations', 'id: bounded-sessions'),
       ),
     ).toEqual([
-      `guardrails.yaml:1:1: ${refusal}`,
       'guardrails.yaml:6:41: unknown key "atmost"; did you mean "at_most"?',
       'guardrails.yaml:7:26: a rule must set at least one bound',
+      'guardrails.yaml:9:7: must be the name of a field, with dots between names: limits.max or repos.*',
       'guardrails.yaml:11:9: guardrail "bounded-sessions" appears twice',
+      `guardrails.yaml:14:15: ${refusal}`,
     ])
   })
 
   it('is the same whatever it is called', () => {
-    expect(problems('guardrails.recommended.yaml', guardrails)).toEqual([`guardrails.recommended.yaml:1:1: ${refusal}`])
-    expect(problems('bounds.yaml', guardrails)).toEqual([`bounds.yaml:1:1: ${refusal}`])
+    for (const name of ['guardrails.recommended.yaml', 'bounds.yaml'])
+      expect(documentOf(name, withoutResponse)).toMatchObject({ guardrails: [{ id: 'bounded-sessions' }] })
     expect(readGuardrails('guardrails.yaml', guardrails).document).toBeNull()
   })
 })

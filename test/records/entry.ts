@@ -76,6 +76,11 @@ export const anyAccessEntry: fc.Arbitrary<AccessEntry> = fc.record({
   policy_revision: anyTextOrNull,
 })
 
+const someFindings = fc.array(
+  fc.record({ guardrail: anyText, in: fc.constantFrom('body', 'query', 'grant'), place: anyText, bound: anyText }),
+  { maxLength: 2 },
+)
+
 export const anyDecisionEntry: fc.Arbitrary<DecisionEntry> = fc.record({
   time: anyText,
   decision_id: anyText,
@@ -104,5 +109,21 @@ export const anyDecisionEntry: fc.Arbitrary<DecisionEntry> = fc.record({
   shadow: fc.array(fc.record({ team: anyText, grant: anyText, effect: fc.constant('allow' as const) }), {
     maxLength: 2,
   }),
+  guardrails: fc.option(
+    fc.record({
+      applied: someTexts,
+      changed: someFindings,
+      refused: someFindings,
+      shadow: fc.array(
+        fc.record({ guardrail: anyText, effect: fc.constantFrom('allow', 'change', 'deny'), findings: someFindings }),
+        { maxLength: 2 },
+      ),
+      read: fc.dictionary(
+        anyText.filter((name) => name !== '__proto__'),
+        fc.oneof(anyText, anyNumber),
+        { maxKeys: 2 },
+      ),
+    }),
+  ),
   policy_revision: anyTextOrNull,
 })

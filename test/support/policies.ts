@@ -11,12 +11,15 @@ import { compilePolicies } from '../../src/policy/compile.ts'
 import {
   readPolicyFile,
   type GatewayLimitsDocument,
+  type GuardrailsDocument,
   type KeyDocument,
   type PolicyDocument,
   type TeamDocument,
   type TestDocument,
 } from '../../src/policy/document.ts'
-import { evaluate, findOperation, type Evaluation, type JudgedBody } from '../../src/policy/evaluate.ts'
+import { evaluate, findOperation, type Evaluation } from '../../src/policy/evaluate.ts'
+import type { DevinUser } from '../../src/policy/guardrails/attributes.ts'
+import { judgedBodyOf, type JudgedBody } from '../../src/policy/judged-body.ts'
 import type { PolicySet } from '../../src/policy/policy-set.ts'
 
 /** The built-in catalogue as a gateway with the default settings serves it. */
@@ -72,7 +75,7 @@ export function enterpriseKeyOf(id: string, changes: Partial<KeyHandle> = {}): K
  * what is absent gives nothing.
  */
 export function bodyOf(value: unknown): JudgedBody {
-  return { valuesAt: (place) => valuesAt(value, place.split('.')) }
+  return { ...judgedBodyOf(value), valuesAt: (place) => valuesAt(value, place.split('.')) }
 }
 
 function valuesAt(value: unknown, [name, ...rest]: readonly string[]): readonly unknown[] {
@@ -109,6 +112,7 @@ export function compileFiles(files: PolicyFiles, using = catalogue): CompiledFil
       teams: documents.filter((document): document is TeamDocument => document.kind === 'team'),
       keys: documents.flatMap((document): readonly KeyDocument[] => (document.kind === 'keys' ? document.keys : [])),
       limits: documents.filter((document): document is GatewayLimitsDocument => document.kind === 'limits'),
+      guardrails: documents.filter((document): document is GuardrailsDocument => document.kind === 'guardrails'),
     },
     using,
   )
@@ -128,11 +132,17 @@ export function policyFrom(files: PolicyFiles, using = catalogue): PolicySet {
 }
 
 /** Evaluates `METHOD PATH` with a body, or with none. */
-export function ask(policy: PolicySet, principal: Principal, request: string, body?: unknown): Evaluation {
+export function ask(
+  policy: PolicySet,
+  principal: Principal,
+  request: string,
+  body?: unknown,
+  devinUser?: DevinUser,
+): Evaluation {
   const [method = '', path = ''] = request.split(' ')
   const target = parseTarget(path)
   const operation = findOperation(policy, method, target)
-  return evaluate(policy, principal, operation, target, body === undefined ? null : bodyOf(body))
+  return evaluate(policy, principal, operation, target, body === undefined ? null : bodyOf(body), devinUser)
 }
 
 /** The answer in one line: `allow payments/run-sessions payments-runner` or `deny organization-not-granted payments`. */

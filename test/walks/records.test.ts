@@ -474,6 +474,7 @@ describe('the fields of a record', () => {
         'teams',
         'team',
         'grant',
+        'guardrails',
         'operation',
         'organizations',
         'extra_permissions',

@@ -1,0 +1,77 @@
+// What the decision record says of guardrails: which applied, what they changed or refused, and the values they read, so
+// that a decision can be replayed. Never a body, and no text that may be long or secret.
+
+import type { Evaluation } from '../policy/evaluate.ts'
+import type { Violation } from '../policy/guardrails/check.ts'
+import type { Rule } from '../policy/guardrails/guardrail.ts'
+import { parameterValues } from '../policy/guardrails/places.ts'
+import type { Change } from '../policy/guardrails/put-in.ts'
+import { JsonNumber } from '../policy/strict-json.ts'
+import type { GuardrailFinding, GuardrailsEntry } from '../records/entries.ts'
+import { maskSecrets } from '../records/mask.ts'
+
+/** The entry of one evaluation; null where no guardrail binds the request. */
+export function guardrailsEntry(evaluation: Evaluation): GuardrailsEntry | null {
+  const { verdict } = evaluation
+  if (verdict === null || verdict.bound.length === 0) return null
+  return {
+    applied: verdict.bound.flatMap(({ id, mode }) => (mode === 'enforce' ? [id] : [])),
+    changed: verdict.changes.map(ofChange),
+    refused: verdict.violations.map(ofViolation),
+    shadow: verdict.shadow.map(({ guardrail, changes, violations }) => ({
+      guardrail,
+      effect: violations.length > 0 ? 'deny' : changes.length > 0 ? 'change' : 'allow',
+      findings: [...changes.map(ofChange), ...violations.map(ofViolation)],
+    })),
+    read: valuesRead(evaluation),
+  }
+}
+
+function ofChange({ guardrail, in: site, place, bound }: Change): GuardrailFinding {
+  return { guardrail, in: site, place: masked(place), bound }
+}
+
+function ofViolation({ guardrail, in: site, field, bound }: Violation): GuardrailFinding {
+  return { guardrail, in: site, place: field, bound }
+}
+
+function valuesRead({ verdict, body, target }: Evaluation): Record<string, unknown> {
+  const read: Record<string, unknown> = {}
+  for (const guardrail of verdict?.bound ?? []) {
+    for (const rule of guardrail.body) {
+      const values = body?.valuesAt(rule.field) ?? []
+      if (values.length > 0) read[`body.${rule.field}`] = shownOne(values, rule)
+    }
+    for (const rule of guardrail.query) {
+      const values = parameterValues(target.query, rule.field)
+      if (values.length > 0) read[`query.${rule.field}`] = values === 'ambiguous' ? values : shownOne(values, rule)
+    }
+  }
+  return read
+}
+
+const mostItems = 50
+
+function shownOne(values: readonly unknown[], rule: Rule): unknown {
+  return values.length === 1 ? shown(values[0], rule) : values.slice(0, mostItems).map((value) => shown(value, rule))
+}
+
+/** Members that hold what nobody but the upstream shall read. */
+const confidential = /secret|password|token|prompt|message|value|body|contents/i
+
+/** Numbers and such as they are, a text where the rule compares it with others, and of anything else only what it is. */
+function shown(value: unknown, rule: Rule): unknown {
+  if (value === null || typeof value === 'boolean') return value
+  if (value instanceof JsonNumber) return value.toNumber() ?? value.raw.slice(0, 64)
+  const compares = rule.oneOf !== null || rule.equals !== null || rule.matches !== null || rule.eachMatches !== null
+  if (typeof value === 'string') {
+    if (!compares || confidential.test(rule.field)) return `(text of ${value.length})`
+    return masked(value.slice(0, 128))
+  }
+  if (!Array.isArray(value)) return '(object)'
+  return compares ? value.slice(0, mostItems).map((item) => shown(item, rule)) : `(list of ${value.length})`
+}
+
+function masked(text: string): string {
+  return maskSecrets(text)
+}

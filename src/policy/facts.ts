@@ -1,0 +1,88 @@
+// What a request says that a decision may depend on: its organizations, wherever they stand, and what its body asks for
+// besides the operation. Pure.
+
+import type { Operation } from '../catalogue/operation.ts'
+import { queryParameters, type Target } from '../catalogue/target.ts'
+import type { Principal } from '../identity/principal.ts'
+import type { ExtraPermission, Facts } from './decide.ts'
+import type { JudgedBody } from './judged-body.ts'
+
+const none: readonly never[] = []
+
+/** Whether a decision on this operation depends on the body. */
+export function readsBody(operation: Operation): boolean {
+  return operation.conditional.length > 0 || operation.organizations.body.length > 0
+}
+
+/** The facts of one request; `body` is null or undefined when there is none or it has not been read. */
+export function factsOf(
+  principal: Principal,
+  operation: Operation,
+  target: Target,
+  body: JudgedBody | null | undefined,
+): Facts {
+  const place = operation.organizations.segment
+  const organization = place === -1 ? null : (target.segments[place] ?? null)
+  const inQuery = organizationsInQuery(target.query)
+  const inBody =
+    body === null || body === undefined || !readsBody(operation) ? none : organizationsInBody(operation, body)
+  const named = organization === null ? none : [organization]
+  const narrowed = organization !== null || inQuery.some((named) => bounds(operation, named))
+  return {
+    principal,
+    operation,
+    organization,
+    organizations:
+      inQuery.length === 0 && inBody.length === 0 ? named : [...named, ...inQuery.map(({ id }) => id), ...inBody],
+    narrowed,
+    // Before the body is read nothing is known about it, not even what it lacks.
+    extra: body === undefined || operation.conditional.length === 0 ? none : extraPermissions(operation, body),
+  }
+}
+
+/** Also as some servers spell lists: `org_ids[]`, `org_ids[0]`. */
+const organizationParameter = /^org_ids?(?:\[\d*\])?$/
+
+interface NamedOrganization {
+  readonly name: string
+  readonly id: string
+  /** Seen by every server, not only by those that split queries at semicolons, too. */
+  readonly plain: boolean
+}
+
+/** Every `org_id` and `org_ids`, also where the operation documents none: an upstream might honour it all the same. */
+function organizationsInQuery(query: string): readonly NamedOrganization[] {
+  if (query === '' || !(query.includes('org_id') || query.includes('%'))) return none
+  const plain = organizationParameters(query, '&', true)
+  return query.includes(';') ? [...plain, ...organizationParameters(query, /[&;]/, false)] : plain
+}
+
+/**
+ * Whether a parameter bounds what an enterprise operation touches: `org_ids` of a list does. `org_id` beside the id of a
+ * session is only a hint: whether the upstream holds the session against it is documented nowhere.
+ */
+function bounds(operation: Operation, { name, plain }: NamedOrganization): boolean {
+  return plain && name === 'org_ids' && operation.organizations.query.includes(name)
+}
+
+function organizationParameters(query: string, separator: string | RegExp, plain: boolean): NamedOrganization[] {
+  return queryParameters(query, separator)
+    .filter(([name]) => organizationParameter.test(name))
+    .map(([name, id]) => ({ name, id, plain }))
+}
+
+/** The places the catalogue names and, since the body is read anyway, those where any API would expect an organization. */
+function organizationsInBody(operation: Operation, body: JudgedBody): string[] {
+  return [...operation.organizations.body, 'org_id', 'org_ids.*'].flatMap((place) =>
+    body
+      .valuesAt(place)
+      .flatMap((value) => (value === null ? [] : [typeof value === 'string' ? value : '(not a string)'])),
+  )
+}
+
+function extraPermissions(operation: Operation, body: JudgedBody | null): readonly ExtraPermission[] {
+  return operation.conditional.filter(({ field, when }) => {
+    const present = body !== null && body.valuesAt(field).some((value) => value !== null)
+    return present === (when === 'present')
+  })
+}

@@ -1,0 +1,110 @@
+// A request that a grant allows, held against the guardrails that bind it: refused, changed, or let through as it is.
+// What comes out was decided on exactly as it will be sent. Pure.
+
+import type { Target } from '../catalogue/target.ts'
+import { conditionHolds } from './condition.ts'
+import { decide, type Decision, type Facts } from './decide.ts'
+import { factsOf, readsBody } from './facts.ts'
+import { applyGuardrails, type Granted, type Verdict } from './guardrails/apply.ts'
+import { CallerAttributes, type DevinUser } from './guardrails/attributes.ts'
+import type { Violation } from './guardrails/check.ts'
+import { binding, type Guardrail } from './guardrails/guardrail.ts'
+import { changedBody, type JudgedBody } from './judged-body.ts'
+import type { PolicySet, Team } from './policy-set.ts'
+
+/** What is sent: where to, and with which body (undefined: not read yet, null: none). */
+export interface GuardedMessage {
+  readonly target: Target
+  readonly body: JudgedBody | null | undefined
+}
+
+export interface Held {
+  /** Of the request as it is sent. */
+  readonly facts: Facts
+  readonly decision: Decision
+  readonly request: GuardedMessage
+  /** What has to be learnt before this can be decided; nothing was applied then. */
+  readonly needs: 'body' | 'devin-user' | null
+  readonly verdict: Verdict | null
+}
+
+/**
+ * Applies the guardrails of the operation that bind the team which was decided for. Where they refuse, the caller's
+ * other teams are tried as the decision would have tried them; the first refusal stands when none of them allows it.
+ */
+export function holdAgainst(
+  policy: PolicySet,
+  guardrails: readonly Guardrail[],
+  facts: Facts,
+  decision: Decision,
+  request: GuardedMessage,
+  devinUser: DevinUser | undefined,
+): Held {
+  let refusal: Held | null = null
+  let teams = decision.teams
+  let current = decision
+  for (let team = current.team; team !== null && current.effect === 'allow'; team = current.team) {
+    const held = holdForTeam(policy, guardrails, facts, { ...current, teams: decision.teams }, team, request, devinUser)
+    if (held.needs !== null || held.decision.effect === 'allow') return held
+    refusal ??= held
+    const tried = team
+    teams = teams.filter((each) => each !== tried)
+    if (teams.length === 0) break
+    current = decide(policy, facts, teams)
+  }
+  return refusal ?? { facts, decision, request, needs: null, verdict: null }
+}
+
+function holdForTeam(
+  policy: PolicySet,
+  guardrails: readonly Guardrail[],
+  facts: Facts,
+  decision: Decision,
+  team: Team,
+  request: GuardedMessage,
+  devinUser: DevinUser | undefined,
+): Held {
+  const { principal, operation, organization } = facts
+  const { target, body } = request
+  const bound = binding(guardrails, team.id, principal.app)
+  if (body === undefined && (readsBody(operation) || bound.some((each) => each.body.length > 0)))
+    return { facts, decision, request, needs: 'body', verdict: null }
+  const caller = new CallerAttributes(principal, team.id, organization, devinUser)
+  const sites = body === undefined ? (['query'] as const) : (['query', 'body'] as const)
+  const before = { query: target.query, body: body?.value, granted: grantedIn(team, facts) }
+  const verdict = applyGuardrails(bound, before, caller, sites)
+  if (caller.wantsDevinUser) return { facts, decision, request, needs: 'devin-user', verdict: null }
+  if (verdict.violations.length > 0)
+    return { facts, decision: refused(decision, verdict.violations), request, needs: null, verdict }
+  if (verdict.changes.length === 0) return { facts, decision, request, needs: null, verdict }
+  const after = verdict.request
+  const sent: GuardedMessage = {
+    target: after.query === before.query ? target : { ...target, query: after.query },
+    body: after.body === before.body || after.body === undefined ? body : changedBody(after.body),
+  }
+  // A value that was put in may name an organization, or ask for a power of its own.
+  const sentFacts = factsOf(principal, operation, sent.target, sent.body)
+  const again = decide(policy, sentFacts, [team])
+  return { facts: sentFacts, decision: { ...again, teams: decision.teams }, request: sent, needs: null, verdict }
+}
+
+/** An open operation needs no grant at all. */
+function grantedIn(team: Team, { operation, principal }: Facts): Granted {
+  const byName =
+    operation.open ||
+    (team.byOperation[operation.index] ?? []).some(
+      ({ mode, when, allow }) =>
+        mode === 'enforce' && allow.includes(operation.id) && (when === null || conditionHolds(when, principal)),
+    )
+  return { operation: operation.id, byName }
+}
+
+const mostTold = 5
+
+/** Names field, bound and guardrail of what is broken, a few at a time. */
+function refused(decision: Decision, violations: readonly Violation[]): Decision {
+  const told = violations.slice(0, mostTold).map(({ text, guardrail }) => `${text} (guardrail ${guardrail})`)
+  const more = violations.length > mostTold ? [`and ${violations.length - mostTold} more`] : []
+  const detail = `${[...told, ...more].join('; ')}. Change the request, or ask the owner of the guardrail.`
+  return { ...decision, effect: 'deny', reason: 'guardrail', problem: 'guardrail', detail }
+}

@@ -1,0 +1,204 @@
+// Whether a value keeps the bounds of the rules on its field: pure, exact for numbers, strict about types. A value of
+// another type than its bound speaks of breaks it, since a lenient server could read "99" or [99] as 99.
+
+import { isJsonObject, JsonNumber, type StrictJson } from '../strict-json.ts'
+import type { CallerAttributes, ValueTemplate } from './attributes.ts'
+import { compareNumbers, isNumberText } from './decimal.ts'
+import type { Pattern, Rule } from './guardrail.ts'
+import { parameterText } from './places.ts'
+
+/** A rule and the guardrail it stands in. */
+export interface BoundRule {
+  readonly rule: Rule
+  readonly guardrail: string
+}
+
+/** A bound that a request breaks. */
+export interface Violation {
+  readonly guardrail: string
+  readonly in: Site | 'grant'
+  /** The field as the guardrail spells it; of a grant the operation. */
+  readonly field: string
+  /** Name of the bound: `at_most`. */
+  readonly bound: string
+  /** A clause that names the place, the bound and what was found: `max_acu_limit must be at most 25, and is 99`. */
+  readonly text: string
+}
+
+/** `body`: values have JSON types. `query`: every value is a text, and there may be several. */
+export type Site = 'body' | 'query'
+
+/**
+ * Every bound that a value breaks; undefined is an absent one. Of equal bounds of several guardrails the tightest
+ * speaks. `rules` are all about one field, sorted by guardrail.
+ */
+export function violationsOf(
+  rules: readonly BoundRule[],
+  value: StrictJson | undefined,
+  place: string,
+  site: Site,
+  caller: CallerAttributes,
+): readonly Violation[] {
+  const found: Violation[] = []
+  const name = site === 'query' ? `the parameter ${place}` : place
+  const broken = (by: BoundRule | undefined, bound: string, clause: string, where = name): void => {
+    if (by !== undefined)
+      found.push({ guardrail: by.guardrail, in: site, field: by.rule.field, bound, text: `${where} ${clause}` })
+  }
+  if (value === undefined) {
+    broken(
+      first(rules, (rule) => rule.require),
+      'require',
+      'must be there, and is absent',
+    )
+    return found
+  }
+  broken(
+    first(rules, (rule) => rule.forbid),
+    'forbid',
+    'is forbidden: leave it out',
+  )
+  if (value === null)
+    broken(
+      first(rules, (rule) => rule.require),
+      'require',
+      'must be there, and is null',
+    )
+  const values = site === 'query' && Array.isArray(value) ? (value as readonly StrictJson[]) : [value]
+  for (const each of values) {
+    for (const by of rules) {
+      const { equals, oneOf, matches } = by.rule
+      if (equals !== null) {
+        const clause = brokenEquals(equals, each, site, caller)
+        if (clause !== null) broken(by, 'equals', clause)
+      }
+      if (oneOf !== null && !oneOf.some((choice) => isSame(choice, each, site, caller)))
+        broken(
+          by,
+          'one_of',
+          `must be one of ${oneOf.map((choice) => choice.text).join(', ')}, and is ${shown(each, 'another text')}`,
+        )
+      if (matches !== null && !(typeof each === 'string' && matches.test(each)))
+        broken(by, 'matches', `must match ${matches.text}, and is ${shown(each, 'another text')}`)
+    }
+    const number = numberText(each, site)
+    const most = tightest(
+      rules,
+      (rule) => rule.atMost,
+      (a, b) => compareNumbers(a, b) < 0,
+    )
+    if (most !== null && (number === null || compareNumbers(number, most.bound) > 0))
+      broken(most.by, 'at_most', `must be at most ${most.bound}, and is ${shown(each, numberWord(number))}`)
+    const least = tightest(
+      rules,
+      (rule) => rule.atLeast,
+      (a, b) => compareNumbers(a, b) > 0,
+    )
+    if (least !== null && (number === null || compareNumbers(number, least.bound) < 0))
+      broken(least.by, 'at_least', `must be at least ${least.bound}, and is ${shown(each, numberWord(number))}`)
+    const longest = tightest(
+      rules,
+      (rule) => rule.maxLength,
+      (a, b) => a < b,
+    )
+    if (longest !== null && (typeof each !== 'string' || isLonger(each, longest.bound)))
+      broken(
+        longest.by,
+        'max_length',
+        `must be a text of at most ${longest.bound} characters, and is ${typeof each === 'string' ? 'longer' : shown(each)}`,
+      )
+  }
+  const most = tightest(
+    rules,
+    (rule) => rule.maxItems,
+    (a, b) => a < b,
+  )
+  if (most !== null && !(Array.isArray(value) && value.length <= most.bound))
+    broken(
+      most.by,
+      'max_items',
+      `must be a list of at most ${most.bound} items, and ${Array.isArray(value) ? `holds ${value.length}` : `is ${shown(value)}`}`,
+    )
+  for (const by of rules) {
+    if (by.rule.add.length > 0 && !Array.isArray(value)) broken(by, 'add', `must be a list, and is ${shown(value)}`)
+    if (by.rule.eachMatches !== null)
+      brokenItems(by.rule.eachMatches, value, (clause, at) =>
+        broken(by, 'each_matches', clause, at === null ? name : `${name}.${at}`),
+      )
+  }
+  return found
+}
+
+function first(rules: readonly BoundRule[], sets: (rule: Rule) => boolean): BoundRule | undefined {
+  return rules.find(({ rule }) => sets(rule))
+}
+
+/** The bound that no other one undercuts; of equal ones that of the first guardrail. */
+export function tightest<T>(
+  rules: readonly BoundRule[],
+  boundOf: (rule: Rule) => T | null,
+  isTighter: (a: T, b: T) => boolean,
+): { readonly by: BoundRule; readonly bound: T } | null {
+  let best: { by: BoundRule; bound: T } | null = null
+  for (const by of rules) {
+    const bound = boundOf(by.rule)
+    if (bound !== null && (best === null || isTighter(bound, best.bound))) best = { by, bound }
+  }
+  return best
+}
+
+function brokenEquals(equals: ValueTemplate, value: StrictJson, site: Site, caller: CallerAttributes): string | null {
+  const filled = equals.for(caller)
+  if ('lacks' in filled) return `must be ${equals.text}, and ${caller.whyMissing(filled.lacks)}`
+  return isEqual(filled.value, value, site) ? null : `must be ${equals.text}, and is ${shown(value, 'another text')}`
+}
+
+function isSame(template: ValueTemplate, value: StrictJson, site: Site, caller: CallerAttributes): boolean {
+  const filled = template.for(caller)
+  return 'value' in filled && isEqual(filled.value, value, site)
+}
+
+/** Numbers by what they are worth, everything else by what it is; in a query by its text. */
+function isEqual(wanted: StrictJson, value: StrictJson, site: Site): boolean {
+  if (wanted instanceof JsonNumber) {
+    const number = numberText(value, site)
+    return number !== null && compareNumbers(number, wanted.raw) === 0
+  }
+  return site === 'query' ? value === parameterText(wanted) : value === wanted
+}
+
+function numberText(value: StrictJson, site: Site): string | null {
+  if (value instanceof JsonNumber) return value.raw
+  return site === 'query' && typeof value === 'string' && isNumberText(value) ? value : null
+}
+
+function brokenItems(pattern: Pattern, value: StrictJson, broken: (clause: string, at: number | null) => void): void {
+  if (!Array.isArray(value))
+    return broken(`must be a list of texts that match ${pattern.text}, and is ${shown(value)}`, null)
+  const items: readonly StrictJson[] = value
+  const at = items.findIndex((item) => typeof item !== 'string' || !pattern.test(item))
+  const item = items[at]
+  if (item !== undefined) broken(`must match ${pattern.text}, and is ${shown(item, 'another text')}`, at)
+}
+
+/** In characters as people count them: a pair of surrogates is one. */
+function isLonger(text: string, most: number): boolean {
+  if (text.length <= most) return false
+  if (text.length > most * 2) return true
+  let length = 0
+  for (const _ of text) length += 1
+  return length > most
+}
+
+/** A number in a query is a text, and may be repeated as it is no secret. */
+function numberWord(number: string | null): string {
+  return number === null ? 'a text' : number.slice(0, 40)
+}
+
+/** What was found, in words. Texts are never repeated: they could be secrets, and refusals are recorded. */
+function shown(value: StrictJson, text = 'a text'): string {
+  if (value === null || typeof value === 'boolean') return String(value)
+  if (value instanceof JsonNumber) return value.raw.length > 40 ? `${value.raw.slice(0, 40)}…` : value.raw
+  if (typeof value === 'string') return text
+  return isJsonObject(value) ? 'an object' : 'a list'
+}

@@ -1,0 +1,141 @@
+// Documents of guardrails → the table that requests are held against, with every contradiction at its place. Pure.
+
+import type { Catalogue } from '../../catalogue/catalogue.ts'
+import type { Operation } from '../../catalogue/operation.ts'
+import type { Diagnostic } from '../../config/diagnostics.ts'
+import { didYouMean } from '../../config/nearest.ts'
+import { operationsNamed } from '../allow.ts'
+import type { FieldRule, GuardrailDocument, GuardrailsDocument } from '../guardrail-document.ts'
+import { compileValue, type ValueTemplate } from './attributes.ts'
+import { contradictionsOf, undocumentedFields } from './contradictions.ts'
+import type { Guardrail, GuardrailTable, Pattern, Rule } from './guardrail.ts'
+import { compilePattern } from './pattern.ts'
+
+type Path = readonly (string | number)[]
+/** Notes a mistake at a path below the guardrail that is being compiled. */
+export type Report = (severity: Diagnostic['severity'], path: Path, message: string) => void
+
+/** Compiles every guardrail; `teams` are the ids of all teams. With an error among the diagnostics the table must not be used. */
+export function compileGuardrails(
+  documents: readonly GuardrailsDocument[],
+  teams: readonly string[],
+  catalogue: Catalogue,
+  diagnostics: Diagnostic[],
+): GuardrailTable {
+  const places = new Map<string, string>()
+  const byOperation: Guardrail[][] = []
+  const all: Guardrail[] = []
+  for (const document of documents) {
+    for (const [index, written] of document.guardrails.entries()) {
+      const report: Report = (severity, path, message) =>
+        diagnostics.push({
+          file: document.file,
+          ...document.positionOf(['guardrails', index, ...path]),
+          severity,
+          message,
+        })
+      const source = { file: document.file, line: document.positionOf(['guardrails', index, 'id']).line }
+      const twin = places.get(written.id)
+      if (twin !== undefined)
+        report('error', ['id'], `guardrail "${written.id}" is defined twice; the other one is at ${twin}`)
+      places.set(written.id, `${source.file}:${source.line}`)
+      const operations = operationsOf(written, catalogue, report)
+      checkTeams(written, teams, report)
+      undocumentedFields(written, operations, report)
+      const { mode } = written
+      const guardrail = {
+        id: written.id,
+        source,
+        ...whomOf(written),
+        ...rulesOf(written, report),
+        named: written.grants === 'named',
+        response: written.response,
+      }
+      if (mode === 'off') continue
+      const compiled: Guardrail = { ...guardrail, mode }
+      all.push(compiled)
+      for (const operation of operations) bind(byOperation, operation, compiled)
+    }
+  }
+  const byId = (a: Guardrail, b: Guardrail): number => (a.id < b.id ? -1 : 1)
+  for (const list of byOperation) list?.sort(byId)
+  return {
+    on: (operation) => byOperation[operation.index],
+    boundsBody: ({ index }) => byOperation[index]?.some(({ body }) => body.length > 0) === true,
+    all: all.sort(byId),
+  }
+}
+
+/** The body of a read is refused whatever it holds, so rules on it would have nothing to look at. */
+function bind(byOperation: Guardrail[][], operation: Operation, guardrail: Guardrail): void {
+  const bound = operation.method === 'GET' ? { ...guardrail, body: [] } : guardrail
+  if (bound.body.length > 0 || bound.query.length > 0 || bound.named || bound.response !== null)
+    (byOperation[operation.index] ??= []).push(bound)
+}
+
+function operationsOf({ on }: GuardrailDocument, catalogue: Catalogue, report: Report): readonly Operation[] {
+  const found = new Set<Operation>()
+  for (const [index, word] of on.entries()) {
+    const named = operationsNamed(catalogue, word)
+    if (typeof named === 'string') report('error', ['on', index], named)
+    else for (const operation of named) found.add(operation)
+  }
+  return [...found]
+}
+
+function checkTeams({ teams }: GuardrailDocument, known: readonly string[], report: Report): void {
+  for (const [index, team] of (teams === 'all' ? [] : teams).entries()) {
+    if (!known.includes(team)) report('error', ['teams', index], `unknown team "${team}"${didYouMean(team, known)}`)
+  }
+}
+
+function whomOf({ teams, apps }: GuardrailDocument): Pick<Guardrail, 'teams' | 'apps'> {
+  return { teams: teams === 'all' ? teams : new Set(teams), apps: apps === 'all' ? apps : new Set(apps) }
+}
+
+function rulesOf({ body, query }: GuardrailDocument, report: Report): Pick<Guardrail, 'body' | 'query'> {
+  const rules = (site: 'body' | 'query', written: Readonly<Record<string, FieldRule>>): Rule[] =>
+    Object.entries(written)
+      .map(([field, rule]) => {
+        const at: Report = (severity, path, message) => report(severity, [site, field, ...path], message)
+        const compiled = compileRule(field, rule, at)
+        contradictionsOf(compiled, site, at)
+        return compiled
+      })
+      .sort((a, b) => (a.field < b.field ? -1 : 1))
+  return { body: rules('body', body), query: rules('query', query) }
+}
+
+function compileRule(field: string, written: FieldRule, report: Report): Rule {
+  const value = (given: unknown, ...path: Path): ValueTemplate | null => {
+    if (given === undefined) return null
+    const compiled = compileValue(given)
+    if (!('error' in compiled)) return compiled
+    report('error', path, compiled.error)
+    return null
+  }
+  const values = (given: readonly unknown[] | undefined, name: string): ValueTemplate[] | null =>
+    given?.flatMap((each, index) => value(each, name, index) ?? []) ?? null
+  const pattern = (given: string | undefined, name: string): Pattern | null => {
+    if (given === undefined) return null
+    const test = compilePattern(given)
+    if (typeof test === 'function') return { text: given, test }
+    report('error', [name], test.error)
+    return null
+  }
+  return {
+    field,
+    forbid: written.forbid === true,
+    require: written.require === true,
+    default: value(written.default, 'default'),
+    add: values(written.add, 'add') ?? [],
+    atMost: written.at_most === undefined ? null : JSON.stringify(written.at_most),
+    atLeast: written.at_least === undefined ? null : JSON.stringify(written.at_least),
+    equals: value(written.equals, 'equals'),
+    oneOf: values(written.one_of, 'one_of'),
+    matches: pattern(written.matches, 'matches'),
+    eachMatches: pattern(written.each_matches, 'each_matches'),
+    maxItems: written.max_items ?? null,
+    maxLength: written.max_length ?? null,
+  }
+}

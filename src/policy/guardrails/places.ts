@@ -1,0 +1,123 @@
+// The places of a request that a rule speaks of: one walk that reads and changes a JSON document at a dotted path, and
+// the same for the parameters of a query.
+
+import { queryParameters } from '../../catalogue/target.ts'
+import { isJsonObject, serializeStrictJson, type JsonObject, type StrictJson } from '../strict-json.ts'
+
+/**
+ * Told the value at a place (undefined where there is none) and the place's own name, `repos.0`; answers with the value
+ * that shall stand there, the same one to change nothing.
+ */
+export type Visitor = (value: StrictJson | undefined, place: string) => StrictJson | undefined
+
+/** Where a value should be put in and cannot, since what holds it is no object. */
+export class NoPlace extends Error {
+  override readonly name = 'NoPlace'
+  readonly holder: string
+
+  constructor(holder: string) {
+    super(`${holder} is not an object`)
+    this.holder = holder
+  }
+}
+
+/**
+ * Visits every place that a dotted path names. `*` stands for each item of an array, each member of an object, and for
+ * a bare value where a list should be, as in `memberAt`. What is absent is visited once, where it would stand; objects
+ * on the way to a value that is put in are made. Gives the same document when nothing was changed. Throws NoPlace.
+ */
+export function visitPlaces(document: StrictJson, path: string, visit: Visitor): StrictJson {
+  return walk(document, path.split('.'), [], visit) ?? document
+}
+
+function walk(
+  value: StrictJson | undefined,
+  steps: readonly string[],
+  passed: readonly string[],
+  visit: Visitor,
+): StrictJson | undefined {
+  const [step, ...rest] = steps
+  if (step === undefined) return visit(value, passed.join('.'))
+  if (step === '*') return walkAll(value, rest, passed, visit)
+  const place = [...passed, step]
+  if (value !== undefined && isJsonObject(value)) {
+    const before = Object.hasOwn(value, step) ? value[step] : undefined
+    const after = walk(before, rest, place, visit)
+    return after === undefined || after === before ? value : withMember(value, step, after)
+  }
+  const after = walk(undefined, rest, place, visit)
+  if (after === undefined) return value
+  // Null is a value that was sent, and not an object.
+  if (value !== undefined) throw new NoPlace(passed.length === 0 ? 'the body' : passed.join('.'))
+  return withMember(noMembers, step, after)
+}
+
+function walkAll(
+  value: StrictJson | undefined,
+  rest: readonly string[],
+  passed: readonly string[],
+  visit: Visitor,
+): StrictJson | undefined {
+  if (value === undefined || value === null) return value
+  if (Array.isArray(value)) {
+    // `Array.isArray` forgets that the list is read-only and of what.
+    const items: readonly StrictJson[] = value
+    const after = items.map((item, index) => walk(item, rest, [...passed, String(index)], visit) ?? item)
+    return after.every((item, index) => item === items[index]) ? value : after
+  }
+  if (!isJsonObject(value)) return walk(value, rest, passed, visit) ?? value
+  let changed: JsonObject = value
+  for (const name of Object.keys(value)) {
+    const before = value[name]
+    const after = walk(before, rest, [...passed, name], visit)
+    if (after !== undefined && after !== before) changed = withMember(changed, name, after)
+  }
+  return changed
+}
+
+const noMembers: JsonObject = Object.freeze(Object.create(null) as JsonObject)
+
+/** A copy without prototype, as parsed objects are: `__proto__` stays a member like others. */
+function withMember(object: JsonObject, name: string, value: StrictJson): JsonObject {
+  const copy = Object.create(null) as { [member: string]: StrictJson }
+  for (const [each, member] of Object.entries(object)) copy[each] = member
+  copy[name] = value
+  return copy
+}
+
+/** The values of one parameter, decoded, in order; `ambiguous` where servers may read more or other ones. */
+export function parameterValues(query: string, name: string): readonly string[] | 'ambiguous' {
+  const values = valuesIn(query, '&', name)
+  if (query.includes(';') && valuesIn(query, /[&;]/, name).join('\0') !== values.join('\0')) return 'ambiguous'
+  const odd = query.split('&').some((pair) => {
+    const [rawName = ''] = pair.split('=', 1)
+    const decoded = queryParameters(rawName)[0]?.[0] ?? ''
+    // Some servers read `name[]` and `name[0]` as `name`, and what is no UTF-8 is read by each in its own way.
+    return decoded.startsWith(`${name}[`) || (decoded === name && !isWellEscaped(pair))
+  })
+  return odd ? 'ambiguous' : values
+}
+
+function valuesIn(query: string, separator: string | RegExp, name: string): string[] {
+  return queryParameters(query, separator).flatMap(([each, value]) => (each === name ? [value] : []))
+}
+
+function isWellEscaped(text: string): boolean {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** A value as a parameter of a query spells it. */
+export function parameterText(value: StrictJson): string {
+  return typeof value === 'string' ? value : serializeStrictJson(value).toString()
+}
+
+/** The query with a parameter put behind all others; what stands there already stays byte for byte. */
+export function withParameter(query: string, name: string, value: string): string {
+  const pair = `${encodeURIComponent(name)}=${encodeURIComponent(value)}`
+  return query === '' ? pair : `${query}&${pair}`
+}

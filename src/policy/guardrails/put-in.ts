@@ -1,0 +1,117 @@
+// What guardrails put into a request: defaults of absent fields, and members of lists. Pure.
+
+import { JsonNumber, type StrictJson } from '../strict-json.ts'
+import type { CallerAttributes } from './attributes.ts'
+import { tightest, violationsOf, type BoundRule, type Site, type Violation } from './check.ts'
+import { compareNumbers } from './decimal.ts'
+import { parameterText } from './places.ts'
+
+/** Something that was put in. */
+export interface Change {
+  readonly guardrail: string
+  readonly in: Site
+  /** The place that was written. */
+  readonly place: string
+  readonly bound: 'default' | 'add'
+  readonly value: StrictJson
+}
+
+/** The value that shall stand at a place, what was put in to make it so, and what could not be. */
+export interface PutIn {
+  readonly value: StrictJson | undefined
+  readonly changes: readonly Change[]
+  readonly violations: readonly Violation[]
+}
+
+/** Puts in what the rules on one field ask for. Present values stay; a second time changes nothing. */
+export function putIn(
+  rules: readonly BoundRule[],
+  value: StrictJson | undefined,
+  place: string,
+  site: Site,
+  caller: CallerAttributes,
+): PutIn {
+  const changes: Change[] = []
+  const violations: Violation[] = []
+  let after = value
+  if (after === undefined) {
+    const chosen = defaultOf(rules, place, site, caller, violations)
+    if (chosen !== null) {
+      after = site === 'query' ? [parameterText(chosen.value)] : chosen.value
+      changes.push({ guardrail: chosen.by.guardrail, in: site, place, bound: 'default', value: chosen.value })
+    }
+  }
+  for (const by of rules) {
+    for (const template of by.rule.add) {
+      const filled = template.for(caller)
+      // A caller without the attribute, a person without an app for instance, gets the other members.
+      if ('lacks' in filled || !(after === undefined || Array.isArray(after))) continue
+      const member = site === 'query' ? parameterText(filled.value) : filled.value
+      const list: readonly StrictJson[] = after ?? []
+      if (list.includes(member)) continue
+      after = [...list, member]
+      changes.push({ guardrail: by.guardrail, in: site, place, bound: 'add', value: filled.value })
+    }
+  }
+  return { value: after, changes, violations }
+}
+
+interface Chosen {
+  readonly by: BoundRule
+  readonly value: StrictJson
+}
+
+/**
+ * Of several defaults the smallest number, else that of the first guardrail, which keeps every bound on the field. A
+ * number that no bound lets through is moved to the nearest one that does.
+ */
+function defaultOf(
+  rules: readonly BoundRule[],
+  place: string,
+  site: Site,
+  caller: CallerAttributes,
+  violations: Violation[],
+): Chosen | null {
+  const candidates: Chosen[] = []
+  for (const by of rules) {
+    const filled = by.rule.default?.for(caller)
+    if (filled === undefined) continue
+    if ('value' in filled) candidates.push({ by, value: filled.value })
+    else {
+      const text = `${place} must be put in as ${by.rule.default?.text ?? ''}, and ${caller.whyMissing(filled.lacks)}`
+      violations.push({ guardrail: by.guardrail, in: site, field: by.rule.field, bound: 'default', text })
+    }
+  }
+  candidates.sort(smallestFirst)
+  const fitting = candidates.find(({ value }) => {
+    const asSent = site === 'query' ? [parameterText(value)] : value
+    return violationsOf(rules, asSent, place, site, caller).length === 0
+  })
+  const [first] = candidates
+  return fitting ?? (first === undefined ? null : moved(first, rules))
+}
+
+/** Stable: what is no number keeps the order of the guardrails, behind the numbers. */
+function smallestFirst(a: Chosen, b: Chosen): number {
+  if (a.value instanceof JsonNumber && b.value instanceof JsonNumber) return compareNumbers(a.value.raw, b.value.raw)
+  return Number(b.value instanceof JsonNumber) - Number(a.value instanceof JsonNumber)
+}
+
+function moved(chosen: Chosen, rules: readonly BoundRule[]): Chosen {
+  if (!(chosen.value instanceof JsonNumber)) return chosen
+  const most = tightest(
+    rules,
+    (rule) => rule.atMost,
+    (a, b) => compareNumbers(a, b) < 0,
+  )
+  const least = tightest(
+    rules,
+    (rule) => rule.atLeast,
+    (a, b) => compareNumbers(a, b) > 0,
+  )
+  if (most !== null && compareNumbers(chosen.value.raw, most.bound) > 0)
+    return { by: most.by, value: new JsonNumber(most.bound) }
+  if (least !== null && compareNumbers(chosen.value.raw, least.bound) < 0)
+    return { by: least.by, value: new JsonNumber(least.bound) }
+  return chosen
+}
