@@ -1,8 +1,11 @@
 // The composition root: builds every part once, in order, and hands each what it needs. Read it from top to bottom.
 
 import { createAdminApp, type Readiness } from './admin/app.ts'
-import { issuerView, keyView, policiesView, storeView } from './admin/views.ts'
+import { cacheView, issuerView, keyView, policiesView, storeView } from './admin/views.ts'
 import { createResponseCache } from './cache/response-cache.ts'
+import { createGroup } from './cache/shared/group.ts'
+import { noteOf, reportStanding } from './cache/shared/report.ts'
+import { createSealedAnswers } from './cache/shared/sealed-answers.ts'
 import { organizationTag, resourceTag } from './cache/tags.ts'
 import { loadCatalogue } from './catalogue/load.ts'
 import { formatDiagnostic } from './config/diagnostics.ts'
@@ -24,6 +27,7 @@ import type { Log } from './records/log.ts'
 import { createSinks } from './records/sinks.ts'
 import { createStore } from './store/client.ts'
 import { reportChanges } from './store/report.ts'
+import { createSealing } from './store/sealing.ts'
 import { createHotPolicies } from './hot-policies.ts'
 import type { ReloadResult } from './reload.ts'
 
@@ -51,6 +55,9 @@ export interface GatewayOptions {
   readonly now?: () => number
   readonly version: string
 }
+
+/** How long a start waits for the caches of the other instances; without them this one keeps answers shortly. */
+const joinMs = 1_000
 
 /** Starts a gateway. Throws `Refused` with every diagnostic when policies, catalogue or secrets cannot be used. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
@@ -135,11 +142,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   })
   const store = config.store === null ? null : createStore({ settings: config.store, now })
   const limiter = createLimiter()
-  const cache = createResponseCache({
-    now,
-    ...config.cache,
-    upstreamBase: config.upstream.origin + config.upstream.pathPrefix,
-  })
+  const group =
+    store === null ? null : createGroup({ store, monotonic, now, onChange: (state) => reportStanding(log, state) })
+  const upstreamBase = config.upstream.origin + config.upstream.pathPrefix
+  const secret = config.cache.shared ? (config.store?.secret?.() ?? null) : null
+  const secondLevel =
+    store === null || group === null || secret === null
+      ? null
+      : createSealedAnswers({ store, group, sealing: createSealing(secret, 'cache'), now, upstreamBase })
+  const { maxBytes, maxEntryBytes } = config.cache
+  const cache = createResponseCache({ now, maxBytes, maxEntryBytes, upstreamBase, peers: group, secondLevel })
   const admission = createAdmission({
     tokens,
     keyring,
@@ -180,7 +192,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       ...(sinks.auditHealthy() ? [] : ['the audit log cannot be written; changes are refused until it can']),
     ]
     // An instance serves without the store as well: taking it out of service would help nobody.
-    const notes = store?.away === true ? [`the shared store is away: ${store.state.reason}`] : []
+    const notes = [
+      store?.away === true ? `the shared store is away: ${store.state.reason}` : null,
+      group === null ? null : noteOf(group.state),
+    ].filter((note) => note !== null)
     return { ready: reasons.length === 0, reasons, ...(notes.length > 0 ? { notes } : {}) }
   }
 
@@ -188,12 +203,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     readiness,
     metrics: instruments,
     keys: () => keyring.status().map(keyView),
-    purge: (what, actor) => {
-      const dropped = cache.invalidate([
+    purge: async (what, actor) => {
+      const { dropped, instances, silent, reached } = await cache.invalidate([
         'organization' in what ? organizationTag(what.organization) : resourceTag(what.resource),
       ])
-      sinks.audit('cache-purged', actor, { ...what, dropped })
-      return dropped
+      const purged = { dropped, instances, silent, everywhere: reached }
+      sinks.audit('cache-purged', actor, { ...what, ...purged })
+      return purged
     },
     reload: async (actor) => {
       const result = await reload(actor)
@@ -215,7 +231,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       issuers: tokens.status().map(issuerView),
       records: sinks.health(),
       store: storeView(store?.state ?? null),
-      cache: { bytes: cache.stats().bytes, entries: cache.stats().entries },
+      cache: cacheView(cache.stats(), group?.state ?? null),
       upstream: { origin: config.upstream.origin, in_flight: upstream.inFlight, waiting: upstream.waiting },
     }),
   })
@@ -238,6 +254,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     for (const { stream, lost } of sinks.health()) instruments.recordsLost(stream, lost)
     instruments.cache(cache.stats())
     if (store !== null) instruments.store(store.state)
+    if (group !== null) instruments.cacheGroup({ ...group.state, secondLevel: secondLevel?.counts ?? null })
   })
   sinks.audit('started', 'gateway', {
     version,
@@ -247,11 +264,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   // An issuer that cannot be reached keeps the instance from being ready, not from starting.
   void tokens.start()
   if (store !== null) await reportChanges(store, log)
+  await group?.joined(joinMs)
   await policies.watch()
   const release = async (): Promise<void> => {
     policies.close()
     tokens.close()
     await upstream.close()
+    await group?.close()
     await store?.close()
     await admin.close()
     await sinks.close()

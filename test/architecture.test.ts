@@ -18,7 +18,7 @@ const mayImport: Readonly<Record<string, Allowed>> = {
   metrics: [],
   store: [],
   records: ['types of problems'],
-  cache: ['problems', 'types of catalogue'],
+  cache: ['problems', 'types of catalogue', 'types of store', 'store/store'],
   identity: ['problems'],
   catalogue: ['problems', 'config'],
   keys: ['problems', 'types of catalogue', 'catalogue/permissions'],

@@ -3,6 +3,7 @@
 
 import { isIP } from 'node:net'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import type { Purged } from './views.ts'
 
 export interface Readiness {
   readonly ready: boolean
@@ -17,8 +18,11 @@ export interface AdminParts {
   readonly metrics: { readonly contentType: string; text(): Promise<string> }
   readonly status: () => unknown
   readonly keys: () => unknown
-  /** Drops stored answers about an organization or a resource; returns how many. */
-  readonly purge: (what: { readonly organization: string } | { readonly resource: string }, actor: string) => number
+  /** Drops stored answers about an organization or a resource, on all instances. */
+  readonly purge: (
+    what: { readonly organization: string } | { readonly resource: string },
+    actor: string,
+  ) => Promise<Purged>
   /** Reloads policies and secrets now. */
   readonly reload: (actor: string) => Promise<{ result: string; diagnostics: readonly string[] }>
 }
@@ -86,13 +90,13 @@ function guardedApi(app: FastifyInstance, parts: AdminParts): void {
   })
   app.get('/api/status', (_request, reply) => reply.send(parts.status()))
   app.get('/api/keys', (_request, reply) => reply.send(parts.keys()))
-  app.post<{ Querystring: Record<string, unknown> }>('/api/purge', (request, reply) => {
+  app.post<{ Querystring: Record<string, unknown> }>('/api/purge', async (request, reply) => {
     const { organization, resource, ...rest } = request.query
     const actor = "operators' listener"
     if (typeof organization === 'string' && resource === undefined && Object.keys(rest).length === 0)
-      return reply.send({ dropped: parts.purge({ organization }, actor) })
+      return reply.send(await parts.purge({ organization }, actor))
     if (typeof resource === 'string' && organization === undefined && Object.keys(rest).length === 0)
-      return reply.send({ dropped: parts.purge({ resource }, actor) })
+      return reply.send(await parts.purge({ resource }, actor))
     return reply.code(400).send({ error: 'Say what to drop: /api/purge?organization=ID or /api/purge?resource=ID.' })
   })
   app.post('/api/reload', async (_request, reply) => {

@@ -72,6 +72,33 @@ export function issuerView(status: {
   }
 }
 
+/** What a purge has done. */
+export interface Purged {
+  /** Stored answers that are gone, on all instances that answered. */
+  readonly dropped: number
+  readonly instances: number
+  /** Instances that did not answer; what they had cannot be served any more. */
+  readonly silent: number
+  /** False: the shared store is away, and only this instance was reached. */
+  readonly everywhere: boolean
+}
+
+/** What the cache holds, and how it stands with those of the other instances. */
+export function cacheView(
+  stats: { readonly bytes: number; readonly entries: number },
+  group: {
+    readonly standing: string
+    readonly members: number
+    readonly missing: number
+    readonly reason: string | null
+  } | null,
+): unknown {
+  const { bytes, entries } = stats
+  if (group === null) return { bytes, entries }
+  const { standing, members, missing, reason } = group
+  return { bytes, entries, group: { standing, members, missing, reason } }
+}
+
 /** The shared store, or that there is none. */
 export function storeView(
   state: {

@@ -7,6 +7,7 @@ import type { Entry, Terms } from './entry.ts'
 import type { Flight } from './flight.ts'
 import type { CacheOutcome, Fetch, Question } from './question.ts'
 import type { Seat } from './seat.ts'
+import type { SecondLevel } from './second-level.ts'
 import type { StoringSettings } from './storing.ts'
 
 /** What a flight is for. */
@@ -41,6 +42,8 @@ export interface FlightDesk {
   readonly storing: StoringSettings
   readonly allowance: Allowance
   readonly maxEntryBytes: number
+  /** Asked before the upstream is; null when there is none. */
+  readonly elsewhere: SecondLevel | null
   /** Counts and words how the answer of a seat came about. */
   report(flight: Flight, seat: Seat, account: Account): CacheOutcome
   /** Answers a seat from an entry. False when it cannot be decoded for it. */

@@ -1,4 +1,4 @@
-// One call to the upstream for one key: the taker that the upstream feeds. A slow leader slows nobody: bytes are collected up
+// One call to the upstream for one key, after a look at the second level: the taker that the upstream feeds. A slow leader slows nobody: bytes are collected up
 // to the size of an entry, and only beyond that the leader's pace is the upstream's. Who waits for it is in crew.ts.
 
 import { Problem, type ProblemKindName } from '../problems.ts'
@@ -29,8 +29,10 @@ export class Flight implements AnswerTaker {
   readonly crew: Crew
   /** A write came in between: nothing is kept. */
   barred = false
+  /** The second level's position when the upstream was asked; null when nothing goes there. */
+  position: string | null = null
   readonly #desk: FlightDesk
-  readonly #requestedAtMs: number
+  #requestedAtMs: number
   readonly #conditions: readonly string[]
   /** It goes on for the store even when nobody waits. */
   #isForStore: boolean
@@ -50,9 +52,36 @@ export class Flight implements AnswerTaker {
     this.#conditions = plan.keep && plan.candidate !== null ? validatingFields(plan.candidate) : []
   }
 
-  /** Asks the upstream. What goes wrong before anything is sent is a failure like any other. */
   start(): void {
+    const { elsewhere } = this.#desk
+    if (elsewhere === null || !this.#mayBeElsewhere()) this.#ask()
+    else void elsewhere.find(this.plan).then((entry) => this.#found(entry))
+  }
+
+  /** What the caller asks of a stored answer, and what is stored here, is judged before; this is for those who ask plainly. */
+  #mayBeElsewhere(): boolean {
+    const { keep, candidate, question } = this.plan
+    return keep && candidate === null && !(question.rule.kind === 'class' && question.rule.collapseOnly)
+  }
+
+  #found(entry: Entry | null): void {
+    if (this.#phase === 'over') return
+    if (entry === null || this.barred || !this.crew.suits(entry)) {
+      this.#ask()
+      return
+    }
+    this.#phase = 'passing'
+    const here = { ...entry, sequence: this.plan.sequence }
+    this.#desk.store(this, here)
+    this.crew.serve(here, { fwdStatus: null, stored: false, terms: here, detail: null }, 'hit', null)
+    this.#finish()
+  }
+
+  /** Asks the upstream. What goes wrong before anything is sent is a failure like any other. */
+  #ask(): void {
     const { keep, fetch } = this.plan
+    this.position = keep ? (this.#desk.elsewhere?.position() ?? null) : null
+    this.#requestedAtMs = this.#desk.now()
     try {
       // The whole answer is asked for, so that it can be kept; whether the caller has it already is seen here.
       fetch(keep ? { remove: ofTheCaller, add: this.#conditions } : unchanged, this)

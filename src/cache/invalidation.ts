@@ -1,26 +1,32 @@
-// What a write makes stale (RFC 9111 section 4.4): dropping it, and keeping reads that were under way meanwhile from bringing
-// it back.
+// What a write makes stale (RFC 9111 section 4.4): dropping it, here and at the peers, and keeping reads that were under way
+// meanwhile from bringing it back.
 
 import type { AnswerHead } from './answer.ts'
 import { firstValue } from './field-list.ts'
 import type { Flight } from './flight.ts'
+import type { Drop, Peers, Told } from './peers.ts'
 import type { Question } from './question.ts'
 import { pathOf } from './reading.ts'
 import type { Store } from './store.ts'
 
 export interface Invalidation {
   /** Drops all entries with one of these names and bars the reads under way that have one. Returns the count of entries. */
-  drop(names: readonly string[]): number
-  /** A write has an answer. */
-  answered(write: Question, head: AnswerHead): void
+  drop(drop: Drop): number
+  /** Drops all entries and bars all reads under way. */
+  dropAll(): void
+  /** Drops at the peers, too. */
+  dropEverywhere(drop: Drop): Promise<Told>
+  /** A write has an answer. A promise when its caller has to wait until the peers have dropped what it made stale. */
+  answered(write: Question, head: AnswerHead): Promise<unknown> | null
   /** A write has none, or one that tells nothing: it may still be going on, so for some time nothing it touches is kept. */
-  unclear(write: Question): void
+  unclear(write: Question): Promise<unknown> | null
   /** Whether what this flight brings may be kept. */
   allows(flight: Flight): boolean
 }
 
 export interface InvalidationOptions {
   readonly store: Store
+  readonly peers: Peers | null
   readonly underWay: ReadonlySet<Flight>
   /** Takes a flight out of reach for those who come after the write: they must see its effect. */
   readonly close: (flight: Flight) => void
@@ -34,41 +40,61 @@ const maxUnsettled = 1_000
 const addressFields = ['location', 'content-location']
 
 export function createInvalidation(options: InvalidationOptions): Invalidation {
-  const { store, underWay, close, now, unsettledMs, upstreamBase } = options
-  let unsettled: { readonly names: ReadonlySet<string>; readonly untilMs: number }[] = []
+  const { store, peers, underWay, close, now, unsettledMs, upstreamBase } = options
+  let open: { readonly names: ReadonlySet<string>; readonly untilMs: number }[] = []
 
-  function drop(names: readonly string[]): number {
+  function drop({ names, unsettled }: Drop): number {
     let dropped = 0
     for (const name of names) dropped += store.drop(name)
     const barred = new Set(names)
-    for (const flight of underWay) {
-      if (!flight.plan.names.some((name) => barred.has(name))) continue
-      flight.barred = true
-      close(flight)
+    for (const flight of underWay) if (flight.plan.names.some((name) => barred.has(name))) bar(flight)
+    if (unsettled) {
+      const nowMs = now()
+      open = open.filter(({ untilMs }) => untilMs > nowMs).slice(-maxUnsettled + 1)
+      open.push({ names: barred, untilMs: nowMs + unsettledMs })
     }
     return dropped
   }
 
-  function unclear({ tags, target }: Question): void {
-    const names = [...tags, pathOf(target)]
-    drop(names)
-    const nowMs = now()
-    unsettled = unsettled.filter(({ untilMs }) => untilMs > nowMs).slice(-maxUnsettled + 1)
-    unsettled.push({ names: new Set(names), untilMs: nowMs + unsettledMs })
+  function dropAll(): void {
+    store.clear()
+    for (const flight of underWay) bar(flight)
+  }
+
+  function bar(flight: Flight): void {
+    flight.barred = true
+    close(flight)
+  }
+
+  /** Here at once; null when there are no peers to wait for. */
+  function spread(names: readonly string[], unsettled: boolean): Promise<unknown> | null {
+    drop({ names, unsettled })
+    return peers === null ? null : peers.tell({ names, unsettled })
+  }
+
+  function unclear({ tags, target }: Question): Promise<unknown> | null {
+    return spread([...tags, pathOf(target)], true)
   }
 
   return {
     drop,
+    dropAll,
+    async dropEverywhere(what) {
+      const dropped = drop(what)
+      if (peers === null) return { dropped, instances: 1, silent: 0, reached: true }
+      const told = await peers.tell(what)
+      return { ...told, dropped: dropped + told.dropped }
+    },
     unclear,
     answered(write, head) {
-      if (isUnclear(write, head.status)) unclear(write)
-      else if (head.status < 400)
-        drop([...write.tags, pathOf(write.target), ...addresses(head, write.target, upstreamBase)])
+      if (isUnclear(write, head.status)) return unclear(write)
+      if (head.status >= 400) return null
+      return spread([...write.tags, pathOf(write.target), ...addresses(head, write.target, upstreamBase)], false)
     },
     allows({ barred, plan }) {
       if (barred) return false
       const nowMs = now()
-      return !unsettled.some(({ names, untilMs }) => untilMs > nowMs && plan.names.some((name) => names.has(name)))
+      return !open.some(({ names, untilMs }) => untilMs > nowMs && plan.names.some((name) => names.has(name)))
     },
   }
 }

@@ -9,10 +9,12 @@ import { unchanged, type Flight } from './flight.ts'
 import type { Account } from './flight-desk.ts'
 import { createFlights, type Flights, type Need } from './flights.ts'
 import { createInvalidation } from './invalidation.ts'
+import type { Drop, Peers, Told } from './peers.ts'
 import type { CacheOutcome, CacheTaker, Fetch, Question } from './question.ts'
 import { readQuestion } from './reading.ts'
 import { selectEntry, useOf } from './reuse.ts'
 import { Seat } from './seat.ts'
+import type { SecondLevel } from './second-level.ts'
 import { createStatistics, type OperationCounts } from './statistics.ts'
 import { createStore } from './store.ts'
 import { Through } from './through.ts'
@@ -38,6 +40,10 @@ export interface ResponseCacheOptions {
   readonly maxStaleMs?: number
   /** How long nothing is kept of what a write touched whose end nobody knows; 30 s. */
   readonly unsettledMs?: number
+  /** The other instances; none by default. */
+  readonly peers?: Peers | null
+  /** Where answers are shared with them, beyond this memory; nowhere by default. */
+  readonly secondLevel?: SecondLevel | null
 }
 
 export interface CacheStats {
@@ -56,19 +62,22 @@ export interface ResponseCache {
    */
   serve(question: Question, taker: CacheTaker, fetch: Fetch): void
   /**
-   * Drops what is stored under any of these names (tags, or paths that begin with `/`), and keeps reads that are under way from
-   * being stored. Returns how many entries were dropped. For purges, and for writes that went another way.
+   * Drops what is stored under any of these names (tags, or paths that begin with `/`), on all instances, and keeps reads that
+   * are under way from being stored. For purges, and for writes that went another way.
    */
-  invalidate(names: readonly string[]): number
+  invalidate(names: readonly string[]): Promise<Told>
   stats(): CacheStats
 }
 
+/** An answer that is kept longer is about a time that is over: no write changes it. */
+const longestChangingMs = 3_600_000
 /** Answers that are being collected may take this part of the memory besides what is stored. */
 const collectingShare = 8
 
 /** Makes an empty cache. Nothing is kept on disk. */
 export function createResponseCache(options: ResponseCacheOptions): ResponseCache {
   const { now, maxBytes, maxEntryBytes, upstreamBase, name = 'devin-gateway' } = options
+  const { peers = null, secondLevel = null } = options
   const statistics = createStatistics()
   const store = createStore(maxBytes, (entry) => statistics.count(entry.operation, 'eviction'))
   const flights: Flights = createFlights({
@@ -101,23 +110,32 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
         if (given) statistics.count(visit.question.operation, account.result)
         return given
       },
-      store: (flight, entry) => invalidation.allows(flight) && store.put(flight.plan.key, flight.plan.names, entry),
+      elsewhere: secondLevel,
+      store(flight, entry) {
+        const { plan, position } = flight
+        const stored = invalidation.allows(flight) && store.put(plan.key, plan.names, entry)
+        if (stored && position !== null) secondLevel?.keep(plan, entry, position)
+        return stored
+      },
       outdated: (flight, entry) => store.remove(flight.plan.key, entry),
     },
   })
   const invalidation = createInvalidation({
     store,
+    peers,
     now,
     upstreamBase,
     underWay: flights.underWay,
     close: (flight) => flights.close(flight),
     unsettledMs: options.unsettledMs ?? 30_000,
   })
+  peers?.attach({ drop: (drop: Drop) => invalidation.drop(drop), dropAll: () => invalidation.dropAll() })
 
   function outcomeOf({ plan }: Flight, { question }: Visit, account: Account): CacheOutcome {
     const { result, terms } = account
     const leftMs = terms === null ? null : freshUntilMs(terms, question) - now()
     const collapsed = result === 'collapsed'
+    if (result === 'hit') return { result, cacheStatus: hitStatus(name, leftMs ?? 0, 'second-level') }
     return { result, cacheStatus: forwardedStatus(name, { fwd: plan.fwd, ...account, collapsed, leftMs }) }
   }
 
@@ -131,9 +149,20 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     const { method, rule, atMostMs } = question
     if (method === 'GET' || method === 'HEAD') {
       if (rule.kind === 'never' || atMostMs === 0) pass(question, taker, fetch, 'bypass')
-      else read({ question, reading: readQuestion(question), taker }, fetch)
+      else {
+        peers?.check()
+        read({ question: withCaution(question), reading: readQuestion(question), taker }, fetch)
+      }
     } else if (method === 'OPTIONS' || method === 'TRACE') pass(question, taker, fetch, 'method')
     else write(question, taker, fetch)
+  }
+
+  /** While writes elsewhere may not be heard of, nothing that they could change is used for long. */
+  function withCaution(question: Question): Question {
+    const limitMs = peers?.atMostMs ?? null
+    const { atMostMs, rule } = question
+    if (limitMs === null || (rule.kind === 'class' && rule.ttlMs > longestChangingMs)) return question
+    return { ...question, atMostMs: Math.min(atMostMs ?? Infinity, limitMs) }
   }
 
   function read(visit: Visit, fetch: Fetch): void {
@@ -195,7 +224,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
 
   return {
     serve,
-    invalidate: (names) => invalidation.drop(names),
+    invalidate: (names) => invalidation.dropEverywhere({ names, unsettled: false }),
     stats() {
       const { bytes, entries } = store
       return { bytes, entries, flights: flights.underWay.size, operations: statistics.operations }

@@ -1,23 +1,27 @@
 // The taker of an answer in which the cache has no part: passes it on as it comes, with Cache-Status. For writes it tells how
-// the write ended before the caller learns of it.
+// the write ended before the caller learns of it, and keeps the answer back until all instances know.
 
 import type { Problem } from '../problems.ts'
 import type { AnswerHead, AnswerTaker, Flow } from './answer.ts'
+import { settled } from './answering.ts'
 import type { CacheOutcome, CacheTaker } from './question.ts'
 
-/** Hears of an answer before the caller does. */
+/** Hears of an answer before the caller does. A promise keeps it back until it is fulfilled; it must not reject. */
 export interface ThroughEvents {
   /** Words the outcome; null where there was no answer. */
   outcome(status: number | null): CacheOutcome
-  answered?(head: AnswerHead): void
+  answered?(head: AnswerHead): Promise<unknown> | null
   /** The upstream got the request, or part of it, and there is no answer. */
-  lost?(): void
+  lost?(): Promise<unknown> | null
 }
 
 export class Through implements AnswerTaker {
   readonly #taker: CacheTaker
   readonly #events: ThroughEvents
+  #flow: Flow = settled
   #answered = false
+  /** What has come while the answer is kept back. */
+  #kept: (() => boolean | void)[] | null = null
 
   constructor(taker: CacheTaker, events: ThroughEvents) {
     this.#taker = taker
@@ -25,10 +29,13 @@ export class Through implements AnswerTaker {
   }
 
   attach(flow: Flow): void {
+    this.#flow = flow
     this.#taker.attach({
-      resume: () => flow.resume(),
+      resume: () => this.#flow.resume(),
       abort: () => {
-        if (!this.#answered) this.#events.lost?.()
+        if (!this.#answered) void this.#events.lost?.()
+        this.#answered = true
+        this.#kept = null
         flow.abort()
       },
     })
@@ -36,25 +43,55 @@ export class Through implements AnswerTaker {
 
   head(head: AnswerHead): void {
     this.#answered = true
-    this.#events.answered?.(head)
+    const told = this.#events.answered?.(head) ?? null
     const outcome = this.#events.outcome(head.status)
-    this.#taker.outcome(outcome)
-    this.#taker.head({ ...head, fields: [...head.fields, 'cache-status', outcome.cacheStatus] })
+    this.#after(told, () => {
+      this.#taker.outcome(outcome)
+      this.#taker.head({ ...head, fields: [...head.fields, 'cache-status', outcome.cacheStatus] })
+    })
   }
 
   data(chunk: Buffer): boolean {
-    return this.#taker.data(chunk)
+    if (this.#kept === null) return this.#taker.data(chunk)
+    this.#kept.push(() => this.#taker.data(chunk))
+    return false
   }
 
   end(last: Buffer | null): void {
-    this.#taker.end(last)
+    this.#flow = settled
+    if (this.#kept === null) this.#taker.end(last)
+    else this.#kept.push(() => this.#taker.end(last))
   }
 
   fail(problem: Problem): void {
-    if (!this.#answered) {
-      this.#events.lost?.()
-      this.#taker.outcome(this.#events.outcome(null))
+    if (this.#answered) {
+      if (this.#kept === null) this.#taker.fail(problem)
+      else this.#kept.push(() => this.#taker.fail(problem))
+      return
     }
-    this.#taker.fail(problem)
+    this.#answered = true
+    const told = this.#events.lost?.() ?? null
+    const outcome = this.#events.outcome(null)
+    this.#after(told, () => {
+      this.#taker.outcome(outcome)
+      this.#taker.fail(problem)
+    })
+  }
+
+  #after(told: Promise<unknown> | null, deliver: () => void): void {
+    if (told === null) {
+      deliver()
+      return
+    }
+    const kept: (() => boolean | void)[] = [deliver]
+    this.#kept = kept
+    void told.then(() => {
+      // Else the caller has left meanwhile.
+      if (this.#kept !== kept) return
+      this.#kept = null
+      let hasRoom = true
+      for (const pass of kept) if (pass() === false) hasRoom = false
+      if (hasRoom) this.#flow.resume()
+    })
   }
 }

@@ -1,5 +1,6 @@
-// `purge`: drops stored answers of the running gateway.
+// `purge`: drops stored answers of the running gateway, and of all that share its store.
 
+import type { Purged } from '../admin/views.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Command } from './invocation.ts'
 import { adminAddress } from './operators.ts'
@@ -8,7 +9,8 @@ import { UsageError } from './usage.ts'
 
 export const purgeCommand: Command = {
   usage: 'purge --organization ID | --resource ID [--config F]',
-  summary: 'drop stored answers about an organization or a resource from the cache of the running gateway',
+  summary:
+    'drop stored answers about an organization or a resource, from the running gateway and all that share its store',
   positionals: 0,
   options: {
     ...configOption,
@@ -27,14 +29,21 @@ export const purgeCommand: Command = {
     const address = `${adminAddress(config.listen.admin)}/api/purge?${name}=${encodeURIComponent(invocation.option(name) ?? '')}`
     const response = await fetch(address, {
       method: 'POST',
-      signal: AbortSignal.timeout(5000),
+      signal: AbortSignal.timeout(15_000),
       redirect: 'error',
     }).catch(() => null)
     if (response === null || !response.ok)
       throw new Error(`the running gateway could not be asked at ${adminAddress(config.listen.admin)}`)
     // Our own listener's answer.
-    const { dropped } = (await response.json()) as { dropped: number }
-    invocation.print(invocation.json ? JSON.stringify({ dropped }) : `${dropped} stored answers dropped`)
-    return 0
+    const purged = (await response.json()) as Purged
+    invocation.print(invocation.json ? JSON.stringify(purged) : sentence(purged))
+    return purged.everywhere ? 0 : 1
   },
+}
+
+function sentence({ dropped, instances, silent, everywhere }: Purged): string {
+  if (!everywhere)
+    return `${dropped} stored answers dropped here; the shared store is away, so no other instance was reached`
+  const others = silent === 0 ? '' : `; ${silent} did not answer and cannot serve theirs any more`
+  return `${dropped} stored answers dropped${instances === 1 ? '' : ` by ${instances} instances`}${others}`
 }

@@ -34,6 +34,18 @@ export async function loadConfig(file: string, env: Environment): Promise<{ conf
 async function resolve(document: GatewayDocument, file: string, env: Environment, report: Report): Promise<Config> {
   const absolute = (written: string) => path.resolve(path.dirname(file), written)
   const { listen, upstream, catalogue, cache, bodies, shutdown } = document
+  if (cache.shared) {
+    if (document.store === null)
+      report(
+        ['cache', 'shared'],
+        'answers are shared in a store, and this configuration has none: name one under store',
+      )
+    else if (document.store.secret === undefined)
+      report(
+        ['cache', 'shared'],
+        'answers are sealed in the store, with a secret that it does not have: add store.secret, as { env: NAME } or { file: PATH }',
+      )
+  }
   return {
     file,
     listen: {
@@ -55,7 +67,7 @@ async function resolve(document: GatewayDocument, file: string, env: Environment
     issuers: document.issuers.map(issuerConfig),
     policiesDirectory: absolute(document.policies),
     catalogue: { stability: catalogue.stability, files: catalogue.files.map(absolute) },
-    cache: { maxBytes: cache.max_size, maxEntryBytes: cache.max_entry_size },
+    cache: { maxBytes: cache.max_size, maxEntryBytes: cache.max_entry_size, shared: cache.shared },
     store: document.store === null ? null : await resolveStore(document.store, absolute, env, report),
     records: resolveRecords(document.records, absolute, report),
     bodies: { maxBytes: bodies.max_size, maxJudgedBytes: bodies.max_judged_size },
@@ -99,20 +111,34 @@ async function resolveStore(
 ): Promise<StoreConfig> {
   for (const { at, message } of storeProblems(written)) report(['store', ...at], message)
   const ca = written.ca === undefined ? null : await readAuthorities(absolute(written.ca), ['store', 'ca'], report)
-  let password: string | null = null
-  if (written.password?.env !== undefined) {
-    const { env: name } = written.password
-    password = (Object.hasOwn(env, name) ? env[name] : undefined) ?? ''
-    if (password === '')
-      report(['store', 'password', 'env'], `the environment variable ${name} is not set: it should hold the password`)
-  } else if (written.password?.file !== undefined) {
-    const file = absolute(written.password.file)
-    const read = await readText(file)
-    if ('error' in read) report(['store', 'password', 'file'], `${file}: ${read.error}`)
-    else password = read.value.replace(/\r?\n$/, '')
-    if (password === '') report(['store', 'password', 'file'], `${file}: it is empty`)
+  const read = (what: 'password' | 'secret') => readReference(written[what], what, absolute, env, report)
+  const secret = await read('secret')
+  if (secret !== null && secret !== '' && Buffer.byteLength(secret) < 32)
+    report(['store', 'secret'], 'the secret is shorter than 32 characters: openssl rand -base64 32 makes one')
+  return storeConfig(written, { ca, password: await read('password'), secret })
+}
+
+/** The value that stands elsewhere; empty when it cannot be had, which has been reported then; null when none is named. */
+async function readReference(
+  reference: { readonly env?: string | undefined; readonly file?: string | undefined } | undefined,
+  what: 'password' | 'secret',
+  absolute: (path: string) => string,
+  env: Environment,
+  report: Report,
+): Promise<string | null> {
+  if (reference?.env !== undefined) {
+    const { env: name } = reference
+    const value = (Object.hasOwn(env, name) ? env[name] : undefined) ?? ''
+    if (value === '')
+      report(['store', what, 'env'], `the environment variable ${name} is not set: it should hold the ${what}`)
+    return value
   }
-  return storeConfig(written, { ca, password })
+  if (reference?.file === undefined) return null
+  const file = absolute(reference.file)
+  const text = await readText(file)
+  const value = 'error' in text ? '' : text.value.replace(/\r?\n$/, '')
+  if (value === '') report(['store', what, 'file'], `${file}: ${'error' in text ? text.error : 'it is empty'}`)
+  return value
 }
 
 async function checkTls(

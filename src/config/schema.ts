@@ -16,7 +16,7 @@ export interface Config {
   readonly issuers: readonly IssuerConfig[]
   readonly policiesDirectory: string
   readonly catalogue: { readonly stability: readonly StabilityClass[]; readonly files: readonly string[] }
-  readonly cache: { readonly maxBytes: number; readonly maxEntryBytes: number }
+  readonly cache: CacheConfig
   /** Null: `memory`, nothing is shared. */
   readonly store: StoreConfig | null
   /** Each `stdout`, `stderr` or an absolute path. */
@@ -24,6 +24,13 @@ export interface Config {
   readonly bodies: { readonly maxBytes: number; readonly maxJudgedBytes: number }
   readonly shutdown: { readonly delayMs: number; readonly deadlineMs: number }
   readonly log: { readonly level: LogLevel }
+}
+
+export interface CacheConfig {
+  readonly maxBytes: number
+  readonly maxEntryBytes: number
+  /** Answers are kept in the store as well, sealed with its secret. */
+  readonly shared: boolean
 }
 
 /** Absolute paths; the files are read again when the certificate is renewed. */
@@ -129,6 +136,10 @@ export const gatewaySchema = z
       .strictObject({
         max_size: size().prefault('64MiB').describe('Memory for stored answers.'),
         max_entry_size: size().prefault('1MiB').describe('Largest answer that is stored.'),
+        shared: z
+          .boolean()
+          .default(false)
+          .describe('Keeps answers in the store too, for all instances, sealed with `store.secret`.'),
       })
       .refine((cache) => cache.max_entry_size <= cache.max_size, {
         error: 'max_entry_size must not be larger than max_size',

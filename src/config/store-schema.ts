@@ -16,6 +16,8 @@ export interface StoreConfig {
   readonly user: string | null
   /** A function, so that nothing that prints a configuration prints the password. */
   readonly password: (() => string) | null
+  /** What keys of sealed values are derived from, at least 32 bytes; null when none is given. A function for the same reason. */
+  readonly secret: (() => Buffer) | null
   readonly database: number
   /** Begins the name of every key and channel. */
   readonly prefix: string
@@ -76,18 +78,19 @@ function unescaped(part: string): string | null {
 const node = () => textAs(parseAddress)
 const nodes = () => z.array(node()).min(1, 'name at least one node')
 
-const password = z
-  .strictObject({
-    env: z
-      .string()
-      .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')
-      .optional()
-      .describe('Environment variable that holds the password.'),
-    file: text().optional().describe('File that holds the password; one final line break is dropped.'),
-  })
-  .refine((reference) => (reference.env === undefined) !== (reference.file === undefined), {
-    error: 'a password has exactly one source: write { env: NAME } or { file: PATH }',
-  })
+const reference = (what: string) =>
+  z
+    .strictObject({
+      env: z
+        .string()
+        .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')
+        .optional()
+        .describe(`Environment variable that holds the ${what}.`),
+      file: text().optional().describe(`File that holds the ${what}; one final line break is dropped.`),
+    })
+    .refine((written) => (written.env === undefined) !== (written.file === undefined), {
+      error: `a ${what} has exactly one source: write { env: NAME } or { file: PATH }`,
+    })
 
 const settings = z.strictObject({
   nodes: z
@@ -103,7 +106,12 @@ const settings = z.strictObject({
       'PEM file of the only certificate authorities to trust, for valkeys://. Certificates are always verified.',
     ),
   user: text().optional().describe('User (ACL) to log in as.'),
-  password: password.optional().describe('Where the password comes from; never the value.'),
+  password: reference('password').optional().describe('Where the password comes from; never the value.'),
+  secret: reference('secret')
+    .optional()
+    .describe(
+      'Where the secret comes from that seals what is kept in the store: at least 32 characters, the same for all instances, and never in the store. `openssl rand -base64 32` makes one.',
+    ),
   prefix: z
     .string()
     .regex(/^[A-Za-z0-9._:-]{1,64}$/, 'must be 1 to 64 letters, digits, ".", "_", ":" and "-"')
@@ -148,21 +156,30 @@ export function storeProblems(written: NonNullable<StoreDocument>): { at: string
     complain('the password stands in the address already', 'password')
   if (written.user !== undefined && (first?.user ?? null) !== null)
     complain('the user stands in the address already', 'user')
-  const config = storeConfig(written, { ca: null, password: written.password === undefined ? null : '' })
+  const config = storeConfig(written, {
+    ca: null,
+    password: written.password === undefined ? null : '',
+    secret: null,
+  })
   if (config.user !== null && config.password === null) complain('a user needs a password')
   if (written.ca !== undefined && config.tls === null)
     complain('authorities are for TLS: write valkeys:// in the address', 'ca')
   return problems
 }
 
-/** The store in final values. `ca` is PEM text and `password` a value, both read by config/load.ts. */
-export function storeConfig(
-  written: NonNullable<StoreDocument>,
-  read: { readonly ca: string | null; readonly password: string | null },
-): StoreConfig {
+/** What the settings name and config/load.ts has read: PEM text, and values. */
+export interface StoreSecrets {
+  readonly ca: string | null
+  readonly password: string | null
+  readonly secret: string | null
+}
+
+/** The store in final values. */
+export function storeConfig(written: NonNullable<StoreDocument>, read: StoreSecrets): StoreConfig {
   const { list } = written.nodes
   const first = list[0]
   const value = read.password ?? first?.password ?? null
+  const { secret } = read
   const kind = kindOf(written)
   return {
     kind,
@@ -171,6 +188,7 @@ export function storeConfig(
     sentinel: written.sentinel ?? null,
     user: written.user ?? first?.user ?? null,
     password: value === null ? null : () => value,
+    secret: secret === null ? null : () => Buffer.from(secret),
     database: first?.database ?? 0,
     prefix: written.prefix,
     timeoutMs: written.timeout,

@@ -1,6 +1,7 @@
 // What the house tells of itself, as the metrics of metric-list.ts. Labels take values from closed lists, so no caller can
 // make a series. Used by gateway/recording.ts, the runtime, and `/metrics` of the operators' listener.
 
+import { registerCache, type CacheGroupState, type CacheState } from './cache-metrics.ts'
 import { metricList } from './metric-list.ts'
 import {
   createGauge,
@@ -49,13 +50,6 @@ export interface LoadedPolicy {
   readonly keys: readonly string[]
 }
 
-/** What the cache has counted since start, by operation and result. */
-export interface CacheState {
-  readonly bytes: number
-  readonly entries: number
-  readonly operations: ReadonlyMap<string, object>
-}
-
 /** The shared store, as its client tells it. */
 export interface StoreState {
   readonly away: boolean
@@ -66,6 +60,8 @@ export interface StoreState {
 export interface Instruments {
   /** Replaces what was told of the cache before. */
   cache(state: CacheState): void
+  /** Replaces what was told of the cache's standing among the instances before. */
+  cacheGroup(state: CacheGroupState): void
   /** Replaces what was told of the shared store before. */
   store(state: StoreState): void
   /** An exchange began. Each needs exactly one `observeExchange`. */
@@ -217,16 +213,7 @@ function createState(registry: Registry, options: InstrumentsOptions, teams: Lab
   registerCounter(registry, metricList.leaksMasked, () => [[{}, leaks]])
   registerCounter(registry, metricList.recordsLost, () => [...lost].map(([stream, count]) => [{ stream }, count]))
   const draining = createGauge(registry, metricList.draining)
-  const operations = new LabelSet(options.operations)
-  let cache: CacheState = { bytes: 0, entries: 0, operations: new Map() }
-  registerCounter(registry, metricList.cacheAnswers, function* () {
-    for (const [operation, counts] of cache.operations) {
-      for (const [result, count] of Object.entries(counts) as [string, number][])
-        yield [{ operation: operations.closed(operation), result }, count]
-    }
-  })
-  const cacheBytes = createGauge(registry, metricList.cacheBytes)
-  const cacheEntries = createGauge(registry, metricList.cacheEntries)
+  const cache = registerCache(registry, options.operations)
   let calls: StoreState['calls'] = { answered: 0, failed: 0, spared: 0 }
   const storeAway = createGauge(registry, metricList.storeAway)
   const storeInstances = createGauge(registry, metricList.storeInstances)
@@ -247,11 +234,7 @@ function createState(registry: Registry, options: InstrumentsOptions, teams: Lab
   const waiting = createGauge(registry, metricList.waiting)
 
   return {
-    cache: (state: CacheState) => {
-      cache = state
-      cacheBytes.set(state.bytes)
-      cacheEntries.set(state.entries)
-    },
+    ...cache,
     store: (state: StoreState) => {
       calls = state.calls
       storeAway.set(state.away ? 1 : 0)

@@ -104,6 +104,26 @@ export const metricList = {
     help: 'Answers in the cache.',
     labelNames: [],
   },
+  cacheStanding: {
+    name: 'gateway_cache_standing',
+    help: '1 for how the cache stands with those of the other instances, 0 for the other ways; none without a shared store.',
+    labelNames: ['standing'],
+  },
+  cacheMissing: {
+    name: 'gateway_cache_missing_instances',
+    help: 'Instances that were not heard of any more within ten minutes and may be cut off.',
+    labelNames: [],
+  },
+  cacheLapses: {
+    name: 'gateway_cache_lapses_total',
+    help: 'Times the cache lost touch with the others and dropped everything.',
+    labelNames: [],
+  },
+  cacheSecondLevel: {
+    name: 'gateway_cache_second_level_total',
+    help: 'Answers looked for in the shared store and kept there, by result.',
+    labelNames: ['result'],
+  },
   storeAway: {
     name: 'gateway_store_away',
     help: '1 while the shared store is away; 0 while it is there, and without one.',

@@ -183,22 +183,23 @@ describe('a write whose end nobody knows', () => {
 })
 
 describe('invalidate', () => {
-  it('drops by tag or path and says how many', () => {
+  it('drops by tag or path and says how many', async () => {
     const setting = new Setting(classRule)
     for (const target of ['/things', '/things?a', '/others']) {
       setting.ask(target)
       setting.call.answer(200)
     }
-    expect(setting.cache.invalidate(['nobody'])).toBe(0)
-    expect(setting.cache.invalidate(['/things'])).toBe(2)
-    expect(setting.cache.invalidate(['org-1', 'things.list'])).toBe(1)
+    const alone = { instances: 1, silent: 0, reached: true }
+    expect(await setting.cache.invalidate(['nobody'])).toEqual({ dropped: 0, ...alone })
+    expect(await setting.cache.invalidate(['/things'])).toEqual({ dropped: 2, ...alone })
+    expect(await setting.cache.invalidate(['org-1', 'things.list'])).toEqual({ dropped: 1, ...alone })
     expect(setting.cache.stats()).toMatchObject({ entries: 0, bytes: 0 })
   })
 
   it('keeps reads that are under way from being stored', () => {
     const setting = new Setting(classRule)
     setting.ask()
-    setting.cache.invalidate(['org-1'])
+    void setting.cache.invalidate(['org-1'])
     setting.call.answer(200)
     expect(setting.cache.stats().entries).toBe(0)
   })

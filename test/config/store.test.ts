@@ -43,6 +43,7 @@ const usual = {
   sentinel: null,
   user: null,
   password: null,
+  secret: null,
   database: 0,
   prefix: 'devin-gateway',
   timeoutMs: 50,
@@ -116,9 +117,37 @@ describe('the store', () => {
       '{ nodes: valkey://a, password: { env: A, file: b } }',
       ['3:39: a password has exactly one source: write { env: NAME } or { file: PATH }'],
     ],
+    [
+      '{ nodes: valkey://a, secret: { env: SHORT } }',
+      ['3:37: the secret is shorter than 32 characters: openssl rand -base64 32 makes one'],
+    ],
+    [
+      '{ nodes: valkey://a, secret: { env: NONE } }',
+      ['3:44: the environment variable NONE is not set: it should hold the secret'],
+    ],
+    [
+      '{ nodes: valkey://a, secret: {} }',
+      ['3:37: a secret has exactly one source: write { env: NAME } or { file: PATH }'],
+    ],
     ['{ nodes: valkey://a, passwort: x }', ['3:29: unknown key "passwort"; did you mean "password"?']],
   ])('is refused as %s', async (written, expected) => {
-    expect(await problems(written)).toEqual(expected)
+    expect(await problems(written, { SHORT: 'x'.repeat(31) })).toEqual(expected)
+  })
+
+  it('seals with a secret from elsewhere, and shows none', async () => {
+    const store = await load('{ nodes: valkey://a, secret: { env: SECRET } }', { SECRET: 'x'.repeat(32) })
+    expect(store?.secret?.().toString()).toBe('x'.repeat(32))
+    expect(JSON.stringify(store)).not.toContain('xxx')
+  })
+
+  it.each<[string, string]>([
+    ['memory', '4:18: answers are shared in a store, and this configuration has none: name one under store'],
+    [
+      'valkey://a',
+      '4:18: answers are sealed in the store, with a secret that it does not have: add store.secret, as { env: NAME } or { file: PATH }',
+    ],
+  ])('%s cannot hold answers', async (written, problem) => {
+    expect(await problems(`${written}\ncache: { shared: true }`)).toEqual([problem])
   })
 
   it('is refused without repeating what stands before the host, and with the file that says too little', async () => {

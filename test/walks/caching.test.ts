@@ -208,7 +208,10 @@ describe('a purge', () => {
     const [one, other] = [`${payments}/playbooks/playbook-1`, `${payments}/playbooks/playbook-2`]
     await running.call(one)
     await running.call(other)
-    expect(await purge('?resource=playbook-1')).toEqual([200, { dropped: 1 }])
+    expect(await purge('?resource=playbook-1')).toEqual([
+      200,
+      { dropped: 1, instances: 1, silent: 0, everywhere: true },
+    ])
     expect((await running.call(one)).headers.get('cache-status')).toContain('fwd=uri-miss')
     expect((await running.call(other)).headers.get('cache-status')).toContain('; hit')
     const [status, body] = await purge('?organization=org-payments')

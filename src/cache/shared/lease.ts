@@ -1,0 +1,65 @@
+// For how long an instance may use what it has stored without asking anybody. Used by group.ts.
+
+import type { Chain } from './chain.ts'
+
+/** How long the store takes a member to be there after a renewal. */
+export const leaseMs = 1_500
+/** The member itself counts from before it asked, and a little less, as no two clocks run alike. */
+const ownLeaseMs = 1_400
+
+/** One clock that never jumps, and one that goes on while the machine sleeps; the lease is over when either says so. */
+export interface Clocks {
+  readonly monotonic: () => number
+  readonly now: () => number
+}
+
+export interface Moment {
+  readonly monotonicMs: number
+  readonly wallMs: number
+}
+
+export class Lease {
+  readonly #clocks: Clocks
+  #until: Moment = { monotonicMs: 0, wallMs: 0 }
+  #promise: { readonly head: string; readonly askedAt: Moment } | null = null
+  #unkept = 0
+
+  constructor(clocks: Clocks) {
+    this.#clocks = clocks
+  }
+
+  moment(): Moment {
+    return { monotonicMs: this.#clocks.monotonic(), wallMs: this.#clocks.now() }
+  }
+
+  get isOver(): boolean {
+    const { monotonic, now } = this.#clocks
+    return monotonic() >= this.#until.monotonicMs || now() >= this.#until.wallMs
+  }
+
+  /** The store has renewed it, for who has applied all messages up to this head. */
+  promise(head: string, askedAt: Moment): void {
+    this.#promise = { head, askedAt }
+  }
+
+  /** Holds longer if what was promised can be kept by now. */
+  keepPromise(chain: Chain): void {
+    if (this.#promise === null || !chain.knows(this.#promise.head)) return
+    const { monotonicMs, wallMs } = this.#promise.askedAt
+    this.#promise = null
+    this.#unkept = 0
+    this.#until = { monotonicMs: monotonicMs + ownLeaseMs, wallMs: wallMs + ownLeaseMs }
+  }
+
+  /** Called once for each renewal. True when messages that were published long ago have not come: they never will. */
+  get isHopeless(): boolean {
+    this.#unkept = this.#promise === null ? 0 : this.#unkept + 1
+    return this.#unkept > 2
+  }
+
+  end(): void {
+    this.#promise = null
+    this.#unkept = 0
+    this.#until = { monotonicMs: 0, wallMs: 0 }
+  }
+}

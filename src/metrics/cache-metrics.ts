@@ -1,0 +1,55 @@
+// The cache, and how it stands with those of the other instances, as metrics. Part of instruments.ts.
+
+import { metricList } from './metric-list.ts'
+import { createGauge, registerCounter, type Registry } from './prometheus.ts'
+import { LabelSet } from './tallies.ts'
+
+/** What the cache has counted since start, by operation and result. */
+export interface CacheState {
+  readonly bytes: number
+  readonly entries: number
+  readonly operations: ReadonlyMap<string, object>
+}
+
+/** As the group of instances tells it; `secondLevel` counts by result, and is null where answers are not shared. */
+export interface CacheGroupState {
+  readonly standing: string
+  readonly missing: number
+  readonly lapses: number
+  readonly secondLevel: object | null
+}
+
+const standings = ['together', 'cautious', 'alone']
+
+/** Registers the metrics. Each of the functions that come back replaces what was told before. */
+export function registerCache(registry: Registry, operationIds: readonly string[]) {
+  const operations = new LabelSet(operationIds)
+  let counts: CacheState['operations'] = new Map()
+  registerCounter(registry, metricList.cacheAnswers, function* () {
+    for (const [operation, results] of counts) {
+      for (const [result, count] of Object.entries(results) as [string, number][])
+        yield [{ operation: operations.closed(operation), result }, count]
+    }
+  })
+  const bytes = createGauge(registry, metricList.cacheBytes)
+  const entries = createGauge(registry, metricList.cacheEntries)
+  let group: Pick<CacheGroupState, 'lapses' | 'secondLevel'> = { lapses: 0, secondLevel: null }
+  const standing = createGauge(registry, metricList.cacheStanding)
+  const missing = createGauge(registry, metricList.cacheMissing)
+  registerCounter(registry, metricList.cacheLapses, () => [[{}, group.lapses]])
+  registerCounter(registry, metricList.cacheSecondLevel, () =>
+    (Object.entries(group.secondLevel ?? {}) as [string, number][]).map(([result, count]) => [{ result }, count]),
+  )
+  return {
+    cache: (state: CacheState) => {
+      counts = state.operations
+      bytes.set(state.bytes)
+      entries.set(state.entries)
+    },
+    cacheGroup: (state: CacheGroupState) => {
+      for (const each of standings) standing.set({ standing: each }, each === state.standing ? 1 : 0)
+      missing.set(state.missing)
+      group = state
+    },
+  }
+}

@@ -1,0 +1,220 @@
+// Instances over a real store: what one drops is dropped by all before it goes on, whatever happens to the store or to one of
+// them in between.
+
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
+import { until } from '../../support/start-gateway.ts'
+import { describeWithValkey, startStoreServer, type StoreServer } from '../../support/valkey.ts'
+import { startInstance, together, type Instance, type InstanceOptions } from './support.ts'
+
+const things = { tags: ['things'] }
+const drop = { names: ['things'], unsettled: false }
+let server: StoreServer
+const instances: Instance[] = []
+
+async function start(options: InstanceOptions = {}, other: InstanceOptions = {}): Promise<[Instance, Instance]> {
+  const started: [Instance, Instance] = [
+    startInstance(server, options),
+    startInstance(server, { ...options, ...other }),
+  ]
+  instances.push(...started)
+  await together(...started)
+  return started
+}
+
+function store({ setting }: Instance): void {
+  setting.ask('/things', things)
+  setting.call.answer(200, {}, 'old')
+  expect(setting.cache.stats().entries).toBe(1)
+}
+
+describeWithValkey('instances that share a store', () => {
+  beforeAll(async () => {
+    server = await startStoreServer()
+  })
+  afterEach(async () => {
+    server.thaw()
+    await Promise.all(instances.splice(0).map((instance) => instance.close()))
+  })
+  afterAll(() => server.close())
+
+  it('drop what one of them is told to, and it hears how much', async () => {
+    const [one, other] = await start()
+    const [third] = await start()
+    store(other)
+    store(third)
+    expect(await one.setting.cache.invalidate(['things'])).toEqual({
+      dropped: 2,
+      instances: 4,
+      silent: 0,
+      reached: true,
+    })
+    expect(other.setting.cache.stats().entries + third.setting.cache.stats().entries).toBe(0)
+  })
+
+  it('have dropped what a write makes stale when its caller gets the answer, and not only then', async () => {
+    const [one, other] = await start()
+    store(other)
+    const caller = one.setting.ask('/x', { method: 'POST', tags: ['things'] })
+    let left = -1
+    const head = caller.head.bind(caller)
+    caller.head = (given) => {
+      left = other.setting.cache.stats().entries
+      head(given)
+    }
+    one.setting.call.head(201, {}, 4)
+    expect(one.setting.call.taker.data(Buffer.from('bo'))).toBe(false)
+    one.setting.call.taker.end(Buffer.from('dy'))
+    expect(caller.isWaiting).toBe(true)
+    await until(() => caller.ended, 'the answer to the write')
+    expect([left, caller.status, caller.body]).toEqual([0, 201, 'body'])
+    expect(caller.fields['cache-status']).toBe('devin-gateway; fwd=method; fwd-status=201')
+  })
+
+  it.each<[string, (call: Instance['setting']['call']) => void]>([
+    ['is cut off', (call) => call.fail('upstream-unreachable')],
+    ['fails half way', (call) => call.answer(504)],
+  ])('keep nothing of a write for a while that %s', async (_name, end) => {
+    const [one, other] = await start()
+    store(other)
+    const caller = one.setting.ask('/x', { method: 'POST', tags: ['things'] })
+    end(one.setting.call)
+    await until(() => !caller.isWaiting, 'the end of the write')
+    expect(other.setting.cache.stats().entries).toBe(0)
+    other.setting.ask('/things', things)
+    other.setting.call.answer(200)
+    expect(other.setting.cache.stats().entries).toBe(0)
+  })
+
+  it('answer a read that was under way, do not keep it, and let nobody join it', async () => {
+    const [one, other] = await start()
+    const early = other.setting.ask('/things', things)
+    const reading = other.setting.call
+    await one.group.tell(drop)
+    const late = other.setting.ask('/things', things)
+    reading.answer(200, {}, 'old')
+    expect([early.body, early.fields['cache-status']]).toEqual(['old', expect.stringContaining('detail=superseded')])
+    other.setting.call.answer(200, {}, 'new')
+    expect(late.body).toBe('new')
+    expect(other.setting.ask('/things', things).body).toBe('new')
+  })
+
+  it('wait for none that has left, and are as careful as before', async () => {
+    const [one, other] = await start()
+    await other.close()
+    instances.splice(instances.indexOf(other), 1)
+    expect(await one.group.tell(drop)).toMatchObject({ instances: 1, silent: 0 })
+    expect(one.group.state).toMatchObject({ standing: 'together', missing: 0 })
+  })
+
+  it('drop everything when one crashes, as it may be cut off and writing, and keep answers shortly after that', async () => {
+    const [one, other] = await start({ prefix: 'crash' })
+    store(one)
+    // Its connections end, and it has not taken leave.
+    await other.store.close()
+    await until(() => one.group.state.standing === 'cautious', 'the crash to be noticed')
+    expect(one.setting.cache.stats().entries).toBe(0)
+    const rule = { kind: 'class', ttlMs: 3_600_000, collapseOnly: false } as const
+    one.setting.ask('/things', { rule })
+    one.setting.call.answer(200)
+    expect(one.setting.ask('/things', { rule }).fields['cache-status']).toBe('devin-gateway; hit; ttl=30')
+    expect(await one.group.tell(drop)).toMatchObject({ instances: 1, silent: 0, reached: true })
+  })
+
+  it('do without an answer of one that hears nothing: by then it has dropped everything by itself', async () => {
+    const [one, other] = await start()
+    store(other)
+    // Every subscription is cut, so nobody hears the message, and no answer is heard.
+    await server.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    expect((await one.group.tell(drop)).reached).toBe(true)
+    other.group.check()
+    expect(other.setting.cache.stats().entries).toBe(0)
+    await together(one, other)
+    expect(await one.group.tell(drop)).toMatchObject({ instances: 2, silent: 0 })
+  })
+
+  it('serve nothing that they kept before their own clock says that they were away too long', async () => {
+    let aheadMs = 0
+    const [, other] = await start({}, { ahead: () => aheadMs })
+    store(other)
+    aheadMs = 60_000
+    expect(other.setting.ask('/things', things).isWaiting).toBe(true)
+    expect(other.group.state).toMatchObject({ standing: 'alone', lapses: 1 })
+    await together(other)
+  })
+
+  it.each<[string, (heads: string) => Promise<unknown>]>([
+    ['is no message', () => server.command('PUBLISH', 'test:cache', 'rubbish')],
+    [
+      'nobody of them has sent',
+      (head) =>
+        server.command('PUBLISH', 'test:cache', `${head} {"drop":[],"unsettled":false,"from":"nobody","call":1}`),
+    ],
+    ['has been sent before', () => server.command('PUBLISH', 'test:cache', `${'0'.repeat(40)} {"joined":"somebody"}`)],
+  ])('drop everything and begin anew when something comes that %s', async (_name, disturb) => {
+    const [one, other] = await start()
+    store(other)
+    await disturb(other.group.head ?? '')
+    await one.group.tell(drop)
+    expect(other.setting.cache.stats().entries).toBe(0)
+    await until(() => one.group.state.lapses > 0 && other.group.state.lapses > 0, 'both to begin anew')
+    await together(one, other)
+    expect(await one.group.tell(drop)).toMatchObject({ instances: 2, silent: 0 })
+  })
+
+  it('begin anew when the store has gone back in time, or forgotten everything', async () => {
+    const [one, other] = await start()
+    const before = one.group.head ?? ''
+    await one.group.tell(drop)
+    await server.command('HSET', 'test:{cache}:group', 'head', before)
+    store(other)
+    await one.group.tell(drop)
+    expect(other.setting.cache.stats().entries).toBe(0)
+    await until(() => other.group.state.lapses === 1, 'the gap to be seen')
+    await together(one, other)
+    store(other)
+    await server.command('FLUSHALL')
+    // What was promised before is waited out: the other one is not known any more, and hears it all the same.
+    await one.group.tell(drop)
+    expect(other.setting.cache.stats().entries).toBe(0)
+    await together(one, other)
+    expect(await one.group.tell(drop)).toMatchObject({ instances: 2 })
+  })
+
+  it('begin anew with a store that was started again', async () => {
+    const [one, other] = await start()
+    store(other)
+    await server.kill()
+    await server.restart()
+    await until(() => one.group.state.lapses > 0 && other.group.state.lapses > 0, 'both to begin anew')
+    await together(one, other)
+    expect(other.setting.cache.stats().entries).toBe(0)
+    expect(await one.group.tell(drop)).toMatchObject({ instances: 2, silent: 0, reached: true })
+  })
+
+  it('drop everything when the store hangs, and a write waits for that', async () => {
+    const [one, other] = await start()
+    store(one)
+    store(other)
+    server.freeze()
+    const told = await one.group.tell(drop)
+    other.group.check()
+    expect(told).toMatchObject({ reached: false })
+    expect(one.setting.cache.stats().entries + other.setting.cache.stats().entries).toBe(0)
+    expect([one.group.state.standing, other.group.state.standing]).toEqual(['alone', 'alone'])
+    // From then on nobody waits: all others have noticed, and keep answers shortly.
+    expect(
+      await Promise.race([one.group.tell(drop), new Promise((resolve) => setTimeout(resolve, 3_000))]),
+    ).toBeDefined()
+    const rule = { kind: 'class', ttlMs: 3_600_000, collapseOnly: false } as const
+    other.setting.ask('/things', { ...things, rule })
+    other.setting.call.answer(200)
+    const hit = other.setting.ask('/things', { ...things, rule })
+    expect(hit.fields['cache-status']).toBe('devin-gateway; hit; ttl=30')
+    server.thaw()
+    await together(one, other)
+    // Nothing of that time is kept either: nobody told of writes.
+    expect(other.setting.cache.stats().entries).toBe(0)
+    expect(await one.group.tell(drop)).toMatchObject({ instances: 2, silent: 0, reached: true })
+    expect(other.changes.map(({ standing }) => standing)).toEqual(expect.arrayContaining(['alone']))
+  })
+})

@@ -1,0 +1,82 @@
+// Caches of several instances in one process, each with a connection of its own to a real store.
+
+import { createGroup, type Group, type GroupState } from '../../../src/cache/shared/group.ts'
+import { createSealedAnswers, type SealedAnswers } from '../../../src/cache/shared/sealed-answers.ts'
+import { createStore } from '../../../src/store/client.ts'
+import { createSealing } from '../../../src/store/sealing.ts'
+import type { Store } from '../../../src/store/store.ts'
+import { until } from '../../support/start-gateway.ts'
+import type { StoreServer } from '../../support/valkey.ts'
+import { classRule, Setting } from '../support.ts'
+
+export const secret = Buffer.from('a secret that the store does not have')
+export const upstreamBase = 'https://api.example'
+
+export interface Instance {
+  readonly store: Store
+  readonly group: Group
+  /** The cache, its clock, its upstream. */
+  readonly setting: Setting
+  readonly answers: SealedAnswers | null
+  readonly changes: GroupState[]
+  close(): Promise<void>
+}
+
+export interface InstanceOptions {
+  readonly shared?: boolean
+  readonly secret?: Buffer
+  readonly prefix?: string
+  /** Added to the clock of this process. */
+  readonly ahead?: () => number
+}
+
+export function startInstance(server: StoreServer, options: InstanceOptions = {}): Instance {
+  const { prefix = 'test', ahead = () => 0 } = options
+  const store = createStore({
+    settings: {
+      kind: 'single',
+      nodes: [{ host: '127.0.0.1', port: server.port }],
+      tls: null,
+      sentinel: null,
+      user: null,
+      password: null,
+      database: 0,
+      prefix,
+      timeoutMs: 250,
+    },
+    now: Date.now,
+  })
+  const changes: GroupState[] = []
+  const group = createGroup({
+    store,
+    monotonic: () => performance.now() + ahead(),
+    now: Date.now,
+    onChange: (state) => changes.push(state),
+  })
+  const answers =
+    options.shared === true
+      ? createSealedAnswers({
+          store,
+          group,
+          sealing: createSealing(options.secret ?? secret, 'cache'),
+          now: () => setting.nowMs,
+          upstreamBase,
+        })
+      : null
+  const setting: Setting = new Setting(classRule, { peers: group, secondLevel: answers })
+  return {
+    store,
+    group,
+    setting,
+    answers,
+    changes,
+    async close() {
+      await group.close()
+      await store.close()
+    },
+  }
+}
+
+export async function together(...instances: readonly Instance[]): Promise<void> {
+  await until(() => instances.every(({ group }) => group.state.standing === 'together'), 'the instances to be together')
+}
