@@ -87,11 +87,32 @@ const kinds = {
     about:
       'The operation is granted, and a guardrail bounds what it may ask for. The detail names the field, the bound and the guardrail.',
   },
+  'idempotency-in-progress': {
+    status: 409,
+    title: 'The first request under this key is still under way',
+    turn: 'the caller',
+    about:
+      'Another request with the same `Idempotency-Key` has not ended yet. Repeat this one after `Retry-After`: it then gets the answer of the first.',
+  },
+  'idempotency-unclear': {
+    status: 409,
+    title: 'Nobody knows what the first request under this key brought',
+    turn: 'the caller',
+    about:
+      'The first request with this `Idempotency-Key` was sent and its outcome is not known: the connection broke, the Devin API failed or answered too late, the instance of the gateway ended, or the answer was too large to keep. It is not sent again, because that could create a second session. Look whether what it asked for is there; if it is not, send the request under a new key.',
+  },
   'body-too-large': {
     status: 413,
     title: 'The body is too large',
     turn: 'the caller',
     about: 'The body is larger than this gateway accepts. The detail names the limit.',
+  },
+  'idempotency-key-reused': {
+    status: 422,
+    title: 'The key was used for another request',
+    turn: 'the caller',
+    about:
+      'An `Idempotency-Key` belongs to one request: method, path, query and body have to be the same byte for byte. Send each create under a key of its own, a UUID for example.',
   },
   'rate-limit-exceeded': {
     status: 429,
@@ -162,6 +183,13 @@ const kinds = {
     title: 'The gateway is overloaded',
     turn: 'the operator of the gateway',
     about: 'Too many requests wait for a connection to the upstream. Try again after `Retry-After`.',
+  },
+  'idempotency-unavailable': {
+    status: 503,
+    title: 'Keys of creates cannot be looked up at the moment',
+    turn: 'the operator of the gateway',
+    about:
+      'The request carries an `Idempotency-Key`, and the store of the keys cannot be reached or is full. It was not sent, because a repetition could not be told from a second create. Try again with the same key after `Retry-After`.',
   },
   draining: {
     status: 503,

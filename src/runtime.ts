@@ -1,5 +1,7 @@
 // The composition root: builds every part once, in order, and hands each what it needs. Read it from top to bottom.
 
+import { randomBytes } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { createAdminApp, type Readiness } from './admin/app.ts'
 import { cacheView, issuerView, keyView, policiesView, storeView } from './admin/views.ts'
 import { createResponseCache } from './cache/response-cache.ts'
@@ -18,6 +20,9 @@ import { createRecorder, exchangeReasons } from './gateway/recording.ts'
 import { rejectionReasons } from './identity/rejection.ts'
 import { createTokenVerifier } from './identity/token-verifier.ts'
 import { createKeyring } from './keys/keyring.ts'
+import { createMemoryEntries } from './idempotency/memory-entries.ts'
+import { createSafeCreates, idempotencyEvents } from './idempotency/safe-creates.ts'
+import { createSharedEntries } from './idempotency/shared-entries.ts'
 import { createLimiter } from './limits/limiter.ts'
 import { createInstruments } from './metrics/instruments.ts'
 import { decisionReasons } from './policy/decide.ts'
@@ -86,6 +91,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     problemKinds: Object.keys(problemKinds),
     reasons: [...Object.keys(problemKinds), ...decisionReasons, ...rejectionReasons, ...exchangeReasons],
     issuers: config.issuers.map((issuer) => issuer.issuer),
+    idempotencyEvents,
   })
   const sinks = createSinks({
     ...config.records,
@@ -145,23 +151,38 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const group =
     store === null ? null : createGroup({ store, monotonic, now, onChange: (state) => reportStanding(log, state) })
   const upstreamBase = config.upstream.origin + config.upstream.pathPrefix
-  const secret = config.cache.shared ? (config.store?.secret?.() ?? null) : null
+  const secret = config.store?.secret?.() ?? null
   const secondLevel =
-    store === null || group === null || secret === null
+    store === null || group === null || secret === null || !config.cache.shared
       ? null
       : createSealedAnswers({ store, group, sealing: createSealing(secret, 'cache'), now, upstreamBase })
   const { maxBytes, maxEntryBytes } = config.cache
   const cache = createResponseCache({ now, maxBytes, maxEntryBytes, upstreamBase, peers: group, secondLevel })
+  const { connectMs, headersMs, bodyIdleMs } = config.upstream.timeouts
+  const safeCreateMs = connectMs + headersMs + bodyIdleMs
+  const keyMemory = createMemoryEntries({ now, maxBytes: 64 * 1024 * 1024, maxEntries: 100_000 })
+  const safeCreates = createSafeCreates({
+    store: store === null ? keyMemory : createSharedEntries(store),
+    // Without a secret, sealed entries of the store are as safe as callers and keys are hard to guess.
+    secret: store === null ? randomBytes(32) : (secret ?? Buffer.alloc(32)),
+    now,
+    keepMs: 24 * 3_600_000,
+    maxRunMs: safeCreateMs + 1_000,
+    onEvent: (event) => instruments.idempotencyEvent(event),
+    onTrouble: (text, error) => log.error({ event: 'idempotency', error }, text),
+  })
   const admission = createAdmission({
     tokens,
     keyring,
     limiter,
     cache,
+    safeCreates,
+    safeCreateMs,
     now,
     upstream,
     maxBodyBytes: config.bodies.maxBytes,
     maxJudgedBytes: config.bodies.maxJudgedBytes,
-    callerIdleMs: config.upstream.timeouts.bodyIdleMs,
+    callerIdleMs: bodyIdleMs,
     onFail: (exchange, response, problem) => app.refuse(exchange, response, problem),
   })
   const recorder = createRecorder(sinks, instruments, now, monotonic)
@@ -255,6 +276,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     instruments.cache(cache.stats())
     if (store !== null) instruments.store(store.state)
     if (group !== null) instruments.cacheGroup({ ...group.state, secondLevel: secondLevel?.counts ?? null })
+    instruments.idempotencyBytes(keyMemory.bytes)
   })
   sinks.audit('started', 'gateway', {
     version,
@@ -270,6 +292,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     policies.close()
     tokens.close()
     await upstream.close()
+    await within(1_000, safeCreates.whenIdle())
     await group?.close()
     await store?.close()
     await admin.close()
@@ -321,15 +344,26 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       )
       // Balancers need a moment to see that readiness fails; until then everything is served and connections are closed.
       app.setPhase('lame')
-      await new Promise((resolve) => setTimeout(resolve, config.shutdown.delayMs))
+      await setTimeout(config.shutdown.delayMs)
       app.setPhase('draining')
-      await app.close(config.shutdown.deadlineMs)
+      // A create whose caller has left goes on until its answer is kept.
+      await Promise.all([
+        app.close(config.shutdown.deadlineMs),
+        within(config.shutdown.deadlineMs, safeCreates.whenIdle()),
+      ])
       sinks.audit('stopped', 'gateway', { policy_revision: policies.current.revision })
       const auditHead = sinks.auditHead().hash
       await release()
       log.info({ event: 'stopped', audit_head: auditHead }, 'stopped')
     },
   }
+}
+
+/** Waits for work, at most this long. */
+async function within(deadlineMs: number, work: Promise<void>): Promise<void> {
+  const deadline = new AbortController()
+  await Promise.race([work, setTimeout(deadlineMs, undefined, { signal: deadline.signal }).catch(() => {})])
+  deadline.abort()
 }
 
 function listenProblem(name: string, host: string, port: number, error: unknown): string {

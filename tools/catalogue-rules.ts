@@ -71,6 +71,20 @@ export const UNKNOWN_ANSWERS: readonly RegExp[] = [/^object$/, /^Location header
 export const LARGEST_PAGE: Readonly<Record<string, number>> = {
   'ent.git-providers.connections.repositories.list': 100,
 }
+/**
+ * Operations that an `Idempotency-Key` makes safe to repeat, as patterns of ids: what starts paid work, now or on a
+ * schedule, and what is said to a session. The API repeats all of them without asking.
+ */
+export const IDEMPOTENT: readonly string[] = [
+  'org.sessions.create',
+  '*.sessions.messages.send',
+  'org.schedules.create',
+  'org.automations.create',
+  '*.code-scans.start',
+  '*.code-scans.start-ingestion',
+  '*.code-scans.findings.remediate',
+  '*.pr-reviews.create',
+]
 
 /** Spellings of retired paths that the source mentions only in its notes. */
 export const OLDER_SPELLINGS: readonly LegacyEntry[] = [

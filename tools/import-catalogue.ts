@@ -114,6 +114,7 @@ function operationOf(source: SourceOperation): Omit<OperationEntry, 'invalidates
     stability: source.stability,
     paginated: source.paginated,
     streaming: rules.STREAMING.includes(source.id),
+    idempotent: rules.IDEMPOTENT.some((pattern) => covers(pattern, source.id)),
     organizations: {
       query: source.query.filter((name) => rules.ORGANIZATION_QUERY.includes(name)),
       body: rules.ORGANIZATION_BODY[source.id] ?? [],
@@ -174,6 +175,10 @@ function refuseLooseEnds(source: Source, operations: readonly OperationEntry[]):
   )
   const lost = [...byRule, ...Object.keys(rules.NOTHING_STALE), ...replacements].find((id) => !ids.has(id))
   if (lost !== undefined) fail(`there is no operation ${lost}`)
+  const empty = rules.IDEMPOTENT.find((pattern) => !operations.some(({ id }) => covers(pattern, id)))
+  if (empty !== undefined) fail(`the pattern "${empty}" covers no operation`)
+  const repeatable = operations.find(({ idempotent, method }) => idempotent && method !== 'POST' && method !== 'PATCH')
+  if (repeatable !== undefined) fail(`${repeatable.id} is a ${repeatable.method}, which may be repeated without a key`)
   // An organization id in a body that the fence does not look at would be a way around it.
   const unjudged = operations.find(
     ({ id, body }) => /org_ids?\b/.test(JSON.stringify(body)) && !Object.hasOwn(rules.ORGANIZATION_BODY, id),

@@ -138,6 +138,7 @@ function fromData(entry: OperationEntry, index: number): Operation {
     paginated: entry.paginated,
     streaming: entry.streaming,
     answer: entry.answer,
+    idempotent: entry.idempotent,
     docUrl: entry.doc_url,
     source: 'catalogue',
   }
@@ -171,6 +172,7 @@ function fromExtension(entry: ExtensionOperation, index: number, file: string): 
     paginated: false,
     streaming: false,
     answer: entry.answer,
+    idempotent: entry.idempotent,
     docUrl: null,
     source: file,
   }

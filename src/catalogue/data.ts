@@ -47,6 +47,7 @@ export interface OperationEntry {
   readonly stability: Stability
   readonly paginated: boolean
   readonly streaming: boolean
+  readonly idempotent: boolean
   readonly organizations: { readonly query: readonly string[]; readonly body: readonly string[] }
   readonly slashes: readonly string[]
   readonly invalidates: readonly string[]

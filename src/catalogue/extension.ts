@@ -21,6 +21,8 @@ export interface ExtensionOperation {
   readonly slashes: readonly string[]
   readonly invalidates: readonly string[]
   readonly answer: AnswerShape | null
+  /** An `Idempotency-Key` makes it safe to repeat. */
+  readonly idempotent: boolean
   readonly position: Position
 }
 
@@ -92,6 +94,10 @@ const operation = z
       .default([])
       .describe('Operations whose stored answers a successful call makes stale; its own path always is.'),
     answer: answer.optional().describe('Shape of the JSON of an answer; guardrails on responses need it.'),
+    idempotent: z
+      .boolean()
+      .default(false)
+      .describe('A POST or PATCH that the gateway makes safe to repeat: with an Idempotency-Key it is done once.'),
   })
   .superRefine(checkOperation, { when: ({ value }) => typeof value === 'object' && value !== null })
 
@@ -139,6 +145,7 @@ interface OperationFields {
   readonly scope?: unknown
   readonly cache?: unknown
   readonly slashes?: unknown
+  readonly idempotent?: unknown
 }
 
 function checkOperation(entry: OperationFields, context: z.core.$RefinementCtx): void {
@@ -147,6 +154,9 @@ function checkOperation(entry: OperationFields, context: z.core.$RefinementCtx):
   const write = methods.find((method) => method !== 'GET' && method === entry.method)
   if (write !== undefined && typeof entry.cache === 'string' && entry.cache !== 'never') {
     refuse(['cache'], `answers to ${write} are never kept: remove the key, or write never`)
+  }
+  if (entry.idempotent === true && entry.method !== 'POST' && entry.method !== 'PATCH') {
+    refuse(['idempotent'], 'is about POST and PATCH: other methods may be repeated without a key')
   }
   if (typeof entry.path !== 'string') return
   const problem = pathProblem(entry.path)

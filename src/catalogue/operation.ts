@@ -95,6 +95,8 @@ export interface Operation {
   readonly streaming: boolean
   /** Null where no answer in JSON is documented. */
   readonly answer: AnswerShape | null
+  /** A request with an `Idempotency-Key` is done once, and its answer given again to whoever repeats it. */
+  readonly idempotent: boolean
   readonly docUrl: string | null
   /** `catalogue` for the built-in data, else the extension file. */
   readonly source: string

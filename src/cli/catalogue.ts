@@ -26,7 +26,7 @@ export const catalogueCommand: Command = {
       for (const operation of found) {
         const served = catalogue.isServed(operation) ? '' : paint('yellow', ` (${operation.stability}, not served)`)
         invocation.print(
-          `${paint('bold', operation.id)}${served}\n    ${operation.method} ${operation.template}\n    ${operation.scope} scope, ${permissionText(operation)}, cache ${operation.cache}`,
+          `${paint('bold', operation.id)}${served}\n    ${operation.method} ${operation.template}\n    ${operation.scope} scope, ${permissionText(operation)}, cache ${operation.cache}${operation.idempotent ? ', takes an Idempotency-Key' : ''}`,
         )
       }
       invocation.print(paint('dim', `${found.length} of ${catalogue.operations.length} operations`))
@@ -53,6 +53,7 @@ function haystack(operation: Operation): string {
     ...operation.alternatives,
     operation.summary,
     operation.cache,
+    operation.idempotent ? 'idempotency-key' : '',
   ]
     .join(' ')
     .toLowerCase()
@@ -84,6 +85,7 @@ function view(operation: Operation): Record<string, unknown> {
     sensitive: operation.sensitive,
     slashes: operation.slashes,
     invalidates: operation.invalidates,
+    idempotent: operation.idempotent,
     summary: operation.summary,
     source: operation.source,
   }

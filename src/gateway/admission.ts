@@ -10,6 +10,8 @@ import type { Keyring, KeyVersion } from '../keys/keyring.ts'
 import type { ResponseCache } from '../cache/response-cache.ts'
 import type { Operation } from '../catalogue/operation.ts'
 import type { Precedence } from '../limits/fair-queue.ts'
+import { idempotencyKeyIn } from '../idempotency/key-field.ts'
+import type { Claim, SafeCreates } from '../idempotency/safe-creates.ts'
 import type { Limiter } from '../limits/limiter.ts'
 import { evaluate, findOperation, type Evaluation } from '../policy/evaluate.ts'
 import type { JudgedBody } from '../policy/judged-body.ts'
@@ -24,12 +26,16 @@ import { forwardFiltered } from './filtering.ts'
 import type { Upstream } from './forwarding.ts'
 import { applyLimits } from './limiting.ts'
 import { answerOwnPage, answerPublicPage, isOwn } from './own-pages.ts'
+import { answerAgain, SafeCreate } from './safe-create.ts'
 
 export interface AdmissionParts {
   readonly tokens: TokenVerifier
   readonly keyring: Keyring
   readonly limiter: Limiter
   readonly cache: ResponseCache
+  readonly safeCreates: SafeCreates
+  /** How long the upstream may take for a create with an Idempotency-Key, with or without its caller. */
+  readonly safeCreateMs: number
   readonly upstream: Upstream
   readonly maxBodyBytes: number
   readonly maxJudgedBytes: number
@@ -55,7 +61,7 @@ export interface Admission {
 }
 
 export function createAdmission(parts: AdmissionParts): Admission {
-  const { tokens, keyring, limiter, cache, upstream, maxBodyBytes, maxJudgedBytes, now } = parts
+  const { tokens, keyring, limiter, cache, safeCreates, upstream, maxBodyBytes, maxJudgedBytes, now } = parts
 
   function admit(exchange: Exchange, request: IncomingMessage, response: ServerResponse): Promise<void> | undefined {
     checkVersion(request)
@@ -91,7 +97,9 @@ export function createAdmission(parts: AdmissionParts): Admission {
     exchange.evaluation = evaluation
     allowed(evaluation)
     if (fields.bodyLength !== null && fields.bodyLength > maxBodyBytes) throw tooLarge(maxBodyBytes)
-    if (evaluation.needsBody || evaluation.needsDevinUser) return judge(visit, evaluation)
+    const key = operation.idempotent ? idempotencyKeyIn(fields.forward) : null
+    if (evaluation.needsBody || evaluation.needsDevinUser) return judge(visit, evaluation, key)
+    if (key !== null) return createOnce(visit, evaluation, key, null)
     limit(visit, evaluation)
     if (fields.bodyLength === 0) return send(visit, evaluation, noBody)
     if (fields.bodyLength !== null && fields.bodyLength <= smallBodyBytes) {
@@ -104,16 +112,16 @@ export function createAdmission(parts: AdmissionParts): Admission {
    * The policy has to look into the body, or to know the caller's user at Devin: the body is read once, and what was
    * judged is what is sent. `evaluation.body` holds it for everything that follows.
    */
-  async function judge(visit: Visit, first: Evaluation): Promise<void> {
+  async function judge(visit: Visit, first: Evaluation, key: string | null): Promise<void> {
     const { exchange, fields, target } = visit
     const { principal, operation } = first.facts
     let evaluation = first
+    let received: Buffer | null = null
     let body: JudgedBody | null | undefined
     if (evaluation.needsBody) {
-      if (fields.bodyLength !== null && fields.bodyLength > maxJudgedBytes) throw tooLarge(maxJudgedBytes)
-      const bytes = fields.bodyLength === 0 ? noBody : await collect(visit, maxJudgedBytes)
+      received = await collectWhole(visit)
       if (exchange.over) return
-      body = judgeBody(bytes, fields, exchange.policy.guardrails.boundsBody(operation))
+      body = judgeBody(received, fields, exchange.policy.guardrails.boundsBody(operation))
       evaluation = evaluate(exchange.policy, principal, operation, target, body)
     }
     if (evaluation.needsDevinUser) {
@@ -122,10 +130,43 @@ export function createAdmission(parts: AdmissionParts): Admission {
     }
     exchange.evaluation = evaluation
     allowed(evaluation)
+    if (key !== null) return await createOnce(visit, evaluation, key, received)
     limit(visit, evaluation)
-    if (evaluation.body === undefined) return send(visit, evaluation, fields.bodyLength === 0 ? noBody : null)
-    if (evaluation.body !== null) declareJson(fields.forward)
-    send(visit, evaluation, evaluation.body?.bytes ?? noBody)
+    sendJudged(visit, evaluation)
+  }
+
+  /**
+   * With an Idempotency-Key: done by whoever comes first, and answered again to whoever repeats it. What makes two requests
+   * the same is what was received, before a guardrail changed it.
+   */
+  async function createOnce(visit: Visit, evaluation: Evaluation, key: string, read: Buffer | null): Promise<void> {
+    const { exchange, response, target } = visit
+    const body = read ?? (await collectWhole(visit))
+    if (exchange.over) return
+    const caller = callerOf(evaluation)
+    const request = { caller, key, method: exchange.method ?? '', target: addressOf(target), body }
+    const beginning = await safeCreates.begin(request)
+    if (beginning.kind === 'repeated') {
+      if (exchange.over) return
+      answerAgain(beginning.answer, exchange, new Caller(exchange, response, parts.callerIdleMs, parts.onFail))
+      return
+    }
+    const { claim } = beginning
+    try {
+      if (exchange.over) return await claim.release()
+      limit(visit, evaluation)
+      sendJudged(visit, evaluation, body, claim)
+    } catch (error) {
+      await claim.release()
+      throw error
+    }
+  }
+
+  /** A body in memory: for rules that look into it, and to know a repetition by it. */
+  async function collectWhole(visit: Visit): Promise<Buffer> {
+    const { bodyLength } = visit.fields
+    if (bodyLength !== null && bodyLength > maxJudgedBytes) throw tooLarge(maxJudgedBytes)
+    return bodyLength === 0 ? noBody : await collect(visit, maxJudgedBytes)
   }
 
   /** Only what a key can serve is counted, and a refused request is counted nowhere. */
@@ -147,15 +188,31 @@ export function createAdmission(parts: AdmissionParts): Admission {
     return collectBody(request, fields.bodyLength, maxBytes)
   }
 
+  /** Sends what was judged; where nothing was, what was read, or else what is still to come. */
+  function sendJudged(
+    visit: Visit,
+    evaluation: Evaluation,
+    read: Buffer | null = null,
+    claim: Claim | null = null,
+  ): undefined {
+    const { body } = evaluation
+    if (body === undefined) return send(visit, evaluation, visit.fields.bodyLength === 0 ? noBody : read, claim)
+    if (body !== null) declareJson(visit.fields.forward)
+    return send(visit, evaluation, body?.bytes ?? noBody, claim)
+  }
+
   /** Through the cache: it answers by itself, shares the call of another caller, or asks the upstream with the key. */
-  function send(visit: Visit, evaluation: Evaluation, body: Buffer | null): undefined {
-    const { exchange, request, response, fields } = visit
+  function send(visit: Visit, evaluation: Evaluation, body: Buffer | null, claim: Claim | null = null): undefined {
+    const { exchange, request, response } = visit
     const { target } = evaluation
+    // An answer that is kept has to suit whoever repeats the request.
+    const fields = claim === null ? visit.fields : { ...visit.fields, acceptEncoding: undefined }
     if (exchange.over) return
     if (body === null && fields.expectsContinue) response.writeContinue()
     const question = questionOf(evaluation, exchange.policy.catalogue, exchange.method ?? '', target, fields, now())
     const caller = new Caller(exchange, response, parts.callerIdleMs, parts.onFail)
-    cache.serve(question, caller, (changes, taker) => {
+    const taker = claim === null ? caller : new SafeCreate(exchange, claim, caller, parts.safeCreateMs)
+    cache.serve(question, taker, (changes, receiver) => {
       const version = openKey(evaluation)
       exchange.keyVersion = version
       const forward = {
@@ -171,8 +228,8 @@ export function createAdmission(parts: AdmissionParts): Admission {
         precedence: evaluation.decision.team?.precedence ?? ofNoTeam,
       }
       const rule = evaluation.decision.response
-      if (rule === null) upstream.forward(forward, taker)
-      else forwardFiltered(upstream, forward, rule, taker, now)
+      if (rule === null) upstream.forward(forward, receiver)
+      else forwardFiltered(upstream, forward, rule, receiver, now)
     })
   }
 
@@ -197,6 +254,16 @@ const ofNoTeam: Precedence = { team: '', weight: 1, urgent: false, maxWaitMs: 0 
 
 function allowed({ decision }: Evaluation): void {
   if (decision.problem !== null) throw new Problem(decision.problem, decision.detail ?? '', { reason: decision.reason })
+}
+
+/** Another person, another app, another team: another caller, whatever the key. */
+function callerOf({ facts, decision }: Evaluation): string[] {
+  const { issuer, subject, app } = facts.principal
+  return [issuer, subject, decision.team?.id ?? '', app ?? '']
+}
+
+function addressOf({ path, query }: Target): string {
+  return query === '' ? path : `${path}?${query}`
 }
 
 function keyMissing({ id, scope }: Operation, organization: string | null): Problem {

@@ -36,6 +36,8 @@ export interface Exchange {
   limitExceeded: string | null
   /** The answer is complete or the caller has left: nothing may be begun for it any more. */
   over: boolean
+  /** Answered with the kept answer of an earlier request with the same Idempotency-Key. */
+  replayed: boolean
   /** Answered by the gateway itself: a page under `/gateway/`. */
   ownPage: string | null
   problem: Problem | null
@@ -78,6 +80,7 @@ export function openExchange(
     limitFields: [],
     limitExceeded: null,
     over: false,
+    replayed: false,
     ownPage: null,
     problem: null,
     upstreamStatus: null,

@@ -110,6 +110,7 @@ function outcomeOf(exchange: Exchange, aborted: boolean): Outcome {
   if (aborted) return 'aborted'
   if (exchange.problem !== null) return exchange.problem.status >= 500 ? 'failed' : 'refused'
   if (exchange.ownPage !== null) return 'answered'
+  if (exchange.replayed) return 'replayed'
   return exchange.upstreamStatus === null ? 'cached' : 'forwarded'
 }
 

@@ -21,6 +21,8 @@ export interface InstrumentsOptions {
   /** Reasons of decisions. */
   readonly reasons: readonly string[]
   readonly issuers: readonly string[]
+  /** What can become of an idempotency key. */
+  readonly idempotencyEvents: readonly string[]
   /** Adds memory, CPU, event loop and garbage collection of the process, which only one instance should watch. On by default. */
   readonly processMetrics?: boolean
 }
@@ -86,6 +88,10 @@ export interface Instruments {
   recordsLost(stream: string, total: number): void
   jwksKeys(issuer: string, count: number): void
   draining(isDraining: boolean): void
+  /** Something became of an idempotency key. */
+  idempotencyEvent(event: string): void
+  /** Memory that idempotency keys take. */
+  idempotencyBytes(bytes: number): void
   /** Registers a function that brings gauges up to date before each `text()`. */
   beforeScrape(refresh: () => void): void
   /** All metrics in the Prometheus text format. */
@@ -93,7 +99,7 @@ export interface Instruments {
   readonly contentType: string
 }
 
-const outcomes = ['forwarded', 'cached', 'answered', 'refused', 'aborted', 'failed']
+const outcomes = ['forwarded', 'cached', 'replayed', 'answered', 'refused', 'aborted', 'failed']
 const statusClasses = ['none', '1xx', '2xx', '3xx', '4xx', '5xx', 'other']
 const effects = ['allow', 'deny']
 const keyStateNames = ['ready', 'rejected', 'set-aside', 'other']
@@ -232,6 +238,13 @@ function createState(registry: Registry, options: InstrumentsOptions, teams: Lab
       yield [{ team: teams.name(row), result: heldResults[column] ?? 'left' }, count]
   })
   const waiting = createGauge(registry, metricList.waiting)
+  const keyEvents = new LabelSet(options.idempotencyEvents)
+  const ofKeys = new Tally(1)
+  registerCounter(registry, metricList.idempotency, function* () {
+    for (const event of options.idempotencyEvents) yield [{ event }, 0]
+    for (const { row, count } of ofKeys.entries()) yield [{ event: keyEvents.name(row) }, count]
+  })
+  const idempotencyBytes = createGauge(registry, metricList.idempotencyBytes)
 
   return {
     ...cache,
@@ -272,6 +285,8 @@ function createState(registry: Registry, options: InstrumentsOptions, teams: Lab
     },
     jwksKeys: (issuer: string, count: number) => jwks.set({ issuer: issuers.closed(issuer) }, count),
     draining: (isDraining: boolean) => draining.set(isDraining ? 1 : 0),
+    idempotencyEvent: (event: string) => ofKeys.add(keyEvents.position(event), 0),
+    idempotencyBytes: (bytes: number) => idempotencyBytes.set(bytes),
   }
 }
 

@@ -154,4 +154,14 @@ export const metricList = {
     help: 'Requests in line before the upstream.',
     labelNames: [],
   },
+  idempotency: {
+    name: 'gateway_idempotency_total',
+    help: 'Requests with an Idempotency-Key, by what became of the key.',
+    labelNames: ['event'],
+  },
+  idempotencyBytes: {
+    name: 'gateway_idempotency_bytes',
+    help: 'Memory of this instance that idempotency keys and their answers take; 0 with a shared store.',
+    labelNames: [],
+  },
 } as const satisfies Record<string, MetricDefinition>

@@ -1,7 +1,7 @@
 // One plain object per line of the three streams. Nothing here knows what an exchange is; gateway/recording.ts translates.
 
-/** How an exchange ended. `cached`: answered from the cache or another caller's call. `answered`: a page of the gateway's own. `aborted`: the caller left. `failed`: the gateway or the upstream broke it off. */
-export type Outcome = 'forwarded' | 'cached' | 'answered' | 'refused' | 'aborted' | 'failed'
+/** How an exchange ended. `cached`: answered from the cache or another caller's call. `replayed`: the kept answer of an earlier request with the same Idempotency-Key. `answered`: a page of the gateway's own. `aborted`: the caller left. `failed`: the gateway or the upstream broke it off. */
+export type Outcome = 'forwarded' | 'cached' | 'replayed' | 'answered' | 'refused' | 'aborted' | 'failed'
 
 /** One request. No header fields, no query, no raw address of a known operation, no body, no token. */
 export interface AccessEntry {

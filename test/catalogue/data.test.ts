@@ -141,6 +141,30 @@ describe('answers', () => {
   })
 })
 
+describe('operations that an Idempotency-Key makes safe to repeat', () => {
+  test('are those that start paid work or speak to a session, at both scopes', () => {
+    expect(operations.filter(({ idempotent }) => idempotent).map(({ id }) => id)).toEqual([
+      'org.sessions.create',
+      'org.sessions.messages.send',
+      'ent.sessions.messages.send',
+      'org.schedules.create',
+      'org.pr-reviews.create',
+      'ent.pr-reviews.create',
+      'org.code-scans.start',
+      'org.code-scans.start-ingestion',
+      'org.code-scans.findings.remediate',
+      'ent.code-scans.start',
+      'ent.code-scans.start-ingestion',
+      'ent.code-scans.findings.remediate',
+      'org.automations.create',
+    ])
+  })
+
+  test('are all POST: other methods may be repeated without a key', () => {
+    for (const { id, method, idempotent } of operations) if (idempotent) expect(method, id).toBe('POST')
+  })
+})
+
 describe('permissions', () => {
   test('are known wherever an operation names one', () => {
     const known = new Set(permissions.map(({ name }) => name))

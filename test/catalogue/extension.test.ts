@@ -17,6 +17,7 @@ const full = `operations:
     scope: enterprise
     permission: null
     invalidates: [org.reports.get]
+    idempotent: true
   - id: ent.reports.list
     method: GET
     path: /v3/enterprise/reports
@@ -47,6 +48,7 @@ describe('an extension file', () => {
             slashes: ['report'],
             invalidates: [],
             answer: null,
+            idempotent: false,
             position: { line: 2, column: 9 },
           },
           {
@@ -59,6 +61,7 @@ describe('an extension file', () => {
             slashes: [],
             invalidates: ['org.reports.get'],
             answer: null,
+            idempotent: true,
             position: { line: 9, column: 9 },
           },
           {
@@ -70,6 +73,7 @@ describe('an extension file', () => {
             cache: 'never',
             slashes: [],
             invalidates: [],
+            idempotent: false,
             answer: {
               form: 'page',
               items: 'reports',
@@ -78,7 +82,7 @@ describe('an extension file', () => {
               id: 'report_id',
               paging: cursorPaging,
             },
-            position: { line: 15, column: 9 },
+            position: { line: 16, column: 9 },
           },
         ],
       },
@@ -98,8 +102,8 @@ describe('an extension file', () => {
       'id: org.reports.get',
       ['ext.yaml:9:9: operation "org.reports.get" appears twice'],
     ],
-    ['a bare list that is paged', 'form: page', 'form: list', ['ext.yaml:19:88: only a page is paged by cursor']],
-    ['an answer without form', 'form: page, ', '', ['ext.yaml:19:5: missing key "form"']],
+    ['a bare list that is paged', 'form: page', 'form: list', ['ext.yaml:20:88: only a page is paged by cursor']],
+    ['an answer without form', 'form: page, ', '', ['ext.yaml:20:5: missing key "form"']],
     [
       'a method in small letters',
       'method: GET',
@@ -111,6 +115,12 @@ describe('an extension file', () => {
       'method: GET',
       'method: OPTIONS',
       ['ext.yaml:3:13: expected "GET", "POST", "PUT", "PATCH" or "DELETE", found the text "OPTIONS"'],
+    ],
+    [
+      'a read that a key makes safe to repeat',
+      '    cache: short\n',
+      '    idempotent: true\n    cache: short\n',
+      ['ext.yaml:7:17: is about POST and PATCH: other methods may be repeated without a key'],
     ],
     [
       'a path without a slash',

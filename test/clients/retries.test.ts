@@ -71,6 +71,45 @@ describe('a program whose Devin fails', () => {
     expect(gateway.upstream.seen.map(({ method }) => method)).toEqual(['POST'])
   })
 
+  it('that sends a key repeats its create until it is done, and it is done once', async () => {
+    const { wire, answers } = observed(fetchWire)
+    gateway.upstream.seen.length = 0
+    const devin = new Sdk({ base: gateway.url, token: await gateway.token(), wire, retries: 5, idempotencyKeys: true })
+    // Refused twice by Devin for a conflict of its own, which did nothing; then created.
+    gateway.upstream.respond((_request, response) => {
+      const status = gateway.upstream.seen.length < 3 ? 409 : 201
+      response.writeHead(status, { 'content-type': 'application/json' }).end('{"session_id":"s-1"}')
+    })
+    expect(await devin.call('POST', sessions, { json: { prompt: 'go' } })).toEqual({ session_id: 's-1' })
+    expect(answers.map(({ status }) => status)).toEqual([409, 409, 201])
+  })
+
+  it('that sends a key and lost the answer is told that nobody knows, and stops', async () => {
+    const { wire, answers } = observed(fetchWire)
+    gateway.upstream.seen.length = 0
+    const impatient: Wire = async (url, outgoing) => {
+      const answer = await wire(url, outgoing)
+      // A client that does not know the field of the SDKs repeats what it reads as a passing failure.
+      if (answer.status !== 502) return answer
+      const { 'x-should-retry': _unknown, ...fields } = answer.fields
+      return { ...answer, fields }
+    }
+    const devin = new Sdk({
+      base: gateway.url,
+      token: await gateway.token(),
+      wire: impatient,
+      retries: 5,
+      idempotencyKeys: true,
+    })
+    gateway.upstream.respond((request) => void request.socket.destroy())
+    const failure: unknown = await devin
+      .call('POST', sessions, { json: { prompt: 'go' } })
+      .catch((error: unknown) => error)
+    expect(failure).toMatchObject({ status: 409, message: expect.stringMatching(/nobody knows whether it was done/) })
+    expect(answers.map(({ status }) => status)).toEqual([502, 409])
+    expect(gateway.upstream.seen.map(({ method }) => method)).toEqual(['POST'])
+  })
+
   it('reads again when the connection breaks, and the gateway by itself does not', async () => {
     const { devin, answers } = await program(2)
     let broken = 0
@@ -82,21 +121,6 @@ describe('a program whose Devin fails', () => {
     expect(await devin.call('GET', sessions)).toMatchObject({ items: [] })
     expect(answers.map(({ status }) => status)).toEqual([502, 502, 200])
     expect(gateway.upstream.seen.length).toBe(3)
-  })
-
-  it('gets what Devin says of waiting and retrying as Devin said it', async () => {
-    const { devin, answers } = await program(0)
-    const said = {
-      'retry-after': '17',
-      'retry-after-ms': '16500',
-      'x-should-retry': 'false',
-      'x-ratelimit-remaining': '0',
-    }
-    gateway.upstream.respond((_request, response) => {
-      response.writeHead(429, { 'content-type': 'application/json', ...said }).end('{"detail":"slow down"}')
-    })
-    await expect(devin.call('GET', sessions)).rejects.toMatchObject({ status: 429, message: 'slow down' })
-    expect(answers[0]?.fields).toMatchObject(said)
   })
 
   it.each([
@@ -135,5 +159,21 @@ describe('a program whose Devin fails', () => {
       response.writeHead(401, { 'content-type': 'application/json' }).end('{"detail":"Invalid API key"}')
     })
     await expect(devin.call('GET', sessions)).rejects.toMatchObject({ status: 502 })
+  })
+
+  // The last one: after it the key of the gateway rests.
+  it('gets what Devin says of waiting and retrying as Devin said it', async () => {
+    const { devin, answers } = await program(0)
+    const said = {
+      'retry-after': '17',
+      'retry-after-ms': '16500',
+      'x-should-retry': 'false',
+      'x-ratelimit-remaining': '0',
+    }
+    gateway.upstream.respond((_request, response) => {
+      response.writeHead(429, { 'content-type': 'application/json', ...said }).end('{"detail":"slow down"}')
+    })
+    await expect(devin.call('GET', sessions)).rejects.toMatchObject({ status: 429, message: 'slow down' })
+    expect(answers[0]?.fields).toMatchObject(said)
   })
 })

@@ -1,5 +1,6 @@
 // What an SDK relies on: addresses as operators write them, who am I first, error texts, odd but common request traits.
 
+import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openCompany, organization, type Company } from './company.ts'
 import { ApiError, messageOf, Sdk, type Message, type Page, type Self, type Session } from './sdk.ts'
@@ -83,18 +84,27 @@ describe.each(wires)('an SDK over $name', ({ wire }) => {
 
   it('sends its own User-Agent and an idempotency key on to Devin, and the fields of its runtime do no harm', async () => {
     company.arrived()
+    const key = randomUUID()
     await sdk(wire).call('POST', sessions, {
       json: { prompt: 'go', idempotent: true },
       headers: {
         'user-agent': 'suite/1.0',
-        'idempotency-key': 'k-1',
+        'idempotency-key': key,
         'x-stainless-lang': 'js',
         'sec-fetch-mode': 'cors',
       },
     })
     const [seen] = company.arrived()
     expect(seen?.rawHeaders.join('\n')).toContain('suite/1.0')
-    expect(seen?.rawHeaders.join('\n')).toContain('k-1')
+    expect(seen?.rawHeaders.join('\n')).toContain(key)
+  })
+
+  it('creates one session under one key, however often it sends it', async () => {
+    company.arrived()
+    const call = { json: { prompt: 'once' }, headers: { 'idempotency-key': randomUUID() } }
+    const ids = new Set<string>()
+    for (let round = 0; round < 3; round++) ids.add((await sdk(wire).call<Session>('POST', sessions, call)).session_id)
+    expect([ids.size, company.arrived().length]).toEqual([1, 1])
   })
 
   it('is told apart what it may not do, what does not exist, and what it sent wrong', async () => {

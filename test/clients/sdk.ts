@@ -1,6 +1,7 @@
 // A small SDK of the Devin API in the style of the public ones: it reads errors as they do, retries as they do, and knows
 // nothing of a gateway but the base address and the token it was given.
 
+import { randomUUID } from 'node:crypto'
 import type { Incoming, Streamed, Wire } from './wires.ts'
 
 export interface Page<T> {
@@ -77,6 +78,8 @@ export interface SdkOptions {
   readonly wire: Wire
   /** Default 0. */
   readonly retries?: number
+  /** Sends each POST under a key of its own, and repeats it under that key; with one, a create may be repeated. */
+  readonly idempotencyKeys?: boolean
 }
 
 export class Sdk {
@@ -105,10 +108,13 @@ export class Sdk {
 
   /** The answer as it came, after the retries the method allows. */
   async ask(method: string, path: string, call: Call = {}): Promise<Incoming> {
-    const { retries = 0, wire } = this.#options
+    const { retries = 0, wire, idempotencyKeys = false } = this.#options
+    const keyed = idempotencyKeys && method === 'POST'
+    const key = { 'idempotency-key': `stainless-node-retry-${randomUUID()}` }
+    const message = this.#message(method, keyed ? { ...call, headers: { ...key, ...call.headers } } : call)
     for (let left = retries; ; left--) {
-      const answer = await wire(this.#address(path, call.query), { method, ...this.#message(method, call) })
-      if (left <= 0 || !mayRepeat(method, answer.status)) return answer
+      const answer = await wire(this.#address(path, call.query), { method, ...message })
+      if (left <= 0 || !(keyed ? mayRepeatKeyed(answer) : mayRepeat(method, answer.status))) return answer
       await new Promise((resolve) => setTimeout(resolve, waitOf(answer) * 1000))
     }
   }
@@ -143,6 +149,12 @@ export class Sdk {
 /** What was not processed may be repeated; what may have been, only where a second time changes nothing. */
 function mayRepeat(method: string, status: number): boolean {
   return status === 429 || (status >= 500 && method !== 'POST' && method !== 'PATCH')
+}
+
+/** As the generated SDKs do: what the server says of it first, then conflicts, limits and failures. */
+function mayRepeatKeyed({ status, fields }: Incoming): boolean {
+  if (fields['x-should-retry'] !== undefined) return fields['x-should-retry'] === 'true'
+  return status === 409 || status === 429 || status >= 500
 }
 
 /** Seconds to wait; a `Retry-After` that is no whole number stops the client, as it stops some of the public ones. */

@@ -10,6 +10,7 @@ function create(options: Partial<InstrumentsOptions> = {}) {
     problemKinds: ['not-granted', 'internal'],
     reasons: ['granted', 'not-granted'],
     issuers: ['https://sso.corp.example'],
+    idempotencyEvents: ['kept'],
     processMetrics: false,
     ...options,
   })
@@ -85,6 +86,9 @@ describe('the metrics text', () => {
     instruments.held('payments', 'sent')
     instruments.held('payments', 'refused')
     instruments.waiting(3)
+    instruments.idempotencyEvent('kept')
+    instruments.idempotencyEvent('kept')
+    instruments.idempotencyBytes(512)
     await expect(await instruments.text()).toMatchFileSnapshot('metrics.txt')
     expect(instruments.contentType).toBe('text/plain; version=0.0.4; charset=utf-8')
   })

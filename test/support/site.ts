@@ -8,6 +8,8 @@ import { usualPolicies } from './start-gateway.ts'
 export interface SiteOptions {
   /** Default: nobody listens there. */
   readonly upstream?: string
+  /** Further members of `upstream`: `timeouts: { headers: 1s }`. */
+  readonly upstreamSettings?: string
   readonly issuer?: { readonly issuer: string; readonly jwksUri: string }
   /** Replace or add to the usual ones; null leaves one out. */
   readonly policies?: Readonly<Record<string, string | null>>
@@ -42,7 +44,7 @@ export async function createSite(options: SiteOptions = {}): Promise<Site> {
   await writeFile(
     configFile,
     `listen: ${options.listen ?? '{ gateway: "127.0.0.1:0", admin: "127.0.0.1:0" }'}
-upstream: { origin: "${upstream}" }
+upstream: { origin: "${upstream}"${options.upstreamSettings === undefined ? '' : `, ${options.upstreamSettings}`} }
 issuers:
   - issuer: ${issuer.issuer}
     audience: devin-gateway

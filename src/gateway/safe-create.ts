@@ -1,0 +1,157 @@
+// A create with an Idempotency-Key on its way back: its answer is kept before the caller gets it, and goes on being waited
+// for, for a bounded time, when the caller has left. Stands between the cache and the caller; admission.ts puts it there.
+
+import type { AnswerHead, Flow } from '../cache/answer.ts'
+import type { CacheOutcome, CacheTaker } from '../cache/question.ts'
+import type { KeptAnswer } from '../idempotency/entry.ts'
+import type { Claim } from '../idempotency/safe-creates.ts'
+import { Problem } from '../problems.ts'
+import { asProblem } from './answering.ts'
+import type { Caller } from './caller.ts'
+import type { Exchange } from './exchange.ts'
+
+/** Largest answer that is kept. Those of creates have a kilobyte or two. */
+const maxAnswerBytes = 256 * 1024
+
+export class SafeCreate implements CacheTaker {
+  readonly #exchange: Exchange
+  readonly #claim: Claim
+  readonly #caller: Caller
+  readonly #deadlineMs: number
+  #flow: Flow | null = null
+  #timer: NodeJS.Timeout | null = null
+  #head: AnswerHead | null = null
+  #chunks: Buffer[] = []
+  #bytes = 0
+  /** The answer is too large to keep, and passes as it comes. */
+  #passing = false
+  #left = false
+
+  /** `deadlineMs`: how long the upstream may take, with or without a caller. */
+  constructor(exchange: Exchange, claim: Claim, caller: Caller, deadlineMs: number) {
+    this.#exchange = exchange
+    this.#claim = claim
+    this.#caller = caller
+    this.#deadlineMs = deadlineMs
+  }
+
+  attach(flow: Flow): void {
+    this.#flow = flow
+    this.#timer = setTimeout(() => this.#giveUp(), this.#deadlineMs)
+    this.#caller.attach({ resume: () => flow.resume(), abort: () => this.#leave(flow) })
+  }
+
+  outcome(outcome: CacheOutcome): void {
+    this.#caller.outcome(outcome)
+  }
+
+  head(head: AnswerHead): void {
+    this.#head = head
+  }
+
+  data(chunk: Buffer): boolean {
+    if (this.#passing) return this.#left || this.#caller.data(chunk)
+    this.#chunks.push(chunk)
+    this.#bytes += chunk.length
+    return this.#bytes <= maxAnswerBytes || this.#pass()
+  }
+
+  end(last: Buffer | null): void {
+    if (last !== null) this.data(last)
+    const head = this.#head
+    if (head === null || (this.#left && this.#passing)) return
+    if (this.#passing) {
+      this.#caller.end(null)
+      return
+    }
+    const body = Buffer.concat(this.#chunks)
+    this.#finish(this.#settle(head, body), () => {
+      this.#caller.head({ ...head, length: body.length === 0 ? head.length : body.length })
+      this.#caller.end(body.length === 0 ? null : body)
+    })
+  }
+
+  fail(problem: Problem): void {
+    const { upstreamStartedAtMs, upstreamStatus } = this.#exchange
+    const refused = upstreamStatus !== null && isRefusal(upstreamStatus)
+    const settled =
+      upstreamStartedAtMs === null || refused ? this.#claim.release() : this.#claim.unclear(upstreamStatus)
+    this.#finish(settled, () => this.#caller.fail(problem))
+  }
+
+  /** A refusal did nothing; after a failure nobody knows how far the upstream came; all else was done. */
+  #settle(head: AnswerHead, body: Buffer | null): Promise<void> {
+    const { status } = head
+    if (isRefusal(status)) return this.#claim.release()
+    if (status >= 500 || body === null) return this.#claim.unclear(status)
+    return this.#claim.answered({ status, fields: keptFields(head.fields), body })
+  }
+
+  /** What is settled first can be repeated by whoever has read the answer. */
+  #finish(settled: Promise<void>, tell: () => void): void {
+    this.#stopWaiting()
+    settled
+      .then(() => {
+        if (!this.#left) tell()
+      })
+      .catch((error: unknown) => this.#caller.fail(asProblem(error)))
+  }
+
+  /** Returns whether the caller has room for more. */
+  #pass(): boolean {
+    const head = this.#head
+    if (head === null) return true
+    this.#passing = true
+    this.#stopWaiting()
+    void this.#settle(head, null)
+    if (this.#left) {
+      this.#flow?.abort()
+      return true
+    }
+    this.#caller.head(head)
+    const room = this.#chunks.map((chunk) => this.#caller.data(chunk)).at(-1) ?? true
+    this.#chunks = []
+    return room
+  }
+
+  /** The upstream goes on without a caller, unless it has not begun or nothing can be kept of it. */
+  #leave(flow: Flow): void {
+    this.#left = true
+    const unsent = this.#exchange.upstreamStartedAtMs === null
+    if (unsent || this.#passing) flow.abort()
+    if (unsent) this.#finish(this.#claim.release(), () => {})
+  }
+
+  #stopWaiting(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+  }
+
+  #giveUp(): void {
+    this.#flow?.abort()
+    const happened =
+      this.#exchange.upstreamStartedAtMs === null ? 'Nothing was sent.' : 'It may have happened: read back first.'
+    this.fail(new Problem('upstream-timeout', `The Devin API did not answer this create in time. ${happened}`))
+  }
+}
+
+/** Gives a kept answer again, marked as what it is. */
+export function answerAgain({ status, fields, body }: KeptAnswer, exchange: Exchange, caller: Caller): void {
+  exchange.replayed = true
+  const length = body.length === 0 && status === 204 ? null : body.length
+  caller.head({ status, fields: [...fields, 'idempotency-replayed', 'true'], length })
+  caller.end(body.length === 0 ? null : body)
+}
+
+function isRefusal(status: number): boolean {
+  return status >= 400 && status < 500
+}
+
+/** Without what was about the first request alone: how the cache took part, and what was left of the key's own limits. */
+function keptFields(fields: readonly string[]): string[] {
+  const kept: string[] = []
+  for (let index = 0; index < fields.length; index += 2) {
+    const name = fields[index] ?? ''
+    if (name !== 'cache-status' && !/^(?:x-)?ratelimit/.test(name)) kept.push(name, fields[index + 1] ?? '')
+  }
+  return kept
+}

@@ -1,0 +1,267 @@
+// Requests with an Idempotency-Key, done once: who comes first gets the claim, who repeats it gets the kept answer, and what
+// cannot be told apart from a second create is refused. Knows neither sockets nor HTTP; used by gateway/admission.ts.
+
+import { createHash, createHmac } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
+import { Problem } from '../problems.ts'
+import { createSealing, type Sealing } from '../store/sealing.ts'
+import { openEntry, sealEntry, type Entry, type KeptAnswer } from './entry.ts'
+import { StoreFull, type EntryStore } from './entry-store.ts'
+
+/** What a key stands for: two requests are the same when all of this is. */
+export interface KeyedRequest {
+  /** Whose key it is; keys of different callers have nothing to do with each other. */
+  readonly caller: readonly string[]
+  /** Never written down as it is. */
+  readonly key: string
+  readonly method: string
+  /** Path and query, byte for byte. */
+  readonly target: string
+  /** The body as it was received. */
+  readonly body: Buffer
+}
+
+/** The right, and the duty, to do a request and to say how it ended, by exactly one of the three; none of them rejects. */
+export interface Claim {
+  /** It was done: every repetition gets this answer. */
+  answered(answer: KeptAnswer): Promise<void>
+  /** It may have been done; `status` of the answer where there was one. No repetition is sent. */
+  unclear(status: number | null): Promise<void>
+  /** It surely was not done: the key is free, and a repetition is a first request. */
+  release(): Promise<void>
+}
+
+export type Beginning =
+  | { readonly kind: 'first'; readonly claim: Claim }
+  | { readonly kind: 'repeated'; readonly answer: KeptAnswer }
+
+/** What happened to a key, for the metrics. */
+export const idempotencyEvents = [
+  'claimed',
+  'kept',
+  'freed',
+  'lost',
+  'replayed',
+  'in_progress',
+  'reused',
+  'unclear',
+  'unavailable',
+] as const
+export type IdempotencyEvent = (typeof idempotencyEvents)[number]
+
+export interface SafeCreates {
+  /**
+   * Rejects with `idempotency-key-reused`, `idempotency-in-progress`, `idempotency-unclear`, or `idempotency-unavailable` when
+   * the store cannot be asked: then nothing may be sent.
+   */
+  begin(request: KeyedRequest): Promise<Beginning>
+  /** Claims of this instance that have not ended. */
+  readonly underWay: number
+  /** Resolves when there are none. */
+  whenIdle(): Promise<void>
+}
+
+export interface SafeCreatesOptions {
+  readonly store: EntryStore
+  /**
+   * At least 32 bytes that the store does not have, the same for all instances that share it. What seals an entry is made of
+   * this, the caller and the key, so that whoever has the store alone needs all three.
+   */
+  readonly secret: Buffer
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+  /** How long a key is remembered, counted from the first request. */
+  readonly keepMs: number
+  /** Longest time from a claim to its end. After it others take it that the instance is gone, and the outcome is unclear. */
+  readonly maxRunMs: number
+  readonly onEvent: (event: IdempotencyEvent) => void
+  /** The store failed; what its caller is told, or that an answer could not be kept. */
+  readonly onTrouble: (text: string, error: unknown) => void
+  /** Waits before the end of a request is written again that the store did not take. */
+  readonly retryPausesMs?: readonly number[]
+}
+
+/** Together shorter than any request may run: after that the key counts as unclear anyway. */
+const usualPausesMs = [200, 800, 3_000, 10_000]
+
+/** What is known of one key while a request with it is judged. */
+interface Place {
+  readonly sealing: Sealing
+  readonly name: string
+  readonly fingerprint: string
+  /** The entry that says that this request is under way. */
+  readonly running: Buffer
+}
+
+export function createSafeCreates(options: SafeCreatesOptions): SafeCreates {
+  const { store, secret, now, keepMs, maxRunMs, onEvent, onTrouble, retryPausesMs = usualPausesMs } = options
+  let underWay = 0
+  let idle: (() => void)[] = []
+
+  async function begin(request: KeyedRequest): Promise<Beginning> {
+    const place = placeOf(request)
+    underWay += 1
+    try {
+      const there = await claim(place)
+      if (there === null) {
+        onEvent('claimed')
+        underWay += 1
+        return { kind: 'first', claim: claimOf(place) }
+      }
+      const entry = openEntry(place.sealing, place.name, there)
+      if (entry === null) throw unavailable(new Error('an entry of the store does not open'))
+      return { kind: 'repeated', answer: answerOf(entry, place.fingerprint) }
+    } finally {
+      end()
+    }
+  }
+
+  function placeOf(request: KeyedRequest): Place {
+    const whose = JSON.stringify([...request.caller, request.key])
+    const sealing = createSealing(createHmac('sha256', secret).update(whose).digest(), 'idempotency')
+    const name = sealing.name()
+    const fingerprint = fingerprintOf(request)
+    const running = sealEntry(sealing, name, { state: 'running', fingerprint, untilMs: now() + maxRunMs })
+    return { sealing, name, fingerprint, running }
+  }
+
+  async function claim({ name, running }: Place): Promise<Buffer | null> {
+    try {
+      return await store.claim(name, running, keepMs)
+    } catch (error) {
+      // It may be in the store all the same; nothing was sent under it, so it must not stand in anybody's way.
+      if (!(error instanceof StoreFull)) void keepTrying(() => store.release(name, running))
+      throw unavailable(error)
+    }
+  }
+
+  function answerOf(entry: Entry, fingerprint: string): KeptAnswer {
+    if (entry.fingerprint !== fingerprint) {
+      onEvent('reused')
+      throw keyReused()
+    }
+    if (entry.state === 'answered') {
+      onEvent('replayed')
+      return entry.answer
+    }
+    if (entry.state === 'running' && now() < entry.untilMs) {
+      onEvent('in_progress')
+      throw inProgress()
+    }
+    onEvent('unclear')
+    throw outcomeUnclear(entry.state === 'running' ? null : entry.status)
+  }
+
+  function claimOf({ sealing, name, fingerprint, running }: Place): Claim {
+    let over = false
+    /** Whoever waits for the answer is not held up by a store that is away. */
+    async function settle(write: () => Promise<void>): Promise<void> {
+      if (over) return
+      over = true
+      try {
+        await write()
+        end()
+      } catch {
+        void keepTrying(write).then((error) => {
+          if (error !== null) {
+            onEvent('lost')
+            onTrouble('how a create ended could not be kept: repetitions of it are refused as unclear', error)
+          }
+          end()
+        })
+      }
+    }
+    async function unclear(status: number | null): Promise<void> {
+      await store.replace(name, running, sealEntry(sealing, name, { state: 'unclear', fingerprint, status }))
+      onEvent('lost')
+    }
+    return {
+      async answered(answer) {
+        const kept = sealEntry(sealing, name, { state: 'answered', fingerprint, answer })
+        await settle(async () => {
+          if (await store.replace(name, running, kept)) onEvent('kept')
+          else await unclear(answer.status)
+        })
+      },
+      unclear: (status) => settle(() => unclear(status)),
+      release: () =>
+        settle(async () => {
+          await store.release(name, running)
+          onEvent('freed')
+        }),
+    }
+  }
+
+  /** Resolves with null when it succeeded, or with the last error. */
+  async function keepTrying(write: () => Promise<void>): Promise<unknown> {
+    let last: unknown = null
+    for (const pauseMs of retryPausesMs) {
+      await setTimeout(pauseMs, undefined, { ref: false })
+      try {
+        await write()
+        return null
+      } catch (error) {
+        last = error
+      }
+    }
+    return last
+  }
+
+  function end(): void {
+    underWay -= 1
+    if (underWay > 0) return
+    for (const resolve of idle) resolve()
+    idle = []
+  }
+
+  function unavailable(error: unknown): Problem {
+    onEvent('unavailable')
+    const full = error instanceof StoreFull
+    if (!full) onTrouble('the store of idempotency keys cannot be used: creates with a key are refused', error)
+    const why = full ? 'the memory for keys is full' : 'the store of the keys cannot be reached'
+    const detail = `Nothing was sent: ${why}, so a repetition could not be told from a second create. Try again with the same key after Retry-After.`
+    const reason = full ? 'idempotency-full' : 'idempotency-unavailable'
+    return new Problem('idempotency-unavailable', detail, { reason, fields: { 'retry-after': '5' }, cause: error })
+  }
+
+  return {
+    begin,
+    get underWay() {
+      return underWay
+    },
+    whenIdle() {
+      return underWay === 0 ? Promise.resolve() : new Promise((resolve) => idle.push(resolve))
+    },
+  }
+}
+
+function fingerprintOf({ method, target, body }: KeyedRequest): string {
+  return createHash('sha256').update(`${method} ${target}\n`).update(body).digest('base64url')
+}
+
+function keyReused(): Problem {
+  const detail =
+    'This Idempotency-Key was used for another request: path, query and body have to be the same byte for byte. Send each create under a key of its own.'
+  return new Problem('idempotency-key-reused', detail, { fields: { 'x-should-retry': 'false' } })
+}
+
+function inProgress(): Problem {
+  const detail =
+    'The first request under this Idempotency-Key is still under way. Repeat it after Retry-After; you get its answer then.'
+  return new Problem('idempotency-in-progress', detail, { fields: { 'retry-after': '1' } })
+}
+
+function outcomeUnclear(status: number | null): Problem {
+  const found =
+    status === null
+      ? 'The first request under this Idempotency-Key got no answer, so nobody knows whether it was done'
+      : status >= 500
+        ? `The first request under this Idempotency-Key was answered with ${status}, so nobody knows whether it was done`
+        : `The first request under this Idempotency-Key was done (status ${status}), and its answer could not be kept`
+  const next =
+    status === null || status >= 500
+      ? 'Look whether it is there; if it is not, send it under a new key'
+      : 'Look it up; do not send it again'
+  const reason = status === null || status >= 500 ? 'idempotency-unclear' : 'answer-not-kept'
+  return new Problem('idempotency-unclear', `${found}. ${next}.`, { reason, fields: { 'x-should-retry': 'false' } })
+}

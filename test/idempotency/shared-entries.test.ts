@@ -1,0 +1,125 @@
+// Idempotency keys in a real store: one claim for all instances, changed only by who knows what is there, gone in time.
+
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import type { EntryStore } from '../../src/idempotency/entry-store.ts'
+import { createSharedEntries } from '../../src/idempotency/shared-entries.ts'
+import { createStore } from '../../src/store/client.ts'
+import type { StoreSettings } from '../../src/store/connection.ts'
+import type { Store } from '../../src/store/store.ts'
+import { until } from '../support/start-gateway.ts'
+import { describeWithValkey, startCluster, startStoreServer, type StoreServer } from '../support/valkey.ts'
+
+const value = (text: string): Buffer => Buffer.from(text)
+
+function settingsOf(kind: StoreSettings['kind'], ports: readonly number[]): StoreSettings {
+  const nodes = ports.map((port) => ({ host: '127.0.0.1', port }))
+  return {
+    kind,
+    nodes,
+    tls: null,
+    sentinel: null,
+    user: null,
+    password: null,
+    database: 0,
+    prefix: 'test',
+    timeoutMs: 500,
+  }
+}
+
+async function connected(settings: StoreSettings): Promise<Store> {
+  const store = createStore({ settings, now: Date.now })
+  await until(() => !store.away, 'the store')
+  return store
+}
+
+describeWithValkey('keys in a shared store', () => {
+  let server: StoreServer
+  let stores: Store[]
+  let one: EntryStore
+  let other: EntryStore
+  beforeAll(async () => {
+    server = await startStoreServer()
+    const [first, second] = [
+      await connected(settingsOf('single', [server.port])),
+      await connected(settingsOf('single', [server.port])),
+    ]
+    stores = [first, second]
+    one = createSharedEntries(first)
+    other = createSharedEntries(second)
+  })
+  afterAll(async () => {
+    await Promise.all(stores.map((store) => store.close()))
+    await server.close()
+  })
+
+  it('are claimed by one of many on all instances, and the others see what is there', async () => {
+    const claims = await Promise.all(
+      Array.from({ length: 100 }, (_, index) =>
+        (index % 2 === 0 ? one : other).claim('contested', value(`v${index}`), 60_000),
+      ),
+    )
+    expect(claims.filter((there) => there === null)).toHaveLength(1)
+    const winner = value(`v${claims.indexOf(null)}`)
+    for (const there of claims) if (there !== null) expect(there).toEqual(winner)
+  })
+
+  it('change only where what is there is what it is thought to be, and keep bytes as they are', async () => {
+    const bytes = Buffer.from(Array.from({ length: 256 }, (_, index) => index))
+    expect(await one.claim('bytes', bytes, 60_000)).toBeNull()
+    expect(await other.claim('bytes', value('x'), 60_000)).toEqual(bytes)
+    expect(await other.replace('bytes', value('x'), value('y'))).toBe(false)
+    expect(await other.replace('bytes', bytes, value('y'))).toBe(true)
+    // Once more is no harm: the answer to the first may have been lost.
+    expect(await other.replace('bytes', bytes, value('y'))).toBe(true)
+    await one.release('bytes', bytes)
+    expect(await one.claim('bytes', value('z'), 60_000)).toEqual(value('y'))
+    await one.release('bytes', value('y'))
+    expect(await one.claim('bytes', value('z'), 60_000)).toBeNull()
+    expect(await one.replace('nowhere', value('a'), value('b'))).toBe(false)
+  })
+
+  it('expire, counted from the claim', async () => {
+    await one.claim('expiring', value('a'), 60_000)
+    await one.replace('expiring', value('a'), value('b'))
+    const left = Number((await server.command('PTTL', 'test:idempotency:expiring')).slice(1))
+    expect(left).toBeGreaterThan(0)
+    expect(left).toBeLessThanOrEqual(60_000)
+  })
+
+  it('that were claimed too late to be told of are free again', async () => {
+    server.freeze()
+    await expect(one.claim('late', value('a'), 60_000)).rejects.toThrow('did not answer')
+    server.thaw()
+    await until(() => stores.every((store) => !store.away), 'the store to be back')
+    await until(
+      async () => (await server.command('EXISTS', 'test:idempotency:late')) === ':0\r\n',
+      'the place to be free',
+    )
+  })
+
+  it('are refused by a store that is away', async () => {
+    await server.kill()
+    await expect(one.claim('away', value('a'), 60_000)).rejects.toThrow()
+    await server.restart()
+    const claim = (): Promise<Buffer | null | undefined> => one.claim('away', value('a'), 60_000).catch(() => undefined)
+    await until(async () => (await claim()) === null, 'the store to be back')
+  })
+
+  it('work on a cluster, wherever they come to lie', async () => {
+    const cluster = await startCluster()
+    const store = await connected(
+      settingsOf(
+        'cluster',
+        cluster.nodes.map(({ port }) => port),
+      ),
+    )
+    const entries = createSharedEntries(store)
+    for (let index = 0; index < 20; index++) {
+      expect(await entries.claim(`key-${index}`, value('a'), 60_000)).toBeNull()
+      expect(await entries.replace(`key-${index}`, value('a'), value('b'))).toBe(true)
+      expect(await entries.claim(`key-${index}`, value('c'), 60_000)).toEqual(value('b'))
+    }
+    await store.close()
+    await cluster.close()
+  })
+})
