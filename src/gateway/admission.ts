@@ -250,7 +250,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
 }
 
 const noBody = Buffer.alloc(0)
-const ofNoTeam: Precedence = { team: '', weight: 1, urgent: false, maxWaitMs: 0 }
+const ofNoTeam: Precedence = { team: '', priority: 'normal', weight: 2, maxWaitMs: 0 }
 
 function allowed({ decision }: Evaluation): void {
   if (decision.problem !== null) throw new Problem(decision.problem, decision.detail ?? '', { reason: decision.reason })

@@ -71,7 +71,7 @@ export interface UpstreamOptions {
 
 /** Opens the pool. */
 export function createUpstream(options: UpstreamOptions): Upstream {
-  const { settings, guard, maxBodyBytes } = options
+  const { settings, guard, events, maxBodyBytes } = options
   const pool = new Pool(settings.origin, {
     connections: settings.connections,
     pipelining: 1,
@@ -88,17 +88,9 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     capacity: settings.connections,
     maxWaiting: settings.maxWaiting,
     maxWaitMs: settings.timeouts.headersMs,
-    now: options.events.now,
+    now: events.now,
     onHeld: options.onHeld,
   })
-  const events: ReceivingEvents = {
-    ...options.events,
-    throttled(version, waitMs) {
-      line.throttled(version.handle.id, waitMs)
-      options.events.throttled(version, waitMs)
-    },
-  }
-
   function begin(forward: Forward, receiving: Receiving): void {
     pool.dispatch(
       {
@@ -122,9 +114,12 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     forward(forward, taker) {
       const { exchange, version } = forward
       const place = line.place(version.handle.id, forward.precedence)
-      const receiving = new Receiving(forward, taker, guard, events, (accepted) => {
-        exchange.waitedMs ??= place.waitedMs
-        line.leave(place, accepted)
+      const receiving = new Receiving(forward, taker, guard, events, {
+        throttled: (waitMs) => line.throttled(version.handle.id, forward.precedence.priority, waitMs),
+        done(accepted) {
+          exchange.waitedMs ??= place.waitedMs
+          line.leave(place, accepted)
+        },
       })
       taker.attach(receiving)
       line.enter(place, {

@@ -36,6 +36,14 @@ export interface Asked {
   readonly version: KeyVersion
 }
 
+/** What the line before the upstream hears of a request. */
+export interface InLine {
+  /** The upstream answered 429 and wants to be left alone for so long, milliseconds. */
+  throttled(waitMs: number): void
+  /** Once, when the upstream is done with. `accepted`: it answered, and not with 429. */
+  done(accepted: boolean): void
+}
+
 export class Receiving implements Dispatcher.DispatchHandler, Flow {
   readonly #exchange: Exchange
   readonly #method: string
@@ -43,20 +51,19 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
   readonly #taker: AnswerTaker
   readonly #guard: LeakGuard
   readonly #events: ReceivingEvents
-  readonly #release: (accepted: boolean) => void
+  readonly #line: InLine
   #controller: Dispatcher.DispatchController | null = null
   #answer: AnswerFields | null = null
   #scanner: Scanner | null = null
   #inspector: Inspector | null = null
   #over = false
 
-  /** `release` is called once, when the upstream is done with; `accepted` when it answered, and not with 429. */
   constructor(
     { exchange, method, version }: Asked,
     taker: AnswerTaker,
     guard: LeakGuard,
     events: ReceivingEvents,
-    release: (accepted: boolean) => void,
+    line: InLine,
   ) {
     this.#exchange = exchange
     this.#method = method
@@ -64,7 +71,7 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     this.#taker = taker
     this.#guard = guard
     this.#events = events
-    this.#release = release
+    this.#line = line
   }
 
   /** The taker has left: let go of the upstream at once. */
@@ -105,9 +112,18 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     const rawFields = (controller.rawHeaders ?? []) as RawFields
     const answer = readAnswerFields(rawFields, (value) => this.#masked(value))
     this.#answer = answer
-    if (status === 429) this.#events.throttled(this.#version, restMs(answer.pass))
+    if (status === 429) {
+      const waitMs = restMs(answer.pass)
+      this.#line.throttled(waitMs)
+      this.#events.throttled(this.#version, waitMs)
+    }
     if (answer.requestId !== this.#exchange.requestId) this.#exchange.upstreamRequestId = answer.requestId
-    if (hasNoBody(this.#method, status)) return
+    if (hasNoBody(this.#method, status)) {
+      // Not at its end: undici takes the length that a 304 speaks of (RFC 9110 section 8.6) for one that did not come. The
+      // length and coding of an answer to HEAD and of a 304 stay; a 204 has none.
+      this.#end(status === 204 ? null : answer.contentLength, answer.contentEncoding, null)
+      return
+    }
     const decoders = answer.contentEncoding === null ? [] : decodersFor(answer.contentEncoding)
     if (decoders === null) this.refuse(unsearchable('its content coding is one the gateway cannot look into'))
     else if (decoders.length > 0) this.#inspector = this.#inspect(decoders)
@@ -148,11 +164,8 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
       this.#taker.end(tail)
       return
     }
-    // An answer to HEAD, a 204 and a 304 keep the length and coding they speak of; any other came without a byte.
-    // A 204 has none (RFC 9110 section 8.6).
-    const status = this.#exchange.upstreamStatus ?? 0
-    const length = status === 204 ? null : hasNoBody(this.#method, status) ? answer.contentLength : 0
-    this.#end(length, answer.contentEncoding, null)
+    // It came without a byte.
+    this.#end(0, answer.contentEncoding, null)
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
@@ -227,7 +240,7 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     if (this.#over) return
     this.#over = true
     this.#exchange.upstreamEndedAtMs = this.#events.now()
-    this.#release(this.#answer !== null && this.#exchange.upstreamStatus !== 429)
+    this.#line.done(this.#answer !== null && this.#exchange.upstreamStatus !== 429)
   }
 }
 

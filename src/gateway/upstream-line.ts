@@ -1,5 +1,5 @@
-// The line before the upstream: so many requests at once, the others take turns by the weight of their team; those whose
-// key the upstream has asked to rest (429) wait or are refused. Every wait is bounded. Used by forwarding.ts.
+// The line before the upstream: so many requests at once, the others take turns by the weight of their team. While the
+// upstream has a key rest (429), what is of lower priority waits or is refused. Every wait is bounded. Used by forwarding.ts.
 
 import { createFairQueue, type Precedence, type Waiter } from '../limits/fair-queue.ts'
 import { createThrottles } from '../limits/throttles.ts'
@@ -32,20 +32,29 @@ export interface UpstreamLine {
   enter(place: Place, applicant: Applicant): void
   /** The request is over, or its caller has left. `accepted`: the upstream answered, and not with 429. */
   leave(place: Place, accepted: boolean): void
-  /** The upstream has answered 429 to this key. */
-  throttled(key: string, waitMs: number): void
+  /** The upstream has answered 429 to a request with this key and priority: what is of lower priority makes room. */
+  throttled(key: string, priority: Priority, waitMs: number): void
   readonly active: number
   readonly waiting: number
 }
 
-/** The lane of those for whom no key rests. */
-const alwaysOpen = ''
+type Priority = Precedence['priority']
+
+/** Whom a 429 holds, by the priority of the request that met it. Traffic of low priority makes room for all. */
+const heldBy: Readonly<Record<Priority, readonly Priority[]>> = {
+  high: ['normal', 'low'],
+  normal: ['low'],
+  low: ['low'],
+}
+
+function laneOf(key: string, priority: Priority): string {
+  return `${priority} ${key}`
+}
 
 /** A request before or at the upstream. What it holds changes in this file only. */
 export class Place implements Waiter {
   readonly key: string
   readonly precedence: Precedence
-  readonly lane: string
   phase: 'new' | 'waiting' | 'begun' | 'gone' = 'new'
   /** Among those that show whether the key has recovered. */
   tries = false
@@ -59,7 +68,6 @@ export class Place implements Waiter {
   constructor(key: string, precedence: Precedence) {
     this.key = key
     this.precedence = precedence
-    this.lane = precedence.urgent ? alwaysOpen : key
   }
 
   get flow(): string {
@@ -68,6 +76,10 @@ export class Place implements Waiter {
 
   get weight(): number {
     return this.precedence.weight
+  }
+
+  get lane(): string {
+    return laneOf(this.key, this.precedence.priority)
   }
 }
 
@@ -79,21 +91,21 @@ export function createUpstreamLine(settings: LineSettings): UpstreamLine {
   let wake: NodeJS.Timeout | undefined
 
   function isOpen(lane: string): boolean {
-    return throttles.size === 0 || lane === alwaysOpen || throttles.stateOf(lane, now()) === 'open'
+    return throttles.size === 0 || throttles.stateOf(lane, now()) === 'open'
   }
 
   /** Who may not wait for a key does not wait for others to try it either. */
-  function isHeld({ lane, precedence }: Place): boolean {
-    if (throttles.size === 0 || lane === alwaysOpen) return false
-    const state = throttles.stateOf(lane, now())
-    return state === 'rest' || (state === 'full' && precedence.maxWaitMs > 0)
+  function isHeld(place: Place): boolean {
+    if (throttles.size === 0) return false
+    const state = throttles.stateOf(place.lane, now())
+    return state === 'rest' || (state === 'full' && place.precedence.maxWaitMs > 0)
   }
 
   function begin(place: Place): void {
     const waited = place.phase === 'waiting'
     place.phase = 'begun'
     active += 1
-    if (throttles.size > 0) place.tries = throttles.begun(place.key, now())
+    if (throttles.size > 0) place.tries = throttles.begun(place.lane, now())
     if (waited) settle(place, 'sent')
     place.applicant?.begin()
   }
@@ -120,7 +132,7 @@ export function createUpstreamLine(settings: LineSettings): UpstreamLine {
 
   function refuse(place: Place): void {
     if (place.phase !== 'waiting') return
-    const problem = isOpen(place.lane) ? overloaded() : resting(place.key, throttles.restMs(place.key, now()))
+    const problem = isOpen(place.lane) ? overloaded() : resting(place.key, throttles.restMs(place.lane, now()))
     queue.remove(place)
     place.phase = 'gone'
     settle(place, 'refused')
@@ -153,7 +165,7 @@ export function createUpstreamLine(settings: LineSettings): UpstreamLine {
     },
     place(key, precedence) {
       const place = new Place(key, precedence)
-      const restMs = isHeld(place) ? throttles.restMs(key, now()) : 0
+      const restMs = isHeld(place) ? throttles.restMs(place.lane, now()) : 0
       if (restMs > precedence.maxWaitMs) {
         onHeld(precedence.team, 'refused')
         throw resting(key, restMs)
@@ -176,20 +188,22 @@ export function createUpstreamLine(settings: LineSettings): UpstreamLine {
       place.phase = 'gone'
       if (phase === 'begun') {
         active -= 1
-        if (place.tries) throttles.ended(place.key, accepted)
+        if (place.tries) throttles.ended(place.lane, accepted)
       } else if (phase === 'waiting') {
         queue.remove(place)
         settle(place, 'left')
       }
       if (queue.size > 0) advance()
     },
-    throttled(key, waitMs) {
-      throttles.refused(key, waitMs, now())
-      for (const place of queue.waitingIn(key)) {
-        const deadlineMs = Math.min(place.deadlineMs, now() + place.precedence.maxWaitMs)
-        // Who could only wait in vain is told now.
-        if (now() + throttles.restMs(key, now()) > deadlineMs) refuse(place)
-        else setDeadline(place, deadlineMs)
+    throttled(key, priority, waitMs) {
+      for (const lane of heldBy[priority].map((held) => laneOf(key, held))) {
+        throttles.refused(lane, waitMs, now())
+        for (const place of queue.waitingIn(lane)) {
+          const deadlineMs = Math.min(place.deadlineMs, now() + place.precedence.maxWaitMs)
+          // Who could only wait in vain is told now.
+          if (now() + throttles.restMs(lane, now()) > deadlineMs) refuse(place)
+          else setDeadline(place, deadlineMs)
+        }
       }
       wakeInTime()
     },

@@ -4,10 +4,9 @@
 /** How a team stands in line. */
 export interface Precedence {
   readonly team: string
+  readonly priority: 'high' | 'normal' | 'low'
   /** Its share beside other teams. */
   readonly weight: number
-  /** Asks on while the upstream has the key rest. */
-  readonly urgent: boolean
   /** How long a request may wait while its key rests, milliseconds; 0: it is refused at once. */
   readonly maxWaitMs: number
 }

@@ -50,9 +50,9 @@ const weights = { high: 4, normal: 2, low: 1 } as const
 
 /** How requests of a team stand in line before the upstream. */
 export function precedenceOf({ team, limits }: TeamDocument, gateway: GatewayLimits | null): Precedence {
-  const { priority, weight } = limits ?? { priority: 'normal', weight: null }
+  const { priority, weight } = limits ?? ({ priority: 'normal', weight: null } as const)
   const maxWaitMs = gateway?.maxWaitMs ?? 0
-  return { team, weight: weight ?? weights[priority], urgent: priority === 'high', maxWaitMs }
+  return { team, priority, weight: weight ?? weights[priority], maxWaitMs }
 }
 
 type GroupsSource = Pick<TeamDocument, 'file' | 'positionOf'> & {

@@ -37,7 +37,9 @@ const limits = z.strictObject({
   queue: z
     .strictObject({ max_wait: duration('0s', '1m').describe('Longest wait, like 2s; 0s refuses at once.') })
     .default({ max_wait: 0 })
-    .describe('Whether requests wait while the Devin API has their key rest (429), in place of being refused.'),
+    .describe(
+      'Whether requests of lower priority wait while the Devin API has a key rest (429), in place of being refused.',
+    ),
   mode: limitsMode(),
   time_zone: timeZone(),
 })

@@ -155,7 +155,9 @@ const limits = z.strictObject({
   priority: z
     .enum(['high', 'normal', 'low'])
     .default('normal')
-    .describe('Before whom the team is served; `high` is not held while the Devin API has a key rest.'),
+    .describe(
+      'Who makes room for whom while the Devin API has a key rest (429): lower priorities than that of the refused request.',
+    ),
   weight: count('weight')
     .max(100, 'weight must be at most 100')
     .optional()

@@ -11,8 +11,8 @@ afterEach(() => void vi.useRealTimers())
 
 const team = (name: string, more: Partial<Precedence> = {}): Precedence => ({
   team: name,
+  priority: 'low',
   weight: 1,
-  urgent: false,
   maxWaitMs: 0,
   ...more,
 })
@@ -100,30 +100,41 @@ describe('while the upstream is saturated', () => {
 })
 
 describe('while a key rests', () => {
-  test('who may not wait is refused and told exactly how long; other keys and urgent teams go on', () => {
+  test('who may not wait is refused and told exactly how long; other keys and who is of no lower priority go on', () => {
     const run = start(10)
-    run.line.throttled('key', 4_200)
+    run.line.throttled('key', 'normal', 4_200)
     vi.advanceTimersByTime(1_000)
-    run.ask('normal')
-    run.ask('urgent', team('urgent', { urgent: true }))
+    run.ask('low')
+    run.ask('normal', team('normal', { priority: 'normal' }))
     run.ask('other', team('other'), 'other-key')
     vi.advanceTimersByTime(3_199)
     run.ask('early')
     vi.advanceTimersByTime(1)
     run.ask('after')
     expect(run.events).toEqual([
-      'normal refused rate-limit-exceeded 4',
-      'urgent begins',
+      'low refused rate-limit-exceeded 4',
+      'normal begins',
       'other begins',
       'early refused rate-limit-exceeded 1',
       'after begins',
     ])
   })
 
+  test.each([
+    ['high', { high: 'begins', normal: 'refused', low: 'refused' }],
+    ['normal', { high: 'begins', normal: 'begins', low: 'refused' }],
+    ['low', { high: 'begins', normal: 'begins', low: 'refused' }],
+  ] as const)('a 429 to priority %s holds what is below it, and low in any case', (priority, expected) => {
+    const run = start(10)
+    run.line.throttled('key', priority, 1_000)
+    for (const each of ['high', 'normal', 'low'] as const) run.ask(each, team(each, { priority: each }))
+    expect(Object.fromEntries(run.events.map((event) => event.split(' ').slice(0, 2)))).toEqual(expected)
+  })
+
   test('who may wait goes on when it is over: one first, then more as they are answered', () => {
     const run = start(10)
     const patient = team('a', { maxWaitMs: 5_000 })
-    run.line.throttled('key', 1_000)
+    run.line.throttled('key', 'normal', 1_000)
     const places = ['1', '2', '3', '4', '5'].map((name) => run.ask(name, patient))
     vi.advanceTimersByTime(999)
     expect(run.events).toEqual([])
@@ -139,9 +150,9 @@ describe('while a key rests', () => {
   test('who would wait in vain is told at once, also those who wait already', () => {
     const run = start(10)
     const patient = team('a', { maxWaitMs: 2_000 })
-    run.line.throttled('key', 1_500)
+    run.line.throttled('key', 'normal', 1_500)
     run.ask('waits', patient)
-    run.line.throttled('key', 3_000)
+    run.line.throttled('key', 'normal', 3_000)
     run.ask('late', patient)
     expect(run.events).toEqual(['waits refused rate-limit-exceeded 3', 'late refused rate-limit-exceeded 3'])
   })
@@ -149,7 +160,7 @@ describe('while a key rests', () => {
   test('a key that does not come back refuses those who have waited as long as they may', () => {
     const run = start(10)
     const patient = team('a', { maxWaitMs: 2_000 })
-    run.line.throttled('key', 1_000)
+    run.line.throttled('key', 'normal', 1_000)
     run.ask('1', patient)
     run.ask('2', patient)
     vi.advanceTimersByTime(2_001)
@@ -160,11 +171,11 @@ describe('while a key rests', () => {
   test('the answer 429 to the one that tries has the key rest anew', () => {
     const run = start(10)
     const patient = team('a', { maxWaitMs: 10_000 })
-    run.line.throttled('key', 1_000)
+    run.line.throttled('key', 'normal', 1_000)
     const first = run.ask('1', patient)
     run.ask('2', patient)
     vi.advanceTimersByTime(1_001)
-    run.line.throttled('key', 1_000)
+    run.line.throttled('key', 'normal', 1_000)
     leave(run, first, false)
     vi.advanceTimersByTime(998)
     expect(run.events).toEqual(['1 begins'])
@@ -207,7 +218,7 @@ test('whatever happens, each is begun or refused once, no more run than may, and
           const [place] = open.splice(step.end % Math.max(1, open.length), 1)
           if (place !== undefined && place.phase !== 'gone') leave(run, place, step.accepted)
           else if (place !== undefined) leave(run, place, false)
-        } else if ('throttle' in step) run.line.throttled(`key-${step.throttle}`, step.ms)
+        } else if ('throttle' in step) run.line.throttled(`key-${step.throttle}`, 'normal', step.ms)
         else vi.advanceTimersByTime(step.pass)
         expect(run.line.active).toBeLessThanOrEqual(3)
         expect(run.line.waiting).toBeLessThanOrEqual(8)

@@ -21,9 +21,9 @@ function start(queue: string, more: Parameters<typeof startTestGateway>[0] = {})
   return startTestGateway({
     ...more,
     policies: {
+      'teams/high.yaml': teamFile('high', '{ priority: high }'),
       'teams/normal.yaml': teamFile('normal', '{ weight: 1 }'),
       'teams/more.yaml': teamFile('more', '{ weight: 3 }'),
-      'teams/high.yaml': teamFile('high', '{ priority: high }'),
       'teams/low.yaml': teamFile('low', '{ priority: low }', ''),
       'limits.yaml': `limits: { ${queue} }\n`,
       ...more.policies,
@@ -40,7 +40,7 @@ function refuseOnce(fields: Record<string, string>): void {
 }
 
 describe('429 of the upstream', () => {
-  test('is passed on, and holds traffic of its key for that time; urgent teams and other keys go on', async () => {
+  test('is passed on, and holds traffic of lower priority of its key for that time, and no other', async () => {
     running = await start('')
     await running.call('/v3/organizations/org-payments/sessions?first=9', as('low'))
     refuseOnce({ 'retry-after': '7' })
@@ -59,8 +59,9 @@ describe('429 of the upstream', () => {
       reason: 'upstream-throttled',
       detail: expect.stringContaining('with the key payments-runner'),
     })
-    expect((await running.call(sessions, { ...as('normal'), method: 'POST', body: '{"prompt":"x"}' })).status).toBe(429)
+    expect((await running.call(sessions, { ...as('low'), method: 'POST', body: '{"prompt":"x"}' })).status).toBe(429)
     expect(running.upstream.seen).toHaveLength(2)
+    expect((await running.call(sessions, as('normal'))).status).toBe(200)
     // What needs no call upstream is not held.
     const cached = await running.call('/v3/organizations/org-payments/sessions?first=9', as('low'))
     expect([cached.status, cached.headers.get('cache-status')]).toEqual([200, expect.stringContaining('; hit')])
@@ -68,20 +69,20 @@ describe('429 of the upstream', () => {
     expect((await running.call('/v3/enterprise/sessions', { claims: { groups: ['sso-analytics'] } })).status).toBe(200)
 
     const records = await running.access()
-    await running.recorded(7)
+    await running.recorded(8)
     expect((await running.access()).slice(2, 3)).toMatchObject([
       { team: 'low', outcome: 'refused', reason: 'upstream-throttled', upstream_status: null, waited_ms: null },
     ])
-    expect(records.length).toBeLessThanOrEqual(7)
+    expect(records.length).toBeLessThanOrEqual(8)
     const metrics = await (await fetch(`${running.adminUrl}/metrics`)).text()
     expect(metrics).toContain('gateway_upstream_throttled_total{key="payments-runner"} 1')
-    expect(metrics).toContain('gateway_held_total{team="low",result="refused"} 1')
+    expect(metrics).toContain('gateway_held_total{team="low",result="refused"} 2')
   })
 
   test('is waited for where the policy says so, and then served in turns by weight', async () => {
     running = await start('queue: { max_wait: 10s }')
     refuseOnce({ 'retry-after-ms': '600' })
-    expect((await running.call(sessions, as('normal'))).status).toBe(429)
+    expect((await running.call(sessions, as('high'))).status).toBe(429)
     const ask = (team: string): Promise<Response> => running.call(`${sessions}?first=${team}`, as(team))
     const answers = [1, 2, 3, 4, 5, 6].map(() => ask('normal'))
     await waiting(6)
@@ -102,7 +103,7 @@ describe('429 of the upstream', () => {
       upstream: '{ origin: "ORIGIN", connections: 4, max_waiting: 1 }',
     })
     refuseOnce({ 'retry-after-ms': '1500' })
-    expect((await running.call(sessions, as('normal'))).status).toBe(429)
+    expect((await running.call(sessions, as('high'))).status).toBe(429)
     const leave = new AbortController()
     const waits = running.call(sessions, { ...as('normal'), signal: leave.signal })
     waits.catch(() => {})
@@ -114,7 +115,7 @@ describe('429 of the upstream', () => {
     await waiting(0)
     const second = running.call(sessions, as('more'))
     await waiting(1)
-    // A longer rest, that an urgent request is told of: who waits could only wait in vain.
+    // A longer rest, that a request of high priority is told of: who waits could only wait in vain.
     refuseOnce({ 'retry-after': '30' })
     expect((await running.call(sessions, as('high'))).status).toBe(429)
     const told = await second
