@@ -31,6 +31,10 @@ export class Flight implements AnswerTaker {
   barred = false
   /** The second level's position when the upstream was asked; null when nothing goes there. */
   position: string | null = null
+  /** Its number among the flights under way. */
+  place = -1
+  /** Runs while somebody waits behind the leader. */
+  deadline: NodeJS.Timeout | null = null
   readonly #desk: FlightDesk
   #requestedAtMs: number
   readonly #conditions: readonly string[]

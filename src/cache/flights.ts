@@ -8,6 +8,7 @@ import { Flight } from './flight.ts'
 import type { FlightDesk } from './flight-desk.ts'
 import type { Fetch } from './question.ts'
 import { pathOf } from './reading.ts'
+import { Roster } from './roster.ts'
 import type { Seat } from './seat.ts'
 
 /** Why a question goes to the upstream, and what is stored about it all the same. */
@@ -35,7 +36,7 @@ export interface Flights {
   refresh(visit: Visit, fetch: Fetch, candidate: Entry): void
   /** Takes a flight out of reach of those who come later. */
   close(flight: Flight): void
-  readonly underWay: ReadonlySet<Flight>
+  readonly underWay: Roster<Flight>
 }
 
 /**
@@ -55,9 +56,9 @@ const markMs = 10_000
 
 export function createFlights(options: FlightsOptions): Flights {
   const { now, maxWaitMs, maxFollowers } = options
-  const underWay = new Set<Flight>()
-  const joinable = new Map<string, Flight>()
-  const timers = new Map<Flight, NodeJS.Timeout>()
+  const underWay = new Roster<Flight>()
+  /** Numbers in the roster, by key. */
+  const joinable = new Map<string, number>()
   const marks = new Map<string, number>()
   let sequence = 0
 
@@ -79,20 +80,20 @@ export function createFlights(options: FlightsOptions): Flights {
     },
     closed: close,
     ended(flight) {
-      underWay.delete(flight)
+      underWay.remove(flight.place)
     },
   }
 
   function forward(seat: Seat, need: Need): void {
     const { reading } = seat.visit
-    const current = joinable.get(reading.key)
+    const current = joinableFor(reading.key)
     // A caller who says no-cache wants an answer that is younger than its question.
     const mayJoin = isWhole(seat.visit) && reading.directives?.noCache !== true
-    if (current === undefined || !mayJoin) depart(seat, seat, need, isWhole(seat.visit) && !isMarked(reading.key))
+    if (current === null || !mayJoin) depart(seat, seat, need, isWhole(seat.visit) && !isMarked(reading.key))
     else if (current.crew.followers.size >= maxFollowers) depart(seat, seat, need, false)
     else {
       current.crew.join(seat)
-      if (!timers.has(current)) timers.set(current, setTimeout(() => current.expire(), maxWaitMs).unref())
+      current.deadline ??= setTimeout(() => current.expire(), maxWaitMs).unref()
     }
   }
 
@@ -107,11 +108,11 @@ export function createFlights(options: FlightsOptions): Flights {
     const names = [...question.tags, pathOf(question.target)]
     const plan = { key: reading.key, names, question, fetch, ...need, keep: isWhole(visit), sequence }
     const flight = new Flight(plan, leader, desk)
-    underWay.add(flight)
+    flight.place = underWay.add(flight)
     if (mayBeJoined) {
-      const before = joinable.get(reading.key)
-      if (before !== undefined) close(before)
-      joinable.set(reading.key, flight)
+      const before = joinableFor(reading.key)
+      if (before !== null) close(before)
+      joinable.set(reading.key, flight.place)
     }
     flight.start()
   }
@@ -125,10 +126,15 @@ export function createFlights(options: FlightsOptions): Flights {
     else options.giveUp(seat, problem)
   }
 
+  function joinableFor(key: string): Flight | null {
+    const place = joinable.get(key)
+    return place === undefined ? null : underWay.at(place)
+  }
+
   function close(flight: Flight): void {
-    if (joinable.get(flight.plan.key) === flight) joinable.delete(flight.plan.key)
-    clearTimeout(timers.get(flight))
-    timers.delete(flight)
+    if (joinableFor(flight.plan.key) === flight) joinable.delete(flight.plan.key)
+    if (flight.deadline !== null) clearTimeout(flight.deadline)
+    flight.deadline = null
   }
 
   function mark(key: string): void {

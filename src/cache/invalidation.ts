@@ -27,7 +27,7 @@ export interface Invalidation {
 export interface InvalidationOptions {
   readonly store: Store
   readonly peers: Peers | null
-  readonly underWay: ReadonlySet<Flight>
+  readonly underWay: Iterable<Flight>
   /** Takes a flight out of reach for those who come after the write: they must see its effect. */
   readonly close: (flight: Flight) => void
   readonly now: () => number

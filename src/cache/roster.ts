@@ -1,0 +1,36 @@
+// Things that come and go with every request, found by a number. Used by flights.ts.
+
+/**
+ * A set for what lives briefly. Not a Set: one that has become old is renewed in V8's old space, where its former tables
+ * keep what was deleted from them until the next full collection.
+ */
+export class Roster<T> implements Iterable<T> {
+  readonly #places: (T | null)[] = []
+  readonly #free: number[] = []
+
+  /** The number by which it is found, which it alone has until it is removed. */
+  add(member: T): number {
+    const place = this.#free.pop() ?? this.#places.length
+    this.#places[place] = member
+    return place
+  }
+
+  /** Null when nobody has the number. */
+  at(place: number): T | null {
+    return this.#places[place] ?? null
+  }
+
+  /** Once for each `add`. */
+  remove(place: number): void {
+    this.#places[place] = null
+    this.#free.push(place)
+  }
+
+  get size(): number {
+    return this.#places.length - this.#free.length
+  }
+
+  *[Symbol.iterator](): Iterator<T> {
+    for (const member of this.#places) if (member !== null) yield member
+  }
+}
