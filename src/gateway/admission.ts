@@ -170,17 +170,10 @@ export function createAdmission(parts: AdmissionParts): Admission {
   }
 
   /** Only what a key can serve is counted, and a refused request is counted nowhere. */
-  function limit({ exchange, response }: Visit, { decision, facts, key, requirement }: Evaluation): void {
+  function limit({ exchange }: Visit, { decision, facts, key, requirement }: Evaluation): void {
     if (key === null) throw keyMissing(facts.operation, requirement?.organization ?? null)
     if (decision.team === null) return
-    applyLimits(
-      limiter,
-      decision.team,
-      decision.team.limitsFor(facts.principal, facts.operation),
-      exchange,
-      response,
-      now(),
-    )
+    applyLimits(limiter, decision.team, decision.team.limitsFor(facts.principal, facts.operation), exchange, now())
   }
 
   function collect({ request, response, fields }: Visit, maxBytes: number): Promise<Buffer> {

@@ -77,6 +77,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
       exchange.over = true
       if (visit !== null && visits.get(visit.request.socket) === visit) visits.set(visit.request.socket, null)
       recorder.record(exchange, hasLeft(response))
+      for (const end of exchange.endings) end()
     })
     if (phase !== 'open') response.shouldKeepAlive = false
     try {

@@ -7,6 +7,9 @@ import type { CacheOutcome, CacheTaker } from '../cache/question.ts'
 import type { Problem } from '../problems.ts'
 import type { Exchange } from './exchange.ts'
 
+/** Text is encoded on the stack up to 16 KiB (libuv's stream base in Node), head included. */
+const oneWriteBytes = 12 * 1024
+
 export class Caller implements CacheTaker {
   readonly #exchange: Exchange
   readonly #response: ServerResponse
@@ -29,7 +32,7 @@ export class Caller implements CacheTaker {
     this.#response = response
     this.#idleMs = idleMs
     this.#onFail = onFail
-    response.once('close', () => {
+    exchange.endings.push(() => {
       // Also after an answer of ours: the upstream may still be busy with a request that was refused half way.
       this.#closed = true
       if (this.#stalled !== null) clearTimeout(this.#stalled)
@@ -50,9 +53,14 @@ export class Caller implements CacheTaker {
   head({ status, fields, length }: AnswerHead): void {
     const { requestId, decisionId, limitFields } = this.#exchange
     this.#exchange.status = status
-    const all = limitFields.length === 0 ? [...fields] : withoutLimits(fields)
+    const all = ['x-request-id', requestId, 'gateway-decision', decisionId, ...limitFields]
+    for (let index = 0; index < fields.length; index += 2) {
+      const name = fields[index] ?? ''
+      // The caller's limits are those of its team; the upstream's own are about the gateway's key.
+      if (limitFields.length === 0 || (name !== 'ratelimit' && name !== 'ratelimit-policy'))
+        all.push(name, fields[index + 1] ?? '')
+    }
     if (length !== null) all.push('content-length', String(length))
-    all.push('x-request-id', requestId, 'gateway-decision', decisionId, ...limitFields)
     // Held back by Node until the first byte of the body, so that head and body leave in one write.
     this.#response.writeHead(status, all)
     if (length === null) this.#flushSoon()
@@ -74,11 +82,14 @@ export class Caller implements CacheTaker {
   }
 
   end(last: Buffer | null): void {
+    const isWhole = !this.#begun
     this.#begun = true
     if (last === null || this.#exchange.method === 'HEAD') this.#response.end()
     else {
       this.#exchange.bytesOut += last.length
-      this.#response.end(last)
+      // As text it leaves in one string with the head and in one write, which is cheaper than writing two pieces.
+      if (isWhole && last.length <= oneWriteBytes) this.#response.end(last.toString('latin1'), 'latin1')
+      else this.#response.end(last)
     }
   }
 
@@ -96,14 +107,4 @@ export class Caller implements CacheTaker {
   fail(problem: Problem): void {
     this.#onFail(this.#exchange, this.#response, problem)
   }
-}
-
-/** The caller's limits are those of its team; the upstream's own are about the gateway's key. */
-function withoutLimits(fields: readonly string[]): string[] {
-  const kept: string[] = []
-  for (let index = 0; index < fields.length; index += 2) {
-    const name = fields[index] ?? ''
-    if (name !== 'ratelimit' && name !== 'ratelimit-policy') kept.push(name, fields[index + 1] ?? '')
-  }
-  return kept
 }

@@ -1,7 +1,6 @@
 // The limit stage: judges all limits of a request together, and keeps its concurrency slots and budgets straight until
 // the exchange is over.
 
-import type { ServerResponse } from 'node:http'
 import { basename } from 'node:path'
 import { policyField, standingField } from '../limits/fields.ts'
 import type { Limiter, Limit, Standing } from '../limits/limiter.ts'
@@ -12,14 +11,13 @@ import type { Exchange } from './exchange.ts'
 
 /**
  * Counts the request against everything that applies, or throws `rate-limit-exceeded`, `concurrency-exceeded` or
- * `budget-exceeded` with `Retry-After`. What has to be given back is given back when the response closes.
+ * `budget-exceeded` with `Retry-After`. What has to be given back is given back when the exchange is over.
  */
 export function applyLimits(
   limiter: Limiter,
   team: Team,
   limits: readonly Limit[],
   exchange: Exchange,
-  response: ServerResponse,
   nowMs: number,
 ): void {
   if (limits.length === 0) return
@@ -29,7 +27,7 @@ export function applyLimits(
   if (!allowance.granted && allowance.exceeded !== null)
     throw exceeded(team, allowance.exceeded, allowance.retryAfterMs)
   if (limits.some((limit) => limit.kind !== 'rate')) {
-    response.once('close', () => {
+    exchange.endings.push(() => {
       limiter.release(limits)
       if (cameToNothing(exchange)) limiter.giveBack(limits)
     })

@@ -5,8 +5,19 @@ import type { Quota } from './meter.ts'
 
 const calendarSeconds = { day: 86_400, week: 604_800, month: null } as const
 
+/** By list: the lists of a team are made once. */
+const policies = new WeakMap<readonly Limit[], string>()
+
 /** `RateLimit-Policy`: what applies, the same for every request under the same limits. */
 export function policyField(limits: readonly Limit[]): string {
+  const known = policies.get(limits)
+  if (known !== undefined) return known
+  const field = writePolicy(limits)
+  policies.set(limits, field)
+  return field
+}
+
+function writePolicy(limits: readonly Limit[]): string {
   return limits
     .map(({ name, quota, most }) => {
       if (quota === null) return `"${name}";q=${most};qu="concurrent-requests"`

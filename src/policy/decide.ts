@@ -150,6 +150,7 @@ function isInside(team: Team, organization: string): boolean {
 function outsideFence(team: Team, facts: Facts): Refusal | null {
   if (team.organizations === 'all') return null
   const outside = facts.organizations.find((id) => !isInside(team, id))
+  if (outside === undefined && (facts.operation.scope !== 'enterprise' || facts.narrowed)) return null
   const fence = [...team.organizations].join(', ')
   if (outside !== undefined) {
     const text = `organization ${shown(outside)} is outside the fence of team ${team.id} (${fence})`
@@ -159,20 +160,17 @@ function outsideFence(team: Team, facts: Facts): Refusal | null {
       `Team ${team.id} may not touch organization ${shown(outside)}; its organizations are ${fence}. Use one of them, or ask the owner of the policy to widen the fence.`,
     )
   }
-  if (facts.operation.scope === 'enterprise' && !facts.narrowed) {
-    const text = `${facts.operation.id} names no organization and team ${team.id} is fenced to ${fence}`
-    const narrowBy = facts.operation.organizations.query.find((name) => name === 'org_ids')
-    const advice =
-      narrowBy === undefined
-        ? "Use the organization's own operation"
-        : `Name the organizations with the query parameter ${narrowBy}`
-    return fenceRefusal(
-      team,
-      text,
-      `${facts.operation.id} reaches every organization, and team ${team.id} is fenced to ${fence}. ${advice}, or ask the owner of the policy for organizations: all.`,
-    )
-  }
-  return null
+  const text = `${facts.operation.id} names no organization and team ${team.id} is fenced to ${fence}`
+  const narrowBy = facts.operation.organizations.query.find((name) => name === 'org_ids')
+  const advice =
+    narrowBy === undefined
+      ? "Use the organization's own operation"
+      : `Name the organizations with the query parameter ${narrowBy}`
+  return fenceRefusal(
+    team,
+    text,
+    `${facts.operation.id} reaches every organization, and team ${team.id} is fenced to ${fence}. ${advice}, or ask the owner of the policy for organizations: all.`,
+  )
 }
 
 function fenceRefusal(team: Team, text: string, detail: string): Refusal {

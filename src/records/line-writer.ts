@@ -3,6 +3,7 @@
 
 import { writeSync } from 'node:fs'
 import { pino } from 'pino'
+import { LineBuffer } from './line-buffer.ts'
 import { linesLeft, nextChunk, resumeBatch } from './batch.ts'
 import { endsWithLineFeed, isSamePlace, openTarget, standardDescriptor } from './target.ts'
 import type { Batch } from './batch.ts'
@@ -19,8 +20,8 @@ export interface LineWriterOptions {
   readonly retryMs?: number
   /** How long `close` waits for a target that is slow. */
   readonly closeMs?: number
-  /** Memory for lines that wait, in UTF-16 units; lines beyond it are lost. */
-  readonly maxWaitingChars?: number
+  /** Memory for lines that wait; lines beyond it are lost. */
+  readonly maxWaitingBytes?: number
   /** Longest single write; it ends at the end of a line, or is one line. */
   readonly maxWriteBytes?: number
 }
@@ -52,20 +53,20 @@ interface Closing {
 type Output = ReturnType<typeof pino.destination>
 
 // Enough lines for one write to be worth its system call.
-const batchChars = 64 * 1024
+const batchBytes = 64 * 1024
 
 const defaults = {
   flushMs: 200,
   retryMs: 1000,
   closeMs: 5000,
-  maxWaitingChars: 8 * 1024 * 1024,
-  maxWriteBytes: batchChars,
+  maxWaitingBytes: 8 * 1024 * 1024,
+  maxWriteBytes: batchBytes,
 }
 
 /** The writer of one target. `write` never blocks and never throws; loss is counted and told, never silent. */
 export class LineWriter {
   readonly #options: Required<LineWriterOptions>
-  #waiting = ''
+  readonly #waiting = new LineBuffer()
   #batch: Batch | null = null
   #output: Output | null = null
   #descriptor = -1
@@ -88,20 +89,20 @@ export class LineWriter {
 
   /** Takes one line, which must end in a line feed. False: it was not taken and is lost. */
   write(line: string): boolean {
-    const held = this.#waiting.length + (this.#batch === null ? 0 : this.#batch.bytes.length - this.#batch.written)
+    const held = this.#waiting.bytes + (this.#batch === null ? 0 : this.#batch.bytes.length - this.#batch.written)
     if (this.#closed !== null) {
       this.#lost += 1
       return false
     }
-    if (held + line.length > this.#options.maxWaitingChars) {
+    if (held + line.length > this.#options.maxWaitingBytes) {
       this.#lost += 1
       this.#error ??= 'lines come faster than they are taken'
       this.#schedule(this.#options.retryMs)
       return false
     }
-    this.#waiting += line
+    this.#waiting.append(line)
     if (this.#error !== null) this.#schedule(this.#options.retryMs)
-    else if (this.#waiting.length >= batchChars) this.#send()
+    else if (this.#waiting.bytes >= batchBytes) this.#send()
     else this.#schedule(this.#options.flushMs)
     return true
   }
@@ -135,7 +136,7 @@ export class LineWriter {
     try {
       const { bytes, written } = this.#batch ?? { bytes: Buffer.alloc(0), written: 0 }
       if (!this.#busy) writeSync(this.#descriptor, bytes, written)
-      writeSync(this.#descriptor, this.#waiting)
+      writeSync(this.#descriptor, this.#waiting.take())
     } catch {
       // The process is ending; nobody is left to be told.
     }
@@ -154,10 +155,7 @@ export class LineWriter {
 
   #send(): void {
     if (this.#busy || this.#isOver()) return
-    if (this.#batch === null && this.#waiting !== '') {
-      this.#batch = { bytes: Buffer.from(this.#waiting), written: 0 }
-      this.#waiting = ''
-    }
+    if (this.#batch === null && this.#waiting.bytes > 0) this.#batch = { bytes: this.#waiting.take(), written: 0 }
     try {
       this.#output ??= this.#open()
       // Opening may have put a line feed in front, so the batch is looked at only now.
@@ -179,9 +177,9 @@ export class LineWriter {
     this.#reopenWanted = false
     // Not after each piece of a long batch: a target that is too slow would be reported on and on.
     if (this.#batch === null) this.#recovered()
-    const isMore = this.#batch !== null || this.#waiting.length >= batchChars
+    const isMore = this.#batch !== null || this.#waiting.bytes >= batchBytes
     if (isMore || reopen || this.#closing !== null) this.#send()
-    else if (this.#waiting !== '') this.#schedule(this.#options.flushMs)
+    else if (this.#waiting.bytes > 0) this.#schedule(this.#options.flushMs)
   }
 
   #recovered(): void {
@@ -228,9 +226,8 @@ export class LineWriter {
   #giveUp(error: string): void {
     const closing = this.#endClosing()
     if (closing === null) return
-    const lines = linesLeft(this.#batch) + linesLeft({ bytes: Buffer.from(this.#waiting), written: 0 })
+    const lines = linesLeft(this.#batch) + linesLeft({ bytes: this.#waiting.take(), written: 0 })
     this.#lost += lines
-    this.#waiting = ''
     this.#batch = null
     if (!this.#busy) this.#drop()
     if (lines === 0) closing.resolve()

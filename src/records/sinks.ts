@@ -31,7 +31,7 @@ export interface SinksOptions {
   readonly flushMs?: number
   readonly retryMs?: number
   readonly closeMs?: number
-  readonly maxWaitingChars?: number
+  readonly maxWaitingBytes?: number
 }
 
 export interface Sinks {
@@ -121,7 +121,7 @@ export function createSinks(options: SinksOptions): Sinks {
 }
 
 function createWriter(options: SinksOptions, target: string, streams: readonly LineStream[]): LineWriter {
-  const { flushMs, retryMs, closeMs, maxWaitingChars } = options
+  const { flushMs, retryMs, closeMs, maxWaitingBytes } = options
   return new LineWriter({
     target,
     onTrouble: (text) => {
@@ -130,7 +130,7 @@ function createWriter(options: SinksOptions, target: string, streams: readonly L
     ...(flushMs === undefined ? {} : { flushMs }),
     ...(retryMs === undefined ? {} : { retryMs }),
     ...(closeMs === undefined ? {} : { closeMs }),
-    ...(maxWaitingChars === undefined ? {} : { maxWaitingChars }),
+    ...(maxWaitingBytes === undefined ? {} : { maxWaitingBytes }),
     // Audit lines are written past this writer, straight to the descriptor.
     ...(target === pathOf(options.audit) ? { maxWriteBytes: pipeBufferBytes } : {}),
   })

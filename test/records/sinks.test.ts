@@ -168,7 +168,7 @@ describe('a target that fails', () => {
       const at = freshFolder()
       symlinkSync('/dev/full', at('decisions.ndjson'))
       const lineLength = JSON.stringify(accessEntry('r0')).length + 1
-      const { sinks, troubles } = open(at, { access: at('decisions.ndjson'), maxWaitingChars: 10 * lineLength })
+      const { sinks, troubles } = open(at, { access: at('decisions.ndjson'), maxWaitingBytes: 10 * lineLength })
       for (const id of ids(10)) sinks.access(accessEntry(id))
       sinks.decision(accessEntry('r0') as never) // the shape does not matter here
       sinks.access(accessEntry('r1'))
