@@ -112,7 +112,9 @@ describe('a key that the upstream repeats', () => {
 
   test.each([200, 400, 403, 404, 422, 429, 500, 503])('in the body of a %i is masked', async (status) => {
     running.upstream.respond((_request, response) =>
-      response.writeHead(status, { 'content-type': 'application/json' }).end(`{"detail":"key ${key} is bad"}`),
+      response
+        .writeHead(status, { 'content-type': 'application/json', 'retry-after': '0' })
+        .end(`{"detail":"key ${key} is bad"}`),
     )
     const answer = await running.call(sessions)
     expect([answer.status, await answer.text()]).toEqual([status, `{"detail":"key ${masked} is bad"}`])
