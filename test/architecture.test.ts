@@ -84,7 +84,7 @@ const corners: Readonly<Record<string, Allowed>> = {
   undici: ['gateway/forwarding', 'types of gateway', 'identity/json-fetch'],
   jose: ['identity', 'sandbox'],
   ioredis: ['store/connection'],
-  'lru-cache': ['identity', 'cache'],
+  'lru-cache': ['identity', 'cache', 'gateway/devin-users'],
   pino: ['records'],
   'prom-client': ['metrics/prometheus'],
   re2js: ['policy/guardrails/pattern'],

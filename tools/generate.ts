@@ -7,6 +7,7 @@ import { z } from 'zod'
 import { extensionSchema } from '../src/catalogue/extension.ts'
 import { gatewaySchema } from '../src/config/schema.ts'
 import { gatewayLimitsSchema } from '../src/policy/gateway-limits-document.ts'
+import { devinUsersSchema } from '../src/policy/devin-user-document.ts'
 import { guardrailsSchema } from '../src/policy/guardrail-document.ts'
 import { keysSchema } from '../src/policy/key-document.ts'
 import { teamSchema } from '../src/policy/team-document.ts'
@@ -33,6 +34,7 @@ const sources: readonly Source[] = [
   { name: 'keys', title: 'Inventory of service-user keys', place: 'policies/keys.yaml', schema: keysSchema },
   { name: 'limits', title: 'Limits of the whole gateway', place: 'policies/limits.yaml', schema: gatewayLimitsSchema },
   { name: 'guardrails', title: 'Guardrails', place: 'policies/guardrails*.yaml', schema: guardrailsSchema },
+  { name: 'devin-users', title: 'Users of Devin', place: 'policies/devin-users.yaml', schema: devinUsersSchema },
   { name: 'tests', title: 'Policy tests', place: 'policies/**/*.test.yaml', schema: testsSchema },
 ]
 

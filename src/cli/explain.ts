@@ -10,7 +10,7 @@ import { painter } from './style.ts'
 import { UsageError } from './usage.ts'
 
 export const explainCommand: Command = {
-  usage: 'explain --team T [--app A] [--group G]… METHOD PATH [--body JSON] [--policies DIR]',
+  usage: 'explain --team T [--app A] [--group G]… METHOD PATH [--body JSON] [--devin-user ID] [--policies DIR]',
   summary: 'show how a call would be decided, which key would be used, and what is nearest when it is denied',
   positionals: 2,
   options: {
@@ -18,6 +18,7 @@ export const explainCommand: Command = {
     ...configOption,
     ...policiesOption,
     body: { type: 'string', help: 'JSON body of the call' },
+    'devin-user': { type: 'string', help: "the caller's user at Devin, in place of its member list" },
   },
   async run(invocation) {
     const [method, target, ...rest] = invocation.positionals
@@ -25,7 +26,13 @@ export const explainCommand: Command = {
       throw new UsageError('say a method and a path: explain --team payments GET /v3/self')
     const { loaded } = await loadSetup(invocation)
     const principal = principalFrom(callerFrom(invocation, loaded.policy))
-    const found = explain(loaded.policy, principal, { method: method.toUpperCase(), target, body: bodyOf(invocation) })
+    const id = invocation.option('devin-user')
+    const found = explain(loaded.policy, principal, {
+      method: method.toUpperCase(),
+      target,
+      body: bodyOf(invocation),
+      devinUser: id === null ? undefined : { id },
+    })
     if (invocation.json) invocation.print(JSON.stringify(found))
     else print(invocation, found)
     return found.effect === 'allow' ? 0 : 1

@@ -132,6 +132,11 @@ ${paint('yellow', 'cached')}: the same question again within its lifetime costs 
   curl -i "${base}/org-payments/playbooks" ${auth}
   curl -i "${base}/org-payments/playbooks" ${auth}
 
+${paint('red', 'bounded')}: granted, and a guardrail bounds what a session may cost
+
+  curl -i ${base}/org-payments/sessions ${auth} \\
+    -H "Content-Type: application/json" -d '{"prompt":"Migrate everything","max_acu_limit":500}'
+
 And why something is allowed or denied, and what would be nearest:
 
   npx devin-gateway explain --team payments GET /v3/organizations/org-research/sessions

@@ -9,8 +9,16 @@ import { createKeySelector } from '../keys/select.ts'
 import { compileAllow, type AllowCompiler } from './allow.ts'
 import { compileCondition } from './condition.ts'
 import { unservedGrants } from './coverage.ts'
-import type { GatewayLimitsDocument, GrantDocument, GuardrailsDocument, KeyDocument, TeamDocument } from './document.ts'
+import type {
+  DevinUsersDocument,
+  GatewayLimitsDocument,
+  GrantDocument,
+  GuardrailsDocument,
+  KeyDocument,
+  TeamDocument,
+} from './document.ts'
 import { compileGatewayLimits, compileLimits, precedenceOf } from './compile-limits.ts'
+import { compileDevinUsers, type DevinUserFinder } from './devin-users.ts'
 import { createMembershipFinder } from './memberships.ts'
 import { createLimitFinder, type GatewayLimits } from './team-limits.ts'
 import { compileGuardrails } from './guardrails/compile.ts'
@@ -25,6 +33,7 @@ export interface PolicyDocuments {
   /** At most one; empty where there are no gateway-wide limits. */
   readonly limits?: readonly GatewayLimitsDocument[]
   readonly guardrails?: readonly GuardrailsDocument[]
+  readonly devinUsers?: readonly DevinUsersDocument[]
 }
 
 type Path = readonly (string | number)[]
@@ -45,7 +54,8 @@ export function compilePolicies(
     catalogue,
     diagnostics,
   )
-  const policy = createPolicySet(documents.revision, catalogue, teams, keys, guardrails)
+  const devinUserOf = compileDevinUsers(documents.devinUsers ?? [], diagnostics)
+  const policy = createPolicySet(documents.revision, catalogue, teams, keys, guardrails, devinUserOf)
   diagnostics.push(...unservedGrants(policy, documents.teams))
   return { policy, diagnostics }
 }
@@ -57,6 +67,7 @@ export function createPolicySet(
   teams: readonly Team[],
   keys: readonly KeyHandle[],
   guardrails: GuardrailTable,
+  devinUserOf: DevinUserFinder,
 ): PolicySet {
   const byId = new Map(teams.map((team) => [team.id, team]))
   const findMemberships = createMembershipFinder(teams)
@@ -76,6 +87,7 @@ export function createPolicySet(
     teams,
     keys,
     guardrails,
+    devinUserOf,
     claimPaths: [...claimPaths].sort(),
     team: (id) => byId.get(id) ?? null,
     teamsOf(principal) {

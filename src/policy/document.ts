@@ -2,19 +2,27 @@
 
 import { sortDiagnostics, type Diagnostic } from '../config/diagnostics.ts'
 import { topLevelKeys } from '../config/yaml-document.ts'
+import { readDevinUsers, type DevinUsersDocument } from './devin-user-document.ts'
 import { readGatewayLimits, type GatewayLimitsDocument } from './gateway-limits-document.ts'
 import { readGuardrails, type GuardrailsDocument } from './guardrail-document.ts'
 import { readKeys, type KeysDocument } from './key-document.ts'
 import { readTeam, type TeamDocument } from './team-document.ts'
 import { readTests, type TestDocument } from './test-document.ts'
 
+export type { DevinUsersDocument } from './devin-user-document.ts'
 export type { GatewayLimitsDocument } from './gateway-limits-document.ts'
 export type { FieldRule, GuardrailDocument, GuardrailsDocument } from './guardrail-document.ts'
 export type { KeyDocument, KeysDocument } from './key-document.ts'
 export type { GrantDocument, LimitsDocument, QuotaDocument, MemberEntry, TeamDocument } from './team-document.ts'
 export type { TestBlockDocument, TestCaseDocument, TestDocument, TestPrincipalDocument } from './test-document.ts'
 
-export type PolicyDocument = TeamDocument | GatewayLimitsDocument | GuardrailsDocument | KeysDocument | TestDocument
+export type PolicyDocument =
+  | TeamDocument
+  | DevinUsersDocument
+  | GatewayLimitsDocument
+  | GuardrailsDocument
+  | KeysDocument
+  | TestDocument
 export type PolicyFileKind = PolicyDocument['kind']
 
 export interface PolicyFile {
@@ -35,6 +43,7 @@ const readers: Readonly<Record<PolicyFileKind, (file: string, text: string) => P
   team: readTeam,
   limits: readGatewayLimits,
   guardrails: readGuardrails,
+  'devin-users': readDevinUsers,
   keys: readKeys,
   tests: readTests,
 }
@@ -43,10 +52,12 @@ const readers: Readonly<Record<PolicyFileKind, (file: string, text: string) => P
 export function classifyPolicyFile(name: string, text: string): PolicyFileKind | null {
   const base = name.slice(name.lastIndexOf('/') + 1).replace(/\.ya?ml$/, '')
   if (base.endsWith('.test')) return 'tests'
-  if (base === 'keys' || base === 'limits') return base
+  if (base === 'keys' || base === 'limits' || base === 'devin-users') return base
   if (base.startsWith('guardrails')) return 'guardrails'
   if (/(^|\/)teams\//.test(name)) return 'team'
-  return (['team', 'keys', 'guardrails', 'limits'] as const).find((word) => topLevelKeys(text).includes(word)) ?? null
+  const words = topLevelKeys(text)
+  if (words.includes('devin_users')) return 'devin-users'
+  return (['team', 'keys', 'guardrails', 'limits'] as const).find((word) => words.includes(word)) ?? null
 }
 
 /** Reads one file, whatever its kind. Pure. */

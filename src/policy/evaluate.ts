@@ -48,7 +48,7 @@ export function findOperation(policy: PolicySet, method: string, target: Target)
 
 /**
  * Evaluates a request. `body` is undefined while it has not been read, null when the request has none; `devinUser` is
- * undefined while it has not been looked up.
+ * undefined while it has not been looked up, and the policies' own word is taken where there is one.
  */
 export function evaluate(
   policy: PolicySet,
@@ -64,7 +64,9 @@ export function evaluate(
   const request = { target, body }
   if (decision.effect === 'deny' || guardrails === undefined)
     return conclude(policy, { facts, decision, request, needs: missing(operation, body), verdict: null })
-  return conclude(policy, holdAgainst(policy, guardrails, facts, decision, request, devinUser))
+  const mapped = devinUser === undefined ? policy.devinUserOf(principal) : null
+  const user = mapped === null ? devinUser : { id: mapped }
+  return conclude(policy, holdAgainst(policy, guardrails, facts, decision, request, user))
 }
 
 function missing(operation: Operation, body: JudgedBody | null | undefined): Held['needs'] {

@@ -9,10 +9,13 @@ import { Problem } from '../problems.ts'
 import { evaluate, findOperation, type Evaluation } from './evaluate.ts'
 import { readsBody } from './facts.ts'
 import type { JudgedBody } from './judged-body.ts'
+import { guardrailSteps } from './guardrails/explain.ts'
+import type { DevinUser } from './guardrails/attributes.ts'
 import type { Grant, PolicySet } from './policy-set.ts'
+import { serializeStrictJson } from './strict-json.ts'
 
 export interface ExplanationStep {
-  readonly stage: 'path' | 'caller' | 'operation' | 'decision' | 'shadow' | 'key'
+  readonly stage: 'path' | 'caller' | 'operation' | 'decision' | 'guardrail' | 'shadow' | 'key'
   readonly ok: boolean
   readonly text: string
 }
@@ -29,8 +32,20 @@ export interface Explanation {
   readonly key: string | null
   readonly nearest: string | null
   readonly shadow: readonly string[]
+  /** Ids of the guardrails in force that bind the request. */
+  readonly guardrails: readonly string[]
+  /** What they put in. */
+  readonly changes: readonly ExplainedChange[]
   readonly policy_revision: string
   readonly steps: readonly ExplanationStep[]
+}
+
+export interface ExplainedChange {
+  readonly guardrail: string
+  readonly in: 'body' | 'query'
+  readonly place: string
+  /** As JSON. */
+  readonly value: string
 }
 
 export interface ExplainedRequest {
@@ -38,6 +53,8 @@ export interface ExplainedRequest {
   /** Path with an optional query, as it would stand in the request line. */
   readonly target: string
   readonly body: JudgedBody | null
+  /** The caller's user at Devin; undefined where nobody has looked it up. */
+  readonly devinUser?: DevinUser | undefined
 }
 
 /** Explains what would happen; the same functions decide requests. A malformed path is explained, not thrown. */
@@ -54,7 +71,7 @@ export function explain(policy: PolicySet, principal: Principal, request: Explai
     steps.push({ stage: 'caller', ok: teams.length > 0, text: callerText(principal, teams) })
     const operation = findOperation(policy, request.method, target)
     steps.push({ stage: 'operation', ok: true, text: operationText(operation) })
-    return explainOperation(policy, principal, operation, target, request.body, steps)
+    return explainOperation(policy, principal, operation, target, request, steps)
   } catch (error) {
     if (!(error instanceof Problem)) throw error
     steps.push({ stage: error.kind === 'ambiguous-path' ? 'path' : 'operation', ok: false, text: error.message })
@@ -70,6 +87,8 @@ export function explain(policy: PolicySet, principal: Principal, request: Explai
       key: null,
       nearest: null,
       shadow: [],
+      guardrails: [],
+      changes: [],
       policy_revision: policy.revision,
       steps,
     }
@@ -81,12 +100,17 @@ function explainOperation(
   principal: Principal,
   operation: Operation,
   target: Target,
-  body: JudgedBody | null,
+  { body, devinUser }: ExplainedRequest,
   steps: ExplanationStep[],
 ): Explanation {
-  const evaluation = evaluate(policy, principal, operation, target, body)
-  const { decision, facts, key } = evaluation
-  steps.push({ stage: 'decision', ok: decision.effect === 'allow', text: decisionText(policy, evaluation) })
+  const asked = evaluate(policy, principal, operation, target, body, devinUser)
+  const evaluation = asked.needsDevinUser
+    ? evaluate(policy, principal, operation, target, body, { unknown: unasked })
+    : asked
+  const { decision, facts, key, verdict } = evaluation
+  const granted = decision.effect === 'allow' || decision.reason === 'guardrail'
+  steps.push({ stage: 'decision', ok: granted, text: decisionText(policy, evaluation, granted) })
+  steps.push(...guardrailSteps(verdict))
   for (const grant of decision.shadow) {
     steps.push({
       stage: 'shadow',
@@ -108,8 +132,29 @@ function explainOperation(
     key: key?.key.id ?? null,
     nearest: decision.nearest?.text ?? null,
     shadow: decision.shadow.map((grant) => `${grant.team}/${grant.id}`),
+    guardrails: (verdict?.bound ?? []).flatMap(({ id, mode }) => (mode === 'enforce' ? [id] : [])),
+    changes: (verdict?.changes ?? []).map(({ guardrail, in: site, place, value }) => ({
+      guardrail,
+      in: site,
+      place,
+      value: serializeStrictJson(value).toString(),
+    })),
     policy_revision: policy.revision,
     steps,
+  }
+}
+
+const unasked = 'only a running gateway asks Devin who a caller is: say it with --devin-user, or in devin-users.yaml'
+
+/** Whether the caller's user at Devin has to be looked up to explain a request. */
+export function wantsDevinUser(policy: PolicySet, principal: Principal, request: ExplainedRequest): boolean {
+  try {
+    const target = parseTarget(request.target)
+    const operation = findOperation(policy, request.method, target)
+    return evaluate(policy, principal, operation, target, request.body).needsDevinUser
+  } catch (error) {
+    if (error instanceof Problem) return false
+    throw error
   }
 }
 
@@ -133,8 +178,8 @@ function operationText(operation: Operation): string {
   return `${operation.id} (${operation.method} ${operation.template}), ${operation.scope} scope, ${permission}${alternatives}${conditional}`
 }
 
-function decisionText(policy: PolicySet, { decision, facts }: Evaluation): string {
-  if (decision.effect === 'deny') return `${decision.reason}: ${decision.detail ?? ''}`
+function decisionText(policy: PolicySet, { decision, facts }: Evaluation, granted: boolean): string {
+  if (!granted) return `${decision.reason}: ${decision.detail ?? ''}`
   if (decision.grant === null) return `allowed to every member of a team (team ${decision.team?.id ?? ''})`
   const { grant } = decision
   const extra =

@@ -10,6 +10,7 @@ import { compilePolicies } from './compile.ts'
 import {
   readPolicyFile,
   type GatewayLimitsDocument,
+  type DevinUsersDocument,
   type GuardrailsDocument,
   type KeyDocument,
   type PolicyDocument,
@@ -46,7 +47,11 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
   const tests = documents.filter((document): document is TestDocument => document.kind === 'tests')
   const limits = documents.filter((document): document is GatewayLimitsDocument => document.kind === 'limits')
   const guardrails = documents.filter((document): document is GuardrailsDocument => document.kind === 'guardrails')
-  const compiled = compilePolicies({ revision: digest.slice(0, 12), teams, keys, limits, guardrails }, catalogue)
+  const devinUsers = documents.filter((document): document is DevinUsersDocument => document.kind === 'devin-users')
+  const compiled = compilePolicies(
+    { revision: digest.slice(0, 12), teams, keys, limits, guardrails, devinUsers },
+    catalogue,
+  )
   // What a broken file would have said is missing everywhere else: warnings would be about that.
   if (hasErrors(diagnostics))
     throw new Refused([...diagnostics, ...compiled.diagnostics.filter(({ severity }) => severity === 'error')])

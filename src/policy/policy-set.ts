@@ -8,6 +8,7 @@ import type { KeyChoice, Requirement } from '../keys/select.ts'
 import type { Precedence } from '../limits/fair-queue.ts'
 import type { Limit } from '../limits/limiter.ts'
 import type { Condition } from './condition.ts'
+import type { DevinUserFinder } from './devin-users.ts'
 import type { GuardrailTable } from './guardrails/guardrail.ts'
 
 export type Mode = 'enforce' | 'shadow' | 'off'
@@ -58,6 +59,8 @@ export interface PolicySet {
   readonly keys: readonly KeyHandle[]
   /** Bounds on what grants allow. */
   readonly guardrails: GuardrailTable
+  /** Who a caller is at Devin, where the policies say it; else null. */
+  readonly devinUserOf: DevinUserFinder
   /** Dotted claim paths that conditions read; the decision log keeps their values for replay. */
   readonly claimPaths: readonly string[]
   team(id: string): Team | null

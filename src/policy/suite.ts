@@ -4,6 +4,7 @@ import type { Diagnostic } from '../config/diagnostics.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { TestCaseDocument, TestDocument, TestPrincipalDocument } from './document.ts'
 import { explain, type Explanation } from './explain.ts'
+import type { DevinUser } from './guardrails/attributes.ts'
 import { judgedBodyOf } from './judged-body.ts'
 import type { PolicySet } from './policy-set.ts'
 
@@ -20,8 +21,9 @@ export function runSuites(policy: PolicySet, documents: readonly TestDocument[])
   for (const document of documents) {
     for (const [block, { as, cases }] of document.blocks.entries()) {
       const principal = principalFrom(as)
+      const devinUser = as.devin_user_id === undefined ? undefined : { id: as.devin_user_id }
       for (const [index, expected] of cases.entries()) {
-        const differences = runCase(policy, principal, expected)
+        const differences = runCase(policy, principal, devinUser, expected)
         if (differences.length === 0) passed += 1
         else {
           const place = document.positionOf([block, 'cases', index])
@@ -51,7 +53,12 @@ export function principalFrom(as: TestPrincipalDocument): Principal {
   }
 }
 
-function runCase(policy: PolicySet, principal: Principal, expected: TestCaseDocument): string[] {
+function runCase(
+  policy: PolicySet,
+  principal: Principal,
+  devinUser: DevinUser | undefined,
+  expected: TestCaseDocument,
+): string[] {
   const space = expected.do.indexOf(' ')
   const method = expected.do.slice(0, space)
   const target = expected.do.slice(space + 1).trim()
@@ -59,6 +66,7 @@ function runCase(policy: PolicySet, principal: Principal, expected: TestCaseDocu
     method,
     target,
     body: expected.body === undefined ? null : judgedBodyOf(expected.body),
+    devinUser,
   })
   const differences: string[] = []
   if (found.effect !== expected.expect)

@@ -14,6 +14,8 @@ export interface TestPrincipalDocument {
   readonly email?: string | undefined
   readonly issuer?: string | undefined
   readonly claims?: Readonly<Record<string, unknown>> | undefined
+  /** The caller's user at Devin, in place of the member list. */
+  readonly devin_user_id?: string | undefined
 }
 
 export interface TestCaseDocument {
@@ -48,6 +50,7 @@ const caller = z.strictObject({
   email: text().optional().describe('E-mail address of the token.'),
   issuer: text().optional().describe('Issuer of the token.'),
   claims: z.record(text(), z.unknown()).optional().describe('Other claims of the token.'),
+  devin_user_id: text().optional().describe("The caller's user at Devin, in place of its member list."),
 })
 
 const testCase = z

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { generatedFiles, outdatedFiles } from '../../tools/generate.ts'
 
-const names = ['gateway', 'extension', 'team', 'keys', 'limits', 'guardrails', 'tests']
+const names = ['gateway', 'extension', 'team', 'keys', 'limits', 'guardrails', 'devin-users', 'tests']
 
 describe('the generated files', () => {
   it('say what the validators say now (else: npm run generate)', () => {

@@ -174,3 +174,93 @@ describe('an explanation', () => {
     expect(found.detail?.length).toBeLessThan(400)
   })
 })
+
+describe('an explanation of guardrails', () => {
+  const guarded = policyFrom({
+    'teams/payments.yaml': `
+team: payments
+members: [{ groups: [payments] }]
+organizations: [org-payments]
+grants: [{ id: run, allow: [ViewOrgSessions, ManageOrgSessions, ImpersonateOrgSessions] }]
+`,
+    'keys.yaml': `
+keys:
+  - { id: runner, scope: organization, organization: org-payments, permissions: [ViewOrgSessions, ManageOrgSessions, ImpersonateOrgSessions], secret: { env: K } }
+`,
+    'guardrails.yaml': `guardrails:
+  - id: bounded
+    on: [org.sessions.create]
+    body: { max_acu_limit: { default: 10, at_most: 25 }, tags: { add: ["app:\${app}"] } }
+  - id: tried
+    on: [org.sessions.create]
+    mode: shadow
+    body: { title: { max_length: 3, default: abc }, max_acu_limit: { at_most: 5 } }
+  - id: self
+    on: [org.sessions.create]
+    body: { create_as_user_id: { equals: principal.devin_user_id } }
+  - id: pages
+    on: [org.sessions.list]
+    query: { first: { default: 50 } }
+`,
+  })
+  const create = 'POST /v3/organizations/org-payments/sessions'
+  function told(request: string, body?: unknown, devinUser?: string) {
+    const [method = '', target = ''] = request.split(' ')
+    const asked = body === undefined ? null : bodyOf(body)
+    return explain(guarded, ada, {
+      method,
+      target,
+      body: asked,
+      devinUser: devinUser === undefined ? undefined : { id: devinUser },
+    })
+  }
+  function steps(found: ReturnType<typeof told>): string[] {
+    return found.steps.slice(3).map(({ stage, ok, text }) => `${ok ? '+' : '-'} ${stage}: ${text}`)
+  }
+
+  test('shows what is put in, and what one in shadow mode would do', () => {
+    const found = told(create, { prompt: 'x' })
+    expect(steps(found)).toEqual([
+      '+ decision: allowed by grant run of team payments (payments.yaml:5); the body is read and judged',
+      '+ guardrail: bounded (guardrails.yaml:2) puts in max_acu_limit: 10',
+      '+ guardrail: bounded (guardrails.yaml:2) puts in "app:cli" behind what tags holds',
+      '+ shadow: guardrail tried (guardrails.yaml:5) is in shadow mode and would put in title: "abc"',
+      '+ shadow: guardrail tried (guardrails.yaml:5) is in shadow mode and would refuse: max_acu_limit must be at most 5, and is 10',
+      '+ key: runner: organization key of org-payments with 3 permissions, holds ManageOrgSessions',
+    ])
+    expect(found).toMatchObject({
+      effect: 'allow',
+      guardrails: ['bounded', 'self'],
+      changes: [
+        { guardrail: 'bounded', in: 'body', place: 'max_acu_limit', value: '10' },
+        { guardrail: 'bounded', in: 'body', place: 'tags', value: '"app:cli"' },
+      ],
+    })
+    expect(steps(told('GET /v3/organizations/org-payments/sessions'))[1]).toBe(
+      '+ guardrail: pages (guardrails.yaml:12) puts in the parameter first: 50',
+    )
+    expect(steps(told('GET /v3/organizations/org-payments/sessions?first=5'))[1]).toBe(
+      '+ guardrail: pages lets it through as it is',
+    )
+  })
+
+  test('of a refusal says that it is granted, and names guardrail, field and bound', () => {
+    const found = told(create, { max_acu_limit: 99 })
+    expect(steps(found).slice(0, 2)).toEqual([
+      '+ decision: allowed by grant run of team payments (payments.yaml:5); the body is read and judged',
+      '- guardrail: bounded (guardrails.yaml:2): max_acu_limit must be at most 25, and is 99',
+    ])
+    expect(found).toMatchObject({ effect: 'deny', reason: 'guardrail', key: null })
+    expect(found.detail).toBe(
+      'max_acu_limit must be at most 25, and is 99 (guardrail bounded). Change the request, or ask the owner of the guardrail.',
+    )
+  })
+
+  test('takes the user at Devin as it is given, and says where it comes from when it is not', () => {
+    expect(told(create, { create_as_user_id: 'u1' }, 'u1').effect).toBe('allow')
+    expect(told(create, { create_as_user_id: 'u1' }, 'u2').reason).toBe('guardrail')
+    expect(steps(told(create, { create_as_user_id: 'u1' }))[1]).toBe(
+      '- guardrail: self (guardrails.yaml:9): create_as_user_id must be principal.devin_user_id, and only a running gateway asks Devin who a caller is: say it with --devin-user, or in devin-users.yaml',
+    )
+  })
+})

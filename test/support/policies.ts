@@ -11,6 +11,7 @@ import { compilePolicies } from '../../src/policy/compile.ts'
 import {
   readPolicyFile,
   type GatewayLimitsDocument,
+  type DevinUsersDocument,
   type GuardrailsDocument,
   type KeyDocument,
   type PolicyDocument,
@@ -112,6 +113,7 @@ export function compileFiles(files: PolicyFiles, using = catalogue): CompiledFil
       teams: documents.filter((document): document is TeamDocument => document.kind === 'team'),
       keys: documents.flatMap((document): readonly KeyDocument[] => (document.kind === 'keys' ? document.keys : [])),
       limits: documents.filter((document): document is GatewayLimitsDocument => document.kind === 'limits'),
+      devinUsers: documents.filter((document): document is DevinUsersDocument => document.kind === 'devin-users'),
       guardrails: documents.filter((document): document is GuardrailsDocument => document.kind === 'guardrails'),
     },
     using,
