@@ -30,12 +30,13 @@ export interface InstanceOptions {
   readonly ahead?: () => number
 }
 
-export function startInstance(server: StoreServer, options: InstanceOptions = {}): Instance {
+/** With one server, or with the nodes of a cluster. */
+export function startInstance(servers: StoreServer | readonly StoreServer[], options: InstanceOptions = {}): Instance {
   const { prefix = 'test', ahead = () => 0 } = options
   const store = createStore({
     settings: {
-      kind: 'single',
-      nodes: [{ host: '127.0.0.1', port: server.port }],
+      kind: 'port' in servers ? 'single' : 'cluster',
+      nodes: [servers].flat().map(({ port }) => ({ host: '127.0.0.1', port })),
       tls: null,
       sentinel: null,
       user: null,
