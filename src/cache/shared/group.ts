@@ -131,7 +131,7 @@ export function createGroup({ store, monotonic, now, onChange }: GroupOptions): 
     if (beating || closed) return
     beating = true
     check()
-    if (lease.isHopeless) lapse('messages of the others were missed')
+    if (!lease.mayBeKept()) lapse('messages of the others were missed')
     if (heardOfAt !== null || (listening && !store.away)) await ask(id, heardOfAt)
     beating = false
     soon(beatMs)

@@ -51,10 +51,10 @@ export class Lease {
     this.#until = { monotonicMs: monotonicMs + ownLeaseMs, wallMs: wallMs + ownLeaseMs }
   }
 
-  /** Called once for each renewal. True when messages that were published long ago have not come: they never will. */
-  get isHopeless(): boolean {
+  /** To be called before each renewal. False when messages that were published long ago have not come: they never will. */
+  mayBeKept(): boolean {
     this.#unkept = this.#promise === null ? 0 : this.#unkept + 1
-    return this.#unkept > 2
+    return this.#unkept <= 2
   }
 
   end(): void {
