@@ -44,6 +44,11 @@ export function parseTarget(text: string): Target {
   return readTarget(text, undefined)
 }
 
+/** Path and query as one text, as a request line has them. */
+export function addressOf({ path, query }: Target): string {
+  return query === '' ? path : `${path}?${query}`
+}
+
 function originForm(target: string, authority: string | undefined): string {
   const found = /^https?:\/\/([^/?#]*)(.*)$/is.exec(target)
   if (found === null) throw ambiguous('it does not start with a slash')

@@ -2,13 +2,12 @@
 // does so here, in this order; the key is opened last, after everything else has said yes.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { queryParameters, readTarget, type Target } from '../catalogue/target.ts'
+import { addressOf, readTarget, type Target } from '../catalogue/target.ts'
 import type { Principal } from '../identity/principal.ts'
 import { bearerToken } from '../identity/token-form.ts'
 import type { TokenVerifier } from '../identity/token-verifier.ts'
 import type { Keyring, KeyVersion } from '../keys/keyring.ts'
 import type { ResponseCache } from '../cache/response-cache.ts'
-import type { Operation } from '../catalogue/operation.ts'
 import type { Precedence } from '../limits/fair-queue.ts'
 import { idempotencyKeyIn } from '../idempotency/key-field.ts'
 import type { Claim, SafeCreates } from '../idempotency/safe-creates.ts'
@@ -17,7 +16,6 @@ import { evaluate, findOperation, type Evaluation } from '../policy/evaluate.ts'
 import type { JudgedBody } from '../policy/judged-body.ts'
 import { Problem } from '../problems.ts'
 import { collectBody, judgeBody, smallBodyBytes, tooLarge } from './body.ts'
-import { isHttp2 } from './connection.ts'
 import { questionOf } from './caching.ts'
 import { Caller } from './caller.ts'
 import type { Exchange } from './exchange.ts'
@@ -26,6 +24,7 @@ import { forwardFiltered } from './filtering.ts'
 import type { Upstream } from './forwarding.ts'
 import { applyLimits } from './limiting.ts'
 import { answerOwnPage, answerPublicPage, isOwn } from './own-pages.ts'
+import { bodyOfRead, checkVersion, holdsToken, keyMissing, keyReplaced, keySetAside, tokenInQuery } from './refusals.ts'
 import { answerAgain, SafeCreate } from './safe-create.ts'
 
 export interface AdmissionParts {
@@ -253,74 +252,4 @@ function allowed({ decision }: Evaluation): void {
 function callerOf({ facts, decision }: Evaluation): string[] {
   const { issuer, subject, app } = facts.principal
   return [issuer, subject, decision.team?.id ?? '', app ?? '']
-}
-
-function addressOf({ path, query }: Target): string {
-  return query === '' ? path : `${path}?${query}`
-}
-
-function keyMissing({ id, scope }: Operation, organization: string | null): Problem {
-  const where = scope === 'enterprise' ? 'at enterprise scope' : `for organization ${organization ?? 'of the caller'}`
-  return new Problem(
-    'key-unavailable',
-    `The policy allows ${id}, and no service-user key ${where} holds what it needs. The operator has to add one to the inventory.`,
-    { reason: 'key-missing' },
-  )
-}
-
-function keySetAside(id: string): Problem {
-  return new Problem(
-    'key-unavailable',
-    `The key ${id} was rejected by the Devin API several times and is set aside; no stronger key takes its place. The operator has to replace it.`,
-    { reason: 'key-set-aside', fields: { 'retry-after': '60' } },
-  )
-}
-
-function keyReplaced(): Problem {
-  return new Problem(
-    'key-unavailable',
-    'The inventory of keys was changed while this request was under way. Send it again.',
-    {
-      reason: 'key-replaced',
-      fields: { 'retry-after': '1' },
-    },
-  )
-}
-
-/** Node's parser takes any version that is one digit, a dot and one digit. A real HTTP/2 request has a stream. */
-function checkVersion(request: IncomingMessage): void {
-  if (request.httpVersion === '1.1' || request.httpVersion === '1.0' || isHttp2(request)) return
-  throw new Problem(
-    'malformed-request',
-    'The request line does not say HTTP/1.1. Repair the client (RFC 9112 section 2.3).',
-    {
-      reason: 'http-version',
-      fields: { connection: 'close' },
-    },
-  )
-}
-
-/** Nobody judges the body of a read, and an upstream that looks into it would read more than was decided. */
-function bodyOfRead(): Problem {
-  return new Problem('malformed-request', 'A GET has no body. Send its parameters in the query.', {
-    reason: 'body-of-read',
-  })
-}
-
-/** Also percent-escaped, however needlessly. */
-function holdsToken(query: string, token: string): boolean {
-  if (query === '' || query.length < token.length) return false
-  return (
-    query.includes(token) ||
-    (query.includes('%') &&
-      queryParameters(query).some(([name, value]) => name.includes(token) || value.includes(token)))
-  )
-}
-
-function tokenInQuery(): Problem {
-  return new Problem(
-    'malformed-request',
-    'The query holds your token. Send it in the Authorization field only: addresses end up in logs.',
-    { reason: 'token-in-query' },
-  )
 }

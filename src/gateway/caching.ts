@@ -6,7 +6,7 @@ import type { CacheRule, Question } from '../cache/question.ts'
 import { operationTag, organizationTag, resourceTag } from '../cache/tags.ts'
 import type { Catalogue } from '../catalogue/catalogue.ts'
 import type { Operation } from '../catalogue/operation.ts'
-import type { Target } from '../catalogue/target.ts'
+import { addressOf, type Target } from '../catalogue/target.ts'
 import type { KeyHandle } from '../keys/key.ts'
 import type { Evaluation } from '../policy/evaluate.ts'
 import type { ResponseRule } from '../policy/response-rule.ts'
@@ -32,7 +32,7 @@ export function questionOf(
     operation: operation.id,
     partition: key === null ? '' : partitionOf(key.key, decision.response),
     method,
-    target: target.query === '' ? target.path : `${target.path}?${target.query}`,
+    target: addressOf(target),
     fields: [...fields.forward, 'accept-encoding', acceptedCodings(fields.acceptEncoding)],
     authorized: true,
     rule,

@@ -7,7 +7,7 @@ import { Pool, type Dispatcher } from 'undici'
 import type { AnswerTaker } from '../cache/answer.ts'
 import type { FieldChanges } from '../cache/question.ts'
 import type { Operation } from '../catalogue/operation.ts'
-import type { Target } from '../catalogue/target.ts'
+import { addressOf, type Target } from '../catalogue/target.ts'
 import type { KeyVersion } from '../keys/keyring.ts'
 import type { Precedence } from '../limits/fair-queue.ts'
 import { tooLarge } from './body.ts'
@@ -94,7 +94,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
   function begin(forward: Forward, receiving: Receiving): void {
     pool.dispatch(
       {
-        path: pathOf(settings.pathPrefix, forward.target),
+        path: settings.pathPrefix + addressOf(forward.target),
         method: forward.method,
         headers: fieldsOf(forward, settings.origin),
         body: bodyOf(forward, maxBodyBytes, receiving) ?? null,
@@ -129,10 +129,6 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     },
     close: () => pool.destroy(),
   }
-}
-
-function pathOf(prefix: string, { path, query }: Target): string {
-  return query === '' ? prefix + path : `${prefix}${path}?${query}`
 }
 
 /** The caller's allowed fields plus ours. This is the only place where a key's value is opened. */
