@@ -182,7 +182,8 @@ const kinds = {
     status: 503,
     title: 'The gateway is overloaded',
     turn: 'the operator of the gateway',
-    about: 'Too many requests wait for a connection to the upstream. Try again after `Retry-After`.',
+    about:
+      'Too many requests wait for a connection to the upstream, or a limit of cost cannot be judged because the store that instances share is away. Nothing was sent; try again after `Retry-After`.',
   },
   'idempotency-unavailable': {
     status: 503,

@@ -24,6 +24,7 @@ import { createMemoryEntries } from './idempotency/memory-entries.ts'
 import { createSafeCreates, idempotencyEvents } from './idempotency/safe-creates.ts'
 import { createSharedEntries } from './idempotency/shared-entries.ts'
 import { createLimiter } from './limits/limiter.ts'
+import { createSharedLimiter } from './limits/shared-limiter.ts'
 import { createInstruments } from './metrics/instruments.ts'
 import { decisionReasons } from './policy/decide.ts'
 import { loadPolicies, type LoadedPolicies } from './policy/load.ts'
@@ -147,7 +148,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     onHeld: instruments.held,
   })
   const store = config.store === null ? null : createStore({ settings: config.store, now })
-  const limiter = createLimiter()
+  const sharedLimiter =
+    store === null || config.store === null
+      ? null
+      : createSharedLimiter({ store, now, budgetsWhenAway: config.store.budgetsWhenAway })
+  const limiter = sharedLimiter ?? createLimiter()
   const group =
     store === null ? null : createGroup({ store, monotonic, now, onChange: (state) => reportStanding(log, state) })
   const upstreamBase = config.upstream.origin + config.upstream.pathPrefix
@@ -294,6 +299,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await upstream.close()
     await within(1_000, safeCreates.whenIdle())
     await group?.close()
+    sharedLimiter?.close()
     await store?.close()
     await admin.close()
     await sinks.close()

@@ -86,10 +86,8 @@ export function createAdmission(parts: AdmissionParts): Admission {
     exchange.principal = principal
     // The token may have taken a while to verify.
     if (exchange.over) return undefined
-    if (isOwn(target)) {
-      answerOwnPage(exchange, visit.response, target, principal, (limits) => limiter.peek(limits, now()))
-      return undefined
-    }
+    if (isOwn(target))
+      return answerOwnPage(exchange, visit.response, target, principal, (limits) => limiter.peek(limits, now()))
     const operation = findOperation(exchange.policy, exchange.method ?? '', target)
     exchange.operation = operation
     const evaluation = evaluate(exchange.policy, principal, operation, target)
@@ -99,7 +97,13 @@ export function createAdmission(parts: AdmissionParts): Admission {
     const key = operation.idempotent ? idempotencyKeyIn(fields.forward) : null
     if (evaluation.needsBody || evaluation.needsDevinUser) return judge(visit, evaluation, key)
     if (key !== null) return createOnce(visit, evaluation, key, null)
-    limit(visit, evaluation)
+    const waiting = limit(visit, evaluation)
+    return waiting === undefined ? proceed(visit, evaluation) : waiting.then(() => proceed(visit, evaluation))
+  }
+
+  /** Nobody judges the body: a small one is collected, so that it leaves in one write; others are streamed. */
+  function proceed(visit: Visit, evaluation: Evaluation): Promise<void> | undefined {
+    const { fields } = visit
     if (fields.bodyLength === 0) return send(visit, evaluation, noBody)
     if (fields.bodyLength !== null && fields.bodyLength <= smallBodyBytes) {
       return collect(visit, smallBodyBytes).then((body) => send(visit, evaluation, body))
@@ -130,7 +134,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
     exchange.evaluation = evaluation
     allowed(evaluation)
     if (key !== null) return await createOnce(visit, evaluation, key, received)
-    limit(visit, evaluation)
+    await limit(visit, evaluation)
     sendJudged(visit, evaluation)
   }
 
@@ -152,8 +156,8 @@ export function createAdmission(parts: AdmissionParts): Admission {
     }
     const { claim } = beginning
     try {
+      if (!exchange.over) await limit(visit, evaluation)
       if (exchange.over) return await claim.release()
-      limit(visit, evaluation)
       sendJudged(visit, evaluation, body, claim)
     } catch (error) {
       await claim.release()
@@ -168,11 +172,13 @@ export function createAdmission(parts: AdmissionParts): Admission {
     return bodyLength === 0 ? noBody : await collect(visit, maxJudgedBytes)
   }
 
-  /** Only what a key can serve is counted, and a refused request is counted nowhere. */
-  function limit({ exchange }: Visit, { decision, facts, key, requirement }: Evaluation): void {
+  /** Only what a key can serve is counted, and a refused request is counted nowhere. A promise where a store is asked. */
+  function limit({ exchange }: Visit, evaluation: Evaluation): Promise<void> | undefined {
+    const { decision, facts, key, requirement } = evaluation
     if (key === null) throw keyMissing(facts.operation, requirement?.organization ?? null)
-    if (decision.team === null) return
-    applyLimits(limiter, decision.team, decision.team.limitsFor(facts.principal, facts.operation), exchange, now())
+    if (decision.team === null) return undefined
+    const limits = decision.team.limitsFor(facts.principal, facts.operation)
+    return applyLimits(limiter, decision.team, limits, exchange, now())
   }
 
   function collect({ request, response, fields }: Visit, maxBytes: number): Promise<Buffer> {

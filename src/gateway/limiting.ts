@@ -3,15 +3,16 @@
 
 import { basename } from 'node:path'
 import { policyField, standingField } from '../limits/fields.ts'
-import type { Limiter, Limit, Standing } from '../limits/limiter.ts'
+import type { Allowance, Limiter, Limit, Standing } from '../limits/limiter.ts'
 import type { Quota } from '../limits/meter.ts'
 import type { Team } from '../policy/policy-set.ts'
 import { Problem } from '../problems.ts'
 import type { Exchange } from './exchange.ts'
 
 /**
- * Counts the request against everything that applies, or throws `rate-limit-exceeded`, `concurrency-exceeded` or
- * `budget-exceeded` with `Retry-After`. What has to be given back is given back when the exchange is over.
+ * Counts the request against everything that applies, or throws (rejects with) `rate-limit-exceeded`,
+ * `concurrency-exceeded` or `budget-exceeded` with `Retry-After`, or `overloaded` where a limit of cost cannot be judged.
+ * A promise only where a shared store is asked. What has to be given back is given back when the exchange is over.
  */
 export function applyLimits(
   limiter: Limiter,
@@ -19,27 +20,42 @@ export function applyLimits(
   limits: readonly Limit[],
   exchange: Exchange,
   nowMs: number,
-): void {
-  if (limits.length === 0) return
+): Promise<void> | undefined {
+  if (limits.length === 0) return undefined
   const allowance = limiter.take(limits, nowMs)
-  exchange.limitFields = ['ratelimit-policy', policyField(limits), 'ratelimit', standingField(allowance.standings)]
+  if (allowance instanceof Promise) return allowance.then((made) => heed(limiter, team, limits, made, exchange))
+  heed(limiter, team, limits, allowance, exchange)
+  return undefined
+}
+
+function heed(limiter: Limiter, team: Team, limits: readonly Limit[], allowance: Allowance, exchange: Exchange): void {
   exchange.limitExceeded = allowance.exceeded?.name ?? null
+  if (allowance.storeAway) throw unjudged(allowance)
+  exchange.limitFields = ['ratelimit-policy', policyField(limits), 'ratelimit', standingField(allowance.standings)]
   if (!allowance.granted && allowance.exceeded !== null)
     throw exceeded(team, allowance.exceeded, allowance.retryAfterMs)
-  if (limits.some((limit) => limit.kind !== 'rate')) {
-    exchange.endings.push(() => {
-      limiter.release(limits)
-      if (cameToNothing(exchange)) limiter.giveBack(limits)
-    })
+  if (limits.every((limit) => limit.kind === 'rate')) return
+  const settle = (): void => {
+    limiter.release(limits, allowance)
+    if (cameToNothing(exchange)) limiter.giveBack(limits)
   }
+  // The caller may have left while the store was asked.
+  if (exchange.over) settle()
+  else exchange.endings.push(settle)
 }
 
 /** True when the upstream surely did not do what was asked: it said so, or it was never asked. Unclear counts as done. */
 function cameToNothing({ upstreamStatus, upstreamStartedAtMs, problem }: Exchange): boolean {
   if (upstreamStatus !== null) return upstreamStatus >= 400
-  return (
-    problem !== null &&
-    (upstreamStartedAtMs === null || problem.kind === 'upstream-tls-failed' || problem.reason === 'connection_refused')
+  if (upstreamStartedAtMs === null) return true
+  return problem !== null && (problem.kind === 'upstream-tls-failed' || problem.reason === 'connection_refused')
+}
+
+function unjudged({ exceeded: limit, retryAfterMs }: Allowance): Problem {
+  return new Problem(
+    'overloaded',
+    `The limit ${limit?.name ?? ''} cannot be judged: the store that the instances share is away, and what costs money is not let through unjudged. Nothing was counted or sent; try again after Retry-After.`,
+    { reason: 'store-away', fields: { 'retry-after': String(Math.ceil(retryAfterMs / 1000)) } },
   )
 }
 

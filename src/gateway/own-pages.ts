@@ -15,7 +15,7 @@ import type { Exchange } from './exchange.ts'
 import { standingView } from './limiting.ts'
 
 /** How limits stand now, without counting. */
-export type PeekLimits = (limits: readonly Limit[]) => readonly Standing[]
+export type PeekLimits = (limits: readonly Limit[]) => readonly Standing[] | Promise<readonly Standing[]>
 
 export function isOwn(target: Target): boolean {
   return target.segments[0] === 'gateway'
@@ -40,20 +40,23 @@ export function answerOwnPage(
   target: Target,
   principal: Principal,
   peek: PeekLimits,
-): void {
+): Promise<void> | undefined {
   const page = target.segments.slice(1).join('/')
   if (isRead(exchange) && page === 'v1/me') {
     exchange.ownPage = 'gateway.me'
-    answerJson(exchange, response, describeCaller(exchange.policy, principal, peek))
-  } else if (isRead(exchange) && page === 'v1/explain') {
+    return describeCaller(exchange.policy, principal, peek).then((described) => {
+      if (!exchange.over) answerJson(exchange, response, described)
+    })
+  }
+  if (isRead(exchange) && page === 'v1/explain') {
     exchange.ownPage = 'gateway.explain'
     answerJson(exchange, response, explainQuery(exchange.policy, principal, target.query))
-  } else {
-    throw new Problem(
-      'unknown-operation',
-      'Under /gateway/ there are only GET /gateway/v1/me, GET /gateway/v1/explain and GET /gateway/v1/problems/{kind}.',
-    )
+    return undefined
   }
+  throw new Problem(
+    'unknown-operation',
+    'Under /gateway/ there are only GET /gateway/v1/me, GET /gateway/v1/explain and GET /gateway/v1/problems/{kind}.',
+  )
 }
 
 function isRead(exchange: Exchange): boolean {
@@ -82,7 +85,7 @@ interface CallerOperation {
   readonly grant: string | null
 }
 
-function describeCaller(policy: PolicySet, principal: Principal, peek: PeekLimits): unknown {
+async function describeCaller(policy: PolicySet, principal: Principal, peek: PeekLimits): Promise<unknown> {
   const teams = policy.teamsOf(principal)
   if (teams.length === 0) throw noTeam(principal)
   return {
@@ -96,7 +99,7 @@ function describeCaller(policy: PolicySet, principal: Principal, peek: PeekLimit
       default_organization: team.defaultOrganization,
     })),
     operations: teams.flatMap((team) => operationsOf(policy, team, principal)),
-    limits: limitsOf(policy, teams, principal, peek),
+    limits: await limitsOf(policy, teams, principal, peek),
     token_expires_at: new Date(principal.expiresAtMs).toISOString(),
     policy_revision: policy.revision,
   }
@@ -109,15 +112,19 @@ function noTeam(principal: Principal): Problem {
 }
 
 /** A create counts against every kind of limit, so its limits are all there are (but those of groups of operations). */
-function limitsOf(
+async function limitsOf(
   policy: PolicySet,
   teams: readonly Team[],
   principal: Principal,
   peek: PeekLimits,
-): Record<string, unknown> {
+): Promise<Record<string, unknown>> {
   const create = policy.catalogue.operation('org.sessions.create')
   if (create === null) return {}
-  return Object.fromEntries(teams.map((team) => [team.id, peek(team.limitsFor(principal, create)).map(standingView)]))
+  const entries = teams.map(async (team) => {
+    const standings = await peek(team.limitsFor(principal, create))
+    return [team.id, standings.map(standingView)] as const
+  })
+  return Object.fromEntries(await Promise.all(entries))
 }
 
 function operationsOf(policy: PolicySet, team: Team, principal: Principal): CallerOperation[] {

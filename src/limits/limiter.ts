@@ -1,4 +1,5 @@
-// All limits of a request judged together: it is counted everywhere or nowhere. One instance; time is passed in.
+// All limits of a request judged together: it is counted everywhere or nowhere. Here is what the limit stage asks, and
+// the limiter of one instance, which answers at once; shared-limiter.ts is that of several. Time is passed in.
 
 import { createMeter, type Meter, type Quota } from './meter.ts'
 
@@ -32,24 +33,41 @@ export interface Allowance {
   readonly exceeded: Limit | null
   /** Milliseconds until the request would be granted as far as rates go; 0 when granted. */
   readonly retryAfterMs: number
+  /** One for each limit; none when the limits could not be judged. */
   readonly standings: readonly Standing[]
+  /** Name of the concurrency slots that the request holds in the shared store; null where nothing is shared. */
+  readonly lease: string | null
+  /** Refused because `exceeded` is a limit of cost that cannot be judged: the shared store is away. */
+  readonly storeAway: boolean
 }
 
+/** A promise only where a shared store has to be asked. Nothing rejects. */
 export interface Limiter {
   /** Judges and, when every limit has room, counts. A refused request counts nowhere. */
-  take(limits: readonly Limit[], nowMs: number): Allowance
+  take(limits: readonly Limit[], nowMs: number): Allowance | Promise<Allowance>
   /** How the limits stand, without counting. */
-  peek(limits: readonly Limit[], nowMs: number): readonly Standing[]
+  peek(limits: readonly Limit[], nowMs: number): readonly Standing[] | Promise<readonly Standing[]>
   /** The request is over: frees its concurrency slots. Exactly once for each granted `take`. */
-  release(limits: readonly Limit[]): void
+  release(limits: readonly Limit[], allowance: Pick<Allowance, 'lease'>): void
   /** The call came to nothing (a create that failed): gives its budgets back. */
   giveBack(limits: readonly Limit[]): void
+}
+
+/** The limiter of one instance: everything at once. */
+export interface LocalLimiter extends Limiter {
+  take(limits: readonly Limit[], nowMs: number): Allowance
+  peek(limits: readonly Limit[], nowMs: number): readonly Standing[]
+  release(limits: readonly Limit[]): void
+  /** Counts a request that somebody else has granted, whether or not there is room. */
+  count(limits: readonly Limit[], nowMs: number): void
+  /** How much of a rate or budget is used, as far as its amount. */
+  used(limit: Limit, nowMs: number): number
 }
 
 /** Meters that nobody uses are dropped when there are more than this; an attacker can invent no team, but subjects come and go. */
 const sweepAbove = 10_000
 
-export function createLimiter(): Limiter {
+export function createLimiter(): LocalLimiter {
   const meters = new Map<string, Meter>()
   const running = new Map<string, number>()
 
@@ -87,6 +105,13 @@ export function createLimiter(): Limiter {
     return { limit, remaining: meter.remaining(limit.quota, nowMs), resetMs: meter.resetMs(limit.quota, nowMs) }
   }
 
+  function count(limits: readonly Limit[], nowMs: number): void {
+    for (const limit of limits) {
+      if (limit.quota === null) running.set(limit.meter, (running.get(limit.meter) ?? 0) + 1)
+      else meterOf(limit, nowMs).take(limit.quota, 1, nowMs)
+    }
+  }
+
   return {
     take(limits, nowMs) {
       let exceeded: Limit | null = null
@@ -101,19 +126,19 @@ export function createLimiter(): Limiter {
           retryAfterMs = wait
         }
       }
-      if (exceeded === null) {
-        for (const limit of limits) {
-          if (limit.quota === null) running.set(limit.meter, (running.get(limit.meter) ?? 0) + 1)
-          else meterOf(limit, nowMs).take(limit.quota, 1, nowMs)
-        }
-      }
+      if (exceeded === null) count(limits, nowMs)
       return {
         granted: exceeded === null,
         exceeded: exceeded ?? shadowed,
         retryAfterMs,
         standings: limits.map((limit) => standing(limit, nowMs)),
+        lease: null,
+        storeAway: false,
       }
     },
+    count,
+    used: (limit, nowMs) =>
+      limit.quota === null ? 0 : (limit.quota.burst ?? limit.quota.amount) - standing(limit, nowMs).remaining,
     peek: (limits, nowMs) => limits.map((limit) => standing(limit, nowMs)),
     release(limits) {
       for (const { quota, meter } of limits) {

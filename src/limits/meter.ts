@@ -73,6 +73,9 @@ class SlidingMeter implements Meter {
       const part = Math.min(left, this.#counts[index] ?? 0)
       this.#counts[index] = (this.#counts[index] ?? 0) - part
       left -= part
+      if (this.#counts[index] !== 0) continue
+      this.#times.pop()
+      this.#counts.pop()
     }
   }
 

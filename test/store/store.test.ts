@@ -5,7 +5,7 @@ import { createStore } from '../../src/store/client.ts'
 import type { StoreSettings } from '../../src/store/connection.ts'
 import { script, StoreAway, type Store } from '../../src/store/store.ts'
 import { until } from '../support/start-gateway.ts'
-import { describeWithValkey, startStoreServer, type StoreServer } from '../support/valkey.ts'
+import { describeWithValkey, startStoreServer, storeSettings, type StoreServer } from '../support/valkey.ts'
 
 const add = script('test.add', `return redis.call('INCRBY', KEYS[1], ARGV[1])`)
 const echo = script('test.echo', `return { ARGV[1], 7 }`, 'binary')
@@ -14,21 +14,7 @@ let server: StoreServer
 const opened: Store[] = []
 
 function open(more: Partial<StoreSettings> = {}): Store {
-  const store = createStore({
-    settings: {
-      kind: 'single',
-      nodes: [{ host: '127.0.0.1', port: server.port }],
-      tls: null,
-      sentinel: null,
-      user: null,
-      password: null,
-      database: 0,
-      prefix: 'test',
-      timeoutMs: 250,
-      ...more,
-    },
-    now: Date.now,
-  })
+  const store = createStore({ settings: storeSettings(server, more), now: Date.now })
   opened.push(store)
   return store
 }

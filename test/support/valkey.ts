@@ -7,6 +7,7 @@ import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe } from 'vitest'
+import type { StoreSettings } from '../../src/store/connection.ts'
 
 const binary = ['valkey-server', 'redis-server'].find(isInstalled) ?? null
 
@@ -37,6 +38,8 @@ export interface StoreServer {
   readonly address: string
   /** Sends a command and returns the answer as the wire has it. Waits for a server that comes up. */
   command(...words: readonly string[]): Promise<string>
+  /** Everything it does from now on, one line each, with its own time in seconds at the beginning. */
+  watch(): Promise<{ readonly lines: () => readonly string[]; close(): void }>
   /** Ends it at once, as a crash does. What it held is gone. */
   kill(): Promise<void>
   /** Starts it again on the same port, empty. */
@@ -104,6 +107,16 @@ export async function startStoreServer(options: StoreServerOptions = {}): Promis
         await new Promise((resolve) => setTimeout(resolve, 20))
       }
     },
+    async watch() {
+      const socket = connect(port, '127.0.0.1')
+      let text = ''
+      socket.setEncoding('latin1')
+      socket.on('error', () => {})
+      socket.on('data', (chunk: string) => (text += chunk))
+      socket.write('MONITOR\r\n')
+      await once(socket, 'data')
+      return { lines: () => text.split('\r\n').map((line) => line.slice(1)), close: () => socket.destroy() }
+    },
     kill,
     restart: start,
     freeze: () => void child.kill('SIGSTOP'),
@@ -113,6 +126,22 @@ export async function startStoreServer(options: StoreServerOptions = {}): Promis
       await kill()
       await rm(directory, { recursive: true, force: true })
     },
+  }
+}
+
+/** Settings of a connection to a server; the deadline is one that a busy machine meets. */
+export function storeSettings(server: StoreServer, more: Partial<StoreSettings> = {}): StoreSettings {
+  return {
+    kind: 'single',
+    nodes: [{ host: '127.0.0.1', port: server.port }],
+    tls: null,
+    sentinel: null,
+    user: null,
+    password: null,
+    database: 0,
+    prefix: 'test',
+    timeoutMs: 500,
+    ...more,
   }
 }
 

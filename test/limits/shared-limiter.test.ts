@@ -1,0 +1,198 @@
+// The limiter of several instances, each with a connection of its own to one real store: together they hold a limit, and
+// each holds its share while the store is away.
+
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import type { Allowance, Limit } from '../../src/limits/limiter.ts'
+import { createSharedLimiter, type SharedLimiter } from '../../src/limits/shared-limiter.ts'
+import { createStore } from '../../src/store/client.ts'
+import type { Store } from '../../src/store/store.ts'
+import { until } from '../support/start-gateway.ts'
+import { describeWithValkey, startStoreServer, storeSettings, type StoreServer } from '../support/valkey.ts'
+
+interface Instance {
+  readonly store: Store
+  readonly limiter: SharedLimiter
+  take(limits: readonly Limit[]): Promise<Allowance>
+  /** As a crash would: nothing is released, and nothing renewed. */
+  crash(): Promise<void>
+}
+
+let server: StoreServer
+const instances: Instance[] = []
+
+async function startInstances(count: number, budgetsWhenAway: 'refuse' | 'share' = 'refuse'): Promise<Instance[]> {
+  const started = Array.from({ length: count }, (): Instance => {
+    const store = createStore({ settings: storeSettings(server), now: Date.now })
+    const limiter = createSharedLimiter({ store, now: Date.now, budgetsWhenAway })
+    return {
+      store,
+      limiter,
+      take: async (limits) => await limiter.take(limits, Date.now()),
+      async crash() {
+        limiter.close()
+        await store.close()
+      },
+    }
+  })
+  instances.push(...started)
+  await back(started, count)
+  return started
+}
+
+/** Waits until all of them use the store, and know of each other. */
+const back = (some: readonly Instance[], count = some.length): Promise<void> =>
+  until(() => some.every(({ store }) => !store.away && store.state.instances === count), 'the store')
+const away = (some: readonly Instance[]): Promise<void> =>
+  until(() => some.every(({ store }) => store.away), 'the store to be away')
+
+const rate = (meter: string, amount: number, more: Partial<Limit> = {}): Limit => ({
+  meter,
+  name: meter,
+  kind: 'rate',
+  scope: 'team',
+  quota: { amount, perMs: 3_600_000, calendar: null, burst: null, timeZone: 'UTC' },
+  most: 0,
+  shadow: false,
+  ...more,
+})
+const slots = (meter: string, most: number): Limit => ({ ...rate(meter, 0), kind: 'concurrency', quota: null, most })
+
+/** So many takes at each instance, all at once; those that were granted. */
+async function storm(some: readonly Instance[], limits: readonly Limit[], each: number): Promise<Allowance[]> {
+  const all = await Promise.all(some.flatMap(({ take }) => Array.from({ length: each }, () => take(limits))))
+  return all.filter(({ granted }) => granted)
+}
+
+const left = async (instance: Instance | undefined, limits: readonly Limit[]): Promise<number[]> =>
+  ((await instance?.limiter.peek(limits, Date.now())) ?? []).map(({ remaining }) => remaining)
+
+describeWithValkey('the limiter of several instances', () => {
+  beforeAll(async () => {
+    server = await startStoreServer()
+  })
+  beforeEach(() => server.command('FLUSHALL'))
+  afterEach(async () => {
+    await Promise.all(instances.splice(0).map(({ crash }) => crash()))
+  })
+  afterAll(() => server.close())
+
+  test('grants exactly the limit, whichever of them are asked, and counts what is refused nowhere', async () => {
+    const all = await startInstances(4)
+    const limits = [rate('requests', 100), rate('writes', 37), slots('concurrent', 1000)]
+    expect(await storm(all, limits, 50)).toHaveLength(37)
+    for (const one of all) expect(await left(one, limits)).toEqual([63, 0, 963])
+  })
+
+  test('tells of shadow limits without applying them, and names the limit to wait for longest', async () => {
+    const [one] = await startInstances(1)
+    const shadow = [rate('shadow', 1, { shadow: true })]
+    await one?.take(shadow)
+    expect(await one?.take(shadow)).toMatchObject({ granted: true, exceeded: { name: 'shadow' } })
+    const quota = { amount: 1, perMs: null, calendar: 'month', burst: null, timeZone: 'Asia/Tokyo' } as const
+    const limits = [rate('short', 1), rate('long', 1, { kind: 'budget', quota })]
+    expect((await one?.take(limits))?.granted).toBe(true)
+    expect(await one?.take(limits)).toMatchObject({ granted: false, exceeded: { name: 'long' } })
+  })
+
+  test('frees slots with the request, and gives budgets back', async () => {
+    const [one, other] = await startInstances(2)
+    const limits = [slots('concurrent', 1), rate('sessions', 1, { kind: 'budget' })]
+    const first = await one?.take(limits)
+    expect((await other?.take(limits))?.granted).toBe(false)
+    one?.limiter.release(limits, { lease: first?.lease ?? null })
+    one?.limiter.giveBack(limits)
+    await until(async () => (await other?.take(limits))?.granted === true, 'what was given back')
+  })
+
+  test('keeps the slots of an instance that lives, and frees those of one that has crashed', async () => {
+    const [living, crashed] = await startInstances(2)
+    const limits = [slots('concurrent', 3)]
+    const held = await living?.take(limits)
+    await storm(crashed === undefined ? [] : [crashed], limits, 2)
+    expect((await living?.take(limits))?.granted).toBe(false)
+    await crashed?.crash()
+    await until(async () => (await storm(living === undefined ? [] : [living], limits, 2)).length > 0, 'a slot')
+    // Both are free; the third is still held after all that time.
+    await until(async () => {
+      if ((await left(living, limits))[0] === 0) return true
+      await living?.take(limits)
+      return false
+    }, 'all slots to be taken')
+    living?.limiter.release(limits, { lease: held?.lease ?? null })
+    await until(async () => (await left(living, limits))[0] === 1, 'the first slot')
+  })
+
+  test('holds a share at each instance while the store is away, beginning with what was used', async () => {
+    const all = await startInstances(4)
+    const limits = [rate('requests', 40)]
+    expect(await storm(all, limits, 5)).toHaveLength(20)
+    await server.kill()
+    await away(all)
+    // A share is ten, of which each has used five.
+    expect(await storm(all, limits, 50)).toHaveLength(20)
+    // At least one, however many there are.
+    const few = [rate('few', 2)]
+    expect(await storm(all, few, 5)).toHaveLength(4)
+    await server.restart()
+    await back(all)
+    // What was let through meanwhile is told to the store, and not let through again.
+    await until(async () => (await left(all[0], limits))[0] === 20, 'what was used to be known')
+    expect(await storm(all, few, 5)).toHaveLength(0)
+  })
+
+  test('refuses what a budget bounds while the store is away, and nothing else; counting nothing', async () => {
+    const [one] = await startInstances(1)
+    const limits = [rate('requests', 10), rate('sessions', 5, { kind: 'budget' })]
+    await server.kill()
+    await away(instances)
+    expect(await one?.take(limits)).toMatchObject({ granted: false, storeAway: true, exceeded: { name: 'sessions' } })
+    expect((await one?.take([rate('requests', 10)]))?.granted).toBe(true)
+    await server.restart()
+    await back(instances)
+    await until(async () => (await left(one, limits)).join() === '9,5', 'what was used to be known')
+  })
+
+  test('lets a share of a budget through while the store is away where that was chosen', async () => {
+    const all = await startInstances(2, 'share')
+    const limits = [rate('sessions', 6, { kind: 'budget' })]
+    await server.kill()
+    await away(all)
+    expect(await storm(all, limits, 9)).toHaveLength(6)
+    await server.restart()
+    await back(all)
+    await until(async () => (await left(all[0], limits))[0] === 0, 'what was used to be known')
+    expect(await storm(all, limits, 9)).toHaveLength(0)
+  })
+
+  test('judges requests that the store leaves hanging, and takes back what it counted for those that were refused', async () => {
+    const [one] = await startInstances(1)
+    const limits = [rate('requests', 10), rate('sessions', 5, { kind: 'budget' }), slots('concurrent', 5)]
+    server.freeze()
+    expect(await one?.take(limits)).toMatchObject({ granted: false, storeAway: true })
+    server.thaw()
+    await back(instances)
+    await until(async () => (await left(one, limits)).join() === '10,5,5', 'everything to be back')
+  })
+
+  test('tells a store that was emptied which slots are taken', async () => {
+    const [one] = await startInstances(1)
+    const limits = [slots('concurrent', 2)]
+    await one?.take(limits)
+    await server.kill()
+    await away(instances)
+    // Also those that were taken meanwhile.
+    await one?.take(limits)
+    await server.restart()
+    await back(instances)
+    await until(async () => (await left(one, limits))[0] === 0, 'the slots')
+    expect((await one?.take(limits))?.granted).toBe(false)
+  })
+
+  test('keeps no names of people in the store', async () => {
+    const [one] = await startInstances(1)
+    await one?.take([rate('payments/principal/https://sso ann@corp.example requests', 3)])
+    const keys = await server.command('KEYS', '*')
+    expect(keys).toContain('test:{limits}:')
+    expect(keys).not.toContain('ann')
+  })
+})
