@@ -125,6 +125,8 @@ function malformed(why: string): Problem {
 
 /** Fields that a Connection field names are for one hop only, whatever they are. */
 function dropListed(fields: string[], connection: string): void {
+  // What nearly every message says names no field.
+  if (/^(?:keep-alive|close)$/i.test(connection)) return
   const listed = new Set(
     connection
       .toLowerCase()

@@ -21,7 +21,14 @@ export function createFastify(tls: CertificateFiles | null): FastifyInstance {
     // The router sees one constant path: ours is the only reading of the target.
     rewriteUrl: () => '/',
   } as const
-  const http = { requireHostHeader: false, maxHeaderSize: 32 * 1024, headersTimeout: 15_000, insecureHTTPParser: false }
+  const http = {
+    requireHostHeader: false,
+    maxHeaderSize: 32 * 1024,
+    headersTimeout: 15_000,
+    insecureHTTPParser: false,
+    // A request without a body has no stream to be read to its end, which nobody here would do.
+    optimizeEmptyRequests: true,
+  }
   if (tls === null) return fastify({ ...options, http })
   const https = { ...http, ...readCertificate(tls), allowHTTP1: true }
   // The instance types differ by server class only; everything used here is common to them.
