@@ -6,6 +6,7 @@ import type { Allowance } from './collector.ts'
 import type { Entry, Terms } from './entry.ts'
 import type { Flight } from './flight.ts'
 import type { CacheOutcome, Fetch, Question } from './question.ts'
+import type { Reading } from './reading.ts'
 import type { Seat } from './seat.ts'
 import type { SecondLevel } from './second-level.ts'
 import type { StoringSettings } from './storing.ts'
@@ -16,11 +17,12 @@ export interface Plan {
   /** Tags and path, by which a write bars it. */
   readonly names: readonly string[]
   readonly question: Question
+  readonly reading: Reading
   readonly fetch: Fetch
   readonly fwd: Forward
   /** The stored answer that is to be validated, or to stand in for a failure. */
   readonly candidate: Entry | null
-  /** The answer may be kept and shared. Else the request goes out as the caller sent it: HEAD and ranges. */
+  /** The answer may be kept and shared. Else the request goes out as the caller sent it: HEAD. */
   readonly keep: boolean
   /** Later flights have higher numbers. */
   readonly sequence: number

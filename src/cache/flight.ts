@@ -15,7 +15,7 @@ import { freshen, validatingFields } from './validation.ts'
 
 /** The request goes out as the caller sent it. */
 export const unchanged: FieldChanges = { remove: new Set(), add: [] }
-const ofTheCaller = new Set(['if-none-match', 'if-modified-since'])
+const ofTheCaller = new Set(['if-none-match', 'if-modified-since', 'range', 'if-range'])
 /** Without an answer for these reasons we are disconnected. A rejected key, say, is another matter. */
 const silences: ReadonlySet<ProblemKindName> = new Set(['upstream-unreachable', 'upstream-timeout', 'overloaded'])
 /** Nor is there one while the upstream wants to be left alone. */
@@ -124,8 +124,7 @@ export class Flight implements AnswerTaker {
     const isWanted = keep || crew.followers.size > 0
     if (isWanted && (head.length ?? 0) <= maxEntryBytes) this.#collector = new Collector(maxEntryBytes, allowance)
     else this.#desk.alone(crew.disembark())
-    // A class-cached answer is held back until it is whole: then it has an ETag, and is surely stored or not.
-    if (this.#collector === null || plan.question.rule.kind !== 'class') this.#passOn(head)
+    if (this.#collector === null || !this.#isHeldBack) this.#passOn(head)
     this.stopIfDeserted()
   }
 
@@ -218,6 +217,14 @@ export class Flight implements AnswerTaker {
     this.crew.serve(entry, this.#story(head, stored), 'miss', head)
   }
 
+  /**
+   * A class-cached answer is held back until it is whole: then it has an ETag, and is surely stored or not. So is one of which
+   * the caller wants a part.
+   */
+  get #isHeldBack(): boolean {
+    return this.plan.question.rule.kind === 'class' || this.plan.reading.range !== null
+  }
+
   #passOn(head: AnswerHead): void {
     const stored = this.#verdict.keep && this.#collector !== null
     const mayBeKnown = this.plan.keep && head.status === 200
@@ -231,11 +238,10 @@ export class Flight implements AnswerTaker {
 
   #grownTooLarge(): void {
     const chunks = this.#collector?.release() ?? []
-    const isHeldBack = this.plan.question.rule.kind === 'class'
     this.#collector = null
     this.#verdict = { ...forbidden, detail: 'too-large' }
     this.#desk.alone(this.crew.disembark())
-    if (isHeldBack && this.#head !== null) {
+    if (this.#isHeldBack && this.#head !== null) {
       this.#passOn(this.#head)
       for (const chunk of chunks) this.crew.push(chunk)
     }

@@ -106,7 +106,7 @@ export function createFlights(options: FlightsOptions): Flights {
     const { question, reading } = visit
     sequence += 1
     const names = [...question.tags, pathOf(question.target)]
-    const plan = { key: reading.key, names, question, fetch, ...need, keep: isWhole(visit), sequence }
+    const plan = { key: reading.key, names, question, reading, fetch, ...need, keep: isWhole(visit), sequence }
     const flight = new Flight(plan, leader, desk)
     flight.place = underWay.add(flight)
     if (mayBeJoined) {
@@ -157,7 +157,7 @@ export function createFlights(options: FlightsOptions): Flights {
   }
 }
 
-/** Only the whole answer to a GET can be kept and shared. */
-function isWhole({ question, reading }: Visit): boolean {
-  return question.method === 'GET' && reading.range === null
+/** Only the answer to a GET can be kept and shared. It is asked for whole, also where the caller wants a part. */
+function isWhole({ question }: Visit): boolean {
+  return question.method === 'GET'
 }

@@ -3,7 +3,15 @@
 import type { CacheRule } from './question.ts'
 
 /** The catalogue's classes. */
-export type LifetimeClass = 'never' | 'micro' | 'short' | 'medium' | 'long' | 'closed-window-long' | 'rfc9111'
+export type LifetimeClass =
+  | 'never'
+  | 'micro'
+  | 'short'
+  | 'medium'
+  | 'long'
+  | 'closed-window-long'
+  | 'rfc9111'
+  | 'rfc9111-heuristic'
 
 const second = 1_000
 const day = 24 * 3_600 * second
@@ -18,6 +26,7 @@ const fixed: Readonly<Record<Exclude<LifetimeClass, 'closed-window-long'>, Cache
   medium: { kind: 'class', ttlMs: 300 * second, collapseOnly: false },
   long: { kind: 'class', ttlMs: 3_600 * second, collapseOnly: false },
   rfc9111: { kind: 'rfc9111', heuristics: false },
+  'rfc9111-heuristic': { kind: 'rfc9111', heuristics: true },
 }
 
 /** The rule for one read. `query`: without question mark. Answers about a time that is over are kept longer than others. */

@@ -28,7 +28,7 @@ export interface Question {
   readonly target: string
   /** Everything the caller sent that the upstream would see, plus Accept-Encoding and Range: flat, names in lower case. */
   readonly fields: readonly string[]
-  /** The upstream request carries a credential (RFC 9111 section 3.5). */
+  /** The upstream request carries a credential that is not part of the partition (RFC 9111 section 3.5). */
   readonly authorized: boolean
   readonly rule: CacheRule
   /**

@@ -42,7 +42,7 @@ export interface OperationEntry {
   readonly permission_basis: Basis | null
   readonly alternatives: readonly string[]
   readonly conditional: readonly ConditionalPermission[]
-  readonly cache: Exclude<CacheClass, 'rfc9111'>
+  readonly cache: Exclude<CacheClass, 'rfc9111' | 'rfc9111-heuristic'>
   readonly sensitive: boolean
   readonly stability: Stability
   readonly paginated: boolean

@@ -39,8 +39,10 @@ const cacheClasses = [
   'long',
   'closed-window-long',
   'rfc9111',
+  'rfc9111-heuristic',
 ] as const satisfies readonly CacheClass[]
-const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
+/** What is not GET counts as a write. */
+const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'M-SEARCH'] as const
 
 const operationId = () =>
   z
@@ -87,7 +89,9 @@ const operation = z
     cache: z
       .enum(cacheClasses)
       .default('never')
-      .describe('How long an answer may be kept; `rfc9111`: the fields of the upstream alone decide.'),
+      .describe(
+        'How long an answer may be kept; `rfc9111`: the fields of the upstream alone decide; `rfc9111-heuristic`: and where they say nothing, a tenth of the time since Last-Modified.',
+      ),
     slashes: z.array(text()).default([]).describe('Parameters whose value may hold %2F.'),
     invalidates: z
       .array(operationId())

@@ -2,8 +2,16 @@
 
 export type Scope = 'organization' | 'enterprise' | 'any'
 export type Stability = 'stable' | 'beta' | 'early-access' | 'deprecated' | 'superseded' | 'removed?'
-/** How long an answer may be kept; `rfc9111` leaves it to the upstream's own fields (extension files only). */
-export type CacheClass = 'never' | 'micro' | 'short' | 'medium' | 'long' | 'closed-window-long' | 'rfc9111'
+/** How long an answer may be kept; the last two leave it to the upstream's own fields (extension files only). */
+export type CacheClass =
+  | 'never'
+  | 'micro'
+  | 'short'
+  | 'medium'
+  | 'long'
+  | 'closed-window-long'
+  | 'rfc9111'
+  | 'rfc9111-heuristic'
 
 /** A permission that is needed besides the operation's own when the body holds (or lacks) a field. */
 export interface ConditionalPermission {

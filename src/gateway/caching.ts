@@ -27,18 +27,30 @@ export function questionOf(
   const { facts, decision, key } = evaluation
   const { operation, organization } = facts
   const reads = method === 'GET' || method === 'HEAD'
-  const rule = reads && !operation.streaming ? ruleFor(operation.cache, target.query, nowMs) : notKept
+  const rule = reads
+    ? operation.streaming
+      ? notKept
+      : ruleFor(operation.cache, target.query, nowMs)
+    : ruleOfWrite(catalogue, target)
   return {
     operation: operation.id,
     partition: key === null ? '' : partitionOf(key.key, decision.response),
     method,
     target: addressOf(target),
-    fields: [...fields.forward, 'accept-encoding', acceptedCodings(fields.acceptEncoding)],
-    authorized: true,
+    fields: [...fields.forward, ...fields.ranges, 'accept-encoding', acceptedCodings(fields.acceptEncoding)],
+    // The partition is the credential itself: whoever shares an answer would have asked with the same one, and what section
+    // 3.5 keeps from all others is kept from them.
+    authorized: false,
     rule,
     tags: reads ? namesOfRead(operation, organization, target, rule) : namesOfWrite(operation, organization, catalogue),
     atMostMs: decision.team?.cacheAtMostMs ?? null,
   }
+}
+
+/** What a failed write makes stale follows from whose rules the reads of the same path follow. */
+function ruleOfWrite(catalogue: Catalogue, { segments }: Target): CacheRule {
+  const read = catalogue.match('GET', segments)
+  return 'cache' in read && read.cache.startsWith('rfc9111') ? ruleFor(read.cache, '', 0) : notKept
 }
 
 /** Not the value's version: a rotated key sees what the one before saw. The place, since an id can be given to another key. */

@@ -8,7 +8,8 @@ import { bodyFollows } from './connection.ts'
 
 /**
  * Fields of a caller that go upstream. Everything else (cookies, forwarding and proxy fields, credentials) stays here.
- * Not Range: a key could be fetched in two halves past the leak guard, and part of a coded answer cannot be looked into.
+ * Not Range: a key could be fetched in two halves past the leak guard, and part of a coded answer cannot be looked into. The
+ * cache serves parts of whole answers.
  */
 const requestFields = new Set([
   'accept',
@@ -39,12 +40,15 @@ export interface CallerFields {
   readonly requestId: string | null
   readonly traceId: string | null
   readonly acceptEncoding: string | undefined
+  /** Range and If-Range, name and value alternating, for the cache alone. */
+  readonly ranges: readonly string[]
   readonly contentEncoding: string | null
   /** Declared length of the body in bytes; null when chunked; 0 when there is none. */
   readonly bodyLength: number | null
   readonly expectsContinue: boolean
 }
 
+const none: readonly string[] = []
 const plainId = /^[A-Za-z0-9._~-]{1,128}$/
 const traceparent = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/
 const hostForm = /^(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/
@@ -60,6 +64,7 @@ export function readCallerFields(request: IncomingMessage): CallerFields {
   let requestId: string | null = null
   let traceId: string | null = null
   let acceptEncoding: string | undefined
+  let ranges: string[] | null = null
   let contentEncoding: string | null = null
   let contentLength: number | null = null
   let chunked = false
@@ -90,6 +95,11 @@ export function readCallerFields(request: IncomingMessage): CallerFields {
         // What is longer than any list of codings is none.
         acceptEncoding = (acceptEncoding === undefined ? value : `${acceptEncoding}, ${value}`).slice(0, 512)
         break
+      case 'range':
+      case 'if-range':
+        ranges ??= []
+        ranges.push(name, value)
+        break
       case 'content-length':
         contentLength = Number(value)
         break
@@ -113,6 +123,7 @@ export function readCallerFields(request: IncomingMessage): CallerFields {
     requestId,
     traceId,
     acceptEncoding,
+    ranges: ranges ?? none,
     contentEncoding,
     bodyLength: chunked ? null : (contentLength ?? (bodyFollows(request) ? null : 0)),
     expectsContinue,
@@ -144,6 +155,7 @@ const responseFields = new Set([
   'age',
   'allow',
   'cache-control',
+  'cdn-cache-control',
   'content-digest',
   'content-disposition',
   'content-encoding',

@@ -104,15 +104,29 @@ describe('ranges of a stored answer (RFC 9110 section 14)', () => {
     expect(setting.calls).toHaveLength(1)
   })
 
-  it('without a stored answer the request goes on as it is, and its part is not stored', () => {
+  it('without a stored answer the whole is asked for, kept, and the part of it given', () => {
     const setting = new Setting({ kind: 'rfc9111', heuristics: false })
-    const fields = { range: 'bytes=0-1', 'if-none-match': '"x"' }
-    const caller = setting.ask('/things', { fields })
-    expect(setting.call.changes).toMatchObject({ add: [] })
-    expect(setting.call.changes.remove.size).toBe(0)
+    const caller = setting.ask('/things', { fields: { range: 'bytes=0-1', 'if-range': '"x"' } })
+    expect([...setting.call.changes.remove]).toEqual(expect.arrayContaining(['range', 'if-range']))
+    setting.call.answer(200, { 'cache-control': 'max-age=60', etag: '"x"' }, '0123')
+    expect(caller).toMatchObject({ status: 206, body: '01' })
+    expect(caller.fields['content-range']).toBe('bytes 0-1/4')
+    expect(setting.cache.stats().entries).toBe(1)
+  })
+
+  it('an upstream that answers with a part unasked is passed on, and its part is not stored', () => {
+    const setting = new Setting({ kind: 'rfc9111', heuristics: false })
+    const caller = setting.ask('/things', { fields: { range: 'bytes=0-1' } })
     setting.call.answer(206, { 'cache-control': 'max-age=60', 'content-range': 'bytes 0-1/9' }, '01')
     expect(caller).toMatchObject({ status: 206, body: '01' })
     expect(setting.cache.stats().entries).toBe(0)
+  })
+
+  it('what is too large to keep comes whole', () => {
+    const setting = new Setting({ kind: 'rfc9111', heuristics: false }, { maxEntryBytes: 8 })
+    const caller = setting.ask('/things', { fields: { range: 'bytes=0-1' } })
+    setting.call.answer(200, { 'cache-control': 'max-age=60' }, '0123456789')
+    expect(caller).toMatchObject({ status: 200, body: '0123456789' })
   })
 })
 

@@ -42,12 +42,27 @@ describe('identical concurrent reads', () => {
     ['another kind of rule', {}, { rule: rfc9111 }],
     ['no-cache', {}, { fields: { 'cache-control': 'no-cache' } }],
     ['HEAD', {}, { method: 'HEAD' }],
-    ['a range', {}, { fields: { range: 'bytes=0-1' } }],
   ])('%s is another question', (_name, first, second) => {
     const setting = new Setting(classRule)
     setting.ask(first.target, first)
     setting.ask(second.target, second)
     expect(setting.calls).toHaveLength(2)
+  })
+
+  it('get parts of the whole that is asked for, whoever asked first', () => {
+    for (const rule of [classRule, rfc9111]) {
+      const setting = new Setting(rule)
+      const first = setting.ask('/things', { fields: { range: 'bytes=1-2' } })
+      const whole = setting.ask('/things')
+      const last = setting.ask('/things', { fields: { range: 'bytes=-1' } })
+      expect(setting.calls).toHaveLength(1)
+      setting.call.answer(200, fresh)
+      expect([first, whole, last].map(({ status, body }) => [status, body])).toEqual([
+        [206, 'od'],
+        [200, 'body'],
+        [206, 'y'],
+      ])
+    }
   })
 
   it('get what suits them: 304, without coding, or their own call where Vary tells them apart', () => {

@@ -108,13 +108,15 @@ describe('an extension file', () => {
       'a method in small letters',
       'method: GET',
       'method: get',
-      ['ext.yaml:3:13: expected "GET", "POST", "PUT", "PATCH" or "DELETE", found the text "get"; did you mean "GET"?'],
+      [
+        'ext.yaml:3:13: expected "GET", "POST", "PUT", "PATCH", "DELETE" or "M-SEARCH", found the text "get"; did you mean "GET"?',
+      ],
     ],
     [
       'a method that follows another',
       'method: GET',
       'method: OPTIONS',
-      ['ext.yaml:3:13: expected "GET", "POST", "PUT", "PATCH" or "DELETE", found the text "OPTIONS"'],
+      ['ext.yaml:3:13: expected "GET", "POST", "PUT", "PATCH", "DELETE" or "M-SEARCH", found the text "OPTIONS"'],
     ],
     [
       'a read that a key makes safe to repeat',
@@ -213,7 +215,7 @@ describe('an extension file', () => {
       'cache: short',
       'cache: shrot',
       [
-        'ext.yaml:7:12: expected "never", "micro", "short", "medium", "long", "closed-window-long" or "rfc9111", found the text "shrot"; did you mean "short"?',
+        'ext.yaml:7:12: expected "never", "micro", "short", "medium", "long", "closed-window-long", "rfc9111" or "rfc9111-heuristic", found the text "shrot"; did you mean "short"?',
       ],
     ],
     [

@@ -1,0 +1,123 @@
+// The cache module alone, in a small proxy: the suite's fields cross as they are, nobody has to show a token, and heuristics
+// are allowed.
+
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AnswerHead, AnswerTaker, Flow } from '../../src/cache/answer.ts'
+import { fieldValue } from '../../src/cache/field-list.ts'
+import type { CacheTaker, FieldChanges, Question } from '../../src/cache/question.ts'
+import { createResponseCache } from '../../src/cache/response-cache.ts'
+import { Problem } from '../../src/problems.ts'
+import type { Subject } from './gateway-under-test.ts'
+import { ask, listen, mapFields, type Fields } from './wires.ts'
+
+/** RFC 9110 section 7.6.1. */
+const connectionFields = new Set(
+  'connection keep-alive proxy-connection te trailer transfer-encoding upgrade'.split(' '),
+)
+
+/** Starts the proxy before the suite's server. */
+export async function startModuleUnderTest(suitePort: number): Promise<Subject> {
+  const cache = createResponseCache({
+    now: Date.now,
+    maxBytes: 64 * 2 ** 20,
+    maxEntryBytes: 2 ** 20,
+    upstreamBase: `http://127.0.0.1:${suitePort}`,
+  })
+  const server = createServer((request, response) => {
+    const fields = endToEnd(request.rawHeaders)
+    const question: Question = {
+      operation: 'suite',
+      partition: '',
+      method: request.method ?? 'GET',
+      target: request.url ?? '/',
+      fields,
+      authorized: fields.includes('authorization'),
+      rule: { kind: 'rfc9111', heuristics: true },
+      tags: [],
+      atMostMs: null,
+    }
+    cache.serve(question, new ResponseTaker(response), (changes, taker) => {
+      fetchFrom(suitePort, request, changed(fields, changes), taker)
+    })
+  })
+  const port = await listen(server)
+  return {
+    port,
+    close: () => {
+      server.closeAllConnections()
+      server.close()
+      return Promise.resolve()
+    },
+  }
+}
+
+function endToEnd(raw: Fields): string[] {
+  return mapFields(raw, (name, value) => {
+    const lower = name.toLowerCase()
+    return connectionFields.has(lower) || lower === 'content-length' ? null : [lower, value]
+  })
+}
+
+function changed(fields: Fields, { remove, add }: FieldChanges): string[] {
+  return [...mapFields(fields, (name, value) => (remove.has(name) ? null : [name, value])), ...add]
+}
+
+function fetchFrom(port: number, request: IncomingMessage, fields: Fields, taker: AnswerTaker): void {
+  let giveUp = (): void => undefined
+  taker.attach({ resume: () => undefined, abort: () => giveUp() })
+  giveUp = ask(request, port, fields, {
+    interim: () => undefined,
+    head(status, _text, raw) {
+      const lines = mapFields(raw, (name, value) => [name.toLowerCase(), value])
+      const listed = new Set((fieldValue(lines, 'connection') ?? '').toLowerCase().split(/\s*,\s*/))
+      const length = fieldValue(lines, 'content-length')
+      taker.head({
+        status,
+        fields: mapFields(endToEnd(lines), (name, value) => (listed.has(name) ? null : [name, value])),
+        length: length === null ? null : Number(length),
+      })
+    },
+    data: (chunk) => void taker.data(chunk),
+    end: () => taker.end(null),
+    fail: (cause) => taker.fail(new Problem('upstream-unreachable', 'The connection broke.', { cause })),
+  })
+}
+
+/** Writes what the cache gives to a response. */
+class ResponseTaker implements CacheTaker {
+  readonly #response: ServerResponse
+  #flow: Flow | null = null
+
+  constructor(response: ServerResponse) {
+    this.#response = response
+    response.once('close', () => {
+      if (!response.writableFinished) this.#flow?.abort()
+    })
+  }
+
+  attach(flow: Flow): void {
+    this.#flow = flow
+  }
+
+  outcome(): void {
+    // The fields of the head tell it.
+  }
+
+  head({ status, fields, length }: AnswerHead): void {
+    this.#response.sendDate = false
+    this.#response.writeHead(status, length === null ? [...fields] : [...fields, 'content-length', String(length)])
+  }
+
+  data(chunk: Buffer): boolean {
+    return this.#response.write(chunk)
+  }
+
+  end(last: Buffer | null): void {
+    this.#response.end(last ?? undefined)
+  }
+
+  fail({ status }: Problem): void {
+    if (this.#response.headersSent) this.#response.destroy()
+    else this.#response.writeHead(status).end()
+  }
+}
