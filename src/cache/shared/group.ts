@@ -160,7 +160,8 @@ export function createGroup({ store, monotonic, now, onChange }: GroupOptions): 
     heardOfAt = score
     noticedAtMs = monotonic() + noticedAfterMs
     members = memberCount
-    change(() => (missing = missingCount))
+    // Of one more the message tells, which drops what has to be dropped.
+    change(() => (missing = together ? Math.min(missing, missingCount) : missingCount))
     lease.promise(head, askedAt)
     keepPromise()
   }

@@ -30,6 +30,8 @@ if redis.call('HGET', group, 'run') ~= run then
 end
 redis.call('ZREMRANGEBYSCORE', missing, '-inf', now - 600000)
 local gone = redis.call('ZRANGEBYSCORE', members, '-inf', now - lease)
+-- Heard of in the future: the clock was set back, and it would count as present until then.
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', members, now + lease, '+inf')) do table.insert(gone, id) end
 if #gone > 0 then
   for _, id in ipairs(gone) do
     redis.call('ZREM', members, id)
@@ -79,7 +81,7 @@ export const tell = script(
   'cache.tell',
   `${beginning}
 say(ARGV[3])
-return { math.max(0, redis.call('HGET', group, 'since') + lease - now), redis.call('ZRANGE', members, 0, -1) }`,
+return { math.max(0, math.min(lease, redis.call('HGET', group, 'since') + lease - now)), redis.call('ZRANGE', members, 0, -1) }`,
 )
 
 /** ARGV: the member, which serves nothing any more. */

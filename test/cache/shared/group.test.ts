@@ -117,6 +117,11 @@ describeWithValkey('instances that share a store', () => {
     one.setting.ask('/things', { rule })
     one.setting.call.answer(200)
     expect(one.setting.ask('/things', { rule }).fields['cache-status']).toBe('devin-gateway; hit; ttl=30')
+    // What is about a time that is over does not change.
+    const over = { ...rule, ttlMs: 86_400_000 }
+    one.setting.ask('/over', { rule: over })
+    one.setting.call.answer(200)
+    expect(one.setting.ask('/over', { rule: over }).fields['cache-status']).toBe('devin-gateway; hit; ttl=86400')
     expect(await one.group.tell(drop)).toMatchObject({ instances: 1, silent: 0, reached: true })
   })
 
@@ -178,6 +183,19 @@ describeWithValkey('instances that share a store', () => {
     expect(other.setting.cache.stats().entries).toBe(0)
     await together(one, other)
     expect(await one.group.tell(drop)).toMatchObject({ instances: 2 })
+  })
+
+  it('do not wait long for a clock of the store that was set back', async () => {
+    const [one, other] = await start()
+    const future = String(Date.now() + 3_600_000)
+    await server.command('HSET', 'test:{cache}:group', 'since', future)
+    await server.command('ZADD', 'test:{cache}:members', future, 'somebody-who-crashed')
+    store(other)
+    expect(await one.group.tell(drop)).toMatchObject({ instances: 2, silent: 0 })
+    expect(other.setting.cache.stats().entries).toBe(0)
+    await server.command('HSET', 'test:{cache}:group', 'since', '0')
+    await server.command('DEL', 'test:{cache}:missing')
+    await together(one, other)
   })
 
   it('begin anew with a store that was started again', async () => {
