@@ -14,8 +14,10 @@ import { formatDiagnostic } from './config/diagnostics.ts'
 import type { Config } from './config/schema.ts'
 import { createAdmission } from './gateway/admission.ts'
 import { createGatewayApp } from './gateway/app.ts'
+import { createDevinUsers } from './gateway/devin-users.ts'
 import { createUpstream } from './gateway/forwarding.ts'
 import { createLeakGuard } from './gateway/leak-guard.ts'
+import { createOwnCalls } from './gateway/own-calls.ts'
 import { createRecorder, exchangeReasons } from './gateway/recording.ts'
 import { rejectionReasons } from './identity/rejection.ts'
 import { createTokenVerifier } from './identity/token-verifier.ts'
@@ -176,9 +178,17 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     onEvent: (event) => instruments.idempotencyEvent(event),
     onTrouble: (text, error) => log.error({ event: 'idempotency', error }, text),
   })
+  const ownCalls = createOwnCalls({
+    policy: () => policies.current,
+    keyring,
+    upstream,
+    onTrouble: (operation, error) =>
+      log.warn({ event: 'own-call', operation, error }, "a read of the gateway's own failed"),
+  })
   const admission = createAdmission({
     tokens,
     keyring,
+    devinUsers: createDevinUsers({ calls: ownCalls, now }),
     limiter,
     cache,
     safeCreates,

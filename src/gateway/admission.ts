@@ -18,6 +18,7 @@ import { Problem } from '../problems.ts'
 import { collectBody, judgeBody, smallBodyBytes, tooLarge } from './body.ts'
 import { questionOf } from './caching.ts'
 import { Caller } from './caller.ts'
+import type { DevinUsers } from './devin-users.ts'
 import type { Exchange } from './exchange.ts'
 import { declareJson, readCallerFields, type CallerFields } from './fields.ts'
 import { forwardFiltered } from './filtering.ts'
@@ -30,6 +31,7 @@ import { answerAgain, SafeCreate } from './safe-create.ts'
 export interface AdmissionParts {
   readonly tokens: TokenVerifier
   readonly keyring: Keyring
+  readonly devinUsers: DevinUsers
   readonly limiter: Limiter
   readonly cache: ResponseCache
   readonly safeCreates: SafeCreates
@@ -60,7 +62,8 @@ export interface Admission {
 }
 
 export function createAdmission(parts: AdmissionParts): Admission {
-  const { tokens, keyring, limiter, cache, safeCreates, upstream, maxBodyBytes, maxJudgedBytes, now } = parts
+  const { tokens, keyring, devinUsers, limiter, cache, safeCreates, upstream, maxBodyBytes, maxJudgedBytes, now } =
+    parts
 
   function admit(exchange: Exchange, request: IncomingMessage, response: ServerResponse): Promise<void> | undefined {
     checkVersion(request)
@@ -87,7 +90,14 @@ export function createAdmission(parts: AdmissionParts): Admission {
     // The token may have taken a while to verify.
     if (exchange.over) return undefined
     if (isOwn(target))
-      return answerOwnPage(exchange, visit.response, target, principal, (limits) => limiter.peek(limits, now()))
+      return answerOwnPage(
+        exchange,
+        visit.response,
+        target,
+        principal,
+        (limits) => limiter.peek(limits, now()),
+        devinUsers,
+      )
     const operation = findOperation(exchange.policy, exchange.method ?? '', target)
     exchange.operation = operation
     const evaluation = evaluate(exchange.policy, principal, operation, target)
@@ -132,7 +142,8 @@ export function createAdmission(parts: AdmissionParts): Admission {
       evaluation = evaluate(exchange.policy, principal, operation, target, body)
     }
     if (evaluation.needsDevinUser) {
-      const devinUser = { unknown: 'this version cannot look up users at Devin' }
+      const devinUser = await devinUsers.find(exchange.policy, principal, evaluation.facts.organization)
+      if (exchange.over) return
       evaluation = evaluate(exchange.policy, principal, operation, target, body, devinUser)
     }
     exchange.evaluation = evaluation

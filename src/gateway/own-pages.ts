@@ -2,16 +2,18 @@
 
 import type { ServerResponse } from 'node:http'
 import type { Operation } from '../catalogue/operation.ts'
-import { queryParameters, type Target } from '../catalogue/target.ts'
+import type { Target } from '../catalogue/target.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { Limit, Standing } from '../limits/limiter.ts'
-import { explain } from '../policy/explain.ts'
 import { conditionHolds } from '../policy/condition.ts'
 import { refusalWithoutTeam } from '../policy/decide.ts'
+import { isWithheld } from '../policy/guarded.ts'
 import type { PolicySet, Team } from '../policy/policy-set.ts'
 import { Problem, problemKinds, type ProblemKindName } from '../problems.ts'
 import { answerJson, answerProblemPage } from './answering.ts'
+import type { DevinUsers } from './devin-users.ts'
 import type { Exchange } from './exchange.ts'
+import { explainPage } from './explain-page.ts'
 import { standingView } from './limiting.ts'
 
 /** How limits stand now, without counting. */
@@ -40,6 +42,7 @@ export function answerOwnPage(
   target: Target,
   principal: Principal,
   peek: PeekLimits,
+  devinUsers: DevinUsers,
 ): Promise<void> | undefined {
   const page = target.segments.slice(1).join('/')
   if (isRead(exchange) && page === 'v1/me') {
@@ -50,7 +53,12 @@ export function answerOwnPage(
   }
   if (isRead(exchange) && page === 'v1/explain') {
     exchange.ownPage = 'gateway.explain'
-    answerJson(exchange, response, explainQuery(exchange.policy, principal, target.query))
+    const explained = explainPage(exchange.policy, principal, target.query, devinUsers)
+    if (explained instanceof Promise)
+      return explained.then((explanation) => {
+        if (!exchange.over) answerJson(exchange, response, explanation)
+      })
+    answerJson(exchange, response, explained)
     return undefined
   }
   throw new Problem(
@@ -61,21 +69,6 @@ export function answerOwnPage(
 
 function isRead(exchange: Exchange): boolean {
   return exchange.method === 'GET' || exchange.method === 'HEAD'
-}
-
-function explainQuery(policy: PolicySet, principal: Principal, query: string): unknown {
-  // The asked path may hold ampersands of its own, escaped; only the two names of this page are read.
-  const parameters = queryParameters(query)
-  const method = parameters.find(([name]) => name === 'method')?.[1]
-  const path = parameters.find(([name]) => name === 'path')?.[1]
-  if (method === undefined || path === undefined) {
-    throw new Problem(
-      'malformed-request',
-      'Say which call to explain: /gateway/v1/explain?method=GET&path=%2Fv3%2Fself (percent-encode the path).',
-      { reason: 'parameter-missing' },
-    )
-  }
-  return explain(policy, principal, { method: method.toUpperCase(), target: path, body: null })
 }
 
 interface CallerOperation {
@@ -131,7 +124,7 @@ function operationsOf(policy: PolicySet, team: Team, principal: Principal): Call
   return policy.catalogue.operations.flatMap((operation): CallerOperation[] => {
     if (operation.open && policy.catalogue.isServed(operation))
       return [{ id: operation.id, team: team.id, grant: null }]
-    if (!isWithinReach(team, operation)) return []
+    if (!isWithinReach(team, operation) || isWithheld(policy, team, operation, principal)) return []
     const grant = team.byOperation[operation.index]?.find(
       (each) => each.mode === 'enforce' && (each.when === null || conditionHolds(each.when, principal)),
     )

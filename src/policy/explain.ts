@@ -146,14 +146,19 @@ function explainOperation(
 
 const unasked = 'only a running gateway asks Devin who a caller is: say it with --devin-user, or in devin-users.yaml'
 
-/** Whether the caller's user at Devin has to be looked up to explain a request. */
-export function wantsDevinUser(policy: PolicySet, principal: Principal, request: ExplainedRequest): boolean {
+/** The organization in which the caller's user at Devin has to be looked up to explain a request; null where it has not. */
+export function lookupWanted(
+  policy: PolicySet,
+  principal: Principal,
+  request: ExplainedRequest,
+): { readonly organization: string | null } | null {
   try {
     const target = parseTarget(request.target)
     const operation = findOperation(policy, request.method, target)
-    return evaluate(policy, principal, operation, target, request.body).needsDevinUser
+    const { needsDevinUser, facts } = evaluate(policy, principal, operation, target, request.body)
+    return needsDevinUser ? { organization: facts.organization } : null
   } catch (error) {
-    if (error instanceof Problem) return false
+    if (error instanceof Problem) return null
     throw error
   }
 }

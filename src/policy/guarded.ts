@@ -1,7 +1,9 @@
 // A request that a grant allows, held against the guardrails that bind it: refused, changed, or let through as it is.
 // What comes out was decided on exactly as it will be sent. Pure.
 
+import type { Operation } from '../catalogue/operation.ts'
 import type { Target } from '../catalogue/target.ts'
+import type { Principal } from '../identity/principal.ts'
 import { conditionHolds } from './condition.ts'
 import { decide, type Decision, type Facts } from './decide.ts'
 import { factsOf, readsBody } from './facts.ts'
@@ -71,7 +73,7 @@ function holdForTeam(
     return { facts, decision, request, needs: 'body', verdict: null }
   const caller = new CallerAttributes(principal, team.id, organization, devinUser)
   const sites = body === undefined ? (['query'] as const) : (['query', 'body'] as const)
-  const before = { query: target.query, body: body?.value, granted: grantedIn(team, facts) }
+  const before = { query: target.query, body: body?.value, granted: grantedIn(team, operation, principal) }
   const verdict = applyGuardrails(bound, before, caller, sites)
   if (caller.wantsDevinUser) return { facts, decision, request, needs: 'devin-user', verdict: null }
   if (verdict.violations.length > 0)
@@ -88,8 +90,18 @@ function holdForTeam(
   return { facts: sentFacts, decision: { ...again, teams: decision.teams }, request: sent, needs: null, verdict }
 }
 
+/** Whether a guardrail wants the operation to be named, and no grant of the team that holds for the caller names it. */
+export function isWithheld(policy: PolicySet, team: Team, operation: Operation, principal: Principal): boolean {
+  const guardrails = policy.guardrails.on(operation)
+  if (guardrails === undefined) return false
+  return (
+    binding(guardrails, team.id, principal.app).some(({ named, mode }) => named && mode === 'enforce') &&
+    !grantedIn(team, operation, principal).byName
+  )
+}
+
 /** An open operation needs no grant at all. */
-function grantedIn(team: Team, { operation, principal }: Facts): Granted {
+function grantedIn(team: Team, operation: Operation, principal: Principal): Granted {
   const byName =
     operation.open ||
     (team.byOperation[operation.index] ?? []).some(

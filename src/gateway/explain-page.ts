@@ -1,0 +1,53 @@
+// GET /gateway/v1/explain: how a call of this caller would be decided, with the same functions that decide it.
+
+import { queryParameters } from '../catalogue/target.ts'
+import type { Principal } from '../identity/principal.ts'
+import { explain, lookupWanted, type ExplainedRequest, type Explanation } from '../policy/explain.ts'
+import { parseJudgedBody, type JudgedBody } from '../policy/judged-body.ts'
+import type { PolicySet } from '../policy/policy-set.ts'
+import { StrictJsonError } from '../policy/strict-json.ts'
+import { Problem } from '../problems.ts'
+import type { DevinUsers } from './devin-users.ts'
+
+/**
+ * Explains the call that `method`, `path` and `body` of the query describe. A promise only where a guardrail asks who the
+ * caller is at Devin. Throws `malformed-request` for a query that describes none.
+ */
+export function explainPage(
+  policy: PolicySet,
+  principal: Principal,
+  query: string,
+  devinUsers: DevinUsers,
+): Explanation | Promise<Explanation> {
+  // The asked path may hold ampersands of its own, escaped; only the names of this page are read.
+  const parameters = queryParameters(query)
+  const valueOf = (wanted: string): string | undefined => parameters.find(([name]) => name === wanted)?.[1]
+  const [method, path, body] = [valueOf('method'), valueOf('path'), valueOf('body')]
+  if (method === undefined || path === undefined) {
+    throw new Problem(
+      'malformed-request',
+      'Say which call to explain: /gateway/v1/explain?method=GET&path=%2Fv3%2Fself (percent-encode the path, and the JSON of a body).',
+      { reason: 'parameter-missing' },
+    )
+  }
+  const request: ExplainedRequest = { method: method.toUpperCase(), target: path, body: bodyOf(body) }
+  const wanted = lookupWanted(policy, principal, request)
+  if (wanted === null) return explain(policy, principal, request)
+  const found = devinUsers.find(policy, principal, wanted.organization)
+  return found instanceof Promise
+    ? found.then((devinUser) => explain(policy, principal, { ...request, devinUser }))
+    : explain(policy, principal, { ...request, devinUser: found })
+}
+
+function bodyOf(text: string | undefined): JudgedBody | null {
+  if (text === undefined || text === '') return null
+  try {
+    return parseJudgedBody(Buffer.from(text))
+  } catch (error) {
+    if (!(error instanceof StrictJsonError)) throw error
+    throw new Problem(
+      'body-unreadable',
+      `The parameter body cannot be judged: ${error.message}. Percent-encode strict JSON.`,
+    )
+  }
+}
