@@ -103,21 +103,26 @@ export function createAdmission(parts: AdmissionParts): Admission {
     const evaluation = evaluate(exchange.policy, principal, operation, target)
     exchange.evaluation = evaluation
     const refusal = refusalOf(evaluation)
-    if (refusal !== null) {
-      parts.onFail(exchange, visit.response, refusal)
-      return undefined
-    }
+    if (refusal !== null) return refuse(visit, refusal)
     if (fields.bodyLength !== null && fields.bodyLength > maxBodyBytes) throw tooLarge(maxBodyBytes)
     const key = operation.idempotent ? idempotencyKeyIn(fields.forward) : null
     if (evaluation.needsBody || evaluation.needsDevinUser) return judge(visit, evaluation, key)
     if (key !== null) return createOnce(visit, evaluation, key, null)
-    const waiting = limit(visit, evaluation)
-    return waiting === undefined ? proceed(visit, evaluation) : waiting.then(() => proceed(visit, evaluation))
+    const judged = limit(visit, evaluation)
+    return judged instanceof Promise
+      ? judged.then((problem) => proceed(visit, evaluation, problem))
+      : proceed(visit, evaluation, judged)
+  }
+
+  /** Handed on, not thrown: a refusal is an everyday answer, and throwing it took a tenth of its time. */
+  function refuse({ exchange, response }: Visit, problem: Problem): undefined {
+    parts.onFail(exchange, response, problem)
   }
 
   /** Nobody judges the body: a small one is collected, so that it leaves in one write; others are streamed. */
-  function proceed(visit: Visit, evaluation: Evaluation): Promise<void> | undefined {
+  function proceed(visit: Visit, evaluation: Evaluation, problem: Problem | null): Promise<void> | undefined {
     const { fields } = visit
+    if (problem !== null) return refuse(visit, problem)
     if (fields.bodyLength === 0) return send(visit, evaluation, noBody)
     if (fields.bodyLength !== null && fields.bodyLength <= smallBodyBytes) {
       return collect(visit, smallBodyBytes).then((body) => send(visit, evaluation, body))
@@ -150,7 +155,8 @@ export function createAdmission(parts: AdmissionParts): Admission {
     const refusal = refusalOf(evaluation)
     if (refusal !== null) throw refusal
     if (key !== null) return await createOnce(visit, evaluation, key, received)
-    await limit(visit, evaluation)
+    const exceeded = await limit(visit, evaluation)
+    if (exceeded !== null) throw exceeded
     sendJudged(visit, evaluation)
   }
 
@@ -172,7 +178,8 @@ export function createAdmission(parts: AdmissionParts): Admission {
     }
     const { claim } = beginning
     try {
-      if (!exchange.over) await limit(visit, evaluation)
+      const exceeded = exchange.over ? null : await limit(visit, evaluation)
+      if (exceeded !== null) throw exceeded
       if (exchange.over) return await claim.release()
       sendJudged(visit, evaluation, body, claim)
     } catch (error) {
@@ -189,10 +196,10 @@ export function createAdmission(parts: AdmissionParts): Admission {
   }
 
   /** Only what a key can serve is counted, and a refused request is counted nowhere. A promise where a store is asked. */
-  function limit({ exchange }: Visit, evaluation: Evaluation): Promise<void> | undefined {
+  function limit({ exchange }: Visit, evaluation: Evaluation): Problem | null | Promise<Problem | null> {
     const { decision, facts, key, requirement } = evaluation
-    if (key === null) throw keyMissing(facts.operation, requirement?.organization ?? null)
-    if (decision.team === null) return undefined
+    if (key === null) return keyMissing(facts.operation, requirement?.organization ?? null)
+    if (decision.team === null) return null
     const limits = decision.team.limitsFor(facts.principal, facts.operation)
     return applyLimits(limiter, decision.team, limits, exchange, now())
   }
@@ -266,7 +273,6 @@ export function createAdmission(parts: AdmissionParts): Admission {
 const noBody = Buffer.alloc(0)
 const ofNoTeam: Precedence = { team: '', priority: 'normal', weight: 2, maxWaitMs: 0 }
 
-/** Handed on, not thrown: a refusal is an everyday answer, and throwing it took a tenth of its time. */
 function refusalOf({ decision }: Evaluation): Problem | null {
   const { problem, detail, reason } = decision
   return problem === null ? null : new Problem(problem, detail ?? '', { reason })

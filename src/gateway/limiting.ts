@@ -10,9 +10,9 @@ import { Problem } from '../problems.ts'
 import type { Exchange } from './exchange.ts'
 
 /**
- * Counts the request against everything that applies, or throws (rejects with) `rate-limit-exceeded`,
- * `concurrency-exceeded` or `budget-exceeded` with `Retry-After`, or `overloaded` where a limit of cost cannot be judged.
- * A promise only where a shared store is asked. What has to be given back is given back when the exchange is over.
+ * Counts the request against everything that applies: null, or `rate-limit-exceeded`, `concurrency-exceeded` or
+ * `budget-exceeded` with `Retry-After`, or `overloaded` where a limit of cost cannot be judged; handed on, not thrown,
+ * which would take a tenth of a refused request. A promise only where a shared store is asked. What has to be given back is given back when the exchange is over.
  */
 export function applyLimits(
   limiter: Limiter,
@@ -20,21 +20,27 @@ export function applyLimits(
   limits: readonly Limit[],
   exchange: Exchange,
   nowMs: number,
-): Promise<void> | undefined {
-  if (limits.length === 0) return undefined
+): Problem | null | Promise<Problem | null> {
+  if (limits.length === 0) return null
   const allowance = limiter.take(limits, nowMs)
-  if (allowance instanceof Promise) return allowance.then((made) => heed(limiter, team, limits, made, exchange))
-  heed(limiter, team, limits, allowance, exchange)
-  return undefined
+  return allowance instanceof Promise
+    ? allowance.then((made) => heed(limiter, team, limits, made, exchange))
+    : heed(limiter, team, limits, allowance, exchange)
 }
 
-function heed(limiter: Limiter, team: Team, limits: readonly Limit[], allowance: Allowance, exchange: Exchange): void {
+function heed(
+  limiter: Limiter,
+  team: Team,
+  limits: readonly Limit[],
+  allowance: Allowance,
+  exchange: Exchange,
+): Problem | null {
   exchange.limitExceeded = allowance.exceeded?.name ?? null
-  if (allowance.storeAway) throw unjudged(allowance)
+  if (allowance.storeAway) return unjudged(allowance)
   exchange.limitFields = ['ratelimit-policy', policyField(limits), 'ratelimit', standingField(allowance.standings)]
   if (!allowance.granted && allowance.exceeded !== null)
-    throw exceeded(team, allowance.exceeded, allowance.retryAfterMs)
-  if (limits.every((limit) => limit.kind === 'rate')) return
+    return exceeded(team, allowance.exceeded, allowance.retryAfterMs)
+  if (limits.every((limit) => limit.kind === 'rate')) return null
   const settle = (): void => {
     limiter.release(limits, allowance)
     if (cameToNothing(exchange)) limiter.giveBack(limits)
@@ -42,6 +48,7 @@ function heed(limiter: Limiter, team: Team, limits: readonly Limit[], allowance:
   // The caller may have left while the store was asked.
   if (exchange.over) settle()
   else exchange.endings.push(settle)
+  return null
 }
 
 /** True when the upstream surely did not do what was asked: it said so, or it was never asked. Unclear counts as done. */
