@@ -39,8 +39,19 @@ const keyPermissions: Readonly<Record<KeyUse, readonly string[]>> = {
   runner: ['ViewOrgSessions', 'ManageOrgSessions', 'ManageOrgKnowledge'],
 }
 
+export interface InstallationOptions {
+  /** Address of a store that instances share; null for none. */
+  readonly store?: string | null
+  /** Whether the usual teams have limits, which are judged at every request and never reached. */
+  readonly limits?: boolean
+}
+
 /** Writes everything that `devin-gateway start` needs. */
-export function createInstallation(ports: Ports, identity: Identity): Installation {
+export function createInstallation(
+  ports: Ports,
+  identity: Identity,
+  { store = null, limits = true }: InstallationOptions = {},
+): Installation {
   const directory = mkdtempSync(join(tmpdir(), 'devin-gateway-bench-'))
   const secrets = new Map<string, string>()
   for (const name of ['policies/teams', 'secrets', 'records'])
@@ -61,8 +72,9 @@ export function createInstallation(ports: Ports, identity: Identity): Installati
     policies: 'policies',
     records: { ...records, audit: join(directory, 'records/audit.ndjson') },
     shutdown: { delay: '0s', deadline: '5s' },
+    ...(store === null ? {} : { store }),
   })
-  for (const team of teams.usual) put(`policies/teams/${team}.yaml`, teamPolicy(team, usualLimits))
+  for (const team of teams.usual) put(`policies/teams/${team}.yaml`, teamPolicy(team, limits ? usualLimits : undefined))
   for (const team of teams.limited) put(`policies/teams/${team}.yaml`, teamPolicy(team, { requests: '1/day' }))
   put('policies/bench.test.yaml', everyTeam.map(policyTest))
   const inventory = everyTeam.flatMap((team) =>

@@ -19,7 +19,8 @@ export interface Sample extends LoadResult {
 export interface Laboratory {
   readonly accounting: Accounting | null
   readonly load: Load
-  readonly upstream: RunningProcess
+  /** What else belongs to the bench and works meanwhile: the upstream. */
+  readonly company: readonly RunningProcess[]
   readonly noisePercent: number
   readonly quietSeconds: number
   /** Told when a run has to be repeated. */
@@ -62,12 +63,12 @@ export interface Observed {
 
 /** Begins to observe; the function that it gives ends it. A peer that is started meanwhile is named at the end only. */
 export function observe(
-  { accounting, upstream }: Laboratory,
+  { accounting, company }: Laboratory,
   peer: RunningProcess | null,
 ): (peer: RunningProcess | null) => Observed {
   if (accounting === null) return () => ({ peerMs: null, foreignPercent: null })
   const cpuMs = (running: RunningProcess | null): number => (running === null ? 0 : accounting.treeCpuMs(running.pid))
-  const oursMs = (): number => cpuMs(upstream) + accounting.ownCpuMs()
+  const oursMs = (): number => company.reduce((total, each) => total + cpuMs(each), accounting.ownCpuMs())
   const before = { atMs: performance.now(), machine: accounting.machineCpuMs(), peer: cpuMs(peer), ours: oursMs() }
   return (measured) => {
     const peerMs = cpuMs(measured) - before.peer

@@ -86,7 +86,7 @@ async function measureAll(options: BenchOptions, ground: Ground): Promise<Result
 
   const upstream = await startUpstream(site.ports.upstream, site.installation.directory, loadCore)
   ground.onClose(() => upstream.process.stop())
-  const stage = { options, ground, lab: { ...surroundings, upstream: upstream.process }, gateway, others }
+  const stage = { options, ground, lab: { ...surroundings, company: [upstream.process] }, gateway, others }
   return {
     environment: describeEnvironment(),
     conditions: [

@@ -3,7 +3,7 @@
 import { truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { startIdentity, type Caller } from './identity.ts'
-import { createInstallation, teams } from './installation.ts'
+import { createInstallation, teams, type InstallationOptions } from './installation.ts'
 import type { LoadOrder } from './load.ts'
 import { peerIds, type Site } from './peers/peer.ts'
 import { coresToUse, freePorts } from './processes.ts'
@@ -26,17 +26,22 @@ export interface Ground {
 
 export type OrderRest = Omit<LoadOrder, 'port' | 'requestsFile' | 'status'>
 
+export interface GroundOptions extends InstallationOptions {
+  /** Whether the measured server gets a core to itself, where that is possible. */
+  readonly pinned?: boolean
+}
+
 /** Makes the ground. Nothing of the gateway or its peers runs yet. */
-export async function openGround(): Promise<Ground> {
+export async function openGround({ pinned = true, ...options }: GroundOptions = {}): Promise<Ground> {
   const closers: (() => Promise<void> | void)[] = []
   const identity = await startIdentity(teams)
   closers.push(() => identity.close())
   const ports = await portsOf(['gateway', 'admin', 'upstream', ...peerIds] as const)
-  const installation = createInstallation(ports, identity)
+  const installation = createInstallation(ports, identity, options)
   closers.push(() => installation.remove())
   // Also when the bench is interrupted: the keys are worthless, the directory is litter.
   process.once('exit', () => installation.remove())
-  const cores = coresToUse()
+  const cores = pinned ? coresToUse() : null
   let files = 0
   return {
     site: { installation, ports, peerCore: cores?.peer ?? null },

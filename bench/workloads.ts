@@ -150,6 +150,9 @@ export const pacedGoalsMs = { p50: 0.2, p99: 1.5 } as const
 /** At most, from the process's start to readiness, and of memory (megabytes of a million bytes). */
 export const footprintGoals = { readyMs: 700, loadedMb: 200, idleMb: 150 } as const
 
+/** The least ratio of forwarded reads a second of two workers to one process. */
+export const workersGoal = 1.4
+
 /** Path ending of the answers of 64 KiB; everything else is answered with 2 KiB. */
 export const longAnswerEnding = '/attachments'
 export const shortAnswerBytes = 2048

@@ -32,7 +32,7 @@ import { decisionReasons } from './policy/decide.ts'
 import { loadPolicies, type LoadedPolicies } from './policy/load.ts'
 import { problemKinds } from './problems.ts'
 import type { Log } from './records/log.ts'
-import { createSinks } from './records/sinks.ts'
+import { createSinks, type AuditTarget } from './records/sinks.ts'
 import { createStore } from './store/client.ts'
 import { reportChanges } from './store/report.ts'
 import { createSealing } from './store/sealing.ts'
@@ -62,6 +62,8 @@ export interface GatewayOptions {
   /** Milliseconds since the epoch. */
   readonly now?: () => number
   readonly version: string
+  /** One of several workers: another process writes the audit log. */
+  readonly auditElsewhere?: AuditTarget
 }
 
 /** How long a start waits for the caches of the other instances; without them this one keeps answers shortly. */
@@ -98,6 +100,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   })
   const sinks = createSinks({
     ...config.records,
+    ...(options.auditElsewhere === undefined ? {} : { auditElsewhere: options.auditElsewhere }),
     onTrouble: (stream, text) => log.error({ event: 'records', stream }, text),
     nowMs: now,
   })
@@ -382,7 +385,8 @@ async function within(deadlineMs: number, work: Promise<void>): Promise<void> {
   deadline.abort()
 }
 
-function listenProblem(name: string, host: string, port: number, error: unknown): string {
+/** Why an address cannot be had, as a sentence. */
+export function listenProblem(name: string, host: string, port: number, error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   const why =
     code === 'EADDRINUSE'

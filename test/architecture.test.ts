@@ -60,10 +60,12 @@ const mayImport: Readonly<Record<string, Allowed>> = {
     'idempotency',
     'store',
   ],
+  workers: ['records'],
   sandbox: ['catalogue', 'config', 'runtime', 'types of records'],
   // What a command shows of keys is what operators are shown.
   cli: [
     'runtime',
+    'workers',
     'problems',
     'config',
     'identity',

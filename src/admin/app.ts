@@ -68,7 +68,8 @@ export function createAdminApp(parts: AdminParts): AdminApp {
   })
   return {
     async listen(host, port) {
-      await app.listen({ host, port })
+      // Of this process alone, also where several workers share what they listen to.
+      await app.listen({ host, port, exclusive: true })
       const address = app.server.address()
       return typeof address === 'object' && address !== null
         ? { host: address.address, port: address.port }

@@ -1,25 +1,128 @@
-// `start`: the production process. SIGTERM and SIGINT drain, SIGHUP reloads.
+// `start`: the production process. SIGTERM and SIGINT drain, SIGHUP reloads. With several workers this process is their
+// parent, and each of them runs the same command again with a number.
 
+import { availableParallelism } from 'node:os'
 import { Refused } from '../config/diagnostics.ts'
 import { loadConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
 import { Problem } from '../problems.ts'
-import { createLog } from '../records/log.ts'
-import { startGateway, type Gateway } from '../runtime.ts'
-import type { Command } from './invocation.ts'
+import { createLog, type Log } from '../records/log.ts'
+import { listenProblem, startGateway, type Gateway } from '../runtime.ts'
+import { createOperators } from '../workers/operators.ts'
+import { createPool } from '../workers/pool.ts'
+import { logOf, takeSeat } from '../workers/seat.ts'
+import type { Command, Invocation } from './invocation.ts'
 import { configFile, configOption, packageVersion } from './setup.ts'
+import { UsageError } from './usage.ts'
+
+/** Set by the parent for each worker. */
+const numberVariable = 'DEVIN_GATEWAY_WORKER'
+const mostWorkers = 64
 
 export const startCommand: Command = {
-  usage: 'start [--config config/gateway.yaml]',
+  usage: 'start [--config config/gateway.yaml] [--workers N|auto]',
   summary: 'run the gateway; SIGTERM drains, SIGHUP reloads',
   positionals: 0,
-  options: configOption,
+  options: {
+    ...configOption,
+    workers: {
+      type: 'string',
+      help: 'processes that share the listener, or auto: one a core (default: 1); needs a store',
+    },
+  },
   async run(invocation) {
+    const count = workersOf(invocation)
     const { config } = await loadConfig(configFile(invocation), invocation.env)
     const log = createLog({ level: config.log.level, ownErrors: [Problem, Refused] })
+    const number = invocation.env[numberVariable]
+    if (number !== undefined) return await work(Number(number), invocation, config, log)
+    if (count > 1) return await lead(count, invocation, config, log)
     const gateway = await startGateway({ config, env: invocation.env, log, version: packageVersion() })
     await untilTold(gateway)
     return 0
   },
+}
+
+function workersOf(invocation: Invocation): number {
+  const written = invocation.option('workers') ?? '1'
+  if (written === 'auto') return Math.min(availableParallelism(), mostWorkers)
+  if (/^[1-9][0-9]?$/.test(written) && Number(written) <= mostWorkers) return Number(written)
+  throw new UsageError(`--workers takes a number from 1 to ${mostWorkers}, or auto, not "${written}"`)
+}
+
+/** A worker: a whole gateway, but for the audit log, and with an operators' listener that only the parent knows. */
+async function work(number: number, { env }: Invocation, config: Config, log: Log): Promise<number> {
+  // The parent decides; what a terminal or a service manager sends to all of its processes reaches this one twice.
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {})
+  const seat = await takeSeat(number, process)
+  const gateway = await startGateway({
+    config: { ...config, listen: { ...config.listen, admin: { host: '127.0.0.1', port: 0 } } },
+    env,
+    log: logOf(log, number),
+    version: packageVersion(),
+    auditElsewhere: seat.audit,
+  })
+  process.on('SIGHUP', () => void gateway.reload('SIGHUP'))
+  seat.listening(gateway.gateway, gateway.admin)
+  await seat.told
+  await gateway.drain()
+  // The channel to the parent would keep this process.
+  process.disconnect?.()
+  return 0
+}
+
+/** The parent of several workers. */
+async function lead(count: number, invocation: Invocation, config: Config, log: Log): Promise<number> {
+  if (config.store === null)
+    throw new Error(
+      `--workers ${count} needs a shared store: without one each worker would count limits and keep answers for itself. Set store in ${configFile(invocation)}, or leave --workers out.`,
+    )
+  const { deadlineMs, delayMs } = config.shutdown
+  const pool = createPool({
+    count,
+    command: {
+      file: process.argv[1] ?? '',
+      args: ['start', '--config', configFile(invocation)],
+      numberVariable,
+    },
+    audit: config.records.audit,
+    log,
+    drainMs: delayMs + deadlineMs + 10_000,
+    nowMs: Date.now,
+  })
+  const operators = createOperators(pool)
+  const { host, port } = config.listen.admin
+  const admin = await operators.listen(host, port).catch((error: unknown) => {
+    throw new Error(listenProblem('admin', host, port, error), { cause: error })
+  })
+  const told = untilStopped(pool.hangUp, pool.kill)
+  const gateway = await pool.start()
+  if (gateway !== null) {
+    log.info({ event: 'workers-started', workers: count, gateway, admin, version: packageVersion() }, 'listening')
+    await told
+  }
+  const auditHead = await pool.stop()
+  await operators.close()
+  log.info({ event: 'workers-stopped', audit_head: auditHead }, 'stopped')
+  return gateway === null ? 1 : 0
+}
+
+/** Resolves at SIGTERM or SIGINT; a second one ends everything at once. */
+function untilStopped(hangUp: () => void, kill: () => void): Promise<void> {
+  return new Promise((resolve) => {
+    process.on('SIGHUP', hangUp)
+    let told = false
+    const stop = (): void => {
+      if (told) {
+        kill()
+        process.exit(1)
+      }
+      told = true
+      resolve()
+    }
+    process.on('SIGTERM', stop)
+    process.on('SIGINT', stop)
+  })
 }
 
 /** Resolves when the process was told to stop and has drained. A second signal stops at once. */

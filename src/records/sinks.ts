@@ -24,6 +24,8 @@ export interface SinksOptions {
   readonly access: string
   readonly decisions: string
   readonly audit: string
+  /** Another process writes the audit log, and lines of others come to the same targets: this is one of several workers. */
+  readonly auditElsewhere?: AuditTarget
   readonly nowMs: () => number
   /** Told in a sentence when a stream begins to fail, loses entries, or works again. Must not throw. */
   readonly onTrouble: (stream: Stream, text: string) => void
@@ -33,6 +35,9 @@ export interface SinksOptions {
   readonly closeMs?: number
   readonly maxWaitingBytes?: number
 }
+
+/** What takes audit entries: the log itself, or the way to the process that writes it. */
+export type AuditTarget = Pick<AuditLog, 'write' | 'healthy' | 'error' | 'head' | 'reopen' | 'close'>
 
 export interface Sinks {
   /** Never blocks and never throws: the line waits in memory for the next batch. */
@@ -75,12 +80,14 @@ export function createSinks(options: SinksOptions): Sinks {
   const shared = targets.decisions === targets.access
   const access = createWriter(options, targets.access, shared ? ['access', 'decisions'] : ['access'])
   const decisions = shared ? access : createWriter(options, targets.decisions, ['decisions'])
-  const audit = new AuditLog({
-    target: targets.audit,
-    nowMs: options.nowMs,
-    onTrouble: (text) => options.onTrouble('audit', text),
-    ...(options.retryMs === undefined ? {} : { retryMs: options.retryMs }),
-  })
+  const audit =
+    options.auditElsewhere ??
+    new AuditLog({
+      target: targets.audit,
+      nowMs: options.nowMs,
+      onTrouble: (text) => options.onTrouble('audit', text),
+      ...(options.retryMs === undefined ? {} : { retryMs: options.retryMs }),
+    })
   const writers = new Set([access, decisions])
   const lost = { access: 0, decisions: 0 }
 
@@ -131,8 +138,12 @@ function createWriter(options: SinksOptions, target: string, streams: readonly L
     ...(retryMs === undefined ? {} : { retryMs }),
     ...(closeMs === undefined ? {} : { closeMs }),
     ...(maxWaitingBytes === undefined ? {} : { maxWaitingBytes }),
-    // Audit lines are written past this writer, straight to the descriptor.
-    ...(target === pathOf(options.audit) ? { maxWriteBytes: pipeBufferBytes } : {}),
+    // Audit lines are written past this writer, straight to the descriptor; other workers write to the same pipe. To a
+    // file each write appends as a whole, whoever else does.
+    ...(target === pathOf(options.audit) ||
+    (options.auditElsewhere !== undefined && standardDescriptor(target) !== null)
+      ? { maxWriteBytes: pipeBufferBytes }
+      : {}),
   })
 }
 

@@ -1,0 +1,90 @@
+// A worker's side: its number, the audit log that the parent writes for it, and being told to stop. Used by cli/start.ts.
+
+import cluster from 'node:cluster'
+import type { AuditTarget } from '../records/sinks.ts'
+import type { Log } from '../records/log.ts'
+import type { Address, AuditState, ToParent, ToWorker } from './messages.ts'
+
+export interface Seat {
+  /** Counted from 1; a worker that takes the place of another has its number. */
+  readonly number: number
+  readonly audit: AuditTarget
+  /** Tells the parent where the worker can be reached. */
+  listening(gateway: Address, admin: Address): void
+  /** Resolves when the worker shall drain: it was told to, or the parent is gone. */
+  readonly told: Promise<void>
+}
+
+/** The channel to the parent: `process` of a worker. */
+export interface Channel {
+  send?(message: ToParent): boolean
+  on(event: 'message', listener: (message: ToWorker) => void): unknown
+  on(event: 'disconnect', listener: () => void): unknown
+}
+
+const closeMs = 5000
+
+/** Takes the seat; resolves once the parent has said how the audit log stands. */
+export function takeSeat(number: number, channel: Channel): Promise<Seat> {
+  // Otherwise Node ends a worker at once whose parent is gone; this one drains.
+  if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true
+  return new Promise((resolve) => {
+    let state: AuditState | null = null
+    let sent = 0
+    let connected = true
+    let stop = (): void => {}
+    const told = new Promise<void>((done) => (stop = done))
+    const waiting = new Set<() => void>()
+    const send = (message: ToParent): void => {
+      if (connected) channel.send?.(message)
+    }
+    const settled = (): boolean => !connected || state?.taken === sent
+
+    const audit: AuditTarget = {
+      write(event, actor, details) {
+        sent += 1
+        send({ kind: 'audit', event, actor, details })
+      },
+      healthy: () => connected && state?.healthy === true,
+      error: () => (connected ? (state?.error ?? null) : 'the parent process is gone'),
+      head: () => state?.head ?? { seq: 0, hash: '' },
+      // The parent does.
+      reopen: () => {},
+      async close() {
+        if (!settled())
+          await new Promise<void>((done) => {
+            waiting.add(done)
+            setTimeout(done, closeMs).unref()
+          })
+        const missing = sent - (state?.taken ?? 0)
+        if (missing > 0) throw new Error(`${missing} audit entries did not reach the parent process`)
+      },
+    }
+    channel.on('message', (message) => {
+      if (message.kind === 'drain') {
+        stop()
+        return
+      }
+      state = message
+      if (settled()) for (const done of waiting) done()
+      resolve({ number, audit, listening: (gateway, admin) => send({ kind: 'listening', gateway, admin }), told })
+    })
+    channel.on('disconnect', () => {
+      connected = false
+      for (const done of waiting) done()
+      stop()
+    })
+    send({ kind: 'here' })
+  })
+}
+
+/** A log whose lines say which worker wrote them. */
+export function logOf(log: Log, worker: number): Log {
+  return {
+    debug: (fields, message) => log.debug({ ...fields, worker }, message),
+    info: (fields, message) => log.info({ ...fields, worker }, message),
+    warn: (fields, message) => log.warn({ ...fields, worker }, message),
+    error: (fields, message) => log.error({ ...fields, worker }, message),
+    close: () => log.close(),
+  }
+}

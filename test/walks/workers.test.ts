@@ -1,0 +1,281 @@
+// One gateway of several worker processes on one real store: one listener, one set of records, one audit chain, one
+// listener for operators; what callers and operators see while workers serve, reload, crash and stop.
+
+import { readFile } from 'node:fs/promises'
+import { request as send, type IncomingHttpHeaders } from 'node:http'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { runCommand, startCommand, type RunningCommand } from '../support/command.ts'
+import { startIssuer, type Issuer } from '../support/issuer.ts'
+import { createSite, type Site } from '../support/site.ts'
+import { paymentsGroups, until, usualKeys, usualPolicies } from '../support/start-gateway.ts'
+import { startUpstream, type RecordingUpstream } from '../support/upstream.ts'
+import { describeWithValkey, startStoreServer, type StoreServer } from '../support/valkey.ts'
+
+const sessions = '/v3/organizations/org-payments/sessions'
+const playbooks = '/v3/organizations/org-payments/playbooks'
+
+interface Worker {
+  readonly worker: number
+  readonly pid: number
+  readonly restarts: number
+  readonly policies?: { readonly revision: string }
+  readonly cache?: { readonly group: { readonly standing: string } }
+}
+
+interface Answer {
+  readonly status: number
+  readonly text: string
+  readonly headers: IncomingHttpHeaders
+}
+
+let store: StoreServer
+let upstream: RecordingUpstream
+let issuer: Issuer
+let site: Site
+let gateway: RunningCommand
+let port = 0
+let adminPort = 0
+let value = 0
+
+/** A call on a connection of its own, so that the workers take turns. */
+async function call(path: string, groups: readonly string[] = paymentsGroups, method = 'GET'): Promise<Answer> {
+  const token = await issuer.sign({ sub: 'ann', groups: [...groups] })
+  return await ask(port, path, method, { authorization: `Bearer ${token}` })
+}
+
+function ask(at: number, path: string, method = 'GET', headers: Record<string, string> = {}): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const asking = send({ host: '127.0.0.1', port: at, path, method, headers, agent: false }, (response) => {
+      let text = ''
+      response.on('data', (chunk: Buffer) => (text += chunk.toString()))
+      response.once('end', () => resolve({ status: response.statusCode ?? 0, text, headers: response.headers }))
+      response.once('error', reject)
+    })
+    asking.once('error', reject)
+    asking.end()
+  })
+}
+
+async function workers(): Promise<readonly Worker[]> {
+  const { text } = await ask(adminPort, '/api/status')
+  return (JSON.parse(text) as { workers?: readonly Worker[] }).workers ?? []
+}
+
+const lines = async (name: string): Promise<readonly string[]> =>
+  (await readFile(join(site.directory, name), 'utf8')).split('\n').slice(0, -1)
+
+async function audited(event: string): Promise<readonly number[]> {
+  const entries = (await lines('audit.ndjson')).map(
+    (line) => JSON.parse(line) as { event: string; details: { worker: number } },
+  )
+  return entries.filter((entry) => entry.event === event).map(({ details }) => details.worker)
+}
+
+/** How many requests each worker has answered, by its metrics. */
+async function answered(): Promise<readonly number[]> {
+  const { text } = await ask(adminPort, '/metrics')
+  return [1, 2].map((worker) =>
+    [...text.matchAll(new RegExp(`^gateway_requests_total\\{worker="${worker}",.*\\} (\\d+)$`, 'gm'))]
+      .map(([, count]) => Number(count))
+      .reduce((sum, count) => sum + count, 0),
+  )
+}
+
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+async function start(): Promise<void> {
+  gateway = startCommand(['start', '--workers', '2', '--config', site.configFile], { env: usualKeys })
+  const line = (): string | undefined =>
+    gateway.err.split('\n').find((each) => each.includes('"event":"workers-started"'))
+  await until(() => {
+    if (gateway.child.exitCode !== null) throw new Error(`the gateway did not start: ${gateway.err}`)
+    return line() !== undefined
+  }, 'the workers to listen')
+  // The line that the parent logs when all workers listen.
+  const started = JSON.parse(line() ?? '') as { gateway: { port: number }; admin: { port: number } }
+  port = started.gateway.port
+  adminPort = started.admin.port
+}
+
+describeWithValkey('a gateway of two workers', () => {
+  beforeAll(async () => {
+    store = await startStoreServer()
+    upstream = await startUpstream()
+    issuer = await startIssuer()
+    site = await createSite({
+      upstream: upstream.origin,
+      issuer,
+      policies: {
+        'teams/payments.yaml': (usualPolicies['teams/payments.yaml'] ?? '')
+          .replace('cache: { at_most: 0s }\n', '')
+          .replace('org.attachments.*', 'org.playbooks.*'),
+        'teams/few.yaml':
+          'team: few\nmembers: [{ groups: [few] }]\norganizations: [org-payments]\ngrants: [{ id: sessions, allow: [ViewOrgSessions] }]\ncache: { at_most: 0s }\nlimits: { requests: 10/h }\n',
+        'keys.yaml': (usualPolicies['keys.yaml'] ?? '').replaceAll(
+          'UseDevinSessions',
+          'UseDevinSessions, ManageOrgPlaybooks',
+        ),
+      },
+      config: `store: { nodes: "${store.address}", timeout: 250ms }`,
+    })
+    upstream.respond((request, response) => {
+      if (request.method === 'PUT') value += 1
+      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ value }))
+    })
+    await start()
+    await until(
+      async () => (await workers()).every(({ cache }) => cache?.group.standing === 'together'),
+      'the workers to be together',
+    )
+  })
+  afterAll(async () => {
+    await gateway.kill()
+    await upstream.close()
+    await issuer.stop()
+    await site.remove()
+    await store.close()
+  })
+
+  test('takes connections in turn, and each request leaves one line in the one access log', async () => {
+    const before = await answered()
+    for (let count = 0; count < 12; count += 1) expect((await call(`${sessions}/devin-1`)).status).toBe(200)
+    await until(async () => (await lines('access.ndjson')).length === 12, 'every request to be recorded')
+    const after = await answered()
+    const each = after.map((count, index) => count - (before[index] ?? 0))
+    expect(each.reduce((sum, count) => sum + count, 0)).toBe(12)
+    expect(Math.min(...each)).toBeGreaterThan(0)
+    expect(
+      new Set((await lines('access.ndjson')).map((line) => (JSON.parse(line) as { decision_id: string }).decision_id))
+        .size,
+    ).toBe(12)
+  })
+
+  test('counts a limit once for all of them', async () => {
+    const answers = await Promise.all(Array.from({ length: 16 }, () => call(`${sessions}/devin-1`, ['few'])))
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(10)
+    expect(answers.filter(({ status }) => status === 429)).toHaveLength(6)
+  })
+
+  test('shows no answer that is older than a write, whichever worker took it', async () => {
+    const path = `${playbooks}/playbook-1`
+    for (let round = 0; round < 3; round += 1) {
+      for (let count = 0; count < 4; count += 1) await call(path)
+      const { text } = await call(path, paymentsGroups, 'PUT')
+      const read = await Promise.all(Array.from({ length: 6 }, () => call(path)))
+      expect(read.map((answer) => answer.text)).toEqual(Array.from({ length: 6 }, () => text))
+    }
+  })
+
+  test('shows operators every worker, every key once, and refuses names and other sites as a worker does', async () => {
+    const found = await workers()
+    expect(found.map(({ worker, restarts }) => [worker, restarts])).toEqual([
+      [1, 0],
+      [2, 0],
+    ])
+    expect(new Set(found.map(({ pid }) => pid)).size).toBe(2)
+    const keys = JSON.parse((await ask(adminPort, '/api/keys')).text) as readonly { id: string }[]
+    expect(keys.map(({ id }) => id)).toEqual(['payments-runner', 'payments-impersonator', 'analytics'])
+    expect(await ask(adminPort, '/readyz')).toMatchObject({ status: 200, text: '{"ready":true,"reasons":[]}' })
+    expect((await ask(adminPort, '/api/status', 'GET', { host: 'gateway.example' })).status).toBe(403)
+    expect((await ask(adminPort, '/api/reload', 'POST', { origin: 'https://elsewhere.example' })).status).toBe(403)
+    expect((await ask(adminPort, '/nowhere')).status).toBe(404)
+  })
+
+  test('replaces policies in all of them, or says what each came to', async () => {
+    const team = (usualPolicies['teams/analytics.yaml'] ?? '').replace('sso-analytics', 'sso-analysts')
+    await site.writePolicy('teams/analytics.yaml', team)
+    const replaced = await ask(adminPort, '/api/reload', 'POST')
+    const revisions = new Set((await workers()).map(({ policies }) => policies?.revision))
+    expect([replaced.status, JSON.parse(replaced.text)]).toMatchObject([200, { diagnostics: [], workers: [{}, {}] }])
+    expect(revisions.size).toBe(1)
+    expect((await audited('policies-replaced')).toSorted((a, b) => a - b)).toEqual([1, 2])
+
+    await site.writePolicy('teams/analytics.yaml', 'team: [')
+    const refused = await ask(adminPort, '/api/reload', 'POST')
+    expect([refused.status, JSON.parse(refused.text)]).toMatchObject([
+      409,
+      {
+        result: 'refused',
+        workers: [
+          { worker: 1, result: 'refused' },
+          { worker: 2, result: 'refused' },
+        ],
+      },
+    ])
+    expect(new Set((await workers()).map(({ policies }) => policies?.revision))).toEqual(revisions)
+    await site.writePolicy('teams/analytics.yaml', team)
+    expect((await ask(adminPort, '/api/reload', 'POST')).status).toBe(200)
+  })
+
+  test('goes on when a worker is killed, and starts another in its place', async () => {
+    const [first] = await workers()
+    process.kill(first?.pid ?? 0, 'SIGKILL')
+    await until(async () => (await ask(adminPort, '/readyz')).text.includes('worker 1'), 'the end to be noticed')
+    for (let count = 0; count < 6; count += 1) expect((await call(`${sessions}/devin-1`)).status).toBe(200)
+    await until(async () => (await workers())[0]?.policies !== undefined, 'another worker')
+    const found = await workers()
+    expect(found.map(({ worker, restarts }) => [worker, restarts])).toEqual([
+      [1, 1],
+      [2, 0],
+    ])
+    expect(found[0]?.pid).not.toBe(first?.pid)
+    expect(await audited('started')).toEqual([1, 2, 1])
+  })
+
+  test('drains: what is under way is answered, the process ends with 0 and the chain is whole', async () => {
+    const slow = new Promise<void>((resolve) => {
+      upstream.respond((_request, response) => {
+        resolve()
+        setTimeout(() => response.writeHead(200, { 'content-type': 'application/json' }).end('{}'), 500)
+      })
+    })
+    const answer = call(`${sessions}/devin-2`)
+    await slow
+    const found = await workers()
+    gateway.signal('SIGTERM')
+    expect((await answer).status).toBe(200)
+    expect((await gateway.ended).code).toBe(0)
+    expect((await audited('stopped')).toSorted((a, b) => a - b)).toEqual([1, 2])
+    expect(found.filter(({ pid }) => isAlive(pid))).toEqual([])
+    const verified = await runCommand(['audit', 'verify', join(site.directory, 'audit.ndjson')])
+    expect(verified.code).toBe(0)
+  })
+
+  test('leaves no worker behind when it is killed itself', async () => {
+    await start()
+    const found = await workers()
+    expect(found.every(({ pid }) => isAlive(pid))).toBe(true)
+    gateway.signal('SIGKILL')
+    await until(() => found.every(({ pid }) => !isAlive(pid)), 'the workers to end')
+  })
+})
+
+describe('--workers', () => {
+  test('needs a store, and says so', async () => {
+    const alone = await createSite()
+    const { code, err } = await runCommand(['start', '--workers', '2', '--config', alone.configFile], {
+      env: usualKeys,
+    })
+    expect([code, err]).toEqual([
+      1,
+      `devin-gateway start: --workers 2 needs a shared store: without one each worker would count limits and keep answers for itself. Set store in ${alone.configFile}, or leave --workers out.\n`,
+    ])
+    await alone.remove()
+  })
+
+  test.each(['0', '65', 'two', '-1', '1.5'])('takes no %s', async (written) => {
+    const { code, err } = await runCommand(['start', `--workers=${written}`])
+    expect([code, err.split('\n')[0]]).toEqual([
+      2,
+      `devin-gateway start: --workers takes a number from 1 to 64, or auto, not "${written}"`,
+    ])
+  })
+})
