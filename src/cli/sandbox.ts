@@ -60,12 +60,11 @@ export const tokenCommand: Command = {
       option: (name) => (name === 'config' ? sampleConfig : invocation.option(name)),
     })
     const caller = callerFrom(invocation, loaded.policy)
-    const name = caller.subject ?? `${invocation.option('team') ?? caller.app ?? 'sandbox'}-developer`
     const token = await signSandboxToken(
       await sandboxStateDirectory(invocation.env),
       {
-        sub: name,
-        email: caller.email ?? `${name}@corp.example`,
+        sub: caller.subject,
+        email: caller.email ?? `${caller.subject}@corp.example`,
         groups: caller.groups ?? [],
         app: caller.app ?? null,
         ttlSeconds: ttlOf(invocation),
@@ -92,9 +91,9 @@ function ttlOf(invocation: Invocation): number {
   return Math.max(1, Math.floor(parsed.value / 1000))
 }
 
-function addresses({ gateway, simulator, issuer, directory }: Sandbox): Record<string, string> {
+function addresses({ gateway, scheme, simulator, issuer, directory }: Sandbox): Record<string, string> {
   return {
-    gateway: `http://127.0.0.1:${gateway.gateway.port}`,
+    gateway: `${scheme}://127.0.0.1:${gateway.gateway.port}`,
     admin: `http://127.0.0.1:${gateway.admin.port}`,
     upstream: simulator.origin,
     issuer: issuer.origin,

@@ -78,8 +78,11 @@ async function addPolicyProblems(invocation: Invocation, error: unknown): Promis
   throw new Refused([...error.diagnostics, ...problems])
 }
 
-/** The caller a command asks about. Throws a usage error for an unknown team. */
-export function callerFrom(invocation: Invocation, policy: PolicySet): TestPrincipalDocument {
+/**
+ * The caller a command asks about; without `--sub` and a team that says so, a developer of the team or app. Throws a usage
+ * error for an unknown team.
+ */
+export function callerFrom(invocation: Invocation, policy: PolicySet): TestPrincipalDocument & { subject: string } {
   const id = invocation.option('team')
   const groups = [...invocation.list('group')]
   let app = invocation.option('app')
@@ -105,7 +108,7 @@ export function callerFrom(invocation: Invocation, policy: PolicySet): TestPrinc
   }
   return {
     ...attributes,
-    ...(invocation.option('sub') === null ? {} : { subject: invocation.option('sub') ?? '' }),
+    subject: invocation.option('sub') ?? attributes.subject ?? `${id ?? app ?? 'some'}-developer`,
     ...(invocation.option('email') === null ? {} : { email: invocation.option('email') ?? '' }),
     groups,
     ...(app === null ? {} : { app }),

@@ -12,6 +12,8 @@ import { createSandboxWorld, sandboxServiceUsers } from './world.ts'
 
 export interface Sandbox {
   readonly gateway: Gateway
+  /** What callers speak: the configuration may name a certificate. */
+  readonly scheme: 'http' | 'https'
   readonly simulator: Simulator
   readonly issuer: SandboxIssuer
   /** Folder with the issuer's keys and the records. */
@@ -50,6 +52,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     await untilReady(gateway)
     return {
       gateway,
+      scheme: config.listen.tls === null ? 'http' : 'https',
       simulator,
       issuer,
       directory,

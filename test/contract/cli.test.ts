@@ -6,6 +6,7 @@ import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'no
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   callCommand,
@@ -15,11 +16,13 @@ import {
   type Ended,
   type RunningCommand,
 } from '../support/command.ts'
+import { createAuthority } from '../support/certificates.ts'
 import { startIssuer } from '../support/issuer.ts'
 import { createSite, type Site } from '../support/site.ts'
 import { until, usualKeys } from '../support/start-gateway.ts'
 import { startUpstream } from '../support/upstream.ts'
 
+const root = fileURLToPath(new URL('../..', import.meta.url))
 const sessions = '/v3/organizations/org-payments/sessions'
 const withKeys = usualKeys
 let site: Site
@@ -241,6 +244,7 @@ describe('explain', () => {
     ])
     expect(out).toMatch(/decision {2}allowed by grant run-sessions of team payments \((?:teams\/)?payments\.yaml:\d+\)/)
     expect(out).toMatch(/key {7}payments-runner: /)
+    expect(out).toContain('caller    subject payments-developer, app none, groups sso-payments-eng')
     expect(out).not.toContain('\u001b')
   })
 
@@ -250,6 +254,13 @@ describe('explain', () => {
     expect(out).toContain('✗ decision  organization-not-granted: Team payments may not touch organization "org-other"')
     expect(out).toContain('→ nearest')
     expect(out).toMatch(/\ndeny \(organization-not-granted\), policy revision [0-9a-f]{12}\n$/)
+  })
+
+  test('is about the subject that is named, by --sub or by the members of the team', async () => {
+    const named = await run('explain', '--team', 'payments', '--sub', 'zoe', 'GET', sessions)
+    expect(named.out).toContain('caller    subject zoe,')
+    const nameless = await run('explain', '--group', 'sso-payments-eng', 'GET', sessions)
+    expect(nameless.out).toContain('caller    subject some-developer,')
   })
 
   test.each([
@@ -505,6 +516,27 @@ describe('sandbox and token', () => {
       `listen.gateway: cannot listen on 127.0.0.1:${port}: another process uses the port; stop it or choose another one`,
     )
     expect(err).not.toMatch(/\n {4}at |cog_/)
+  })
+
+  test('with a certificate it says https, in the banner and in what is to be pasted', async () => {
+    const { cert, key } = createAuthority('a test authority').issue({ name: 'localhost' })
+    await writeFile(join(state, 'cert.pem'), cert)
+    await writeFile(join(state, 'key.pem'), key)
+    const sample = await readFile(join(root, 'config', 'gateway.yaml'), 'utf8')
+    const file = join(state, 'tls.yaml')
+    await writeFile(
+      file,
+      sample
+        .replace('\nlisten:\n', '\nlisten:\n  tls: { cert: cert.pem, key: key.pem }\n')
+        .replace('policies: ../policies', `policies: ${join(root, 'policies')}`),
+    )
+    const args = ['sandbox', '--config', file, '--port', '0', '--admin-port', '0']
+    const secure = startCommand(args, { env: { GATEWAY_SANDBOX_STATE: join(state, 'secure') } })
+    await until(() => secure.out.includes('Ctrl-C') || secure.child.exitCode !== null, 'the banner')
+    expect(secure.out).toMatch(/callers {7}https:\/\/127\.0\.0\.1:\d+\n/)
+    expect(secure.out).toMatch(/operators {5}http:\/\/127\.0\.0\.1:\d+ /)
+    expect(secure.out).toMatch(/curl -i "https:\/\//)
+    await secure.kill()
   })
 
   test('Ctrl-C ends it with 0, and every line it has said is one object', async () => {
