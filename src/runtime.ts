@@ -12,6 +12,7 @@ import { organizationTag, resourceTag } from './cache/tags.ts'
 import { loadCatalogue } from './catalogue/load.ts'
 import { formatDiagnostic } from './config/diagnostics.ts'
 import type { Config } from './config/schema.ts'
+import { certificateFaults } from './config/text-files.ts'
 import { createAdmission } from './gateway/admission.ts'
 import { createGatewayApp } from './gateway/app.ts'
 import { createDevinUsers } from './gateway/devin-users.ts'
@@ -251,10 +252,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       return purged
     },
     reload: async (actor) => {
-      const result = await reload(actor)
+      const { result, certificate } = await renew(actor)
+      const refused = result === 'refused' || result === 'deferred'
       return {
         result,
-        diagnostics: result === 'refused' || result === 'deferred' ? (policies.refusal?.diagnostics ?? []) : [],
+        ...(config.listen.tls === null ? {} : { certificate: certificate.length === 0 ? 'read' : 'kept' }),
+        diagnostics: [...(refused ? (policies.refusal?.diagnostics ?? []) : []), ...certificate],
       }
     },
     status: () => ({
@@ -276,13 +279,20 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   })
 
   async function reload(actor: string): Promise<ReloadResult> {
+    return (await renew(actor)).result
+  }
+
+  /** `certificate`: why the one before stays in use; empty when it does not, or there is none. */
+  async function renew(actor: string): Promise<{ result: ReloadResult; certificate: readonly string[] }> {
     sinks.reopen()
-    try {
-      app.reloadCertificate()
-    } catch (error) {
-      log.error({ event: 'certificate', error }, 'the certificate could not be read again; the one before stays in use')
+    const faults = config.listen.tls === null ? [] : await certificateFaults(config.listen.tls)
+    const certificate = faults.map(({ part, message }) => `listen.tls.${part}: ${message}`)
+    if (certificate.length === 0) app.reloadCertificate()
+    else {
+      const text = 'the certificate could not be read again; the one before stays in use'
+      log.error({ event: 'certificate', diagnostics: certificate }, text)
     }
-    return await policies.reload(actor)
+    return { result: await policies.reload(actor), certificate }
   }
 
   instruments.beforeScrape(() => {

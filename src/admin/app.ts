@@ -23,8 +23,10 @@ export interface AdminParts {
     what: { readonly organization: string } | { readonly resource: string },
     actor: string,
   ) => Promise<Purged>
-  /** Reloads policies and secrets now. */
-  readonly reload: (actor: string) => Promise<{ result: string; diagnostics: readonly string[] }>
+  /** Reloads policies, secrets and certificate now. `certificate`: `read` again, or the one before was `kept`; absent when there is none. */
+  readonly reload: (
+    actor: string,
+  ) => Promise<{ result: string; certificate?: 'read' | 'kept'; diagnostics: readonly string[] }>
 }
 
 export interface AdminApp {
@@ -102,7 +104,8 @@ function guardedApi(app: FastifyInstance, parts: AdminParts): void {
   })
   app.post('/api/reload', async (_request, reply) => {
     const outcome = await parts.reload("operators' listener")
-    return reply.code(outcome.result === 'replaced' || outcome.result === 'unchanged' ? 200 : 409).send(outcome)
+    const done = (outcome.result === 'replaced' || outcome.result === 'unchanged') && outcome.certificate !== 'kept'
+    return reply.code(done ? 200 : 409).send(outcome)
   })
 }
 

@@ -1,13 +1,13 @@
 // config/gateway.yaml and the environment → Config, or every diagnostic. The files it names are read and checked too.
 
-import { readFile } from 'node:fs/promises'
 import path from 'node:path'
-import { parseAuthorities, parseServerCertificate } from './certificates.ts'
+import { parseAuthorities } from './certificates.ts'
 import { Refused, type Diagnostic } from './diagnostics.ts'
 import { gatewaySchema, type Config, type GatewayDocument, type TlsFiles } from './schema.ts'
 import { issuerConfig } from './issuer-schema.ts'
 import { storeConfig, storeProblems, type StoreConfig, type StoreDocument } from './store-schema.ts'
 import { alternatives } from './issues.ts'
+import { certificateFaults, readText } from './text-files.ts'
 import type { Parsed } from './units.ts'
 import { readYaml, type Path } from './yaml-document.ts'
 
@@ -147,34 +147,6 @@ async function checkTls(
   report: Report,
 ): Promise<TlsFiles> {
   const files: TlsFiles = { certFile: absolute(written.cert), keyFile: absolute(written.key) }
-  const cert = await readText(files.certFile)
-  const key = await readText(files.keyFile)
-  if ('error' in cert) report(['listen', 'tls', 'cert'], `${files.certFile}: ${cert.error}`)
-  if ('error' in key) report(['listen', 'tls', 'key'], `${files.keyFile}: ${key.error}`)
-  if ('error' in cert || 'error' in key) return files
-  const problem = parseServerCertificate(cert.value, key.value)
-  if (problem !== null)
-    report(
-      ['listen', 'tls', problem.part],
-      `${problem.part === 'cert' ? files.certFile : files.keyFile}: ${problem.message}`,
-    )
+  for (const { part, message } of await certificateFaults(files)) report(['listen', 'tls', part], message)
   return files
-}
-
-const plainErrors: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file',
-  ENOTDIR: 'there is no such file',
-  EACCES: 'permission denied',
-  EISDIR: 'it is a directory',
-}
-
-async function readText(file: string): Promise<Parsed<string>> {
-  try {
-    return { value: new TextDecoder('utf-8', { fatal: true }).decode(await readFile(file)) }
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-    return {
-      error: plainErrors[code] ?? (code === 'ERR_ENCODING_INVALID_ENCODED_DATA' ? 'it is not UTF-8 text' : code),
-    }
-  }
 }

@@ -561,7 +561,12 @@ describe("the certificate of the callers' listener", () => {
     })
     expect(await served()).toBe(one.cert)
     await spoil(base)
-    await reload()
+    const refused = await reload()
+    expect(refused).toMatchObject({ status: 409, result: 'unchanged', certificate: 'kept' })
+    expect(refused.diagnostics).toEqual([
+      expect.stringMatching(new RegExp(`^listen\\.tls\\.(?:cert|key): ${base}\\.(?:crt|key): .+`)),
+    ])
+    expect(JSON.stringify(refused)).not.toContain('PRIVATE')
     expect(await served()).toBe(one.cert)
     expect(await served()).toBe(one.cert)
     const warning = running.logLines.find((line) => line.includes('"event":"certificate"')) ?? ''
@@ -569,7 +574,7 @@ describe("the certificate of the callers' listener", () => {
     expect(warning).not.toContain('PRIVATE')
     await writeFile(`${base}.crt`, two.cert)
     await writeFile(`${base}.key`, two.key)
-    expect((await reload()).status).toBe(200)
+    expect(await reload()).toEqual({ status: 200, result: 'unchanged', certificate: 'read', diagnostics: [] })
     expect(await served()).toBe(two.cert)
   })
 })
