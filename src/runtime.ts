@@ -22,6 +22,7 @@ import { createOwnCalls } from './gateway/own-calls.ts'
 import { createRecorder, exchangeReasons } from './gateway/recording.ts'
 import { rejectionReasons } from './identity/rejection.ts'
 import { createTokenVerifier } from './identity/token-verifier.ts'
+import { watchExpiry } from './keys/expiry.ts'
 import { createKeyring } from './keys/keyring.ts'
 import { createMemoryEntries } from './idempotency/memory-entries.ts'
 import { createSafeCreates, idempotencyEvents } from './idempotency/safe-creates.ts'
@@ -89,7 +90,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     noteFile: (file: string) => secretFiles.add(file),
   }
   const load = (): Promise<LoadedPolicies> =>
-    loadPolicies({ directory: config.policiesDirectory, catalogue, sources, secrets: 'required' })
+    loadPolicies({ directory: config.policiesDirectory, catalogue, sources, secrets: 'required', now })
   const loaded = await load()
 
   const instruments = createInstruments({
@@ -298,7 +299,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   instruments.beforeScrape(() => {
     instruments.draining(draining)
     instruments.waiting(upstream.waiting)
-    instruments.keyStates(keyring.status().map((status) => ({ key: status.handle.id, state: status.state })))
+    instruments.keyStates(
+      keyring.status().map(({ handle, state }) => ({ key: handle.id, state, expiresAtMs: handle.expiresAtMs })),
+    )
     for (const issuer of tokens.status()) instruments.jwksKeys(issuer.issuer, issuer.keys)
     for (const { stream, lost } of sinks.health()) instruments.recordsLost(stream, lost)
     instruments.cache(cache.stats())
@@ -316,8 +319,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   if (store !== null) await reportChanges(store, log)
   await group?.joined(joinMs)
   await policies.watch()
+  const expiry = watchExpiry(
+    () => policies.current.keys,
+    now,
+    ({ id }, text) => log.warn({ event: 'key-expiry', key: id }, text),
+  )
   const release = async (): Promise<void> => {
     policies.close()
+    expiry.stop()
     tokens.close()
     await upstream.close()
     await within(1_000, safeCreates.whenIdle())

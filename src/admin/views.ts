@@ -1,5 +1,6 @@
 // What operators see, built from plain metadata. Values of keys never come near these functions.
 
+import type { KeyHandle } from '../keys/key.ts'
 import type { KeyStatus } from '../keys/keyring.ts'
 
 /** One key of the inventory as it is shown: names, powers and times. */
@@ -18,20 +19,31 @@ export interface KeyView {
   readonly source: string
 }
 
+/** A key that a running gateway uses. */
 export function keyView(status: KeyStatus): KeyView {
-  const { handle } = status
-  const permissions = [...handle.permissions].sort()
+  const view = declaredKeyView(status.handle, status.state)
+  return {
+    ...view,
+    unused_permissions: view.permissions.filter((permission) => !status.usedPermissions.has(permission)),
+    version: status.version,
+    loaded_at: isoTime(status.loadedAtMs),
+    last_used_at: isoTime(status.lastUsedAtMs),
+  }
+}
+
+/** A key as the inventory declares it, where no gateway runs that has used it. */
+export function declaredKeyView(handle: KeyHandle, state: string): KeyView {
   return {
     id: handle.id,
     scope: handle.scope,
     organization: handle.organization,
     serves_organizations: typeof handle.serves === 'string' ? handle.serves : [...handle.serves].sort(),
-    permissions,
-    unused_permissions: permissions.filter((permission) => !status.usedPermissions.has(permission)),
-    state: status.state,
-    version: status.version,
-    loaded_at: isoTime(status.loadedAtMs),
-    last_used_at: isoTime(status.lastUsedAtMs),
+    permissions: [...handle.permissions].sort(),
+    unused_permissions: [],
+    state,
+    version: 0,
+    loaded_at: null,
+    last_used_at: null,
     expires_at: isoTime(handle.expiresAtMs),
     source: `${handle.source.file}:${handle.source.line}`,
   }

@@ -1,7 +1,7 @@
 // `keys`: the inventory. Last use, unused permissions and state come from the running gateway; without one they are unknown.
 
-import type { KeyView } from '../admin/views.ts'
-import { isoTime } from '../admin/views.ts'
+import { declaredKeyView, type KeyView } from '../admin/views.ts'
+import { isExpired } from '../keys/expiry.ts'
 import type { KeyHandle } from '../keys/key.ts'
 import type { Command } from './invocation.ts'
 import { adminAddress } from './operators.ts'
@@ -16,11 +16,10 @@ export const keysCommand: Command = {
   async run(invocation) {
     const { config, loaded } = await loadSetup(invocation)
     const live = await liveKeys(config.listen.admin)
-    const unresolved = new Set(
-      loaded.policy.keys.filter((handle) => !loaded.secrets.has(handle.id)).map((handle) => handle.id),
-    )
     const keys = loaded.policy.keys.map(
-      (handle) => live?.find((key) => key.id === handle.id) ?? staticView(handle, unresolved.has(handle.id)),
+      (handle) =>
+        live?.find((key) => key.id === handle.id) ??
+        declaredKeyView(handle, stateOf(handle, loaded.secrets.has(handle.id))),
     )
     if (invocation.json) invocation.print(JSON.stringify({ live: live !== null, keys }))
     else {
@@ -46,22 +45,10 @@ export const keysCommand: Command = {
   },
 }
 
-function staticView(handle: KeyHandle, unresolved: boolean): KeyView {
-  const permissions = [...handle.permissions].sort()
-  return {
-    id: handle.id,
-    scope: handle.scope,
-    organization: handle.organization,
-    serves_organizations: typeof handle.serves === 'string' ? handle.serves : [...handle.serves].sort(),
-    permissions,
-    unused_permissions: [],
-    state: unresolved ? 'unresolved' : 'unknown',
-    version: 0,
-    loaded_at: null,
-    last_used_at: null,
-    expires_at: isoTime(handle.expiresAtMs),
-    source: `${handle.source.file}:${handle.source.line}`,
-  }
+/** Whether a secret is there and good for its time is all that can be known without a gateway. */
+function stateOf(handle: KeyHandle, resolved: boolean): string {
+  if (isExpired(handle, Date.now())) return 'expired'
+  return resolved ? 'unknown' : 'unresolved'
 }
 
 /** What the running gateway of this configuration says; null when there is none. */

@@ -60,6 +60,7 @@ export async function loadSetup(invocation: Invocation): Promise<Setup> {
     catalogue,
     sources: { env: invocation.env, origin: config.upstream.origin },
     secrets: 'reported',
+    now: Date.now,
   })
   return { config, loaded: { ...loaded, diagnostics: [...diagnostics, ...loaded.diagnostics] } }
 }
@@ -71,7 +72,7 @@ async function addPolicyProblems(invocation: Invocation, error: unknown): Promis
   if (!existsSync(directory)) throw error
   const { catalogue } = await loadCatalogue({ stability: ['stable', 'beta'], files: [] })
   const sources = { env: invocation.env, origin: '' }
-  const problems = await loadPolicies({ directory, catalogue, sources, secrets: 'reported' }).then(
+  const problems = await loadPolicies({ directory, catalogue, sources, secrets: 'reported', now: Date.now }).then(
     () => [],
     (other: unknown) => (other instanceof Refused ? other.diagnostics : []),
   )

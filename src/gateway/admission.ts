@@ -25,7 +25,16 @@ import { forwardFiltered } from './filtering.ts'
 import type { Upstream } from './forwarding.ts'
 import { applyLimits } from './limiting.ts'
 import { answerOwnPage, answerPublicPage, isOwn } from './own-pages.ts'
-import { bodyOfRead, checkVersion, holdsToken, keyMissing, keyReplaced, keySetAside, tokenInQuery } from './refusals.ts'
+import {
+  bodyOfRead,
+  checkVersion,
+  holdsToken,
+  keyExpired,
+  keyMissing,
+  keyReplaced,
+  keySetAside,
+  tokenInQuery,
+} from './refusals.ts'
 import { answerAgain, SafeCreate } from './safe-create.ts'
 
 export interface AdmissionParts {
@@ -258,6 +267,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
     if (key === null) throw keyMissing(facts.operation, requirement?.organization ?? null)
     const version = keyring.open(key.key)
     if (version === 'set-aside') throw keySetAside(key.key.id)
+    if (version === 'expired') throw keyExpired(key.key.id)
     if (version === 'replaced') throw keyReplaced()
     const { permission } = facts.operation
     keyring.used(

@@ -25,6 +25,15 @@ export function keySetAside(id: string): Problem {
   )
 }
 
+/** The key that was chosen has ended, by the inventory. */
+export function keyExpired(id: string): Problem {
+  return new Problem(
+    'key-unavailable',
+    `The key ${id} has ended, by what the inventory says of it; no stronger key takes its place. The operator has to renew it and to correct \`expires\`.`,
+    { reason: 'key-expired' },
+  )
+}
+
 /** Another key has its id by now. */
 export function keyReplaced(): Problem {
   return new Problem(

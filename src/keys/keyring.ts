@@ -1,6 +1,7 @@
 // The current value of each key: where requests open one, where a rejected one is reported, where a rotated one appears.
 
 import { readFile } from 'node:fs/promises'
+import { isExpired } from './expiry.ts'
 import { isKeyValue, Secret } from './secret.ts'
 import type { KeyHandle, SecretReference } from './key.ts'
 
@@ -11,8 +12,8 @@ export interface KeyVersion {
   readonly secret: Secret
 }
 
-/** `rejected`: the upstream answered 401 lately. `set-aside`: three times in a row; the key rests. */
-export type KeyState = 'ready' | 'rejected' | 'set-aside'
+/** `rejected`: the upstream answered 401 lately. `set-aside`: three times in a row; the key rests. `expired`: by the inventory. */
+export type KeyState = 'ready' | 'rejected' | 'set-aside' | 'expired'
 
 export interface KeyStatus {
   readonly handle: KeyHandle
@@ -85,10 +86,10 @@ export interface Keyring {
   /** Whether the value in use for a handle is this one. */
   holds(handle: KeyHandle, secret: Secret): boolean
   /**
-   * The current version of a handle. `set-aside`: it rests after three rejections. `replaced`: the id now stands for
-   * another key than the handle of the asking request's snapshot.
+   * The current version of a handle. `set-aside`: it rests after three rejections. `expired`: its end has passed.
+   * `replaced`: the id now stands for another key than the handle of the asking request's snapshot.
    */
-  open(handle: KeyHandle): KeyVersion | 'set-aside' | 'replaced'
+  open(handle: KeyHandle): KeyVersion | 'set-aside' | 'expired' | 'replaced'
   /** Notes that a call used the version, for the inventory of used and unused permissions. */
   used(handle: KeyHandle, permissions: readonly string[]): void
   /** The upstream accepted the key: the count of rejections starts anew. */
@@ -185,6 +186,7 @@ export function createKeyring(options: KeyringOptions): Keyring {
     open(handle) {
       const entry = entries.get(handle.id)
       if (entry === undefined || !sameKey(entry.handle, handle)) return 'replaced'
+      if (entry.handle.expiresAtMs !== null && isExpired(entry.handle, options.now())) return 'expired'
       if (entry.rejections >= rejectionsBeforeRest && options.now() < entry.restUntilMs) return 'set-aside'
       return { handle: entry.handle, version: entry.version, secret: entry.secret }
     },
@@ -213,17 +215,18 @@ export function createKeyring(options: KeyringOptions): Keyring {
         handle: entry.handle,
         version: entry.version,
         loadedAtMs: entry.loadedAtMs,
-        state:
-          entry.rejections === 0
-            ? 'ready'
-            : entry.rejections >= rejectionsBeforeRest && now < entry.restUntilMs
-              ? 'set-aside'
-              : 'rejected',
+        state: stateOf(entry, now),
         lastUsedAtMs: entry.lastUsedAtMs,
         usedPermissions: entry.usedPermissions,
       }))
     },
   }
+}
+
+function stateOf({ handle, rejections, restUntilMs }: Entry, nowMs: number): KeyState {
+  if (isExpired(handle, nowMs)) return 'expired'
+  if (rejections === 0) return 'ready'
+  return rejections >= rejectionsBeforeRest && nowMs < restUntilMs ? 'set-aside' : 'rejected'
 }
 
 /** A handle stays the same key through reloads as long as it is for the same place and its value comes from the same one. */

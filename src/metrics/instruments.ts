@@ -59,6 +59,13 @@ export interface StoreState {
   readonly calls: { readonly answered: number; readonly failed: number; readonly spared: number }
 }
 
+/** One key of the inventory. */
+export interface KeyReading {
+  readonly key: string
+  readonly state: string
+  readonly expiresAtMs: number | null
+}
+
 export interface Instruments {
   /** Replaces what was told of the cache before. */
   cache(state: CacheState): void
@@ -82,8 +89,8 @@ export interface Instruments {
   held(team: string, result: 'sent' | 'refused' | 'left'): void
   /** How many requests stand in line now. */
   waiting(count: number): void
-  /** The state of every key there is: `ready`, `rejected` or `set-aside`. Replaces what was told before. */
-  keyStates(states: readonly { readonly key: string; readonly state: string }[]): void
+  /** State (of `KeyState`) and declared end of every key there is. Replaces what was told before. */
+  keyStates(states: readonly KeyReading[]): void
   /** Entries lost by a stream of records since start. */
   recordsLost(stream: string, total: number): void
   jwksKeys(issuer: string, count: number): void
@@ -102,7 +109,7 @@ export interface Instruments {
 const outcomes = ['forwarded', 'cached', 'replayed', 'answered', 'refused', 'aborted', 'failed']
 const statusClasses = ['none', '1xx', '2xx', '3xx', '4xx', '5xx', 'other']
 const effects = ['allow', 'deny']
-const keyStateNames = ['ready', 'rejected', 'set-aside', 'other']
+const keyStateNames = ['ready', 'rejected', 'set-aside', 'expired', 'other']
 const heldResults = ['sent', 'refused', 'left'] as const
 const streams = ['access', 'decisions', 'audit']
 
@@ -216,6 +223,7 @@ function createState(registry: Registry, options: InstrumentsOptions, teams: Lab
     for (const { row, count } of rejections.entries()) yield [{ key: keys.name(row) }, count]
   })
   const keyState = createGauge(registry, metricList.keyState)
+  const keyExpires = createGauge(registry, metricList.keyExpires)
   registerCounter(registry, metricList.leaksMasked, () => [[{}, leaks]])
   registerCounter(registry, metricList.recordsLost, () => [...lost].map(([stream, count]) => [{ stream }, count]))
   const draining = createGauge(registry, metricList.draining)
@@ -273,9 +281,11 @@ function createState(registry: Registry, options: InstrumentsOptions, teams: Lab
     held: (team: string, result: (typeof heldResults)[number]) =>
       held.add(teams.position(team), heldResults.indexOf(result)),
     waiting: (count: number) => waiting.set(count),
-    keyStates: (states: readonly { readonly key: string; readonly state: string }[]) => {
+    keyStates: (states: readonly KeyReading[]) => {
       keyState.reset()
-      for (const { key, state } of states) {
+      keyExpires.reset()
+      for (const { key, state, expiresAtMs } of states) {
+        if (expiresAtMs !== null) keyExpires.set({ key: keys.closed(key) }, expiresAtMs / 1000)
         const now = keyStateNames.includes(state) ? state : 'other'
         for (const name of keyStateNames) keyState.set({ key: keys.closed(key), state: name }, name === now ? 1 : 0)
       }

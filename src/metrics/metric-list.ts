@@ -74,6 +74,11 @@ export const metricList = {
     help: '1 for the state a key is in, 0 for its other states.',
     labelNames: ['key', 'state'],
   },
+  keyExpires: {
+    name: 'gateway_key_expires_timestamp_seconds',
+    help: 'When a key ends by the inventory, in seconds since the epoch; absent where the inventory does not say.',
+    labelNames: ['key'],
+  },
   leaksMasked: {
     name: 'gateway_leaks_masked_total',
     help: 'Key values that were found in answers of the upstream and masked.',

@@ -210,11 +210,16 @@ function compileKeys(documents: readonly KeyDocument[], catalogue: Catalogue, di
           ? document.servesOrganizations
           : new Set(document.servesOrganizations),
       secret: document.secret,
-      expiresAtMs: document.expires === null ? null : Date.parse(document.expires),
+      expiresAtMs: document.expires === null ? null : endOf(document.expires),
       source: { file: document.file, line: document.positionOf(['id']).line },
     })
   }
   return [...keys.values()]
+}
+
+/** A date alone is the last day of the key. */
+function endOf(expires: string): number {
+  return Date.parse(expires) + (expires.includes('T') ? 0 : 86_400_000)
 }
 
 function at(

@@ -77,7 +77,9 @@ const key = z
       .string()
       .refine(isIsoDate, { error: 'must be a date like 2027-01-31, or a date and time like 2027-01-31T12:00:00Z' })
       .optional()
-      .describe('End of life of the key, as a date or a date and time in UTC.'),
+      .describe(
+        'End of life of the key in UTC: a date (its last day), or a date and time. From then on it is not used.',
+      ),
   })
   .superRefine(checkScope, { when: ({ value }) => typeof value === 'object' && value !== null })
 

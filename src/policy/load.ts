@@ -5,6 +5,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import type { Catalogue } from '../catalogue/catalogue.ts'
 import { hasErrors, Refused, type Diagnostic } from '../config/diagnostics.ts'
+import { expiryWarning } from '../keys/expiry.ts'
 import { resolveSecrets, type ResolvedSecrets, type SecretSources } from '../keys/keyring.ts'
 import { compilePolicies } from './compile.ts'
 import {
@@ -36,6 +37,8 @@ export interface LoadOptions {
   readonly sources: SecretSources
   /** `required`: a secret that cannot be resolved refuses the load. `reported`: it is a warning (`check` in CI has no secrets). */
   readonly secrets: 'required' | 'reported'
+  /** Milliseconds since the epoch: keys that end soon are warned about. */
+  readonly now: () => number
 }
 
 /** Reads, validates, compiles and tests the whole directory. Throws `Refused`. */
@@ -65,6 +68,10 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
       severity: options.secrets === 'required' ? 'error' : 'warning',
       message,
     })
+  }
+  for (const handle of compiled.policy.keys) {
+    const message = expiryWarning(handle, options.now())
+    if (message !== null) found.push({ ...handle.source, column: 1, severity: 'warning', message })
   }
   if (hasErrors(found)) throw new Refused(found)
   const suite = runSuites(compiled.policy, tests)

@@ -19,7 +19,7 @@ import {
 import { createAuthority } from '../support/certificates.ts'
 import { startIssuer } from '../support/issuer.ts'
 import { createSite, type Site } from '../support/site.ts'
-import { until, usualKeys } from '../support/start-gateway.ts'
+import { until, usualKeys, usualPolicies } from '../support/start-gateway.ts'
 import { startUpstream } from '../support/upstream.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -155,6 +155,23 @@ describe('check', () => {
     const { code, out } = await call('check', '--strict')
     expect(code).toBe(1)
     expect(out).toMatch(/^refused: /)
+  })
+
+  test('warns of keys that end soon or have ended, at their place', async () => {
+    const soon = new Date(Date.now() + 3 * 86_400_000).toISOString()
+    const text = usualPolicies['keys.yaml'] ?? ''
+    const ending = await createSite({
+      policies: {
+        'keys.yaml': text
+          .replace('- id: payments-runner\n', `- id: payments-runner\n    expires: ${soon}\n`)
+          .replace('- id: analytics\n', '- id: analytics\n    expires: 2020-02-28\n'),
+      },
+    })
+    const { code, err } = await callCommand(['check', '--config', ending.configFile], withKeys)
+    await ending.remove()
+    expect(code).toBe(0)
+    expect(err).toMatch(/keys\.yaml:2:1: warning: key "payments-runner" ends at \S+, in 2 days: renew it/)
+    expect(err).toMatch(/keys\.yaml:\d+:1: warning: key "analytics" ended at 2020-02-29T00:00:00Z: calls that need it/)
   })
 
   test('shows every mistake of every file at once, as file:line:column: message', async () => {

@@ -77,7 +77,7 @@ describe('the metrics text', () => {
     instruments.exchangeStarted()
     instruments.leakMasked()
     instruments.keyRejected('payments-runner')
-    instruments.keyStates([{ key: 'payments-runner', state: 'rejected' }])
+    instruments.keyStates([{ key: 'payments-runner', state: 'rejected', expiresAtMs: 1_800_000_000_000 }])
     instruments.recordsLost('access', 7)
     instruments.jwksKeys('https://sso.corp.example', 2)
     instruments.draining(true)
@@ -166,7 +166,7 @@ describe('labels', () => {
         problem: stranger,
       })
       instruments.keyRejected(stranger)
-      instruments.keyStates([{ key: stranger, state: stranger }])
+      instruments.keyStates([{ key: stranger, state: stranger, expiresAtMs: null }])
       instruments.jwksKeys(stranger, index)
       instruments.recordsLost(stranger, index)
     }
@@ -227,14 +227,15 @@ describe('labels', () => {
     const instruments = create()
     instruments.policyLoaded({ ...policy, keys: ['a', 'b'] })
     instruments.keyStates([
-      { key: 'a', state: 'ready' },
-      { key: 'b', state: 'set-aside' },
+      { key: 'a', state: 'ready', expiresAtMs: null },
+      { key: 'b', state: 'set-aside', expiresAtMs: null },
     ])
-    instruments.keyStates([{ key: 'b', state: 'rejected' }])
+    instruments.keyStates([{ key: 'b', state: 'rejected', expiresAtMs: null }])
     expect(await samplesOf(instruments, 'gateway_key_state')).toEqual([
       'gateway_key_state{key="b",state="ready"} 0',
       'gateway_key_state{key="b",state="rejected"} 1',
       'gateway_key_state{key="b",state="set-aside"} 0',
+      'gateway_key_state{key="b",state="expired"} 0',
       'gateway_key_state{key="b",state="other"} 0',
     ])
   })

@@ -183,7 +183,7 @@ keys:
         permissions: new Set(['ViewAccountSessions']),
         serves: new Set(['org-payments']),
         secret: { env: 'ANALYTICS_KEY' },
-        expiresAtMs: Date.UTC(2027, 0, 31),
+        expiresAtMs: Date.UTC(2027, 1, 1),
         source: { file: 'keys.yaml', line: 3 },
       },
       {

@@ -42,6 +42,7 @@ async function load(directory: string, changes: Partial<LoadOptions> = {}): Prom
     catalogue,
     sources: { env: { RUNNER_KEY: 'cog_runner' }, origin },
     secrets: 'required',
+    now: Date.now,
     ...changes,
   })
 }

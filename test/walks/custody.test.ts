@@ -5,7 +5,7 @@ import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, onTestFinished } from 'vitest'
 import { openSocket, rawRequest, sendRaw } from '../support/raw-request.ts'
 import { startTestGateway, until, usualKeys, usualPolicies, type RunningGateway } from '../support/start-gateway.ts'
 import { fieldOf, type Respond } from '../support/upstream.ts'
@@ -229,6 +229,38 @@ describe('a key that the upstream repeats', () => {
     // Set by the tests of rotation below as well; here the value of the other organization's key.
     running.upstream.respond((_request, response) => response.writeHead(200).end(otherKey))
     expectNowhere(await (await running.call(sessions)).text(), [otherKey])
+  })
+})
+
+describe('a key whose end has passed', () => {
+  test('is not sent any more, no stronger key takes its place, and a later end puts it back to use', async () => {
+    let laterMs = 0
+    const keysWith = (expires: number): string =>
+      (usualPolicies['keys.yaml'] ?? '')
+        .replace('- id: payments-runner\n', `- id: payments-runner\n    expires: ${new Date(expires).toISOString()}\n`)
+        .replace(
+          'permissions: [ViewAccountMetrics,',
+          'serves_organizations: all\n    permissions: [ViewOrgSessions, ManageOrgSessions, ViewAccountMetrics,',
+        )
+    const running = await startTestGateway({
+      policies: { 'keys.yaml': keysWith(Date.now() + 60_000) },
+      now: () => Date.now() + laterMs,
+    })
+    onTestFinished(() => running.close())
+    expect((await running.call(sessions)).status).toBe(200)
+    expect(running.logLines.join()).toMatch(/payments-runner\S* ends at .*, within a day/)
+    laterMs = 61_000
+    const refused = await running.call(sessions)
+    expect(refused.status).toBe(503)
+    expect(await refused.json()).toMatchObject({
+      reason: 'key-expired',
+      detail: expect.stringContaining('payments-runner'),
+    })
+    expect(running.upstream.seen).toHaveLength(1)
+    expect(await running.everything()).toMatch(/gateway_key_state\{key="payments-runner",state="expired"\} 1/)
+    await running.writePolicy('keys.yaml', keysWith(Date.now() + 3_600_000))
+    expect((await fetch(`${running.adminUrl}/api/reload`, { method: 'POST' })).status).toBe(200)
+    expect((await running.call(sessions)).status).toBe(200)
   })
 })
 
