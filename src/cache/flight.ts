@@ -59,10 +59,18 @@ export class Flight implements AnswerTaker {
   start(): void {
     const { elsewhere } = this.#desk
     if (elsewhere === null || !this.#mayBeElsewhere()) this.#ask()
-    else void elsewhere.find(this.plan).then((entry) => this.#found(entry))
+    else {
+      elsewhere
+        .find(this.plan)
+        .then(
+          (entry) => this.#found(entry),
+          () => this.#ask(),
+        )
+        .catch((error: unknown) => this.fail(asProblem(error)))
+    }
   }
 
-  /** What the caller asks of a stored answer, and what is stored here, is judged before; this is for those who ask plainly. */
+  /** Not where an answer that is stored here has to be validated, or none may be stored. */
   #mayBeElsewhere(): boolean {
     const { keep, candidate, question } = this.plan
     return keep && candidate === null && !(question.rule.kind === 'class' && question.rule.collapseOnly)
@@ -90,7 +98,7 @@ export class Flight implements AnswerTaker {
       // The whole answer is asked for, so that it can be kept; whether the caller has it already is seen here.
       fetch(keep ? { remove: ofTheCaller, add: this.#conditions } : unchanged, this)
     } catch (error) {
-      this.fail(error instanceof Problem ? error : new Problem('internal', 'The request failed.', { cause: error }))
+      this.fail(asProblem(error))
     }
   }
 
@@ -260,4 +268,8 @@ export class Flight implements AnswerTaker {
     this.#desk.closed(this)
     this.#desk.ended(this)
   }
+}
+
+function asProblem(error: unknown): Problem {
+  return error instanceof Problem ? error : new Problem('internal', 'The request failed.', { cause: error })
 }

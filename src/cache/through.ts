@@ -1,7 +1,7 @@
 // The taker of an answer in which the cache has no part: passes it on as it comes, with Cache-Status. For writes it tells how
 // the write ended before the caller learns of it, and keeps the answer back until all instances know.
 
-import type { Problem } from '../problems.ts'
+import { Problem } from '../problems.ts'
 import type { AnswerHead, AnswerTaker, Flow } from './answer.ts'
 import { settled } from './answering.ts'
 import type { CacheOutcome, CacheTaker } from './question.ts'
@@ -78,6 +78,18 @@ export class Through implements AnswerTaker {
     })
   }
 
+  #deliver(kept: readonly (() => boolean | void)[]): void {
+    try {
+      let hasRoom = true
+      for (const pass of kept) if (pass() === false) hasRoom = false
+      if (hasRoom) this.#flow.resume()
+    } catch (error) {
+      // Nobody is left up the stack to hear of it.
+      this.#flow.abort()
+      this.#taker.fail(new Problem('internal', 'The request failed.', { cause: error }))
+    }
+  }
+
   #after(told: Promise<unknown> | null, deliver: () => void): void {
     if (told === null) {
       deliver()
@@ -89,9 +101,7 @@ export class Through implements AnswerTaker {
       // Else the caller has left meanwhile.
       if (this.#kept !== kept) return
       this.#kept = null
-      let hasRoom = true
-      for (const pass of kept) if (pass() === false) hasRoom = false
-      if (hasRoom) this.#flow.resume()
+      this.#deliver(kept)
     })
   }
 }

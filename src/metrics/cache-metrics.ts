@@ -16,6 +16,8 @@ export interface CacheGroupState {
   readonly standing: string
   readonly missing: number
   readonly lapses: number
+  /** Counts by result. */
+  readonly told: object
   readonly secondLevel: object | null
 }
 
@@ -33,13 +35,16 @@ export function registerCache(registry: Registry, operationIds: readonly string[
   })
   const bytes = createGauge(registry, metricList.cacheBytes)
   const entries = createGauge(registry, metricList.cacheEntries)
-  let group: Pick<CacheGroupState, 'lapses' | 'secondLevel'> = { lapses: 0, secondLevel: null }
+  let group: Pick<CacheGroupState, 'lapses' | 'told' | 'secondLevel'> = { lapses: 0, told: {}, secondLevel: null }
+  const byResult = function* (results: object | null) {
+    for (const [result, count] of Object.entries(results ?? {}) as [string, number][])
+      yield [{ result }, count] as const
+  }
   const standing = createGauge(registry, metricList.cacheStanding)
   const missing = createGauge(registry, metricList.cacheMissing)
   registerCounter(registry, metricList.cacheLapses, () => [[{}, group.lapses]])
-  registerCounter(registry, metricList.cacheSecondLevel, () =>
-    (Object.entries(group.secondLevel ?? {}) as [string, number][]).map(([result, count]) => [{ result }, count]),
-  )
+  registerCounter(registry, metricList.cacheTold, () => byResult(group.told))
+  registerCounter(registry, metricList.cacheSecondLevel, () => byResult(group.secondLevel))
   return {
     cache: (state: CacheState) => {
       counts = state.operations

@@ -124,6 +124,11 @@ export const metricList = {
     help: 'Times the cache lost touch with the others and dropped everything.',
     labelNames: [],
   },
+  cacheTold: {
+    name: 'gateway_cache_told_total',
+    help: 'Writes and purges that the other instances were told of: answered by all, silent where one was waited out, or unreached.',
+    labelNames: ['result'],
+  },
   cacheSecondLevel: {
     name: 'gateway_cache_second_level_total',
     help: 'Answers looked for in the shared store and kept there, by result.',

@@ -81,7 +81,13 @@ describe('the metrics text', () => {
     instruments.recordsLost('access', 7)
     instruments.jwksKeys('https://sso.corp.example', 2)
     instruments.draining(true)
-    instruments.cacheGroup({ standing: 'cautious', missing: 1, lapses: 2, secondLevel: { hit: 3, rejected: 0 } })
+    instruments.cacheGroup({
+      standing: 'cautious',
+      missing: 1,
+      lapses: 2,
+      told: { answered: 4 },
+      secondLevel: { hit: 3, rejected: 0 },
+    })
     instruments.upstreamThrottled('payments-runner')
     instruments.held('payments', 'sent')
     instruments.held('payments', 'refused')

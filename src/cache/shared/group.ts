@@ -11,7 +11,7 @@ import { Chain } from './chain.ts'
 import { Lease, leaseMs, type Clocks, type Moment } from './lease.ts'
 import { readMessage, type Body } from './messages.ts'
 import { join, leave, renew } from './scripts.ts'
-import { createTelling } from './telling.ts'
+import { createTelling, type TellingCounts } from './telling.ts'
 
 const beatMs = 400
 /**
@@ -35,6 +35,7 @@ export interface GroupState {
   readonly missing: number
   /** Times that this instance fell out and had to drop everything. */
   readonly lapses: number
+  readonly told: TellingCounts
   /** Why it is alone; null while it is not. */
   readonly reason: string | null
 }
@@ -96,6 +97,7 @@ export function createGroup({ store, monotonic, now, onChange }: GroupOptions): 
       members,
       missing,
       lapses,
+      told: { ...telling.counts },
       reason,
     }
   }

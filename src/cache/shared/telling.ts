@@ -19,7 +19,15 @@ export interface TellingOptions {
   readonly noticedAtMs: () => number
 }
 
+/** What became of all that was told: all answered, some were silent and waited out, the store could not be reached. */
+export interface TellingCounts {
+  readonly answered: number
+  readonly silent: number
+  readonly unreached: number
+}
+
 export interface Telling {
+  readonly counts: TellingCounts
   tell(drop: Drop): Promise<Told>
   /** Answers who has told something. */
   answer(to: { readonly from: string; readonly call: number }, member: string, dropped: number): void
@@ -30,6 +38,7 @@ export interface Telling {
 export function createTelling({ store, monotonic, run, isTogether, noticedAtMs }: TellingOptions): Telling {
   const acknowledgements = new Acknowledgements()
   const channelOf = (instance: string): string => store.channel('cache', instance)
+  const counts = { answered: 0, silent: 0, unreached: 0 }
   let calls = 0
 
   store.subscribe(channelOf(store.instance), {
@@ -43,6 +52,7 @@ export function createTelling({ store, monotonic, run, isTogether, noticedAtMs }
   })
 
   return {
+    counts,
     async tell({ names, unsettled }) {
       calls += 1
       const call = calls
@@ -54,6 +64,7 @@ export function createTelling({ store, monotonic, run, isTogether, noticedAtMs }
           const untilMs = monotonic() + leftMs
           const outcome = await acknowledgements.complete(call, members, leaseMs)
           await sleep(untilMs - monotonic())
+          counts[outcome.silent === 0 ? 'answered' : 'silent'] += 1
           return { ...outcome, reached: true }
         } catch {
           // It may have been done all the same; twice does no harm.
@@ -62,6 +73,7 @@ export function createTelling({ store, monotonic, run, isTogether, noticedAtMs }
       } while (isTogether())
       acknowledgements.forget(call)
       await sleep(noticedAtMs() - monotonic())
+      counts.unreached += 1
       return { dropped: 0, instances: 1, silent: 0, reached: false }
     },
     answer({ from, call }, member, dropped) {
