@@ -130,7 +130,8 @@ const kinds = {
     status: 429,
     title: 'The budget is spent',
     turn: 'the team',
-    about: 'Wait until the budget resets, or ask the owner of the policy.',
+    about:
+      'What the call may cost does not fit into what is left. The detail says how much that is, when the budget begins anew and whose it is. Wait, end a session, ask for less, or ask the owner of the policy.',
   },
   internal: {
     status: 500,
@@ -178,6 +179,13 @@ const kinds = {
     turn: 'the operator of the gateway',
     about: "The signing keys of the token's issuer could not be fetched. Try again after `Retry-After`.",
   },
+  'budget-unavailable': {
+    status: 503,
+    title: 'The budget cannot be asked at the moment',
+    turn: 'the operator of the gateway',
+    about:
+      'The call would be paid from a budget, and where the budget is kept cannot be read or written. Nothing was sent. Try again after `Retry-After`; the log says what is wrong.',
+  },
   overloaded: {
     status: 503,
     title: 'The gateway is overloaded',
@@ -219,8 +227,12 @@ export interface ProblemOptions {
   /** Inner reason for records and `explain`; the kind itself unless a finer one is known. */
   readonly reason?: string
   readonly fields?: ProblemFields
+  /** Further members of the problem document; never a secret. */
+  readonly members?: Readonly<Record<string, unknown>>
   readonly cause?: unknown
 }
+
+const none: Readonly<Record<string, unknown>> = {}
 
 /** A refusal or failure on its way to the caller. `detail` is a sentence that says what to do and holds no secret. */
 export class Problem extends Error {
@@ -228,6 +240,7 @@ export class Problem extends Error {
   readonly kind: ProblemKindName
   readonly reason: string
   readonly fields: ProblemFields
+  readonly members: Readonly<Record<string, unknown>>
 
   constructor(kind: ProblemKindName, detail: string, options: ProblemOptions = {}) {
     // A refusal is an everyday answer, and capturing a stack for it costs a tenth of the whole request. What matters
@@ -239,6 +252,7 @@ export class Problem extends Error {
     this.kind = kind
     this.reason = options.reason ?? kind
     this.fields = options.fields ?? {}
+    this.members = options.members ?? none
   }
 
   get status(): number {

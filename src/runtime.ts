@@ -12,14 +12,20 @@ import { organizationTag, resourceTag } from './cache/tags.ts'
 import { loadCatalogue } from './catalogue/load.ts'
 import { formatDiagnostic } from './config/diagnostics.ts'
 import type { Config } from './config/schema.ts'
+import { createJournalBook } from './budgets/journal-book.ts'
+import { keepBudgets } from './budgets/keep.ts'
+import { createSharedBook } from './budgets/shared-book.ts'
+import { budgetView, type BudgetView } from './budgets/standing.ts'
 import { certificateFaults } from './config/text-files.ts'
 import { createAdmission } from './gateway/admission.ts'
 import { createGatewayApp } from './gateway/app.ts'
+import { createBudgeting } from './gateway/budgeting.ts'
 import { createDevinUsers } from './gateway/devin-users.ts'
 import { createUpstream } from './gateway/forwarding.ts'
 import { createLeakGuard } from './gateway/leak-guard.ts'
 import { createOwnCalls } from './gateway/own-calls.ts'
 import { createRecorder, exchangeReasons } from './gateway/recording.ts'
+import { createSessionReader } from './gateway/session-reader.ts'
 import { rejectionReasons } from './identity/rejection.ts'
 import { createTokenVerifier } from './identity/token-verifier.ts'
 import { watchExpiry } from './keys/expiry.ts'
@@ -160,6 +166,38 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       ? null
       : createSharedLimiter({ store, now, budgetsWhenAway: config.store.budgetsWhenAway })
   const limiter = sharedLimiter ?? createLimiter()
+  const ownCalls = createOwnCalls({
+    policy: () => policies.current,
+    keyring,
+    upstream,
+    onTrouble: (operation, error) =>
+      log.warn({ event: 'own-call', operation, error }, "a read of the gateway's own failed"),
+  })
+  const budgets = keepBudgets({
+    book:
+      store === null
+        ? createJournalBook({
+            file: config.budgets.journalFile,
+            now,
+            onTrouble: (text) => log.error({ event: 'budgets' }, text),
+          })
+        : createSharedBook(store),
+    sessions: createSessionReader(ownCalls),
+    inForce: () => policies.current.budgets,
+    now,
+    pollMs: config.budgets.pollMs,
+    log,
+  })
+  const budgeting = createBudgeting({
+    budgets,
+    now,
+    whenUnavailable: config.budgets.whenUnavailable,
+    onResult: (result) => instruments.budgetRequest(result),
+  })
+  const showBudgets = async (): Promise<readonly BudgetView[] | null> => {
+    const standings = await budgeting.standings([...policies.current.budgets.shared.values()])
+    return standings?.map((standing) => budgetView(standing, now())) ?? null
+  }
   const group =
     store === null ? null : createGroup({ store, monotonic, now, onChange: (state) => reportStanding(log, state) })
   const upstreamBase = config.upstream.origin + config.upstream.pathPrefix
@@ -183,18 +221,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     onEvent: (event) => instruments.idempotencyEvent(event),
     onTrouble: (text, error) => log.error({ event: 'idempotency', error }, text),
   })
-  const ownCalls = createOwnCalls({
-    policy: () => policies.current,
-    keyring,
-    upstream,
-    onTrouble: (operation, error) =>
-      log.warn({ event: 'own-call', operation, error }, "a read of the gateway's own failed"),
-  })
   const admission = createAdmission({
     tokens,
     keyring,
     devinUsers: createDevinUsers({ calls: ownCalls, now }),
     limiter,
+    budgeting,
     cache,
     safeCreates,
     safeCreateMs,
@@ -244,6 +276,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     readiness,
     metrics: instruments,
     keys: () => keyring.status().map(keyView),
+    budgets: showBudgets,
     purge: async (what, actor) => {
       const { dropped, instances, silent, reached } = await cache.invalidate([
         'organization' in what ? organizationTag(what.organization) : resourceTag(what.resource),
@@ -296,7 +329,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     return { result: await policies.reload(actor), certificate }
   }
 
-  instruments.beforeScrape(() => {
+  instruments.beforeScrape(async () => {
     instruments.draining(draining)
     instruments.waiting(upstream.waiting)
     instruments.keyStates(
@@ -308,6 +341,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     if (store !== null) instruments.store(store.state)
     if (group !== null) instruments.cacheGroup({ ...group.state, secondLevel: secondLevel?.counts ?? null })
     instruments.idempotencyBytes(keyMemory.bytes)
+    instruments.budgets(await showBudgets())
   })
   sinks.audit('started', 'gateway', {
     version,
@@ -328,6 +362,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     policies.close()
     expiry.stop()
     tokens.close()
+    await budgets.close()
     await upstream.close()
     await within(1_000, safeCreates.whenIdle())
     await group?.close()
@@ -349,6 +384,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       throw new Error(listenProblem(name, host, port, error), { cause: error })
     }
   }
+  await budgets.start().catch(async (error: unknown) => {
+    await app.close(0)
+    await release()
+    throw error
+  })
   const adminAddress = await listen('admin', config.listen.admin, () =>
     admin.listen(config.listen.admin.host, config.listen.admin.port),
   )

@@ -18,6 +18,8 @@ export interface AdminParts {
   readonly metrics: { readonly contentType: string; text(): Promise<string> }
   readonly status: () => unknown
   readonly keys: () => unknown
+  /** Every budget that is not of a single caller; null while nobody can tell how they stand. */
+  readonly budgets: () => Promise<readonly unknown[] | null>
   /** Drops stored answers about an organization or a resource, on all instances. */
   readonly purge: (
     what: { readonly organization: string } | { readonly resource: string },
@@ -59,7 +61,8 @@ export function createAdminApp(parts: AdminParts): AdminApp {
   })
   app.setNotFoundHandler((_request, reply) =>
     reply.code(404).send({
-      error: 'There are /livez, /readyz, /metrics, /api/status, /api/keys, POST /api/reload and POST /api/purge here.',
+      error:
+        'There are /livez, /readyz, /metrics, /api/status, /api/keys, /api/budgets, POST /api/reload and POST /api/purge here.',
     }),
   )
   app.setErrorHandler((error: { statusCode?: number }, _request, reply) => {
@@ -93,6 +96,12 @@ function guardedApi(app: FastifyInstance, parts: AdminParts): void {
   })
   app.get('/api/status', (_request, reply) => reply.send(parts.status()))
   app.get('/api/keys', (_request, reply) => reply.send(parts.keys()))
+  app.get('/api/budgets', async (_request, reply) => {
+    const budgets = await parts.budgets()
+    return budgets === null
+      ? reply.code(503).send({ error: 'Where budgets are kept cannot be read at the moment; the log says why.' })
+      : reply.send(budgets)
+  })
   app.post<{ Querystring: Record<string, unknown> }>('/api/purge', async (request, reply) => {
     const { organization, resource, ...rest } = request.query
     const actor = "operators' listener"

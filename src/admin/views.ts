@@ -1,5 +1,6 @@
 // What operators see, built from plain metadata. Values of keys never come near these functions.
 
+export type { BudgetView } from '../budgets/standing.ts'
 import type { KeyHandle } from '../keys/key.ts'
 import type { KeyStatus } from '../keys/keyring.ts'
 

@@ -16,6 +16,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   explain: async () => (await import('./explain.ts')).explainCommand,
   test: async () => (await import('./check.ts')).testCommand,
   keys: async () => (await import('./keys.ts')).keysCommand,
+  budget: async () => (await import('./budget.ts')).budgetCommand,
   catalogue: async () => (await import('./catalogue.ts')).catalogueCommand,
   purge: async () => (await import('./purge.ts')).purgeCommand,
   audit: async () => (await import('./audit.ts')).auditCommand,

@@ -46,6 +46,7 @@ async function resolve(document: GatewayDocument, file: string, env: Environment
         'answers are sealed in the store, with a secret that it does not have: add store.secret, as { env: NAME } or { file: PATH }',
       )
   }
+  const records = resolveRecords(document.records, absolute, report)
   return {
     file,
     listen: {
@@ -69,12 +70,22 @@ async function resolve(document: GatewayDocument, file: string, env: Environment
     catalogue: { stability: catalogue.stability, files: catalogue.files.map(absolute) },
     cache: { maxBytes: cache.max_size, maxEntryBytes: cache.max_entry_size, shared: cache.shared },
     store: document.store === null ? null : await resolveStore(document.store, absolute, env, report),
-    records: resolveRecords(document.records, absolute, report),
+    records,
+    budgets: {
+      journalFile: absolute(
+        document.budgets.journal ??
+          (path.isAbsolute(records.audit) ? path.join(path.dirname(records.audit), journalName) : journalName),
+      ),
+      pollMs: document.budgets.poll,
+      whenUnavailable: document.budgets.when_unavailable,
+    },
     bodies: { maxBytes: bodies.max_size, maxJudgedBytes: bodies.max_judged_size },
     shutdown: { delayMs: shutdown.delay, deadlineMs: shutdown.deadline },
     log: document.log,
   }
 }
+
+const journalName = 'budgets.journal'
 
 /** The audit log is a hash chain: another stream in the same file would break it. */
 function resolveRecords(

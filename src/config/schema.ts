@@ -19,6 +19,12 @@ export interface Config {
   readonly cache: CacheConfig
   /** Null: `memory`, nothing is shared. */
   readonly store: StoreConfig | null
+  readonly budgets: {
+    /** Absolute path of the journal; used where there is no shared store. */
+    readonly journalFile: string
+    readonly pollMs: number
+    readonly whenUnavailable: 'refuse' | 'allow'
+  }
   /** Each `stdout`, `stderr` or an absolute path. */
   readonly records: { readonly access: string; readonly decisions: string; readonly audit: string }
   readonly bodies: { readonly maxBytes: number; readonly maxJudgedBytes: number }
@@ -152,6 +158,21 @@ export const gatewaySchema = z
       .describe(
         'Where instances share: `memory` for one instance by itself, the address of a Valkey or Redis, a list of addresses for a cluster, or a mapping.',
       ),
+    budgets: z
+      .strictObject({
+        journal: text()
+          .optional()
+          .describe(
+            'File that keeps what is spent and reserved over restarts. By default `budgets.journal` beside the audit log, or beside this file.',
+          ),
+        poll: duration('100ms', '1h').prefault('30s').describe('Pause between two looks at the sessions under way.'),
+        when_unavailable: z
+          .enum(['refuse', 'allow'])
+          .default('refuse')
+          .describe('What becomes of creates under a budget while nobody can tell what is left.'),
+      })
+      .prefault({})
+      .describe('How budgets of ACUs and sessions are kept.'),
     records: records.prefault({}).describe('Where the three record streams go.'),
     telemetry: z
       .strictObject({ otlp: z.string().describe('Address of an OpenTelemetry collector.') })

@@ -7,6 +7,7 @@ import type { Principal } from '../identity/principal.ts'
 import { bearerToken } from '../identity/token-form.ts'
 import type { TokenVerifier } from '../identity/token-verifier.ts'
 import type { Keyring, KeyVersion } from '../keys/keyring.ts'
+import { budgetView } from '../budgets/standing.ts'
 import type { ResponseCache } from '../cache/response-cache.ts'
 import type { Precedence } from '../limits/fair-queue.ts'
 import { idempotencyKeyIn } from '../idempotency/key-field.ts'
@@ -15,6 +16,7 @@ import type { Limiter } from '../limits/limiter.ts'
 import { evaluate, findOperation, type Evaluation } from '../policy/evaluate.ts'
 import type { JudgedBody } from '../policy/judged-body.ts'
 import { Problem } from '../problems.ts'
+import type { Budgeting } from './budgeting.ts'
 import { collectBody, judgeBody, smallBodyBytes, tooLarge } from './body.ts'
 import { questionOf } from './caching.ts'
 import { Caller } from './caller.ts'
@@ -35,6 +37,7 @@ import {
   keySetAside,
   tokenInQuery,
 } from './refusals.ts'
+import type { ReservedAnswer } from './reserved-answer.ts'
 import { answerAgain, SafeCreate } from './safe-create.ts'
 
 export interface AdmissionParts {
@@ -42,6 +45,7 @@ export interface AdmissionParts {
   readonly keyring: Keyring
   readonly devinUsers: DevinUsers
   readonly limiter: Limiter
+  readonly budgeting: Budgeting
   readonly cache: ResponseCache
   readonly safeCreates: SafeCreates
   /** How long the upstream may take for a create with an Idempotency-Key, with or without its caller. */
@@ -71,8 +75,19 @@ export interface Admission {
 }
 
 export function createAdmission(parts: AdmissionParts): Admission {
-  const { tokens, keyring, devinUsers, limiter, cache, safeCreates, upstream, maxBodyBytes, maxJudgedBytes, now } =
-    parts
+  const {
+    tokens,
+    keyring,
+    devinUsers,
+    limiter,
+    budgeting,
+    cache,
+    safeCreates,
+    upstream,
+    maxBodyBytes,
+    maxJudgedBytes,
+    now,
+  } = parts
 
   function admit(exchange: Exchange, request: IncomingMessage, response: ServerResponse): Promise<void> | undefined {
     checkVersion(request)
@@ -106,6 +121,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
         principal,
         (limits) => limiter.peek(limits, now()),
         devinUsers,
+        async (budgets) => (await budgeting.standings(budgets))?.map((standing) => budgetView(standing, now())) ?? null,
       )
     const operation = findOperation(exchange.policy, exchange.method ?? '', target)
     exchange.operation = operation
@@ -166,7 +182,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
     if (key !== null) return await createOnce(visit, evaluation, key, received)
     const exceeded = await limit(visit, evaluation)
     if (exceeded !== null) throw exceeded
-    sendJudged(visit, evaluation)
+    await sendJudged(visit, evaluation)
   }
 
   /**
@@ -190,7 +206,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
       const exceeded = exchange.over ? null : await limit(visit, evaluation)
       if (exceeded !== null) throw exceeded
       if (exchange.over) return await claim.release()
-      sendJudged(visit, evaluation, body, claim)
+      await sendJudged(visit, evaluation, body, claim)
     } catch (error) {
       await claim.release()
       throw error
@@ -218,26 +234,42 @@ export function createAdmission(parts: AdmissionParts): Admission {
     return collectBody(request, fields.bodyLength, maxBytes)
   }
 
-  /** Sends what was judged; where nothing was, what was read, or else what is still to come. */
-  function sendJudged(
+  /**
+   * Sends what was judged, once what it may cost is reserved; where nothing was judged, what was read, or else what is still
+   * to come.
+   */
+  async function sendJudged(
     visit: Visit,
     evaluation: Evaluation,
     read: Buffer | null = null,
     claim: Claim | null = null,
-  ): undefined {
+  ): Promise<void> {
     const { body } = evaluation
-    if (body === undefined) return send(visit, evaluation, visit.fields.bodyLength === 0 ? noBody : read, claim)
-    if (body !== null) declareJson(visit.fields.forward)
-    return send(visit, evaluation, body?.bytes ?? noBody, claim)
+    const reserving = visit.exchange.over ? null : budgeting.reserve(visit.exchange, evaluation)
+    const reserved = reserving === null ? null : await reserving
+    if (visit.exchange.over) {
+      reserved?.cancel()
+      return await claim?.release()
+    }
+    if (body !== undefined && body !== null) declareJson(visit.fields.forward)
+    const unjudged = visit.fields.bodyLength === 0 ? noBody : read
+    send(visit, evaluation, body === undefined ? unjudged : (body?.bytes ?? noBody), claim, reserved)
   }
 
   /** Through the cache: it answers by itself, shares the call of another caller, or asks the upstream with the key. */
-  function send(visit: Visit, evaluation: Evaluation, body: Buffer | null, claim: Claim | null = null): undefined {
+  function send(
+    visit: Visit,
+    evaluation: Evaluation,
+    body: Buffer | null,
+    claim: Claim | null = null,
+    reserved: ReservedAnswer | null = null,
+  ): undefined {
     const { exchange, request, response } = visit
     const { target } = evaluation
-    // An answer that is kept has to suit whoever repeats the request.
-    const fields = claim === null ? visit.fields : { ...visit.fields, acceptEncoding: undefined }
+    // An answer that is kept has to suit whoever repeats the request; one that settles a reservation has to be readable.
+    const fields = claim === null && reserved === null ? visit.fields : { ...visit.fields, acceptEncoding: undefined }
     if (exchange.over) return
+    if (reserved !== null) exchange.endings.push(() => reserved.cancel())
     if (body === null && fields.expectsContinue) response.writeContinue()
     const question = questionOf(evaluation, exchange.policy.catalogue, exchange.method ?? '', target, fields, now())
     const caller = new Caller(exchange, response, parts.callerIdleMs, parts.onFail)
@@ -258,8 +290,9 @@ export function createAdmission(parts: AdmissionParts): Admission {
         precedence: evaluation.decision.team?.precedence ?? ofNoTeam,
       }
       const rule = evaluation.decision.response
-      if (rule === null) upstream.forward(forward, receiver)
-      else forwardFiltered(upstream, forward, rule, receiver, now)
+      const first = reserved === null ? receiver : reserved.behind(receiver)
+      if (rule === null) upstream.forward(forward, first)
+      else forwardFiltered(upstream, forward, rule, first, now)
     })
   }
 

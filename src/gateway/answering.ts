@@ -19,6 +19,7 @@ export function problemDocument(problem: Problem, exchange: Exchange): string {
     // Which check a token failed is for the records: told outside, it would guide a forger.
     reason: problem.kind === 'token-rejected' ? problem.kind : problem.reason,
     decision_id: exchange.decisionId,
+    ...problem.members,
   })
 }
 

@@ -1,6 +1,8 @@
 // The three pages under /gateway/v1/ that the gateway answers itself. Nothing else exists under /gateway/.
 
 import type { ServerResponse } from 'node:http'
+import type { Budget } from '../budgets/budget.ts'
+import type { BudgetView } from '../budgets/standing.ts'
 import type { Operation } from '../catalogue/operation.ts'
 import type { Target } from '../catalogue/target.ts'
 import type { Principal } from '../identity/principal.ts'
@@ -18,6 +20,9 @@ import { standingView } from './limiting.ts'
 
 /** How limits stand now, without counting. */
 export type PeekLimits = (limits: readonly Limit[]) => readonly Standing[] | Promise<readonly Standing[]>
+
+/** How budgets stand now, as they are shown; null while nobody can tell. */
+export type ShowBudgets = (budgets: readonly Budget[]) => Promise<readonly BudgetView[] | null>
 
 export function isOwn(target: Target): boolean {
   return target.segments[0] === 'gateway'
@@ -43,25 +48,31 @@ export function answerOwnPage(
   principal: Principal,
   peek: PeekLimits,
   devinUsers: DevinUsers,
+  showBudgets: ShowBudgets,
 ): Promise<void> | undefined {
   const page = target.segments.slice(1).join('/')
-  if (isRead(exchange) && page === 'v1/me') {
+  if (!isRead(exchange) || !['v1/me', 'v1/explain'].includes(page)) throw unknownPage()
+  if (page === 'v1/me') {
     exchange.ownPage = 'gateway.me'
-    return describeCaller(exchange.policy, principal, peek).then((described) => {
+    const { policy } = exchange
+    const teams = policy.teamsOf(principal)
+    if (teams.length === 0) throw noTeam(principal)
+    return describeCaller(policy, teams, principal, peek, showBudgets).then((described) => {
       if (!exchange.over) answerJson(exchange, response, described)
     })
   }
-  if (isRead(exchange) && page === 'v1/explain') {
-    exchange.ownPage = 'gateway.explain'
-    const explained = explainPage(exchange.policy, principal, target.query, devinUsers)
-    if (explained instanceof Promise)
-      return explained.then((explanation) => {
-        if (!exchange.over) answerJson(exchange, response, explanation)
-      })
-    answerJson(exchange, response, explained)
-    return undefined
-  }
-  throw new Problem(
+  exchange.ownPage = 'gateway.explain'
+  const explained = explainPage(exchange.policy, principal, target.query, devinUsers)
+  if (explained instanceof Promise)
+    return explained.then((explanation) => {
+      if (!exchange.over) answerJson(exchange, response, explanation)
+    })
+  answerJson(exchange, response, explained)
+  return undefined
+}
+
+function unknownPage(): Problem {
+  return new Problem(
     'unknown-operation',
     'Under /gateway/ there are only GET /gateway/v1/me, GET /gateway/v1/explain and GET /gateway/v1/problems/{kind}.',
   )
@@ -78,9 +89,13 @@ interface CallerOperation {
   readonly grant: string | null
 }
 
-async function describeCaller(policy: PolicySet, principal: Principal, peek: PeekLimits): Promise<unknown> {
-  const teams = policy.teamsOf(principal)
-  if (teams.length === 0) throw noTeam(principal)
+async function describeCaller(
+  policy: PolicySet,
+  teams: readonly Team[],
+  principal: Principal,
+  peek: PeekLimits,
+  showBudgets: ShowBudgets,
+): Promise<unknown> {
   return {
     subject: principal.subject,
     email: principal.email,
@@ -93,6 +108,7 @@ async function describeCaller(policy: PolicySet, principal: Principal, peek: Pee
     })),
     operations: teams.flatMap((team) => operationsOf(policy, team, principal)),
     limits: await limitsOf(policy, teams, principal, peek),
+    budgets: await budgetsOf(policy, teams, principal, showBudgets),
     token_expires_at: new Date(principal.expiresAtMs).toISOString(),
     policy_revision: policy.revision,
   }
@@ -118,6 +134,22 @@ async function limitsOf(
     return [team.id, standings.map(standingView)] as const
   })
   return Object.fromEntries(await Promise.all(entries))
+}
+
+/** What a session of the caller would be charged to, by team; those of organizations for each of the team's. */
+async function budgetsOf(
+  policy: PolicySet,
+  teams: readonly Team[],
+  principal: Principal,
+  show: ShowBudgets,
+): Promise<Record<string, readonly BudgetView[] | null>> {
+  const shown = teams.map(async (team) => {
+    const organizations = team.organizations === 'all' ? [null] : [...team.organizations]
+    const budgets = organizations.flatMap((each) => policy.budgets.of(team.id, principal, each))
+    const distinct = [...new Map(budgets.map((budget) => [budget.account, budget])).values()]
+    return [team.id, distinct.length === 0 ? [] : await show(distinct)] as const
+  })
+  return Object.fromEntries(await Promise.all(shown))
 }
 
 function operationsOf(policy: PolicySet, team: Team, principal: Principal): CallerOperation[] {

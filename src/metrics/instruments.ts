@@ -1,6 +1,7 @@
 // What the house tells of itself, as the metrics of metric-list.ts. Labels take values from closed lists, so no caller can
 // make a series. Used by gateway/recording.ts, the runtime, and `/metrics` of the operators' listener.
 
+import { createBudgetMetrics, type BudgetMetrics } from './budget-metrics.ts'
 import { registerCache, type CacheGroupState, type CacheState } from './cache-metrics.ts'
 import { metricList } from './metric-list.ts'
 import {
@@ -66,7 +67,7 @@ export interface KeyReading {
   readonly expiresAtMs: number | null
 }
 
-export interface Instruments {
+export interface Instruments extends BudgetMetrics {
   /** Replaces what was told of the cache before. */
   cache(state: CacheState): void
   /** Replaces what was told of the cache's standing among the instances before. */
@@ -100,7 +101,7 @@ export interface Instruments {
   /** Memory that idempotency keys take. */
   idempotencyBytes(bytes: number): void
   /** Registers a function that brings gauges up to date before each `text()`. */
-  beforeScrape(refresh: () => void): void
+  beforeScrape(refresh: () => void | Promise<void>): void
   /** All metrics in the Prometheus text format. */
   text(): Promise<string>
   readonly contentType: string
@@ -126,11 +127,12 @@ export function createInstruments(options: InstrumentsOptions): Instruments {
   const { exchangeStarted, observeExchange } = createTraffic(registry, options, teams)
   const state = createState(registry, options, teams)
   if (options.processMetrics ?? true) registerProcess(registry)
-  const refreshes: (() => void)[] = []
+  const refreshes: (() => void | Promise<void>)[] = []
   return {
     exchangeStarted,
     observeExchange,
     ...state,
+    ...createBudgetMetrics(registry),
     policyLoaded: (policy) => {
       teams.add(policy.teams)
       state.policyLoaded(policy)
@@ -138,9 +140,9 @@ export function createInstruments(options: InstrumentsOptions): Instruments {
     beforeScrape: (refresh) => {
       refreshes.push(refresh)
     },
-    text: () => {
-      for (const refresh of refreshes) refresh()
-      return registry.metrics()
+    text: async () => {
+      for (const refresh of refreshes) await refresh()
+      return await registry.metrics()
     },
     contentType: registry.contentType,
   }

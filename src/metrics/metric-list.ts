@@ -174,4 +174,29 @@ export const metricList = {
     help: 'Memory of this instance that idempotency keys and their answers take; 0 with a shared store.',
     labelNames: [],
   },
+  budgetLimit: {
+    name: 'gateway_budget_limit',
+    help: 'Hard bound of a budget, in ACUs or sessions.',
+    labelNames: ['owner', 'budget'],
+  },
+  budgetSpent: {
+    name: 'gateway_budget_spent',
+    help: 'Spent of a budget in its present window, in ACUs or sessions.',
+    labelNames: ['owner', 'budget'],
+  },
+  budgetReserved: {
+    name: 'gateway_budget_reserved',
+    help: 'Reserved of a budget for what sessions under way may still cost, in ACUs or sessions.',
+    labelNames: ['owner', 'budget'],
+  },
+  budgetLevel: {
+    name: 'gateway_budget_level_percent',
+    help: 'The highest of 50, 80 and 100 percent of its hard bound that a budget has reached; 0 below.',
+    labelNames: ['owner', 'budget'],
+  },
+  budgetRequests: {
+    name: 'gateway_budget_requests_total',
+    help: 'Requests that needed a budget: reserved, refused, refused for want of a bound, or met by a budget that was away.',
+    labelNames: ['result'],
+  },
 } as const satisfies Record<string, MetricDefinition>

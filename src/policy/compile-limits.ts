@@ -77,7 +77,7 @@ function rulesOf(written: LimitsDocument, timeZone: string): LimitRules {
     requests: quotaOf(written.requests, timeZone),
     writes: quotaOf(written.writes, timeZone),
     concurrent: written.concurrent,
-    sessions: quotaOf(written.sessions, timeZone),
+    sessions: quotaOf(written.sessionRate, timeZone),
   }
 }
 

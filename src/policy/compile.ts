@@ -17,9 +17,11 @@ import type {
   KeyDocument,
   TeamDocument,
 } from './document.ts'
+import { compileBudgets } from './compile-budgets.ts'
 import { compileGatewayLimits, compileLimits, precedenceOf } from './compile-limits.ts'
 import { compileDevinUsers, type DevinUserFinder } from './devin-users.ts'
 import { createMembershipFinder } from './memberships.ts'
+import { sessionCreate, type PolicyBudgets } from './team-budgets.ts'
 import { createLimitFinder, type GatewayLimits } from './team-limits.ts'
 import { compileGuardrails } from './guardrails/compile.ts'
 import type { GuardrailTable } from './guardrails/guardrail.ts'
@@ -54,8 +56,10 @@ export function compilePolicies(
     catalogue,
     diagnostics,
   )
+  const create = catalogue.operation(sessionCreate)
+  const budgets = compileBudgets(documents.teams, documents.limits?.[0], create, allow)
   const devinUserOf = compileDevinUsers(documents.devinUsers ?? [], diagnostics)
-  const policy = createPolicySet(documents.revision, catalogue, teams, keys, guardrails, devinUserOf)
+  const policy = createPolicySet(documents.revision, catalogue, teams, keys, guardrails, devinUserOf, budgets)
   diagnostics.push(...unservedGrants(policy, documents.teams))
   return { policy, diagnostics }
 }
@@ -68,6 +72,7 @@ export function createPolicySet(
   keys: readonly KeyHandle[],
   guardrails: GuardrailTable,
   devinUserOf: DevinUserFinder,
+  budgets: PolicyBudgets,
 ): PolicySet {
   const byId = new Map(teams.map((team) => [team.id, team]))
   const findMemberships = createMembershipFinder(teams)
@@ -88,6 +93,7 @@ export function createPolicySet(
     keys,
     guardrails,
     devinUserOf,
+    budgets,
     claimPaths: [...claimPaths].sort(),
     team: (id) => byId.get(id) ?? null,
     teamsOf(principal) {

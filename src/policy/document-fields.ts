@@ -4,7 +4,6 @@ import { z } from 'zod'
 
 /** Parts of policy files that are read and typed, and that this version would not obey. They are refused, not ignored. */
 const unsupported = {
-  budgets: 'cost budgets and open sessions are not enforced by this version: remove the limit',
   responses: 'answers are not filtered by this version: remove "response"',
 } as const
 

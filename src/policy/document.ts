@@ -13,7 +13,8 @@ export type { DevinUsersDocument } from './devin-user-document.ts'
 export type { GatewayLimitsDocument } from './gateway-limits-document.ts'
 export type { FieldRule, GuardrailDocument, GuardrailsDocument } from './guardrail-document.ts'
 export type { KeyDocument, KeysDocument } from './key-document.ts'
-export type { GrantDocument, LimitsDocument, QuotaDocument, MemberEntry, TeamDocument } from './team-document.ts'
+export type { BudgetDocument, LimitsDocument, QuotaDocument } from './limit-fields.ts'
+export type { GrantDocument, MemberEntry, TeamDocument } from './team-document.ts'
 export type { TestBlockDocument, TestCaseDocument, TestDocument, TestPrincipalDocument } from './test-document.ts'
 
 export type PolicyDocument =

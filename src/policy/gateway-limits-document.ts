@@ -4,7 +4,16 @@ import { z } from 'zod'
 import { duration, text } from '../config/fields.ts'
 import type { Diagnostic } from '../config/diagnostics.ts'
 import { readYaml, type PositionOf } from '../config/yaml-document.ts'
-import { count, limitsMode, quota, timeZone, type LimitsDocument } from './team-document.ts'
+import { organizationId } from './document-fields.ts'
+import {
+  calendarBudget,
+  calendarRate,
+  limitFields,
+  limitsMode,
+  limitsOf,
+  timeZone,
+  type LimitsDocument,
+} from './limit-fields.ts'
 
 /** Limits that every request counts against, whatever its team. */
 export interface GatewayLimitsDocument {
@@ -15,23 +24,27 @@ export interface GatewayLimitsDocument {
     readonly operations: Readonly<Record<string, LimitsDocument>>
     /** How long a request may wait while its key rests, milliseconds; 0: not at all. */
     readonly maxWaitMs: number
+    /** Budgets by organization. */
+    readonly organizations: Readonly<Record<string, LimitsDocument>>
     readonly mode: 'enforce' | 'shadow'
     readonly timeZone: string
   }
   readonly positionOf: PositionOf
 }
 
-const fields = {
-  requests: quota().optional().describe('Requests of all teams together, like 3000/min.'),
-  writes: quota().optional().describe('Requests of all teams together that change something, like 300/min.'),
-  concurrent: count('concurrent').optional().describe('Requests of all teams under way at the same time.'),
-  sessions: quota().optional().describe('Successful session creates of all teams together, like 500/day.'),
-}
+const { acus, open_sessions } = limitFields
+const sessions = z
+  .union([calendarRate('sessions'), calendarBudget()])
+  .optional()
+  .describe('Successful session creates, like 50/day, or { hard: 50/day, soft: 40/day }.')
+const organizationBudgets = z
+  .strictObject({ acus, sessions, open_sessions })
+  .describe('Budgets of this organization, whoever creates its sessions.')
 
 const limits = z.strictObject({
-  ...fields,
+  ...limitFields,
   operations: z
-    .record(text(), z.strictObject(fields).describe('Limits of this group of operations.'))
+    .record(text(), z.strictObject(limitFields).describe('Limits of this group of operations.'))
     .default({})
     .describe('Limits of groups of operations, by operation id, pattern or permission.'),
   queue: z
@@ -40,6 +53,10 @@ const limits = z.strictObject({
     .describe(
       'Whether requests of lower priority wait while the Devin API has a key rest (429), in place of being refused.',
     ),
+  organizations: z
+    .record(organizationId(), organizationBudgets)
+    .default({})
+    .describe('Budgets of single organizations, which all teams share there, by organization.'),
   mode: limitsMode(),
   time_zone: timeZone(),
 })
@@ -58,6 +75,7 @@ export function readGatewayLimits(
   if (!result.ok) return { document: null, diagnostics: result.diagnostics }
   const written = result.value.limits
   const operations = Object.entries(written.operations).map(([word, group]) => [word, limitsOf(group)] as const)
+  const organizations = Object.entries(written.organizations).map(([id, budgets]) => [id, limitsOf(budgets)] as const)
   return {
     diagnostics: result.diagnostics,
     document: {
@@ -67,21 +85,11 @@ export function readGatewayLimits(
         ...limitsOf(written),
         operations: Object.fromEntries(operations),
         maxWaitMs: written.queue.max_wait,
+        organizations: Object.fromEntries(organizations),
         mode: written.mode,
         timeZone: written.time_zone,
       },
       positionOf: result.positionOf,
     },
-  }
-}
-
-function limitsOf(written: z.output<z.ZodObject<typeof fields>>): LimitsDocument {
-  return {
-    requests: written.requests ?? null,
-    writes: written.writes ?? null,
-    concurrent: written.concurrent ?? null,
-    sessions: written.sessions ?? null,
-    acus: null,
-    openSessions: null,
   }
 }

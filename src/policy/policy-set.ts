@@ -10,6 +10,7 @@ import type { Limit } from '../limits/limiter.ts'
 import type { Condition } from './condition.ts'
 import type { DevinUserFinder } from './devin-users.ts'
 import type { GuardrailTable } from './guardrails/guardrail.ts'
+import type { PolicyBudgets } from './team-budgets.ts'
 
 export type Mode = 'enforce' | 'shadow' | 'off'
 
@@ -61,6 +62,8 @@ export interface PolicySet {
   readonly guardrails: GuardrailTable
   /** Who a caller is at Devin, where the policies say it; else null. */
   readonly devinUserOf: DevinUserFinder
+  /** What sessions are charged to. */
+  readonly budgets: PolicyBudgets
   /** Dotted claim paths that conditions read; the decision log keeps their values for replay. */
   readonly claimPaths: readonly string[]
   team(id: string): Team | null

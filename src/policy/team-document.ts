@@ -1,12 +1,12 @@
 // Shape of a team's policy file: validator, type and reader. What its words mean is policy/compile.ts's business.
 
 import { z } from 'zod'
-import { duration, id, oneOrSeveral, rate, text, textAt, withoutTwins } from '../config/fields.ts'
-import type { Rate } from '../config/units.ts'
+import { duration, id, oneOrSeveral, text, textAt, withoutTwins } from '../config/fields.ts'
 import { readYaml, type PositionOf } from '../config/yaml-document.ts'
 import type { Diagnostic } from '../config/diagnostics.ts'
 import type { ConditionDocument } from './condition.ts'
-import { organizationId, refusedFor } from './document-fields.ts'
+import { organizationId } from './document-fields.ts'
+import { count, limitFields, limitsMode, limitsOf, timeZone, type LimitsDocument } from './limit-fields.ts'
 
 /** A condition as written, each attribute a list; at least one attribute. */
 export type MemberEntry = ConditionDocument
@@ -17,22 +17,6 @@ export interface GrantDocument {
   readonly allow: readonly string[]
   readonly when: MemberEntry | null
   readonly mode: 'enforce' | 'shadow' | 'off'
-}
-
-/** Limits of a team, or of one app inside it. An absent limit is none. */
-export interface LimitsDocument {
-  readonly requests: QuotaDocument | null
-  readonly writes: QuotaDocument | null
-  readonly concurrent: number | null
-  readonly sessions: QuotaDocument | null
-  readonly acus: Rate | null
-  readonly openSessions: number | null
-}
-
-/** A rate, and the most at once where the policy states one. */
-export interface QuotaDocument {
-  readonly rate: Rate
-  readonly burst: number | null
 }
 
 export interface TeamLimitsDocument extends LimitsDocument {
@@ -95,49 +79,6 @@ const grant = z.strictObject({
     .describe('`enforce`: applied; `shadow`: decided and logged, not applied; `off`: not looked at.'),
 })
 
-/** A whole number of at least 1. */
-export const count = (what: string) => z.int().min(1, `${what} must be at least 1`)
-
-/** A rate, alone or with a burst. */
-export const quota = () =>
-  z.union([
-    rate().transform((value): QuotaDocument => ({ rate: value, burst: null })),
-    z
-      .strictObject({
-        rate: rate().describe('The rate, like 600/min.'),
-        burst: count('burst')
-          .optional()
-          .describe('The most at once; then never more than rate and burst together in any window.'),
-      })
-      .transform((written): QuotaDocument => ({ rate: written.rate, burst: written.burst ?? null })),
-  ])
-
-/** Whether limits are applied. */
-export const limitsMode = () =>
-  z
-    .enum(['enforce', 'shadow'])
-    .default('enforce')
-    .describe('`enforce`: applied; `shadow`: judged and told, not applied.')
-
-/** Whose midnight it is. */
-export const timeZone = () =>
-  z
-    .string()
-    .refine(isTimeZone, { error: 'must be the name of a time zone, like UTC or Europe/Berlin' })
-    .default('UTC')
-    .describe('Time zone whose midnight turns days, weeks and months.')
-
-const limitFields = {
-  requests: quota().optional().describe('Requests, like 600/min, or { rate: 600/min, burst: 50 }.'),
-  writes: quota().optional().describe('Requests that change something, like 60/min.'),
-  concurrent: count('concurrent').optional().describe('Requests under way at the same time.'),
-  sessions: quota().optional().describe('Successful session creates, like 50/day.'),
-  acus: refusedFor('budgets', rate()).optional().describe('Cost budget in ACUs, like 500/month.'),
-  open_sessions: refusedFor('budgets', count('open_sessions'))
-    .optional()
-    .describe('Sessions that have not ended, at the same time.'),
-}
-
 const limits = z.strictObject({
   ...limitFields,
   apps: z
@@ -165,15 +106,6 @@ const limits = z.strictObject({
   mode: limitsMode(),
   time_zone: timeZone(),
 })
-
-function isTimeZone(name: string): boolean {
-  try {
-    Intl.DateTimeFormat('en', { timeZone: name })
-    return true
-  } catch {
-    return false
-  }
-}
 
 /** Schema of `teams/*.yaml`. */
 export const teamSchema = z
@@ -246,17 +178,6 @@ function teamLimitsOf(written: z.output<typeof limits>): TeamLimitsDocument {
     weight: written.weight ?? null,
     mode: written.mode,
     timeZone: written.time_zone,
-  }
-}
-
-function limitsOf(written: z.output<z.ZodObject<typeof limitFields>>): LimitsDocument {
-  return {
-    requests: written.requests ?? null,
-    writes: written.writes ?? null,
-    concurrent: written.concurrent ?? null,
-    sessions: written.sessions ?? null,
-    acus: written.acus ?? null,
-    openSessions: written.open_sessions ?? null,
   }
 }
 

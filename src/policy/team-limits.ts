@@ -5,12 +5,14 @@ import type { Operation } from '../catalogue/operation.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { Limit } from '../limits/limiter.ts'
 import type { Quota } from '../limits/meter.ts'
+import { sessionCreate } from './team-budgets.ts'
 
 /** Limits of one scope; an absent limit is none. */
 export interface LimitRules {
   readonly requests: Quota | null
   readonly writes: Quota | null
   readonly concurrent: number | null
+  /** Creates in a sliding span of time; those of calendar windows are budgets. */
   readonly sessions: Quota | null
 }
 
@@ -39,9 +41,6 @@ export interface TeamLimits extends ScopeLimits {
   readonly apps: ReadonlyMap<string, LimitRules>
   readonly principal: LimitRules | null
 }
-
-/** The operation whose successes count as sessions. */
-const sessionCreate = 'org.sessions.create'
 
 /**
  * Finds the limits of a request: its team's and the gateway's, to be judged together. Remembered by app and operation;

@@ -2,6 +2,8 @@
 // issuer of its own. Nothing else is needed; nothing leaves the machine.
 
 import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig } from '../config/load.ts'
 import type { Log } from '../records/log.ts'
@@ -38,8 +40,10 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   const keyValues = newKeyValues()
   const simulator = await createSimulator({ world: createSandboxWorld(keyValues) })
   const issuer = await createSandboxIssuer(directory)
+  // The company is new at every start, and so is what it has spent.
+  const passing = await mkdtemp(join(tmpdir(), 'gateway-sandbox-'))
   const closeOthers = async (): Promise<void> => {
-    await Promise.all([simulator.close(), issuer.close()])
+    await Promise.all([simulator.close(), issuer.close(), rm(passing, { recursive: true, force: true })])
   }
   try {
     const env = {
@@ -47,7 +51,8 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       ...sandboxEnvironment(options, directory, simulator, issuer),
       ...keyEnvironment(keyValues),
     }
-    const { config } = await loadConfig(options.configFile, env)
+    const { config: written } = await loadConfig(options.configFile, env)
+    const config = { ...written, budgets: { ...written.budgets, journalFile: join(passing, 'budgets.journal') } }
     const gateway = await startGateway({ config, env, log: options.log, version: options.version })
     await untilReady(gateway)
     return {

@@ -76,6 +76,7 @@ describe('the configuration', () => {
       catalogue: { stability: ['stable', 'beta'], files: [] },
       cache: { maxBytes: 67_108_864, maxEntryBytes: 1_048_576, shared: false },
       store: null,
+      budgets: { journalFile: join(folder, 'budgets.journal'), pollMs: 30_000, whenUnavailable: 'refuse' },
       records: { access: 'stdout', decisions: 'stdout', audit: 'stdout' },
       bodies: { maxBytes: 268_435_456, maxJudgedBytes: 1_048_576 },
       shutdown: { delayMs: 1000, deadlineMs: 30_000 },
@@ -109,6 +110,7 @@ policies: ./policies
 catalogue: { stability: [stable, "removed?"], files: [more.yaml, /etc/ext.yaml] }
 cache: { max_size: 10MB, max_entry_size: 1000 }
 store: memory
+budgets: { poll: 5s, when_unavailable: allow }
 records: { access: stderr, decisions: log/decisions.ndjson, audit: /var/log/audit.ndjson }
 bodies: { max_size: 1GiB, max_judged_size: 512KiB }
 shutdown: { delay: 0s, deadline: 5m }
@@ -131,6 +133,7 @@ log: { level: debug }
       policiesDirectory: join(folder, 'policies'),
       catalogue: { stability: ['stable', 'removed?'], files: [join(folder, 'more.yaml'), '/etc/ext.yaml'] },
       cache: { maxBytes: 10_000_000, maxEntryBytes: 1000, shared: false },
+      budgets: { journalFile: '/var/log/budgets.journal', pollMs: 5000, whenUnavailable: 'allow' },
       records: { access: 'stderr', decisions: join(folder, 'log/decisions.ndjson'), audit: '/var/log/audit.ndjson' },
       bodies: { maxBytes: 1_073_741_824, maxJudgedBytes: 524_288 },
       shutdown: { delayMs: 0, deadlineMs: 300_000 },
@@ -206,7 +209,7 @@ describe('a mistake in the configuration', () => {
       'a key of another version',
       `${least}reload: { every: 1s }\n`,
       [
-        'gateway.yaml:6:1: unknown key "reload": the keys here are listen, upstream, issuers, policies, catalogue, cache, store, records, telemetry, bodies, shutdown, log',
+        'gateway.yaml:6:1: unknown key "reload": the keys here are listen, upstream, issuers, policies, catalogue, cache, store, budgets, records, telemetry, bodies, shutdown, log',
       ],
     ],
     [

@@ -95,6 +95,9 @@ describe('the metrics text', () => {
     instruments.idempotencyEvent('kept')
     instruments.idempotencyEvent('kept')
     instruments.idempotencyBytes(512)
+    const budget = { owner: 'team payments', name: 'acus', hard: 500, spent: 12.5, reserved: 30, level: 0 }
+    instruments.budgets([budget, { ...budget, name: 'open_sessions', hard: null, level: 50 }])
+    instruments.budgetRequest('reserved')
     await expect(await instruments.text()).toMatchFileSnapshot('metrics.txt')
     expect(instruments.contentType).toBe('text/plain; version=0.0.4; charset=utf-8')
   })

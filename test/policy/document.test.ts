@@ -109,7 +109,6 @@ describe('a team file', () => {
   const condition =
     'a condition must name at least one of groups, app, subject, email, issuer, claims: an empty one would match everybody'
   const name = 'must be lower-case letters, digits, ".", "_" and "-", beginning with a letter or digit'
-  const budgets = 'cost budgets and open sessions are not enforced by this version: remove the limit'
 
   it.each<[string, string, string, string[]]>([
     [
@@ -217,8 +216,25 @@ describe('a team file', () => {
       ],
     ],
     ['a team that has no name', 'team: payments', 'team:', ['team.yaml:1:1: expected a string, found nothing']],
-    ['a cost budget', 'grants:', 'limits:\n  acus: 500/month\ngrants:', [`team.yaml:9:9: ${budgets}`]],
-    ['a bound on open sessions', 'grants:', 'limits: { open_sessions: 10 }\ngrants:', [`team.yaml:8:26: ${budgets}`]],
+    [
+      'budgets that are wrong',
+      'grants:',
+      'limits: { acus: 5/h, sessions: { hard: 5/day, soft: 9/day }, open_sessions: { soft: 2, hard: 1 } }\ngrants:',
+      [
+        'team.yaml:8:17: acus needs a window of the calendar: write day, week or month, like 50/day or 500/month',
+        'team.yaml:8:53: the soft bound must not be above the hard one',
+        'team.yaml:8:85: the soft bound must not be above the hard one',
+      ],
+    ],
+    [
+      'budgets that bound nothing, or two windows at once',
+      'grants:',
+      'limits: { acus: {}, sessions: { hard: 5/day, soft: 9/week } }\ngrants:',
+      [
+        'team.yaml:8:17: name a hard bound, a soft one, or both: without one nothing is bounded',
+        'team.yaml:8:52: the hard and the soft bound must be of the same window',
+      ],
+    ],
     [
       'limits that are wrong',
       'grants:',

@@ -170,9 +170,8 @@ describeWithValkey('several gateways over one store', () => {
     expect(refused.status).toBe(503)
     expect(refused.headers.get('retry-after')).toBe('5')
     expect(await refused.json()).toMatchObject({
-      type: '/gateway/v1/problems/overloaded',
-      reason: 'store-away',
-      detail: expect.stringContaining('The limit sessions cannot be judged'),
+      type: '/gateway/v1/problems/budget-unavailable',
+      detail: expect.stringContaining('What is left of the budget cannot be asked at the moment'),
     })
     expect(upstream.seen.length).toBe(sent)
     expect((await call(second)).status).toBe(200)

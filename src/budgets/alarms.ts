@@ -1,0 +1,56 @@
+// Says once for each window when a budget has reached 50, 80 or 100 percent, or its soft bound. Used by the runtime.
+
+import type { Account } from './book.ts'
+import type { Budget } from './budget.ts'
+import { isSoftExceeded, levelOf, type Standing, type WarningLevel } from './standing.ts'
+
+export interface Alarms {
+  /** Accounts that have changed, by name. */
+  note(accounts: ReadonlyMap<string, Account>): void
+}
+
+export interface AlarmsOptions {
+  /** The budget behind an account's name without its window; null for those that are not watched. */
+  readonly budgetOf: (account: string) => Budget | null
+  readonly onLevel: (standing: Standing, level: WarningLevel) => void
+  readonly onSoft: (standing: Standing) => void
+}
+
+/** Windows that are remembered; the oldest are forgotten, and could be told of again. */
+const maxRemembered = 10_000
+
+export function createAlarms({ budgetOf, onLevel, onSoft }: AlarmsOptions): Alarms {
+  const told = new Map<string, { level: WarningLevel | 0; soft: boolean }>()
+
+  function remember(name: string, state: { level: WarningLevel | 0; soft: boolean }): void {
+    told.delete(name)
+    told.set(name, state)
+    const [oldest] = told.keys()
+    if (told.size > maxRemembered && oldest !== undefined) told.delete(oldest)
+  }
+
+  return {
+    note(accounts) {
+      for (const [name, account] of accounts) {
+        const budget = budgetOf(withoutWindow(name))
+        if (budget === null) continue
+        const standing = { budget, account }
+        const before = told.get(name) ?? { level: 0, soft: false }
+        const [level, soft] = [levelOf(standing), isSoftExceeded(standing)]
+        if (level > before.level && level !== 0) onLevel(standing, level)
+        if (soft && !before.soft) onSoft(standing)
+        // What has a window is told of once. Open sessions come and go, and every time they are many is news.
+        const once = budget.period !== null
+        remember(name, {
+          level: once && before.level > level ? before.level : level,
+          soft: soft || (once && before.soft),
+        })
+      }
+    },
+  }
+}
+
+/** The name that accounts of all windows share. */
+function withoutWindow(account: string): string {
+  return account.replace(/ \d{4}-\d{2}-\d{2}T\d{2}:\d{2}Z$/, '')
+}

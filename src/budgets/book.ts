@@ -1,0 +1,67 @@
+// The seam between budgets and where they are kept: accounts that are counted against, and holdings that say for what.
+// journal-book.ts keeps them on the disk of one instance, shared-book.ts in a store that several share. Types only.
+
+import type { Holding } from './holding.ts'
+
+/** Usage of one budget in one window, in units of its measure. */
+export interface Account {
+  /** Taken for what may still be used. */
+  readonly reserved: number
+  readonly spent: number
+  /** When its window ends, milliseconds since the epoch; null for what never begins anew. */
+  readonly endMs: number | null
+}
+
+/** What a change adds to one account. */
+export interface Step {
+  readonly account: string
+  readonly endMs: number | null
+  readonly reserved: number
+  readonly spent: number
+  /** Reserved and spent together must not be more than this afterwards; null where nothing is bounded. */
+  readonly most: number | null
+}
+
+/** One atomic change: of one holding and of all accounts it touches, or of nothing. */
+export interface Change {
+  readonly id: string
+  /** The version of the holding that this change replaces; 0 when there must be none. */
+  readonly version: number
+  /** Null: the holding goes. */
+  readonly after: Holding | null
+  readonly steps: readonly Step[]
+}
+
+/**
+ * `done`: it is kept, and survives a crash. `full`: an account has no room, and nothing was changed. `stale`: somebody else
+ * has changed the holding. Accounts are those of the steps: after the change, or as they stand when it was refused.
+ */
+export interface Outcome {
+  readonly result: 'done' | 'full' | 'stale'
+  readonly accounts: ReadonlyMap<string, Account>
+}
+
+/** The book cannot be read or written at the moment: nobody knows what is left. */
+export class BookUnavailable extends Error {
+  override readonly name = 'BookUnavailable'
+}
+
+/** Every method may reject with `BookUnavailable`. */
+export interface Book {
+  /** Rejects when what was kept before cannot be read, and must be before anything may be counted. */
+  ready(): Promise<void>
+  /** Judges and makes one change. Resolves when it is as safe as this book can make it. */
+  change(change: Change): Promise<Outcome>
+  /** Accounts by name; one that nobody used has nothing spent and nothing reserved. */
+  accounts(names: readonly string[]): Promise<ReadonlyMap<string, Account>>
+  find(id: string): Promise<Holding | null>
+  /** The holding of a session, by the id the API gave it, with its prefix. */
+  findSession(session: string): Promise<Holding | null>
+  holdings(): Promise<readonly Holding[]>
+  /** Whether this instance is the one to look after sessions for so long. */
+  lead(forMs: number): Promise<boolean>
+  close(): Promise<void>
+}
+
+/** How long an account is kept after its window: a session lives thirty days at most, and may be settled until then. */
+export const keptAfterMs = 40 * 86_400_000

@@ -1,0 +1,120 @@
+// Budgets of one instance: everything in memory, and every change in a journal before anybody hears of it. A journal that
+// fails is read again from the disk at the next use: what is there is what counts.
+
+import { BookUnavailable, type Book } from './book.ts'
+import { turning } from './holding.ts'
+import { openJournal, type Journal, type JournalFiles } from './journal.ts'
+import { lockJournal } from './journal-lock.ts'
+import { Ledger, type Entry, type Snapshot } from './ledger.ts'
+
+export interface JournalBookOptions {
+  readonly file: string
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+  /** A sentence for the log, when there is trouble with the file and when a crash had left something behind. */
+  readonly onTrouble: (text: string) => void
+  readonly files?: JournalFiles
+  readonly compactAboveBytes?: number
+}
+
+/** A journal with the memory that was read from it. */
+interface Opened {
+  readonly journal: Journal<Entry>
+  readonly ledger: Ledger
+}
+
+/** A book in a file; nothing is touched before its first use. A journal that cannot be used makes every use reject. */
+export function createJournalBook(options: JournalBookOptions): Book {
+  const { file, now, onTrouble } = options
+  let opening: Promise<Opened> | null = null
+  let unlock: (() => Promise<void>) | null = null
+  let closed = false
+
+  function opened(): Promise<Opened> {
+    if (closed) return Promise.reject(new BookUnavailable('the journal is closed'))
+    if (opening === null) {
+      const mine: Promise<Opened> = open().catch((error: unknown) => {
+        if (opening === mine) opening = null
+        throw unavailable(error)
+      })
+      opening = mine
+    }
+    return opening
+  }
+
+  async function open(): Promise<Opened> {
+    unlock ??= await lockJournal(file)
+    let ledger = new Ledger()
+    const journal = await openJournal<Snapshot, Entry>({
+      file,
+      snapshot: () => ledger.snapshot(now()),
+      restore: (snapshot) => {
+        ledger = new Ledger(snapshot)
+      },
+      entry: (entry) => ledger.apply(entry),
+      onTorn: (bytes) =>
+        onTrouble(`the journal ${file} ended in ${bytes} bytes of an entry that a crash had cut; they were dropped`),
+      ...(options.files === undefined ? {} : { files: options.files }),
+      ...(options.compactAboveBytes === undefined ? {} : { compactAboveBytes: options.compactAboveBytes }),
+    })
+    const found = { journal, ledger }
+    // Whoever sent these creates is gone, with what it knew of them.
+    for (const holding of ledger.holdings())
+      if (holding.state === 'pending') await keep(found, turning(holding, { state: 'unclear' }, now()))
+    return found
+  }
+
+  async function keep({ journal, ledger }: Opened, { id, after, steps }: Entry): Promise<void> {
+    const entry = {
+      id,
+      after,
+      steps: steps.map(({ account, endMs, reserved, spent }) => ({ account, endMs, reserved, spent })),
+    }
+    ledger.apply(entry)
+    await journal.append(entry)
+  }
+
+  function unavailable(error: unknown): BookUnavailable {
+    const why = error instanceof Error ? error.message : 'unknown error'
+    const text = `the journal of budgets ${file} cannot be used: ${why}`
+    onTrouble(text)
+    return new BookUnavailable(text, { cause: error })
+  }
+
+  return {
+    async ready() {
+      await opened()
+    },
+    async change(change) {
+      const using = opened()
+      const book = await using
+      const outcome = book.ledger.judge(change)
+      if (outcome.result !== 'done') return outcome
+      try {
+        await keep(book, change)
+      } catch (error) {
+        // Memory is ahead of the disk now. The next use reads what the disk holds.
+        if (opening === using) {
+          opening = null
+          void book.journal.close().catch(() => {})
+        }
+        throw unavailable(error)
+      }
+      return outcome
+    },
+    async accounts(names) {
+      const { ledger } = await opened()
+      return new Map(names.map((name) => [name, ledger.account(name)]))
+    },
+    find: async (id) => (await opened()).ledger.find(id),
+    findSession: async (session) => (await opened()).ledger.findSession(session),
+    holdings: async () => (await opened()).ledger.holdings(),
+    lead: () => Promise.resolve(true),
+    async close() {
+      closed = true
+      const book = await opening?.catch(() => null)
+      await book?.journal.close()
+      await unlock?.()
+    },
+  }
+}

@@ -1,0 +1,65 @@
+// One process for one journal: two that count for themselves would let through twice the budget. A socket beside the file
+// is the lock, because the system lets go of it when its process dies, however that happens. Used by journal-book.ts.
+
+import { createHash } from 'node:crypto'
+import { mkdir, unlink } from 'node:fs/promises'
+import { connect, createServer, type Server } from 'node:net'
+import { dirname, resolve } from 'node:path'
+
+/** Takes the lock of a file and resolves with what gives it back. Rejects with a sentence when another process holds it. */
+export async function lockJournal(file: string): Promise<() => Promise<void>> {
+  const place = lockPlace(file)
+  await mkdir(dirname(file), { recursive: true })
+  const server = createServer((socket) => socket.destroy())
+  // The lock is no reason to stay alive.
+  server.unref()
+  if (!(await listens(server, place))) {
+    if (await isHeld(place))
+      throw new Error(
+        'another process uses it: two gateways cannot count in one journal. Give each its own file, or share budgets through a store',
+      )
+    // Left behind by a process that was killed.
+    await unlink(place).catch(() => {})
+    if (!(await listens(server, place))) throw new Error(`its lock ${place} cannot be taken`)
+  }
+  return () =>
+    new Promise((done) => {
+      server.close(() => done())
+    })
+}
+
+function lockPlace(file: string): string {
+  const path = resolve(file)
+  if (process.platform === 'win32')
+    return `\\\\.\\pipe\\devin-gateway-${createHash('sha256').update(path.toLowerCase()).digest('hex')}`
+  const place = `${path}.lock`
+  // What the system's socket addresses hold; a longer one would be cut silently.
+  if (Buffer.byteLength(place) > 103) throw new Error('its path is too long for a lock beside it: take a shorter one')
+  return place
+}
+
+function listens(server: Server, place: string): Promise<boolean> {
+  return new Promise((done, fail) => {
+    const onError = (error: NodeJS.ErrnoException): void => {
+      server.off('listening', onListening)
+      if (error.code === 'EADDRINUSE') done(false)
+      else fail(error)
+    }
+    const onListening = (): void => {
+      server.off('error', onError)
+      done(true)
+    }
+    server.once('error', onError).once('listening', onListening).listen(place)
+  })
+}
+
+function isHeld(place: string): Promise<boolean> {
+  return new Promise((done) => {
+    const socket = connect(place)
+    socket.once('connect', () => {
+      socket.destroy()
+      done(true)
+    })
+    socket.once('error', () => done(false))
+  })
+}

@@ -1,0 +1,159 @@
+// An append-only file of records that survives a crash at any point: records that wait are written as one frame and synced
+// once, and the file is replaced by a snapshot when it has grown. Used by journal-book.ts; the form is frames.ts's.
+
+import { mkdir, open, readFile, rename, type FileHandle } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { frameOf, readFrames } from './frames.ts'
+
+/** What the journal does to files, for tests that let it fail at any of them. */
+export interface JournalFiles {
+  /** Creates or empties a file. */
+  create(path: string): Promise<Pick<FileHandle, 'write' | 'datasync' | 'close'>>
+  /** The whole file; null when there is none. */
+  read(path: string): Promise<Buffer | null>
+  rename(from: string, to: string): Promise<void>
+  /** Makes a rename in the folder last. */
+  syncFolder(path: string): Promise<void>
+}
+
+export interface JournalOptions<Snapshot, Entry> {
+  readonly file: string
+  /** Everything as it is now, entries that still wait included. */
+  readonly snapshot: () => Snapshot
+  /** Begins from a snapshot; called once, before any `entry`. */
+  readonly restore: (snapshot: Snapshot) => void
+  /** An entry of the file, in their order. */
+  readonly entry: (entry: Entry) => void
+  /** Bytes that a crash left behind were dropped. */
+  readonly onTorn: (bytes: number) => void
+  readonly files?: JournalFiles
+  /** The file is compacted when it is larger than this and has doubled since the last time. */
+  readonly compactAboveBytes?: number
+}
+
+export interface Journal<Entry> {
+  /** Resolves when the entry is on the disk. After a rejection nothing more can be written: open the journal anew. */
+  append(entry: Entry): Promise<void>
+  /** Waits for what is being written. */
+  close(): Promise<void>
+}
+
+const form = { journal: 'devin-gateway budgets', form: 1 }
+
+/** Opens or creates a journal and hands over what it holds. Rejects with a sentence about the file. */
+export async function openJournal<Snapshot, Entry>(options: JournalOptions<Snapshot, Entry>): Promise<Journal<Entry>> {
+  const { file, files = diskFiles, compactAboveBytes = 1 << 20 } = options
+  const waiting: { text: string; resolve: () => void; reject: (error: unknown) => void }[] = []
+  let handle: Awaited<ReturnType<JournalFiles['create']>> | null = null
+  let size = 0
+  let compactedSize = 0
+  let writing: Promise<void> | null = null
+  let broken: unknown = null
+
+  /** A snapshot beside the file, which takes its place in one step. */
+  async function compact(): Promise<void> {
+    const text = JSON.stringify({ ...form, snapshot: options.snapshot() })
+    const next = await files.create(`${file}.new`)
+    try {
+      size = compactedSize = await writeAll(next, frameOf(text), 0)
+      await next.datasync()
+      await files.rename(`${file}.new`, file)
+      await files.syncFolder(dirname(file))
+    } catch (error) {
+      await next.close().catch(() => {})
+      throw error
+    }
+    await handle?.close()
+    handle = next
+  }
+
+  function load(content: Buffer): void {
+    const { payloads, wholeBytes } = readFrames(content)
+    const [first, ...rest] = payloads
+    const begin = first === undefined ? null : (JSON.parse(first) as typeof form & { snapshot: Snapshot })
+    // A new journal gets its name when it is whole: one without a snapshot was cut by something else.
+    if (begin === null) throw new Error('it does not begin with a snapshot; something has cut or overwritten it')
+    if (begin.journal !== form.journal || begin.form !== form.form)
+      throw new Error('it is not a journal of budgets that this version can read')
+    options.restore(begin.snapshot)
+    for (const payload of rest) for (const entry of JSON.parse(payload) as Entry[]) options.entry(entry)
+    if (wholeBytes < content.length) options.onTorn(content.length - wholeBytes)
+  }
+
+  async function writeWaiting(): Promise<void> {
+    while (waiting.length > 0 && broken === null) {
+      const batch = waiting.splice(0)
+      try {
+        // The snapshot holds what waits already: it takes the place of writing it.
+        if (size > compactAboveBytes && size > 2 * compactedSize) await compact()
+        else if (handle !== null) {
+          size += await writeAll(handle, frameOf(`[${batch.map(({ text }) => text).join(',')}]`), size)
+          await handle.datasync()
+        }
+        for (const { resolve } of batch) resolve()
+      } catch (error) {
+        broken = error
+        for (const { reject } of [...batch, ...waiting.splice(0)]) reject(error)
+      }
+    }
+    writing = null
+  }
+
+  await mkdir(dirname(file), { recursive: true })
+  const content = await files.read(file)
+  if (content !== null) load(content)
+  // Whatever a crash or a failing disk has left in the file: from here on it is what was read from it, and on the disk.
+  await compact()
+
+  return {
+    append: (entry) =>
+      new Promise((resolve, reject) => {
+        if (broken !== null) {
+          reject(broken instanceof Error ? broken : new Error('the journal is broken'))
+          return
+        }
+        waiting.push({ text: JSON.stringify(entry), resolve, reject })
+        // A moment later, so that what arrives in the same turn is synced together.
+        writing ??= Promise.resolve().then(writeWaiting)
+      }),
+    async close() {
+      await writing
+      broken ??= new Error('the journal is closed')
+      await handle?.close()
+      handle = null
+    },
+  }
+}
+
+/** Writes every byte from a place on; the file system may take them in several pieces. */
+async function writeAll(handle: Pick<FileHandle, 'write'>, bytes: Buffer, place: number): Promise<number> {
+  let written = 0
+  while (written < bytes.length) {
+    const { bytesWritten } = await handle.write(bytes, written, bytes.length - written, place + written)
+    written += bytesWritten
+  }
+  return written
+}
+
+const diskFiles: JournalFiles = {
+  create: (path) => open(path, 'w', 0o640),
+  async read(path) {
+    try {
+      return await readFile(path)
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
+      throw error
+    }
+  },
+  rename,
+  async syncFolder(path) {
+    // Windows knows no such thing, and renames there last by themselves.
+    if (process.platform === 'win32') return
+    const folder = await open(path, 'r')
+    try {
+      await folder.sync()
+    } finally {
+      await folder.close()
+    }
+  },
+}

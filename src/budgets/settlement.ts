@@ -1,0 +1,241 @@
+// Looks after reserved sessions until nothing more is to be learnt of them: what they consume while they run, when they
+// sleep and end, what became of creates nobody heard of again, and what the bill says in the end. One round after the
+// other; of several instances one at a time.
+
+import type { Book } from './book.ts'
+import type { Budgets } from './budgets.ts'
+import { unitsOfAcus, windowAt, billingPeriod } from './budget.ts'
+import { closing, releasing, turning, type Holding, type HoldingState } from './holding.ts'
+
+/** A session as the API tells it. */
+export interface SeenSession {
+  /** With its prefix. */
+  readonly id: string
+  readonly status: string
+  readonly archived: boolean
+  readonly acus: number
+  readonly createdAtMs: number
+}
+
+/** How sessions are read. Null: no key of the inventory can, or the API does not answer; the next round tries again. */
+export interface SessionReader {
+  /** Those of the sessions that the organization's list knows; at most `batchSize` are asked for. */
+  list(organization: string, sessions: readonly string[]): Promise<readonly SeenSession[] | null>
+  /** One session; `gone` when the API does not know it any more. */
+  get(organization: string, session: string): Promise<SeenSession | 'gone' | null>
+  /** Every session that was created through the API since; null also when there are too many to be sure. */
+  createdSince(organization: string, sinceMs: number): Promise<readonly SeenSession[] | null>
+  /** ACUs that the bill holds for a session. */
+  billed(organization: string, session: string): Promise<number | null>
+}
+
+export interface SettlementOptions {
+  readonly book: Book
+  readonly budgets: Pick<Budgets, 'update'>
+  readonly sessions: SessionReader
+  /** False while there is no budget: then the book is left alone. */
+  readonly isNeeded: () => boolean
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+  /** Pause between two rounds. */
+  readonly everyMs: number
+  /** A round failed; the next one tries again. */
+  readonly onTrouble: (error: unknown) => void
+}
+
+export interface Settlement {
+  /** Begins the rounds. */
+  start(): void
+  /** One round now. */
+  round(): Promise<void>
+  /** Waits for the round under way. */
+  close(): Promise<void>
+}
+
+/** Sessions in one list call: as many as an address of 4 KiB holds. */
+export const batchSize = 50
+const minuteMs = 60_000
+const dayMs = 86_400_000
+
+/** Rules of age, as docs/budgets.md tells them. */
+export const ages = {
+  /** A create that is under way for so long has nobody waiting for it. */
+  pendingMs: 60 * minuteMs,
+  /** The earliest look for a session nobody told of, and how long after its create it may have come to be. */
+  lookMs: minuteMs,
+  windowMs: 5 * minuteMs,
+  /** Without a session in the window by then, there is none. */
+  releaseMs: 15 * minuteMs,
+  /** What has just begun to work is not taken for asleep. */
+  settledMs: minuteMs,
+  /** Sleeping sessions change only where others wake them. */
+  asleepMs: 10 * minuteMs,
+  /** Sessions expire after so long. */
+  lifeMs: 30 * dayMs,
+  /** The bill of a day is asked for so long after the day has turned, and no longer than this. */
+  billMs: 60 * minuteMs,
+  billPatienceMs: 3 * dayMs,
+} as const
+
+export function createSettlement(options: SettlementOptions): Settlement {
+  const { book, budgets, sessions, isNeeded, now, everyMs, onTrouble } = options
+  /** When sleeping sessions were last looked at; of this instance only, since a second look does no harm. */
+  const looks = new Map<string, number>()
+  let timer: NodeJS.Timeout | null = null
+  let underWay: Promise<void> | null = null
+  let closed = false
+
+  const turn = (
+    { id }: Holding,
+    news: { state?: HoldingState; session?: string; guessed?: boolean; consumed?: number },
+    when: (holding: Holding) => boolean,
+  ): Promise<unknown> =>
+    budgets.update(id, (known) => (known !== null && when(known) ? turning(known, news, now()) : null))
+
+  async function settle(): Promise<void> {
+    if (!isNeeded() || !(await book.lead(2 * everyMs))) return
+    const all = await book.holdings()
+    for (const holding of all) {
+      if (closed) return
+      await age(holding)
+    }
+    for (const [organization, holdings] of Map.groupBy(all, (holding) => holding.organization)) {
+      if (closed) return
+      await lookFor(organization, holdings)
+      await follow(organization, holdings)
+      for (const holding of holdings) if (holding.state === 'ended') await bill(holding)
+    }
+  }
+
+  /** What time alone decides. */
+  async function age(holding: Holding): Promise<void> {
+    const { state, atMs, bound } = holding
+    if (state === 'pending' && now() - atMs > ages.pendingMs)
+      await turn(holding, { state: 'unclear' }, (known) => known.state === 'pending')
+    if (now() - atMs <= ages.lifeMs || state === 'ended') return
+    // Nobody knows better: it counts as having cost all it could.
+    const consumed = state === 'asleep' ? holding.consumed : Math.max(holding.consumed, bound ?? 0)
+    await turn(holding, { state: 'ended', consumed }, (known) => known.state === state)
+  }
+
+  /** Sessions that came to be without anybody hearing of them. */
+  async function lookFor(organization: string, holdings: readonly Holding[]): Promise<void> {
+    const unclear = holdings
+      .filter(({ state, atMs }) => state === 'unclear' && now() - atMs > ages.lookMs)
+      .sort((a, b) => a.atMs - b.atMs)
+    const [first] = unclear
+    if (first === undefined) return
+    const found = await sessions.createdSince(organization, first.atMs - 5000)
+    if (found === null) return
+    const free: SeenSession[] = []
+    for (const session of found.toSorted((a, b) => a.createdAtMs - b.createdAtMs))
+      if ((await book.findSession(session.id)) === null) free.push(session)
+    for (const holding of unclear) {
+      // The API tells whole seconds.
+      const index = free.findIndex(
+        ({ createdAtMs }) => createdAtMs >= holding.atMs - 2000 && createdAtMs <= holding.atMs + ages.windowMs,
+      )
+      const [session] = index === -1 ? [] : free.splice(index, 1)
+      if (session !== undefined)
+        await turn(
+          holding,
+          { ...newsOf(session), session: session.id, guessed: true },
+          (known) => known.state === 'unclear',
+        )
+      else if (now() - holding.atMs > ages.releaseMs)
+        await budgets.update(holding.id, (known) => (known?.state === 'unclear' ? releasing(known) : null))
+    }
+  }
+
+  /** What the sessions that are known have consumed, and whether they still can. */
+  async function follow(organization: string, holdings: readonly Holding[]): Promise<void> {
+    const due = new Map(
+      holdings.flatMap((holding) =>
+        holding.session !== null && isDue(holding) ? [[holding.session, holding] as const] : [],
+      ),
+    )
+    const ids = [...due.keys()]
+    for (let from = 0; from < ids.length; from += batchSize) {
+      if (closed) return
+      const batch = ids.slice(from, from + batchSize)
+      const list = await sessions.list(organization, batch)
+      if (list === null) return
+      const listed = new Map(list.map((session) => [session.id, session]))
+      for (const id of batch) {
+        const holding = due.get(id)
+        // A list may leave out what it does not show, archived sessions for instance.
+        const session = listed.get(id) ?? (await sessions.get(organization, id))
+        if (holding === undefined || session === null) continue
+        if (holding.state === 'asleep') looks.set(id, now())
+        await learn(holding, session)
+      }
+    }
+  }
+
+  function isDue({ state, session }: Holding): boolean {
+    if (state === 'asleep') return now() - (looks.get(session ?? '') ?? 0) > ages.asleepMs
+    return state === 'open'
+  }
+
+  async function learn(holding: Holding, session: SeenSession | 'gone'): Promise<void> {
+    // What it has cost since it was last seen is unknown; asleep it was nothing.
+    const news =
+      session === 'gone'
+        ? {
+            state: 'ended' as const,
+            consumed:
+              holding.state === 'asleep'
+                ? holding.consumed
+                : Math.max(holding.consumed, holding.bound ?? holding.consumed),
+          }
+        : newsOf(session)
+    if (news.state === holding.state && news.consumed === holding.consumed) return
+    // A message has just been sent to it, and may not have woken it yet.
+    if (news.state === 'asleep' && now() - holding.sinceMs < ages.settledMs) return
+    if (news.state === 'ended') looks.delete(holding.session ?? '')
+    await turn(holding, news, (known) => known.state === holding.state)
+  }
+
+  /** The bill has the last word, once the day is over in which the session ended. */
+  async function bill(holding: Holding): Promise<void> {
+    const dueMs = windowAt(billingPeriod('day'), holding.sinceMs).endMs + ages.billMs
+    if (now() < dueMs) return
+    const acus =
+      holding.session === null || holding.guessed ? null : await sessions.billed(holding.organization, holding.session)
+    if (acus !== null && unitsOfAcus(acus) !== holding.consumed)
+      await turn(holding, { consumed: unitsOfAcus(acus) }, (known) => known.state === 'ended')
+    if (acus !== null || holding.session === null || holding.guessed || now() > dueMs + ages.billPatienceMs)
+      await budgets.update(holding.id, (known) => (known?.state === 'ended' ? closing(known) : null))
+  }
+
+  function round(): Promise<void> {
+    underWay ??= settle()
+      .catch(onTrouble)
+      .finally(() => {
+        underWay = null
+      })
+    return underWay
+  }
+
+  function schedule(): void {
+    if (closed) return
+    timer = setTimeout(() => void round().then(schedule), everyMs)
+    timer.unref()
+  }
+
+  return {
+    start: schedule,
+    round,
+    async close() {
+      closed = true
+      if (timer !== null) clearTimeout(timer)
+      await underWay
+    },
+  }
+}
+
+/** Archived sessions are frozen. What is not known to be over may still cost something: new words count as open. */
+function newsOf({ status, archived, acus }: SeenSession): { state: HoldingState; consumed: number } {
+  const over = archived || status === 'exit' || status === 'error'
+  return { state: over ? 'ended' : status === 'suspended' ? 'asleep' : 'open', consumed: unitsOfAcus(acus) }
+}

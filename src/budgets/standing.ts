@@ -1,0 +1,128 @@
+// How a budget stands: what is spent, reserved and left, when it begins anew, and where it is going. Pure; shown on the
+// callers' page, to operators, in refusals and in metrics.
+
+import { basename } from 'node:path'
+import type { Account } from './book.ts'
+import { unitsOf, windowAt, type Budget } from './budget.ts'
+
+export interface Standing {
+  readonly budget: Budget
+  readonly account: Account
+}
+
+/** Percent of a hard bound at which a budget is worth a word. */
+export const warningLevels = [50, 80, 100] as const
+export type WarningLevel = (typeof warningLevels)[number]
+
+/** Units that may still be used; null where nothing is bounded. Never negative: sessions may cost more than they might. */
+export function leftOf({ budget, account }: Standing): number | null {
+  return budget.hard === null ? null : Math.max(0, budget.hard - account.reserved - account.spent)
+}
+
+/** The highest warning level that is reached; 0 below all of them. */
+export function levelOf({ budget, account }: Standing): WarningLevel | 0 {
+  const { hard } = budget
+  if (hard === null) return 0
+  const used = account.reserved + account.spent
+  return warningLevels.findLast((level) => used * 100 >= hard * level) ?? 0
+}
+
+/** Whether more than the soft bound is spent or reserved. */
+export function isSoftExceeded({ budget, account }: Standing): boolean {
+  return budget.soft !== null && account.reserved + account.spent > budget.soft
+}
+
+/** Milliseconds until the budget begins anew; null when it never does. */
+export function resetMs({ budget }: Standing, nowMs: number): number | null {
+  return budget.period === null ? null : windowAt(budget.period, nowMs).endMs - nowMs
+}
+
+/**
+ * Units that will be spent at the end of the window if it goes on like this; null for what has no window, and in its first
+ * twentieth, when nothing can be said.
+ */
+export function forecastOf({ budget, account }: Standing, nowMs: number): number | null {
+  if (budget.period === null) return null
+  const { startMs, endMs } = windowAt(budget.period, nowMs)
+  const passed = (nowMs - startMs) / (endMs - startMs)
+  return passed < 0.05 ? null : Math.round(account.spent / passed)
+}
+
+/** One budget as it is shown; amounts in ACUs or sessions, times as ISO 8601. */
+export interface BudgetView {
+  readonly name: string
+  readonly owner: string
+  readonly team: string | null
+  readonly measure: string
+  /** `500 per month`, `10 at once`; null when nothing is bounded. */
+  readonly limit: string | null
+  readonly soft_limit: string | null
+  /** The limit as a number. */
+  readonly hard: number | null
+  readonly spent: number
+  readonly reserved: number
+  readonly left: number | null
+  /** Percent of the limit, spent and reserved together. */
+  readonly used_percent: number | null
+  /** The highest warning level that is reached; 0 below all of them. */
+  readonly level: number
+  /** What will have been spent when it begins anew, if it goes on like this. */
+  readonly forecast: number | null
+  readonly resets_at: string | null
+  readonly mode: 'enforce' | 'shadow'
+  /** Name of the policy file, whose owner may change it. */
+  readonly policy: string
+}
+
+export function budgetView(standing: Standing, nowMs: number): BudgetView {
+  const { budget, account } = standing
+  const unit = unitsOf(budget.measure)
+  const shown = (units: number | null): number | null => (units === null ? null : inUnits(units, unit))
+  const wait = resetMs(standing, nowMs)
+  return {
+    name: budget.name,
+    owner: budget.owner,
+    team: budget.team,
+    measure: budget.measure,
+    limit: limitText(budget, budget.hard),
+    soft_limit: limitText(budget, budget.soft),
+    hard: shown(budget.hard),
+    spent: inUnits(account.spent, unit),
+    reserved: inUnits(account.reserved, unit),
+    left: shown(leftOf(standing)),
+    used_percent:
+      budget.hard === null ? null : Math.round(((account.reserved + account.spent) / budget.hard) * 1000) / 10,
+    level: levelOf(standing),
+    forecast: shown(forecastOf(standing, nowMs)),
+    resets_at: wait === null ? null : new Date(nowMs + wait).toISOString(),
+    mode: budget.shadow ? 'shadow' : 'enforce',
+    policy: basename(budget.file),
+  }
+}
+
+/** `500 per month`, `10 at once`. */
+function limitText({ measure, period }: Budget, units: number | null): string | null {
+  if (units === null) return null
+  return `${units / unitsOf(measure)} ${period === null ? 'at once' : `per ${period.calendar}`}`
+}
+
+function inUnits(units: number, unit: number): number {
+  return Math.round((units / unit) * 10_000) / 10_000
+}
+
+/** One sentence about a budget that has no room: how much was asked, what is left, why, and when it begins anew. */
+export function refusalText(standing: Standing, asked: number, nowMs: number): string {
+  const view = budgetView(standing, nowMs)
+  const { budget } = standing
+  const acus = budget.measure === 'acus'
+  const noun = acus ? 'ACUs' : budget.measure === 'sessions' ? 'sessions' : 'open sessions'
+  const left = `${view.left ?? 0} of ${view.limit ?? ''}`
+  const wants = acus ? ` This session may cost ${asked / unitsOf(budget.measure)}.` : ''
+  const again =
+    budget.hard !== null && asked > budget.hard
+      ? 'No waiting lets this through: ask for less.'
+      : view.resets_at === null
+        ? 'Wait until a session has ended, or end one.'
+        : `It begins anew at ${view.resets_at}; sessions that end below their bound give the rest back before.`
+  return `The budget ${budget.name} of ${budget.owner} has ${left} ${noun} left: ${view.spent} spent, ${view.reserved} reserved by sessions under way.${wants} ${again} The budget stands in ${view.policy}, for its owner to change.`
+}

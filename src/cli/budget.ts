@@ -1,0 +1,53 @@
+// `budget`: how the budgets of the running gateway stand.
+
+import type { BudgetView } from '../admin/views.ts'
+import { loadConfig } from '../config/load.ts'
+import type { Command } from './invocation.ts'
+import { adminAddress } from './operators.ts'
+import { configFile, configOption } from './setup.ts'
+import { painter } from './style.ts'
+
+export const budgetCommand: Command = {
+  usage: 'budget [--team T] [--config F]',
+  summary: 'how the budgets of the running gateway stand: spent, reserved, left, forecast, when they begin anew',
+  positionals: 0,
+  options: { ...configOption, team: { type: 'string', help: 'only budgets of this team' } },
+  async run(invocation) {
+    const { config } = await loadConfig(configFile(invocation), invocation.env)
+    const team = invocation.option('team')
+    const all = await budgetsOf(adminAddress(config.listen.admin))
+    const budgets = team === null ? all : all.filter((budget) => budget.team === team)
+    if (invocation.json) {
+      invocation.print(JSON.stringify({ budgets }))
+      return 0
+    }
+    if (budgets.length === 0) invocation.print(team === null ? 'there are no budgets' : `team ${team} has no budgets`)
+    const paint = painter(invocation.out, invocation.env)
+    for (const budget of budgets) {
+      const { name, owner, limit, soft_limit, spent, reserved, left, used_percent, level, forecast, resets_at } = budget
+      const used = used_percent === null ? '' : `  ${used_percent} %`
+      const bound = limit ?? `no hard bound, soft bound ${soft_limit ?? ''}`
+      const mode = budget.mode === 'shadow' ? '  (shadow: counted, not applied)' : ''
+      invocation.print(
+        `${paint('bold', `${name} of ${owner}`)}  ${bound}${level >= 80 ? paint('yellow', used) : used}${mode}`,
+      )
+      invocation.print(`    spent ${spent}, reserved ${reserved}${left === null ? '' : `, left ${left}`}`)
+      if (resets_at !== null)
+        invocation.print(
+          `    begins anew ${resets_at}${forecast === null ? '' : `, by then about ${forecast} at this pace`}`,
+        )
+    }
+    return 0
+  },
+}
+
+async function budgetsOf(address: string): Promise<readonly BudgetView[]> {
+  const response = await fetch(`${address}/api/budgets`, {
+    signal: AbortSignal.timeout(5000),
+    redirect: 'error',
+  }).catch(() => null)
+  if (response === null) throw new Error(`the running gateway could not be asked at ${address}`)
+  if (!response.ok) throw new Error('the running gateway cannot read where its budgets are kept; its log says why')
+  // Our own listener's answer.
+  return (await response.json()) as BudgetView[]
+}

@@ -1,0 +1,175 @@
+// The reservation stage: what a create may cost is taken from its budgets before the upstream sees it, and what became of
+// it is told from the answer. Requests without a budget pass by. Used by admission.ts.
+
+import { basename } from 'node:path'
+import { BookUnavailable } from '../budgets/book.ts'
+import { unitsOf, unitsOfAcus, unitsPerAcu, type Budget } from '../budgets/budget.ts'
+import type { Budgets } from '../budgets/budgets.ts'
+import { budgetView, leftOf, refusalText, resetMs, type Standing } from '../budgets/standing.ts'
+import type { Evaluation } from '../policy/evaluate.ts'
+import type { JudgedBody } from '../policy/judged-body.ts'
+import { sessionCreate } from '../policy/team-budgets.ts'
+import { JsonNumber } from '../policy/strict-json.ts'
+import { Problem } from '../problems.ts'
+import type { Exchange } from './exchange.ts'
+import { ReservedAnswer } from './reserved-answer.ts'
+
+export interface Budgeting {
+  /**
+   * Reserves for a request that is about to be sent. Null at once when there is nothing to reserve; a promise of null when
+   * it may be sent without. Throws or rejects with `budget-exceeded`, `budget-unavailable`, or `guardrail` for a create that
+   * nothing bounds.
+   */
+  reserve(exchange: Exchange, evaluation: Evaluation): Promise<ReservedAnswer | null> | null
+  /** How budgets stand; null while nobody can tell. */
+  standings(budgets: readonly Budget[]): Promise<readonly Standing[] | null>
+}
+
+export interface BudgetingOptions {
+  readonly budgets: Budgets
+  readonly now: () => number
+  /** What happens to creates while nobody knows what is left. */
+  readonly whenUnavailable: 'refuse' | 'allow'
+  readonly onResult: (result: 'reserved' | 'refused' | 'unbounded' | 'unavailable') => void
+}
+
+export function createBudgeting({ budgets, now, whenUnavailable, onResult }: BudgetingOptions): Budgeting {
+  async function reserve(
+    exchange: Exchange,
+    charged: readonly Budget[],
+    organization: string,
+    bound: number | null,
+  ): Promise<ReservedAnswer | null> {
+    const judged = await attempt(() =>
+      budgets.reserve({ id: exchange.decisionId, organization, bound, budgets: charged }),
+    )
+    if (judged === null) return null
+    exchange.limitFields = withBudgets(exchange.limitFields, judged.standings, now())
+    exchange.limitExceeded ??= judged.refused?.budget.name ?? overShadow(judged.standings)
+    if (judged.reservation !== null) {
+      onResult('reserved')
+      return new ReservedAnswer(exchange, judged.reservation)
+    }
+    onResult('refused')
+    throw exceeded(judged.refused, bound ?? 0, now())
+  }
+
+  async function wake(session: string): Promise<null> {
+    const asleep = await attempt(() => budgets.wake(session))
+    if (asleep === null) return null
+    onResult('refused')
+    throw new Problem(
+      'budget-exceeded',
+      `The session ${session} sleeps and has given back what it had not used. Waking it may cost ${((asleep.bound ?? 0) - asleep.consumed) / unitsPerAcu} ACUs or another open session, and the budgets it was created in have no room for that. End another session, or ask the owner of the policy.`,
+      { reason: 'session-asleep', fields: { 'retry-after': '60' } },
+    )
+  }
+
+  /** Null where creates are let through although nobody can count them. */
+  async function attempt<T>(ask: () => Promise<T>): Promise<T | null> {
+    try {
+      return await ask()
+    } catch (error) {
+      if (!(error instanceof BookUnavailable)) throw error
+      onResult('unavailable')
+      if (whenUnavailable === 'allow') return null
+      throw new Problem(
+        'budget-unavailable',
+        'What is left of the budget cannot be asked at the moment, so nothing that costs is started. Try again after Retry-After.',
+        { fields: { 'retry-after': '5' }, cause: error },
+      )
+    }
+  }
+
+  return {
+    async standings(asked) {
+      if (asked.length === 0) return []
+      try {
+        return await budgets.standings(asked)
+      } catch (error) {
+        if (error instanceof BookUnavailable) return null
+        throw error
+      }
+    },
+    reserve(exchange, { facts, decision, target, body }) {
+      const { operation, principal, organization } = facts
+      if (operation.id !== sessionCreate) {
+        if (!wakes.has(operation.id) || !exchange.policy.budgets.any) return null
+        return wake(target.segments[operation.segments.indexOf('{devin_id}')] ?? '')
+      }
+      const charged = exchange.policy.budgets.of(decision.team?.id ?? '', principal, organization)
+      if (charged.length === 0) return null
+      const bound = boundOf(body)
+      const needing = charged.find(({ measure, hard, shadow }) => measure === 'acus' && hard !== null && !shadow)
+      if (bound === null && needing !== undefined) {
+        onResult('unbounded')
+        throw unbounded(needing)
+      }
+      return reserve(exchange, charged, organization ?? '', bound)
+    },
+  }
+}
+
+/** What makes a sleeping session work again. */
+const wakes: ReadonlySet<string> = new Set(['org.sessions.messages.send', 'ent.sessions.messages.send'])
+
+/** Units of the most that the session may consume, as the body says it; null where nothing bounds it. */
+function boundOf(body: JudgedBody | null | undefined): number | null {
+  const [written] = body?.valuesAt('max_acu_limit') ?? []
+  const acus = written instanceof JsonNumber ? written.toNumber() : typeof written === 'number' ? written : null
+  return acus === null || acus <= 0 ? null : unitsOfAcus(acus)
+}
+
+function unbounded(budget: Budget): Problem {
+  return new Problem(
+    'guardrail',
+    `The budget ${budget.name} of ${budget.owner} pays for this session, so it has to say what it may cost at most: send max_acu_limit as a number of ACUs above 0. The budget stands in ${basename(budget.file)}; a guardrail with a default for max_acu_limit would put one in.`,
+    { reason: 'budget-needs-bound' },
+  )
+}
+
+function exceeded(standing: Standing | null, bound: number, nowMs: number): Problem {
+  if (standing === null) return new Problem('budget-exceeded', 'The budget is spent.')
+  const asked = standing.budget.measure === 'acus' ? bound : unitsOf(standing.budget.measure)
+  const waitMs = resetMs(standing, nowMs)
+  const never = standing.budget.hard !== null && asked > standing.budget.hard
+  const seconds = waitMs === null ? 60 : Math.max(1, Math.ceil(waitMs / 1000))
+  return new Problem('budget-exceeded', refusalText(standing, asked, nowMs), {
+    fields: never ? {} : { 'retry-after': String(seconds) },
+    members: { budget: budgetView(standing, nowMs) },
+  })
+}
+
+/** The budget in shadow mode that would have refused. */
+function overShadow(standings: readonly Standing[]): string | null {
+  const over = standings.find(
+    ({ budget: { shadow, hard }, account: { reserved, spent } }) => shadow && hard !== null && reserved + spent > hard,
+  )
+  return over?.budget.name ?? null
+}
+
+const windowSeconds = { day: 86_400, week: 604_800, month: null } as const
+
+/** RateLimit-Policy and RateLimit with the budgets behind the limits: whole ACUs or sessions, rounded down. */
+function withBudgets(fields: readonly string[], standings: readonly Standing[], nowMs: number): readonly string[] {
+  const told = standings.filter(({ budget }) => budget.hard !== null)
+  if (told.length === 0) return fields
+  const policy = told.map(({ budget: { name, measure, hard, period } }) => {
+    const window = period === null ? null : windowSeconds[period.calendar]
+    const unit = measure === 'acus' ? ';qu="acus"' : measure === 'open_sessions' ? ';qu="open-sessions"' : ''
+    return `"${name}";q=${(hard ?? 0) / unitsOf(measure)}${unit}${window === null ? '' : `;w=${window}`}`
+  })
+  const left = told.map((standing) => {
+    const { name, measure } = standing.budget
+    const waitMs = resetMs(standing, nowMs)
+    const remaining = Math.floor((leftOf(standing) ?? 0) / unitsOf(measure))
+    return `"${name}";r=${remaining}${waitMs === null ? '' : `;t=${Math.max(1, Math.round(waitMs / 1000))}`}`
+  })
+  const [, before, , standing] = fields
+  return [
+    'ratelimit-policy',
+    [...(before === undefined ? [] : [before]), ...policy].join(', '),
+    'ratelimit',
+    [...(standing === undefined ? [] : [standing]), ...left].join(', '),
+  ]
+}

@@ -1,0 +1,129 @@
+// The book in a shared store, on a real one: it does what the ledger of one instance does, for all instances at once.
+
+import * as fc from 'fast-check'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { BookUnavailable, type Book } from '../../src/budgets/book.ts'
+import { createBudgets } from '../../src/budgets/budgets.ts'
+import { accountOf, windowEnd } from '../../src/budgets/budget.ts'
+import { closing, releasing, reserving, turning } from '../../src/budgets/holding.ts'
+import { Ledger } from '../../src/budgets/ledger.ts'
+import { createSharedBook } from '../../src/budgets/shared-book.ts'
+import { createStore } from '../../src/store/client.ts'
+import type { Store } from '../../src/store/store.ts'
+import { until } from '../support/start-gateway.ts'
+import { describeWithValkey, startStoreServer, storeSettings, type StoreServer } from '../support/valkey.ts'
+import { budgetOf, holdingOf, noon, stepsOfSessions } from './books.ts'
+
+let server: StoreServer
+const stores: Store[] = []
+
+async function connected(prefix: string): Promise<{ store: Store; book: Book }> {
+  const store = createStore({ settings: storeSettings(server, { prefix }), now: Date.now })
+  stores.push(store)
+  await until(() => !store.away, 'the store')
+  return { store, book: createSharedBook(store) }
+}
+
+describeWithValkey('the book in a shared store', () => {
+  beforeAll(async () => {
+    server = await startStoreServer()
+  })
+  afterAll(async () => {
+    await Promise.all(stores.map((store) => store.close()))
+    await server.close()
+  })
+
+  test('judges and keeps every change as the ledger of one instance does, whoever makes it', async () => {
+    const { store } = await connected('oracle')
+    const budgets = [budgetOf('acus', null, { hard: 30 }), budgetOf('sessions', 6), budgetOf('open_sessions', 3)]
+    let run = 0
+    await fc.assert(
+      fc.asyncProperty(stepsOfSessions, async (list) => {
+        const prefix = `run${run++}`
+        const book = createSharedBook({ ...store, key: (...parts) => `${prefix}:${parts.join(':')}` })
+        const ledger = new Ledger()
+        let next = 0
+        for (const { kind, which, state, amount } of list) {
+          const live = ledger.holdings()[which % Math.max(1, ledger.holdings().length)]
+          const change =
+            kind === 'create'
+              ? reserving(holdingOf(`h${next++}`, amount, budgets))
+              : live === undefined
+                ? null
+                : kind === 'release'
+                  ? releasing(live)
+                  : kind === 'close'
+                    ? closing(live)
+                    : kind === 'wake'
+                      ? turning(live, { state: 'open', session: `devin-${live.id}` }, noon, true)
+                      : turning(live, { state, consumed: amount }, noon)
+          if (change === null) continue
+          const expected = ledger.judge(change)
+          const outcome = await book.change(change)
+          expect(outcome.result).toBe(expected.result)
+          for (const [name, { reserved, spent }] of expected.accounts)
+            expect(outcome.accounts.get(name)).toMatchObject({ reserved, spent })
+          if (expected.result === 'done') ledger.apply(change)
+          // Whoever comes with an older version is told so, and changes nothing.
+          expect((await book.change({ ...change, version: change.version + 7 })).result).toBe('stale')
+        }
+        expect((await book.holdings()).toSorted(byId)).toEqual(ledger.holdings().toSorted(byId))
+        for (const holding of ledger.holdings()) {
+          expect(await book.find(holding.id)).toEqual(holding)
+          if (holding.session !== null) expect(await book.findSession(holding.session)).toEqual(holding)
+        }
+        const names = budgets.map((budget) => accountOf(budget, windowEnd(budget, noon)))
+        for (const [name, account] of await book.accounts(names))
+          expect([account.reserved, account.spent]).toEqual([ledger.account(name).reserved, ledger.account(name).spent])
+      }),
+      { numRuns: 25 },
+    )
+  })
+
+  test('lets instances reserve no more together than there is, and forgets nothing when one of them goes', async () => {
+    const first = await connected('together')
+    const second = await connected('together')
+    const budget = budgetOf('acus', 100, { period: null })
+    const reserve = async ({ book }: { book: Book }, id: string): Promise<boolean> => {
+      const service = createBudgets({ book, now: () => noon })
+      return (
+        (await service.reserve({ id, organization: 'org-a', bound: 1_000_000, budgets: [budget] })).reservation !== null
+      )
+    }
+    const granted = await Promise.all(
+      Array.from({ length: 300 }, (_, index) => reserve(index % 2 === 0 ? first : second, `create-${index}`)),
+    )
+    expect(granted.filter(Boolean)).toHaveLength(100)
+    await first.store.close()
+    expect(await second.book.holdings()).toHaveLength(100)
+    expect(await reserve(second, 'one more')).toBe(false)
+  })
+
+  test('has one instance look after sessions, until it stops saying so', async () => {
+    const first = await connected('leader')
+    const second = await connected('leader')
+    expect(await first.book.lead(60_000)).toBe(true)
+    expect(await first.book.lead(50)).toBe(true)
+    await until(() => second.book.lead(60_000), 'the second one to lead')
+    expect(await first.book.lead(60_000)).toBe(false)
+  })
+
+  test('lets everything go after a while, and says so while the store is away', async () => {
+    const { store, book } = await connected('fading')
+    const month = budgetOf('acus', 100)
+    await book.change(reserving(holdingOf('x', 5, [month, budgetOf('open_sessions', 5)])))
+    const keys = (await server.command('KEYS', 'fading:{budgets}:*'))
+      .split('\r\n')
+      .filter((word) => word.startsWith('fading'))
+    expect(keys.length).toBeGreaterThanOrEqual(3)
+    for (const key of keys) expect(Number((await server.command('PTTL', key)).slice(1))).toBeGreaterThan(0)
+    await server.kill()
+    await until(() => store.away, 'the outage')
+    await expect(book.holdings()).rejects.toThrow(BookUnavailable)
+    await expect(book.change(releasing(holdingOf('x', 5, [month])))).rejects.toThrow('the store of budgets is away')
+  })
+})
+
+function byId(a: { id: string }, b: { id: string }): number {
+  return a.id < b.id ? -1 : 1
+}

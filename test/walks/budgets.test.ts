@@ -1,0 +1,306 @@
+// Budgets through the real gateway, in front of the simulator of the Devin API: sessions that begin, consume, sleep, wake
+// and end, and what their team may still spend. Gateway and simulator share one clock, which the tests move.
+
+import { afterEach, describe, expect, test } from 'vitest'
+import { createSimulator, type Simulator } from '../../src/sandbox/simulator/server.ts'
+import type { BudgetView } from '../../src/budgets/standing.ts'
+import { testWorld, keyOf } from '../sandbox/simulator-support.ts'
+import { startTestGateway, until, usualPolicies, type RunningGateway } from '../support/start-gateway.ts'
+
+const sessions = '/v3/organizations/org-payments/sessions'
+const minuteMs = 60_000
+const dayMs = 86_400_000
+
+let shiftMs = 0
+const now = (): number => Date.now() + shiftMs
+let simulator: Simulator
+let running: RunningGateway
+afterEach(async () => {
+  await running.close()
+  await simulator.close()
+  shiftMs = 0
+})
+
+interface SiteOptions {
+  readonly limits?: string
+  readonly gatewayLimits?: string
+  readonly config?: string
+  readonly keys?: string
+}
+
+const keys = `keys:
+  - id: payments-runner
+    scope: organization
+    organization: org-payments
+    permissions: [ManageOrgSessions, UseDevinSessions]
+    secret: { env: PAYMENTS_RUNNER_KEY }
+  - id: payments-reader
+    scope: organization
+    organization: org-payments
+    permissions: [ViewOrgSessions, ViewOrgConsumption, ViewOrgMetrics]
+    secret: { env: PAYMENTS_READER_KEY }
+`
+
+async function start({ limits, gatewayLimits, config = '' }: SiteOptions): Promise<void> {
+  simulator = await createSimulator({ world: testWorld(), now })
+  running = await startTestGateway({
+    now,
+    upstream: `{ origin: "${simulator.origin}" }`,
+    env: { PAYMENTS_RUNNER_KEY: keyOf('payments-runner'), PAYMENTS_READER_KEY: keyOf('payments-reader') },
+    config: `budgets: { poll: 100ms }\n${config}`,
+    policies: {
+      'keys.yaml': keys,
+      'teams/payments.yaml': `${usualPolicies['teams/payments.yaml'] ?? ''}${limits === undefined ? '' : `limits: ${limits}\n`}`,
+      ...(gatewayLimits === undefined ? {} : { 'limits.yaml': `limits: ${gatewayLimits}\n` }),
+    },
+  })
+}
+
+/** A call whose token is of the test's time. */
+function call(
+  path: string,
+  init: RequestInit & { claims?: Readonly<Record<string, unknown>> } = {},
+): Promise<Response> {
+  const seconds = Math.floor(now() / 1000)
+  return running.call(path, { ...init, claims: { iat: seconds, exp: seconds + 600, ...init.claims } })
+}
+
+function create(bound: number | null, claims = {}): Promise<Response> {
+  const body = JSON.stringify(bound === null ? { prompt: 'x' } : { prompt: 'x', max_acu_limit: bound })
+  return call(sessions, { method: 'POST', body, claims })
+}
+
+async function created(bound: number): Promise<string> {
+  const response = await create(bound)
+  expect(response.status).toBe(200)
+  return ((await response.json()) as { session_id: string }).session_id
+}
+
+async function budget(name: string): Promise<BudgetView> {
+  const views = (await (await fetch(`${running.adminUrl}/api/budgets`)).json()) as BudgetView[]
+  const found = views.find((view) => view.name === name)
+  if (found === undefined) throw new Error(`no budget ${name}`)
+  return found
+}
+
+function untilBudget(name: string, expected: Partial<BudgetView>): Promise<void> {
+  return until(async () => {
+    const view = await budget(name)
+    return Object.entries(expected).every(([key, value]) => view[key as keyof BudgetView] === value)
+  }, JSON.stringify(expected))
+}
+
+describe('a budget of ACUs', () => {
+  test('reserves what a session may cost before the upstream sees it, and refuses what does not fit', async () => {
+    await start({ limits: '{ acus: 25/month }' })
+    const first = await create(10)
+    expect(first.status).toBe(200)
+    expect(first.headers.get('ratelimit-policy')).toBe('"acus";q=25;qu="acus"')
+    expect(first.headers.get('ratelimit')).toMatch(/^"acus";r=15;t=\d+$/)
+    await created(10)
+    const seen = simulator.requests.filter(({ method }) => method === 'POST').length
+    const refused = await create(6)
+    expect(refused.status).toBe(429)
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0)
+    const problem = (await refused.json()) as { type: string; detail: string; budget: BudgetView }
+    expect(problem.type).toBe('/gateway/v1/problems/budget-exceeded')
+    expect(problem.detail).toMatch(
+      /^The budget acus of team payments has 5 of 25 per month ACUs left: 0(\.\d+)? spent, \d+(\.\d+)? reserved by sessions under way\. This session may cost 6\. It begins anew at 20\d\d-\d\d-01T08:00:00\.000Z; .* The budget stands in payments\.yaml, for its owner to change\.$/,
+    )
+    expect(problem.budget).toMatchObject({ name: 'acus', left: 5, policy: 'payments.yaml' })
+    expect(simulator.requests.filter(({ method }) => method === 'POST')).toHaveLength(seen)
+    // What fits is let through.
+    await created(5)
+    expect(await budget('acus')).toMatchObject({ left: 0, used_percent: 100, level: 100 })
+    const never = await create(26)
+    expect(never.status).toBe(429)
+    expect(never.headers.get('retry-after')).toBeNull()
+  })
+
+  test('is settled by what sessions consume while they run, sleep, wake and end', async () => {
+    await start({ limits: '{ acus: 25/month }' })
+    const id = await created(10)
+    await untilBudget('acus', { reserved: 10, spent: 0 })
+    // It works for a minute after four seconds of start, at an ACU a minute, and waits for half an hour.
+    shiftMs += 34_000
+    await until(async () => (await budget('acus')).spent >= 0.5, 'consumption')
+    expect(await budget('acus')).toMatchObject({ left: 15 })
+    shiftMs += 5 * minuteMs
+    await untilBudget('acus', { spent: 1, reserved: 9 })
+    shiftMs += 40 * minuteMs
+    await untilBudget('acus', { spent: 1, reserved: 0, left: 24 })
+    // A message wakes it: what it had given back is taken again, before the message is sent.
+    const message = (): Promise<Response> =>
+      call(`${sessions}/${id.replace('devin-', '')}/messages`, { method: 'POST', body: '{"message":"go on"}' })
+    expect((await message()).status).toBe(200)
+    expect(await budget('acus')).toMatchObject({ reserved: 9, left: 15 })
+    shiftMs += 5 * minuteMs
+    await untilBudget('acus', { spent: 2, reserved: 8 })
+    expect((await call(`${sessions}/${id}`, { method: 'DELETE' })).status).toBe(200)
+    await untilBudget('acus', { spent: 2, reserved: 0, left: 23 })
+  })
+
+  test('lets no message wake a session whose rest was given to others', async () => {
+    await start({ limits: '{ acus: 25/month }' })
+    const id = await created(20)
+    shiftMs += 40 * minuteMs
+    await untilBudget('acus', { spent: 1, reserved: 0 })
+    await created(20)
+    const refused = await call(`${sessions}/${id}/messages`, { method: 'POST', body: '{"message":"go on"}' })
+    expect(refused.status).toBe(429)
+    expect(await refused.json()).toMatchObject({
+      type: '/gateway/v1/problems/budget-exceeded',
+      reason: 'session-asleep',
+      detail: expect.stringContaining('may cost 19 ACUs'),
+    })
+    expect(simulator.requests.some(({ target }) => target.endsWith('/messages'))).toBe(false)
+  })
+
+  test('has the last word from the bill of the day, and then forgets the session', async () => {
+    await start({ limits: '{ acus: 25/month }' })
+    const id = await created(10)
+    shiftMs += 5 * minuteMs
+    await untilBudget('acus', { spent: 1 })
+    expect((await call(`${sessions}/${id}?archive=true`, { method: 'DELETE' })).status).toBe(200)
+    await untilBudget('acus', { spent: 1, reserved: 0 })
+    const bills = (): number =>
+      simulator.requests.filter(({ target }) => target.includes(`/consumption/daily/sessions/${id}`)).length
+    expect(bills()).toBe(0)
+    shiftMs += 26 * 60 * minuteMs
+    await until(() => bills() === 1, 'the bill to be asked for')
+    expect(simulator.requests.find(({ target }) => target.includes('/consumption/'))?.serviceUser).toBe(
+      'payments-reader',
+    )
+  })
+
+  test('refuses a create that says no bound', async () => {
+    await start({ limits: '{ acus: 25/month }' })
+    for (const body of [
+      '{"prompt":"x"}',
+      '{"prompt":"x","max_acu_limit":null}',
+      '{"prompt":"x","max_acu_limit":"5"}',
+    ]) {
+      const refused = await call(sessions, { method: 'POST', body })
+      expect(refused.status).toBe(403)
+      expect(await refused.json()).toMatchObject({
+        type: '/gateway/v1/problems/guardrail',
+        reason: 'budget-needs-bound',
+        detail: expect.stringContaining('send max_acu_limit'),
+      })
+    }
+    expect(simulator.requests.some(({ method }) => method === 'POST')).toBe(false)
+  })
+
+  test('gives back what a create that the upstream refused had reserved', async () => {
+    await start({ limits: '{ acus: 25/month, sessions: 3/day }' })
+    const refused = await call(sessions, {
+      method: 'POST',
+      body: '{"prompt":"x","max_acu_limit":10,"platform":"amiga"}',
+    })
+    expect(refused.status).toBe(400)
+    await untilBudget('acus', { reserved: 0, spent: 0 })
+    expect(await budget('sessions')).toMatchObject({ reserved: 0, spent: 0, left: 3 })
+  })
+
+  test('begins anew at 08:00 UTC', async () => {
+    shiftMs = nextEight() - 30 * minuteMs - Date.now()
+    await start({ limits: '{ acus: 10/day }' })
+    await created(10)
+    const refused = await create(1)
+    expect(refused.status).toBe(429)
+    expect(Number(refused.headers.get('retry-after'))).toBeLessThanOrEqual(1800)
+    shiftMs += 31 * minuteMs
+    await created(10)
+  })
+
+  test('is of an app, of every caller, of an organization and of all teams, each for itself', async () => {
+    await start({
+      limits: '{ apps: { payments-bot: { acus: 5/day } }, per_principal: { acus: 8/day } }',
+      gatewayLimits: '{ acus: 30/month, organizations: { org-payments: { acus: 20/month } } }',
+    })
+    const bot = { azp: 'payments-bot', sub: 'bot' }
+    expect((await create(5, bot)).status).toBe(200)
+    const detail = async (response: Response): Promise<string> => {
+      expect(response.status).toBe(429)
+      return ((await response.json()) as { detail: string }).detail
+    }
+    expect(await detail(await create(1, bot))).toContain(
+      'The budget app-acus of app payments-bot of team payments has 0',
+    )
+    expect((await create(8)).status).toBe(200)
+    expect(await detail(await create(1))).toContain('The budget principal-acus of ann in team payments has 0 of 8')
+    expect(await detail(await create(8, { sub: 'bob' }))).toContain(
+      'The budget organization-acus of organization org-payments has 7 of 20 per month',
+    )
+    expect(await budget('gateway-acus')).toMatchObject({ left: 17, owner: 'all teams together', team: null })
+    const me = (await (await call('/gateway/v1/me')).json()) as { budgets: Record<string, BudgetView[]> }
+    expect(me.budgets['payments']?.map(({ name, left }) => [name, left])).toEqual([
+      ['principal-acus', 0],
+      ['organization-acus', 7],
+      ['gateway-acus', 17],
+    ])
+  })
+
+  test('warns at 50, 80 and 100 percent and above its soft bound, once each, and a soft bound alone refuses nothing', async () => {
+    await start({ limits: '{ acus: { hard: 20/month, soft: 15/month }, open_sessions: { soft: 1 } }' })
+    await created(10)
+    await created(6)
+    await created(4)
+    const told = running.logLines
+      .map((line) => JSON.parse(line) as { event?: string; level?: unknown; owner?: string; budget?: BudgetView })
+      .filter(({ event }) => event === 'budget-level' || event === 'budget-soft')
+    expect(told.map(({ event, budget: view }) => [event, view?.name, view?.used_percent])).toEqual([
+      ['budget-level', 'acus', 50],
+      ['budget-level', 'acus', 80],
+      ['budget-soft', 'acus', 80],
+      ['budget-soft', 'open_sessions', null],
+      ['budget-level', 'acus', 100],
+    ])
+    const metrics = await (await fetch(`${running.adminUrl}/metrics`)).text()
+    expect(metrics).toContain('gateway_budget_limit{owner="team payments",budget="acus"} 20')
+    expect(metrics).toContain('gateway_budget_level_percent{owner="team payments",budget="acus"} 100')
+    expect(metrics).toContain('gateway_budget_requests_total{result="reserved"} 3')
+  })
+
+  test('in shadow mode counts and tells, and refuses nothing', async () => {
+    await start({ limits: '{ acus: 10/month, mode: shadow }' })
+    await created(8)
+    await created(8)
+    expect((await create(null)).status).toBe(200)
+    expect(await budget('acus')).toMatchObject({ used_percent: 160, mode: 'shadow' })
+    await until(async () => (await running.access()).length === 3, 'the records')
+    expect((await running.access()).map(({ limit }) => limit)).toEqual([null, 'acus', 'acus'])
+  })
+})
+
+describe('budgets of sessions', () => {
+  test('bound those that are open, and one that ends or sleeps makes room', async () => {
+    await start({ limits: '{ open_sessions: 2 }' })
+    const id = await created(1)
+    await created(1)
+    const refused = await create(1)
+    expect(refused.status).toBe(429)
+    expect(await refused.json()).toMatchObject({
+      detail: expect.stringMatching(
+        /^The budget open_sessions of team payments has 0 of 2 at once open sessions left: 0 spent, 2 reserved by sessions under way\. Wait until a session has ended, or end one\./,
+      ),
+    })
+    expect((await call(`${sessions}/${id}`, { method: 'DELETE' })).status).toBe(200)
+    await untilBudget('open_sessions', { left: 1 })
+    await created(1)
+    shiftMs += 40 * minuteMs
+    await untilBudget('open_sessions', { left: 2 })
+  })
+
+  test('bound those of a day, over a restart', async () => {
+    await start({ limits: '{ sessions: 2/day }' })
+    await created(1)
+    await created(1)
+    expect((await create(1)).status).toBe(429)
+    expect(await budget('sessions')).toMatchObject({ spent: 2, left: 0 })
+  })
+})
+
+function nextEight(): number {
+  return Math.ceil((Date.now() - 8 * 60 * minuteMs) / dayMs) * dayMs + 8 * 60 * minuteMs
+}
