@@ -61,19 +61,25 @@ export function evaluate(
   const facts = factsOf(principal, operation, target, body)
   const decision = decide(policy, facts)
   const guardrails = policy.guardrails.on(operation)
-  const request = { target, body }
-  if (decision.effect === 'deny' || guardrails === undefined)
-    return conclude(policy, { facts, decision, request, needs: missing(operation, body), verdict: null })
+  if (decision.effect === 'deny' || guardrails === undefined) {
+    const needs = body === undefined && readsBody(operation) ? 'body' : null
+    return conclude(policy, facts, decision, target, body, needs, null)
+  }
   const mapped = devinUser === undefined ? policy.devinUserOf(principal) : null
   const user = mapped === null ? devinUser : { id: mapped }
-  return conclude(policy, holdAgainst(policy, guardrails, facts, decision, request, user))
+  const held = holdAgainst(policy, guardrails, facts, decision, { target, body }, user)
+  return conclude(policy, held.facts, held.decision, held.request.target, held.request.body, held.needs, held.verdict)
 }
 
-function missing(operation: Operation, body: JudgedBody | null | undefined): Held['needs'] {
-  return body === undefined && readsBody(operation) ? 'body' : null
-}
-
-function conclude(policy: PolicySet, { facts, decision, request, needs, verdict }: Held): Evaluation {
+function conclude(
+  policy: PolicySet,
+  facts: Facts,
+  decision: Decision,
+  target: Target,
+  body: JudgedBody | null | undefined,
+  needs: Held['needs'],
+  verdict: Verdict | null,
+): Evaluation {
   const { operation } = facts
   const allowed = decision.effect === 'allow'
   const requirement: Requirement | null = allowed
@@ -90,8 +96,8 @@ function conclude(policy: PolicySet, { facts, decision, request, needs, verdict 
     needsDevinUser: allowed && needs === 'devin-user',
     requirement,
     key: requirement === null || needs !== null ? null : policy.selectKey(requirement),
-    target: request.target,
-    body: request.body,
+    target,
+    body,
     verdict,
   }
 }

@@ -567,6 +567,20 @@ describe('a guardrail', () => {
   })
 })
 
+test('a body with tens of thousands of places is judged in one pass, and a few of them are told', () => {
+  const members = Array.from({ length: 40_000 }, (_, index) => `"m${index}":{"key":"X"}`).join(',')
+  const policy = withRules(
+    'body: { session_secrets.*.key: { matches: "CI_*" }, session_secrets.*.sensitive: { default: true } }',
+  )
+  const refused = askRaw(policy, `{"session_secrets":{${members}}}`)
+  expect(refused.decision.detail).toMatch(/^session_secrets\.m0\.key must match CI_\*.*; and 45 more\. /)
+  const [changes, violations] = [refused.verdict?.changes, refused.verdict?.violations]
+  expect([changes?.length, violations?.length]).toEqual([50, 50])
+  const changed = askRaw(policy, `{"session_secrets":{${members.replaceAll('"X"', '"CI_X"')}}}`)
+  expect(changed.decision.effect).toBe('allow')
+  expect(changed.body?.valuesAt('session_secrets.*.sensitive')).toHaveLength(40_000)
+})
+
 describe('a file of guardrails', () => {
   const mistakes = (rules: string): readonly string[] =>
     compileFiles({
@@ -619,6 +633,15 @@ describe('a file of guardrails', () => {
       lines[0]?.replace(/^(guardrails\.yaml:\d+:)\d+/, '$1'),
       lines.slice(1),
     ])
+  })
+
+  test('wants the default of a parameter to be one that a query can hold', () => {
+    const lines = compileFiles({
+      'teams/payments.yaml': team,
+      'keys.yaml': keys,
+      'guardrails.yaml': 'guardrails:\n  - { id: g, on: [org.sessions.list], query: { tags: { default: [a, b] } } }\n',
+    }).lines
+    expect(lines).toEqual(['guardrails.yaml:2:65: the default of a parameter is a text, a number, true or false'])
   })
 
   test('says what is wrong around the rules', () => {

@@ -6,7 +6,7 @@ import type { CallerAttributes } from './attributes.ts'
 import { violationsOf, type BoundRule, type Site, type Violation } from './check.ts'
 import type { Guardrail, Rule } from './guardrail.ts'
 import { NoPlace, parameterText, parameterValues, visitPlaces, withParameter } from './places.ts'
-import { putIn, type Change } from './put-in.ts'
+import { defaultOf, putIn, type Change } from './put-in.ts'
 
 /** What rules look at: the query without its question mark, the JSON body (undefined for none), and the grant. */
 export interface GuardedRequest {
@@ -69,12 +69,12 @@ function guard(
   caller: CallerAttributes,
   sites: readonly Site[],
 ): Guarded {
-  const findings: Findings = { changes: [], violations: [] }
+  const findings = new Findings()
   const { granted } = request
   let { query, body } = request
   for (const { id, named } of granted.byName ? [] : guardrails) {
     const text = `${granted.operation} must be granted by its id, and a pattern or a permission covers it`
-    if (named) findings.violations.push({ guardrail: id, in: 'grant', field: granted.operation, bound: 'grants', text })
+    if (named) findings.broken([{ guardrail: id, in: 'grant', field: granted.operation, bound: 'grants', text }])
   }
   if (sites.includes('query')) {
     for (const [name, rules] of byField(guardrails, 'query'))
@@ -84,12 +84,28 @@ function guard(
     const fields = byField(guardrails, 'body')
     if (fields.size > 0) body = guardBody(fields, body, caller, findings)
   }
-  return { request: { query, body, granted }, ...findings }
+  const { changes, violations } = findings
+  return { request: { query, body, granted }, changes, violations }
 }
 
-interface Findings {
-  readonly changes: Change[]
-  readonly violations: Violation[]
+/** Callers choose how many places a `*` names: so many findings are kept, and a request that broke so much is refused. */
+const mostTold = 50
+
+class Findings {
+  readonly changes: Change[] = []
+  readonly violations: Violation[] = []
+
+  get full(): boolean {
+    return this.violations.length >= mostTold
+  }
+
+  readonly changed = (changes: readonly Change[]): void => {
+    for (const change of changes) if (this.changes.length < mostTold) this.changes.push(change)
+  }
+
+  readonly broken = (violations: readonly Violation[]): void => {
+    for (const violation of violations) if (!this.full) this.violations.push(violation)
+  }
 }
 
 function guardParameter(
@@ -97,26 +113,20 @@ function guardParameter(
   rules: readonly BoundRule[],
   query: string,
   caller: CallerAttributes,
-  { changes, violations }: Findings,
+  findings: Findings,
 ): string {
   const values = parameterValues(query, name)
   if (values === 'ambiguous') {
-    violations.push(
-      broken(
-        rules,
-        'query',
-        'spelling',
-        `the parameter ${name} is spelled so that servers may read it in different ways`,
-      ),
-    )
+    const text = `the parameter ${name} is spelled so that servers may read it in different ways`
+    findings.broken([broken(rules, 'query', 'spelling', text)])
     return query
   }
   const present = values.length === 0 ? undefined : values
   const put = isForbidden(name, new Map([[name, rules]]))
-    ? { value: present, changes: [], violations: [] }
-    : putIn(rules, present, name, 'query', caller)
-  changes.push(...put.changes)
-  violations.push(...put.violations, ...violationsOf(rules, put.value, name, 'query', caller))
+    ? { value: present, changes: [] }
+    : putIn(rules, present, name, 'query', caller, defaultOf(rules, name, 'query', caller, findings.broken))
+  findings.changed(put.changes)
+  findings.broken(violationsOf(rules, put.value, name, 'query', caller))
   return put.changes.reduce((text, change) => withParameter(text, name, parameterText(change.value)), query)
 }
 
@@ -124,30 +134,30 @@ function guardBody(
   fields: ReadonlyMap<string, readonly BoundRule[]>,
   body: StrictJson | undefined,
   caller: CallerAttributes,
-  { changes, violations }: Findings,
+  findings: Findings,
 ): StrictJson | undefined {
   let document: StrictJson = body === undefined ? emptyObject : body
   if (!isJsonObject(document)) {
-    violations.push(broken([...fields.values()].flat(), 'body', 'object', 'the body must be a JSON object'))
+    findings.broken([broken([...fields.values()].flat(), 'body', 'object', 'the body must be a JSON object')])
     return body
   }
   for (const [field, rules] of fields) {
     if (isForbidden(field, fields)) continue
+    const absent = defaultOf(rules, field, 'body', caller, findings.broken)
     try {
       document = visitPlaces(document, field, (value, place) => {
-        const put = putIn(rules, value, place, 'body', caller)
-        changes.push(...put.changes)
-        violations.push(...put.violations)
+        const put = putIn(rules, value, place, 'body', caller, absent)
+        findings.changed(put.changes)
         return put.value
       })
     } catch (error) {
       if (!(error instanceof NoPlace)) throw error
-      violations.push(broken(rules, 'body', 'object', `${error.holder} must be an object that can hold ${field}`))
+      findings.broken([broken(rules, 'body', 'object', `${error.holder} must be an object that can hold ${field}`)])
     }
   }
   for (const [field, rules] of fields) {
     visitPlaces(document, field, (value, place) => {
-      violations.push(...violationsOf(rules, value, place, 'body', caller))
+      if (!findings.full) findings.broken(violationsOf(rules, value, place, 'body', caller))
       return value
     })
   }

@@ -66,22 +66,27 @@ function walkAll(
     return after.every((item, index) => item === items[index]) ? value : after
   }
   if (!isJsonObject(value)) return walk(value, rest, passed, visit) ?? value
-  let changed: JsonObject = value
-  for (const name of Object.keys(value)) {
-    const before = value[name]
+  // Copied once, however many members change: callers choose how many there are.
+  let copy: { [member: string]: StrictJson } | null = null
+  for (const [name, before] of Object.entries(value)) {
     const after = walk(before, rest, [...passed, name], visit)
-    if (after !== undefined && after !== before) changed = withMember(changed, name, after)
+    if (after !== undefined && after !== before) (copy ??= copyOf(value))[name] = after
   }
-  return changed
+  return copy ?? value
 }
 
 const noMembers: JsonObject = Object.freeze(Object.create(null) as JsonObject)
 
-/** A copy without prototype, as parsed objects are: `__proto__` stays a member like others. */
 function withMember(object: JsonObject, name: string, value: StrictJson): JsonObject {
+  const copy = copyOf(object)
+  copy[name] = value
+  return copy
+}
+
+/** Without prototype, as parsed objects are: `__proto__` stays a member like others. */
+function copyOf(object: JsonObject): { [member: string]: StrictJson } {
   const copy = Object.create(null) as { [member: string]: StrictJson }
   for (const [each, member] of Object.entries(object)) copy[each] = member
-  copy[name] = value
   return copy
 }
 

@@ -16,26 +16,28 @@ export interface Change {
   readonly value: StrictJson
 }
 
-/** The value that shall stand at a place, what was put in to make it so, and what could not be. */
+/** The value that shall stand at a place, and what was put in to make it so. */
 export interface PutIn {
   readonly value: StrictJson | undefined
   readonly changes: readonly Change[]
-  readonly violations: readonly Violation[]
 }
 
-/** Puts in what the rules on one field ask for. Present values stay; a second time changes nothing. */
+/**
+ * Puts in what the rules on one field ask for, at one of its places. Present values stay; a second time changes nothing.
+ * `absent` is the default of the field.
+ */
 export function putIn(
   rules: readonly BoundRule[],
   value: StrictJson | undefined,
   place: string,
   site: Site,
   caller: CallerAttributes,
+  absent: () => FieldDefault,
 ): PutIn {
   const changes: Change[] = []
-  const violations: Violation[] = []
   let after = value
   if (after === undefined) {
-    const chosen = defaultOf(rules, place, site, caller, violations)
+    const { chosen } = absent()
     if (chosen !== null) {
       after = site === 'query' ? [parameterText(chosen.value)] : chosen.value
       changes.push({ guardrail: chosen.by.guardrail, in: site, place, bound: 'default', value: chosen.value })
@@ -53,7 +55,7 @@ export function putIn(
       changes.push({ guardrail: by.guardrail, in: site, place, bound: 'add', value: filled.value })
     }
   }
-  return { value: after, changes, violations }
+  return { value: after, changes }
 }
 
 interface Chosen {
@@ -61,34 +63,52 @@ interface Chosen {
   readonly value: StrictJson
 }
 
+/** What is put in where a field is absent, and what is wrong when nothing can be. */
+export interface FieldDefault {
+  readonly chosen: Chosen | null
+  readonly violations: readonly Violation[]
+}
+
+/** The default of a field, worked out when the first absent place asks for it: a `*` may name very many. */
+export function defaultOf(
+  rules: readonly BoundRule[],
+  field: string,
+  site: Site,
+  caller: CallerAttributes,
+  onBroken: (violations: readonly Violation[]) => void,
+): () => FieldDefault {
+  let known: FieldDefault | null = null
+  return () => {
+    if (known !== null) return known
+    known = chooseDefault(rules, field, site, caller)
+    onBroken(known.violations)
+    return known
+  }
+}
+
 /**
  * Of several defaults the smallest number, else that of the first guardrail, which keeps every bound on the field. A
  * number that no bound lets through is moved to the nearest one that does.
  */
-function defaultOf(
-  rules: readonly BoundRule[],
-  place: string,
-  site: Site,
-  caller: CallerAttributes,
-  violations: Violation[],
-): Chosen | null {
+function chooseDefault(rules: readonly BoundRule[], field: string, site: Site, caller: CallerAttributes): FieldDefault {
   const candidates: Chosen[] = []
+  const violations: Violation[] = []
   for (const by of rules) {
     const filled = by.rule.default?.for(caller)
     if (filled === undefined) continue
     if ('value' in filled) candidates.push({ by, value: filled.value })
     else {
-      const text = `${place} must be put in as ${by.rule.default?.text ?? ''}, and ${caller.whyMissing(filled.lacks)}`
-      violations.push({ guardrail: by.guardrail, in: site, field: by.rule.field, bound: 'default', text })
+      const text = `${field} must be put in as ${by.rule.default?.text ?? ''}, and ${caller.whyMissing(filled.lacks)}`
+      violations.push({ guardrail: by.guardrail, in: site, field, bound: 'default', text })
     }
   }
   candidates.sort(smallestFirst)
   const fitting = candidates.find(({ value }) => {
     const asSent = site === 'query' ? [parameterText(value)] : value
-    return violationsOf(rules, asSent, place, site, caller).length === 0
+    return violationsOf(rules, asSent, field, site, caller).length === 0
   })
   const [first] = candidates
-  return fitting ?? (first === undefined ? null : moved(first, rules))
+  return { chosen: fitting ?? (first === undefined ? null : moved(first, rules)), violations }
 }
 
 /** Stable: what is no number keeps the order of the guardrails, behind the numbers. */
