@@ -146,8 +146,10 @@ export function createAdmission(parts: AdmissionParts): Admission {
 
   /** Nobody judges the body: a small one is collected, so that it leaves in one write; others are streamed. */
   function proceed(visit: Visit, evaluation: Evaluation, problem: Problem | null): Promise<void> | undefined {
-    const { fields } = visit
+    const { fields, exchange } = visit
     if (problem !== null) return refuse(visit, problem)
+    // The limits may have taken a while to judge.
+    if (exchange.over) return undefined
     if (fields.bodyLength === 0) return send(visit, evaluation, noBody)
     if (fields.bodyLength !== null && fields.bodyLength <= smallBodyBytes) {
       return collect(visit, smallBodyBytes).then((body) => send(visit, evaluation, body))

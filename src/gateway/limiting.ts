@@ -12,7 +12,8 @@ import type { Exchange } from './exchange.ts'
 /**
  * Counts the request against everything that applies: null, or `rate-limit-exceeded`, `concurrency-exceeded` or
  * `budget-exceeded` with `Retry-After`, or `overloaded` where a limit of cost cannot be judged; handed on, not thrown,
- * which would take a tenth of a refused request. A promise only where a shared store is asked. What has to be given back is given back when the exchange is over.
+ * which would take a tenth of a refused request. A promise only where a shared store is asked. What has to be given back
+ * is given back when the exchange is over.
  */
 export function applyLimits(
   limiter: Limiter,

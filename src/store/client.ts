@@ -22,7 +22,8 @@ export function createStore({ settings, now }: StoreOptions): Store {
   const watchers: ((away: boolean) => void)[] = []
   const calls = { answered: 0, failed: 0, spared: 0 }
   const name = (parts: readonly string[]): string => `${settings.prefix}:${parts.join(':')}`
-  const list = name(['instances'])
+  // Beside the limits: on a cluster the probe asks the node that most calls go to.
+  const list = name(['{limits}', 'instances'])
   let sinceMs = now()
   let closed = false
   let timer: NodeJS.Timeout | undefined

@@ -113,7 +113,7 @@ describeWithValkey('the shared store', () => {
     await until(() => first.state.instances === 2, 'the second instance')
     expect(second.state.instances).toBe(2)
     await second.close()
-    expect(await server.command('ZCARD', 'test:instances')).toBe(':1\r\n')
+    expect(await server.command('ZCARD', 'test:{limits}:instances')).toBe(':1\r\n')
   })
 
   test('passes messages between instances, and says when some may have been missed', async () => {

@@ -145,8 +145,15 @@ export function storeSettings(server: StoreServer, more: Partial<StoreSettings> 
   }
 }
 
+export interface StoreCluster {
+  readonly nodes: readonly StoreServer[]
+  /** Waits until every node finds the cluster whole. */
+  whole(): Promise<void>
+  close(): Promise<void>
+}
+
 /** Three nodes, each with a third of the slots. */
-export async function startCluster(): Promise<{ readonly nodes: readonly StoreServer[]; close(): Promise<void> }> {
+export async function startCluster(): Promise<StoreCluster> {
   const settings = ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-node-timeout', '1000']
   const nodes = await Promise.all([0, 1, 2].map(() => startStoreServer({ settings })))
   const [first] = nodes
@@ -156,11 +163,15 @@ export async function startCluster(): Promise<{ readonly nodes: readonly StoreSe
     await node.command('CLUSTER', 'SET-CONFIG-EPOCH', String(index + 1))
     if (node !== first) await node.command('CLUSTER', 'MEET', '127.0.0.1', String(first?.port))
   }
-  for (const node of nodes)
-    while (!(await node.command('CLUSTER', 'INFO')).includes('cluster_state:ok'))
-      await new Promise((resolve) => setTimeout(resolve, 20))
+  const whole = async (): Promise<void> => {
+    for (const node of nodes)
+      while (!(await node.command('CLUSTER', 'INFO')).includes('cluster_state:ok'))
+        await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  await whole()
   return {
     nodes,
+    whole,
     async close() {
       await Promise.all(nodes.map((node) => node.close()))
     },
