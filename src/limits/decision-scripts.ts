@@ -53,19 +53,21 @@ function sliding.wait(limit)
   end
   return entry(limit.key, low).time + limit.span - now
 end
+local function write(entry) return string.format('%.17g:%d:%d', entry.time, entry.count, entry.sum) end
 function sliding.count(limit, cost)
   local step = math.max(1, limit.span / 1000)
   local time = math.ceil(now / step) * step
   local last = limit.last
   if last and last.time >= time then
     last.count, last.sum = last.count + cost, last.sum + cost
-    redis.call('LSET', limit.key, -1, exact(last.time) .. ':' .. exact(last.count) .. ':' .. exact(last.sum))
+    redis.call('LSET', limit.key, -1, write(last))
   else
-    local sum = (last and last.sum or 0) + cost
-    redis.call('RPUSH', limit.key, exact(time) .. ':' .. exact(cost) .. ':' .. exact(sum))
+    last = { time = time, count = cost, sum = (last and last.sum or 0) + cost }
+    redis.call('RPUSH', limit.key, write(last))
+    limit.first, limit.last = limit.first or last, last
   end
+  limit.used = limit.used + cost
   redis.call('PEXPIRE', limit.key, math.ceil(limit.span + step) + 1000)
-  sliding.read(limit)
 end
 function sliding.give_back(limit, cost)
   while cost > 0 and limit.last do
@@ -74,7 +76,7 @@ function sliding.give_back(limit, cost)
     cost = cost - part
     last.count, last.sum = last.count - part, last.sum - part
     if last.count > 0 then
-      redis.call('LSET', limit.key, -1, exact(last.time) .. ':' .. exact(last.count) .. ':' .. exact(last.sum))
+      redis.call('LSET', limit.key, -1, write(last))
     else
       redis.call('RPOP', limit.key)
     end
@@ -165,14 +167,12 @@ function slots.reset() return 0 end
 local kinds = { sliding = sliding, bucket = bucket, calendar = calendar, slots = slots }
 
 local function open(key, text)
-  local words = {}
-  for word in string.gmatch(text, '%S+') do words[#words + 1] = word end
-  local limit = { key = key, kind = kinds[words[1]], shadow = words[2] == '1', carry = tonumber(words[3]) }
-  limit.amount = tonumber(words[4])
-  if words[1] == 'calendar' then
-    limit.turns = { tonumber(words[5]), tonumber(words[6]), tonumber(words[7]) }
-  elseif words[1] ~= 'slots' then
-    limit.span, limit.burst = tonumber(words[5]), tonumber(words[6])
+  local kind, shadow, carry, amount, a, b, c = string.match(text, '(%a+) (%d) (%d+) (%d+) ?(%d*) ?(%d*) ?(%d*)')
+  local limit = { key = key, kind = kinds[kind], shadow = shadow == '1', carry = tonumber(carry), amount = tonumber(amount) }
+  if kind == 'calendar' then
+    limit.turns = { tonumber(a), tonumber(b), tonumber(c) }
+  else
+    limit.span, limit.burst = tonumber(a), tonumber(b)
   end
   limit.kind.read(limit)
   return limit

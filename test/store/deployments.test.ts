@@ -16,6 +16,7 @@ import {
   startCluster,
   startStoreServer,
   storeSettings,
+  type StoreCluster,
   type StoreServer,
 } from '../support/valkey.ts'
 
