@@ -20,7 +20,7 @@ const mayImport: Readonly<Record<string, Allowed>> = {
   idempotency: ['problems', 'store/sealing', 'store/store'],
   records: ['types of problems'],
   cache: ['problems', 'types of catalogue', 'types of store', 'store/store'],
-  identity: ['problems'],
+  identity: ['problems', 'types of config', 'config/addresses'],
   catalogue: ['problems', 'config'],
   keys: ['problems', 'types of catalogue', 'catalogue/permissions'],
   budgets: ['limits/meter', 'store/store'],

@@ -67,7 +67,7 @@ function parseUrl(text: string, example: string): Parsed<URL> {
   // Without the value: user information is a name and a password.
   if (/^[a-z]+:\/\/[^/?#]*@/i.test(text))
     return { error: 'a URL must not hold user information (what stands before "@")' }
-  if (url.protocol === 'http:' && !isLoopback(url.hostname)) {
+  if (url.protocol === 'http:' && !isLoopback(url)) {
     return {
       error: `${quoted(text)} must begin with https://: plain http is accepted only to loopback (localhost, 127.0.0.1, [::1])`,
     }
@@ -77,6 +77,7 @@ function parseUrl(text: string, example: string): Parsed<URL> {
     : { error: `${quoted(text)} must begin with https://` }
 }
 
-function isLoopback(hostname: string): boolean {
+/** Whether an address stays on this machine. URL parsing has already made every spelling of 127.0.0.1 the same. */
+export function isLoopback({ hostname }: URL): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)
 }

@@ -1,7 +1,7 @@
 // What a verified token says: whether it is valid now and for us, and who the caller is. Pure; the time is passed in.
 
 import { Problem } from '../problems.ts'
-import type { ClaimMapping, IssuerSettings } from './issuer-settings.ts'
+import type { ClaimMapping, IssuerConfig } from '../config/issuer-schema.ts'
 import type { Principal } from './principal.ts'
 import { expired, rejected } from './rejection.ts'
 
@@ -11,7 +11,7 @@ export type Claims = Readonly<Record<string, unknown>>
  * The principal behind claims whose signature was verified. Throws `token-rejected` or `token-expired` where the token
  * does not hold here and now (RFC 7519 section 4.1), `identity-incomplete` where the mapping finds no usable identity.
  */
-export function principalOf(claims: Claims, settings: IssuerSettings, nowMs: number): Principal {
+export function principalOf(claims: Claims, settings: IssuerConfig, nowMs: number): Principal {
   const expiresAtMs = checkClaims(claims, settings, nowMs)
   return Object.freeze({
     subject: subjectOf(claims, settings.claims),
@@ -25,7 +25,7 @@ export function principalOf(claims: Claims, settings: IssuerSettings, nowMs: num
 }
 
 /** Checks everything but the signature and returns `exp` in milliseconds. */
-function checkClaims(claims: Claims, settings: IssuerSettings, nowMs: number): number {
+function checkClaims(claims: Claims, settings: IssuerConfig, nowMs: number): number {
   const { clockToleranceMs, maxLifetimeMs } = settings
   if (claims['iss'] !== settings.issuer) throw rejected('issuer-unknown')
   checkAudience(claims['aud'], settings.audience)

@@ -1,6 +1,7 @@
 // Fetches a small JSON document from an identity provider. Knows nothing of its meaning; key-source.ts does.
 
 import { Agent, request, type Dispatcher } from 'undici'
+import { isLoopback } from '../config/addresses.ts'
 
 /** A key set of a hundred RSA keys is about 50 KiB; more than this is not a key set. */
 const maxBytes = 1024 * 1024
@@ -52,11 +53,6 @@ export async function fetchJson(url: URL, options: JsonFetchOptions): Promise<un
 /** Plain http would let anybody on the way choose who is let in, so it is for loopback alone. */
 export function isTrustworthyAddress(url: URL): boolean {
   return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url))
-}
-
-/** Whether an address stays on this machine. URL parsing has already made every spelling of 127.0.0.1 the same. */
-export function isLoopback(url: URL): boolean {
-  return url.hostname === 'localhost' || url.hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(url.hostname)
 }
 
 function checkAddress(url: URL): void {

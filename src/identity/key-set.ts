@@ -1,6 +1,7 @@
 // A key set document (RFC 7517 section 5) made into keys that can verify, and the reasons why others cannot. No I/O.
 
 import { calculateJwkThumbprint, importJWK, type CryptoKey, type JWK } from 'jose'
+import type { Algorithm } from '../config/algorithms.ts'
 import { isObject } from './claims.ts'
 
 /** More keys than this are not looked at: each costs an import, and issuers publish two to ten. */
@@ -8,23 +9,30 @@ const maxKeys = 100
 /** RFC 7518 sections 3.3 and 3.5. */
 const minRsaBits = 2048
 
-/** For each algorithm the key type it needs (RFC 7518 section 3.1, RFC 8037 section 3.1, RFC 9864 section 2.2). */
-const keyTypes: Readonly<Record<string, { readonly kty: string; readonly crv?: string }>> = {
-  RS256: { kty: 'RSA' },
-  RS384: { kty: 'RSA' },
-  RS512: { kty: 'RSA' },
-  PS256: { kty: 'RSA' },
-  PS384: { kty: 'RSA' },
-  PS512: { kty: 'RSA' },
-  ES256: { kty: 'EC', crv: 'P-256' },
-  ES384: { kty: 'EC', crv: 'P-384' },
-  ES512: { kty: 'EC', crv: 'P-521' },
-  EdDSA: { kty: 'OKP', crv: 'Ed25519' },
-  Ed25519: { kty: 'OKP', crv: 'Ed25519' },
+interface KeyType {
+  readonly kty: string
+  readonly crv?: string
 }
 
+/** For each algorithm the key type it needs (RFC 7518 section 3.1, RFC 8037 section 3.1, RFC 9864 section 2.2). */
+const keyTypes: ReadonlyMap<string, KeyType> = new Map(
+  Object.entries({
+    RS256: { kty: 'RSA' },
+    RS384: { kty: 'RSA' },
+    RS512: { kty: 'RSA' },
+    PS256: { kty: 'RSA' },
+    PS384: { kty: 'RSA' },
+    PS512: { kty: 'RSA' },
+    ES256: { kty: 'EC', crv: 'P-256' },
+    ES384: { kty: 'EC', crv: 'P-384' },
+    ES512: { kty: 'EC', crv: 'P-521' },
+    EdDSA: { kty: 'OKP', crv: 'Ed25519' },
+    Ed25519: { kty: 'OKP', crv: 'Ed25519' },
+  } satisfies Record<Algorithm, KeyType>),
+)
+
 /** Signature algorithms that an issuer's allow-list may name. `none` and HS* are not among them and never will be. */
-export const signatureAlgorithms: readonly string[] = Object.keys(keyTypes)
+export const signatureAlgorithms: readonly string[] = [...keyTypes.keys()]
 
 /** A public key for one algorithm. */
 export interface SigningKey {
@@ -108,7 +116,7 @@ async function addKeys(keys: SigningKey[], entry: unknown, algorithms: readonly 
 }
 
 function fits(jwk: JWK, alg: string): boolean {
-  const type = keyTypes[alg]
+  const type = keyTypes.get(alg)
   if (type === undefined || jwk.kty !== type.kty || (type.crv !== undefined && jwk.crv !== type.crv)) return false
   return jwk.alg === undefined || jwk.alg === alg || (isEdwards(jwk.alg) && isEdwards(alg))
 }

@@ -1,8 +1,9 @@
 // Where an issuer's key set is: at the configured address, or where the issuer's metadata document says. Keeps nothing.
 
 import { isObject } from './claims.ts'
-import type { IssuerSettings } from './issuer-settings.ts'
-import { FetchFailed, fetchJson, isLoopback, isTrustworthyAddress, type JsonFetchOptions } from './json-fetch.ts'
+import type { IssuerConfig } from '../config/issuer-schema.ts'
+import { isLoopback } from '../config/addresses.ts'
+import { FetchFailed, fetchJson, isTrustworthyAddress, type JsonFetchOptions } from './json-fetch.ts'
 
 /**
  * The address of an issuer's key set: `jwksUri` of the settings, or `jwks_uri` of the metadata document, whose `issuer`
@@ -10,7 +11,7 @@ import { FetchFailed, fetchJson, isLoopback, isTrustworthyAddress, type JsonFetc
  * Throws FetchFailed with a text for the operator.
  */
 export async function findKeySetAddress(
-  settings: Pick<IssuerSettings, 'issuer' | 'jwksUri'>,
+  settings: Pick<IssuerConfig, 'issuer' | 'jwksUri'>,
   options: JsonFetchOptions,
 ): Promise<URL> {
   if (settings.jwksUri !== null) return parseAddress(settings.jwksUri, 'jwks_uri')

@@ -3,7 +3,7 @@
 
 import type { CryptoKey } from 'jose'
 import { Problem } from '../problems.ts'
-import type { IssuerSettings } from './issuer-settings.ts'
+import type { IssuerConfig } from '../config/issuer-schema.ts'
 import { FetchFailed, fetchJson, type JsonFetchOptions } from './json-fetch.ts'
 import { parseKeySet, type KeySet, type SigningKey } from './key-set.ts'
 import { findKeySetAddress } from './key-source.ts'
@@ -57,7 +57,7 @@ const maxCandidates = 4
 const emptySet: KeySet = { keys: [], warnings: [] }
 
 export interface SigningKeysOptions {
-  readonly settings: IssuerSettings
+  readonly settings: IssuerConfig
   readonly timings: KeyTimings
   readonly now: () => number
   readonly log: IdentityLog

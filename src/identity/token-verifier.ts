@@ -3,7 +3,7 @@
 
 import { compactVerify, type CryptoKey } from 'jose'
 import { isObject, principalOf, type Claims } from './claims.ts'
-import type { IssuerSettings } from './issuer-settings.ts'
+import type { IssuerConfig } from '../config/issuer-schema.ts'
 import { signatureAlgorithms } from './key-set.ts'
 import type { Principal } from './principal.ts'
 import { rejected } from './rejection.ts'
@@ -13,7 +13,7 @@ import { VerifiedTokens } from './verified-tokens.ts'
 
 export interface TokenVerifierOptions {
   /** At least one, each issuer once. */
-  readonly issuers: readonly IssuerSettings[]
+  readonly issuers: readonly IssuerConfig[]
   /** Milliseconds since the epoch. */
   readonly now: () => number
   readonly log: IdentityLog
@@ -40,7 +40,7 @@ export interface TokenVerifier {
 }
 
 interface Issuer {
-  readonly settings: IssuerSettings
+  readonly settings: IssuerConfig
   readonly algorithms: ReadonlySet<string>
   readonly keys: SigningKeys
 }
@@ -86,7 +86,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   }
 }
 
-function checkSettings(issuers: readonly IssuerSettings[]): void {
+function checkSettings(issuers: readonly IssuerConfig[]): void {
   if (issuers.length === 0) throw new Error('a token verifier needs at least one issuer')
   if (new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length) throw new Error('an issuer is given twice')
   for (const { issuer, algorithms } of issuers) {

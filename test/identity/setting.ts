@@ -1,14 +1,14 @@
 // What the suites of identity/ share: settings for a test issuer, a clock that is set by hand and a log that remembers.
 
 import { onTestFinished } from 'vitest'
-import type { IssuerSettings } from '../../src/identity/issuer-settings.ts'
+import type { IssuerConfig } from '../../src/config/issuer-schema.ts'
 import type { IdentityLog } from '../../src/identity/signing-keys.ts'
 import { createTokenVerifier, type TokenVerifier } from '../../src/identity/token-verifier.ts'
 import type { TokenVerifierOptions } from '../../src/identity/token-verifier.ts'
 import { Problem } from '../../src/problems.ts'
 import { startIssuer, type Issuer, type IssuerOptions } from '../support/issuer.ts'
 
-export function settingsOf(issuer: string, changes: Partial<IssuerSettings> = {}): IssuerSettings {
+export function settingsOf(issuer: string, changes: Partial<IssuerConfig> = {}): IssuerConfig {
   return {
     issuer,
     audience: ['devin-gateway'],
@@ -56,7 +56,7 @@ export async function issuerForTest(options: IssuerOptions = {}): Promise<Issuer
 export type VerifierChanges = Partial<TokenVerifierOptions>
 
 /** A verifier that ends with the test; not started. */
-export function verifierForTest(issuers: readonly IssuerSettings[], changes: VerifierChanges = {}): TokenVerifier {
+export function verifierForTest(issuers: readonly IssuerConfig[], changes: VerifierChanges = {}): TokenVerifier {
   const verifier = createTokenVerifier({ issuers, now: Date.now, log: createLog(), ...changes })
   onTestFinished(() => verifier.close())
   return verifier

@@ -1,7 +1,7 @@
 import { exportJWK, generateKeyPair } from 'jose'
 import { describe, expect, it, vi } from 'vitest'
 import { sendJson, startIssuer, type Issuer } from '../support/issuer.ts'
-import type { IssuerSettings } from '../../src/identity/issuer-settings.ts'
+import type { IssuerConfig } from '../../src/config/issuer-schema.ts'
 import {
   createClock,
   createLog,
@@ -17,7 +17,7 @@ const jwksFetches = (issuer: Issuer) => issuer.requests.filter((path) => path ==
 const unknown = async (issuer: Issuer, kid: string) => issuer.sign({}, { header: { kid } })
 
 /** An issuer and a started verifier of it, under a clock that is set by hand. */
-async function setUp(changes: VerifierChanges = {}, settings: Partial<IssuerSettings> = {}) {
+async function setUp(changes: VerifierChanges = {}, settings: Partial<IssuerConfig> = {}) {
   const issuer = await issuerForTest()
   const clock = createClock()
   const log = createLog()
