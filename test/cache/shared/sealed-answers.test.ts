@@ -3,6 +3,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
+import { readQuestion } from '../../../src/cache/reading.ts'
 import type { SealedAnswersCounts } from '../../../src/cache/shared/sealed-answers.ts'
 import { until } from '../../support/start-gateway.ts'
 import { describeWithValkey, startStoreServer, type StoreServer } from '../../support/valkey.ts'
@@ -97,10 +98,26 @@ describeWithValkey('answers in the store', () => {
     expect(leftMs).toBeLessThanOrEqual(30_000)
   })
 
-  it('are bounded in size, and never waited for longer than the store may take', async () => {
+  it('are bounded in size, and as old as their age where clocks differ', async () => {
     const [one, other] = await start()
-    await ask(one, '/large', 'x'.repeat(9_000))
-    await until(() => counts(one).kept === 1, 'a fitting answer to be kept')
+    await kept(one, '/things', 'an answer')
+    const place = { key: readQuestion(one.setting.question('/things', things)).key, names: ['things', '/things'] }
+    const entry = await other.answers?.find(place)
+    if (entry === null || entry === undefined) throw new Error('there is no such answer')
+    const position = one.answers?.position() ?? ''
+    one.answers?.keep({ key: 'large', names: [] }, { ...entry, body: Buffer.alloc(257 * 1024) }, position)
+    one.answers?.keep({ key: 'brief', names: [] }, { ...entry, freshUntilMs: one.setting.nowMs + 500 }, position)
+    // Their clock is a minute ahead of this one.
+    other.setting.pass(-60)
+    expect(await other.answers?.find(place)).toMatchObject({
+      receivedAtMs: other.setting.nowMs,
+      freshUntilMs: other.setting.nowMs + 30_000,
+    })
+    expect(await storedKeys()).toHaveLength(1)
+  })
+
+  it('are never waited for longer than the store may take', async () => {
+    const [, other] = await start()
     server.freeze()
     expect((await ask(other, '/large', 'new')).body).toBe('new')
     expect(counts(other).failed).toBeGreaterThan(0)
