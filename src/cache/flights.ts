@@ -39,13 +39,16 @@ export interface Flights {
   readonly underWay: Roster<Flight>
 }
 
-/**
- * Failures that another try may not meet: those that pass, and refusals that were about the one who asked. A rejected key,
- * say, would only be rejected once more.
- */
+/** Failures that another try may not meet. A rejected key, say, would only be rejected once more. */
 const passing: ReadonlySet<ProblemKindName> = new Set([
   'upstream-unreachable',
   'upstream-timeout',
+  'rate-limit-exceeded',
+  'concurrency-exceeded',
+  'budget-exceeded',
+])
+/** Refusals for want of room in the limits of the one who asked: they say nothing about anybody else. */
+const ofTheAsker: ReadonlySet<ProblemKindName> = new Set([
   'rate-limit-exceeded',
   'concurrency-exceeded',
   'budget-exceeded',
@@ -118,8 +121,9 @@ export function createFlights(options: FlightsOptions): Flights {
   }
 
   function askAgain(seat: Seat, problem: Problem | null): void {
-    if (seat.mayTryAgain) {
-      seat.attempts += 1
+    const isOfTheAsker = problem !== null && ofTheAsker.has(problem.kind) && problem.reason !== 'upstream-throttled'
+    if (isOfTheAsker || seat.mayTryAgain) {
+      if (!isOfTheAsker) seat.attempts += 1
       const need = options.lookAgain(seat)
       if (need !== null) forward(seat, need)
     } else if (problem === null) desk.alone([seat])

@@ -8,6 +8,7 @@ import { bearerToken } from '../identity/token-form.ts'
 import type { TokenVerifier } from '../identity/token-verifier.ts'
 import type { Keyring, KeyVersion } from '../keys/keyring.ts'
 import { budgetView } from '../budgets/standing.ts'
+import type { AnswerTaker } from '../cache/answer.ts'
 import type { ResponseCache } from '../cache/response-cache.ts'
 import type { Precedence } from '../limits/fair-queue.ts'
 import { idempotencyKeyIn } from '../idempotency/key-field.ts'
@@ -24,8 +25,8 @@ import type { DevinUsers } from './devin-users.ts'
 import type { Exchange } from './exchange.ts'
 import { declareJson, readCallerFields, type CallerFields } from './fields.ts'
 import { forwardFiltered } from './filtering.ts'
-import type { Upstream } from './forwarding.ts'
-import { applyLimits } from './limiting.ts'
+import type { Forward, Upstream } from './forwarding.ts'
+import { applyLimits, countsUpstreamOnly, whenGranted } from './limiting.ts'
 import { answerOwnPage, answerPublicPage, isOwn } from './own-pages.ts'
 import {
   bodyOfRead,
@@ -133,6 +134,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
     const key = operation.idempotent ? idempotencyKeyIn(fields.forward) : null
     if (evaluation.needsBody || evaluation.needsDevinUser) return judge(visit, evaluation, key)
     if (key !== null) return createOnce(visit, evaluation, key, null)
+    if (countsUpstreamOnly(evaluation, exchange)) return send(visit, evaluation, noBody)
     const judged = limit(visit, evaluation)
     return judged instanceof Promise
       ? judged.then((problem) => proceed(visit, evaluation, problem))
@@ -276,6 +278,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
     const question = questionOf(evaluation, exchange.policy.catalogue, exchange.method ?? '', target, fields, now())
     const caller = new Caller(exchange, response, parts.callerIdleMs, parts.onFail)
     const taker = claim === null ? caller : new SafeCreate(exchange, claim, caller, parts.safeCreateMs)
+    let unjudged = countsUpstreamOnly(evaluation, exchange)
     cache.serve(question, taker, (changes, receiver) => {
       const version = openKey(evaluation)
       exchange.keyVersion = version
@@ -291,11 +294,18 @@ export function createAdmission(parts: AdmissionParts): Admission {
         version,
         precedence: evaluation.decision.team?.precedence ?? ofNoTeam,
       }
-      const rule = evaluation.decision.response
       const first = reserved === null ? receiver : reserved.behind(receiver)
-      if (rule === null) upstream.forward(forward, first)
-      else forwardFiltered(upstream, forward, rule, first, now)
+      if (!unjudged) ask(forward, evaluation, first)
+      else {
+        unjudged = false
+        whenGranted(limit(visit, evaluation), first, () => ask(forward, evaluation, first))
+      }
     })
+  }
+
+  function ask(forward: Forward, { decision }: Evaluation, receiver: AnswerTaker): void {
+    if (decision.response === null) upstream.forward(forward, receiver)
+    else forwardFiltered(upstream, forward, decision.response, receiver, now)
   }
 
   function openKey({ key, facts, requirement }: Evaluation): KeyVersion {

@@ -2,11 +2,14 @@
 // the exchange is over.
 
 import { basename } from 'node:path'
+import type { AnswerTaker } from '../cache/answer.ts'
 import { policyField, standingField } from '../limits/fields.ts'
 import type { Allowance, Limiter, Limit, Standing } from '../limits/limiter.ts'
 import type { Quota } from '../limits/meter.ts'
+import type { Evaluation } from '../policy/evaluate.ts'
 import type { Team } from '../policy/policy-set.ts'
 import { Problem } from '../problems.ts'
+import { asProblem } from './answering.ts'
 import type { Exchange } from './exchange.ts'
 
 /**
@@ -27,6 +30,44 @@ export function applyLimits(
   return allowance instanceof Promise
     ? allowance.then((made) => heed(limiter, team, limits, made, exchange))
     : heed(limiter, team, limits, allowance, exchange)
+}
+
+/** A read of a team for which answers from the cache are free: its limits are judged when the upstream is asked. */
+export function countsUpstreamOnly({ decision }: Evaluation, { method }: Exchange): boolean {
+  return decision.team?.cachedIsFree === true && (method === 'GET' || method === 'HEAD')
+}
+
+/**
+ * Goes on when the limits have room; else the taker hears why not. For limits that are judged when the upstream is asked,
+ * and not before.
+ */
+export function whenGranted(
+  judged: Problem | null | Promise<Problem | null>,
+  taker: AnswerTaker,
+  goOn: () => void,
+): void {
+  if (!(judged instanceof Promise)) {
+    if (judged === null) goOn()
+    else taker.fail(judged)
+    return
+  }
+  let left = false
+  taker.attach({
+    resume: () => undefined,
+    abort() {
+      left = true
+    },
+  })
+  judged
+    .then((problem) => {
+      if (left) return
+      if (problem === null) goOn()
+      else taker.fail(problem)
+    })
+    // What goes on may be refused by the line before the upstream.
+    .catch((error: unknown) => {
+      if (!left) taker.fail(asProblem(error))
+    })
 }
 
 function heed(

@@ -166,6 +166,7 @@ function compileTeam(
     grants,
     cacheAtMostMs: document.cacheAtMostMs,
     limitsFor: createLimitFinder(document.team, compileLimits(document, allow, diagnostics), gatewayLimits),
+    cachedIsFree: document.limits?.cached === 'free',
     precedence: precedenceOf(document, gatewayLimits),
     byOperation,
     byPermission,

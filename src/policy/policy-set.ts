@@ -44,6 +44,8 @@ export interface Team {
   readonly cacheAtMostMs: number | null
   /** The limits that a request of the team is judged against; empty when there are none. */
   limitsFor(principal: Principal, operation: Operation): readonly Limit[]
+  /** An answer from the cache counts against none of the limits: they are judged when the upstream is asked. */
+  readonly cachedIsFree: boolean
   /** How its requests stand in line before the upstream. */
   readonly precedence: Precedence
   /** Grants that cover an operation, by its index. */

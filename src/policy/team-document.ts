@@ -24,6 +24,8 @@ export interface TeamLimitsDocument extends LimitsDocument {
   readonly perPrincipal: LimitsDocument | null
   /** By operation id, pattern or permission. */
   readonly operations: Readonly<Record<string, LimitsDocument>>
+  /** Whether an answer from the cache counts. */
+  readonly cached: 'count' | 'free'
   readonly priority: 'high' | 'normal' | 'low'
   /** Share of the line before the upstream; null: what the priority stands for. */
   readonly weight: number | null
@@ -93,6 +95,10 @@ const limits = z.strictObject({
     .record(text(), z.strictObject(limitFields).describe('Limits of this group of operations.'))
     .default({})
     .describe('Limits of groups of operations, by operation id, pattern or permission.'),
+  cached: z
+    .enum(['count', 'free'])
+    .default('count')
+    .describe('`count`: an answer from the cache counts as any other; `free`: only what asks the Devin API counts.'),
   priority: z
     .enum(['high', 'normal', 'low'])
     .default('normal')
@@ -174,6 +180,7 @@ function teamLimitsOf(written: z.output<typeof limits>): TeamLimitsDocument {
     apps: mapValues(written.apps, limitsOf),
     perPrincipal: written.per_principal === undefined ? null : limitsOf(written.per_principal),
     operations: mapValues(written.operations, limitsOf),
+    cached: written.cached,
     priority: written.priority,
     weight: written.weight ?? null,
     mode: written.mode,

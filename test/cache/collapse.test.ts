@@ -202,6 +202,18 @@ describe('a leader that fails', () => {
     for (const caller of callers.slice(1)) expect(caller.body).toBe('body')
   })
 
+  it('for want of room in its own limits: says nothing about the others, however many have none', () => {
+    const setting = new Setting(classRule)
+    const callers = several.map(() => setting.ask())
+    for (const _ of [1, 2, 3, 4]) setting.call.fail('rate-limit-exceeded')
+    expect(setting.calls).toHaveLength(5)
+    setting.call.answer(200)
+    expect(callers.map(({ problem, body }) => problem?.kind ?? body)).toEqual([
+      ...[1, 2, 3, 4].map(() => 'rate-limit-exceeded'),
+      'body',
+    ])
+  })
+
   it('three times: nobody tries for ever', () => {
     const setting = new Setting(classRule)
     const callers = several.map(() => setting.ask())

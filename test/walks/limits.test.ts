@@ -2,6 +2,7 @@
 
 import { afterEach, describe, expect, test } from 'vitest'
 import { startTestGateway, until, usualPolicies, type RunningGateway } from '../support/start-gateway.ts'
+import { describeWithValkey, startStoreServer } from '../support/valkey.ts'
 
 const sessions = '/v3/organizations/org-payments/sessions'
 let running: RunningGateway
@@ -169,5 +170,60 @@ limits: { requests: 3/h }
     await until(async () => (await running.call(`${sessions}/devin-1`)).status === 200, 'the slot to be free')
     const second = await running.call(`${sessions}/devin-2`)
     expect(await second.json()).toMatchObject({ detail: expect.stringContaining('gateway-org.sessions.get-requests') })
+  })
+})
+
+describe('a team whose answers from the cache are free', () => {
+  const free = (limits: string): Record<string, string> => ({
+    'teams/payments.yaml': `${(usualPolicies['teams/payments.yaml'] ?? '').replace('cache: { at_most: 0s }\n', '')}limits: ${limits}\n`,
+  })
+
+  test('is charged for what asks upstream only, and has them also when its limit is used up', async () => {
+    running = await startTestGateway({ policies: free('{ requests: 2/h, concurrent: 5, cached: free }') })
+    const one = `${sessions}/devin-1`
+    const first = await running.call(one)
+    expect(first.headers.get('ratelimit')).toMatch(/^"requests";r=1;t=3600, "concurrent";r=4/)
+    for (let count = 0; count < 4; count += 1) {
+      const hit = await running.call(one)
+      expect([hit.status, hit.headers.get('cache-status')]).toEqual([200, expect.stringContaining('; hit')])
+    }
+    expect((await running.call(`${sessions}/devin-2`)).status).toBe(200)
+    const refused = await running.call(`${sessions}/devin-3`)
+    expect([refused.status, refused.headers.get('ratelimit')]).toEqual([429, expect.stringContaining('"requests";r=0')])
+    expect(await refused.json()).toMatchObject({ detail: expect.stringContaining('requests of 2 per hour') })
+    // The slots were given back, and what is stored is still there.
+    expect((await running.call(`${sessions}/devin-2`)).headers.get('cache-status')).toContain('; hit')
+    expect((await running.call(sessions, { method: 'POST', body: '{"prompt":"x"}' })).status).toBe(429)
+    expect(running.upstream.seen).toHaveLength(2)
+  })
+
+  test('counts them where nothing is said', async () => {
+    running = await startTestGateway({ policies: free('{ requests: 2/h }') })
+    for (const status of [200, 200, 429]) expect((await running.call(`${sessions}/devin-1`)).status).toBe(status)
+    expect(running.upstream.seen).toHaveLength(1)
+  })
+})
+
+describeWithValkey('over a shared store', () => {
+  test('answers from the cache are free, too, and a refusal is about the one who asked only', async () => {
+    const store = await startStoreServer()
+    try {
+      running = await startTestGateway({
+        config: `store: "${store.address}"`,
+        policies: {
+          'teams/payments.yaml': `${(usualPolicies['teams/payments.yaml'] ?? '').replace('cache: { at_most: 0s }\n', '')}limits: { per_principal: { requests: 1/h }, cached: free }\n`,
+        },
+      })
+      const ask = (name: string, sub: string): Promise<Response> =>
+        running.call(`${sessions}/${name}`, { claims: { sub } })
+      expect((await ask('devin-1', 'ann')).status).toBe(200)
+      expect((await ask('devin-1', 'ann')).headers.get('cache-status')).toContain('; hit')
+      // Ann asks first and is refused while Bob and Eve wait for her call: Bob asks for himself, Eve shares his answer.
+      const answers = await Promise.all([ask('devin-2', 'ann'), ask('devin-2', 'bob'), ask('devin-2', 'eve')])
+      expect(answers.map(({ status }) => status)).toEqual([429, 200, 200])
+      expect(running.upstream.seen.length).toBeLessThanOrEqual(3)
+    } finally {
+      await store.close()
+    }
   })
 })
