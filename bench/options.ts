@@ -36,6 +36,7 @@ const usualPeers: readonly PeerId[] = ['bare', 'haproxy', 'haproxy-memo', 'nginx
 export const usage = `node bench/run.ts [options]
   --rounds N         rounds of every peer in turn (default 5)
   --seconds N        length of one run (default 6)
+  --warm N           warm-up of every server before its first round, in seconds (default 8)
   --workloads LIST   of ${workloads.map(({ id }) => id).join(', ')} (default all; none: latency only)
   --peers LIST       of ${peerIds.join(', ')} (default ${usualPeers.join(', ')};
                      those that are not installed are left out; all, or none)
@@ -59,7 +60,7 @@ export function parseOptions(argv: readonly string[]): BenchOptions | null {
     rounds: Math.max(1, Math.round(number('rounds', 5, 1))),
     seconds: Math.max(1, number('seconds', 6, 1)),
     // The gateway needs some 60,000 requests until the compiler has settled.
-    warmSeconds: quick ? 1 : 8,
+    warmSeconds: number('warm', 8, 1),
     connections: Math.max(1, Math.round(number('connections', 32, 32))),
     ratePerSecond: Math.round(number('rate', 1000, 500)),
     workloads: chosen(values.workloads, quick),
@@ -76,6 +77,7 @@ export function parseOptions(argv: readonly string[]): BenchOptions | null {
 const flags = {
   rounds: { type: 'string' },
   seconds: { type: 'string' },
+  warm: { type: 'string' },
   workloads: { type: 'string' },
   peers: { type: 'string' },
   'no-footprint': { type: 'boolean' },
@@ -91,7 +93,7 @@ const flags = {
 
 const quickWorkloads: readonly string[] = ['get', 'post', 'denied']
 
-type NumberOption = 'rounds' | 'seconds' | 'rate' | 'connections' | 'noise' | 'quiet-wait'
+type NumberOption = 'rounds' | 'seconds' | 'warm' | 'rate' | 'connections' | 'noise' | 'quiet-wait'
 
 function valuesOf(argv: readonly string[]) {
   try {

@@ -41,7 +41,6 @@ import { loadPolicies, type LoadedPolicies } from './policy/load.ts'
 import { problemKinds } from './problems.ts'
 import type { Log } from './records/log.ts'
 import { createSinks, type AuditTarget } from './records/sinks.ts'
-import { createStore } from './store/client.ts'
 import { reportChanges } from './store/report.ts'
 import { createSealing } from './store/sealing.ts'
 import { createHotPolicies } from './hot-policies.ts'
@@ -160,7 +159,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     },
     onHeld: instruments.held,
   })
-  const store = config.store === null ? null : createStore({ settings: config.store, now })
+  // Its library is loaded only where there is a store.
+  const store =
+    config.store === null ? null : (await import('./store/client.ts')).createStore({ settings: config.store, now })
   const sharedLimiter =
     store === null || config.store === null
       ? null

@@ -13,6 +13,7 @@ type Allowed = readonly string[]
 const mayImport: Readonly<Record<string, Allowed>> = {
   problems: [],
   reload: [],
+  'no-schemas': [],
   config: [],
   limits: ['store/store'],
   metrics: [],
@@ -36,6 +37,7 @@ const mayImport: Readonly<Record<string, Allowed>> = {
   ],
   filtering: ['problems', 'types of cache', 'types of catalogue', 'catalogue/target', 'policy/strict-json'],
   gateway: [
+    'no-schemas',
     'problems',
     'filtering',
     'identity',
@@ -61,6 +63,7 @@ const mayImport: Readonly<Record<string, Allowed>> = {
     'records',
     'metrics',
     'reload',
+    'no-schemas',
   ],
   'hot-policies': ['config', 'policy', 'types of keys', 'types of metrics', 'types of records', 'reload'],
   runtime: [

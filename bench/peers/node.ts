@@ -8,13 +8,16 @@ import type { Peer, Server } from './peer.ts'
 const gatewayCommand = fileURLToPath(new URL('../../bin/devin-gateway.mjs', import.meta.url))
 const bareCommand = fileURLToPath(new URL('bare-proxy.ts', import.meta.url))
 
+/** As the image and the systemd unit start it. */
+const productionFlags = ['--max-semi-space-size=8']
+
 export const gateway: Server = {
   title: 'devin-gateway, everything on',
   guards: true,
   installed: () => 'this checkout',
   port: ({ ports }) => ports.gateway,
   prepare: ({ installation }, nodeFlags) =>
-    node([...nodeFlags, gatewayCommand, 'start', '--config', installation.configFile]),
+    node([...nodeFlags, ...productionFlags, gatewayCommand, 'start', '--config', installation.configFile]),
   isReady: ({ ports }) => answersOk(ports.admin, '/readyz'),
 }
 

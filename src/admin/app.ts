@@ -3,6 +3,7 @@
 
 import { isIP } from 'node:net'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import { withoutSchemas } from '../no-schemas.ts'
 import type { Purged } from './views.ts'
 
 export interface Readiness {
@@ -38,7 +39,7 @@ export interface AdminApp {
 
 /** Builds the listener; nothing is bound before `listen`. */
 export function createAdminApp(parts: AdminParts): AdminApp {
-  const app = fastify({ logger: false, forceCloseConnections: true })
+  const app = fastify({ logger: false, forceCloseConnections: true, schemaController: withoutSchemas })
   // Nothing here takes a body; what comes is dropped.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => {

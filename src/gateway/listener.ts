@@ -6,6 +6,7 @@ import type { Server } from 'node:http'
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import fastify, { type FastifyInstance } from 'fastify'
+import { withoutSchemas } from '../no-schemas.ts'
 
 export interface CertificateFiles {
   readonly certFile: string
@@ -18,6 +19,7 @@ export function createFastify(tls: CertificateFiles | null): FastifyInstance {
     logger: false,
     exposeHeadRoutes: false,
     requestTimeout: 600_000,
+    schemaController: withoutSchemas,
     // The router sees one constant path: ours is the only reading of the target.
     rewriteUrl: () => '/',
   } as const
