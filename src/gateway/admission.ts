@@ -132,7 +132,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
     if (refusal !== null) return refuse(visit, refusal)
     if (fields.bodyLength !== null && fields.bodyLength > maxBodyBytes) throw tooLarge(maxBodyBytes)
     const key = operation.idempotent ? idempotencyKeyIn(fields.forward) : null
-    if (evaluation.needsBody || evaluation.needsDevinUser) return judge(visit, evaluation, key)
+    if (evaluation.needsBody || evaluation.needsDevinUser !== null) return judge(visit, evaluation, key)
     if (key !== null) return createOnce(visit, evaluation, key, null)
     if (countsUpstreamOnly(evaluation, exchange)) return send(visit, evaluation, noBody)
     const judged = limit(visit, evaluation)
@@ -175,8 +175,9 @@ export function createAdmission(parts: AdmissionParts): Admission {
       body = judgeBody(received, fields, exchange.policy.guardrails.boundsBody(operation))
       evaluation = evaluate(exchange.policy, principal, operation, target, body)
     }
-    if (evaluation.needsDevinUser) {
-      const devinUser = await devinUsers.find(exchange.policy, principal, evaluation.facts.organization)
+    if (evaluation.needsDevinUser !== null) {
+      const required = evaluation.needsDevinUser === 'enforced'
+      const devinUser = await devinUsers.find(exchange.policy, principal, evaluation.facts.organization, required)
       if (exchange.over) return
       evaluation = evaluate(exchange.policy, principal, operation, target, body, devinUser)
     }

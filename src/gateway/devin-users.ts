@@ -9,10 +9,16 @@ import { Problem } from '../problems.ts'
 
 export interface DevinUsers {
   /**
-   * The caller's user in an organization (null: in the enterprise). A promise only where Devin has to be asked; it
-   * rejects with `upstream-unreachable` when the member list cannot be read and nothing is remembered.
+   * The caller's user in an organization (null: in the enterprise). A promise only where Devin has to be asked; when the
+   * member list cannot be read and nothing is remembered it rejects with `upstream-unreachable`, or, where the answer is
+   * not required, says so.
    */
-  find(policy: PolicySet, principal: Principal, organization: string | null): DevinUser | Promise<DevinUser>
+  find(
+    policy: PolicySet,
+    principal: Principal,
+    organization: string | null,
+    required: boolean,
+  ): DevinUser | Promise<DevinUser>
 }
 
 /** How the member list is read: the JSON of a successful answer, `absent` for a 404, null when there was none. */
@@ -61,7 +67,7 @@ export function createDevinUsers({ calls, now }: DevinUsersOptions): DevinUsers 
   }
 
   return {
-    find(policy, principal, organization) {
+    find(policy, principal, organization, required) {
       const { email, claims } = principal
       if (email === null)
         return { unknown: 'the token of this caller says no e-mail address, by which Devin could know it' }
@@ -82,8 +88,8 @@ export function createDevinUsers({ calls, now }: DevinUsersOptions): DevinUsers 
         return known.user
       }
       return ask(list, email, key).then((user) => {
-        if (user === null) throw unreadable()
-        return user
+        if (user === null && required) throw unreadable()
+        return user ?? { unknown: "Devin's member list cannot be read at the moment" }
       })
     },
   }

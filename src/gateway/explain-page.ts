@@ -33,7 +33,7 @@ export function explainPage(
   const request: ExplainedRequest = { method: method.toUpperCase(), target: path, body: bodyOf(body) }
   const wanted = lookupWanted(policy, principal, request)
   if (wanted === null) return explain(policy, principal, request)
-  const found = devinUsers.find(policy, principal, wanted.organization)
+  const found = devinUsers.find(policy, principal, wanted.organization, wanted.required)
   return found instanceof Promise
     ? found.then((devinUser) => explain(policy, principal, { ...request, devinUser }))
     : explain(policy, principal, { ...request, devinUser: found })

@@ -1,5 +1,5 @@
 // Reads of the gateway's own at the Devin API: with the least key of the inventory that may, like those of callers. Used by
-// session-reader.ts.
+// devin-users.ts and session-reader.ts.
 
 import type { KeyVersion, Keyring } from '../keys/keyring.ts'
 import type { PolicySet } from '../policy/policy-set.ts'

@@ -9,8 +9,8 @@ import type { KeyChoice, Requirement } from '../keys/select.ts'
 import { Problem } from '../problems.ts'
 import { decide, type Decision, type Facts } from './decide.ts'
 import { factsOf, readsBody } from './facts.ts'
-import { holdAgainst, type Held } from './guarded.ts'
-import type { Verdict } from './guardrails/apply.ts'
+import { holdAgainst, type Needs } from './guarded.ts'
+import type { Verdict, WantsDevinUser } from './guardrails/apply.ts'
 import type { DevinUser } from './guardrails/attributes.ts'
 import type { JudgedBody } from './judged-body.ts'
 import type { PolicySet } from './policy-set.ts'
@@ -20,8 +20,8 @@ export interface Evaluation {
   readonly decision: Decision
   /** The body has to be read and the request evaluated again with it; the decision so far is an allow. */
   readonly needsBody: boolean
-  /** The caller's user at Devin has to be looked up and the request evaluated again with it; as above. */
-  readonly needsDevinUser: boolean
+  /** Who wants the caller's user at Devin to be looked up, and the request evaluated again with it; as above. */
+  readonly needsDevinUser: WantsDevinUser
   /** What a key must hold; null unless allowed. */
   readonly requirement: Requirement | null
   /** The key that would be used; null when denied or when no key suffices. */
@@ -77,7 +77,7 @@ function conclude(
   decision: Decision,
   target: Target,
   body: JudgedBody | null | undefined,
-  needs: Held['needs'],
+  needs: Needs,
   verdict: Verdict | null,
 ): Evaluation {
   const { operation } = facts
@@ -93,7 +93,13 @@ function conclude(
     facts,
     decision,
     needsBody: allowed && needs === 'body',
-    needsDevinUser: allowed && needs === 'devin-user',
+    needsDevinUser: !allowed
+      ? null
+      : needs === 'devin-user'
+        ? 'enforced'
+        : needs === 'devin-user-for-shadow'
+          ? 'shadow'
+          : null,
     requirement,
     key: requirement === null || needs !== null ? null : policy.selectKey(requirement),
     target,

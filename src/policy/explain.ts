@@ -104,9 +104,8 @@ function explainOperation(
   steps: ExplanationStep[],
 ): Explanation {
   const asked = evaluate(policy, principal, operation, target, body, devinUser)
-  const evaluation = asked.needsDevinUser
-    ? evaluate(policy, principal, operation, target, body, { unknown: unasked })
-    : asked
+  const evaluation =
+    asked.needsDevinUser !== null ? evaluate(policy, principal, operation, target, body, { unknown: unasked }) : asked
   const { decision, facts, key, verdict } = evaluation
   const granted = decision.effect === 'allow' || decision.reason === 'guardrail'
   steps.push({ stage: 'decision', ok: granted, text: decisionText(policy, evaluation, granted) })
@@ -151,12 +150,14 @@ export function lookupWanted(
   policy: PolicySet,
   principal: Principal,
   request: ExplainedRequest,
-): { readonly organization: string | null } | null {
+): { readonly organization: string | null; readonly required: boolean } | null {
   try {
     const target = parseTarget(request.target)
     const operation = findOperation(policy, request.method, target)
     const { needsDevinUser, facts } = evaluate(policy, principal, operation, target, request.body)
-    return needsDevinUser ? { organization: facts.organization } : null
+    return needsDevinUser === null
+      ? null
+      : { organization: facts.organization, required: needsDevinUser === 'enforced' }
   } catch (error) {
     if (error instanceof Problem) return null
     throw error

@@ -20,13 +20,16 @@ export interface GuardedMessage {
   readonly body: JudgedBody | null | undefined
 }
 
+/** The body, or the caller's user at Devin, for a guardrail in force or only for one in shadow mode. */
+export type Needs = 'body' | 'devin-user' | 'devin-user-for-shadow' | null
+
 export interface Held {
   /** Of the request as it is sent. */
   readonly facts: Facts
   readonly decision: Decision
   readonly request: GuardedMessage
   /** What has to be learnt before this can be decided; nothing was applied then. */
-  readonly needs: 'body' | 'devin-user' | null
+  readonly needs: Needs
   readonly verdict: Verdict | null
 }
 
@@ -75,7 +78,10 @@ function holdForTeam(
   const sites = body === undefined ? (['query'] as const) : (['query', 'body'] as const)
   const before = { query: target.query, body: body?.value, granted: grantedIn(team, operation, principal) }
   const verdict = applyGuardrails(bound, before, caller, sites)
-  if (caller.wantsDevinUser) return { facts, decision, request, needs: 'devin-user', verdict: null }
+  if (verdict.wantsDevinUser !== null) {
+    const needs = verdict.wantsDevinUser === 'enforced' ? 'devin-user' : 'devin-user-for-shadow'
+    return { facts, decision, request, needs, verdict: null }
+  }
   if (verdict.violations.length > 0)
     return { facts, decision: refused(decision, verdict.violations), request, needs: null, verdict }
   if (verdict.changes.length === 0) return { facts, decision, request, needs: null, verdict }

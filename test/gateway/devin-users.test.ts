@@ -55,7 +55,7 @@ beforeEach(() => {
 })
 
 async function find(organization: string | null = 'org-a', principal = ada, policy = both): Promise<DevinUser> {
-  return await users.find(policy, principal, organization)
+  return await users.find(policy, principal, organization, true)
 }
 
 describe('a user is looked for', () => {
@@ -114,20 +114,20 @@ describe('what was found', () => {
   test('is remembered, asked for anew in the background, and believed for a day of failures', async () => {
     await find()
     nowMs = 9 * 60_000
-    expect(users.find(both, ada, 'org-a')).toEqual({ id: 'u1' })
+    expect(users.find(both, ada, 'org-a', true)).toEqual({ id: 'u1' })
     expect(asked).toHaveLength(1)
 
     nowMs = 11 * 60_000
     members = [{ user_id: 'u9', email: 'ada@corp.example' }]
-    expect(users.find(both, ada, 'org-a')).toEqual({ id: 'u1' })
-    expect(users.find(both, ada, 'org-a')).toEqual({ id: 'u1' })
+    expect(users.find(both, ada, 'org-a', true)).toEqual({ id: 'u1' })
+    expect(users.find(both, ada, 'org-a', true)).toEqual({ id: 'u1' })
     await new Promise((resolve) => setImmediate(resolve))
     expect(asked).toHaveLength(2)
-    expect(users.find(both, ada, 'org-a')).toEqual({ id: 'u9' })
+    expect(users.find(both, ada, 'org-a', true)).toEqual({ id: 'u9' })
 
     fails = true
     nowMs += 23 * 3_600_000
-    expect(users.find(both, ada, 'org-a')).toEqual({ id: 'u9' })
+    expect(users.find(both, ada, 'org-a', true)).toEqual({ id: 'u9' })
     await new Promise((resolve) => setImmediate(resolve))
     nowMs += 2 * 3_600_000
     await expect(find()).rejects.toMatchObject({ kind: 'upstream-unreachable', reason: 'member-list' })
@@ -170,8 +170,15 @@ describe('what was found', () => {
           }),
       },
     })
-    await expect(endless.find(both, ada, 'org-a')).rejects.toMatchObject({ reason: 'member-list' })
+    await expect(endless.find(both, ada, 'org-a', true)).rejects.toMatchObject({ reason: 'member-list' })
     const shapeless = createDevinUsers({ now: () => 0, calls: { read: () => Promise.resolve({ value: [] }) } })
-    await expect(shapeless.find(both, ada, 'org-a')).rejects.toMatchObject({ reason: 'member-list' })
+    await expect(shapeless.find(both, ada, 'org-a', true)).rejects.toMatchObject({ reason: 'member-list' })
+  })
+
+  test('is not required where only a guardrail in shadow mode asks', async () => {
+    fails = true
+    expect(await users.find(both, ada, 'org-a', false)).toEqual({
+      unknown: "Devin's member list cannot be read at the moment",
+    })
   })
 })

@@ -37,13 +37,13 @@ describe('devin-users.yaml', () => {
     const ada = principalOf({ groups: ['eng'], email: 'ada@corp.example' })
     const create = 'POST /v3/organizations/org-a/sessions'
     expect(ask(policy, ada, create, { create_as_user_id: 'email|ada' })).toMatchObject({
-      needsDevinUser: false,
+      needsDevinUser: null,
       decision: { effect: 'allow' },
     })
     expect(ask(policy, ada, create, { create_as_user_id: 'email|ben' }).decision.reason).toBe('guardrail')
     expect(
       ask(policy, principalOf({ groups: ['eng'] }), create, { create_as_user_id: 'email|ada' }).needsDevinUser,
-    ).toBe(true)
+    ).toBe('enforced')
   })
 
   test('says what is wrong with it', () => {

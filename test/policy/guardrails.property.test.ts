@@ -231,7 +231,10 @@ describe('guardrails', () => {
         expect([second.changes, second.violations, second.request]).toEqual([[], [], first.request])
         const result: unknown =
           first.request.body === undefined ? {} : JSON.parse(serializeStrictJson(first.request.body).toString())
-        expect(Reflect.get(Object(result), 'kept')).toEqual(json.kept)
+        // Through JSON as the request was, which knows no -0.
+        expect(Reflect.get(Object(result), 'kept')).toEqual(
+          Reflect.get(Object(JSON.parse(JSON.stringify(json))), 'kept'),
+        )
         expect(first.request.query.startsWith(text)).toBe(true)
         if (first.changes.length === 0) expect(first.request).toEqual(requestOf(json, text))
         else changed += 1

@@ -518,12 +518,14 @@ describe('a guardrail', () => {
     )
 
     const own = withRules('body: { create_as_user_id: { equals: principal.devin_user_id } }')
-    expect(ask(own, engineer, create, {})).toMatchObject({ needsDevinUser: false, decision: { effect: 'allow' } })
+    expect(ask(own, engineer, create, {})).toMatchObject({ needsDevinUser: null, decision: { effect: 'allow' } })
     expect(ask(own, engineer, create, { create_as_user_id: 'u1' })).toMatchObject({
-      needsDevinUser: true,
+      needsDevinUser: 'enforced',
       verdict: null,
       key: null,
     })
+    const tried = withRules('mode: shadow, body: { create_as_user_id: { equals: principal.devin_user_id } }')
+    expect(ask(tried, engineer, create, { create_as_user_id: 'u1' }).needsDevinUser).toBe('shadow')
     expect(ask(own, engineer, create, { create_as_user_id: 'u1' }, { id: 'u1' })).toMatchObject({
       decision: { effect: 'allow' },
       key: { key: { id: 'actor' } },

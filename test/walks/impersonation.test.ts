@@ -43,6 +43,10 @@ describe('in front of an upstream', () => {
   - id: own-sessions
     on: [org.sessions.list]
     query: { user_ids: { equals: principal.devin_user_id } }
+  - id: tried-on-titles
+    on: [org.sessions.create]
+    mode: shadow
+    body: { title: { equals: principal.devin_user_id } }
   - id: by-name
     on: [ent.members.users.delete]
     grants: named
@@ -152,6 +156,12 @@ describe('in front of an upstream', () => {
     expect(seen().filter((line) => line.startsWith('POST'))).toEqual([])
     listFails = false
     expect((await told(await create({ prompt: 'x', create_as_user_id: 'u-carl' }, carl))).status).toBe(403)
+  })
+
+  test('a guardrail in shadow mode that needs the list keeps nobody from going on', async () => {
+    listFails = true
+    expect((await create({ title: 'x' }, { ...leads, email: 'dora@corp.example' })).status).toBe(200)
+    expect(seen().at(-1)).toBe(`POST ${sessions} PAYMENTS_RUNNER_KEY`)
   })
 
   test('the map goes first, and is replaced with the other policies', async () => {

@@ -40,7 +40,12 @@ export interface Verdict extends Guarded {
   /** Every guardrail that binds the request. */
   readonly bound: readonly Guardrail[]
   readonly shadow: readonly ShadowVerdict[]
+  /** Who asked for the caller's user at Devin, which nobody has looked up: then nothing of this may be used. */
+  readonly wantsDevinUser: WantsDevinUser
 }
+
+/** Null: nobody. `shadow`: only guardrails in shadow mode, which must not keep a request from going on. */
+export type WantsDevinUser = 'enforced' | 'shadow' | null
 
 /**
  * Applies the guardrails that bind a request. Rules on the body are looked at unless `site` is `query`: the body has not
@@ -54,13 +59,15 @@ export function applyGuardrails(
 ): Verdict {
   const enforced = guardrails.filter(({ mode }) => mode === 'enforce')
   const guarded = guard(enforced, request, caller, sites)
+  const enforcedWants = caller.wantsDevinUser
   const shadow = guardrails
     .filter(({ mode }) => mode === 'shadow')
     .map((each) => {
       const { changes, violations } = guard([each], guarded.request, caller, sites)
       return { guardrail: each.id, changes, violations }
     })
-  return { ...guarded, bound: guardrails, shadow }
+  const wantsDevinUser = enforcedWants ? 'enforced' : caller.wantsDevinUser ? 'shadow' : null
+  return { ...guarded, bound: guardrails, shadow, wantsDevinUser }
 }
 
 function guard(
