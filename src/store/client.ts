@@ -30,7 +30,7 @@ export function createStore({ settings, now }: StoreOptions): Store {
   /** What the connection said last: a call that finds none only knows that there is none. */
   let trouble: string | null = null
 
-  const breaker = new Breaker('the store has not answered yet', (reason) => {
+  const breaker = new Breaker('the store has not answered yet', now, (reason) => {
     sinceMs = now()
     for (const watcher of watchers) watcher(reason !== null)
   })
@@ -107,7 +107,7 @@ export function createStore({ settings, now }: StoreOptions): Store {
     let pauseMs: number = beatMs.soon
     try {
       headcount.saw(Number(await attempt(() => evaluate(present, [list], [instance, absentAfterMs]), true)), now())
-      pauseMs = beatMs.usual
+      if (breaker.reason === null) pauseMs = beatMs.usual
     } catch {
       // The breaker has heard of it.
     }
