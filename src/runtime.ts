@@ -250,6 +250,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
           { event: 'defect', decision_id: exchange.decisionId, error: problem.cause },
           "a request failed for a reason of the gateway's own",
         )
+      else if (problem.reason === 'answer-shape-unknown')
+        log.error(
+          { event: 'answer-refused', decision_id: exchange.decisionId, operation: exchange.operation?.id },
+          problem.message,
+        )
     },
     tls: config.listen.tls,
     upstreamOrigin: config.upstream.origin,

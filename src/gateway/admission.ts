@@ -24,7 +24,7 @@ import { Caller } from './caller.ts'
 import type { DevinUsers } from './devin-users.ts'
 import type { Exchange } from './exchange.ts'
 import { declareJson, readCallerFields, type CallerFields } from './fields.ts'
-import { forwardFiltered } from './filtering.ts'
+import { forwardFiltered, type Send } from './filtering.ts'
 import type { Forward, Upstream } from './forwarding.ts'
 import { applyLimits, countsUpstreamOnly, whenGranted } from './limiting.ts'
 import { answerOwnPage, answerPublicPage, isOwn } from './own-pages.ts'
@@ -295,18 +295,27 @@ export function createAdmission(parts: AdmissionParts): Admission {
         version,
         precedence: evaluation.decision.team?.precedence ?? ofNoTeam,
       }
-      const first = reserved === null ? receiver : reserved.behind(receiver)
-      if (!unjudged) ask(forward, evaluation, first)
+      if (!unjudged) ask(forward, evaluation, receiver, reserved)
       else {
         unjudged = false
-        whenGranted(limit(visit, evaluation), first, () => ask(forward, evaluation, first))
+        whenGranted(limit(visit, evaluation), receiver, () => ask(forward, evaluation, receiver, reserved))
       }
     })
   }
 
-  function ask(forward: Forward, { decision }: Evaluation, receiver: AnswerTaker): void {
-    if (decision.response === null) upstream.forward(forward, receiver)
-    else forwardFiltered(upstream, forward, decision.response, receiver, now)
+  /** A reservation reads the answer as it came, whatever its caller gets to see of it. */
+  function ask(
+    forward: Forward,
+    { decision: { response } }: Evaluation,
+    receiver: AnswerTaker,
+    reserved: ReservedAnswer | null,
+  ): void {
+    if (response === null) upstream.forward(forward, reserved === null ? receiver : reserved.behind(receiver))
+    else {
+      const send: Send = (asking, answer) =>
+        upstream.forward(asking, reserved === null ? answer : reserved.behind(answer))
+      forwardFiltered(send, forward, response, receiver, now)
+    }
   }
 
   function openKey({ key, facts, requirement }: Evaluation): KeyVersion {

@@ -9,7 +9,7 @@ import type { Operation } from '../catalogue/operation.ts'
 import { addressOf, type Target } from '../catalogue/target.ts'
 import type { KeyHandle } from '../keys/key.ts'
 import type { Evaluation } from '../policy/evaluate.ts'
-import type { ResponseRule } from '../policy/response-rule.ts'
+import type { ResponseFilter } from '../policy/response-filter.ts'
 import { acceptedCodings } from './content-coding.ts'
 import type { CallerFields } from './fields.ts'
 
@@ -54,7 +54,7 @@ function ruleOfWrite(catalogue: Catalogue, { segments }: Target): CacheRule {
 }
 
 /** Not the value's version: a rotated key sees what the one before saw. The place, since an id can be given to another key. */
-function partitionOf({ id, scope, organization }: KeyHandle, filter: ResponseRule | null): string {
+function partitionOf({ id, scope, organization }: KeyHandle, filter: ResponseFilter | null): string {
   const handle = `${id} ${scope} ${organization ?? ''}`
   return filter === null ? handle : `${handle} ${filter.digest}`
 }

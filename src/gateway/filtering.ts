@@ -10,20 +10,23 @@ import { cursorBinding, openCursor, sealCursor, type Position } from '../filteri
 import { filterList, type CallerPage, type ListRequest } from '../filtering/list.ts'
 import { FilteredObject } from '../filtering/object.ts'
 import { askedPage, listOf, narrowed, pageQuery, unknownCursor } from '../filtering/page-query.ts'
-import type { ResponseRule } from '../policy/response-rule.ts'
+import type { ResponseFilter } from '../policy/response-filter.ts'
 import { Problem } from '../problems.ts'
-import type { Forward, Upstream } from './forwarding.ts'
+import type { Forward } from './forwarding.ts'
 import { PlainAnswer } from './plain-answer.ts'
 import { proxyStatus } from './upstream-errors.ts'
+
+/** The way to the upstream, as `Upstream.forward`. */
+export type Send = (forward: Forward, taker: AnswerTaker) => void
 
 /**
  * Sends a request and feeds the taker the filtered answer. Throws `malformed-request` for a page that cannot be read, and
  * what `forward` throws before anything is sent.
  */
 export function forwardFiltered(
-  upstream: Upstream,
+  send: Send,
   forward: Forward,
-  rule: ResponseRule,
+  filter: ResponseFilter,
   taker: AnswerTaker,
   now: () => number,
 ): void {
@@ -32,26 +35,27 @@ export function forwardFiltered(
   // The compiler of the policies lets no rule through for an operation without one.
   if (shape === null) throw new Error(`the answer of ${operation.id} has no shape`)
   const isHead = forward.method === 'HEAD'
+  const isRead = isHead || forward.method === 'GET'
   const receiver = isHead ? new Bodiless(taker) : taker
   const asking: Forward = {
     ...forward,
     // Whose it is stands in the body.
     method: isHead ? 'GET' : forward.method,
-    fields: { ...forward.fields, acceptEncoding: 'gzip' },
+    fields: { ...forward.fields, acceptEncoding: isRead ? 'gzip' : undefined },
     changes: unconditional(forward.changes),
   }
-  const send = (query: string, answer: AnswerTaker): void =>
-    upstream.forward({ ...asking, target: { ...target, query } }, new PlainAnswer(answer, refusal))
+  const ask = (query: string, answer: AnswerTaker): void =>
+    send({ ...asking, target: { ...target, query } }, new PlainAnswer(answer, refusal))
 
-  const organizations = rule.organizations === 'all' ? ('all' as const) : new Set(rule.organizations)
-  const selection = { organizations, drop: rule.drop }
-  if (shape.form === 'object') send(target.query, new FilteredObject({ shape, selection, outside, refusal }, receiver))
+  const organizations = filter.organizations === 'all' ? ('all' as const) : new Set(filter.organizations)
+  const selection = { organizations, drop: filter.drop }
+  if (shape.form === 'object') ask(target.query, new FilteredObject({ shape, selection, outside, refusal }, receiver))
   else if (organizations === 'all' || shape.paging === null) {
-    const fetch = (_page: unknown, answer: AnswerTaker): void => send(target.query, answer)
+    const fetch = (_page: unknown, answer: AnswerTaker): void => ask(target.query, answer)
     filterList({ shape, selection, page: null, fetch, refusal, now }, receiver)
   } else {
-    const { page, queryOf } = pageOf(forward, shape.paging, organizations, rule.digest, now())
-    const fetch: ListRequest['fetch'] = (at, answer) => send(queryOf(at ?? page.start), answer)
+    const { page, queryOf } = pageOf(forward, shape.paging, organizations, filter.digest, now())
+    const fetch: ListRequest['fetch'] = (at, answer) => ask(queryOf(at ?? page.start), answer)
     filterList({ shape, selection, page, fetch, refusal, now }, receiver)
   }
 }

@@ -14,17 +14,26 @@ import { maskSecrets } from '../records/mask.ts'
 export function guardrailsEntry(evaluation: Evaluation): GuardrailsEntry | null {
   const { verdict } = evaluation
   if (verdict === null || verdict.bound.length === 0) return null
+  const filters = new Set(verdict.bound.flatMap(({ id, response }) => (response === null ? [] : [id])))
   return {
     applied: verdict.bound.flatMap(({ id, mode }) => (mode === 'enforce' ? [id] : [])),
     changed: verdict.changes.map(ofChange),
     refused: verdict.violations.map(ofViolation),
     shadow: verdict.shadow.map(({ guardrail, changes, violations }) => ({
       guardrail,
-      effect: violations.length > 0 ? 'deny' : changes.length > 0 ? 'change' : 'allow',
+      effect:
+        violations.length > 0 ? 'deny' : changes.length > 0 ? 'change' : filters.has(guardrail) ? 'filter' : 'allow',
       findings: [...changes.map(ofChange), ...violations.map(ofViolation)],
     })),
+    filtered: filteredOf(evaluation),
     read: valuesRead(evaluation),
   }
+}
+
+function filteredOf({ decision: { effect, response } }: Evaluation): GuardrailsEntry['filtered'] {
+  return effect === 'deny' || response === null
+    ? null
+    : { organizations: response.organizations, fields: response.drop }
 }
 
 function ofChange({ guardrail, in: site, place, bound }: Change): GuardrailFinding {

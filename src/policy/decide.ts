@@ -4,8 +4,9 @@ import type { Operation } from '../catalogue/operation.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { ProblemKindName } from '../problems.ts'
 import { conditionHolds, describeCondition } from './condition.ts'
+import { isInside, outsideFence } from './fence.ts'
 import type { Grant, PolicySet, Team } from './policy-set.ts'
-import type { ResponseRule } from './response-rule.ts'
+import { responseFilter, type ResponseFilter } from './response-filter.ts'
 
 /** A permission the request needs besides the operation's own, and the body member that makes it so. */
 export interface ExtraPermission {
@@ -52,7 +53,7 @@ export interface Decision {
   /** Grants in shadow mode that would have allowed this. */
   readonly shadow: readonly Grant[]
   /** What has to be taken out of the answer; null for nothing. */
-  readonly response: ResponseRule | null
+  readonly response: ResponseFilter | null
   readonly revision: string
 }
 
@@ -78,18 +79,39 @@ export function decide(
   for (const team of teams) {
     const grant = applying(team.byOperation[facts.operation.index] ?? noGrants, facts.principal, 'enforce')
     if (grant === null) continue
-    const obstacle = outsideFence(team, facts) ?? missingExtra(team, facts)
-    if (obstacle === null) return { ...allow(policy, teams, team, 'granted'), grant, shadow: shadowsOf(teams, facts) }
+    const obstacle = obstacleFor(policy, team, facts)
+    if (obstacle === null) {
+      const response = filterFor(policy, facts, teams, team)
+      return { ...allow(policy, teams, team, 'granted'), grant, shadow: shadowsOf(policy, teams, facts), response }
+    }
     if (refusal === null || obstacle.rank > refusal.rank) refusal = { ...obstacle, grant }
   }
-  return { ...deny(policy, teams, refusal ?? notGranted(teams, facts)), shadow: shadowsOf(teams, facts) }
+  return { ...deny(policy, teams, refusal ?? notGranted(teams, facts)), shadow: shadowsOf(policy, teams, facts) }
 }
 
 /** `/v3/self` and its like are open to every member of a team; the fence still holds whatever organizations it names. */
 function decideForMember(policy: PolicySet, facts: Facts, teams: readonly Team[], first: Team): Decision {
   const team = teams.find((candidate) => facts.organizations.every((id) => isInside(candidate, id)))
-  if (team === undefined) return deny(policy, teams, outsideFence(first, facts) ?? notGranted(teams, facts))
-  return allow(policy, teams, team, 'member')
+  if (team === undefined) return deny(policy, teams, outsideFence(policy, first, facts) ?? notGranted(teams, facts))
+  return { ...allow(policy, teams, team, 'member'), response: responseFilter(policy, facts, [team]) }
+}
+
+/** What stands in the way of a grant that covers the operation; null when nothing does. */
+function obstacleFor(policy: PolicySet, team: Team, facts: Facts): Refusal | null {
+  return outsideFence(policy, team, facts) ?? missingExtra(team, facts)
+}
+
+/** Each team of the caller that would allow the request shows what is inside its own fence. */
+function filterFor(policy: PolicySet, facts: Facts, teams: readonly Team[], decided: Team): ResponseFilter | null {
+  if (policy.guardrails.onAnswer(facts.operation) === undefined) return null
+  const { operation, principal } = facts
+  const others = teams.filter(
+    (team) =>
+      team !== decided &&
+      applying(team.byOperation[operation.index] ?? noGrants, principal, 'enforce') !== null &&
+      obstacleFor(policy, team, facts) === null,
+  )
+  return responseFilter(policy, facts, [decided, ...others])
 }
 
 function allow(policy: PolicySet, teams: readonly Team[], team: Team, reason: 'granted' | 'member'): Decision {
@@ -141,55 +163,6 @@ function applying(grants: readonly Grant[], principal: Principal, mode: 'enforce
     if (grant.mode === mode && (grant.when === null || conditionHolds(grant.when, principal))) return grant
   }
   return null
-}
-
-function isInside(team: Team, organization: string): boolean {
-  return team.organizations === 'all' || team.organizations.has(organization)
-}
-
-function outsideFence(team: Team, facts: Facts): Refusal | null {
-  if (team.organizations === 'all') return null
-  const outside = facts.organizations.find((id) => !isInside(team, id))
-  if (outside === undefined && (facts.operation.scope !== 'enterprise' || facts.narrowed)) return null
-  const fence = [...team.organizations].join(', ')
-  if (outside !== undefined) {
-    const text = `organization ${shown(outside)} is outside the fence of team ${team.id} (${fence})`
-    return fenceRefusal(
-      team,
-      text,
-      `Team ${team.id} may not touch organization ${shown(outside)}; its organizations are ${fence}. Use one of them, or ask the owner of the policy to widen the fence.`,
-    )
-  }
-  const text = `${facts.operation.id} names no organization and team ${team.id} is fenced to ${fence}`
-  const narrowBy = facts.operation.organizations.query.find((name) => name === 'org_ids')
-  const advice =
-    narrowBy === undefined
-      ? "Use the organization's own operation"
-      : `Name the organizations with the query parameter ${narrowBy}`
-  return fenceRefusal(
-    team,
-    text,
-    `${facts.operation.id} reaches every organization, and team ${team.id} is fenced to ${fence}. ${advice}, or ask the owner of the policy for organizations: all.`,
-  )
-}
-
-function fenceRefusal(team: Team, text: string, detail: string): Refusal {
-  const kind = 'organization-not-granted'
-  return {
-    problem: kind,
-    reason: kind,
-    detail,
-    team,
-    grant: null,
-    nearest: { team: team.id, grant: null, what: 'organization', text },
-    rank: 1,
-  }
-}
-
-/** Ids come from the caller: short and plain in any text. */
-function shown(organization: string): string {
-  const plain = organization.replaceAll(/[^A-Za-z0-9._|%:@-]/g, '?')
-  return `"${plain.length > 64 ? `${plain.slice(0, 64)}…` : plain}"`
 }
 
 function missingExtra(team: Team, facts: Facts): Refusal | null {
@@ -272,13 +245,13 @@ function nearMiss(teams: readonly Team[], facts: Facts): NearMiss | null {
       }
 }
 
-function shadowsOf(teams: readonly Team[], facts: Facts): readonly Grant[] {
+function shadowsOf(policy: PolicySet, teams: readonly Team[], facts: Facts): readonly Grant[] {
   let found: Grant[] | null = null
   for (const team of teams) {
     const grants = team.byOperation[facts.operation.index]
     if (grants === undefined) continue
     for (const grant of grants) {
-      if (grant.mode !== 'shadow' || outsideFence(team, facts) !== null || missingExtra(team, facts) !== null) continue
+      if (grant.mode !== 'shadow' || obstacleFor(policy, team, facts) !== null) continue
       if (grant.when === null || conditionHolds(grant.when, facts.principal)) (found ??= []).push(grant)
     }
   }

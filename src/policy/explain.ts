@@ -12,10 +12,11 @@ import type { JudgedBody } from './judged-body.ts'
 import { guardrailSteps } from './guardrails/explain.ts'
 import type { DevinUser } from './guardrails/attributes.ts'
 import type { Grant, PolicySet } from './policy-set.ts'
+import type { ResponseFilter } from './response-filter.ts'
 import { serializeStrictJson } from './strict-json.ts'
 
 export interface ExplanationStep {
-  readonly stage: 'path' | 'caller' | 'operation' | 'decision' | 'guardrail' | 'shadow' | 'key'
+  readonly stage: 'path' | 'caller' | 'operation' | 'decision' | 'guardrail' | 'shadow' | 'response' | 'key'
   readonly ok: boolean
   readonly text: string
 }
@@ -36,6 +37,8 @@ export interface Explanation {
   readonly guardrails: readonly string[]
   /** What they put in. */
   readonly changes: readonly ExplainedChange[]
+  /** What guardrails take out of the answer; null for nothing. */
+  readonly response: ExplainedFilter | null
   readonly policy_revision: string
   readonly steps: readonly ExplanationStep[]
 }
@@ -46,6 +49,13 @@ export interface ExplainedChange {
   readonly place: string
   /** As JSON. */
   readonly value: string
+}
+
+export interface ExplainedFilter {
+  readonly guardrails: readonly string[]
+  /** Whose items pass; `all` when the answer is not filtered by organization. */
+  readonly organizations: 'all' | readonly string[]
+  readonly dropped_fields: readonly string[]
 }
 
 export interface ExplainedRequest {
@@ -89,6 +99,7 @@ export function explain(policy: PolicySet, principal: Principal, request: Explai
       shadow: [],
       guardrails: [],
       changes: [],
+      response: null,
       policy_revision: policy.revision,
       steps,
     }
@@ -117,6 +128,8 @@ function explainOperation(
       text: `grant ${grant.id} of team ${grant.team} is in shadow mode and would allow this`,
     })
   }
+  const filter = decision.effect === 'allow' ? decision.response : null
+  if (filter !== null) steps.push({ stage: 'response', ok: true, text: filterText(filter) })
   if (decision.effect === 'allow') steps.push({ stage: 'key', ok: key !== null, text: keyText(evaluation) })
   const unkeyed = decision.effect === 'allow' && key === null
   return {
@@ -138,6 +151,10 @@ function explainOperation(
       place,
       value: serializeStrictJson(value).toString(),
     })),
+    response:
+      filter === null
+        ? null
+        : { guardrails: filter.guardrails, organizations: filter.organizations, dropped_fields: filter.drop },
     policy_revision: policy.revision,
     steps,
   }
@@ -201,6 +218,12 @@ function coverText({ catalogue }: PolicySet, grant: Grant, operation: Operation)
   const through = grant.allow.find((word) => catalogue.permissions.implies(word) === permission)
   if (through === undefined || operation.scope !== 'organization') return ''
   return `, whose ${through} stands for ${permission} in every organization (${catalogue.permissions.basis(through) ?? ''})`
+}
+
+function filterText({ guardrails, organizations, drop }: ResponseFilter): string {
+  const kept = organizations === 'all' ? [] : [`only what is of ${organizations.join(', ')} passes`]
+  const dropped = drop.length === 0 ? [] : [`the field${drop.length > 1 ? 's' : ''} ${drop.join(', ')} dropped`]
+  return `the answer is filtered by guardrail ${guardrails.join(', ')}: ${[...kept, ...dropped].join('; ')}`
 }
 
 /** Which key serves and why, or which one is missing. */

@@ -4,7 +4,6 @@ import { z } from 'zod'
 import type { Diagnostic } from '../config/diagnostics.ts'
 import { id, oneOrSeveral, text, textAt, withoutTwins } from '../config/fields.ts'
 import { readYaml, type PositionOf } from '../config/yaml-document.ts'
-import { refusedFor } from './document-fields.ts'
 
 /** Bounds on one field of a body or one parameter of a query; an absent bound is none. */
 export type FieldRule = z.output<typeof fieldRule>
@@ -100,18 +99,23 @@ const guardrail = z.strictObject({
     .record(text(), fieldRule.describe('Bounds on this parameter.'))
     .default({})
     .describe('Bounds on parameters of the query.'),
-  response: refusedFor(
-    'responses',
-    z.strictObject({
+  response: z
+    .strictObject({
       filter_items_by: z
         .enum(['organizations'])
         .optional()
-        .describe("Keep only the items of the caller's organizations."),
-      fields: z.array(text()).optional().describe('Fields that are dropped from the answer.'),
-    }),
-  )
+        .describe("Only what is of the caller's organizations passes: items of a list, or the one object."),
+      fields: z
+        .array(dottedName())
+        .min(1, 'name at least one field')
+        .optional()
+        .describe('Fields that are dropped from each item, or from the object; `*` stands for every item of a list.'),
+    })
+    .refine((response) => Object.keys(response).length > 0, {
+      error: 'say what is filtered: filter_items_by or fields',
+    })
     .optional()
-    .describe('What is taken out of answers (not enforced by this version).'),
+    .describe('What is taken out of answers.'),
   mode: z
     .enum(['enforce', 'shadow', 'off'])
     .default('enforce')

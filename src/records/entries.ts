@@ -65,9 +65,11 @@ export interface GuardrailsEntry {
   /** Of those in shadow mode: what they would have done. */
   readonly shadow: readonly {
     readonly guardrail: string
-    readonly effect: 'allow' | 'change' | 'deny'
+    readonly effect: 'allow' | 'change' | 'filter' | 'deny'
     readonly findings: readonly GuardrailFinding[]
   }[]
+  /** What was taken out of the answer; null for nothing. */
+  readonly filtered: { readonly organizations: 'all' | readonly string[]; readonly fields: readonly string[] } | null
   /** What the rules read in the request as it was decided on, by place (`body.max_acu_limit`); never a text that may be long or secret. */
   readonly read: Readonly<Record<string, unknown>>
 }

@@ -10,7 +10,7 @@ import { parseTarget } from '../../src/catalogue/target.ts'
 import { questionOf } from '../../src/gateway/caching.ts'
 import { readCallerFields } from '../../src/gateway/fields.ts'
 import type { KeyHandle } from '../../src/keys/key.ts'
-import type { ResponseRule } from '../../src/policy/response-rule.ts'
+import type { ResponseFilter } from '../../src/policy/response-filter.ts'
 import { ask, catalogue, keyOf, policyFrom, principalOf } from '../support/policies.ts'
 
 const policy = policyFrom({
@@ -63,7 +63,7 @@ function keyFor({ key, filter, path, query, accept, language, agent }: Request):
   if (accept !== null) rawHeaders.push('Accept', accept)
   if (language !== null) rawHeaders.push('Accept-Language', language)
   const fields = readCallerFields(Object.assign(new IncomingMessage(new Socket()), { method: 'GET', rawHeaders }))
-  const response: ResponseRule | null =
+  const response: ResponseFilter | null =
     filter === null ? null : { guardrails: [], organizations: 'all', drop: [], digest: filter }
   const chosen = evaluation.key === null ? null : { ...evaluation.key, key: keyOf(key.id, key) }
   const decided = { ...evaluation, key: chosen, decision: { ...evaluation.decision, response } }

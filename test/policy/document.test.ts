@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { formatDiagnostic } from '../../src/config/diagnostics.ts'
 import { classifyPolicyFile, readPolicyFile, type PolicyDocument } from '../../src/policy/document.ts'
-import { readGuardrails } from '../../src/policy/guardrail-document.ts'
 
 function documentOf(name: string, text: string): PolicyDocument {
   const { document, diagnostics } = readPolicyFile({ file: `policies/${name}`, name, text })
@@ -531,11 +530,9 @@ describe('a file of guardrails', () => {
     teams: [analytics]
     response: { filter_items_by: organizations }
 `
-  const refusal = 'answers are not filtered by this version: remove "response"'
-  const withoutResponse = guardrails.slice(0, guardrails.indexOf('  - id: only-own-organizations'))
 
   it('is read as it is meant', () => {
-    expect(documentOf('guardrails.yaml', withoutResponse)).toMatchObject({
+    expect(documentOf('guardrails.yaml', guardrails)).toMatchObject({
       kind: 'guardrails',
       guardrails: [
         {
@@ -555,12 +552,32 @@ describe('a file of guardrails', () => {
             tags: { add: ['team:${team}', 'app:${app}'] },
           },
         },
+        {
+          id: 'only-own-organizations',
+          on: ['ent.organizations.list', 'ent.sessions.list'],
+          teams: ['analytics'],
+          response: { filterItemsBy: 'organizations', dropFields: [] },
+          body: {},
+        },
       ],
     })
   })
 
-  it('is refused where it filters answers, because this version would not', () => {
-    expect(problems('guardrails.yaml', guardrails)).toEqual([`guardrails.yaml:14:15: ${refusal}`])
+  it.each([
+    ['{}', 'guardrails.yaml:14:15: say what is filtered: filter_items_by or fields'],
+    ['{ filter_items_by: teams }', 'guardrails.yaml:14:34: expected "organizations", found the text "teams"'],
+    ['{ fields: [] }', 'guardrails.yaml:14:25: name at least one field'],
+    [
+      '{ fields: [a..b] }',
+      'guardrails.yaml:14:26: must be the name of a field, with dots between names: limits.max or repos.*',
+    ],
+    [
+      '{ filter_items: organizations }',
+      'guardrails.yaml:14:17: unknown key "filter_items"; did you mean "filter_items_by"?',
+    ],
+  ])('is refused where what it takes out of answers is not clear: %s', (response, message) => {
+    const text = guardrails.replace('{ filter_items_by: organizations }', response)
+    expect(problems('guardrails.yaml', text)).toContain(message)
   })
 
   it('shows all of its mistakes', () => {
@@ -578,13 +595,11 @@ describe('a file of guardrails', () => {
       'guardrails.yaml:7:26: a rule must set at least one bound',
       'guardrails.yaml:9:7: must be the name of a field, with dots between names: limits.max or repos.*',
       'guardrails.yaml:11:9: guardrail "bounded-sessions" appears twice',
-      `guardrails.yaml:14:15: ${refusal}`,
     ])
   })
 
   it('is the same whatever it is called', () => {
     for (const name of ['guardrails.recommended.yaml', 'bounds.yaml'])
-      expect(documentOf(name, withoutResponse)).toMatchObject({ guardrails: [{ id: 'bounded-sessions' }] })
-    expect(readGuardrails('guardrails.yaml', guardrails).document).toBeNull()
+      expect(documentOf(name, guardrails)).toMatchObject({ guardrails: [{ id: 'bounded-sessions' }, {}] })
   })
 })

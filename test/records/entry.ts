@@ -115,8 +115,15 @@ export const anyDecisionEntry: fc.Arbitrary<DecisionEntry> = fc.record({
       changed: someFindings,
       refused: someFindings,
       shadow: fc.array(
-        fc.record({ guardrail: anyText, effect: fc.constantFrom('allow', 'change', 'deny'), findings: someFindings }),
+        fc.record({
+          guardrail: anyText,
+          effect: fc.constantFrom('allow', 'change', 'filter', 'deny'),
+          findings: someFindings,
+        }),
         { maxLength: 2 },
+      ),
+      filtered: fc.option(
+        fc.record({ organizations: fc.oneof(fc.constant('all' as const), someTexts), fields: someTexts }),
       ),
       read: fc.dictionary(
         anyText.filter((name) => name !== '__proto__'),

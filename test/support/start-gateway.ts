@@ -69,6 +69,8 @@ export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Lines that are added at the end of the configuration. */
   readonly config?: string
+  /** Further files beside the configuration. */
+  readonly files?: Readonly<Record<string, string>>
   /** Replaces the whole `upstream` line of the configuration. */
   readonly upstream?: string
   readonly issuer?: Issuer
@@ -118,6 +120,7 @@ export async function startTestGateway(options: StartOptions = {}): Promise<Runn
   for (const [name, text] of Object.entries({ ...usualPolicies, ...options.policies }))
     if (text !== null) await put(directory, name, text)
   const { access = 'access.ndjson', decisions = 'decisions.ndjson', audit = 'audit.ndjson' } = options.records ?? {}
+  for (const [name, text] of Object.entries(options.files ?? {})) await writeFile(join(directory, name), text)
   const configFile = join(directory, 'gateway.yaml')
   await writeFile(
     configFile,

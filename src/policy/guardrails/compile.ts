@@ -10,6 +10,7 @@ import { compileValue, type ValueTemplate } from './attributes.ts'
 import { contradictionsOf, undocumentedFields } from './contradictions.ts'
 import type { Guardrail, GuardrailTable, Pattern, Rule } from './guardrail.ts'
 import { compilePattern } from './pattern.ts'
+import { checkResponse } from './responses.ts'
 
 type Path = readonly (string | number)[]
 /** Notes a mistake at a path below the guardrail that is being compiled. */
@@ -42,6 +43,7 @@ export function compileGuardrails(
       const operations = operationsOf(written, catalogue, report)
       checkTeams(written, teams, report)
       undocumentedFields(written, operations, report)
+      checkResponse(written, catalogue, report)
       const { mode } = written
       const guardrail = {
         id: written.id,
@@ -58,9 +60,14 @@ export function compileGuardrails(
     }
   }
   const byId = (a: Guardrail, b: Guardrail): number => (a.id < b.id ? -1 : 1)
-  for (const list of byOperation) list?.sort(byId)
+  const onAnswers: Guardrail[][] = []
+  for (const [index, list] of byOperation.entries()) {
+    const ofAnswer = list?.sort(byId).filter(({ response }) => response !== null) ?? []
+    if (ofAnswer.length > 0) onAnswers[index] = ofAnswer
+  }
   return {
     on: (operation) => byOperation[operation.index],
+    onAnswer: ({ index }) => onAnswers[index],
     boundsBody: ({ index }) => byOperation[index]?.some(({ body }) => body.length > 0) === true,
     all: all.sort(byId),
   }

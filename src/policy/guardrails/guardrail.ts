@@ -52,6 +52,8 @@ export interface GuardrailTable {
   on(operation: Operation): readonly Guardrail[] | undefined
   /** Whether any of them bounds the operation's body, so that it must be JSON and say so. */
   boundsBody(operation: Operation): boolean
+  /** Those of `on` that take something out of the answer; undefined for nearly all operations. */
+  onAnswer(operation: Operation): readonly Guardrail[] | undefined
   /** By id. */
   readonly all: readonly Guardrail[]
 }
