@@ -172,8 +172,8 @@ export function createSettlement(options: SettlementOptions): Settlement {
     }
   }
 
-  function isDue({ state, session }: Holding): boolean {
-    if (state === 'asleep') return now() - (looks.get(session ?? '') ?? 0) > ages.asleepMs
+  function isDue({ state, session, sinceMs }: Holding): boolean {
+    if (state === 'asleep') return now() - (looks.get(session ?? '') ?? sinceMs) > ages.asleepMs
     return state === 'open'
   }
 

@@ -1,9 +1,13 @@
 // Budgets through the real gateway, in front of the simulator of the Devin API: sessions that begin, consume, sleep, wake
 // and end, and what their team may still spend. Gateway and simulator share one clock, which the tests move.
 
+import { writeFile } from 'node:fs/promises'
+import type { ServerResponse } from 'node:http'
+import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createSimulator, type Simulator } from '../../src/sandbox/simulator/server.ts'
 import type { BudgetView } from '../../src/budgets/standing.ts'
+import { folder } from '../budgets/books.ts'
 import { testWorld, keyOf } from '../sandbox/simulator-support.ts'
 import { startTestGateway, until, usualPolicies, type RunningGateway } from '../support/start-gateway.ts'
 
@@ -24,8 +28,12 @@ afterEach(async () => {
 interface SiteOptions {
   readonly limits?: string
   readonly gatewayLimits?: string
-  readonly config?: string
-  readonly keys?: string
+  /** Members of `budgets` in the configuration, with a comma in front. */
+  readonly budgets?: string
+  readonly guardrails?: string
+  /** In front of the recording upstream, whose answers the test gives. */
+  readonly upstream?: 'recording'
+  readonly connections?: number
 }
 
 const keys = `keys:
@@ -41,17 +49,20 @@ const keys = `keys:
     secret: { env: PAYMENTS_READER_KEY }
 `
 
-async function start({ limits, gatewayLimits, config = '' }: SiteOptions): Promise<void> {
+async function start(options: SiteOptions): Promise<void> {
+  const { limits, gatewayLimits, guardrails, connections = 128 } = options
   simulator = await createSimulator({ world: testWorld(), now })
+  const origin = options.upstream === 'recording' ? 'ORIGIN' : simulator.origin
   running = await startTestGateway({
     now,
-    upstream: `{ origin: "${simulator.origin}" }`,
+    upstream: `{ origin: "${origin}", connections: ${connections} }`,
     env: { PAYMENTS_RUNNER_KEY: keyOf('payments-runner'), PAYMENTS_READER_KEY: keyOf('payments-reader') },
-    config: `budgets: { poll: 100ms }\n${config}`,
+    config: `budgets: { poll: 100ms${options.budgets ?? ''} }`,
     policies: {
       'keys.yaml': keys,
       'teams/payments.yaml': `${usualPolicies['teams/payments.yaml'] ?? ''}${limits === undefined ? '' : `limits: ${limits}\n`}`,
       ...(gatewayLimits === undefined ? {} : { 'limits.yaml': `limits: ${gatewayLimits}\n` }),
+      ...(guardrails === undefined ? {} : { 'guardrails.yaml': `guardrails: ${guardrails}\n` }),
     },
   })
 }
@@ -293,11 +304,114 @@ describe('budgets of sessions', () => {
   })
 
   test('bound those of a day, over a restart', async () => {
-    await start({ limits: '{ sessions: 2/day }' })
+    const journal = join(await folder(), 'budgets.journal')
+    await start({ limits: '{ sessions: 2/day }', budgets: `, journal: ${journal}` })
     await created(1)
     await created(1)
-    expect((await create(1)).status).toBe(429)
-    expect(await budget('sessions')).toMatchObject({ spent: 2, left: 0 })
+    await untilBudget('sessions', { spent: 2 })
+    await running.close()
+    await simulator.close()
+    await start({ limits: '{ sessions: 2/day }', budgets: `, journal: ${journal}` })
+    const refused = await create(1)
+    expect(refused.status).toBe(429)
+    expect(await refused.json()).toMatchObject({
+      detail: expect.stringContaining('The budget sessions of team payments has 0 of 2 per day sessions left'),
+    })
+  })
+})
+
+describe('a create', () => {
+  const answers: readonly (readonly [string, (response: ServerResponse) => void, number, number])[] = [
+    ['that breaks off', (response) => response.socket?.destroy(), 502, 10],
+    ['that is answered with a 503', (response) => response.writeHead(503).end('{}'), 503, 10],
+    ['whose answer names no session', (response) => response.writeHead(200).end('[]'), 200, 10],
+    ['that is answered with a 422', (response) => response.writeHead(422).end('{}'), 422, 0],
+    ['whose key is rejected', (response) => response.writeHead(401).end('{}'), 502, 0],
+  ]
+  test('stays reserved when nobody knows what became of it, and is given back when it surely came to nothing', async () => {
+    await start({ limits: '{ acus: 1000/month }', upstream: 'recording' })
+    let reserved = 0
+    for (const [name, answer, status, stays] of answers) {
+      running.upstream.respond((_request, response) => answer(response))
+      expect((await create(10)).status, name).toBe(status)
+      reserved += stays
+      await untilBudget('acus', { reserved })
+    }
+    await running.upstream.close()
+    expect((await create(10)).status).toBe(502)
+    await untilBudget('acus', { reserved })
+  })
+
+  test('that waits for the upstream and whose caller leaves is given back; one that was sent is not', async () => {
+    await start({ limits: '{ acus: 1000/month }', upstream: 'recording', connections: 1 })
+    running.upstream.takeOver((request) => void request.resume())
+    const leave = new AbortController()
+    const body = JSON.stringify({ prompt: 'x', max_acu_limit: 10 })
+    const sent = call(sessions, { method: 'POST', body, signal: leave.signal })
+    sent.catch(() => {})
+    await until(() => running.upstream.seen.length === 1, 'the first create')
+    const waits = call(sessions, { method: 'POST', body, signal: leave.signal })
+    waits.catch(() => {})
+    await untilBudget('acus', { reserved: 20 })
+    leave.abort()
+    await untilBudget('acus', { reserved: 10 })
+    expect(running.upstream.seen).toHaveLength(1)
+  })
+
+  test('with an idempotency key is reserved once, and its repetition costs nothing', async () => {
+    await start({ limits: '{ acus: 15/month }' })
+    const body = JSON.stringify({ prompt: 'x', max_acu_limit: 10 })
+    const headers = { 'idempotency-key': '"once"' }
+    const [first, second] = [
+      await call(sessions, { method: 'POST', body, headers }),
+      await call(sessions, { method: 'POST', body, headers }),
+    ]
+    expect([first.status, second.status]).toEqual([200, 200])
+    expect(await second.json()).toEqual(await first.json())
+    await untilBudget('acus', { left: 5 })
+    // What was refused was not done: the same key may be used again.
+    const other = { 'idempotency-key': '"later"' }
+    expect((await call(sessions, { method: 'POST', body, headers: other })).status).toBe(429)
+    expect((await call(sessions, { method: 'POST', body, headers: other })).status).toBe(429)
+  })
+
+  test('gets its bound from a guardrail, and that is what is reserved and sent', async () => {
+    await start({
+      limits: '{ acus: 15/month }',
+      upstream: 'recording',
+      guardrails: '[{ id: bounded, on: [org.sessions.create], body: { max_acu_limit: { default: 9 } } }]',
+    })
+    running.upstream.respond((_request, response) => response.writeHead(200).end('{"session_id":"devin-1"}'))
+    const headers = { 'content-type': 'application/json' }
+    expect((await call(sessions, { method: 'POST', body: '{"prompt":"x"}', headers })).status).toBe(200)
+    expect(running.upstream.seen.find(({ method }) => method === 'POST')?.body.toString()).toContain(
+      '"max_acu_limit":9',
+    )
+    expect(await budget('acus')).toMatchObject({ left: 6 })
+  })
+
+  test.each([
+    ['refuse', 503],
+    ['allow', 200],
+  ])('while nobody can tell what is left: %s', async (whenUnavailable, status) => {
+    const journal = join(await folder(), 'budgets.journal')
+    await writeFile(journal, 'nonsense')
+    await start({ budgets: `, journal: ${journal}, when_unavailable: ${whenUnavailable}` })
+    // A journal is nobody's business while there are no budgets.
+    await running.writePolicy('limits.yaml', 'limits: { acus: 5/month }\n')
+    expect(await running.gateway.reload('test')).toBe('replaced')
+    const response = await create(1)
+    expect(response.status).toBe(status)
+    if (status === 503) {
+      expect(response.headers.get('retry-after')).toBe('5')
+      expect(await response.json()).toMatchObject({ type: '/gateway/v1/problems/budget-unavailable' })
+      expect(simulator.requests.some(({ method }) => method === 'POST')).toBe(false)
+    }
+    expect((await fetch(`${running.adminUrl}/api/budgets`)).status).toBe(503)
+    expect((await call('/gateway/v1/me')).status).toBe(200)
+    expect(running.logLines.some((line) => line.includes('does not begin with a snapshot'))).toBe(true)
+    // Reads cost nothing.
+    expect((await call(`${sessions}?first=1`)).status).toBe(200)
   })
 })
 
