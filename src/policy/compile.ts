@@ -8,7 +8,7 @@ import type { KeyHandle } from '../keys/key.ts'
 import { createKeySelector } from '../keys/select.ts'
 import { compileAllow, type AllowCompiler } from './allow.ts'
 import { compileCondition } from './condition.ts'
-import { unservedGrants } from './coverage.ts'
+import { unservedGrants, unsettledBudgets } from './coverage.ts'
 import type {
   DevinUsersDocument,
   GatewayLimitsDocument,
@@ -60,7 +60,7 @@ export function compilePolicies(
   const budgets = compileBudgets(documents.teams, documents.limits?.[0], create, allow)
   const devinUserOf = compileDevinUsers(documents.devinUsers ?? [], diagnostics)
   const policy = createPolicySet(documents.revision, catalogue, teams, keys, guardrails, devinUserOf, budgets)
-  diagnostics.push(...unservedGrants(policy, documents.teams))
+  diagnostics.push(...unservedGrants(policy, documents.teams), ...unsettledBudgets(policy, documents.teams))
   return { policy, diagnostics }
 }
 

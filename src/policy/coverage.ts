@@ -1,4 +1,5 @@
-// Grants that no key can serve: a warning that names the missing key, before a caller meets it as a 503. Pure.
+// What the inventory of keys leaves open: grants that no key can serve, named before a caller meets them as a 503, and
+// budgets whose sessions no key can read. Pure.
 
 import type { Diagnostic } from '../config/diagnostics.ts'
 import type { Operation } from '../catalogue/operation.ts'
@@ -32,6 +33,36 @@ export function unservedGrants(policy: PolicySet, documents: readonly TeamDocume
 
 /** Operations by the key that they lack, by the grant that covers them. */
 type Gaps = Map<string, Map<string, string[]>>
+
+/** One warning for each organization of a team with budgets where no key can read sessions, before they stay reserved. */
+export function unsettledBudgets(policy: PolicySet, documents: readonly TeamDocument[]): Diagnostic[] {
+  const list = policy.catalogue.operation('org.sessions.list')
+  const listAll = policy.catalogue.operation('ent.sessions.list')
+  const everywhere =
+    listAll !== null && policy.selectKey({ operation: listAll, organization: null, extra: [] }) !== null
+  if (everywhere) return []
+  return documents.flatMap((document) => {
+    const { team, limits, organizations } = document
+    if (limits === null || organizations === 'all') return []
+    const scopes = [
+      limits,
+      ...Object.values(limits.apps),
+      ...(limits.perPrincipal === null ? [] : [limits.perPrincipal]),
+    ]
+    if (!scopes.some(({ acus, openSessions }) => acus !== null || openSessions !== null)) return []
+    return organizations
+      .filter(
+        (organization) => list === null || policy.selectKey({ operation: list, organization, extra: [] }) === null,
+      )
+      .map((organization) =>
+        warningAt(
+          document,
+          ['limits'],
+          `the budgets of team "${team}" cannot be settled in organization "${organization}": no key may list its sessions (ViewOrgSessions), so each session counts with all it might cost for thirty days`,
+        ),
+      )
+  })
+}
 
 function missingKeys(policy: PolicySet, team: Team, keyOrganizations: ReadonlySet<string>): Gaps {
   const gaps: Gaps = new Map()

@@ -177,3 +177,35 @@ describe('an organization that no key is for', () => {
     )
   })
 })
+
+describe('budgets whose sessions no key can read', () => {
+  const told = (limits: string, keys: string): readonly string[] =>
+    compileFiles(
+      {
+        'teams/t.yaml': `team: t
+members: [{ groups: [g] }]
+organizations: [org-a, org-b]
+limits: ${limits}
+`,
+        'keys.yaml': `keys: [${keys}]\n`,
+      },
+      wholeCatalogue,
+    ).lines.filter((line) => line.includes('budgets'))
+  const runner = organizationKey('a', 'org-a', 'ManageOrgSessions')
+  const readers = ['org-a', 'org-b'].map((id) => organizationKey(`r-${id}`, id, 'ViewOrgSessions'))
+
+  test.each(['{ acus: 5/day }', '{ apps: { bot: { open_sessions: 5 } } }', '{ per_principal: { acus: 5/day } }'])(
+    'are told beforehand, by organization: %s',
+    (limits) => {
+      expect(told(limits, [runner, readers[1]].join(', '))).toEqual([
+        'teams/t.yaml:4:9: warning: the budgets of team "t" cannot be settled in organization "org-a": no key may list its sessions (ViewOrgSessions), so each session counts with all it might cost for thirty days',
+      ])
+    },
+  )
+
+  test('are no matter where there is a key, or nothing to settle', () => {
+    expect(told('{ acus: 5/day }', readers.join(', '))).toEqual([])
+    expect(told('{ acus: 5/day }', enterpriseKey('e', 'ViewAccountSessions'))).toEqual([])
+    expect(told('{ sessions: 5/day, requests: 5/min }', runner)).toEqual([])
+  })
+})
