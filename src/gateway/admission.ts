@@ -6,7 +6,7 @@ import { addressOf, readTarget, type Target } from '../catalogue/target.ts'
 import type { Principal } from '../identity/principal.ts'
 import { bearerToken } from '../identity/token-form.ts'
 import type { TokenVerifier } from '../identity/token-verifier.ts'
-import type { Keyring, KeyVersion } from '../keys/keyring.ts'
+import type { Keyring } from '../keys/keyring.ts'
 import { budgetView } from '../budgets/standing.ts'
 import type { AnswerTaker } from '../cache/answer.ts'
 import type { ResponseCache } from '../cache/response-cache.ts'
@@ -26,20 +26,12 @@ import type { Exchange } from './exchange.ts'
 import { declareJson, readCallerFields, type CallerFields } from './fields.ts'
 import { forwardFiltered, type Send } from './filtering.ts'
 import type { Forward, Upstream } from './forwarding.ts'
+import { keyMissing, openKey } from './key-opening.ts'
 import { applyLimits, countsUpstreamOnly, whenGranted } from './limiting.ts'
 import { answerOwnPage, answerPublicPage, isOwn } from './own-pages.ts'
-import {
-  bodyOfRead,
-  checkVersion,
-  holdsToken,
-  keyExpired,
-  keyMissing,
-  keyReplaced,
-  keySetAside,
-  tokenInQuery,
-} from './refusals.ts'
+import { bodyOfRead, checkVersion, holdsToken, refusalOf, tokenInQuery } from './refusals.ts'
 import type { ReservedAnswer } from './reserved-answer.ts'
-import { answerAgain, SafeCreate } from './safe-create.ts'
+import { answerAgain, callerOf, SafeCreate } from './safe-create.ts'
 
 export interface AdmissionParts {
   readonly tokens: TokenVerifier
@@ -281,7 +273,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
     const taker = claim === null ? caller : new SafeCreate(exchange, claim, caller, parts.safeCreateMs)
     let unjudged = countsUpstreamOnly(evaluation, exchange)
     cache.serve(question, taker, (changes, receiver) => {
-      const version = openKey(evaluation)
+      const version = openKey(keyring, evaluation)
       exchange.keyVersion = version
       const forward = {
         exchange,
@@ -318,33 +310,8 @@ export function createAdmission(parts: AdmissionParts): Admission {
     }
   }
 
-  function openKey({ key, facts, requirement }: Evaluation): KeyVersion {
-    if (key === null) throw keyMissing(facts.operation, requirement?.organization ?? null)
-    const version = keyring.open(key.key)
-    if (version === 'set-aside') throw keySetAside(key.key.id)
-    if (version === 'expired') throw keyExpired(key.key.id)
-    if (version === 'replaced') throw keyReplaced()
-    const { permission } = facts.operation
-    keyring.used(
-      key.key,
-      permission === null ? (requirement?.extra ?? []) : [key.through ?? permission, ...(requirement?.extra ?? [])],
-    )
-    return version
-  }
-
   return { admit }
 }
 
 const noBody = Buffer.alloc(0)
 const ofNoTeam: Precedence = { team: '', priority: 'normal', weight: 2, maxWaitMs: 0 }
-
-function refusalOf({ decision }: Evaluation): Problem | null {
-  const { problem, detail, reason } = decision
-  return problem === null ? null : new Problem(problem, detail ?? '', { reason })
-}
-
-/** Another person, another app, another team: another caller, whatever the key. */
-function callerOf({ facts, decision }: Evaluation): string[] {
-  const { issuer, subject, app } = facts.principal
-  return [issuer, subject, decision.team?.id ?? '', app ?? '']
-}

@@ -1,49 +1,15 @@
-// What admission refuses with besides decisions and limits: the checks of the request itself, and what is said about keys.
+// What admission refuses besides what limits and budgets do: the checks of the request itself, and the decision's no.
 
 import type { IncomingMessage } from 'node:http'
-import type { Operation } from '../catalogue/operation.ts'
 import { queryParameters } from '../catalogue/target.ts'
+import type { Evaluation } from '../policy/evaluate.ts'
 import { Problem } from '../problems.ts'
 import { isHttp2 } from './connection.ts'
 
-/** No key of the inventory will do. */
-export function keyMissing({ id, scope }: Operation, organization: string | null): Problem {
-  const where = scope === 'enterprise' ? 'at enterprise scope' : `for organization ${organization ?? 'of the caller'}`
-  return new Problem(
-    'key-unavailable',
-    `The policy allows ${id}, and no service-user key ${where} holds what it needs. The operator has to add one to the inventory.`,
-    { reason: 'key-missing' },
-  )
-}
-
-/** The key that was chosen rests. */
-export function keySetAside(id: string): Problem {
-  return new Problem(
-    'key-unavailable',
-    `The key ${id} was rejected by the Devin API several times and is set aside; no stronger key takes its place. The operator has to replace it.`,
-    { reason: 'key-set-aside', fields: { 'retry-after': '60' } },
-  )
-}
-
-/** The key that was chosen has ended, by the inventory. */
-export function keyExpired(id: string): Problem {
-  return new Problem(
-    'key-unavailable',
-    `The key ${id} has ended, by what the inventory says of it; no stronger key takes its place. The operator has to renew it and to correct \`expires\`.`,
-    { reason: 'key-expired' },
-  )
-}
-
-/** Another key has its id by now. */
-export function keyReplaced(): Problem {
-  return new Problem(
-    'key-unavailable',
-    'The inventory of keys was changed while this request was under way. Send it again.',
-    {
-      reason: 'key-replaced',
-      fields: { 'retry-after': '1' },
-    },
-  )
+/** The decision's own no, as a problem; null for a yes. */
+export function refusalOf({ decision }: Evaluation): Problem | null {
+  const { problem, detail, reason } = decision
+  return problem === null ? null : new Problem(problem, detail ?? '', { reason })
 }
 
 /** Throws for another version than 1.0, 1.1 and 2: Node's parser takes any version that is one digit, a dot and one digit. A real HTTP/2 request has a stream. */

@@ -5,6 +5,7 @@ import type { AnswerHead, Flow } from '../cache/answer.ts'
 import type { CacheOutcome, CacheTaker } from '../cache/question.ts'
 import type { KeptAnswer } from '../idempotency/entry.ts'
 import type { Claim } from '../idempotency/safe-creates.ts'
+import type { Evaluation } from '../policy/evaluate.ts'
 import { Problem } from '../problems.ts'
 import { asProblem } from './answering.ts'
 import type { Caller } from './caller.ts'
@@ -132,6 +133,12 @@ export class SafeCreate implements CacheTaker {
       this.#exchange.upstreamStartedAtMs === null ? 'Nothing was sent.' : 'It may have happened: read back first.'
     this.fail(new Problem('upstream-timeout', `The Devin API did not answer this create in time. ${happened}`))
   }
+}
+
+/** Whose key it is: another person, another app, another team is another caller, whatever the key. */
+export function callerOf({ facts, decision }: Evaluation): string[] {
+  const { issuer, subject, app } = facts.principal
+  return [issuer, subject, decision.team?.id ?? '', app ?? '']
 }
 
 /** Gives a kept answer again, marked as what it is. */

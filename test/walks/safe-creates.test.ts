@@ -26,7 +26,7 @@ beforeAll(async () => {
   await writeFile(file, extension)
   running = await startTestGateway({
     policies: {
-      'teams/payments.yaml': `${usualPolicies['teams/payments.yaml'] ?? ''}limits: { apps: { limited: { writes: 1/h } } }\n`,
+      'teams/payments.yaml': `${usualPolicies['teams/payments.yaml'] ?? ''}limits: { apps: { limited: { writes: 1/h }, budgeted: { sessions: 1/day } } }\n`,
     },
     upstream: '{ origin: ORIGIN, timeouts: { headers: 2s, body_idle: 2s } }',
     config: `catalogue: { files: ['${file}'] }`,
@@ -118,6 +118,16 @@ describe('a create that is repeated under its key', () => {
     expect(other.status).toBe(429)
     // The refused one did not take the key: it is refused by the limit again, not by the key.
     expect((await create('limited-2', { claims, body: '{"prompt":"y"}' })).status).toBe(429)
+    expect(created).toBe(1)
+  })
+
+  it('is reserved once in a budget, and what the budget refuses keeps no key', async () => {
+    const claims = { app: 'budgeted', azp: 'budgeted' }
+    for (let round = 0; round < 3; round++) expect((await create('budgeted', { claims })).status).toBe(201)
+    for (const body of ['{"prompt":"x"}', '{"prompt":"y"}']) {
+      const refused = await create('budgeted-2', { claims, body })
+      expect(await problemOf(refused)).toMatchObject({ status: 429, kind: 'budget-exceeded' })
+    }
     expect(created).toBe(1)
   })
 
