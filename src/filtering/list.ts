@@ -9,6 +9,7 @@ import { errorFields, filteredFields, treatmentOf } from './answer-head.ts'
 import type { Position } from './cursor.ts'
 import { ItemSplitter } from './item-splitter.ts'
 import { Output } from './output.ts'
+import { Resumption } from './resumption.ts'
 import { createSelector, type Selected, type Selection } from './selection.ts'
 import { UnknownShape } from './unknown-shape.ts'
 
@@ -76,9 +77,7 @@ class FilteredList implements AnswerTaker, Flow {
   #lastId: string | null = null
   /** Where the caller's next page begins, once an item of it has been seen. */
   #next: Position | null = null
-  /** What was read since the place where the item to go on from should have been. */
-  #unsure: { readonly selected: Buffer; readonly here: Position }[] = []
-  #isResuming = false
+  #resumption = new Resumption(start)
 
   constructor(request: ListRequest, taker: AnswerTaker, bounds: ReadingBounds) {
     this.#request = request
@@ -95,7 +94,7 @@ class FilteredList implements AnswerTaker, Flow {
     this.#pageBytes = 0
     this.#index = 0
     this.#lastId = null
-    this.#isResuming = page !== null && page.skip > 0
+    this.#resumption = new Resumption(page ?? start)
     this.#members = new Map()
     this.#splitter = new ItemSplitter(this.#request.shape.items, {
       item: (bytes) => this.#item(bytes),
@@ -103,8 +102,6 @@ class FilteredList implements AnswerTaker, Flow {
     })
     this.#request.fetch(page, this)
   }
-
-  // As the source of the caller's answer.
 
   resume(): void {
     if (this.#output !== null) this.#output.hasRoom = true
@@ -115,8 +112,6 @@ class FilteredList implements AnswerTaker, Flow {
     this.#state = 'over'
     this.#flow?.abort()
   }
-
-  // As the taker of the upstream's.
 
   attach(flow: Flow): void {
     this.#flow = flow
@@ -205,20 +200,9 @@ class FilteredList implements AnswerTaker, Flow {
     const here: Position = { ...(this.#page ?? start), skip: this.#index, last: this.#lastId }
     this.#index += 1
     this.#lastId = id
-    if (this.#isResuming) this.#resumeAt(here, id, selected)
+    if (this.#resumption.isOpen) this.#resumption.pass(here, id, selected)
     else if (selected === null) this.#sawForeign = true
     else this.#give(selected, here)
-  }
-
-  /** Skips what the caller has had: up to the item named in its cursor, wherever that stands by now. */
-  #resumeAt(here: Position, id: string | null, selected: Buffer | null): void {
-    const { skip, last } = this.#page ?? start
-    if (last === null) {
-      this.#isResuming = this.#index < skip
-    } else if (id === last) {
-      this.#isResuming = false
-      this.#unsure = []
-    } else if (here.skip >= skip - 1 && selected !== null) this.#unsure.push({ selected, here })
   }
 
   #give(selected: Buffer, here: Position): void {
@@ -233,7 +217,7 @@ class FilteredList implements AnswerTaker, Flow {
   /** From where on nothing was given yet. */
   #here(): Position {
     const page = this.#page ?? start
-    return this.#next ?? (this.#isResuming ? page : { ...page, skip: this.#index, last: this.#lastId })
+    return this.#next ?? (this.#resumption.isOpen ? page : { ...page, skip: this.#index, last: this.#lastId })
   }
 
   #pageIsRead(): void {
@@ -242,9 +226,7 @@ class FilteredList implements AnswerTaker, Flow {
       this.#complete()
       return
     }
-    // The item to go on from is gone; what stood behind it was kept.
-    for (const { selected, here } of this.#unsure) this.#give(selected, here)
-    this.#unsure = []
+    for (const { selected, here } of this.#resumption.rest()) this.#give(selected, here)
     const more = this.#members.get(shape.paging.more) ?? false
     const cursor = this.#members.get(shape.paging.cursor) ?? null
     if (typeof more !== 'boolean' || (cursor !== null && typeof cursor !== 'string') || (more && cursor === null))
