@@ -103,10 +103,11 @@ async function read(path: string): Promise<{ items: number; isForeign: boolean }
 }
 
 test.runIf(process.platform === 'linux').each([
-  ['that come whole, 50 MiB of them', 'reports', 'data', 20_000, 5_000],
-  ['in a page that Devin makes too long, 20 MiB of them', 'sessions?first=200', 'items', 10_000, 2_000],
+  ['that come whole, with as many of others', 'reports', 'data', 20_000, 1_000],
+  ['in a page that Devin makes too long', 'sessions?first=200', 'items', 10_000, 1_000],
 ])('10,000 items pass in 50 MiB of extra memory: %s', async (_, path, member, count, length) => {
-  serve(member, 200, 'x'.repeat(length))
+  // Room for young objects is taken by any traffic, and kept.
+  serve(member, 2_000, 'x'.repeat(length))
   await read(path)
   const before = await highWater()
   serve(member, count, 'x'.repeat(length))

@@ -239,6 +239,7 @@ describe('what the records say', () => {
         { guardrail: 'bounded-sessions', in: 'body', place: 'tags', bound: 'add' },
       ],
       refused: [],
+      filtered: null,
       shadow: [
         {
           guardrail: 'tried-first',
