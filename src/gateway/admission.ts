@@ -1,16 +1,14 @@
 // The request's way from its first line to the upstream, as one straight function. Everything that can refuse a request
-// does so here, in this order; the key is opened last, after everything else has said yes.
+// does so here, in this order; sending.ts opens the key, after everything else has said yes.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { addressOf, readTarget, type Target } from '../catalogue/target.ts'
+import { addressOf, readTarget } from '../catalogue/target.ts'
 import type { Principal } from '../identity/principal.ts'
 import { bearerToken } from '../identity/token-form.ts'
 import type { TokenVerifier } from '../identity/token-verifier.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import { budgetView } from '../budgets/standing.ts'
-import type { AnswerTaker } from '../cache/answer.ts'
 import type { ResponseCache } from '../cache/response-cache.ts'
-import type { Precedence } from '../limits/fair-queue.ts'
 import { idempotencyKeyIn } from '../idempotency/key-field.ts'
 import type { Claim, SafeCreates } from '../idempotency/safe-creates.ts'
 import type { Limiter } from '../limits/limiter.ts'
@@ -19,19 +17,18 @@ import type { JudgedBody } from '../policy/judged-body.ts'
 import { Problem } from '../problems.ts'
 import type { Budgeting } from './budgeting.ts'
 import { collectBody, judgeBody, smallBodyBytes, tooLarge } from './body.ts'
-import { questionOf } from './caching.ts'
-import { Caller } from './caller.ts'
+import { Caller, type OnFail } from './caller.ts'
 import type { DevinUsers } from './devin-users.ts'
 import type { Exchange } from './exchange.ts'
-import { declareJson, readCallerFields, type CallerFields } from './fields.ts'
-import { forwardFiltered, type Send } from './filtering.ts'
-import type { Forward, Upstream } from './forwarding.ts'
-import { keyMissing, openKey } from './key-opening.ts'
-import { applyLimits, countsUpstreamOnly, whenGranted } from './limiting.ts'
+import { declareJson, readCallerFields } from './fields.ts'
+import type { Upstream } from './forwarding.ts'
+import { keyMissing } from './key-opening.ts'
+import { applyLimits, countsUpstreamOnly, type Judgement } from './limiting.ts'
 import { answerOwnPage, answerPublicPage, isOwn } from './own-pages.ts'
 import { bodyOfRead, checkVersion, holdsToken, refusalOf, tokenInQuery } from './refusals.ts'
-import type { ReservedAnswer } from './reserved-answer.ts'
-import { answerAgain, callerOf, SafeCreate } from './safe-create.ts'
+import { answerAgain, callerOf } from './safe-create.ts'
+import { createSending, noExtras, type Extras } from './sending.ts'
+import type { Visit } from './visit.ts'
 
 export interface AdmissionParts {
   readonly tokens: TokenVerifier
@@ -49,17 +46,8 @@ export interface AdmissionParts {
   readonly now: () => number
   /** How long a caller may leave an answer unread. */
   readonly callerIdleMs: number
-  /** Answers with a problem, also after the request was sent. */
-  readonly onFail: (exchange: Exchange, response: ServerResponse, problem: Problem) => void
-}
-
-/** One request on its way, with what the stages hand on. */
-interface Visit {
-  readonly exchange: Exchange
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
-  readonly fields: CallerFields
-  readonly target: Target
+  /** Also after the request was sent. */
+  readonly onFail: OnFail
 }
 
 export interface Admission {
@@ -68,19 +56,8 @@ export interface Admission {
 }
 
 export function createAdmission(parts: AdmissionParts): Admission {
-  const {
-    tokens,
-    keyring,
-    devinUsers,
-    limiter,
-    budgeting,
-    cache,
-    safeCreates,
-    upstream,
-    maxBodyBytes,
-    maxJudgedBytes,
-    now,
-  } = parts
+  const { tokens, devinUsers, limiter, budgeting, safeCreates, maxBodyBytes, maxJudgedBytes, now } = parts
+  const send = createSending(parts)
 
   function admit(exchange: Exchange, request: IncomingMessage, response: ServerResponse): Promise<void> | undefined {
     checkVersion(request)
@@ -126,7 +103,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
     const key = operation.idempotent ? idempotencyKeyIn(fields.forward) : null
     if (evaluation.needsBody || evaluation.needsDevinUser !== null) return judge(visit, evaluation, key)
     if (key !== null) return createOnce(visit, evaluation, key, null)
-    if (countsUpstreamOnly(evaluation, exchange)) return send(visit, evaluation, noBody)
+    if (countsUpstreamOnly(evaluation, exchange)) return send(visit, evaluation, noBody, lateLimits(visit, evaluation))
     const judged = limit(visit, evaluation)
     return judged instanceof Promise
       ? judged.then((problem) => proceed(visit, evaluation, problem))
@@ -177,6 +154,8 @@ export function createAdmission(parts: AdmissionParts): Admission {
     const refusal = refusalOf(evaluation)
     if (refusal !== null) throw refusal
     if (key !== null) return await createOnce(visit, evaluation, key, received)
+    if (countsUpstreamOnly(evaluation, exchange))
+      return send(visit, evaluation, evaluation.body?.bytes ?? noBody, lateLimits(visit, evaluation))
     const exceeded = await limit(visit, evaluation)
     if (exceeded !== null) throw exceeded
     await sendJudged(visit, evaluation)
@@ -218,12 +197,16 @@ export function createAdmission(parts: AdmissionParts): Admission {
   }
 
   /** Only what a key can serve is counted, and a refused request is counted nowhere. A promise where a store is asked. */
-  function limit({ exchange }: Visit, evaluation: Evaluation): Problem | null | Promise<Problem | null> {
+  function limit({ exchange }: Visit, evaluation: Evaluation): Judgement {
     const { decision, facts, key, requirement } = evaluation
     if (key === null) return keyMissing(facts.operation, requirement?.organization ?? null)
     if (decision.team === null) return null
     const limits = decision.team.limitsFor(facts.principal, facts.operation)
     return applyLimits(limiter, decision.team, limits, exchange, now())
+  }
+
+  function lateLimits(visit: Visit, evaluation: Evaluation): Extras {
+    return { ...noExtras, lateLimits: () => limit(visit, evaluation) }
   }
 
   function collect({ request, response, fields }: Visit, maxBytes: number): Promise<Buffer> {
@@ -250,68 +233,10 @@ export function createAdmission(parts: AdmissionParts): Admission {
     }
     if (body !== undefined && body !== null) declareJson(visit.fields.forward)
     const unjudged = visit.fields.bodyLength === 0 ? noBody : read
-    send(visit, evaluation, body === undefined ? unjudged : (body?.bytes ?? noBody), claim, reserved)
-  }
-
-  /** Through the cache: it answers by itself, shares the call of another caller, or asks the upstream with the key. */
-  function send(
-    visit: Visit,
-    evaluation: Evaluation,
-    body: Buffer | null,
-    claim: Claim | null = null,
-    reserved: ReservedAnswer | null = null,
-  ): undefined {
-    const { exchange, request, response } = visit
-    const { target } = evaluation
-    // An answer that is kept has to suit whoever repeats the request; one that settles a reservation has to be readable.
-    const fields = claim === null && reserved === null ? visit.fields : { ...visit.fields, acceptEncoding: undefined }
-    if (exchange.over) return
-    if (reserved !== null) exchange.endings.push(() => reserved.cancel())
-    if (body === null && fields.expectsContinue) response.writeContinue()
-    const question = questionOf(evaluation, exchange.policy.catalogue, exchange.method ?? '', target, fields, now())
-    const caller = new Caller(exchange, response, parts.callerIdleMs, parts.onFail)
-    const taker = claim === null ? caller : new SafeCreate(exchange, claim, caller, parts.safeCreateMs)
-    let unjudged = countsUpstreamOnly(evaluation, exchange)
-    cache.serve(question, taker, (changes, receiver) => {
-      const version = openKey(keyring, evaluation)
-      exchange.keyVersion = version
-      const forward = {
-        exchange,
-        request,
-        method: exchange.method ?? '',
-        operation: evaluation.facts.operation,
-        target,
-        fields,
-        changes,
-        body,
-        version,
-        precedence: evaluation.decision.team?.precedence ?? ofNoTeam,
-      }
-      if (!unjudged) ask(forward, evaluation, receiver, reserved)
-      else {
-        unjudged = false
-        whenGranted(limit(visit, evaluation), receiver, () => ask(forward, evaluation, receiver, reserved))
-      }
-    })
-  }
-
-  /** A reservation reads the answer as it came, whatever its caller gets to see of it. */
-  function ask(
-    forward: Forward,
-    { decision: { response } }: Evaluation,
-    receiver: AnswerTaker,
-    reserved: ReservedAnswer | null,
-  ): void {
-    if (response === null) upstream.forward(forward, reserved === null ? receiver : reserved.behind(receiver))
-    else {
-      const send: Send = (asking, answer) =>
-        upstream.forward(asking, reserved === null ? answer : reserved.behind(answer))
-      forwardFiltered(send, forward, response, receiver, now)
-    }
+    send(visit, evaluation, body === undefined ? unjudged : (body?.bytes ?? noBody), { ...noExtras, claim, reserved })
   }
 
   return { admit }
 }
 
 const noBody = Buffer.alloc(0)
-const ofNoTeam: Precedence = { team: '', priority: 'normal', weight: 2, maxWaitMs: 0 }

@@ -7,6 +7,9 @@ import type { CacheOutcome, CacheTaker } from '../cache/question.ts'
 import type { Problem } from '../problems.ts'
 import type { Exchange } from './exchange.ts'
 
+/** Answers with a problem, or breaks the connection off when the head is out. */
+export type OnFail = (exchange: Exchange, response: ServerResponse, problem: Problem) => void
+
 /** Text is encoded on the stack up to 16 KiB (libuv's stream base in Node), head included. */
 const oneWriteBytes = 12 * 1024
 
@@ -14,20 +17,14 @@ export class Caller implements CacheTaker {
   readonly #exchange: Exchange
   readonly #response: ServerResponse
   readonly #idleMs: number
-  readonly #onFail: (exchange: Exchange, response: ServerResponse, problem: Problem) => void
+  readonly #onFail: OnFail
   #flow: Flow | null = null
   #begun = false
   #closed = false
   /** Runs while the caller has no room for more. */
   #stalled: NodeJS.Timeout | null = null
 
-  /** `onFail` answers with a problem, or breaks the connection off when the head is out. */
-  constructor(
-    exchange: Exchange,
-    response: ServerResponse,
-    idleMs: number,
-    onFail: (exchange: Exchange, response: ServerResponse, problem: Problem) => void,
-  ) {
+  constructor(exchange: Exchange, response: ServerResponse, idleMs: number, onFail: OnFail) {
     this.#exchange = exchange
     this.#response = response
     this.#idleMs = idleMs

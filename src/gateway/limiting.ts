@@ -12,11 +12,13 @@ import { Problem } from '../problems.ts'
 import { asProblem } from './answering.ts'
 import type { Exchange } from './exchange.ts'
 
+/** Null when every limit has room. A promise only where a shared store is asked. */
+export type Judgement = Problem | null | Promise<Problem | null>
+
 /**
  * Counts the request against everything that applies: null, or `rate-limit-exceeded`, `concurrency-exceeded` or
  * `budget-exceeded` with `Retry-After`, or `overloaded` where a limit of cost cannot be judged; handed on, not thrown,
- * which would take a tenth of a refused request. A promise only where a shared store is asked. What has to be given back
- * is given back when the exchange is over.
+ * which would take a tenth of a refused request. What has to be given back is given back when the exchange is over.
  */
 export function applyLimits(
   limiter: Limiter,
@@ -24,7 +26,7 @@ export function applyLimits(
   limits: readonly Limit[],
   exchange: Exchange,
   nowMs: number,
-): Problem | null | Promise<Problem | null> {
+): Judgement {
   if (limits.length === 0) return null
   const allowance = limiter.take(limits, nowMs)
   return allowance instanceof Promise
@@ -41,11 +43,7 @@ export function countsUpstreamOnly({ decision }: Evaluation, { method }: Exchang
  * Goes on when the limits have room; else the taker hears why not. For limits that are judged when the upstream is asked,
  * and not before.
  */
-export function whenGranted(
-  judged: Problem | null | Promise<Problem | null>,
-  taker: AnswerTaker,
-  goOn: () => void,
-): void {
+export function whenGranted(judged: Judgement, taker: AnswerTaker, goOn: () => void): void {
   if (!(judged instanceof Promise)) {
     if (judged === null) goOn()
     else taker.fail(judged)
