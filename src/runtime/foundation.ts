@@ -1,0 +1,121 @@
+// What everything else of a gateway stands on: catalogue, policies, keys, records, metrics, tokens. Built by runtime.ts.
+
+import { loadCatalogue } from '../catalogue/load.ts'
+import type { Catalogue } from '../catalogue/catalogue.ts'
+import { formatDiagnostic } from '../config/diagnostics.ts'
+import type { Config } from '../config/schema.ts'
+import { createLeakGuard, type LeakGuard } from '../gateway/leak-guard.ts'
+import { exchangeReasons } from '../gateway/recording.ts'
+import { createHotPolicies, type HotPolicies } from '../hot-policies.ts'
+import { idempotencyEvents } from '../idempotency/safe-creates.ts'
+import { rejectionReasons } from '../identity/rejection.ts'
+import { createTokenVerifier, type TokenVerifier } from '../identity/token-verifier.ts'
+import { createKeyring, type Keyring } from '../keys/keyring.ts'
+import { createInstruments, type Instruments } from '../metrics/instruments.ts'
+import { decisionReasons } from '../policy/decide.ts'
+import { loadPolicies, type LoadedPolicies } from '../policy/load.ts'
+import { problemKinds } from '../problems.ts'
+import type { Log } from '../records/log.ts'
+import { createSinks, type AuditTarget, type Sinks } from '../records/sinks.ts'
+
+export interface GatewayOptions {
+  readonly config: Config
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly log: Log
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number
+  readonly version: string
+  /** One of several workers: another process writes the audit log. */
+  readonly auditElsewhere?: AuditTarget
+}
+
+export interface Foundation {
+  readonly config: Config
+  readonly log: Log
+  readonly version: string
+  readonly now: () => number
+  /** For durations, which must not jump when the wall clock is set. */
+  readonly monotonic: () => number
+  readonly catalogue: Catalogue
+  readonly guard: LeakGuard
+  readonly instruments: Instruments
+  readonly sinks: Sinks
+  readonly keyring: Keyring
+  readonly policies: HotPolicies
+  readonly tokens: TokenVerifier
+}
+
+/** Throws `Refused` with every diagnostic when policies, catalogue or secrets cannot be used. */
+export async function layFoundation(options: GatewayOptions): Promise<Foundation> {
+  const { config, env, log, version } = options
+  const now = options.now ?? Date.now
+  const { catalogue, diagnostics } = await loadCatalogue(config.catalogue)
+  for (const diagnostic of diagnostics) log.warn({ event: 'catalogue-warning' }, formatDiagnostic(diagnostic))
+  const guard = createLeakGuard()
+  const secretFiles = new Set<string>()
+  const sources = {
+    env,
+    origin: config.upstream.origin,
+    protect: (value: string) => guard.protect(value),
+    noteFile: (file: string) => secretFiles.add(file),
+  }
+  const load = (): Promise<LoadedPolicies> =>
+    loadPolicies({ directory: config.policiesDirectory, catalogue, sources, secrets: 'required', now })
+  const loaded = await load()
+
+  const instruments = createInstruments({
+    operations: catalogue.operations.map((operation) => operation.id),
+    problemKinds: Object.keys(problemKinds),
+    reasons: [...Object.keys(problemKinds), ...decisionReasons, ...rejectionReasons, ...exchangeReasons],
+    issuers: config.issuers.map((issuer) => issuer.issuer),
+    idempotencyEvents,
+  })
+  const sinks = createSinks({
+    ...config.records,
+    ...(options.auditElsewhere === undefined ? {} : { auditElsewhere: options.auditElsewhere }),
+    onTrouble: (stream, text) => log.error({ event: 'records', stream }, text),
+    nowMs: now,
+  })
+  const keyring = createKeyring({
+    sources,
+    now,
+    onChange(event, handle, keyVersion) {
+      if (event !== 'key-version') instruments.keyRejected(handle.id)
+      const level = event === 'key-version' ? 'info' : 'error'
+      log[level]({ event, key: handle.id, version: keyVersion }, keyEventText[event])
+      sinks.audit(event, 'gateway', { key: handle.id, version: keyVersion })
+    },
+  })
+  const policies = createHotPolicies(loaded, {
+    directory: config.policiesDirectory,
+    secretFiles,
+    load,
+    keyring,
+    sinks,
+    instruments,
+    log,
+    now,
+  })
+  const tokens = createTokenVerifier({ issuers: config.issuers, now, log, onVerified: instruments.tokenVerified })
+  return {
+    config,
+    log,
+    version,
+    now,
+    monotonic: () => performance.now(),
+    catalogue,
+    guard,
+    instruments,
+    sinks,
+    keyring,
+    policies,
+    tokens,
+  }
+}
+
+const keyEventText = {
+  'key-version': 'a new value of the key is in use',
+  'key-rejected': 'the upstream rejected the key; its secret was read again and has not changed',
+  'key-set-aside':
+    'the upstream rejected the key three times in a row; it is set aside and no stronger key takes its place',
+} as const

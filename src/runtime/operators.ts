@@ -1,0 +1,122 @@
+// What operators see and may do: readiness, status, metrics, purge, reload. Built by runtime.ts.
+
+import { createAdminApp, type AdminApp, type Readiness } from '../admin/app.ts'
+import { cacheView, issuerView, keyView, policiesView, storeView } from '../admin/views.ts'
+import { noteOf } from '../cache/shared/report.ts'
+import { organizationTag, resourceTag } from '../cache/tags.ts'
+import { certificateFaults } from '../config/text-files.ts'
+import type { GatewayApp } from '../gateway/app.ts'
+import type { Upstream } from '../gateway/forwarding.ts'
+import type { ReloadResult } from '../reload.ts'
+import type { Foundation } from './foundation.ts'
+import type { Shares } from './shares.ts'
+
+export interface Operators {
+  readonly admin: AdminApp
+  readiness(): Readiness
+  /** Reads policies, secrets and certificate again and reopens the record files. */
+  reload(actor: string): Promise<ReloadResult>
+}
+
+/** `lifecycle` is asked whenever somebody wants to know. */
+export function createOperators(
+  foundation: Foundation,
+  shares: Shares,
+  upstream: Upstream,
+  app: GatewayApp,
+  lifecycle: { readonly draining: boolean },
+): Operators {
+  const { config, catalogue, instruments, keyring, log, policies, sinks, tokens, version } = foundation
+  const { cache, group, keyMemory, secondLevel, showBudgets, store } = shares
+
+  function readiness(): Readiness {
+    const reasons = [
+      ...(lifecycle.draining ? ['the instance is shutting down'] : []),
+      ...tokens
+        .status()
+        .filter((issuer) => issuer.keys === 0)
+        .map((issuer) => `no signing keys of issuer ${issuer.issuer} yet: ${issuer.lastError ?? 'being fetched'}`),
+      ...(sinks.auditHealthy() ? [] : ['the audit log cannot be written; changes are refused until it can']),
+    ]
+    // An instance serves without the store as well: taking it out of service would help nobody.
+    const notes = [
+      store?.away === true ? `the shared store is away: ${store.state.reason}` : null,
+      group === null ? null : noteOf(group.state),
+    ].filter((note) => note !== null)
+    return { ready: reasons.length === 0, reasons, ...(notes.length > 0 ? { notes } : {}) }
+  }
+
+  const admin = createAdminApp({
+    readiness,
+    metrics: instruments,
+    keys: () => keyring.status().map(keyView),
+    budgets: showBudgets,
+    purge: async (what, actor) => {
+      const { dropped, instances, silent, reached } = await cache.invalidate([
+        'organization' in what ? organizationTag(what.organization) : resourceTag(what.resource),
+      ])
+      const purged = { dropped, instances, silent, everywhere: reached }
+      sinks.audit('cache-purged', actor, { ...what, ...purged })
+      return purged
+    },
+    reload: async (actor) => {
+      const { result, certificate } = await renew(actor)
+      const refused = result === 'refused' || result === 'deferred'
+      return {
+        result,
+        ...(config.listen.tls === null ? {} : { certificate: certificate.length === 0 ? 'read' : 'kept' }),
+        diagnostics: [...(refused ? (policies.refusal?.diagnostics ?? []) : []), ...certificate],
+      }
+    },
+    status: () => ({
+      version,
+      ready: readiness(),
+      draining: lifecycle.draining,
+      in_flight: app.inFlight,
+      policies: policiesView(policies),
+      catalogue: {
+        operations: catalogue.operations.length,
+        served: catalogue.operations.filter((operation) => catalogue.isServed(operation)).length,
+      },
+      issuers: tokens.status().map(issuerView),
+      records: sinks.health(),
+      store: storeView(store?.state ?? null),
+      cache: cacheView(cache.stats(), group?.state ?? null),
+      upstream: { origin: config.upstream.origin, in_flight: upstream.inFlight, waiting: upstream.waiting },
+    }),
+  })
+
+  async function reload(actor: string): Promise<ReloadResult> {
+    return (await renew(actor)).result
+  }
+
+  /** `certificate`: why the one before stays in use; empty when it does not, or there is none. */
+  async function renew(actor: string): Promise<{ result: ReloadResult; certificate: readonly string[] }> {
+    sinks.reopen()
+    const faults = config.listen.tls === null ? [] : await certificateFaults(config.listen.tls)
+    const certificate = faults.map(({ part, message }) => `listen.tls.${part}: ${message}`)
+    if (certificate.length === 0) app.reloadCertificate()
+    else {
+      const text = 'the certificate could not be read again; the one before stays in use'
+      log.error({ event: 'certificate', diagnostics: certificate }, text)
+    }
+    return { result: await policies.reload(actor), certificate }
+  }
+
+  instruments.beforeScrape(async () => {
+    instruments.draining(lifecycle.draining)
+    instruments.waiting(upstream.waiting)
+    instruments.keyStates(
+      keyring.status().map(({ handle, state }) => ({ key: handle.id, state, expiresAtMs: handle.expiresAtMs })),
+    )
+    for (const issuer of tokens.status()) instruments.jwksKeys(issuer.issuer, issuer.keys)
+    for (const { stream, lost } of sinks.health()) instruments.recordsLost(stream, lost)
+    instruments.cache(cache.stats())
+    if (store !== null) instruments.store(store.state)
+    if (group !== null) instruments.cacheGroup({ ...group.state, secondLevel: secondLevel?.counts ?? null })
+    instruments.idempotencyBytes(keyMemory.bytes)
+    instruments.budgets(await showBudgets())
+  })
+
+  return { admin, readiness, reload }
+}

@@ -1,0 +1,114 @@
+// What instances share when there is a store, and what each keeps by itself when there is none: limits, budgets, answers,
+// creates done once. Built by runtime.ts.
+
+import { randomBytes } from 'node:crypto'
+import { createJournalBook } from '../budgets/journal-book.ts'
+import { keepBudgets, type KeptBudgets } from '../budgets/keep.ts'
+import { createSharedBook } from '../budgets/shared-book.ts'
+import { budgetView, type BudgetView } from '../budgets/standing.ts'
+import { createResponseCache, type ResponseCache } from '../cache/response-cache.ts'
+import { createGroup, type Group } from '../cache/shared/group.ts'
+import { reportStanding } from '../cache/shared/report.ts'
+import { createSealedAnswers, type SealedAnswers } from '../cache/shared/sealed-answers.ts'
+import { createBudgeting, type Budgeting } from '../gateway/budgeting.ts'
+import type { OwnCalls } from '../gateway/own-calls.ts'
+import { createSessionReader } from '../gateway/session-reader.ts'
+import { createMemoryEntries, type MemoryEntries } from '../idempotency/memory-entries.ts'
+import { createSafeCreates, type SafeCreates } from '../idempotency/safe-creates.ts'
+import { createSharedEntries } from '../idempotency/shared-entries.ts'
+import { createLimiter, type Limiter } from '../limits/limiter.ts'
+import { createSharedLimiter, type SharedLimiter } from '../limits/shared-limiter.ts'
+import { createSealing } from '../store/sealing.ts'
+import type { Store } from '../store/store.ts'
+import type { Foundation } from './foundation.ts'
+
+/** Null where there is no store. */
+export interface Shares {
+  readonly store: Store | null
+  readonly sharedLimiter: SharedLimiter | null
+  readonly limiter: Limiter
+  readonly budgets: KeptBudgets
+  readonly budgeting: Budgeting
+  /** How the budgets stand that are not of one caller; null when nobody can tell. */
+  readonly showBudgets: () => Promise<readonly BudgetView[] | null>
+  readonly group: Group | null
+  readonly secondLevel: SealedAnswers | null
+  readonly cache: ResponseCache
+  readonly safeCreates: SafeCreates
+  /** How long the upstream may take for a create with an Idempotency-Key. */
+  readonly safeCreateMs: number
+  readonly keyMemory: MemoryEntries
+}
+
+export async function openShares(foundation: Foundation, ownCalls: OwnCalls): Promise<Shares> {
+  const { config, instruments, log, monotonic, now, policies } = foundation
+  const store =
+    config.store === null ? null : (await import('../store/client.ts')).createStore({ settings: config.store, now })
+  const sharedLimiter =
+    store === null || config.store === null
+      ? null
+      : createSharedLimiter({ store, now, budgetsWhenAway: config.store.budgetsWhenAway })
+  const limiter = sharedLimiter ?? createLimiter()
+  const budgets = keepBudgets({
+    book:
+      store === null
+        ? createJournalBook({
+            file: config.budgets.journalFile,
+            now,
+            onTrouble: (text) => log.error({ event: 'budgets' }, text),
+          })
+        : createSharedBook(store),
+    sessions: createSessionReader(ownCalls),
+    inForce: () => policies.current.budgets,
+    now,
+    pollMs: config.budgets.pollMs,
+    log,
+  })
+  const budgeting = createBudgeting({
+    budgets,
+    now,
+    whenUnavailable: config.budgets.whenUnavailable,
+    onResult: (result) => instruments.budgetRequest(result),
+  })
+  const showBudgets = async (): Promise<readonly BudgetView[] | null> => {
+    const standings = await budgeting.standings([...policies.current.budgets.shared.values()])
+    return standings?.map((standing) => budgetView(standing, now())) ?? null
+  }
+  const group =
+    store === null ? null : createGroup({ store, monotonic, now, onChange: (state) => reportStanding(log, state) })
+  const upstreamBase = config.upstream.origin + config.upstream.pathPrefix
+  const secret = config.store?.secret?.() ?? null
+  const secondLevel =
+    store === null || group === null || secret === null || !config.cache.shared
+      ? null
+      : createSealedAnswers({ store, group, sealing: createSealing(secret, 'cache'), now, upstreamBase })
+  const { maxBytes, maxEntryBytes } = config.cache
+  const cache = createResponseCache({ now, maxBytes, maxEntryBytes, upstreamBase, peers: group, secondLevel })
+  const { connectMs, headersMs, bodyIdleMs } = config.upstream.timeouts
+  const safeCreateMs = connectMs + headersMs + bodyIdleMs
+  const keyMemory = createMemoryEntries({ now, maxBytes: 64 * 1024 * 1024, maxEntries: 100_000 })
+  const safeCreates = createSafeCreates({
+    store: store === null ? keyMemory : createSharedEntries(store),
+    // Without a secret, sealed entries of the store are as safe as callers and keys are hard to guess.
+    secret: store === null ? randomBytes(32) : (secret ?? Buffer.alloc(32)),
+    now,
+    keepMs: 24 * 3_600_000,
+    maxRunMs: safeCreateMs + 1_000,
+    onEvent: (event) => instruments.idempotencyEvent(event),
+    onTrouble: (text, error) => log.error({ event: 'idempotency', error }, text),
+  })
+  return {
+    store,
+    sharedLimiter,
+    limiter,
+    budgets,
+    budgeting,
+    showBudgets,
+    group,
+    secondLevel,
+    cache,
+    safeCreates,
+    safeCreateMs,
+    keyMemory,
+  }
+}

@@ -1,0 +1,46 @@
+// The way to the upstream, for callers and for the gateway's own reads. Built by runtime.ts.
+
+import { createUpstream, type Upstream } from '../gateway/forwarding.ts'
+import { createOwnCalls, type OwnCalls } from '../gateway/own-calls.ts'
+import type { Foundation } from './foundation.ts'
+
+/** Opens the pool; nothing is connected before the first request. */
+export function openUpstream(foundation: Foundation): { readonly upstream: Upstream; readonly ownCalls: OwnCalls } {
+  const { config, guard, instruments, keyring, log, monotonic, policies } = foundation
+  const upstream = createUpstream({
+    settings: config.upstream,
+    maxBodyBytes: config.bodies.maxBytes,
+    guard,
+    events: {
+      now: monotonic,
+      accepted: (keyVersion) => keyring.accepted(keyVersion),
+      rejected: (keyVersion) => keyring.rejected(keyVersion),
+      throttled(keyVersion, waitMs) {
+        instruments.upstreamThrottled(keyVersion.handle.id)
+        log.warn(
+          { event: 'upstream-throttled', key: keyVersion.handle.id, wait_ms: waitMs },
+          'the upstream has had too many requests with this key and asked to wait',
+        )
+      },
+      leaked(exchange) {
+        instruments.leakMasked()
+        log.error(
+          { event: 'key-in-answer', decision_id: exchange.decisionId, operation: exchange.operation?.id },
+          "the upstream's answer held one of the gateway's keys; it was masked",
+        )
+      },
+      trouble: (exchange, error) =>
+        log.warn({ event: 'upstream', decision_id: exchange.decisionId, error }, 'the upstream failed'),
+    },
+    onHeld: instruments.held,
+  })
+  // Its library is loaded only where there is a store.
+  const ownCalls = createOwnCalls({
+    policy: () => policies.current,
+    keyring,
+    upstream,
+    onTrouble: (operation, error) =>
+      log.warn({ event: 'own-call', operation, error }, "a read of the gateway's own failed"),
+  })
+  return { upstream, ownCalls }
+}
