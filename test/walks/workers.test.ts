@@ -218,7 +218,8 @@ describeWithValkey('a gateway of two workers', () => {
   test('goes on when a worker is killed, and starts another in its place', async () => {
     const [first] = await workers()
     process.kill(first?.pid ?? 0, 'SIGKILL')
-    await until(async () => (await ask(adminPort, '/readyz')).text.includes('worker 1'), 'the end to be noticed')
+    // Not by `/readyz`, which may be a moment ahead: Node.js loses a connection that it hands to a process just ended.
+    await until(() => gateway.err.includes('"event":"worker-ended"'), 'the end to be noticed')
     for (let count = 0; count < 6; count += 1) expect((await call(`${sessions}/devin-1`)).status).toBe(200)
     await until(async () => (await workers())[0]?.policies !== undefined, 'another worker')
     const found = await workers()
