@@ -7,6 +7,7 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 30_000,
     pool: 'forks',
-    maxWorkers: 2,
+    // More than cores: much of the time goes by waiting for leases, timeouts and starts.
+    maxWorkers: 3,
   },
 })

@@ -197,6 +197,22 @@ describe('a team whose answers from the cache are free', () => {
     expect(running.upstream.seen).toHaveLength(2)
   })
 
+  test('is charged once, also where a guardrail has to know the caller first', async () => {
+    running = await startTestGateway({
+      policies: {
+        ...free('{ requests: 2/h, cached: free }'),
+        'guardrails.yaml':
+          'guardrails:\n  - id: own\n    on: [org.sessions.list]\n    query: { user_ids: { equals: principal.devin_user_id } }\n',
+        'devin-users.yaml': 'devin_users:\n  - { subject: mapped, id: u-mapped }\n',
+      },
+    })
+    const token = await running.token({ sub: 'mapped' })
+    const own = (page: number) => running.call(`${sessions}?user_ids=u-mapped&first=${page}`, { token })
+    expect((await own(1)).headers.get('ratelimit')).toMatch(/^"requests";r=1;/)
+    expect((await own(1)).headers.get('cache-status')).toContain('; hit')
+    expect([(await own(2)).status, (await own(3)).status]).toEqual([200, 429])
+  })
+
   test('counts them where nothing is said', async () => {
     running = await startTestGateway({ policies: free('{ requests: 2/h }') })
     for (const status of [200, 200, 429]) expect((await running.call(`${sessions}/devin-1`)).status).toBe(status)
