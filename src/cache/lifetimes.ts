@@ -1,17 +1,7 @@
 // The operations' classes as rules: how long the answers of each may be kept.
 
+import type { CacheClass } from '../catalogue/operation.ts'
 import type { CacheRule } from './question.ts'
-
-/** The catalogue's classes. */
-export type LifetimeClass =
-  | 'never'
-  | 'micro'
-  | 'short'
-  | 'medium'
-  | 'long'
-  | 'closed-window-long'
-  | 'rfc9111'
-  | 'rfc9111-heuristic'
 
 const second = 1_000
 const day = 24 * 3_600 * second
@@ -19,7 +9,7 @@ const day = 24 * 3_600 * second
 const never: CacheRule = { kind: 'never' }
 const short: CacheRule = { kind: 'class', ttlMs: 30 * second, collapseOnly: false }
 const closedWindow: CacheRule = { kind: 'class', ttlMs: day, collapseOnly: false }
-const fixed: Readonly<Record<Exclude<LifetimeClass, 'closed-window-long'>, CacheRule>> = {
+const fixed: Readonly<Record<Exclude<CacheClass, 'closed-window-long'>, CacheRule>> = {
   never,
   micro: { kind: 'class', ttlMs: 2 * second, collapseOnly: false },
   short,
@@ -30,7 +20,7 @@ const fixed: Readonly<Record<Exclude<LifetimeClass, 'closed-window-long'>, Cache
 }
 
 /** The rule for one read. `query`: without question mark. Answers about a time that is over are kept longer than others. */
-export function ruleFor(lifetimeClass: LifetimeClass, query: string, nowMs: number): CacheRule {
+export function ruleFor(lifetimeClass: CacheClass, query: string, nowMs: number): CacheRule {
   if (lifetimeClass !== 'closed-window-long') return fixed[lifetimeClass]
   const endMs = windowEndMs(query)
   return endMs !== null && endMs < nowMs - day ? closedWindow : short

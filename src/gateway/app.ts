@@ -29,7 +29,8 @@ export interface GatewayParts {
   readonly upstreamOrigin: string
 }
 
-interface Visit {
+/** A request that is being answered. */
+interface UnderWay {
   readonly exchange: Exchange
   readonly request: IncomingMessage
   readonly response: ServerResponse
@@ -61,7 +62,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
    * connection: V8 keeps what was deleted from an old Map until the next full collection, which made a third of all
    * requests outlive themselves and every young collection ten times as long.
    */
-  const visits = new Map<Socket, Visit | null>()
+  const latest = new Map<Socket, UnderWay | null>()
 
   function open(method: string | null, target: string): Exchange {
     recorder.begin()
@@ -70,12 +71,12 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
 
   function receive(request: IncomingMessage, response: ServerResponse): void {
     const exchange = open(request.method ?? null, targetOf(request))
-    const visit = isHttp2(request) ? null : enterConnection(request.socket, { exchange, request, response })
+    const own = isHttp2(request) ? null : enterConnection(request.socket, { exchange, request, response })
     inFlight += 1
     response.once('close', () => {
       inFlight -= 1
       exchange.over = true
-      if (visit !== null && visits.get(visit.request.socket) === visit) visits.set(visit.request.socket, null)
+      if (own !== null && latest.get(own.request.socket) === own) latest.set(own.request.socket, null)
       recorder.record(exchange, hasLeft(response))
       for (const end of exchange.endings) end()
     })
@@ -89,10 +90,10 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     }
   }
 
-  function enterConnection(socket: Socket, visit: Visit): Visit {
-    if (!visits.has(socket)) socket.once('close', () => visits.delete(socket))
-    visits.set(socket, visit)
-    return visit
+  function enterConnection(socket: Socket, own: UnderWay): UnderWay {
+    if (!latest.has(socket)) socket.once('close', () => latest.delete(socket))
+    latest.set(socket, own)
+    return own
   }
 
   function refuse(exchange: Exchange, response: ServerResponse, error: unknown): void {
@@ -115,17 +116,17 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
       return
     }
     const problem = unparsable(error.code)
-    const latest = visits.get(socket) ?? null
-    if (latest !== null && !latest.request.complete) {
+    const current = latest.get(socket) ?? null
+    if (current !== null && !current.request.complete) {
       // The caller ended its side in the middle of the body: it has left.
       if (error.code === 'HPE_INVALID_EOF_STATE') {
         socket.destroy()
         return
       }
-      latest.response.shouldKeepAlive = false
+      current.response.shouldKeepAlive = false
       // Before anything was sent, what was decided was decided about a request that has turned out to be none.
-      if (latest.exchange.keyVersion === null) latest.exchange.evaluation = null
-      refuse(latest.exchange, latest.response, problem)
+      if (current.exchange.keyVersion === null) current.exchange.evaluation = null
+      refuse(current.exchange, current.response, problem)
       return
     }
     const exchange = open(null, '')
@@ -134,8 +135,8 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
       recorder.record(exchange, false)
     }
     // The requests before this one are sound: their answers go first.
-    if (latest === null) answer()
-    else latest.response.once('close', answer)
+    if (current === null) answer()
+    else current.response.once('close', answer)
   }
 
   /** CONNECT makes a tunnel of the connection; there is nothing here to tunnel to. */
@@ -152,7 +153,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
 
   const app = createFastify(parts.tls)
   const { server } = app
-  const connections = trackConnections(server, (socket) => (visits.get(socket) ?? null) !== null)
+  const connections = trackConnections(server, (socket) => (latest.get(socket) ?? null) !== null)
   const enter = (request: FastifyRequest, reply: FastifyReply): void => {
     reply.hijack()
     receive(request.raw, reply.raw)
@@ -186,8 +187,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
       phase = next
       if (next === 'open') return
       connections.goAway()
-      for (const visit of visits.values())
-        if (visit?.response.headersSent === false) visit.response.shouldKeepAlive = false
+      for (const own of latest.values()) if (own?.response.headersSent === false) own.response.shouldKeepAlive = false
     },
     refuse,
     async listen(host, port) {

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { ruleFor, type LifetimeClass } from '../../src/cache/lifetimes.ts'
+import { ruleFor } from '../../src/cache/lifetimes.ts'
+import type { CacheClass } from '../../src/catalogue/operation.ts'
 
 const nowMs = Date.UTC(2026, 10, 24, 12)
 const yesterday = nowMs / 1000 - 86_400
 
 describe('the lifetime of a class', () => {
-  it.each<[LifetimeClass, number | null]>([
+  it.each<[CacheClass, number | null]>([
     ['never', null],
     ['micro', 2_000],
     ['short', 30_000],

@@ -197,17 +197,22 @@ describe('a team whose answers from the cache are free', () => {
     expect(running.upstream.seen).toHaveLength(2)
   })
 
-  test('is charged once, also where a guardrail has to know the caller first', async () => {
+  test('is charged for the same where a guardrail has to look the caller up first', async () => {
     running = await startTestGateway({
       policies: {
         ...free('{ requests: 2/h, cached: free }'),
         'guardrails.yaml':
           'guardrails:\n  - id: own\n    on: [org.sessions.list]\n    query: { user_ids: { equals: principal.devin_user_id } }\n',
-        'devin-users.yaml': 'devin_users:\n  - { subject: mapped, id: u-mapped }\n',
       },
     })
-    const token = await running.token({ sub: 'mapped' })
-    const own = (page: number) => running.call(`${sessions}?user_ids=u-mapped&first=${page}`, { token })
+    running.upstream.respond((request, response) => {
+      const isMembers = request.url?.includes('/members/') === true
+      const items = isMembers ? [{ user_id: 'u-ann', email: 'ann@corp.example' }] : []
+      const page = { items, has_next_page: false, end_cursor: null }
+      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(page))
+    })
+    const claims = { groups: ['sso-payments-eng'], email: 'ann@corp.example' }
+    const own = (page: number) => running.call(`${sessions}?user_ids=u-ann&first=${page}`, { claims })
     expect((await own(1)).headers.get('ratelimit')).toMatch(/^"requests";r=1;/)
     expect((await own(1)).headers.get('cache-status')).toContain('; hit')
     expect([(await own(2)).status, (await own(3)).status]).toEqual([200, 429])
