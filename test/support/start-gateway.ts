@@ -103,8 +103,12 @@ export interface RunningGateway {
   writePolicy(name: string, text: string): Promise<void>
   access(): Promise<AccessEntry[]>
   decisions(): Promise<DecisionEntry[]>
-  /** Waits until this many exchanges have been recorded, and returns both records of the last one. */
+  /** Waits until this many exchanges since the start have been recorded, and returns both records of the last one. */
   recorded(count: number): Promise<{ access: AccessEntry; decision: DecisionEntry }>
+  /** Waits for both records of the exchange with this request id or decision id. */
+  recordsOf(id: string | null): Promise<{ access: AccessEntry; decision: DecisionEntry }>
+  /** Waits until no exchange is under way and all are recorded, and returns how many there have been since the start. */
+  settled(): Promise<number>
   auditText(): Promise<string>
   /** Everything that was written anywhere: records, log, metrics, status. */
   everything(): Promise<string>
@@ -193,6 +197,32 @@ ${options.config ?? ''}
       const [one, other] = [(await readAccess()).at(-1), (await readDecisions()).at(-1)]
       if (one === undefined || other === undefined) throw new Error('no record')
       return { access: one, decision: other }
+    },
+    async recordsOf(id) {
+      const find = async (): Promise<{ access: AccessEntry; decision: DecisionEntry } | null> => {
+        const entry = (await readAccess()).find((line) => line.request_id === id || line.decision_id === id)
+        const other = (await readDecisions()).find((line) => line.decision_id === entry?.decision_id)
+        return entry === undefined || other === undefined ? null : { access: entry, decision: other }
+      }
+      await until(async () => (await find()) !== null, `the records of ${id}`)
+      const found = await find()
+      if (found === null) throw new Error(`the records of ${id} are gone`)
+      return found
+    },
+    async settled() {
+      let count = -1
+      await until(async () => {
+        const metrics = await (await fetch(`${adminUrl}/metrics`)).text()
+        const sum = (name: string): number =>
+          [...metrics.matchAll(new RegExp(`^${name}(?:\\{.*\\})? (\\d+)$`, 'gm'))].reduce(
+            (all, [, value]) => all + Number(value),
+            0,
+          )
+        count = sum('gateway_requests_total')
+        const written = [(await readAccess()).length, (await readDecisions()).length]
+        return sum('gateway_in_flight') === 0 && written.every((lines) => lines === count)
+      }, 'all exchanges to be over and recorded')
+      return count
     },
     auditText: () => readFile(join(directory, audit), 'utf8'),
     async everything() {

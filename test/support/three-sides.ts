@@ -95,7 +95,7 @@ export interface Asked {
  */
 export async function askAll(running: RunningGateway, cases: readonly Asked[]): Promise<Map<string, ThreeSides>> {
   const token = await running.token()
-  const before = { access: (await running.access()).length, decisions: (await running.decisions()).length }
+  const before = await running.settled()
   const asked: { name: string; answer: RawAnswer; seen: Seen[] }[] = []
   for (const { name, method = 'GET', target, fields = [], body = '', token: given = token } of cases) {
     const seenBefore = running.upstream.seen.length
@@ -106,8 +106,8 @@ export async function askAll(running: RunningGateway, cases: readonly Asked[]): 
     asked.push({ name, answer, seen: running.upstream.seen.slice(seenBefore) })
   }
   const read = async () => ({
-    access: (await running.access()).slice(before.access),
-    decisions: (await running.decisions()).slice(before.decisions),
+    access: (await running.access()).slice(before),
+    decisions: (await running.decisions()).slice(before),
   })
   await until(async () => {
     const { access, decisions } = await read()

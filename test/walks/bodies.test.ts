@@ -464,7 +464,7 @@ describe('a caller that leaves in the middle of an upload', () => {
   test.each([
     ['declared', 'Content-Length: 150000', 'x'.repeat(1000)],
     ['in chunks', 'Transfer-Encoding: chunked', '3e8\r\n' + 'x'.repeat(1000) + '\r\n'],
-  ])('%s: the upstream sees a request that was broken off, never a complete one', async (_name, framing, body) => {
+  ])('%s: the upstream sees a request that was broken off, never a complete one', async (name, framing, body) => {
     let complete = 0
     let aborted = 0
     running.upstream.takeOver((request) => {
@@ -472,15 +472,15 @@ describe('a caller that leaves in the middle of an upload', () => {
       request.on('end', () => (complete += 1))
       request.resume()
     })
-    const before = (await running.access()).length
+    const id = `breaks-off-${name.replaceAll(' ', '-')}`
     const socket = await openSocket(running.port)
     socket.write(
-      `POST ${sessions}/devin-1/tags HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n${framing}\r\n\r\n${body}`,
+      `POST ${sessions}/devin-1/tags HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nX-Request-Id: ${id}\r\n${framing}\r\n\r\n${body}`,
     )
     await until(() => running.upstream.seen.length === 1, 'the upload to begin')
     socket.destroy()
     await until(() => aborted === 1, 'the upstream to be let go')
     expect(complete).toBe(0)
-    expect((await running.recorded(before + 1)).access).toMatchObject({ outcome: 'aborted', status: null })
+    expect((await running.recordsOf(id)).access).toMatchObject({ outcome: 'aborted', status: null })
   })
 })

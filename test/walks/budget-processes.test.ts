@@ -109,8 +109,11 @@ describe('one instance with a journal', () => {
       // Whatever the upstream was asked for was on the disk before.
       expect(spent + reserved).toBeGreaterThanOrEqual(started())
     }
-    const last = await creates(token, 250, [gateway])
-    expect(last).toContain(429)
+    // How far each storm came before its end is the machine's affair: go on until the budget is used up.
+    for (let more = 0, refused = false; !refused; more++) {
+      refused = (await creates(token, 250, [gateway])).includes(429)
+      expect(more * 250).toBeLessThanOrEqual(budget)
+    }
     expect(started()).toBeLessThanOrEqual(budget)
     expect(started()).toBeGreaterThan(60)
     expect(await acus(gateway)).toMatchObject({ left: 0, used_percent: 100 })

@@ -152,7 +152,7 @@ describe('a body that breaks off or is malformed', () => {
       })
       // A second record may come late: give it a whole flush of the writer.
       await (await running.call('/gateway/v1/me')).text()
-      await until(async () => (await running.access()).at(-1)?.operation === 'gateway.me', 'the next record')
+      await running.settled()
       expect(answer.status, target).toBe(400)
       expect(answer.text.match(/^HTTP\/1\.1 /gm), 'one answer').toHaveLength(1)
       expect([access.length, decisions.length], target).toEqual([1, 1])
@@ -188,7 +188,7 @@ describe('a body that breaks off or is malformed', () => {
       [`${sessions}/devin-1/tags`, 100],
       [`${sessions}/devin-1/tags`, 100_000],
     ] as const) {
-      const before = (await running.access()).length
+      const before = await running.settled()
       const socket = await openSocket(running.port)
       socket.on('error', () => {})
       socket.write(
@@ -200,9 +200,9 @@ describe('a body that breaks off or is malformed', () => {
       socket.destroy()
     }
     expect((await statusOf(running)).body.upstream.in_flight, 'the upstream is let go').toBe(0)
-    const count = (await running.access()).length
+    const count = await running.settled()
     await (await running.call('/gateway/v1/me')).text()
-    await running.recorded(count + 1)
+    expect(await running.settled()).toBe(count + 1)
     expect((await running.access()).length).toBe(count + 1)
     expect((await running.decisions()).length).toBe(count + 1)
     expect(complete).toBe(0)
@@ -233,14 +233,14 @@ describe('one request stays one request', () => {
   })
 
   test('pipelined requests are two exchanges in order, each with its own decision', async () => {
-    const before = (await running.access()).length
+    const before = await running.settled()
     const auth = `Authorization: Bearer ${token}\r\n`
     const answer = await sendRaw(
       running.port,
       `GET ${sessions}/one HTTP/1.1\r\nHost: x\r\n${auth}\r\nGET /v3/organizations/org-other/sessions HTTP/1.1\r\nHost: x\r\n${auth}Connection: close\r\n\r\n`,
     )
     expect(answer.text.match(/^HTTP\/1\.1 (\d+)/gm)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 403'])
-    await running.recorded(before + 2)
+    expect(await running.settled()).toBe(before + 2)
     expect(running.upstream.seen).toHaveLength(1)
   })
 

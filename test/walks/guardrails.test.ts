@@ -222,15 +222,12 @@ describe('a query that a guardrail bounds', () => {
 
 describe('what the records say', () => {
   async function lastDecision(): Promise<unknown> {
-    const count = (await running.access()).length
-    await until(async () => (await running.decisions()).length >= count, 'the records')
+    await running.settled()
     return (await running.decisions()).at(-1)?.guardrails
   }
 
   test('is which guardrails applied, changed and would have refused, and what they read', async () => {
-    const before = (await running.decisions()).length
     await (await post('{"prompt":"do it","title":"a long title","repos":["corp/a"]}')).text()
-    await until(async () => (await running.decisions()).length > before, 'the record')
     expect(await lastDecision()).toEqual({
       applied: ['bounded-sessions'],
       changed: [
@@ -260,9 +257,7 @@ describe('what the records say', () => {
   })
 
   test('is what was refused, and never a secret or a text of the body', async () => {
-    const before = (await running.decisions()).length
     await (await post('{"prompt":"my prompt","session_secrets":[{"key":"A","value":"hunter2"}]}')).text()
-    await until(async () => (await running.decisions()).length > before, 'the record')
     expect(await lastDecision()).toMatchObject({
       refused: [{ guardrail: 'bounded-sessions', in: 'body', place: 'session_secrets', bound: 'forbid' }],
     })

@@ -39,11 +39,11 @@ interface Records {
 
 /** Does something and waits until as many exchanges have been recorded as it came to, and a moment longer. */
 async function recordsOf(count: number, act: () => Promise<unknown>): Promise<Records> {
-  const before = [(await running.access()).length, (await running.decisions()).length] as const
+  const before = await running.settled()
   await act()
   const read = async (): Promise<Records> => ({
-    access: (await running.access()).slice(before[0]),
-    decisions: (await running.decisions()).slice(before[1]),
+    access: (await running.access()).slice(before),
+    decisions: (await running.decisions()).slice(before),
   })
   await until(async () => {
     const { access, decisions } = await read()

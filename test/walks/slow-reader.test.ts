@@ -25,9 +25,8 @@ test('a caller who does not read is cut after the idle time, and the connection 
     socket.write(`GET ${sessions}?big=${index} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\n`)
   }
   await until(() => running.upstream.seen.length === 2, 'both connections to be held')
-  const before = (await running.access()).length
   expect((await running.call(sessions, { token })).status).toBe(200)
-  await until(async () => (await running.access()).length >= before + 3, 'the records of all three')
+  await running.recorded(3)
   const cut = (await running.access()).filter(({ outcome }) => outcome === 'aborted')
   expect(cut).toHaveLength(2)
   for (const socket of sockets) socket.destroy()

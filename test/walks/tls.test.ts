@@ -193,7 +193,6 @@ describe("the callers' listener with a certificate", () => {
         ])
         .end('{"items":[]}'),
     )
-    const before = (await running.access()).length
     const answer = await h2({ ':path': `${sessions}?a=%2F`, 'x-request-id': 'over-h2', te: 'trailers', cookie: 'a=b' })
     expect([answer.status, answer.body]).toEqual([200, '{"items":[]}'])
     for (const name of ['connection', 'keep-alive', 'transfer-encoding', 'proxy-connection', 'upgrade', 'x-gone'])
@@ -207,8 +206,7 @@ describe("the callers' listener with a certificate", () => {
     expect(fieldOf(seen, 'cookie')).toBeUndefined()
     expect(fieldOf(seen, 'te')).toBeUndefined()
     expect(seen?.rawHeaders.some((name) => name.startsWith(':'))).toBe(false)
-    expect((await running.recorded(before + 1)).access).toMatchObject({
-      request_id: 'over-h2',
+    expect((await running.recordsOf('over-h2')).access).toMatchObject({
       operation: 'org.sessions.list',
       outcome: 'forwarded',
       status: 200,
@@ -263,13 +261,16 @@ describe("the callers' listener with a certificate", () => {
   test('a caller that leaves over HTTP/2 takes the upstream request with it and is recorded as gone', async () => {
     let closed = false
     running.upstream.takeOver((request) => request.on('close', () => (closed = true)))
-    const before = (await running.access()).length
-    const stream = session.request({ ':path': sessions, authorization: `Bearer ${token}` })
+    const stream = session.request({
+      ':path': sessions,
+      authorization: `Bearer ${token}`,
+      'x-request-id': 'leaves-over-h2',
+    })
     stream.on('error', () => {})
     await until(() => running.upstream.seen.length === 1, 'the upstream to see it')
     stream.close(constants.NGHTTP2_CANCEL)
     await until(() => closed, 'the upstream to be let go')
-    expect((await running.recorded(before + 1)).access).toMatchObject({ outcome: 'aborted', status: null })
+    expect((await running.recordsOf('leaves-over-h2')).access).toMatchObject({ outcome: 'aborted', status: null })
   })
 
   test.each([
@@ -285,7 +286,7 @@ describe("the callers' listener with a certificate", () => {
       request.on('end', () => (complete += 1))
       request.resume()
     })
-    const before = (await running.access()).length
+    const before = await running.settled()
     for (let round = 0; round < 5; round++) {
       // Closing a stream ends it first, and without a declared length its end makes it whole: the connection has to go.
       const own = connect(`https://localhost:${running.port}`, { ca: authority.ca })
