@@ -126,7 +126,7 @@ export async function openCompany(certificate?: { readonly cert: string; readonl
     },
     async close() {
       await sandbox.close()
-      await rm(directory, { recursive: true, force: true })
+      await rm(directory, { recursive: true, force: true, maxRetries: 5 })
     },
   }
 }

@@ -43,7 +43,7 @@ beforeAll(async () => {
 afterAll(async () => {
   pool.close()
   await company.close()
-  await rm(directory, { recursive: true, force: true })
+  await rm(directory, { recursive: true, force: true, maxRetries: 5 })
 })
 
 const sdk = (wire: Wire): Sdk => new Sdk({ base: company.base, token, wire })

@@ -79,7 +79,7 @@ ${options.config ?? ''}
       await Promise.all(processes.map((each) => each.kill()))
       await upstream.close()
       await issuer.stop()
-      await rm(directory, { recursive: true, force: true })
+      await rm(directory, { recursive: true, force: true, maxRetries: 5 })
     },
   }
 }

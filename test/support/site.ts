@@ -55,5 +55,5 @@ shutdown: ${options.shutdown ?? '{ delay: 0s, deadline: 5s }'}
 ${options.config ?? ''}
 `,
   )
-  return { directory, configFile, writePolicy: put, remove: () => rm(directory, { recursive: true, force: true }) }
+  return { directory, configFile, writePolicy: put, remove: () => rm(directory, { recursive: true, force: true, maxRetries: 5 }) }
 }

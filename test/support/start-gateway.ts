@@ -240,7 +240,7 @@ ${options.config ?? ''}
       await gateway.drain().catch(() => {})
       await upstream.close()
       if (options.issuer === undefined) await issuer.stop()
-      await rm(directory, { recursive: true, force: true })
+      await rm(directory, { recursive: true, force: true, maxRetries: 5 })
     },
   }
 }

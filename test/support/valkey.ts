@@ -124,7 +124,7 @@ export async function startStoreServer(options: StoreServerOptions = {}): Promis
     async close() {
       child.kill('SIGCONT')
       await kill()
-      await rm(directory, { recursive: true, force: true })
+      await rm(directory, { recursive: true, force: true, maxRetries: 5 })
     },
   }
 }

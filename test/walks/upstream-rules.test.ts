@@ -34,7 +34,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await running.close()
-  await rm(directory, { recursive: true, force: true })
+  await rm(directory, { recursive: true, force: true, maxRetries: 5 })
 })
 beforeEach(() => {
   running.upstream.seen.length = 0
