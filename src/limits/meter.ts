@@ -182,16 +182,18 @@ function bucketOf(quota: Quota): { interval: number; tolerance: number } {
   return { interval, tolerance: (quota.burst ?? quota.amount) * interval }
 }
 
+const dayMs = 86_400_000
+
 /** When the calendar window that holds `nowMs` ends, at a midnight of the time zone. Weeks begin on Monday (ISO 8601). */
 export function calendarEndMs(unit: 'day' | 'week' | 'month', timeZone: string, nowMs: number): number {
   const { year, month, day } = localDate(timeZone, nowMs)
   const weekday = (new Date(Date.UTC(year, month - 1, day)).getUTCDay() + 6) % 7
   const [endMonth, endDay] = unit === 'month' ? [month + 1, 1] : [month, day + (unit === 'week' ? 7 - weekday : 1)]
   const asUtc = Date.UTC(year, endMonth - 1, endDay)
-  // The zone's offset at that midnight; a second look settles it where the clocks change on the day itself.
-  let end = asUtc - offsetMs(timeZone, asUtc)
-  end = asUtc - offsetMs(timeZone, end)
-  return end
+  // The zone's offset before and after that midnight. Where the clocks skip it the day begins later, where they show it
+  // twice with the first of the two: with the first moment at which they show midnight or more.
+  const ends = [asUtc - dayMs, asUtc + dayMs].map((near) => asUtc - offsetMs(timeZone, near))
+  return Math.min(...ends.filter((end) => end + offsetMs(timeZone, end) >= asUtc))
 }
 
 function localDate(timeZone: string, timeMs: number): { year: number; month: number; day: number } {

@@ -159,6 +159,29 @@ describe('a calendar limit', () => {
     )
   })
 
+  test.each([
+    ['America/Santiago', '2026-09-06T03:30Z', '2026-09-06T04:00:00.000Z'],
+    ['America/Havana', '2026-03-08T04:30Z', '2026-03-08T05:00:00.000Z'],
+    ['Africa/Cairo', '2026-04-23T21:30Z', '2026-04-23T22:00:00.000Z'],
+    ['America/Havana', '2026-11-01T03:30Z', '2026-11-01T04:00:00.000Z'],
+    ['America/Havana', '2026-11-01T04:30Z', '2026-11-02T05:00:00.000Z'],
+  ])('turns once where the clocks change at midnight: %s at %s', (timeZone, at, end) => {
+    expect(new Date(calendarEndMs('day', timeZone, Date.parse(at))).toISOString()).toBe(end)
+  })
+
+  test('holds a moment and ends at the first one of the next day, in every time zone', () => {
+    const zones = Intl.supportedValuesOf('timeZone')
+    const moments = fc.integer({ min: Date.UTC(2025, 0), max: Date.UTC(2031, 0) })
+    fc.assert(
+      fc.property(fc.constantFrom(...zones), moments, (timeZone, nowMs) => {
+        const dateAt = (ms: number): string => new Date(ms).toLocaleDateString('en-CA', { timeZone })
+        const endMs = calendarEndMs('day', timeZone, nowMs)
+        return endMs > nowMs && dateAt(endMs - 1) === dateAt(nowMs) && dateAt(endMs) !== dateAt(nowMs)
+      }),
+      { numRuns: 500 },
+    )
+  })
+
   test('counts until it turns and starts anew then', () => {
     const quota = calendar(2, 'day')
     const meter = createMeter(quota)
