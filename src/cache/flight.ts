@@ -10,7 +10,7 @@ import { createEntry, type Entry } from './entry.ts'
 import type { FlightDesk, Plan } from './flight-desk.ts'
 import type { FieldChanges } from './question.ts'
 import type { Seat } from './seat.ts'
-import { forbidden, judge, type Times, type Verdict } from './storing.ts'
+import { forbidden, hasValidator, judge, type Times, type Verdict } from './storing.ts'
 import { freshen, validatingFields } from './validation.ts'
 
 /** The request goes out as the caller sent it. */
@@ -209,7 +209,10 @@ export class Flight implements AnswerTaker {
   #freshen(update: AnswerHead): { entry: Entry; stored: boolean; verdict: Verdict } | null {
     const { candidate, question } = this.plan
     if (candidate === null) return null
-    const otherBody = question.method === 'HEAD' && update.length !== null && update.length !== candidate.body.length
+    const isHead = question.method === 'HEAD'
+    const otherBody = isHead && update.length !== null && update.length !== candidate.body.length
+    // A class would give a body a new life of which the upstream has said nothing: equal lengths are no sign of equal bodies.
+    if (isHead && !otherBody && question.rule.kind === 'class' && !hasValidator(update)) return null
     const freshened = otherBody ? null : freshen(this.plan, candidate, update, this.#times(), this.#desk.storing)
     if (freshened?.verdict.keep !== true) this.#desk.outdated(this, candidate)
     if (freshened === null) return null

@@ -123,7 +123,8 @@ function statedLifetimeMs(
   return guessedMs - initialAgeMs
 }
 
-function hasValidator({ fields }: AnswerHead): boolean {
+/** Whether it says by what another answer can be told to be the same. */
+export function hasValidator({ fields }: AnswerHead): boolean {
   return firstValue(fields, 'etag') !== null || firstValue(fields, 'last-modified') !== null
 }
 

@@ -145,6 +145,15 @@ describe('HEAD', () => {
     expect(setting.ask()).toMatchObject({ result: 'hit', body: 'body', fields: { test: 'B' } })
   })
 
+  it('whose answer has no validator gives a class-cached body no new life', () => {
+    const setting = stale({}, classRule)
+    setting.ask('/things', { method: 'HEAD' })
+    setting.call.head(200, {}, 4)
+    setting.call.taker.end(null)
+    setting.ask()
+    expect(setting.calls).toHaveLength(3)
+  })
+
   it.each<[string, Record<string, string>, number]>([
     ['another ETag', { etag: '"b"' }, 4],
     ['another length', { etag: '"a"' }, 5],
