@@ -2,6 +2,7 @@
 
 import { hash } from 'node:crypto'
 import type { AnswerHead } from './answer.ts'
+import { decode } from './coding.ts'
 import type { Validators } from './conditions.ts'
 import { fieldValue, firstValue, withoutFields } from './field-list.ts'
 import type { Question } from './question.ts'
@@ -57,16 +58,20 @@ const unstored = new Set([
   'transfer-encoding',
   'upgrade',
 ])
+/** A longer body is told by its coded bytes. */
+const maxUncodedBytes = 1 << 20
+
 /** Makes an entry of a complete answer. A class-cached one without an ETag gets a weak one of the cache's own. */
 export function createEntry(question: Question, head: AnswerHead, body: Buffer, terms: Terms, sequence: number): Entry {
   const withheld = new Set(terms.withheld)
   const fields = withoutFields(head.fields, (name) => unstored.has(name) || withheld.has(name))
   // RFC 9110 section 6.6.1: who keeps an answer without Date says when it came.
   if (firstValue(fields, 'date') === null) fields.push('date', new Date(terms.dateMs).toUTCString())
+  const coding = fieldValue(fields, 'content-encoding')?.toLowerCase() ?? null
   let etag = firstValue(fields, 'etag')
   const ownEtag = etag === null && head.status === 200 && question.rule.kind === 'class'
   if (ownEtag) {
-    etag = `W/"${hash('sha256', body, 'base64url').slice(0, 22)}"`
+    etag = `W/"${hash('sha256', uncoded(body, coding), 'base64url').slice(0, 22)}"`
     fields.push('etag', etag)
   }
   return {
@@ -75,13 +80,18 @@ export function createEntry(question: Question, head: AnswerHead, body: Buffer, 
     status: head.status,
     fields,
     body,
-    coding: fieldValue(fields, 'content-encoding')?.toLowerCase() ?? null,
+    coding,
     etag,
     ownEtag,
     lastModified: firstValue(fields, 'last-modified'),
     selected: terms.vary.map((name) => selectingValue(question.fields, name)),
     sequence,
   }
+}
+
+/** What an own ETag is made of: callers who take other codings ask for the same, and no two servers compress alike. */
+function uncoded(body: Buffer, coding: string | null): Buffer {
+  return coding === null ? body : (decode(coding, body, maxUncodedBytes) ?? body)
 }
 
 /** The entry as its own caller sees it: with the fields that are not kept, too. */

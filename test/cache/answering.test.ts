@@ -68,6 +68,19 @@ describe('the cache’s own ETag', () => {
     expect(changed.fields['etag']).not.toBe(etag)
   })
 
+  it('is the same in every coding', () => {
+    const etags = [
+      undefined,
+      zlib.gzipSync('body'),
+      zlib.gzipSync('body', { level: 0 }),
+      zlib.brotliCompressSync('body'),
+    ].map((coded, place) => {
+      const coding = coded === undefined ? {} : { 'content-encoding': place === 3 ? 'br' : 'gzip' }
+      return new Setting(classRule).store(coding, coded ?? 'body').fields['etag']
+    })
+    expect(new Set(etags)).toHaveLength(1)
+  })
+
   it('gives way to the upstream’s', () => {
     expect(new Setting(classRule).store({ etag: '"theirs"' }).fields['etag']).toBe('"theirs"')
   })
