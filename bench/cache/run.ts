@@ -10,7 +10,7 @@ import { spreadOf } from '../statistics.ts'
 
 const idle = { resume: () => undefined, abort: () => undefined }
 const callerFields = ['accept', 'application/json', 'accept-encoding', 'gzip, deflate', 'accept-language', '*']
-const rule = { kind: 'class', ttlMs: 3_600_000, collapseOnly: false } as const
+const rule = { kind: 'class', ttlMs: 3_600_000, alwaysCollapsed: false } as const
 
 class Taker implements CacheTaker {
   attach(): void {}

@@ -70,10 +70,10 @@ export class Flight implements AnswerTaker {
     }
   }
 
-  /** Not where an answer that is stored here has to be validated, or none may be stored. */
+  /** Not where an answer that is stored here has to be validated, or none can be kept. */
   #mayBeElsewhere(): boolean {
-    const { keep, candidate, question } = this.plan
-    return keep && candidate === null && !(question.rule.kind === 'class' && question.rule.collapseOnly)
+    const { keep, candidate } = this.plan
+    return keep && candidate === null
   }
 
   #found(entry: Entry | null): void {
@@ -123,8 +123,9 @@ export class Flight implements AnswerTaker {
     const { plan, crew } = this
     if (plan.keep) this.#verdict = judge(plan.question, head, this.#times(), this.#desk.storing)
     const { keep, share } = this.#verdict
-    // What the upstream answers now has taken the place of what is stored.
-    if (plan.keep && plan.candidate !== null && !keep && head.status < 500) this.#desk.outdated(this, plan.candidate)
+    // What the upstream answers now has taken the place of what is stored. That it wants to be left alone has not.
+    if (plan.keep && plan.candidate !== null && !keep && !tellsNothing(head.status))
+      this.#desk.outdated(this, plan.candidate)
     const lucky = head.status >= 500 ? crew.disembark((seat) => seat.mayTryAgain) : []
     this.#desk.again(lucky, null)
     if (!share) this.#desk.alone(crew.disembark())
@@ -271,6 +272,11 @@ export class Flight implements AnswerTaker {
     this.#desk.closed(this)
     this.#desk.ended(this)
   }
+}
+
+/** An error of the upstream's, and that it has had too many requests, are not about what was asked for. */
+function tellsNothing(status: number): boolean {
+  return status >= 500 || status === 429
 }
 
 function asProblem(error: unknown): Problem {

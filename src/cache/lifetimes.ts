@@ -7,14 +7,14 @@ const second = 1_000
 const day = 24 * 3_600 * second
 
 const never: CacheRule = { kind: 'never' }
-const short: CacheRule = { kind: 'class', ttlMs: 30 * second, collapseOnly: false }
-const closedWindow: CacheRule = { kind: 'class', ttlMs: day, collapseOnly: false }
+const short: CacheRule = { kind: 'class', ttlMs: 30 * second, alwaysCollapsed: false }
+const closedWindow: CacheRule = { kind: 'class', ttlMs: day, alwaysCollapsed: false }
 const fixed: Readonly<Record<Exclude<CacheClass, 'closed-window-long'>, CacheRule>> = {
   never,
-  micro: { kind: 'class', ttlMs: 2 * second, collapseOnly: false },
+  micro: { kind: 'class', ttlMs: 2 * second, alwaysCollapsed: true },
   short,
-  medium: { kind: 'class', ttlMs: 300 * second, collapseOnly: false },
-  long: { kind: 'class', ttlMs: 3_600 * second, collapseOnly: false },
+  medium: { kind: 'class', ttlMs: 300 * second, alwaysCollapsed: false },
+  long: { kind: 'class', ttlMs: 3_600 * second, alwaysCollapsed: false },
   rfc9111: { kind: 'rfc9111', heuristics: false },
   'rfc9111-heuristic': { kind: 'rfc9111', heuristics: true },
 }

@@ -7,10 +7,10 @@ export type CacheRule =
   /** Neither kept nor shared. */
   | { readonly kind: 'never' }
   /**
-   * The operation's class decides; the upstream's Cache-Control and Vary can shorten or forbid. `collapseOnly`: nothing is
-   * kept, and identical concurrent reads still share one upstream call.
+   * The operation's class decides; the upstream's Cache-Control and Vary can shorten or forbid. `alwaysCollapsed`: identical
+   * concurrent reads share one upstream call also where `no-store` or `private` says that its answer must not be stored.
    */
-  | { readonly kind: 'class'; readonly ttlMs: number; readonly collapseOnly: boolean }
+  | { readonly kind: 'class'; readonly ttlMs: number; readonly alwaysCollapsed: boolean }
   /** The upstream's fields alone decide (RFC 9111); `heuristics` allows section 4.2.2 where they say nothing. */
   | { readonly kind: 'rfc9111'; readonly heuristics: boolean }
 

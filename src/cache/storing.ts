@@ -55,16 +55,16 @@ export interface Times {
 export function judge(question: Question, head: AnswerHead, times: Times, settings: StoringSettings): Verdict {
   const directives = answerDirectives(head.fields, settings.targets)
   const vary = listMembers((fieldValue(head.fields, 'vary') ?? '').toLowerCase())
-  const refusal = refusalOf(question, head, directives, vary)
-  if (refusal !== null) return { ...forbidden, detail: refusal }
   const { rule } = question
+  const refusal = refusalOf(question, head, directives, vary)
+  const isShared = refusal !== null && mayBeCollapsed(rule, head.status, refusal)
+  if (refusal !== null && !isShared) return { ...forbidden, detail: refusal }
   const freshness = freshnessOf(head, directives, times.requestedAtMs, times.nowMs)
   const lifetimeMs =
     rule.kind === 'class'
       ? classLifetimeMs(rule.ttlMs, head.status, freshness)
       : statedLifetimeMs(head, directives, freshness, rule.kind === 'rfc9111' && rule.heuristics)
   const leftMs = directives.noCache ? Math.min(0, lifetimeMs ?? 0) : (lifetimeMs ?? 0)
-  const isCollapseOnly = rule.kind === 'class' && rule.collapseOnly
   // Else it is never fresh, cannot be validated, and is of no use in an emergency.
   const isOfUse = lifetimeMs !== null && (leftMs > 0 || hasValidator(head) || allowsStale(directives))
   const terms: Terms = {
@@ -78,10 +78,10 @@ export function judge(question: Question, head: AnswerHead, times: Times, settin
   }
   return {
     terms,
-    keep: isOfUse && !isCollapseOnly,
+    keep: isOfUse && refusal === null,
     // An error that keeps coming is shared: it must not become one more call for each who waits.
-    share: !directives.noCache && (leftMs > 0 || rule.kind === 'class' || head.status >= 500),
-    detail: isCollapseOnly ? 'collapse-only' : isOfUse ? null : 'no-lifetime',
+    share: isShared || (!directives.noCache && (leftMs > 0 || rule.kind === 'class' || head.status >= 500)),
+    detail: refusal ?? (isOfUse ? null : 'no-lifetime'),
   }
 }
 
@@ -94,14 +94,26 @@ function refusalOf(
 ): string | null {
   if (rule.kind === 'never') return 'never'
   if (status === 206 || status === 304) return 'partial'
+  if (vary.includes('*')) return 'vary'
+  if (rule.kind === 'class') {
+    if (fieldValue(fields, 'set-cookie') !== null) return 'cookie'
+    const coding = fieldValue(fields, 'content-encoding')?.toLowerCase() ?? null
+    if (coding !== null && !canDecode(coding)) return 'coding'
+  }
   if (neverStored.has(status)) return 'no-store'
   if (directives.mustUnderstand ? !understood.has(status) : directives.noStore) return 'no-store'
   if (directives.private) return 'private'
-  if (vary.includes('*')) return 'vary'
-  if (rule.kind === 'rfc9111') return authorized && !directives.sharable ? 'authorization' : null
-  if (fieldValue(fields, 'set-cookie') !== null) return 'cookie'
-  const coding = fieldValue(fields, 'content-encoding')?.toLowerCase() ?? null
-  return coding === null || canDecode(coding) ? null : 'coding'
+  return rule.kind === 'rfc9111' && authorized && !directives.sharable ? 'authorization' : null
+}
+
+/**
+ * Whether those who wait may have an answer that must not be stored. That the upstream has had enough is for all of them: each
+ * call of their own would be one more. Otherwise where the class says so: they asked the same at the same time, and the upstream
+ * would have seen the same credential.
+ */
+function mayBeCollapsed(rule: Question['rule'], status: number, refusal: string): boolean {
+  if (status === 429) return refusal === 'no-store'
+  return rule.kind === 'class' && rule.alwaysCollapsed && (refusal === 'no-store' || refusal === 'private')
 }
 
 /** What the class gives and the upstream leaves of it, from now on; null when the class keeps no such answer. */

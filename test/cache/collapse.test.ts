@@ -2,16 +2,18 @@
 
 import { setTimeout } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
+import type { CacheRule } from '../../src/cache/question.ts'
 import { Caller, classRule, rfc9111, Setting, type Ask } from './support.ts'
 
 const fresh = { 'cache-control': 'max-age=60' }
 const several = [1, 2, 3, 4, 5]
 
+const always = { ...classRule, alwaysCollapsed: true }
+
 describe('identical concurrent reads', () => {
   it.each([
     ['class', classRule],
     ['rfc9111', rfc9111],
-    ['collapse-only', { ...classRule, collapseOnly: true }],
   ] as const)('cost one upstream call: %s', (_name, rule) => {
     const setting = new Setting(rule)
     const callers = several.map(() => setting.ask())
@@ -80,11 +82,41 @@ describe('identical concurrent reads', () => {
   })
 
   it('Vary tells them apart also where nothing is kept', () => {
-    const setting = new Setting({ ...classRule, collapseOnly: true })
+    const setting = new Setting(always)
     setting.ask('/things', { fields: { 'user-agent': '1' } })
     const different = setting.ask('/things', { fields: { 'user-agent': '2' } })
-    setting.call.answer(200, { vary: 'user-agent' })
+    setting.call.answer(200, { vary: 'user-agent', 'cache-control': 'no-store' })
     expect(different.isWaiting).toBe(true)
+  })
+})
+
+describe('an answer that must not be stored', () => {
+  it.each<[string, CacheRule, number, Record<string, string>]>([
+    ['no-store where reads are always collapsed', always, 200, { 'cache-control': 'no-store' }],
+    ['private where reads are always collapsed', always, 200, { 'cache-control': 'private' }],
+    ['429 under a class', classRule, 429, { 'retry-after': '7' }],
+    ['429 under RFC 9111', rfc9111, 429, { 'retry-after': '7' }],
+  ])('is for all who wait, and for nobody later: %s', (_name, rule, status, fields) => {
+    const setting = new Setting(rule)
+    const callers = several.map(() => setting.ask())
+    setting.call.answer(status, fields)
+    expect(setting.calls).toHaveLength(1)
+    for (const caller of callers) expect(caller).toMatchObject({ status, body: 'body', fields })
+    expect(callers[4]?.result).toBe('collapsed')
+    expect(setting.cache.stats().entries).toBe(0)
+    setting.ask()
+    expect(setting.calls).toHaveLength(2)
+  })
+
+  it('leaves what is stored alone when it says that there were too many requests', () => {
+    const setting = new Setting(classRule)
+    setting.store()
+    setting.pass(31)
+    setting.ask()
+    setting.call.answer(429)
+    const caller = setting.ask()
+    setting.call.fail()
+    expect(caller).toMatchObject({ result: 'stale', body: 'body' })
   })
 })
 

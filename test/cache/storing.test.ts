@@ -170,9 +170,10 @@ describe('class rules: the class decides, the upstream shortens or forbids', () 
     expect(setting.calls).toHaveLength(2)
   })
 
-  it('`collapseOnly` keeps nothing', () => {
-    const setting = new Setting({ ...classRule, collapseOnly: true })
-    expect(setting.store().fields['cache-status']).toContain('detail=collapse-only')
+  it.each(['no-store', 'private'])('not %s, also where reads are always collapsed', (directive) => {
+    const setting = new Setting({ ...classRule, alwaysCollapsed: true })
+    const first = setting.store({ 'cache-control': directive })
+    expect(first.fields['cache-status']).toBe(`devin-gateway; fwd=uri-miss; fwd-status=200; detail=${directive}`)
     setting.ask()
     expect(setting.calls).toHaveLength(2)
     expect(setting.cache.stats()).toMatchObject({ entries: 0, bytes: 0 })

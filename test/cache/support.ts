@@ -7,7 +7,7 @@ import { Problem } from '../../src/problems.ts'
 
 export const startMs = Date.UTC(2026, 10, 24, 12)
 export const rfc9111: CacheRule = { kind: 'rfc9111', heuristics: false }
-export const classRule = { kind: 'class', ttlMs: 30_000, collapseOnly: false } as const
+export const classRule = { kind: 'class', ttlMs: 30_000, alwaysCollapsed: false } as const
 
 /** One call that the upstream got. */
 export class Call {

@@ -113,7 +113,7 @@ describeWithValkey('instances that share a store', () => {
     await other.store.close()
     await until(() => one.group.state.standing === 'cautious', 'the crash to be noticed')
     expect(one.setting.cache.stats().entries).toBe(0)
-    const rule = { kind: 'class', ttlMs: 3_600_000, collapseOnly: false } as const
+    const rule = { kind: 'class', ttlMs: 3_600_000, alwaysCollapsed: false } as const
     one.setting.ask('/things', { rule })
     one.setting.call.answer(200)
     expect(one.setting.ask('/things', { rule }).fields['cache-status']).toBe('devin-gateway; hit; ttl=30')
@@ -223,7 +223,7 @@ describeWithValkey('instances that share a store', () => {
     expect(
       await Promise.race([one.group.tell(drop), new Promise((resolve) => setTimeout(resolve, 3_000))]),
     ).toBeDefined()
-    const rule = { kind: 'class', ttlMs: 3_600_000, collapseOnly: false } as const
+    const rule = { kind: 'class', ttlMs: 3_600_000, alwaysCollapsed: false } as const
     other.setting.ask('/things', { ...things, rule })
     other.setting.call.answer(200)
     const hit = other.setting.ask('/things', { ...things, rule })
