@@ -55,5 +55,10 @@ shutdown: ${options.shutdown ?? '{ delay: 0s, deadline: 5s }'}
 ${options.config ?? ''}
 `,
   )
-  return { directory, configFile, writePolicy: put, remove: () => rm(directory, { recursive: true, force: true, maxRetries: 5 }) }
+  return {
+    directory,
+    configFile,
+    writePolicy: put,
+    remove: () => rm(directory, { recursive: true, force: true, maxRetries: 5 }),
+  }
 }
