@@ -12,7 +12,7 @@ export interface Environment {
 
 /** Describes this machine. */
 export function describeEnvironment(): Environment {
-  const packages = ['fastify', '@fastify/http-proxy', '@fastify/reply-from', 'undici', 'jose']
+  const packages = ['fastify', '@fastify/http-proxy', '@fastify/reply-from', 'undici', 'jose', 'oidc-provider']
   return {
     machine: `${availableParallelism()} cores of ${cpus()[0]?.model.trim() ?? 'an unknown CPU'}, ${Math.round(totalmem() / 2 ** 30)} GiB`,
     system: `${distribution() ?? platform()}, kernel ${release().split('-', 1)[0]}`,

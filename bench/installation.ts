@@ -6,7 +6,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
-import { audience, groupOf, organizationOf, type Identity } from './identity.ts'
+import { audience, groupOf, organizationOf, teams } from './company.ts'
+import type { Identity } from './identity.ts'
 import type { KeyUse } from './workloads.ts'
 
 export interface Ports {
@@ -18,6 +19,7 @@ export interface Ports {
 export interface Installation {
   readonly directory: string
   readonly configFile: string
+  readonly issuer: string
   /** The issuer's public key as PEM. */
   readonly publicKeyFile: string
   /** The record files that grow with every request. */
@@ -28,10 +30,6 @@ export interface Installation {
   remove(): void
 }
 
-export const teams = {
-  usual: ['payments', 'checkout', 'search', 'mobile', 'data'],
-  limited: ['trial-a', 'trial-b', 'trial-c', 'trial-d', 'trial-e'],
-} as const
 const everyTeam = [...teams.usual, ...teams.limited]
 
 const keyPermissions: Readonly<Record<KeyUse, readonly string[]>> = {
@@ -68,7 +66,7 @@ export function createInstallation(
   put('gateway.yaml', {
     listen: { gateway: `127.0.0.1:${ports.gateway}`, admin: `127.0.0.1:${ports.admin}` },
     upstream: { origin: `http://127.0.0.1:${ports.upstream}` },
-    issuers: [{ issuer: identity.issuer, audience, jwks_uri: identity.jwksUri, algorithms: ['RS256'] }],
+    issuers: [{ issuer: identity.issuer, audience, algorithms: ['RS256'], claims: { app: 'client_id' } }],
     policies: 'policies',
     records: { ...records, audit: join(directory, 'records/audit.ndjson') },
     shutdown: { delay: '0s', deadline: '5s' },
@@ -97,6 +95,7 @@ export function createInstallation(
   return {
     directory,
     configFile: join(directory, 'gateway.yaml'),
+    issuer: identity.issuer,
     publicKeyFile,
     records,
     keyOf: (team, use) => secrets.get(`${team}-${use}`) ?? '',

@@ -5,8 +5,10 @@
 import { writeFileSync } from 'node:fs'
 import { openAccounting } from './accounting.ts'
 import { checkAnswers, checkRecords, probe } from './answers.ts'
+import { teams } from './company.ts'
 import { describeEnvironment } from './environment.ts'
 import { measureMemory, measureStarts } from './footprint.ts'
+import type { Caller } from './identity.ts'
 import { chooseLoad } from './load.ts'
 import type { Laboratory } from './measure.ts'
 import { parseOptions, usage, UsageError, type BenchOptions } from './options.ts'
@@ -86,7 +88,13 @@ async function measureAll(options: BenchOptions, ground: Ground): Promise<Result
 
   const upstream = await startUpstream(site.ports.upstream, site.installation.directory, loadCore)
   ground.onClose(() => upstream.process.stop())
-  const stage = { options, ground, lab: { ...surroundings, company: [upstream.process] }, gateway, others }
+  const stage = {
+    options,
+    ground,
+    lab: { ...surroundings, company: [upstream.process, ground.identity] },
+    gateway,
+    others,
+  }
   return {
     environment: describeEnvironment(),
     conditions: [
@@ -95,7 +103,8 @@ async function measureAll(options: BenchOptions, ground: Ground): Promise<Result
       site.peerCore === null
         ? 'nothing is pinned to a core'
         : `measured server on core ${site.peerCore}, load and upstream on core ${loadCore}`,
-      `${options.rounds} rounds of ${options.seconds} s in turn after ${options.warmSeconds} s of warm-up; 20 RS256 tokens of 5 teams in turn, ${callers[0]?.token.length ?? 0} bytes`,
+      `${options.rounds} rounds of ${options.seconds} s in turn after ${options.warmSeconds} s of warm-up`,
+      `${describeTokens(callers)}, from an OpenID provider found by its metadata`,
     ],
     rounds: options.rounds,
     quick: options.quick,
@@ -103,6 +112,12 @@ async function measureAll(options: BenchOptions, ground: Ground): Promise<Result
     paced: options.ratePerSecond === 0 ? null : await measurePaced(stage),
     footprint: options.footprint ? await measureFootprint(stage) : null,
   }
+}
+
+function describeTokens(callers: readonly Caller[]): string {
+  const usual = callers.filter(({ limited }) => !limited)
+  const bytes = usual.map(({ token }) => token.length)
+  return `${usual.length} RS256 tokens of ${teams.usual.length} teams, ${Math.min(...bytes)} to ${Math.max(...bytes)} bytes, in turn`
 }
 
 function isInstalled(peer: Peer): boolean {

@@ -3,17 +3,19 @@
 import { truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { startIdentity, type Caller } from './identity.ts'
-import { createInstallation, teams, type InstallationOptions } from './installation.ts'
+import { createInstallation, type InstallationOptions } from './installation.ts'
 import type { LoadOrder } from './load.ts'
 import { peerIds, type Site } from './peers/peer.ts'
-import { coresToUse, freePorts } from './processes.ts'
+import { coresToUse, freePorts, type RunningProcess } from './processes.ts'
 import { wireRequests, writeRequests, type WireRequest } from './requests.ts'
 import type { RequestSpec } from './workloads.ts'
 
 export interface Ground {
   readonly site: Site
   readonly callers: readonly Caller[]
-  /** The core for load and upstream; null for any. */
+  /** The single sign-on, which the gateway asks for its keys from time to time. */
+  readonly identity: RunningProcess
+  /** The core for load, upstream and single sign-on; null for any. */
   readonly loadCore: number | null
   /** Writes the requests of a kind to a file; gives what a load generator is told, and the requests. */
   prepare(spec: RequestSpec, port: number, order: OrderRest): { order: LoadOrder; requests: readonly WireRequest[] }
@@ -34,18 +36,19 @@ export interface GroundOptions extends InstallationOptions {
 /** Makes the ground. Nothing of the gateway or its peers runs yet. */
 export async function openGround({ pinned = true, ...options }: GroundOptions = {}): Promise<Ground> {
   const closers: (() => Promise<void> | void)[] = []
-  const identity = await startIdentity(teams)
-  closers.push(() => identity.close())
-  const ports = await portsOf(['gateway', 'admin', 'upstream', ...peerIds] as const)
+  const cores = pinned ? coresToUse() : null
+  const ports = await portsOf(['identity', 'gateway', 'admin', 'upstream', ...peerIds] as const)
+  const identity = await startIdentity(ports.identity, cores?.load ?? null)
+  closers.push(() => identity.process.stop())
   const installation = createInstallation(ports, identity, options)
   closers.push(() => installation.remove())
   // Also when the bench is interrupted: the keys are worthless, the directory is litter.
   process.once('exit', () => installation.remove())
-  const cores = pinned ? coresToUse() : null
   let files = 0
   return {
     site: { installation, ports, peerCore: cores?.peer ?? null },
     callers: identity.callers,
+    identity: identity.process,
     loadCore: cores?.load ?? null,
     prepare(spec, port, rest) {
       const requests = wireRequests(spec, identity.callers)

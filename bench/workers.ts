@@ -86,7 +86,7 @@ try {
   const lab: Laboratory = {
     accounting: openAccounting(),
     load: chooseLoad('auto', null),
-    company: [...upstreams, store],
+    company: [...upstreams, ...contenders.map(({ ground }) => ground.identity), store],
     noisePercent: Number(values.noise),
     quietSeconds: Number(values['quiet-wait']),
     onRepeat: () => {},

@@ -12,7 +12,9 @@ import { stringify } from 'yaml'
 import { loadConfig } from '../../src/config/load.ts'
 import { createLog } from '../../src/records/log.ts'
 import { startGateway } from '../../src/runtime.ts'
-import { audience, groupOf, startIdentity } from '../identity.ts'
+import { audience, groupOf, teams } from '../company.ts'
+import { startIdentity, type Identity } from '../identity.ts'
+import { freePorts } from '../processes.ts'
 import { mapFields, startWire, unchanged, type Rewriting } from './wires.ts'
 
 export interface Subject {
@@ -20,7 +22,7 @@ export interface Subject {
   close(): Promise<void>
 }
 
-const team = 'conformance'
+const [team] = teams.usual
 /** Fields of the suite's requests, and those that carry them through. */
 const carriers = new Map([
   ['Foo', 'Content-Language'],
@@ -41,8 +43,9 @@ const prefix = 'x-devin-'
 
 /** Starts a gateway before the suite's server. */
 export async function startGatewayUnderTest(suitePort: number): Promise<Subject> {
-  const identity = await startIdentity({ usual: [team, team, team, team, team], limited: [] })
-  const token = identity.callers[0]?.token ?? ''
+  const [identityPort = 0] = await freePorts(1)
+  const identity = await startIdentity(identityPort, null)
+  const token = identity.callers.find((caller) => caller.team === team)?.token ?? ''
   const behind = await startWire(
     () => suitePort,
     () => beforeTheSuite,
@@ -69,7 +72,7 @@ export async function startGatewayUnderTest(suitePort: number): Promise<Subject>
       await gateway.drain()
       behind.server.closeAllConnections()
       behind.server.close()
-      await identity.close()
+      await identity.process.stop()
       rmSync(directory, { recursive: true, force: true })
     },
   }
@@ -133,7 +136,7 @@ function nameOnTheWay(name: string): string {
   return ownNames.has(lower) ? name : prefix + lower
 }
 
-function install(directory: string, upstreamPort: number, identity: { issuer: string; jwksUri: string }): void {
+function install(directory: string, upstreamPort: number, { issuer }: Identity): void {
   mkdirSync(join(directory, 'policies/teams'), { recursive: true })
   const put = (name: string, document: unknown): void => writeFileSync(join(directory, name), stringify(document))
   const paths = ['/test/{id}', '/test/{id}/{name}']
@@ -151,7 +154,7 @@ function install(directory: string, upstreamPort: number, identity: { issuer: st
   put('gateway.yaml', {
     listen: { gateway: '127.0.0.1:0', admin: '127.0.0.1:0' },
     upstream: { origin: `http://127.0.0.1:${upstreamPort}` },
-    issuers: [{ issuer: identity.issuer, audience, jwks_uri: identity.jwksUri, algorithms: ['RS256'] }],
+    issuers: [{ issuer, audience, algorithms: ['RS256'] }],
     policies: 'policies',
     catalogue: { files: ['extension.yaml'] },
     records: { access: 'access.ndjson', decisions: 'decisions.ndjson', audit: 'audit.ndjson' },

@@ -3,7 +3,7 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { audience, issuerName } from '../identity.ts'
+import { audience } from '../company.ts'
 import { accepts, versionOf } from '../processes.ts'
 import type { Peer, Site } from './peer.ts'
 import { routes, teamFacts, writeMap } from './policy-data.ts'
@@ -109,7 +109,7 @@ ${memo(`  http-request track-sc0 var(txn.jwt),sha2(256) table tokens
 ${refuse('{ var(txn.alg) -m str RS256 }')}
 ${refuse(`{ var(txn.jwt),jwt_verify(txn.alg,"${installation.publicKeyFile}") -m int 1 }`)}
 ${refuse("{ var(txn.jwt),jwt_payload_query('$.exp','int'),sub(txn.now) -m int gt 0 }")}
-${refuse(`{ var(txn.jwt),jwt_payload_query('$.iss') -m str ${issuerName} }`)}
+${refuse(`{ var(txn.jwt),jwt_payload_query('$.iss') -m str ${installation.issuer} }`)}
 ${refuse(`{ var(txn.jwt),jwt_payload_query('$.aud') -m str ${audience} }`)}
   http-request set-var(txn.team) var(txn.jwt),jwt_payload_query('$.team')${verify}
 ${memo(`  http-request set-var(txn.id) var(txn.team),map_str_int(${teamIds})${verify}

@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { audience, issuerName } from '../identity.ts'
+import { audience } from '../company.ts'
 import { accepts, versionOf } from '../processes.ts'
 import type { Peer, Site } from './peer.ts'
 import { routes, teamFacts } from './policy-data.ts'
@@ -44,7 +44,7 @@ function policyFile({ installation }: Site): string {
     },
   ])
   return JSON.stringify({
-    issuer: issuerName,
+    issuer: installation.issuer,
     audience,
     teams: Object.fromEntries(teams),
     routes: Object.fromEntries(routes.map(({ method, shape, ...rest }) => [`${method}_${shape}`, rest])),

@@ -2,8 +2,8 @@
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { organizationOf } from '../identity.ts'
-import { teams, type Installation } from '../installation.ts'
+import { organizationOf, teams } from '../company.ts'
+import type { Installation } from '../installation.ts'
 import type { KeyUse } from '../workloads.ts'
 
 export interface Route {

@@ -1,4 +1,4 @@
-// The few parts of oidc-provider that the tests use; the package brings no types.
+// The few parts of oidc-provider that tests and bench use; the package brings no types.
 
 declare module 'oidc-provider' {
   import type { IncomingMessage, ServerResponse } from 'node:http'
