@@ -95,7 +95,8 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
       const { operation, principal, organization } = facts
       if (operation.id !== sessionCreate) {
         if (!wakes.has(operation.id) || !exchange.policy.budgets.any) return null
-        return wake(target.segments[operation.segments.indexOf('{devin_id}')] ?? '')
+        // Devin reads escapes in an id; readTarget has let none pass that cannot be read.
+        return wake(decodeURIComponent(target.segments[operation.segments.indexOf('{devin_id}')] ?? ''))
       }
       const charged = exchange.policy.budgets.of(decision.team?.id ?? '', principal, organization)
       if (charged.length === 0) return null
