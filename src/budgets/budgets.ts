@@ -4,7 +4,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { BookUnavailable, type Account, type Book, type Change, type Outcome } from './book.ts'
 import { accountOf, windowEnd, type Budget } from './budget.ts'
-import { recording, releasing, reserving, turning, type Holding } from './holding.ts'
+import { recording, releasing, reserving, stirring, turning, type Holding } from './holding.ts'
 import type { Standing } from './standing.ts'
 
 /** A create that is about to be sent. */
@@ -47,8 +47,9 @@ export interface Budgets {
   /** Takes what a create may cost from every budget, or from none. Rejects with `BookUnavailable`. */
   reserve(intent: Intent): Promise<Judgement>
   /**
-   * A message is about to be sent to a session: one that sleeps takes again what it gave back. The holding when there is no
-   * room for that; null when the message may go. Rejects with `BookUnavailable`.
+   * A message is about to be sent to a session: one that sleeps takes again what it gave back, and one that may have fallen
+   * asleep unseen is given time to wake. The holding when there is no room; null when the message may go. Rejects with
+   * `BookUnavailable`.
    */
   wake(session: string): Promise<Holding | null>
   /** Changes a holding as it is when the change is made; null changes nothing. Rejects with `BookUnavailable`. */
@@ -162,10 +163,11 @@ export function createBudgets({ book, now, onChange }: BudgetsOptions): Budgets 
     },
     async wake(session) {
       const holding = await book.findSession(sessionName(session))
-      if (holding?.state !== 'asleep') return null
-      const outcome = await update(holding.id, (known) =>
-        known?.state === 'asleep' ? turning(known, { state: 'open' }, now(), true) : null,
-      )
+      if (holding === null) return null
+      const outcome = await update(holding.id, (known) => {
+        if (known?.state === 'asleep') return turning(known, { state: 'open' }, now(), true)
+        return known?.state === 'open' ? stirring(known, now()) : null
+      })
       return outcome?.result === 'full' ? holding : null
     },
     update,

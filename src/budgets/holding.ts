@@ -27,7 +27,7 @@ export interface Holding {
   readonly version: number
   /** When it was reserved, milliseconds since the epoch. */
   readonly atMs: number
-  /** When it came into its state. */
+  /** When it came into its state; of one that is open, when a message was last sent to it if that was later. */
   readonly sinceMs: number
   readonly organization: string
   readonly state: HoldingState
@@ -76,6 +76,12 @@ export function turning(
   const sinceMs = news.state === undefined || news.state === before.state ? before.sinceMs : nowMs
   const after = { ...before, ...news, sinceMs, version: before.version + 1 }
   return { id: before.id, version: before.version, after, steps: stepsOf(before, after, bounded) }
+}
+
+/** A message is sent to an open session: what is seen of it from before the message must not put it to sleep. */
+export function stirring(before: Holding, nowMs: number): Change {
+  const after = { ...before, sinceMs: nowMs, version: before.version + 1 }
+  return { id: before.id, version: before.version, after, steps: [] }
 }
 
 /** The create came to nothing: all that was taken is given back. */

@@ -193,7 +193,7 @@ export function createSettlement(options: SettlementOptions): Settlement {
     // A message has just been sent to it, and may not have woken it yet.
     if (news.state === 'asleep' && now() - holding.sinceMs < ages.settledMs) return
     if (news.state === 'ended') looks.delete(holding.session ?? '')
-    await turn(holding, news, (known) => known.state === holding.state)
+    await turn(holding, news, (known) => known.state === holding.state && known.sinceMs === holding.sinceMs)
   }
 
   /** The bill has the last word, once the day is over in which the session ended. */

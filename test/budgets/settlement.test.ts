@@ -31,6 +31,8 @@ interface Company {
   pass(ms: number): void
   /** The session reader answers nothing, as without a key. */
   blind: boolean
+  /** What happens while a list is read. */
+  onList: () => Promise<unknown>
   reserve(id: string, bound?: number): Promise<Reservation>
   /** ACUs reserved and spent, and open sessions. */
   stands(): Promise<readonly [reserved: number, spent: number, open: number]>
@@ -47,6 +49,7 @@ async function company(): Promise<Company> {
   const reader: SessionReader = {
     async list(_organization, ids) {
       lists.push(ids)
+      await it.onList()
       return it.blind ? null : ids.flatMap((id) => sessions.get(id) ?? [])
     },
     async get(_organization, id) {
@@ -78,6 +81,7 @@ async function company(): Promise<Company> {
     bills,
     lists,
     blind: false,
+    onList: () => Promise.resolve(),
     pass(ms) {
       now += ms
     },
@@ -211,6 +215,26 @@ describe('a session', () => {
     await it.settlement.round()
     expect(await it.stands()).toEqual([11_998, 2, 2])
     await expect(it.reserve('no more', 1)).rejects.toThrow('refused')
+  })
+
+  test('that fell asleep unseen keeps its bound when a message has just been sent to it', async () => {
+    const it = await company()
+    ;(await it.reserve('late')).opened('late')
+    await written(it)
+    it.pass(40 * minute)
+    it.sessions.set('devin-late', session('late', { acus: 1, status: 'suspended' }))
+    // What Devin says is on its way when the message goes, and looked at again before the session has woken.
+    it.onList = () => it.budgets.wake('late')
+    await it.settlement.round()
+    expect(await it.stands()).toEqual([10, 0, 1])
+    it.onList = () => Promise.resolve(null)
+    it.pass(minute / 2)
+    await it.settlement.round()
+    expect(await it.stands()).toEqual([10, 0, 1])
+    // Nothing has come of the message.
+    it.pass(minute)
+    await it.settlement.round()
+    expect(await it.stands()).toEqual([0, 1, 0])
   })
 
   test.each(['exit', 'error'])(
