@@ -2,6 +2,7 @@
 // guardrail asks for it, remembered, refreshed in the background. Used by admission.ts and own-pages.ts.
 
 import { LRUCache } from 'lru-cache'
+import { addressName, verifiedAddress } from '../identity/claims.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { DevinUser } from '../policy/guardrails/attributes.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
@@ -68,11 +69,11 @@ export function createDevinUsers({ calls, now }: DevinUsersOptions): DevinUsers 
 
   return {
     find(policy, principal, organization, required) {
-      const { email, claims } = principal
+      const { email } = principal
       if (email === null)
         return { unknown: 'the token of this caller says no e-mail address, by which Devin could know it' }
-      // Not every issuer says it; one that says no lets people write down any address.
-      if (claims['email_verified'] === false)
+      const address = verifiedAddress(principal)
+      if (address === null)
         return { unknown: 'the issuer of the token has not verified the e-mail address of this caller' }
       const list = memberListFor(policy, organization)
       if (list === null)
@@ -80,7 +81,7 @@ export function createDevinUsers({ calls, now }: DevinUsersOptions): DevinUsers 
           unknown:
             "no key of the inventory may read Devin's member list, and devin-users.yaml does not name this caller",
         }
-      const key = JSON.stringify([list.operation, list.organization, email.toLowerCase()])
+      const key = JSON.stringify([list.operation, list.organization, address])
       const known = remembered.get(key)
       const age = known === undefined ? Number.POSITIVE_INFINITY : now() - known.askedAtMs
       if (known !== undefined && age < ('id' in known.user ? believedMs : unknownMs)) {
@@ -118,7 +119,7 @@ const mostPages = 100
 
 /** Null when the list cannot be read to its end. The address is compared here: the filter may be looser than it seems. */
 async function search(calls: MemberCalls, list: MemberList, email: string): Promise<DevinUser | null> {
-  const wanted = email.toLowerCase()
+  const wanted = addressName(email)
   const found = new Set<string>()
   const parameters = list.organization === null ? {} : { org_id: list.organization }
   let after: string | null = null
@@ -134,7 +135,7 @@ async function search(calls: MemberCalls, list: MemberList, email: string): Prom
     if (!Array.isArray(items)) return null
     for (const item of items as readonly unknown[]) {
       const [address, id] = [memberOf(item, 'email'), memberOf(item, 'user_id')]
-      if (typeof address === 'string' && typeof id === 'string' && address.toLowerCase() === wanted) found.add(id)
+      if (typeof address === 'string' && typeof id === 'string' && addressName(address) === wanted) found.add(id)
     }
     if (memberOf(answer.value, 'has_next_page') !== true) return userOf([...found], list)
     const cursor = memberOf(answer.value, 'end_cursor')

@@ -87,6 +87,21 @@ function subjectOf(claims: Claims, mapping: ClaimMapping): string {
   )
 }
 
+/**
+ * The name by which an e-mail address is known at Devin, or null where the issuer says that it has not verified it: some
+ * issuers let people write down any. Of letters only A to Z have two cases here: a Kelvin sign is no `k`.
+ */
+export function verifiedAddress({ email, claims }: Pick<Principal, 'email' | 'claims'>): string | null {
+  // Some issuers write it as a text.
+  const verified = claims['email_verified']
+  return email === null || verified === false || verified === 'false' ? null : addressName(email)
+}
+
+/** One text for all spellings of an e-mail address that are the same one. */
+export function addressName(email: string): string {
+  return email.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase())
+}
+
 /** An absent claim, JSON null and the empty string all say nothing. */
 function textOrNull(claims: Claims, path: string, meaning: string): string | null {
   const value = claimAt(claims, path) ?? ''

@@ -1,6 +1,7 @@
 // Who callers are at Devin by the policies' own word: exceptions that go before the API's member list. Pure.
 
 import type { Diagnostic } from '../config/diagnostics.ts'
+import { addressName, verifiedAddress } from '../identity/claims.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { DevinUserEntry, DevinUsersDocument } from './devin-user-document.ts'
 
@@ -26,7 +27,9 @@ export function compileDevinUsers(
     }
   }
   if (users.size === 0) return () => null
-  return ({ subject, email, issuer }) => {
+  return (principal) => {
+    const { subject, issuer } = principal
+    const email = verifiedAddress(principal)
     // What is said of one issuer goes before what is said of all, and a subject is more certain than an address.
     for (const from of [issuer, null]) {
       const found =
@@ -39,5 +42,5 @@ export function compileDevinUsers(
 }
 
 function nameOf({ email, subject, issuer }: Omit<DevinUserEntry, 'id'>): string {
-  return JSON.stringify([issuer, email?.toLowerCase() ?? null, subject])
+  return JSON.stringify([issuer, email === null ? null : addressName(email), subject])
 }

@@ -32,6 +32,17 @@ describe('devin-users.yaml', () => {
     expect(devinUserOf(principalOf({ subject: 'Bot-7' }))).toBeNull()
   })
 
+  test('does not name a caller by an address that the issuer disowns, nor by letters that only look alike', () => {
+    const { devinUserOf } = policyFrom({
+      ...files,
+      'devin-users.yaml': `${users}  - { email: kim@corp.example, id: email|kim }\n`,
+    })
+    for (const disowned of [false, 'false'])
+      expect(devinUserOf(principalOf({ email: 'ada@corp.example', claims: { email_verified: disowned } }))).toBeNull()
+    expect(devinUserOf(principalOf({ email: 'ada@corp.example', claims: { email_verified: true } }))).toBe('email|ada')
+    expect(devinUserOf(principalOf({ email: '\u212aim@corp.example' }))).toBeNull()
+  })
+
   test('is believed without asking Devin', () => {
     const policy = policyFrom({ ...files, 'people.yaml': users })
     const ada = principalOf({ groups: ['eng'], email: 'ada@corp.example' })
