@@ -2,7 +2,7 @@
 
 import { claimAt } from '../identity/claims.ts'
 import { maskSecrets } from '../records/mask.ts'
-import type { AccessEntry, DecisionEntry, Outcome } from '../records/entries.ts'
+import type { AccessEntry, DecisionContent, DecisionHead, Outcome } from '../records/entries.ts'
 import type { Exchange } from './exchange.ts'
 import { guardrailsEntry } from './guardrail-record.ts'
 
@@ -11,7 +11,7 @@ export const exchangeReasons = ['own-page', 'caller-left'] as const
 
 export interface Records {
   access(entry: AccessEntry): void
-  decision(entry: DecisionEntry): void
+  decision(head: DecisionHead, content: () => string): void
 }
 
 /** What the metrics learn of an exchange; labels come from closed sets only. */
@@ -54,11 +54,14 @@ export function createRecorder(records: Records, meter: Meter, now: () => number
         exchange.upstreamStartedAtMs === null
           ? null
           : rounded((exchange.upstreamEndedAtMs ?? endedAtMs) - exchange.upstreamStartedAtMs)
-      records.decision(decisionEntry(exchange, time, effect, reason))
+      const { requestId, decisionId } = exchange
+      records.decision({ time, decision_id: decisionId, request_id: requestId }, () =>
+        decisionContent(exchange, effect, reason),
+      )
       records.access({
         time,
-        request_id: exchange.requestId,
-        decision_id: exchange.decisionId,
+        request_id: requestId,
+        decision_id: decisionId,
         method: exchange.method,
         operation: exchange.operation?.id ?? exchange.ownPage,
         path: exchange.operation === null && exchange.path !== null ? shownPath(exchange.path) : null,
@@ -125,13 +128,19 @@ function reasonOf(exchange: Exchange): string {
   return exchange.problem?.reason ?? (exchange.ownPage === null ? 'caller-left' : 'own-page')
 }
 
-function decisionEntry(exchange: Exchange, time: string, effect: 'allow' | 'deny', reason: string): DecisionEntry {
+/** As JSON. Of an evaluation it is written once: it takes half of the time of both records. */
+function decisionContent(exchange: Exchange, effect: 'allow' | 'deny', reason: string): string {
+  const { evaluation } = exchange
+  if (evaluation === null) return JSON.stringify(contentOf(exchange, effect, reason))
+  evaluation.derived.record ??= JSON.stringify(contentOf(exchange, effect, reason))
+  return evaluation.derived.record
+}
+
+/** Of an exchange with an evaluation nothing but the evaluation goes into it. */
+function contentOf(exchange: Exchange, effect: 'allow' | 'deny', reason: string): DecisionContent {
   const { principal, evaluation, policy } = exchange
   const decision = evaluation?.decision
   return {
-    time,
-    decision_id: exchange.decisionId,
-    request_id: exchange.requestId,
     effect,
     reason,
     detail: shown(decision?.detail ?? (evaluation === null ? (exchange.problem?.message ?? null) : null)),

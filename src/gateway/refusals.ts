@@ -7,9 +7,12 @@ import { Problem } from '../problems.ts'
 import { isHttp2 } from './connection.ts'
 
 /** The decision's own no, as a problem; null for a yes. */
-export function refusalOf({ decision }: Evaluation): Problem | null {
+export function refusalOf({ decision, derived }: Evaluation): Problem | null {
   const { problem, detail, reason } = decision
-  return problem === null ? null : new Problem(problem, detail ?? '', { reason })
+  // Making an error takes a twentieth of a refusal.
+  if (derived.refusal === undefined)
+    derived.refusal = problem === null ? null : new Problem(problem, detail ?? '', { reason })
+  return derived.refusal
 }
 
 /** Throws for another version than 1.0, 1.1 and 2: Node's parser takes any version that is one digit, a dot and one digit. A real HTTP/2 request has a stream. */

@@ -20,6 +20,7 @@ import type {
 import { compileBudgets } from './compile-budgets.ts'
 import { compileGatewayLimits, compileLimits, precedenceOf } from './compile-limits.ts'
 import { compileDevinUsers, type DevinUserFinder } from './devin-users.ts'
+import { RepeatedRequests } from './repeated.ts'
 import { createMembershipFinder } from './memberships.ts'
 import { sessionCreate, type PolicyBudgets } from './team-budgets.ts'
 import { createLimitFinder, type GatewayLimits } from './team-limits.ts'
@@ -95,6 +96,7 @@ export function createPolicySet(
     devinUserOf,
     budgets,
     claimPaths: [...claimPaths].sort(),
+    repeated: new RepeatedRequests(),
     team: (id) => byId.get(id) ?? null,
     teamsOf(principal) {
       const known = memberships.get(principal)

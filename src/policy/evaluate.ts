@@ -32,6 +32,15 @@ export interface Evaluation {
   readonly body: JudgedBody | null | undefined
   /** What the guardrails said; null where none binds the request, and while something is needed. */
   readonly verdict: Verdict | null
+  readonly derived: Derived
+}
+
+/** What is made of an evaluation and of nothing else, kept with it because requests are repeated (repeated.ts). */
+export interface Derived {
+  /** Its no; undefined while nobody has asked for it, null for a yes. */
+  refusal: Problem | null | undefined
+  /** What its decision record says, as JSON; null while it was not recorded. */
+  record: string | null
 }
 
 const none: readonly never[] = []
@@ -105,6 +114,7 @@ function conclude(
     target,
     body,
     verdict,
+    derived: { refusal: undefined, record: null },
   }
 }
 

@@ -10,6 +10,7 @@ import type { Limit } from '../limits/limiter.ts'
 import type { Condition } from './condition.ts'
 import type { DevinUserFinder } from './devin-users.ts'
 import type { GuardrailTable } from './guardrails/guardrail.ts'
+import type { RepeatedRequests } from './repeated.ts'
 import type { PolicyBudgets } from './team-budgets.ts'
 
 export type Mode = 'enforce' | 'shadow' | 'off'
@@ -68,6 +69,8 @@ export interface PolicySet {
   readonly budgets: PolicyBudgets
   /** Dotted claim paths that conditions read; the decision log keeps their values for replay. */
   readonly claimPaths: readonly string[]
+  /** What requests that callers repeat came to. */
+  readonly repeated: RepeatedRequests
   team(id: string): Team | null
   /** Teams the principal is a member of, by id. Remembered per principal. */
   teamsOf(principal: Principal): readonly Team[]

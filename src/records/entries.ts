@@ -75,10 +75,17 @@ export interface GuardrailsEntry {
 }
 
 /** One decision, with every attribute that a rule may read, so that it can be replayed. No bodies, no tokens. */
-export interface DecisionEntry {
+export type DecisionEntry = DecisionHead & DecisionContent
+
+/** What tells a decision apart from others that say the same. */
+export interface DecisionHead {
   readonly time: string
   readonly decision_id: string
   readonly request_id: string
+}
+
+/** What a decision says: the same for each request that is repeated. */
+export interface DecisionContent {
   readonly effect: 'allow' | 'deny'
   readonly reason: string
   readonly detail: string | null

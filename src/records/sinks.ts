@@ -6,7 +6,7 @@ import { AuditLog } from './audit-log.ts'
 import { LineWriter } from './line-writer.ts'
 import { standardDescriptor } from './target.ts'
 import type { ChainHead } from './chain.ts'
-import type { AccessEntry, DecisionEntry } from './entries.ts'
+import type { AccessEntry, DecisionHead } from './entries.ts'
 
 type LineStream = 'access' | 'decisions'
 export type Stream = LineStream | 'audit'
@@ -42,7 +42,8 @@ export type AuditTarget = Pick<AuditLog, 'write' | 'healthy' | 'error' | 'head' 
 export interface Sinks {
   /** Never blocks and never throws: the line waits in memory for the next batch. */
   access(entry: AccessEntry): void
-  decision(entry: DecisionEntry): void
+  /** `content` gives a `DecisionContent` as JSON: decisions that are repeated say the same, so it is kept with them. */
+  decision(head: DecisionHead, content: () => string): void
   /** True: on the disk. False: queued, and `auditHealthy()` is false. Secrets in `details` are masked. Never throws. */
   audit(event: string, actor: string, details: Readonly<Record<string, unknown>>): boolean
   /** False while an audit entry is not on the disk: be not ready, and refuse changes. */
@@ -91,10 +92,9 @@ export function createSinks(options: SinksOptions): Sinks {
   const writers = new Set([access, decisions])
   const lost = { access: 0, decisions: 0 }
 
-  function put(writer: LineWriter, stream: LineStream, entry: AccessEntry | DecisionEntry): void {
+  function put(writer: LineWriter, stream: LineStream, json: () => string): void {
     try {
-      // As fast here as a hand-written serialiser (measured: 1.3 µs for an access line), and right for odd strings.
-      if (!writer.write(`${JSON.stringify(entry)}\n`)) lost[stream] += 1
+      if (!writer.write(`${json()}\n`)) lost[stream] += 1
     } catch {
       lost[stream] += 1
       options.onTrouble(stream, `an entry could not be written as JSON; ${lost[stream]} are lost since start`)
@@ -102,8 +102,10 @@ export function createSinks(options: SinksOptions): Sinks {
   }
 
   return {
-    access: (entry) => put(access, 'access', entry),
-    decision: (entry) => put(decisions, 'decisions', entry),
+    // As fast here as a hand-written serialiser (measured: 1.3 µs for an access line), and right for odd strings.
+    access: (entry) => put(access, 'access', () => JSON.stringify(entry)),
+    decision: (head, content) =>
+      put(decisions, 'decisions', () => `${JSON.stringify(head).slice(0, -1)},${content().slice(1)}`),
     audit: (event, actor, details) => {
       audit.write(event, actor, details)
       return audit.healthy()

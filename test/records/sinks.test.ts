@@ -54,7 +54,8 @@ describe('the streams of records', () => {
         const at = freshFolder()
         const { sinks, troubles } = open(at)
         for (const entry of requests) sinks.access(entry)
-        for (const entry of verdicts) sinks.decision(entry)
+        for (const { time, decision_id: id, request_id: request, ...content } of verdicts)
+          sinks.decision({ time, decision_id: id, request_id: request }, () => JSON.stringify(content))
         await sinks.close()
         // JSON has no -0.
         const plain = (entries: readonly unknown[]): unknown => JSON.parse(JSON.stringify(entries))
@@ -92,7 +93,7 @@ describe('the streams of records', () => {
     const { sinks } = open(at, { decisions: at('access.ndjson') })
     for (const id of ids(1000)) {
       sinks.access(accessEntry(id))
-      sinks.decision({ ...accessEntry(id), effect: 'allow' } as never) // the shape does not matter here
+      sinks.decision(accessEntry(id), () => '{"effect":"allow"}')
     }
     await sinks.close()
     expect(idsOf(at('access.ndjson'))).toEqual(ids(1000).flatMap((id) => [id, id]))
@@ -170,7 +171,7 @@ describe('a target that fails', () => {
       const lineLength = JSON.stringify(accessEntry('r0')).length + 1
       const { sinks, troubles } = open(at, { access: at('decisions.ndjson'), maxWaitingBytes: 10 * lineLength })
       for (const id of ids(10)) sinks.access(accessEntry(id))
-      sinks.decision(accessEntry('r0') as never) // the shape does not matter here
+      sinks.decision(accessEntry('r0'), () => '{"effect":"allow"}')
       sinks.access(accessEntry('r1'))
       expect(sinks.health().map(({ lost }) => lost)).toEqual([1, 1, 0])
       const told = `2 line(s) for ${at('decisions.ndjson')} were lost since start`
@@ -206,7 +207,7 @@ describe('a target that fails', () => {
     for (const name of ['access', 'decisions', 'audit']) symlinkSync('/dev/full', at(`${name}.ndjson`))
     const { sinks } = open(at)
     sinks.access(accessEntry('r1'))
-    sinks.decision(accessEntry('r1') as never) // the shape does not matter here
+    sinks.decision(accessEntry('r1'), () => '{"effect":"allow"}')
     sinks.audit('stop', 'test', {})
     expect(sinks.auditHealthy()).toBe(false)
     await expect(sinks.close()).rejects.toThrow(

@@ -496,6 +496,25 @@ describe('the fields of a record', () => {
     expect(Date.parse(found.access[0]?.time ?? '')).not.toBeNaN()
   })
 
+  test('of a request that is repeated says the same each time, but for its ids and times', async () => {
+    const token = await running.token()
+    for (const [path, status] of [
+      [`${sessions}?first=3`, 200],
+      ['/v3/organizations/org-other/sessions', 403],
+    ] as const) {
+      const found = await recordsOf(4, async () => {
+        for (let time = 0; time < 4; time++) expect((await running.call(path, { token })).status).toBe(status)
+      })
+      const contents = found.decisions.map(({ time, decision_id: id, request_id: request, ...content }) => {
+        expect([typeof time, id]).toEqual(['string', request])
+        return content
+      })
+      expect(contents).toEqual(Array(4).fill(contents[0]))
+      expect(found.decisions.map((entry) => entry.decision_id)).toEqual(found.access.map((entry) => entry.decision_id))
+      expect(new Set(found.decisions.map((entry) => entry.decision_id)).size).toBe(4)
+    }
+  })
+
   test('nowhere in all that was written is a token, a key, a body, a query or a field of a caller', async () => {
     const everything = await running.everything()
     const secrets = [

@@ -1,0 +1,71 @@
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { parseTarget } from '../../src/catalogue/target.ts'
+import { evaluate, findOperation } from '../../src/policy/evaluate.ts'
+import { placesOfCaller, RepeatedRequests } from '../../src/policy/repeated.ts'
+import { policyFrom, principalOf } from '../support/policies.ts'
+
+const policy = policyFrom({
+  'teams/alpha.yaml':
+    'team: alpha\nmembers: [{ groups: [a] }]\norganizations: [org-a]\ngrants: [{ id: read, allow: [ViewOrgSessions] }]\n',
+  'teams/bravo.yaml':
+    'team: bravo\nmembers: [{ groups: [b] }]\norganizations: [org-b]\ngrants: [{ id: read, allow: [org.sessions.get] }]\n',
+})
+const callers = [
+  principalOf({ subject: 'ada', groups: ['a'] }),
+  principalOf({ subject: 'bob', groups: ['b'] }),
+  // Equal in everything, and another token all the same.
+  principalOf({ subject: 'bob', groups: ['b'] }),
+  principalOf({ subject: 'eve', groups: ['a', 'b'] }),
+]
+const targets = ['org-a', 'org-b'].flatMap((organization) =>
+  [0, 1, 2, 3].flatMap((id) => [
+    `/v3/organizations/${organization}/sessions/devin-${id}`,
+    `/v3/organizations/${organization}/sessions?first=${id}`,
+  ]),
+)
+const call = fc.record({
+  caller: fc.nat(callers.length - 1),
+  method: fc.constantFrom('GET', 'HEAD'),
+  target: fc.constantFrom(...targets),
+})
+
+function evaluated(caller: number, method: string, target: string) {
+  const principal = callers[caller] ?? principalOf()
+  const read = parseTarget(target)
+  return evaluate(policy, principal, findOperation(policy, method, read), read)
+}
+
+describe('requests that are repeated', () => {
+  test('come to what they would come to without the memory, whoever asks what in which order', () => {
+    fc.assert(
+      fc.property(fc.array(call, { maxLength: 200 }), (calls) => {
+        const repeated = new RepeatedRequests()
+        for (const { caller, method, target } of calls) {
+          const principal = callers[caller] ?? principalOf()
+          const known = repeated.find(principal, method, target)
+          const fresh = evaluated(caller, method, target)
+          if (known !== null) expect(known).toEqual(fresh)
+          else repeated.note(principal, method, target, fresh)
+        }
+      }),
+    )
+  })
+
+  test('are remembered from their second time on, and only as many for each caller', () => {
+    const repeated = new RepeatedRequests()
+    const [ada = principalOf(), bob = principalOf()] = callers
+    const [target = ''] = targets
+    const evaluation = evaluated(0, 'GET', target)
+    repeated.note(ada, 'GET', target, evaluation)
+    expect(repeated.find(ada, 'GET', target)).toBeNull()
+    repeated.note(ada, 'GET', target, evaluation)
+    expect(repeated.find(ada, 'GET', target)).toBe(evaluation)
+    expect(repeated.find(ada, 'HEAD', target)).toBeNull()
+    expect(repeated.find(bob, 'GET', target)).toBeNull()
+    for (let other = 1; other < placesOfCaller; other++) repeated.note(ada, 'GET', `/other-${other}`, evaluation)
+    expect(repeated.find(ada, 'GET', target)).toBe(evaluation)
+    repeated.note(ada, 'GET', '/one-more', evaluation)
+    expect(repeated.find(ada, 'GET', target)).toBeNull()
+  })
+})
