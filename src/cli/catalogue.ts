@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { loadCatalogue, type CatalogueSettings } from '../catalogue/load.ts'
 import type { Operation } from '../catalogue/operation.ts'
 import { loadConfig } from '../config/load.ts'
+import { usualStability } from '../config/schema.ts'
 import type { Command, Invocation } from './invocation.ts'
 import { configFile, configOption } from './setup.ts'
 import { painter } from './style.ts'
@@ -39,7 +40,7 @@ export const catalogueCommand: Command = {
 async function settingsOf(invocation: Invocation): Promise<CatalogueSettings> {
   const file = configFile(invocation)
   const named = invocation.option('config') !== null || invocation.env['GATEWAY_CONFIG'] !== undefined
-  if (!named && !existsSync(file)) return { stability: ['stable', 'beta'], files: [] }
+  if (!named && !existsSync(file)) return { stability: usualStability, files: [] }
   return (await loadConfig(file, invocation.env)).config.catalogue
 }
 

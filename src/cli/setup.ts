@@ -1,15 +1,15 @@
 // What several commands need before they can begin: configuration, catalogue, policies, and a caller to ask about.
 
 import { existsSync, readFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { loadCatalogue } from '../catalogue/load.ts'
+import { loadCatalogue, type CatalogueSettings } from '../catalogue/load.ts'
 import { Refused } from '../config/diagnostics.ts'
-import { loadConfig } from '../config/load.ts'
+import { loadConfig, outlineOf } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { didYouMean } from '../config/nearest.ts'
 import type { TestPrincipalDocument } from '../policy/document.ts'
-import { loadPolicies, type LoadedPolicies } from '../policy/load.ts'
+import { loadPolicies, readPolicyDirectory, type LoadedPolicies } from '../policy/load.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { Condition } from '../policy/condition.ts'
 import { UsageError } from './usage.ts'
@@ -51,28 +51,36 @@ export interface Setup {
 /** Loads configuration, catalogue and policies as `start` does, but for secrets, which a command may do without. */
 export async function loadSetup(invocation: Invocation): Promise<Setup> {
   const { config } = await loadConfig(configFile(invocation), invocation.env).catch((error: unknown) =>
-    addPolicyProblems(invocation, error),
+    addOtherProblems(invocation, error),
   )
-  const { catalogue, diagnostics } = await loadCatalogue(config.catalogue)
-  const directory = invocation.option('policies')
-  const loaded = await loadPolicies({
-    directory: directory === null ? config.policiesDirectory : resolve(directory),
-    catalogue,
-    sources: { env: invocation.env, origin: config.upstream.origin },
-    secrets: 'reported',
-    now: Date.now,
-  })
-  return { config, loaded: { ...loaded, diagnostics: [...diagnostics, ...loaded.diagnostics] } }
+  const directory = resolve(invocation.option('policies') ?? config.policiesDirectory)
+  const loaded = await loadWithCatalogue(invocation, config.catalogue, directory, config.upstream.origin)
+  return { config, loaded }
 }
 
-/** With a broken configuration the policies are still looked at, where they usually lie, so that all problems show at once. */
-async function addPolicyProblems(invocation: Invocation, error: unknown): Promise<never> {
+async function loadWithCatalogue(
+  { env }: Invocation,
+  settings: CatalogueSettings,
+  directory: string,
+  origin: string,
+): Promise<LoadedPolicies> {
+  const { catalogue, diagnostics } = await loadCatalogue(settings).catch(async (error: unknown) => {
+    if (!(error instanceof Refused)) throw error
+    // Which words of the policies are known cannot be told without the catalogue; how they are written can.
+    throw new Refused([...error.diagnostics, ...(await readPolicyDirectory(directory)).diagnostics])
+  })
+  const sources = { env, origin }
+  const loaded = await loadPolicies({ directory, catalogue, sources, secrets: 'reported', now: Date.now })
+  return { ...loaded, diagnostics: [...diagnostics, ...loaded.diagnostics] }
+}
+
+/** With a broken configuration catalogue and policies are looked at all the same, so that all problems show at once. */
+async function addOtherProblems(invocation: Invocation, error: unknown): Promise<never> {
   if (!(error instanceof Refused)) throw error
-  const directory = resolve(invocation.option('policies') ?? join(dirname(configFile(invocation)), '..', 'policies'))
+  const { catalogue, policiesDirectory } = await outlineOf(configFile(invocation), invocation.env)
+  const directory = resolve(invocation.option('policies') ?? policiesDirectory)
   if (!existsSync(directory)) throw error
-  const { catalogue } = await loadCatalogue({ stability: ['stable', 'beta'], files: [] })
-  const sources = { env: invocation.env, origin: '' }
-  const problems = await loadPolicies({ directory, catalogue, sources, secrets: 'reported', now: Date.now }).then(
+  const problems = await loadWithCatalogue(invocation, catalogue, directory, '').then(
     () => [],
     (other: unknown) => (other instanceof Refused ? other.diagnostics : []),
   )

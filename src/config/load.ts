@@ -3,7 +3,15 @@
 import path from 'node:path'
 import { parseAuthorities } from './certificates.ts'
 import { Refused, type Diagnostic } from './diagnostics.ts'
-import { gatewaySchema, type Config, type GatewayDocument, type TlsFiles } from './schema.ts'
+import {
+  gatewaySchema,
+  stabilityClasses,
+  usualPolicies,
+  usualStability,
+  type Config,
+  type GatewayDocument,
+  type TlsFiles,
+} from './schema.ts'
 import { issuerConfig } from './issuer-schema.ts'
 import { storeConfig, storeProblems, type StoreConfig, type StoreDocument } from './store-schema.ts'
 import { alternatives } from './issues.ts'
@@ -29,6 +37,32 @@ export async function loadConfig(file: string, env: Environment): Promise<{ conf
   const config = await resolve(result.value, path.resolve(file), env, report)
   if (diagnostics.length > 0) throw new Refused(diagnostics)
   return { config }
+}
+
+/**
+ * Where a configuration says that catalogue and policies are, whatever is wrong with the rest of it: so that their mistakes
+ * can be shown beside its own. Where it says nothing that can be read, the defaults.
+ */
+export async function outlineOf(
+  file: string,
+  env: Environment,
+): Promise<Pick<Config, 'catalogue' | 'policiesDirectory'>> {
+  const read = await readText(file)
+  const result = readYaml({ file, text: 'error' in read ? '' : read.value, schema: gatewaySchema, holds: '', env })
+  const said = (...at: string[]): string[] => (result.ok ? [] : result.wordsAt(at).map(({ text }) => text))
+  const written = result.ok
+    ? { ...result.value.catalogue, policies: result.value.policies }
+    : {
+        stability: said('catalogue', 'stability', '*'),
+        files: said('catalogue', 'files', '*'),
+        policies: said('policies')[0],
+      }
+  const absolute = (place: string) => path.resolve(path.dirname(file), place)
+  const stability = stabilityClasses.filter((each) => written.stability.includes(each))
+  return {
+    catalogue: { stability: stability.length > 0 ? stability : usualStability, files: written.files.map(absolute) },
+    policiesDirectory: absolute(written.policies ?? usualPolicies),
+  }
 }
 
 async function resolve(document: GatewayDocument, file: string, env: Environment, report: Report): Promise<Config> {

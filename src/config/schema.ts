@@ -57,8 +57,12 @@ export interface UpstreamConfig {
   readonly maxWaiting: number
 }
 
-const stabilityClasses = ['stable', 'beta', 'early-access', 'deprecated', 'superseded', 'removed?'] as const
+export const stabilityClasses = ['stable', 'beta', 'early-access', 'deprecated', 'superseded', 'removed?'] as const
 export type StabilityClass = (typeof stabilityClasses)[number]
+/** Those that are served where the configuration says nothing. */
+export const usualStability: readonly StabilityClass[] = ['stable', 'beta']
+/** Where the policies are where the configuration says nothing, relative to it. */
+export const usualPolicies = '../policies'
 const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
@@ -126,13 +130,13 @@ export const gatewaySchema = z
     listen: listen.prefault({}).describe('Where the gateway listens.'),
     upstream: upstream.describe('The Devin API.'),
     issuers: issuersSchema.describe('Identity providers whose tokens are accepted.'),
-    policies: text().default('../policies').describe('Directory of the policies, relative to this file.'),
+    policies: text().default(usualPolicies).describe('Directory of the policies, relative to this file.'),
     catalogue: z
       .strictObject({
         stability: z
           .array(z.enum(stabilityClasses))
           .min(1, 'name at least one class, or remove the key')
-          .default(['stable', 'beta'])
+          .default([...usualStability])
           .describe("Which of the catalogue's stability classes are served."),
         files: z.array(text()).default([]).describe('Extension files with further operations.'),
       })

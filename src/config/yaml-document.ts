@@ -5,7 +5,7 @@ import { LineCounter, parseDocument, type Document } from 'yaml'
 import type { z } from 'zod'
 import { sortDiagnostics, type Diagnostic } from './diagnostics.ts'
 import { describeIssues, messageFor } from './issues.ts'
-import { readTree, tooDeep, type Found, type Place } from './yaml-tree.ts'
+import { readTree, tooDeep, type Found, type Place, type Tree } from './yaml-tree.ts'
 
 export interface YamlInput<T> {
   /** As it shall be shown in diagnostics. */
@@ -24,6 +24,11 @@ export type Position = Pick<Diagnostic, 'line' | 'column'>
 /** Where the value at a path stands (its key, when the value begins on a later line), or what is nearest to it. */
 export type PositionOf = (path: Path) => Position
 
+/** A text of a file and where it stands. */
+export interface Word extends Position {
+  readonly text: string
+}
+
 export type YamlResult<T> =
   | {
       readonly ok: true
@@ -31,21 +36,30 @@ export type YamlResult<T> =
       readonly positionOf: PositionOf
       readonly diagnostics: readonly Diagnostic[]
     }
-  | { readonly ok: false; readonly diagnostics: readonly Diagnostic[] }
+  | {
+      readonly ok: false
+      readonly diagnostics: readonly Diagnostic[]
+      /** The texts at a pattern of places, `*` for each member: what they mean can be checked all the same. */
+      readonly wordsAt: (pattern: readonly string[]) => readonly Word[]
+    }
 
 /**
  * Reads one YAML 1.2 document and checks it against the schema. Refuses what two readers could understand differently
  * or what hides its extent: duplicate keys, several documents, anchors and aliases, tags. No message holds a key value.
- * Every mistake is a diagnostic, in the order of the file; with one of them there is no value.
+ * Every mistake is a diagnostic, in the order of the file; with one of them there is no value, but there are words.
  */
 export function readYaml<T>(input: YamlInput<T>): YamlResult<T> {
   const lines = new LineCounter()
   const document = parse(input.text, lines)
-  const refuse = (found: readonly Found[]): YamlResult<T> => ({
+  const refuse = (found: readonly Found[], tree: Tree | null = null): YamlResult<T> => ({
     ok: false,
     diagnostics: sortDiagnostics(
       found.map(({ place, message }) => diagnosticAt(input.file, lineAndColumn(lines, place), message)),
     ),
+    wordsAt: (pattern) =>
+      [...(tree?.matching(pattern) ?? [])].flatMap(({ value, place }) =>
+        typeof value === 'string' ? [{ text: value, ...lineAndColumn(lines, place) }] : [],
+      ),
   })
 
   const broken = syntaxProblems(document, input.text)
@@ -56,7 +70,7 @@ export function readYaml<T>(input: YamlInput<T>): YamlResult<T> {
   if (!tree.complete) return refuse(tree.problems)
   const checked = input.schema.safeParse(tree.value, { error: messageFor })
   const problems = [...tree.problems, ...describeIssues(checked.success ? [] : checked.error.issues, tree)]
-  if (!checked.success || problems.length > 0) return refuse(problems)
+  if (!checked.success || problems.length > 0) return refuse(problems, tree)
   return {
     ok: true,
     value: checked.data,

@@ -44,6 +44,8 @@ export interface Tree {
   readonly complete: boolean
   node(path: readonly PropertyKey[]): TreeNode | null
   nodes(): Iterable<TreeNode>
+  /** The values at every place that the pattern leads to; `*` stands for each member of a list or mapping. */
+  matching(pattern: readonly string[]): Iterable<TreeNode>
   /** The place of the value at the path, or of the nearest value that holds it. */
   placeOf(path: readonly PropertyKey[]): Place
 }
@@ -130,6 +132,7 @@ export function readTree(root: ParsedNode, lines: LineCounter, env: Environment 
       return whole ? branch : null
     },
     nodes: () => (top === null ? [] : below(top)),
+    matching: (pattern) => (top === null ? [] : along(top, pattern)),
     placeOf: (path) => descend(top, path).branch?.place ?? start(root),
   }
 }
@@ -154,6 +157,14 @@ function descend(top: Branch | null, path: readonly PropertyKey[]): { branch: Br
 function* below(branch: Branch): Iterable<TreeNode> {
   yield branch
   for (const child of branch.children?.values() ?? []) yield* below(child)
+}
+
+function* along(branch: Branch, [step, ...rest]: readonly string[]): Iterable<Branch> {
+  if (step === undefined) {
+    yield branch
+    return
+  }
+  for (const [key, child] of branch.children ?? []) if (step === '*' || key === step) yield* along(child, rest)
 }
 
 function keyName(key: Node | null, refuse: (node: Node | null, message: string) => void): string | null {

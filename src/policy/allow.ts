@@ -87,5 +87,10 @@ function unknownWord(catalogue: Catalogue, word: string): string {
       word,
       catalogue.operations.map((operation) => operation.id),
     )}`
-  return `unknown permission "${word}"${didYouMean(word, catalogue.permissions.names)}`
+  return unknownPermission(catalogue, word)
+}
+
+/** What is said of a permission that the catalogue does not know. */
+export function unknownPermission({ permissions }: Catalogue, name: string): string {
+  return `unknown permission "${name}"${didYouMean(name, permissions.names)}`
 }

@@ -1,12 +1,11 @@
 // Documents and catalogue → one policy set, or every diagnostic. Pure.
 
 import type { Catalogue } from '../catalogue/catalogue.ts'
-import { didYouMean } from '../config/nearest.ts'
 import type { Diagnostic } from '../config/diagnostics.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { KeyHandle } from '../keys/key.ts'
 import { createKeySelector } from '../keys/select.ts'
-import { compileAllow, type AllowCompiler } from './allow.ts'
+import { compileAllow, unknownPermission, type AllowCompiler } from './allow.ts'
 import { compileCondition } from './condition.ts'
 import { unservedGrants, unsettledBudgets } from './coverage.ts'
 import type {
@@ -205,9 +204,7 @@ function compileKeys(documents: readonly KeyDocument[], catalogue: Catalogue, di
       )
     for (const [index, name] of document.permissions.entries()) {
       if (!permissions.names.has(name))
-        diagnostics.push(
-          at(document, ['permissions', index], `unknown permission "${name}"${didYouMean(name, permissions.names)}`),
-        )
+        diagnostics.push(at(document, ['permissions', index], unknownPermission(catalogue, name)))
     }
     keys.set(document.id, {
       id: document.id,

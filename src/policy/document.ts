@@ -7,6 +7,7 @@ import { readGatewayLimits, type GatewayLimitsDocument } from './gateway-limits-
 import { readGuardrails, type GuardrailsDocument } from './guardrail-document.ts'
 import { readKeys, type KeysDocument } from './key-document.ts'
 import { readTeam, type TeamDocument } from './team-document.ts'
+import type { PolicyWord } from './policy-words.ts'
 import { readTests, type TestDocument } from './test-document.ts'
 
 export type { DevinUsersDocument } from './devin-user-document.ts'
@@ -38,6 +39,8 @@ export interface PolicyFile {
 export interface PolicyFileResult {
   readonly document: PolicyDocument | null
   readonly diagnostics: readonly Diagnostic[]
+  /** Of a file without a document. */
+  readonly words?: readonly PolicyWord[]
 }
 
 const readers: Readonly<Record<PolicyFileKind, (file: string, text: string) => PolicyFileResult>> = {
@@ -65,12 +68,20 @@ export function classifyPolicyFile(name: string, text: string): PolicyFileKind |
 export function readPolicyFile({ file, name, text }: PolicyFile): PolicyFileResult {
   const values = keyValues(file, text)
   const kind = classifyPolicyFile(name, text)
-  const { document, diagnostics } =
-    kind === null ? { document: null, diagnostics: [unknownKind(file)] } : readers[kind](file, text)
+  const {
+    document,
+    diagnostics,
+    words = [],
+  }: PolicyFileResult = kind === null ? { document: null, diagnostics: [unknownKind(file)] } : readers[kind](file, text)
   const others = diagnostics.filter(
     ({ line, column }) => !values.some((value) => value.line === line && value.column === column),
   )
-  return { document: values.length > 0 ? null : document, diagnostics: sortDiagnostics([...values, ...others]) }
+  return {
+    document: values.length > 0 ? null : document,
+    diagnostics: sortDiagnostics([...values, ...others]),
+    // What is said of a word repeats it.
+    words: words.filter((word) => word.text.search(keyValue) === -1),
+  }
 }
 
 function unknownKind(file: string): Diagnostic {

@@ -7,6 +7,7 @@ import { id, text, textAt, withoutTwins } from '../config/fields.ts'
 import { readYaml, type PositionOf } from '../config/yaml-document.ts'
 import type { SecretReference } from '../keys/key.ts'
 import { organizationId } from './document-fields.ts'
+import type { PolicyWord } from './policy-words.ts'
 
 export interface KeyDocument {
   readonly file: string
@@ -96,9 +97,16 @@ export const keysSchema = z
 export function readKeys(
   file: string,
   text: string,
-): { document: KeysDocument | null; diagnostics: readonly Diagnostic[] } {
+): { document: KeysDocument | null; diagnostics: readonly Diagnostic[]; words?: readonly PolicyWord[] } {
   const result = readYaml({ file, text, schema: keysSchema, holds: 'a list of keys' })
-  if (!result.ok) return { document: null, diagnostics: result.diagnostics }
+  if (!result.ok) {
+    const words = result.wordsAt(['keys', '*', 'permissions', '*'])
+    return {
+      document: null,
+      diagnostics: result.diagnostics,
+      words: words.map((word) => ({ ...word, file, kind: 'permission' })),
+    }
+  }
   const { value, positionOf, diagnostics } = result
   const keys = value.keys.map((written, index): KeyDocument => ({
     file,

@@ -19,6 +19,7 @@ import {
   type TestDocument,
 } from './document.ts'
 import type { PolicySet } from './policy-set.ts'
+import { unknownWords, type PolicyWord } from './policy-words.ts'
 import { runSuites } from './suite.ts'
 
 export interface LoadedPolicies {
@@ -44,7 +45,7 @@ export interface LoadOptions {
 /** Reads, validates, compiles and tests the whole directory. Throws `Refused`. */
 export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies> {
   const { directory, catalogue } = options
-  const { documents, digest, diagnostics } = await readPolicyDirectory(directory)
+  const { documents, words, digest, diagnostics } = await readPolicyDirectory(directory)
   const teams = documents.filter((document): document is TeamDocument => document.kind === 'team')
   const keys = documents.flatMap((document): readonly KeyDocument[] => (document.kind === 'keys' ? document.keys : []))
   const tests = documents.filter((document): document is TestDocument => document.kind === 'tests')
@@ -55,9 +56,11 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
     { revision: digest.slice(0, 12), teams, keys, limits, guardrails, devinUsers },
     catalogue,
   )
-  // What a broken file would have said is missing everywhere else: warnings would be about that.
-  if (hasErrors(diagnostics))
-    throw new Refused([...diagnostics, ...compiled.diagnostics.filter(({ severity }) => severity === 'error')])
+  if (hasErrors(diagnostics)) {
+    // What a broken file would have said is missing everywhere else: warnings would be about that.
+    const errors = compiled.diagnostics.filter(({ severity }) => severity === 'error')
+    throw new Refused([...diagnostics, ...errors, ...unknownWords(words, catalogue)])
+  }
   const found: Diagnostic[] = [...diagnostics, ...compiled.diagnostics]
   const resolved = await resolveSecrets(compiled.policy.keys, options.sources)
   for (const { handle, message } of resolved.unresolved) {
@@ -81,6 +84,8 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
 
 interface PolicyDirectory {
   readonly documents: readonly PolicyDocument[]
+  /** Of the files that are none of the documents. */
+  readonly words: readonly PolicyWord[]
   readonly digest: string
   readonly diagnostics: readonly Diagnostic[]
 }
@@ -89,9 +94,15 @@ interface PolicyDirectory {
 export async function readPolicyDirectory(directory: string): Promise<PolicyDirectory> {
   const files = await listPolicyFiles(directory)
   if (files === null)
-    return { documents: [], digest: '', diagnostics: [fileProblem(directory, 'the policy directory cannot be read')] }
+    return {
+      documents: [],
+      words: [],
+      digest: '',
+      diagnostics: [fileProblem(directory, 'the policy directory cannot be read')],
+    }
   const diagnostics: Diagnostic[] = []
   const documents: PolicyDocument[] = []
+  const words: PolicyWord[] = []
   const digest = createHash('sha256')
   for (const file of files) {
     const name = relative(directory, file)
@@ -104,13 +115,14 @@ export async function readPolicyDirectory(directory: string): Promise<PolicyDire
     const read = readPolicyFile({ file, name, text })
     diagnostics.push(...read.diagnostics)
     if (read.document !== null) documents.push(read.document)
+    words.push(...(read.words ?? []))
   }
   if (!documents.some((document) => document.kind === 'team') && !hasErrors(diagnostics)) {
     diagnostics.push(
       fileProblem(directory, 'there is no team file here, so nobody could call anything: add teams/<name>.yaml'),
     )
   }
-  return { documents, digest: digest.digest('hex'), diagnostics }
+  return { documents, words, digest: digest.digest('hex'), diagnostics }
 }
 
 /** YAML files below a directory, sorted; names that start with a dot are left out (mounted config maps keep their data there). */

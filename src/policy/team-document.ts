@@ -6,6 +6,7 @@ import { readYaml, type PositionOf } from '../config/yaml-document.ts'
 import type { Diagnostic } from '../config/diagnostics.ts'
 import type { ConditionDocument } from './condition.ts'
 import { organizationId } from './document-fields.ts'
+import type { PolicyWord } from './policy-words.ts'
 import { count, limitFields, limitsMode, limitsOf, timeZone, type LimitsDocument } from './limit-fields.ts'
 
 /** A condition as written, each attribute a list; at least one attribute. */
@@ -153,9 +154,16 @@ export const teamSchema = z
 export function readTeam(
   file: string,
   text: string,
-): { document: TeamDocument | null; diagnostics: readonly Diagnostic[] } {
+): { document: TeamDocument | null; diagnostics: readonly Diagnostic[]; words?: readonly PolicyWord[] } {
   const result = readYaml({ file, text, schema: teamSchema, holds: 'team, members, organizations and grants' })
-  if (!result.ok) return { document: null, diagnostics: result.diagnostics }
+  if (!result.ok) {
+    const words = result.wordsAt(['grants', '*', 'allow', '*'])
+    return {
+      document: null,
+      diagnostics: result.diagnostics,
+      words: words.map((word) => ({ ...word, file, kind: 'allow' })),
+    }
+  }
   const { value, positionOf, diagnostics } = result
   return {
     diagnostics,

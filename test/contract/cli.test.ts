@@ -182,27 +182,72 @@ describe('check', () => {
           'team: payments\nmembers:\n  - groups: [a]\norganizations: [org-payments]\ngrants:\n  - id: one\n    alow: [ViewOrgSessions]\n  - id: two\n    allow: [ViewOrgSesions]\n',
         'teams/analytics.yaml':
           'team: analytics\nmembers: [{ groups: [a] }]\norganizations: all\nlimits: { requests: 10 }\n',
-        'keys.yaml': 'keys:\n  - { id: k, scope: enterprize, permissions: [ViewOrgSessions], secret: { env: K } }\n',
+        'keys.yaml': 'keys:\n  - { id: k, scope: enterprize, permissions: [ViewOrgSesssions], secret: { env: K } }\n',
       },
     })
     try {
-      const only = await callCommand(['check', '--config', bad.configFile])
-      expect([only.code, only.out]).toEqual([1, ''])
-      await writeFile(bad.configFile, (await readFile(bad.configFile, 'utf8')).replace('cahe:', 'cache:'))
       const { code, out, err } = await runCommand(['check', '--config', bad.configFile])
       expect([code, out]).toEqual([1, ''])
       const lines = err.trim().split('\n')
       for (const line of lines) expect(line).toMatch(/^\/.+\.yaml:\d+:\d+: .+/)
-      expect(lines.map((line) => line.replace(/^.*\/policies\//, '').replace(/: .*$/, ''))).toEqual(
-        expect.arrayContaining(['keys.yaml:2:21', 'teams/analytics.yaml:4:21', 'teams/payments.yaml:7:5']),
-      )
-      expect(only.err).toMatch(/^\/.+gateway\.yaml:\d+:1: .*"cahe".*"cache"/)
+      expect(lines.map((line) => line.replace(`${bad.directory}/`, '').replace(/: .*$/, ''))).toEqual([
+        'gateway.yaml:10:1',
+        'policies/keys.yaml:2:21',
+        'policies/keys.yaml:2:47',
+        'policies/teams/analytics.yaml:4:21',
+        'policies/teams/payments.yaml:7:5',
+        'policies/teams/payments.yaml:9:13',
+      ])
+      expect(err).toMatch(/"cahe".*"cache"/)
+      expect(err).toContain('unknown permission "ViewOrgSesions"; did you mean "ViewOrgSessions"?')
       const machine = await callCommand(['check', '--json', '--config', bad.configFile])
       const found = JSON.parse(machine.out) as { ok: boolean; diagnostics: { file: string; line: number }[] }
       expect([machine.code, found.ok, machine.err]).toEqual([1, false, ''])
       expect(found.diagnostics).toHaveLength(lines.length)
     } finally {
       await bad.remove()
+    }
+  })
+
+  test('judges the words of policies by the extension files, also where the configuration has mistakes elsewhere', async () => {
+    const site = await createSite({
+      config: 'cahe: {}\ncatalogue: { files: [more.yaml] }',
+      policies: {
+        'teams/payments.yaml': `team: payments
+members: [{ groups: [a] }]
+organizations: [org-payments]
+grants: [{ id: one, allow: [org.reports.list, org.reports.lost] }]
+`,
+      },
+    })
+    try {
+      const more = join(site.directory, 'more.yaml')
+      const operation =
+        '{ id: org.reports.list, method: GET, path: "/v3/organizations/{org_id}/reports", scope: SCOPE }'
+      await writeFile(more, `operations: [${operation.replace('SCOPE', 'organization')}]\n`)
+      const good = await callCommand(['check', '--config', site.configFile])
+      const mistakes = good.err
+        .trim()
+        .split('\n')
+        .filter((line) => !line.includes(': warning: '))
+      expect(mistakes.map((line) => line.replace(`${site.directory}/`, ''))).toEqual([
+        expect.stringMatching(/^gateway\.yaml:10:1: unknown key "cahe"/),
+        expect.stringMatching(/^policies\/teams\/payments\.yaml:4:47: unknown operation "org\.reports\.lost"/),
+      ])
+      // A broken extension file says nothing of what there is, so nothing is said of the words.
+      await writeFile(more, `operations: [${operation.replace('SCOPE', 'company')}]\n`)
+      await site.writePolicy('keys.yaml', 'keys: [{ id: k }]\n')
+      const broken = await callCommand(['check', '--config', site.configFile])
+      expect([
+        ...new Set(
+          broken.err
+            .trim()
+            .split('\n')
+            .map((line) => /[a-z]+\.yaml/.exec(line)?.[0]),
+        ),
+      ]).toEqual(['gateway.yaml', 'more.yaml', 'keys.yaml'])
+    } finally {
+      await site.remove()
     }
   })
 
