@@ -35,7 +35,14 @@ const mayImport: Readonly<Record<string, Allowed>> = {
     'keys',
     'types of limits',
   ],
-  filtering: ['problems', 'types of cache', 'types of catalogue', 'catalogue/target', 'policy/strict-json'],
+  filtering: [
+    'problems',
+    'types of cache',
+    'types of catalogue',
+    'catalogue/target',
+    'policy/json-value',
+    'policy/strict-json',
+  ],
   gateway: [
     'no-schemas',
     'problems',

@@ -4,7 +4,7 @@
 import type { AnswerHead, AnswerTaker, Flow } from '../cache/answer.ts'
 import type { AnswerShape } from '../catalogue/operation.ts'
 import { Problem } from '../problems.ts'
-import { serializeStrictJson, type StrictJson } from '../policy/strict-json.ts'
+import { serializeStrictJson, type StrictJson } from '../policy/json-value.ts'
 import { errorFields, filteredFields, treatmentOf } from './answer-head.ts'
 import type { Position } from './cursor.ts'
 import { ItemSplitter } from './item-splitter.ts'

@@ -9,7 +9,7 @@ import { budgetView, leftOf, refusalText, resetMs, type Standing } from '../budg
 import type { Evaluation } from '../policy/evaluate.ts'
 import type { JudgedBody } from '../policy/judged-body.ts'
 import { sessionCreate } from '../policy/team-budgets.ts'
-import { JsonNumber } from '../policy/strict-json.ts'
+import { JsonNumber } from '../policy/json-value.ts'
 import { Problem } from '../problems.ts'
 import type { Exchange } from './exchange.ts'
 import { ReservedAnswer } from './reserved-answer.ts'

@@ -13,7 +13,7 @@ import { guardrailSteps } from './guardrails/explain.ts'
 import type { DevinUser } from './guardrails/attributes.ts'
 import type { Grant, PolicySet } from './policy-set.ts'
 import type { ResponseFilter } from './response-filter.ts'
-import { serializeStrictJson } from './strict-json.ts'
+import { serializeStrictJson } from './json-value.ts'
 
 export interface ExplanationStep {
   readonly stage: 'path' | 'caller' | 'operation' | 'decision' | 'guardrail' | 'shadow' | 'response' | 'key'

@@ -7,7 +7,8 @@ import type { GuardrailDocument } from '../../src/policy/guardrail-document.ts'
 import { applyGuardrails, type GuardedRequest, type Verdict } from '../../src/policy/guardrails/apply.ts'
 import { CallerAttributes } from '../../src/policy/guardrails/attributes.ts'
 import { compileGuardrails } from '../../src/policy/guardrails/compile.ts'
-import { parseStrictJson, serializeStrictJson } from '../../src/policy/strict-json.ts'
+import { serializeStrictJson } from '../../src/policy/json-value.ts'
+import { parseStrictJson } from '../../src/policy/strict-json.ts'
 import { catalogue, operationOf, principalOf } from '../support/policies.ts'
 
 type Written = GuardrailDocument['body'][string]

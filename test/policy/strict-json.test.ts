@@ -7,11 +7,10 @@ import {
   JsonNumber,
   jsonNumber,
   memberAt,
-  parseStrictJson,
   serializeStrictJson,
-  StrictJsonError,
   type StrictJson,
-} from '../../src/policy/strict-json.ts'
+} from '../../src/policy/json-value.ts'
+import { parseStrictJson, StrictJsonError } from '../../src/policy/strict-json.ts'
 
 function parse(text: string): StrictJson {
   return parseStrictJson(Buffer.from(text))

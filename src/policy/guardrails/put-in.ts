@@ -1,9 +1,9 @@
 // What guardrails put into a request: defaults of absent fields, and members of lists. Pure.
 
-import { JsonNumber, type StrictJson } from '../strict-json.ts'
+import { JsonNumber, type StrictJson } from '../json-value.ts'
 import type { CallerAttributes } from './attributes.ts'
 import { tightest, violationsOf, type BoundRule, type Site, type Violation } from './check.ts'
-import { compareNumbers } from './decimal.ts'
+import { compareNumbers } from '../decimal.ts'
 import { parameterText } from './places.ts'
 
 /** Something that was put in. */
