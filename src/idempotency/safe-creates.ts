@@ -3,10 +3,11 @@
 
 import { createHash, createHmac } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
-import { Problem } from '../problems.ts'
+import type { Problem } from '../problems.ts'
 import { createSealing, type Sealing } from '../store/sealing.ts'
 import { openEntry, sealEntry, type Entry, type KeptAnswer } from './entry.ts'
 import { StoreFull, type EntryStore } from './entry-store.ts'
+import { inProgress, keyReused, keysUnavailable, outcomeUnclear } from './refusals.ts'
 
 /** What a key stands for: two requests are the same when all of this is. */
 export interface KeyedRequest {
@@ -218,10 +219,7 @@ export function createSafeCreates(options: SafeCreatesOptions): SafeCreates {
     onEvent('unavailable')
     const full = error instanceof StoreFull
     if (!full) onTrouble('the store of idempotency keys cannot be used: creates with a key are refused', error)
-    const why = full ? 'the memory for keys is full' : 'the store of the keys cannot be reached'
-    const detail = `Nothing was sent: ${why}, so a repetition could not be told from a second create. Try again with the same key after Retry-After.`
-    const reason = full ? 'idempotency-full' : 'idempotency-unavailable'
-    return new Problem('idempotency-unavailable', detail, { reason, fields: { 'retry-after': '5' }, cause: error })
+    return keysUnavailable(full, error)
   }
 
   return {
@@ -237,31 +235,4 @@ export function createSafeCreates(options: SafeCreatesOptions): SafeCreates {
 
 function fingerprintOf({ method, target, body }: KeyedRequest): string {
   return createHash('sha256').update(`${method} ${target}\n`).update(body).digest('base64url')
-}
-
-function keyReused(): Problem {
-  const detail =
-    'This Idempotency-Key was used for another request: path, query and body have to be the same byte for byte. Send each create under a key of its own.'
-  return new Problem('idempotency-key-reused', detail, { fields: { 'x-should-retry': 'false' } })
-}
-
-function inProgress(): Problem {
-  const detail =
-    'The first request under this Idempotency-Key is still under way. Repeat it after Retry-After; you get its answer then.'
-  return new Problem('idempotency-in-progress', detail, { fields: { 'retry-after': '1' } })
-}
-
-function outcomeUnclear(status: number | null): Problem {
-  const found =
-    status === null
-      ? 'The first request under this Idempotency-Key got no answer, so nobody knows whether it was done'
-      : status >= 500
-        ? `The first request under this Idempotency-Key was answered with ${status}, so nobody knows whether it was done`
-        : `The first request under this Idempotency-Key was done (status ${status}), and its answer could not be kept`
-  const next =
-    status === null || status >= 500
-      ? 'Look whether it is there; if it is not, send it under a new key'
-      : 'Look it up; do not send it again'
-  const reason = status === null || status >= 500 ? 'idempotency-unclear' : 'answer-not-kept'
-  return new Problem('idempotency-unclear', `${found}. ${next}.`, { reason, fields: { 'x-should-retry': 'false' } })
 }
