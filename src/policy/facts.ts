@@ -40,8 +40,8 @@ export function factsOf(
   }
 }
 
-/** Also as some servers spell lists: `org_ids[]`, `org_ids[0]`. */
-const organizationParameter = /^org_ids?(?:\[\d*\])?$/
+/** Also as some servers spell lists and what is in them: `org_ids[]`, `org_ids[0]`, `org_ids[a][]`. */
+const organizationParameter = /^org_ids?(?:\[|$)/
 
 interface NamedOrganization {
   readonly name: string

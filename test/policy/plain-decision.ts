@@ -141,7 +141,7 @@ function organizationsNamed(call: Call): readonly string[] {
   const { operation, body } = call
   const inPath = pathOrganization(call)
   const inQuery = [...parameters(call, /&/), ...parameters(call, /[&;]/)].filter(({ name }) =>
-    ['org_id', 'org_ids', 'org_id[]', 'org_ids[]'].includes(name.replace(/\[\d+\]$/, '[]')),
+    ['org_id', 'org_ids'].includes(name.split('[')[0] ?? ''),
   )
   const isRead = operation.conditional.length > 0 || operation.organizations.body.length > 0
   const places = isRead && body !== undefined ? [...operation.organizations.body, 'org_id', 'org_ids.*'] : []

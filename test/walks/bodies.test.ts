@@ -315,6 +315,8 @@ describe('organizations in a query', () => {
     ['no value', 'org_id'],
     ['a list in brackets', 'org_ids[]=org-other'],
     ['a list with an index', 'org_ids[0]=org-other'],
+    ['a list with a name', 'org_ids[a]=org-other'],
+    ['a list in a list', 'org_ids[0][]=org-other'],
     ['a list in escaped brackets', 'org_ids%5B%5D=org-other'],
     ['a value with a NUL', 'org_id=org-payments%00org-other'],
     ['a value with a space', 'org_id=org-payments+'],
