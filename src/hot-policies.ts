@@ -77,6 +77,7 @@ export function createHotPolicies(first: LoadedPolicies, options: HotPoliciesOpt
       if (next.digest === digest && sameSecrets(next)) {
         refusal = null
         instruments.policyReload('unchanged')
+        log.info({ event: 'policies-unchanged', revision: current.revision, actor }, 'the policies are what they were')
         return 'unchanged'
       }
       const { policy, testsPassed } = next

@@ -38,6 +38,8 @@ const joinMs = 1_000
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const foundation = await layFoundation(options)
   const { config, instruments, keyring, log, monotonic, now, policies, sinks, tokens, version } = foundation
+  // From here on: a change while the rest is built, or while the store is waited for, would not be seen later.
+  await policies.watch()
   const { upstream, ownCalls } = openUpstream(foundation)
   const shares = await openShares(foundation, ownCalls)
   const { budgets, budgeting, cache, group, limiter, safeCreates, safeCreateMs, sharedLimiter, store } = shares
@@ -91,7 +93,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   void tokens.start()
   if (store !== null) await reportChanges(store, log)
   await group?.joined(joinMs)
-  await policies.watch()
   const expiry = watchExpiry(
     () => policies.current.keys,
     now,

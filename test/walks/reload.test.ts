@@ -11,7 +11,7 @@ import { auditLines } from '../../src/records/audit-tail.ts'
 import { verifyChain } from '../../src/records/chain.ts'
 import type { AuditEntry } from '../../src/records/entries.ts'
 import { createAuthority } from '../support/certificates.ts'
-import { startGatewayProcess } from '../support/command.ts'
+import { startCommand, startGatewayProcess } from '../support/command.ts'
 import { startIssuer } from '../support/issuer.ts'
 import { openSocket, parseAnswer } from '../support/raw-request.ts'
 import { createSite } from '../support/site.ts'
@@ -213,6 +213,22 @@ describe('a changed policy file', () => {
     expect(await reload()).toMatchObject({ result: 'unchanged' })
   })
 
+  test('that comes while the gateway still starts is found, too', async () => {
+    await start()
+    // It waits for a store that is away.
+    const site = await createSite({ config: 'store: valkey://127.0.0.1:9' })
+    const child = startCommand(['start', '--config', site.configFile], { env: usualKeys })
+    try {
+      const auditText = (): Promise<string> => readFile(join(site.directory, 'audit.ndjson'), 'utf8').catch(() => '')
+      await until(async () => (await auditText()).includes('"started"'), 'the policies to be read')
+      await site.writePolicy('teams/payments.yaml', nothingGranted)
+      await until(async () => (await auditText()).includes('"policies-replaced"'), 'the change')
+    } finally {
+      await child.kill()
+      await site.remove()
+    }
+  })
+
   test('that says the same in the same words is no change', async () => {
     await start()
     const before = await status()
@@ -220,6 +236,8 @@ describe('a changed policy file', () => {
     expect(await reload()).toEqual({ status: 200, result: 'unchanged', diagnostics: [] })
     expect(await status()).toEqual(before)
     expect(await events()).toEqual(['started'])
+    // Who sends SIGHUP has only the log to read.
+    expect(running.logLines.join('\n')).toContain('"event":"policies-unchanged"')
   })
 })
 
