@@ -1,6 +1,6 @@
 // `audit verify FILE`: checks the hash chain of an audit log.
 
-import { access } from 'node:fs/promises'
+import { whyUnreadable } from '../config/text-files.ts'
 import { auditLines } from '../records/audit-tail.ts'
 import { verifyChain } from '../records/chain.ts'
 import type { Command } from './invocation.ts'
@@ -15,8 +15,9 @@ export const auditCommand: Command = {
   async run(invocation) {
     const [verb, file, ...rest] = invocation.positionals
     if (verb !== 'verify' || file === undefined || rest.length > 0) throw new UsageError('say: audit verify FILE')
-    await access(file)
-    const verdict = await verifyChain(auditLines(file), invocation.option('head'))
+    const verdict = await verifyChain(auditLines(file), invocation.option('head')).catch((error: unknown) => {
+      throw new Error(`${file} cannot be read: ${whyUnreadable(error)}`, { cause: error })
+    })
     const paint = painter(invocation.out, invocation.env)
     if (invocation.json) invocation.print(JSON.stringify(verdict))
     else if (verdict.ok)

@@ -88,7 +88,8 @@ function ttlOf(invocation: Invocation): number {
   const text = invocation.option('ttl') ?? '1h'
   const parsed = parseDuration(text)
   if ('error' in parsed) throw new UsageError(`--ttl: ${parsed.error}`)
-  return Math.max(1, Math.floor(parsed.value / 1000))
+  if (parsed.value < 1000) throw new UsageError(`--ttl: a token lives at least 1s, not ${text}`)
+  return Math.floor(parsed.value / 1000)
 }
 
 function addresses({ gateway, scheme, simulator, issuer, directory }: Sandbox): Record<string, string> {

@@ -11,6 +11,7 @@ const plainErrors: Readonly<Record<string, string>> = {
   ENOTDIR: 'there is no such file',
   EACCES: 'permission denied',
   EISDIR: 'it is a directory',
+  ERR_ENCODING_INVALID_ENCODED_DATA: 'it is not UTF-8 text',
 }
 
 /** The text of a UTF-8 file, or why there is none. */
@@ -18,11 +19,14 @@ export async function readText(file: string): Promise<Parsed<string>> {
   try {
     return { value: new TextDecoder('utf-8', { fatal: true }).decode(await readFile(file)) }
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-    return {
-      error: plainErrors[code] ?? (code === 'ERR_ENCODING_INVALID_ENCODED_DATA' ? 'it is not UTF-8 text' : code),
-    }
+    return { error: whyUnreadable(error) }
   }
+}
+
+/** Why a file cannot be read, in a few words. */
+export function whyUnreadable(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+  return plainErrors[code] ?? code
 }
 
 /** What is wrong with a certificate and its key as they are on disk now, and in which file; empty when they can be used. */
