@@ -16,7 +16,7 @@ import { configFile, configOption, packageVersion } from './setup.ts'
 import { UsageError } from './usage.ts'
 
 /** Set by the parent for each worker. */
-const numberVariable = 'DEVIN_GATEWAY_WORKER'
+const numberVariable = 'GATEWAY_WORKER'
 const mostWorkers = 64
 
 export const startCommand: Command = {
