@@ -25,8 +25,8 @@ export interface SessionReader {
   get(organization: string, session: string): Promise<SeenSession | 'gone' | null>
   /** Every session that was created through the API since; null also when there are too many to be sure. */
   createdSince(organization: string, sinceMs: number): Promise<readonly SeenSession[] | null>
-  /** ACUs that the bill holds for a session. */
-  billed(organization: string, session: string): Promise<number | null>
+  /** ACUs that the bill holds for a session between two instants, in milliseconds since the epoch. */
+  billed(organization: string, session: string, fromMs: number, toMs: number): Promise<number | null>
 }
 
 export interface SettlementOptions {
@@ -200,11 +200,12 @@ export function createSettlement(options: SettlementOptions): Settlement {
   async function bill(holding: Holding): Promise<void> {
     const dueMs = windowAt(billingPeriod('day'), holding.sinceMs).endMs + ages.billMs
     if (now() < dueMs) return
-    const acus =
-      holding.session === null || holding.guessed ? null : await sessions.billed(holding.organization, holding.session)
+    const { organization, session, guessed, atMs } = holding
+    // Its whole life: what the bill shows where no time is named is documented nowhere, and may be the present cycle alone.
+    const acus = session === null || guessed ? null : await sessions.billed(organization, session, atMs - dayMs, now())
     if (acus !== null && unitsOfAcus(acus) !== holding.consumed)
       await turn(holding, { consumed: unitsOfAcus(acus) }, (known) => known.state === 'ended')
-    if (acus !== null || holding.session === null || holding.guessed || now() > dueMs + ages.billPatienceMs)
+    if (acus !== null || session === null || guessed || now() > dueMs + ages.billPatienceMs)
       await budgets.update(holding.id, (known) => (known?.state === 'ended' ? closing(known) : null))
   }
 

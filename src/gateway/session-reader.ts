@@ -50,11 +50,15 @@ export function createSessionReader(calls: OwnCalls): SessionReader {
       }
       return null
     },
-    async billed(organization, session) {
+    async billed(organization, session, fromMs, toMs) {
       const parameters = { org_id: organization, session_id: session }
+      const query = [
+        ['time_after', String(Math.floor(fromMs / 1000))],
+        ['time_before', String(Math.floor(toMs / 1000))],
+      ] as const
       const answer =
-        (await calls.read('org.consumption.daily.sessions.get', parameters)) ??
-        (await calls.read('ent.consumption.daily.sessions.get', parameters))
+        (await calls.read('org.consumption.daily.sessions.get', parameters, query)) ??
+        (await calls.read('ent.consumption.daily.sessions.get', parameters, query))
       if (answer === null || answer === 'absent') return null
       const total = memberOf(answer.value, 'total_acus')
       return typeof total === 'number' ? total : null

@@ -173,6 +173,7 @@ describe('a budget of ACUs', () => {
   test('has the last word from the bill of the day, and then forgets the session', async () => {
     await start({ limits: '{ acus: 25/month }' })
     const id = await created(10)
+    const createdMs = now()
     shiftMs += 5 * minuteMs
     await untilBudget('acus', { spent: 1 })
     expect((await call(`${sessions}/${id}?archive=true`, { method: 'DELETE' })).status).toBe(200)
@@ -182,9 +183,13 @@ describe('a budget of ACUs', () => {
     expect(bills()).toBe(0)
     shiftMs += 26 * 60 * minuteMs
     await until(() => bills() === 1, 'the bill to be asked for')
-    expect(simulator.requests.find(({ target }) => target.includes('/consumption/'))?.serviceUser).toBe(
-      'payments-reader',
-    )
+    const bill = simulator.requests.find(({ target }) => target.includes('/consumption/'))
+    expect(bill?.serviceUser).toBe('payments-reader')
+    // Of the session's whole life: without bounds it might be of the present cycle alone.
+    const { searchParams } = new URL(bill?.target ?? '', simulator.origin)
+    const [after, before] = ['time_after', 'time_before'].map((name) => Number(searchParams.get(name)) * 1000)
+    expect(after).toBeLessThanOrEqual(createdMs - dayMs)
+    expect(before).toBeGreaterThan(createdMs + dayMs)
   })
 
   test('refuses a create that says no bound', async () => {
