@@ -2,46 +2,16 @@
 // items that were selected. The taker of each of the upstream's answers, and the source of the one that its own taker gets.
 
 import type { AnswerHead, AnswerTaker, Flow } from '../cache/answer.ts'
-import type { AnswerShape } from '../catalogue/operation.ts'
 import { Problem } from '../problems.ts'
 import { serializeStrictJson, type StrictJson } from '../policy/json-value.ts'
 import { errorFields, filteredFields, treatmentOf } from './answer-head.ts'
 import type { Position } from './cursor.ts'
 import { ItemSplitter } from './item-splitter.ts'
+import type { CallerPage, ListRequest, ReadingBounds } from './list-request.ts'
 import { Output } from './output.ts'
 import { Resumption } from './resumption.ts'
-import { createSelector, type Selected, type Selection } from './selection.ts'
+import { createSelector, type Selected } from './selection.ts'
 import { UnknownShape } from './unknown-shape.ts'
-
-/** The page that a caller asks for. */
-export interface CallerPage {
-  readonly size: number
-  readonly start: Position
-  /** The upstream is asked for these organizations only: as long as it keeps to that, its pages are the caller's. */
-  readonly isNarrowed: boolean
-  /** The cursor for a position. */
-  seal(position: Position): string
-}
-
-export interface ListRequest {
-  readonly shape: AnswerShape
-  readonly selection: Selection
-  /** Null for a list that comes whole, and where nothing is filtered by organization: then the upstream's page is the caller's. */
-  readonly page: CallerPage | null
-  /** Asks the upstream for a page, or (null) for what the caller asked. May throw a Problem. */
-  fetch(page: Pick<Position, 'after' | 'size'> | null, taker: AnswerTaker): void
-  /** The refusal of an answer that is not as the catalogue says. */
-  refusal(why: string): Problem
-  /** Any clock, in milliseconds. */
-  now(): number
-}
-
-export interface ReadingBounds {
-  /** Reading on ends after so many calls, so many bytes or so long; the page is shorter then, and says that more follows. */
-  readonly maxCalls: number
-  readonly maxBytes: number
-  readonly maxMs: number
-}
 
 const defaultBounds: ReadingBounds = { maxCalls: 20, maxBytes: 32 * 1024 * 1024, maxMs: 10_000 }
 const [comma, closeList] = [Buffer.from(','), Buffer.from(']')]

@@ -1,0 +1,38 @@
+// What a filtered list is made of: the page that is asked for, how the upstream is asked, and how far reading on may go. Made by
+// gateway, read by list.ts. Types only.
+
+import type { AnswerTaker } from '../cache/answer.ts'
+import type { AnswerShape } from '../catalogue/operation.ts'
+import type { Problem } from '../problems.ts'
+import type { Position } from './cursor.ts'
+import type { Selection } from './selection.ts'
+
+/** The page that a caller asks for. */
+export interface CallerPage {
+  readonly size: number
+  readonly start: Position
+  /** The upstream is asked for these organizations only: as long as it keeps to that, its pages are the caller's. */
+  readonly isNarrowed: boolean
+  /** The cursor for a position. */
+  seal(position: Position): string
+}
+
+export interface ListRequest {
+  readonly shape: AnswerShape
+  readonly selection: Selection
+  /** Null for a list that comes whole, and where nothing is filtered by organization: then the upstream's page is the caller's. */
+  readonly page: CallerPage | null
+  /** Asks the upstream for a page, or (null) for what the caller asked. May throw a Problem. */
+  fetch(page: Pick<Position, 'after' | 'size'> | null, taker: AnswerTaker): void
+  /** The refusal of an answer that is not as the catalogue says. */
+  refusal(why: string): Problem
+  /** Any clock, in milliseconds. */
+  now(): number
+}
+
+export interface ReadingBounds {
+  /** Reading on ends after so many calls, so many bytes or so long; the page is shorter then, and says that more follows. */
+  readonly maxCalls: number
+  readonly maxBytes: number
+  readonly maxMs: number
+}
