@@ -32,6 +32,8 @@ export const startCommand: Command = {
   },
   async run(invocation) {
     const count = workersOf(invocation)
+    // Until it runs there is nothing to read again, and Node.js's own answer to a hang-up is the end of the process.
+    process.on('SIGHUP', () => {})
     const { config } = await loadConfig(configFile(invocation), invocation.env)
     const log = createLog({ level: config.log.level, ownErrors: [Problem, Refused] })
     const number = invocation.env[numberVariable]

@@ -213,7 +213,7 @@ describe('a changed policy file', () => {
     expect(await reload()).toMatchObject({ result: 'unchanged' })
   })
 
-  test('that comes while the gateway still starts is found, too', async () => {
+  test('that comes while the gateway still starts is found, too, and a SIGHUP then ends nothing', async () => {
     await start()
     // It waits for a store that is away.
     const site = await createSite({ config: 'store: valkey://127.0.0.1:9' })
@@ -221,6 +221,7 @@ describe('a changed policy file', () => {
     try {
       const auditText = (): Promise<string> => readFile(join(site.directory, 'audit.ndjson'), 'utf8').catch(() => '')
       await until(async () => (await auditText()).includes('"started"'), 'the policies to be read')
+      child.signal('SIGHUP')
       await site.writePolicy('teams/payments.yaml', nothingGranted)
       await until(async () => (await auditText()).includes('"policies-replaced"'), 'the change')
     } finally {
