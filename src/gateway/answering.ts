@@ -8,7 +8,7 @@ import { isHttp2 } from './connection.ts'
 import type { Exchange } from './exchange.ts'
 
 /** A refusal or failure as `application/problem+json` (RFC 9457); extension members `reason` and `decision_id`. */
-export function problemDocument(problem: Problem, exchange: Exchange): string {
+function problemDocument(problem: Problem, exchange: Exchange): string {
   return JSON.stringify({
     type: problemType(problem.kind),
     title: problemKinds[problem.kind].title,

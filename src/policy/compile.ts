@@ -65,7 +65,7 @@ export function compilePolicies(
 }
 
 /** Puts compiled parts together; the memos for members and keys live as long as the set. */
-export function createPolicySet(
+function createPolicySet(
   revision: string,
   catalogue: Catalogue,
   teams: readonly Team[],

@@ -9,7 +9,7 @@ import { exportJWK, generateKeyPair, importJWK, SignJWT, type JWK } from 'jose'
 
 /** The issuer's name in every sandbox token. A name, not an address: the keys come from `jwks_uri`. */
 export const sandboxIssuer = 'https://sso.sandbox.example'
-export const sandboxAudience = 'devin-gateway'
+const sandboxAudience = 'devin-gateway'
 
 /** Private keys, newest first. The first one signs; the second one still verifies. */
 interface KeyFile {
@@ -65,7 +65,7 @@ export async function signSandboxToken(directory: string, claims: SandboxClaims,
 }
 
 /** Puts a new key in front; tokens of the one before stay valid, older ones do not. */
-export async function rotateSandboxKeys(directory: string): Promise<void> {
+async function rotateSandboxKeys(directory: string): Promise<void> {
   const { keys } = await loadKeys(directory)
   await saveKeys(directory, { keys: [await createKey(), ...keys.slice(0, 1)] })
 }

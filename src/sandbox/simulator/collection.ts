@@ -76,7 +76,7 @@ export function given(call: Call): Item {
 }
 
 /** The call's instant in the form that objects of this kind use. */
-export function timeOf(kind: Kind, call: Call): string | number {
+function timeOf(kind: Kind, call: Call): string | number {
   return isoKinds.has(kind) ? isoTime(call.nowMs) : call.seconds
 }
 
