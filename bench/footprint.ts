@@ -10,7 +10,7 @@ import { startServer, type Running, type Site } from './peers/peer.ts'
 import { writeRequests, wireRequests } from './requests.ts'
 import type { Ground } from './site.ts'
 import { spreadOf, type Spread } from './statistics.ts'
-import { cachedRequest, pacedRequest } from './workloads.ts'
+import { cachedRequest, idleConnections, pacedRequest } from './workloads.ts'
 
 /** Milliseconds from the start of the process to the first sign that it serves; of undisturbed starts only. */
 export interface Starts {
@@ -18,17 +18,20 @@ export interface Starts {
   readonly bare: Spread | null
 }
 
+/** What one run found. */
+export interface Footprint {
+  readonly starts: Starts
+  readonly memory: Memory
+}
+
 export interface Memory {
   /** Bytes of stored answers while the memory was read, and the most there may be. */
   readonly cacheBytes: number
   /** Resident memory after a run of forwarded GETs at saturation. */
   readonly loadedBytes: number | null
-  readonly idleConnections: number
   /** What so many idle connections add. */
   readonly idleBytes: number | null
 }
-
-const idleConnections = 10_000
 
 /** Starts both in turn, and stops them again. */
 export async function measureStarts(lab: Laboratory, site: Site, rounds: number): Promise<Starts> {
@@ -64,7 +67,7 @@ export async function measureMemory(
     if (request === undefined) throw new Error('there is no caller')
     await probe(gateway.port, requests, 200)
     const idleBytes = await measureIdle(lab, gateway, request.bytes)
-    return { cacheBytes, loadedBytes, idleConnections, idleBytes }
+    return { cacheBytes, loadedBytes, idleBytes }
   } finally {
     await gateway.process.stop()
     ground.emptyRecords()

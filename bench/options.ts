@@ -34,6 +34,7 @@ export class UsageError extends Error {
 const usualPeers: readonly PeerId[] = ['bare', 'haproxy', 'haproxy-memo', 'nginx-memo']
 
 export const usage = `node bench/run.ts [options]
+node bench/run.ts --merge FILE…
   --rounds N         rounds of every peer in turn (default 5)
   --seconds N        length of one run (default 6)
   --warm N           warm-up of every server before its first round, in seconds (default 8)
@@ -47,12 +48,29 @@ export const usage = `node bench/run.ts [options]
   --quiet-wait N     wait at most N seconds before a run until the machine is quiet (default 20)
   --generator NAME   wrk, own or auto: wrk if it is installed (default auto)
   --json FILE        write everything that was measured to FILE
+  --merge FILE…      measure nothing: one report of several runs, from the files that --json wrote
   --quick            a few seconds for a smoke run; ratios are printed and not judged`
 
-/** Reads the command line. Throws `UsageError`; null when help is asked for. */
-export function parseOptions(argv: readonly string[]): BenchOptions | null {
-  const values = valuesOf(argv)
-  if (values.help === true) return null
+export type Command =
+  | { readonly do: 'help' }
+  | { readonly do: 'measure'; readonly options: BenchOptions }
+  /** Files that --json wrote. */
+  | { readonly do: 'merge'; readonly files: readonly string[] }
+
+/** Reads the command line. Throws `UsageError`. */
+export function parseCommand(argv: readonly string[]): Command {
+  const { values, positionals } = parse(argv)
+  if (values.help === true) return { do: 'help' }
+  if (values.merge === true) {
+    if (positionals.length === 0) throw new UsageError('--merge needs the files that --json wrote')
+    return { do: 'merge', files: positionals }
+  }
+  const [unexpected] = positionals
+  if (unexpected !== undefined) throw new UsageError(`"${unexpected}" is not an option; only --merge takes files`)
+  return { do: 'measure', options: optionsOf(values) }
+}
+
+function optionsOf(values: ReturnType<typeof parse>['values']): BenchOptions {
   const quick = values.quick === true
   const number = (name: NumberOption, usual: number, quickly: number): number =>
     numberOf(name, values[name]) ?? (quick ? quickly : usual)
@@ -87,6 +105,7 @@ const flags = {
   'quiet-wait': { type: 'string' },
   generator: { type: 'string' },
   json: { type: 'string' },
+  merge: { type: 'boolean' },
   quick: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const
@@ -95,9 +114,9 @@ const quickWorkloads: readonly string[] = ['get', 'post', 'denied']
 
 type NumberOption = 'rounds' | 'seconds' | 'warm' | 'rate' | 'connections' | 'noise' | 'quiet-wait'
 
-function valuesOf(argv: readonly string[]) {
+function parse(argv: readonly string[]) {
   try {
-    return parseArgs({ args: [...argv], options: flags, strict: true }).values
+    return parseArgs({ args: [...argv], options: flags, allowPositionals: true, strict: true })
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error))
   }

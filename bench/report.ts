@@ -1,17 +1,18 @@
 // The tables: ratios with the goals beside them, then the figures they come from. Markdown, as docs/performance.md shows it.
 
+import { isDeepStrictEqual } from 'node:util'
 import type { Environment } from './environment.ts'
-import type { Memory, Starts } from './footprint.ts'
+import type { Footprint } from './footprint.ts'
 import type { Sample } from './measure.ts'
 import type { Peer } from './peers/peer.ts'
 import { difference, figure, ratio, type Comparison, type Series } from './series.ts'
-import type { Spread } from './statistics.ts'
+import { spreadOf, spreadOver, type Spread } from './statistics.ts'
 import { disturbance, faults, judge, list, spread, table, type Judged } from './tables.ts'
-import { footprintGoals, pacedGoalsMs, type Workload } from './workloads.ts'
+import { footprintGoals, idleConnections, pacedGoalsMs, type Workload } from './workloads.ts'
 
 /** A server that stood beside the gateway. */
 export interface Compared {
-  readonly peer: Peer
+  readonly peer: Pick<Peer, 'id' | 'title' | 'guards'>
   readonly series: Series
 }
 
@@ -29,33 +30,37 @@ export interface PacedResult {
   readonly others: readonly Compared[]
 }
 
-export interface Footprint {
-  readonly starts: Starts
-  readonly memory: Memory
-}
-
+/** Everything that was measured, as data: what --json writes and --merge reads. */
 export interface Results {
+  /** When each run began, ISO 8601 in UTC. */
+  readonly begun: readonly string[]
   readonly environment: Environment
   readonly conditions: readonly string[]
+  /** Of all runs. */
   readonly rounds: number
   /** Nothing is judged in a smoke run. */
   readonly quick: boolean
   readonly workloads: readonly WorkloadResult[]
   readonly paced: PacedResult | null
-  readonly footprint: Footprint | null
+  /** One of each run that measured it. */
+  readonly footprints: readonly Footprint[]
 }
 
 /** The whole report. */
 export function formatReport(results: Results): string {
-  const { environment, conditions, workloads, paced, footprint } = results
-  const sections = [
-    list([environment.machine, environment.system, environment.runtime, environment.packages, ...conditions]),
-  ]
+  const { environment, conditions, workloads, paced, footprints } = results
+  const sections = [list([...Object.values(environment), ...conditions, datesOf(results)])]
   if (workloads.length > 0) sections.push(ratioTable(results))
   if (paced !== null) sections.push(pacedTable(paced, results))
-  if (footprint !== null) sections.push(footprintTable(footprint))
+  if (footprints.length > 0) sections.push(footprintTable(footprints))
   if (workloads.length > 0) sections.push(figureTable(workloads))
   return `${sections.join('\n\n')}\n`
+}
+
+function datesOf({ begun }: Results): string {
+  const dates = begun.map((time) => `${time.slice(0, 16).replace('T', ' ')} UTC`)
+  if (dates.length === 1) return `begun ${dates.join()}`
+  return `${dates.length} runs, begun ${dates.join(', ')}: medians of their medians, with the smallest and the largest value of all rounds`
 }
 
 const cpu = (sample: Sample): number | null => sample.cpuMsPer1000
@@ -120,41 +125,35 @@ function pacedTable({ ratePerSecond, direct, gateway, others }: PacedResult, { r
   return table(`Latency of forwarded GETs at ${ratePerSecond} requests a second`, heads, rows)
 }
 
-function footprintTable({ starts, memory }: Footprint): string {
-  const mib = (bytes: number | null): number | null => (bytes === null ? null : bytes / 2 ** 20)
-  const rows: readonly (readonly [string, string, number | null, number | null])[] = [
-    ['start to ready, ms', spread(starts.gateway, 0), starts.gateway?.median ?? null, footprintGoals.readyMs],
-    ['start to ready of the bare proxy, ms', spread(starts.bare, 0), null, null],
+function footprintTable(footprints: readonly Footprint[]): string {
+  const starts = (of: 'gateway' | 'bare'): Spread | null =>
+    spreadOver(footprints.flatMap(({ starts }) => starts[of] ?? []))
+  const memory = (of: 'cacheBytes' | 'loadedBytes' | 'idleBytes', unit: number): Spread | null =>
+    spreadOf(footprints.flatMap(({ memory }) => (memory[of] === null ? [] : memory[of] / unit)))
+  const rows: readonly (readonly [string, Spread | null, number | null])[] = [
+    ['start to ready, ms', starts('gateway'), footprintGoals.readyMs],
+    ['start to ready of the bare proxy, ms', starts('bare'), null],
     [
-      `memory under load, ${mib(memory.cacheBytes)?.toFixed(0)} MiB of answers stored, MB`,
-      megabytes(memory.loadedBytes),
-      mega(memory.loadedBytes),
+      `memory under load, ${spread(memory('cacheBytes', 2 ** 20), 0)} MiB of answers stored, MB`,
+      memory('loadedBytes', 1e6),
       footprintGoals.loadedMb,
     ],
-    [
-      `${memory.idleConnections} idle connections, MB more`,
-      megabytes(memory.idleBytes),
-      mega(memory.idleBytes),
-      footprintGoals.idleMb,
-    ],
+    [`${idleConnections} idle connections, MB more`, memory('idleBytes', 1e6), footprintGoals.idleMb],
   ]
   return table(
     'Start and memory of the gateway',
     ['what', 'measured', 'goal'],
-    rows.map(([what, shown, value, goal]) => [
+    rows.map(([what, measured, goal]) => [
       what,
-      shown,
-      goal === null ? '' : value === null ? `≤ ${goal}: not judged` : `≤ ${goal}: ${value <= goal ? 'met' : 'missed'}`,
+      spread(measured, 0),
+      goal === null ? '' : `≤ ${goal}: ${held(measured, goal)}`,
     ]),
   )
 }
 
-function mega(bytes: number | null): number | null {
-  return bytes === null ? null : bytes / 1e6
-}
-
-function megabytes(bytes: number | null): string {
-  return mega(bytes)?.toFixed(0) ?? '–'
+function held(measured: Spread | null, goal: number): string {
+  if (measured === null) return 'not judged'
+  return measured.median <= goal ? 'met' : 'missed'
 }
 
 function figureTable(workloads: readonly WorkloadResult[]): string {
@@ -164,12 +163,12 @@ function figureTable(workloads: readonly WorkloadResult[]): string {
     ['p50 ms', ({ p50Us }) => p50Us / 1000, 2],
     ['p99 ms', ({ p99Us }) => p99Us / 1000, 2],
     ['core %', ({ corePercent }) => corePercent, 0],
-    ['RSS MB', ({ rssBytes }) => mega(rssBytes), 0],
+    ['RSS MB', ({ rssBytes }) => (rssBytes === null ? null : rssBytes / 1e6), 0],
   ]
   const shown = (value: Spread | null, digits: number): string => spread(value, digits)
   const rows = workloads.flatMap(({ workload, gateway, others }) =>
     [{ peer: null, series: gateway }, ...others].map(({ peer, series }) => [
-      peer !== null && !peer.guards && workload.reference !== workload.request
+      peer !== null && !peer.guards && !isDeepStrictEqual(workload.reference, workload.request)
         ? `${workload.title} (here: forwarded GET)`
         : workload.title,
       series.name,

@@ -7,15 +7,16 @@ import { openAccounting } from './accounting.ts'
 import { checkAnswers, checkRecords, probe } from './answers.ts'
 import { teams } from './company.ts'
 import { describeEnvironment } from './environment.ts'
-import { measureMemory, measureStarts } from './footprint.ts'
+import { measureMemory, measureStarts, type Footprint } from './footprint.ts'
 import type { Caller } from './identity.ts'
 import { chooseLoad } from './load.ts'
 import type { Laboratory } from './measure.ts'
-import { parseOptions, usage, UsageError, type BenchOptions } from './options.ts'
+import { merge, readRun } from './merge.ts'
+import { parseCommand, usage, UsageError, type BenchOptions } from './options.ts'
 import { gateway as gatewayServer } from './peers/node.ts'
 import { startServer, type Peer, type Running, type Server } from './peers/peer.ts'
 import { peers } from './peers/peers.ts'
-import { formatReport, type Footprint, type PacedResult, type Results, type WorkloadResult } from './report.ts'
+import { formatReport, type PacedResult, type Results, type WorkloadResult } from './report.ts'
 import { runRounds, type Entrant, type Series } from './series.ts'
 import { openGround, type Ground } from './site.ts'
 import { startUpstream } from './upstream.ts'
@@ -29,14 +30,15 @@ interface Stage {
   readonly others: readonly Running<Peer>[]
 }
 
-const nobody: Series = { name: '', samples: [] }
+const nobody: Series = { name: '', runs: [] }
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
 
 async function main(argv: readonly string[]): Promise<number> {
   try {
-    const options = parseOptions(argv)
-    if (options === null) process.stdout.write(`${usage}\n`)
-    else await bench(options)
+    const command = parseCommand(argv)
+    if (command.do === 'help') process.stdout.write(`${usage}\n`)
+    else if (command.do === 'merge') process.stdout.write(formatReport(merge(command.files.map(readRun))))
+    else await bench(command.options)
     return 0
   } catch (error) {
     if (error instanceof UsageError) {
@@ -60,6 +62,7 @@ async function bench(options: BenchOptions): Promise<void> {
 }
 
 async function measureAll(options: BenchOptions, ground: Ground): Promise<Results> {
+  const begun = new Date().toISOString()
   const { site, callers, loadCore } = ground
   const compared = peers.filter((peer) => options.peers.includes(peer.id) && isInstalled(peer))
   const load = chooseLoad(options.generator, loadCore)
@@ -96,6 +99,7 @@ async function measureAll(options: BenchOptions, ground: Ground): Promise<Result
     others,
   }
   return {
+    begun: [begun],
     environment: describeEnvironment(),
     conditions: [
       `load: ${load.description}, ${options.connections} connections; upstream: ${upstream.description}`,
@@ -110,7 +114,7 @@ async function measureAll(options: BenchOptions, ground: Ground): Promise<Result
     quick: options.quick,
     workloads: await measureWorkloads(stage),
     paced: options.ratePerSecond === 0 ? null : await measurePaced(stage),
-    footprint: options.footprint ? await measureFootprint(stage) : null,
+    footprints: options.footprint ? [await measureFootprint(stage)] : [],
   }
 }
 

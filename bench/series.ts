@@ -3,7 +3,7 @@
 import { measure, type Laboratory, type Sample } from './measure.ts'
 import type { LoadOrder } from './load.ts'
 import type { RunningProcess } from './processes.ts'
-import { spreadOf, type Spread } from './statistics.ts'
+import { spreadOf, spreadOver, type Spread } from './statistics.ts'
 
 /** One participant of a workload: whom to load, and with what. */
 export interface Entrant {
@@ -16,10 +16,11 @@ export interface Entrant {
   readonly tidy: () => void
 }
 
-/** What one participant did, by round. */
+/** What one participant did. */
 export interface Series {
   readonly name: string
-  readonly samples: readonly Sample[]
+  /** By run of the bench, then by round; several runs only once they were merged. */
+  readonly runs: readonly (readonly Sample[])[]
 }
 
 /** Warms everybody up, then measures in turn. */
@@ -29,7 +30,7 @@ export async function runRounds(
   rounds: number,
   warmSeconds: number,
 ): Promise<readonly Series[]> {
-  const series = entrants.map(({ name }) => ({ name, samples: [] as Sample[] }))
+  const samples = entrants.map((): Sample[] => [])
   for (const { order, tidy } of entrants) {
     if (order.ratePerSecond === null) await lab.load.run({ ...order, seconds: warmSeconds })
     tidy()
@@ -37,17 +38,21 @@ export async function runRounds(
   for (let round = 0; round < rounds; round += 1) {
     for (const [index, { order, process, probe, tidy }] of entrants.entries()) {
       await probe()
-      series[index]?.samples.push(await measure(lab, order, process))
+      samples[index]?.push(await measure(lab, order, process))
       await probe()
       tidy()
     }
   }
-  return series
+  return entrants.map(({ name }, index) => ({ name, runs: [samples[index] ?? []] }))
 }
 
 /** The spread of one figure over the rounds that were not disturbed. */
-export function figure({ samples }: Series, value: (sample: Sample) => number | null): Spread | null {
-  return spreadOf(samples.flatMap((sample) => (sample.noisy ? [] : (value(sample) ?? []))))
+export function figure({ runs }: Series, value: (sample: Sample) => number | null): Spread | null {
+  return overRuns(runs.map((samples) => samples.flatMap((sample) => (sample.noisy ? [] : (value(sample) ?? [])))))
+}
+
+function overRuns(values: readonly (readonly number[])[]): Spread | null {
+  return spreadOver(values.flatMap((ofOneRun) => spreadOf(ofOneRun) ?? []))
 }
 
 /** Two series held against each other, round by round. */
@@ -73,12 +78,14 @@ function compare(
   value: (sample: Sample) => number | null,
   join: (ours: number, theirs: number) => number,
 ): Comparison {
-  const joined = of.samples.flatMap((sample, round) => {
-    const other = to.samples[round]
-    if (other === undefined || sample.noisy || other.noisy) return []
-    const ours = value(sample)
-    const theirs = value(other)
-    return ours === null || theirs === null || theirs === 0 ? [] : [join(ours, theirs)]
-  })
-  return { spread: spreadOf(joined), rounds: joined.length }
+  const joined = of.runs.map((samples, run) =>
+    samples.flatMap((sample, round) => {
+      const other = to.runs[run]?.[round]
+      if (other === undefined || sample.noisy || other.noisy) return []
+      const ours = value(sample)
+      const theirs = value(other)
+      return ours === null || theirs === null || theirs === 0 ? [] : [join(ours, theirs)]
+    }),
+  )
+  return { spread: overRuns(joined), rounds: joined.flat().length }
 }

@@ -17,6 +17,17 @@ export function spreadOf(values: readonly number[]): Spread | null {
   return { median, min: sorted[0] ?? upper, max: sorted.at(-1) ?? upper }
 }
 
+/** One spread over several: the median of their medians, the smallest and the largest value of all; null for none. */
+export function spreadOver(spreads: readonly Spread[]): Spread | null {
+  const medians = spreadOf(spreads.map(({ median }) => median))
+  if (medians === null) return null
+  return {
+    median: medians.median,
+    min: Math.min(...spreads.map(({ min }) => min)),
+    max: Math.max(...spreads.map(({ max }) => max)),
+  }
+}
+
 /** The value below which a part (0 to 1) of the values lies; 0 for none. Sorts its argument. */
 export function quantile(values: Float64Array, part: number): number {
   values.sort()

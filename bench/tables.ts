@@ -7,6 +7,7 @@ export interface Judged {
   readonly compared: Comparison
   /** Nothing is judged without a goal. */
   readonly goal: { readonly atMost?: number | undefined; readonly atLeast?: number | undefined }
+  /** How many were measured, of all runs. */
   readonly rounds: number
   readonly quick: boolean
   readonly series: readonly Series[]
@@ -29,17 +30,18 @@ export function judge({ compared, goal, rounds, quick, series }: Judged): string
   }
 }
 
-function isNoisy({ samples }: Series): boolean {
-  return samples.some(({ noisy }) => noisy)
+function isNoisy({ runs }: Series): boolean {
+  return runs.flat().some(({ noisy }) => noisy)
 }
 
 /** Answers with a wrong status and answers that did not come. */
-export function faults({ samples }: Series): number {
-  return samples.reduce((total, { unexpected, errors }) => total + unexpected + errors, 0)
+export function faults({ runs }: Series): number {
+  return runs.flat().reduce((total, { unexpected, errors }) => total + unexpected + errors, 0)
 }
 
 /** Foreign CPU over all rounds, and how many of them do not count. */
-export function disturbance({ samples }: Series): string {
+export function disturbance({ runs }: Series): string {
+  const samples = runs.flat()
   const values = samples.flatMap(({ foreignPercent }) => foreignPercent ?? [])
   if (values.length === 0) return 'not available'
   const noisy = samples.filter((sample) => sample.noisy).length

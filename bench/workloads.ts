@@ -150,6 +150,9 @@ export const pacedGoalsMs = { p50: 0.2, p99: 1.5 } as const
 /** At most, from the process's start to readiness, and of memory (megabytes of a million bytes). */
 export const footprintGoals = { readyMs: 700, loadedMb: 200, idleMb: 150 } as const
 
+/** How many connections are opened and left idle. */
+export const idleConnections = 10_000
+
 /** The least ratio of forwarded reads a second of two workers to one process. */
 export const workersGoal = 1.4
 
