@@ -120,7 +120,7 @@ function noTeam(principal: Principal): Problem {
   return new Problem('identity-incomplete', detail, { reason: 'no-team' })
 }
 
-/** A create counts against every kind of limit, so its limits are all there are (but those of groups of operations). */
+/** A create counts against every kind of limit, so its own come first; then those of groups that the caller may call. */
 async function limitsOf(
   policy: PolicySet,
   teams: readonly Team[],
@@ -128,9 +128,11 @@ async function limitsOf(
   peek: PeekLimits,
 ): Promise<Record<string, unknown>> {
   const create = policy.catalogue.operation('org.sessions.create')
-  if (create === null) return {}
   const entries = teams.map(async (team) => {
-    const standings = await peek(team.limitsFor(principal, create))
+    const granted = operationsOf(policy, team, principal).map(({ id }) => policy.catalogue.operation(id))
+    const limits = [create, ...granted].flatMap((each) => (each === null ? [] : team.limitsFor(principal, each)))
+    const distinct = [...new Map(limits.map((limit) => [limit.meter, limit])).values()]
+    const standings = await peek(distinct)
     return [team.id, standings.map(standingView)] as const
   })
   return Object.fromEntries(await Promise.all(entries))

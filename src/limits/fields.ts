@@ -37,9 +37,9 @@ export function standingField(standings: readonly Standing[]): string {
   return text
 }
 
-/** Whole seconds, at least 1 while there is anything to wait for. */
+/** Whole seconds, after which all of it is back: never fewer than it takes. */
 function seconds(milliseconds: number): number {
-  return milliseconds <= 0 ? 0 : Math.max(1, Math.round(milliseconds / 1000))
+  return Math.max(0, Math.ceil(milliseconds / 1000))
 }
 
 /** Length of the quota's window in whole seconds; null for a month, which has no one length. */

@@ -117,5 +117,7 @@ describe('the RateLimit fields', () => {
     const limits = [rate('requests', 600), concurrency('concurrent', 20)]
     expect(policyField(limits)).toBe('"requests";q=600;w=60, "concurrent";q=20;qu="concurrent-requests"')
     expect(standingField(limiter.take(limits, now).standings)).toBe('"requests";r=599;t=60, "concurrent";r=19')
+    const standings = limits.map((limit) => ({ limit, remaining: 1, resetMs: limit.quota === null ? 0 : 1_001 }))
+    expect(standingField(standings)).toBe('"requests";r=1;t=2, "concurrent";r=1')
   })
 })

@@ -90,6 +90,20 @@ describe('a team with limits', () => {
     expect((await running.call(sessions, { claims: { sub: 'eve' } })).status).toBe(200)
   })
 
+  test('shows its callers the limits of groups of operations, too, but not of those they may not call', async () => {
+    running = await withLimits(
+      '{ requests: 9/h, operations: { org.sessions.list: { requests: 2/h }, "org.secrets.*": { requests: 1/h } } }',
+    )
+    await running.call(sessions)
+    const me = (await (await running.call('/gateway/v1/me')).json()) as {
+      limits: Record<string, { name: string; remaining: number }[]>
+    }
+    expect(me.limits['payments']?.map(({ name, remaining }) => [name, remaining])).toEqual([
+      ['requests', 8],
+      ['org.sessions.list-requests', 1],
+    ])
+  })
+
   test('keeps what was used when the policies are replaced', async () => {
     running = await withLimits('{ requests: 2/h }')
     await running.call(sessions)
