@@ -7,9 +7,9 @@ import type { Entry } from './entry.ts'
 import { Flight } from './flight.ts'
 import type { FlightDesk } from './flight-desk.ts'
 import type { Fetch } from './question.ts'
-import { pathOf } from './reading.ts'
 import { Roster } from './roster.ts'
 import type { Seat } from './seat.ts'
+import { pathTag } from './tags.ts'
 
 /** Why a question goes to the upstream, and what is stored about it all the same. */
 export interface Need {
@@ -108,7 +108,7 @@ export function createFlights(options: FlightsOptions): Flights {
   ): void {
     const { question, reading } = visit
     sequence += 1
-    const names = [...question.tags, pathOf(question.target)]
+    const names = [...question.tags, pathTag(question.target)]
     const plan = { key: reading.key, names, question, reading, fetch, ...need, keep: isWhole(visit), sequence }
     const flight = new Flight(plan, leader, desk)
     flight.place = underWay.add(flight)

@@ -6,8 +6,8 @@ import { firstValue } from './field-list.ts'
 import type { Flight } from './flight.ts'
 import type { Drop, Peers, Told } from './peers.ts'
 import type { Question } from './question.ts'
-import { pathOf } from './reading.ts'
 import type { Store } from './store.ts'
+import { pathTag } from './tags.ts'
 
 export interface Invalidation {
   /** Drops all entries with one of these names and bars the reads under way that have one. Returns the count of entries. */
@@ -73,7 +73,7 @@ export function createInvalidation(options: InvalidationOptions): Invalidation {
   }
 
   function unclear({ tags, target }: Question): Promise<unknown> | null {
-    return spread([...tags, pathOf(target)], true)
+    return spread([...tags, pathTag(target)], true)
   }
 
   return {
@@ -89,7 +89,7 @@ export function createInvalidation(options: InvalidationOptions): Invalidation {
     answered(write, head) {
       if (isUnclear(write, head.status)) return unclear(write)
       if (head.status >= 400) return null
-      return spread([...write.tags, pathOf(write.target), ...addresses(head, write.target, upstreamBase)], false)
+      return spread([...write.tags, pathTag(write.target), ...addresses(head, write.target, upstreamBase)], false)
     },
     allows({ barred, plan }) {
       if (barred) return false
@@ -110,6 +110,6 @@ function addresses({ fields }: AnswerHead, target: string, base: string): string
     const reference = firstValue(fields, name)
     const address = reference === null ? null : URL.parse(reference, base + target)
     if (address === null || !address.href.startsWith(`${base}/`)) return []
-    return [pathOf(address.href.slice(base.length)).replace(/#.*$/, '')]
+    return [pathTag(address.href.slice(base.length)).replace(/#.*$/, '')]
   })
 }

@@ -1,10 +1,17 @@
-// Names under which stored answers can be dropped. Whoever asks the cache puts a question's tags together from these; reads and
-// writes have to spell them alike.
+// Names under which stored answers can be dropped. Whoever asks the cache puts a question's tags together from these, and the
+// cache adds the path; reads and writes have to spell them alike.
+
+import { pathOf } from './reading.ts'
 
 /** What is about one resource. A session's id is the same with and without `devin-`, escaped or not. */
 export function resourceTag(id: string): string {
   const plain = decoded(id)
   return `resource:${plain.startsWith('devin-') ? plain.slice('devin-'.length) : plain}`
+}
+
+/** What is at the path of a target, with every query. Sessions' ids in it are one with and without `devin-`, too. */
+export function pathTag(target: string): string {
+  return pathOf(target).replaceAll('/devin-', '/')
 }
 
 /** What is about one organization. */

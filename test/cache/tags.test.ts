@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { operationTag, organizationTag, resourceTag } from '../../src/cache/tags.ts'
+import { operationTag, organizationTag, pathTag, resourceTag } from '../../src/cache/tags.ts'
 
 describe('tags', () => {
   it('a session id with and without `devin-` is one, escaped or not', () => {
     for (const id of ['devin-abc', 'abc', 'devin%2Dabc', '%61bc']) expect(resourceTag(id)).toBe('resource:abc')
     expect(resourceTag('devin-abd')).not.toBe(resourceTag('abc'))
     expect(resourceTag('%zz')).toBe('resource:%zz')
+    expect(pathTag('/sessions/devin-abc/messages?after=x')).toBe(pathTag('/sessions/abc/messages'))
   })
 
   it('of different kinds differ, and none is a path', () => {
