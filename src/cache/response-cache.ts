@@ -48,6 +48,8 @@ export interface ResponseCacheOptions {
 
 export interface CacheStats {
   readonly bytes: number
+  /** The same by operation. */
+  readonly bytesOf: ReadonlyMap<string, number>
   readonly entries: number
   /** Calls to the upstream for cacheable reads that are under way. */
   readonly flights: number
@@ -226,8 +228,8 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     serve,
     invalidate: (names) => invalidation.dropEverywhere({ names, unsettled: false }),
     stats() {
-      const { bytes, entries } = store
-      return { bytes, entries, flights: flights.underWay.size, operations: statistics.operations }
+      const { bytes, bytesOf, entries } = store
+      return { bytes, bytesOf, entries, flights: flights.underWay.size, operations: statistics.operations }
     },
   }
 }

@@ -27,6 +27,8 @@ export interface Store {
   drop(name: string): number
   clear(): void
   readonly bytes: number
+  /** The same by operation. */
+  readonly bytesOf: ReadonlyMap<string, number>
   readonly entries: number
 }
 
@@ -46,6 +48,7 @@ export function createStore(maxBytes: number, onEvict: (entry: Entry) => void): 
   const probation = new LRUCache<string, Slot>({ max: maxSlots + 1 })
   const proven = new LRUCache<string, Slot>({ max: maxSlots + 1 })
   const index = new Map<string, Slot | Set<Slot>>()
+  const bytesOf = new Map<string, number>()
   let bytes = 0
   let provenBytes = 0
   let entries = 0
@@ -141,6 +144,9 @@ export function createStore(maxBytes: number, onEvict: (entry: Entry) => void): 
 
   function resize(slot: Slot, kept: readonly Entry[]): void {
     const size = kept.length === 0 ? 0 : slotBytes(slot, kept)
+    // Whoever has the same target asks the same operation.
+    const operation = (kept[0] ?? slot.entries[0])?.operation ?? ''
+    bytesOf.set(operation, (bytesOf.get(operation) ?? 0) + size - slot.bytes)
     bytes += size - slot.bytes
     if (slot.proven) provenBytes += size - slot.bytes
     entries += kept.length - slot.entries.length
@@ -168,6 +174,7 @@ export function createStore(maxBytes: number, onEvict: (entry: Entry) => void): 
     probation.clear()
     proven.clear()
     index.clear()
+    bytesOf.clear()
     bytes = provenBytes = entries = 0
   }
 
@@ -178,6 +185,7 @@ export function createStore(maxBytes: number, onEvict: (entry: Entry) => void): 
     remove,
     drop,
     clear,
+    bytesOf,
     get bytes() {
       return bytes
     },

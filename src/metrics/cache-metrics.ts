@@ -6,7 +6,8 @@ import { LabelSet } from './tallies.ts'
 
 /** What the cache has counted since start, by operation and result. */
 export interface CacheState {
-  readonly bytes: number
+  /** By operation. */
+  readonly bytesOf: ReadonlyMap<string, number>
   readonly entries: number
   readonly operations: ReadonlyMap<string, object>
 }
@@ -48,7 +49,8 @@ export function registerCache(registry: Registry, operationIds: readonly string[
   return {
     cache: (state: CacheState) => {
       counts = state.operations
-      bytes.set(state.bytes)
+      bytes.reset()
+      for (const [operation, size] of state.bytesOf) bytes.inc({ operation: operations.closed(operation) }, size)
       entries.set(state.entries)
     },
     cacheGroup: (state: CacheGroupState) => {

@@ -101,8 +101,8 @@ export const metricList = {
   },
   cacheBytes: {
     name: 'gateway_cache_bytes',
-    help: 'Memory that stored answers, their keys and fields take.',
-    labelNames: [],
+    help: 'Memory that stored answers, their keys and fields take, by operation.',
+    labelNames: ['operation'],
   },
   cacheEntries: {
     name: 'gateway_cache_entries',

@@ -77,7 +77,7 @@ describe('memory', () => {
     const store = createStore(maxBytes, ({ operation }) => evicted.push(operation))
     const kept: Entry[] = []
     for (let key = 0; key < 2_000; key += 1) {
-      kept.push(entry(1_000, key))
+      kept.push({ ...entry(1_000, key), operation: key % 3 === 0 ? 'things.list' : 'things.get' })
       store.put(`key-${key}`, [`/${key}`, `group-${key % 7}`], kept[key] ?? entry(0))
       const slot = store.find(`key-${key % 100}`)
       if (slot !== undefined) store.prove(slot)
@@ -85,9 +85,12 @@ describe('memory', () => {
       if (key % 11 === 0) store.drop(`/${key - 3}`)
       expect(store.bytes).toBeLessThanOrEqual(maxBytes)
     }
+    const sum = [...store.bytesOf.values()].reduce((one, other) => one + other, 0)
+    expect([sum, store.bytesOf.size]).toEqual([store.bytes, 2])
     expect(evicted.length).toBeGreaterThan(500)
     for (let group = 0; group < 7; group += 1) store.drop(`group-${group}`)
     expect(store).toMatchObject({ bytes: 0, entries: 0 })
+    expect([...store.bytesOf.values()]).toEqual([0, 0])
   })
 
   it('holds no entry that is larger than all of it', () => {

@@ -81,6 +81,9 @@ describe('the metrics text', () => {
     instruments.recordsLost('access', 7)
     instruments.jwksKeys('https://sso.corp.example', 2)
     instruments.draining(true)
+    instruments.cache({ bytesOf: new Map([['org.secrets.list', 9]]), entries: 1, operations: new Map() })
+    const answers = new Map([['org.sessions.list', { hits: 3, misses: 1 }]])
+    instruments.cache({ bytesOf: new Map([['org.sessions.list', 4096]]), entries: 2, operations: answers })
     instruments.cacheGroup({
       standing: 'cautious',
       missing: 1,
