@@ -14,9 +14,9 @@ export function pathTag(target: string): string {
   return pathOf(target).replaceAll('/devin-', '/')
 }
 
-/** What is about one organization. */
-export function organizationTag(id: string): string {
-  return `organization:${decoded(id)}`
+/** What is about one organization; null for what may be about any of them. */
+export function organizationTag(id: string | null): string {
+  return id === null ? 'organization' : `organization:${decoded(id)}`
 }
 
 /** Answers of one operation, in one organization where it is about one. */

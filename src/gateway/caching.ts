@@ -5,9 +5,9 @@ import { ruleFor } from '../cache/lifetimes.ts'
 import type { CacheRule, Question } from '../cache/question.ts'
 import { operationTag, organizationTag, resourceTag } from '../cache/tags.ts'
 import type { Catalogue } from '../catalogue/catalogue.ts'
-import type { Operation } from '../catalogue/operation.ts'
 import { addressOf, type Target } from '../catalogue/target.ts'
 import type { KeyHandle } from '../keys/key.ts'
+import type { Facts } from '../policy/decide.ts'
 import type { Evaluation } from '../policy/evaluate.ts'
 import type { ResponseFilter } from '../policy/response-filter.ts'
 import { acceptedCodings } from './content-coding.ts'
@@ -25,7 +25,7 @@ export function questionOf(
   nowMs: number,
 ): Question {
   const { facts, decision, key } = evaluation
-  const { operation, organization } = facts
+  const { operation } = facts
   const reads = method === 'GET' || method === 'HEAD'
   const rule = reads
     ? operation.streaming
@@ -42,7 +42,7 @@ export function questionOf(
     // 3.5 keeps from all others is kept from them.
     authorized: false,
     rule,
-    tags: reads ? namesOfRead(operation, organization, target, rule) : namesOfWrite(operation, organization, catalogue),
+    tags: reads ? namesOfRead(facts, target, rule) : namesOfWrite(facts, catalogue),
     atMostMs: decision.team?.cacheAtMostMs ?? null,
   }
 }
@@ -61,25 +61,25 @@ function partitionOf({ id, scope, organization }: KeyHandle, filter: ResponseFil
 
 /** An answer about a time that is over does not change any more: only a purge drops it. */
 function namesOfRead(
-  { id, segments, organizations }: Operation,
-  organization: string | null,
+  { operation, organization, organizations: named }: Facts,
   target: Target,
   rule: CacheRule,
 ): string[] {
+  const { id, segments, organizations } = operation
   const over = rule.kind === 'class' && rule.ttlMs > 3_600_000
   const names = over ? [] : [operationTag(id, null)]
   for (const [index, segment] of segments.entries()) {
     if (segment.startsWith('{') && index !== organizations.segment)
       names.push(resourceTag(target.segments[index] ?? ''))
   }
-  if (organization === null) return names
-  if (!over) names.push(operationTag(id, organization))
-  names.push(organizationTag(organization))
+  if (organization !== null && !over) names.push(operationTag(id, organization))
+  for (const each of named) names.push(organizationTag(each))
+  if (named.length === 0) names.push(organizationTag(null))
   return names
 }
 
 /** A write inside an organization leaves the answers about the others alone. */
-function namesOfWrite(operation: Operation, organization: string | null, catalogue: Catalogue): string[] {
+function namesOfWrite({ operation, organization }: Facts, catalogue: Catalogue): string[] {
   return operation.invalidates.map((id) => {
     const bound = organization !== null && (catalogue.operation(id)?.organizations.segment ?? -1) !== -1
     return operationTag(id, bound ? organization : null)

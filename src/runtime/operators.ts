@@ -52,9 +52,11 @@ export function createOperators(
     keys: () => keyring.status().map(keyView),
     budgets: showBudgets,
     purge: async (what, actor) => {
-      const { dropped, instances, silent, reached } = await cache.invalidate([
-        'organization' in what ? organizationTag(what.organization) : resourceTag(what.resource),
-      ])
+      const { dropped, instances, silent, reached } = await cache.invalidate(
+        'organization' in what
+          ? [organizationTag(what.organization), organizationTag(null)]
+          : [resourceTag(what.resource)],
+      )
       const purged = { dropped, instances, silent, everywhere: reached }
       sinks.audit('cache-purged', actor, { ...what, ...purged })
       return purged

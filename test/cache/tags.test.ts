@@ -13,6 +13,7 @@ describe('tags', () => {
     const tags = [
       resourceTag('x'),
       organizationTag('x'),
+      organizationTag(null),
       operationTag('x', null),
       operationTag('x', 'y'),
       resourceTag('/x'),

@@ -31,6 +31,7 @@ beforeAll(async () => {
         'org.attachments.*, org.playbooks.*',
       ),
       'teams/other.yaml': other,
+      'teams/analytics.yaml': cached(usualPolicies['teams/analytics.yaml']),
       'teams/uncached.yaml': uncached,
       'keys.yaml':
         (usualPolicies['keys.yaml'] ?? '').replaceAll(
@@ -218,6 +219,19 @@ describe('a purge', () => {
     expect((await running.call(other)).headers.get('cache-status')).toContain('fwd=uri-miss')
     expect(await running.auditText()).toContain('"event":"cache-purged"')
     for (const query of ['', '?organization=a&resource=b', '?everything=1']) expect((await purge(query))[0]).toBe(400)
+  })
+
+  test('of an organization drops enterprise reads that name it or none, and not those about others', async () => {
+    const of = (query: string): Promise<Response> =>
+      running.call(`/v3/enterprise/consumption/daily?time_before=1700000000${query}`, {
+        claims: { groups: ['sso-analytics'] },
+      })
+    const queries = ['&org_ids=org-payments', '&org_ids=org-other&org_ids=org-payments', '', '&org_ids=org-other']
+    for (const query of queries) await of(query)
+    await fetch(`${running.adminUrl}/api/purge?organization=org-payments`, { method: 'POST' })
+    const outcomes: (string | null)[] = []
+    for (const query of queries) outcomes.push((await of(query)).headers.get('cache-status'))
+    expect(outcomes.map((outcome) => outcome?.includes('; hit'))).toEqual([false, false, false, true])
   })
 })
 
