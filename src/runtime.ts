@@ -106,7 +106,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await upstream.close()
     await within(1_000, safeCreates.whenIdle())
     await group?.close()
-    sharedLimiter?.close()
+    await sharedLimiter?.close()
     await store?.close()
     await admin.close()
     await sinks.close()

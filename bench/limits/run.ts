@@ -47,7 +47,7 @@ async function measure(limiter: Limiter, limits: readonly Limit[], count: number
         const taken = limiter.take(limits, Date.now())
         // The limiter of one instance answers at once, and is not made to wait for a promise.
         const allowance = taken instanceof Promise ? await taken : taken
-        if (allowance.granted) limiter.release(limits, allowance)
+        if (allowance.granted) limiter.release(limits)
       }
     }),
   )
@@ -121,7 +121,7 @@ async function main(): Promise<void> {
   const limiter = createSharedLimiter({ store, now: Date.now, budgetsWhenAway: 'refuse' })
   for (const [name, limits] of kinds)
     for (const atOnce of [1, 50]) await report(`valkey: ${name}, ${atOnce} at once`, limiter, limits, 10_000, atOnce)
-  limiter.close()
+  await limiter.close()
   await store.close()
   server.close()
 }

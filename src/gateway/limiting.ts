@@ -82,7 +82,7 @@ function heed(
     return exceeded(team, allowance.exceeded, allowance.retryAfterMs)
   if (limits.every((limit) => limit.kind === 'rate')) return null
   const settle = (): void => {
-    limiter.release(limits, allowance)
+    limiter.release(limits)
     if (cameToNothing(exchange)) limiter.giveBack(limits)
   }
   // The caller may have left while the store was asked.

@@ -1,26 +1,36 @@
-// What the shared store does for the limits: one script for each decision, so that it is made at once for all instances,
-// by the store's own clock. The arithmetic is that of meter.ts, and test/limits/scripts.test.ts holds the two together.
-// Used by shared-limiter.ts and leases.ts.
+// What the shared store does for the limits: one script judges what has come up at an instance since its last call, so that
+// every decision is made at once for all instances, by the store's own clock. The arithmetic is that of meter.ts, and
+// test/limits/scripts.test.ts holds the two together. Used by limit-calls.ts.
 //
 // How usage is kept, by kind of limit:
 // - sliding: a list of `time:count:sum`, the times rising. `sum` runs over all entries, so usage is the difference of
 //   the ends, and the time to wait for is found by halving.
 // - bucket: the theoretical arrival time.
 // - calendar: `end:used`.
-// - slots: a sorted set of leases by the time they end.
+// - slots: a hash of `held end` by instance, their `total`, and the `next` end of one of them. An instance tells how many
+//   it holds, not what has changed: a call that is lost or late is put right by the next, and nothing is freed twice.
 //
-// Everything expires with its window. Only additions need memory, and of the commands of a script a full server refuses
-// the first one or none, so a decision is never half done.
+// Each limit is read once and written once, however many requests of a call ask for it. Everything expires with its
+// window. Only additions need memory, and of the commands of a script a full server refuses the first one or none, so a
+// decision is never half done.
 
 import { script } from '../store/store.ts'
 
-const clock = `
-local time = redis.call('TIME')
+/**
+ * Judges requests, in their order: each is counted in all of its limits or in none. KEYS: one for each limit. ARGV: the
+ * instance; for how many milliseconds its slots are held; one text for each limit, of its kind and numbers (limit-wire.ts);
+ * one text for each request, `take` or `peek` and the places of its limits in KEYS. What an instance tells with a limit
+ * holds before the requests are judged: the slots that it holds, or uses that the store has not heard of (below zero:
+ * that are given back). Answers one list, for each request: whether it was granted, the place in KEYS of the limit that
+ * was exceeded (0 for none), milliseconds to wait (-1 for ever), then what is left and milliseconds until all of it is back
+ * for each of its limits.
+ */
+export const decide = script(
+  'limits.decide',
+  `local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
-`
+local instance, lease = ARGV[1], tonumber(ARGV[2])
 
-/** The arithmetic of every kind of limit. A limit is a text of words: its kind, then its numbers (limit-wire.ts). */
-const kinds = `
 local function exact(number) return string.format('%.17g', number) end
 
 local function entry(key, index)
@@ -29,6 +39,7 @@ local function entry(key, index)
   local time, count, sum = string.match(text, '([^:]+):([^:]+):([^:]+)')
   return { time = tonumber(time), count = tonumber(count), sum = tonumber(sum) }
 end
+local function write(entry) return string.format('%.17g:%d:%d', entry.time, entry.count, entry.sum) end
 
 local sliding = {}
 function sliding.read(limit)
@@ -46,28 +57,36 @@ function sliding.wait(limit)
   local excess = limit.used + 1 - limit.amount
   if excess <= 0 then return 0 end
   local goal = limit.first.sum - limit.first.count + excess
-  local low, high = 0, redis.call('LLEN', limit.key) - 1
+  local length = redis.call('LLEN', limit.key) + (limit.is_new and 1 or 0)
+  local low, high = 0, length - 1
   while low < high do
     local middle = math.floor((low + high) / 2)
     if entry(limit.key, middle).sum >= goal then high = middle else low = middle + 1 end
   end
-  return entry(limit.key, low).time + limit.span - now
+  -- The last one may not be written yet.
+  local found = low == length - 1 and limit.last or entry(limit.key, low)
+  return found.time + limit.span - now
 end
-local function write(entry) return string.format('%.17g:%d:%d', entry.time, entry.count, entry.sum) end
 function sliding.count(limit, cost)
   local step = math.max(1, limit.span / 1000)
   local time = math.ceil(now / step) * step
   local last = limit.last
   if last and last.time >= time then
     last.count, last.sum = last.count + cost, last.sum + cost
-    redis.call('LSET', limit.key, -1, write(last))
   else
-    last = { time = time, count = cost, sum = (last and last.sum or 0) + cost }
-    redis.call('RPUSH', limit.key, write(last))
-    limit.first, limit.last = limit.first or last, last
+    limit.is_new = true
+    limit.last = { time = time, count = cost, sum = (last and last.sum or 0) + cost }
+    limit.first = limit.first or { time = time, count = cost, sum = limit.last.sum }
   end
   limit.used = limit.used + cost
-  redis.call('PEXPIRE', limit.key, math.ceil(limit.span + step) + 1000)
+end
+function sliding.keep(limit)
+  if limit.is_new then
+    redis.call('RPUSH', limit.key, write(limit.last))
+    redis.call('PEXPIRE', limit.key, math.ceil(limit.span + math.max(1, limit.span / 1000)) + 1000)
+  else
+    redis.call('LSET', limit.key, -1, write(limit.last))
+  end
 end
 function sliding.give_back(limit, cost)
   while cost > 0 and limit.last do
@@ -99,16 +118,13 @@ function bucket.wait(limit)
   if limit.interval > limit.tolerance then return math.huge end
   return math.max(0, math.max(limit.arrival, now) + limit.interval - limit.tolerance - now)
 end
-function bucket.write(limit)
+function bucket.count(limit, cost) limit.arrival = math.max(limit.arrival, now) + cost * limit.interval end
+function bucket.keep(limit)
   redis.call('SET', limit.key, exact(limit.arrival), 'PX', math.max(1, math.ceil(limit.arrival - now)) + 1000)
-end
-function bucket.count(limit, cost)
-  limit.arrival = math.max(limit.arrival, now) + cost * limit.interval
-  bucket.write(limit)
 end
 function bucket.give_back(limit, cost)
   limit.arrival = limit.arrival - cost * limit.interval
-  bucket.write(limit)
+  bucket.keep(limit)
 end
 function bucket.remaining(limit)
   return math.max(0, math.floor((limit.tolerance - math.max(0, limit.arrival - now)) / limit.interval + 1e-9))
@@ -134,12 +150,15 @@ function calendar.wait(limit)
   if limit.amount < 1 then return math.huge end
   return limit.ending - now
 end
-function calendar.count(limit, cost)
-  limit.used = math.max(0, limit.used + cost)
+function calendar.count(limit, cost) limit.used = limit.used + cost end
+function calendar.keep(limit)
   local left = math.max(0, math.ceil(limit.ending - now)) + 1000
   redis.call('SET', limit.key, exact(limit.ending) .. ':' .. exact(limit.used), 'PX', left)
 end
-function calendar.give_back(limit, cost) calendar.count(limit, -cost) end
+function calendar.give_back(limit, cost)
+  limit.used = math.max(0, limit.used - cost)
+  calendar.keep(limit)
+end
 function calendar.remaining(limit) return math.max(0, limit.amount - limit.used) end
 function calendar.reset(limit)
   if limit.used == 0 then return 0 end
@@ -147,19 +166,55 @@ function calendar.reset(limit)
 end
 
 local slots = {}
-function slots.read(limit) limit.used = redis.call('ZCOUNT', limit.key, '(' .. exact(now), '+inf') end
+local function held(text)
+  local count, ending = string.match(text or '', '^(%d+) (.+)$')
+  return tonumber(count), tonumber(ending)
+end
+-- Frees what instances held that have not been heard of for too long.
+function slots.sweep(limit)
+  limit.used, limit.next = 0, math.huge
+  local all = redis.call('HGETALL', limit.key)
+  for index = 1, #all, 2 do
+    local count, ending = held(all[index + 1])
+    if count and ending <= now then
+      redis.call('HDEL', limit.key, all[index])
+    elseif count then
+      limit.used, limit.next = limit.used + count, math.min(limit.next, ending)
+    end
+  end
+  redis.call('HSET', limit.key, 'total', limit.used, 'next', exact(limit.next))
+end
+function slots.read(limit, told)
+  local mine, total, ending = unpack(redis.call('HMGET', limit.key, instance, 'total', 'next'))
+  limit.used, limit.next = tonumber(total or 0), tonumber(ending or math.huge)
+  if limit.next <= now then
+    slots.sweep(limit)
+    mine = redis.call('HGET', limit.key, instance)
+  end
+  limit.mine, limit.ending = held(mine)
+  -- A lease of which a sixth has passed is renewed.
+  if told > 0 and (limit.ending or 0) - now < lease * 5 / 6 then limit.ending = nil end
+  limit.changed = told ~= (limit.mine or 0) or told > 0 and not limit.ending
+  limit.used = limit.used - (limit.mine or 0) + told
+  limit.mine = told
+end
 function slots.wait(limit)
   if limit.used < limit.amount then return 0 end
   return 1000
 end
-function slots.count(limit, _, lease, lease_ms)
-  redis.call('ZADD', limit.key, exact(now + lease_ms), lease)
-  redis.call('ZREMRANGEBYSCORE', limit.key, '-inf', exact(now))
-  redis.call('PEXPIRE', limit.key, lease_ms)
-  limit.used = limit.used + 1
-end
-function slots.give_back(limit, _, lease)
-  if redis.call('ZREM', limit.key, lease) == 1 then limit.used = limit.used - 1 end
+function slots.count(limit, cost) limit.used, limit.mine = limit.used + cost, limit.mine + cost end
+function slots.keep(limit)
+  if limit.used <= 0 then
+    redis.call('DEL', limit.key)
+  elseif limit.mine == 0 then
+    redis.call('HSET', limit.key, 'total', limit.used)
+    redis.call('HDEL', limit.key, instance)
+  else
+    local ending = limit.ending or now + lease
+    local mine, nearest = limit.mine .. ' ' .. exact(ending), exact(math.min(limit.next, ending))
+    redis.call('HSET', limit.key, instance, mine, 'total', limit.used, 'next', nearest)
+    if not limit.ending then redis.call('PEXPIRE', limit.key, lease) end
+  end
 end
 function slots.remaining(limit) return math.max(0, limit.amount - limit.used) end
 function slots.reset() return 0 end
@@ -167,71 +222,60 @@ function slots.reset() return 0 end
 local kinds = { sliding = sliding, bucket = bucket, calendar = calendar, slots = slots }
 
 local function open(key, text)
-  local kind, shadow, carry, amount, a, b, c = string.match(text, '(%a+) (%d) (%d+) (%d+) ?(%d*) ?(%d*) ?(%d*)')
-  local limit = { key = key, kind = kinds[kind], shadow = shadow == '1', carry = tonumber(carry), amount = tonumber(amount) }
-  if kind == 'calendar' then
+  local told, kind, shadow, amount, a, b, c =
+    string.match(text, '(%-?%d+) (%a+) (%d) (%d+) ?(%d*) ?(%d*) ?(%d*)')
+  told, kind = tonumber(told), kinds[kind]
+  local limit = { key = key, kind = kind, shadow = shadow == '1', amount = tonumber(amount) }
+  if kind == calendar then
     limit.turns = { tonumber(a), tonumber(b), tonumber(c) }
   else
     limit.span, limit.burst = tonumber(a), tonumber(b)
   end
-  limit.kind.read(limit)
+  kind.read(limit, told)
+  if kind == slots or told == 0 then return limit end
+  if told < 0 then
+    kind.give_back(limit, -told)
+  else
+    kind.count(limit, told)
+    limit.changed = true
+  end
   return limit
 end
-`
 
-/**
- * Judges all limits of a request, and counts it in all of them or in none. KEYS: one for each limit. ARGV: `take` or
- * `peek`, the lease, its milliseconds, then one text for each limit. Answers whether it was granted, the number of the
- * limit that was exceeded (0 for none), milliseconds to wait (-1 for ever), then what is left and milliseconds until all
- * of it is back for each limit. Uses that the store has not heard of yet (`carry`) are counted first, whatever is decided.
- */
-export const decide = script(
-  'limits.decide',
-  `${clock}${kinds}
-local limits, exceeded, shadowed, retry = {}, 0, 0, 0
-for index, key in ipairs(KEYS) do
-  local limit = open(key, ARGV[index + 3])
-  limits[index] = limit
-  if limit.carry > 0 then limit.kind.count(limit, limit.carry) end
-  local wait = limit.kind.wait(limit)
-  if wait > 0 then
-    if limit.shadow then
-      if shadowed == 0 then shadowed = index end
-    elseif exceeded == 0 or wait > retry then
-      exceeded, retry = index, wait
+local limits, answer, size = {}, {}, 0
+for index, key in ipairs(KEYS) do limits[index] = open(key, ARGV[index + 2]) end
+for index = #KEYS + 3, #ARGV do
+  local places, exceeded, shadowed, retry = {}, 0, 0, 0
+  for place in string.gmatch(ARGV[index], '%d+') do
+    place = tonumber(place)
+    places[#places + 1] = place
+    local limit = limits[place]
+    local wait = limit.kind.wait(limit)
+    if wait > 0 then
+      if limit.shadow then
+        if shadowed == 0 then shadowed = place end
+      elseif exceeded == 0 or wait > retry then
+        exceeded, retry = place, wait
+      end
     end
   end
+  local granted = exceeded == 0
+  local counts = granted and string.sub(ARGV[index], 1, 4) == 'take'
+  answer[size + 1], answer[size + 2] = granted and 1 or 0, granted and shadowed or exceeded
+  answer[size + 3] = retry == math.huge and -1 or math.ceil(retry)
+  size = size + 3
+  for _, place in ipairs(places) do
+    local limit = limits[place]
+    if counts then
+      limit.kind.count(limit, 1)
+      limit.changed = true
+    end
+    answer[size + 1], answer[size + 2] = limit.kind.remaining(limit), math.ceil(limit.kind.reset(limit))
+    size = size + 2
+  end
 end
-local granted = exceeded == 0
-local answer = { granted and 1 or 0, granted and shadowed or exceeded, retry == math.huge and -1 or math.ceil(retry) }
 for _, limit in ipairs(limits) do
-  if granted and ARGV[1] == 'take' then limit.kind.count(limit, 1, ARGV[2], tonumber(ARGV[3])) end
-  answer[#answer + 1] = limit.kind.remaining(limit)
-  answer[#answer + 1] = math.ceil(limit.kind.reset(limit))
+  if limit.changed then limit.kind.keep(limit) end
 end
 return answer`,
-)
-
-/** Takes back what was counted for a request. KEYS: one for each limit. ARGV: the lease, then one text for each limit. */
-export const giveBack = script(
-  'limits.give-back',
-  `${clock}${kinds}
-for index, key in ipairs(KEYS) do
-  local limit = open(key, ARGV[index + 1])
-  limit.kind.give_back(limit, 1, ARGV[1])
-end`,
-)
-
-/** Keeps slots for longer. KEYS: the slots of limits. ARGV: milliseconds, then for each key how many leases, and those. */
-export const renew = script(
-  'limits.renew',
-  `${clock}
-local position = 2
-for _, key in ipairs(KEYS) do
-  for index = position + 1, position + ARGV[position] do
-    redis.call('ZADD', key, now + ARGV[1], ARGV[index])
-  end
-  position = position + ARGV[position] + 1
-  redis.call('PEXPIRE', key, ARGV[1])
-end`,
 )

@@ -1,4 +1,4 @@
-// Limits as the scripts of decision-scripts.ts read them, and what they answer. Used by shared-limiter.ts.
+// Limits as the script of decision-scripts.ts reads them, and what it answers. Used by limit-calls.ts.
 
 import { createHash } from 'node:crypto'
 import type { Allowance, Limit, Standing } from './limiter.ts'
@@ -23,8 +23,13 @@ export function createKeyFinder(key: (...parts: readonly string[]) => string): (
   }
 }
 
-/** Turns limits into the words of the scripts. Calendar windows are worked out here: the store knows no time zones. */
-export function createLimitWriter(): (limit: Limit, carry: number, nowMs: number) => string {
+export type LimitWriter = (limit: Limit, nowMs: number) => string
+
+/**
+ * Turns limits into the words of the script, which what an instance tells with a limit goes before. Calendar windows are
+ * worked out here: the store knows no time zones.
+ */
+export function createLimitWriter(): LimitWriter {
   const calendars = new Map<string, { readonly endMs: number; readonly words: string }>()
   const plain = new WeakMap<Limit, string>()
 
@@ -40,39 +45,41 @@ export function createLimitWriter(): (limit: Limit, carry: number, nowMs: number
     return found.words
   }
 
-  function words(limit: Limit, carry: number, nowMs: number): string {
-    const { quota, most } = limit
-    const head = `${limit.shadow ? 1 : 0} ${carry}`
-    if (quota === null) return `slots ${head} ${most}`
+  function words({ quota, most, shadow }: Limit, nowMs: number): string {
+    const mode = shadow ? 1 : 0
+    if (quota === null) return `slots ${mode} ${most}`
     const { amount, perMs, calendar, burst, timeZone } = quota
-    if (calendar !== null) return `calendar ${head} ${amount} ${turns(calendar, timeZone, nowMs)}`
-    return burst === null ? `sliding ${head} ${amount} ${perMs}` : `bucket ${head} ${amount} ${perMs} ${burst}`
+    if (calendar !== null) return `calendar ${mode} ${amount} ${turns(calendar, timeZone, nowMs)}`
+    return burst === null ? `sliding ${mode} ${amount} ${perMs}` : `bucket ${mode} ${amount} ${perMs} ${burst}`
   }
 
-  return (limit, carry, nowMs) => {
-    if (carry > 0 || limit.quota?.calendar != null) return words(limit, carry, nowMs)
+  return (limit, nowMs) => {
+    if (limit.quota?.calendar != null) return words(limit, nowMs)
     let text = plain.get(limit)
-    if (text === undefined) plain.set(limit, (text = words(limit, 0, nowMs)))
+    if (text === undefined) plain.set(limit, (text = words(limit, nowMs)))
     return text
   }
 }
 
-/** What `decide` answered, as the limiter tells it. Throws when it is no such answer. */
-export function readDecision(limits: readonly Limit[], answer: unknown, lease: string | null): Allowance {
-  if (!Array.isArray(answer) || answer.length !== 3 + 2 * limits.length)
-    throw new TypeError('not an answer of limits.decide')
-  const [granted, exceeded, retryMs, ...figures] = answer.map(Number)
-  const standings = limits.map((limit, index): Standing => ({
-    limit,
-    remaining: figures[2 * index] ?? 0,
-    resetMs: figures[2 * index + 1] ?? 0,
-  }))
+/** Figures that the answer of `decide` has for a request with so many limits. */
+export const figuresOf = (limits: readonly Limit[]): number => 3 + 2 * limits.length
+
+/** What `decide` answered for the request whose figures begin at `at`; `places` are those of its limits in the call, from 0. */
+export function readDecision(
+  limits: readonly Limit[],
+  places: readonly number[],
+  figures: readonly number[],
+  at: number,
+): Allowance {
+  const [granted = 0, exceeded = 0, retryMs = 0] = [figures[at], figures[at + 1], figures[at + 2]]
   return {
     granted: granted === 1,
-    exceeded: limits[(exceeded ?? 0) - 1] ?? null,
-    retryAfterMs: retryMs === -1 ? Infinity : (retryMs ?? 0),
-    standings,
-    lease: granted === 1 ? lease : null,
+    exceeded: limits[places.indexOf(exceeded - 1)] ?? null,
+    retryAfterMs: retryMs === -1 ? Infinity : retryMs,
+    standings: limits.map((limit, index): Standing => {
+      const [remaining = 0, resetMs = 0] = [figures[at + 3 + 2 * index], figures[at + 4 + 2 * index]]
+      return { limit, remaining, resetMs }
+    }),
     storeAway: false,
   }
 }

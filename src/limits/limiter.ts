@@ -35,8 +35,6 @@ export interface Allowance {
   readonly retryAfterMs: number
   /** One for each limit; none when the limits could not be judged. */
   readonly standings: readonly Standing[]
-  /** Name of the concurrency slots that the request holds in the shared store; null where nothing is shared. */
-  readonly lease: string | null
   /** Refused because `exceeded` is a limit of cost that cannot be judged: the shared store is away. */
   readonly storeAway: boolean
 }
@@ -48,7 +46,7 @@ export interface Limiter {
   /** How the limits stand, without counting. */
   peek(limits: readonly Limit[], nowMs: number): readonly Standing[] | Promise<readonly Standing[]>
   /** The request is over: frees its concurrency slots. Exactly once for each granted `take`. */
-  release(limits: readonly Limit[], allowance: Pick<Allowance, 'lease'>): void
+  release(limits: readonly Limit[]): void
   /** The call came to nothing (a create that failed): gives its budgets back. */
   giveBack(limits: readonly Limit[]): void
 }
@@ -57,11 +55,12 @@ export interface Limiter {
 export interface LocalLimiter extends Limiter {
   take(limits: readonly Limit[], nowMs: number): Allowance
   peek(limits: readonly Limit[], nowMs: number): readonly Standing[]
-  release(limits: readonly Limit[]): void
   /** Counts a request that somebody else has granted, whether or not there is room. */
   count(limits: readonly Limit[], nowMs: number): void
   /** How much of a rate or budget is used, as far as its amount. */
   used(limit: Limit, nowMs: number): number
+  /** How many requests hold a slot of a concurrency limit. */
+  running(limit: Limit): number
 }
 
 /** Meters that nobody uses are dropped when there are more than this; an attacker can invent no team, but subjects come and go. */
@@ -132,13 +131,13 @@ export function createLimiter(): LocalLimiter {
         exceeded: exceeded ?? shadowed,
         retryAfterMs,
         standings: limits.map((limit) => standing(limit, nowMs)),
-        lease: null,
         storeAway: false,
       }
     },
     count,
     used: (limit, nowMs) =>
       limit.quota === null ? 0 : (limit.quota.burst ?? limit.quota.amount) - standing(limit, nowMs).remaining,
+    running: ({ meter }) => running.get(meter) ?? 0,
     peek: (limits, nowMs) => limits.map((limit) => standing(limit, nowMs)),
     release(limits) {
       for (const { quota, meter } of limits) {

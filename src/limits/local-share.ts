@@ -20,6 +20,8 @@ export interface LocalShare {
   collect(nowMs: number): readonly Uses[]
   /** It may not have heard of them after all. */
   putBack(untold: readonly Uses[]): void
+  /** How many requests of this instance hold a slot of a concurrency limit. */
+  running(limit: Limit): number
   release(limits: readonly Limit[]): void
   giveBack(limits: readonly Limit[]): void
 }
@@ -80,6 +82,7 @@ export function createLocalShare(): LocalShare {
     putBack(uses) {
       for (const { limit, count } of uses) note(limit, count)
     },
+    running: (limit) => limiter.running(limit),
     release: (limits) => limiter.release(limits),
     giveBack: (limits) => limiter.giveBack(limits),
   }

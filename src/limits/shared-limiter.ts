@@ -1,10 +1,8 @@
-// The limiter of several instances: every decision is one script in the shared store, and while the store is away this
-// instance judges by its share. The same interface as the limiter of one instance, with promises.
+// The limiter of several instances: every decision is made by a script in the shared store, and while the store is away
+// this instance judges by its share. The same interface as the limiter of one instance, with promises.
 
 import type { Store } from '../store/store.ts'
-import { decide, giveBack } from './decision-scripts.ts'
-import { createLeases, leaseMs, renewEveryMs } from './leases.ts'
-import { createKeyFinder, createLimitWriter, readDecision } from './limit-wire.ts'
+import { createLimitCalls, leaseMs } from './limit-calls.ts'
 import type { Allowance, Limit, Limiter } from './limiter.ts'
 import { createLocalShare } from './local-share.ts'
 
@@ -19,107 +17,100 @@ export interface SharedLimiterOptions {
 /** Milliseconds after which it is worth asking again for what cannot be judged while the store is away. */
 const storeAwayRetryMs = 5000
 
-/** Limits in one call; more take several. */
-const tellAtOnce = 200
+/** How often to tell again which slots are held: two calls may fail before they are lost. */
+const renewEveryMs = leaseMs / 3
 
 export interface SharedLimiter extends Limiter {
-  close(): void
+  /** Resolves when the store has heard of all that is over, or cannot. */
+  close(): Promise<void>
 }
 
 export function createSharedLimiter({ store, now, budgetsWhenAway }: SharedLimiterOptions): SharedLimiter {
   const here = createLocalShare()
-  const leases = createLeases(store, now)
-  const keyOf = createKeyFinder(store.key)
-  const write = createLimitWriter()
+  const calls = createLimitCalls({ store, now, running: here.running, onUntold: here.putBack })
+  /** Concurrency limits of which slots are held, or were until a moment ago, by meter. */
+  const slots = new Map<string, Limit>()
 
-  const keysOf = (limits: readonly Limit[]): string[] => limits.map(({ meter }) => keyOf(meter))
-  const slotKeysOf = (limits: readonly Limit[]): string[] =>
-    limits.flatMap(({ quota, meter }) => (quota === null ? [keyOf(meter)] : []))
+  function hold(limits: readonly Limit[]): void {
+    for (const limit of limits) if (limit.quota === null) slots.set(limit.meter, limit)
+  }
 
-  function judgeHere(limits: readonly Limit[], lease: string | null, nowMs: number): Allowance {
+  function judgeHere(limits: readonly Limit[], nowMs: number): Allowance {
     const budget = limits.find(({ kind, shadow }) => kind === 'budget' && !shadow)
     if (budget !== undefined && budgetsWhenAway === 'refuse') return unjudged(budget)
     const allowance = here.take(limits, store.state.instances, nowMs)
-    if (!allowance.granted || lease === null) return allowance
-    leases.hold(lease, slotKeysOf(limits), nowMs, true)
-    return { ...allowance, lease }
+    if (allowance.granted) hold(limits)
+    return allowance
   }
 
-  /** Takes back what the store has counted for a request. When this fails, slots end with their lease. */
-  function takeBack(limits: readonly Limit[], lease: string | null): void {
-    store.run(giveBack, keysOf(limits), [lease ?? '', ...limits.map((limit) => write(limit, 0, now()))]).catch(() => {})
+  function giveBack(limits: readonly Limit[]): void {
+    for (const limit of limits) if (limit.quota !== null) calls.tellUses({ limit, count: -1 })
   }
 
-  async function ask(limits: readonly Limit[], lease: string | null, nowMs: number): Promise<Allowance> {
-    const words = limits.map((limit) => write(limit, 0, nowMs))
-    let judgedHere: Allowance | null = null
-    try {
-      const answer = await store.run(decide, keysOf(limits), ['take', lease ?? '', leaseMs, ...words], (late) => {
-        // Its request was judged here meanwhile; a refused one counts nowhere.
-        if (judgedHere?.granted === false && readDecision(limits, late, lease).granted) takeBack(limits, lease)
+  function ask(limits: readonly Limit[]): Promise<Allowance> {
+    return new Promise((resolve) => {
+      let refusedHere = false
+      calls.ask({
+        limits,
+        what: 'take',
+        settle(decided) {
+          const allowance = decided ?? judgeHere(limits, now())
+          if (decided === null) refusedHere = !allowance.granted
+          else if (decided.granted) {
+            here.count(limits, now())
+            hold(limits)
+          }
+          resolve(allowance)
+        },
+        late({ granted }) {
+          // A request that was refused here meanwhile counts nowhere.
+          if (granted && refusedHere) giveBack(limits)
+        },
       })
-      const allowance = readDecision(limits, answer, lease)
-      if (allowance.granted) {
-        here.count(limits, nowMs)
-        if (lease !== null) leases.hold(lease, slotKeysOf(limits), nowMs, false)
-      }
-      return allowance
-    } catch {
-      judgedHere = judgeHere(limits, lease, now())
-      return judgedHere
-    }
+    })
   }
 
-  /** What was let through here, and not told, is counted in the store as well. */
+  /** What was let through here, and not told, is counted in the store as well; and it hears again which slots are held. */
   function tell(): void {
-    const untold = here.collect(now()).filter(({ count }) => count > 0)
-    for (let begin = 0; begin < untold.length; begin += tellAtOnce) {
-      const part = untold.slice(begin, begin + tellAtOnce)
-      const words = part.map(({ limit, count }) => write(limit, count, now()))
-      store
-        .run(decide, keysOf(part.map(({ limit }) => limit)), ['peek', '', leaseMs, ...words])
-        .catch(() => here.putBack(part))
-    }
+    for (const uses of here.collect(now())) if (uses.count > 0) calls.tellUses(uses)
+    for (const limit of slots.values()) calls.tellSlots(limit)
   }
 
   const upkeep = setInterval(() => {
-    if (store.away) return
-    leases.renew()
-    tell()
+    for (const [meter, limit] of slots) if (here.running(limit) === 0) slots.delete(meter)
+    if (!store.away) tell()
   }, renewEveryMs)
   store.onChange((away) => {
-    if (away) return
-    leases.forgotten()
-    leases.renew()
-    tell()
+    if (!away) tell()
   })
 
   return {
-    take(limits, nowMs) {
-      const lease = limits.some(({ quota }) => quota === null) ? leases.next() : null
-      return store.away ? judgeHere(limits, lease, nowMs) : ask(limits, lease, nowMs)
-    },
+    take: (limits, nowMs) => (store.away ? judgeHere(limits, nowMs) : ask(limits)),
     peek(limits, nowMs) {
       const standHere = () => here.peek(limits, store.state.instances, nowMs)
       if (store.away) return standHere()
-      const words = limits.map((limit) => write(limit, 0, nowMs))
-      return store
-        .run(decide, keysOf(limits), ['peek', '', leaseMs, ...words])
-        .then((answer) => readDecision(limits, answer, null).standings, standHere)
+      return new Promise((resolve) => {
+        calls.ask({
+          limits,
+          what: 'peek',
+          settle: (allowance) => resolve(allowance?.standings ?? standHere()),
+          late: null,
+        })
+      })
     },
-    release(limits, { lease }) {
+    release(limits) {
       here.release(limits)
-      if (lease === null) return
-      leases.drop(lease)
-      const slots = limits.filter(({ quota }) => quota === null)
-      if (!store.away) takeBack(slots, lease)
+      if (store.away) return
+      for (const limit of limits) if (limit.quota === null) calls.tellSlots(limit)
     },
     giveBack(limits) {
       here.giveBack(limits)
-      const budgets = limits.filter(({ kind }) => kind === 'budget')
-      if (budgets.length > 0 && !store.away) takeBack(budgets, null)
+      if (!store.away) giveBack(limits.filter(({ kind }) => kind === 'budget'))
     },
-    close: () => clearInterval(upkeep),
+    close() {
+      clearInterval(upkeep)
+      return calls.whenIdle()
+    },
   }
 }
 
@@ -130,7 +121,6 @@ function unjudged(budget: Limit): Allowance {
     exceeded: budget,
     retryAfterMs: storeAwayRetryMs,
     standings: [],
-    lease: null,
     storeAway: true,
   }
 }

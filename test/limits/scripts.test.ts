@@ -1,11 +1,13 @@
-// The scripts of the shared store against the limiter of one instance: whatever happens in whatever order, both decide
-// and tell the same. The scripts are those of production but for their first lines, which ask the server for the time.
+// The script of the shared store against the limiter of one instance: whatever happens in whatever order, and however much
+// of it in one call, both decide and tell the same. The script is that of production but for its first lines, which ask the
+// server for the time.
 
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { decide, giveBack } from '../../src/limits/decision-scripts.ts'
-import { createKeyFinder, createLimitWriter, readDecision } from '../../src/limits/limit-wire.ts'
-import { createLimiter, type Limit, type Standing } from '../../src/limits/limiter.ts'
+import { decide } from '../../src/limits/decision-scripts.ts'
+import { LimitCall, type Ask } from '../../src/limits/limit-call.ts'
+import { createKeyFinder, createLimitWriter } from '../../src/limits/limit-wire.ts'
+import { createLimiter, type Allowance, type Limit, type Standing } from '../../src/limits/limiter.ts'
 import type { Quota } from '../../src/limits/meter.ts'
 import { createStore } from '../../src/store/client.ts'
 import { script, type Script, type Store } from '../../src/store/store.ts'
@@ -16,14 +18,13 @@ import { describeWithValkey, startStoreServer, storeSettings, type StoreServer }
 function withClock({ name, text }: Script): Script {
   const changed = text.replace(
     "local time = redis.call('TIME')\nlocal now = time[1] * 1000 + time[2] / 1000\n",
-    'local now = tonumber(ARGV[#ARGV])\n',
+    'local now = tonumber(table.remove(ARGV))\n',
   )
   expect(changed).not.toBe(text)
   return script(name, changed)
 }
 
 const decideAt = withClock(decide)
-const giveBackAt = withClock(giveBack)
 const begin = Date.UTC(2026, 9, 24, 21, 50)
 /** Longer than any history: the limiter of one instance knows no leases. */
 const leaseMs = 10_000_000_000
@@ -77,21 +78,63 @@ const anyLimits = fc
   )
 
 /** Pauses of all sizes, so that windows slide, buckets fill and days turn; mostly none. */
-const anyStep = fc.record({
-  pauseMs: fc.oneof(
-    { weight: 4, arbitrary: fc.constant(0) },
-    { weight: 3, arbitrary: fc.integer({ min: 1, max: 50 }) },
-    { weight: 2, arbitrary: fc.integer({ min: 50, max: 70_000 }) },
-    { weight: 1, arbitrary: fc.integer({ min: 70_000, max: 30_000_000 }) },
-  ),
-  what: fc.constantFrom('take', 'take', 'take', 'take', 'end', 'fail', 'peek'),
-  which: fc.nat(),
+const anyPause = fc.oneof(
+  { weight: 4, arbitrary: fc.constant(0) },
+  { weight: 3, arbitrary: fc.integer({ min: 1, max: 50 }) },
+  { weight: 2, arbitrary: fc.integer({ min: 50, max: 70_000 }) },
+  { weight: 1, arbitrary: fc.integer({ min: 70_000, max: 30_000_000 }) },
+)
+/** What has come up at an instance since its last call; `fail` ends a request that came to nothing. */
+const anyTurn = fc.record({
+  pauseMs: anyPause,
+  instance: fc.constantFrom('one', 'other'),
+  ends: fc.array(fc.record({ which: fc.nat(), fails: fc.boolean() }), { maxLength: 2 }),
+  asks: fc.array(fc.record({ which: fc.nat(), what: fc.constantFrom('take', 'take', 'take', 'peek') }), {
+    maxLength: 4,
+  }),
 })
 
 /** The store tells whole milliseconds. */
 const rounded = (standing: Standing): Standing => ({ ...standing, resetMs: Math.ceil(standing.resetMs) })
 
-describeWithValkey('the scripts of the shared store', () => {
+const write = createLimitWriter()
+
+/** How many slots an instance holds, by meter. */
+type Held = Map<string, number>
+
+/** Sends a call as of a time; what it has decided for each of its requests, in their order. */
+async function send(
+  call: LimitCall,
+  { history, instance, held, atMs, lease }: CallFrame,
+): Promise<{ ask: Ask; allowance: Allowance }[]> {
+  const keyOf = createKeyFinder((...parts) => `${history}:${parts.join(':')}`)
+  const keys = call.limits.map(({ meter }) => keyOf(meter))
+  const values = call.values(instance, lease, ({ meter }) => held.get(meter) ?? 0)
+  const answer = await store.run(decideAt, keys, [...values, atMs])
+  const heard: { ask: Ask; allowance: Allowance }[] = []
+  call.read(answer, (ask, allowance) => heard.push({ ask, allowance }))
+  return heard
+}
+
+interface CallFrame {
+  readonly history: string
+  readonly instance: string
+  readonly held: Held
+  readonly atMs: number
+  readonly lease: number
+}
+
+const hold = (held: Held, limits: readonly Limit[], by: 1 | -1): void => {
+  for (const { quota, meter } of limits) if (quota === null) held.set(meter, (held.get(meter) ?? 0) + by)
+}
+const asked = (limits: readonly Limit[], what: 'take' | 'peek'): Ask => ({
+  limits,
+  what,
+  settle: () => {},
+  late: null,
+})
+
+describeWithValkey('the script of the shared store', () => {
   beforeAll(async () => {
     server = await startStoreServer()
     store = createStore({ settings: storeSettings(server, { timeoutMs: 5000 }), now: Date.now })
@@ -102,53 +145,99 @@ describeWithValkey('the scripts of the shared store', () => {
     await server.close()
   })
 
-  test('decide, count, give back and tell as the limiter of one instance does, for any history of any limits', async () => {
-    let history = 0
+  test('decides, counts, gives back and tells as the limiter of one instance does, for any history of any limits at two', async () => {
+    let histories = 0
     await fc.assert(
-      fc.asyncProperty(anyLimits, fc.array(anyStep, { maxLength: 60 }), async (all, steps) => {
-        history += 1
-        const keyOf = createKeyFinder((...parts) => `${history}:${parts.join(':')}`)
-        const write = createLimitWriter()
+      fc.asyncProperty(anyLimits, fc.array(anyTurn, { maxLength: 30 }), async (all, turns) => {
+        histories += 1
         const local = createLimiter()
-        const open: { limits: readonly Limit[]; lease: string }[] = []
-        let nowMs = begin
-        for (const [index, { pauseMs, what, which }] of steps.entries()) {
-          nowMs += pauseMs
-          const at = nowMs
-          const limits = all.filter((_, position) => ((which >> position) & 1) === 0 || all.length === 1)
-          const keys = (some: readonly Limit[]): string[] => some.map(({ meter }) => keyOf(meter))
-          const words = (some: readonly Limit[]): string[] => some.map((limit) => write(limit, 0, at))
-          if (limits.length === 0) continue
-          if (what === 'take' || what === 'peek') {
-            const lease = `lease-${index}`
-            const answer = await store.run(decideAt, keys(limits), [what, lease, leaseMs, ...words(limits), at])
-            const shared = readDecision(limits, answer, lease)
+        const sides = {
+          one: { held: new Map<string, number>(), open: [] as (readonly Limit[])[] },
+          other: { held: new Map<string, number>(), open: [] as (readonly Limit[])[] },
+        }
+        let atMs = begin
+        for (const { pauseMs, instance, ends, asks } of turns) {
+          atMs += pauseMs
+          const { held, open } = sides[instance]
+          const call = new LimitCall(write, atMs)
+          for (const { which, fails } of ends) {
+            const [ended] = open.splice(which % Math.max(1, open.length), 1)
+            if (ended === undefined) continue
+            hold(held, ended, -1)
+            local.release(ended)
+            for (const limit of ended) if (limit.quota === null) call.tell(limit, 0)
+            if (!fails) continue
+            local.giveBack(ended)
+            for (const limit of ended) if (limit.kind === 'budget') call.tell(limit, -1)
+          }
+          for (const { which, what } of asks) {
+            const limits = all.filter((_, position) => ((which >> position) & 1) === 0 || all.length === 1)
+            if (limits.length > 0) expect(call.add(asked(limits, what))).toBe(true)
+          }
+          const frame = { history: String(histories), instance, held, atMs, lease: leaseMs }
+          for (const { ask, allowance } of await send(call, frame)) {
+            const { limits, what } = ask
             if (what === 'peek') {
-              expect(shared.standings).toEqual(local.peek(limits, at).map(rounded))
+              expect(allowance.standings).toEqual(local.peek(limits, atMs).map(rounded))
               continue
             }
-            const alone = local.take(limits, at)
-            expect(shared).toEqual({
+            const alone = local.take(limits, atMs)
+            expect(allowance).toEqual({
               ...alone,
               retryAfterMs: Math.ceil(alone.retryAfterMs),
               standings: alone.standings.map(rounded),
-              lease: alone.granted ? lease : null,
             })
-            if (shared.granted) open.push({ limits, lease })
-            continue
+            if (!allowance.granted) continue
+            open.push(limits)
+            hold(held, limits, 1)
           }
-          const [ended] = open.splice(which % Math.max(1, open.length), 1)
-          if (ended === undefined) continue
-          const slots = ended.limits.filter(({ kind }) => kind === 'concurrency')
-          const budgets = ended.limits.filter(({ kind }) => kind === 'budget')
-          await store.run(giveBackAt, keys(slots), [ended.lease, ...words(slots), at])
-          local.release(ended.limits)
-          if (what === 'end') continue
-          await store.run(giveBackAt, keys(budgets), ['', ...words(budgets), at])
-          local.giveBack(ended.limits)
         }
       }),
       { numRuns: 500 },
+    )
+  })
+
+  test('counts the slots of an instance for as long as it is heard of, and no longer than its lease', async () => {
+    const slots: Limit = {
+      meter: 'slots',
+      name: 'concurrent',
+      kind: 'concurrency',
+      scope: 'team',
+      quota: null,
+      most: 1000,
+      shadow: false,
+    }
+    const lease = 6000
+    const anyStep = fc.record({
+      instance: fc.constantFrom('a', 'b', 'c'),
+      pauseMs: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 7000 })),
+      holds: fc.nat({ max: 5 }),
+    })
+    let histories = 0
+    await fc.assert(
+      fc.asyncProperty(fc.array(anyStep, { maxLength: 40 }), async (steps) => {
+        histories += 1
+        const heard = new Map<string, { holds: number; atMs: number }>()
+        const [history, nobody] = [`leases ${histories}`, new Map<string, number>()]
+        let atMs = begin
+        for (const { instance, pauseMs, holds } of steps) {
+          atMs += pauseMs
+          const told = new LimitCall(write, atMs)
+          told.tell(slots, 0)
+          await send(told, { history, instance, held: new Map([[slots.meter, holds]]), atMs, lease })
+          heard.set(instance, { holds, atMs })
+          const seen = new LimitCall(write, atMs)
+          seen.add(asked([slots], 'peek'))
+          const [answer] = await send(seen, { history, instance: 'nobody', held: nobody, atMs, lease })
+          const used = slots.most - (answer?.allowance.standings[0]?.remaining ?? 0)
+          const within = (ageMs: number): number =>
+            [...heard.values()].reduce((sum, each) => sum + (atMs - each.atMs < ageMs ? each.holds : 0), 0)
+          // A lease of which less than a sixth has passed is not written anew.
+          expect(used).toBeGreaterThanOrEqual(within((lease * 5) / 6))
+          expect(used).toBeLessThanOrEqual(within(lease))
+        }
+      }),
+      { numRuns: 200 },
     )
   })
 })

@@ -2,6 +2,7 @@
 // each holds its share while the store is away.
 
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { decide } from '../../src/limits/decision-scripts.ts'
 import type { Allowance, Limit } from '../../src/limits/limiter.ts'
 import { createSharedLimiter, type SharedLimiter } from '../../src/limits/shared-limiter.ts'
 import { createStore } from '../../src/store/client.ts'
@@ -29,7 +30,7 @@ async function startInstances(count: number, budgetsWhenAway: 'refuse' | 'share'
       limiter,
       take: async (limits) => await limiter.take(limits, Date.now()),
       async crash() {
-        limiter.close()
+        await limiter.close()
         await store.close()
       },
     }
@@ -97,17 +98,87 @@ describeWithValkey('the limiter of several instances', () => {
   test('frees slots with the request, and gives budgets back', async () => {
     const [one, other] = await startInstances(2)
     const limits = [slots('concurrent', 1), rate('sessions', 1, { kind: 'budget' })]
-    const first = await one?.take(limits)
+    await one?.take(limits)
     expect((await other?.take(limits))?.granted).toBe(false)
-    one?.limiter.release(limits, { lease: first?.lease ?? null })
+    one?.limiter.release(limits)
     one?.limiter.giveBack(limits)
     await until(async () => (await other?.take(limits))?.granted === true, 'what was given back')
+  })
+
+  test('asks once about what comes up together, and tells with it what is over', async () => {
+    const [one] = await startInstances(1)
+    const limits = [rate('requests', 100), slots('concurrent', 50)]
+    const seen = await server.watch()
+    const calls = (): number => seen.lines().filter((line) => line.includes(decide.digest)).length
+    const granted = await storm(instances, limits, 60)
+    expect(granted).toHaveLength(50)
+    for (let count = 0; count < 30; count += 1) one?.limiter.release(limits)
+    expect(await storm(instances, limits, 40)).toHaveLength(30)
+    await until(() => calls() === 2, 'both calls to have been seen')
+    // Nothing else comes up, and what is over is told all the same.
+    for (let count = 0; count < 50; count += 1) one?.limiter.release(limits)
+    await until(() => calls() === 3, 'the third call')
+    seen.close()
+    expect(await left(one, limits)).toEqual([20, 50])
+  })
+
+  test('loses and doubles no slot, whatever is asked and ends in whatever turn at whichever instance', async () => {
+    const all = await startInstances(3)
+    const limits = [slots('concurrent', 7), rate('requests', 100_000)]
+    let held = 0
+    let most = 0
+    // Numbers without a pattern, the same in each run.
+    let seed = 1
+    const any = (below: number): number => (seed = (seed * 48_271) % 2_147_483_647) % below
+    await Promise.all(
+      Array.from({ length: 24 }, async (_, index) => {
+        const instance = all[index % all.length]
+        for (let round = 0; round < 60; round += 1) {
+          const allowance = await instance?.take(limits)
+          if (allowance?.granted !== true) continue
+          held += 1
+          most = Math.max(most, held)
+          for (let turns = any(4); turns > 0; turns -= 1) await new Promise((resolve) => setImmediate(resolve))
+          held -= 1
+          instance?.limiter.release(limits)
+        }
+      }),
+    )
+    expect(most).toBe(7)
+    await Promise.all(all.map(({ limiter }) => limiter.close()))
+    expect((await left(all[0], limits))[0]).toBe(7)
+  })
+
+  test('judges each request by the policies it was admitted under, also in the turn in which they change', async () => {
+    const [one] = await startInstances(1)
+    const [before, after] = [[rate('requests', 1)], [rate('requests', 3)]]
+    const turn = [before, before, after, before, after]
+    const answers = await Promise.all(turn.map(async (limits) => await one?.take(limits)))
+    expect(answers.map((answer) => answer?.granted)).toEqual([true, false, true, false, true])
+    expect(answers.map((answer) => answer?.standings[0]?.remaining)).toEqual([0, 0, 1, 0, 0])
+  })
+
+  test('judges those who wait behind a call that is not answered together with it', async () => {
+    const [one] = await startInstances(1)
+    const limits = [rate('sessions', 5, { kind: 'budget' })]
+    const seen = await server.watch()
+    server.freeze()
+    const first = one?.take(limits)
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+    const second = one?.take(limits)
+    for (const answer of [await first, await second]) expect(answer).toMatchObject({ granted: false, storeAway: true })
+    server.thaw()
+    await back(instances)
+    await until(async () => (await left(one, limits)).join() === '5', 'what was counted to be taken back')
+    // The second was never asked about.
+    expect(seen.lines().filter((line) => line.includes('"take 1"'))).toHaveLength(1)
+    seen.close()
   })
 
   test('keeps the slots of an instance that lives, and frees those of one that has crashed', async () => {
     const [living, crashed] = await startInstances(2)
     const limits = [slots('concurrent', 3)]
-    const held = await living?.take(limits)
+    await living?.take(limits)
     await storm(crashed === undefined ? [] : [crashed], limits, 2)
     expect((await living?.take(limits))?.granted).toBe(false)
     await crashed?.crash()
@@ -118,7 +189,7 @@ describeWithValkey('the limiter of several instances', () => {
       await living?.take(limits)
       return false
     }, 'all slots to be taken')
-    living?.limiter.release(limits, { lease: held?.lease ?? null })
+    living?.limiter.release(limits)
     await until(async () => (await left(living, limits))[0] === 1, 'the first slot')
   })
 

@@ -56,7 +56,7 @@ async function useAll(store: Store): Promise<void> {
   const limits = [limit('one', 2), limit('two', 1)]
   expect(await limiter.take(limits, Date.now())).toMatchObject({ granted: true, storeAway: false })
   expect(await limiter.take(limits, Date.now())).toMatchObject({ granted: false, exceeded: { name: 'two' } })
-  limiter.close()
+  await limiter.close()
   await store.set(store.key('value'), Buffer.from('kept'), 10_000)
   expect((await store.get(store.key('value')))?.toString()).toBe('kept')
   await store.remove([store.key('value'), store.key('other')])
@@ -184,7 +184,7 @@ describeWithValkey('a cluster of three', () => {
       limiters.flatMap((each) => Array.from({ length: 20 }, async () => await each.take(limits, Date.now()))),
     )
     expect(taken.filter(({ granted }) => granted)).toHaveLength(20)
-    for (const each of limiters) each.close()
+    await Promise.all(limiters.map((each) => each.close()))
   })
 
   test('is away when the node of the limits is, and back with it', async () => {

@@ -93,12 +93,19 @@ describeWithValkey('several gateways over one store', () => {
         }
       }),
     )
-    // What is written for a use begins with its time. The times of the lines are taken later, after a pause at worst.
-    const counted = (): number[] =>
-      seen.lines().flatMap((line) => {
-        const use = / lua\] "(?:RPUSH|LSET)" .*"([\d.]+):\d+:\d+"/.exec(line)
-        return use === null ? [] : [Number(use[1])]
+    // What is written for the uses of a call begins with their time. The times of the lines are taken later, after a pause
+    // at worst.
+    const counted = (): number[] => {
+      let before = 0
+      return seen.lines().flatMap((line) => {
+        const write = / lua\] "(RPUSH|LSET)" .*"([\d.]+):(\d+):\d+"/.exec(line)
+        if (write === null) return []
+        const [, command, time, count] = write
+        const uses = Number(count) - (command === 'LSET' ? before : 0)
+        before = Number(count)
+        return Array.from({ length: uses }, () => Number(time))
       })
+    }
     await until(() => counted().length === granted, 'the store to have told of every use')
     seen.close()
     const times = counted()
