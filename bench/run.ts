@@ -107,7 +107,7 @@ async function measureAll(options: BenchOptions, ground: Ground): Promise<Result
       site.peerCore === null
         ? 'nothing is pinned to a core'
         : `measured server on core ${site.peerCore}, load and upstream on core ${loadCore}`,
-      `${options.rounds} rounds of ${options.seconds} s in turn after ${options.warmSeconds} s of warm-up`,
+      `${options.rounds} rounds of ${options.seconds} s in turn after ${options.warmSeconds} s of warm-up; noise: more than ${options.noisePercent} % of a core used by other processes`,
       `${describeTokens(callers)}, from an OpenID provider found by its metadata`,
     ],
     rounds: options.rounds,
