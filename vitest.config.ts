@@ -4,8 +4,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     // The suites talk over real sockets to real servers; a slow machine gets time, and nothing asserts on it.
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     pool: 'forks',
     // More than cores: much of the time goes by waiting for leases, timeouts and starts.
     maxWorkers: 3,

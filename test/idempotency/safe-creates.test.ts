@@ -177,7 +177,7 @@ describe('a store that is away', () => {
     expect(problem).toMatchObject({ kind: 'idempotency-unavailable', status: 503, fields: { 'retry-after': '5' } })
     expect(problem.message).toMatch(/^Nothing was sent/)
     expect([troubles.length, creates.underWay]).toEqual([1, 0])
-    await vi.waitFor(() => expect(released).toHaveLength(1))
+    await vi.waitFor(() => expect(released).toHaveLength(1), 10_000)
   })
 
   it('for a moment at the end of a request is asked again, without holding up who waits', async () => {

@@ -162,11 +162,11 @@ describe('with a real OpenID provider', () => {
     const [seen, unseen] = [await provider.token(), await provider.token()]
     expect(await outcome(seen)).toBe('accepted')
     await provider.stop()
-    await vi.waitFor(() => expect(verifier.status()[0]?.lastError).toContain('connection failed'))
+    await vi.waitFor(() => expect(verifier.status()[0]?.lastError).toContain('connection failed'), 10_000)
     expect([await outcome(seen), await outcome(unseen), verifier.ready()]).toEqual(['accepted', 'accepted', true])
     await provider.rotate()
     await provider.restart()
-    await vi.waitFor(() => expect(verifier.status()[0]?.lastError).toBe(null))
+    await vi.waitFor(() => expect(verifier.status()[0]?.lastError).toBe(null), 10_000)
     expect(await outcome(await provider.token())).toBe('accepted')
   })
 
@@ -174,10 +174,10 @@ describe('with a real OpenID provider', () => {
     const { provider, verifier, outcome } = await setUp({ refreshIntervalMs: 10, fetchTimeoutMs: 100 })
     const token = await provider.token()
     provider.hang(true)
-    await vi.waitFor(() => expect(verifier.status()[0]?.lastError).toContain('no answer within 100 ms'))
+    await vi.waitFor(() => expect(verifier.status()[0]?.lastError).toContain('no answer within 100 ms'), 10_000)
     expect(await outcome(token)).toBe('accepted')
     provider.hang(false)
-    await vi.waitFor(() => expect(verifier.status()[0]?.lastError).toBe(null))
+    await vi.waitFor(() => expect(verifier.status()[0]?.lastError).toBe(null), 10_000)
   })
 
   it('a provider that is down at the start is found later', async () => {
@@ -190,7 +190,7 @@ describe('with a real OpenID provider', () => {
     expect(verifier.ready()).toBe(false)
     expect((await problemOf(() => verifier.verify(token)))?.kind).toBe('identity-provider-unavailable')
     await provider.restart()
-    await vi.waitFor(() => expect(verifier.ready()).toBe(true))
+    await vi.waitFor(() => expect(verifier.ready()).toBe(true), 10_000)
     expect(await outcomeOf(() => verifier.verify(token))).toBe('accepted')
   })
 })

@@ -59,14 +59,14 @@ describe('the keys of an issuer', () => {
     const token = await issuer.sign()
     expect(await outcome(Promise.resolve(token))).toBe('accepted')
     await issuer.rotate({ withdraw: true })
-    await vi.waitFor(() => expect(verifier.verify(token)).toBeInstanceOf(Promise))
+    await vi.waitFor(() => expect(verifier.verify(token)).toBeInstanceOf(Promise), 10_000)
     expect(await outcome(Promise.resolve(token))).toBe('token-rejected/key-unknown')
     expect(await outcome(issuer.sign())).toBe('accepted')
   })
 
   it('are no longer fetched after the end', async () => {
     const { issuer, verifier } = await setUp({ timings: { refreshIntervalMs: 5 } })
-    await vi.waitFor(() => expect(jwksFetches(issuer)).toBeGreaterThan(2))
+    await vi.waitFor(() => expect(jwksFetches(issuer)).toBeGreaterThan(2), 10_000)
     verifier.close()
     await new Promise((resolve) => setTimeout(resolve, 30))
     const before = jwksFetches(issuer)
@@ -77,9 +77,9 @@ describe('the keys of an issuer', () => {
   it('of the wrong kind are left out, with a warning that names them, once', async () => {
     const { issuer, log, verifier } = await setUp({ timings: { refreshIntervalMs: 5 } })
     issuer.publish({ kty: 'oct', kid: 'shared', k: 'c2VjcmV0' })
-    await vi.waitFor(() => expect(log.lines.join()).toContain('shared'))
+    await vi.waitFor(() => expect(log.lines.join()).toContain('shared'), 10_000)
     const fetched = jwksFetches(issuer)
-    await vi.waitFor(() => expect(jwksFetches(issuer)).toBeGreaterThan(fetched + 2))
+    await vi.waitFor(() => expect(jwksFetches(issuer)).toBeGreaterThan(fetched + 2), 10_000)
     expect(log.lines.filter((line) => line.includes('shared'))).toHaveLength(1)
     expect(verifier.ready()).toBe(true)
   })
@@ -104,7 +104,7 @@ describe('an issuer that cannot be reached', () => {
     expect(problem?.message).not.toContain(issuer.issuer)
 
     await issuer.restart()
-    await vi.waitFor(() => expect(verifier.ready()).toBe(true))
+    await vi.waitFor(() => expect(verifier.ready()).toBe(true), 10_000)
     expect(await outcomeOf(async () => verifier.verify(await issuer.sign()))).toBe('accepted')
     await issuer.stop()
   })
@@ -122,7 +122,7 @@ describe('an issuer that cannot be reached', () => {
   it('is outlived by the last good set; only keys nobody knows make 503', async () => {
     const { issuer, verifier, log, outcome } = await setUp({ timings: { refreshIntervalMs: 20, retryDelayMs: 5 } })
     await issuer.stop()
-    await vi.waitFor(() => expect(verifier.status()[0]?.lastError).not.toBe(null))
+    await vi.waitFor(() => expect(verifier.status()[0]?.lastError).not.toBe(null), 10_000)
     expect(verifier.ready()).toBe(true)
     expect(await outcome(issuer.sign())).toBe('accepted')
     const old = await issuer.sign()
@@ -131,7 +131,7 @@ describe('an issuer that cannot be reached', () => {
     expect(await outcome(Promise.resolve(old))).toBe('accepted')
 
     await issuer.restart()
-    await vi.waitFor(() => expect(verifier.status()[0]?.lastError).toBe(null))
+    await vi.waitFor(() => expect(verifier.status()[0]?.lastError).toBe(null), 10_000)
     expect(await outcome(issuer.sign())).toBe('accepted')
     expect(log.lines.filter((line) => line.includes('could not be fetched'))).toHaveLength(1)
   })
@@ -144,10 +144,10 @@ describe('an issuer that cannot be reached', () => {
     expect(await outcome(Promise.resolve(token))).toBe('accepted')
     await issuer.stop()
     clock.advance(day - 60_000)
-    await vi.waitFor(() => expect(verifier.status()[0]?.lastError).not.toBe(null))
+    await vi.waitFor(() => expect(verifier.status()[0]?.lastError).not.toBe(null), 10_000)
     expect(verifier.verify(token)).not.toBeInstanceOf(Promise)
     clock.advance(60_000)
-    await vi.waitFor(() => expect(verifier.ready()).toBe(false))
+    await vi.waitFor(() => expect(verifier.ready()).toBe(false), 10_000)
     expect(await outcome(Promise.resolve(token))).toBe('identity-provider-unavailable/signing-keys-unavailable')
     expect(log.lines.join('\n')).toContain('error signing keys are too old to be believed')
   })
@@ -157,7 +157,7 @@ describe('an issuer that cannot be reached', () => {
     issuer.hang()
     const before = jwksFetches(issuer)
     const storm = Array.from({ length: 50 }, (_, n) => outcome(unknown(issuer, `hung-${n}`)))
-    await vi.waitFor(() => expect(jwksFetches(issuer)).toBe(before + 1))
+    await vi.waitFor(() => expect(jwksFetches(issuer)).toBe(before + 1), 10_000)
     clock.advance(10_000)
     expect(await outcome(issuer.sign())).toBe('accepted')
     const unavailable = 'identity-provider-unavailable/signing-keys-unavailable'
@@ -171,7 +171,7 @@ describe('an issuer that cannot be reached', () => {
     issuer.hang()
     const verifier = verifierForTest([settingsOf(issuer.issuer)], { timings: { fetchTimeoutMs: 600_000 } })
     const starting = verifier.start()
-    await vi.waitFor(() => expect(issuer.requests).toHaveLength(1))
+    await vi.waitFor(() => expect(issuer.requests).toHaveLength(1), 10_000)
     verifier.close()
     await starting
     expect(verifier.ready()).toBe(false)
@@ -276,7 +276,7 @@ describe('what an issuer answers', () => {
   async function failing(prepare: (issuer: Issuer) => void, changes = {}) {
     const issuer = await issuerForTest()
     prepare(issuer)
-    const verifier = verifierForTest([settingsOf(issuer.issuer, changes)], { timings: { fetchTimeoutMs: 300 } })
+    const verifier = verifierForTest([settingsOf(issuer.issuer, changes)], { timings: { fetchTimeoutMs: 1000 } })
     await verifier.start()
     expect(verifier.ready()).toBe(false)
     return (verifier.status()[0]?.lastError ?? '').replaceAll(issuer.issuer, 'ISSUER')
@@ -315,12 +315,12 @@ describe('what an issuer answers', () => {
         issuer.respond('/jwks', (_, response) => response.end(`{"keys":[],"fill":"${'x'.repeat(1024 * 1024)}"}`)),
       'GET ISSUER/jwks: answered more than 1048576 bytes',
     ],
-    ['nothing', (issuer) => issuer.respond('/jwks', () => {}), 'GET ISSUER/jwks: no answer within 300 ms'],
+    ['nothing', (issuer) => issuer.respond('/jwks', () => {}), 'GET ISSUER/jwks: no answer within 1000 ms'],
     [
       'half of it',
       (issuer) =>
         issuer.respond('/jwks', (_, response) => response.writeHead(200, { 'content-length': 100 }).write('{"keys"')),
-      'GET ISSUER/jwks: no answer within 300 ms',
+      'GET ISSUER/jwks: no answer within 1000 ms',
     ],
     [
       'a cut',
@@ -411,7 +411,7 @@ describe('what an issuer answers', () => {
     const token = await issuer.sign()
     expect(await outcome(Promise.resolve(token))).toBe('accepted')
     issuer.respond('/jwks', (_, response) => sendJson(response, { keys: [] }))
-    await vi.waitFor(() => expect(verifier.ready()).toBe(false))
+    await vi.waitFor(() => expect(verifier.ready()).toBe(false), 10_000)
     expect(await outcome(Promise.resolve(token))).toBe('identity-provider-unavailable/signing-keys-unavailable')
     expect(log.lines.join('\n')).toContain('error the issuer publishes no usable signing key')
   })
@@ -423,7 +423,7 @@ describe('what an issuer answers', () => {
     const { publicKey, privateKey } = await generateKeyPair('ES256')
     const jwk = { ...(await exportJWK(publicKey)), kid: issuer.kid }
     issuer.respond('/jwks', (_, response) => sendJson(response, { keys: [jwk] }))
-    await vi.waitFor(() => expect(verifier.verify(token)).toBeInstanceOf(Promise))
+    await vi.waitFor(() => expect(verifier.verify(token)).toBeInstanceOf(Promise), 10_000)
     expect(await outcome(Promise.resolve(token))).toBe('token-rejected/signature-invalid')
     expect(await outcome(issuer.sign({}, { key: privateKey }))).toBe('accepted')
   })

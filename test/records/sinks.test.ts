@@ -149,8 +149,9 @@ describe('a target that fails', () => {
     symlinkSync('/dev/full', at('access.ndjson'))
     const { sinks, troubles } = open(at)
     for (const id of ids(500)) sinks.access(accessEntry(id))
-    await vi.waitFor(() =>
-      expect(sinks.health()[0]).toEqual({ stream: 'access', healthy: false, lost: 0, error: 'ENOSPC' }),
+    await vi.waitFor(
+      () => expect(sinks.health()[0]).toEqual({ stream: 'access', healthy: false, lost: 0, error: 'ENOSPC' }),
+      10_000,
     )
     for (const id of ids(500, 's')) sinks.access(accessEntry(id))
     rmSync(at('access.ndjson'))

@@ -13,7 +13,7 @@ export interface CommandOptions {
   readonly cwd?: string
   /** Another Node than the one that runs the tests. */
   readonly node?: string
-  /** Ends a command that should have ended by itself; default 20 s. */
+  /** Ends a command that should have ended by itself; default 50 s. */
   readonly timeoutMs?: number
 }
 
@@ -78,7 +78,7 @@ export function startCommand(args: readonly string[], options: CommandOptions = 
 /** Runs a command to its end. */
 export async function runCommand(args: readonly string[], options: CommandOptions = {}): Promise<Ended> {
   const running = startCommand(args, options)
-  const timer = setTimeout(() => running.signal('SIGKILL'), options.timeoutMs ?? 20_000)
+  const timer = setTimeout(() => running.signal('SIGKILL'), options.timeoutMs ?? 50_000)
   const { code, out, err } = await running.ended
   clearTimeout(timer)
   return { code, out, err }
