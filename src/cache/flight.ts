@@ -1,25 +1,24 @@
-// One call to the upstream for one key, after a look at the second level: the taker that the upstream feeds. A slow leader slows nobody: bytes are collected up
-// to the size of an entry, and only beyond that the leader's pace is the upstream's. Who waits for it is in crew.ts.
+// One call to the upstream for one key, after a look at the second level: the taker that the upstream feeds. A slow leader
+// slows nobody: bytes are collected up to the size of an entry, and only beyond that the leader's pace is the upstream's. Who
+// waits for it is in crew.ts.
 
-import { Problem, type ProblemKindName } from '../problems.ts'
+import { Problem } from '../problems.ts'
 import type { AnswerHead, AnswerTaker, Flow } from './answer.ts'
 import { settled } from './answering.ts'
 import { Collector } from './collector.ts'
 import { Crew, type Story } from './crew.ts'
 import { createEntry, type Entry } from './entry.ts'
+import { asProblem, isSilence, tellsNothing } from './failures.ts'
 import type { FlightDesk, Plan } from './flight-desk.ts'
 import type { FieldChanges } from './question.ts'
 import type { Seat } from './seat.ts'
-import { forbidden, hasValidator, judge, type Times, type Verdict } from './storing.ts'
-import { freshen, validatingFields } from './validation.ts'
+import { isSettledBy, standIn } from './settling.ts'
+import { forbidden, judge, type Times, type Verdict } from './storing.ts'
+import { validatingFields } from './validation.ts'
 
 /** The request goes out as the caller sent it. */
 export const unchanged: FieldChanges = { remove: new Set(), add: [] }
 const ofTheCaller = new Set(['if-none-match', 'if-modified-since', 'range', 'if-range'])
-/** Without an answer for these reasons we are disconnected. A rejected key, say, is another matter. */
-const silences: ReadonlySet<ProblemKindName> = new Set(['upstream-unreachable', 'upstream-timeout', 'overloaded'])
-/** Nor is there one while the upstream wants to be left alone. */
-const isSilence = ({ kind, reason }: Problem): boolean => silences.has(kind) || reason === 'upstream-throttled'
 
 /** `waiting`: no head yet. `passing`: the body is on its way. `over`: nothing more is wanted from the upstream. */
 type Phase = 'waiting' | 'passing' | 'over'
@@ -35,9 +34,10 @@ export class Flight implements AnswerTaker {
   place = -1
   /** Runs while somebody waits behind the leader. */
   deadline: NodeJS.Timeout | null = null
-  readonly #desk: FlightDesk
+  readonly desk: FlightDesk
   #requestedAtMs: number
-  readonly #conditions: readonly string[]
+  /** Fields by which the upstream is asked whether the stored answer is still the one; none where there is none. */
+  readonly conditions: readonly string[]
   /** It goes on for the store even when nobody waits. */
   #isForStore: boolean
   #flow: Flow = settled
@@ -51,13 +51,13 @@ export class Flight implements AnswerTaker {
     this.plan = plan
     this.crew = new Crew(this, leader, desk)
     this.#isForStore = leader === null
-    this.#desk = desk
+    this.desk = desk
     this.#requestedAtMs = desk.now()
-    this.#conditions = plan.keep && plan.candidate !== null ? validatingFields(plan.candidate) : []
+    this.conditions = plan.keep && plan.candidate !== null ? validatingFields(plan.candidate) : []
   }
 
   start(): void {
-    const { elsewhere } = this.#desk
+    const { elsewhere } = this.desk
     if (elsewhere === null || !this.#mayBeElsewhere()) this.#ask()
     else {
       elsewhere
@@ -84,7 +84,7 @@ export class Flight implements AnswerTaker {
     }
     this.#phase = 'passing'
     const here = { ...entry, sequence: this.plan.sequence }
-    this.#desk.store(this, here)
+    this.desk.store(this, here)
     this.crew.serve(here, { fwdStatus: null, stored: false, terms: here, detail: null }, 'hit', null)
     this.#finish()
   }
@@ -92,11 +92,11 @@ export class Flight implements AnswerTaker {
   /** Asks the upstream. What goes wrong before anything is sent is a failure like any other. */
   #ask(): void {
     const { keep, fetch } = this.plan
-    this.position = keep ? (this.#desk.elsewhere?.position() ?? null) : null
-    this.#requestedAtMs = this.#desk.now()
+    this.position = keep ? (this.desk.elsewhere?.position() ?? null) : null
+    this.#requestedAtMs = this.desk.now()
     try {
       // The whole answer is asked for, so that it can be kept; whether the caller has it already is seen here.
-      fetch(keep ? { remove: ofTheCaller, add: this.#conditions } : unchanged, this)
+      fetch(keep ? { remove: ofTheCaller, add: this.conditions } : unchanged, this)
     } catch (error) {
       this.fail(asProblem(error))
     }
@@ -104,7 +104,7 @@ export class Flight implements AnswerTaker {
 
   /** It took too long for those who wait. The leader's own call goes on. */
   expire(): void {
-    this.#desk.again(this.crew.disembark(), null)
+    this.desk.again(this.crew.disembark(), null)
   }
 
   attach(flow: Flow): void {
@@ -116,23 +116,23 @@ export class Flight implements AnswerTaker {
     if (this.#phase !== 'waiting') return
     this.#phase = 'passing'
     this.#head = head
-    if (this.#isSettledBy(head)) {
+    if (isSettledBy(this, head, this.#times())) {
       this.#finish()
       return
     }
     const { plan, crew } = this
-    if (plan.keep) this.#verdict = judge(plan.question, head, this.#times(), this.#desk.storing)
+    if (plan.keep) this.#verdict = judge(plan.question, head, this.#times(), this.desk.storing)
     const { keep, share } = this.#verdict
     // What the upstream answers now has taken the place of what is stored. That it wants to be left alone has not.
     if (plan.keep && plan.candidate !== null && !keep && !tellsNothing(head.status))
-      this.#desk.outdated(this, plan.candidate)
+      this.desk.outdated(this, plan.candidate)
     const lucky = head.status >= 500 ? crew.disembark((seat) => seat.mayTryAgain) : []
-    this.#desk.again(lucky, null)
-    if (!share) this.#desk.alone(crew.disembark())
-    const { maxEntryBytes, allowance } = this.#desk
+    this.desk.again(lucky, null)
+    if (!share) this.desk.alone(crew.disembark())
+    const { maxEntryBytes, allowance } = this.desk
     const isWanted = keep || crew.followers.size > 0
     if (isWanted && (head.length ?? 0) <= maxEntryBytes) this.#collector = new Collector(maxEntryBytes, allowance)
-    else this.#desk.alone(crew.disembark())
+    else this.desk.alone(crew.disembark())
     if (this.#collector === null || !this.#isHeldBack) this.#passOn(head)
     this.stopIfDeserted()
   }
@@ -165,7 +165,7 @@ export class Flight implements AnswerTaker {
 
   fail(problem: Problem): void {
     if (this.#phase === 'over') return
-    if (!isSilence(problem) || !this.#standIn('silence', null)) this.crew.fail(problem)
+    if (!isSilence(problem) || !standIn(this, 'silence', null)) this.crew.fail(problem)
     this.#finish()
   }
 
@@ -177,55 +177,12 @@ export class Flight implements AnswerTaker {
     this.#finish()
   }
 
-  /** True when the head is all that is needed of this answer: everybody has been served from the store, or asks again. */
-  #isSettledBy(head: AnswerHead): boolean {
-    if (head.status >= 500) return this.#standIn('error', head.status)
-    if (head.status === 304 && this.#conditions.length > 0) {
-      this.#confirmed(head)
-      return true
-    }
-    if (head.status === 200 && this.plan.question.method === 'HEAD') this.#freshen(head)
-    return false
-  }
-
-  #standIn(failure: 'error' | 'silence', fwdStatus: number | null): boolean {
-    const { candidate } = this.plan
-    return candidate !== null && !this.barred && this.crew.standIn(candidate, failure, fwdStatus)
-  }
-
-  /** A 304 to our condition (RFC 9111 section 4.3.3). */
-  #confirmed(update: AnswerHead): void {
-    const freshened = this.#freshen(update)
-    if (freshened === null) {
-      // It is about another answer than we asked about: ask again, without a condition.
-      this.#desk.again(this.crew.evacuate(), null)
-      return
-    }
-    const { entry, stored, verdict } = freshened
-    if (!verdict.share) this.#desk.alone(this.crew.disembark())
-    this.crew.serve(entry, { fwdStatus: 304, stored, terms: verdict.terms, detail: verdict.detail }, 'validated', null)
-  }
-
-  /** Takes an update over into the store. Null when it speaks of another answer: then what is stored is outdated. */
-  #freshen(update: AnswerHead): { entry: Entry; stored: boolean; verdict: Verdict } | null {
-    const { candidate, question } = this.plan
-    if (candidate === null) return null
-    const isHead = question.method === 'HEAD'
-    const otherBody = isHead && update.length !== null && update.length !== candidate.body.length
-    // A class would give a body a new life of which the upstream has said nothing: equal lengths are no sign of equal bodies.
-    if (isHead && !otherBody && question.rule.kind === 'class' && !hasValidator(update)) return null
-    const freshened = otherBody ? null : freshen(this.plan, candidate, update, this.#times(), this.#desk.storing)
-    if (freshened?.verdict.keep !== true) this.#desk.outdated(this, candidate)
-    if (freshened === null) return null
-    return { ...freshened, stored: freshened.verdict.keep && this.#desk.store(this, freshened.entry) }
-  }
-
   #complete(body: Buffer): void {
     const head = this.#head
     const { terms, keep } = this.#verdict
     if (head === null || terms === null) return
     const entry = createEntry(this.plan.question, head, body, terms, this.plan.sequence)
-    const stored = keep && this.#desk.store(this, entry)
+    const stored = keep && this.desk.store(this, entry)
     this.crew.serve(entry, this.#story(head, stored), 'miss', head)
   }
 
@@ -252,7 +209,7 @@ export class Flight implements AnswerTaker {
     const chunks = this.#collector?.release() ?? []
     this.#collector = null
     this.#verdict = { ...forbidden, detail: 'too-large' }
-    this.#desk.alone(this.crew.disembark())
+    this.desk.alone(this.crew.disembark())
     if (this.#isHeldBack && this.#head !== null) {
       this.#passOn(this.#head)
       for (const chunk of chunks) this.crew.push(chunk)
@@ -261,7 +218,7 @@ export class Flight implements AnswerTaker {
   }
 
   #times(): Times {
-    return { requestedAtMs: this.#requestedAtMs, nowMs: this.#desk.now() }
+    return { requestedAtMs: this.#requestedAtMs, nowMs: this.desk.now() }
   }
 
   #finish(): void {
@@ -269,16 +226,7 @@ export class Flight implements AnswerTaker {
     this.#phase = 'over'
     this.#collector?.release()
     this.#collector = null
-    this.#desk.closed(this)
-    this.#desk.ended(this)
+    this.desk.closed(this)
+    this.desk.ended(this)
   }
-}
-
-/** An error of the upstream's, and that it has had too many requests, are not about what was asked for. */
-function tellsNothing(status: number): boolean {
-  return status >= 500 || status === 429
-}
-
-function asProblem(error: unknown): Problem {
-  return error instanceof Problem ? error : new Problem('internal', 'The request failed.', { cause: error })
 }

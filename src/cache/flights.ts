@@ -1,9 +1,10 @@
 // The calls to the upstream that are under way: who may join which, how long anybody waits, and who asks again after a failure.
 
-import type { Problem, ProblemKindName } from '../problems.ts'
+import type { Problem } from '../problems.ts'
 import type { Visit } from './answering.ts'
 import type { Forward } from './cache-status.ts'
 import type { Entry } from './entry.ts'
+import { isOfTheAsker, mayPass } from './failures.ts'
 import { Flight } from './flight.ts'
 import type { FlightDesk } from './flight-desk.ts'
 import type { Fetch } from './question.ts'
@@ -39,20 +40,6 @@ export interface Flights {
   readonly underWay: Roster<Flight>
 }
 
-/** Failures that another try may not meet. A rejected key, say, would only be rejected once more. */
-const passing: ReadonlySet<ProblemKindName> = new Set([
-  'upstream-unreachable',
-  'upstream-timeout',
-  'rate-limit-exceeded',
-  'concurrency-exceeded',
-  'budget-exceeded',
-])
-/** Refusals for want of room in the limits of the one who asked: they say nothing about anybody else. */
-const ofTheAsker: ReadonlySet<ProblemKindName> = new Set([
-  'rate-limit-exceeded',
-  'concurrency-exceeded',
-  'budget-exceeded',
-])
 /** Keys whose answer turned out not to be shareable are remembered for a while, so that nobody waits for it in vain. */
 const maxMarks = 1_000
 const markMs = 10_000
@@ -68,7 +55,7 @@ export function createFlights(options: FlightsOptions): Flights {
   const desk: FlightDesk = {
     ...options.counter,
     again(seats, problem) {
-      const isFinal = problem !== null && !passing.has(problem.kind)
+      const isFinal = problem !== null && !mayPass(problem)
       for (const seat of seats) {
         if (seat.left) continue
         if (isFinal) options.giveUp(seat, problem)
@@ -121,9 +108,9 @@ export function createFlights(options: FlightsOptions): Flights {
   }
 
   function askAgain(seat: Seat, problem: Problem | null): void {
-    const isOfTheAsker = problem !== null && ofTheAsker.has(problem.kind) && problem.reason !== 'upstream-throttled'
-    if (isOfTheAsker || seat.mayTryAgain) {
-      if (!isOfTheAsker) seat.attempts += 1
+    const isOfAnother = problem !== null && isOfTheAsker(problem)
+    if (isOfAnother || seat.mayTryAgain) {
+      if (!isOfAnother) seat.attempts += 1
       const need = options.lookAgain(seat)
       if (need !== null) forward(seat, need)
     } else if (problem === null) desk.alone([seat])

@@ -5,7 +5,8 @@ import { isSameWeakly } from './conditions.ts'
 import { createEntry, type Entry } from './entry.ts'
 import { firstValue, withoutFields } from './field-list.ts'
 import type { Plan } from './flight-desk.ts'
-import { judge, type StoringSettings, type Times, type Verdict } from './storing.ts'
+import type { Question } from './question.ts'
+import { hasValidator, judge, type StoringSettings, type Times, type Verdict } from './storing.ts'
 
 /** A 304 says nothing about the body that is kept (RFC 9111 section 3.2). */
 const ofTheBody = new Set(['content-encoding', 'content-length', 'content-range', 'content-md5'])
@@ -29,7 +30,7 @@ export function freshen(
   times: Times,
   settings: StoringSettings,
 ): { readonly entry: Entry; readonly verdict: Verdict } | null {
-  if (!isAbout(stored, update)) return null
+  if (!isAbout(stored, update) || (question.method === 'HEAD' && hasOtherLength(stored, update))) return null
   const fresh = withoutFields(update.fields, (name) => ofTheBody.has(name))
   // Without Date it was made when it came (RFC 9110 section 6.6.1), and not when the stored answer was.
   if (firstValue(fresh, 'date') === null) fresh.push('date', new Date(times.nowMs).toUTCString())
@@ -38,6 +39,18 @@ export function freshen(
   const head = { status: stored.status, fields: [...kept, ...fresh], length: stored.body.length }
   const verdict = judge(question, head, times, settings)
   return { entry: createEntry(question, head, stored.body, verdict.terms ?? stored, sequence), verdict }
+}
+
+/**
+ * Whether the answer to a HEAD leaves open if the body is still the same. A class would give it a new life then, and bodies
+ * of equal length are not equal.
+ */
+export function saysNothingOf({ method, rule }: Question, stored: Entry, update: AnswerHead): boolean {
+  return method === 'HEAD' && rule.kind === 'class' && !hasValidator(update) && !hasOtherLength(stored, update)
+}
+
+function hasOtherLength({ body }: Entry, { length }: AnswerHead): boolean {
+  return length !== null && length !== body.length
 }
 
 function isAbout(stored: Entry, update: AnswerHead): boolean {

@@ -11,7 +11,8 @@ import { Chain } from './chain.ts'
 import { Lease, leaseMs, type Clocks, type Moment } from './lease.ts'
 import { readMessage, type Body } from './messages.ts'
 import { join, leave, renew } from './scripts.ts'
-import { createTelling, type TellingCounts } from './telling.ts'
+import type { GroupState } from './standing.ts'
+import { createTelling } from './telling.ts'
 
 const beatMs = 400
 /**
@@ -21,24 +22,6 @@ const beatMs = 400
 const noticedAfterMs = 3 * leaseMs + 2 * beatMs
 /** What writes elsewhere may not reach is kept no longer than the class `short`. */
 const cautiousMs = 30_000
-
-/**
- * `together`: every write anywhere is heard of in time. `cautious`: so are all but those of instances that went missing and may
- * be cut off. `alone`: the store is not to be had, and with it the others.
- */
-export type Standing = 'together' | 'cautious' | 'alone'
-
-export interface GroupState {
-  readonly standing: Standing
-  /** Members that the store knows, and instances that went missing within ten minutes, as last heard. */
-  readonly members: number
-  readonly missing: number
-  /** Times that this instance fell out and had to drop everything. */
-  readonly lapses: number
-  readonly told: TellingCounts
-  /** Why it is alone; null while it is not. */
-  readonly reason: string | null
-}
 
 export interface GroupOptions extends Clocks {
   readonly store: Store

@@ -1,6 +1,6 @@
 // One line in the log whenever the cache's standing among the instances changes, and a note for who asks. Used by runtime.ts.
 
-import type { GroupState, Standing } from './group.ts'
+import type { GroupState, Standing } from './standing.ts'
 
 interface Log {
   info(fields: object, text: string): void

@@ -1,6 +1,7 @@
 // Caches of several instances in one process, each with a connection of its own to a real store.
 
-import { createGroup, type Group, type GroupState } from '../../../src/cache/shared/group.ts'
+import { createGroup, type Group } from '../../../src/cache/shared/group.ts'
+import type { GroupState } from '../../../src/cache/shared/standing.ts'
 import { createSealedAnswers, type SealedAnswers } from '../../../src/cache/shared/sealed-answers.ts'
 import { createStore } from '../../../src/store/client.ts'
 import { createSealing } from '../../../src/store/sealing.ts'

@@ -1,0 +1,37 @@
+// What went wrong on the way to an answer, as it looks to those who wait for it. Used by flight.ts and flights.ts. Pure.
+
+import { Problem, type ProblemKindName } from '../problems.ts'
+
+/** Without an answer for these reasons we are disconnected. A rejected key, say, is another matter. */
+const silences: ReadonlySet<ProblemKindName> = new Set(['upstream-unreachable', 'upstream-timeout', 'overloaded'])
+/** Refusals for want of room in the limits of the one who asked: they say nothing about anybody else. */
+const ofTheAsker: ReadonlySet<ProblemKindName> = new Set([
+  'rate-limit-exceeded',
+  'concurrency-exceeded',
+  'budget-exceeded',
+])
+
+/** Whether there is no answer at all, so that a stored one may stand in; also while the upstream wants to be left alone. */
+export function isSilence({ kind, reason }: Problem): boolean {
+  return silences.has(kind) || reason === 'upstream-throttled'
+}
+
+/** Whether it is about the limits of the one who asked, and not about the question. */
+export function isOfTheAsker({ kind, reason }: Problem): boolean {
+  return ofTheAsker.has(kind) && reason !== 'upstream-throttled'
+}
+
+/** Whether another try may not meet it. A rejected key, say, would only be rejected once more. */
+export function mayPass({ kind }: Problem): boolean {
+  return kind === 'upstream-unreachable' || kind === 'upstream-timeout' || ofTheAsker.has(kind)
+}
+
+/** Whether an answer is not about what was asked for: an error of the upstream's, or that it has had too many requests. */
+export function tellsNothing(status: number): boolean {
+  return status >= 500 || status === 429
+}
+
+/** What was thrown, as a problem. */
+export function asProblem(error: unknown): Problem {
+  return error instanceof Problem ? error : new Problem('internal', 'The request failed.', { cause: error })
+}
