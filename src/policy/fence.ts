@@ -11,6 +11,7 @@ export function isInside(team: Team, organization: string): boolean {
 
 /** The refusal of a request that reaches beyond the fence of a team; null when it stays inside. */
 export function outsideFence(policy: PolicySet, team: Team, facts: Facts): Refusal | null {
+  if (facts.organization?.includes('%') === true) return escapedId(team)
   if (team.organizations === 'all') return null
   const outside = facts.organizations.find((id) => !isInside(team, id))
   if (outside === undefined && (isBounded(facts) || filtersItems(policy, facts, team))) return null
@@ -33,6 +34,15 @@ export function outsideFence(policy: PolicySet, team: Team, facts: Facts): Refus
     team,
     text,
     `${facts.operation.id} reaches every organization, and team ${team.id} is fenced to ${fence}. ${advice}, or ask the owner of the policy for organizations: all.`,
+  )
+}
+
+/** Fences, keys, limits and budgets know an organization by its plain id; Devin would read the escaped one as the same. */
+function escapedId(team: Team): Refusal {
+  return fenceRefusal(
+    team,
+    'the id of the organization in the path is spelled with an escape',
+    'The id of the organization in the path is spelled with an escape, and is compared as it stands. Spell it plainly, as the API does.',
   )
 }
 

@@ -59,6 +59,22 @@ describe('the fence', () => {
       )
   })
 
+  test('lets an escaped id through to no team, however wide: keys, limits and budgets would not know it', () => {
+    const open = policyFrom({
+      'teams/all.yaml': `team: all
+members: [{ groups: [payments] }]
+organizations: all
+grants: [{ id: run, allow: [ViewOrgSessions, ent.organizations.get] }]
+`,
+      'keys.yaml': `keys:
+  - { id: wide, scope: enterprise, permissions: [ViewAccountSessions, ManageOrganizations], serves_organizations: all, secret: { env: K } }
+`,
+    })
+    expect(outcome('GET /v3/organizations/org-x/sessions', undefined, ada, open)).toBe('allow all/run wide')
+    for (const path of ['organizations/org%2Dx/sessions', 'enterprise/organizations/%6Frg-x'])
+      expect(outcome(`GET /v3/${path}`, undefined, ada, open), path).toBe('deny organization-not-granted all')
+  })
+
   test('stands also around enterprise operations that name an organization in their path', () => {
     expect(outcome('GET /v3/enterprise/organizations/org-payments/members/users')).toBe(
       'allow payments/enterprise analytics',
@@ -159,9 +175,6 @@ describe('the fence', () => {
       'allow payments/run tools-reader',
     )
     expect(outcome('GET /v3/organizations/org-unknown/sessions', undefined, ada, open)).toBe(
-      'allow payments/run no-key',
-    )
-    expect(outcome('GET /v3/organizations/org%2Dtools/sessions', undefined, ada, open)).toBe(
       'allow payments/run no-key',
     )
   })

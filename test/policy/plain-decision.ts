@@ -122,6 +122,8 @@ function impliedBy(permission: string): string | null {
 
 function insideFence(team: TeamDocument, call: Call): boolean {
   const { organizations } = team
+  // Whoever reads it escaped and whoever reads it plainly would see two organizations.
+  if (pathOrganization(call)?.includes('%') === true) return false
   if (organizations === 'all') return true
   const named = organizationsNamed(call)
   if (!named.every((organization) => organizations.includes(organization))) return false
