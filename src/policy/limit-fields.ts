@@ -42,7 +42,14 @@ const burstQuota = () =>
       rate: rate().describe('The rate, like 600/min.'),
       burst: count('burst')
         .optional()
-        .describe('The most at once; then never more than rate and burst together in any window.'),
+        .describe(
+          'The most at once; then never more than rate and burst together in any window. Not for calendar windows.',
+        ),
+    })
+    .refine(({ rate: { calendar }, burst }) => calendar === null || burst === undefined, {
+      error:
+        'a window of the calendar lets its whole amount through at once and takes no burst: leave it out, or write s, min or h',
+      path: ['burst'],
     })
     .transform((written): QuotaDocument => ({ rate: written.rate, burst: written.burst ?? null }))
 

@@ -244,6 +244,14 @@ describe('a team file', () => {
         'team.yaml:8:64: "5/year" is not a rate: write a whole number, a slash and s, min, h, day, week or month, like 10/s, 600/min, 5/h, 50/day or 500/month',
       ],
     ],
+    [
+      'a burst in a window of the calendar',
+      'grants:',
+      'limits: { requests: { rate: 600/day, burst: 50 } }\ngrants:',
+      [
+        'team.yaml:8:45: a window of the calendar lets its whole amount through at once and takes no burst: leave it out, or write s, min or h',
+      ],
+    ],
   ])('with %s is refused at its place', (_, written, instead, messages) => {
     expect(team).toContain(written)
     expect(problems('team.yaml', team.replace(written, instead))).toEqual(messages)
