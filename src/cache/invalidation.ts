@@ -36,24 +36,37 @@ export interface InvalidationOptions {
   readonly upstreamBase: string
 }
 
-const maxUnsettled = 1_000
+/** Names of unclear writes that are remembered; beyond them nothing at all is kept for as long. */
+const maxUnsettled = 10_000
 const addressFields = ['location', 'content-location']
 
 export function createInvalidation(options: InvalidationOptions): Invalidation {
   const { store, peers, underWay, close, now, unsettledMs, upstreamBase } = options
-  let open: { readonly names: ReadonlySet<string>; readonly untilMs: number }[] = []
+  /** Until when nothing is kept under a name, in the order of these times. */
+  const unsettledUntil = new Map<string, number>()
+  let allUnsettledUntil = 0
 
   function drop({ names, unsettled }: Drop): number {
     let dropped = 0
     for (const name of names) dropped += store.drop(name)
     const barred = new Set(names)
     for (const flight of underWay) if (flight.plan.names.some((name) => barred.has(name))) bar(flight)
-    if (unsettled) {
-      const nowMs = now()
-      open = open.filter(({ untilMs }) => untilMs > nowMs).slice(-maxUnsettled + 1)
-      open.push({ names: barred, untilMs: nowMs + unsettledMs })
-    }
+    if (unsettled) unsettle(names)
     return dropped
+  }
+
+  function unsettle(names: readonly string[]): void {
+    const nowMs = now()
+    for (const name of names) {
+      unsettledUntil.delete(name)
+      unsettledUntil.set(name, nowMs + unsettledMs)
+    }
+    for (const [name, untilMs] of unsettledUntil) {
+      const isOver = untilMs <= nowMs
+      if (!isOver && unsettledUntil.size <= maxUnsettled) break
+      unsettledUntil.delete(name)
+      if (!isOver) allUnsettledUntil = untilMs
+    }
   }
 
   function dropAll(): void {
@@ -94,7 +107,7 @@ export function createInvalidation(options: InvalidationOptions): Invalidation {
     allows({ barred, plan }) {
       if (barred) return false
       const nowMs = now()
-      return !open.some(({ names, untilMs }) => untilMs > nowMs && plan.names.some((name) => names.has(name)))
+      return allUnsettledUntil <= nowMs && plan.names.every((name) => (unsettledUntil.get(name) ?? 0) <= nowMs)
     },
   }
 }

@@ -180,6 +180,23 @@ describe('a write whose end nobody knows', () => {
     setting.store()
     expect(setting.cache.stats().entries).toBe(2)
   })
+
+  it('counts however many follow', () => {
+    const setting = new Setting(classRule)
+    for (let number = 0; number < 10_050; number += 1) {
+      setting.ask(`/things/${number}`, { method: 'POST', tags: [] })
+      setting.call.fail('upstream-timeout')
+    }
+    const isKept = (target: string): boolean => {
+      const before = setting.cache.stats().entries
+      setting.ask(target, { tags: [] })
+      setting.call.answer(200)
+      return setting.cache.stats().entries > before
+    }
+    expect(['/things/0', '/things/10049'].map(isKept)).toEqual([false, false])
+    setting.pass(31)
+    expect(['/things/0', '/things/10049'].map(isKept)).toEqual([true, true])
+  })
 })
 
 describe('invalidate', () => {
