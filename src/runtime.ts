@@ -98,7 +98,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     now,
     ({ id }, text) => log.warn({ event: 'key-expiry', key: id }, text),
   )
+  /** Also of a start that fails: the log says of each start how it ended. */
   const release = async (): Promise<void> => {
+    sinks.audit('stopped', 'gateway', { policy_revision: policies.current.revision })
     policies.close()
     expiry.stop()
     tokens.close()
@@ -169,10 +171,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         app.close(config.shutdown.deadlineMs),
         within(config.shutdown.deadlineMs, safeCreates.whenIdle()),
       ])
-      sinks.audit('stopped', 'gateway', { policy_revision: policies.current.revision })
-      const auditHead = sinks.auditHead().hash
       await release()
-      log.info({ event: 'stopped', audit_head: auditHead }, 'stopped')
+      log.info({ event: 'stopped', audit_head: sinks.auditHead().hash }, 'stopped')
     },
   }
 }

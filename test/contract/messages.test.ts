@@ -1,7 +1,7 @@
 // What is said about bad input, letter by letter: `check` over a whole site with one mistake in it, and what only a start
 // can find. Mistakes inside single values have their tables beside the parts that find them.
 
-import { chmod, writeFile } from 'node:fs/promises'
+import { chmod, readFile, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -359,6 +359,8 @@ describe('a start', () => {
       expect(said).toBe(
         `listen.${name}: cannot listen on 127.0.0.1:${port}: another process uses the port; stop it or choose another one`,
       )
+      const audit = await readFile(join(site?.directory ?? '', 'audit.ndjson'), 'utf8')
+      expect([...audit.matchAll(/"event":"([a-z-]+)"/g)].map(([, event]) => event)).toEqual(['started', 'stopped'])
     },
   )
 
