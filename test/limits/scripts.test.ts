@@ -97,8 +97,6 @@ const anyTurn = fc.record({
 /** The store tells whole milliseconds. */
 const rounded = (standing: Standing): Standing => ({ ...standing, resetMs: Math.ceil(standing.resetMs) })
 
-const write = createLimitWriter()
-
 /** How many slots an instance holds, by meter. */
 type Held = Map<string, number>
 
@@ -151,6 +149,8 @@ describeWithValkey('the script of the shared store', () => {
       fc.asyncProperty(anyLimits, fc.array(anyTurn, { maxLength: 30 }), async (all, turns) => {
         histories += 1
         const local = createLimiter()
+        // It remembers where the days turn, and each history begins on the first day.
+        const write = createLimitWriter()
         const sides = {
           one: { held: new Map<string, number>(), open: [] as (readonly Limit[])[] },
           other: { held: new Map<string, number>(), open: [] as (readonly Limit[])[] },
@@ -208,6 +208,7 @@ describeWithValkey('the script of the shared store', () => {
       shadow: false,
     }
     const lease = 6000
+    const write = createLimitWriter()
     const anyStep = fc.record({
       instance: fc.constantFrom('a', 'b', 'c'),
       pauseMs: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 7000 })),
