@@ -67,47 +67,41 @@ export interface LocalLimiter extends Limiter {
 const sweepAbove = 10_000
 
 export function createLimiter(): LocalLimiter {
-  const meters = new Map<string, Meter>()
+  const meters = new Map<string, { readonly meter: Meter; readonly quota: Quota }>()
   const running = new Map<string, number>()
+  let sweepAt = sweepAbove
 
-  function meterOf({ meter, quota }: Limit, nowMs: number): Meter {
-    const known = meters.get(meter)
-    if (known !== undefined) return known
-    if (meters.size > sweepAbove) sweep(nowMs)
-    // Limits without a quota are concurrency limits, which never get here.
-    const created = createMeter(quota ?? { amount: 0, perMs: 1, calendar: null, burst: null, timeZone: 'UTC' })
-    meters.set(meter, created)
-    quotas.set(meter, quota)
-    return created
+  function meterOf(name: string, quota: Quota, nowMs: number): Meter {
+    const known = meters.get(name)
+    if (known !== undefined) return known.meter
+    if (meters.size >= sweepAt) sweep(nowMs)
+    const meter = createMeter(quota)
+    meters.set(name, { meter, quota })
+    return meter
   }
 
-  const quotas = new Map<string, Quota | null>()
+  /** Again only when there are twice as many as are in use: it looks at all of them. */
   function sweep(nowMs: number): void {
-    for (const [name, meter] of meters) {
-      const quota = quotas.get(name)
-      if (quota === undefined || quota === null || meter.resetMs(quota, nowMs) <= 0) {
-        meters.delete(name)
-        quotas.delete(name)
-      }
-    }
+    for (const [name, { meter, quota }] of meters) if (meter.resetMs(quota, nowMs) <= 0) meters.delete(name)
+    sweepAt = Math.max(sweepAbove, 2 * meters.size)
   }
 
   function waitFor(limit: Limit, nowMs: number): number {
     if (limit.quota === null) return (running.get(limit.meter) ?? 0) < limit.most ? 0 : 1000
-    return meterOf(limit, nowMs).waitMs(limit.quota, 1, nowMs)
+    return meterOf(limit.meter, limit.quota, nowMs).waitMs(limit.quota, 1, nowMs)
   }
 
   function standing(limit: Limit, nowMs: number): Standing {
     if (limit.quota === null)
       return { limit, remaining: Math.max(0, limit.most - (running.get(limit.meter) ?? 0)), resetMs: 0 }
-    const meter = meterOf(limit, nowMs)
+    const meter = meterOf(limit.meter, limit.quota, nowMs)
     return { limit, remaining: meter.remaining(limit.quota, nowMs), resetMs: meter.resetMs(limit.quota, nowMs) }
   }
 
   function count(limits: readonly Limit[], nowMs: number): void {
     for (const limit of limits) {
       if (limit.quota === null) running.set(limit.meter, (running.get(limit.meter) ?? 0) + 1)
-      else meterOf(limit, nowMs).take(limit.quota, 1, nowMs)
+      else meterOf(limit.meter, limit.quota, nowMs).take(limit.quota, 1, nowMs)
     }
   }
 
@@ -148,7 +142,7 @@ export function createLimiter(): LocalLimiter {
       }
     },
     giveBack(limits) {
-      for (const limit of limits) if (limit.kind === 'budget') meters.get(limit.meter)?.giveBack(1)
+      for (const limit of limits) if (limit.kind === 'budget') meters.get(limit.meter)?.meter.giveBack(1)
     },
   }
 }

@@ -70,6 +70,13 @@ describe('limits of a request', () => {
     expect(limiter.take(limits, now)).toMatchObject({ granted: true, exceeded: { name: 'requests' } })
   })
 
+  test('are kept for all who have used them, however many callers come', () => {
+    const limiter = createLimiter()
+    const callers = Array.from({ length: 25_000 }, (_, number) => [rate(`caller ${number}`, 1)])
+    for (const limits of callers) limiter.take(limits, now)
+    expect(callers.filter((limits) => limiter.take(limits, now).granted)).toEqual([])
+  })
+
   test('give back the budget of a call that came to nothing, and no rate', () => {
     const limiter = createLimiter()
     const limits = [rate('requests', 5), rate('sessions', 5, { kind: 'budget' })]
