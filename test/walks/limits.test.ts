@@ -253,10 +253,19 @@ describeWithValkey('over a shared store', () => {
         running.call(`${sessions}/${name}`, { claims: { sub } })
       expect((await ask('devin-1', 'ann')).status).toBe(200)
       expect((await ask('devin-1', 'ann')).headers.get('cache-status')).toContain('; hit')
-      // Ann asks first and is refused while Bob and Eve wait for her call: Bob asks for himself, Eve shares his answer.
-      const answers = await Promise.all([ask('devin-2', 'ann'), ask('devin-2', 'bob'), ask('devin-2', 'eve')])
-      expect(answers.map(({ status }) => status)).toEqual([429, 200, 200])
-      expect(running.upstream.seen.length).toBeLessThanOrEqual(3)
+      // Ann asks first and is refused while Bob and Eve wait for her call: Bob asks for himself, Eve shares his answer. Whose
+      // connection is served first is not ours to say: when Ann is not the first, she shares an answer, too.
+      let statuses: number[] = []
+      for (let attempt = 1; statuses[0] !== 429 && attempt <= 20; attempt += 1) {
+        const before = running.upstream.seen.length
+        const answers = await Promise.all(
+          ['ann', `bob-${attempt}`, `eve-${attempt}`].map((sub) => ask(`devin-2${attempt}`, sub)),
+        )
+        statuses = answers.map(({ status }) => status)
+        expect(statuses.slice(1)).toEqual([200, 200])
+        expect(running.upstream.seen.length - before).toBeLessThanOrEqual(2)
+      }
+      expect(statuses[0]).toBe(429)
     } finally {
       await store.close()
     }
