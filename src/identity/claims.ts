@@ -87,14 +87,17 @@ function subjectOf(claims: Claims, mapping: ClaimMapping): string {
   )
 }
 
-/**
- * The name by which an e-mail address is known at Devin, or null where the issuer says that it has not verified it: some
- * issuers let people write down any. Of letters only A to Z have two cases here: a Kelvin sign is no `k`.
- */
-export function verifiedAddress({ email, claims }: Pick<Principal, 'email' | 'claims'>): string | null {
+/** The e-mail address, or null where the issuer says that it has not verified it: some issuers let people write down any. */
+export function verifiedEmail({ email, claims }: Pick<Principal, 'email' | 'claims'>): string | null {
   // Some issuers write it as a text.
   const verified = claims['email_verified']
-  return email === null || verified === false || verified === 'false' ? null : addressName(email)
+  return verified === false || verified === 'false' ? null : email
+}
+
+/** The name by which a verified address is known at Devin. Of letters only A to Z have two cases here: a Kelvin sign is no `k`. */
+export function verifiedAddress(principal: Pick<Principal, 'email' | 'claims'>): string | null {
+  const email = verifiedEmail(principal)
+  return email === null ? null : addressName(email)
 }
 
 /** One text for all spellings of an e-mail address that are the same one. */

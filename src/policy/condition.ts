@@ -1,6 +1,6 @@
 // A typed condition on who is calling: `members` entries and `when` of grants. Pure.
 
-import { claimAt } from '../identity/claims.ts'
+import { claimAt, verifiedEmail } from '../identity/claims.ts'
 import type { Principal } from '../identity/principal.ts'
 
 /** Attributes are alternatives inside (any value of the list) and together (all attributes must match). */
@@ -36,14 +36,14 @@ export function compileCondition(document: ConditionDocument): Condition {
   }
 }
 
-/** An attribute the principal lacks never matches. */
+/** An attribute the principal lacks never matches, nor does an address that its issuer has not verified. */
 export function conditionHolds(condition: Condition, principal: Principal): boolean {
   const { groups } = condition
   return (
     (groups === null || principal.groups.some((group) => groups.has(group))) &&
     holds(condition.app, principal.app) &&
     holds(condition.subject, principal.subject) &&
-    holds(condition.email, principal.email) &&
+    holds(condition.email, verifiedEmail(principal)) &&
     holds(condition.issuer, principal.issuer) &&
     [...condition.claims].every(([path, values]) => claimHolds(values, claimAt(principal.claims, path)))
   )
