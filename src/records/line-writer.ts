@@ -3,6 +3,7 @@
 
 import { writeSync } from 'node:fs'
 import { pino } from 'pino'
+import { flushAtExit, forgetAtExit } from './exit-flush.ts'
 import { LineBuffer } from './line-buffer.ts'
 import { linesLeft, nextChunk, resumeBatch } from './batch.ts'
 import { endsWithLineFeed, isSamePlace, openTarget, standardDescriptor } from './target.ts'
@@ -285,21 +286,4 @@ export class LineWriter {
     output.on('error', () => {})
     output.destroy()
   }
-}
-
-// One listener for the process, however many writers there are: Node warns at eleven.
-const writers = new Set<LineWriter>()
-
-function flushAll(): void {
-  for (const writer of writers) writer.flushNow()
-}
-
-function flushAtExit(writer: LineWriter): void {
-  if (writers.size === 0) process.on('exit', flushAll)
-  writers.add(writer)
-}
-
-function forgetAtExit(writer: LineWriter): void {
-  writers.delete(writer)
-  if (writers.size === 0) process.off('exit', flushAll)
 }

@@ -2,7 +2,8 @@ import { register } from 'prom-client'
 import { describe, expect, it } from 'vitest'
 import { createInstruments } from '../../src/metrics/instruments.ts'
 import { metricList } from '../../src/metrics/metric-list.ts'
-import type { ExchangeObservation, InstrumentsOptions } from '../../src/metrics/instruments.ts'
+import type { InstrumentsOptions } from '../../src/metrics/instruments.ts'
+import type { ExchangeObservation } from '../../src/metrics/traffic.ts'
 
 function create(options: Partial<InstrumentsOptions> = {}) {
   return createInstruments({
