@@ -1,15 +1,13 @@
 // The reservation stage: what a create may cost is taken from its budgets before the upstream sees it, and what became of
 // it is told from the answer. Requests without a budget pass by. Used by admission.ts.
 
-import { basename } from 'node:path'
 import { BookUnavailable } from '../budgets/book.ts'
-import { unitsOf, unitsOfAcus, unitsPerAcu, type Budget } from '../budgets/budget.ts'
+import { unitsOf, unitsPerAcu, type Budget } from '../budgets/budget.ts'
 import type { Budgets } from '../budgets/budgets.ts'
 import { budgetView, leftOf, refusalText, resetMs, type Standing } from '../budgets/standing.ts'
 import type { Evaluation } from '../policy/evaluate.ts'
-import type { JudgedBody } from '../policy/judged-body.ts'
+import { boundOf, budgetNeedingBound, chargedFor, needsBound, needsBoundText } from '../policy/session-bound.ts'
 import { sessionCreate } from '../policy/team-budgets.ts'
-import { JsonNumber } from '../policy/json-value.ts'
 import { Problem } from '../problems.ts'
 import type { Exchange } from './exchange.ts'
 import { ReservedAnswer } from './reserved-answer.ts'
@@ -91,43 +89,28 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
         throw error
       }
     },
-    reserve(exchange, { facts, decision, target, body }) {
-      const { operation, principal, organization } = facts
+    reserve(exchange, evaluation) {
+      const { facts, target, body } = evaluation
+      const { operation, organization } = facts
       if (operation.id !== sessionCreate) {
         if (!wakes.has(operation.id) || !exchange.policy.budgets.any) return null
         // Devin reads escapes in an id; readTarget has let none pass that cannot be read.
         return wake(decodeURIComponent(target.segments[operation.segments.indexOf('{devin_id}')] ?? ''))
       }
-      const charged = exchange.policy.budgets.of(decision.team?.id ?? '', principal, organization)
+      const charged = chargedFor(exchange.policy, evaluation)
       if (charged.length === 0) return null
-      const bound = boundOf(body)
-      const needing = charged.find(({ measure, hard, shadow }) => measure === 'acus' && hard !== null && !shadow)
-      if (bound === null && needing !== undefined) {
+      const needing = budgetNeedingBound(charged, body)
+      if (needing !== null) {
         onResult('unbounded')
-        throw unbounded(needing)
+        throw new Problem('guardrail', needsBoundText(needing), { reason: needsBound })
       }
-      return reserve(exchange, charged, organization ?? '', bound)
+      return reserve(exchange, charged, organization ?? '', boundOf(body))
     },
   }
 }
 
 /** What makes a sleeping session work again. */
 const wakes: ReadonlySet<string> = new Set(['org.sessions.messages.send', 'ent.sessions.messages.send'])
-
-/** Units of the most that the session may consume, as the body says it; null where nothing bounds it. */
-function boundOf(body: JudgedBody | null | undefined): number | null {
-  const [written] = body?.valuesAt('max_acu_limit') ?? []
-  const acus = written instanceof JsonNumber ? written.toNumber() : typeof written === 'number' ? written : null
-  return acus === null || acus <= 0 ? null : unitsOfAcus(acus)
-}
-
-function unbounded(budget: Budget): Problem {
-  return new Problem(
-    'guardrail',
-    `The budget ${budget.name} of ${budget.owner} pays for this session, so it has to say what it may cost at most: send max_acu_limit as a number of ACUs above 0. The budget stands in ${basename(budget.file)}; a guardrail with a default for max_acu_limit would put one in.`,
-    { reason: 'budget-needs-bound' },
-  )
-}
 
 function exceeded(standing: Standing | null, bound: number, nowMs: number): Problem {
   if (standing === null) return new Problem('budget-exceeded', 'The budget is spent.')

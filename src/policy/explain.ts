@@ -13,10 +13,11 @@ import { guardrailSteps } from './guardrails/explain.ts'
 import type { DevinUser } from './guardrails/attributes.ts'
 import type { Grant, PolicySet } from './policy-set.ts'
 import type { ResponseFilter } from './response-filter.ts'
+import { budgetNeedingBound, chargedFor, needsBound, needsBoundText } from './session-bound.ts'
 import { serializeStrictJson } from './json-value.ts'
 
 export interface ExplanationStep {
-  readonly stage: 'path' | 'caller' | 'operation' | 'decision' | 'guardrail' | 'shadow' | 'response' | 'key'
+  readonly stage: 'path' | 'caller' | 'operation' | 'decision' | 'guardrail' | 'shadow' | 'response' | 'key' | 'budget'
   readonly ok: boolean
   readonly text: string
 }
@@ -131,11 +132,12 @@ function explainOperation(
   const filter = decision.effect === 'allow' ? decision.response : null
   if (filter !== null) steps.push({ stage: 'response', ok: true, text: filterText(filter) })
   if (decision.effect === 'allow') steps.push({ stage: 'key', ok: key !== null, text: keyText(evaluation) })
-  const unkeyed = decision.effect === 'allow' && key === null
+  const later = laterRefusal(policy, evaluation)
+  if (later?.reason === needsBound) steps.push({ stage: 'budget', ok: false, text: later.detail })
   return {
-    effect: unkeyed ? 'deny' : decision.effect,
-    reason: unkeyed ? 'key-unavailable' : decision.reason,
-    detail: unkeyed ? keyText(evaluation) : decision.detail,
+    effect: later === null ? decision.effect : 'deny',
+    reason: later?.reason ?? decision.reason,
+    detail: later?.detail ?? decision.detail,
     operation: operation.id,
     permission: operation.permission,
     team: decision.team?.id ?? null,
@@ -158,6 +160,14 @@ function explainOperation(
     policy_revision: policy.revision,
     steps,
   }
+}
+
+/** What stops an allowed request before it is sent, as far as it does not depend on the moment. */
+function laterRefusal(policy: PolicySet, evaluation: Evaluation): { reason: string; detail: string } | null {
+  if (evaluation.decision.effect === 'deny') return null
+  if (evaluation.key === null) return { reason: 'key-unavailable', detail: keyText(evaluation) }
+  const budget = budgetNeedingBound(chargedFor(policy, evaluation), evaluation.body)
+  return budget === null ? null : { reason: needsBound, detail: needsBoundText(budget) }
 }
 
 const unasked = 'only a running gateway asks Devin who a caller is: say it with --devin-user, or in devin-users.yaml'

@@ -264,3 +264,33 @@ keys:
     )
   })
 })
+
+describe('a create that a budget pays for', () => {
+  const budgeted = policyFrom({
+    'teams/payments.yaml': `
+team: payments
+members: [{ groups: [payments] }]
+organizations: [org-payments]
+grants: [{ id: run, allow: [ManageOrgSessions] }]
+limits: { acus: 10/month }
+`,
+    'keys.yaml': `
+keys:
+  - { id: runner, scope: organization, organization: org-payments, permissions: [UseDevinSessions, ManageOrgSessions], secret: { env: K } }
+`,
+  })
+  const create = (body: unknown) =>
+    explain(budgeted, ada, {
+      method: 'POST',
+      target: '/v3/organizations/org-payments/sessions',
+      body: bodyOf(body),
+    })
+
+  test('has to say what it may cost, as at the gateway', () => {
+    expect(create({ prompt: 'x', max_acu_limit: 5 })).toMatchObject({ effect: 'allow', reason: 'granted' })
+    const refused = create({ prompt: 'x' })
+    expect(refused).toMatchObject({ effect: 'deny', reason: 'budget-needs-bound', key: 'runner' })
+    expect(refused.detail).toContain('send max_acu_limit as a number of ACUs above 0')
+    expect(refused.steps.at(-1)).toEqual({ stage: 'budget', ok: false, text: refused.detail })
+  })
+})
