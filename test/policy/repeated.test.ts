@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseTarget } from '../../src/catalogue/target.ts'
 import { evaluate, findOperation } from '../../src/policy/evaluate.ts'
-import { placesOfCaller, RepeatedRequests } from '../../src/policy/repeated.ts'
+import { longestTarget, placesOfCaller, RepeatedRequests } from '../../src/policy/repeated.ts'
 import { policyFrom, principalOf } from '../support/policies.ts'
 
 const policy = policyFrom({
@@ -40,7 +40,7 @@ describe('requests that are repeated', () => {
   test('come to what they would come to without the memory, whoever asks what in which order', () => {
     fc.assert(
       fc.property(fc.array(call, { maxLength: 200 }), (calls) => {
-        const repeated = new RepeatedRequests()
+        const repeated = new RepeatedRequests(5)
         for (const { caller, method, target } of calls) {
           const principal = callers[caller] ?? principalOf()
           const known = repeated.find(principal, method, target)
@@ -67,5 +67,25 @@ describe('requests that are repeated', () => {
     expect(repeated.find(ada, 'GET', target)).toBe(evaluation)
     repeated.note(ada, 'GET', '/one-more', evaluation)
     expect(repeated.find(ada, 'GET', target)).toBeNull()
+  })
+
+  test('take only so much memory: all are forgotten when there are too many, and long ones are none', () => {
+    const repeated = new RepeatedRequests(2)
+    const [ada = principalOf(), bob = principalOf()] = callers
+    const evaluation = evaluated(0, 'GET', targets[0] ?? '')
+    const keep = (who: typeof ada, target: string): void => {
+      for (let time = 0; time < 2; time++) repeated.note(who, 'GET', target, evaluation)
+    }
+    keep(ada, '/one')
+    keep(bob, '/two')
+    expect([repeated.find(ada, 'GET', '/one'), repeated.find(bob, 'GET', '/two')]).toEqual([evaluation, evaluation])
+    keep(bob, '/three')
+    for (const target of ['/one', '/two', '/three'])
+      expect([repeated.find(ada, 'GET', target), repeated.find(bob, 'GET', target)]).toEqual([null, null])
+    keep(ada, '/one')
+    expect(repeated.find(ada, 'GET', '/one')).toBe(evaluation)
+    const long = `/${'x'.repeat(longestTarget)}`
+    keep(ada, long)
+    expect(repeated.find(ada, 'GET', long)).toBeNull()
   })
 })
