@@ -120,6 +120,24 @@ describe('a changed policy file', () => {
     expect(await (await fetch(`${running.adminUrl}/metrics`)).text()).toContain(after)
   })
 
+  test('counts for what a caller has asked again and again, too', async () => {
+    await start()
+    const token = await running.token()
+    const ask = async (): Promise<number> => (await running.call(sessions, { token })).status
+    for (const [policy, expected] of [
+      [null, 200],
+      [nothingGranted, 403],
+      [payments, 200],
+    ] as const) {
+      if (policy !== null) {
+        const { revision } = await status()
+        await put('teams/payments.yaml', policy)
+        await until(async () => (await status()).revision !== revision, 'the change to be found')
+      }
+      expect([await ask(), await ask(), await ask()]).toEqual([expected, expected, expected])
+    }
+  })
+
   /** A create whose body has not come yet: admitted under the policies of now, judged under them later. */
   async function halfWritten(): Promise<{ finish(): Promise<ReturnType<typeof parseAnswer>> }> {
     const body = '{"prompt":"x"}'
