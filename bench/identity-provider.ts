@@ -3,41 +3,21 @@
 
 import { createServer } from 'node:http'
 import { exportJWK, generateKeyPair } from 'jose'
-import { Provider } from 'oidc-provider'
+import { createJwtProvider } from '../test/support/jwt-provider.ts'
 import { apps, groupOf } from './company.ts'
 
 const port = Number(process.argv[2])
 const issuer = `http://127.0.0.1:${port}`
-const lifetimeS = 12 * 3600
 
 const { privateKey } = await generateKeyPair('RS256', { modulusLength: 2048, extractable: true })
 const key = { ...(await exportJWK(privateKey)), kid: 'sso-2026-1', alg: 'RS256', use: 'sig' }
 
-const provider = new Provider(issuer, {
-  jwks: { keys: [key] },
-  cookies: { keys: ['only for the bench'] },
-  clients: apps.map(({ clientId, clientSecret }) => ({
-    client_id: clientId,
-    client_secret: clientSecret,
-    grant_types: ['client_credentials'],
-    redirect_uris: [],
-    response_types: [],
-  })),
-  features: {
-    devInteractions: { enabled: false },
-    clientCredentials: { enabled: true },
-    resourceIndicators: {
-      enabled: true,
-      getResourceServerInfo: (_: unknown, resource: string) => ({
-        scope: 'devin.read devin.write',
-        audience: resource,
-        accessTokenTTL: lifetimeS,
-        accessTokenFormat: 'jwt',
-        jwt: { sign: { alg: 'RS256' } },
-      }),
-    },
-  },
-  extraTokenClaims: (_: unknown, { clientId }: { clientId: string }) => claimsOf(clientId),
+const provider = createJwtProvider(issuer, {
+  keys: [key],
+  clients: apps.map(({ clientId, clientSecret }) => ({ id: clientId, secret: clientSecret })),
+  lifetimeS: 12 * 3600,
+  scope: 'devin.read devin.write',
+  claimsOf,
 })
 
 /** What the directory says of an app; with it a token is as long as real ones. */

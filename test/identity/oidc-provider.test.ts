@@ -3,9 +3,10 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { exportJWK, generateKeyPair, type JWK } from 'jose'
-import { Provider } from 'oidc-provider'
+import type { Provider } from 'oidc-provider'
 import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { TokenVerifier } from '../../src/identity/token-verifier.ts'
+import { createJwtProvider } from '../support/jwt-provider.ts'
 import { createClock, outcomeOf, problemOf, settingsOf, verifierForTest } from './setting.ts'
 
 const resource = 'https://gateway.corp.example'
@@ -26,33 +27,11 @@ async function makeSigningKey(): Promise<JWK> {
 }
 
 function createProvider(issuer: string, keys: readonly JWK[]): Provider {
-  return new Provider(issuer, {
-    jwks: { keys },
-    cookies: { keys: ['only for tests'] },
-    clients: [
-      {
-        client_id: 'payments-bot',
-        client_secret: 'only-for-tests',
-        grant_types: ['client_credentials'],
-        redirect_uris: [],
-        response_types: [],
-      },
-    ],
-    features: {
-      devInteractions: { enabled: false },
-      clientCredentials: { enabled: true },
-      resourceIndicators: {
-        enabled: true,
-        getResourceServerInfo: (_: unknown, indicator: string) => ({
-          scope: '',
-          audience: indicator,
-          accessTokenTTL: 600,
-          accessTokenFormat: 'jwt',
-          jwt: { sign: { alg: 'RS256' } },
-        }),
-      },
-    },
-    extraTokenClaims: () => ({ groups: ['sso-payments-eng'], email: 'bot@corp.example' }),
+  return createJwtProvider(issuer, {
+    keys,
+    clients: [{ id: 'payments-bot', secret: 'only-for-tests' }],
+    lifetimeS: 600,
+    claimsOf: () => ({ groups: ['sso-payments-eng'], email: 'bot@corp.example' }),
   })
 }
 

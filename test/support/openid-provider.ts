@@ -4,7 +4,8 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { exportJWK, generateKeyPair, type JWK } from 'jose'
-import { Provider } from 'oidc-provider'
+import type { Provider } from 'oidc-provider'
+import { createJwtProvider } from './jwt-provider.ts'
 
 export interface OpenIdProvider {
   readonly issuer: string
@@ -79,33 +80,10 @@ async function makeSigningKey(): Promise<JWK> {
 }
 
 function createProvider(issuer: string, keys: readonly JWK[]): Provider {
-  return new Provider(issuer, {
-    jwks: { keys },
-    cookies: { keys: ['only for tests'] },
-    clients: Object.keys(clients).map((id) => ({
-      client_id: id,
-      client_secret: 'only-for-tests',
-      grant_types: ['client_credentials'],
-      redirect_uris: [],
-      response_types: [],
-    })),
-    features: {
-      devInteractions: { enabled: false },
-      clientCredentials: { enabled: true },
-      resourceIndicators: {
-        enabled: true,
-        getResourceServerInfo: (_: unknown, indicator: string) => ({
-          scope: '',
-          audience: indicator,
-          accessTokenTTL: 600,
-          accessTokenFormat: 'jwt',
-          jwt: { sign: { alg: 'RS256' } },
-        }),
-      },
-    },
-    extraTokenClaims: (_: unknown, token: { clientId: string }) => ({
-      groups: clients[token.clientId],
-      email: `${token.clientId}@corp.example`,
-    }),
+  return createJwtProvider(issuer, {
+    keys,
+    clients: Object.keys(clients).map((id) => ({ id, secret: 'only-for-tests' })),
+    lifetimeS: 600,
+    claimsOf: (client) => ({ groups: clients[client], email: `${client}@corp.example` }),
   })
 }
