@@ -161,7 +161,11 @@ ${options.config ?? ''}
     issuer.sign({ sub: 'ann', email: 'ann@corp.example', groups: paymentsGroups, ...claims }, signing)
   const lines = async <T>(file: string): Promise<T[]> => {
     const text = await readFile(join(directory, file), 'utf8').catch(() => '')
-    return text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as T]))
+    // What stands behind the last line feed is still being written.
+    return text
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as T)
   }
   const readAccess = (): Promise<AccessEntry[]> => lines<AccessEntry>(access)
   const readDecisions = (): Promise<DecisionEntry[]> => lines<DecisionEntry>(decisions)

@@ -42,7 +42,11 @@ async function start(options: SiteOptions = {}): Promise<void> {
 async function entries<T>(name: string): Promise<T[]> {
   const text = await readFile(join(site.directory, `${name}.ndjson`), 'utf8')
   // The gateway's own lines.
-  return text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as T]))
+  // What stands behind the last line feed is still being written.
+  return text
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as T)
 }
 
 const get = `GET ${sessions} HTTP/1.1\r\nHost: x\r\n`

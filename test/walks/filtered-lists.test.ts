@@ -121,13 +121,7 @@ async function page(who: string, path: string): Promise<Page> {
 /** Both records of an exchange. */
 async function recordsOf(response: Response): Promise<{ access: AccessEntry; decision: DecisionEntry }> {
   await response.arrayBuffer()
-  const id = response.headers.get('gateway-decision')
-  for (;;) {
-    const access = (await running.access()).find((entry) => entry.decision_id === id)
-    const decision = (await running.decisions()).find((entry) => entry.decision_id === id)
-    if (access !== undefined && decision !== undefined) return { access, decision }
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
+  return await running.recordsOf(response.headers.get('gateway-decision'))
 }
 
 async function everyPage(who: string, path: string, size: number): Promise<readonly Page[]> {

@@ -530,6 +530,7 @@ describe('the fields of a record', () => {
   })
 
   test('every line is one JSON object', async () => {
+    await running.settled()
     for (const name of ['access', 'decisions', 'audit']) {
       const text = await readFile(`${running.directory}/${name}.ndjson`, 'utf8')
       expect(text.endsWith('\n')).toBe(true)

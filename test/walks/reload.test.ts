@@ -82,7 +82,11 @@ async function reload(): Promise<Reloaded> {
 
 async function audit(): Promise<AuditEntry[]> {
   const text = await running.auditText()
-  return text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as AuditEntry]))
+  // What stands behind the last line feed is still being written.
+  return text
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as AuditEntry)
 }
 
 async function events(): Promise<string[]> {
