@@ -6,6 +6,7 @@ import { Problem, problemKinds, problemType, type ProblemKindName } from '../pro
 import { maskSecrets } from '../records/mask.ts'
 import { isHttp2 } from './connection.ts'
 import type { Exchange } from './exchange.ts'
+import { answerInTurn } from './turn.ts'
 
 /** A refusal or failure as `application/problem+json` (RFC 9457); extension members `reason` and `decision_id`. */
 function problemDocument(problem: Problem, exchange: Exchange): string {
@@ -112,7 +113,8 @@ function answer(
     ...(exchange.cacheStatus === null ? [] : ['cache-status', exchange.cacheStatus]),
     ...fields,
   ])
-  response.end(exchange.method === 'HEAD' ? undefined : text)
+  exchange.answered = true
+  answerInTurn(() => response.end(exchange.method === 'HEAD' ? undefined : text))
 }
 
 function problemPage(kind: ProblemKindName): string {

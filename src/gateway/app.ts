@@ -15,6 +15,7 @@ import { breakOff, hasLeft, isHttp2 } from './connection.ts'
 import { openExchange, type Exchange } from './exchange.ts'
 import { createFastify, renewCertificate, trackConnections, type CertificateFiles } from './listener.ts'
 import type { Recorder } from './recording.ts'
+import { admitInTurn } from './turn.ts'
 
 export interface GatewayParts {
   readonly admission: Admission
@@ -81,6 +82,12 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
       for (const end of exchange.endings) end()
     })
     if (phase !== 'open') response.shouldKeepAlive = false
+    admitInTurn(() => admit(exchange, request, response))
+  }
+
+  function admit(exchange: Exchange, request: IncomingMessage, response: ServerResponse): void {
+    // The caller has left, or the rest of the request has turned out to be malformed.
+    if (exchange.over || exchange.answered) return
     try {
       if (phase === 'draining') throw draining()
       const waiting = admission.admit(exchange, request, response)
@@ -98,7 +105,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
 
   function refuse(exchange: Exchange, response: ServerResponse, error: unknown): void {
     // An answer of ours is already on its way: what fails behind it is only its echo.
-    if (response.writableEnded) return
+    if (exchange.answered) return
     const problem = asProblem(error)
     if (problem.status >= 500) parts.onDefect(exchange, problem)
     if (response.headersSent || response.destroyed) {

@@ -5,7 +5,9 @@ import type { ServerResponse } from 'node:http'
 import type { AnswerHead, Flow } from '../cache/answer.ts'
 import type { CacheOutcome, CacheTaker } from '../cache/question.ts'
 import type { Problem } from '../problems.ts'
+import { isHttp2 } from './connection.ts'
 import type { Exchange } from './exchange.ts'
+import { answerInTurn } from './turn.ts'
 
 /** Answers with a problem, or breaks the connection off when the head is out. */
 export type OnFail = (exchange: Exchange, response: ServerResponse, problem: Problem) => void
@@ -20,6 +22,8 @@ export class Caller implements CacheTaker {
   readonly #onFail: OnFail
   #flow: Flow | null = null
   #begun = false
+  /** What was written in this turn has not left yet. */
+  #gathering = false
   #closed = false
   /** Runs while the caller has no room for more. */
   #stalled: NodeJS.Timeout | null = null
@@ -73,6 +77,7 @@ export class Caller implements CacheTaker {
   data(chunk: Buffer): boolean {
     this.#begun = true
     this.#exchange.bytesOut += chunk.length
+    this.#gather()
     const room = this.#response.write(chunk)
     if (!room) this.#waitForRoom()
     return room
@@ -81,13 +86,30 @@ export class Caller implements CacheTaker {
   end(last: Buffer | null): void {
     const isWhole = !this.#begun
     this.#begun = true
-    if (last === null || this.#exchange.method === 'HEAD') this.#response.end()
-    else {
-      this.#exchange.bytesOut += last.length
+    this.#exchange.answered = true
+    const body = this.#exchange.method === 'HEAD' ? null : last
+    this.#exchange.bytesOut += body?.length ?? 0
+    answerInTurn(() => {
       // As text it leaves in one string with the head and in one write, which is cheaper than writing two pieces.
-      if (isWhole && last.length <= oneWriteBytes) this.#response.end(last.toString('latin1'), 'latin1')
-      else this.#response.end(last)
-    }
+      if (body !== null && isWhole && body.length <= oneWriteBytes)
+        this.#response.end(body.toString('latin1'), 'latin1')
+      else this.#response.end(body ?? undefined)
+    })
+  }
+
+  /** Pieces of one turn leave in one write. */
+  #gather(): void {
+    const { socket } = this.#response
+    // HTTP/2 gathers by itself, and a response that waits for the one before it has no socket yet.
+    if (this.#gathering || socket === null || isHttp2(this.#response)) return
+    this.#gathering = true
+    // Not the response: its end loses what it holds back of a chunked body (Node 24).
+    socket.cork()
+    answerInTurn(() => {
+      this.#gathering = false
+      // The end of the answer, where it came, stands behind this in line and takes the pieces with it.
+      if (!this.#exchange.answered) socket.uncork()
+    })
   }
 
   /** A caller that does not read holds a connection to the upstream; it may do so for as long as the upstream may pause. */

@@ -36,6 +36,8 @@ export interface Exchange {
   limitExceeded: string | null
   /** The answer is complete or the caller has left: nothing may be begun for it any more. */
   over: boolean
+  /** The answer is complete, and leaves at the end of the turn at the latest: nothing may be put in its place any more. */
+  answered: boolean
   /** Answered with the kept answer of an earlier request with the same Idempotency-Key. */
   replayed: boolean
   /** What is left to do when the exchange is over, in this order. One listener for all: each of its own costs a microsecond. */
@@ -82,6 +84,7 @@ export function openExchange(
     limitFields: [],
     limitExceeded: null,
     over: false,
+    answered: false,
     replayed: false,
     endings: [],
     ownPage: null,
