@@ -2,7 +2,7 @@
 
 import { z } from 'zod'
 import { parseIssuer, parseKeySetAddress } from './addresses.ts'
-import { parseAlgorithm } from './algorithms.ts'
+import { parseAlgorithm, type Algorithm } from './algorithms.ts'
 import { duration, oneOrSeveral, text, textAs, textAt, withoutTwins } from './fields.ts'
 
 /** One trusted issuer, in final values, as identity/ reads it. */
@@ -14,7 +14,7 @@ export interface IssuerConfig {
   /** Where the signing keys are, or null to look it up in the issuer's metadata document. */
   readonly jwksUri: string | null
   /** Allow-list of signature algorithms (RFC 7518 and RFC 8037 names); never `none`, never HS*. */
-  readonly algorithms: readonly string[]
+  readonly algorithms: readonly Algorithm[]
   readonly clockToleranceMs: number
   /** Longest accepted `exp - iat`. */
   readonly maxLifetimeMs: number

@@ -1,8 +1,10 @@
 // A key set document (RFC 7517 section 5) made into keys that can verify, and the reasons why others cannot. No I/O.
 
-import { calculateJwkThumbprint, importJWK, type CryptoKey, type JWK } from 'jose'
+import { KeyObject } from 'node:crypto'
+import { calculateJwkThumbprint, importJWK, type JWK } from 'jose'
 import type { Algorithm } from '../config/algorithms.ts'
 import { isObject } from './claims.ts'
+import type { VerificationKey } from './signature.ts'
 
 /** More keys than this are not looked at: each costs an import, and issuers publish two to ten. */
 const maxKeys = 100
@@ -15,30 +17,28 @@ interface KeyType {
 }
 
 /** For each algorithm the key type it needs (RFC 7518 section 3.1, RFC 8037 section 3.1, RFC 9864 section 2.2). */
-const keyTypes: ReadonlyMap<string, KeyType> = new Map(
-  Object.entries({
-    RS256: { kty: 'RSA' },
-    RS384: { kty: 'RSA' },
-    RS512: { kty: 'RSA' },
-    PS256: { kty: 'RSA' },
-    PS384: { kty: 'RSA' },
-    PS512: { kty: 'RSA' },
-    ES256: { kty: 'EC', crv: 'P-256' },
-    ES384: { kty: 'EC', crv: 'P-384' },
-    ES512: { kty: 'EC', crv: 'P-521' },
-    EdDSA: { kty: 'OKP', crv: 'Ed25519' },
-    Ed25519: { kty: 'OKP', crv: 'Ed25519' },
-  } satisfies Record<Algorithm, KeyType>),
-)
+const keyTypes: Readonly<Record<Algorithm, KeyType>> = {
+  RS256: { kty: 'RSA' },
+  RS384: { kty: 'RSA' },
+  RS512: { kty: 'RSA' },
+  PS256: { kty: 'RSA' },
+  PS384: { kty: 'RSA' },
+  PS512: { kty: 'RSA' },
+  ES256: { kty: 'EC', crv: 'P-256' },
+  ES384: { kty: 'EC', crv: 'P-384' },
+  ES512: { kty: 'EC', crv: 'P-521' },
+  EdDSA: { kty: 'OKP', crv: 'Ed25519' },
+  Ed25519: { kty: 'OKP', crv: 'Ed25519' },
+}
 
-/** Signature algorithms that an issuer's allow-list may name. `none` and HS* are not among them and never will be. */
-export const signatureAlgorithms: readonly string[] = [...keyTypes.keys()]
+/** What an issuer's allow-list may name. `none` and HS* are not among them and never will be. */
+export function isSignatureAlgorithm(name: string): name is Algorithm {
+  return Object.hasOwn(keyTypes, name)
+}
 
-/** A public key for one algorithm. */
-export interface SigningKey {
+/** A public key for one algorithm, as an issuer publishes it. */
+export interface SigningKey extends VerificationKey {
   readonly kid: string | null
-  readonly alg: string
-  readonly key: CryptoKey
   /** Key id, thumbprint (RFC 7638) and algorithm: two keys with the same identity verify the same tokens. */
   readonly identity: string
 }
@@ -53,7 +53,7 @@ export interface KeySet {
  * The keys of a document that fit one of the allowed algorithms; null when it is no key set at all. A key that fits
  * several algorithms appears once for each, because a key is imported for one. Never throws.
  */
-export async function parseKeySet(document: unknown, algorithms: readonly string[]): Promise<KeySet | null> {
+export async function parseKeySet(document: unknown, algorithms: readonly Algorithm[]): Promise<KeySet | null> {
   if (!isObject(document) || !Array.isArray(document['keys'])) return null
   const entries: readonly unknown[] = document['keys']
   const keys: SigningKey[] = []
@@ -96,7 +96,7 @@ function integerOf(base64url: string): bigint {
   return BigInt(`0x0${Buffer.from(base64url, 'base64url').toString('hex')}`)
 }
 
-async function addKeys(keys: SigningKey[], entry: unknown, algorithms: readonly string[]): Promise<string | null> {
+async function addKeys(keys: SigningKey[], entry: unknown, algorithms: readonly Algorithm[]): Promise<string | null> {
   // faultOf() has seen that it is an object with a fitting `kid`; the import below checks the rest.
   const jwk = entry as JWK
   const fitting = algorithms.filter((alg) => fits(jwk, alg))
@@ -107,7 +107,8 @@ async function addKeys(keys: SigningKey[], entry: unknown, algorithms: readonly 
     for (const alg of fitting) {
       // `alg` and `key_ops` were judged above; what they say is not judged again in other words.
       const key = await importJWK({ ...jwk, alg, key_ops: ['verify'], ext: true }, alg)
-      if (!(key instanceof Uint8Array)) keys.push({ kid, alg, key, identity: JSON.stringify([kid, thumbprint, alg]) })
+      if (key instanceof Uint8Array) continue
+      keys.push({ kid, alg, key: KeyObject.from(key), identity: JSON.stringify([kid, thumbprint, alg]) })
     }
     return null
   } catch {
@@ -115,9 +116,9 @@ async function addKeys(keys: SigningKey[], entry: unknown, algorithms: readonly 
   }
 }
 
-function fits(jwk: JWK, alg: string): boolean {
-  const type = keyTypes.get(alg)
-  if (type === undefined || jwk.kty !== type.kty || (type.crv !== undefined && jwk.crv !== type.crv)) return false
+function fits(jwk: JWK, alg: Algorithm): boolean {
+  const type = keyTypes[alg]
+  if (jwk.kty !== type.kty || (type.crv !== undefined && jwk.crv !== type.crv)) return false
   return jwk.alg === undefined || jwk.alg === alg || (isEdwards(jwk.alg) && isEdwards(alg))
 }
 

@@ -1,7 +1,6 @@
 // The keys of one issuer: fetched in the background, kept through an outage, asked again for a key id nobody knows.
 // token-verifier.ts has one of these for each issuer; requests only ever read what is here already.
 
-import type { CryptoKey } from 'jose'
 import { Problem } from '../problems.ts'
 import type { IssuerConfig } from '../config/issuer-schema.ts'
 import { FetchFailed, fetchJson, type JsonFetchOptions } from './json-fetch.ts'
@@ -104,11 +103,8 @@ export class SigningKeys {
   }
 
   /** The keys that could have made a signature, from what is known now; a null `kid` is any key of the algorithm. */
-  candidates(alg: string, kid: string | null): readonly CryptoKey[] {
-    return this.#set.keys
-      .filter((key) => key.alg === alg && (kid === null || key.kid === kid))
-      .slice(0, maxCandidates)
-      .map(({ key }) => key)
+  candidates(alg: string, kid: string | null): readonly SigningKey[] {
+    return this.#set.keys.filter((key) => key.alg === alg && (kid === null || key.kid === kid)).slice(0, maxCandidates)
   }
 
   /**

@@ -1,13 +1,14 @@
 // A caller's token made into a principal: signature and claims checked once, remembered until the token ends.
 // gateway/ calls it for every request; runtime starts and closes it; admin/ shows its status.
 
-import { compactVerify, type CryptoKey } from 'jose'
+import type { Algorithm } from '../config/algorithms.ts'
 import { isObject, principalOf, type Claims } from './claims.ts'
 import type { IssuerConfig } from '../config/issuer-schema.ts'
-import { signatureAlgorithms } from './key-set.ts'
+import { isSignatureAlgorithm, type SigningKey } from './key-set.ts'
 import type { Principal } from './principal.ts'
 import { rejected } from './rejection.ts'
 import { defaultKeyTimings, SigningKeys, type IdentityLog, type IssuerStatus, type KeyTimings } from './signing-keys.ts'
+import { isSignedBy } from './signature.ts'
 import { isCanonicalJwt, isEncryptedJwt } from './token-form.ts'
 import { VerifiedTokens } from './verified-tokens.ts'
 
@@ -26,8 +27,8 @@ export interface TokenVerifierOptions {
 
 export interface TokenVerifier {
   /**
-   * The principal of a token: at once when the token was verified before, else as a promise. Rejects with
-   * `token-rejected`, `token-expired`, `identity-incomplete` or `identity-provider-unavailable`, and nothing else.
+   * The principal of a token: at once, or as a promise where the issuer has to be asked for a key. Throws or rejects
+   * with `token-rejected`, `token-expired`, `identity-incomplete` or `identity-provider-unavailable`, and nothing else.
    */
   verify(token: string): Principal | Promise<Principal>
   /** Whether the keys of every issuer are known. */
@@ -41,13 +42,13 @@ export interface TokenVerifier {
 
 interface Issuer {
   readonly settings: IssuerConfig
-  readonly algorithms: ReadonlySet<string>
+  readonly algorithms: ReadonlySet<Algorithm>
   readonly keys: SigningKeys
 }
 
 const maxCachedTokensByDefault = 10_000
 
-/** Throws an Error for settings that config validation must not let through: no or repeated issuers, unsafe algorithms. */
+/** Throws an Error for settings that config validation must not let through: no or repeated issuers. */
 export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifier {
   const { now, log } = options
   const timings = { ...defaultKeyTimings, ...options.timings }
@@ -56,6 +57,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     maxTokens: options.maxCachedTokens ?? maxCachedTokensByDefault,
     now,
     verify: (token) => verifyToken(token, issuers, now),
+    onVerified: options.onVerified ?? (() => undefined),
   })
   checkSettings(options.issuers)
   for (const settings of options.issuers) {
@@ -64,19 +66,8 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   }
   const all = [...issuers.values()].map(({ keys }) => keys)
 
-  const { onVerified } = options
   return {
-    verify(token) {
-      const principal = tokens.verify(token)
-      if (!(principal instanceof Promise)) onVerified?.('cached')
-      else if (onVerified !== undefined) {
-        principal.then(
-          () => onVerified('verified'),
-          () => onVerified('rejected'),
-        )
-      }
-      return principal
-    },
+    verify: (token) => tokens.verify(token),
     ready: () => all.every((keys) => keys.status.keys > 0),
     status: () => all.map((keys) => keys.status),
     start: async () => {
@@ -89,33 +80,37 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
 function checkSettings(issuers: readonly IssuerConfig[]): void {
   if (issuers.length === 0) throw new Error('a token verifier needs at least one issuer')
   if (new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length) throw new Error('an issuer is given twice')
-  for (const { issuer, algorithms } of issuers) {
-    const unsafe = algorithms.find((alg) => !signatureAlgorithms.includes(alg))
-    if (unsafe !== undefined) throw new Error(`issuer ${issuer}: algorithm ${unsafe} is not a public-key signature`)
-  }
 }
 
 /** RFC 8725: form, issuer, header, signature, then claims; nothing that the token says is used before it is checked. */
-async function verifyToken(token: string, issuers: ReadonlyMap<string, Issuer>, now: () => number): Promise<Principal> {
+function verifyToken(
+  token: string,
+  issuers: ReadonlyMap<string, Issuer>,
+  now: () => number,
+): Principal | Promise<Principal> {
   if (!isCanonicalJwt(token)) throw rejected(isEncryptedJwt(token) ? 'encrypted' : 'malformed')
   const [encodedHeader = '', encodedPayload = ''] = token.split('.', 2)
-  // Unverified: it chooses whose keys to try, and principalOf() checks it again in what was signed.
-  const claimedIssuer = parsePart(encodedPayload)['iss']
+  const claims = parsePart(encodedPayload)
+  // Unverified: it chooses whose keys to try, and principalOf() checks it again once the signature has been.
+  const claimedIssuer = claims['iss']
   if (claimedIssuer === undefined) throw rejected('claim-missing', 'The token lacks the claim `iss`.')
   const issuer = typeof claimedIssuer === 'string' ? issuers.get(claimedIssuer) : undefined
   if (issuer === undefined) throw rejected('issuer-unknown')
   const { alg, kid } = checkHeader(parsePart(encodedHeader), issuer.algorithms)
-  const payload = await verifySignature(token, alg, kid, issuer.keys)
-  return principalOf(parseJson(payload), issuer.settings, now())
+  const seeking = checkSignature(token, alg, kid, issuer.keys)
+  return seeking === null
+    ? principalOf(claims, issuer.settings, now())
+    : seeking.then(() => principalOf(claims, issuer.settings, now()))
 }
 
 /**
  * What the header may decide: the algorithm among the allowed ones, and which of the issuer's keys. Keys and key
  * addresses inside it (`jwk`, `jku`, `x5c`, `x5u`) are not looked at.
  */
-function checkHeader(header: Claims, algorithms: ReadonlySet<string>): { alg: string; kid: string | null } {
+function checkHeader(header: Claims, algorithms: ReadonlySet<Algorithm>): { alg: Algorithm; kid: string | null } {
   const { alg, kid, crit, typ } = header
-  if (typeof alg !== 'string' || !algorithms.has(alg)) throw rejected('algorithm-not-allowed')
+  if (typeof alg !== 'string' || !isSignatureAlgorithm(alg) || !algorithms.has(alg))
+    throw rejected('algorithm-not-allowed')
   // RFC 7515 section 4.1.11: an extension that is not understood makes the token invalid, and none is understood here.
   if (crit !== undefined) throw rejected('critical-header')
   if (typ !== undefined && !isTokenType(typ)) throw rejected('token-type')
@@ -133,38 +128,24 @@ function isTokenType(typ: unknown): boolean {
   return type === 'at+jwt' || (!type.includes('+') && type !== 'jwe')
 }
 
-/** The signed bytes. Keys that are known are tried first; the issuer is asked again only for a key nobody knows. */
-async function verifySignature(token: string, alg: string, kid: string | null, keys: SigningKeys): Promise<Uint8Array> {
+/** Keys that are known are tried first; the issuer is asked again, which is the promise, only for a key nobody knows. */
+function checkSignature(token: string, alg: Algorithm, kid: string | null, keys: SigningKeys): Promise<void> | null {
+  const isSigner = (key: SigningKey): boolean => isSignedBy(token, key)
   const known = keys.candidates(alg, kid)
-  const payload = await firstVerified(token, alg, known)
-  if (payload !== null) return payload
+  if (known.some(isSigner)) return null
   if (kid !== null && known.length > 0) throw rejected('signature-invalid')
-  await keys.seek(kid)
-  const fresh = keys.candidates(alg, kid).filter((key) => !known.includes(key))
-  const found = await firstVerified(token, alg, fresh)
-  if (found !== null) return found
-  throw rejected(known.length + fresh.length === 0 ? 'key-unknown' : 'signature-invalid')
+  return keys.seek(kid).then(() => {
+    const fresh = keys.candidates(alg, kid).filter((key) => !known.includes(key))
+    if (!fresh.some(isSigner)) throw rejected(known.length + fresh.length === 0 ? 'key-unknown' : 'signature-invalid')
+  })
 }
 
-async function firstVerified(token: string, alg: string, keys: readonly CryptoKey[]): Promise<Uint8Array | null> {
-  for (const key of keys) {
-    try {
-      return (await compactVerify(token, key, { algorithms: [alg] })).payload
-    } catch {
-      // The next key may fit. What jose throws is dropped here: its errors can carry the claims into a log.
-    }
-  }
-  return null
-}
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 function parsePart(part: string): Claims {
-  return parseJson(Buffer.from(part, 'base64url'))
-}
-
-function parseJson(bytes: Uint8Array): Claims {
   let value: unknown
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes))
+    value = JSON.parse(utf8.decode(Buffer.from(part, 'base64url')))
   } catch {
     throw rejected('malformed')
   }

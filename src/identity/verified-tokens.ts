@@ -8,8 +8,10 @@ import type { Principal } from './principal.ts'
 export interface VerifiedTokensOptions {
   readonly maxTokens: number
   readonly now: () => number
-  /** The full check of a token that is not remembered. */
-  readonly verify: (token: string) => Promise<Principal>
+  /** The full check of a token that is not remembered; a promise where a key has to be fetched. */
+  readonly verify: (token: string) => Principal | Promise<Principal>
+  /** Told how each token fared. */
+  readonly onVerified: (result: 'cached' | 'verified' | 'rejected') => void
 }
 
 export class VerifiedTokens {
@@ -25,20 +27,19 @@ export class VerifiedTokens {
     this.#verified = new LRUCache({ max: options.maxTokens })
   }
 
-  /** At once when the token is remembered, else as a promise that all share who ask meanwhile. */
+  /** At once, or as a promise that all share who ask meanwhile. Throws or rejects as `verify` of the options does. */
   verify(token: string): Principal | Promise<Principal> {
     const digest = hash('sha256', token, 'base64')
     const known = this.#verified.get(digest)
     if (known !== undefined) {
       // Nothing is remembered beyond `exp`: a token within the clock tolerance is verified each time.
-      if (known.expiresAtMs > this.#options.now()) return known
+      if (known.expiresAtMs > this.#options.now()) {
+        this.#options.onVerified('cached')
+        return known
+      }
       this.#verified.delete(digest)
     }
-    const shared = this.#underWay.get(digest)
-    if (shared !== undefined) return shared
-    const pending = this.#verifyNew(token, digest).finally(() => this.#underWay.delete(digest))
-    this.#underWay.set(digest, pending)
-    return pending
+    return this.#underWay.get(digest) ?? this.#verifyNew(token, digest)
   }
 
   /** Because a key is no longer trusted, and any of these may have been verified with it. */
@@ -48,11 +49,38 @@ export class VerifiedTokens {
     this.#underWay.clear()
   }
 
-  async #verifyNew(token: string, digest: string): Promise<Principal> {
+  #verifyNew(token: string, digest: string): Principal | Promise<Principal> {
+    const { onVerified } = this.#options
+    try {
+      const verified = this.#options.verify(token)
+      if (verified instanceof Promise) return this.#waitFor(verified, digest)
+      onVerified('verified')
+      this.#verified.set(digest, verified)
+      return verified
+    } catch (error) {
+      onVerified('rejected')
+      throw error
+    }
+  }
+
+  #waitFor(pending: Promise<Principal>, digest: string): Promise<Principal> {
+    const { onVerified } = this.#options
     const before = this.#generation
-    const principal = await this.#options.verify(token)
-    // A key that was removed meanwhile may be the one that was used.
-    if (this.#generation === before) this.#verified.set(digest, principal)
-    return principal
+    const shared = pending
+      .then(
+        (principal) => {
+          onVerified('verified')
+          // A key that was removed meanwhile may be the one that was used.
+          if (this.#generation === before) this.#verified.set(digest, principal)
+          return principal
+        },
+        (error: unknown) => {
+          onVerified('rejected')
+          throw error
+        },
+      )
+      .finally(() => this.#underWay.delete(digest))
+    this.#underWay.set(digest, shared)
+    return shared
   }
 }
