@@ -24,6 +24,7 @@ COPY --from=build --chown=0:0 /app /app
 COPY --from=build --chown=10001:10001 /compile-cache /compile-cache
 ENV NODE_ENV=production \
     NODE_COMPILE_CACHE=/compile-cache \
+    MALLOC_ARENA_MAX=2 \
     GATEWAY_CONFIG=/etc/devin-gateway/config/gateway.yaml
 USER 10001:10001
 EXPOSE 8080
@@ -31,7 +32,7 @@ STOPSIGNAL SIGTERM
 # For an operators' listener on 127.0.0.1:9090 (the default) or on all addresses.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:9090/livez').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-# Room for young objects: what Node.js takes by itself on a large machine costs a hundred megabytes and longer pauses
-# (docs/performance.md).
+# Room for young objects: what Node.js takes by itself on a large machine costs a hundred megabytes and longer pauses;
+# MALLOC_ARENA_MAX saves 25 MB with a full cache (docs/performance.md).
 ENTRYPOINT ["node", "--max-semi-space-size=8", "bin/devin-gateway.mjs"]
 CMD ["start"]

@@ -14,7 +14,8 @@ if (major < 24) {
   process.exit(2)
 }
 
-// A full cache is most of what lives. By itself V8 lets garbage become as much again before it collects it.
+// Half of what lives, and no more, may become garbage before it is collected: with a full cache 80 to 100 MB less. Below 50
+// answers of 64 KiB cost up to twice the CPU time.
 v8.setFlagsFromString('--heap-growing-percent=50')
 
 // Stripping types and compiling take half of a start. What came of them is kept beside the code, never in a directory that

@@ -8,16 +8,19 @@ import type { Peer, Server } from './peer.ts'
 const gatewayCommand = fileURLToPath(new URL('../../bin/devin-gateway.mjs', import.meta.url))
 const bareCommand = fileURLToPath(new URL('bare-proxy.ts', import.meta.url))
 
-/** As the image and the systemd unit start it. */
+/** As the image and the systemd unit start it, in flags and environment. */
 const productionFlags = ['--max-semi-space-size=8']
+const productionEnvironment = { MALLOC_ARENA_MAX: '2' }
 
 export const gateway: Server = {
   title: 'devin-gateway, everything on',
   guards: true,
   installed: () => 'this checkout',
   port: ({ ports }) => ports.gateway,
-  prepare: ({ installation }, nodeFlags) =>
-    node([...nodeFlags, ...productionFlags, gatewayCommand, 'start', '--config', installation.configFile]),
+  prepare: ({ installation }, nodeFlags) => ({
+    ...node([...nodeFlags, ...productionFlags, gatewayCommand, 'start', '--config', installation.configFile]),
+    env: productionEnvironment,
+  }),
   isReady: ({ ports }) => answersOk(ports.admin, '/readyz'),
 }
 

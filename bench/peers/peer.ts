@@ -15,6 +15,8 @@ export interface Site {
 export interface Command {
   readonly file: string
   readonly args: readonly string[]
+  /** Beside the bench's own. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 export interface Server {
@@ -48,9 +50,9 @@ export async function startServer<Kind extends Server>(
   site: Site,
   nodeFlags: readonly string[] = [],
 ): Promise<Running<Kind>> {
-  const { file, args } = server.prepare(site, nodeFlags)
+  const { file, args, env = {} } = server.prepare(site, nodeFlags)
   const startedMs = performance.now()
-  const program = startProcess(file, args, { core: site.peerCore })
+  const program = startProcess(file, args, { core: site.peerCore, env })
   await untilReady(server.title, program, () => server.isReady(site))
   return { server, port: server.port(site), process: program, readyMs: performance.now() - startedMs }
 }
