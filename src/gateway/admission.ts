@@ -4,7 +4,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { addressOf, readTarget, type Target } from '../catalogue/target.ts'
 import type { Principal } from '../identity/principal.ts'
-import { bearerToken } from '../identity/token-form.ts'
+import { authorizationField } from '../identity/token-form.ts'
 import type { TokenVerifier } from '../identity/token-verifier.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import { budgetView } from '../budgets/standing.ts'
@@ -69,10 +69,10 @@ export function createAdmission(parts: AdmissionParts): Admission {
     if (fields.bodyLength !== 0 && (request.method === 'GET' || request.method === 'HEAD')) throw bodyOfRead()
     if (isOwn(target) && answerPublicPage(exchange, response, target)) return undefined
 
-    const token = bearerToken(request.rawHeaders)
-    if (holdsToken(target.query, token)) throw tokenInQuery()
+    const credentials = authorizationField(request.rawHeaders)
+    if (holdsToken(target.query, credentials)) throw tokenInQuery()
     const visit: Visit = { exchange, request, response, fields, target }
-    const principal = tokens.verify(token)
+    const principal = tokens.verify(credentials)
     return principal instanceof Promise
       ? principal.then((verified) => decideFor(visit, verified))
       : decideFor(visit, principal)

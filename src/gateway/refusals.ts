@@ -35,9 +35,10 @@ export function bodyOfRead(): Problem {
   })
 }
 
-/** True when a query holds the caller's token, also percent-escaped, however needlessly. */
-export function holdsToken(query: string, token: string): boolean {
-  if (query === '' || query.length < token.length) return false
+/** True when a query holds the token of the caller's Authorization field, also percent-escaped, however needlessly. */
+export function holdsToken(query: string, credentials: string): boolean {
+  const token = credentials.slice(credentials.lastIndexOf(' ') + 1)
+  if (token === '' || query.length < token.length) return false
   return (
     query.includes(token) ||
     (query.includes('%') &&

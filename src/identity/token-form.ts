@@ -12,12 +12,11 @@ const bearerScheme = /^bearer(?=[ \t,]|$)/i
 const devinKey = /^(?:bearer +)?(?:cog_|apk_)/i
 
 /**
- * The bearer token of the one Authorization field in Node's raw list (names and values in turn).
- * Throws `token-missing` when there is none or another scheme, `malformed-request` for two fields, several tokens or
- * characters that no token has, and `token-rejected` when a Devin key came instead of an SSO token.
+ * The bearer token that an Authorization field holds. Throws `token-missing` when there is none or another scheme,
+ * `malformed-request` for several tokens or characters that no token has, and `token-rejected` when a Devin key came
+ * instead of an SSO token.
  */
-export function bearerToken(rawHeaders: readonly string[]): string {
-  const value = authorizationField(rawHeaders)
+export function bearerToken(value: string): string {
   // Devin's own keys start with `cog_` (API v3) or `apk_` (older generations).
   if (devinKey.test(value)) throw rejected('devin-key-sent')
   const token = bearerCredentials.exec(value)?.[1]
@@ -29,8 +28,11 @@ export function bearerToken(rawHeaders: readonly string[]): string {
   )
 }
 
-/** The list is looked through by hand: the reading of Node keeps the first of two fields and hides the second. */
-function authorizationField(rawHeaders: readonly string[]): string {
+/**
+ * The value of the one Authorization field in Node's raw list (names and values in turn), or an empty text. Throws
+ * `malformed-request` for two. Looked for by hand: the reading of Node keeps the first of two fields and hides the second.
+ */
+export function authorizationField(rawHeaders: readonly string[]): string {
   let found: string | null = null
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const name = rawHeaders[at]

@@ -27,10 +27,11 @@ export interface TokenVerifierOptions {
 
 export interface TokenVerifier {
   /**
-   * The principal of a token: at once, or as a promise where the issuer has to be asked for a key. Throws or rejects
-   * with `token-rejected`, `token-expired`, `identity-incomplete` or `identity-provider-unavailable`, and nothing else.
+   * The principal behind the value of an Authorization field: at once, or as a promise where the issuer has to be asked
+   * for a key. Throws what `bearerToken` throws; throws or rejects with `token-rejected`, `token-expired`,
+   * `identity-incomplete` or `identity-provider-unavailable`, and nothing else.
    */
-  verify(token: string): Principal | Promise<Principal>
+  verify(credentials: string): Principal | Promise<Principal>
   /** Whether the keys of every issuer are known. */
   ready(): boolean
   status(): readonly IssuerStatus[]
@@ -67,7 +68,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   const all = [...issuers.values()].map(({ keys }) => keys)
 
   return {
-    verify: (token) => tokens.verify(token),
+    verify: (credentials) => tokens.verify(credentials),
     ready: () => all.every((keys) => keys.status.keys > 0),
     status: () => all.map((keys) => keys.status),
     start: async () => {

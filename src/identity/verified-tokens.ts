@@ -4,6 +4,7 @@
 import { hash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { Principal } from './principal.ts'
+import { bearerToken } from './token-form.ts'
 
 export interface VerifiedTokensOptions {
   readonly maxTokens: number
@@ -16,7 +17,10 @@ export interface VerifiedTokensOptions {
 
 export class VerifiedTokens {
   readonly #options: VerifiedTokensOptions
-  /** By digest of the whole token: a key made of a part of it would let one token pass for another (CVE-2026-35030). */
+  /**
+   * By digest of the whole field: a key made of a part of it would let one token pass for another (CVE-2026-35030). Of the
+   * field and not of the token, since reading the one out of the other takes as long as the digest.
+   */
   readonly #verified: LRUCache<string, Principal>
   readonly #underWay = new Map<string, Promise<Principal>>()
   /** Counts how often everything was forgotten. */
@@ -27,9 +31,12 @@ export class VerifiedTokens {
     this.#verified = new LRUCache({ max: options.maxTokens })
   }
 
-  /** At once, or as a promise that all share who ask meanwhile. Throws or rejects as `verify` of the options does. */
-  verify(token: string): Principal | Promise<Principal> {
-    const digest = hash('sha256', token, 'base64')
+  /**
+   * At once, or as a promise that all share who ask meanwhile. Throws what `bearerToken` throws, and throws or rejects as
+   * `verify` of the options does.
+   */
+  verify(credentials: string): Principal | Promise<Principal> {
+    const digest = hash('sha256', credentials, 'base64')
     const known = this.#verified.get(digest)
     if (known !== undefined) {
       // Nothing is remembered beyond `exp`: a token within the clock tolerance is verified each time.
@@ -39,7 +46,7 @@ export class VerifiedTokens {
       }
       this.#verified.delete(digest)
     }
-    return this.#underWay.get(digest) ?? this.#verifyNew(token, digest)
+    return this.#underWay.get(digest) ?? this.#verifyNew(credentials, digest)
   }
 
   /** Because a key is no longer trusted, and any of these may have been verified with it. */
@@ -49,8 +56,9 @@ export class VerifiedTokens {
     this.#underWay.clear()
   }
 
-  #verifyNew(token: string, digest: string): Principal | Promise<Principal> {
+  #verifyNew(credentials: string, digest: string): Principal | Promise<Principal> {
     const { onVerified } = this.#options
+    const token = bearerToken(credentials)
     try {
       const verified = this.#options.verify(token)
       if (verified instanceof Promise) return this.#waitFor(verified, digest)

@@ -55,11 +55,11 @@ export async function issuerForTest(options: IssuerOptions = {}): Promise<Issuer
 
 export type VerifierChanges = Partial<TokenVerifierOptions>
 
-/** A verifier that ends with the test; not started. */
+/** A verifier that ends with the test; not started. Takes tokens, which it sends as an Authorization field would. */
 export function verifierForTest(issuers: readonly IssuerConfig[], changes: VerifierChanges = {}): TokenVerifier {
   const verifier = createTokenVerifier({ issuers, now: Date.now, log: createLog(), ...changes })
   onTestFinished(() => verifier.close())
-  return verifier
+  return { ...verifier, verify: (token) => verifier.verify(`Bearer ${token}`) }
 }
 
 /** What a call refused with, as `kind/reason`, or `accepted`. Anything else that is thrown fails the test. */
