@@ -52,6 +52,8 @@ export class Caller implements CacheTaker {
   }
 
   head({ status, fields, length }: AnswerHead): void {
+    // Refused meanwhile, in the same turn: what comes too late for the caller is nobody's.
+    if (this.#exchange.answered) return
     const { requestId, decisionId, limitFields } = this.#exchange
     this.#exchange.status = status
     const all = ['x-request-id', requestId, 'gateway-decision', decisionId, ...limitFields]
@@ -75,6 +77,7 @@ export class Caller implements CacheTaker {
   }
 
   data(chunk: Buffer): boolean {
+    if (this.#exchange.answered) return true
     this.#begun = true
     this.#exchange.bytesOut += chunk.length
     this.#gather()
@@ -84,6 +87,7 @@ export class Caller implements CacheTaker {
   }
 
   end(last: Buffer | null): void {
+    if (this.#exchange.answered) return
     const isWhole = !this.#begun
     this.#begun = true
     this.#exchange.answered = true
