@@ -37,7 +37,8 @@ export function bodyOfRead(): Problem {
 
 /** True when a query holds the token of the caller's Authorization field, also percent-escaped, however needlessly. */
 export function holdsToken(query: string, credentials: string): boolean {
-  const token = credentials.slice(credentials.lastIndexOf(' ') + 1)
+  if (query === '') return false
+  const token = credentials.slice(credentials.indexOf(' ') + 1).trimStart()
   if (token === '' || query.length < token.length) return false
   return (
     query.includes(token) ||
