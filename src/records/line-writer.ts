@@ -55,13 +55,16 @@ type Output = ReturnType<typeof pino.destination>
 
 // Enough lines for one write to be worth its system call.
 const batchBytes = 64 * 1024
+// One write ends in a turn of the event loop, and a turn can bring a thousand requests: with less, a gateway at its limit wrote
+// fewer lines than it made and lost the rest.
+const mostBytesInOneWrite = 1024 * 1024
 
 const defaults = {
   flushMs: 200,
   retryMs: 1000,
   closeMs: 5000,
   maxWaitingBytes: 8 * 1024 * 1024,
-  maxWriteBytes: batchBytes,
+  maxWriteBytes: mostBytesInOneWrite,
 }
 
 /** The writer of one target. `write` never blocks and never throws; loss is counted and told, never silent. */
