@@ -4,7 +4,7 @@ import { didYouMean } from './nearest.ts'
 import { quoted, type Parsed } from './units.ts'
 
 /** Asymmetric signatures of RFC 7518 section 3.1, RFC 8037 and RFC 9864. */
-const accepted = [
+export const signatureAlgorithms = [
   'RS256',
   'RS384',
   'RS512',
@@ -18,10 +18,10 @@ const accepted = [
   'Ed25519',
 ] as const
 
-export type Algorithm = (typeof accepted)[number]
+export type Algorithm = (typeof signatureAlgorithms)[number]
 
 export function parseAlgorithm(name: string): Parsed<Algorithm> {
-  const known = accepted.find((algorithm) => algorithm === name)
+  const known = signatureAlgorithms.find((algorithm) => algorithm === name)
   if (known !== undefined) return { value: known }
   if (/^none$/i.test(name))
     return { error: `algorithm ${quoted(name)} is never accepted: anybody could write such a token` }
@@ -30,6 +30,8 @@ export function parseAlgorithm(name: string): Parsed<Algorithm> {
       error: `algorithm ${quoted(name)} is never accepted: it is symmetric, so whoever can check a token could also make one`,
     }
   }
-  const near = didYouMean(name, accepted)
-  return { error: `unknown algorithm ${quoted(name)}${near === '' ? `: the names are ${accepted.join(', ')}` : near}` }
+  const near = didYouMean(name, signatureAlgorithms)
+  return {
+    error: `unknown algorithm ${quoted(name)}${near === '' ? `: the names are ${signatureAlgorithms.join(', ')}` : near}`,
+  }
 }

@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { answerProblem } from '../../src/gateway/answering.ts'
 import { Caller } from '../../src/gateway/caller.ts'
 import { openExchange, type Exchange } from '../../src/gateway/exchange.ts'
+import { admitInTurn } from '../../src/gateway/turn.ts'
 import type { PolicySet } from '../../src/policy/policy-set.ts'
 import { Problem } from '../../src/problems.ts'
 
@@ -30,6 +31,28 @@ async function answered(act: (caller: Caller, exchange: Exchange, response: Serv
   expect(failure).toBe(null)
   return text
 }
+
+test.each([
+  ['an answer', (caller: Caller) => caller.end(null)],
+  [
+    'a refusal',
+    (_caller: Caller, exchange: Exchange, response: ServerResponse) =>
+      answerProblem(exchange, response, new Problem('draining', 'Go elsewhere.')),
+  ],
+])('%s stands at once, and leaves with the others of its turn', async (_name, act) => {
+  const states: boolean[][] = []
+  await answered((caller, exchange, response) => {
+    caller.attach({ resume: () => {}, abort: () => {} })
+    if (_name === 'an answer') caller.head({ status: 204, fields: [], length: null })
+    act(caller, exchange, response)
+    states.push([exchange.answered, response.writableEnded])
+    admitInTurn(() => states.push([exchange.answered, response.writableEnded]))
+  })
+  expect(states).toEqual([
+    [true, false],
+    [true, false],
+  ])
+})
 
 const late = (caller: Caller): void => {
   caller.head({ status: 200, fields: [], length: 4 })

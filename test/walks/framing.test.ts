@@ -162,6 +162,20 @@ describe('a body that breaks off or is malformed', () => {
     }
   })
 
+  test('that came in one piece with its head reaches nobody at all, and nothing was decided about it', async () => {
+    for (const target of [sessions, `${sessions}/devin-1/tags`]) {
+      const { answer, decisions } = await watch(running, async () => {
+        const { text } = await exchange(
+          `POST ${target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`,
+        )
+        return parseAnswer(text)
+      })
+      expect(answer.status, target).toBe(400)
+      expect(decisions[0], target).toMatchObject({ effect: 'deny', reason: 'unparsable', subject: null })
+      expect(running.upstream.seen, target).toEqual([])
+    }
+  })
+
   test('a head that never ends is answered when the caller ends its side', async () => {
     const { answer, access, decisions, seen } = await watch(running, async () => {
       const socket = await openSocket(running.port)
