@@ -176,6 +176,11 @@ describe('what is not one good token', () => {
       { name: 'a Devin key without a scheme', fields: [`Authorization: ${devinKey}`] },
       { name: 'an old Devin key', fields: ['Authorization: Bearer apk_user_0123456789abcdef'] },
       { name: 'in the query', target: `${sessions}?access_token=${token}`, fields: [bearer] },
+      {
+        name: 'in the query and behind several spaces',
+        target: `${sessions}?access_token=${token}`,
+        fields: [bearer.replace('Bearer ', 'Bearer   ')],
+      },
       { name: 'as the name of a parameter', target: `${sessions}?first=1&${token}`, fields: [bearer] },
       { name: 'inside a longer value', target: `${sessions}?q=Bearer+${token}!`, fields: [bearer] },
       {
@@ -262,6 +267,7 @@ describe('what is not one good token', () => {
 
   test.each([
     'in the query',
+    'in the query and behind several spaces',
     'as the name of a parameter',
     'inside a longer value',
     'in the query with escaped dots',
