@@ -262,6 +262,10 @@ describe('more than the pool can take', () => {
     expect(first.status).toBe(503)
     expect(first.headers.get('retry-after')).toMatch(/^\d+$/)
     expect(await first.json()).toMatchObject({ type: '/gateway/v1/problems/overloaded' })
+    // All six have arrived when three were refused; an earlier answer would make room for one that is still on its way.
+    let refused = 0
+    for (const call of calls) void call.then(({ status }) => (refused += status === 503 ? 1 : 0))
+    await until(() => refused === 3, 'three refusals')
     const pump = setInterval(() => waiting.splice(0).forEach((answer) => answer()), 5)
     const statuses = (await Promise.all(calls)).map((answer) => answer.status)
     clearInterval(pump)
