@@ -108,14 +108,14 @@ function sliding.reset(limit)
   return math.min(limit.span, limit.last.time + limit.span - now)
 end
 
+-- The amount is what it holds, the span that in which it gets one back: whole ticks (meter.ts), so all this is exact.
 local bucket = {}
 function bucket.read(limit)
-  limit.interval = limit.span / limit.amount
-  limit.tolerance = limit.burst * limit.interval
+  limit.interval, limit.tolerance = limit.span, limit.amount * limit.span
   limit.arrival = tonumber(redis.call('GET', limit.key) or 0)
 end
 function bucket.wait(limit)
-  if limit.interval > limit.tolerance then return math.huge end
+  if limit.amount < 1 then return math.huge end
   return math.max(0, math.max(limit.arrival, now) + limit.interval - limit.tolerance - now)
 end
 function bucket.count(limit, cost) limit.arrival = math.max(limit.arrival, now) + cost * limit.interval end
@@ -127,7 +127,7 @@ function bucket.give_back(limit, cost)
   bucket.keep(limit)
 end
 function bucket.remaining(limit)
-  return math.max(0, math.floor((limit.tolerance - math.max(0, limit.arrival - now)) / limit.interval + 1e-9))
+  return math.max(0, math.floor((limit.tolerance - math.max(0, limit.arrival - now)) / limit.interval))
 end
 function bucket.reset(limit) return math.max(0, limit.arrival - now) end
 
@@ -223,13 +223,13 @@ local kinds = { sliding = sliding, bucket = bucket, calendar = calendar, slots =
 
 local function open(key, text)
   local told, kind, shadow, amount, a, b, c =
-    string.match(text, '(%-?%d+) (%a+) (%d) (%d+) ?(%d*) ?(%d*) ?(%d*)')
+    string.match(text, '(%-?%d+) (%a+) (%d) (%d+) ?([%d.]*) ?(%d*) ?(%d*)')
   told, kind = tonumber(told), kinds[kind]
   local limit = { key = key, kind = kind, shadow = shadow == '1', amount = tonumber(amount) }
   if kind == calendar then
     limit.turns = { tonumber(a), tonumber(b), tonumber(c) }
   else
-    limit.span, limit.burst = tonumber(a), tonumber(b)
+    limit.span = tonumber(a)
   end
   kind.read(limit, told)
   if kind == slots or told == 0 then return limit end

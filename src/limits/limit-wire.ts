@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import type { Allowance, Limit, Standing } from './limiter.ts'
-import { calendarEndMs, type Quota } from './meter.ts'
+import { bucketIntervalMs, calendarEndMs, type Quota } from './meter.ts'
 
 /** Names that are remembered; those of single callers come and go. */
 const mostNames = 10_000
@@ -50,7 +50,8 @@ export function createLimitWriter(): LimitWriter {
     if (quota === null) return `slots ${mode} ${most}`
     const { amount, perMs, calendar, burst, timeZone } = quota
     if (calendar !== null) return `calendar ${mode} ${amount} ${turns(calendar, timeZone, nowMs)}`
-    return burst === null ? `sliding ${mode} ${amount} ${perMs}` : `bucket ${mode} ${amount} ${perMs} ${burst}`
+    if (burst === null) return `sliding ${mode} ${amount} ${perMs}`
+    return `bucket ${mode} ${burst} ${bucketIntervalMs(quota)}`
   }
 
   return (limit, nowMs) => {

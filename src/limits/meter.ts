@@ -111,14 +111,15 @@ class BucketMeter implements Meter {
   #intervalMs = 0
 
   waitMs(quota: Quota, cost: number, nowMs: number): number {
-    const { interval, tolerance } = bucketOf(quota)
+    const interval = bucketIntervalMs(quota)
+    const tolerance = burstOf(quota) * interval
     if (cost * interval > tolerance) return Infinity
     return Math.max(0, Math.max(this.#arrivalMs, nowMs) + cost * interval - tolerance - nowMs)
   }
 
   take(quota: Quota, cost: number, nowMs: number): void {
-    this.#arrivalMs = Math.max(this.#arrivalMs, nowMs) + cost * bucketOf(quota).interval
-    this.#intervalMs = bucketOf(quota).interval
+    this.#intervalMs = bucketIntervalMs(quota)
+    this.#arrivalMs = Math.max(this.#arrivalMs, nowMs) + cost * this.#intervalMs
   }
 
   giveBack(cost: number): void {
@@ -126,8 +127,9 @@ class BucketMeter implements Meter {
   }
 
   remaining(quota: Quota, nowMs: number): number {
-    const { interval, tolerance } = bucketOf(quota)
-    return Math.max(0, Math.floor((tolerance - Math.max(0, this.#arrivalMs - nowMs)) / interval + 1e-9))
+    const interval = bucketIntervalMs(quota)
+    const tolerance = burstOf(quota) * interval
+    return Math.max(0, Math.floor((tolerance - Math.max(0, this.#arrivalMs - nowMs)) / interval))
   }
 
   resetMs(_quota: Quota, nowMs: number): number {
@@ -177,9 +179,19 @@ function spanOf(quota: Quota): number {
   return quota.perMs ?? Infinity
 }
 
-function bucketOf(quota: Quota): { interval: number; tolerance: number } {
-  const interval = spanOf(quota) / quota.amount
-  return { interval, tolerance: (quota.burst ?? quota.amount) * interval }
+function burstOf(quota: Quota): number {
+  return quota.burst ?? quota.amount
+}
+
+/** 2^-12 ms: how exactly a double holds a moment of this century. */
+const tickMs = 1 / 4096
+
+/**
+ * Milliseconds in which a bucket gets one use back: whole ticks, so that moments add and subtract exactly, and what is taken
+ * and given back in one piece or in many comes to the same.
+ */
+export function bucketIntervalMs(quota: Quota): number {
+  return Math.max(1, Math.floor(spanOf(quota) / quota.amount / tickMs)) * tickMs
 }
 
 const dayMs = 86_400_000

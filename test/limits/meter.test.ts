@@ -140,6 +140,24 @@ describe('a sliding limit with a burst', () => {
     expect(wait).toBe(100)
     expect(meter.waitMs(quota, 1, start + wait)).toBe(0)
   })
+
+  test('is full again when all is given back, in one piece or in many, whatever the rate', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 5000 }), fc.integer({ min: 1, max: 40 }), (amount, burst) => {
+        const quota = sliding(amount, 60_000, burst)
+        const [together, apart] = [createMeter(quota), createMeter(quota)]
+        // Microseconds, as the shared store tells them.
+        const now = start + 0.123
+        for (let taken = 0; taken < burst; taken++) for (const meter of [together, apart]) meter.take(quota, 1, now)
+        together.giveBack(burst)
+        for (let given = 0; given < burst; given++) apart.giveBack(1)
+        for (const meter of [together, apart]) {
+          expect(meter.resetMs(quota, now)).toBe(0)
+          expect(meter.remaining(quota, now)).toBe(burst)
+        }
+      }),
+    )
+  })
 })
 
 describe('a calendar limit', () => {
