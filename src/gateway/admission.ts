@@ -6,6 +6,7 @@ import { addressOf, readTarget, type Target } from '../catalogue/target.ts'
 import type { Principal } from '../identity/principal.ts'
 import { authorizationField } from '../identity/token-form.ts'
 import type { TokenVerifier } from '../identity/token-verifier.ts'
+import type { Verification } from '../identity/verified-tokens.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import { budgetView } from '../budgets/standing.ts'
 import type { ResponseCache } from '../cache/response-cache.ts'
@@ -72,14 +73,15 @@ export function createAdmission(parts: AdmissionParts): Admission {
     const credentials = authorizationField(request.rawHeaders)
     if (holdsToken(target.query, credentials)) throw tokenInQuery()
     const visit: Visit = { exchange, request, response, fields, target }
-    const principal = tokens.verify(credentials)
-    return principal instanceof Promise
-      ? principal.then((verified) => decideFor(visit, verified))
-      : decideFor(visit, principal)
+    const verified = tokens.verify(credentials)
+    return verified instanceof Promise
+      ? verified.then((settled) => decideFor(visit, settled))
+      : decideFor(visit, verified)
   }
 
-  function decideFor(visit: Visit, principal: Principal): Promise<void> | undefined {
+  function decideFor(visit: Visit, principal: Verification): Promise<void> | undefined {
     const { exchange, target, fields } = visit
+    if (principal instanceof Problem) return refuse(visit, principal)
     exchange.principal = principal
     // The token may have taken a while to verify.
     if (exchange.over) return undefined

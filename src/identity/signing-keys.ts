@@ -109,14 +109,14 @@ export class SigningKeys {
 
   /**
    * Asks the issuer for keys it did not name before, at most once per cool-down, whoever asks; look again afterwards.
-   * Throws `identity-provider-unavailable` when it is not known which keys the issuer has.
+   * Null, or `identity-provider-unavailable` when it is not known which keys the issuer has. Never rejects.
    */
-  async seek(kid: string | null): Promise<void> {
-    if (kid !== null && this.#limit.isAbsent(kid)) return
+  async seek(kid: string | null): Promise<Problem | null> {
+    if (kid !== null && this.#limit.isAbsent(kid)) return null
     // A fetch that others began may be older than the key, so it neither proves an absence nor begins a cool-down.
     if (this.#refreshing !== null) await this.#refreshing
     else if (!this.#limit.isCoolingDown()) await this.#ask(kid)
-    if (this.#lastError !== null || this.#set.keys.length === 0) throw this.#unavailable()
+    return this.#lastError !== null || this.#set.keys.length === 0 ? this.#unavailable() : null
   }
 
   async #ask(kid: string | null): Promise<void> {

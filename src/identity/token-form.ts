@@ -12,18 +12,18 @@ const bearerScheme = /^bearer(?=[ \t,]|$)/i
 const devinKey = /^(?:bearer +)?(?:cog_|apk_)/i
 
 /**
- * The bearer token that an Authorization field holds. Throws `token-missing` when there is none or another scheme,
+ * The bearer token that an Authorization field holds. Refuses with `token-missing` when there is none or another scheme,
  * `malformed-request` for several tokens or characters that no token has, and `token-rejected` when a Devin key came
  * instead of an SSO token.
  */
-export function bearerToken(value: string): string {
+export function bearerToken(value: string): string | Problem {
   // Devin's own keys start with `cog_` (API v3) or `apk_` (older generations).
-  if (devinKey.test(value)) throw rejected('devin-key-sent')
+  if (devinKey.test(value)) return rejected('devin-key-sent')
   const token = bearerCredentials.exec(value)?.[1]
   if (token !== undefined) return token
   const scheme = bearerScheme.exec(value)?.[0]
-  if (scheme === undefined || value.length === scheme.length) throw tokenMissing()
-  throw malformed(
+  if (scheme === undefined || value.length === scheme.length) return tokenMissing()
+  return malformed(
     'The Authorization field must hold one bearer token and nothing else: `Authorization: Bearer <token>`. This one holds several, or characters that no token has.',
   )
 }

@@ -5,12 +5,12 @@ import type { Algorithm } from '../config/algorithms.ts'
 import { isObject, principalOf, type Claims } from './claims.ts'
 import type { IssuerConfig } from '../config/issuer-schema.ts'
 import { isSignatureAlgorithm, type SigningKey } from './key-set.ts'
-import type { Principal } from './principal.ts'
+import { Problem } from '../problems.ts'
 import { rejected } from './rejection.ts'
 import { defaultKeyTimings, SigningKeys, type IdentityLog, type IssuerStatus, type KeyTimings } from './signing-keys.ts'
 import { isSignedBy } from './signature.ts'
 import { isCanonicalJwt, isEncryptedJwt } from './token-form.ts'
-import { VerifiedTokens } from './verified-tokens.ts'
+import { VerifiedTokens, type Verification } from './verified-tokens.ts'
 
 export interface TokenVerifierOptions {
   /** At least one, each issuer once. */
@@ -28,10 +28,10 @@ export interface TokenVerifierOptions {
 export interface TokenVerifier {
   /**
    * The principal behind the value of an Authorization field: at once, or as a promise where the issuer has to be asked
-   * for a key. Throws what `bearerToken` throws; throws or rejects with `token-rejected`, `token-expired`,
-   * `identity-incomplete` or `identity-provider-unavailable`, and nothing else.
+   * for a key. Else what `bearerToken` refuses with, `token-rejected`, `token-expired`, `identity-incomplete` or
+   * `identity-provider-unavailable`.
    */
-  verify(credentials: string): Principal | Promise<Principal>
+  verify(credentials: string): Verification | Promise<Verification>
   /** Whether the keys of every issuer are known. */
   ready(): boolean
   status(): readonly IssuerStatus[]
@@ -88,34 +88,52 @@ function verifyToken(
   token: string,
   issuers: ReadonlyMap<string, Issuer>,
   now: () => number,
-): Principal | Promise<Principal> {
-  if (!isCanonicalJwt(token)) throw rejected(isEncryptedJwt(token) ? 'encrypted' : 'malformed')
+): Verification | Promise<Verification> {
+  if (!isCanonicalJwt(token)) return rejected(isEncryptedJwt(token) ? 'encrypted' : 'malformed')
   const [encodedHeader = '', encodedPayload = ''] = token.split('.', 2)
   const claims = parsePart(encodedPayload)
+  const header = parsePart(encodedHeader)
+  if (claims === null || header === null) return rejected('malformed')
   // Unverified: it chooses whose keys to try, and principalOf() checks it again once the signature has been.
   const claimedIssuer = claims['iss']
-  if (claimedIssuer === undefined) throw rejected('claim-missing', 'The token lacks the claim `iss`.')
+  if (claimedIssuer === undefined) return rejected('claim-missing', 'The token lacks the claim `iss`.')
   const issuer = typeof claimedIssuer === 'string' ? issuers.get(claimedIssuer) : undefined
-  if (issuer === undefined) throw rejected('issuer-unknown')
-  const { alg, kid } = checkHeader(parsePart(encodedHeader), issuer.algorithms)
-  const seeking = checkSignature(token, alg, kid, issuer.keys)
-  return seeking === null
-    ? principalOf(claims, issuer.settings, now())
-    : seeking.then(() => principalOf(claims, issuer.settings, now()))
+  if (issuer === undefined) return rejected('issuer-unknown')
+  const use = readHeader(header, issuer.algorithms)
+  if (use instanceof Problem) return use
+  const refusal = checkSignature(token, use, issuer.keys)
+  const identify = (refused: Problem | null): Verification => refused ?? identityIn(claims, issuer.settings, now())
+  return refusal instanceof Promise ? refusal.then(identify) : identify(refusal)
+}
+
+/** Of claims that an issuer has signed. */
+function identityIn(claims: Claims, settings: IssuerConfig, nowMs: number): Verification {
+  try {
+    return principalOf(claims, settings, nowMs)
+  } catch (error) {
+    if (error instanceof Problem) return error
+    throw error
+  }
+}
+
+/** What the header chooses a key by. */
+interface KeyUse {
+  readonly alg: Algorithm
+  readonly kid: string | null
 }
 
 /**
  * What the header may decide: the algorithm among the allowed ones, and which of the issuer's keys. Keys and key
  * addresses inside it (`jwk`, `jku`, `x5c`, `x5u`) are not looked at.
  */
-function checkHeader(header: Claims, algorithms: ReadonlySet<Algorithm>): { alg: Algorithm; kid: string | null } {
+function readHeader(header: Claims, algorithms: ReadonlySet<Algorithm>): KeyUse | Problem {
   const { alg, kid, crit, typ } = header
   if (typeof alg !== 'string' || !isSignatureAlgorithm(alg) || !algorithms.has(alg))
-    throw rejected('algorithm-not-allowed')
+    return rejected('algorithm-not-allowed')
   // RFC 7515 section 4.1.11: an extension that is not understood makes the token invalid, and none is understood here.
-  if (crit !== undefined) throw rejected('critical-header')
-  if (typ !== undefined && !isTokenType(typ)) throw rejected('token-type')
-  if (kid !== undefined && typeof kid !== 'string') throw rejected('malformed')
+  if (crit !== undefined) return rejected('critical-header')
+  if (typ !== undefined && !isTokenType(typ)) return rejected('token-type')
+  if (kid !== undefined && typeof kid !== 'string') return rejected('malformed')
   return { alg, kid: kid ?? null }
 }
 
@@ -129,27 +147,32 @@ function isTokenType(typ: unknown): boolean {
   return type === 'at+jwt' || (!type.includes('+') && type !== 'jwe')
 }
 
-/** Keys that are known are tried first; the issuer is asked again, which is the promise, only for a key nobody knows. */
-function checkSignature(token: string, alg: Algorithm, kid: string | null, keys: SigningKeys): Promise<void> | null {
+/** Null when a key has signed it. Keys that are known are tried first; the issuer is asked, which is the promise, only for a key nobody knows. */
+function checkSignature(
+  token: string,
+  { alg, kid }: KeyUse,
+  keys: SigningKeys,
+): Problem | null | Promise<Problem | null> {
   const isSigner = (key: SigningKey): boolean => isSignedBy(token, key)
   const known = keys.candidates(alg, kid)
   if (known.some(isSigner)) return null
-  if (kid !== null && known.length > 0) throw rejected('signature-invalid')
-  return keys.seek(kid).then(() => {
+  if (kid !== null && known.length > 0) return rejected('signature-invalid')
+  return keys.seek(kid).then((unavailable) => {
+    if (unavailable !== null) return unavailable
     const fresh = keys.candidates(alg, kid).filter((key) => !known.includes(key))
-    if (!fresh.some(isSigner)) throw rejected(known.length + fresh.length === 0 ? 'key-unknown' : 'signature-invalid')
+    if (fresh.some(isSigner)) return null
+    return rejected(known.length + fresh.length === 0 ? 'key-unknown' : 'signature-invalid')
   })
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-function parsePart(part: string): Claims {
-  let value: unknown
+/** Null for what is not an object in JSON. */
+function parsePart(part: string): Claims | null {
   try {
-    value = JSON.parse(utf8.decode(Buffer.from(part, 'base64url')))
+    const value: unknown = JSON.parse(utf8.decode(Buffer.from(part, 'base64url')))
+    return isObject(value) ? value : null
   } catch {
-    throw rejected('malformed')
+    return null
   }
-  if (!isObject(value)) throw rejected('malformed')
-  return value
 }

@@ -3,14 +3,18 @@
 
 import { hash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
+import { Problem } from '../problems.ts'
 import type { Principal } from './principal.ts'
 import { bearerToken } from './token-form.ts'
+
+/** Who the caller is, or why its token does not say so. */
+export type Verification = Principal | Problem
 
 export interface VerifiedTokensOptions {
   readonly maxTokens: number
   readonly now: () => number
   /** The full check of a token that is not remembered; a promise where a key has to be fetched. */
-  readonly verify: (token: string) => Principal | Promise<Principal>
+  readonly verify: (token: string) => Verification | Promise<Verification>
   /** Told how each token fared. */
   readonly onVerified: (result: 'cached' | 'verified' | 'rejected') => void
 }
@@ -22,7 +26,7 @@ export class VerifiedTokens {
    * field and not of the token, since reading the one out of the other takes as long as the digest.
    */
   readonly #verified: LRUCache<string, Principal>
-  readonly #underWay = new Map<string, Promise<Principal>>()
+  readonly #underWay = new Map<string, Promise<Verification>>()
   /** Counts how often everything was forgotten. */
   #generation = 0
 
@@ -32,10 +36,10 @@ export class VerifiedTokens {
   }
 
   /**
-   * At once, or as a promise that all share who ask meanwhile. Throws what `bearerToken` throws, and throws or rejects as
-   * `verify` of the options does.
+   * At once, or as a promise that all share who ask meanwhile. A refusal is handed on, not thrown: anybody can provoke one
+   * again and again, and V8 leaves functions that only ever throw in its interpreter, which made a refusal a sixth dearer.
    */
-  verify(credentials: string): Principal | Promise<Principal> {
+  verify(credentials: string): Verification | Promise<Verification> {
     const digest = hash('sha256', credentials, 'base64')
     const known = this.#verified.get(digest)
     if (known !== undefined) {
@@ -56,39 +60,29 @@ export class VerifiedTokens {
     this.#underWay.clear()
   }
 
-  #verifyNew(credentials: string, digest: string): Principal | Promise<Principal> {
-    const { onVerified } = this.#options
+  #verifyNew(credentials: string, digest: string): Verification | Promise<Verification> {
     const token = bearerToken(credentials)
-    try {
-      const verified = this.#options.verify(token)
-      if (verified instanceof Promise) return this.#waitFor(verified, digest)
-      onVerified('verified')
-      this.#verified.set(digest, verified)
-      return verified
-    } catch (error) {
-      onVerified('rejected')
-      throw error
-    }
+    if (token instanceof Problem) return token
+    const verified = this.#options.verify(token)
+    return verified instanceof Promise
+      ? this.#waitFor(verified, digest)
+      : this.#note(verified, digest, this.#generation)
   }
 
-  #waitFor(pending: Promise<Principal>, digest: string): Promise<Principal> {
-    const { onVerified } = this.#options
+  #waitFor(pending: Promise<Verification>, digest: string): Promise<Verification> {
     const before = this.#generation
     const shared = pending
-      .then(
-        (principal) => {
-          onVerified('verified')
-          // A key that was removed meanwhile may be the one that was used.
-          if (this.#generation === before) this.#verified.set(digest, principal)
-          return principal
-        },
-        (error: unknown) => {
-          onVerified('rejected')
-          throw error
-        },
-      )
+      .then((verified) => this.#note(verified, digest, before))
       .finally(() => this.#underWay.delete(digest))
     this.#underWay.set(digest, shared)
     return shared
+  }
+
+  /** `generation`: when the verification began. A key that was removed meanwhile may be the one that was used. */
+  #note(verified: Verification, digest: string, generation: number): Verification {
+    const isRefused = verified instanceof Problem
+    this.#options.onVerified(isRefused ? 'rejected' : 'verified')
+    if (!isRefused && this.#generation === generation) this.#verified.set(digest, verified)
+    return verified
   }
 }

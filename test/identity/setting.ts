@@ -68,11 +68,11 @@ export async function outcomeOf(call: () => unknown): Promise<string> {
   return problem === null ? 'accepted' : `${problem.kind}/${problem.reason}`
 }
 
-/** The problem a call ends with, or null when it ends well. */
+/** The problem that a call hands on or throws, or null when it ends well. */
 export async function problemOf(call: () => unknown): Promise<Problem | null> {
   try {
-    await call()
-    return null
+    const result = await call()
+    return result instanceof Problem ? result : null
   } catch (error) {
     if (error instanceof Problem) return error
     throw error
