@@ -11,6 +11,7 @@ import {
   type StrictJson,
 } from '../../src/policy/json-value.ts'
 import { parseStrictJson, StrictJsonError } from '../../src/policy/strict-json.ts'
+import { areNamesReadRight } from '../support/json-names.ts'
 
 function parse(text: string): StrictJson {
   return parseStrictJson(Buffer.from(text))
@@ -274,7 +275,7 @@ describe('laws', () => {
   // JSON text with white space, escapes and odd numbers, from arbitrary values whose strings are well-formed.
   const space = fc.constantFrom('', ' ', '\n', '\t', '\r\n')
   const documents = fc
-    .tuple(fc.jsonValue({ maxDepth: 6, stringUnit: 'binary' }), space)
+    .tuple(fc.jsonValue({ maxDepth: 6, stringUnit: 'binary' }).filter(areNamesReadRight), space)
     .map(([value, indent]) => JSON.stringify(value, null, indent))
 
   test('every document that JSON.stringify writes is accepted and equal to what JSON.parse gives', () => {

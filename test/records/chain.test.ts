@@ -3,6 +3,7 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { chainLine, describeTorn, genesis, segmentEvent, verifyChain } from '../../src/records/chain.ts'
 import type { AuditEntry } from '../../src/records/entries.ts'
+import { areNamesReadRight } from '../support/json-names.ts'
 
 const anyText = fc.string({
   unit: fc.oneof(fc.string({ unit: 'binary', minLength: 1, maxLength: 1 }), fc.constant('\ud800')),
@@ -11,7 +12,7 @@ const anyEntry: fc.Arbitrary<AuditEntry> = fc.record({
   time: fc.constant('2026-11-24T10:00:00.000Z'),
   event: anyText,
   actor: anyText,
-  details: fc.dictionary(anyText, fc.jsonValue()),
+  details: fc.dictionary(anyText, fc.jsonValue()).filter(areNamesReadRight),
 })
 
 function chainOf(entries: readonly AuditEntry[]): string[] {

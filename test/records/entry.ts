@@ -2,6 +2,7 @@
 
 import * as fc from 'fast-check'
 import type { AccessEntry, DecisionEntry } from '../../src/records/entries.ts'
+import { isNameReadRight } from '../support/json-names.ts'
 
 /** An access entry told apart by its request id. */
 export function accessEntry(requestId: string): AccessEntry {
@@ -41,6 +42,7 @@ export const anyText = fc.oneof(
   fc.string({ unit: 'binary' }),
   fc.constantFrom('"', '\\', '\n', '\r', '\u2028', '\0', '\ud800', 'a\udc00b', '\ufffd', '</script>', '日本', '😀'),
 )
+const anyName = anyText.filter((name) => name !== '__proto__' && isNameReadRight(name))
 const anyTextOrNull = fc.option(anyText)
 const anyNumber = fc.oneof(fc.nat(), fc.double({ min: 0, max: 1e9, noNaN: true }))
 const anyNumberOrNull = fc.option(anyNumber)
@@ -93,11 +95,7 @@ export const anyDecisionEntry: fc.Arbitrary<DecisionEntry> = fc.record({
   email: anyTextOrNull,
   app: anyTextOrNull,
   groups: someTexts,
-  claims: fc.dictionary(
-    anyText.filter((name) => name !== '__proto__'),
-    fc.oneof(anyText, fc.integer(), fc.boolean(), someTexts),
-    { maxKeys: 3 },
-  ),
+  claims: fc.dictionary(anyName, fc.oneof(anyText, fc.integer(), fc.boolean(), someTexts), { maxKeys: 3 }),
   teams: someTexts,
   team: anyTextOrNull,
   grant: anyTextOrNull,
@@ -125,11 +123,7 @@ export const anyDecisionEntry: fc.Arbitrary<DecisionEntry> = fc.record({
       filtered: fc.option(
         fc.record({ organizations: fc.oneof(fc.constant('all' as const), someTexts), fields: someTexts }),
       ),
-      read: fc.dictionary(
-        anyText.filter((name) => name !== '__proto__'),
-        fc.oneof(anyText, anyNumber),
-        { maxKeys: 2 },
-      ),
+      read: fc.dictionary(anyName, fc.oneof(anyText, anyNumber), { maxKeys: 2 }),
     }),
   ),
   policy_revision: anyTextOrNull,
