@@ -13,7 +13,7 @@ import type { ResponseCache } from '../cache/response-cache.ts'
 import { idempotencyKeyIn } from '../idempotency/key-field.ts'
 import type { Claim, SafeCreates } from '../idempotency/safe-creates.ts'
 import type { Limiter } from '../limits/limiter.ts'
-import { evaluate, findOperation, type Evaluation } from '../policy/evaluate.ts'
+import { evaluate, evaluateBody, findOperation, type Evaluation } from '../policy/evaluate.ts'
 import type { JudgedBody } from '../policy/judged-body.ts'
 import { Problem } from '../problems.ts'
 import type { Budgeting } from './budgeting.ts'
@@ -155,7 +155,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
       received = await collectWhole(visit)
       if (exchange.over) return
       body = judgeBody(received, fields, exchange.policy.guardrails.boundsBody(operation))
-      evaluation = evaluate(exchange.policy, principal, operation, target, body)
+      evaluation = evaluateBody(exchange.policy, first, body)
     }
     if (evaluation.needsDevinUser !== null) {
       const required = evaluation.needsDevinUser === 'enforced'

@@ -41,6 +41,10 @@ export interface Derived {
   refusal: Problem | null | undefined
   /** What its decision record says, as JSON; null while it was not recorded. */
   record: string | null
+  /** Of a write the names of what it makes stale in the cache; null while the cache was not asked. */
+  stale: readonly string[] | null
+  /** This request once its body was read and said nothing that counts, without that body; null until the first such. */
+  unmoved: Evaluation | null
 }
 
 const none: readonly never[] = []
@@ -80,6 +84,22 @@ export function evaluate(
   return conclude(policy, held.facts, held.decision, held.request.target, held.request.body, held.needs, held.verdict)
 }
 
+/**
+ * Evaluates a request again, whose body was read; null: it has none. Where no guardrail looks into it and it adds nothing to
+ * the facts, the decision before stands: made and written down once for a request that its caller repeats, which saves a
+ * fifteenth of a POST that the policy reads.
+ */
+export function evaluateBody(policy: PolicySet, first: Evaluation, body: JudgedBody | null): Evaluation {
+  const { facts, decision, target, derived } = first
+  const { principal, operation } = facts
+  const known = factsOf(principal, operation, target, body)
+  const isMoved = known.extra.length > 0 || known.organizations.length > facts.organizations.length
+  if (isMoved || policy.guardrails.on(operation) !== undefined)
+    return evaluate(policy, principal, operation, target, body)
+  derived.unmoved ??= conclude(policy, facts, decision, target, null, null, null)
+  return { ...derived.unmoved, body }
+}
+
 function conclude(
   policy: PolicySet,
   facts: Facts,
@@ -114,7 +134,7 @@ function conclude(
     target,
     body,
     verdict,
-    derived: { refusal: undefined, record: null },
+    derived: { refusal: undefined, record: null, stale: null, unmoved: null },
   }
 }
 

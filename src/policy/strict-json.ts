@@ -53,6 +53,8 @@ function textBeforeInvalidUtf8(bytes: Buffer): string {
 
 const quote = 0x22
 const backslash = 0x5c
+/** RFC 8259's `unescaped`, in UTF-16. Sought by the engine, a third of the time of a loop over the characters. */
+const unescaped = /[\u0020\u0021\u0023-\u005b\u005d-\uffff]*/y
 const numberForm = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
 const hexForm = /^[0-9a-fA-F]{4}$/
 
@@ -145,20 +147,20 @@ class Parser {
     const text = this.#text
     const open = this.#at
     let escaped = false
-    for (let at = open + 1; at < text.length; at += 1) {
+    for (let at = open + 1; ; escaped = true) {
+      unescaped.lastIndex = at
+      unescaped.test(text)
+      at = unescaped.lastIndex
       const code = text.charCodeAt(at)
       if (code === quote) {
         this.#at = at + 1
         // Every escape was checked above, so JSON.parse only unescapes, and gives a string.
         return escaped ? (JSON.parse(text.slice(open, at + 1)) as string) : text.slice(open + 1, at)
       }
-      if (code < 0x20) throw this.#error('unescaped control character in a string', at)
-      if (code === backslash) {
-        escaped = true
-        at = this.#endOfEscape(at)
-      }
+      if (at === text.length) throw this.#error('string without end', open)
+      if (code !== backslash) throw this.#error('unescaped control character in a string', at)
+      at = this.#endOfEscape(at) + 1
     }
-    throw this.#error('string without end', open)
   }
 
   /** Checks the escape at `at` and gives the index of its last character; a surrogate pair is one escape. */
