@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    setupFiles: process.env['GATEWAY_TEST_SEED'] === undefined ? [] : ['test/support/fixed-seed.ts'],
     // The suites talk over real sockets to real servers; a slow machine gets time, and nothing asserts on it.
     testTimeout: 60_000,
     hookTimeout: 60_000,
