@@ -73,14 +73,13 @@ export function evaluate(
 ): Evaluation {
   const facts = factsOf(principal, operation, target, body)
   const decision = decide(policy, facts)
-  const guardrails = policy.guardrails.on(operation)
-  if (decision.effect === 'deny' || guardrails === undefined) {
+  if (decision.effect === 'deny' || policy.guardrails.on(operation) === undefined) {
     const needs = body === undefined && readsBody(operation) ? 'body' : null
     return conclude(policy, facts, decision, target, body, needs, null)
   }
   const mapped = devinUser === undefined ? policy.devinUserOf(principal) : null
   const user = mapped === null ? devinUser : { id: mapped }
-  const held = holdAgainst(policy, guardrails, facts, decision, { target, body }, user)
+  const held = holdAgainst(policy, facts, decision, { target, body }, user)
   return conclude(policy, held.facts, held.decision, held.request.target, held.request.body, held.needs, held.verdict)
 }
 

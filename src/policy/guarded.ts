@@ -10,7 +10,6 @@ import { factsOf, readsBody } from './facts.ts'
 import { applyGuardrails, type Granted, type Verdict } from './guardrails/apply.ts'
 import { CallerAttributes, type DevinUser } from './guardrails/attributes.ts'
 import type { Violation } from './guardrails/check.ts'
-import { binding, type Guardrail } from './guardrails/guardrail.ts'
 import { changedBody, type JudgedBody } from './judged-body.ts'
 import type { PolicySet, Team } from './policy-set.ts'
 
@@ -39,7 +38,6 @@ export interface Held {
  */
 export function holdAgainst(
   policy: PolicySet,
-  guardrails: readonly Guardrail[],
   facts: Facts,
   decision: Decision,
   request: GuardedMessage,
@@ -49,7 +47,7 @@ export function holdAgainst(
   let teams = decision.teams
   let current = decision
   for (let team = current.team; team !== null && current.effect === 'allow'; team = current.team) {
-    const held = holdForTeam(policy, guardrails, facts, { ...current, teams: decision.teams }, team, request, devinUser)
+    const held = holdForTeam(policy, facts, { ...current, teams: decision.teams }, team, request, devinUser)
     if (held.needs !== null || held.decision.effect === 'allow') return held
     refusal ??= held
     const tried = team
@@ -62,7 +60,6 @@ export function holdAgainst(
 
 function holdForTeam(
   policy: PolicySet,
-  guardrails: readonly Guardrail[],
   facts: Facts,
   decision: Decision,
   team: Team,
@@ -71,8 +68,8 @@ function holdForTeam(
 ): Held {
   const { principal, operation, organization } = facts
   const { target, body } = request
-  const bound = binding(guardrails, team.id, principal.app)
-  if (body === undefined && (readsBody(operation) || bound.some((each) => each.body.length > 0)))
+  const bound = policy.guardrails.binding(operation, team.id, principal.app)
+  if (body === undefined && (readsBody(operation) || bound.all.some((each) => each.body.length > 0)))
     return { facts, decision, request, needs: 'body', verdict: null }
   const caller = new CallerAttributes(principal, team.id, organization, devinUser)
   const sites = body === undefined ? (['query'] as const) : (['query', 'body'] as const)
@@ -98,10 +95,8 @@ function holdForTeam(
 
 /** Whether a guardrail wants the operation to be named, and no grant of the team that holds for the caller names it. */
 export function isWithheld(policy: PolicySet, team: Team, operation: Operation, principal: Principal): boolean {
-  const guardrails = policy.guardrails.on(operation)
-  if (guardrails === undefined) return false
   return (
-    binding(guardrails, team.id, principal.app).some(({ named, mode }) => named && mode === 'enforce') &&
+    policy.guardrails.binding(operation, team.id, principal.app).enforced.guardrails.some(({ named }) => named) &&
     !grantedIn(team, operation, principal).byName
   )
 }

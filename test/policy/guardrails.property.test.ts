@@ -5,6 +5,7 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { GuardrailDocument } from '../../src/policy/guardrail-document.ts'
 import { applyGuardrails, type GuardedRequest, type Verdict } from '../../src/policy/guardrails/apply.ts'
+import { layOut } from '../../src/policy/guardrails/bound.ts'
 import { CallerAttributes } from '../../src/policy/guardrails/attributes.ts'
 import { compileGuardrails } from '../../src/policy/guardrails/compile.ts'
 import { serializeStrictJson } from '../../src/policy/json-value.ts'
@@ -116,7 +117,7 @@ function apply(documents: readonly GuardrailDocument[], request: GuardedRequest)
     catalogue,
     [],
   )
-  return applyGuardrails(table.on(operationOf('org.sessions.create')) ?? [], request, caller)
+  return applyGuardrails(layOut(table.on(operationOf('org.sessions.create')) ?? []), request, caller)
 }
 
 function requestOf(json: unknown, text: string): GuardedRequest {

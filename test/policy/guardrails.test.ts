@@ -402,6 +402,19 @@ describe('a guardrail', () => {
     expect(ask(apps, principalOf({ groups: ['eng'] }), create, body).decision.effect).toBe('allow')
   })
 
+  test('puts in what holds a field before the field, whichever of them comes first', () => {
+    for (const [outer, inner] of [
+      ['a', 'b'],
+      ['b', 'a'],
+    ]) {
+      const guardrails = `guardrails:
+  - { id: ${outer}, on: [org.sessions.create], body: { o: { default: { m: 1 } } } }
+  - { id: ${inner}, on: [org.sessions.create], body: { o.n: { default: 5 } } }
+`
+      expect(sent(ask(policyFrom(files(guardrails)), engineer, create, {}))).toBe('{"o":{"m":1,"n":5}}')
+    }
+  })
+
   test('binds the operations it names alone, by id or pattern', () => {
     const policy = withRules('body: { tags: { max_items: 1 } }', 'org.sessions.*')
     const tags = { tags: ['a', 'b'] }

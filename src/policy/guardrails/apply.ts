@@ -3,8 +3,9 @@
 
 import { isJsonObject, type JsonObject, type StrictJson } from '../json-value.ts'
 import type { CallerAttributes } from './attributes.ts'
-import { violationsOf, type BoundRule, type Site, type Violation } from './check.ts'
-import type { Guardrail, Rule } from './guardrail.ts'
+import type { BoundField, BoundGuardrails, Layer } from './bound.ts'
+import { violationsOf, type Site, type Violation } from './check.ts'
+import type { Guardrail } from './guardrail.ts'
 import { NoPlace, parameterText, parameterValues, visitPlaces, withParameter } from './places.ts'
 import { defaultOf, putIn, type Change } from './put-in.ts'
 
@@ -52,45 +53,33 @@ export type WantsDevinUser = 'enforced' | 'shadow' | null
  * been read then. An absent body counts as an empty object. Guardrails in shadow mode judge what the others made of it.
  */
 export function applyGuardrails(
-  guardrails: readonly Guardrail[],
+  { all, enforced, shadow: tried }: BoundGuardrails,
   request: GuardedRequest,
   caller: CallerAttributes,
   sites: readonly Site[] = ['query', 'body'],
 ): Verdict {
-  const enforced = guardrails.filter(({ mode }) => mode === 'enforce')
   const guarded = guard(enforced, request, caller, sites)
   const enforcedWants = caller.wantsDevinUser
-  const shadow = guardrails
-    .filter(({ mode }) => mode === 'shadow')
-    .map((each) => {
-      const { changes, violations } = guard([each], guarded.request, caller, sites)
-      return { guardrail: each.id, changes, violations }
-    })
+  const shadow = tried.map((layer) => {
+    const { changes, violations } = guard(layer, guarded.request, caller, sites)
+    return { guardrail: layer.guardrail, changes, violations }
+  })
   const wantsDevinUser = enforcedWants ? 'enforced' : caller.wantsDevinUser ? 'shadow' : null
-  return { ...guarded, bound: guardrails, shadow, wantsDevinUser }
+  return { ...guarded, bound: all, shadow, wantsDevinUser }
 }
 
-function guard(
-  guardrails: readonly Guardrail[],
-  request: GuardedRequest,
-  caller: CallerAttributes,
-  sites: readonly Site[],
-): Guarded {
+function guard(layer: Layer, request: GuardedRequest, caller: CallerAttributes, sites: readonly Site[]): Guarded {
   const findings = new Findings()
   const { granted } = request
   let { query, body } = request
-  for (const { id, named } of granted.byName ? [] : guardrails) {
+  for (const { id, named } of granted.byName ? [] : layer.guardrails) {
     const text = `${granted.operation} must be granted by its id, and a pattern or a permission covers it`
     if (named) findings.broken([{ guardrail: id, in: 'grant', field: granted.operation, bound: 'grants', text }])
   }
   if (sites.includes('query')) {
-    for (const [name, rules] of byField(guardrails, 'query'))
-      query = guardParameter(name, rules, query, caller, findings)
+    for (const parameter of layer.query) query = guardParameter(parameter, query, caller, findings)
   }
-  if (sites.includes('body')) {
-    const fields = byField(guardrails, 'body')
-    if (fields.size > 0) body = guardBody(fields, body, caller, findings)
-  }
+  if (sites.includes('body') && layer.body.length > 0) body = guardBody(layer.body, body, caller, findings)
   const { changes, violations } = findings
   return { request: { query, body, granted }, changes, violations }
 }
@@ -115,56 +104,52 @@ class Findings {
   }
 }
 
-function guardParameter(
-  name: string,
-  rules: readonly BoundRule[],
-  query: string,
-  caller: CallerAttributes,
-  findings: Findings,
-): string {
+function guardParameter(bounds: BoundField, query: string, caller: CallerAttributes, findings: Findings): string {
+  const name = bounds.field
   const values = parameterValues(query, name)
   if (values === 'ambiguous') {
     const text = `the parameter ${name} is spelled so that servers may read it in different ways`
-    findings.broken([broken(rules, 'query', 'spelling', text)])
+    findings.broken([broken(bounds, 'query', 'spelling', text)])
     return query
   }
   const present = values.length === 0 ? undefined : values
-  const put = isForbidden(name, new Map([[name, rules]]))
+  const put = bounds.staysAbsent
     ? { value: present, changes: [] }
-    : putIn(rules, present, name, 'query', caller, defaultOf(rules, name, 'query', caller, findings.broken))
+    : putIn(bounds, present, name, 'query', caller, defaultOf(bounds, 'query', caller, findings.broken))
   findings.changed(put.changes)
-  findings.broken(violationsOf(rules, put.value, name, 'query', caller))
+  findings.broken(violationsOf(bounds, put.value, name, 'query', caller))
   return put.changes.reduce((text, change) => withParameter(text, name, parameterText(change.value)), query)
 }
 
 function guardBody(
-  fields: ReadonlyMap<string, readonly BoundRule[]>,
+  fields: readonly BoundField[],
   body: StrictJson | undefined,
   caller: CallerAttributes,
   findings: Findings,
 ): StrictJson | undefined {
   let document: StrictJson = body === undefined ? emptyObject : body
   if (!isJsonObject(document)) {
-    findings.broken([broken([...fields.values()].flat(), 'body', 'object', 'the body must be a JSON object')])
+    findings.broken([broken(fields[0], 'body', 'object', 'the body must be a JSON object')])
     return body
   }
-  for (const [field, rules] of fields) {
-    if (isForbidden(field, fields)) continue
-    const absent = defaultOf(rules, field, 'body', caller, findings.broken)
+  for (const bounds of fields) {
+    if (bounds.staysAbsent) continue
+    const absent = defaultOf(bounds, 'body', caller, findings.broken)
     try {
-      document = visitPlaces(document, field, (value, place) => {
-        const put = putIn(rules, value, place, 'body', caller, absent)
+      document = visitPlaces(document, bounds.steps, (value, place) => {
+        const put = putIn(bounds, value, place, 'body', caller, absent)
         findings.changed(put.changes)
         return put.value
       })
     } catch (error) {
       if (!(error instanceof NoPlace)) throw error
-      findings.broken([broken(rules, 'body', 'object', `${error.holder} must be an object that can hold ${field}`)])
+      const text = `${error.holder} must be an object that can hold ${bounds.field}`
+      findings.broken([broken(bounds, 'body', 'object', text)])
     }
   }
-  for (const [field, rules] of fields) {
-    visitPlaces(document, field, (value, place) => {
-      if (!findings.full) findings.broken(violationsOf(rules, value, place, 'body', caller))
+  for (const bounds of fields) {
+    visitPlaces(document, bounds.steps, (value, place) => {
+      if (!findings.full) findings.broken(violationsOf(bounds, value, place, 'body', caller))
       return value
     })
   }
@@ -172,29 +157,9 @@ function guardBody(
 }
 
 /** A violation of a field's rules as a whole, in the name of the first of them. */
-function broken([by]: readonly BoundRule[], site: Site, bound: string, text: string): Violation {
+function broken(bounds: BoundField | undefined, site: Site, bound: string, text: string): Violation {
+  const by = bounds?.rules[0]
   return { guardrail: by?.guardrail ?? '', in: site, field: by?.rule.field ?? '', bound, text }
 }
 
 const emptyObject: JsonObject = Object.freeze(Object.create(null) as JsonObject)
-
-/** The rules of all guardrails by field, parents before what they hold; inside a field sorted by guardrail. */
-function byField(guardrails: readonly Guardrail[], site: Site): ReadonlyMap<string, readonly BoundRule[]> {
-  const found = new Map<string, BoundRule[]>()
-  const add = (rule: Rule, guardrail: string): void => {
-    const list = found.get(rule.field)
-    if (list === undefined) found.set(rule.field, [{ rule, guardrail }])
-    else list.push({ rule, guardrail })
-  }
-  for (const { id, [site]: rules } of guardrails.toSorted((a, b) => (a.id < b.id ? -1 : 1)))
-    for (const rule of rules) add(rule, id)
-  return new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1)))
-}
-
-/** Nothing is put where a guardrail wants nothing, there or in what would hold it. */
-function isForbidden(field: string, rules: ReadonlyMap<string, readonly BoundRule[]>): boolean {
-  const steps = field.split('.')
-  return steps.some((_, index) =>
-    (rules.get(steps.slice(0, index + 1).join('.')) ?? []).some(({ rule }) => rule.forbid),
-  )
-}

@@ -4,14 +4,9 @@
 import { isJsonObject, JsonNumber, type StrictJson } from '../json-value.ts'
 import type { CallerAttributes, ValueTemplate } from './attributes.ts'
 import { compareNumbers, isNumberText } from '../decimal.ts'
-import type { Pattern, Rule } from './guardrail.ts'
+import type { BoundField, BoundRule } from './bound.ts'
+import type { Pattern } from './guardrail.ts'
 import { parameterText } from './places.ts'
-
-/** A rule and the guardrail it stands in. */
-export interface BoundRule {
-  readonly rule: Rule
-  readonly guardrail: string
-}
 
 /** A bound that a request breaks. */
 export interface Violation {
@@ -28,42 +23,26 @@ export interface Violation {
 /** `body`: values have JSON types. `query`: every value is a text, and there may be several. */
 export type Site = 'body' | 'query'
 
-/**
- * Every bound that a value breaks; undefined is an absent one. Of equal bounds of several guardrails the tightest
- * speaks. `rules` are all about one field, sorted by guardrail.
- */
+/** Every bound that a value breaks; undefined is an absent one. Of several numbers of one kind the tightest speaks. */
 export function violationsOf(
-  rules: readonly BoundRule[],
+  bounds: BoundField,
   value: StrictJson | undefined,
   place: string,
   site: Site,
   caller: CallerAttributes,
 ): readonly Violation[] {
+  const { rules, require, forbid, atMost, atLeast, maxLength, maxItems } = bounds
   const found: Violation[] = []
   const name = site === 'query' ? `the parameter ${place}` : place
-  const broken = (by: BoundRule | undefined, bound: string, clause: string, where = name): void => {
-    if (by !== undefined)
-      found.push({ guardrail: by.guardrail, in: site, field: by.rule.field, bound, text: `${where} ${clause}` })
+  const broken = (by: BoundRule, bound: string, clause: string, where = name): void => {
+    found.push({ guardrail: by.guardrail, in: site, field: by.rule.field, bound, text: `${where} ${clause}` })
   }
   if (value === undefined) {
-    broken(
-      first(rules, (rule) => rule.require),
-      'require',
-      'must be there, and is absent',
-    )
+    if (require !== undefined) broken(require, 'require', 'must be there, and is absent')
     return found
   }
-  broken(
-    first(rules, (rule) => rule.forbid),
-    'forbid',
-    'is forbidden: leave it out',
-  )
-  if (value === null)
-    broken(
-      first(rules, (rule) => rule.require),
-      'require',
-      'must be there, and is null',
-    )
+  if (forbid !== undefined) broken(forbid, 'forbid', 'is forbidden: leave it out')
+  if (value === null && require !== undefined) broken(require, 'require', 'must be there, and is null')
   const values = site === 'query' && Array.isArray(value) ? (value as readonly StrictJson[]) : [value]
   for (const each of values) {
     for (const by of rules) {
@@ -82,42 +61,22 @@ export function violationsOf(
         broken(by, 'matches', `must match ${matches.text}, and is ${shown(each, 'another text')}`)
     }
     const number = numberText(each, site)
-    const most = tightest(
-      rules,
-      (rule) => rule.atMost,
-      (a, b) => compareNumbers(a, b) < 0,
-    )
-    if (most !== null && (number === null || compareNumbers(number, most.bound) > 0))
-      broken(most.by, 'at_most', `must be at most ${most.bound}, and is ${shown(each, numberWord(number))}`)
-    const least = tightest(
-      rules,
-      (rule) => rule.atLeast,
-      (a, b) => compareNumbers(a, b) > 0,
-    )
-    if (least !== null && (number === null || compareNumbers(number, least.bound) < 0))
-      broken(least.by, 'at_least', `must be at least ${least.bound}, and is ${shown(each, numberWord(number))}`)
-    const longest = tightest(
-      rules,
-      (rule) => rule.maxLength,
-      (a, b) => a < b,
-    )
-    if (longest !== null && (typeof each !== 'string' || isLonger(each, longest.bound)))
+    if (atMost !== null && (number === null || compareNumbers(number, atMost.bound) > 0))
+      broken(atMost.by, 'at_most', `must be at most ${atMost.bound}, and is ${shown(each, numberWord(number))}`)
+    if (atLeast !== null && (number === null || compareNumbers(number, atLeast.bound) < 0))
+      broken(atLeast.by, 'at_least', `must be at least ${atLeast.bound}, and is ${shown(each, numberWord(number))}`)
+    if (maxLength !== null && (typeof each !== 'string' || isLonger(each, maxLength.bound)))
       broken(
-        longest.by,
+        maxLength.by,
         'max_length',
-        `must be a text of at most ${longest.bound} characters, and is ${typeof each === 'string' ? 'longer' : shown(each)}`,
+        `must be a text of at most ${maxLength.bound} characters, and is ${typeof each === 'string' ? 'longer' : shown(each)}`,
       )
   }
-  const most = tightest(
-    rules,
-    (rule) => rule.maxItems,
-    (a, b) => a < b,
-  )
-  if (most !== null && !(Array.isArray(value) && value.length <= most.bound))
+  if (maxItems !== null && !(Array.isArray(value) && value.length <= maxItems.bound))
     broken(
-      most.by,
+      maxItems.by,
       'max_items',
-      `must be a list of at most ${most.bound} items, and ${Array.isArray(value) ? `holds ${value.length}` : `is ${shown(value)}`}`,
+      `must be a list of at most ${maxItems.bound} items, and ${Array.isArray(value) ? `holds ${value.length}` : `is ${shown(value)}`}`,
     )
   for (const by of rules) {
     if (by.rule.add.length > 0 && !Array.isArray(value)) broken(by, 'add', `must be a list, and is ${shown(value)}`)
@@ -127,24 +86,6 @@ export function violationsOf(
       )
   }
   return found
-}
-
-function first(rules: readonly BoundRule[], sets: (rule: Rule) => boolean): BoundRule | undefined {
-  return rules.find(({ rule }) => sets(rule))
-}
-
-/** The bound that no other one undercuts; of equal ones that of the first guardrail. */
-export function tightest<T>(
-  rules: readonly BoundRule[],
-  boundOf: (rule: Rule) => T | null,
-  isTighter: (a: T, b: T) => boolean,
-): { readonly by: BoundRule; readonly bound: T } | null {
-  let best: { by: BoundRule; bound: T } | null = null
-  for (const by of rules) {
-    const bound = boundOf(by.rule)
-    if (bound !== null && (best === null || isTighter(bound, best.bound))) best = { by, bound }
-  }
-  return best
 }
 
 function brokenEquals(equals: ValueTemplate, value: StrictJson, site: Site, caller: CallerAttributes): string | null {

@@ -8,7 +8,8 @@ import { operationsNamed } from '../allow.ts'
 import type { FieldRule, GuardrailDocument, GuardrailsDocument } from '../guardrail-document.ts'
 import { compileValue, type ValueTemplate } from './attributes.ts'
 import { contradictionsOf, undocumentedFields } from './contradictions.ts'
-import type { Guardrail, GuardrailTable, Pattern, Rule } from './guardrail.ts'
+import { layOut, type BoundGuardrails } from './bound.ts'
+import { binding, type Guardrail, type GuardrailTable, type Pattern, type Rule } from './guardrail.ts'
 import { compilePattern } from './pattern.ts'
 import { checkResponse } from './responses.ts'
 
@@ -65,13 +66,27 @@ export function compileGuardrails(
     const ofAnswer = list?.sort(byId).filter(({ response }) => response !== null) ?? []
     if (ofAnswer.length > 0) onAnswers[index] = ofAnswer
   }
+  /** By operation, and by the ids of the set. */
+  const laidOut: Map<string, BoundGuardrails>[] = []
   return {
     on: (operation) => byOperation[operation.index],
+    binding({ index }, team, app) {
+      const bound = byOperation[index]
+      if (bound === undefined) return nothingBinds
+      const set = binding(bound, team, app)
+      const key = set.map(({ id }) => id).join(' ')
+      const known = (laidOut[index] ??= new Map())
+      const found = known.get(key) ?? layOut(set)
+      known.set(key, found)
+      return found
+    },
     onAnswer: ({ index }) => onAnswers[index],
     boundsBody: ({ index }) => byOperation[index]?.some(({ body }) => body.length > 0) === true,
     all: all.sort(byId),
   }
 }
+
+const nothingBinds = layOut([])
 
 /** The body of a read is refused whatever it holds, so rules on it would have nothing to look at. */
 function bind(byOperation: Guardrail[][], operation: Operation, guardrail: Guardrail): void {

@@ -6,6 +6,7 @@ import { nearest } from '../../config/nearest.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { GuardrailDocument } from '../guardrail-document.ts'
 import { CallerAttributes, type FilledIn } from './attributes.ts'
+import { boundField } from './bound.ts'
 import { violationsOf, type Site } from './check.ts'
 import type { Report } from './compile.ts'
 import { JsonNumber, type StrictJson } from '../json-value.ts'
@@ -42,7 +43,7 @@ export function contradictionsOf(rule: Rule, site: Site, report: Report): void {
       !(filled.value instanceof JsonNumber)
     )
       report('error', ['default'], 'the default of a parameter is a text, a number, true or false')
-    const bounds = [{ rule: { ...rule, add: [] }, guardrail: '' }]
+    const bounds = boundField(rule.field, [{ rule: { ...rule, add: [] }, guardrail: '' }])
     const value = valueSent(filled, site)
     // What names the caller is known only when there is one.
     if (rule.equals?.constant === false || rule.oneOf?.some(({ constant }) => !constant) === true) return

@@ -4,6 +4,7 @@ import type { Operation } from '../../catalogue/operation.ts'
 import type { ResponseRule } from '../guardrail-document.ts'
 import type { Source } from '../policy-set.ts'
 import type { ValueTemplate } from './attributes.ts'
+import type { BoundGuardrails } from './bound.ts'
 import type { TextTest } from './pattern.ts'
 
 /** A pattern, and how it was written. */
@@ -50,6 +51,8 @@ export interface Guardrail {
 export interface GuardrailTable {
   /** Those that bind an operation, for whomever, by id; undefined for most operations. */
   on(operation: Operation): readonly Guardrail[] | undefined
+  /** Those of `on` that bind a request which is decided for this team and sent by this app, laid out to be applied. */
+  binding(operation: Operation, team: string, app: string | null): BoundGuardrails
   /** Whether any of them bounds the operation's body, so that it must be JSON and say so. */
   boundsBody(operation: Operation): boolean
   /** Those of `on` that take something out of the answer; undefined for nearly all operations. */

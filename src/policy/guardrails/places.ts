@@ -22,54 +22,60 @@ export class NoPlace extends Error {
 }
 
 /**
- * Visits every place that a dotted path names. `*` stands for each item of an array, each member of an object, and for
- * a bare value where a list should be, as in `memberAt`. What is absent is visited once, where it would stand; objects
- * on the way to a value that is put in are made. Gives the same document when nothing was changed. Throws NoPlace.
+ * Visits every place that the steps of a dotted path name. `*` stands for each item of an array, each member of an object,
+ * and for a bare value where a list should be, as in `memberAt`. What is absent is visited once, where it would stand;
+ * objects on the way to a value that is put in are made. Gives the same document when nothing was changed. Throws NoPlace.
  */
-export function visitPlaces(document: StrictJson, path: string, visit: Visitor): StrictJson {
-  return walk(document, path.split('.'), [], visit) ?? document
+export function visitPlaces(document: StrictJson, steps: readonly string[], visit: Visitor): StrictJson {
+  return walk(document, steps, 0, null, visit) ?? document
 }
 
 function walk(
   value: StrictJson | undefined,
   steps: readonly string[],
-  passed: readonly string[],
+  next: number,
+  passed: string | null,
   visit: Visitor,
 ): StrictJson | undefined {
-  const [step, ...rest] = steps
-  if (step === undefined) return visit(value, passed.join('.'))
-  if (step === '*') return walkAll(value, rest, passed, visit)
-  const place = [...passed, step]
+  const step = steps[next]
+  if (step === undefined) return visit(value, passed ?? '')
+  if (step === '*') return walkAll(value, steps, next + 1, passed, visit)
+  const place = placeIn(passed, step)
   if (value !== undefined && isJsonObject(value)) {
     const before = Object.hasOwn(value, step) ? value[step] : undefined
-    const after = walk(before, rest, place, visit)
+    const after = walk(before, steps, next + 1, place, visit)
     return after === undefined || after === before ? value : withMember(value, step, after)
   }
-  const after = walk(undefined, rest, place, visit)
+  const after = walk(undefined, steps, next + 1, place, visit)
   if (after === undefined) return value
   // Null is a value that was sent, and not an object.
-  if (value !== undefined) throw new NoPlace(passed.length === 0 ? 'the body' : passed.join('.'))
+  if (value !== undefined) throw new NoPlace(passed ?? 'the body')
   return withMember(noMembers, step, after)
+}
+
+function placeIn(holder: string | null, name: string): string {
+  return holder === null ? name : `${holder}.${name}`
 }
 
 function walkAll(
   value: StrictJson | undefined,
-  rest: readonly string[],
-  passed: readonly string[],
+  steps: readonly string[],
+  next: number,
+  passed: string | null,
   visit: Visitor,
 ): StrictJson | undefined {
   if (value === undefined || value === null) return value
   if (Array.isArray(value)) {
     // `Array.isArray` forgets that the list is read-only and of what.
     const items: readonly StrictJson[] = value
-    const after = items.map((item, index) => walk(item, rest, [...passed, String(index)], visit) ?? item)
+    const after = items.map((item, index) => walk(item, steps, next, placeIn(passed, String(index)), visit) ?? item)
     return after.every((item, index) => item === items[index]) ? value : after
   }
-  if (!isJsonObject(value)) return walk(value, rest, passed, visit) ?? value
+  if (!isJsonObject(value)) return walk(value, steps, next, passed, visit) ?? value
   // Copied once, however many members change: callers choose how many there are.
   let copy: { [member: string]: StrictJson } | null = null
   for (const [name, before] of Object.entries(value)) {
-    const after = walk(before, rest, [...passed, name], visit)
+    const after = walk(before, steps, next, placeIn(passed, name), visit)
     if (after !== undefined && after !== before) (copy ??= copyOf(value))[name] = after
   }
   return copy ?? value

@@ -2,7 +2,8 @@
 
 import { JsonNumber, type StrictJson } from '../json-value.ts'
 import type { CallerAttributes } from './attributes.ts'
-import { tightest, violationsOf, type BoundRule, type Site, type Violation } from './check.ts'
+import type { BoundField, BoundRule } from './bound.ts'
+import { violationsOf, type Site, type Violation } from './check.ts'
 import { compareNumbers } from '../decimal.ts'
 import { parameterText } from './places.ts'
 
@@ -27,7 +28,7 @@ export interface PutIn {
  * `absent` is the default of the field.
  */
 export function putIn(
-  rules: readonly BoundRule[],
+  { rules }: BoundField,
   value: StrictJson | undefined,
   place: string,
   site: Site,
@@ -71,8 +72,7 @@ export interface FieldDefault {
 
 /** The default of a field, worked out when the first absent place asks for it: a `*` may name very many. */
 export function defaultOf(
-  rules: readonly BoundRule[],
-  field: string,
+  bounds: BoundField,
   site: Site,
   caller: CallerAttributes,
   onBroken: (violations: readonly Violation[]) => void,
@@ -80,7 +80,7 @@ export function defaultOf(
   let known: FieldDefault | null = null
   return () => {
     if (known !== null) return known
-    known = chooseDefault(rules, field, site, caller)
+    known = chooseDefault(bounds, site, caller)
     onBroken(known.violations)
     return known
   }
@@ -90,7 +90,8 @@ export function defaultOf(
  * Of several defaults the smallest number, else that of the first guardrail, which keeps every bound on the field. A
  * number that no bound lets through is moved to the nearest one that does.
  */
-function chooseDefault(rules: readonly BoundRule[], field: string, site: Site, caller: CallerAttributes): FieldDefault {
+function chooseDefault(bounds: BoundField, site: Site, caller: CallerAttributes): FieldDefault {
+  const { field, rules } = bounds
   const candidates: Chosen[] = []
   const violations: Violation[] = []
   for (const by of rules) {
@@ -105,10 +106,10 @@ function chooseDefault(rules: readonly BoundRule[], field: string, site: Site, c
   candidates.sort(smallestFirst)
   const fitting = candidates.find(({ value }) => {
     const asSent = site === 'query' ? [parameterText(value)] : value
-    return violationsOf(rules, asSent, field, site, caller).length === 0
+    return violationsOf(bounds, asSent, field, site, caller).length === 0
   })
   const [first] = candidates
-  return { chosen: fitting ?? (first === undefined ? null : moved(first, rules)), violations }
+  return { chosen: fitting ?? (first === undefined ? null : moved(first, bounds)), violations }
 }
 
 /** Stable: what is no number keeps the order of the guardrails, behind the numbers. */
@@ -117,21 +118,11 @@ function smallestFirst(a: Chosen, b: Chosen): number {
   return Number(b.value instanceof JsonNumber) - Number(a.value instanceof JsonNumber)
 }
 
-function moved(chosen: Chosen, rules: readonly BoundRule[]): Chosen {
+function moved(chosen: Chosen, { atMost, atLeast }: BoundField): Chosen {
   if (!(chosen.value instanceof JsonNumber)) return chosen
-  const most = tightest(
-    rules,
-    (rule) => rule.atMost,
-    (a, b) => compareNumbers(a, b) < 0,
-  )
-  const least = tightest(
-    rules,
-    (rule) => rule.atLeast,
-    (a, b) => compareNumbers(a, b) > 0,
-  )
-  if (most !== null && compareNumbers(chosen.value.raw, most.bound) > 0)
-    return { by: most.by, value: new JsonNumber(most.bound) }
-  if (least !== null && compareNumbers(chosen.value.raw, least.bound) < 0)
-    return { by: least.by, value: new JsonNumber(least.bound) }
+  if (atMost !== null && compareNumbers(chosen.value.raw, atMost.bound) > 0)
+    return { by: atMost.by, value: new JsonNumber(atMost.bound) }
+  if (atLeast !== null && compareNumbers(chosen.value.raw, atLeast.bound) < 0)
+    return { by: atLeast.by, value: new JsonNumber(atLeast.bound) }
   return chosen
 }

@@ -1,0 +1,131 @@
+// The guardrails that bind a request, laid out as they are applied: the rules of all of them by field, each with the bounds
+// that no other one undercuts. Made once for each set of guardrails that comes up (compile.ts), held against requests by
+// apply.ts. Pure.
+
+import { compareNumbers } from '../decimal.ts'
+import type { Guardrail, Rule } from './guardrail.ts'
+
+/** A rule and the guardrail it stands in. */
+export interface BoundRule {
+  readonly rule: Rule
+  readonly guardrail: string
+}
+
+/** The bound that no other one undercuts, and whose it is; of equal ones the first guardrail's. */
+export interface Tightest<T> {
+  readonly by: BoundRule
+  readonly bound: T
+}
+
+/** Everything that a set of guardrails says of one field. */
+export interface BoundField {
+  /** Dotted name of a body field, or the name of a parameter. */
+  readonly field: string
+  readonly steps: readonly string[]
+  /** Sorted by guardrail. */
+  readonly rules: readonly BoundRule[]
+  /** The first rule that does. */
+  readonly require: BoundRule | undefined
+  readonly forbid: BoundRule | undefined
+  readonly atMost: Tightest<string> | null
+  readonly atLeast: Tightest<string> | null
+  readonly maxLength: Tightest<number> | null
+  readonly maxItems: Tightest<number> | null
+  /** Nothing is put in: a guardrail wants nothing there, or in what would hold it. */
+  readonly staysAbsent: boolean
+}
+
+/** What is applied together. */
+export interface Layer {
+  readonly guardrails: readonly Guardrail[]
+  readonly query: readonly BoundField[]
+  /** Parents before what they hold. */
+  readonly body: readonly BoundField[]
+}
+
+export interface BoundGuardrails {
+  readonly all: readonly Guardrail[]
+  readonly enforced: Layer
+  /** One by one: each judges for itself what the enforced ones have made of a request. */
+  readonly shadow: readonly (Layer & { readonly guardrail: string })[]
+}
+
+/** Lays out guardrails that are sorted by id. To do so for each request took two fifths of the time of applying them. */
+export function layOut(guardrails: readonly Guardrail[]): BoundGuardrails {
+  return {
+    all: guardrails,
+    enforced: layerOf(guardrails.filter(({ mode }) => mode === 'enforce')),
+    shadow: guardrails
+      .filter(({ mode }) => mode === 'shadow')
+      .map((each) => ({ guardrail: each.id, ...layerOf([each]) })),
+  }
+}
+
+function layerOf(guardrails: readonly Guardrail[]): Layer {
+  const query = [...byField(guardrails, 'query')].map(([field, rules]) => boundField(field, rules))
+  const inBody = byField(guardrails, 'body')
+  const body = [...inBody].map(([field, rules]) => {
+    const holders = field.split('.').map((_, index, steps) => steps.slice(0, index + 1).join('.'))
+    const forbidden = holders.some((holder) => inBody.get(holder)?.some(({ rule }) => rule.forbid) === true)
+    return { ...boundField(field, rules), staysAbsent: forbidden }
+  })
+  return { guardrails, query, body }
+}
+
+/** One field by itself. */
+export function boundField(field: string, rules: readonly BoundRule[]): BoundField {
+  const forbid = rules.find(({ rule }) => rule.forbid)
+  return {
+    field,
+    steps: field.split('.'),
+    rules,
+    require: rules.find(({ rule }) => rule.require),
+    forbid,
+    atMost: tightest(
+      rules,
+      ({ atMost }) => atMost,
+      (a, b) => compareNumbers(a, b) < 0,
+    ),
+    atLeast: tightest(
+      rules,
+      ({ atLeast }) => atLeast,
+      (a, b) => compareNumbers(a, b) > 0,
+    ),
+    maxLength: tightest(
+      rules,
+      ({ maxLength }) => maxLength,
+      (a, b) => a < b,
+    ),
+    maxItems: tightest(
+      rules,
+      ({ maxItems }) => maxItems,
+      (a, b) => a < b,
+    ),
+    staysAbsent: forbid !== undefined,
+  }
+}
+
+function tightest<T>(
+  rules: readonly BoundRule[],
+  boundOf: (rule: Rule) => T | null,
+  isTighter: (a: T, b: T) => boolean,
+): Tightest<T> | null {
+  let best: Tightest<T> | null = null
+  for (const by of rules) {
+    const bound = boundOf(by.rule)
+    if (bound !== null && (best === null || isTighter(bound, best.bound))) best = { by, bound }
+  }
+  return best
+}
+
+function byField(guardrails: readonly Guardrail[], site: 'query' | 'body'): ReadonlyMap<string, readonly BoundRule[]> {
+  const found = new Map<string, BoundRule[]>()
+  for (const { id, [site]: rules } of guardrails) {
+    for (const rule of rules) {
+      const list = found.get(rule.field)
+      if (list === undefined) found.set(rule.field, [{ rule, guardrail: id }])
+      else list.push({ rule, guardrail: id })
+    }
+  }
+  return new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1)))
+}
