@@ -3,7 +3,6 @@
 import { existsSync } from 'node:fs'
 import module from 'node:module'
 import { fileURLToPath } from 'node:url'
-import v8 from 'node:v8'
 
 const [major] = process.versions.node.split('.').map(Number)
 if (major < 24) {
@@ -13,10 +12,6 @@ if (major < 24) {
   )
   process.exit(2)
 }
-
-// Half of what lives, and no more, may become garbage before it is collected: with a full cache 80 to 100 MB less. Below 50
-// answers of 64 KiB cost up to twice the CPU time.
-v8.setFlagsFromString('--heap-growing-percent=50')
 
 // Stripping types and compiling take half of a start. What came of them is kept beside the code, never in a directory that
 // others may write: whoever changes it changes what runs. Where nothing can be written, or NODE_COMPILE_CACHE says

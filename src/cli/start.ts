@@ -2,6 +2,7 @@
 // parent, and each of them runs the same command again with a number.
 
 import { availableParallelism } from 'node:os'
+import { setFlagsFromString } from 'node:v8'
 import { Refused } from '../config/diagnostics.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
@@ -40,6 +41,7 @@ export const startCommand: Command = {
     if (number !== undefined) return await work(Number(number), invocation, config, log)
     if (count > 1) return await lead(count, invocation, config, log)
     const gateway = await startGateway({ config, env: invocation.env, log, version: packageVersion() })
+    boundGarbage()
     await untilTold(gateway)
     return 0
   },
@@ -64,6 +66,7 @@ async function work(number: number, { env }: Invocation, config: Config, log: Lo
     version: packageVersion(),
     auditElsewhere: seat.audit,
   })
+  boundGarbage()
   process.on('SIGHUP', () => void gateway.reload('SIGHUP'))
   seat.listening(gateway.gateway, gateway.admin)
   await seat.told
@@ -71,6 +74,15 @@ async function work(number: number, { env }: Invocation, config: Config, log: Lo
   // The channel to the parent would keep this process.
   process.disconnect?.()
   return 0
+}
+
+/**
+ * Half of what lives, and no more, may become garbage before it is collected: with a full cache 80 to 100 MB less. Below 50
+ * answers of 64 KiB cost up to twice the CPU time. Only once everything is loaded: V8 takes no code that was compiled under
+ * other flags, so Node.js would compile its own modules anew, a tenth of a start.
+ */
+function boundGarbage(): void {
+  setFlagsFromString('--heap-growing-percent=50')
 }
 
 /** The parent of several workers. */
