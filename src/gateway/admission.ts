@@ -136,7 +136,10 @@ export function createAdmission(parts: AdmissionParts): Admission {
     if (exchange.over) return undefined
     if (fields.bodyLength === 0) return send(visit, evaluation, noBody)
     if (fields.bodyLength !== null && fields.bodyLength <= smallBodyBytes) {
-      return collect(visit, smallBodyBytes).then((body) => send(visit, evaluation, body))
+      const body = collect(visit, smallBodyBytes)
+      return body instanceof Promise
+        ? body.then((read) => send(visit, evaluation, read))
+        : send(visit, evaluation, body)
     }
     return send(visit, evaluation, null)
   }
@@ -203,10 +206,10 @@ export function createAdmission(parts: AdmissionParts): Admission {
   }
 
   /** A body in memory: for rules that look into it, and to know a repetition by it. */
-  async function collectWhole(visit: Visit): Promise<Buffer> {
+  function collectWhole(visit: Visit): Buffer | Promise<Buffer> {
     const { bodyLength } = visit.fields
     if (bodyLength !== null && bodyLength > maxJudgedBytes) throw tooLarge(maxJudgedBytes)
-    return bodyLength === 0 ? noBody : await collect(visit, maxJudgedBytes)
+    return bodyLength === 0 ? noBody : collect(visit, maxJudgedBytes)
   }
 
   /** Only what a key can serve is counted, and a refused request is counted nowhere. A promise where a store is asked. */
@@ -222,7 +225,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
     return { ...noExtras, lateLimits: () => limit(visit, evaluation) }
   }
 
-  function collect({ request, response, fields }: Visit, maxBytes: number): Promise<Buffer> {
+  function collect({ request, response, fields }: Visit, maxBytes: number): Buffer | Promise<Buffer> {
     if (fields.expectsContinue) response.writeContinue()
     return collectBody(request, fields.bodyLength, maxBytes)
   }
