@@ -14,6 +14,7 @@ import { answerProblem, answerRaw, asProblem } from './answering.ts'
 import { breakOff, hasLeft, isHttp2 } from './connection.ts'
 import { openExchange, type Exchange } from './exchange.ts'
 import { createFastify, renewCertificate, trackConnections, type CertificateFiles } from './listener.ts'
+import { Pipelines } from './pipelines.ts'
 import type { Recorder } from './recording.ts'
 import { admitInTurn } from './turn.ts'
 
@@ -28,13 +29,6 @@ export interface GatewayParts {
   readonly onDefect: (exchange: Exchange, problem: Problem) => void
   readonly tls: CertificateFiles | null
   readonly upstreamOrigin: string
-}
-
-/** A request that is being answered. */
-interface UnderWay {
-  readonly exchange: Exchange
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
 }
 
 /** `lame`: still serving, and every answer closes its connection. `draining`: what arrives now is sent elsewhere. */
@@ -58,12 +52,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
   let phase: Phase = 'open'
   let inFlight = 0
   const isIdle = (): boolean => inFlight === 0
-  /**
-   * The latest request of each HTTP/1 connection while it is being answered, else null. An entry stays as long as its
-   * connection: V8 keeps what was deleted from an old Map until the next full collection, which made a third of all
-   * requests outlive themselves and every young collection ten times as long.
-   */
-  const latest = new Map<Socket, UnderWay | null>()
+  const pipelines = new Pipelines()
 
   function open(method: string | null, target: string): Exchange {
     recorder.begin()
@@ -72,17 +61,24 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
 
   function receive(request: IncomingMessage, response: ServerResponse): void {
     const exchange = open(request.method ?? null, targetOf(request))
-    const own = isHttp2(request) ? null : enterConnection(request.socket, { exchange, request, response })
+    const own = isHttp2(request) ? null : { exchange, request, response }
+    const before = own === null ? null : pipelines.enter(own)
     inFlight += 1
     response.once('close', () => {
       inFlight -= 1
       exchange.over = true
-      if (own !== null && latest.get(own.request.socket) === own) latest.set(own.request.socket, null)
+      if (own !== null) pipelines.leave(own)
       recorder.record(exchange, hasLeft(response))
       for (const end of exchange.endings) end()
     })
     if (phase !== 'open') response.shouldKeepAlive = false
-    admitInTurn(() => admit(exchange, request, response))
+    const begin = (): void => admit(exchange, request, response)
+    if (before === null) admitInTurn(begin)
+    else
+      before.response.once('close', () => {
+        // An answer that ends the connection is the last one; what stands behind it must not be done.
+        if (request.socket.writable) admitInTurn(begin)
+      })
   }
 
   function admit(exchange: Exchange, request: IncomingMessage, response: ServerResponse): void {
@@ -95,12 +91,6 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     } catch (error) {
       refuse(exchange, response, error)
     }
-  }
-
-  function enterConnection(socket: Socket, own: UnderWay): UnderWay {
-    if (!latest.has(socket)) socket.once('close', () => latest.delete(socket))
-    latest.set(socket, own)
-    return own
   }
 
   function refuse(exchange: Exchange, response: ServerResponse, error: unknown): void {
@@ -123,7 +113,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
       return
     }
     const problem = unparsable(error.code)
-    const current = latest.get(socket) ?? null
+    const current = pipelines.latest(socket)
     if (current !== null && !current.request.complete) {
       // The caller ended its side in the middle of the body: it has left.
       if (error.code === 'HPE_INVALID_EOF_STATE') {
@@ -136,14 +126,18 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
       refuse(current.exchange, current.response, problem)
       return
     }
-    const exchange = open(null, '')
+    answerLast(open(null, ''), socket, problem)
+  }
+
+  /** Answers what has no response object, when the requests before it are answered, and closes the connection. */
+  function answerLast(exchange: Exchange, socket: Socket, problem: Problem): void {
     const answer = (): void => {
       answerRaw(exchange, socket, problem)
       recorder.record(exchange, false)
     }
-    // The requests before this one are sound: their answers go first.
-    if (current === null) answer()
-    else current.response.once('close', answer)
+    const before = pipelines.latest(socket)
+    if (before === null) answer()
+    else before.response.once('close', answer)
   }
 
   /** CONNECT makes a tunnel of the connection; there is nothing here to tunnel to. */
@@ -154,13 +148,12 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     }
     const exchange = open('CONNECT', request.url ?? '')
     exchange.path = exchange.target
-    answerRaw(exchange, peer, new Problem('unknown-operation', 'CONNECT is not an operation of the API.'))
-    recorder.record(exchange, false)
+    answerLast(exchange, peer, new Problem('unknown-operation', 'CONNECT is not an operation of the API.'))
   }
 
   const app = createFastify(parts.tls)
   const { server } = app
-  const connections = trackConnections(server, (socket) => (latest.get(socket) ?? null) !== null)
+  const connections = trackConnections(server, (socket) => pipelines.latest(socket) !== null)
   const enter = (request: FastifyRequest, reply: FastifyReply): void => {
     reply.hijack()
     receive(request.raw, reply.raw)
@@ -194,7 +187,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
       phase = next
       if (next === 'open') return
       connections.goAway()
-      for (const own of latest.values()) if (own?.response.headersSent === false) own.response.shouldKeepAlive = false
+      for (const { response } of pipelines.ends()) if (!response.headersSent) response.shouldKeepAlive = false
     },
     refuse,
     async listen(host, port) {

@@ -1,0 +1,86 @@
+// The requests of each HTTP/1 connection in their order: one is begun when the one before it is answered. Used by app.ts.
+//
+// Node begins all that it has read. A pipeline of a thousand tiny requests would then be a thousand at once, before anybody
+// else has his turn; a create would overtake the write in front of it; and what stands behind an answer that closes the
+// connection would be done, although nobody can be told (RFC 9112, sections 9.3.2 and 9.6).
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Exchange } from './exchange.ts'
+
+/** A request that is being answered, or waits until those before it are. */
+export interface UnderWay {
+  readonly exchange: Exchange
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+}
+
+interface Pipeline {
+  latest: UnderWay | null
+  length: number
+}
+
+/**
+ * A connection with more of them is not read until they are fewer. That is more than clients send: who leaves is noticed
+ * only while the connection is read.
+ */
+const longestPipeline = 32
+
+export class Pipelines {
+  /**
+   * An entry stays as long as its connection: V8 keeps what was deleted from an old Map until the next full collection, which
+   * made a third of all requests outlive themselves and every young collection ten times as long.
+   */
+  readonly #pipelines = new Map<Socket, Pipeline>()
+
+  /** Puts a request behind those of its connection: returns the one before it, or null when its own turn has come. */
+  enter(own: UnderWay): UnderWay | null {
+    const { socket } = own.request
+    const pipeline = this.#of(socket)
+    const before = pipeline.latest
+    pipeline.latest = own
+    pipeline.length += 1
+    if (pipeline.length === longestPipeline + 1) stopReading(socket)
+    return before
+  }
+
+  /** The request is answered, or its caller has left, and the connection perhaps with it. */
+  leave(own: UnderWay): void {
+    const { socket } = own.request
+    const pipeline = this.#pipelines.get(socket)
+    if (pipeline === undefined) return
+    if (pipeline.latest === own) pipeline.latest = null
+    pipeline.length -= 1
+    if (pipeline.length === longestPipeline) readOn(socket)
+  }
+
+  #of(socket: Socket): Pipeline {
+    const known = this.#pipelines.get(socket)
+    if (known !== undefined) return known
+    const pipeline: Pipeline = { latest: null, length: 0 }
+    this.#pipelines.set(socket, pipeline)
+    socket.once('close', () => this.#pipelines.delete(socket))
+    return pipeline
+  }
+
+  /** The request that came last on this connection, unless it is answered. */
+  latest(socket: Socket): UnderWay | null {
+    return this.#pipelines.get(socket)?.latest ?? null
+  }
+
+  /** The last ones of all connections that are not answered yet. */
+  *ends(): Iterable<UnderWay> {
+    for (const { latest } of this.#pipelines.values()) if (latest !== null) yield latest
+  }
+}
+
+/** Node resumes a connection behind each message it has read, whoever has paused it; so that is kept from it. */
+function stopReading(socket: Socket): void {
+  socket.resume = () => socket
+  socket.pause()
+}
+
+function readOn(socket: Socket): void {
+  Reflect.deleteProperty(socket, 'resume')
+  socket.resume()
+}

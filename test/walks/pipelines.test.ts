@@ -1,0 +1,147 @@
+// Several requests on one connection before the first answer: one is begun when the one before it is answered, nothing is
+// done behind an answer that ends the connection, and nobody takes the turn of others or more memory than a few of them.
+
+import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { openSocket } from '../support/raw-request.ts'
+import { startTestGateway, until, type RunningGateway } from '../support/start-gateway.ts'
+
+const sessions = '/v3/organizations/org-payments/sessions'
+const page = 'GET /gateway/v1/problems/guardrail HTTP/1.1\r\nHost: x\r\n\r\n'
+let running: RunningGateway
+let token: string
+
+beforeAll(async () => {
+  running = await startTestGateway({ config: 'bodies: { max_judged_size: 1KiB }' })
+  token = await running.token()
+})
+afterAll(() => running.close())
+beforeEach(() => {
+  running.upstream.seen.length = 0
+  running.upstream.takeOver(null)
+})
+
+function request(method: string, target: string, fields = '', body = ''): string {
+  return `${method} ${target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n${fields}\r\n${body}`
+}
+
+const create = (): string => request('POST', sessions, 'Content-Length: 14\r\n', '{"prompt":"x"}')
+
+interface Talk {
+  readonly socket: Socket
+  /** The statuses that have come so far. */
+  statuses(): number[]
+}
+
+async function talk(bytes: string): Promise<Talk> {
+  const socket = await openSocket(running.port)
+  let text = ''
+  socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')))
+  socket.on('error', () => {})
+  socket.write(bytes)
+  return { socket, statuses: () => [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status)) }
+}
+
+/** Holds every request at the upstream. */
+function hold(): ServerResponse[] {
+  const held: ServerResponse[] = []
+  running.upstream.takeOver((incoming, response) => {
+    incoming.resume()
+    held.push(response)
+  })
+  return held
+}
+
+async function inFlight(): Promise<number> {
+  const metrics = await (await fetch(`${running.adminUrl}/metrics`)).text()
+  return Number(/^gateway_in_flight (\d+)$/m.exec(metrics)?.[1])
+}
+
+test('a request is begun when the one before it is answered', async () => {
+  const held = hold()
+  const { socket, statuses } = await talk(`${request('GET', sessions)}${create()}${page}`)
+  await until(() => held.length === 1, 'the first request at the upstream')
+  await running.call('/gateway/v1/me')
+  expect(running.upstream.seen.map(({ method }) => method)).toEqual(['GET'])
+  held[0]?.end('{}')
+  await until(() => held.length === 2, 'the second')
+  expect(statuses()).toEqual([200])
+  held[1]?.writeHead(201).end('{}')
+  await until(() => statuses().length === 3, 'all answers')
+  expect(statuses()).toEqual([200, 201, 200])
+  socket.destroy()
+})
+
+test.each([
+  ['a body that is too large', () => request('POST', sessions, 'Content-Length: 2000\r\n', 'x'.repeat(2000)), [413]],
+  [
+    'a refusal that leaves no room for the body',
+    () => request('POST', '/v4', 'Expect: 100-continue\r\nContent-Length: 5\r\n', 'hello'),
+    [403],
+  ],
+  ['an answer that breaks off', () => request('GET', `${sessions}?broken`), [200]],
+])('a create behind %s is not done, and both leave their records', async (_name, first, expected) => {
+  running.upstream.respond((incoming, response) => {
+    response.writeHead(200, { 'content-length': '10' }).write('half')
+    if (incoming.url?.endsWith('?broken') === true) setImmediate(() => response.destroy())
+    else response.end(' whole')
+  })
+  const before = await running.settled()
+  const { socket, statuses } = await talk(`${first()}${create()}`)
+  await new Promise((resolve) => socket.on('close', resolve))
+  expect(statuses()).toEqual(expected)
+  expect(await running.settled()).toBe(before + 2)
+  expect((await running.access()).slice(before).map(({ outcome }) => outcome)).toContain('aborted')
+  expect(running.upstream.seen.filter(({ method }) => method === 'POST')).toEqual([])
+})
+
+test('CONNECT is refused behind the answers before it', async () => {
+  const held = hold()
+  const { socket, statuses } = await talk(
+    `${request('GET', sessions)}CONNECT internal.example:443 HTTP/1.1\r\nHost: internal.example:443\r\n\r\n`,
+  )
+  await until(() => held.length === 1, 'the first request at the upstream')
+  await running.call('/gateway/v1/me')
+  expect(statuses()).toEqual([])
+  held[0]?.end('{}')
+  await new Promise((resolve) => socket.on('close', resolve))
+  expect(statuses()).toEqual([200, 403])
+})
+
+test('a caller that leaves with a request under way and others behind it takes all of them along', async () => {
+  const held = hold()
+  const before = await running.settled()
+  const { socket } = await talk(`${request('GET', sessions)}${create()}${create()}`)
+  await until(() => held.length === 1, 'the first request at the upstream')
+  const gone = new Promise((resolve) => held[0]?.on('close', resolve))
+  socket.destroy()
+  await gone
+  expect(await running.settled()).toBe(before + 3)
+  expect(held).toHaveLength(1)
+})
+
+test('other callers have their turn in the middle of it', async () => {
+  const { socket, statuses } = await talk(page.repeat(3000))
+  const other = await talk(page)
+  await until(() => other.statuses().length === 1, 'the answer to the other')
+  expect(statuses().length).toBeLessThan(3000)
+  await until(() => statuses().length === 3000, 'all answers')
+  expect(new Set(statuses())).toEqual(new Set([200]))
+  for (const each of [socket, other.socket]) each.destroy()
+})
+
+test('more than a few are not read before their time, and still all answered', async () => {
+  const held = hold()
+  const before = await running.settled()
+  const tiny = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
+  const { socket, statuses } = await talk(`${request('GET', sessions)}${tiny.repeat(8000)}`)
+  await until(() => held.length === 1, 'the first request at the upstream')
+  // What Node reads at once is 64 KiB.
+  for (let looks = 0; looks < 10; looks++) expect(await inFlight()).toBeLessThan(2 * (65_536 / tiny.length))
+  held[0]?.end('{}')
+  await until(() => statuses().length === 8001, 'all answers')
+  expect(new Set(statuses().slice(1))).toEqual(new Set([401]))
+  socket.destroy()
+  expect(await running.settled()).toBe(before + 8001)
+})
