@@ -118,7 +118,12 @@ async function main(): Promise<void> {
     now: Date.now,
   })
   await new Promise<void>((resolve) => store.onChange((away) => (away ? undefined : resolve())))
-  const limiter = createSharedLimiter({ store, now: Date.now, budgetsWhenAway: 'refuse' })
+  const limiter = createSharedLimiter({
+    store,
+    now: Date.now,
+    monotonic: () => performance.now(),
+    budgetsWhenAway: 'refuse',
+  })
   for (const [name, limits] of kinds)
     for (const atOnce of [1, 50]) await report(`valkey: ${name}, ${atOnce} at once`, limiter, limits, 10_000, atOnce)
   await limiter.close()

@@ -1,29 +1,27 @@
 // What the shared store does for the limits: one script judges what has come up at an instance since its last call, so that
-// every decision is made at once for all instances, by the store's own clock. The arithmetic is that of meter.ts, and
-// test/limits/scripts.test.ts holds the two together. Used by limit-calls.ts.
+// every decision is made at once for all instances, by the store's own clock. How usage is kept is in meter-scripts.ts. Used
+// by limit-calls.ts.
 //
-// How usage is kept, by kind of limit:
-// - sliding: a list of `time:count:sum`, the times rising. `sum` runs over all entries, so usage is the difference of
-//   the ends, and the time to wait for is found by halving.
-// - bucket: the theoretical arrival time.
-// - calendar: `end:used`.
-// - slots: a hash of `held end` by instance, their `total`, and the `next` end of one of them. An instance tells how many
-//   it holds, not what has changed: a call that is lost or late is put right by the next, and nothing is freed twice.
-//
-// Each limit is read once and written once, however many requests of a call ask for it. Everything expires with its
-// window. Only additions need memory, and of the commands of a script a full server refuses the first one or none, so a
-// decision is never half done.
+// Only additions need memory, and of the commands of a script a full server refuses the first one or none, so a decision is
+// never half done.
 
 import { script } from '../store/store.ts'
+import { meterKinds } from './meter-scripts.ts'
 
 /**
- * Judges requests, in their order: each is counted in all of its limits or in none. KEYS: one for each limit. ARGV: the
- * instance; for how many milliseconds its slots are held; one text for each limit, of its kind and numbers (limit-wire.ts);
- * one text for each request, `take` or `peek` and the places of its limits in KEYS. What an instance tells with a limit
- * holds before the requests are judged: the slots that it holds, or uses that the store has not heard of (below zero:
- * that are given back). Answers one list, for each request: whether it was granted, the place in KEYS of the limit that
- * was exceeded (0 for none), milliseconds to wait (-1 for ever), then what is left and milliseconds until all of it is back
- * for each of its limits.
+ * Does what a call brings, in its order. KEYS: one for each limit. ARGV: the instance; for how many milliseconds its slots
+ * are held; one text for each limit, of its kind and numbers (limit-wire.ts), the slots that are held among them; then one
+ * text for each of these, where `place` is that of a limit in KEYS:
+ *
+ * - `back place time count`: uses that were counted for this moment and have not been.
+ * - `uses place count`: uses that the store has not heard of; below zero, that are given back.
+ * - `take place…`, `peek place…`: a request, to be counted in all of its limits or in none, or only to be told of.
+ * - `ahead place count ms`: permits for so many more uses within so many milliseconds.
+ *
+ * Answers one list: the store's time, as seconds and microseconds. For each request whether it was granted, the place of
+ * the limit that was exceeded (0 for none), milliseconds to wait (-1 for ever), then what is left and milliseconds until all
+ * of it is back for each of its limits. For each `ahead`, once the permits are counted: how many the instance has (for slots:
+ * holds, used or not), what is left, milliseconds until all of it is back, and how many may be held unused.
  */
 export const decide = script(
   'limits.decide',
@@ -31,224 +29,47 @@ export const decide = script(
 local now = time[1] * 1000 + time[2] / 1000
 local instance, lease = ARGV[1], tonumber(ARGV[2])
 
-local function exact(number) return string.format('%.17g', number) end
-
-local function entry(key, index)
-  local text = redis.call('LINDEX', key, index)
-  if not text then return nil end
-  local time, count, sum = string.match(text, '([^:]+):([^:]+):([^:]+)')
-  return { time = tonumber(time), count = tonumber(count), sum = tonumber(sum) }
-end
-local function write(entry) return string.format('%.17g:%d:%d', entry.time, entry.count, entry.sum) end
-
-local sliding = {}
-function sliding.read(limit)
-  local first = entry(limit.key, 0)
-  while first and first.time + limit.span <= now do
-    redis.call('LPOP', limit.key)
-    first = entry(limit.key, 0)
-  end
-  limit.first = first
-  limit.last = first and entry(limit.key, -1)
-  limit.used = first and limit.last.sum - first.sum + first.count or 0
-end
-function sliding.wait(limit)
-  if limit.amount < 1 then return math.huge end
-  local excess = limit.used + 1 - limit.amount
-  if excess <= 0 then return 0 end
-  local goal = limit.first.sum - limit.first.count + excess
-  local length = redis.call('LLEN', limit.key) + (limit.is_new and 1 or 0)
-  local low, high = 0, length - 1
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    if entry(limit.key, middle).sum >= goal then high = middle else low = middle + 1 end
-  end
-  -- The last one may not be written yet.
-  local found = low == length - 1 and limit.last or entry(limit.key, low)
-  return found.time + limit.span - now
-end
-function sliding.count(limit, cost)
-  local step = math.max(1, limit.span / 1000)
-  local time = math.ceil(now / step) * step
-  local last = limit.last
-  if last and last.time >= time then
-    last.count, last.sum = last.count + cost, last.sum + cost
-  else
-    limit.is_new = true
-    limit.last = { time = time, count = cost, sum = (last and last.sum or 0) + cost }
-    limit.first = limit.first or { time = time, count = cost, sum = limit.last.sum }
-  end
-  limit.used = limit.used + cost
-end
-function sliding.keep(limit)
-  if limit.is_new then
-    redis.call('RPUSH', limit.key, write(limit.last))
-    redis.call('PEXPIRE', limit.key, math.ceil(limit.span + math.max(1, limit.span / 1000)) + 1000)
-  else
-    redis.call('LSET', limit.key, -1, write(limit.last))
-  end
-end
-function sliding.give_back(limit, cost)
-  while cost > 0 and limit.last do
-    local last = limit.last
-    local part = math.min(cost, last.count)
-    cost = cost - part
-    last.count, last.sum = last.count - part, last.sum - part
-    if last.count > 0 then
-      redis.call('LSET', limit.key, -1, write(last))
-    else
-      redis.call('RPOP', limit.key)
-    end
-    sliding.read(limit)
-  end
-end
-function sliding.remaining(limit) return math.max(0, limit.amount - limit.used) end
-function sliding.reset(limit)
-  if limit.used == 0 then return 0 end
-  return math.min(limit.span, limit.last.time + limit.span - now)
-end
-
--- The amount is what it holds, the span that in which it gets one back: whole ticks (meter.ts), so all this is exact.
-local bucket = {}
-function bucket.read(limit)
-  limit.interval, limit.tolerance = limit.span, limit.amount * limit.span
-  limit.arrival = tonumber(redis.call('GET', limit.key) or 0)
-end
-function bucket.wait(limit)
-  if limit.amount < 1 then return math.huge end
-  return math.max(0, math.max(limit.arrival, now) + limit.interval - limit.tolerance - now)
-end
-function bucket.count(limit, cost) limit.arrival = math.max(limit.arrival, now) + cost * limit.interval end
-function bucket.keep(limit)
-  redis.call('SET', limit.key, exact(limit.arrival), 'PX', math.max(1, math.ceil(limit.arrival - now)) + 1000)
-end
-function bucket.give_back(limit, cost)
-  limit.arrival = limit.arrival - cost * limit.interval
-  bucket.keep(limit)
-end
-function bucket.remaining(limit)
-  return math.max(0, math.floor((limit.tolerance - math.max(0, limit.arrival - now)) / limit.interval))
-end
-function bucket.reset(limit) return math.max(0, limit.arrival - now) end
-
-local calendar = {}
-function calendar.read(limit)
-  local text = redis.call('GET', limit.key)
-  if text then
-    local ending, used = string.match(text, '([^:]+):([^:]+)')
-    limit.ending, limit.used = tonumber(ending), tonumber(used)
-  end
-  if limit.ending and now < limit.ending then return end
-  limit.used = 0
-  for _, turn in ipairs(limit.turns) do
-    limit.ending = turn
-    if now < turn then break end
-  end
-end
-function calendar.wait(limit)
-  if limit.used + 1 <= limit.amount then return 0 end
-  if limit.amount < 1 then return math.huge end
-  return limit.ending - now
-end
-function calendar.count(limit, cost) limit.used = limit.used + cost end
-function calendar.keep(limit)
-  local left = math.max(0, math.ceil(limit.ending - now)) + 1000
-  redis.call('SET', limit.key, exact(limit.ending) .. ':' .. exact(limit.used), 'PX', left)
-end
-function calendar.give_back(limit, cost)
-  limit.used = math.max(0, limit.used - cost)
-  calendar.keep(limit)
-end
-function calendar.remaining(limit) return math.max(0, limit.amount - limit.used) end
-function calendar.reset(limit)
-  if limit.used == 0 then return 0 end
-  return limit.ending - now
-end
-
-local slots = {}
-local function held(text)
-  local count, ending = string.match(text or '', '^(%d+) (.+)$')
-  return tonumber(count), tonumber(ending)
-end
--- Frees what instances held that have not been heard of for too long.
-function slots.sweep(limit)
-  limit.used, limit.next = 0, math.huge
-  local all = redis.call('HGETALL', limit.key)
-  for index = 1, #all, 2 do
-    local count, ending = held(all[index + 1])
-    if count and ending <= now then
-      redis.call('HDEL', limit.key, all[index])
-    elseif count then
-      limit.used, limit.next = limit.used + count, math.min(limit.next, ending)
-    end
-  end
-  redis.call('HSET', limit.key, 'total', limit.used, 'next', exact(limit.next))
-end
-function slots.read(limit, told)
-  local mine, total, ending = unpack(redis.call('HMGET', limit.key, instance, 'total', 'next'))
-  limit.used, limit.next = tonumber(total or 0), tonumber(ending or math.huge)
-  if limit.next <= now then
-    slots.sweep(limit)
-    mine = redis.call('HGET', limit.key, instance)
-  end
-  limit.mine, limit.ending = held(mine)
-  -- A lease of which a sixth has passed is renewed.
-  if told > 0 and (limit.ending or 0) - now < lease * 5 / 6 then limit.ending = nil end
-  limit.changed = told ~= (limit.mine or 0) or told > 0 and not limit.ending
-  limit.used = limit.used - (limit.mine or 0) + told
-  limit.mine = told
-end
-function slots.wait(limit)
-  if limit.used < limit.amount then return 0 end
-  return 1000
-end
-function slots.count(limit, cost) limit.used, limit.mine = limit.used + cost, limit.mine + cost end
-function slots.keep(limit)
-  if limit.used <= 0 then
-    redis.call('DEL', limit.key)
-  elseif limit.mine == 0 then
-    redis.call('HSET', limit.key, 'total', limit.used)
-    redis.call('HDEL', limit.key, instance)
-  else
-    local ending = limit.ending or now + lease
-    local mine, nearest = limit.mine .. ' ' .. exact(ending), exact(math.min(limit.next, ending))
-    redis.call('HSET', limit.key, instance, mine, 'total', limit.used, 'next', nearest)
-    if not limit.ending then redis.call('PEXPIRE', limit.key, lease) end
-  end
-end
-function slots.remaining(limit) return math.max(0, limit.amount - limit.used) end
-function slots.reset() return 0 end
-
-local kinds = { sliding = sliding, bucket = bucket, calendar = calendar, slots = slots }
-
+${meterKinds}
 local function open(key, text)
-  local told, kind, shadow, amount, a, b, c =
-    string.match(text, '(%-?%d+) (%a+) (%d) (%d+) ?([%d.]*) ?(%d*) ?(%d*)')
-  told, kind = tonumber(told), kinds[kind]
-  local limit = { key = key, kind = kind, shadow = shadow == '1', amount = tonumber(amount) }
-  if kind == calendar then
+  local kind, shadow, amount, a, b, c = string.match(text, '(%a+) (%d) (%d+) ([%d.]+) ?(%d*) ?(%d*)')
+  local limit = { key = key, kind = kinds[kind], shadow = shadow == '1', amount = tonumber(amount) }
+  if kind == 'calendar' then
     limit.turns = { tonumber(a), tonumber(b), tonumber(c) }
+  elseif kind == 'slots' then
+    limit.held = tonumber(a)
   else
     limit.span = tonumber(a)
   end
-  kind.read(limit, told)
-  if kind == slots or told == 0 then return limit end
-  if told < 0 then
-    kind.give_back(limit, -told)
-  else
-    kind.count(limit, told)
-    limit.changed = true
-  end
+  limit.kind.read(limit)
   return limit
 end
 
-local limits, answer, size = {}, {}, 0
+local limits = {}
 for index, key in ipairs(KEYS) do limits[index] = open(key, ARGV[index + 2]) end
-for index = #KEYS + 3, #ARGV do
-  local places, exceeded, shadowed, retry = {}, 0, 0, 0
-  for place in string.gmatch(ARGV[index], '%d+') do
-    place = tonumber(place)
-    places[#places + 1] = place
+
+local answer, size = { tonumber(time[1]), tonumber(time[2]) }, 2
+local function stand(limit)
+  answer[size + 1], answer[size + 2] = limit.kind.remaining(limit), math.ceil(limit.kind.reset(limit))
+  size = size + 2
+end
+
+local doing = {}
+function doing.back(numbers)
+  local limit = limits[numbers[1]]
+  limit.kind.take_off(limit, numbers[2], numbers[3])
+end
+function doing.uses(numbers)
+  local limit, count = limits[numbers[1]], numbers[2]
+  if count < 0 then
+    limit.kind.give_back(limit, -count)
+  else
+    limit.kind.count(limit, count)
+    limit.changed = true
+  end
+end
+local function judge(places, is_peek)
+  local exceeded, shadowed, retry = 0, 0, 0
+  for _, place in ipairs(places) do
     local limit = limits[place]
     local wait = limit.kind.wait(limit)
     if wait > 0 then
@@ -260,19 +81,41 @@ for index = #KEYS + 3, #ARGV do
     end
   end
   local granted = exceeded == 0
-  local counts = granted and string.sub(ARGV[index], 1, 4) == 'take'
   answer[size + 1], answer[size + 2] = granted and 1 or 0, granted and shadowed or exceeded
   answer[size + 3] = retry == math.huge and -1 or math.ceil(retry)
   size = size + 3
   for _, place in ipairs(places) do
     local limit = limits[place]
-    if counts then
+    if granted and not is_peek then
       limit.kind.count(limit, 1)
       limit.changed = true
     end
-    answer[size + 1], answer[size + 2] = limit.kind.remaining(limit), math.ceil(limit.kind.reset(limit))
-    size = size + 2
+    stand(limit)
   end
+end
+doing.take = judge
+function doing.peek(places) judge(places, true) end
+-- Near the limit there are none: what one instance does not use must not be missed by another.
+function doing.ahead(numbers)
+  local limit = limits[numbers[1]]
+  local left = limit.kind.remaining(limit)
+  local most = left * 4 < limit.amount and 0 or math.floor(left / 8)
+  local given = math.min(numbers[2], most)
+  if given > 0 then
+    limit.kind.ahead(limit, given, numbers[3])
+    limit.changed = true
+  end
+  answer[size + 1] = limit.mine or given
+  size = size + 1
+  stand(limit)
+  answer[size + 1] = most
+  size = size + 1
+end
+
+for index = #KEYS + 3, #ARGV do
+  local numbers = {}
+  for number in string.gmatch(ARGV[index], '%-?%d+') do numbers[#numbers + 1] = tonumber(number) end
+  doing[string.match(ARGV[index], '%a+')](numbers)
 end
 for _, limit in ipairs(limits) do
   if limit.changed then limit.kind.keep(limit) end

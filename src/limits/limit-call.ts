@@ -1,10 +1,11 @@
-// One call of `decide`: the requests that are judged in it, and what this instance tells with their limits. Each limit is in
-// it once, however many requests ask for it. Used by limit-calls.ts.
+// One call of `decide`: the requests that are judged in it, and what this instance tells and asks with their limits. Each
+// limit is in it once, however many requests ask for it. Used by limit-calls.ts.
 
 import type { Argument } from '../store/store.ts'
-import { figuresOf, readDecision, type LimitWriter } from './limit-wire.ts'
+import { figures, readDecision, readGiven, readTime, type LimitWriter } from './limit-wire.ts'
 import type { Allowance, Limit } from './limiter.ts'
 import type { Uses } from './local-share.ts'
+import type { Given, Outgoing } from './meter-permits.ts'
 
 /** A request to be judged. */
 export interface Ask {
@@ -13,20 +14,39 @@ export interface Ask {
   readonly what: 'take' | 'peek'
   /** What the store has decided; null when it could not be asked. Called once. */
   readonly settle: (allowance: Allowance | null) => void
-  /** What the store has decided after all, when `settle` was called with null. */
-  readonly late: ((allowance: Allowance) => void) | null
+  /** What the store has decided after all, by its clock at `storeMs`, when `settle` was called with null. */
+  readonly late: ((allowance: Allowance, storeMs: number) => void) | null
 }
+
+/** What is heard of a call. */
+export interface Hearing {
+  decided(ask: Ask, allowance: Allowance, storeMs: number): void
+  given(limit: Limit, given: Given, storeMs: number): void
+}
+
+/** A limit in the call. */
+interface Row {
+  readonly limit: Limit
+  /** Its position among them, from 1. */
+  readonly place: number
+  readonly words: string
+  /** Uses to be counted beside those of requests; below zero, to be given back. */
+  uses: number
+  /** A request takes of it. */
+  isTaken: boolean
+  outgoing: Outgoing
+}
+
+const nothing: Outgoing = { held: 0, ahead: null, lastingMs: 0 }
 
 export class LimitCall {
   readonly #write: LimitWriter
   readonly #nowMs: number
-  readonly #limits: Limit[] = []
-  readonly #words: string[] = []
-  readonly #uses: number[] = []
-  /** Where a meter is in the lists above. */
-  readonly #places = new Map<string, number>()
+  /** By meter, in their order. */
+  readonly #rows = new Map<string, Row>()
+  readonly #backs: string[] = []
   readonly #asks: { readonly ask: Ask; readonly places: readonly number[] }[] = []
-  #figures = 0
+  readonly #aheads: Row[] = []
 
   constructor(write: LimitWriter, nowMs: number) {
     this.#write = write
@@ -34,41 +54,73 @@ export class LimitCall {
   }
 
   get limits(): readonly Limit[] {
-    return this.#limits
+    return [...this.#rows.values()].map(({ limit }) => limit)
+  }
+
+  get size(): number {
+    return this.#rows.size
+  }
+
+  has({ meter }: Limit): boolean {
+    return this.#rows.has(meter)
   }
 
   /** Has this request judged; false when it has to wait for another call: new policies say something else of a limit in it. */
   add(ask: Ask): boolean {
-    const places = ask.limits.map((limit) => this.#placeOf(limit))
+    const rows = ask.limits.map((limit) => this.#rowOf(limit))
     const isFirst = this.#asks.length === 0
-    if (!isFirst && ask.limits.some((limit, index) => !this.#agrees(limit, places[index] ?? 0))) return false
-    this.#asks.push({ ask, places })
-    this.#figures += figuresOf(ask.limits)
+    if (!isFirst && !rows.every((row, index) => this.#agrees(row, ask.limits[index]))) return false
+    this.#asks.push({ ask, places: rows.map(({ place }) => place) })
+    if (ask.what === 'take') for (const row of rows) row.isTaken = true
     return true
   }
 
   /** Has so many uses counted, beside those of requests. For concurrency: what is held is told with every call. */
   tell(limit: Limit, count: number): void {
-    const place = this.#placeOf(limit)
-    this.#uses[place] = (this.#uses[place] ?? 0) + count
+    this.#rowOf(limit).uses += count
+  }
+
+  /** Asks, once all limits are in the call, what is to be told with each; `isTaken`: a request takes of it. */
+  prepare(outgoingOf: (limit: Limit, isTaken: boolean) => Outgoing): void {
+    for (const row of this.#rows.values()) {
+      row.outgoing = outgoingOf(row.limit, row.isTaken)
+      if (row.outgoing.ahead !== null) this.#aheads.push(row)
+    }
+  }
+
+  /** So many uses that were counted in this entry of the store's window have not been. */
+  giveBack(limit: Limit, entryMs: number, count: number): void {
+    this.#backs.push(`back ${this.#rowOf(limit).place} ${entryMs} ${count}`)
   }
 
   /** The arguments of the script. */
-  values(instance: string, leaseMs: number, running: (limit: Limit) => number): Argument[] {
+  values(instance: string, leaseMs: number): Argument[] {
     const values: Argument[] = [instance, leaseMs]
-    for (const [place, limit] of this.#limits.entries())
-      values.push(`${limit.quota === null ? running(limit) : this.#uses[place]} ${this.#words[place]}`)
-    for (const { ask, places } of this.#asks) values.push(`${ask.what} ${places.map((place) => place + 1).join(' ')}`)
+    const rows = [...this.#rows.values()]
+    for (const { limit, words, outgoing } of rows)
+      values.push(limit.quota === null ? `${words} ${outgoing.held}` : words)
+    values.push(...this.#backs)
+    for (const { place, uses } of rows) if (uses !== 0) values.push(`uses ${place} ${uses}`)
+    for (const { ask, places } of this.#asks) values.push(`${ask.what} ${places.join(' ')}`)
+    for (const { place, outgoing } of this.#aheads)
+      values.push(`ahead ${place} ${outgoing.ahead} ${outgoing.lastingMs}`)
     return values
   }
 
-  /** Hands each request what the script has answered for it. Throws when it is no such answer. */
-  read(answer: unknown, hear: (ask: Ask, allowance: Allowance) => void): void {
-    if (!Array.isArray(answer) || answer.length !== this.#figures) throw new TypeError('not an answer of limits.decide')
-    let at = 0
+  /** Tells what the script has answered: decisions, then permits. Throws when it is no such answer. */
+  read(answer: unknown, { decided, given }: Hearing): void {
+    let at: number = figures.time
+    const size = this.#asks.reduce((sum, { ask }) => sum + figures.request(ask.limits), at)
+    if (!Array.isArray(answer) || answer.length !== size + figures.ahead * this.#aheads.length)
+      throw new TypeError('not an answer of limits.decide')
+    const storeMs = readTime(answer)
     for (const { ask, places } of this.#asks) {
-      hear(ask, readDecision(ask.limits, places, answer, at))
-      at += figuresOf(ask.limits)
+      decided(ask, readDecision(ask.limits, places, answer, at), storeMs)
+      at += figures.request(ask.limits)
+    }
+    for (const { limit } of this.#aheads) {
+      given(limit, readGiven(answer, at), storeMs)
+      at += figures.ahead
     }
   }
 
@@ -79,23 +131,19 @@ export class LimitCall {
 
   /** Uses that were to be counted beside those of requests; not those that were given back. */
   get untold(): readonly Uses[] {
-    return this.#limits
-      .map((limit, place) => ({ limit, count: this.#uses[place] ?? 0 }))
-      .filter(({ count }) => count > 0)
+    return [...this.#rows.values()].filter(({ uses }) => uses > 0).map(({ limit, uses }) => ({ limit, count: uses }))
   }
 
-  #placeOf(limit: Limit): number {
-    const known = this.#places.get(limit.meter)
+  #rowOf(limit: Limit): Row {
+    const known = this.#rows.get(limit.meter)
     if (known !== undefined) return known
-    const place = this.#limits.length
-    this.#places.set(limit.meter, place)
-    this.#limits.push(limit)
-    this.#words.push(this.#write(limit, this.#nowMs))
-    this.#uses.push(0)
-    return place
+    const words = this.#write(limit, this.#nowMs)
+    const row = { limit, place: this.#rows.size + 1, words, uses: 0, isTaken: false, outgoing: nothing }
+    this.#rows.set(limit.meter, row)
+    return row
   }
 
-  #agrees(limit: Limit, place: number): boolean {
-    return this.#limits[place] === limit || this.#words[place] === this.#write(limit, this.#nowMs)
+  #agrees(row: Row, limit: Limit | undefined): boolean {
+    return row.limit === limit || (limit !== undefined && row.words === this.#write(limit, this.#nowMs))
   }
 }

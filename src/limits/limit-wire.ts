@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import type { Allowance, Limit, Standing } from './limiter.ts'
 import { bucketIntervalMs, calendarEndMs, type Quota } from './meter.ts'
+import type { Given } from './meter-permits.ts'
 
 /** Names that are remembered; those of single callers come and go. */
 const mostNames = 10_000
@@ -26,7 +27,7 @@ export function createKeyFinder(key: (...parts: readonly string[]) => string): (
 export type LimitWriter = (limit: Limit, nowMs: number) => string
 
 /**
- * Turns limits into the words of the script, which what an instance tells with a limit goes before. Calendar windows are
+ * Turns limits into the words of the script; for concurrency, how many slots are held goes behind. Calendar windows are
  * worked out here: the store knows no time zones.
  */
 export function createLimitWriter(): LimitWriter {
@@ -62,23 +63,38 @@ export function createLimitWriter(): LimitWriter {
   }
 }
 
-/** Figures that the answer of `decide` has for a request with so many limits. */
-export const figuresOf = (limits: readonly Limit[]): number => 3 + 2 * limits.length
+/** Figures of an answer of `decide`: the store's time before all others, those of a request, those of `ahead`. */
+export const figures = {
+  time: 2,
+  request: (limits: readonly Limit[]): number => 3 + 2 * limits.length,
+  ahead: 4,
+} as const
 
-/** What `decide` answered for the request whose figures begin at `at`; `places` are those of its limits in the call, from 0. */
+/** The store's time in an answer, milliseconds since the epoch: to the digit what the script reckons with. */
+export function readTime([seconds = 0, micros = 0]: readonly number[]): number {
+  return seconds * 1000 + micros / 1000
+}
+
+/** The permits whose figures begin at `at`. */
+export function readGiven(answer: readonly number[], at: number): Given {
+  const [count = 0, remaining = 0, resetMs = 0, spare = 0] = answer.slice(at, at + figures.ahead)
+  return { count, remaining, resetMs, spare }
+}
+
+/** What `decide` answered for the request whose figures begin at `at`; `places` are those of its limits in the call, from 1. */
 export function readDecision(
   limits: readonly Limit[],
   places: readonly number[],
-  figures: readonly number[],
+  answer: readonly number[],
   at: number,
 ): Allowance {
-  const [granted = 0, exceeded = 0, retryMs = 0] = [figures[at], figures[at + 1], figures[at + 2]]
+  const [granted = 0, exceeded = 0, retryMs = 0] = [answer[at], answer[at + 1], answer[at + 2]]
   return {
     granted: granted === 1,
-    exceeded: limits[places.indexOf(exceeded - 1)] ?? null,
+    exceeded: limits[places.indexOf(exceeded)] ?? null,
     retryAfterMs: retryMs === -1 ? Infinity : retryMs,
     standings: limits.map((limit, index): Standing => {
-      const [remaining = 0, resetMs = 0] = [figures[at + 3 + 2 * index], figures[at + 4 + 2 * index]]
+      const [remaining = 0, resetMs = 0] = [answer[at + 3 + 2 * index], answer[at + 4 + 2 * index]]
       return { limit, remaining, resetMs }
     }),
     storeAway: false,

@@ -32,6 +32,17 @@ export function createMeter(quota: Quota): Meter {
 /** An entry of the window is at most this part of it wide, so a window holds at most so many entries. */
 const resolution = 1000
 
+/** How wide an entry of a sliding window is. */
+export function entryWidthMs(spanMs: number): number {
+  return Math.max(1, spanMs / resolution)
+}
+
+/** By which moment a use is kept: the end of the entry that it falls into. */
+export function entryEndMs(spanMs: number, nowMs: number): number {
+  const width = entryWidthMs(spanMs)
+  return Math.ceil(nowMs / width) * width
+}
+
 /**
  * Never more than the amount in any window of the quota's length. Uses are kept by the end of a thousandth of the window
  * in which they fell, so each is forgotten up to a thousandth late, never early.
@@ -55,8 +66,7 @@ class SlidingMeter implements Meter {
   }
 
   take(quota: Quota, cost: number, nowMs: number): void {
-    const step = Math.max(1, spanOf(quota) / resolution)
-    const time = Math.ceil(nowMs / step) * step
+    const time = entryEndMs(spanOf(quota), nowMs)
     const last = this.#times.length - 1
     if (last >= this.#head && (this.#times[last] ?? 0) >= time) this.#counts[last] = (this.#counts[last] ?? 0) + cost
     else {

@@ -1,15 +1,21 @@
-// The limiter of several instances: every decision is made by a script in the shared store, and while the store is away
-// this instance judges by its share. The same interface as the limiter of one instance, with promises.
+// The limiter of several instances: what the shared store has not counted is not let through. A request has permits that
+// the store has given ahead, or asks its script; while the store is away this instance judges by its share. The same
+// interface as the limiter of one instance, with promises where the store is asked.
 
 import type { Store } from '../store/store.ts'
 import { createLimitCalls, leaseMs } from './limit-calls.ts'
-import type { Allowance, Limit, Limiter } from './limiter.ts'
+import type { Allowance, Limit, Limiter, Standing } from './limiter.ts'
 import { createLocalShare } from './local-share.ts'
+import { aheadMs, type Claim } from './meter-permits.ts'
+import { entryEndMs } from './meter.ts'
+import { createPermits } from './permits.ts'
 
 export interface SharedLimiterOptions {
   readonly store: Store
   /** Milliseconds since the epoch. */
   readonly now: () => number
+  /** Milliseconds of a clock that nobody sets. */
+  readonly monotonic: () => number
   /** What happens to limits of cost while the store is away: refused, or judged by this instance's share. */
   readonly budgetsWhenAway: 'refuse' | 'share'
 }
@@ -25,14 +31,27 @@ export interface SharedLimiter extends Limiter {
   close(): Promise<void>
 }
 
-export function createSharedLimiter({ store, now, budgetsWhenAway }: SharedLimiterOptions): SharedLimiter {
+export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: SharedLimiterOptions): SharedLimiter {
   const here = createLocalShare()
-  const calls = createLimitCalls({ store, now, running: here.running, onUntold: here.putBack })
+  const permits = createPermits({
+    monotonic,
+    running: here.running,
+    giveBack: (limit, entryMs, count) => calls.giveBack(limit, entryMs, count),
+    tell: (limit) => calls.tellSlots(limit),
+  })
+  const calls = createLimitCalls({ store, now, monotonic, permits, onUntold: here.putBack })
   /** Concurrency limits of which slots are held, or were until a moment ago, by meter. */
   const slots = new Map<string, Limit>()
 
   function hold(limits: readonly Limit[]): void {
     for (const limit of limits) if (limit.quota === null) slots.set(limit.meter, limit)
+  }
+
+  /** A request is let through that the store has counted. */
+  function count(limits: readonly Limit[]): void {
+    here.count(limits, now())
+    hold(limits)
+    permits.note(limits)
   }
 
   function judgeHere(limits: readonly Limit[], nowMs: number): Allowance {
@@ -47,27 +66,47 @@ export function createSharedLimiter({ store, now, budgetsWhenAway }: SharedLimit
     for (const limit of limits) if (limit.quota !== null) calls.tellUses({ limit, count: -1 })
   }
 
+  /** What the store has counted for a request that was refused here meanwhile. */
+  function takeBack(limits: readonly Limit[], storeMs: number): void {
+    for (const limit of limits) {
+      if (limit.quota === null) continue
+      const { burst, perMs } = limit.quota
+      if (perMs !== null && burst === null) calls.giveBack(limit, entryEndMs(perMs, storeMs), 1)
+      else calls.tellUses({ limit, count: -1 })
+    }
+  }
+
+  /** Asks for what is not at hand; what is at hand is claimed until the answer comes. */
   function ask(limits: readonly Limit[]): Promise<Allowance> {
+    const claims = permits.claim(limits)
+    const missing = claims.size === 0 ? limits : limits.filter((limit) => !claims.has(limit))
     return new Promise((resolve) => {
       let refusedHere = false
       calls.ask({
-        limits,
+        limits: missing,
         what: 'take',
         settle(decided) {
-          const allowance = decided ?? judgeHere(limits, now())
-          if (decided === null) refusedHere = !allowance.granted
-          else if (decided.granted) {
-            here.count(limits, now())
-            hold(limits)
-          }
-          resolve(allowance)
+          const allowance = decided === null ? null : joined(decided, limits, claims)
+          for (const claim of claims.values()) claim.settle(decided?.granted ?? true)
+          if (decided?.granted === true) count(limits)
+          const settled = allowance ?? judgeHere(limits, now())
+          refusedHere = decided === null && !settled.granted
+          resolve(settled)
         },
-        late({ granted }) {
+        late({ granted }, storeMs) {
           // A request that was refused here meanwhile counts nowhere.
-          if (granted && refusedHere) giveBack(limits)
+          if (granted && refusedHere) takeBack(missing, storeMs)
         },
       })
     })
+  }
+
+  /** What the store has decided about the limits that it was asked for, with those of which a permit was at hand. */
+  function joined(decided: Allowance, limits: readonly Limit[], claims: ReadonlyMap<Limit, Claim>): Allowance {
+    if (claims.size === 0) return decided
+    const standings = [...decided.standings, ...[...claims.values()].map(({ standing }) => standing)]
+    const placeOf = ({ limit }: Standing): number => limits.indexOf(limit)
+    return { ...decided, standings: standings.toSorted((one, other) => placeOf(one) - placeOf(other)) }
   }
 
   /** What was let through here, and not told, is counted in the store as well; and it hears again which slots are held. */
@@ -80,12 +119,24 @@ export function createSharedLimiter({ store, now, budgetsWhenAway }: SharedLimit
     for (const [meter, limit] of slots) if (here.running(limit) === 0) slots.delete(meter)
     if (!store.away) tell()
   }, renewEveryMs)
+  const returning = setInterval(() => {
+    if (store.away) return
+    permits.sweep()
+    calls.resume()
+  }, aheadMs)
   store.onChange((away) => {
-    if (!away) tell()
+    if (away) calls.drop()
+    else tell()
   })
 
   return {
-    take: (limits, nowMs) => (store.away ? judgeHere(limits, nowMs) : ask(limits)),
+    take(limits, nowMs) {
+      if (store.away) return judgeHere(limits, nowMs)
+      const allowance = permits.take(limits)
+      if (allowance === null) return ask(limits)
+      count(limits)
+      return allowance
+    },
     peek(limits, nowMs) {
       const standHere = () => here.peek(limits, store.state.instances, nowMs)
       if (store.away) return standHere()
@@ -93,7 +144,15 @@ export function createSharedLimiter({ store, now, budgetsWhenAway }: SharedLimit
         calls.ask({
           limits,
           what: 'peek',
-          settle: (allowance) => resolve(allowance?.standings ?? standHere()),
+          settle(allowance) {
+            // What is at hand here counts as used there.
+            const withPermits = ({ limit, remaining, resetMs }: Standing): Standing => ({
+              limit,
+              remaining: remaining + permits.atHand(limit),
+              resetMs,
+            })
+            resolve(allowance?.standings.map(withPermits) ?? standHere())
+          },
           late: null,
         })
       })
@@ -101,7 +160,7 @@ export function createSharedLimiter({ store, now, budgetsWhenAway }: SharedLimit
     release(limits) {
       here.release(limits)
       if (store.away) return
-      for (const limit of limits) if (limit.quota === null) calls.tellSlots(limit)
+      for (const limit of limits) if (limit.quota === null && !permits.keeps(limit)) calls.tellSlots(limit)
     },
     giveBack(limits) {
       here.giveBack(limits)
@@ -109,6 +168,8 @@ export function createSharedLimiter({ store, now, budgetsWhenAway }: SharedLimit
     },
     close() {
       clearInterval(upkeep)
+      clearInterval(returning)
+      permits.close()
       return calls.whenIdle()
     },
   }

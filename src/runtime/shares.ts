@@ -47,7 +47,7 @@ export async function openShares(foundation: Foundation, ownCalls: OwnCalls): Pr
   const sharedLimiter =
     store === null || config.store === null
       ? null
-      : createSharedLimiter({ store, now, budgetsWhenAway: config.store.budgetsWhenAway })
+      : createSharedLimiter({ store, now, monotonic, budgetsWhenAway: config.store.budgetsWhenAway })
   const limiter = sharedLimiter ?? createLimiter()
   const budgets = keepBudgets({
     book:

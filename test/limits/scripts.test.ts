@@ -18,7 +18,7 @@ import { describeWithValkey, startStoreServer, storeSettings, type StoreServer }
 function withClock({ name, text }: Script): Script {
   const changed = text.replace(
     "local time = redis.call('TIME')\nlocal now = time[1] * 1000 + time[2] / 1000\n",
-    'local now = tonumber(table.remove(ARGV))\n',
+    'local now = tonumber(table.remove(ARGV))\nlocal time = { math.floor(now / 1000), now % 1000 * 1000 }\n',
   )
   expect(changed).not.toBe(text)
   return script(name, changed)
@@ -107,10 +107,16 @@ async function send(
 ): Promise<{ ask: Ask; allowance: Allowance }[]> {
   const keyOf = createKeyFinder((...parts) => `${history}:${parts.join(':')}`)
   const keys = call.limits.map(({ meter }) => keyOf(meter))
-  const values = call.values(instance, lease, ({ meter }) => held.get(meter) ?? 0)
-  const answer = await store.run(decideAt, keys, [...values, atMs])
+  call.prepare(({ meter }) => ({ held: held.get(meter) ?? 0, ahead: null, lastingMs: 0 }))
+  const answer = await store.run(decideAt, keys, [...call.values(instance, lease), atMs])
   const heard: { ask: Ask; allowance: Allowance }[] = []
-  call.read(answer, (ask, allowance) => heard.push({ ask, allowance }))
+  call.read(answer, {
+    decided(ask, allowance, storeMs) {
+      expect(storeMs).toBe(atMs)
+      heard.push({ ask, allowance })
+    },
+    given: () => expect.unreachable('nothing was asked for ahead'),
+  })
   return heard
 }
 

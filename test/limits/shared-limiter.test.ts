@@ -24,7 +24,7 @@ const instances: Instance[] = []
 async function startInstances(count: number, budgetsWhenAway: 'refuse' | 'share' = 'refuse'): Promise<Instance[]> {
   const started = Array.from({ length: count }, (): Instance => {
     const store = createStore({ settings: storeSettings(server), now: Date.now })
-    const limiter = createSharedLimiter({ store, now: Date.now, budgetsWhenAway })
+    const limiter = createSharedLimiter({ store, now: Date.now, monotonic: () => performance.now(), budgetsWhenAway })
     return {
       store,
       limiter,
@@ -62,6 +62,16 @@ const slots = (meter: string, most: number): Limit => ({ ...rate(meter, 0), kind
 async function storm(some: readonly Instance[], limits: readonly Limit[], each: number): Promise<Allowance[]> {
   const all = await Promise.all(some.flatMap(({ take }) => Array.from({ length: each }, () => take(limits))))
   return all.filter(({ granted }) => granted)
+}
+
+/** Takes and releases until the instance lets a request through on the spot; how many it let through. */
+async function untilAtOnce({ limiter }: Instance, limits: readonly Limit[]): Promise<number> {
+  for (let granted = 0; ;) {
+    const answers = Array.from({ length: 20 }, () => limiter.take(limits, Date.now()))
+    for (const answer of answers) if ((await answer).granted) limiter.release(limits)
+    granted += answers.length
+    if (answers.some((answer) => !(answer instanceof Promise))) return granted
+  }
 }
 
 const left = async (instance: Instance | undefined, limits: readonly Limit[]): Promise<number[]> =>
@@ -257,6 +267,17 @@ describeWithValkey('the limiter of several instances', () => {
     await back(instances)
     await until(async () => (await left(one, limits))[0] === 0, 'the slots')
     expect((await one?.take(limits))?.granted).toBe(false)
+  })
+
+  test('gives back what it has taken ahead and not used, in a moment or when it is closed', async () => {
+    const [one, other] = await startInstances(2)
+    if (one === undefined) throw new Error('no instance')
+    const limits = [rate('requests', 1_000_000), slots('concurrent', 1000)]
+    let granted = await untilAtOnce(one, limits)
+    await until(async () => (await left(other, limits)).join() === `${1_000_000 - granted},1000`, 'the rest to be back')
+    granted += await untilAtOnce(one, limits)
+    await one.limiter.close()
+    expect(await left(other, limits)).toEqual([1_000_000 - granted, 1000])
   })
 
   test('keeps no names of people in the store', async () => {

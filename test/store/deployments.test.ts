@@ -52,7 +52,12 @@ const limit = (meter: string, amount: number): Limit => ({
 
 /** Everything that the gateway asks of a store, once. */
 async function useAll(store: Store): Promise<void> {
-  const limiter = createSharedLimiter({ store, now: Date.now, budgetsWhenAway: 'refuse' })
+  const limiter = createSharedLimiter({
+    store,
+    now: Date.now,
+    monotonic: () => performance.now(),
+    budgetsWhenAway: 'refuse',
+  })
   const limits = [limit('one', 2), limit('two', 1)]
   expect(await limiter.take(limits, Date.now())).toMatchObject({ granted: true, storeAway: false })
   expect(await limiter.take(limits, Date.now())).toMatchObject({ granted: false, exceeded: { name: 'two' } })
@@ -177,7 +182,12 @@ describeWithValkey('a cluster of three', () => {
     await useAll(store)
     await until(() => store.state.instances === 2, 'both instances')
     const limiters = [store, other].map((each) =>
-      createSharedLimiter({ store: each, now: Date.now, budgetsWhenAway: 'refuse' }),
+      createSharedLimiter({
+        store: each,
+        now: Date.now,
+        monotonic: () => performance.now(),
+        budgetsWhenAway: 'refuse',
+      }),
     )
     const limits = [limit('team', 30), limit('gateway', 20)]
     const taken = await Promise.all(

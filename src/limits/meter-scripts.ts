@@ -1,0 +1,239 @@
+// How the shared store keeps usage, by kind of limit: the middle of the script in decision-scripts.ts, in Lua. The arithmetic
+// is that of meter.ts, and test/limits/scripts.test.ts holds the two together.
+//
+// - sliding: a list of `time:count:sum`, the times rising. `sum` runs over all entries, so usage is the difference of
+//   the ends, and the time to wait for is found by halving.
+// - bucket: the theoretical arrival time.
+// - calendar: `end:used`.
+// - slots: a hash of `held end` by instance, their `total`, and the `next` end of one of them. An instance tells how many
+//   it holds, not what has changed: a call that is lost or late is put right by the next, and nothing is freed twice.
+//
+// Each kind is a table of functions of a limit: `read` and `keep` it; `wait` until one more fits; `count` and `give_back`
+// uses; what is `remaining`, and when it is `reset`. Those of which permits are taken ahead also know `ahead`, and
+// `take_off` where such permits come back. A limit is read once and kept once in a call. Everything expires with its window.
+
+/** Needs `now`, `instance` and `lease`; leaves `kinds`. */
+export const meterKinds = `local function exact(number) return string.format('%.17g', number) end
+
+local function entry(key, index)
+  local text = redis.call('LINDEX', key, index)
+  if not text then return nil end
+  local time, count, sum = string.match(text, '([^:]+):([^:]+):([^:]+)')
+  return { time = tonumber(time), count = tonumber(count), sum = tonumber(sum) }
+end
+local function write(entry) return string.format('%.17g:%d:%d', entry.time, entry.count, entry.sum) end
+
+local sliding = {}
+function sliding.read(limit)
+  local first = entry(limit.key, 0)
+  while first and first.time + limit.span <= now do
+    redis.call('LPOP', limit.key)
+    first = entry(limit.key, 0)
+  end
+  limit.first = first
+  limit.last = first and entry(limit.key, -1)
+  limit.used = first and limit.last.sum - first.sum + first.count or 0
+end
+function sliding.wait(limit)
+  if limit.amount < 1 then return math.huge end
+  local excess = limit.used + 1 - limit.amount
+  if excess <= 0 then return 0 end
+  local goal = limit.first.sum - limit.first.count + excess
+  local length = redis.call('LLEN', limit.key) + (limit.is_new and 1 or 0)
+  local low, high = 0, length - 1
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if entry(limit.key, middle).sum >= goal then high = middle else low = middle + 1 end
+  end
+  -- The last one may not be written yet.
+  local found = low == length - 1 and limit.last or entry(limit.key, low)
+  return found.time + limit.span - now
+end
+function sliding.count(limit, cost, at)
+  local step = math.max(1, limit.span / 1000)
+  local time = math.ceil((at or now) / step) * step
+  local last = limit.last
+  if last and last.time >= time then
+    last.count, last.sum = last.count + cost, last.sum + cost
+  else
+    -- A call may count in two entries, and keeps the last one at its end.
+    if limit.changed then sliding.keep(limit) end
+    limit.is_new = true
+    limit.last = { time = time, count = cost, sum = (last and last.sum or 0) + cost }
+    limit.first = limit.first or { time = time, count = cost, sum = limit.last.sum }
+  end
+  limit.used = limit.used + cost
+end
+function sliding.keep(limit)
+  if limit.is_new then
+    redis.call('RPUSH', limit.key, write(limit.last))
+    redis.call('PEXPIRE', limit.key, math.ceil(limit.span + math.max(1, limit.span / 1000)) + 1000)
+  else
+    redis.call('LSET', limit.key, -1, write(limit.last))
+  end
+end
+function sliding.give_back(limit, cost)
+  while cost > 0 and limit.last do
+    local last = limit.last
+    local part = math.min(cost, last.count)
+    cost = cost - part
+    last.count, last.sum = last.count - part, last.sum - part
+    if last.count > 0 then
+      redis.call('LSET', limit.key, -1, write(last))
+    else
+      redis.call('RPOP', limit.key)
+    end
+    sliding.read(limit)
+  end
+end
+-- Off the entry that they were counted in, which may not be the last one: a use that has been is remembered for as long as
+-- it counts. Where the window has left that entry behind there is nothing to do.
+function sliding.take_off(limit, time, cost)
+  local newer = {}
+  local found = entry(limit.key, -1)
+  while found and found.time > time do
+    newer[#newer + 1] = found
+    found = entry(limit.key, -1 - #newer)
+  end
+  if not found or found.time < time then return end
+  newer[#newer + 1] = found
+  cost = math.min(cost, found.count)
+  found.count = found.count - cost
+  for place, each in ipairs(newer) do
+    each.sum = each.sum - cost
+    redis.call('LSET', limit.key, -place, write(each))
+  end
+  while found and found.count == 0 do
+    found = entry(limit.key, -1)
+    if found and found.count == 0 then redis.call('RPOP', limit.key) end
+  end
+  sliding.read(limit)
+end
+-- In the next entry already where this one ends too soon for them to be of use.
+function sliding.ahead(limit, cost, lasting) sliding.count(limit, cost, now + lasting / 4) end
+function sliding.remaining(limit) return math.max(0, limit.amount - limit.used) end
+function sliding.reset(limit)
+  if limit.used == 0 then return 0 end
+  return math.min(limit.span, limit.last.time + limit.span - now)
+end
+
+-- The amount is what it holds, the span that in which it gets one back: whole ticks (meter.ts), so all this is exact.
+local bucket = {}
+function bucket.read(limit)
+  limit.interval, limit.tolerance = limit.span, limit.amount * limit.span
+  limit.arrival = tonumber(redis.call('GET', limit.key) or 0)
+end
+function bucket.wait(limit)
+  if limit.amount < 1 then return math.huge end
+  return math.max(0, math.max(limit.arrival, now) + limit.interval - limit.tolerance - now)
+end
+function bucket.count(limit, cost) limit.arrival = math.max(limit.arrival, now) + cost * limit.interval end
+-- As if each were used at the end of the time in which it may be: whatever is used before leaves the bucket less full.
+function bucket.ahead(limit, cost, lasting)
+  limit.arrival = math.max(limit.arrival, now + lasting)
+  bucket.count(limit, cost)
+end
+function bucket.keep(limit)
+  redis.call('SET', limit.key, exact(limit.arrival), 'PX', math.max(1, math.ceil(limit.arrival - now)) + 1000)
+end
+function bucket.give_back(limit, cost)
+  limit.arrival = limit.arrival - cost * limit.interval
+  bucket.keep(limit)
+end
+function bucket.remaining(limit)
+  return math.max(0, math.floor((limit.tolerance - math.max(0, limit.arrival - now)) / limit.interval))
+end
+function bucket.reset(limit) return math.max(0, limit.arrival - now) end
+
+local calendar = {}
+function calendar.read(limit)
+  local text = redis.call('GET', limit.key)
+  if text then
+    local ending, used = string.match(text, '([^:]+):([^:]+)')
+    limit.ending, limit.used = tonumber(ending), tonumber(used)
+  end
+  if limit.ending and now < limit.ending then return end
+  limit.used = 0
+  for _, turn in ipairs(limit.turns) do
+    limit.ending = turn
+    if now < turn then break end
+  end
+end
+function calendar.wait(limit)
+  if limit.used + 1 <= limit.amount then return 0 end
+  if limit.amount < 1 then return math.huge end
+  return limit.ending - now
+end
+function calendar.count(limit, cost) limit.used = limit.used + cost end
+function calendar.keep(limit)
+  local left = math.max(0, math.ceil(limit.ending - now)) + 1000
+  redis.call('SET', limit.key, exact(limit.ending) .. ':' .. exact(limit.used), 'PX', left)
+end
+function calendar.give_back(limit, cost)
+  limit.used = math.max(0, limit.used - cost)
+  calendar.keep(limit)
+end
+function calendar.remaining(limit) return math.max(0, limit.amount - limit.used) end
+function calendar.reset(limit)
+  if limit.used == 0 then return 0 end
+  return limit.ending - now
+end
+
+local slots = {}
+local function held(text)
+  local count, ending = string.match(text or '', '^(%d+) (.+)$')
+  return tonumber(count), tonumber(ending)
+end
+-- Frees what instances held that have not been heard of for too long.
+function slots.sweep(limit)
+  limit.used, limit.next = 0, math.huge
+  local all = redis.call('HGETALL', limit.key)
+  for index = 1, #all, 2 do
+    local count, ending = held(all[index + 1])
+    if count and ending <= now then
+      redis.call('HDEL', limit.key, all[index])
+    elseif count then
+      limit.used, limit.next = limit.used + count, math.min(limit.next, ending)
+    end
+  end
+  redis.call('HSET', limit.key, 'total', limit.used, 'next', exact(limit.next))
+end
+function slots.read(limit)
+  local told = limit.held
+  local mine, total, ending = unpack(redis.call('HMGET', limit.key, instance, 'total', 'next'))
+  limit.used, limit.next = tonumber(total or 0), tonumber(ending or math.huge)
+  if limit.next <= now then
+    slots.sweep(limit)
+    mine = redis.call('HGET', limit.key, instance)
+  end
+  limit.mine, limit.ending = held(mine)
+  -- A lease of which a sixth has passed is renewed.
+  if (limit.ending or 0) - now < lease * 5 / 6 then limit.ending = nil end
+  limit.changed = told ~= (limit.mine or 0) or told > 0 and not limit.ending
+  limit.used = limit.used - (limit.mine or 0) + told
+  limit.mine = told
+end
+function slots.wait(limit)
+  if limit.used < limit.amount then return 0 end
+  return 1000
+end
+function slots.count(limit, cost) limit.used, limit.mine = limit.used + cost, limit.mine + cost end
+slots.ahead = slots.count
+function slots.keep(limit)
+  if limit.used <= 0 then
+    redis.call('DEL', limit.key)
+  elseif limit.mine == 0 then
+    redis.call('HSET', limit.key, 'total', limit.used)
+    redis.call('HDEL', limit.key, instance)
+  else
+    local ending = limit.ending or now + lease
+    local mine, nearest = limit.mine .. ' ' .. exact(ending), exact(math.min(limit.next, ending))
+    redis.call('HSET', limit.key, instance, mine, 'total', limit.used, 'next', nearest)
+    if not limit.ending then redis.call('PEXPIRE', limit.key, lease) end
+  end
+end
+function slots.remaining(limit) return math.max(0, limit.amount - limit.used) end
+function slots.reset() return 0 end
+
+local kinds = { sliding = sliding, bucket = bucket, calendar = calendar, slots = slots }
+`

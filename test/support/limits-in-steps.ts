@@ -1,0 +1,257 @@
+// Several instances with limits in one real store, in a time of their own: a test says when a call arrives there, when its
+// answer arrives here, and which of them fails. Used by the property tests of permits.
+
+import { expect, vi } from 'vitest'
+import { decide } from '../../src/limits/decision-scripts.ts'
+import { createKeyFinder } from '../../src/limits/limit-wire.ts'
+import type { Allowance, Limit } from '../../src/limits/limiter.ts'
+import { createSharedLimiter, type SharedLimiter } from '../../src/limits/shared-limiter.ts'
+import { script, StoreAway, type Argument, type Script, type Store } from '../../src/store/store.ts'
+
+/** The script with a clock that is its last argument, in milliseconds. */
+export function withClock({ name, text }: Script): Script {
+  const changed = text.replace(
+    "local time = redis.call('TIME')\nlocal now = time[1] * 1000 + time[2] / 1000\n",
+    'local now = tonumber(table.remove(ARGV))\nlocal time = { math.floor(now / 1000), now % 1000 * 1000 }\n',
+  )
+  expect(changed).not.toBe(text)
+  return script(name, changed)
+}
+
+const decideAt = withClock(decide)
+
+/** A use of a limit that the store has counted. */
+export interface Use {
+  readonly limit: Limit
+  /** When it was counted, or its permit used: between these. */
+  readonly fromMs: number
+  readonly toMs: number
+}
+
+interface Taking {
+  readonly limits: readonly Limit[]
+  readonly tookAtMs: number
+  allowance: Allowance | null
+}
+
+interface Call {
+  readonly keys: readonly string[]
+  readonly values: readonly Argument[]
+  readonly sentAtMs: number
+  /** When the script ran, and what it answered. */
+  ran: { readonly atMs: number; readonly answer: unknown } | null
+  readonly resolve: (answer: unknown) => void
+  readonly reject: (error: Error) => void
+  readonly late: ((answer: unknown) => void) | undefined
+}
+
+/** How long calls are under way at most, in steps of time that do not tell what becomes of them. */
+const longestCallMs = 1000
+
+export class Steps {
+  nowMs: number
+  readonly instances: Instance[] = []
+  readonly uses: Use[] = []
+  readonly refused: { readonly exceeded: Limit | null; readonly atMs: number }[] = []
+  /** Calls that were made of the store, and requests that were let through without one. */
+  calls = 0
+  atOnce = 0
+
+  readonly name: string
+
+  constructor(store: Store, name: string, count: number, beginMs: number) {
+    this.name = name
+    this.nowMs = beginMs
+    // Only these: the connection to the store needs the real others.
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    for (let index = 0; index < count; index += 1)
+      this.instances.push(new Instance(this, store, `${name}:${index}`, name, count))
+  }
+
+  async advance(ms: number): Promise<void> {
+    for (let left = ms; left > 0; left -= 250) {
+      const part = Math.min(left, 250)
+      this.nowMs += part
+      vi.advanceTimersByTime(part)
+      await turn()
+      for (const instance of this.instances) if (instance.callAgeMs > longestCallMs) await instance.settle()
+    }
+  }
+
+  /** Ends every request and every instance; all that is to be told is told. */
+  async end(): Promise<void> {
+    for (const instance of this.instances) {
+      await instance.settle()
+      instance.finish(Infinity)
+      const closed = instance.limiter.close()
+      await instance.settle()
+      await closed
+    }
+    vi.useRealTimers()
+  }
+}
+
+export class Instance {
+  readonly limiter: SharedLimiter
+  /** Requests that were let through and are under way; those that the store has not granted, too. */
+  readonly open: (readonly Limit[])[] = []
+  /** What was told of those that the store has granted. */
+  readonly granted: Allowance[] = []
+  /** Of those, what was let through by this instance's share, because a call had failed. */
+  readonly byShare = new Set<readonly Limit[]>()
+  readonly #steps: Steps
+  readonly #store: Store
+  readonly #meterOf = new Map<string, string>()
+  readonly #keyOf: (meter: string) => string
+  #takings: Taking[] = []
+  #call: Call | null = null
+  #given: Call[] = []
+
+  constructor(steps: Steps, store: Store, name: string, world: string, count: number) {
+    this.#steps = steps
+    this.#store = store
+    const key = (...parts: readonly string[]): string => `${world}:${parts.join(':')}`
+    this.#keyOf = createKeyFinder(key)
+    const stand: Partial<Store> = {
+      instance: name,
+      away: false,
+      state: { away: false, sinceMs: 0, reason: null, instances: count, calls: { answered: 0, failed: 0, spared: 0 } },
+      key,
+      onChange: () => {},
+      run: (_script, keys, values, late) =>
+        new Promise((resolve, reject) => {
+          steps.calls += 1
+          this.#call = { keys, values, sentAtMs: steps.nowMs, ran: null, resolve, reject, late }
+        }),
+    }
+    this.limiter = createSharedLimiter({
+      // The limiter uses nothing else of it.
+      store: stand as Store,
+      now: () => steps.nowMs,
+      monotonic: () => steps.nowMs - 1_000_000,
+      budgetsWhenAway: 'refuse',
+    })
+  }
+
+  get callAgeMs(): number {
+    return this.#call === null ? 0 : this.#steps.nowMs - this.#call.sentAtMs
+  }
+
+  /** So many requests come at once. */
+  async take(limits: readonly Limit[], count: number): Promise<void> {
+    for (const { meter } of limits) this.#meterOf.set(this.#keyOf(meter), meter)
+    for (let left = count; left > 0; left -= 1) this.#takeOne(limits)
+    await turn()
+  }
+
+  #takeOne(limits: readonly Limit[]): void {
+    const allowance = this.limiter.take(limits, this.#steps.nowMs)
+    if (!(allowance instanceof Promise)) {
+      this.#steps.atOnce += 1
+      this.#note(limits, allowance, () => [this.#steps.nowMs, this.#steps.nowMs])
+      return
+    }
+    const taking: Taking = { limits, tookAtMs: this.#steps.nowMs, allowance: null }
+    this.#takings.push(taking)
+    void allowance.then((made) => (taking.allowance = made))
+  }
+
+  /** So many requests end, the oldest first. */
+  finish(count: number): void {
+    for (const limits of this.open.splice(0, count)) this.limiter.release(limits)
+  }
+
+  /** The call under way arrives at the store. */
+  async arrive(): Promise<void> {
+    // On one connection none overtakes another.
+    for (const call of [...this.#given, this.#call]) {
+      if (call === null || call.ran !== null) continue
+      const atMs = this.#steps.nowMs
+      call.ran = { atMs, answer: await this.#store.run(decideAt, call.keys, [...call.values, atMs]) }
+    }
+  }
+
+  /** Its answer arrives here. */
+  async answer(): Promise<void> {
+    const call = this.#call
+    if (call?.ran == null) return
+    this.#call = null
+    call.resolve(call.ran.answer)
+    await turn()
+    // The requests that the store was asked about are settled in their order; those after them had permits at hand.
+    const asked = call.values.map(String).filter((value) => value.startsWith('take '))
+    const settled = this.#takings.filter(({ allowance }) => allowance !== null)
+    this.#takings = this.#takings.filter(({ allowance }) => allowance === null)
+    for (const [index, { limits, tookAtMs, allowance }] of settled.entries()) {
+      if (allowance === null) continue
+      const places = asked[index]?.split(' ').slice(1)
+      const meters = places?.map((place) => this.#meterOf.get(call.keys[Number(place) - 1] ?? ''))
+      const { atMs } = call.ran
+      this.#note(limits, allowance, ({ meter }) => {
+        if (meters === undefined) return [limits.length === 1 ? this.#steps.nowMs : tookAtMs, this.#steps.nowMs]
+        return meters.includes(meter) ? [atMs, atMs] : [tookAtMs, tookAtMs]
+      })
+    }
+  }
+
+  /** The call under way is given up; it may arrive all the same. */
+  fail(): Promise<void> {
+    return this.#giveUp(false)
+  }
+
+  /** The call under way is given up; if it has not arrived, it never does. */
+  lose(): Promise<void> {
+    return this.#giveUp(true)
+  }
+
+  async #giveUp(isLost: boolean): Promise<void> {
+    const call = this.#call
+    if (call === null) return
+    this.#call = null
+    if (!isLost) this.#given.push(call)
+    call.reject(new StoreAway('as the test wants it'))
+    await turn()
+    for (const { limits, allowance } of this.#takings) {
+      if (allowance?.granted !== true) continue
+      this.open.push(limits)
+      this.byShare.add(limits)
+    }
+    this.#takings = this.#takings.filter(({ allowance }) => allowance === null)
+  }
+
+  /** The answer of a call that was given up arrives after all. */
+  async late(): Promise<void> {
+    await this.arrive()
+    const call = this.#given.shift()
+    call?.late?.(call.ran?.answer)
+    await turn()
+  }
+
+  /** Everything that has come up is asked and answered. */
+  async settle(): Promise<void> {
+    await turn()
+    while (this.#call !== null) {
+      await this.arrive()
+      await this.answer()
+      await turn()
+    }
+  }
+
+  #note(limits: readonly Limit[], allowance: Allowance, when: (limit: Limit) => readonly [number, number]): void {
+    if (!allowance.granted) {
+      this.#steps.refused.push({ exceeded: allowance.exceeded, atMs: this.#steps.nowMs })
+      return
+    }
+    this.open.push(limits)
+    this.granted.push(allowance)
+    for (const limit of limits) {
+      const [fromMs, toMs] = when(limit)
+      this.#steps.uses.push({ limit, fromMs, toMs })
+    }
+  }
+}
+
+/** Until what is planned for this turn of the event loop is done. */
+async function turn(): Promise<void> {
+  for (let count = 0; count < 2; count += 1) await new Promise((resolve) => setImmediate(resolve))
+}
