@@ -12,7 +12,7 @@ export const smallBodyBytes = 64 * 1024
 
 /**
  * Collects a body of at most `maxBytes`; `declared` is its Content-Length, or null. At once where all of it has arrived, as a
- * small one has that came with its head: a twentieth of a POST that the policy reads. Else rejects with `body-too-large` (the
+ * small one has that came with its head: a twenty-fifth of a POST that the policy reads. Else rejects with `body-too-large` (the
  * connection is given up, since the rest is unread), or with `malformed-request` when the caller leaves half way.
  */
 export function collectBody(
