@@ -13,6 +13,9 @@ export interface CertificateFiles {
   readonly keyFile: string
 }
 
+/** Of a session. Clients hold back what is more; without a number they run into Node's bound on memory, which resets streams. */
+const maxConcurrentStreams = 100
+
 /** With a certificate the instance speaks TLS, and HTTP/2 to those who offer it. Throws for unreadable files. */
 export function createFastify(tls: CertificateFiles | null): FastifyInstance {
   const options = {
@@ -32,7 +35,7 @@ export function createFastify(tls: CertificateFiles | null): FastifyInstance {
     optimizeEmptyRequests: true,
   }
   if (tls === null) return fastify({ ...options, http })
-  const https = { ...http, ...readCertificate(tls), allowHTTP1: true }
+  const https = { ...http, ...readCertificate(tls), allowHTTP1: true, settings: { maxConcurrentStreams } }
   // The instance types differ by server class only; everything used here is common to them.
   return fastify({ ...options, http2: true, https }) as unknown as FastifyInstance
 }

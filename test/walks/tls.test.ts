@@ -3,6 +3,7 @@
 
 import { spawn } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
+import type { ServerResponse } from 'node:http'
 import { connect, constants, type ClientHttp2Session, type IncomingHttpHeaders } from 'node:http2'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -211,6 +212,17 @@ describe("the callers' listener with a certificate", () => {
       outcome: 'forwarded',
       status: 200,
     })
+  })
+
+  test('takes 100 streams of a session at once, and others as those end', async () => {
+    const held: ServerResponse[] = []
+    running.upstream.takeOver((_request, response) => void held.push(response))
+    const answers = Promise.all(Array.from({ length: 130 }, () => h2({ ':path': sessions })))
+    await until(() => held.length === 100, 'the first hundred')
+    expect(session.remoteSettings.maxConcurrentStreams).toBe(100)
+    running.upstream.takeOver((_request, response) => void response.end('{}'))
+    for (const response of held) response.end('{}')
+    expect(new Set((await answers).map(({ status }) => status))).toEqual(new Set([200]))
   })
 
   test('HEAD over HTTP/2 has no body', async () => {
