@@ -1,6 +1,7 @@
 // Permits that this instance has taken ahead, in the calls that it makes anyway: the store has counted them, and while they
-// hold requests are let through on the spot. The less of a limit is left, the fewer there are, down to none; for limits
-// that are asked for rarely there are none either. Used by shared-limiter.ts and limit-calls.ts.
+// hold requests are let through on the spot: two workers with limits in the store carry a third more. The less of a limit is
+// left, the fewer there are, down to none; for limits that are used little there are none either. Used by shared-limiter.ts
+// and limit-calls.ts.
 //
 // Rates by the minute or longer, buckets and concurrency have permits (rate-permits.ts, slot-permits.ts). Budgets and quotas
 // of the calendar have none: one that is lost with its instance would be missed until midnight, or until the month ends.

@@ -170,6 +170,8 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
       clearInterval(upkeep)
       clearInterval(returning)
       permits.close()
+      // Also what a call that failed was to tell.
+      calls.resume()
       return calls.whenIdle()
     },
   }

@@ -10,19 +10,10 @@ import { createKeyFinder, createLimitWriter } from '../../src/limits/limit-wire.
 import { createLimiter, type Allowance, type Limit, type Standing } from '../../src/limits/limiter.ts'
 import type { Quota } from '../../src/limits/meter.ts'
 import { createStore } from '../../src/store/client.ts'
-import { script, type Script, type Store } from '../../src/store/store.ts'
+import type { Store } from '../../src/store/store.ts'
+import { withClock } from '../support/limits-in-steps.ts'
 import { until } from '../support/start-gateway.ts'
 import { describeWithValkey, startStoreServer, storeSettings, type StoreServer } from '../support/valkey.ts'
-
-/** The script with a clock that is its last argument. */
-function withClock({ name, text }: Script): Script {
-  const changed = text.replace(
-    "local time = redis.call('TIME')\nlocal now = time[1] * 1000 + time[2] / 1000\n",
-    'local now = tonumber(table.remove(ARGV))\nlocal time = { math.floor(now / 1000), now % 1000 * 1000 }\n',
-  )
-  expect(changed).not.toBe(text)
-  return script(name, changed)
-}
 
 const decideAt = withClock(decide)
 const begin = Date.UTC(2026, 9, 24, 21, 50)

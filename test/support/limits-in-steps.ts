@@ -63,7 +63,7 @@ export class Steps {
     this.name = name
     this.nowMs = beginMs
     // Only these: the connection to the store needs the real others.
-    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    if (!vi.isFakeTimers()) vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     for (let index = 0; index < count; index += 1)
       this.instances.push(new Instance(this, store, `${name}:${index}`, name, count))
   }
@@ -78,7 +78,7 @@ export class Steps {
     }
   }
 
-  /** Ends every request and every instance; all that is to be told is told. */
+  /** Ends every request and every instance; all that is to be told is told. Leaves the timers to `vi.useRealTimers`. */
   async end(): Promise<void> {
     for (const instance of this.instances) {
       await instance.settle()
@@ -87,7 +87,6 @@ export class Steps {
       await instance.settle()
       await closed
     }
-    vi.useRealTimers()
   }
 }
 
