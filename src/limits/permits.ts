@@ -1,5 +1,5 @@
 // Permits that this instance has taken ahead, in the calls that it makes anyway: the store has counted them, and while they
-// hold requests are let through on the spot: two workers with limits in the store carry a third more. The less of a limit is
+// hold requests are let through on the spot: two workers with limits in the store carry a quarter more. The less of a limit is
 // left, the fewer there are, down to none; for limits that are used little there are none either. Used by shared-limiter.ts
 // and limit-calls.ts.
 //
