@@ -227,6 +227,17 @@ describe('a token that was verified before', () => {
     expect(verifier.verify(token)).toBe(principal)
   })
 
+  it('is told apart from new and from refused ones', async () => {
+    const issuer = await issuerForTest()
+    const results: string[] = []
+    const verifier = verifierForTest([settingsOf(issuer.issuer)], { onVerified: (result) => results.push(result) })
+    await verifier.start()
+    const token = await issuer.sign()
+    const refused = await issuer.sign({ aud: 'somebody-else' })
+    for (const each of [token, token, refused, refused, `${token}AA`]) await outcomeOf(() => verifier.verify(each))
+    expect(results).toEqual(['verified', 'cached', 'rejected', 'rejected', 'rejected'])
+  })
+
   it('is verified once for all who ask while its key is fetched', async () => {
     const issuer = await issuerForTest()
     const results: string[] = []
