@@ -147,7 +147,10 @@ function isTokenType(typ: unknown): boolean {
   return type === 'at+jwt' || (!type.includes('+') && type !== 'jwe')
 }
 
-/** Null when a key has signed it. Keys that are known are tried first; the issuer is asked, which is the promise, only for a key nobody knows. */
+/**
+ * Null when a key has signed it. Keys that are known are tried first; the issuer is asked, which is the promise, only for a
+ * key nobody knows.
+ */
 function checkSignature(
   token: string,
   { alg, kid }: KeyUse,
