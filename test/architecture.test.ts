@@ -1,10 +1,11 @@
 // The import table: reads every import of the sources and says in words what breaks it. Arrows point inwards; the core
 // does not know that there is HTTP, libraries stay in their corner, and a key's value is opened in one place.
 
-import { readdirSync, readFileSync } from 'node:fs'
-import { join, posix } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { builtinModules } from 'node:module'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { importsOf, readSources, sourceRoot, targetOf, type Import } from './support/sources.ts'
 
 /** A part, a file of it (`records/chain`), or `types of …` where only `import type` is meant. */
 type Allowed = readonly string[]
@@ -127,60 +128,6 @@ const corners: Readonly<Record<string, Allowed>> = {
   zod: ['config', 'catalogue', 'policy'],
 }
 
-interface Source {
-  /** Path below src/, without extension. */
-  readonly name: string
-  readonly code: string
-}
-
-interface Import {
-  readonly from: string
-  /** As written. */
-  readonly specifier: string
-  readonly typesOnly: boolean
-}
-
-const root = join(import.meta.dirname, '..', 'src')
-
-/** Every source file; comments are left out, so that a name in one is no import and no call. */
-function readSources(): readonly Source[] {
-  return readdirSync(root, { recursive: true, encoding: 'utf8' })
-    .filter((path) => path.endsWith('.ts'))
-    .sort()
-    .map((path) => ({
-      name: path.replaceAll('\\', '/').replace(/\.ts$/, ''),
-      code: readFileSync(join(root, path), 'utf8')
-        .replaceAll(/\/\*[\s\S]*?\*\//g, '')
-        .replaceAll(/^\s*\/\/.*$/gm, ''),
-    }))
-}
-
-function importsOf({ name, code }: Source): readonly Import[] {
-  const statements = [
-    ...code.matchAll(
-      /^\s*(?:import|export)\b(?:\s+(?<what>(?:type\s+)?[\w*${}\s,]+?)\s+from)?\s*'(?<specifier>[^']+)'/gm,
-    ),
-  ]
-  const calls = [
-    ...code.matchAll(/\b(?:import|require|require\.resolve|import\.meta\.resolve)\(\s*'(?<specifier>[^']+)'/g),
-  ]
-  return [...statements, ...calls].map(({ groups }) => ({
-    from: name,
-    specifier: groups?.['specifier'] ?? '',
-    typesOnly: isTypesOnly(groups?.['what'] ?? ''),
-  }))
-}
-
-/** `type X`, `type { … }`, or a list in braces in which every name is a type. */
-function isTypesOnly(what: string): boolean {
-  if (/^type\s/.test(what)) return true
-  const names = /^\{(?<list>[^}]*)\}$/
-    .exec(what)
-    ?.groups?.['list']?.split(',')
-    .map((each) => each.trim())
-  return names !== undefined && names.filter((each) => each !== '').every((each) => each.startsWith('type '))
-}
-
 function partOf(name: string): string {
   return name.split('/')[0] ?? name
 }
@@ -197,7 +144,8 @@ function permits(allowed: Allowed, name: string, typesOnly: boolean): boolean {
 }
 
 /** The complaint about one import, or null when it is fine. */
-function complaintAbout({ from, specifier, typesOnly }: Import): string | null {
+function complaintAbout(each: Import): string | null {
+  const { from, specifier, typesOnly } = each
   const how = typesOnly ? 'imports types of' : 'imports'
   if (specifier.startsWith('node:')) return null
   if (!specifier.startsWith('.')) {
@@ -212,8 +160,8 @@ function complaintAbout({ from, specifier, typesOnly }: Import): string | null {
   }
   if (specifier.endsWith('.json'))
     return specifier.startsWith('./') ? null : `${from} imports ${specifier} of another part`
-  if (!specifier.endsWith('.ts')) return `${from} imports ${specifier} without its extension`
-  const target = posix.join(posix.dirname(from), specifier).replace(/\.ts$/, '')
+  const target = targetOf(each)
+  if (target === null) return `${from} imports ${specifier} without its extension`
   if (target.startsWith('..')) return `${from} imports ${specifier}, outside src/`
   const part = partOf(from)
   if (partOf(target) === part) return null
@@ -251,7 +199,7 @@ describe('the sources', () => {
   })
 
   test('keep every library that the package depends on, and no other', () => {
-    const manifest: unknown = JSON.parse(readFileSync(join(root, '..', 'package.json'), 'utf8'))
+    const manifest: unknown = JSON.parse(readFileSync(join(sourceRoot, '..', 'package.json'), 'utf8'))
     expect(manifest).toHaveProperty('dependencies')
     const dependencies = Object.keys(Object(Reflect.get(Object(manifest), 'dependencies')))
     expect(Object.keys(corners).sort()).toEqual(dependencies.sort())
