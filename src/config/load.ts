@@ -87,6 +87,13 @@ async function resolve(document: GatewayDocument, file: string, env: Environment
       gateway: listen.gateway,
       admin: listen.admin,
       tls: listen.tls === undefined ? null : await checkTls(listen.tls, absolute, report),
+      timeouts: {
+        headMs: listen.timeouts.head,
+        bodyMs: listen.timeouts.body,
+        handshakeMs: listen.timeouts.handshake,
+      },
+      maxConnections: listen.max_connections,
+      maxConnectionsPerAddress: listen.max_connections_per_address,
     },
     upstream: {
       ...upstream.origin,

@@ -11,7 +11,7 @@ import { storeSchema, type StoreConfig } from './store-schema.ts'
 export interface Config {
   /** Absolute path of the file. */
   readonly file: string
-  readonly listen: { readonly gateway: ListenAddress; readonly admin: ListenAddress; readonly tls: TlsFiles | null }
+  readonly listen: ListenConfig
   readonly upstream: UpstreamConfig
   readonly issuers: readonly IssuerConfig[]
   readonly policiesDirectory: string
@@ -30,6 +30,16 @@ export interface Config {
   readonly bodies: { readonly maxBytes: number; readonly maxJudgedBytes: number }
   readonly shutdown: { readonly delayMs: number; readonly deadlineMs: number }
   readonly log: { readonly level: LogLevel }
+}
+
+export interface ListenConfig {
+  readonly gateway: ListenAddress
+  readonly admin: ListenAddress
+  readonly tls: TlsFiles | null
+  readonly timeouts: { readonly headMs: number; readonly bodyMs: number; readonly handshakeMs: number }
+  readonly maxConnections: number
+  /** 0: no cap. */
+  readonly maxConnectionsPerAddress: number
 }
 
 export interface CacheConfig {
@@ -82,6 +92,30 @@ const listen = z.strictObject({
     .prefault('127.0.0.1:9090')
     .describe("Operators' listener: health, metrics, status. A port alone means 127.0.0.1."),
   tls: tls.optional().describe("TLS (and HTTP/2) for the callers' listener."),
+  timeouts: z
+    .strictObject({
+      head: duration('100ms', '1h').prefault('10s').describe('Longest time for the head of a request to arrive.'),
+      body: duration('100ms', '1d')
+        .prefault('30s')
+        .describe(
+          'Longest time for a request body to arrive. A large upload may take longer while it keeps a least rate.',
+        ),
+      handshake: duration('100ms', '1h').prefault('10s').describe('Longest time for a TLS handshake.'),
+    })
+    .prefault({})
+    .describe("How long the callers' listener waits for callers."),
+  max_connections: z
+    .int()
+    .min(1, 'must be at least 1')
+    .max(1_000_000, 'must be at most 1000000')
+    .default(10_000)
+    .describe("Most connections of the callers' listener at a time; more are refused."),
+  max_connections_per_address: z
+    .int()
+    .min(0, 'must be at least 0')
+    .max(1_000_000, 'must be at most 1000000')
+    .default(0)
+    .describe('Most connections of one client address at a time. 0: no cap, because a balancer is one address.'),
 })
 
 const upstream = z.strictObject({

@@ -52,7 +52,14 @@ describe('the configuration', () => {
   it('has a default for everything but the upstream and the issuers', async () => {
     expect(await load(least)).toEqual({
       file: join(folder, 'gateway.yaml'),
-      listen: { gateway: { host: '0.0.0.0', port: 8080 }, admin: { host: '127.0.0.1', port: 9090 }, tls: null },
+      listen: {
+        gateway: { host: '0.0.0.0', port: 8080 },
+        admin: { host: '127.0.0.1', port: 9090 },
+        tls: null,
+        timeouts: { headMs: 10_000, bodyMs: 30_000, handshakeMs: 10_000 },
+        maxConnections: 10_000,
+        maxConnectionsPerAddress: 0,
+      },
       upstream: {
         origin: 'https://api.corp.example',
         pathPrefix: '',
@@ -90,6 +97,9 @@ listen:
   gateway: "[::1]:8443"
   admin: 9191
   tls: { cert: certs/server.pem, key: certs/server.key }
+  timeouts: { head: 500ms, body: 2m, handshake: 3s }
+  max_connections: 20
+  max_connections_per_address: 5
 upstream:
   origin: http://127.0.0.1:4010/devin/
   ca: certs/server.pem
@@ -121,6 +131,9 @@ log: { level: debug }
         gateway: { host: '::1', port: 8443 },
         admin: { host: '127.0.0.1', port: 9191 },
         tls: { certFile: join(folder, 'certs/server.pem'), keyFile: join(folder, 'certs/server.key') },
+        timeouts: { headMs: 500, bodyMs: 120_000, handshakeMs: 3000 },
+        maxConnections: 20,
+        maxConnectionsPerAddress: 5,
       },
       upstream: {
         origin: 'http://127.0.0.1:4010',
@@ -362,6 +375,16 @@ describe('a mistake in the configuration', () => {
       'a damaged authority',
       least.replace('issuers:', '  ca: certs/damaged.pem\nissuers:'),
       ['gateway.yaml:3:7: certs/damaged.pem: certificate 2 of 2 in it is damaged'],
+    ],
+    [
+      'bounds of the listener',
+      `${least}listen: { timeouts: { heads: 10s, body: 10ms }, max_connections: 0, max_connections_per_adress: 1 }\n`,
+      [
+        'gateway.yaml:6:23: unknown key "heads"; did you mean "head"?',
+        'gateway.yaml:6:41: "10ms" is out of bounds: at least 100ms, at most 1d',
+        'gateway.yaml:6:66: must be at least 1',
+        'gateway.yaml:6:69: unknown key "max_connections_per_adress"; did you mean "max_connections_per_address"?',
+      ],
     ],
     ['half of tls', `${least}listen: { tls: { cert: certs/server.pem } }\n`, ['gateway.yaml:6:11: missing key "key"']],
     [
