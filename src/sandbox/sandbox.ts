@@ -10,7 +10,7 @@ import type { Log } from '../records/log.ts'
 import { startGateway, type Gateway } from '../runtime.ts'
 import { createSandboxIssuer, sandboxIssuer, sandboxStateDirectory, type SandboxIssuer } from './issuer.ts'
 import { createSimulator, type Simulator } from './simulator/server.ts'
-import { createSandboxWorld, sandboxServiceUsers } from './world.ts'
+import { createSandboxWorld, sandboxServiceUsers } from './world/world.ts'
 
 export interface Sandbox {
   readonly gateway: Gateway

@@ -1,7 +1,8 @@
 // A simulator on a real socket and a client for it, for the tests of the simulator.
 
 import { createSimulator, type Simulator, type SimulatorOptions } from '../../src/sandbox/simulator/server.ts'
-import { createSandboxWorld, sandboxServiceUsers, type World } from '../../src/sandbox/world.ts'
+import { createSandboxWorld, sandboxServiceUsers } from '../../src/sandbox/world/world.ts'
+import type { World } from '../../src/sandbox/world/types.ts'
 
 /** The key value of a sandbox service user in these tests. */
 export function keyOf(serviceUser: string): string {

@@ -2,8 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { devinApi, type OperationEntry } from '../../src/catalogue/data.ts'
-import { acceptedPermissions } from '../../src/sandbox/simulator/credentials.ts'
-import type { World, WorldItem, WorldServiceUser } from '../../src/sandbox/world.ts'
+import { acceptedPermissions } from '../../src/sandbox/simulator/company/credentials.ts'
+import type { World, WorldItem, WorldServiceUser } from '../../src/sandbox/world/types.ts'
 import { keyOf, startBench, testWorld, upload, type Asked, type Bench } from './simulator-support.ts'
 
 const names = devinApi.permissions.map((permission) => permission.name)

@@ -4,7 +4,7 @@
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createSimulator, type SeenRequest, type Simulator } from '../../src/sandbox/simulator/server.ts'
-import type { WorldSession } from '../../src/sandbox/world.ts'
+import type { WorldSession } from '../../src/sandbox/world/types.ts'
 import type { AccessEntry, DecisionEntry } from '../../src/records/entries.ts'
 import { rawRequest, sendRaw, type RawAnswer } from '../support/raw-request.ts'
 import { keyOf, testWorld } from '../sandbox/simulator-support.ts'

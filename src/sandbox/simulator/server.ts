@@ -6,12 +6,12 @@ import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
-import type { World } from '../world.ts'
-import { ANSWERED } from './answers.ts'
+import type { World } from '../world/types.ts'
+import { ANSWERED } from './http/answers.ts'
 import { createHandlers } from './families.ts'
-import { createObjectStore } from './objects.ts'
-import { createResponder } from './responding.ts'
-import { createState } from './state.ts'
+import { createObjectStore } from './state/objects.ts'
+import { createResponder } from './http/responding.ts'
+import { createState } from './state/state.ts'
 
 /** A request as it arrived, for tests that ask what an upstream really saw. */
 export interface SeenRequest {

@@ -1,10 +1,13 @@
 // Code scans and reviews of pull requests at both scopes, and the retired search lists.
 
-import { ApiError, missing, notFound, wrong } from './answers.ts'
-import { ENTERPRISE, isItem, isoTime, text, type Call, type Handlers, type Item } from './call.ts'
-import { page, passes, windowOf } from './pages.ts'
-import { createSession } from './sessions.ts'
-import { mustFind, newId, type Kind, type State } from './state.ts'
+import { ApiError, missing, notFound, wrong } from '../http/answers.ts'
+import type { Call, Handlers } from '../state/call.ts'
+import { ENTERPRISE, isItem, isoTime, text, type Item } from '../state/item.ts'
+import { page, passes, windowOf } from '../http/pages.ts'
+import { createSession } from '../sessions/sessions.ts'
+import { mustFind, type State } from '../state/state.ts'
+import type { Kind } from '../state/kinds.ts'
+import { newId } from '../state/item.ts'
 
 /** Scans that may be under way in one organization. */
 const BACKLOG = 20

@@ -1,10 +1,11 @@
 // Limits of consumption: of groups of organizations, of organizations, of users.
 
-import { notFound } from './answers.ts'
-import { ENTERPRISE, number, type Call, type Handlers, type Item } from './call.ts'
-import { given } from './collection.ts'
-import { page } from './pages.ts'
-import { mustFind, setting, type State } from './state.ts'
+import { notFound } from '../http/answers.ts'
+import type { Call, Handlers } from '../state/call.ts'
+import { ENTERPRISE, number, type Item } from '../state/item.ts'
+import { given } from '../state/collection.ts'
+import { page } from '../http/pages.ts'
+import { mustFind, setting, type State } from '../state/state.ts'
 
 /** Handlers of all ACU limits. */
 export function limitHandlers(state: State): Handlers {

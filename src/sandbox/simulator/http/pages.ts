@@ -2,7 +2,8 @@
 
 import { createHash } from 'node:crypto'
 import { ApiError, invalid, wrong } from './answers.ts'
-import { isItem, type Call } from './call.ts'
+import type { Call } from '../state/call.ts'
+import { isItem } from '../state/item.ts'
 
 /** The envelope of nearly all lists. */
 export interface Page<T> {

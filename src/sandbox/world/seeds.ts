@@ -1,8 +1,8 @@
 // What stood in the sandbox company before the first request: people, groups, sessions, and one or two objects of each kind.
 
-import type { World, WorldAssignment, WorldConsumption, WorldItem, WorldSession, WorldUser } from '../world.ts'
-import type { Item } from './call.ts'
-import type { Kind } from './state.ts'
+import type { World, WorldAssignment, WorldConsumption, WorldItem, WorldSession, WorldUser } from './types.ts'
+import type { Item } from '../simulator/state/item.ts'
+import type { Kind } from '../simulator/state/kinds.ts'
 
 const MEMBER = ['UseDevinSessions', 'ViewOrgSessions']
 const ADMIN = [...MEMBER, 'ManageOrgSessions', 'ManageOrgKnowledge', 'ManageOrgPlaybooks', 'ManageOrgMembership']

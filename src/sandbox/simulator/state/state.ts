@@ -1,42 +1,12 @@
 // Everything the simulator remembers, in memory: built from a world at start, changed by the handlers.
 
-import { randomUUID } from 'node:crypto'
-import type { World, WorldConsumption, WorldItem } from '../world.ts'
-import { notFound } from './answers.ts'
-import { ENTERPRISE, isoTime, type Item } from './call.ts'
-import { createKeyring, type Keyring } from './credentials.ts'
-import { createDirectory, type Directory } from './directory.ts'
-import type { Session } from './session-record.ts'
-
-/** Kinds of objects that stand on shelves, and the member that holds their id. */
-export const idMembers = {
-  notes: 'note_id',
-  folders: 'folder_id',
-  playbooks: 'playbook_id',
-  secrets: 'secret_id',
-  schedules: 'scheduled_session_id',
-  automations: 'automation_id',
-  'git-connections': 'git_connection_id',
-  'git-permissions': 'git_permission_id',
-  repositories: 'repository_path',
-  blueprints: 'blueprint_id',
-  'blueprint-files': 'file_id',
-  builds: 'build_id',
-  'code-scans': 'scan_id',
-  findings: 'finding_id',
-  'scan-profiles': 'profile_id',
-  'pr-reviews': 'pr_url',
-  'guardrail-violations': 'guardrail_violation_id',
-  hypervisors: 'hypervisor_id',
-  outposts: 'outpost_id',
-  'outpost-devins': 'session_id',
-} as const
-
-/** A kind of object that stands on shelves. */
-export type Kind = keyof typeof idMembers
-
-/** Kinds whose times are ISO 8601 strings; everything else counts unix seconds. */
-export const isoKinds: ReadonlySet<Kind> = new Set(['schedules', 'pr-reviews'])
+import type { World, WorldConsumption, WorldItem } from '../../world/types.ts'
+import { notFound } from '../http/answers.ts'
+import { ENTERPRISE, isoTime, type Item } from './item.ts'
+import { idMembers, isoKinds, type Kind } from './kinds.ts'
+import { createKeyring, type Keyring } from '../company/credentials.ts'
+import { createDirectory, type Directory } from '../company/directory.ts'
+import type { Session } from '../sessions/session-record.ts'
 
 /** All that can change. */
 export interface State {
@@ -119,11 +89,6 @@ export function setting(
       return value
     },
   }
-}
-
-/** A new id in the API's form: a prefix and 32 hexadecimal digits. */
-export function newId(prefix: string): string {
-  return `${prefix}-${randomUUID().replaceAll('-', '')}`
 }
 
 /** The object of an id. Throws 404 with the name of what is missing. */

@@ -1,16 +1,17 @@
 // One request from its raw target to its answer: route, key, permission, body, handler. The server only listens and sends.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { devinApi, type OperationEntry } from '../../catalogue/data.ts'
+import { devinApi, type OperationEntry } from '../../../catalogue/data.ts'
 import { ANSWERED, Answer, ApiError, encodeAnswer, jsonAnswer, notFound, problemAnswer } from './answers.ts'
-import { auditEntry } from './audit.ts'
+import { auditEntry } from '../company/audit.ts'
 import { isUpload, readBody } from './bodies.ts'
-import { ENTERPRISE, type Call, type Handlers } from './call.ts'
-import { authorize, authorizeBody } from './credentials.ts'
-import type { ServiceUser } from './directory.ts'
-import { OBJECTS_PATH, type ObjectStore } from './objects.ts'
+import type { Call, Handlers } from '../state/call.ts'
+import { ENTERPRISE } from '../state/item.ts'
+import { authorize, authorizeBody } from '../company/credentials.ts'
+import type { ServiceUser } from '../company/directory.ts'
+import { OBJECTS_PATH, type ObjectStore } from '../state/objects.ts'
 import { compileRoutes, unquote } from './routing.ts'
-import type { State } from './state.ts'
+import type { State } from '../state/state.ts'
 
 /** What the responder reads of an arrived request, and the one thing it finds out. */
 export interface Arrival {

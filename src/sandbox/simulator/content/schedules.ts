@@ -1,12 +1,13 @@
 // What starts sessions by itself: schedules, whose times are ISO 8601 and whose list pages by offset, and automations.
 
 import { randomBytes } from 'node:crypto'
-import { ApiError, missing, wrong } from './answers.ts'
-import { ENTERPRISE, isoTime, objects, text, type Call, type Handlers, type Item } from './call.ts'
-import { collection, given } from './collection.ts'
-import { integerOf } from './pages.ts'
-import { mayActAs } from './sessions.ts'
-import { mustFind, type State } from './state.ts'
+import { ApiError, missing, wrong } from '../http/answers.ts'
+import type { Call, Handlers } from '../state/call.ts'
+import { ENTERPRISE, isoTime, objects, text, type Item } from '../state/item.ts'
+import { collection, given } from '../state/collection.ts'
+import { integerOf } from '../http/pages.ts'
+import { mayActAs } from '../sessions/sessions.ts'
+import { mustFind, type State } from '../state/state.ts'
 
 /** Handlers of schedules and automations. */
 export function scheduleHandlers(state: State): Handlers {

@@ -1,9 +1,10 @@
 // Repositories of an organization and their indexing.
 
-import { notFound } from './answers.ts'
-import { objects, text, texts, type Call, type Handlers, type Item } from './call.ts'
-import { booleanOf, page, passes } from './pages.ts'
-import { mustFind, type State } from './state.ts'
+import { notFound } from '../http/answers.ts'
+import type { Call, Handlers } from '../state/call.ts'
+import { objects, text, texts, type Item } from '../state/item.ts'
+import { booleanOf, page, passes } from '../http/pages.ts'
+import { mustFind, type State } from '../state/state.ts'
 
 /** Handlers of repositories and indexing. */
 export function repositoryHandlers(state: State): Handlers {

@@ -3,11 +3,12 @@
 
 import { randomBytes } from 'node:crypto'
 import { EventEmitter } from 'node:events'
-import { ANSWERED, ApiError, notFound } from './answers.ts'
-import { ENTERPRISE, isoTime, text, type Call, type Handlers, type Item } from './call.ts'
-import { collection } from './collection.ts'
-import { booleanOf, page, passes } from './pages.ts'
-import { mustFind, type State } from './state.ts'
+import { ANSWERED, ApiError, notFound } from '../http/answers.ts'
+import type { Call, Handlers } from '../state/call.ts'
+import { ENTERPRISE, isoTime, text, type Item } from '../state/item.ts'
+import { collection } from '../state/collection.ts'
+import { booleanOf, page, passes } from '../http/pages.ts'
+import { mustFind, type State } from '../state/state.ts'
 
 const CLAIM_MS = 5 * 60_000
 const KEEPALIVE_MS = 15_000

@@ -2,10 +2,10 @@
 // organization. Written from the catalogue data alone; the gateway's policy code has no part in it.
 
 import { randomBytes, randomUUID } from 'node:crypto'
-import { devinApi, type OperationEntry } from '../../catalogue/data.ts'
-import type { World } from '../world.ts'
-import { ApiError } from './answers.ts'
-import { ENTERPRISE, type Item } from './call.ts'
+import { devinApi, type OperationEntry } from '../../../catalogue/data.ts'
+import type { World } from '../../world/types.ts'
+import { ApiError } from '../http/answers.ts'
+import { ENTERPRISE, type Item } from '../state/item.ts'
 import type { Directory, ServiceUser } from './directory.ts'
 
 /** A key without its value. */

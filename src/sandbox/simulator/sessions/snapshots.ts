@@ -1,12 +1,14 @@
 // Blueprints and builds: what the machines of sessions are made from. Contents and logs lie behind presigned addresses.
 
-import { ApiError, missing, notFound } from './answers.ts'
-import { ENTERPRISE, text, type Call, type Handlers, type Item } from './call.ts'
-import { collection } from './collection.ts'
-import { readFilePart } from './multipart.ts'
-import type { ObjectStore } from './objects.ts'
-import { booleanOf, page, passes } from './pages.ts'
-import { DAY, mustFind, newId, type State } from './state.ts'
+import { ApiError, missing, notFound } from '../http/answers.ts'
+import type { Call, Handlers } from '../state/call.ts'
+import { ENTERPRISE, text, type Item } from '../state/item.ts'
+import { collection } from '../state/collection.ts'
+import { readFilePart } from '../http/multipart.ts'
+import type { ObjectStore } from '../state/objects.ts'
+import { booleanOf, page, passes } from '../http/pages.ts'
+import { DAY, mustFind, type State } from '../state/state.ts'
+import { newId } from '../state/item.ts'
 
 const PRESIGNED_MS = 600_000
 

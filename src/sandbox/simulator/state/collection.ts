@@ -1,10 +1,13 @@
 // The common case of the API as one table-driven piece: objects on a shelf, listed in pages, created, read, replaced,
 // changed and deleted. Families say what is special about theirs.
 
-import { ApiError, notFound } from './answers.ts'
-import { ENTERPRISE, isoTime, type Call, type Handler, type Handlers, type Item } from './call.ts'
-import { page } from './pages.ts'
-import { idMembers, isoKinds, newId, type Kind, type State } from './state.ts'
+import { ApiError, notFound } from '../http/answers.ts'
+import type { Call, Handler, Handlers } from './call.ts'
+import { ENTERPRISE, isoTime, type Item } from './item.ts'
+import { page } from '../http/pages.ts'
+import type { State } from './state.ts'
+import { idMembers, isoKinds, type Kind } from './kinds.ts'
+import { newId } from './item.ts'
 
 type Verb = 'list' | 'create' | 'get' | 'replace' | 'update' | 'delete'
 

@@ -1,7 +1,7 @@
 // Which operation a request names, read the way a Python server reads it: the whole path is percent-decoded first and
 // matched afterwards. So an escaped slash really is a slash here, and a proxy that saw it otherwise gets found out.
 
-import type { OperationEntry } from '../../catalogue/data.ts'
+import type { OperationEntry } from '../../../catalogue/data.ts'
 
 /** The operation of a request, or the methods that its path allows. */
 export type Match =

@@ -2,9 +2,9 @@
 // 422 list, as FastAPI gives it. Uploads do not pass through here; they are streamed.
 
 import type { IncomingMessage } from 'node:http'
-import type { BodyMember, OperationEntry } from '../../catalogue/data.ts'
+import type { BodyMember, OperationEntry } from '../../../catalogue/data.ts'
 import { ApiError, invalid, missing, type ValidationIssue, wrong } from './answers.ts'
-import { isItem, type Item } from './call.ts'
+import { isItem, type Item } from '../state/item.ts'
 
 /** Far above any documented body; the limit only keeps a mistake from filling the memory. */
 const MAX_JSON_BYTES = 32 * 1024 * 1024

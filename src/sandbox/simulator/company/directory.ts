@@ -1,8 +1,8 @@
 // Who exists in the company and which role they hold where: users, IdP groups, service users. Permissions come from roles
 // alone, as in the real product, so changing an assignment through the API changes at once what a key may do.
 
-import type { World, WorldAssignment, WorldRole } from '../world.ts'
-import { ENTERPRISE, type Item } from './call.ts'
+import type { World, WorldAssignment, WorldRole } from '../../world/types.ts'
+import { ENTERPRISE, type Item } from '../state/item.ts'
 
 /** Who can hold a role. */
 export type SubjectKind = 'users' | 'idp-groups' | 'service-users'

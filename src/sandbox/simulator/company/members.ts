@@ -1,13 +1,15 @@
 // Members and their roles at enterprise and organization scope: users, IdP groups, service users. Role
 // changes take effect at once.
 
-import { devinApi } from '../../catalogue/data.ts'
-import type { WorldRole } from '../world.ts'
-import { ApiError, notFound } from './answers.ts'
-import { ENTERPRISE, text, texts, type Call, type Handlers, type Item } from './call.ts'
+import { devinApi } from '../../../catalogue/data.ts'
+import type { WorldRole } from '../../world/types.ts'
+import { ApiError, notFound } from '../http/answers.ts'
+import type { Call, Handlers } from '../state/call.ts'
+import { ENTERPRISE, text, texts, type Item } from '../state/item.ts'
 import { roleItem, type SubjectKind } from './directory.ts'
-import { booleanOf, page, passes } from './pages.ts'
-import { mustFind, newId, type State } from './state.ts'
+import { booleanOf, page, passes } from '../http/pages.ts'
+import { mustFind, type State } from '../state/state.ts'
+import { newId } from '../state/item.ts'
 
 /** Handlers of members, IdP groups and roles at all scopes. */
 export function memberHandlers(state: State): Handlers {

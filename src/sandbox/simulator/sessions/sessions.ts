@@ -1,9 +1,10 @@
 // Sessions at organization and enterprise scope: create, filter, message, archive, terminate, tags and insights.
 
-import type { WorldSession } from '../world.ts'
-import { ApiError, notFound, wrong } from './answers.ts'
-import { ENTERPRISE, number, text, texts, type Call, type Handlers, type Item } from './call.ts'
-import { booleanOf, integerOf, page, passes } from './pages.ts'
+import type { WorldSession } from '../../world/types.ts'
+import { ApiError, notFound, wrong } from '../http/answers.ts'
+import type { Call, Handlers } from '../state/call.ts'
+import { ENTERPRISE, number, text, texts, type Item } from '../state/item.ts'
+import { booleanOf, integerOf, page, passes } from '../http/pages.ts'
 import { phaseAt, SECOND_MS, stop, wake } from './session-life.ts'
 import {
   attachmentItem,
@@ -15,7 +16,9 @@ import {
   visibleMessages,
   type Session,
 } from './session-record.ts'
-import { idMembers, mustFind, newId, type State } from './state.ts'
+import { mustFind, type State } from '../state/state.ts'
+import { idMembers } from '../state/kinds.ts'
+import { newId } from '../state/item.ts'
 
 const MAX_TAGS = 50
 const platforms = ['linux', 'windows', 'macos']

@@ -1,36 +1,9 @@
-// One call of the simulated API as the handlers see it, and the shape of their tables.
+// JSON objects of the API: how their members are read, their ids and their times.
 
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { OperationEntry } from '../../catalogue/data.ts'
-import type { ServiceUser } from './directory.ts'
+import { randomUUID } from 'node:crypto'
 
 /** A JSON object of the API; members are read through the small readers below, so no type is taken on trust. */
 export type Item = Readonly<Record<string, unknown>>
-
-/** What a handler gets: the authorized call with its checked body and its instant. */
-export interface Call {
-  readonly operation: OperationEntry
-  /** A path parameter, percent-decoded. */
-  parameter(name: string): string
-  readonly query: URLSearchParams
-  /** The JSON body, checked against the documented members; empty when there is none. */
-  readonly body: Item
-  readonly caller: ServiceUser
-  /** Organization of the path, or `enterprise`: the shelf on which the objects of this call stand. */
-  readonly owner: string
-  readonly nowMs: number
-  /** The same instant in whole seconds, the unit of nearly all times in the API. */
-  readonly seconds: number
-  /** The raw exchange, for uploads (the unread body) and event streams. */
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
-}
-
-/** Returns the JSON body to answer with the operation's success code, `null` for no body, or an Answer. */
-export type Handler = (call: Call) => unknown
-
-/** Handlers by operation id. */
-export type Handlers = Readonly<Record<string, Handler>>
 
 /** Owner of what belongs to the whole enterprise. */
 export const ENTERPRISE = 'enterprise'
@@ -67,4 +40,9 @@ export function isItem(value: unknown): value is Item {
 /** ISO 8601 in UTC, the form of times in schedules and reviews. */
 export function isoTime(ms: number): string {
   return new Date(ms).toISOString()
+}
+
+/** A new id in the API's form: a prefix and 32 hexadecimal digits. */
+export function newId(prefix: string): string {
+  return `${prefix}-${randomUUID().replaceAll('-', '')}`
 }

@@ -1,10 +1,11 @@
 // What an organization teaches its sessions: knowledge notes and folders, playbooks, secrets.
 // What belongs to the enterprise shows in every organization and is changed only at enterprise scope.
 
-import { ENTERPRISE, text, type Call, type Handlers, type Item } from './call.ts'
-import { collection } from './collection.ts'
-import { passes } from './pages.ts'
-import { mustFind, type State } from './state.ts'
+import type { Call, Handlers } from '../state/call.ts'
+import { ENTERPRISE, text, type Item } from '../state/item.ts'
+import { collection } from '../state/collection.ts'
+import { passes } from '../http/pages.ts'
+import { mustFind, type State } from '../state/state.ts'
 
 /** Handlers of notes, folders, playbooks (at both scopes) and secrets. */
 export function libraryHandlers(state: State): Handlers {

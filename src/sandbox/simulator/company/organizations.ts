@@ -1,10 +1,13 @@
 // Organizations and what the enterprise sets for them: tags, git access, the IP access list; and its machines.
 
-import { ApiError, notFound } from './answers.ts'
-import { ENTERPRISE, objects, text, texts, type Call, type Handlers, type Item } from './call.ts'
-import { collection, given } from './collection.ts'
-import { page, passes } from './pages.ts'
-import { idMembers, mustFind, newId, organizationItem, setting, type State } from './state.ts'
+import { ApiError, notFound } from '../http/answers.ts'
+import type { Call, Handlers } from '../state/call.ts'
+import { ENTERPRISE, objects, text, texts, type Item } from '../state/item.ts'
+import { collection, given } from '../state/collection.ts'
+import { page, passes } from '../http/pages.ts'
+import { mustFind, organizationItem, setting, type State } from '../state/state.ts'
+import { idMembers } from '../state/kinds.ts'
+import { newId } from '../state/item.ts'
 
 /** Handlers of organizations, their tags and git access, and of the enterprise's machines. */
 export function organizationHandlers(state: State): Handlers {

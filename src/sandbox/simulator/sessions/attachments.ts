@@ -1,10 +1,10 @@
 // Attachments: multipart upload, and download by redirect to a presigned address that lives a minute.
 
-import { Answer } from './answers.ts'
-import type { Handlers } from './call.ts'
-import { readFilePart } from './multipart.ts'
-import type { ObjectStore } from './objects.ts'
-import { mustFind } from './state.ts'
+import { Answer } from '../http/answers.ts'
+import type { Handlers } from '../state/call.ts'
+import { readFilePart } from '../http/multipart.ts'
+import type { ObjectStore } from '../state/objects.ts'
+import { mustFind } from '../state/state.ts'
 
 const PRESIGNED_MS = 60_000
 

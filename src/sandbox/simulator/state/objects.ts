@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { Answer } from './answers.ts'
+import { Answer } from '../http/answers.ts'
 
 /** First segment of presigned addresses; no path of the API begins like it. */
 export const OBJECTS_PATH = '/_objects/'

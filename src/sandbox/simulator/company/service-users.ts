@@ -1,11 +1,13 @@
 // Service users made through the API and the keys of all of them. A key's value is shown once, by the call that makes it.
 
-import { ApiError } from './answers.ts'
-import { ENTERPRISE, number, text, type Call, type Handlers, type Item } from './call.ts'
+import { ApiError } from '../http/answers.ts'
+import type { Call, Handlers } from '../state/call.ts'
+import { ENTERPRISE, number, text, type Item } from '../state/item.ts'
 import { holds, isActive, type ApiKey } from './credentials.ts'
 import type { ServiceUser } from './directory.ts'
 import { describe, roleFor } from './members.ts'
-import { mustFind, newId, type State } from './state.ts'
+import { mustFind, type State } from '../state/state.ts'
+import { newId } from '../state/item.ts'
 
 /** Handlers of service-user creation and API keys. */
 export function serviceUserHandlers(state: State): Handlers {

@@ -1,10 +1,11 @@
 // Consumption by day and usage metrics, counted from what the world brought along and from the sessions themselves.
 
-import { ENTERPRISE, type Call, type Handlers, type Item } from './call.ts'
-import { integerOf, page, passes, windowOf, type Window } from './pages.ts'
-import { phaseAt } from './session-life.ts'
-import { sessionSize, type Session } from './session-record.ts'
-import { consumptionDay, DAY, mustFind, type State } from './state.ts'
+import type { Call, Handlers } from '../state/call.ts'
+import { ENTERPRISE, type Item } from '../state/item.ts'
+import { integerOf, page, passes, windowOf, type Window } from '../http/pages.ts'
+import { phaseAt } from '../sessions/session-life.ts'
+import { sessionSize, type Session } from '../sessions/session-record.ts'
+import { consumptionDay, DAY, mustFind, type State } from '../state/state.ts'
 
 /** One day's cost of one principal. */
 interface Cost {
