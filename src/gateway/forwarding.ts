@@ -190,6 +190,8 @@ function bodyOf(
     onExceeded: () => receiving.refuse(tooLarge(maxBytes)),
     isWhole: () => !wasCutOff(request) && (fields.bodyLength === null || exchange.bytesIn === fields.bodyLength),
   })
+  // undici listens to a body only while it sends it: a body that breaks before or after that would end the process.
+  metered.on('error', ignore)
   request.pipe(metered)
   // The upstream may answer before it has the whole body: the rest is read and dropped, so that the caller can go on.
   metered.once('close', () => request.unpipe(metered).resume())
@@ -219,6 +221,9 @@ function meter(exchange: Exchange, maxBytes: number, { onExceeded, isWhole }: Me
     },
   })
 }
+
+/** An error whose consequence is drawn elsewhere: the exchange ends with its caller, the dispatch with its handler. */
+function ignore(): void {}
 
 function cutOff(): Error {
   return new Error('the caller left before the body was complete')
