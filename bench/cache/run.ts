@@ -38,7 +38,6 @@ function question(id: string): Question {
     method: 'GET',
     target,
     fields: callerFields,
-    authorized: true,
     rule,
     tags: ['org.sessions.get', 'org-payments', target.slice(38, 76)],
     atMostMs: null,

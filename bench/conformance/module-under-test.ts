@@ -27,11 +27,11 @@ export async function startModuleUnderTest(suitePort: number): Promise<Subject> 
     const fields = endToEnd(request.rawHeaders)
     const question: Question = {
       operation: 'suite',
-      partition: '',
+      // Whoever asks with another credential is another partition, as in the gateway.
+      partition: fieldValue(fields, 'authorization') ?? '',
       method: request.method ?? 'GET',
       target: request.url ?? '/',
       fields,
-      authorized: fields.includes('authorization'),
       rule: { kind: 'rfc9111', heuristics: true },
       tags: [],
       atMostMs: null,

@@ -14,13 +14,16 @@ export interface Forwarded {
   readonly detail: string | null
 }
 
+/** Our name in the field. */
+const name = 'devin-gateway'
+
 /** The answer came from the store and nobody was asked. `detail` names the exception by which a stale one was used. */
-export function hitStatus(name: string, leftMs: number, detail: string | null): string {
+export function hitStatus(leftMs: number, detail: string | null): string {
   const member = `${name}; hit; ttl=${Math.floor(leftMs / 1000)}`
   return detail === null ? member : `${member}; detail=${detail}`
 }
 
-export function forwardedStatus(name: string, forwarded: Forwarded): string {
+export function forwardedStatus(forwarded: Forwarded): string {
   const { fwd, fwdStatus, stored, collapsed, leftMs, detail } = forwarded
   let member = `${name}; fwd=${fwd}`
   if (fwdStatus !== null) member += `; fwd-status=${fwdStatus}`

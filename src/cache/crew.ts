@@ -10,7 +10,7 @@ import { withEveryField, type Entry } from './entry.ts'
 import { firstValue } from './field-list.ts'
 import type { Flight } from './flight.ts'
 import type { Account, FlightDesk } from './flight-desk.ts'
-import { fits, mayStandIn, useOf } from './reuse.ts'
+import { fits, mayStandIn } from './reuse.ts'
 import type { Carrier, Seat } from './seat.ts'
 
 /** How an answer came about, without what differs from seat to seat. */
@@ -73,7 +73,7 @@ export class Crew implements Carrier {
   }
 
   /** Gives a complete answer to all whom it suits; the others ask for themselves. */
-  serve(entry: Entry, story: Story, leaderResult: 'miss' | 'validated' | 'hit', head: AnswerHead | null): void {
+  serve(entry: Entry, story: Story, leaderResult: 'miss' | 'validated', head: AnswerHead | null): void {
     // With `head`, the leader sees the fields that are not kept, too. One that has got it as it came gets nothing here.
     const own = head === null ? entry : withEveryField(entry, head)
     if (this.#pipe === null)
@@ -84,20 +84,8 @@ export class Crew implements Carrier {
       if (fits(entry, question, reading)) fitting.push(seat)
       else others.push(seat)
     }
-    const result = leaderResult === 'hit' ? 'hit' : 'collapsed'
-    for (const seat of fitting) this.#give(seat, entry, { ...story, result })
+    for (const seat of fitting) this.#give(seat, entry, { ...story, result: 'collapsed' })
     this.#desk.alone(others)
-  }
-
-  /** Whether an answer that was stored before they asked will do for all of them. */
-  suits(entry: Entry): boolean {
-    const nowMs = this.#desk.now()
-    return [this.#leader, ...this.followers].every(
-      (seat) =>
-        seat === null ||
-        (fits(entry, seat.visit.question, seat.visit.reading) &&
-          useOf(entry, seat.visit.question, seat.visit.reading, nowMs) === 'fresh'),
-    )
   }
 
   /** Serves the stored answer in place of a failure to all who may have it. True when nobody is left to wait. */

@@ -12,8 +12,6 @@ export interface AnswerDirectives {
   readonly public: boolean
   /** `must-revalidate`, `proxy-revalidate`, or `s-maxage`, which implies it. */
   readonly mustRevalidate: boolean
-  /** What section 3.5 wants to see before an answer to a request with credentials is shared. */
-  readonly sharable: boolean
   readonly mustUnderstand: boolean
   /** Names listed by `no-cache="…"` and `private="…"`: not kept with the rest. */
   readonly withheld: readonly string[]
@@ -43,13 +41,11 @@ const deltaSeconds = /^\d+$/
 /** Section 1.2.2: a value that overflows counts as this. */
 const mostSeconds = 2 ** 31
 
-/** Reads the answer's Cache-Control, or in its place the first field of `targets` that it has and that is well-formed. */
-export function answerDirectives(fields: readonly string[], targets: readonly string[]): AnswerDirectives {
-  for (const target of targets) {
-    const value = fieldValue(fields, target)
-    const dictionary = value === null ? null : parseDictionary(value)
-    if (dictionary !== null && dictionary.size > 0) return interpret(dictionary, true)
-  }
+/** Reads the answer's Cache-Control, or in its place CDN-Cache-Control where it is well-formed (RFC 9213). */
+export function answerDirectives(fields: readonly string[]): AnswerDirectives {
+  const targeted = fieldValue(fields, 'cdn-cache-control')
+  const dictionary = targeted === null ? null : parseDictionary(targeted)
+  if (dictionary !== null && dictionary.size > 0) return interpret(dictionary, true)
   return interpret(parse(fieldValue(fields, 'cache-control')), false)
 }
 
@@ -74,14 +70,12 @@ export function requestDirectives(cacheControl: string | null, pragma: string | 
 
 function interpret(directives: Directives, targeted: boolean): AnswerDirectives {
   const sMaxAgeS = seconds(directives, 's-maxage', 0)
-  const mustRevalidate = directives.has('must-revalidate')
   return {
     noStore: directives.has('no-store'),
     noCache: isBare(directives, 'no-cache'),
     private: isBare(directives, 'private'),
     public: directives.has('public'),
-    mustRevalidate: mustRevalidate || directives.has('proxy-revalidate') || sMaxAgeS !== null,
-    sharable: mustRevalidate || directives.has('public') || sMaxAgeS !== null,
+    mustRevalidate: directives.has('must-revalidate') || directives.has('proxy-revalidate') || sMaxAgeS !== null,
     mustUnderstand: directives.has('must-understand'),
     withheld: [...names(directives, 'no-cache'), ...names(directives, 'private')],
     maxAgeS: sMaxAgeS ?? seconds(directives, 'max-age', 0),

@@ -8,8 +8,6 @@ import type { Flight } from './flight.ts'
 import type { CacheOutcome, Fetch, Question } from './question.ts'
 import type { Reading } from './reading.ts'
 import type { Seat } from './seat.ts'
-import type { SecondLevel } from './second-level.ts'
-import type { StoringSettings } from './storing.ts'
 
 /** What a flight is for. */
 export interface Plan {
@@ -41,11 +39,8 @@ export interface Account {
 /** Who deals with what a flight brings. */
 export interface FlightDesk {
   readonly now: () => number
-  readonly storing: StoringSettings
   readonly allowance: Allowance
   readonly maxEntryBytes: number
-  /** Asked before the upstream is; null when there is none. */
-  readonly elsewhere: SecondLevel | null
   /** Counts and words how the answer of a seat came about. */
   report(flight: Flight, seat: Seat, account: Account): CacheOutcome
   /** Answers a seat from an entry. False when it cannot be decoded for it. */

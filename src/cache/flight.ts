@@ -1,13 +1,12 @@
-// One call to the upstream for one key, after a look at the second level: the taker that the upstream feeds. A slow leader
-// slows nobody: bytes are collected up to the size of an entry, and only beyond that the leader's pace is the upstream's. Who
-// waits for it is in crew.ts.
+// One call to the upstream for one key: the taker that the upstream feeds. A slow leader slows nobody: bytes are collected up
+// to the size of an entry, and only beyond that the leader's pace is the upstream's. Who waits for it is in crew.ts.
 
 import { Problem } from '../problems.ts'
 import type { AnswerHead, AnswerTaker, Flow } from './answer.ts'
 import { settled } from './answering.ts'
 import { Collector } from './collector.ts'
 import { Crew, type Story } from './crew.ts'
-import { createEntry, type Entry } from './entry.ts'
+import { createEntry } from './entry.ts'
 import { asProblem, isSilence, tellsNothing } from './failures.ts'
 import type { FlightDesk, Plan } from './flight-desk.ts'
 import type { FieldChanges } from './question.ts'
@@ -28,14 +27,12 @@ export class Flight implements AnswerTaker {
   readonly crew: Crew
   /** A write came in between: nothing is kept. */
   barred = false
-  /** The second level's position when the upstream was asked; null when nothing goes there. */
-  position: string | null = null
   /** Its number among the flights under way. */
   place = -1
   /** Runs while somebody waits behind the leader. */
   deadline: NodeJS.Timeout | null = null
   readonly desk: FlightDesk
-  #requestedAtMs: number
+  readonly #requestedAtMs: number
   /** Fields by which the upstream is asked whether the stored answer is still the one; none where there is none. */
   readonly conditions: readonly string[]
   /** It goes on for the store even when nobody waits. */
@@ -56,44 +53,9 @@ export class Flight implements AnswerTaker {
     this.conditions = plan.keep && plan.candidate !== null ? validatingFields(plan.candidate) : []
   }
 
-  start(): void {
-    const { elsewhere } = this.desk
-    if (elsewhere === null || !this.#mayBeElsewhere()) this.#ask()
-    else {
-      elsewhere
-        .find(this.plan)
-        .then(
-          (entry) => this.#found(entry),
-          () => this.#ask(),
-        )
-        .catch((error: unknown) => this.fail(asProblem(error)))
-    }
-  }
-
-  /** Not where an answer that is stored here has to be validated, or none can be kept. */
-  #mayBeElsewhere(): boolean {
-    const { keep, candidate } = this.plan
-    return keep && candidate === null
-  }
-
-  #found(entry: Entry | null): void {
-    if (this.#phase === 'over') return
-    if (entry === null || this.barred || !this.crew.suits(entry)) {
-      this.#ask()
-      return
-    }
-    this.#phase = 'passing'
-    const here = { ...entry, sequence: this.plan.sequence }
-    this.desk.store(this, here)
-    this.crew.serve(here, { fwdStatus: null, stored: false, terms: here, detail: null }, 'hit', null)
-    this.#finish()
-  }
-
   /** Asks the upstream. What goes wrong before anything is sent is a failure like any other. */
-  #ask(): void {
+  start(): void {
     const { keep, fetch } = this.plan
-    this.position = keep ? (this.desk.elsewhere?.position() ?? null) : null
-    this.#requestedAtMs = this.desk.now()
     try {
       // The whole answer is asked for, so that it can be kept; whether the caller has it already is seen here.
       fetch(keep ? { remove: ofTheCaller, add: this.conditions } : unchanged, this)
@@ -121,7 +83,7 @@ export class Flight implements AnswerTaker {
       return
     }
     const { plan, crew } = this
-    if (plan.keep) this.#verdict = judge(plan.question, head, this.#times(), this.desk.storing)
+    if (plan.keep) this.#verdict = judge(plan.question, head, this.#times())
     const { keep, share } = this.#verdict
     // What the upstream answers now has taken the place of what is stored. That it wants to be left alone has not.
     if (plan.keep && plan.candidate !== null && !keep && !tellsNothing(head.status))

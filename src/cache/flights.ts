@@ -20,8 +20,6 @@ export interface Need {
 
 export interface FlightsOptions {
   readonly now: () => number
-  readonly maxWaitMs: number
-  readonly maxFollowers: number
   /** The part of the desk that is about the store and about answering. */
   readonly counter: Omit<FlightDesk, 'again' | 'alone' | 'closed' | 'ended'>
   /** Answers a seat from the store where that may be by now; else says what the upstream is needed for. */
@@ -40,12 +38,16 @@ export interface Flights {
   readonly underWay: Roster<Flight>
 }
 
+/** Callers wait no longer for another's call; one of them asks again then. */
+const maxWaitMs = 10_000
+/** More do not wait for one call: they ask for themselves. */
+const maxFollowers = 4_096
 /** Keys whose answer turned out not to be shareable are remembered for a while, so that nobody waits for it in vain. */
 const maxMarks = 1_000
 const markMs = 10_000
 
 export function createFlights(options: FlightsOptions): Flights {
-  const { now, maxWaitMs, maxFollowers } = options
+  const { now } = options
   const underWay = new Roster<Flight>()
   /** Numbers in the roster, by key. */
   const joinable = new Map<string, number>()

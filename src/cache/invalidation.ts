@@ -31,17 +31,18 @@ export interface InvalidationOptions {
   /** Takes a flight out of reach for those who come after the write: they must see its effect. */
   readonly close: (flight: Flight) => void
   readonly now: () => number
-  readonly unsettledMs: number
   /** Scheme, authority and path prefix of the upstream. */
   readonly upstreamBase: string
 }
 
+/** How long nothing is kept of what a write touched whose end nobody knows. */
+const unsettledMs = 30_000
 /** Names of unclear writes that are remembered; beyond them nothing at all is kept for as long. */
 const maxUnsettled = 10_000
 const addressFields = ['location', 'content-location']
 
 export function createInvalidation(options: InvalidationOptions): Invalidation {
-  const { store, peers, underWay, close, now, unsettledMs, upstreamBase } = options
+  const { store, peers, underWay, close, now, upstreamBase } = options
   /** Until when nothing is kept under a name, in the order of these times. */
   const unsettledUntil = new Map<string, number>()
   let allUnsettledUntil = 0

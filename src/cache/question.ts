@@ -20,7 +20,8 @@ export interface Question {
   readonly operation: string
   /**
    * What the answer depends on besides the request: credential handle and digest of any response filter. Two questions
-   * share an entry or an upstream call only when their partitions are equal.
+   * share an entry or an upstream call only when their partitions are equal, so what RFC 9111 section 3.5 keeps from others
+   * with a credential is kept from them.
    */
   readonly partition: string
   readonly method: string
@@ -28,8 +29,6 @@ export interface Question {
   readonly target: string
   /** Everything the caller sent that the upstream would see, plus Accept-Encoding and Range: flat, names in lower case. */
   readonly fields: readonly string[]
-  /** The upstream request carries a credential that is not part of the partition (RFC 9111 section 3.5). */
-  readonly authorized: boolean
   readonly rule: CacheRule
   /**
    * Of a read: what its answer is about, so that it can be dropped by any of these names. Of a write: what it makes stale.

@@ -14,7 +14,6 @@ import type { CacheOutcome, CacheTaker, Fetch, Question } from './question.ts'
 import { readQuestion } from './reading.ts'
 import { selectEntry, useOf } from './reuse.ts'
 import { Seat } from './seat.ts'
-import type { SecondLevel } from './second-level.ts'
 import { createStatistics, type OperationCounts } from './statistics.ts'
 import { createStore } from './store.ts'
 import { Through } from './through.ts'
@@ -27,23 +26,8 @@ export interface ResponseCacheOptions {
   readonly maxEntryBytes: number
   /** Scheme, authority and path prefix of the upstream without final slash: what Location has to begin with to be its own. */
   readonly upstreamBase: string
-  /** Our name in Cache-Status; `devin-gateway`. */
-  readonly name?: string
-  /** How long callers wait for another's call before one of them asks again; 10 s. */
-  readonly maxWaitMs?: number
-  /** How many may wait for one call; more ask for themselves. 4096. */
-  readonly maxFollowers?: number
-  /** Answer fields that govern in place of Cache-Control, first one first (RFC 9213); `cdn-cache-control`. */
-  readonly targets?: readonly string[]
-  /** How long past its lifetime an answer stands in for a failing upstream: 5 lifetimes, and at most an hour. */
-  readonly staleLifetimes?: number
-  readonly maxStaleMs?: number
-  /** How long nothing is kept of what a write touched whose end nobody knows; 30 s. */
-  readonly unsettledMs?: number
   /** The other instances; none by default. */
   readonly peers?: Peers | null
-  /** Where answers are shared with them, beyond this memory; nowhere by default. */
-  readonly secondLevel?: SecondLevel | null
 }
 
 export interface CacheStats {
@@ -78,14 +62,12 @@ const collectingShare = 8
 
 /** Makes an empty cache. Nothing is kept on disk. */
 export function createResponseCache(options: ResponseCacheOptions): ResponseCache {
-  const { now, maxBytes, maxEntryBytes, upstreamBase, name = 'devin-gateway' } = options
-  const { peers = null, secondLevel = null } = options
+  const { now, maxBytes, maxEntryBytes, upstreamBase } = options
+  const { peers = null } = options
   const statistics = createStatistics()
   const store = createStore(maxBytes, (entry) => statistics.count(entry.operation, 'eviction'))
   const flights: Flights = createFlights({
     now,
-    maxWaitMs: options.maxWaitMs ?? 10_000,
-    maxFollowers: options.maxFollowers ?? 4_096,
     lookAgain: ({ visit, fetch }) => lookUp(visit, fetch),
     giveUp({ visit }, problem) {
       visit.taker.outcome(uncached(visit.question, 'miss', null))
@@ -94,11 +76,6 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     counter: {
       now,
       maxEntryBytes,
-      storing: {
-        targets: options.targets ?? ['cdn-cache-control'],
-        staleLifetimes: options.staleLifetimes ?? 5,
-        maxStaleMs: options.maxStaleMs ?? 3_600_000,
-      },
       allowance: { maxBytes: Math.max(maxEntryBytes, maxBytes / collectingShare), usedBytes: 0 },
       report(flight, seat, account) {
         statistics.count(seat.visit.question.operation, account.result)
@@ -112,13 +89,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
         if (given) statistics.count(visit.question.operation, account.result)
         return given
       },
-      elsewhere: secondLevel,
-      store(flight, entry) {
-        const { plan, position } = flight
-        const stored = invalidation.allows(flight) && store.put(plan.key, plan.names, entry)
-        if (stored && position !== null) secondLevel?.keep(plan, entry, position)
-        return stored
-      },
+      store: (flight, entry) => invalidation.allows(flight) && store.put(flight.plan.key, flight.plan.names, entry),
       outdated: (flight, entry) => store.remove(flight.plan.key, entry),
     },
   })
@@ -129,7 +100,6 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     upstreamBase,
     underWay: flights.underWay,
     close: (flight) => flights.close(flight),
-    unsettledMs: options.unsettledMs ?? 30_000,
   })
   peers?.attach({ drop: (drop: Drop) => invalidation.drop(drop), dropAll: () => invalidation.dropAll() })
 
@@ -137,14 +107,13 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     const { result, terms } = account
     const leftMs = terms === null ? null : freshUntilMs(terms, question) - now()
     const collapsed = result === 'collapsed'
-    if (result === 'hit') return { result, cacheStatus: hitStatus(name, leftMs ?? 0, 'second-level') }
-    return { result, cacheStatus: forwardedStatus(name, { fwd: plan.fwd, ...account, collapsed, leftMs }) }
+    return { result, cacheStatus: forwardedStatus({ fwd: plan.fwd, ...account, collapsed, leftMs }) }
   }
 
   function uncached({ operation }: Question, fwd: Forward, fwdStatus: number | null): CacheOutcome {
     statistics.count(operation, 'bypass')
     const forwarded = { fwd, fwdStatus, stored: false, collapsed: false, leftMs: null, detail: null }
-    return { result: 'bypass', cacheStatus: forwardedStatus(name, forwarded) }
+    return { result: 'bypass', cacheStatus: forwardedStatus(forwarded) }
   }
 
   function serve(question: Question, taker: CacheTaker, fetch: Fetch): void {
@@ -192,7 +161,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     const detail = use === 'fresh' ? null : use
     const outcome: CacheOutcome = {
       result: detail === null ? 'hit' : 'stale',
-      cacheStatus: hitStatus(name, freshUntilMs(entry, question) - nowMs, detail),
+      cacheStatus: hitStatus(freshUntilMs(entry, question) - nowMs, detail),
     }
     const manner = { outcome, age: ageField(entry, nowMs), nowMs, maxDecodedBytes: maxEntryBytes }
     taker.attach(settled)

@@ -50,7 +50,7 @@ function takeOver(
   const { plan, desk } = flight
   const { candidate, question } = plan
   if (candidate === null || saysNothingOf(question, candidate, update)) return null
-  const freshened = freshen(plan, candidate, update, times, desk.storing)
+  const freshened = freshen(plan, candidate, update, times)
   if (freshened?.verdict.keep !== true) desk.outdated(flight, candidate)
   if (freshened === null) return null
   return { ...freshened, stored: freshened.verdict.keep && desk.store(flight, freshened.entry) }

@@ -9,14 +9,6 @@ import { fieldValue, firstValue, listMembers } from './field-list.ts'
 import { freshnessOf, heuristicLifetimeMs, isCacheableByDefault, type Freshness } from './freshness.ts'
 import type { Question } from './question.ts'
 
-export interface StoringSettings {
-  /** Fields that govern in place of Cache-Control, first one first (RFC 9213). */
-  readonly targets: readonly string[]
-  /** How long past its lifetime an answer may stand in for a failing upstream: this many lifetimes, and no longer than that. */
-  readonly staleLifetimes: number
-  readonly maxStaleMs: number
-}
-
 export interface Verdict {
   /** Null when something forbids keeping and sharing it. */
   readonly terms: Terms | null
@@ -52,8 +44,8 @@ export interface Times {
 }
 
 /** Judges an answer's head. */
-export function judge(question: Question, head: AnswerHead, times: Times, settings: StoringSettings): Verdict {
-  const directives = answerDirectives(head.fields, settings.targets)
+export function judge(question: Question, head: AnswerHead, times: Times): Verdict {
+  const directives = answerDirectives(head.fields)
   const vary = listMembers((fieldValue(head.fields, 'vary') ?? '').toLowerCase())
   const { rule } = question
   const refusal = refusalOf(question, head, directives, vary)
@@ -74,7 +66,7 @@ export function judge(question: Question, head: AnswerHead, times: Times, settin
     freshUntilMs: times.nowMs + leftMs,
     withheld: directives.withheld,
     vary: vary.filter((name) => !handledOtherwise.has(name)),
-    ...staleTerms(question, directives, leftMs, settings),
+    ...staleTerms(question, directives, leftMs),
   }
   return {
     terms,
@@ -87,7 +79,7 @@ export function judge(question: Question, head: AnswerHead, times: Times, settin
 
 /** What forbids keeping an answer, whatever its lifetime. */
 function refusalOf(
-  { rule, authorized }: Question,
+  { rule }: Question,
   { status, fields }: AnswerHead,
   directives: AnswerDirectives,
   vary: readonly string[],
@@ -102,8 +94,7 @@ function refusalOf(
   }
   if (neverStored.has(status)) return 'no-store'
   if (directives.mustUnderstand ? !understood.has(status) : directives.noStore) return 'no-store'
-  if (directives.private) return 'private'
-  return rule.kind === 'rfc9111' && authorized && !directives.sharable ? 'authorization' : null
+  return directives.private ? 'private' : null
 }
 
 /**
@@ -144,6 +135,10 @@ function allowsStale({ staleWhileRevalidateS, staleIfErrorS, mustRevalidate }: A
   return !mustRevalidate && (staleWhileRevalidateS !== null || staleIfErrorS !== null)
 }
 
+/** How long past its lifetime an answer may stand in for a failing upstream: so many lifetimes, and no longer than that. */
+const staleLifetimes = 5
+const maxStaleMs = 3_600_000
+
 type StaleTerms = Pick<Terms, 'mustRevalidate' | 'staleWhileRevalidateMs' | 'staleOnErrorMs' | 'staleOnSilenceMs'>
 const staleNever: StaleTerms = {
   mustRevalidate: true,
@@ -156,12 +151,7 @@ const staleNever: StaleTerms = {
  * Section 4.2.4 and RFC 5861. An upstream that gives no answer at all leaves us disconnected, where stale answers are allowed;
  * after an answer with an error they need the upstream's permission, or the operation's class.
  */
-function staleTerms(
-  { rule }: Question,
-  directives: AnswerDirectives,
-  lifetimeMs: number,
-  { staleLifetimes, maxStaleMs }: StoringSettings,
-): StaleTerms {
+function staleTerms({ rule }: Question, directives: AnswerDirectives, lifetimeMs: number): StaleTerms {
   if (directives.mustRevalidate || directives.noCache) return staleNever
   const statedMs = directives.staleIfErrorS === null ? null : directives.staleIfErrorS * 1000
   const usualMs = Math.min(Math.max(0, lifetimeMs) * staleLifetimes, maxStaleMs)

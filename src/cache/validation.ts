@@ -6,7 +6,7 @@ import { createEntry, type Entry } from './entry.ts'
 import { firstValue, withoutFields } from './field-list.ts'
 import type { Plan } from './flight-desk.ts'
 import type { Question } from './question.ts'
-import { hasValidator, judge, type StoringSettings, type Times, type Verdict } from './storing.ts'
+import { hasValidator, judge, type Times, type Verdict } from './storing.ts'
 
 /** A 304 says nothing about the body that is kept (RFC 9111 section 3.2). */
 const ofTheBody = new Set(['content-encoding', 'content-length', 'content-range', 'content-md5'])
@@ -28,7 +28,6 @@ export function freshen(
   stored: Entry,
   update: AnswerHead,
   times: Times,
-  settings: StoringSettings,
 ): { readonly entry: Entry; readonly verdict: Verdict } | null {
   if (!isAbout(stored, update) || (question.method === 'HEAD' && hasOtherLength(stored, update))) return null
   const fresh = withoutFields(update.fields, (name) => ofTheBody.has(name))
@@ -37,7 +36,7 @@ export function freshen(
   const replaced = new Set(fresh.filter((_name, index) => index % 2 === 0))
   const kept = withoutFields(stored.fields, (name) => replaced.has(name) || (stored.ownEtag && name === 'etag'))
   const head = { status: stored.status, fields: [...kept, ...fresh], length: stored.body.length }
-  const verdict = judge(question, head, times, settings)
+  const verdict = judge(question, head, times)
   return { entry: createEntry(question, head, stored.body, verdict.terms ?? stored, sequence), verdict }
 }
 

@@ -68,18 +68,6 @@ export async function outlineOf(
 async function resolve(document: GatewayDocument, file: string, env: Environment, report: Report): Promise<Config> {
   const absolute = (written: string) => path.resolve(path.dirname(file), written)
   const { listen, upstream, catalogue, cache, bodies, shutdown } = document
-  if (cache.shared) {
-    if (document.store === null)
-      report(
-        ['cache', 'shared'],
-        'answers are shared in a store, and this configuration has none: name one under store',
-      )
-    else if (document.store.secret === undefined)
-      report(
-        ['cache', 'shared'],
-        'answers are sealed in the store, with a secret that it does not have: add store.secret, as { env: NAME } or { file: PATH }',
-      )
-  }
   const records = resolveRecords(document.records, absolute, report)
   return {
     file,
@@ -109,7 +97,7 @@ async function resolve(document: GatewayDocument, file: string, env: Environment
     issuers: document.issuers.map(issuerConfig),
     policiesDirectory: absolute(document.policies),
     catalogue: { stability: catalogue.stability, files: catalogue.files.map(absolute) },
-    cache: { maxBytes: cache.max_size, maxEntryBytes: cache.max_entry_size, shared: cache.shared },
+    cache: { maxBytes: cache.max_size, maxEntryBytes: cache.max_entry_size },
     store: document.store === null ? null : await resolveStore(document.store, absolute, env, report),
     records,
     budgets: {

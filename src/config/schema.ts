@@ -45,8 +45,6 @@ export interface ListenConfig {
 export interface CacheConfig {
   readonly maxBytes: number
   readonly maxEntryBytes: number
-  /** Answers are kept in the store as well, sealed with its secret. */
-  readonly shared: boolean
 }
 
 /** Absolute paths; the files are read again when the certificate is renewed. */
@@ -181,9 +179,14 @@ export const gatewaySchema = z
         max_size: size().prefault('64MiB').describe('Memory for stored answers.'),
         max_entry_size: size().prefault('1MiB').describe('Largest answer that is stored.'),
         shared: z
-          .boolean()
-          .default(false)
-          .describe('Keeps answers in the store too, for all instances, sealed with `store.secret`.'),
+          .unknown()
+          .refine(() => false, {
+            error:
+              'cache.shared is gone, and with it the second level in the store: remove the key. Instances that share a store still drop together what a write makes stale',
+            when: () => true,
+          })
+          .optional()
+          .describe('Gone. Remove it.'),
       })
       .refine((cache) => cache.max_entry_size <= cache.max_size, {
         error: 'max_entry_size must not be larger than max_size',

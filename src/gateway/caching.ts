@@ -38,9 +38,6 @@ export function questionOf(
     method,
     target: addressOf(target),
     fields: [...fields.forward, ...fields.ranges, 'accept-encoding', acceptedCodings(fields.acceptEncoding)],
-    // The partition is the credential itself: whoever shares an answer would have asked with the same one, and what section
-    // 3.5 keeps from all others is kept from them.
-    authorized: false,
     rule,
     tags: reads ? namesOfRead(facts, target, rule) : (derived.stale ??= namesOfWrite(facts, catalogue)),
     atMostMs: decision.team?.cacheAtMostMs ?? null,

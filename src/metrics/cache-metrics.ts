@@ -12,14 +12,13 @@ export interface CacheState {
   readonly operations: ReadonlyMap<string, object>
 }
 
-/** As the group of instances tells it; `secondLevel` counts by result, and is null where answers are not shared. */
+/** As the group of instances tells it. */
 export interface CacheGroupState {
   readonly standing: string
   readonly missing: number
   readonly lapses: number
   /** Counts by result. */
   readonly told: object
-  readonly secondLevel: object | null
 }
 
 const standings = ['together', 'cautious', 'alone']
@@ -36,16 +35,13 @@ export function registerCache(registry: Registry, operationIds: readonly string[
   })
   const bytes = createGauge(registry, metricList.cacheBytes)
   const entries = createGauge(registry, metricList.cacheEntries)
-  let group: Pick<CacheGroupState, 'lapses' | 'told' | 'secondLevel'> = { lapses: 0, told: {}, secondLevel: null }
-  const byResult = function* (results: object | null) {
-    for (const [result, count] of Object.entries(results ?? {}) as [string, number][])
-      yield [{ result }, count] as const
-  }
+  let group: Pick<CacheGroupState, 'lapses' | 'told'> = { lapses: 0, told: {} }
   const standing = createGauge(registry, metricList.cacheStanding)
   const missing = createGauge(registry, metricList.cacheMissing)
   registerCounter(registry, metricList.cacheLapses, () => [[{}, group.lapses]])
-  registerCounter(registry, metricList.cacheTold, () => byResult(group.told))
-  registerCounter(registry, metricList.cacheSecondLevel, () => byResult(group.secondLevel))
+  registerCounter(registry, metricList.cacheTold, function* () {
+    for (const [result, count] of Object.entries(group.told) as [string, number][]) yield [{ result }, count]
+  })
   return {
     cache: (state: CacheState) => {
       counts = state.operations

@@ -129,11 +129,6 @@ export const metricList = {
     help: 'Writes and purges that the other instances were told of: answered by all, silent where one was waited out, or unreached.',
     labelNames: ['result'],
   },
-  cacheSecondLevel: {
-    name: 'gateway_cache_second_level_total',
-    help: 'Answers looked for in the shared store and kept there, by result.',
-    labelNames: ['result'],
-  },
   storeAway: {
     name: 'gateway_store_away',
     help: '1 while the shared store is away; 0 while it is there, and without one.',

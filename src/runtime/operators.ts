@@ -27,7 +27,7 @@ export function createOperators(
   lifecycle: { readonly draining: boolean },
 ): Operators {
   const { config, catalogue, instruments, keyring, log, policies, sinks, tokens, version } = foundation
-  const { cache, group, keyMemory, secondLevel, showBudgets, store } = shares
+  const { cache, group, keyMemory, showBudgets, store } = shares
 
   function readiness(): Readiness {
     const reasons = [
@@ -115,7 +115,7 @@ export function createOperators(
     for (const { stream, lost } of sinks.health()) instruments.recordsLost(stream, lost)
     instruments.cache(cache.stats())
     if (store !== null) instruments.store(store.state)
-    if (group !== null) instruments.cacheGroup({ ...group.state, secondLevel: secondLevel?.counts ?? null })
+    if (group !== null) instruments.cacheGroup(group.state)
     instruments.idempotencyBytes(keyMemory.bytes)
     instruments.budgets(await showBudgets())
   })

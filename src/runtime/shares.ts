@@ -9,7 +9,6 @@ import { budgetView, type BudgetView } from '../budgets/standing.ts'
 import { createResponseCache, type ResponseCache } from '../cache/response-cache.ts'
 import { createGroup, type Group } from '../cache/shared/group.ts'
 import { reportStanding } from '../cache/shared/report.ts'
-import { createSealedAnswers, type SealedAnswers } from '../cache/shared/sealed-answers.ts'
 import { createBudgeting, type Budgeting } from '../gateway/budgeting.ts'
 import type { OwnCalls } from '../gateway/own-calls.ts'
 import { createSessionReader } from '../gateway/session-reader.ts'
@@ -18,7 +17,6 @@ import { createSafeCreates, type SafeCreates } from '../idempotency/safe-creates
 import { createSharedEntries } from '../idempotency/shared-entries.ts'
 import { createLimiter, type Limiter } from '../limits/limiter.ts'
 import { createSharedLimiter, type SharedLimiter } from '../limits/shared-limiter.ts'
-import { createSealing } from '../store/sealing.ts'
 import type { Store } from '../store/store.ts'
 import type { Foundation } from './foundation.ts'
 
@@ -32,7 +30,6 @@ export interface Shares {
   /** How the budgets stand that are not of one caller; null when nobody can tell. */
   readonly showBudgets: () => Promise<readonly BudgetView[] | null>
   readonly group: Group | null
-  readonly secondLevel: SealedAnswers | null
   readonly cache: ResponseCache
   readonly safeCreates: SafeCreates
   /** How long the upstream may take for a create with an Idempotency-Key. */
@@ -78,12 +75,8 @@ export async function openShares(foundation: Foundation, ownCalls: OwnCalls): Pr
     store === null ? null : createGroup({ store, monotonic, now, onChange: (state) => reportStanding(log, state) })
   const upstreamBase = config.upstream.origin + config.upstream.pathPrefix
   const secret = config.store?.secret?.() ?? null
-  const secondLevel =
-    store === null || group === null || secret === null || !config.cache.shared
-      ? null
-      : createSealedAnswers({ store, group, sealing: createSealing(secret, 'cache'), now, upstreamBase })
   const { maxBytes, maxEntryBytes } = config.cache
-  const cache = createResponseCache({ now, maxBytes, maxEntryBytes, upstreamBase, peers: group, secondLevel })
+  const cache = createResponseCache({ now, maxBytes, maxEntryBytes, upstreamBase, peers: group })
   const { connectMs, headersMs, bodyIdleMs } = config.upstream.timeouts
   const safeCreateMs = connectMs + headersMs + bodyIdleMs
   const keyMemory = createMemoryEntries({ now, maxBytes: 64 * 1024 * 1024, maxEntries: 100_000 })
@@ -105,7 +98,6 @@ export async function openShares(foundation: Foundation, ownCalls: OwnCalls): Pr
     budgeting,
     showBudgets,
     group,
-    secondLevel,
     cache,
     safeCreates,
     safeCreateMs,

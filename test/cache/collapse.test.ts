@@ -1,7 +1,6 @@
 // One upstream call for identical concurrent reads: who waits, who may have the answer, and what happens when it does not come.
 
-import { setTimeout } from 'node:timers/promises'
-import { describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { CacheRule } from '../../src/cache/question.ts'
 import { Caller, classRule, rfc9111, Setting, type Ask } from './support.ts'
 
@@ -301,10 +300,16 @@ describe('a leader that fails', () => {
 })
 
 describe('waiting is bounded', () => {
-  it('in time: one of those who wait asks again, the leader’s own call goes on', async () => {
-    const setting = new Setting(classRule, { maxWaitMs: 5 })
+  beforeEach(() => void vi.useFakeTimers())
+  afterEach(() => void vi.useRealTimers())
+
+  it('in time: one of those who wait asks again, the leader’s own call goes on', () => {
+    const setting = new Setting(classRule)
     const callers = several.map(() => setting.ask())
-    while (setting.calls.length < 2) await setTimeout(2)
+    vi.advanceTimersByTime(9_999)
+    expect(setting.calls).toHaveLength(1)
+    vi.advanceTimersByTime(1)
+    expect(setting.calls).toHaveLength(2)
     expect(callers.filter(({ isWaiting }) => isWaiting)).toHaveLength(5)
     setting.calls[1]?.answer(200, {}, 'second')
     expect(callers.slice(1).map(({ body }) => body)).toEqual(['second', 'second', 'second', 'second'])
@@ -314,16 +319,20 @@ describe('waiting is bounded', () => {
     expect(setting.ask().body).toBe('second')
   })
 
-  it('in time, at last: each asks for itself', async () => {
-    const setting = new Setting(classRule, { maxWaitMs: 5 })
+  it('in time, at last: each asks for itself', () => {
+    const setting = new Setting(classRule)
     for (const _ of several) setting.ask()
-    while (setting.calls.length < 5) await setTimeout(2)
+    vi.advanceTimersByTime(30_000)
+    expect(setting.calls).toHaveLength(5)
     expect(setting.calls.every(({ aborted }) => !aborted)).toBe(true)
   })
 
   it('in number', () => {
-    const setting = new Setting(classRule, { maxFollowers: 2 })
-    for (const _ of several) setting.ask()
+    const setting = new Setting(classRule)
+    for (let caller = 0; caller < 1 + 4_096; caller += 1) setting.ask()
+    expect(setting.calls).toHaveLength(1)
+    setting.ask()
+    setting.ask()
     expect(setting.calls).toHaveLength(3)
   })
 

@@ -55,7 +55,7 @@ function targetOf({ path, query }: Asked): string {
 }
 
 function questionOf(one: Asked): Ask {
-  return { partition: one.partition, fields: one.fields, authorized: true }
+  return { partition: one.partition, fields: one.fields }
 }
 
 describe('two questions share', () => {

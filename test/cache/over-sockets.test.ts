@@ -128,7 +128,7 @@ async function start(
         fields: [],
         tags: [],
       }
-      cache.serve({ ...question, authorized: false, rule, atMostMs: null }, new ResponseTaker(response), fetch)
+      cache.serve({ ...question, rule, atMostMs: null }, new ResponseTaker(response), fetch)
     }),
   )
   return { port, calls: () => calls, open: () => open }

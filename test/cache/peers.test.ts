@@ -1,9 +1,7 @@
 // The cache and its peers, without a store: what a write waits for, what a read asks first, and what comes from elsewhere.
 
 import { beforeEach, describe, expect, it } from 'vitest'
-import type { Entry } from '../../src/cache/entry.ts'
 import type { Drop, PeerHandlers, Peers, Told } from '../../src/cache/peers.ts'
-import type { SecondLevel } from '../../src/cache/second-level.ts'
 import { classRule, rfc9111, Setting, type Ask } from './support.ts'
 
 const write: Ask = { method: 'POST', tags: ['things.list'] }
@@ -145,49 +143,5 @@ describe('a read', () => {
     const late = setting.ask('/other')
     call.answer(200, {}, 'old')
     expect([early.body, late.isWaiting, setting.cache.stats().entries]).toEqual(['old', true, 0])
-  })
-})
-
-describe('a second level', () => {
-  const nothing: SecondLevel = { position: () => null, find: () => Promise.resolve(null), keep: () => undefined }
-
-  it('that fails in any way is passed by', async () => {
-    setting = new Setting(classRule, { secondLevel: { ...nothing, find: () => Promise.reject(new Error('broken')) } })
-    const caller = setting.ask()
-    await new Promise((resolve) => setImmediate(resolve))
-    setting.call.answer(200, {}, 'body')
-    expect(caller.body).toBe('body')
-  })
-
-  it('is not waited for by who has left, and asked for what may be kept alone', async () => {
-    const asked: string[] = []
-    const find: SecondLevel['find'] = ({ key }) => {
-      asked.push(key.split('\n')[0] ?? '')
-      return Promise.resolve(null)
-    }
-    setting = new Setting(classRule, { secondLevel: { ...nothing, find } })
-    setting.ask('/left').flow?.abort()
-    setting.ask('/head', { method: 'HEAD' })
-    setting.ask('/never', { rule: { kind: 'never' } })
-    await new Promise((resolve) => setImmediate(resolve))
-    expect(asked).toEqual(['/left'])
-    expect(setting.calls).toHaveLength(2)
-  })
-
-  it('gets what was kept, with what was known when the upstream was asked', async () => {
-    const kept: [string, readonly string[], string][] = []
-    let position = 'before'
-    const keep: SecondLevel['keep'] = ({ names }, entry: Entry, at) =>
-      void kept.push([entry.body.toString(), names, at])
-    setting = new Setting(classRule, { secondLevel: { ...nothing, position: () => position, keep } })
-    setting.ask()
-    await new Promise((resolve) => setImmediate(resolve))
-    position = 'after'
-    setting.call.answer(200, {}, 'body')
-    expect(kept).toEqual([['body', ['things.list', 'org-1', '/things'], 'before']])
-    setting.ask('/failed')
-    await new Promise((resolve) => setImmediate(resolve))
-    setting.call.answer(500)
-    expect(kept).toHaveLength(1)
   })
 })

@@ -145,7 +145,6 @@ export class Setting {
       method: 'GET',
       target,
       fields: flat(fields),
-      authorized: false,
       rule: this.#rule,
       tags: ['things.list', 'org-1'],
       atMostMs: null,

@@ -81,7 +81,7 @@ describe('the configuration', () => {
       ],
       policiesDirectory: join(folder, '../policies'),
       catalogue: { stability: ['stable', 'beta'], files: [] },
-      cache: { maxBytes: 67_108_864, maxEntryBytes: 1_048_576, shared: false },
+      cache: { maxBytes: 67_108_864, maxEntryBytes: 1_048_576 },
       store: null,
       budgets: { journalFile: join(folder, 'budgets.journal'), pollMs: 30_000, whenUnavailable: 'refuse' },
       records: { access: 'stdout', decisions: 'stdout', audit: 'stdout' },
@@ -145,7 +145,7 @@ log: { level: debug }
       },
       policiesDirectory: join(folder, 'policies'),
       catalogue: { stability: ['stable', 'removed?'], files: [join(folder, 'more.yaml'), '/etc/ext.yaml'] },
-      cache: { maxBytes: 10_000_000, maxEntryBytes: 1000, shared: false },
+      cache: { maxBytes: 10_000_000, maxEntryBytes: 1000 },
       budgets: { journalFile: '/var/log/budgets.journal', pollMs: 5000, whenUnavailable: 'allow' },
       records: { access: 'stderr', decisions: join(folder, 'log/decisions.ndjson'), audit: '/var/log/audit.ndjson' },
       bodies: { maxBytes: 1_073_741_824, maxJudgedBytes: 524_288 },
@@ -237,6 +237,13 @@ describe('a mistake in the configuration', () => {
       `${least}telemetry: { otlp: http://collector:4318 }\n`,
       ['gateway.yaml:6:12: telemetry is not supported by this version'],
     ],
+    ...[true, false, '{ ttl: 1 }'].map((shared): [string, string, string[]] => [
+      `a second level of the cache: ${shared}`,
+      `${least}cache: { shared: ${shared} }\n`,
+      [
+        'gateway.yaml:6:18: cache.shared is gone, and with it the second level in the store: remove the key. Instances that share a store still drop together what a write makes stale',
+      ],
+    ]),
     [
       'no issuer',
       'upstream: { origin: https://api.corp.example }\nissuers: []\n',

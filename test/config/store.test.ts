@@ -140,16 +140,6 @@ describe('the store', () => {
     expect(JSON.stringify(store)).not.toContain('xxx')
   })
 
-  it.each<[string, string]>([
-    ['memory', '4:18: answers are shared in a store, and this configuration has none: name one under store'],
-    [
-      'valkey://a',
-      '4:18: answers are sealed in the store, with a secret that it does not have: add store.secret, as { env: NAME } or { file: PATH }',
-    ],
-  ])('%s cannot hold answers', async (written, problem) => {
-    expect(await problems(`${written}\ncache: { shared: true }`)).toEqual([problem])
-  })
-
   it('is refused without repeating what stands before the host, and with the file that says too little', async () => {
     expect((await problems('"valkey://user:hidden@host:port"')).join()).not.toContain('hidden')
     expect(await problems('{ nodes: valkey://a, password: { file: empty } }')).toEqual([

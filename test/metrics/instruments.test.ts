@@ -90,7 +90,6 @@ describe('the metrics text', () => {
       missing: 1,
       lapses: 2,
       told: { answered: 4 },
-      secondLevel: { hit: 3, rejected: 0 },
     })
     instruments.upstreamThrottled('payments-runner')
     instruments.held('payments', 'sent')

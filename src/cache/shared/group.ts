@@ -33,8 +33,6 @@ export interface Group extends Peers {
   readonly state: GroupState
   /** Stands for all messages that were applied; null while it is not known whether those are all. */
   readonly head: string | null
-  /** Whether an answer that was asked for under this head may be used: nothing under its names was dropped since. */
-  allows(head: string, names: readonly string[]): boolean
   /** Resolves when this instance has joined the others; after that time in any case. */
   joined(withinMs: number): Promise<void>
   /** Takes leave, so that nobody waits for this instance. */
@@ -178,8 +176,6 @@ export function createGroup({ store, monotonic, now, onChange }: GroupOptions): 
         lapse('messages of the others were missed')
         return
       }
-      if ('drop' in message.body) chain.dropped(message.body.drop)
-      if ('gone' in message.body) chain.dropped(null)
     }
     keepPromise()
   }
@@ -222,10 +218,6 @@ export function createGroup({ store, monotonic, now, onChange }: GroupOptions): 
     get head() {
       check()
       return together ? chain.head : null
-    },
-    allows(head, names) {
-      check()
-      return together && chain.allows(head, names)
     },
     joined: (withinMs) =>
       new Promise((resolve) => {

@@ -1,7 +1,5 @@
-// The chain of messages: what was asked for under a head may be used exactly as long as nothing under its names was dropped
-// after it, and only by those who have seen that head.
+// The chain of messages: a head is known only to who took every message up to it, in order.
 
-import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Chain } from '../../../src/cache/shared/chain.ts'
 
@@ -13,49 +11,28 @@ function begun(name: string): Chain {
   return chain
 }
 
-function send(chain: Chain, payload: string, names: readonly string[] | null = []): string {
+function send(chain: Chain, payload: string): string {
   expect(chain.follow(chain.head ?? '', payload)).toBe(true)
-  chain.dropped(names)
   return chain.head ?? ''
 }
 
-describe('an answer that was asked for under a head', () => {
-  it('may be used if and only if none of its names was dropped since', () => {
-    const names = fc.subarray(['a', 'b', 'c', 'd'])
-    fc.assert(
-      fc.property(fc.array(fc.oneof(names, fc.constant(null)), { maxLength: 12 }), names, (drops, asked) => {
-        const chain = begun('one')
-        const heads = [chain.head ?? '']
-        for (const [index, dropped] of drops.entries()) heads.push(send(chain, `{"n":${index}}`, dropped))
-        for (const [place, head] of heads.entries()) {
-          const since = drops.slice(place)
-          const expected = since.every((dropped) => dropped !== null && !dropped.some((name) => asked.includes(name)))
-          expect(chain.allows(head, asked)).toBe(expected)
-        }
-      }),
-    )
-  })
-
-  it('is of no use to who joined later, or has joined anew', () => {
+describe('a head', () => {
+  it('is known to who joined before it, and not to who joined later or has joined anew', () => {
     const [early, late] = [begun('one'), new Chain()]
-    const asked = early.head ?? ''
-    late.start(asked, '{"joined":"two"}')
-    expect(early.follow(asked, '{"joined":"two"}')).toBe(true)
-    expect([early.allows(asked, []), late.allows(asked, [])]).toEqual([true, false])
-    expect(late.allows(early.head ?? '', [])).toBe(true)
+    const before = early.head ?? ''
+    late.start(before, '{"joined":"two"}')
+    expect(early.follow(before, '{"joined":"two"}')).toBe(true)
+    expect([early.knows(before), late.knows(before)]).toEqual([true, false])
+    expect(late.knows(early.head ?? '')).toBe(true)
     early.start(early.head ?? '', '{"joined":"three"}')
-    expect(early.allows(asked, [])).toBe(false)
+    expect(early.knows(before)).toBe(false)
   })
 
-  it('counts as dropped when it is too old to be remembered', () => {
+  it('is forgotten after thousands of messages', () => {
     const chain = begun('one')
-    const old = send(chain, '{}', ['a'])
-    for (let index = 0; index < 5_000; index += 1) send(chain, `{"n":${index}}`, [`n${index}`])
-    expect([chain.knows(old), chain.allows(old, ['b'])]).toEqual([false, false])
-    const head = chain.head ?? ''
-    const many = Array.from({ length: 20_000 }, (_, index) => `m${index}`)
-    send(chain, '{"many":true}', many)
-    expect([chain.allows(head, ['b']), chain.allows(chain.head ?? '', ['b'])]).toEqual([false, true])
+    const old = send(chain, '{}')
+    for (let index = 0; index < 5_000; index += 1) send(chain, `{"n":${index}}`)
+    expect([chain.knows(old), chain.knows(chain.head ?? '')]).toEqual([false, true])
   })
 })
 

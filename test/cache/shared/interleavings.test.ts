@@ -92,13 +92,10 @@ async function play(steps: readonly Step[]): Promise<string[]> {
   return complaints
 }
 
-describeWithValkey.each([
-  ['in memory', false],
-  ['in memory and in the store', true],
-])('reads and writes over two instances that keep answers %s', (_name, shared) => {
+describeWithValkey('reads and writes over two instances', () => {
   beforeAll(async () => {
     server = await startStoreServer()
-    instances = [startInstance(server, { shared }), startInstance(server, { shared })]
+    instances = [startInstance(server), startInstance(server)]
     await together(...instances)
   })
   afterEach(() => together(...instances))
@@ -115,8 +112,6 @@ describeWithValkey.each([
       { numRuns: 60 },
     )
   })
-
-  if (!shared) return
 
   it('nor while connections to the store are cut', async () => {
     await fc.assert(

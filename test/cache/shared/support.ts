@@ -2,30 +2,22 @@
 
 import { createGroup, type Group } from '../../../src/cache/shared/group.ts'
 import type { GroupState } from '../../../src/cache/shared/standing.ts'
-import { createSealedAnswers, type SealedAnswers } from '../../../src/cache/shared/sealed-answers.ts'
 import { createStore } from '../../../src/store/client.ts'
-import { createSealing } from '../../../src/store/sealing.ts'
 import type { Store } from '../../../src/store/store.ts'
 import { until } from '../../support/start-gateway.ts'
 import type { StoreServer } from '../../support/valkey.ts'
 import { classRule, Setting } from '../support.ts'
-
-export const secret = Buffer.from('a secret that the store does not have')
-export const upstreamBase = 'https://api.example'
 
 export interface Instance {
   readonly store: Store
   readonly group: Group
   /** The cache, its clock, its upstream. */
   readonly setting: Setting
-  readonly answers: SealedAnswers | null
   readonly changes: GroupState[]
   close(): Promise<void>
 }
 
 export interface InstanceOptions {
-  readonly shared?: boolean
-  readonly secret?: Buffer
   readonly prefix?: string
   /** Added to the clock of this process. */
   readonly ahead?: () => number
@@ -55,22 +47,11 @@ export function startInstance(servers: StoreServer | readonly StoreServer[], opt
     now: Date.now,
     onChange: (state) => changes.push(state),
   })
-  const answers =
-    options.shared === true
-      ? createSealedAnswers({
-          store,
-          group,
-          sealing: createSealing(options.secret ?? secret, 'cache'),
-          now: () => setting.nowMs,
-          upstreamBase,
-        })
-      : null
-  const setting: Setting = new Setting(classRule, { peers: group, secondLevel: answers })
+  const setting = new Setting(classRule, { peers: group })
   return {
     store,
     group,
     setting,
-    answers,
     changes,
     async close() {
       await group.close()
