@@ -2,7 +2,7 @@
 
 import { explain, type Explanation } from '../policy/explain.ts'
 import { parseJudgedBody, type JudgedBody } from '../policy/judged-body.ts'
-import { StrictJsonError } from '../policy/strict-json.ts'
+import { StrictJsonError } from '../json/strict-parser.ts'
 import { principalFrom } from '../policy/suite.ts'
 import type { Command, Invocation } from './invocation.ts'
 import { callerFrom, callerOptions, configOption, loadSetup, policiesOption } from './setup.ts'

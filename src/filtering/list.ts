@@ -3,7 +3,7 @@
 
 import type { AnswerHead, AnswerTaker, Flow } from '../cache/answer.ts'
 import { Problem } from '../problems.ts'
-import { serializeStrictJson, type StrictJson } from '../policy/json-value.ts'
+import { serializeStrictJson, type StrictJson } from '../json/value.ts'
 import { errorFields, filteredFields, treatmentOf } from './answer-head.ts'
 import type { Position } from './cursor.ts'
 import { ItemSplitter } from './item-splitter.ts'

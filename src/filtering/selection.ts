@@ -2,7 +2,7 @@
 // field that a guardrail drops. Pure. Used by list.ts and object.ts.
 
 import type { AnswerShape } from '../catalogue/operation.ts'
-import { isJsonObject, serializeStrictJson, type JsonObject, type StrictJson } from '../policy/json-value.ts'
+import { isJsonObject, serializeStrictJson, type JsonObject, type StrictJson } from '../json/value.ts'
 import { parsed } from './item-splitter.ts'
 import { UnknownShape } from './unknown-shape.ts'
 

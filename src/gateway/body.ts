@@ -5,7 +5,7 @@ import { Problem } from '../problems.ts'
 import { wasCutOff } from './connection.ts'
 import type { CallerFields } from './fields.ts'
 import { parseJudgedBody, type JudgedBody } from '../policy/judged-body.ts'
-import { StrictJsonError } from '../policy/strict-json.ts'
+import { StrictJsonError, type JsonFault } from '../json/strict-parser.ts'
 
 /** Bodies up to this many bytes are collected before they are sent: one write instead of a stream of them. */
 export const smallBodyBytes = 64 * 1024
@@ -74,7 +74,7 @@ export function judgeBody(bytes: Buffer, fields: CallerFields, jsonOnly: boolean
   try {
     return parseJudgedBody(bytes)
   } catch (error) {
-    if (error instanceof StrictJsonError) throw unreadable(error.message)
+    if (error instanceof StrictJsonError) throw unreadable(error.message, reasonOf[error.fault])
     throw error
   }
 }
@@ -88,9 +88,18 @@ function isDeclaredJson(fields: readonly string[]): boolean {
   )
 }
 
-function unreadable(why: string): Problem {
+/** Finer than the kind where the body is strict JSON and only too much of it. */
+const reasonOf: Readonly<Record<JsonFault, string | undefined>> = {
+  syntax: undefined,
+  depth: 'body-too-deep',
+  values: 'body-too-many-values',
+}
+
+function unreadable(why: string, reason?: string): Problem {
+  const advice = reason === undefined ? 'Send plain strict JSON.' : 'Send a smaller document, or several requests.'
   return new Problem(
     'body-unreadable',
-    `The policy has to look into this body, and cannot: ${why}. Send plain strict JSON.`,
+    `The policy has to look into this body, and cannot: ${why}. ${advice}`,
+    reason === undefined ? {} : { reason },
   )
 }

@@ -5,7 +5,7 @@ import type { Principal } from '../identity/principal.ts'
 import { explain, lookupWanted, type ExplainedRequest, type Explanation } from '../policy/explain.ts'
 import { parseJudgedBody, type JudgedBody } from '../policy/judged-body.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
-import { StrictJsonError } from '../policy/strict-json.ts'
+import { StrictJsonError } from '../json/strict-parser.ts'
 import { Problem } from '../problems.ts'
 import type { DevinUsers } from './devin-users.ts'
 

@@ -6,7 +6,7 @@ import type { Violation } from '../policy/guardrails/check.ts'
 import type { Rule } from '../policy/guardrails/guardrail.ts'
 import { parameterValues } from '../policy/guardrails/places.ts'
 import type { Change } from '../policy/guardrails/put-in.ts'
-import { JsonNumber } from '../policy/json-value.ts'
+import { JsonNumber } from '../json/value.ts'
 import type { GuardrailFinding, GuardrailsEntry } from '../records/entries.ts'
 import { maskSecrets } from '../records/mask.ts'
 

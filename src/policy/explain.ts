@@ -14,7 +14,7 @@ import type { DevinUser } from './guardrails/attributes.ts'
 import type { Grant, PolicySet } from './policy-set.ts'
 import type { ResponseFilter } from './response-filter.ts'
 import { budgetNeedingBound, chargedFor, needsBound, needsBoundText } from './session-bound.ts'
-import { serializeStrictJson } from './json-value.ts'
+import { serializeStrictJson } from '../json/value.ts'
 
 export interface ExplanationStep {
   readonly stage: 'path' | 'caller' | 'operation' | 'decision' | 'guardrail' | 'shadow' | 'response' | 'key' | 'budget'

@@ -1,7 +1,7 @@
 // A JSON body as the policy reads it: one strict reading for requests, `explain` and policy tests alike.
 
-import { memberAt, serializeStrictJson, type StrictJson } from './json-value.ts'
-import { parseStrictJson } from './strict-json.ts'
+import { memberAt, serializeStrictJson, type StrictJson } from '../json/value.ts'
+import { parseStrictJson } from '../json/strict-parser.ts'
 
 /** A body and what the policy reads in it. What was judged is what is sent: `value` is what `bytes` say. */
 export interface JudgedBody {

@@ -5,7 +5,7 @@ import { basename } from 'node:path'
 import { unitsOfAcus, type Budget } from '../budgets/budget.ts'
 import type { Evaluation } from './evaluate.ts'
 import type { JudgedBody } from './judged-body.ts'
-import { JsonNumber } from './json-value.ts'
+import { JsonNumber } from '../json/value.ts'
 import type { PolicySet } from './policy-set.ts'
 import { sessionCreate } from './team-budgets.ts'
 

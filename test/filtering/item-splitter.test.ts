@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { ItemSplitter } from '../../src/filtering/item-splitter.ts'
 import { createSelector } from '../../src/filtering/selection.ts'
 import { UnknownShape } from '../../src/filtering/unknown-shape.ts'
-import type { StrictJson } from '../../src/policy/json-value.ts'
+import type { StrictJson } from '../../src/json/value.ts'
 
 interface Split {
   readonly items: readonly string[]

@@ -2,7 +2,7 @@
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { compareNumbers, isNumberText } from '../../src/policy/decimal.ts'
+import { compareNumbers, isNumberText } from '../../src/json/decimal.ts'
 import { compilePattern } from '../../src/policy/guardrails/pattern.ts'
 
 function matches(pattern: string, text: string): boolean {

@@ -8,8 +8,8 @@ import { applyGuardrails, type GuardedRequest, type Verdict } from '../../src/po
 import { layOut } from '../../src/policy/guardrails/bound.ts'
 import { CallerAttributes } from '../../src/policy/guardrails/attributes.ts'
 import { compileGuardrails } from '../../src/policy/guardrails/compile.ts'
-import { serializeStrictJson } from '../../src/policy/json-value.ts'
-import { parseStrictJson } from '../../src/policy/strict-json.ts'
+import { serializeStrictJson } from '../../src/json/value.ts'
+import { parseStrictJson } from '../../src/json/strict-parser.ts'
 import { catalogue, operationOf, principalOf } from '../support/policies.ts'
 
 type Written = GuardrailDocument['body'][string]

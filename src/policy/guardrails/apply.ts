@@ -1,7 +1,7 @@
 // The guardrails that bind a request, applied to it: all of them, the tightest wins, in whatever order they were
 // written. What comes out keeps every bound, or the violations say which one it breaks. Pure.
 
-import { isJsonObject, type JsonObject, type StrictJson } from '../json-value.ts'
+import { isJsonObject, type JsonObject, type StrictJson } from '../../json/value.ts'
 import type { CallerAttributes } from './attributes.ts'
 import type { BoundField, BoundGuardrails, Layer } from './bound.ts'
 import { violationsOf, type Site, type Violation } from './check.ts'

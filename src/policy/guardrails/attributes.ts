@@ -2,7 +2,7 @@
 
 import { didYouMean } from '../../config/nearest.ts'
 import type { Principal } from '../../identity/principal.ts'
-import { jsonNumber, type StrictJson } from '../json-value.ts'
+import { jsonNumber, type StrictJson } from '../../json/value.ts'
 
 const names = ['devin_user_id', 'subject', 'email', 'app', 'issuer', 'team', 'organization'] as const
 export type AttributeName = (typeof names)[number]

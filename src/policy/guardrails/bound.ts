@@ -2,7 +2,7 @@
 // that no other one undercuts. Made once for each set of guardrails that comes up (compile.ts), held against requests by
 // apply.ts. Pure.
 
-import { compareNumbers } from '../decimal.ts'
+import { compareNumbers } from '../../json/decimal.ts'
 import type { Guardrail, Rule } from './guardrail.ts'
 
 /** A rule and the guardrail it stands in. */

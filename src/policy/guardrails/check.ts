@@ -1,9 +1,9 @@
 // Whether a value keeps the bounds of the rules on its field: pure, exact for numbers, strict about types. A value of
 // another type than its bound speaks of breaks it, since a lenient server could read "99" or [99] as 99.
 
-import { isJsonObject, JsonNumber, type StrictJson } from '../json-value.ts'
+import { isJsonObject, JsonNumber, type StrictJson } from '../../json/value.ts'
 import type { CallerAttributes, ValueTemplate } from './attributes.ts'
-import { compareNumbers, isNumberText } from '../decimal.ts'
+import { compareNumbers, isNumberText } from '../../json/decimal.ts'
 import type { BoundField, BoundRule } from './bound.ts'
 import type { Pattern } from './guardrail.ts'
 import { parameterText } from './places.ts'

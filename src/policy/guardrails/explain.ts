@@ -1,7 +1,7 @@
 // What guardrails make of a request, in words, for explanations. Pure.
 
 import { basename } from 'node:path'
-import { serializeStrictJson } from '../json-value.ts'
+import { serializeStrictJson } from '../../json/value.ts'
 import type { ShadowVerdict, Verdict } from './apply.ts'
 import type { Change } from './put-in.ts'
 

@@ -2,7 +2,7 @@
 // the same for the parameters of a query.
 
 import { queryParameters } from '../../catalogue/target.ts'
-import { isJsonObject, serializeStrictJson, type JsonObject, type StrictJson } from '../json-value.ts'
+import { isJsonObject, serializeStrictJson, type JsonObject, type StrictJson } from '../../json/value.ts'
 
 /**
  * Told the value at a place (undefined where there is none) and the place's own name, `repos.0`; answers with the value

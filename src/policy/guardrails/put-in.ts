@@ -1,10 +1,10 @@
 // What guardrails put into a request: defaults of absent fields, and members of lists. Pure.
 
-import { JsonNumber, type StrictJson } from '../json-value.ts'
+import { JsonNumber, type StrictJson } from '../../json/value.ts'
 import type { CallerAttributes } from './attributes.ts'
 import type { BoundField, BoundRule } from './bound.ts'
 import { violationsOf, type Site, type Violation } from './check.ts'
-import { compareNumbers } from '../decimal.ts'
+import { compareNumbers } from '../../json/decimal.ts'
 import { parameterText } from './places.ts'
 
 /** Something that was put in. */

@@ -1,5 +1,5 @@
 // What a strict JSON document holds: numbers by their source texts, objects without prototype. Walked by dotted paths, and
-// written again as it was. strict-json.ts parses it; guardrails and filters change it.
+// written again as it was. Guardrails and filters change it.
 
 import { compareNumbers } from './decimal.ts'
 

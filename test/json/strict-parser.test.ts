@@ -9,8 +9,8 @@ import {
   memberAt,
   serializeStrictJson,
   type StrictJson,
-} from '../../src/policy/json-value.ts'
-import { parseStrictJson, StrictJsonError } from '../../src/policy/strict-json.ts'
+} from '../../src/json/value.ts'
+import { parseStrictJson, StrictJsonError } from '../../src/json/strict-parser.ts'
 import { areNamesReadRight } from '../support/json-names.ts'
 
 function parse(text: string): StrictJson {
@@ -19,7 +19,7 @@ function parse(text: string): StrictJson {
 
 function refusal(bytes: Buffer, maxDepth = 64): string {
   try {
-    parseStrictJson(bytes, { maxDepth })
+    parseStrictJson(bytes, { maxDepth, maxValues: 1_000_000 })
   } catch (error) {
     if (error instanceof StrictJsonError) return error.message
     throw error
@@ -151,6 +151,58 @@ describe('refused, and said where', () => {
     expect(refusal(Buffer.from('['.repeat(65) + ']'.repeat(65)))).toBe('nested deeper than 64 at byte 64 (1:65)')
     expect(refusal(Buffer.from('[{"a":[]}]'), 2)).toBe('nested deeper than 2 at byte 6 (1:7)')
     expect(refusal(Buffer.from('['.repeat(1_000_000)))).toBe('nested deeper than 64 at byte 64 (1:65)')
+  })
+
+  describe('more values than the bound, at the first that is too many', () => {
+    function many(maxValues: number, text: string): string {
+      try {
+        parseStrictJson(Buffer.from(text), { maxDepth: 64, maxValues })
+      } catch (error) {
+        if (error instanceof StrictJsonError) return `${error.fault}: ${error.message}`
+        throw error
+      }
+      return 'accepted'
+    }
+
+    test.each([
+      ['[0,1]', 3, 'accepted'],
+      ['[0,1]', 2, 'values: more than 2 values at byte 3 (1:4)'],
+      ['{"a":{"b":null}}', 3, 'accepted'],
+      ['{"a":{"b":null}}', 2, 'values: more than 2 values at byte 10 (1:11)'],
+      ['[[],{},"",true,false]', 6, 'accepted'],
+      ['[[],{},"",true,false]', 5, 'values: more than 5 values at byte 15 (1:16)'],
+      // A name is no value, and a value is one, however long.
+      [`{"${'n'.repeat(5000)}":"${'x'.repeat(5000)}"}`, 2, 'accepted'],
+      ['[[[', 2, 'values: more than 2 values at byte 2 (1:3)'],
+    ])('%s with at most %d: %s', (text, maxValues, said) => {
+      expect(many(maxValues, text)).toBe(said)
+    })
+
+    test('is ten thousand unless told', () => {
+      const zeros = (count: number) => Buffer.from(`[${Array(count).fill('0').join(',')}]`)
+      expect(parseStrictJson(zeros(9_999))).toHaveLength(9_999)
+      expect(() => parseStrictJson(zeros(10_000))).toThrow('more than 10000 values at byte 19999 (1:20000)')
+    })
+
+    test('and nothing behind it is looked at', () => {
+      expect(many(100, `[${'0,'.repeat(99)}0,${'\u0000'.repeat(500_000)}`)).toBe(
+        'values: more than 100 values at byte 199 (1:200)',
+      )
+    })
+  })
+
+  test('the place is right behind a million line breaks, characters and escapes', () => {
+    expect(refusal(Buffer.from(`${'\n'.repeat(1_000_000)}x`))).toBe(
+      'expected a value, found "x" at byte 1000000 (1000001:1)',
+    )
+    expect(refusal(Buffer.from(`"${'😀'.repeat(250_000)}"x`))).toBe(
+      'expected the end, found "x" at byte 1000002 (1:250003)',
+    )
+    expect(refusal(Buffer.from(`"${'\\n'.repeat(500_000)}\\x"`))).toBe('invalid escape at byte 1000001 (1:1000002)')
+    const replaced = Buffer.from(`"${'\ufffd'.repeat(300_000)}`)
+    expect(refusal(Buffer.concat([replaced, Buffer.from([0xef, 0xbf, 0x22])]))).toBe(
+      'invalid UTF-8 at byte 900001 (1:300002)',
+    )
   })
 
   test('a long duplicate name is shortened', () => {

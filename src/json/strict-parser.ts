@@ -1,0 +1,287 @@
+// Strict JSON (RFC 8259, and I-JSON's rule on names, RFC 7493 section 2.3) for documents that a rule looks at: whatever two
+// parsers could read differently is refused, so that what was checked is what the other side reads. Not a general parser.
+
+import { isUtf8 } from 'node:buffer'
+import { JsonNumber, type StrictJson } from './value.ts'
+
+/** What a document may ask of its reader besides its bytes. */
+export interface JsonBounds {
+  /** How deep arrays and objects may nest. */
+  readonly maxDepth: number
+  /** Values in all: every text, number, literal, array and object, however deep. */
+  readonly maxValues: number
+}
+
+/** More than any request or object of the API needs, and read in a few milliseconds. */
+export const usualBounds: JsonBounds = { maxDepth: 64, maxValues: 10_000 }
+
+/** `syntax`: another reader could see something else. `depth`, `values`: it is strict JSON beyond a bound. */
+export type JsonFault = 'syntax' | 'depth' | 'values'
+
+/** Why a document was refused and where: byte offset from 0, line and column (in characters) from 1. */
+export class StrictJsonError extends Error {
+  override readonly name = 'StrictJsonError'
+  readonly fault: JsonFault
+  readonly offset: number
+  readonly line: number
+  readonly column: number
+
+  /** `at`: index in `text` of the place. */
+  constructor(what: string, text: string, at: number, fault: JsonFault = 'syntax') {
+    const offset = Buffer.byteLength(text.slice(0, at))
+    const { line, column } = positionOf(text, at)
+    super(`${what} at byte ${offset} (${line}:${column})`)
+    this.fault = fault
+    this.offset = offset
+    this.line = line
+    this.column = column
+  }
+}
+
+/** By loops: lists of lines and characters would cost many times the document. */
+function positionOf(text: string, at: number): { readonly line: number; readonly column: number } {
+  let line = 1
+  let start = 0
+  for (let index = 0; index < at; index += 1) {
+    const code = text.charCodeAt(index)
+    // A line break of two characters counts at its second one.
+    if (code !== lineFeed && (code !== carriageReturn || (index + 1 < at && text.charCodeAt(index + 1) === lineFeed)))
+      continue
+    line += 1
+    start = index + 1
+  }
+  let column = 1
+  for (let index = start; index < at; index += 1) if (!isLowSurrogate(text.charCodeAt(index))) column += 1
+  return { line, column }
+}
+
+function isLowSurrogate(code: number): boolean {
+  return code >= 0xdc00 && code <= 0xdfff
+}
+
+/**
+ * Parses one document. Throws StrictJsonError for a byte order mark, bytes that are not UTF-8, duplicate names (compared
+ * after unescaping), escapes of lone surrogates, everything outside RFC 8259, which an empty document is, and for more depth
+ * or values than the bounds say. Linear in the length of the document, and refused where a bound is passed.
+ */
+export function parseStrictJson(bytes: Buffer, bounds: JsonBounds = usualBounds): StrictJson {
+  if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) throw new StrictJsonError('byte order mark', '', 0)
+  if (!isUtf8(bytes)) {
+    const valid = bytes.toString('utf8', 0, lengthOfUtf8(bytes))
+    throw new StrictJsonError('invalid UTF-8', valid, valid.length)
+  }
+  return new Parser(bytes.toString('utf8'), bounds).document()
+}
+
+/** Length of the longest beginning that is UTF-8; `bytes` are not UTF-8 as a whole. */
+function lengthOfUtf8(bytes: Buffer): number {
+  // Decoding replaces what is invalid by U+FFFD, so the first byte that differs is in it.
+  const repaired = Buffer.from(bytes.toString('utf8'))
+  let at = 0
+  while (bytes[at] === repaired[at]) at += 1
+  while (((repaired[at] ?? 0) & 0xc0) === 0x80) at -= 1
+  return at
+}
+
+const [quote, backslash, lineFeed, carriageReturn, space, tab] = [0x22, 0x5c, 0x0a, 0x0d, 0x20, 0x09]
+/** RFC 8259's `unescaped`, in UTF-16. The engine finds its end faster than a loop does. */
+const unescaped = /[\u0020\u0021\u0023-\u005b\u005d-\uffff]*/y
+const letterU = 0x75
+/** Character codes that may follow a backslash, besides `u`. */
+const escapable = new Set(Array.from('"\\/bfnrt', (character) => character.charCodeAt(0)))
+const numberForm = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
+
+/** One pass over the text by recursive descent; the depth limit bounds the recursion. */
+class Parser {
+  readonly #text: string
+  readonly #bounds: JsonBounds
+  #at = 0
+  #values = 0
+
+  constructor(text: string, bounds: JsonBounds) {
+    this.#text = text
+    this.#bounds = bounds
+  }
+
+  document(): StrictJson {
+    const value = this.#value(0)
+    this.#skipSpace()
+    if (this.#at < this.#text.length) throw this.#unexpected('the end')
+    return value
+  }
+
+  #value(depth: number): StrictJson {
+    this.#skipSpace()
+    this.#values += 1
+    if (this.#values > this.#bounds.maxValues)
+      throw this.#error(`more than ${this.#bounds.maxValues} values`, this.#at, 'values')
+    switch (this.#text[this.#at]) {
+      case '{':
+        return this.#object(this.#deeper(depth))
+      case '[':
+        return this.#array(this.#deeper(depth))
+      case '"':
+        return this.#string()
+      case 't':
+        return this.#literal('true', true)
+      case 'f':
+        return this.#literal('false', false)
+      case 'n':
+        return this.#literal('null', null)
+      default:
+        return this.#number()
+    }
+  }
+
+  #deeper(depth: number): number {
+    if (depth >= this.#bounds.maxDepth)
+      throw this.#error(`nested deeper than ${this.#bounds.maxDepth}`, this.#at, 'depth')
+    return depth + 1
+  }
+
+  #object(depth: number): StrictJson {
+    // Without a prototype, `in` sees the members alone and `__proto__` is one of them. The cast says what is put in below.
+    const members = Object.create(null) as { [member: string]: StrictJson }
+    this.#at += 1
+    if (this.#closes('}')) return members
+    do {
+      this.#skipSpace()
+      const start = this.#at
+      if (this.#text[start] !== '"') throw this.#unexpected('a member name in double quotes')
+      const name = this.#string()
+      if (name in members) throw this.#error(`duplicate member ${JSON.stringify(name.slice(0, 64))}`, start)
+      this.#skipSpace()
+      if (this.#text[this.#at] !== ':') throw this.#unexpected('":"')
+      this.#at += 1
+      members[name] = this.#value(depth)
+    } while (this.#continues('}'))
+    return members
+  }
+
+  #array(depth: number): StrictJson {
+    const items: StrictJson[] = []
+    this.#at += 1
+    if (this.#closes(']')) return items
+    do items.push(this.#value(depth))
+    while (this.#continues(']'))
+    return items
+  }
+
+  #closes(bracket: string): boolean {
+    this.#skipSpace()
+    if (this.#text[this.#at] !== bracket) return false
+    this.#at += 1
+    return true
+  }
+
+  #continues(bracket: string): boolean {
+    if (this.#closes(bracket)) return false
+    if (this.#text[this.#at] !== ',') throw this.#unexpected(`"," or "${bracket}"`)
+    this.#at += 1
+    return true
+  }
+
+  #string(): string {
+    const text = this.#text
+    const open = this.#at
+    unescaped.lastIndex = open + 1
+    unescaped.test(text)
+    const end = unescaped.lastIndex
+    if (text.charCodeAt(end) !== quote) return this.#escapedString(open, end)
+    this.#at = end + 1
+    return text.slice(open + 1, end)
+  }
+
+  /** A string whose first escape, or whatever else it may not hold, is at `from`. By a loop: escapes may stand side by side. */
+  #escapedString(open: number, from: number): string {
+    const text = this.#text
+    let at = from
+    for (let code = text.charCodeAt(at); code !== quote; code = text.charCodeAt(at)) {
+      if (at >= text.length) throw this.#error('string without end', open)
+      if (code < space) throw this.#error('unescaped control character in a string', at)
+      at = code === backslash ? this.#endOfEscape(at) : at + 1
+    }
+    this.#at = at + 1
+    // Every escape was checked above, so JSON.parse only unescapes, and gives a string.
+    return JSON.parse(text.slice(open, at + 1)) as string
+  }
+
+  /** Checks the escape at `at` and gives the index behind it; a surrogate pair is one escape. */
+  #endOfEscape(at: number): number {
+    const kind = this.#text.charCodeAt(at + 1)
+    if (kind !== letterU) {
+      if (!escapable.has(kind)) throw this.#error('invalid escape', at)
+      return at + 2
+    }
+    const code = this.#hexadecimal(at)
+    if (code < 0xd800 || code > 0xdfff) return at + 6
+    const isPaired =
+      code < 0xdc00 &&
+      this.#text.charCodeAt(at + 6) === backslash &&
+      this.#text.charCodeAt(at + 7) === letterU &&
+      isLowSurrogate(this.#hexadecimal(at + 6))
+    if (!isPaired) throw this.#error('escape of a lone surrogate', at)
+    return at + 12
+  }
+
+  /** The code of the escape `\\uXXXX` at `at`. */
+  #hexadecimal(at: number): number {
+    let code = 0
+    for (let index = at + 2; index < at + 6; index += 1) {
+      const digit = hexDigit(this.#text.charCodeAt(index))
+      if (digit === -1) throw this.#error('invalid escape', at)
+      code = code * 16 + digit
+    }
+    return code
+  }
+
+  #number(): JsonNumber {
+    numberForm.lastIndex = this.#at
+    const raw = numberForm.exec(this.#text)?.[0]
+    if (raw === undefined)
+      throw this.#text[this.#at] === '-' ? this.#error('malformed number') : this.#unexpected('a value')
+    const end = this.#at + raw.length
+    if (end < this.#text.length && '0123456789.eE+-'.includes(this.#text.charAt(end)))
+      throw this.#error('malformed number')
+    this.#at = end
+    return new JsonNumber(raw)
+  }
+
+  #literal<T>(word: string, value: T): T {
+    if (!this.#text.startsWith(word, this.#at)) throw this.#unexpected('a value')
+    this.#at += word.length
+    return value
+  }
+
+  #skipSpace(): void {
+    const text = this.#text
+    let at = this.#at
+    for (let code = text.charCodeAt(at); isSpace(code); code = text.charCodeAt(at)) at += 1
+    this.#at = at
+  }
+
+  #unexpected(expected: string): StrictJsonError {
+    const code = this.#text.codePointAt(this.#at)
+    if (code === undefined) return this.#error(`expected ${expected}, found the end`)
+    const printable = code > 0x20 && code < 0x7f
+    const found = printable
+      ? `"${String.fromCodePoint(code)}"`
+      : `U+${code.toString(16).toUpperCase().padStart(4, '0')}`
+    return this.#error(`expected ${expected}, found ${found}`)
+  }
+
+  #error(what: string, at: number = this.#at, fault: JsonFault = 'syntax'): StrictJsonError {
+    return new StrictJsonError(what, this.#text, at, fault)
+  }
+}
+
+function isSpace(code: number): boolean {
+  return code === space || code === lineFeed || code === carriageReturn || code === tab
+}
+
+/** Value of a hexadecimal digit by its character code; -1 for anything else. */
+function hexDigit(code: number): number {
+  if (code >= 0x30 && code <= 0x39) return code - 0x30
+  const lower = code | 0x20
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1
+}
