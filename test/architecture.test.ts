@@ -15,6 +15,7 @@ const mayImport: Readonly<Record<string, Allowed>> = {
   problems: [],
   reload: [],
   'no-schemas': [],
+  http: [],
   config: [],
   json: [],
   limits: ['store/store'],
@@ -22,7 +23,7 @@ const mayImport: Readonly<Record<string, Allowed>> = {
   store: [],
   idempotency: ['problems', 'store/sealing', 'store/store'],
   records: ['types of problems'],
-  cache: ['problems', 'types of catalogue', 'types of store', 'store/store'],
+  cache: ['problems', 'http', 'types of catalogue', 'types of store', 'store/store'],
   identity: ['problems', 'types of config', 'config/addresses'],
   catalogue: ['problems', 'config'],
   keys: ['problems', 'types of catalogue', 'catalogue/permissions'],
@@ -42,6 +43,7 @@ const mayImport: Readonly<Record<string, Allowed>> = {
   gateway: [
     'no-schemas',
     'problems',
+    'http',
     'filtering',
     'identity',
     'json',
@@ -114,7 +116,7 @@ const mayImport: Readonly<Record<string, Allowed>> = {
 const corners: Readonly<Record<string, Allowed>> = {
   fastify: ['gateway', 'admin', 'sandbox'],
   '@fastify/http-proxy': ['gateway/app'],
-  undici: ['gateway/forwarding', 'types of gateway', 'identity/json-fetch'],
+  undici: ['gateway/upstream', 'types of gateway', 'identity/json-fetch'],
   jose: ['identity', 'sandbox'],
   ioredis: ['store/connection'],
   'lru-cache': ['identity', 'cache', 'gateway/devin-users'],
@@ -243,10 +245,10 @@ describe('the table', () => {
       'gateway/admission imports @fastify/http-proxy, which belongs in gateway/app',
     ],
     [
-      { from: 'gateway/receiving', specifier: 'undici', typesOnly: false },
-      'gateway/receiving imports undici, which belongs in gateway/forwarding, types of gateway, identity/json-fetch',
+      { from: 'gateway/app', specifier: 'undici', typesOnly: false },
+      'gateway/app imports undici, which belongs in gateway/upstream, types of gateway, identity/json-fetch',
     ],
-    [{ from: 'gateway/receiving', specifier: 'undici', typesOnly: true }, null],
+    [{ from: 'gateway/app', specifier: 'undici', typesOnly: true }, null],
     [
       { from: 'gateway/app', specifier: 'left-pad', typesOnly: false },
       'gateway/app imports left-pad, which the table of libraries does not know',
@@ -275,7 +277,7 @@ describe('what happens in one place only', () => {
   }
 
   test("a key's value is opened where the request is sent", () => {
-    expect(sourcesWith(/\.\s*reveal\b|\['reveal'\]/)).toEqual(['gateway/forwarding'])
+    expect(sourcesWith(/\.\s*reveal\b|\['reveal'\]/)).toEqual(['gateway/upstream/upstream'])
   })
 
   test('the environment is read by the process entry and handed on', () => {

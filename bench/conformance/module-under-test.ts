@@ -3,7 +3,7 @@
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AnswerHead, AnswerTaker, Flow } from '../../src/cache/answer.ts'
-import { fieldValue } from '../../src/cache/field-list.ts'
+import { fieldValue } from '../../src/http/field-list.ts'
 import type { CacheTaker, FieldChanges, Question } from '../../src/cache/question.ts'
 import { createResponseCache } from '../../src/cache/response-cache.ts'
 import { Problem } from '../../src/problems.ts'

@@ -2,10 +2,11 @@
 // its content coding for who does not take it. Fields are prepared; only Age and Cache-Status are made each time.
 
 import type { AnswerHead, Flow } from './answer.ts'
-import { asksFor, canDecode, decode } from './coding.ts'
+import { asksFor } from '../http/accept-encoding.ts'
+import { canDecode, decodeBody } from '../http/content-coding.ts'
 import { isKnownToCaller, requestedPart } from './conditions.ts'
 import { ageMs, type Entry } from './entry.ts'
-import { withoutFields } from './field-list.ts'
+import { withoutFields } from '../http/field-list.ts'
 import type { CacheOutcome, CacheTaker, Question } from './question.ts'
 import type { Reading } from './reading.ts'
 
@@ -64,7 +65,7 @@ export function answerFrom(entry: Entry, { question, reading, taker }: Visit, ma
   }
   const { coding } = entry
   const decoding = coding !== null && canDecode(coding) && !asksFor(reading.acceptEncoding, coding)
-  const body = decoding ? decode(coding, entry.body, manner.maxDecodedBytes) : entry.body
+  const body = decoding ? decodeBody(coding, entry.body, manner.maxDecodedBytes) : entry.body
   if (body === null) return false
   taker.outcome(outcome)
   const fields = [...(decoding ? uncoded(entry.fields) : entry.fields), ...suffix]

@@ -1,7 +1,7 @@
 // Preconditions and ranges that a stored answer can be held against (RFC 9110 sections 13 and 14). Pure.
 
-import { listMembers } from './field-list.ts'
-import { parseHttpDate } from './http-date.ts'
+import { listMembers } from '../http/field-list.ts'
+import { parseHttpDate } from '../http/date.ts'
 import type { Reading } from './reading.ts'
 
 /** What of a stored answer conditions are about. */

@@ -2,9 +2,9 @@
 
 import { hash } from 'node:crypto'
 import type { AnswerHead } from './answer.ts'
-import { decode } from './coding.ts'
+import { decodeBody } from '../http/content-coding.ts'
 import type { Validators } from './conditions.ts'
-import { fieldValue, firstValue, withoutFields } from './field-list.ts'
+import { fieldValue, firstValue, withoutFields } from '../http/field-list.ts'
 import type { Question } from './question.ts'
 import { selectingValue } from './reading.ts'
 
@@ -91,7 +91,7 @@ export function createEntry(question: Question, head: AnswerHead, body: Buffer, 
 
 /** What an own ETag is made of: callers who take other codings ask for the same, and no two servers compress alike. */
 function uncoded(body: Buffer, coding: string | null): Buffer {
-  return coding === null ? body : (decode(coding, body, maxUncodedBytes) ?? body)
+  return coding === null ? body : (decodeBody(coding, body, maxUncodedBytes) ?? body)
 }
 
 /** The entry as its own caller sees it: with the fields that are not kept, too. */

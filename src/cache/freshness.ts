@@ -2,8 +2,8 @@
 
 import type { AnswerHead } from './answer.ts'
 import type { AnswerDirectives } from './directives.ts'
-import { countLines, firstValue } from './field-list.ts'
-import { parseHttpDate } from './http-date.ts'
+import { countLines, firstValue } from '../http/field-list.ts'
+import { parseHttpDate } from '../http/date.ts'
 
 /** Statuses that may be kept without the upstream saying so (RFC 9110 section 15.1), 206 left out: parts are never kept. */
 const heuristicallyCacheable = new Set([200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501])

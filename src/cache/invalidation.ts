@@ -2,7 +2,7 @@
 // meanwhile from bringing it back.
 
 import type { AnswerHead } from './answer.ts'
-import { firstValue } from './field-list.ts'
+import { firstValue } from '../http/field-list.ts'
 import type { Flight } from './flight.ts'
 import type { Drop, Peers, Told } from './peers.ts'
 import type { Question } from './question.ts'

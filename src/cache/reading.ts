@@ -1,7 +1,7 @@
 // One reading of a question: its cache key and what its fields ask of a cache. Used on every read, so it is one pass.
 
 import { requestDirectives, type RequestDirectives } from './directives.ts'
-import { fieldValue, listMembers } from './field-list.ts'
+import { fieldValue, listMembers } from '../http/field-list.ts'
 import type { Question } from './question.ts'
 
 export interface Reading {

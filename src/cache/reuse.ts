@@ -1,6 +1,7 @@
 // Which stored answer fits a question, and may it be used? RFC 9111 sections 4, 4.1, 4.2 and 5.2.1. Pure.
 
-import { asksFor, canDecode } from './coding.ts'
+import { asksFor } from '../http/accept-encoding.ts'
+import { canDecode } from '../http/content-coding.ts'
 import { ageMs, freshUntilMs, type Entry } from './entry.ts'
 import type { Question } from './question.ts'
 import { selectingValue, type Reading } from './reading.ts'

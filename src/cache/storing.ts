@@ -2,10 +2,10 @@
 // the operations' classes. Pure; times are passed in.
 
 import type { AnswerHead } from './answer.ts'
-import { canDecode } from './coding.ts'
+import { canDecode } from '../http/content-coding.ts'
 import { answerDirectives, type AnswerDirectives } from './directives.ts'
 import type { Terms } from './entry.ts'
-import { fieldValue, firstValue, listMembers } from './field-list.ts'
+import { fieldValue, firstValue, listMembers } from '../http/field-list.ts'
 import { freshnessOf, heuristicLifetimeMs, isCacheableByDefault, type Freshness } from './freshness.ts'
 import type { Question } from './question.ts'
 

@@ -3,7 +3,7 @@
 import type { AnswerHead } from './answer.ts'
 import { isSameWeakly } from './conditions.ts'
 import { createEntry, type Entry } from './entry.ts'
-import { firstValue, withoutFields } from './field-list.ts'
+import { firstValue, withoutFields } from '../http/field-list.ts'
 import type { Plan } from './flight-desk.ts'
 import type { Question } from './question.ts'
 import { hasValidator, judge, type Times, type Verdict } from './storing.ts'

@@ -10,7 +10,7 @@ import type { KeyHandle } from '../keys/key.ts'
 import type { Facts } from '../policy/decide.ts'
 import type { Evaluation } from '../policy/evaluate.ts'
 import type { ResponseFilter } from '../policy/response-filter.ts'
-import { acceptedCodings } from './content-coding.ts'
+import { acceptedCodings } from '../http/accept-encoding.ts'
 import type { CallerFields } from './fields.ts'
 
 const notKept: CacheRule = { kind: 'never' }

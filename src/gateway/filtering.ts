@@ -3,7 +3,7 @@
 
 import type { AnswerTaker } from '../cache/answer.ts'
 import type { FieldChanges } from '../cache/question.ts'
-import { withoutFields } from '../cache/field-list.ts'
+import { withoutFields } from '../http/field-list.ts'
 import type { Paging } from '../catalogue/operation.ts'
 import { Bodiless } from '../filtering/bodiless.ts'
 import { cursorBinding, openCursor, sealCursor, type Position } from '../filtering/cursor.ts'
@@ -13,9 +13,9 @@ import { FilteredObject } from '../filtering/object.ts'
 import { askedPage, listOf, narrowed, pageQuery, unknownCursor } from '../filtering/page-query.ts'
 import type { ResponseFilter } from '../policy/response-filter.ts'
 import { Problem } from '../problems.ts'
-import type { Forward } from './forwarding.ts'
-import { PlainAnswer } from './plain-answer.ts'
-import { proxyStatus } from './upstream-errors.ts'
+import type { Forward } from './upstream/upstream.ts'
+import { PlainAnswer } from './responses/plain-answer.ts'
+import { proxyStatus } from './upstream/errors.ts'
 
 /** The way to the upstream, as `Upstream.forward`. */
 export type Send = (forward: Forward, taker: AnswerTaker) => void

@@ -1,7 +1,7 @@
 // The way to the upstream, for callers and for the gateway's own reads. Built by runtime.ts.
 
-import { createUpstream, type Upstream } from '../gateway/forwarding.ts'
-import { createOwnCalls, type OwnCalls } from '../gateway/own-calls.ts'
+import { createUpstream, type Upstream } from '../gateway/upstream/upstream.ts'
+import { createOwnCalls, type OwnCalls } from '../gateway/upstream/own-calls.ts'
 import type { Foundation } from './foundation.ts'
 
 /** Opens the pool; nothing is connected before the first request. */

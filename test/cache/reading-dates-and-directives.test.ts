@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { answerDirectives, requestDirectives } from '../../src/cache/directives.ts'
-import { listMembers } from '../../src/cache/field-list.ts'
-import { parseHttpDate } from '../../src/cache/http-date.ts'
+import { listMembers } from '../../src/http/field-list.ts'
+import { parseHttpDate } from '../../src/http/date.ts'
 
 const nowMs = Date.UTC(2026, 10, 24)
 

@@ -2,9 +2,9 @@
 
 import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { createUpstreamLine, type Place, type UpstreamLine } from '../../src/gateway/upstream-line.ts'
-import type { Precedence } from '../../src/limits/fair-queue.ts'
-import { Problem } from '../../src/problems.ts'
+import { createUpstreamLine, type Place, type UpstreamLine } from '../../../src/gateway/upstream/queue.ts'
+import type { Precedence } from '../../../src/limits/precedence.ts'
+import { Problem } from '../../../src/problems.ts'
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] }))
 afterEach(() => void vi.useRealTimers())

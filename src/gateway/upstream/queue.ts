@@ -1,9 +1,10 @@
 // The line before the upstream: so many requests at once, the others take turns by the weight of their team. While the
 // upstream has a key rest (429), what is of lower priority waits or is refused. Every wait is bounded. Used by forwarding.ts.
 
-import { createFairQueue, type Precedence, type Waiter } from '../limits/fair-queue.ts'
-import { createThrottles } from '../limits/throttles.ts'
-import { Problem } from '../problems.ts'
+import { createFairQueue, type Waiter } from './fair-queue.ts'
+import type { Precedence } from '../../limits/precedence.ts'
+import { createThrottles } from './throttles.ts'
+import { Problem } from '../../problems.ts'
 
 /** The one who stands at a place. */
 export interface Applicant {

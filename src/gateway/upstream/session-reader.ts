@@ -1,8 +1,8 @@
 // Sessions and their bills as settlement wants them, read from the Devin API. What is not shaped as documented is left out:
 // it is then as if the API had not answered. Used by the runtime.
 
-import { sessionName } from '../budgets/budgets.ts'
-import type { SeenSession, SessionReader } from '../budgets/settlement.ts'
+import { sessionName } from '../../budgets/budgets.ts'
+import type { SeenSession, SessionReader } from '../../budgets/settlement.ts'
 import type { OwnAnswer, OwnCalls } from './own-calls.ts'
 
 const pageSize = 200

@@ -2,7 +2,7 @@
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createLeakGuard, type LeakGuard } from '../../src/gateway/leak-guard.ts'
+import { createLeakGuard, type LeakGuard } from '../../../src/gateway/responses/leak-guard.ts'
 
 const key = 'cog_9f8e7d6c5b4a~x+y/z=='
 const masked = `cog_${'*'.repeat(key.length - 4)}`

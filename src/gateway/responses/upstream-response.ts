@@ -2,16 +2,16 @@
 // One object per forwarded request; it feeds a taker, which is the caller or a cache.
 
 import type { Dispatcher } from 'undici'
-import type { AnswerTaker, Flow } from '../cache/answer.ts'
-import type { KeyVersion } from '../keys/keyring.ts'
-import { Problem } from '../problems.ts'
+import type { AnswerTaker, Flow } from '../../cache/answer.ts'
+import type { KeyVersion } from '../../keys/keyring.ts'
+import { Problem } from '../../problems.ts'
 import { inspectCompressed, type Inspector } from './compressed-answer.ts'
-import { decodersFor, type Decoder } from './content-coding.ts'
-import type { Exchange } from './exchange.ts'
-import { restMs } from './retry-after.ts'
-import { readAnswerFields, weakened, type AnswerFields, type RawFields } from './fields.ts'
+import { decodersFor, type Decoder } from '../../http/content-coding.ts'
+import type { Exchange } from '../exchange.ts'
+import { restMs } from '../../http/retry-after.ts'
+import { readAnswerFields, weakened, type AnswerFields, type RawFields } from '../fields.ts'
 import type { LeakGuard, Scanner } from './leak-guard.ts'
-import { proxyStatus, upstreamProblem } from './upstream-errors.ts'
+import { proxyStatus, upstreamProblem } from '../upstream/errors.ts'
 
 /** What the rest of the house wants to know of answers. */
 export interface ReceivingEvents {

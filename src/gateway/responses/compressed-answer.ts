@@ -1,8 +1,8 @@
 // The inspection of a compressed answer on its way to the caller: decoded and searched for keys, and where it is clean
-// handed on as it came. Used by receiving.ts.
+// handed on as it came.
 
 import type { Transform } from 'node:stream'
-import type { Decoder } from './content-coding.ts'
+import type { Decoder } from '../../http/content-coding.ts'
 import type { LeakGuard, Scanner } from './leak-guard.ts'
 
 /** How an inspected answer goes on. */

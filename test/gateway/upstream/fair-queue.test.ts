@@ -2,7 +2,7 @@
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createFairQueue, type Waiter } from '../../src/limits/fair-queue.ts'
+import { createFairQueue, type Waiter } from '../../../src/gateway/upstream/fair-queue.ts'
 
 interface Item extends Waiter {
   readonly id: number

@@ -1,7 +1,7 @@
-// How long an upstream that answered 429 wants to be left alone. Used by receiving.ts. Pure.
+// How long an upstream that answered 429 wants to be left alone. Pure.
 
-import { firstValue } from '../cache/field-list.ts'
-import { parseHttpDate } from '../cache/http-date.ts'
+import { firstValue } from './field-list.ts'
+import { parseHttpDate } from './date.ts'
 
 /** Where it does not say how long; and the longest time that it is believed. */
 const unsaidMs = 1_000

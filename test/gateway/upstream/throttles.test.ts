@@ -2,7 +2,7 @@
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createThrottles } from '../../src/limits/throttles.ts'
+import { createThrottles } from '../../../src/gateway/upstream/throttles.ts'
 
 describe('a key that the upstream has asked to rest', () => {
   test('rests exactly so long, and no other key does', () => {

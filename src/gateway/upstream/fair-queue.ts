@@ -1,16 +1,6 @@
 // A line in which flows (teams) take turns by weight, each serving its own items in the order of arrival. Used by
 // gateway/upstream-line.ts. Pure: no clock, no timers.
 
-/** How a team stands in line. */
-export interface Precedence {
-  readonly team: string
-  readonly priority: 'high' | 'normal' | 'low'
-  /** Its share beside other teams. */
-  readonly weight: number
-  /** How long a request may wait while its key rests, milliseconds; 0: it is refused at once. */
-  readonly maxWaitMs: number
-}
-
 /** What waits. Items of one flow share its turn; those of a closed lane (a key that has to rest) stand still. */
 export interface Waiter {
   readonly flow: string

@@ -1,11 +1,11 @@
 // Takes the content coding off an answer, for a taker that has to read it. The leak guard has looked into it before, and
 // holds what is small: so what comes here coded is small, and whole. Used by filtering.ts.
 
-import type { AnswerHead, AnswerTaker, Flow } from '../cache/answer.ts'
-import { firstValue, withoutFields } from '../cache/field-list.ts'
-import type { Problem } from '../problems.ts'
-import { asProblem } from './answering.ts'
-import { decodersFor, type Decoder } from './content-coding.ts'
+import type { AnswerHead, AnswerTaker, Flow } from '../../cache/answer.ts'
+import { firstValue, withoutFields } from '../../http/field-list.ts'
+import type { Problem } from '../../problems.ts'
+import { asProblem } from '../answering.ts'
+import { decodersFor, type Decoder } from '../../http/content-coding.ts'
 
 /** More than the leak guard hands on in a coding, whole. */
 const maxDecodedBytes = 4 * 1024 * 1024

@@ -1,9 +1,9 @@
 // Reads of the gateway's own at the Devin API: with the least key of the inventory that may, like those of callers. Used by
 // devin-users.ts and session-reader.ts.
 
-import type { KeyVersion, Keyring } from '../keys/keyring.ts'
-import type { PolicySet } from '../policy/policy-set.ts'
-import type { Upstream } from './forwarding.ts'
+import type { KeyVersion, Keyring } from '../../keys/keyring.ts'
+import type { PolicySet } from '../../policy/policy-set.ts'
+import type { Upstream } from './upstream.ts'
 
 /** The JSON of a successful answer; `absent` for a 404; null when no key may, or when there was no such answer. */
 export type OwnAnswer = { readonly value: unknown } | 'absent' | null

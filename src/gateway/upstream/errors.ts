@@ -1,7 +1,7 @@
 // What went wrong on the way to the upstream, as a problem with its Proxy-Status (RFC 9209 section 2.3). The inner
 // message, which names addresses, goes to the log only.
 
-import { Problem, type ProblemKindName } from '../problems.ts'
+import { Problem, type ProblemKindName } from '../../problems.ts'
 
 interface Row {
   readonly kind: ProblemKindName

@@ -1,5 +1,5 @@
-// Content codings (RFC 9110 section 8.4): which of them the leak guard can look into, and how they are undone.
-// Not for request bodies, which are never decoded. Used by forwarding and by compressed-answer.ts.
+// Content codings of answers (RFC 9110 section 8.4): which are known, and how they are undone. Request bodies are never
+// decoded.
 
 import { Transform, type TransformCallback } from 'node:stream'
 import * as zlib from 'node:zlib'
@@ -64,6 +64,20 @@ export function decodersFor(contentEncoding: string): readonly Decoder[] | null 
   return known.length === found.length ? known.toReversed() : null
 }
 
+/** True when the coding can be undone; `identity` counts as none. */
+export function canDecode(coding: string): boolean {
+  return decoders.has(coding)
+}
+
+/** The body without its coding; null when it is damaged, longer than `maxBytes`, or the coding is unknown. Blocks. */
+export function decodeBody(coding: string, body: Buffer, maxBytes: number): Buffer | null {
+  try {
+    return decoders.get(coding)?.decodeSync(body, maxBytes) ?? null
+  } catch {
+    return null
+  }
+}
+
 function decoder(decodeSync: DecodeSync, decode: Decode, createStream: () => Transform): Decoder {
   return {
     decodeSync: (bytes, maxBytes) => wholly(bytes, decodeSync(bytes, { info: true, maxOutputLength: maxBytes })),
@@ -125,50 +139,4 @@ class DeflateStream extends Transform {
     inner.on('error', (error) => this.destroy(error))
     return inner
   }
-}
-
-const member = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+)([ \t]*;[ \t]*[qQ]=(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?$/
-/** What `*` stands for in an Accept-Encoding field. */
-const all = ['gzip', 'deflate', 'br', 'zstd', 'identity']
-/** Clients of one fleet send a handful of different fields. */
-const remembered = new Map<string, string>()
-const maxRemembered = 256
-
-/**
- * The Accept-Encoding to send upstream for a caller's own (RFC 9110 section 12.5.3), so that every answer can be looked into:
- * the field as it is when it names nothing else, or what is left of it, in its order and with its weights. `*` becomes the
- * names it stands for. Absent, empty and nothing left are `identity`.
- */
-export function acceptedCodings(field: string | undefined): string {
-  if (field === undefined) return 'identity'
-  const known = remembered.get(field)
-  if (known !== undefined) return known
-  const accepted = restrict(field)
-  const [oldest] = remembered.keys()
-  if (remembered.size >= maxRemembered && oldest !== undefined) remembered.delete(oldest)
-  if (field.length <= 256) remembered.set(field, accepted)
-  return accepted
-}
-
-function restrict(field: string): string {
-  const items = field.split(',').map((item) => item.trim())
-  const members = items.filter((item) => item !== '').map((item) => readMember(item))
-  if (members.every((item) => item !== null && isKnown(item.name))) return members.length === 0 ? 'identity' : field
-  const listed = new Set(members.map((item) => (item?.name === 'x-gzip' ? 'gzip' : item?.name)))
-  const kept = members.flatMap((item) => {
-    if (item === null) return []
-    if (item.name === '*') return all.filter((name) => !listed.has(name)).map((name) => name + item.weight)
-    return isKnown(item.name) ? [item.name + item.weight] : []
-  })
-  return kept.length === 0 ? 'identity' : kept.join(', ')
-}
-
-/** Null for a member that is malformed: it is left out like one that is unknown. */
-function readMember(item: string): { readonly name: string; readonly weight: string } | null {
-  const [, name, weight = ''] = member.exec(item) ?? []
-  return name === undefined ? null : { name: name.toLowerCase(), weight }
-}
-
-function isKnown(name: string): boolean {
-  return name === 'identity' || decoders.has(name)
 }

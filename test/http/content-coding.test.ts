@@ -10,9 +10,10 @@ import {
   type InspectedHead,
   type InspectionLimits,
   type Inspector,
-} from '../../src/gateway/compressed-answer.ts'
-import { acceptedCodings, decodersFor, type Decoder } from '../../src/gateway/content-coding.ts'
-import { createLeakGuard, type LeakGuard } from '../../src/gateway/leak-guard.ts'
+} from '../../src/gateway/responses/compressed-answer.ts'
+import { decodersFor, type Decoder } from '../../src/http/content-coding.ts'
+import { acceptedCodings } from '../../src/http/accept-encoding.ts'
+import { createLeakGuard, type LeakGuard } from '../../src/gateway/responses/leak-guard.ts'
 
 const key = 'cog_0123456789abcdefghij'
 const masked = `cog_${'*'.repeat(key.length - 4)}`

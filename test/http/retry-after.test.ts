@@ -1,7 +1,7 @@
 // How long an upstream that answered 429 wants to be left alone.
 
 import { expect, test } from 'vitest'
-import { restMs } from '../../src/gateway/retry-after.ts'
+import { restMs } from '../../src/http/retry-after.ts'
 
 const date = 'Tue, 24 Nov 2026 11:00:00 GMT'
 

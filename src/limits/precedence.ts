@@ -1,0 +1,11 @@
+// How requests of a team are ordered beside those of other teams. Types only.
+
+/** How a team stands in the queue before the upstream. */
+export interface Precedence {
+  readonly team: string
+  readonly priority: 'high' | 'normal' | 'low'
+  /** Its share beside other teams. */
+  readonly weight: number
+  /** How long a request may wait while its key rests, milliseconds; 0: it is refused at once. */
+  readonly maxWaitMs: number
+}
