@@ -44,6 +44,13 @@ export interface Outcome {
 /** The book cannot be read or written at the moment: nobody knows what is left. */
 export class BookUnavailable extends Error {
   override readonly name = 'BookUnavailable'
+  /** False when the call was surely not begun; true when it may be done all the same, now or later. */
+  readonly begun: boolean
+
+  constructor(message: string, { begun = true, ...options }: ErrorOptions & { readonly begun?: boolean } = {}) {
+    super(message, options)
+    this.begun = begun
+  }
 }
 
 /** Every method may reject with `BookUnavailable`. */
@@ -52,6 +59,13 @@ export interface Book {
   ready(): Promise<void>
   /** Judges and makes one change. Resolves when it is as safe as this book can make it. */
   change(change: Change): Promise<Outcome>
+  /**
+   * After a change with version 0 that was rejected: once this resolves, either that change is made and the holding can be
+   * found, or it will not be made.
+   */
+  withdraw(id: string): Promise<void>
+  /** Resolves when a call that was rejected is worth repeating. */
+  retryWait(): Promise<void>
   /** Accounts by name; one that nobody used has nothing spent and nothing reserved. */
   accounts(names: readonly string[]): Promise<ReadonlyMap<string, Account>>
   find(id: string): Promise<Holding | null>

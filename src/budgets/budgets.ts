@@ -1,7 +1,7 @@
 // The service behind every budget: reserves before a create is sent, and keeps what it learns of it until the book has
 // taken it. Used by the gateway's reservation stage, by settlement and by whoever shows budgets.
 
-import { setTimeout as delay } from 'node:timers/promises'
+import { once } from 'node:events'
 import { BookUnavailable, type Account, type Book, type Change, type Outcome } from './book.ts'
 import { accountOf, windowEnd, type Budget } from './budget.ts'
 import { recording, releasing, reserving, stirring, turning, type Holding } from './holding.ts'
@@ -41,6 +41,8 @@ export interface BudgetsOptions {
   readonly now: () => number
   /** Called with the accounts a change has touched. */
   readonly onChange?: (accounts: ReadonlyMap<string, Account>) => void
+  /** What became of a create could not be written, for a reason that no waiting mends; settlement finds out by itself. */
+  readonly onDefect?: (error: unknown) => void
 }
 
 export interface Budgets {
@@ -64,9 +66,10 @@ const none: Account = { reserved: 0, spent: 0, endMs: null }
 /** Others may change a holding in between; that two keep each other from it for so long does not happen. */
 const maxTries = 20
 
-export function createBudgets({ book, now, onChange }: BudgetsOptions): Budgets {
+export function createBudgets({ book, now, onChange, onDefect }: BudgetsOptions): Budgets {
   const unwritten = new Set<Promise<void>>()
   const closing = new AbortController()
+  const closed = once(closing.signal, 'abort')
 
   async function change(wanted: Change): Promise<Outcome> {
     const outcome = await book.change(wanted)
@@ -85,16 +88,20 @@ export function createBudgets({ book, now, onChange }: BudgetsOptions): Budgets 
   }
 
   /** News of a create must not be lost while the book is away; after a restart settlement finds out by itself. */
-  function note(id: string, next: (holding: Holding | null) => Change | null): void {
+  function note(id: string, next: (holding: Holding | null) => Change | null, isWithdrawn = false): void {
     const written = (async () => {
-      for (let pauseMs = 250; ; pauseMs = Math.min(2 * pauseMs, 30_000)) {
+      for (;;) {
         try {
+          if (isWithdrawn) await book.withdraw(id)
           await update(id, next)
           return
         } catch (error) {
-          if (!(error instanceof BookUnavailable)) throw error
+          if (!(error instanceof BookUnavailable)) {
+            onDefect?.(error)
+            return
+          }
           if (closing.signal.aborted) return
-          await delay(pauseMs, undefined, { signal: closing.signal, ref: false }).catch(() => {})
+          await Promise.race([book.retryWait(), closed])
         }
       }
     })()
@@ -143,8 +150,9 @@ export function createBudgets({ book, now, onChange }: BudgetsOptions): Budgets 
       }
       const wanted = reserving(holding)
       const outcome = await change(wanted).catch((error: unknown) => {
-        // It may have been made all the same, with an answer that came too late.
-        note(id, (known) => (known === null ? null : releasing(known)))
+        // It may be made all the same: its answer came too late, or the book gets to it when it goes on.
+        if (!(error instanceof BookUnavailable) || error.begun)
+          note(id, (known) => (known === null ? null : releasing(known)), true)
         throw error
       })
       const standings = budgets.map((budget, index) => ({

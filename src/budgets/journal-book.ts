@@ -1,6 +1,7 @@
 // Budgets of one instance: everything in memory, and every change in a journal before anybody hears of it. A journal that
 // fails is read again from the disk at the next use: what is there is what counts.
 
+import { setTimeout as delay } from 'node:timers/promises'
 import { BookUnavailable, type Book } from './book.ts'
 import { turning } from './holding.ts'
 import { openJournal, type Journal, type JournalFiles } from './journal.ts'
@@ -16,6 +17,9 @@ export interface JournalBookOptions {
   readonly files?: JournalFiles
   readonly compactAboveBytes?: number
 }
+
+/** Each attempt reads the whole file. */
+const retryMs = 2_000
 
 /** A journal with the memory that was read from it. */
 interface Opened {
@@ -102,6 +106,9 @@ export function createJournalBook(options: JournalBookOptions): Book {
       }
       return outcome
     },
+    // What the disk holds is read before the next change is made.
+    withdraw: () => Promise.resolve(),
+    retryWait: () => delay(retryMs, undefined, { ref: false }),
     async accounts(names) {
       const { ledger } = await opened()
       return new Map(names.map((name) => [name, ledger.account(name)]))

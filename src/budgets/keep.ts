@@ -46,7 +46,12 @@ export function keepBudgets({ book, sessions, inForce, now, pollMs, log }: KeepO
     },
     onSoft: (standing) => log.warn(told('budget-soft', standing), 'a budget is above its soft bound'),
   })
-  const budgets = createBudgets({ book, now, onChange: (accounts) => alarms.note(accounts) })
+  const budgets = createBudgets({
+    book,
+    now,
+    onChange: (accounts) => alarms.note(accounts),
+    onDefect: (error) => log.warn({ event: 'budgets', error }, 'what became of a create could not be noted'),
+  })
   const settlement = createSettlement({
     book,
     budgets,

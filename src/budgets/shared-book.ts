@@ -1,12 +1,13 @@
 // Budgets of several instances in the shared store: each change is one script, made at once for all of them or not at all.
 // The arithmetic is the ledger's; test/budgets/shared-book.test.ts holds the two together.
 
+import { createRetryWait } from '../store/retry.ts'
 import { StoreAway, script, type Argument, type Script, type Store } from '../store/store.ts'
 import { BookUnavailable, keptAfterMs, type Account, type Book, type Change, type Outcome } from './book.ts'
 import type { Holding } from './holding.ts'
 
 /**
- * KEYS: holdings by id, ids by session, then the account of each step. ARGV: id, version, the holding as JSON (empty: it
+ * KEYS: holdings by id, ids by session, the mark of a withdrawn id, then the account of each step. ARGV: id, version, the holding as JSON (empty: it
  * goes), its session (empty: none), how long to keep holdings, then for each step what it reserves, spends, may come to at
  * most (empty: anything), and when its account may go (0: that long after its last change).
  * Answers 0 (stale), 1 (done) or 2 (full), then reserved and spent of each account.
@@ -20,9 +21,10 @@ local known = redis.call('HGET', holdings, id)
 local before = known and cjson.decode(known) or nil
 local result = 1
 if (before and before.version or 0) ~= tonumber(ARGV[2]) then result = 0 end
+if ARGV[2] == '0' and redis.call('EXISTS', KEYS[3]) == 1 then result = 0 end
 local answer = { result }
-for index = 3, #KEYS do
-  local place = 6 + (index - 3) * 4
+for index = 4, #KEYS do
+  local place = 6 + (index - 4) * 4
   local held = redis.call('HMGET', KEYS[index], 'reserved', 'spent')
   local reserved, spent = tonumber(held[1] or 0), tonumber(held[2] or 0)
   local most = ARGV[place + 2]
@@ -40,9 +42,9 @@ end
 if ARGV[4] ~= '' then redis.call('HSET', sessions, ARGV[4], id) end
 redis.call('PEXPIRE', holdings, keep)
 redis.call('PEXPIRE', sessions, keep)
-for index = 3, #KEYS do
-  local place = 6 + (index - 3) * 4
-  local at = 2 + (index - 3) * 2
+for index = 4, #KEYS do
+  local place = 6 + (index - 4) * 4
+  local at = 2 + (index - 4) * 2
   answer[at] = redis.call('HINCRBY', KEYS[index], 'reserved', ARGV[place])
   answer[at + 1] = redis.call('HINCRBY', KEYS[index], 'spent', ARGV[place + 1])
   if ARGV[place + 3] == '0' then redis.call('PEXPIRE', KEYS[index], keep)
@@ -51,6 +53,12 @@ end
 return answer
 `,
 )
+
+/** KEYS: the mark. ARGV: its lifetime. */
+const withdrawScript = script('budgets.withdraw', `return redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])`)
+
+/** A call that was given up can still arrive for as long as a TCP connection tries to deliver it. */
+const markMs = 20 * 60_000
 
 const accountsScript = script(
   'budgets.accounts',
@@ -102,6 +110,7 @@ export function createSharedBook(store: Store): Book {
   // One tag, so that all keys of a script are on one node of a cluster: creates are rare.
   const key = (...parts: readonly string[]): string => store.key('{budgets}', ...parts)
   const [holdings, sessions] = [key('holdings'), key('sessions')]
+  const markKey = (id: string): string => key('withdrawn', id)
   const accountKey = (name: string): string => key('account', name)
 
   async function run(what: Script, keys: readonly string[], values: readonly Argument[]): Promise<unknown> {
@@ -109,7 +118,7 @@ export function createSharedBook(store: Store): Book {
       return await store.run(what, keys, values)
     } catch (error) {
       if (error instanceof StoreAway)
-        throw new BookUnavailable(`the store of budgets is away: ${error.message}`, { cause: error })
+        throw new BookUnavailable(`the store of budgets is away: ${error.message}`, { cause: error, begun: error.sent })
       throw error
     }
   }
@@ -132,7 +141,7 @@ export function createSharedBook(store: Store): Book {
       const answer = numbersOf(
         await run(
           changeScript,
-          [holdings, sessions, ...steps.map(({ account }) => accountKey(account))],
+          [holdings, sessions, markKey(id), ...steps.map(({ account }) => accountKey(account))],
           [id, version, after === null ? '' : JSON.stringify(after), after?.session ?? '', keptAfterMs, ...values],
         ),
       )
@@ -142,6 +151,10 @@ export function createSharedBook(store: Store): Book {
         accounts: new Map(steps.map(({ account, endMs }, index) => [account, accountAt(answer, 1 + 2 * index, endMs)])),
       }
     },
+    async withdraw(id) {
+      await run(withdrawScript, [markKey(id)], [markMs])
+    },
+    retryWait: createRetryWait(store),
     async accounts(names) {
       if (names.length === 0) return new Map()
       const answer = numbersOf(await run(accountsScript, names.map(accountKey), []))

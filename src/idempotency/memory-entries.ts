@@ -79,5 +79,6 @@ export function createMemoryEntries({ now, maxBytes, maxEntries }: MemoryEntries
       if (place !== null) drop(name, place)
       return Promise.resolve()
     },
+    retryWait: () => Promise.resolve(),
   }
 }

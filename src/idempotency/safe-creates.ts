@@ -2,7 +2,6 @@
 // cannot be told apart from a second create is refused. Knows neither sockets nor HTTP; used by gateway/admission.ts.
 
 import { createHash, createHmac } from 'node:crypto'
-import { setTimeout } from 'node:timers/promises'
 import type { Problem } from '../problems.ts'
 import { createSealing, type Sealing } from '../store/sealing.ts'
 import { openEntry, sealEntry, type Entry, type KeptAnswer } from './entry.ts'
@@ -76,14 +75,9 @@ export interface SafeCreatesOptions {
   /** Longest time from a claim to its end. After it others take it that the instance is gone, and the outcome is unclear. */
   readonly maxRunMs: number
   readonly onEvent: (event: IdempotencyEvent) => void
-  /** The store failed; what its caller is told, or that an answer could not be kept. */
+  /** The store failed; what its caller is told. */
   readonly onTrouble: (text: string, error: unknown) => void
-  /** Waits before the end of a request is written again that the store did not take. */
-  readonly retryPausesMs?: readonly number[]
 }
-
-/** Together shorter than any request may run: after that the key counts as unclear anyway. */
-const usualPausesMs = [200, 800, 3_000, 10_000]
 
 /** What is known of one key while a request with it is judged. */
 interface Place {
@@ -95,7 +89,7 @@ interface Place {
 }
 
 export function createSafeCreates(options: SafeCreatesOptions): SafeCreates {
-  const { store, secret, now, keepMs, maxRunMs, onEvent, onTrouble, retryPausesMs = usualPausesMs } = options
+  const { store, secret, now, keepMs, maxRunMs, onEvent, onTrouble } = options
   let underWay = 0
   let idle: (() => void)[] = []
 
@@ -130,8 +124,6 @@ export function createSafeCreates(options: SafeCreatesOptions): SafeCreates {
     try {
       return await store.claim(name, running, keepMs)
     } catch (error) {
-      // It may be in the store all the same; nothing was sent under it, so it must not stand in anybody's way.
-      if (!(error instanceof StoreFull)) void keepTrying(() => store.release(name, running))
       throw unavailable(error)
     }
   }
@@ -163,13 +155,7 @@ export function createSafeCreates(options: SafeCreatesOptions): SafeCreates {
         await write()
         end()
       } catch {
-        void keepTrying(write).then((error) => {
-          if (error !== null) {
-            onEvent('lost')
-            onTrouble('how a create ended could not be kept: repetitions of it are refused as unclear', error)
-          }
-          end()
-        })
+        void repeat(write).then(end)
       }
     }
     async function unclear(status: number | null): Promise<void> {
@@ -193,19 +179,17 @@ export function createSafeCreates(options: SafeCreatesOptions): SafeCreates {
     }
   }
 
-  /** Resolves with null when it succeeded, or with the last error. */
-  async function keepTrying(write: () => Promise<void>): Promise<unknown> {
-    let last: unknown = null
-    for (const pauseMs of retryPausesMs) {
-      await setTimeout(pauseMs, undefined, { ref: false })
+  /** Until the store has taken it: it may be back only after a long time, and nobody else knows how the create ended. */
+  async function repeat(write: () => Promise<void>): Promise<void> {
+    for (;;) {
+      await store.retryWait()
       try {
         await write()
-        return null
-      } catch (error) {
-        last = error
+        return
+      } catch {
+        // The store says itself that it is away.
       }
     }
-    return last
   }
 
   function end(): void {

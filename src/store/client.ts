@@ -50,13 +50,13 @@ export function createStore({ settings, now }: StoreOptions): Store {
   function attempt<T>(send: () => Promise<T>, isProbe: boolean, late?: (answer: T) => void): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       let settled = false
-      const fail = (reason: string, cause?: unknown): void => {
+      const fail = (reason: string, cause?: unknown, sent = true): void => {
         if (settled) return
         settled = true
         clearTimeout(deadline)
         calls.failed += 1
         breaker.failed(reason)
-        reject(new StoreAway(reason, { cause }))
+        reject(new StoreAway(reason, { cause, sent }))
       }
       const deadline = setTimeout(
         // When it is us who were held up, the answer has come and only has to be read.
@@ -76,7 +76,11 @@ export function createStore({ settings, now }: StoreOptions): Store {
           resolve(answer)
         },
         (error: unknown) =>
-          fail(isOffline(error) ? (trouble ?? 'there is no connection to the store') : sentence(error), error),
+          fail(
+            isOffline(error) ? (trouble ?? 'there is no connection to the store') : sentence(error),
+            error,
+            !isUnsent(error),
+          ),
       )
     })
   }
@@ -84,7 +88,7 @@ export function createStore({ settings, now }: StoreOptions): Store {
   function call<T>(send: () => Promise<T>, late?: (answer: T) => void): Promise<T> {
     if (breaker.reason === null) return attempt(send, false, late)
     calls.spared += 1
-    return Promise.reject(new StoreAway(breaker.reason))
+    return Promise.reject(new StoreAway(breaker.reason, { sent: false }))
   }
 
   function evaluate(
@@ -161,6 +165,11 @@ function isOffline(error: unknown): boolean {
     error instanceof Error &&
     /enableOfflineQueue|Connection is closed|max retries per request|Cluster is ended/i.test(error.message)
   )
+}
+
+/** What the library says when it had no connection to write to. Of a connection that broke, calls may have arrived. */
+function isUnsent(error: unknown): boolean {
+  return error instanceof Error && error.message.includes('enableOfflineQueue')
 }
 
 /** What a server or a socket said; neither repeats a value. */

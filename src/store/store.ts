@@ -37,6 +37,13 @@ export type Argument = string | number | Buffer
 /** The store did not do, or not in time, what was asked. `message` is a sentence for logs; it names no value. */
 export class StoreAway extends Error {
   override readonly name = 'StoreAway'
+  /** False when the call surely did not leave this process; true when it may be done, now or when the store goes on. */
+  readonly sent: boolean
+
+  constructor(message: string, { sent = true, ...options }: ErrorOptions & { readonly sent?: boolean } = {}) {
+    super(message, options)
+    this.sent = sent
+  }
 }
 
 /** What a subscriber hears. */

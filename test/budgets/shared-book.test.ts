@@ -9,7 +9,7 @@ import { closing, releasing, reserving, turning } from '../../src/budgets/holdin
 import { Ledger } from '../../src/budgets/ledger.ts'
 import { createSharedBook } from '../../src/budgets/shared-book.ts'
 import { createStore } from '../../src/store/client.ts'
-import type { Store } from '../../src/store/store.ts'
+import { StoreAway, type Store } from '../../src/store/store.ts'
 import { until } from '../support/start-gateway.ts'
 import { describeWithValkey, startStoreServer, storeSettings, type StoreServer } from '../support/valkey.ts'
 import { budgetOf, holdingOf, noon, stepsOfSessions } from './books.ts'
@@ -97,6 +97,46 @@ describeWithValkey('the book in a shared store', () => {
     await first.store.close()
     expect(await second.book.holdings()).toHaveLength(100)
     expect(await reserve(second, 'one more')).toBe(false)
+  })
+
+  test('holds nothing for creates that a frozen store was asked for and that were given up', async () => {
+    const { store, book } = await connected('frozen')
+    const budget = budgetOf('acus', 100, { period: null })
+    const service = createBudgets({ book, now: () => noon })
+    server.freeze()
+    const asked = Array.from({ length: 20 }, (_, index) =>
+      service.reserve({ id: `create-${index}`, organization: 'org-a', bound: 1_000_000, budgets: [budget] }),
+    )
+    for (const each of asked) await expect(each).rejects.toThrow(BookUnavailable)
+    server.thaw()
+    await until(() => !store.away, 'the store to be back')
+    await service.close()
+    expect(await book.holdings()).toEqual([])
+    expect((await book.accounts([budget.account])).get(budget.account)).toMatchObject({ reserved: 0, spent: 0 })
+  })
+
+  test('does not make a reservation whose call arrives after it was given up', async () => {
+    const { store } = await connected('delayed')
+    const late: (() => Promise<unknown>)[] = []
+    // A network that delivers reservations only after they were given up, and all other calls at once.
+    const slow = createSharedBook({
+      ...store,
+      run(script, keys, values) {
+        if (script.name !== 'budgets.change') return store.run(script, keys, values)
+        late.push(() => store.run(script, keys, values))
+        return Promise.reject(new StoreAway('the store did not answer in time'))
+      },
+    })
+    const budget = budgetOf('acus', 100, { period: null })
+    const service = createBudgets({ book: slow, now: () => noon })
+    const asked = service.reserve({ id: 'create', organization: 'org-a', bound: 1_000_000, budgets: [budget] })
+    await expect(asked).rejects.toThrow(BookUnavailable)
+    await until(
+      async () => (await server.command('EXISTS', 'delayed:{budgets}:withdrawn:create')).startsWith(':1'),
+      'it',
+    )
+    for (const arrive of late) await arrive()
+    expect(await slow.holdings()).toEqual([])
   })
 
   test('has one instance look after sessions, until it stops saying so', async () => {

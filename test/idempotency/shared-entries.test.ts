@@ -1,11 +1,12 @@
 // Idempotency keys in a real store: one claim for all instances, changed only by who knows what is there, gone in time.
 
+import { setTimeout } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { EntryStore } from '../../src/idempotency/entry-store.ts'
 import { createSharedEntries } from '../../src/idempotency/shared-entries.ts'
 import { createStore } from '../../src/store/client.ts'
 import type { StoreSettings } from '../../src/store/connection.ts'
-import type { Store } from '../../src/store/store.ts'
+import { StoreAway, type Store } from '../../src/store/store.ts'
 import { until } from '../support/start-gateway.ts'
 import { describeWithValkey, startCluster, startStoreServer, type StoreServer } from '../support/valkey.ts'
 
@@ -95,6 +96,38 @@ describeWithValkey('keys in a shared store', () => {
       async () => (await server.command('EXISTS', 'test:idempotency:late')) === ':0\r\n',
       'the place to be free',
     )
+  })
+
+  it('that a frozen store gets to after it was given up on are free, however long it was frozen', async () => {
+    server.freeze()
+    await expect(one.claim('frozen', value('a'), 60_000)).rejects.toThrow('did not answer')
+    // Longer than the connection lives: what was written to it is still there for the server to read.
+    await until(() => stores[0]?.state.reason !== null, 'the outage')
+    await setTimeout(4_000)
+    server.thaw()
+    await until(() => stores.every((store) => !store.away), 'the store to be back')
+    await until(async () => (await one.claim('frozen', value('b'), 60_000)) === null, 'the place to be free')
+  })
+
+  it('whose claim arrives after it was withdrawn do not stand', async () => {
+    let arrive = (): Promise<unknown> => Promise.resolve()
+    const [first] = stores
+    if (first === undefined) throw new Error('no store')
+    // A network that delivers one call only after it was given up, and all others at once.
+    const slow = createSharedEntries({
+      ...first,
+      run(what, keys, values) {
+        if (what.name !== 'idempotency.claim') return first.run(what, keys, values)
+        arrive = () => first.run(what, keys, values)
+        return Promise.reject(new StoreAway('the store did not answer in time'))
+      },
+    })
+    await expect(slow.claim('delayed', value('a'), 60_000)).rejects.toThrow('did not answer')
+    const marked = async (): Promise<boolean> =>
+      (await server.command('KEYS', '{test:idempotency:delayed}:withdrawn:*')).startsWith('*1')
+    await until(marked, 'the claim to be withdrawn')
+    await arrive()
+    expect(await other.claim('delayed', value('b'), 60_000)).toBeNull()
   })
 
   it('are refused by a store that is away', async () => {

@@ -150,4 +150,12 @@ describeWithValkey('two gateways with one store', () => {
     await until(async () => (await create(1, 'away')).status === 201, 'the store to be back at the other')
     expect(created).toBe(2)
   })
+  it('a key that was refused while the store was frozen works when the store goes on', async () => {
+    store.freeze()
+    const refused = await create(0, 'frozen')
+    expect([refused.status, await kindOf(refused)]).toEqual([503, 'idempotency-unavailable'])
+    store.thaw()
+    await until(async () => (await create(1, 'frozen')).status === 201, 'the key to be free')
+    expect(created).toBe(1)
+  })
 })
