@@ -27,7 +27,7 @@ const mayImport: Readonly<Record<string, Allowed>> = {
   identity: ['problems', 'types of config', 'config/addresses'],
   catalogue: ['problems', 'config'],
   keys: ['problems', 'types of catalogue', 'catalogue/permissions'],
-  budgets: ['limits/meter', 'store/retry', 'store/store'],
+  budgets: ['limits/calendar', 'store/retry', 'store/store'],
   policy: [
     'problems',
     'config',

@@ -7,8 +7,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createLimiter, type Limit, type Limiter } from '../../src/limits/limiter.ts'
-import { createSharedLimiter } from '../../src/limits/shared-limiter.ts'
+import type { Limit, Limiter } from '../../src/limits/limiter.ts'
+import { createLocalLimiter } from '../../src/limits/local/local-limiter.ts'
+import { createSharedLimiter } from '../../src/limits/shared/shared-limiter.ts'
 import { createStore } from '../../src/store/client.ts'
 import { spreadOf } from '../statistics.ts'
 
@@ -36,6 +37,8 @@ const kinds: readonly (readonly [name: string, limits: readonly Limit[]])[] = [
   ['one rate that refuses', [rate('refusing', 1000, 3_600_000)]],
 ]
 
+const clocks = { now: Date.now, monotonic: () => performance.now() }
+
 /** Takes and releases so many times, so many at once; returns decisions a second. */
 async function measure(limiter: Limiter, limits: readonly Limit[], count: number, atOnce: number): Promise<number> {
   const began = performance.now()
@@ -44,7 +47,7 @@ async function measure(limiter: Limiter, limits: readonly Limit[], count: number
     Array.from({ length: atOnce }, async () => {
       while (left > 0) {
         left -= 1
-        const taken = limiter.take(limits, Date.now())
+        const taken = limiter.take(limits)
         // The limiter of one instance answers at once, and is not made to wait for a promise.
         const allowance = taken instanceof Promise ? await taken : taken
         if (allowance.granted) limiter.release(limits)
@@ -101,7 +104,7 @@ function print(name: string, value: string): void {
 
 async function main(): Promise<void> {
   print('machine', `${cpus()[0]?.model ?? ''}, ${cpus().length} cores, Node ${process.version}`)
-  for (const [name, limits] of kinds) await report(`memory: ${name}`, createLimiter(), limits, 200_000, 1)
+  for (const [name, limits] of kinds) await report(`memory: ${name}`, createLocalLimiter(clocks), limits, 200_000, 1)
   const server = await startServer()
   const store = createStore({
     settings: {
@@ -120,8 +123,7 @@ async function main(): Promise<void> {
   await new Promise<void>((resolve) => store.onChange((away) => (away ? undefined : resolve())))
   const limiter = createSharedLimiter({
     store,
-    now: Date.now,
-    monotonic: () => performance.now(),
+    ...clocks,
     budgetsWhenAway: 'refuse',
   })
   for (const [name, limits] of kinds)

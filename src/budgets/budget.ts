@@ -1,7 +1,7 @@
 // What a budget is: whose usage it bounds, how much it lets through, and when it begins anew. Made by policy/, read by
 // everybody who reserves, settles or shows. Amounts are whole numbers of the smallest unit, so that sums are exact.
 
-import { calendarEndMs } from '../limits/meter.ts'
+import { calendarEndMs } from '../limits/calendar.ts'
 
 export type Measure = 'acus' | 'sessions' | 'open_sessions'
 

@@ -91,7 +91,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
         visit.response,
         target,
         principal,
-        (limits) => limiter.peek(limits, now()),
+        (limits) => limiter.peek(limits),
         devinUsers,
         async (budgets) => (await budgeting.standings(budgets))?.map((standing) => budgetView(standing, now())) ?? null,
       )
@@ -218,7 +218,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
     if (key === null) return keyMissing(facts.operation, requirement?.organization ?? null)
     if (decision.team === null) return null
     const limits = decision.team.limitsFor(facts.principal, facts.operation)
-    return applyLimits(limiter, decision.team, limits, exchange, now())
+    return applyLimits(limiter, decision.team, limits, exchange)
   }
 
   function lateLimits(visit: Visit, evaluation: Evaluation): Extras {

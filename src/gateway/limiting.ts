@@ -3,9 +3,8 @@
 
 import { basename } from 'node:path'
 import type { AnswerTaker } from '../cache/answer.ts'
-import { policyField, standingField } from '../limits/fields.ts'
-import type { Allowance, Limiter, Limit, Standing } from '../limits/limiter.ts'
-import type { Quota } from '../limits/meter.ts'
+import { policyField, statusField } from '../limits/fields.ts'
+import type { Allowance, Limit, Limiter, LimitStatus, Quota } from '../limits/limiter.ts'
 import type { Evaluation } from '../policy/evaluate.ts'
 import type { Team } from '../policy/policy-set.ts'
 import { Problem } from '../problems.ts'
@@ -20,15 +19,9 @@ export type Judgement = Problem | null | Promise<Problem | null>
  * `budget-exceeded` with `Retry-After`, or `overloaded` where a limit of cost cannot be judged; handed on, not thrown,
  * which would take a tenth of a refused request. What has to be given back is given back when the exchange is over.
  */
-export function applyLimits(
-  limiter: Limiter,
-  team: Team,
-  limits: readonly Limit[],
-  exchange: Exchange,
-  nowMs: number,
-): Judgement {
+export function applyLimits(limiter: Limiter, team: Team, limits: readonly Limit[], exchange: Exchange): Judgement {
   if (limits.length === 0) return null
-  const allowance = limiter.take(limits, nowMs)
+  const allowance = limiter.take(limits)
   return allowance instanceof Promise
     ? allowance.then((made) => heed(limiter, team, limits, made, exchange))
     : heed(limiter, team, limits, allowance, exchange)
@@ -77,7 +70,7 @@ function heed(
 ): Problem | null {
   exchange.limitExceeded = allowance.exceeded?.name ?? null
   if (allowance.storeAway) return unjudged(allowance)
-  exchange.limitFields = ['ratelimit-policy', policyField(limits), 'ratelimit', standingField(allowance.standings)]
+  exchange.limitFields = ['ratelimit-policy', policyField(limits), 'ratelimit', statusField(allowance.statuses)]
   if (!allowance.granted && allowance.exceeded !== null)
     return exceeded(team, allowance.exceeded, allowance.retryAfterMs)
   if (limits.every((limit) => limit.kind === 'rate')) return null
@@ -145,7 +138,7 @@ function quotaText({ amount, perMs, calendar }: Quota): string {
 }
 
 /** How limits stand, for the callers' own page. */
-export function standingView({ limit, remaining, resetMs }: Standing): unknown {
+export function limitView({ limit, remaining, resetMs }: LimitStatus): unknown {
   return {
     name: limit.name,
     limit: limit.quota === null ? `${limit.most} at once` : quotaText(limit.quota),

@@ -6,7 +6,7 @@ import type { BudgetView } from '../budgets/standing.ts'
 import type { Operation } from '../catalogue/operation.ts'
 import type { Target } from '../catalogue/target.ts'
 import type { Principal } from '../identity/principal.ts'
-import type { Limit, Standing } from '../limits/limiter.ts'
+import type { Limit, LimitStatus } from '../limits/limiter.ts'
 import { conditionHolds } from '../policy/condition.ts'
 import { refusalWithoutTeam } from '../policy/decide.ts'
 import { isWithheld } from '../policy/guarded.ts'
@@ -16,10 +16,10 @@ import { answerJson, answerProblemPage } from './answering.ts'
 import type { DevinUsers } from './devin-users.ts'
 import type { Exchange } from './exchange.ts'
 import { explainPage } from './explain-page.ts'
-import { standingView } from './limiting.ts'
+import { limitView } from './limiting.ts'
 
 /** How limits stand now, without counting. */
-export type PeekLimits = (limits: readonly Limit[]) => readonly Standing[] | Promise<readonly Standing[]>
+export type PeekLimits = (limits: readonly Limit[]) => readonly LimitStatus[] | Promise<readonly LimitStatus[]>
 
 /** How budgets stand now, as they are shown; null while nobody can tell. */
 export type ShowBudgets = (budgets: readonly Budget[]) => Promise<readonly BudgetView[] | null>
@@ -132,8 +132,8 @@ async function limitsOf(
     const granted = operationsOf(policy, team, principal).map(({ id }) => policy.catalogue.operation(id))
     const limits = [create, ...granted].flatMap((each) => (each === null ? [] : team.limitsFor(principal, each)))
     const distinct = [...new Map(limits.map((limit) => [limit.meter, limit])).values()]
-    const standings = await peek(distinct)
-    return [team.id, standings.map(standingView)] as const
+    const statuses = await peek(distinct)
+    return [team.id, statuses.map(limitView)] as const
   })
   return Object.fromEntries(await Promise.all(entries))
 }

@@ -1,7 +1,6 @@
 // The RateLimit and RateLimit-Policy fields of draft-ietf-httpapi-ratelimit-headers, as Structured Fields (RFC 9651).
 
-import type { Limit, Standing } from './limiter.ts'
-import type { Quota } from './meter.ts'
+import type { Limit, LimitStatus, Quota } from './limiter.ts'
 
 const calendarSeconds = { day: 86_400, week: 604_800, month: null } as const
 
@@ -28,9 +27,9 @@ function writePolicy(limits: readonly Limit[]): string {
 }
 
 /** `RateLimit`: what is left (`r`) and in how many seconds the whole amount is back (`t`). */
-export function standingField(standings: readonly Standing[]): string {
+export function statusField(statuses: readonly LimitStatus[]): string {
   let text = ''
-  for (const { limit, remaining, resetMs } of standings) {
+  for (const { limit, remaining, resetMs } of statuses) {
     text += `${text === '' ? '' : ', '}"${limit.name}";r=${remaining}`
     if (limit.quota !== null) text += `;t=${seconds(resetMs)}`
   }

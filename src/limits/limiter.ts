@@ -1,7 +1,16 @@
-// All limits of a request judged together: it is counted everywhere or nowhere. Here is what the limit stage asks, and
-// the limiter of one instance, which answers at once; shared-limiter.ts is that of several. Time is passed in.
+// What the limit stage asks: all limits of a request are judged together, and it is counted everywhere or nowhere. Types only.
+// local/ is the limiter of one instance, shared/ that of several over a store.
 
-import { createMeter, type Meter, type Quota } from './meter.ts'
+/** So many in a span of time: sliding (`perMs`), sliding with a burst, or in a calendar day, week or month. */
+export interface Quota {
+  readonly amount: number
+  readonly perMs: number | null
+  readonly calendar: 'day' | 'week' | 'month' | null
+  /** For sliding quotas: the most at once; a bucket of this size that refills at the rate. Null: an exact sliding window. */
+  readonly burst: number | null
+  /** IANA name; calendar windows turn at its midnight. */
+  readonly timeZone: string
+}
 
 /** One limit that applies to a request. */
 export interface Limit {
@@ -20,10 +29,11 @@ export interface Limit {
   readonly shadow: boolean
 }
 
-/** How one limit stands after a request was judged. */
-export interface Standing {
+/** One limit after a request was judged. */
+export interface LimitStatus {
   readonly limit: Limit
   readonly remaining: number
+  /** Milliseconds until the full amount is there again. */
   readonly resetMs: number
 }
 
@@ -34,7 +44,7 @@ export interface Allowance {
   /** Milliseconds until the request would be granted as far as rates go; 0 when granted. */
   readonly retryAfterMs: number
   /** One for each limit; none when the limits could not be judged. */
-  readonly standings: readonly Standing[]
+  readonly statuses: readonly LimitStatus[]
   /** Refused because `exceeded` is a limit of cost that cannot be judged: the shared store is away. */
   readonly storeAway: boolean
 }
@@ -42,107 +52,18 @@ export interface Allowance {
 /** A promise only where a shared store has to be asked. Nothing rejects. */
 export interface Limiter {
   /** Judges and, when every limit has room, counts. A refused request counts nowhere. */
-  take(limits: readonly Limit[], nowMs: number): Allowance | Promise<Allowance>
+  take(limits: readonly Limit[]): Allowance | Promise<Allowance>
   /** How the limits stand, without counting. */
-  peek(limits: readonly Limit[], nowMs: number): readonly Standing[] | Promise<readonly Standing[]>
+  peek(limits: readonly Limit[]): readonly LimitStatus[] | Promise<readonly LimitStatus[]>
   /** The request is over: frees its concurrency slots. Exactly once for each granted `take`. */
   release(limits: readonly Limit[]): void
   /** The call came to nothing (a create that failed): gives its budgets back. */
   giveBack(limits: readonly Limit[]): void
 }
 
-/** The limiter of one instance: everything at once. */
-export interface LocalLimiter extends Limiter {
-  take(limits: readonly Limit[], nowMs: number): Allowance
-  peek(limits: readonly Limit[], nowMs: number): readonly Standing[]
-  /** Counts a request that somebody else has granted, whether or not there is room. */
-  count(limits: readonly Limit[], nowMs: number): void
-  /** How much of a rate or budget is used, as far as its amount. */
-  used(limit: Limit, nowMs: number): number
-  /** How many requests hold a slot of a concurrency limit. */
-  running(limit: Limit): number
-}
-
-/** Meters that nobody uses are dropped when there are more than this; an attacker can invent no team, but subjects come and go. */
-const sweepAbove = 10_000
-
-export function createLimiter(): LocalLimiter {
-  const meters = new Map<string, { readonly meter: Meter; readonly quota: Quota }>()
-  const running = new Map<string, number>()
-  let sweepAt = sweepAbove
-
-  function meterOf(name: string, quota: Quota, nowMs: number): Meter {
-    const known = meters.get(name)
-    if (known !== undefined) return known.meter
-    if (meters.size >= sweepAt) sweep(nowMs)
-    const meter = createMeter(quota)
-    meters.set(name, { meter, quota })
-    return meter
-  }
-
-  /** Again only when there are twice as many as are in use: it looks at all of them. */
-  function sweep(nowMs: number): void {
-    for (const [name, { meter, quota }] of meters) if (meter.resetMs(quota, nowMs) <= 0) meters.delete(name)
-    sweepAt = Math.max(sweepAbove, 2 * meters.size)
-  }
-
-  function waitFor(limit: Limit, nowMs: number): number {
-    if (limit.quota === null) return (running.get(limit.meter) ?? 0) < limit.most ? 0 : 1000
-    return meterOf(limit.meter, limit.quota, nowMs).waitMs(limit.quota, 1, nowMs)
-  }
-
-  function standing(limit: Limit, nowMs: number): Standing {
-    if (limit.quota === null)
-      return { limit, remaining: Math.max(0, limit.most - (running.get(limit.meter) ?? 0)), resetMs: 0 }
-    const meter = meterOf(limit.meter, limit.quota, nowMs)
-    return { limit, remaining: meter.remaining(limit.quota, nowMs), resetMs: meter.resetMs(limit.quota, nowMs) }
-  }
-
-  function count(limits: readonly Limit[], nowMs: number): void {
-    for (const limit of limits) {
-      if (limit.quota === null) running.set(limit.meter, (running.get(limit.meter) ?? 0) + 1)
-      else meterOf(limit.meter, limit.quota, nowMs).take(limit.quota, 1, nowMs)
-    }
-  }
-
-  return {
-    take(limits, nowMs) {
-      let exceeded: Limit | null = null
-      let shadowed: Limit | null = null
-      let retryAfterMs = 0
-      for (const limit of limits) {
-        const wait = waitFor(limit, nowMs)
-        if (wait <= 0) continue
-        if (limit.shadow) shadowed ??= limit
-        else if (exceeded === null || wait > retryAfterMs) {
-          exceeded = limit
-          retryAfterMs = wait
-        }
-      }
-      if (exceeded === null) count(limits, nowMs)
-      return {
-        granted: exceeded === null,
-        exceeded: exceeded ?? shadowed,
-        retryAfterMs,
-        standings: limits.map((limit) => standing(limit, nowMs)),
-        storeAway: false,
-      }
-    },
-    count,
-    used: (limit, nowMs) =>
-      limit.quota === null ? 0 : (limit.quota.burst ?? limit.quota.amount) - standing(limit, nowMs).remaining,
-    running: ({ meter }) => running.get(meter) ?? 0,
-    peek: (limits, nowMs) => limits.map((limit) => standing(limit, nowMs)),
-    release(limits) {
-      for (const { quota, meter } of limits) {
-        if (quota !== null) continue
-        const left = (running.get(meter) ?? 0) - 1
-        if (left > 0) running.set(meter, left)
-        else running.delete(meter)
-      }
-    },
-    giveBack(limits) {
-      for (const limit of limits) if (limit.kind === 'budget') meters.get(limit.meter)?.meter.giveBack(1)
-    },
-  }
+export interface Clocks {
+  /** Milliseconds since the epoch: for calendar windows. */
+  readonly now: () => number
+  /** Milliseconds of a clock that nobody sets: for everything else. */
+  readonly monotonic: () => number
 }

@@ -1,8 +1,8 @@
 // The limits of a team's document, and those of the whole gateway, in the form the limiter takes. Pure.
 
 import type { Diagnostic } from '../config/diagnostics.ts'
+import type { Quota } from '../limits/limiter.ts'
 import type { Precedence } from '../limits/precedence.ts'
-import type { Quota } from '../limits/meter.ts'
 import type { AllowCompiler } from './allow.ts'
 import type { GatewayLimitsDocument, LimitsDocument, QuotaDocument, TeamDocument } from './document.ts'
 import type { GatewayLimits, LimitRules, OperationGroupLimits, TeamLimits } from './team-limits.ts'

@@ -3,8 +3,7 @@
 
 import type { Operation } from '../catalogue/operation.ts'
 import type { Principal } from '../identity/principal.ts'
-import type { Limit } from '../limits/limiter.ts'
-import type { Quota } from '../limits/meter.ts'
+import type { Limit, Quota } from '../limits/limiter.ts'
 import { sessionCreate } from './team-budgets.ts'
 
 /** Limits of one scope; an absent limit is none. */

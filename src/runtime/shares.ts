@@ -15,8 +15,9 @@ import { createSessionReader } from '../gateway/upstream/session-reader.ts'
 import { createMemoryEntries, type MemoryEntries } from '../idempotency/memory-entries.ts'
 import { createSafeCreates, type SafeCreates } from '../idempotency/safe-creates.ts'
 import { createSharedEntries } from '../idempotency/shared-entries.ts'
-import { createLimiter, type Limiter } from '../limits/limiter.ts'
-import { createSharedLimiter, type SharedLimiter } from '../limits/shared-limiter.ts'
+import type { Limiter } from '../limits/limiter.ts'
+import { createLocalLimiter } from '../limits/local/local-limiter.ts'
+import { createSharedLimiter, type SharedLimiter } from '../limits/shared/shared-limiter.ts'
 import type { Store } from '../store/store.ts'
 import type { Foundation } from './foundation.ts'
 
@@ -45,7 +46,7 @@ export async function openShares(foundation: Foundation, ownCalls: OwnCalls): Pr
     store === null || config.store === null
       ? null
       : createSharedLimiter({ store, now, monotonic, budgetsWhenAway: config.store.budgetsWhenAway })
-  const limiter = sharedLimiter ?? createLimiter()
+  const limiter = sharedLimiter ?? createLocalLimiter({ now, monotonic })
   const budgets = keepBudgets({
     book:
       store === null

@@ -2,10 +2,28 @@
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { policyField, standingField } from '../../src/limits/fields.ts'
-import { createLimiter, type Limit } from '../../src/limits/limiter.ts'
+import { policyField, statusField } from '../../src/limits/fields.ts'
+import type { Limit } from '../../src/limits/limiter.ts'
+import { createLocalLimiter } from '../../src/limits/local/local-limiter.ts'
 
-const now = Date.UTC(2026, 10, 24)
+const today = Date.UTC(2026, 10, 24)
+
+/** Both clocks, as a test sets them. */
+function clocks(wallMs = today) {
+  const times = { wallMs, monotonicMs: 5_000 }
+  return {
+    now: () => times.wallMs,
+    monotonic: () => times.monotonicMs,
+    /** Time passes. */
+    pass(ms: number): void {
+      times.wallMs += ms
+      times.monotonicMs += ms
+    },
+    /** Somebody sets the system's clock. */
+    set: (byMs: number) => void (times.wallMs += byMs),
+  }
+}
+
 const rate = (meter: string, amount: number, more: Partial<Limit> = {}): Limit => ({
   meter,
   name: meter,
@@ -36,14 +54,14 @@ describe('limits of a request', () => {
           ['c', 8],
           ['d', 1],
         ])
-        const limiter = createLimiter()
+        const limiter = createLocalLimiter(clocks())
         const counted = new Map<string, number>()
         for (const names of requests) {
           const limits = names.map((name) => rate(name, amounts.get(name) ?? 0))
           const fits = names.every((name) => (counted.get(name) ?? 0) < (amounts.get(name) ?? 0))
-          expect(limiter.take(limits, now).granted).toBe(fits)
+          expect(limiter.take(limits).granted).toBe(fits)
           if (fits) for (const name of names) counted.set(name, (counted.get(name) ?? 0) + 1)
-          for (const { limit, remaining } of limiter.peek(limits, now)) {
+          for (const { limit, remaining } of limiter.peek(limits)) {
             expect(remaining).toBe((amounts.get(limit.name) ?? 0) - (counted.get(limit.name) ?? 0))
           }
         }
@@ -52,37 +70,99 @@ describe('limits of a request', () => {
   })
 
   test('name the one to wait for longest', () => {
-    const limiter = createLimiter()
+    const limiter = createLocalLimiter(clocks())
     const day: Limit = rate('sessions', 1, {
       kind: 'budget',
       quota: { amount: 1, perMs: null, calendar: 'day', burst: null, timeZone: 'UTC' },
     })
     const limits = [rate('requests', 1), day]
-    limiter.take(limits, now)
-    const refused = limiter.take(limits, now)
+    limiter.take(limits)
+    const refused = limiter.take(limits)
     expect(refused).toMatchObject({ granted: false, exceeded: { name: 'sessions' }, retryAfterMs: 86_400_000 })
   })
 
   test('in shadow mode are told of and not applied', () => {
-    const limiter = createLimiter()
+    const limiter = createLocalLimiter(clocks())
     const limits = [rate('requests', 1, { shadow: true })]
-    limiter.take(limits, now)
-    expect(limiter.take(limits, now)).toMatchObject({ granted: true, exceeded: { name: 'requests' } })
+    limiter.take(limits)
+    expect(limiter.take(limits)).toMatchObject({ granted: true, exceeded: { name: 'requests' } })
   })
 
   test('are kept for all who have used them, however many callers come', () => {
-    const limiter = createLimiter()
+    const limiter = createLocalLimiter(clocks())
     const callers = Array.from({ length: 25_000 }, (_, number) => [rate(`caller ${number}`, 1)])
-    for (const limits of callers) limiter.take(limits, now)
-    expect(callers.filter((limits) => limiter.take(limits, now).granted)).toEqual([])
+    for (const limits of callers) limiter.take(limits)
+    expect(callers.filter((limits) => limiter.take(limits).granted)).toEqual([])
   })
 
   test('give back the budget of a call that came to nothing, and no rate', () => {
-    const limiter = createLimiter()
+    const limiter = createLocalLimiter(clocks())
     const limits = [rate('requests', 5), rate('sessions', 5, { kind: 'budget' })]
-    limiter.take(limits, now)
+    limiter.take(limits)
     limiter.giveBack(limits)
-    expect(limiter.peek(limits, now).map(({ remaining }) => remaining)).toEqual([4, 5])
+    expect(limiter.peek(limits).map(({ remaining }) => remaining)).toEqual([4, 5])
+  })
+})
+
+describe("a change of the system's time", () => {
+  const hour = 3_600_000
+  const minute = rate('minute', 2)
+  const burst = rate('burst', 60, { quota: { amount: 60, perMs: 60_000, calendar: null, burst: 2, timeZone: 'UTC' } })
+  const day = rate('day', 2, {
+    quota: { amount: 2, perMs: null, calendar: 'day', burst: null, timeZone: 'Europe/Berlin' },
+  })
+  const use = (limiter: ReturnType<typeof createLocalLimiter>, limits: readonly Limit[]) => {
+    while (limiter.take(limits).granted);
+  }
+
+  test.each([-26 * hour, -hour, -1, 1, hour, 26 * hour])(
+    'by %i ms makes nobody wait longer than the window',
+    (byMs) => {
+      for (const [limit, windowMs] of [
+        [minute, 60_000],
+        [burst, 2_000],
+        [day, 24 * hour],
+      ] as const) {
+        const time = clocks(today + 12 * hour)
+        const limiter = createLocalLimiter(time)
+        use(limiter, [limit])
+        time.set(byMs)
+        expect(limiter.take([limit]).retryAfterMs).toBeLessThanOrEqual(windowMs)
+        for (const { resetMs } of limiter.peek([limit])) expect(resetMs).toBeLessThanOrEqual(windowMs)
+      }
+    },
+  )
+
+  test.each([-hour, 59_000, hour, 26 * hour])(
+    'by %i ms neither forgets uses of a sliding limit nor keeps them longer',
+    (byMs) => {
+      for (const limit of [
+        minute,
+        rate('hour', 2, { quota: { ...burst.quota, amount: 2, perMs: hour, burst: null } as Limit['quota'] }),
+      ]) {
+        const time = clocks()
+        const limiter = createLocalLimiter(time)
+        use(limiter, [limit])
+        time.set(byMs)
+        expect(limiter.take([limit]).granted).toBe(false)
+        time.pass((limit.quota?.perMs ?? 0) - 1)
+        expect(limiter.take([limit]).granted).toBe(false)
+        time.pass(1)
+        expect(limiter.take([limit]).granted).toBe(true)
+      }
+    },
+  )
+
+  test('over a midnight and back forgets no use of the day', () => {
+    const time = clocks(today + 21.5 * hour)
+    const limiter = createLocalLimiter(time)
+    limiter.take([day])
+    time.set(2 * hour)
+    expect(limiter.take([day]).granted).toBe(true)
+    time.set(-2 * hour)
+    expect(limiter.take([day])).toMatchObject({ granted: false, retryAfterMs: 1.5 * hour })
+    time.pass(1.5 * hour)
+    expect(limiter.peek([day])[0]?.remaining).toBe(2)
   })
 })
 
@@ -90,41 +170,41 @@ describe('concurrency', () => {
   test('never exceeds its limit and never leaks a slot', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 4 }), fc.array(fc.boolean(), { maxLength: 80 }), (most, steps) => {
-        const limiter = createLimiter()
+        const limiter = createLocalLimiter(clocks())
         const limits = [concurrency('concurrent', most)]
         let running = 0
         for (const begins of steps) {
           if (begins) {
-            const { granted } = limiter.take(limits, now)
+            const { granted } = limiter.take(limits)
             expect(granted).toBe(running < most)
             if (granted) running += 1
           } else if (running > 0) {
             limiter.release(limits)
             running -= 1
           }
-          expect(limiter.peek(limits, now)[0]?.remaining).toBe(most - running)
+          expect(limiter.peek(limits)[0]?.remaining).toBe(most - running)
         }
       }),
     )
   })
 
   test('takes no slot when another limit refuses', () => {
-    const limiter = createLimiter()
+    const limiter = createLocalLimiter(clocks())
     const limits = [concurrency('concurrent', 1), rate('requests', 1)]
-    limiter.take(limits, now)
+    limiter.take(limits)
     limiter.release(limits)
-    expect(limiter.take(limits, now).granted).toBe(false)
-    expect(limiter.peek(limits, now)[0]?.remaining).toBe(1)
+    expect(limiter.take(limits).granted).toBe(false)
+    expect(limiter.peek(limits)[0]?.remaining).toBe(1)
   })
 })
 
 describe('the RateLimit fields', () => {
   test('are structured fields as the draft spells them', () => {
-    const limiter = createLimiter()
+    const limiter = createLocalLimiter(clocks())
     const limits = [rate('requests', 600), concurrency('concurrent', 20)]
     expect(policyField(limits)).toBe('"requests";q=600;w=60, "concurrent";q=20;qu="concurrent-requests"')
-    expect(standingField(limiter.take(limits, now).standings)).toBe('"requests";r=599;t=60, "concurrent";r=19')
-    const standings = limits.map((limit) => ({ limit, remaining: 1, resetMs: limit.quota === null ? 0 : 1_001 }))
-    expect(standingField(standings)).toBe('"requests";r=1;t=2, "concurrent";r=1')
+    expect(statusField(limiter.take(limits).statuses)).toBe('"requests";r=599;t=60, "concurrent";r=19')
+    const statuses = limits.map((limit) => ({ limit, remaining: 1, resetMs: limit.quota === null ? 0 : 1_001 }))
+    expect(statusField(statuses)).toBe('"requests";r=1;t=2, "concurrent";r=1')
   })
 })

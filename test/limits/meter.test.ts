@@ -2,7 +2,9 @@
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { calendarEndMs, createMeter, type Quota } from '../../src/limits/meter.ts'
+import { calendarEndMs } from '../../src/limits/calendar.ts'
+import type { Quota } from '../../src/limits/limiter.ts'
+import { createMeter } from '../../src/limits/local/meter.ts'
 
 const start = Date.UTC(2026, 10, 24, 9, 0, 0)
 const sliding = (amount: number, perMs: number, burst: number | null = null): Quota => ({

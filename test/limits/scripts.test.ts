@@ -4,11 +4,11 @@
 
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { decide } from '../../src/limits/decision-scripts.ts'
-import { LimitCall, type Ask } from '../../src/limits/limit-call.ts'
-import { createKeyFinder, createLimitWriter } from '../../src/limits/limit-wire.ts'
-import { createLimiter, type Allowance, type Limit, type Standing } from '../../src/limits/limiter.ts'
-import type { Quota } from '../../src/limits/meter.ts'
+import { decide } from '../../src/limits/shared/decision-script.ts'
+import { LimitCall, type Ask } from '../../src/limits/shared/limit-call.ts'
+import { createKeyFinder, createLimitWriter } from '../../src/limits/shared/limit-wire.ts'
+import type { Allowance, Limit, LimitStatus, Quota } from '../../src/limits/limiter.ts'
+import { createLocalLimiter } from '../../src/limits/local/local-limiter.ts'
 import { createStore } from '../../src/store/client.ts'
 import type { Store } from '../../src/store/store.ts'
 import { withClock } from '../support/limits-in-steps.ts'
@@ -86,7 +86,7 @@ const anyTurn = fc.record({
 })
 
 /** The store tells whole milliseconds. */
-const rounded = (standing: Standing): Standing => ({ ...standing, resetMs: Math.ceil(standing.resetMs) })
+const rounded = (status: LimitStatus): LimitStatus => ({ ...status, resetMs: Math.ceil(status.resetMs) })
 
 /** How many slots an instance holds, by meter. */
 type Held = Map<string, number>
@@ -98,15 +98,14 @@ async function send(
 ): Promise<{ ask: Ask; allowance: Allowance }[]> {
   const keyOf = createKeyFinder((...parts) => `${history}:${parts.join(':')}`)
   const keys = call.limits.map(({ meter }) => keyOf(meter))
-  call.prepare(({ meter }) => ({ held: held.get(meter) ?? 0, ahead: null, lastingMs: 0 }))
-  const answer = await store.run(decideAt, keys, [...call.values(instance, lease), atMs])
+  const answer = await store.run(decideAt, keys, [
+    ...call.values(instance, lease, ({ meter }) => held.get(meter) ?? 0),
+    atMs,
+  ])
   const heard: { ask: Ask; allowance: Allowance }[] = []
-  call.read(answer, {
-    decided(ask, allowance, storeMs) {
-      expect(storeMs).toBe(atMs)
-      heard.push({ ask, allowance })
-    },
-    given: () => expect.unreachable('nothing was asked for ahead'),
+  call.read(answer, (ask, allowance, storeMs) => {
+    expect(storeMs).toBe(atMs)
+    heard.push({ ask, allowance })
   })
   return heard
 }
@@ -145,14 +144,14 @@ describeWithValkey('the script of the shared store', () => {
     await fc.assert(
       fc.asyncProperty(anyLimits, fc.array(anyTurn, { maxLength: 30 }), async (all, turns) => {
         histories += 1
-        const local = createLimiter()
+        let atMs = begin
+        const local = createLocalLimiter({ now: () => atMs, monotonic: () => atMs })
         // It remembers where the days turn, and each history begins on the first day.
         const write = createLimitWriter()
         const sides = {
           one: { held: new Map<string, number>(), open: [] as (readonly Limit[])[] },
           other: { held: new Map<string, number>(), open: [] as (readonly Limit[])[] },
         }
-        let atMs = begin
         for (const { pauseMs, instance, ends, asks } of turns) {
           atMs += pauseMs
           const { held, open } = sides[instance]
@@ -175,14 +174,14 @@ describeWithValkey('the script of the shared store', () => {
           for (const { ask, allowance } of await send(call, frame)) {
             const { limits, what } = ask
             if (what === 'peek') {
-              expect(allowance.standings).toEqual(local.peek(limits, atMs).map(rounded))
+              expect(allowance.statuses).toEqual(local.peek(limits).map(rounded))
               continue
             }
-            const alone = local.take(limits, atMs)
+            const alone = local.take(limits)
             expect(allowance).toEqual({
               ...alone,
               retryAfterMs: Math.ceil(alone.retryAfterMs),
-              standings: alone.standings.map(rounded),
+              statuses: alone.statuses.map(rounded),
             })
             if (!allowance.granted) continue
             open.push(limits)
@@ -193,6 +192,57 @@ describeWithValkey('the script of the shared store', () => {
       { numRuns: 500 },
     )
   })
+
+  test.each([-30 * 3_600_000, -3_600_000, -60_000, -1])(
+    'forgets nothing and keeps nobody waiting longer than the window when its clock is set by %i ms',
+    async (byMs) => {
+      const rule = (meter: string, quota: Quota | null): Limit => ({
+        meter: `${meter} ${byMs}`,
+        name: meter,
+        kind: quota === null ? 'concurrency' : 'rate',
+        scope: 'team',
+        quota,
+        most: 3,
+        shadow: false,
+      })
+      const minute = rule('minute', sliding(60_000, 3))
+      const [burst, day] = [rule('burst', { ...sliding(60_000, 60), burst: 3 }), rule('day', calendar('day', 3))]
+      const slots = rule('slots', null)
+      const write = createLimitWriter()
+      const take = async (limit: Limit, atMs: number, held = 0, instance = 'one'): Promise<Allowance | undefined> => {
+        const call = new LimitCall(write, atMs)
+        call.add(asked([limit], 'take'))
+        const frame = { history: 'set back', instance, held: new Map([[limit.meter, held]]), atMs, lease: 6000 }
+        return (await send(call, frame))[0]?.allowance
+      }
+      let atMs = begin
+      for (const limit of [burst, day]) for (let uses = 0; uses < 3; uses += 1) await take(limit, atMs)
+      for (let uses = 0; uses < 3; uses += 1) await take(slots, atMs, uses, 'crashed')
+      await take(minute, atMs)
+      await take(minute, atMs)
+      await take(minute, (atMs += 20_000))
+      atMs += byMs
+      for (const [limit, windowMs] of [
+        [minute, 40_000],
+        [burst, 3_000],
+        [day, 86_400_000],
+        [slots, 1_000],
+      ] as const) {
+        const refused = await take(limit, atMs)
+        // Time has gone by for the bucket and the slots, where the clock shows that it has.
+        if (limit === minute || limit === day) expect(refused?.granted).toBe(false)
+        expect(refused?.retryAfterMs).toBeLessThanOrEqual(windowMs)
+        for (const { resetMs } of refused?.statuses ?? []) expect(resetMs).toBeLessThanOrEqual(60_000 + windowMs)
+      }
+      // The first two are a minute old, the third is not.
+      atMs += 40_000
+      expect((await take(minute, atMs))?.granted).toBe(true)
+      expect((await take(minute, atMs))?.granted).toBe(true)
+      expect((await take(minute, atMs))?.granted).toBe(false)
+      expect((await take(minute, atMs + 20_000))?.granted).toBe(true)
+      expect((await take(slots, atMs))?.granted).toBe(true)
+    },
+  )
 
   test('counts the slots of an instance for as long as it is heard of, and no longer than its lease', async () => {
     const slots: Limit = {
@@ -227,7 +277,7 @@ describeWithValkey('the script of the shared store', () => {
           const seen = new LimitCall(write, atMs)
           seen.add(asked([slots], 'peek'))
           const [answer] = await send(seen, { history, instance: 'nobody', held: nobody, atMs, lease })
-          const used = slots.most - (answer?.allowance.standings[0]?.remaining ?? 0)
+          const used = slots.most - (answer?.allowance.statuses[0]?.remaining ?? 0)
           const within = (ageMs: number): number =>
             [...heard.values()].reduce((sum, each) => sum + (atMs - each.atMs < ageMs ? each.holds : 0), 0)
           // A lease of which less than a sixth has passed is not written anew.

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import type { Limit } from '../../src/limits/limiter.ts'
-import { createSharedLimiter } from '../../src/limits/shared-limiter.ts'
+import { createSharedLimiter } from '../../src/limits/shared/shared-limiter.ts'
 import { createStore } from '../../src/store/client.ts'
 import type { StoreSettings } from '../../src/store/connection.ts'
 import { script, type Store } from '../../src/store/store.ts'
@@ -59,8 +59,8 @@ async function useAll(store: Store): Promise<void> {
     budgetsWhenAway: 'refuse',
   })
   const limits = [limit('one', 2), limit('two', 1)]
-  expect(await limiter.take(limits, Date.now())).toMatchObject({ granted: true, storeAway: false })
-  expect(await limiter.take(limits, Date.now())).toMatchObject({ granted: false, exceeded: { name: 'two' } })
+  expect(await limiter.take(limits)).toMatchObject({ granted: true, storeAway: false })
+  expect(await limiter.take(limits)).toMatchObject({ granted: false, exceeded: { name: 'two' } })
   await limiter.close()
   await store.set(store.key('value'), Buffer.from('kept'), 10_000)
   expect((await store.get(store.key('value')))?.toString()).toBe('kept')
@@ -191,7 +191,7 @@ describeWithValkey('a cluster of three', () => {
     )
     const limits = [limit('team', 30), limit('gateway', 20)]
     const taken = await Promise.all(
-      limiters.flatMap((each) => Array.from({ length: 20 }, async () => await each.take(limits, Date.now()))),
+      limiters.flatMap((each) => Array.from({ length: 20 }, async () => await each.take(limits))),
     )
     expect(taken.filter(({ granted }) => granted)).toHaveLength(20)
     await Promise.all(limiters.map((each) => each.close()))

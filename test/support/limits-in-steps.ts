@@ -1,11 +1,10 @@
 // Several instances with limits in one real store, in a time of their own: a test says when a call arrives there, when its
-// answer arrives here, and which of them fails. Used by the property tests of permits.
+// answer arrives here, and which of them fails. Used by property tests.
 
 import { expect, vi } from 'vitest'
-import { decide } from '../../src/limits/decision-scripts.ts'
-import { createKeyFinder } from '../../src/limits/limit-wire.ts'
+import { decide } from '../../src/limits/shared/decision-script.ts'
 import type { Allowance, Limit } from '../../src/limits/limiter.ts'
-import { createSharedLimiter, type SharedLimiter } from '../../src/limits/shared-limiter.ts'
+import { createSharedLimiter, type SharedLimiter } from '../../src/limits/shared/shared-limiter.ts'
 import { script, StoreAway, type Argument, type Script, type Store } from '../../src/store/store.ts'
 
 /** The script with a clock that is its last argument, in milliseconds. */
@@ -20,17 +19,14 @@ export function withClock({ name, text }: Script): Script {
 
 const decideAt = withClock(decide)
 
-/** A use of a limit that the store has counted. */
+/** A use of a limit that the store has counted, and when. */
 export interface Use {
   readonly limit: Limit
-  /** When it was counted, or its permit used: between these. */
-  readonly fromMs: number
-  readonly toMs: number
+  readonly atMs: number
 }
 
 interface Taking {
   readonly limits: readonly Limit[]
-  readonly tookAtMs: number
   allowance: Allowance | null
 }
 
@@ -52,10 +48,8 @@ export class Steps {
   nowMs: number
   readonly instances: Instance[] = []
   readonly uses: Use[] = []
-  readonly refused: { readonly exceeded: Limit | null; readonly atMs: number }[] = []
-  /** Calls that were made of the store, and requests that were let through without one. */
+  /** Calls that were made of the store. */
   calls = 0
-  atOnce = 0
 
   readonly name: string
 
@@ -94,14 +88,10 @@ export class Instance {
   readonly limiter: SharedLimiter
   /** Requests that were let through and are under way; those that the store has not granted, too. */
   readonly open: (readonly Limit[])[] = []
-  /** What was told of those that the store has granted. */
-  readonly granted: Allowance[] = []
   /** Of those, what was let through by this instance's share, because a call had failed. */
   readonly byShare = new Set<readonly Limit[]>()
   readonly #steps: Steps
   readonly #store: Store
-  readonly #meterOf = new Map<string, string>()
-  readonly #keyOf: (meter: string) => string
   #takings: Taking[] = []
   #call: Call | null = null
   #given: Call[] = []
@@ -110,7 +100,6 @@ export class Instance {
     this.#steps = steps
     this.#store = store
     const key = (...parts: readonly string[]): string => `${world}:${parts.join(':')}`
-    this.#keyOf = createKeyFinder(key)
     const stand: Partial<Store> = {
       instance: name,
       away: false,
@@ -138,21 +127,14 @@ export class Instance {
 
   /** So many requests come at once. */
   async take(limits: readonly Limit[], count: number): Promise<void> {
-    for (const { meter } of limits) this.#meterOf.set(this.#keyOf(meter), meter)
     for (let left = count; left > 0; left -= 1) this.#takeOne(limits)
     await turn()
   }
 
   #takeOne(limits: readonly Limit[]): void {
-    const allowance = this.limiter.take(limits, this.#steps.nowMs)
-    if (!(allowance instanceof Promise)) {
-      this.#steps.atOnce += 1
-      this.#note(limits, allowance, () => [this.#steps.nowMs, this.#steps.nowMs])
-      return
-    }
-    const taking: Taking = { limits, tookAtMs: this.#steps.nowMs, allowance: null }
+    const taking: Taking = { limits, allowance: null }
     this.#takings.push(taking)
-    void allowance.then((made) => (taking.allowance = made))
+    void Promise.resolve(this.limiter.take(limits)).then((made) => (taking.allowance = made))
   }
 
   /** So many requests end, the oldest first. */
@@ -177,20 +159,13 @@ export class Instance {
     this.#call = null
     call.resolve(call.ran.answer)
     await turn()
-    // The requests that the store was asked about are settled in their order; those after them had permits at hand.
-    const asked = call.values.map(String).filter((value) => value.startsWith('take '))
-    const settled = this.#takings.filter(({ allowance }) => allowance !== null)
-    this.#takings = this.#takings.filter(({ allowance }) => allowance === null)
-    for (const [index, { limits, tookAtMs, allowance }] of settled.entries()) {
-      if (allowance === null) continue
-      const places = asked[index]?.split(' ').slice(1)
-      const meters = places?.map((place) => this.#meterOf.get(call.keys[Number(place) - 1] ?? ''))
-      const { atMs } = call.ran
-      this.#note(limits, allowance, ({ meter }) => {
-        if (meters === undefined) return [limits.length === 1 ? this.#steps.nowMs : tookAtMs, this.#steps.nowMs]
-        return meters.includes(meter) ? [atMs, atMs] : [tookAtMs, tookAtMs]
-      })
+    const { atMs } = call.ran
+    for (const { limits, allowance } of this.#takings) {
+      if (allowance?.granted !== true) continue
+      this.open.push(limits)
+      for (const limit of limits) this.#steps.uses.push({ limit, atMs })
     }
+    this.#takings = this.#takings.filter(({ allowance }) => allowance === null)
   }
 
   /** The call under way is given up; it may arrive all the same. */
@@ -233,19 +208,6 @@ export class Instance {
       await this.arrive()
       await this.answer()
       await turn()
-    }
-  }
-
-  #note(limits: readonly Limit[], allowance: Allowance, when: (limit: Limit) => readonly [number, number]): void {
-    if (!allowance.granted) {
-      this.#steps.refused.push({ exceeded: allowance.exceeded, atMs: this.#steps.nowMs })
-      return
-    }
-    this.open.push(limits)
-    this.granted.push(allowance)
-    for (const limit of limits) {
-      const [fromMs, toMs] = when(limit)
-      this.#steps.uses.push({ limit, fromMs, toMs })
     }
   }
 }

@@ -1,8 +1,9 @@
-// Limits while the shared store is away: each instance judges by its share, the limit divided by the instances that were
-// last seen. What this instance let through is counted all the time, so that the share begins with what was used, and
-// what was let through meanwhile is told to the store when it is back. Used by shared-limiter.ts.
+// Limits while the shared store is away: each instance judges by its share, the limit divided by the instances that were last
+// seen. What this instance let through is counted all the time, so that the share begins with what was used, and what was
+// let through meanwhile is told to the store when it is back.
 
-import { createLimiter, type Allowance, type Limit, type Standing } from './limiter.ts'
+import type { Allowance, Clocks, Limit, LimitStatus } from '../limiter.ts'
+import { createLocalLimiter } from '../local/local-limiter.ts'
 
 /** How often a limit was used. */
 export interface Uses {
@@ -12,12 +13,12 @@ export interface Uses {
 
 export interface LocalShare {
   /** Judges by the share of so many instances. */
-  take(limits: readonly Limit[], instances: number, nowMs: number): Allowance
-  peek(limits: readonly Limit[], instances: number, nowMs: number): readonly Standing[]
+  take(limits: readonly Limit[], instances: number): Allowance
+  peek(limits: readonly Limit[], instances: number): readonly LimitStatus[]
   /** The store has granted a request: counts it here as well. */
-  count(limits: readonly Limit[], nowMs: number): void
+  count(limits: readonly Limit[]): void
   /** Uses that the store has not heard of; from now on it has. */
-  collect(nowMs: number): readonly Uses[]
+  collect(): readonly Uses[]
   /** It may not have heard of them after all. */
   putBack(untold: readonly Uses[]): void
   /** How many requests of this instance hold a slot of a concurrency limit. */
@@ -29,8 +30,8 @@ export interface LocalShare {
 /** Meters of single callers come and go; the store can do without what a few of them used. */
 const mostUntold = 10_000
 
-export function createLocalShare(): LocalShare {
-  const limiter = createLimiter()
+export function createLocalShare(clocks: Clocks): LocalShare {
+  const limiter = createLocalLimiter(clocks)
   const shares = new WeakMap<Limit, { readonly instances: number; readonly share: Limit }>()
   /** Uses that only this instance knows, by meter. */
   const untold = new Map<string, Uses>()
@@ -62,19 +63,19 @@ export function createLocalShare(): LocalShare {
     limits.map((limit) => shareOf(limit, instances))
 
   return {
-    take(limits, instances, nowMs) {
-      const allowance = limiter.take(sharesOf(limits, instances), nowMs)
+    take(limits, instances) {
+      const allowance = limiter.take(sharesOf(limits, instances))
       if (!allowance.granted) return allowance
       for (const limit of limits) if (limit.quota !== null) note(limit, 1)
       return allowance
     },
-    peek: (limits, instances, nowMs) => limiter.peek(sharesOf(limits, instances), nowMs),
-    count: (limits, nowMs) => limiter.count(limits, nowMs),
-    collect(nowMs) {
+    peek: (limits, instances) => limiter.peek(sharesOf(limits, instances)),
+    count: (limits) => limiter.count(limits),
+    collect() {
       // Those that the window has forgotten need not be told.
       const uses = [...untold.values()].map(({ limit, count }) => ({
         limit,
-        count: Math.min(count, limiter.used(limit, nowMs)),
+        count: Math.min(count, limiter.used(limit)),
       }))
       untold.clear()
       return uses

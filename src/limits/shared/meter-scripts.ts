@@ -1,5 +1,5 @@
-// How the shared store keeps usage, by kind of limit: the middle of the script in decision-scripts.ts, in Lua. The arithmetic
-// is that of meter.ts, and test/limits/scripts.test.ts holds the two together.
+// How the shared store keeps usage, by kind of limit: the middle of the script in decision-script.ts, in Lua. The arithmetic
+// is that of local/meter.ts, and test/limits/scripts.test.ts holds the two together.
 //
 // - sliding: a list of `time:count:sum`, the times rising. `sum` runs over all entries, so usage is the difference of
 //   the ends, and the time to wait for is found by halving.
@@ -9,8 +9,8 @@
 //   it holds, not what has changed: a call that is lost or late is put right by the next, and nothing is freed twice.
 //
 // Each kind is a table of functions of a limit: `read` and `keep` it; `wait` until one more fits; `count` and `give_back`
-// uses; what is `remaining`, and when it is `reset`. Those of which permits are taken ahead also know `ahead`, and
-// `take_off` where such permits come back. A limit is read once and kept once in a call. Everything expires with its window.
+// uses; what is `remaining`, and when it is `reset`; sliding ones also `take_off` uses of an earlier moment. A limit is read
+// once and kept once in a call. Everything expires with its window.
 
 /** Needs `now`, `instance` and `lease`; leaves `kinds`. */
 export const meterKinds = `local function exact(number) return string.format('%.17g', number) end
@@ -24,15 +24,32 @@ end
 local function write(entry) return string.format('%.17g:%d:%d', entry.time, entry.count, entry.sum) end
 
 local sliding = {}
+-- The clock was set back: the last use was now at the latest, and all others as long before it as they were.
+local function move_back(limit, by)
+  local all = redis.call('LRANGE', limit.key, 0, -1)
+  redis.call('DEL', limit.key)
+  for _, text in ipairs(all) do
+    local time, rest = string.match(text, '([^:]+)(:.+)')
+    redis.call('RPUSH', limit.key, exact(time - by) .. rest)
+  end
+  sliding.expire(limit)
+end
+function sliding.expire(limit)
+  redis.call('PEXPIRE', limit.key, math.ceil(limit.span + math.max(1, limit.span / 1000)) + 1000)
+end
 function sliding.read(limit)
-  local first = entry(limit.key, 0)
+  local last = entry(limit.key, -1)
+  if last and last.time > now then
+    move_back(limit, last.time - now)
+    last = entry(limit.key, -1)
+  end
+  local first = last and entry(limit.key, 0)
   while first and first.time + limit.span <= now do
     redis.call('LPOP', limit.key)
     first = entry(limit.key, 0)
   end
-  limit.first = first
-  limit.last = first and entry(limit.key, -1)
-  limit.used = first and limit.last.sum - first.sum + first.count or 0
+  limit.first, limit.last = first, first and last
+  limit.used = first and last.sum - first.sum + first.count or 0
 end
 function sliding.wait(limit)
   if limit.amount < 1 then return math.huge end
@@ -49,25 +66,22 @@ function sliding.wait(limit)
   local found = low == length - 1 and limit.last or entry(limit.key, low)
   return found.time + limit.span - now
 end
-function sliding.count(limit, cost, at)
-  local step = math.max(1, limit.span / 1000)
-  local time = math.ceil((at or now) / step) * step
+local function entry_of(limit, time) return math.ceil(time / math.max(1, limit.span / 1000)) end
+function sliding.count(limit, cost)
   local last = limit.last
-  if last and last.time >= time then
-    last.count, last.sum = last.count + cost, last.sum + cost
+  if last and entry_of(limit, last.time) == entry_of(limit, now) then
+    last.time, last.count, last.sum = now, last.count + cost, last.sum + cost
   else
-    -- A call may count in two entries, and keeps the last one at its end.
-    if limit.changed then sliding.keep(limit) end
     limit.is_new = true
-    limit.last = { time = time, count = cost, sum = (last and last.sum or 0) + cost }
-    limit.first = limit.first or { time = time, count = cost, sum = limit.last.sum }
+    limit.last = { time = now, count = cost, sum = (last and last.sum or 0) + cost }
+    limit.first = limit.first or { time = now, count = cost, sum = limit.last.sum }
   end
   limit.used = limit.used + cost
 end
 function sliding.keep(limit)
   if limit.is_new then
     redis.call('RPUSH', limit.key, write(limit.last))
-    redis.call('PEXPIRE', limit.key, math.ceil(limit.span + math.max(1, limit.span / 1000)) + 1000)
+    sliding.expire(limit)
   else
     redis.call('LSET', limit.key, -1, write(limit.last))
   end
@@ -89,13 +103,13 @@ end
 -- Off the entry that they were counted in, which may not be the last one: a use that has been is remembered for as long as
 -- it counts. Where the window has left that entry behind there is nothing to do.
 function sliding.take_off(limit, time, cost)
-  local newer = {}
+  local wanted, newer = entry_of(limit, time), {}
   local found = entry(limit.key, -1)
-  while found and found.time > time do
+  while found and entry_of(limit, found.time) > wanted do
     newer[#newer + 1] = found
     found = entry(limit.key, -1 - #newer)
   end
-  if not found or found.time < time then return end
+  if not found or entry_of(limit, found.time) < wanted then return end
   newer[#newer + 1] = found
   cost = math.min(cost, found.count)
   found.count = found.count - cost
@@ -109,29 +123,26 @@ function sliding.take_off(limit, time, cost)
   end
   sliding.read(limit)
 end
--- In the next entry already where this one ends too soon for them to be of use.
-function sliding.ahead(limit, cost, lasting) sliding.count(limit, cost, now + lasting / 4) end
 function sliding.remaining(limit) return math.max(0, limit.amount - limit.used) end
 function sliding.reset(limit)
   if limit.used == 0 then return 0 end
-  return math.min(limit.span, limit.last.time + limit.span - now)
+  return limit.last.time + limit.span - now
 end
 
 -- The amount is what it holds, the span that in which it gets one back: whole ticks (meter.ts), so all this is exact.
 local bucket = {}
 function bucket.read(limit)
   limit.interval, limit.tolerance = limit.span, limit.amount * limit.span
-  limit.arrival = tonumber(redis.call('GET', limit.key) or 0)
+  -- After the clock was set back it would be fuller than full.
+  limit.arrival = math.min(tonumber(redis.call('GET', limit.key) or 0), now + limit.tolerance)
 end
 function bucket.wait(limit)
   if limit.amount < 1 then return math.huge end
   return math.max(0, math.max(limit.arrival, now) + limit.interval - limit.tolerance - now)
 end
-function bucket.count(limit, cost) limit.arrival = math.max(limit.arrival, now) + cost * limit.interval end
--- As if each were used at the end of the time in which it may be: whatever is used before leaves the bucket less full.
-function bucket.ahead(limit, cost, lasting)
-  limit.arrival = math.max(limit.arrival, now + lasting)
-  bucket.count(limit, cost)
+-- Uses that were counted without being judged make it full, and no more than that.
+function bucket.count(limit, cost)
+  limit.arrival = math.min(math.max(limit.arrival, now) + cost * limit.interval, now + limit.tolerance)
 end
 function bucket.keep(limit)
   redis.call('SET', limit.key, exact(limit.arrival), 'PX', math.max(1, math.ceil(limit.arrival - now)) + 1000)
@@ -152,11 +163,16 @@ function calendar.read(limit)
     local ending, used = string.match(text, '([^:]+):([^:]+)')
     limit.ending, limit.used = tonumber(ending), tonumber(used)
   end
-  if limit.ending and now < limit.ending then return end
-  limit.used = 0
+  local ending
   for _, turn in ipairs(limit.turns) do
-    limit.ending = turn
+    ending = turn
     if now < turn then break end
+  end
+  if not limit.ending or now >= limit.ending then
+    limit.used, limit.ending = 0, ending
+  elseif now < ending and ending < limit.ending then
+    -- The clock was set back over a midnight.
+    limit.ending = ending
   end
 end
 function calendar.wait(limit)
@@ -184,7 +200,7 @@ local function held(text)
   local count, ending = string.match(text or '', '^(%d+) (.+)$')
   return tonumber(count), tonumber(ending)
 end
--- Frees what instances held that have not been heard of for too long.
+-- Frees what instances held that have not been heard of for too long. None can be held for longer than a lease from now.
 function slots.sweep(limit)
   limit.used, limit.next = 0, math.huge
   local all = redis.call('HGETALL', limit.key)
@@ -193,6 +209,10 @@ function slots.sweep(limit)
     if count and ending <= now then
       redis.call('HDEL', limit.key, all[index])
     elseif count then
+      if ending > now + lease then
+        ending = now + lease
+        redis.call('HSET', limit.key, all[index], count .. ' ' .. exact(ending))
+      end
       limit.used, limit.next = limit.used + count, math.min(limit.next, ending)
     end
   end
@@ -202,7 +222,7 @@ function slots.read(limit)
   local told = limit.held
   local mine, total, ending = unpack(redis.call('HMGET', limit.key, instance, 'total', 'next'))
   limit.used, limit.next = tonumber(total or 0), tonumber(ending or math.huge)
-  if limit.next <= now then
+  if limit.next <= now or limit.used > 0 and limit.next > now + lease then
     slots.sweep(limit)
     mine = redis.call('HGET', limit.key, instance)
   end
@@ -218,7 +238,6 @@ function slots.wait(limit)
   return 1000
 end
 function slots.count(limit, cost) limit.used, limit.mine = limit.used + cost, limit.mine + cost end
-slots.ahead = slots.count
 function slots.keep(limit)
   if limit.used <= 0 then
     redis.call('DEL', limit.key)

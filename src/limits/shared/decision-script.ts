@@ -1,11 +1,10 @@
 // What the shared store does for the limits: one script judges what has come up at an instance since its last call, so that
-// every decision is made at once for all instances, by the store's own clock. How usage is kept is in meter-scripts.ts. Used
-// by limit-calls.ts.
+// every decision is made at once for all instances, by the store's own clock. How usage is kept is in meter-scripts.ts.
 //
 // Only additions need memory, and of the commands of a script a full server refuses the first one or none, so a decision is
 // never half done.
 
-import { script } from '../store/store.ts'
+import { script } from '../../store/store.ts'
 import { meterKinds } from './meter-scripts.ts'
 
 /**
@@ -16,12 +15,10 @@ import { meterKinds } from './meter-scripts.ts'
  * - `back place time count`: uses that were counted for this moment and have not been.
  * - `uses place count`: uses that the store has not heard of; below zero, that are given back.
  * - `take place…`, `peek place…`: a request, to be counted in all of its limits or in none, or only to be told of.
- * - `ahead place count ms`: permits for so many more uses within so many milliseconds.
  *
  * Answers one list: the store's time, as seconds and microseconds. For each request whether it was granted, the place of
  * the limit that was exceeded (0 for none), milliseconds to wait (-1 for ever), then what is left and milliseconds until all
- * of it is back for each of its limits. For each `ahead`, once the permits are counted: how many the instance has (for slots:
- * holds, used or not), what is left, milliseconds until all of it is back, and how many may be held unused.
+ * of it is back for each of its limits.
  */
 export const decide = script(
   'limits.decide',
@@ -95,23 +92,6 @@ local function judge(places, is_peek)
 end
 doing.take = judge
 function doing.peek(places) judge(places, true) end
--- Near the limit there are none: what one instance does not use must not be missed by another.
-function doing.ahead(numbers)
-  local limit = limits[numbers[1]]
-  local left = limit.kind.remaining(limit)
-  local most = left * 4 < limit.amount and 0 or math.floor(left / 8)
-  local given = math.min(numbers[2], most)
-  if given > 0 then
-    limit.kind.ahead(limit, given, numbers[3])
-    limit.changed = true
-  end
-  answer[size + 1] = limit.mine or given
-  size = size + 1
-  stand(limit)
-  answer[size + 1] = most
-  size = size + 1
-end
-
 for index = #KEYS + 3, #ARGV do
   local numbers = {}
   for number in string.gmatch(ARGV[index], '%-?%d+') do numbers[#numbers + 1] = tonumber(number) end

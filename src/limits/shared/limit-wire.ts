@@ -1,9 +1,9 @@
-// Limits as the script of decision-scripts.ts reads them, and what it answers. Used by limit-calls.ts.
+// Limits as the script of decision-script.ts reads them, and what it answers.
 
 import { createHash } from 'node:crypto'
-import type { Allowance, Limit, Standing } from './limiter.ts'
-import { bucketIntervalMs, calendarEndMs, type Quota } from './meter.ts'
-import type { Given } from './meter-permits.ts'
+import { calendarEndMs } from '../calendar.ts'
+import type { Allowance, Limit, LimitStatus, Quota } from '../limiter.ts'
+import { bucketIntervalMs } from '../local/meter.ts'
 
 /** Names that are remembered; those of single callers come and go. */
 const mostNames = 10_000
@@ -31,17 +31,17 @@ export type LimitWriter = (limit: Limit, nowMs: number) => string
  * worked out here: the store knows no time zones.
  */
 export function createLimitWriter(): LimitWriter {
-  const calendars = new Map<string, { readonly endMs: number; readonly words: string }>()
+  const calendars = new Map<string, { readonly fromMs: number; readonly endMs: number; readonly words: string }>()
   const plain = new WeakMap<Limit, string>()
 
   /** The end of the window and of its neighbours: the store's clock may not be where ours is. */
   function turns(unit: NonNullable<Quota['calendar']>, timeZone: string, nowMs: number): string {
     const name = `${unit} ${timeZone}`
     let found = calendars.get(name)
-    if (found === undefined || nowMs >= found.endMs) {
+    if (found === undefined || nowMs >= found.endMs || nowMs < found.fromMs) {
       const endMs = calendarEndMs(unit, timeZone, nowMs)
       const words = `${calendarEndMs(unit, timeZone, nowMs - 72_000_000)} ${endMs} ${calendarEndMs(unit, timeZone, endMs)}`
-      calendars.set(name, (found = { endMs, words }))
+      calendars.set(name, (found = { fromMs: nowMs, endMs, words }))
     }
     return found.words
   }
@@ -63,22 +63,15 @@ export function createLimitWriter(): LimitWriter {
   }
 }
 
-/** Figures of an answer of `decide`: the store's time before all others, those of a request, those of `ahead`. */
+/** How many figures of an answer of `decide` are the store's time, which comes first, and how many belong to a request. */
 export const figures = {
   time: 2,
   request: (limits: readonly Limit[]): number => 3 + 2 * limits.length,
-  ahead: 4,
 } as const
 
 /** The store's time in an answer, milliseconds since the epoch: to the digit what the script reckons with. */
 export function readTime([seconds = 0, micros = 0]: readonly number[]): number {
   return seconds * 1000 + micros / 1000
-}
-
-/** The permits whose figures begin at `at`. */
-export function readGiven(answer: readonly number[], at: number): Given {
-  const [count = 0, remaining = 0, resetMs = 0, spare = 0] = answer.slice(at, at + figures.ahead)
-  return { count, remaining, resetMs, spare }
 }
 
 /** What `decide` answered for the request whose figures begin at `at`; `places` are those of its limits in the call, from 1. */
@@ -93,7 +86,7 @@ export function readDecision(
     granted: granted === 1,
     exceeded: limits[places.indexOf(exceeded)] ?? null,
     retryAfterMs: retryMs === -1 ? Infinity : retryMs,
-    standings: limits.map((limit, index): Standing => {
+    statuses: limits.map((limit, index): LimitStatus => {
       const [remaining = 0, resetMs = 0] = [answer[at + 3 + 2 * index], answer[at + 4 + 2 * index]]
       return { limit, remaining, resetMs }
     }),

@@ -1,15 +1,8 @@
-// Arithmetic of one limit: how much was used, whether a cost fits, and how long to wait when it does not. Time is passed in.
+// Arithmetic of one limit: how much was used, whether a cost fits, and how long to wait when it does not. Pure: time is passed
+// in, milliseconds of a clock that nobody sets; for calendar windows, milliseconds since the epoch.
 
-/** So many in a span of time: sliding (`perMs`), sliding with a burst, or in a calendar day, week or month. */
-export interface Quota {
-  readonly amount: number
-  readonly perMs: number | null
-  readonly calendar: 'day' | 'week' | 'month' | null
-  /** For sliding quotas: the most at once; a bucket of this size that refills at the rate. Null: an exact sliding window. */
-  readonly burst: number | null
-  /** IANA name; calendar windows turn at its midnight. */
-  readonly timeZone: string
-}
+import { calendarEndMs } from '../calendar.ts'
+import type { Quota } from '../limiter.ts'
 
 /** Usage of one quota. The amount may change between calls (policies are replaced); what was used stays used. */
 export interface Meter {
@@ -32,20 +25,14 @@ export function createMeter(quota: Quota): Meter {
 /** An entry of the window is at most this part of it wide, so a window holds at most so many entries. */
 const resolution = 1000
 
-/** How wide an entry of a sliding window is. */
-export function entryWidthMs(spanMs: number): number {
-  return Math.max(1, spanMs / resolution)
-}
-
-/** By which moment a use is kept: the end of the entry that it falls into. */
-export function entryEndMs(spanMs: number, nowMs: number): number {
-  const width = entryWidthMs(spanMs)
-  return Math.ceil(nowMs / width) * width
+/** Which entry of a sliding window a moment falls into. */
+export function entryOf(spanMs: number, timeMs: number): number {
+  return Math.ceil(timeMs / Math.max(1, spanMs / resolution))
 }
 
 /**
- * Never more than the amount in any window of the quota's length. Uses are kept by the end of a thousandth of the window
- * in which they fell, so each is forgotten up to a thousandth late, never early.
+ * Never more than the amount in any window of the quota's length. Uses within a thousandth of the window are kept together
+ * by the time of the last of them, so each is forgotten up to a thousandth late, never early.
  */
 class SlidingMeter implements Meter {
   #times: number[] = []
@@ -66,11 +53,13 @@ class SlidingMeter implements Meter {
   }
 
   take(quota: Quota, cost: number, nowMs: number): void {
-    const time = entryEndMs(spanOf(quota), nowMs)
     const last = this.#times.length - 1
-    if (last >= this.#head && (this.#times[last] ?? 0) >= time) this.#counts[last] = (this.#counts[last] ?? 0) + cost
-    else {
-      this.#times.push(time)
+    const span = spanOf(quota)
+    if (last >= this.#head && entryOf(span, this.#times[last] ?? 0) === entryOf(span, nowMs)) {
+      this.#times[last] = nowMs
+      this.#counts[last] = (this.#counts[last] ?? 0) + cost
+    } else {
+      this.#times.push(nowMs)
       this.#counts.push(cost)
     }
     this.#used += cost
@@ -97,8 +86,7 @@ class SlidingMeter implements Meter {
   resetMs(quota: Quota, nowMs: number): number {
     this.#forget(spanOf(quota), nowMs)
     const last = this.#times.at(-1)
-    // Uses are kept up to a thousandth of the window too long; nobody is told more than the window.
-    return this.#used === 0 || last === undefined ? 0 : Math.min(spanOf(quota), last + spanOf(quota) - nowMs)
+    return this.#used === 0 || last === undefined ? 0 : last + spanOf(quota) - nowMs
   }
 
   #forget(spanMs: number, nowMs: number): void {
@@ -129,7 +117,9 @@ class BucketMeter implements Meter {
 
   take(quota: Quota, cost: number, nowMs: number): void {
     this.#intervalMs = bucketIntervalMs(quota)
-    this.#arrivalMs = Math.max(this.#arrivalMs, nowMs) + cost * this.#intervalMs
+    const arrivalMs = Math.max(this.#arrivalMs, nowMs) + cost * this.#intervalMs
+    // Uses that were counted without being judged make it full, and no more than that.
+    this.#arrivalMs = Math.max(this.#arrivalMs, Math.min(arrivalMs, nowMs + burstOf(quota) * this.#intervalMs))
   }
 
   giveBack(cost: number): void {
@@ -147,10 +137,16 @@ class BucketMeter implements Meter {
   }
 }
 
-/** Counts in a calendar window that turns at midnight of a time zone. */
+/**
+ * Counts in a calendar window that turns at midnight of a time zone. Where the clock is set back over a midnight, what was
+ * counted stays counted in the window that is there again; nobody waits longer than until that one ends.
+ */
 class CalendarMeter implements Meter {
   #endMs = 0
   #used = 0
+  /** When this window was last found to be the right one. */
+  #seenMs = 0
+  #before = { endMs: 0, used: 0 }
 
   waitMs(quota: Quota, cost: number, nowMs: number): number {
     this.#turn(quota, nowMs)
@@ -178,9 +174,17 @@ class CalendarMeter implements Meter {
   }
 
   #turn(quota: Quota, nowMs: number): void {
-    if (nowMs < this.#endMs) return
-    this.#endMs = calendarEndMs(quota.calendar ?? 'day', quota.timeZone, nowMs)
-    this.#used = 0
+    if (nowMs >= this.#seenMs && nowMs < this.#endMs) return
+    this.#seenMs = nowMs
+    const endMs = calendarEndMs(quota.calendar ?? 'day', quota.timeZone, nowMs)
+    if (endMs > this.#endMs) {
+      this.#before = { endMs: this.#endMs, used: this.#used }
+      this.#used = 0
+    } else if (endMs === this.#before.endMs) {
+      this.#used += this.#before.used
+      this.#before = { endMs: 0, used: 0 }
+    }
+    this.#endMs = endMs
   }
 }
 
@@ -202,47 +206,4 @@ const tickMs = 1 / 4096
  */
 export function bucketIntervalMs(quota: Quota): number {
   return Math.max(1, Math.floor(spanOf(quota) / quota.amount / tickMs)) * tickMs
-}
-
-const dayMs = 86_400_000
-
-/** When the calendar window that holds `nowMs` ends, at a midnight of the time zone. Weeks begin on Monday (ISO 8601). */
-export function calendarEndMs(unit: 'day' | 'week' | 'month', timeZone: string, nowMs: number): number {
-  const { year, month, day } = localDate(timeZone, nowMs)
-  const weekday = (new Date(Date.UTC(year, month - 1, day)).getUTCDay() + 6) % 7
-  const [endMonth, endDay] = unit === 'month' ? [month + 1, 1] : [month, day + (unit === 'week' ? 7 - weekday : 1)]
-  const asUtc = Date.UTC(year, endMonth - 1, endDay)
-  // The zone's offset before and after that midnight. Where the clocks skip it the day begins later, where they show it
-  // twice with the first of the two: with the first moment at which they show midnight or more.
-  const ends = [asUtc - dayMs, asUtc + dayMs].map((near) => asUtc - offsetMs(timeZone, near))
-  return Math.min(...ends.filter((end) => end + offsetMs(timeZone, end) >= asUtc))
-}
-
-function localDate(timeZone: string, timeMs: number): { year: number; month: number; day: number } {
-  const local = new Date(timeMs + offsetMs(timeZone, timeMs))
-  return { year: local.getUTCFullYear(), month: local.getUTCMonth() + 1, day: local.getUTCDate() }
-}
-
-function offsetMs(timeZone: string, timeMs: number): number {
-  if (timeZone === 'UTC') return 0
-  const parts = new Intl.DateTimeFormat('en-US', {
-    timeZone,
-    hourCycle: 'h23',
-    year: 'numeric',
-    month: 'numeric',
-    day: 'numeric',
-    hour: 'numeric',
-    minute: 'numeric',
-    second: 'numeric',
-  }).formatToParts(timeMs)
-  const value = (type: string): number => Number(parts.find((part) => part.type === type)?.value ?? 0)
-  const asUtc = Date.UTC(
-    value('year'),
-    value('month') - 1,
-    value('day'),
-    value('hour'),
-    value('minute'),
-    value('second'),
-  )
-  return asUtc - Math.floor(timeMs / 1000) * 1000
 }

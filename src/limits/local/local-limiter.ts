@@ -1,0 +1,103 @@
+// The limiter of one instance, which answers at once. Windows are measured by a clock that nobody sets, so that a change of the
+// system's time neither forgets uses nor keeps them longer; calendar windows follow the calendar.
+
+import type { Allowance, Clocks, Limit, Limiter, LimitStatus, Quota } from '../limiter.ts'
+import { createMeter, type Meter } from './meter.ts'
+
+export interface LocalLimiter extends Limiter {
+  take(limits: readonly Limit[]): Allowance
+  peek(limits: readonly Limit[]): readonly LimitStatus[]
+  /** Counts a request that somebody else has granted, whether or not there is room. */
+  count(limits: readonly Limit[]): void
+  /** How much of a rate or budget is used, as far as its amount. */
+  used(limit: Limit): number
+  /** How many requests hold a slot of a concurrency limit. */
+  running(limit: Limit): number
+}
+
+/** Meters that nobody uses are dropped when there are more than this: callers come and go. */
+const sweepAbove = 10_000
+
+export function createLocalLimiter({ now, monotonic }: Clocks): LocalLimiter {
+  const meters = new Map<string, { readonly meter: Meter; readonly quota: Quota }>()
+  const running = new Map<string, number>()
+  let sweepAt = sweepAbove
+
+  /** In whole milliseconds: a bucket adds and subtracts them exactly. */
+  const timeOf = ({ calendar }: Quota): number => (calendar === null ? Math.floor(monotonic()) : now())
+
+  function meterOf(name: string, quota: Quota): Meter {
+    const known = meters.get(name)
+    if (known !== undefined) return known.meter
+    if (meters.size >= sweepAt) sweep()
+    const meter = createMeter(quota)
+    meters.set(name, { meter, quota })
+    return meter
+  }
+
+  /** Again only when there are twice as many as are in use: it looks at all of them. */
+  function sweep(): void {
+    for (const [name, { meter, quota }] of meters) if (meter.resetMs(quota, timeOf(quota)) <= 0) meters.delete(name)
+    sweepAt = Math.max(sweepAbove, 2 * meters.size)
+  }
+
+  function waitFor({ quota, meter, most }: Limit): number {
+    if (quota === null) return (running.get(meter) ?? 0) < most ? 0 : 1000
+    return meterOf(meter, quota).waitMs(quota, 1, timeOf(quota))
+  }
+
+  function statusOf(limit: Limit): LimitStatus {
+    const { quota, most } = limit
+    if (quota === null) return { limit, remaining: Math.max(0, most - (running.get(limit.meter) ?? 0)), resetMs: 0 }
+    const meter = meterOf(limit.meter, quota)
+    const timeMs = timeOf(quota)
+    return { limit, remaining: meter.remaining(quota, timeMs), resetMs: meter.resetMs(quota, timeMs) }
+  }
+
+  function count(limits: readonly Limit[]): void {
+    for (const { quota, meter } of limits) {
+      if (quota === null) running.set(meter, (running.get(meter) ?? 0) + 1)
+      else meterOf(meter, quota).take(quota, 1, timeOf(quota))
+    }
+  }
+
+  return {
+    take(limits) {
+      let exceeded: Limit | null = null
+      let shadowed: Limit | null = null
+      let retryAfterMs = 0
+      for (const limit of limits) {
+        const wait = waitFor(limit)
+        if (wait <= 0) continue
+        if (limit.shadow) shadowed ??= limit
+        else if (exceeded === null || wait > retryAfterMs) {
+          exceeded = limit
+          retryAfterMs = wait
+        }
+      }
+      if (exceeded === null) count(limits)
+      return {
+        granted: exceeded === null,
+        exceeded: exceeded ?? shadowed,
+        retryAfterMs,
+        statuses: limits.map(statusOf),
+        storeAway: false,
+      }
+    },
+    count,
+    used: (limit) => (limit.quota === null ? 0 : (limit.quota.burst ?? limit.quota.amount) - statusOf(limit).remaining),
+    running: ({ meter }) => running.get(meter) ?? 0,
+    peek: (limits) => limits.map(statusOf),
+    release(limits) {
+      for (const { quota, meter } of limits) {
+        if (quota !== null) continue
+        const left = (running.get(meter) ?? 0) - 1
+        if (left > 0) running.set(meter, left)
+        else running.delete(meter)
+      }
+    },
+    giveBack(limits) {
+      for (const limit of limits) if (limit.kind === 'budget') meters.get(limit.meter)?.meter.giveBack(1)
+    },
+  }
+}

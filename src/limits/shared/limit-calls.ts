@@ -1,0 +1,155 @@
+// Asks the shared store about limits in batches: while one call runs, new requests wait and go together in the next. A lone
+// request is sent at once. Uses that are given back go with the next call, freed slots too, or within a moment.
+
+import type { Store } from '../../store/store.ts'
+import type { Clocks, Limit } from '../limiter.ts'
+import { decide } from './decision-script.ts'
+import { LimitCall, type Ask } from './limit-call.ts'
+import { createKeyFinder, createLimitWriter } from './limit-wire.ts'
+import type { Uses } from './local-share.ts'
+
+/** How long slots are held for an instance that says nothing. */
+export const leaseMs = 6000
+
+/** Freed slots of a limit that has room may wait so long for a call to go with. */
+const tellWithinMs = 10
+
+/** In one call: the store does nothing else meanwhile. */
+const most = { asks: 100, limits: 500 } as const
+
+export interface LimitCallsOptions extends Pick<Clocks, 'now'> {
+  readonly store: Store
+  /** How many slots of a concurrency limit are held here. */
+  readonly heldOf: (limit: Limit) => number
+  /** The call that was to tell of these has failed. */
+  readonly onUntold: (uses: readonly Uses[]) => void
+}
+
+export interface LimitCalls {
+  ask(ask: Ask): void
+  /** How many slots of a concurrency limit are held here has changed, or is to be told again. */
+  tellSlots(limit: Limit, when: 'now' | 'soon'): void
+  /** Uses that the store has not counted; below zero, that are given back. */
+  tellUses(uses: Uses): void
+  /** A use that the store has counted at this time of its clock has not been one. */
+  giveBack(limit: Limit, storeMs: number): void
+  /** Tells what is waiting to be told. */
+  flush(): void
+  /** Resolves when all is told, or the store does not hear it. */
+  whenIdle(): Promise<void>
+}
+
+export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOptions): LimitCalls {
+  const keyOf = createKeyFinder(store.key)
+  const write = createLimitWriter()
+  let asks: Ask[] = []
+  /** By meter. */
+  const slots = new Map<string, Limit>()
+  const uses = new Map<string, Uses>()
+  let backs: { readonly limit: Limit; readonly storeMs: number }[] = []
+  let isBusy = false
+  /** Something has come up that waits for no timer. */
+  let isUrgent = false
+  let timer: NodeJS.Timeout | null = null
+  let idlers: (() => void)[] = []
+
+  const isWaiting = (): boolean => asks.length + slots.size + uses.size + backs.length > 0
+
+  /** At the end of this turn of the event loop: what has arrived together goes together. */
+  function plan(): void {
+    isUrgent = true
+    if (isBusy) return
+    isBusy = true
+    setImmediate(send)
+  }
+
+  function flush(): void {
+    if (timer !== null) clearTimeout(timer)
+    timer = null
+    if (isWaiting()) plan()
+  }
+
+  function send(): void {
+    if (store.away) {
+      rest()
+      return
+    }
+    const call = compose()
+    const keys = call.limits.map(({ meter }) => keyOf(meter))
+    store
+      .run(decide, keys, call.values(store.instance, leaseMs, heldOf), (answer) =>
+        call.read(answer, (ask, allowance, storeMs) => ask.late?.(allowance, storeMs)),
+      )
+      .then((answer) => call.read(answer, (ask, allowance) => ask.settle(allowance)))
+      .then(
+        () => {
+          isBusy = false
+          if (isUrgent) plan()
+          else rest()
+        },
+        () => {
+          for (const limit of call.limits) if (limit.quota === null) slots.set(limit.meter, limit)
+          onUntold(call.untold)
+          call.fail()
+          rest()
+        },
+      )
+  }
+
+  /** Takes what waits, as far as it goes into one call. */
+  function compose(): LimitCall {
+    const call = new LimitCall(write, now())
+    let taken = 0
+    for (const ask of asks) {
+      if (taken === most.asks || !call.add(ask)) break
+      taken += 1
+    }
+    asks = asks.slice(taken)
+    for (const [meter, told] of uses) {
+      if (call.size >= most.limits) break
+      uses.delete(meter)
+      call.tell(told.limit, told.count)
+    }
+    for (const [meter, limit] of slots) {
+      if (call.size >= most.limits) break
+      slots.delete(meter)
+      call.tell(limit, 0)
+    }
+    for (const { limit, storeMs } of backs.splice(0, Math.max(0, most.limits - call.size)))
+      call.giveBack(limit, storeMs)
+    isUrgent = isWaiting()
+    return call
+  }
+
+  /** Makes no call until there is something new. Where the store does not answer, nobody waits for a second missing answer. */
+  function rest(): void {
+    isBusy = false
+    const left = asks
+    asks = []
+    for (const ask of left) ask.settle(null)
+    for (const resolve of idlers) resolve()
+    idlers = []
+  }
+
+  return {
+    ask(ask) {
+      asks.push(ask)
+      plan()
+    },
+    tellSlots(limit, when) {
+      slots.set(limit.meter, limit)
+      if (when === 'now') plan()
+      else timer ??= setTimeout(flush, tellWithinMs)
+    },
+    tellUses({ limit, count }) {
+      uses.set(limit.meter, { limit, count: count + (uses.get(limit.meter)?.count ?? 0) })
+      plan()
+    },
+    giveBack(limit, storeMs) {
+      backs.push({ limit, storeMs })
+      plan()
+    },
+    flush,
+    whenIdle: () => (isBusy ? new Promise((resolve) => idlers.push(resolve)) : Promise.resolve()),
+  }
+}

@@ -1,0 +1,168 @@
+// The limiter of several instances: what the shared store has not counted is not let through. While the store is away this
+// instance judges by its share.
+
+import type { Store } from '../../store/store.ts'
+import type { Allowance, Clocks, Limit, Limiter, LimitStatus } from '../limiter.ts'
+import { createLimitCalls, leaseMs } from './limit-calls.ts'
+import { createLocalShare } from './local-share.ts'
+
+export interface SharedLimiterOptions extends Clocks {
+  readonly store: Store
+  /** What happens to limits of cost while the store is away: refused, or judged by this instance's share. */
+  readonly budgetsWhenAway: 'refuse' | 'share'
+}
+
+/** Milliseconds after which it is worth asking again for what cannot be judged while the store is away. */
+const storeAwayRetryMs = 5000
+
+/** How often to tell again which slots are held: two calls may fail before they are lost. */
+const renewEveryMs = leaseMs / 3
+
+/** A refusal by a rate is repeated without asking for so long, and no longer than its Retry-After. */
+const refusalKeptMs = 1000
+
+export interface SharedLimiter extends Limiter {
+  /** Resolves when the store has heard of all that is over, or cannot. */
+  close(): Promise<void>
+}
+
+/** A concurrency limit of which slots are held, or were until a moment ago. */
+interface HeldSlots {
+  readonly limit: Limit
+  /** What was left for all instances when one was taken last. */
+  readonly remaining: number
+}
+
+export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: SharedLimiterOptions): SharedLimiter {
+  const here = createLocalShare({ now, monotonic })
+  const calls = createLimitCalls({ store, now, heldOf: here.running, onUntold: here.putBack })
+  /** By meter. */
+  const slots = new Map<string, HeldSlots>()
+  /** Until when a list of limits is refused, by the monotonic clock. A list is the same for the requests of a team. */
+  let refusals = new WeakMap<readonly Limit[], { readonly allowance: Allowance; readonly heardMs: number }>()
+
+  function hold(limits: readonly Limit[], statuses: readonly LimitStatus[]): void {
+    for (const [index, limit] of limits.entries())
+      if (limit.quota === null) slots.set(limit.meter, { limit, remaining: statuses[index]?.remaining ?? 0 })
+  }
+
+  function judgeHere(limits: readonly Limit[]): Allowance {
+    const budget = limits.find(({ kind, shadow }) => kind === 'budget' && !shadow)
+    if (budget !== undefined && budgetsWhenAway === 'refuse') return unjudged(budget)
+    const allowance = here.take(limits, store.state.instances)
+    if (allowance.granted) hold(limits, [])
+    return allowance
+  }
+
+  function ask(limits: readonly Limit[]): Promise<Allowance> {
+    const askedMs = monotonic()
+    return new Promise((resolve) => {
+      let refusedHere = false
+      calls.ask({
+        limits,
+        what: 'take',
+        settle(decided) {
+          const allowance = decided ?? judgeHere(limits)
+          if (decided?.granted === true) {
+            here.count(limits)
+            hold(limits, decided.statuses)
+          } else if (decided?.exceeded?.kind === 'rate') refusals.set(limits, { allowance, heardMs: askedMs })
+          refusedHere = decided === null && !allowance.granted
+          resolve(allowance)
+        },
+        late({ granted }, storeMs) {
+          // A request that was refused here meanwhile counts nowhere.
+          if (granted && refusedHere) takeBack(limits, storeMs)
+        },
+      })
+    })
+  }
+
+  /** A refusal heard a moment ago that holds still; null when the store has to be asked. */
+  function refusedLately(limits: readonly Limit[]): Allowance | null {
+    const known = refusals.get(limits)
+    if (known === undefined) return null
+    const { allowance, heardMs } = known
+    const ageMs = monotonic() - heardMs
+    if (ageMs >= Math.min(refusalKeptMs, allowance.retryAfterMs)) {
+      refusals.delete(limits)
+      return null
+    }
+    return { ...allowance, retryAfterMs: allowance.retryAfterMs - ageMs }
+  }
+
+  /** What the store has counted for a request that was refused here meanwhile. */
+  function takeBack(limits: readonly Limit[], storeMs: number): void {
+    for (const limit of limits) {
+      if (limit.quota === null) continue
+      if (limit.quota.perMs !== null && limit.quota.burst === null) calls.giveBack(limit, storeMs)
+      else calls.tellUses({ limit, count: -1 })
+    }
+  }
+
+  /** What was let through here, and not told, is counted in the store as well; and it hears again which slots are held. */
+  function tell(): void {
+    for (const uses of here.collect()) if (uses.count > 0) calls.tellUses(uses)
+    for (const { limit } of slots.values()) calls.tellSlots(limit, 'now')
+    calls.flush()
+  }
+
+  const upkeep = setInterval(() => {
+    for (const [meter, { limit }] of slots) if (here.running(limit) === 0) slots.delete(meter)
+    if (!store.away) tell()
+  }, renewEveryMs)
+  store.onChange((away) => {
+    refusals = new WeakMap()
+    if (!away) tell()
+  })
+
+  return {
+    take(limits) {
+      if (store.away) return judgeHere(limits)
+      return refusedLately(limits) ?? ask(limits)
+    },
+    peek(limits) {
+      const peekHere = () => here.peek(limits, store.state.instances)
+      if (store.away) return peekHere()
+      return new Promise((resolve) => {
+        calls.ask({
+          limits,
+          what: 'peek',
+          settle: (allowance) => resolve(allowance?.statuses ?? peekHere()),
+          late: null,
+        })
+      })
+    },
+    release(limits) {
+      here.release(limits)
+      if (store.away) return
+      for (const limit of limits) {
+        if (limit.quota !== null) continue
+        // Others wait for a slot only where there are few.
+        const isScarce = (slots.get(limit.meter)?.remaining ?? 0) * 4 < limit.most
+        calls.tellSlots(limit, isScarce ? 'now' : 'soon')
+      }
+    },
+    giveBack(limits) {
+      here.giveBack(limits)
+      if (store.away) return
+      for (const limit of limits) if (limit.kind === 'budget') calls.tellUses({ limit, count: -1 })
+    },
+    close() {
+      clearInterval(upkeep)
+      calls.flush()
+      return calls.whenIdle()
+    },
+  }
+}
+
+/** What cannot be judged is not let through: it would cost money. Nothing was counted. */
+function unjudged(budget: Limit): Allowance {
+  return {
+    granted: false,
+    exceeded: budget,
+    retryAfterMs: storeAwayRetryMs,
+    statuses: [],
+    storeAway: true,
+  }
+}
