@@ -13,7 +13,7 @@ import { createOperators } from './runtime/operators.ts'
 import { openShares } from './runtime/shares.ts'
 import { openUpstream } from './runtime/upstream.ts'
 import { reportChanges } from './store/report.ts'
-import type { ReloadResult } from './reload.ts'
+import type { ReloadResult } from './runtime/live-policies.ts'
 
 export interface Address {
   readonly host: string
@@ -39,7 +39,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const foundation = await layFoundation(options)
   const { config, instruments, keyring, log, monotonic, now, policies, sinks, tokens, version } = foundation
   // From here on: a change while the rest is built, or while the store is waited for, would not be seen later.
-  await policies.watch()
+  policies.watch()
   const { upstream, ownCalls } = openUpstream(foundation)
   const shares = await openShares(foundation, ownCalls)
   const { budgets, budgeting, cache, group, limiter, safeCreates, safeCreateMs, sharedLimiter, store } = shares

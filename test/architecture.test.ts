@@ -13,7 +13,6 @@ type Allowed = readonly string[]
 /** What each part may import of ours, besides itself. */
 const mayImport: Readonly<Record<string, Allowed>> = {
   problems: [],
-  reload: [],
   'no-schemas': [],
   http: [],
   config: [],
@@ -68,14 +67,10 @@ const mayImport: Readonly<Record<string, Allowed>> = {
     'cache',
     'records',
     'metrics',
-    'reload',
     'no-schemas',
   ],
-  'hot-policies': ['config', 'policy', 'types of keys', 'types of metrics', 'types of records', 'reload'],
   runtime: [
     'problems',
-    'reload',
-    'hot-policies',
     'config',
     'identity',
     'catalogue',

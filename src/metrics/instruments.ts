@@ -54,7 +54,9 @@ export interface Instruments extends BudgetMetrics {
   /** A key value was found in an upstream's answer and masked. */
   leakMasked(): void
   policyLoaded(policy: LoadedPolicy): void
-  policyReload(result: 'replaced' | 'unchanged' | 'refused'): void
+  policyReload(result: 'replaced' | 'unchanged' | 'refused' | 'held'): void
+  /** Whether the policy files hold a set that was not taken. */
+  policyRefused(isRefused: boolean): void
   keyRejected(key: string): void
   /** The upstream answered 429 to this key. */
   upstreamThrottled(key: string): void
@@ -120,7 +122,7 @@ function createState(registry: Registry, options: InstrumentsOptions, teams: Lab
   const issuers = new LabelSet(options.issuers)
   const streamNames = new LabelSet(streams)
   const tokens = { cached: 0, verified: 0, rejected: 0 }
-  const reloads = { replaced: 0, unchanged: 0, refused: 0 }
+  const reloads = { replaced: 0, unchanged: 0, refused: 0, held: 0 }
   const lost = new Map(streams.map((stream) => [stream, 0]))
   const rejections = new Tally(1)
   let leaks = 0
@@ -131,6 +133,7 @@ function createState(registry: Registry, options: InstrumentsOptions, teams: Lab
   const jwks = createGauge(registry, metricList.jwksKeys)
   const revision = createGauge(registry, metricList.policyRevision)
   const loadedAt = createGauge(registry, metricList.policyLoadedAt)
+  const policyRefused = createGauge(registry, metricList.policyRefused)
   registerCounter(registry, metricList.policyReloads, () =>
     Object.entries(reloads).map(([result, count]) => [{ result }, count]),
   )
@@ -192,6 +195,7 @@ function createState(registry: Registry, options: InstrumentsOptions, teams: Lab
     policyReload: (result: keyof typeof reloads) => {
       reloads[result] += 1
     },
+    policyRefused: (isRefused: boolean) => policyRefused.set(isRefused ? 1 : 0),
     keyRejected: (key: string) => rejections.add(keys.position(key), 0),
     upstreamThrottled: (key: string) => throttled.add(keys.position(key), 0),
     held: (team: string, result: (typeof heldResults)[number]) =>

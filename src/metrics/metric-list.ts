@@ -59,6 +59,11 @@ export const metricList = {
     help: 'When the policies in use were loaded, in seconds since the epoch.',
     labelNames: [],
   },
+  policyRefused: {
+    name: 'gateway_policy_refused',
+    help: '1 while the policy files hold a set that is not in force: refused, or held until a reload on demand.',
+    labelNames: [],
+  },
   policyReloads: {
     name: 'gateway_policy_reloads_total',
     help: 'Attempts to load the policies again, by result.',

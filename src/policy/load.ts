@@ -1,12 +1,12 @@
 // A policy directory → one policy set with the secrets of its keys, or a refusal with every diagnostic.
 
 import { createHash } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
-import { join, relative } from 'node:path'
+import { relative, resolve } from 'node:path'
 import type { Catalogue } from '../catalogue/catalogue.ts'
 import { hasErrors, Refused, type Diagnostic } from '../config/diagnostics.ts'
 import { expiryWarning } from '../keys/expiry.ts'
 import { resolveSecrets, type ResolvedSecrets, type SecretSources } from '../keys/keyring.ts'
+import { boundsOf, type Bounds } from './bounds.ts'
 import { compilePolicies } from './compile.ts'
 import {
   readPolicyFile,
@@ -18,6 +18,7 @@ import {
   type TeamDocument,
   type TestDocument,
 } from './document.ts'
+import { fileProblem, listPolicyFolder, readPolicyText, strayFile } from './folder.ts'
 import type { PolicySet } from './policy-set.ts'
 import { unknownWords, type PolicyWord } from './policy-words.ts'
 import { runSuites } from './suite.ts'
@@ -30,6 +31,8 @@ export interface LoadedPolicies {
   /** Warnings only: with an error the load is refused. */
   readonly diagnostics: readonly Diagnostic[]
   readonly testsPassed: number
+  /** What the files forbid, so that the next set can be held against it. */
+  readonly bounds: Bounds
 }
 
 export interface LoadOptions {
@@ -79,7 +82,14 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
   if (hasErrors(found)) throw new Refused(found)
   const suite = runSuites(compiled.policy, tests)
   if (suite.failures.length > 0) throw new Refused([...found, ...suite.failures])
-  return { policy: compiled.policy, digest, secrets: resolved.secrets, diagnostics: found, testsPassed: suite.passed }
+  return {
+    policy: compiled.policy,
+    digest,
+    secrets: resolved.secrets,
+    diagnostics: found,
+    testsPassed: suite.passed,
+    bounds: boundsOf(documents),
+  }
 }
 
 interface PolicyDirectory {
@@ -90,33 +100,33 @@ interface PolicyDirectory {
   readonly diagnostics: readonly Diagnostic[]
 }
 
-/** Reads every YAML file below a directory. The revision is a digest of names and contents, equal on every instance. */
+/** Reads every policy file below a directory. The revision is a digest of names and contents, equal on every instance. */
 export async function readPolicyDirectory(directory: string): Promise<PolicyDirectory> {
-  const files = await listPolicyFiles(directory)
-  if (files === null)
-    return {
-      documents: [],
-      words: [],
-      digest: '',
-      diagnostics: [fileProblem(directory, 'the policy directory cannot be read')],
-    }
-  const diagnostics: Diagnostic[] = []
+  const folder = await listPolicyFolder(directory)
+  if (folder === null) {
+    const unreadable = fileProblem(directory, 'the policy directory cannot be read')
+    return { documents: [], words: [], digest: '', diagnostics: [unreadable] }
+  }
+  const diagnostics: Diagnostic[] = [...folder.diagnostics]
   const documents: PolicyDocument[] = []
   const words: PolicyWord[] = []
   const digest = createHash('sha256')
-  for (const file of files) {
+  for (const file of folder.files) {
     const name = relative(directory, file)
-    const text = await readFile(file, 'utf8').catch(() => null)
-    if (text === null) {
-      diagnostics.push(fileProblem(file, 'the file cannot be read'))
+    const content = await readPolicyText(file)
+    if ('problem' in content) {
+      diagnostics.push(fileProblem(file, content.problem))
       continue
     }
+    const { text } = content
     digest.update(`${name}\0${text.length}\0${text}`)
     const read = readPolicyFile({ file, name, text })
     diagnostics.push(...read.diagnostics)
     if (read.document !== null) documents.push(read.document)
     words.push(...(read.words ?? []))
   }
+  const secretFiles = secretFilesOf(documents)
+  diagnostics.push(...folder.others.filter((file) => !secretFiles.has(resolve(file))).map(strayFile))
   if (!documents.some((document) => document.kind === 'team') && !hasErrors(diagnostics)) {
     diagnostics.push(
       fileProblem(directory, 'there is no team file here, so nobody could call anything: add teams/<name>.yaml'),
@@ -125,23 +135,8 @@ export async function readPolicyDirectory(directory: string): Promise<PolicyDire
   return { documents, words, digest: digest.digest('hex'), diagnostics }
 }
 
-/** YAML files below a directory, sorted; names that start with a dot are left out (mounted config maps keep their data there). */
-export async function listPolicyFiles(directory: string): Promise<readonly string[] | null> {
-  const entries = await readdir(directory, { withFileTypes: true }).catch(() => null)
-  if (entries === null) return null
-  const nested = await Promise.all(
-    entries.map(async (entry) => {
-      if (entry.name.startsWith('.')) return []
-      const path = join(directory, entry.name)
-      // A symbolic link may lead to a folder (mounted config maps): reading it as one tells.
-      if (entry.isDirectory() || (entry.isSymbolicLink() && !/\.ya?ml$/.test(entry.name)))
-        return (await listPolicyFiles(path)) ?? []
-      return /\.ya?ml$/.test(entry.name) ? [path] : []
-    }),
-  )
-  return nested.flat().sort()
-}
-
-function fileProblem(file: string, message: string): Diagnostic {
-  return { file, line: 0, column: 0, severity: 'error', message }
+/** Secret files may lie beside the inventory that names them. */
+function secretFilesOf(documents: readonly PolicyDocument[]): ReadonlySet<string> {
+  const keys = documents.flatMap((document) => (document.kind === 'keys' ? document.keys : []))
+  return new Set(keys.flatMap(({ secret }) => ('file' in secret ? [resolve(secret.file)] : [])))
 }

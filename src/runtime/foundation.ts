@@ -6,17 +6,18 @@ import { formatDiagnostic } from '../config/diagnostics.ts'
 import type { Config } from '../config/schema.ts'
 import { createLeakGuard, type LeakGuard } from '../gateway/responses/leak-guard.ts'
 import { exchangeReasons } from '../gateway/recording.ts'
-import { createHotPolicies, type HotPolicies } from '../hot-policies.ts'
 import { idempotencyEvents } from '../idempotency/safe-creates.ts'
 import { rejectionReasons } from '../identity/rejection.ts'
 import { createTokenVerifier, type TokenVerifier } from '../identity/token-verifier.ts'
 import { createKeyring, type Keyring } from '../keys/keyring.ts'
 import { createInstruments, type Instruments } from '../metrics/instruments.ts'
 import { decisionReasons } from '../policy/decide.ts'
-import { loadPolicies, type LoadedPolicies } from '../policy/load.ts'
+import { watchedPolicyFiles } from '../policy/folder.ts'
+import { loadPolicies } from '../policy/load.ts'
 import { problemKinds } from '../problems.ts'
 import type { Log } from '../records/log.ts'
 import { createSinks, type AuditTarget, type Sinks } from '../records/sinks.ts'
+import { createLivePolicies, loadFirstPolicies, type LivePolicies } from './live-policies.ts'
 
 export interface GatewayOptions {
   readonly config: Config
@@ -41,7 +42,7 @@ export interface Foundation {
   readonly instruments: Instruments
   readonly sinks: Sinks
   readonly keyring: Keyring
-  readonly policies: HotPolicies
+  readonly policies: LivePolicies
   readonly tokens: TokenVerifier
 }
 
@@ -59,9 +60,13 @@ export async function layFoundation(options: GatewayOptions): Promise<Foundation
     protect: (value: string) => guard.protect(value),
     noteFile: (file: string) => secretFiles.add(file),
   }
-  const load = (): Promise<LoadedPolicies> =>
-    loadPolicies({ directory: config.policiesDirectory, catalogue, sources, secrets: 'required', now })
-  const loaded = await load()
+  const directory = config.policiesDirectory
+  const watched = {
+    files: () => watchedPolicyFiles(directory),
+    found: secretFiles,
+    read: () => loadPolicies({ directory, catalogue, sources, secrets: 'required' as const, now }),
+  }
+  const first = await loadFirstPolicies({ directory, watched })
 
   const instruments = createInstruments({
     operations: catalogue.operations.map((operation) => operation.id),
@@ -86,10 +91,9 @@ export async function layFoundation(options: GatewayOptions): Promise<Foundation
       sinks.audit(event, 'gateway', { key: handle.id, version: keyVersion })
     },
   })
-  const policies = createHotPolicies(loaded, {
-    directory: config.policiesDirectory,
-    secretFiles,
-    load,
+  const policies = createLivePolicies(first, {
+    directory,
+    watched,
     keyring,
     sinks,
     instruments,

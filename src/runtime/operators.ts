@@ -7,8 +7,8 @@ import { organizationTag, resourceTag } from '../cache/tags.ts'
 import { certificateFaults } from '../config/text-files.ts'
 import type { GatewayApp } from '../gateway/app.ts'
 import type { Upstream } from '../gateway/upstream/upstream.ts'
-import type { ReloadResult } from '../reload.ts'
 import type { Foundation } from './foundation.ts'
+import type { Refusal, ReloadResult } from './live-policies.ts'
 import type { Shares } from './shares.ts'
 
 export interface Operators {
@@ -42,6 +42,7 @@ export function createOperators(
     const notes = [
       store?.away === true ? `the shared store is away: ${store.state.reason}` : null,
       group === null ? null : noteOf(group.state),
+      policies.refusal === null ? null : refusalNote(policies.refusal),
     ].filter((note) => note !== null)
     return { ready: reasons.length === 0, reasons, ...(notes.length > 0 ? { notes } : {}) }
   }
@@ -63,11 +64,11 @@ export function createOperators(
     },
     reload: async (actor) => {
       const { result, certificate } = await renew(actor)
-      const refused = result === 'refused' || result === 'deferred'
+      const isDone = result === 'replaced' || result === 'unchanged'
       return {
         result,
         ...(config.listen.tls === null ? {} : { certificate: certificate.length === 0 ? 'read' : 'kept' }),
-        diagnostics: [...(refused ? (policies.refusal?.diagnostics ?? []) : []), ...certificate],
+        diagnostics: [...(isDone ? [] : (policies.refusal?.diagnostics ?? [])), ...certificate],
       }
     },
     status: () => ({
@@ -121,4 +122,11 @@ export function createOperators(
   })
 
   return { admin, readiness, reload }
+}
+
+/** That the policy files and the policies in force differ, and the first reason. */
+function refusalNote({ result, diagnostics }: Refusal): string {
+  const why = result === 'held' ? 'wait for a reload on demand' : 'were refused'
+  const others = diagnostics.length > 1 ? `, and ${diagnostics.length - 1} more` : ''
+  return `the changed policies ${why}, and the ones before stay in force: ${diagnostics[0] ?? ''}${others}`
 }

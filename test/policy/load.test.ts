@@ -6,7 +6,9 @@ import { dirname, join } from 'node:path'
 import { inspect } from 'node:util'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { formatDiagnostic, Refused } from '../../src/config/diagnostics.ts'
-import { listPolicyFiles, loadPolicies, type LoadedPolicies, type LoadOptions } from '../../src/policy/load.ts'
+import { listPolicyFolder } from '../../src/policy/folder.ts'
+import { readIgnoreFile } from '../../src/policy/ignore-file.ts'
+import { loadPolicies, type LoadedPolicies, type LoadOptions } from '../../src/policy/load.ts'
 import { catalogue, type PolicyFiles } from '../support/policies.ts'
 
 const origin = 'https://api.corp.example'
@@ -91,21 +93,19 @@ describe('a policy directory', () => {
 })
 
 describe('the files of a directory', () => {
-  test('are the YAML files below it, sorted, links followed and dotted names left out', async () => {
+  test('are the YAML files below it, sorted, links followed', async () => {
     const directory = await directoryOf({
       'teams/b.yaml': '',
       'teams/a.yml': '',
       'keys.yaml': '',
-      'README.md': '',
-      'teams/notes.txt': '',
-      '.hidden/x.yaml': '',
-      '.x.yaml': '',
       'data/real.yaml': '',
+      '.git/HEAD': '',
+      '.gatewayignore': '',
     })
     await symlink(join(directory, 'data'), join(directory, 'linked'))
     await symlink(join(directory, 'data', 'real.yaml'), join(directory, 'link.yaml'))
-    const files = await listPolicyFiles(directory)
-    expect(files?.map((file) => file.slice(directory.length + 1))).toEqual([
+    const folder = await listPolicyFolder(directory)
+    expect(folder?.files.map((file) => file.slice(directory.length + 1))).toEqual([
       'data/real.yaml',
       'keys.yaml',
       'link.yaml',
@@ -113,7 +113,116 @@ describe('the files of a directory', () => {
       'teams/a.yml',
       'teams/b.yaml',
     ])
-    expect(await listPolicyFiles(join(directory, 'missing'))).toBeNull()
+    expect(folder).toMatchObject({ others: [], diagnostics: [] })
+    expect(await listPolicyFolder(join(directory, 'missing'))).toBeNull()
+  })
+
+  test.each([
+    ['guardrails.ymal', 'guardrails.yaml'],
+    ['guardrails.yaml.bak', 'guardrails.yaml'],
+    ['web.yaml.disabled', 'web.yaml'],
+    ['web.yaml~', 'web.yaml'],
+    ['teams/web.yml.orig', 'web.yaml'],
+    ['teams/web.YAML', 'web.yaml'],
+    ['.guardrails.yaml', 'guardrails.yaml'],
+    ['.web.yaml.swp', 'web.yaml'],
+    ['..limits.yaml', 'limits.yaml'],
+    ['limits', 'limits.yaml'],
+    ['guardrials.json', 'guardrails.yaml'],
+    ['deep/er/keys.yalm', 'keys.yaml'],
+    ['README.md', null],
+    ['.hidden/guardrails.yaml', null],
+    ['notes.txt', null],
+    ['teams/.gatewayignore', null],
+  ])('that are no policies refuse the set: %s (nearest: %s)', async (name, nearest) => {
+    const directory = await directoryOf({ ...good, [name]: '' })
+    const [line, ...others] = await refusal(directory)
+    expect(others).toEqual([])
+    expect(line?.startsWith(name.startsWith('.hidden/') ? '.hidden: ' : `${name}: `)).toBe(true)
+    expect(line).toContain('name it in .gatewayignore')
+    if (nearest === null) expect(line).not.toContain('did you mean')
+    else expect(line).toContain(`did you mean "${nearest}"?`)
+    await writeFile(join(directory, '.gatewayignore'), `${name.replace(/\/guardrails.yaml$/, '/')}\n`)
+    if (name === 'teams/.gatewayignore') return
+    expect((await load(directory)).policy.teams).toHaveLength(1)
+  })
+
+  test('that cannot be read, lead back or are no files refuse the set', async () => {
+    const directory = await directoryOf(good)
+    await symlink('nowhere.yaml', join(directory, 'gone.yaml'))
+    await symlink('.', join(directory, 'loop'))
+    await symlink('/dev/zero', join(directory, 'zero.yaml'))
+    await writeFile(join(directory, 'latin.yaml'), Buffer.from('team: caf\xe9\n', 'latin1'))
+    await writeFile(join(directory, 'huge.yaml'), '# '.repeat(3_000_000))
+    expect(await refusal(directory)).toEqual([
+      'gone.yaml: the file cannot be read',
+      'huge.yaml: the file is larger than 4194304 bytes',
+      'latin.yaml: the file is not UTF-8 text',
+      'loop: the link leads back to a folder above it',
+      'zero.yaml: this is no regular file; remove it',
+    ])
+  })
+
+  test.skipIf(process.getuid?.() === 0)('in a folder that cannot be read refuse the set', async () => {
+    const directory = await directoryOf({ ...good, 'more/guardrails.yaml': 'guardrails: []\n' })
+    await chmod(join(directory, 'more'), 0o000)
+    expect(await refusal(directory)).toEqual(['more: the folder cannot be read'])
+    await chmod(join(directory, 'more'), 0o700)
+  })
+
+  test('are known of a mounted config map by the links beside its data', async () => {
+    const directory = await directoryOf({ '..2026_11_24_10_00_00.1/payments.yaml': payments })
+    await symlink('..2026_11_24_10_00_00.1', join(directory, '..data'))
+    await symlink('..data/payments.yaml', join(directory, 'payments.yaml'))
+    expect((await load(directory)).policy.teams.map((team) => team.id)).toEqual(['payments'])
+  })
+})
+
+describe('.gatewayignore', () => {
+  const ignores = (text: string) => readIgnoreFile('x', text).ignores
+
+  test.each([
+    ['README.md', ['README.md', 'teams/README.md'], ['readme.md', 'README.md.yaml', 'XREADME.md']],
+    ['*.md', ['a.md', '.md', 'teams/.a.md'], ['a.md.yaml', 'a.mdx']],
+    ['/drafts', ['drafts'], ['teams/drafts']],
+    [
+      'teams/old-?.yaml',
+      ['teams/old-1.yaml'],
+      ['old-1.yaml', 'x/teams/old-1.yaml', 'teams/old-12.yaml', 'teams/old-/.yaml'],
+    ],
+    ['docs/**', ['docs/a', 'docs/b/c'], ['docs', 'other/docs/a']],
+    ['a/**/z', ['a/z', 'a/b/c/z'], ['a/zz', 'z']],
+    ['a+b(c).txt', ['a+b(c).txt'], ['aab(c).txt', 'a+bc.txt']],
+    ['# README.md', [], ['README.md', '# README.md']],
+    ['  spaced.txt \r', ['spaced.txt'], []],
+  ])('%s', (pattern, named, others) => {
+    for (const path of named) expect([path, ignores(pattern)(path, false)]).toEqual([path, true])
+    for (const path of others) expect([path, ignores(pattern)(path, false)]).toEqual([path, false])
+  })
+
+  test('names a folder with everything in it, and with a final / nothing but folders', async () => {
+    const directory = await directoryOf({ ...good, 'drafts/new.yaml': 'draft', '.cache/x': '', notes: '' })
+    await writeFile(join(directory, '.gatewayignore'), 'drafts/\n.*/\nnotes/\n')
+    expect(await refusal(directory)).toEqual([expect.stringMatching(/^notes: this is not read/)])
+    await rm(join(directory, 'notes'))
+    expect((await load(directory)).policy.teams).toHaveLength(1)
+  })
+
+  test('refuses what it does not understand or what would leave everything out, with its place', async () => {
+    const directory = await directoryOf({ ...good, '.gatewayignore': '*.md\n!keys.yaml\n  [a-z].txt\n**\n../x\n' })
+    const lines = await refusal(directory)
+    expect(lines.map((line) => line.split(': ')[0])).toEqual([
+      '.gatewayignore:2:1',
+      '.gatewayignore:3:3',
+      '.gatewayignore:4:1',
+      '.gatewayignore:5:1',
+    ])
+    expect(lines[2]).toContain('would leave out every policy')
+  })
+
+  test('is no part of the revision', async () => {
+    const [one, two] = [await directoryOf(good), await directoryOf({ ...good, '.gatewayignore': '*.md', 'a.md': '' })]
+    expect((await load(one)).policy.revision).toBe((await load(two)).policy.revision)
   })
 })
 

@@ -381,6 +381,130 @@ describe('a set that is not good', () => {
   })
 })
 
+describe('a set that lacks bounds which are in force', () => {
+  const guardrails = `guardrails:
+  - id: cost-cap
+    on: [org.sessions.create]
+    body:
+      max_acu_limit: { default: 5, at_most: 10 }
+      bypass_approval: { forbid: true }
+  - id: no-secrets
+    on: [org.sessions.create]
+    body: { session_secrets: { forbid: true } }
+`
+  const limited = `${payments}limits: { requests: 1000/min, writes: 500/min }\n`
+  const withBounds = { policies: { 'guardrails.yaml': guardrails, 'teams/payments.yaml': limited } }
+  const file = (name: string): string => join(running.directory, 'policies', name)
+
+  async function costOver(): Promise<number> {
+    const init = {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{"prompt":"x","max_acu_limit":99}',
+    }
+    return (await running.call(sessions, init)).status
+  }
+
+  async function expectHeld(before: string, vanished: RegExp): Promise<void> {
+    await until(async () => (await events()).includes('policies-held'), 'the set to be found')
+    const { revision, last_refusal: why } = await status()
+    expect(revision).toBe(before)
+    expect(why?.diagnostics.join('\n')).toMatch(vanished)
+    expect(why?.diagnostics.at(-1)).toMatch(/SIGHUP, or POST \/api\/reload/)
+    const logged = running.logLines.map((line) => JSON.parse(line) as Record<string, unknown>)
+    expect(logged.find((line) => line['event'] === 'policies-held')).toMatchObject({
+      level: 'error',
+      actor: 'file watch',
+    })
+    const metrics = await (await fetch(`${running.adminUrl}/metrics`)).text()
+    expect(metrics).toContain('gateway_policy_reloads_total{result="held"} 1\n')
+    expect(metrics).toContain('gateway_policy_refused 1\n')
+    const readiness = running.gateway.readiness()
+    expect(readiness.ready).toBe(true)
+    expect(readiness.notes?.join()).toMatch(/wait for a reload on demand/)
+  }
+
+  test.each<[string, () => Promise<unknown>, RegExp]>([
+    [
+      'its file is missing',
+      () => rm(file('guardrails.yaml')),
+      /guardrail "cost-cap" is gone\n.*guardrail "no-secrets" is gone/,
+    ],
+    [
+      'its file is cut between two guardrails',
+      () => put('guardrails.yaml', guardrails.slice(0, guardrails.indexOf('  - id: no'))),
+      /: guardrail "no-secrets" is gone/,
+    ],
+    [
+      'its file is cut inside one',
+      () => put('guardrails.yaml', guardrails.slice(0, guardrails.indexOf('      bypass'))),
+      /body\.bypass_approval\.forbid of guardrail "cost-cap" is gone/,
+    ],
+    [
+      'its file lies elsewhere for a while',
+      () => rename(file('guardrails.yaml'), join(own, 'x')),
+      /guardrail "cost-cap" is gone/,
+    ],
+    ['the ignore file names it', () => put('.gatewayignore', 'guardrails.yaml\n'), /guardrail "cost-cap" is gone/],
+    [
+      "a team's limits are cut off",
+      () => put('teams/payments.yaml', payments),
+      /the limits of team "payments" is gone/,
+    ],
+  ])('is not taken by itself, told everywhere, and taken on demand: %s', async (_name, lose, vanished) => {
+    await start(withBounds)
+    const before = (await status()).revision
+    expect(await costOver()).toBe(403)
+    await lose()
+    await expectHeld(before, vanished)
+    expect(await costOver()).toBe(403)
+    expect(await reload()).toMatchObject({ status: 200, result: 'replaced', diagnostics: [] })
+    expect((await status()).last_refusal).toBeNull()
+    const { event, details } = (await audit()).at(-1) ?? {}
+    expect([event, String(details?.['bounds_removed'])]).toEqual(['policies-replaced', expect.stringMatching(/"/)])
+    expect(running.gateway.readiness()).toEqual({ ready: true, reasons: [] })
+    expect(await (await fetch(`${running.adminUrl}/metrics`)).text()).toContain('gateway_policy_refused 0\n')
+  })
+
+  test('is forgotten when they are back', async () => {
+    await start(withBounds)
+    const before = (await status()).revision
+    await rm(file('guardrails.yaml'))
+    await expectHeld(before, /cost-cap/)
+    await put('guardrails.yaml', guardrails)
+    await until(async () => (await status()).last_refusal === null, 'the file to be found')
+    expect((await status()).revision).toBe(before)
+    expect((await events()).filter((event) => event === 'policies-replaced')).toEqual([])
+  })
+
+  test('waits for SIGHUP in a process of its own', async () => {
+    await start()
+    const site = await createSite({ policies: { 'guardrails.yaml': guardrails } })
+    const child = startCommand(['start', '--config', site.configFile], { env: usualKeys })
+    try {
+      const auditText = (): Promise<string> => readFile(join(site.directory, 'audit.ndjson'), 'utf8').catch(() => '')
+      await until(async () => (await auditText()).includes('"started"'), 'the policies to be read')
+      await rm(join(site.directory, 'policies/guardrails.yaml'))
+      await until(async () => (await auditText()).includes('"policies-held"'), 'the set to be held')
+      child.signal('SIGHUP')
+      await until(async () => (await auditText()).includes('"bounds_removed"'), 'the set to be taken')
+    } finally {
+      await child.kill()
+      await site.remove()
+    }
+  })
+
+  test('is taken by itself where what they bound is gone: a team with its limits, a grant with its condition', async () => {
+    await start(withBounds)
+    const before = (await status()).revision
+    await put('teams/payments.yaml', limited.replace(/ {2}- id: act-for-others[^]*?(?= {2}- id)/, ''))
+    await until(async () => (await status()).revision !== before, 'the grant to be gone')
+    await rm(file('teams/payments.yaml'))
+    await until(async () => (await running.call(sessions)).status === 403, 'the team to be gone')
+    expect(await events()).not.toContain('policies-held')
+  })
+})
+
 describe('a secret file', () => {
   const first = 'cog_first-value-0123456789abcdef'
   const second = 'cog_second-value-0123456789abcdef'

@@ -1,0 +1,206 @@
+// The policies in force: one snapshot behind one pointer, replaced whole or not at all, when files change and on demand.
+
+import { formatDiagnostic, Refused } from '../config/diagnostics.ts'
+import type { Keyring } from '../keys/keyring.ts'
+import type { Instruments } from '../metrics/instruments.ts'
+import { vanishedBounds } from '../policy/bounds.ts'
+import type { LoadedPolicies } from '../policy/load.ts'
+import type { PolicySet } from '../policy/policy-set.ts'
+import type { Log } from '../records/log.ts'
+import type { Sinks } from '../records/sinks.ts'
+import {
+  readInOneState,
+  StillChanging,
+  watchFiles,
+  type FileWatcher,
+  type ReadFiles,
+  type WatchedFiles,
+} from './file-watcher.ts'
+
+/**
+ * What a reload came to. `held`: bounds have vanished, and only a reload on demand takes such a set. `deferred`: refused
+ * for a passing reason that has nothing to do with the files.
+ */
+export type ReloadResult = 'replaced' | 'unchanged' | 'refused' | 'held' | 'deferred'
+
+/** Why the files and the set in force differ. */
+export interface Refusal {
+  readonly atMs: number
+  readonly result: 'refused' | 'held' | 'deferred'
+  /** As `file:line:column: message`. */
+  readonly diagnostics: readonly string[]
+}
+
+export interface LivePolicies {
+  /** The snapshot for a request that begins now. */
+  readonly current: PolicySet
+  readonly loadedAtMs: number
+  /** Why the latest changed set was refused; null while the files and the snapshot agree. */
+  readonly refusal: Refusal | null
+  /** Reads the files again now. */
+  reload(actor: string): Promise<ReloadResult>
+  /** Begins to watch the policy files and the files of secrets. */
+  watch(): void
+  close(): void
+}
+
+export interface LivePoliciesOptions {
+  readonly directory: string
+  /** Policy files, and the files of secrets that loading has named. `read` rejects with `Refused`. */
+  readonly watched: WatchedFiles<LoadedPolicies>
+  readonly keyring: Keyring
+  readonly sinks: Pick<Sinks, 'audit' | 'auditHealthy'>
+  readonly instruments: Instruments
+  readonly log: Log
+  readonly now: () => number
+}
+
+/** The first set. Throws `Refused` with every diagnostic. */
+export async function loadFirstPolicies({
+  directory,
+  watched,
+}: Pick<LivePoliciesOptions, 'directory' | 'watched'>): Promise<{ loaded: LoadedPolicies; signature: string }> {
+  const { outcome, signature } = await readInOneState(watched)
+  if ('value' in outcome) return { loaded: outcome.value, signature }
+  if (!(outcome.error instanceof StillChanging)) throw outcome.error
+  throw new Refused([{ file: directory, line: 0, column: 0, severity: 'error', message: stillChanging }])
+}
+
+const unrecorded = 'the audit log cannot be written, and a change that is not recorded is not made'
+const stillChanging = 'the files kept changing while they were read; reload again when they are written'
+const mostNamed = 20
+
+/** Puts the first set in force. */
+export function createLivePolicies(
+  first: { readonly loaded: LoadedPolicies; readonly signature: string },
+  options: LivePoliciesOptions,
+): LivePolicies {
+  const { keyring, sinks, instruments, log, now } = options
+  let inForce = first.loaded
+  let loadedAtMs = now()
+  let refusal: Refusal | null = null
+  let watcher: FileWatcher<ReloadResult> | null = null
+  enforce(first.loaded)
+
+  function enforce(loaded: LoadedPolicies): void {
+    const { policy, secrets, diagnostics } = loaded
+    keyring.adopt(policy.keys, secrets)
+    inForce = loaded
+    loadedAtMs = now()
+    instruments.policyLoaded({
+      revision: policy.revision,
+      atMs: loadedAtMs,
+      teams: policy.teams.map((team) => team.id),
+      keys: policy.keys.map((handle) => handle.id),
+    })
+    agree()
+    for (const diagnostic of diagnostics) log.warn({ event: 'policy-warning' }, formatDiagnostic(diagnostic))
+  }
+
+  /** Files and snapshot say the same. */
+  function agree(): void {
+    refusal = null
+    instruments.policyRefused(false)
+  }
+
+  function take(outcome: ReadFiles<LoadedPolicies>['outcome'], actor: string, onDemand: boolean): ReloadResult {
+    if (!sinks.auditHealthy()) return refuse(actor, 'deferred', [unrecorded])
+    if ('error' in outcome) return refuse(actor, 'refused', reasonsOf(outcome.error))
+    const next = outcome.value
+    if (next.digest === inForce.digest && sameSecrets(next)) {
+      agree()
+      instruments.policyReload('unchanged')
+      log.info(
+        { event: 'policies-unchanged', revision: inForce.policy.revision, actor },
+        'the policies are what they were',
+      )
+      return 'unchanged'
+    }
+    const vanished = vanishedBounds(inForce.bounds, next.bounds)
+    if (vanished.length > 0 && !onDemand) return refuse(actor, 'held', heldReasons(vanished))
+    return replace(next, actor, vanished)
+  }
+
+  function replace(next: LoadedPolicies, actor: string, vanished: readonly string[]): ReloadResult {
+    const { policy, testsPassed } = next
+    const recorded = sinks.audit('policies-replaced', actor, {
+      from: inForce.policy.revision,
+      to: policy.revision,
+      teams: policy.teams.length,
+      keys: policy.keys.length,
+      tests_passed: testsPassed,
+      ...(vanished.length > 0 ? { bounds_removed: vanished } : {}),
+    })
+    if (!recorded) return refuse(actor, 'deferred', [unrecorded])
+    enforce(next)
+    instruments.policyReload('replaced')
+    log.info({ event: 'policies-replaced', revision: policy.revision, actor }, 'policies replaced')
+    return 'replaced'
+  }
+
+  function reasonsOf(error: unknown): readonly string[] {
+    if (error instanceof Refused) return error.diagnostics.map(formatDiagnostic)
+    if (error instanceof StillChanging) return [`${options.directory}: ${stillChanging}`]
+    log.error({ event: 'defect', error }, "loading the policies failed for a reason of the gateway's own")
+    return ['the policies could not be loaded']
+  }
+
+  function heldReasons(vanished: readonly string[]): readonly string[] {
+    const named = vanished.slice(0, mostNamed).map((bound) => `${options.directory}: ${bound} is gone`)
+    const others = vanished.length - named.length
+    return [
+      ...named,
+      ...(others > 0 ? [`${options.directory}: and ${others} more`] : []),
+      `${options.directory}: a file that is missing or half written for a moment looks the same, so this set waits for a reload on demand: SIGHUP, or POST /api/reload`,
+    ]
+  }
+
+  function sameSecrets(next: LoadedPolicies): boolean {
+    return next.policy.keys.every((handle) => {
+      const secret = next.secrets.get(handle.id)
+      return secret !== undefined && keyring.holds(handle, secret)
+    })
+  }
+
+  function refuse(actor: string, result: Refusal['result'], diagnostics: readonly string[]): ReloadResult {
+    refusal = { atMs: now(), result, diagnostics }
+    instruments.policyReload(result === 'held' ? 'held' : 'refused')
+    instruments.policyRefused(true)
+    const event = result === 'held' ? 'policies-held' : 'policies-refused'
+    const { revision } = inForce.policy
+    log.error({ event, actor, diagnostics, revision }, refusalText[result])
+    sinks.audit(event, actor, { kept: revision, diagnostics })
+    return result
+  }
+
+  return {
+    get current() {
+      return inForce.policy
+    },
+    get loadedAtMs() {
+      return loadedAtMs
+    },
+    get refusal() {
+      return refusal
+    },
+    reload: async (actor) => {
+      if (watcher !== null) return await watcher.reload(actor)
+      return take((await readInOneState(options.watched)).outcome, actor, true)
+    },
+    watch() {
+      watcher = watchFiles({
+        watched: options.watched,
+        signature: first.signature,
+        take,
+        isDeferred: (result) => result === 'deferred',
+      })
+    },
+    close: () => watcher?.close(),
+  }
+}
+
+const refusalText = {
+  refused: 'the changed policies were refused; the ones before stay in force',
+  deferred: 'the changed policies were refused; the ones before stay in force',
+  held: 'the changed policies lack bounds that are in force; the ones before stay in force until a reload on demand',
+} as const
