@@ -9,6 +9,7 @@ import { createDevinUsers } from './gateway/devin-users.ts'
 import { createRecorder } from './gateway/recording.ts'
 import { watchExpiry } from './keys/expiry.ts'
 import { layFoundation, type GatewayOptions } from './runtime/foundation.ts'
+import { listenerOf } from './runtime/listener.ts'
 import { createOperators } from './runtime/operators.ts'
 import { openShares } from './runtime/shares.ts'
 import { openUpstream } from './runtime/upstream.ts'
@@ -77,7 +78,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
           problem.message,
         )
     },
-    tls: config.listen.tls,
+    listener: listenerOf(foundation),
     upstreamOrigin: config.upstream.origin,
   })
 

@@ -61,19 +61,22 @@ export function answerRaw(exchange: Exchange, socket: Socket, problem: Problem):
   exchange.bytesOut = Buffer.byteLength(body)
   const head = [
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? ''}`,
+    `date: ${new Date().toUTCString()}`,
     'content-type: application/problem+json',
     `content-length: ${exchange.bytesOut}`,
     `x-request-id: ${exchange.requestId}`,
     `gateway-decision: ${exchange.decisionId}`,
-    'connection: close',
+    'x-content-type-options: nosniff',
+    ...Object.entries({ ...problem.fields, connection: 'close' }).map(([name, value]) => `${name}: ${value}`),
     '',
     '',
   ].join('\r\n')
   // Without a listener the reset of a caller that does not wait would end the process.
   socket.on('error', () => {})
   if (socket.writable) socket.end(head + body)
-  // Long enough for the answer to arrive; a peer that does not close is closed.
-  socket.setTimeout(5000, () => socket.destroy())
+  // Long enough for the answer to arrive. A peer that does not close is closed, also one that goes on sending.
+  const linger = setTimeout(() => socket.destroy(), 5000)
+  socket.once('close', () => clearTimeout(linger))
   socket.resume()
 }
 

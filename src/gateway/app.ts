@@ -13,7 +13,10 @@ import type { Admission } from './admission.ts'
 import { answerProblem, answerRaw, asProblem } from './answering.ts'
 import { breakOff, hasLeft, isHttp2 } from './connection.ts'
 import { openExchange, type Exchange } from './exchange.ts'
-import { createFastify, renewCertificate, trackConnections, type CertificateFiles } from './listener.ts'
+import { createFastify, renewCertificate, type ServerOptions } from './listener.ts'
+import type { CapOptions, ConnectionRefusal } from './listener/caps.ts'
+import { watchConnections, type ConnectionCut } from './listener/connections.ts'
+import { connectionRefused } from './listener/refusals.ts'
 import { Pipelines } from './pipelines.ts'
 import type { Recorder } from './recording.ts'
 import { admitInTurn } from './turn.ts'
@@ -27,8 +30,14 @@ export interface GatewayParts {
   readonly now: () => number
   /** Something that is our fault or the operator's business, with its cause. */
   readonly onDefect: (exchange: Exchange, problem: Problem) => void
-  readonly tls: CertificateFiles | null
+  readonly listener: ServerOptions & CapOptions & ListenerEvents
   readonly upstreamOrigin: string
+}
+
+/** What becomes of connections, for metrics and log. */
+export interface ListenerEvents {
+  readonly onRefused: (reason: ConnectionRefusal) => void
+  readonly onCut: (cause: ConnectionCut) => void
 }
 
 /** `lame`: still serving, and every answer closes its connection. `draining`: what arrives now is sent elsewhere. */
@@ -40,6 +49,8 @@ export interface GatewayApp {
   /** Answers with a problem, or breaks the connection off when the answer has begun. */
   refuse(exchange: Exchange, response: ServerResponse, error: unknown): void
   readonly inFlight: number
+  /** Connections of callers that are open. */
+  readonly connections: number
   /** Reads certificate and key again. */
   reloadCertificate(): void
   /** Stops listening and waits until the last exchange is over, or cuts what is left at the deadline. */
@@ -107,6 +118,8 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
 
   /** What the parser refuses is answered and recorded once, as the request it belongs to or as one of its own. */
   function refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket): void {
+    if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') parts.listener.onCut('head')
+    if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') parts.listener.onCut('handshake')
     // A connection that broke, or that was only opened, is no exchange.
     if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesRead === 0) {
       socket.destroy()
@@ -151,9 +164,18 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     answerLast(exchange, peer, new Problem('unknown-operation', 'CONNECT is not an operation of the API.'))
   }
 
-  const app = createFastify(parts.tls)
+  const app = createFastify(parts.listener)
   const { server } = app
-  const connections = trackConnections(server, (socket) => pipelines.latest(socket) !== null)
+  const connections = watchConnections(server, {
+    ...parts.listener,
+    headMs: parts.listener.timeouts.headMs,
+    now,
+    isBusy: (socket) => pipelines.latest(socket) !== null,
+    onRefused: (reason, answerable) => {
+      parts.listener.onRefused(reason)
+      if (answerable !== null) answerLast(open(null, ''), answerable, connectionRefused(reason))
+    },
+  })
   const enter = (request: FastifyRequest, reply: FastifyReply): void => {
     reply.hijack()
     receive(request.raw, reply.raw)
@@ -183,6 +205,9 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     get inFlight() {
       return inFlight
     },
+    get connections() {
+      return connections.open
+    },
     setPhase(next) {
       phase = next
       if (next === 'open') return
@@ -198,7 +223,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
         : { host, port }
     },
     reloadCertificate() {
-      if (parts.tls !== null) renewCertificate(server, parts.tls)
+      if (parts.listener.tls !== null) renewCertificate(server, parts.listener.tls)
     },
     async close(deadlineMs) {
       await connections.close(deadlineMs)

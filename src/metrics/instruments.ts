@@ -3,12 +3,13 @@
 
 import { createBudgetMetrics, type BudgetMetrics } from './budget-metrics.ts'
 import { registerCache, type CacheGroupState, type CacheState } from './cache-metrics.ts'
+import { createListenerMetrics, type ListenerLabels, type ListenerMetrics } from './listener-metrics.ts'
 import { metricList } from './metric-list.ts'
 import { createGauge, createRegistry, registerCounter, registerProcess, type Registry } from './prometheus.ts'
 import { LabelSet, Tally } from './tallies.ts'
 import { createTraffic, type ExchangeObservation, type TrafficOptions } from './traffic.ts'
 
-export interface InstrumentsOptions extends TrafficOptions {
+export interface InstrumentsOptions extends TrafficOptions, ListenerLabels {
   readonly issuers: readonly string[]
   /** What can become of an idempotency key. */
   readonly idempotencyEvents: readonly string[]
@@ -39,7 +40,7 @@ export interface KeyReading {
   readonly expiresAtMs: number | null
 }
 
-export interface Instruments extends BudgetMetrics {
+export interface Instruments extends BudgetMetrics, ListenerMetrics {
   /** Replaces what was told of the cache before. */
   cache(state: CacheState): void
   /** Replaces what was told of the cache's standing among the instances before. */
@@ -93,12 +94,14 @@ export function createInstruments(options: InstrumentsOptions): Instruments {
   const registry = createRegistry()
   const teams = new LabelSet([], maxNames)
   const { exchangeStarted, observeExchange } = createTraffic(registry, options, teams)
+  const listener = createListenerMetrics(registry, options)
   const state = createState(registry, options, teams)
   if (options.processMetrics ?? true) registerProcess(registry)
   const refreshes: (() => void | Promise<void>)[] = []
   return {
     exchangeStarted,
     observeExchange,
+    ...listener,
     ...state,
     ...createBudgetMetrics(registry),
     policyLoaded: (policy) => {

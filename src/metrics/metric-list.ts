@@ -39,6 +39,21 @@ export const metricList = {
     help: 'Problem documents that the gateway itself answered, by kind.',
     labelNames: ['kind'],
   },
+  connections: {
+    name: 'gateway_connections',
+    help: 'Connections of callers that are open.',
+    labelNames: [],
+  },
+  connectionsRefused: {
+    name: 'gateway_connections_refused_total',
+    help: 'Connections of callers that were refused because there were too many, by reason.',
+    labelNames: ['reason'],
+  },
+  connectionsCut: {
+    name: 'gateway_connections_cut_total',
+    help: 'Connections of callers that were closed because nothing useful came in time, by cause.',
+    labelNames: ['cause'],
+  },
   tokens: {
     name: 'gateway_tokens_verified_total',
     help: 'Tokens of callers: known from before, verified, or rejected.',

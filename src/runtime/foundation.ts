@@ -4,6 +4,8 @@ import { loadCatalogue } from '../catalogue/load.ts'
 import type { Catalogue } from '../catalogue/catalogue.ts'
 import { formatDiagnostic } from '../config/diagnostics.ts'
 import type { Config } from '../config/schema.ts'
+import { connectionRefusals } from '../gateway/listener/caps.ts'
+import { connectionCuts } from '../gateway/listener/connections.ts'
 import { createLeakGuard, type LeakGuard } from '../gateway/responses/leak-guard.ts'
 import { exchangeReasons } from '../gateway/recording.ts'
 import { idempotencyEvents } from '../idempotency/safe-creates.ts'
@@ -74,6 +76,8 @@ export async function layFoundation(options: GatewayOptions): Promise<Foundation
     reasons: [...Object.keys(problemKinds), ...decisionReasons, ...rejectionReasons, ...exchangeReasons],
     issuers: config.issuers.map((issuer) => issuer.issuer),
     idempotencyEvents,
+    connectionRefusals,
+    connectionCuts,
   })
   const sinks = createSinks({
     ...config.records,

@@ -108,6 +108,7 @@ export function createOperators(
 
   instruments.beforeScrape(async () => {
     instruments.draining(lifecycle.draining)
+    instruments.connections(app.connections)
     instruments.waiting(upstream.waiting)
     instruments.keyStates(
       keyring.status().map(({ handle, state }) => ({ key: handle.id, state, expiresAtMs: handle.expiresAtMs })),

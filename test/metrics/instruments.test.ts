@@ -12,6 +12,8 @@ function create(options: Partial<InstrumentsOptions> = {}) {
     reasons: ['granted', 'not-granted'],
     issuers: ['https://sso.corp.example'],
     idempotencyEvents: ['kept'],
+    connectionRefusals: ['too-many'],
+    connectionCuts: ['head'],
     processMetrics: false,
     ...options,
   })

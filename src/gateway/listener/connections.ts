@@ -1,0 +1,117 @@
+// The connections of the callers' listener: how many there may be, how long one may hold its place for nothing, and how they
+// end without cutting anybody off before the deadline.
+
+import type { Server } from 'node:http'
+import type { ServerHttp2Session } from 'node:http2'
+import type { Socket } from 'node:net'
+import { ConnectionCaps, guardConnections, type CapOptions, type ConnectionRefusal } from './caps.ts'
+import { Sessions, type SessionCut } from './sessions.ts'
+
+export interface ConnectionOptions extends CapOptions {
+  readonly headMs: number
+  /** The monotonic clock. */
+  readonly now: () => number
+  /** A request of this connection is being answered. */
+  readonly isBusy: (socket: Socket) => boolean
+  /** A connection was refused; `answerable`: it can be told so over HTTP/1, and whoever does closes it. */
+  readonly onRefused: (reason: ConnectionRefusal, answerable: Socket | null) => void
+  readonly onCut: (cause: ConnectionCut) => void
+}
+
+export const connectionCuts = ['handshake', 'head', 'idle', 'flood'] as const satisfies readonly (
+  | SessionCut
+  | 'handshake'
+)[]
+export type ConnectionCut = (typeof connectionCuts)[number]
+
+export interface Connections {
+  readonly open: number
+  /** Asks HTTP/2 callers to open no further streams; requests under way go on. */
+  goAway(): void
+  /** Stops listening, closes what is idle, and resolves when the rest has ended or was cut at the deadline. */
+  close(deadlineMs: number): Promise<void>
+}
+
+/** How long a connection is kept for the next request. */
+export const idleMs = 72_000
+/** How often deadlines of heads are checked. */
+export const checkMs = 1_000
+/** Refused connections that are told so at a time; others are closed without a word. */
+const mostToldAtOnce = 8
+
+/** Watches over a server's connections from now on. */
+export function watchConnections(server: Server, options: ConnectionOptions): Connections {
+  const caps = new ConnectionCaps(options)
+  const sessions = new Sessions({ ...options, idleMs })
+  const sockets = new Set<Socket>()
+  const isTls = 'setSecureContext' in server
+  let beingTold = 0
+  const track = (socket: Socket): void => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  }
+
+  function refuse(socket: Socket, reason: ConnectionRefusal): void {
+    const told = !isTls && beingTold < mostToldAtOnce
+    options.onRefused(reason, told ? socket : null)
+    if (!told) {
+      socket.destroy()
+      return
+    }
+    beingTold += 1
+    socket.once('close', () => (beingTold -= 1))
+  }
+
+  guardConnections(server, (socket) => {
+    const reason = caps.take(socket)
+    if (reason !== null) {
+      refuse(socket, reason)
+      return false
+    }
+    if (!isTls) track(socket)
+    return true
+  })
+  // Without a listener an error of accept(2) would end the process. One before it listens is the business of who started it.
+  server.on('error', () => server.listening && options.onRefused('not-accepted', null))
+  // Beneath TLS there is another socket for each connection, of which nothing can be said.
+  if (isTls) server.on('secureConnection', track)
+  server.on('session', (session: ServerHttp2Session) => sessions.add(session))
+  const check = setInterval(() => sessions.look(), Math.min(checkMs, options.headMs))
+  check.unref()
+
+  // Connections become idle as their requests end; one with HTTP/2 is its session's business.
+  const closeIdle = (): void => {
+    sessions.destroyIdle()
+    for (const socket of sockets)
+      if (!isHttp2Socket(socket) && !options.isBusy(socket) && hasSpoken(socket)) socket.destroy()
+  }
+  return {
+    get open() {
+      return caps.open
+    },
+    goAway: () => sessions.goAway(),
+    async close(deadlineMs) {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      sessions.goAway()
+      const sweep = setInterval(closeIdle, 50)
+      closeIdle()
+      const timer = setTimeout(() => {
+        sessions.destroy()
+        for (const socket of sockets) socket.destroy()
+      }, deadlineMs)
+      await closed
+      clearTimeout(timer)
+      clearInterval(sweep)
+      clearInterval(check)
+    },
+  }
+}
+
+function isHttp2Socket(socket: Socket): boolean {
+  return 'alpnProtocol' in socket && socket.alpnProtocol === 'h2'
+}
+
+/** A connection whose first request is still arriving is not idle. */
+function hasSpoken(socket: Socket): boolean {
+  return socket.bytesRead === 0 || socket.bytesWritten > 0
+}

@@ -1,0 +1,122 @@
+// HTTP/2 sessions that hold a connection for nothing: no request comes, a head does not become whole, or control frames
+// come in masses. HTTP/1.1 connections have Node's own deadlines. A session with a request under way is never cut for time.
+
+import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+
+export interface SessionOptions {
+  /** Longest time for the head of a request to arrive. */
+  readonly headMs: number
+  /** How long a session may stay without a request after the last one. */
+  readonly idleMs: number
+  /** The monotonic clock. */
+  readonly now: () => number
+  readonly onCut: (cause: SessionCut) => void
+}
+
+export type SessionCut = 'head' | 'idle' | 'flood'
+
+/** PING and SETTINGS frames between two looks. */
+const mostControlFrames = 500
+/** Header and payload of a PING frame; the least of a SETTINGS frame (RFC 9113, sections 6.5 and 6.7). */
+const frameBytes = { ping: 17, settings: 9 } as const
+
+interface State {
+  openStreams: number
+  hadStream: boolean
+  /** Since when no request is under way. */
+  quietSinceMs: number
+  controlFrames: number
+  /** Bytes that came, without those of control frames: only a head that is not whole yet is not told by an event. */
+  unexplained: number
+  explained: number
+  /** First and last look that found more of them, while no request was under way. */
+  growsSinceMs: number
+  grewAtMs: number
+  closing: boolean
+}
+
+export class Sessions {
+  readonly #options: SessionOptions
+  readonly #states = new Map<ServerHttp2Session, State>()
+
+  constructor(options: SessionOptions) {
+    this.#options = options
+  }
+
+  add(session: ServerHttp2Session): void {
+    const nowMs = this.#options.now()
+    const state: State = {
+      openStreams: 0,
+      hadStream: false,
+      quietSinceMs: nowMs,
+      controlFrames: 0,
+      unexplained: 0,
+      explained: 0,
+      growsSinceMs: nowMs,
+      grewAtMs: Number.NEGATIVE_INFINITY,
+      closing: false,
+    }
+    this.#states.set(session, state)
+    session.once('close', () => this.#states.delete(session))
+    session.on('stream', (stream: ServerHttp2Stream) => {
+      state.openStreams += 1
+      state.hadStream = true
+      stream.once('close', () => {
+        state.openStreams -= 1
+        state.quietSinceMs = this.#options.now()
+      })
+    })
+    session.on('ping', () => this.#control(session, state, frameBytes.ping))
+    session.on('remoteSettings', () => this.#control(session, state, frameBytes.settings))
+  }
+
+  #control(session: ServerHttp2Session, state: State, bytes: number): void {
+    state.explained += bytes
+    state.controlFrames += 1
+    if (state.controlFrames <= mostControlFrames || session.destroyed) return
+    this.#options.onCut('flood')
+    session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM)
+  }
+
+  /** Looks at every session; called each second. */
+  look(): void {
+    const nowMs = this.#options.now()
+    for (const [session, state] of this.#states) {
+      state.controlFrames = 0
+      // One whose peer does not read the farewell.
+      if (state.closing && state.openStreams === 0) session.destroy()
+      else if (state.openStreams === 0) this.#lookAtQuiet(session, state, nowMs)
+    }
+  }
+
+  #lookAtQuiet(session: ServerHttp2Session, state: State, nowMs: number): void {
+    const { headMs, idleMs } = this.#options
+    const unexplained = (session.socket?.bytesRead ?? 0) - state.explained
+    if (unexplained > state.unexplained) {
+      if (nowMs - state.grewAtMs > headMs) state.growsSinceMs = nowMs
+      state.grewAtMs = nowMs
+    }
+    state.unexplained = unexplained
+    const quietMs = nowMs - state.quietSinceMs
+    const growsMs = state.grewAtMs - Math.max(state.growsSinceMs, state.quietSinceMs)
+    const cause =
+      growsMs >= headMs || (!state.hadStream && quietMs >= headMs) ? 'head' : quietMs >= idleMs ? 'idle' : null
+    if (cause === null) return
+    this.#options.onCut(cause)
+    state.closing = true
+    session.close()
+  }
+
+  /** Asks callers to open no further streams. */
+  goAway(): void {
+    for (const session of this.#states.keys()) session.close()
+  }
+
+  destroyIdle(): void {
+    for (const [session, { openStreams }] of this.#states) if (openStreams === 0) session.destroy()
+  }
+
+  destroy(): void {
+    for (const session of this.#states.keys()) session.destroy()
+  }
+}
