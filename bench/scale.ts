@@ -96,6 +96,7 @@ function memberOf(number: number): Principal {
     subject: `engineer-${number}`,
     issuer: 'https://sso.corp.example',
     email: `engineer-${number}@corp.example`,
+    emailVerified: true,
     groups: ['all-employees', `sso-team-${number}-eng`, 'vpn-users'],
     app: 'devin-cli',
     claims: {},

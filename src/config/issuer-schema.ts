@@ -19,6 +19,8 @@ export interface IssuerConfig {
   /** Longest accepted `exp - iat`. */
   readonly maxLifetimeMs: number
   readonly claims: ClaimMapping
+  /** Whether an address counts as verified where `email_verified` is absent. */
+  readonly emailVerified: 'required' | 'optional'
 }
 
 /** Which claim says what about the caller: dotted paths, or literal claim names that hold dots. */
@@ -51,6 +53,12 @@ const issuer = z.strictObject({
     .prefault('30s')
     .describe('How far the clocks of issuer and gateway may differ.'),
   max_lifetime: duration('1s', '366d').prefault('24h').describe('Longest accepted lifetime of a token (exp - iat).'),
+  email_verified: z
+    .enum(['required', 'optional'])
+    .default('optional')
+    .describe(
+      '`required`: an e-mail address counts only beside `email_verified: true`; `optional`: also where the token has no such claim. Any other value never counts.',
+    ),
   claims: claims.prefault({}).describe('Which claim says what about the caller; dotted paths are allowed.'),
 })
 
@@ -72,5 +80,6 @@ export function issuerConfig(written: z.output<typeof issuer>): IssuerConfig {
     clockToleranceMs: written.clock_tolerance,
     maxLifetimeMs: written.max_lifetime,
     claims: written.claims,
+    emailVerified: written.email_verified,
   }
 }

@@ -17,6 +17,7 @@ export function principalOf(claims: Claims, settings: IssuerConfig, nowMs: numbe
     subject: subjectOf(claims, settings.claims),
     issuer: settings.issuer,
     email: textOrNull(claims, settings.claims.email, 'email'),
+    emailVerified: isEmailVerified(claims, settings),
     groups: groupsOf(claims, settings.claims.groups),
     app: textOrNull(claims, settings.claims.app, 'app'),
     claims,
@@ -87,15 +88,25 @@ function subjectOf(claims: Claims, mapping: ClaimMapping): string {
   )
 }
 
-/** The e-mail address, or null where the issuer says that it has not verified it: some issuers let people write down any. */
-export function verifiedEmail({ email, claims }: Pick<Principal, 'email' | 'claims'>): string | null {
-  // Some issuers write it as a text.
-  const verified = claims['email_verified']
-  return verified === false || verified === 'false' ? null : email
+/**
+ * Whether the issuer vouches for the address (OpenID Connect Core section 5.1). Beside a nested address its own
+ * `email_verified` counts as well. What is present must be true, which some issuers write as a text.
+ */
+function isEmailVerified(claims: Claims, { claims: mapping, emailVerified }: IssuerConfig): boolean {
+  const beside = mapping.email.replace(/[^./]*$/, 'email_verified')
+  const said = [...new Set(['email_verified', beside])]
+    .map((path) => claimAt(claims, path))
+    .filter((value) => value !== undefined)
+  return (said.length > 0 || emailVerified === 'optional') && said.every((value) => value === true || value === 'true')
+}
+
+/** The e-mail address, or null where the issuer does not vouch for it: some issuers let people write down any. */
+export function verifiedEmail({ email, emailVerified }: Pick<Principal, 'email' | 'emailVerified'>): string | null {
+  return emailVerified ? email : null
 }
 
 /** The name by which a verified address is known at Devin. Of letters only A to Z have two cases here: a Kelvin sign is no `k`. */
-export function verifiedAddress(principal: Pick<Principal, 'email' | 'claims'>): string | null {
+export function verifiedAddress(principal: Pick<Principal, 'email' | 'emailVerified'>): string | null {
   const email = verifiedEmail(principal)
   return email === null ? null : addressName(email)
 }

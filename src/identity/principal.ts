@@ -5,6 +5,8 @@ export interface Principal {
   readonly subject: string
   readonly issuer: string
   readonly email: string | null
+  /** Whether the issuer vouches for the address: conditions and users at Devin go by verified ones alone. */
+  readonly emailVerified: boolean
   readonly groups: readonly string[]
   /** The calling application (one string), usually the token's `azp` or `client_id`. */
   readonly app: string | null

@@ -46,6 +46,7 @@ export function principalFrom(as: TestPrincipalDocument): Principal {
     subject: as.subject ?? 'policy-test',
     issuer: as.issuer ?? 'policy-test',
     email: as.email ?? null,
+    emailVerified: true,
     groups: as.groups ?? [],
     app: as.app ?? null,
     claims: as.claims ?? {},

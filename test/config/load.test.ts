@@ -76,6 +76,7 @@ describe('the configuration', () => {
           algorithms: ['RS256', 'ES256'],
           clockToleranceMs: 30_000,
           maxLifetimeMs: 86_400_000,
+          emailVerified: 'optional',
           claims: { subject: 'sub', email: 'email', groups: 'groups', app: 'azp' },
         },
       ],

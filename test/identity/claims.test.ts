@@ -21,6 +21,7 @@ describe('the principal', () => {
       subject: 'ann',
       issuer,
       email: 'ann@corp.example',
+      emailVerified: true,
       groups: ['a', 'b'],
       app: 'ci',
       claims: { ...good, ...claims },
@@ -31,6 +32,40 @@ describe('the principal', () => {
   it('needs no email, groups or app', () => {
     const { email, groups, app } = read({})
     expect({ email, groups, app }).toEqual({ email: null, groups: [], app: null })
+  })
+
+  it.each<[unknown, boolean, boolean]>([
+    [true, true, true],
+    ['true', true, true],
+    [undefined, true, false],
+    ...[false, 'false', 'False', 'TRUE', ' true', 'yes', '', 0, 1, null, [], [true], {}, { value: true }].map(
+      (value): [unknown, boolean, boolean] => [value, false, false],
+    ),
+  ])('has an address that counts beside email_verified: %j: optional %j, required %j', (value, optional, required) => {
+    const verified = (emailVerified: 'optional' | 'required', email: string, claims: object): boolean => {
+      const mapping = { ...settings.claims, email }
+      return principalOf({ ...good, ...claims }, { ...settings, emailVerified, claims: mapping }, nowS * 1000)
+        .emailVerified
+    }
+    const address = 'ann@corp.example'
+    for (const [email, claims] of [
+      ['email', { email: address, email_verified: value }],
+      ['profile.email', { profile: { email: address, email_verified: value } }],
+      [
+        'https://corp.example/email',
+        { 'https://corp.example/email': address, 'https://corp.example/email_verified': value },
+      ],
+      ['upn', { upn: address, email_verified: value }],
+    ] as const) {
+      expect([email, verified('optional', email, claims)]).toEqual([email, optional])
+      expect([email, verified('required', email, claims)]).toEqual([email, required])
+    }
+  })
+
+  it('has no address that counts where one of two claims about it disowns it', () => {
+    const mapped = { ...settings, claims: { ...settings.claims, email: 'profile.email' } }
+    const claims = { email_verified: true, profile: { email: 'a@corp.example', email_verified: 'no' } }
+    expect(principalOf({ ...good, ...claims }, mapped, nowS * 1000).emailVerified).toBe(false)
   })
 
   it('takes one string as one group', () => {

@@ -16,6 +16,7 @@ export function settingsOf(issuer: string, changes: Partial<IssuerConfig> = {}):
     algorithms: ['ES256', 'RS256'],
     clockToleranceMs: 30_000,
     maxLifetimeMs: 24 * 60 * 60_000,
+    emailVerified: 'optional',
     claims: { subject: 'sub', email: 'email', groups: 'groups', app: 'azp' },
     ...changes,
   }

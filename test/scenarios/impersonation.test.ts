@@ -141,6 +141,17 @@ describe('in front of an upstream', () => {
     expect((await told(without)).detail).toContain('the token of this caller says no e-mail address')
   })
 
+  test('whose address the issuer does not vouch for acts as nobody', async () => {
+    for (const said of ['False', 0, null, [], 'yes']) {
+      const answer = await create({ prompt: 'x', create_as_user_id: 'u-ann' }, { ...leads, email_verified: said })
+      expect(await told(answer)).toMatchObject({
+        status: 403,
+        detail: expect.stringContaining('has not verified the e-mail address') as string,
+      })
+    }
+    expect(seen()).toEqual([])
+  })
+
   test('without the grant the field is refused before anybody is looked up', async () => {
     const answer = await create({ prompt: 'x', create_as_user_id: 'u-ann' }, { email: 'new@corp.example' })
     expect(await told(answer)).toMatchObject({ status: 403, reason: 'not-granted' })

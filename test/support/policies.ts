@@ -44,6 +44,7 @@ export function principalOf(changes: Partial<Principal> = {}): Principal {
     subject: 'ada',
     issuer: 'https://sso.test',
     email: null,
+    emailVerified: true,
     groups: [],
     app: null,
     claims: {},

@@ -1,6 +1,7 @@
 // What a guardrail may say about the caller: `principal.devin_user_id` as a value, `${team}` inside one.
 
 import { didYouMean } from '../../config/nearest.ts'
+import { verifiedEmail } from '../../identity/claims.ts'
 import type { Principal } from '../../identity/principal.ts'
 import { jsonNumber, type StrictJson } from '../../json/value.ts'
 
@@ -14,12 +15,14 @@ export type DevinUser = { readonly id: string } | { readonly unknown: string }
 export class CallerAttributes {
   readonly #values: Readonly<Record<Exclude<AttributeName, 'devin_user_id'>, string | null>>
   readonly #devinUser: DevinUser | undefined
+  readonly #emailUnverified: boolean
   #wantsDevinUser = false
 
   /** `devinUser` is undefined while nobody has looked it up. */
   constructor(principal: Principal, team: string, organization: string | null, devinUser: DevinUser | undefined) {
-    const { subject, email, app, issuer } = principal
-    this.#values = { subject, email, app, issuer, team, organization }
+    const { subject, app, issuer } = principal
+    this.#emailUnverified = principal.email !== null && !principal.emailVerified
+    this.#values = { subject, email: verifiedEmail(principal), app, issuer, team, organization }
     this.#devinUser = devinUser
   }
 
@@ -42,6 +45,7 @@ export class CallerAttributes {
   whyMissing(name: AttributeName): string {
     if (name === 'devin_user_id' && this.#devinUser !== undefined && 'unknown' in this.#devinUser)
       return this.#devinUser.unknown
+    if (name === 'email' && this.#emailUnverified) return 'the issuer of the token has not verified the e-mail address'
     return name === 'organization' ? 'this request names no organization' : `the token of this caller says no ${name}`
   }
 }

@@ -89,6 +89,7 @@ const noPrincipal: Principal = {
   subject: '',
   issuer: '',
   email: null,
+  emailVerified: false,
   groups: [],
   app: null,
   claims: {},
