@@ -8,6 +8,7 @@ import { createGatewayApp } from './gateway/app.ts'
 import { createDevinUsers } from './gateway/devin-users.ts'
 import { createRecorder } from './gateway/recording.ts'
 import { watchExpiry } from './keys/expiry.ts'
+import { openCertificate } from './runtime/certificate.ts'
 import { layFoundation, type GatewayOptions } from './runtime/foundation.ts'
 import { listenerOf } from './runtime/listener.ts'
 import { createOperators } from './runtime/operators.ts'
@@ -39,6 +40,7 @@ const joinMs = 1_000
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const foundation = await layFoundation(options)
   const { config, instruments, keyring, log, monotonic, now, policies, sinks, tokens, version } = foundation
+  const certificate = await openCertificate(foundation)
   // From here on: a change while the rest is built, or while the store is waited for, would not be seen later.
   policies.watch()
   const { upstream, ownCalls } = openUpstream(foundation)
@@ -78,12 +80,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
           problem.message,
         )
     },
-    listener: listenerOf(foundation),
+    listener: listenerOf(foundation, certificate.current),
     upstreamOrigin: config.upstream.origin,
   })
 
   const lifecycle = { draining: false }
-  const { admin, readiness, reload } = createOperators(foundation, shares, upstream, app, lifecycle)
+  const { admin, readiness, reload } = createOperators(foundation, shares, upstream, app, certificate, lifecycle)
 
   sinks.audit('started', 'gateway', {
     version,
@@ -104,6 +106,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     sinks.audit('stopped', 'gateway', { policy_revision: policies.current.revision })
     policies.close()
     expiry.stop()
+    certificate.stop()
     tokens.close()
     await budgets.close()
     await upstream.close()

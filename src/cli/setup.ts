@@ -50,12 +50,12 @@ export interface Setup {
 
 /** Loads configuration, catalogue and policies as `start` does, but for secrets, which a command may do without. */
 export async function loadSetup(invocation: Invocation): Promise<Setup> {
-  const { config } = await loadConfig(configFile(invocation), invocation.env).catch((error: unknown) =>
+  const { config, warnings } = await loadConfig(configFile(invocation), invocation.env).catch((error: unknown) =>
     addOtherProblems(invocation, error),
   )
   const directory = resolve(invocation.option('policies') ?? config.policiesDirectory)
   const loaded = await loadWithCatalogue(invocation, config.catalogue, directory, config.upstream.origin)
-  return { config, loaded }
+  return { config, loaded: { ...loaded, diagnostics: [...warnings, ...loaded.diagnostics] } }
 }
 
 async function loadWithCatalogue(

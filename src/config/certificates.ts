@@ -1,6 +1,7 @@
 // Certificates and keys named in the configuration: is the text usable? Pure; no message holds any part of a key.
 
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
+import { createSecureContext } from 'node:tls'
 import type { Parsed } from './units.ts'
 
 const certificateBlock = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g
@@ -13,20 +14,80 @@ export function parseAuthorities(pem: string): Parsed<string> {
   return broken < 0 ? { value: pem } : { error: `certificate ${broken + 1} of ${blocks.length} in it is damaged` }
 }
 
-/** What is wrong with a server certificate chain and its key, and in which of the two files; null when they fit. */
+/** A certificate chain and its key as PEM text, and when its first certificate ends. */
+export interface ServerCertificate {
+  readonly cert: string
+  readonly key: string
+  readonly endsAtMs: number
+}
+
+/** What is wrong with a server's certificate, and in which of its two files. */
+export interface CertificateFault {
+  readonly part: 'cert' | 'key'
+  readonly message: string
+}
+
+/** A server certificate chain and its key, if clients could accept it now. */
 export function parseServerCertificate(
   certPem: string,
   keyPem: string,
-): { readonly part: 'cert' | 'key'; readonly message: string } | null {
+  nowMs: number,
+): { readonly certificate: ServerCertificate } | { readonly fault: CertificateFault } {
   const chain = parseAuthorities(certPem)
-  if ('error' in chain) return { part: 'cert', message: chain.error }
+  if ('error' in chain) return { fault: { part: 'cert', message: chain.error } }
   const certificate = readCertificate(certPem.match(certificateBlock)?.[0] ?? '')
   const key = readKey(keyPem)
   if (key === null)
-    return { part: 'key', message: 'it holds no usable PEM private key (one with a passphrase is not supported)' }
-  return certificate?.checkPrivateKey(key) === true
-    ? null
-    : { part: 'key', message: 'the private key does not belong to the certificate' }
+    return {
+      fault: { part: 'key', message: 'it holds no usable PEM private key (one with a passphrase is not supported)' },
+    }
+  if (certificate?.checkPrivateKey(key) !== true)
+    return { fault: { part: 'key', message: 'the private key does not belong to the certificate' } }
+  const message = whyNotAccepted(certificate, nowMs) ?? whyNotUsable(certPem, keyPem)
+  if (message !== null) return { fault: { part: 'cert', message } }
+  return { certificate: { cert: certPem, key: keyPem, endsAtMs: certificate.validToDate.getTime() } }
+}
+
+/** Server authentication, and any purpose (RFC 5280, section 4.2.1.12). */
+const serverPurposes = ['1.3.6.1.5.5.7.3.1', '2.5.29.37.0']
+
+function whyNotAccepted({ validFromDate, validToDate, keyUsage }: X509Certificate, nowMs: number): string | null {
+  if (nowMs >= validToDate.getTime()) return `the certificate ended at ${instant(validToDate)}: renew it`
+  if (nowMs < validFromDate.getTime())
+    return `the certificate begins at ${instant(validFromDate)}: use one that is valid now, or set the clock`
+  // Despite its name this is the list of extended purposes; undefined where the certificate does not limit them.
+  const purposes = keyUsage as readonly string[] | undefined
+  if (purposes !== undefined && !purposes.some((purpose) => serverPurposes.includes(purpose)))
+    return 'the certificate is not for servers: its extended key usage lacks serverAuth'
+  return null
+}
+
+/** Whatever else the TLS library refuses: a key that is too short, a digest that is too weak. */
+function whyNotUsable(cert: string, key: string): string | null {
+  try {
+    createSecureContext({ cert, key })
+    return null
+  } catch (error) {
+    return `the TLS library refuses it: ${error instanceof Error && 'reason' in error ? String(error.reason) : 'no reason is known'}`
+  }
+}
+
+const dayMs = 86_400_000
+/** From so long before its end on a certificate is worth a warning. */
+const warnedMs = 14 * dayMs
+
+/** A sentence about a certificate that ends soon or has ended; null for any other. */
+export function certificateWarning({ endsAtMs }: ServerCertificate, nowMs: number): string | null {
+  if (nowMs < endsAtMs - warnedMs) return null
+  const end = instant(new Date(endsAtMs))
+  if (nowMs >= endsAtMs) return `the certificate ended at ${end}: clients refuse the connection until it is renewed`
+  const days = Math.floor((endsAtMs - nowMs) / dayMs)
+  const left = days === 0 ? 'within a day' : days === 1 ? 'in a day' : `in ${days} days`
+  return `the certificate ends at ${end}, ${left}: renew it`
+}
+
+function instant(date: Date): string {
+  return date.toISOString().replace('.000', '')
 }
 
 function readCertificate(pem: string): X509Certificate | null {

@@ -1,8 +1,8 @@
 // config/gateway.yaml and the environment → Config, or every diagnostic. The files it names are read and checked too.
 
 import path from 'node:path'
-import { parseAuthorities } from './certificates.ts'
-import { Refused, type Diagnostic } from './diagnostics.ts'
+import { certificateWarning, parseAuthorities } from './certificates.ts'
+import { hasErrors, Refused, type Diagnostic } from './diagnostics.ts'
 import {
   gatewaySchema,
   stabilityClasses,
@@ -15,15 +15,20 @@ import {
 import { issuerConfig } from './issuer-schema.ts'
 import { storeConfig, storeProblems, type StoreConfig, type StoreDocument } from './store-schema.ts'
 import { alternatives } from './issues.ts'
-import { certificateFaults, readText } from './text-files.ts'
+import { loadServerCertificate, readText } from './text-files.ts'
 import type { Parsed } from './units.ts'
 import { readYaml, type Path } from './yaml-document.ts'
 
-type Report = (path: Path, message: string) => void
+type Report = (path: Path, message: string, severity?: Diagnostic['severity']) => void
 type Environment = Readonly<Record<string, string | undefined>>
 
+export interface LoadedConfig {
+  readonly config: Config
+  readonly warnings: readonly Diagnostic[]
+}
+
 /** Loads the configuration. Relative paths are relative to the file. Throws `Refused` with every diagnostic. */
-export async function loadConfig(file: string, env: Environment): Promise<{ config: Config }> {
+export async function loadConfig(file: string, env: Environment): Promise<LoadedConfig> {
   const text = await readText(file)
   if ('error' in text)
     throw new Refused([
@@ -32,11 +37,11 @@ export async function loadConfig(file: string, env: Environment): Promise<{ conf
   const result = readYaml({ file, text: text.value, schema: gatewaySchema, holds: 'upstream and issuers', env })
   if (!result.ok) throw new Refused(result.diagnostics)
   const diagnostics: Diagnostic[] = [...result.diagnostics]
-  const report: Report = (at, message) =>
-    diagnostics.push({ file, ...result.positionOf(at), severity: 'error', message })
+  const report: Report = (at, message, severity = 'error') =>
+    diagnostics.push({ file, ...result.positionOf(at), severity, message })
   const config = await resolve(result.value, path.resolve(file), env, report)
-  if (diagnostics.length > 0) throw new Refused(diagnostics)
-  return { config }
+  if (hasErrors(diagnostics)) throw new Refused(diagnostics)
+  return { config, warnings: diagnostics }
 }
 
 /**
@@ -187,6 +192,12 @@ async function checkTls(
   report: Report,
 ): Promise<TlsFiles> {
   const files: TlsFiles = { certFile: absolute(written.cert), keyFile: absolute(written.key) }
-  for (const { part, message } of await certificateFaults(files)) report(['listen', 'tls', part], message)
+  const nowMs = Date.now()
+  const loaded = await loadServerCertificate(files, nowMs)
+  if ('faults' in loaded) for (const { part, message } of loaded.faults) report(['listen', 'tls', part], message)
+  else {
+    const warning = certificateWarning(loaded.certificate, nowMs)
+    if (warning !== null) report(['listen', 'tls', 'cert'], `${files.certFile}: ${warning}`, 'warning')
+  }
   return files
 }

@@ -1,8 +1,8 @@
 // Files that the configuration names, read as text; and the certificate of the callers' listener, which is read again while
-// the gateway runs. Used by load.ts and the runtime.
+// the gateway runs.
 
 import { readFile } from 'node:fs/promises'
-import { parseServerCertificate } from './certificates.ts'
+import { parseServerCertificate, type CertificateFault, type ServerCertificate } from './certificates.ts'
 import type { TlsFiles } from './schema.ts'
 import type { Parsed } from './units.ts'
 
@@ -29,19 +29,22 @@ export function whyUnreadable(error: unknown): string {
   return plainErrors[code] ?? code
 }
 
-/** What is wrong with a certificate and its key as they are on disk now, and in which file; empty when they can be used. */
-export async function certificateFaults({
-  certFile,
-  keyFile,
-}: TlsFiles): Promise<readonly { readonly part: 'cert' | 'key'; readonly message: string }[]> {
+/** The certificate and its key as they are on disk now, or what is wrong with them. */
+export async function loadServerCertificate(
+  { certFile, keyFile }: TlsFiles,
+  nowMs: number,
+): Promise<{ readonly certificate: ServerCertificate } | { readonly faults: readonly CertificateFault[] }> {
   const [cert, key] = await Promise.all([readText(certFile), readText(keyFile)])
   if ('error' in cert || 'error' in key) {
-    return [
-      ...('error' in cert ? [{ part: 'cert' as const, message: `${certFile}: ${cert.error}` }] : []),
-      ...('error' in key ? [{ part: 'key' as const, message: `${keyFile}: ${key.error}` }] : []),
-    ]
+    return {
+      faults: [
+        ...('error' in cert ? [{ part: 'cert' as const, message: `${certFile}: ${cert.error}` }] : []),
+        ...('error' in key ? [{ part: 'key' as const, message: `${keyFile}: ${key.error}` }] : []),
+      ],
+    }
   }
-  const fault = parseServerCertificate(cert.value, key.value)
-  if (fault === null) return []
-  return [{ part: fault.part, message: `${fault.part === 'cert' ? certFile : keyFile}: ${fault.message}` }]
+  const parsed = parseServerCertificate(cert.value, key.value, nowMs)
+  if ('certificate' in parsed) return parsed
+  const { part, message } = parsed.fault
+  return { faults: [{ part, message: `${part === 'cert' ? certFile : keyFile}: ${message}` }] }
 }

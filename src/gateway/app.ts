@@ -13,7 +13,7 @@ import type { Admission } from './admission.ts'
 import { answerProblem, answerRaw, asProblem } from './answering.ts'
 import { breakOff, hasLeft, isHttp2 } from './connection.ts'
 import { openExchange, type Exchange } from './exchange.ts'
-import { createFastify, renewCertificate, type ServerOptions } from './listener.ts'
+import { createFastify, renewCertificate, type Certificate, type ServerOptions } from './listener.ts'
 import type { CapOptions, ConnectionRefusal } from './listener/caps.ts'
 import { watchConnections, type ConnectionCut } from './listener/connections.ts'
 import { connectionRefused } from './listener/refusals.ts'
@@ -51,8 +51,8 @@ export interface GatewayApp {
   readonly inFlight: number
   /** Connections of callers that are open. */
   readonly connections: number
-  /** Reads certificate and key again. */
-  reloadCertificate(): void
+  /** Shows another certificate to new connections. */
+  useCertificate(certificate: Certificate): void
   /** Stops listening and waits until the last exchange is over, or cuts what is left at the deadline. */
   close(deadlineMs: number): Promise<void>
 }
@@ -222,9 +222,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
         ? { host: address.address, port: address.port }
         : { host, port }
     },
-    reloadCertificate() {
-      if (parts.listener.tls !== null) renewCertificate(server, parts.listener.tls)
-    },
+    useCertificate: (certificate) => renewCertificate(server, certificate),
     async close(deadlineMs) {
       await connections.close(deadlineMs)
       // A connection that was cut tells its exchange a moment later; that is when it is recorded.

@@ -1,19 +1,19 @@
 // The Fastify instance of the callers' listener, with Node's own checks set as we want them.
 
-import { readFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import fastify, { type FastifyInstance } from 'fastify'
 import { withoutSchemas } from '../no-schemas.ts'
 import { checkMs, idleMs } from './listener/connections.ts'
 
-export interface CertificateFiles {
-  readonly certFile: string
-  readonly keyFile: string
+/** PEM text. */
+export interface Certificate {
+  readonly cert: string
+  readonly key: string
 }
 
 export interface ServerOptions {
   /** With a certificate the instance speaks TLS, and HTTP/2 to those who offer it. */
-  readonly tls: CertificateFiles | null
+  readonly tls: Certificate | null
   /** Longest time for the head of a request, and for a TLS handshake. */
   readonly timeouts: { readonly headMs: number; readonly handshakeMs: number }
 }
@@ -21,7 +21,7 @@ export interface ServerOptions {
 /** Of a session. Clients hold back what is more; without a number they run into Node's bound on memory, which resets streams. */
 const maxConcurrentStreams = 100
 
-/** Throws for unreadable certificate files. */
+/** Nothing is bound yet. */
 export function createFastify({ tls, timeouts }: ServerOptions): FastifyInstance {
   const options = {
     logger: false,
@@ -46,7 +46,8 @@ export function createFastify({ tls, timeouts }: ServerOptions): FastifyInstance
   if (tls === null) return fastify({ ...options, http })
   const https = {
     ...http,
-    ...readCertificate(tls),
+    cert: tls.cert,
+    key: tls.key,
     // Fastify sets these two on servers of HTTP/1 alone.
     requestTimeout: options.requestTimeout,
     keepAliveTimeout: idleMs,
@@ -58,12 +59,8 @@ export function createFastify({ tls, timeouts }: ServerOptions): FastifyInstance
   return fastify({ ...options, http2: true, https }) as unknown as FastifyInstance
 }
 
-/** Puts a renewed certificate in use for new connections. Throws when the files do not hold one. */
-export function renewCertificate(server: Server, tls: CertificateFiles): void {
+/** Puts a renewed certificate in use for new connections. */
+export function renewCertificate(server: Server, { cert, key }: Certificate): void {
   if ('setSecureContext' in server && typeof server.setSecureContext === 'function')
-    server.setSecureContext(readCertificate(tls))
-}
-
-function readCertificate({ certFile, keyFile }: CertificateFiles): { cert: Buffer; key: Buffer } {
-  return { cert: readFileSync(certFile), key: readFileSync(keyFile) }
+    server.setSecureContext({ cert, key })
 }

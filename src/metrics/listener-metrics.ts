@@ -8,6 +8,10 @@ export interface ListenerMetrics {
   connections(count: number): void
   connectionRefused(reason: string): void
   connectionCut(cause: string): void
+  /** When the certificate of a listener ends. */
+  certificateExpires(listener: 'gateway', atMs: number): void
+  /** The certificate was read again, or the one before was kept. */
+  certificateReload(result: 'read' | 'kept'): void
 }
 
 /** The closed lists of label values. */
@@ -24,7 +28,16 @@ export function createListenerMetrics(registry: Registry, labels: ListenerLabels
     [...refused].map(([reason, count]) => [{ reason }, count]),
   )
   registerCounter(registry, metricList.connectionsCut, () => [...cut].map(([cause, count]) => [{ cause }, count]))
+  const certificateEnds = createGauge(registry, metricList.certificateExpires)
+  const reloads = { read: 0, kept: 0 }
+  registerCounter(registry, metricList.certificateReloads, () =>
+    Object.entries(reloads).map(([result, count]) => [{ result }, count]),
+  )
   return {
+    certificateExpires: (listener, atMs) => certificateEnds.set({ listener }, atMs / 1000),
+    certificateReload: (result) => {
+      reloads[result] += 1
+    },
     connections: (count) => open.set(count),
     connectionRefused: (reason) => void refused.set(reason, (refused.get(reason) ?? 0) + 1),
     connectionCut: (cause) => void cut.set(cause, (cut.get(cause) ?? 0) + 1),

@@ -54,6 +54,16 @@ export const metricList = {
     help: 'Connections of callers that were closed because nothing useful came in time, by cause.',
     labelNames: ['cause'],
   },
+  certificateExpires: {
+    name: 'gateway_certificate_expires_timestamp_seconds',
+    help: 'When the certificate of a listener ends, in seconds since the epoch; absent without one.',
+    labelNames: ['listener'],
+  },
+  certificateReloads: {
+    name: 'gateway_certificate_reloads_total',
+    help: 'Times the certificate was read again, by result: read, or the one before was kept.',
+    labelNames: ['result'],
+  },
   tokens: {
     name: 'gateway_tokens_verified_total',
     help: 'Tokens of callers: known from before, verified, or rejected.',

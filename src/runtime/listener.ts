@@ -1,6 +1,7 @@
 // The bounds of the callers' listener, and who is told when they are met. Built by runtime.ts.
 
 import type { GatewayParts } from '../gateway/app.ts'
+import type { Certificate } from '../gateway/listener.ts'
 import type { ConnectionRefusal } from '../gateway/listener/caps.ts'
 import type { Foundation } from './foundation.ts'
 
@@ -17,11 +18,14 @@ const texts: Readonly<Record<ConnectionRefusal, string>> = {
 }
 
 /** Takes what the listener needs from configuration and process. */
-export function listenerOf({ config, instruments, log, monotonic }: Foundation): GatewayParts['listener'] {
-  const { tls, timeouts, maxConnections, maxConnectionsPerAddress } = config.listen
+export function listenerOf(
+  { config, instruments, log, monotonic }: Foundation,
+  certificate: Certificate | null,
+): GatewayParts['listener'] {
+  const { timeouts, maxConnections, maxConnectionsPerAddress } = config.listen
   const loggedAtMs = new Map<ConnectionRefusal, number>()
   return {
-    tls,
+    tls: certificate,
     timeouts,
     maxConnections,
     maxConnectionsPerAddress,

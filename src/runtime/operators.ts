@@ -4,9 +4,9 @@ import { createAdminApp, type AdminApp, type Readiness } from '../admin/app.ts'
 import { cacheView, issuerView, keyView, policiesView, storeView } from '../admin/views.ts'
 import { noteOf } from '../cache/shared/report.ts'
 import { organizationTag, resourceTag } from '../cache/tags.ts'
-import { certificateFaults } from '../config/text-files.ts'
 import type { GatewayApp } from '../gateway/app.ts'
 import type { Upstream } from '../gateway/upstream/upstream.ts'
+import type { CertificateInUse } from './certificate.ts'
 import type { Foundation } from './foundation.ts'
 import type { Refusal, ReloadResult } from './live-policies.ts'
 import type { Shares } from './shares.ts'
@@ -24,9 +24,10 @@ export function createOperators(
   shares: Shares,
   upstream: Upstream,
   app: GatewayApp,
+  certificate: CertificateInUse,
   lifecycle: { readonly draining: boolean },
 ): Operators {
-  const { config, catalogue, instruments, keyring, log, policies, sinks, tokens, version } = foundation
+  const { config, catalogue, instruments, keyring, policies, sinks, tokens, version } = foundation
   const { cache, group, keyMemory, showBudgets, store } = shares
 
   function readiness(): Readiness {
@@ -43,6 +44,7 @@ export function createOperators(
       store?.away === true ? `the shared store is away: ${store.state.reason}` : null,
       group === null ? null : noteOf(group.state),
       policies.refusal === null ? null : refusalNote(policies.refusal),
+      certificate.warning,
     ].filter((note) => note !== null)
     return { ready: reasons.length === 0, reasons, ...(notes.length > 0 ? { notes } : {}) }
   }
@@ -63,12 +65,12 @@ export function createOperators(
       return purged
     },
     reload: async (actor) => {
-      const { result, certificate } = await renew(actor)
+      const { result, kept } = await renew(actor)
       const isDone = result === 'replaced' || result === 'unchanged'
       return {
         result,
-        ...(config.listen.tls === null ? {} : { certificate: certificate.length === 0 ? 'read' : 'kept' }),
-        diagnostics: [...(isDone ? [] : (policies.refusal?.diagnostics ?? [])), ...certificate],
+        ...(config.listen.tls === null ? {} : { certificate: kept.length === 0 ? 'read' : 'kept' }),
+        diagnostics: [...(isDone ? [] : (policies.refusal?.diagnostics ?? [])), ...kept],
       }
     },
     status: () => ({
@@ -93,17 +95,11 @@ export function createOperators(
     return (await renew(actor)).result
   }
 
-  /** `certificate`: why the one before stays in use; empty when it does not, or there is none. */
-  async function renew(actor: string): Promise<{ result: ReloadResult; certificate: readonly string[] }> {
+  /** `kept`: why the certificate before stays in use; empty when it does not, or there is none. */
+  async function renew(actor: string): Promise<{ result: ReloadResult; kept: readonly string[] }> {
     sinks.reopen()
-    const faults = config.listen.tls === null ? [] : await certificateFaults(config.listen.tls)
-    const certificate = faults.map(({ part, message }) => `listen.tls.${part}: ${message}`)
-    if (certificate.length === 0) app.reloadCertificate()
-    else {
-      const text = 'the certificate could not be read again; the one before stays in use'
-      log.error({ event: 'certificate', diagnostics: certificate }, text)
-    }
-    return { result: await policies.reload(actor), certificate }
+    const kept = await certificate.renew((renewed) => app.useCertificate(renewed))
+    return { result: await policies.reload(actor), kept }
   }
 
   instruments.beforeScrape(async () => {

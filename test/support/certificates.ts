@@ -15,12 +15,29 @@ export interface Authority {
     /** A DNS name, or an IPv4 address. */
     readonly name: string
     readonly validity?: readonly [from: string, to: string]
+    /** For clients alone; by default for anything. */
+    readonly forClients?: boolean
+    /** An RSA key of so many bits; by default one on an elliptic curve. */
+    readonly rsaBits?: number
   }): ServerCertificate
 }
 
 const thisDecade = ['200101000000Z', '491231235959Z'] as const
 /** A span that is over. */
 export const longAgo = ['200101000000Z', '210101000000Z'] as const
+/** A span that has not begun. */
+export const someDay = ['490101000000Z', '491231235959Z'] as const
+/** A span that ends so many days from a time. */
+export function endingIn(days: number, nowMs: number): readonly [string, string] {
+  const end = new Date(nowMs + days * 86_400_000)
+  return [
+    '200101000000Z',
+    `${end
+      .toISOString()
+      .replaceAll(/[-:T]|\.\d+/g, '')
+      .slice(2)}`,
+  ]
+}
 const ecdsaWithSha256 = der(0x30, Buffer.from('06082a8648ce3d040302', 'hex'))
 
 /** A new authority (X.509, RFC 5280 section 4.1). */
@@ -42,15 +59,30 @@ export function createAuthority(name: string): Authority {
   })
   return {
     ca: own,
-    issue({ name: server, validity = thisDecade }) {
-      const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    issue({ name: server, validity = thisDecade, forClients = false, rsaBits }) {
+      const { publicKey, privateKey } =
+        rsaBits === undefined
+          ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
+          : generateKeyPairSync('rsa', { modulusLength: rsaBits })
       const cert = certificate({
         subject: server,
         issuer: name,
         publicKey,
         signer: pair.privateKey,
         validity,
-        extensions: der(0x30, Buffer.from('0603551d11', 'hex'), der(0x04, der(0x30, generalName(server)))),
+        extensions: Buffer.concat([
+          der(0x30, Buffer.from('0603551d11', 'hex'), der(0x04, der(0x30, generalName(server)))),
+          // extKeyUsage: clientAuth.
+          ...(forClients
+            ? [
+                der(
+                  0x30,
+                  Buffer.from('0603551d25', 'hex'),
+                  der(0x04, der(0x30, Buffer.from('06082b06010505070302', 'hex'))),
+                ),
+              ]
+            : []),
+        ]),
       })
       return { cert, key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() }
     },

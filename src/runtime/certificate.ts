@@ -1,0 +1,69 @@
+// The certificate of the callers' listener while the gateway runs: read again on demand, told of before it ends.
+
+import { certificateWarning, type ServerCertificate } from '../config/certificates.ts'
+import { loadServerCertificate } from '../config/text-files.ts'
+import type { Foundation } from './foundation.ts'
+
+export interface CertificateInUse {
+  readonly current: ServerCertificate | null
+  /** A sentence for operators when it ends soon or has ended. */
+  readonly warning: string | null
+  /** Reads the files again. Returns why the certificate before stays in use; empty when it does not. */
+  renew(use: (certificate: ServerCertificate) => void): Promise<readonly string[]>
+  stop(): void
+}
+
+/** Reads the certificate, where one is configured. Throws when it cannot be used. */
+export async function openCertificate({ config, instruments, log, now }: Foundation): Promise<CertificateInUse> {
+  const { tls } = config.listen
+  let current: ServerCertificate | null = null
+  let told: string | null = null
+
+  /** Each warning is told once: anew with each day, and when the certificate has ended. */
+  function look(): void {
+    const text = warning()
+    if (text !== null && text !== told) log.warn({ event: 'certificate-expiry' }, text)
+    told = text
+  }
+  function warning(): string | null {
+    const text = current === null ? null : certificateWarning(current, now())
+    return text === null ? null : `listen.tls.cert: ${text}`
+  }
+  /** Loads the files; the certificate before stays when they cannot be used. */
+  async function load(): Promise<readonly string[]> {
+    if (tls === null) return []
+    const loaded = await loadServerCertificate(tls, now())
+    if ('faults' in loaded) return loaded.faults.map(({ part, message }) => `listen.tls.${part}: ${message}`)
+    current = loaded.certificate
+    instruments.certificateExpires('gateway', current.endsAtMs)
+    return []
+  }
+
+  const faults = await load()
+  if (faults.length > 0) throw new Error(faults.join('\n'))
+  look()
+  const timer = setInterval(look, 3_600_000)
+  timer.unref()
+  return {
+    get current() {
+      return current
+    },
+    get warning() {
+      return warning()
+    },
+    async renew(use) {
+      if (tls === null) return []
+      const why = await load()
+      instruments.certificateReload(why.length === 0 ? 'read' : 'kept')
+      if (why.length === 0 && current !== null) use(current)
+      else
+        log.error(
+          { event: 'certificate', diagnostics: why },
+          'the certificate could not be read again; the one before stays in use',
+        )
+      look()
+      return why
+    },
+    stop: () => clearInterval(timer),
+  }
+}
