@@ -5,7 +5,7 @@ import { didYouMean } from '../config/nearest.ts'
 import type { CatalogueData, LegacyEntry, OperationEntry } from './data.ts'
 import type { Extension, ExtensionOperation } from './extension.ts'
 import { compileMatcher, isOperation, type Matcher, type Mismatch } from './matcher.ts'
-import type { Operation, Scope, Stability } from './operation.ts'
+import type { ConditionalPermission, Operation, Scope, Stability } from './operation.ts'
 import { compilePermissions, type PermissionModel } from './permissions.ts'
 
 export interface Catalogue {
@@ -33,7 +33,7 @@ export function compileCatalogue(options: CatalogueOptions): {
 } {
   const { data } = options
   const diagnostics: Diagnostic[] = []
-  const operations = data.operations.map(fromData)
+  const operations = data.operations.map((entry, index) => fromData(entry, index, conditionsOf(entry, data)))
   const byId = new Map(operations.map((operation) => [operation.id, operation]))
   const byShape = new Map(operations.map((operation) => [shapeOf(operation), operation]))
   const namedPermissions = new Set<string>()
@@ -108,7 +108,21 @@ function segmentsOf(path: string): string[] {
   return path.slice(1).split('/')
 }
 
-function fromData(entry: OperationEntry, index: number): Operation {
+/**
+ * What needs further permissions. Fields that ask for one, as those that name a user to act for, count wherever one of them
+ * is documented: whether the upstream reads the others there is not known.
+ */
+function conditionsOf({ conditional }: OperationEntry, data: CatalogueData): readonly ConditionalPermission[] {
+  if (conditional.length === 0) return conditional
+  const asked = new Set(conditional.flatMap(({ when, permission }) => (when === 'present' ? [permission] : [])))
+  const kin = data.operations
+    .flatMap((entry) => entry.conditional)
+    .filter(({ when, permission }) => when === 'present' && asked.has(permission))
+  const byField = new Map([...conditional, ...kin].map((condition) => [condition.field, condition]))
+  return [...byField.values()]
+}
+
+function fromData(entry: OperationEntry, index: number, conditional: readonly ConditionalPermission[]): Operation {
   const segments = segmentsOf(entry.path)
   return {
     index,
@@ -122,7 +136,7 @@ function fromData(entry: OperationEntry, index: number): Operation {
     permission: entry.permission,
     permissionBasis: entry.permission === null ? null : entry.permission_basis,
     alternatives: entry.alternatives,
-    conditional: entry.conditional,
+    conditional,
     fields: entry.body.map(({ name }) => name),
     parameters: entry.query,
     organizations: {

@@ -15,7 +15,7 @@ export type CacheClass =
 
 /** A permission that is needed besides the operation's own when the body holds (or lacks) a field. */
 export interface ConditionalPermission {
-  /** Top-level member of the JSON body. `null` counts as absent. */
+  /** Top-level member of the JSON body, documented for this operation or for one that asks for the same. `null` counts as absent. */
   readonly field: string
   readonly when: 'present' | 'absent'
   readonly permission: string

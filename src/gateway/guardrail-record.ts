@@ -4,7 +4,7 @@
 import type { Evaluation } from '../policy/evaluate.ts'
 import type { Violation } from '../policy/guardrails/check.ts'
 import type { Rule } from '../policy/guardrails/guardrail.ts'
-import { parameterValues } from '../policy/guardrails/places.ts'
+import { parametersByName, valuesOf, type ParametersByName } from '../policy/guardrails/places.ts'
 import type { Change } from '../policy/guardrails/put-in.ts'
 import { JsonNumber } from '../json/value.ts'
 import type { GuardrailFinding, GuardrailsEntry } from '../records/entries.ts'
@@ -46,14 +46,16 @@ function ofViolation({ guardrail, in: site, field, bound }: Violation): Guardrai
 
 function valuesRead({ verdict, body, target }: Evaluation): Record<string, unknown> {
   const read: Record<string, unknown> = {}
+  let parameters: ParametersByName | null = null
   for (const guardrail of verdict?.bound ?? []) {
     for (const rule of guardrail.body) {
       const values = body?.valuesAt(rule.field) ?? []
       if (values.length > 0) read[`body.${rule.field}`] = shownOne(values, rule)
     }
     for (const rule of guardrail.query) {
-      const values = parameterValues(target.query, rule.field)
-      if (values.length > 0) read[`query.${rule.field}`] = values === 'ambiguous' ? values : shownOne(values, rule)
+      const found = valuesOf((parameters ??= parametersByName(target.query)), rule.field)
+      if ('spelled' in found) read[`query.${rule.field}`] = 'ambiguous'
+      else if (found.values.length > 0) read[`query.${rule.field}`] = shownOne(found.values, rule)
     }
   }
   return read

@@ -4,8 +4,9 @@ import type { Operation } from '../catalogue/operation.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { ProblemKindName } from '../problems.ts'
 import { conditionHolds, describeCondition } from './condition.ts'
-import { isInside, outsideFence } from './fence.ts'
+import { isInside, misspelledName, outsideFence, undocumentedName } from './fence.ts'
 import type { Grant, PolicySet, Team } from './policy-set.ts'
+import type { DoubtfulName } from './request-names.ts'
 import { responseFilter, type ResponseFilter } from './response-filter.ts'
 
 /** A permission the request needs besides the operation's own, and the body member that makes it so. */
@@ -25,6 +26,10 @@ export interface Facts {
   readonly organizations: readonly string[]
   /** Whether an organization stands where it bounds what the operation touches (path, documented query parameter). */
   readonly narrowed: boolean
+  /** A name in query or body that a server could take for one that decides; null when there is none. */
+  readonly doubtful: DoubtfulName | null
+  /** A query parameter that the API does not document and that could reach beyond a fence; null when there is none. */
+  readonly undocumented: string | null
   readonly extra: readonly ExtraPermission[]
 }
 
@@ -32,7 +37,7 @@ export interface Facts {
 export interface NearMiss {
   readonly team: string
   readonly grant: string | null
-  readonly what: 'organization' | 'extra-permission' | 'condition' | 'mode' | 'grant'
+  readonly what: 'organization' | 'name' | 'extra-permission' | 'condition' | 'mode' | 'grant'
   readonly text: string
 }
 
@@ -58,7 +63,7 @@ export interface Decision {
 }
 
 /** Every reason a decision may have besides the problem kinds. */
-export const decisionReasons = ['granted', 'member', 'no-team'] as const
+export const decisionReasons = ['granted', 'member', 'no-team', misspelledName, undocumentedName] as const
 
 const noGrants: readonly Grant[] = []
 
@@ -91,7 +96,9 @@ export function decide(
 
 /** `/v3/self` and its like are open to every member of a team; the fence still holds whatever organizations it names. */
 function decideForMember(policy: PolicySet, facts: Facts, teams: readonly Team[], first: Team): Decision {
-  const team = teams.find((candidate) => facts.organizations.every((id) => isInside(candidate, id)))
+  const team = teams.find(
+    (candidate) => facts.doubtful === null && facts.organizations.every((id) => isInside(candidate, id)),
+  )
   if (team === undefined) return deny(policy, teams, outsideFence(policy, first, facts) ?? notGranted(teams, facts))
   return { ...allow(policy, teams, team, 'member'), response: responseFilter(policy, facts, [team]) }
 }

@@ -92,7 +92,8 @@ export function evaluateBody(policy: PolicySet, first: Evaluation, body: JudgedB
   const { facts, decision, target, derived } = first
   const { principal, operation } = facts
   const known = factsOf(principal, operation, target, body)
-  const isMoved = known.extra.length > 0 || known.organizations.length > facts.organizations.length
+  const isMoved =
+    known.extra.length > 0 || known.doubtful !== null || known.organizations.length > facts.organizations.length
   if (isMoved || policy.guardrails.on(operation) !== undefined)
     return evaluate(policy, principal, operation, target, body)
   derived.unmoved ??= conclude(policy, facts, decision, target, null, null, null)

@@ -205,10 +205,25 @@ function operationText(operation: Operation): string {
     operation.alternatives.length === 0
       ? ''
       : `; other pages name ${operation.alternatives.join(', ')}, which can qualify a key and widen no grant`
-  const conditional = operation.conditional
-    .map(({ field, when, permission: extra }) => `; ${extra} too when ${field} is ${when}`)
+  const conditional = conditionTexts(operation)
+    .map((text) => `; ${text}`)
     .join('')
   return `${operation.id} (${operation.method} ${operation.template}), ${operation.scope} scope, ${permission}${alternatives}${conditional}`
+}
+
+/** What is needed besides the operation's own permission, and when. */
+function conditionTexts({ conditional }: Operation): readonly string[] {
+  const fields = new Map<string, string[]>()
+  for (const { field, when, permission } of conditional) {
+    const text = `${when} ${permission}`
+    fields.set(text, [...(fields.get(text) ?? []), field])
+  }
+  return [...fields].map(([text, names]) => {
+    const [when = '', permission = ''] = text.split(' ')
+    const last = names.at(-1) ?? ''
+    const named = names.length === 1 ? last : `${names.slice(0, -1).join(', ')} or ${last}`
+    return `${permission} too when ${named} is ${when}`
+  })
 }
 
 function decisionText(policy: PolicySet, { decision, facts }: Evaluation, granted: boolean): string {

@@ -2,10 +2,11 @@
 // besides the operation. Pure.
 
 import type { Operation } from '../catalogue/operation.ts'
-import { queryParameters, type Target } from '../catalogue/target.ts'
+import type { Target } from '../catalogue/target.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { ExtraPermission, Facts } from './decide.ts'
 import type { JudgedBody } from './judged-body.ts'
+import { doubtfulInBody, namesInQuery, type NamedOrganization } from './request-names.ts'
 
 const none: readonly never[] = []
 
@@ -23,9 +24,9 @@ export function factsOf(
 ): Facts {
   const place = operation.organizations.segment
   const organization = place === -1 ? null : (target.segments[place] ?? null)
-  const inQuery = organizationsInQuery(target.query)
-  const inBody =
-    body === null || body === undefined || !readsBody(operation) ? none : organizationsInBody(operation, body)
+  const { organizations: inQuery, doubtful, undocumented } = namesInQuery(operation, target.query)
+  const judged = body === null || body === undefined || !readsBody(operation) ? null : body
+  const inBody = judged === null ? none : organizationsInBody(operation, judged)
   const named = organization === null ? none : [organization]
   const narrowed = organization !== null || inQuery.some((named) => bounds(operation, named))
   return {
@@ -35,40 +36,19 @@ export function factsOf(
     organizations:
       inQuery.length === 0 && inBody.length === 0 ? named : [...named, ...inQuery.map(({ id }) => id), ...inBody],
     narrowed,
+    doubtful: doubtful ?? (judged === null ? null : doubtfulInBody(operation, judged.value)),
+    undocumented,
     // Before the body is read nothing is known about it, not even what it lacks.
     extra: body === undefined || operation.conditional.length === 0 ? none : extraPermissions(operation, body),
   }
-}
-
-/** Also as some servers spell lists and what is in them: `org_ids[]`, `org_ids[0]`, `org_ids[a][]`. */
-const organizationParameter = /^org_ids?(?:\[|$)/
-
-interface NamedOrganization {
-  readonly name: string
-  readonly id: string
-  /** Seen by every server, not only by those that split queries at semicolons, too. */
-  readonly plain: boolean
-}
-
-/** Every `org_id` and `org_ids`, also where the operation documents none: an upstream might honour it all the same. */
-function organizationsInQuery(query: string): readonly NamedOrganization[] {
-  if (query === '' || !(query.includes('org_id') || query.includes('%'))) return none
-  const plain = organizationParameters(query, '&', true)
-  return query.includes(';') ? [...plain, ...organizationParameters(query, /[&;]/, false)] : plain
 }
 
 /**
  * Whether a parameter bounds what an enterprise operation touches: `org_ids` of a list does. `org_id` beside the id of a
  * session is only a hint: whether the upstream holds the session against it is documented nowhere.
  */
-function bounds(operation: Operation, { name, plain }: NamedOrganization): boolean {
-  return plain && name === 'org_ids' && operation.organizations.query.includes(name)
-}
-
-function organizationParameters(query: string, separator: string | RegExp, plain: boolean): NamedOrganization[] {
-  return queryParameters(query, separator)
-    .filter(([name]) => organizationParameter.test(name))
-    .map(([name, id]) => ({ name, id, plain }))
+function bounds(operation: Operation, { name }: NamedOrganization): boolean {
+  return name === 'org_ids' && operation.organizations.query.includes(name)
 }
 
 /** The places the catalogue names and, since the body is read anyway, those where any API would expect an organization. */

@@ -109,7 +109,7 @@ function grantedIn(team: Team, operation: Operation, principal: Principal): Gran
       ({ mode, when, allow }) =>
         mode === 'enforce' && allow.includes(operation.id) && (when === null || conditionHolds(when, principal)),
     )
-  return { operation: operation.id, byName }
+  return { operation: operation.id, byName, parameters: operation.parameters }
 }
 
 const mostTold = 5

@@ -88,16 +88,22 @@ const organization = fc.oneof(
 )
 const pair = fc.record({
   separator: fc.constantFrom('&', '&', '&', ';'),
-  name: fc.constantFrom(
-    'org_id',
-    'org_ids',
-    'org_ids',
-    'org%5Fid',
-    '%6Frg_ids',
-    'first',
-    'ORG_IDS',
-    'org_ids%5B%5D',
-    '+org_ids',
+  name: fc.oneof(
+    { weight: 3, arbitrary: fc.constantFrom('org_id', 'org_ids', 'first') },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom(
+        'org_id',
+        'org_ids',
+        'org_ids',
+        'org%5Fid',
+        '%6Frg_ids',
+        'first',
+        'ORG_IDS',
+        'org_ids%5B%5D',
+        '+org_ids',
+      ),
+    },
   ),
   value: fc.constantFrom('org-a', 'org-a', 'org-b', 'org-c', 'org-x', 'org%2Da', 'org-a%2Corg-b', '', '5', 'org-a%'),
 })

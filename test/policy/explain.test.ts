@@ -68,7 +68,7 @@ describe('an explanation', () => {
     expect(steps('POST /v3/organizations/org-payments/sessions', { prompt: 'x' })).toEqual([
       '+ path: the path is read as 4 segments: /v3/organizations/org-payments/sessions',
       seen,
-      '+ operation: org.sessions.create (POST /v3/organizations/{org_id}/sessions), organization scope, needs ManageOrgSessions; other pages name UseDevinSessions, which can qualify a key and widen no grant; ImpersonateOrgSessions too when create_as_user_id is present',
+      '+ operation: org.sessions.create (POST /v3/organizations/{org_id}/sessions), organization scope, needs ManageOrgSessions; other pages name UseDevinSessions, which can qualify a key and widen no grant; ImpersonateOrgSessions too when create_as_user_id, message_as_user_id or run_as_user_id is present',
       '+ decision: allowed by grant run of team payments (payments.yaml:6); the body is read and judged',
       '+ key: runner: organization key of org-payments with 3 permissions, holds UseDevinSessions, which other pages of the documentation name for this operation',
     ])

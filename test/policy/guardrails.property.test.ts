@@ -124,7 +124,7 @@ function requestOf(json: unknown, text: string): GuardedRequest {
   return {
     query: text,
     body: parseStrictJson(Buffer.from(JSON.stringify(json))),
-    granted: { operation: 'x', byName: true },
+    granted: { operation: 'x', byName: true, parameters: [] },
   }
 }
 

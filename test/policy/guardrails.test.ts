@@ -582,8 +582,8 @@ describe('a guardrail', () => {
   })
 })
 
-test('a body with tens of thousands of places is judged in one pass, and a few of them are told', () => {
-  const members = Array.from({ length: 40_000 }, (_, index) => `"m${index}":{"key":"X"}`).join(',')
+test('a body with thousands of places is judged in one pass, and a few of them are told', () => {
+  const members = Array.from({ length: 4_000 }, (_, index) => `"m${index}":{"key":"X"}`).join(',')
   const policy = withRules(
     'body: { session_secrets.*.key: { matches: "CI_*" }, session_secrets.*.sensitive: { default: true } }',
   )
@@ -593,7 +593,7 @@ test('a body with tens of thousands of places is judged in one pass, and a few o
   expect([changes?.length, violations?.length]).toEqual([50, 50])
   const changed = askRaw(policy, `{"session_secrets":{${members.replaceAll('"X"', '"CI_X"')}}}`)
   expect(changed.decision.effect).toBe('allow')
-  expect(changed.body?.valuesAt('session_secrets.*.sensitive')).toHaveLength(40_000)
+  expect(changed.body?.valuesAt('session_secrets.*.sensitive')).toHaveLength(4_000)
 })
 
 describe('a file of guardrails', () => {

@@ -63,7 +63,7 @@ export function plainDecision(documents: readonly TeamDocument[], call: Call): V
     shadow,
   })
   if (inside !== undefined) return deny('not-granted', inside)
-  if (granting[0] !== undefined) return deny('organization-not-granted', granting[0])
+  if (granting[0] !== undefined) return deny(fenceReason(granting[0], call) ?? '', granting[0])
   return deny('not-granted', first)
 }
 
@@ -121,13 +121,45 @@ function impliedBy(permission: string): string | null {
 }
 
 function insideFence(team: TeamDocument, call: Call): boolean {
+  return fenceReason(team, call) === null
+}
+
+/** Why the fence of the team does not let the call through; null when it does. */
+function fenceReason(team: TeamDocument, call: Call): string | null {
+  const { organizations } = team
+  if (!isInside(team, call)) return 'organization-not-granted'
+  if (organizations === 'all' || call.operation.scope !== 'enterprise') return null
+  const documented = [...call.operation.parameters, ...exactNames, '']
+  return rawNames(call, /[&;]/).every((name) => documented.includes(name)) ? null : 'undocumented-parameter'
+}
+
+function isInside(team: TeamDocument, call: Call): boolean {
   const { organizations } = team
   // Whoever reads it escaped and whoever reads it plainly would see two organizations.
   if (pathOrganization(call)?.includes('%') === true) return false
+  if (organizationNamesInQuery(call).some(({ name, isPlain }) => !isPlain || !exactNames.includes(name))) return false
   if (organizations === 'all') return true
   const named = organizationsNamed(call)
   if (!named.every((organization) => organizations.includes(organization))) return false
   return call.operation.scope !== 'enterprise' || isNarrowed(call)
+}
+
+const exactNames: readonly string[] = ['org_id', 'org_ids']
+
+/** The names of parameters that any server could read as an organization's, as they were sent. */
+function organizationNamesInQuery({ target }: Call): readonly { name: string; isPlain: boolean }[] {
+  const query = target.split('?')[1] ?? ''
+  const plain = query.split('&')
+  return [...plain, ...query.split(/[&;]/)]
+    .map((pair) => ({ name: pair.split('=')[0] ?? '', isPlain: plain.includes(pair) }))
+    .filter(({ name }) => {
+      const letters = (decoded(name).split('[')[0] ?? '').toLowerCase().replaceAll(/[^a-z]/g, '')
+      return ['orgid', 'orgids'].includes(letters)
+    })
+}
+
+function rawNames({ target }: Call, separator: RegExp): readonly string[] {
+  return (target.split('?')[1] ?? '').split(separator).map((pair) => pair.split('=')[0] ?? '')
 }
 
 function pathOrganization({ operation, target }: Call): string | null {
@@ -143,7 +175,7 @@ function organizationsNamed(call: Call): readonly string[] {
   const { operation, body } = call
   const inPath = pathOrganization(call)
   const inQuery = [...parameters(call, /&/), ...parameters(call, /[&;]/)].filter(({ name }) =>
-    ['org_id', 'org_ids'].includes(name.split('[')[0] ?? ''),
+    exactNames.includes(name),
   )
   const isRead = operation.conditional.length > 0 || operation.organizations.body.length > 0
   const places = isRead && body !== undefined ? [...operation.organizations.body, 'org_id', 'org_ids.*'] : []

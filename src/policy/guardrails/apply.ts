@@ -2,11 +2,21 @@
 // written. What comes out keeps every bound, or the violations say which one it breaks. Pure.
 
 import { isJsonObject, type JsonObject, type StrictJson } from '../../json/value.ts'
+import { quotedName } from '../../catalogue/name-folding.ts'
+import { misspelledIn, type Misspelling } from '../name-tree.ts'
 import type { CallerAttributes } from './attributes.ts'
 import type { BoundField, BoundGuardrails, Layer } from './bound.ts'
 import { violationsOf, type Site, type Violation } from './check.ts'
 import type { Guardrail } from './guardrail.ts'
-import { NoPlace, parameterText, parameterValues, visitPlaces, withParameter } from './places.ts'
+import {
+  NoPlace,
+  parametersByName,
+  parameterText,
+  valuesOf,
+  visitPlaces,
+  withParameter,
+  type ParametersByName,
+} from './places.ts'
 import { defaultOf, putIn, type Change } from './put-in.ts'
 
 /** What rules look at: the query without its question mark, the JSON body (undefined for none), and the grant. */
@@ -21,6 +31,8 @@ export interface Granted {
   readonly operation: string
   /** Whether a grant of the team names it by its id. */
   readonly byName: boolean
+  /** Query parameters that the API documents for the operation. */
+  readonly parameters: readonly string[]
 }
 
 /** What became of a request. With a violation it must not be sent. */
@@ -76,10 +88,17 @@ function guard(layer: Layer, request: GuardedRequest, caller: CallerAttributes, 
     const text = `${granted.operation} must be granted by its id, and a pattern or a permission covers it`
     if (named) findings.broken([{ guardrail: id, in: 'grant', field: granted.operation, bound: 'grants', text }])
   }
-  if (sites.includes('query')) {
-    for (const parameter of layer.query) query = guardParameter(parameter, query, caller, findings)
+  if (sites.includes('query') && (layer.query.length > 0 || layer.body.length > 0)) {
+    const parameters = parametersByName(query)
+    for (const parameter of layer.query) query = guardParameter(parameter, parameters, query, caller, findings)
+    for (const [folded, bounds] of layer.bodyInQuery) {
+      const misplaced = parameters.get(folded)?.find(({ spelled }) => !granted.parameters.includes(spelled))
+      if (misplaced === undefined) continue
+      const text = `${bounds.field} belongs into the body, and servers may read the parameter ${quotedName(misplaced.spelled)} as it`
+      findings.broken([broken(bounds, 'query', 'spelling', text)])
+    }
   }
-  if (sites.includes('body') && layer.body.length > 0) body = guardBody(layer.body, body, caller, findings)
+  if (sites.includes('body') && layer.body.length > 0) body = guardBody(layer, body, caller, findings)
   const { changes, violations } = findings
   return { request: { query, body, granted }, changes, violations }
 }
@@ -104,14 +123,21 @@ class Findings {
   }
 }
 
-function guardParameter(bounds: BoundField, query: string, caller: CallerAttributes, findings: Findings): string {
+function guardParameter(
+  bounds: BoundField,
+  parameters: ParametersByName,
+  query: string,
+  caller: CallerAttributes,
+  findings: Findings,
+): string {
   const name = bounds.field
-  const values = parameterValues(query, name)
-  if (values === 'ambiguous') {
-    const text = `the parameter ${name} is spelled so that servers may read it in different ways`
+  const read = valuesOf(parameters, name)
+  if ('spelled' in read) {
+    const text = `the parameter ${name} is spelled ${quotedName(read.spelled)}, which servers may read in different ways`
     findings.broken([broken(bounds, 'query', 'spelling', text)])
     return query
   }
+  const { values } = read
   const present = values.length === 0 ? undefined : values
   const put = bounds.staysAbsent
     ? { value: present, changes: [] }
@@ -122,7 +148,7 @@ function guardParameter(bounds: BoundField, query: string, caller: CallerAttribu
 }
 
 function guardBody(
-  fields: readonly BoundField[],
+  { body: fields, names }: Layer,
   body: StrictJson | undefined,
   caller: CallerAttributes,
   findings: Findings,
@@ -130,6 +156,11 @@ function guardBody(
   let document: StrictJson = body === undefined ? emptyObject : body
   if (!isJsonObject(document)) {
     findings.broken([broken(fields[0], 'body', 'object', 'the body must be a JSON object')])
+    return body
+  }
+  const misspelled = misspelledIn(document, names)
+  if (misspelled !== null) {
+    findings.broken([broken(boundsOf(fields, misspelled), 'body', 'spelling', misspelledText(misspelled))])
     return body
   }
   for (const bounds of fields) {
@@ -154,6 +185,16 @@ function guardBody(
     })
   }
   return document === emptyObject ? body : document
+}
+
+/** The rules that a misspelled name gets past. */
+function boundsOf(fields: readonly BoundField[], { name }: Misspelling): BoundField | undefined {
+  return fields.find(({ steps }) => steps.includes(name))
+}
+
+function misspelledText({ spelled, name, holder }: Misspelling): string {
+  const where = holder === '' ? '' : `${holder}.`
+  return `${where}${name} is spelled ${quotedName(spelled)}, which servers may read in different ways`
 }
 
 /** A violation of a field's rules as a whole, in the name of the first of them. */

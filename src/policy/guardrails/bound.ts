@@ -3,6 +3,8 @@
 // apply.ts. Pure.
 
 import { compareNumbers } from '../../json/decimal.ts'
+import { foldName } from '../../catalogue/name-folding.ts'
+import { nameTree, type NameTree } from '../name-tree.ts'
 import type { Guardrail, Rule } from './guardrail.ts'
 
 /** A rule and the guardrail it stands in. */
@@ -41,6 +43,10 @@ export interface Layer {
   readonly query: readonly BoundField[]
   /** Parents before what they hold. */
   readonly body: readonly BoundField[]
+  /** The names of the fields in `body`. */
+  readonly names: NameTree
+  /** The fields in `body` that a server could also take from the query, by folded name. */
+  readonly bodyInQuery: ReadonlyMap<string, BoundField>
 }
 
 export interface BoundGuardrails {
@@ -69,7 +75,19 @@ function layerOf(guardrails: readonly Guardrail[]): Layer {
     const forbidden = holders.some((holder) => inBody.get(holder)?.some(({ rule }) => rule.forbid) === true)
     return { ...boundField(field, rules), staysAbsent: forbidden }
   })
-  return { guardrails, query, body }
+  return { guardrails, query, body, names: nameTree(body.map(({ field }) => field)), bodyInQuery: foldedFields(body) }
+}
+
+/** By the whole dotted name and by its first step: `limits.max`, `limits[max]`. */
+function foldedFields(body: readonly BoundField[]): ReadonlyMap<string, BoundField> {
+  const found = new Map<string, BoundField>()
+  for (const bounds of body) {
+    for (const name of [bounds.field.replaceAll('*', ''), bounds.steps[0] ?? '']) {
+      const folded = foldName(name)
+      if (folded !== '' && !found.has(folded)) found.set(folded, bounds)
+    }
+  }
+  return found
 }
 
 /** One field by itself. */

@@ -1,7 +1,8 @@
 // The places of a request that a rule speaks of: one walk that reads and changes a JSON document at a dotted path, and
 // the same for the parameters of a query.
 
-import { queryParameters } from '../../catalogue/target.ts'
+import { foldName } from '../../catalogue/name-folding.ts'
+import { lenientParameters, type LenientParameter } from '../../catalogue/query.ts'
 import { isJsonObject, serializeStrictJson, type JsonObject, type StrictJson } from '../../json/value.ts'
 
 /**
@@ -96,30 +97,22 @@ function copyOf(object: JsonObject): { [member: string]: StrictJson } {
   return copy
 }
 
-/** The values of one parameter, decoded, in order; `ambiguous` where servers may read more or other ones. */
-export function parameterValues(query: string, name: string): readonly string[] | 'ambiguous' {
-  const values = valuesIn(query, '&', name)
-  if (query.includes(';') && valuesIn(query, /[&;]/, name).join('\0') !== values.join('\0')) return 'ambiguous'
-  const odd = query.split('&').some((pair) => {
-    const [rawName = ''] = pair.split('=', 1)
-    const decoded = queryParameters(rawName)[0]?.[0] ?? ''
-    // Some servers read `name[]` and `name[0]` as `name`, and what is no UTF-8 is read by each in its own way.
-    return decoded.startsWith(`${name}[`) || (decoded === name && !isWellEscaped(pair))
-  })
-  return odd ? 'ambiguous' : values
+/** The parameters of a query by folded name. */
+export type ParametersByName = ReadonlyMap<string, readonly LenientParameter[]>
+
+/** Reads a query once, for all the rules on it. */
+export function parametersByName(query: string): ParametersByName {
+  return Map.groupBy(lenientParameters(query), ({ folded }) => folded)
 }
 
-function valuesIn(query: string, separator: string | RegExp, name: string): string[] {
-  return queryParameters(query, separator).flatMap(([each, value]) => (each === name ? [value] : []))
-}
-
-function isWellEscaped(text: string): boolean {
-  try {
-    decodeURIComponent(text)
-    return true
-  } catch {
-    return false
-  }
+/** The values of one parameter, decoded, in order; or the first name that servers may read as its name, and need not. */
+export function valuesOf(
+  parameters: ParametersByName,
+  name: string,
+): { readonly values: readonly string[] } | { readonly spelled: string } {
+  const named = parameters.get(foldName(name)) ?? []
+  const odd = named.find(({ spelled, isPlain, isWellEscaped }) => spelled !== name || !isPlain || !isWellEscaped)
+  return odd === undefined ? { values: named.map(({ value }) => value) } : { spelled: odd.spelled }
 }
 
 /** A value as a parameter of a query spells it. */
