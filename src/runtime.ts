@@ -31,6 +31,8 @@ export interface Gateway {
   reload(actor: string): Promise<ReloadResult>
   /** Lets requests under way finish, sends new ones elsewhere, writes what is unwritten, and stops. */
   drain(): Promise<void>
+  /** Cuts requests under way, and resolves when all are recorded; what is unwritten is written as the process exits. */
+  cut(): Promise<void>
 }
 
 /** How long a start waits for the caches of the other instances; without them this one keeps answers shortly. */
@@ -154,30 +156,33 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     'listening',
   )
 
+  const drain = async (): Promise<void> => {
+    lifecycle.draining = true
+    log.info(
+      { event: 'draining', in_flight: app.inFlight },
+      'shutting down: requests under way finish, new ones go elsewhere',
+    )
+    // Balancers need a moment to see that readiness fails; until then everything is served and connections are closed.
+    app.setPhase('lame')
+    await setTimeout(config.shutdown.delayMs)
+    app.setPhase('draining')
+    // A create whose caller has left goes on until its answer is kept.
+    await Promise.all([
+      app.close(config.shutdown.deadlineMs),
+      within(config.shutdown.deadlineMs, safeCreates.whenIdle()),
+    ])
+    await release()
+    log.info({ event: 'stopped', audit_head: sinks.auditHead().hash }, 'stopped')
+  }
+  let drained: Promise<void> | null = null
+
   return {
     gateway: gatewayAddress,
     admin: adminAddress,
     readiness,
     reload,
-    async drain() {
-      if (lifecycle.draining) return
-      lifecycle.draining = true
-      log.info(
-        { event: 'draining', in_flight: app.inFlight },
-        'shutting down: requests under way finish, new ones go elsewhere',
-      )
-      // Balancers need a moment to see that readiness fails; until then everything is served and connections are closed.
-      app.setPhase('lame')
-      await setTimeout(config.shutdown.delayMs)
-      app.setPhase('draining')
-      // A create whose caller has left goes on until its answer is kept.
-      await Promise.all([
-        app.close(config.shutdown.deadlineMs),
-        within(config.shutdown.deadlineMs, safeCreates.whenIdle()),
-      ])
-      await release()
-      log.info({ event: 'stopped', audit_head: sinks.auditHead().hash }, 'stopped')
-    },
+    drain: () => (drained ??= drain()),
+    cut: () => app.cut(),
   }
 }
 

@@ -8,11 +8,13 @@ import { createLog } from '../records/log.ts'
 import { sandboxStateDirectory, signSandboxToken } from '../sandbox/issuer.ts'
 import { startSandbox, type Sandbox } from '../sandbox/sandbox.ts'
 import type { Command, Invocation } from './invocation.ts'
+import { createEnding } from './process.ts'
 import { callerFrom, callerOptions, loadSetup, packageRoot, packageVersion } from './setup.ts'
-import { untilTold } from './start.ts'
 import { painter } from './style.ts'
 import { UsageError } from './usage.ts'
 
+/** Longer than a drain of the sandbox should take. */
+const drainMs = 60_000
 const sampleConfig = join(packageRoot, 'config', 'gateway.yaml')
 
 export const sandboxCommand: Command = {
@@ -26,6 +28,7 @@ export const sandboxCommand: Command = {
   },
   async run(invocation) {
     const log = createLog({ level: 'warn', ownErrors: [Problem, Refused] })
+    const ending = createEnding({ log, drainMs })
     const sandbox = await startSandbox({
       configFile: invocation.option('config') ?? sampleConfig,
       host: '127.0.0.1',
@@ -36,9 +39,10 @@ export const sandboxCommand: Command = {
       version: packageVersion(),
     })
     invocation.print(invocation.json ? JSON.stringify(addresses(sandbox)) : banner(invocation, sandbox))
-    await untilTold(sandbox.gateway)
+    process.on('SIGHUP', () => void sandbox.gateway.reload('SIGHUP'))
+    const code = await ending.watch(sandbox.gateway)
     await sandbox.close()
-    return 0
+    return code
   },
 }
 

@@ -8,11 +8,12 @@ import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { Problem } from '../problems.ts'
 import { createLog, type Log } from '../records/log.ts'
-import { listenProblem, startGateway, type Gateway } from '../runtime.ts'
+import { listenProblem, startGateway } from '../runtime.ts'
 import { createOperators } from '../workers/operators.ts'
 import { createPool } from '../workers/pool.ts'
 import { logOf, takeSeat } from '../workers/seat.ts'
 import type { Command, Invocation } from './invocation.ts'
+import { createEnding } from './process.ts'
 import { configFile, configOption, packageVersion } from './setup.ts'
 import { UsageError } from './usage.ts'
 
@@ -40,10 +41,11 @@ export const startCommand: Command = {
     const number = invocation.env[numberVariable]
     if (number !== undefined) return await work(Number(number), invocation, config, log)
     if (count > 1) return await lead(count, invocation, config, log)
+    const ending = createEnding({ log, drainMs: drainMsOf(config) })
     const gateway = await startGateway({ config, env: invocation.env, log, version: packageVersion() })
     boundGarbage()
-    await untilTold(gateway)
-    return 0
+    process.on('SIGHUP', () => void gateway.reload('SIGHUP'))
+    return await ending.watch(gateway)
   },
 }
 
@@ -54,26 +56,34 @@ function workersOf(invocation: Invocation): number {
   throw new UsageError(`--workers takes a number from 1 to ${mostWorkers}, or auto, not "${written}"`)
 }
 
+/** Longer than a drain should take. */
+function drainMsOf({ shutdown }: Config): number {
+  return shutdown.delayMs + shutdown.deadlineMs + 10_000
+}
+
 /** A worker: a whole gateway, but for the audit log, and with an operators' listener that only the parent knows. */
 async function work(number: number, { env }: Invocation, config: Config, log: Log): Promise<number> {
   // The parent decides; what a terminal or a service manager sends to all of its processes reaches this one twice.
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {})
+  const workerLog = logOf(log, number)
+  const ending = createEnding({ log: workerLog, drainMs: drainMsOf(config), signals: false })
   const seat = await takeSeat(number, process)
   const gateway = await startGateway({
     config: { ...config, listen: { ...config.listen, admin: { host: '127.0.0.1', port: 0 } } },
     env,
-    log: logOf(log, number),
+    log: workerLog,
     version: packageVersion(),
     auditElsewhere: seat.audit,
   })
   boundGarbage()
   process.on('SIGHUP', () => void gateway.reload('SIGHUP'))
   seat.listening(gateway.gateway, gateway.admin)
-  await seat.told
-  await gateway.drain()
+  void seat.told.then(ending.stop)
+  void seat.cut.then(ending.cut)
+  const code = await ending.watch(gateway)
   // The channel to the parent would keep this process.
   process.disconnect?.()
-  return 0
+  return code
 }
 
 /**
@@ -91,7 +101,7 @@ async function lead(count: number, invocation: Invocation, config: Config, log: 
     throw new Error(
       `--workers ${count} needs a shared store: without one each worker would count limits and keep answers for itself. Set store in ${configFile(invocation)}, or leave --workers out.`,
     )
-  const { deadlineMs, delayMs } = config.shutdown
+  const ending = createEnding({ log, drainMs: drainMsOf(config) + 5_000 })
   const pool = createPool({
     count,
     command: {
@@ -101,7 +111,7 @@ async function lead(count: number, invocation: Invocation, config: Config, log: 
     },
     audit: config.records.audit,
     log,
-    drainMs: delayMs + deadlineMs + 10_000,
+    drainMs: drainMsOf(config),
     nowMs: Date.now,
   })
   const operators = createOperators(pool)
@@ -109,47 +119,18 @@ async function lead(count: number, invocation: Invocation, config: Config, log: 
   const admin = await operators.listen(host, port).catch((error: unknown) => {
     throw new Error(listenProblem('admin', host, port, error), { cause: error })
   })
-  const told = untilStopped(pool.hangUp, pool.kill)
+  process.on('SIGHUP', pool.hangUp)
+  const ended = ending.watch({
+    async drain() {
+      const auditHead = await pool.stop()
+      await operators.close()
+      log.info({ event: 'workers-stopped', audit_head: auditHead }, 'stopped')
+    },
+    cut: pool.cut,
+  })
   const gateway = await pool.start()
-  if (gateway !== null) {
-    log.info({ event: 'workers-started', workers: count, gateway, admin, version: packageVersion() }, 'listening')
-    await told
-  }
-  const auditHead = await pool.stop()
-  await operators.close()
-  log.info({ event: 'workers-stopped', audit_head: auditHead }, 'stopped')
-  return gateway === null ? 1 : 0
-}
-
-/** Resolves at SIGTERM or SIGINT; a second one ends everything at once. */
-function untilStopped(hangUp: () => void, kill: () => void): Promise<void> {
-  return new Promise((resolve) => {
-    process.on('SIGHUP', hangUp)
-    let told = false
-    const stop = (): void => {
-      if (told) {
-        kill()
-        process.exit(1)
-      }
-      told = true
-      resolve()
-    }
-    process.on('SIGTERM', stop)
-    process.on('SIGINT', stop)
-  })
-}
-
-/** Resolves when the process was told to stop and has drained. A second signal stops at once. */
-export function untilTold(gateway: Gateway): Promise<void> {
-  return new Promise((resolve, reject) => {
-    process.on('SIGHUP', () => void gateway.reload('SIGHUP'))
-    let told = false
-    const stop = (): void => {
-      if (told) process.exit(1)
-      told = true
-      gateway.drain().then(resolve, reject)
-    }
-    process.on('SIGTERM', stop)
-    process.on('SIGINT', stop)
-  })
+  if (gateway === null) ending.stop()
+  else log.info({ event: 'workers-started', workers: count, gateway, admin, version: packageVersion() }, 'listening')
+  const code = await ended
+  return gateway === null ? 1 : code
 }

@@ -55,6 +55,8 @@ export interface GatewayApp {
   useCertificate(certificate: Certificate): void
   /** Stops listening and waits until the last exchange is over, or cuts what is left at the deadline. */
   close(deadlineMs: number): Promise<void>
+  /** Cuts every connection, and resolves when the last exchange is recorded. */
+  cut(): Promise<void>
 }
 
 /** Builds the listener; nothing is bound before `listen`. */
@@ -164,6 +166,11 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     answerLast(exchange, peer, new Problem('unknown-operation', 'CONNECT is not an operation of the API.'))
   }
 
+  /** A connection that was cut tells its exchange a moment later; that is when it is recorded. */
+  async function untilRecorded(): Promise<void> {
+    for (let turns = 0; !isIdle() && turns < 1000; turns++) await setImmediate()
+  }
+
   const app = createFastify(parts.listener)
   const { server } = app
   const connections = watchConnections(server, {
@@ -225,9 +232,12 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     useCertificate: (certificate) => renewCertificate(server, certificate),
     async close(deadlineMs) {
       await connections.close(deadlineMs)
-      // A connection that was cut tells its exchange a moment later; that is when it is recorded.
-      for (let turns = 0; !isIdle() && turns < 1000; turns++) await setImmediate()
+      await untilRecorded()
       await app.close()
+    },
+    async cut() {
+      connections.cut()
+      await untilRecorded()
     },
   }
 }

@@ -12,7 +12,7 @@ export interface AuditState {
   readonly head: ChainHead
 }
 
-export type ToWorker = AuditState | { readonly kind: 'drain' }
+export type ToWorker = AuditState | { readonly kind: 'drain' } | { readonly kind: 'cut' }
 
 export interface Address {
   readonly host: string

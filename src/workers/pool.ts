@@ -37,8 +37,8 @@ export interface Pool {
   hangUp(): void
   /** Tells all workers to drain, ends those that do not, and closes the audit log. Resolves with the hash of its head. */
   stop(): Promise<string>
-  /** Ends everything at once. */
-  kill(): void
+  /** Tells all workers to cut what is under way, and ends those that do not. */
+  cut(): Promise<void>
 }
 
 interface Place extends Member {
@@ -49,6 +49,8 @@ interface Place extends Member {
   taken: number
 }
 
+/** A worker that was told to cut what is under way may take so long to record it. */
+const cutMs = 1_000
 /** Pauses before a new worker is started grow from the first to the last, and begin anew after a worker lived this long. */
 const pauseMs = { first: 100, most: 10_000, forgivenAfter: 10_000 } as const
 
@@ -109,6 +111,18 @@ export function createPool({ count, command, audit: target, log, drainMs, nowMs 
     })
   }
 
+  /** Resolves when the last worker has ended: as it was told to, or killed after so long. */
+  async function end(kind: 'drain' | 'cut', mostMs: number): Promise<void> {
+    stopping = true
+    const ends = places.flatMap(({ worker }) =>
+      worker === null ? [] : [new Promise<void>((resolve) => void worker.on('exit', () => resolve()))],
+    )
+    for (const { worker } of places) tell(worker, { kind })
+    const insist = setTimeout(() => places.forEach(({ worker }) => worker?.process.kill('SIGKILL')), mostMs)
+    await Promise.all(ends)
+    clearTimeout(insist)
+  }
+
   const listening = (place: Place): Promise<Address | null> =>
     new Promise((resolve) => occupy(place, pauseMs.first / 2, resolve))
 
@@ -127,20 +141,11 @@ export function createPool({ count, command, audit: target, log, drainMs, nowMs 
       for (const { worker } of places) worker?.process.kill('SIGHUP')
     },
     async stop() {
-      stopping = true
-      const ends = places.flatMap(({ worker }) =>
-        worker === null ? [] : [new Promise<void>((resolve) => void worker.on('exit', () => resolve()))],
-      )
-      for (const { worker } of places) tell(worker, { kind: 'drain' })
-      const insist = setTimeout(() => places.forEach(({ worker }) => worker?.process.kill('SIGKILL')), drainMs)
-      await Promise.all(ends)
-      clearTimeout(insist)
+      await end('drain', drainMs)
       await audit.close()
       return audit.head().hash
     },
-    kill() {
-      for (const { worker } of places) worker?.process.kill('SIGKILL')
-    },
+    cut: () => end('cut', cutMs),
   }
 }
 

@@ -13,6 +13,8 @@ export interface Seat {
   listening(gateway: Address, admin: Address): void
   /** Resolves when the worker shall drain: it was told to, or the parent is gone. */
   readonly told: Promise<void>
+  /** Resolves when the worker shall cut what is under way and end. */
+  readonly cut: Promise<void>
 }
 
 /** The channel to the parent: `process` of a worker. */
@@ -34,6 +36,8 @@ export function takeSeat(number: number, channel: Channel): Promise<Seat> {
     let connected = true
     let stop = (): void => {}
     const told = new Promise<void>((done) => (stop = done))
+    let end = (): void => {}
+    const cut = new Promise<void>((done) => (end = done))
     const waiting = new Set<() => void>()
     const send = (message: ToParent): void => {
       if (connected) channel.send?.(message)
@@ -65,9 +69,13 @@ export function takeSeat(number: number, channel: Channel): Promise<Seat> {
         stop()
         return
       }
+      if (message.kind === 'cut') {
+        end()
+        return
+      }
       state = message
       if (settled()) for (const done of waiting) done()
-      resolve({ number, audit, listening: (gateway, admin) => send({ kind: 'listening', gateway, admin }), told })
+      resolve({ number, audit, listening: (gateway, admin) => send({ kind: 'listening', gateway, admin }), told, cut })
     })
     channel.on('disconnect', () => {
       connected = false

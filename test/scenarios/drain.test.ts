@@ -77,6 +77,11 @@ async function talk(bytes: string): Promise<Talk> {
   }
 }
 
+async function inFlight(): Promise<number> {
+  const status = await (await fetch(`http://127.0.0.1:${gateway.adminPort}/api/status`)).json()
+  return (status as { in_flight: number }).in_flight
+}
+
 function hold(): ServerResponse[] {
   const held: ServerResponse[] = []
   upstream.takeOver((incoming, response) => {
@@ -276,18 +281,40 @@ describe('the deadline', () => {
 })
 
 describe('a second signal', () => {
-  test('ends the process at once with 1, and what was recorded before is on the disk', async () => {
-    await start({ shutdown: '{ delay: 0s, deadline: 10m }' })
-    expect((await fetch(`http://127.0.0.1:${gateway.port}/gateway/v1/me`)).status).toBe(401)
-    const held = hold()
-    await talk(request())
-    await until(() => held.length === 1, 'a request that hangs')
-    gateway.signal('SIGTERM')
-    await until(() => refused(gateway.port), 'the drain')
-    gateway.signal('SIGTERM')
-    expect(await gateway.ended).toMatchObject({ code: 1, signal: null })
-    expect((await entries<AccessEntry>('access'))[0]).toMatchObject({ problem: 'token-missing' })
-    expect((await entries<AuditEntry>('audit')).map((entry) => entry.event)[0]).toBe('started')
-    expect(await verifyChain(auditLines(join(site.directory, 'audit.ndjson')))).toMatchObject({ ok: true })
-  })
+  test.each([
+    ['SIGTERM', 'SIGTERM'],
+    ['SIGINT', 'SIGINT'],
+    ['SIGTERM', 'SIGINT'],
+  ] as const)(
+    'ends the process at once with 1, and leaves a record of every request: %s, %s',
+    async (first, second) => {
+      await start({ shutdown: '{ delay: 0s, deadline: 10m }' })
+      expect((await fetch(`http://127.0.0.1:${gateway.port}/gateway/v1/me`)).status).toBe(401)
+      const held = hold()
+      await talk(request())
+      await until(() => held.length === 1, 'a request that hangs')
+      // Its answer has begun; another one's body has not ended; a third waits behind the first.
+      const begun = await talk(request())
+      await until(() => held.length === 2, 'a second request')
+      held[1]?.writeHead(200, { 'content-length': '10' }).write('begun')
+      await until(() => begun.text.includes('begun'), 'the answer to begin')
+      const slow = await talk(
+        `PUT ${sessions}/devin-1/tags HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Length: 100\r\n\r\n{`,
+      )
+      await until(async () => (await inFlight()) === 3, 'three requests under way')
+      gateway.signal(first)
+      await until(() => refused(gateway.port), 'the drain')
+      gateway.signal(second)
+      expect(await gateway.ended).toMatchObject({ code: 1, signal: null })
+      await until(() => slow.closed, 'the connection to be cut')
+      const access = await entries<AccessEntry>('access')
+      expect(access[0]).toMatchObject({ problem: 'token-missing' })
+      expect(access.slice(1).map(({ outcome }) => outcome)).toEqual(['aborted', 'aborted', 'aborted'])
+      const ids = (list: readonly { decision_id: string }[]): string[] =>
+        list.map((entry) => entry.decision_id).toSorted()
+      expect(ids(await entries<DecisionEntry>('decisions'))).toEqual(ids(access))
+      expect((await entries<AuditEntry>('audit')).map((entry) => entry.event)[0]).toBe('started')
+      expect(await verifyChain(auditLines(join(site.directory, 'audit.ndjson')))).toMatchObject({ ok: true })
+    },
+  )
 })

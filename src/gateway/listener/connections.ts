@@ -30,6 +30,8 @@ export interface Connections {
   goAway(): void
   /** Stops listening, closes what is idle, and resolves when the rest has ended or was cut at the deadline. */
   close(deadlineMs: number): Promise<void>
+  /** Closes every connection at once. */
+  cut(): void
 }
 
 /** How long a connection is kept for the next request. */
@@ -85,7 +87,12 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
     for (const socket of sockets)
       if (!isHttp2Socket(socket) && !options.isBusy(socket) && hasSpoken(socket)) socket.destroy()
   }
+  function cut(): void {
+    sessions.destroy()
+    for (const socket of sockets) socket.destroy()
+  }
   return {
+    cut,
     get open() {
       return caps.open
     },
@@ -95,10 +102,7 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
       sessions.goAway()
       const sweep = setInterval(closeIdle, 50)
       closeIdle()
-      const timer = setTimeout(() => {
-        sessions.destroy()
-        for (const socket of sockets) socket.destroy()
-      }, deadlineMs)
+      const timer = setTimeout(cut, deadlineMs)
       await closed
       clearTimeout(timer)
       clearInterval(sweep)

@@ -1,0 +1,93 @@
+// How a process that serves ends: by a signal, by a second one, or by a defect that nobody caught.
+
+import type { Log } from '../records/log.ts'
+
+/** What serves: a gateway, or the parent of several. */
+export interface Service {
+  /** Lets requests under way finish, and stops. */
+  drain(): Promise<void>
+  /** Cuts what is under way, and resolves when it is recorded. */
+  cut(): Promise<void>
+}
+
+export interface EndOptions {
+  readonly log: Log
+  /** A drain that takes longer is ended by a cut. */
+  readonly drainMs: number
+  /** False where somebody else takes the signals. */
+  readonly signals?: boolean
+}
+
+export interface Ending {
+  /** Resolves with the exit code when the service has ended. */
+  watch(service: Service): Promise<number>
+  /** Ends the service as the first signal does. */
+  stop(): void
+  /** Ends it as the second signal does. */
+  cut(): void
+}
+
+/** Records may take so long to be made once everything was cut. */
+const cutMs = 2_000
+/** A defect that comes back with every request would fill the log while the instance drains. */
+const mostLogged = 10
+
+/**
+ * From now on a defect that nobody caught is logged in one line, and the service drains and ends with 1, so that it is
+ * replaced. Before there is a service the process ends at once.
+ */
+export function createEnding({ log, drainMs, signals = true }: EndOptions): Ending {
+  let service: Service | null = null
+  let finish: (code: number) => void = () => {}
+  let fail: (error: unknown) => void = () => {}
+  let code = 0
+  let ending = false
+  let told = false
+  let defects = 0
+
+  function drain(): void {
+    if (ending || service === null) return
+    ending = true
+    setTimeout(cut, drainMs).unref()
+    service.drain().then(
+      // What a defect has left behind may keep the process from ending by itself.
+      () => (code === 0 ? finish(code) : process.exit(code)),
+      (error: unknown) => fail(error),
+    )
+  }
+  /** What waits to be written is written as the process exits. */
+  function cut(): void {
+    const exit = (): never => process.exit(1)
+    setTimeout(exit, cutMs)
+    void (service?.cut() ?? Promise.resolve()).then(exit, exit)
+  }
+  function stop(): void {
+    if (told) cut()
+    told = true
+    drain()
+  }
+
+  process.on('uncaughtException', (error, origin) => {
+    defects += 1
+    if (defects <= mostLogged)
+      log.error(
+        { event: 'crash', origin, error },
+        'a defect of the gateway that nobody caught: the instance drains and ends, to be replaced',
+      )
+    code = 1
+    if (service === null) process.exit(1)
+    drain()
+  })
+  return {
+    watch(serves) {
+      service = serves
+      if (signals) for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop)
+      return new Promise((resolve, reject) => {
+        finish = resolve
+        fail = reject
+      })
+    },
+    stop,
+    cut,
+  }
+}
