@@ -89,7 +89,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const lifecycle = { draining: false }
   const { admin, readiness, reload } = createOperators(foundation, shares, upstream, app, certificate, lifecycle)
 
-  sinks.audit('started', 'gateway', {
+  void sinks.audit('started', 'gateway', {
     version,
     policy_revision: policies.current.revision,
     keys: policies.current.keys.map((handle) => handle.id),
@@ -105,7 +105,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   )
   /** Also of a start that fails: the log says of each start how it ended. */
   const release = async (): Promise<void> => {
-    sinks.audit('stopped', 'gateway', { policy_revision: policies.current.revision })
+    void sinks.audit('stopped', 'gateway', { policy_revision: policies.current.revision })
     policies.close()
     expiry.stop()
     certificate.stop()

@@ -1,14 +1,11 @@
-// Takes whole lines for one target (stdout, stderr or a file) and writes them in batches, off the caller's path. What a
-// target does not take waits in bounded memory and is tried again. Used by sinks.ts and log.ts; audit-log.ts has its own way.
+// Writes whole lines to one target (stdout, stderr or a file): gathered in memory, and handed to the system in one
+// synchronous write that never waits for a reader. What a target does not take stays in bounded memory and is tried again.
 
-import { writeSync } from 'node:fs'
-import { pino } from 'pino'
+import { close as closeFile, fsync, writeSync } from 'node:fs'
 import { flushAtExit, forgetAtExit } from './exit-flush.ts'
 import { LineBuffer } from './line-buffer.ts'
-import { linesLeft, nextChunk, resumeBatch } from './batch.ts'
-import { endsWithLineFeed, isSamePlace, openTarget, standardDescriptor } from './target.ts'
-import type { Batch } from './batch.ts'
-import type { Place } from './target.ts'
+import { NamedFile } from './named-file.ts'
+import { standardDescriptor } from './target.ts'
 
 export interface LineWriterOptions {
   /** `stdout`, `stderr`, or the path of a file that is appended to and created with its folders. */
@@ -21,6 +18,8 @@ export interface LineWriterOptions {
   readonly retryMs?: number
   /** How long `close` waits for a target that is slow. */
   readonly closeMs?: number
+  /** How often a file is looked for under its name, so that one that was deleted or replaced is noticed. */
+  readonly checkMs?: number
   /** Memory for lines that wait; lines beyond it are lost. */
   readonly maxWaitingBytes?: number
   /** Longest single write; it ends at the end of a line, or is one line. */
@@ -51,32 +50,24 @@ interface Closing {
   readonly deadline: NodeJS.Timeout
 }
 
-type Output = ReturnType<typeof pino.destination>
-
-// Enough lines for one write to be worth its system call.
-const batchBytes = 64 * 1024
-// One write ends in a turn of the event loop, and a turn can bring a thousand requests: with less, a gateway at its limit wrote
-// fewer lines than it made and lost the rest.
-const mostBytesInOneWrite = 1024 * 1024
-
 const defaults = {
   flushMs: 200,
   retryMs: 1000,
   closeMs: 5000,
+  checkMs: 1000,
   maxWaitingBytes: 8 * 1024 * 1024,
-  maxWriteBytes: mostBytesInOneWrite,
+  maxWriteBytes: 1024 * 1024,
 }
+
+/** A pipe that is full is asked again after so long: its reader is slow, and that is no trouble. */
+const fullPipeMs = 5
 
 /** The writer of one target. `write` never blocks and never throws; loss is counted and told, never silent. */
 export class LineWriter {
   readonly #options: Required<LineWriterOptions>
-  readonly #waiting = new LineBuffer()
-  #batch: Batch | null = null
-  #output: Output | null = null
-  #descriptor = -1
-  #place: Place | null = null
-  #busy = false
-  #reopenWanted = false
+  readonly #lines = new LineBuffer()
+  readonly #file: NamedFile
+  #needsLineFeed = false
   #timer: NodeJS.Timeout | null = null
   #error: string | null = null
   #lost = 0
@@ -86,42 +77,55 @@ export class LineWriter {
 
   constructor(options: LineWriterOptions) {
     this.#options = { ...defaults, ...options }
+    this.#file = new NamedFile({
+      ...this.#options,
+      onOpen: (isSame, endsMidLine) => {
+        if (this.#lines.isInsideLine && isSame) return
+        // Another file gets the whole line, and half a line that somebody else has left gets its end.
+        this.#lines.restartLine()
+        this.#needsLineFeed = endsMidLine
+      },
+    })
     flushAtExit(this)
     // Opens the target, so that a wrong path shows at start and not with the first line.
-    this.#send()
+    this.#drain()
   }
 
   /** Takes one line, which must end in a line feed. False: it was not taken and is lost. */
   write(line: string): boolean {
-    const held = this.#waiting.bytes + (this.#batch === null ? 0 : this.#batch.bytes.length - this.#batch.written)
-    if (this.#closed !== null) {
+    if (this.#closed === null && !this.#lines.hasRoom(line)) this.flush()
+    const isTooMuch = this.#lines.waiting + line.length > this.#options.maxWaitingBytes
+    if (this.#closed !== null || isTooMuch) {
       this.#lost += 1
-      return false
-    }
-    if (held + line.length > this.#options.maxWaitingBytes) {
-      this.#lost += 1
+      if (this.#closed !== null) return false
       this.#error ??= 'lines come faster than they are taken'
       this.#schedule(this.#options.retryMs)
       return false
     }
-    this.#waiting.append(line)
-    if (this.#error !== null) this.#schedule(this.#options.retryMs)
-    else if (this.#waiting.bytes >= batchBytes) this.#send()
-    else this.#schedule(this.#options.flushMs)
+    this.#lines.append(line)
+    this.#schedule(this.#error === null ? this.#options.flushMs : this.#options.retryMs)
     return true
+  }
+
+  /** Writes what waits, as far as the target takes it without waiting. A target that fails is left to its next attempt. */
+  flush(): void {
+    if (this.isHeldUp) this.#drain()
+  }
+
+  /** Whether lines wait for a target that is full; one that fails is not waited for. */
+  get isHeldUp(): boolean {
+    return this.#error === null && this.#lines.waiting > 0
   }
 
   health(): WriterHealth {
     return { healthy: this.#error === null, lost: this.#lost, error: this.#error }
   }
 
-  /** Opens the path anew, after a log was moved away; what is just being written still goes to the old file. */
+  /** Opens the path anew, after a log was moved away. */
   reopen(): void {
     if (standardDescriptor(this.#options.target) !== null || this.#closed !== null) return
-    this.#reopenWanted = this.#busy
-    if (this.#busy) return
-    this.#drop()
-    this.#send()
+    this.#file.release()
+    this.#drain()
   }
 
   /** Writes what is left and closes the target. Rejects with `LinesLost` when it fails or takes longer than `closeMs`. */
@@ -129,21 +133,26 @@ export class LineWriter {
     this.#closed ??= new Promise<void>((resolve, reject) => {
       const deadline = setTimeout(() => this.#giveUp(this.#error ?? 'it takes too long'), this.#options.closeMs)
       this.#closing = { resolve, reject, deadline }
-      this.#send()
+      this.#drain()
     })
     return this.#closed
   }
 
-  /** Last resort when the process exits without `close`: writes what waits, synchronously. */
-  flushNow(): void {
-    if (this.#descriptor < 0) return
+  #drain(): void {
+    if (this.#isOver()) return
     try {
-      const { bytes, written } = this.#batch ?? { bytes: Buffer.alloc(0), written: 0 }
-      if (!this.#busy) writeSync(this.#descriptor, bytes, written)
-      writeSync(this.#descriptor, this.#waiting.take())
-    } catch {
-      // The process is ending; nobody is left to be told.
+      const descriptor = this.#file.open()
+      if (this.#needsLineFeed) writeSync(descriptor, '\n')
+      this.#needsLineFeed = false
+      while (this.#lines.waiting > 0)
+        this.#lines.took(writeSync(descriptor, this.#lines.next(this.#options.maxWriteBytes)))
+    } catch (error) {
+      if (codeOf(error) === 'EAGAIN') this.#schedule(fullPipeMs)
+      else this.#failed(codeOf(error))
+      return
     }
+    this.#recovered()
+    this.#finish()
   }
 
   #schedule(afterMs: number): void {
@@ -151,39 +160,10 @@ export class LineWriter {
     this.#timer = setTimeout(() => {
       this.#timer = null
       this.#reportLoss()
-      this.#send()
+      this.#drain()
     }, afterMs)
     // A writer that closes keeps the process alive by its deadline; one that is open must not.
     this.#timer.unref()
-  }
-
-  #send(): void {
-    if (this.#busy || this.#isOver()) return
-    if (this.#batch === null && this.#waiting.bytes > 0) this.#batch = { bytes: this.#waiting.take(), written: 0 }
-    try {
-      this.#output ??= this.#open()
-      // Opening may have put a line feed in front, so the batch is looked at only now.
-      if (this.#batch === null) return this.#idle()
-      this.#busy = true
-      // With contentMode 'buffer' it takes bytes; its type knows text only.
-      this.#output.write(nextChunk(this.#batch, this.#options.maxWriteBytes) as unknown as string)
-    } catch (error) {
-      this.#failed(error)
-    }
-  }
-
-  #written(): void {
-    this.#busy = false
-    if (this.#isOver()) return this.#drop()
-    if (this.#batch !== null && this.#batch.written >= this.#batch.bytes.length) this.#batch = null
-    const reopen = this.#reopenWanted
-    if (reopen) this.#drop()
-    this.#reopenWanted = false
-    // Not after each piece of a long batch: a target that is too slow would be reported on and on.
-    if (this.#batch === null) this.#recovered()
-    const isMore = this.#batch !== null || this.#waiting.bytes >= batchBytes
-    if (isMore || reopen || this.#closing !== null) this.#send()
-    else if (this.#waiting.bytes > 0) this.#schedule(this.#options.flushMs)
   }
 
   #recovered(): void {
@@ -194,16 +174,12 @@ export class LineWriter {
     this.#options.onTrouble(`writing to ${this.#options.target} again${lost}`)
   }
 
-  #failed(error: unknown): void {
-    this.#busy = false
-    this.#drop()
-    if (this.#isOver()) return
-    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
+  #failed(code: string): void {
+    this.#file.release()
     if (this.#error !== code) {
       this.#error = code
-      this.#options.onTrouble(
-        `cannot write to ${this.#options.target} (${code}); lines wait in memory and are tried again`,
-      )
+      const text = `cannot write to ${this.#options.target} (${code}); lines wait in memory and are tried again`
+      this.#options.onTrouble(text)
     }
     if (this.#closing !== null) this.#giveUp(code)
     else this.#schedule(this.#options.retryMs)
@@ -215,25 +191,30 @@ export class LineWriter {
     this.#options.onTrouble(`${this.#lost} line(s) for ${this.#options.target} were lost since start (${this.#error})`)
   }
 
-  /** The target is open and nothing is left to write: the moment a closing writer waits for. */
-  #idle(): void {
-    this.#recovered()
-    const output = this.#output
+  /** Everything is written: the moment a closing writer waits for. Its file is on the disk when `close` resolves. */
+  #finish(): void {
     const closing = this.#endClosing()
-    if (closing === null || output === null) return
-    this.#drop()
-    // Destroying has synced the file to the disk and closed it when it says so.
-    output.once('close', closing.resolve)
-    output.once('error', (error: unknown) => closing.reject(new LinesLost(this.#options.target, 0, String(error))))
+    if (closing === null) return
+    const descriptor = this.#file.take()
+    if (descriptor === null) {
+      closing.resolve()
+      return
+    }
+    fsync(descriptor, (error) => {
+      closeFile(descriptor, () => {
+        // A pipe or a device cannot be synced, and need not be.
+        if (error === null || error.code === 'EINVAL' || error.code === 'EROFS') closing.resolve()
+        else closing.reject(new LinesLost(this.#options.target, 0, codeOf(error)))
+      })
+    })
   }
 
   #giveUp(error: string): void {
     const closing = this.#endClosing()
     if (closing === null) return
-    const lines = linesLeft(this.#batch) + linesLeft({ bytes: this.#waiting.take(), written: 0 })
+    const lines = this.#lines.clear()
     this.#lost += lines
-    this.#batch = null
-    if (!this.#busy) this.#drop()
+    this.#file.release()
     if (lines === 0) closing.resolve()
     else closing.reject(new LinesLost(this.#options.target, lines, error))
   }
@@ -252,41 +233,8 @@ export class LineWriter {
     forgetAtExit(this)
     return closing
   }
+}
 
-  #open(): Output {
-    const { target } = this.#options
-    const { descriptor, place, size } = openTarget(target)
-    const moved = !isSamePlace(this.#place, place)
-    this.#place = place
-    this.#descriptor = descriptor
-    const endsMidLine = size !== null && size > 0 && !endsWithLineFeed(target, size)
-    this.#batch = resumeBatch(this.#batch, moved, endsMidLine)
-    const output = pino.destination({
-      dest: descriptor,
-      sync: false,
-      // A write that ended inside a character goes on exactly there.
-      contentMode: 'buffer',
-      // A pipe whose reader is slow is asked again every 100 ms and is no trouble; only loss is.
-      retryEAGAIN: () => !this.#isOver(),
-    })
-    // Pino's listener turns every method into a no-op after EPIPE: the descriptor would never be closed.
-    output.removeAllListeners('error')
-    output.on('error', (error: unknown) => this.#failed(error))
-    output.on('write', (bytes: number) => {
-      if (this.#batch !== null) this.#batch = { bytes: this.#batch.bytes, written: this.#batch.written + bytes }
-    })
-    output.on('drain', () => this.#written())
-    return output
-  }
-
-  #drop(): void {
-    const output = this.#output
-    this.#output = null
-    this.#descriptor = -1
-    if (output === null) return
-    for (const event of ['error', 'write', 'drain']) output.removeAllListeners(event)
-    // What cannot even be closed has already been reported.
-    output.on('error', () => {})
-    output.destroy()
-  }
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error)
 }

@@ -1,5 +1,5 @@
 // The operational log: JSON lines for the people who run the gateway, on stderr unless told otherwise. Not the access
-// log. Everything printed goes through mask.ts. Used by the runtime and by parts that are handed a `Log`.
+// log. Everything printed goes through mask.ts.
 
 import { pino } from 'pino'
 import { LineWriter } from './line-writer.ts'
@@ -16,6 +16,8 @@ export interface Log {
   info(fields: LogFields, message: string): void
   warn(fields: LogFields, message: string): void
   error(fields: LogFields, message: string): void
+  /** The last words of a process, such as a crash: on one line, masked, and written before it returns. */
+  fatal(fields: LogFields, message: string): void
   /** Waits until all lines are written. A log that cannot be written any more rejects. */
   close(): Promise<void>
 }
@@ -49,7 +51,7 @@ export function createLog({ level, destination, ownErrors = [] }: LogOptions): L
     destination ?? { write: (line: string) => void writer?.write(line) },
   )
 
-  const put = (method: 'debug' | 'info' | 'warn' | 'error') => (fields: LogFields, message: string) => {
+  const put = (method: 'debug' | 'info' | 'warn' | 'error' | 'fatal') => (fields: LogFields, message: string) => {
     if (logger.isLevelEnabled(method)) logger[method](membersOf(printable(fields, ownErrors)), maskSecrets(message))
   }
 
@@ -58,6 +60,10 @@ export function createLog({ level, destination, ownErrors = [] }: LogOptions): L
     info: put('info'),
     warn: put('warn'),
     error: put('error'),
+    fatal: (fields, message) => {
+      put('fatal')(fields, message)
+      writer?.flush()
+    },
     close: async () => writer?.close(),
   }
 }

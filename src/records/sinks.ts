@@ -1,11 +1,10 @@
 // The three streams of records, each with its target: access (a request), decisions (a decision), audit (a change).
-// Used by gateway/recording.ts, by everything that changes something, and by the operators' listener.
 
 import { resolve } from 'node:path'
-import { AuditLog } from './audit-log.ts'
+import { AuditLog } from './audit/audit-log.ts'
 import { LineWriter } from './line-writer.ts'
 import { standardDescriptor } from './target.ts'
-import type { ChainHead } from './chain.ts'
+import type { ChainHead } from './audit/chain.ts'
 import type { AccessEntry, DecisionHead } from './entries.ts'
 
 type LineStream = 'access' | 'decisions'
@@ -40,12 +39,20 @@ export interface SinksOptions {
 export type AuditTarget = Pick<AuditLog, 'write' | 'healthy' | 'error' | 'head' | 'reopen' | 'close'>
 
 export interface Sinks {
-  /** Never blocks and never throws: the line waits in memory for the next batch. */
+  /** Never waits and never throws: the line is written soon, or with the next `flush`. */
   access(entry: AccessEntry): void
   /** `content` gives a `DecisionContent` as JSON: decisions that are repeated say the same, so it is kept with them. */
   decision(head: DecisionHead, content: () => string): void
-  /** True: on the disk. False: queued, and `auditHealthy()` is false. Secrets in `details` are masked. Never throws. */
-  audit(event: string, actor: string, details: Readonly<Record<string, unknown>>): boolean
+  /**
+   * Hands the access and decision records so far to the system: they survive the end of this process from then on. What a
+   * full pipe or a failing target does not take stays in memory.
+   */
+  flush(): void
+  /**
+   * Resolves with true when the entry is on the disk, with false when it cannot be brought there now: it is queued then,
+   * and `auditHealthy()` is false. Never rejects. Secrets in `details` are masked.
+   */
+  audit(event: string, actor: string, details: Readonly<Record<string, unknown>>): Promise<boolean>
   /** False while an audit entry is not on the disk: be not ready, and refuse changes. */
   auditHealthy(): boolean
   /** Number and hash of the last audit line, to be noted where the file's owner cannot change it. */
@@ -106,10 +113,10 @@ export function createSinks(options: SinksOptions): Sinks {
     access: (entry) => put(access, 'access', () => JSON.stringify(entry)),
     decision: (head, content) =>
       put(decisions, 'decisions', () => `${JSON.stringify(head).slice(0, -1)},${content().slice(1)}`),
-    audit: (event, actor, details) => {
-      audit.write(event, actor, details)
-      return audit.healthy()
+    flush: () => {
+      for (const writer of writers) writer.flush()
     },
+    audit: (event, actor, details) => audit.write(event, actor, details),
     auditHealthy: () => audit.healthy(),
     auditHead: () => audit.head(),
     health: () => [

@@ -1,6 +1,6 @@
-// Where lines go: `stdout`, `stderr` or the path of a file. Used by line-writer.ts and audit-log.ts.
+// Where lines go: `stdout`, `stderr` or the path of a file.
 
-import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync, statSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 
 /** A file by what it is and not by its name, so that a moved or replaced one is noticed. */
@@ -29,8 +29,41 @@ export function openTarget(target: string): OpenTarget {
   const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
   const descriptor = standard ?? openSync(target, flags, 0o640)
   const status = fstatSync(descriptor)
+  if (standard !== null && (status.isFIFO() || status.isSocket())) neverWait(standard)
   const size = standard === null && status.isFile() ? status.size : null
   return { descriptor, place: { device: status.dev, inode: status.ino }, size }
+}
+
+/** Node makes a pipe or socket non-blocking when it wraps it in a stream; a slow reader must not stop the process. */
+function neverWait(standard: 1 | 2): void {
+  void (standard === 1 ? process.stdout : process.stderr)
+}
+
+const fullPipeMs = 5
+const mostWaits = 200
+const never = new Int32Array(new SharedArrayBuffer(4))
+
+/**
+ * Writes bytes from a place on; returns how many were taken. A pipe that is full throws EAGAIN at the beginning of the bytes.
+ * Inside them it is waited for, for a second at most: another writer would get in between.
+ */
+export function writeOn(descriptor: number, bytes: Buffer, from: number): number {
+  for (let waits = 0; ; waits++) {
+    try {
+      return writeSync(descriptor, bytes, from)
+    } catch (error) {
+      const isFull = error instanceof Error && 'code' in error && error.code === 'EAGAIN'
+      if (!isFull || from === 0 || waits === mostWaits) throw error
+      Atomics.wait(never, 0, 0, fullPipeMs)
+    }
+  }
+}
+
+/** What a path names now; null for nothing. */
+export function statOf(path: string): Omit<OpenTarget, 'descriptor'> | null {
+  const status = statSync(path, { throwIfNoEntry: false })
+  if (status === undefined) return null
+  return { place: { device: status.dev, inode: status.ino }, size: status.isFile() ? status.size : null }
 }
 
 /** False when the file's last line was cut off, by a crash or a full disk. True when the file cannot be read. */

@@ -30,7 +30,7 @@ export interface FileWatcherOptions<Value, Result> {
   /** Of the files when they were first read. */
   readonly signature: string
   /** Puts what was read in use, or refuses it and leaves everything as it was. */
-  readonly take: (outcome: ReadFiles<Value>['outcome'], actor: string, onDemand: boolean) => Result
+  readonly take: (outcome: ReadFiles<Value>['outcome'], actor: string, onDemand: boolean) => Result | Promise<Result>
   /** Whether the same files have to be read again later. */
   readonly isDeferred: (result: Result) => boolean
 }
@@ -73,8 +73,8 @@ export function watchFiles<Value, Result>(options: FileWatcherOptions<Value, Res
     return result
   }
 
-  function takeRead({ outcome, signature }: ReadFiles<Value>, actor: string, onDemand: boolean): Result {
-    const result = take(outcome, actor, onDemand)
+  async function takeRead({ outcome, signature }: ReadFiles<Value>, actor: string, onDemand: boolean): Promise<Result> {
+    const result = await take(outcome, actor, onDemand)
     if (!isDeferred(result)) seen = signature
     return result
   }
@@ -85,11 +85,11 @@ export function watchFiles<Value, Result>(options: FileWatcherOptions<Value, Res
     for (let tries = 0; tries < triesOnDemand; tries += 1) {
       const now = await sign(watched)
       const read = now === before ? await readIfStill(watched, now) : null
-      if (read !== null) return takeRead(read, actor, true)
+      if (read !== null) return await takeRead(read, actor, true)
       before = now
       await wait(stillOnDemandMs)
     }
-    return take({ error: new StillChanging() }, actor, true)
+    return await take({ error: new StillChanging() }, actor, true)
   }
 
   async function look(): Promise<void> {
@@ -98,7 +98,7 @@ export function watchFiles<Value, Result>(options: FileWatcherOptions<Value, Res
     else if (now !== pending) pending = now
     else {
       const read = await readIfStill(watched, now)
-      if (read !== null) takeRead(read, 'file watch', false)
+      if (read !== null) await takeRead(read, 'file watch', false)
       pending = read === null ? await sign(watched) : null
     }
   }

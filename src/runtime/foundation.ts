@@ -92,7 +92,7 @@ export async function layFoundation(options: GatewayOptions): Promise<Foundation
       if (event !== 'key-version') instruments.keyRejected(handle.id)
       const level = event === 'key-version' ? 'info' : 'error'
       log[level]({ event, key: handle.id, version: keyVersion }, keyEventText[event])
-      sinks.audit(event, 'gateway', { key: handle.id, version: keyVersion })
+      void sinks.audit(event, 'gateway', { key: handle.id, version: keyVersion })
     },
   })
   const policies = createLivePolicies(first, {

@@ -103,7 +103,11 @@ export function createLivePolicies(
     instruments.policyRefused(false)
   }
 
-  function take(outcome: ReadFiles<LoadedPolicies>['outcome'], actor: string, onDemand: boolean): ReloadResult {
+  async function take(
+    outcome: ReadFiles<LoadedPolicies>['outcome'],
+    actor: string,
+    onDemand: boolean,
+  ): Promise<ReloadResult> {
     if (!sinks.auditHealthy()) return refuse(actor, 'deferred', [unrecorded])
     if ('error' in outcome) return refuse(actor, 'refused', reasonsOf(outcome.error))
     const next = outcome.value
@@ -118,12 +122,12 @@ export function createLivePolicies(
     }
     const vanished = vanishedBounds(inForce.bounds, next.bounds)
     if (vanished.length > 0 && !onDemand) return refuse(actor, 'held', heldReasons(vanished))
-    return replace(next, actor, vanished)
+    return await replace(next, actor, vanished)
   }
 
-  function replace(next: LoadedPolicies, actor: string, vanished: readonly string[]): ReloadResult {
+  async function replace(next: LoadedPolicies, actor: string, vanished: readonly string[]): Promise<ReloadResult> {
     const { policy, testsPassed } = next
-    const recorded = sinks.audit('policies-replaced', actor, {
+    const recorded = await sinks.audit('policies-replaced', actor, {
       from: inForce.policy.revision,
       to: policy.revision,
       teams: policy.teams.length,
@@ -169,7 +173,7 @@ export function createLivePolicies(
     const event = result === 'held' ? 'policies-held' : 'policies-refused'
     const { revision } = inForce.policy
     log.error({ event, actor, diagnostics, revision }, refusalText[result])
-    sinks.audit(event, actor, { kept: revision, diagnostics })
+    void sinks.audit(event, actor, { kept: revision, diagnostics })
     return result
   }
 
@@ -185,7 +189,7 @@ export function createLivePolicies(
     },
     reload: async (actor) => {
       if (watcher !== null) return await watcher.reload(actor)
-      return take((await readInOneState(options.watched)).outcome, actor, true)
+      return await take((await readInOneState(options.watched)).outcome, actor, true)
     },
     watch() {
       watcher = watchFiles({

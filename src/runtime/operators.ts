@@ -61,7 +61,7 @@ export function createOperators(
           : [resourceTag(what.resource)],
       )
       const purged = { dropped, instances, silent, everywhere: reached }
-      sinks.audit('cache-purged', actor, { ...what, ...purged })
+      await sinks.audit('cache-purged', actor, { ...what, ...purged })
       return purged
     },
     reload: async (actor) => {

@@ -1,7 +1,7 @@
 // What the parent and its workers say to each other. Used by pool.ts and seat.ts; everything else of a worker is asked at
 // its own operators' listener.
 
-import type { ChainHead } from '../records/chain.ts'
+import type { ChainHead } from '../records/audit/chain.ts'
 
 /** How the one audit log stands, after so many entries of this worker were taken. */
 export interface AuditState {

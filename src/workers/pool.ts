@@ -2,7 +2,7 @@
 // ends. Used by cli/start.ts. The parent serves no caller, so that nothing a caller does can end it.
 
 import cluster, { type Worker } from 'node:cluster'
-import { AuditLog } from '../records/audit-log.ts'
+import { AuditLog } from '../records/audit/audit-log.ts'
 import type { Log } from '../records/log.ts'
 import type { Address, ToParent, ToWorker } from './messages.ts'
 
@@ -88,8 +88,13 @@ export function createPool({ count, command, audit: target, log, drainMs, nowMs 
         return
       }
       if (message.kind === 'audit') {
-        audit.write(message.event, message.actor, { ...message.details, worker: place.number })
-        place.taken += 1
+        const entry = audit.write(message.event, message.actor, { ...message.details, worker: place.number })
+        void entry.then(() => {
+          if (place.worker !== worker) return
+          place.taken += 1
+          tellAudit(place)
+        })
+        return
       }
       tellAudit(place)
     })

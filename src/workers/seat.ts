@@ -39,6 +39,8 @@ export function takeSeat(number: number, channel: Channel): Promise<Seat> {
     let end = (): void => {}
     const cut = new Promise<void>((done) => (end = done))
     const waiting = new Set<() => void>()
+    /** Entries the parent has not answered, in their order. */
+    const entries: ((isOnDisk: boolean) => void)[] = []
     const send = (message: ToParent): void => {
       if (connected) channel.send?.(message)
     }
@@ -48,6 +50,8 @@ export function takeSeat(number: number, channel: Channel): Promise<Seat> {
       write(event, actor, details) {
         sent += 1
         send({ kind: 'audit', event, actor, details })
+        if (!connected) return Promise.resolve(false)
+        return new Promise((settle) => entries.push(settle))
       },
       healthy: () => connected && state?.healthy === true,
       error: () => (connected ? (state?.error ?? null) : 'the parent process is gone'),
@@ -74,11 +78,13 @@ export function takeSeat(number: number, channel: Channel): Promise<Seat> {
         return
       }
       state = message
+      for (const settle of entries.splice(0, entries.length - (sent - message.taken))) settle(message.healthy)
       if (settled()) for (const done of waiting) done()
       resolve({ number, audit, listening: (gateway, admin) => send({ kind: 'listening', gateway, admin }), told, cut })
     })
     channel.on('disconnect', () => {
       connected = false
+      for (const settle of entries.splice(0)) settle(false)
       for (const done of waiting) done()
       stop()
     })
@@ -93,6 +99,7 @@ export function logOf(log: Log, worker: number): Log {
     info: (fields, message) => log.info({ ...fields, worker }, message),
     warn: (fields, message) => log.warn({ ...fields, worker }, message),
     error: (fields, message) => log.error({ ...fields, worker }, message),
+    fatal: (fields, message) => log.fatal({ ...fields, worker }, message),
     close: () => log.close(),
   }
 }

@@ -15,7 +15,7 @@ import {
 } from 'node:fs'
 import * as fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
-import { verifyChain } from '../../src/records/chain.ts'
+import { verifyChain } from '../../src/records/audit/chain.ts'
 import { createSinks, RecordsLost } from '../../src/records/sinks.ts'
 import type { SinksOptions } from '../../src/records/sinks.ts'
 import { startProgram, textOf } from './child.ts'
@@ -72,6 +72,16 @@ describe('the streams of records', () => {
     const { sinks } = open(at, { access: at('a/b/access.ndjson') })
     sinks.access(accessEntry('r1'))
     await vi.waitFor(() => expect(idsOf(at('a/b/access.ndjson'))).toEqual(['r1']), 10_000)
+    await sinks.close()
+  })
+
+  it('are in their files when flush returns', async () => {
+    const at = freshFolder()
+    const { sinks } = open(at, { flushMs: 600_000 })
+    sinks.access(accessEntry('r1'))
+    sinks.decision(accessEntry('r1'), () => '{"effect":"allow"}')
+    sinks.flush()
+    expect([idsOf(at('access.ndjson')), idsOf(at('decisions.ndjson'))]).toEqual([['r1'], ['r1']])
     await sinks.close()
   })
 
@@ -209,7 +219,7 @@ describe('a target that fails', () => {
     const { sinks } = open(at)
     sinks.access(accessEntry('r1'))
     sinks.decision(accessEntry('r1'), () => '{"effect":"allow"}')
-    sinks.audit('stop', 'test', {})
+    expect(await sinks.audit('stop', 'test', {})).toBe(false)
     expect(sinks.auditHealthy()).toBe(false)
     await expect(sinks.close()).rejects.toThrow(
       /access\.ndjson \(ENOSPC\).*decisions\.ndjson \(ENOSPC\).*1 audit entry .*ENOSPC/,

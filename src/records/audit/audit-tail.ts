@@ -1,8 +1,7 @@
-// Reading an audit file: its end, to go on from there, and its lines, to check them. Used by audit-log.ts and by the
-// command `audit verify`.
+// Reading an audit file: its end, to go on from there, and its lines, to check them.
 
 import { closeSync, createReadStream, openSync, readSync } from 'node:fs'
-import { genesis, readChainLine } from './chain.ts'
+import { describeTorn, genesis, readChainLine } from './chain.ts'
 import type { ChainHead } from './chain.ts'
 
 export interface AuditTail {
@@ -12,6 +11,19 @@ export interface AuditTail {
   readonly torn: readonly string[]
   /** The file does not end with a line feed. */
   readonly endsMidLine: boolean
+}
+
+/** Of a file that holds nothing. */
+export const emptyTail: AuditTail = { head: { seq: 0, hash: genesis }, torn: [], endsMidLine: false }
+
+/** What a segment line has to say: unfinished lines before it, the chain that ended in another file; null for neither. */
+export function seamOf(torn: readonly string[], previous: ChainHead | null): Readonly<Record<string, unknown>> | null {
+  if (torn.length === 0 && previous === null) return null
+  const { lines, sha256 } = describeTorn(torn)
+  return {
+    ...(torn.length > 0 ? { torn_lines: lines, torn_sha256: sha256 } : {}),
+    ...(previous === null ? {} : { previous_seq: previous.seq, previous_hash: previous.hash }),
+  }
 }
 
 const firstWindowBytes = 64 * 1024

@@ -7,7 +7,7 @@
 // The chain has no key: it shows changes as long as one later hash is known elsewhere (the log prints them; `--head` takes one).
 
 import { createHash } from 'node:crypto'
-import type { AuditEntry } from './entries.ts'
+import type { AuditEntry } from '../entries.ts'
 
 /** `previous` of the first line of a chain. */
 export const genesis = '0'.repeat(64)

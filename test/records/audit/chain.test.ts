@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { chainLine, describeTorn, genesis, segmentEvent, verifyChain } from '../../src/records/chain.ts'
-import type { AuditEntry } from '../../src/records/entries.ts'
-import { areNamesReadRight } from '../support/json-names.ts'
+import { chainLine, describeTorn, genesis, segmentEvent, verifyChain } from '../../../src/records/audit/chain.ts'
+import type { AuditEntry } from '../../../src/records/entries.ts'
+import { areNamesReadRight } from '../../support/json-names.ts'
 
 const anyText = fc.string({
   unit: fc.oneof(fc.string({ unit: 'binary', minLength: 1, maxLength: 1 }), fc.constant('\ud800')),

@@ -1,0 +1,283 @@
+// The audit stream: rare entries, hash-chained (chain.ts), each on the disk before its change is made. What cannot be
+// written stays queued in order, and the stream is unhealthy until it is; then changes are refused.
+
+import { dirname } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { emptyTail, readAuditTail, seamOf, type AuditTail } from './audit-tail.ts'
+import { chainLine, genesis, segmentEvent, type ChainHead } from './chain.ts'
+import type { AuditEntry } from '../entries.ts'
+import { printable } from '../mask.ts'
+import { SyncedFile, syncToDisk } from './synced-file.ts'
+import { isSamePlace, openTarget, standardDescriptor, statOf, writeOn, type OpenTarget } from '../target.ts'
+
+export interface AuditLogOptions {
+  /** `stdout`, `stderr`, or the path of a file that is appended to and created with its folders. */
+  readonly target: string
+  readonly nowMs: () => number
+  /** Called with a sentence when writing begins to fail and when it works again. Must not throw. */
+  readonly onTrouble: (text: string) => void
+  /** A target that fails is tried again after so long, and with every entry. */
+  readonly retryMs?: number
+  /** A disk that takes longer than this to sync counts as failed until it has. */
+  readonly slowSyncMs?: number
+  readonly sync?: (descriptor: number) => Promise<void>
+}
+
+/** Rejection of `close`: entries that exist in memory only. */
+export class AuditEntriesLost extends Error {
+  override readonly name = 'AuditEntriesLost'
+  readonly entries: readonly AuditEntry[]
+
+  constructor(target: string, entries: readonly AuditEntry[], error: string) {
+    super(
+      `${entries.length} audit entr${entries.length === 1 ? 'y' : 'ies'} could not be written to ${target} (${error})`,
+    )
+    this.entries = entries
+  }
+}
+
+interface QueuedEntry {
+  readonly entry: AuditEntry
+  /** Says whether it is on the disk; the first word counts. */
+  readonly settle: (isOnDisk: boolean) => void
+}
+
+/** The line that is being written; a failure in the middle of it goes on where it stopped. */
+interface LineUnderWay {
+  readonly bytes: Buffer
+  written: number
+  readonly head: ChainHead
+  readonly isSeam: boolean
+}
+
+const fullPipeMs = 5
+const closeTries = 1000
+
+/**
+ * Appends to one hash chain. In a file the chain goes on over restarts; a standard stream begins a new one each start.
+ * Before every write the file is compared with what was left there, so a file that was moved, replaced, shortened or
+ * written to by another process is noticed and the chain continues from what is there, with a segment line that says
+ * so. Two processes that write at the same instant can still fork the chain; `audit verify` shows it.
+ */
+export class AuditLog {
+  readonly #options: Required<AuditLogOptions>
+  readonly #target: string
+  readonly #queue: QueuedEntry[] = []
+  #head: ChainHead = { seq: 0, hash: genesis }
+  #line: LineUnderWay | null = null
+  #seam: Readonly<Record<string, unknown>> | null = null
+  #needsLineFeed = false
+  #file: SyncedFile | null = null
+  /** The file as this process left it. */
+  #leftAt: Omit<OpenTarget, 'descriptor'> | null = null
+  #error: string | null = null
+  #timer: NodeJS.Timeout | null = null
+
+  constructor(options: AuditLogOptions) {
+    this.#options = { retryMs: 1000, slowSyncMs: 10_000, sync: syncToDisk, ...options }
+    this.#target = options.target
+    this.#drain()
+  }
+
+  /**
+   * Writes an entry before it returns, or queues it and turns unhealthy. Resolves with true when the entry is on the disk,
+   * with false when it cannot be brought there now. Never rejects. Secrets in `details` are masked.
+   */
+  write(event: string, actor: string, details: Readonly<Record<string, unknown>>): Promise<boolean> {
+    const plain: unknown = printable({ actor, details })
+    // A record printed is a record, unless reading it threw.
+    const safe =
+      typeof plain === 'object' && plain !== null
+        ? (plain as Pick<AuditEntry, 'actor' | 'details'>)
+        : { actor: 'unreadable', details: { unreadable: plain } }
+    return new Promise((settle) => {
+      this.#queue.push({ entry: { time: this.#now(), event, ...safe }, settle })
+      this.#drain()
+    })
+  }
+
+  /** False while an entry is not written, and while the disk does not sync. */
+  healthy(): boolean {
+    return this.#error === null && this.#queue.length === 0
+  }
+
+  /** The code or sentence of the trouble there is now. */
+  error(): string | null {
+    return this.#error
+  }
+
+  /** Number and hash of the last line written; to be noted elsewhere, because a cut-off end shows only against it. */
+  head(): ChainHead {
+    return this.#head
+  }
+
+  /** Goes on in a new file if the old one was moved away. */
+  reopen(): void {
+    this.#drain()
+  }
+
+  /** Tries once more, or while a pipe is full, then closes the file. Rejects with `AuditEntriesLost` when entries are left. */
+  async close(): Promise<void> {
+    this.#drain()
+    for (let tries = 0; tries < closeTries && this.#error === null && this.#queue.length > 0; tries++) {
+      await delay(fullPipeMs)
+      this.#drain()
+    }
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    await this.#release()
+    if (this.#queue.length === 0) return
+    const entries = this.#queue.map(({ entry }) => entry)
+    throw new AuditEntriesLost(this.#target, entries, this.#error ?? 'unknown error')
+  }
+
+  #now(): string {
+    return new Date(this.#options.nowMs()).toISOString()
+  }
+
+  #drain(): void {
+    const written: QueuedEntry[] = []
+    let failure: unknown = null
+    try {
+      const descriptor = this.#settle()
+      for (let line = this.#nextLine(); line !== null; line = this.#nextLine()) {
+        this.#put(descriptor, line)
+        const entry = line.isSeam ? undefined : this.#queue.shift()
+        if (entry !== undefined) written.push(entry)
+      }
+    } catch (error) {
+      failure = error
+    }
+    if (written.length > 0 || (failure === null && this.#error !== null)) this.#bringToDisk(written)
+    if (failure === null) return
+    const text = describe(failure)
+    // A pipe that is full has a slow reader, and that is no trouble.
+    if (text === 'EAGAIN') this.#retry(fullPipeMs)
+    else this.#failed(text)
+  }
+
+  /** Away from the event loop: a disk may take long, and only those wait who have something to record. */
+  #bringToDisk(entries: readonly QueuedEntry[]): void {
+    const file = this.#file
+    const tell = (isOnDisk: boolean): void => {
+      for (const { settle } of entries) settle(isOnDisk)
+    }
+    if (file === null || this.#leftAt?.size === null) {
+      tell(true)
+      this.#recovered()
+      return
+    }
+    const { slowSyncMs } = this.#options
+    const slow = setTimeout(() => {
+      tell(false)
+      this.#trouble(`the disk has not synced it within ${slowSyncMs / 1000} seconds`)
+    }, slowSyncMs).unref()
+    file.sync().then(
+      () => {
+        clearTimeout(slow)
+        tell(true)
+        if (file === this.#file) this.#recovered()
+      },
+      (error: unknown) => {
+        clearTimeout(slow)
+        tell(false)
+        if (file === this.#file) this.#failed(describe(error))
+      },
+    )
+  }
+
+  #recovered(): void {
+    if (this.#error === null || this.#queue.length > 0) return
+    this.#error = null
+    this.#options.onTrouble(`writing audit entries to ${this.#target} again`)
+  }
+
+  #failed(text: string): void {
+    // A new attempt opens the path anew: the file may have been replaced by a good one.
+    void this.#release()
+    for (const { settle } of this.#queue) settle(false)
+    this.#trouble(text)
+    this.#retry(this.#options.retryMs)
+  }
+
+  #retry(afterMs: number): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null
+      this.#drain()
+    }, afterMs).unref()
+  }
+
+  #trouble(text: string): void {
+    if (this.#error === text) return
+    this.#error = text
+    this.#options.onTrouble(
+      `audit entries cannot be written to ${this.#target} (${text}); ${this.#queue.length} wait in memory`,
+    )
+  }
+
+  #put(descriptor: number, line: LineUnderWay): void {
+    while (line.written < line.bytes.length) {
+      const bytes = writeOn(descriptor, line.bytes, line.written)
+      line.written += bytes
+      const left = this.#leftAt
+      if (left !== null && left.size !== null) this.#leftAt = { place: left.place, size: left.size + bytes }
+    }
+    this.#head = line.head
+    if (line.isSeam) this.#seam = null
+    this.#line = null
+  }
+
+  #nextLine(): LineUnderWay | null {
+    if (this.#line !== null) return this.#line
+    const seam =
+      this.#seam === null ? null : { time: this.#now(), event: segmentEvent, actor: 'gateway', details: this.#seam }
+    const entry = seam ?? this.#queue[0]?.entry
+    if (entry === undefined) return null
+    const { text, seq, hash } = chainLine(this.#head.hash, this.#head.seq + 1, entry)
+    const bytes = Buffer.from(`${this.#needsLineFeed ? '\n' : ''}${text}\n`)
+    this.#needsLineFeed = false
+    this.#line = { bytes, written: 0, head: { seq, hash }, isSeam: seam !== null }
+    return this.#line
+  }
+
+  /** Gives a descriptor of the target as it is now, with head and seam that fit it. */
+  #settle(): number {
+    const standard = standardDescriptor(this.#target)
+    if (standard !== null) return openTarget(this.#target).descriptor
+    if (this.#file !== null && this.#isAsLeft(statOf(this.#target))) return this.#file.descriptor
+    void this.#release()
+    const opened = openTarget(this.#target)
+    this.#file = new SyncedFile(opened.descriptor, this.#options.sync)
+    if (!this.#isAsLeft(opened)) this.#continueIn(opened)
+    return opened.descriptor
+  }
+
+  #isAsLeft(now: Omit<OpenTarget, 'descriptor'> | null): boolean {
+    const left = this.#leftAt
+    return left !== null && now !== null && isSamePlace(left.place, now.place) && left.size === now.size
+  }
+
+  #continueIn({ place, size }: OpenTarget): void {
+    const fromMemory: AuditTail = { head: this.#head, torn: [], endsMidLine: false }
+    const tail = size === null ? fromMemory : size === 0 ? emptyTail : readAuditTail(this.#target, size)
+    if (size === 0) this.#file?.bringFolderToDisk(dirname(this.#target))
+    const left = this.#leftAt
+    const hasGrown = left !== null && isSamePlace(left.place, place) && (size ?? 0) >= (left.size ?? 0)
+    const follows = this.#head.seq > 0 && !hasGrown && tail.head.hash !== this.#head.hash
+    this.#seam = seamOf(tail.torn, follows ? this.#head : null)
+    this.#line = null
+    this.#head = tail.head
+    this.#needsLineFeed = tail.endsMidLine
+    this.#leftAt = { place, size }
+  }
+
+  async #release(): Promise<void> {
+    const file = this.#file
+    this.#file = null
+    await file?.close()
+  }
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown error'
+  return 'code' in error ? String(error.code) : error.message
+}

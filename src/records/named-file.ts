@@ -1,0 +1,85 @@
+// A target that is written to for long: opened when it is needed, and anew when somebody has taken its file away.
+
+import { closeSync, fstatSync } from 'node:fs'
+import { endsWithLineFeed, isSamePlace, openTarget, standardDescriptor, statOf, type Place } from './target.ts'
+
+export interface NamedFileOptions {
+  /** `stdout`, `stderr`, or the path of a file. */
+  readonly target: string
+  /** How often the file is looked for under its name. */
+  readonly checkMs: number
+  /** Told in a sentence what became of the file. */
+  readonly onTrouble: (text: string) => void
+  /** The target was opened. `isSame`: it is the file from before. `endsMidLine`: its last line was cut off. */
+  readonly onOpen: (isSame: boolean, endsMidLine: boolean) => void
+}
+
+export class NamedFile {
+  readonly #options: NamedFileOptions
+  #descriptor: number | null = null
+  #place: Place | null = null
+  #size: number | null = null
+  #checkedAtMs = 0
+  #isMissing = false
+
+  constructor(options: NamedFileOptions) {
+    this.#options = options
+  }
+
+  /** The descriptor to write to. Throws the error of the file system. */
+  open(): number {
+    if (this.#descriptor !== null && !this.#isReplaced(this.#descriptor)) return this.#descriptor
+    this.release()
+    const { target, onOpen } = this.#options
+    const { descriptor, place, size } = openTarget(target)
+    const isSame = isSamePlace(this.#place, place)
+    this.#descriptor = descriptor
+    this.#place = place
+    this.#size = size
+    this.#isMissing = false
+    onOpen(isSame, size !== null && size > 0 && !endsWithLineFeed(target, size))
+    return descriptor
+  }
+
+  /** Closes the file; a standard stream stays open. */
+  release(): void {
+    const descriptor = this.take()
+    try {
+      if (descriptor !== null) closeSync(descriptor)
+    } catch {
+      // What cannot even be closed has already been reported.
+    }
+  }
+
+  /** Hands over the open file, to be closed by the caller; null for a standard stream and when none is open. */
+  take(): number | null {
+    const descriptor = this.#descriptor
+    this.#descriptor = null
+    return standardDescriptor(this.#options.target) === null ? descriptor : null
+  }
+
+  /** Looks now and then whether the file is still there under its name, and tells what became of it. */
+  #isReplaced(descriptor: number): boolean {
+    const { target, checkMs, onTrouble } = this.#options
+    const nowMs = performance.now()
+    if (this.#size === null || nowMs - this.#checkedAtMs < checkMs) return false
+    this.#checkedAtMs = nowMs
+    const named = statOf(target)
+    if (named !== null && isSamePlace(this.#place, named.place)) {
+      this.#isMissing = false
+      if (named.size !== null && named.size < this.#size)
+        onTrouble(`${target} was cut short by somebody else; lines in it are lost`)
+      this.#size = named.size
+      return false
+    }
+    const isDeleted = fstatSync(descriptor).nlink === 0
+    // A rotation moves the file first and asks to reopen it then: only when nobody does is it worth a word.
+    if (!isDeleted && !this.#isMissing) {
+      this.#isMissing = true
+      return false
+    }
+    const what = isDeleted ? 'was deleted' : 'was moved or replaced'
+    onTrouble(`${target} ${what} without a reload; lines go to a new file under its name`)
+    return true
+  }
+}
