@@ -810,7 +810,8 @@ describe('SIGHUP', () => {
       child.signal('SIGHUP')
       await until(async () => (await auditText()).includes('policies-replaced'), 'the reload')
       expect(JSON.parse((await auditText()).trim().split('\n').at(-1) ?? '')).toMatchObject({ actor: 'SIGHUP' })
-      expect(await call()).toBe(403)
+      // The change waits until its entry is on the disk.
+      await until(async () => (await call()) === 403, 'the policies to be in force')
       await site.writePolicy('teams/payments.yaml', 'team: [')
       child.signal('SIGHUP')
       await until(async () => (await auditText()).includes('policies-refused'), 'the refusal')
