@@ -38,7 +38,7 @@ const mayImport: Readonly<Record<string, Allowed>> = {
     'keys',
     'types of limits',
   ],
-  filtering: ['problems', 'types of cache', 'types of catalogue', 'catalogue/target', 'json'],
+  filtering: ['problems', 'http', 'types of cache', 'types of catalogue', 'catalogue/target', 'json'],
   gateway: [
     'no-schemas',
     'problems',

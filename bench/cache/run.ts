@@ -41,6 +41,7 @@ function question(id: string): Question {
     rule,
     tags: ['org.sessions.get', 'org-payments', target.slice(38, 76)],
     atMostMs: null,
+    mayBeAbsent: true,
   }
 }
 

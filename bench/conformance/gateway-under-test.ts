@@ -46,9 +46,11 @@ export async function startGatewayUnderTest(suitePort: number): Promise<Subject>
   const [identityPort = 0] = await freePorts(1)
   const identity = await startIdentity(identityPort, null)
   const token = identity.callers.find((caller) => caller.team === team)?.token ?? ''
+  // The number of a test's newest request, by its path: request ids are the gateway's own where answers may be shared.
+  const numbers = new Map<string, string>()
   const behind = await startWire(
     () => suitePort,
-    () => beforeTheSuite,
+    () => beforeTheSuite(numbers),
   )
   const directory = mkdtempSync(join(tmpdir(), 'devin-gateway-conformance-'))
   install(directory, behind.port, identity)
@@ -57,7 +59,7 @@ export async function startGatewayUnderTest(suitePort: number): Promise<Subject>
   const log = createLog({ level: 'error', destination: process.stderr })
   const gateway = await startGateway({ config, env, log, version: 'conformance' })
   while (!gateway.readiness().ready) await new Promise((resolve) => setTimeout(resolve, 10))
-  const toTheGateway = beforeTheGateway(token)
+  const toTheGateway = beforeTheGateway(token, numbers)
   // The suite tells its server what to answer, and asks it what it saw, on the side.
   const isTest = (path: string): boolean => path.startsWith('/test/')
   const before = await startWire(
@@ -78,16 +80,16 @@ export async function startGatewayUnderTest(suitePort: number): Promise<Subject>
   }
 }
 
-function beforeTheGateway(token: string): Rewriting {
+function beforeTheGateway(token: string, numbers: Map<string, string>): Rewriting {
   return {
-    request(fields, { headers }) {
+    request(fields, { headers, url }) {
+      numbers.set(url ?? '', String(headers['req-num']))
       const mapped = mapFields(fields, (name, value) => {
         const lower = name.toLowerCase()
         if (lower === 'authorization' || lower === 'req-num') return null
         return [carrierOf(lower) ?? name, value]
       })
-      // The number of the request; its id goes on with it.
-      return [...mapped, 'authorization', `Bearer ${token}`, 'x-request-id', `${String(headers['req-num'])}.suite`]
+      return [...mapped, 'authorization', `Bearer ${token}`]
     },
     response: (fields) =>
       mapFields(fields, (name, value) => {
@@ -97,21 +99,22 @@ function beforeTheGateway(token: string): Rewriting {
   }
 }
 
-const beforeTheSuite: Rewriting = {
-  request: (fields) =>
-    mapFields(fields, (name, value) => {
-      const lower = name.toLowerCase()
-      if (lower === 'x-request-id') return ['req-num', value.split('.')[0] ?? '']
-      return [carriedBy(lower) ?? name, value]
-    }),
-  response: (fields) =>
-    mapFields(fields, (name, value) => {
-      const lower = name.toLowerCase()
-      if (lower === 'vary') return [name, renamedList(value, carrierOf)]
-      if (lower === 'connection') return [name, renamedList(value, nameOnTheWay)]
-      if (lower === 'cache-control') return [name, value.replaceAll(/no-cache="([^"]*)"/g, renamedFields)]
-      return [nameOnTheWay(name), value]
-    }),
+function beforeTheSuite(numbers: ReadonlyMap<string, string>): Rewriting {
+  return {
+    request: (fields, { url }) => [
+      ...mapFields(fields, (name, value) => [carriedBy(name) ?? name, value]),
+      'req-num',
+      numbers.get(url ?? '') ?? '',
+    ],
+    response: (fields) =>
+      mapFields(fields, (name, value) => {
+        const lower = name.toLowerCase()
+        if (lower === 'vary') return [name, renamedList(value, carrierOf)]
+        if (lower === 'connection') return [name, renamedList(value, nameOnTheWay)]
+        if (lower === 'cache-control') return [name, value.replaceAll(/no-cache="([^"]*)"/g, renamedFields)]
+        return [nameOnTheWay(name), value]
+      }),
+  }
 }
 
 function renamer(pairs: Iterable<readonly [string, string]>): (name: string) => string | undefined {

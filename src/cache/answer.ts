@@ -8,6 +8,8 @@ export interface AnswerHead {
   readonly fields: readonly string[]
   /** Bytes of the body, or of the body a HEAD or a 304 speaks of; null when not known. */
   readonly length: number | null
+  /** Why nobody else may have it, where a field says so that does not cross (Set-Cookie): a token. */
+  readonly unshared?: string | null
 }
 
 /** The source of an answer, as its taker sees it. */

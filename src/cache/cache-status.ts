@@ -1,7 +1,7 @@
 // Our member of the Cache-Status field (RFC 9211). Tokens only, so nothing has to be quoted.
 
 /** Why the upstream was asked (RFC 9211 section 2.2). */
-export type Forward = 'bypass' | 'method' | 'uri-miss' | 'vary-miss' | 'request' | 'stale' | 'partial' | 'miss'
+export type Forward = 'bypass' | 'method' | 'uri-miss' | 'request' | 'stale' | 'partial' | 'miss'
 
 export interface Forwarded {
   readonly fwd: Forward

@@ -10,7 +10,7 @@ import { withEveryField, type Entry } from './entry.ts'
 import { firstValue } from '../http/field-list.ts'
 import type { Flight } from './flight.ts'
 import type { Account, FlightDesk } from './flight-desk.ts'
-import { fits, mayStandIn } from './reuse.ts'
+import { mayStandIn } from './reuse.ts'
 import type { Carrier, Seat } from './seat.ts'
 
 /** How an answer came about, without what differs from seat to seat. */
@@ -72,20 +72,13 @@ export class Crew implements Carrier {
     return [...this.#takeLeader(), ...this.disembark()]
   }
 
-  /** Gives a complete answer to all whom it suits; the others ask for themselves. */
+  /** Gives a complete answer to all. */
   serve(entry: Entry, story: Story, leaderResult: 'miss' | 'validated', head: AnswerHead | null): void {
     // With `head`, the leader sees the fields that are not kept, too. One that has got it as it came gets nothing here.
     const own = head === null ? entry : withEveryField(entry, head)
     if (this.#pipe === null)
       for (const seat of this.#takeLeader()) this.#give(seat, own, { ...story, result: leaderResult })
-    const [fitting, others]: [Seat[], Seat[]] = [[], []]
-    for (const seat of this.disembark()) {
-      const { question, reading } = seat.visit
-      if (fits(entry, question, reading)) fitting.push(seat)
-      else others.push(seat)
-    }
-    for (const seat of fitting) this.#give(seat, entry, { ...story, result: 'collapsed' })
-    this.#desk.alone(others)
+    for (const seat of this.disembark()) this.#give(seat, entry, { ...story, result: 'collapsed' })
   }
 
   /** Serves the stored answer in place of a failure to all who may have it. True when nobody is left to wait. */
@@ -111,7 +104,7 @@ export class Crew implements Carrier {
   }
 
   /** From here on the leader gets what comes as it comes. True when it has the answer already: then 304 was all it needed. */
-  openPipe(head: AnswerHead, story: Story, mayBeKnown: boolean): boolean {
+  openPipe(head: AnswerHead, story: Story): boolean {
     const leader = this.#leader
     if (leader === null || this.#pipe !== null) return false
     const { taker, reading } = leader.visit
@@ -120,7 +113,7 @@ export class Crew implements Carrier {
     const fields = [...head.fields, 'cache-status', outcome.cacheStatus]
     const dateMs = this.#desk.now()
     const validators = { etag: firstValue(fields, 'etag'), lastModified: firstValue(fields, 'last-modified'), dateMs }
-    if (!mayBeKnown || !isKnownToCaller(reading, validators, dateMs)) {
+    if (head.status !== 200 || !isKnownToCaller(reading, validators, dateMs)) {
       taker.head({ ...head, fields })
       this.#pipe = new Pipe(taker)
       return false

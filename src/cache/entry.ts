@@ -6,7 +6,6 @@ import { decodeBody } from '../http/content-coding.ts'
 import type { Validators } from './conditions.ts'
 import { fieldValue, firstValue, withoutFields } from '../http/field-list.ts'
 import type { Question } from './question.ts'
-import { selectingValue } from './reading.ts'
 
 /** On which terms an answer may be reused. Times are of our clock. */
 export interface Terms {
@@ -23,8 +22,6 @@ export interface Terms {
   readonly staleOnSilenceMs: number
   /** Names of fields that are not kept with the rest. */
   readonly withheld: readonly string[]
-  /** Lower-case names, without those whose effect is known otherwise (content coding, credential). */
-  readonly vary: readonly string[]
 }
 
 export interface Entry extends Terms, Validators {
@@ -37,8 +34,6 @@ export interface Entry extends Terms, Validators {
   readonly coding: string | null
   /** The ETag is the cache's own: the upstream does not know it. */
   readonly ownEtag: boolean
-  /** Values of the request fields that `vary` names. */
-  readonly selected: readonly (string | null)[]
   /** Later questions to the upstream have higher numbers; an older answer never replaces a newer one. */
   readonly sequence: number
 }
@@ -84,7 +79,6 @@ export function createEntry(question: Question, head: AnswerHead, body: Buffer, 
     etag,
     ownEtag,
     lastModified: firstValue(fields, 'last-modified'),
-    selected: terms.vary.map((name) => selectingValue(question.fields, name)),
     sequence,
   }
 }
@@ -115,7 +109,6 @@ export function freshUntilMs(entry: Terms, { rule, atMostMs }: Question): number
 export function entryBytes(entry: Entry): number {
   let bytes = entryOverheadBytes + entry.body.length
   for (const text of entry.fields) bytes += text.length + fieldOverheadBytes
-  for (const value of entry.selected) bytes += (value?.length ?? 0) + fieldOverheadBytes
   return bytes
 }
 

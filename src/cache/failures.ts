@@ -1,6 +1,8 @@
 // What went wrong on the way to an answer, as it looks to those who wait for it. Used by flight.ts and flights.ts. Pure.
 
 import { Problem, type ProblemKindName } from '../problems.ts'
+import type { AnswerHead } from './answer.ts'
+import { restMs } from '../http/retry-after.ts'
 
 /** Without an answer for these reasons we are disconnected. A rejected key, say, is another matter. */
 const silences: ReadonlySet<ProblemKindName> = new Set(['upstream-unreachable', 'upstream-timeout', 'overloaded'])
@@ -29,6 +31,16 @@ export function mayPass({ kind }: Problem): boolean {
 /** Whether an answer is not about what was asked for: an error of the upstream's, or that it has had too many requests. */
 export function tellsNothing(status: number): boolean {
   return status >= 500 || status === 429
+}
+
+/** What those hear who wait for an answer that came to be a 429. */
+export function restProblem({ fields }: AnswerHead): Problem {
+  const seconds = Math.max(1, Math.ceil(restMs(fields) / 1000))
+  return new Problem(
+    'rate-limit-exceeded',
+    'The Devin API has answered the same request of another caller with 429, so this one was not sent. Try again after Retry-After.',
+    { reason: 'upstream-throttled', fields: { 'retry-after': String(seconds) } },
+  )
 }
 
 /** What was thrown, as a problem. */

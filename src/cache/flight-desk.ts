@@ -1,6 +1,7 @@
 // What a flight is given and whom it tells: the seam between one call to the upstream and the rest of the cache. Types only.
 
 import type { Problem } from '../problems.ts'
+import type { AnswerHead } from './answer.ts'
 import type { Forward } from './cache-status.ts'
 import type { Allowance } from './collector.ts'
 import type { Entry, Terms } from './entry.ts'
@@ -20,7 +21,7 @@ export interface Plan {
   readonly fwd: Forward
   /** The stored answer that is to be validated, or to stand in for a failure. */
   readonly candidate: Entry | null
-  /** The answer may be kept and shared. Else the request goes out as the caller sent it: HEAD. */
+  /** The answer may be kept and shared: that to a GET. */
   readonly keep: boolean
   /** Later flights have higher numbers. */
   readonly sequence: number
@@ -47,6 +48,8 @@ export interface FlightDesk {
   give(flight: Flight, seat: Seat, entry: Entry, account: Account): boolean
   /** These ask again: what came was a failure (`problem`, when there was no answer), or nothing came in time. */
   again(seats: readonly Seat[], problem: Problem | null): void
+  /** The upstream asks to be left alone: a call of their own for each of these would be one more. */
+  throttled(seats: readonly Seat[], head: AnswerHead): void
   /** The answer must not be shared: these ask for themselves. */
   alone(seats: readonly Seat[]): void
   /** Keeps an entry. False when a write or a newer answer came in between. */

@@ -9,15 +9,11 @@ import { Crew, type Story } from './crew.ts'
 import { createEntry } from './entry.ts'
 import { asProblem, isSilence, tellsNothing } from './failures.ts'
 import type { FlightDesk, Plan } from './flight-desk.ts'
-import type { FieldChanges } from './question.ts'
+import { sharedFields } from './reading.ts'
 import type { Seat } from './seat.ts'
 import { isSettledBy, standIn } from './settling.ts'
 import { forbidden, judge, type Times, type Verdict } from './storing.ts'
 import { validatingFields } from './validation.ts'
-
-/** The request goes out as the caller sent it. */
-export const unchanged: FieldChanges = { remove: new Set(), add: [] }
-const ofTheCaller = new Set(['if-none-match', 'if-modified-since', 'range', 'if-range'])
 
 /** `waiting`: no head yet. `passing`: the body is on its way. `over`: nothing more is wanted from the upstream. */
 type Phase = 'waiting' | 'passing' | 'over'
@@ -55,10 +51,10 @@ export class Flight implements AnswerTaker {
 
   /** Asks the upstream. What goes wrong before anything is sent is a failure like any other. */
   start(): void {
-    const { keep, fetch } = this.plan
+    const { reading, fetch } = this.plan
     try {
       // The whole answer is asked for, so that it can be kept; whether the caller has it already is seen here.
-      fetch(keep ? { remove: ofTheCaller, add: this.conditions } : unchanged, this)
+      fetch([...sharedFields(reading), ...this.conditions], this)
     } catch (error) {
       this.fail(asProblem(error))
     }
@@ -88,9 +84,9 @@ export class Flight implements AnswerTaker {
     // What the upstream answers now has taken the place of what is stored. That it wants to be left alone has not.
     if (plan.keep && plan.candidate !== null && !keep && !tellsNothing(head.status))
       this.desk.outdated(this, plan.candidate)
-    const lucky = head.status >= 500 ? crew.disembark((seat) => seat.mayTryAgain) : []
-    this.desk.again(lucky, null)
-    if (!share) this.desk.alone(crew.disembark())
+    if (head.status === 429) this.desk.throttled(crew.disembark(), head)
+    else if (head.status >= 500) this.desk.again(crew.disembark(), null)
+    else if (!share) this.desk.alone(crew.disembark())
     const { maxEntryBytes, allowance } = this.desk
     const isWanted = keep || crew.followers.size > 0
     if (isWanted && (head.length ?? 0) <= maxEntryBytes) this.#collector = new Collector(maxEntryBytes, allowance)
@@ -158,8 +154,7 @@ export class Flight implements AnswerTaker {
 
   #passOn(head: AnswerHead): void {
     const stored = this.#verdict.keep && this.#collector !== null
-    const mayBeKnown = this.plan.keep && head.status === 200
-    if (this.crew.openPipe(head, this.#story(head, stored), mayBeKnown)) this.#isForStore = stored
+    if (this.crew.openPipe(head, this.#story(head, stored))) this.#isForStore = stored
   }
 
   #story({ status }: AnswerHead, stored: boolean): Story {

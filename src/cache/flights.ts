@@ -4,7 +4,7 @@ import type { Problem } from '../problems.ts'
 import type { Visit } from './answering.ts'
 import type { Forward } from './cache-status.ts'
 import type { Entry } from './entry.ts'
-import { isOfTheAsker, mayPass } from './failures.ts'
+import { isOfTheAsker, mayPass, restProblem } from './failures.ts'
 import { Flight } from './flight.ts'
 import type { FlightDesk } from './flight-desk.ts'
 import type { Fetch } from './question.ts'
@@ -21,7 +21,7 @@ export interface Need {
 export interface FlightsOptions {
   readonly now: () => number
   /** The part of the desk that is about the store and about answering. */
-  readonly counter: Omit<FlightDesk, 'again' | 'alone' | 'closed' | 'ended'>
+  readonly counter: Omit<FlightDesk, 'again' | 'throttled' | 'alone' | 'closed' | 'ended'>
   /** Answers a seat from the store where that may be by now; else says what the upstream is needed for. */
   readonly lookAgain: (seat: Seat) => Need | null
   /** A seat has tried often enough. */
@@ -63,6 +63,10 @@ export function createFlights(options: FlightsOptions): Flights {
         if (isFinal) options.giveUp(seat, problem)
         else askAgain(seat, problem)
       }
+    },
+    throttled(seats, head) {
+      const problem = restProblem(head)
+      for (const seat of seats) if (!seat.left) options.giveUp(seat, problem)
     },
     alone(seats) {
       for (const seat of seats) {

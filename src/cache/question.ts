@@ -27,7 +27,7 @@ export interface Question {
   readonly method: string
   /** Path and query exactly as they are sent to the upstream. */
   readonly target: string
-  /** Everything the caller sent that the upstream would see, plus Accept-Encoding and Range: flat, names in lower case. */
+  /** Everything the caller sent that may go upstream, plus Accept-Encoding and Range: flat, names in lower case. */
   readonly fields: readonly string[]
   readonly rule: CacheRule
   /**
@@ -37,22 +37,20 @@ export interface Question {
   readonly tags: readonly string[]
   /** Shortens the lifetime of stored answers for this question; 0 turns the cache off for it, null leaves them as they are. */
   readonly atMostMs: number | null
-}
-
-/** How the request to the upstream has to differ from the caller's. */
-export interface FieldChanges {
-  /** Lower-case names to leave out. */
-  readonly remove: ReadonlySet<string>
-  /** Name and value alternating, to add after that. */
-  readonly add: readonly string[]
+  /** It asks for one thing, which may be absent: a 404 or 410 is an answer like a 200. */
+  readonly mayBeAbsent: boolean
 }
 
 /**
  * Asks the upstream and feeds the answer to the taker; it may throw a Problem before anything is sent. It is kept while its
  * question waits, so it can be called after `serve` has returned: in place of a leader that failed, or in the background
  * after its own caller has been answered from a stale entry. Never more than once at a time.
+ *
+ * `shared`: the fields that go upstream in place of the caller's, name and value alternating, because others may get the
+ * answer or a part of it; whatever is sent besides them must not depend on the caller. Null: nobody else gets any of it, and
+ * the request goes out as the caller sent it.
  */
-export type Fetch = (changes: FieldChanges, taker: AnswerTaker) => void
+export type Fetch = (shared: readonly string[] | null, taker: AnswerTaker) => void
 
 /** How the cache came to an answer, for the response, the log and the metrics. */
 export interface CacheOutcome {

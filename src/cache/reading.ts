@@ -5,8 +5,10 @@ import { fieldValue, listMembers } from '../http/field-list.ts'
 import type { Question } from './question.ts'
 
 export interface Reading {
-  /** Equal for two questions only if the upstream would see the same credential, target and (class rules) fields. */
+  /** Equal for two questions only if the upstream would see the same credential, target and fields. */
   readonly key: string
+  /** The part of the key that holds the fields. */
+  readonly fieldLines: string
   readonly directives: RequestDirectives | null
   readonly ifNoneMatch: string | null
   readonly ifModifiedSince: string | null
@@ -17,8 +19,11 @@ export interface Reading {
   readonly forOrigin: boolean
 }
 
-/** Fields of a request that never change what is answered, or whose effect the cache works out itself. */
-const unkeyed = new Set([
+/**
+ * Fields of a request that never go upstream with a read that others may share, so that they cannot shape its answer. The
+ * cache itself does what most of them ask for.
+ */
+const unsent = new Set([
   'accept-encoding',
   'authorization',
   'cache-control',
@@ -76,30 +81,35 @@ export function readQuestion(question: Question): Reading {
     }
   }
   const directives = requestDirectives(cacheControl, pragma)
-  const key = cacheKey(question)
-  return { key, directives, ifNoneMatch, ifModifiedSince, range, ifRange, acceptEncoding, forOrigin }
+  const fieldLines = keyedFields(fields)
+  // Neither a target nor a field can hold a line break, so the parts cannot run into each other.
+  const key = `${orderedTarget(question.target)}\n${fieldLines}\n${question.partition}`
+  return { key, fieldLines, directives, ifNoneMatch, ifModifiedSince, range, ifRange, acceptEncoding, forOrigin }
 }
 
 function joined(before: string | null, value: string): string {
   return before === null ? value : `${before}, ${value}`
 }
 
-/**
- * Neither a target nor a field can hold a line break, so the parts cannot run into each other: target, one line for each
- * keyed field, an empty line, partition. A class-cached answer is chosen by every field that could change it; where the
- * upstream's fields decide, by what its Vary names.
- */
-function cacheKey({ target, fields, rule, partition }: Question): string {
-  const line = rule.kind === 'class' ? keyedFields(fields) : '-'
-  return `${orderedTarget(target)}\n${line}\n${partition}`
+/** What goes upstream of a caller's fields where others may share the answer: what the key says, and nothing else. */
+export function sharedFields({ fieldLines }: Pick<Reading, 'fieldLines'>): string[] {
+  const fields: string[] = []
+  for (let start = 0; start < fieldLines.length;) {
+    const colon = fieldLines.indexOf(':', start)
+    const end = fieldLines.indexOf('\n', colon)
+    fields.push(fieldLines.slice(start, colon), fieldLines.slice(colon + 1, end))
+    start = end + 1
+  }
+  return fields
 }
 
+/** One line for each field that goes upstream: name, colon, value. */
 function keyedFields(fields: readonly string[]): string {
   let lines = ''
   let before = ''
   for (let index = 0; index < fields.length; index += 2) {
     const name = fields[index] ?? ''
-    if (unkeyed.has(name)) continue
+    if (unsent.has(name)) continue
     // Out of order or in several lines: the long way, which gives the same text for the same fields.
     if (name <= before) return keyedFieldsSorted(fields)
     before = name
@@ -109,7 +119,7 @@ function keyedFields(fields: readonly string[]): string {
 }
 
 function keyedFieldsSorted(fields: readonly string[]): string {
-  const names = new Set(fields.filter((name, index) => index % 2 === 0 && !unkeyed.has(name)))
+  const names = new Set(fields.filter((name, index) => index % 2 === 0 && !unsent.has(name)))
   return [...names]
     .sort()
     .map((name) => keyedLine(name, fieldValue(fields, name) ?? ''))
@@ -128,34 +138,39 @@ function normalised(name: string, value: string): string {
   return name === 'accept-language' ? plain.toLowerCase() : plain
 }
 
-/** What Vary compares (RFC 9111 section 4.1); null when the request has no such field. */
-export function selectingValue(fields: readonly string[], name: string): string | null {
-  const value = fieldValue(fields, name)
-  return value === null ? null : normalised(name, value)
-}
-
 /**
- * The target with its query parameters sorted by name; those of equal names keep their order. A query in which two names
- * could be equal though they are spelled differently (escapes, `+`), or in which `;` could separate, stays as it is.
+ * The target with its query parameters sorted by name; those of equal names keep their order. A query stays as it is when a
+ * reader could take two of its names for one (escapes, brackets, letter case, separators), or could divide it otherwise.
  */
 export function orderedTarget(target: string): string {
   const mark = target.indexOf('?')
   if (mark === -1 || !target.includes('&', mark)) return target
-  const query = target.slice(mark + 1)
-  if (query.includes(';')) return target
-  const pairs = query.split('&')
-  let sorted = true
+  const pairs = target.slice(mark + 1).split('&')
   let before = ''
+  let sorted = true
   for (const pair of pairs) {
     const name = nameOf(pair)
-    if (name.includes('%') || name.includes('+')) return target
     if (name < before) sorted = false
     before = name
   }
-  if (sorted) return target
+  if (sorted || target.includes(';', mark) || mayBeConfused(pairs.map(nameOf))) return target
   // The sort is stable.
   pairs.sort((one, other) => (nameOf(one) < nameOf(other) ? -1 : nameOf(one) > nameOf(other) ? 1 : 0))
   return `${target.slice(0, mark + 1)}${pairs.join('&')}`
+}
+
+const plainName = /^[A-Za-z0-9_-]+$/
+
+/** Whether two of these names, spelled differently, could be one to somebody, or one is empty or not plain. */
+function mayBeConfused(names: readonly string[]): boolean {
+  const spellings = new Map<string, string>()
+  return names.some((name) => {
+    if (!plainName.test(name)) return true
+    const folded = name.toLowerCase().replaceAll(/[_-]/g, '')
+    const known = spellings.get(folded) ?? name
+    spellings.set(folded, name)
+    return known !== name
+  })
 }
 
 function nameOf(pair: string): string {

@@ -5,14 +5,14 @@ import { Problem } from '../problems.ts'
 import { ageField, answerFrom, settled, type Visit } from './answering.ts'
 import { forwardedStatus, hitStatus, type Forward } from './cache-status.ts'
 import { freshUntilMs } from './entry.ts'
-import { unchanged, type Flight } from './flight.ts'
+import type { Flight } from './flight.ts'
 import type { Account } from './flight-desk.ts'
 import { createFlights, type Flights, type Need } from './flights.ts'
 import { createInvalidation } from './invalidation.ts'
 import type { Drop, Peers, Told } from './peers.ts'
 import type { CacheOutcome, CacheTaker, Fetch, Question } from './question.ts'
 import { readQuestion } from './reading.ts'
-import { selectEntry, useOf } from './reuse.ts'
+import { useOf } from './reuse.ts'
 import { Seat } from './seat.ts'
 import { createStatistics, type OperationCounts } from './statistics.ts'
 import { createStore } from './store.ts'
@@ -153,8 +153,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     const { question, reading, taker } = visit
     const slot = store.find(reading.key)
     if (slot === undefined) return { fwd: 'uri-miss', candidate: null }
-    const entry = selectEntry(slot.entries, question, reading)
-    if (entry === null) return { fwd: 'vary-miss', candidate: null }
+    const { entry } = slot
     const nowMs = now()
     const use = useOf(entry, question, reading, nowMs)
     if (use === 'request' || use === 'stale') return { fwd: use, candidate: entry }
@@ -165,7 +164,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     }
     const manner = { outcome, age: ageField(entry, nowMs), nowMs, maxDecodedBytes: maxEntryBytes }
     taker.attach(settled)
-    if (!answerFrom(entry, visit, manner)) return { fwd: 'vary-miss', candidate: null }
+    if (!answerFrom(entry, visit, manner)) return { fwd: 'miss', candidate: null }
     store.prove(slot)
     statistics.count(question.operation, outcome.result)
     if (use === 'stale-while-revalidate') flights.refresh(visit, fetch, entry)
@@ -181,7 +180,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
   }
 
   function pass(question: Question, taker: CacheTaker, fetch: Fetch, fwd: Forward): void {
-    fetch(unchanged, new Through(taker, { outcome: (status) => uncached(question, fwd, status) }))
+    fetch(null, new Through(taker, { outcome: (status) => uncached(question, fwd, status) }))
   }
 
   function write(question: Question, taker: CacheTaker, fetch: Fetch): void {
@@ -190,7 +189,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
       answered: (head) => invalidation.answered(question, head),
       lost: () => invalidation.unclear(question),
     })
-    fetch(unchanged, through)
+    fetch(null, through)
   }
 
   return {

@@ -1,30 +1,11 @@
-// Which stored answer fits a question, and may it be used? RFC 9111 sections 4, 4.1, 4.2 and 5.2.1. Pure.
+// May a stored answer be used? RFC 9111 sections 4, 4.2 and 5.2.1. Pure.
 
-import { asksFor } from '../http/accept-encoding.ts'
-import { canDecode } from '../http/content-coding.ts'
 import { ageMs, freshUntilMs, type Entry } from './entry.ts'
 import type { Question } from './question.ts'
-import { selectingValue, type Reading } from './reading.ts'
+import type { Reading } from './reading.ts'
 
 /** `fresh`, `max-stale` and `stale-while-revalidate` may be served; the others say why the upstream is asked (RFC 9211). */
 export type Use = 'fresh' | 'max-stale' | 'stale-while-revalidate' | 'request' | 'stale'
-
-/** The newest of the entries that fits, or null. */
-export function selectEntry(entries: readonly Entry[], question: Question, reading: Reading): Entry | null {
-  for (const entry of entries) if (fits(entry, question, reading)) return entry
-  return null
-}
-
-/** Whether this answer could be the one to that question: selecting fields and content coding. */
-export function fits(entry: Entry, question: Question, reading: Reading): boolean {
-  const { vary, selected, coding } = entry
-  for (let place = 0; place < vary.length; place += 1) {
-    if (selectingValue(question.fields, vary[place] ?? '') !== selected[place]) return false
-  }
-  if (coding === null || canDecode(coding) || asksFor(reading.acceptEncoding, coding)) return true
-  // Without Vary the upstream says that this is the answer for all (RFC 9111 section 4.1).
-  return question.rule.kind === 'rfc9111'
-}
 
 export function useOf(entry: Entry, question: Question, { directives }: Reading, nowMs: number): Use {
   const leftMs = freshUntilMs(entry, question) - nowMs

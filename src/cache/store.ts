@@ -5,11 +5,11 @@
 import { LRUCache } from 'lru-cache'
 import { entryBytes, type Entry } from './entry.ts'
 
-/** All that is stored under one key: a variant for each set of selecting fields (RFC 9111 section 4.1), newest first. */
+/** What is stored under one key. */
 export interface Slot {
   readonly key: string
   readonly names: readonly string[]
-  entries: readonly Entry[]
+  entry: Entry
   bytes: number
   proven: boolean
 }
@@ -19,7 +19,7 @@ export interface Store {
   find(key: string): Slot | undefined
   /** It has served a hit. */
   prove(slot: Slot): void
-  /** Keeps an entry, in place of an older one that the same request would select. False when a newer one is there. */
+  /** Keeps an entry, in place of an older one. False when a newer one is there. */
   put(key: string, names: readonly string[], entry: Entry): boolean
   /** Drops one entry, if it is still kept. */
   remove(key: string, entry: Entry): void
@@ -32,8 +32,6 @@ export interface Store {
   readonly entries: number
 }
 
-/** More would be a Vary that makes every request its own. */
-const maxVariants = 8
 /** Share of the memory that proven slots may take. */
 const provenShare = 0.8
 /** Slot, list and index, as measured on Node 24; a name in the index takes its characters twice at worst. */
@@ -54,7 +52,6 @@ export function createStore(maxBytes: number, onEvict: (entry: Entry) => void): 
   const bytesOf = new Map<string, number>()
   let bytes = 0
   let provenBytes = 0
-  let entries = 0
 
   function find(key: string): Slot | undefined {
     return proven.get(key) ?? probation.get(key)
@@ -79,20 +76,30 @@ export function createStore(maxBytes: number, onEvict: (entry: Entry) => void): 
   }
 
   function put(key: string, names: readonly string[], entry: Entry): boolean {
-    const slot = find(key) ?? open(key, names)
-    const selectsSame = (other: Entry): boolean => isSameVariant(entry, other)
-    if (slot.entries.some((other) => selectsSame(other) && other.sequence > entry.sequence)) return false
-    resize(slot, [entry, ...slot.entries.filter((other) => !selectsSame(other))].slice(0, maxVariants))
-    if (slot.proven) relegate()
+    const known = find(key)
+    if (known === undefined) open(key, names, entry)
+    else {
+      if (known.entry.sequence > entry.sequence) return false
+      replace(known, entry)
+    }
     makeRoom()
     return true
   }
 
-  function open(key: string, names: readonly string[]): Slot {
-    const slot: Slot = { key, names, entries: [], bytes: 0, proven: false }
+  function open(key: string, names: readonly string[], entry: Entry): void {
+    const slot: Slot = { key, names, entry, bytes: 0, proven: false }
+    slot.bytes = slotBytes(slot)
+    account(slot, slot.bytes)
     probation.set(key, slot)
     for (const name of names) enlist(name, slot)
-    return slot
+  }
+
+  function replace(slot: Slot, entry: Entry): void {
+    const before = slot.bytes
+    slot.entry = entry
+    slot.bytes = slotBytes(slot)
+    account(slot, slot.bytes - before)
+    if (slot.proven) relegate()
   }
 
   function makeRoom(): void {
@@ -100,7 +107,7 @@ export function createStore(maxBytes: number, onEvict: (entry: Entry) => void): 
     while (excess) {
       const slot = probation.pop() ?? proven.pop()
       if (slot === undefined) return
-      for (const entry of slot.entries) onEvict(entry)
+      onEvict(slot.entry)
       forget(slot)
       excess = isFull()
     }
@@ -112,26 +119,15 @@ export function createStore(maxBytes: number, onEvict: (entry: Entry) => void): 
 
   function remove(key: string, entry: Entry): void {
     const slot = find(key)
-    if (slot === undefined || !slot.entries.includes(entry)) return
-    if (slot.entries.length === 1) close(slot)
-    else {
-      resize(
-        slot,
-        slot.entries.filter((other) => other !== entry),
-      )
-    }
+    if (slot?.entry === entry) close(slot)
   }
 
   function drop(name: string): number {
     const found = index.get(name)
     if (found === undefined) return 0
     const slots = found instanceof Set ? [...found] : [found]
-    let dropped = 0
-    for (const slot of slots) {
-      dropped += slot.entries.length
-      close(slot)
-    }
-    return dropped
+    for (const slot of slots) close(slot)
+    return slots.length
   }
 
   function close(slot: Slot): void {
@@ -141,20 +137,15 @@ export function createStore(maxBytes: number, onEvict: (entry: Entry) => void): 
 
   /** Takes a slot that is in neither list any more out of counts and index. */
   function forget(slot: Slot): void {
-    resize(slot, [])
+    account(slot, -slot.bytes)
     for (const name of slot.names) strike(name, slot)
   }
 
-  function resize(slot: Slot, kept: readonly Entry[]): void {
-    const size = kept.length === 0 ? 0 : slotBytes(slot, kept)
-    // Whoever has the same target asks the same operation.
-    const operation = (kept[0] ?? slot.entries[0])?.operation ?? ''
-    bytesOf.set(operation, (bytesOf.get(operation) ?? 0) + size - slot.bytes)
-    bytes += size - slot.bytes
-    if (slot.proven) provenBytes += size - slot.bytes
-    entries += kept.length - slot.entries.length
-    slot.bytes = size
-    slot.entries = kept
+  function account(slot: Slot, added: number): void {
+    const { operation } = slot.entry
+    bytesOf.set(operation, (bytesOf.get(operation) ?? 0) + added)
+    bytes += added
+    if (slot.proven) provenBytes += added
   }
 
   function enlist(name: string, slot: Slot): void {
@@ -173,12 +164,11 @@ export function createStore(maxBytes: number, onEvict: (entry: Entry) => void): 
   }
 
   function clear(): void {
-    for (const list of [probation, proven]) for (const slot of list.values()) slot.entries = []
     probation.clear()
     proven.clear()
     index.clear()
     bytesOf.clear()
-    bytes = provenBytes = entries = 0
+    bytes = provenBytes = 0
   }
 
   return {
@@ -193,22 +183,13 @@ export function createStore(maxBytes: number, onEvict: (entry: Entry) => void): 
       return bytes
     },
     get entries() {
-      return entries
+      return probation.size + proven.size
     },
   }
 }
 
-function slotBytes({ key, names }: Slot, entries: readonly Entry[]): number {
-  let bytes = slotOverheadBytes + key.length
+function slotBytes({ key, names, entry }: Slot): number {
+  let bytes = slotOverheadBytes + key.length + entryBytes(entry)
   for (const name of names) bytes += name.length * 2 + nameOverheadBytes
-  for (const entry of entries) bytes += entryBytes(entry)
   return bytes
-}
-
-/** Both would be selected by the same request fields. */
-function isSameVariant(one: Entry, other: Entry): boolean {
-  return (
-    one.vary.length === other.vary.length &&
-    one.vary.every((name, place) => name === other.vary[place] && one.selected[place] === other.selected[place])
-  )
 }

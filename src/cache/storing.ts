@@ -29,13 +29,12 @@ const understood = new Set([
 ])
 /** What RFC 6585 says must not be stored. */
 const neverStored = new Set([428, 429, 431, 511])
-/** Answered by the class: a body, or that there is none. */
-const classStatuses = new Set([200, 203, 204])
-/** An object that is not there yet must be seen as soon as it is. */
-const absentStatuses = new Set([404, 410])
+/** Successes that a class keeps: a body, or that there is none. */
+const classSuccesses = new Set([200, 203, 204])
+/** That there is no such thing, where it can be absent. Every other error may be about who asked, or about the moment. */
+const absences = new Set([404, 410])
+/** A class keeps an absence no longer: an object that is not there yet must be seen as soon as it is. */
 const absentMs = 2_000
-/** Content coding is undone where needed, and the partition stands for the credential: Vary need not compare these. */
-const handledOtherwise = new Set(['accept-encoding', 'authorization'])
 
 /** When the upstream was asked, and now. */
 export interface Times {
@@ -46,15 +45,14 @@ export interface Times {
 /** Judges an answer's head. */
 export function judge(question: Question, head: AnswerHead, times: Times): Verdict {
   const directives = answerDirectives(head.fields)
-  const vary = listMembers((fieldValue(head.fields, 'vary') ?? '').toLowerCase())
   const { rule } = question
-  const refusal = refusalOf(question, head, directives, vary)
-  const isShared = refusal !== null && mayBeCollapsed(rule, head.status, refusal)
-  if (refusal !== null && !isShared) return { ...forbidden, detail: refusal }
   const freshness = freshnessOf(head, directives, times.requestedAtMs, times.nowMs)
+  const refusal = refusalOf(question, head, directives, freshness)
+  const isShared = refusal !== null && mayBeCollapsed(rule, refusal)
+  if (refusal !== null && !isShared) return { ...forbidden, detail: refusal }
   const lifetimeMs =
     rule.kind === 'class'
-      ? classLifetimeMs(rule.ttlMs, head.status, freshness)
+      ? classLifetimeMs(absences.has(head.status) ? Math.min(rule.ttlMs, absentMs) : rule.ttlMs, freshness)
       : statedLifetimeMs(head, directives, freshness, rule.kind === 'rfc9111' && rule.heuristics)
   const leftMs = directives.noCache ? Math.min(0, lifetimeMs ?? 0) : (lifetimeMs ?? 0)
   // Else it is never fresh, cannot be validated, and is of no use in an emergency.
@@ -65,52 +63,59 @@ export function judge(question: Question, head: AnswerHead, times: Times): Verdi
     dateMs: freshness.dateMs,
     freshUntilMs: times.nowMs + leftMs,
     withheld: directives.withheld,
-    vary: vary.filter((name) => !handledOtherwise.has(name)),
     ...staleTerms(question, directives, leftMs),
   }
   return {
     terms,
     keep: isOfUse && refusal === null,
-    // An error that keeps coming is shared: it must not become one more call for each who waits.
-    share: isShared || (!directives.noCache && (leftMs > 0 || rule.kind === 'class' || head.status >= 500)),
+    share: isShared || (!directives.noCache && (leftMs > 0 || rule.kind === 'class')),
     detail: refusal ?? (isOfUse ? null : 'no-lifetime'),
   }
 }
 
 /** What forbids keeping an answer, whatever its lifetime. */
 function refusalOf(
-  { rule }: Question,
-  { status, fields }: AnswerHead,
+  question: Question,
+  { status, fields, unshared }: AnswerHead,
   directives: AnswerDirectives,
-  vary: readonly string[],
+  freshness: Freshness,
 ): string | null {
+  const { rule } = question
   if (rule.kind === 'never') return 'never'
   if (status === 206 || status === 304) return 'partial'
-  if (vary.includes('*')) return 'vary'
-  if (rule.kind === 'class') {
-    if (fieldValue(fields, 'set-cookie') !== null) return 'cookie'
-    const coding = fieldValue(fields, 'content-encoding')?.toLowerCase() ?? null
-    if (coding !== null && !canDecode(coding)) return 'coding'
-  }
+  if (!isForOthers(status, question, freshness)) return 'status'
+  if (unshared !== undefined && unshared !== null) return unshared
+  if (fieldValue(fields, 'set-cookie') !== null) return 'cookie'
+  // Every other field that Vary may name is part of the key, or never goes upstream.
+  if (listMembers(fieldValue(fields, 'vary') ?? '').includes('*')) return 'vary'
+  const coding = fieldValue(fields, 'content-encoding')?.toLowerCase() ?? null
+  if (rule.kind === 'class' && coding !== null && !canDecode(coding)) return 'coding'
   if (neverStored.has(status)) return 'no-store'
   if (directives.mustUnderstand ? !understood.has(status) : directives.noStore) return 'no-store'
   return directives.private ? 'private' : null
 }
 
 /**
- * Whether those who wait may have an answer that must not be stored. That the upstream has had enough is for all of them: each
- * call of their own would be one more. Otherwise where the class says so: they asked the same at the same time, and the upstream
- * would have seen the same credential.
+ * A success, or an absence where there is one thing to be absent. Every other answer may be about who asked or about the moment,
+ * and is nobody else's, unless the upstream's fields decide and say for how long it is everybody's.
  */
-function mayBeCollapsed(rule: Question['rule'], status: number, refusal: string): boolean {
-  if (status === 429) return refusal === 'no-store'
+function isForOthers(status: number, { rule, mayBeAbsent }: Question, { explicitMs }: Freshness): boolean {
+  if (mayBeAbsent && absences.has(status)) return true
+  if (rule.kind === 'class') return classSuccesses.has(status)
+  return (status >= 200 && status < 300) || explicitMs !== null
+}
+
+/**
+ * Whether those who wait may have an answer that must not be stored, where the class says so: they asked the same at the same
+ * time, and the upstream would have seen the same credential.
+ */
+function mayBeCollapsed(rule: Question['rule'], refusal: string): boolean {
   return rule.kind === 'class' && rule.alwaysCollapsed && (refusal === 'no-store' || refusal === 'private')
 }
 
-/** What the class gives and the upstream leaves of it, from now on; null when the class keeps no such answer. */
-function classLifetimeMs(ttlMs: number, status: number, { explicitMs, initialAgeMs }: Freshness): number | null {
-  const byClass = classStatuses.has(status) ? ttlMs : absentStatuses.has(status) ? Math.min(ttlMs, absentMs) : null
-  return byClass === null || explicitMs === null ? byClass : Math.min(byClass, explicitMs - initialAgeMs)
+/** What the class gives and the upstream leaves of it, from now on. */
+function classLifetimeMs(ttlMs: number, { explicitMs, initialAgeMs }: Freshness): number {
+  return explicitMs === null ? ttlMs : Math.min(ttlMs, explicitMs - initialAgeMs)
 }
 
 /** What the upstream's fields give, from now on; null when section 3 does not let the answer be kept. */

@@ -93,7 +93,8 @@ class FilteredList implements AnswerTaker, Flow {
     const { selection } = this.#request
     switch (treatmentOf(head, selection.organizations !== 'all')) {
       case 'read':
-        this.#output ??= this.#open(head)
+        if (this.#output === null) this.#output = this.#open(head)
+        else this.#output.heed(head)
         break
       case 'error':
         this.#failed(() => this.#pass({ ...head, fields: errorFields(head) }))
@@ -131,7 +132,7 @@ class FilteredList implements AnswerTaker, Flow {
 
   #open(head: AnswerHead): Output {
     const { items } = this.#request.shape
-    const output = new Output(this.#taker, { status: head.status, fields: filteredFields(head) })
+    const output = new Output(this.#taker, { ...head, fields: filteredFields(head) })
     output.write(Buffer.from(items === null ? '[' : `{${JSON.stringify(items)}:[`))
     return output
   }
@@ -142,6 +143,7 @@ class FilteredList implements AnswerTaker, Flow {
     if (this.#given === 0 || page === null) otherwise()
     else {
       this.#flow?.abort()
+      this.#output?.unshare('partial')
       this.#finish(page, this.#here(), true)
     }
   }

@@ -89,7 +89,7 @@ export class FilteredObject implements AnswerTaker {
     const bytes = this.#select()
     if (bytes === null) return
     this.#state = 'over'
-    this.#taker.head({ status: head.status, fields: filteredFields(head), length: bytes.length })
+    this.#taker.head({ ...head, fields: filteredFields(head), length: bytes.length })
     this.#taker.end(bytes)
   }
 

@@ -2,22 +2,37 @@
 // properly; one that grows large is given on as it comes. Used by list.ts.
 
 import type { AnswerHead, AnswerTaker } from '../cache/answer.ts'
+import { fieldValue } from '../http/field-list.ts'
 
 /** Bytes up to which nothing is given on before the end. */
 const maxHeldBytes = 512 * 1024
 
+const aboutCaching = ['cache-control', 'cdn-cache-control', 'expires', 'vary']
+
 export class Output {
   readonly #taker: AnswerTaker
-  readonly #head: Omit<AnswerHead, 'length'>
+  #head: AnswerHead
   #held: Buffer[] = []
   #heldBytes = 0
   #begun = false
   /** False: the taker asked for a pause. */
   hasRoom = true
 
-  constructor(taker: AnswerTaker, head: Omit<AnswerHead, 'length'>) {
+  constructor(taker: AnswerTaker, head: AnswerHead) {
     this.#taker = taker
     this.#head = head
+  }
+
+  /** A further answer of the upstream goes into it: nobody else may have it where that one says so, or other than the first. */
+  heed(head: AnswerHead): void {
+    const differs = aboutCaching.some((name) => fieldValue(head.fields, name) !== fieldValue(this.#head.fields, name))
+    const token = head.unshared ?? (differs ? 'partial' : null)
+    if (token !== null) this.unshare(token)
+  }
+
+  /** Nobody else may have it, for the reason that the token says. */
+  unshare(token: string): void {
+    this.#head = { ...this.#head, unshared: this.#head.unshared ?? token }
   }
 
   write(bytes: Buffer): void {
@@ -29,6 +44,8 @@ export class Output {
     this.#heldBytes += bytes.length
     if (this.#heldBytes <= maxHeldBytes) return
     this.#begun = true
+    // What comes after the head may forbid it.
+    this.unshare('too-large')
     this.#taker.head({ ...this.#head, length: null })
     for (const held of this.#held) this.hasRoom = this.#taker.data(held)
     this.#held = []

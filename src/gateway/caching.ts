@@ -5,6 +5,7 @@ import { ruleFor } from '../cache/lifetimes.ts'
 import type { CacheRule, Question } from '../cache/question.ts'
 import { operationTag, organizationTag, resourceTag } from '../cache/tags.ts'
 import type { Catalogue } from '../catalogue/catalogue.ts'
+import type { Operation } from '../catalogue/operation.ts'
 import { addressOf, type Target } from '../catalogue/target.ts'
 import type { KeyHandle } from '../keys/key.ts'
 import type { Facts } from '../policy/decide.ts'
@@ -41,7 +42,16 @@ export function questionOf(
     rule,
     tags: reads ? namesOfRead(facts, target, rule) : (derived.stale ??= namesOfWrite(facts, catalogue)),
     atMostMs: decision.team?.cacheAtMostMs ?? null,
+    mayBeAbsent: asksForOneThing(operation),
   }
+}
+
+/** Of an operation that lists, a 404 is no answer about what is there. */
+function asksForOneThing({ segments, organizations }: Operation): boolean {
+  return (
+    segments.some((segment, index) => segment.startsWith('{') && index !== organizations.segment) ||
+    (segments.at(-1)?.startsWith('{') ?? false)
+  )
 }
 
 /** What a failed write makes stale follows from whose rules the reads of the same path follow. */

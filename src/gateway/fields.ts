@@ -2,6 +2,7 @@
 // merged, normalised or dropped before it is looked at. RFC 9110 section 7.6.1 for the hop-by-hop ones.
 
 import type { IncomingMessage } from 'node:http'
+import { firstValue } from '../http/field-list.ts'
 import { Problem } from '../problems.ts'
 import { maskSecrets } from '../records/mask.ts'
 import { bodyFollows } from './connection.ts'
@@ -193,6 +194,8 @@ export interface AnswerFields {
   readonly contentLength: number | null
   readonly contentEncoding: string | null
   readonly requestId: string | null
+  /** Why nobody else may have the answer, where a field says so that does not cross: a token. */
+  readonly unshared: string | null
 }
 
 /** Node's and undici's forms of a raw field list. */
@@ -204,6 +207,8 @@ export function readAnswerFields(rawHeaders: RawFields, mask: (value: string) =>
   let contentLength: number | null = null
   let contentEncoding: string | null = null
   let requestId: string | null = null
+  let unshared: string | null = null
+  let pragma = false
   let connection: string | null = null
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = textOf(rawHeaders[index]).toLowerCase()
@@ -211,15 +216,25 @@ export function readAnswerFields(rawHeaders: RawFields, mask: (value: string) =>
     if (name === 'content-length') contentLength = Number(value)
     else if (name === 'content-encoding')
       contentEncoding = contentEncoding === null ? value : `${contentEncoding}, ${value}`
-    else if (name === 'connection') connection = value
+    else if (name === 'connection') connection = connection === null ? value : `${connection}, ${value}`
+    else if (name === 'set-cookie' || name === 'set-cookie2') unshared = 'cookie'
+    else if (name === 'pragma') pragma ||= /no-cache/i.test(value)
     else if (name === 'x-request-id') requestId = plainId.test(value) ? mask(value) : null
     // A name is the upstream's choice, too: one that holds a key does not cross.
     else if (responseFields.has(name) || (responsePrefixes.test(name) && mask(name) === name))
       pass.push(name, mask(value))
   }
-  if (connection !== null) dropListed(pass, connection)
-  return { pass, contentLength, contentEncoding, requestId }
+  // As HTTP/1.0 said it, where nothing else is said.
+  if (pragma && firstValue(pass, 'cache-control') === null) unshared ??= 'no-store'
+  if (connection !== null) {
+    // What is said of caching for this hop alone is lost with the field.
+    if (aboutCaching.test(connection)) unshared ??= 'no-store'
+    dropListed(pass, connection)
+  }
+  return { pass, contentLength, contentEncoding, requestId, unshared }
 }
+
+const aboutCaching = /\b(?:cache-control|cdn-cache-control|expires|vary|age|date)\b/i
 
 function textOf(raw: Buffer | string | Buffer[] | undefined): string {
   if (raw === undefined) return ''

@@ -2,7 +2,6 @@
 // it answers goes through src/filtering/ before the cache or the caller gets any of it.
 
 import type { AnswerTaker } from '../cache/answer.ts'
-import type { FieldChanges } from '../cache/question.ts'
 import { withoutFields } from '../http/field-list.ts'
 import type { Paging } from '../catalogue/operation.ts'
 import { Bodiless } from '../filtering/bodiless.ts'
@@ -42,8 +41,12 @@ export function forwardFiltered(
     ...forward,
     // Whose it is stands in the body.
     method: isHead ? 'GET' : forward.method,
-    fields: { ...forward.fields, acceptEncoding: isRead ? 'gzip' : undefined },
-    changes: unconditional(forward.changes),
+    fields: {
+      ...forward.fields,
+      forward: unconditional(forward.fields.forward),
+      acceptEncoding: isRead ? 'gzip' : undefined,
+    },
+    shared: forward.shared === null ? null : unconditional(forward.shared),
   }
   const ask = (query: string, answer: AnswerTaker): void =>
     send({ ...asking, target: { ...target, query } }, new PlainAnswer(answer, refusal))
@@ -104,8 +107,8 @@ const conditions: ReadonlySet<string> = new Set([
   'if-unmodified-since',
 ])
 
-function unconditional({ remove, add }: FieldChanges): FieldChanges {
-  return { remove: new Set([...remove, ...conditions]), add: withoutFields(add, (name) => conditions.has(name)) }
+function unconditional(fields: readonly string[]): string[] {
+  return withoutFields(fields, (name) => conditions.has(name))
 }
 
 /** In the same words whether it does not exist or is another team's: an id tells nothing of itself. */

@@ -70,12 +70,12 @@ export function createSending(parts: SendingParts): SendRequest {
     const question = questionOf(evaluation, exchange.policy.catalogue, method, target, fields, now())
     const caller = new Caller(exchange, response, parts.callerIdleMs, parts.onFail)
     const taker = claim === null ? caller : new SafeCreate(exchange, claim, caller, parts.safeCreateMs)
-    cache.serve(question, taker, (changes, receiver) => {
+    cache.serve(question, taker, (shared, receiver) => {
       const version = openKey(keyring, evaluation)
       exchange.keyVersion = version
       const precedence = decision.team?.precedence ?? ofNoTeam
       const { operation } = facts
-      const forward = { exchange, request, method, operation, target, fields, changes, body, version, precedence }
+      const forward = { exchange, request, method, operation, target, fields, shared, body, version, precedence }
       const judge = lateLimits
       // Once, however often the cache has to ask.
       lateLimits = null

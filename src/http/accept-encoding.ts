@@ -21,10 +21,30 @@ export function acceptedCodings(field: string | undefined): string {
   const known = remembered.get(field)
   if (known !== undefined) return known
   const accepted = restrict(field)
-  const [oldest] = remembered.keys()
-  if (remembered.size >= maxRemembered && oldest !== undefined) remembered.delete(oldest)
-  if (field.length <= 256) remembered.set(field, accepted)
+  remember(remembered, field, accepted)
   return accepted
+}
+
+const inOrder = ['br', 'gzip', 'deflate', 'zstd']
+const rememberedKnown = new Map<string, string>()
+
+/**
+ * The codings a caller asks for, in one order and without weights: one of a few texts, so that nothing of the caller's own
+ * goes upstream where others may get the answer. `identity` where none is asked for.
+ */
+export function knownCodings(field: string | undefined): string {
+  if (field === undefined) return 'identity'
+  const known = rememberedKnown.get(field)
+  if (known !== undefined) return known
+  const codings = inOrder.filter((coding) => asksFor(field, coding)).join(', ') || 'identity'
+  remember(rememberedKnown, field, codings)
+  return codings
+}
+
+function remember<T>(memory: Map<string, T>, field: string, value: T): void {
+  const [oldest] = memory.keys()
+  if (memory.size >= maxRemembered && oldest !== undefined) memory.delete(oldest)
+  if (field.length <= 256) memory.set(field, value)
 }
 
 function restrict(field: string): string {
@@ -66,8 +86,6 @@ function weightsOf(acceptEncoding: string): ReadonlyMap<string, number> {
     const weight = parameters.find((parameter) => parameter.startsWith('q='))
     weights.set(name, weight === undefined ? 1 : Number(weight.slice(2)) || 0)
   }
-  const [oldest] = rememberedWeights.keys()
-  if (rememberedWeights.size >= maxRemembered && oldest !== undefined) rememberedWeights.delete(oldest)
-  if (acceptEncoding.length <= 256) rememberedWeights.set(acceptEncoding, weights)
+  remember(rememberedWeights, acceptEncoding, weights)
   return weights
 }

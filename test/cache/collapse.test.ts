@@ -40,7 +40,6 @@ describe('identical concurrent reads', () => {
     ['another partition', {}, { partition: 'key-2' }],
     ['another target', { target: '/things?a=1' }, { target: '/things?a=2' }],
     ['another field', { fields: { accept: 'a/b' } }, { fields: { accept: 'a/c' } }],
-    ['another kind of rule', {}, { rule: rfc9111 }],
     ['no-cache', {}, { fields: { 'cache-control': 'no-cache' } }],
     ['HEAD', {}, { method: 'HEAD' }],
   ])('%s is another question', (_name, first, second) => {
@@ -66,26 +65,86 @@ describe('identical concurrent reads', () => {
     }
   })
 
-  it('get what suits them: 304, without coding, or their own call where Vary tells them apart', () => {
+  it('get what suits them: 304 for who has it already', () => {
     const setting = new Setting()
-    const leader = setting.ask('/things', { fields: { foo: '1' } })
-    const knowing = setting.ask('/things', { fields: { foo: '1', 'if-none-match': '"a"' } })
-    const different = setting.ask('/things', { fields: { foo: '2' } })
+    const leader = setting.ask('/things')
+    const knowing = setting.ask('/things', { fields: { 'if-none-match': '"a"' } })
     setting.call.answer(200, { ...fresh, etag: '"a"', vary: 'foo' })
     expect(leader).toMatchObject({ status: 200, body: 'body' })
     expect(knowing).toMatchObject({ status: 304, result: 'collapsed' })
-    expect(different.isWaiting).toBe(true)
-    setting.call.answer(200, { ...fresh, vary: 'foo' }, 'two')
-    expect(different.body).toBe('two')
-    expect(setting.calls).toHaveLength(2)
+    expect(setting.calls).toHaveLength(1)
   })
+})
 
-  it('Vary tells them apart also where nothing is kept', () => {
-    const setting = new Setting(always)
-    setting.ask('/things', { fields: { 'user-agent': '1' } })
-    const different = setting.ask('/things', { fields: { 'user-agent': '2' } })
-    setting.call.answer(200, { vary: 'user-agent', 'cache-control': 'no-store' })
-    expect(different.isWaiting).toBe(true)
+describe('an answer that tells nothing of what was asked for', () => {
+  const rules: [string, CacheRule][] = [
+    ['class', classRule],
+    ['always collapsed', always],
+    ['rfc9111', rfc9111],
+  ]
+  const statuses = [301, 307, 400, 403, 405, 408, 409, 413, 414, 421, 422, 428, 431, 451]
+
+  it.each(rules.flatMap(([name, rule]) => statuses.map((status) => [name, status, rule] as const)))(
+    'is nobody else’s and is not stored: %s, %i',
+    (_name, status, rule) => {
+      const setting = new Setting(rule)
+      const callers = several.map(() => setting.ask())
+      const said = rule.kind === 'class' ? { 'cache-control': 'public, s-maxage=60' } : { 'cache-control': 'public' }
+      setting.call.answer(status, said, 'of the first')
+      expect(setting.calls).toHaveLength(5)
+      for (const [index, call] of setting.calls.slice(1).entries()) call.answer(200, fresh, `own ${index}`)
+      expect(callers.map(({ body }) => body)).toEqual(['of the first', 'own 0', 'own 1', 'own 2', 'own 3'])
+      expect(setting.ask().body).toBe('own 3')
+    },
+  )
+
+  it.each(rules)(
+    '404 and 410 are, where there is one thing to be absent, and no answer of a list: %s',
+    (_name, rule) => {
+      for (const status of [404, 410]) {
+        const absent = new Setting(rule)
+        const callers = several.map(() => absent.ask())
+        absent.call.answer(status, fresh, 'gone')
+        expect(callers.map((caller) => [caller.status, caller.body])).toEqual(several.map(() => [status, 'gone']))
+        expect(absent.ask().result).toBe('hit')
+        const list = new Setting(rule)
+        for (const _ of several) list.ask('/things', { mayBeAbsent: false })
+        list.call.answer(status, rule.kind === 'class' ? fresh : {}, 'gone')
+        expect(list.calls).toHaveLength(5)
+        expect(list.cache.stats().entries).toBe(0)
+      }
+    },
+  )
+
+  it.each(rules)(
+    '429 is nobody else’s either, and costs no more calls: who waits is told to come back (%s)',
+    (_name, rule) => {
+      const setting = new Setting(rule)
+      const callers = several.map(() => setting.ask())
+      setting.call.answer(429, { 'retry-after': '7', 'cache-control': 'max-age=60' }, 'of the first')
+      expect(setting.calls).toHaveLength(1)
+      expect(callers[0]).toMatchObject({ status: 429, body: 'of the first' })
+      for (const caller of callers.slice(1)) {
+        expect(caller.problem).toMatchObject({
+          kind: 'rate-limit-exceeded',
+          reason: 'upstream-throttled',
+          fields: { 'retry-after': '7' },
+        })
+      }
+      setting.ask()
+      expect(setting.calls).toHaveLength(2)
+    },
+  )
+
+  it('is nobody else’s where a field says so that does not cross, and not stored', () => {
+    for (const [, rule] of rules) {
+      const setting = new Setting(rule)
+      for (const _ of several) setting.ask()
+      setting.call.taker.head({ status: 200, fields: ['cache-control', 'max-age=60'], length: 1, unshared: 'cookie' })
+      setting.call.taker.end(Buffer.from('x'))
+      expect(setting.calls).toHaveLength(5)
+      expect(setting.cache.stats().entries).toBe(0)
+    }
   })
 })
 
@@ -93,8 +152,6 @@ describe('an answer that must not be stored', () => {
   it.each<[string, CacheRule, number, Record<string, string>]>([
     ['no-store where reads are always collapsed', always, 200, { 'cache-control': 'no-store' }],
     ['private where reads are always collapsed', always, 200, { 'cache-control': 'private' }],
-    ['429 under a class', classRule, 429, { 'retry-after': '7' }],
-    ['429 under RFC 9111', rfc9111, 429, { 'retry-after': '7' }],
   ])('is for all who wait, and for nobody later: %s', (_name, rule, status, fields) => {
     const setting = new Setting(rule)
     const callers = several.map(() => setting.ask())
@@ -205,7 +262,7 @@ describe('callers who leave', () => {
     const caller = new Caller()
     let attach = (): void => undefined
     let aborted = false
-    setting.cache.serve(setting.question('/things'), caller, (_changes, taker) => {
+    setting.cache.serve(setting.question('/things'), caller, (_shared, taker) => {
       attach = () => taker.attach({ abort: () => (aborted = true), resume: () => undefined })
     })
     caller.flow?.abort()
@@ -257,14 +314,21 @@ describe('a leader that fails', () => {
   it.each([
     ['class', classRule],
     ['rfc9111', rfc9111],
-  ] as const)('with errors of the upstream: the third is everybody’s (%s)', (_name, rule) => {
-    const setting = new Setting(rule)
-    const callers = several.map(() => setting.ask())
-    for (const attempt of [1, 2, 3]) setting.call.answer(503, {}, `error ${attempt}`)
-    expect(setting.calls).toHaveLength(3)
-    expect(callers.map(({ body }) => body)).toEqual(['error 1', 'error 2', 'error 3', 'error 3', 'error 3'])
-    expect(setting.cache.stats().entries).toBe(0)
-  })
+  ] as const)(
+    'with errors of the upstream: one after another asks, three in all; then each for itself (%s)',
+    (_name, rule) => {
+      const setting = new Setting(rule)
+      const callers = several.map(() => setting.ask())
+      for (const attempt of [1, 2, 3]) {
+        expect(setting.calls).toHaveLength(attempt)
+        setting.call.answer(503, {}, `error ${attempt}`)
+      }
+      expect(setting.calls).toHaveLength(5)
+      for (const attempt of [4, 5]) setting.calls[attempt - 1]?.answer(503, {}, `error ${attempt}`)
+      expect(callers.map(({ body }) => body)).toEqual(['error 1', 'error 2', 'error 3', 'error 4', 'error 5'])
+      expect(setting.cache.stats().entries).toBe(0)
+    },
+  )
 
   it('half way through the body: it is cut off, the others have another try', () => {
     const setting = new Setting()

@@ -20,7 +20,6 @@ function entry(bytes: number, sequence = 1): Entry {
     staleOnErrorMs: 0,
     staleOnSilenceMs: 0,
     withheld: [],
-    vary: [],
     operation: 'things.get',
     status: 200,
     fields: [],
@@ -29,7 +28,6 @@ function entry(bytes: number, sequence = 1): Entry {
     etag: null,
     ownEtag: false,
     lastModified: null,
-    selected: [],
     sequence,
   }
 }

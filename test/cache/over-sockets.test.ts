@@ -6,7 +6,7 @@ import { setTimeout } from 'node:timers/promises'
 import { Pool, type Dispatcher } from 'undici'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { AnswerHead, AnswerTaker, Flow } from '../../src/cache/answer.ts'
-import type { CacheTaker, Fetch, FieldChanges } from '../../src/cache/question.ts'
+import type { CacheTaker, Fetch } from '../../src/cache/question.ts'
 import { createResponseCache } from '../../src/cache/response-cache.ts'
 import { Problem } from '../../src/problems.ts'
 import { classRule, rfc9111 } from './support.ts'
@@ -117,7 +117,7 @@ async function start(
   const cache = createResponseCache({ now: Date.now, maxBytes: 1e7, maxEntryBytes: 1e6, upstreamBase: '' })
   const port = await listen(
     createServer((request, response) => {
-      const fetch: Fetch = (_changes: FieldChanges, taker) => {
+      const fetch: Fetch = (_shared, taker) => {
         pool.dispatch({ path: request.url ?? '/', method: 'GET' }, feed(taker))
       }
       const question = {
@@ -128,7 +128,7 @@ async function start(
         fields: [],
         tags: [],
       }
-      cache.serve({ ...question, rule, atMostMs: null }, new ResponseTaker(response), fetch)
+      cache.serve({ ...question, rule, atMostMs: null, mayBeAbsent: true }, new ResponseTaker(response), fetch)
     }),
   )
   return { port, calls: () => calls, open: () => open }

@@ -67,6 +67,11 @@ describe('rfc9111: the upstream’s fields alone decide', () => {
     },
   )
 
+  it.each([301, 400, 403, 405, 414, 501])('status %d without it is never kept, nor guessed about', (status) => {
+    const fields = { etag: '"a"', 'last-modified': httpDate(startMs - 1e8), date, 'cache-control': 'public' }
+    for (const rule of [rfc9111, guessing]) expect(isReused(rule, fields, 3, status)).toBe(false)
+  })
+
   it('section 3.4: parts are never kept', () => {
     expect(isReused(rfc9111, { 'cache-control': 'max-age=60', 'content-range': 'bytes 0-3/9' }, 3, 206)).toBe(false)
   })
@@ -91,8 +96,8 @@ describe('rfc9111: the upstream’s fields alone decide', () => {
 
   it('section 4.2.2: guessing is for some statuses, and for all with public', () => {
     const fields = { 'last-modified': httpDate(startMs - 1e8), date }
-    expect(isReused(guessing, fields, 3, 403)).toBe(false)
-    expect(isReused(guessing, { ...fields, 'cache-control': 'public' }, 3, 403)).toBe(true)
+    expect(isReused(guessing, fields, 3, 299)).toBe(false)
+    expect(isReused(guessing, { ...fields, 'cache-control': 'public' }, 3, 299)).toBe(true)
   })
 })
 

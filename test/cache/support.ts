@@ -1,7 +1,7 @@
 // A cache with a clock that tests turn, callers that remember what they got, and an upstream whose every call a test answers.
 
 import type { AnswerTaker, Flow } from '../../src/cache/answer.ts'
-import type { CacheOutcome, CacheRule, CacheTaker, Fetch, FieldChanges, Question } from '../../src/cache/question.ts'
+import type { CacheOutcome, CacheRule, CacheTaker, Fetch, Question } from '../../src/cache/question.ts'
 import { createResponseCache, type ResponseCache, type ResponseCacheOptions } from '../../src/cache/response-cache.ts'
 import { Problem } from '../../src/problems.ts'
 
@@ -11,20 +11,21 @@ export const classRule = { kind: 'class', ttlMs: 30_000, alwaysCollapsed: false 
 
 /** One call that the upstream got. */
 export class Call {
-  readonly changes: FieldChanges
+  /** The fields that it got in place of the caller's; null for the caller's own. */
+  readonly shared: readonly string[] | null
   readonly taker: AnswerTaker
   aborted = false
   resumed = 0
 
-  constructor(changes: FieldChanges, taker: AnswerTaker) {
-    this.changes = changes
+  constructor(shared: readonly string[] | null, taker: AnswerTaker) {
+    this.shared = shared
     this.taker = taker
     taker.attach({ abort: () => (this.aborted = true), resume: () => (this.resumed += 1) })
   }
 
-  /** The conditional fields that were added, by name. */
+  /** The conditional fields, by name. */
   get conditions(): Record<string, string> {
-    return pairs(this.changes.add)
+    return Object.fromEntries(Object.entries(pairs(this.shared ?? [])).filter(([name]) => name.startsWith('if-')))
   }
 
   head(status: number, fields: Record<string, string | string[]> = {}, length: number | null = null): void {
@@ -126,9 +127,9 @@ export class Setting {
     })
   }
 
-  readonly fetch: Fetch = (changes, taker) => {
+  readonly fetch: Fetch = (shared, taker) => {
     if (this.throws !== null) throw this.throws
-    this.calls.push(new Call(changes, taker))
+    this.calls.push(new Call(shared, taker))
   }
 
   /** Asks as a new caller. */
@@ -148,6 +149,7 @@ export class Setting {
       rule: this.#rule,
       tags: ['things.list', 'org-1'],
       atMostMs: null,
+      mayBeAbsent: true,
       ...others,
     }
   }

@@ -65,14 +65,14 @@ export class PlainAnswer implements AnswerTaker {
     this.#taker.fail(problem)
   }
 
-  #give({ status, fields }: AnswerHead, bytes: Buffer | null): void {
+  #give(head: AnswerHead, bytes: Buffer | null): void {
     if (this.#over) return
     if (bytes === null) {
       this.#taker.fail(this.#refusal('its content coding is broken'))
       return
     }
-    const plain = withoutFields(fields, (name) => name === 'content-encoding')
-    this.#taker.head({ status, fields: plain, length: bytes.length })
+    const plain = withoutFields(head.fields, (name) => name === 'content-encoding')
+    this.#taker.head({ ...head, fields: plain, length: bytes.length })
     this.#taker.end(bytes)
   }
 }

@@ -117,7 +117,8 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
       this.#line.throttled(waitMs)
       this.#events.throttled(this.#version, waitMs)
     }
-    if (answer.requestId !== this.#exchange.requestId) this.#exchange.upstreamRequestId = answer.requestId
+    if (answer.requestId !== null && answer.requestId !== this.#exchange.requestId)
+      this.#exchange.upstreamRequestId = answer.requestId
     if (hasNoBody(this.#method, status)) {
       // Not at its end: undici takes the length that a 304 speaks of (RFC 9110 section 8.6) for one that did not come. The
       // length and coding of an answer to HEAD and of a 304 stay; a 204 has none.
@@ -219,7 +220,8 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
   #head(length: number | null, coding: string | null): void {
     const fields = this.#answer?.pass ?? []
     if (coding !== null) fields.push('content-encoding', coding)
-    this.#taker.head({ status: this.#exchange.upstreamStatus ?? 502, fields, length })
+    const unshared = this.#answer?.unshared ?? null
+    this.#taker.head({ status: this.#exchange.upstreamStatus ?? 502, fields, length, unshared })
   }
 
   #end(length: number | null, coding: string | null, last: Buffer | null): void {

@@ -1,17 +1,17 @@
 // The one way to the upstream: our own dispatch on an undici pool. Certificates are always verified, nothing is retried,
 // nothing is followed, the path goes on byte for byte, and an answer reaches the caller only through the leak guard.
 
+import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { Transform } from 'node:stream'
 import { Pool, type Dispatcher } from 'undici'
 import type { AnswerTaker } from '../../cache/answer.ts'
-import type { FieldChanges } from '../../cache/question.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import { addressOf, type Target } from '../../catalogue/target.ts'
 import type { KeyVersion } from '../../keys/keyring.ts'
 import type { Precedence } from '../../limits/precedence.ts'
 import { tooLarge } from '../body.ts'
-import { acceptedCodings } from '../../http/accept-encoding.ts'
+import { acceptedCodings, knownCodings } from '../../http/accept-encoding.ts'
 import { wasCutOff } from '../connection.ts'
 import type { Exchange } from '../exchange.ts'
 import type { CallerFields } from '../fields.ts'
@@ -41,8 +41,8 @@ export interface Forward {
   readonly operation: Operation
   readonly target: Target
   readonly fields: CallerFields
-  /** What the cache wants to be asked differently: conditions of its own instead of the caller's. */
-  readonly changes: FieldChanges
+  /** What goes upstream in place of the caller's fields where others may get the answer too; null where nobody else does. */
+  readonly shared: readonly string[] | null
   /** The body when it has been collected; null to stream it. */
   readonly body: Buffer | null
   readonly version: KeyVersion
@@ -156,24 +156,55 @@ export function createUpstream(options: UpstreamOptions): Upstream {
 
 const maxOwnBytes = 8 << 20
 
-/** The caller's allowed fields plus ours. This is the only place where a key's value is opened. */
-function fieldsOf({ fields, changes, version, exchange, body, request, operation }: Forward, origin: string): string[] {
-  const list = fields.forward.filter((_, index) => !changes.remove.has(fields.forward[index - (index % 2)] ?? ''))
-  list.push(
+/** The fields of the request to the upstream. This is the only place where a key's value is opened. */
+function fieldsOf(forward: Forward, origin: string): string[] {
+  const { shared, version } = forward
+  const credential = `Bearer ${version.secret.reveal(origin)}`
+  return shared === null ? ownFields(forward, credential) : sharedFields(forward, shared, credential)
+}
+
+/** The caller's allowed fields plus ours. */
+function ownFields({ fields, exchange, body, request, operation }: Forward, credential: string): string[] {
+  const list = [
+    ...fields.forward,
     'authorization',
-    `Bearer ${version.secret.reveal(origin)}`,
+    credential,
     'accept-encoding',
     // A coded stream of events could only be looked into in large pieces.
     operation.streaming ? 'identity' : acceptedCodings(fields.acceptEncoding),
-    ...changes.add,
     'x-request-id',
     exchange.requestId,
     'via',
     `${request.httpVersion} devin-gateway`,
-  )
+  ]
   if (body === null && fields.bodyLength !== null && fields.bodyLength > 0)
     list.push('content-length', String(fields.bodyLength))
   return list
+}
+
+/**
+ * What the cache says plus ours: nothing that the caller could have put there, as others may get the answer. Ids are new ones,
+ * so the answer can show none of the caller's; the record of the exchange holds them.
+ */
+function sharedFields({ exchange, fields }: Forward, shared: readonly string[], credential: string): string[] {
+  const id = randomUUID()
+  const traceId = id.replaceAll('-', '')
+  exchange.upstreamRequestId = id
+  return [
+    ...shared,
+    'authorization',
+    credential,
+    'accept-encoding',
+    knownCodings(fields.acceptEncoding),
+    'user-agent',
+    'devin-gateway',
+    'x-request-id',
+    id,
+    'traceparent',
+    `00-${traceId}-${traceId.slice(16)}-00`,
+    'via',
+    '1.1 devin-gateway',
+  ]
 }
 
 function bodyOf(

@@ -81,7 +81,7 @@ async function play(steps: readonly Step[]): Promise<string[]> {
       method: what === 'read' ? 'GET' : 'PUT',
     })
     if (question === undefined) return
-    setting?.cache.serve(question, caller, (_changes, taker) => void upstream(one, taker))
+    setting?.cache.serve(question, caller, (_shared, taker) => void upstream(one, taker))
     await ended
     if (what === 'write') acknowledged[thing] = Math.max(acknowledged[thing] ?? 0, Number(caller.body))
     if (what === 'read' && Number(caller.body) < least)
