@@ -191,7 +191,7 @@ const kinds = {
     title: 'The gateway is overloaded',
     turn: 'the operator of the gateway',
     about:
-      'Too many requests wait for a connection to the upstream, or a limit of cost cannot be judged because the store that instances share is away. Nothing was sent; try again after `Retry-After`.',
+      'The gateway has more to do than it can, holds as many connections as it may, too many requests wait for a connection to the upstream, or a limit of cost cannot be judged because the store that instances share is away. Nothing was sent; try again after `Retry-After`.',
   },
   'idempotency-unavailable': {
     status: 503,

@@ -12,6 +12,7 @@ import { openCertificate } from './runtime/certificate.ts'
 import { layFoundation, type GatewayOptions } from './runtime/foundation.ts'
 import { listenerOf } from './runtime/listener.ts'
 import { createOperators } from './runtime/operators.ts'
+import { watchOverload } from './runtime/overload.ts'
 import { openShares } from './runtime/shares.ts'
 import { openUpstream } from './runtime/upstream.ts'
 import { reportChanges } from './store/report.ts'
@@ -48,7 +49,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { upstream, ownCalls } = openUpstream(foundation)
   const shares = await openShares(foundation, ownCalls)
   const { budgets, budgeting, cache, group, limiter, safeCreates, safeCreateMs, sharedLimiter, store } = shares
+  const overloadWatch = watchOverload(foundation)
+  const { overload } = overloadWatch
   const admission = createAdmission({
+    overload,
     tokens,
     keyring,
     devinUsers: createDevinUsers({ calls: ownCalls, now }),
@@ -87,7 +91,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   })
 
   const lifecycle = { draining: false }
-  const { admin, readiness, reload } = createOperators(foundation, shares, upstream, app, certificate, lifecycle)
+  const { admin, readiness, reload } = createOperators(
+    foundation,
+    shares,
+    upstream,
+    app,
+    certificate,
+    overload,
+    lifecycle,
+  )
 
   void sinks.audit('started', 'gateway', {
     version,
@@ -109,6 +121,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     policies.close()
     expiry.stop()
     certificate.stop()
+    overloadWatch.stop()
     tokens.close()
     await budgets.close()
     await upstream.close()

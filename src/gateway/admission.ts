@@ -25,6 +25,7 @@ import { declareJson, readCallerFields } from './fields.ts'
 import type { Upstream } from './upstream/upstream.ts'
 import { keyMissing } from './key-opening.ts'
 import { applyLimits, countsUpstreamOnly, type Judgement } from './limiting.ts'
+import type { Overload } from './overload.ts'
 import { answerOwnPage, answerPublicPage, isOwn } from './own-pages.ts'
 import { bodyOfRead, checkVersion, holdsToken, refusalOf, tokenInQuery } from './refusals.ts'
 import { answerAgain, callerOf } from './safe-create.ts'
@@ -35,6 +36,7 @@ export interface AdmissionParts {
   readonly tokens: TokenVerifier
   readonly keyring: Keyring
   readonly devinUsers: DevinUsers
+  readonly overload: Overload
   readonly limiter: Limiter
   readonly budgeting: Budgeting
   readonly cache: ResponseCache
@@ -100,6 +102,8 @@ export function createAdmission(parts: AdmissionParts): Admission {
     exchange.evaluation = evaluation
     const refusal = refusalOf(evaluation)
     if (refusal !== null) return refuse(visit, refusal)
+    const busy = parts.overload.refusal(evaluation.decision.team?.precedence.priority ?? 'normal')
+    if (busy !== null) return refuse(visit, busy)
     if (fields.bodyLength !== null && fields.bodyLength > maxBodyBytes) throw tooLarge(maxBodyBytes)
     const key = operation.idempotent ? idempotencyKeyIn(fields.forward) : null
     if (evaluation.needsBody || evaluation.needsDevinUser !== null) return judge(visit, evaluation, key)

@@ -1,4 +1,4 @@
-// Connections of callers, and the certificate they see. Part of instruments.ts.
+// Connections of callers, the certificate they see, and requests that are refused because the process has too much to do. Part of instruments.ts.
 
 import { metricList } from './metric-list.ts'
 import { createGauge, registerCounter, type Registry } from './prometheus.ts'
@@ -8,6 +8,8 @@ export interface ListenerMetrics {
   connections(count: number): void
   connectionRefused(reason: string): void
   connectionCut(cause: string): void
+  /** How many priorities are refused, and how many requests of each were. */
+  overload(level: number, refused: Readonly<Record<string, number>>): void
   /** When the certificate of a listener ends. */
   certificateExpires(listener: 'gateway', atMs: number): void
   /** The certificate was read again, or the one before was kept. */
@@ -33,7 +35,16 @@ export function createListenerMetrics(registry: Registry, labels: ListenerLabels
   registerCounter(registry, metricList.certificateReloads, () =>
     Object.entries(reloads).map(([result, count]) => [{ result }, count]),
   )
+  const overloadLevel = createGauge(registry, metricList.overloadLevel)
+  let shed: Readonly<Record<string, number>> = { low: 0, normal: 0, high: 0 }
+  registerCounter(registry, metricList.overloadRefused, () =>
+    Object.entries(shed).map(([priority, count]) => [{ priority }, count]),
+  )
   return {
+    overload(level, refused) {
+      overloadLevel.set(level)
+      shed = refused
+    },
     certificateExpires: (listener, atMs) => certificateEnds.set({ listener }, atMs / 1000),
     certificateReload: (result) => {
       reloads[result] += 1

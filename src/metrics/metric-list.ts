@@ -64,6 +64,16 @@ export const metricList = {
     help: 'Times the certificate was read again, by result: read, or the one before was kept.',
     labelNames: ['result'],
   },
+  overloadLevel: {
+    name: 'gateway_overload_level',
+    help: 'How many of the priorities low, normal and high are refused because the event loop lags; 0 in calm.',
+    labelNames: [],
+  },
+  overloadRefused: {
+    name: 'gateway_overload_refused_total',
+    help: 'Requests that were refused because the event loop lagged, by priority of their team.',
+    labelNames: ['priority'],
+  },
   tokens: {
     name: 'gateway_tokens_verified_total',
     help: 'Tokens of callers: known from before, verified, or rejected.',

@@ -104,7 +104,7 @@ const limits = z.strictObject({
     .enum(['high', 'normal', 'low'])
     .default('normal')
     .describe(
-      'Who makes room for whom while the Devin API has a key rest (429): lower priorities than that of the refused request.',
+      'Who makes room for whom while the Devin API has a key rest (429), and who is refused first while the gateway is overloaded: lower priorities.',
     ),
   weight: count('weight')
     .max(100, 'weight must be at most 100')

@@ -28,6 +28,8 @@ export interface GatewayOptions {
   /** Milliseconds since the epoch. */
   readonly now?: () => number
   readonly version: string
+  /** Reads the delay of the event loop in milliseconds; null where there is no reading. By default it is measured. */
+  readonly eventLoopDelay?: () => number | null
   /** One of several workers: another process writes the audit log. */
   readonly auditElsewhere?: AuditTarget
 }
@@ -39,6 +41,8 @@ export interface Foundation {
   readonly now: () => number
   /** For durations, which must not jump when the wall clock is set. */
   readonly monotonic: () => number
+  /** Null: it is measured. */
+  readonly eventLoopDelay: (() => number | null) | null
   readonly catalogue: Catalogue
   readonly guard: LeakGuard
   readonly instruments: Instruments
@@ -111,6 +115,7 @@ export async function layFoundation(options: GatewayOptions): Promise<Foundation
     version,
     now,
     monotonic: () => performance.now(),
+    eventLoopDelay: options.eventLoopDelay ?? null,
     catalogue,
     guard,
     instruments,

@@ -5,6 +5,7 @@ import { cacheView, issuerView, keyView, policiesView, storeView } from '../admi
 import { noteOf } from '../cache/shared/report.ts'
 import { organizationTag, resourceTag } from '../cache/tags.ts'
 import type { GatewayApp } from '../gateway/app.ts'
+import { priorities, type Overload, type OverloadLevel } from '../gateway/overload.ts'
 import type { Upstream } from '../gateway/upstream/upstream.ts'
 import type { CertificateInUse } from './certificate.ts'
 import type { Foundation } from './foundation.ts'
@@ -25,6 +26,7 @@ export function createOperators(
   upstream: Upstream,
   app: GatewayApp,
   certificate: CertificateInUse,
+  overload: Overload,
   lifecycle: { readonly draining: boolean },
 ): Operators {
   const { config, catalogue, instruments, keyring, policies, sinks, tokens, version } = foundation
@@ -45,6 +47,7 @@ export function createOperators(
       group === null ? null : noteOf(group.state),
       policies.refusal === null ? null : refusalNote(policies.refusal),
       certificate.warning,
+      overload.level === 0 ? null : overloadNote(overload.level),
     ].filter((note) => note !== null)
     return { ready: reasons.length === 0, reasons, ...(notes.length > 0 ? { notes } : {}) }
   }
@@ -105,6 +108,7 @@ export function createOperators(
   instruments.beforeScrape(async () => {
     instruments.draining(lifecycle.draining)
     instruments.connections(app.connections)
+    instruments.overload(overload.level, overload.refused)
     instruments.waiting(upstream.waiting)
     instruments.keyStates(
       keyring.status().map(({ handle, state }) => ({ key: handle.id, state, expiresAtMs: handle.expiresAtMs })),
@@ -126,4 +130,8 @@ function refusalNote({ result, diagnostics }: Refusal): string {
   const why = result === 'held' ? 'wait for a reload on demand' : 'were refused'
   const others = diagnostics.length > 1 ? `, and ${diagnostics.length - 1} more` : ''
   return `the changed policies ${why}, and the ones before stay in force: ${diagnostics[0] ?? ''}${others}`
+}
+
+function overloadNote(level: OverloadLevel): string {
+  return `the event loop lags; requests of teams of these priorities are refused: ${priorities.slice(0, level).join(', ')}`
 }

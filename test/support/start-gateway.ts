@@ -80,6 +80,8 @@ export interface StartOptions {
   readonly listen?: string
   /** A clock of the test's own. */
   readonly now?: () => number
+  /** Readings of the event loop's delay of the test's own. */
+  readonly eventLoopDelay?: () => number
   /** Whether to wait until it is ready; by default yes, unless the records go elsewhere. */
   readonly awaitReady?: boolean
 }
@@ -151,6 +153,7 @@ ${options.config ?? ''}
     log,
     version: 'test',
     ...(options.now === undefined ? {} : { now: options.now }),
+    ...(options.eventLoopDelay === undefined ? {} : { eventLoopDelay: options.eventLoopDelay }),
   })
   if (options.awaitReady ?? options.records === undefined)
     await until(() => gateway.readiness().ready, 'the gateway to be ready')

@@ -1,0 +1,32 @@
+// Reads the event loop's delay while the gateway runs, and tells of an overload. Built by runtime.ts.
+
+import { createDelayReader, Overload, priorities, readingMs } from '../gateway/overload.ts'
+import type { Foundation } from './foundation.ts'
+
+export interface OverloadWatch {
+  readonly overload: Overload
+  stop(): void
+}
+
+export function watchOverload({ eventLoopDelay, log }: Foundation): OverloadWatch {
+  const overload = new Overload((level, delayMs) => {
+    const refused = priorities.slice(0, level)
+    const fields = { event: 'overload', refused, delay_ms: Math.round(delayMs) }
+    if (level > 0) log.warn(fields, 'the event loop lags; requests of teams of these priorities are refused')
+    else log.info(fields, 'the event loop keeps up again; requests of all teams are served')
+  })
+  const reader = eventLoopDelay === null ? createDelayReader() : null
+  const read = eventLoopDelay ?? (() => reader?.read() ?? null)
+  const timer = setInterval(() => {
+    const delayMs = read()
+    if (delayMs !== null) overload.take(delayMs)
+  }, readingMs)
+  timer.unref()
+  return {
+    overload,
+    stop() {
+      clearInterval(timer)
+      reader?.close()
+    },
+  }
+}
