@@ -32,7 +32,7 @@ const kinds = {
     title: 'The body cannot be judged',
     turn: 'the caller',
     about:
-      'The policy has to look into this body, and it is not strict JSON: UTF-8 without byte order mark, no duplicate member names, no content coding, at most 64 levels and 10,000 values. Send plain JSON.',
+      'The policy has to look into this body, and it is not strict JSON: UTF-8 without byte order mark, no duplicate member names, no content coding, at most 64 levels and 10,000 names and values. Send plain JSON.',
   },
   'token-missing': {
     status: 401,

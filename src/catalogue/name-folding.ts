@@ -2,32 +2,56 @@
 // that a rule looks at, and is not spelled as that one, is refused wherever names of requests are read.
 
 const plain = /^[a-z0-9]*$/
-// Control characters are in ASCII, too.
-// oxlint-disable-next-line no-control-regex
-const ascii = /^[\u0000-\u007f]*$/
+/** Marks, controls, spaces and what is invisible: nothing of them is left. */
+const dropped = /[\p{M}\p{C}\p{Z}\p{Default_Ignorable_Code_Point}]+/uy
 const notInNames = /[^\p{L}\p{N}]|\p{Default_Ignorable_Code_Point}/gu
-/** `name[]`, `name[0]`, `name[a][b]` and `name.0` are the list or object `name` to many servers. */
-const asList = /(?<=[^[])\[.*$|[.:]\p{Nd}+$/su
+/** `name.0` is an item of the list `name` to some servers. */
+const asItem = /[.:]\p{Nd}+$/u
 
 /**
  * The name without what readers may overlook: compatibility forms (NFKC), case, marks, separators, white space, controls,
- * invisible characters, brackets and what is in them. Names that fold alike may be taken for each other. Folding a folded
- * name changes nothing.
+ * invisible characters, and brackets with what is behind them. Names that fold alike may be taken for each other. Folding a
+ * folded name changes nothing. Stops behind `most` letters: what is longer than every name it is compared with is none.
  */
-export function foldName(name: string): string {
+export function foldName(name: string, most = Number.POSITIVE_INFINITY): string {
   if (plain.test(name)) return name
-  if (ascii.test(name))
-    return name
-      .replace(asList, '')
-      .replaceAll(/[^A-Za-z0-9]+/g, '')
-      .toLowerCase()
-  const letters = lettersOf(name.normalize('NFKD').replace(asList, ''))
-  // By way of capitals: the long s and the dotless i are an s and an i then.
-  return lettersOf(letters.toUpperCase().toLowerCase())
+  const end = /\p{Nd}$/u.test(name) ? name.replace(asItem, '').length : name.length
+  let folded = ''
+  for (let at = 0; at < end && folded.length <= most;) {
+    const code = name.charCodeAt(at)
+    if (code < 0x80) {
+      if (code === openBracket && folded !== '') break
+      folded += asciiLetter(code)
+      at += 1
+      continue
+    }
+    dropped.lastIndex = at
+    if (dropped.test(name)) {
+      at = dropped.lastIndex
+      continue
+    }
+    const character = String.fromCodePoint(name.codePointAt(at) ?? 0)
+    const compatible = character.normalize('NFKD')
+    if (compatible === '[' && folded !== '') break
+    folded += lettersOf(compatible)
+    at += character.length
+  }
+  return folded
 }
 
-function lettersOf(text: string): string {
-  return text.normalize('NFKD').replaceAll(notInNames, '')
+const openBracket = 0x5b
+
+/** The letter in lower case, or the digit; empty for any other character. */
+function asciiLetter(code: number): string {
+  const isCapital = code >= 0x41 && code <= 0x5a
+  const isKept = isCapital || (code >= 0x61 && code <= 0x7a) || (code >= 0x30 && code <= 0x39)
+  return isKept ? String.fromCharCode(isCapital ? code + 0x20 : code) : ''
+}
+
+function lettersOf(compatible: string): string {
+  const letters = compatible.replaceAll(notInNames, '')
+  // By way of capitals: the long s and the dotless i are an s and an i then.
+  return letters.toUpperCase().toLowerCase().normalize('NFKD').replaceAll(notInNames, '')
 }
 
 /** The same for the raw name of a query parameter, with every escape taken off that some server takes off. */

@@ -8,7 +8,7 @@ import { JsonNumber, type StrictJson } from './value.ts'
 export interface JsonBounds {
   /** How deep arrays and objects may nest. */
   readonly maxDepth: number
-  /** Values in all: every text, number, literal, array and object, however deep. */
+  /** Values and names of members in all, however deep: a long text is one. */
   readonly maxValues: number
 }
 
@@ -112,9 +112,7 @@ class Parser {
 
   #value(depth: number): StrictJson {
     this.#skipSpace()
-    this.#values += 1
-    if (this.#values > this.#bounds.maxValues)
-      throw this.#error(`more than ${this.#bounds.maxValues} values`, this.#at, 'values')
+    this.#count()
     switch (this.#text[this.#at]) {
       case '{':
         return this.#object(this.#deeper(depth))
@@ -133,6 +131,13 @@ class Parser {
     }
   }
 
+  /** Counts the value or name that begins here. */
+  #count(): void {
+    this.#values += 1
+    if (this.#values > this.#bounds.maxValues)
+      throw this.#error(`more than ${this.#bounds.maxValues} values and names`, this.#at, 'values')
+  }
+
   #deeper(depth: number): number {
     if (depth >= this.#bounds.maxDepth)
       throw this.#error(`nested deeper than ${this.#bounds.maxDepth}`, this.#at, 'depth')
@@ -148,6 +153,7 @@ class Parser {
       this.#skipSpace()
       const start = this.#at
       if (this.#text[start] !== '"') throw this.#unexpected('a member name in double quotes')
+      this.#count()
       const name = this.#string()
       if (name in members) throw this.#error(`duplicate member ${JSON.stringify(name.slice(0, 64))}`, start)
       this.#skipSpace()

@@ -80,6 +80,8 @@ function textOf(value: StrictJson): string {
   if (value instanceof JsonNumber) return value.raw
   if (Array.isArray(value)) return `[${value.map(textOf).join(',')}]`
   if (!isJsonObject(value)) return JSON.stringify(value)
-  const members = Object.entries(value).map(([name, member]) => `${JSON.stringify(name)}:${textOf(member)}`)
-  return `{${members.join(',')}}`
+  let members = ''
+  for (const name in value)
+    members += `${members === '' ? '' : ','}${JSON.stringify(name)}:${textOf(value[name] ?? null)}`
+  return `{${members}}`
 }

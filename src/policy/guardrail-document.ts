@@ -39,7 +39,7 @@ export interface GuardrailsDocument {
 
 const count = () => z.int().min(0, 'must be at least 0')
 const constant = () => z.union([z.string(), z.number(), z.boolean(), z.null()])
-/** `*` for any characters, or a regular expression from ^ to $. */
+/** `*` for some characters, or a regular expression from ^ to $. */
 const pattern = () => text()
 const dottedName = () =>
   z.string().regex(/^[^.]+(?:\.[^.]+)*$/, 'must be the name of a field, with dots between names: limits.max or repos.*')
@@ -62,7 +62,7 @@ const fieldRule = z
     matches: pattern()
       .optional()
       .describe(
-        'The whole text must match: `*` stands for any characters; from `^` to `$` it is a regular expression of RE2.',
+        'The whole text must match: `*` stands for one or more characters, no line breaks or other controls among them, and with a slash no segment of the text is empty, `.` or `..`; from `^` to `$` it is a regular expression of RE2.',
       ),
     forbid: z.literal(true).optional().describe('The field must be absent; null is not.'),
     require: z.literal(true).optional().describe('The field must be present and not null.'),

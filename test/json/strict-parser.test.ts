@@ -166,14 +166,15 @@ describe('refused, and said where', () => {
 
     test.each([
       ['[0,1]', 3, 'accepted'],
-      ['[0,1]', 2, 'values: more than 2 values at byte 3 (1:4)'],
-      ['{"a":{"b":null}}', 3, 'accepted'],
-      ['{"a":{"b":null}}', 2, 'values: more than 2 values at byte 10 (1:11)'],
+      ['[0,1]', 2, 'values: more than 2 values and names at byte 3 (1:4)'],
+      ['{"a":{"b":null}}', 5, 'accepted'],
+      ['{"a":{"b":null}}', 4, 'values: more than 4 values and names at byte 10 (1:11)'],
+      ['{"a":{"b":null}}', 3, 'values: more than 3 values and names at byte 6 (1:7)'],
       ['[[],{},"",true,false]', 6, 'accepted'],
-      ['[[],{},"",true,false]', 5, 'values: more than 5 values at byte 15 (1:16)'],
-      // A name is no value, and a value is one, however long.
-      [`{"${'n'.repeat(5000)}":"${'x'.repeat(5000)}"}`, 2, 'accepted'],
-      ['[[[', 2, 'values: more than 2 values at byte 2 (1:3)'],
+      ['[[],{},"",true,false]', 5, 'values: more than 5 values and names at byte 15 (1:16)'],
+      // One each, however long.
+      [`{"${'n'.repeat(5000)}":"${'x'.repeat(5000)}"}`, 3, 'accepted'],
+      ['[[[', 2, 'values: more than 2 values and names at byte 2 (1:3)'],
     ])('%s with at most %d: %s', (text, maxValues, said) => {
       expect(many(maxValues, text)).toBe(said)
     })
@@ -181,12 +182,12 @@ describe('refused, and said where', () => {
     test('is ten thousand unless told', () => {
       const zeros = (count: number) => Buffer.from(`[${Array(count).fill('0').join(',')}]`)
       expect(parseStrictJson(zeros(9_999))).toHaveLength(9_999)
-      expect(() => parseStrictJson(zeros(10_000))).toThrow('more than 10000 values at byte 19999 (1:20000)')
+      expect(() => parseStrictJson(zeros(10_000))).toThrow('more than 10000 values and names at byte 19999 (1:20000)')
     })
 
     test('and nothing behind it is looked at', () => {
       expect(many(100, `[${'0,'.repeat(99)}0,${'\u0000'.repeat(500_000)}`)).toBe(
-        'values: more than 100 values at byte 199 (1:200)',
+        'values: more than 100 values and names at byte 199 (1:200)',
       )
     })
   })

@@ -3,22 +3,33 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { compareNumbers, isNumberText } from '../../src/json/decimal.ts'
-import { compilePattern } from '../../src/policy/guardrails/pattern.ts'
+import { compilePattern, Effort } from '../../src/policy/guardrails/pattern.ts'
 
 function matches(pattern: string, text: string): boolean {
   const compiled = compilePattern(pattern)
-  if (typeof compiled !== 'function') throw new Error(compiled.error)
-  return compiled(text)
+  if ('error' in compiled) throw new Error(compiled.error)
+  return compiled.test(text, new Effort())
 }
 
 describe('a pattern', () => {
   test.each<[pattern: string, matching: string[], others: string[]]>([
-    ['corp/*', ['corp/a', 'corp/', 'corp/a/b', 'corp/a\nb'], ['corp', 'Corp/a', 'xcorp/a', '']],
-    ['*', ['', 'a', '*'], []],
-    ['a*a', ['aa', 'aba', 'aaa'], ['a', 'ab']],
-    ['*.corp.example', ['git.corp.example', '.corp.example'], ['git.corp.example.evil', 'corp.example']],
-    ['a*b*c', ['abc', 'axbxc', 'abbc', 'abcbc'], ['acb', 'ab', 'xabc']],
-    ['**', ['', 'a'], []],
+    [
+      'corp/*',
+      ['corp/a', 'corp/a/b', 'corp/a.b', 'corp/.github', 'corp/a..b', 'corp/Ünï', 'corp/a%20b'],
+      ['corp', 'corp/', 'Corp/a', 'xcorp/a', ''],
+    ],
+    ['*', ['a', '*', 'ab', '..', 'a/../b'], ['', 'a\nb', '\u0000', 'a\u2028']],
+    ['a*a', ['aba', 'aaa'], ['a', 'aa', 'ab']],
+    ['*.corp.example', ['git.corp.example'], ['.corp.example', 'git.corp.example.evil', 'corp.example']],
+    ['a*b*c', ['axbxc', 'abbbc', 'axbxbc'], ['abc', 'abbc', 'acb', 'ab', 'xabc']],
+    ['**', ['ab'], ['', 'a']],
+    [
+      'https://git.corp/*',
+      ['https://git.corp/a', 'https://git.corp/a/b'],
+      ['https://git.corp//a', 'https://git.corp/a/', 'https:/git.corp/a'],
+    ],
+    ['/srv/*/', ['/srv/a/', '/srv/a/b/'], ['/srv//', '/srv/a//', '/srv/../']],
+    ['*/infra', ['corp/infra', 'a/b/infra'], ['/infra', '../infra', 'corp//infra', './infra']],
     ['exact', ['exact'], ['exactly', 'exac', 'Exact']],
     ['a.c[x]+', ['a.c[x]+'], ['abcx', 'a.cx']],
     ['^[A-Z]+-[0-9]{1,6}$', ['OPS-1', 'A-123456'], ['ops-1', 'OPS-1234567', 'xOPS-1', 'OPS-1\n', '\nOPS-1']],
@@ -46,11 +57,89 @@ describe('a pattern', () => {
     expect(compilePattern(pattern)).toEqual({ error })
   })
 
+  test.each([
+    'corp/../evil/infra',
+    'corp/..',
+    'corp/./infra',
+    'corp/infra/..',
+    'corp//infra',
+    'corp/infra/',
+    'corp/\n',
+    'corp/infra\n../evil',
+    'corp/\u2028infra',
+    'corp/\u202einfra',
+    'corp/%2e%2e/evil',
+    'corp/.%2E/evil',
+    'corp/%252e%252e/evil',
+    'corp/%25252e./evil',
+    'corp/..%2fevil',
+    'corp/..%5cevil',
+    'corp/..\\evil',
+    'corp\\..\\evil',
+    'corp/..;/evil',
+    'corp/..;a=b/evil',
+    'corp/.. /evil',
+    'corp/ /evil',
+    'corp/%20/evil',
+    'corp/\uff0e\uff0e/evil',
+    'corp/\u2025/evil',
+    'corp/.\u200b./evil',
+    'corp/\u200b/evil',
+    'corp/..\u00ad/evil',
+    'corp/a\uff0f..\uff0fevil',
+    'corp/.../evil',
+  ])('with a slash takes no path that leads elsewhere: %j', (text) => {
+    expect(matches('corp/*', text)).toBe(false)
+  })
+
+  test('with a slash takes only what every reader of the path finds below the same folder', () => {
+    const segment = fc.constantFrom(
+      'a',
+      'infra',
+      '.',
+      '..',
+      '',
+      ' ',
+      '%2e',
+      '%2e%2e',
+      '．．',
+      '..;x',
+      '.git',
+      'a.b',
+      '…',
+    )
+    const slash = fc.constantFrom('/', '/', '/', '%2f', '%252F', '\\', '／', '%5c')
+    const layers = (text: string): string[] => {
+      const decoded = text.replaceAll(/%[0-9a-f]{2}/gi, (escape) => decodeURIComponent(escape))
+      return decoded === text ? [text] : [text, ...layers(decoded)]
+    }
+    fc.assert(
+      fc.property(fc.array(fc.tuple(slash, segment), { minLength: 1, maxLength: 5 }), (parts) => {
+        const text = `corp${parts.flat().join('')}`
+        if (!matches('corp/*', text)) return
+        for (const reading of layers(text).flatMap((each) => [
+          each,
+          each.normalize('NFKC'),
+          each.replaceAll('\\', '/'),
+        ])) {
+          const url = new URL(`http://x/${reading}`)
+          expect(url.pathname.startsWith('/corp/'), `${text} as ${reading}`).toBe(true)
+          expect(url.pathname.length, text).toBeGreaterThan('/corp/'.length)
+        }
+      }),
+      { numRuns: 5000 },
+    )
+  })
+
+  test('that holds a line break is none', () => {
+    expect(compilePattern('corp/*\n')).toEqual({ error: 'a pattern holds no line breaks or other control characters' })
+  })
+
   test('with stars means the same as the regular expression it stands for', () => {
     const part = fc.string({ unit: fc.constantFrom('a', 'b', '*'), maxLength: 8 })
     fc.assert(
       fc.property(part, fc.string({ unit: fc.constantFrom('a', 'b'), maxLength: 12 }), (pattern, text) => {
-        const plain = new RegExp(`^${pattern.replaceAll('*', '.*')}$`, 's')
+        const plain = new RegExp(`^${pattern.replaceAll('*', '.+')}$`)
         expect(matches(pattern, text)).toBe(plain.test(text))
       }),
       { numRuns: 3000 },

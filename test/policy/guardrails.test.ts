@@ -309,12 +309,16 @@ describe('a rule on a parameter of the query', () => {
       '?first=10&first=500',
       'the parameter first must be at most 100, and is 500 (guardrail g)',
     ],
-    ['first: { at_most: 100 }', '?%66irst=500', 'the parameter first must be at most 100, and is 500 (guardrail g)'],
+    [
+      'first: { at_most: 100 }',
+      '?%66irst=500',
+      'the parameter first is spelled so that servers may read it in different ways, as "%66irst" (guardrail g)',
+    ],
     ['first: { at_most: 100 }', '?first=+5', 'the parameter first must be at most 100, and is a text (guardrail g)'],
     [
       'first: { at_most: 100 }',
       '?first[]=500',
-      'the parameter first is spelled so that servers may read it in different ways (guardrail g)',
+      'the parameter first is spelled so that servers may read it in different ways, as "first[]" (guardrail g)',
     ],
     [
       'first: { at_most: 100 }',
@@ -582,8 +586,27 @@ describe('a guardrail', () => {
   })
 })
 
+test('regular expressions look at so many characters of a request, and stars at any number of plain ones', () => {
+  const bounds =
+    'body: { title: { matches: "^[a-z ]*$" }, tags: { each_matches: "^[a-z ]+$" }, prompt: { matches: "a*" } }'
+  const policy = withRules(bounds)
+  const asked = (title: number, tags: number) =>
+    askRaw(
+      policy,
+      JSON.stringify({
+        prompt: 'a'.repeat(500_000),
+        title: 'a'.repeat(title),
+        tags: Array(tags).fill('a'.repeat(100)),
+      }),
+    ).decision
+  expect(asked(65_536, 0).effect).toBe('allow')
+  expect(asked(5_536, 600).effect).toBe('allow')
+  for (const decision of [asked(65_537, 0), asked(5_537, 600)])
+    expect(decision.detail).toContain('beyond the 65536 characters of a request that are looked at')
+})
+
 test('a body with thousands of places is judged in one pass, and a few of them are told', () => {
-  const members = Array.from({ length: 4_000 }, (_, index) => `"m${index}":{"key":"X"}`).join(',')
+  const members = Array.from({ length: 1_900 }, (_, index) => `"m${index}":{"key":"X"}`).join(',')
   const policy = withRules(
     'body: { session_secrets.*.key: { matches: "CI_*" }, session_secrets.*.sensitive: { default: true } }',
   )
@@ -593,7 +616,7 @@ test('a body with thousands of places is judged in one pass, and a few of them a
   expect([changes?.length, violations?.length]).toEqual([50, 50])
   const changed = askRaw(policy, `{"session_secrets":{${members.replaceAll('"X"', '"CI_X"')}}}`)
   expect(changed.decision.effect).toBe('allow')
-  expect(changed.body?.valuesAt('session_secrets.*.sensitive')).toHaveLength(4_000)
+  expect(changed.body?.valuesAt('session_secrets.*.sensitive')).toHaveLength(1_900)
 })
 
 describe('a file of guardrails', () => {

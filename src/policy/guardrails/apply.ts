@@ -133,13 +133,14 @@ function guardParameter(
   const name = bounds.field
   const read = valuesOf(parameters, name)
   if ('spelled' in read) {
-    const text = `the parameter ${name} is spelled ${quotedName(read.spelled)}, which servers may read in different ways`
+    const spelled = read.spelled === name ? '' : `, as ${quotedName(read.spelled)}`
+    const text = `the parameter ${name} is spelled so that servers may read it in different ways${spelled}`
     findings.broken([broken(bounds, 'query', 'spelling', text)])
     return query
   }
   const { values } = read
   const present = values.length === 0 ? undefined : values
-  const put = bounds.staysAbsent
+  const put = bounds.putsNothing
     ? { value: present, changes: [] }
     : putIn(bounds, present, name, 'query', caller, defaultOf(bounds, 'query', caller, findings.broken))
   findings.changed(put.changes)
@@ -164,7 +165,7 @@ function guardBody(
     return body
   }
   for (const bounds of fields) {
-    if (bounds.staysAbsent) continue
+    if (bounds.putsNothing) continue
     const absent = defaultOf(bounds, 'body', caller, findings.broken)
     try {
       document = visitPlaces(document, bounds.steps, (value, place) => {

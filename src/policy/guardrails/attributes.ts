@@ -4,6 +4,7 @@ import { didYouMean } from '../../config/nearest.ts'
 import { verifiedEmail } from '../../identity/claims.ts'
 import type { Principal } from '../../identity/principal.ts'
 import { jsonNumber, type StrictJson } from '../../json/value.ts'
+import { Effort } from './pattern.ts'
 
 const names = ['devin_user_id', 'subject', 'email', 'app', 'issuer', 'team', 'organization'] as const
 export type AttributeName = (typeof names)[number]
@@ -17,6 +18,8 @@ export class CallerAttributes {
   readonly #devinUser: DevinUser | undefined
   readonly #emailUnverified: boolean
   #wantsDevinUser = false
+  /** Of all patterns that are held against the request. */
+  readonly effort = new Effort()
 
   /** `devinUser` is undefined while nobody has looked it up. */
   constructor(principal: Principal, team: string, organization: string | null, devinUser: DevinUser | undefined) {

@@ -33,8 +33,8 @@ export interface BoundField {
   readonly atLeast: Tightest<string> | null
   readonly maxLength: Tightest<number> | null
   readonly maxItems: Tightest<number> | null
-  /** Nothing is put in: a guardrail wants nothing there, or in what would hold it. */
-  readonly staysAbsent: boolean
+  /** Nothing is put in: no rule asks for it, or a guardrail wants nothing there or in what would hold it. */
+  readonly putsNothing: boolean
 }
 
 /** What is applied together. */
@@ -73,7 +73,8 @@ function layerOf(guardrails: readonly Guardrail[]): Layer {
   const body = [...inBody].map(([field, rules]) => {
     const holders = field.split('.').map((_, index, steps) => steps.slice(0, index + 1).join('.'))
     const forbidden = holders.some((holder) => inBody.get(holder)?.some(({ rule }) => rule.forbid) === true)
-    return { ...boundField(field, rules), staysAbsent: forbidden }
+    const bounds = boundField(field, rules)
+    return { ...bounds, putsNothing: bounds.putsNothing || forbidden }
   })
   return { guardrails, query, body, names: nameTree(body.map(({ field }) => field)), bodyInQuery: foldedFields(body) }
 }
@@ -119,7 +120,7 @@ export function boundField(field: string, rules: readonly BoundRule[]): BoundFie
       ({ maxItems }) => maxItems,
       (a, b) => a < b,
     ),
-    staysAbsent: forbid !== undefined,
+    putsNothing: forbid !== undefined || !rules.some(({ rule }) => rule.default !== null || rule.add.length > 0),
   }
 }
 

@@ -5,7 +5,7 @@ import { isJsonObject, JsonNumber, type StrictJson } from '../../json/value.ts'
 import type { CallerAttributes, ValueTemplate } from './attributes.ts'
 import { compareNumbers, isNumberText } from '../../json/decimal.ts'
 import type { BoundField, BoundRule } from './bound.ts'
-import type { Pattern } from './guardrail.ts'
+import { mostCloseCharacters, type Pattern } from './pattern.ts'
 import { parameterText } from './places.ts'
 
 /** A bound that a request breaks. */
@@ -57,8 +57,10 @@ export function violationsOf(
           'one_of',
           `must be one of ${oneOf.map((choice) => choice.text).join(', ')}, and is ${shown(each, 'another text')}`,
         )
-      if (matches !== null && !(typeof each === 'string' && matches.test(each)))
-        broken(by, 'matches', `must match ${matches.text}, and is ${shown(each, 'another text')}`)
+      if (matches !== null) {
+        const found = mismatch(matches, each, caller)
+        if (found !== null) broken(by, 'matches', `must match ${matches.text}, and is ${found}`)
+      }
     }
     const number = numberText(each, site)
     if (atMost !== null && (number === null || compareNumbers(number, atMost.bound) > 0))
@@ -81,7 +83,7 @@ export function violationsOf(
   for (const by of rules) {
     if (by.rule.add.length > 0 && !Array.isArray(value)) broken(by, 'add', `must be a list, and is ${shown(value)}`)
     if (by.rule.eachMatches !== null)
-      brokenItems(by.rule.eachMatches, value, (clause, at) =>
+      brokenItems(by.rule.eachMatches, value, caller, (clause, at) =>
         broken(by, 'each_matches', clause, at === null ? name : `${name}.${at}`),
       )
   }
@@ -113,13 +115,28 @@ function numberText(value: StrictJson, site: Site): string | null {
   return site === 'query' && typeof value === 'string' && isNumberText(value) ? value : null
 }
 
-function brokenItems(pattern: Pattern, value: StrictJson, broken: (clause: string, at: number | null) => void): void {
+/** What a value is that does not match, in words; null when it does. */
+function mismatch(pattern: Pattern, value: StrictJson, caller: CallerAttributes): string | null {
+  if (typeof value !== 'string') return shown(value)
+  if (pattern.test(value, caller.effort)) return null
+  return caller.effort.isSpent
+    ? `beyond the ${mostCloseCharacters} characters of a request that are looked at`
+    : 'another text'
+}
+
+function brokenItems(
+  pattern: Pattern,
+  value: StrictJson,
+  caller: CallerAttributes,
+  broken: (clause: string, at: number | null) => void,
+): void {
   if (!Array.isArray(value))
     return broken(`must be a list of texts that match ${pattern.text}, and is ${shown(value)}`, null)
   const items: readonly StrictJson[] = value
-  const at = items.findIndex((item) => typeof item !== 'string' || !pattern.test(item))
-  const item = items[at]
-  if (item !== undefined) broken(`must match ${pattern.text}, and is ${shown(item, 'another text')}`, at)
+  for (const [at, item] of items.entries()) {
+    const found = mismatch(pattern, item, caller)
+    if (found !== null) return broken(`must match ${pattern.text}, and is ${found}`, at)
+  }
 }
 
 /** In characters as people count them: a pair of surrogates is one. */

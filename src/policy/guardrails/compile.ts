@@ -9,8 +9,8 @@ import type { FieldRule, GuardrailDocument, GuardrailsDocument } from '../guardr
 import { compileValue, type ValueTemplate } from './attributes.ts'
 import { contradictionsOf, undocumentedFields } from './contradictions.ts'
 import { layOut, type BoundGuardrails } from './bound.ts'
-import { binding, type Guardrail, type GuardrailTable, type Pattern, type Rule } from './guardrail.ts'
-import { compilePattern } from './pattern.ts'
+import { binding, type Guardrail, type GuardrailTable, type Rule } from './guardrail.ts'
+import { compilePattern, type Pattern } from './pattern.ts'
 import { checkResponse } from './responses.ts'
 
 type Path = readonly (string | number)[]
@@ -140,9 +140,9 @@ function compileRule(field: string, written: FieldRule, report: Report): Rule {
     given?.flatMap((each, index) => value(each, name, index) ?? []) ?? null
   const pattern = (given: string | undefined, name: string): Pattern | null => {
     if (given === undefined) return null
-    const test = compilePattern(given)
-    if (typeof test === 'function') return { text: given, test }
-    report('error', [name], test.error)
+    const compiled = compilePattern(given)
+    if (!('error' in compiled)) return compiled
+    report('error', [name], compiled.error)
     return null
   }
   return {

@@ -5,13 +5,7 @@ import type { ResponseRule } from '../guardrail-document.ts'
 import type { Source } from '../policy-set.ts'
 import type { ValueTemplate } from './attributes.ts'
 import type { BoundGuardrails } from './bound.ts'
-import type { TextTest } from './pattern.ts'
-
-/** A pattern, and how it was written. */
-export interface Pattern {
-  readonly text: string
-  readonly test: TextTest
-}
+import type { Pattern } from './pattern.ts'
 
 /** Bounds on one field or parameter; null and empty where there is none. */
 export interface Rule {

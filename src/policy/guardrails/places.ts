@@ -75,7 +75,8 @@ function walkAll(
   if (!isJsonObject(value)) return walk(value, steps, next, passed, visit) ?? value
   // Copied once, however many members change: callers choose how many there are.
   let copy: { [member: string]: StrictJson } | null = null
-  for (const [name, before] of Object.entries(value)) {
+  for (const name in value) {
+    const before = value[name]
     const after = walk(before, steps, next, placeIn(passed, name), visit)
     if (after !== undefined && after !== before) (copy ??= copyOf(value))[name] = after
   }
@@ -93,7 +94,7 @@ function withMember(object: JsonObject, name: string, value: StrictJson): JsonOb
 /** Without prototype, as parsed objects are: `__proto__` stays a member like others. */
 function copyOf(object: JsonObject): { [member: string]: StrictJson } {
   const copy = Object.create(null) as { [member: string]: StrictJson }
-  for (const [each, member] of Object.entries(object)) copy[each] = member
+  for (const name in object) copy[name] = object[name] ?? null
   return copy
 }
 
