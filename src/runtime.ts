@@ -62,6 +62,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     safeCreates,
     safeCreateMs,
     now,
+    monotonic,
     upstream,
     maxBodyBytes: config.bodies.maxBytes,
     maxJudgedBytes: config.bodies.maxJudgedBytes,

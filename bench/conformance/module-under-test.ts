@@ -19,6 +19,7 @@ const connectionFields = new Set(
 export async function startModuleUnderTest(suitePort: number): Promise<Subject> {
   const cache = createResponseCache({
     now: Date.now,
+    monotonic: () => performance.now(),
     maxBytes: 64 * 2 ** 20,
     maxEntryBytes: 2 ** 20,
     upstreamBase: `http://127.0.0.1:${suitePort}`,

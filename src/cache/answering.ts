@@ -47,7 +47,6 @@ export interface Manner {
   readonly outcome: CacheOutcome
   /** Value of the Age field; null for none. */
   readonly age: string | null
-  readonly nowMs: number
   /** A body that is longer without its coding is not decoded here. */
   readonly maxDecodedBytes: number
 }
@@ -57,7 +56,7 @@ export function answerFrom(entry: Entry, { question, reading, taker }: Visit, ma
   const { outcome, age } = manner
   const suffix =
     age === null ? ['cache-status', outcome.cacheStatus] : ['age', age, 'cache-status', outcome.cacheStatus]
-  if (entry.status === 200 && isKnownToCaller(reading, entry, manner.nowMs)) {
+  if (entry.status === 200 && isKnownToCaller(reading, entry)) {
     taker.outcome(outcome)
     taker.head(notModified([...entry.fields, ...suffix]))
     taker.end(null)

@@ -8,16 +8,16 @@ import type { Reading } from './reading.ts'
 export interface Validators {
   readonly etag: string | null
   readonly lastModified: string | null
-  /** Stands in for a missing Last-Modified (RFC 9111 section 4.3.2). */
+  /** Its date, by the upstream's clock where it says one. Stands in for a missing Last-Modified (RFC 9111 section 4.3.2). */
   readonly dateMs: number
 }
 
 /** Whether the caller already has this answer: then 304 is due. If-None-Match takes precedence (RFC 9110 section 13.2.2). */
-export function isKnownToCaller(reading: Reading, stored: Validators, nowMs: number): boolean {
+export function isKnownToCaller(reading: Reading, stored: Validators): boolean {
   if (reading.ifNoneMatch !== null) return matchesAny(reading.ifNoneMatch, stored.etag)
   if (reading.ifModifiedSince === null) return false
-  const since = parseHttpDate(reading.ifModifiedSince, nowMs)
-  const modified = stored.lastModified === null ? stored.dateMs : parseHttpDate(stored.lastModified, nowMs)
+  const since = parseHttpDate(reading.ifModifiedSince, stored.dateMs)
+  const modified = stored.lastModified === null ? stored.dateMs : parseHttpDate(stored.lastModified, stored.dateMs)
   return since !== null && modified !== null && modified <= since
 }
 

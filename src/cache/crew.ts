@@ -83,7 +83,7 @@ export class Crew implements Carrier {
 
   /** Serves the stored answer in place of a failure to all who may have it. True when nobody is left to wait. */
   standIn(entry: Entry, failure: 'error' | 'silence', fwdStatus: number | null): boolean {
-    const nowMs = this.#desk.now()
+    const nowMs = this.#desk.monotonic()
     const detail = failure === 'error' ? 'stale-if-error' : 'upstream-silent'
     const account: Account = { result: 'stale', fwdStatus, stored: false, terms: entry, detail }
     const may = ({ visit }: Seat): boolean => mayStandIn(entry, visit.question, visit.reading, failure, nowMs)
@@ -111,9 +111,9 @@ export class Crew implements Carrier {
     const outcome = this.#desk.report(this.#flight, leader, { ...story, result: 'miss' })
     taker.outcome(outcome)
     const fields = [...head.fields, 'cache-status', outcome.cacheStatus]
-    const dateMs = this.#desk.now()
+    const dateMs = this.#desk.wallTime().latestMs
     const validators = { etag: firstValue(fields, 'etag'), lastModified: firstValue(fields, 'last-modified'), dateMs }
-    if (head.status !== 200 || !isKnownToCaller(reading, validators, dateMs)) {
+    if (head.status !== 200 || !isKnownToCaller(reading, validators)) {
       taker.head({ ...head, fields })
       this.#pipe = new Pipe(taker)
       return false

@@ -7,7 +7,7 @@ import type { Validators } from './conditions.ts'
 import { fieldValue, firstValue, withoutFields } from '../http/field-list.ts'
 import type { Question } from './question.ts'
 
-/** On which terms an answer may be reused. Times are of our clock. */
+/** On which terms an answer may be reused. Times are by the monotonic clock, but for `dateMs`. */
 export interface Terms {
   readonly receivedAtMs: number
   /** Its age when it was received (RFC 9111 section 4.2.3). */

@@ -3,6 +3,7 @@
 import type { Problem } from '../problems.ts'
 import type { AnswerHead } from './answer.ts'
 import type { Forward } from './cache-status.ts'
+import type { WallTime } from './clocks.ts'
 import type { Allowance } from './collector.ts'
 import type { Entry, Terms } from './entry.ts'
 import type { Flight } from './flight.ts'
@@ -39,7 +40,8 @@ export interface Account {
 
 /** Who deals with what a flight brings. */
 export interface FlightDesk {
-  readonly now: () => number
+  readonly monotonic: () => number
+  readonly wallTime: () => WallTime
   readonly allowance: Allowance
   readonly maxEntryBytes: number
   /** Counts and words how the answer of a seat came about. */

@@ -45,7 +45,7 @@ export class Flight implements AnswerTaker {
     this.crew = new Crew(this, leader, desk)
     this.#isForStore = leader === null
     this.desk = desk
-    this.#requestedAtMs = desk.now()
+    this.#requestedAtMs = desk.monotonic()
     this.conditions = plan.keep && plan.candidate !== null ? validatingFields(plan.candidate) : []
   }
 
@@ -175,7 +175,8 @@ export class Flight implements AnswerTaker {
   }
 
   #times(): Times {
-    return { requestedAtMs: this.#requestedAtMs, nowMs: this.desk.now() }
+    const { monotonic, wallTime } = this.desk
+    return { requestedAtMs: this.#requestedAtMs, nowMs: monotonic(), wall: wallTime() }
   }
 
   #finish(): void {

@@ -19,7 +19,7 @@ export interface Need {
 }
 
 export interface FlightsOptions {
-  readonly now: () => number
+  readonly monotonic: () => number
   /** The part of the desk that is about the store and about answering. */
   readonly counter: Omit<FlightDesk, 'again' | 'throttled' | 'alone' | 'closed' | 'ended'>
   /** Answers a seat from the store where that may be by now; else says what the upstream is needed for. */
@@ -47,7 +47,7 @@ const maxMarks = 1_000
 const markMs = 10_000
 
 export function createFlights(options: FlightsOptions): Flights {
-  const { now } = options
+  const { monotonic } = options
   const underWay = new Roster<Flight>()
   /** Numbers in the roster, by key. */
   const joinable = new Map<string, number>()
@@ -137,11 +137,11 @@ export function createFlights(options: FlightsOptions): Flights {
   function mark(key: string): void {
     const [oldest] = marks.keys()
     if (marks.size >= maxMarks && oldest !== undefined) marks.delete(oldest)
-    marks.set(key, now() + markMs)
+    marks.set(key, monotonic() + markMs)
   }
 
   function isMarked(key: string): boolean {
-    return (marks.get(key) ?? 0) > now()
+    return (marks.get(key) ?? 0) > monotonic()
   }
 
   return {

@@ -4,6 +4,7 @@ import type { AnswerHead } from './answer.ts'
 import type { AnswerDirectives } from './directives.ts'
 import { countLines, firstValue } from '../http/field-list.ts'
 import { parseHttpDate } from '../http/date.ts'
+import type { WallTime } from './clocks.ts'
 
 /** Statuses that may be kept without the upstream saying so (RFC 9110 section 15.1), 206 left out: parts are never kept. */
 const heuristicallyCacheable = new Set([200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501])
@@ -19,21 +20,23 @@ export interface Freshness {
   readonly explicitMs: number | null
 }
 
-/** Reads age and explicit lifetime. `requestedAtMs`: when the upstream was asked; `receivedAtMs`: when the head came. */
+/**
+ * Reads age and explicit lifetime. `delayMs`: from the request to the head. Where the wall clock was set since the start, the
+ * reading counts that makes the answer neither older than it can be nor longer-lived.
+ */
 export function freshnessOf(
   head: AnswerHead,
   directives: AnswerDirectives,
-  requestedAtMs: number,
-  receivedAtMs: number,
+  delayMs: number,
+  { earliestMs, latestMs }: WallTime,
 ): Freshness {
   const date = firstValue(head.fields, 'date')
-  const dateMs = (date === null ? null : parseHttpDate(date, receivedAtMs)) ?? receivedAtMs
-  const apparentAgeMs = Math.max(0, receivedAtMs - dateMs)
-  const correctedAgeMs = ageFieldMs(head.fields) + (receivedAtMs - requestedAtMs)
+  const dateMs = (date === null ? null : parseHttpDate(date, latestMs)) ?? latestMs
+  const apparentAgeMs = Math.max(0, earliestMs - dateMs)
   return {
-    initialAgeMs: Math.max(apparentAgeMs, correctedAgeMs),
+    initialAgeMs: Math.max(apparentAgeMs, ageFieldMs(head.fields) + delayMs),
     dateMs,
-    explicitMs: explicitLifetimeMs(head.fields, directives, dateMs, receivedAtMs),
+    explicitMs: explicitLifetimeMs(head.fields, directives, dateMs),
   }
 }
 
@@ -44,18 +47,13 @@ function ageFieldMs(fields: readonly string[]): number {
   return /^\d+$/.test(text) ? Math.min(Number(text), mostSeconds) * 1000 : 0
 }
 
-function explicitLifetimeMs(
-  fields: readonly string[],
-  directives: AnswerDirectives,
-  dateMs: number,
-  nowMs: number,
-): number | null {
+function explicitLifetimeMs(fields: readonly string[], directives: AnswerDirectives, dateMs: number): number | null {
   if (directives.maxAgeS !== null) return directives.maxAgeS * 1000
   const expires = directives.targeted ? null : firstValue(fields, 'expires')
   if (expires === null) return null
   // Section 5.3: what cannot be read, or is said twice, has expired.
   if (countLines(fields, 'expires') > 1) return 0
-  const expiresMs = parseHttpDate(expires, nowMs)
+  const expiresMs = parseHttpDate(expires, dateMs)
   return expiresMs === null ? 0 : expiresMs - dateMs
 }
 

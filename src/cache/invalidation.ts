@@ -30,7 +30,7 @@ export interface InvalidationOptions {
   readonly underWay: Iterable<Flight>
   /** Takes a flight out of reach for those who come after the write: they must see its effect. */
   readonly close: (flight: Flight) => void
-  readonly now: () => number
+  readonly monotonic: () => number
   /** Scheme, authority and path prefix of the upstream. */
   readonly upstreamBase: string
 }
@@ -42,7 +42,7 @@ const maxUnsettled = 10_000
 const addressFields = ['location', 'content-location']
 
 export function createInvalidation(options: InvalidationOptions): Invalidation {
-  const { store, peers, underWay, close, now, upstreamBase } = options
+  const { store, peers, underWay, close, monotonic, upstreamBase } = options
   /** Until when nothing is kept under a name, in the order of these times. */
   const unsettledUntil = new Map<string, number>()
   let allUnsettledUntil = 0
@@ -57,7 +57,7 @@ export function createInvalidation(options: InvalidationOptions): Invalidation {
   }
 
   function unsettle(names: readonly string[]): void {
-    const nowMs = now()
+    const nowMs = monotonic()
     for (const name of names) {
       unsettledUntil.delete(name)
       unsettledUntil.set(name, nowMs + unsettledMs)
@@ -107,7 +107,7 @@ export function createInvalidation(options: InvalidationOptions): Invalidation {
     },
     allows({ barred, plan }) {
       if (barred) return false
-      const nowMs = now()
+      const nowMs = monotonic()
       return allUnsettledUntil <= nowMs && plan.names.every((name) => (unsettledUntil.get(name) ?? 0) <= nowMs)
     },
   }

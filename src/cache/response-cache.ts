@@ -4,6 +4,7 @@
 import { Problem } from '../problems.ts'
 import { ageField, answerFrom, settled, type Visit } from './answering.ts'
 import { forwardedStatus, hitStatus, type Forward } from './cache-status.ts'
+import { createWallTime, type Clocks } from './clocks.ts'
 import { freshUntilMs } from './entry.ts'
 import type { Flight } from './flight.ts'
 import type { Account } from './flight-desk.ts'
@@ -18,8 +19,7 @@ import { createStatistics, type OperationCounts } from './statistics.ts'
 import { createStore } from './store.ts'
 import { Through } from './through.ts'
 
-export interface ResponseCacheOptions {
-  readonly now: () => number
+export interface ResponseCacheOptions extends Clocks {
   /** Memory for entries, their keys and their index. */
   readonly maxBytes: number
   /** Longest body that is kept, and that a caller who waits for another's answer can get. */
@@ -62,19 +62,20 @@ const collectingShare = 8
 
 /** Makes an empty cache. Nothing is kept on disk. */
 export function createResponseCache(options: ResponseCacheOptions): ResponseCache {
-  const { now, maxBytes, maxEntryBytes, upstreamBase } = options
+  const { monotonic, maxBytes, maxEntryBytes, upstreamBase } = options
   const { peers = null } = options
   const statistics = createStatistics()
   const store = createStore(maxBytes, (entry) => statistics.count(entry.operation, 'eviction'))
   const flights: Flights = createFlights({
-    now,
+    monotonic,
     lookAgain: ({ visit, fetch }) => lookUp(visit, fetch),
     giveUp({ visit }, problem) {
       visit.taker.outcome(uncached(visit.question, 'miss', null))
       visit.taker.fail(problem)
     },
     counter: {
-      now,
+      monotonic,
+      wallTime: createWallTime(options),
       maxEntryBytes,
       allowance: { maxBytes: Math.max(maxEntryBytes, maxBytes / collectingShare), usedBytes: 0 },
       report(flight, seat, account) {
@@ -82,9 +83,9 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
         return outcomeOf(flight, seat.visit, account)
       },
       give(flight, { visit }, entry, account) {
-        const nowMs = now()
+        const nowMs = monotonic()
         const age = account.result === 'miss' ? null : ageField(entry, nowMs)
-        const manner = { outcome: outcomeOf(flight, visit, account), age, nowMs, maxDecodedBytes: maxEntryBytes }
+        const manner = { outcome: outcomeOf(flight, visit, account), age, maxDecodedBytes: maxEntryBytes }
         const given = answerFrom(entry, visit, manner)
         if (given) statistics.count(visit.question.operation, account.result)
         return given
@@ -96,7 +97,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
   const invalidation = createInvalidation({
     store,
     peers,
-    now,
+    monotonic,
     upstreamBase,
     underWay: flights.underWay,
     close: (flight) => flights.close(flight),
@@ -105,7 +106,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
 
   function outcomeOf({ plan }: Flight, { question }: Visit, account: Account): CacheOutcome {
     const { result, terms } = account
-    const leftMs = terms === null ? null : freshUntilMs(terms, question) - now()
+    const leftMs = terms === null ? null : freshUntilMs(terms, question) - monotonic()
     const collapsed = result === 'collapsed'
     return { result, cacheStatus: forwardedStatus({ fwd: plan.fwd, ...account, collapsed, leftMs }) }
   }
@@ -154,7 +155,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     const slot = store.find(reading.key)
     if (slot === undefined) return { fwd: 'uri-miss', candidate: null }
     const { entry } = slot
-    const nowMs = now()
+    const nowMs = monotonic()
     const use = useOf(entry, question, reading, nowMs)
     if (use === 'request' || use === 'stale') return { fwd: use, candidate: entry }
     const detail = use === 'fresh' ? null : use
@@ -162,7 +163,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
       result: detail === null ? 'hit' : 'stale',
       cacheStatus: hitStatus(freshUntilMs(entry, question) - nowMs, detail),
     }
-    const manner = { outcome, age: ageField(entry, nowMs), nowMs, maxDecodedBytes: maxEntryBytes }
+    const manner = { outcome, age: ageField(entry, nowMs), maxDecodedBytes: maxEntryBytes }
     taker.attach(settled)
     if (!answerFrom(entry, visit, manner)) return { fwd: 'miss', candidate: null }
     store.prove(slot)

@@ -2,6 +2,7 @@
 // the operations' classes. Pure; times are passed in.
 
 import type { AnswerHead } from './answer.ts'
+import type { WallTime } from './clocks.ts'
 import { canDecode } from '../http/content-coding.ts'
 import { answerDirectives, type AnswerDirectives } from './directives.ts'
 import type { Terms } from './entry.ts'
@@ -36,17 +37,18 @@ const absences = new Set([404, 410])
 /** A class keeps an absence no longer: an object that is not there yet must be seen as soon as it is. */
 const absentMs = 2_000
 
-/** When the upstream was asked, and now. */
+/** When the upstream was asked, and now: by the monotonic clock, and by the wall clock. */
 export interface Times {
   readonly requestedAtMs: number
   readonly nowMs: number
+  readonly wall: WallTime
 }
 
 /** Judges an answer's head. */
 export function judge(question: Question, head: AnswerHead, times: Times): Verdict {
   const directives = answerDirectives(head.fields)
   const { rule } = question
-  const freshness = freshnessOf(head, directives, times.requestedAtMs, times.nowMs)
+  const freshness = freshnessOf(head, directives, times.nowMs - times.requestedAtMs, times.wall)
   const refusal = refusalOf(question, head, directives, freshness)
   const isShared = refusal !== null && mayBeCollapsed(rule, refusal)
   if (refusal !== null && !isShared) return { ...forbidden, detail: refusal }

@@ -32,7 +32,7 @@ export function freshen(
   if (!isAbout(stored, update) || (question.method === 'HEAD' && hasOtherLength(stored, update))) return null
   const fresh = withoutFields(update.fields, (name) => ofTheBody.has(name))
   // Without Date it was made when it came (RFC 9110 section 6.6.1), and not when the stored answer was.
-  if (firstValue(fresh, 'date') === null) fresh.push('date', new Date(times.nowMs).toUTCString())
+  if (firstValue(fresh, 'date') === null) fresh.push('date', new Date(times.wall.latestMs).toUTCString())
   const replaced = new Set(fresh.filter((_name, index) => index % 2 === 0))
   const kept = withoutFields(stored.fields, (name) => replaced.has(name) || (stored.ownEtag && name === 'etag'))
   const head = { status: stored.status, fields: [...kept, ...fresh], length: stored.body.length }

@@ -26,8 +26,8 @@ export interface ListRequest {
   fetch(page: Pick<Position, 'after' | 'size'> | null, taker: AnswerTaker): void
   /** The refusal of an answer that is not as the catalogue says. */
   refusal(why: string): Problem
-  /** Any clock, in milliseconds. */
-  now(): number
+  /** Milliseconds, by a clock that nobody sets. */
+  monotonic(): number
 }
 
 export interface ReadingBounds {

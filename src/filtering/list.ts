@@ -54,7 +54,7 @@ class FilteredList implements AnswerTaker, Flow {
     this.#taker = taker
     this.#bounds = bounds
     this.#select = createSelector(request.shape, request.selection)
-    this.#startedAtMs = request.now()
+    this.#startedAtMs = request.monotonic()
     this.#size = request.page?.size ?? Infinity
   }
 
@@ -225,7 +225,7 @@ class FilteredList implements AnswerTaker, Flow {
 
   #isExhausted(): boolean {
     const { maxCalls, maxBytes, maxMs } = this.#bounds
-    const elapsedMs = this.#request.now() - this.#startedAtMs
+    const elapsedMs = this.#request.monotonic() - this.#startedAtMs
     return this.#calls >= maxCalls || this.#bytes >= maxBytes || elapsedMs >= maxMs
   }
 

@@ -47,6 +47,8 @@ export interface AdmissionParts {
   readonly maxBodyBytes: number
   readonly maxJudgedBytes: number
   readonly now: () => number
+  /** The clock that nobody sets. */
+  readonly monotonic: () => number
   /** How long a caller may leave an answer unread. */
   readonly callerIdleMs: number
   /** Also after the request was sent. */

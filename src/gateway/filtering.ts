@@ -28,7 +28,7 @@ export function forwardFiltered(
   forward: Forward,
   filter: ResponseFilter,
   taker: AnswerTaker,
-  now: () => number,
+  { now, monotonic }: { readonly now: () => number; readonly monotonic: () => number },
 ): void {
   const { operation, target } = forward
   const shape = operation.answer
@@ -56,11 +56,11 @@ export function forwardFiltered(
   if (shape.form === 'object') ask(target.query, new FilteredObject({ shape, selection, outside, refusal }, receiver))
   else if (organizations === 'all' || shape.paging === null) {
     const fetch = (_page: unknown, answer: AnswerTaker): void => ask(target.query, answer)
-    filterList({ shape, selection, page: null, fetch, refusal, now }, receiver)
+    filterList({ shape, selection, page: null, fetch, refusal, monotonic }, receiver)
   } else {
     const { page, queryOf } = pageOf(forward, shape.paging, organizations, filter.digest, now())
     const fetch: ListRequest['fetch'] = (at, answer) => ask(queryOf(at ?? page.start), answer)
-    filterList({ shape, selection, page, fetch, refusal, now }, receiver)
+    filterList({ shape, selection, page, fetch, refusal, monotonic }, receiver)
   }
 }
 

@@ -22,6 +22,8 @@ export interface SendingParts {
   readonly cache: ResponseCache
   readonly upstream: Upstream
   readonly now: () => number
+  /** The clock that nobody sets. */
+  readonly monotonic: () => number
   /** How long a caller may leave an answer unread. */
   readonly callerIdleMs: number
   /** How long the upstream may take for a create with an Idempotency-Key, with or without its caller. */
@@ -53,7 +55,7 @@ export function createSending(parts: SendingParts): SendRequest {
       upstream.forward(asking, reserved === null ? answer : reserved.behind(answer))
     const { response } = evaluation.decision
     if (response === null) send(forward, receiver)
-    else forwardFiltered(send, forward, response, receiver, now)
+    else forwardFiltered(send, forward, response, receiver, parts)
   }
 
   return (visit, evaluation, body, extras = noExtras) => {

@@ -77,7 +77,7 @@ export async function openShares(foundation: Foundation, ownCalls: OwnCalls): Pr
   const upstreamBase = config.upstream.origin + config.upstream.pathPrefix
   const secret = config.store?.secret?.() ?? null
   const { maxBytes, maxEntryBytes } = config.cache
-  const cache = createResponseCache({ now, maxBytes, maxEntryBytes, upstreamBase, peers: group })
+  const cache = createResponseCache({ now, monotonic, maxBytes, maxEntryBytes, upstreamBase, peers: group })
   const { connectMs, headersMs, bodyIdleMs } = config.upstream.timeouts
   const safeCreateMs = connectMs + headersMs + bodyIdleMs
   const keyMemory = createMemoryEntries({ now, maxBytes: 64 * 1024 * 1024, maxEntries: 100_000 })

@@ -114,7 +114,13 @@ async function start(
   )
   const pool = new Pool(`http://127.0.0.1:${origin}`, { connections: 200 })
   closing.push(() => pool.destroy())
-  const cache = createResponseCache({ now: Date.now, maxBytes: 1e7, maxEntryBytes: 1e6, upstreamBase: '' })
+  const cache = createResponseCache({
+    now: Date.now,
+    monotonic: () => performance.now(),
+    maxBytes: 1e7,
+    maxEntryBytes: 1e6,
+    upstreamBase: '',
+  })
   const port = await listen(
     createServer((request, response) => {
       const fetch: Fetch = (_shared, taker) => {

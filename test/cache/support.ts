@@ -110,6 +110,8 @@ export interface Ask extends Partial<Omit<Question, 'fields'>> {
 /** Everything a test of the cache needs. */
 export class Setting {
   nowMs = startMs
+  /** How far the wall clock was set, from where it was at the start. */
+  steppedMs = 0
   readonly calls: Call[] = []
   readonly cache: ResponseCache
   /** What the next call of the upstream throws before anything is sent. */
@@ -119,7 +121,9 @@ export class Setting {
   constructor(rule: CacheRule = rfc9111, options: Partial<ResponseCacheOptions> = {}) {
     this.#rule = rule
     this.cache = createResponseCache({
-      now: () => this.nowMs,
+      now: () => this.nowMs + this.steppedMs,
+      // Of another beginning than the wall clock.
+      monotonic: () => this.nowMs - startMs,
       maxBytes: 1_000_000,
       maxEntryBytes: 10_000,
       upstreamBase: 'https://api.example',

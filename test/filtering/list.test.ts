@@ -92,7 +92,7 @@ function ask(fetch: ListRequest['fetch'], asking: Asking = {}): Collected {
     page: { size, start, isNarrowed, seal: (position) => JSON.stringify(position) },
     fetch,
     refusal: (why) => new Problem('upstream-answer-refused', why),
-    now: () => 0,
+    monotonic: () => 0,
   }
   filterList(request, taker, ...(asking.bounds === undefined ? [] : [asking.bounds]))
   return taker
@@ -323,7 +323,7 @@ describe('a list that comes whole', () => {
         page: null,
         fetch,
         refusal: (why) => new Problem('upstream-answer-refused', why),
-        now: () => 0,
+        monotonic: () => 0,
       },
       taker,
     )
@@ -368,7 +368,7 @@ describe('a caller', () => {
       page: { size: 1000, start: beginning(200), isNarrowed: false, seal: () => '' },
       fetch,
       refusal: (why) => new Problem('upstream-answer-refused', why),
-      now: () => 0,
+      monotonic: () => 0,
     }
     filterList(request, taker)
     taker.flow?.resume()
