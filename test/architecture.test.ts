@@ -56,6 +56,7 @@ const mayImport: Readonly<Record<string, Allowed>> = {
     'metrics',
     'types of records',
     'records/mask',
+    'records/safe-text',
   ],
   admin: [
     'problems',

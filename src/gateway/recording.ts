@@ -1,7 +1,7 @@
 // One access record and one decision record for each exchange, however it ended. Called once, when the exchange is over.
 
 import { claimAt } from '../identity/claims.ts'
-import { maskSecrets } from '../records/mask.ts'
+import { recordJson, safeText } from '../records/safe-text.ts'
 import type { AccessEntry, DecisionContent, DecisionHead, Outcome } from '../records/entries.ts'
 import type { Exchange } from './exchange.ts'
 import { guardrailsEntry } from './guardrail-record.ts'
@@ -65,7 +65,7 @@ export function createRecorder(records: Records, meter: Meter, now: () => number
         method: exchange.method,
         operation: exchange.operation?.id ?? exchange.ownPage,
         path: exchange.operation === null && exchange.path !== null ? shownPath(exchange.path) : null,
-        organization: shown(exchange.evaluation?.facts.organization ?? null),
+        organization: exchange.evaluation?.facts.organization ?? null,
         team,
         app: exchange.principal?.app ?? null,
         subject: exchange.principal?.subject ?? null,
@@ -131,8 +131,8 @@ function reasonOf(exchange: Exchange): string {
 /** As JSON. Of an evaluation it is written once: it takes half of the time of both records. */
 function decisionContent(exchange: Exchange, effect: 'allow' | 'deny', reason: string): string {
   const { evaluation } = exchange
-  if (evaluation === null) return JSON.stringify(contentOf(exchange, effect, reason))
-  evaluation.derived.record ??= JSON.stringify(contentOf(exchange, effect, reason))
+  if (evaluation === null) return recordJson(contentOf(exchange, effect, reason))
+  evaluation.derived.record ??= recordJson(contentOf(exchange, effect, reason))
   return evaluation.derived.record
 }
 
@@ -143,7 +143,7 @@ function contentOf(exchange: Exchange, effect: 'allow' | 'deny', reason: string)
   return {
     effect,
     reason,
-    detail: shown(decision?.detail ?? (evaluation === null ? (exchange.problem?.message ?? null) : null)),
+    detail: decision?.detail ?? (evaluation === null ? (exchange.problem?.message ?? null) : null),
     subject: principal?.subject ?? null,
     issuer: principal?.issuer ?? null,
     email: principal?.email ?? null,
@@ -157,36 +157,18 @@ function contentOf(exchange: Exchange, effect: 'allow' | 'deny', reason: string)
     team: decision?.team?.id ?? null,
     grant: decision?.grant?.id ?? null,
     operation: exchange.operation?.id ?? null,
-    organizations: evaluation?.facts.organizations.map(masked) ?? [],
+    organizations: evaluation?.facts.organizations ?? [],
     extra_permissions: evaluation?.facts.extra.map((extra) => extra.permission) ?? [],
     key: evaluation?.key?.key.id ?? null,
-    nearest: shown(decision?.nearest?.text ?? null),
+    nearest: decision?.nearest?.text ?? null,
     shadow: decision?.shadow.map((grant) => ({ team: grant.team, grant: grant.id, effect: 'allow' as const })) ?? [],
     guardrails: evaluation === null ? null : guardrailsEntry(evaluation),
     policy_revision: policy.revision,
   }
 }
 
-/** People paste tokens and keys into addresses: what a caller chose is searched for them before it is written down. */
-function masked(text: string): string {
-  return /eyJ|cog_|apk_|%/.test(text) ? maskSecrets(decoded(text)) : text
-}
-
-function shown(text: string | null): string | null {
-  return text === null ? null : masked(text)
-}
-
-/** A path for the log: shortened, and without anything that looks like a credential. */
+/** A path for the log, shortened after secrets were masked: a part of one would not be known for what it is. */
 function shownPath(path: string): string {
-  const text = masked(path.slice(0, 512))
+  const text = safeText(path.slice(0, 512))
   return text.length > 256 ? `${text.slice(0, 256)}…` : text
-}
-
-/** Escapes could hide a credential; text that is not well escaped is taken as it is. */
-function decoded(text: string): string {
-  try {
-    return maskSecrets(decodeURIComponent(text)) === decodeURIComponent(text) ? text : decodeURIComponent(text)
-  } catch {
-    return text
-  }
 }

@@ -4,6 +4,7 @@
 import { pino } from 'pino'
 import { LineWriter } from './line-writer.ts'
 import { maskSecrets, printable } from './mask.ts'
+import { visibleLines } from './visible.ts'
 import type { OwnErrors } from './mask.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -52,7 +53,8 @@ export function createLog({ level, destination, ownErrors = [] }: LogOptions): L
   )
 
   const put = (method: 'debug' | 'info' | 'warn' | 'error' | 'fatal') => (fields: LogFields, message: string) => {
-    if (logger.isLevelEnabled(method)) logger[method](membersOf(printable(fields, ownErrors)), maskSecrets(message))
+    if (logger.isLevelEnabled(method))
+      logger[method](membersOf(printable(fields, ownErrors)), visibleLines(maskSecrets(message)))
   }
 
   return {

@@ -1,5 +1,6 @@
-// What must never be printed: key values, tokens, and what stands in fields named like them. Used by the log, by the
-// audit stream, and by whoever writes text that a caller or an upstream could have put a secret into.
+// What must never be printed: key values, tokens, and what stands in fields named like them.
+
+import { visibleLines } from './visible.ts'
 
 /** Classes of errors whose message was written in this code base and holds no secret. */
 export type OwnErrors = readonly (abstract new (...values: never[]) => Error)[]
@@ -16,8 +17,8 @@ export function maskSecrets(text: string): string {
   if (!hint.test(text)) return text
   let masked = text
   if (text.includes('cog_') || text.includes('apk_')) {
-    // The token characters of RFC 6750, and `%` for values inside a URL.
-    masked = masked.replace(/(cog_|apk_)[A-Za-z0-9._~+/=%-]+/g, '$1[masked]')
+    // The token characters of RFC 6750, `%` for values inside a URL, and characters without width between them.
+    masked = masked.replace(/(cog_|apk_)[A-Za-z0-9._~+/=%\p{Cf}-]+/gu, '$1[masked]')
   }
   if (text.includes('eyJ')) masked = masked.replace(/[A-Za-z0-9_.-]+/g, maskJwt)
   return masked
@@ -57,8 +58,8 @@ const maxFrames = 10
 const redacted = '[redacted]'
 
 /**
- * A copy that is safe to print: plain JSON data with secrets masked in every string and name, and with the values of
- * sensitive names gone. Errors are reduced to name, code, place and cause; their message stays only for `ownErrors`,
+ * A copy that is safe to print: plain JSON data with secrets masked and unseen characters escaped in every string and
+ * name, and with the values of sensitive names gone. Errors are reduced to name, code, place and cause; their message stays only for `ownErrors`,
  * because others quote what they were given (JSON.parse, Node's argument checks, jose with whole claim sets). Instances
  * of other classes become their class name. Never throws.
  */
@@ -159,7 +160,7 @@ class Printer {
 }
 
 function text(value: string): string {
-  const masked = maskSecrets(value)
+  const masked = visibleLines(maskSecrets(value))
   return masked.length > maxTextChars
     ? `${masked.slice(0, maxTextChars)}… [${masked.length - maxTextChars} more]`
     : masked

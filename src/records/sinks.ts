@@ -3,6 +3,7 @@
 import { resolve } from 'node:path'
 import { AuditLog } from './audit/audit-log.ts'
 import { LineWriter } from './line-writer.ts'
+import { recordJson } from './safe-text.ts'
 import { standardDescriptor } from './target.ts'
 import type { ChainHead } from './audit/chain.ts'
 import type { AccessEntry, DecisionHead } from './entries.ts'
@@ -41,7 +42,7 @@ export type AuditTarget = Pick<AuditLog, 'write' | 'healthy' | 'error' | 'head' 
 export interface Sinks {
   /** Never waits and never throws: the line is written soon, or with the next `flush`. */
   access(entry: AccessEntry): void
-  /** `content` gives a `DecisionContent` as JSON: decisions that are repeated say the same, so it is kept with them. */
+  /** `content` gives a `DecisionContent` by `recordJson`: decisions that are repeated say the same, so it is kept with them. */
   decision(head: DecisionHead, content: () => string): void
   /**
    * Hands the access and decision records so far to the system: they survive the end of this process from then on. What a
@@ -109,10 +110,9 @@ export function createSinks(options: SinksOptions): Sinks {
   }
 
   return {
-    // As fast here as a hand-written serialiser (measured: 1.3 µs for an access line), and right for odd strings.
-    access: (entry) => put(access, 'access', () => JSON.stringify(entry)),
+    access: (entry) => put(access, 'access', () => recordJson(entry)),
     decision: (head, content) =>
-      put(decisions, 'decisions', () => `${JSON.stringify(head).slice(0, -1)},${content().slice(1)}`),
+      put(decisions, 'decisions', () => `${recordJson(head).slice(0, -1)},${content().slice(1)}`),
     flush: () => {
       for (const writer of writers) writer.flush()
     },

@@ -529,6 +529,38 @@ describe('the fields of a record', () => {
     expect(everything).not.toMatch(/eyJ[A-Za-z0-9_-]{10}/)
   })
 
+  test('no claim of a token brings a key or a character that is not seen into a record, a log or a page', async () => {
+    const planted = 'planted-in-an-identity-7351'
+    const hostile = (at: number): string =>
+      [`cog_${planted}-${at}`, `\u202e\u2066a\u061c\u0085\u200f`, `\u001b[31m\nforged`, `cog_\u200b${planted}`][
+        at % 4
+      ] ?? ''
+    for (let at = 0; at < 4; at++) {
+      const claims = {
+        sub: `ann ${hostile(at)}`,
+        email: `${hostile(at + 1)}@corp.example`,
+        azp: hostile(at + 2),
+        groups: ['sso-payments-eng', hostile(at), hostile(at + 1)],
+      }
+      expect((await running.call(sessions, { claims })).status).toBe(200)
+      expect((await running.call(`/v3/nowhere/cog%5F${planted}/%E2%80%AE`, { claims })).status).toBe(403)
+      // A token whose issuer is nobody's, and one that is over.
+      for (const refused of [{ aud: hostile(at) }, { exp: 1 }])
+        expect((await running.call(sessions, { claims: { ...claims, ...refused } })).status).toBe(401)
+    }
+    await running.settled()
+    const everything = await running.everything()
+    expect(everything).not.toContain(planted)
+    expect(everything).not.toMatch(/[\u0080-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/)
+    const said = [...(await running.access()), ...(await running.decisions())]
+    expect(said.some((entry) => entry.subject?.includes('\\u001b[31m\\u000aforged') === true)).toBe(true)
+    for (const entry of said)
+      JSON.parse(JSON.stringify(entry), (_name, text: unknown) => {
+        if (typeof text === 'string') expect(text).not.toMatch(/[\u0000-\u001f]/)
+        return text
+      })
+  })
+
   test('every line is one JSON object', async () => {
     await running.settled()
     for (const name of ['access', 'decisions', 'audit']) {

@@ -1,0 +1,77 @@
+// What may stand in records: no secret, however it is wrapped, and nothing that is not seen.
+
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { recordJson, safeText } from '../../src/records/safe-text.ts'
+import { visible, visibleLines } from '../../src/records/visible.ts'
+
+const unseen = [
+  ...Array.from({ length: 0x20 }, (_, code) => code),
+  ...Array.from({ length: 0x21 }, (_, code) => 0x7f + code),
+  ...[0x61c, 0x200e, 0x200f, 0x202a, 0x202b, 0x202c, 0x202d, 0x202e, 0x2066, 0x2067, 0x2068, 0x2069],
+  ...[0xad, 0x200b, 0x2028, 0x2029, 0x2060, 0xfeff, 0xe0041],
+].map((code) => String.fromCodePoint(code))
+
+describe('visible text', () => {
+  it.each(unseen)('writes %j as an escape', (character) => {
+    const shown = visible(`a${character}b`)
+    expect(shown).toMatch(/^a\\u(?:[0-9a-f]{4}|\{[0-9a-f]+\})b$/)
+  })
+
+  it('leaves letters of any language, symbols and marks alone', () => {
+    const text = 'Zürich 東京 עברית العربية 😀 e\u0301 “x” €\u00a0y'
+    expect(visible(text)).toBe(text)
+  })
+
+  it('keeps line feeds and tabs where lines are wanted, and nothing else', () => {
+    expect(visibleLines('a\n\tb\r\u001b[31m')).toBe('a\n\tb\\u000d\\u001b[31m')
+  })
+})
+
+describe('safe text', () => {
+  it.each([
+    ['a key', 'cog_abcdef', 'cog_[masked]'],
+    ['a key behind percent escapes', 'x/cog%5Fabcdef', 'x/cog_[masked]'],
+    ['a key with characters without width in it', 'cog_\u200babc\u2060def', 'cog_[masked]'],
+    ['a token', 'eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2', 'eyJ[masked]'],
+    ['an override', 'ann\u202ecod.exe', 'ann\\u202ecod.exe'],
+    ['text that is not well escaped', '100%', '100%'],
+  ])('treats %s', (_name, text, safe) => {
+    expect(safeText(text)).toBe(safe)
+  })
+
+  it('is what every string and name of a record holds, at any depth', () => {
+    const secret = 'cog_plantedplanted'
+    const planted = fc.constantFrom(secret, `a ${secret}`, 'cog%5Fplantedplanted', '\u202eplanted\u0085', '\u001b[2J')
+    const value = fc.letrec((tie) => ({
+      any: fc.oneof(
+        { maxDepth: 4 },
+        planted,
+        fc.string({ unit: 'binary' }),
+        fc.integer(),
+        fc.array(tie('any'), { maxLength: 3 }),
+        fc.dictionary(fc.oneof(fc.string(), planted), tie('any'), { maxKeys: 3 }),
+      ),
+    })).any
+    fc.assert(
+      fc.property(value, (any) => {
+        const json = recordJson({ any })
+        expect(json).not.toMatch(/plantedplanted/)
+        expect(json).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/)
+        const texts: string[] = []
+        JSON.parse(json, (name, member: unknown) => {
+          texts.push(name)
+          if (typeof member === 'string') texts.push(member)
+          return member
+        })
+        // Read again, nothing comes back that was escaped.
+        for (const text of texts) expect(visible(text)).toBe(text)
+      }),
+    )
+  })
+
+  it('leaves a record alone that has nothing to hide', () => {
+    const record = { subject: 'ann@corp.example', groups: ['a "b" c'], app: null, n: 1.5, claims: { team: 'Zürich' } }
+    expect(recordJson(record)).toBe(JSON.stringify(record))
+  })
+})
