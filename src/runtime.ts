@@ -48,7 +48,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   policies.watch()
   const { upstream, ownCalls } = openUpstream(foundation)
   const shares = await openShares(foundation, ownCalls)
-  const { budgets, budgeting, cache, group, limiter, safeCreates, safeCreateMs, sharedLimiter, store } = shares
+  const { budgets, budgeting, cache, limiter, safeCreates, safeCreateMs, sharedLimiter, store } = shares
   const overloadWatch = watchOverload(foundation)
   const { overload } = overloadWatch
   const admission = createAdmission({
@@ -110,7 +110,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   // An issuer that cannot be reached keeps the instance from being ready, not from starting.
   void tokens.start()
   if (store !== null) await reportChanges(store, log)
-  await group?.joined(joinMs)
+  await store?.membership.joined(joinMs)
   const expiry = watchExpiry(
     () => policies.current.keys,
     now,
@@ -127,7 +127,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await budgets.close()
     await upstream.close()
     await within(1_000, safeCreates.whenIdle())
-    await group?.close()
     await sharedLimiter?.close()
     await store?.close()
     await admin.close()

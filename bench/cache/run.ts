@@ -26,7 +26,13 @@ class Taker implements CacheTaker {
 const taker = new Taker()
 
 function createCache(maxBytes: number): ResponseCache {
-  return createResponseCache({ now: Date.now, monotonic: () => performance.now(), maxBytes, maxEntryBytes: 1_048_576, upstreamBase: 'https://api.example' })
+  return createResponseCache({
+    now: Date.now,
+    monotonic: () => performance.now(),
+    maxBytes,
+    maxEntryBytes: 1_048_576,
+    upstreamBase: 'https://api.example',
+  })
 }
 
 /** A question as the gateway asks it, with texts of their own as a parser makes them. */

@@ -118,7 +118,7 @@ async function main(): Promise<void> {
       prefix: 'bench',
       timeoutMs: 5000,
     },
-    now: Date.now,
+    ...clocks,
   })
   await new Promise<void>((resolve) => store.onChange((away) => (away ? undefined : resolve())))
   const limiter = createSharedLimiter({

@@ -72,8 +72,8 @@ export interface Book {
   /** The holding of a session, by the id the API gave it, with its prefix. */
   findSession(session: string): Promise<Holding | null>
   holdings(): Promise<readonly Holding[]>
-  /** Whether this instance is the one to look after sessions for so long. */
-  lead(forMs: number): Promise<boolean>
+  /** Whether this instance is the one to look after sessions. */
+  isLeader(): boolean
   close(): Promise<void>
 }
 

@@ -116,7 +116,7 @@ export function createJournalBook(options: JournalBookOptions): Book {
     find: async (id) => (await opened()).ledger.find(id),
     findSession: async (session) => (await opened()).ledger.findSession(session),
     holdings: async () => (await opened()).ledger.holdings(),
-    lead: () => Promise.resolve(true),
+    isLeader: () => true,
     async close() {
       closed = true
       const book = await opening?.catch(() => null)

@@ -93,7 +93,7 @@ export function createSettlement(options: SettlementOptions): Settlement {
     budgets.update(id, (known) => (known !== null && when(known) ? turning(known, news, now()) : null))
 
   async function settle(): Promise<void> {
-    if (!isNeeded() || !(await book.lead(2 * everyMs))) return
+    if (!isNeeded() || !book.isLeader()) return
     const all = await book.holdings()
     for (const holding of all) {
       if (closed) return

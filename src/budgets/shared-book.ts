@@ -94,17 +94,6 @@ return answer
 `,
 )
 
-/** One instance at a time, for as long as it goes on saying so. */
-const leadScript = script(
-  'budgets.lead',
-  `
-local leader = redis.call('GET', KEYS[1])
-if leader and leader ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-`,
-)
-
 /** Creates the book of a store. */
 export function createSharedBook(store: Store): Book {
   // One tag, so that all keys of a script are on one node of a cluster: creates are rare.
@@ -176,7 +165,7 @@ export function createSharedBook(store: Store): Book {
       } while (cursor !== '0')
       return [...found.values()]
     },
-    lead: async (forMs) => (await run(leadScript, [key('leader')], [store.instance, forMs])) === 1,
+    isLeader: () => store.membership.isLeader,
     // The store is closed by who has opened it.
     close: () => Promise.resolve(),
   }

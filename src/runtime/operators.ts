@@ -2,7 +2,7 @@
 
 import { createAdminApp, type AdminApp, type Readiness } from '../admin/app.ts'
 import { cacheView, issuerView, keyView, policiesView, storeView } from '../admin/views.ts'
-import { noteOf } from '../cache/shared/report.ts'
+import { groupNote, groupView } from '../cache/shared/group-view.ts'
 import { organizationTag, resourceTag } from '../cache/tags.ts'
 import type { GatewayApp } from '../gateway/app.ts'
 import { priorities, type Overload, type OverloadLevel } from '../gateway/overload.ts'
@@ -30,7 +30,9 @@ export function createOperators(
   lifecycle: { readonly draining: boolean },
 ): Operators {
   const { config, catalogue, instruments, keyring, policies, sinks, tokens, version } = foundation
-  const { cache, group, keyMemory, showBudgets, store } = shares
+  const { broadcast, cache, keyMemory, showBudgets, store } = shares
+  const group = () =>
+    store === null || broadcast === null ? null : groupView(store.membership.state, broadcast.counts)
 
   function readiness(): Readiness {
     const reasons = [
@@ -44,7 +46,7 @@ export function createOperators(
     // An instance serves without the store as well: taking it out of service would help nobody.
     const notes = [
       store?.away === true ? `the shared store is away: ${store.state.reason}` : null,
-      group === null ? null : noteOf(group.state),
+      store === null ? null : groupNote(store.membership.state),
       policies.refusal === null ? null : refusalNote(policies.refusal),
       certificate.warning,
       overload.level === 0 ? null : overloadNote(overload.level),
@@ -89,7 +91,7 @@ export function createOperators(
       issuers: tokens.status().map(issuerView),
       records: sinks.health(),
       store: storeView(store?.state ?? null),
-      cache: cacheView(cache.stats(), group?.state ?? null),
+      cache: cacheView(cache.stats(), group()),
       upstream: { origin: config.upstream.origin, in_flight: upstream.inFlight, waiting: upstream.waiting },
     }),
   })
@@ -117,7 +119,8 @@ export function createOperators(
     for (const { stream, lost } of sinks.health()) instruments.recordsLost(stream, lost)
     instruments.cache(cache.stats())
     if (store !== null) instruments.store(store.state)
-    if (group !== null) instruments.cacheGroup(group.state)
+    const shown = group()
+    if (shown !== null) instruments.cacheGroup(shown)
     instruments.idempotencyBytes(keyMemory.bytes)
     instruments.budgets(await showBudgets())
   })

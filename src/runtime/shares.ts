@@ -7,8 +7,8 @@ import { keepBudgets, type KeptBudgets } from '../budgets/keep.ts'
 import { createSharedBook } from '../budgets/shared-book.ts'
 import { budgetView, type BudgetView } from '../budgets/standing.ts'
 import { createResponseCache, type ResponseCache } from '../cache/response-cache.ts'
-import { createGroup, type Group } from '../cache/shared/group.ts'
-import { reportStanding } from '../cache/shared/report.ts'
+import { reportMembership } from '../cache/shared/group-view.ts'
+import { createInvalidationBroadcast, type InvalidationBroadcast } from '../cache/shared/invalidation-broadcast.ts'
 import { createBudgeting, type Budgeting } from '../gateway/budgeting.ts'
 import type { OwnCalls } from '../gateway/upstream/own-calls.ts'
 import { createSessionReader } from '../gateway/upstream/session-reader.ts'
@@ -30,7 +30,7 @@ export interface Shares {
   readonly budgeting: Budgeting
   /** How the budgets stand that are not of one caller; null when nobody can tell. */
   readonly showBudgets: () => Promise<readonly BudgetView[] | null>
-  readonly group: Group | null
+  readonly broadcast: InvalidationBroadcast | null
   readonly cache: ResponseCache
   readonly safeCreates: SafeCreates
   /** How long the upstream may take for a create with an Idempotency-Key. */
@@ -41,7 +41,9 @@ export interface Shares {
 export async function openShares(foundation: Foundation, ownCalls: OwnCalls): Promise<Shares> {
   const { config, instruments, log, monotonic, now, policies } = foundation
   const store =
-    config.store === null ? null : (await import('../store/client.ts')).createStore({ settings: config.store, now })
+    config.store === null
+      ? null
+      : (await import('../store/client.ts')).createStore({ settings: config.store, now, monotonic })
   const sharedLimiter =
     store === null || config.store === null
       ? null
@@ -72,12 +74,12 @@ export async function openShares(foundation: Foundation, ownCalls: OwnCalls): Pr
     const standings = await budgeting.standings([...policies.current.budgets.shared.values()])
     return standings?.map((standing) => budgetView(standing, now())) ?? null
   }
-  const group =
-    store === null ? null : createGroup({ store, monotonic, now, onChange: (state) => reportStanding(log, state) })
+  store?.membership.onChange((state) => reportMembership(log, state))
+  const broadcast = store === null ? null : createInvalidationBroadcast({ store, monotonic })
   const upstreamBase = config.upstream.origin + config.upstream.pathPrefix
   const secret = config.store?.secret?.() ?? null
   const { maxBytes, maxEntryBytes } = config.cache
-  const cache = createResponseCache({ now, monotonic, maxBytes, maxEntryBytes, upstreamBase, peers: group })
+  const cache = createResponseCache({ now, monotonic, maxBytes, maxEntryBytes, upstreamBase, peers: broadcast })
   const { connectMs, headersMs, bodyIdleMs } = config.upstream.timeouts
   const safeCreateMs = connectMs + headersMs + bodyIdleMs
   const keyMemory = createMemoryEntries({ now, maxBytes: 64 * 1024 * 1024, maxEntries: 100_000 })
@@ -98,7 +100,7 @@ export async function openShares(foundation: Foundation, ownCalls: OwnCalls): Pr
     budgets,
     budgeting,
     showBudgets,
-    group,
+    broadcast,
     cache,
     safeCreates,
     safeCreateMs,

@@ -1,9 +1,9 @@
-// The shared store: calls with a deadline and a breaker in front of them, presence, messages. Made by runtime.ts.
+// The shared store: calls with a deadline and a breaker in front of them, messages, and who else shares it.
 
 import { randomUUID } from 'node:crypto'
 import { Breaker } from './breaker.ts'
 import { openForCalls, type StoreSettings } from './connection.ts'
-import { absentAfterMs, beatMs, gone, Headcount, present } from './presence.ts'
+import { createMembership } from './membership/membership.ts'
 import { StoreAway, type Argument, type Script, type Store } from './store.ts'
 import { createSubscriptions } from './subscription.ts'
 
@@ -11,26 +11,23 @@ export interface StoreOptions {
   readonly settings: StoreSettings
   /** Milliseconds since the epoch. */
   readonly now: () => number
+  /** Milliseconds of a clock that nobody sets. */
+  readonly monotonic: () => number
 }
 
 /** Begins to connect, and goes on trying for ever. The store is away until the first answer. */
-export function createStore({ settings, now }: StoreOptions): Store {
+export function createStore({ settings, now, monotonic }: StoreOptions): Store {
   const instance = randomUUID()
   const connection = openForCalls(settings)
   const subscriptions = createSubscriptions(settings)
-  const headcount = new Headcount()
   const watchers: ((away: boolean) => void)[] = []
   const calls = { answered: 0, failed: 0, spared: 0 }
   const name = (parts: readonly string[]): string => `${settings.prefix}:${parts.join(':')}`
-  // Beside the limits: on a cluster the probe asks the node that most calls go to.
-  const list = name(['{limits}', 'instances'])
   let sinceMs = now()
-  let closed = false
-  let timer: NodeJS.Timeout | undefined
   /** What the connection said last: a call that finds none only knows that there is none. */
   let trouble: string | null = null
 
-  const breaker = new Breaker('the store has not answered yet', now, (reason) => {
+  const breaker = new Breaker('the store has not answered yet', monotonic, (reason) => {
     sinceMs = now()
     for (const watcher of watchers) watcher(reason !== null)
   })
@@ -43,7 +40,7 @@ export function createStore({ settings, now }: StoreOptions): Store {
   })
   connection.on('ready', () => {
     trouble = null
-    if (breaker.reason !== null) void beat()
+    if (breaker.reason !== null) membership.beat()
   })
 
   /** The deadline is ours: a call in a cluster can be several, and the library's own covers each of them. */
@@ -106,19 +103,18 @@ export function createStore({ settings, now }: StoreOptions): Store {
     })
   }
 
-  async function beat(): Promise<void> {
-    clearTimeout(timer)
-    let pauseMs: number = beatMs.soon
-    try {
-      headcount.saw(Number(await attempt(() => evaluate(present, [list], [instance, absentAfterMs]), true)), now())
-      if (breaker.reason === null) pauseMs = beatMs.usual
-    } catch {
-      // The breaker has heard of it.
-    }
-    clearTimeout(timer)
-    if (!closed) timer = setTimeout(() => void beat(), pauseMs)
-  }
-  void beat()
+  const run: Store['run'] = (script, keys, values, late) => call(() => evaluate(script, keys, values), late)
+  const membership = createMembership({
+    instance,
+    // On a cluster the beat asks the node that most calls go to.
+    probe: (script, keys, values, late) => attempt(() => evaluate(script, keys, values), true, late),
+    run,
+    subscribe: (channel, listener) => subscriptions.add(channel, listener),
+    key: (...parts) => name(parts),
+    channel: (...parts) => name(parts),
+    monotonic,
+    now,
+  })
 
   return {
     instance,
@@ -130,11 +126,12 @@ export function createStore({ settings, now }: StoreOptions): Store {
         away: breaker.reason !== null,
         sinceMs,
         reason: breaker.reason,
-        instances: headcount.count,
+        instances: membership.instances,
         calls: { ...calls },
       }
     },
-    run: (script, keys, values, late) => call(() => evaluate(script, keys, values), late),
+    membership,
+    run,
     get: (key) => call(() => connection.getBuffer(key)),
     async set(key, value, ttlMs) {
       await call(() => connection.set(key, value, 'PX', Math.max(1, Math.ceil(ttlMs))))
@@ -150,10 +147,8 @@ export function createStore({ settings, now }: StoreOptions): Store {
     key: (...parts) => name(parts),
     channel: (...parts) => name(parts),
     async close() {
-      closed = true
-      clearTimeout(timer)
+      await membership.close()
       subscriptions.close()
-      if (breaker.reason === null) await call(() => evaluate(gone, [list], [instance])).catch(() => {})
       connection.disconnect()
     },
   }

@@ -16,6 +16,7 @@
 // - Messages can be missed: `lost` and `restored` of a subscription say from when and until when.
 
 import { createHash } from 'node:crypto'
+import type { Membership } from './membership/types.ts'
 
 /** A script for the server, and its digest. */
 export interface Script {
@@ -72,6 +73,8 @@ export interface Store {
   readonly instance: string
   readonly away: boolean
   readonly state: StoreState
+  /** Who else shares the store, and messages between all of them. */
+  readonly membership: Membership
   /**
    * Runs a script; its answer as the server gives it (numbers, texts, lists of them, null). Rejects with `StoreAway`.
    * `late` gets the answer of a call that had already been given up.

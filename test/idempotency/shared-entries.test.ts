@@ -28,7 +28,7 @@ function settingsOf(kind: StoreSettings['kind'], ports: readonly number[]): Stor
 }
 
 async function connected(settings: StoreSettings): Promise<Store> {
-  const store = createStore({ settings, now: Date.now })
+  const store = createStore({ settings, now: Date.now, monotonic: () => performance.now() })
   await until(() => !store.away, 'the store')
   return store
 }

@@ -145,7 +145,11 @@ async function left(steps: Steps, limits: readonly Limit[]): Promise<number[]> {
 describeWithValkey('the calls of several instances', () => {
   beforeAll(async () => {
     server = await startStoreServer()
-    store = createStore({ settings: storeSettings(server, { timeoutMs: 5000 }), now: Date.now })
+    store = createStore({
+      settings: storeSettings(server, { timeoutMs: 5000 }),
+      now: Date.now,
+      monotonic: () => performance.now(),
+    })
     await until(() => !store.away, 'the store')
   })
   afterEach(() => vi.useRealTimers())

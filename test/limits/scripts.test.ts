@@ -17,8 +17,7 @@ import { describeWithValkey, startStoreServer, storeSettings, type StoreServer }
 
 const decideAt = withClock(decide)
 const begin = Date.UTC(2026, 9, 24, 21, 50)
-/** Longer than any history: the limiter of one instance knows no leases. */
-const leaseMs = 10_000_000_000
+const epoch = 'first'
 
 let server: StoreServer
 let store: Store
@@ -94,14 +93,15 @@ type Held = Map<string, number>
 /** Sends a call as of a time; what it has decided for each of its requests, in their order. */
 async function send(
   call: LimitCall,
-  { history, instance, held, atMs, lease }: CallFrame,
+  { history, instance, held, atMs }: CallFrame,
 ): Promise<{ ask: Ask; allowance: Allowance }[]> {
   const keyOf = createKeyFinder((...parts) => `${history}:${parts.join(':')}`)
   const keys = call.limits.map(({ meter }) => keyOf(meter))
-  const answer = await store.run(decideAt, keys, [
-    ...call.values(instance, lease, ({ meter }) => held.get(meter) ?? 0),
-    atMs,
-  ])
+  const answer = await store.run(
+    decideAt,
+    [store.key('epoch'), store.key('there'), ...keys],
+    [...call.values(instance, epoch, ({ meter }) => held.get(meter) ?? 0), atMs],
+  )
   const heard: { ask: Ask; allowance: Allowance }[] = []
   call.read(answer, (ask, allowance, storeMs) => {
     expect(storeMs).toBe(atMs)
@@ -115,8 +115,11 @@ interface CallFrame {
   readonly instance: string
   readonly held: Held
   readonly atMs: number
-  readonly lease: number
 }
+
+const comes = (...names: string[]) =>
+  server.command('ZADD', 'test:there', ...names.flatMap((name) => [String(begin), name]))
+const goes = (name: string) => server.command('ZREM', 'test:there', name)
 
 const hold = (held: Held, limits: readonly Limit[], by: 1 | -1): void => {
   for (const { quota, meter } of limits) if (quota === null) held.set(meter, (held.get(meter) ?? 0) + by)
@@ -131,8 +134,14 @@ const asked = (limits: readonly Limit[], what: 'take' | 'peek'): Ask => ({
 describeWithValkey('the script of the shared store', () => {
   beforeAll(async () => {
     server = await startStoreServer()
-    store = createStore({ settings: storeSettings(server, { timeoutMs: 5000 }), now: Date.now })
+    store = createStore({
+      settings: storeSettings(server, { timeoutMs: 5000 }),
+      now: Date.now,
+      monotonic: () => performance.now(),
+    })
     await until(() => !store.away, 'the store')
+    await server.command('SET', 'test:epoch', epoch)
+    await comes('one', 'other', 'nobody', 'a', 'b', 'c')
   })
   afterAll(async () => {
     await store.close()
@@ -170,7 +179,7 @@ describeWithValkey('the script of the shared store', () => {
             const limits = all.filter((_, position) => ((which >> position) & 1) === 0 || all.length === 1)
             if (limits.length > 0) expect(call.add(asked(limits, what))).toBe(true)
           }
-          const frame = { history: String(histories), instance, held, atMs, lease: leaseMs }
+          const frame = { history: String(histories), instance, held, atMs }
           for (const { ask, allowance } of await send(call, frame)) {
             const { limits, what } = ask
             if (what === 'peek') {
@@ -212,12 +221,14 @@ describeWithValkey('the script of the shared store', () => {
       const take = async (limit: Limit, atMs: number, held = 0, instance = 'one'): Promise<Allowance | undefined> => {
         const call = new LimitCall(write, atMs)
         call.add(asked([limit], 'take'))
-        const frame = { history: 'set back', instance, held: new Map([[limit.meter, held]]), atMs, lease: 6000 }
+        const frame = { history: 'set back', instance, held: new Map([[limit.meter, held]]), atMs }
         return (await send(call, frame))[0]?.allowance
       }
       let atMs = begin
       for (const limit of [burst, day]) for (let uses = 0; uses < 3; uses += 1) await take(limit, atMs)
+      await comes('crashed')
       for (let uses = 0; uses < 3; uses += 1) await take(slots, atMs, uses, 'crashed')
+      await goes('crashed')
       await take(minute, atMs)
       await take(minute, atMs)
       await take(minute, (atMs += 20_000))
@@ -244,7 +255,7 @@ describeWithValkey('the script of the shared store', () => {
     },
   )
 
-  test('counts the slots of an instance for as long as it is heard of, and no longer than its lease', async () => {
+  test('counts the slots of an instance for as long as it is there, and a second longer at most', async () => {
     const slots: Limit = {
       meter: 'slots',
       name: 'concurrent',
@@ -254,38 +265,69 @@ describeWithValkey('the script of the shared store', () => {
       most: 1000,
       shadow: false,
     }
-    const lease = 6000
     const write = createLimitWriter()
+    const names = ['a', 'b', 'c'] as const
     const anyStep = fc.record({
-      instance: fc.constantFrom('a', 'b', 'c'),
-      pauseMs: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 7000 })),
+      instance: fc.constantFrom(...names),
+      pauseMs: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 3000 })),
       holds: fc.nat({ max: 5 }),
+      leaves: fc.boolean(),
     })
     let histories = 0
     await fc.assert(
       fc.asyncProperty(fc.array(anyStep, { maxLength: 40 }), async (steps) => {
         histories += 1
-        const heard = new Map<string, { holds: number; atMs: number }>()
-        const [history, nobody] = [`leases ${histories}`, new Map<string, number>()]
+        await comes(...names)
+        /** What each holds, and when it has left. */
+        const held = new Map<string, { holds: number; leftMs: number | null }>()
+        const [history, nobody] = [`leaving ${histories}`, new Map<string, number>()]
         let atMs = begin
-        for (const { instance, pauseMs, holds } of steps) {
+        for (const { instance, pauseMs, holds, leaves } of steps) {
           atMs += pauseMs
-          const told = new LimitCall(write, atMs)
-          told.tell(slots, 0)
-          await send(told, { history, instance, held: new Map([[slots.meter, holds]]), atMs, lease })
-          heard.set(instance, { holds, atMs })
+          if (leaves) {
+            await goes(instance)
+            const known = held.get(instance)
+            if (known !== undefined) known.leftMs ??= atMs
+          } else {
+            await comes(instance)
+            const told = new LimitCall(write, atMs)
+            told.tell(slots, 0)
+            await send(told, { history, instance, held: new Map([[slots.meter, holds]]), atMs })
+            held.set(instance, { holds, leftMs: null })
+          }
           const seen = new LimitCall(write, atMs)
           seen.add(asked([slots], 'peek'))
-          const [answer] = await send(seen, { history, instance: 'nobody', held: nobody, atMs, lease })
+          const [answer] = await send(seen, { history, instance: 'nobody', held: nobody, atMs })
           const used = slots.most - (answer?.allowance.statuses[0]?.remaining ?? 0)
-          const within = (ageMs: number): number =>
-            [...heard.values()].reduce((sum, each) => sum + (atMs - each.atMs < ageMs ? each.holds : 0), 0)
-          // A lease of which less than a sixth has passed is not written anew.
-          expect(used).toBeGreaterThanOrEqual(within((lease * 5) / 6))
-          expect(used).toBeLessThanOrEqual(within(lease))
+          const sum = (counts: (leftMs: number | null) => boolean): number =>
+            [...held.values()].reduce((total, each) => total + (counts(each.leftMs) ? each.holds : 0), 0)
+          expect(used).toBeGreaterThanOrEqual(sum((leftMs) => leftMs === null))
+          expect(used).toBeLessThanOrEqual(sum((leftMs) => leftMs === null || atMs - leftMs < 1000))
         }
       }),
-      { numRuns: 200 },
+      { numRuns: 150 },
     )
+    await comes(...names)
+  })
+
+  test('decides nothing for who knows another epoch: the store may have lost what was counted', async () => {
+    const [limit] = [
+      {
+        meter: 'epochs',
+        name: 'requests',
+        kind: 'rate',
+        scope: 'team',
+        quota: sliding(60_000, 5),
+        most: 0,
+        shadow: false,
+      } as const,
+    ]
+    const call = new LimitCall(createLimitWriter(), begin)
+    call.add(asked([limit], 'take'))
+    await server.command('SET', 'test:epoch', 'another')
+    expect(await send(call, { history: 'epochs', instance: 'one', held: new Map(), atMs: begin })).toEqual([])
+    await server.command('SET', 'test:epoch', epoch)
+    const again = await send(call, { history: 'epochs', instance: 'one', held: new Map(), atMs: begin })
+    expect(again[0]?.allowance.statuses[0]?.remaining).toBe(4)
   })
 })

@@ -21,9 +21,17 @@ interface Instance {
 let server: StoreServer
 const instances: Instance[] = []
 
-async function startInstances(count: number, budgetsWhenAway: 'refuse' | 'share' = 'refuse'): Promise<Instance[]> {
+async function startInstances(
+  count: number,
+  budgetsWhenAway: 'refuse' | 'share' = 'refuse',
+  user: string | null = null,
+): Promise<Instance[]> {
   const started = Array.from({ length: count }, (): Instance => {
-    const store = createStore({ settings: storeSettings(server), now: Date.now })
+    const store = createStore({
+      settings: storeSettings(server, user === null ? {} : { user, password: () => 'none' }),
+      now: Date.now,
+      monotonic: () => performance.now(),
+    })
     const limiter = createSharedLimiter({ store, now: Date.now, monotonic: () => performance.now(), budgetsWhenAway })
     return {
       store,
@@ -36,7 +44,8 @@ async function startInstances(count: number, budgetsWhenAway: 'refuse' | 'share'
     }
   })
   instances.push(...started)
-  await back(started, count)
+  await until(() => started.every(({ store }) => !store.away), 'the store')
+  if (instances.length === count) await back(started, count)
   return started
 }
 
@@ -206,9 +215,80 @@ describeWithValkey('the limiter of several instances', () => {
     expect(await storm(all, few, 5)).toHaveLength(4)
     await server.restart()
     await back(all)
-    // What was let through meanwhile is told to the store, and not let through again.
-    await until(async () => (await left(all[0], limits))[0] === 20, 'what was used to be known')
+    // The store has come back empty, and is told of everything.
+    await until(async () => (await left(all[0], limits))[0] === 0, 'what was used to be known')
+    expect(await storm(all, limits, 20)).toHaveLength(0)
     expect(await storm(all, few, 5)).toHaveLength(0)
+  })
+
+  test.each([
+    ['evenly', [15, 15, 15, 15]],
+    ['by one of them', [60, 0, 0, 0]],
+  ])('lets no more through than the limit when the store has lost what it held, used %s before', async (_how, uses) => {
+    const all = await startInstances(4)
+    const day = { amount: 80, perMs: null, calendar: 'day', burst: null, timeZone: 'UTC' } as const
+    const limits = [rate('requests', 80), rate('of the day', 80, { quota: day }), slots('concurrent', 75)]
+    for (const [index, count] of uses.entries())
+      expect(await storm(all.slice(index, index + 1), limits, count)).toHaveLength(count)
+    // Each of them hears how much is used.
+    for (const one of all) expect(await left(one, limits)).toEqual([20, 20, 15])
+    await server.command('FLUSHALL')
+    let granted = 60
+    await until(async () => {
+      granted += (await storm(all, limits, 5)).length
+      return (await left(all[3], limits)).join() === '5,5,0' && (await left(all[0], limits)).join() === '5,5,0'
+    }, 'all that was used to be known')
+    expect(granted).toBe(75)
+  })
+
+  test('has no slots beside those that are held when the memory of the store is full', async () => {
+    const all = await startInstances(4)
+    const limits = [slots('concurrent', 8)]
+    expect(await storm(all.slice(0, 2), limits, 4)).toHaveLength(8)
+    expect(await storm(all, limits, 1)).toHaveLength(0)
+    await server.command('CONFIG', 'SET', 'maxmemory', '1')
+    await away(all)
+    expect(await storm(all, limits, 3)).toHaveLength(0)
+    // Those that one of them gives back it may take again, up to its share.
+    for (let count = 0; count < 4; count += 1) all[0]?.limiter.release(limits)
+    expect(await storm(all, limits, 3)).toHaveLength(2)
+    await server.command('CONFIG', 'SET', 'maxmemory', '0')
+    await back(all)
+  })
+
+  test('adds to a limit that is used up nothing at an instance that is cut off, and else its part of what is left', async () => {
+    await server.command('ACL', 'SETUSER', 'cut', 'on', 'nopass', '~*', '&*', '+@all')
+    const [one, other] = [...(await startInstances(1)), ...(await startInstances(1, 'refuse', 'cut'))]
+    if (one === undefined || other === undefined) throw new Error('no instances')
+    await back([one, other])
+    const [full, half] = [[rate('used up', 60)], [rate('used by half', 60)]]
+    await storm([one], full, 50)
+    await storm([one], half, 20)
+    expect(await storm([other], full, 20)).toHaveLength(10)
+    expect(await storm([other], half, 10)).toHaveLength(10)
+    await server.command('ACL', 'DELUSER', 'cut')
+    await away([other])
+    expect(await storm([other], full, 20)).toHaveLength(0)
+    // Thirty were left, for two.
+    expect(await storm([other], half, 40)).toHaveLength(15)
+    await server.command('ACL', 'SETUSER', 'cut', 'on', 'nopass', '~*', '&*', '+@all')
+    await back([other], 2)
+  })
+
+  test('is not told twice of uses by instances that have told of them', async () => {
+    const all = await startInstances(2)
+    const limits = [rate('requests', 100)]
+    await storm(all, limits, 10)
+    await server.command('FLUSHALL')
+    await until(async () => (await left(all[0], limits))[0] === 80, 'what was used to be known')
+    await server.kill()
+    await away(all)
+    await storm(all, limits, 5)
+    await server.restart()
+    await back(all)
+    await until(async () => (await left(all[0], limits))[0] === 70, 'what was used to be known')
+    // Slots and uses are told again and again, by which nothing changes.
+    await until(async () => (await left(all[1], limits))[0] === 70, 'the other one to agree')
   })
 
   test('refuses what a budget bounds while the store is away, and nothing else; counting nothing', async () => {

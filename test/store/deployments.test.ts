@@ -26,7 +26,11 @@ afterEach(async () => {
 })
 
 function open(server: StoreServer, more: Partial<StoreSettings> = {}): Store {
-  const store = createStore({ settings: storeSettings(server, more), now: Date.now })
+  const store = createStore({
+    settings: storeSettings(server, more),
+    now: Date.now,
+    monotonic: () => performance.now(),
+  })
   closing.push(() => store.close())
   return store
 }

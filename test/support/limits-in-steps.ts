@@ -18,6 +18,8 @@ export function withClock({ name, text }: Script): Script {
 }
 
 const decideAt = withClock(decide)
+/** Says that an instance is there. */
+const enter = script('test.enter', `return redis.call('ZADD', KEYS[1], 0, ARGV[1])`)
 
 /** A use of a limit that the store has counted, and when. */
 export interface Use {
@@ -92,6 +94,8 @@ export class Instance {
   readonly byShare = new Set<readonly Limit[]>()
   readonly #steps: Steps
   readonly #store: Store
+  readonly #name: string
+  readonly #there: string
   #takings: Taking[] = []
   #call: Call | null = null
   #given: Call[] = []
@@ -99,13 +103,19 @@ export class Instance {
   constructor(steps: Steps, store: Store, name: string, world: string, count: number) {
     this.#steps = steps
     this.#store = store
+    this.#name = name
     const key = (...parts: readonly string[]): string => `${world}:${parts.join(':')}`
+    const { epoch, keys } = store.membership
+    this.#there = key('there')
+    const membership = { epoch, keys: { ...keys, instances: this.#there }, instances: count, onEpoch: () => {} }
     const stand: Partial<Store> = {
       instance: name,
       away: false,
       state: { away: false, sinceMs: 0, reason: null, instances: count, calls: { answered: 0, failed: 0, spared: 0 } },
       key,
       onChange: () => {},
+      // The limiter uses nothing else of it either.
+      membership: membership as unknown as Store['membership'],
       run: (_script, keys, values, late) =>
         new Promise((resolve, reject) => {
           steps.calls += 1
@@ -144,6 +154,7 @@ export class Instance {
 
   /** The call under way arrives at the store. */
   async arrive(): Promise<void> {
+    await this.#store.run(enter, [this.#there], [this.#name])
     // On one connection none overtakes another.
     for (const call of [...this.#given, this.#call]) {
       if (call === null || call.ran !== null) continue

@@ -1,5 +1,5 @@
 // Who has answered what was told to all: each call waits until every member has answered, is known to be out, or can be taken
-// to be out because its lease has run out. Used by telling.ts.
+// to be out because its lease has run out.
 
 import type { Acknowledgement } from './messages.ts'
 

@@ -8,23 +8,25 @@ import { script } from '../../store/store.ts'
 import { meterKinds } from './meter-scripts.ts'
 
 /**
- * Does what a call brings, in its order. KEYS: one for each limit. ARGV: the instance; for how many milliseconds its slots
- * are held; one text for each limit, of its kind and numbers (limit-wire.ts), the slots that are held among them; then one
- * text for each of these, where `place` is that of a limit in KEYS:
+ * Does what a call brings, in its order. KEYS: the epoch of the store and its instances (store/membership/scripts.ts), then one
+ * for each limit. ARGV: the instance; the epoch that it knows; one text for each limit, of its kind and numbers
+ * (limit-wire.ts), the slots that are held among them; then one text for each of these, where `place` is that of a limit:
  *
  * - `back place time count`: uses that were counted for this moment and have not been.
  * - `uses place count`: uses that the store has not heard of; below zero, that are given back.
  * - `take place…`, `peek place…`: a request, to be counted in all of its limits or in none, or only to be told of.
  *
- * Answers one list: the store's time, as seconds and microseconds. For each request whether it was granted, the place of
- * the limit that was exceeded (0 for none), milliseconds to wait (-1 for ever), then what is left and milliseconds until all
- * of it is back for each of its limits.
+ * Answers nothing when the epoch is another one: the store has lost what it held. Else the store's time, as seconds and
+ * microseconds; then for each request whether it was granted, the place of the limit that was exceeded (0 for none),
+ * milliseconds to wait (-1 for ever), and for each of its limits what is left and milliseconds until all of it is back.
  */
 export const decide = script(
   'limits.decide',
   `local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
-local instance, lease = ARGV[1], tonumber(ARGV[2])
+local instance = ARGV[1]
+if redis.call('GET', KEYS[1]) ~= ARGV[2] then return {} end
+local function is_there(name) return redis.call('ZSCORE', KEYS[2], name) end
 
 ${meterKinds}
 local function open(key, text)
@@ -42,7 +44,7 @@ local function open(key, text)
 end
 
 local limits = {}
-for index, key in ipairs(KEYS) do limits[index] = open(key, ARGV[index + 2]) end
+for index = 3, #KEYS do limits[index - 2] = open(KEYS[index], ARGV[index]) end
 
 local answer, size = { tonumber(time[1]), tonumber(time[2]) }, 2
 local function stand(limit)
@@ -92,7 +94,7 @@ local function judge(places, is_peek)
 end
 doing.take = judge
 function doing.peek(places) judge(places, true) end
-for index = #KEYS + 3, #ARGV do
+for index = #KEYS + 1, #ARGV do
   local numbers = {}
   for number in string.gmatch(ARGV[index], '%-?%d+') do numbers[#numbers + 1] = tonumber(number) end
   doing[string.match(ARGV[index], '%a+')](numbers)

@@ -68,8 +68,8 @@ export class LimitCall {
   }
 
   /** The arguments of the script; `heldOf` says how many slots of a concurrency limit this instance holds. */
-  values(instance: string, leaseMs: number, heldOf: (limit: Limit) => number): Argument[] {
-    const values: Argument[] = [instance, leaseMs]
+  values(instance: string, epoch: string, heldOf: (limit: Limit) => number): Argument[] {
+    const values: Argument[] = [instance, epoch]
     const rows = [...this.#rows.values()]
     for (const { limit, words } of rows) values.push(limit.quota === null ? `${words} ${heldOf(limit)}` : words)
     values.push(...this.#backs)
@@ -78,8 +78,12 @@ export class LimitCall {
     return values
   }
 
-  /** Tells each request what the script has decided. Throws when it is no answer of the script. */
-  read(answer: unknown, decided: (ask: Ask, allowance: Allowance, storeMs: number) => void): void {
+  /**
+   * Tells each request what the script has decided. False when the store has lost what it held, and decided nothing. Throws
+   * when it is no answer of the script.
+   */
+  read(answer: unknown, decided: (ask: Ask, allowance: Allowance, storeMs: number) => void): boolean {
+    if (Array.isArray(answer) && answer.length === 0) return false
     let at: number = figures.time
     const size = this.#asks.reduce((sum, { ask }) => sum + figures.request(ask.limits), at)
     if (!Array.isArray(answer) || answer.length !== size) throw new TypeError('not an answer of limits.decide')
@@ -88,6 +92,7 @@ export class LimitCall {
       decided(ask, readDecision(ask.limits, places, answer, at), storeMs)
       at += figures.request(ask.limits)
     }
+    return true
   }
 
   /** The store may have done it or not: nobody knows. */

@@ -8,9 +8,6 @@ import { LimitCall, type Ask } from './limit-call.ts'
 import { createKeyFinder, createLimitWriter } from './limit-wire.ts'
 import type { Uses } from './local-share.ts'
 
-/** How long slots are held for an instance that says nothing. */
-export const leaseMs = 6000
-
 /** Freed slots of a limit that has room may wait so long for a call to go with. */
 const tellWithinMs = 10
 
@@ -35,6 +32,8 @@ export interface LimitCalls {
   giveBack(limit: Limit, storeMs: number): void
   /** Tells what is waiting to be told. */
   flush(): void
+  /** What is waiting to be told of rates and budgets need not be. */
+  dropUses(): void
   /** Resolves when all is told, or the store does not hear it. */
   whenIdle(): Promise<void>
 }
@@ -70,17 +69,22 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
   }
 
   function send(): void {
-    if (store.away) {
+    const { epoch, keys } = store.membership
+    if (store.away || epoch === null) {
       rest()
       return
     }
     const call = compose()
-    const keys = call.limits.map(({ meter }) => keyOf(meter))
+    const meters = call.limits.map(({ meter }) => keyOf(meter))
+    let isLost = false
     store
-      .run(decide, keys, call.values(store.instance, leaseMs, heldOf), (answer) =>
+      .run(decide, [keys.epoch, keys.instances, ...meters], call.values(store.instance, epoch, heldOf), (answer) =>
         call.read(answer, (ask, allowance, storeMs) => ask.late?.(allowance, storeMs)),
       )
-      .then((answer) => call.read(answer, (ask, allowance) => ask.settle(allowance)))
+      .then((answer) => {
+        isLost = !call.read(answer, (ask, allowance) => ask.settle(allowance))
+        if (isLost) throw new Error('the store has lost what it held')
+      })
       .then(
         () => {
           isBusy = false
@@ -89,7 +93,9 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
         },
         () => {
           for (const limit of call.limits) if (limit.quota === null) slots.set(limit.meter, limit)
-          onUntold(call.untold)
+          // All that counts here is told again in the new epoch.
+          if (isLost) store.membership.beat()
+          else onUntold(call.untold)
           call.fail()
           rest()
         },
@@ -150,6 +156,10 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
       plan()
     },
     flush,
+    dropUses() {
+      uses.clear()
+      backs = []
+    },
     whenIdle: () => (isBusy ? new Promise((resolve) => idlers.push(resolve)) : Promise.resolve()),
   }
 }

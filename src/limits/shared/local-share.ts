@@ -1,9 +1,10 @@
 // Limits while the shared store is away: each instance judges by its share, the limit divided by the instances that were last
-// seen. What this instance let through is counted all the time, so that the share begins with what was used, and what was
-// let through meanwhile is told to the store when it is back.
+// seen, and by its part of what was left when the store told of it last. What this instance let through is counted all the
+// time, so that the share begins with what was used, and can be told to the store when it is back.
 
 import type { Allowance, Clocks, Limit, LimitStatus } from '../limiter.ts'
 import { createLocalLimiter } from '../local/local-limiter.ts'
+import { LastHeard } from './last-heard.ts'
 
 /** How often a limit was used. */
 export interface Uses {
@@ -17,10 +18,14 @@ export interface LocalShare {
   peek(limits: readonly Limit[], instances: number): readonly LimitStatus[]
   /** The store has granted a request: counts it here as well. */
   count(limits: readonly Limit[]): void
+  /** The store has told how limits stand, this instance's uses counted. */
+  heard(statuses: readonly LimitStatus[]): void
   /** Uses that the store has not heard of; from now on it has. */
   collect(): readonly Uses[]
   /** It may not have heard of them after all. */
   putBack(untold: readonly Uses[]): void
+  /** It has heard of nothing: all that counts here still is untold. */
+  recount(): void
   /** How many requests of this instance hold a slot of a concurrency limit. */
   running(limit: Limit): number
   release(limits: readonly Limit[]): void
@@ -29,16 +34,47 @@ export interface LocalShare {
 
 /** Meters of single callers come and go; the store can do without what a few of them used. */
 const mostUntold = 10_000
+const sweepAbove = 10_000
 
 export function createLocalShare(clocks: Clocks): LocalShare {
   const limiter = createLocalLimiter(clocks)
   const shares = new WeakMap<Limit, { readonly instances: number; readonly share: Limit }>()
   /** Uses that only this instance knows, by meter. */
   const untold = new Map<string, Uses>()
+  /** Rates and budgets of which something was used, by meter. */
+  const counted = new Map<string, Limit>()
+  let sweepAt = sweepAbove
+  const lastHeard = new LastHeard()
 
   function note(limit: Limit, count: number): void {
     if (untold.size > mostUntold) untold.clear()
     untold.set(limit.meter, { limit, count: (untold.get(limit.meter)?.count ?? 0) + count })
+  }
+
+  function remember(limits: readonly Limit[]): void {
+    if (counted.size > sweepAt) {
+      for (const [meter, limit] of counted) if (limiter.used(limit) === 0) counted.delete(meter)
+      sweepAt = Math.max(sweepAbove, 2 * counted.size)
+    }
+    for (const limit of limits) if (limit.quota !== null) counted.set(limit.meter, limit)
+  }
+
+  const ownUse = (limit: Limit): number => (limit.quota === null ? limiter.running(limit) : limiter.used(limit))
+
+  /** Refuses what was not left when the store told of it last. */
+  function refusedAsHeard(limits: readonly Limit[], instances: number): Allowance | null {
+    if (instances === 1) return null
+    let exceeded: Limit | null = null
+    let retryAfterMs = 0
+    for (const limit of limits) {
+      const waitMs = lastHeard.waitMs(limit, ownUse(limit), instances, clocks.monotonic())
+      if (waitMs <= retryAfterMs) continue
+      exceeded = limit
+      retryAfterMs = waitMs
+    }
+    if (exceeded === null) return null
+    const statuses = limiter.peek(sharesOf(limits, instances))
+    return { granted: false, exceeded, retryAfterMs, statuses, storeAway: false }
   }
 
   function shareOf(limit: Limit, instances: number): Limit {
@@ -64,13 +100,22 @@ export function createLocalShare(clocks: Clocks): LocalShare {
 
   return {
     take(limits, instances) {
+      const refused = refusedAsHeard(limits, instances)
+      if (refused !== null) return refused
       const allowance = limiter.take(sharesOf(limits, instances))
       if (!allowance.granted) return allowance
+      remember(limits)
       for (const limit of limits) if (limit.quota !== null) note(limit, 1)
       return allowance
     },
     peek: (limits, instances) => limiter.peek(sharesOf(limits, instances)),
-    count: (limits) => limiter.count(limits),
+    count(limits) {
+      limiter.count(limits)
+      remember(limits)
+    },
+    heard(statuses) {
+      for (const status of statuses) lastHeard.note(status, ownUse(status.limit), clocks.monotonic())
+    },
     collect() {
       // Those that the window has forgotten need not be told.
       const uses = [...untold.values()].map(({ limit, count }) => ({
@@ -82,6 +127,13 @@ export function createLocalShare(clocks: Clocks): LocalShare {
     },
     putBack(uses) {
       for (const { limit, count } of uses) note(limit, count)
+    },
+    recount() {
+      untold.clear()
+      for (const limit of counted.values()) {
+        const count = limiter.used(limit)
+        if (count > 0) untold.set(limit.meter, { limit, count })
+      }
     },
     running: (limit) => limiter.running(limit),
     release: (limits) => limiter.release(limits),

@@ -5,14 +5,15 @@
 //   the ends, and the time to wait for is found by halving.
 // - bucket: the theoretical arrival time.
 // - calendar: `end:used`.
-// - slots: a hash of `held end` by instance, their `total`, and the `next` end of one of them. An instance tells how many
-//   it holds, not what has changed: a call that is lost or late is put right by the next, and nothing is freed twice.
+// - slots: a hash of how many each instance holds, their `total`, and when it was last `seen` that the instances are there.
+//   An instance tells how many it holds, not what has changed: a call that is lost or late is put right by the next, and
+//   nothing is freed twice.
 //
 // Each kind is a table of functions of a limit: `read` and `keep` it; `wait` until one more fits; `count` and `give_back`
 // uses; what is `remaining`, and when it is `reset`; sliding ones also `take_off` uses of an earlier moment. A limit is read
 // once and kept once in a call. Everything expires with its window.
 
-/** Needs `now`, `instance` and `lease`; leaves `kinds`. */
+/** Needs `now`, `instance` and `is_there`; leaves `kinds`. */
 export const meterKinds = `local function exact(number) return string.format('%.17g', number) end
 
 local function entry(key, index)
@@ -196,41 +197,31 @@ function calendar.reset(limit)
 end
 
 local slots = {}
-local function held(text)
-  local count, ending = string.match(text or '', '^(%d+) (.+)$')
-  return tonumber(count), tonumber(ending)
-end
--- Frees what instances held that have not been heard of for too long. None can be held for longer than a lease from now.
+-- Frees what instances held that are not there any more. It is looked for once a second.
 function slots.sweep(limit)
-  limit.used, limit.next = 0, math.huge
+  limit.used = 0
   local all = redis.call('HGETALL', limit.key)
   for index = 1, #all, 2 do
-    local count, ending = held(all[index + 1])
-    if count and ending <= now then
-      redis.call('HDEL', limit.key, all[index])
-    elseif count then
-      if ending > now + lease then
-        ending = now + lease
-        redis.call('HSET', limit.key, all[index], count .. ' ' .. exact(ending))
-      end
-      limit.used, limit.next = limit.used + count, math.min(limit.next, ending)
+    local name, count = all[index], tonumber(all[index + 1])
+    if name ~= 'total' and name ~= 'seen' then
+      if is_there(name) then limit.used = limit.used + count else redis.call('HDEL', limit.key, name) end
     end
   end
-  redis.call('HSET', limit.key, 'total', limit.used, 'next', exact(limit.next))
+  redis.call('HSET', limit.key, 'total', limit.used, 'seen', exact(now))
+  redis.call('PEXPIRE', limit.key, 60000)
 end
 function slots.read(limit)
   local told = limit.held
-  local mine, total, ending = unpack(redis.call('HMGET', limit.key, instance, 'total', 'next'))
-  limit.used, limit.next = tonumber(total or 0), tonumber(ending or math.huge)
-  if limit.next <= now or limit.used > 0 and limit.next > now + lease then
+  local mine, total, seen = unpack(redis.call('HMGET', limit.key, instance, 'total', 'seen'))
+  limit.used, limit.seen = tonumber(total or 0), tonumber(seen or now)
+  if total and math.abs(now - limit.seen) >= 1000 then
     slots.sweep(limit)
+    limit.seen = now
     mine = redis.call('HGET', limit.key, instance)
   end
-  limit.mine, limit.ending = held(mine)
-  -- A lease of which a sixth has passed is renewed.
-  if (limit.ending or 0) - now < lease * 5 / 6 then limit.ending = nil end
-  limit.changed = told ~= (limit.mine or 0) or told > 0 and not limit.ending
-  limit.used = limit.used - (limit.mine or 0) + told
+  limit.mine = tonumber(mine or 0)
+  limit.changed = told ~= limit.mine
+  limit.used = limit.used - limit.mine + told
   limit.mine = told
 end
 function slots.wait(limit)
@@ -245,10 +236,8 @@ function slots.keep(limit)
     redis.call('HSET', limit.key, 'total', limit.used)
     redis.call('HDEL', limit.key, instance)
   else
-    local ending = limit.ending or now + lease
-    local mine, nearest = limit.mine .. ' ' .. exact(ending), exact(math.min(limit.next, ending))
-    redis.call('HSET', limit.key, instance, mine, 'total', limit.used, 'next', nearest)
-    if not limit.ending then redis.call('PEXPIRE', limit.key, lease) end
+    redis.call('HSET', limit.key, instance, limit.mine, 'total', limit.used, 'seen', exact(limit.seen))
+    redis.call('PEXPIRE', limit.key, 60000)
   end
 end
 function slots.remaining(limit) return math.max(0, limit.amount - limit.used) end

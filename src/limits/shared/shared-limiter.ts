@@ -3,7 +3,7 @@
 
 import type { Store } from '../../store/store.ts'
 import type { Allowance, Clocks, Limit, Limiter, LimitStatus } from '../limiter.ts'
-import { createLimitCalls, leaseMs } from './limit-calls.ts'
+import { createLimitCalls } from './limit-calls.ts'
 import { createLocalShare } from './local-share.ts'
 
 export interface SharedLimiterOptions extends Clocks {
@@ -15,8 +15,11 @@ export interface SharedLimiterOptions extends Clocks {
 /** Milliseconds after which it is worth asking again for what cannot be judged while the store is away. */
 const storeAwayRetryMs = 5000
 
-/** How often to tell again which slots are held: two calls may fail before they are lost. */
-const renewEveryMs = leaseMs / 3
+/** How often to tell again which slots are held, so that an older call which arrives late does not stand. */
+const retellEveryMs = 2000
+
+/** After the store has lost what it held, all instances have told it what they used when this has passed. */
+const retoldWithinMs = 1500
 
 /** A refusal by a rate is repeated without asking for so long, and no longer than its Retry-After. */
 const refusalKeptMs = 1000
@@ -46,11 +49,16 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
       if (limit.quota === null) slots.set(limit.meter, { limit, remaining: statuses[index]?.remaining ?? 0 })
   }
 
+  /** Until when the store may not have heard of all uses, by the monotonic clock. */
+  let retoldAtMs = Number.NEGATIVE_INFINITY
+  const isAlone = (): boolean => store.away || monotonic() < retoldAtMs
+
   function judgeHere(limits: readonly Limit[]): Allowance {
     const budget = limits.find(({ kind, shadow }) => kind === 'budget' && !shadow)
     if (budget !== undefined && budgetsWhenAway === 'refuse') return unjudged(budget)
     const allowance = here.take(limits, store.state.instances)
     if (allowance.granted) hold(limits, [])
+    if (!store.away) tell(limits)
     return allowance
   }
 
@@ -66,7 +74,10 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
           if (decided?.granted === true) {
             here.count(limits)
             hold(limits, decided.statuses)
-          } else if (decided?.exceeded?.kind === 'rate') refusals.set(limits, { allowance, heardMs: askedMs })
+          }
+          if (decided !== null) here.heard(decided.statuses)
+          if (decided?.granted === false && decided.exceeded?.kind === 'rate')
+            refusals.set(limits, { allowance, heardMs: askedMs })
           refusedHere = decided === null && !allowance.granted
           resolve(allowance)
         },
@@ -100,35 +111,49 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
     }
   }
 
-  /** What was let through here, and not told, is counted in the store as well; and it hears again which slots are held. */
-  function tell(): void {
+  /** What was let through here, and not told, is counted in the store as well; and it hears which slots are held. */
+  function tell(limits: Iterable<Limit>): void {
     for (const uses of here.collect()) if (uses.count > 0) calls.tellUses(uses)
-    for (const { limit } of slots.values()) calls.tellSlots(limit, 'now')
+    for (const limit of limits) if (limit.quota === null) calls.tellSlots(limit, 'now')
+  }
+
+  function tellAll(): void {
+    tell([...slots.values()].map(({ limit }) => limit))
     calls.flush()
   }
 
   const upkeep = setInterval(() => {
     for (const [meter, { limit }] of slots) if (here.running(limit) === 0) slots.delete(meter)
-    if (!store.away) tell()
-  }, renewEveryMs)
+    if (!store.away) tellAll()
+  }, retellEveryMs)
   store.onChange((away) => {
     refusals = new WeakMap()
-    if (!away) tell()
+    if (!away) tellAll()
+  })
+  store.membership.onEpoch(() => {
+    if (store.membership.instances > 1) retoldAtMs = monotonic() + retoldWithinMs
+    refusals = new WeakMap()
+    calls.dropUses()
+    here.recount()
+    if (!store.away) tellAll()
   })
 
   return {
     take(limits) {
-      if (store.away) return judgeHere(limits)
+      if (isAlone()) return judgeHere(limits)
       return refusedLately(limits) ?? ask(limits)
     },
     peek(limits) {
       const peekHere = () => here.peek(limits, store.state.instances)
-      if (store.away) return peekHere()
+      if (isAlone()) return peekHere()
       return new Promise((resolve) => {
         calls.ask({
           limits,
           what: 'peek',
-          settle: (allowance) => resolve(allowance?.statuses ?? peekHere()),
+          settle(decided) {
+            if (decided !== null) here.heard(decided.statuses)
+            resolve(decided?.statuses ?? peekHere())
+          },
           late: null,
         })
       })

@@ -21,6 +21,11 @@ async function start(options: InstanceOptions = {}, other: InstanceOptions = {})
   return started
 }
 
+/** Digest of all messages so far. */
+async function headOf(): Promise<string> {
+  return (await server.command('HGET', 'test:{limits}:group', 'head')).split('\r\n')[1] ?? ''
+}
+
 function store({ setting }: Instance): void {
   setting.ask('/things', things)
   setting.call.answer(200, {}, 'old')
@@ -107,10 +112,11 @@ describeWithValkey('instances that share a store', () => {
   })
 
   it('drop everything when one crashes, as it may be cut off and writing, and keep answers shortly after that', async () => {
-    const [one, other] = await start({ prefix: 'crash' })
+    await server.command('ACL', 'SETUSER', 'crashing', 'on', 'nopass', '~*', '&*', '+@all')
+    const [one] = await start({ prefix: 'crash' }, { user: 'crashing' })
     store(one)
     // Its connections end, and it has not taken leave.
-    await other.store.close()
+    await server.command('ACL', 'DELUSER', 'crashing')
     await until(() => one.group.state.standing === 'cautious', 'the crash to be noticed')
     expect(one.setting.cache.stats().entries).toBe(0)
     const rule = { kind: 'class', ttlMs: 3_600_000, alwaysCollapsed: false } as const
@@ -148,17 +154,20 @@ describeWithValkey('instances that share a store', () => {
   })
 
   it.each<[string, (heads: string) => Promise<unknown>]>([
-    ['is no message', () => server.command('PUBLISH', 'test:cache', 'rubbish')],
+    ['is no message', () => server.command('PUBLISH', 'test:members', 'rubbish')],
     [
       'nobody of them has sent',
       (head) =>
-        server.command('PUBLISH', 'test:cache', `${head} {"drop":[],"unsettled":false,"from":"nobody","call":1}`),
+        server.command('PUBLISH', 'test:members', `${head} {"drop":[],"unsettled":false,"from":"nobody","call":1}`),
     ],
-    ['has been sent before', () => server.command('PUBLISH', 'test:cache', `${'0'.repeat(40)} {"joined":"somebody"}`)],
+    [
+      'has been sent before',
+      () => server.command('PUBLISH', 'test:members', `${'0'.repeat(40)} {"joined":"somebody"}`),
+    ],
   ])('drop everything and begin anew when something comes that %s', async (_name, disturb) => {
     const [one, other] = await start()
     store(other)
-    await disturb(other.group.head ?? '')
+    await disturb(await headOf())
     await one.group.tell(drop)
     expect(other.setting.cache.stats().entries).toBe(0)
     await until(() => one.group.state.lapses > 0 && other.group.state.lapses > 0, 'both to begin anew')
@@ -168,9 +177,9 @@ describeWithValkey('instances that share a store', () => {
 
   it('begin anew when the store has gone back in time, or forgotten everything', async () => {
     const [one, other] = await start()
-    const before = one.group.head ?? ''
+    const before = await headOf()
     await one.group.tell(drop)
-    await server.command('HSET', 'test:{cache}:group', 'head', before)
+    await server.command('HSET', 'test:{limits}:group', 'head', before)
     store(other)
     await one.group.tell(drop)
     expect(other.setting.cache.stats().entries).toBe(0)
@@ -188,13 +197,13 @@ describeWithValkey('instances that share a store', () => {
   it('do not wait long for a clock of the store that was set back', async () => {
     const [one, other] = await start()
     const future = String(Date.now() + 3_600_000)
-    await server.command('HSET', 'test:{cache}:group', 'since', future)
-    await server.command('ZADD', 'test:{cache}:members', future, 'somebody-who-crashed')
+    await server.command('HSET', 'test:{limits}:group', 'since', future)
+    await server.command('ZADD', 'test:{limits}:members', future, 'somebody-who-crashed')
     store(other)
     expect(await one.group.tell(drop)).toMatchObject({ instances: 2, silent: 0 })
     expect(other.setting.cache.stats().entries).toBe(0)
-    await server.command('HSET', 'test:{cache}:group', 'since', '0')
-    await server.command('DEL', 'test:{cache}:missing')
+    await server.command('HSET', 'test:{limits}:group', 'since', '0')
+    await server.command('DEL', 'test:{limits}:missing')
     await together(one, other)
   })
 

@@ -39,7 +39,7 @@ describeWithValkey('instances that share', () => {
     expect(await one.group.tell(drop)).toEqual({ dropped: 2, instances: 2, silent: 0, reached: true })
     expect(one.setting.cache.stats().entries + other.setting.cache.stats().entries).toBe(0)
 
-    const slot = await first.command('CLUSTER', 'KEYSLOT', 'test:{cache}:group')
+    const slot = await first.command('CLUSTER', 'KEYSLOT', 'test:{limits}:group')
     const owner = cluster.nodes[Number(slot.slice(1)) < 5461 ? 0 : Number(slot.slice(1)) < 10_923 ? 1 : 2]
     store(other, 'new')
     await owner?.kill()

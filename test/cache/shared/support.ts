@@ -1,7 +1,10 @@
 // Caches of several instances in one process, each with a connection of its own to a real store.
 
-import { createGroup, type Group } from '../../../src/cache/shared/group.ts'
-import type { GroupState } from '../../../src/cache/shared/standing.ts'
+import { groupView, type GroupView } from '../../../src/cache/shared/group-view.ts'
+import {
+  createInvalidationBroadcast,
+  type InvalidationBroadcast,
+} from '../../../src/cache/shared/invalidation-broadcast.ts'
 import { createStore } from '../../../src/store/client.ts'
 import type { Store } from '../../../src/store/store.ts'
 import { until } from '../../support/start-gateway.ts'
@@ -10,53 +13,58 @@ import { classRule, Setting } from '../support.ts'
 
 export interface Instance {
   readonly store: Store
-  readonly group: Group
+  readonly group: Pick<InvalidationBroadcast, 'tell' | 'check'> & { readonly state: GroupView }
   /** The cache, its clock, its upstream. */
   readonly setting: Setting
-  readonly changes: GroupState[]
+  readonly changes: GroupView[]
   close(): Promise<void>
 }
 
 export interface InstanceOptions {
   readonly prefix?: string
+  /** Name of a user of the server, without a password. */
+  readonly user?: string | null
   /** Added to the clock of this process. */
   readonly ahead?: () => number
 }
 
 /** With one server, or with the nodes of a cluster. */
 export function startInstance(servers: StoreServer | readonly StoreServer[], options: InstanceOptions = {}): Instance {
-  const { prefix = 'test', ahead = () => 0 } = options
+  const { prefix = 'test', user = null, ahead = () => 0 } = options
+  const monotonic = (): number => performance.now() + ahead()
   const store = createStore({
     settings: {
       kind: 'port' in servers ? 'single' : 'cluster',
       nodes: [servers].flat().map(({ port }) => ({ host: '127.0.0.1', port })),
       tls: null,
       sentinel: null,
-      user: null,
-      password: null,
+      user,
+      password: user === null ? null : () => 'none',
       database: 0,
       prefix,
       timeoutMs: 250,
     },
     now: Date.now,
+    monotonic,
   })
-  const changes: GroupState[] = []
-  const group = createGroup({
-    store,
-    monotonic: () => performance.now() + ahead(),
-    now: Date.now,
-    onChange: (state) => changes.push(state),
-  })
-  const setting = new Setting(classRule, { peers: group })
+  const changes: GroupView[] = []
+  const broadcast = createInvalidationBroadcast({ store, monotonic })
+  const view = (): GroupView => groupView(store.membership.state, broadcast.counts)
+  store.membership.onChange(() => changes.push(view()))
+  const group = {
+    tell: broadcast.tell,
+    check: broadcast.check,
+    get state() {
+      return view()
+    },
+  }
+  const setting = new Setting(classRule, { peers: broadcast })
   return {
     store,
     group,
     setting,
     changes,
-    async close() {
-      await group.close()
-      await store.close()
-    },
+    close: store.close,
   }
 }
 

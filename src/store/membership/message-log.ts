@@ -1,12 +1,12 @@
-// What an instance knows of the messages of its group: a hash chain over all of them. Equal heads mean that the same messages
-// were applied in the same order, so a renewal that names a known head proves that nothing before it was missed.
+// What a member knows of the messages of all members: a hash chain over them. Equal heads mean that the same messages were
+// applied in the same order, so a renewal that names a known head proves that nothing before it was missed.
 
 import { hash } from 'node:crypto'
 
 /** Heads that are remembered. A renewal that names an older one counts as missed. */
 const maxHeads = 4_096
 
-export class Chain {
+export class MessageLog {
   #head: string | null = null
   readonly #heads = new Set<string>()
 

@@ -1,6 +1,6 @@
-// For how long an instance may use what it has stored without asking anybody. Used by group.ts.
+// For how long an instance may use what it has stored without asking anybody.
 
-import type { Chain } from './chain.ts'
+import type { MessageLog } from './message-log.ts'
 
 /** How long the store takes a member to be there after a renewal. */
 export const leaseMs = 1_500
@@ -8,7 +8,7 @@ export const leaseMs = 1_500
 const ownLeaseMs = 1_400
 
 /** One clock that never jumps, and one that goes on while the machine sleeps; the lease is over when either says so. */
-export interface Clocks {
+interface Clocks {
   readonly monotonic: () => number
   readonly now: () => number
 }
@@ -43,8 +43,8 @@ export class Lease {
   }
 
   /** Holds longer if what was promised can be kept by now. */
-  keepPromise(chain: Chain): void {
-    if (this.#promise === null || !chain.knows(this.#promise.head)) return
+  keepPromise(log: MessageLog): void {
+    if (this.#promise === null || !log.knows(this.#promise.head)) return
     const { monotonicMs, wallMs } = this.#promise.askedAt
     this.#promise = null
     this.#unkept = 0

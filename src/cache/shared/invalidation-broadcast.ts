@@ -1,0 +1,93 @@
+// The caches of the instances that share a store, as each other's peers: what one drops, all drop, before it goes on. A cache
+// serves what it has stored only while its instance is a member and hears every message; no hit asks the store.
+
+import type { Store } from '../../store/store.ts'
+import type { Drop, PeerHandlers, Peers, Told } from '../peers.ts'
+import { Acknowledgements } from './acknowledgements.ts'
+import type { BroadcastCounts } from './group-view.ts'
+import { readAcknowledgement, readDrop, writeAcknowledgement } from './messages.ts'
+
+const retryMs = 50
+/** What writes elsewhere may not reach is kept no longer than the class `short`. */
+const cautiousMs = 30_000
+
+export interface BroadcastOptions {
+  readonly store: Pick<Store, 'instance' | 'membership' | 'subscribe' | 'channel' | 'publish'>
+  /** Milliseconds of a clock that nobody sets. */
+  readonly monotonic: () => number
+}
+
+export interface InvalidationBroadcast extends Peers {
+  readonly counts: BroadcastCounts
+}
+
+export function createInvalidationBroadcast({ store, monotonic }: BroadcastOptions): InvalidationBroadcast {
+  const { membership } = store
+  const acknowledgements = new Acknowledgements()
+  const channelOf = (instance: string): string => store.channel('cache', instance)
+  const counts = { answered: 0, silent: 0, unreached: 0 }
+  let handlers: PeerHandlers = { drop: () => 0, dropAll: () => undefined }
+  let calls = 0
+
+  membership.attach({
+    message(body) {
+      const message = readDrop(body)
+      if (message === null) return
+      const { drop: names, unsettled, from, call } = message
+      const answer = { call, member: membership.member, dropped: handlers.drop({ names, unsettled }) }
+      if (from === store.instance) acknowledgements.answered(answer)
+      else store.publish(channelOf(from), writeAcknowledgement(answer)).catch(() => {})
+    },
+    reset: () => handlers.dropAll(),
+    out: (members) => acknowledgements.out(members),
+  })
+  store.subscribe(channelOf(store.instance), {
+    message(text) {
+      const answer = readAcknowledgement(text.toString())
+      if (answer !== null) acknowledgements.answered(answer)
+    },
+    // Who misses an answer waits for the end of a lease instead.
+    lost: () => undefined,
+    restored: () => undefined,
+  })
+
+  function isMember(): boolean {
+    membership.check()
+    return membership.state.status !== 'isolated'
+  }
+
+  return {
+    counts,
+    attach: (given) => (handlers = given),
+    check: membership.check,
+    get atMostMs() {
+      return membership.state.status === 'joined' ? null : cautiousMs
+    },
+    async tell({ names, unsettled }: Drop): Promise<Told> {
+      calls += 1
+      const call = calls
+      acknowledgements.open(call)
+      do {
+        try {
+          const drop = { drop: names, unsettled, from: store.instance, call }
+          const { members, answerWithinMs, untilMs } = await membership.send(drop)
+          const outcome = await acknowledgements.complete(call, members, answerWithinMs)
+          await sleep(untilMs - monotonic())
+          counts[outcome.silent === 0 ? 'answered' : 'silent'] += 1
+          return { ...outcome, reached: true }
+        } catch {
+          // It may have been done all the same; twice does no harm.
+          await sleep(isMember() ? retryMs : 0)
+        }
+      } while (isMember())
+      acknowledgements.forget(call)
+      await sleep(membership.noticedAtMs - monotonic())
+      counts.unreached += 1
+      return { dropped: 0, instances: 1, silent: 0, reached: false }
+    },
+  }
+}
+
+async function sleep(ms: number): Promise<void> {
+  if (ms > 0) await new Promise((resolve) => setTimeout(resolve, Math.ceil(ms)))
+}

@@ -1,0 +1,279 @@
+// The instances that share a store: who is there, who leads, and messages that all of them hear. One beat tells the store that
+// this instance is there, and tells this instance how it stands.
+//
+// An instance becomes a member once it listens. A member has a lease, which it renews again and again; a renewal counts only
+// when every message that came before it was applied here. So who sends a message waits until all members have answered, or a
+// lease is over: then nobody can still be without it, whatever became of those who are silent.
+
+import { randomBytes } from 'node:crypto'
+import type { Argument, Listener, Script } from '../store.ts'
+import { absentAfterMs, Headcount } from './headcount.ts'
+import { Lease, leaseMs, type Moment } from './lease.ts'
+import { MessageLog } from './message-log.ts'
+import { namesIn, readMessage } from './messages.ts'
+import { beat, bury, leave, tell } from './scripts.ts'
+import type { MemberHandlers, Membership, MembershipState } from './types.ts'
+
+/** How often an instance says that it is there; sooner after a failure, so that the store is away or back soon. */
+const beatMs = { usual: 400, afterFailure: 250 } as const
+
+/**
+ * After the last renewal that is known of: one more may have arrived late (a lease), it has to run out (a lease), the next beat
+ * of anybody notices, and the others hear of it or have no lease any more (a lease).
+ */
+const noticedAfterMs = 3 * leaseMs + 2 * beatMs.usual
+
+/** For how long a leader may act on one beat. The store lets another one lead when this has passed and more. */
+const leadForMs = absentAfterMs - 1000
+
+/** What an instance that was killed has sent last may still be worked on for so long. */
+const buriedForMs = 30_000
+
+/** What it needs of the store. */
+export interface MembershipOptions {
+  readonly instance: string
+  /** Runs a script although the store may be away. */
+  readonly probe: (
+    what: Script,
+    keys: readonly string[],
+    values: readonly Argument[],
+    late?: (answer: unknown) => void,
+  ) => Promise<unknown>
+  readonly run: MembershipOptions['probe']
+  readonly subscribe: (channel: string, listener: Listener) => void
+  readonly key: (...parts: readonly string[]) => string
+  readonly channel: (...parts: readonly string[]) => string
+  /** Milliseconds of a clock that nobody sets. */
+  readonly monotonic: () => number
+  /** Milliseconds since the epoch: goes on while the machine sleeps. */
+  readonly now: () => number
+}
+
+/** Begins at once to beat. Nothing of it rejects but `send`. */
+export function createMembership(options: MembershipOptions): Membership {
+  const { instance, probe, run, subscribe, key, monotonic, now } = options
+  // Beside the limits, which look at the instances and the epoch in their own script.
+  const shown = { epoch: key('{limits}', 'epoch'), instances: key('{limits}', 'instances') }
+  const own = ['group', 'members', 'missing'].map((name) => key('{limits}', name))
+  const keys = [...own, shown.instances, shown.epoch]
+  const channel = options.channel('members')
+  const log = new MessageLog()
+  const lease = new Lease({ monotonic, now })
+  const headcount = new Headcount()
+  const watchers: ((state: MembershipState) => void)[] = []
+  const epochWatchers: (() => void)[] = []
+  let handlers: MemberHandlers = { message: () => undefined, reset: () => undefined, out: () => undefined }
+  let member = newName()
+  let formers: string[] = []
+  /** As the store has it; null while this is no member. */
+  let heardOfAt: string | null = null
+  let noticedAtMs = Number.NEGATIVE_INFINITY
+  let leadsUntilMs = Number.NEGATIVE_INFINITY
+  let epoch: string | null = null
+  let isJoined = false
+  let [members, missing, lapses] = [0, 0, 0]
+  let reason: string | null = 'the store has not answered yet'
+  let [listening, beating, closed] = [false, false, false]
+  let timer: NodeJS.Timeout | undefined
+  /** When to beat after the beat under way. */
+  let nextMs: number | null = null
+  const waiting = new Set<() => void>()
+
+  function newName(): string {
+    return `${instance}_${randomBytes(12).toString('base64url')}`
+  }
+
+  function state(): MembershipState {
+    const status = isJoined ? (missing > 0 ? 'degraded' : 'joined') : 'isolated'
+    return { status, members, missing, lapses, reason }
+  }
+
+  function change(apply: () => void): void {
+    const before = state().status
+    apply()
+    const after = state()
+    if (after.status !== before) for (const watcher of watchers) watcher(after)
+  }
+
+  function check(): void {
+    if (isJoined && lease.isOver) lapse('the store was not heard of in time')
+  }
+
+  /** Messages may have been missed. */
+  function lapse(why: string): void {
+    handlers.reset()
+    log.clear()
+    lease.end()
+    formers.push(member)
+    member = newName()
+    heardOfAt = null
+    change(() => {
+      lapses += 1
+      isJoined = false
+      reason = why
+    })
+    soon(0)
+  }
+
+  /** Says that this instance is there; joins or renews. */
+  async function sendBeat(): Promise<void> {
+    if (beating || closed) return
+    beating = true
+    check()
+    if (!lease.mayBeKept()) lapse('messages of the others were missed')
+    const asked = member
+    const askedAt = lease.moment()
+    const mode = heardOfAt ?? (listening ? 'join' : '')
+    const named = mode === 'join' ? [asked, mode, ...formers] : [mode === '' ? '' : asked, mode]
+    const values = [channel, leaseMs, instance, absentAfterMs, newName(), ...named]
+    const take = (answer: unknown): void => heard(answer, asked, mode, askedAt)
+    let pauseMs: number = beatMs.usual
+    try {
+      take(await probe(beat, keys, values, take))
+    } catch {
+      pauseMs = beatMs.afterFailure
+      // The store tells of it by itself. That we have joined may be true, though.
+      if (mode === 'join') noticedAtMs = monotonic() + noticedAfterMs
+    }
+    beating = false
+    soon(Math.min(pauseMs, nextMs ?? pauseMs))
+    nextMs = null
+  }
+
+  function heard(answer: unknown, asked: string, mode: string, askedAt: Moment): void {
+    if (!Array.isArray(answer)) return
+    const [count, life, leads, stands] = answer as [number, string, number, unknown]
+    headcount.saw(count, monotonic())
+    if (leads === 1) leadsUntilMs = askedAt.monotonicMs + leadForMs
+    if (life !== epoch) {
+      const isFirst = epoch === null
+      epoch = life
+      if (!isFirst) for (const watcher of epochWatchers) watcher()
+    }
+    if (mode !== '' && asked === member) stand(stands, askedAt)
+  }
+
+  /** What the store has answered of this member; null when it knows no such one. */
+  function stand(answer: unknown, askedAt: Moment): void {
+    if (!Array.isArray(answer)) {
+      lapse('the others took this instance to be gone')
+      return
+    }
+    const [score, head, memberCount, missingCount] = answer as [string, string, number, number]
+    heardOfAt = score
+    noticedAtMs = monotonic() + noticedAfterMs
+    members = memberCount
+    // Of one more the message tells, which resets what has to be reset.
+    change(() => (missing = isJoined ? Math.min(missing, missingCount) : missingCount))
+    lease.promise(head, askedAt)
+    keepPromise()
+  }
+
+  function keepPromise(): void {
+    lease.keepPromise(log)
+    if (isJoined || lease.isOver) return
+    formers = []
+    change(() => {
+      isJoined = true
+      reason = null
+    })
+    for (const resolve of waiting) resolve()
+  }
+
+  function soon(afterMs: number): void {
+    if (beating) nextMs = Math.min(afterMs, nextMs ?? afterMs)
+    clearTimeout(timer)
+    if (!closed) timer = setTimeout(() => void sendBeat(), afterMs)
+  }
+
+  function hear(text: string): void {
+    const message = readMessage(text)
+    if (message !== null) apply(message.body)
+    if (message !== null && message.body['joined'] === member && log.head === null) {
+      log.start(message.before, message.payload)
+      handlers.reset()
+    } else if (log.head !== null) {
+      if (message === null || !log.follow(message.before, message.payload)) {
+        lapse('messages of the others were missed')
+        return
+      }
+    }
+    keepPromise()
+  }
+
+  function apply(body: Readonly<Record<string, unknown>>): void {
+    const gone = namesIn(body['gone'])
+    if (gone !== null) {
+      handlers.reset()
+      handlers.out(gone)
+      change(() => (missing += gone.length))
+    }
+    const { left } = body
+    if (typeof left === 'string') handlers.out([left])
+    handlers.message(body)
+  }
+
+  subscribe(channel, {
+    message: (text) => hear(text.toString()),
+    // Nothing is lost as long as a renewal names a head that is known here.
+    lost: () => (listening = false),
+    restored: () => {
+      listening = true
+      soon(0)
+    },
+  })
+  soon(0)
+
+  return {
+    keys: shown,
+    attach: (given) => (handlers = given),
+    check,
+    get state() {
+      return state()
+    },
+    get member() {
+      return member
+    },
+    get instances() {
+      return headcount.count
+    },
+    get epoch() {
+      return epoch
+    },
+    get isLeader() {
+      return monotonic() < leadsUntilMs
+    },
+    get noticedAtMs() {
+      return noticedAtMs
+    },
+    async send(body) {
+      const values = [channel, leaseMs, instance, JSON.stringify(body)]
+      const [leftMs, hearers] = (await run(tell, keys, values)) as [number, string[]]
+      return { members: hearers, answerWithinMs: leaseMs, untilMs: monotonic() + leftMs }
+    },
+    onChange: (listener) => void watchers.push(listener),
+    onEpoch: (listener) => void epochWatchers.push(listener),
+    joined: (withinMs) =>
+      new Promise((resolve) => {
+        const limit = setTimeout(done, withinMs)
+        function done(): void {
+          clearTimeout(limit)
+          waiting.delete(done)
+          resolve()
+        }
+        waiting.add(done)
+        if (isJoined) done()
+      }),
+    async bury(other) {
+      await run(bury, keys, [channel, leaseMs, other, buriedForMs]).catch(() => {})
+    },
+    beat: () => soon(0),
+    async close() {
+      closed = true
+      clearTimeout(timer)
+      isJoined = false
+      handlers.reset()
+      await run(leave, keys, [channel, leaseMs, instance, heardOfAt === null ? '' : member]).catch(() => {})
+    },
+  }
+}
