@@ -23,7 +23,7 @@ const mayImport: Readonly<Record<string, Allowed>> = {
   idempotency: ['problems', 'store/retry', 'store/sealing', 'store/store'],
   records: ['types of problems'],
   cache: ['problems', 'http', 'types of catalogue', 'types of store', 'store/store'],
-  identity: ['problems', 'types of config', 'config/addresses'],
+  identity: ['problems', 'types of config', 'config/values/addresses'],
   catalogue: ['problems', 'config'],
   keys: ['problems', 'types of catalogue', 'catalogue/permissions'],
   budgets: ['limits/calendar', 'store/retry', 'store/store'],

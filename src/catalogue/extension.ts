@@ -4,7 +4,7 @@
 import { z } from 'zod'
 import type { Diagnostic } from '../config/diagnostics.ts'
 import { text, textAt, withoutTwins } from '../config/fields.ts'
-import { readYaml, type Position } from '../config/yaml-document.ts'
+import { readYaml, type Position } from '../config/yaml/document.ts'
 import { pathProblem } from './extension-path.ts'
 import { cursorPaging } from './paging.ts'
 import type { AnswerShape, CacheClass, Scope } from './operation.ts'

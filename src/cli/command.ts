@@ -9,17 +9,17 @@ import { UsageError } from './usage.ts'
 
 /** Loaded when they are wanted: `start` should not wait for what only the sandbox needs. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
-  start: async () => (await import('./start.ts')).startCommand,
-  sandbox: async () => (await import('./sandbox.ts')).sandboxCommand,
-  token: async () => (await import('./sandbox.ts')).tokenCommand,
-  check: async () => (await import('./check.ts')).checkCommand,
-  explain: async () => (await import('./explain.ts')).explainCommand,
-  test: async () => (await import('./check.ts')).testCommand,
-  keys: async () => (await import('./keys.ts')).keysCommand,
-  budget: async () => (await import('./budget.ts')).budgetCommand,
-  catalogue: async () => (await import('./catalogue.ts')).catalogueCommand,
-  purge: async () => (await import('./purge.ts')).purgeCommand,
-  audit: async () => (await import('./audit.ts')).auditCommand,
+  start: async () => (await import('./commands/start.ts')).startCommand,
+  sandbox: async () => (await import('./commands/sandbox.ts')).sandboxCommand,
+  token: async () => (await import('./commands/sandbox.ts')).tokenCommand,
+  check: async () => (await import('./commands/check.ts')).checkCommand,
+  explain: async () => (await import('./commands/explain.ts')).explainCommand,
+  test: async () => (await import('./commands/check.ts')).testCommand,
+  keys: async () => (await import('./commands/keys.ts')).keysCommand,
+  budget: async () => (await import('./commands/budget.ts')).budgetCommand,
+  catalogue: async () => (await import('./commands/catalogue.ts')).catalogueCommand,
+  purge: async () => (await import('./commands/purge.ts')).purgeCommand,
+  audit: async () => (await import('./commands/audit.ts')).auditCommand,
 }
 
 /** Runs one command line and resolves with its exit code. Never rejects. */

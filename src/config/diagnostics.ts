@@ -1,4 +1,4 @@
-// What is wrong with a file a person wrote, and where. All are collected before anything is refused.
+// Diagnostics: what is wrong with a file that a person wrote, and where. All are collected before anything is refused.
 
 export interface Diagnostic {
   readonly file: string
@@ -15,7 +15,7 @@ export function formatDiagnostic(diagnostic: Diagnostic): string {
   return `${place}: ${diagnostic.severity === 'warning' ? 'warning: ' : ''}${diagnostic.message}`
 }
 
-/** By file, line, column, then message, so that the same mistakes always read the same. */
+/** Sorts by file, line, column, then message, so that the same mistakes always read the same. */
 export function sortDiagnostics(diagnostics: readonly Diagnostic[]): Diagnostic[] {
   return diagnostics.toSorted(
     (a, b) =>

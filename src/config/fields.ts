@@ -1,4 +1,4 @@
-// Building blocks of the schemas for files that people write: texts with a unit, "one or several", lists without twins.
+// Building blocks of schemas: texts with a unit, "one or several", lists without duplicates.
 
 import { z } from 'zod'
 import { parseDuration, parseRate, parseSize, quoted, type Parsed } from './units.ts'
@@ -17,7 +17,7 @@ export function textOrNumberAs<T>(parse: (text: string) => Parsed<T>) {
     .transform((written, context): T => take(parse(String(written)), written, context))
 }
 
-/** A number without its unit is no text for YAML, and quotes would not help. */
+/** A bare number is not a string in YAML, and quotes would not help: the unit is missing. */
 function refusal(parse: (text: string) => Parsed<unknown>, input: unknown): string | undefined {
   if (typeof input !== 'number') return undefined
   const parsed = parse(String(input))
@@ -45,7 +45,7 @@ export function duration(least: string, most: string) {
 /** Bytes. */
 export const size = () => textOrNumberAs(parseSize).meta({ title: 'size', examples: ['64MiB', '512KiB', '10MB'] })
 
-/** So many in a span of time. */
+/** A count in a span of time. */
 export const rate = () =>
   textAs(parseRate).meta({ title: 'rate', examples: ['10/s', '600/min', '50/day', '500/month'] })
 
@@ -58,7 +58,7 @@ export function oneOrSeveral(what: string) {
   return z.union([text().transform((one): string[] => [one]), list])
 }
 
-/** Refuses a second member with the same key, also when other members are wrong in other ways. */
+/** Refuses a second member with the same key, even when other members are wrong in other ways. */
 export function withoutTwins<T extends z.ZodType>(
   list: T,
   what: string,

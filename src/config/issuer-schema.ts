@@ -1,11 +1,11 @@
-// The `issuers` of config/gateway.yaml: who may sign tokens, and what the claims say. Part of config/schema.ts.
+// The `issuers` of config/gateway.yaml: who may sign tokens, and what the claims say.
 
 import { z } from 'zod'
-import { parseIssuer, parseKeySetAddress } from './addresses.ts'
-import { parseAlgorithm, type Algorithm } from './algorithms.ts'
+import { parseIssuer, parseKeySetAddress } from './values/addresses.ts'
+import { parseAlgorithm, type Algorithm } from './values/algorithms.ts'
 import { duration, oneOrSeveral, text, textAs, textAt, withoutTwins } from './fields.ts'
 
-/** One trusted issuer, in final values, as identity/ reads it. */
+/** One trusted issuer, resolved. */
 export interface IssuerConfig {
   /** Compared with the token's `iss` exactly, character by character. */
   readonly issuer: string
@@ -70,7 +70,7 @@ export const issuersSchema = withoutTwins(
   'issuer',
 )
 
-/** An issuer as written, with defaults and units in numbers, as the rest of the house gets it. */
+/** Resolves an issuer as written. */
 export function issuerConfig(written: z.output<typeof issuer>): IssuerConfig {
   return {
     issuer: written.issuer,

@@ -1,7 +1,7 @@
-// config/gateway.yaml and the environment → Config, or every diagnostic. The files it names are read and checked too.
+// Loads config/gateway.yaml: a resolved Config, or every diagnostic. The files that it names are read and checked too.
 
 import path from 'node:path'
-import { certificateWarning, parseAuthorities } from './certificates.ts'
+import { certificateWarning, parseAuthorities } from './values/certificates.ts'
 import { hasErrors, Refused, type Diagnostic } from './diagnostics.ts'
 import {
   gatewaySchema,
@@ -14,10 +14,10 @@ import {
 } from './schema.ts'
 import { issuerConfig } from './issuer-schema.ts'
 import { storeConfig, storeProblems, type StoreConfig, type StoreDocument } from './store-schema.ts'
-import { alternatives } from './issues.ts'
-import { loadServerCertificate, readText } from './text-files.ts'
+import { alternatives } from './yaml/issues.ts'
+import { loadServerCertificate, readText } from './values/files.ts'
 import type { Parsed } from './units.ts'
-import { readYaml, type Path } from './yaml-document.ts'
+import { readYaml, type Path } from './yaml/document.ts'
 
 type Report = (path: Path, message: string, severity?: Diagnostic['severity']) => void
 type Environment = Readonly<Record<string, string | undefined>>
@@ -45,8 +45,8 @@ export async function loadConfig(file: string, env: Environment): Promise<Loaded
 }
 
 /**
- * Where a configuration says that catalogue and policies are, whatever is wrong with the rest of it: so that their mistakes
- * can be shown beside its own. Where it says nothing that can be read, the defaults.
+ * Where catalogue and policies are, whatever is wrong with the rest of the configuration, so that their mistakes can be shown
+ * beside its own. The defaults where nothing readable is said.
  */
 export async function outlineOf(
   file: string,
@@ -163,7 +163,7 @@ async function resolveStore(
   return storeConfig(written, { ca, password: await read('password'), secret })
 }
 
-/** The value that stands elsewhere; empty when it cannot be had, which has been reported then; null when none is named. */
+/** The value that a reference leads to; empty when it cannot be read, which is reported; null when none is named. */
 async function readReference(
   reference: { readonly env?: string | undefined; readonly file?: string | undefined } | undefined,
   what: 'password' | 'secret',

@@ -1,13 +1,12 @@
-// Shape of config/gateway.yaml: the validator, from which the JSON schema and the reference are generated, and the
-// Config that the rest of the house gets. config/load.ts turns the one into the other.
+// The schema of config/gateway.yaml, from which the JSON schema and the reference are generated, and the resolved Config.
 
 import { z } from 'zod'
-import { parseListen, parseUpstream, type ListenAddress } from './addresses.ts'
+import { parseListen, parseUpstream, type ListenAddress } from './values/addresses.ts'
 import { duration, size, text, textAs, textOrNumberAs } from './fields.ts'
 import { issuersSchema, type IssuerConfig } from './issuer-schema.ts'
 import { storeSchema, type StoreConfig } from './store-schema.ts'
 
-/** The whole configuration in final values: nothing is left to parse, resolve or look up. */
+/** The resolved configuration: nothing is left to parse or look up. */
 export interface Config {
   /** Absolute path of the file. */
   readonly file: string
@@ -67,14 +66,14 @@ export interface UpstreamConfig {
 
 export const stabilityClasses = ['stable', 'beta', 'early-access', 'deprecated', 'superseded', 'removed?'] as const
 export type StabilityClass = (typeof stabilityClasses)[number]
-/** Those that are served where the configuration says nothing. */
+/** Served by default. */
 export const usualStability: readonly StabilityClass[] = ['stable', 'beta']
-/** Where the policies are where the configuration says nothing, relative to it. */
+/** Default directory of the policies, relative to the configuration file. */
 export const usualPolicies = '../policies'
 const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
-// Timers of Node hold 24 days at most and fire at once beyond that.
+// Node's timers hold at most 24 days; longer ones fire at once.
 const timer = () => duration('1ms', '1d')
 
 const tls = z.strictObject({
@@ -122,44 +121,42 @@ const upstream = z.strictObject({
   ),
   ca: text()
     .optional()
-    .describe(
-      'PEM file of the only certificate authorities to trust; the system has its own. Certificates are always verified.',
-    ),
+    .describe("CA certificates to trust, a PEM file. Default: the system's. Certificates are always verified."),
   timeouts: z
     .strictObject({
       connect: timer().prefault('5s').describe('Longest time to connect, TLS included.'),
-      headers: timer().prefault('60s').describe('Longest wait for the first byte of an answer.'),
-      body_idle: timer().prefault('60s').describe('Longest silence inside an answer.'),
+      headers: timer().prefault('60s').describe('Longest wait for the head of a response.'),
+      body_idle: timer().prefault('60s').describe('Longest pause inside a response body.'),
     })
     .prefault({})
-    .describe('How long the gateway waits for the upstream.'),
+    .describe('Timeouts towards the upstream.'),
   connections: z
     .int()
     .min(1, 'must be at least 1')
     .max(65_535, 'must be at most 65535')
     .default(128)
-    .describe('Largest number of connections to the upstream.'),
+    .describe('Most connections to the upstream at a time.'),
   max_waiting: z
     .int()
     .min(0, 'must be at least 0')
     .default(1024)
-    .describe('Requests that may wait for a connection; more are refused as `overloaded`.'),
+    .describe('Most requests that wait for a connection; more are refused as `overloaded`.'),
 })
 
 const target = () => text().default('stdout')
 
 const records = z.strictObject({
-  access: target().describe('One line a request: `stdout`, `stderr` or a file.'),
-  decisions: target().describe(
-    'One line a decision, with the attributes that rules read: `stdout`, `stderr` or a file.',
+  access: target().describe('Access records, one line per request: `stdout`, `stderr` or a file.'),
+  decisions: target().describe('Decision records, one line per decision: `stdout`, `stderr` or a file.'),
+  audit: target().describe(
+    'Audit records, one line per change, hash-chained: `stdout`, `stderr` or a file of its own.',
   ),
-  audit: target().describe('One line a change, hash-chained: `stdout`, `stderr` or a file of its own.'),
 })
 
 /** Schema of `config/gateway.yaml`. */
 export const gatewaySchema = z
   .strictObject({
-    listen: listen.prefault({}).describe('Where the gateway listens.'),
+    listen: listen.prefault({}).describe('Listeners.'),
     upstream: upstream.describe('The Devin API.'),
     issuers: issuersSchema.describe('Identity providers whose tokens are accepted.'),
     policies: text().default(usualPolicies).describe('Directory of the policies, relative to this file.'),
@@ -169,15 +166,15 @@ export const gatewaySchema = z
           .array(z.enum(stabilityClasses))
           .min(1, 'name at least one class, or remove the key')
           .default([...usualStability])
-          .describe("Which of the catalogue's stability classes are served."),
+          .describe('Stability classes of the catalogue that are served.'),
         files: z.array(text()).default([]).describe('Extension files with further operations.'),
       })
       .prefault({})
-      .describe('Which operations are known and served.'),
+      .describe('The catalogue of operations.'),
     cache: z
       .strictObject({
-        max_size: size().prefault('64MiB').describe('Memory for stored answers.'),
-        max_entry_size: size().prefault('1MiB').describe('Largest answer that is stored.'),
+        max_size: size().prefault('64MiB').describe('Memory for cached responses.'),
+        max_entry_size: size().prefault('1MiB').describe('Largest response that is cached.'),
         shared: z
           .unknown()
           .refine(() => false, {
@@ -193,28 +190,30 @@ export const gatewaySchema = z
         path: ['max_entry_size'],
       })
       .prefault({})
-      .describe('The cache of answers.'),
+      .describe('The response cache.'),
     store: storeSchema
       .prefault('memory')
       .describe(
-        'Where instances share: `memory` for one instance by itself, the address of a Valkey or Redis, a list of addresses for a cluster, or a mapping.',
+        'The store that instances share: `memory` (nothing is shared), the address of a Valkey or Redis, a list of addresses for a cluster, or a mapping.',
       ),
     budgets: z
       .strictObject({
         journal: text()
           .optional()
           .describe(
-            'File that keeps what is spent and reserved over restarts. By default `budgets.journal` beside the audit log, or beside this file.',
+            'File that keeps spent and reserved amounts over restarts. Default: `budgets.journal` beside the audit log, else beside this file.',
           ),
-        poll: duration('100ms', '1h').prefault('30s').describe('Pause between two looks at the sessions under way.'),
+        poll: duration('100ms', '1h')
+          .prefault('30s')
+          .describe('How often the consumption of running sessions is read.'),
         when_unavailable: z
           .enum(['refuse', 'allow'])
           .default('refuse')
-          .describe('What becomes of creates under a budget while nobody can tell what is left.'),
+          .describe('Creates under a budget while its state is unknown: `refuse` or `allow`.'),
       })
       .prefault({})
-      .describe('How budgets of ACUs and sessions are kept.'),
-    records: records.prefault({}).describe('Where the three record streams go.'),
+      .describe('Budgets of ACUs and sessions.'),
+    records: records.prefault({}).describe('Targets of the three record streams.'),
     telemetry: z
       .strictObject({ otlp: z.string().describe('Address of an OpenTelemetry collector.') })
       .refine(() => false, { error: 'telemetry is not supported by this version', when: () => true })
@@ -223,25 +222,25 @@ export const gatewaySchema = z
     bodies: z
       .strictObject({
         max_size: size().prefault('256MiB').describe('Largest request body that is forwarded.'),
-        max_judged_size: size().prefault('1MiB').describe('Largest request body that a rule can look into.'),
+        max_judged_size: size().prefault('1MiB').describe('Largest request body that a rule can read.'),
       })
       .refine((bodies) => bodies.max_judged_size <= bodies.max_size, {
         error: 'max_judged_size must not be larger than max_size',
         path: ['max_judged_size'],
       })
       .prefault({})
-      .describe('Bounds on request bodies.'),
+      .describe('Limits on request bodies.'),
     shutdown: z
       .strictObject({
         delay: duration('0s', '10m')
           .prefault('1s')
-          .describe('How long everything is still served after a stop signal, so that balancers notice.'),
-        deadline: timer().prefault('30s').describe('How long requests under way may then take.'),
+          .describe('How long requests are still served after a stop signal, so that balancers notice.'),
+        deadline: timer().prefault('30s').describe('How long requests in flight may take after that.'),
       })
       .prefault({})
-      .describe('How the process stops.'),
+      .describe('Shutdown.'),
     log: z
-      .strictObject({ level: z.enum(logLevels).default('info').describe('Least severity that is logged.') })
+      .strictObject({ level: z.enum(logLevels).default('info').describe('Lowest level that is logged.') })
       .prefault({})
       .describe('The process log.'),
   })

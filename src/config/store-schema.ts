@@ -1,10 +1,10 @@
-// The `store` of config/gateway.yaml: where instances share limits, invalidations and answers. Part of config/schema.ts.
+// The `store` of config/gateway.yaml: what instances share their limits, budgets and invalidations over.
 
 import { z } from 'zod'
 import { duration, text, textAs } from './fields.ts'
 import { quoted, type Parsed } from './units.ts'
 
-/** The shared store, in final values. */
+/** The shared store, resolved. */
 export interface StoreConfig {
   /** `sentinel`: the nodes are sentinels, which know where the store is. */
   readonly kind: 'single' | 'sentinel' | 'cluster'
@@ -103,9 +103,9 @@ const settings = z.strictObject({
   ca: text()
     .optional()
     .describe(
-      'PEM file of the only certificate authorities to trust, for valkeys://. Certificates are always verified.',
+      "CA certificates to trust for valkeys://, a PEM file. Default: the system's. Certificates are always verified.",
     ),
-  user: text().optional().describe('User (ACL) to log in as.'),
+  user: text().optional().describe('User (ACL) to authenticate as.'),
   password: reference('password').optional().describe('Where the password comes from; never the value.'),
   secret: reference('secret')
     .optional()
@@ -116,13 +116,13 @@ const settings = z.strictObject({
     .string()
     .regex(/^[A-Za-z0-9._:-]{1,64}$/, 'must be 1 to 64 letters, digits, ".", "_", ":" and "-"')
     .default('devin-gateway')
-    .describe('Begins the name of every key and channel; gateways with the same prefix share.'),
-  timeout: duration('1ms', '10s').prefault('50ms').describe('Longest wait for one call to the store.'),
+    .describe('Prefix of every key and channel; gateways with the same prefix share.'),
+  timeout: duration('1ms', '10s').prefault('50ms').describe('Timeout of one call to the store.'),
   budgets_when_away: z
     .enum(['refuse', 'share'])
     .default('refuse')
     .describe(
-      "Limits of cost (`sessions`) while the store is away: `refuse` what they bound, or judge it by this instance's `share`.",
+      "Limits of cost (`sessions`) while the store is away: `refuse` what they limit, or apply this instance's `share`.",
     ),
 })
 

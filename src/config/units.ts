@@ -1,4 +1,4 @@
-// Texts with a unit → numbers with a named unit. Pure; config/fields.ts turns a refusal into a diagnostic.
+// Parses durations, sizes and rates into numbers. Pure.
 
 import { didYouMean } from './nearest.ts'
 

@@ -1,7 +1,7 @@
 // Fetches a small JSON document from an identity provider. Knows nothing of its meaning; key-source.ts does.
 
 import { Agent, request, type Dispatcher } from 'undici'
-import { isLoopback } from '../config/addresses.ts'
+import { isLoopback } from '../config/values/addresses.ts'
 
 /** A key set of a hundred RSA keys is about 50 KiB; more than this is not a key set. */
 const maxBytes = 1024 * 1024

@@ -2,7 +2,7 @@
 
 import { KeyObject } from 'node:crypto'
 import { calculateJwkThumbprint, importJWK, type JWK } from 'jose'
-import type { Algorithm } from '../config/algorithms.ts'
+import type { Algorithm } from '../config/values/algorithms.ts'
 import { isObject } from './claims.ts'
 import type { VerificationKey } from './signature.ts'
 

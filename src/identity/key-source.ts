@@ -2,7 +2,7 @@
 
 import { isObject } from './claims.ts'
 import type { IssuerConfig } from '../config/issuer-schema.ts'
-import { isLoopback } from '../config/addresses.ts'
+import { isLoopback } from '../config/values/addresses.ts'
 import { FetchFailed, fetchJson, isTrustworthyAddress, type JsonFetchOptions } from './json-fetch.ts'
 
 /**

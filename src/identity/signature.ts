@@ -3,7 +3,7 @@
 // there and back. What a key may be used for is settled when it is imported (key-set.ts).
 
 import { constants, verify, type KeyObject } from 'node:crypto'
-import type { Algorithm } from '../config/algorithms.ts'
+import type { Algorithm } from '../config/values/algorithms.ts'
 
 /** A public key, and the one algorithm it is for. */
 export interface VerificationKey {

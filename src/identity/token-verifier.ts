@@ -1,7 +1,7 @@
 // A caller's token made into a principal: signature and claims checked once, remembered until the token ends.
 // gateway/ calls it for every request; runtime starts and closes it; admin/ shows its status.
 
-import type { Algorithm } from '../config/algorithms.ts'
+import type { Algorithm } from '../config/values/algorithms.ts'
 import { isObject, principalOf, type Claims } from './claims.ts'
 import type { IssuerConfig } from '../config/issuer-schema.ts'
 import { isSignatureAlgorithm, type SigningKey } from './key-set.ts'

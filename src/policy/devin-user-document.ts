@@ -4,7 +4,7 @@
 import { z } from 'zod'
 import type { Diagnostic } from '../config/diagnostics.ts'
 import { text } from '../config/fields.ts'
-import { readYaml, type PositionOf } from '../config/yaml-document.ts'
+import { readYaml, type PositionOf } from '../config/yaml/document.ts'
 
 export interface DevinUserEntry {
   readonly email: string | null

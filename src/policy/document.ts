@@ -1,7 +1,7 @@
 // Text of a policy file → its document, or every mistake in it. Each kind of file has its shape in a file of its own.
 
 import { sortDiagnostics, type Diagnostic } from '../config/diagnostics.ts'
-import { topLevelKeys } from '../config/yaml-document.ts'
+import { topLevelKeys } from '../config/yaml/document.ts'
 import { readDevinUsers, type DevinUsersDocument } from './devin-user-document.ts'
 import { readGatewayLimits, type GatewayLimitsDocument } from './gateway-limits-document.ts'
 import { readGuardrails, type GuardrailsDocument } from './guardrail-document.ts'

@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import { duration, text } from '../config/fields.ts'
 import type { Diagnostic } from '../config/diagnostics.ts'
-import { readYaml, type PositionOf } from '../config/yaml-document.ts'
+import { readYaml, type PositionOf } from '../config/yaml/document.ts'
 import { organizationId } from './document-fields.ts'
 import {
   calendarBudget,

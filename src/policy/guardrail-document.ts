@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import type { Diagnostic } from '../config/diagnostics.ts'
 import { id, oneOrSeveral, text, textAt, withoutTwins } from '../config/fields.ts'
-import { readYaml, type PositionOf } from '../config/yaml-document.ts'
+import { readYaml, type PositionOf } from '../config/yaml/document.ts'
 
 /** Bounds on one field of a body or one parameter of a query; an absent bound is none. */
 export type FieldRule = z.output<typeof fieldRule>

@@ -3,7 +3,7 @@
 
 import type { Catalogue } from '../catalogue/catalogue.ts'
 import type { Diagnostic } from '../config/diagnostics.ts'
-import type { Word } from '../config/yaml-document.ts'
+import type { Word } from '../config/yaml/document.ts'
 import { compileAllow, unknownPermission } from './allow.ts'
 
 export interface PolicyWord extends Word {

@@ -2,7 +2,7 @@
 
 import { z } from 'zod'
 import { duration, id, oneOrSeveral, text, textAt, withoutTwins } from '../config/fields.ts'
-import { readYaml, type PositionOf } from '../config/yaml-document.ts'
+import { readYaml, type PositionOf } from '../config/yaml/document.ts'
 import type { Diagnostic } from '../config/diagnostics.ts'
 import type { ConditionDocument } from './condition.ts'
 import { organizationId } from './document-fields.ts'

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import type { Diagnostic } from '../config/diagnostics.ts'
 import { id, oneOrSeveral, text, textAs } from '../config/fields.ts'
 import { quoted, type Parsed } from '../config/units.ts'
-import { readYaml, type PositionOf } from '../config/yaml-document.ts'
+import { readYaml, type PositionOf } from '../config/yaml/document.ts'
 
 /** The caller that the cases of a block speak of; what is absent the token does not say. */
 export interface TestPrincipalDocument {

@@ -1,7 +1,7 @@
 // The certificate of the callers' listener while the gateway runs: read again on demand, told of before it ends.
 
-import { certificateWarning, type ServerCertificate } from '../config/certificates.ts'
-import { loadServerCertificate } from '../config/text-files.ts'
+import { certificateWarning, type ServerCertificate } from '../config/values/certificates.ts'
+import { loadServerCertificate } from '../config/values/files.ts'
 import type { Foundation } from './foundation.ts'
 
 export interface CertificateInUse {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { parseIssuer, parseKeySetAddress, parseListen, parseUpstream } from '../../src/config/addresses.ts'
+import { parseIssuer, parseKeySetAddress, parseListen, parseUpstream } from '../../src/config/values/addresses.ts'
 
 describe('an address to listen on', () => {
   const parse = parseListen('127.0.0.1')

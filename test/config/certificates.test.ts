@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { certificateWarning, parseServerCertificate } from '../../src/config/certificates.ts'
+import { certificateWarning, parseServerCertificate } from '../../src/config/values/certificates.ts'
 import { createAuthority, endingIn, longAgo, someDay } from '../support/certificates.ts'
 
 const authority = createAuthority('a test authority')

@@ -4,7 +4,7 @@ import { KeyObject } from 'node:crypto'
 import * as fc from 'fast-check'
 import { compactVerify, CompactSign, generateKeyPair, type CryptoKey } from 'jose'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { signatureAlgorithms, type Algorithm } from '../../src/config/algorithms.ts'
+import { signatureAlgorithms, type Algorithm } from '../../src/config/values/algorithms.ts'
 import { isSignedBy } from '../../src/identity/signature.ts'
 
 interface Signer {

@@ -1,13 +1,13 @@
 // `explain`: a decision step by step, with the grant, the key and the nearest miss.
 
-import { explain, type Explanation } from '../policy/explain.ts'
-import { parseJudgedBody, type JudgedBody } from '../policy/judged-body.ts'
-import { StrictJsonError } from '../json/strict-parser.ts'
-import { principalFrom } from '../policy/suite.ts'
-import type { Command, Invocation } from './invocation.ts'
-import { callerFrom, callerOptions, configOption, loadSetup, policiesOption } from './setup.ts'
-import { painter } from './style.ts'
-import { UsageError } from './usage.ts'
+import { explain, type Explanation } from '../../policy/explain.ts'
+import { parseJudgedBody, type JudgedBody } from '../../policy/judged-body.ts'
+import { StrictJsonError } from '../../json/strict-parser.ts'
+import { principalFrom } from '../../policy/suite.ts'
+import type { Command, Invocation } from '../invocation.ts'
+import { callerFrom, callerOptions, configOption, loadSetup, policiesOption } from '../setup.ts'
+import { painter } from '../style.ts'
+import { UsageError } from '../usage.ts'
 
 export const explainCommand: Command = {
   usage: 'explain --team T [--app A] [--group G]… METHOD PATH [--body JSON] [--devin-user ID] [--policies DIR]',

@@ -1,6 +1,6 @@
-// `${NAME}` and `${NAME:-default}` in a text. Pure: the environment is passed in.
+// Expands `${NAME}` and `${NAME:-default}` in a text. Pure: the environment is passed in.
 
-import type { Parsed } from './units.ts'
+import type { Parsed } from '../units.ts'
 
 const reference = /\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{/g
 

@@ -1,9 +1,9 @@
-// What zod found wrong → sentences at exact places of the file. Used by config/yaml-document.ts.
+// Turns what zod found wrong into sentences at exact places of the file.
 
 import type { z } from 'zod'
-import { didYouMean, nearest } from './nearest.ts'
-import { quoted } from './units.ts'
-import type { Found, Tree, TreeNode } from './yaml-tree.ts'
+import { didYouMean, nearest } from '../nearest.ts'
+import { quoted } from '../units.ts'
+import type { Found, Tree, TreeNode } from './tree.ts'
 
 type Issue = z.core.$ZodIssue
 type Path = readonly PropertyKey[]

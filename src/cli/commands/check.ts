@@ -1,9 +1,9 @@
 // `check` and `test`: everything that `start` would check, without starting; the policy tests alone.
 
-import { formatDiagnostic, Refused } from '../config/diagnostics.ts'
-import type { Command, Invocation } from './invocation.ts'
-import { configOption, loadSetup, policiesOption } from './setup.ts'
-import { painter } from './style.ts'
+import { formatDiagnostic, Refused } from '../../config/diagnostics.ts'
+import type { Command, Invocation } from '../invocation.ts'
+import { configOption, loadSetup, policiesOption } from '../setup.ts'
+import { painter } from '../style.ts'
 
 export const checkCommand: Command = {
   usage: 'check [--config F] [--policies DIR] [--strict]',

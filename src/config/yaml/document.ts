@@ -1,11 +1,10 @@
-// Text of a YAML file → a checked value, or every mistake at its line and column. All files that people write come
-// through here: the configuration, policies, policy tests and extension files.
+// Reads YAML files that people write: a checked value, or every mistake at its line and column.
 
 import { LineCounter, parseDocument, type Document } from 'yaml'
 import type { z } from 'zod'
-import { sortDiagnostics, type Diagnostic } from './diagnostics.ts'
+import { sortDiagnostics, type Diagnostic } from '../diagnostics.ts'
 import { describeIssues, messageFor } from './issues.ts'
-import { readTree, tooDeep, type Found, type Place, type Tree } from './yaml-tree.ts'
+import { readTree, tooDeep, type Found, type Place, type Tree } from './tree.ts'
 
 export interface YamlInput<T> {
   /** As it shall be shown in diagnostics. */

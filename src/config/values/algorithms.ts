@@ -1,7 +1,7 @@
-// Which signature algorithms an issuer's allow-list may name. Pure.
+// Parses the signature algorithms that an issuer's allow-list may name. Pure.
 
-import { didYouMean } from './nearest.ts'
-import { quoted, type Parsed } from './units.ts'
+import { didYouMean } from '../nearest.ts'
+import { quoted, type Parsed } from '../units.ts'
 
 /** Asymmetric signatures of RFC 7518 section 3.1, RFC 8037 and RFC 9864. */
 export const signatureAlgorithms = [

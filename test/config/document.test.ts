@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { formatDiagnostic } from '../../src/config/diagnostics.ts'
-import { readYaml, topLevelKeys } from '../../src/config/yaml-document.ts'
+import { readYaml, topLevelKeys } from '../../src/config/yaml/document.ts'
 
 const schema = z.strictObject({
   name: z.string().optional(),

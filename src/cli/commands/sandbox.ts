@@ -1,17 +1,17 @@
 // `sandbox` and `token`: the gateway on one machine with nothing else installed, and a token to call it with.
 
 import { join } from 'node:path'
-import { Refused } from '../config/diagnostics.ts'
-import { parseDuration } from '../config/units.ts'
-import { Problem } from '../problems.ts'
-import { createLog } from '../records/log.ts'
-import { sandboxStateDirectory, signSandboxToken } from '../sandbox/issuer.ts'
-import { startSandbox, type Sandbox } from '../sandbox/sandbox.ts'
-import type { Command, Invocation } from './invocation.ts'
-import { createEnding } from './process.ts'
-import { callerFrom, callerOptions, loadSetup, packageRoot, packageVersion } from './setup.ts'
-import { painter } from './style.ts'
-import { UsageError } from './usage.ts'
+import { Refused } from '../../config/diagnostics.ts'
+import { parseDuration } from '../../config/units.ts'
+import { Problem } from '../../problems.ts'
+import { createLog } from '../../records/log.ts'
+import { sandboxStateDirectory, signSandboxToken } from '../../sandbox/issuer.ts'
+import { startSandbox, type Sandbox } from '../../sandbox/sandbox.ts'
+import type { Command, Invocation } from '../invocation.ts'
+import { createEnding } from '../process.ts'
+import { callerFrom, callerOptions, loadSetup, packageRoot, packageVersion } from '../setup.ts'
+import { painter } from '../style.ts'
+import { UsageError } from '../usage.ts'
 
 /** Longer than a drain of the sandbox should take. */
 const drainMs = 60_000

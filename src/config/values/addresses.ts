@@ -1,6 +1,6 @@
-// Addresses in the configuration: where to listen, and which servers are trusted. Pure.
+// Parses addresses of the configuration: where to listen, the upstream, the issuers. Pure.
 
-import { quoted, type Parsed } from './units.ts'
+import { quoted, type Parsed } from '../units.ts'
 
 export interface ListenAddress {
   /** An address or a name; IPv6 without brackets. */
@@ -57,9 +57,9 @@ export function parseKeySetAddress(text: string): Parsed<string> {
   return text.includes('#') ? { error: `${quoted(text)} must not have a fragment` } : { value: url.value.href }
 }
 
-/** An https URL, or http to loopback, without user information; written as it will be read. */
+/** An https URL, or http to loopback, without user information. Refuses spellings that two parsers could read differently. */
 function parseUrl(text: string, example: string): Parsed<URL> {
-  // The URL parser forgives backslashes, spaces, tabs and missing slashes; two readers could differ about those.
+  // The URL parser forgives backslashes, spaces, tabs and missing slashes.
   if (!/^[a-z]+:\/\/[^/?#\\\s]+[^\\\s]*$/i.test(text) || !URL.canParse(text)) {
     return { error: `${quoted(text)} is not an absolute URL: write one like ${example}` }
   }

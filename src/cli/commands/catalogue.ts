@@ -1,13 +1,13 @@
 // `catalogue`: finds operations by any word of their id, address, permission or summary.
 
 import { existsSync } from 'node:fs'
-import { loadCatalogue, type CatalogueSettings } from '../catalogue/load.ts'
-import type { Operation } from '../catalogue/operation.ts'
-import { loadConfig } from '../config/load.ts'
-import { usualStability } from '../config/schema.ts'
-import type { Command, Invocation } from './invocation.ts'
-import { configFile, configOption } from './setup.ts'
-import { painter } from './style.ts'
+import { loadCatalogue, type CatalogueSettings } from '../../catalogue/load.ts'
+import type { Operation } from '../../catalogue/operation.ts'
+import { loadConfig } from '../../config/load.ts'
+import { usualStability } from '../../config/schema.ts'
+import type { Command, Invocation } from '../invocation.ts'
+import { configFile, configOption } from '../setup.ts'
+import { painter } from '../style.ts'
 
 export const catalogueCommand: Command = {
   usage: 'catalogue [TEXT] [--config F]',

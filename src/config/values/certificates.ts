@@ -1,8 +1,8 @@
-// Certificates and keys named in the configuration: is the text usable? Pure; no message holds any part of a key.
+// Checks certificates and keys as PEM text. Pure; no message holds any part of a key.
 
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
-import type { Parsed } from './units.ts'
+import type { Parsed } from '../units.ts'
 
 const certificateBlock = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g
 

@@ -1,11 +1,11 @@
 // `budget`: how the budgets of the running gateway stand.
 
-import type { BudgetView } from '../admin/views.ts'
-import { loadConfig } from '../config/load.ts'
-import type { Command } from './invocation.ts'
-import { adminAddress } from './operators.ts'
-import { configFile, configOption } from './setup.ts'
-import { painter } from './style.ts'
+import type { BudgetView } from '../../admin/views.ts'
+import { loadConfig } from '../../config/load.ts'
+import type { Command } from '../invocation.ts'
+import { adminAddress } from '../operators.ts'
+import { configFile, configOption } from '../setup.ts'
+import { painter } from '../style.ts'
 
 export const budgetCommand: Command = {
   usage: 'budget [--team T] [--config F]',

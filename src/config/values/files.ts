@@ -1,10 +1,9 @@
-// Files that the configuration names, read as text; and the certificate of the callers' listener, which is read again while
-// the gateway runs.
+// Reads files that the configuration names: texts, and the certificate of the callers' listener.
 
 import { readFile } from 'node:fs/promises'
 import { parseServerCertificate, type CertificateFault, type ServerCertificate } from './certificates.ts'
-import type { TlsFiles } from './schema.ts'
-import type { Parsed } from './units.ts'
+import type { TlsFiles } from '../schema.ts'
+import type { Parsed } from '../units.ts'
 
 const plainErrors: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',

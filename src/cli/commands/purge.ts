@@ -1,11 +1,11 @@
 // `purge`: drops stored answers of the running gateway, and of all that share its store.
 
-import type { Purged } from '../admin/views.ts'
-import { loadConfig } from '../config/load.ts'
-import type { Command } from './invocation.ts'
-import { adminAddress } from './operators.ts'
-import { configFile, configOption } from './setup.ts'
-import { UsageError } from './usage.ts'
+import type { Purged } from '../../admin/views.ts'
+import { loadConfig } from '../../config/load.ts'
+import type { Command } from '../invocation.ts'
+import { adminAddress } from '../operators.ts'
+import { configFile, configOption } from '../setup.ts'
+import { UsageError } from '../usage.ts'
 
 export const purgeCommand: Command = {
   usage: 'purge --organization ID | --resource ID [--config F]',

@@ -1,11 +1,11 @@
 // `audit verify FILE`: checks the hash chain of an audit log.
 
-import { whyUnreadable } from '../config/text-files.ts'
-import { auditLines } from '../records/audit/audit-tail.ts'
-import { verifyChain } from '../records/audit/chain.ts'
-import type { Command } from './invocation.ts'
-import { painter } from './style.ts'
-import { UsageError } from './usage.ts'
+import { whyUnreadable } from '../../config/values/files.ts'
+import { auditLines } from '../../records/audit/audit-tail.ts'
+import { verifyChain } from '../../records/audit/chain.ts'
+import type { Command } from '../invocation.ts'
+import { painter } from '../style.ts'
+import { UsageError } from '../usage.ts'
 
 export const auditCommand: Command = {
   usage: 'audit verify FILE [--head HASH]',

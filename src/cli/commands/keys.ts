@@ -1,12 +1,12 @@
 // `keys`: the inventory. Last use, unused permissions and state come from the running gateway; without one they are unknown.
 
-import { declaredKeyView, type KeyView } from '../admin/views.ts'
-import { isExpired } from '../keys/expiry.ts'
-import type { KeyHandle } from '../keys/key.ts'
-import type { Command } from './invocation.ts'
-import { adminAddress } from './operators.ts'
-import { configOption, loadSetup, policiesOption } from './setup.ts'
-import { painter } from './style.ts'
+import { declaredKeyView, type KeyView } from '../../admin/views.ts'
+import { isExpired } from '../../keys/expiry.ts'
+import type { KeyHandle } from '../../keys/key.ts'
+import type { Command } from '../invocation.ts'
+import { adminAddress } from '../operators.ts'
+import { configOption, loadSetup, policiesOption } from '../setup.ts'
+import { painter } from '../style.ts'
 
 export const keysCommand: Command = {
   usage: 'keys [--config F]',

@@ -1,4 +1,4 @@
-// The nodes of a YAML document → plain values, with the place of each. Used by config/yaml-document.ts.
+// Turns the nodes of a YAML document into plain values, and keeps the place of each.
 
 import {
   isAlias,
@@ -12,7 +12,7 @@ import {
   type Range,
 } from 'yaml'
 import { expandVariables } from './variables.ts'
-import { quoted } from './units.ts'
+import { quoted } from '../units.ts'
 
 /** Offset into the text. */
 export interface Place {
