@@ -84,7 +84,7 @@ const caller: Principal = {
   subject: 'ada',
   issuer: 'https://sso.test',
   email: null,
-  emailVerified: null,
+  emailVerified: false,
   groups: ['engineers'],
   app: null,
   claims: {},

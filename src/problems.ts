@@ -144,7 +144,7 @@ const kinds = {
     title: 'The Devin API cannot be reached',
     turn: 'the operator of the gateway',
     about:
-      'No connection to the upstream, or it broke before an answer came. A create may or may not have happened if the connection broke after the request was sent.',
+      'No connection to the upstream, or it broke before an answer came, or the upstream has not answered lately and is left alone. A create may or may not have happened if the connection broke after the request was sent.',
   },
   'upstream-tls-failed': {
     status: 502,

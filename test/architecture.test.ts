@@ -273,7 +273,7 @@ describe('what happens in one place only', () => {
   }
 
   test("a key's value is opened where the request is sent", () => {
-    expect(sourcesWith(/\.\s*reveal\b|\['reveal'\]/)).toEqual(['gateway/upstream/upstream'])
+    expect(sourcesWith(/\.\s*reveal\b|\['reveal'\]/)).toEqual(['gateway/upstream/upstream-request'])
   })
 
   test('the environment is read by the process entry and handed on', () => {

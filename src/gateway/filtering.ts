@@ -12,12 +12,12 @@ import { FilteredObject } from '../filtering/object.ts'
 import { askedPage, listOf, narrowed, pageQuery, unknownCursor } from '../filtering/page-query.ts'
 import type { ResponseFilter } from '../policy/response-filter.ts'
 import { Problem } from '../problems.ts'
-import type { Forward } from './upstream/upstream.ts'
+import type { UpstreamRequest } from './upstream/upstream-request.ts'
 import { PlainAnswer } from './responses/plain-answer.ts'
 import { proxyStatus } from './upstream/errors.ts'
 
 /** The way to the upstream, as `Upstream.forward`. */
-export type Send = (forward: Forward, taker: AnswerTaker) => void
+export type Send = (forward: UpstreamRequest, taker: AnswerTaker) => void
 
 /**
  * Sends a request and feeds the taker the filtered answer. Throws `malformed-request` for a page that cannot be read, and
@@ -25,7 +25,7 @@ export type Send = (forward: Forward, taker: AnswerTaker) => void
  */
 export function forwardFiltered(
   send: Send,
-  forward: Forward,
+  forward: UpstreamRequest,
   filter: ResponseFilter,
   taker: AnswerTaker,
   { now, monotonic }: { readonly now: () => number; readonly monotonic: () => number },
@@ -37,7 +37,7 @@ export function forwardFiltered(
   const isHead = forward.method === 'HEAD'
   const isRead = isHead || forward.method === 'GET'
   const receiver = isHead ? new Bodiless(taker) : taker
-  const asking: Forward = {
+  const asking: UpstreamRequest = {
     ...forward,
     // Whose it is stands in the body.
     method: isHead ? 'GET' : forward.method,
@@ -72,7 +72,7 @@ interface Pages {
 
 /** The page that a request asks for, behind a cursor of ours. */
 function pageOf(
-  { operation, target, version }: Forward,
+  { operation, target, version }: UpstreamRequest,
   paging: Paging,
   organizations: ReadonlySet<string>,
   digest: string,

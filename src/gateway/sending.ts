@@ -10,7 +10,8 @@ import type { Evaluation } from '../policy/evaluate.ts'
 import { questionOf } from './caching.ts'
 import { Caller, type OnFail } from './caller.ts'
 import { forwardFiltered, type Send } from './filtering.ts'
-import type { Forward, Upstream } from './upstream/upstream.ts'
+import type { UpstreamRequest } from './upstream/upstream-request.ts'
+import type { Upstream } from './upstream/upstream.ts'
 import { openKey } from './key-opening.ts'
 import { whenGranted, type Judgement } from './limiting.ts'
 import type { ReservedAnswer } from './reserved-answer.ts'
@@ -50,7 +51,12 @@ export function createSending(parts: SendingParts): SendRequest {
   const { keyring, cache, upstream, now } = parts
 
   /** A reservation reads the answer as it came, whatever its caller gets to see of it. */
-  function ask(forward: Forward, evaluation: Evaluation, receiver: AnswerTaker, reserved: ReservedAnswer | null): void {
+  function ask(
+    forward: UpstreamRequest,
+    evaluation: Evaluation,
+    receiver: AnswerTaker,
+    reserved: ReservedAnswer | null,
+  ): void {
     const send: Send = (asking, answer) =>
       upstream.forward(asking, reserved === null ? answer : reserved.behind(answer))
     const { response } = evaluation.decision

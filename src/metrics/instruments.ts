@@ -63,6 +63,10 @@ export interface Instruments extends BudgetMetrics, ListenerMetrics {
   upstreamThrottled(key: string): void
   /** A request of the team was held in line before the upstream. */
   held(team: string, result: 'sent' | 'refused' | 'left'): void
+  /** A request of the team had to wait or was refused because the team held its share. */
+  shareReached(team: string, of: 'connections' | 'queue'): void
+  /** The upstream was left alone with this key, tried, or came back; or a request was not sent. */
+  breaker(key: string, event: 'opened' | 'probe' | 'closed' | 'refused'): void
   /** How many requests stand in line now. */
   waiting(count: number): void
   /** State (of `KeyState`) and declared end of every key there is. Replaces what was told before. */
@@ -84,6 +88,8 @@ export interface Instruments extends BudgetMetrics, ListenerMetrics {
 
 const keyStateNames = ['ready', 'rejected', 'set-aside', 'expired', 'other']
 const heldResults = ['sent', 'refused', 'left'] as const
+const shares = ['connections', 'queue'] as const
+const breakerEvents = ['opened', 'probe', 'closed', 'refused'] as const
 const streams = ['access', 'decisions', 'audit']
 
 // Names of teams and keys that a long-lived process can collect over many policies; more become `other`.
@@ -167,6 +173,16 @@ function createState(registry: Registry, options: InstrumentsOptions, teams: Lab
     for (const { row, column, count } of held.entries())
       yield [{ team: teams.name(row), result: heldResults[column] ?? 'left' }, count]
   })
+  const reached = new Tally(shares.length)
+  registerCounter(registry, metricList.shareReached, function* () {
+    for (const { row, column, count } of reached.entries())
+      yield [{ team: teams.name(row), of: shares[column] ?? 'queue' }, count]
+  })
+  const breakers = new Tally(breakerEvents.length)
+  registerCounter(registry, metricList.breaker, function* () {
+    for (const { row, column, count } of breakers.entries())
+      yield [{ key: keys.name(row), event: breakerEvents[column] ?? 'refused' }, count]
+  })
   const waiting = createGauge(registry, metricList.waiting)
   const keyEvents = new LabelSet(options.idempotencyEvents)
   const ofKeys = new Tally(1)
@@ -203,6 +219,9 @@ function createState(registry: Registry, options: InstrumentsOptions, teams: Lab
     upstreamThrottled: (key: string) => throttled.add(keys.position(key), 0),
     held: (team: string, result: (typeof heldResults)[number]) =>
       held.add(teams.position(team), heldResults.indexOf(result)),
+    shareReached: (team: string, of: (typeof shares)[number]) => reached.add(teams.position(team), shares.indexOf(of)),
+    breaker: (key: string, event: (typeof breakerEvents)[number]) =>
+      breakers.add(keys.position(key), breakerEvents.indexOf(event)),
     waiting: (count: number) => waiting.set(count),
     keyStates: (states: readonly KeyReading[]) => {
       keyState.reset()

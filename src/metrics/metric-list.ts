@@ -191,12 +191,22 @@ export const metricList = {
   },
   held: {
     name: 'gateway_held_total',
-    help: 'Requests that were held in line before the upstream, by team and what became of them.',
+    help: 'Requests that were held in the queue before the upstream, by team and what became of them.',
     labelNames: ['team', 'result'],
+  },
+  shareReached: {
+    name: 'gateway_share_reached_total',
+    help: 'Requests that had to wait, or were refused, because their team held its share of the connections to the upstream or of the queue.',
+    labelNames: ['team', 'of'],
+  },
+  breaker: {
+    name: 'gateway_upstream_breaker_total',
+    help: 'An upstream that does not answer, by key: left alone (opened), tried (probe), back (closed), and requests that were not sent (refused).',
+    labelNames: ['key', 'event'],
   },
   waiting: {
     name: 'gateway_waiting',
-    help: 'Requests in line before the upstream.',
+    help: 'Requests in the queue before the upstream.',
     labelNames: [],
   },
   idempotency: {

@@ -1,7 +1,7 @@
 // The way to the upstream, for callers and for the gateway's own reads. Built by runtime.ts.
 
 import { createUpstream, type Upstream } from '../gateway/upstream/upstream.ts'
-import { createOwnCalls, type OwnCalls } from '../gateway/upstream/own-calls.ts'
+import { createOwnCalls, type OwnCalls } from '../gateway/own-calls/own-calls.ts'
 import type { Foundation } from './foundation.ts'
 
 /** Opens the pool; nothing is connected before the first request. */
@@ -10,6 +10,7 @@ export function openUpstream(foundation: Foundation): { readonly upstream: Upstr
   const upstream = createUpstream({
     settings: config.upstream,
     maxBodyBytes: config.bodies.maxBytes,
+    bodyMs: config.listen.timeouts.bodyMs,
     guard,
     events: {
       now: monotonic,
@@ -31,8 +32,16 @@ export function openUpstream(foundation: Foundation): { readonly upstream: Upstr
       },
       trouble: (exchange, error) =>
         log.warn({ event: 'upstream', decision_id: exchange.decisionId, error }, 'the upstream failed'),
+      held: instruments.held,
+      shareReached: instruments.shareReached,
+      breaker(key, event) {
+        instruments.breaker(key, event)
+        if (event === 'opened')
+          log.warn({ event: 'upstream-breaker', key, state: event }, 'the upstream does not answer and is left alone')
+        if (event === 'closed') log.info({ event: 'upstream-breaker', key, state: event }, 'the upstream answers again')
+      },
+      defect: (error) => log.error({ event: 'defect', error }, 'an answer of the upstream was not handled'),
     },
-    onHeld: instruments.held,
   })
   // Its library is loaded only where there is a store.
   const ownCalls = createOwnCalls({

@@ -63,7 +63,8 @@ describe.each(['destroy', 'resetAndDestroy', 'end'] as const)('callers who %s th
     upstream.takeOver((request) => void request.resume())
     const sockets: Socket[] = []
     for (let index = 0; index < connections; index += 1) sockets.push(await send([`GET ${sessions} HTTP/1.1`]))
-    await until(() => upstream.sockets.size >= connections, 'all connections to be held')
+    // One team leaves some to the others.
+    await until(() => upstream.sockets.size >= connections - 1, 'its connections to be held')
     for (let index = 0; index < 24; index += 1) sockets.push(await send(head, body))
     await until(async () => (await metric('gateway_in_flight')) >= 28, 'all callers to have come')
     for (const socket of sockets) socket[how]()

@@ -11,7 +11,8 @@ import type { Exchange } from '../exchange.ts'
 import { restMs } from '../../http/retry-after.ts'
 import { readAnswerFields, weakened, type AnswerFields, type RawFields } from '../fields.ts'
 import type { LeakGuard, Scanner } from './leak-guard.ts'
-import { proxyStatus, upstreamProblem } from '../upstream/errors.ts'
+import type { AnswerReceiver } from '../upstream/call.ts'
+import { proxyStatus } from '../upstream/errors.ts'
 
 /** What the rest of the house wants to know of answers. */
 export interface ReceivingEvents {
@@ -29,29 +30,29 @@ export interface ReceivingEvents {
 }
 
 /** The request that is answered. */
-export interface Asked {
+export interface AskedRequest {
   readonly exchange: Exchange
   /** As the upstream got it. */
   readonly method: string
   readonly version: KeyVersion
 }
 
-/** What the line before the upstream hears of a request. */
-export interface InLine {
+/** The call to the upstream, as its answer sees it. */
+export interface UpstreamCall {
+  /** Gives the request up; nothing more is received of it. */
+  abandon(reason: Error): void
   /** The upstream answered 429 and wants to be left alone for so long, milliseconds. */
   throttled(waitMs: number): void
-  /** Once, when the upstream is done with. `accepted`: it answered, and not with 429. */
-  done(accepted: boolean): void
 }
 
-export class Receiving implements Dispatcher.DispatchHandler, Flow {
+export class UpstreamResponseHandler implements AnswerReceiver, Flow {
   readonly #exchange: Exchange
   readonly #method: string
   readonly #version: KeyVersion
   readonly #taker: AnswerTaker
   readonly #guard: LeakGuard
   readonly #events: ReceivingEvents
-  readonly #line: InLine
+  readonly #call: UpstreamCall
   #controller: Dispatcher.DispatchController | null = null
   #answer: AnswerFields | null = null
   #scanner: Scanner | null = null
@@ -59,11 +60,11 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
   #over = false
 
   constructor(
-    { exchange, method, version }: Asked,
+    { exchange, method, version }: AskedRequest,
     taker: AnswerTaker,
     guard: LeakGuard,
     events: ReceivingEvents,
-    line: InLine,
+    call: UpstreamCall,
   ) {
     this.#exchange = exchange
     this.#method = method
@@ -71,7 +72,17 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     this.#taker = taker
     this.#guard = guard
     this.#events = events
-    this.#line = line
+    this.#call = call
+  }
+
+  /** Nothing more is given to the taker. */
+  get isOver(): boolean {
+    return this.#over
+  }
+
+  /** The upstream answered, and neither throttled the request nor rejected its key. */
+  get isAccepted(): boolean {
+    return this.#answer !== null && this.#exchange.upstreamStatus !== 429
   }
 
   /** The taker has left: let go of the upstream at once. */
@@ -93,18 +104,16 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     this.#taker.fail(problem)
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
+  started(controller: Dispatcher.DispatchController): void {
     this.#controller = controller
-    if (this.#over) controller.abort(new Error('the caller left'))
-    else this.#exchange.upstreamStartedAtMs ??= this.#events.now()
+    this.#exchange.upstreamStartedAtMs ??= this.#events.now()
   }
 
-  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
-    // Interim answers (100, 103) are for one hop.
-    if (status < 200 || this.#over) return
+  head(status: number, controller: Dispatcher.DispatchController): void {
+    if (this.#over) return
     this.#exchange.upstreamStatus = status
     if (status === 401) {
-      this.#credentialRejected(controller)
+      this.#credentialRejected()
       return
     }
     this.#events.accepted(this.#version)
@@ -114,7 +123,7 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     this.#answer = answer
     if (status === 429) {
       const waitMs = restMs(answer.pass)
-      this.#line.throttled(waitMs)
+      this.#call.throttled(waitMs)
       this.#events.throttled(this.#version, waitMs)
     }
     if (answer.requestId !== null && answer.requestId !== this.#exchange.requestId)
@@ -131,27 +140,27 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     else if (answer.contentLength === null) this.#stream(null)
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  data(chunk: Buffer): boolean {
     const answer = this.#answer
-    if (this.#over || answer === null) return
+    if (this.#over || answer === null) return true
     if (this.#inspector !== null) {
       this.#inspector.push(chunk)
-      return
+      return true
     }
     if (this.#scanner === null) {
       if (answer.contentLength === chunk.length) {
         const whole = this.#guard.maskBuffer(chunk)
         if (whole !== chunk) this.#events.leaked(this.#exchange)
         this.#end(answer.contentLength, null, whole)
-        return
+        return true
       }
       this.#stream(answer.contentLength)
     }
     const passed = this.#scanner?.push(chunk) ?? null
-    if (passed !== null && !this.#taker.data(passed)) controller.pause()
+    return passed === null || this.#taker.data(passed)
   }
 
-  onResponseEnd(): void {
+  end(): void {
     const answer = this.#answer
     if (this.#over || answer === null) return
     if (this.#inspector !== null) {
@@ -169,10 +178,10 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     this.#end(0, answer.contentEncoding, null)
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+  failed(problem: Problem, error: unknown): void {
     if (this.#over) return
     this.#events.trouble(this.#exchange, error)
-    this.refuse(upstreamProblem(error))
+    this.refuse(problem)
   }
 
   #stream(length: number | null): void {
@@ -180,15 +189,16 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     this.#scanner = this.#guard.createScanner()
   }
 
-  #credentialRejected(controller: Dispatcher.DispatchController): void {
+  #credentialRejected(): void {
     this.#finish()
-    controller.abort(new Error('the upstream rejected the key'))
+    this.#call.abandon(new Error('the upstream rejected the key'))
     const problem = new Problem(
       'upstream-credential-rejected',
       "The Devin API rejected the gateway's key, not your token. Its secret has been read again; try once more after Retry-After.",
       { fields: { 'retry-after': '1', 'proxy-status': proxyStatus('http_request_denied') } },
     )
-    void this.#events.rejected(this.#version).finally(() => this.#taker.fail(problem))
+    const fail = (): void => this.#taker.fail(problem)
+    this.#events.rejected(this.#version).then(fail, fail)
   }
 
   #inspect(decoders: readonly Decoder[]): Inspector {
@@ -235,14 +245,13 @@ export class Receiving implements Dispatcher.DispatchHandler, Flow {
     this.#finish()
     if ((this.#inspector?.found ?? this.#scanner?.found ?? 0) > 0) this.#events.leaked(this.#exchange)
     this.#inspector?.abort()
-    this.#controller?.abort(reason)
+    this.#call.abandon(reason)
   }
 
   #finish(): void {
     if (this.#over) return
     this.#over = true
     this.#exchange.upstreamEndedAtMs = this.#events.now()
-    this.#line.done(this.#answer !== null && this.#exchange.upstreamStatus !== 429)
   }
 }
 

@@ -1,12 +1,12 @@
-// A line in which flows (teams) take turns by weight, each serving its own items in the order of arrival. Used by
-// gateway/upstream-line.ts. Pure: no clock, no timers.
+// A queue in which flows (teams) take turns by weight, each serving its own items in the order of arrival. Pure: no clock, no
+// timers.
 
-/** What waits. Items of one flow share its turn; those of a closed lane (a key that has to rest) stand still. */
+/** What waits. Items of one flow share its turn; those of a closed group (a key that has to rest) stand still. */
 export interface Waiter {
   readonly flow: string
   /** Share beside other flows, above 0; that of the flow's latest item counts. */
   readonly weight: number
-  readonly lane: string
+  readonly group: string
 }
 
 export interface FairQueue<T extends Waiter> {
@@ -14,10 +14,13 @@ export interface FairQueue<T extends Waiter> {
   add(item: T): void
   /** Takes an item out, wherever it stands. False when it does not wait. */
   remove(item: T): boolean
-  /** Takes out the item whose turn it is among those in open lanes; null when there is none. */
-  next(isOpen: (lane: string) => boolean): T | null
-  /** The items of a lane, of each flow in the order of arrival. */
-  waitingIn(lane: string): T[]
+  /**
+   * Takes out the item whose turn it is among those in open groups; null when there is none. `maySend` is asked about the
+   * first item of each flow: a flow that may not be served now is passed over.
+   */
+  next(isOpen: (group: string) => boolean, maySend: (item: T) => boolean): T | null
+  /** The items of a group, of each flow in the order of arrival. */
+  waitingIn(group: string): T[]
 }
 
 interface Flow<T> {
@@ -27,8 +30,8 @@ interface Flow<T> {
   size: number
   /** Had nothing to serve when it was last looked at: it gathers no credit meanwhile. */
   idle: boolean
-  /** By lane, with the number of the arrival. */
-  readonly lanes: Map<string, Map<T, number>>
+  /** By group, with the number of the arrival. */
+  readonly groups: Map<string, Map<T, number>>
 }
 
 /**
@@ -46,7 +49,7 @@ export function createFairQueue<T extends Waiter>(): FairQueue<T> {
   function flowOf({ flow: name, weight }: T): Flow<T> {
     const known = flows.get(name)
     if (known === undefined) {
-      const created: Flow<T> = { turn: clock, weight, size: 0, idle: true, lanes: new Map() }
+      const created: Flow<T> = { turn: clock, weight, size: 0, idle: true, groups: new Map() }
       flows.set(name, created)
       return created
     }
@@ -57,9 +60,9 @@ export function createFairQueue<T extends Waiter>(): FairQueue<T> {
 
   function take(item: T): boolean {
     const flow = flows.get(item.flow)
-    const lane = flow?.lanes.get(item.lane)
-    if (flow === undefined || lane?.delete(item) !== true) return false
-    if (lane.size === 0) flow.lanes.delete(item.lane)
+    const group = flow?.groups.get(item.group)
+    if (flow === undefined || group?.delete(item) !== true) return false
+    if (group.size === 0) flow.groups.delete(item.group)
     flow.size -= 1
     size -= 1
     return true
@@ -71,15 +74,15 @@ export function createFairQueue<T extends Waiter>(): FairQueue<T> {
     },
     add(item) {
       const flow = flowOf(item)
-      const lane = flow.lanes.get(item.lane)
+      const group = flow.groups.get(item.group)
       arrivals += 1
-      if (lane === undefined) flow.lanes.set(item.lane, new Map([[item, arrivals]]))
-      else lane.set(item, arrivals)
+      if (group === undefined) flow.groups.set(item.group, new Map([[item, arrivals]]))
+      else group.set(item, arrivals)
       flow.size += 1
       size += 1
     },
     remove: take,
-    next(isOpen) {
+    next(isOpen, maySend) {
       let best: { flow: Flow<T>; item: T; arrival: number } | null = null
       for (const [name, flow] of flows) {
         const first = firstOf(flow, isOpen)
@@ -87,6 +90,11 @@ export function createFairQueue<T extends Waiter>(): FairQueue<T> {
           flow.idle = true
           // What it was served beyond its share is remembered until the others have caught up.
           if (flow.size === 0 && flow.turn <= clock) flows.delete(name)
+          continue
+        }
+        if (!maySend(first.item)) {
+          // It holds its share already, and gathers no credit for having to wait.
+          flow.idle = true
           continue
         }
         if (flow.idle) {
@@ -104,16 +112,16 @@ export function createFairQueue<T extends Waiter>(): FairQueue<T> {
       take(item)
       return item
     },
-    waitingIn: (lane) => [...flows.values()].flatMap((flow) => [...(flow.lanes.get(lane)?.keys() ?? [])]),
+    waitingIn: (group) => [...flows.values()].flatMap((flow) => [...(flow.groups.get(group)?.keys() ?? [])]),
   }
 }
 
-/** The item of a flow that came first, among those in open lanes. */
-function firstOf<T>({ lanes }: Flow<T>, isOpen: (lane: string) => boolean): { item: T; arrival: number } | null {
+/** The item of a flow that came first, among those in open groups. */
+function firstOf<T>({ groups }: Flow<T>, isOpen: (group: string) => boolean): { item: T; arrival: number } | null {
   let first: { item: T; arrival: number } | null = null
-  for (const [name, lane] of lanes) {
+  for (const [name, group] of groups) {
     if (!isOpen(name)) continue
-    const [entry] = lane
+    const [entry] = group
     if (entry !== undefined && (first === null || entry[1] < first.arrival))
       first = { item: entry[0], arrival: entry[1] }
   }

@@ -1,19 +1,25 @@
-// The line before the upstream: so many requests at once, the others take turns by the weight of their team. While the
-// upstream has a key rest (429), what is of lower priority waits or is refused. Every wait is bounded. Used by forwarding.ts.
+// The queue before the upstream: so many requests at once, the others take turns by the weight of their team, and no team
+// holds all of it. While the upstream has a key rest (429), what is of lower priority waits or is refused. Every wait is
+// bounded.
 
-import { createFairQueue, type Waiter } from './fair-queue.ts'
 import type { Precedence } from '../../limits/precedence.ts'
+import type { Problem } from '../../problems.ts'
+import { overloaded, resting, shareReached } from './errors.ts'
+import { createFairQueue, type Waiter } from './fair-queue.ts'
+import { createShares } from './shares.ts'
 import { createThrottles } from './throttles.ts'
-import { Problem } from '../../problems.ts'
 
-/** The one who stands at a place. */
-export interface Applicant {
+/** What is told to a request in the queue, once. */
+export interface QueueCallbacks {
   begin(): void
-  /** Called in place of `begin`; the place is given up by then. */
+  /** Called in place of `begin`; the entry is given up by then. */
   refuse(problem: Problem): void
 }
 
-export interface LineSettings {
+/** What became of a request that was held. */
+export type HeldResult = 'sent' | 'refused' | 'left'
+
+export interface QueueSettings {
   /** Requests at the upstream at once. */
   readonly capacity: number
   /** Requests that wait beyond those; more are refused. */
@@ -23,16 +29,18 @@ export interface LineSettings {
   /** The monotonic clock. */
   readonly now: () => number
   /** A request of the team was held: it went on after a while, was refused, or its caller has left. */
-  readonly onHeld: (team: string, result: 'sent' | 'refused' | 'left') => void
+  readonly onHeld: (team: string, result: HeldResult) => void
+  /** A request had to wait or was refused although there was room: its team holds its share. */
+  readonly onShareReached: (team: string, of: 'connections' | 'queue') => void
 }
 
-export interface UpstreamLine {
-  /** Throws `rate-limit-exceeded` when the key rests for longer than the request may wait, `overloaded` when the line is full. */
-  place(key: string, precedence: Precedence): Place
-  /** Begins at once, or waits for its turn. */
-  enter(place: Place, applicant: Applicant): void
+export interface UpstreamQueue {
+  /** Throws `rate-limit-exceeded` when the key rests for longer than the request may wait, `overloaded` when there is no room. */
+  open(key: string, precedence: Precedence): QueueEntry
+  /** Begins at once, waits for its turn, or is refused when there is no room any more. */
+  enter(entry: QueueEntry, callbacks: QueueCallbacks): void
   /** The request is over, or its caller has left. `accepted`: the upstream answered, and not with 429. */
-  leave(place: Place, accepted: boolean): void
+  leave(entry: QueueEntry, accepted: boolean): void
   /** The upstream has answered 429 to a request with this key and priority: what is of lower priority makes room. */
   throttled(key: string, priority: Priority, waitMs: number): void
   readonly active: number
@@ -48,12 +56,12 @@ const heldBy: Readonly<Record<Priority, readonly Priority[]>> = {
   low: ['low'],
 }
 
-function laneOf(key: string, priority: Priority): string {
+function groupOf(key: string, priority: Priority): string {
   return `${priority} ${key}`
 }
 
 /** A request before or at the upstream. What it holds changes in this file only. */
-export class Place implements Waiter {
+export class QueueEntry implements Waiter {
   readonly key: string
   readonly precedence: Precedence
   phase: 'new' | 'waiting' | 'begun' | 'gone' = 'new'
@@ -64,7 +72,7 @@ export class Place implements Waiter {
   sinceMs = 0
   deadlineMs = 0
   timer: NodeJS.Timeout | undefined = undefined
-  applicant: Applicant | null = null
+  callbacks: QueueCallbacks | null = null
 
   constructor(key: string, precedence: Precedence) {
     this.key = key
@@ -79,73 +87,96 @@ export class Place implements Waiter {
     return this.precedence.weight
   }
 
-  get lane(): string {
-    return laneOf(this.key, this.precedence.priority)
+  get group(): string {
+    return groupOf(this.key, this.precedence.priority)
   }
 }
 
-export function createUpstreamLine(settings: LineSettings): UpstreamLine {
-  const { capacity, maxWaiting, now, onHeld } = settings
-  const queue = createFairQueue<Place>()
+export function createUpstreamQueue(settings: QueueSettings): UpstreamQueue {
+  const { capacity, maxWaiting, now, onHeld, onShareReached } = settings
+  const queue = createFairQueue<QueueEntry>()
   const throttles = createThrottles()
-  let active = 0
+  const connections = createShares(capacity)
+  const places = createShares(maxWaiting)
   let wake: NodeJS.Timeout | undefined
+  let isAdvancing = false
 
-  function isOpen(lane: string): boolean {
-    return throttles.size === 0 || throttles.stateOf(lane, now()) === 'open'
+  function isOpen(group: string): boolean {
+    return throttles.size === 0 || throttles.stateOf(group, now()) === 'open'
   }
 
   /** Who may not wait for a key does not wait for others to try it either. */
-  function isHeld(place: Place): boolean {
+  function isHeld(entry: QueueEntry): boolean {
     if (throttles.size === 0) return false
-    const state = throttles.stateOf(place.lane, now())
-    return state === 'rest' || (state === 'full' && place.precedence.maxWaitMs > 0)
+    const state = throttles.stateOf(entry.group, now())
+    return state === 'rest' || (state === 'full' && entry.precedence.maxWaitMs > 0)
   }
 
-  function begin(place: Place): void {
-    const waited = place.phase === 'waiting'
-    place.phase = 'begun'
-    active += 1
-    if (throttles.size > 0) place.tries = throttles.begun(place.lane, now())
-    if (waited) settle(place, 'sent')
-    place.applicant?.begin()
+  function mayBegin({ flow, weight }: QueueEntry): boolean {
+    return connections.allows(flow, weight)
   }
 
-  function settle(place: Place, result: 'sent' | 'refused' | 'left'): void {
-    clearTimeout(place.timer)
-    place.waitedMs = now() - place.sinceMs
-    onHeld(place.flow, result)
+  function begin(entry: QueueEntry): void {
+    const waited = entry.phase === 'waiting'
+    entry.phase = 'begun'
+    connections.take(entry.flow)
+    if (throttles.size > 0) entry.tries = throttles.begun(entry.group, now())
+    if (waited) settle(entry, 'sent')
+    entry.callbacks?.begin()
   }
 
-  function wait(place: Place, maxWaitMs: number): void {
-    place.phase = 'waiting'
-    place.sinceMs = now()
-    setDeadline(place, place.sinceMs + maxWaitMs)
-    queue.add(place)
+  function settle(entry: QueueEntry, result: HeldResult): void {
+    clearTimeout(entry.timer)
+    places.giveBack(entry.flow)
+    entry.waitedMs = now() - entry.sinceMs
+    onHeld(entry.flow, result)
+  }
+
+  function wait(entry: QueueEntry, maxWaitMs: number): void {
+    entry.phase = 'waiting'
+    entry.sinceMs = now()
+    setDeadline(entry, entry.sinceMs + maxWaitMs)
+    places.take(entry.flow)
+    queue.add(entry)
     wakeInTime()
   }
 
-  function setDeadline(place: Place, deadlineMs: number): void {
-    clearTimeout(place.timer)
-    place.deadlineMs = deadlineMs
-    place.timer = setTimeout(() => refuse(place), Math.max(0, deadlineMs - now())).unref()
+  function setDeadline(entry: QueueEntry, deadlineMs: number): void {
+    clearTimeout(entry.timer)
+    entry.deadlineMs = deadlineMs
+    entry.timer = setTimeout(() => refuseWaiting(entry), Math.max(0, deadlineMs - now())).unref()
   }
 
-  function refuse(place: Place): void {
-    if (place.phase !== 'waiting') return
-    const problem = isOpen(place.lane) ? overloaded() : resting(place.key, throttles.restMs(place.lane, now()))
-    queue.remove(place)
-    place.phase = 'gone'
-    settle(place, 'refused')
-    place.applicant?.refuse(problem)
+  function refuseWaiting(entry: QueueEntry): void {
+    if (entry.phase !== 'waiting') return
+    const problem = isOpen(entry.group) ? overloaded() : resting(entry.key, throttles.restMs(entry.group, now()))
+    queue.remove(entry)
+    entry.phase = 'gone'
+    settle(entry, 'refused')
+    entry.callbacks?.refuse(problem)
+  }
+
+  /** Why it cannot even wait; null when it can. */
+  function refusalOf({ key, precedence, group, flow, weight }: QueueEntry, isResting: boolean): Problem | null {
+    const restMs = isResting ? throttles.restMs(group, now()) : 0
+    if (restMs > precedence.maxWaitMs) return resting(key, restMs)
+    if (restMs === 0 && connections.allows(flow, weight)) return null
+    if (places.taken >= maxWaiting) return overloaded()
+    if (places.allows(flow, weight)) return null
+    onShareReached(flow, 'queue')
+    return shareReached()
   }
 
   function advance(): void {
-    while (queue.size > 0 && active < capacity) {
-      const place = queue.next(isOpen)
-      if (place === null) break
-      begin(place)
+    // A request that is refused as it begins leaves in the middle of this.
+    if (isAdvancing) return
+    isAdvancing = true
+    while (queue.size > 0 && connections.taken < capacity) {
+      const entry = queue.next(isOpen, mayBegin)
+      if (entry === null) break
+      begin(entry)
     }
+    isAdvancing = false
     wakeInTime()
   }
 
@@ -159,69 +190,60 @@ export function createUpstreamLine(settings: LineSettings): UpstreamLine {
 
   return {
     get active() {
-      return active
+      return connections.taken
     },
     get waiting() {
       return queue.size
     },
-    place(key, precedence) {
-      const place = new Place(key, precedence)
-      const restMs = isHeld(place) ? throttles.restMs(place.lane, now()) : 0
-      if (restMs > precedence.maxWaitMs) {
-        onHeld(precedence.team, 'refused')
-        throw resting(key, restMs)
-      }
-      if ((active >= capacity || restMs > 0) && queue.size >= maxWaiting) {
-        onHeld(precedence.team, 'refused')
-        throw overloaded()
-      }
-      return place
+    open(key, precedence) {
+      const entry = new QueueEntry(key, precedence)
+      const refusal = refusalOf(entry, isHeld(entry))
+      if (refusal === null) return entry
+      onHeld(precedence.team, 'refused')
+      throw refusal
     },
-    enter(place, applicant) {
-      if (place.phase === 'gone') return
-      place.applicant = applicant
-      if (isHeld(place)) wait(place, place.precedence.maxWaitMs)
-      else if (active >= capacity) wait(place, settings.maxWaitMs)
-      else begin(place)
+    enter(entry, callbacks) {
+      if (entry.phase === 'gone') return
+      entry.callbacks = callbacks
+      const isResting = isHeld(entry)
+      if (!isResting && mayBegin(entry)) {
+        begin(entry)
+        return
+      }
+      // Its body may have taken a while to come since there was room.
+      const refusal = refusalOf(entry, isResting)
+      if (refusal !== null) {
+        entry.phase = 'gone'
+        onHeld(entry.flow, 'refused')
+        callbacks.refuse(refusal)
+        return
+      }
+      if (!isResting && connections.taken < capacity) onShareReached(entry.flow, 'connections')
+      wait(entry, isResting ? entry.precedence.maxWaitMs : settings.maxWaitMs)
     },
-    leave(place, accepted) {
-      const { phase } = place
-      place.phase = 'gone'
+    leave(entry, accepted) {
+      const { phase } = entry
+      entry.phase = 'gone'
       if (phase === 'begun') {
-        active -= 1
-        if (place.tries) throttles.ended(place.lane, accepted)
+        connections.giveBack(entry.flow)
+        if (entry.tries) throttles.ended(entry.group, accepted)
       } else if (phase === 'waiting') {
-        queue.remove(place)
-        settle(place, 'left')
+        queue.remove(entry)
+        settle(entry, 'left')
       }
       if (queue.size > 0) advance()
     },
     throttled(key, priority, waitMs) {
-      for (const lane of heldBy[priority].map((held) => laneOf(key, held))) {
-        throttles.refused(lane, waitMs, now())
-        for (const place of queue.waitingIn(lane)) {
-          const deadlineMs = Math.min(place.deadlineMs, now() + place.precedence.maxWaitMs)
+      for (const group of heldBy[priority].map((held) => groupOf(key, held))) {
+        throttles.refused(group, waitMs, now())
+        for (const entry of queue.waitingIn(group)) {
+          const deadlineMs = Math.min(entry.deadlineMs, now() + entry.precedence.maxWaitMs)
           // Who could only wait in vain is told now.
-          if (now() + throttles.restMs(lane, now()) > deadlineMs) refuse(place)
-          else setDeadline(place, deadlineMs)
+          if (now() + throttles.restMs(group, now()) > deadlineMs) refuseWaiting(entry)
+          else setDeadline(entry, deadlineMs)
         }
       }
       wakeInTime()
     },
   }
-}
-
-function resting(key: string, restMs: number): Problem {
-  const seconds = Math.max(1, Math.ceil(restMs / 1000))
-  const detail = `The Devin API has had too many requests with the key ${key} and asked to wait, so this one was not sent. Wait ${seconds} second${seconds === 1 ? '' : 's'}.`
-  return new Problem('rate-limit-exceeded', detail, {
-    reason: 'upstream-throttled',
-    fields: { 'retry-after': String(seconds) },
-  })
-}
-
-function overloaded(): Problem {
-  return new Problem('overloaded', 'Too many requests wait for the Devin API. Try again after Retry-After.', {
-    fields: { 'retry-after': '1' },
-  })
 }

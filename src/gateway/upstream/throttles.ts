@@ -1,5 +1,5 @@
 // Which keys have to rest after a 429 of the upstream, and how they come back: one request first, then one more for each
-// that was answered well. Used by gateway/upstream-line.ts, for each priority by itself. Pure: times are passed in.
+// that was answered well, for each priority by itself. Pure: times are passed in.
 
 /** What a key may do. `rest`: its time is not over. `full`: it is over, and as many as may try are under way. */
 export type KeyState = 'open' | 'rest' | 'full'

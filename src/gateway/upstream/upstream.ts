@@ -1,23 +1,22 @@
-// The one way to the upstream: our own dispatch on an undici pool. Certificates are always verified, nothing is retried,
-// nothing is followed, the path goes on byte for byte, and an answer reaches the caller only through the leak guard.
+// The one way to the upstream. Certificates are always verified, no write is repeated, nothing is followed, the path goes on
+// byte for byte, and an answer reaches the caller only through the leak guard.
 
-import { randomUUID } from 'node:crypto'
-import type { IncomingMessage } from 'node:http'
-import { Transform } from 'node:stream'
-import { Pool, type Dispatcher } from 'undici'
+import type { Dispatcher } from 'undici'
 import type { AnswerTaker } from '../../cache/answer.ts'
-import type { Operation } from '../../catalogue/operation.ts'
-import { addressOf, type Target } from '../../catalogue/target.ts'
+import { addressOf } from '../../catalogue/target.ts'
 import type { KeyVersion } from '../../keys/keyring.ts'
 import type { Precedence } from '../../limits/precedence.ts'
-import { tooLarge } from '../body.ts'
-import { acceptedCodings, knownCodings } from '../../http/accept-encoding.ts'
-import { wasCutOff } from '../connection.ts'
+import type { Problem } from '../../problems.ts'
 import type { Exchange } from '../exchange.ts'
-import type { CallerFields } from '../fields.ts'
 import type { LeakGuard } from '../responses/leak-guard.ts'
-import { Receiving, type ReceivingEvents } from '../responses/upstream-response.ts'
-import { createUpstreamLine } from './queue.ts'
+import { UpstreamResponseHandler, type ReceivingEvents } from '../responses/upstream-response.ts'
+import { createBreakers, type BreakerEvent, type CallResult } from './breakers.ts'
+import { Call, type AnswerReceiver } from './call.ts'
+import { createConnections } from './connections.ts'
+import { notAsked } from './errors.ts'
+import { fieldsOf, ownReadFields, type UpstreamRequest } from './upstream-request.ts'
+import { createUpstreamQueue, type HeldResult } from './queue.ts'
+import { Upload } from './upload.ts'
 
 export interface UpstreamSettings {
   /** Scheme, host and port. */
@@ -32,32 +31,12 @@ export interface UpstreamSettings {
   readonly timeouts: { readonly connectMs: number; readonly headersMs: number; readonly bodyIdleMs: number }
 }
 
-/** Everything the upstream gets to see of a request. */
-export interface Forward {
-  readonly exchange: Exchange
-  readonly request: IncomingMessage
-  /** Of the request to the upstream. */
-  readonly method: string
-  readonly operation: Operation
-  readonly target: Target
-  readonly fields: CallerFields
-  /** What goes upstream in place of the caller's fields where others may get the answer too; null where nobody else does. */
-  readonly shared: readonly string[] | null
-  /** The body when it has been collected; null to stream it. */
-  readonly body: Buffer | null
-  readonly version: KeyVersion
-  /** How its team stands in line. */
-  readonly precedence: Precedence
-}
-
 export interface Upstream {
-  /** Sends a request in its turn and feeds the answer to the taker. Throws what the line refuses at once. */
-  forward(forward: Forward, taker: AnswerTaker): void
-  /**
-   * A read of the gateway's own, beside the line of callers. Rejects when there is no answer, or one larger than 8 MiB. A
-   * 401 counts against the key, as it does for callers.
-   */
-  ask(target: string, version: KeyVersion): Promise<{ readonly status: number; readonly body: Buffer }>
+  /** Sends a request in its turn and feeds the answer to the taker. Throws what is refused at once. */
+  forward(forward: UpstreamRequest, taker: AnswerTaker): void
+  /** A read of the gateway's own, which waits for its turn like those of callers. Rejects when there is no answer. */
+  ask(target: string, version: KeyVersion): Promise<OwnResponse>
+  /** Requests at the upstream and in the queue. */
   readonly inFlight: number
   /** Requests that wait for their turn. */
   readonly waiting: number
@@ -65,197 +44,204 @@ export interface Upstream {
   close(): Promise<void>
 }
 
+export interface OwnResponse {
+  readonly status: number
+  readonly body: Buffer
+}
+
 export interface UpstreamOptions {
   readonly settings: UpstreamSettings
   readonly maxBodyBytes: number
+  /** How long a body may be in coming, and how long it may stall. */
+  readonly bodyMs: number
   readonly guard: LeakGuard
-  readonly events: ReceivingEvents
-  /** A request of the team was held in line: it went on after a while, was refused, or its caller has left. */
-  readonly onHeld: (team: string, result: 'sent' | 'refused' | 'left') => void
+  readonly events: UpstreamEvents
 }
 
-/** Opens the pool. */
+export interface UpstreamEvents extends ReceivingEvents {
+  /** A request of the team was held in the queue: it went on after a while, was refused, or its caller has left. */
+  held(team: string, result: HeldResult): void
+  /** A request of the team waits or was refused although there was room: its team holds its share. */
+  shareReached(team: string, of: 'connections' | 'queue'): void
+  /** The upstream is left alone with this key, is tried, or is back; `refused`: a request was not sent. */
+  breaker(key: string, event: BreakerEvent | 'refused'): void
+  /** An exception that escaped a handler. */
+  defect(error: unknown): void
+}
+
+/** Nothing is connected before the first request. */
 export function createUpstream(options: UpstreamOptions): Upstream {
-  const { settings, guard, events, maxBodyBytes } = options
-  const pool = new Pool(settings.origin, {
-    connections: settings.connections,
-    pipelining: 1,
-    headersTimeout: settings.timeouts.headersMs,
-    bodyTimeout: settings.timeouts.bodyIdleMs,
-    allowH2: false,
-    connect: {
-      timeout: settings.timeouts.connectMs,
-      rejectUnauthorized: true,
-      ...(settings.ca === null ? {} : { ca: settings.ca }),
-    },
-  })
-  const line = createUpstreamLine({
+  const { settings, guard, events, maxBodyBytes, bodyMs } = options
+  const { now } = events
+  const connections = createConnections({ ...settings, now, onDefect: events.defect })
+  const queue = createUpstreamQueue({
     capacity: settings.connections,
     maxWaiting: settings.maxWaiting,
     maxWaitMs: settings.timeouts.headersMs,
-    now: events.now,
-    onHeld: options.onHeld,
+    now,
+    onHeld: events.held,
+    onShareReached: events.shareReached,
   })
-  function begin(forward: Forward, receiving: Receiving): void {
-    pool.dispatch(
-      {
-        path: settings.pathPrefix + addressOf(forward.target),
-        method: forward.method,
-        headers: fieldsOf(forward, settings.origin),
-        body: bodyOf(forward, maxBodyBytes, receiving) ?? null,
-        ...(forward.operation.streaming ? { bodyTimeout: 0 } : {}),
+  const breakers = createBreakers({ now, onEvent: events.breaker })
+
+  /** Refuses for as long as the upstream is left alone. */
+  function refused(key: string, waitMs: number): Problem {
+    events.breaker(key, 'refused')
+    return notAsked(waitMs)
+  }
+
+  interface Asking {
+    readonly version: KeyVersion
+    readonly precedence: Precedence
+    /** Whose requests they are, for breakers. */
+    readonly caller: () => string
+    readonly request: () => Dispatcher.DispatchOptions
+    /** The request will not be sent. */
+    readonly refuse: (problem: Problem) => void
+    readonly accepted: () => boolean
+    readonly onWaited: (waitedMs: number | null) => void
+  }
+
+  /** A call with its place in the queue. `enter` starts it, at once or in its turn. Throws what is refused at once. */
+  function prepare(asking: Asking, receiver: AnswerReceiver): { readonly call: Call; readonly enter: () => void } {
+    const { version, precedence } = asking
+    const key = version.handle.id
+    if (breakers.troubled) {
+      const waitMs = breakers.refusalMs(key, asking.caller())
+      if (waitMs !== null) throw refused(key, waitMs)
+    }
+    const entry = queue.open(key, precedence)
+    let passage: 'pass' | 'probe' | null = null
+    const ended = (result: CallResult): void => {
+      asking.onWaited(entry.waitedMs)
+      if (passage !== null && (result !== 'answered' || breakers.troubled))
+        breakers.ended(key, asking.caller(), passage, result)
+      queue.leave(entry, asking.accepted())
+    }
+    const call = new Call({ connections, credential: `${key} ${version.version}`, receiver, onEnded: ended })
+    const begin = (): void => {
+      const found = breakers.troubled ? breakers.begin(key, asking.caller()) : 'pass'
+      if (typeof found === 'number') {
+        asking.refuse(refused(key, found))
+        return
+      }
+      passage = found
+      call.start(asking.request())
+    }
+    return { call, enter: () => queue.enter(entry, { begin, refuse: asking.refuse }) }
+  }
+
+  function forward(forwarded: UpstreamRequest, taker: AnswerTaker): void {
+    const { exchange, version, precedence, fields, request, body } = forwarded
+    let upload: Upload | null = null
+    const handler: UpstreamResponseHandler = new UpstreamResponseHandler(forwarded, taker, guard, events, {
+      abandon(reason) {
+        call.abandon(reason)
+        upload?.destroy()
       },
-      receiving,
+      throttled: (waitMs) => queue.throttled(version.handle.id, precedence.priority, waitMs),
+    })
+    const { call, enter } = prepare(
+      {
+        version,
+        precedence,
+        caller: () => callerOf(exchange),
+        request: () => ({
+          path: settings.pathPrefix + addressOf(forwarded.target),
+          method: forwarded.method,
+          headers: fieldsOf(forwarded, settings.origin),
+          body: upload ?? (body === null || body.length === 0 ? null : body),
+          ...(forwarded.operation.streaming ? { bodyTimeout: 0 } : {}),
+        }),
+        refuse: (problem) => handler.refuse(problem),
+        accepted: () => handler.isAccepted,
+        onWaited(waitedMs) {
+          exchange.waitedMs ??= waitedMs
+        },
+      },
+      handler,
     )
+    taker.attach(handler)
+    if (body !== null) {
+      exchange.bytesIn = body.length
+      enter()
+    } else if (fields.bodyLength === 0) enter()
+    else if (!handler.isOver)
+      upload = new Upload({
+        exchange,
+        request,
+        declared: fields.bodyLength,
+        maxBytes: maxBodyBytes,
+        hasRoom: () => queue.active < settings.connections / 2,
+        now,
+        timeoutMs: bodyMs,
+        onReady: enter,
+        onRefused: (problem) => handler.refuse(problem),
+      })
   }
 
   return {
     get inFlight() {
-      return line.active + line.waiting
+      return queue.active + queue.waiting
     },
     get waiting() {
-      return line.waiting
+      return queue.waiting
     },
-    forward(forward, taker) {
-      const { exchange, version } = forward
-      const place = line.place(version.handle.id, forward.precedence)
-      const receiving = new Receiving(forward, taker, guard, events, {
-        throttled: (waitMs) => line.throttled(version.handle.id, forward.precedence.priority, waitMs),
-        done(accepted) {
-          exchange.waitedMs ??= place.waitedMs
-          line.leave(place, accepted)
-        },
-      })
-      taker.attach(receiving)
-      line.enter(place, {
-        begin: () => begin(forward, receiving),
-        refuse: (problem) => receiving.refuse(problem),
-      })
-    },
-    async ask(target, version) {
-      const { statusCode: status, body } = await pool.request({
-        path: settings.pathPrefix + target,
-        method: 'GET',
-        headers: { authorization: `Bearer ${version.secret.reveal(settings.origin)}`, accept: 'application/json' },
-      })
-      if (status === 401) await events.rejected(version)
-      else events.accepted(version)
-      const chunks: Buffer[] = []
-      let bytes = 0
-      for await (const chunk of body) {
-        // Bodies are streams of bytes.
-        chunks.push(chunk as Buffer)
-        bytes += (chunk as Buffer).length
-        if (bytes > maxOwnBytes) throw new Error('the answer is too large')
-      }
-      return { status, body: Buffer.concat(chunks) }
-    },
-    close: () => pool.destroy(),
+    forward,
+    ask: (target, version) =>
+      new Promise((resolve, reject) => {
+        const chunks: Buffer[] = []
+        let status = 0
+        let bytes = 0
+        const receiver: AnswerReceiver = {
+          started() {},
+          head(found) {
+            status = found
+            if (found === 401) events.rejected(version).catch(events.defect)
+            else events.accepted(version)
+          },
+          data(chunk) {
+            chunks.push(chunk)
+            bytes += chunk.length
+            if (bytes > maxOwnBytes) {
+              const reason = new Error('the answer is too large')
+              call.abandon(reason)
+              reject(reason)
+            }
+            return true
+          },
+          end: () => resolve({ status, body: Buffer.concat(chunks) }),
+          failed: (problem) => reject(problem),
+        }
+        const { call, enter } = prepare(
+          {
+            version,
+            precedence: own,
+            caller: () => own.team,
+            request: () => ({
+              path: settings.pathPrefix + target,
+              method: 'GET',
+              headers: ownReadFields(version, settings.origin),
+            }),
+            refuse: (problem) => {
+              call.abandon(problem)
+              reject(problem)
+            },
+            accepted: () => status !== 0 && status !== 429,
+            onWaited() {},
+          },
+          receiver,
+        )
+        enter()
+      }),
+    close: () => connections.close(),
   }
 }
 
 const maxOwnBytes = 8 << 20
+/** The gateway's own reads, which stand beside the teams. */
+const own: Precedence = { team: 'gateway', priority: 'high', weight: 4, maxWaitMs: 0 }
 
-/** The fields of the request to the upstream. This is the only place where a key's value is opened. */
-function fieldsOf(forward: Forward, origin: string): string[] {
-  const { shared, version } = forward
-  const credential = `Bearer ${version.secret.reveal(origin)}`
-  return shared === null ? ownFields(forward, credential) : sharedFields(forward, shared, credential)
-}
-
-/** The caller's allowed fields plus ours. */
-function ownFields({ fields, exchange, body, request, operation }: Forward, credential: string): string[] {
-  const list = [
-    ...fields.forward,
-    'authorization',
-    credential,
-    'accept-encoding',
-    // A coded stream of events could only be looked into in large pieces.
-    operation.streaming ? 'identity' : acceptedCodings(fields.acceptEncoding),
-    'x-request-id',
-    exchange.requestId,
-    'via',
-    `${request.httpVersion} devin-gateway`,
-  ]
-  if (body === null && fields.bodyLength !== null && fields.bodyLength > 0)
-    list.push('content-length', String(fields.bodyLength))
-  return list
-}
-
-/**
- * What the cache says plus ours: nothing that the caller could have put there, as others may get the answer. Ids are new ones,
- * so the answer can show none of the caller's; the record of the exchange holds them.
- */
-function sharedFields({ exchange, fields }: Forward, shared: readonly string[], credential: string): string[] {
-  const id = randomUUID()
-  const traceId = id.replaceAll('-', '')
-  exchange.upstreamRequestId = id
-  return [
-    ...shared,
-    'authorization',
-    credential,
-    'accept-encoding',
-    knownCodings(fields.acceptEncoding),
-    'user-agent',
-    'devin-gateway',
-    'x-request-id',
-    id,
-    'traceparent',
-    `00-${traceId}-${traceId.slice(16)}-00`,
-    'via',
-    '1.1 devin-gateway',
-  ]
-}
-
-function bodyOf(
-  { body, fields, request, exchange }: Forward,
-  maxBytes: number,
-  receiving: Receiving,
-): Dispatcher.DispatchOptions['body'] {
-  if (body !== null) {
-    exchange.bytesIn = body.length
-    return body.length === 0 ? null : body
-  }
-  if (fields.bodyLength === 0) return null
-  const metered = meter(exchange, maxBytes, {
-    onExceeded: () => receiving.refuse(tooLarge(maxBytes)),
-    isWhole: () => !wasCutOff(request) && (fields.bodyLength === null || exchange.bytesIn === fields.bodyLength),
-  })
-  // undici listens to a body only while it sends it: a body that breaks before or after that would end the process.
-  metered.on('error', ignore)
-  request.pipe(metered)
-  // The upstream may answer before it has the whole body: the rest is read and dropped, so that the caller can go on.
-  metered.once('close', () => request.unpipe(metered).resume())
-  request.once('close', () => {
-    if (wasCutOff(request)) metered.destroy(cutOff())
-  })
-  return metered
-}
-
-interface MeterRules {
-  readonly onExceeded: () => void
-  readonly isWhole: () => boolean
-}
-
-/** Counts what passes, stops a body without declared length at the limit, and never lets a part pass for the whole. */
-function meter(exchange: Exchange, maxBytes: number, { onExceeded, isWhole }: MeterRules): Transform {
-  return new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      exchange.bytesIn += chunk.length
-      if (exchange.bytesIn > maxBytes) {
-        onExceeded()
-        done(new Error('the body is larger than the limit'))
-      } else done(null, chunk)
-    },
-    flush(done) {
-      done(isWhole() ? null : cutOff())
-    },
-  })
-}
-
-/** An error whose consequence is drawn elsewhere: the exchange ends with its caller, the dispatch with its handler. */
-function ignore(): void {}
-
-function cutOff(): Error {
-  return new Error('the caller left before the body was complete')
+function callerOf({ principal }: Exchange): string {
+  return principal === null ? '' : `${principal.issuer} ${principal.subject}`
 }

@@ -8,8 +8,9 @@ interface Item extends Waiter {
   readonly id: number
 }
 let ids = 0
-const item = (flow: string, weight = 1, lane = 'key'): Item => ({ flow, weight, lane, id: (ids += 1) })
+const item = (flow: string, weight = 1, group = 'key'): Item => ({ flow, weight, group, id: (ids += 1) })
 const open = (): boolean => true
+const always = (): boolean => true
 
 const weights = fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 2, maxLength: 6 })
 
@@ -22,7 +23,7 @@ describe('flows that always have something to serve', () => {
         for (const [flow, weight] of shares.entries())
           for (let count = 0; count < services; count += 1) queue.add(item(String(flow), weight))
         for (let count = 0; count < services; count += 1) {
-          const next = queue.next(open)
+          const next = queue.next(open, always)
           served[Number(next?.flow)] = (served[Number(next?.flow)] ?? 0) + 1
           let excess = 0
           for (const [one, weight] of shares.entries())
@@ -41,9 +42,9 @@ describe('flows that always have something to serve', () => {
       fc.property(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 1, max: 9 }), (before, weight) => {
         const queue = createFairQueue<Item>()
         for (let count = 0; count < before + 40; count += 1) queue.add(item('old'))
-        for (let count = 0; count < before; count += 1) queue.next(open)
+        for (let count = 0; count < before; count += 1) queue.next(open, always)
         for (let count = 0; count < 40; count += 1) queue.add(item('late', weight))
-        const served = Array.from({ length: 2 * (weight + 1) }, () => queue.next(open)?.flow)
+        const served = Array.from({ length: 2 * (weight + 1) }, () => queue.next(open, always)?.flow)
         const late = served.filter((flow) => flow === 'late').length
         // Not a run of `late` to make up for the time it was away, nor one of `old` that was there first.
         expect(Math.abs(late - Math.min(40, 2 * weight))).toBeLessThanOrEqual(1)
@@ -52,10 +53,10 @@ describe('flows that always have something to serve', () => {
   })
 })
 
-type Step = { readonly add: number; readonly lane: number } | { readonly leave: number } | { readonly closed: number }
+type Step = { readonly add: number; readonly group: number } | { readonly leave: number } | { readonly closed: number }
 const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
-    fc.record({ add: fc.nat({ max: 3 }), lane: fc.nat({ max: 2 }) }),
+    fc.record({ add: fc.nat({ max: 3 }), group: fc.nat({ max: 2 }) }),
     fc.record({ leave: fc.nat({ max: 50 }) }),
     fc.record({ closed: fc.nat({ max: 3 }) }),
   ),
@@ -63,14 +64,14 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
 )
 
 describe('whatever comes, leaves and is held', () => {
-  test('each is served once or has left, in order inside its flow and lane, and never from a closed lane', () => {
+  test('each is served once or has left, in order inside its flow and group, and never from a closed group', () => {
     fc.assert(
       fc.property(steps, (run) => {
         const queue = createFairQueue<Item>()
         const waiting: Item[] = []
         for (const step of run) {
           if ('add' in step) {
-            const added = item(`team-${step.add}`, step.add + 1, `key-${step.lane}`)
+            const added = item(`team-${step.add}`, step.add + 1, `key-${step.group}`)
             queue.add(added)
             waiting.push(added)
           } else if ('leave' in step) {
@@ -80,18 +81,18 @@ describe('whatever comes, leaves and is held', () => {
               expect(queue.remove(left)).toBe(false)
             }
           } else {
-            const isOpen = (lane: string): boolean => lane !== `key-${step.closed}`
-            const next = queue.next(isOpen)
-            const could = waiting.filter(({ lane }) => isOpen(lane))
+            const isOpen = (group: string): boolean => group !== `key-${step.closed}`
+            const next = queue.next(isOpen, always)
+            const could = waiting.filter(({ group }) => isOpen(group))
             expect(next === null).toBe(could.length === 0)
             if (next === null) continue
-            // First of its flow among all that could go, whichever lane they are in.
+            // First of its flow among all that could go, whichever group they are in.
             expect(could.find(({ flow }) => flow === next.flow)).toBe(next)
             waiting.splice(waiting.indexOf(next), 1)
           }
           expect(queue.size).toBe(waiting.length)
-          for (const lane of ['key-0', 'key-1', 'key-2'])
-            expect(new Set(queue.waitingIn(lane))).toEqual(new Set(waiting.filter((each) => each.lane === lane)))
+          for (const group of ['key-0', 'key-1', 'key-2'])
+            expect(new Set(queue.waitingIn(group))).toEqual(new Set(waiting.filter((each) => each.group === group)))
         }
       }),
     )
@@ -108,21 +109,22 @@ describe('whatever comes, leaves and is held', () => {
         const mine = item('mine', 1)
         queue.add(mine)
         let before = 0
-        while (queue.next(open) !== mine) before += 1
+        while (queue.next(open, always) !== mine) before += 1
         // Each other flow may be served what it may have in one turn of ours, and one more.
         expect(before).toBeLessThanOrEqual(total + shares.length)
       }),
     )
   })
 
-  test('a flow whose lane was closed does not make up for it when it opens', () => {
+  test('a flow whose group was closed does not make up for it when it opens', () => {
     const queue = createFairQueue<Item>()
     for (let count = 0; count < 60; count += 1) {
       queue.add(item('held', 1, 'resting'))
       queue.add(item('free', 1, 'key'))
     }
-    for (let count = 0; count < 30; count += 1) expect(queue.next((lane) => lane === 'key')?.flow).toBe('free')
-    const served = Array.from({ length: 20 }, () => queue.next(open)?.flow)
+    for (let count = 0; count < 30; count += 1)
+      expect(queue.next((group) => group === 'key', always)?.flow).toBe('free')
+    const served = Array.from({ length: 20 }, () => queue.next(open, always)?.flow)
     expect(Math.abs(served.filter((flow) => flow === 'held').length - 10)).toBeLessThanOrEqual(1)
   })
 
@@ -132,7 +134,7 @@ describe('whatever comes, leaves and is held', () => {
     let light = 0
     queue.add(item('light', 1))
     for (let count = 0; count < 50; count += 1) {
-      if (queue.next(open)?.flow !== 'light') continue
+      if (queue.next(open, always)?.flow !== 'light') continue
       light += 1
       queue.add(item('light', 1))
     }

@@ -1,8 +1,8 @@
-// The line before the upstream, with a clock of the test's own: turns, rests, bounds, and who is told what.
+// The queue before the upstream, with a clock of the test's own: turns, rests, bounds, and who is told what.
 
 import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { createUpstreamLine, type Place, type UpstreamLine } from '../../../src/gateway/upstream/queue.ts'
+import { createUpstreamQueue, type QueueEntry, type UpstreamQueue } from '../../../src/gateway/upstream/queue.ts'
 import type { Precedence } from '../../../src/limits/precedence.ts'
 import { Problem } from '../../../src/problems.ts'
 
@@ -18,33 +18,37 @@ const team = (name: string, more: Partial<Precedence> = {}): Precedence => ({
 })
 
 interface Run {
-  readonly line: UpstreamLine
+  readonly queue: UpstreamQueue
   /** `name begins` and `name refused kind retry-after`, in order. */
   readonly events: string[]
   readonly held: string[]
-  ask(name: string, precedence?: Precedence, key?: string): Place | null
+  readonly reached: string[]
+  ask(name: string, precedence?: Precedence, key?: string): QueueEntry | null
 }
 
 function start(capacity = 1, maxWaiting = 100): Run {
   const events: string[] = []
   const held: string[] = []
-  const line = createUpstreamLine({
+  const reached: string[] = []
+  const queue = createUpstreamQueue({
     capacity,
     maxWaiting,
     maxWaitMs: 60_000,
     now: () => performance.now(),
     onHeld: (name, result) => held.push(`${name} ${result}`),
+    onShareReached: (name, of) => reached.push(`${name} ${of}`),
   })
   const refused = (name: string, { kind, fields }: Problem): void =>
     void events.push(`${name} refused ${kind} ${fields['retry-after'] ?? '-'}`)
   return {
-    line,
+    queue,
     events,
     held,
+    reached,
     ask(name, precedence = team(name), key = 'key') {
       try {
-        const place = line.place(key, precedence)
-        line.enter(place, {
+        const place = queue.open(key, precedence)
+        queue.enter(place, {
           begin: () => void events.push(`${name} begins`),
           refuse: (problem) => refused(name, problem),
         })
@@ -58,15 +62,15 @@ function start(capacity = 1, maxWaiting = 100): Run {
   }
 }
 
-function leave({ line }: Run, place: Place | null, accepted = true): void {
-  if (place !== null) line.leave(place, accepted)
+function leave({ queue }: Run, place: QueueEntry | null, accepted = true): void {
+  if (place !== null) queue.leave(place, accepted)
 }
 
 describe('while the upstream is saturated', () => {
   test('teams take turns by weight, each in its own order', () => {
     const run = start()
-    let current: Place | null = run.ask('first')
-    const places = new Map<string, Place | null>()
+    let current: QueueEntry | null = run.ask('first')
+    const places = new Map<string, QueueEntry | null>()
     for (const name of ['a1', 'a2', 'a3', 'a4', 'a5', 'a6']) places.set(name, run.ask(name, team('a', { weight: 1 })))
     for (const name of ['b1', 'b2', 'b3', 'b4']) places.set(name, run.ask(name, team('b', { weight: 2 })))
     for (let count = 0; count < 10; count += 1) {
@@ -77,7 +81,7 @@ describe('while the upstream is saturated', () => {
     expect(order).toEqual(['a1', 'b1', 'b2', 'a2', 'b3', 'b4', 'a3', 'a4', 'a5', 'a6'])
   })
 
-  test('the line is bounded, and who leaves it makes room', () => {
+  test('the queue is bounded, and who leaves it makes room', () => {
     const run = start(1, 2)
     run.ask('first')
     const waiting = run.ask('second')
@@ -86,7 +90,7 @@ describe('while the upstream is saturated', () => {
     leave(run, waiting)
     run.ask('fifth')
     expect(run.events).toEqual(['first begins', 'fourth refused overloaded 1'])
-    expect([run.line.active, run.line.waiting, run.held]).toEqual([1, 2, ['fourth refused', 'second left']])
+    expect([run.queue.active, run.queue.waiting, run.held]).toEqual([1, 2, ['fourth refused', 'second left']])
   })
 
   test('nobody waits longer than the bound', () => {
@@ -95,14 +99,14 @@ describe('while the upstream is saturated', () => {
     const second = run.ask('second')
     vi.advanceTimersByTime(60_001)
     expect(run.events).toEqual(['first begins', 'second refused overloaded 1'])
-    expect([run.line.waiting, second?.waitedMs]).toEqual([0, 60_000])
+    expect([run.queue.waiting, second?.waitedMs]).toEqual([0, 60_000])
   })
 })
 
 describe('while a key rests', () => {
   test('who may not wait is refused and told exactly how long; other keys and who is of no lower priority go on', () => {
     const run = start(10)
-    run.line.throttled('key', 'normal', 4_200)
+    run.queue.throttled('key', 'normal', 4_200)
     vi.advanceTimersByTime(1_000)
     run.ask('low')
     run.ask('normal', team('normal', { priority: 'normal' }))
@@ -126,7 +130,7 @@ describe('while a key rests', () => {
     ['low', { high: 'begins', normal: 'begins', low: 'refused' }],
   ] as const)('a 429 to priority %s holds what is below it, and low in any case', (priority, expected) => {
     const run = start(10)
-    run.line.throttled('key', priority, 1_000)
+    run.queue.throttled('key', priority, 1_000)
     for (const each of ['high', 'normal', 'low'] as const) run.ask(each, team(each, { priority: each }))
     expect(Object.fromEntries(run.events.map((event) => event.split(' ').slice(0, 2)))).toEqual(expected)
   })
@@ -134,7 +138,7 @@ describe('while a key rests', () => {
   test('who may wait goes on when it is over: one first, then more as they are answered', () => {
     const run = start(10)
     const patient = team('a', { maxWaitMs: 5_000 })
-    run.line.throttled('key', 'normal', 1_000)
+    run.queue.throttled('key', 'normal', 1_000)
     const places = ['1', '2', '3', '4', '5'].map((name) => run.ask(name, patient))
     vi.advanceTimersByTime(999)
     expect(run.events).toEqual([])
@@ -150,9 +154,9 @@ describe('while a key rests', () => {
   test('who would wait in vain is told at once, also those who wait already', () => {
     const run = start(10)
     const patient = team('a', { maxWaitMs: 2_000 })
-    run.line.throttled('key', 'normal', 1_500)
+    run.queue.throttled('key', 'normal', 1_500)
     run.ask('waits', patient)
-    run.line.throttled('key', 'normal', 3_000)
+    run.queue.throttled('key', 'normal', 3_000)
     run.ask('late', patient)
     expect(run.events).toEqual(['waits refused rate-limit-exceeded 3', 'late refused rate-limit-exceeded 3'])
   })
@@ -160,7 +164,7 @@ describe('while a key rests', () => {
   test('a key that does not come back refuses those who have waited as long as they may', () => {
     const run = start(10)
     const patient = team('a', { maxWaitMs: 2_000 })
-    run.line.throttled('key', 'normal', 1_000)
+    run.queue.throttled('key', 'normal', 1_000)
     run.ask('1', patient)
     run.ask('2', patient)
     vi.advanceTimersByTime(2_001)
@@ -171,11 +175,11 @@ describe('while a key rests', () => {
   test('the answer 429 to the one that tries has the key rest anew', () => {
     const run = start(10)
     const patient = team('a', { maxWaitMs: 10_000 })
-    run.line.throttled('key', 'normal', 1_000)
+    run.queue.throttled('key', 'normal', 1_000)
     const first = run.ask('1', patient)
     run.ask('2', patient)
     vi.advanceTimersByTime(1_001)
-    run.line.throttled('key', 'normal', 1_000)
+    run.queue.throttled('key', 'normal', 1_000)
     leave(run, first, false)
     vi.advanceTimersByTime(998)
     expect(run.events).toEqual(['1 begins'])
@@ -203,7 +207,7 @@ test('whatever happens, each is begun or refused once, no more run than may, and
   fc.assert(
     fc.property(steps, (walk) => {
       const run = start(3, 8)
-      const open: Place[] = []
+      const open: QueueEntry[] = []
       let asked = 0
       for (const step of walk) {
         if ('ask' in step) {
@@ -218,14 +222,14 @@ test('whatever happens, each is begun or refused once, no more run than may, and
           const [place] = open.splice(step.end % Math.max(1, open.length), 1)
           if (place !== undefined && place.phase !== 'gone') leave(run, place, step.accepted)
           else if (place !== undefined) leave(run, place, false)
-        } else if ('throttle' in step) run.line.throttled(`key-${step.throttle}`, 'normal', step.ms)
+        } else if ('throttle' in step) run.queue.throttled(`key-${step.throttle}`, 'normal', step.ms)
         else vi.advanceTimersByTime(step.pass)
-        expect(run.line.active).toBeLessThanOrEqual(3)
-        expect(run.line.waiting).toBeLessThanOrEqual(8)
+        expect(run.queue.active).toBeLessThanOrEqual(3)
+        expect(run.queue.waiting).toBeLessThanOrEqual(8)
       }
       for (const place of open) leave(run, place, true)
       vi.advanceTimersByTime(120_000)
-      expect([run.line.active, run.line.waiting]).toEqual([0, 0])
+      expect([run.queue.active, run.queue.waiting]).toEqual([0, 0])
       const names = run.events.map((event) => event.split(' ')[0])
       expect(new Set(names).size).toBe(names.length)
     }),

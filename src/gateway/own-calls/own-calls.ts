@@ -3,7 +3,7 @@
 
 import type { KeyVersion, Keyring } from '../../keys/keyring.ts'
 import type { PolicySet } from '../../policy/policy-set.ts'
-import type { Upstream } from './upstream.ts'
+import type { Upstream } from '../upstream/upstream.ts'
 
 /** The JSON of a successful answer; `absent` for a 404; null when no key may, or when there was no such answer. */
 export type OwnAnswer = { readonly value: unknown } | 'absent' | null

@@ -1,0 +1,54 @@
+// Unasked `100 Continue` answers. A client passes over them (RFC 9110 section 15.2.1); undici ends the connection instead,
+// and a create that was done would look like one that failed.
+
+const [zero, one, two, cr, lf] = [0x30, 0x31, 0x32, 0x0d, 0x0a]
+/** Where the three digits of the status begin in `HTTP/1.1 200 OK`. */
+const statusAt = 9
+const blankLine = [cr, lf, cr, lf]
+
+/**
+ * Turns each 100 before an answer into 102, which undici passes over, while the bytes go by. It reads status lines and looks
+ * for the blank line behind interim answers; whether it is HTTP remains the parser's business.
+ */
+export class InterimAnswers {
+  #part: 'status' | 'fields' | 'answer' = 'answer'
+  #index = 0
+  #isHundred = false
+
+  /** An answer is expected from the next byte on. */
+  begin(): void {
+    this.#part = 'status'
+    this.#index = 0
+  }
+
+  /** Changes the bytes in place. */
+  pass(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length && this.#part !== 'answer'; at += 1) {
+      const byte = bytes[at] ?? 0
+      if (this.#part === 'fields') this.#readField(byte)
+      else if (this.#readStatus(byte)) bytes[at] = two
+    }
+  }
+
+  /** True for the last digit of a 100. */
+  #readStatus(byte: number): boolean {
+    // The parser skips line breaks before a status line.
+    if (this.#index === 0 && (byte === cr || byte === lf)) return false
+    const digit = this.#index - statusAt
+    this.#index += 1
+    if (digit === 0 && byte !== one) this.#part = 'answer'
+    else if (digit === 1) this.#isHundred = byte === zero
+    else if (digit === 2) {
+      this.#part = 'fields'
+      this.#index = 0
+      return this.#isHundred && byte === zero
+    }
+    return false
+  }
+
+  #readField(byte: number): void {
+    if (byte === blankLine[this.#index]) this.#index += 1
+    else this.#index = byte === cr ? 1 : 0
+    if (this.#index === blankLine.length) this.begin()
+  }
+}

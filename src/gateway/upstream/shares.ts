@@ -1,0 +1,53 @@
+// How much of something scarce one team may hold, by what is left of it. Pure.
+
+/** What is shared: connections to the upstream, or places in the queue before them. */
+export interface Shares {
+  /** True when the team may take one more. */
+  allows(team: string, weight: number): boolean
+  take(team: string): void
+  giveBack(team: string): void
+  /** Taken by all. */
+  readonly taken: number
+  takenBy(team: string): number
+}
+
+/** A team may hold so many times what is left, for each unit of weight; beyond the highest, weight only orders. */
+const timesOfWeight = 2
+const mostTimes = 8
+/** This part of all is for teams that hold nothing. */
+const sparedPart = 1 / 8
+
+/**
+ * Dynamic thresholds (Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998): a team may take one more while
+ * what it holds is below a multiple of what is free. Alone it gets most of it, and less beside others, without being told of
+ * them; whatever teams hold, some is left for who comes next. With one or two in all there is nothing to leave.
+ */
+export function createShares(capacity: number): Shares {
+  const held = new Map<string, number>()
+  const spared = capacity > 2 ? Math.max(1, Math.floor(capacity * sparedPart)) : 0
+  let taken = 0
+
+  return {
+    get taken() {
+      return taken
+    },
+    takenBy: (team) => held.get(team) ?? 0,
+    allows(team, weight) {
+      const free = capacity - taken
+      const own = held.get(team) ?? 0
+      if (free <= 0) return false
+      return own === 0 || own < Math.min(timesOfWeight * weight, mostTimes) * (free - spared)
+    },
+    take(team) {
+      taken += 1
+      held.set(team, (held.get(team) ?? 0) + 1)
+    },
+    giveBack(team) {
+      const own = held.get(team) ?? 0
+      if (own === 0) return
+      taken -= 1
+      if (own === 1) held.delete(team)
+      else held.set(team, own - 1)
+    },
+  }
+}

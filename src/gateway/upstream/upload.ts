@@ -1,0 +1,139 @@
+// A body that is sent while it still arrives. It waits for enough of itself before it takes a connection, and gives the
+// connection back when its caller stalls.
+
+import type { IncomingMessage } from 'node:http'
+import { Transform } from 'node:stream'
+import { Problem } from '../../problems.ts'
+import { tooLarge } from '../body.ts'
+import { wasCutOff } from '../connection.ts'
+import type { Exchange } from '../exchange.ts'
+
+export interface UploadOptions {
+  readonly exchange: Exchange
+  readonly request: IncomingMessage
+  /** Content-Length, or null. */
+  readonly declared: number | null
+  readonly maxBytes: number
+  /** Whether there are connections enough for a body that is sent in small parts. */
+  readonly hasRoom: () => boolean
+  /** The monotonic clock. */
+  readonly now: () => number
+  /** The first part has to be here after this time, and every later stretch of it has to bring the least rate. */
+  readonly timeoutMs: number
+  /** Once: enough is here to flow. */
+  readonly onReady: () => void
+  /** The body is too large, or its caller too slow. */
+  readonly onRefused: (problem: Problem) => void
+}
+
+/** Bytes that are here before a connection is taken; what is shorter is here as a whole. */
+const enoughBytes = 64 * 1024
+/** While there is room, a part of so many bytes will do: a client may wait for the world to see what it has written. */
+const firstPartBytes = 8
+/** A client may take so long before the least rate is asked of it. */
+const graceMs = 1_000
+/** The least that a caller has to send while the upstream takes everything, bytes a second. */
+const leastRate = 8 * 1024
+
+/** Counts what passes, and never lets a part pass for the whole. Owns its errors: they end the exchange elsewhere. */
+export class Upload extends Transform {
+  readonly #options: UploadOptions
+  #ready = false
+  #settled = false
+  #timer: NodeJS.Timeout
+  #seenBytes = 0
+  readonly #sinceMs: number
+
+  constructor(options: UploadOptions) {
+    super({ readableHighWaterMark: enoughBytes, writableHighWaterMark: 16 * 1024 })
+    this.#options = options
+    const { request } = options
+    this.#sinceMs = options.now()
+    // undici listens to a body only while it sends it: one that breaks before or after that would end the process.
+    this.on('error', () => {})
+    this.#timer = setTimeout(() => this.#stalled(), options.timeoutMs)
+    this.once('close', () => {
+      clearTimeout(this.#timer)
+      // The upstream may answer before it has the whole body: the rest is read and dropped, so that the caller can go on.
+      request.unpipe(this).resume()
+    })
+    request.once('close', () => {
+      if (wasCutOff(request)) this.destroy(cutOff())
+    })
+    request.pipe(this)
+  }
+
+  override _transform(
+    chunk: Buffer,
+    _encoding: BufferEncoding,
+    done: (error: Error | null, chunk?: Buffer) => void,
+  ): void {
+    const { exchange, declared, maxBytes } = this.#options
+    exchange.bytesIn += chunk.length
+    if (exchange.bytesIn > maxBytes) {
+      this.#refuse(tooLarge(maxBytes))
+      done(new Error('the body is larger than the limit'))
+      return
+    }
+    done(null, chunk)
+    if (exchange.bytesIn >= Math.min(enoughBytes, declared ?? enoughBytes) || this.#comesSteadily()) this.#flow()
+  }
+
+  override _flush(done: (error: Error | null) => void): void {
+    const { request, declared, exchange } = this.#options
+    clearTimeout(this.#timer)
+    const isWhole = !wasCutOff(request) && (declared === null || exchange.bytesIn === declared)
+    if (isWhole) this.#flow()
+    done(isWhole ? null : cutOff())
+  }
+
+  #comesSteadily(): boolean {
+    const { exchange, now, hasRoom } = this.#options
+    const ratedMs = Math.max(0, now() - this.#sinceMs - graceMs)
+    return exchange.bytesIn >= firstPartBytes + (leastRate * ratedMs) / 1000 && hasRoom()
+  }
+
+  #flow(): void {
+    if (this.#ready || this.#settled) return
+    this.#ready = true
+    this.#watch()
+    this.#options.onReady()
+  }
+
+  /** What arrives is measured from here on; what the upstream is slow to take is not the caller's doing. */
+  #watch(): void {
+    if (this.writableEnded) return
+    const stretchMs = Math.max(100, this.#options.timeoutMs / 3)
+    this.#seenBytes = this.#options.exchange.bytesIn
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => {
+      const arrived = this.#options.exchange.bytesIn - this.#seenBytes
+      const isWaiting = this.readableLength === 0 && !this.writableEnded
+      if (isWaiting && arrived < (leastRate * stretchMs) / 1000) this.#stalled()
+      else this.#watch()
+    }, stretchMs)
+  }
+
+  #stalled(): void {
+    this.#refuse(tooSlow())
+    this.destroy(cutOff())
+  }
+
+  #refuse(problem: Problem): void {
+    if (this.#settled) return
+    this.#settled = true
+    this.#options.onRefused(problem)
+  }
+}
+
+function tooSlow(): Problem {
+  return new Problem(
+    'malformed-request',
+    `The body did not arrive in time, or came at less than ${leastRate} bytes a second. Send it again, whole and without pauses.`,
+    { reason: 'request-incomplete', fields: { connection: 'close' } },
+  )
+}
+
+function cutOff(): Error {
+  return new Error('the caller left before the body was complete')
+}

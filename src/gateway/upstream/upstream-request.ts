@@ -1,0 +1,90 @@
+// What of a request goes upstream: its fields, and the key in place of the caller's token.
+
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { Operation } from '../../catalogue/operation.ts'
+import type { Target } from '../../catalogue/target.ts'
+import { acceptedCodings, knownCodings } from '../../http/accept-encoding.ts'
+import type { KeyVersion } from '../../keys/keyring.ts'
+import type { Precedence } from '../../limits/precedence.ts'
+import type { Exchange } from '../exchange.ts'
+import type { CallerFields } from '../fields.ts'
+
+/** Everything the upstream gets to see of a request. */
+export interface UpstreamRequest {
+  readonly exchange: Exchange
+  readonly request: IncomingMessage
+  /** Of the request to the upstream. */
+  readonly method: string
+  readonly operation: Operation
+  readonly target: Target
+  readonly fields: CallerFields
+  /** What goes upstream in place of the caller's fields where others may get the answer too; null where nobody else does. */
+  readonly shared: readonly string[] | null
+  /** The body when it has been collected; null to stream it. */
+  readonly body: Buffer | null
+  readonly version: KeyVersion
+  /** How its team stands in the queue. */
+  readonly precedence: Precedence
+}
+
+/** This is the only place where a key's value is opened. */
+function credentialOf({ secret }: KeyVersion, origin: string): string {
+  return `Bearer ${secret.reveal(origin)}`
+}
+
+/** The fields of a request to the upstream, name and value alternating. */
+export function fieldsOf(forward: UpstreamRequest, origin: string): string[] {
+  const { shared, version } = forward
+  const credential = credentialOf(version, origin)
+  return shared === null ? ownFields(forward, credential) : sharedFields(forward, shared, credential)
+}
+
+/** Those of a read of the gateway's own. */
+export function ownReadFields(version: KeyVersion, origin: string): string[] {
+  return ['authorization', credentialOf(version, origin), 'accept', 'application/json']
+}
+
+/** The caller's allowed fields plus ours. */
+function ownFields({ fields, exchange, body, request, operation }: UpstreamRequest, credential: string): string[] {
+  const list = [
+    ...fields.forward,
+    'authorization',
+    credential,
+    'accept-encoding',
+    // A coded stream of events could only be looked into in large pieces.
+    operation.streaming ? 'identity' : acceptedCodings(fields.acceptEncoding),
+    'x-request-id',
+    exchange.requestId,
+    'via',
+    `${request.httpVersion} devin-gateway`,
+  ]
+  if (body === null && fields.bodyLength !== null && fields.bodyLength > 0)
+    list.push('content-length', String(fields.bodyLength))
+  return list
+}
+
+/**
+ * What the cache says plus ours: nothing that the caller could have put there, as others may get the answer. Ids are new ones,
+ * so the answer can show none of the caller's; the record of the exchange holds them.
+ */
+function sharedFields({ exchange, fields }: UpstreamRequest, shared: readonly string[], credential: string): string[] {
+  const id = randomUUID()
+  const traceId = id.replaceAll('-', '')
+  exchange.upstreamRequestId = id
+  return [
+    ...shared,
+    'authorization',
+    credential,
+    'accept-encoding',
+    knownCodings(fields.acceptEncoding),
+    'user-agent',
+    'devin-gateway',
+    'x-request-id',
+    id,
+    'traceparent',
+    `00-${traceId}-${traceId.slice(16)}-00`,
+    'via',
+    '1.1 devin-gateway',
+  ]
+}
