@@ -54,7 +54,41 @@ function lettersOf(compatible: string): string {
   return letters.toUpperCase().toLowerCase().normalize('NFKD').replaceAll(notInNames, '')
 }
 
-/** The same for the raw name of a query parameter, with every escape taken off that some server takes off. */
+/**
+ * Whether a text begins with another one for a reader who overlooks what is overlooked in names. Punctuation counts, so that
+ * `teammates` does not begin like `team:`; the separators `_`, `-`, `.` and white space do not. False where nothing is left of
+ * the beginning.
+ */
+export function beginsLike(text: string, beginning: string): boolean {
+  const wanted = foldText(beginning, beginning.length)
+  return wanted !== '' && foldText(text, wanted.length).startsWith(wanted)
+}
+
+/** The first letters, digits and punctuation of a text, at least `most` of them where there are as many. */
+function foldText(text: string, most: number): string {
+  let folded = ''
+  for (let at = 0; at < text.length && folded.length < most;) {
+    overlooked.lastIndex = at
+    if (overlooked.test(text)) at = overlooked.lastIndex
+    else {
+      const character = String.fromCodePoint(text.codePointAt(at) ?? 0)
+      folded += caseless(character.normalize('NFKD'))
+      at += character.length
+    }
+  }
+  return folded
+}
+
+const overlooked = /[\p{M}\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\p{Pd}\p{Pc}\ufffd.]+/uy
+/** Letters and punctuation that look like a colon. */
+const colons = /[\u02d0\u0589\u05c3\u2236\ua789]/g
+
+function caseless(compatible: string): string {
+  const cased = compatible.replaceAll(colons, ':').toUpperCase().toLowerCase().normalize('NFKD')
+  return cased.replaceAll(/[\p{M}\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\p{Pd}\p{Pc}\ufffd.]+/gu, '')
+}
+
+/** `foldName` of the raw name of a query parameter, with every escape taken off that some server takes off. */
 export function foldParameterName(rawName: string): string {
   let name = rawName
   for (let layers = 0; layers < mostLayers && name.includes('%'); layers += 1) name = unescaped(name)

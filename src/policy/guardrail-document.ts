@@ -73,6 +73,13 @@ const fieldRule = z
       .describe(
         "Members that are added to the list where they are missing; ${team}, ${app}, ${subject}, ${email} and so on stand for the caller's, and a member whose attribute the caller lacks is left out.",
       ),
+    reserve: z
+      .array(text())
+      .min(1, 'name at least one beginning')
+      .optional()
+      .describe(
+        'Beginnings of texts that the gateway alone gives: `team:` refuses every text that begins so, in the list or as the value, but for what `add` puts in. `team:${team}` lets the own one through, too.',
+      ),
     max_items: count().optional().describe('Largest length of the list.'),
     max_length: count().optional().describe('Largest length of the text, in characters.'),
   })

@@ -61,6 +61,33 @@ describe('what is dangerous', () => {
   })
 })
 
+describe('tags that say for whom a session ran', () => {
+  const taggers = writes.filter(({ id, fields }) => fields.includes('tags') && !id.startsWith('ent.organizations.'))
+  const policy = policyWith('org.*', 'ent.*')
+  const engineer = principalOf({ groups: ['eng'], app: 'cli' })
+  const send = ({ method, template }: Operation, tags: unknown) =>
+    ask(policy, engineer, `${method} ${template.replaceAll(/\{\w+\}/g, 'org-a')}`, { tags, max_acu_limit: 5 }).decision
+
+  test('can be set by so many operations', () => {
+    expect(taggers.map(({ id }) => id).sort()).toEqual([
+      'ent.sessions.tags.append',
+      'ent.sessions.tags.replace',
+      'org.schedules.create',
+      'org.schedules.update',
+      'org.sessions.create',
+      'org.sessions.tags.append',
+      'org.sessions.tags.replace',
+    ])
+  })
+
+  test.each(taggers)("are the caller's own, or the gateway's: $id", (operation) => {
+    for (const tags of [['team:all', 'app:cli', 'urgent', 'teammates', 'application'], [], undefined])
+      expect(send(operation, tags).effect).toBe('allow')
+    for (const tags of [['team:payments'], ['urgent', 'APP:cli'], 'team:payments', [['team:payments']]])
+      expect(send(operation, tags), JSON.stringify(tags)).toMatchObject({ effect: 'deny', reason: 'guardrail' })
+  })
+})
+
 test('every field that acts as a person, passes an approval, carries a secret or bounds the cost is guarded wherever it is', () => {
   const { guardrails } = policyWith('*')
   const fields = [

@@ -26,6 +26,11 @@ beforeAll(async () => {
     on: [org.sessions.list]
     query: { first: { at_most: 100 } }
 `,
+      'guardrails.tags.yaml': `guardrails:
+  - id: tags-of-the-gateway
+    on: [org.sessions.create, org.sessions.tags.*]
+    body: { tags: { reserve: ["team:\${team}"], add: ["team:\${team}"] } }
+`,
       'teams/fenced.yaml': `team: fenced
 members:
   - groups: [sso-fenced]
@@ -274,5 +279,35 @@ describe('behind a fence', () => {
     const claims = { groups: ['sso-analytics'] }
     expect((await running.call('/v3/enterprise/sessions?page=2&organization=org-other', { claims })).status).toBe(200)
     expect((await running.call('/v3/enterprise/sessions?Org_Ids=org-other', { claims })).status).toBe(403)
+  })
+})
+
+describe('tags that the gateway gives', () => {
+  const tags = `${sessions}/devin-1/tags`
+  const requests = [
+    ['POST', sessions],
+    ['POST', tags],
+    ['PUT', tags],
+  ] as const
+
+  test('are forged neither at a create nor by appending or replacing tags', async () => {
+    for (const [method, path] of requests) {
+      for (const tag of ['team:research', 'TEAM:research', 'ｔeam：x', ' team:x', 'team\u200b:x', 'x,team:y']) {
+        const answer = await told(await send(method, path, { prompt: 'x', tags: ['urgent', tag] }))
+        expect(answer, `${method} ${path} ${tag}`).toMatchObject({ status: 403, kind: 'guardrail' })
+        expect(answer.detail).toContain('tags.1 must not begin with team:')
+      }
+    }
+    expect(running.upstream.seen).toEqual([])
+  })
+
+  test('are put in, and stay when tags that were read are replaced', async () => {
+    for (const [method, path] of requests) {
+      for (const sent of [['urgent'], ['team:payments', 'urgent'], []]) {
+        expect((await send(method, path, { prompt: 'x', tags: sent })).status).toBe(200)
+        const body = JSON.parse(running.upstream.seen.at(-1)?.body.toString() ?? '{}') as { tags?: string[] }
+        expect(body.tags?.toSorted()).toEqual([...new Set([...sent, 'team:payments'])].sort())
+      }
+    }
   })
 })

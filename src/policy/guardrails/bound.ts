@@ -6,6 +6,7 @@ import { compareNumbers } from '../../json/decimal.ts'
 import { foldName } from '../../catalogue/name-folding.ts'
 import { nameTree, type NameTree } from '../name-tree.ts'
 import type { Guardrail, Rule } from './guardrail.ts'
+import type { Reservation } from './reserve.ts'
 
 /** A rule and the guardrail it stands in. */
 export interface BoundRule {
@@ -33,6 +34,8 @@ export interface BoundField {
   readonly atLeast: Tightest<string> | null
   readonly maxLength: Tightest<number> | null
   readonly maxItems: Tightest<number> | null
+  /** Of all rules. */
+  readonly reserved: readonly { readonly by: BoundRule; readonly reservation: Reservation }[]
   /** Nothing is put in: no rule asks for it, or a guardrail wants nothing there or in what would hold it. */
   readonly putsNothing: boolean
 }
@@ -120,6 +123,7 @@ export function boundField(field: string, rules: readonly BoundRule[]): BoundFie
       ({ maxItems }) => maxItems,
       (a, b) => a < b,
     ),
+    reserved: rules.flatMap((by) => by.rule.reserve.map((reservation) => ({ by, reservation }))),
     putsNothing: forbid !== undefined || !rules.some(({ rule }) => rule.default !== null || rule.add.length > 0),
   }
 }

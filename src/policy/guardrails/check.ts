@@ -7,6 +7,7 @@ import { compareNumbers, isNumberText } from '../../json/decimal.ts'
 import type { BoundField, BoundRule } from './bound.ts'
 import { mostCloseCharacters, type Pattern } from './pattern.ts'
 import { parameterText } from './places.ts'
+import { brokenReservation } from './reserve.ts'
 
 /** A bound that a request breaks. */
 export interface Violation {
@@ -80,6 +81,9 @@ export function violationsOf(
       'max_items',
       `must be a list of at most ${maxItems.bound} items, and ${Array.isArray(value) ? `holds ${value.length}` : `is ${shown(value)}`}`,
     )
+  const forged = brokenReservation(bounds, value, caller)
+  if (forged !== null)
+    broken(forged.by, 'reserve', forged.clause, forged.item === null ? name : `${name}.${forged.item}`)
   for (const by of rules) {
     if (by.rule.add.length > 0 && !Array.isArray(value)) broken(by, 'add', `must be a list, and is ${shown(value)}`)
     if (by.rule.eachMatches !== null)

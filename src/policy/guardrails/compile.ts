@@ -11,6 +11,7 @@ import { contradictionsOf, undocumentedFields } from './contradictions.ts'
 import { layOut, type BoundGuardrails } from './bound.ts'
 import { binding, type Guardrail, type GuardrailTable, type Rule } from './guardrail.ts'
 import { compilePattern, type Pattern } from './pattern.ts'
+import { reservationOf } from './reserve.ts'
 import { checkResponse } from './responses.ts'
 
 type Path = readonly (string | number)[]
@@ -151,6 +152,14 @@ function compileRule(field: string, written: FieldRule, report: Report): Rule {
     require: written.require === true,
     default: value(written.default, 'default'),
     add: values(written.add, 'add') ?? [],
+    reserve: (written.reserve ?? []).flatMap((text, index) => {
+      const template = value(text, 'reserve', index)
+      if (template === null) return []
+      const reservation = reservationOf(text, template)
+      if (reservation === null)
+        report('error', ['reserve', index], 'say what is reserved in front of the attribute, as in "team:${team}"')
+      return reservation ?? []
+    }),
     atMost: written.at_most === undefined ? null : JSON.stringify(written.at_most),
     atLeast: written.at_least === undefined ? null : JSON.stringify(written.at_least),
     equals: value(written.equals, 'equals'),

@@ -73,6 +73,7 @@ function boundsOf(rule: Rule): string[] {
     ['require', rule.require],
     ['default', rule.default !== null],
     ['add', rule.add.length > 0],
+    ['reserve', rule.reserve.length > 0],
     ['at_most', rule.atMost !== null],
     ['at_least', rule.atLeast !== null],
     ['equals', rule.equals !== null],
@@ -119,6 +120,10 @@ export function undocumentedFields(written: GuardrailDocument, operations: reado
       )
     }
   }
-  check('body', Object.keys(written.body), new Set(writes.flatMap(({ fields }) => fields)))
+  check(
+    'body',
+    Object.keys(written.body),
+    new Set(writes.flatMap(({ fields, conditional }) => [...fields, ...conditional.map(({ field }) => field)])),
+  )
   check('query', Object.keys(written.query), new Set(operations.flatMap(({ parameters }) => parameters)))
 }

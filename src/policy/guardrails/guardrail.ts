@@ -6,6 +6,7 @@ import type { Source } from '../policy-set.ts'
 import type { ValueTemplate } from './attributes.ts'
 import type { BoundGuardrails } from './bound.ts'
 import type { Pattern } from './pattern.ts'
+import type { Reservation } from './reserve.ts'
 
 /** Bounds on one field or parameter; null and empty where there is none. */
 export interface Rule {
@@ -15,6 +16,7 @@ export interface Rule {
   readonly require: boolean
   readonly default: ValueTemplate | null
   readonly add: readonly ValueTemplate[]
+  readonly reserve: readonly Reservation[]
   /** As JSON writes it. */
   readonly atMost: string | null
   readonly atLeast: string | null
