@@ -23,7 +23,7 @@ const mayImport: Readonly<Record<string, Allowed>> = {
   idempotency: ['problems', 'store/retry', 'store/sealing', 'store/store'],
   records: ['types of problems'],
   cache: ['problems', 'http', 'types of catalogue', 'types of store', 'store/store'],
-  identity: ['problems', 'types of config', 'config/values/addresses'],
+  identity: ['problems', 'http/date', 'types of config', 'config/values/addresses'],
   catalogue: ['problems', 'config'],
   keys: ['problems', 'types of catalogue', 'catalogue/permissions'],
   budgets: ['limits/calendar', 'store/retry', 'store/store'],
@@ -112,7 +112,7 @@ const mayImport: Readonly<Record<string, Allowed>> = {
 const corners: Readonly<Record<string, Allowed>> = {
   fastify: ['gateway', 'admin', 'sandbox'],
   '@fastify/http-proxy': ['gateway/app'],
-  undici: ['gateway/upstream', 'types of gateway', 'identity/json-fetch'],
+  undici: ['gateway/upstream', 'types of gateway', 'identity/signing-keys/json-fetch'],
   jose: ['identity', 'sandbox'],
   ioredis: ['store/connection'],
   'lru-cache': ['identity', 'cache', 'gateway/devin-users'],
@@ -242,7 +242,7 @@ describe('the table', () => {
     ],
     [
       { from: 'gateway/app', specifier: 'undici', typesOnly: false },
-      'gateway/app imports undici, which belongs in gateway/upstream, types of gateway, identity/json-fetch',
+      'gateway/app imports undici, which belongs in gateway/upstream, types of gateway, identity/signing-keys/json-fetch',
     ],
     [{ from: 'gateway/app', specifier: 'undici', typesOnly: true }, null],
     [

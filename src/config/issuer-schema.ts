@@ -19,6 +19,8 @@ export interface IssuerConfig {
   /** Longest accepted `exp - iat`. */
   readonly maxLifetimeMs: number
   readonly claims: ClaimMapping
+  /** PEM text of the only certificate authorities to trust, or null for the system's. */
+  readonly ca: string | null
   /** Whether an address counts as verified where `email_verified` is absent. */
   readonly emailVerified: 'required' | 'optional'
 }
@@ -44,6 +46,7 @@ const issuer = z.strictObject({
   jwks_uri: textAs(parseKeySetAddress)
     .optional()
     .describe("Address of the signing keys; when absent, taken from the issuer's metadata document."),
+  ca: text().optional().describe("PEM file of the CA certificates to trust at this issuer. Default: the system's."),
   algorithms: z
     .array(textAs(parseAlgorithm))
     .min(1, 'name at least one algorithm, or remove the key')
@@ -71,7 +74,7 @@ export const issuersSchema = withoutTwins(
 )
 
 /** Resolves an issuer as written. */
-export function issuerConfig(written: z.output<typeof issuer>): IssuerConfig {
+export function issuerConfig(written: z.output<typeof issuer>, ca: string | null): IssuerConfig {
   return {
     issuer: written.issuer,
     audience: written.audience,
@@ -80,6 +83,7 @@ export function issuerConfig(written: z.output<typeof issuer>): IssuerConfig {
     clockToleranceMs: written.clock_tolerance,
     maxLifetimeMs: written.max_lifetime,
     claims: written.claims,
+    ca,
     emailVerified: written.email_verified,
   }
 }

@@ -99,7 +99,15 @@ async function resolve(document: GatewayDocument, file: string, env: Environment
       connections: upstream.connections,
       maxWaiting: upstream.max_waiting,
     },
-    issuers: document.issuers.map(issuerConfig),
+    issuers: await Promise.all(
+      document.issuers.map(async (issuer, index) => {
+        const { ca } = issuer
+        return issuerConfig(
+          issuer,
+          ca === undefined ? null : await readAuthorities(absolute(ca), ['issuers', index, 'ca'], report),
+        )
+      }),
+    ),
     policiesDirectory: absolute(document.policies),
     catalogue: { stability: catalogue.stability, files: catalogue.files.map(absolute) },
     cache: { maxBytes: cache.max_size, maxEntryBytes: cache.max_entry_size },

@@ -1,13 +1,13 @@
 // A caller's token made into a principal: signature and claims checked once, remembered until the token ends.
-// gateway/ calls it for every request; runtime starts and closes it; admin/ shows its status.
 
 import type { Algorithm } from '../config/values/algorithms.ts'
 import { isObject, principalOf, type Claims } from './claims.ts'
 import type { IssuerConfig } from '../config/issuer-schema.ts'
-import { isSignatureAlgorithm, type SigningKey } from './key-set.ts'
+import { isSignatureAlgorithm, type SigningKey } from './signing-keys/key-set.ts'
 import { Problem } from '../problems.ts'
 import { rejected } from './rejection.ts'
-import { defaultKeyTimings, SigningKeys, type IdentityLog, type IssuerStatus, type KeyTimings } from './signing-keys.ts'
+import { SigningKeys, type IdentityLog, type IssuerStatus } from './signing-keys/signing-keys.ts'
+import type { KeyTimings } from './signing-keys/timings.ts'
 import { isSignedBy } from './signature.ts'
 import { isCanonicalJwt, isEncryptedJwt } from './token-form.ts'
 import { VerifiedTokens, type Verification } from './verified-tokens.ts'
@@ -15,8 +15,10 @@ import { VerifiedTokens, type Verification } from './verified-tokens.ts'
 export interface TokenVerifierOptions {
   /** At least one, each issuer once. */
   readonly issuers: readonly IssuerConfig[]
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch: what tokens say of times is held against it. */
   readonly now: () => number
+  /** Milliseconds of a clock that nobody sets, for ages and waits. */
+  readonly monotonic: () => number
   readonly log: IdentityLog
   /** Verified tokens that are remembered, the least recently used forgotten first. Default 10 000. */
   readonly maxCachedTokens?: number
@@ -27,8 +29,8 @@ export interface TokenVerifierOptions {
 
 export interface TokenVerifier {
   /**
-   * The principal behind the value of an Authorization field: at once, or as a promise where the issuer has to be asked
-   * for a key. Else what `bearerToken` refuses with, `token-rejected`, `token-expired`, `identity-incomplete` or
+   * The principal behind the value of an Authorization field: at once where it is remembered or refused by its form, else as
+   * a promise. Else what `bearerToken` refuses with, `token-rejected`, `token-expired`, `identity-incomplete` or
    * `identity-provider-unavailable`.
    */
   verify(credentials: string): Verification | Promise<Verification>
@@ -51,8 +53,7 @@ const maxCachedTokensByDefault = 10_000
 
 /** Throws an Error for settings that config validation must not let through: no or repeated issuers. */
 export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifier {
-  const { now, log } = options
-  const timings = { ...defaultKeyTimings, ...options.timings }
+  const { now, monotonic, log, timings = {} } = options
   const issuers = new Map<string, Issuer>()
   const tokens = new VerifiedTokens({
     maxTokens: options.maxCachedTokens ?? maxCachedTokensByDefault,
@@ -62,7 +63,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   })
   checkSettings(options.issuers)
   for (const settings of options.issuers) {
-    const keys = new SigningKeys({ settings, timings, now, log, onKeyRemoved: () => tokens.forget() })
+    const keys = new SigningKeys({ settings, timings, now, monotonic, log, onKeyRemoved: () => tokens.forget() })
     issuers.set(settings.issuer, { settings, algorithms: new Set(settings.algorithms), keys })
   }
   const all = [...issuers.values()].map(({ keys }) => keys)
@@ -101,9 +102,9 @@ function verifyToken(
   if (issuer === undefined) return rejected('issuer-unknown')
   const use = readHeader(header, issuer.algorithms)
   if (use instanceof Problem) return use
-  const refusal = checkSignature(token, use, issuer.keys)
-  const identify = (refused: Problem | null): Verification => refused ?? identityIn(claims, issuer.settings, now())
-  return refusal instanceof Promise ? refusal.then(identify) : identify(refusal)
+  return checkSignature(token, use, issuer.keys).then(
+    (refusal) => refusal ?? identityIn(claims, issuer.settings, now()),
+  )
 }
 
 /** Of claims that an issuer has signed. */
@@ -147,25 +148,26 @@ function isTokenType(typ: unknown): boolean {
   return type === 'at+jwt' || (!type.includes('+') && type !== 'jwe')
 }
 
-/**
- * Null when a key has signed it. Keys that are known are tried first; the issuer is asked, which is the promise, only for a
- * key nobody knows.
- */
-function checkSignature(
-  token: string,
-  { alg, kid }: KeyUse,
-  keys: SigningKeys,
-): Problem | null | Promise<Problem | null> {
-  const isSigner = (key: SigningKey): boolean => isSignedBy(token, key)
+/** Null when a key has signed it. Keys that are known are tried first; the issuer is asked when none of them has. */
+async function checkSignature(token: string, { alg, kid }: KeyUse, keys: SigningKeys): Promise<Problem | null> {
   const known = keys.candidates(alg, kid)
-  if (known.some(isSigner)) return null
-  if (kid !== null && known.length > 0) return rejected('signature-invalid')
-  return keys.seek(kid).then((unavailable) => {
+  if (await isSignedByAny(token, known)) return null
+  if (kid !== null && known.length > 0) {
+    const asked = keys.replacementOf()
+    if (asked === null) return rejected('signature-invalid')
+    await asked
+  } else {
+    const unavailable = await keys.findUnknown(kid)
     if (unavailable !== null) return unavailable
-    const fresh = keys.candidates(alg, kid).filter((key) => !known.includes(key))
-    if (fresh.some(isSigner)) return null
-    return rejected(known.length + fresh.length === 0 ? 'key-unknown' : 'signature-invalid')
-  })
+  }
+  const fresh = keys.candidates(alg, kid).filter((key) => !known.includes(key))
+  if (await isSignedByAny(token, fresh)) return null
+  return rejected(known.length + fresh.length === 0 ? 'key-unknown' : 'signature-invalid')
+}
+
+async function isSignedByAny(token: string, keys: readonly SigningKey[]): Promise<boolean> {
+  for (const key of keys) if (await isSignedBy(token, key)) return true
+  return false
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

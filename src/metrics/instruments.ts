@@ -4,6 +4,7 @@
 import { createBudgetMetrics, type BudgetMetrics } from './budget-metrics.ts'
 import { registerCache, type CacheGroupState, type CacheState } from './cache-metrics.ts'
 import { createListenerMetrics, type ListenerLabels, type ListenerMetrics } from './listener-metrics.ts'
+import { registerIssuers, type IssuerMetrics } from './issuer-metrics.ts'
 import { metricList } from './metric-list.ts'
 import { createGauge, createRegistry, registerCounter, registerProcess, type Registry } from './prometheus.ts'
 import { LabelSet, Tally } from './tallies.ts'
@@ -40,7 +41,7 @@ export interface KeyReading {
   readonly expiresAtMs: number | null
 }
 
-export interface Instruments extends BudgetMetrics, ListenerMetrics {
+export interface Instruments extends BudgetMetrics, IssuerMetrics, ListenerMetrics {
   /** Replaces what was told of the cache before. */
   cache(state: CacheState): void
   /** Replaces what was told of the cache's standing among the instances before. */
@@ -73,7 +74,6 @@ export interface Instruments extends BudgetMetrics, ListenerMetrics {
   keyStates(states: readonly KeyReading[]): void
   /** Entries lost by a stream of records since start. */
   recordsLost(stream: string, total: number): void
-  jwksKeys(issuer: string, count: number): void
   draining(isDraining: boolean): void
   /** Something became of an idempotency key. */
   idempotencyEvent(event: string): void
@@ -128,7 +128,6 @@ export function createInstruments(options: InstrumentsOptions): Instruments {
 /** What changes rarely, or is a handful of numbers. */
 function createState(registry: Registry, options: InstrumentsOptions, teams: LabelSet) {
   const keys = new LabelSet([], maxNames)
-  const issuers = new LabelSet(options.issuers)
   const streamNames = new LabelSet(streams)
   const tokens = { cached: 0, verified: 0, rejected: 0 }
   const reloads = { replaced: 0, unchanged: 0, refused: 0, held: 0 }
@@ -139,7 +138,7 @@ function createState(registry: Registry, options: InstrumentsOptions, teams: Lab
   registerCounter(registry, metricList.tokens, () =>
     Object.entries(tokens).map(([result, count]) => [{ result }, count]),
   )
-  const jwks = createGauge(registry, metricList.jwksKeys)
+  const ofIssuers = registerIssuers(registry, options.issuers)
   const revision = createGauge(registry, metricList.policyRevision)
   const loadedAt = createGauge(registry, metricList.policyLoadedAt)
   const policyRefused = createGauge(registry, metricList.policyRefused)
@@ -194,6 +193,7 @@ function createState(registry: Registry, options: InstrumentsOptions, teams: Lab
 
   return {
     ...cache,
+    ...ofIssuers,
     store: (state: StoreState) => {
       calls = state.calls
       storeAway.set(state.away ? 1 : 0)
@@ -235,7 +235,6 @@ function createState(registry: Registry, options: InstrumentsOptions, teams: Lab
     recordsLost: (stream: string, total: number) => {
       lost.set(streamNames.closed(stream), total)
     },
-    jwksKeys: (issuer: string, count: number) => jwks.set({ issuer: issuers.closed(issuer) }, count),
     draining: (isDraining: boolean) => draining.set(isDraining ? 1 : 0),
     idempotencyEvent: (event: string) => ofKeys.add(keyEvents.position(event), 0),
     idempotencyBytes: (bytes: number) => idempotencyBytes.set(bytes),

@@ -84,6 +84,26 @@ export const metricList = {
     help: 'Signing keys in use for an issuer; 0 while none could be fetched.',
     labelNames: ['issuer'],
   },
+  jwksAge: {
+    name: 'gateway_jwks_age_seconds',
+    help: 'Since the signing keys of an issuer were last fetched; none before they were.',
+    labelNames: ['issuer'],
+  },
+  jwksFetches: {
+    name: 'gateway_jwks_fetches_total',
+    help: 'Attempts to fetch the signing keys of an issuer, by result.',
+    labelNames: ['issuer', 'result'],
+  },
+  jwksFailing: {
+    name: 'gateway_jwks_failing',
+    help: '1 while the latest attempt to fetch the signing keys of an issuer failed.',
+    labelNames: ['issuer'],
+  },
+  clockSkew: {
+    name: 'gateway_clock_skew_seconds',
+    help: 'How far the clock of a peer (an issuer, or `upstream`) is ahead, by the Date of its latest answer, to about a second.',
+    labelNames: ['peer'],
+  },
   policyRevision: {
     name: 'gateway_policy_revision_info',
     help: 'Always 1; the label is the revision of the policies in use.',

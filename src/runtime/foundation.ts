@@ -56,6 +56,7 @@ export interface Foundation {
 export async function layFoundation(options: GatewayOptions): Promise<Foundation> {
   const { config, env, log, version } = options
   const now = options.now ?? Date.now
+  const monotonic = (): number => performance.now()
   const { catalogue, diagnostics } = await loadCatalogue(config.catalogue)
   for (const diagnostic of diagnostics) log.warn({ event: 'catalogue-warning' }, formatDiagnostic(diagnostic))
   const guard = createLeakGuard()
@@ -108,14 +109,20 @@ export async function layFoundation(options: GatewayOptions): Promise<Foundation
     log,
     now,
   })
-  const tokens = createTokenVerifier({ issuers: config.issuers, now, log, onVerified: instruments.tokenVerified })
+  const tokens = createTokenVerifier({
+    issuers: config.issuers,
+    now,
+    monotonic,
+    log,
+    onVerified: instruments.tokenVerified,
+  })
   return {
     config,
     log,
     version,
     now,
-    monotonic: () => performance.now(),
     eventLoopDelay: options.eventLoopDelay ?? null,
+    monotonic,
     catalogue,
     guard,
     instruments,

@@ -9,7 +9,8 @@ import { priorities, type Overload, type OverloadLevel } from '../gateway/overlo
 import type { Upstream } from '../gateway/upstream/upstream.ts'
 import type { CertificateInUse } from './certificate.ts'
 import type { Foundation } from './foundation.ts'
-import type { Refusal, ReloadResult } from './live-policies.ts'
+import type { ReloadResult } from './live-policies.ts'
+import { clockNote, refusalNote, staleKeysNote } from './notes.ts'
 import type { Shares } from './shares.ts'
 
 export interface Operators {
@@ -50,6 +51,7 @@ export function createOperators(
       policies.refusal === null ? null : refusalNote(policies.refusal),
       certificate.warning,
       overload.level === 0 ? null : overloadNote(overload.level),
+      ...tokens.status().flatMap((status) => [staleKeysNote(status), clockNote(status, config.issuers)]),
     ].filter((note) => note !== null)
     return { ready: reasons.length === 0, reasons, ...(notes.length > 0 ? { notes } : {}) }
   }
@@ -115,7 +117,7 @@ export function createOperators(
     instruments.keyStates(
       keyring.status().map(({ handle, state }) => ({ key: handle.id, state, expiresAtMs: handle.expiresAtMs })),
     )
-    for (const issuer of tokens.status()) instruments.jwksKeys(issuer.issuer, issuer.keys)
+    instruments.issuers(tokens.status())
     for (const { stream, lost } of sinks.health()) instruments.recordsLost(stream, lost)
     instruments.cache(cache.stats())
     if (store !== null) instruments.store(store.state)
@@ -126,13 +128,6 @@ export function createOperators(
   })
 
   return { admin, readiness, reload }
-}
-
-/** That the policy files and the policies in force differ, and the first reason. */
-function refusalNote({ result, diagnostics }: Refusal): string {
-  const why = result === 'held' ? 'wait for a reload on demand' : 'were refused'
-  const others = diagnostics.length > 1 ? `, and ${diagnostics.length - 1} more` : ''
-  return `the changed policies ${why}, and the ones before stay in force: ${diagnostics[0] ?? ''}${others}`
 }
 
 function overloadNote(level: OverloadLevel): string {

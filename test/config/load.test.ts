@@ -77,6 +77,7 @@ describe('the configuration', () => {
           clockToleranceMs: 30_000,
           maxLifetimeMs: 86_400_000,
           emailVerified: 'optional',
+          ca: null,
           claims: { subject: 'sub', email: 'email', groups: 'groups', app: 'azp' },
         },
       ],
@@ -112,6 +113,8 @@ issuers:
     audience: [a, b]
     jwks_uri: https://sso.corp.example/jwks
     algorithms: [EdDSA]
+    ca: certs/server.pem
+    email_verified: required
     clock_tolerance: 0s
     max_lifetime: 1h
     claims: { subject: user.id, email: mail, groups: realm_access.roles, app: client_id }
@@ -158,6 +161,8 @@ log: { level: debug }
         audience: ['a', 'b'],
         jwksUri: 'https://sso.corp.example/jwks',
         algorithms: ['EdDSA'],
+        ca: certificate.cert,
+        emailVerified: 'required',
         clockToleranceMs: 0,
         maxLifetimeMs: 3_600_000,
         claims: { subject: 'user.id', email: 'mail', groups: 'realm_access.roles', app: 'client_id' },
@@ -373,6 +378,11 @@ describe('a mistake in the configuration', () => {
       'an authority that is not there',
       least.replace('issuers:', '  ca: certs/none.pem\nissuers:'),
       ['gateway.yaml:3:7: certs/none.pem: there is no such file'],
+    ],
+    [
+      'an authority of an issuer that is not there',
+      least.replace('audience:', 'ca: certs/none.pem\n    audience:'),
+      ['gateway.yaml:5:9: certs/none.pem: there is no such file'],
     ],
     [
       'an authority that is none',

@@ -2,7 +2,7 @@
 
 import { onTestFinished } from 'vitest'
 import type { IssuerConfig } from '../../src/config/issuer-schema.ts'
-import type { IdentityLog } from '../../src/identity/signing-keys.ts'
+import type { IdentityLog } from '../../src/identity/signing-keys/signing-keys.ts'
 import { createTokenVerifier, type TokenVerifier } from '../../src/identity/token-verifier.ts'
 import type { TokenVerifierOptions } from '../../src/identity/token-verifier.ts'
 import { Problem } from '../../src/problems.ts'
@@ -17,6 +17,7 @@ export function settingsOf(issuer: string, changes: Partial<IssuerConfig> = {}):
     clockToleranceMs: 30_000,
     maxLifetimeMs: 24 * 60 * 60_000,
     emailVerified: 'optional',
+    ca: null,
     claims: { subject: 'sub', email: 'email', groups: 'groups', app: 'azp' },
     ...changes,
   }
@@ -25,15 +26,23 @@ export function settingsOf(issuer: string, changes: Partial<IssuerConfig> = {}):
 /** The real time plus what was added by hand. */
 export interface Clock {
   readonly now: () => number
+  readonly monotonic: () => number
   advance(ms: number): void
+  /** Sets the clock on the wall alone. */
+  step(ms: number): void
 }
 
 export function createClock(): Clock {
   let offsetMs = 0
+  let stepMs = 0
   return {
-    now: () => Date.now() + offsetMs,
+    now: () => Date.now() + offsetMs + stepMs,
+    monotonic: () => performance.now() + offsetMs,
     advance(ms) {
       offsetMs += ms
+    },
+    step(ms) {
+      stepMs += ms
     },
   }
 }
@@ -58,7 +67,13 @@ export type VerifierChanges = Partial<TokenVerifierOptions>
 
 /** A verifier that ends with the test; not started. Takes tokens, which it sends as an Authorization field would. */
 export function verifierForTest(issuers: readonly IssuerConfig[], changes: VerifierChanges = {}): TokenVerifier {
-  const verifier = createTokenVerifier({ issuers, now: Date.now, log: createLog(), ...changes })
+  const verifier = createTokenVerifier({
+    issuers,
+    now: Date.now,
+    monotonic: () => performance.now(),
+    log: createLog(),
+    ...changes,
+  })
   onTestFinished(() => verifier.close())
   return { ...verifier, verify: (token) => verifier.verify(`Bearer ${token}`) }
 }

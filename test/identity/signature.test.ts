@@ -1,23 +1,20 @@
-// Signatures of every algorithm, held against jose, which makes them and says what verifies.
+// Signatures of every algorithm: the one that was made verifies, and nothing else does.
 
-import { KeyObject } from 'node:crypto'
 import * as fc from 'fast-check'
-import { compactVerify, CompactSign, generateKeyPair, type CryptoKey } from 'jose'
+import { CompactSign, generateKeyPair, type CryptoKey } from 'jose'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { signatureAlgorithms, type Algorithm } from '../../src/config/values/algorithms.ts'
 import { isSignedBy } from '../../src/identity/signature.ts'
 
 interface Signer {
-  readonly publicKey: CryptoKey
-  readonly key: KeyObject
+  readonly key: CryptoKey
   sign(alg: string, payload: string): Promise<string>
 }
 
 async function signerFor(alg: Algorithm): Promise<Signer> {
   const { publicKey, privateKey } = await generateKeyPair(alg)
   return {
-    publicKey,
-    key: KeyObject.from(publicKey),
+    key: publicKey,
     sign: (named, payload) =>
       new CompactSign(new TextEncoder().encode(payload)).setProtectedHeader({ alg: named }).sign(privateKey),
   }
@@ -44,26 +41,27 @@ function changed(token: string, part: 0 | 1 | 2, at: number, by: number): string
 }
 
 describe.each(signatureAlgorithms)('a signature with %s', (alg) => {
-  it('is taken for what jose takes it for, whatever was changed', async () => {
-    const { sign, key, publicKey } = signerOf(alg)
+  it('holds for what was signed, whatever that is, and for nothing that was changed', async () => {
+    const { sign, key } = signerOf(alg)
     await fc.assert(
       fc.asyncProperty(
-        fc.string({ maxLength: 200 }),
+        fc.string({ minLength: 1, maxLength: 200 }),
         fc.option(fc.tuple(fc.constantFrom(0, 1, 2), fc.nat(400), fc.integer({ min: 1, max: 255 })), { nil: null }),
         async (payload, change) => {
-          const token = await sign(alg, payload === '' ? 'x' : payload)
+          const token = await sign(alg, payload)
           const sent = change === null ? token : changed(token, ...change)
-          const oracle = await compactVerify(sent, publicKey, { algorithms: [alg] }).then(
-            () => true,
-            () => false,
-          )
-          // A changed header breaks the token for jose in other ways, too; for both it is not signed.
-          expect(isSignedBy(sent, { alg, key })).toBe(oracle)
-          expect(oracle).toBe(change === null)
+          expect(await isSignedBy(sent, { alg, key })).toBe(change === null)
         },
       ),
       { numRuns: 25 },
     )
+  })
+
+  it('is none under the name of another algorithm', async () => {
+    const { sign, key } = signerOf(alg)
+    const token = await sign(alg, 'payload')
+    for (const other of signatureAlgorithms.filter((name) => name !== alg))
+      expect([other, await isSignedBy(token, { alg: other, key })]).toEqual([other, false])
   })
 
   it('is none when it is empty, cut short, longer, or made with another key', async () => {
@@ -80,9 +78,9 @@ describe.each(signatureAlgorithms)('a signature with %s', (alg) => {
       Buffer.concat([Buffer.from([0]), signature]),
     ]
     for (const other of others)
-      expect(isSignedBy(token.slice(0, end) + other.toString('base64url'), { alg, key })).toBe(false)
-    expect(isSignedBy(token, { alg, key: (await signerFor(alg)).key })).toBe(false)
-    expect(isSignedBy(token, { alg, key })).toBe(true)
+      expect(await isSignedBy(token.slice(0, end) + other.toString('base64url'), { alg, key })).toBe(false)
+    expect(await isSignedBy(token, { alg, key: (await signerFor(alg)).key })).toBe(false)
+    expect(await isSignedBy(token, { alg, key })).toBe(true)
   })
 })
 
@@ -97,5 +95,5 @@ it('an ECDSA signature in DER is none', async () => {
   }
   const body = Buffer.concat([integer(raw.subarray(0, 32)), integer(raw.subarray(32))])
   const der = Buffer.concat([Buffer.from([0x30, body.length]), body])
-  expect(isSignedBy(token.slice(0, end) + der.toString('base64url'), { alg: 'ES256', key })).toBe(false)
+  expect(await isSignedBy(token.slice(0, end) + der.toString('base64url'), { alg: 'ES256', key })).toBe(false)
 })

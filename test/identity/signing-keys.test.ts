@@ -1,8 +1,9 @@
 import { exportJWK, generateKeyPair } from 'jose'
 import { describe, expect, it, vi } from 'vitest'
-import { Problem } from '../../src/problems.ts'
 import { sendJson, startIssuer, type Issuer } from '../support/issuer.ts'
 import type { IssuerConfig } from '../../src/config/issuer-schema.ts'
+import { defaultKeyTimings, refreshDelayMs, retryDelayMs } from '../../src/identity/signing-keys/timings.ts'
+import { makeRsaKey } from './raw-token.ts'
 import {
   createClock,
   createLog,
@@ -22,7 +23,12 @@ async function setUp(changes: VerifierChanges = {}, settings: Partial<IssuerConf
   const issuer = await issuerForTest()
   const clock = createClock()
   const log = createLog()
-  const verifier = verifierForTest([settingsOf(issuer.issuer, settings)], { now: clock.now, log, ...changes })
+  const verifier = verifierForTest([settingsOf(issuer.issuer, settings)], {
+    now: clock.now,
+    monotonic: clock.monotonic,
+    log,
+    ...changes,
+  })
   await verifier.start()
   const outcome = (token: Promise<string>) => outcomeOf(async () => verifier.verify(await token))
   return { issuer, clock, log, verifier, outcome }
@@ -33,7 +39,18 @@ describe('the keys of an issuer', () => {
     const issuer = await issuerForTest()
     const verifier = verifierForTest([settingsOf(issuer.issuer)])
     expect(verifier.ready()).toBe(false)
-    expect(verifier.status()).toEqual([{ issuer: issuer.issuer, keys: 0, fetchedAtMs: null, lastError: null }])
+    expect(verifier.status()).toEqual([
+      {
+        issuer: issuer.issuer,
+        keys: 0,
+        fetchedAtMs: null,
+        ageMs: null,
+        lastError: null,
+        givenUpInMs: null,
+        fetches: { fetched: 0, failed: 0 },
+        clockSkewMs: null,
+      },
+    ])
     await verifier.start()
     expect(issuer.requests).toEqual(['/.well-known/openid-configuration', '/jwks'])
     expect(verifier.ready()).toBe(true)
@@ -225,12 +242,16 @@ describe('an unknown key id', () => {
     expect(jwksFetches(issuer)).toBe(1)
   })
 
-  it('is found after the cool-down when the key came meanwhile, also when the clock was set back', async () => {
+  it('is found after the cool-down when the key came meanwhile, whatever the clock on the wall says', async () => {
     const { issuer, clock, outcome } = await setUp()
     expect(await outcome(unknown(issuer, 'early'))).toBe('token-rejected/key-unknown')
     await issuer.rotate()
     expect(await outcome(issuer.sign())).toBe('token-rejected/key-unknown')
-    clock.advance(-10_000)
+    for (const ms of [-3_600_000, 7_200_000, -3_600_000]) {
+      clock.step(ms)
+      expect(await outcome(issuer.sign({ iat: Math.floor(clock.now() / 1000) }))).toBe('token-rejected/key-unknown')
+    }
+    clock.advance(5_001)
     expect(await outcome(issuer.sign())).toBe('accepted')
   })
 
@@ -262,12 +283,209 @@ describe('an unknown key id', () => {
     for (let n = 0; n < 5; n += 1) expect(await outcome(forged())).toBe('token-rejected/signature-invalid')
     expect(jwksFetches(issuer)).toBe(2)
   })
+})
 
-  it('is never looked for when the key id is known and the signature is wrong', async () => {
+describe('a known key id under a signature that does not fit', () => {
+  /** Publishes another key under the key id of the one that signs. */
+  async function replaceKey(issuer: Issuer, alg = 'ES256') {
+    const { publicKey, privateKey } = await generateKeyPair(alg)
+    const jwk = { ...(await exportJWK(publicKey)), kid: issuer.kid }
+    issuer.respond('/jwks', (_, response) => sendJson(response, { keys: [jwk] }))
+    return privateKey
+  }
+
+  it('may be a new key under the old key id: it is found at once, and the old one no longer counts', async () => {
     const { issuer, outcome } = await setUp()
+    const old = await issuer.sign()
+    expect(await outcome(Promise.resolve(old))).toBe('accepted')
+    const key = await replaceKey(issuer)
+    const tokens = Array.from({ length: 20 }, (_, n) => issuer.sign({ sub: `user-${n}` }, { key }))
+    expect(new Set(await Promise.all(tokens.map(outcome)))).toEqual(new Set(['accepted']))
+    expect(jwksFetches(issuer)).toBe(2)
+    expect(await outcome(Promise.resolve(old))).toBe('token-rejected/signature-invalid')
+    expect(await outcome(issuer.sign())).toBe('token-rejected/signature-invalid')
+  })
+
+  it('makes the issuer be asked once for each cool-down, however many are forged', async () => {
+    const { issuer, clock, outcome } = await setUp()
     const { privateKey } = await generateKeyPair('ES256')
-    expect(await outcome(issuer.sign({}, { key: privateKey }))).toBe('token-rejected/signature-invalid')
-    expect(jwksFetches(issuer)).toBe(1)
+    const forged = (n: number) => outcome(issuer.sign({ sub: `forged-${n}` }, { key: privateKey }))
+    for (let round = 1; round <= 3; round += 1) {
+      const outcomes = await Promise.all(Array.from({ length: 50 }, (_, n) => forged(n)))
+      for (let n = 0; n < 20; n += 1) outcomes.push(await forged(100 + n))
+      expect(new Set(outcomes)).toEqual(new Set(['token-rejected/signature-invalid']))
+      expect(jwksFetches(issuer)).toBe(1 + round)
+      expect(await outcome(issuer.sign())).toBe('accepted')
+      clock.advance(5_001)
+    }
+  })
+
+  it('waits for an issuer that hangs in bounded numbers, and honest tokens wait for nothing', async () => {
+    const { issuer, outcome, verifier } = await setUp({ timings: { fetchTimeoutMs: 2_000 } })
+    issuer.hang()
+    const { privateKey } = await generateKeyPair('ES256')
+    const wrong = await Promise.all(
+      Array.from({ length: 1_020 }, (_, n) => issuer.sign({ sub: `forged-${n}` }, { key: privateKey })),
+    )
+    let ended = 0
+    const all = wrong.map((token) => outcome(Promise.resolve(token)).finally(() => (ended += 1)))
+    await vi.waitFor(() => expect(ended).toBe(20), 10_000)
+    expect(await outcome(issuer.sign())).toBe('accepted')
+    expect(ended).toBe(20)
+    const unknownKey = await problemOf(async () => verifier.verify(await unknown(issuer, 'another')))
+    expect([unknownKey?.kind, ended]).toEqual(['identity-provider-unavailable', 20])
+    expect(new Set(await Promise.all(all))).toEqual(new Set(['token-rejected/signature-invalid']))
+  })
+})
+
+describe('a set that nothing can be verified with', () => {
+  const sets: [string, (issuer: Issuer) => Promise<unknown>, string][] = [
+    ['an empty one', async () => ({ keys: [] }), 'no usable key in it'],
+    ['keys for encryption', async () => ({ keys: [{ ...(await es256()), use: 'enc' }] }), 'no usable key in it'],
+    ['keys that sign', async () => ({ keys: [{ ...(await es256()), key_ops: ['sign'] }] }), 'no usable key in it'],
+    [
+      'key operations that are no list',
+      async () => ({ keys: [{ ...(await es256()), key_ops: 'verify' }] }),
+      'no usable key in it',
+    ],
+    ['another algorithm', async () => ({ keys: [{ ...(await es256()), alg: 'ES512' }] }), 'not among the allowed ones'],
+    ['a weak key', async () => ({ keys: [makeRsaKey('weak', 1024).jwk] }), 'its modulus has 1024 bits'],
+    [
+      'a key with an unsafe exponent',
+      async () => ({ keys: [{ ...makeRsaKey('one').jwk, e: 'AQ' }] }),
+      'exponent is unsafe',
+    ],
+    ['a shared secret', async () => ({ keys: [{ kty: 'oct', kid: 'oct', k: 'c2VjcmV0' }] }), 'it is a shared secret'],
+    ['members that are no keys', async () => ({ keys: [null, 7, [], 'key'] }), 'it is not an object'],
+    ['a list', async () => [], 'not a key set'],
+    [
+      'thousands of keys for something else',
+      async () => ({ keys: Array.from({ length: 5_000 }, (_, n) => ({ kty: 'oct', use: 'enc', kid: `${n}` })) }),
+      'no usable key in it',
+    ],
+  ]
+  async function es256() {
+    return { ...(await exportJWK((await generateKeyPair('ES256')).publicKey)), kid: 'key-1' }
+  }
+
+  it.each(sets)('replaces no good one, and says why: %s', async (_name, make, why) => {
+    const { issuer, verifier, log, outcome } = await setUp({ timings: { refreshIntervalMs: 10 } })
+    const token = await issuer.sign()
+    expect(await outcome(Promise.resolve(token))).toBe('accepted')
+    const document = await make(issuer)
+    issuer.respond('/jwks', (__, response) => sendJson(response, document))
+    await vi.waitFor(() => expect(verifier.status()[0]?.lastError).toContain(why), 10_000)
+    expect(verifier.ready()).toBe(true)
+    expect(await outcome(Promise.resolve(token))).toBe('accepted')
+    expect(await outcome(issuer.sign({ sub: 'new' }))).toBe('accepted')
+    const { givenUpInMs, fetches } = verifier.status()[0] ?? {}
+    expect(givenUpInMs).toBeGreaterThan(86_000_000)
+    expect(fetches?.failed).toBeGreaterThan(0)
+    expect(log.lines.filter((line) => line.includes('signing-keys-failed'))).toHaveLength(1)
+    issuer.respond('/jwks', null)
+    await vi.waitFor(() => expect(verifier.status()[0]).toMatchObject({ lastError: null, givenUpInMs: null }), 10_000)
+  })
+
+  it('keeps an instance from being ready at the start, and its tokens get 503', async () => {
+    const [issuer, other] = [await issuerForTest(), await issuerForTest()]
+    issuer.respond('/jwks', (_, response) => sendJson(response, { keys: [] }))
+    const verifier = verifierForTest([settingsOf(issuer.issuer), settingsOf(other.issuer)])
+    await verifier.start()
+    expect(verifier.ready()).toBe(false)
+    expect(await outcomeOf(async () => verifier.verify(await issuer.sign()))).toBe(
+      'identity-provider-unavailable/signing-keys-unavailable',
+    )
+    expect(await outcomeOf(async () => verifier.verify(await other.sign()))).toBe('accepted')
+  })
+
+  it('is told apart from one in which a good key stands behind many others', async () => {
+    const { issuer, outcome } = await setUp()
+    await issuer.rotate()
+    const { keys } = (await (await fetch(issuer.jwksUri)).json()) as { keys: object[] }
+    const many = Array.from({ length: 1_000 }, (_, n) => ({ kty: 'RSA', use: 'enc', kid: `enc-${n}` }))
+    issuer.respond('/jwks', (_, response) => sendJson(response, { keys: [...many, ...keys] }))
+    expect(await outcome(issuer.sign())).toBe('accepted')
+  })
+})
+
+describe('how long keys are believed', () => {
+  it.each([
+    ['max-age', { 'cache-control': 'public, max-age=0' }],
+    ['Expires', { expires: 'Thu, 01 Jan 1970 00:00:00 GMT' }],
+    ['no-cache', { 'cache-control': 'no-cache' }],
+  ])('is what the issuer says by %s: a key that is gone is noticed without any request', async (_name, fields) => {
+    const issuer = await issuerForTest()
+    const answer = (keys: unknown): void =>
+      issuer.respond('/jwks', (__, response) =>
+        response.writeHead(200, { 'content-type': 'application/json', ...fields }).end(JSON.stringify(keys)),
+      )
+    answer(await (await fetch(issuer.jwksUri)).json())
+    const verifier = verifierForTest([settingsOf(issuer.issuer)], { timings: { minRefreshIntervalMs: 10 } })
+    await verifier.start()
+    const token = await issuer.sign()
+    expect(await outcomeOf(() => verifier.verify(token))).toBe('accepted')
+    await issuer.rotate({ withdraw: true })
+    issuer.respond('/jwks', null)
+    await vi.waitFor(() => expect(verifier.verify(token)).toBeInstanceOf(Promise), 10_000)
+    expect(await outcomeOf(() => verifier.verify(token))).toBe('token-rejected/key-unknown')
+  })
+
+  it('is bounded on both sides, and never longer than said', () => {
+    for (let tries = 0; tries < 200; tries += 1) {
+      for (const [saidMs, leastMs, mostMs] of [
+        [null, 255_000, 300_000],
+        [0, 4_250, 5_000],
+        [30_000, 25_500, 30_000],
+        [86_400_000, 255_000, 300_000],
+      ] as const) {
+        const delayMs = refreshDelayMs(saidMs, defaultKeyTimings)
+        expect(delayMs).toBeGreaterThanOrEqual(leastMs)
+        expect(delayMs).toBeLessThanOrEqual(mostMs)
+      }
+    }
+  })
+
+  it('is no matter of the retries: an issuer that is back is found within ten seconds', () => {
+    const { fetchTimeoutMs } = defaultKeyTimings
+    for (let failures = 1; failures < 5_000; failures += 1) {
+      // It may be back when a fetch has just begun that still hangs.
+      expect(fetchTimeoutMs + retryDelayMs(failures, defaultKeyTimings)).toBeLessThan(10_000)
+    }
+  })
+
+  it('is told to operators with age and result of the fetches', async () => {
+    const { issuer, clock, verifier } = await setUp({ timings: { refreshIntervalMs: 60_000 } })
+    clock.advance(3_600_000)
+    expect(verifier.status()[0]?.ageMs).toBeGreaterThanOrEqual(3_600_000)
+    await issuer.stop()
+    await outcomeOf(async () => verifier.verify(await unknown(issuer, 'another')))
+    const status = verifier.status()[0]
+    expect(status).toMatchObject({ keys: 1, fetches: { fetched: 1, failed: 1 }, lastError: expect.any(String) })
+    expect(status?.givenUpInMs).toBeLessThanOrEqual(23 * 3_600_000)
+    clock.step(-7_200_000)
+    expect(verifier.status()[0]?.ageMs).toBeGreaterThanOrEqual(3_600_000)
+  })
+})
+
+describe('the clock of an issuer', () => {
+  it.each([-3_600, -40, 0, 40, 86_400])('that is %d s ahead is told so', async (aheadS) => {
+    const issuer = await issuerForTest()
+    issuer.respond('/jwks', (_, response) => {
+      response.sendDate = false
+      response.writeHead(200, { date: new Date(Date.now() + aheadS * 1000).toUTCString() }).end('{"keys":[]}')
+    })
+    const verifier = verifierForTest([settingsOf(issuer.issuer)])
+    await verifier.start()
+    const skewMs = verifier.status()[0]?.clockSkewMs ?? Number.NaN
+    expect(Math.abs(skewMs - aheadS * 1000)).toBeLessThan(5_000)
+  })
+
+  it('is not told where it says nothing usable', async () => {
+    const issuer = await issuerForTest()
+    issuer.respond('/jwks', (_, response) => response.writeHead(200, { date: 'yesterday' }).end('{"keys":[]}'))
+    const verifier = verifierForTest([settingsOf(issuer.issuer)])
+    await verifier.start()
+    expect(verifier.status()[0]?.clockSkewMs).toBeNull()
   })
 })
 
@@ -314,9 +532,28 @@ describe('what an issuer answers', () => {
       'too much',
       (issuer) =>
         issuer.respond('/jwks', (_, response) => response.end(`{"keys":[],"fill":"${'x'.repeat(1024 * 1024)}"}`)),
-      'GET ISSUER/jwks: answered more than 1048576 bytes',
+      'GET ISSUER/jwks: answered more than 524288 bytes',
     ],
     ['nothing', (issuer) => issuer.respond('/jwks', () => {}), 'GET ISSUER/jwks: no answer within 1000 ms'],
+    [
+      'byte by byte',
+      (issuer) =>
+        issuer.respond('/jwks', (_, response) => {
+          const timer = setInterval(() => response.write(' '), 50)
+          response.on('close', () => clearInterval(timer)).on('error', () => {})
+        }),
+      'GET ISSUER/jwks: no answer within 1000 ms',
+    ],
+    [
+      'slow metadata and then slow keys',
+      (issuer) => {
+        issuer.respond('/.well-known/openid-configuration', (_, response) =>
+          setTimeout(() => sendJson(response, { issuer: issuer.issuer, jwks_uri: issuer.jwksUri }), 600),
+        )
+        issuer.respond('/jwks', (_, response) => setTimeout(() => sendJson(response, { keys: [] }), 600))
+      },
+      'GET ISSUER/jwks: no answer within 1000 ms',
+    ],
     [
       'half of it',
       (issuer) =>
@@ -405,27 +642,5 @@ describe('what an issuer answers', () => {
       '/tenant/.well-known/oauth-authorization-server',
     ])
     expect(verifier.status()[0]?.lastError).toContain('/tenant/.well-known/openid-configuration: answered 404')
-  })
-
-  it('when it is a set without any key is believed: what it named before is gone', async () => {
-    const { issuer, verifier, log, outcome } = await setUp({ timings: { refreshIntervalMs: 10 } })
-    const token = await issuer.sign()
-    expect(await outcome(Promise.resolve(token))).toBe('accepted')
-    issuer.respond('/jwks', (_, response) => sendJson(response, { keys: [] }))
-    await vi.waitFor(() => expect(verifier.ready()).toBe(false), 10_000)
-    expect(await outcome(Promise.resolve(token))).toBe('identity-provider-unavailable/signing-keys-unavailable')
-    expect(log.lines.join('\n')).toContain('error the issuer publishes no usable signing key')
-  })
-
-  it('may be a new key under the old key id, and then the old one no longer counts', async () => {
-    const { issuer, verifier, outcome } = await setUp({ timings: { refreshIntervalMs: 10 } })
-    const token = await issuer.sign()
-    expect(await outcome(Promise.resolve(token))).toBe('accepted')
-    const { publicKey, privateKey } = await generateKeyPair('ES256')
-    const jwk = { ...(await exportJWK(publicKey)), kid: issuer.kid }
-    issuer.respond('/jwks', (_, response) => sendJson(response, { keys: [jwk] }))
-    await vi.waitFor(() => expect(verifier.verify(token)).toBeInstanceOf(Problem), 10_000)
-    expect(await outcome(Promise.resolve(token))).toBe('token-rejected/signature-invalid')
-    expect(await outcome(issuer.sign({}, { key: privateKey }))).toBe('accepted')
   })
 })

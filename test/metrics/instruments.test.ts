@@ -82,7 +82,17 @@ describe('the metrics text', () => {
     instruments.keyRejected('payments-runner')
     instruments.keyStates([{ key: 'payments-runner', state: 'rejected', expiresAtMs: 1_800_000_000_000 }])
     instruments.recordsLost('access', 7)
-    instruments.jwksKeys('https://sso.corp.example', 2)
+    instruments.issuers([
+      {
+        issuer: 'https://sso.corp.example',
+        keys: 2,
+        ageMs: 1500,
+        lastError: 'x',
+        fetches: { fetched: 3, failed: 1 },
+        clockSkewMs: -2500,
+      },
+    ])
+    instruments.clockSkew('upstream', 500)
     instruments.draining(true)
     instruments.cache({ bytesOf: new Map([['org.secrets.list', 9]]), entries: 1, operations: new Map() })
     const answers = new Map([['org.sessions.list', { hits: 3, misses: 1 }]])
@@ -181,7 +191,17 @@ describe('labels', () => {
       })
       instruments.keyRejected(stranger)
       instruments.keyStates([{ key: stranger, state: stranger, expiresAtMs: null }])
-      instruments.jwksKeys(stranger, index)
+      instruments.issuers([
+        {
+          issuer: stranger,
+          keys: index,
+          ageMs: 1,
+          lastError: null,
+          fetches: { fetched: 1, failed: 0 },
+          clockSkewMs: 1,
+        },
+      ])
+      instruments.clockSkew(stranger, 1)
       instruments.recordsLost(stranger, index)
     }
     const text = await instruments.text()

@@ -641,10 +641,44 @@ describe('an issuer that is away', () => {
       ])
     }
     expect(own.requests.length).toBe(before)
-    expect(gateway.gateway.readiness()).toEqual({ ready: true, reasons: [] })
+    expect(gateway.gateway.readiness()).toMatchObject({ ready: true, reasons: [] })
     expect((await gateway.call(sessions, { token: known })).status).toBe(200)
     await own.restart()
     await until(async () => (await gateway.call(sessions, { token: fresh })).status === 200, 'the new key')
+  })
+
+  test('but publishes nothing usable: known keys stay, operators are told until when, and it recovers without traffic', async () => {
+    issuer = await startIssuer()
+    const own = issuer
+    const gateway = await startTestGateway({ issuer: own })
+    running = gateway
+    own.respond('/jwks', (_, response) => {
+      response.sendDate = false
+      response.writeHead(200, { date: new Date(Date.now() + 600_000).toUTCString() }).end('{"keys":[]}')
+    })
+    // A signature that does not fit makes the gateway look at the set again.
+    const { privateKey } = await generateKeyPair('ES256')
+    const forged = await gateway.token({}, { key: privateKey })
+    expect((await gateway.call(sessions, { token: forged })).status).toBe(401)
+    expect((await gateway.call(sessions, { token: await gateway.token({ sub: 'new' }) })).status).toBe(200)
+    expect(gateway.gateway.readiness()).toEqual({
+      ready: true,
+      reasons: [],
+      notes: [
+        `the signing keys of issuer ${own.issuer} are less than a minute old and cannot be renewed: GET ${own.jwksUri}: no usable key in it; they are given up in 23 h`,
+        expect.stringMatching(/^the clock of issuer .* is (599|60[01]) s ahead, more than clock_tolerance/),
+      ],
+    })
+    const metrics = await (await fetch(`${gateway.adminUrl}/metrics`)).text()
+    const of = (name: string) => new RegExp(`^${name}.* (\\S+)$`, 'm').exec(metrics)?.[1]
+    expect([of('gateway_jwks_keys'), of('gateway_jwks_failing')]).toEqual(['1', '1'])
+    expect(metrics).toMatch(/gateway_jwks_fetches_total\{.*result="fetched"\} 1\n.*result="failed"\} [1-9]/)
+    expect(Math.round(Number(of('gateway_clock_skew_seconds')) / 10)).toBe(60)
+    expect(Number(of('gateway_jwks_age_seconds'))).toBeGreaterThan(0)
+    expect(gateway.logLines.join('')).toContain('"event":"signing-keys-failed"')
+    own.respond('/jwks', null)
+    await until(() => gateway.gateway.readiness().notes === undefined, 'the keys to be renewed')
+    expect(gateway.logLines.join('')).toContain('signing keys fetched')
   })
 
   test('in its senses: a key set that is no key set any more does not take the known keys away', async () => {

@@ -1,15 +1,15 @@
 // A key set document (RFC 7517 section 5) made into keys that can verify, and the reasons why others cannot. No I/O.
 
-import { KeyObject } from 'node:crypto'
 import { calculateJwkThumbprint, importJWK, type JWK } from 'jose'
-import type { Algorithm } from '../config/values/algorithms.ts'
-import { isObject } from './claims.ts'
-import type { VerificationKey } from './signature.ts'
+import type { Algorithm } from '../../config/values/algorithms.ts'
+import { isObject } from '../claims.ts'
+import type { VerificationKey } from '../signature.ts'
 
-/** More keys than this are not looked at: each costs an import, and issuers publish two to ten. */
+/** Of the keys for signatures no more are looked at: each costs an import, and issuers publish two to ten. */
 const maxKeys = 100
-/** RFC 7518 sections 3.3 and 3.5. */
-const minRsaBits = 2048
+/** RFC 7518 sections 3.3 and 3.5. Above the upper bound a verification takes milliseconds. */
+const [minRsaBits, maxRsaBits] = [2048, 8192]
+const maxRsaExponent = 2n ** 32n
 
 interface KeyType {
   readonly kty: string
@@ -55,12 +55,13 @@ export interface KeySet {
  */
 export async function parseKeySet(document: unknown, algorithms: readonly Algorithm[]): Promise<KeySet | null> {
   if (!isObject(document) || !Array.isArray(document['keys'])) return null
-  const entries: readonly unknown[] = document['keys']
+  const entries = (document['keys'] as readonly unknown[])
+    .map((entry, index) => ({ entry, index }))
+    .filter(({ entry }) => !isObject(entry) || isForSignatures(entry))
   const keys: SigningKey[] = []
   const warnings: string[] = []
   if (entries.length > maxKeys) warnings.push(`only the first ${maxKeys} of ${entries.length} keys are used`)
-  for (const [index, entry] of entries.slice(0, maxKeys).entries()) {
-    if (isObject(entry) && !isForSignatures(entry)) continue
+  for (const { entry, index } of entries.slice(0, maxKeys)) {
     const fault = faultOf(entry) ?? (await addKeys(keys, entry, algorithms))
     if (fault !== null) warnings.push(`key ${nameOf(entry, index)} is ignored: ${fault}`)
   }
@@ -70,7 +71,10 @@ export async function parseKeySet(document: unknown, algorithms: readonly Algori
 /** RFC 7517 sections 4.2 and 4.3. Encryption keys stand in the same documents and are nothing to warn about. */
 function isForSignatures(jwk: Readonly<Record<string, unknown>>): boolean {
   const operations = jwk['key_ops']
-  return (jwk['use'] ?? 'sig') === 'sig' && (!Array.isArray(operations) || operations.includes('verify'))
+  return (
+    (jwk['use'] ?? 'sig') === 'sig' &&
+    (operations === undefined || (Array.isArray(operations) && operations.includes('verify')))
+  )
 }
 
 function faultOf(entry: unknown): string | null {
@@ -85,11 +89,17 @@ function faultOf(entry: unknown): string | null {
 function rsaFaultOf(jwk: Readonly<Record<string, unknown>>): string | null {
   const { n, e } = jwk
   if (typeof n !== 'string' || typeof e !== 'string') return 'its modulus or exponent is missing'
-  const bits = integerOf(n).toString(2).length
+  const bits = bitsOf(n)
   if (bits < minRsaBits) return `its modulus has ${bits} bits, and at least ${minRsaBits} are needed`
-  const exponent = integerOf(e)
-  // With exponent 1 a signature is the message itself; an even one cannot be an RSA exponent.
-  return exponent < 3n || exponent % 2n === 0n ? 'its exponent is unsafe' : null
+  if (bits > maxRsaBits) return `its modulus has ${bits} bits, and at most ${maxRsaBits} are accepted`
+  const exponent = e.length > 16 ? maxRsaExponent + 1n : integerOf(e)
+  // With exponent 1 a signature is the message itself; an even one cannot be an RSA exponent; a large one takes long.
+  return exponent < 3n || exponent % 2n === 0n || exponent > maxRsaExponent ? 'its exponent is unsafe' : null
+}
+
+function bitsOf(base64url: string): number {
+  const hex = Buffer.from(base64url, 'base64url').toString('hex').replace(/^0+/, '')
+  return hex === '' ? 0 : hex.length * 4 - Math.clz32(Number.parseInt(hex.charAt(0), 16)) + 28
 }
 
 function integerOf(base64url: string): bigint {
@@ -108,7 +118,7 @@ async function addKeys(keys: SigningKey[], entry: unknown, algorithms: readonly 
       // `alg` and `key_ops` were judged above; what they say is not judged again in other words.
       const key = await importJWK({ ...jwk, alg, key_ops: ['verify'], ext: true }, alg)
       if (key instanceof Uint8Array) continue
-      keys.push({ kid, alg, key: KeyObject.from(key), identity: JSON.stringify([kid, thumbprint, alg]) })
+      keys.push({ kid, alg, key, identity: JSON.stringify([kid, thumbprint, alg]) })
     }
     return null
   } catch {

@@ -1,10 +1,11 @@
-// Fetches a small JSON document from an identity provider. Knows nothing of its meaning; key-source.ts does.
+// Fetches a small JSON document from an issuer. Knows nothing of its meaning.
 
 import { Agent, request, type Dispatcher } from 'undici'
-import { isLoopback } from '../config/values/addresses.ts'
+import { isLoopback } from '../../config/values/addresses.ts'
+import { clockSkewMs, freshForMs } from './lifetime.ts'
 
-/** A key set of a hundred RSA keys is about 50 KiB; more than this is not a key set. */
-const maxBytes = 1024 * 1024
+/** A key set of a hundred RSA keys is about 50 KiB; reading more would hold up everybody else. */
+const maxBytes = 512 * 1024
 
 /** Why a document could not be had, in words fit for a log: no content of the answer, no credentials of an address. */
 export class FetchFailed extends Error {
@@ -19,31 +20,50 @@ export class FetchFailed extends Error {
 }
 
 export interface JsonFetchOptions {
+  /** Ends the fetch; a slow answer is cut off by it, too. */
+  readonly deadline: AbortSignal
+  /** For the text of the error. */
   readonly timeoutMs: number
-  /** Ends the fetch early, when the process closes. */
-  readonly signal: AbortSignal
+  /** PEM text of the only certificate authorities to trust, or null for the system's. */
+  readonly ca: string | null
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+}
+
+export interface FetchedJson {
+  readonly document: unknown
+  /** How long it stays fresh, or null where the answer does not say. */
+  readonly freshForMs: number | null
+  /** How far the clock of who answered is ahead; null where the answer has no date. */
+  readonly clockSkewMs: number | null
 }
 
 /**
- * The parsed document at an address: one GET over a fresh connection with TLS verified, no redirects, at most 1 MiB.
+ * The parsed document at an address: one GET over a fresh connection with TLS verified, no redirects, at most 512 KiB.
  * Throws FetchFailed, and nothing else.
  */
-export async function fetchJson(url: URL, options: JsonFetchOptions): Promise<unknown> {
+export async function fetchJson(url: URL, options: JsonFetchOptions): Promise<FetchedJson> {
   checkAddress(url)
-  const { timeoutMs } = options
+  const { deadline, timeoutMs, ca, now } = options
   // Named here so that NODE_TLS_REJECT_UNAUTHORIZED cannot switch it off: these keys decide who is let in.
-  const agent = new Agent({ connect: { rejectUnauthorized: true } })
-  const timeout = AbortSignal.timeout(timeoutMs)
+  const agent = new Agent({ connect: { rejectUnauthorized: true, ...(ca === null ? {} : { ca }) } })
   try {
     const response = await request(url, {
       dispatcher: agent,
-      signal: AbortSignal.any([timeout, options.signal]),
+      signal: deadline,
       headers: { accept: 'application/json', 'accept-encoding': 'identity', 'user-agent': 'devin-gateway' },
     })
-    return parseJson(await readBody(response))
+    const nowMs = now()
+    const { headers } = response
+    const document = parseJson(await readBody(response))
+    return { document, freshForMs: freshForMs(headers, nowMs), clockSkewMs: clockSkewMs(headers, nowMs) }
   } catch (error) {
     const answered = error instanceof FetchFailed
-    const why = answered ? error.message : timeout.aborted ? `no answer within ${timeoutMs} ms` : connectionFault(error)
+    const why = answered
+      ? error.message
+      : deadline.aborted
+        ? `no answer within ${timeoutMs} ms`
+        : connectionFault(error)
     throw new FetchFailed(`GET ${url.origin}${url.pathname}: ${why}`, answered)
   } finally {
     await agent.destroy()

@@ -1,9 +1,10 @@
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { keySetAddressIn, metadataAddresses } from '../../src/identity/key-source.ts'
+import { keySetAddressIn, metadataAddresses } from '../../src/identity/signing-keys/key-set-address.ts'
 import { makeSelfSigned } from './self-signed.ts'
-import { settingsOf, verifierForTest } from './setting.ts'
+import { createAuthority } from '../support/certificates.ts'
+import { issuerForTest, settingsOf, verifierForTest } from './setting.ts'
 
 const wellKnown = (issuer: string) => metadataAddresses(new URL(issuer)).map(String)
 
@@ -41,6 +42,35 @@ describe('the metadata of an issuer', () => {
     const find = () => String(keySetAddressIn({ issuer, jwks_uri: jwksUri }, issuer, new URL(issuer)))
     if (expected === null) expect(find).toThrow('must be https and not on this machine')
     else expect(find()).toBe(expected)
+  })
+})
+
+describe('the certificate authority of an issuer', () => {
+  const authority = createAuthority('an internal authority')
+
+  async function lastErrorWith(ca: string | null, name = 'localhost'): Promise<string | null> {
+    const issuer = await issuerForTest()
+    const keys = await (await fetch(issuer.jwksUri)).text()
+    const server = createServer(authority.issue({ name }), (request, response) => {
+      const { port } = server.address() as AddressInfo
+      const own = `https://localhost:${port}`
+      response.end(request.url === '/jwks' ? keys : JSON.stringify({ issuer: own, jwks_uri: `${own}/jwks` }))
+    })
+    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void server.close())
+    const { port } = server.address() as AddressInfo
+    const verifier = verifierForTest([settingsOf(`https://localhost:${port}`, { ca })])
+    await verifier.start()
+    const [{ keys: count = 0, lastError = null } = {}] = verifier.status()
+    expect(count).toBe(lastError === null ? 1 : 0)
+    return lastError
+  }
+
+  it('is believed for metadata and keys when it is named, for the names of the certificate alone', async () => {
+    expect(await lastErrorWith(authority.ca)).toBeNull()
+    expect(await lastErrorWith(null)).toMatch(/UNABLE_TO_VERIFY_LEAF_SIGNATURE|SELF_SIGNED/)
+    expect(await lastErrorWith(createAuthority('another authority').ca)).toMatch(/UNABLE_TO_VERIFY|SELF_SIGNED/)
+    expect(await lastErrorWith(authority.ca, 'other.example')).toContain('ERR_TLS_CERT_ALTNAME_INVALID')
   })
 })
 

@@ -1,8 +1,8 @@
 // Where an issuer's key set is: at the configured address, or where the issuer's metadata document says. Keeps nothing.
 
-import { isObject } from './claims.ts'
-import type { IssuerConfig } from '../config/issuer-schema.ts'
-import { isLoopback } from '../config/values/addresses.ts'
+import { isObject } from '../claims.ts'
+import type { IssuerConfig } from '../../config/issuer-schema.ts'
+import { isLoopback } from '../../config/values/addresses.ts'
 import { FetchFailed, fetchJson, isTrustworthyAddress, type JsonFetchOptions } from './json-fetch.ts'
 
 /**
@@ -43,7 +43,7 @@ async function fetchMetadata(issuer: URL, options: JsonFetchOptions): Promise<un
   let failure = new FetchFailed('no metadata address', false)
   for (const address of metadataAddresses(issuer)) {
     try {
-      return await fetchJson(address, options)
+      return (await fetchJson(address, options)).document
     } catch (error) {
       if (!(error instanceof FetchFailed)) throw error
       // A server that does not answer will not answer at the next path either: do not wait for it three times.

@@ -1,0 +1,33 @@
+// Notes of `/readyz` on policies and issuers: not as they should be, and no reason to take the instance out of service.
+
+import type { IssuerConfig } from '../config/issuer-schema.ts'
+import type { IssuerStatus } from '../identity/signing-keys/signing-keys.ts'
+import type { Refusal } from './live-policies.ts'
+
+/** That the policy files and the policies in force differ, and the first reason. */
+export function refusalNote({ result, diagnostics }: Refusal): string {
+  const why = result === 'held' ? 'wait for a reload on demand' : 'were refused'
+  const others = diagnostics.length > 1 ? `, and ${diagnostics.length - 1} more` : ''
+  return `the changed policies ${why}, and the ones before stay in force: ${diagnostics[0] ?? ''}${others}`
+}
+
+/** That keys could not be renewed and are still believed. Null for an issuer whose keys are fresh, or that has none. */
+export function staleKeysNote({ issuer, ageMs, givenUpInMs, lastError }: IssuerStatus): string | null {
+  if (givenUpInMs === null || ageMs === null) return null
+  return `the signing keys of issuer ${issuer} are ${spanOf(ageMs)} old and cannot be renewed: ${lastError}; they are given up in ${spanOf(givenUpInMs)}`
+}
+
+/** That tokens of an issuer may be refused as expired, or as not yet valid, because the clocks differ. */
+export function clockNote({ issuer, clockSkewMs }: IssuerStatus, issuers: readonly IssuerConfig[]): string | null {
+  const toleranceMs = issuers.find((each) => each.issuer === issuer)?.clockToleranceMs ?? 0
+  // The date that tells of it is cut off to whole seconds.
+  if (clockSkewMs === null || Math.abs(clockSkewMs) <= toleranceMs + 1000) return null
+  const seconds = Math.round(Math.abs(clockSkewMs) / 1000)
+  return `the clock of issuer ${issuer} is ${seconds} s ${clockSkewMs > 0 ? 'ahead' : 'behind'}, more than clock_tolerance: check both clocks`
+}
+
+/** In the largest unit that tells something. */
+function spanOf(ms: number): string {
+  const minutes = Math.floor(ms / 60_000)
+  return minutes < 1 ? 'less than a minute' : minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h`
+}
