@@ -61,9 +61,9 @@ describe('the certificate authority of an issuer', () => {
     const { port } = server.address() as AddressInfo
     const verifier = verifierForTest([settingsOf(`https://localhost:${port}`, { ca })])
     await verifier.start()
-    const [{ keys: count = 0, lastError = null } = {}] = verifier.status()
-    expect(count).toBe(lastError === null ? 1 : 0)
-    return lastError
+    const [status] = verifier.status()
+    expect(status?.keys).toBe(status?.lastError === null ? 1 : 0)
+    return status?.lastError ?? null
   }
 
   it('is believed for metadata and keys when it is named, for the names of the certificate alone', async () => {

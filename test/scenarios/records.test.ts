@@ -312,14 +312,14 @@ describe('one record of each is left', () => {
 describe('a defect of our own', () => {
   const create = { method: 'POST', body: '{"prompt":"x"}', headers: { 'content-type': 'application/json' } }
   test.each([
-    ['before the request is sent', () => running.call(sessions)],
-    ['after its body was judged', () => running.call(sessions, create)],
-    ['in a page of our own', () => running.call('/gateway/v1/me')],
-  ])('%s is one 500, one record of each, one line in the log, and harms no other request', async (_name, act) => {
+    ['before the request is sent', 'gateway/admission.ts', () => running.call(sessions)],
+    ['after its body was judged', 'gateway/admission.ts', () => running.call(sessions, create)],
+    ['while its token is verified', 'identity/token-verifier.ts', () => running.call('/gateway/v1/me')],
+  ])('%s is one 500, one record of each, one line in the log, and harms no other request', async (_name, file, act) => {
     usual()
     running.logLines.length = 0
     const before = running.upstream.seen.length
-    failsIn = 'gateway/admission.ts'
+    failsIn = file
     let text = ''
     const both = await recordsOf(2, async () => {
       const answer = await act().finally(() => (failsIn = null))
