@@ -1,8 +1,7 @@
 // Text that is seen as it is: without characters that move the cursor, turn the direction of what follows, or have no width.
 
-/** Controls, directional marks, overrides and isolates, what has no width, line separators, tags. */
-const unseen =
-  /[\u0000-\u001F\u007F-\u009F\u00AD\u061C\u180E\u200B-\u200F\u2028-\u202E\u2060-\u206F\uFEFF\uFFF9-\uFFFB\u{E0000}-\u{E007F}]/gu
+/** Controls, marks of format (direction, no width, tags), separators of lines and paragraphs. */
+const unseen = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 
 /** The text with every such character as `\u202e` is written. */
 export function visible(text: string): string {
