@@ -1,5 +1,4 @@
-// The operators' listener: health, metrics, status and reload. Loopback by default; nothing here can show a secret,
-// because nothing here is given one.
+// The operators' listener: health, metrics, status, purge and reload. Nothing here is given a secret, so nothing can show one.
 
 import { isIP } from 'node:net'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
@@ -8,9 +7,9 @@ import type { Purged } from './views.ts'
 
 export interface Readiness {
   readonly ready: boolean
-  /** One line for each thing that is not as it should be. */
+  /** Why it is not ready, one line each. */
   readonly reasons: readonly string[]
-  /** What is not as it should be, and no reason to take the instance out of service; absent when there is nothing. */
+  /** Trouble that is no reason to take the instance out of service; absent when there is none. */
   readonly notes?: readonly string[]
 }
 
@@ -19,7 +18,7 @@ export interface AdminParts {
   readonly metrics: { readonly contentType: string; text(): Promise<string> }
   readonly status: () => unknown
   readonly keys: () => unknown
-  /** Every budget that is not of a single caller; null while nobody can tell how they stand. */
+  /** Every budget that is not of a single caller; null while their state is unknown. */
   readonly budgets: () => Promise<readonly unknown[] | null>
   /** Drops stored answers about an organization or a resource, on all instances. */
   readonly purge: (
@@ -40,7 +39,7 @@ export interface AdminApp {
 /** Builds the listener; nothing is bound before `listen`. */
 export function createAdminApp(parts: AdminParts): AdminApp {
   const app = fastify({ logger: false, forceCloseConnections: true, schemaController: withoutSchemas })
-  // Nothing here takes a body; what comes is dropped.
+  // No request here has a body; one that comes is dropped.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => {
     payload.resume()

@@ -1,10 +1,10 @@
-// What operators see, built from plain metadata. Values of keys never come near these functions.
+// The JSON that operators see, built from metadata. No function here is given the value of a key.
 
 export type { BudgetView } from '../budgets/standing.ts'
 import type { KeyHandle } from '../keys/key.ts'
 import type { KeyStatus } from '../keys/keyring.ts'
 
-/** One key of the inventory as it is shown: names, powers and times. */
+/** One key of the inventory: names, permissions and times. */
 export interface KeyView {
   readonly id: string
   readonly scope: string
@@ -32,7 +32,7 @@ export function keyView(status: KeyStatus): KeyView {
   }
 }
 
-/** A key as the inventory declares it, where no gateway runs that has used it. */
+/** A key as the inventory declares it, without a running gateway. */
 export function declaredKeyView(handle: KeyHandle, state: string): KeyView {
   return {
     id: handle.id,
@@ -85,18 +85,18 @@ export function issuerView(status: {
   }
 }
 
-/** What a purge has done. */
+/** The result of a purge. */
 export interface Purged {
-  /** Stored answers that are gone, on all instances that answered. */
+  /** Cached responses that were dropped, on all instances that answered. */
   readonly dropped: number
   readonly instances: number
-  /** Instances that did not answer; what they had cannot be served any more. */
+  /** Instances that did not answer; they cannot serve what they had cached any more. */
   readonly silent: number
-  /** False: the shared store is away, and only this instance was reached. */
+  /** False: the shared store is unreachable, and only this instance was purged. */
   readonly everywhere: boolean
 }
 
-/** What the cache holds, and how it stands with those of the other instances. */
+/** Size of the cache, and its state among the instances that share a store. */
 export function cacheView(
   stats: { readonly bytes: number; readonly entries: number },
   group: {
