@@ -260,6 +260,14 @@ export class Problem extends Error {
   }
 }
 
+/** Turns anything that was thrown into a Problem; what is not one is a defect of ours and shows nothing of itself. */
+export function asProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error
+  return new Problem('internal', 'The gateway failed on this request. Tell its operator the decision id.', {
+    cause: error,
+  })
+}
+
 /** Path of the page that explains a kind; it is also the problem's `type` (a relative reference, RFC 9457 section 3.1.1). */
 export function problemType(kind: ProblemKindName): string {
   return `/gateway/v1/problems/${kind}`

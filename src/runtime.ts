@@ -3,10 +3,10 @@
 
 import { setTimeout } from 'node:timers/promises'
 import type { Readiness } from './admin/app.ts'
-import { createAdmission } from './gateway/admission.ts'
 import { createGatewayApp } from './gateway/app.ts'
 import { createDevinUsers } from './gateway/devin-users.ts'
 import { createRecorder } from './gateway/recording.ts'
+import { createStages } from './gateway/stages/list.ts'
 import { watchExpiry } from './keys/expiry.ts'
 import { openCertificate } from './runtime/certificate.ts'
 import { layFoundation, type GatewayOptions } from './runtime/foundation.ts'
@@ -51,11 +51,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { budgets, budgeting, cache, limiter, safeCreates, safeCreateMs, sharedLimiter, store } = shares
   const overloadWatch = watchOverload(foundation)
   const { overload } = overloadWatch
-  const admission = createAdmission({
+  const devinUsers = createDevinUsers({ calls: ownCalls, now })
+  const stages = createStages({
     overload,
     tokens,
     keyring,
-    devinUsers: createDevinUsers({ calls: ownCalls, now }),
+    devinUsers,
     limiter,
     budgeting,
     cache,
@@ -67,23 +68,22 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     maxBodyBytes: config.bodies.maxBytes,
     maxJudgedBytes: config.bodies.maxJudgedBytes,
     callerIdleMs: config.upstream.timeouts.bodyIdleMs,
-    onFail: (exchange, response, problem) => app.refuse(exchange, response, problem),
   })
-  const recorder = createRecorder(sinks, instruments, now, monotonic)
   const app = await createGatewayApp({
-    admission,
-    recorder,
+    stages,
+    ownPages: { devinUsers, limiter, budgeting, now },
+    recorder: createRecorder(sinks, instruments, now, monotonic),
     policy: () => policies.current,
     now: monotonic,
-    onDefect: (exchange, problem) => {
+    onDefect: (context, problem) => {
       if (problem.kind === 'internal')
         log.error(
-          { event: 'defect', decision_id: exchange.decisionId, error: problem.cause },
+          { event: 'defect', decision_id: context.decisionId, error: problem.cause },
           "a request failed for a reason of the gateway's own",
         )
       else if (problem.reason === 'answer-shape-unknown')
         log.error(
-          { event: 'answer-refused', decision_id: exchange.decisionId, operation: exchange.operation?.id },
+          { event: 'answer-refused', decision_id: context.decisionId, operation: context.operation?.id },
           problem.message,
         )
     },

@@ -221,7 +221,7 @@ describe('the table', () => {
       'catalogue/catalogue imports types of policy/allow: catalogue may import problems, config',
     ],
     [
-      { from: 'records/sinks', specifier: '../gateway/exchange.ts', typesOnly: true },
+      { from: 'records/sinks', specifier: '../gateway/context.ts', typesOnly: true },
       'records/sinks imports types of gateway/exchange: records may import types of problems',
     ],
     [

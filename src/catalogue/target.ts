@@ -15,6 +15,8 @@ export interface Target {
 /** Reasons for `ambiguous-path`, as records show them. */
 const outsideGrammar = /[^!-~]|#/
 const ambiguousRaw = /[\\;]|\/\/|\/\.{1,2}(?:\/|$)/
+const absoluteForm = /^https?:\/\/([^/?#]*)(.*)$/is
+const ownPath = /^\/gateway(?:[/?]|$)/
 const malformedEscape = /%(?![0-9A-Fa-f]{2})/
 const escape = /%[0-9A-Fa-f]{2}/
 // Control bytes are what this looks for.
@@ -39,6 +41,13 @@ export function readTarget(rawTarget: string, authority: string | undefined): Ta
   return { path, segments, query }
 }
 
+/** Whether a target that was not read yet is one of the gateway's own. For each that `readTarget` accepts: its first segment says so. */
+export function isOwnTarget(rawTarget: string): boolean {
+  if (rawTarget.startsWith('/')) return ownPath.test(rawTarget)
+  const found = absoluteForm.exec(rawTarget)
+  return found !== null && ownPath.test(found[2] ?? '')
+}
+
 /** Target of a method and path that a person typed (`explain`, policy tests). */
 export function parseTarget(text: string): Target {
   return readTarget(text, undefined)
@@ -50,7 +59,7 @@ export function addressOf({ path, query }: Target): string {
 }
 
 function originForm(target: string, authority: string | undefined): string {
-  const found = /^https?:\/\/([^/?#]*)(.*)$/is.exec(target)
+  const found = absoluteForm.exec(target)
   if (found === null) throw ambiguous('it does not start with a slash')
   const [, host = '', rest = ''] = found
   if (authority === undefined || host.toLowerCase() !== authority.toLowerCase()) {

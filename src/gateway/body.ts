@@ -3,16 +3,38 @@
 import type { IncomingMessage } from 'node:http'
 import { Problem } from '../problems.ts'
 import { wasCutOff } from './connection.ts'
+import type { RequestContext } from './context.ts'
 import type { CallerFields } from './fields.ts'
 import { parseJudgedBody, type JudgedBody } from '../policy/judged-body.ts'
 import { StrictJsonError, type JsonFault } from '../json/strict-parser.ts'
 
 /** Bodies up to this many bytes are collected before they are sent: one write instead of a stream of them. */
-export const smallBodyBytes = 64 * 1024
+const smallBodyBytes = 64 * 1024
+const noBody = Buffer.alloc(0)
+
+/** A body in memory: for rules that look into it, and to know a repetition by it. */
+export function collectWhole(context: RequestContext, maxBytes: number): Buffer | Promise<Buffer> {
+  if (context.receivedBody !== null) return context.receivedBody
+  const { bodyLength } = context.fields
+  if (bodyLength !== null && bodyLength > maxBytes) throw tooLarge(maxBytes)
+  return bodyLength === 0 ? noBody : collect(context, maxBytes)
+}
+
+/** A small body in memory; null for one that is better streamed. */
+export function collectSmall(context: RequestContext): Buffer | null | Promise<Buffer> {
+  const { bodyLength } = context.fields
+  if (bodyLength === 0) return noBody
+  return bodyLength === null || bodyLength > smallBodyBytes ? null : collect(context, smallBodyBytes)
+}
+
+function collect({ request, response, fields }: RequestContext, maxBytes: number): Buffer | Promise<Buffer> {
+  if (fields.expectsContinue) response.writeContinue()
+  return collectBody(request, fields.bodyLength, maxBytes)
+}
 
 /**
  * Collects a body of at most `maxBytes`; `declared` is its Content-Length, or null. At once where all of it has arrived, as a
- * small one has that came with its head: a twenty-fifth of a POST that the policy reads. Else rejects with `body-too-large` (the
+ * small one has that came with its head. Else rejects with `body-too-large` (the
  * connection is given up, since the rest is unread), or with `malformed-request` when the caller leaves half way.
  */
 export function collectBody(

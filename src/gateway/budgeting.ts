@@ -1,16 +1,14 @@
-// The reservation stage: what a create may cost is taken from its budgets before the upstream sees it, and what became of
-// it is told from the answer. Requests without a budget pass by. Used by admission.ts.
+// What a create may cost, asked of its budgets. Requests without a budget pass by.
 
 import { BookUnavailable } from '../budgets/book.ts'
 import { unitsOf, unitsPerAcu, type Budget } from '../budgets/budget.ts'
-import type { Budgets } from '../budgets/budgets.ts'
+import type { Budgets, Reservation } from '../budgets/budgets.ts'
 import { budgetView, leftOf, refusalText, resetMs, type Standing } from '../budgets/standing.ts'
 import type { Evaluation } from '../policy/evaluate.ts'
 import { boundOf, budgetNeedingBound, chargedFor, needsBound, needsBoundText } from '../policy/session-bound.ts'
 import { sessionCreate } from '../policy/team-budgets.ts'
 import { Problem } from '../problems.ts'
-import type { Exchange } from './exchange.ts'
-import { ReservedAnswer } from './reserved-answer.ts'
+import type { RequestContext } from './context.ts'
 
 export interface Budgeting {
   /**
@@ -18,7 +16,7 @@ export interface Budgeting {
    * it may be sent without. Throws or rejects with `budget-exceeded`, `budget-unavailable`, or `guardrail` for a create that
    * nothing bounds.
    */
-  reserve(exchange: Exchange, evaluation: Evaluation): Promise<ReservedAnswer | null> | null
+  reserve(context: RequestContext, evaluation: Evaluation): Promise<Reservation | null> | null
   /** How budgets stand; null while nobody can tell. */
   standings(budgets: readonly Budget[]): Promise<readonly Standing[] | null>
 }
@@ -33,20 +31,20 @@ export interface BudgetingOptions {
 
 export function createBudgeting({ budgets, now, whenUnavailable, onResult }: BudgetingOptions): Budgeting {
   async function reserve(
-    exchange: Exchange,
+    context: RequestContext,
     charged: readonly Budget[],
     organization: string,
     bound: number | null,
-  ): Promise<ReservedAnswer | null> {
+  ): Promise<Reservation | null> {
     const judged = await attempt(() =>
-      budgets.reserve({ id: exchange.decisionId, organization, bound, budgets: charged }),
+      budgets.reserve({ id: context.decisionId, organization, bound, budgets: charged }),
     )
     if (judged === null) return null
-    exchange.limitFields = withBudgets(exchange.limitFields, judged.standings, now())
-    exchange.limitExceeded ??= judged.refused?.budget.name ?? overShadow(judged.standings)
+    context.limitFields = withBudgets(context.limitFields, judged.standings, now())
+    context.limitExceeded ??= judged.refused?.budget.name ?? overShadow(judged.standings)
     if (judged.reservation !== null) {
       onResult('reserved')
-      return new ReservedAnswer(exchange, judged.reservation)
+      return judged.reservation
     }
     onResult('refused')
     throw exceeded(judged.refused, bound ?? 0, now())
@@ -89,22 +87,22 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
         throw error
       }
     },
-    reserve(exchange, evaluation) {
+    reserve(context, evaluation) {
       const { facts, target, body } = evaluation
       const { operation, organization } = facts
       if (operation.id !== sessionCreate) {
-        if (!wakes.has(operation.id) || !exchange.policy.budgets.any) return null
+        if (!wakes.has(operation.id) || !context.policy.budgets.any) return null
         // Devin reads escapes in an id; readTarget has let none pass that cannot be read.
         return wake(decodeURIComponent(target.segments[operation.segments.indexOf('{devin_id}')] ?? ''))
       }
-      const charged = chargedFor(exchange.policy, evaluation)
+      const charged = chargedFor(context.policy, evaluation)
       if (charged.length === 0) return null
       const needing = budgetNeedingBound(charged, body)
       if (needing !== null) {
         onResult('unbounded')
         throw new Problem('guardrail', needsBoundText(needing), { reason: needsBound })
       }
-      return reserve(exchange, charged, organization ?? '', boundOf(body))
+      return reserve(context, charged, organization ?? '', boundOf(body))
     },
   }
 }

@@ -1,7 +1,8 @@
 // The Fastify instance of the callers' listener, with Node's own checks set as we want them.
 
-import type { Server } from 'node:http'
+import { METHODS, type Server } from 'node:http'
 import fastify, { type FastifyInstance } from 'fastify'
+import { isOwnTarget } from '../catalogue/target.ts'
 import { withoutSchemas } from '../no-schemas.ts'
 import { checkMs, idleMs } from './listener/connections.ts'
 
@@ -31,8 +32,8 @@ export function createFastify({ tls, timeouts }: ServerOptions): FastifyInstance
     // Sessions have bounds of their own.
     http2SessionTimeout: 0,
     schemaController: withoutSchemas,
-    // The router sees one constant path: ours is the only reading of the target.
-    rewriteUrl: () => '/',
+    return503OnClosing: false,
+    rewriteUrl: routeOf,
   } as const
   const http = {
     requireHostHeader: false,
@@ -57,6 +58,39 @@ export function createFastify({ tls, timeouts }: ServerOptions): FastifyInstance
   }
   // The instance types differ by server class only; everything used here is common to them.
   return fastify({ ...options, http2: true, https }) as unknown as FastifyInstance
+}
+
+/** A request before it is routed. Fastify puts the target that was received beside the one it routes by. */
+interface RawRequest {
+  method?: string | undefined
+  url?: string | undefined
+  originalUrl?: string
+  originalMethod?: string
+}
+
+const knownMethods: ReadonlySet<string> = new Set(METHODS)
+
+/**
+ * The router sees constant paths only: catalogue/target.ts is the only reading of a target. A method that no router knows
+ * (HTTP/2 takes any) goes to the not-found handler under the name of one that no operation has.
+ */
+function routeOf(request: RawRequest): string {
+  const { method = '' } = request
+  if (!knownMethods.has(method)) {
+    request.originalMethod = method
+    request.method = 'TRACE'
+  }
+  return isOwnTarget(request.url ?? '') ? '/gateway' : '/'
+}
+
+/** As it was received; null for what could not be parsed. */
+export function methodOf({ method, originalMethod }: RawRequest): string | null {
+  return originalMethod ?? method ?? null
+}
+
+/** As it was received. */
+export function targetOf({ originalUrl, url }: RawRequest): string {
+  return originalUrl ?? url ?? ''
 }
 
 /** Puts a renewed certificate in use for new connections. */

@@ -1,22 +1,14 @@
-// The requests of each HTTP/1 connection in their order: one is begun when the one before it is answered. Used by app.ts.
+// The requests of each HTTP/1 connection in their order: one is begun when the one before it is answered.
 //
 // Node begins all that it has read. A pipeline of a thousand tiny requests would then be a thousand at once, before anybody
 // else has his turn; a create would overtake the write in front of it; and what stands behind an answer that closes the
 // connection would be done, although nobody can be told (RFC 9112, sections 9.3.2 and 9.6).
 
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Exchange } from './exchange.ts'
-
-/** A request that is being answered, or waits until those before it are. */
-export interface UnderWay {
-  readonly exchange: Exchange
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
-}
+import type { RequestContext } from './context.ts'
 
 interface Pipeline {
-  latest: UnderWay | null
+  latest: RequestContext | null
   length: number
 }
 
@@ -34,7 +26,7 @@ export class Pipelines {
   readonly #pipelines = new Map<Socket, Pipeline>()
 
   /** Puts a request behind those of its connection: returns the one before it, or null when its own turn has come. */
-  enter(own: UnderWay): UnderWay | null {
+  enter(own: RequestContext): RequestContext | null {
     const { socket } = own.request
     const pipeline = this.#of(socket)
     const before = pipeline.latest
@@ -45,7 +37,7 @@ export class Pipelines {
   }
 
   /** The request is answered, or its caller has left, and the connection perhaps with it. */
-  leave(own: UnderWay): void {
+  leave(own: RequestContext): void {
     const { socket } = own.request
     const pipeline = this.#pipelines.get(socket)
     if (pipeline === undefined) return
@@ -64,12 +56,12 @@ export class Pipelines {
   }
 
   /** The request that came last on this connection, unless it is answered. */
-  latest(socket: Socket): UnderWay | null {
+  latest(socket: Socket): RequestContext | null {
     return this.#pipelines.get(socket)?.latest ?? null
   }
 
   /** The last ones of all connections that are not answered yet. */
-  *ends(): Iterable<UnderWay> {
+  *ends(): Iterable<RequestContext> {
     for (const { latest } of this.#pipelines.values()) if (latest !== null) yield latest
   }
 }

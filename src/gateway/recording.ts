@@ -1,9 +1,9 @@
-// One access record and one decision record for each exchange, however it ended. Called once, when the exchange is over.
+// One access record and one decision record for each exchange, however it ended.
 
 import { claimAt } from '../identity/claims.ts'
 import { recordJson, safeText } from '../records/safe-text.ts'
 import type { AccessEntry, DecisionContent, DecisionHead, Outcome } from '../records/entries.ts'
-import type { Exchange } from './exchange.ts'
+import type { RequestContext } from './context.ts'
 import { guardrailsEntry } from './guardrail-record.ts'
 
 /** Reasons of exchanges that came to no decision of the policy, besides the problem kinds. */
@@ -35,68 +35,67 @@ export interface Meter {
 export interface Recorder {
   /** An exchange began; exactly one `record` follows. */
   begin(): void
-  /** Writes both records. `aborted`: the caller left before the answer was complete. */
-  record(exchange: Exchange, aborted: boolean): void
+  /** Writes both records. */
+  record(context: RequestContext): void
 }
 
 export function createRecorder(records: Records, meter: Meter, now: () => number, monotonic: () => number): Recorder {
   return {
     begin: () => meter.exchangeStarted(),
-    record(exchange, aborted) {
+    record(context) {
       const endedAtMs = monotonic()
-      const outcome = outcomeOf(exchange, aborted)
-      const effect = effectOf(exchange)
-      const reason = reasonOf(exchange)
+      const outcome = outcomeOf(context)
+      const effect = effectOf(context)
+      const reason = reasonOf(context)
       const time = new Date(now()).toISOString()
-      const team = exchange.evaluation?.decision.team?.id ?? null
-      const durationMs = rounded(endedAtMs - exchange.startedAtMs)
+      const team = context.evaluation?.decision.team?.id ?? null
+      const durationMs = rounded(endedAtMs - context.startedAtMs)
       const upstreamMs =
-        exchange.upstreamStartedAtMs === null
+        context.upstreamStartedAtMs === null
           ? null
-          : rounded((exchange.upstreamEndedAtMs ?? endedAtMs) - exchange.upstreamStartedAtMs)
-      const { requestId, decisionId } = exchange
+          : rounded((context.upstreamEndedAtMs ?? endedAtMs) - context.upstreamStartedAtMs)
+      const { requestId, decisionId } = context
       records.decision({ time, decision_id: decisionId, request_id: requestId }, () =>
-        decisionContent(exchange, effect, reason),
+        decisionContent(context, effect, reason),
       )
       records.access({
         time,
         request_id: requestId,
         decision_id: decisionId,
-        method: exchange.method,
-        operation: exchange.operation?.id ?? exchange.ownPage,
-        path: exchange.operation === null && exchange.path !== null ? shownPath(exchange.path) : null,
-        organization: exchange.evaluation?.facts.organization ?? null,
+        method: context.method,
+        operation: context.operation?.id ?? context.ownPage,
+        path: context.operation === null && context.path !== null ? shownPath(context.path) : null,
+        organization: context.evaluation?.facts.organization ?? null,
         team,
-        app: exchange.principal?.app ?? null,
-        subject: exchange.principal?.subject ?? null,
+        app: context.principal?.app ?? null,
+        subject: context.principal?.subject ?? null,
         key:
-          exchange.keyVersion?.handle.id ??
-          (exchange.cache === null ? null : (exchange.evaluation?.key?.key.id ?? null)),
-        key_version: exchange.keyVersion?.version ?? null,
-        status: exchange.status,
+          context.keyVersion?.handle.id ?? (context.cache === null ? null : (context.evaluation?.key?.key.id ?? null)),
+        key_version: context.keyVersion?.version ?? null,
+        status: context.status,
         outcome,
-        problem: exchange.problem?.kind ?? null,
-        reason: exchange.problem?.reason ?? reason,
-        limit: exchange.limitExceeded,
-        cache: exchange.cache,
-        upstream_status: exchange.upstreamStatus,
-        upstream_request_id: exchange.upstreamRequestId,
-        bytes_in: exchange.bytesIn,
-        bytes_out: exchange.bytesOut,
+        problem: context.problem?.kind ?? null,
+        reason: context.problem?.reason ?? reason,
+        limit: context.limitExceeded,
+        cache: context.cache,
+        upstream_status: context.upstreamStatus,
+        upstream_request_id: context.upstreamRequestId,
+        bytes_in: context.bytesIn,
+        bytes_out: context.bytesOut,
         duration_ms: durationMs,
         upstream_ms: upstreamMs,
-        waited_ms: exchange.waitedMs === null ? null : rounded(exchange.waitedMs),
-        trace_id: exchange.traceId,
-        policy_revision: exchange.policy.revision,
+        waited_ms: context.waitedMs === null ? null : rounded(context.waitedMs),
+        trace_id: context.traceId,
+        policy_revision: context.policy.revision,
       })
       meter.observeExchange({
-        operation: exchange.operation?.id ?? null,
+        operation: context.operation?.id ?? null,
         team,
         outcome,
-        status: exchange.status,
+        status: context.status,
         effect,
         reason,
-        problem: exchange.problem?.kind ?? null,
+        problem: context.problem?.kind ?? null,
         durationMs,
         upstreamMs,
       })
@@ -108,42 +107,42 @@ function rounded(milliseconds: number): number {
   return Math.round(milliseconds * 1000) / 1000
 }
 
-function outcomeOf(exchange: Exchange, aborted: boolean): Outcome {
-  if (exchange.brokenOff) return 'failed'
-  if (aborted) return 'aborted'
-  if (exchange.problem !== null) return exchange.problem.status >= 500 ? 'failed' : 'refused'
-  if (exchange.ownPage !== null) return 'answered'
-  if (exchange.replayed) return 'replayed'
-  return exchange.upstreamStatus === null ? 'cached' : 'forwarded'
+function outcomeOf(context: RequestContext): Outcome {
+  if (context.brokenOff) return 'failed'
+  if (context.aborted) return 'aborted'
+  if (context.problem !== null) return context.problem.status >= 500 ? 'failed' : 'refused'
+  if (context.ownPage !== null) return 'answered'
+  if (context.replayed) return 'replayed'
+  return context.upstreamStatus === null ? 'cached' : 'forwarded'
 }
 
 /** The decision is about the right to the operation: a failure after an allow does not turn it into a denial. */
-function effectOf(exchange: Exchange): 'allow' | 'deny' {
-  if (exchange.evaluation !== null) return exchange.evaluation.decision.effect
-  return exchange.problem === null && exchange.ownPage !== null ? 'allow' : 'deny'
+function effectOf(context: RequestContext): 'allow' | 'deny' {
+  if (context.evaluation !== null) return context.evaluation.decision.effect
+  return context.problem === null && context.ownPage !== null ? 'allow' : 'deny'
 }
 
-function reasonOf(exchange: Exchange): string {
-  if (exchange.evaluation !== null) return exchange.evaluation.decision.reason
-  return exchange.problem?.reason ?? (exchange.ownPage === null ? 'caller-left' : 'own-page')
+function reasonOf(context: RequestContext): string {
+  if (context.evaluation !== null) return context.evaluation.decision.reason
+  return context.problem?.reason ?? (context.ownPage === null ? 'caller-left' : 'own-page')
 }
 
 /** As JSON. Of an evaluation it is written once: it takes half of the time of both records. */
-function decisionContent(exchange: Exchange, effect: 'allow' | 'deny', reason: string): string {
-  const { evaluation } = exchange
-  if (evaluation === null) return recordJson(contentOf(exchange, effect, reason))
-  evaluation.derived.record ??= recordJson(contentOf(exchange, effect, reason))
+function decisionContent(context: RequestContext, effect: 'allow' | 'deny', reason: string): string {
+  const { evaluation } = context
+  if (evaluation === null) return recordJson(contentOf(context, effect, reason))
+  evaluation.derived.record ??= recordJson(contentOf(context, effect, reason))
   return evaluation.derived.record
 }
 
 /** Of an exchange with an evaluation nothing but the evaluation goes into it. */
-function contentOf(exchange: Exchange, effect: 'allow' | 'deny', reason: string): DecisionContent {
-  const { principal, evaluation, policy } = exchange
+function contentOf(context: RequestContext, effect: 'allow' | 'deny', reason: string): DecisionContent {
+  const { principal, evaluation, policy } = context
   const decision = evaluation?.decision
   return {
     effect,
     reason,
-    detail: decision?.detail ?? (evaluation === null ? (exchange.problem?.message ?? null) : null),
+    detail: decision?.detail ?? (evaluation === null ? (context.problem?.message ?? null) : null),
     subject: principal?.subject ?? null,
     issuer: principal?.issuer ?? null,
     email: principal?.email ?? null,
@@ -156,7 +155,7 @@ function contentOf(exchange: Exchange, effect: 'allow' | 'deny', reason: string)
     teams: decision?.teams.map((team) => team.id) ?? [],
     team: decision?.team?.id ?? null,
     grant: decision?.grant?.id ?? null,
-    operation: exchange.operation?.id ?? null,
+    operation: context.operation?.id ?? null,
     organizations: evaluation?.facts.organizations ?? [],
     extra_permissions: evaluation?.facts.extra.map((extra) => extra.permission) ?? [],
     key: evaluation?.key?.key.id ?? null,

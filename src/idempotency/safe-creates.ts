@@ -1,5 +1,5 @@
 // Requests with an Idempotency-Key, done once: who comes first gets the claim, who repeats it gets the kept answer, and what
-// cannot be told apart from a second create is refused. Knows neither sockets nor HTTP; used by gateway/admission.ts.
+// cannot be told apart from a second create is refused. Knows neither sockets nor HTTP.
 
 import { createHash, createHmac } from 'node:crypto'
 import type { Problem } from '../problems.ts'

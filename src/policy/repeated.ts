@@ -1,5 +1,5 @@
 // What was evaluated for requests that callers repeat, as dashboards and pollers do: the same principal, policies, method
-// and target come to the same evaluation, so it is made and written down once. Used by gateway/admission.ts.
+// and target come to the same evaluation, so it is made and written down once.
 
 import type { Principal } from '../identity/principal.ts'
 import type { Evaluation } from './evaluate.ts'

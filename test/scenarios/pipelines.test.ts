@@ -106,7 +106,7 @@ test('CONNECT is refused behind the answers before it', async () => {
   expect(statuses()).toEqual([])
   held[0]?.end('{}')
   await new Promise((resolve) => socket.on('close', resolve))
-  expect(statuses()).toEqual([200, 403])
+  expect(statuses()).toEqual([200, 401])
 })
 
 test('a caller that leaves with a request under way and others behind it takes all of them along', async () => {

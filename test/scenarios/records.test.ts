@@ -272,9 +272,14 @@ const endings: Readonly<Record<string, Ending>> = {
     decision: { effect: 'deny' },
   },
   CONNECT: {
-    act: () => speak('CONNECT x.example:443 HTTP/1.1\r\nHost: x.example:443\r\n\r\n', 'HTTP/1.1 403'),
-    access: { outcome: 'refused', status: 403, method: 'CONNECT' },
-    decision: { effect: 'deny' },
+    act: async () => speak((await head('GET', 'x')).replace('GET x ', 'CONNECT x.example:443 '), 'HTTP/1.1 403'),
+    access: { outcome: 'refused', status: 403, method: 'CONNECT', problem: 'unknown-operation', subject: 'ann' },
+    decision: { effect: 'deny', reason: 'unknown-operation' },
+  },
+  'CONNECT without a token': {
+    act: () => speak('CONNECT x.example:443 HTTP/1.1\r\nHost: x.example:443\r\n\r\n', 'HTTP/1.1 401'),
+    access: { outcome: 'refused', status: 401, method: 'CONNECT', problem: 'token-missing' },
+    decision: { effect: 'deny', reason: 'token-missing' },
   },
 }
 
@@ -312,8 +317,8 @@ describe('one record of each is left', () => {
 describe('a defect of our own', () => {
   const create = { method: 'POST', body: '{"prompt":"x"}', headers: { 'content-type': 'application/json' } }
   test.each([
-    ['before the request is sent', 'gateway/admission.ts', () => running.call(sessions)],
-    ['after its body was judged', 'gateway/admission.ts', () => running.call(sessions, create)],
+    ['before the request is sent', 'gateway/stages/answer.ts', () => running.call(sessions)],
+    ['after its body was judged', 'gateway/stages/answer.ts', () => running.call(sessions, create)],
     ['while its token is verified', 'identity/token-verifier.ts', () => running.call('/gateway/v1/me')],
   ])('%s is one 500, one record of each, one line in the log, and harms no other request', async (_name, file, act) => {
     usual()

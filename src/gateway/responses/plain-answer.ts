@@ -3,8 +3,7 @@
 
 import type { AnswerHead, AnswerTaker, Flow } from '../../cache/answer.ts'
 import { firstValue, withoutFields } from '../../http/field-list.ts'
-import type { Problem } from '../../problems.ts'
-import { asProblem } from '../answering.ts'
+import { asProblem, type Problem } from '../../problems.ts'
 import { decodersFor, type Decoder } from '../../http/content-coding.ts'
 
 /** More than the leak guard hands on in a coding, whole. */

@@ -7,7 +7,7 @@ import type { KeyVersion } from '../../keys/keyring.ts'
 import { Problem } from '../../problems.ts'
 import { inspectCompressed, type Inspector } from './compressed-answer.ts'
 import { decodersFor, type Decoder } from '../../http/content-coding.ts'
-import type { Exchange } from '../exchange.ts'
+import type { RequestContext } from '../context.ts'
 import { restMs } from '../../http/retry-after.ts'
 import { readAnswerFields, weakened, type AnswerFields, type RawFields } from '../fields.ts'
 import type { LeakGuard, Scanner } from './leak-guard.ts'
@@ -24,14 +24,14 @@ export interface ReceivingEvents {
   /** The upstream answered 429: the key is to rest so long, milliseconds. */
   throttled(version: KeyVersion, waitMs: number): void
   /** Key values were found in an answer and masked. */
-  leaked(exchange: Exchange): void
+  leaked(exchange: RequestContext): void
   /** An error of the connection, for the log. */
-  trouble(exchange: Exchange, error: unknown): void
+  trouble(exchange: RequestContext, error: unknown): void
 }
 
 /** The request that is answered. */
 export interface AskedRequest {
-  readonly exchange: Exchange
+  readonly exchange: RequestContext
   /** As the upstream got it. */
   readonly method: string
   readonly version: KeyVersion
@@ -46,7 +46,7 @@ export interface UpstreamCall {
 }
 
 export class UpstreamResponseHandler implements AnswerReceiver, Flow {
-  readonly #exchange: Exchange
+  readonly #exchange: RequestContext
   readonly #method: string
   readonly #version: KeyVersion
   readonly #taker: AnswerTaker

@@ -6,10 +6,10 @@ import { Transform } from 'node:stream'
 import { Problem } from '../../problems.ts'
 import { tooLarge } from '../body.ts'
 import { wasCutOff } from '../connection.ts'
-import type { Exchange } from '../exchange.ts'
+import type { RequestContext } from '../context.ts'
 
 export interface UploadOptions {
-  readonly exchange: Exchange
+  readonly exchange: RequestContext
   readonly request: IncomingMessage
   /** Content-Length, or null. */
   readonly declared: number | null

@@ -7,12 +7,12 @@ import type { Target } from '../../catalogue/target.ts'
 import { acceptedCodings, knownCodings } from '../../http/accept-encoding.ts'
 import type { KeyVersion } from '../../keys/keyring.ts'
 import type { Precedence } from '../../limits/precedence.ts'
-import type { Exchange } from '../exchange.ts'
+import type { RequestContext } from '../context.ts'
 import type { CallerFields } from '../fields.ts'
 
 /** Everything the upstream gets to see of a request. */
 export interface UpstreamRequest {
-  readonly exchange: Exchange
+  readonly exchange: RequestContext
   readonly request: IncomingMessage
   /** Of the request to the upstream. */
   readonly method: string

@@ -7,7 +7,7 @@ import { addressOf } from '../../catalogue/target.ts'
 import type { KeyVersion } from '../../keys/keyring.ts'
 import type { Precedence } from '../../limits/precedence.ts'
 import type { Problem } from '../../problems.ts'
-import type { Exchange } from '../exchange.ts'
+import type { RequestContext } from '../context.ts'
 import type { LeakGuard } from '../responses/leak-guard.ts'
 import { UpstreamResponseHandler, type ReceivingEvents } from '../responses/upstream-response.ts'
 import { createBreakers, type BreakerEvent, type CallResult } from './breakers.ts'
@@ -242,6 +242,6 @@ const maxOwnBytes = 8 << 20
 /** The gateway's own reads, which stand beside the teams. */
 const own: Precedence = { team: 'gateway', priority: 'high', weight: 4, maxWaitMs: 0 }
 
-function callerOf({ principal }: Exchange): string {
+function callerOf({ principal }: RequestContext): string {
   return principal === null ? '' : `${principal.issuer} ${principal.subject}`
 }

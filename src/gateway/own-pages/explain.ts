@@ -1,13 +1,13 @@
 // GET /gateway/v1/explain: how a call of this caller would be decided, with the same functions that decide it.
 
-import { queryParameters } from '../catalogue/target.ts'
-import type { Principal } from '../identity/principal.ts'
-import { explain, lookupWanted, type ExplainedRequest, type Explanation } from '../policy/explain.ts'
-import { parseJudgedBody, type JudgedBody } from '../policy/judged-body.ts'
-import type { PolicySet } from '../policy/policy-set.ts'
-import { StrictJsonError } from '../json/strict-parser.ts'
-import { Problem } from '../problems.ts'
-import type { DevinUsers } from './devin-users.ts'
+import { queryParameters } from '../../catalogue/target.ts'
+import type { Principal } from '../../identity/principal.ts'
+import { explain, lookupWanted, type ExplainedRequest, type Explanation } from '../../policy/explain.ts'
+import { parseJudgedBody, type JudgedBody } from '../../policy/judged-body.ts'
+import type { PolicySet } from '../../policy/policy-set.ts'
+import { StrictJsonError } from '../../json/strict-parser.ts'
+import { Problem } from '../../problems.ts'
+import type { DevinUsers } from '../devin-users.ts'
 
 /**
  * Explains the call that `method`, `path` and `body` of the query describe. A promise only where a guardrail asks who the

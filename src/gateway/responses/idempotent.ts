@@ -1,23 +1,20 @@
-// A create with an Idempotency-Key on its way back: its answer is kept before the caller gets it, and goes on being waited
-// for, for a bounded time, when the caller has left. Stands between the cache and the caller; admission.ts puts it there.
+// The sink of an answer to a create with an Idempotency-Key: the answer is kept before the caller gets it, and goes on being
+// waited for, for a bounded time, when the caller has left.
 
-import type { AnswerHead, Flow } from '../cache/answer.ts'
-import type { CacheOutcome, CacheTaker } from '../cache/question.ts'
-import type { KeptAnswer } from '../idempotency/entry.ts'
-import type { Claim } from '../idempotency/safe-creates.ts'
-import type { Evaluation } from '../policy/evaluate.ts'
-import { Problem } from '../problems.ts'
-import { asProblem } from './answering.ts'
-import type { Caller } from './caller.ts'
-import type { Exchange } from './exchange.ts'
+import type { AnswerHead, Flow } from '../../cache/answer.ts'
+import type { CacheOutcome, CacheTaker } from '../../cache/question.ts'
+import type { KeptAnswer } from '../../idempotency/entry.ts'
+import type { Claim } from '../../idempotency/safe-creates.ts'
+import { asProblem, Problem } from '../../problems.ts'
+import type { RequestContext } from '../context.ts'
 
 /** Largest answer that is kept. Those of creates have a kilobyte or two. */
 const maxAnswerBytes = 256 * 1024
 
-export class SafeCreate implements CacheTaker {
-  readonly #exchange: Exchange
+export class IdempotentResponse implements CacheTaker {
+  readonly #context: RequestContext
   readonly #claim: Claim
-  readonly #caller: Caller
+  readonly #next: CacheTaker
   readonly #deadlineMs: number
   #flow: Flow | null = null
   #timer: NodeJS.Timeout | null = null
@@ -29,21 +26,21 @@ export class SafeCreate implements CacheTaker {
   #left = false
 
   /** `deadlineMs`: how long the upstream may take, with or without a caller. */
-  constructor(exchange: Exchange, claim: Claim, caller: Caller, deadlineMs: number) {
-    this.#exchange = exchange
+  constructor(context: RequestContext, claim: Claim, next: CacheTaker, deadlineMs: number) {
+    this.#context = context
     this.#claim = claim
-    this.#caller = caller
+    this.#next = next
     this.#deadlineMs = deadlineMs
   }
 
   attach(flow: Flow): void {
     this.#flow = flow
     this.#timer = setTimeout(() => this.#giveUp(), this.#deadlineMs)
-    this.#caller.attach({ resume: () => flow.resume(), abort: () => this.#leave(flow) })
+    this.#next.attach({ resume: () => flow.resume(), abort: () => this.#leave(flow) })
   }
 
   outcome(outcome: CacheOutcome): void {
-    this.#caller.outcome(outcome)
+    this.#next.outcome(outcome)
   }
 
   head(head: AnswerHead): void {
@@ -51,7 +48,7 @@ export class SafeCreate implements CacheTaker {
   }
 
   data(chunk: Buffer): boolean {
-    if (this.#passing) return this.#left || this.#caller.data(chunk)
+    if (this.#passing) return this.#left || this.#next.data(chunk)
     this.#chunks.push(chunk)
     this.#bytes += chunk.length
     return this.#bytes <= maxAnswerBytes || this.#pass()
@@ -62,22 +59,22 @@ export class SafeCreate implements CacheTaker {
     const head = this.#head
     if (head === null || (this.#left && this.#passing)) return
     if (this.#passing) {
-      this.#caller.end(null)
+      this.#next.end(null)
       return
     }
     const body = Buffer.concat(this.#chunks)
     this.#finish(this.#settle(head, body), () => {
-      this.#caller.head({ ...head, length: body.length === 0 ? head.length : body.length })
-      this.#caller.end(body.length === 0 ? null : body)
+      this.#next.head({ ...head, length: body.length === 0 ? head.length : body.length })
+      this.#next.end(body.length === 0 ? null : body)
     })
   }
 
   fail(problem: Problem): void {
-    const { upstreamStartedAtMs, upstreamStatus } = this.#exchange
+    const { upstreamStartedAtMs, upstreamStatus } = this.#context
     const refused = upstreamStatus !== null && isRefusal(upstreamStatus)
     const settled =
       upstreamStartedAtMs === null || refused ? this.#claim.release() : this.#claim.unclear(upstreamStatus)
-    this.#finish(settled, () => this.#caller.fail(problem))
+    this.#finish(settled, () => this.#next.fail(problem))
   }
 
   /** A refusal did nothing; after a failure nobody knows how far the upstream came; all else was done. */
@@ -95,7 +92,7 @@ export class SafeCreate implements CacheTaker {
       .then(() => {
         if (!this.#left) tell()
       })
-      .catch((error: unknown) => this.#caller.fail(asProblem(error)))
+      .catch((error: unknown) => this.#next.fail(asProblem(error)))
   }
 
   /** Returns whether the caller has room for more. */
@@ -109,8 +106,8 @@ export class SafeCreate implements CacheTaker {
       this.#flow?.abort()
       return true
     }
-    this.#caller.head(head)
-    const room = this.#chunks.map((chunk) => this.#caller.data(chunk)).at(-1) ?? true
+    this.#next.head(head)
+    const room = this.#chunks.map((chunk) => this.#next.data(chunk)).at(-1) ?? true
     this.#chunks = []
     return room
   }
@@ -118,7 +115,7 @@ export class SafeCreate implements CacheTaker {
   /** The upstream goes on without a caller, unless it has not begun or nothing can be kept of it. */
   #leave(flow: Flow): void {
     this.#left = true
-    const unsent = this.#exchange.upstreamStartedAtMs === null
+    const unsent = this.#context.upstreamStartedAtMs === null
     if (unsent || this.#passing) flow.abort()
     if (unsent) this.#finish(this.#claim.release(), () => {})
   }
@@ -130,23 +127,17 @@ export class SafeCreate implements CacheTaker {
   #giveUp(): void {
     this.#flow?.abort()
     const happened =
-      this.#exchange.upstreamStartedAtMs === null ? 'Nothing was sent.' : 'It may have happened: read back first.'
+      this.#context.upstreamStartedAtMs === null ? 'Nothing was sent.' : 'It may have happened: read back first.'
     this.fail(new Problem('upstream-timeout', `The Devin API did not answer this create in time. ${happened}`))
   }
 }
 
-/** Whose key it is: another person, another app, another team is another caller, whatever the key. */
-export function callerOf({ facts, decision }: Evaluation): string[] {
-  const { issuer, subject, app } = facts.principal
-  return [issuer, subject, decision.team?.id ?? '', app ?? '']
-}
-
 /** Gives a kept answer again, marked as what it is. */
-export function answerAgain({ status, fields, body }: KeptAnswer, exchange: Exchange, caller: Caller): void {
-  exchange.replayed = true
+export function answerAgain({ status, fields, body }: KeptAnswer, context: RequestContext, client: CacheTaker): void {
+  context.replayed = true
   const length = body.length === 0 && status === 204 ? null : body.length
-  caller.head({ status, fields: [...fields, 'idempotency-replayed', 'true'], length })
-  caller.end(body.length === 0 ? null : body)
+  client.head({ status, fields: [...fields, 'idempotency-replayed', 'true'], length })
+  client.end(body.length === 0 ? null : body)
 }
 
 function isRefusal(status: number): boolean {

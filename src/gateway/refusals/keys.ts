@@ -1,24 +1,7 @@
-// The current value of the key that was chosen for a request, or why there is none. Used by admission.ts, last of all.
+// Why there is no key for a request, in words.
 
-import type { Operation } from '../catalogue/operation.ts'
-import type { Keyring, KeyVersion } from '../keys/keyring.ts'
-import type { Evaluation } from '../policy/evaluate.ts'
-import { Problem } from '../problems.ts'
-
-/** Opens the key and notes what it is used for. Throws `key-unavailable`. */
-export function openKey(keyring: Keyring, { key, facts, requirement }: Evaluation): KeyVersion {
-  if (key === null) throw keyMissing(facts.operation, requirement?.organization ?? null)
-  const version = keyring.open(key.key)
-  if (version === 'set-aside') throw keySetAside(key.key.id)
-  if (version === 'expired') throw keyExpired(key.key.id)
-  if (version === 'replaced') throw keyReplaced()
-  const { permission } = facts.operation
-  keyring.used(
-    key.key,
-    permission === null ? (requirement?.extra ?? []) : [key.through ?? permission, ...(requirement?.extra ?? [])],
-  )
-  return version
-}
+import type { Operation } from '../../catalogue/operation.ts'
+import { Problem } from '../../problems.ts'
 
 /** No key of the inventory will do. */
 export function keyMissing({ id, scope }: Operation, organization: string | null): Problem {
@@ -31,7 +14,7 @@ export function keyMissing({ id, scope }: Operation, organization: string | null
 }
 
 /** The key that was chosen rests. */
-function keySetAside(id: string): Problem {
+export function keySetAside(id: string): Problem {
   return new Problem(
     'key-unavailable',
     `The key ${id} was rejected by the Devin API several times and is set aside; no stronger key takes its place. The operator has to replace it.`,
@@ -40,7 +23,7 @@ function keySetAside(id: string): Problem {
 }
 
 /** The key that was chosen has ended, by the inventory. */
-function keyExpired(id: string): Problem {
+export function keyExpired(id: string): Problem {
   return new Problem(
     'key-unavailable',
     `The key ${id} has ended, by what the inventory says of it; no stronger key takes its place. The operator has to renew it and to correct \`expires\`.`,
@@ -49,7 +32,7 @@ function keyExpired(id: string): Problem {
 }
 
 /** Another key has its id by now. */
-function keyReplaced(): Problem {
+export function keyReplaced(): Problem {
   return new Problem(
     'key-unavailable',
     'The inventory of keys was changed while this request was under way. Send it again.',

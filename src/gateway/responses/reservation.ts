@@ -1,48 +1,33 @@
-// The answer to a create that something was reserved for, on its way through: passes everything on and tells the
-// reservation once what became of the create. Made by budgeting.ts; admission.ts puts it right behind the upstream.
+// The sink of an answer to a create that something was reserved for: passes everything on and tells the reservation what became
+// of the create. It reads the answer as it came, whatever the caller gets to see of it.
 
-import type { AnswerHead, AnswerTaker, Flow } from '../cache/answer.ts'
-import type { Reservation } from '../budgets/budgets.ts'
-import { Problem } from '../problems.ts'
-import type { Exchange } from './exchange.ts'
+import type { Reservation } from '../../budgets/budgets.ts'
+import type { AnswerHead, AnswerTaker, Flow } from '../../cache/answer.ts'
+import type { Problem } from '../../problems.ts'
+import type { RequestContext } from '../context.ts'
 
 /** Answers to creates have a kilobyte or two; a larger one is left unread, and settlement looks for the session. */
 const maxBytes = 256 * 1024
 
-export class ReservedAnswer implements AnswerTaker {
-  readonly #exchange: Exchange
+export class ReservationSink implements AnswerTaker {
+  readonly #context: RequestContext
   readonly #reservation: Reservation
-  #taker: AnswerTaker | null = null
-  #attached = false
-  #told = false
+  readonly #next: AnswerTaker
   #status = 0
   #chunks: Buffer[] | null = []
   #bytes = 0
 
-  constructor(exchange: Exchange, reservation: Reservation) {
-    this.#exchange = exchange
+  constructor(context: RequestContext, reservation: Reservation, next: AnswerTaker) {
+    this.#context = context
     this.#reservation = reservation
-  }
-
-  /** The taker behind it, for the request that is sent now. Throws when it was called off before. */
-  behind(taker: AnswerTaker): this {
-    if (this.#told)
-      throw new Problem('budget-unavailable', 'The request was called off before it was sent. Send it again.')
-    this.#taker = taker
-    return this
-  }
-
-  /** Nothing will be sent any more. Without effect once it is on its way: then the answer tells. */
-  cancel(): void {
-    if (!this.#attached) this.#tell('released')
+    this.#next = next
   }
 
   attach(flow: Flow): void {
-    this.#attached = true
-    this.#taker?.attach({
+    this.#next.attach({
       resume: () => flow.resume(),
       abort: () => {
-        this.#tell(this.#exchange.upstreamStartedAtMs === null ? 'released' : this.#verdict())
+        this.#tell(this.#context.upstreamStartedAtMs === null ? 'released' : this.#verdict())
         flow.abort()
       },
     })
@@ -52,25 +37,25 @@ export class ReservedAnswer implements AnswerTaker {
     this.#status = head.status
     const coded = head.fields.some((name, index) => index % 2 === 0 && name === 'content-encoding')
     if (coded || head.status < 200 || head.status >= 300) this.#chunks = null
-    this.#taker?.head(head)
+    this.#next.head(head)
   }
 
   data(chunk: Buffer): boolean {
     this.#collect(chunk)
-    return this.#taker?.data(chunk) ?? true
+    return this.#next.data(chunk)
   }
 
   end(last: Buffer | null): void {
     if (last !== null) this.#collect(last)
     this.#tell(this.#verdict())
-    this.#taker?.end(last)
+    this.#next.end(last)
   }
 
   fail(problem: Problem): void {
-    const { upstreamStartedAtMs } = this.#exchange
+    const { upstreamStartedAtMs } = this.#context
     const unsent = upstreamStartedAtMs === null || surelyUnsent.has(problem.kind)
     this.#tell(unsent ? 'released' : this.#verdict())
-    this.#taker?.fail(problem)
+    this.#next.fail(problem)
   }
 
   #collect(chunk: Buffer): void {
@@ -89,8 +74,6 @@ export class ReservedAnswer implements AnswerTaker {
   }
 
   #tell(verdict: 'released' | 'unclear' | { readonly session: string }): void {
-    if (this.#told) return
-    this.#told = true
     if (verdict === 'released') this.#reservation.released()
     else if (verdict === 'unclear') this.#reservation.unclear()
     else this.#reservation.opened(verdict.session)

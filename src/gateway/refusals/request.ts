@@ -1,15 +1,15 @@
-// What admission refuses besides what limits and budgets do: the checks of the request itself, and the decision's no.
+// What is refused of a request itself, and the decision's no.
 
 import type { IncomingMessage } from 'node:http'
-import { queryParameters } from '../catalogue/target.ts'
-import type { Evaluation } from '../policy/evaluate.ts'
-import { Problem } from '../problems.ts'
-import { isHttp2 } from './connection.ts'
+import { queryParameters } from '../../catalogue/target.ts'
+import type { Evaluation } from '../../policy/evaluate.ts'
+import { Problem } from '../../problems.ts'
+import { isHttp2 } from '../connection.ts'
 
 /** The decision's own no, as a problem; null for a yes. */
 export function refusalOf({ decision, derived }: Evaluation): Problem | null {
   const { problem, detail, reason } = decision
-  // Making an error takes a twentieth of a refusal.
+  // Made once for an evaluation: an error is dear to make.
   if (derived.refusal === undefined)
     derived.refusal = problem === null ? null : new Problem(problem, detail ?? '', { reason })
   return derived.refusal
@@ -54,4 +54,27 @@ export function tokenInQuery(): Problem {
     'The query holds your token. Send it in the Authorization field only: addresses end up in logs.',
     { reason: 'token-in-query' },
   )
+}
+
+export function draining(): Problem {
+  return new Problem('draining', 'This instance is shutting down. Repeat the request on a new connection.', {
+    fields: { 'retry-after': '1' },
+  })
+}
+
+/** What the parser refuses; `code` is its own. */
+export function unparsable(code: string | undefined): Problem {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return new Problem('malformed-request', 'The request did not arrive in time. Send it again, whole.', {
+      reason: 'request-incomplete',
+    })
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return new Problem(
+      'malformed-request',
+      'The header fields are larger than 32 KiB. Send fewer; a token with many groups is a common cause.',
+      { reason: 'fields-too-large' },
+    )
+  return new Problem('malformed-request', 'The request is not well-formed HTTP/1.1. Repair the client (RFC 9112).', {
+    reason: 'unparsable',
+  })
 }

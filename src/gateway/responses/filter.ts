@@ -1,20 +1,20 @@
 // Forwarding where a guardrail filters the answer: the upstream is asked for what the caller may see where it can be, and what
 // it answers goes through src/filtering/ before the cache or the caller gets any of it.
 
-import type { AnswerTaker } from '../cache/answer.ts'
-import { withoutFields } from '../http/field-list.ts'
-import type { Paging } from '../catalogue/operation.ts'
-import { Bodiless } from '../filtering/bodiless.ts'
-import { cursorBinding, openCursor, sealCursor, type Position } from '../filtering/cursor.ts'
-import type { CallerPage, ListRequest } from '../filtering/list-request.ts'
-import { filterList } from '../filtering/list.ts'
-import { FilteredObject } from '../filtering/object.ts'
-import { askedPage, listOf, narrowed, pageQuery, unknownCursor } from '../filtering/page-query.ts'
-import type { ResponseFilter } from '../policy/response-filter.ts'
-import { Problem } from '../problems.ts'
-import type { UpstreamRequest } from './upstream/upstream-request.ts'
-import { PlainAnswer } from './responses/plain-answer.ts'
-import { proxyStatus } from './upstream/errors.ts'
+import type { AnswerTaker } from '../../cache/answer.ts'
+import { withoutFields } from '../../http/field-list.ts'
+import type { Paging } from '../../catalogue/operation.ts'
+import { Bodiless } from '../../filtering/bodiless.ts'
+import { cursorBinding, openCursor, sealCursor, type Position } from '../../filtering/cursor.ts'
+import type { CallerPage, ListRequest } from '../../filtering/list-request.ts'
+import { filterList } from '../../filtering/list.ts'
+import { FilteredObject } from '../../filtering/object.ts'
+import { askedPage, listOf, narrowed, pageQuery, unknownCursor } from '../../filtering/page-query.ts'
+import type { ResponseFilter } from '../../policy/response-filter.ts'
+import { Problem } from '../../problems.ts'
+import type { UpstreamRequest } from '../upstream/upstream-request.ts'
+import { PlainAnswer } from './plain-answer.ts'
+import { proxyStatus } from '../upstream/errors.ts'
 
 /** The way to the upstream, as `Upstream.forward`. */
 export type Send = (forward: UpstreamRequest, taker: AnswerTaker) => void

@@ -1,41 +1,36 @@
-// The caller as the taker of an answer: writes status, fields and body to the response, in one write where the answer
-// comes in one piece.
+// The last sink of every answer: writes status, fields and body to the caller's response, in one write where the answer comes
+// in one piece.
 
 import type { ServerResponse } from 'node:http'
-import type { AnswerHead, Flow } from '../cache/answer.ts'
-import type { CacheOutcome, CacheTaker } from '../cache/question.ts'
-import type { Problem } from '../problems.ts'
-import { isHttp2 } from './connection.ts'
-import type { Exchange } from './exchange.ts'
-import { answerInTurn } from './turn.ts'
-
-/** Answers with a problem, or breaks the connection off when the head is out. */
-export type OnFail = (exchange: Exchange, response: ServerResponse, problem: Problem) => void
+import type { AnswerHead, Flow } from '../../cache/answer.ts'
+import type { CacheOutcome, CacheTaker } from '../../cache/question.ts'
+import type { Problem } from '../../problems.ts'
+import { isHttp2 } from '../connection.ts'
+import type { RequestContext } from '../context.ts'
+import { scheduleWrite } from '../event-loop-batch.ts'
+import { answerFailure } from './own-answer.ts'
 
 /** Text is encoded on the stack up to 16 KiB (libuv's stream base in Node), head included. */
 const oneWriteBytes = 12 * 1024
 
-export class Caller implements CacheTaker {
-  readonly #exchange: Exchange
+export class ClientResponseWriter implements CacheTaker {
+  readonly #context: RequestContext
   readonly #response: ServerResponse
   readonly #idleMs: number
-  readonly #onFail: OnFail
   #flow: Flow | null = null
   #begun = false
-  /** What was written in this turn has not left yet. */
+  /** What was written in this batch has not left yet. */
   #gathering = false
-  #closed = false
   /** Runs while the caller has no room for more. */
   #stalled: NodeJS.Timeout | null = null
 
-  constructor(exchange: Exchange, response: ServerResponse, idleMs: number, onFail: OnFail) {
-    this.#exchange = exchange
-    this.#response = response
+  /** `idleMs`: how long a caller may leave an answer unread. */
+  constructor(context: RequestContext, idleMs: number) {
+    this.#context = context
+    this.#response = context.response
     this.#idleMs = idleMs
-    this.#onFail = onFail
-    exchange.endings.push(() => {
+    context.whenClosed(() => {
       // Also after an answer of ours: the upstream may still be busy with a request that was refused half way.
-      this.#closed = true
       if (this.#stalled !== null) clearTimeout(this.#stalled)
       this.#flow?.abort()
     })
@@ -43,19 +38,19 @@ export class Caller implements CacheTaker {
 
   attach(flow: Flow): void {
     this.#flow = flow
-    if (this.#closed) flow.abort()
+    if (this.#context.isClosed) flow.abort()
   }
 
   outcome({ result, cacheStatus }: CacheOutcome): void {
-    this.#exchange.cache = result
-    this.#exchange.cacheStatus = cacheStatus
+    this.#context.cache = result
+    this.#context.cacheStatus = cacheStatus
   }
 
   head({ status, fields, length }: AnswerHead): void {
-    // Refused meanwhile, in the same turn: what comes too late for the caller is nobody's.
-    if (this.#exchange.answered) return
-    const { requestId, decisionId, limitFields } = this.#exchange
-    this.#exchange.status = status
+    // Refused meanwhile, in the same batch.
+    if (this.#context.isAnswered) return
+    const { requestId, decisionId, limitFields } = this.#context
+    this.#context.beginAnswer(status)
     const all = ['x-request-id', requestId, 'gateway-decision', decisionId, ...limitFields]
     for (let index = 0; index < fields.length; index += 2) {
       const name = fields[index] ?? ''
@@ -72,14 +67,14 @@ export class Caller implements CacheTaker {
   /** A stream of events may be long in coming, and its caller waits for the head. */
   #flushSoon(): void {
     setImmediate(() => {
-      if (!this.#begun && !this.#closed) this.#response.flushHeaders()
+      if (!this.#begun && !this.#context.isClosed) this.#response.flushHeaders()
     })
   }
 
   data(chunk: Buffer): boolean {
-    if (this.#exchange.answered) return true
+    if (this.#context.isAnswered) return true
     this.#begun = true
-    this.#exchange.bytesOut += chunk.length
+    this.#context.bytesOut += chunk.length
     this.#gather()
     const room = this.#response.write(chunk)
     if (!room) this.#waitForRoom()
@@ -87,13 +82,13 @@ export class Caller implements CacheTaker {
   }
 
   end(last: Buffer | null): void {
-    if (this.#exchange.answered) return
+    if (this.#context.isAnswered) return
     const isWhole = !this.#begun
     this.#begun = true
-    this.#exchange.answered = true
-    const body = this.#exchange.method === 'HEAD' ? null : last
-    this.#exchange.bytesOut += body?.length ?? 0
-    answerInTurn(() => {
+    this.#context.completeAnswer()
+    const body = this.#context.method === 'HEAD' ? null : last
+    this.#context.bytesOut += body?.length ?? 0
+    scheduleWrite(() => {
       // As text it leaves in one string with the head and in one write, which is cheaper than writing two pieces.
       if (body !== null && isWhole && body.length <= oneWriteBytes)
         this.#response.end(body.toString('latin1'), 'latin1')
@@ -101,7 +96,7 @@ export class Caller implements CacheTaker {
     })
   }
 
-  /** Pieces of one turn leave in one write. */
+  /** Pieces of one batch leave in one write. */
   #gather(): void {
     const { socket } = this.#response
     // HTTP/2 gathers by itself, and a response that waits for the one before it has no socket yet.
@@ -109,10 +104,10 @@ export class Caller implements CacheTaker {
     this.#gathering = true
     // Not the response: its end loses what it holds back of a chunked body (Node 24).
     socket.cork()
-    answerInTurn(() => {
+    scheduleWrite(() => {
       this.#gathering = false
-      // The end of the answer, where it came, stands behind this in line and takes the pieces with it.
-      if (!this.#exchange.answered) socket.uncork()
+      // The end of the answer, where it came, is behind this in the batch and takes the pieces with it.
+      if (!this.#context.isAnswered) socket.uncork()
     })
   }
 
@@ -128,6 +123,6 @@ export class Caller implements CacheTaker {
   }
 
   fail(problem: Problem): void {
-    this.#onFail(this.#exchange, this.#response, problem)
+    answerFailure(this.#context, problem)
   }
 }

@@ -1,0 +1,267 @@
+// What is known about one request so far, and where it is on its way. Each field is written once, by the stage that learns
+// it, and read by later stages and by recording. None holds a key value, and nothing here is written down as a whole.
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Reservation } from '../budgets/budgets.ts'
+import type { CacheOutcome } from '../cache/question.ts'
+import type { Operation } from '../catalogue/operation.ts'
+import type { Target } from '../catalogue/target.ts'
+import type { Claim } from '../idempotency/safe-creates.ts'
+import type { Principal } from '../identity/principal.ts'
+import type { KeyVersion } from '../keys/keyring.ts'
+import type { Evaluation } from '../policy/evaluate.ts'
+import type { PolicySet } from '../policy/policy-set.ts'
+import { asProblem, type Problem } from '../problems.ts'
+import type { CallerFields } from './fields.ts'
+import { Releases } from './releases.ts'
+
+/**
+ * The life of an exchange; it only moves forward.
+ * `deciding`: stages run. `answering`: the head of the answer is written. `answered`: all of it is handed over, and leaves at the
+ * end of the event-loop batch at the latest. `closed`: the caller has it, or has left. `ended`: no call to the upstream is left either.
+ */
+const phases = { deciding: 0, answering: 1, answered: 2, closed: 3, ended: 4 } as const
+export type Phase = keyof typeof phases
+
+/** The stages of a request in their order; `own-page` answers what is under /gateway/. Records say at which one it ended. */
+export const stageNames = [
+  'open',
+  'read-request',
+  'own-page',
+  'authenticate',
+  'authorize',
+  'shed-load',
+  'judge-body',
+  'claim-idempotency-key',
+  'choose-key',
+  'take-limits',
+  'read-body',
+  'reserve-budget',
+  'answer-from-cache',
+  'open-key',
+  'forward',
+] as const
+export type StageName = (typeof stageNames)[number]
+
+/** Who hears of an exchange. */
+export interface ContextEvents {
+  /** A refusal or failure is about to be answered, or has cut the answer off. */
+  failed(context: RequestContext, problem: Problem): void
+  /** Exactly once, when nothing is left to do for it. */
+  ended(context: RequestContext): void
+}
+
+export class RequestContext {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly decisionId: string
+  /** By the monotonic clock, as are the other times of an exchange. */
+  readonly startedAtMs: number
+  /** Null for what could not be parsed. */
+  readonly method: string | null
+  /** The request target as it was received. Never recorded: a query can hold anything. */
+  readonly rawTarget: string
+  /** The snapshot that the whole request sees. */
+  readonly policy: PolicySet
+  /** Where it is, or where it has ended. */
+  stage: StageName = 'open'
+
+  /** The caller's own request id where it is short and plain, else the decision id. */
+  requestId: string
+  traceId: string | null = null
+  /** Raw path for requests that match no operation. */
+  path: string | null = null
+  principal: Principal | null = null
+  operation: Operation | null = null
+  evaluation: Evaluation | null = null
+  /** The body as it was received; null while it was not collected. */
+  receivedBody: Buffer | null = null
+  /** The Idempotency-Key that this request has claimed. */
+  claim: Claim | null = null
+  /** What it may cost, put aside in budgets. */
+  reservation: Reservation | null = null
+  keyVersion: KeyVersion | null = null
+  /** How the cache came to the answer, and its Cache-Status; null when it was not asked. */
+  cache: CacheOutcome['result'] | null = null
+  cacheStatus: string | null = null
+  /** RateLimit fields of the answer, name and value alternating; empty before the limits were judged and without limits. */
+  limitFields: readonly string[] = []
+  /** The limit that refused the request, or in shadow mode would have. */
+  limitExceeded: string | null = null
+  /** Answered with the kept answer of an earlier request with the same Idempotency-Key. */
+  replayed = false
+  /** Answered by the gateway itself: a page under `/gateway/`. */
+  ownPage: string | null = null
+  problem: Problem | null = null
+  upstreamStatus: number | null = null
+  upstreamRequestId: string | null = null
+  /** How long it waited in line before the upstream; null when it did not have to. */
+  waitedMs: number | null = null
+  upstreamStartedAtMs: number | null = null
+  upstreamEndedAtMs: number | null = null
+  /** Status of the answer; null when the caller left before there was one. */
+  status: number | null = null
+  /** The caller left before it had the whole answer. */
+  aborted = false
+  /** The answer was cut off after its head was sent: too late for a problem document. */
+  brokenOff = false
+  bytesIn = 0
+  bytesOut = 0
+
+  #fields: CallerFields | null = null
+  #target: Target | null = null
+  #phase: number = phases.deciding
+  #complete = false
+  #calls = 0
+  readonly #events: ContextEvents
+  readonly #ofCaller = new Releases()
+  readonly #ofCall = new Releases()
+
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    opening: {
+      readonly decisionId: string
+      readonly method: string | null
+      readonly rawTarget: string
+      readonly policy: PolicySet
+      readonly nowMs: number
+    },
+    events: ContextEvents,
+  ) {
+    this.request = request
+    this.response = response
+    this.decisionId = this.requestId = opening.decisionId
+    this.method = opening.method
+    this.rawTarget = opening.rawTarget
+    this.policy = opening.policy
+    this.startedAtMs = opening.nowMs
+    this.#events = events
+  }
+
+  /** An answer can still be begun: stages go on. */
+  get isOpen(): boolean {
+    return this.#phase === phases.deciding
+  }
+
+  /** An answer is complete or the caller has left: what comes now is nobody's. */
+  get isAnswered(): boolean {
+    return this.#phase >= phases.answered
+  }
+
+  /** The whole answer was handed over: what fails behind it is only its echo. */
+  get isComplete(): boolean {
+    return this.#complete
+  }
+
+  /** The caller has the answer, or has left. */
+  get isClosed(): boolean {
+    return this.#phase >= phases.closed
+  }
+
+  get isEnded(): boolean {
+    return this.#phase === phases.ended
+  }
+
+  get isRead(): boolean {
+    return this.method === 'GET' || this.method === 'HEAD'
+  }
+
+  /** What the caller's header fields say, from the stage `read-request` on. */
+  get fields(): CallerFields {
+    return this.#fields ?? tooEarly('fields')
+  }
+
+  /** The request target as it was received; a guardrail may have it sent otherwise. From `read-request` on. */
+  get target(): Target {
+    return this.#target ?? tooEarly('target')
+  }
+
+  wasRead(fields: CallerFields, target: Target): void {
+    this.#fields = fields
+    this.#target = target
+  }
+
+  /** What the policy says of the request, from the stage `authorize` on. */
+  get decided(): Evaluation {
+    return this.evaluation ?? tooEarly('decided')
+  }
+
+  /** What is written of the answer from here on cannot be taken back. */
+  beginAnswer(status: number): void {
+    this.status = status
+    this.#advance(phases.answering)
+  }
+
+  /** Nothing more comes for this answer. */
+  completeAnswer(): void {
+    this.#complete = true
+    this.#advance(phases.answered)
+  }
+
+  /** The caller has the answer (`aborted`: or has left before). */
+  close(aborted: boolean): void {
+    if (this.isClosed) return
+    this.aborted = aborted
+    this.#advance(phases.closed)
+    this.#release(this.#ofCaller)
+    this.#endWhenDone()
+  }
+
+  /** A failure was answered, or has cut the answer off. */
+  fail(problem: Problem): void {
+    this.problem ??= problem
+    this.#events.failed(this, problem)
+  }
+
+  /** A call to the upstream is under way, until the function is called that this returns. There may be several. */
+  beginCall(): () => void {
+    this.#calls += 1
+    let isOver = false
+    return () => {
+      if (isOver) return
+      isOver = true
+      this.#calls -= 1
+      this.#endWhenDone()
+    }
+  }
+
+  /** Released when the caller has its answer or has left. */
+  whenClosed(release: () => void): void {
+    this.#ofCaller.add(release)
+  }
+
+  /** Released when the exchange is over and so is every call to the upstream that was made for it. */
+  whenEnded(release: () => void): void {
+    this.#ofCall.add(release)
+  }
+
+  /** Nothing is waited for any more, also not what is under way at the upstream. */
+  end(): void {
+    if (this.isEnded) return
+    this.#phase = phases.ended
+    this.#release(this.#ofCall)
+    this.#events.ended(this)
+  }
+
+  #endWhenDone(): void {
+    if (this.#phase === phases.closed && this.#calls === 0) this.end()
+  }
+
+  /** A failure here has nobody up the stack to go to. */
+  #release(releases: Releases): void {
+    try {
+      releases.release()
+    } catch (error) {
+      this.#events.failed(this, asProblem(error))
+    }
+  }
+
+  #advance(phase: number): void {
+    if (phase > this.#phase) this.#phase = phase
+  }
+}
+
+function tooEarly(field: string): never {
+  throw new Error(`a stage reads "${field}" before it is known: the order of the stages is wrong`)
+}

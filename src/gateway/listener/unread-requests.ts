@@ -1,0 +1,92 @@
+// Requests that the parser hands over without a response: what it refuses, and CONNECT. Each gets a response of its own, so that it
+// is answered and recorded as any other, and its connection ends with it.
+
+import { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Problem } from '../../problems.ts'
+import type { RequestContext } from '../context.ts'
+import type { Pipelines } from '../pipelines.ts'
+import { unparsable } from '../refusals/request.ts'
+import { answerFailure } from '../responses/own-answer.ts'
+import type { ConnectionCut } from './connections.ts'
+
+export interface UnreadRequestsParts {
+  readonly pipelines: Pipelines
+  readonly openContext: (request: IncomingMessage, response: ServerResponse) => RequestContext
+  readonly onCut: (cause: ConnectionCut) => void
+}
+
+export interface UnreadRequests {
+  /** What the parser refuses is answered once, as the request it belongs to or as one of its own. */
+  refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket): void
+  /** An exchange of which no request was read. */
+  refuse(socket: Socket, problem: Problem): void
+  /** A tunnel is asked for like anything else. */
+  connect(request: IncomingMessage, socket: Socket, route: (response: ServerResponse) => void): void
+}
+
+/** How long a connection stays open for its last answer to arrive. */
+const lingerMs = 5000
+
+export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRequestsParts): UnreadRequests {
+  function refuse(socket: Socket, problem: Problem): void {
+    const request = new IncomingMessage(socket)
+    const response = new ServerResponse(request)
+    const context = openContext(request, response)
+    answerLast(response, socket, () => answerFailure(context, problem))
+  }
+
+  /** Answers when the requests before are answered, and closes the connection, also one on which more arrives. */
+  function answerLast(response: ServerResponse, socket: Socket, answer: () => void): void {
+    response.shouldKeepAlive = false
+    // Without a listener the reset of a caller that does not wait would end the process.
+    socket.on('error', () => {})
+    response.once('finish', () => {
+      response.emit('close')
+      socket.end()
+      const linger = setTimeout(() => socket.destroy(), lingerMs)
+      socket.once('close', () => clearTimeout(linger))
+      socket.resume()
+    })
+    const begin = (): void => {
+      const isOpen = socket.writable
+      if (isOpen) response.assignSocket(socket)
+      answer()
+      if (!isOpen) response.emit('close')
+    }
+    const before = pipelines.latest(socket)
+    if (before === null) begin()
+    else before.response.once('close', begin)
+  }
+
+  return {
+    refuse,
+    refuseUnparsed(error, socket) {
+      if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') onCut('head')
+      if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') onCut('handshake')
+      // A connection that broke, or that was only opened, is no exchange.
+      if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesRead === 0) {
+        socket.destroy()
+        return
+      }
+      const current = pipelines.latest(socket)
+      if (current === null || current.request.complete) {
+        refuse(socket, unparsable(error.code))
+        return
+      }
+      // The caller ended its side in the middle of the body: it has left.
+      if (error.code === 'HPE_INVALID_EOF_STATE') {
+        socket.destroy()
+        return
+      }
+      current.response.shouldKeepAlive = false
+      // Before anything was sent, what was decided was decided about a request that has turned out to be none.
+      if (current.keyVersion === null) current.evaluation = null
+      answerFailure(current, unparsable(error.code))
+    },
+    connect(request, socket, route) {
+      const response = new ServerResponse(request)
+      answerLast(response, socket, () => route(response))
+    },
+  }
+}

@@ -1,0 +1,120 @@
+// GET /gateway/v1/me: who the caller is for the gateway, what it may call, and how its limits and budgets stand.
+
+import { budgetView, type BudgetView } from '../../budgets/standing.ts'
+import type { Operation } from '../../catalogue/operation.ts'
+import type { Principal } from '../../identity/principal.ts'
+import type { Limiter } from '../../limits/limiter.ts'
+import { conditionHolds } from '../../policy/condition.ts'
+import { refusalWithoutTeam } from '../../policy/decide.ts'
+import { isWithheld } from '../../policy/guarded.ts'
+import type { PolicySet, Team } from '../../policy/policy-set.ts'
+import { Problem } from '../../problems.ts'
+import type { Budgeting } from '../budgeting.ts'
+import { limitView } from '../refusals/limits.ts'
+
+export interface MeParts {
+  readonly limiter: Limiter
+  readonly budgeting: Budgeting
+  readonly now: () => number
+}
+
+/** Throws `identity-incomplete` for a caller of no team. */
+export function describeCaller(policy: PolicySet, principal: Principal, parts: MeParts): Promise<unknown> {
+  const teams = policy.teamsOf(principal)
+  if (teams.length === 0) throw noTeam(principal)
+  return describe(policy, teams, principal, parts)
+}
+
+interface CallerOperation {
+  readonly id: string
+  readonly team: string
+  /** Null for what every member may call. */
+  readonly grant: string | null
+}
+
+async function describe(
+  policy: PolicySet,
+  teams: readonly Team[],
+  principal: Principal,
+  parts: MeParts,
+): Promise<unknown> {
+  return {
+    subject: principal.subject,
+    email: principal.email,
+    app: principal.app,
+    groups: principal.groups,
+    teams: teams.map((team) => ({
+      team: team.id,
+      organizations: team.organizations === 'all' ? 'all' : [...team.organizations],
+      default_organization: team.defaultOrganization,
+    })),
+    operations: teams.flatMap((team) => operationsOf(policy, team, principal)),
+    limits: await limitsOf(policy, teams, principal, parts),
+    budgets: await budgetsOf(policy, teams, principal, parts),
+    token_expires_at: new Date(principal.expiresAtMs).toISOString(),
+    policy_revision: policy.revision,
+  }
+}
+
+/** The same refusal that every call of this caller meets. */
+function noTeam(principal: Principal): Problem {
+  const { detail } = refusalWithoutTeam(principal)
+  return new Problem('identity-incomplete', detail, { reason: 'no-team' })
+}
+
+/** A create counts against every kind of limit, so its own come first; then those of groups that the caller may call. */
+async function limitsOf(
+  policy: PolicySet,
+  teams: readonly Team[],
+  principal: Principal,
+  { limiter }: MeParts,
+): Promise<Record<string, unknown>> {
+  const create = policy.catalogue.operation('org.sessions.create')
+  const entries = teams.map(async (team) => {
+    const granted = operationsOf(policy, team, principal).map(({ id }) => policy.catalogue.operation(id))
+    const limits = [create, ...granted].flatMap((each) => (each === null ? [] : team.limitsFor(principal, each)))
+    const distinct = [...new Map(limits.map((limit) => [limit.meter, limit])).values()]
+    const statuses = await limiter.peek(distinct)
+    return [team.id, statuses.map(limitView)] as const
+  })
+  return Object.fromEntries(await Promise.all(entries))
+}
+
+/** What a session of the caller would be charged to, by team; those of organizations for each of the team's. */
+async function budgetsOf(
+  policy: PolicySet,
+  teams: readonly Team[],
+  principal: Principal,
+  { budgeting, now }: MeParts,
+): Promise<Record<string, readonly BudgetView[] | null>> {
+  const shown = teams.map(async (team) => {
+    const organizations = team.organizations === 'all' ? [null] : [...team.organizations]
+    const budgets = organizations.flatMap((each) => policy.budgets.of(team.id, principal, each))
+    const distinct = [...new Map(budgets.map((budget) => [budget.account, budget])).values()]
+    const standings = await budgeting.standings(distinct)
+    return [team.id, standings?.map((standing) => budgetView(standing, now())) ?? null] as const
+  })
+  return Object.fromEntries(await Promise.all(shown))
+}
+
+function operationsOf(policy: PolicySet, team: Team, principal: Principal): CallerOperation[] {
+  return policy.catalogue.operations.flatMap((operation): CallerOperation[] => {
+    if (operation.open && policy.catalogue.isServed(operation))
+      return [{ id: operation.id, team: team.id, grant: null }]
+    if (!isWithinReach(team, operation) || isWithheld(policy, team, operation, principal)) return []
+    const grant = team.byOperation[operation.index]?.find(
+      (each) => each.mode === 'enforce' && (each.when === null || conditionHolds(each.when, principal)),
+    )
+    return grant === undefined ? [] : [{ id: operation.id, team: team.id, grant: grant.id }]
+  })
+}
+
+/** An enterprise operation that no organization can bound is out of reach behind a fence, whatever is granted. */
+function isWithinReach(team: Team, { scope, organizations }: Operation): boolean {
+  return (
+    scope !== 'enterprise' ||
+    team.organizations === 'all' ||
+    organizations.segment !== -1 ||
+    organizations.query.includes('org_ids')
+  )
+}

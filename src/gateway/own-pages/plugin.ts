@@ -1,0 +1,69 @@
+// What is under /gateway/, as a plugin: pages that explain problems, for everybody; then, for verified callers, who they are and
+// how a call of theirs would be decided. Nothing else exists there.
+
+import type { FastifyPluginCallback, RouteHandlerMethod } from 'fastify'
+import { Problem, problemKinds, type ProblemKindName } from '../../problems.ts'
+import type { RequestContext } from '../context.ts'
+import type { DevinUsers } from '../devin-users.ts'
+import { answerJson, answerProblemPage } from '../responses/own-answer.ts'
+import { hookOf, type Stage, type StageResult } from '../stages/stage.ts'
+import { explainPage } from './explain.ts'
+import { describeCaller, type MeParts } from './me.ts'
+
+export interface OwnPagesParts extends MeParts {
+  readonly authenticate: Stage
+  readonly devinUsers: DevinUsers
+}
+
+/** Registered under the prefix to which the router sends every target below /gateway/. */
+export function createOwnPages(parts: OwnPagesParts): FastifyPluginCallback {
+  const ownPage = hookOf({ name: 'own-page', run: (context) => answerOwnPage(context, parts) })
+  return (app, _options, done) => {
+    app.addHook('onRequest', hookOf({ name: 'own-page', run: answerProblemPageOf }))
+    app.addHook('onRequest', hookOf(parts.authenticate))
+    app.all('/', { preHandler: ownPage }, unreachable)
+    app.setNotFoundHandler({ preHandler: ownPage }, unreachable)
+    done()
+  }
+}
+
+/** The stage before it answers every request or refuses it. */
+const unreachable: RouteHandlerMethod = () => {
+  throw new Error('no page has answered')
+}
+
+/** Answers a problem page, which anybody may read. */
+function answerProblemPageOf(context: RequestContext): StageResult {
+  const [, version, page, kind, ...rest] = context.target.segments
+  const isPage = version === 'v1' && page === 'problems' && kind !== undefined && rest.length === 0 && context.isRead
+  if (!isPage || !Object.hasOwn(problemKinds, kind)) return undefined
+  context.ownPage = 'gateway.problems'
+  // Just checked to be a key of the table.
+  answerProblemPage(context, kind as ProblemKindName)
+  return undefined
+}
+
+function answerOwnPage(context: RequestContext, parts: OwnPagesParts): StageResult | Promise<StageResult> {
+  const { policy, principal, target } = context
+  const page = target.segments.slice(1).join('/')
+  if (!context.isRead || principal === null || (page !== 'v1/me' && page !== 'v1/explain')) return unknownPage()
+  if (page === 'v1/me') {
+    context.ownPage = 'gateway.me'
+    return describeCaller(policy, principal, parts).then((found) => show(context, found))
+  }
+  context.ownPage = 'gateway.explain'
+  const explained = explainPage(policy, principal, target.query, parts.devinUsers)
+  return explained instanceof Promise ? explained.then((found) => show(context, found)) : show(context, explained)
+}
+
+function show(context: RequestContext, value: unknown): StageResult {
+  if (context.isOpen) answerJson(context, value)
+  return undefined
+}
+
+function unknownPage(): Problem {
+  return new Problem(
+    'unknown-operation',
+    'Under /gateway/ there are only GET /gateway/v1/me, GET /gateway/v1/explain and GET /gateway/v1/problems/{kind}.',
+  )
+}

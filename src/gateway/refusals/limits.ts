@@ -1,0 +1,63 @@
+// What is said of limits: why a request is refused, and how they stand.
+
+import { basename } from 'node:path'
+import type { Allowance, Limit, LimitStatus, Quota } from '../../limits/limiter.ts'
+import type { Team } from '../../policy/policy-set.ts'
+import { Problem } from '../../problems.ts'
+
+export function limitsUnjudged({ exceeded: limit, retryAfterMs }: Allowance): Problem {
+  return new Problem(
+    'overloaded',
+    `The limit ${limit?.name ?? ''} cannot be judged: the store that the instances share is away, and what costs money is not let through unjudged. Nothing was counted or sent; try again after Retry-After.`,
+    { reason: 'store-away', fields: { 'retry-after': String(Math.ceil(retryAfterMs / 1000)) } },
+  )
+}
+
+export function limitExceeded(team: Team, limit: Limit, retryAfterMs: number): Problem {
+  const { subject, verb, owner } = wordsFor(team, limit)
+  if (limit.quota === null) {
+    const detail = `${subject} may have ${limit.most} requests under way at once (limit ${limit.name}), and ${verb} them. Wait until some have ended.`
+    return new Problem('concurrency-exceeded', detail, { fields: { 'retry-after': '1' } })
+  }
+  const kind = limit.kind === 'budget' ? 'budget-exceeded' : 'rate-limit-exceeded'
+  const seconds = Number.isFinite(retryAfterMs) ? Math.max(1, Math.ceil(retryAfterMs / 1000)) : null
+  const wait = seconds === null ? 'It never lets this through.' : `Wait ${seconds} second${seconds === 1 ? '' : 's'}.`
+  return new Problem(
+    kind,
+    `${subject} ${verb} used the limit ${limit.name} of ${quotaText(limit.quota)}. ${wait} The limit ${owner}.`,
+    { fields: seconds === null ? {} : { 'retry-after': String(seconds) } },
+  )
+}
+
+/** Who used it, and who may change it. */
+function wordsFor(team: Team, { scope }: Limit): { subject: string; verb: 'has' | 'have'; owner: string } {
+  if (scope === 'gateway')
+    return {
+      subject: 'All teams together',
+      verb: 'have',
+      owner: "is the gateway's, not your team's, and protects the Devin API",
+    }
+  const owner = `stands in ${basename(team.source.file)}, for its owner to change`
+  return { subject: `Team ${team.id}`, verb: 'has', owner }
+}
+
+const spans: ReadonlyMap<number, string> = new Map([
+  [1000, 'second'],
+  [60_000, 'minute'],
+  [3_600_000, 'hour'],
+])
+
+function quotaText({ amount, perMs, calendar }: Quota): string {
+  return `${amount} per ${calendar ?? spans.get(perMs ?? 0) ?? `${perMs ?? 0} ms`}`
+}
+
+/** How limits stand, for the callers' own page. */
+export function limitView({ limit, remaining, resetMs }: LimitStatus): unknown {
+  return {
+    name: limit.name,
+    limit: limit.quota === null ? `${limit.most} at once` : quotaText(limit.quota),
+    remaining,
+    resets_in_seconds: Math.ceil(resetMs / 1000),
+    ...(limit.shadow ? { mode: 'shadow' } : {}),
+  }
+}

@@ -1,0 +1,110 @@
+// Answers of the gateway itself, written straight to the response: problem documents, JSON and pages.
+
+import { asProblem, problemKinds, problemType, type Problem, type ProblemKindName } from '../../problems.ts'
+import { maskSecrets } from '../../records/mask.ts'
+import { breakOff, isHttp2 } from '../connection.ts'
+import type { RequestContext } from '../context.ts'
+import { scheduleWrite } from '../event-loop-batch.ts'
+
+/** A refusal or failure as `application/problem+json` (RFC 9457); extension members `reason` and `decision_id`. */
+function problemDocument(problem: Problem, context: RequestContext): string {
+  return JSON.stringify({
+    type: problemType(problem.kind),
+    title: problemKinds[problem.kind].title,
+    status: problem.status,
+    // It may repeat what the caller wrote into the address.
+    detail: maskSecrets(problem.message),
+    instance: `urn:uuid:${context.decisionId}`,
+    // Which check a token failed is for the records: told outside, it would guide a forger.
+    reason: problem.kind === 'token-rejected' ? problem.kind : problem.reason,
+    decision_id: context.decisionId,
+    ...problem.members,
+  })
+}
+
+/** Answers with a problem, or breaks the connection off where an answer has begun. */
+export function answerFailure(context: RequestContext, error: unknown): void {
+  if (context.isComplete) return
+  const problem = asProblem(error)
+  const { response } = context
+  context.fail(problem)
+  if (response.headersSent || response.destroyed) {
+    context.brokenOff = response.headersSent
+    breakOff(response)
+  } else answerProblem(context, problem)
+}
+
+function answerProblem(context: RequestContext, problem: Problem): void {
+  const fields: string[] = []
+  for (const [name, value] of Object.entries(problem.fields)) {
+    // HTTP/2 knows no connection fields.
+    if (name !== 'connection' || !isHttp2(context.response)) fields.push(name, value)
+  }
+  // A create may have happened all the same: clients that know the field do not send it again.
+  if (
+    problem.status >= 502 &&
+    context.upstreamStartedAtMs !== null &&
+    (context.method === 'POST' || context.method === 'PATCH')
+  )
+    fields.push('x-should-retry', 'false')
+  answer(context, problem.status, 'application/problem+json', problemDocument(problem, context), fields)
+}
+
+export function answerJson(context: RequestContext, value: unknown): void {
+  answer(context, 200, 'application/json', JSON.stringify(value), ['cache-control', 'no-store'])
+}
+
+/** The page behind a problem's `type`: what it means and whose turn it is. */
+export function answerProblemPage(context: RequestContext, kind: ProblemKindName): void {
+  answer(context, 200, 'text/html; charset=utf-8', problemPage(kind), [
+    'content-security-policy',
+    "default-src 'none'; style-src 'unsafe-inline'",
+    'cache-control',
+    'public, max-age=3600',
+  ])
+}
+
+function answer(context: RequestContext, status: number, type: string, text: string, fields: readonly string[]): void {
+  const length = Buffer.byteLength(text)
+  const { response } = context
+  context.beginAnswer(status)
+  context.bytesOut = context.method === 'HEAD' ? 0 : length
+  response.writeHead(status, [
+    'content-type',
+    type,
+    'content-length',
+    String(length),
+    'x-request-id',
+    context.requestId,
+    'gateway-decision',
+    context.decisionId,
+    'x-content-type-options',
+    'nosniff',
+    ...context.limitFields,
+    ...(context.cacheStatus === null ? [] : ['cache-status', context.cacheStatus]),
+    ...fields,
+  ])
+  context.completeAnswer()
+  scheduleWrite(() => response.end(context.method === 'HEAD' ? undefined : text))
+}
+
+function problemPage(kind: ProblemKindName): string {
+  const { title, status, turn, about } = problemKinds[kind]
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>${kind}: ${title}</title>
+<style>
+body { font: 16px/1.6 system-ui, sans-serif; max-width: 40rem; margin: 4rem auto; padding: 0 1rem; color: #1d2430; background: #fff }
+code { background: #eef1f5; padding: .1em .35em; border-radius: 4px }
+p.status { color: #5b6676 }
+@media (prefers-color-scheme: dark) { body { color: #e3e8ef; background: #12161c } code { background: #232a34 } p.status { color: #9aa7b8 } }
+</style>
+<h1>${title}</h1>
+<p class="status"><code>${kind}</code> · HTTP status ${status} · it is the turn of ${turn}</p>
+<p>${about.replaceAll(/`([^`]*)`/g, '<code>$1</code>').replaceAll('<token>', '&lt;token&gt;')}</p>
+<p>Every refusal carries a <code>decision_id</code>. The operators of the gateway find the whole decision under it in the decision log.</p>
+</html>
+`
+}

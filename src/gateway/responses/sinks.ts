@@ -1,0 +1,50 @@
+// The way back, in one place. An answer of the upstream goes through, in this order:
+//
+//   leak guard (upstream-response.ts) → end of the call → budget → filter → cache → idempotency → client
+//
+// Each sink takes what the one before it gives, and most requests have few of them.
+
+import type { AnswerTaker } from '../../cache/answer.ts'
+import type { CacheTaker } from '../../cache/question.ts'
+import type { RequestContext } from '../context.ts'
+import type { UpstreamRequest } from '../upstream/upstream-request.ts'
+import { ClientResponseWriter } from './client.ts'
+import { forwardFiltered, type Send } from './filter.ts'
+import { IdempotentResponse } from './idempotent.ts'
+import { ReservationSink } from './reservation.ts'
+import { UpstreamCallSink } from './upstream-call.ts'
+
+export interface SinkSettings {
+  /** How long a caller may leave an answer unread. */
+  readonly callerIdleMs: number
+  /** How long the upstream may take for a create with an Idempotency-Key, with or without its caller. */
+  readonly safeCreateMs: number
+  readonly now: () => number
+  /** The clock that nobody sets. */
+  readonly monotonic: () => number
+}
+
+/** From the cache to the caller. */
+export function sinksToClient(context: RequestContext, { callerIdleMs, safeCreateMs }: SinkSettings): CacheTaker {
+  const client = new ClientResponseWriter(context, callerIdleMs)
+  return context.claim === null ? client : new IdempotentResponse(context, context.claim, client, safeCreateMs)
+}
+
+/** From the upstream to the cache. A filtered list asks several times; each call has its own way back. */
+export function forwardThroughSinks(
+  forward: UpstreamRequest,
+  cache: AnswerTaker,
+  send: Send,
+  clocks: SinkSettings,
+): void {
+  const { exchange: context } = forward
+  const { reservation } = context
+  const sendOnce: Send = (asking, sink) =>
+    send(
+      asking,
+      new UpstreamCallSink(context, reservation === null ? sink : new ReservationSink(context, reservation, sink)),
+    )
+  const { response } = context.decided.decision
+  if (response === null) sendOnce(forward, cache)
+  else forwardFiltered(sendOnce, forward, response, cache, clocks)
+}

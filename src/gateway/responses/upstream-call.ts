@@ -1,0 +1,46 @@
+// The first sink of every answer of the upstream: tells the request when its call is over, behind all who read the answer.
+
+import type { AnswerHead, AnswerTaker, Flow } from '../../cache/answer.ts'
+import type { Problem } from '../../problems.ts'
+import type { RequestContext } from '../context.ts'
+
+export class UpstreamCallSink implements AnswerTaker {
+  readonly #context: RequestContext
+  readonly #next: AnswerTaker
+  #over: (() => void) | null = null
+
+  constructor(context: RequestContext, next: AnswerTaker) {
+    this.#context = context
+    this.#next = next
+  }
+
+  attach(flow: Flow): void {
+    const over = this.#context.beginCall()
+    this.#over = over
+    this.#next.attach({
+      resume: () => flow.resume(),
+      abort: () => {
+        flow.abort()
+        over()
+      },
+    })
+  }
+
+  head(head: AnswerHead): void {
+    this.#next.head(head)
+  }
+
+  data(chunk: Buffer): boolean {
+    return this.#next.data(chunk)
+  }
+
+  end(last: Buffer | null): void {
+    this.#next.end(last)
+    this.#over?.()
+  }
+
+  fail(problem: Problem): void {
+    this.#next.fail(problem)
+    this.#over?.()
+  }
+}

@@ -1,0 +1,26 @@
+// Stage: the caller's token, verified. A promise only where signing keys have to be fetched.
+
+import type { Principal } from '../../identity/principal.ts'
+import { authorizationField } from '../../identity/token-form.ts'
+import type { TokenVerifier } from '../../identity/token-verifier.ts'
+import { Problem } from '../../problems.ts'
+import type { RequestContext } from '../context.ts'
+import type { Stage, StageResult } from './stage.ts'
+
+export function createAuthenticate(tokens: TokenVerifier): Stage {
+  return {
+    name: 'authenticate',
+    run(context) {
+      const verified = tokens.verify(authorizationField(context.request.rawHeaders))
+      return verified instanceof Promise
+        ? verified.then((settled) => accept(context, settled))
+        : accept(context, verified)
+    },
+  }
+}
+
+function accept(context: RequestContext, verified: Principal | Problem): StageResult {
+  if (verified instanceof Problem) return verified
+  context.principal = verified
+  return undefined
+}

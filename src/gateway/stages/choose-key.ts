@@ -1,0 +1,11 @@
+// Stage: whether the inventory has a key that can serve the request. Which one was chosen with the decision; it is opened
+// last of all.
+
+import type { RequestContext } from '../context.ts'
+import { keyMissing } from '../refusals/keys.ts'
+import type { StageResult } from './stage.ts'
+
+export function chooseKey({ decided }: RequestContext): StageResult {
+  const { key, facts, requirement } = decided
+  return key === null ? keyMissing(facts.operation, requirement?.organization ?? null) : undefined
+}

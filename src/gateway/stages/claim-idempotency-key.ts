@@ -1,0 +1,69 @@
+// Stage: a create with an Idempotency-Key is done by whoever comes first, and answered again to whoever repeats it. What
+// makes two requests the same is what was received, before a guardrail changed it.
+
+import { addressOf } from '../../catalogue/target.ts'
+import { idempotencyKeyIn } from '../../idempotency/key-field.ts'
+import type { Claim, SafeCreates } from '../../idempotency/safe-creates.ts'
+import type { Evaluation } from '../../policy/evaluate.ts'
+import { collectWhole } from '../body.ts'
+import type { RequestContext } from '../context.ts'
+import { ClientResponseWriter } from '../responses/client.ts'
+import { answerAgain } from '../responses/idempotent.ts'
+import type { Stage, StageResult } from './stage.ts'
+
+export interface ClaimParts {
+  readonly safeCreates: SafeCreates
+  readonly maxJudgedBytes: number
+  readonly callerIdleMs: number
+}
+
+export function createClaimIdempotencyKey({ safeCreates, maxJudgedBytes, callerIdleMs }: ClaimParts): Stage {
+  async function claim(context: RequestContext, key: string): Promise<StageResult> {
+    context.receivedBody ??= await collectWhole(context, maxJudgedBytes)
+    if (!context.isOpen) return undefined
+    const begun = await safeCreates.begin({
+      caller: callerOf(context.decided),
+      key,
+      method: context.method ?? '',
+      target: addressOf(context.target),
+      body: context.receivedBody,
+    })
+    if (begun.kind === 'first') hold(context, begun.claim)
+    else if (context.isOpen) answerAgain(begun.answer, context, new ClientResponseWriter(context, callerIdleMs))
+    return undefined
+  }
+
+  return {
+    name: 'claim-idempotency-key',
+    run(context) {
+      const { operation } = context.decided.facts
+      const key = operation.idempotent ? idempotencyKeyIn(context.fields.forward) : null
+      return key === null ? undefined : claim(context, key)
+    },
+  }
+}
+
+/** However the request ends, its claim is settled once: a request that never left is no first one. */
+function hold(context: RequestContext, claim: Claim): void {
+  let isSettled = false
+  const once = (settle: () => Promise<void>): Promise<void> => {
+    if (isSettled) return Promise.resolve()
+    isSettled = true
+    return settle()
+  }
+  const held: Claim = {
+    answered: (answer) => once(() => claim.answered(answer)),
+    unclear: (status) => once(() => claim.unclear(status)),
+    release: () => once(() => claim.release()),
+  }
+  context.claim = held
+  context.whenEnded(
+    () => void (context.upstreamStartedAtMs === null ? held.release() : held.unclear(context.upstreamStatus)),
+  )
+}
+
+/** Whose key it is: another person, another app, another team is another caller, whatever the key. */
+function callerOf({ facts, decision }: Evaluation): string[] {
+  const { issuer, subject, app } = facts.principal
+  return [issuer, subject, decision.team?.id ?? '', app ?? '']
+}

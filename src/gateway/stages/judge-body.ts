@@ -1,0 +1,50 @@
+// Stage: the decision again, where it depends on the body or on who the caller is at Devin. The body is read once, and what
+// was judged is what is sent: the evaluation holds it for everything that follows.
+
+import { evaluate, evaluateBody, type Evaluation } from '../../policy/evaluate.ts'
+import { collectWhole, judgeBody } from '../body.ts'
+import type { RequestContext } from '../context.ts'
+import type { DevinUsers } from '../devin-users.ts'
+import { refusalOf } from '../refusals/request.ts'
+import type { Stage, StageResult } from './stage.ts'
+
+export interface JudgeBodyParts {
+  readonly devinUsers: DevinUsers
+  readonly maxJudgedBytes: number
+}
+
+export function createJudgeBody({ devinUsers, maxJudgedBytes }: JudgeBodyParts): Stage {
+  function judge(context: RequestContext, first: Evaluation, received: Buffer): StageResult | Promise<StageResult> {
+    context.receivedBody = received
+    const { guardrails } = context.policy
+    const body = judgeBody(received, context.fields, guardrails.boundsBody(first.facts.operation))
+    return identify(context, evaluateBody(context.policy, first, body))
+  }
+
+  function identify(context: RequestContext, evaluation: Evaluation): StageResult | Promise<StageResult> {
+    if (evaluation.needsDevinUser === null) return settle(context, evaluation)
+    const { policy, target } = context
+    const { principal, operation, organization } = evaluation.facts
+    const found = devinUsers.find(policy, principal, organization, evaluation.needsDevinUser === 'enforced')
+    return Promise.resolve(found).then((devinUser) =>
+      settle(context, evaluate(policy, principal, operation, target, evaluation.body, devinUser)),
+    )
+  }
+
+  function settle(context: RequestContext, evaluation: Evaluation): StageResult {
+    context.evaluation = evaluation
+    return refusalOf(evaluation) ?? undefined
+  }
+
+  return {
+    name: 'judge-body',
+    run(context) {
+      const first = context.decided
+      if (!first.needsBody) return identify(context, first)
+      const received = collectWhole(context, maxJudgedBytes)
+      return received instanceof Promise
+        ? received.then((bytes) => judge(context, first, bytes))
+        : judge(context, first, received)
+    },
+  }
+}

@@ -1,0 +1,56 @@
+// The way of a request, in order. Fastify runs these as hooks of its life cycle (app.ts): the first ones for every request,
+// `decide` for what is addressed to the API, `answer` as the handler of the proxied route.
+
+import type { TokenVerifier } from '../../identity/token-verifier.ts'
+import type { Budgeting } from '../budgeting.ts'
+import type { RequestContext } from '../context.ts'
+import type { DevinUsers } from '../devin-users.ts'
+import type { Overload } from '../overload.ts'
+import type { SafeCreates } from '../../idempotency/safe-creates.ts'
+import { createAnswer, type AnswerParts } from './answer.ts'
+import { createAuthenticate } from './authenticate.ts'
+import { createAuthorize } from './authorize.ts'
+import { chooseKey } from './choose-key.ts'
+import { createClaimIdempotencyKey } from './claim-idempotency-key.ts'
+import { createJudgeBody } from './judge-body.ts'
+import { readBody } from './read-body.ts'
+import { readRequest } from './read-request.ts'
+import { createReserveBudget } from './reserve-budget.ts'
+import type { Stage } from './stage.ts'
+import { createShedLoad } from './shed-load.ts'
+import { createTakeLimits } from './take-limits.ts'
+
+export interface StageParts extends AnswerParts {
+  readonly tokens: TokenVerifier
+  readonly devinUsers: DevinUsers
+  readonly overload: Overload
+  readonly budgeting: Budgeting
+  readonly safeCreates: SafeCreates
+  readonly maxBodyBytes: number
+  readonly maxJudgedBytes: number
+}
+
+export interface Stages {
+  readonly readRequest: Stage
+  readonly authenticate: Stage
+  readonly decide: readonly Stage[]
+  readonly answer: (context: RequestContext) => void
+}
+
+export function createStages(parts: StageParts): Stages {
+  return {
+    readRequest: { name: 'read-request', run: readRequest },
+    authenticate: createAuthenticate(parts.tokens),
+    decide: [
+      createAuthorize(parts.maxBodyBytes),
+      createShedLoad(parts.overload),
+      createJudgeBody(parts),
+      createClaimIdempotencyKey(parts),
+      { name: 'choose-key', run: chooseKey },
+      createTakeLimits(parts),
+      { name: 'read-body', run: readBody },
+      createReserveBudget(parts.budgeting),
+    ],
+    answer: createAnswer(parts),
+  }
+}

@@ -1,0 +1,23 @@
+// Stage: the current value of the key that was chosen, or why there is none. It runs last of all, when the upstream has to
+// be asked.
+
+import type { Keyring, KeyVersion } from '../../keys/keyring.ts'
+import type { RequestContext } from '../context.ts'
+import { keyExpired, keyMissing, keyReplaced, keySetAside } from '../refusals/keys.ts'
+
+/** Opens the key and notes what it is used for. Throws `key-unavailable`. */
+export function openKey(keyring: Keyring, context: RequestContext): KeyVersion {
+  const { key, facts, requirement } = context.decided
+  if (key === null) throw keyMissing(facts.operation, requirement?.organization ?? null)
+  const version = keyring.open(key.key)
+  if (version === 'set-aside') throw keySetAside(key.key.id)
+  if (version === 'expired') throw keyExpired(key.key.id)
+  if (version === 'replaced') throw keyReplaced()
+  const { permission } = facts.operation
+  keyring.used(
+    key.key,
+    permission === null ? (requirement?.extra ?? []) : [key.through ?? permission, ...(requirement?.extra ?? [])],
+  )
+  context.keyVersion = version
+  return version
+}

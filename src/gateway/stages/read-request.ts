@@ -1,0 +1,26 @@
+// Stage: the caller's header fields and the request target, read once. Refuses what is no well-formed request.
+
+import { readTarget } from '../../catalogue/target.ts'
+import { authorizationField } from '../../identity/token-form.ts'
+import type { RequestContext } from '../context.ts'
+import { readCallerFields } from '../fields.ts'
+import { bodyOfRead, checkVersion, holdsToken, tokenInQuery } from '../refusals/request.ts'
+import type { StageResult } from './stage.ts'
+
+export function readRequest(context: RequestContext): StageResult {
+  const { request } = context
+  checkVersion(request)
+  const fields = readCallerFields(request)
+  if (fields.requestId !== null) context.requestId = fields.requestId
+  context.traceId = fields.traceId
+  // A tunnel is asked for by an authority, which is no path and belongs to no operation (RFC 9110 section 9.3.6).
+  const target =
+    context.method === 'CONNECT'
+      ? { path: context.rawTarget, segments: [], query: '' }
+      : readTarget(context.rawTarget, fields.host)
+  context.path = target.path
+  context.wasRead(fields, target)
+  if (fields.bodyLength !== 0 && context.isRead) return bodyOfRead()
+  if (holdsToken(target.query, authorizationField(request.rawHeaders))) return tokenInQuery()
+  return undefined
+}

@@ -1,0 +1,39 @@
+// Stage: what a create may cost is taken from its budgets before the upstream sees it. What became of it is told from the
+// answer (responses/reservation.ts), or when the request ends without a call.
+
+import type { Reservation } from '../../budgets/budgets.ts'
+import type { Budgeting } from '../budgeting.ts'
+import type { RequestContext } from '../context.ts'
+import type { Stage } from './stage.ts'
+
+export function createReserveBudget(budgeting: Budgeting): Stage {
+  return {
+    name: 'reserve-budget',
+    run(context) {
+      const reserving = budgeting.reserve(context, context.decided)
+      if (reserving === null) return undefined
+      return reserving.then((reservation) => {
+        if (reservation !== null) hold(context, reservation)
+        return undefined
+      })
+    },
+  }
+}
+
+/** However the request ends, its reservation is settled once. */
+function hold(context: RequestContext, reservation: Reservation): void {
+  let isSettled = false
+  const once = (settle: () => void): void => {
+    if (isSettled) return
+    isSettled = true
+    settle()
+  }
+  const held: Reservation = {
+    opened: (session) => once(() => reservation.opened(session)),
+    unclear: () => once(() => reservation.unclear()),
+    released: () => once(() => reservation.released()),
+  }
+  context.reservation = held
+  // A call tells by its answer before the request ends.
+  context.whenEnded(() => held.released())
+}
