@@ -222,7 +222,7 @@ describe('the table', () => {
     ],
     [
       { from: 'records/sinks', specifier: '../gateway/context.ts', typesOnly: true },
-      'records/sinks imports types of gateway/exchange: records may import types of problems',
+      'records/sinks imports types of gateway/context: records may import types of problems',
     ],
     [
       { from: 'policy/compile', specifier: '../identity/token-verifier.ts', typesOnly: false },
