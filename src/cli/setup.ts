@@ -9,7 +9,7 @@ import { loadConfig, outlineOf } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { didYouMean } from '../config/nearest.ts'
 import type { TestPrincipalDocument } from '../policy/document.ts'
-import { loadPolicies, readPolicyDirectory, type LoadedPolicies } from '../policy/load.ts'
+import { loadPolicies, ownConnections, readPolicyDirectory, type LoadedPolicies } from '../policy/load.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { Condition } from '../policy/condition.ts'
 import { UsageError } from './usage.ts'
@@ -54,7 +54,13 @@ export async function loadSetup(invocation: Invocation): Promise<Setup> {
     addOtherProblems(invocation, error),
   )
   const directory = resolve(invocation.option('policies') ?? config.policiesDirectory)
-  const loaded = await loadWithCatalogue(invocation, config.catalogue, directory, config.upstream.origin)
+  const loaded = await loadWithCatalogue(
+    invocation,
+    config.catalogue,
+    directory,
+    config.upstream.origin,
+    ownConnections(config),
+  )
   return { config, loaded: { ...loaded, diagnostics: [...warnings, ...loaded.diagnostics] } }
 }
 
@@ -63,6 +69,7 @@ async function loadWithCatalogue(
   settings: CatalogueSettings,
   directory: string,
   origin: string,
+  connections: number | null,
 ): Promise<LoadedPolicies> {
   const { catalogue, diagnostics } = await loadCatalogue(settings).catch(async (error: unknown) => {
     if (!(error instanceof Refused)) throw error
@@ -70,7 +77,7 @@ async function loadWithCatalogue(
     throw new Refused([...error.diagnostics, ...(await readPolicyDirectory(directory)).diagnostics])
   })
   const sources = { env, origin }
-  const loaded = await loadPolicies({ directory, catalogue, sources, secrets: 'reported', now: Date.now })
+  const loaded = await loadPolicies({ directory, catalogue, sources, secrets: 'reported', connections, now: Date.now })
   return { ...loaded, diagnostics: [...diagnostics, ...loaded.diagnostics] }
 }
 
@@ -80,7 +87,7 @@ async function addOtherProblems(invocation: Invocation, error: unknown): Promise
   const { catalogue, policiesDirectory } = await outlineOf(configFile(invocation), invocation.env)
   const directory = resolve(invocation.option('policies') ?? policiesDirectory)
   if (!existsSync(directory)) throw error
-  const problems = await loadWithCatalogue(invocation, catalogue, directory, '').then(
+  const problems = await loadWithCatalogue(invocation, catalogue, directory, '', null).then(
     () => [],
     (other: unknown) => (other instanceof Refused ? other.diagnostics : []),
   )

@@ -4,10 +4,12 @@ import { createHash } from 'node:crypto'
 import { relative, resolve } from 'node:path'
 import type { Catalogue } from '../catalogue/catalogue.ts'
 import { hasErrors, Refused, type Diagnostic } from '../config/diagnostics.ts'
+import type { Config } from '../config/schema.ts'
 import { expiryWarning } from '../keys/expiry.ts'
 import { resolveSecrets, type ResolvedSecrets, type SecretSources } from '../keys/keyring.ts'
 import { boundsOf, type Bounds } from './bounds.ts'
 import { compilePolicies } from './compile.ts'
+import { concurrencyWarnings } from './concurrency.ts'
 import {
   readPolicyFile,
   type GatewayLimitsDocument,
@@ -41,8 +43,15 @@ export interface LoadOptions {
   readonly sources: SecretSources
   /** `required`: a secret that cannot be resolved refuses the load. `reported`: it is a warning (`check` in CI has no secrets). */
   readonly secrets: 'required' | 'reported'
+  /** Connections to the upstream that limits are held against; null where several instances share the limits. */
+  readonly connections: number | null
   /** Milliseconds since the epoch: keys that end soon are warned about. */
   readonly now: () => number
+}
+
+/** Connections to the upstream that the limits are for; null where other instances have some of their own. */
+export function ownConnections({ store, upstream }: Pick<Config, 'store' | 'upstream'>): number | null {
+  return store === null ? upstream.connections : null
 }
 
 /** Reads, validates, compiles and tests the whole directory. Throws `Refused`. */
@@ -79,6 +88,7 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
     const message = expiryWarning(handle, options.now())
     if (message !== null) found.push({ ...handle.source, column: 1, severity: 'warning', message })
   }
+  if (options.connections !== null) found.push(...concurrencyWarnings(teams, limits, options.connections))
   if (hasErrors(found)) throw new Refused(found)
   const suite = runSuites(compiled.policy, tests)
   if (suite.failures.length > 0) throw new Refused([...found, ...suite.failures])

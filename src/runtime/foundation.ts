@@ -15,7 +15,7 @@ import { createKeyring, type Keyring } from '../keys/keyring.ts'
 import { createInstruments, type Instruments } from '../metrics/instruments.ts'
 import { decisionReasons } from '../policy/decide.ts'
 import { watchedPolicyFiles } from '../policy/folder.ts'
-import { loadPolicies } from '../policy/load.ts'
+import { loadPolicies, ownConnections } from '../policy/load.ts'
 import { problemKinds } from '../problems.ts'
 import type { Log } from '../records/log.ts'
 import { createSinks, type AuditTarget, type Sinks } from '../records/sinks.ts'
@@ -71,7 +71,15 @@ export async function layFoundation(options: GatewayOptions): Promise<Foundation
   const watched = {
     files: () => watchedPolicyFiles(directory),
     found: secretFiles,
-    read: () => loadPolicies({ directory, catalogue, sources, secrets: 'required' as const, now }),
+    read: () =>
+      loadPolicies({
+        directory,
+        catalogue,
+        sources,
+        secrets: 'required' as const,
+        connections: ownConnections(config),
+        now,
+      }),
   }
   const first = await loadFirstPolicies({ directory, watched })
 

@@ -44,6 +44,7 @@ async function load(directory: string, changes: Partial<LoadOptions> = {}): Prom
     catalogue,
     sources: { env: { RUNNER_KEY: 'cog_runner' }, origin },
     secrets: 'required',
+    connections: null,
     now: Date.now,
     ...changes,
   })

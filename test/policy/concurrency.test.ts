@@ -1,0 +1,64 @@
+// Limits of requests under way held against the connections of one instance: what could take all of them is told.
+
+import { expect, test } from 'vitest'
+import { concurrencyWarnings } from '../../src/policy/concurrency.ts'
+import { readPolicyFile, type GatewayLimitsDocument, type TeamDocument } from '../../src/policy/document.ts'
+import { formatDiagnostic } from '../../src/config/diagnostics.ts'
+
+function warnings(connections: number, gateway: string | null, ...limits: readonly string[]): string[] {
+  const teams = limits.map((written, index): TeamDocument => {
+    const text = `team: t${index}\nmembers: [{ groups: [g] }]\norganizations: [o]\ngrants: [{ id: g, allow: [ViewOrgSessions] }]\nlimits: ${written}\n`
+    const { document } = readPolicyFile({ file: `t${index}.yaml`, name: `teams/t${index}.yaml`, text })
+    if (document?.kind !== 'team') throw new Error('no team')
+    return document
+  })
+  const all =
+    gateway === null
+      ? null
+      : readPolicyFile({ file: 'limits.yaml', name: 'limits.yaml', text: `limits: ${gateway}\n` }).document
+  const together: GatewayLimitsDocument[] = all?.kind === 'limits' ? [all] : []
+  return concurrencyWarnings(teams, together, connections).map(formatDiagnostic)
+}
+
+test.each<[said: string, connections: number, gateway: string | null, teams: string[], expected: RegExp[]]>([
+  ['a team below', 128, null, ['{ concurrent: 127 }'], []],
+  [
+    'a team that could take all',
+    128,
+    null,
+    ['{ concurrent: 128 }'],
+    [
+      /^t0\.yaml:5:23: warning: concurrent lets team t0 have 128 requests under way, and upstream\.connections is 128: it could take every connection/,
+    ],
+  ],
+  [
+    'each team that could',
+    10,
+    null,
+    ['{ concurrent: 20 }', '{ concurrent: 5 }', '{ concurrent: 30 }'],
+    [/t0 have 20/, /t2 have 30/],
+  ],
+  [
+    'all together above',
+    128,
+    '{ concurrent: 200 }',
+    [],
+    [
+      /^limits\.yaml:1:23: warning: concurrent lets 200 requests of all teams be under way, and upstream\.connections is 128/,
+    ],
+  ],
+  ['all together at most', 128, '{ concurrent: 128 }', ['{ concurrent: 20 }'], []],
+  [
+    'the sum of teams that nothing bounds',
+    30,
+    null,
+    ['{ concurrent: 20 }', '{ concurrent: 20 }'],
+    [/^t0\.yaml:5:23: warning: the teams together may have 40 requests under way/],
+  ],
+  ['the sum that the gateway bounds', 30, '{ concurrent: 30 }', ['{ concurrent: 20 }', '{ concurrent: 20 }'], []],
+  ['what is only tried', 10, '{ concurrent: 200, mode: shadow }', ['{ concurrent: 20, mode: shadow }'], []],
+  ['no limit at all', 10, null, ['{ requests: 5/min }'], []],
+])('%s', (_said, connections, gateway, teams, expected) => {
+  const found = warnings(connections, gateway, ...teams)
+  expect(found).toEqual(expected.map((pattern) => expect.stringMatching(pattern)))
+})
