@@ -27,6 +27,10 @@ export interface Gateway {
   /** Where the callers' and the operators' listener are bound. */
   readonly gateway: Address
   readonly admin: Address
+  /** Its name among the instances that share the store; null without one. */
+  readonly instance: string | null
+  /** Another instance has ended for certain: nobody waits for it any more. */
+  instanceEnded(instance: string): void
   readiness(): Readiness
   /** Reads policies, secrets and certificate again and reopens the record files. */
   reload(actor: string): Promise<ReloadResult>
@@ -192,6 +196,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   return {
     gateway: gatewayAddress,
     admin: adminAddress,
+    instance: store?.instance ?? null,
+    instanceEnded: (instance) => void store?.membership.bury(instance),
     readiness,
     reload,
     drain: () => (drained ??= drain()),

@@ -1,5 +1,4 @@
-// What the parent and its workers say to each other. Used by pool.ts and seat.ts; everything else of a worker is asked at
-// its own operators' listener.
+// What the parent and its workers say to each other. Everything else of a worker is asked at its own operators' listener.
 
 import type { ChainHead } from '../records/audit/chain.ts'
 
@@ -12,9 +11,16 @@ export interface AuditState {
   readonly head: ChainHead
 }
 
-export type ToWorker = AuditState | { readonly kind: 'drain' } | { readonly kind: 'cut' }
+export type ToWorker =
+  | AuditState
+  | { readonly kind: 'drain' }
+  | { readonly kind: 'cut' }
+  /** To be answered at once, by a worker that does not hang. */
+  | { readonly kind: 'ping' }
+  /** Another worker has ended: its name among the instances that share the store. */
+  | { readonly kind: 'ended'; readonly instance: string }
 
-export interface Address {
+export interface BoundAddress {
   readonly host: string
   readonly port: number
 }
@@ -28,4 +34,10 @@ export type ToParent =
       readonly actor: string
       readonly details: Readonly<Record<string, unknown>>
     }
-  | { readonly kind: 'listening'; readonly gateway: Address; readonly admin: Address }
+  | {
+      readonly kind: 'listening'
+      readonly gateway: BoundAddress
+      readonly admin: BoundAddress
+      readonly instance: string
+    }
+  | { readonly kind: 'pong' }

@@ -1,26 +1,27 @@
 // The operators' listener of a gateway with several workers: each question goes to the workers' own listeners, and their
-// answers are put together. Used by cli/start.ts. Whether a request may be asked here is for the workers to say.
+// answers are put together. Whether a request may be asked here is for the workers to say.
 
 import { createServer, request as send, type IncomingMessage, type ServerResponse } from 'node:http'
 import { mergeMetrics } from './merged-metrics.ts'
-import type { Address } from './messages.ts'
-import type { Member, Pool } from './pool.ts'
+import type { BoundAddress } from './messages.ts'
+import type { Pool, WorkerStatus } from './pool.ts'
 
 export interface Operators {
   /** Rejects with Node's own error when the address cannot be had. */
-  listen(host: string, port: number): Promise<Address>
+  listen(host: string, port: number): Promise<BoundAddress>
   close(): Promise<void>
 }
 
 /** What one worker answered. */
 interface Answer {
-  readonly member: Member
+  readonly worker: WorkerStatus
   readonly status: number
   readonly type: string
   readonly text: string
 }
 
-const answerMs = 30_000
+/** How long a worker may take to tell something, and to change something. */
+const answerMs = { GET: 1_000, POST: 30_000 } as const
 
 /** Makes the listener; nothing is bound before `listen`. */
 export function createOperators(pool: Pool): Operators {
@@ -56,30 +57,38 @@ async function answer(pool: Pool, request: IncomingMessage, response: ServerResp
   // What each worker keeps for itself is asked of all; what they share, one of them is asked about.
   const forAll = ['GET /readyz', 'GET /metrics', 'GET /api/status', 'GET /api/keys', 'POST /api/reload']
   if (question === 'POST /api/reload') pool.reopen()
-  const asked = pool.members.filter(({ admin }) => admin !== null)
-  const answers = await askAll(forAll.includes(question) ? asked : asked.slice(0, 1), request)
+  const listening = pool.workers.filter(({ admin }) => admin !== null)
+  const [liveliest] = listening.toSorted((one, other) => one.unanswered - other.unanswered)
+  const asked = forAll.includes(question) ? listening : liveliest === undefined ? [] : [liveliest]
+  const answers = await askAll(asked, request)
   if (question === 'GET /readyz') return readiness(pool, answers, response)
   const [first] = answers
   if (first === undefined)
-    return reply(response, 503, { error: 'No worker is there at the moment; one is being started.' })
+    return reply(response, 503, {
+      error: pool.workers.map((worker) => `worker ${worker.number}: ${silenceOf(worker)}`).join('; '),
+    })
   const refusal = answers.find(({ status }) => status >= 400 && status !== 409)
   if (refusal !== undefined || !forAll.includes(question))
     return plain(response, (refusal ?? first).status, (refusal ?? first).type, (refusal ?? first).text)
   if (question === 'GET /metrics') {
-    const texts = answers.map(({ member, text }) => ({ worker: member.number, text }))
-    return plain(response, 200, first.type, mergeMetrics(texts))
+    const texts = answers.map(({ worker, text }) => ({ worker: worker.number, text }))
+    return plain(response, 200, first.type, `${mergeMetrics(texts)}${answering(pool, answers)}`)
   }
   if (question === 'GET /api/keys') return reply(response, 200, worstOfKeys(answers))
-  const workers = pool.members.map(({ number, pid, restarts }): Record<string, unknown> => ({
-    worker: number,
-    pid,
-    restarts,
-    ...objectOf(answers.find(({ member }) => member.number === number)?.text ?? '{}'),
-  }))
+  const workers = pool.workers.map((worker): Record<string, unknown> => {
+    const { number, pid, restarts } = worker
+    const found = answers.find((each) => each.worker === worker)
+    return {
+      worker: number,
+      pid,
+      restarts,
+      ...(found === undefined ? { error: silenceOf(worker) } : objectOf(found.text)),
+    }
+  })
   if (question === 'GET /api/status') return reply(response, 200, { workers })
   // Each worker replaces its policies by itself. Where they came to different ends, that is what is said.
   const results = new Set(workers.map((worker) => worker['result']))
-  const same = results.size === 1 && answers.length === pool.members.length
+  const same = results.size === 1 && answers.length === pool.workers.length
   const diagnostics = workers.flatMap((worker) => (Array.isArray(worker['diagnostics']) ? worker['diagnostics'] : []))
   return reply(response, same ? first.status : 409, {
     result: same ? [...results][0] : 'divided',
@@ -88,12 +97,29 @@ async function answer(pool: Pool, request: IncomingMessage, response: ServerResp
   })
 }
 
+/** Why there is no answer of a worker. */
+function silenceOf({ admin }: WorkerStatus): string {
+  return admin === null ? 'it is being started' : 'it does not answer'
+}
+
+/** Which workers have answered, as a metric. */
+function answering(pool: Pool, answers: readonly Answer[]): string {
+  const samples = pool.workers.map((worker) => {
+    const value = answers.some((each) => each.worker === worker) ? 1 : 0
+    return `gateway_worker_answers{worker="${worker.number}"} ${value}`
+  })
+  const help =
+    '# HELP gateway_worker_answers 1 when the worker has answered this scrape, 0 when it is being started or hangs.'
+  return `\n${help}\n# TYPE gateway_worker_answers gauge\n${samples.join('\n')}\n`
+}
+
 /** Ready when a worker is: connections go to those that listen. */
 function readiness(pool: Pool, answers: readonly Answer[], response: ServerResponse): void {
   const told = (name: 'reasons' | 'notes'): readonly string[] =>
-    pool.members.flatMap(({ number }) => {
-      const found = answers.find(({ member }) => member.number === number)
-      if (found === undefined) return name === 'reasons' ? [`worker ${number}: it is being started`] : []
+    pool.workers.flatMap((worker) => {
+      const { number } = worker
+      const found = answers.find((each) => each.worker === worker)
+      if (found === undefined) return name === 'reasons' ? [`worker ${number}: ${silenceOf(worker)}`] : []
       const list = objectOf(found.text)[name]
       return Array.isArray(list) ? list.map((text) => `worker ${number}: ${String(text)}`) : []
     })
@@ -117,28 +143,25 @@ function worstOfKeys(answers: readonly Answer[]): readonly unknown[] {
   return [...keys.values()]
 }
 
-async function askAll(members: readonly Member[], request: IncomingMessage): Promise<readonly Answer[]> {
-  const answers = await Promise.all(members.map((member) => ask(member, request).catch(() => null)))
+async function askAll(workers: readonly WorkerStatus[], request: IncomingMessage): Promise<readonly Answer[]> {
+  const answers = await Promise.all(workers.map((worker) => ask(worker, request).catch(() => null)))
   return answers.filter((each) => each !== null)
 }
 
-function ask(member: Member, { method, url, headers }: IncomingMessage): Promise<Answer> {
+function ask(worker: WorkerStatus, { method, url, headers }: IncomingMessage): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const { host = '', port = 0 } = member.admin ?? {}
+    const { host = '', port = 0 } = worker.admin ?? {}
     const { connection: _connection, 'content-length': _length, 'transfer-encoding': _coding, ...fields } = headers
-    const asking = send(
-      { host, port, method, path: url, headers: fields, agent: false, timeout: answerMs },
-      (response) => {
-        let text = ''
-        response.setEncoding('utf8')
-        response.on('data', (chunk: string) => (text += chunk))
-        response.once('error', reject)
-        response.once('end', () =>
-          resolve({ member, status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', text }),
-        )
-      },
-    )
-    asking.once('timeout', () => asking.destroy(new Error('a worker did not answer')))
+    const signal = AbortSignal.timeout(method === 'POST' ? answerMs.POST : answerMs.GET)
+    const asking = send({ host, port, method, path: url, headers: fields, agent: false, signal }, (response) => {
+      let text = ''
+      response.setEncoding('utf8')
+      response.on('data', (chunk: string) => (text += chunk))
+      response.once('error', reject)
+      response.once('end', () =>
+        resolve({ worker, status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', text }),
+      )
+    })
     asking.once('error', reject)
     asking.end()
   })

@@ -1,10 +1,10 @@
 // The parent's side: several worker processes behind one listener, one audit log for all of them, a new worker for one that
-// ends. Used by cli/start.ts. The parent serves no caller, so that nothing a caller does can end it.
+// ends or hangs. The parent serves no caller, so that nothing a caller does can end it.
 
 import cluster, { type Worker } from 'node:cluster'
 import { AuditLog } from '../records/audit/audit-log.ts'
 import type { Log } from '../records/log.ts'
-import type { Address, ToParent, ToWorker } from './messages.ts'
+import type { BoundAddress, ToParent, ToWorker } from './messages.ts'
 
 export interface PoolOptions {
   readonly count: number
@@ -19,19 +19,21 @@ export interface PoolOptions {
 }
 
 /** A worker as the operators see it. */
-export interface Member {
+export interface WorkerStatus {
   readonly number: number
   readonly pid: number
-  /** How often a worker in this place has ended without having been told to. */
+  /** How often a worker in this slot has ended without having been told to. */
   readonly restarts: number
   /** Its own operators' listener; null until it listens. */
-  readonly admin: Address | null
+  readonly admin: BoundAddress | null
+  /** Pings that it has not answered. */
+  readonly unanswered: number
 }
 
 export interface Pool {
   /** Starts all. Resolves with the callers' address, or null when the first could not start: it has said why itself. */
-  start(): Promise<Address | null>
-  readonly members: readonly Member[]
+  start(): Promise<BoundAddress | null>
+  readonly workers: readonly WorkerStatus[]
   /** Opens the audit log anew, and tells the workers to read policies, secrets and certificate again (SIGHUP). */
   reopen(): void
   hangUp(): void
@@ -41,10 +43,13 @@ export interface Pool {
   cut(): Promise<void>
 }
 
-interface Place extends Member {
+interface WorkerSlot extends WorkerStatus {
   pid: number
   restarts: number
-  admin: Address | null
+  admin: BoundAddress | null
+  unanswered: number
+  /** Its name among the instances that share the store. */
+  instance: string | null
   worker: Worker | null
   taken: number
 }
@@ -54,12 +59,24 @@ const cutMs = 1_000
 /** Pauses before a new worker is started grow from the first to the last, and begin anew after a worker lived this long. */
 const pauseMs = { first: 100, most: 10_000, forgivenAfter: 10_000 } as const
 
+/** Each worker is asked so often whether it does anything; one that has not answered so many times is killed and replaced. */
+const pulse = { everyMs: 1_000, mostUnanswered: 5 } as const
+
 /** Makes the pool; nothing is started yet. */
 export function createPool({ count, command, audit: target, log, drainMs, nowMs }: PoolOptions): Pool {
   const { file, args, numberVariable } = command
   cluster.setupPrimary({ exec: file, args: [...args] })
-  const places = Array.from({ length: count }, (_, index): Place => {
-    return { number: index + 1, pid: 0, restarts: 0, admin: null, worker: null, taken: 0 }
+  const slots = Array.from({ length: count }, (_, index): WorkerSlot => {
+    return {
+      number: index + 1,
+      pid: 0,
+      restarts: 0,
+      admin: null,
+      unanswered: 0,
+      instance: null,
+      worker: null,
+      taken: 0,
+    }
   })
   let stopping = false
   const audit = new AuditLog({
@@ -67,83 +84,104 @@ export function createPool({ count, command, audit: target, log, drainMs, nowMs 
     nowMs,
     onTrouble(text) {
       log.error({ event: 'records', stream: 'audit' }, text)
-      setImmediate(() => places.forEach(tellAudit))
+      setImmediate(() => slots.forEach(tellAudit))
     },
   })
 
-  function tellAudit({ worker, taken }: Place): void {
+  function tellAudit({ worker, taken }: WorkerSlot): void {
     const [healthy, error, head] = [audit.healthy(), audit.error(), audit.head()]
     tell(worker, { kind: 'audit-state', taken, healthy, error, head })
   }
 
-  /** Starts a worker in a place; calls back with the callers' address when it listens, or null when it ended before. */
-  function occupy(place: Place, pause: number, onFirst: (gateway: Address | null) => void): void {
-    const worker = cluster.fork({ [numberVariable]: String(place.number) })
+  /** Starts a worker in a slot; calls back with the callers' address when it listens, or null when it ended before. */
+  function launch(slot: WorkerSlot, pause: number, onFirst: (gateway: BoundAddress | null) => void): void {
+    const worker = cluster.fork({ [numberVariable]: String(slot.number) })
     const startedMs = performance.now()
-    Object.assign(place, { worker, pid: worker.process.pid ?? 0, taken: 0, admin: null })
+    Object.assign(slot, { worker, pid: worker.process.pid ?? 0, taken: 0, admin: null, unanswered: 0, instance: null })
     worker.on('message', (message: ToParent) => {
+      slot.unanswered = 0
+      if (message.kind === 'pong') return
       if (message.kind === 'listening') {
-        place.admin = message.admin
+        slot.admin = message.admin
+        slot.instance = message.instance
         onFirst(message.gateway)
         return
       }
       if (message.kind === 'audit') {
-        const entry = audit.write(message.event, message.actor, { ...message.details, worker: place.number })
+        const entry = audit.write(message.event, message.actor, { ...message.details, worker: slot.number })
         void entry.then(() => {
-          if (place.worker !== worker) return
-          place.taken += 1
-          tellAudit(place)
+          if (slot.worker !== worker) return
+          slot.taken += 1
+          tellAudit(slot)
         })
         return
       }
-      tellAudit(place)
+      tellAudit(slot)
     })
     worker.on('error', () => {
       // A message to a worker that has just ended; its end is told as well.
     })
     worker.on('exit', (code, signal) => {
-      const hadListened = place.admin !== null
-      Object.assign(place, { worker: null, pid: 0, admin: null })
+      const { instance } = slot
+      const hadListened = slot.admin !== null
+      Object.assign(slot, { worker: null, pid: 0, admin: null })
+      // The others need not wonder whether it is cut off and goes on.
+      if (instance !== null) for (const other of slots) tell(other.worker, { kind: 'ended', instance })
       onFirst(null)
-      if (stopping || (!hadListened && place.restarts === 0 && place.number === 1)) return
-      place.restarts += 1
+      if (stopping || (!hadListened && slot.restarts === 0 && slot.number === 1)) return
+      slot.restarts += 1
       const nextPause =
         performance.now() - startedMs > pauseMs.forgivenAfter ? pauseMs.first : Math.min(pause * 2, pauseMs.most)
-      log.error({ event: 'worker-ended', worker: place.number, code, signal, pause_ms: nextPause }, 'a worker ended')
+      log.error({ event: 'worker-ended', worker: slot.number, code, signal, pause_ms: nextPause }, 'a worker ended')
       setTimeout(() => {
-        if (!stopping) occupy(place, nextPause, () => {})
+        if (!stopping) launch(slot, nextPause, () => {})
       }, nextPause)
     })
   }
 
+  /** Counted, not timed: while this process is stopped itself, no ping is sent. A worker that starts may take its time. */
+  const watch = setInterval(() => {
+    for (const slot of slots) {
+      if (slot.worker === null || slot.admin === null) continue
+      if (slot.unanswered < pulse.mostUnanswered) {
+        slot.unanswered += 1
+        tell(slot.worker, { kind: 'ping' })
+        continue
+      }
+      log.error({ event: 'worker-hangs', worker: slot.number, pid: slot.pid }, 'a worker hangs and is replaced')
+      slot.worker.process.kill('SIGKILL')
+    }
+  }, pulse.everyMs)
+
   /** Resolves when the last worker has ended: as it was told to, or killed after so long. */
   async function end(kind: 'drain' | 'cut', mostMs: number): Promise<void> {
     stopping = true
-    const ends = places.flatMap(({ worker }) =>
+    clearInterval(watch)
+    const ends = slots.flatMap(({ worker }) =>
       worker === null ? [] : [new Promise<void>((resolve) => void worker.on('exit', () => resolve()))],
     )
-    for (const { worker } of places) tell(worker, { kind })
-    const insist = setTimeout(() => places.forEach(({ worker }) => worker?.process.kill('SIGKILL')), mostMs)
+    for (const { worker } of slots) tell(worker, { kind })
+    const insist = setTimeout(() => slots.forEach(({ worker }) => worker?.process.kill('SIGKILL')), mostMs)
     await Promise.all(ends)
     clearTimeout(insist)
   }
 
-  const listening = (place: Place): Promise<Address | null> =>
-    new Promise((resolve) => occupy(place, pauseMs.first / 2, resolve))
+  const listening = (slot: WorkerSlot): Promise<BoundAddress | null> =>
+    new Promise((resolve) => launch(slot, pauseMs.first / 2, resolve))
 
   return {
     async start() {
-      const [first, ...others] = places
+      const [first, ...others] = slots
       // What keeps one from starting keeps all, and has to be said once.
       const gateway = first === undefined ? null : await listening(first)
       if (gateway !== null) await Promise.all(others.map(listening))
       return gateway
     },
-    members: places,
+    workers: slots,
     reopen: () => audit.reopen(),
     hangUp() {
       audit.reopen()
-      for (const { worker } of places) worker?.process.kill('SIGHUP')
+      for (const { worker } of slots) worker?.process.kill('SIGHUP')
     },
     async stop() {
       await end('drain', drainMs)

@@ -202,6 +202,19 @@ describeWithValkey('the limiter of several instances', () => {
     await until(async () => (await left(living, limits))[0] === 1, 'the first slot')
   })
 
+  test('frees the slots of an instance at once that has ended for certain', async () => {
+    await server.command('ACL', 'SETUSER', 'killed', 'on', 'nopass', '~*', '&*', '+@all')
+    const [one, other] = [...(await startInstances(1)), ...(await startInstances(1, 'refuse', 'killed'))]
+    if (one === undefined || other === undefined) throw new Error('no instances')
+    const limits = [slots('concurrent', 3)]
+    await storm([other], limits, 3)
+    expect(await storm([one], limits, 3)).toHaveLength(0)
+    await server.command('ACL', 'DELUSER', 'killed')
+    await one.store.membership.bury(other.store.instance)
+    await until(async () => (await storm([one], limits, 1)).length === 1, 'the slots')
+    expect(await storm([one], limits, 3)).toHaveLength(2)
+  })
+
   test('holds a share at each instance while the store is away, beginning with what was used', async () => {
     const all = await startInstances(4)
     const limits = [rate('requests', 40)]

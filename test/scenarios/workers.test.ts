@@ -231,6 +231,42 @@ describeWithValkey('a gateway of two workers', () => {
     expect(await audited('started')).toEqual([1, 2, 1])
   })
 
+  test('is careful for half a minute after one was killed: the parent knows that it is not cut off', async () => {
+    const missing = (await store.command('ZRANGE', 'devin-gateway:{limits}:missing', '0', '-1', 'WITHSCORES')).split(
+      '\r\n',
+    )
+    const now = (await store.command('TIME')).split('\r\n')
+    // One entry, which is forgotten ten minutes after its time.
+    expect(missing[0]).toBe('*2')
+    expect(Number(missing[4]) + 600_000).toBeLessThanOrEqual(Number(now[2]) * 1000 + 31_000)
+  })
+
+  test('tells the truth about one that hangs, at once, goes on, and replaces it', async () => {
+    const [, second] = await workers()
+    if (second === undefined) throw new Error('no worker')
+    process.kill(second.pid, 'SIGSTOP')
+    const status = await ask(adminPort, '/api/status')
+    expect((JSON.parse(status.text) as { workers: unknown }).workers).toMatchObject([
+      { worker: 1, policies: {} },
+      { worker: 2, pid: second.pid, error: 'it does not answer' },
+    ])
+    expect(JSON.parse((await ask(adminPort, '/readyz')).text)).toMatchObject({
+      ready: true,
+      reasons: ['worker 2: it does not answer'],
+    })
+    const metrics = (await ask(adminPort, '/metrics')).text
+    expect(metrics).toContain('gateway_worker_answers{worker="1"} 1\ngateway_worker_answers{worker="2"} 0\n')
+    expect(metrics).toContain('gateway_store_away{worker="1"}')
+    expect(metrics).not.toContain('gateway_store_away{worker="2"}')
+    expect((await ask(adminPort, '/api/keys')).status).toBe(200)
+    await until(() => gateway.err.includes('"event":"worker-hangs"'), 'the hanging one to be noticed')
+    await until(async () => (await workers())[1]?.policies !== undefined, 'another worker')
+    const found = await workers()
+    expect(found[1]?.pid).not.toBe(second.pid)
+    expect(isAlive(second.pid)).toBe(false)
+    expect(await ask(adminPort, '/readyz')).toMatchObject({ status: 200 })
+  })
+
   test('drains: what is under way is answered, the process ends with 0 and the chain is whole', async () => {
     const slow = new Promise<void>((resolve) => {
       upstream.respond((_request, response) => {

@@ -11,7 +11,7 @@ import { createLog, type Log } from '../../records/log.ts'
 import { listenProblem, startGateway } from '../../runtime.ts'
 import { createOperators } from '../../workers/operators.ts'
 import { createPool } from '../../workers/pool.ts'
-import { logOf, takeSeat } from '../../workers/seat.ts'
+import { connectToParent, logOf } from '../../workers/parent-link.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { createEnding } from '../process.ts'
 import { configFile, configOption, packageVersion } from '../setup.ts'
@@ -67,19 +67,20 @@ async function work(number: number, { env }: Invocation, config: Config, log: Lo
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {})
   const workerLog = logOf(log, number)
   const ending = createEnding({ log: workerLog, drainMs: drainMsOf(config), signals: false })
-  const seat = await takeSeat(number, process)
+  const parent = await connectToParent(number, process)
   const gateway = await startGateway({
     config: { ...config, listen: { ...config.listen, admin: { host: '127.0.0.1', port: 0 } } },
     env,
     log: workerLog,
     version: packageVersion(),
-    auditElsewhere: seat.audit,
+    auditElsewhere: parent.audit,
   })
   boundGarbage()
   process.on('SIGHUP', () => void gateway.reload('SIGHUP'))
-  seat.listening(gateway.gateway, gateway.admin)
-  void seat.told.then(ending.stop)
-  void seat.cut.then(ending.cut)
+  parent.onEnded(gateway.instanceEnded)
+  parent.listening(gateway.gateway, gateway.admin, gateway.instance ?? '')
+  void parent.told.then(ending.stop)
+  void parent.cut.then(ending.cut)
   const code = await ending.watch(gateway)
   // The channel to the parent would keep this process.
   process.disconnect?.()

@@ -131,6 +131,25 @@ describeWithValkey('instances that share a store', () => {
     expect(await one.group.tell(drop)).toMatchObject({ instances: 1, silent: 0, reached: true })
   })
 
+  it('are careful for half a minute only, and wait for nothing, when one has ended for certain', async () => {
+    await server.command('ACL', 'SETUSER', 'killed', 'on', 'nopass', '~*', '&*', '+@all')
+    const [one, other] = await start({ prefix: 'buried' }, { user: 'killed' })
+    store(one)
+    await server.command('ACL', 'DELUSER', 'killed')
+    await one.store.membership.bury(other.store.instance)
+    await one.store.membership.bury(other.store.instance)
+    await until(() => one.group.state.standing === 'cautious', 'the end to be known')
+    expect(one.setting.cache.stats().entries).toBe(0)
+    expect(await one.group.tell(drop)).toMatchObject({ instances: 1, silent: 0, reached: true })
+    const [, , , , score] = (await server.command('ZRANGE', 'buried:{limits}:missing', '0', '-1', 'WITHSCORES')).split(
+      '\r\n',
+    )
+    expect(Number(score) + 600_000).toBeLessThanOrEqual(Date.now() + 30_000)
+    // As if that time had passed.
+    await server.command('DEL', 'buried:{limits}:missing')
+    await together(one)
+  })
+
   it('do without an answer of one that hears nothing: by then it has dropped everything by itself', async () => {
     const [one, other] = await start()
     store(other)

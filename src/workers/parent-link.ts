@@ -1,16 +1,18 @@
-// A worker's side: its number, the audit log that the parent writes for it, and being told to stop. Used by cli/start.ts.
+// A worker's side of the channel to its parent: the audit log that the parent writes for it, and what the parent tells.
 
 import cluster from 'node:cluster'
 import type { AuditTarget } from '../records/sinks.ts'
 import type { Log } from '../records/log.ts'
-import type { Address, AuditState, ToParent, ToWorker } from './messages.ts'
+import type { AuditState, BoundAddress, ToParent, ToWorker } from './messages.ts'
 
-export interface Seat {
+export interface ParentLink {
   /** Counted from 1; a worker that takes the place of another has its number. */
   readonly number: number
   readonly audit: AuditTarget
-  /** Tells the parent where the worker can be reached. */
-  listening(gateway: Address, admin: Address): void
+  /** Tells the parent where the worker can be reached, and its name among the instances that share the store. */
+  listening(gateway: BoundAddress, admin: BoundAddress, instance: string): void
+  /** Hears of other workers that have ended, by their names as instances. */
+  onEnded(listener: (instance: string) => void): void
   /** Resolves when the worker shall drain: it was told to, or the parent is gone. */
   readonly told: Promise<void>
   /** Resolves when the worker shall cut what is under way and end. */
@@ -26,8 +28,8 @@ export interface Channel {
 
 const closeMs = 5000
 
-/** Takes the seat; resolves once the parent has said how the audit log stands. */
-export function takeSeat(number: number, channel: Channel): Promise<Seat> {
+/** Resolves once the parent has said how the audit log stands. */
+export function connectToParent(number: number, channel: Channel): Promise<ParentLink> {
   // Otherwise Node ends a worker at once whose parent is gone; this one drains.
   if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true
   return new Promise((resolve) => {
@@ -39,6 +41,7 @@ export function takeSeat(number: number, channel: Channel): Promise<Seat> {
     let end = (): void => {}
     const cut = new Promise<void>((done) => (end = done))
     const waiting = new Set<() => void>()
+    const endListeners: ((instance: string) => void)[] = []
     /** Entries the parent has not answered, in their order. */
     const entries: ((isOnDisk: boolean) => void)[] = []
     const send = (message: ToParent): void => {
@@ -77,10 +80,25 @@ export function takeSeat(number: number, channel: Channel): Promise<Seat> {
         end()
         return
       }
+      if (message.kind === 'ping') {
+        send({ kind: 'pong' })
+        return
+      }
+      if (message.kind === 'ended') {
+        for (const listener of endListeners) listener(message.instance)
+        return
+      }
       state = message
       for (const settle of entries.splice(0, entries.length - (sent - message.taken))) settle(message.healthy)
       if (settled()) for (const done of waiting) done()
-      resolve({ number, audit, listening: (gateway, admin) => send({ kind: 'listening', gateway, admin }), told, cut })
+      resolve({
+        number,
+        audit,
+        listening: (gateway, admin, instance) => send({ kind: 'listening', gateway, admin, instance }),
+        onEnded: (listener) => void endListeners.push(listener),
+        told,
+        cut,
+      })
     })
     channel.on('disconnect', () => {
       connected = false
