@@ -10,7 +10,7 @@ import httpProxy from '@fastify/http-proxy'
 import type { FastifyPluginCallback, RouteHandlerMethod } from 'fastify'
 import type { PolicySet } from '../policy/policy-set.ts'
 import { Problem } from '../problems.ts'
-import { hasLeft, isHttp2 } from './connection.ts'
+import { hasLeft, isHttp2 } from './listener/http-versions.ts'
 import { RequestContext, type ContextEvents } from './context.ts'
 import { scheduleAdmission } from './event-loop-batch.ts'
 import {
@@ -20,13 +20,13 @@ import {
   targetOf,
   type Certificate,
   type ServerOptions,
-} from './listener.ts'
+} from './listener/server.ts'
 import type { CapOptions, ConnectionRefusal } from './listener/caps.ts'
 import { watchConnections, type ConnectionCut } from './listener/connections.ts'
 import { connectionRefused } from './listener/refusals.ts'
 import { createUnreadRequests } from './listener/unread-requests.ts'
 import { createOwnPages, type OwnPagesParts } from './own-pages/plugin.ts'
-import { Pipelines } from './pipelines.ts'
+import { Pipelines } from './listener/pipelines.ts'
 import { draining } from './refusals/request.ts'
 import type { Recorder } from './recording.ts'
 import { answerFailure } from './responses/own-answer.ts'

@@ -2,7 +2,7 @@
 
 import type { IncomingMessage } from 'node:http'
 import { Problem } from '../problems.ts'
-import { wasCutOff } from './connection.ts'
+import { wasCutOff } from './listener/http-versions.ts'
 import type { RequestContext } from './context.ts'
 import type { CallerFields } from './fields.ts'
 import { parseJudgedBody, type JudgedBody } from '../policy/judged-body.ts'

@@ -5,7 +5,7 @@ import type { IncomingMessage } from 'node:http'
 import { firstValue } from '../http/field-list.ts'
 import { Problem } from '../problems.ts'
 import { maskSecrets } from '../records/mask.ts'
-import { bodyFollows } from './connection.ts'
+import { bodyFollows } from './listener/http-versions.ts'
 
 /**
  * Fields of a caller that go upstream. Everything else (cookies, forwarding and proxy fields, credentials) stays here.

@@ -1,7 +1,7 @@
 // The bounds of the callers' listener, and who is told when they are met. Built by runtime.ts.
 
 import type { GatewayParts } from '../gateway/app.ts'
-import type { Certificate } from '../gateway/listener.ts'
+import type { Certificate } from '../gateway/listener/server.ts'
 import type { ConnectionRefusal } from '../gateway/listener/caps.ts'
 import type { Foundation } from './foundation.ts'
 

@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import { queryParameters } from '../../catalogue/target.ts'
 import type { Evaluation } from '../../policy/evaluate.ts'
 import { Problem } from '../../problems.ts'
-import { isHttp2 } from '../connection.ts'
+import { isHttp2 } from '../listener/http-versions.ts'
 
 /** The decision's own no, as a problem; null for a yes. */
 export function refusalOf({ decision, derived }: Evaluation): Problem | null {

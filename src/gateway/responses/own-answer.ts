@@ -2,7 +2,7 @@
 
 import { asProblem, problemKinds, problemType, type Problem, type ProblemKindName } from '../../problems.ts'
 import { maskSecrets } from '../../records/mask.ts'
-import { breakOff, isHttp2 } from '../connection.ts'
+import { breakOff, isHttp2 } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'
 import { scheduleWrite } from '../event-loop-batch.ts'
 

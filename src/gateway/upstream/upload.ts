@@ -5,7 +5,7 @@ import type { IncomingMessage } from 'node:http'
 import { Transform } from 'node:stream'
 import { Problem } from '../../problems.ts'
 import { tooLarge } from '../body.ts'
-import { wasCutOff } from '../connection.ts'
+import { wasCutOff } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'
 
 export interface UploadOptions {

@@ -2,9 +2,9 @@
 
 import { METHODS, type Server } from 'node:http'
 import fastify, { type FastifyInstance } from 'fastify'
-import { isOwnTarget } from '../catalogue/target.ts'
-import { withoutSchemas } from '../no-schemas.ts'
-import { checkMs, idleMs } from './listener/connections.ts'
+import { isOwnTarget } from '../../catalogue/target.ts'
+import { withoutSchemas } from '../../no-schemas.ts'
+import { checkMs, idleMs } from './connections.ts'
 
 /** PEM text. */
 export interface Certificate {

@@ -5,7 +5,7 @@
 // connection would be done, although nobody can be told (RFC 9112, sections 9.3.2 and 9.6).
 
 import type { Socket } from 'node:net'
-import type { RequestContext } from './context.ts'
+import type { RequestContext } from '../context.ts'
 
 interface Pipeline {
   latest: RequestContext | null

@@ -1,4 +1,4 @@
-// Where HTTP/1.1 and HTTP/2 connections differ: whether a body follows, whether a caller has left, how an answer is cut.
+// Where HTTP/1.1 and HTTP/2 differ: whether a body follows, whether a caller has left, how a response is cut off.
 
 import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { IncomingMessage, ServerResponse } from 'node:http'
