@@ -12,8 +12,10 @@ export interface JournalBookOptions {
   readonly file: string
   /** Milliseconds since the epoch. */
   readonly now: () => number
-  /** A sentence for the log, when there is trouble with the file and when a crash had left something behind. */
+  /** A sentence for the log, when trouble with the file begins and when a crash had left something behind. */
   readonly onTrouble: (text: string) => void
+  /** The file can be used again, after so many uses that could not. */
+  readonly onRecovered?: (failures: number) => void
   readonly files?: JournalFiles
   readonly compactAboveBytes?: number
 }
@@ -29,7 +31,8 @@ interface Opened {
 
 /** A book in a file; nothing is touched before its first use. A journal that cannot be used makes every use reject. */
 export function createJournalBook(options: JournalBookOptions): Book {
-  const { file, now, onTrouble } = options
+  const { file, now, onTrouble, onRecovered } = options
+  let failures = 0
   let opening: Promise<Opened> | null = null
   let unlock: (() => Promise<void>) | null = null
   let closed = false
@@ -61,6 +64,8 @@ export function createJournalBook(options: JournalBookOptions): Book {
       ...(options.files === undefined ? {} : { files: options.files }),
       ...(options.compactAboveBytes === undefined ? {} : { compactAboveBytes: options.compactAboveBytes }),
     })
+    if (failures > 0) onRecovered?.(failures)
+    failures = 0
     const found = { journal, ledger }
     // Whoever sent these creates is gone, with what it knew of them.
     for (const holding of ledger.holdings())
@@ -81,7 +86,8 @@ export function createJournalBook(options: JournalBookOptions): Book {
   function unavailable(error: unknown): BookUnavailable {
     const why = error instanceof Error ? error.message : 'unknown error'
     const text = `the journal of budgets ${file} cannot be used: ${why}`
-    onTrouble(text)
+    failures += 1
+    if (failures === 1) onTrouble(text)
     return new BookUnavailable(text, { cause: error })
   }
 

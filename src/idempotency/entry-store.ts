@@ -1,23 +1,35 @@
 // Where entries are kept, as the rest of the part sees it: opaque bytes under opaque names, changed only by who knows what
-// is there. The memory of one instance is in memory-entries.ts. Types only.
+// is there. The memory of one instance is in memory-entries.ts, a store of several in shared-entries.ts.
+
+/** What is in a place. */
+export interface Occupied {
+  readonly value: Buffer
+  /** How long ago it was claimed, whatever was put there since. */
+  readonly ageMs: number
+}
 
 /** Every call may reject when the store is away; nothing is known then about what it did. */
 export interface EntryStore {
   /**
-   * Puts a value in a free place and returns null, or returns what is there. Of any number of callers, on all instances,
-   * exactly one gets null. After `ttlMs` the place is free again, whatever `replace` put there meanwhile. Rejects with
-   * `StoreFull` when there is no room. A claim that was rejected does not stand, also when the store gets to it later.
+   * Puts a value of a team in a free place and returns null, or returns what is there. Of any number of callers, on all
+   * instances, exactly one gets null. After `ttlMs` the place is free again, whatever `replace` put there meanwhile. Rejects
+   * with `NoRoom` when the team has used its share. A claim that was rejected does not stand, also when the store gets to it
+   * later.
    */
-  claim(name: string, value: Buffer, ttlMs: number): Promise<Buffer | null>
+  claim(name: string, team: string, value: Buffer, ttlMs: number): Promise<Occupied | null>
   /** Puts `value` where `expected` is. False when something else or nothing is there, or there is no room. */
   replace(name: string, expected: Buffer, value: Buffer): Promise<boolean>
   /** Frees a place where `expected` is. */
   release(name: string, expected: Buffer): Promise<void>
   /** Resolves when a call that was rejected is worth repeating. */
   retryWait(): Promise<void>
+  /** What the entries of this instance take in memory, or were given in the store. */
+  readonly bytes: number
+  /** Teams that have used their share: their creates with a new key are refused. */
+  readonly fullTeams: readonly string[]
 }
 
-/** There is no room for another entry. */
-export class StoreFull extends Error {
-  override readonly name = 'StoreFull'
+/** There is no room for another entry of this team. */
+export class NoRoom extends Error {
+  override readonly name = 'NoRoom'
 }

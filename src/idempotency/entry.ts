@@ -10,20 +10,22 @@ export interface KeptAnswer {
   readonly body: Buffer
 }
 
+/** The longest body that is kept; creates are answered with a kilobyte or two. What is longer passes, and is not kept. */
+export const mostKeptBytes = 16 * 1024
+
 /**
- * `running`: somebody is at it; past `untilMs` (since the epoch) nobody is any more, and how it ended is unknown.
- * `answered`: it was done, and this was the answer. `unclear`: nobody can say what it brought; `status` is the answer's
+ * `running`: somebody is at it, or was when its instance ended. `answered`: it was done, and this was the answer. `unclear`: nobody can say what it brought; `status` is the answer's
  * where there was one: a failure of the upstream's own, or a success whose answer could not be kept.
  */
 export type Entry = { readonly fingerprint: string } & (
-  | { readonly state: 'running'; readonly untilMs: number }
+  | { readonly state: 'running' }
   | { readonly state: 'answered'; readonly answer: KeptAnswer }
   | { readonly state: 'unclear'; readonly status: number | null }
 )
 
 /** Everything of an entry but the body of an answer, which follows it byte for byte. */
 type Head = { readonly fingerprint: string } & (
-  | { readonly state: 'running'; readonly untilMs: number }
+  | { readonly state: 'running' }
   | { readonly state: 'answered'; readonly status: number; readonly fields: readonly string[] }
   | { readonly state: 'unclear'; readonly status: number | null }
 )

@@ -1,82 +1,57 @@
-// Entries in the memory of one instance: complete for whoever has one, gone with it. Bounded by bytes and count; when it is
-// full, new keys are refused, because dropping an entry would let a create be repeated.
+// Entries in the memory of one instance: complete for whoever has one, gone with it. A team whose share is full is refused,
+// because dropping an entry would let a create be repeated.
 
-import { type EntryStore, StoreFull } from './entry-store.ts'
+import { NoRoom, type EntryStore } from './entry-store.ts'
+import { TeamShares } from './team-shares.ts'
 
 export interface MemoryEntriesOptions {
-  /** Milliseconds since the epoch. */
-  readonly now: () => number
+  /** By a clock that is not set. */
+  readonly monotonic: () => number
+  /** For all teams together. */
   readonly maxBytes: number
-  readonly maxEntries: number
-}
-
-export interface MemoryEntries extends EntryStore {
-  readonly bytes: number
-  readonly count: number
 }
 
 interface Place {
   value: Buffer
-  readonly expiresAtMs: number
+  readonly claimedAtMs: number
 }
 
-/** What a place takes besides its value: the name, the objects, its share of the map. */
-const overheadBytes = 256
-
-export function createMemoryEntries({ now, maxBytes, maxEntries }: MemoryEntriesOptions): MemoryEntries {
-  /** In the order of claims; with one lifetime for all, the first to expire come first. */
+export function createMemoryEntries({ monotonic, maxBytes }: MemoryEntriesOptions): EntryStore {
   const places = new Map<string, Place>()
-  let bytes = 0
+  const shares = new TeamShares({ monotonic, maxBytes, onExpire: (name) => places.delete(name) })
 
-  function drop(name: string, place: Place): void {
-    places.delete(name)
-    bytes -= place.value.length + overheadBytes
-  }
-
-  function dropExpired(): void {
-    const nowMs = now()
-    for (const [name, place] of places) {
-      if (place.expiresAtMs > nowMs) return
-      drop(name, place)
-    }
-  }
-
+  /** The place, where it holds this. */
   function find(name: string, expected: Buffer): Place | null {
-    dropExpired()
-    const place = places.get(name)
+    const place = shares.bytes > 0 ? places.get(name) : undefined
     return place?.value.equals(expected) === true ? place : null
   }
 
   return {
     get bytes() {
-      dropExpired()
-      return bytes
+      return shares.bytes
     },
-    get count() {
-      dropExpired()
-      return places.size
+    get fullTeams() {
+      return shares.full
     },
-    claim(name, value, ttlMs) {
-      dropExpired()
+    claim(name, team, value, ttlMs) {
+      const result = shares.take(name, team, value.length, ttlMs)
       const place = places.get(name)
-      if (place !== undefined) return Promise.resolve(place.value)
-      if (places.size >= maxEntries || bytes + value.length + overheadBytes > maxBytes)
-        return Promise.reject(new StoreFull('the memory for idempotency keys is full'))
-      places.set(name, { value, expiresAtMs: now() + ttlMs })
-      bytes += value.length + overheadBytes
+      if (result === 'known' && place !== undefined)
+        return Promise.resolve({ value: place.value, ageMs: monotonic() - place.claimedAtMs })
+      if (result === 'full') return Promise.reject(new NoRoom('the team has used its share of the memory for keys'))
+      places.set(name, { value, claimedAtMs: monotonic() })
       return Promise.resolve(null)
     },
     replace(name, expected, value) {
       const place = find(name, expected)
-      const growth = value.length - expected.length
-      if (place === null || (growth > 0 && bytes + growth > maxBytes)) return Promise.resolve(false)
+      if (place === null || !shares.resize(name, value.length)) return Promise.resolve(false)
       place.value = value
-      bytes += growth
       return Promise.resolve(true)
     },
     release(name, expected) {
-      const place = find(name, expected)
-      if (place !== null) drop(name, place)
+      if (find(name, expected) === null) return Promise.resolve()
+      places.delete(name)
+      shares.give(name)
       return Promise.resolve()
     },
     retryWait: () => Promise.resolve(),

@@ -1,4 +1,4 @@
-// What callers with an Idempotency-Key are refused with, in words. Used by safe-creates.ts.
+// What callers with an Idempotency-Key are refused with, in words.
 
 import { Problem } from '../problems.ts'
 
@@ -32,10 +32,13 @@ export function outcomeUnclear(status: number | null): Problem {
   return new Problem('idempotency-unclear', `${found}. ${next}.`, { reason, fields: { 'x-should-retry': 'false' } })
 }
 
-/** Whether the key is free cannot be found out: its memory is full, or its store does not answer. */
-export function keysUnavailable(full: boolean, cause: unknown): Problem {
-  const why = full ? 'the memory for keys is full' : 'the store of the keys cannot be reached'
+/** Whether the key is free cannot be found out: the team has used its share of the memory, or the store does not answer. */
+export function keysUnavailable(isFull: boolean, cause: unknown): Problem {
+  const why = isFull
+    ? 'your team has used its share of the memory for keys, which are kept for 24 hours'
+    : 'the store of the keys cannot be reached'
   const detail = `Nothing was sent: ${why}, so a repetition could not be told from a second create. Try again with the same key after Retry-After.`
-  const reason = full ? 'idempotency-full' : 'idempotency-unavailable'
-  return new Problem('idempotency-unavailable', detail, { reason, fields: { 'retry-after': '5' }, cause })
+  const reason = isFull ? 'idempotency-full' : 'idempotency-unavailable'
+  const wait = isFull ? '60' : '5'
+  return new Problem('idempotency-unavailable', detail, { reason, fields: { 'retry-after': wait }, cause })
 }

@@ -4,14 +4,23 @@
 import { createHash, createHmac } from 'node:crypto'
 import type { Problem } from '../problems.ts'
 import { createSealing, type Sealing } from '../store/sealing.ts'
-import { openEntry, sealEntry, type Entry, type KeptAnswer } from './entry.ts'
-import { StoreFull, type EntryStore } from './entry-store.ts'
+import { mostKeptBytes, openEntry, sealEntry, type Entry, type KeptAnswer } from './entry.ts'
+import { NoRoom, type EntryStore, type Occupied } from './entry-store.ts'
 import { inProgress, keyReused, keysUnavailable, outcomeUnclear } from './refusals.ts'
+
+/** Whose key it is: keys of different owners have nothing to do with each other. */
+export interface KeyOwner {
+  readonly issuer: string
+  readonly subject: string
+  /** The team that was decided for, whose share of the memory the key takes; empty for none. */
+  readonly team: string
+  /** Empty for none. */
+  readonly app: string
+}
 
 /** What a key stands for: two requests are the same when all of this is. */
 export interface KeyedRequest {
-  /** Whose key it is; keys of different callers have nothing to do with each other. */
-  readonly caller: readonly string[]
+  readonly caller: KeyOwner
   /** Never written down as it is. */
   readonly key: string
   readonly method: string
@@ -68,15 +77,13 @@ export interface SafeCreatesOptions {
    * this, the caller and the key, so that whoever has the store alone needs all three.
    */
   readonly secret: Buffer
-  /** Milliseconds since the epoch. */
-  readonly now: () => number
   /** How long a key is remembered, counted from the first request. */
   readonly keepMs: number
-  /** Longest time from a claim to its end. After it others take it that the instance is gone, and the outcome is unclear. */
+  /** Longest time from a claim to its end. After it the instance counts as gone, and the outcome is unclear. */
   readonly maxRunMs: number
   readonly onEvent: (event: IdempotencyEvent) => void
-  /** The store failed; what its caller is told. */
-  readonly onTrouble: (text: string, error: unknown) => void
+  /** A team has claimed a key: null when it got it, else why that could not be judged, `NoRoom` among the reasons. */
+  readonly onAsked: (team: string, trouble: unknown) => void
 }
 
 /** What is known of one key while a request with it is judged. */
@@ -89,7 +96,7 @@ interface Place {
 }
 
 export function createSafeCreates(options: SafeCreatesOptions): SafeCreates {
-  const { store, secret, now, keepMs, maxRunMs, onEvent, onTrouble } = options
+  const { store, secret, keepMs, maxRunMs, onEvent, onAsked } = options
   let underWay = 0
   let idle: (() => void)[] = []
 
@@ -97,38 +104,41 @@ export function createSafeCreates(options: SafeCreatesOptions): SafeCreates {
     const place = placeOf(request)
     underWay += 1
     try {
-      const there = await claim(place)
+      const there = await claim(place, request.caller.team)
       if (there === null) {
         onEvent('claimed')
         underWay += 1
         return { kind: 'first', claim: claimOf(place) }
       }
-      const entry = openEntry(place.sealing, place.name, there)
-      if (entry === null) throw unavailable(new Error('an entry of the store does not open'))
-      return { kind: 'repeated', answer: answerOf(entry, place.fingerprint) }
+      const entry = openEntry(place.sealing, place.name, there.value)
+      if (entry === null) throw unavailable(request.caller.team, new Error('an entry of the store does not open'))
+      return { kind: 'repeated', answer: answerOf(entry, there.ageMs, place.fingerprint) }
     } finally {
       end()
     }
   }
 
   function placeOf(request: KeyedRequest): Place {
-    const whose = JSON.stringify([...request.caller, request.key])
+    const { issuer, subject, team, app } = request.caller
+    const whose = JSON.stringify([issuer, subject, team, app, request.key])
     const sealing = createSealing(createHmac('sha256', secret).update(whose).digest(), 'idempotency')
     const name = sealing.name()
     const fingerprint = fingerprintOf(request)
-    const running = sealEntry(sealing, name, { state: 'running', fingerprint, untilMs: now() + maxRunMs })
+    const running = sealEntry(sealing, name, { state: 'running', fingerprint })
     return { sealing, name, fingerprint, running }
   }
 
-  async function claim({ name, running }: Place): Promise<Buffer | null> {
+  async function claim({ name, running }: Place, team: string): Promise<Occupied | null> {
     try {
-      return await store.claim(name, running, keepMs)
+      const there = await store.claim(name, team, running, keepMs)
+      if (there === null) onAsked(team, null)
+      return there
     } catch (error) {
-      throw unavailable(error)
+      throw unavailable(team, error)
     }
   }
 
-  function answerOf(entry: Entry, fingerprint: string): KeptAnswer {
+  function answerOf(entry: Entry, ageMs: number, fingerprint: string): KeptAnswer {
     if (entry.fingerprint !== fingerprint) {
       onEvent('reused')
       throw keyReused()
@@ -137,7 +147,7 @@ export function createSafeCreates(options: SafeCreatesOptions): SafeCreates {
       onEvent('replayed')
       return entry.answer
     }
-    if (entry.state === 'running' && now() < entry.untilMs) {
+    if (entry.state === 'running' && ageMs < maxRunMs) {
       onEvent('in_progress')
       throw inProgress()
     }
@@ -164,6 +174,7 @@ export function createSafeCreates(options: SafeCreatesOptions): SafeCreates {
     }
     return {
       async answered(answer) {
+        if (answer.body.length > mostKeptBytes) return await settle(() => unclear(answer.status))
         const kept = sealEntry(sealing, name, { state: 'answered', fingerprint, answer })
         await settle(async () => {
           if (await store.replace(name, running, kept)) onEvent('kept')
@@ -199,11 +210,10 @@ export function createSafeCreates(options: SafeCreatesOptions): SafeCreates {
     idle = []
   }
 
-  function unavailable(error: unknown): Problem {
+  function unavailable(team: string, error: unknown): Problem {
     onEvent('unavailable')
-    const full = error instanceof StoreFull
-    if (!full) onTrouble('the store of idempotency keys cannot be used: creates with a key are refused', error)
-    return keysUnavailable(full, error)
+    onAsked(team, error)
+    return keysUnavailable(error instanceof NoRoom, error)
   }
 
   return {

@@ -4,17 +4,18 @@
 import { createHash } from 'node:crypto'
 import { createRetryWait } from '../store/retry.ts'
 import { StoreAway, script, type Store } from '../store/store.ts'
-import type { EntryStore } from './entry-store.ts'
+import { NoRoom, type EntryStore, type Occupied } from './entry-store.ts'
+import { TeamShares } from './team-shares.ts'
 
 /**
- * KEYS: the place, the mark of a withdrawn claim. ARGV: the value, its lifetime in milliseconds. Answers what is there, or
- * nothing when it was free.
+ * KEYS: the place, the mark of a withdrawn claim. ARGV: the value (empty: only look), its lifetime in milliseconds. Answers
+ * what is there and how long it stays, or nothing when it was free.
  */
 const claim = script(
   'idempotency.claim',
-  `if redis.call('EXISTS', KEYS[2]) == 1 then return 'withdrawn' end
-local there = redis.call('GET', KEYS[1])
-if there then return there end
+  `local there = redis.call('GET', KEYS[1])
+if there then return { there, redis.call('PTTL', KEYS[1]) } end
+if ARGV[1] == '' or redis.call('EXISTS', KEYS[2]) == 1 then return false end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return false`,
   'binary',
@@ -48,8 +49,17 @@ return 1`,
 /** A call that was given up can still arrive for as long as a TCP connection tries to deliver it. */
 const markMs = 20 * 60_000
 
-export function createSharedEntries(store: Store): EntryStore {
+export interface SharedEntriesOptions {
+  readonly store: Store
+  /** By a clock that is not set. */
+  readonly monotonic: () => number
+  /** What this instance may give the store, for all teams together. */
+  readonly maxBytes: number
+}
+
+export function createSharedEntries({ store, monotonic, maxBytes }: SharedEntriesOptions): EntryStore {
   const retryWait = createRetryWait(store)
+  const shares = new TeamShares({ monotonic, maxBytes, onExpire: () => {} })
   const placeOf = (name: string): string => store.key('idempotency', name)
 
   /** Until the store has answered: then it does not matter any more when the claim arrives. */
@@ -64,23 +74,50 @@ export function createSharedEntries(store: Store): EntryStore {
     }
   }
 
+  async function ask(keys: readonly string[], value: Buffer, ttlMs: number): Promise<Occupied | null> {
+    const answer = await store.run(claim, keys, [value, ttlMs]).catch((error: unknown) => {
+      if (value.length > 0 && (!(error instanceof StoreAway) || error.sent)) void withdrawn(keys, value)
+      throw error
+    })
+    if (answer === null) return null
+    const [there, leftMs] = Array.isArray(answer) ? (answer as unknown[]) : []
+    if (Buffer.isBuffer(there)) return { value: there, ageMs: ttlMs - Number(leftMs) }
+    throw new Error('the store answered a claim with neither nothing nor bytes')
+  }
+
   return {
-    async claim(name, value, ttlMs) {
-      const keys = [placeOf(name), markOf(placeOf(name), value)]
-      const there = await store.run(claim, keys, [value, ttlMs]).catch((error: unknown) => {
-        if (!(error instanceof StoreAway) || error.sent) void withdrawn(keys, value)
-        throw error
-      })
-      if (there === null || Buffer.isBuffer(there)) return there
-      throw new Error('the store answered a claim with neither nothing nor bytes')
+    get bytes() {
+      return shares.bytes
     },
-    replace: async (name, expected, value) => (await store.run(replace, [placeOf(name)], [expected, value])) === 1,
+    get fullTeams() {
+      return shares.full
+    },
+    async claim(name, team, value, ttlMs) {
+      const room = shares.take(name, team, value.length, ttlMs)
+      const keys = [placeOf(name), markOf(placeOf(name), value)]
+      try {
+        const there = await ask(keys, room === 'full' ? nothing : value, ttlMs)
+        if (there !== null && room === 'taken') shares.give(name)
+        if (there === null && room === 'full') throw new NoRoom('the team has used its share of the store for keys')
+        return there
+      } catch (error) {
+        if (room === 'taken') shares.give(name)
+        throw error
+      }
+    },
+    async replace(name, expected, value) {
+      if (!shares.resize(name, value.length)) return false
+      return (await store.run(replace, [placeOf(name)], [expected, value])) === 1
+    },
     async release(name, expected) {
       await store.run(release, [placeOf(name)], [expected])
+      shares.give(name)
     },
     retryWait,
   }
 }
+
+const nothing = Buffer.alloc(0)
 
 /** The mark of one claim, in the slot of its place. */
 function markOf(place: string, value: Buffer): string {

@@ -10,6 +10,7 @@ import type { Upstream } from '../gateway/upstream/upstream.ts'
 import type { CertificateInUse } from './certificate.ts'
 import type { Foundation } from './foundation.ts'
 import type { ReloadResult } from './live-policies.ts'
+import { fullNotes } from './idempotency.ts'
 import { clockNote, refusalNote, staleKeysNote } from './notes.ts'
 import type { Shares } from './shares.ts'
 
@@ -31,7 +32,7 @@ export function createOperators(
   lifecycle: { readonly draining: boolean },
 ): Operators {
   const { config, catalogue, instruments, keyring, policies, sinks, tokens, version } = foundation
-  const { broadcast, cache, keyMemory, showBudgets, store } = shares
+  const { broadcast, cache, keys, showBudgets, store } = shares
   const group = () =>
     store === null || broadcast === null ? null : groupView(store.membership.state, broadcast.counts)
 
@@ -51,6 +52,7 @@ export function createOperators(
       policies.refusal === null ? null : refusalNote(policies.refusal),
       certificate.warning,
       overload.level === 0 ? null : overloadNote(overload.level),
+      ...fullNotes(keys),
       ...tokens.status().flatMap((status) => [staleKeysNote(status), clockNote(status, config.issuers)]),
     ].filter((note) => note !== null)
     return { ready: reasons.length === 0, reasons, ...(notes.length > 0 ? { notes } : {}) }
@@ -123,7 +125,7 @@ export function createOperators(
     if (store !== null) instruments.store(store.state)
     const shown = group()
     if (shown !== null) instruments.cacheGroup(shown)
-    instruments.idempotencyBytes(keyMemory.bytes)
+    instruments.idempotencyBytes(store === null ? keys.bytes : 0)
     instruments.budgets(await showBudgets())
   })
 

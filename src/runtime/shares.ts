@@ -1,7 +1,6 @@
 // What instances share when there is a store, and what each keeps by itself when there is none: limits, budgets, answers,
 // creates done once. Built by runtime.ts.
 
-import { randomBytes } from 'node:crypto'
 import { createJournalBook } from '../budgets/journal-book.ts'
 import { keepBudgets, type KeptBudgets } from '../budgets/keep.ts'
 import { createSharedBook } from '../budgets/shared-book.ts'
@@ -12,14 +11,14 @@ import { createInvalidationBroadcast, type InvalidationBroadcast } from '../cach
 import { createBudgeting, type Budgeting } from '../gateway/budgeting.ts'
 import type { OwnCalls } from '../gateway/own-calls/own-calls.ts'
 import { createSessionReader } from '../gateway/own-calls/session-reader.ts'
-import { createMemoryEntries, type MemoryEntries } from '../idempotency/memory-entries.ts'
-import { createSafeCreates, type SafeCreates } from '../idempotency/safe-creates.ts'
-import { createSharedEntries } from '../idempotency/shared-entries.ts'
+import type { EntryStore } from '../idempotency/entry-store.ts'
+import type { SafeCreates } from '../idempotency/safe-creates.ts'
 import type { Limiter } from '../limits/limiter.ts'
 import { createLocalLimiter } from '../limits/local/local-limiter.ts'
 import { createSharedLimiter, type SharedLimiter } from '../limits/shared/shared-limiter.ts'
 import type { Store } from '../store/store.ts'
 import type { Foundation } from './foundation.ts'
+import { openIdempotency } from './idempotency.ts'
 
 /** Null where there is no store. */
 export interface Shares {
@@ -35,7 +34,8 @@ export interface Shares {
   readonly safeCreates: SafeCreates
   /** How long the upstream may take for a create with an Idempotency-Key. */
   readonly safeCreateMs: number
-  readonly keyMemory: MemoryEntries
+  /** Where idempotency keys are kept. */
+  readonly keys: EntryStore
 }
 
 export async function openShares(foundation: Foundation, ownCalls: OwnCalls): Promise<Shares> {
@@ -56,6 +56,8 @@ export async function openShares(foundation: Foundation, ownCalls: OwnCalls): Pr
             file: config.budgets.journalFile,
             now,
             onTrouble: (text) => log.error({ event: 'budgets' }, text),
+            onRecovered: (count) =>
+              log.info({ event: 'budgets', count }, 'the journal of budgets is used again; so many uses of it failed'),
           })
         : createSharedBook(store),
     sessions: createSessionReader(ownCalls),
@@ -77,22 +79,11 @@ export async function openShares(foundation: Foundation, ownCalls: OwnCalls): Pr
   store?.membership.onChange((state) => reportMembership(log, state))
   const broadcast = store === null ? null : createInvalidationBroadcast({ store, monotonic })
   const upstreamBase = config.upstream.origin + config.upstream.pathPrefix
-  const secret = config.store?.secret?.() ?? null
   const { maxBytes, maxEntryBytes } = config.cache
   const cache = createResponseCache({ now, monotonic, maxBytes, maxEntryBytes, upstreamBase, peers: broadcast })
   const { connectMs, headersMs, bodyIdleMs } = config.upstream.timeouts
   const safeCreateMs = connectMs + headersMs + bodyIdleMs
-  const keyMemory = createMemoryEntries({ now, maxBytes: 64 * 1024 * 1024, maxEntries: 100_000 })
-  const safeCreates = createSafeCreates({
-    store: store === null ? keyMemory : createSharedEntries(store),
-    // Without a secret, sealed entries of the store are as safe as callers and keys are hard to guess.
-    secret: store === null ? randomBytes(32) : (secret ?? Buffer.alloc(32)),
-    now,
-    keepMs: 24 * 3_600_000,
-    maxRunMs: safeCreateMs + 1_000,
-    onEvent: (event) => instruments.idempotencyEvent(event),
-    onTrouble: (text, error) => log.error({ event: 'idempotency', error }, text),
-  })
+  const { safeCreates, entries } = openIdempotency(foundation, store, safeCreateMs)
   return {
     store,
     sharedLimiter,
@@ -104,6 +95,6 @@ export async function openShares(foundation: Foundation, ownCalls: OwnCalls): Pr
     cache,
     safeCreates,
     safeCreateMs,
-    keyMemory,
+    keys: entries,
   }
 }

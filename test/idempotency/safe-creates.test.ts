@@ -6,39 +6,40 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { EntryStore } from '../../src/idempotency/entry-store.ts'
 import { createMemoryEntries } from '../../src/idempotency/memory-entries.ts'
-import { createSafeCreates, type Claim, type KeyedRequest } from '../../src/idempotency/safe-creates.ts'
+import { createSafeCreates, type Claim, type KeyedRequest, type KeyOwner } from '../../src/idempotency/safe-creates.ts'
 import { Problem } from '../../src/problems.ts'
 
 const secret = randomBytes(32)
 const answer = { status: 201, fields: ['content-type', 'application/json'], body: Buffer.from('{"session_id":"s-1"}') }
 
+const ann: KeyOwner = { issuer: 'sso', subject: 'ann', team: 'payments', app: '' }
+
 function request(changes: Partial<KeyedRequest> = {}): KeyedRequest {
-  const caller = ['sso', 'ann', 'payments', '']
-  return { caller, key: 'k-1', method: 'POST', target: '/v3/x', body: Buffer.from('{}'), ...changes }
+  return { caller: ann, key: 'k-1', method: 'POST', target: '/v3/x', body: Buffer.from('{}'), ...changes }
 }
 
 function setup(over: Partial<EntryStore> = {}) {
   const clock = { nowMs: 1_000_000 }
-  const now = (): number => clock.nowMs
-  const memory = createMemoryEntries({ now, maxBytes: 1_000_000, maxEntries: 1000 })
+  const memory = createMemoryEntries({ monotonic: () => clock.nowMs, maxBytes: 1_000_000 })
   const events: string[] = []
-  const troubles: string[] = []
+  const troubles: unknown[] = []
   const store: EntryStore = {
     claim: (...args) => memory.claim(...args),
     replace: (...args) => memory.replace(...args),
     release: (...args) => memory.release(...args),
     retryWait: () => Promise.resolve(),
+    bytes: 0,
+    fullTeams: [],
     ...over,
   }
   const instance = () =>
     createSafeCreates({
       store,
       secret,
-      now,
       keepMs: 86_400_000,
       maxRunMs: 60_000,
       onEvent: (event) => events.push(event),
-      onTrouble: (text) => troubles.push(text),
+      onAsked: (team, trouble) => void (trouble === null || troubles.push(team)),
     })
   return { clock, memory, events, troubles, instance, creates: instance() }
 }
@@ -90,10 +91,10 @@ describe('a key', () => {
   })
 
   it.each([
-    ['person', ['sso', 'bob', 'payments', '']],
-    ['issuer', ['other', 'ann', 'payments', '']],
-    ['team', ['sso', 'ann', 'research', '']],
-    ['app', ['sso', 'ann', 'payments', 'bot']],
+    ['person', { ...ann, subject: 'bob' }],
+    ['issuer', { ...ann, issuer: 'other' }],
+    ['team', { ...ann, team: 'research' }],
+    ['app', { ...ann, app: 'bot' }],
   ])('of another %s is another key', async (_what, caller) => {
     const { creates } = setup()
     await (await claimed(creates.begin(request()))).answered(answer)
@@ -131,12 +132,33 @@ describe('a key', () => {
     expect((await other.begin(request())).kind).toBe('first')
   })
 
-  it('whose answer finds no room is done and not repeated', async () => {
+  it('whose answer is too large to keep, or finds no room, is done and not repeated', async () => {
     const { creates, memory } = setup()
     const claim = await claimed(creates.begin(request()))
-    await claim.answered({ ...answer, body: Buffer.alloc(2_000_000) })
+    await claim.answered({ ...answer, body: Buffer.alloc(16 * 1024 + 1) })
     expect(await refusal(creates.begin(request()))).toMatchObject({ reason: 'answer-not-kept' })
     expect(memory.bytes).toBeLessThan(1000)
+    const { creates: narrow } = setup({
+      replace: (name, expected, value) =>
+        value.length > 8_000 ? Promise.resolve(false) : memory.replace(name, expected, value),
+      claim: (...args) => memory.claim(...args),
+    })
+    await (await claimed(narrow.begin(request({ key: 'k-2' })))).answered({ ...answer, body: Buffer.alloc(16 * 1024) })
+    expect(await refusal(narrow.begin(request({ key: 'k-2' })))).toMatchObject({ reason: 'answer-not-kept' })
+  })
+
+  it('is refused when the team has used its share, and those of other teams are not', async () => {
+    const { creates } = setup()
+    const refused: unknown[] = []
+    for (let count = 0; refused.length === 0; count++)
+      await creates.begin(request({ key: `k-${count}` })).catch((error: unknown) => refused.push(error))
+    expect(refused[0]).toMatchObject({
+      kind: 'idempotency-unavailable',
+      reason: 'idempotency-full',
+      fields: { 'retry-after': '60' },
+    })
+    expect(await refusal(creates.begin(request({ key: 'k-0' })))).toMatchObject({ kind: 'idempotency-in-progress' })
+    expect((await creates.begin(request({ caller: { ...ann, team: 'research' } }))).kind).toBe('first')
   })
 
   it('is settled once: what is said later changes nothing', async () => {
@@ -151,7 +173,7 @@ describe('a key', () => {
   it('and its answer are nowhere to be read in the store', async () => {
     const seen: Buffer[] = []
     const { creates } = setup({
-      claim: (name, value) => {
+      claim: (name, _team, value) => {
         seen.push(Buffer.from(name), value)
         return Promise.resolve(null)
       },
@@ -211,14 +233,17 @@ describe('a store that is away', () => {
   })
 
   it('that holds what nobody sealed is no store: nothing is sent', async () => {
-    const { creates } = setup({ claim: () => Promise.resolve(Buffer.from('{"state":"answered"}')) })
+    const { creates } = setup({
+      claim: () => Promise.resolve({ value: Buffer.from('{"state":"answered"}'), ageMs: 0 }),
+    })
     expect(await refusal(creates.begin(request()))).toMatchObject({ kind: 'idempotency-unavailable' })
   })
 
   it('that passes off the entry of another key is found out', async () => {
     const values: Buffer[] = []
     const { creates } = setup({
-      claim: (_name, value) => Promise.resolve(values.push(value) === 1 ? null : (values[0] ?? null)),
+      claim: (_name, _team, value) =>
+        Promise.resolve(values.push(value) === 1 ? null : { value: values[0] ?? value, ageMs: 0 }),
     })
     await creates.begin(request({ key: 'k-1' }))
     expect(await refusal(creates.begin(request({ key: 'k-2' })))).toMatchObject({ kind: 'idempotency-unavailable' })

@@ -3,13 +3,10 @@
 
 import type { AnswerHead, Flow } from '../../cache/answer.ts'
 import type { CacheOutcome, CacheTaker } from '../../cache/question.ts'
-import type { KeptAnswer } from '../../idempotency/entry.ts'
+import { mostKeptBytes, type KeptAnswer } from '../../idempotency/entry.ts'
 import type { Claim } from '../../idempotency/safe-creates.ts'
 import { asProblem, Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
-
-/** Largest answer that is kept. Those of creates have a kilobyte or two. */
-const maxAnswerBytes = 256 * 1024
 
 export class IdempotentResponse implements CacheTaker {
   readonly #context: RequestContext
@@ -51,7 +48,7 @@ export class IdempotentResponse implements CacheTaker {
     if (this.#passing) return this.#left || this.#next.data(chunk)
     this.#chunks.push(chunk)
     this.#bytes += chunk.length
-    return this.#bytes <= maxAnswerBytes || this.#pass()
+    return this.#bytes <= mostKeptBytes || this.#pass()
   }
 
   end(last: Buffer | null): void {

@@ -3,7 +3,7 @@
 
 import { addressOf } from '../../catalogue/target.ts'
 import { idempotencyKeyIn } from '../../idempotency/key-field.ts'
-import type { Claim, SafeCreates } from '../../idempotency/safe-creates.ts'
+import type { Claim, KeyOwner, SafeCreates } from '../../idempotency/safe-creates.ts'
 import type { Evaluation } from '../../policy/evaluate.ts'
 import { collectWhole } from '../body.ts'
 import type { RequestContext } from '../context.ts'
@@ -63,7 +63,7 @@ function hold(context: RequestContext, claim: Claim): void {
 }
 
 /** Whose key it is: another person, another app, another team is another caller, whatever the key. */
-function callerOf({ facts, decision }: Evaluation): string[] {
+function callerOf({ facts, decision }: Evaluation): KeyOwner {
   const { issuer, subject, app } = facts.principal
-  return [issuer, subject, decision.team?.id ?? '', app ?? '']
+  return { issuer, subject, team: decision.team?.id ?? '', app: app ?? '' }
 }
