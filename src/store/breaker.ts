@@ -1,5 +1,5 @@
 // Whether the store is worth asking. Opens after a few failures in a row, so that requests do not each wait for the
-// deadline; closes when probes get through. Used by client.ts. Pure: time is passed in.
+// deadline; closes when probes get through. Pure: time is passed in.
 
 /** So many failures in a row mean that the store is away. One can be a pause of either side. */
 const failuresToOpen = 3

@@ -1,5 +1,5 @@
 // The connections to the store, on ioredis, which is used in this file only: one node, one found by sentinels, or a
-// cluster. Used by client.ts for calls and by subscription.ts for listening.
+// cluster; one kind for calls, one for listening.
 
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
 

@@ -1,4 +1,4 @@
-// One line in the log whenever the shared store goes away or comes back. Used by runtime.ts.
+// One line in the log whenever the shared store goes away or comes back.
 
 import type { Store } from './store.ts'
 

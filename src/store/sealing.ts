@@ -1,5 +1,4 @@
-// Values and names for a store that must not be able to read them: the key is the gateway's and never the store's. Used by
-// idempotency/ and by whatever else is kept outside this process.
+// Values and names for a store that must not be able to read them: the key is the gateway's and never the store's.
 
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto'
 

@@ -1,4 +1,4 @@
-// Listening to channels, with knowledge of when messages may have been missed. Part of client.ts.
+// Listening to channels, with knowledge of when messages may have been missed.
 //
 // A connection of its own that is asked for a sign of life every second: one that hangs is silent, and so is a channel
 // without messages. Whenever it fails it is replaced by a new one, and every listener is told of the gap.

@@ -34,6 +34,7 @@ const rate = (meter: string, amount: number, more: Partial<Limit> = {}): Limit =
   shadow: false,
   ...more,
 })
+const calendarDay = { amount: 1, perMs: null, calendar: 'day', burst: null, timeZone: 'UTC' } as const
 const concurrency = (meter: string, most: number): Limit => ({
   meter,
   name: meter,
@@ -73,7 +74,7 @@ describe('limits of a request', () => {
     const limiter = createLocalLimiter(clocks())
     const day: Limit = rate('sessions', 1, {
       kind: 'budget',
-      quota: { amount: 1, perMs: null, calendar: 'day', burst: null, timeZone: 'UTC' },
+      quota: calendarDay,
     })
     const limits = [rate('requests', 1), day]
     limiter.take(limits)
@@ -93,6 +94,20 @@ describe('limits of a request', () => {
     const callers = Array.from({ length: 25_000 }, (_, number) => [rate(`caller ${number}`, 1)])
     for (const limits of callers) limiter.take(limits)
     expect(callers.filter((limits) => limiter.take(limits).granted)).toEqual([])
+  })
+
+  test('are counted and told at the time of the call, also where somebody else has granted it', () => {
+    const time = clocks()
+    const limiter = createLocalLimiter(time)
+    const limits = [rate('requests', 5), rate('day', 5, { quota: { ...calendarDay, amount: 5 } })]
+    time.pass(30_000)
+    limiter.count(limits)
+    time.pass(59_999)
+    for (const limit of limits) expect(limiter.used(limit)).toBe(1)
+    time.pass(1)
+    expect(limits.map((limit) => limiter.used(limit))).toEqual([0, 1])
+    time.pass(86_400_000)
+    expect(limits.map((limit) => limiter.used(limit))).toEqual([0, 0])
   })
 
   test('give back the budget of a call that came to nothing, and no rate', () => {

@@ -53,7 +53,7 @@ export function createInvalidationBroadcast({ store, monotonic }: BroadcastOptio
 
   function isMember(): boolean {
     membership.check()
-    return membership.state.status !== 'isolated'
+    return membership.status !== 'isolated'
   }
 
   return {
@@ -61,7 +61,7 @@ export function createInvalidationBroadcast({ store, monotonic }: BroadcastOptio
     attach: (given) => (handlers = given),
     check: membership.check,
     get atMostMs() {
-      return membership.state.status === 'joined' ? null : cautiousMs
+      return membership.status === 'joined' ? null : cautiousMs
     },
     async tell({ names, unsettled }: Drop): Promise<Told> {
       calls += 1

@@ -23,8 +23,14 @@ export function createLocalLimiter({ now, monotonic }: Clocks): LocalLimiter {
   const running = new Map<string, number>()
   let sweepAt = sweepAbove
 
-  /** In whole milliseconds: a bucket adds and subtracts them exactly. */
-  const timeOf = ({ calendar }: Quota): number => (calendar === null ? Math.floor(monotonic()) : now())
+  /** Both clocks, read once for each call. Whole milliseconds: a bucket adds and subtracts them exactly. */
+  let [runMs, wallMs] = [0, 0]
+  const timeOf = ({ calendar }: Quota): number => (calendar === null ? runMs : wallMs)
+
+  function readClocks(): void {
+    runMs = Math.floor(monotonic())
+    wallMs = now()
+  }
 
   function meterOf(name: string, quota: Quota): Meter {
     const known = meters.get(name)
@@ -63,6 +69,7 @@ export function createLocalLimiter({ now, monotonic }: Clocks): LocalLimiter {
 
   return {
     take(limits) {
+      readClocks()
       let exceeded: Limit | null = null
       let shadowed: Limit | null = null
       let retryAfterMs = 0
@@ -84,10 +91,19 @@ export function createLocalLimiter({ now, monotonic }: Clocks): LocalLimiter {
         storeAway: false,
       }
     },
-    count,
-    used: (limit) => (limit.quota === null ? 0 : (limit.quota.burst ?? limit.quota.amount) - statusOf(limit).remaining),
+    count(limits) {
+      readClocks()
+      count(limits)
+    },
+    used(limit) {
+      readClocks()
+      return limit.quota === null ? 0 : (limit.quota.burst ?? limit.quota.amount) - statusOf(limit).remaining
+    },
     running: ({ meter }) => running.get(meter) ?? 0,
-    peek: (limits) => limits.map(statusOf),
+    peek(limits) {
+      readClocks()
+      return limits.map(statusOf)
+    },
     release(limits) {
       for (const { quota, meter } of limits) {
         if (quota !== null) continue

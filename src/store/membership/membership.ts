@@ -6,13 +6,13 @@
 // lease is over: then nobody can still be without it, whatever became of those who are silent.
 
 import { randomBytes } from 'node:crypto'
-import type { Argument, Listener, Script } from '../store.ts'
+import type { Store } from '../store.ts'
 import { absentAfterMs, Headcount } from './headcount.ts'
 import { Lease, leaseMs, type Moment } from './lease.ts'
 import { MessageLog } from './message-log.ts'
 import { namesIn, readMessage } from './messages.ts'
 import { beat, bury, leave, tell } from './scripts.ts'
-import type { MemberHandlers, Membership, MembershipState } from './types.ts'
+import type { MemberHandlers, Membership, MembershipState, MembershipStatus } from './types.ts'
 
 /** How often an instance says that it is there; sooner after a failure, so that the store is away or back soon. */
 const beatMs = { usual: 400, afterFailure: 250 } as const
@@ -30,19 +30,9 @@ const leadForMs = absentAfterMs - 1000
 const buriedForMs = 30_000
 
 /** What it needs of the store. */
-export interface MembershipOptions {
-  readonly instance: string
+export interface MembershipOptions extends Pick<Store, 'instance' | 'run' | 'subscribe' | 'key' | 'channel'> {
   /** Runs a script although the store may be away. */
-  readonly probe: (
-    what: Script,
-    keys: readonly string[],
-    values: readonly Argument[],
-    late?: (answer: unknown) => void,
-  ) => Promise<unknown>
-  readonly run: MembershipOptions['probe']
-  readonly subscribe: (channel: string, listener: Listener) => void
-  readonly key: (...parts: readonly string[]) => string
-  readonly channel: (...parts: readonly string[]) => string
+  readonly probe: Store['run']
   /** Milliseconds of a clock that nobody sets. */
   readonly monotonic: () => number
   /** Milliseconds since the epoch: goes on while the machine sleeps. */
@@ -83,16 +73,18 @@ export function createMembership(options: MembershipOptions): Membership {
     return `${instance}_${randomBytes(12).toString('base64url')}`
   }
 
+  function status(): MembershipStatus {
+    return isJoined ? (missing > 0 ? 'degraded' : 'joined') : 'isolated'
+  }
+
   function state(): MembershipState {
-    const status = isJoined ? (missing > 0 ? 'degraded' : 'joined') : 'isolated'
-    return { status, members, missing, lapses, reason }
+    return { status: status(), members, missing, lapses, reason }
   }
 
   function change(apply: () => void): void {
-    const before = state().status
+    const before = status()
     apply()
-    const after = state()
-    if (after.status !== before) for (const watcher of watchers) watcher(after)
+    if (status() !== before) for (const watcher of watchers) watcher(state())
   }
 
   function check(): void {
@@ -228,6 +220,9 @@ export function createMembership(options: MembershipOptions): Membership {
     keys: shown,
     attach: (given) => (handlers = given),
     check,
+    get status() {
+      return status()
+    },
     get state() {
       return state()
     },

@@ -1,4 +1,4 @@
-// What is told of the instances that share a store, and by it. Types only.
+// What is told of the instances that share a store. Types only.
 
 /**
  * `joined`: every message is heard in time. `degraded`: so it is, but members went missing that may be cut off and going on.
@@ -27,6 +27,7 @@ export interface MemberHandlers {
 }
 
 export interface Membership {
+  readonly status: MembershipStatus
   readonly state: MembershipState
   /** This instance's name as a member: new after each lapse, and nobody can know it before. */
   readonly member: string
