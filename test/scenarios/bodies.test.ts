@@ -201,7 +201,6 @@ describe('who a session is created as', () => {
     ['absent', '{"prompt":"x"}'],
     ['nested', '{"prompt":"x","more":{"create_as_user_id":"bob"}}'],
     ['in an array', '[{"create_as_user_id":"bob"}]'],
-    ['in other letters', '{"prompt":"x","Create_As_User_Id":"bob"}'],
     ['in a string', '{"prompt":"\\"create_as_user_id\\":\\"bob\\""}'],
     ['as a dotted name', '{"prompt":"x","a.create_as_user_id":"bob"}'],
   ])('%s needs nothing more, and the key that cannot impersonate is used', async (_name, body) => {

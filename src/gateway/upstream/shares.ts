@@ -12,8 +12,8 @@ export interface Shares {
 }
 
 /** A team may hold so many times what is left, for each unit of weight; beyond the highest, weight only orders. */
-const timesOfWeight = 2
-const mostTimes = 8
+const timesOfWeight = 4
+const mostTimes = 16
 /** This part of all is for teams that hold nothing. */
 const sparedPart = 1 / 8
 

@@ -28,10 +28,10 @@ describe('one team alone', () => {
   })
 
   test.each([
-    [1, 75],
-    [2, 90],
-    [4, 100],
-    [100, 100],
+    [1, 90],
+    [2, 100],
+    [4, 106],
+    [100, 106],
   ])('of weight %i gets %i of the usual 128', (weight, expected) => {
     expect(fill(createShares(128), 'a', weight)).toBe(expected)
   })
@@ -95,7 +95,7 @@ describe('teams beside each other', () => {
       shares.giveBack(round % 2 === 0 ? 'first' : 'second')
       for (const team of ['first', 'second']) if (shares.allows(team, 2)) shares.take(team)
     }
-    expect(Math.abs(shares.takenBy('first') - shares.takenBy('second'))).toBeLessThanOrEqual(4)
+    expect(Math.abs(shares.takenBy('first') - shares.takenBy('second'))).toBeLessThanOrEqual(8)
   })
 
   test('of more weight come to hold more', () => {
