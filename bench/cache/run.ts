@@ -3,6 +3,7 @@
 
 import { cpus } from 'node:os'
 import { LRUCache } from 'lru-cache'
+import { followAcquired } from '../../src/cache/acquired.ts'
 import type { AnswerTaker } from '../../src/cache/answer.ts'
 import type { CacheTaker, Question } from '../../src/cache/question.ts'
 import { createResponseCache, type ResponseCache } from '../../src/cache/response-cache.ts'
@@ -77,13 +78,13 @@ function measureTime(): void {
   const questions = Array.from({ length: 1_000 }, (_, index) => question(String(index).padStart(32, '0')))
   const ask = (index: number): void => {
     const asked = questions[index % 1_000]
-    if (asked !== undefined) cache.serve(asked, taker, fetch)
+    if (asked !== undefined) followAcquired(cache.acquire(asked), taker, fetch)
   }
   for (let index = 0; index < 300_000; index += 1) ask(index)
   const hits = spreadOf(Array.from({ length: 9 }, () => microsecondsEach(100_000, ask)))
   const misses = spreadOf(
     Array.from({ length: 9 }, (_, round) =>
-      microsecondsEach(5_000, (index) => cache.serve(question(`${round}-${index}`), taker, fetch)),
+      microsecondsEach(5_000, (index) => followAcquired(cache.acquire(question(`${round}-${index}`)), taker, fetch)),
     ),
   )
   print(
@@ -110,7 +111,7 @@ function measureHitRatio(): void {
     const isScan = index % 5 === 0
     const place = (seed / 2 ** 31) * sum
     const id = isScan ? `scan-${index}` : String(lowerBound(weights, place))
-    cache.serve(question(id), taker, fetch)
+    followAcquired(cache.acquire(question(id)), taker, fetch)
     capacity = Math.max(capacity, cache.stats().entries)
     // As many entries as the store holds, so that only the choice of what goes differs.
     if (plain.get(id) !== undefined) plainHits += isScan ? 0 : 1
@@ -148,7 +149,7 @@ function measureMemory(): void {
     const cache = createCache(64 * 2 ** 20)
     const { fetch } = upstream(bodyBytes)
     for (let index = 0; index < 1_000_000; index += 1) {
-      cache.serve(question(index.toString(16).padStart(32, '0')), taker, fetch)
+      followAcquired(cache.acquire(question(index.toString(16).padStart(32, '0'))), taker, fetch)
     }
     const { entries, bytes } = cache.stats()
     const taken = (used() - before) / 2 ** 20

@@ -2,6 +2,7 @@
 // are allowed.
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { followAcquired } from '../../src/cache/acquired.ts'
 import type { AnswerHead, AnswerTaker, Flow } from '../../src/cache/answer.ts'
 import { fieldValue, withoutFields } from '../../src/http/field-list.ts'
 import type { CacheTaker, Question } from '../../src/cache/question.ts'
@@ -38,7 +39,7 @@ export async function startModuleUnderTest(suitePort: number): Promise<Subject> 
       atMostMs: null,
       mayBeAbsent: true,
     }
-    cache.serve(question, new ResponseTaker(response), (shared, taker) => {
+    followAcquired(cache.acquire(question), new ResponseTaker(response), (shared, taker) => {
       fetchFrom(suitePort, request, shared === null ? fields : [...shared, ...constants(fields)], taker)
     })
   })

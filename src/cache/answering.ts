@@ -1,6 +1,7 @@
 // Turns a stored answer into the answer to one question: 304 or 206 where the caller asks so, without body for HEAD, without
 // its content coding for who does not take it. Fields are prepared; only Age and Cache-Status are made each time.
 
+import type { Problem } from '../problems.ts'
 import type { AnswerHead, Flow } from './answer.ts'
 import { asksFor } from '../http/accept-encoding.ts'
 import { canDecode, decodeBody } from '../http/content-coding.ts'
@@ -9,12 +10,12 @@ import { ageMs, type Entry } from './entry.ts'
 import { withoutFields } from '../http/field-list.ts'
 import type { CacheOutcome, CacheTaker, Question } from './question.ts'
 import type { Reading } from './reading.ts'
+import type { CacheAnswer, Refresh } from './acquired.ts'
 
-/** A question with its reading and the one who takes the answer. */
-export interface Visit {
+/** A read, and what its fields ask of a cache. */
+export interface CacheRead {
   readonly question: Question
   readonly reading: Reading
-  readonly taker: CacheTaker
 }
 
 /** There is nothing to stop and nothing to resume: the answer comes at once. */
@@ -42,48 +43,85 @@ const ofTheCodedForm = new Set([
   'repr-digest',
 ])
 
-/** What goes with an answer from an entry. */
-export interface Manner {
-  readonly outcome: CacheOutcome
-  /** Value of the Age field; null for none. */
-  readonly age: string | null
-  /** A body that is longer without its coding is not decoded here. */
-  readonly maxDecodedBytes: number
-}
-
-/** Answers from an entry, completely. False when it cannot be decoded for this caller; then the taker has got nothing. */
-export function answerFrom(entry: Entry, { question, reading, taker }: Visit, manner: Manner): boolean {
-  const { outcome, age } = manner
+/**
+ * The answer to one read from an entry; null when it would have to be decoded for this caller, and cannot be, or is longer than
+ * `maxDecodedBytes` then. With null in that place it goes as it is. `age`: value of the Age field; null for none.
+ */
+export function prepareAnswer(
+  entry: Entry,
+  { question, reading }: CacheRead,
+  outcome: CacheOutcome,
+  age: string | null,
+  maxDecodedBytes: number | null,
+): PreparedAnswer | null {
   const suffix =
     age === null ? ['cache-status', outcome.cacheStatus] : ['age', age, 'cache-status', outcome.cacheStatus]
-  if (entry.status === 200 && isKnownToCaller(reading, entry)) {
-    taker.outcome(outcome)
-    taker.head(notModified([...entry.fields, ...suffix]))
-    taker.end(null)
-    return true
-  }
+  if (entry.status === 200 && isKnownToCaller(reading, entry))
+    return new PreparedAnswer(outcome, notModified([...entry.fields, ...suffix]), null)
   const { coding } = entry
-  const decoding = coding !== null && canDecode(coding) && !asksFor(reading.acceptEncoding, coding)
-  const body = decoding ? decodeBody(coding, entry.body, manner.maxDecodedBytes) : entry.body
-  if (body === null) return false
-  taker.outcome(outcome)
+  const decoding =
+    maxDecodedBytes !== null && coding !== null && canDecode(coding) && !asksFor(reading.acceptEncoding, coding)
+  const body = decoding ? decodeBody(coding, entry.body, maxDecodedBytes) : entry.body
+  if (body === null) return null
   const fields = [...(decoding ? uncoded(entry.fields) : entry.fields), ...suffix]
   const { length } = body
   const part =
     entry.status === 200 && !decoding && question.method === 'GET' ? requestedPart(reading, entry, length) : null
-  if (part === null) {
-    taker.head({ status: entry.status, fields, length: entry.status === 204 ? null : length })
-    taker.end(question.method === 'HEAD' || length === 0 ? null : body)
-  } else if (part === 'unsatisfiable') {
-    taker.head({ status: 416, fields: ['content-range', `bytes */${length}`, ...suffix], length: 0 })
-    taker.end(null)
-  } else {
+  if (part === 'unsatisfiable') {
+    const head = { status: 416, fields: ['content-range', `bytes */${length}`, ...suffix], length: 0 }
+    return new PreparedAnswer(outcome, head, null)
+  }
+  if (part !== null) {
     const { first, last } = part
     fields.push('content-range', `bytes ${first}-${last}/${length}`)
-    taker.head({ status: 206, fields, length: last - first + 1 })
-    taker.end(body.subarray(first, last + 1))
+    return new PreparedAnswer(
+      outcome,
+      { status: 206, fields, length: last - first + 1 },
+      body.subarray(first, last + 1),
+    )
   }
-  return true
+  const head = { status: entry.status, fields, length: entry.status === 204 ? null : length }
+  return new PreparedAnswer(outcome, head, question.method === 'HEAD' || length === 0 ? null : body)
+}
+
+/** An answer that is there as a whole. */
+export class PreparedAnswer implements CacheAnswer {
+  readonly kind = 'answer'
+  refresh: Refresh | null = null
+  readonly #outcome: CacheOutcome
+  readonly #head: AnswerHead
+  readonly #body: Buffer | null
+
+  constructor(outcome: CacheOutcome, head: AnswerHead, body: Buffer | null) {
+    this.#outcome = outcome
+    this.#head = head
+    this.#body = body
+  }
+
+  sendTo(sink: CacheTaker): void {
+    sink.attach(settled)
+    this.deliver(sink)
+  }
+
+  /** To a sink that knows its source already. */
+  deliver(sink: CacheTaker): void {
+    sink.outcome(this.#outcome)
+    sink.head(this.#head)
+    sink.end(this.#body)
+  }
+}
+
+/** That there is no answer, and why. */
+export function refusedAnswer(problem: Problem, outcome: CacheOutcome): CacheAnswer {
+  return {
+    kind: 'answer',
+    refresh: null,
+    sendTo(sink) {
+      sink.attach(settled)
+      sink.outcome(outcome)
+      sink.fail(problem)
+    },
+  }
 }
 
 /** The Age field of an answer from the store (RFC 9111 section 5.1). */

@@ -1,4 +1,4 @@
-// What went wrong on the way to an answer, as it looks to those who wait for it. Used by flight.ts and flights.ts. Pure.
+// What went wrong on the way to an answer, as it looks to those who wait for it. Pure.
 
 import { Problem, type ProblemKindName } from '../problems.ts'
 import type { AnswerHead } from './answer.ts'
@@ -12,6 +12,14 @@ const ofTheAsker: ReadonlySet<ProblemKindName> = new Set([
   'concurrency-exceeded',
   'budget-exceeded',
 ])
+
+/** Refusals before anything was sent. */
+const unsent: ReadonlySet<ProblemKindName> = new Set([...ofTheAsker, 'overloaded', 'key-unavailable'])
+
+/** Whether the upstream surely got nothing of the request. */
+export function isUnsent({ kind }: Problem): boolean {
+  return unsent.has(kind)
+}
 
 /** Whether there is no answer at all, so that a stored one may stand in; also while the upstream wants to be left alone. */
 export function isSilence({ kind, reason }: Problem): boolean {
@@ -41,9 +49,4 @@ export function restProblem({ fields }: AnswerHead): Problem {
     'The Devin API has answered the same request of another caller with 429, so this one was not sent. Try again after Retry-After.',
     { reason: 'upstream-throttled', fields: { 'retry-after': String(seconds) } },
   )
-}
-
-/** What was thrown, as a problem. */
-export function asProblem(error: unknown): Problem {
-  return error instanceof Problem ? error : new Problem('internal', 'The request failed.', { cause: error })
 }

@@ -3,7 +3,7 @@
 
 import type { AnswerHead } from './answer.ts'
 import { firstValue } from '../http/field-list.ts'
-import type { Flight } from './flight.ts'
+import type { BarredFetch } from './fetch-plan.ts'
 import type { Drop, Peers, Told } from './peers.ts'
 import type { Question } from './question.ts'
 import type { Store } from './store.ts'
@@ -20,16 +20,14 @@ export interface Invalidation {
   answered(write: Question, head: AnswerHead): Promise<unknown> | null
   /** A write has none, or one that tells nothing: it may still be going on, so for some time nothing it touches is kept. */
   unclear(write: Question): Promise<unknown> | null
-  /** Whether what this flight brings may be kept. */
-  allows(flight: Flight): boolean
+  /** Whether what this call brings may be kept. */
+  allows(fetch: BarredFetch): boolean
 }
 
 export interface InvalidationOptions {
   readonly store: Store
   readonly peers: Peers | null
-  readonly underWay: Iterable<Flight>
-  /** Takes a flight out of reach for those who come after the write: they must see its effect. */
-  readonly close: (flight: Flight) => void
+  readonly underWay: Iterable<BarredFetch>
   readonly monotonic: () => number
   /** Scheme, authority and path prefix of the upstream. */
   readonly upstreamBase: string
@@ -42,7 +40,7 @@ const maxUnsettled = 10_000
 const addressFields = ['location', 'content-location']
 
 export function createInvalidation(options: InvalidationOptions): Invalidation {
-  const { store, peers, underWay, close, monotonic, upstreamBase } = options
+  const { store, peers, underWay, monotonic, upstreamBase } = options
   /** Until when nothing is kept under a name, in the order of these times. */
   const unsettledUntil = new Map<string, number>()
   let allUnsettledUntil = 0
@@ -51,7 +49,7 @@ export function createInvalidation(options: InvalidationOptions): Invalidation {
     let dropped = 0
     for (const name of names) dropped += store.drop(name)
     const barred = new Set(names)
-    for (const flight of underWay) if (flight.plan.names.some((name) => barred.has(name))) bar(flight)
+    for (const fetch of underWay) if (fetch.plan.names.some((name) => barred.has(name))) fetch.bar()
     if (unsettled) unsettle(names)
     return dropped
   }
@@ -72,12 +70,7 @@ export function createInvalidation(options: InvalidationOptions): Invalidation {
 
   function dropAll(): void {
     store.clear()
-    for (const flight of underWay) bar(flight)
-  }
-
-  function bar(flight: Flight): void {
-    flight.barred = true
-    close(flight)
+    for (const fetch of underWay) fetch.bar()
   }
 
   /** Here at once; null when there are no peers to wait for. */

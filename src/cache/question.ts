@@ -41,17 +41,6 @@ export interface Question {
   readonly mayBeAbsent: boolean
 }
 
-/**
- * Asks the upstream and feeds the answer to the taker; it may throw a Problem before anything is sent. It is kept while its
- * question waits, so it can be called after `serve` has returned: in place of a leader that failed, or in the background
- * after its own caller has been answered from a stale entry. Never more than once at a time.
- *
- * `shared`: the fields that go upstream in place of the caller's, name and value alternating, because others may get the
- * answer or a part of it; whatever is sent besides them must not depend on the caller. Null: nobody else gets any of it, and
- * the request goes out as the caller sent it.
- */
-export type Fetch = (shared: readonly string[] | null, taker: AnswerTaker) => void
-
 /** How the cache came to an answer, for the response, the log and the metrics. */
 export interface CacheOutcome {
   /**

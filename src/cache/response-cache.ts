@@ -2,22 +2,21 @@
 // policies, Fastify or undici: the gateway asks it after the decision, and it asks the upstream through a function it is given.
 
 import { Problem } from '../problems.ts'
-import { ageField, answerFrom, settled, type Visit } from './answering.ts'
+import { ageField, prepareAnswer, refusedAnswer, type CacheRead } from './answering.ts'
 import { forwardedStatus, hitStatus, type Forward } from './cache-status.ts'
 import { createWallTime, type Clocks } from './clocks.ts'
 import { freshUntilMs } from './entry.ts'
-import type { Flight } from './flight.ts'
-import type { Account } from './flight-desk.ts'
-import { createFlights, type Flights, type Need } from './flights.ts'
+import { createInFlightFetches, type InFlightFetches, type Need } from './collapsing/in-flight-fetches.ts'
+import type { FetchParts } from './fetch-plan.ts'
 import { createInvalidation } from './invalidation.ts'
 import type { Drop, Peers, Told } from './peers.ts'
-import type { CacheOutcome, CacheTaker, Fetch, Question } from './question.ts'
+import type { CacheOutcome, Question } from './question.ts'
 import { readQuestion } from './reading.ts'
 import { useOf } from './reuse.ts'
-import { Seat } from './seat.ts'
 import { createStatistics, type OperationCounts } from './statistics.ts'
 import { createStore } from './store.ts'
-import { Through } from './through.ts'
+import { passThrough } from './pass-through.ts'
+import type { CacheAnswer, Acquired, FetchLease } from './acquired.ts'
 
 export interface ResponseCacheOptions extends Clocks {
   /** Memory for entries, their keys and their index. */
@@ -41,12 +40,8 @@ export interface CacheStats {
 }
 
 export interface ResponseCache {
-  /**
-   * Answers a question: from the store, from another caller's call that is under way, or through `fetch`. The taker may be
-   * served before this returns. What `fetch` throws becomes a `fail` for a read, and is thrown on for writes and for questions
-   * that bypass the cache.
-   */
-  serve(question: Question, taker: CacheTaker, fetch: Fetch): void
+  /** The answer, the lease to ask the upstream, or a place behind another caller who asks the same. Never throws. */
+  acquire(question: Question): Acquired
   /**
    * Drops what is stored under any of these names (tags, or paths that begin with `/`), on all instances, and keeps reads that
    * are under way from being stored. For purges, and for writes that went another way.
@@ -66,50 +61,35 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
   const { peers = null } = options
   const statistics = createStatistics()
   const store = createStore(maxBytes, (entry) => statistics.count(entry.operation, 'eviction'))
-  const flights: Flights = createFlights({
+  const parts: FetchParts = {
     monotonic,
-    lookAgain: ({ visit, fetch }) => lookUp(visit, fetch),
-    giveUp({ visit }, problem) {
-      visit.taker.outcome(uncached(visit.question, 'miss', null))
-      visit.taker.fail(problem)
+    wallTime: createWallTime(options),
+    maxEntryBytes,
+    allowance: { maxBytes: Math.max(maxEntryBytes, maxBytes / collectingShare), usedBytes: 0 },
+    age: (entry) => ageField(entry, monotonic()),
+    outcome(plan, { question }, account) {
+      const { result, terms } = account
+      statistics.count(question.operation, result)
+      const leftMs = terms === null ? null : freshUntilMs(terms, question) - monotonic()
+      const collapsed = result === 'collapsed'
+      return { result, cacheStatus: forwardedStatus({ fwd: plan.fwd, ...account, collapsed, leftMs }) }
     },
-    counter: {
-      monotonic,
-      wallTime: createWallTime(options),
-      maxEntryBytes,
-      allowance: { maxBytes: Math.max(maxEntryBytes, maxBytes / collectingShare), usedBytes: 0 },
-      report(flight, seat, account) {
-        statistics.count(seat.visit.question.operation, account.result)
-        return outcomeOf(flight, seat.visit, account)
-      },
-      give(flight, { visit }, entry, account) {
-        const nowMs = monotonic()
-        const age = account.result === 'miss' ? null : ageField(entry, nowMs)
-        const manner = { outcome: outcomeOf(flight, visit, account), age, maxDecodedBytes: maxEntryBytes }
-        const given = answerFrom(entry, visit, manner)
-        if (given) statistics.count(visit.question.operation, account.result)
-        return given
-      },
-      store: (flight, entry) => invalidation.allows(flight) && store.put(flight.plan.key, flight.plan.names, entry),
-      outdated: (flight, entry) => store.remove(flight.plan.key, entry),
-    },
+    store: (fetch, entry) => invalidation.allows(fetch) && store.put(fetch.plan.key, fetch.plan.names, entry),
+    outdated: (plan, entry) => store.remove(plan.key, entry),
+  }
+  const fetches: InFlightFetches = createInFlightFetches({
+    parts,
+    lookUp,
+    unanswered: ({ question }) => uncached(question, 'miss', null),
   })
   const invalidation = createInvalidation({
     store,
     peers,
     monotonic,
     upstreamBase,
-    underWay: flights.underWay,
-    close: (flight) => flights.close(flight),
+    underWay: fetches.underWay,
   })
   peers?.attach({ drop: (drop: Drop) => invalidation.drop(drop), dropAll: () => invalidation.dropAll() })
-
-  function outcomeOf({ plan }: Flight, { question }: Visit, account: Account): CacheOutcome {
-    const { result, terms } = account
-    const leftMs = terms === null ? null : freshUntilMs(terms, question) - monotonic()
-    const collapsed = result === 'collapsed'
-    return { result, cacheStatus: forwardedStatus({ fwd: plan.fwd, ...account, collapsed, leftMs }) }
-  }
 
   function uncached({ operation }: Question, fwd: Forward, fwdStatus: number | null): CacheOutcome {
     statistics.count(operation, 'bypass')
@@ -117,16 +97,14 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     return { result: 'bypass', cacheStatus: forwardedStatus(forwarded) }
   }
 
-  function serve(question: Question, taker: CacheTaker, fetch: Fetch): void {
+  function acquire(question: Question): Acquired {
     const { method, rule, atMostMs } = question
     if (method === 'GET' || method === 'HEAD') {
-      if (rule.kind === 'never' || atMostMs === 0) pass(question, taker, fetch, 'bypass')
-      else {
-        peers?.check()
-        read({ question: withCaution(question), reading: readQuestion(question), taker }, fetch)
-      }
-    } else if (method === 'OPTIONS' || method === 'TRACE') pass(question, taker, fetch, 'method')
-    else write(question, taker, fetch)
+      if (rule.kind === 'never' || atMostMs === 0) return pass(question, 'bypass')
+      peers?.check()
+      return acquireRead({ question: withCaution(question), reading: readQuestion(question) })
+    }
+    return method === 'OPTIONS' || method === 'TRACE' ? pass(question, 'method') : write(question)
   }
 
   /** While writes elsewhere may not be heard of, nothing that they could change is used for long. */
@@ -137,21 +115,18 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     return { ...question, atMostMs: Math.min(atMostMs ?? Infinity, limitMs) }
   }
 
-  function read(visit: Visit, fetch: Fetch): void {
-    const { question, reading, taker } = visit
-    if (reading.forOrigin) pass(question, taker, fetch, 'bypass')
-    else if (reading.directives?.noStore === true) pass(question, taker, fetch, 'request')
-    else {
-      const need = lookUp(visit, fetch)
-      if (need === null) return
-      if (reading.directives?.onlyIfCached === true) refuseUncached(visit, need)
-      else flights.forward(new Seat(visit, fetch), need)
-    }
+  function acquireRead(read: CacheRead): Acquired {
+    const { question, reading } = read
+    if (reading.forOrigin) return pass(question, 'bypass')
+    if (reading.directives?.noStore === true) return pass(question, 'request')
+    const found = lookUp(read)
+    if ('kind' in found) return found
+    return reading.directives?.onlyIfCached === true ? uncachedTurn(read, found) : fetches.joinOrLease(read, found)
   }
 
   /** Answers from the store where that may be; else says what the upstream is needed for. */
-  function lookUp(visit: Visit, fetch: Fetch): Need | null {
-    const { question, reading, taker } = visit
+  function lookUp(read: CacheRead): CacheAnswer | Need {
+    const { question, reading } = read
     const slot = store.find(reading.key)
     if (slot === undefined) return { fwd: 'uri-miss', candidate: null }
     const { entry } = slot
@@ -163,42 +138,40 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
       result: detail === null ? 'hit' : 'stale',
       cacheStatus: hitStatus(freshUntilMs(entry, question) - nowMs, detail),
     }
-    const manner = { outcome, age: ageField(entry, nowMs), maxDecodedBytes: maxEntryBytes }
-    taker.attach(settled)
-    if (!answerFrom(entry, visit, manner)) return { fwd: 'miss', candidate: null }
+    const answer = prepareAnswer(entry, read, outcome, ageField(entry, nowMs), maxEntryBytes)
+    if (answer === null) return { fwd: 'miss', candidate: null }
     store.prove(slot)
     statistics.count(question.operation, outcome.result)
-    if (use === 'stale-while-revalidate') flights.refresh(visit, fetch, entry)
-    return null
+    if (use === 'stale-while-revalidate') answer.refresh = fetches.refresh(read, entry)
+    return answer
   }
 
   /** RFC 9111 section 5.2.1.7. */
-  function refuseUncached({ question, taker }: Visit, { fwd }: Need): void {
-    taker.attach(settled)
-    taker.outcome(uncached(question, fwd, null))
+  function uncachedTurn({ question }: CacheRead, { fwd }: Need): CacheAnswer {
     const detail = 'Cache-Control: only-if-cached asks for a stored answer, and none may be used. Ask without it.'
-    taker.fail(new Problem('upstream-timeout', detail, { reason: 'only-if-cached' }))
+    const problem = new Problem('upstream-timeout', detail, { reason: 'only-if-cached' })
+    return refusedAnswer(problem, uncached(question, fwd, null))
   }
 
-  function pass(question: Question, taker: CacheTaker, fetch: Fetch, fwd: Forward): void {
-    fetch(null, new Through(taker, { outcome: (status) => uncached(question, fwd, status) }))
+  /** The cache has no part in it. */
+  function pass(question: Question, fwd: Forward): FetchLease {
+    return passThrough({ outcome: (status) => uncached(question, fwd, status) })
   }
 
-  function write(question: Question, taker: CacheTaker, fetch: Fetch): void {
-    const through = new Through(taker, {
+  function write(question: Question): FetchLease {
+    return passThrough({
       outcome: (status) => uncached(question, 'method', status),
       answered: (head) => invalidation.answered(question, head),
       lost: () => invalidation.unclear(question),
     })
-    fetch(null, through)
   }
 
   return {
-    serve,
+    acquire,
     invalidate: (names) => invalidation.dropEverywhere({ names, unsettled: false }),
     stats() {
       const { bytes, bytesOf, entries } = store
-      return { bytes, bytesOf, entries, flights: flights.underWay.size, operations: statistics.operations }
+      return { bytes, bytesOf, entries, flights: fetches.underWay.size, operations: statistics.operations }
     },
   }
 }

@@ -4,7 +4,6 @@ import type { AnswerHead } from './answer.ts'
 import { isSameWeakly } from './conditions.ts'
 import { createEntry, type Entry } from './entry.ts'
 import { firstValue, withoutFields } from '../http/field-list.ts'
-import type { Plan } from './flight-desk.ts'
 import type { Question } from './question.ts'
 import { hasValidator, judge, type Times, type Verdict } from './storing.ts'
 
@@ -24,7 +23,7 @@ export function validatingFields({ etag, ownEtag, lastModified }: Entry): string
  * it. Null when the update speaks of another answer.
  */
 export function freshen(
-  { question, sequence }: Plan,
+  { question, sequence }: { readonly question: Question; readonly sequence: number },
   stored: Entry,
   update: AnswerHead,
   times: Times,

@@ -1,6 +1,7 @@
 // One upstream call for identical concurrent reads: who waits, who may have the answer, and what happens when it does not come.
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { followAcquired } from '../../src/cache/acquired.ts'
 import type { CacheRule } from '../../src/cache/question.ts'
 import { Caller, classRule, rfc9111, Setting, type Ask } from './support.ts'
 
@@ -262,7 +263,7 @@ describe('callers who leave', () => {
     const caller = new Caller()
     let attach = (): void => undefined
     let aborted = false
-    setting.cache.serve(setting.question('/things'), caller, (_shared, taker) => {
+    followAcquired(setting.cache.acquire(setting.question('/things')), caller, (_shared, taker) => {
       attach = () => taker.attach({ abort: () => (aborted = true), resume: () => undefined })
     })
     caller.flow?.abort()

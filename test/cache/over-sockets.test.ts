@@ -6,7 +6,8 @@ import { setTimeout } from 'node:timers/promises'
 import { Pool, type Dispatcher } from 'undici'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { AnswerHead, AnswerTaker, Flow } from '../../src/cache/answer.ts'
-import type { CacheTaker, Fetch } from '../../src/cache/question.ts'
+import { followAcquired, type AskUpstream } from '../../src/cache/acquired.ts'
+import type { CacheTaker } from '../../src/cache/question.ts'
 import { createResponseCache } from '../../src/cache/response-cache.ts'
 import { Problem } from '../../src/problems.ts'
 import { classRule, rfc9111 } from './support.ts'
@@ -123,7 +124,7 @@ async function start(
   })
   const port = await listen(
     createServer((request, response) => {
-      const fetch: Fetch = (_shared, taker) => {
+      const fetch: AskUpstream = (_shared, taker) => {
         pool.dispatch({ path: request.url ?? '/', method: 'GET' }, feed(taker))
       }
       const question = {
@@ -134,7 +135,11 @@ async function start(
         fields: [],
         tags: [],
       }
-      cache.serve({ ...question, rule, atMostMs: null, mayBeAbsent: true }, new ResponseTaker(response), fetch)
+      followAcquired(
+        cache.acquire({ ...question, rule, atMostMs: null, mayBeAbsent: true }),
+        new ResponseTaker(response),
+        fetch,
+      )
     }),
   )
   return { port, calls: () => calls, open: () => open }

@@ -1,7 +1,8 @@
 // A cache with a clock that tests turn, callers that remember what they got, and an upstream whose every call a test answers.
 
 import type { AnswerTaker, Flow } from '../../src/cache/answer.ts'
-import type { CacheOutcome, CacheRule, CacheTaker, Fetch, Question } from '../../src/cache/question.ts'
+import type { CacheOutcome, CacheRule, CacheTaker, Question } from '../../src/cache/question.ts'
+import { followAcquired, type AskUpstream } from '../../src/cache/acquired.ts'
 import { createResponseCache, type ResponseCache, type ResponseCacheOptions } from '../../src/cache/response-cache.ts'
 import { Problem } from '../../src/problems.ts'
 
@@ -131,7 +132,7 @@ export class Setting {
     })
   }
 
-  readonly fetch: Fetch = (shared, taker) => {
+  readonly fetch: AskUpstream = (shared, taker) => {
     if (this.throws !== null) throw this.throws
     this.calls.push(new Call(shared, taker))
   }
@@ -139,7 +140,7 @@ export class Setting {
   /** Asks as a new caller. */
   ask(target = '/things', ask: Ask = {}): Caller {
     const caller = new Caller()
-    this.cache.serve(this.question(target, ask), caller, this.fetch)
+    followAcquired(this.cache.acquire(this.question(target, ask)), caller, this.fetch)
     return caller
   }
 

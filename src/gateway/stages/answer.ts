@@ -1,6 +1,7 @@
-// The end of the pipeline: through the cache, which answers by itself, shares the call of another caller, or has the upstream
-// asked. Then follow, in this order, the limits of teams that have stored answers for nothing, the key, and the call.
+// The end of the pipeline: the answer from the cache, or from another caller's call, or the lease to ask the upstream. Then
+// follow, in this order, the limits of teams that have stored answers for nothing, the key, and the call.
 
+import { followAcquired } from '../../cache/acquired.ts'
 import type { AnswerTaker } from '../../cache/answer.ts'
 import type { ResponseCache } from '../../cache/response-cache.ts'
 import type { Keyring } from '../../keys/keyring.ts'
@@ -63,14 +64,14 @@ export function createAnswer(parts: AnswerParts): (context: RequestContext) => v
     if (body === null && fields.expectsContinue) response.writeContinue()
     const question = questionOf(decided, policy.catalogue, method ?? '', decided.target, fields, now())
     let limitsAreDue = countsUpstreamOnly(context)
-    cache.serve(question, sinksToClient(context, parts), (shared, receiver) => {
-      const ask = (): void => forward(context, body, shared, receiver)
+    followAcquired(cache.acquire(question), sinksToClient(context, parts), (shared, sink) => {
+      const ask = (): void => forward(context, body, shared, sink)
       if (!limitsAreDue) ask()
       else {
-        // Once, however often the cache has to ask.
+        // Once, however often the upstream has to be asked.
         limitsAreDue = false
         enterStage(context, 'take-limits')
-        whenGranted(takeLimits(parts, context), receiver, ask)
+        whenGranted(takeLimits(parts, context), sink, ask)
       }
     })
   }

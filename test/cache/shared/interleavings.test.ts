@@ -3,6 +3,7 @@
 
 import * as fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
+import { followAcquired } from '../../../src/cache/acquired.ts'
 import type { AnswerTaker } from '../../../src/cache/answer.ts'
 import { Problem } from '../../../src/problems.ts'
 import { describeWithValkey, startStoreServer, type StoreServer } from '../../support/valkey.ts'
@@ -80,8 +81,8 @@ async function play(steps: readonly Step[]): Promise<string[]> {
       tags: [`thing-${run}-${thing}`],
       method: what === 'read' ? 'GET' : 'PUT',
     })
-    if (question === undefined) return
-    setting?.cache.serve(question, caller, (_shared, taker) => void upstream(one, taker))
+    if (question === undefined || setting === undefined) return
+    followAcquired(setting.cache.acquire(question), caller, (_shared, taker) => void upstream(one, taker))
     await ended
     if (what === 'write') acknowledged[thing] = Math.max(acknowledged[thing] ?? 0, Number(caller.body))
     if (what === 'read' && Number(caller.body) < least)

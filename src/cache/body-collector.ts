@@ -9,7 +9,7 @@ export interface Allowance {
 }
 
 /** Collects one body up to a limit. */
-export class Collector {
+export class BodyCollector {
   readonly #maxBytes: number
   readonly #allowance: Allowance
   #chunks: Buffer[] = []

@@ -4,10 +4,12 @@
 import { Problem } from '../problems.ts'
 import type { AnswerHead, AnswerTaker, Flow } from './answer.ts'
 import { settled } from './answering.ts'
+import { isUnsent } from './failures.ts'
 import type { CacheOutcome, CacheTaker } from './question.ts'
+import type { FetchLease } from './acquired.ts'
 
 /** Hears of an answer before the caller does. A promise keeps it back until it is fulfilled; it must not reject. */
-export interface ThroughEvents {
+export interface PassThroughEvents {
   /** Words the outcome; null where there was no answer. */
   outcome(status: number | null): CacheOutcome
   answered?(head: AnswerHead): Promise<unknown> | null
@@ -15,15 +17,24 @@ export interface ThroughEvents {
   lost?(): Promise<unknown> | null
 }
 
-export class Through implements AnswerTaker {
+/** The turn of a request in which the cache has no part. */
+export function passThrough(events: PassThroughEvents): FetchLease {
+  return {
+    kind: 'fetch',
+    fields: null,
+    sinkBehind: (sink) => new PassThrough(sink, events),
+  }
+}
+
+class PassThrough implements AnswerTaker {
   readonly #taker: CacheTaker
-  readonly #events: ThroughEvents
+  readonly #events: PassThroughEvents
   #flow: Flow = settled
   #answered = false
   /** What has come while the answer is kept back. */
   #kept: (() => boolean | void)[] | null = null
 
-  constructor(taker: CacheTaker, events: ThroughEvents) {
+  constructor(taker: CacheTaker, events: PassThroughEvents) {
     this.#taker = taker
     this.#events = events
   }
@@ -70,7 +81,7 @@ export class Through implements AnswerTaker {
       return
     }
     this.#answered = true
-    const told = this.#events.lost?.() ?? null
+    const told = isUnsent(problem) ? null : (this.#events.lost?.() ?? null)
     const outcome = this.#events.outcome(null)
     this.#after(told, () => {
       this.#taker.outcome(outcome)

@@ -1,10 +1,10 @@
-// Things that come and go with every request, found by a number. Used by flights.ts.
+// Things that come and go with every request, found by a number.
 
 /**
  * A set for what lives briefly. Not a Set: one that has become old is renewed in V8's old space, where its former tables
  * keep what was deleted from them until the next full collection.
  */
-export class Roster<T> implements Iterable<T> {
+export class SlotMap<T> implements Iterable<T> {
   readonly #places: (T | null)[] = []
   readonly #free: number[] = []
 

@@ -1,0 +1,78 @@
+// What the cache says to a request: here is the answer, ask the upstream yourself, or wait for another caller's call.
+
+import { Problem } from '../problems.ts'
+import type { AnswerTaker } from './answer.ts'
+import type { CacheTaker } from './question.ts'
+
+/** The answer: stored, stale, fetched by another caller meanwhile, or that there is none. */
+export interface CacheAnswer {
+  readonly kind: 'answer'
+  sendTo(sink: CacheTaker): void
+  /** The stored answer is to be fetched anew, in the background, after it was sent; null for most. */
+  readonly refresh: Refresh | null
+}
+
+/** The lease to fetch a stored answer anew, for the store alone. */
+export interface Refresh {
+  readonly fields: readonly string[]
+  readonly sink: AnswerTaker
+}
+
+/**
+ * The lease to ask the upstream: nobody else asks the same meanwhile. Whoever holds it has to ask, or to say by `fail` of the sink
+ * behind why not; then it goes to the next who waits.
+ */
+export interface FetchLease {
+  readonly kind: 'fetch'
+  /**
+   * The fields that go upstream in place of the caller's, name and value alternating, because others may get the answer or a part
+   * of it; whatever is sent besides them must not depend on the caller. Null: nobody else gets any of it, and the request goes
+   * out as the caller sent it.
+   */
+  readonly fields: readonly string[] | null
+  /**
+   * The sink for the upstream's answer, which passes on what is for the caller. `again` is called when the upstream has to be
+   * asked once more, before the caller has got anything.
+   */
+  sinkBehind(sink: CacheTaker, again: (lease: FetchLease) => void): AnswerTaker
+}
+
+/** Another caller's call is under way for the same. */
+export interface CacheWait {
+  readonly kind: 'wait'
+  /** Hears once what comes of it: the answer, or the lease. To be called at once. */
+  onGrant(next: (granted: CacheAnswer | FetchLease) => void): void
+  /** The caller has left. What is granted after that goes to somebody else. */
+  leave(): void
+}
+
+export type Acquired = CacheAnswer | FetchLease | CacheWait
+
+/** Asks the upstream with these fields in place of the caller's, or (null) with the caller's own. May throw before anything is sent. */
+export type AskUpstream = (fields: readonly string[] | null, sink: AnswerTaker) => void
+
+/**
+ * Follows what the cache says until the caller has its answer: a lease that cannot be used goes on to the next who waits. Throws
+ * what `ask` throws for a request in which the cache has no part.
+ */
+export function followAcquired(first: Acquired, sink: CacheTaker, ask: AskUpstream): void {
+  const use = (fields: readonly string[] | null, behind: AnswerTaker): void => {
+    try {
+      ask(fields, behind)
+    } catch (error) {
+      if (fields === null) throw error
+      behind.fail(error instanceof Problem ? error : new Problem('internal', 'The request failed.', { cause: error }))
+    }
+  }
+  const take = (acquired: CacheAnswer | FetchLease): void => {
+    if (acquired.kind === 'fetch') use(acquired.fields, acquired.sinkBehind(sink, take))
+    else {
+      acquired.sendTo(sink)
+      if (acquired.refresh !== null) use(acquired.refresh.fields, acquired.refresh.sink)
+    }
+  }
+  if (first.kind === 'wait') {
+    sink.attach({ resume: () => undefined, abort: () => first.leave() })
+    first.onGrant(take)
+  } else take(first)
+}

@@ -1,0 +1,266 @@
+// One call to the upstream for one key, from the lease to the last byte. A slow leader slows nobody: bytes are collected up to
+// the size of an entry, and only beyond that the leader's pace is the upstream's.
+//
+// asking → receiving → done; `done` at any time, when the call failed, its head was enough, or nobody wants it any more.
+
+import { Problem } from '../../problems.ts'
+import type { AnswerHead, AnswerTaker, Flow } from '../answer.ts'
+import { settled } from '../answering.ts'
+import { BodyCollector } from '../body-collector.ts'
+import { createEntry, type Entry } from '../entry.ts'
+import { isSilence, tellsNothing } from '../failures.ts'
+import type { BarredFetch, FetchParts, FetchPlan } from '../fetch-plan.ts'
+import type { CacheTaker } from '../question.ts'
+import { sharedFields } from '../reading.ts'
+import { forbidden, judge, type Times, type Verdict } from '../storing.ts'
+import type { FetchLease } from '../acquired.ts'
+import { freshen, saysNothingOf, validatingFields } from '../validation.ts'
+import { FetchCallers, type FetchCallbacks, type Story, type Waiter } from './callers.ts'
+
+export class InFlightFetch implements FetchLease, BarredFetch, AnswerTaker, Flow {
+  readonly kind = 'fetch'
+  readonly plan: FetchPlan
+  /** A write came in between: nothing is kept. */
+  barred = false
+  /** Its number among the calls under way. */
+  place = -1
+  /** Runs while somebody waits. */
+  deadline: NodeJS.Timeout | null = null
+  readonly #callers: FetchCallers
+  readonly #parts: FetchParts
+  readonly #callbacks: FetchCallbacks
+  readonly #requestedAtMs: number
+  /** Fields by which the upstream is asked whether the stored answer is still the one; none where there is none. */
+  readonly #conditions: readonly string[]
+  #state: 'asking' | 'receiving' | 'done' = 'asking'
+  #again: ((lease: FetchLease) => void) | null = null
+  /** It goes on for the store even when nobody waits. */
+  #isForStore: boolean
+  #flow: Flow = settled
+  #head: AnswerHead | null = null
+  #verdict: Verdict = forbidden
+  #collector: BodyCollector | null = null
+
+  constructor(plan: FetchPlan, parts: FetchParts, callbacks: FetchCallbacks, isForStore: boolean) {
+    this.plan = plan
+    this.#isForStore = isForStore
+    this.#parts = parts
+    this.#callbacks = callbacks
+    this.#callers = new FetchCallers(plan, parts, callbacks)
+    this.#requestedAtMs = parts.monotonic()
+    this.#conditions = plan.keep && plan.candidate !== null ? validatingFields(plan.candidate) : []
+  }
+
+  /** The whole answer is asked for, so that it can be kept; whether the caller has it already is seen here. */
+  get fields(): readonly string[] {
+    return [...sharedFields(this.plan.read.reading), ...this.#conditions]
+  }
+
+  get waiting(): number {
+    return this.#callers.waiting
+  }
+
+  sinkBehind(sink: CacheTaker, again: (lease: FetchLease) => void): AnswerTaker {
+    this.#again = again
+    this.#callers.lead(sink, this)
+    return this
+  }
+
+  join(waiter: Waiter): void {
+    this.#callers.join(waiter, () => this.#stopIfDeserted())
+  }
+
+  /** It took too long for those who wait. The leader's own call goes on. */
+  expire(): void {
+    this.#callbacks.retry(this.#callers.takeWaiters(), null)
+  }
+
+  /** A write came in between. */
+  bar(): void {
+    this.barred = true
+    this.#callbacks.closed()
+  }
+
+  attach(flow: Flow): void {
+    this.#flow = flow
+    if (this.#state === 'done') flow.abort()
+  }
+
+  head(head: AnswerHead): void {
+    if (this.#state !== 'asking') return
+    this.#state = 'receiving'
+    this.#head = head
+    if (this.#isSettledBy(head)) {
+      this.#finish()
+      return
+    }
+    const { plan } = this
+    if (plan.keep) this.#verdict = judge(plan.read.question, head, this.#times())
+    const { keep, share } = this.#verdict
+    // What the upstream answers now has taken the place of what is stored. That it wants to be left alone has not.
+    if (plan.keep && plan.candidate !== null && !keep && !tellsNothing(head.status))
+      this.#parts.outdated(this.plan, plan.candidate)
+    if (!share) this.#sendAway(head)
+    const { maxEntryBytes, allowance } = this.#parts
+    const isWanted = keep || this.#callers.waiting > 0
+    if (isWanted && (head.length ?? 0) <= maxEntryBytes) this.#collector = new BodyCollector(maxEntryBytes, allowance)
+    else this.#callbacks.askAlone(this.#callers.takeWaiters())
+    if (this.#collector === null || !this.#isHeldBack) this.#passOn(head)
+    this.#stopIfDeserted()
+  }
+
+  data(chunk: Buffer): boolean {
+    if (this.#state !== 'receiving') return true
+    if (this.#collector !== null && !this.#collector.add(chunk)) this.#grownTooLarge()
+    this.#callers.push(chunk)
+    return this.#collector !== null || !this.#callers.isHoldingUp
+  }
+
+  end(last: Buffer | null): void {
+    if (this.#state !== 'receiving') return
+    if (last !== null && this.#collector !== null && !this.#collector.add(last)) this.#grownTooLarge()
+    const length = this.#head?.length ?? null
+    if (this.#collector !== null && length !== null && length !== this.#collector.bytes) {
+      // RFC 9111 section 3.3: an incomplete answer is neither kept nor shared.
+      this.fail(new Problem('upstream-unreachable', 'The answer of the Devin API broke off. Try again.'))
+      return
+    }
+    this.#callers.end(last)
+    if (this.#collector !== null) this.#complete(this.#collector.whole())
+    this.#finish()
+  }
+
+  /** There is no answer: the leader hears so, unless a stored one stands in; those who wait ask again. */
+  fail(problem: Problem): void {
+    if (this.#state === 'done') return
+    if (!isSilence(problem) || !this.#standIn('silence', null)) {
+      this.#callers.failLeader(problem)
+      this.#callbacks.retry(this.#callers.takeWaiters(), problem)
+    }
+    this.#finish()
+  }
+
+  /** The leader has room again. */
+  resume(): void {
+    const wantsMore = this.#callers.resume()
+    if (wantsMore && this.#state === 'receiving' && this.#collector === null) this.#flow.resume()
+  }
+
+  /** The leader has left. */
+  abort(): void {
+    this.#callers.leaderLeft()
+    this.#stopIfDeserted()
+  }
+
+  /** Answers of which the head is all that is needed: it confirms what is stored, or what is stored stands in for it. */
+  #isSettledBy(head: AnswerHead): boolean {
+    if (head.status >= 500) return this.#standIn('error', head.status)
+    if (head.status === 304 && this.#conditions.length > 0) {
+      this.#confirmed(head)
+      return true
+    }
+    if (head.status === 200 && this.plan.read.question.method === 'HEAD') this.#takeOver(head)
+    return false
+  }
+
+  /** Serves what is stored in place of a failure to all who may have it. True when nobody is left to wait. */
+  #standIn(failure: 'error' | 'silence', fwdStatus: number | null): boolean {
+    const { candidate } = this.plan
+    return candidate !== null && !this.barred && this.#callers.standIn(candidate, failure, fwdStatus)
+  }
+
+  /** A 304 to our condition (RFC 9111 section 4.3.3). */
+  #confirmed(update: AnswerHead): void {
+    const freshened = this.#takeOver(update)
+    if (freshened === null) {
+      // It is about another answer than we asked about: ask again, without a condition.
+      if (this.#callers.takeLeader() !== null) this.#again?.(this.#callbacks.leaseAgain(this.plan.read))
+      this.#callbacks.retry(this.#callers.takeWaiters(), null)
+      return
+    }
+    const { entry, stored, verdict } = freshened
+    if (!verdict.share) this.#callbacks.askAlone(this.#callers.takeWaiters())
+    const story: Story = { fwdStatus: 304, stored, terms: verdict.terms, detail: verdict.detail }
+    this.#callers.serve(entry, story, 'validated', null)
+  }
+
+  /** Takes an update over into the store. Null when it speaks of another answer: then what is stored is outdated. */
+  #takeOver(update: AnswerHead): { entry: Entry; stored: boolean; verdict: Verdict } | null {
+    const { candidate, read, sequence } = this.plan
+    if (candidate === null || saysNothingOf(read.question, candidate, update)) return null
+    const freshened = freshen({ question: read.question, sequence }, candidate, update, this.#times())
+    if (freshened?.verdict.keep !== true) this.#parts.outdated(this.plan, candidate)
+    if (freshened === null) return null
+    return { ...freshened, stored: freshened.verdict.keep && this.#parts.store(this, freshened.entry) }
+  }
+
+  /** The answer is the leader's alone. */
+  #sendAway(head: AnswerHead): void {
+    const waiters = this.#callers.takeWaiters()
+    if (head.status === 429) this.#callbacks.throttled(waiters, head)
+    else if (head.status >= 500) this.#callbacks.retry(waiters, null)
+    else this.#callbacks.askAlone(waiters)
+  }
+
+  #complete(body: Buffer): void {
+    const head = this.#head
+    const { terms, keep } = this.#verdict
+    if (head === null || terms === null) return
+    const entry = createEntry(this.plan.read.question, head, body, terms, this.plan.sequence)
+    const stored = keep && this.#parts.store(this, entry)
+    this.#callers.serve(entry, this.#story(head, stored), 'miss', head)
+  }
+
+  /**
+   * A class-cached answer is held back until it is whole: then it has an ETag, and is surely stored or not. So is one of which
+   * the caller wants a part.
+   */
+  get #isHeldBack(): boolean {
+    const { question, reading } = this.plan.read
+    return question.rule.kind === 'class' || reading.range !== null
+  }
+
+  #passOn(head: AnswerHead): void {
+    const stored = this.#verdict.keep && this.#collector !== null
+    if (this.#callers.openPipe(head, this.#story(head, stored))) this.#isForStore = stored
+  }
+
+  #story({ status }: AnswerHead, stored: boolean): Story {
+    const { terms, keep, detail } = this.#verdict
+    return { fwdStatus: status, stored, terms: keep ? terms : null, detail: keep && !stored ? 'superseded' : detail }
+  }
+
+  #grownTooLarge(): void {
+    const chunks = this.#collector?.release() ?? []
+    this.#collector = null
+    this.#verdict = { ...forbidden, detail: 'too-large' }
+    this.#callbacks.askAlone(this.#callers.takeWaiters())
+    if (this.#isHeldBack && this.#head !== null) {
+      this.#passOn(this.#head)
+      for (const chunk of chunks) this.#callers.push(chunk)
+    }
+    this.#stopIfDeserted()
+  }
+
+  /** Nobody waits and nothing will be kept: the upstream need not go on. */
+  #stopIfDeserted(): void {
+    if (this.#state === 'done' || !this.#callers.isEmpty) return
+    if (this.#isForStore && (this.#state === 'asking' || this.#collector !== null)) return
+    this.#flow.abort()
+    this.#finish()
+  }
+
+  #times(): Times {
+    const { monotonic, wallTime } = this.#parts
+    return { requestedAtMs: this.#requestedAtMs, nowMs: monotonic(), wall: wallTime() }
+  }
+
+  #finish(): void {
+    if (this.#state === 'done') return
+    this.#state = 'done'
+    this.#collector?.release()
+    this.#collector = null
+    this.#callbacks.closed()
+    this.#callbacks.ended()
+  }
+}

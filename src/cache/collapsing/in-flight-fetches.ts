@@ -1,0 +1,162 @@
+// The calls to the upstream that are under way: who may join which, how long anybody waits, and who gets the lease after a
+// failure.
+
+import type { Problem } from '../../problems.ts'
+import { refusedAnswer, type CacheRead } from '../answering.ts'
+import type { Forward } from '../cache-status.ts'
+import type { Entry } from '../entry.ts'
+import { isOfTheAsker, mayPass, restProblem } from '../failures.ts'
+import type { FetchParts } from '../fetch-plan.ts'
+import type { CacheOutcome } from '../question.ts'
+import { SlotMap } from '../slot-map.ts'
+import { pathTag } from '../tags.ts'
+import type { CacheAnswer, FetchLease, Refresh, CacheWait } from '../acquired.ts'
+import { Waiter, type FetchCallbacks } from './callers.ts'
+import { InFlightFetch } from './in-flight-fetch.ts'
+
+/** Why the upstream has to be asked, and what is stored all the same. */
+export interface Need {
+  readonly fwd: Forward
+  readonly candidate: Entry | null
+}
+
+export interface InFlightFetchesOptions {
+  readonly parts: FetchParts
+  /** Answers from the store where that may be by now; else says what the upstream is needed for. */
+  readonly lookUp: (read: CacheRead) => CacheAnswer | Need
+  /** How it looks to one who gets no answer at all. */
+  readonly unanswered: (read: CacheRead) => CacheOutcome
+}
+
+export interface InFlightFetches {
+  /** Joins the call that is under way for the same, or leases a new one. */
+  joinOrLease(read: CacheRead, need: Need): FetchLease | CacheWait
+  /** Leases a call for the store alone; null while one is under way. */
+  refresh(read: CacheRead, candidate: Entry): Refresh | null
+  readonly underWay: SlotMap<InFlightFetch>
+}
+
+/** Callers wait no longer for another's call; one of them asks again then. */
+const maxWaitMs = 10_000
+/** More do not wait for one call: they ask for themselves. */
+const maxWaiters = 4_096
+/** Keys whose answer turned out not to be shareable are remembered for a while, so that nobody waits for it in vain. */
+const maxUnshared = 1_000
+const unsharedMs = 10_000
+
+export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFetchesOptions): InFlightFetches {
+  const { monotonic } = parts
+  const underWay = new SlotMap<InFlightFetch>()
+  /** Numbers of calls under way, by key. */
+  const joinable = new Map<string, number>()
+  const unsharedUntil = new Map<string, number>()
+  let sequence = 0
+
+  function joinOrLease(read: CacheRead, need: Need): FetchLease | CacheWait {
+    const waiter = join(read, null)
+    return waiter ?? lease(read, need, isWhole(read) && !joinableIsFull(read) && !isUnshared(read.reading.key))
+  }
+
+  /** Puts a caller behind the call that is under way; null where it has to ask by itself. */
+  function join(read: CacheRead, before: Waiter | null): Waiter | null {
+    const fetch = joinableFor(read.reading.key)
+    // A caller who says no-cache wants an answer that is younger than its question.
+    const mayJoin = isWhole(read) && read.reading.directives?.noCache !== true
+    if (fetch === null || !mayJoin || fetch.waiting >= maxWaiters) return null
+    const waiter = before ?? new Waiter(read)
+    fetch.join(waiter)
+    fetch.deadline ??= setTimeout(() => fetch.expire(), maxWaitMs).unref()
+    return waiter
+  }
+
+  function joinableIsFull({ reading }: CacheRead): boolean {
+    return (joinableFor(reading.key)?.waiting ?? 0) >= maxWaiters
+  }
+
+  function joinableFor(key: string): InFlightFetch | null {
+    const place = joinable.get(key)
+    return place === undefined ? null : underWay.at(place)
+  }
+
+  function lease(read: CacheRead, need: Need, mayBeJoined: boolean, isForStore = false): InFlightFetch {
+    const { question, reading } = read
+    sequence += 1
+    const names = [...question.tags, pathTag(question.target)]
+    const plan = { key: reading.key, names, read, ...need, keep: isWhole(read), sequence }
+    const callbacks: FetchCallbacks = {
+      retry,
+      askAlone,
+      throttled: (waiters, head) => refuse(waiters, restProblem(head)),
+      leaseAgain: (again) => lease(again, { fwd: 'miss', candidate: null }, mayBeJoined),
+      closed: () => close(fetch),
+      ended: () => underWay.remove(fetch.place),
+    }
+    const fetch: InFlightFetch = new InFlightFetch(plan, parts, callbacks, isForStore)
+    fetch.place = underWay.add(fetch)
+    if (mayBeJoined) {
+      const before = joinableFor(reading.key)
+      if (before !== null) close(before)
+      joinable.set(reading.key, fetch.place)
+    }
+    return fetch
+  }
+
+  function retry(waiters: readonly Waiter[], problem: Problem | null): void {
+    if (problem !== null && !mayPass(problem)) refuse(waiters, problem)
+    else for (const waiter of waiters) if (!waiter.left) askAgain(waiter, problem)
+  }
+
+  function askAgain(waiter: Waiter, problem: Problem | null): void {
+    const isOfAnother = problem !== null && isOfTheAsker(problem)
+    if (isOfAnother || waiter.mayTryAgain) {
+      if (!isOfAnother) waiter.attempts += 1
+      const { read } = waiter
+      const found = lookUp(read)
+      if ('kind' in found) waiter.grant(found)
+      else if (join(read, waiter) === null) waiter.grant(lease(read, found, !isUnshared(read.reading.key)))
+    } else if (problem === null) waiter.grant(lease(waiter.read, { fwd: 'miss', candidate: null }, false))
+    else refuse([waiter], problem)
+  }
+
+  function askAlone(waiters: readonly Waiter[]): void {
+    for (const waiter of waiters) {
+      noteUnshared(waiter.read.reading.key)
+      if (!waiter.left) waiter.grant(lease(waiter.read, { fwd: 'miss', candidate: null }, false))
+    }
+  }
+
+  function refuse(waiters: readonly Waiter[], problem: Problem): void {
+    for (const waiter of waiters) if (!waiter.left) waiter.grant(refusedAnswer(problem, unanswered(waiter.read)))
+  }
+
+  function close(fetch: InFlightFetch): void {
+    if (joinableFor(fetch.plan.key) === fetch) joinable.delete(fetch.plan.key)
+    if (fetch.deadline !== null) clearTimeout(fetch.deadline)
+    fetch.deadline = null
+  }
+
+  function noteUnshared(key: string): void {
+    const [oldest] = unsharedUntil.keys()
+    if (unsharedUntil.size >= maxUnshared && oldest !== undefined) unsharedUntil.delete(oldest)
+    unsharedUntil.set(key, monotonic() + unsharedMs)
+  }
+
+  function isUnshared(key: string): boolean {
+    return (unsharedUntil.get(key) ?? 0) > monotonic()
+  }
+
+  return {
+    joinOrLease,
+    refresh(read, candidate) {
+      if (joinable.has(read.reading.key)) return null
+      const fetch = lease(read, { fwd: 'stale', candidate }, true, true)
+      return { fields: fetch.fields, sink: fetch }
+    },
+    underWay,
+  }
+}
+
+/** Only the answer to a GET can be kept and shared. It is asked for whole, also where the caller wants a part. */
+function isWhole({ question }: CacheRead): boolean {
+  return question.method === 'GET'
+}

@@ -1,0 +1,58 @@
+// What a call to the upstream is for, and what it needs of the rest of the cache. Types only.
+
+import type { CacheRead } from './answering.ts'
+import type { Allowance } from './body-collector.ts'
+import type { Forward } from './cache-status.ts'
+import type { WallTime } from './clocks.ts'
+import type { Entry, Terms } from './entry.ts'
+import type { CacheOutcome } from './question.ts'
+
+/** What a call is for. */
+export interface FetchPlan {
+  readonly key: string
+  /** Tags and path, by which a write bars it. */
+  readonly names: readonly string[]
+  readonly read: CacheRead
+  readonly fwd: Forward
+  /** The stored answer that is to be validated, or to stand in for a failure. */
+  readonly candidate: Entry | null
+  /** The answer may be kept and shared: that to a GET. */
+  readonly keep: boolean
+  /** Later calls have higher numbers. */
+  readonly sequence: number
+}
+
+/** How an answer came about. */
+export interface Account {
+  readonly result: CacheOutcome['result']
+  readonly fwdStatus: number | null
+  readonly stored: boolean
+  /** What its lifetime follows from; null when it has none. */
+  readonly terms: Terms | null
+  readonly detail: string | null
+}
+
+/** A call, as far as a write has to do with it. */
+export interface BarredFetch {
+  readonly plan: FetchPlan
+  /** A write came in between: nothing is kept. */
+  readonly barred: boolean
+  /** Bars it, and takes it out of reach for those who come after the write: they must see its effect. */
+  bar(): void
+}
+
+/** What a call needs of the rest of the cache. */
+export interface FetchParts {
+  readonly monotonic: () => number
+  readonly wallTime: () => WallTime
+  readonly allowance: Allowance
+  readonly maxEntryBytes: number
+  /** Value of the Age field. */
+  age(entry: Entry): string
+  /** Counts and words how an answer came about. */
+  outcome(plan: FetchPlan, read: CacheRead, account: Account): CacheOutcome
+  /** Keeps an entry. False when a write or a newer answer came in between. */
+  store(fetch: BarredFetch, entry: Entry): boolean
+  /** The stored answer is not the upstream's any more. */
+  outdated(plan: FetchPlan, entry: Entry): void
+}
