@@ -33,6 +33,7 @@ const mayImport: Readonly<Record<string, Allowed>> = {
     'budgets/budget',
     'types of identity',
     'identity/claims',
+    'identity/near-miss',
     'catalogue',
     'json',
     'keys',

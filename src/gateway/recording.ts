@@ -1,6 +1,7 @@
 // One access record and one decision record for each exchange, however it ended.
 
 import { claimAt } from '../identity/claims.ts'
+import { TokenProblem } from '../identity/rejection.ts'
 import { recordJson, safeText } from '../records/safe-text.ts'
 import type { AccessEntry, DecisionContent, DecisionHead, Outcome } from '../records/entries.ts'
 import type { RequestContext } from './context.ts'
@@ -163,6 +164,9 @@ function contentOf(context: RequestContext, effect: 'allow' | 'deny', reason: st
     shadow: decision?.shadow.map((grant) => ({ team: grant.team, grant: grant.id, effect: 'allow' as const })) ?? [],
     guardrails: evaluation === null ? null : guardrailsEntry(evaluation),
     policy_revision: policy.revision,
+    ...(context.problem instanceof TokenProblem && context.problem.seen !== null
+      ? { token_seen: context.problem.seen }
+      : {}),
   }
 }
 

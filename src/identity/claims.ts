@@ -3,7 +3,7 @@
 import { Problem } from '../problems.ts'
 import type { ClaimMapping, IssuerConfig } from '../config/issuer-schema.ts'
 import type { Principal } from './principal.ts'
-import { expired, rejected } from './rejection.ts'
+import { expired, rejected, TokenProblem } from './rejection.ts'
 
 export type Claims = Readonly<Record<string, unknown>>
 
@@ -138,7 +138,7 @@ function wrongShape(path: string, meaning: string, wanted: string): Problem {
 }
 
 function incomplete(detail: string, reason: string): Problem {
-  return new Problem('identity-incomplete', detail, { reason })
+  return new TokenProblem('identity-incomplete', detail, { reason })
 }
 
 /**

@@ -1,6 +1,13 @@
 // Why a token is not accepted, as a reason code for records and a text for the caller. The one place where the two meet.
 
 import { Problem } from '../problems.ts'
+import type { TokenAsSeen } from './token-as-seen.ts'
+
+/** A token that is not accepted, or not usable. */
+export class TokenProblem extends Problem {
+  /** What the token says of itself, for records; null where nothing of it could be read. */
+  seen: TokenAsSeen | null = null
+}
 
 /** RFC 6750 section 3: the challenge when credentials came and were not accepted. */
 const invalidToken = { 'www-authenticate': 'Bearer error="invalid_token"' }
@@ -40,12 +47,12 @@ export const rejectionReasons = Object.keys(details)
 export type RejectionReason = keyof typeof details
 
 /** A `token-rejected` problem; `detail` replaces the standard text where a verified token makes more worth saying. */
-export function rejected(reason: RejectionReason, detail: string = details[reason]): Problem {
-  return new Problem('token-rejected', detail, { reason, fields: invalidToken })
+export function rejected(reason: RejectionReason, detail: string = details[reason]): TokenProblem {
+  return new TokenProblem('token-rejected', detail, { reason, fields: invalidToken })
 }
 
 /** A `token-expired` problem. */
-export function expired(): Problem {
+export function expired(): TokenProblem {
   const detail = 'The token has expired. Fetch a new one from the identity provider and repeat the request.'
-  return new Problem('token-expired', detail, { fields: invalidToken })
+  return new TokenProblem('token-expired', detail, { fields: invalidToken })
 }

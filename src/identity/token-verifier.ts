@@ -5,11 +5,12 @@ import { isObject, principalOf, type Claims } from './claims.ts'
 import type { IssuerConfig } from '../config/issuer-schema.ts'
 import { isSignatureAlgorithm, type SigningKey } from './signing-keys/key-set.ts'
 import { Problem } from '../problems.ts'
-import { rejected } from './rejection.ts'
+import { rejected, TokenProblem } from './rejection.ts'
 import { SigningKeys, type IdentityLog, type IssuerStatus } from './signing-keys/signing-keys.ts'
 import type { KeyTimings } from './signing-keys/timings.ts'
 import { isSignedBy } from './signature.ts'
 import { isCanonicalJwt, isEncryptedJwt } from './token-form.ts'
+import { tokenAsSeen } from './token-as-seen.ts'
 import { VerifiedTokens, type Verification } from './verified-tokens.ts'
 
 export interface TokenVerifierOptions {
@@ -90,10 +91,25 @@ function verifyToken(
   issuers: ReadonlyMap<string, Issuer>,
   now: () => number,
 ): Verification | Promise<Verification> {
-  if (!isCanonicalJwt(token)) return rejected(isEncryptedJwt(token) ? 'encrypted' : 'malformed')
   const [encodedHeader = '', encodedPayload = ''] = token.split('.', 2)
   const claims = parsePart(encodedPayload)
   const header = parsePart(encodedHeader)
+  const verified = verifyParts(token, header, claims, issuers, now)
+  const noteSeen = (settled: Verification): Verification => {
+    if (settled instanceof TokenProblem) settled.seen = tokenAsSeen(header, claims, issuers)
+    return settled
+  }
+  return verified instanceof Promise ? verified.then(noteSeen) : noteSeen(verified)
+}
+
+function verifyParts(
+  token: string,
+  header: Claims | null,
+  claims: Claims | null,
+  issuers: ReadonlyMap<string, Issuer>,
+  now: () => number,
+): Verification | Promise<Verification> {
+  if (!isCanonicalJwt(token)) return rejected(isEncryptedJwt(token) ? 'encrypted' : 'malformed')
   if (claims === null || header === null) return rejected('malformed')
   // Unverified: it chooses whose keys to try, and principalOf() checks it again once the signature has been.
   const claimedIssuer = claims['iss']

@@ -7,6 +7,7 @@ import { conditionHolds, describeCondition } from './condition.ts'
 import { isInside, misspelledName, outsideFence, undocumentedName } from './fence.ts'
 import type { Grant, PolicySet, Team } from './policy-set.ts'
 import type { DoubtfulName } from './request-names.ts'
+import { nearGroup, nearMembership } from './near-groups.ts'
 import { responseFilter, type ResponseFilter } from './response-filter.ts'
 
 /** A permission the request needs besides the operation's own, and the body member that makes it so. */
@@ -37,7 +38,7 @@ export interface Facts {
 export interface NearMiss {
   readonly team: string
   readonly grant: string | null
-  readonly what: 'organization' | 'name' | 'extra-permission' | 'condition' | 'mode' | 'grant'
+  readonly what: 'organization' | 'name' | 'extra-permission' | 'condition' | 'group' | 'mode' | 'grant'
   readonly text: string
 }
 
@@ -77,7 +78,11 @@ export function decide(
   teams: readonly Team[] = policy.teamsOf(facts.principal),
 ): Decision {
   const first = teams[0]
-  if (first === undefined) return deny(policy, teams, refusalWithoutTeam(facts.principal))
+  if (first === undefined) {
+    const near = nearMembership(policy.teams, facts.principal)
+    const nearest = near === null ? null : { ...near, grant: null, what: 'group' as const }
+    return deny(policy, teams, { ...refusalWithoutTeam(facts.principal), nearest })
+  }
   if (facts.operation.open) return decideForMember(policy, facts, teams, first)
 
   let refusal: Refusal | null = null
@@ -237,7 +242,7 @@ function nearMiss(teams: readonly Team[], facts: Facts): NearMiss | null {
         return {
           ...place,
           what: 'condition',
-          text: `grant ${grant.id} of team ${team.id} covers it for callers with ${describeCondition(grant.when)}`,
+          text: `grant ${grant.id} of team ${team.id} covers it for callers with ${describeCondition(grant.when)}${nearGroup(grant.when, facts.principal)}`,
         }
     }
   }

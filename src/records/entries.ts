@@ -109,6 +109,14 @@ export interface DecisionContent {
   /** Null where no guardrail binds the request, or none was asked. */
   readonly guardrails: GuardrailsEntry | null
   readonly policy_revision: string | null
+  /** What a refused token says of itself, unverified; absent where there is none. */
+  readonly token_seen?: {
+    readonly iss: string | null
+    readonly aud: readonly string[]
+    readonly kid: string | null
+    readonly alg: string | null
+    readonly near: string | null
+  }
 }
 
 /** One change: start, reload, refused reload, key version, stop. Hash-chained in the file. */

@@ -494,6 +494,104 @@ function hmac(token: string, secret: string): string {
   return token + createHmac('sha256', secret).update(token.slice(0, -1)).digest('base64url')
 }
 
+describe('a refused token', () => {
+  let running: RunningGateway
+  beforeAll(async () => {
+    running = await startTestGateway()
+  })
+  afterAll(() => running.close())
+
+  async function refused(token: string) {
+    const answer = await running.call(sessions, { token })
+    const text = await answer.text()
+    const id = answer.headers.get('gateway-decision')
+    const { decision } = await running.recordsOf(id)
+    return { status: answer.status, text, decision, seen: decision.token_seen }
+  }
+  const stranger = async () => (await generateKeyPair('ES256')).privateKey
+
+  test.each<[string, () => Promise<string>, RegExp | null]>([
+    [
+      'an issuer with a final slash',
+      () => running.token({ iss: `${running.issuer.issuer}/` }),
+      /^iss differs from ".*" only by a final slash$/,
+    ],
+    [
+      'an issuer in capitals',
+      () => running.token({ iss: running.issuer.issuer.toUpperCase() }),
+      /^iss differs from ".*" only in letter case$/,
+    ],
+    [
+      'an audience in capitals',
+      () => running.token({ aud: ['x', 'Devin-Gateway'] }),
+      /^aud differs from "devin-gateway" only in letter case$/,
+    ],
+    ['another issuer', () => running.token({ iss: 'https://elsewhere.example' }), null],
+    ['an unknown key', () => running.token({}, { header: { kid: 'rotated-away' } }), null],
+    ['a wrong signature', async () => running.token({}, { key: await stranger() }), null],
+    ['an end in the past', () => running.token({ iat: 1_700_000_000, exp: 1_700_000_300 }), null],
+    ['a group that is no text', () => running.token({ groups: [7] }), null],
+  ])('leaves what it says of itself in the record, and nowhere else: %s', async (_name, make, near) => {
+    const token = await make()
+    const [header, claims] = token
+      .split('.')
+      .slice(0, 2)
+      .map((part) => JSON.parse(Buffer.from(part, 'base64url').toString()) as Record<string, unknown>)
+    const { status, text, seen } = await refused(token)
+    expect([401, 403]).toContain(status)
+    expect(seen).toEqual({
+      iss: claims?.['iss'],
+      aud: [claims?.['aud']].flat(),
+      kid: header?.['kid'],
+      alg: 'ES256',
+      near: near === null ? null : expect.stringMatching(near),
+    })
+    for (const value of [claims?.['iss'], header?.['kid'], 'rotated-away', 'differs']) expect(text).not.toContain(value)
+  })
+
+  test('leaves it bounded, masked and escaped, whatever it holds', async () => {
+    const key = await stranger()
+    const { seen } = await refused(
+      await running.token(
+        {
+          iss: `https://x.example/${'a'.repeat(3_000)}`,
+          aud: [
+            'cog_planted-in-a-token-0123456789',
+            '\u202eevil\u0007',
+            ...Array.from({ length: 50 }, (_, n) => `a${n}`),
+          ],
+        },
+        { key, header: { kid: `line\nbreak \u2066${'k'.repeat(600)}` } },
+      ),
+    )
+    expect(seen?.iss).toHaveLength(257)
+    expect(seen?.aud).toEqual(['cog_[masked]', '\\u202eevil\\u0007', 'a0', 'a1', 'a2'])
+    expect(seen?.kid).toMatch(/^line\\u000abreak \\u2066k{100}/)
+    expect(seen?.kid?.length).toBeLessThan(300)
+    const { seen: odd } = await refused(await running.token({ iss: { a: 1 }, aud: { b: [2] } }, { key }))
+    expect(odd).toMatchObject({ iss: '{"a":1}', aud: ['{"b":[2]}'] })
+  })
+
+  test('of another form leaves what can be read of it', async () => {
+    const token = await running.token()
+    expect((await refused(`${token}=`)).seen).toMatchObject({ iss: running.issuer.issuer, kid: running.issuer.kid })
+    expect((await refused('not-a-token')).seen).toBeUndefined()
+  })
+
+  test('and a good one of nobody: a group that is nearly one of a team is told in the record alone', async () => {
+    for (const group of ['SSO-Payments-Eng', '/sso-payments-eng', ' sso-payments-eng']) {
+      const { status, text, decision } = await refused(await running.token({ groups: ['others', group] }))
+      expect([status, decision.reason]).toEqual([403, 'no-team'])
+      expect(decision.nearest).toMatch(
+        /^the group ".*" of the token differs from "sso-payments-eng" of team payments only /,
+      )
+      expect(text).not.toContain('differs')
+    }
+    const { decision } = await refused(await running.token({ groups: ['sso-payments'] }))
+    expect(decision.nearest).toBeNull()
+  })
+})
+
 describe('a caller of several teams', () => {
   let running: RunningGateway
   const team = (id: string, lines: string): string =>

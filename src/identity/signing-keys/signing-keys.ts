@@ -1,7 +1,7 @@
 // The keys of one issuer: fetched in the background, kept while the issuer fails, asked for again when a token needs it.
 // token-verifier.ts has one of these for each issuer, so that what one of them does touches the tokens of no other.
 
-import { Problem } from '../../problems.ts'
+import { TokenProblem } from '../rejection.ts'
 import type { IssuerConfig } from '../../config/issuer-schema.ts'
 import { FetchFailed, fetchJson, type FetchedJson, type JsonFetchOptions } from './json-fetch.ts'
 import { parseKeySet, type KeySet, type SigningKey } from './key-set.ts'
@@ -114,7 +114,7 @@ export class SigningKeys {
    * Asks the issuer for a key nobody knows, at most once per cool-down, whoever asks; look again afterwards.
    * Null, or `identity-provider-unavailable` when it is not known which keys the issuer has. Never rejects.
    */
-  async findUnknown(kid: string | null): Promise<Problem | null> {
+  async findUnknown(kid: string | null): Promise<TokenProblem | null> {
     if (kid !== null && this.#limit.isAbsent(kid)) return null
     const asked = this.#ask()
     // A fetch that others began may be older than the key, so it neither proves an absence nor begins a cool-down.
@@ -252,9 +252,9 @@ export class SigningKeys {
     log.error({ event: 'signing-keys-dropped', issuer }, 'signing keys are too old to be believed, and are dropped')
   }
 
-  #unavailable(): Problem {
+  #unavailable(): TokenProblem {
     const seconds = Math.max(1, Math.ceil(this.#timings.coolDownMs / 1000))
-    return new Problem(
+    return new TokenProblem(
       'identity-provider-unavailable',
       `The token cannot be checked at the moment, because the signing keys of its issuer could not be fetched. Try again in ${seconds} seconds.`,
       { reason: 'signing-keys-unavailable', fields: { 'retry-after': String(seconds) } },

@@ -1,0 +1,39 @@
+// Groups that are nearly the ones a policy names: told in the nearest miss, and good for nothing else.
+
+import { describe, expect, test } from 'vitest'
+import { ask, policyFrom, principalOf } from '../support/policies.ts'
+
+const policy = policyFrom({
+  'teams/a.yaml': `team: a
+members: [{ groups: [sso-a, sso-shared] }]
+organizations: [org-a]
+grants:
+  - { id: leads, allow: [ViewOrgSessions], when: { groups: [a-leads] } }
+`,
+  'teams/b.yaml': 'team: b\nmembers: [{ groups: [sso-shared] }, { app: [bot] }]\norganizations: [org-a]\n',
+})
+const nearest = (...groups: string[]): string | null => {
+  const { decision } = ask(policy, principalOf({ groups }), 'GET /v3/organizations/org-a/sessions')
+  expect(decision.effect).toBe('deny')
+  return decision.nearest?.text ?? null
+}
+
+describe('the nearest miss of a caller', () => {
+  test.each([
+    ['SSO-A', 'the group "SSO-A" of the token differs from "sso-a" of team a only in letter case'],
+    ['/sso-shared', 'the group "/sso-shared" of the token differs from "sso-shared" of team a only by a first slash'],
+    ['sso-a ', 'the group "sso-a " of the token differs from "sso-a" of team a only by white space'],
+    ['sso-ab', null],
+    ['a-leads', null],
+    [`SSO-A${' '.repeat(300)}`, null],
+  ])('of no team names a group that is nearly one of a team: %j', (group, text) => {
+    expect(nearest('others', group)).toBe(text)
+  })
+
+  test('of a team names one that is nearly that of a condition', () => {
+    expect(nearest('sso-a', 'A-Leads')).toBe(
+      'grant leads of team a covers it for callers with groups: a-leads; the group "A-Leads" of the token differs from "a-leads" only in letter case',
+    )
+    expect(nearest('sso-a', 'others')).not.toContain('differs')
+  })
+})
