@@ -12,7 +12,7 @@ import type { PolicySet } from '../policy/policy-set.ts'
 import { Problem } from '../problems.ts'
 import { hasLeft, isHttp2 } from './listener/http-versions.ts'
 import { RequestContext, type ContextEvents } from './context.ts'
-import { scheduleAdmission } from './event-loop-batch.ts'
+import { scheduleAdmission, scheduleFlush } from './event-loop-batch.ts'
 import {
   createFastify,
   methodOf,
@@ -85,6 +85,13 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
   const events: ContextEvents = {
     failed(context, problem) {
       if (problem.status >= 500) parts.onDefect(context, problem)
+    },
+    leaving(context, isWhole) {
+      if (isWhole) recorder.record(context)
+      else recorder.recordDecision(context)
+      // A part does not wait for the end of the batch.
+      if (isWhole) scheduleFlush(recorder.flush)
+      else recorder.flush()
     },
     ended(context) {
       inFlight -= 1

@@ -47,6 +47,8 @@ export type StageName = (typeof stageNames)[number]
 export interface ContextEvents {
   /** A refusal or failure is about to be answered, or has cut the answer off. */
   failed(context: RequestContext, problem: Problem): void
+  /** The answer to a write that was sent upstream is about to leave: the whole of it, or a beginning. */
+  leaving(context: RequestContext, isWhole: boolean): void
   /** Exactly once, when nothing is left to do for it. */
   ended(context: RequestContext): void
 }
@@ -107,6 +109,9 @@ export class RequestContext {
   brokenOff = false
   bytesIn = 0
   bytesOut = 0
+  /** Which records are written. */
+  isDecisionRecorded = false
+  isAccessRecorded = false
 
   #fields: CallerFields | null = null
   #target: Target | null = null
@@ -193,10 +198,16 @@ export class RequestContext {
     this.#advance(phases.answering)
   }
 
-  /** Nothing more comes for this answer. */
+  /** A part of the answer leaves before all of it is there. */
+  partLeaves(): void {
+    if (this.#isSentWrite) this.#events.leaving(this, false)
+  }
+
+  /** Nothing more comes for this answer; `bytesOut` is counted. It leaves with the event-loop batch. */
   completeAnswer(): void {
     this.#complete = true
     this.#advance(phases.answered)
+    if (this.#isSentWrite) this.#events.leaving(this, true)
   }
 
   /** The caller has the answer (`aborted`: or has left before). */
@@ -242,6 +253,10 @@ export class RequestContext {
     this.#phase = phases.ended
     this.#release(this.#ofCall)
     this.#events.ended(this)
+  }
+
+  get #isSentWrite(): boolean {
+    return !this.isRead && this.upstreamStartedAtMs !== null
   }
 
   #endWhenDone(): void {

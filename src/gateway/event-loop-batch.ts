@@ -9,6 +9,7 @@ type Work = () => void
 
 let admissions: Work[] = []
 let writes: Work[] = []
+let flush: Work | null = null
 let isOpen = false
 
 /** Runs when everything that has arrived in this turn of the event loop was read. */
@@ -23,6 +24,12 @@ export function scheduleWrite(work: Work): void {
   endSoon()
 }
 
+/** Runs once in this batch, however often it is asked for, before anything is written to callers. */
+export function scheduleFlush(work: Work): void {
+  flush = work
+  endSoon()
+}
+
 function endSoon(): void {
   if (isOpen) return
   isOpen = true
@@ -33,6 +40,8 @@ function end(): void {
   const admitted = admissions
   admissions = []
   for (const work of admitted) work()
+  flush?.()
+  flush = null
   const written = writes
   writes = []
   for (const work of written) work()

@@ -1,4 +1,5 @@
-// One access record and one decision record for each exchange, however it ended.
+// One access record and one decision record for each exchange, however it ended. Those of a write that was sent are written
+// before its answer leaves.
 
 import { claimAt } from '../identity/claims.ts'
 import { TokenProblem } from '../identity/rejection.ts'
@@ -13,6 +14,8 @@ export const exchangeReasons = ['own-page', 'caller-left'] as const
 export interface Records {
   access(entry: AccessEntry): void
   decision(head: DecisionHead, content: () => string): void
+  /** What was recorded survives the end of this process from here on. */
+  flush(): void
 }
 
 /** What the metrics learn of an exchange; labels come from closed sets only. */
@@ -34,16 +37,32 @@ export interface Meter {
 }
 
 export interface Recorder {
-  /** An exchange began; exactly one `record` follows. */
+  /** An exchange began; a `record` follows. */
   begin(): void
-  /** Writes both records. */
+  /** Writes the records that are not written yet. */
   record(context: RequestContext): void
+  /** Writes the decision record alone: how the exchange ends is not known yet. */
+  recordDecision(context: RequestContext): void
+  flush(): void
 }
 
 export function createRecorder(records: Records, meter: Meter, now: () => number, monotonic: () => number): Recorder {
+  function recordDecision(context: RequestContext, time: string): void {
+    if (context.isDecisionRecorded) return
+    context.isDecisionRecorded = true
+    const { decisionId, requestId } = context
+    records.decision({ time, decision_id: decisionId, request_id: requestId }, () =>
+      decisionContent(context, effectOf(context), reasonOf(context)),
+    )
+  }
+
   return {
     begin: () => meter.exchangeStarted(),
+    recordDecision: (context) => recordDecision(context, new Date(now()).toISOString()),
+    flush: () => records.flush(),
     record(context) {
+      if (context.isAccessRecorded) return
+      context.isAccessRecorded = true
       const endedAtMs = monotonic()
       const outcome = outcomeOf(context)
       const effect = effectOf(context)
@@ -56,9 +75,7 @@ export function createRecorder(records: Records, meter: Meter, now: () => number
           ? null
           : rounded((context.upstreamEndedAtMs ?? endedAtMs) - context.upstreamStartedAtMs)
       const { requestId, decisionId } = context
-      records.decision({ time, decision_id: decisionId, request_id: requestId }, () =>
-        decisionContent(context, effect, reason),
-      )
+      recordDecision(context, time)
       records.access({
         time,
         request_id: requestId,

@@ -15,7 +15,7 @@ async function answered(act: (writer: ClientResponseWriter, context: RequestCont
   const server = createServer((request, response) => {
     // Nothing that answers looks at the policy.
     const opening = { decisionId: '0b0e8ab4', method: 'GET', rawTarget: '/', policy: {} as PolicySet, nowMs: 0 }
-    const context = new RequestContext(request, response, opening, { failed() {}, ended() {} })
+    const context = new RequestContext(request, response, opening, { failed() {}, leaving() {}, ended() {} })
     try {
       act(new ClientResponseWriter(context, 1000), context)
     } catch (error) {

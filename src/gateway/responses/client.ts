@@ -67,12 +67,15 @@ export class ClientResponseWriter implements CacheTaker {
   /** A stream of events may be long in coming, and its caller waits for the head. */
   #flushSoon(): void {
     setImmediate(() => {
-      if (!this.#begun && !this.#context.isClosed) this.#response.flushHeaders()
+      if (this.#begun || this.#context.isClosed) return
+      this.#context.partLeaves()
+      this.#response.flushHeaders()
     })
   }
 
   data(chunk: Buffer): boolean {
     if (this.#context.isAnswered) return true
+    if (!this.#begun) this.#context.partLeaves()
     this.#begun = true
     this.#context.bytesOut += chunk.length
     this.#gather()
@@ -85,9 +88,9 @@ export class ClientResponseWriter implements CacheTaker {
     if (this.#context.isAnswered) return
     const isWhole = !this.#begun
     this.#begun = true
-    this.#context.completeAnswer()
     const body = this.#context.method === 'HEAD' ? null : last
     this.#context.bytesOut += body?.length ?? 0
+    this.#context.completeAnswer()
     scheduleWrite(() => {
       // As text it leaves in one string with the head and in one write, which is cheaper than writing two pieces.
       if (body !== null && isWhole && body.length <= oneWriteBytes)
