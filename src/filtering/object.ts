@@ -17,7 +17,7 @@ export interface ObjectRequest {
   refusal(why: string): Problem
 }
 
-const maxBytes = 8 * 1024 * 1024
+const maxBytes = 4 * 1024 * 1024
 /** Errors that are about the request's form or the upstream's state, and not about the object. */
 const aboutTheRequest = new Set([400, 405, 406, 422, 429])
 

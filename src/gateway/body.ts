@@ -9,7 +9,7 @@ import { parseJudgedBody, type JudgedBody } from '../policy/judged-body.ts'
 import { StrictJsonError, type JsonFault } from '../json/strict-parser.ts'
 
 /** Bodies up to this many bytes are collected before they are sent: one write instead of a stream of them. */
-const smallBodyBytes = 64 * 1024
+export const smallBodyBytes = 64 * 1024
 const noBody = Buffer.alloc(0)
 
 /** A body in memory: for rules that look into it, and to know a repetition by it. */

@@ -76,6 +76,16 @@ function memberOf(container: StrictJson, name: string): StrictJson[] {
   return value === undefined ? [] : [value]
 }
 
+/** The same with plain numbers, as JSON.parse gives it: for who needs no digit exactly. Objects have no prototype. */
+export function plainJson(value: StrictJson): unknown {
+  if (value instanceof JsonNumber) return Number(value.raw)
+  if (Array.isArray(value)) return value.map(plainJson)
+  if (!isJsonObject(value)) return value
+  const members = Object.create(null) as { [member: string]: unknown }
+  for (const name in value) members[name] = plainJson(value[name] ?? null)
+  return members
+}
+
 function textOf(value: StrictJson): string {
   if (value instanceof JsonNumber) return value.raw
   if (Array.isArray(value)) return `[${value.map(textOf).join(',')}]`

@@ -92,11 +92,36 @@ describe('a create that is repeated under its key', () => {
     expect(created).toBe(1)
   })
 
-  it('goes to Devin with its key and body as the caller sent them', async () => {
+  it('goes to Devin with its body as the caller sent it, and never with the key', async () => {
     await create('"as-sent"', { body: '{"prompt": "x" }' })
     const [seen] = running.upstream.seen
-    expect(fieldOf(seen, 'idempotency-key')).toBe('"as-sent"')
     expect(seen?.body.toString()).toBe('{"prompt": "x" }')
+    expect(JSON.stringify(seen)).not.toContain('as-sent')
+  })
+
+  it.each([
+    ['a create', sessions],
+    ['an operation that is none', `${sessions}/devin-1/tags`],
+  ])('of %s has a key at Devin that is the same for its repetitions and no other caller', async (_what, path) => {
+    const keyAtDevin = async (key: string, who: Record<string, unknown>): Promise<string | null> => {
+      const answer = await running.call(path, {
+        method: 'POST',
+        body: '{}',
+        headers: { 'content-type': 'application/json', 'idempotency-key': key },
+        token: await running.token(who),
+      })
+      expect(answer.status).toBe(201)
+      return fieldOf(running.upstream.seen.at(-1), 'idempotency-key') ?? null
+    }
+    const ada = await keyAtDevin(`"shared ${path}"`, { sub: 'ada' })
+    expect(ada).toMatch(/^"[\w-]{43}"$/)
+    expect(await keyAtDevin(`"shared ${path}"`, { sub: 'ada' })).toBe(ada)
+    const others = [
+      await keyAtDevin(`"shared ${path}"`, { sub: 'bob' }),
+      await keyAtDevin(`"shared ${path}"`, { sub: 'ada', azp: 'cli' }),
+      await keyAtDevin(`"other ${path}"`, { sub: 'ada' }),
+    ]
+    expect(new Set([ada, ...others]).size).toBe(4)
   })
 
   it('is sent again each time when it has no key', async () => {

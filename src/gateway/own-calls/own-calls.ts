@@ -1,6 +1,8 @@
 // Reads of the gateway's own at the Devin API: with the least key of the inventory that may, like those of callers. Used by
 // devin-users.ts and session-reader.ts.
 
+import { parseStrictJson } from '../../json/strict-parser.ts'
+import { plainJson } from '../../json/value.ts'
 import type { KeyVersion, Keyring } from '../../keys/keyring.ts'
 import type { PolicySet } from '../../policy/policy-set.ts'
 import type { Upstream } from '../upstream/upstream.ts'
@@ -24,6 +26,9 @@ export interface OwnCallsOptions {
   readonly upstream: Pick<Upstream, 'ask'>
   readonly onTrouble: (operation: string, error: unknown) => void
 }
+
+/** A page of a hundred sessions holds some thousand values; one that holds many times more is not read. */
+const pageBounds = { maxDepth: 64, maxValues: 20_000 }
 
 export function createOwnCalls({ policy, keyring, upstream, onTrouble }: OwnCallsOptions): OwnCalls {
   function keyFor(id: string, organization: string | null): { version: KeyVersion; template: string } | null {
@@ -52,7 +57,7 @@ export function createOwnCalls({ policy, keyring, upstream, onTrouble }: OwnCall
       try {
         const { status, body } = await upstream.ask(search === '' ? path : `${path}?${search}`, found.version)
         if (status === 404) return 'absent'
-        return status === 200 ? { value: JSON.parse(body.toString('utf8')) as unknown } : null
+        return status === 200 ? { value: plainJson(parseStrictJson(body, pageBounds)) } : null
       } catch (error) {
         onTrouble(id, error)
         return null

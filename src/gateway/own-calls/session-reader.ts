@@ -5,9 +5,9 @@ import { sessionName } from '../../budgets/budgets.ts'
 import type { SeenSession, SessionReader } from '../../budgets/settlement.ts'
 import type { OwnAnswer, OwnCalls } from './own-calls.ts'
 
-const pageSize = 200
+const pageSize = 100
 /** A thousand sessions in a few minutes are more than can be told apart. */
-const maxPages = 5
+const maxPages = 10
 
 /** Organization keys are asked first; where none may, an enterprise key. */
 export function createSessionReader(calls: OwnCalls): SessionReader {

@@ -4,6 +4,7 @@
 import { addressOf } from '../../catalogue/target.ts'
 import { idempotencyKeyIn } from '../../idempotency/key-field.ts'
 import type { Claim, KeyOwner, SafeCreates } from '../../idempotency/safe-creates.ts'
+import { upstreamKey } from '../../idempotency/upstream-key.ts'
 import type { Evaluation } from '../../policy/evaluate.ts'
 import { collectWhole } from '../body.ts'
 import type { RequestContext } from '../context.ts'
@@ -36,11 +37,19 @@ export function createClaimIdempotencyKey({ safeCreates, maxJudgedBytes, callerI
   return {
     name: 'claim-idempotency-key',
     run(context) {
-      const { operation } = context.decided.facts
-      const key = operation.idempotent ? idempotencyKeyIn(context.fields.forward) : null
+      const { forward } = context.fields
+      const key = context.decided.facts.operation.idempotent ? idempotencyKeyIn(forward) : null
+      hideKeys(forward, context.decided)
       return key === null ? undefined : claim(context, key)
     },
   }
+}
+
+/** What goes upstream in place of the caller's own key, also where the gateway takes no notice of it. */
+function hideKeys(forward: string[], evaluation: Evaluation): void {
+  for (let index = 0; index < forward.length; index += 2)
+    if (forward[index] === 'idempotency-key')
+      forward[index + 1] = upstreamKey(callerOf(evaluation), forward[index + 1] ?? '')
 }
 
 /** However the request ends, its claim is settled once: a request that never left is no first one. */

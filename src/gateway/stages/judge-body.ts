@@ -1,8 +1,9 @@
 // Stage: the decision again, where it depends on the body or on who the caller is at Devin. The body is read once, and what
 // was judged is what is sent: the evaluation holds it for everything that follows.
 
+import { setImmediate } from 'node:timers/promises'
 import { evaluate, evaluateBody, type Evaluation } from '../../policy/evaluate.ts'
-import { collectWhole, judgeBody } from '../body.ts'
+import { collectWhole, judgeBody, smallBodyBytes } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import type { DevinUsers } from '../devin-users.ts'
 import { refusalOf } from '../refusals/request.ts'
@@ -18,7 +19,10 @@ export function createJudgeBody({ devinUsers, maxJudgedBytes }: JudgeBodyParts):
     context.receivedBody = received
     const { guardrails } = context.policy
     const body = judgeBody(received, context.fields, guardrails.boundsBody(first.facts.operation))
-    return identify(context, evaluateBody(context.policy, first, body))
+    const evaluated = (): StageResult | Promise<StageResult> =>
+      identify(context, evaluateBody(context.policy, first, body))
+    // Others have a turn between the two steps that a large body makes long.
+    return received.length > smallBodyBytes ? setImmediate().then(evaluated) : evaluated()
   }
 
   function identify(context: RequestContext, evaluation: Evaluation): StageResult | Promise<StageResult> {

@@ -238,7 +238,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
   }
 }
 
-const maxOwnBytes = 8 << 20
+const maxOwnBytes = 2 << 20
 /** The gateway's own reads, which stand beside the teams. */
 const own: Precedence = { team: 'gateway', priority: 'high', weight: 4, maxWaitMs: 0 }
 
