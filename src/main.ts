@@ -4,6 +4,8 @@ import { run } from './cli/command.ts'
 
 // A reader that has seen enough (`devin-gateway keys | head`) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+// What is written here has nobody else to be told to.
+process.stderr.on('error', () => {})
 
 process.exitCode = await run(process.argv.slice(2), {
   env: process.env,

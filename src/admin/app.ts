@@ -39,6 +39,8 @@ export interface AdminApp {
 /** Builds the listener; nothing is bound before `listen`. */
 export function createAdminApp(parts: AdminParts): AdminApp {
   const app = fastify({ logger: false, forceCloseConnections: true, schemaController: withoutSchemas })
+  // An error of accept(2) that nobody hears would end the process.
+  app.server.on('error', () => {})
   // No request here has a body; one that comes is dropped.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => {

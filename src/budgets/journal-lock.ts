@@ -10,7 +10,9 @@ import { dirname, resolve } from 'node:path'
 export async function lockJournal(file: string): Promise<() => Promise<void>> {
   const place = lockPlace(file)
   await mkdir(dirname(file), { recursive: true })
-  const server = createServer((socket) => socket.destroy())
+  const server = createServer((socket) => socket.on('error', () => {}).destroy())
+  // Whoever knocks finds out that it is held, also when no connection can be accepted.
+  server.on('error', () => {})
   // The lock is no reason to stay alive.
   server.unref()
   if (!(await listens(server, place))) {
@@ -60,6 +62,6 @@ function isHeld(place: string): Promise<boolean> {
       socket.destroy()
       done(true)
     })
-    socket.once('error', () => done(false))
+    socket.on('error', () => done(false))
   })
 }

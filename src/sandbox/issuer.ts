@@ -85,7 +85,7 @@ export async function createSandboxIssuer(directory: string, port = 0): Promise<
     })
   })
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
+    server.on('error', reject)
     server.listen(port, '127.0.0.1', resolve)
   })
   const origin = originOf(server)

@@ -34,7 +34,8 @@ export function createOperators(pool: Pool): Operators {
   return {
     listen: (host, port) =>
       new Promise((resolve, reject) => {
-        server.once('error', reject)
+        // Also later: an error of accept(2) that nobody hears would end the process, and with it all workers.
+        server.on('error', reject)
         server.listen(port, host, () => {
           const bound = server.address()
           resolve(
@@ -157,12 +158,12 @@ function ask(worker: WorkerStatus, { method, url, headers }: IncomingMessage): P
       let text = ''
       response.setEncoding('utf8')
       response.on('data', (chunk: string) => (text += chunk))
-      response.once('error', reject)
+      response.on('error', reject)
       response.once('end', () =>
         resolve({ worker, status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', text }),
       )
     })
-    asking.once('error', reject)
+    asking.on('error', reject)
     asking.end()
   })
 }

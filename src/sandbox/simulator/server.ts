@@ -79,6 +79,7 @@ export async function createSimulator(options: SimulatorOptions): Promise<Simula
     rewriteUrl: () => '/',
     forceCloseConnections: true,
   })
+  app.server.on('error', () => {})
   // Bodies are left unread on the raw request; the handler reads them when it is their turn.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))
