@@ -1,4 +1,4 @@
-// Who is calling, as the rest of the house sees it.
+// The authenticated caller.
 
 /** The authenticated identity behind a request, made from a verified token. Immutable; shared by requests with the same token. */
 export interface Principal {

@@ -37,7 +37,7 @@ const details = {
   'confirmation-unsupported':
     'The token is bound to a key of its holder (claim `cnf`), and this gateway cannot check the binding. Request a plain bearer token.',
   'devin-key-sent':
-    'This is a Devin key. Send the SSO token of your identity provider, never a Devin key: the gateway adds the key itself. If the key is real, revoke it, for it has left its place.',
+    'This is a Devin key. Send the SSO token of your identity provider, never a Devin key: the gateway adds the key itself. If this is a real key, revoke it: it has leaked.',
 } as const
 
 /** Every reason a token may be rejected for. */

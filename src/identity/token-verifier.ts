@@ -64,7 +64,14 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   })
   checkSettings(options.issuers)
   for (const settings of options.issuers) {
-    const keys = new SigningKeys({ settings, timings, now, monotonic, log, onKeyRemoved: () => tokens.forget() })
+    const keys = new SigningKeys({
+      settings,
+      timings,
+      now,
+      monotonic,
+      log,
+      onKeyRemoved: () => tokens.forget(settings.issuer),
+    })
     issuers.set(settings.issuer, { settings, algorithms: new Set(settings.algorithms), keys })
   }
   const all = [...issuers.values()].map(({ keys }) => keys)

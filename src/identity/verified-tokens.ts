@@ -1,5 +1,5 @@
-// Tokens that were verified before, so that a caller's signature is checked once and not at every request.
-// Knows digests, not tokens; token-verifier.ts says how a token is verified and when everything must be forgotten.
+// Tokens that were verified before, so that a caller's signature is checked once and not at every request. Knows digests,
+// not tokens.
 
 import { hash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
@@ -13,7 +13,7 @@ export type Verification = Principal | Problem
 export interface VerifiedTokensOptions {
   readonly maxTokens: number
   readonly now: () => number
-  /** The full check of a token that is not remembered; a promise where a key has to be fetched. */
+  /** The full check of a token that is not remembered; a promise once its form is right. */
   readonly verify: (token: string) => Verification | Promise<Verification>
   /** Told how each token fared. */
   readonly onVerified: (result: 'cached' | 'verified' | 'rejected') => void
@@ -21,24 +21,19 @@ export interface VerifiedTokensOptions {
 
 export class VerifiedTokens {
   readonly #options: VerifiedTokensOptions
-  /**
-   * By digest of the whole field: a key made of a part of it would let one token pass for another (CVE-2026-35030). Of the
-   * field and not of the token, since reading the one out of the other takes as long as the digest.
-   */
+  /** By digest of the whole field: a key made of a part of it would let one token pass for another (CVE-2026-35030). */
   readonly #verified: LRUCache<string, Principal>
   readonly #underWay = new Map<string, Promise<Verification>>()
-  /** Counts how often everything was forgotten. */
+  /** Counts how often tokens were forgotten, and says for each issuer when that was last. */
   #generation = 0
+  readonly #forgottenIn = new Map<string, number>()
 
   constructor(options: VerifiedTokensOptions) {
     this.#options = options
     this.#verified = new LRUCache({ max: options.maxTokens })
   }
 
-  /**
-   * At once, or as a promise that all share who ask meanwhile. A refusal is handed on, not thrown: anybody can provoke one
-   * again and again, and V8 leaves functions that only ever throw in its interpreter, which made a refusal a sixth dearer.
-   */
+  /** At once, or as a promise that all share who ask meanwhile. A refusal is returned and not thrown: anybody can provoke one. */
   verify(credentials: string): Verification | Promise<Verification> {
     const digest = hash('sha256', credentials, 'base64')
     const known = this.#verified.get(digest)
@@ -53,10 +48,14 @@ export class VerifiedTokens {
     return this.#underWay.get(digest) ?? this.#verifyNew(credentials, digest)
   }
 
-  /** Because a key is no longer trusted, and any of these may have been verified with it. */
-  forget(): void {
+  /** Because a key of the issuer is no longer trusted, and any of its tokens may have been verified with it. */
+  forget(issuer: string): void {
     this.#generation += 1
-    this.#verified.clear()
+    this.#forgottenIn.set(issuer, this.#generation)
+    for (const [digest, principal] of this.#verified.entries()) {
+      if (principal.issuer === issuer) this.#verified.delete(digest)
+    }
+    // Whoever asks from now on must not share a verification that may have used that key.
     this.#underWay.clear()
   }
 
@@ -73,7 +72,10 @@ export class VerifiedTokens {
     const before = this.#generation
     const shared = pending
       .then((verified) => this.#note(verified, digest, before))
-      .finally(() => this.#underWay.delete(digest))
+      .finally(() => {
+        // Another one may have begun since.
+        if (this.#underWay.get(digest) === shared) this.#underWay.delete(digest)
+      })
     this.#underWay.set(digest, shared)
     return shared
   }
@@ -82,7 +84,7 @@ export class VerifiedTokens {
   #note(verified: Verification, digest: string, generation: number): Verification {
     const isRefused = verified instanceof Problem
     this.#options.onVerified(isRefused ? 'rejected' : 'verified')
-    if (!isRefused && this.#generation === generation) this.#verified.set(digest, verified)
+    if (!isRefused && (this.#forgottenIn.get(verified.issuer) ?? 0) <= generation) this.#verified.set(digest, verified)
     return verified
   }
 }

@@ -1,5 +1,4 @@
-// When a key ends by what the inventory says of it: what operators are told before and after. Used when policies are loaded,
-// by `check`, and by the runtime, which looks again while it runs. Pure but for the timer.
+// When a key ends by what the inventory says of it: what operators are told before and after. Pure but for the timer.
 
 import type { KeyHandle } from './key.ts'
 

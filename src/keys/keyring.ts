@@ -12,7 +12,7 @@ export interface KeyVersion {
   readonly secret: Secret
 }
 
-/** `rejected`: the upstream answered 401 lately. `set-aside`: three times in a row; the key rests. `expired`: by the inventory. */
+/** `rejected`: the upstream answered 401 lately. `set-aside`: three times in a row; the key is not used for a minute. `expired`: by the inventory. */
 export type KeyState = 'ready' | 'rejected' | 'set-aside' | 'expired'
 
 export interface KeyStatus {
@@ -86,7 +86,7 @@ export interface Keyring {
   /** Whether the value in use for a handle is this one. */
   holds(handle: KeyHandle, secret: Secret): boolean
   /**
-   * The current version of a handle. `set-aside`: it rests after three rejections. `expired`: its end has passed.
+   * The current version of a handle. `set-aside`: it is not used for a minute after three rejections. `expired`: its end has passed.
    * `replaced`: the id now stands for another key than the handle of the asking request's snapshot.
    */
   open(handle: KeyHandle): KeyVersion | 'set-aside' | 'expired' | 'replaced'
@@ -104,7 +104,10 @@ export interface Keyring {
 
 export interface KeyringOptions {
   readonly sources: SecretSources
+  /** Milliseconds since the epoch: expiry and what is shown. */
   readonly now: () => number
+  /** Milliseconds of a clock that nobody sets. */
+  readonly monotonic: () => number
   readonly onChange: (
     event: 'key-version' | 'key-rejected' | 'key-set-aside',
     handle: KeyHandle,
@@ -118,15 +121,15 @@ interface Entry {
   secret: Secret
   loadedAtMs: number
   rejections: number
-  restUntilMs: number
+  setAsideUntilMs: number
   lastUsedAtMs: number | null
   readonly usedPermissions: Set<string>
   rereading: Promise<void> | null
 }
 
-const rejectionsBeforeRest = 3
+const rejectionsBeforeSetAside = 3
 /** A key that was set aside is tried again after this time: the provider may have been at fault. */
-const restMs = 60_000
+const setAsideMs = 60_000
 
 /** Creates an empty keyring. */
 export function createKeyring(options: KeyringOptions): Keyring {
@@ -137,7 +140,7 @@ export function createKeyring(options: KeyringOptions): Keyring {
     entry.version += 1
     entry.loadedAtMs = options.now()
     entry.rejections = 0
-    entry.restUntilMs = 0
+    entry.setAsideUntilMs = -Infinity
     options.onChange('key-version', entry.handle, entry.version)
   }
 
@@ -151,9 +154,9 @@ export function createKeyring(options: KeyringOptions): Keyring {
       return
     }
     entry.rejections += 1
-    const rests = entry.rejections >= rejectionsBeforeRest
-    if (rests) entry.restUntilMs = options.now() + restMs
-    options.onChange(rests ? 'key-set-aside' : 'key-rejected', entry.handle, entry.version)
+    const isSetAside = entry.rejections >= rejectionsBeforeSetAside
+    if (isSetAside) entry.setAsideUntilMs = options.monotonic() + setAsideMs
+    options.onChange(isSetAside ? 'key-set-aside' : 'key-rejected', entry.handle, entry.version)
   }
 
   return {
@@ -171,7 +174,7 @@ export function createKeyring(options: KeyringOptions): Keyring {
             secret,
             loadedAtMs: options.now(),
             rejections: 0,
-            restUntilMs: 0,
+            setAsideUntilMs: -Infinity,
             lastUsedAtMs: null,
             usedPermissions: new Set(),
             rereading: null,
@@ -187,7 +190,8 @@ export function createKeyring(options: KeyringOptions): Keyring {
       const entry = entries.get(handle.id)
       if (entry === undefined || !sameKey(entry.handle, handle)) return 'replaced'
       if (entry.handle.expiresAtMs !== null && isExpired(entry.handle, options.now())) return 'expired'
-      if (entry.rejections >= rejectionsBeforeRest && options.now() < entry.restUntilMs) return 'set-aside'
+      if (entry.rejections >= rejectionsBeforeSetAside && options.monotonic() < entry.setAsideUntilMs)
+        return 'set-aside'
       return { handle: entry.handle, version: entry.version, secret: entry.secret }
     },
     used(handle, permissions) {
@@ -215,7 +219,7 @@ export function createKeyring(options: KeyringOptions): Keyring {
         handle: entry.handle,
         version: entry.version,
         loadedAtMs: entry.loadedAtMs,
-        state: stateOf(entry, now),
+        state: stateOf(entry, now, options.monotonic()),
         lastUsedAtMs: entry.lastUsedAtMs,
         usedPermissions: entry.usedPermissions,
       }))
@@ -223,10 +227,10 @@ export function createKeyring(options: KeyringOptions): Keyring {
   }
 }
 
-function stateOf({ handle, rejections, restUntilMs }: Entry, nowMs: number): KeyState {
+function stateOf({ handle, rejections, setAsideUntilMs }: Entry, nowMs: number, monotonicMs: number): KeyState {
   if (isExpired(handle, nowMs)) return 'expired'
   if (rejections === 0) return 'ready'
-  return rejections >= rejectionsBeforeRest && nowMs < restUntilMs ? 'set-aside' : 'rejected'
+  return rejections >= rejectionsBeforeSetAside && monotonicMs < setAsideUntilMs ? 'set-aside' : 'rejected'
 }
 
 /** A handle stays the same key through reloads as long as it is for the same place and its value comes from the same one. */

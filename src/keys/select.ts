@@ -17,11 +17,11 @@ export interface Requirement {
 }
 
 /** How the chosen key comes to hold the operation's permission. */
-export type Basis = 'exact' | 'inherited' | 'alternative' | 'scope'
+export type KeyBasis = 'exact' | 'inherited' | 'alternative' | 'scope'
 
 export interface KeyChoice {
   readonly key: KeyHandle
-  readonly basis: Basis
+  readonly basis: KeyBasis
   /** The permission of the key that satisfies; null when the operation demands none. */
   readonly through: string | null
 }
@@ -94,7 +94,7 @@ function compare(a: KeyChoice, b: KeyChoice, need: Requirement): number {
 }
 
 /** The keys that can reach one organization, and what was chosen among them. */
-interface Shelf {
+interface Candidates {
   readonly keys: KeyHandle[]
   /** By the operation's index. */
   readonly plain: (KeyChoice | null | undefined)[]
@@ -108,33 +108,35 @@ export function createKeySelector(
   permissions: PermissionModel,
 ): (need: Requirement) => KeyChoice | null {
   const enterprise = keys.filter((key) => key.scope === 'enterprise')
-  const newShelf = (): Shelf => ({ keys: [...enterprise], plain: [], withExtra: new Map() })
-  const named = new Map<string, Shelf>()
-  const shelfOf = (organization: string): Shelf => {
-    const shelf = named.get(organization) ?? newShelf()
-    named.set(organization, shelf)
-    return shelf
+  const newCandidates = (): Candidates => ({ keys: [...enterprise], plain: [], withExtra: new Map() })
+  const named = new Map<string, Candidates>()
+  const candidatesFor = (organization: string): Candidates => {
+    const candidates = named.get(organization) ?? newCandidates()
+    named.set(organization, candidates)
+    return candidates
   }
   for (const key of keys) {
-    if (key.organization !== null) shelfOf(key.organization).keys.push(key)
-    if (typeof key.serves !== 'string') for (const organization of key.serves) shelfOf(organization)
+    if (key.organization !== null) candidatesFor(key.organization).keys.push(key)
+    if (typeof key.serves !== 'string') for (const organization of key.serves) candidatesFor(organization)
   }
   // Organizations that no key names are all alike: only keys that serve every organization reach them. Callers choose
   // organization ids, so remembering each would let them fill the memory.
-  const unnamed = newShelf()
-  const none = newShelf()
+  const unnamed = newCandidates()
+  const none = newCandidates()
   return (need) => {
     const { operation, organization, extra } = need
-    const shelf = organization === null ? none : (named.get(organization) ?? unnamed)
+    const candidates = organization === null ? none : (named.get(organization) ?? unnamed)
     if (extra.length === 0) {
-      const known = shelf.plain[operation.index]
-      return known === undefined ? (shelf.plain[operation.index] = selectKey(shelf.keys, need, permissions)) : known
+      const known = candidates.plain[operation.index]
+      return known === undefined
+        ? (candidates.plain[operation.index] = selectKey(candidates.keys, need, permissions))
+        : known
     }
     const memo = `${operation.index} ${extra.join(' ')}`
-    const known = shelf.withExtra.get(memo)
+    const known = candidates.withExtra.get(memo)
     if (known !== undefined) return known
-    const choice = selectKey(shelf.keys, need, permissions)
-    shelf.withExtra.set(memo, choice)
+    const choice = selectKey(candidates.keys, need, permissions)
+    candidates.withExtra.set(memo, choice)
     return choice
   }
 }

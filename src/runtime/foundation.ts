@@ -101,6 +101,7 @@ export async function layFoundation(options: GatewayOptions): Promise<Foundation
   const keyring = createKeyring({
     sources,
     now,
+    monotonic,
     onChange(event, handle, keyVersion) {
       if (event !== 'key-version') instruments.keyRejected(handle.id)
       const level = event === 'key-version' ? 'info' : 'error'

@@ -24,7 +24,7 @@ import {
 export type ReloadResult = 'replaced' | 'unchanged' | 'refused' | 'held' | 'deferred'
 
 /** Why the files and the set in force differ. */
-export interface Refusal {
+export interface RefusedChange {
   readonly atMs: number
   readonly result: 'refused' | 'held' | 'deferred'
   /** As `file:line:column: message`. */
@@ -36,7 +36,7 @@ export interface LivePolicies {
   readonly current: PolicySet
   readonly loadedAtMs: number
   /** Why the latest changed set was refused; null while the files and the snapshot agree. */
-  readonly refusal: Refusal | null
+  readonly refusal: RefusedChange | null
   /** Reads the files again now. */
   reload(actor: string): Promise<ReloadResult>
   /** Begins to watch the policy files and the files of secrets. */
@@ -78,7 +78,7 @@ export function createLivePolicies(
   const { keyring, sinks, instruments, log, now } = options
   let inForce = first.loaded
   let loadedAtMs = now()
-  let refusal: Refusal | null = null
+  let refusal: RefusedChange | null = null
   let watcher: FileWatcher<ReloadResult> | null = null
   enforce(first.loaded)
 
@@ -166,7 +166,7 @@ export function createLivePolicies(
     })
   }
 
-  function refuse(actor: string, result: Refusal['result'], diagnostics: readonly string[]): ReloadResult {
+  function refuse(actor: string, result: RefusedChange['result'], diagnostics: readonly string[]): ReloadResult {
     refusal = { atMs: now(), result, diagnostics }
     instruments.policyReload(result === 'held' ? 'held' : 'refused')
     instruments.policyRefused(true)

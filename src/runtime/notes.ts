@@ -2,10 +2,10 @@
 
 import type { IssuerConfig } from '../config/issuer-schema.ts'
 import type { IssuerStatus } from '../identity/signing-keys/signing-keys.ts'
-import type { Refusal } from './live-policies.ts'
+import type { RefusedChange } from './live-policies.ts'
 
 /** That the policy files and the policies in force differ, and the first reason. */
-export function refusalNote({ result, diagnostics }: Refusal): string {
+export function refusalNote({ result, diagnostics }: RefusedChange): string {
   const why = result === 'held' ? 'wait for a reload on demand' : 'were refused'
   const others = diagnostics.length > 1 ? `, and ${diagnostics.length - 1} more` : ''
   return `the changed policies ${why}, and the ones before stay in force: ${diagnostics[0] ?? ''}${others}`

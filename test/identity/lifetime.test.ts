@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { clockSkewMs, freshForMs, type AnswerFields } from '../../src/identity/signing-keys/lifetime.ts'
+import { clockSkewMs, freshForMs, type ResponseFields } from '../../src/identity/signing-keys/lifetime.ts'
 
 const nowMs = Date.parse('2026-11-29T12:00:00Z')
 const date = 'Sun, 29 Nov 2026 12:00:00 GMT'
 
 describe('an answer stays fresh', () => {
-  it.each<[AnswerFields, number | null]>([
+  it.each<[ResponseFields, number | null]>([
     [{}, null],
     [{ 'cache-control': 'public' }, null],
     [{ 'cache-control': 'max-age=30' }, 30_000],
@@ -31,7 +31,7 @@ describe('an answer stays fresh', () => {
 })
 
 describe('a clock', () => {
-  it.each<[AnswerFields, number | null]>([
+  it.each<[ResponseFields, number | null]>([
     [{ date }, 500],
     [{ date: 'Sun, 29 Nov 2026 12:01:00 GMT' }, 60_500],
     [{ date: 'Sun, 29 Nov 2026 11:59:00 GMT' }, -59_500],

@@ -318,6 +318,20 @@ describe('a token that was verified before', () => {
     expect(verifier.verify(token)).toBe(again)
   })
 
+  it('stays remembered when a key of another issuer is withdrawn', async () => {
+    const [issuer, other] = [await issuerForTest(), await issuerForTest()]
+    const verifier = verifierForTest([settingsOf(issuer.issuer), settingsOf(other.issuer)])
+    await verifier.start()
+    const [token, others] = [await issuer.sign(), await other.sign()]
+    const kept = await verifier.verify(token)
+    const gone = await verifier.verify(others)
+    await other.rotate({ withdraw: true })
+    await verifier.verify(await other.sign())
+    expect(verifier.verify(token)).toBe(kept)
+    expect(verifier.verify(others)).not.toBe(gone)
+    expect(await outcomeOf(() => verifier.verify(others))).toBe('token-rejected/key-unknown')
+  })
+
   it('stays remembered while a key is only added', async () => {
     const issuer = await issuerForTest()
     const verifier = await started(issuer)

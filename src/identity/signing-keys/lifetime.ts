@@ -3,10 +3,10 @@
 import { parseHttpDate } from '../../http/date.ts'
 
 /** Fields of an answer by name in small letters, as undici hands them on. */
-export type AnswerFields = Readonly<Record<string, string | readonly string[] | undefined>>
+export type ResponseFields = Readonly<Record<string, string | readonly string[] | undefined>>
 
 /** Milliseconds from now on; 0 where it must be asked for again; null where the answer says nothing. */
-export function freshForMs(fields: AnswerFields, nowMs: number): number | null {
+export function freshForMs(fields: ResponseFields, nowMs: number): number | null {
   const directives = valueOf(fields, 'cache-control').toLowerCase()
   if (/(?:^|[,\s])no-(?:store|cache)(?=[,\s]|$)/.test(directives)) return 0
   const maxAge = /(?:^|[,\s])max-age\s*=\s*"?(\d{1,10})/.exec(directives)?.[1]
@@ -20,13 +20,13 @@ export function freshForMs(fields: AnswerFields, nowMs: number): number | null {
 }
 
 /** How far the clock of who answered is ahead of ours, to about a second; null without a usable `Date`. */
-export function clockSkewMs(fields: AnswerFields, nowMs: number): number | null {
+export function clockSkewMs(fields: ResponseFields, nowMs: number): number | null {
   const dateMs = parseHttpDate(valueOf(fields, 'date'), nowMs)
   // A date is cut off to whole seconds: half of one is what is missing on average.
   return dateMs === null ? null : dateMs + 500 - nowMs
 }
 
-function valueOf(fields: AnswerFields, name: string): string {
+function valueOf(fields: ResponseFields, name: string): string {
   const value = fields[name]
   return typeof value === 'string' ? value.trim() : (value ?? []).join(', ')
 }
