@@ -4,8 +4,8 @@
 import { cpus } from 'node:os'
 import { LRUCache } from 'lru-cache'
 import { followAcquired } from '../../src/cache/acquired.ts'
-import type { AnswerTaker } from '../../src/cache/answer.ts'
-import type { CacheTaker, Question } from '../../src/cache/question.ts'
+import type { ResponseSink } from '../../src/cache/response-stream.ts'
+import type { CacheSink, CacheRequest } from '../../src/cache/cache-request.ts'
 import { createResponseCache, type ResponseCache } from '../../src/cache/response-cache.ts'
 import { spreadOf } from '../statistics.ts'
 
@@ -13,7 +13,7 @@ const idle = { resume: () => undefined, abort: () => undefined }
 const callerFields = ['accept', 'application/json', 'accept-encoding', 'gzip, deflate', 'accept-language', '*']
 const rule = { kind: 'class', ttlMs: 3_600_000, alwaysCollapsed: false } as const
 
-class Taker implements CacheTaker {
+class Taker implements CacheSink {
   attach(): void {}
   outcome(): void {}
   head(): void {}
@@ -24,7 +24,7 @@ class Taker implements CacheTaker {
   fail(): void {}
 }
 
-const taker = new Taker()
+const sink = new Taker()
 
 function createCache(maxBytes: number): ResponseCache {
   return createResponseCache({
@@ -36,8 +36,8 @@ function createCache(maxBytes: number): ResponseCache {
   })
 }
 
-/** A question as the gateway asks it, with texts of their own as a parser makes them. */
-function question(id: string): Question {
+/** A request as the gateway asks it, with texts of their own as a parser makes them. */
+function request(id: string): CacheRequest {
   const target = Buffer.from(`/v3/organizations/org-payments/sessions/devin-${id}?first=100`).toString('latin1')
   return {
     operation: 'org.sessions.get',
@@ -53,9 +53,9 @@ function question(id: string): Question {
 }
 
 /** An upstream that answers at once. Counts its calls. */
-function upstream(bodyBytes: number): { fetch: (changes: unknown, to: AnswerTaker) => void; calls: () => number } {
+function upstream(bodyBytes: number): { fetch: (changes: unknown, to: ResponseSink) => void; calls: () => number } {
   let calls = 0
-  const fetch = (_changes: unknown, to: AnswerTaker): void => {
+  const fetch = (_changes: unknown, to: ResponseSink): void => {
     calls += 1
     const text = (value: string): string => Buffer.from(value).toString('latin1')
     const fields = ['content-type', text('application/json'), 'date', text('Tue, 24 Nov 2026 10:00:00 GMT')]
@@ -75,16 +75,16 @@ function microsecondsEach(count: number, work: (index: number) => void): number 
 function measureTime(): void {
   const { fetch } = upstream(2_048)
   const cache = createCache(64 * 2 ** 20)
-  const questions = Array.from({ length: 1_000 }, (_, index) => question(String(index).padStart(32, '0')))
+  const questions = Array.from({ length: 1_000 }, (_, index) => request(String(index).padStart(32, '0')))
   const ask = (index: number): void => {
     const asked = questions[index % 1_000]
-    if (asked !== undefined) followAcquired(cache.acquire(asked), taker, fetch)
+    if (asked !== undefined) followAcquired(cache.acquire(asked), sink, fetch)
   }
   for (let index = 0; index < 300_000; index += 1) ask(index)
   const hits = spreadOf(Array.from({ length: 9 }, () => microsecondsEach(100_000, ask)))
   const misses = spreadOf(
     Array.from({ length: 9 }, (_, round) =>
-      microsecondsEach(5_000, (index) => followAcquired(cache.acquire(question(`${round}-${index}`)), taker, fetch)),
+      microsecondsEach(5_000, (index) => followAcquired(cache.acquire(request(`${round}-${index}`)), sink, fetch)),
     ),
   )
   print(
@@ -111,7 +111,7 @@ function measureHitRatio(): void {
     const isScan = index % 5 === 0
     const place = (seed / 2 ** 31) * sum
     const id = isScan ? `scan-${index}` : String(lowerBound(weights, place))
-    followAcquired(cache.acquire(question(id)), taker, fetch)
+    followAcquired(cache.acquire(request(id)), sink, fetch)
     capacity = Math.max(capacity, cache.stats().entries)
     // As many entries as the store holds, so that only the choice of what goes differs.
     if (plain.get(id) !== undefined) plainHits += isScan ? 0 : 1
@@ -149,7 +149,7 @@ function measureMemory(): void {
     const cache = createCache(64 * 2 ** 20)
     const { fetch } = upstream(bodyBytes)
     for (let index = 0; index < 1_000_000; index += 1) {
-      followAcquired(cache.acquire(question(index.toString(16).padStart(32, '0'))), taker, fetch)
+      followAcquired(cache.acquire(request(index.toString(16).padStart(32, '0'))), sink, fetch)
     }
     const { entries, bytes } = cache.stats()
     const taken = (used() - before) / 2 ** 20

@@ -3,9 +3,9 @@
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { followAcquired } from '../../src/cache/acquired.ts'
-import type { AnswerHead, AnswerTaker, Flow } from '../../src/cache/answer.ts'
+import type { ResponseHead, ResponseSink, ResponseSource } from '../../src/cache/response-stream.ts'
 import { fieldValue, withoutFields } from '../../src/http/field-list.ts'
-import type { CacheTaker, Question } from '../../src/cache/question.ts'
+import type { CacheSink, CacheRequest } from '../../src/cache/cache-request.ts'
 import { createResponseCache } from '../../src/cache/response-cache.ts'
 import { Problem } from '../../src/problems.ts'
 import type { Subject } from './gateway-under-test.ts'
@@ -27,7 +27,7 @@ export async function startModuleUnderTest(suitePort: number): Promise<Subject> 
   })
   const server = createServer((request, response) => {
     const fields = endToEnd(request.rawHeaders)
-    const question: Question = {
+    const asked: CacheRequest = {
       operation: 'suite',
       // Whoever asks with another credential is another partition, as in the gateway.
       partition: fieldValue(fields, 'authorization') ?? '',
@@ -39,8 +39,8 @@ export async function startModuleUnderTest(suitePort: number): Promise<Subject> 
       atMostMs: null,
       mayBeAbsent: true,
     }
-    followAcquired(cache.acquire(question), new ResponseTaker(response), (shared, taker) => {
-      fetchFrom(suitePort, request, shared === null ? fields : [...shared, ...constants(fields)], taker)
+    followAcquired(cache.acquire(asked), new ResponseTaker(response), (shared, sink) => {
+      fetchFrom(suitePort, request, shared === null ? fields : [...shared, ...constants(fields)], sink)
     })
   })
   const port = await listen(server)
@@ -77,48 +77,48 @@ function constants(fields: Fields): string[] {
   return withoutFields(fields, (name) => !ofTheSuite.has(name))
 }
 
-function fetchFrom(port: number, request: IncomingMessage, fields: Fields, taker: AnswerTaker): void {
+function fetchFrom(port: number, request: IncomingMessage, fields: Fields, sink: ResponseSink): void {
   let giveUp = (): void => undefined
-  taker.attach({ resume: () => undefined, abort: () => giveUp() })
+  sink.attach({ resume: () => undefined, abort: () => giveUp() })
   giveUp = ask(request, port, fields, {
     interim: () => undefined,
     head(status, _text, raw) {
       const lines = mapFields(raw, (name, value) => [name.toLowerCase(), value])
       const listed = new Set((fieldValue(lines, 'connection') ?? '').toLowerCase().split(/\s*,\s*/))
       const length = fieldValue(lines, 'content-length')
-      taker.head({
+      sink.head({
         status,
         fields: mapFields(endToEnd(lines), (name, value) => (listed.has(name) ? null : [name, value])),
         length: length === null ? null : Number(length),
       })
     },
-    data: (chunk) => void taker.data(chunk),
-    end: () => taker.end(null),
-    fail: (cause) => taker.fail(new Problem('upstream-unreachable', 'The connection broke.', { cause })),
+    data: (chunk) => void sink.data(chunk),
+    end: () => sink.end(null),
+    fail: (cause) => sink.fail(new Problem('upstream-unreachable', 'The connection broke.', { cause })),
   })
 }
 
 /** Writes what the cache gives to a response. */
-class ResponseTaker implements CacheTaker {
+class ResponseTaker implements CacheSink {
   readonly #response: ServerResponse
-  #flow: Flow | null = null
+  #source: ResponseSource | null = null
 
   constructor(response: ServerResponse) {
     this.#response = response
     response.once('close', () => {
-      if (!response.writableFinished) this.#flow?.abort()
+      if (!response.writableFinished) this.#source?.abort()
     })
   }
 
-  attach(flow: Flow): void {
-    this.#flow = flow
+  attach(source: ResponseSource): void {
+    this.#source = source
   }
 
   outcome(): void {
     // The fields of the head tell it.
   }
 
-  head({ status, fields, length }: AnswerHead): void {
+  head({ status, fields, length }: ResponseHead): void {
     this.#response.sendDate = false
     this.#response.writeHead(status, length === null ? [...fields] : [...fields, 'content-length', String(length)])
   }

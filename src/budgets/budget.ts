@@ -26,7 +26,7 @@ export interface Budget {
   readonly measure: Measure
   /** In units of the measure; null bounds nothing. */
   readonly hard: number | null
-  /** Told in log and metrics, never refused; in units of the measure. */
+  /** BroadcastResult in log and metrics, never refused; in units of the measure. */
   readonly soft: number | null
   /** Null for what never begins anew: sessions that are open. */
   readonly period: Period | null

@@ -1,13 +1,13 @@
 // What the cache says to a request: here is the answer, ask the upstream yourself, or wait for another caller's call.
 
 import { Problem } from '../problems.ts'
-import type { AnswerTaker } from './answer.ts'
-import type { CacheTaker } from './question.ts'
+import type { ResponseSink } from './response-stream.ts'
+import type { CacheSink } from './cache-request.ts'
 
 /** The answer: stored, stale, fetched by another caller meanwhile, or that there is none. */
 export interface CacheAnswer {
   readonly kind: 'answer'
-  sendTo(sink: CacheTaker): void
+  sendTo(sink: CacheSink): void
   /** The stored answer is to be fetched anew, in the background, after it was sent; null for most. */
   readonly refresh: Refresh | null
 }
@@ -15,7 +15,7 @@ export interface CacheAnswer {
 /** The lease to fetch a stored answer anew, for the store alone. */
 export interface Refresh {
   readonly fields: readonly string[]
-  readonly sink: AnswerTaker
+  readonly sink: ResponseSink
 }
 
 /**
@@ -34,7 +34,7 @@ export interface FetchLease {
    * The sink for the upstream's answer, which passes on what is for the caller. `again` is called when the upstream has to be
    * asked once more, before the caller has got anything.
    */
-  sinkBehind(sink: CacheTaker, again: (lease: FetchLease) => void): AnswerTaker
+  sinkBehind(sink: CacheSink, again: (lease: FetchLease) => void): ResponseSink
 }
 
 /** Another caller's call is under way for the same. */
@@ -49,14 +49,14 @@ export interface CacheWait {
 export type Acquired = CacheAnswer | FetchLease | CacheWait
 
 /** Asks the upstream with these fields in place of the caller's, or (null) with the caller's own. May throw before anything is sent. */
-export type AskUpstream = (fields: readonly string[] | null, sink: AnswerTaker) => void
+export type AskUpstream = (fields: readonly string[] | null, sink: ResponseSink) => void
 
 /**
  * Follows what the cache says until the caller has its answer: a lease that cannot be used goes on to the next who waits. Throws
  * what `ask` throws for a request in which the cache has no part.
  */
-export function followAcquired(first: Acquired, sink: CacheTaker, ask: AskUpstream): void {
-  const use = (fields: readonly string[] | null, behind: AnswerTaker): void => {
+export function followAcquired(first: Acquired, sink: CacheSink, ask: AskUpstream): void {
+  const use = (fields: readonly string[] | null, behind: ResponseSink): void => {
     try {
       ask(fields, behind)
     } catch (error) {

@@ -1,7 +1,7 @@
 // What went wrong on the way to an answer, as it looks to those who wait for it. Pure.
 
 import { Problem, type ProblemKindName } from '../problems.ts'
-import type { AnswerHead } from './answer.ts'
+import type { ResponseHead } from './response-stream.ts'
 import { restMs } from '../http/retry-after.ts'
 
 /** Without an answer for these reasons we are disconnected. A rejected key, say, is another matter. */
@@ -26,7 +26,7 @@ export function isSilence({ kind, reason }: Problem): boolean {
   return silences.has(kind) || reason === 'upstream-throttled'
 }
 
-/** Whether it is about the limits of the one who asked, and not about the question. */
+/** Whether it is about the limits of the one who asked, and not about the request. */
 export function isOfTheAsker({ kind, reason }: Problem): boolean {
   return ofTheAsker.has(kind) && reason !== 'upstream-throttled'
 }
@@ -42,7 +42,7 @@ export function tellsNothing(status: number): boolean {
 }
 
 /** What those hear who wait for an answer that came to be a 429. */
-export function restProblem({ fields }: AnswerHead): Problem {
+export function restProblem({ fields }: ResponseHead): Problem {
   const seconds = Math.max(1, Math.ceil(restMs(fields) / 1000))
   return new Problem(
     'rate-limit-exceeded',

@@ -1,11 +1,11 @@
 // What a call to the upstream is for, and what it needs of the rest of the cache. Types only.
 
-import type { CacheRead } from './answering.ts'
-import type { Allowance } from './body-collector.ts'
+import type { CacheRead } from './rfc9111/prepared-answer.ts'
+import type { Allowance } from './memory/body-collector.ts'
 import type { Forward } from './cache-status.ts'
 import type { WallTime } from './clocks.ts'
-import type { Entry, Terms } from './entry.ts'
-import type { CacheOutcome } from './question.ts'
+import type { Entry, Terms } from './rfc9111/entry.ts'
+import type { CacheOutcome } from './cache-request.ts'
 
 /** What a call is for. */
 export interface FetchPlan {

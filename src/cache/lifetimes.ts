@@ -1,7 +1,7 @@
 // The operations' classes as rules: how long the answers of each may be kept.
 
 import type { CacheClass } from '../catalogue/operation.ts'
-import type { CacheRule } from './question.ts'
+import type { CacheRule } from './cache-request.ts'
 
 const second = 1_000
 const day = 24 * 3_600 * second

@@ -1,18 +1,18 @@
-// The taker of an answer in which the cache has no part: passes it on as it comes, with Cache-Status. For writes it tells how
+// The sink of an answer in which the cache has no part: passes it on as it comes, with Cache-Status. For writes it tells how
 // the write ended before the caller learns of it, and keeps the answer back until all instances know.
 
 import { Problem } from '../problems.ts'
-import type { AnswerHead, AnswerTaker, Flow } from './answer.ts'
-import { settled } from './answering.ts'
+import type { ResponseHead, ResponseSink, ResponseSource } from './response-stream.ts'
+import { settled } from './rfc9111/prepared-answer.ts'
 import { isUnsent } from './failures.ts'
-import type { CacheOutcome, CacheTaker } from './question.ts'
+import type { CacheOutcome, CacheSink } from './cache-request.ts'
 import type { FetchLease } from './acquired.ts'
 
 /** Hears of an answer before the caller does. A promise keeps it back until it is fulfilled; it must not reject. */
 export interface PassThroughEvents {
   /** Words the outcome; null where there was no answer. */
   outcome(status: number | null): CacheOutcome
-  answered?(head: AnswerHead): Promise<unknown> | null
+  answered?(head: ResponseHead): Promise<unknown> | null
   /** The upstream got the request, or part of it, and there is no answer. */
   lost?(): Promise<unknown> | null
 }
@@ -26,66 +26,66 @@ export function passThrough(events: PassThroughEvents): FetchLease {
   }
 }
 
-class PassThrough implements AnswerTaker {
-  readonly #taker: CacheTaker
+class PassThrough implements ResponseSink {
+  readonly #sink: CacheSink
   readonly #events: PassThroughEvents
-  #flow: Flow = settled
+  #source: ResponseSource = settled
   #answered = false
   /** What has come while the answer is kept back. */
   #kept: (() => boolean | void)[] | null = null
 
-  constructor(taker: CacheTaker, events: PassThroughEvents) {
-    this.#taker = taker
+  constructor(sink: CacheSink, events: PassThroughEvents) {
+    this.#sink = sink
     this.#events = events
   }
 
-  attach(flow: Flow): void {
-    this.#flow = flow
-    this.#taker.attach({
-      resume: () => this.#flow.resume(),
+  attach(source: ResponseSource): void {
+    this.#source = source
+    this.#sink.attach({
+      resume: () => this.#source.resume(),
       abort: () => {
         if (!this.#answered) void this.#events.lost?.()
         this.#answered = true
         this.#kept = null
-        flow.abort()
+        source.abort()
       },
     })
   }
 
-  head(head: AnswerHead): void {
+  head(head: ResponseHead): void {
     this.#answered = true
     const told = this.#events.answered?.(head) ?? null
     const outcome = this.#events.outcome(head.status)
     this.#after(told, () => {
-      this.#taker.outcome(outcome)
-      this.#taker.head({ ...head, fields: [...head.fields, 'cache-status', outcome.cacheStatus] })
+      this.#sink.outcome(outcome)
+      this.#sink.head({ ...head, fields: [...head.fields, 'cache-status', outcome.cacheStatus] })
     })
   }
 
   data(chunk: Buffer): boolean {
-    if (this.#kept === null) return this.#taker.data(chunk)
-    this.#kept.push(() => this.#taker.data(chunk))
+    if (this.#kept === null) return this.#sink.data(chunk)
+    this.#kept.push(() => this.#sink.data(chunk))
     return false
   }
 
   end(last: Buffer | null): void {
-    this.#flow = settled
-    if (this.#kept === null) this.#taker.end(last)
-    else this.#kept.push(() => this.#taker.end(last))
+    this.#source = settled
+    if (this.#kept === null) this.#sink.end(last)
+    else this.#kept.push(() => this.#sink.end(last))
   }
 
   fail(problem: Problem): void {
     if (this.#answered) {
-      if (this.#kept === null) this.#taker.fail(problem)
-      else this.#kept.push(() => this.#taker.fail(problem))
+      if (this.#kept === null) this.#sink.fail(problem)
+      else this.#kept.push(() => this.#sink.fail(problem))
       return
     }
     this.#answered = true
     const told = isUnsent(problem) ? null : (this.#events.lost?.() ?? null)
     const outcome = this.#events.outcome(null)
     this.#after(told, () => {
-      this.#taker.outcome(outcome)
-      this.#taker.fail(problem)
+      this.#sink.outcome(outcome)
+      this.#sink.fail(problem)
     })
   }
 
@@ -93,11 +93,11 @@ class PassThrough implements AnswerTaker {
     try {
       let hasRoom = true
       for (const pass of kept) if (pass() === false) hasRoom = false
-      if (hasRoom) this.#flow.resume()
+      if (hasRoom) this.#source.resume()
     } catch (error) {
       // Nobody is left up the stack to hear of it.
-      this.#flow.abort()
-      this.#taker.fail(new Problem('internal', 'The request failed.', { cause: error }))
+      this.#source.abort()
+      this.#sink.fail(new Problem('internal', 'The request failed.', { cause: error }))
     }
   }
 

@@ -1,20 +1,20 @@
-// A shared cache after RFC 9111 for what an allowed caller may see. It knows questions and answers, and nothing of tokens,
-// policies, Fastify or undici: the gateway asks it after the decision, and it asks the upstream through a function it is given.
+// A shared cache after RFC 9111 for what an allowed caller may see. It knows requests and answers, and nothing of tokens,
+// policies, Fastify or undici: the gateway asks it after the decision, and asks the upstream under its leases.
 
 import { Problem } from '../problems.ts'
-import { ageField, prepareAnswer, refusedAnswer, type CacheRead } from './answering.ts'
+import { ageField, prepareAnswer, refusedAnswer, type CacheRead } from './rfc9111/prepared-answer.ts'
 import { forwardedStatus, hitStatus, type Forward } from './cache-status.ts'
 import { createWallTime, type Clocks } from './clocks.ts'
-import { freshUntilMs } from './entry.ts'
+import { freshUntilMs } from './rfc9111/entry.ts'
 import { createInFlightFetches, type InFlightFetches, type Need } from './collapsing/in-flight-fetches.ts'
 import type { FetchParts } from './fetch-plan.ts'
-import { createInvalidation } from './invalidation.ts'
-import type { Drop, Peers, Told } from './peers.ts'
-import type { CacheOutcome, Question } from './question.ts'
-import { readQuestion } from './reading.ts'
-import { useOf } from './reuse.ts'
+import { createInvalidation } from './invalidation/invalidation.ts'
+import type { Drop, Peers, BroadcastResult } from './invalidation/peers.ts'
+import type { CacheOutcome, CacheRequest } from './cache-request.ts'
+import { parseCacheRequest } from './parsed-request.ts'
+import { useOf } from './rfc9111/reuse.ts'
 import { createStatistics, type OperationCounts } from './statistics.ts'
-import { createStore } from './store.ts'
+import { createStore } from './memory/entries.ts'
 import { passThrough } from './pass-through.ts'
 import type { CacheAnswer, Acquired, FetchLease } from './acquired.ts'
 
@@ -41,12 +41,12 @@ export interface CacheStats {
 
 export interface ResponseCache {
   /** The answer, the lease to ask the upstream, or a place behind another caller who asks the same. Never throws. */
-  acquire(question: Question): Acquired
+  acquire(request: CacheRequest): Acquired
   /**
    * Drops what is stored under any of these names (tags, or paths that begin with `/`), on all instances, and keeps reads that
    * are under way from being stored. For purges, and for writes that went another way.
    */
-  invalidate(names: readonly string[]): Promise<Told>
+  invalidate(names: readonly string[]): Promise<BroadcastResult>
   stats(): CacheStats
 }
 
@@ -67,10 +67,10 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     maxEntryBytes,
     allowance: { maxBytes: Math.max(maxEntryBytes, maxBytes / collectingShare), usedBytes: 0 },
     age: (entry) => ageField(entry, monotonic()),
-    outcome(plan, { question }, account) {
+    outcome(plan, { request }, account) {
       const { result, terms } = account
-      statistics.count(question.operation, result)
-      const leftMs = terms === null ? null : freshUntilMs(terms, question) - monotonic()
+      statistics.count(request.operation, result)
+      const leftMs = terms === null ? null : freshUntilMs(terms, request) - monotonic()
       const collapsed = result === 'collapsed'
       return { result, cacheStatus: forwardedStatus({ fwd: plan.fwd, ...account, collapsed, leftMs }) }
     },
@@ -80,7 +80,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
   const fetches: InFlightFetches = createInFlightFetches({
     parts,
     lookUp,
-    unanswered: ({ question }) => uncached(question, 'miss', null),
+    unanswered: ({ request }) => uncached(request, 'miss', null),
   })
   const invalidation = createInvalidation({
     store,
@@ -91,78 +91,78 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
   })
   peers?.attach({ drop: (drop: Drop) => invalidation.drop(drop), dropAll: () => invalidation.dropAll() })
 
-  function uncached({ operation }: Question, fwd: Forward, fwdStatus: number | null): CacheOutcome {
+  function uncached({ operation }: CacheRequest, fwd: Forward, fwdStatus: number | null): CacheOutcome {
     statistics.count(operation, 'bypass')
     const forwarded = { fwd, fwdStatus, stored: false, collapsed: false, leftMs: null, detail: null }
     return { result: 'bypass', cacheStatus: forwardedStatus(forwarded) }
   }
 
-  function acquire(question: Question): Acquired {
-    const { method, rule, atMostMs } = question
+  function acquire(request: CacheRequest): Acquired {
+    const { method, rule, atMostMs } = request
     if (method === 'GET' || method === 'HEAD') {
-      if (rule.kind === 'never' || atMostMs === 0) return pass(question, 'bypass')
+      if (rule.kind === 'never' || atMostMs === 0) return pass(request, 'bypass')
       peers?.check()
-      return acquireRead({ question: withCaution(question), reading: readQuestion(question) })
+      return acquireRead({ request: withCaution(request), parsed: parseCacheRequest(request) })
     }
-    return method === 'OPTIONS' || method === 'TRACE' ? pass(question, 'method') : write(question)
+    return method === 'OPTIONS' || method === 'TRACE' ? pass(request, 'method') : write(request)
   }
 
   /** While writes elsewhere may not be heard of, nothing that they could change is used for long. */
-  function withCaution(question: Question): Question {
+  function withCaution(request: CacheRequest): CacheRequest {
     const limitMs = peers?.atMostMs ?? null
-    const { atMostMs, rule } = question
-    if (limitMs === null || (rule.kind === 'class' && rule.ttlMs > longestChangingMs)) return question
-    return { ...question, atMostMs: Math.min(atMostMs ?? Infinity, limitMs) }
+    const { atMostMs, rule } = request
+    if (limitMs === null || (rule.kind === 'class' && rule.ttlMs > longestChangingMs)) return request
+    return { ...request, atMostMs: Math.min(atMostMs ?? Infinity, limitMs) }
   }
 
   function acquireRead(read: CacheRead): Acquired {
-    const { question, reading } = read
-    if (reading.forOrigin) return pass(question, 'bypass')
-    if (reading.directives?.noStore === true) return pass(question, 'request')
+    const { request, parsed } = read
+    if (parsed.forOrigin) return pass(request, 'bypass')
+    if (parsed.directives?.noStore === true) return pass(request, 'request')
     const found = lookUp(read)
     if ('kind' in found) return found
-    return reading.directives?.onlyIfCached === true ? uncachedTurn(read, found) : fetches.joinOrLease(read, found)
+    return parsed.directives?.onlyIfCached === true ? uncachedTurn(read, found) : fetches.joinOrLease(read, found)
   }
 
   /** Answers from the store where that may be; else says what the upstream is needed for. */
   function lookUp(read: CacheRead): CacheAnswer | Need {
-    const { question, reading } = read
-    const slot = store.find(reading.key)
+    const { request, parsed } = read
+    const slot = store.find(parsed.key)
     if (slot === undefined) return { fwd: 'uri-miss', candidate: null }
     const { entry } = slot
     const nowMs = monotonic()
-    const use = useOf(entry, question, reading, nowMs)
+    const use = useOf(entry, request, parsed, nowMs)
     if (use === 'request' || use === 'stale') return { fwd: use, candidate: entry }
     const detail = use === 'fresh' ? null : use
     const outcome: CacheOutcome = {
       result: detail === null ? 'hit' : 'stale',
-      cacheStatus: hitStatus(freshUntilMs(entry, question) - nowMs, detail),
+      cacheStatus: hitStatus(freshUntilMs(entry, request) - nowMs, detail),
     }
     const answer = prepareAnswer(entry, read, outcome, ageField(entry, nowMs), maxEntryBytes)
     if (answer === null) return { fwd: 'miss', candidate: null }
     store.prove(slot)
-    statistics.count(question.operation, outcome.result)
+    statistics.count(request.operation, outcome.result)
     if (use === 'stale-while-revalidate') answer.refresh = fetches.refresh(read, entry)
     return answer
   }
 
   /** RFC 9111 section 5.2.1.7. */
-  function uncachedTurn({ question }: CacheRead, { fwd }: Need): CacheAnswer {
+  function uncachedTurn({ request }: CacheRead, { fwd }: Need): CacheAnswer {
     const detail = 'Cache-Control: only-if-cached asks for a stored answer, and none may be used. Ask without it.'
     const problem = new Problem('upstream-timeout', detail, { reason: 'only-if-cached' })
-    return refusedAnswer(problem, uncached(question, fwd, null))
+    return refusedAnswer(problem, uncached(request, fwd, null))
   }
 
   /** The cache has no part in it. */
-  function pass(question: Question, fwd: Forward): FetchLease {
-    return passThrough({ outcome: (status) => uncached(question, fwd, status) })
+  function pass(request: CacheRequest, fwd: Forward): FetchLease {
+    return passThrough({ outcome: (status) => uncached(request, fwd, status) })
   }
 
-  function write(question: Question): FetchLease {
+  function write(request: CacheRequest): FetchLease {
     return passThrough({
-      outcome: (status) => uncached(question, 'method', status),
-      answered: (head) => invalidation.answered(question, head),
-      lost: () => invalidation.unclear(question),
+      outcome: (status) => uncached(request, 'method', status),
+      answered: (head) => invalidation.answered(request, head),
+      lost: () => invalidation.unclear(request),
     })
   }
 

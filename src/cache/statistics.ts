@@ -1,8 +1,8 @@
 // What the cache counts, by operation.
 
-import type { CacheOutcome } from './question.ts'
+import type { CacheOutcome } from './cache-request.ts'
 
-/** Questions of one operation since the start, by how they were answered; and its entries that had to make room. */
+/** Requests of one operation since the start, by how they were answered; and its entries that had to make room. */
 export interface OperationCounts {
   readonly hits: number
   readonly stale: number

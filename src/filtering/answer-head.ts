@@ -1,7 +1,6 @@
-// The head of an answer whose body is filtered: which fields still hold, and whether there is JSON to filter. Used by
-// list.ts and object.ts.
+// The head of an answer whose body is filtered: which fields still hold, and whether there is JSON to filter.
 
-import type { AnswerHead } from '../cache/answer.ts'
+import type { ResponseHead } from '../cache/response-stream.ts'
 
 /**
  * What is to be done with an answer. `read`: filter its JSON. `error`: an error of the upstream. `pass`: nothing is in it
@@ -10,7 +9,7 @@ import type { AnswerHead } from '../cache/answer.ts'
 export type Treatment = 'read' | 'error' | 'pass' | 'refuse'
 
 /** How to treat an answer. Of those that are filtered by organization (`byOrganization`) only 200 is known to be filtered. */
-export function treatmentOf(head: AnswerHead, byOrganization: boolean): Treatment {
+export function treatmentOf(head: ResponseHead, byOrganization: boolean): Treatment {
   const { status } = head
   if (status >= 400) return 'error'
   if (!byOrganization && (status >= 300 || status === 204 || status === 205)) return 'pass'
@@ -36,19 +35,19 @@ const contentFree = new Set([
 ])
 
 /** The fields of a filtered answer: those of the upstream that still hold. */
-export function filteredFields({ fields }: AnswerHead): string[] {
+export function filteredFields({ fields }: ResponseHead): string[] {
   return ['content-type', 'application/json', ...kept(fields, contentFree)]
 }
 
 const ofErrors = new Set([...contentFree, 'content-type', 'allow'])
 
 /** The fields of an upstream's error that goes on with its body. */
-export function errorFields({ fields }: AnswerHead): string[] {
+export function errorFields({ fields }: ResponseHead): string[] {
   return kept(fields, ofErrors)
 }
 
 /** RFC 8259 section 11, RFC 6839 section 3.1. */
-function isJson({ fields }: AnswerHead): boolean {
+function isJson({ fields }: ResponseHead): boolean {
   const at = fields.findIndex((name, index) => index % 2 === 0 && name === 'content-type')
   return at !== -1 && /^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i.test(fields[at + 1] ?? '')
 }

@@ -1,23 +1,23 @@
-// The answer to a HEAD for which a GET was sent: whose it is, and how long, is known only when it has been read. Used by gateway.
+// The answer to a HEAD for which a GET was sent: whose it is, and how long, is known only when it has been read.
 
-import type { AnswerHead, AnswerTaker, Flow } from '../cache/answer.ts'
+import type { ResponseHead, ResponseSink, ResponseSource } from '../cache/response-stream.ts'
 import type { Problem } from '../problems.ts'
 
 /** Feeds its taker the head alone, with the length of the body. */
-export class Bodiless implements AnswerTaker {
-  readonly #taker: AnswerTaker
-  #head: AnswerHead | null = null
+export class Bodiless implements ResponseSink {
+  readonly #taker: ResponseSink
+  #head: ResponseHead | null = null
   #length = 0
 
-  constructor(taker: AnswerTaker) {
+  constructor(taker: ResponseSink) {
     this.#taker = taker
   }
 
-  attach(flow: Flow): void {
+  attach(flow: ResponseSource): void {
     this.#taker.attach(flow)
   }
 
-  head(head: AnswerHead): void {
+  head(head: ResponseHead): void {
     this.#head = head
   }
 

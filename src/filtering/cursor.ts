@@ -1,5 +1,5 @@
 // The cursors of filtered lists: what callers get in place of the upstream's, which may name objects of other organizations.
-// Encrypted and authenticated, bound to the list that is read, good for a day or two. Used by page-query.ts and gateway.
+// Encrypted and authenticated, bound to the list that is read, good for a day or two.
 
 import { createCipheriv, createDecipheriv, createHash, createHmac, randomBytes } from 'node:crypto'
 

@@ -1,7 +1,7 @@
-// What a filtered list is made of: the page that is asked for, how the upstream is asked, and how far reading on may go. Made by
-// gateway, read by list.ts. Types only.
+// What a filtered list is made of: the page that is asked for, how the upstream is asked, and how far reading on may go.
+// Types only.
 
-import type { AnswerTaker } from '../cache/answer.ts'
+import type { ResponseSink } from '../cache/response-stream.ts'
 import type { AnswerShape } from '../catalogue/operation.ts'
 import type { Problem } from '../problems.ts'
 import type { Position } from './cursor.ts'
@@ -23,7 +23,7 @@ export interface ListRequest {
   /** Null for a list that comes whole, and where nothing is filtered by organization: then the upstream's page is the caller's. */
   readonly page: CallerPage | null
   /** Asks the upstream for a page, or (null) for what the caller asked. May throw a Problem. */
-  fetch(page: Pick<Position, 'after' | 'size'> | null, taker: AnswerTaker): void
+  fetch(page: Pick<Position, 'after' | 'size'> | null, taker: ResponseSink): void
   /** The refusal of an answer that is not as the catalogue says. */
   refusal(why: string): Problem
   /** Milliseconds, by a clock that nobody sets. */

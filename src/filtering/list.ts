@@ -1,7 +1,7 @@
 // A list on its way back, filtered: reads the upstream's pages on until the caller's page is full, and gives on only the
 // items that were selected. The taker of each of the upstream's answers, and the source of the one that its own taker gets.
 
-import type { AnswerHead, AnswerTaker, Flow } from '../cache/answer.ts'
+import type { ResponseHead, ResponseSink, ResponseSource } from '../cache/response-stream.ts'
 import { Problem } from '../problems.ts'
 import { serializeStrictJson, type StrictJson } from '../json/value.ts'
 import { errorFields, filteredFields, treatmentOf } from './answer-head.ts'
@@ -17,21 +17,21 @@ const defaultBounds: ReadingBounds = { maxCalls: 20, maxBytes: 32 * 1024 * 1024,
 const [comma, closeList] = [Buffer.from(','), Buffer.from(']')]
 
 /** Asks for a list and feeds the taker what is selected of it. Throws what the first `fetch` throws. */
-export function filterList(request: ListRequest, taker: AnswerTaker, bounds: ReadingBounds = defaultBounds): void {
+export function filterList(request: ListRequest, taker: ResponseSink, bounds: ReadingBounds = defaultBounds): void {
   const list = new FilteredList(request, taker, bounds)
   taker.attach(list)
   list.ask(request.page?.start ?? null)
 }
 
-class FilteredList implements AnswerTaker, Flow {
+class FilteredList implements ResponseSink, ResponseSource {
   readonly #request: ListRequest
-  readonly #taker: AnswerTaker
+  readonly #taker: ResponseSink
   readonly #bounds: ReadingBounds
   readonly #select: (bytes: Buffer) => Selected
   readonly #startedAtMs: number
   readonly #size: number
   #output: Output | null = null
-  #flow: Flow | null = null
+  #flow: ResponseSource | null = null
   #state: 'reading' | 'passing' | 'over' = 'reading'
   #calls = 0
   #bytes = 0
@@ -49,7 +49,7 @@ class FilteredList implements AnswerTaker, Flow {
   #next: Position | null = null
   #resumption = new Resumption(start)
 
-  constructor(request: ListRequest, taker: AnswerTaker, bounds: ReadingBounds) {
+  constructor(request: ListRequest, taker: ResponseSink, bounds: ReadingBounds) {
     this.#request = request
     this.#taker = taker
     this.#bounds = bounds
@@ -83,12 +83,12 @@ class FilteredList implements AnswerTaker, Flow {
     this.#flow?.abort()
   }
 
-  attach(flow: Flow): void {
+  attach(flow: ResponseSource): void {
     this.#flow = flow
     if (this.#state === 'over') flow.abort()
   }
 
-  head(head: AnswerHead): void {
+  head(head: ResponseHead): void {
     if (this.#state !== 'reading') return
     const { selection } = this.#request
     switch (treatmentOf(head, selection.organizations !== 'all')) {
@@ -130,7 +130,7 @@ class FilteredList implements AnswerTaker, Flow {
     else if (this.#state === 'reading') this.#failed(() => this.#stop(problem))
   }
 
-  #open(head: AnswerHead): Output {
+  #open(head: ResponseHead): Output {
     const { items } = this.#request.shape
     const output = new Output(this.#taker, { ...head, fields: filteredFields(head) })
     output.write(Buffer.from(items === null ? '[' : `{${JSON.stringify(items)}:[`))
@@ -148,7 +148,7 @@ class FilteredList implements AnswerTaker, Flow {
     }
   }
 
-  #pass(head: AnswerHead): void {
+  #pass(head: ResponseHead): void {
     this.#state = 'passing'
     this.#taker.head(head)
   }

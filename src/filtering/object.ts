@@ -1,7 +1,7 @@
 // A single object on its way back: held until it is known whose it is, then given on, without what a guardrail drops, or
 // refused in the same words as one that does not exist.
 
-import type { AnswerHead, AnswerTaker, Flow } from '../cache/answer.ts'
+import type { ResponseHead, ResponseSink, ResponseSource } from '../cache/response-stream.ts'
 import type { AnswerShape } from '../catalogue/operation.ts'
 import type { Problem } from '../problems.ts'
 import { errorFields, filteredFields, treatmentOf } from './answer-head.ts'
@@ -21,23 +21,23 @@ const maxBytes = 4 * 1024 * 1024
 /** Errors that are about the request's form or the upstream's state, and not about the object. */
 const aboutTheRequest = new Set([400, 405, 406, 422, 429])
 
-export class FilteredObject implements AnswerTaker {
+export class FilteredObject implements ResponseSink {
   readonly #request: ObjectRequest
-  readonly #taker: AnswerTaker
+  readonly #taker: ResponseSink
   readonly #isFiltered: boolean
-  #flow: Flow | null = null
+  #flow: ResponseSource | null = null
   #state: 'reading' | 'passing' | 'over' = 'reading'
-  #head: AnswerHead | null = null
+  #head: ResponseHead | null = null
   #chunks: Buffer[] = []
   #size = 0
 
-  constructor(request: ObjectRequest, taker: AnswerTaker) {
+  constructor(request: ObjectRequest, taker: ResponseSink) {
     this.#request = request
     this.#taker = taker
     this.#isFiltered = request.selection.organizations !== 'all'
   }
 
-  attach(flow: Flow): void {
+  attach(flow: ResponseSource): void {
     this.#flow = flow
     this.#taker.attach({
       resume: () => flow.resume(),
@@ -48,7 +48,7 @@ export class FilteredObject implements AnswerTaker {
     })
   }
 
-  head(head: AnswerHead): void {
+  head(head: ResponseHead): void {
     if (this.#state !== 'reading') return
     const treatment = treatmentOf(head, this.#isFiltered)
     if (treatment === 'read') this.#head = head
@@ -85,7 +85,7 @@ export class FilteredObject implements AnswerTaker {
     this.#taker.fail(problem)
   }
 
-  #give(head: AnswerHead): void {
+  #give(head: ResponseHead): void {
     const bytes = this.#select()
     if (bytes === null) return
     this.#state = 'over'

@@ -1,7 +1,7 @@
 // What a filter gives on: held until it is complete, so that an answer that turns out to be unreadable can still be refused
-// properly; one that grows large is given on as it comes. Used by list.ts.
+// properly; one that grows large is given on as it comes.
 
-import type { AnswerHead, AnswerTaker } from '../cache/answer.ts'
+import type { ResponseHead, ResponseSink } from '../cache/response-stream.ts'
 import { fieldValue } from '../http/field-list.ts'
 
 /** Bytes up to which nothing is given on before the end. */
@@ -10,21 +10,21 @@ const maxHeldBytes = 512 * 1024
 const aboutCaching = ['cache-control', 'cdn-cache-control', 'expires', 'vary']
 
 export class Output {
-  readonly #taker: AnswerTaker
-  #head: AnswerHead
+  readonly #taker: ResponseSink
+  #head: ResponseHead
   #held: Buffer[] = []
   #heldBytes = 0
   #begun = false
   /** False: the taker asked for a pause. */
   hasRoom = true
 
-  constructor(taker: AnswerTaker, head: AnswerHead) {
+  constructor(taker: ResponseSink, head: ResponseHead) {
     this.#taker = taker
     this.#head = head
   }
 
   /** A further answer of the upstream goes into it: nobody else may have it where that one says so, or other than the first. */
-  heed(head: AnswerHead): void {
+  heed(head: ResponseHead): void {
     const differs = aboutCaching.some((name) => fieldValue(head.fields, name) !== fieldValue(this.#head.fields, name))
     const token = head.unshared ?? (differs ? 'partial' : null)
     if (token !== null) this.unshare(token)

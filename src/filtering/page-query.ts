@@ -1,4 +1,4 @@
-// The query of a filtered list: which page the caller asks for, and what the upstream is asked in its place. Used by gateway.
+// The query of a filtered list: which page the caller asks for, and what the upstream is asked in its place.
 
 import { queryParameters } from '../catalogue/target.ts'
 import type { Paging } from '../catalogue/operation.ts'

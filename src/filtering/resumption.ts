@@ -1,4 +1,4 @@
-// Where in an upstream's page a caller goes on: behind the item named in its cursor, wherever that stands by now. Used by list.ts.
+// Where in an upstream's page a caller goes on: behind the item named in its cursor, wherever that stands by now.
 
 import type { Position } from './cursor.ts'
 

@@ -1,5 +1,5 @@
 // What of an item passes: nothing of an item of another organization, the caller's part of one that names several, and no
-// field that a guardrail drops. Pure. Used by list.ts and object.ts.
+// field that a guardrail drops. Pure.
 
 import type { AnswerShape } from '../catalogue/operation.ts'
 import { isJsonObject, serializeStrictJson, type JsonObject, type StrictJson } from '../json/value.ts'

@@ -3,7 +3,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Reservation } from '../budgets/budgets.ts'
-import type { CacheOutcome } from '../cache/question.ts'
+import type { CacheOutcome } from '../cache/cache-request.ts'
 import type { Operation } from '../catalogue/operation.ts'
 import type { Target } from '../catalogue/target.ts'
 import type { Claim } from '../idempotency/safe-creates.ts'

@@ -24,7 +24,7 @@ export interface TokenVerifierOptions {
   /** Verified tokens that are remembered, the least recently used forgotten first. Default 10 000. */
   readonly maxCachedTokens?: number
   readonly timings?: Partial<KeyTimings>
-  /** Told how each token fared, for metrics. */
+  /** BroadcastResult how each token fared, for metrics. */
   readonly onVerified?: (result: 'cached' | 'verified' | 'rejected') => void
 }
 

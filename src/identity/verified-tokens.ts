@@ -15,7 +15,7 @@ export interface VerifiedTokensOptions {
   readonly now: () => number
   /** The full check of a token that is not remembered; a promise once its form is right. */
   readonly verify: (token: string) => Verification | Promise<Verification>
-  /** Told how each token fared. */
+  /** BroadcastResult how each token fared. */
   readonly onVerified: (result: 'cached' | 'verified' | 'rejected') => void
 }
 

@@ -37,9 +37,9 @@ export interface SecretSources {
   readonly env: Readonly<Record<string, string | undefined>>
   /** The upstream's scheme, host and port, to which every value is bound. */
   readonly origin: string
-  /** Told every value that is read, before anything can use it; the leak guard learns it here. */
+  /** BroadcastResult every value that is read, before anything can use it; the leak guard learns it here. */
   readonly protect?: (value: string) => void
-  /** Told every secret file that is asked for, also in sets that are refused: its appearing may mend them. */
+  /** BroadcastResult every secret file that is asked for, also in sets that are refused: its appearing may mend them. */
   readonly noteFile?: (file: string) => void
 }
 

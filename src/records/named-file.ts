@@ -8,7 +8,7 @@ export interface NamedFileOptions {
   readonly target: string
   /** How often the file is looked for under its name. */
   readonly checkMs: number
-  /** Told in a sentence what became of the file. */
+  /** BroadcastResult in a sentence what became of the file. */
   readonly onTrouble: (text: string) => void
   /** The target was opened. `isSame`: it is the file from before. `endsMidLine`: its last line was cut off. */
   readonly onOpen: (isSame: boolean, endsMidLine: boolean) => void

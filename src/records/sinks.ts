@@ -27,7 +27,7 @@ export interface SinksOptions {
   /** Another process writes the audit log, and lines of others come to the same targets: this is one of several workers. */
   readonly auditElsewhere?: AuditTarget
   readonly nowMs: () => number
-  /** Told in a sentence when a stream begins to fail, loses entries, or works again. Must not throw. */
+  /** BroadcastResult in a sentence when a stream begins to fail, loses entries, or works again. Must not throw. */
   readonly onTrouble: (stream: Stream, text: string) => void
   /** Pace and memory of the writers; the defaults suit production. */
   readonly flushMs?: number

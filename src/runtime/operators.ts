@@ -3,7 +3,7 @@
 import { createAdminApp, type AdminApp, type Readiness } from '../admin/app.ts'
 import { cacheView, issuerView, keyView, policiesView, storeView } from '../admin/views.ts'
 import { groupNote, groupView } from '../cache/shared/group-view.ts'
-import { organizationTag, resourceTag } from '../cache/tags.ts'
+import { organizationTag, resourceTag } from '../cache/invalidation/tags.ts'
 import type { GatewayApp } from '../gateway/app.ts'
 import { priorities, type Overload, type OverloadLevel } from '../gateway/overload.ts'
 import type { Upstream } from '../gateway/upstream/upstream.ts'

@@ -8,7 +8,7 @@ import { Caller, classRule, Setting, type Ask } from './support.ts'
 type Granted = CacheAnswer | FetchLease
 
 function lease(setting: Setting, ask: Ask = {}): FetchLease {
-  const acquired = setting.cache.acquire(setting.question('/things', ask))
+  const acquired = setting.cache.acquire(setting.request('/things', ask))
   if (acquired.kind !== 'fetch') throw new Error(`${acquired.kind} in place of a lease`)
   return acquired
 }
@@ -19,7 +19,7 @@ class Waiting {
   readonly wait: CacheWait
 
   constructor(setting: Setting, ask: Ask = {}) {
-    const acquired = setting.cache.acquire(setting.question('/things', ask))
+    const acquired = setting.cache.acquire(setting.request('/things', ask))
     if (acquired.kind !== 'wait') throw new Error(`${acquired.kind} in place of waiting`)
     this.wait = acquired
     acquired.onGrant((granted) => this.granted.push(granted))
@@ -64,7 +64,7 @@ describe('what is acquired', () => {
       if (granted[0]?.kind === 'answer') granted[0].sendTo(caller)
       expect(caller).toMatchObject({ body: 'body', result: 'collapsed' })
     }
-    expect(setting.cache.acquire(setting.question('/things')).kind).toBe('answer')
+    expect(setting.cache.acquire(setting.request('/things')).kind).toBe('answer')
   })
 
   it('is a lease without fields of the cache’s own where nobody else gets the answer', () => {
@@ -100,7 +100,7 @@ describe('a lease', () => {
     let aborted = 0
     sink.attach({ resume: () => undefined, abort: () => (aborted += 1) })
     const [one, other] = [new Waiting(setting), new Waiting(setting)]
-    caller.flow?.abort()
+    caller.source?.abort()
     one.wait.leave()
     expect(aborted).toBe(0)
     other.wait.leave()
@@ -121,7 +121,7 @@ describe('a lease', () => {
     const setting = new Setting(classRule)
     const caller = new Caller()
     const sink = lease(setting).sinkBehind(caller, () => undefined)
-    caller.flow?.abort()
+    caller.source?.abort()
     expect(lease(setting).kind).toBe('fetch')
     let aborted = false
     sink.attach({ resume: () => undefined, abort: () => (aborted = true) })

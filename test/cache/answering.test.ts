@@ -42,8 +42,8 @@ describe('conditions of a caller (RFC 9110 section 13)', () => {
       const setting = new Setting(rule)
       const caller = setting.ask('/things', { fields: { 'if-none-match': '"a"' } })
       setting.call.head(200, { etag: '"a"', 'cache-control': 'max-age=60' }, 8)
-      setting.call.taker.data(Buffer.from('body'))
-      setting.call.taker.end(Buffer.from('more'))
+      setting.call.sink.data(Buffer.from('body'))
+      setting.call.sink.end(Buffer.from('more'))
       expect(caller).toMatchObject({ status: 304, ended: true, body: '' })
       expect(setting.ask().body).toBe('bodymore')
     }

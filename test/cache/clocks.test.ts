@@ -2,7 +2,7 @@
 
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { CacheRule } from '../../src/cache/question.ts'
+import type { CacheRule } from '../../src/cache/cache-request.ts'
 import { classRule, httpDate, rfc9111, Setting } from './support.ts'
 
 const hourMs = 3_600_000

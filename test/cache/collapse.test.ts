@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { followAcquired } from '../../src/cache/acquired.ts'
-import type { CacheRule } from '../../src/cache/question.ts'
+import type { CacheRule } from '../../src/cache/cache-request.ts'
 import { Caller, classRule, rfc9111, Setting, type Ask } from './support.ts'
 
 const fresh = { 'cache-control': 'max-age=60' }
@@ -43,7 +43,7 @@ describe('identical concurrent reads', () => {
     ['another field', { fields: { accept: 'a/b' } }, { fields: { accept: 'a/c' } }],
     ['no-cache', {}, { fields: { 'cache-control': 'no-cache' } }],
     ['HEAD', {}, { method: 'HEAD' }],
-  ])('%s is another question', (_name, first, second) => {
+  ])('%s is another request', (_name, first, second) => {
     const setting = new Setting(classRule)
     setting.ask(first.target, first)
     setting.ask(second.target, second)
@@ -141,8 +141,8 @@ describe('an answer that tells nothing of what was asked for', () => {
     for (const [, rule] of rules) {
       const setting = new Setting(rule)
       for (const _ of several) setting.ask()
-      setting.call.taker.head({ status: 200, fields: ['cache-control', 'max-age=60'], length: 1, unshared: 'cookie' })
-      setting.call.taker.end(Buffer.from('x'))
+      setting.call.sink.head({ status: 200, fields: ['cache-control', 'max-age=60'], length: 1, unshared: 'cookie' })
+      setting.call.sink.end(Buffer.from('x'))
       expect(setting.calls).toHaveLength(5)
       expect(setting.cache.stats().entries).toBe(0)
     }
@@ -191,7 +191,7 @@ describe('an answer that must not be shared', () => {
     expect(setting.calls).toHaveLength(5)
     for (const [index, call] of setting.calls.entries()) {
       if (index > 0) call.head(200, fields)
-      call.taker.end(Buffer.from(`body ${index}`))
+      call.sink.end(Buffer.from(`body ${index}`))
     }
     expect(callers.map(({ body }) => body)).toEqual([0, 1, 2, 3, 4].map((index) => `body ${index}`))
     // For a while nobody waits for it in vain.
@@ -206,9 +206,9 @@ describe('an answer that must not be shared', () => {
     const setting = new Setting(classRule)
     const callers = [setting.ask(), setting.ask()]
     setting.call.head(200)
-    setting.call.taker.data(Buffer.alloc(9_000))
+    setting.call.sink.data(Buffer.alloc(9_000))
     expect(callers[0]?.isWaiting).toBe(true)
-    setting.call.taker.data(Buffer.alloc(9_000))
+    setting.call.sink.data(Buffer.alloc(9_000))
     expect(callers[0]?.chunks).toHaveLength(2)
     expect(setting.calls).toHaveLength(2)
     expect(callers[0]?.fields['cache-status']).toContain('detail=too-large')
@@ -230,7 +230,7 @@ describe('callers who leave', () => {
   ])('%s does no harm to the others', (_name, index) => {
     const setting = new Setting(classRule)
     const callers = several.map(() => setting.ask())
-    callers[index]?.flow?.abort()
+    callers[index]?.source?.abort()
     expect(setting.call.aborted).toBe(false)
     setting.call.answer(200)
     for (const [place, caller] of callers.entries()) expect(caller.ended).toBe(place !== index)
@@ -241,9 +241,9 @@ describe('callers who leave', () => {
     const setting = new Setting()
     const callers = several.map(() => setting.ask())
     setting.call.head(200, fresh)
-    setting.call.taker.data(Buffer.from('bo'))
-    callers[0]?.flow?.abort()
-    setting.call.taker.end(Buffer.from('dy'))
+    setting.call.sink.data(Buffer.from('bo'))
+    callers[0]?.source?.abort()
+    setting.call.sink.end(Buffer.from('dy'))
     expect(callers[1]?.body).toBe('body')
     expect(callers[0]?.ended).toBe(false)
   })
@@ -251,7 +251,7 @@ describe('callers who leave', () => {
   it('all of them: then the upstream is let go', () => {
     const setting = new Setting(classRule)
     const callers = several.map(() => setting.ask())
-    for (const caller of callers) caller.flow?.abort()
+    for (const caller of callers) caller.source?.abort()
     expect(setting.call.aborted).toBe(true)
     expect(setting.cache.stats().flights).toBe(0)
     setting.ask()
@@ -263,10 +263,10 @@ describe('callers who leave', () => {
     const caller = new Caller()
     let attach = (): void => undefined
     let aborted = false
-    followAcquired(setting.cache.acquire(setting.question('/things')), caller, (_shared, taker) => {
-      attach = () => taker.attach({ abort: () => (aborted = true), resume: () => undefined })
+    followAcquired(setting.cache.acquire(setting.request('/things')), caller, (_shared, sink) => {
+      attach = () => sink.attach({ abort: () => (aborted = true), resume: () => undefined })
     })
-    caller.flow?.abort()
+    caller.source?.abort()
     attach()
     expect(aborted).toBe(true)
   })
@@ -275,7 +275,7 @@ describe('callers who leave', () => {
     const setting = new Setting()
     const caller = setting.ask()
     setting.call.head(200, fresh)
-    caller.flow?.abort()
+    caller.source?.abort()
     expect(setting.call.aborted).toBe(true)
   })
 })
@@ -335,7 +335,7 @@ describe('a leader that fails', () => {
     const setting = new Setting()
     const callers = [setting.ask(), setting.ask()]
     setting.call.head(200, fresh)
-    setting.call.taker.data(Buffer.from('bo'))
+    setting.call.sink.data(Buffer.from('bo'))
     setting.call.fail()
     expect(callers[0]).toMatchObject({ status: 200, ended: false })
     expect(callers[0]?.problem?.kind).toBe('upstream-unreachable')
@@ -406,13 +406,13 @@ describe('waiting is bounded', () => {
     const callers = several.map((_, index) => setting.ask(`/things/${index}`))
     for (const call of setting.calls) {
       call.head(200)
-      call.taker.data(Buffer.alloc(6_000))
+      call.sink.data(Buffer.alloc(6_000))
     }
     expect(callers.map(({ chunks }) => chunks.length)).toEqual([0, 0, 1, 1, 1])
-    for (const { taker } of setting.calls) taker.end(null)
+    for (const { sink } of setting.calls) sink.end(null)
     const later = setting.ask('/things/later')
     setting.call.head(200)
-    setting.call.taker.data(Buffer.alloc(6_000))
+    setting.call.sink.data(Buffer.alloc(6_000))
     expect(later.chunks).toHaveLength(0)
   })
 })
@@ -425,14 +425,14 @@ describe('a slow leader', () => {
     if (leader === undefined || follower === undefined) throw new Error('no callers')
     leader.hasRoom = false
     setting.call.head(200, fresh)
-    for (const part of ['a', 'b', 'c']) expect(setting.call.taker.data(Buffer.from(part))).toBe(true)
-    setting.call.taker.end(Buffer.from('d'))
+    for (const part of ['a', 'b', 'c']) expect(setting.call.sink.data(Buffer.from(part))).toBe(true)
+    setting.call.sink.end(Buffer.from('d'))
     expect(follower).toMatchObject({ ended: true, body: 'abcd' })
     expect(leader).toMatchObject({ ended: false, body: 'a' })
-    leader.flow?.resume()
+    leader.source?.resume()
     expect(leader).toMatchObject({ ended: false, body: 'ab' })
     leader.hasRoom = true
-    leader.flow?.resume()
+    leader.source?.resume()
     expect(leader).toMatchObject({ ended: true, body: 'abcd' })
   })
 
@@ -441,15 +441,15 @@ describe('a slow leader', () => {
     const leader = setting.ask()
     setting.call.head(200, fresh)
     leader.hasRoom = false
-    expect(setting.call.taker.data(Buffer.alloc(9_000))).toBe(true)
-    expect(setting.call.taker.data(Buffer.alloc(9_000))).toBe(false)
+    expect(setting.call.sink.data(Buffer.alloc(9_000))).toBe(true)
+    expect(setting.call.sink.data(Buffer.alloc(9_000))).toBe(false)
     expect(leader.chunks).toHaveLength(1)
     leader.hasRoom = true
-    leader.flow?.resume()
+    leader.source?.resume()
     expect(leader.chunks).toHaveLength(2)
     expect(setting.call.resumed).toBe(1)
-    expect(setting.call.taker.data(Buffer.alloc(9_000))).toBe(true)
-    setting.call.taker.end(null)
+    expect(setting.call.sink.data(Buffer.alloc(9_000))).toBe(true)
+    setting.call.sink.end(null)
     expect(leader.ended).toBe(true)
   })
 })

@@ -85,7 +85,7 @@ describe('what a write drops (RFC 9111 section 4.4)', () => {
     ['504 of a proxy on the way', 'rfc9111', (call) => call.answer(504), 0],
     ['a broken connection', 'rfc9111', (call) => call.fail(), 0],
     ['a time-out', 'class', (call) => call.fail('upstream-timeout'), 0],
-    ['a caller who leaves', 'class', (_call, caller) => caller.flow?.abort(), 0],
+    ['a caller who leaves', 'class', (_call, caller) => caller.source?.abort(), 0],
   ])('after %s (%s)', (_name, kind, end, left) => {
     const setting = stored('/things')
     const caller = setting.ask('/things', { ...write, rule: kind === 'class' ? classRule : rfc9111 })
@@ -122,10 +122,10 @@ describe('a read that is under way while a write happens', () => {
     setting.ask('/things', write)
     const writing = setting.call
     if (!before) reads.push(setting.ask())
-    const reading = before ? setting.calls[0] : setting.call
+    const parsed = before ? setting.calls[0] : setting.call
     writing.answer(200)
     const late = setting.ask()
-    reading?.answer(200, {}, 'old')
+    parsed?.answer(200, {}, 'old')
     expect(reads.at(-1)?.body).toBe('old')
     expect(reads.at(-1)?.fields['cache-status']).toContain('detail=superseded')
     expect(late.isWaiting).toBe(true)
@@ -292,7 +292,7 @@ describe('in any order of reads, writes, answers and failures', () => {
             setting.ask(target, { method: 'PUT', tags })
             collect(thing, true)
           } else if (what === 'wait') setting.pass(pick / 4)
-          else if (what === 'leave') reads[pick % Math.max(1, reads.length)]?.caller.flow?.abort()
+          else if (what === 'leave') reads[pick % Math.max(1, reads.length)]?.caller.source?.abort()
           else if (one !== undefined && what === 'work') work(one)
           else if (one !== undefined) {
             pending.splice(pending.indexOf(one), 1)

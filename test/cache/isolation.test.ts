@@ -1,9 +1,9 @@
-// Who shares what with whom: two questions share an entry or a call only when an independent reading of both says that the
-// upstream would see the same credential and question, and the caller the same filter and variant.
+// Who shares what with whom: two requests share an entry or a call only when an independent reading of both says that the
+// upstream would see the same credential and request, and the caller the same filter and variant.
 
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { orderedTarget } from '../../src/cache/reading.ts'
+import { orderedTarget } from '../../src/cache/parsed-request.ts'
 import { classRule, rfc9111, Setting, type Ask } from './support.ts'
 
 type Fields = Record<string, string>
@@ -57,11 +57,11 @@ function targetOf({ path, query }: Asked): string {
   return query.length === 0 ? path : `${path}?${query.join('&')}`
 }
 
-function questionOf(one: Asked): Ask {
+function cacheRequestOf(one: Asked): Ask {
   return { partition: one.partition, fields: one.fields }
 }
 
-describe('two questions share', () => {
+describe('two requests share', () => {
   const keyed = ['accept', 'accept-language', 'prefer']
 
   it.each([
@@ -73,9 +73,9 @@ describe('two questions share', () => {
     fc.assert(
       fc.property(asked, asked, (one, other) => {
         const setting = new Setting(rule)
-        setting.ask(targetOf(one), questionOf(one))
+        setting.ask(targetOf(one), cacheRequestOf(one))
         if (answered) setting.call.answer(200, { 'cache-control': 's-maxage=60', vary: 'accept, user-agent' })
-        setting.ask(targetOf(other), questionOf(other))
+        setting.ask(targetOf(other), cacheRequestOf(other))
         expect(setting.calls.length === 1).toBe(meaning(one, keyed) === meaning(other, keyed))
       }),
       { numRuns: 2_000 },

@@ -3,8 +3,8 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
-import type { Entry } from '../../src/cache/entry.ts'
-import { createStore, type Slot } from '../../src/cache/store.ts'
+import type { Entry } from '../../src/cache/rfc9111/entry.ts'
+import { createStore, type Slot } from '../../src/cache/memory/entries.ts'
 import { classRule, Setting } from './support.ts'
 
 const maxBytes = 1_000_000

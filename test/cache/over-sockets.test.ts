@@ -5,9 +5,9 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { Pool, type Dispatcher } from 'undici'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { AnswerHead, AnswerTaker, Flow } from '../../src/cache/answer.ts'
+import type { ResponseHead, ResponseSink, ResponseSource } from '../../src/cache/response-stream.ts'
 import { followAcquired, type AskUpstream } from '../../src/cache/acquired.ts'
-import type { CacheTaker } from '../../src/cache/question.ts'
+import type { CacheSink } from '../../src/cache/cache-request.ts'
 import { createResponseCache } from '../../src/cache/response-cache.ts'
 import { Problem } from '../../src/problems.ts'
 import { classRule, rfc9111 } from './support.ts'
@@ -29,33 +29,33 @@ async function listen(server: Server): Promise<number> {
 }
 
 /** Writes what the cache gives to a response. */
-class ResponseTaker implements CacheTaker {
+class ResponseTaker implements CacheSink {
   readonly #response: ServerResponse
-  #flow: Flow | null = null
+  #source: ResponseSource | null = null
 
   constructor(response: ServerResponse) {
     this.#response = response
     response.once('close', () => {
-      if (!response.writableFinished) this.#flow?.abort()
+      if (!response.writableFinished) this.#source?.abort()
     })
   }
 
-  attach(flow: Flow): void {
-    this.#flow = flow
-    if (this.#response.destroyed) flow.abort()
+  attach(source: ResponseSource): void {
+    this.#source = source
+    if (this.#response.destroyed) source.abort()
   }
 
   outcome(): void {
     // The fields of the head tell it.
   }
 
-  head({ status, fields, length }: AnswerHead): void {
+  head({ status, fields, length }: ResponseHead): void {
     this.#response.writeHead(status, length === null ? [...fields] : [...fields, 'content-length', String(length)])
   }
 
   data(chunk: Buffer): boolean {
     const room = this.#response.write(chunk)
-    if (!room) this.#response.once('drain', () => this.#flow?.resume())
+    if (!room) this.#response.once('drain', () => this.#source?.resume())
     return room
   }
 
@@ -69,10 +69,10 @@ class ResponseTaker implements CacheTaker {
   }
 }
 
-/** Feeds a taker with an answer that undici receives. */
-function feed(taker: AnswerTaker): Dispatcher.DispatchHandler {
+/** Feeds a sink with an answer that undici receives. */
+function feed(sink: ResponseSink): Dispatcher.DispatchHandler {
   let controller: Dispatcher.DispatchController | null = null
-  taker.attach({
+  sink.attach({
     resume: () => controller?.resume(),
     abort: () => controller?.abort(new Error('left')),
   })
@@ -86,13 +86,13 @@ function feed(taker: AnswerTaker): Dispatcher.DispatchHandler {
         const value = headers[name]
         return typeof value === 'string' ? [name, value] : []
       })
-      taker.head({ status, fields, length: typeof length === 'string' ? Number(length) : null })
+      sink.head({ status, fields, length: typeof length === 'string' ? Number(length) : null })
     },
     onResponseData: (started, chunk) => {
-      if (!taker.data(chunk)) started.pause()
+      if (!sink.data(chunk)) started.pause()
     },
-    onResponseEnd: () => taker.end(null),
-    onResponseError: () => taker.fail(new Problem('upstream-unreachable', 'broken')),
+    onResponseEnd: () => sink.end(null),
+    onResponseError: () => sink.fail(new Problem('upstream-unreachable', 'broken')),
   }
 }
 
@@ -124,10 +124,10 @@ async function start(
   })
   const port = await listen(
     createServer((request, response) => {
-      const fetch: AskUpstream = (_shared, taker) => {
-        pool.dispatch({ path: request.url ?? '/', method: 'GET' }, feed(taker))
+      const fetch: AskUpstream = (_shared, sink) => {
+        pool.dispatch({ path: request.url ?? '/', method: 'GET' }, feed(sink))
       }
-      const question = {
+      const asked = {
         operation: 'x',
         partition: '',
         method: 'GET',
@@ -136,7 +136,7 @@ async function start(
         tags: [],
       }
       followAcquired(
-        cache.acquire({ ...question, rule, atMostMs: null, mayBeAbsent: true }),
+        cache.acquire({ ...asked, rule, atMostMs: null, mayBeAbsent: true }),
         new ResponseTaker(response),
         fetch,
       )

@@ -1,7 +1,7 @@
 // The cache and its peers, without a store: what a write waits for, what a read asks first, and what comes from elsewhere.
 
 import { beforeEach, describe, expect, it } from 'vitest'
-import type { Drop, PeerHandlers, Peers, Told } from '../../src/cache/peers.ts'
+import type { Drop, PeerHandlers, Peers, BroadcastResult } from '../../src/cache/invalidation/peers.ts'
 import { classRule, rfc9111, Setting, type Ask } from './support.ts'
 
 const write: Ask = { method: 'POST', tags: ['things.list'] }
@@ -12,7 +12,7 @@ class FakePeers implements Peers {
   atMostMs: number | null = null
   checks = 0
   readonly told: Drop[] = []
-  #answer: ((told: Told) => void) | null = null
+  #answer: ((told: BroadcastResult) => void) | null = null
 
   attach(handlers: PeerHandlers): void {
     this.handlers = handlers
@@ -22,7 +22,7 @@ class FakePeers implements Peers {
     this.checks += 1
   }
 
-  tell(drop: Drop): Promise<Told> {
+  tell(drop: Drop): Promise<BroadcastResult> {
     this.told.push(drop)
     return new Promise((resolve) => (this.#answer = resolve))
   }
@@ -57,23 +57,23 @@ describe('a write', () => {
     const caller = setting.ask('/things', write)
     caller.hasRoom = false
     setting.call.head(200, {}, 6)
-    expect([setting.call.taker.data(Buffer.from('ab')), setting.call.taker.data(Buffer.from('cd'))]).toEqual([
+    expect([setting.call.sink.data(Buffer.from('ab')), setting.call.sink.data(Buffer.from('cd'))]).toEqual([
       false,
       false,
     ])
     expect(caller.isWaiting).toBe(true)
     await peers.answer()
     expect([caller.status, caller.body, setting.call.resumed]).toEqual([200, 'abcd', 0])
-    caller.flow?.resume()
+    caller.source?.resume()
     expect(setting.call.resumed).toBe(1)
-    setting.call.taker.end(Buffer.from('ef'))
+    setting.call.sink.end(Buffer.from('ef'))
     expect([caller.body, caller.ended]).toEqual(['abcdef', true])
   })
 
   it('goes on by itself for a caller who has room', async () => {
     const caller = setting.ask('/things', write)
     setting.call.head(200, {}, 4)
-    setting.call.taker.data(Buffer.from('ab'))
+    setting.call.sink.data(Buffer.from('ab'))
     await peers.answer()
     expect([caller.body, setting.call.resumed]).toEqual(['ab', 1])
   })
@@ -97,7 +97,7 @@ describe('a write', () => {
   it('whose caller leaves meanwhile stops the upstream, and gives nothing to anybody', async () => {
     const caller = setting.ask('/things', write)
     setting.call.head(200, {}, 6)
-    caller.flow?.abort()
+    caller.source?.abort()
     await peers.answer()
     expect([setting.call.aborted, caller.status, peers.told.length]).toEqual([true, null, 1])
   })

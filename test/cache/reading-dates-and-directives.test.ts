@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { answerDirectives, requestDirectives } from '../../src/cache/directives.ts'
+import { answerDirectives, requestDirectives } from '../../src/cache/rfc9111/directives.ts'
 import { listMembers } from '../../src/http/field-list.ts'
 import { parseHttpDate } from '../../src/http/date.ts'
 

@@ -1,14 +1,14 @@
 // What is stored, for how long, and what is reused: RFC 9111 sections 3 and 4, and the classes of the operations.
 
 import { describe, expect, it } from 'vitest'
-import type { CacheRule } from '../../src/cache/question.ts'
+import type { CacheRule } from '../../src/cache/cache-request.ts'
 import { classRule, httpDate, rfc9111, Setting, startMs, type Ask } from './support.ts'
 
 const guessing: CacheRule = { kind: 'rfc9111', heuristics: true }
 const date = httpDate(startMs)
 type Fields = Record<string, string | string[]>
 
-/** Whether a second, equal question some seconds later comes from the store. */
+/** Whether a second, equal request some seconds later comes from the store. */
 function isReused(rule: CacheRule, fields: Fields, seconds = 3, status = 200, ask: Ask = {}): boolean {
   const setting = new Setting(rule)
   setting.ask('/things', ask)
@@ -195,7 +195,7 @@ describe('what is kept of an answer', () => {
     const setting = new Setting(classRule)
     const caller = setting.ask()
     setting.call.head(200, {}, 100)
-    setting.call.taker.end(Buffer.from('short'))
+    setting.call.sink.end(Buffer.from('short'))
     expect(caller.problem?.kind).toBe('upstream-unreachable')
     expect(setting.cache.stats().entries).toBe(0)
   })
@@ -206,8 +206,8 @@ describe('what is kept of an answer', () => {
         const setting = new Setting(rule)
         const caller = setting.ask()
         setting.call.head(200, { 'cache-control': 'max-age=60' }, length)
-        for (const _ of [1, 2, 3]) setting.call.taker.data(Buffer.alloc(9_000, 'x'))
-        setting.call.taker.end(Buffer.alloc(3_000, 'y'))
+        for (const _ of [1, 2, 3]) setting.call.sink.data(Buffer.alloc(9_000, 'x'))
+        setting.call.sink.end(Buffer.alloc(3_000, 'y'))
         expect(caller.body).toBe('x'.repeat(27_000) + 'y'.repeat(3_000))
         expect(setting.cache.stats().entries).toBe(0)
       }
@@ -226,7 +226,7 @@ describe('what is kept of an answer', () => {
     const large = Buffer.alloc(64_000, 'x')
     setting.ask()
     setting.call.head(200, {}, 100)
-    setting.call.taker.end(large.subarray(0, 100))
+    setting.call.sink.end(large.subarray(0, 100))
     const [stored] = setting.ask().chunks
     expect(stored?.buffer.byteLength).toBe(100)
   })

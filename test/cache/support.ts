@@ -1,7 +1,7 @@
 // A cache with a clock that tests turn, callers that remember what they got, and an upstream whose every call a test answers.
 
-import type { AnswerTaker, Flow } from '../../src/cache/answer.ts'
-import type { CacheOutcome, CacheRule, CacheTaker, Question } from '../../src/cache/question.ts'
+import type { ResponseSink, ResponseSource } from '../../src/cache/response-stream.ts'
+import type { CacheOutcome, CacheRule, CacheSink, CacheRequest } from '../../src/cache/cache-request.ts'
 import { followAcquired, type AskUpstream } from '../../src/cache/acquired.ts'
 import { createResponseCache, type ResponseCache, type ResponseCacheOptions } from '../../src/cache/response-cache.ts'
 import { Problem } from '../../src/problems.ts'
@@ -14,14 +14,14 @@ export const classRule = { kind: 'class', ttlMs: 30_000, alwaysCollapsed: false 
 export class Call {
   /** The fields that it got in place of the caller's; null for the caller's own. */
   readonly shared: readonly string[] | null
-  readonly taker: AnswerTaker
+  readonly sink: ResponseSink
   aborted = false
   resumed = 0
 
-  constructor(shared: readonly string[] | null, taker: AnswerTaker) {
+  constructor(shared: readonly string[] | null, sink: ResponseSink) {
     this.shared = shared
-    this.taker = taker
-    taker.attach({ abort: () => (this.aborted = true), resume: () => (this.resumed += 1) })
+    this.sink = sink
+    sink.attach({ abort: () => (this.aborted = true), resume: () => (this.resumed += 1) })
   }
 
   /** The conditional fields, by name. */
@@ -30,24 +30,24 @@ export class Call {
   }
 
   head(status: number, fields: Record<string, string | string[]> = {}, length: number | null = null): void {
-    this.taker.head({ status, fields: flat(fields), length })
+    this.sink.head({ status, fields: flat(fields), length })
   }
 
   answer(status: number, fields: Record<string, string | string[]> = {}, body: string | Buffer = 'body'): void {
     const bytes = Buffer.from(body)
     const isEmpty = status === 304 || status === 204
     this.head(status, fields, isEmpty ? null : bytes.length)
-    this.taker.end(isEmpty ? null : bytes)
+    this.sink.end(isEmpty ? null : bytes)
   }
 
   fail(kind: Problem['kind'] = 'upstream-unreachable'): void {
-    this.taker.fail(new Problem(kind, 'failed'))
+    this.sink.fail(new Problem(kind, 'failed'))
   }
 }
 
 /** One caller, and what it got. */
-export class Caller implements CacheTaker {
-  flow: Flow | null = null
+export class Caller implements CacheSink {
+  source: ResponseSource | null = null
   status: number | null = null
   fields: Record<string, string> = {}
   length: number | null = null
@@ -58,15 +58,15 @@ export class Caller implements CacheTaker {
   /** Until it is set, `data` says that there is no room. */
   hasRoom = true
 
-  attach(flow: Flow): void {
-    this.flow = flow
+  attach(source: ResponseSource): void {
+    this.source = source
   }
 
   outcome(outcome: CacheOutcome): void {
     this.outcomes.push(outcome)
   }
 
-  head({ status, fields, length }: Parameters<CacheTaker['head']>[0]): void {
+  head({ status, fields, length }: Parameters<CacheSink['head']>[0]): void {
     if (this.status !== null) throw new Error('two heads')
     this.status = status
     this.fields = pairs(fields)
@@ -104,7 +104,7 @@ export class Caller implements CacheTaker {
   }
 }
 
-export interface Ask extends Partial<Omit<Question, 'fields'>> {
+export interface Ask extends Partial<Omit<CacheRequest, 'fields'>> {
   readonly fields?: Record<string, string | string[]>
 }
 
@@ -132,19 +132,19 @@ export class Setting {
     })
   }
 
-  readonly fetch: AskUpstream = (shared, taker) => {
+  readonly fetch: AskUpstream = (shared, sink) => {
     if (this.throws !== null) throw this.throws
-    this.calls.push(new Call(shared, taker))
+    this.calls.push(new Call(shared, sink))
   }
 
   /** Asks as a new caller. */
   ask(target = '/things', ask: Ask = {}): Caller {
     const caller = new Caller()
-    followAcquired(this.cache.acquire(this.question(target, ask)), caller, this.fetch)
+    followAcquired(this.cache.acquire(this.request(target, ask)), caller, this.fetch)
     return caller
   }
 
-  question(target: string, { fields = {}, ...others }: Ask = {}): Question {
+  request(target: string, { fields = {}, ...others }: Ask = {}): CacheRequest {
     return {
       operation: 'things.list',
       partition: 'key-1',

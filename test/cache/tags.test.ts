@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { operationTag, organizationTag, pathTag, resourceTag } from '../../src/cache/tags.ts'
+import { operationTag, organizationTag, pathTag, resourceTag } from '../../src/cache/invalidation/tags.ts'
 
 describe('tags', () => {
   it('a session id with and without `devin-` is one, escaped or not', () => {

@@ -1,7 +1,7 @@
 // Validation and what follows from it: RFC 9111 sections 4.3 and 3.2.
 
 import { describe, expect, it } from 'vitest'
-import type { CacheRule } from '../../src/cache/question.ts'
+import type { CacheRule } from '../../src/cache/cache-request.ts'
 import { classRule, Setting } from './support.ts'
 
 const lastModified = 'Wed, 01 Jan 2020 00:00:00 GMT'
@@ -130,7 +130,7 @@ describe('HEAD', () => {
     const setting = new Setting(classRule)
     const caller = setting.ask('/things', { method: 'HEAD' })
     setting.call.head(200, {}, 100)
-    setting.call.taker.end(null)
+    setting.call.sink.end(null)
     expect(caller).toMatchObject({ status: 200, length: 100, ended: true })
     expect(setting.cache.stats().entries).toBe(0)
   })
@@ -139,7 +139,7 @@ describe('HEAD', () => {
     const setting = stale({ etag: '"a"' })
     const caller = setting.ask('/things', { method: 'HEAD' })
     setting.call.head(200, { etag: '"a"', test: 'B', 'cache-control': 'max-age=60' }, 4)
-    setting.call.taker.end(null)
+    setting.call.sink.end(null)
     expect(caller.fields['test']).toBe('B')
     expect(setting.ask()).toMatchObject({ result: 'hit', body: 'body', fields: { test: 'B' } })
   })
@@ -148,7 +148,7 @@ describe('HEAD', () => {
     const setting = stale({}, classRule)
     setting.ask('/things', { method: 'HEAD' })
     setting.call.head(200, {}, 4)
-    setting.call.taker.end(null)
+    setting.call.sink.end(null)
     setting.ask()
     expect(setting.calls).toHaveLength(3)
   })
@@ -160,7 +160,7 @@ describe('HEAD', () => {
     const setting = stale({ etag: '"a"' })
     setting.ask('/things', { method: 'HEAD' })
     setting.call.head(200, fields, length)
-    setting.call.taker.end(null)
+    setting.call.sink.end(null)
     expect(setting.cache.stats().entries).toBe(0)
   })
 })

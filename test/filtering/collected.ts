@@ -1,25 +1,25 @@
 // A taker that collects one answer, for the tests of filters.
 
-import type { AnswerHead, AnswerTaker, Flow } from '../../src/cache/answer.ts'
+import type { ResponseHead, ResponseSink, ResponseSource } from '../../src/cache/response-stream.ts'
 import type { Problem } from '../../src/problems.ts'
 
-export interface Collected extends AnswerTaker {
+export interface Collected extends ResponseSink {
   readonly status: number | null
-  readonly head_: AnswerHead | null
+  readonly head_: ResponseHead | null
   readonly text: string
   readonly problem: Problem | null
   readonly isOver: boolean
-  readonly flow: Flow | null
+  readonly flow: ResponseSource | null
   /** Answers of `data` from now on. */
   room: boolean
 }
 
 export function collect(): Collected {
   const chunks: Buffer[] = []
-  let given: AnswerHead | null = null
+  let given: ResponseHead | null = null
   let problem: Problem | null = null
   let isOver = false
-  let flow: Flow | null = null
+  let flow: ResponseSource | null = null
   return {
     room: true,
     get status() {

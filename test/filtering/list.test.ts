@@ -3,7 +3,7 @@
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { AnswerTaker, Flow } from '../../src/cache/answer.ts'
+import type { ResponseSink, ResponseSource } from '../../src/cache/response-stream.ts'
 import { cursorPaging } from '../../src/catalogue/paging.ts'
 import type { AnswerShape } from '../../src/catalogue/operation.ts'
 import type { Position } from '../../src/filtering/cursor.ts'
@@ -59,10 +59,10 @@ class Upstream {
   }
 }
 
-const nothing: Flow = { resume: () => undefined, abort: () => undefined }
+const nothing: ResponseSource = { resume: () => undefined, abort: () => undefined }
 
 /** Gives an answer to a taker in two pieces. */
-function answer(taker: AnswerTaker, body: string, { status = 200, type = 'application/json' } = {}): void {
+function answer(taker: ResponseSink, body: string, { status = 200, type = 'application/json' } = {}): void {
   const bytes = Buffer.from(body)
   taker.attach(nothing)
   taker.head({ status, fields: ['content-type', type, 'etag', '"x"', 'link', '<x>; rel=next'], length: bytes.length })

@@ -65,13 +65,13 @@ function post(
   })
 }
 
-interface Told {
+interface BroadcastResult {
   readonly status: number
   readonly kind: string | undefined
   readonly detail: string
 }
 
-async function told(answer: Response): Promise<Told> {
+async function told(answer: Response): Promise<BroadcastResult> {
   const document = (await answer.json()) as { type?: string; detail?: string }
   return { status: answer.status, kind: document.type?.split('/').at(-1), detail: document.detail ?? '' }
 }

@@ -12,13 +12,13 @@ import { startSandbox, type Sandbox } from '../../src/sandbox/sandbox.ts'
 import { startTestGateway, until, usualKeys, type RunningGateway } from '../support/start-gateway.ts'
 import { fieldOf } from '../support/upstream.ts'
 
-interface Told {
+interface BroadcastResult {
   readonly status: number
   readonly reason: string | undefined
   readonly detail: string | undefined
 }
 
-async function told(answer: Response): Promise<Told> {
+async function told(answer: Response): Promise<BroadcastResult> {
   const document = (await answer.json()) as { reason?: string; detail?: string }
   return { status: answer.status, reason: document.reason, detail: document.detail }
 }

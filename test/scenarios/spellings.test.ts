@@ -58,14 +58,14 @@ beforeEach(() => {
   running.upstream.seen.length = 0
 })
 
-interface Told {
+interface BroadcastResult {
   readonly status: number
   readonly kind: string
   readonly reason: string
   readonly detail: string
 }
 
-async function told(answer: Response): Promise<Told> {
+async function told(answer: Response): Promise<BroadcastResult> {
   const document = (await answer.json()) as { type?: string; reason?: string; detail?: string }
   const kind = document.type?.split('/').at(-1) ?? ''
   return { status: answer.status, kind, reason: document.reason ?? '', detail: document.detail ?? '' }

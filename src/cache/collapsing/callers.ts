@@ -2,13 +2,13 @@
 
 import { firstValue } from '../../http/field-list.ts'
 import type { Problem } from '../../problems.ts'
-import type { AnswerHead, Flow } from '../answer.ts'
-import { notModified, prepareAnswer, type CacheRead } from '../answering.ts'
-import { Pipe } from '../body-collector.ts'
-import { isKnownToCaller } from '../conditions.ts'
-import { withEveryField, type Entry } from '../entry.ts'
-import type { CacheTaker } from '../question.ts'
-import { mayStandIn } from '../reuse.ts'
+import type { ResponseHead, ResponseSource } from '../response-stream.ts'
+import { notModified, prepareAnswer, type CacheRead } from '../rfc9111/prepared-answer.ts'
+import { Pipe } from '../memory/body-collector.ts'
+import { isKnownToCaller } from '../rfc9111/conditions.ts'
+import { withEveryField, type Entry } from '../rfc9111/entry.ts'
+import type { CacheSink } from '../cache-request.ts'
+import { mayStandIn } from '../rfc9111/reuse.ts'
 import type { CacheAnswer, FetchLease, CacheWait } from '../acquired.ts'
 import type { Account, FetchParts, FetchPlan } from '../fetch-plan.ts'
 
@@ -58,7 +58,7 @@ export interface FetchCallbacks {
   /** The answer is the leader's alone: these ask for themselves. */
   askAlone(waiters: readonly Waiter[]): void
   /** The upstream asks to be left alone: a call of their own for each of these would be one more. */
-  throttled(waiters: readonly Waiter[], head: AnswerHead): void
+  throttled(waiters: readonly Waiter[], head: ResponseHead): void
   /** The leader asks once more, without a condition. */
   leaseAgain(read: CacheRead): FetchLease
   /** Nobody may join it any more. */
@@ -74,7 +74,7 @@ export class FetchCallers {
   readonly #parts: FetchParts
   readonly #callbacks: Callbacks
   readonly #waiters = new Set<Waiter>()
-  #leader: CacheTaker | null = null
+  #leader: CacheSink | null = null
   /** What passes the answer on to the leader as it comes; null before it has the head. */
   #pipe: Pipe | null = null
 
@@ -97,9 +97,9 @@ export class FetchCallers {
     return this.#pipe !== null && !this.#pipe.hasRoom
   }
 
-  lead(sink: CacheTaker, flow: Flow): void {
+  lead(sink: CacheSink, source: ResponseSource): void {
     this.#leader = sink
-    sink.attach(flow)
+    sink.attach(source)
   }
 
   join(waiter: Waiter, onLeft: () => void): void {
@@ -126,14 +126,14 @@ export class FetchCallers {
   }
 
   /** The leader, who gets something else than an answer of this call. Null when it has the head, or has left. */
-  takeLeader(): CacheTaker | null {
+  takeLeader(): CacheSink | null {
     const leader = this.#pipe === null ? this.#leader : null
     if (leader !== null) this.#leader = null
     return leader
   }
 
   /** Gives a complete answer to all. `head`: as it came, so that the leader sees the fields that are not kept, too. */
-  serve(entry: Entry, story: Story, leaderResult: 'miss' | 'validated', head: AnswerHead | null): void {
+  serve(entry: Entry, story: Story, leaderResult: 'miss' | 'validated', head: ResponseHead | null): void {
     this.#giveLeader(head === null ? entry : withEveryField(entry, head), { ...story, result: leaderResult })
     for (const waiter of this.takeWaiters()) this.#grant(waiter, entry, { ...story, result: 'collapsed' })
   }
@@ -143,7 +143,7 @@ export class FetchCallers {
     const nowMs = this.#parts.monotonic()
     const detail = failure === 'error' ? 'stale-if-error' : 'upstream-silent'
     const account: Account = { result: 'stale', fwdStatus, stored: false, terms: entry, detail }
-    const may = ({ question, reading }: CacheRead): boolean => mayStandIn(entry, question, reading, failure, nowMs)
+    const may = ({ request, parsed }: CacheRead): boolean => mayStandIn(entry, request, parsed, failure, nowMs)
     if (may(this.#plan.read)) this.#giveLeader(entry, account)
     for (const waiter of this.takeWaiters(({ read }) => may(read))) this.#grant(waiter, entry, account)
     return this.isEmpty
@@ -160,7 +160,7 @@ export class FetchCallers {
   }
 
   /** From here on the leader gets what comes as it comes. True when it has the answer already: then 304 was all it needed. */
-  openPipe(head: AnswerHead, story: Story): boolean {
+  openPipe(head: ResponseHead, story: Story): boolean {
     const leader = this.#leader
     if (leader === null || this.#pipe !== null) return false
     const { read } = this.#plan
@@ -169,7 +169,7 @@ export class FetchCallers {
     const dateMs = this.#parts.wallTime().latestMs
     const validators = { etag: firstValue(fields, 'etag'), lastModified: firstValue(fields, 'last-modified'), dateMs }
     leader.outcome(outcome)
-    if (head.status !== 200 || !isKnownToCaller(read.reading, validators)) {
+    if (head.status !== 200 || !isKnownToCaller(read.parsed, validators)) {
       leader.head({ ...head, fields })
       this.#pipe = new Pipe(leader)
       return false

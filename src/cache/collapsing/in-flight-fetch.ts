@@ -4,20 +4,20 @@
 // asking → receiving → done; `done` at any time, when the call failed, its head was enough, or nobody wants it any more.
 
 import { Problem } from '../../problems.ts'
-import type { AnswerHead, AnswerTaker, Flow } from '../answer.ts'
-import { settled } from '../answering.ts'
-import { BodyCollector } from '../body-collector.ts'
-import { createEntry, type Entry } from '../entry.ts'
+import type { ResponseHead, ResponseSink, ResponseSource } from '../response-stream.ts'
+import { settled } from '../rfc9111/prepared-answer.ts'
+import { BodyCollector } from '../memory/body-collector.ts'
+import { createEntry, type Entry } from '../rfc9111/entry.ts'
 import { isSilence, tellsNothing } from '../failures.ts'
 import type { BarredFetch, FetchParts, FetchPlan } from '../fetch-plan.ts'
-import type { CacheTaker } from '../question.ts'
-import { sharedFields } from '../reading.ts'
-import { forbidden, judge, type Times, type Verdict } from '../storing.ts'
+import type { CacheSink } from '../cache-request.ts'
+import { sharedFields } from '../parsed-request.ts'
+import { forbidden, judge, type Times, type Verdict } from '../rfc9111/storing.ts'
 import type { FetchLease } from '../acquired.ts'
-import { freshen, saysNothingOf, validatingFields } from '../validation.ts'
+import { freshen, saysNothingOf, validatingFields } from '../rfc9111/validation.ts'
 import { FetchCallers, type FetchCallbacks, type Story, type Waiter } from './callers.ts'
 
-export class InFlightFetch implements FetchLease, BarredFetch, AnswerTaker, Flow {
+export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, ResponseSource {
   readonly kind = 'fetch'
   readonly plan: FetchPlan
   /** A write came in between: nothing is kept. */
@@ -36,8 +36,8 @@ export class InFlightFetch implements FetchLease, BarredFetch, AnswerTaker, Flow
   #again: ((lease: FetchLease) => void) | null = null
   /** It goes on for the store even when nobody waits. */
   #isForStore: boolean
-  #flow: Flow = settled
-  #head: AnswerHead | null = null
+  #source: ResponseSource = settled
+  #head: ResponseHead | null = null
   #verdict: Verdict = forbidden
   #collector: BodyCollector | null = null
 
@@ -53,14 +53,14 @@ export class InFlightFetch implements FetchLease, BarredFetch, AnswerTaker, Flow
 
   /** The whole answer is asked for, so that it can be kept; whether the caller has it already is seen here. */
   get fields(): readonly string[] {
-    return [...sharedFields(this.plan.read.reading), ...this.#conditions]
+    return [...sharedFields(this.plan.read.parsed), ...this.#conditions]
   }
 
   get waiting(): number {
     return this.#callers.waiting
   }
 
-  sinkBehind(sink: CacheTaker, again: (lease: FetchLease) => void): AnswerTaker {
+  sinkBehind(sink: CacheSink, again: (lease: FetchLease) => void): ResponseSink {
     this.#again = again
     this.#callers.lead(sink, this)
     return this
@@ -81,12 +81,12 @@ export class InFlightFetch implements FetchLease, BarredFetch, AnswerTaker, Flow
     this.#callbacks.closed()
   }
 
-  attach(flow: Flow): void {
-    this.#flow = flow
-    if (this.#state === 'done') flow.abort()
+  attach(source: ResponseSource): void {
+    this.#source = source
+    if (this.#state === 'done') source.abort()
   }
 
-  head(head: AnswerHead): void {
+  head(head: ResponseHead): void {
     if (this.#state !== 'asking') return
     this.#state = 'receiving'
     this.#head = head
@@ -95,7 +95,7 @@ export class InFlightFetch implements FetchLease, BarredFetch, AnswerTaker, Flow
       return
     }
     const { plan } = this
-    if (plan.keep) this.#verdict = judge(plan.read.question, head, this.#times())
+    if (plan.keep) this.#verdict = judge(plan.read.request, head, this.#times())
     const { keep, share } = this.#verdict
     // What the upstream answers now has taken the place of what is stored. That it wants to be left alone has not.
     if (plan.keep && plan.candidate !== null && !keep && !tellsNothing(head.status))
@@ -143,7 +143,7 @@ export class InFlightFetch implements FetchLease, BarredFetch, AnswerTaker, Flow
   /** The leader has room again. */
   resume(): void {
     const wantsMore = this.#callers.resume()
-    if (wantsMore && this.#state === 'receiving' && this.#collector === null) this.#flow.resume()
+    if (wantsMore && this.#state === 'receiving' && this.#collector === null) this.#source.resume()
   }
 
   /** The leader has left. */
@@ -153,13 +153,13 @@ export class InFlightFetch implements FetchLease, BarredFetch, AnswerTaker, Flow
   }
 
   /** Answers of which the head is all that is needed: it confirms what is stored, or what is stored stands in for it. */
-  #isSettledBy(head: AnswerHead): boolean {
+  #isSettledBy(head: ResponseHead): boolean {
     if (head.status >= 500) return this.#standIn('error', head.status)
     if (head.status === 304 && this.#conditions.length > 0) {
       this.#confirmed(head)
       return true
     }
-    if (head.status === 200 && this.plan.read.question.method === 'HEAD') this.#takeOver(head)
+    if (head.status === 200 && this.plan.read.request.method === 'HEAD') this.#takeOver(head)
     return false
   }
 
@@ -170,7 +170,7 @@ export class InFlightFetch implements FetchLease, BarredFetch, AnswerTaker, Flow
   }
 
   /** A 304 to our condition (RFC 9111 section 4.3.3). */
-  #confirmed(update: AnswerHead): void {
+  #confirmed(update: ResponseHead): void {
     const freshened = this.#takeOver(update)
     if (freshened === null) {
       // It is about another answer than we asked about: ask again, without a condition.
@@ -185,17 +185,17 @@ export class InFlightFetch implements FetchLease, BarredFetch, AnswerTaker, Flow
   }
 
   /** Takes an update over into the store. Null when it speaks of another answer: then what is stored is outdated. */
-  #takeOver(update: AnswerHead): { entry: Entry; stored: boolean; verdict: Verdict } | null {
+  #takeOver(update: ResponseHead): { entry: Entry; stored: boolean; verdict: Verdict } | null {
     const { candidate, read, sequence } = this.plan
-    if (candidate === null || saysNothingOf(read.question, candidate, update)) return null
-    const freshened = freshen({ question: read.question, sequence }, candidate, update, this.#times())
+    if (candidate === null || saysNothingOf(read.request, candidate, update)) return null
+    const freshened = freshen({ request: read.request, sequence }, candidate, update, this.#times())
     if (freshened?.verdict.keep !== true) this.#parts.outdated(this.plan, candidate)
     if (freshened === null) return null
     return { ...freshened, stored: freshened.verdict.keep && this.#parts.store(this, freshened.entry) }
   }
 
   /** The answer is the leader's alone. */
-  #sendAway(head: AnswerHead): void {
+  #sendAway(head: ResponseHead): void {
     const waiters = this.#callers.takeWaiters()
     if (head.status === 429) this.#callbacks.throttled(waiters, head)
     else if (head.status >= 500) this.#callbacks.retry(waiters, null)
@@ -206,7 +206,7 @@ export class InFlightFetch implements FetchLease, BarredFetch, AnswerTaker, Flow
     const head = this.#head
     const { terms, keep } = this.#verdict
     if (head === null || terms === null) return
-    const entry = createEntry(this.plan.read.question, head, body, terms, this.plan.sequence)
+    const entry = createEntry(this.plan.read.request, head, body, terms, this.plan.sequence)
     const stored = keep && this.#parts.store(this, entry)
     this.#callers.serve(entry, this.#story(head, stored), 'miss', head)
   }
@@ -216,16 +216,16 @@ export class InFlightFetch implements FetchLease, BarredFetch, AnswerTaker, Flow
    * the caller wants a part.
    */
   get #isHeldBack(): boolean {
-    const { question, reading } = this.plan.read
-    return question.rule.kind === 'class' || reading.range !== null
+    const { request, parsed } = this.plan.read
+    return request.rule.kind === 'class' || parsed.range !== null
   }
 
-  #passOn(head: AnswerHead): void {
+  #passOn(head: ResponseHead): void {
     const stored = this.#verdict.keep && this.#collector !== null
     if (this.#callers.openPipe(head, this.#story(head, stored))) this.#isForStore = stored
   }
 
-  #story({ status }: AnswerHead, stored: boolean): Story {
+  #story({ status }: ResponseHead, stored: boolean): Story {
     const { terms, keep, detail } = this.#verdict
     return { fwdStatus: status, stored, terms: keep ? terms : null, detail: keep && !stored ? 'superseded' : detail }
   }
@@ -246,7 +246,7 @@ export class InFlightFetch implements FetchLease, BarredFetch, AnswerTaker, Flow
   #stopIfDeserted(): void {
     if (this.#state === 'done' || !this.#callers.isEmpty) return
     if (this.#isForStore && (this.#state === 'asking' || this.#collector !== null)) return
-    this.#flow.abort()
+    this.#source.abort()
     this.#finish()
   }
 

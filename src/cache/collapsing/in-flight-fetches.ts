@@ -2,14 +2,14 @@
 // failure.
 
 import type { Problem } from '../../problems.ts'
-import { refusedAnswer, type CacheRead } from '../answering.ts'
+import { refusedAnswer, type CacheRead } from '../rfc9111/prepared-answer.ts'
 import type { Forward } from '../cache-status.ts'
-import type { Entry } from '../entry.ts'
+import type { Entry } from '../rfc9111/entry.ts'
 import { isOfTheAsker, mayPass, restProblem } from '../failures.ts'
 import type { FetchParts } from '../fetch-plan.ts'
-import type { CacheOutcome } from '../question.ts'
-import { SlotMap } from '../slot-map.ts'
-import { pathTag } from '../tags.ts'
+import type { CacheOutcome } from '../cache-request.ts'
+import { SlotMap } from '../memory/slot-map.ts'
+import { pathTag } from '../invalidation/tags.ts'
 import type { CacheAnswer, FetchLease, Refresh, CacheWait } from '../acquired.ts'
 import { Waiter, type FetchCallbacks } from './callers.ts'
 import { InFlightFetch } from './in-flight-fetch.ts'
@@ -54,14 +54,14 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
 
   function joinOrLease(read: CacheRead, need: Need): FetchLease | CacheWait {
     const waiter = join(read, null)
-    return waiter ?? lease(read, need, isWhole(read) && !joinableIsFull(read) && !isUnshared(read.reading.key))
+    return waiter ?? lease(read, need, isWhole(read) && !joinableIsFull(read) && !isUnshared(read.parsed.key))
   }
 
   /** Puts a caller behind the call that is under way; null where it has to ask by itself. */
   function join(read: CacheRead, before: Waiter | null): Waiter | null {
-    const fetch = joinableFor(read.reading.key)
+    const fetch = joinableFor(read.parsed.key)
     // A caller who says no-cache wants an answer that is younger than its question.
-    const mayJoin = isWhole(read) && read.reading.directives?.noCache !== true
+    const mayJoin = isWhole(read) && read.parsed.directives?.noCache !== true
     if (fetch === null || !mayJoin || fetch.waiting >= maxWaiters) return null
     const waiter = before ?? new Waiter(read)
     fetch.join(waiter)
@@ -69,8 +69,8 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
     return waiter
   }
 
-  function joinableIsFull({ reading }: CacheRead): boolean {
-    return (joinableFor(reading.key)?.waiting ?? 0) >= maxWaiters
+  function joinableIsFull({ parsed }: CacheRead): boolean {
+    return (joinableFor(parsed.key)?.waiting ?? 0) >= maxWaiters
   }
 
   function joinableFor(key: string): InFlightFetch | null {
@@ -79,10 +79,10 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
   }
 
   function lease(read: CacheRead, need: Need, mayBeJoined: boolean, isForStore = false): InFlightFetch {
-    const { question, reading } = read
+    const { request, parsed } = read
     sequence += 1
-    const names = [...question.tags, pathTag(question.target)]
-    const plan = { key: reading.key, names, read, ...need, keep: isWhole(read), sequence }
+    const names = [...request.tags, pathTag(request.target)]
+    const plan = { key: parsed.key, names, read, ...need, keep: isWhole(read), sequence }
     const callbacks: FetchCallbacks = {
       retry,
       askAlone,
@@ -94,9 +94,9 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
     const fetch: InFlightFetch = new InFlightFetch(plan, parts, callbacks, isForStore)
     fetch.place = underWay.add(fetch)
     if (mayBeJoined) {
-      const before = joinableFor(reading.key)
+      const before = joinableFor(parsed.key)
       if (before !== null) close(before)
-      joinable.set(reading.key, fetch.place)
+      joinable.set(parsed.key, fetch.place)
     }
     return fetch
   }
@@ -113,14 +113,14 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
       const { read } = waiter
       const found = lookUp(read)
       if ('kind' in found) waiter.grant(found)
-      else if (join(read, waiter) === null) waiter.grant(lease(read, found, !isUnshared(read.reading.key)))
+      else if (join(read, waiter) === null) waiter.grant(lease(read, found, !isUnshared(read.parsed.key)))
     } else if (problem === null) waiter.grant(lease(waiter.read, { fwd: 'miss', candidate: null }, false))
     else refuse([waiter], problem)
   }
 
   function askAlone(waiters: readonly Waiter[]): void {
     for (const waiter of waiters) {
-      noteUnshared(waiter.read.reading.key)
+      noteUnshared(waiter.read.parsed.key)
       if (!waiter.left) waiter.grant(lease(waiter.read, { fwd: 'miss', candidate: null }, false))
     }
   }
@@ -148,7 +148,7 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
   return {
     joinOrLease,
     refresh(read, candidate) {
-      if (joinable.has(read.reading.key)) return null
+      if (joinable.has(read.parsed.key)) return null
       const fetch = lease(read, { fwd: 'stale', candidate }, true, true)
       return { fields: fetch.fields, sink: fetch }
     },
@@ -157,6 +157,6 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
 }
 
 /** Only the answer to a GET can be kept and shared. It is asked for whole, also where the caller wants a part. */
-function isWhole({ question }: CacheRead): boolean {
-  return question.method === 'GET'
+function isWhole({ request }: CacheRead): boolean {
+  return request.method === 'GET'
 }

@@ -2,7 +2,7 @@
 // serves what it has stored only while its instance is a member and hears every message; no hit asks the store.
 
 import type { Store } from '../../store/store.ts'
-import type { Drop, PeerHandlers, Peers, Told } from '../peers.ts'
+import type { Drop, PeerHandlers, Peers, BroadcastResult } from '../invalidation/peers.ts'
 import { Acknowledgements } from './acknowledgements.ts'
 import type { BroadcastCounts } from './group-view.ts'
 import { readAcknowledgement, readDrop, writeAcknowledgement } from './messages.ts'
@@ -63,7 +63,7 @@ export function createInvalidationBroadcast({ store, monotonic }: BroadcastOptio
     get atMostMs() {
       return membership.status === 'joined' ? null : cautiousMs
     },
-    async tell({ names, unsettled }: Drop): Promise<Told> {
+    async tell({ names, unsettled }: Drop): Promise<BroadcastResult> {
       calls += 1
       const call = calls
       acknowledgements.open(call)

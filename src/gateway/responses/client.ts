@@ -2,8 +2,8 @@
 // in one piece.
 
 import type { ServerResponse } from 'node:http'
-import type { AnswerHead, Flow } from '../../cache/answer.ts'
-import type { CacheOutcome, CacheTaker } from '../../cache/question.ts'
+import type { ResponseHead, ResponseSource } from '../../cache/response-stream.ts'
+import type { CacheOutcome, CacheSink } from '../../cache/cache-request.ts'
 import type { Problem } from '../../problems.ts'
 import { isHttp2 } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'
@@ -13,11 +13,11 @@ import { answerFailure } from './own-answer.ts'
 /** Text is encoded on the stack up to 16 KiB (libuv's stream base in Node), head included. */
 const oneWriteBytes = 12 * 1024
 
-export class ClientResponseWriter implements CacheTaker {
+export class ClientResponseWriter implements CacheSink {
   readonly #context: RequestContext
   readonly #response: ServerResponse
   readonly #idleMs: number
-  #flow: Flow | null = null
+  #flow: ResponseSource | null = null
   #begun = false
   /** What was written in this batch has not left yet. */
   #gathering = false
@@ -36,7 +36,7 @@ export class ClientResponseWriter implements CacheTaker {
     })
   }
 
-  attach(flow: Flow): void {
+  attach(flow: ResponseSource): void {
     this.#flow = flow
     if (this.#context.isClosed) flow.abort()
   }
@@ -46,7 +46,7 @@ export class ClientResponseWriter implements CacheTaker {
     this.#context.cacheStatus = cacheStatus
   }
 
-  head({ status, fields, length }: AnswerHead): void {
+  head({ status, fields, length }: ResponseHead): void {
     // Refused meanwhile, in the same batch.
     if (this.#context.isAnswered) return
     const { requestId, decisionId, limitFields } = this.#context

@@ -1,7 +1,7 @@
 // Forwarding where a guardrail filters the answer: the upstream is asked for what the caller may see where it can be, and what
 // it answers goes through src/filtering/ before the cache or the caller gets any of it.
 
-import type { AnswerTaker } from '../../cache/answer.ts'
+import type { ResponseSink } from '../../cache/response-stream.ts'
 import { withoutFields } from '../../http/field-list.ts'
 import type { Paging } from '../../catalogue/operation.ts'
 import { Bodiless } from '../../filtering/bodiless.ts'
@@ -17,7 +17,7 @@ import { PlainAnswer } from './plain-answer.ts'
 import { proxyStatus } from '../upstream/errors.ts'
 
 /** The way to the upstream, as `Upstream.forward`. */
-export type Send = (forward: UpstreamRequest, taker: AnswerTaker) => void
+export type Send = (forward: UpstreamRequest, taker: ResponseSink) => void
 
 /**
  * Sends a request and feeds the taker the filtered answer. Throws `malformed-request` for a page that cannot be read, and
@@ -27,7 +27,7 @@ export function forwardFiltered(
   send: Send,
   forward: UpstreamRequest,
   filter: ResponseFilter,
-  taker: AnswerTaker,
+  taker: ResponseSink,
   { now, monotonic }: { readonly now: () => number; readonly monotonic: () => number },
 ): void {
   const { operation, target } = forward
@@ -48,14 +48,14 @@ export function forwardFiltered(
     },
     shared: forward.shared === null ? null : unconditional(forward.shared),
   }
-  const ask = (query: string, answer: AnswerTaker): void =>
+  const ask = (query: string, answer: ResponseSink): void =>
     send({ ...asking, target: { ...target, query } }, new PlainAnswer(answer, refusal))
 
   const organizations = filter.organizations === 'all' ? ('all' as const) : new Set(filter.organizations)
   const selection = { organizations, drop: filter.drop }
   if (shape.form === 'object') ask(target.query, new FilteredObject({ shape, selection, outside, refusal }, receiver))
   else if (organizations === 'all' || shape.paging === null) {
-    const fetch = (_page: unknown, answer: AnswerTaker): void => ask(target.query, answer)
+    const fetch = (_page: unknown, answer: ResponseSink): void => ask(target.query, answer)
     filterList({ shape, selection, page: null, fetch, refusal, monotonic }, receiver)
   } else {
     const { page, queryOf } = pageOf(forward, shape.paging, organizations, filter.digest, now())

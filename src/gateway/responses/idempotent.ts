@@ -1,21 +1,21 @@
 // The sink of an answer to a create with an Idempotency-Key: the answer is kept before the caller gets it, and goes on being
 // waited for, for a bounded time, when the caller has left.
 
-import type { AnswerHead, Flow } from '../../cache/answer.ts'
-import type { CacheOutcome, CacheTaker } from '../../cache/question.ts'
+import type { ResponseHead, ResponseSource } from '../../cache/response-stream.ts'
+import type { CacheOutcome, CacheSink } from '../../cache/cache-request.ts'
 import { mostKeptBytes, type KeptAnswer } from '../../idempotency/entry.ts'
 import type { Claim } from '../../idempotency/safe-creates.ts'
 import { asProblem, Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
 
-export class IdempotentResponse implements CacheTaker {
+export class IdempotentResponse implements CacheSink {
   readonly #context: RequestContext
   readonly #claim: Claim
-  readonly #next: CacheTaker
+  readonly #next: CacheSink
   readonly #deadlineMs: number
-  #flow: Flow | null = null
+  #flow: ResponseSource | null = null
   #timer: NodeJS.Timeout | null = null
-  #head: AnswerHead | null = null
+  #head: ResponseHead | null = null
   #chunks: Buffer[] = []
   #bytes = 0
   /** The answer is too large to keep, and passes as it comes. */
@@ -23,14 +23,14 @@ export class IdempotentResponse implements CacheTaker {
   #left = false
 
   /** `deadlineMs`: how long the upstream may take, with or without a caller. */
-  constructor(context: RequestContext, claim: Claim, next: CacheTaker, deadlineMs: number) {
+  constructor(context: RequestContext, claim: Claim, next: CacheSink, deadlineMs: number) {
     this.#context = context
     this.#claim = claim
     this.#next = next
     this.#deadlineMs = deadlineMs
   }
 
-  attach(flow: Flow): void {
+  attach(flow: ResponseSource): void {
     this.#flow = flow
     this.#timer = setTimeout(() => this.#giveUp(), this.#deadlineMs)
     this.#next.attach({ resume: () => flow.resume(), abort: () => this.#leave(flow) })
@@ -40,7 +40,7 @@ export class IdempotentResponse implements CacheTaker {
     this.#next.outcome(outcome)
   }
 
-  head(head: AnswerHead): void {
+  head(head: ResponseHead): void {
     this.#head = head
   }
 
@@ -75,7 +75,7 @@ export class IdempotentResponse implements CacheTaker {
   }
 
   /** A refusal did nothing; after a failure nobody knows how far the upstream came; all else was done. */
-  #settle(head: AnswerHead, body: Buffer | null): Promise<void> {
+  #settle(head: ResponseHead, body: Buffer | null): Promise<void> {
     const { status } = head
     if (isRefusal(status)) return this.#claim.release()
     if (status >= 500 || body === null) return this.#claim.unclear(status)
@@ -110,7 +110,7 @@ export class IdempotentResponse implements CacheTaker {
   }
 
   /** The upstream goes on without a caller, unless it has not begun or nothing can be kept of it. */
-  #leave(flow: Flow): void {
+  #leave(flow: ResponseSource): void {
     this.#left = true
     const unsent = this.#context.upstreamStartedAtMs === null
     if (unsent || this.#passing) flow.abort()
@@ -130,7 +130,7 @@ export class IdempotentResponse implements CacheTaker {
 }
 
 /** Gives a kept answer again, marked as what it is. */
-export function answerAgain({ status, fields, body }: KeptAnswer, context: RequestContext, client: CacheTaker): void {
+export function answerAgain({ status, fields, body }: KeptAnswer, context: RequestContext, client: CacheSink): void {
   context.replayed = true
   const length = body.length === 0 && status === 204 ? null : body.length
   client.head({ status, fields: [...fields, 'idempotency-replayed', 'true'], length })

@@ -1,7 +1,7 @@
 // Takes the content coding off an answer, for a taker that has to read it. The leak guard has looked into it before, and
 // holds what is small: so what comes here coded is small, and whole. Used by filtering.ts.
 
-import type { AnswerHead, AnswerTaker, Flow } from '../../cache/answer.ts'
+import type { ResponseHead, ResponseSink, ResponseSource } from '../../cache/response-stream.ts'
 import { firstValue, withoutFields } from '../../http/field-list.ts'
 import { asProblem, type Problem } from '../../problems.ts'
 import { decodersFor, type Decoder } from '../../http/content-coding.ts'
@@ -10,21 +10,21 @@ import { decodersFor, type Decoder } from '../../http/content-coding.ts'
 const maxDecodedBytes = 4 * 1024 * 1024
 
 /** Feeds its taker the answer without coding. */
-export class PlainAnswer implements AnswerTaker {
-  readonly #taker: AnswerTaker
+export class PlainAnswer implements ResponseSink {
+  readonly #taker: ResponseSink
   readonly #refusal: (why: string) => Problem
   #decoders: readonly Decoder[] = []
-  #head: AnswerHead | null = null
+  #head: ResponseHead | null = null
   #held: Buffer[] = []
   #over = false
 
   /** `refusal` is what the taker gets in place of an answer that cannot be decoded. */
-  constructor(taker: AnswerTaker, refusal: (why: string) => Problem) {
+  constructor(taker: ResponseSink, refusal: (why: string) => Problem) {
     this.#taker = taker
     this.#refusal = refusal
   }
 
-  attach(flow: Flow): void {
+  attach(flow: ResponseSource): void {
     this.#taker.attach({
       resume: () => flow.resume(),
       abort: () => {
@@ -34,7 +34,7 @@ export class PlainAnswer implements AnswerTaker {
     })
   }
 
-  head(head: AnswerHead): void {
+  head(head: ResponseHead): void {
     const coding = firstValue(head.fields, 'content-encoding')
     const hasBody = head.status !== 204 && head.status !== 304
     this.#decoders = coding === null || !hasBody ? [] : (decodersFor(coding) ?? [])
@@ -64,7 +64,7 @@ export class PlainAnswer implements AnswerTaker {
     this.#taker.fail(problem)
   }
 
-  #give(head: AnswerHead, bytes: Buffer | null): void {
+  #give(head: ResponseHead, bytes: Buffer | null): void {
     if (this.#over) return
     if (bytes === null) {
       this.#taker.fail(this.#refusal('its content coding is broken'))

@@ -2,28 +2,28 @@
 // of the create. It reads the answer as it came, whatever the caller gets to see of it.
 
 import type { Reservation } from '../../budgets/budgets.ts'
-import type { AnswerHead, AnswerTaker, Flow } from '../../cache/answer.ts'
+import type { ResponseHead, ResponseSink, ResponseSource } from '../../cache/response-stream.ts'
 import type { Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
 
 /** Answers to creates have a kilobyte or two; a larger one is left unread, and settlement looks for the session. */
 const maxBytes = 256 * 1024
 
-export class ReservationSink implements AnswerTaker {
+export class ReservationSink implements ResponseSink {
   readonly #context: RequestContext
   readonly #reservation: Reservation
-  readonly #next: AnswerTaker
+  readonly #next: ResponseSink
   #status = 0
   #chunks: Buffer[] | null = []
   #bytes = 0
 
-  constructor(context: RequestContext, reservation: Reservation, next: AnswerTaker) {
+  constructor(context: RequestContext, reservation: Reservation, next: ResponseSink) {
     this.#context = context
     this.#reservation = reservation
     this.#next = next
   }
 
-  attach(flow: Flow): void {
+  attach(flow: ResponseSource): void {
     this.#next.attach({
       resume: () => flow.resume(),
       abort: () => {
@@ -33,7 +33,7 @@ export class ReservationSink implements AnswerTaker {
     })
   }
 
-  head(head: AnswerHead): void {
+  head(head: ResponseHead): void {
     this.#status = head.status
     const coded = head.fields.some((name, index) => index % 2 === 0 && name === 'content-encoding')
     if (coded || head.status < 200 || head.status >= 300) this.#chunks = null

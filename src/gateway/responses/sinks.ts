@@ -4,8 +4,8 @@
 //
 // Each sink takes what the one before it gives, and most requests have few of them.
 
-import type { AnswerTaker } from '../../cache/answer.ts'
-import type { CacheTaker } from '../../cache/question.ts'
+import type { ResponseSink } from '../../cache/response-stream.ts'
+import type { CacheSink } from '../../cache/cache-request.ts'
 import type { RequestContext } from '../context.ts'
 import type { UpstreamRequest } from '../upstream/upstream-request.ts'
 import { ClientResponseWriter } from './client.ts'
@@ -25,7 +25,7 @@ export interface SinkSettings {
 }
 
 /** From the cache to the caller. */
-export function sinksToClient(context: RequestContext, { callerIdleMs, safeCreateMs }: SinkSettings): CacheTaker {
+export function sinksToClient(context: RequestContext, { callerIdleMs, safeCreateMs }: SinkSettings): CacheSink {
   const client = new ClientResponseWriter(context, callerIdleMs)
   return context.claim === null ? client : new IdempotentResponse(context, context.claim, client, safeCreateMs)
 }
@@ -33,7 +33,7 @@ export function sinksToClient(context: RequestContext, { callerIdleMs, safeCreat
 /** From the upstream to the cache. A filtered list asks several times; each call has its own way back. */
 export function forwardThroughSinks(
   forward: UpstreamRequest,
-  cache: AnswerTaker,
+  cache: ResponseSink,
   send: Send,
   clocks: SinkSettings,
 ): void {

@@ -1,20 +1,20 @@
 // The first sink of every answer of the upstream: tells the request when its call is over, behind all who read the answer.
 
-import type { AnswerHead, AnswerTaker, Flow } from '../../cache/answer.ts'
+import type { ResponseHead, ResponseSink, ResponseSource } from '../../cache/response-stream.ts'
 import type { Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
 
-export class UpstreamCallSink implements AnswerTaker {
+export class UpstreamCallSink implements ResponseSink {
   readonly #context: RequestContext
-  readonly #next: AnswerTaker
+  readonly #next: ResponseSink
   #over: (() => void) | null = null
 
-  constructor(context: RequestContext, next: AnswerTaker) {
+  constructor(context: RequestContext, next: ResponseSink) {
     this.#context = context
     this.#next = next
   }
 
-  attach(flow: Flow): void {
+  attach(flow: ResponseSource): void {
     const over = this.#context.beginCall()
     this.#over = over
     this.#next.attach({
@@ -26,7 +26,7 @@ export class UpstreamCallSink implements AnswerTaker {
     })
   }
 
-  head(head: AnswerHead): void {
+  head(head: ResponseHead): void {
     this.#next.head(head)
   }
 

@@ -2,7 +2,7 @@
 // One object per forwarded request; it feeds a taker, which is the caller or a cache.
 
 import type { Dispatcher } from 'undici'
-import type { AnswerTaker, Flow } from '../../cache/answer.ts'
+import type { ResponseSink, ResponseSource } from '../../cache/response-stream.ts'
 import type { KeyVersion } from '../../keys/keyring.ts'
 import { Problem } from '../../problems.ts'
 import { inspectCompressed, type Inspector } from './compressed-answer.ts'
@@ -45,11 +45,11 @@ export interface UpstreamCall {
   throttled(waitMs: number): void
 }
 
-export class UpstreamResponseHandler implements AnswerReceiver, Flow {
+export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
   readonly #exchange: RequestContext
   readonly #method: string
   readonly #version: KeyVersion
-  readonly #taker: AnswerTaker
+  readonly #taker: ResponseSink
   readonly #guard: LeakGuard
   readonly #events: ReceivingEvents
   readonly #call: UpstreamCall
@@ -61,7 +61,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, Flow {
 
   constructor(
     { exchange, method, version }: AskedRequest,
-    taker: AnswerTaker,
+    taker: ResponseSink,
     guard: LeakGuard,
     events: ReceivingEvents,
     call: UpstreamCall,

@@ -2,12 +2,12 @@
 // follow, in this order, the limits of teams that have stored answers for nothing, the key, and the call.
 
 import { followAcquired } from '../../cache/acquired.ts'
-import type { AnswerTaker } from '../../cache/answer.ts'
+import type { ResponseSink } from '../../cache/response-stream.ts'
 import type { ResponseCache } from '../../cache/response-cache.ts'
 import type { Keyring } from '../../keys/keyring.ts'
 import type { Precedence } from '../../limits/precedence.ts'
 import { asProblem } from '../../problems.ts'
-import { questionOf } from '../caching.ts'
+import { cacheRequestOf } from '../cache-request.ts'
 import type { RequestContext } from '../context.ts'
 import { declareJson } from '../fields.ts'
 import type { Upstream } from '../upstream/upstream.ts'
@@ -30,7 +30,7 @@ export function createAnswer(parts: AnswerParts): (context: RequestContext) => v
     context: RequestContext,
     body: Buffer | null,
     shared: readonly string[] | null,
-    receiver: AnswerTaker,
+    receiver: ResponseSink,
   ): void {
     const { request, method, decided, claim, reservation } = context
     enterStage(context, 'open-key')
@@ -62,9 +62,9 @@ export function createAnswer(parts: AnswerParts): (context: RequestContext) => v
     const { decided, fields, policy, method, response } = context
     const body = bodyToSend(context)
     if (body === null && fields.expectsContinue) response.writeContinue()
-    const question = questionOf(decided, policy.catalogue, method ?? '', decided.target, fields, now())
+    const request = cacheRequestOf(decided, policy.catalogue, method ?? '', decided.target, fields, now())
     let limitsAreDue = countsUpstreamOnly(context)
-    followAcquired(cache.acquire(question), sinksToClient(context, parts), (shared, sink) => {
+    followAcquired(cache.acquire(request), sinksToClient(context, parts), (shared, sink) => {
       const ask = (): void => forward(context, body, shared, sink)
       if (!limitsAreDue) ask()
       else {
@@ -86,7 +86,7 @@ function bodyToSend({ decided, receivedBody, fields }: RequestContext): Buffer |
 }
 
 /** Goes on when the limits have room; else the sink hears why not. */
-function whenGranted(judged: StageResult | Promise<StageResult>, sink: AnswerTaker, goOn: () => void): void {
+function whenGranted(judged: StageResult | Promise<StageResult>, sink: ResponseSink, goOn: () => void): void {
   if (!(judged instanceof Promise)) {
     if (judged === undefined) goOn()
     else sink.fail(judged)

@@ -2,7 +2,7 @@
 // byte for byte, and an answer reaches the caller only through the leak guard.
 
 import type { Dispatcher } from 'undici'
-import type { AnswerTaker } from '../../cache/answer.ts'
+import type { ResponseSink } from '../../cache/response-stream.ts'
 import { addressOf } from '../../catalogue/target.ts'
 import type { KeyVersion } from '../../keys/keyring.ts'
 import type { Precedence } from '../../limits/precedence.ts'
@@ -33,7 +33,7 @@ export interface UpstreamSettings {
 
 export interface Upstream {
   /** Sends a request in its turn and feeds the answer to the taker. Throws what is refused at once. */
-  forward(forward: UpstreamRequest, taker: AnswerTaker): void
+  forward(forward: UpstreamRequest, taker: ResponseSink): void
   /** A read of the gateway's own, which waits for its turn like those of callers. Rejects when there is no answer. */
   ask(target: string, version: KeyVersion): Promise<OwnResponse>
   /** Requests at the upstream and in the queue. */
@@ -131,7 +131,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     return { call, enter: () => queue.enter(entry, { begin, refuse: asking.refuse }) }
   }
 
-  function forward(forwarded: UpstreamRequest, taker: AnswerTaker): void {
+  function forward(forwarded: UpstreamRequest, taker: ResponseSink): void {
     const { exchange, version, precedence, fields, request, body } = forwarded
     let upload: Upload | null = null
     const handler: UpstreamResponseHandler = new UpstreamResponseHandler(forwarded, taker, guard, events, {

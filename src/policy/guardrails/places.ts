@@ -6,7 +6,7 @@ import { lenientParameters, type LenientParameter } from '../../catalogue/query.
 import { isJsonObject, serializeStrictJson, type JsonObject, type StrictJson } from '../../json/value.ts'
 
 /**
- * Told the value at a place (undefined where there is none) and the place's own name, `repos.0`; answers with the value
+ * BroadcastResult the value at a place (undefined where there is none) and the place's own name, `repos.0`; answers with the value
  * that shall stand there, the same one to change nothing.
  */
 export type Visitor = (value: StrictJson | undefined, place: string) => StrictJson | undefined

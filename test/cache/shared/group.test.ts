@@ -67,8 +67,8 @@ describeWithValkey('instances that share a store', () => {
       head(given)
     }
     one.setting.call.head(201, {}, 4)
-    expect(one.setting.call.taker.data(Buffer.from('bo'))).toBe(false)
-    one.setting.call.taker.end(Buffer.from('dy'))
+    expect(one.setting.call.sink.data(Buffer.from('bo'))).toBe(false)
+    one.setting.call.sink.end(Buffer.from('dy'))
     expect(caller.isWaiting).toBe(true)
     await until(() => caller.ended, 'the answer to the write')
     expect([left, caller.status, caller.body]).toEqual([0, 201, 'body'])
@@ -93,10 +93,10 @@ describeWithValkey('instances that share a store', () => {
   it('answer a read that was under way, do not keep it, and let nobody join it', async () => {
     const [one, other] = await start()
     const early = other.setting.ask('/things', things)
-    const reading = other.setting.call
+    const parsed = other.setting.call
     await one.group.tell(drop)
     const late = other.setting.ask('/things', things)
-    reading.answer(200, {}, 'old')
+    parsed.answer(200, {}, 'old')
     expect([early.body, early.fields['cache-status']]).toEqual(['old', expect.stringContaining('detail=superseded')])
     other.setting.call.answer(200, {}, 'new')
     expect(late.body).toBe('new')

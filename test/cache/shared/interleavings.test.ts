@@ -4,7 +4,7 @@
 import * as fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import { followAcquired } from '../../../src/cache/acquired.ts'
-import type { AnswerTaker } from '../../../src/cache/answer.ts'
+import type { ResponseSink } from '../../../src/cache/response-stream.ts'
 import { Problem } from '../../../src/problems.ts'
 import { describeWithValkey, startStoreServer, type StoreServer } from '../../support/valkey.ts'
 import { Caller } from '../support.ts'
@@ -46,18 +46,18 @@ async function play(steps: readonly Step[]): Promise<string[]> {
   const acknowledged = [0, 0]
   const complaints: string[] = []
 
-  async function upstream({ what, thing, works, answers }: Step, taker: AnswerTaker): Promise<void> {
-    taker.attach({ abort: () => undefined, resume: () => undefined })
+  async function upstream({ what, thing, works, answers }: Step, sink: ResponseSink): Promise<void> {
+    sink.attach({ abort: () => undefined, resume: () => undefined })
     await pause(works)
     if (what !== 'read') values[thing] = (values[thing] ?? 0) + 1
     const body = Buffer.from(String(values[thing]))
     await pause(answers)
     if (what === 'lost') {
-      taker.fail(new Problem('upstream-unreachable', 'lost'))
+      sink.fail(new Problem('upstream-unreachable', 'lost'))
       return
     }
-    taker.head({ status: 200, fields: [], length: body.length })
-    taker.end(body)
+    sink.head({ status: 200, fields: [], length: body.length })
+    sink.end(body)
   }
 
   async function take(one: Step): Promise<void> {
@@ -77,12 +77,12 @@ async function play(steps: readonly Step[]): Promise<string[]> {
         resolve()
       }
     })
-    const question = setting?.question(`/things/${run}/${thing}`, {
+    const request = setting?.request(`/things/${run}/${thing}`, {
       tags: [`thing-${run}-${thing}`],
       method: what === 'read' ? 'GET' : 'PUT',
     })
-    if (question === undefined || setting === undefined) return
-    followAcquired(setting.cache.acquire(question), caller, (_shared, taker) => void upstream(one, taker))
+    if (request === undefined || setting === undefined) return
+    followAcquired(setting.cache.acquire(request), caller, (_shared, sink) => void upstream(one, sink))
     await ended
     if (what === 'write') acknowledged[thing] = Math.max(acknowledged[thing] ?? 0, Number(caller.body))
     if (what === 'read' && Number(caller.body) < least)

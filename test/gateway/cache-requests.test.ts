@@ -1,13 +1,13 @@
 // What the cache is asked for a request: two callers' requests have one key only if Devin would see the same credential and the
-// same question, and the callers would be shown the same of the answer.
+// same request, and the callers would be shown the same of the answer.
 
 import { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { readQuestion } from '../../src/cache/reading.ts'
+import { parseCacheRequest } from '../../src/cache/parsed-request.ts'
 import { parseTarget } from '../../src/catalogue/target.ts'
-import { questionOf } from '../../src/gateway/caching.ts'
+import { cacheRequestOf } from '../../src/gateway/cache-request.ts'
 import { readCallerFields } from '../../src/gateway/fields.ts'
 import type { KeyHandle } from '../../src/keys/key.ts'
 import type { ResponseFilter } from '../../src/policy/response-filter.ts'
@@ -67,7 +67,7 @@ function keyFor({ key, filter, path, query, accept, language, agent }: Request):
     filter === null ? null : { guardrails: [], organizations: 'all', drop: [], digest: filter }
   const chosen = evaluation.key === null ? null : { ...evaluation.key, key: keyOf(key.id, key) }
   const decided = { ...evaluation, key: chosen, decision: { ...evaluation.decision, response } }
-  return readQuestion(questionOf(decided, catalogue, 'GET', target, fields, 0)).key
+  return parseCacheRequest(cacheRequestOf(decided, catalogue, 'GET', target, fields, 0)).key
 }
 
 /** The same spelled out: what Devin would see, and what the caller would be shown of it. */
@@ -79,7 +79,7 @@ function meaning({ key, filter, path, query, accept, language }: Request): strin
 }
 
 describe('two requests', () => {
-  it('share answers if and only if credential, question and filter are the same', () => {
+  it('share answers if and only if credential, request and filter are the same', () => {
     fc.assert(
       fc.property(request, request, fc.boolean(), (one, other, alike) => {
         const second = alike ? { ...one, agent: other.agent, query: other.query } : other

@@ -2,7 +2,7 @@
 
 import type { Problem } from '../problems.ts'
 
-export interface AnswerHead {
+export interface ResponseHead {
   readonly status: number
   /** Name and value alternating, names in lower case; with Content-Encoding, without Content-Length and connection fields. */
   readonly fields: readonly string[]
@@ -12,18 +12,18 @@ export interface AnswerHead {
   readonly unshared?: string | null
 }
 
-/** The source of an answer, as its taker sees it. */
-export interface Flow {
-  /** The taker has room again after `data` returned false. */
+/** The source of an answer, as its sink sees it. */
+export interface ResponseSource {
+  /** The sink has room again after `data` returned false. */
   resume(): void
-  /** The taker has left: stop the source at once. Nothing more is delivered. */
+  /** The sink has left: stop the source at once. Nothing more is delivered. */
   abort(): void
 }
 
 /** Takes one answer: `attach`, then `head`, `data`…, `end`; `fail` may take the place of anything after `attach`. */
-export interface AnswerTaker {
-  attach(flow: Flow): void
-  head(head: AnswerHead): void
+export interface ResponseSink {
+  attach(source: ResponseSource): void
+  head(head: ResponseHead): void
   /** False asks the source to pause until `resume`. */
   data(chunk: Buffer): boolean
   /** The last bytes, or null when everything came before. */

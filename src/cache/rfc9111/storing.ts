@@ -1,14 +1,14 @@
 // May an answer be kept, on which terms, and may others who wait for the same have it? RFC 9111 section 3 and the rules of
 // the operations' classes. Pure; times are passed in.
 
-import type { AnswerHead } from './answer.ts'
-import type { WallTime } from './clocks.ts'
-import { canDecode } from '../http/content-coding.ts'
+import type { ResponseHead } from '../response-stream.ts'
+import type { WallTime } from '../clocks.ts'
+import { canDecode } from '../../http/content-coding.ts'
 import { answerDirectives, type AnswerDirectives } from './directives.ts'
 import type { Terms } from './entry.ts'
-import { fieldValue, firstValue, listMembers } from '../http/field-list.ts'
+import { fieldValue, firstValue, listMembers } from '../../http/field-list.ts'
 import { freshnessOf, heuristicLifetimeMs, isCacheableByDefault, type Freshness } from './freshness.ts'
-import type { Question } from './question.ts'
+import type { CacheRequest } from '../cache-request.ts'
 
 export interface Verdict {
   /** Null when something forbids keeping and sharing it. */
@@ -45,11 +45,11 @@ export interface Times {
 }
 
 /** Judges an answer's head. */
-export function judge(question: Question, head: AnswerHead, times: Times): Verdict {
+export function judge(request: CacheRequest, head: ResponseHead, times: Times): Verdict {
   const directives = answerDirectives(head.fields)
-  const { rule } = question
+  const { rule } = request
   const freshness = freshnessOf(head, directives, times.nowMs - times.requestedAtMs, times.wall)
-  const refusal = refusalOf(question, head, directives, freshness)
+  const refusal = refusalOf(request, head, directives, freshness)
   const isShared = refusal !== null && mayBeCollapsed(rule, refusal)
   if (refusal !== null && !isShared) return { ...forbidden, detail: refusal }
   const lifetimeMs =
@@ -65,7 +65,7 @@ export function judge(question: Question, head: AnswerHead, times: Times): Verdi
     dateMs: freshness.dateMs,
     freshUntilMs: times.nowMs + leftMs,
     withheld: directives.withheld,
-    ...staleTerms(question, directives, leftMs),
+    ...staleTerms(request, directives, leftMs),
   }
   return {
     terms,
@@ -77,15 +77,15 @@ export function judge(question: Question, head: AnswerHead, times: Times): Verdi
 
 /** What forbids keeping an answer, whatever its lifetime. */
 function refusalOf(
-  question: Question,
-  { status, fields, unshared }: AnswerHead,
+  request: CacheRequest,
+  { status, fields, unshared }: ResponseHead,
   directives: AnswerDirectives,
   freshness: Freshness,
 ): string | null {
-  const { rule } = question
+  const { rule } = request
   if (rule.kind === 'never') return 'never'
   if (status === 206 || status === 304) return 'partial'
-  if (!isForOthers(status, question, freshness)) return 'status'
+  if (!isForOthers(status, request, freshness)) return 'status'
   if (unshared !== undefined && unshared !== null) return unshared
   if (fieldValue(fields, 'set-cookie') !== null) return 'cookie'
   // Every other field that Vary may name is part of the key, or never goes upstream.
@@ -101,7 +101,7 @@ function refusalOf(
  * A success, or an absence where there is one thing to be absent. Every other answer may be about who asked or about the moment,
  * and is nobody else's, unless the upstream's fields decide and say for how long it is everybody's.
  */
-function isForOthers(status: number, { rule, mayBeAbsent }: Question, { explicitMs }: Freshness): boolean {
+function isForOthers(status: number, { rule, mayBeAbsent }: CacheRequest, { explicitMs }: Freshness): boolean {
   if (mayBeAbsent && absences.has(status)) return true
   if (rule.kind === 'class') return classSuccesses.has(status)
   return (status >= 200 && status < 300) || explicitMs !== null
@@ -111,7 +111,7 @@ function isForOthers(status: number, { rule, mayBeAbsent }: Question, { explicit
  * Whether those who wait may have an answer that must not be stored, where the class says so: they asked the same at the same
  * time, and the upstream would have seen the same credential.
  */
-function mayBeCollapsed(rule: Question['rule'], refusal: string): boolean {
+function mayBeCollapsed(rule: CacheRequest['rule'], refusal: string): boolean {
   return rule.kind === 'class' && rule.alwaysCollapsed && (refusal === 'no-store' || refusal === 'private')
 }
 
@@ -122,7 +122,7 @@ function classLifetimeMs(ttlMs: number, { explicitMs, initialAgeMs }: Freshness)
 
 /** What the upstream's fields give, from now on; null when section 3 does not let the answer be kept. */
 function statedLifetimeMs(
-  head: AnswerHead,
+  head: ResponseHead,
   directives: AnswerDirectives,
   { explicitMs, initialAgeMs, dateMs }: Freshness,
   heuristics: boolean,
@@ -134,7 +134,7 @@ function statedLifetimeMs(
 }
 
 /** Whether it says by what another answer can be told to be the same. */
-export function hasValidator({ fields }: AnswerHead): boolean {
+export function hasValidator({ fields }: ResponseHead): boolean {
   return firstValue(fields, 'etag') !== null || firstValue(fields, 'last-modified') !== null
 }
 
@@ -158,7 +158,7 @@ const staleNever: StaleTerms = {
  * Section 4.2.4 and RFC 5861. An upstream that gives no answer at all leaves us disconnected, where stale answers are allowed;
  * after an answer with an error they need the upstream's permission, or the operation's class.
  */
-function staleTerms({ rule }: Question, directives: AnswerDirectives, lifetimeMs: number): StaleTerms {
+function staleTerms({ rule }: CacheRequest, directives: AnswerDirectives, lifetimeMs: number): StaleTerms {
   if (directives.mustRevalidate || directives.noCache) return staleNever
   const statedMs = directives.staleIfErrorS === null ? null : directives.staleIfErrorS * 1000
   const usualMs = Math.min(Math.max(0, lifetimeMs) * staleLifetimes, maxStaleMs)

@@ -1,11 +1,11 @@
 // A stored answer. Immutable: a validation makes a new one that shares the body.
 
 import { hash } from 'node:crypto'
-import type { AnswerHead } from './answer.ts'
-import { decodeBody } from '../http/content-coding.ts'
+import type { ResponseHead } from '../response-stream.ts'
+import { decodeBody } from '../../http/content-coding.ts'
 import type { Validators } from './conditions.ts'
-import { fieldValue, firstValue, withoutFields } from '../http/field-list.ts'
-import type { Question } from './question.ts'
+import { fieldValue, firstValue, withoutFields } from '../../http/field-list.ts'
+import type { CacheRequest } from '../cache-request.ts'
 
 /** On which terms an answer may be reused. Times are by the monotonic clock, but for `dateMs`. */
 export interface Terms {
@@ -27,14 +27,14 @@ export interface Terms {
 export interface Entry extends Terms, Validators {
   readonly operation: string
   readonly status: number
-  /** As AnswerHead's, without Age and what section 3.1 excludes. */
+  /** As ResponseHead's, without Age and what section 3.1 excludes. */
   readonly fields: readonly string[]
   readonly body: Buffer
   /** Content coding of the body; null for none. */
   readonly coding: string | null
   /** The ETag is the cache's own: the upstream does not know it. */
   readonly ownEtag: boolean
-  /** Later questions to the upstream have higher numbers; an older answer never replaces a newer one. */
+  /** Later calls to the upstream have higher numbers; an older answer never replaces a newer one. */
   readonly sequence: number
 }
 
@@ -57,21 +57,27 @@ const unstored = new Set([
 const maxUncodedBytes = 1 << 20
 
 /** Makes an entry of a complete answer. A class-cached one without an ETag gets a weak one of the cache's own. */
-export function createEntry(question: Question, head: AnswerHead, body: Buffer, terms: Terms, sequence: number): Entry {
+export function createEntry(
+  request: CacheRequest,
+  head: ResponseHead,
+  body: Buffer,
+  terms: Terms,
+  sequence: number,
+): Entry {
   const withheld = new Set(terms.withheld)
   const fields = withoutFields(head.fields, (name) => unstored.has(name) || withheld.has(name))
   // RFC 9110 section 6.6.1: who keeps an answer without Date says when it came.
   if (firstValue(fields, 'date') === null) fields.push('date', new Date(terms.dateMs).toUTCString())
   const coding = fieldValue(fields, 'content-encoding')?.toLowerCase() ?? null
   let etag = firstValue(fields, 'etag')
-  const ownEtag = etag === null && head.status === 200 && question.rule.kind === 'class'
+  const ownEtag = etag === null && head.status === 200 && request.rule.kind === 'class'
   if (ownEtag) {
     etag = `W/"${hash('sha256', uncoded(body, coding), 'base64url').slice(0, 22)}"`
     fields.push('etag', etag)
   }
   return {
     ...terms,
-    operation: question.operation,
+    operation: request.operation,
     status: head.status,
     fields,
     body,
@@ -89,7 +95,7 @@ function uncoded(body: Buffer, coding: string | null): Buffer {
 }
 
 /** The entry as its own caller sees it: with the fields that are not kept, too. */
-export function withEveryField(entry: Entry, head: AnswerHead): Entry {
+export function withEveryField(entry: Entry, head: ResponseHead): Entry {
   const own = entry.ownEtag && entry.etag !== null ? ['etag', entry.etag] : []
   return { ...entry, fields: [...head.fields, ...own] }
 }
@@ -99,8 +105,8 @@ export function ageMs(entry: Terms, nowMs: number): number {
   return entry.initialAgeMs + (nowMs - entry.receivedAtMs)
 }
 
-/** End of an entry's lifetime for one question: its own, or what the question's rule and team leave of it. */
-export function freshUntilMs(entry: Terms, { rule, atMostMs }: Question): number {
+/** End of an entry's lifetime for one request: its own, or what the request's rule and team leave of it. */
+export function freshUntilMs(entry: Terms, { rule, atMostMs }: CacheRequest): number {
   const limit = Math.min(rule.kind === 'class' ? rule.ttlMs : Infinity, atMostMs ?? Infinity)
   return Math.min(entry.freshUntilMs, entry.receivedAtMs + limit)
 }

@@ -1,10 +1,10 @@
 // Asking the upstream whether a stored answer is still the one, and taking over what it says (RFC 9111 section 4.3). Pure.
 
-import type { AnswerHead } from './answer.ts'
+import type { ResponseHead } from '../response-stream.ts'
 import { isSameWeakly } from './conditions.ts'
 import { createEntry, type Entry } from './entry.ts'
-import { firstValue, withoutFields } from '../http/field-list.ts'
-import type { Question } from './question.ts'
+import { firstValue, withoutFields } from '../../http/field-list.ts'
+import type { CacheRequest } from '../cache-request.ts'
 import { hasValidator, judge, type Times, type Verdict } from './storing.ts'
 
 /** A 304 says nothing about the body that is kept (RFC 9111 section 3.2). */
@@ -23,35 +23,35 @@ export function validatingFields({ etag, ownEtag, lastModified }: Entry): string
  * it. Null when the update speaks of another answer.
  */
 export function freshen(
-  { question, sequence }: { readonly question: Question; readonly sequence: number },
+  { request, sequence }: { readonly request: CacheRequest; readonly sequence: number },
   stored: Entry,
-  update: AnswerHead,
+  update: ResponseHead,
   times: Times,
 ): { readonly entry: Entry; readonly verdict: Verdict } | null {
-  if (!isAbout(stored, update) || (question.method === 'HEAD' && hasOtherLength(stored, update))) return null
+  if (!isAbout(stored, update) || (request.method === 'HEAD' && hasOtherLength(stored, update))) return null
   const fresh = withoutFields(update.fields, (name) => ofTheBody.has(name))
   // Without Date it was made when it came (RFC 9110 section 6.6.1), and not when the stored answer was.
   if (firstValue(fresh, 'date') === null) fresh.push('date', new Date(times.wall.latestMs).toUTCString())
   const replaced = new Set(fresh.filter((_name, index) => index % 2 === 0))
   const kept = withoutFields(stored.fields, (name) => replaced.has(name) || (stored.ownEtag && name === 'etag'))
   const head = { status: stored.status, fields: [...kept, ...fresh], length: stored.body.length }
-  const verdict = judge(question, head, times)
-  return { entry: createEntry(question, head, stored.body, verdict.terms ?? stored, sequence), verdict }
+  const verdict = judge(request, head, times)
+  return { entry: createEntry(request, head, stored.body, verdict.terms ?? stored, sequence), verdict }
 }
 
 /**
  * Whether the answer to a HEAD leaves open if the body is still the same. A class would give it a new life then, and bodies
  * of equal length are not equal.
  */
-export function saysNothingOf({ method, rule }: Question, stored: Entry, update: AnswerHead): boolean {
+export function saysNothingOf({ method, rule }: CacheRequest, stored: Entry, update: ResponseHead): boolean {
   return method === 'HEAD' && rule.kind === 'class' && !hasValidator(update) && !hasOtherLength(stored, update)
 }
 
-function hasOtherLength({ body }: Entry, { length }: AnswerHead): boolean {
+function hasOtherLength({ body }: Entry, { length }: ResponseHead): boolean {
   return length !== null && length !== body.length
 }
 
-function isAbout(stored: Entry, update: AnswerHead): boolean {
+function isAbout(stored: Entry, update: ResponseHead): boolean {
   const etag = firstValue(update.fields, 'etag')
   if (etag !== null) return !stored.ownEtag && stored.etag !== null && isSameWeakly(etag, stored.etag)
   const lastModified = firstValue(update.fields, 'last-modified')

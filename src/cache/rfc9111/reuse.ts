@@ -1,14 +1,14 @@
 // May a stored answer be used? RFC 9111 sections 4, 4.2 and 5.2.1. Pure.
 
 import { ageMs, freshUntilMs, type Entry } from './entry.ts'
-import type { Question } from './question.ts'
-import type { Reading } from './reading.ts'
+import type { CacheRequest } from '../cache-request.ts'
+import type { ParsedCacheRequest } from '../parsed-request.ts'
 
 /** `fresh`, `max-stale` and `stale-while-revalidate` may be served; the others say why the upstream is asked (RFC 9211). */
 export type Use = 'fresh' | 'max-stale' | 'stale-while-revalidate' | 'request' | 'stale'
 
-export function useOf(entry: Entry, question: Question, { directives }: Reading, nowMs: number): Use {
-  const leftMs = freshUntilMs(entry, question) - nowMs
+export function useOf(entry: Entry, request: CacheRequest, { directives }: ParsedCacheRequest, nowMs: number): Use {
+  const leftMs = freshUntilMs(entry, request) - nowMs
   if (directives === null) {
     if (leftMs > 0) return 'fresh'
     return -leftMs < entry.staleWhileRevalidateMs ? 'stale-while-revalidate' : 'stale'
@@ -28,15 +28,15 @@ export function useOf(entry: Entry, question: Question, { directives }: Reading,
  */
 export function mayStandIn(
   entry: Entry,
-  question: Question,
-  { directives }: Reading,
+  request: CacheRequest,
+  { directives }: ParsedCacheRequest,
   failure: 'error' | 'silence',
   nowMs: number,
 ): boolean {
   if (directives !== null && (directives.noCache || directives.maxAgeS !== null || directives.minFreshS !== null)) {
     return false
   }
-  const untilMs = freshUntilMs(entry, question)
+  const untilMs = freshUntilMs(entry, request)
   const windowMs = failure === 'error' ? entry.staleOnErrorMs : entry.staleOnSilenceMs
   // A lifetime that a team has shortened shortens this in proportion.
   const lifetimeMs = entry.freshUntilMs - entry.receivedAtMs

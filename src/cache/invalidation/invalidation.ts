@@ -1,12 +1,12 @@
 // What a write makes stale (RFC 9111 section 4.4): dropping it, here and at the peers, and keeping reads that were under way
 // meanwhile from bringing it back.
 
-import type { AnswerHead } from './answer.ts'
-import { firstValue } from '../http/field-list.ts'
-import type { BarredFetch } from './fetch-plan.ts'
-import type { Drop, Peers, Told } from './peers.ts'
-import type { Question } from './question.ts'
-import type { Store } from './store.ts'
+import type { ResponseHead } from '../response-stream.ts'
+import { firstValue } from '../../http/field-list.ts'
+import type { BarredFetch } from '../fetch-plan.ts'
+import type { Drop, Peers, BroadcastResult } from './peers.ts'
+import type { CacheRequest } from '../cache-request.ts'
+import type { Store } from '../memory/entries.ts'
 import { pathTag } from './tags.ts'
 
 export interface Invalidation {
@@ -15,11 +15,11 @@ export interface Invalidation {
   /** Drops all entries and bars all reads under way. */
   dropAll(): void
   /** Drops at the peers, too. */
-  dropEverywhere(drop: Drop): Promise<Told>
+  dropEverywhere(drop: Drop): Promise<BroadcastResult>
   /** A write has an answer. A promise when its caller has to wait until the peers have dropped what it made stale. */
-  answered(write: Question, head: AnswerHead): Promise<unknown> | null
+  answered(write: CacheRequest, head: ResponseHead): Promise<unknown> | null
   /** A write has none, or one that tells nothing: it may still be going on, so for some time nothing it touches is kept. */
-  unclear(write: Question): Promise<unknown> | null
+  unclear(write: CacheRequest): Promise<unknown> | null
   /** Whether what this call brings may be kept. */
   allows(fetch: BarredFetch): boolean
 }
@@ -79,7 +79,7 @@ export function createInvalidation(options: InvalidationOptions): Invalidation {
     return peers === null ? null : peers.tell({ names, unsettled })
   }
 
-  function unclear({ tags, target }: Question): Promise<unknown> | null {
+  function unclear({ tags, target }: CacheRequest): Promise<unknown> | null {
     return spread([...tags, pathTag(target)], true)
   }
 
@@ -107,12 +107,12 @@ export function createInvalidation(options: InvalidationOptions): Invalidation {
 }
 
 /** After a 5xx nobody knows how far the upstream came. By RFC 9111 alone an error changes nothing, but for one of a proxy's. */
-function isUnclear({ rule }: Question, status: number): boolean {
+function isUnclear({ rule }: CacheRequest, status: number): boolean {
   return rule.kind === 'rfc9111' ? status === 502 || status === 504 : status >= 500
 }
 
 /** Paths that Location and Content-Location of an answer name, where they are the upstream's own. */
-function addresses({ fields }: AnswerHead, target: string, base: string): string[] {
+function addresses({ fields }: ResponseHead, target: string, base: string): string[] {
   return addressFields.flatMap((name) => {
     const reference = firstValue(fields, name)
     const address = reference === null ? null : URL.parse(reference, base + target)

@@ -1,25 +1,25 @@
-// Turns a stored answer into the answer to one question: 304 or 206 where the caller asks so, without body for HEAD, without
+// Turns a stored answer into the answer to one request: 304 or 206 where the caller asks so, without body for HEAD, without
 // its content coding for who does not take it. Fields are prepared; only Age and Cache-Status are made each time.
 
-import type { Problem } from '../problems.ts'
-import type { AnswerHead, Flow } from './answer.ts'
-import { asksFor } from '../http/accept-encoding.ts'
-import { canDecode, decodeBody } from '../http/content-coding.ts'
+import type { Problem } from '../../problems.ts'
+import type { ResponseHead, ResponseSource } from '../response-stream.ts'
+import { asksFor } from '../../http/accept-encoding.ts'
+import { canDecode, decodeBody } from '../../http/content-coding.ts'
 import { isKnownToCaller, requestedPart } from './conditions.ts'
 import { ageMs, type Entry } from './entry.ts'
-import { withoutFields } from '../http/field-list.ts'
-import type { CacheOutcome, CacheTaker, Question } from './question.ts'
-import type { Reading } from './reading.ts'
-import type { CacheAnswer, Refresh } from './acquired.ts'
+import { withoutFields } from '../../http/field-list.ts'
+import type { CacheOutcome, CacheSink, CacheRequest } from '../cache-request.ts'
+import type { ParsedCacheRequest } from '../parsed-request.ts'
+import type { CacheAnswer, Refresh } from '../acquired.ts'
 
 /** A read, and what its fields ask of a cache. */
 export interface CacheRead {
-  readonly question: Question
-  readonly reading: Reading
+  readonly request: CacheRequest
+  readonly parsed: ParsedCacheRequest
 }
 
 /** There is nothing to stop and nothing to resume: the answer comes at once. */
-export const settled: Flow = { resume: () => undefined, abort: () => undefined }
+export const settled: ResponseSource = { resume: () => undefined, abort: () => undefined }
 
 /** What a 304 repeats of the fields that a 200 would have (RFC 9110 section 15.4.5). */
 const ofNotModified = new Set([
@@ -49,24 +49,24 @@ const ofTheCodedForm = new Set([
  */
 export function prepareAnswer(
   entry: Entry,
-  { question, reading }: CacheRead,
+  { request, parsed }: CacheRead,
   outcome: CacheOutcome,
   age: string | null,
   maxDecodedBytes: number | null,
 ): PreparedAnswer | null {
   const suffix =
     age === null ? ['cache-status', outcome.cacheStatus] : ['age', age, 'cache-status', outcome.cacheStatus]
-  if (entry.status === 200 && isKnownToCaller(reading, entry))
+  if (entry.status === 200 && isKnownToCaller(parsed, entry))
     return new PreparedAnswer(outcome, notModified([...entry.fields, ...suffix]), null)
   const { coding } = entry
   const decoding =
-    maxDecodedBytes !== null && coding !== null && canDecode(coding) && !asksFor(reading.acceptEncoding, coding)
+    maxDecodedBytes !== null && coding !== null && canDecode(coding) && !asksFor(parsed.acceptEncoding, coding)
   const body = decoding ? decodeBody(coding, entry.body, maxDecodedBytes) : entry.body
   if (body === null) return null
   const fields = [...(decoding ? uncoded(entry.fields) : entry.fields), ...suffix]
   const { length } = body
   const part =
-    entry.status === 200 && !decoding && question.method === 'GET' ? requestedPart(reading, entry, length) : null
+    entry.status === 200 && !decoding && request.method === 'GET' ? requestedPart(parsed, entry, length) : null
   if (part === 'unsatisfiable') {
     const head = { status: 416, fields: ['content-range', `bytes */${length}`, ...suffix], length: 0 }
     return new PreparedAnswer(outcome, head, null)
@@ -81,7 +81,7 @@ export function prepareAnswer(
     )
   }
   const head = { status: entry.status, fields, length: entry.status === 204 ? null : length }
-  return new PreparedAnswer(outcome, head, question.method === 'HEAD' || length === 0 ? null : body)
+  return new PreparedAnswer(outcome, head, request.method === 'HEAD' || length === 0 ? null : body)
 }
 
 /** An answer that is there as a whole. */
@@ -89,22 +89,22 @@ export class PreparedAnswer implements CacheAnswer {
   readonly kind = 'answer'
   refresh: Refresh | null = null
   readonly #outcome: CacheOutcome
-  readonly #head: AnswerHead
+  readonly #head: ResponseHead
   readonly #body: Buffer | null
 
-  constructor(outcome: CacheOutcome, head: AnswerHead, body: Buffer | null) {
+  constructor(outcome: CacheOutcome, head: ResponseHead, body: Buffer | null) {
     this.#outcome = outcome
     this.#head = head
     this.#body = body
   }
 
-  sendTo(sink: CacheTaker): void {
+  sendTo(sink: CacheSink): void {
     sink.attach(settled)
     this.deliver(sink)
   }
 
   /** To a sink that knows its source already. */
-  deliver(sink: CacheTaker): void {
+  deliver(sink: CacheSink): void {
     sink.outcome(this.#outcome)
     sink.head(this.#head)
     sink.end(this.#body)
@@ -130,7 +130,7 @@ export function ageField(entry: Entry, nowMs: number): string {
 }
 
 /** The head of a 304 in place of an answer with these fields. */
-export function notModified(fields: readonly string[]): AnswerHead {
+export function notModified(fields: readonly string[]): ResponseHead {
   return { status: 304, fields: withoutFields(fields, (name) => !ofNotModified.has(name)), length: null }
 }
 

@@ -2,8 +2,8 @@
 // kept, and under which names it is dropped again.
 
 import { ruleFor } from '../cache/lifetimes.ts'
-import type { CacheRule, Question } from '../cache/question.ts'
-import { operationTag, organizationTag, resourceTag } from '../cache/tags.ts'
+import type { CacheRule, CacheRequest } from '../cache/cache-request.ts'
+import { operationTag, organizationTag, resourceTag } from '../cache/invalidation/tags.ts'
 import type { Catalogue } from '../catalogue/catalogue.ts'
 import type { Operation } from '../catalogue/operation.ts'
 import { addressOf, type Target } from '../catalogue/target.ts'
@@ -16,15 +16,15 @@ import type { CallerFields } from './fields.ts'
 
 const notKept: CacheRule = { kind: 'never' }
 
-/** The question for the cache. `key` is the handle that was chosen: those who would use the same one share answers. */
-export function questionOf(
+/** The request for the cache. `key` is the handle that was chosen: those who would use the same one share answers. */
+export function cacheRequestOf(
   evaluation: Evaluation,
   catalogue: Catalogue,
   method: string,
   target: Target,
   fields: CallerFields,
   nowMs: number,
-): Question {
+): CacheRequest {
   const { facts, decision, key, derived } = evaluation
   const { operation } = facts
   const reads = method === 'GET' || method === 'HEAD'

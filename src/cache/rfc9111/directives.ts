@@ -1,6 +1,6 @@
 // Cache-Control of requests and answers (RFC 9111 section 5.2) and its targeted form (RFC 9213), as typed directives.
 
-import { fieldValue, listMembers } from '../http/field-list.ts'
+import { fieldValue, listMembers } from '../../http/field-list.ts'
 
 /** What an answer says about caching. Ages in seconds; null where nothing is said. */
 export interface AnswerDirectives {

@@ -1,6 +1,6 @@
 // The two ways of an answer's bytes: collected for the store and for those who wait, and passed on to the leader at its pace.
 
-import type { AnswerTaker } from './answer.ts'
+import type { ResponseSink } from '../response-stream.ts'
 
 /** Bytes that all collections together may hold. */
 export interface Allowance {
@@ -54,37 +54,37 @@ export class BodyCollector {
   }
 }
 
-/** Passes bytes on to a taker as it has room. */
+/** Passes bytes on to a sink as it has room. */
 export class Pipe {
-  readonly #taker: AnswerTaker
+  readonly #sink: ResponseSink
   #waiting: Buffer[] = []
   #paused = false
   #ended = false
 
-  constructor(taker: AnswerTaker) {
-    this.#taker = taker
+  constructor(sink: ResponseSink) {
+    this.#sink = sink
   }
 
-  /** Nothing waits and the taker has room. */
+  /** Nothing waits and the sink has room. */
   get hasRoom(): boolean {
     return !this.#paused && this.#waiting.length === 0
   }
 
   push(chunk: Buffer): void {
-    if (this.hasRoom) this.#paused = !this.#taker.data(chunk)
+    if (this.hasRoom) this.#paused = !this.#sink.data(chunk)
     else this.#waiting.push(chunk)
   }
 
   end(last: Buffer | null): void {
     if (this.hasRoom) {
-      this.#taker.end(last)
+      this.#sink.end(last)
       return
     }
     if (last !== null) this.#waiting.push(last)
     this.#ended = true
   }
 
-  /** The taker has room again. */
+  /** The sink has room again. */
   resume(): void {
     this.#paused = false
     while (!this.#paused) {
@@ -92,14 +92,14 @@ export class Pipe {
       if (chunk === undefined) break
       if (this.#ended && this.#waiting.length === 0) {
         this.#ended = false
-        this.#taker.end(chunk)
+        this.#sink.end(chunk)
         return
       }
-      this.#paused = !this.#taker.data(chunk)
+      this.#paused = !this.#sink.data(chunk)
     }
     if (this.#ended && this.hasRoom) {
       this.#ended = false
-      this.#taker.end(null)
+      this.#sink.end(null)
     }
   }
 }

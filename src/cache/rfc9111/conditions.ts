@@ -1,8 +1,8 @@
 // Preconditions and ranges that a stored answer can be held against (RFC 9110 sections 13 and 14). Pure.
 
-import { listMembers } from '../http/field-list.ts'
-import { parseHttpDate } from '../http/date.ts'
-import type { Reading } from './reading.ts'
+import { listMembers } from '../../http/field-list.ts'
+import { parseHttpDate } from '../../http/date.ts'
+import type { ParsedCacheRequest } from '../parsed-request.ts'
 
 /** What of a stored answer conditions are about. */
 export interface Validators {
@@ -13,10 +13,10 @@ export interface Validators {
 }
 
 /** Whether the caller already has this answer: then 304 is due. If-None-Match takes precedence (RFC 9110 section 13.2.2). */
-export function isKnownToCaller(reading: Reading, stored: Validators): boolean {
-  if (reading.ifNoneMatch !== null) return matchesAny(reading.ifNoneMatch, stored.etag)
-  if (reading.ifModifiedSince === null) return false
-  const since = parseHttpDate(reading.ifModifiedSince, stored.dateMs)
+export function isKnownToCaller(parsed: ParsedCacheRequest, stored: Validators): boolean {
+  if (parsed.ifNoneMatch !== null) return matchesAny(parsed.ifNoneMatch, stored.etag)
+  if (parsed.ifModifiedSince === null) return false
+  const since = parseHttpDate(parsed.ifModifiedSince, stored.dateMs)
   const modified = stored.lastModified === null ? stored.dateMs : parseHttpDate(stored.lastModified, stored.dateMs)
   return since !== null && modified !== null && modified <= since
 }
@@ -41,10 +41,10 @@ export type Part = { readonly first: number; readonly last: number } | 'unsatisf
 const singleRange = /^bytes=(\d{0,15})-(\d{0,15})$/i
 
 /** The one range a request asks for. Several of them, other units and malformed ones are ignored, as RFC 9110 allows. */
-export function requestedPart(reading: Reading, stored: Validators, length: number): Part {
-  if (reading.range === null) return null
-  if (reading.ifRange !== null && !isUnchanged(reading.ifRange, stored)) return null
-  const [, from = '', to = ''] = singleRange.exec(reading.range.trim()) ?? []
+export function requestedPart(parsed: ParsedCacheRequest, stored: Validators, length: number): Part {
+  if (parsed.range === null) return null
+  if (parsed.ifRange !== null && !isUnchanged(parsed.ifRange, stored)) return null
+  const [, from = '', to = ''] = singleRange.exec(parsed.range.trim()) ?? []
   if (from === '' && to === '') return null
   if (from === '') {
     const count = Math.min(Number(to), length)

@@ -1,10 +1,10 @@
 // Age and freshness lifetime of an answer (RFC 9111 section 4.2). Pure; times are passed in.
 
-import type { AnswerHead } from './answer.ts'
+import type { ResponseHead } from '../response-stream.ts'
 import type { AnswerDirectives } from './directives.ts'
-import { countLines, firstValue } from '../http/field-list.ts'
-import { parseHttpDate } from '../http/date.ts'
-import type { WallTime } from './clocks.ts'
+import { countLines, firstValue } from '../../http/field-list.ts'
+import { parseHttpDate } from '../../http/date.ts'
+import type { WallTime } from '../clocks.ts'
 
 /** Statuses that may be kept without the upstream saying so (RFC 9110 section 15.1), 206 left out: parts are never kept. */
 const heuristicallyCacheable = new Set([200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501])
@@ -25,7 +25,7 @@ export interface Freshness {
  * reading counts that makes the answer neither older than it can be nor longer-lived.
  */
 export function freshnessOf(
-  head: AnswerHead,
+  head: ResponseHead,
   directives: AnswerDirectives,
   delayMs: number,
   { earliestMs, latestMs }: WallTime,
@@ -58,7 +58,7 @@ function explicitLifetimeMs(fields: readonly string[], directives: AnswerDirecti
 }
 
 /** Section 4.2.2: a tenth of the time since the last change, a day at most; 0 where guessing is not allowed. */
-export function heuristicLifetimeMs(head: AnswerHead, isPublic: boolean, dateMs: number): number {
+export function heuristicLifetimeMs(head: ResponseHead, isPublic: boolean, dateMs: number): number {
   if (!isPublic && !heuristicallyCacheable.has(head.status)) return 0
   const lastModified = firstValue(head.fields, 'last-modified')
   const modifiedMs = lastModified === null ? null : parseHttpDate(lastModified, dateMs)

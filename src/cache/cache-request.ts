@@ -1,6 +1,6 @@
 // What the cache is asked and what it gives back. Types only; the cache knows nothing of tokens, policies or sockets.
 
-import type { AnswerTaker } from './answer.ts'
+import type { ResponseSink } from './response-stream.ts'
 
 /** Who decides how long an answer may be kept. */
 export type CacheRule =
@@ -15,11 +15,11 @@ export type CacheRule =
   | { readonly kind: 'rfc9111'; readonly heuristics: boolean }
 
 /** One request that the policy has already allowed. */
-export interface Question {
+export interface CacheRequest {
   /** Id of the operation; statistics are kept by it. */
   readonly operation: string
   /**
-   * What the answer depends on besides the request: credential handle and digest of any response filter. Two questions
+   * What the answer depends on besides the request: credential handle and digest of any response filter. Two requests
    * share an entry or an upstream call only when their partitions are equal, so what RFC 9111 section 3.5 keeps from others
    * with a credential is kept from them.
    */
@@ -35,7 +35,7 @@ export interface Question {
    * Must not begin with `/`: paths are names of their own, and a write always drops its own path.
    */
   readonly tags: readonly string[]
-  /** Shortens the lifetime of stored answers for this question; 0 turns the cache off for it, null leaves them as they are. */
+  /** Shortens the lifetime of stored answers for this request; 0 turns the cache off for it, null leaves them as they are. */
   readonly atMostMs: number | null
   /** It asks for one thing, which may be absent: a 404 or 410 is an answer like a 200. */
   readonly mayBeAbsent: boolean
@@ -54,7 +54,7 @@ export interface CacheOutcome {
 }
 
 /** Takes an answer that comes through the cache. The fields of `head` hold Cache-Status, and Age where section 5.1 wants it. */
-export interface CacheTaker extends AnswerTaker {
+export interface CacheSink extends ResponseSink {
   /** Called once, right before `head`, or before `fail` when there is no answer at all. */
   outcome(outcome: CacheOutcome): void
 }

@@ -1,7 +1,7 @@
-// Names under which stored answers can be dropped. Whoever asks the cache puts a question's tags together from these, and the
+// Names under which stored answers can be dropped. Whoever asks the cache puts a request's tags together from these, and the
 // cache adds the path; reads and writes have to spell them alike.
 
-import { pathOf } from './reading.ts'
+import { pathOf } from '../parsed-request.ts'
 
 /** What is about one resource. A session's id is the same with and without `devin-`, escaped or not. */
 export function resourceTag(id: string): string {

@@ -3,7 +3,7 @@
 // Bounded by bytes with keys, fields and the index counted. Names (tags and paths) lead to the keys to drop.
 
 import { LRUCache } from 'lru-cache'
-import { entryBytes, type Entry } from './entry.ts'
+import { entryBytes, type Entry } from '../rfc9111/entry.ts'
 
 /** What is stored under one key. */
 export interface Slot {

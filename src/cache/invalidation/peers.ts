@@ -1,5 +1,5 @@
-// What the cache tells the other instances of the gateway and is told by them. Types only; shared/group.ts is the one that
-// does it over a store. Without a store there are no peers.
+// What the cache tells the other instances of the gateway and is told by them. Types only; shared/ does it
+// over a store. Without a store there are no peers.
 
 /** What a write or a purge makes stale. */
 export interface Drop {
@@ -10,7 +10,7 @@ export interface Drop {
 }
 
 /** What became of a drop. */
-export interface Told {
+export interface BroadcastResult {
   /** Entries that were dropped, by all instances that answered. */
   readonly dropped: number
   /** Instances that answered, this one included. */
@@ -40,5 +40,5 @@ export interface Peers {
    * Tells all instances to drop something. Resolves when none of them can serve it any more, whether it answered or not.
    * Never rejects.
    */
-  tell(drop: Drop): Promise<Told>
+  tell(drop: Drop): Promise<BroadcastResult>
 }

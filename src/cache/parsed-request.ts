@@ -1,11 +1,11 @@
-// One reading of a question: its cache key and what its fields ask of a cache. Used on every read, so it is one pass.
+// A request read once: its cache key, and what its fields ask of a cache. One pass, as every read takes it.
 
-import { requestDirectives, type RequestDirectives } from './directives.ts'
+import { requestDirectives, type RequestDirectives } from './rfc9111/directives.ts'
 import { fieldValue, listMembers } from '../http/field-list.ts'
-import type { Question } from './question.ts'
+import type { CacheRequest } from './cache-request.ts'
 
-export interface Reading {
-  /** Equal for two questions only if the upstream would see the same credential, target and fields. */
+export interface ParsedCacheRequest {
+  /** Equal for two requests only if the upstream would see the same credential, target and fields. */
   readonly key: string
   /** The part of the key that holds the fields. */
   readonly fieldLines: string
@@ -39,9 +39,9 @@ const unsent = new Set([
   'user-agent',
 ])
 
-/** Reads a question once. Pure. */
-export function readQuestion(question: Question): Reading {
-  const { fields } = question
+/** Reads a request once. Pure. */
+export function parseCacheRequest(request: CacheRequest): ParsedCacheRequest {
+  const { fields } = request
   let cacheControl: string | null = null
   let pragma: string | null = null
   let ifNoneMatch: string | null = null
@@ -83,7 +83,7 @@ export function readQuestion(question: Question): Reading {
   const directives = requestDirectives(cacheControl, pragma)
   const fieldLines = keyedFields(fields)
   // Neither a target nor a field can hold a line break, so the parts cannot run into each other.
-  const key = `${orderedTarget(question.target)}\n${fieldLines}\n${question.partition}`
+  const key = `${orderedTarget(request.target)}\n${fieldLines}\n${request.partition}`
   return { key, fieldLines, directives, ifNoneMatch, ifModifiedSince, range, ifRange, acceptEncoding, forOrigin }
 }
 
@@ -92,7 +92,7 @@ function joined(before: string | null, value: string): string {
 }
 
 /** What goes upstream of a caller's fields where others may share the answer: what the key says, and nothing else. */
-export function sharedFields({ fieldLines }: Pick<Reading, 'fieldLines'>): string[] {
+export function sharedFields({ fieldLines }: Pick<ParsedCacheRequest, 'fieldLines'>): string[] {
   const fields: string[] = []
   for (let start = 0; start < fieldLines.length;) {
     const colon = fieldLines.indexOf(':', start)
