@@ -29,6 +29,7 @@ limits: ${limits}
 const policies = {
   'teams/window.yaml': team('window', '{ requests: 40/s }'),
   'teams/shares.yaml': team('shares', '{ requests: 400/h }'),
+  'teams/emptied.yaml': team('emptied', '{ requests: 200/h }'),
   'teams/crash.yaml': team('crash', '{ concurrent: 2, sessions: 5/day }'),
 }
 
@@ -51,6 +52,12 @@ async function callsOf(name: string): Promise<Call> {
   const token = await issuer.sign({ sub: 'ann', groups: [name] })
   return ({ port }, { path = sessions, ...init } = {}) =>
     fetch(`http://127.0.0.1:${port}${path}`, { ...init, headers: { authorization: `Bearer ${token}` } })
+}
+
+/** What is left of the first limit of a team, as this gateway tells it. */
+async function leftOf(call: Call, gateway: StartedGateway, name: string): Promise<number | undefined> {
+  const { limits } = (await (await call(gateway, { path: '/gateway/v1/me' })).json()) as Described
+  return limits[name]?.[0]?.remaining
 }
 
 /** So many calls at each of them, all at once; how many were let through. */
@@ -118,10 +125,7 @@ describeWithValkey('several gateways over one store', () => {
     const [first, , , last] = gateways
     if (first === undefined || last === undefined) throw new Error('no gateways')
     const before = upstream.seen.length
-    const left = async (): Promise<number | undefined> => {
-      const { limits } = (await (await call(last, { path: '/gateway/v1/me' })).json()) as Described
-      return limits['shares']?.[0]?.remaining
-    }
+    const left = (): Promise<number | undefined> => leftOf(call, last, 'shares')
     expect(await storm(call, 50)).toBe(200)
     expect(await left()).toBe(200)
 
@@ -157,11 +161,29 @@ describeWithValkey('several gateways over one store', () => {
     }
   })
 
+  test('let no more than the limit through when the store comes back empty, and tell it what counts still', async () => {
+    const call = await callsOf('emptied')
+    let granted = await storm(call, 30)
+    expect(granted).toBe(120)
+    await store.kill()
+    granted += await storm(call, 5)
+    await store.restart()
+    await until(async () => {
+      granted += await storm(call, 2)
+      const states = await Promise.all(gateways.map(status))
+      const more = await storm(call, 1)
+      granted += more
+      return states.every(({ away }) => !away) && more === 0 && granted >= 200
+    }, 'the limit to be used up')
+    expect(granted).toBe(200)
+  })
+
   test('free the slots of one that has crashed, and refuse session creates while the store is away', async () => {
     const call = await callsOf('crash')
     const before = upstream.seen.length
     const [first, second] = gateways
     if (first === undefined || second === undefined) throw new Error('no gateways')
+    await until(async () => (await leftOf(call, first, 'crash')) === 2, 'the limit of all together')
     upstream.takeOver((incoming) => void incoming.resume())
     const held = [call(first), call(first)]
     for (const each of held) each.catch(() => {})
