@@ -1,7 +1,21 @@
 // The connections to the store, on ioredis, which is used in this file only: one node, one found by sentinels, or a
 // cluster; one kind for calls, one for listening.
 
+import { subscribe } from 'node:diagnostics_channel'
+import type { Socket } from 'node:net'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
+
+/**
+ * A TLS connection whose certificate is refused can fail a second time while it is torn down. The library listens for the first
+ * failure only, and an error that nobody hears ends the process. No option of the library reaches its sockets, those to
+ * sentinels least of all, but Node.js tells of each before it is used.
+ */
+subscribe('net.client.socket', (message) => {
+  const { socket } = message as { readonly socket: Socket }
+  socket.on('error', () => {
+    // Who uses the connection hears of it as well.
+  })
+})
 
 export interface StoreSettings {
   /** `sentinel`: the nodes are sentinels. */

@@ -106,6 +106,24 @@ describeWithValkey('a store of one node', () => {
     expect(plain.away).toBe(true)
   })
 
+  test('over TLS that is not trusted never ends the process, whenever its connections are torn down', async () => {
+    const tls = ['--tls-cert-file', file('cert', cert), '--tls-key-file', file('key', key), '--tls-auth-clients', 'no']
+    const server = await started(
+      startStoreServer({ secure: true, settings: ['--port', '0', '--tls-port', 'PORT', ...tls] }),
+    )
+    const { ca } = createAuthority('another')
+    const heard: unknown[] = []
+    const hear = (error: unknown): void => void heard.push(error)
+    process.on('uncaughtException', hear)
+    for (let pauseMs = 0; pauseMs < 60; pauseMs += 3) {
+      const stores = [1, 2, 3].map(() => open(server, { tls: { ca } }))
+      await new Promise((resolve) => setTimeout(resolve, pauseMs))
+      await Promise.all(stores.map((store) => store.close()))
+    }
+    process.off('uncaughtException', hear)
+    expect(heard).toEqual([])
+  })
+
   test('needs of its user what the documentation says, and says why a login failed', async () => {
     // The line of the documentation is the one that is tried.
     const documentation = readFileSync(join(import.meta.dirname, '../../docs/deployment.md'), 'utf8')
