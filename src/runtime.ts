@@ -197,7 +197,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     gateway: gatewayAddress,
     admin: adminAddress,
     instance: store?.instance ?? null,
-    instanceEnded: (instance) => void store?.membership.bury(instance),
+    instanceEnded: (instance) => void store?.membership.remove(instance),
     readiness,
     reload,
     drain: () => (drained ??= drain()),

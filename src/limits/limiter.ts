@@ -37,7 +37,7 @@ export interface LimitStatus {
   readonly resetMs: number
 }
 
-export interface Allowance {
+export interface LimitDecision {
   readonly granted: boolean
   /** The limit that refused (of several the one to wait for longest), or in shadow mode would have; else null. */
   readonly exceeded: Limit | null
@@ -52,7 +52,7 @@ export interface Allowance {
 /** A promise only where a shared store has to be asked. Nothing rejects. */
 export interface Limiter {
   /** Judges and, when every limit has room, counts. A refused request counts nowhere. */
-  take(limits: readonly Limit[]): Allowance | Promise<Allowance>
+  take(limits: readonly Limit[]): LimitDecision | Promise<LimitDecision>
   /** How the limits stand, without counting. */
   peek(limits: readonly Limit[]): readonly LimitStatus[] | Promise<readonly LimitStatus[]>
   /** The request is over: frees its concurrency slots. Exactly once for each granted `take`. */
@@ -61,7 +61,7 @@ export interface Limiter {
   giveBack(limits: readonly Limit[]): void
 }
 
-export interface Clocks {
+export interface LimitClocks {
   /** Milliseconds since the epoch: for calendar windows. */
   readonly now: () => number
   /** Milliseconds of a clock that nobody sets: for everything else. */

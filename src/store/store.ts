@@ -56,7 +56,7 @@ export interface Listener {
   restored(): void
 }
 
-export interface StoreState {
+export interface StoreStatus {
   readonly away: boolean
   /** When it last went away or came back, milliseconds since the epoch. */
   readonly sinceMs: number
@@ -72,7 +72,7 @@ export interface Store {
   /** This instance's name among those that share the store: unique, new at every start. */
   readonly instance: string
   readonly away: boolean
-  readonly state: StoreState
+  readonly state: StoreStatus
   /** Who else shares the store, and messages between all of them. */
   readonly membership: Membership
   /**

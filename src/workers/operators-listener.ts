@@ -6,7 +6,7 @@ import { mergeMetrics } from './merged-metrics.ts'
 import type { BoundAddress } from './messages.ts'
 import type { Pool, WorkerStatus } from './pool.ts'
 
-export interface Operators {
+export interface WorkersListener {
   /** Rejects with Node's own error when the address cannot be had. */
   listen(host: string, port: number): Promise<BoundAddress>
   close(): Promise<void>
@@ -24,7 +24,7 @@ interface Answer {
 const answerMs = { GET: 1_000, POST: 30_000 } as const
 
 /** Makes the listener; nothing is bound before `listen`. */
-export function createOperators(pool: Pool): Operators {
+export function createWorkersListener(pool: Pool): WorkersListener {
   const server = createServer((request, response) => {
     request.resume()
     void answer(pool, request, response).catch(() =>

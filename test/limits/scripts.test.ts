@@ -4,10 +4,10 @@
 
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { decide } from '../../src/limits/shared/decision-script.ts'
+import { decideScript } from '../../src/limits/shared/decision-script.ts'
 import { LimitCall, type Ask } from '../../src/limits/shared/limit-call.ts'
 import { createKeyFinder, createLimitWriter } from '../../src/limits/shared/limit-wire.ts'
-import type { Allowance, Limit, LimitStatus, Quota } from '../../src/limits/limiter.ts'
+import type { LimitDecision, Limit, LimitStatus, Quota } from '../../src/limits/limiter.ts'
 import { createLocalLimiter } from '../../src/limits/local/local-limiter.ts'
 import { createStore } from '../../src/store/client.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -15,7 +15,7 @@ import { withClock } from '../support/limits-in-steps.ts'
 import { until } from '../support/start-gateway.ts'
 import { describeWithValkey, startStoreServer, storeSettings, type StoreServer } from '../support/valkey.ts'
 
-const decideAt = withClock(decide)
+const decideAt = withClock(decideScript)
 const begin = Date.UTC(2026, 9, 24, 21, 50)
 const epoch = 'first'
 
@@ -94,7 +94,7 @@ type Held = Map<string, number>
 async function send(
   call: LimitCall,
   { history, instance, held, atMs }: CallFrame,
-): Promise<{ ask: Ask; allowance: Allowance }[]> {
+): Promise<{ ask: Ask; decision: LimitDecision }[]> {
   const keyOf = createKeyFinder((...parts) => `${history}:${parts.join(':')}`)
   const keys = call.limits.map(({ meter }) => keyOf(meter))
   const answer = await store.run(
@@ -102,10 +102,10 @@ async function send(
     [store.key('epoch'), store.key('there'), ...keys],
     [...call.values(instance, epoch, ({ meter }) => held.get(meter) ?? 0), atMs],
   )
-  const heard: { ask: Ask; allowance: Allowance }[] = []
-  call.read(answer, (ask, allowance, storeMs) => {
+  const heard: { ask: Ask; decision: LimitDecision }[] = []
+  call.read(answer, (ask, decision, storeMs) => {
     expect(storeMs).toBe(atMs)
-    heard.push({ ask, allowance })
+    heard.push({ ask, decision })
   })
   return heard
 }
@@ -180,19 +180,19 @@ describeWithValkey('the script of the shared store', () => {
             if (limits.length > 0) expect(call.add(asked(limits, what))).toBe(true)
           }
           const frame = { history: String(histories), instance, held, atMs }
-          for (const { ask, allowance } of await send(call, frame)) {
+          for (const { ask, decision } of await send(call, frame)) {
             const { limits, what } = ask
             if (what === 'peek') {
-              expect(allowance.statuses).toEqual(local.peek(limits).map(rounded))
+              expect(decision.statuses).toEqual(local.peek(limits).map(rounded))
               continue
             }
             const alone = local.take(limits)
-            expect(allowance).toEqual({
+            expect(decision).toEqual({
               ...alone,
               retryAfterMs: Math.ceil(alone.retryAfterMs),
               statuses: alone.statuses.map(rounded),
             })
-            if (!allowance.granted) continue
+            if (!decision.granted) continue
             open.push(limits)
             hold(held, limits, 1)
           }
@@ -218,11 +218,16 @@ describeWithValkey('the script of the shared store', () => {
       const [burst, day] = [rule('burst', { ...sliding(60_000, 60), burst: 3 }), rule('day', calendar('day', 3))]
       const slots = rule('slots', null)
       const write = createLimitWriter()
-      const take = async (limit: Limit, atMs: number, held = 0, instance = 'one'): Promise<Allowance | undefined> => {
+      const take = async (
+        limit: Limit,
+        atMs: number,
+        held = 0,
+        instance = 'one',
+      ): Promise<LimitDecision | undefined> => {
         const call = new LimitCall(write, atMs)
         call.add(asked([limit], 'take'))
         const frame = { history: 'set back', instance, held: new Map([[limit.meter, held]]), atMs }
-        return (await send(call, frame))[0]?.allowance
+        return (await send(call, frame))[0]?.decision
       }
       let atMs = begin
       for (const limit of [burst, day]) for (let uses = 0; uses < 3; uses += 1) await take(limit, atMs)
@@ -298,7 +303,7 @@ describeWithValkey('the script of the shared store', () => {
           const seen = new LimitCall(write, atMs)
           seen.add(asked([slots], 'peek'))
           const [answer] = await send(seen, { history, instance: 'nobody', held: nobody, atMs })
-          const used = slots.most - (answer?.allowance.statuses[0]?.remaining ?? 0)
+          const used = slots.most - (answer?.decision.statuses[0]?.remaining ?? 0)
           const sum = (counts: (leftMs: number | null) => boolean): number =>
             [...held.values()].reduce((total, each) => total + (counts(each.leftMs) ? each.holds : 0), 0)
           expect(used).toBeGreaterThanOrEqual(sum((leftMs) => leftMs === null))
@@ -328,6 +333,6 @@ describeWithValkey('the script of the shared store', () => {
     expect(await send(call, { history: 'epochs', instance: 'one', held: new Map(), atMs: begin })).toEqual([])
     await server.command('SET', 'test:epoch', epoch)
     const again = await send(call, { history: 'epochs', instance: 'one', held: new Map(), atMs: begin })
-    expect(again[0]?.allowance.statuses[0]?.remaining).toBe(4)
+    expect(again[0]?.decision.statuses[0]?.remaining).toBe(4)
   })
 })

@@ -2,8 +2,8 @@
 // each holds its share while the store is away.
 
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { decide } from '../../src/limits/shared/decision-script.ts'
-import type { Allowance, Limit } from '../../src/limits/limiter.ts'
+import { decideScript } from '../../src/limits/shared/decision-script.ts'
+import type { LimitDecision, Limit } from '../../src/limits/limiter.ts'
 import { createSharedLimiter, type SharedLimiter } from '../../src/limits/shared/shared-limiter.ts'
 import { createStore } from '../../src/store/client.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -13,7 +13,7 @@ import { describeWithValkey, startStoreServer, storeSettings, type StoreServer }
 interface Instance {
   readonly store: Store
   readonly limiter: SharedLimiter
-  take(limits: readonly Limit[]): Promise<Allowance>
+  take(limits: readonly Limit[]): Promise<LimitDecision>
   /** As a crash would: nothing is released, and nothing renewed. */
   crash(): Promise<void>
 }
@@ -68,7 +68,7 @@ const rate = (meter: string, amount: number, more: Partial<Limit> = {}): Limit =
 const slots = (meter: string, most: number): Limit => ({ ...rate(meter, 0), kind: 'concurrency', quota: null, most })
 
 /** So many takes at each instance, all at once; those that were granted. */
-async function storm(some: readonly Instance[], limits: readonly Limit[], each: number): Promise<Allowance[]> {
+async function storm(some: readonly Instance[], limits: readonly Limit[], each: number): Promise<LimitDecision[]> {
   const all = await Promise.all(some.flatMap(({ take }) => Array.from({ length: each }, () => take(limits))))
   return all.filter(({ granted }) => granted)
 }
@@ -118,7 +118,7 @@ describeWithValkey('the limiter of several instances', () => {
     const [one] = await startInstances(1)
     const limits = [rate('requests', 100), slots('concurrent', 50)]
     const seen = await server.watch()
-    const calls = (): number => seen.lines().filter((line) => line.includes(decide.digest)).length
+    const calls = (): number => seen.lines().filter((line) => line.includes(decideScript.digest)).length
     const granted = await storm(instances, limits, 60)
     expect(granted).toHaveLength(50)
     for (let count = 0; count < 30; count += 1) one?.limiter.release(limits)
@@ -143,8 +143,8 @@ describeWithValkey('the limiter of several instances', () => {
       Array.from({ length: 24 }, async (_, index) => {
         const instance = all[index % all.length]
         for (let round = 0; round < 60; round += 1) {
-          const allowance = await instance?.take(limits)
-          if (allowance?.granted !== true) continue
+          const decision = await instance?.take(limits)
+          if (decision?.granted !== true) continue
           held += 1
           most = Math.max(most, held)
           for (let turns = any(4); turns > 0; turns -= 1) await new Promise((resolve) => setImmediate(resolve))
@@ -210,7 +210,7 @@ describeWithValkey('the limiter of several instances', () => {
     await storm([other], limits, 3)
     expect(await storm([one], limits, 3)).toHaveLength(0)
     await server.command('ACL', 'DELUSER', 'killed')
-    await one.store.membership.bury(other.store.instance)
+    await one.store.membership.remove(other.store.instance)
     await until(async () => (await storm([one], limits, 1)).length === 1, 'the slots')
     expect(await storm([one], limits, 3)).toHaveLength(2)
   })

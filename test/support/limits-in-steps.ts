@@ -2,8 +2,8 @@
 // answer arrives here, and which of them fails. Used by property tests.
 
 import { expect, vi } from 'vitest'
-import { decide } from '../../src/limits/shared/decision-script.ts'
-import type { Allowance, Limit } from '../../src/limits/limiter.ts'
+import { decideScript } from '../../src/limits/shared/decision-script.ts'
+import type { LimitDecision, Limit } from '../../src/limits/limiter.ts'
 import { createSharedLimiter, type SharedLimiter } from '../../src/limits/shared/shared-limiter.ts'
 import { script, StoreAway, type Argument, type Script, type Store } from '../../src/store/store.ts'
 
@@ -17,7 +17,7 @@ export function withClock({ name, text }: Script): Script {
   return script(name, changed)
 }
 
-const decideAt = withClock(decide)
+const decideAt = withClock(decideScript)
 /** Says that an instance is there. */
 const enter = script('test.enter', `return redis.call('ZADD', KEYS[1], 0, ARGV[1])`)
 
@@ -29,7 +29,7 @@ export interface Use {
 
 interface Taking {
   readonly limits: readonly Limit[]
-  allowance: Allowance | null
+  decision: LimitDecision | null
 }
 
 interface Call {
@@ -142,9 +142,9 @@ export class Instance {
   }
 
   #takeOne(limits: readonly Limit[]): void {
-    const taking: Taking = { limits, allowance: null }
+    const taking: Taking = { limits, decision: null }
     this.#takings.push(taking)
-    void Promise.resolve(this.limiter.take(limits)).then((made) => (taking.allowance = made))
+    void Promise.resolve(this.limiter.take(limits)).then((made) => (taking.decision = made))
   }
 
   /** So many requests end, the oldest first. */
@@ -171,12 +171,12 @@ export class Instance {
     call.resolve(call.ran.answer)
     await turn()
     const { atMs } = call.ran
-    for (const { limits, allowance } of this.#takings) {
-      if (allowance?.granted !== true) continue
+    for (const { limits, decision } of this.#takings) {
+      if (decision?.granted !== true) continue
       this.open.push(limits)
       for (const limit of limits) this.#steps.uses.push({ limit, atMs })
     }
-    this.#takings = this.#takings.filter(({ allowance }) => allowance === null)
+    this.#takings = this.#takings.filter(({ decision }) => decision === null)
   }
 
   /** The call under way is given up; it may arrive all the same. */
@@ -196,12 +196,12 @@ export class Instance {
     if (!isLost) this.#given.push(call)
     call.reject(new StoreAway('as the test wants it'))
     await turn()
-    for (const { limits, allowance } of this.#takings) {
-      if (allowance?.granted !== true) continue
+    for (const { limits, decision } of this.#takings) {
+      if (decision?.granted !== true) continue
       this.open.push(limits)
       this.byShare.add(limits)
     }
-    this.#takings = this.#takings.filter(({ allowance }) => allowance === null)
+    this.#takings = this.#takings.filter(({ decision }) => decision === null)
   }
 
   /** The answer of a call that was given up arrives after all. */

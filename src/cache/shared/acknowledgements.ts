@@ -11,7 +11,7 @@ interface Call {
 }
 
 /** How a call ended. */
-export interface Outcome {
+export interface BroadcastOutcome {
   readonly dropped: number
   readonly instances: number
   readonly silent: number
@@ -26,7 +26,7 @@ export class Acknowledgements {
   }
 
   /** Waits for these members, no longer than the time given. */
-  async complete(number: number, members: readonly string[], withinMs: number): Promise<Outcome> {
+  async complete(number: number, members: readonly string[], withinMs: number): Promise<BroadcastOutcome> {
     const call = this.#calls.get(number)
     if (call === undefined) return { dropped: 0, instances: 0, silent: members.length }
     const awaited = new Set(members.filter((member) => !call.answers.has(member)))

@@ -9,7 +9,7 @@ import type { Config } from '../../config/schema.ts'
 import { Problem } from '../../problems.ts'
 import { createLog, type Log } from '../../records/log.ts'
 import { listenProblem, startGateway } from '../../runtime.ts'
-import { createOperators } from '../../workers/operators.ts'
+import { createWorkersListener } from '../../workers/operators-listener.ts'
 import { createPool } from '../../workers/pool.ts'
 import { connectToParent, logOf } from '../../workers/parent-link.ts'
 import type { Command, Invocation } from '../invocation.ts'
@@ -115,7 +115,7 @@ async function lead(count: number, invocation: Invocation, config: Config, log: 
     drainMs: drainMsOf(config),
     nowMs: Date.now,
   })
-  const operators = createOperators(pool)
+  const operators = createWorkersListener(pool)
   const { host, port } = config.listen.admin
   const admin = await operators.listen(host, port).catch((error: unknown) => {
     throw new Error(listenProblem('admin', host, port, error), { cause: error })

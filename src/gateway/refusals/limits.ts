@@ -1,11 +1,11 @@
 // What is said of limits: why a request is refused, and how they stand.
 
 import { basename } from 'node:path'
-import type { Allowance, Limit, LimitStatus, Quota } from '../../limits/limiter.ts'
+import type { LimitDecision, Limit, LimitStatus, Quota } from '../../limits/limiter.ts'
 import type { Team } from '../../policy/policy-set.ts'
 import { Problem } from '../../problems.ts'
 
-export function limitsUnjudged({ exceeded: limit, retryAfterMs }: Allowance): Problem {
+export function limitsUnjudged({ exceeded: limit, retryAfterMs }: LimitDecision): Problem {
   return new Problem(
     'overloaded',
     `The limit ${limit?.name ?? ''} cannot be judged: the store that the instances share is away, and what costs money is not let through unjudged. Nothing was counted or sent; try again after Retry-After.`,

@@ -2,7 +2,7 @@
 // counted for a call that came to nothing is given back then.
 
 import { policyField, statusField } from '../../limits/fields.ts'
-import type { Allowance, Limit, Limiter } from '../../limits/limiter.ts'
+import type { LimitDecision, Limit, Limiter } from '../../limits/limiter.ts'
 import type { Team } from '../../policy/policy-set.ts'
 import type { RequestContext } from '../context.ts'
 import { limitExceeded, limitsUnjudged } from '../refusals/limits.ts'
@@ -33,24 +33,24 @@ export function takeLimits({ limiter }: LimitParts, context: RequestContext): St
   if (team === null) return undefined
   const limits = team.limitsFor(context.decided.facts.principal, context.decided.facts.operation)
   if (limits.length === 0) return undefined
-  const allowance = limiter.take(limits)
-  return allowance instanceof Promise
-    ? allowance.then((made) => heed(limiter, team, limits, made, context))
-    : heed(limiter, team, limits, allowance, context)
+  const decision = limiter.take(limits)
+  return decision instanceof Promise
+    ? decision.then((made) => heed(limiter, team, limits, made, context))
+    : heed(limiter, team, limits, decision, context)
 }
 
 function heed(
   limiter: Limiter,
   team: Team,
   limits: readonly Limit[],
-  allowance: Allowance,
+  decision: LimitDecision,
   context: RequestContext,
 ): StageResult {
-  context.limitExceeded = allowance.exceeded?.name ?? null
-  if (allowance.storeAway) return limitsUnjudged(allowance)
-  context.limitFields = ['ratelimit-policy', policyField(limits), 'ratelimit', statusField(allowance.statuses)]
-  if (!allowance.granted && allowance.exceeded !== null)
-    return limitExceeded(team, allowance.exceeded, allowance.retryAfterMs)
+  context.limitExceeded = decision.exceeded?.name ?? null
+  if (decision.storeAway) return limitsUnjudged(decision)
+  context.limitFields = ['ratelimit-policy', policyField(limits), 'ratelimit', statusField(decision.statuses)]
+  if (!decision.granted && decision.exceeded !== null)
+    return limitExceeded(team, decision.exceeded, decision.retryAfterMs)
   if (limits.every((limit) => limit.kind === 'rate')) return undefined
   context.whenEnded(() => {
     limiter.release(limits)

@@ -1,11 +1,11 @@
 // The limiter of one instance, which answers at once. Windows are measured by a clock that nobody sets, so that a change of the
 // system's time neither forgets uses nor keeps them longer; calendar windows follow the calendar.
 
-import type { Allowance, Clocks, Limit, Limiter, LimitStatus, Quota } from '../limiter.ts'
-import { createMeter, type Meter } from './meter.ts'
+import type { LimitDecision, LimitClocks, Limit, Limiter, LimitStatus, Quota } from '../limiter.ts'
+import { createMeter, type QuotaMeter } from './meter.ts'
 
 export interface LocalLimiter extends Limiter {
-  take(limits: readonly Limit[]): Allowance
+  take(limits: readonly Limit[]): LimitDecision
   peek(limits: readonly Limit[]): readonly LimitStatus[]
   /** Counts a request that somebody else has granted, whether or not there is room. */
   count(limits: readonly Limit[]): void
@@ -18,8 +18,8 @@ export interface LocalLimiter extends Limiter {
 /** Meters that nobody uses are dropped when there are more than this: callers come and go. */
 const sweepAbove = 10_000
 
-export function createLocalLimiter({ now, monotonic }: Clocks): LocalLimiter {
-  const meters = new Map<string, { readonly meter: Meter; readonly quota: Quota }>()
+export function createLocalLimiter({ now, monotonic }: LimitClocks): LocalLimiter {
+  const meters = new Map<string, { readonly meter: QuotaMeter; readonly quota: Quota }>()
   const running = new Map<string, number>()
   let sweepAt = sweepAbove
 
@@ -32,7 +32,7 @@ export function createLocalLimiter({ now, monotonic }: Clocks): LocalLimiter {
     wallMs = now()
   }
 
-  function meterOf(name: string, quota: Quota): Meter {
+  function meterOf(name: string, quota: Quota): QuotaMeter {
     const known = meters.get(name)
     if (known !== undefined) return known.meter
     if (meters.size >= sweepAt) sweep()

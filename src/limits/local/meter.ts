@@ -5,7 +5,7 @@ import { calendarEndMs } from '../calendar.ts'
 import type { Quota } from '../limiter.ts'
 
 /** Usage of one quota. The amount may change between calls (policies are replaced); what was used stays used. */
-export interface Meter {
+export interface QuotaMeter {
   /** Milliseconds until `cost` fits: 0 when it does now, Infinity when it never does. */
   waitMs(quota: Quota, cost: number, nowMs: number): number
   /** Counts a cost that fits. */
@@ -17,7 +17,7 @@ export interface Meter {
   resetMs(quota: Quota, nowMs: number): number
 }
 
-export function createMeter(quota: Quota): Meter {
+export function createMeter(quota: Quota): QuotaMeter {
   if (quota.calendar !== null) return new CalendarMeter()
   return quota.burst === null ? new SlidingMeter() : new BucketMeter()
 }
@@ -34,7 +34,7 @@ export function entryOf(spanMs: number, timeMs: number): number {
  * Never more than the amount in any window of the quota's length. Uses within a thousandth of the window are kept together
  * by the time of the last of them, so each is forgotten up to a thousandth late, never early.
  */
-class SlidingMeter implements Meter {
+class SlidingMeter implements QuotaMeter {
   #times: number[] = []
   #counts: number[] = []
   #head = 0
@@ -104,7 +104,7 @@ class SlidingMeter implements Meter {
 }
 
 /** Generic cell rate algorithm: one number, the theoretical arrival time. At most amount + burst in any window. */
-class BucketMeter implements Meter {
+class BucketMeter implements QuotaMeter {
   #arrivalMs = 0
   #intervalMs = 0
 
@@ -141,7 +141,7 @@ class BucketMeter implements Meter {
  * Counts in a calendar window that turns at midnight of a time zone. Where the clock is set back over a midnight, what was
  * counted stays counted in the window that is there again; nobody waits longer than until that one ends.
  */
-class CalendarMeter implements Meter {
+class CalendarMeter implements QuotaMeter {
   #endMs = 0
   #used = 0
   /** When this window was last found to be the right one. */

@@ -20,7 +20,7 @@ import { meterKinds } from './meter-scripts.ts'
  * microseconds; then for each request whether it was granted, the place of the limit that was exceeded (0 for none),
  * milliseconds to wait (-1 for ever), and for each of its limits what is left and milliseconds until all of it is back.
  */
-export const decide = script(
+export const decideScript = script(
   'limits.decide',
   `local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000

@@ -2,7 +2,7 @@
 // once, however many requests ask for it.
 
 import type { Argument } from '../../store/store.ts'
-import type { Allowance, Limit } from '../limiter.ts'
+import type { LimitDecision, Limit } from '../limiter.ts'
 import { figures, readDecision, readTime, type LimitWriter } from './limit-wire.ts'
 import type { Uses } from './local-share.ts'
 
@@ -12,9 +12,9 @@ export interface Ask {
   /** `peek`: it is only told how the limits stand. */
   readonly what: 'take' | 'peek'
   /** What the store has decided; null when it could not be asked. Called once. */
-  readonly settle: (allowance: Allowance | null) => void
+  readonly settle: (decision: LimitDecision | null) => void
   /** What the store has decided after all, by its clock at `storeMs`, when `settle` was called with null. */
-  readonly late: ((allowance: Allowance, storeMs: number) => void) | null
+  readonly late: ((decision: LimitDecision, storeMs: number) => void) | null
 }
 
 /** A limit in the call. */
@@ -82,7 +82,7 @@ export class LimitCall {
    * Tells each request what the script has decided. False when the store has lost what it held, and decided nothing. Throws
    * when it is no answer of the script.
    */
-  read(answer: unknown, decided: (ask: Ask, allowance: Allowance, storeMs: number) => void): boolean {
+  read(answer: unknown, decided: (ask: Ask, decision: LimitDecision, storeMs: number) => void): boolean {
     if (Array.isArray(answer) && answer.length === 0) return false
     let at: number = figures.time
     const size = this.#asks.reduce((sum, { ask }) => sum + figures.request(ask.limits), at)

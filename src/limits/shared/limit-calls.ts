@@ -2,8 +2,8 @@
 // request is sent at once. Uses that are given back go with the next call, freed slots too, or within a moment.
 
 import type { Store } from '../../store/store.ts'
-import type { Clocks, Limit } from '../limiter.ts'
-import { decide } from './decision-script.ts'
+import type { LimitClocks, Limit } from '../limiter.ts'
+import { decideScript } from './decision-script.ts'
 import { LimitCall, type Ask } from './limit-call.ts'
 import { createKeyFinder, createLimitWriter } from './limit-wire.ts'
 import type { Uses } from './local-share.ts'
@@ -14,7 +14,7 @@ const tellWithinMs = 10
 /** In one call: the store does nothing else meanwhile. */
 const most = { asks: 100, limits: 500 } as const
 
-export interface LimitCallsOptions extends Pick<Clocks, 'now'> {
+export interface LimitCallsOptions extends Pick<LimitClocks, 'now'> {
   readonly store: Store
   /** How many slots of a concurrency limit are held here. */
   readonly heldOf: (limit: Limit) => number
@@ -78,11 +78,14 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
     const meters = call.limits.map(({ meter }) => keyOf(meter))
     let isLost = false
     store
-      .run(decide, [keys.epoch, keys.instances, ...meters], call.values(store.instance, epoch, heldOf), (answer) =>
-        call.read(answer, (ask, allowance, storeMs) => ask.late?.(allowance, storeMs)),
+      .run(
+        decideScript,
+        [keys.epoch, keys.instances, ...meters],
+        call.values(store.instance, epoch, heldOf),
+        (answer) => call.read(answer, (ask, decision, storeMs) => ask.late?.(decision, storeMs)),
       )
       .then((answer) => {
-        isLost = !call.read(answer, (ask, allowance) => ask.settle(allowance))
+        isLost = !call.read(answer, (ask, decision) => ask.settle(decision))
         if (isLost) throw new Error('the store has lost what it held')
       })
       .then(

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { calendarEndMs } from '../calendar.ts'
-import type { Allowance, Limit, LimitStatus, Quota } from '../limiter.ts'
+import type { LimitDecision, Limit, LimitStatus, Quota } from '../limiter.ts'
 import { bucketIntervalMs } from '../local/meter.ts'
 
 /** Names that are remembered; those of single callers come and go. */
@@ -80,7 +80,7 @@ export function readDecision(
   places: readonly number[],
   answer: readonly number[],
   at: number,
-): Allowance {
+): LimitDecision {
   const [granted = 0, exceeded = 0, retryMs = 0] = [answer[at], answer[at + 1], answer[at + 2]]
   return {
     granted: granted === 1,

@@ -2,7 +2,7 @@
 // seen, and by its part of what was left when the store told of it last. What this instance let through is counted all the
 // time, so that the share begins with what was used, and can be told to the store when it is back.
 
-import type { Allowance, Clocks, Limit, LimitStatus } from '../limiter.ts'
+import type { LimitDecision, LimitClocks, Limit, LimitStatus } from '../limiter.ts'
 import { createLocalLimiter } from '../local/local-limiter.ts'
 import { LastHeard } from './last-heard.ts'
 
@@ -14,7 +14,7 @@ export interface Uses {
 
 export interface LocalShare {
   /** Judges by the share of so many instances. */
-  take(limits: readonly Limit[], instances: number): Allowance
+  take(limits: readonly Limit[], instances: number): LimitDecision
   peek(limits: readonly Limit[], instances: number): readonly LimitStatus[]
   /** The store has granted a request: counts it here as well. */
   count(limits: readonly Limit[]): void
@@ -36,7 +36,7 @@ export interface LocalShare {
 const mostUntold = 10_000
 const sweepAbove = 10_000
 
-export function createLocalShare(clocks: Clocks): LocalShare {
+export function createLocalShare(clocks: LimitClocks): LocalShare {
   const limiter = createLocalLimiter(clocks)
   const shares = new WeakMap<Limit, { readonly instances: number; readonly share: Limit }>()
   /** Uses that only this instance knows, by meter. */
@@ -62,7 +62,7 @@ export function createLocalShare(clocks: Clocks): LocalShare {
   const ownUse = (limit: Limit): number => (limit.quota === null ? limiter.running(limit) : limiter.used(limit))
 
   /** Refuses what was not left when the store told of it last. */
-  function refusedAsHeard(limits: readonly Limit[], instances: number): Allowance | null {
+  function refusedAsHeard(limits: readonly Limit[], instances: number): LimitDecision | null {
     if (instances === 1) return null
     let exceeded: Limit | null = null
     let retryAfterMs = 0
@@ -102,11 +102,11 @@ export function createLocalShare(clocks: Clocks): LocalShare {
     take(limits, instances) {
       const refused = refusedAsHeard(limits, instances)
       if (refused !== null) return refused
-      const allowance = limiter.take(sharesOf(limits, instances))
-      if (!allowance.granted) return allowance
+      const decision = limiter.take(sharesOf(limits, instances))
+      if (!decision.granted) return decision
       remember(limits)
       for (const limit of limits) if (limit.quota !== null) note(limit, 1)
-      return allowance
+      return decision
     },
     peek: (limits, instances) => limiter.peek(sharesOf(limits, instances)),
     count(limits) {

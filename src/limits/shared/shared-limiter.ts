@@ -2,11 +2,11 @@
 // instance judges by its share.
 
 import type { Store } from '../../store/store.ts'
-import type { Allowance, Clocks, Limit, Limiter, LimitStatus } from '../limiter.ts'
+import type { LimitDecision, LimitClocks, Limit, Limiter, LimitStatus } from '../limiter.ts'
 import { createLimitCalls } from './limit-calls.ts'
 import { createLocalShare } from './local-share.ts'
 
-export interface SharedLimiterOptions extends Clocks {
+export interface SharedLimiterOptions extends LimitClocks {
   readonly store: Store
   /** What happens to limits of cost while the store is away: refused, or judged by this instance's share. */
   readonly budgetsWhenAway: 'refuse' | 'share'
@@ -42,7 +42,7 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
   /** By meter. */
   const slots = new Map<string, HeldSlots>()
   /** Until when a list of limits is refused, by the monotonic clock. A list is the same for the requests of a team. */
-  let refusals = new WeakMap<readonly Limit[], { readonly allowance: Allowance; readonly heardMs: number }>()
+  let refusals = new WeakMap<readonly Limit[], { readonly decision: LimitDecision; readonly heardMs: number }>()
 
   function hold(limits: readonly Limit[], statuses: readonly LimitStatus[]): void {
     for (const [index, limit] of limits.entries())
@@ -53,16 +53,16 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
   let retoldAtMs = Number.NEGATIVE_INFINITY
   const isAlone = (): boolean => store.away || monotonic() < retoldAtMs
 
-  function judgeHere(limits: readonly Limit[]): Allowance {
+  function judgeHere(limits: readonly Limit[]): LimitDecision {
     const budget = limits.find(({ kind, shadow }) => kind === 'budget' && !shadow)
     if (budget !== undefined && budgetsWhenAway === 'refuse') return unjudged(budget)
-    const allowance = here.take(limits, store.state.instances)
-    if (allowance.granted) hold(limits, [])
+    const decision = here.take(limits, store.state.instances)
+    if (decision.granted) hold(limits, [])
     if (!store.away) tell(limits)
-    return allowance
+    return decision
   }
 
-  function ask(limits: readonly Limit[]): Promise<Allowance> {
+  function ask(limits: readonly Limit[]): Promise<LimitDecision> {
     const askedMs = monotonic()
     return new Promise((resolve) => {
       let refusedHere = false
@@ -70,16 +70,16 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
         limits,
         what: 'take',
         settle(decided) {
-          const allowance = decided ?? judgeHere(limits)
+          const decision = decided ?? judgeHere(limits)
           if (decided?.granted === true) {
             here.count(limits)
             hold(limits, decided.statuses)
           }
           if (decided !== null) here.heard(decided.statuses)
           if (decided?.granted === false && decided.exceeded?.kind === 'rate')
-            refusals.set(limits, { allowance, heardMs: askedMs })
-          refusedHere = decided === null && !allowance.granted
-          resolve(allowance)
+            refusals.set(limits, { decision, heardMs: askedMs })
+          refusedHere = decided === null && !decision.granted
+          resolve(decision)
         },
         late({ granted }, storeMs) {
           // A request that was refused here meanwhile counts nowhere.
@@ -90,16 +90,16 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
   }
 
   /** A refusal heard a moment ago that holds still; null when the store has to be asked. */
-  function refusedLately(limits: readonly Limit[]): Allowance | null {
+  function refusedLately(limits: readonly Limit[]): LimitDecision | null {
     const known = refusals.get(limits)
     if (known === undefined) return null
-    const { allowance, heardMs } = known
+    const { decision, heardMs } = known
     const ageMs = monotonic() - heardMs
-    if (ageMs >= Math.min(refusalKeptMs, allowance.retryAfterMs)) {
+    if (ageMs >= Math.min(refusalKeptMs, decision.retryAfterMs)) {
       refusals.delete(limits)
       return null
     }
-    return { ...allowance, retryAfterMs: allowance.retryAfterMs - ageMs }
+    return { ...decision, retryAfterMs: decision.retryAfterMs - ageMs }
   }
 
   /** What the store has counted for a request that was refused here meanwhile. */
@@ -182,7 +182,7 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
 }
 
 /** What cannot be judged is not let through: it would cost money. Nothing was counted. */
-function unjudged(budget: Limit): Allowance {
+function unjudged(budget: Limit): LimitDecision {
   return {
     granted: false,
     exceeded: budget,

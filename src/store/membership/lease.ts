@@ -21,8 +21,8 @@ export interface Moment {
 export class Lease {
   readonly #clocks: Clocks
   #until: Moment = { monotonicMs: 0, wallMs: 0 }
-  #promise: { readonly head: string; readonly askedAt: Moment } | null = null
-  #unkept = 0
+  #renewal: { readonly head: string; readonly askedAt: Moment } | null = null
+  #unconfirmed = 0
 
   constructor(clocks: Clocks) {
     this.#clocks = clocks
@@ -37,29 +37,29 @@ export class Lease {
     return monotonic() >= this.#until.monotonicMs || now() >= this.#until.wallMs
   }
 
-  /** The store has renewed it, for who has applied all messages up to this head. */
-  promise(head: string, askedAt: Moment): void {
-    this.#promise = { head, askedAt }
+  /** The store has renewed it for a member that has applied all messages up to this head. */
+  renewed(head: string, askedAt: Moment): void {
+    this.#renewal = { head, askedAt }
   }
 
-  /** Holds longer if what was promised can be kept by now. */
-  keepPromise(log: MessageLog): void {
-    if (this.#promise === null || !log.knows(this.#promise.head)) return
-    const { monotonicMs, wallMs } = this.#promise.askedAt
-    this.#promise = null
-    this.#unkept = 0
+  /** Takes the renewal once all those messages were applied. */
+  confirm(log: MessageLog): void {
+    if (this.#renewal === null || !log.knows(this.#renewal.head)) return
+    const { monotonicMs, wallMs } = this.#renewal.askedAt
+    this.#renewal = null
+    this.#unconfirmed = 0
     this.#until = { monotonicMs: monotonicMs + ownLeaseMs, wallMs: wallMs + ownLeaseMs }
   }
 
-  /** To be called before each renewal. False when messages that were published long ago have not come: they never will. */
-  mayBeKept(): boolean {
-    this.#unkept = this.#promise === null ? 0 : this.#unkept + 1
-    return this.#unkept <= 2
+  /** To be called before each renewal. True when messages that were published long ago have not come: they never will. */
+  isUnconfirmed(): boolean {
+    this.#unconfirmed = this.#renewal === null ? 0 : this.#unconfirmed + 1
+    return this.#unconfirmed > 2
   }
 
   end(): void {
-    this.#promise = null
-    this.#unkept = 0
+    this.#renewal = null
+    this.#unconfirmed = 0
     this.#until = { monotonicMs: 0, wallMs: 0 }
   }
 }

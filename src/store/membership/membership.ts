@@ -11,7 +11,7 @@ import { absentAfterMs, Headcount } from './headcount.ts'
 import { Lease, leaseMs, type Moment } from './lease.ts'
 import { MessageLog } from './message-log.ts'
 import { namesIn, readMessage } from './messages.ts'
-import { beat, bury, leave, tell } from './scripts.ts'
+import { beat, leave, remove, send } from './scripts.ts'
 import type { MemberHandlers, Membership, MembershipState, MembershipStatus } from './types.ts'
 
 /** How often an instance says that it is there; sooner after a failure, so that the store is away or back soon. */
@@ -27,7 +27,7 @@ const noticedAfterMs = 3 * leaseMs + 2 * beatMs.usual
 const leadForMs = absentAfterMs - 1000
 
 /** What an instance that was killed has sent last may still be worked on for so long. */
-const buriedForMs = 30_000
+const removedForMs = 30_000
 
 /** What it needs of the store. */
 export interface MembershipOptions extends Pick<Store, 'instance' | 'run' | 'subscribe' | 'key' | 'channel'> {
@@ -54,7 +54,7 @@ export function createMembership(options: MembershipOptions): Membership {
   const epochWatchers: (() => void)[] = []
   let handlers: MemberHandlers = { message: () => undefined, reset: () => undefined, out: () => undefined }
   let member = newName()
-  let formers: string[] = []
+  let previousNames: string[] = []
   /** As the store has it; null while this is no member. */
   let heardOfAt: string | null = null
   let noticedAtMs = Number.NEGATIVE_INFINITY
@@ -88,15 +88,15 @@ export function createMembership(options: MembershipOptions): Membership {
   }
 
   function check(): void {
-    if (isJoined && lease.isOver) lapse('the store was not heard of in time')
+    if (isJoined && lease.isOver) leaveGroup('the store was not heard of in time')
   }
 
   /** Messages may have been missed. */
-  function lapse(why: string): void {
+  function leaveGroup(why: string): void {
     handlers.reset()
     log.clear()
     lease.end()
-    formers.push(member)
+    previousNames.push(member)
     member = newName()
     heardOfAt = null
     change(() => {
@@ -112,11 +112,11 @@ export function createMembership(options: MembershipOptions): Membership {
     if (beating || closed) return
     beating = true
     check()
-    if (!lease.mayBeKept()) lapse('messages of the others were missed')
+    if (lease.isUnconfirmed()) leaveGroup('messages of the others were missed')
     const asked = member
     const askedAt = lease.moment()
     const mode = heardOfAt ?? (listening ? 'join' : '')
-    const named = mode === 'join' ? [asked, mode, ...formers] : [mode === '' ? '' : asked, mode]
+    const named = mode === 'join' ? [asked, mode, ...previousNames] : [mode === '' ? '' : asked, mode]
     const values = [channel, leaseMs, instance, absentAfterMs, newName(), ...named]
     const take = (answer: unknown): void => heard(answer, asked, mode, askedAt)
     let pauseMs: number = beatMs.usual
@@ -148,7 +148,7 @@ export function createMembership(options: MembershipOptions): Membership {
   /** What the store has answered of this member; null when it knows no such one. */
   function stand(answer: unknown, askedAt: Moment): void {
     if (!Array.isArray(answer)) {
-      lapse('the others took this instance to be gone')
+      leaveGroup('the others took this instance to be gone')
       return
     }
     const [score, head, memberCount, missingCount] = answer as [string, string, number, number]
@@ -157,14 +157,14 @@ export function createMembership(options: MembershipOptions): Membership {
     members = memberCount
     // Of one more the message tells, which resets what has to be reset.
     change(() => (missing = isJoined ? Math.min(missing, missingCount) : missingCount))
-    lease.promise(head, askedAt)
-    keepPromise()
+    lease.renewed(head, askedAt)
+    confirm()
   }
 
-  function keepPromise(): void {
-    lease.keepPromise(log)
+  function confirm(): void {
+    lease.confirm(log)
     if (isJoined || lease.isOver) return
-    formers = []
+    previousNames = []
     change(() => {
       isJoined = true
       reason = null
@@ -186,11 +186,11 @@ export function createMembership(options: MembershipOptions): Membership {
       handlers.reset()
     } else if (log.head !== null) {
       if (message === null || !log.follow(message.before, message.payload)) {
-        lapse('messages of the others were missed')
+        leaveGroup('messages of the others were missed')
         return
       }
     }
-    keepPromise()
+    confirm()
   }
 
   function apply(body: Readonly<Record<string, unknown>>): void {
@@ -243,7 +243,7 @@ export function createMembership(options: MembershipOptions): Membership {
     },
     async send(body) {
       const values = [channel, leaseMs, instance, JSON.stringify(body)]
-      const [leftMs, hearers] = (await run(tell, keys, values)) as [number, string[]]
+      const [leftMs, hearers] = (await run(send, keys, values)) as [number, string[]]
       return { members: hearers, answerWithinMs: leaseMs, untilMs: monotonic() + leftMs }
     },
     onChange: (listener) => void watchers.push(listener),
@@ -259,8 +259,8 @@ export function createMembership(options: MembershipOptions): Membership {
         waiting.add(done)
         if (isJoined) done()
       }),
-    async bury(other) {
-      await run(bury, keys, [channel, leaseMs, other, buriedForMs]).catch(() => {})
+    async remove(other) {
+      await run(remove, keys, [channel, leaseMs, other, removedForMs]).catch(() => {})
     },
     beat: () => soon(0),
     async close() {

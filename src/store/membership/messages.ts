@@ -2,7 +2,7 @@
 // here and by who takes it.
 
 /** One message. Its head is a digest of the head before and the payload. */
-export interface Message {
+export interface MemberMessage {
   /** Head of the chain before it. */
   readonly before: string
   /** As it was sent. */
@@ -11,7 +11,7 @@ export interface Message {
 }
 
 /** Null for what is no message. */
-export function readMessage(text: string): Message | null {
+export function readMessage(text: string): MemberMessage | null {
   const [, before = '', payload = ''] = /^([0-9a-f]{40}) (\{.*\})$/s.exec(text) ?? []
   if (payload === '') return null
   try {

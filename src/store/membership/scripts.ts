@@ -11,7 +11,7 @@ const missingForMs = 600_000
 
 /**
  * A server that is another one than before (restarted, or a replica that took over) may have lost members, so the group begins
- * anew, and whatever an instance was promised by the one before has run out after a lease. A member that was not heard of for
+ * anew, and leases of the one before have run out after a lease. A member that was not heard of for
  * a lease is missing, and everybody is told.
  */
 const group = `
@@ -97,9 +97,9 @@ for place = 1, 4 do redis.call('PEXPIRE', KEYS[place], 900000) end
 return { redis.call('ZCARD', instances), redis.call('GET', epoch), leader == instance and 1 or 0, stands }`,
 )
 
-/** ARGV: the message. Answers how long promises of an earlier server may last still, in milliseconds, and the members. */
-export const tell = script(
-  'store.tell',
+/** ARGV: the message. Answers for how many milliseconds leases of an earlier server may still hold, and the members. */
+export const send = script(
+  'store.send',
   `${group}
 review()
 say(ARGV[4])
@@ -123,8 +123,8 @@ return true`,
  * The instance has ended for certain, so it is not cut off and writing. What it sent last may still be under way: it counts as
  * missing for so many milliseconds more. ARGV: these.
  */
-export const bury = script(
-  'store.bury',
+export const remove = script(
+  'store.remove',
   `${group}
 review()
 redis.call('ZREM', instances, instance)

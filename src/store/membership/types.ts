@@ -53,7 +53,7 @@ export interface Membership {
   /** Resolves when this instance has joined; after that time in any case. */
   joined(withinMs: number): Promise<void>
   /** Another instance has ended for certain: nobody waits for it any more. */
-  bury(instance: string): Promise<void>
+  remove(instance: string): Promise<void>
   /** Says at once that this instance is there. */
   beat(): void
   close(): Promise<void>
