@@ -120,6 +120,13 @@ const kinds = {
     turn: 'the team',
     about: 'Wait for as many seconds as `Retry-After` says.',
   },
+  'attempts-exceeded': {
+    status: 429,
+    title: 'Too many requests with a body',
+    turn: 'the caller',
+    about:
+      'A body that the policy has to look into is read before it is known whether the request may pass, so every caller may send so many, refused ones included: `limits.attempts` of its team. Wait for as many seconds as `Retry-After` says, and repair what is refused before you send it again.',
+  },
   'concurrency-exceeded': {
     status: 429,
     title: 'Too many requests at once',

@@ -8,6 +8,8 @@ import { createDevinUsers } from './gateway/devin-users.ts'
 import { createRecorder } from './gateway/recording.ts'
 import { createStages } from './gateway/stages/list.ts'
 import { watchExpiry } from './keys/expiry.ts'
+import { createLocalLimiter } from './limits/local/local-limiter.ts'
+import { openBodies } from './runtime/bodies.ts'
 import { openCertificate } from './runtime/certificate.ts'
 import { layFoundation, type GatewayOptions } from './runtime/foundation.ts'
 import { listenerOf } from './runtime/listener.ts'
@@ -56,12 +58,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const overloadWatch = watchOverload(foundation)
   const { overload } = overloadWatch
   const devinUsers = createDevinUsers({ calls: ownCalls, now })
+  const attempts = createLocalLimiter({ now, monotonic })
   const stages = createStages({
     overload,
     tokens,
     keyring,
     devinUsers,
     limiter,
+    attempts,
     budgeting,
     cache,
     safeCreates,
@@ -70,12 +74,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     monotonic,
     upstream,
     maxBodyBytes: config.bodies.maxBytes,
-    maxJudgedBytes: config.bodies.maxJudgedBytes,
+    bodies: openBodies(foundation),
     callerIdleMs: config.upstream.timeouts.bodyIdleMs,
   })
   const app = await createGatewayApp({
     stages,
-    ownPages: { devinUsers, limiter, budgeting, now },
+    ownPages: { devinUsers, limiter, attempts, budgeting, now },
     recorder: createRecorder(sinks, instruments, now, monotonic),
     policy: () => policies.current,
     now: monotonic,

@@ -29,6 +29,7 @@ import { createOwnPages, type OwnPagesParts } from './own-pages/plugin.ts'
 import { Pipelines } from './listener/pipelines.ts'
 import { draining } from './refusals/request.ts'
 import type { Recorder } from './recording.ts'
+import { abandonedMs } from './responses/client.ts'
 import { answerFailure } from './responses/own-answer.ts'
 import type { Stages } from './stages/list.ts'
 import { enterStage, hookOf, type StageHook } from './stages/stage.ts'
@@ -70,8 +71,13 @@ export interface GatewayApp {
   cut(): Promise<void>
 }
 
-/** The record of a request whose caller has left waits so long for what the upstream answers. */
-const recordWithinMs = 1_000
+/**
+ * The record of a request whose caller has left waits so long for what the upstream answers. Others may wait for the answer to a
+ * read, and that to a create with an Idempotency-Key is kept: both are waited for without regard to the record.
+ */
+function recordWithinMs({ isRead, claim }: RequestContext): number {
+  return isRead || claim !== null ? 1_000 : 2 * abandonedMs
+}
 
 /** Builds the listener; nothing is bound before `listen`. */
 export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp> {
@@ -126,7 +132,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
       if (!context.isEnded)
         lingering.set(
           context,
-          setTimeout(() => recordEarly(context), recordWithinMs),
+          setTimeout(() => recordEarly(context), recordWithinMs(context)),
         )
     })
     if (phase !== 'open') response.shouldKeepAlive = false

@@ -9,6 +9,7 @@ import type { Target } from '../catalogue/target.ts'
 import type { Claim } from '../idempotency/safe-creates.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { KeyVersion } from '../keys/keyring.ts'
+import type { LimitStatus } from '../limits/limiter.ts'
 import type { Evaluation } from '../policy/evaluate.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import { asProblem, type Problem } from '../problems.ts'
@@ -31,6 +32,7 @@ export const stageNames = [
   'authenticate',
   'authorize',
   'shed-load',
+  'admit-body',
   'judge-body',
   'claim-idempotency-key',
   'choose-key',
@@ -88,6 +90,8 @@ export class RequestContext {
   cacheStatus: string | null = null
   /** RateLimit fields of the answer, name and value alternating; empty before the limits were judged and without limits. */
   limitFields: readonly string[] = []
+  /** What those fields say, one for each limit. */
+  limitStatuses: readonly LimitStatus[] = []
   /** The limit that refused the request, or in shadow mode would have. */
   limitExceeded: string | null = null
   /** Answered with the kept answer of an earlier request with the same Idempotency-Key. */

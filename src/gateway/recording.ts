@@ -51,7 +51,8 @@ export function createRecorder(records: Records, meter: Meter, now: () => number
     if (context.isDecisionRecorded) return
     context.isDecisionRecorded = true
     const { decisionId, requestId } = context
-    records.decision({ time, decision_id: decisionId, request_id: requestId }, () =>
+    const ended = { how: outcomeOf(context), stage: context.stage, sent: context.upstreamStartedAtMs !== null }
+    records.decision({ time, decision_id: decisionId, request_id: requestId, ended }, () =>
       decisionContent(context, effectOf(context), reasonOf(context)),
     )
   }

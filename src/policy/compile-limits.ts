@@ -5,7 +5,14 @@ import type { Quota } from '../limits/limiter.ts'
 import type { Precedence } from '../limits/precedence.ts'
 import type { AllowCompiler } from './allow.ts'
 import type { GatewayLimitsDocument, LimitsDocument, QuotaDocument, TeamDocument } from './document.ts'
-import type { GatewayLimits, LimitRules, OperationGroupLimits, TeamLimits } from './team-limits.ts'
+import {
+  attemptLimits,
+  type AttemptLimits,
+  type GatewayLimits,
+  type LimitRules,
+  type OperationGroupLimits,
+  type TeamLimits,
+} from './team-limits.ts'
 
 /** Null when the team has no limits. Words for groups of operations are checked as those of grants are. */
 export function compileLimits(
@@ -23,6 +30,21 @@ export function compileLimits(
     operations: compileGroups({ ...document, limits }, allow, diagnostics),
     shadow: limits.mode === 'shadow',
   }
+}
+
+const attemptsByDefault = { amount: 120, perMs: 60_000, calendar: null, burst: null } as const
+
+/** What the team states, else twice its writes, else 120 a minute. */
+export function compileAttempts({ limits }: TeamDocument): AttemptLimits {
+  const timeZone = limits?.timeZone ?? 'UTC'
+  const stated = quotaOf(limits?.attempts ?? null, timeZone)
+  const writes = quotaOf(limits?.writes ?? null, timeZone)
+  const quota =
+    stated ??
+    (writes === null
+      ? { ...attemptsByDefault, timeZone }
+      : { ...writes, amount: 2 * writes.amount, burst: writes.burst === null ? null : 2 * writes.burst })
+  return attemptLimits(quota, stated !== null, limits?.mode === 'shadow')
 }
 
 /** The gateway-wide limits; null when there are none. A second file of them is an error. */

@@ -17,7 +17,7 @@ import type {
   TeamDocument,
 } from './document.ts'
 import { compileBudgets } from './compile-budgets.ts'
-import { compileGatewayLimits, compileLimits, precedenceOf } from './compile-limits.ts'
+import { compileAttempts, compileGatewayLimits, compileLimits, precedenceOf } from './compile-limits.ts'
 import { compileDevinUsers, type DevinUserFinder } from './devin-users.ts'
 import { RepeatedRequests } from './repeated.ts'
 import { createMembershipFinder } from './memberships.ts'
@@ -167,6 +167,7 @@ function compileTeam(
     grants,
     cacheAtMostMs: document.cacheAtMostMs,
     limitsFor: createLimitFinder(document.team, compileLimits(document, allow, diagnostics), gatewayLimits),
+    attempts: compileAttempts(document),
     cachedIsFree: document.limits?.cached === 'free',
     precedence: precedenceOf(document, gatewayLimits),
     byOperation,

@@ -34,6 +34,14 @@ export interface BudgetDocument {
 /** A whole number of at least 1. */
 export const count = (what: string) => z.int().min(1, `${what} must be at least 1`)
 
+/** `attempts`: of one caller. */
+export const attempts = () =>
+  quota()
+    .optional()
+    .describe(
+      'Requests of one caller whose body has to be read before anything else can be said of them, allowed or not, like 120/min. Never given back; each instance counts by itself. Default: twice `writes`, else 120/min.',
+    )
+
 const plainQuota = () => rate().transform((value): QuotaDocument => ({ rate: value, burst: null }))
 
 const burstQuota = () =>

@@ -7,6 +7,7 @@ import type { KeyHandle } from '../keys/key.ts'
 import type { KeyChoice, Requirement } from '../keys/select.ts'
 import type { Precedence } from '../limits/precedence.ts'
 import type { Limit } from '../limits/limiter.ts'
+import type { AttemptLimits } from './team-limits.ts'
 import type { Condition } from './condition.ts'
 import type { DevinUserFinder } from './devin-users.ts'
 import type { GuardrailTable } from './guardrails/guardrail.ts'
@@ -45,6 +46,8 @@ export interface Team {
   readonly cacheAtMostMs: number | null
   /** The limits that a request of the team is judged against; empty when there are none. */
   limitsFor(principal: Principal, operation: Operation): readonly Limit[]
+  /** How often this caller may send a body that has to be read before the other limits are judged. */
+  readonly attempts: AttemptLimits
   /** An answer from the cache counts against none of the limits: they are judged when the upstream is asked. */
   readonly cachedIsFree: boolean
   /** How its requests stand in line before the upstream. */

@@ -7,7 +7,16 @@ import type { Diagnostic } from '../config/diagnostics.ts'
 import type { ConditionDocument } from './condition.ts'
 import { organizationId } from './document-fields.ts'
 import type { PolicyWord } from './policy-words.ts'
-import { count, limitFields, limitsMode, limitsOf, timeZone, type LimitsDocument } from './limit-fields.ts'
+import {
+  attempts,
+  count,
+  limitFields,
+  limitsMode,
+  limitsOf,
+  timeZone,
+  type LimitsDocument,
+  type QuotaDocument,
+} from './limit-fields.ts'
 
 /** A condition as written, each attribute a list; at least one attribute. */
 export type MemberEntry = ConditionDocument
@@ -23,6 +32,8 @@ export interface GrantDocument {
 export interface TeamLimitsDocument extends LimitsDocument {
   readonly apps: Readonly<Record<string, LimitsDocument>>
   readonly perPrincipal: LimitsDocument | null
+  /** Of one caller; null: the default. */
+  readonly attempts: QuotaDocument | null
   /** By operation id, pattern or permission. */
   readonly operations: Readonly<Record<string, LimitsDocument>>
   /** Whether an answer from the cache counts. */
@@ -84,6 +95,7 @@ const grant = z.strictObject({
 
 const limits = z.strictObject({
   ...limitFields,
+  attempts: attempts(),
   apps: z
     .record(text(), z.strictObject(limitFields).describe('Limits of this app.'))
     .default({})
@@ -186,6 +198,7 @@ function teamLimitsOf(written: z.output<typeof limits>): TeamLimitsDocument {
   return {
     ...limitsOf(written),
     apps: mapValues(written.apps, limitsOf),
+    attempts: written.attempts ?? null,
     perPrincipal: written.per_principal === undefined ? null : limitsOf(written.per_principal),
     operations: mapValues(written.operations, limitsOf),
     cached: written.cached,

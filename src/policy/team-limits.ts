@@ -70,6 +70,31 @@ export function createLimitFinder(
   }
 }
 
+/** The name of the limit of attempts, in fields and refusals. */
+export const attemptsName = 'attempts'
+
+export interface AttemptLimits {
+  /** The team's policy states it; else it is the default, which honest callers do not come near. */
+  readonly isStated: boolean
+  of(principal: Principal): Limit
+}
+
+/** The limit of attempts: one caller's, whatever its app. */
+export function attemptLimits(quota: Quota, isStated: boolean, shadow: boolean): AttemptLimits {
+  return {
+    isStated,
+    of: ({ issuer, subject }) => ({
+      meter: `/${attemptsName} ${issuer} ${subject} ${spanName(quota)}`,
+      name: attemptsName,
+      kind: 'rate',
+      scope: 'team',
+      quota,
+      most: 0,
+      shadow,
+    }),
+  }
+}
+
 function teamLimitsOf(team: string, limits: TeamLimits | null, app: string, operation: Operation): Limit[] {
   if (limits === null) return []
   const whose: Whose = { meter: team, prefix: '', scope: 'team', shadow: limits.shadow }

@@ -82,6 +82,11 @@ export interface DecisionHead {
   readonly time: string
   readonly decision_id: string
   readonly request_id: string
+  /**
+   * What became of the request, which a limit, a budget or a missing key may have stopped although the policy allows it: `how` as in
+   * the access record, the stage it had come to, and whether any of it was sent to the Devin API.
+   */
+  readonly ended: { readonly how: Outcome; readonly stage: string; readonly sent: boolean }
 }
 
 /** What a decision says: the same for each request that is repeated. */

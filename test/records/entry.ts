@@ -1,8 +1,14 @@
 // Entries with every member, plain ones and arbitrary ones.
 
 import * as fc from 'fast-check'
-import type { AccessEntry, DecisionEntry } from '../../src/records/entries.ts'
+import type { AccessEntry, DecisionEntry, DecisionHead } from '../../src/records/entries.ts'
 import { isNameReadRight } from '../support/json-names.ts'
+
+/** The head of a decision entry, told apart by its request id. */
+export function decisionHead(requestId: string): DecisionHead {
+  const ended = { how: 'forwarded', stage: 'forward', sent: true } as const
+  return { time: '2026-11-24T10:00:00.123Z', decision_id: '01JDEXAMPLE', request_id: requestId, ended }
+}
 
 /** An access entry told apart by its request id. */
 export function accessEntry(requestId: string): AccessEntry {
@@ -87,6 +93,7 @@ export const anyDecisionEntry: fc.Arbitrary<DecisionEntry> = fc.record({
   time: anyText,
   decision_id: anyText,
   request_id: anyText,
+  ended: fc.record({ how: fc.constantFrom('forwarded', 'refused', 'aborted'), stage: anyText, sent: fc.boolean() }),
   effect: fc.constantFrom('allow', 'deny'),
   reason: anyText,
   detail: anyTextOrNull,

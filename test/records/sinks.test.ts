@@ -20,7 +20,7 @@ import { createSinks, RecordsLost } from '../../src/records/sinks.ts'
 import type { SinksOptions } from '../../src/records/sinks.ts'
 import { recordJson } from '../../src/records/safe-text.ts'
 import { startProgram, textOf } from './child.ts'
-import { accessEntry, anyAccessEntry, anyDecisionEntry } from './entry.ts'
+import { accessEntry, anyAccessEntry, anyDecisionEntry, decisionHead } from './entry.ts'
 import { freshFolder, linesOf, readJsonLines } from './folder.ts'
 
 const onLinux = it.skipIf(process.platform !== 'linux')
@@ -55,8 +55,8 @@ describe('the streams of records', () => {
         const at = freshFolder()
         const { sinks, troubles } = open(at)
         for (const entry of requests) sinks.access(entry)
-        for (const { time, decision_id: id, request_id: request, ...content } of verdicts)
-          sinks.decision({ time, decision_id: id, request_id: request }, () => recordJson(content))
+        for (const { time, decision_id: id, request_id: request, ended, ...content } of verdicts)
+          sinks.decision({ time, decision_id: id, request_id: request, ended }, () => recordJson(content))
         await sinks.close()
         const plain = (entries: readonly unknown[]): unknown => entries.map((entry) => JSON.parse(recordJson(entry)))
         expect(readJsonLines(at('access.ndjson'))).toEqual(plain(requests))
@@ -79,7 +79,7 @@ describe('the streams of records', () => {
     const at = freshFolder()
     const { sinks } = open(at, { flushMs: 600_000 })
     sinks.access(accessEntry('r1'))
-    sinks.decision(accessEntry('r1'), () => '{"effect":"allow"}')
+    sinks.decision(decisionHead('r1'), () => '{"effect":"allow"}')
     sinks.flush()
     expect([idsOf(at('access.ndjson')), idsOf(at('decisions.ndjson'))]).toEqual([['r1'], ['r1']])
     await sinks.close()
@@ -103,7 +103,7 @@ describe('the streams of records', () => {
     const { sinks } = open(at, { decisions: at('access.ndjson') })
     for (const id of ids(1000)) {
       sinks.access(accessEntry(id))
-      sinks.decision(accessEntry(id), () => '{"effect":"allow"}')
+      sinks.decision(decisionHead(id), () => '{"effect":"allow"}')
     }
     await sinks.close()
     expect(idsOf(at('access.ndjson'))).toEqual(ids(1000).flatMap((id) => [id, id]))
@@ -182,7 +182,7 @@ describe('a target that fails', () => {
       const lineLength = JSON.stringify(accessEntry('r0')).length + 1
       const { sinks, troubles } = open(at, { access: at('decisions.ndjson'), maxWaitingBytes: 10 * lineLength })
       for (const id of ids(10)) sinks.access(accessEntry(id))
-      sinks.decision(accessEntry('r0'), () => '{"effect":"allow"}')
+      sinks.decision(decisionHead('r0'), () => '{"effect":"allow"}')
       sinks.access(accessEntry('r1'))
       expect(sinks.health().map(({ lost }) => lost)).toEqual([1, 1, 0])
       const told = `2 line(s) for ${at('decisions.ndjson')} were lost since start`
@@ -218,7 +218,7 @@ describe('a target that fails', () => {
     for (const name of ['access', 'decisions', 'audit']) symlinkSync('/dev/full', at(`${name}.ndjson`))
     const { sinks } = open(at)
     sinks.access(accessEntry('r1'))
-    sinks.decision(accessEntry('r1'), () => '{"effect":"allow"}')
+    sinks.decision(decisionHead('r1'), () => '{"effect":"allow"}')
     expect(await sinks.audit('stop', 'test', {})).toBe(false)
     expect(sinks.auditHealthy()).toBe(false)
     await expect(sinks.close()).rejects.toThrow(

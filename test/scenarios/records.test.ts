@@ -467,6 +467,7 @@ describe('the fields of a record', () => {
         'time',
         'decision_id',
         'request_id',
+        'ended',
         'effect',
         'reason',
         'detail',

@@ -32,6 +32,22 @@ test('a caller who does not read is cut after the idle time, and the connection 
   for (const socket of sockets) socket.destroy()
 })
 
+test('nor does a caller who reads a little now and then keep it', async () => {
+  running.upstream.respond((_request, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' }).end(Buffer.alloc(64 * 1024 * 1024, 0x20))
+  })
+  const socket = await openSocket(running.port)
+  socket.on('error', () => {})
+  socket.pause()
+  const before = await running.settled()
+  socket.write(`GET ${sessions}?dripping HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${await running.token()}\r\n\r\n`)
+  const timer = setInterval(() => void socket.read(100), 50)
+  await until(async () => (await running.access()).length > before, 'the reader to be cut')
+  clearInterval(timer)
+  expect((await running.access()).at(-1)).toMatchObject({ outcome: 'aborted', status: 200 })
+  socket.destroy()
+})
+
 test('a caller who reads with many pauses gets everything, and each pause leaves nothing behind', async () => {
   const bytes = 32 * 1024 * 1024
   running.upstream.respond((_request, response) => {

@@ -24,10 +24,21 @@ export function wasCutOff(request: IncomingMessage): boolean {
   return stream === null ? !request.complete : stream.aborted || stream.rstCode !== constants.NGHTTP2_NO_ERROR
 }
 
+/** Bytes a second that callers have to send of a body, and to take of an answer, once they have had time to begin. */
+export const leastRate = 8 * 1024
+
 /** True when the caller did not get the whole answer. */
 export function hasLeft(response: ServerResponse): boolean {
   const stream = streamOf(response)
   return !response.writableFinished || (stream !== null && stream.rstCode !== constants.NGHTTP2_NO_ERROR)
+}
+
+/** What is still to come of the request is not read: the connection ends with the answer, by HTTP/2 the stream. */
+export function leaveUnread(request: IncomingMessage, response: ServerResponse): void {
+  if (request.complete) return
+  const stream = streamOf(response)
+  if (stream === null) response.shouldKeepAlive = false
+  else if (!stream.endAfterHeaders) stream.once('finish', () => stream.close(constants.NGHTTP2_NO_ERROR))
 }
 
 /** Ends an answer whose head is out so that the caller cannot take it for complete. */

@@ -4,16 +4,19 @@ import { budgetView, type BudgetView } from '../../budgets/standing.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { Limiter } from '../../limits/limiter.ts'
+import type { LocalLimiter } from '../../limits/local/local-limiter.ts'
 import { conditionHolds } from '../../policy/condition.ts'
 import { refusalWithoutTeam } from '../../policy/decide.ts'
 import { isWithheld } from '../../policy/guarded.ts'
 import type { PolicySet, Team } from '../../policy/policy-set.ts'
 import { Problem } from '../../problems.ts'
 import type { Budgeting } from '../budgeting.ts'
+import { isToldOfAttempts } from '../limiting.ts'
 import { limitView } from '../refusals/limits.ts'
 
 export interface MeParts {
   readonly limiter: Limiter
+  readonly attempts: LocalLimiter
   readonly budgeting: Budgeting
   readonly now: () => number
 }
@@ -67,14 +70,15 @@ async function limitsOf(
   policy: PolicySet,
   teams: readonly Team[],
   principal: Principal,
-  { limiter }: MeParts,
+  { limiter, attempts }: MeParts,
 ): Promise<Record<string, unknown>> {
   const create = policy.catalogue.operation('org.sessions.create')
   const entries = teams.map(async (team) => {
     const granted = operationsOf(policy, team, principal).map(({ id }) => policy.catalogue.operation(id))
     const limits = [create, ...granted].flatMap((each) => (each === null ? [] : team.limitsFor(principal, each)))
     const distinct = [...new Map(limits.map((limit) => [limit.meter, limit])).values()]
-    const statuses = await limiter.peek(distinct)
+    const ofAttempts = attempts.peek([team.attempts.of(principal)])
+    const statuses = [...(await limiter.peek(distinct)), ...ofAttempts.filter((each) => isToldOfAttempts(team, each))]
     return [team.id, statuses.map(limitView)] as const
   })
   return Object.fromEntries(await Promise.all(entries))

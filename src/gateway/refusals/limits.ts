@@ -29,6 +29,16 @@ export function limitExceeded(team: Team, limit: Limit, retryAfterMs: number): P
   )
 }
 
+/** Too many bodies of one caller. They were read or not, and are not read any more. */
+export function attemptsExceeded(team: Team, { quota }: Limit, retryAfterMs: number): Problem {
+  const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000))
+  return new Problem(
+    'attempts-exceeded',
+    `You have sent more requests with a body than ${quota === null ? 'you may' : quotaText(quota)} (limit attempts), refused ones included. Wait ${seconds} second${seconds === 1 ? '' : 's'}, and repair what is refused before you send it again. The limit stands in ${basename(team.source.file)}, for its owner to change, or follows from \`writes\` there.`,
+    { fields: { 'retry-after': String(seconds) } },
+  )
+}
+
 /** Who used it, and who may change it. */
 function wordsFor(team: Team, { scope }: Limit): { subject: string; verb: 'has' | 'have'; owner: string } {
   if (scope === 'gateway')

@@ -5,10 +5,13 @@ import type { ServerResponse } from 'node:http'
 import type { ResponseHead, ResponseSource } from '../../cache/response-stream.ts'
 import type { CacheOutcome, CacheSink } from '../../cache/cache-request.ts'
 import type { Problem } from '../../problems.ts'
-import { isHttp2 } from '../listener/http-versions.ts'
+import { isHttp2, leastRate } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'
 import { scheduleWrite } from '../event-loop-batch.ts'
 import { answerFailure } from './own-answer.ts'
+
+/** How long the answer to a write is waited for whose caller has left. */
+export const abandonedMs = 10_000
 
 /** Text is encoded on the stack up to 16 KiB (libuv's stream base in Node), head included. */
 const oneWriteBytes = 12 * 1024
@@ -21,8 +24,10 @@ export class ClientResponseWriter implements CacheSink {
   #begun = false
   /** What was written in this batch has not left yet. */
   #gathering = false
-  /** Runs while the caller has no room for more. */
-  #stalled: NodeJS.Timeout | null = null
+  /** Runs while the caller has not taken all that was written. */
+  #reading: NodeJS.Timeout | null = null
+  /** What it had taken when that began. */
+  #takenBytes = 0
 
   /** `idleMs`: how long a caller may leave an answer unread. */
   constructor(context: RequestContext, idleMs: number) {
@@ -31,14 +36,27 @@ export class ClientResponseWriter implements CacheSink {
     this.#idleMs = idleMs
     context.whenClosed(() => {
       // Also after an answer of ours: the upstream may still be busy with a request that was refused half way.
-      if (this.#stalled !== null) clearTimeout(this.#stalled)
-      this.#flow?.abort()
+      if (this.#reading !== null) clearTimeout(this.#reading)
+      const flow = this.#flow
+      if (flow !== null) this.#letGo(flow)
     })
+  }
+
+  /** A read is of use to nobody any more. A write that was sent may be done, and for the record its answer is waited for. */
+  #letGo(flow: ResponseSource): void {
+    const context = this.#context
+    if (context.isRead || context.isComplete || context.upstreamStartedAtMs === null) {
+      flow.abort()
+      return
+    }
+    flow.resume()
+    const timer = setTimeout(() => flow.abort(), abandonedMs)
+    context.whenEnded(() => clearTimeout(timer))
   }
 
   attach(flow: ResponseSource): void {
     this.#flow = flow
-    if (this.#context.isClosed) flow.abort()
+    if (this.#context.isClosed) this.#letGo(flow)
   }
 
   outcome({ result, cacheStatus }: CacheOutcome): void {
@@ -80,7 +98,10 @@ export class ClientResponseWriter implements CacheSink {
     this.#context.bytesOut += chunk.length
     this.#gather()
     const room = this.#response.write(chunk)
-    if (!room) this.#waitForRoom()
+    if (!room) {
+      this.#response.once('drain', () => this.#flow?.resume())
+      this.#watchReader()
+    }
     return room
   }
 
@@ -96,6 +117,7 @@ export class ClientResponseWriter implements CacheSink {
       if (body !== null && isWhole && body.length <= oneWriteBytes)
         this.#response.end(body.toString('latin1'), 'latin1')
       else this.#response.end(body ?? undefined)
+      if (this.#response.writableLength > 0) this.#watchReader()
     })
   }
 
@@ -114,15 +136,23 @@ export class ClientResponseWriter implements CacheSink {
     })
   }
 
-  /** A caller that does not read holds a connection to the upstream; it may do so for as long as the upstream may pause. */
-  #waitForRoom(): void {
-    if (this.#stalled !== null) return
-    this.#stalled = setTimeout(() => this.#response.destroy(), this.#idleMs)
-    this.#response.once('drain', () => {
-      if (this.#stalled !== null) clearTimeout(this.#stalled)
-      this.#stalled = null
-      this.#flow?.resume()
-    })
+  /**
+   * A caller that does not read holds memory and a connection to the upstream. It may pause for as long as the upstream may, and has
+   * to take the least rate; only while something waits for it.
+   */
+  #watchReader(): void {
+    if (this.#reading !== null || this.#context.isClosed) return
+    this.#takenBytes = this.#taken()
+    this.#reading = setTimeout(() => {
+      this.#reading = null
+      if (this.#response.writableLength === 0) return
+      if (this.#taken() - this.#takenBytes < (leastRate * this.#idleMs) / 1000) this.#response.destroy()
+      else this.#watchReader()
+    }, this.#idleMs)
+  }
+
+  #taken(): number {
+    return this.#context.bytesOut - this.#response.writableLength
   }
 
   fail(problem: Problem): void {

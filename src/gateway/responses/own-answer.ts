@@ -2,7 +2,7 @@
 
 import { asProblem, problemKinds, problemType, type Problem, type ProblemKindName } from '../../problems.ts'
 import { maskSecrets } from '../../records/mask.ts'
-import { breakOff, isHttp2 } from '../listener/http-versions.ts'
+import { breakOff, isHttp2, leaveUnread } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'
 import { scheduleWrite } from '../event-loop-batch.ts'
 
@@ -66,7 +66,8 @@ export function answerProblemPage(context: RequestContext, kind: ProblemKindName
 
 function answer(context: RequestContext, status: number, type: string, text: string, fields: readonly string[]): void {
   const length = Buffer.byteLength(text)
-  const { response } = context
+  const { request, response } = context
+  leaveUnread(request, response)
   context.beginAnswer(status)
   context.bytesOut = context.method === 'HEAD' ? 0 : length
   response.writeHead(status, [

@@ -5,6 +5,7 @@ import { followAcquired } from '../../cache/acquired.ts'
 import type { ResponseSink } from '../../cache/response-stream.ts'
 import type { ResponseCache } from '../../cache/response-cache.ts'
 import type { Keyring } from '../../keys/keyring.ts'
+import type { Limiter } from '../../limits/limiter.ts'
 import type { Precedence } from '../../limits/precedence.ts'
 import { asProblem } from '../../problems.ts'
 import { cacheRequestOf } from '../cache-request.ts'
@@ -14,9 +15,10 @@ import type { Upstream } from '../upstream/upstream.ts'
 import { forwardThroughSinks, sinksToClient, type SinkSettings } from '../responses/sinks.ts'
 import { openKey } from './open-key.ts'
 import { enterStage, type StageResult } from './stage.ts'
-import { countsUpstreamOnly, takeLimits, type LimitParts } from './take-limits.ts'
+import { countsUpstreamOnly, takeAllLimits } from './take-limits.ts'
 
-export interface AnswerParts extends SinkSettings, LimitParts {
+export interface AnswerParts extends SinkSettings {
+  readonly limiter: Limiter
   readonly keyring: Keyring
   readonly cache: ResponseCache
   readonly upstream: Upstream
@@ -24,7 +26,7 @@ export interface AnswerParts extends SinkSettings, LimitParts {
 
 /** What the handler of the proxied route does. It throws what is refused before anything was sent of a write. */
 export function createAnswer(parts: AnswerParts): (context: RequestContext) => void {
-  const { keyring, cache, upstream, now } = parts
+  const { keyring, cache, limiter, upstream, now } = parts
 
   function forward(
     context: RequestContext,
@@ -71,7 +73,7 @@ export function createAnswer(parts: AnswerParts): (context: RequestContext) => v
         // Once, however often the upstream has to be asked.
         limitsAreDue = false
         enterStage(context, 'take-limits')
-        whenGranted(takeLimits(parts, context), sink, ask)
+        whenGranted(takeAllLimits(limiter, context), sink, ask)
       }
     })
   }

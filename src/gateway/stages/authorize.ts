@@ -2,7 +2,7 @@
 
 import type { Principal } from '../../identity/principal.ts'
 import { evaluate, findOperation, type Evaluation } from '../../policy/evaluate.ts'
-import { tooLarge } from '../body.ts'
+import { tooLarge } from '../bodies/collect.ts'
 import type { RequestContext } from '../context.ts'
 import { refusalOf } from '../refusals/request.ts'
 import type { Stage } from './stage.ts'

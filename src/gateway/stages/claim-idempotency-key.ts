@@ -6,7 +6,7 @@ import { idempotencyKeyIn } from '../../idempotency/key-field.ts'
 import type { Claim, KeyOwner, SafeCreates } from '../../idempotency/safe-creates.ts'
 import { upstreamKey } from '../../idempotency/upstream-key.ts'
 import type { Evaluation } from '../../policy/evaluate.ts'
-import { collectWhole } from '../body.ts'
+import type { Bodies } from '../bodies/collect.ts'
 import type { RequestContext } from '../context.ts'
 import { ClientResponseWriter } from '../responses/client.ts'
 import { answerAgain } from '../responses/idempotent.ts'
@@ -14,13 +14,13 @@ import type { Stage, StageResult } from './stage.ts'
 
 export interface ClaimParts {
   readonly safeCreates: SafeCreates
-  readonly maxJudgedBytes: number
+  readonly bodies: Bodies
   readonly callerIdleMs: number
 }
 
-export function createClaimIdempotencyKey({ safeCreates, maxJudgedBytes, callerIdleMs }: ClaimParts): Stage {
+export function createClaimIdempotencyKey({ safeCreates, bodies, callerIdleMs }: ClaimParts): Stage {
   async function claim(context: RequestContext, key: string): Promise<StageResult> {
-    context.receivedBody ??= await collectWhole(context, maxJudgedBytes)
+    context.receivedBody ??= await bodies.whole(context)
     if (!context.isOpen) return undefined
     const begun = await safeCreates.begin({
       caller: callerOf(context.decided),

@@ -3,7 +3,8 @@
 
 import { setImmediate } from 'node:timers/promises'
 import { evaluate, evaluateBody, type Evaluation } from '../../policy/evaluate.ts'
-import { collectWhole, judgeBody, smallBodyBytes } from '../body.ts'
+import { smallBodyBytes, type Bodies } from '../bodies/collect.ts'
+import { judgeBody } from '../bodies/judge.ts'
 import type { RequestContext } from '../context.ts'
 import type { DevinUsers } from '../devin-users.ts'
 import { refusalOf } from '../refusals/request.ts'
@@ -11,10 +12,10 @@ import type { Stage, StageResult } from './stage.ts'
 
 export interface JudgeBodyParts {
   readonly devinUsers: DevinUsers
-  readonly maxJudgedBytes: number
+  readonly bodies: Bodies
 }
 
-export function createJudgeBody({ devinUsers, maxJudgedBytes }: JudgeBodyParts): Stage {
+export function createJudgeBody({ devinUsers, bodies }: JudgeBodyParts): Stage {
   function judge(context: RequestContext, first: Evaluation, received: Buffer): StageResult | Promise<StageResult> {
     context.receivedBody = received
     const { guardrails } = context.policy
@@ -45,7 +46,7 @@ export function createJudgeBody({ devinUsers, maxJudgedBytes }: JudgeBodyParts):
     run(context) {
       const first = context.decided
       if (!first.needsBody) return identify(context, first)
-      const received = collectWhole(context, maxJudgedBytes)
+      const received = bodies.whole(context)
       return received instanceof Promise
         ? received.then((bytes) => judge(context, first, bytes))
         : judge(context, first, received)

@@ -2,32 +2,34 @@
 // `decide` for what is addressed to the API, `answer` as the handler of the proxied route.
 
 import type { TokenVerifier } from '../../identity/token-verifier.ts'
+import type { Bodies } from '../bodies/collect.ts'
 import type { Budgeting } from '../budgeting.ts'
 import type { RequestContext } from '../context.ts'
 import type { DevinUsers } from '../devin-users.ts'
 import type { Overload } from '../overload.ts'
 import type { SafeCreates } from '../../idempotency/safe-creates.ts'
+import { createAdmitBody, type AdmitBodyParts } from './admit-body.ts'
 import { createAnswer, type AnswerParts } from './answer.ts'
 import { createAuthenticate } from './authenticate.ts'
 import { createAuthorize } from './authorize.ts'
 import { chooseKey } from './choose-key.ts'
 import { createClaimIdempotencyKey } from './claim-idempotency-key.ts'
 import { createJudgeBody } from './judge-body.ts'
-import { readBody } from './read-body.ts'
+import { createReadBody } from './read-body.ts'
 import { readRequest } from './read-request.ts'
 import { createReserveBudget } from './reserve-budget.ts'
 import type { Stage } from './stage.ts'
 import { createShedLoad } from './shed-load.ts'
 import { createTakeLimits } from './take-limits.ts'
 
-export interface StageParts extends AnswerParts {
+export interface StageParts extends AnswerParts, AdmitBodyParts {
   readonly tokens: TokenVerifier
   readonly devinUsers: DevinUsers
   readonly overload: Overload
   readonly budgeting: Budgeting
   readonly safeCreates: SafeCreates
   readonly maxBodyBytes: number
-  readonly maxJudgedBytes: number
+  readonly bodies: Bodies
 }
 
 export interface Stages {
@@ -44,11 +46,12 @@ export function createStages(parts: StageParts): Stages {
     decide: [
       createAuthorize(parts.maxBodyBytes),
       createShedLoad(parts.overload),
+      createAdmitBody(parts),
       createJudgeBody(parts),
       createClaimIdempotencyKey(parts),
       { name: 'choose-key', run: chooseKey },
-      createTakeLimits(parts),
-      { name: 'read-body', run: readBody },
+      createTakeLimits(parts.limiter),
+      createReadBody(parts.bodies),
       createReserveBudget(parts.budgeting),
     ],
     answer: createAnswer(parts),

@@ -3,9 +3,9 @@
 
 import type { IncomingMessage } from 'node:http'
 import { Transform } from 'node:stream'
-import { Problem } from '../../problems.ts'
-import { tooLarge } from '../body.ts'
-import { wasCutOff } from '../listener/http-versions.ts'
+import type { Problem } from '../../problems.ts'
+import { tooLarge, tooSlow } from '../bodies/collect.ts'
+import { leastRate, wasCutOff } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'
 
 export interface UploadOptions {
@@ -32,8 +32,6 @@ const enoughBytes = 64 * 1024
 const firstPartBytes = 8
 /** A client may take so long before the least rate is asked of it. */
 const graceMs = 1_000
-/** The least that a caller has to send while the upstream takes everything, bytes a second. */
-const leastRate = 8 * 1024
 
 /** Counts what passes, and never lets a part pass for the whole. Owns its errors: they end the exchange elsewhere. */
 export class Upload extends Transform {
@@ -124,14 +122,6 @@ export class Upload extends Transform {
     this.#settled = true
     this.#options.onRefused(problem)
   }
-}
-
-function tooSlow(): Problem {
-  return new Problem(
-    'malformed-request',
-    `The body did not arrive in time, or came at less than ${leastRate} bytes a second. Send it again, whole and without pauses.`,
-    { reason: 'request-incomplete', fields: { connection: 'close' } },
-  )
 }
 
 function cutOff(): Error {

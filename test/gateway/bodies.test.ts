@@ -4,18 +4,19 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { collectBody } from '../../src/gateway/body.ts'
+import { collectBody } from '../../src/gateway/bodies/collect.ts'
 import { Problem } from '../../src/problems.ts'
 import { rawRequest, sendRaw } from '../support/raw-request.ts'
 
 const most = 10
+const rules = { hold: () => true, bodyMs: 30_000, monotonic: () => performance.now() }
 let collected: { atOnce: boolean; body: string }[] = []
 
 /** As the gateway does it: when everything that came in this turn was read. */
 async function collect(request: IncomingMessage): Promise<void> {
   await setImmediate()
   const { 'content-length': length } = request.headers
-  const body = collectBody(request, length === undefined ? null : Number(length), most)
+  const body = collectBody(request, length === undefined ? null : Number(length), most, rules)
   const text = await Promise.resolve(body).then(String, (error: unknown) =>
     error instanceof Problem ? error.kind : '',
   )

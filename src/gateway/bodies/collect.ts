@@ -1,0 +1,188 @@
+// A request's body in memory: a small one so that it leaves in one write, a judged one because a rule looks at it. What is held is
+// counted as it arrives, and who sends too slowly is refused.
+
+import type { IncomingMessage } from 'node:http'
+import { Problem } from '../../problems.ts'
+import { leastRate, wasCutOff } from '../listener/http-versions.ts'
+import type { RequestContext } from '../context.ts'
+import type { BodyMemory } from './memory.ts'
+
+export interface Bodies {
+  /** For rules that look into it, and to know a repetition by it. Throws or rejects as `collectBody` does. */
+  whole(context: RequestContext): Buffer | Promise<Buffer>
+  /** A small one; null for one that is better streamed. */
+  small(context: RequestContext): Buffer | null | Promise<Buffer>
+}
+
+export interface BodiesOptions {
+  readonly memory: BodyMemory
+  /** Largest body that is read as a whole. */
+  readonly maxJudgedBytes: number
+  /** A body may take so long; longer only while it keeps the least rate. */
+  readonly bodyMs: number
+  /** The clock that nobody sets. */
+  readonly monotonic: () => number
+}
+
+/** Bodies up to this many bytes are collected before they are sent: one write instead of a stream of them. */
+export const smallBodyBytes = 64 * 1024
+const noBody = Buffer.alloc(0)
+
+export function createBodies({ memory, maxJudgedBytes, bodyMs, monotonic }: BodiesOptions): Bodies {
+  function collect(context: RequestContext, maxBytes: number): Buffer | Promise<Buffer> {
+    const { request, response, fields } = context
+    if (fields.expectsContinue) response.writeContinue()
+    const team = context.decided.decision.team?.id ?? ''
+    let heldBytes = 0
+    context.whenEnded(() => memory.giveBack(team, heldBytes))
+    const hold = (bytes: number): boolean => {
+      if (context.isEnded || !memory.take(team, bytes)) return false
+      heldBytes += bytes
+      return true
+    }
+    return collectBody(request, fields.bodyLength, maxBytes, { hold, bodyMs, monotonic })
+  }
+
+  return {
+    whole(context) {
+      if (context.receivedBody !== null) return context.receivedBody
+      const { bodyLength } = context.fields
+      if (bodyLength !== null && bodyLength > maxJudgedBytes) throw tooLarge(maxJudgedBytes)
+      return bodyLength === 0 ? noBody : collect(context, maxJudgedBytes)
+    },
+    small(context) {
+      const { bodyLength } = context.fields
+      if (bodyLength === 0) return noBody
+      return bodyLength === null || bodyLength > smallBodyBytes ? null : collect(context, smallBodyBytes)
+    },
+  }
+}
+
+export interface CollectRules {
+  /** Asks for so many bytes of memory; false when there is no room. */
+  readonly hold: (bytes: number) => boolean
+  readonly bodyMs: number
+  readonly monotonic: () => number
+}
+
+/**
+ * Collects a body of at most `maxBytes`; `declared` is its Content-Length, or null. At once where all of it has arrived, as a
+ * small one has that came with its head. Else rejects with `body-too-large` or `overloaded` (the connection is given up, since the
+ * rest is unread), or with `malformed-request` when the caller leaves half way or is too slow.
+ */
+export function collectBody(
+  request: IncomingMessage,
+  declared: number | null,
+  maxBytes: number,
+  { hold, bodyMs, monotonic }: CollectRules,
+): Buffer | Promise<Buffer> {
+  // By HTTP/2 a request is complete also when it was given up.
+  const isHere = request.complete && !wasCutOff(request) && request.readableLength === declared
+  if (isHere && declared <= maxBytes) {
+    if (!hold(declared)) throw noRoom()
+    // A stream of bytes, which are more than none.
+    return request.read() as Buffer
+  }
+  return new Promise((resolve, reject) => {
+    const body = new GrowingBody(declared, maxBytes, hold)
+    const startedAtMs = monotonic()
+    let timer = setTimeout(check, bodyMs)
+    function check(): void {
+      const elapsedMs = monotonic() - startedAtMs
+      if (body.size < (leastRate * elapsedMs) / 1000) give(tooSlow())
+      else timer = setTimeout(check, bodyMs / 6)
+    }
+    function give(outcome: Buffer | Problem): void {
+      clearTimeout(timer)
+      request.off('data', take)
+      if (outcome instanceof Problem) {
+        request.pause()
+        reject(outcome)
+      } else resolve(outcome)
+    }
+    function take(chunk: Buffer): void {
+      if (body.size + chunk.length > maxBytes) give(tooLarge(maxBytes))
+      else if (!body.add(chunk)) give(noRoom())
+    }
+    request.on('data', take)
+    request.on('end', () => {
+      if (wasCutOff(request) || (declared !== null && body.size !== declared)) give(incomplete())
+      else give(body.bytes())
+    })
+    request.on('error', () => give(incomplete()))
+    request.on('close', () => give(incomplete()))
+  })
+}
+
+/** The bytes that have arrived, in one piece: many small ones would take far more memory than they hold. */
+class GrowingBody {
+  readonly #most: number
+  readonly #hold: (bytes: number) => boolean
+  #buffer: Buffer = noBody
+  size = 0
+
+  constructor(declared: number | null, maxBytes: number, hold: (bytes: number) => boolean) {
+    this.#most = declared ?? maxBytes
+    this.#hold = hold
+  }
+
+  /** False when there is no room for it. */
+  add(chunk: Buffer): boolean {
+    const needed = this.size + chunk.length
+    if (needed > this.#buffer.length && !this.#grow(needed)) return false
+    // The first piece is kept as it came.
+    if (this.size > 0) chunk.copy(this.#buffer, this.size)
+    else this.#buffer = chunk
+    this.size = needed
+    return true
+  }
+
+  #grow(needed: number): boolean {
+    const capacity = this.size === 0 ? needed : Math.max(needed, Math.min(this.#most, 2 * this.#buffer.length))
+    if (!this.#hold(capacity - this.#buffer.length)) return false
+    if (this.size > 0) {
+      const larger = Buffer.allocUnsafeSlow(capacity)
+      this.#buffer.copy(larger, 0, 0, this.size)
+      this.#buffer = larger
+    }
+    return true
+  }
+
+  bytes(): Buffer {
+    return this.#buffer.subarray(0, this.size)
+  }
+}
+
+function incomplete(): Problem {
+  return new Problem('malformed-request', 'The body ended before it was complete. Send the request again.', {
+    reason: 'body-incomplete',
+  })
+}
+
+/** The refusal of a body above the limit. The rest of it stays unread, so the connection cannot be used again. */
+export function tooLarge(maxBytes: number): Problem {
+  return new Problem(
+    'body-too-large',
+    `The body is larger than ${maxBytes} bytes, the most that is accepted here. Send less, or ask the operator to raise bodies.max_size or bodies.max_judged_size.`,
+    {
+      fields: { connection: 'close' },
+    },
+  )
+}
+
+/** The refusal of a body that comes too slowly. */
+export function tooSlow(): Problem {
+  return new Problem(
+    'malformed-request',
+    `The body did not arrive in time, or came at less than ${leastRate} bytes a second. Send it again, whole and without pauses.`,
+    { reason: 'request-incomplete', fields: { connection: 'close' } },
+  )
+}
+
+function noRoom(): Problem {
+  return new Problem(
+    'overloaded',
+    'The gateway holds as many bytes of request bodies as it may, or your team as many as it may beside others. Nothing was sent; try again after Retry-After.',
+    { reason: 'body-memory', fields: { 'retry-after': '1', connection: 'close' } },
+  )
+}

@@ -1,0 +1,33 @@
+// How many bytes of bodies may be held in memory at the same time, counted as they arrive. A team may hold as much as is free
+// beside it, so that one alone never gets more than half and there is always room for others (dynamic thresholds, Choudhury and
+// Hahne 1998).
+
+export interface BodyMemory {
+  /** False when there is no room; then nothing is taken. */
+  take(team: string, bytes: number): boolean
+  giveBack(team: string, bytes: number): void
+  readonly heldBytes: number
+}
+
+export function createBodyMemory(mostBytes: number): BodyMemory {
+  const held = new Map<string, number>()
+  let heldBytes = 0
+  return {
+    get heldBytes() {
+      return heldBytes
+    },
+    take(team, bytes) {
+      const ofTeam = (held.get(team) ?? 0) + bytes
+      if (ofTeam > mostBytes - heldBytes - bytes) return false
+      held.set(team, ofTeam)
+      heldBytes += bytes
+      return true
+    },
+    giveBack(team, bytes) {
+      const left = (held.get(team) ?? 0) - bytes
+      if (left > 0) held.set(team, left)
+      else held.delete(team)
+      heldBytes -= bytes
+    },
+  }
+}

@@ -1,0 +1,69 @@
+// How a request is held against limits, for the two stages that do it: before a body is read, attempts and concurrency; after
+// the decision stands, all the others. What is taken is registered on the context and released there.
+
+import { policyField, statusField } from '../limits/fields.ts'
+import type { LimitDecision, Limit, Limiter, LimitStatus } from '../limits/limiter.ts'
+import type { Team } from '../policy/policy-set.ts'
+import type { RequestContext } from './context.ts'
+import { limitExceeded, limitsUnjudged } from './refusals/limits.ts'
+import type { StageResult } from './stages/stage.ts'
+
+/**
+ * Judges limits together and counts the request against them, or refuses it. Those that were taken before are not taken again.
+ * A promise only where a store is asked.
+ */
+export function takeLimits(
+  limiter: Limiter,
+  team: Team,
+  limits: readonly Limit[],
+  context: RequestContext,
+): StageResult | Promise<StageResult> {
+  const taken = context.limitStatuses
+  const due =
+    taken.length === 0 ? limits : limits.filter(({ meter }) => taken.every(({ limit }) => limit.meter !== meter))
+  if (due.length === 0) return undefined
+  const decision = limiter.take(due)
+  return decision instanceof Promise
+    ? decision.then((made) => heed(limiter, team, due, made, context))
+    : heed(limiter, team, due, decision, context)
+}
+
+function heed(
+  limiter: Limiter,
+  team: Team,
+  limits: readonly Limit[],
+  decision: LimitDecision,
+  context: RequestContext,
+): StageResult {
+  context.limitExceeded ??= decision.exceeded?.name ?? null
+  if (decision.storeAway) return limitsUnjudged(decision)
+  tell(context, limits, decision.statuses)
+  if (!decision.granted && decision.exceeded !== null)
+    return limitExceeded(team, decision.exceeded, decision.retryAfterMs)
+  if (limits.every((limit) => limit.kind === 'rate')) return undefined
+  context.whenEnded(() => {
+    limiter.release(limits)
+    if (cameToNothing(context)) limiter.giveBack(limits)
+  })
+  return undefined
+}
+
+/** Adds to what the answer says of limits. */
+export function tell(context: RequestContext, limits: readonly Limit[], statuses: readonly LimitStatus[]): void {
+  const before = context.limitStatuses
+  context.limitStatuses = before.length === 0 ? statuses : [...statuses, ...before]
+  const told = before.length === 0 ? limits : context.limitStatuses.map(({ limit }) => limit)
+  context.limitFields = ['ratelimit-policy', policyField(told), 'ratelimit', statusField(context.limitStatuses)]
+}
+
+/** A limit of attempts that nobody has stated is told when it comes near. */
+export function isToldOfAttempts({ attempts }: Team, { limit, remaining }: LimitStatus): boolean {
+  return attempts.isStated || (limit.quota !== null && 2 * remaining < limit.quota.amount)
+}
+
+/** True when the upstream surely did not do what was asked: it said so, or it was never asked. Unclear counts as done. */
+function cameToNothing({ upstreamStatus, upstreamStartedAtMs, problem }: RequestContext): boolean {
+  if (upstreamStatus !== null) return upstreamStatus >= 400
+  if (upstreamStartedAtMs === null) return true
+  return problem !== null && (problem.kind === 'upstream-tls-failed' || problem.reason === 'connection_refused')
+}

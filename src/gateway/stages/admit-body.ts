@@ -1,0 +1,46 @@
+// Stage: what a body has to wait for that is read before the other limits are judged, because the decision or an Idempotency-Key
+// depends on it. The caller has so many attempts, which are never given back, and the team so many at once.
+
+import { idempotencyKeyIn } from '../../idempotency/key-field.ts'
+import type { Limiter } from '../../limits/limiter.ts'
+import type { LocalLimiter } from '../../limits/local/local-limiter.ts'
+import type { Team } from '../../policy/policy-set.ts'
+import type { RequestContext } from '../context.ts'
+import { isToldOfAttempts, takeLimits, tell } from '../limiting.ts'
+import { attemptsExceeded } from '../refusals/limits.ts'
+import type { Stage, StageResult } from './stage.ts'
+
+export interface AdmitBodyParts {
+  readonly limiter: Limiter
+  /** Of this instance alone: what attempts cost is its own time. */
+  readonly attempts: LocalLimiter
+}
+
+export function createAdmitBody({ limiter, attempts }: AdmitBodyParts): Stage {
+  function countAttempt(context: RequestContext, team: Team): StageResult {
+    const limit = team.attempts.of(context.decided.facts.principal)
+    const { granted, exceeded, statuses, retryAfterMs } = attempts.take([limit])
+    if (exceeded !== null) context.limitExceeded = exceeded.name
+    const told = statuses.filter((status) => isToldOfAttempts(team, status))
+    if (told.length > 0) tell(context, [limit], told)
+    return granted ? undefined : attemptsExceeded(team, limit, retryAfterMs)
+  }
+
+  return {
+    name: 'admit-body',
+    run(context) {
+      const { decision, facts } = context.decided
+      const { team } = decision
+      if (team === null || !isReadFirst(context)) return undefined
+      const refusal = countAttempt(context, team)
+      if (refusal !== undefined) return refusal
+      const slots = team.limitsFor(facts.principal, facts.operation).filter(({ kind }) => kind === 'concurrency')
+      return slots.length === 0 ? undefined : takeLimits(limiter, team, slots, context)
+    },
+  }
+}
+
+function isReadFirst({ decided, fields }: RequestContext): boolean {
+  if (fields.bodyLength === 0) return false
+  return decided.needsBody || (decided.facts.operation.idempotent && idempotencyKeyIn(fields.forward) !== null)
+}

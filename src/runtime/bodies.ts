@@ -1,0 +1,19 @@
+// How request bodies are read into memory. Built by runtime.ts.
+
+import { createBodies, type Bodies } from '../gateway/bodies/collect.ts'
+import { createBodyMemory } from '../gateway/bodies/memory.ts'
+import type { Foundation } from './foundation.ts'
+
+/** For all bodies together; and always for some that are as large as may be. */
+const mostHeldBytes = 64 * 1024 * 1024
+const mostHeldBodies = 4
+
+export function openBodies({ config, monotonic }: Foundation): Bodies {
+  const { maxJudgedBytes } = config.bodies
+  return createBodies({
+    memory: createBodyMemory(Math.max(mostHeldBytes, mostHeldBodies * maxJudgedBytes)),
+    maxJudgedBytes,
+    bodyMs: config.listen.timeouts.bodyMs,
+    monotonic,
+  })
+}
