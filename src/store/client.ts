@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { Breaker } from './breaker.ts'
-import { openForCalls, type StoreSettings } from './listener/http-versions.ts'
+import { openForCalls, type StoreSettings } from './connection.ts'
 import { createMembership } from './membership/membership.ts'
 import { StoreAway, type Argument, type Script, type Store } from './store.ts'
 import { createSubscriptions } from './subscription.ts'

@@ -3,7 +3,7 @@
 // A connection of its own that is asked for a sign of life every second: one that hangs is silent, and so is a channel
 // without messages. Whenever it fails it is replaced by a new one, and every listener is told of the gap.
 
-import { openForListening, type ListenConnection, type StoreSettings } from './listener/http-versions.ts'
+import { openForListening, type ListenConnection, type StoreSettings } from './connection.ts'
 import type { Listener } from './store.ts'
 
 const pulseMs = 1000

@@ -14,7 +14,7 @@ import { describeWithValkey, startStoreServer } from '../support/valkey.ts'
 
 const sessions = '/v3/organizations/org-payments/sessions'
 const budget = 600
-const team = `${usualPolicies['teams/payments.yaml'] ?? ''}limits: { acus: ${budget}/month, open_sessions: 1000 }\n`
+const team = `${usualPolicies['teams/payments.yaml'] ?? ''}limits: { acus: ${budget}/month, open_sessions: 1000, attempts: 100000/min }\n`
 
 const closers: (() => Promise<unknown>)[] = []
 afterEach(async () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { ask } from '../support/three-sides.ts'
-import { startTestGateway, until, usualKeys, type RunningGateway } from '../support/start-gateway.ts'
+import { startTestGateway, until, usualKeys, usualPolicies, type RunningGateway } from '../support/start-gateway.ts'
 import { fieldOf } from '../support/upstream.ts'
 
 const sessions = '/v3/organizations/org-payments/sessions'
@@ -33,6 +33,7 @@ let token: string
 beforeAll(async () => {
   running = await startTestGateway({
     policies: {
+      'teams/payments.yaml': `${usualPolicies['teams/payments.yaml'] ?? ''}limits: { attempts: 100000/min }\n`,
       'guardrails.yaml': guardrails,
       'teams/cached.yaml': `team: cached
 members:

@@ -3,7 +3,7 @@
 
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { startTestGateway, type RunningGateway } from '../support/start-gateway.ts'
+import { startTestGateway, usualPolicies, type RunningGateway } from '../support/start-gateway.ts'
 import { inQuery, spellingOf } from '../support/spellings.ts'
 
 const sessions = '/v3/organizations/org-payments/sessions'
@@ -15,6 +15,7 @@ let running: RunningGateway
 beforeAll(async () => {
   running = await startTestGateway({
     policies: {
+      'teams/payments.yaml': `${usualPolicies['teams/payments.yaml'] ?? ''}limits: { attempts: 100000/min }\n`,
       'guardrails.yaml': `guardrails:
   - id: bounded-sessions
     on: [org.sessions.create]

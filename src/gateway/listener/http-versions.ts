@@ -2,6 +2,7 @@
 
 import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 
 /** The stream of an HTTP/2 message, or null: Node's compatibility layer hides it behind the types of HTTP/1. */
 function streamOf(message: IncomingMessage | ServerResponse): ServerHttp2Stream | null {
@@ -37,8 +38,22 @@ export function hasLeft(response: ServerResponse): boolean {
 export function leaveUnread(request: IncomingMessage, response: ServerResponse): void {
   if (request.complete) return
   const stream = streamOf(response)
-  if (stream === null) response.shouldKeepAlive = false
-  else if (!stream.endAfterHeaders) stream.once('finish', () => stream.close(constants.NGHTTP2_NO_ERROR))
+  if (stream === null) {
+    response.shouldKeepAlive = false
+    lingerBeforeClosing(request.socket)
+  } else if (!stream.endAfterHeaders) stream.once('finish', () => stream.close(constants.NGHTTP2_NO_ERROR))
+}
+
+/** How long what still arrives is read and dropped behind the last answer of a connection. */
+const lingerMs = 2_000
+
+/** A connection that is closed while its caller sends is reset, and the answer lost with it (RFC 9112 section 9.6). */
+function lingerBeforeClosing(socket: Socket): void {
+  socket.destroySoon = () => {
+    socket.end()
+    const timer = setTimeout(() => socket.destroy(), lingerMs)
+    socket.once('close', () => clearTimeout(timer))
+  }
 }
 
 /** Ends an answer whose head is out so that the caller cannot take it for complete. */

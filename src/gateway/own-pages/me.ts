@@ -11,7 +11,6 @@ import { isWithheld } from '../../policy/guarded.ts'
 import type { PolicySet, Team } from '../../policy/policy-set.ts'
 import { Problem } from '../../problems.ts'
 import type { Budgeting } from '../budgeting.ts'
-import { isToldOfAttempts } from '../limiting.ts'
 import { limitView } from '../refusals/limits.ts'
 
 export interface MeParts {
@@ -53,6 +52,9 @@ async function describe(
     })),
     operations: teams.flatMap((team) => operationsOf(policy, team, principal)),
     limits: await limitsOf(policy, teams, principal, parts),
+    attempts: Object.fromEntries(
+      teams.map((team) => [team.id, parts.attempts.peek([team.attempts.of(principal)]).map(limitView)[0]]),
+    ),
     budgets: await budgetsOf(policy, teams, principal, parts),
     token_expires_at: new Date(principal.expiresAtMs).toISOString(),
     policy_revision: policy.revision,
@@ -70,15 +72,14 @@ async function limitsOf(
   policy: PolicySet,
   teams: readonly Team[],
   principal: Principal,
-  { limiter, attempts }: MeParts,
+  { limiter }: MeParts,
 ): Promise<Record<string, unknown>> {
   const create = policy.catalogue.operation('org.sessions.create')
   const entries = teams.map(async (team) => {
     const granted = operationsOf(policy, team, principal).map(({ id }) => policy.catalogue.operation(id))
     const limits = [create, ...granted].flatMap((each) => (each === null ? [] : team.limitsFor(principal, each)))
     const distinct = [...new Map(limits.map((limit) => [limit.meter, limit])).values()]
-    const ofAttempts = attempts.peek([team.attempts.of(principal)])
-    const statuses = [...(await limiter.peek(distinct)), ...ofAttempts.filter((each) => isToldOfAttempts(team, each))]
+    const statuses = await limiter.peek(distinct)
     return [team.id, statuses.map(limitView)] as const
   })
   return Object.fromEntries(await Promise.all(entries))
