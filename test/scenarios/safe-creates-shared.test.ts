@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import { startGatewayProcess, type StartedGateway } from '../support/command.ts'
 import { startIssuer, type Issuer } from '../support/issuer.ts'
 import { createSite, type Site } from '../support/site.ts'
-import { paymentsGroups, until, usualKeys } from '../support/start-gateway.ts'
+import { paymentsGroups, until, usualKeys, usualPolicies } from '../support/start-gateway.ts'
 import { startUpstream, type RecordingUpstream } from '../support/upstream.ts'
 import { describeWithValkey, startStoreServer, type StoreServer } from '../support/valkey.ts'
 
@@ -27,6 +27,9 @@ describeWithValkey('two gateways with one store', () => {
       upstream: upstream.origin,
       upstreamSettings: 'timeouts: { connect: 500ms, headers: 1s, body_idle: 500ms }',
       issuer,
+      policies: {
+        'teams/payments.yaml': `${usualPolicies['teams/payments.yaml'] ?? ''}limits: { attempts: 100000/min }\n`,
+      },
       config: `store: { nodes: "${store.address}", timeout: 1s }`,
     })
     token = await issuer.sign({ sub: 'ann', email: 'ann@corp.example', groups: paymentsGroups })

@@ -93,6 +93,6 @@ function openHttp2(port: number, { method, path, token, fields = {} }: Head, len
     ),
     write: (piece) => void stream.write(piece),
     end: (piece) => void stream.end(piece),
-    leave: () => void stream.close(constants.NGHTTP2_CANCEL),
+    leave: () => stream.close(constants.NGHTTP2_CANCEL),
   }
 }
