@@ -2,9 +2,12 @@
 // raw bytes with the exact answer, callers of several teams and of none, and an issuer that is away.
 
 import { createHmac, createPublicKey } from 'node:crypto'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { problemKinds, type ProblemKindName } from '../../src/problems.ts'
+import { createAuthority } from '../support/certificates.ts'
 import { startIssuer, type Issuer } from '../support/issuer.ts'
 import { openIdAudience, startOpenIdProvider, type OpenIdProvider } from '../support/openid-provider.ts'
 import {
@@ -493,6 +496,29 @@ function unsigned(header: Record<string, unknown>, { issuer }: Issuer): string {
 function hmac(token: string, secret: string): string {
   return token + createHmac('sha256', secret).update(token.slice(0, -1)).digest('base64url')
 }
+
+describe('an issuer whose certificate is of an internal authority', () => {
+  test('is asked over TLS, for metadata and keys, when `ca` names that authority', async () => {
+    const authority = createAuthority('the authority of a company')
+    const own = await startIssuer()
+    const keys = await (await fetch(own.jwksUri)).text()
+    const server = createServer(authority.issue({ name: 'localhost' }), (request, response) =>
+      response.end(request.url === '/jwks' ? keys : JSON.stringify({ issuer: address, jwks_uri: `${address}/jwks` })),
+    )
+    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
+    const address = `https://localhost:${(server.address() as AddressInfo).port}`
+    const issuerConfig = `  - issuer: ${address}\n    audience: devin-gateway\n    ca: sso-ca.pem`
+    const running = await startTestGateway({ files: { 'sso-ca.pem': authority.ca }, issuerConfig })
+    try {
+      const claims = { iss: address, sub: 'ann', groups: paymentsGroups }
+      expect((await running.call(sessions, { token: await own.sign(claims) })).status).toBe(200)
+    } finally {
+      await running.close()
+      await own.stop()
+      server.close()
+    }
+  })
+})
 
 describe('a refused token', () => {
   let running: RunningGateway
