@@ -25,6 +25,7 @@ async function startInstances(
   count: number,
   budgetsWhenAway: 'refuse' | 'share' = 'refuse',
   user: string | null = null,
+  monotonic = () => performance.now(),
 ): Promise<Instance[]> {
   const started = Array.from({ length: count }, (): Instance => {
     const store = createStore({
@@ -32,7 +33,7 @@ async function startInstances(
       now: Date.now,
       monotonic: () => performance.now(),
     })
-    const limiter = createSharedLimiter({ store, now: Date.now, monotonic: () => performance.now(), budgetsWhenAway })
+    const limiter = createSharedLimiter({ store, now: Date.now, monotonic, budgetsWhenAway })
     return {
       store,
       limiter,
@@ -211,6 +212,8 @@ describeWithValkey('the limiter of several instances', () => {
     expect(await storm([one], limits, 3)).toHaveLength(0)
     await server.command('ACL', 'DELUSER', 'killed')
     await one.store.membership.remove(other.store.instance)
+    // Not only when it has not been heard of for seconds.
+    expect(await server.command('ZSCORE', 'test:{limits}:instances', other.store.instance)).toBe('$-1\r\n')
     await until(async () => (await storm([one], limits, 1)).length === 1, 'the slots')
     expect(await storm([one], limits, 3)).toHaveLength(2)
   })
@@ -286,6 +289,29 @@ describeWithValkey('the limiter of several instances', () => {
     expect(await storm([other], half, 40)).toHaveLength(15)
     await server.command('ACL', 'SETUSER', 'cut', 'on', 'nopass', '~*', '&*', '+@all')
     await back([other], 2)
+  })
+
+  test('judges by the share until the others have told a store again what they used', async () => {
+    await server.command('ACL', 'SETUSER', 'late', 'on', 'nopass', '~*', '&*', '+@all')
+    let nowMs = performance.now()
+    const [one] = await startInstances(1, 'refuse', null, () => nowMs)
+    const [other] = await startInstances(1, 'refuse', 'late')
+    if (one === undefined || other === undefined) throw new Error('no instances')
+    await back([one, other])
+    const limits = [rate('requests', 60)]
+    await storm([other], limits, 50)
+    expect(await left(one, limits)).toEqual([10])
+    const { epoch } = one.store.membership
+    await server.command('ACL', 'DELUSER', 'late')
+    await server.command('FLUSHALL')
+    await until(() => one.store.membership.epoch !== epoch, 'the store to be known as another one')
+    // Ten were left, for two.
+    expect(await storm([one], limits, 40)).toHaveLength(5)
+    await server.command('ACL', 'SETUSER', 'late', 'on', 'nopass', '~*', '&*', '+@all')
+    await until(() => !other.store.away, 'the other one')
+    await until(async () => (await left(other, limits))[0] === 5, 'what it used to be known')
+    nowMs += 1500
+    expect(await storm([one], limits, 40)).toHaveLength(5)
   })
 
   test('is not told twice of uses by instances that have told of them', async () => {
