@@ -12,7 +12,8 @@ import { Lease, leaseMs, type Moment } from './lease.ts'
 import { MessageLog } from './message-log.ts'
 import { namesIn, readMessage } from './messages.ts'
 import { beat, leave, remove, send } from './scripts.ts'
-import type { MemberHandlers, Membership, MembershipState, MembershipStatus } from './types.ts'
+import { StatusTracker } from './status-tracker.ts'
+import type { MemberHandlers, Membership } from './types.ts'
 
 /** How often an instance says that it is there; sooner after a failure, so that the store is away or back soon. */
 const beatMs = { usual: 400, afterFailure: 250 } as const
@@ -50,7 +51,7 @@ export function createMembership(options: MembershipOptions): Membership {
   const log = new MessageLog()
   const lease = new Lease({ monotonic, now })
   const headcount = new Headcount()
-  const watchers: ((state: MembershipState) => void)[] = []
+  const tracker = new StatusTracker()
   const epochWatchers: (() => void)[] = []
   let handlers: MemberHandlers = { message: () => undefined, reset: () => undefined, out: () => undefined }
   let member = newName()
@@ -60,35 +61,17 @@ export function createMembership(options: MembershipOptions): Membership {
   let noticedAtMs = Number.NEGATIVE_INFINITY
   let leadsUntilMs = Number.NEGATIVE_INFINITY
   let epoch: string | null = null
-  let isJoined = false
-  let [members, missing, lapses] = [0, 0, 0]
-  let reason: string | null = 'the store has not answered yet'
   let [listening, beating, closed] = [false, false, false]
   let timer: NodeJS.Timeout | undefined
   /** When to beat after the beat under way. */
   let nextMs: number | null = null
-  const waiting = new Set<() => void>()
 
   function newName(): string {
     return `${instance}_${randomBytes(12).toString('base64url')}`
   }
 
-  function status(): MembershipStatus {
-    return isJoined ? (missing > 0 ? 'degraded' : 'joined') : 'isolated'
-  }
-
-  function state(): MembershipState {
-    return { status: status(), members, missing, lapses, reason }
-  }
-
-  function change(apply: () => void): void {
-    const before = status()
-    apply()
-    if (status() !== before) for (const watcher of watchers) watcher(state())
-  }
-
   function check(): void {
-    if (isJoined && lease.isOver) leaveGroup('the store was not heard of in time')
+    if (tracker.isJoined && lease.isOver) leaveGroup('the store was not heard of in time')
   }
 
   /** Messages may have been missed. */
@@ -99,11 +82,7 @@ export function createMembership(options: MembershipOptions): Membership {
     previousNames.push(member)
     member = newName()
     heardOfAt = null
-    change(() => {
-      lapses += 1
-      isJoined = false
-      reason = why
-    })
+    tracker.leave(why)
     soon(0)
   }
 
@@ -142,34 +121,29 @@ export function createMembership(options: MembershipOptions): Membership {
       epoch = life
       if (!isFirst) for (const watcher of epochWatchers) watcher()
     }
-    if (mode !== '' && asked === member) stand(stands, askedAt)
+    if (mode !== '' && asked === member) stand(stands, mode, askedAt)
   }
 
   /** What the store has answered of this member; null when it knows no such one. */
-  function stand(answer: unknown, askedAt: Moment): void {
+  function stand(answer: unknown, mode: string, askedAt: Moment): void {
     if (!Array.isArray(answer)) {
-      leaveGroup('the others took this instance to be gone')
+      // A renewal that arrived after another one says nothing.
+      if (mode === heardOfAt) leaveGroup('the others took this instance to be gone')
       return
     }
     const [score, head, memberCount, missingCount] = answer as [string, string, number, number]
     heardOfAt = score
     noticedAtMs = monotonic() + noticedAfterMs
-    members = memberCount
-    // Of one more the message tells, which resets what has to be reset.
-    change(() => (missing = isJoined ? Math.min(missing, missingCount) : missingCount))
+    tracker.count(memberCount, missingCount)
     lease.renewed(head, askedAt)
     confirm()
   }
 
   function confirm(): void {
     lease.confirm(log)
-    if (isJoined || lease.isOver) return
+    if (tracker.isJoined || lease.isOver) return
     previousNames = []
-    change(() => {
-      isJoined = true
-      reason = null
-    })
-    for (const resolve of waiting) resolve()
+    tracker.join()
   }
 
   function soon(afterMs: number): void {
@@ -198,7 +172,7 @@ export function createMembership(options: MembershipOptions): Membership {
     if (gone !== null) {
       handlers.reset()
       handlers.out(gone)
-      change(() => (missing += gone.length))
+      tracker.miss(gone.length)
     }
     const { left } = body
     if (typeof left === 'string') handlers.out([left])
@@ -221,10 +195,10 @@ export function createMembership(options: MembershipOptions): Membership {
     attach: (given) => (handlers = given),
     check,
     get status() {
-      return status()
+      return tracker.status
     },
     get state() {
-      return state()
+      return tracker.state
     },
     get member() {
       return member
@@ -246,19 +220,9 @@ export function createMembership(options: MembershipOptions): Membership {
       const [leftMs, hearers] = (await run(send, keys, values)) as [number, string[]]
       return { members: hearers, answerWithinMs: leaseMs, untilMs: monotonic() + leftMs }
     },
-    onChange: (listener) => void watchers.push(listener),
+    onChange: (listener) => tracker.onChange(listener),
     onEpoch: (listener) => void epochWatchers.push(listener),
-    joined: (withinMs) =>
-      new Promise((resolve) => {
-        const limit = setTimeout(done, withinMs)
-        function done(): void {
-          clearTimeout(limit)
-          waiting.delete(done)
-          resolve()
-        }
-        waiting.add(done)
-        if (isJoined) done()
-      }),
+    joined: (withinMs) => tracker.joined(withinMs),
     async remove(other) {
       await run(remove, keys, [channel, leaseMs, other, removedForMs]).catch(() => {})
     },
@@ -266,7 +230,6 @@ export function createMembership(options: MembershipOptions): Membership {
     async close() {
       closed = true
       clearTimeout(timer)
-      isJoined = false
       handlers.reset()
       await run(leave, keys, [channel, leaseMs, instance, heardOfAt === null ? '' : member]).catch(() => {})
     },

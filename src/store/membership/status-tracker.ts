@@ -1,0 +1,82 @@
+// The status of this instance among the members, and who is told when it changes.
+
+import type { MembershipState, MembershipStatus } from './types.ts'
+
+/** What changes of it. */
+interface Facts {
+  isJoined: boolean
+  members: number
+  missing: number
+  lapses: number
+  reason: string | null
+}
+
+export class StatusTracker {
+  readonly #facts: Facts = {
+    isJoined: false,
+    members: 0,
+    missing: 0,
+    lapses: 0,
+    reason: 'the store has not answered yet',
+  }
+  readonly #watchers: ((state: MembershipState) => void)[] = []
+  readonly #waiting = new Set<() => void>()
+
+  get isJoined(): boolean {
+    return this.#facts.isJoined
+  }
+
+  get status(): MembershipStatus {
+    const { isJoined, missing } = this.#facts
+    return isJoined ? (missing > 0 ? 'degraded' : 'joined') : 'isolated'
+  }
+
+  get state(): MembershipState {
+    const { isJoined: _isJoined, ...facts } = this.#facts
+    return { status: this.status, ...facts }
+  }
+
+  onChange(watcher: (state: MembershipState) => void): void {
+    this.#watchers.push(watcher)
+  }
+
+  /** Members, and those that are missing, as the store has told. Of one more that is missing a message tells, in its order. */
+  count(members: number, missing: number): void {
+    const known = this.#facts.isJoined ? Math.min(this.#facts.missing, missing) : missing
+    this.#change({ members, missing: known })
+  }
+
+  /** So many more went missing. */
+  miss(count: number): void {
+    this.#change({ missing: this.#facts.missing + count })
+  }
+
+  join(): void {
+    this.#change({ isJoined: true, reason: null })
+    for (const resolve of this.#waiting) resolve()
+  }
+
+  leave(reason: string): void {
+    this.#change({ isJoined: false, lapses: this.#facts.lapses + 1, reason })
+  }
+
+  /** Resolves when this instance has joined; after that time in any case. */
+  joined(withinMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(limit)
+        this.#waiting.delete(done)
+        resolve()
+      }
+      const limit = setTimeout(done, withinMs)
+      this.#waiting.add(done)
+      if (this.#facts.isJoined) done()
+    })
+  }
+
+  #change(news: Partial<Facts>): void {
+    const before = this.status
+    Object.assign(this.#facts, news)
+    if (this.status !== before) for (const watcher of this.#watchers) watcher(this.state)
+  }
+}
