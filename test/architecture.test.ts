@@ -73,6 +73,7 @@ const mayImport: Readonly<Record<string, Allowed>> = {
   ],
   runtime: [
     'problems',
+    'http',
     'config',
     'identity',
     'catalogue',

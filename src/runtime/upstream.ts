@@ -2,11 +2,12 @@
 
 import { createUpstream, type Upstream } from '../gateway/upstream/upstream.ts'
 import { createOwnCalls, type OwnCalls } from '../gateway/own-calls/own-calls.ts'
+import { parseHttpDate } from '../http/date.ts'
 import type { Foundation } from './foundation.ts'
 
 /** Opens the pool; nothing is connected before the first request. */
 export function openUpstream(foundation: Foundation): { readonly upstream: Upstream; readonly ownCalls: OwnCalls } {
-  const { config, guard, instruments, keyring, log, monotonic, policies } = foundation
+  const { config, guard, instruments, keyring, log, monotonic, now, policies, sinks } = foundation
   const upstream = createUpstream({
     settings: config.upstream,
     maxBodyBytes: config.bodies.maxBytes,
@@ -40,6 +41,11 @@ export function openUpstream(foundation: Foundation): { readonly upstream: Upstr
           log.warn({ event: 'upstream-breaker', key, state: event }, 'the upstream does not answer and is left alone')
         if (event === 'closed') log.info({ event: 'upstream-breaker', key, state: event }, 'the upstream answers again')
       },
+      dated(date) {
+        const dateMs = parseHttpDate(date, now())
+        // A date is cut off to whole seconds: half of one is what is missing on average.
+        if (dateMs !== null) instruments.clockSkew('upstream', dateMs + 500 - now())
+      },
       defect: (error) => log.error({ event: 'defect', error }, 'an answer of the upstream was not handled'),
     },
   })
@@ -48,6 +54,9 @@ export function openUpstream(foundation: Foundation): { readonly upstream: Upstr
     policy: () => policies.current,
     keyring,
     upstream,
+    now,
+    monotonic,
+    record: (entry) => sinks.access(entry),
     onTrouble: (operation, error) =>
       log.warn({ event: 'own-call', operation, error }, "a read of the gateway's own failed"),
   })

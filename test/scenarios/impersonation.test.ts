@@ -113,6 +113,27 @@ describe('in front of an upstream', () => {
     ])
   })
 
+  test("the gateway's own reads are recorded as its own, under the id that Devin got", async () => {
+    const ids = running.upstream.seen.length
+    await create({ prompt: 'x', create_as_user_id: 'u-recorded' }, { ...leads, email: 'recorded@corp.example' })
+    const asked = running.upstream.seen.slice(ids).find(({ target }) => target.includes('recorded'))
+    const id = fieldOf(asked, 'x-request-id')
+    const own = async () => (await running.access()).find(({ request_id: each }) => each === id)
+    await until(async () => (await own()) !== undefined, 'the record')
+    expect(await own()).toMatchObject({
+      subject: 'gateway',
+      team: null,
+      method: 'GET',
+      operation: 'ent.members.users.list',
+      key: 'analytics',
+      key_version: 1,
+      status: 200,
+      outcome: 'forwarded',
+      reason: 'own-call',
+    })
+    expect(JSON.stringify(await own())).not.toContain('recorded@')
+  })
+
   test('nobody else is acted as, and the refusal names field and guardrail', async () => {
     expect(await told(await create({ prompt: 'x', create_as_user_id: 'u-bob' }))).toEqual({
       status: 403,
@@ -165,6 +186,10 @@ describe('in front of an upstream', () => {
     expect(answer.headers.get('x-should-retry')).toBeNull()
     expect(await told(answer)).toMatchObject({ status: 502, reason: 'member-list' })
     expect(seen().filter((line) => line.startsWith('POST'))).toEqual([])
+    await until(
+      async () => (await running.access()).some(({ subject, status }) => subject === 'gateway' && status === 500),
+      'the record of the read that failed',
+    )
     listFails = false
     expect((await told(await create({ prompt: 'x', create_as_user_id: 'u-carl' }, carl))).status).toBe(403)
   })

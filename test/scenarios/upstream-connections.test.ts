@@ -264,3 +264,28 @@ test('a connection that has carried one key never carries another', async () => 
   }
   for (const keys of bySocket.values()) expect([...keys]).toHaveLength(1)
 })
+
+describe("the upstream's clock", () => {
+  test.each([
+    ['an hour ahead', 3600],
+    ['an hour behind', -3600],
+  ])('%s is told as a metric', async (_name, seconds) => {
+    await start()
+    upstream.respond((socket) =>
+      socket.write(answerOf('{}', `date: ${new Date(Date.now() + seconds * 1000).toUTCString()}\r\n`)),
+    )
+    await running.call(sessions)
+    const skew = await metric('gateway_clock_skew_seconds{peer="upstream"}')
+    expect(Math.abs(skew - seconds)).toBeLessThan(30)
+  })
+
+  test('is not read from answers that a cache on the way has kept', async () => {
+    await start()
+    upstream.respond((socket) =>
+      socket.write(answerOf('{}', `age: 3600\r\ndate: ${new Date(Date.now() - 3_600_000).toUTCString()}\r\n`)),
+    )
+    await running.call(sessions)
+    const text = await (await fetch(`${running.adminUrl}/metrics`)).text()
+    expect(text).not.toContain('peer="upstream"')
+  })
+})

@@ -1,11 +1,14 @@
-// Reads of the gateway's own at the Devin API: with the least key of the inventory that may, like those of callers. Used by
-// devin-users.ts and session-reader.ts.
+// Reads of the gateway's own at the Devin API: with the least key of the inventory that may, like those of callers, and
+// recorded like those, with the gateway as their subject.
 
+import { randomUUID } from 'node:crypto'
 import { parseStrictJson } from '../../json/strict-parser.ts'
 import { plainJson } from '../../json/value.ts'
 import type { KeyVersion, Keyring } from '../../keys/keyring.ts'
 import type { PolicySet } from '../../policy/policy-set.ts'
-import type { Upstream } from '../upstream/upstream.ts'
+import { asProblem, type Problem } from '../../problems.ts'
+import type { AccessEntry } from '../../records/entries.ts'
+import type { OwnResponse, Upstream } from '../upstream/upstream.ts'
 
 /** The JSON of a successful answer; `absent` for a 404; null when no key may, or when there was no such answer. */
 export type OwnAnswer = { readonly value: unknown } | 'absent' | null
@@ -24,13 +27,71 @@ export interface OwnCallsOptions {
   readonly policy: () => PolicySet
   readonly keyring: Keyring
   readonly upstream: Pick<Upstream, 'ask'>
+  readonly now: () => number
+  /** The clock that nobody sets. */
+  readonly monotonic: () => number
+  readonly record: (entry: AccessEntry) => void
   readonly onTrouble: (operation: string, error: unknown) => void
 }
 
 /** A page of a hundred sessions holds some thousand values; one that holds many times more is not read. */
 const pageBounds = { maxDepth: 64, maxValues: 20_000 }
 
-export function createOwnCalls({ policy, keyring, upstream, onTrouble }: OwnCallsOptions): OwnCalls {
+export function createOwnCalls(options: OwnCallsOptions): OwnCalls {
+  const { policy, keyring, upstream, now, monotonic, onTrouble } = options
+
+  /** Asks, and records how it ended. */
+  async function ask(
+    id: string,
+    organization: string | null,
+    target: string,
+    version: KeyVersion,
+  ): Promise<OwnResponse> {
+    const requestId = randomUUID()
+    const { revision } = policy()
+    const startedAtMs = monotonic()
+    const record = (status: number | null, bytes: number, problem: Problem | null): void => {
+      const durationMs = Math.round((monotonic() - startedAtMs) * 1000) / 1000
+      options.record({
+        time: new Date(now()).toISOString(),
+        request_id: requestId,
+        decision_id: requestId,
+        method: 'GET',
+        operation: id,
+        path: null,
+        organization,
+        team: null,
+        app: null,
+        subject: 'gateway',
+        key: version.handle.id,
+        key_version: version.version,
+        status,
+        outcome: problem === null ? 'forwarded' : 'failed',
+        problem: problem?.kind ?? null,
+        reason: problem?.reason ?? 'own-call',
+        limit: null,
+        cache: null,
+        upstream_status: status,
+        upstream_request_id: null,
+        bytes_in: 0,
+        bytes_out: bytes,
+        duration_ms: durationMs,
+        upstream_ms: durationMs,
+        waited_ms: null,
+        trace_id: null,
+        policy_revision: revision,
+      })
+    }
+    try {
+      const response = await upstream.ask(target, version, requestId)
+      record(response.status, response.body.length, null)
+      return response
+    } catch (error) {
+      record(null, 0, asProblem(error))
+      throw error
+    }
+  }
+
   function keyFor(id: string, organization: string | null): { version: KeyVersion; template: string } | null {
     const { catalogue, selectKey } = policy()
     const operation = catalogue.operation(id)
@@ -55,7 +116,8 @@ export function createOwnCalls({ policy, keyring, upstream, onTrouble }: OwnCall
       )
       const search = new URLSearchParams([...query] as [string, string][]).toString()
       try {
-        const { status, body } = await upstream.ask(search === '' ? path : `${path}?${search}`, found.version)
+        const target = search === '' ? path : `${path}?${search}`
+        const { status, body } = await ask(id, parameters['org_id'] ?? null, target, found.version)
         if (status === 404) return 'absent'
         return status === 200 ? { value: plainJson(parseStrictJson(body, pageBounds)) } : null
       } catch (error) {

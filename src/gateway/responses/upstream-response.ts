@@ -41,6 +41,8 @@ export interface AskedRequest {
 export interface UpstreamCall {
   /** Gives the request up; nothing more is received of it. */
   abandon(reason: Error): void
+  /** An answer has begun; its fields as they are passed on. */
+  answered(fields: readonly string[]): void
   /** The upstream answered 429 and wants to be left alone for so long, milliseconds. */
   throttled(waitMs: number): void
 }
@@ -121,6 +123,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
     const rawFields = (controller.rawHeaders ?? []) as RawFields
     const answer = readAnswerFields(rawFields, (value) => this.#masked(value))
     this.#answer = answer
+    this.#call.answered(answer.pass)
     if (status === 429) {
       const waitMs = restMs(answer.pass)
       this.#call.throttled(waitMs)

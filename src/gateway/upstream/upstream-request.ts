@@ -41,8 +41,17 @@ export function fieldsOf(forward: UpstreamRequest, origin: string): string[] {
 }
 
 /** Those of a read of the gateway's own. */
-export function ownReadFields(version: KeyVersion, origin: string): string[] {
-  return ['authorization', credentialOf(version, origin), 'accept', 'application/json']
+export function ownReadFields(version: KeyVersion, origin: string, requestId: string): string[] {
+  return [
+    'authorization',
+    credentialOf(version, origin),
+    'accept',
+    'application/json',
+    'user-agent',
+    'devin-gateway',
+    'x-request-id',
+    requestId,
+  ]
 }
 
 /** The caller's allowed fields plus ours. */

@@ -4,6 +4,7 @@
 import type { Dispatcher } from 'undici'
 import type { ResponseSink } from '../../cache/response-stream.ts'
 import { addressOf } from '../../catalogue/target.ts'
+import { firstValue } from '../../http/field-list.ts'
 import type { KeyVersion } from '../../keys/keyring.ts'
 import type { Precedence } from '../../limits/precedence.ts'
 import type { Problem } from '../../problems.ts'
@@ -35,7 +36,7 @@ export interface Upstream {
   /** Sends a request in its turn and feeds the answer to the taker. Throws what is refused at once. */
   forward(forward: UpstreamRequest, taker: ResponseSink): void
   /** A read of the gateway's own, which waits for its turn like those of callers. Rejects when there is no answer. */
-  ask(target: string, version: KeyVersion): Promise<OwnResponse>
+  ask(target: string, version: KeyVersion, requestId: string): Promise<OwnResponse>
   /** Requests at the upstream and in the queue. */
   readonly inFlight: number
   /** Requests that wait for their turn. */
@@ -65,6 +66,8 @@ export interface UpstreamEvents extends ReceivingEvents {
   shareReached(team: string, of: 'connections' | 'queue'): void
   /** The upstream is left alone with this key, is tried, or is back; `refused`: a request was not sent. */
   breaker(key: string, event: BreakerEvent | 'refused'): void
+  /** The Date of an answer that the upstream has just made; from time to time. */
+  dated(date: string): void
   /** An exception that escaped a handler. */
   defect(error: unknown): void
 }
@@ -83,6 +86,15 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     onShareReached: events.shareReached,
   })
   const breakers = createBreakers({ now, onEvent: events.breaker })
+
+  let clockDueMs = 0
+  function lookAtClock(fields: readonly string[]): void {
+    if (now() < clockDueMs) return
+    clockDueMs = now() + clockEveryMs
+    const date = firstValue(fields, 'date')
+    // What a cache on the way has kept says when it was made.
+    if (date !== null && firstValue(fields, 'age') === null) events.dated(date)
+  }
 
   /** Refuses for as long as the upstream is left alone. */
   function refused(key: string, waitMs: number): Problem {
@@ -139,6 +151,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
         call.abandon(reason)
         upload?.destroy()
       },
+      answered: lookAtClock,
       throttled: (waitMs) => queue.throttled(version.handle.id, precedence.priority, waitMs),
     })
     const { call, enter } = prepare(
@@ -188,7 +201,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
       return queue.waiting
     },
     forward,
-    ask: (target, version) =>
+    ask: (target, version, requestId) =>
       new Promise((resolve, reject) => {
         const chunks: Buffer[] = []
         let status = 0
@@ -221,7 +234,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
             request: () => ({
               path: settings.pathPrefix + target,
               method: 'GET',
-              headers: ownReadFields(version, settings.origin),
+              headers: ownReadFields(version, settings.origin, requestId),
             }),
             refuse: (problem) => {
               call.abandon(problem)
@@ -239,6 +252,8 @@ export function createUpstream(options: UpstreamOptions): Upstream {
 }
 
 const maxOwnBytes = 2 << 20
+/** How often the clock of the upstream is looked at. */
+const clockEveryMs = 10_000
 /** The gateway's own reads, which stand beside the teams. */
 const own: Precedence = { team: 'gateway', priority: 'high', weight: 4, maxWaitMs: 0 }
 

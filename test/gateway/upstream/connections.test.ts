@@ -1,0 +1,127 @@
+// The pools of connections, in front of a real server: kept apart by credential, bounded over all, and none too old.
+
+import { createServer, type Socket } from 'node:net'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { Call, type AnswerReceiver } from '../../../src/gateway/upstream/call.ts'
+import type { CallResult } from '../../../src/gateway/upstream/breakers.ts'
+import { createConnections, type Connections } from '../../../src/gateway/upstream/connections.ts'
+import { until } from '../../support/start-gateway.ts'
+
+let nowMs = 0
+let connections: Connections
+let sockets: Socket[]
+let close: () => Promise<void>
+
+beforeEach(async () => {
+  nowMs = 0
+  sockets = []
+  const server = createServer((socket) => {
+    sockets.push(socket)
+    socket.on('error', () => {})
+    socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}'))
+  })
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  connections = createConnections({
+    origin: `http://127.0.0.1:${port}`,
+    ca: null,
+    connections: 3,
+    timeouts: { connectMs: 1000, headersMs: 1000, bodyIdleMs: 1000 },
+    now: () => nowMs,
+    onDefect: (error) => {
+      throw error
+    },
+  })
+  close = async () => {
+    await connections.close()
+    for (const socket of sockets) socket.destroy()
+    await new Promise((resolve) => server.close(resolve))
+  }
+})
+afterEach(() => close())
+
+/** A read with a credential: what became of it, and the connection of the server that it came on. */
+function read(credential: string): Promise<{ result: CallResult; connection: number }> {
+  return new Promise((resolve) => {
+    const before = sockets.map((socket) => socket.bytesRead)
+    const receiver: AnswerReceiver = { started() {}, head() {}, data: () => true, end() {}, failed() {} }
+    const call = new Call({
+      connections,
+      credential,
+      receiver,
+      onEnded: (result) =>
+        resolve({
+          result,
+          connection: sockets.findIndex((socket, index) => socket.bytesRead !== (before[index] ?? 0)),
+        }),
+    })
+    call.start({ path: '/', method: 'GET' })
+  })
+}
+
+describe('a connection', () => {
+  test('serves its own credential again, and no other', async () => {
+    const first = await read('a')
+    expect(first).toEqual({ result: 'answered', connection: 0 })
+    expect((await read('a')).connection).toBe(0)
+    expect((await read('b')).connection).toBe(1)
+    expect((await read('a')).connection).toBe(0)
+    expect((await read('b')).connection).toBe(1)
+  })
+
+  test('serves no new request after 25 seconds, however busy it is', async () => {
+    await read('a')
+    for (let step = 0; step < 5; step += 1) {
+      nowMs += 4_999
+      expect((await read('a')).connection).toBe(0)
+    }
+    nowMs += 10
+    expect((await read('a')).connection).toBe(1)
+    await until(() => sockets[0]?.destroyed === true, 'the old one to be closed')
+    expect((await read('a')).connection).toBe(1)
+  })
+
+  test('makes room when there are as many as may be: the one that rested longest', async () => {
+    for (const credential of ['a', 'b', 'c', 'a']) await read(credential)
+    expect((await read('d')).connection).toBe(3)
+    await until(() => sockets[1]?.destroyed === true, 'the one of b to be closed')
+    expect(connections.size).toBe(3)
+    expect((await read('a')).connection).toBe(0)
+    expect((await read('b')).connection).toBe(4)
+    expect(connections.size).toBe(3)
+  })
+
+  test('that the other side closes while it rests is forgotten', async () => {
+    await read('a')
+    sockets[0]?.destroy()
+    await until(() => connections.size === 0, 'it to be forgotten')
+    expect((await read('a')).connection).toBe(1)
+  })
+})
+
+describe('a call that is given up', () => {
+  test('before its connection is open leaves no connection and no request behind', async () => {
+    const receiver: AnswerReceiver = { started() {}, head() {}, data: () => true, end() {}, failed() {} }
+    const results: CallResult[] = []
+    const call = new Call({ connections, credential: 'a', receiver, onEnded: (result) => results.push(result) })
+    call.start({ path: '/', method: 'GET' })
+    call.abandon(new Error('the caller left'))
+    call.abandon(new Error('again'))
+    expect(results).toEqual(['abandoned'])
+    expect(connections.size).toBe(0)
+    await read('b')
+    expect(sockets.map((socket) => socket.bytesRead > 0).filter(Boolean)).toHaveLength(1)
+  })
+
+  test('before it begins never begins', () => {
+    const results: CallResult[] = []
+    const receiver: AnswerReceiver = { started() {}, head() {}, data: () => true, end() {}, failed() {} }
+    const call = new Call({ connections, credential: 'a', receiver, onEnded: (result) => results.push(result) })
+    call.abandon(new Error('the caller left'))
+    call.start({ path: '/', method: 'GET' })
+    expect([results, connections.size]).toEqual([['abandoned'], 0])
+  })
+})
