@@ -20,10 +20,10 @@ const fixed: Readonly<Record<Exclude<CacheClass, 'closed-window-long'>, CacheRul
 }
 
 /** The rule for one read. `query`: without question mark. Answers about a time that is over are kept longer than others. */
-export function ruleFor(lifetimeClass: CacheClass, query: string, nowMs: number): CacheRule {
+export function ruleFor(lifetimeClass: CacheClass, query: string, now: () => number): CacheRule {
   if (lifetimeClass !== 'closed-window-long') return fixed[lifetimeClass]
   const endMs = windowEndMs(query)
-  return endMs !== null && endMs < nowMs - day ? closedWindow : short
+  return endMs !== null && endMs < now() - day ? closedWindow : short
 }
 
 /** End of the window a query asks about; null when it names none, or could be read in more than one way. */

@@ -3,18 +3,19 @@
 
 import type { ResponseHead, ResponseSink, ResponseSource } from '../cache/response-stream.ts'
 import { Problem } from '../problems.ts'
-import { serializeStrictJson, type StrictJson } from '../json/value.ts'
+import type { StrictJson } from '../json/value.ts'
 import { errorFields, filteredFields, treatmentOf } from './answer-head.ts'
 import type { Position } from './cursor.ts'
 import { ItemSplitter } from './item-splitter.ts'
 import type { CallerPage, ListRequest, ReadingBounds } from './list-request.ts'
+import { listTail, pageTail } from './list-tail.ts'
 import { Output } from './output.ts'
 import { Resumption } from './resumption.ts'
 import { createSelector, type Selected } from './selection.ts'
 import { UnknownShape } from './unknown-shape.ts'
 
 const defaultBounds: ReadingBounds = { maxCalls: 20, maxBytes: 32 * 1024 * 1024, maxMs: 10_000 }
-const [comma, closeList] = [Buffer.from(','), Buffer.from(']')]
+const comma = Buffer.from(',')
 
 /** Asks for a list and feeds the taker what is selected of it. Throws what the first `fetch` throws. */
 export function filterList(request: ListRequest, taker: ResponseSink, bounds: ReadingBounds = defaultBounds): void {
@@ -229,27 +230,15 @@ class FilteredList implements ResponseSink, ResponseSource {
     return this.#calls >= maxCalls || this.#bytes >= maxBytes || elapsedMs >= maxMs
   }
 
-  /** Ends the caller's page. How many there are in all is known only when these are all. */
+  /** Ends the caller's page. */
   #finish({ start: { after, skip }, seal }: CallerPage, next: Position | null, more: boolean): void {
-    const { paging } = this.#request.shape
     const isWhole = !more && after === null && skip === 0
-    const tail = {
-      [paging?.cursor ?? 'end_cursor']: next === null ? null : seal(next),
-      [paging?.more ?? 'has_next_page']: more,
-      [paging?.total ?? 'total']: isWhole ? this.#given : null,
-    }
-    this.#end(Buffer.from(`],${JSON.stringify(tail).slice(1)}`))
+    const cursor = next === null ? null : seal(next)
+    this.#end(pageTail(this.#request.shape.paging, { cursor, more, total: isWhole ? this.#given : null }))
   }
 
-  /** Ends a list that came whole. Its other members could tell of what was filtered; where nothing was, they stay. */
   #complete(): void {
-    const { shape, selection } = this.#request
-    if (shape.items === null) this.#end(closeList)
-    else {
-      const others = selection.organizations === 'all' ? this.#members : new Map<string, StrictJson>()
-      const tail = serializeStrictJson(Object.fromEntries(others)).subarray(1)
-      this.#end(Buffer.concat([Buffer.from(others.size === 0 ? ']' : '],'), tail]))
-    }
+    this.#end(listTail(this.#request, this.#members))
   }
 
   #end(last: Buffer): void {

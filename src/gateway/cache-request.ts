@@ -23,7 +23,7 @@ export function cacheRequestOf(
   method: string,
   target: Target,
   fields: CallerFields,
-  nowMs: number,
+  now: () => number,
 ): CacheRequest {
   const { facts, decision, key, derived } = evaluation
   const { operation } = facts
@@ -31,7 +31,7 @@ export function cacheRequestOf(
   const rule = reads
     ? operation.streaming
       ? notKept
-      : ruleFor(operation.cache, target.query, nowMs)
+      : ruleFor(operation.cache, target.query, now)
     : ruleOfWrite(catalogue, target)
   return {
     operation: operation.id,
@@ -57,7 +57,7 @@ function asksForOneThing({ segments, organizations }: Operation): boolean {
 /** What a failed write makes stale follows from whose rules the reads of the same path follow. */
 function ruleOfWrite(catalogue: Catalogue, { segments }: Target): CacheRule {
   const read = catalogue.match('GET', segments)
-  return 'cache' in read && read.cache.startsWith('rfc9111') ? ruleFor(read.cache, '', 0) : notKept
+  return 'cache' in read && read.cache.startsWith('rfc9111') ? ruleFor(read.cache, '', () => 0) : notKept
 }
 
 /** Not the value's version: a rotated key sees what the one before saw. The place, since an id can be given to another key. */

@@ -1,8 +1,7 @@
-// Which header fields cross, in each direction: an allow-list both ways, read from the raw lists so that nothing is
-// merged, normalised or dropped before it is looked at. RFC 9110 section 7.6.1 for the hop-by-hop ones.
+// Which header fields of a caller cross: an allow-list, read from the raw list so that nothing is merged, normalised or dropped
+// before it is looked at. RFC 9110 section 7.6.1 for the hop-by-hop ones. responses/response-fields.ts is the other direction.
 
 import type { IncomingMessage } from 'node:http'
-import { firstValue } from '../http/field-list.ts'
 import { Problem } from '../problems.ts'
 import { maskSecrets } from '../records/mask.ts'
 import { bodyFollows } from './listener/http-versions.ts'
@@ -50,7 +49,7 @@ export interface CallerFields {
 }
 
 const none: readonly string[] = []
-const plainId = /^[A-Za-z0-9._~-]{1,128}$/
+export const plainId = /^[A-Za-z0-9._~-]{1,128}$/
 const traceparent = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/
 const hostForm = /^(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/
 
@@ -136,7 +135,7 @@ function malformed(why: string): Problem {
 }
 
 /** Fields that a Connection field names are for one hop only, whatever they are. */
-function dropListed(fields: string[], connection: string): void {
+export function dropListed(fields: string[], connection: string): void {
   // What nearly every message says names no field.
   if (/^(?:keep-alive|close)$/i.test(connection)) return
   const listed = new Set(
@@ -148,112 +147,6 @@ function dropListed(fields: string[], connection: string): void {
   for (let index = fields.length - 2; index >= 0; index -= 2) {
     if (listed.has(fields[index] ?? '')) fields.splice(index, 2)
   }
-}
-
-/** Fields of the upstream's answer that go to the caller. */
-const responseFields = new Set([
-  'accept-ranges',
-  'age',
-  'allow',
-  'cache-control',
-  'cdn-cache-control',
-  'content-digest',
-  'content-disposition',
-  'content-encoding',
-  'content-language',
-  'content-length',
-  'content-location',
-  'content-range',
-  'content-security-policy',
-  'content-type',
-  'date',
-  'deprecation',
-  'digest',
-  'etag',
-  'expires',
-  'last-modified',
-  'link',
-  'location',
-  'preference-applied',
-  'repr-digest',
-  'retry-after',
-  'retry-after-ms',
-  'server-timing',
-  'sunset',
-  'vary',
-  'warning',
-  'x-content-type-options',
-  'x-should-retry',
-])
-const responsePrefixes = /^(?:x-)?ratelimit|^x-devin-/
-
-/** An answer's head as far as the gateway looks at it. */
-export interface AnswerFields {
-  /** Name and value alternating, names in lower case; without length and coding, which depend on what the guard does. */
-  readonly pass: string[]
-  readonly contentLength: number | null
-  readonly contentEncoding: string | null
-  readonly requestId: string | null
-  /** Why nobody else may have the answer, where a field says so that does not cross: a token. */
-  readonly unshared: string | null
-}
-
-/** Node's and undici's forms of a raw field list. */
-export type RawFields = readonly (Buffer | string | Buffer[])[]
-
-/** Reads the upstream's raw field list (name and value buffers alternating) and masks each value. */
-export function readAnswerFields(rawHeaders: RawFields, mask: (value: string) => string): AnswerFields {
-  const pass: string[] = []
-  let contentLength: number | null = null
-  let contentEncoding: string | null = null
-  let requestId: string | null = null
-  let unshared: string | null = null
-  let pragma = false
-  let connection: string | null = null
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = textOf(rawHeaders[index]).toLowerCase()
-    const value = textOf(rawHeaders[index + 1])
-    if (name === 'content-length') contentLength = Number(value)
-    else if (name === 'content-encoding')
-      contentEncoding = contentEncoding === null ? value : `${contentEncoding}, ${value}`
-    else if (name === 'connection') connection = connection === null ? value : `${connection}, ${value}`
-    else if (name === 'set-cookie' || name === 'set-cookie2') unshared = 'cookie'
-    else if (name === 'pragma') pragma ||= /no-cache/i.test(value)
-    else if (name === 'x-request-id') requestId = plainId.test(value) ? mask(value) : null
-    // A name is the upstream's choice, too: one that holds a key does not cross.
-    else if (responseFields.has(name) || (responsePrefixes.test(name) && mask(name) === name))
-      pass.push(name, mask(value))
-  }
-  // As HTTP/1.0 said it, where nothing else is said.
-  if (pragma && firstValue(pass, 'cache-control') === null) unshared ??= 'no-store'
-  if (connection !== null) {
-    // What is said of caching for this hop alone is lost with the field.
-    if (aboutCaching.test(connection)) unshared ??= 'no-store'
-    dropListed(pass, connection)
-  }
-  return { pass, contentLength, contentEncoding, requestId, unshared }
-}
-
-const aboutCaching = /\b(?:cache-control|cdn-cache-control|expires|vary|age|date)\b/i
-
-function textOf(raw: Buffer | string | Buffer[] | undefined): string {
-  if (raw === undefined) return ''
-  if (typeof raw === 'string') return raw
-  return Array.isArray(raw) ? raw.map((part) => part.toString('latin1')).join(', ') : raw.toString('latin1')
-}
-
-const ofTheCodedForm = new Set(['accept-ranges', 'content-digest', 'repr-digest', 'digest'])
-
-/** The fields of an answer whose coding was taken off: what spoke of the coded bytes goes, a strong ETag becomes weak. */
-export function weakened(answer: AnswerFields): AnswerFields {
-  const pass: string[] = []
-  for (let index = 0; index < answer.pass.length; index += 2) {
-    const name = answer.pass[index] ?? ''
-    const value = answer.pass[index + 1] ?? ''
-    if (ofTheCodedForm.has(name)) continue
-    pass.push(name, name === 'etag' && !value.startsWith('W/') ? `W/${value}` : value)
-  }
-  return { ...answer, pass }
 }
 
 /** A judged body is JSON, and goes on as JSON: under another media type a server could read another document in it. */

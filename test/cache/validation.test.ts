@@ -90,6 +90,13 @@ describe('a 304', () => {
     expect(setting.cache.stats().entries).toBe(0)
   })
 
+  it('that came with a cookie takes it out of the store, and is nobody else’s', () => {
+    const setting = stale({ etag: '"a"' })
+    const [first, second] = [setting.ask(), setting.ask()]
+    setting.call.sink.head({ status: 304, fields: ['etag', '"a"'], length: null, unshared: 'cookie' })
+    expect([first.body, second.isWaiting, setting.cache.stats().entries]).toEqual(['body', true, 0])
+  })
+
   it('about another answer: the upstream is asked again, without a condition', () => {
     const setting = stale({ etag: '"a"' })
     const caller = setting.ask()

@@ -55,10 +55,10 @@ export type Story = Omit<Account, 'result'>
 export interface FetchCallbacks {
   /** These ask again: what came was a failure (`problem`, when there was no answer), or nothing came in time. */
   retry(waiters: readonly Waiter[], problem: Problem | null): void
-  /** The answer is the leader's alone: these ask for themselves. */
+  /** These ask for themselves, each for the answer of its own. */
   askAlone(waiters: readonly Waiter[]): void
-  /** The upstream asks to be left alone: a call of their own for each of these would be one more. */
-  throttled(waiters: readonly Waiter[], head: ResponseHead): void
+  /** An answer with this head is the leader's alone. */
+  sendAway(waiters: readonly Waiter[], head: ResponseHead): void
   /** The leader asks once more, without a condition. */
   leaseAgain(read: CacheRead): FetchLease
   /** Nobody may join it any more. */

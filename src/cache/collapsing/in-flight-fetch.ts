@@ -7,14 +7,14 @@ import { Problem } from '../../problems.ts'
 import type { ResponseHead, ResponseSink, ResponseSource } from '../response-stream.ts'
 import { settled } from '../rfc9111/prepared-answer.ts'
 import { BodyCollector } from '../memory/body-collector.ts'
-import { createEntry, type Entry } from '../rfc9111/entry.ts'
+import { createEntry } from '../rfc9111/entry.ts'
 import { isSilence, tellsNothing } from '../failures.ts'
 import type { BarredFetch, FetchParts, FetchPlan } from '../fetch-plan.ts'
 import type { CacheSink } from '../cache-request.ts'
 import { sharedFields } from '../parsed-request.ts'
 import { forbidden, judge, type Times, type Verdict } from '../rfc9111/storing.ts'
 import type { FetchLease } from '../acquired.ts'
-import { freshen, saysNothingOf, validatingFields } from '../rfc9111/validation.ts'
+import { renew, validatingFields, type Renewed } from '../rfc9111/validation.ts'
 import { FetchCallers, type FetchCallbacks, type Story, type Waiter } from './callers.ts'
 
 export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, ResponseSource {
@@ -32,6 +32,11 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
   readonly #requestedAtMs: number
   /** Fields by which the upstream is asked whether the stored answer is still the one; none where there is none. */
   readonly #conditions: readonly string[]
+  /**
+   * A class-cached answer is held back until it is whole: then it has an ETag, and is surely stored or not. So is one of which
+   * the caller wants a part.
+   */
+  readonly #isHeldBack: boolean
   #state: 'asking' | 'receiving' | 'done' = 'asking'
   #again: ((lease: FetchLease) => void) | null = null
   /** It goes on for the store even when nobody waits. */
@@ -48,6 +53,7 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
     this.#callbacks = callbacks
     this.#callers = new FetchCallers(plan, parts, callbacks)
     this.#requestedAtMs = parts.monotonic()
+    this.#isHeldBack = plan.read.request.rule.kind === 'class' || plan.read.parsed.range !== null
     this.#conditions = plan.keep && plan.candidate !== null ? validatingFields(plan.candidate) : []
   }
 
@@ -75,7 +81,6 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
     this.#callbacks.retry(this.#callers.takeWaiters(), null)
   }
 
-  /** A write came in between. */
   bar(): void {
     this.barred = true
     this.#callbacks.closed()
@@ -100,7 +105,7 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
     // What the upstream answers now has taken the place of what is stored. That it wants to be left alone has not.
     if (plan.keep && plan.candidate !== null && !keep && !tellsNothing(head.status))
       this.#parts.outdated(this.plan, plan.candidate)
-    if (!share) this.#sendAway(head)
+    if (!share) this.#callbacks.sendAway(this.#callers.takeWaiters(), head)
     const { maxEntryBytes, allowance } = this.#parts
     const isWanted = keep || this.#callers.waiting > 0
     if (isWanted && (head.length ?? 0) <= maxEntryBytes) this.#collector = new BodyCollector(maxEntryBytes, allowance)
@@ -184,22 +189,9 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
     this.#callers.serve(entry, story, 'validated', null)
   }
 
-  /** Takes an update over into the store. Null when it speaks of another answer: then what is stored is outdated. */
-  #takeOver(update: ResponseHead): { entry: Entry; stored: boolean; verdict: Verdict } | null {
-    const { candidate, read, sequence } = this.plan
-    if (candidate === null || saysNothingOf(read.request, candidate, update)) return null
-    const freshened = freshen({ request: read.request, sequence }, candidate, update, this.#times())
-    if (freshened?.verdict.keep !== true) this.#parts.outdated(this.plan, candidate)
-    if (freshened === null) return null
-    return { ...freshened, stored: freshened.verdict.keep && this.#parts.store(this, freshened.entry) }
-  }
-
-  /** The answer is the leader's alone. */
-  #sendAway(head: ResponseHead): void {
-    const waiters = this.#callers.takeWaiters()
-    if (head.status === 429) this.#callbacks.throttled(waiters, head)
-    else if (head.status >= 500) this.#callbacks.retry(waiters, null)
-    else this.#callbacks.askAlone(waiters)
+  /** Null when the update speaks of another answer: then what is stored is outdated. */
+  #takeOver(update: ResponseHead): Renewed | null {
+    return this.plan.candidate === null ? null : renew(this, this.plan.candidate, update, this.#times(), this.#parts)
   }
 
   #complete(body: Buffer): void {
@@ -209,15 +201,6 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
     const entry = createEntry(this.plan.read.request, head, body, terms, this.plan.sequence)
     const stored = keep && this.#parts.store(this, entry)
     this.#callers.serve(entry, this.#story(head, stored), 'miss', head)
-  }
-
-  /**
-   * A class-cached answer is held back until it is whole: then it has an ETag, and is surely stored or not. So is one of which
-   * the caller wants a part.
-   */
-  get #isHeldBack(): boolean {
-    const { request, parsed } = this.plan.read
-    return request.rule.kind === 'class' || parsed.range !== null
   }
 
   #passOn(head: ResponseHead): void {

@@ -8,6 +8,7 @@ import type { Entry } from '../rfc9111/entry.ts'
 import { isOfTheAsker, mayPass, restProblem } from '../failures.ts'
 import type { FetchParts } from '../fetch-plan.ts'
 import type { CacheOutcome } from '../cache-request.ts'
+import type { ResponseHead } from '../response-stream.ts'
 import { SlotMap } from '../memory/slot-map.ts'
 import { pathTag } from '../invalidation/tags.ts'
 import type { CacheAnswer, FetchLease, Refresh, CacheWait } from '../acquired.ts'
@@ -86,7 +87,7 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
     const callbacks: FetchCallbacks = {
       retry,
       askAlone,
-      throttled: (waiters, head) => refuse(waiters, restProblem(head)),
+      sendAway,
       leaseAgain: (again) => lease(again, { fwd: 'miss', candidate: null }, mayBeJoined),
       closed: () => close(fetch),
       ended: () => underWay.remove(fetch.place),
@@ -123,6 +124,13 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
       noteUnshared(waiter.read.parsed.key)
       if (!waiter.left) waiter.grant(lease(waiter.read, { fwd: 'miss', candidate: null }, false))
     }
+  }
+
+  function sendAway(waiters: readonly Waiter[], head: ResponseHead): void {
+    // The upstream asks to be left alone: a call of their own for each of these would be one more.
+    if (head.status === 429) refuse(waiters, restProblem(head))
+    else if (head.status >= 500) retry(waiters, null)
+    else askAlone(waiters)
   }
 
   function refuse(waiters: readonly Waiter[], problem: Problem): void {

@@ -1,10 +1,11 @@
-// Asking the upstream whether a stored answer is still the one, and taking over what it says (RFC 9111 section 4.3). Pure.
+// Asking the upstream whether a stored answer is still the one, and taking over what it says (RFC 9111 section 4.3).
 
 import type { ResponseHead } from '../response-stream.ts'
 import { isSameWeakly } from './conditions.ts'
 import { createEntry, type Entry } from './entry.ts'
 import { firstValue, withoutFields } from '../../http/field-list.ts'
 import type { CacheRequest } from '../cache-request.ts'
+import type { BarredFetch, FetchParts } from '../fetch-plan.ts'
 import { hasValidator, judge, type Times, type Verdict } from './storing.ts'
 
 /** A 304 says nothing about the body that is kept (RFC 9111 section 3.2). */
@@ -18,11 +19,37 @@ export function validatingFields({ etag, ownEtag, lastModified }: Entry): string
   return fields
 }
 
+/** What is stored, with what an update says. */
+export interface Renewed {
+  readonly entry: Entry
+  /** It has taken the place of what was stored. */
+  readonly stored: boolean
+  readonly verdict: Verdict
+}
+
+/**
+ * Takes a 304, or the answer to a HEAD, over into the store. Null when it speaks of another answer. What is stored goes when it
+ * may not be kept any more.
+ */
+export function renew(
+  fetch: BarredFetch,
+  stored: Entry,
+  update: ResponseHead,
+  times: Times,
+  { store, outdated }: Pick<FetchParts, 'store' | 'outdated'>,
+): Renewed | null {
+  const { read, sequence } = fetch.plan
+  if (saysNothingOf(read.request, stored, update)) return null
+  const freshened = freshen({ request: read.request, sequence }, stored, update, times)
+  if (freshened?.verdict.keep !== true) outdated(fetch.plan, stored)
+  return freshened === null ? null : { ...freshened, stored: freshened.verdict.keep && store(fetch, freshened.entry) }
+}
+
 /**
  * The stored answer with the fields of a 304, or of the answer to a HEAD (sections 4.3.4 and 4.3.5), and what may be done with
  * it. Null when the update speaks of another answer.
  */
-export function freshen(
+function freshen(
   { request, sequence }: { readonly request: CacheRequest; readonly sequence: number },
   stored: Entry,
   update: ResponseHead,
@@ -34,7 +61,12 @@ export function freshen(
   if (firstValue(fresh, 'date') === null) fresh.push('date', new Date(times.wall.latestMs).toUTCString())
   const replaced = new Set(fresh.filter((_name, index) => index % 2 === 0))
   const kept = withoutFields(stored.fields, (name) => replaced.has(name) || (stored.ownEtag && name === 'etag'))
-  const head = { status: stored.status, fields: [...kept, ...fresh], length: stored.body.length }
+  const head = {
+    status: stored.status,
+    fields: [...kept, ...fresh],
+    length: stored.body.length,
+    unshared: update.unshared ?? null,
+  }
   const verdict = judge(request, head, times)
   return { entry: createEntry(request, head, stored.body, verdict.terms ?? stored, sequence), verdict }
 }
@@ -43,7 +75,7 @@ export function freshen(
  * Whether the answer to a HEAD leaves open if the body is still the same. A class would give it a new life then, and bodies
  * of equal length are not equal.
  */
-export function saysNothingOf({ method, rule }: CacheRequest, stored: Entry, update: ResponseHead): boolean {
+function saysNothingOf({ method, rule }: CacheRequest, stored: Entry, update: ResponseHead): boolean {
   return method === 'HEAD' && rule.kind === 'class' && !hasValidator(update) && !hasOtherLength(stored, update)
 }
 

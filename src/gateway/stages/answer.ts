@@ -2,6 +2,7 @@
 // follow, in this order, the limits of teams that have stored answers for nothing, the key, and the call.
 
 import { followAcquired } from '../../cache/acquired.ts'
+import { createWallTime } from '../../cache/clocks.ts'
 import type { ResponseSink } from '../../cache/response-stream.ts'
 import type { ResponseCache } from '../../cache/response-cache.ts'
 import type { Keyring } from '../../keys/keyring.ts'
@@ -26,7 +27,10 @@ export interface AnswerParts extends SinkSettings {
 
 /** What the handler of the proxied route does. It throws what is refused before anything was sent of a write. */
 export function createAnswer(parts: AnswerParts): (context: RequestContext) => void {
-  const { keyring, cache, limiter, upstream, now } = parts
+  const { keyring, cache, limiter, upstream } = parts
+  const wallTime = createWallTime(parts)
+  // A clock that was set forward closes no window early.
+  const earliest = (): number => wallTime().earliestMs
 
   function forward(
     context: RequestContext,
@@ -64,7 +68,7 @@ export function createAnswer(parts: AnswerParts): (context: RequestContext) => v
     const { decided, fields, policy, method, response } = context
     const body = bodyToSend(context)
     if (body === null && fields.expectsContinue) response.writeContinue()
-    const request = cacheRequestOf(decided, policy.catalogue, method ?? '', decided.target, fields, now())
+    const request = cacheRequestOf(decided, policy.catalogue, method ?? '', decided.target, fields, earliest)
     let limitsAreDue = countsUpstreamOnly(context)
     followAcquired(cache.acquire(request), sinksToClient(context, parts), (shared, sink) => {
       const ask = (): void => forward(context, body, shared, sink)
