@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { claimAt, principalOf } from '../../src/identity/claims.ts'
-import { outcomeOf, problemOf, settingsOf } from './setting.ts'
+import { outcomeOf, problemOf, settingsOf } from './support.ts'
 
 const issuer = 'https://sso.corp.example'
 const nowS = 1_700_000_000

@@ -7,7 +7,7 @@ import type { Provider } from 'oidc-provider'
 import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { TokenVerifier } from '../../src/identity/token-verifier.ts'
 import { createJwtProvider } from '../support/jwt-provider.ts'
-import { createClock, outcomeOf, problemOf, settingsOf, verifierForTest } from './setting.ts'
+import { createClock, outcomeOf, problemOf, settingsOf, verifierForTest } from './support.ts'
 
 const resource = 'https://gateway.corp.example'
 

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { authorizationField, bearerToken, isCanonicalJwt, isEncryptedJwt } from '../../src/identity/token-form.ts'
-import { outcomeOf, problemOf } from './setting.ts'
+import { outcomeOf, problemOf } from './support.ts'
 
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 

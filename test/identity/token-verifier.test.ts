@@ -4,7 +4,7 @@ import type { Verification } from '../../src/identity/verified-tokens.ts'
 import { createTokenVerifier, type TokenVerifier } from '../../src/identity/token-verifier.ts'
 import { startIssuer, type Issuer } from '../support/issuer.ts'
 import { makeRsaKey, signHs256, signRs256, signingInput } from './raw-token.ts'
-import { createClock, createLog, issuerForTest, outcomeOf, problemOf, settingsOf, verifierForTest } from './setting.ts'
+import { createClock, createLog, issuerForTest, outcomeOf, problemOf, settingsOf, verifierForTest } from './support.ts'
 
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 

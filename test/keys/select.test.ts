@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import type { KeyHandle } from '../../src/keys/key.ts'
 import { createKeySelector, selectKey, type KeyChoice, type Requirement } from '../../src/keys/select.ts'
 import { catalogue, enterpriseKeyOf, keyOf, operationOf } from '../support/policies.ts'
-import { plainChoice } from './plain-choice.ts'
+import { plainChoice } from './key-choice-oracle.ts'
 
 const { permissions } = catalogue
 

@@ -8,7 +8,7 @@ import type { KeyHandle } from '../../src/keys/key.ts'
 import { compilePolicies } from '../../src/policy/compile.ts'
 import type { KeyDocument, TeamDocument } from '../../src/policy/document.ts'
 import { evaluate } from '../../src/policy/evaluate.ts'
-import { plainChoice } from '../keys/plain-choice.ts'
+import { plainChoice } from '../keys/key-choice-oracle.ts'
 import {
   bodyOf,
   enterpriseKeyOf,

@@ -94,3 +94,25 @@ export async function problemOf(call: () => unknown): Promise<Problem | null> {
     throw error
   }
 }
+
+/** How often the issuer was asked for its key set. */
+export const jwksFetches = (issuer: Issuer): number => issuer.requests.filter((path) => path === '/jwks').length
+
+/** A token with a key id that the issuer does not have. */
+export const unknown = (issuer: Issuer, kid: string): Promise<string> => issuer.sign({}, { header: { kid } })
+
+/** An issuer and a started verifier of it, under a clock that is set by hand. */
+export async function setUp(changes: VerifierChanges = {}, settings: Partial<IssuerConfig> = {}) {
+  const issuer = await issuerForTest()
+  const clock = createClock()
+  const log = createLog()
+  const verifier = verifierForTest([settingsOf(issuer.issuer, settings)], {
+    now: clock.now,
+    monotonic: clock.monotonic,
+    log,
+    ...changes,
+  })
+  await verifier.start()
+  const outcome = (token: Promise<string>) => outcomeOf(async () => verifier.verify(await token))
+  return { issuer, clock, log, verifier, outcome }
+}

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { clockSkewMs, freshForMs, type ResponseFields } from '../../src/identity/signing-keys/lifetime.ts'
+import { clockSkewMs, freshForMs, type ResponseFields } from '../../../src/identity/signing-keys/lifetime.ts'
 
 const nowMs = Date.parse('2026-11-29T12:00:00Z')
 const date = 'Sun, 29 Nov 2026 12:00:00 GMT'

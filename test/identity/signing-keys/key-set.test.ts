@@ -1,7 +1,7 @@
 import { exportJWK, generateKeyPair } from 'jose'
 import { describe, expect, it } from 'vitest'
-import { isSignatureAlgorithm, parseKeySet } from '../../src/identity/signing-keys/key-set.ts'
-import { makeRsaKey } from './raw-token.ts'
+import { isSignatureAlgorithm, parseKeySet } from '../../../src/identity/signing-keys/key-set.ts'
+import { makeRsaKey } from '../raw-token.ts'
 
 const allowed = ['RS256', 'ES256'] as const
 const rsa = makeRsaKey('rsa')

@@ -1,10 +1,10 @@
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { keySetAddressIn, metadataAddresses } from '../../src/identity/signing-keys/key-set-address.ts'
-import { makeSelfSigned } from './self-signed.ts'
-import { createAuthority } from '../support/certificates.ts'
-import { issuerForTest, settingsOf, verifierForTest } from './setting.ts'
+import { keySetAddressIn, metadataAddresses } from '../../../src/identity/signing-keys/key-set-address.ts'
+import { makeSelfSigned } from '../self-signed.ts'
+import { createAuthority } from '../../support/certificates.ts'
+import { issuerForTest, settingsOf, verifierForTest } from '../support.ts'
 
 const wellKnown = (issuer: string) => metadataAddresses(new URL(issuer)).map(String)
 
