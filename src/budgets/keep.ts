@@ -20,6 +20,8 @@ export interface KeepOptions {
   readonly inForce: () => { readonly shared: ReadonlyMap<string, Budget>; readonly any: boolean }
   /** Milliseconds since the epoch. */
   readonly now: () => number
+  /** By a clock that nobody sets. */
+  readonly monotonic: () => number
   readonly pollMs: number
   readonly log: Log
 }
@@ -32,7 +34,7 @@ export interface KeptBudgets extends Budgets {
   start(): Promise<void>
 }
 
-export function keepBudgets({ book, sessions, inForce, now, pollMs, log }: KeepOptions): KeptBudgets {
+export function keepBudgets({ book, sessions, inForce, now, monotonic, pollMs, log }: KeepOptions): KeptBudgets {
   const told = (event: string, { budget, ...standing }: Standing, more: object = {}): object => {
     const { owner, ...view } = budgetView({ budget, ...standing }, now())
     return { event, ...more, owner, budget: view }
@@ -58,6 +60,7 @@ export function keepBudgets({ book, sessions, inForce, now, pollMs, log }: KeepO
     sessions,
     isNeeded: () => inForce().any,
     now,
+    monotonic,
     everyMs: pollMs,
     onTrouble: (error) => log.warn({ event: 'settlement', error }, 'the sessions under way could not be looked after'),
   })

@@ -5,6 +5,7 @@
 import type { Book } from './book.ts'
 import type { Budgets } from './budgets.ts'
 import { unitsOfAcus, windowAt, billingPeriod } from './budget.ts'
+import { Elapsed } from './elapsed.ts'
 import { closing, releasing, turning, type Holding, type HoldingState } from './holding.ts'
 
 /** A session as the API tells it. */
@@ -37,6 +38,8 @@ export interface SettlementOptions {
   readonly isNeeded: () => boolean
   /** Milliseconds since the epoch. */
   readonly now: () => number
+  /** By a clock that nobody sets. */
+  readonly monotonic: () => number
   /** Pause between two rounds. */
   readonly everyMs: number
   /** A round failed; the next one tries again. */
@@ -78,7 +81,11 @@ export const ages = {
 } as const
 
 export function createSettlement(options: SettlementOptions): Settlement {
-  const { book, budgets, sessions, isNeeded, now, everyMs, onTrouble } = options
+  const { book, budgets, sessions, isNeeded, now, monotonic, everyMs, onTrouble } = options
+  const elapsed = new Elapsed(options)
+  /** How long ago it was reserved, and how long it has been as it is. */
+  const ageOf = ({ id, atMs }: Holding): number => elapsed.since(id, atMs)
+  const stateAgeOf = ({ id, sinceMs }: Holding): number => elapsed.since(stateName(id), sinceMs)
   /** When sleeping sessions were last looked at; of this instance only, since a second look does no harm. */
   const looks = new Map<string, number>()
   let timer: NodeJS.Timeout | null = null
@@ -95,6 +102,7 @@ export function createSettlement(options: SettlementOptions): Settlement {
   async function settle(): Promise<void> {
     if (!isNeeded() || !book.isLeader()) return
     const all = await book.holdings()
+    elapsed.keep(new Set(all.flatMap(({ id }) => [id, stateName(id)])))
     for (const holding of all) {
       if (closed) return
       await age(holding)
@@ -109,10 +117,10 @@ export function createSettlement(options: SettlementOptions): Settlement {
 
   /** What time alone decides. */
   async function age(holding: Holding): Promise<void> {
-    const { state, atMs, bound } = holding
-    if (state === 'pending' && now() - atMs > ages.pendingMs)
+    const { state, bound } = holding
+    if (state === 'pending' && ageOf(holding) > ages.pendingMs)
       await turn(holding, { state: 'unclear' }, (known) => known.state === 'pending')
-    if (now() - atMs <= ages.lifeMs || state === 'ended') return
+    if (ageOf(holding) <= ages.lifeMs || state === 'ended') return
     // Nobody knows better: it counts as having cost all it could.
     const consumed = state === 'asleep' ? holding.consumed : Math.max(holding.consumed, bound ?? 0)
     await turn(holding, { state: 'ended', consumed }, (known) => known.state === state)
@@ -121,7 +129,7 @@ export function createSettlement(options: SettlementOptions): Settlement {
   /** Sessions that came to be without anybody hearing of them. */
   async function lookFor(organization: string, holdings: readonly Holding[]): Promise<void> {
     const unclear = holdings
-      .filter(({ state, atMs }) => state === 'unclear' && now() - atMs > ages.lookMs)
+      .filter((holding) => holding.state === 'unclear' && ageOf(holding) > ages.lookMs)
       .sort((a, b) => a.atMs - b.atMs)
     const [first] = unclear
     if (first === undefined) return
@@ -142,7 +150,7 @@ export function createSettlement(options: SettlementOptions): Settlement {
           { ...newsOf(session), session: session.id, guessed: true },
           (known) => known.state === 'unclear',
         )
-      else if (now() - holding.atMs > ages.releaseMs)
+      else if (ageOf(holding) > ages.releaseMs)
         await budgets.update(holding.id, (known) => (known?.state === 'unclear' ? releasing(known) : null))
     }
   }
@@ -166,15 +174,16 @@ export function createSettlement(options: SettlementOptions): Settlement {
         // A list may leave out what it does not show, archived sessions for instance.
         const session = listed.get(id) ?? (await sessions.get(organization, id))
         if (holding === undefined || session === null) continue
-        if (holding.state === 'asleep') looks.set(id, now())
+        if (holding.state === 'asleep') looks.set(id, monotonic())
         await learn(holding, session)
       }
     }
   }
 
-  function isDue({ state, session, sinceMs }: Holding): boolean {
-    if (state === 'asleep') return now() - (looks.get(session ?? '') ?? sinceMs) > ages.asleepMs
-    return state === 'open'
+  function isDue(holding: Holding): boolean {
+    if (holding.state !== 'asleep') return holding.state === 'open'
+    const lookedAtMs = looks.get(holding.session ?? '')
+    return (lookedAtMs === undefined ? stateAgeOf(holding) : monotonic() - lookedAtMs) > ages.asleepMs
   }
 
   async function learn(holding: Holding, session: SeenSession | 'gone'): Promise<void> {
@@ -191,21 +200,21 @@ export function createSettlement(options: SettlementOptions): Settlement {
         : newsOf(session)
     if (news.state === holding.state && news.consumed === holding.consumed) return
     // A message has just been sent to it, and may not have woken it yet.
-    if (news.state === 'asleep' && now() - holding.sinceMs < ages.settledMs) return
+    if (news.state === 'asleep' && stateAgeOf(holding) < ages.settledMs) return
     if (news.state === 'ended') looks.delete(holding.session ?? '')
     await turn(holding, news, (known) => known.state === holding.state && known.sinceMs === holding.sinceMs)
   }
 
   /** The bill has the last word, once the day is over in which the session ended. */
   async function bill(holding: Holding): Promise<void> {
-    const dueMs = windowAt(billingPeriod('day'), holding.sinceMs).endMs + ages.billMs
-    if (now() < dueMs) return
+    const waitMs = windowAt(billingPeriod('day'), holding.sinceMs).endMs + ages.billMs - holding.sinceMs
+    if (stateAgeOf(holding) < waitMs) return
     const { organization, session, guessed, atMs } = holding
     // Its whole life: what the bill shows where no time is named is documented nowhere, and may be the present cycle alone.
     const acus = session === null || guessed ? null : await sessions.billed(organization, session, atMs - dayMs, now())
     if (acus !== null && unitsOfAcus(acus) !== holding.consumed)
       await turn(holding, { consumed: unitsOfAcus(acus) }, (known) => known.state === 'ended')
-    if (acus !== null || session === null || guessed || now() > dueMs + ages.billPatienceMs)
+    if (acus !== null || session === null || guessed || stateAgeOf(holding) > waitMs + ages.billPatienceMs)
       await budgets.update(holding.id, (known) => (known?.state === 'ended' ? closing(known) : null))
   }
 
@@ -233,6 +242,10 @@ export function createSettlement(options: SettlementOptions): Settlement {
       await underWay
     },
   }
+}
+
+function stateName(id: string): string {
+  return `${id} state`
 }
 
 /** Archived sessions are frozen. What is not known to be over may still cost something: new words count as open. */

@@ -63,6 +63,7 @@ export async function openShares(foundation: Foundation, ownCalls: OwnCalls): Pr
     sessions: createSessionReader(ownCalls),
     inForce: () => policies.current.budgets,
     now,
+    monotonic,
     pollMs: config.budgets.pollMs,
     log,
   })

@@ -29,6 +29,8 @@ interface Company {
   /** Ids of each list call. */
   readonly lists: (readonly string[])[]
   pass(ms: number): void
+  /** Somebody sets the clock of the machine. */
+  setClock(byMs: number): void
   /** The session reader answers nothing, as without a key. */
   blind: boolean
   /** What happens while a list is read. */
@@ -40,6 +42,7 @@ interface Company {
 
 async function company(): Promise<Company> {
   let now = noon
+  let passed = 0
   const book = journalBook(join(await folder(), 'budgets.journal'), { now: () => now })
   const limits = [budgetOf('acus', 10_000), budgetOf('open_sessions', 1000)]
   const budgets = createBudgets({ book, now: () => now })
@@ -68,6 +71,7 @@ async function company(): Promise<Company> {
     sessions: reader,
     isNeeded: () => true,
     now: () => now,
+    monotonic: () => passed,
     everyMs: minute,
     onTrouble: (error) => {
       throw error
@@ -84,6 +88,10 @@ async function company(): Promise<Company> {
     onList: () => Promise.resolve(),
     pass(ms) {
       now += ms
+      passed += ms
+    },
+    setClock(byMs) {
+      now += byMs
     },
     async reserve(id, bound = 10) {
       const { reservation } = await budgets.reserve({
@@ -154,6 +162,26 @@ describe('a create of which nobody knows what became', () => {
     it.pass(2 * day)
     await it.settlement.round()
     expect(await it.stands()).toEqual([0, 10, 0])
+  })
+
+  test.each([
+    ['forward', 31 * day],
+    ['back', -31 * day],
+  ])('is as old as it is, also when the clock of the machine is set %s', async (_way, byMs) => {
+    const it = await company()
+    ;(await it.reserve('lost')).unclear()
+    ;(await it.reserve('known')).opened('known')
+    await written(it)
+    it.sessions.set('devin-known', session('known'))
+    await it.settlement.round()
+    it.setClock(byMs)
+    it.pass(14 * minute)
+    await it.settlement.round()
+    expect(await it.stands()).toEqual([20, 0, 2])
+    it.pass(2 * minute)
+    await it.settlement.round()
+    expect(await it.stands()).toEqual([10, 0, 1])
+    expect(await it.book.find('known')).toMatchObject({ state: 'open' })
   })
 
   test('whose instance is gone is unclear after an hour', async () => {
