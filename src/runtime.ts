@@ -54,7 +54,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   policies.watch()
   const { upstream, ownCalls } = openUpstream(foundation)
   const shares = await openShares(foundation, ownCalls)
-  const { budgets, budgeting, cache, limiter, safeCreates, safeCreateMs, sharedLimiter, store } = shares
+  const { budgets, budgeting, cache, limiter, idempotency, idempotentCreateMs, sharedLimiter, store } = shares
   const overloadWatch = watchOverload(foundation)
   const { overload } = overloadWatch
   const devinUsers = createDevinUsers({ calls: ownCalls, now })
@@ -68,8 +68,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     attempts,
     budgeting,
     cache,
-    safeCreates,
-    safeCreateMs,
+    idempotency,
+    idempotentCreateMs,
     now,
     monotonic,
     upstream,
@@ -134,7 +134,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     tokens.close()
     await budgets.close()
     await upstream.close()
-    await within(1_000, safeCreates.whenIdle())
+    await within(1_000, idempotency.whenIdle())
     await sharedLimiter?.close()
     await store?.close()
     await admin.close()
@@ -190,7 +190,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     // A create whose caller has left goes on until its answer is kept.
     await Promise.all([
       app.close(config.shutdown.deadlineMs),
-      within(config.shutdown.deadlineMs, safeCreates.whenIdle()),
+      within(config.shutdown.deadlineMs, idempotency.whenIdle()),
     ])
     await release()
     log.info({ event: 'stopped', audit_head: sinks.auditHead().hash }, 'stopped')

@@ -1,6 +1,6 @@
 // The JSON that operators see, built from metadata. No function here is given the value of a key.
 
-export type { BudgetView } from '../budgets/standing.ts'
+export type { BudgetView } from '../budgets/budget-status.ts'
 import type { KeyHandle } from '../keys/key.ts'
 import type { KeyStatus } from '../keys/keyring.ts'
 

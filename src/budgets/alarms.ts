@@ -1,19 +1,19 @@
-// Says once for each window when a budget has reached 50, 80 or 100 percent, or its soft bound. Used by the runtime.
+// Says once for each window when a budget has reached 50, 80 or 100 percent, or its soft bound.
 
-import type { Account } from './book.ts'
+import type { BudgetAccount } from './budget-store.ts'
 import type { Budget } from './budget.ts'
-import { isSoftExceeded, levelOf, type Standing, type WarningLevel } from './standing.ts'
+import { isSoftExceeded, levelOf, type BudgetStatus, type WarningLevel } from './budget-status.ts'
 
 export interface Alarms {
   /** Accounts that have changed, by name. */
-  note(accounts: ReadonlyMap<string, Account>): void
+  note(accounts: ReadonlyMap<string, BudgetAccount>): void
 }
 
 export interface AlarmsOptions {
   /** The budget behind an account's name without its window; null for those that are not watched. */
   readonly budgetOf: (account: string) => Budget | null
-  readonly onLevel: (standing: Standing, level: WarningLevel) => void
-  readonly onSoft: (standing: Standing) => void
+  readonly onLevel: (status: BudgetStatus, level: WarningLevel) => void
+  readonly onSoft: (status: BudgetStatus) => void
 }
 
 /** Windows that are remembered; the oldest are forgotten, and could be told of again. */
@@ -34,11 +34,11 @@ export function createAlarms({ budgetOf, onLevel, onSoft }: AlarmsOptions): Alar
       for (const [name, account] of accounts) {
         const budget = budgetOf(withoutWindow(name))
         if (budget === null) continue
-        const standing = { budget, account }
+        const status = { budget, account }
         const before = told.get(name) ?? { level: 0, soft: false }
-        const [level, soft] = [levelOf(standing), isSoftExceeded(standing)]
-        if (level > before.level && level !== 0) onLevel(standing, level)
-        if (soft && !before.soft) onSoft(standing)
+        const [level, soft] = [levelOf(status), isSoftExceeded(status)]
+        if (level > before.level && level !== 0) onLevel(status, level)
+        if (soft && !before.soft) onSoft(status)
         // What has a window is told of once. Open sessions come and go, and every time they are many is news.
         const once = budget.period !== null
         remember(name, {

@@ -2,11 +2,11 @@
 // sleep and end, what became of creates nobody heard of again, and what the bill says in the end. One round after the
 // other; of several instances one at a time.
 
-import type { Book } from './book.ts'
+import type { BudgetStore } from './budget-store.ts'
 import type { Budgets } from './budgets.ts'
 import { unitsOfAcus, windowAt, billingPeriod } from './budget.ts'
 import { Elapsed } from './elapsed.ts'
-import { closing, releasing, turning, type Holding, type HoldingState } from './holding.ts'
+import { remove, release, transition, type SessionReservation, type ReservationState } from './session-reservation.ts'
 
 /** A session as the API tells it. */
 export interface SeenSession {
@@ -31,10 +31,10 @@ export interface SessionReader {
 }
 
 export interface SettlementOptions {
-  readonly book: Book
+  readonly budgetStore: BudgetStore
   readonly budgets: Pick<Budgets, 'update'>
   readonly sessions: SessionReader
-  /** False while there is no budget: then the book is left alone. */
+  /** False while there is no budget: then the store is left alone. */
   readonly isNeeded: () => boolean
   /** Milliseconds since the epoch. */
   readonly now: () => number
@@ -81,11 +81,11 @@ export const ages = {
 } as const
 
 export function createSettlement(options: SettlementOptions): Settlement {
-  const { book, budgets, sessions, isNeeded, now, monotonic, everyMs, onTrouble } = options
+  const { budgetStore, budgets, sessions, isNeeded, now, monotonic, everyMs, onTrouble } = options
   const elapsed = new Elapsed(options)
   /** How long ago it was reserved, and how long it has been as it is. */
-  const ageOf = ({ id, atMs }: Holding): number => elapsed.since(id, atMs)
-  const stateAgeOf = ({ id, sinceMs }: Holding): number => elapsed.since(stateName(id), sinceMs)
+  const ageOf = ({ id, atMs }: SessionReservation): number => elapsed.since(id, atMs)
+  const stateAgeOf = ({ id, sinceMs }: SessionReservation): number => elapsed.since(stateName(id), sinceMs)
   /** When sleeping sessions were last looked at; of this instance only, since a second look does no harm. */
   const looks = new Map<string, number>()
   let timer: NodeJS.Timeout | null = null
@@ -93,43 +93,43 @@ export function createSettlement(options: SettlementOptions): Settlement {
   let closed = false
 
   const turn = (
-    { id }: Holding,
-    news: { state?: HoldingState; session?: string; guessed?: boolean; consumed?: number },
-    when: (holding: Holding) => boolean,
+    { id }: SessionReservation,
+    news: { state?: ReservationState; session?: string; guessed?: boolean; consumed?: number },
+    when: (reservation: SessionReservation) => boolean,
   ): Promise<unknown> =>
-    budgets.update(id, (known) => (known !== null && when(known) ? turning(known, news, now()) : null))
+    budgets.update(id, (known) => (known !== null && when(known) ? transition(known, news, now()) : null))
 
   async function settle(): Promise<void> {
-    if (!isNeeded() || !book.isLeader()) return
-    const all = await book.holdings()
+    if (!isNeeded() || !budgetStore.isLeader()) return
+    const all = await budgetStore.reservations()
     elapsed.keep(new Set(all.flatMap(({ id }) => [id, stateName(id)])))
-    for (const holding of all) {
+    for (const reservation of all) {
       if (closed) return
-      await age(holding)
+      await age(reservation)
     }
-    for (const [organization, holdings] of Map.groupBy(all, (holding) => holding.organization)) {
+    for (const [organization, reservations] of Map.groupBy(all, (reservation) => reservation.organization)) {
       if (closed) return
-      await lookFor(organization, holdings)
-      await follow(organization, holdings)
-      for (const holding of holdings) if (holding.state === 'ended') await bill(holding)
+      await lookFor(organization, reservations)
+      await follow(organization, reservations)
+      for (const reservation of reservations) if (reservation.state === 'ended') await bill(reservation)
     }
   }
 
   /** What time alone decides. */
-  async function age(holding: Holding): Promise<void> {
-    const { state, bound } = holding
-    if (state === 'pending' && ageOf(holding) > ages.pendingMs)
-      await turn(holding, { state: 'unclear' }, (known) => known.state === 'pending')
-    if (ageOf(holding) <= ages.lifeMs || state === 'ended') return
+  async function age(reservation: SessionReservation): Promise<void> {
+    const { state, bound } = reservation
+    if (state === 'pending' && ageOf(reservation) > ages.pendingMs)
+      await turn(reservation, { state: 'unclear' }, (known) => known.state === 'pending')
+    if (ageOf(reservation) <= ages.lifeMs || state === 'ended') return
     // Nobody knows better: it counts as having cost all it could.
-    const consumed = state === 'asleep' ? holding.consumed : Math.max(holding.consumed, bound ?? 0)
-    await turn(holding, { state: 'ended', consumed }, (known) => known.state === state)
+    const consumed = state === 'asleep' ? reservation.consumed : Math.max(reservation.consumed, bound ?? 0)
+    await turn(reservation, { state: 'ended', consumed }, (known) => known.state === state)
   }
 
   /** Sessions that came to be without anybody hearing of them. */
-  async function lookFor(organization: string, holdings: readonly Holding[]): Promise<void> {
-    const unclear = holdings
-      .filter((holding) => holding.state === 'unclear' && ageOf(holding) > ages.lookMs)
+  async function lookFor(organization: string, reservations: readonly SessionReservation[]): Promise<void> {
+    const unclear = reservations
+      .filter((reservation) => reservation.state === 'unclear' && ageOf(reservation) > ages.lookMs)
       .sort((a, b) => a.atMs - b.atMs)
     const [first] = unclear
     if (first === undefined) return
@@ -137,29 +137,29 @@ export function createSettlement(options: SettlementOptions): Settlement {
     if (found === null) return
     const free: SeenSession[] = []
     for (const session of found.toSorted((a, b) => a.createdAtMs - b.createdAtMs))
-      if ((await book.findSession(session.id)) === null) free.push(session)
-    for (const holding of unclear) {
+      if ((await budgetStore.findSession(session.id)) === null) free.push(session)
+    for (const reservation of unclear) {
       // The API tells whole seconds.
       const index = free.findIndex(
-        ({ createdAtMs }) => createdAtMs >= holding.atMs - 2000 && createdAtMs <= holding.atMs + ages.windowMs,
+        ({ createdAtMs }) => createdAtMs >= reservation.atMs - 2000 && createdAtMs <= reservation.atMs + ages.windowMs,
       )
       const [session] = index === -1 ? [] : free.splice(index, 1)
       if (session !== undefined)
         await turn(
-          holding,
+          reservation,
           { ...newsOf(session), session: session.id, guessed: true },
           (known) => known.state === 'unclear',
         )
-      else if (ageOf(holding) > ages.releaseMs)
-        await budgets.update(holding.id, (known) => (known?.state === 'unclear' ? releasing(known) : null))
+      else if (ageOf(reservation) > ages.releaseMs)
+        await budgets.update(reservation.id, (known) => (known?.state === 'unclear' ? release(known) : null))
     }
   }
 
   /** What the sessions that are known have consumed, and whether they still can. */
-  async function follow(organization: string, holdings: readonly Holding[]): Promise<void> {
+  async function follow(organization: string, reservations: readonly SessionReservation[]): Promise<void> {
     const due = new Map(
-      holdings.flatMap((holding) =>
-        holding.session !== null && isDue(holding) ? [[holding.session, holding] as const] : [],
+      reservations.flatMap((reservation) =>
+        reservation.session !== null && isDue(reservation) ? [[reservation.session, reservation] as const] : [],
       ),
     )
     const ids = [...due.keys()]
@@ -170,52 +170,52 @@ export function createSettlement(options: SettlementOptions): Settlement {
       if (list === null) return
       const listed = new Map(list.map((session) => [session.id, session]))
       for (const id of batch) {
-        const holding = due.get(id)
+        const reservation = due.get(id)
         // A list may leave out what it does not show, archived sessions for instance.
         const session = listed.get(id) ?? (await sessions.get(organization, id))
-        if (holding === undefined || session === null) continue
-        if (holding.state === 'asleep') looks.set(id, monotonic())
-        await learn(holding, session)
+        if (reservation === undefined || session === null) continue
+        if (reservation.state === 'asleep') looks.set(id, monotonic())
+        await learn(reservation, session)
       }
     }
   }
 
-  function isDue(holding: Holding): boolean {
-    if (holding.state !== 'asleep') return holding.state === 'open'
-    const lookedAtMs = looks.get(holding.session ?? '')
-    return (lookedAtMs === undefined ? stateAgeOf(holding) : monotonic() - lookedAtMs) > ages.asleepMs
+  function isDue(reservation: SessionReservation): boolean {
+    if (reservation.state !== 'asleep') return reservation.state === 'open'
+    const lookedAtMs = looks.get(reservation.session ?? '')
+    return (lookedAtMs === undefined ? stateAgeOf(reservation) : monotonic() - lookedAtMs) > ages.asleepMs
   }
 
-  async function learn(holding: Holding, session: SeenSession | 'gone'): Promise<void> {
+  async function learn(reservation: SessionReservation, session: SeenSession | 'gone'): Promise<void> {
     // What it has cost since it was last seen is unknown; asleep it was nothing.
     const news =
       session === 'gone'
         ? {
             state: 'ended' as const,
             consumed:
-              holding.state === 'asleep'
-                ? holding.consumed
-                : Math.max(holding.consumed, holding.bound ?? holding.consumed),
+              reservation.state === 'asleep'
+                ? reservation.consumed
+                : Math.max(reservation.consumed, reservation.bound ?? reservation.consumed),
           }
         : newsOf(session)
-    if (news.state === holding.state && news.consumed === holding.consumed) return
+    if (news.state === reservation.state && news.consumed === reservation.consumed) return
     // A message has just been sent to it, and may not have woken it yet.
-    if (news.state === 'asleep' && stateAgeOf(holding) < ages.settledMs) return
-    if (news.state === 'ended') looks.delete(holding.session ?? '')
-    await turn(holding, news, (known) => known.state === holding.state && known.sinceMs === holding.sinceMs)
+    if (news.state === 'asleep' && stateAgeOf(reservation) < ages.settledMs) return
+    if (news.state === 'ended') looks.delete(reservation.session ?? '')
+    await turn(reservation, news, (known) => known.state === reservation.state && known.sinceMs === reservation.sinceMs)
   }
 
   /** The bill has the last word, once the day is over in which the session ended. */
-  async function bill(holding: Holding): Promise<void> {
-    const waitMs = windowAt(billingPeriod('day'), holding.sinceMs).endMs + ages.billMs - holding.sinceMs
-    if (stateAgeOf(holding) < waitMs) return
-    const { organization, session, guessed, atMs } = holding
+  async function bill(reservation: SessionReservation): Promise<void> {
+    const waitMs = windowAt(billingPeriod('day'), reservation.sinceMs).endMs + ages.billMs - reservation.sinceMs
+    if (stateAgeOf(reservation) < waitMs) return
+    const { organization, session, guessed, atMs } = reservation
     // Its whole life: what the bill shows where no time is named is documented nowhere, and may be the present cycle alone.
     const acus = session === null || guessed ? null : await sessions.billed(organization, session, atMs - dayMs, now())
-    if (acus !== null && unitsOfAcus(acus) !== holding.consumed)
-      await turn(holding, { consumed: unitsOfAcus(acus) }, (known) => known.state === 'ended')
-    if (acus !== null || session === null || guessed || stateAgeOf(holding) > waitMs + ages.billPatienceMs)
-      await budgets.update(holding.id, (known) => (known?.state === 'ended' ? closing(known) : null))
+    if (acus !== null && unitsOfAcus(acus) !== reservation.consumed)
+      await turn(reservation, { consumed: unitsOfAcus(acus) }, (known) => known.state === 'ended')
+    if (acus !== null || session === null || guessed || stateAgeOf(reservation) > waitMs + ages.billPatienceMs)
+      await budgets.update(reservation.id, (known) => (known?.state === 'ended' ? remove(known) : null))
   }
 
   function round(): Promise<void> {
@@ -249,7 +249,7 @@ function stateName(id: string): string {
 }
 
 /** Archived sessions are frozen. What is not known to be over may still cost something: new words count as open. */
-function newsOf({ status, archived, acus }: SeenSession): { state: HoldingState; consumed: number } {
+function newsOf({ status, archived, acus }: SeenSession): { state: ReservationState; consumed: number } {
   const over = archived || status === 'exit' || status === 'error'
   return { state: over ? 'ended' : status === 'suspended' ? 'asleep' : 'open', consumed: unitsOfAcus(acus) }
 }

@@ -1,9 +1,9 @@
 // What a create may cost, asked of its budgets. Requests without a budget pass by.
 
-import { BookUnavailable } from '../budgets/book.ts'
+import { BudgetsUnavailable } from '../budgets/budget-store.ts'
 import { unitsOf, unitsPerAcu, type Budget } from '../budgets/budget.ts'
-import type { Budgets, Reservation } from '../budgets/budgets.ts'
-import { budgetView, leftOf, refusalText, resetMs, type Standing } from '../budgets/standing.ts'
+import type { Budgets, CreateReservation } from '../budgets/budgets.ts'
+import { budgetView, leftOf, refusalText, resetMs, type BudgetStatus } from '../budgets/budget-status.ts'
 import type { Evaluation } from '../policy/evaluate.ts'
 import { boundOf, budgetNeedingBound, chargedFor, needsBound, needsBoundText } from '../policy/session-bound.ts'
 import { sessionCreate } from '../policy/team-budgets.ts'
@@ -16,9 +16,9 @@ export interface Budgeting {
    * it may be sent without. Throws or rejects with `budget-exceeded`, `budget-unavailable`, or `guardrail` for a create that
    * nothing bounds.
    */
-  reserve(context: RequestContext, evaluation: Evaluation): Promise<Reservation | null> | null
+  reserve(context: RequestContext, evaluation: Evaluation): Promise<CreateReservation | null> | null
   /** How budgets stand; null while nobody can tell. */
-  standings(budgets: readonly Budget[]): Promise<readonly Standing[] | null>
+  statuses(budgets: readonly Budget[]): Promise<readonly BudgetStatus[] | null>
 }
 
 export interface BudgetingOptions {
@@ -35,13 +35,13 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
     charged: readonly Budget[],
     organization: string,
     bound: number | null,
-  ): Promise<Reservation | null> {
+  ): Promise<CreateReservation | null> {
     const judged = await attempt(() =>
       budgets.reserve({ id: context.decisionId, organization, bound, budgets: charged }),
     )
     if (judged === null) return null
-    context.limitFields = withBudgets(context.limitFields, judged.standings, now())
-    context.limitExceeded ??= judged.refused?.budget.name ?? overShadow(judged.standings)
+    context.limitFields = withBudgets(context.limitFields, judged.statuses, now())
+    context.limitExceeded ??= judged.refused?.budget.name ?? overShadow(judged.statuses)
     if (judged.reservation !== null) {
       onResult('reserved')
       return judged.reservation
@@ -66,7 +66,7 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
     try {
       return await ask()
     } catch (error) {
-      if (!(error instanceof BookUnavailable)) throw error
+      if (!(error instanceof BudgetsUnavailable)) throw error
       onResult('unavailable')
       if (whenUnavailable === 'allow') return null
       throw new Problem(
@@ -78,12 +78,12 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
   }
 
   return {
-    async standings(asked) {
+    async statuses(asked) {
       if (asked.length === 0) return []
       try {
-        return await budgets.standings(asked)
+        return await budgets.statuses(asked)
       } catch (error) {
-        if (error instanceof BookUnavailable) return null
+        if (error instanceof BudgetsUnavailable) return null
         throw error
       }
     },
@@ -110,21 +110,21 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
 /** What makes a sleeping session work again. */
 const wakes: ReadonlySet<string> = new Set(['org.sessions.messages.send', 'ent.sessions.messages.send'])
 
-function exceeded(standing: Standing | null, bound: number, nowMs: number): Problem {
-  if (standing === null) return new Problem('budget-exceeded', 'The budget is spent.')
-  const asked = standing.budget.measure === 'acus' ? bound : unitsOf(standing.budget.measure)
-  const waitMs = resetMs(standing, nowMs)
-  const never = standing.budget.hard !== null && asked > standing.budget.hard
+function exceeded(budgetStatus: BudgetStatus | null, bound: number, nowMs: number): Problem {
+  if (budgetStatus === null) return new Problem('budget-exceeded', 'The budget is spent.')
+  const asked = budgetStatus.budget.measure === 'acus' ? bound : unitsOf(budgetStatus.budget.measure)
+  const waitMs = resetMs(budgetStatus, nowMs)
+  const never = budgetStatus.budget.hard !== null && asked > budgetStatus.budget.hard
   const seconds = waitMs === null ? 60 : Math.max(1, Math.ceil(waitMs / 1000))
-  return new Problem('budget-exceeded', refusalText(standing, asked, nowMs), {
+  return new Problem('budget-exceeded', refusalText(budgetStatus, asked, nowMs), {
     fields: never ? {} : { 'retry-after': String(seconds) },
-    members: { budget: budgetView(standing, nowMs) },
+    members: { budget: budgetView(budgetStatus, nowMs) },
   })
 }
 
 /** The budget in shadow mode that would have refused. */
-function overShadow(standings: readonly Standing[]): string | null {
-  const over = standings.find(
+function overShadow(statuses: readonly BudgetStatus[]): string | null {
+  const over = statuses.find(
     ({ budget: { shadow, hard }, account: { reserved, spent } }) => shadow && hard !== null && reserved + spent > hard,
   )
   return over?.budget.name ?? null
@@ -133,25 +133,25 @@ function overShadow(standings: readonly Standing[]): string | null {
 const windowSeconds = { day: 86_400, week: 604_800, month: null } as const
 
 /** RateLimit-Policy and RateLimit with the budgets behind the limits: whole ACUs or sessions, rounded down. */
-function withBudgets(fields: readonly string[], standings: readonly Standing[], nowMs: number): readonly string[] {
-  const told = standings.filter(({ budget }) => budget.hard !== null)
+function withBudgets(fields: readonly string[], statuses: readonly BudgetStatus[], nowMs: number): readonly string[] {
+  const told = statuses.filter(({ budget }) => budget.hard !== null)
   if (told.length === 0) return fields
   const policy = told.map(({ budget: { name, measure, hard, period } }) => {
     const window = period === null ? null : windowSeconds[period.calendar]
     const unit = measure === 'acus' ? ';qu="acus"' : measure === 'open_sessions' ? ';qu="open-sessions"' : ''
     return `"${name}";q=${(hard ?? 0) / unitsOf(measure)}${unit}${window === null ? '' : `;w=${window}`}`
   })
-  const left = told.map((standing) => {
-    const { name, measure } = standing.budget
-    const waitMs = resetMs(standing, nowMs)
-    const remaining = Math.floor((leftOf(standing) ?? 0) / unitsOf(measure))
+  const left = told.map((budgetStatus) => {
+    const { name, measure } = budgetStatus.budget
+    const waitMs = resetMs(budgetStatus, nowMs)
+    const remaining = Math.floor((leftOf(budgetStatus) ?? 0) / unitsOf(measure))
     return `"${name}";r=${remaining}${waitMs === null ? '' : `;t=${Math.max(1, Math.round(waitMs / 1000))}`}`
   })
-  const [, before, , standing] = fields
+  const [, before, , budgetStatus] = fields
   return [
     'ratelimit-policy',
     [...(before === undefined ? [] : [before]), ...policy].join(', '),
     'ratelimit',
-    [...(standing === undefined ? [] : [standing]), ...left].join(', '),
+    [...(budgetStatus === undefined ? [] : [budgetStatus]), ...left].join(', '),
   ]
 }

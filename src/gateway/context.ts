@@ -2,11 +2,11 @@
 // it, and read by later stages and by recording. None holds a key value, and nothing here is written down as a whole.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Reservation } from '../budgets/budgets.ts'
+import type { CreateReservation } from '../budgets/budgets.ts'
 import type { CacheOutcome } from '../cache/cache-request.ts'
 import type { Operation } from '../catalogue/operation.ts'
 import type { Target } from '../catalogue/target.ts'
-import type { Claim } from '../idempotency/safe-creates.ts'
+import type { Claim } from '../idempotency/idempotency-service.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { KeyVersion } from '../keys/keyring.ts'
 import type { LimitStatus } from '../limits/limiter.ts'
@@ -83,7 +83,7 @@ export class RequestContext {
   /** The Idempotency-Key that this request has claimed. */
   claim: Claim | null = null
   /** What it may cost, put aside in budgets. */
-  reservation: Reservation | null = null
+  reservation: CreateReservation | null = null
   keyVersion: KeyVersion | null = null
   /** How the cache came to the answer, and its Cache-Status; null when it was not asked. */
   cache: CacheOutcome['result'] | null = null

@@ -4,7 +4,7 @@
 import { claimAt } from '../identity/claims.ts'
 import { TokenProblem } from '../identity/rejection.ts'
 import { recordJson, safeText } from '../records/safe-text.ts'
-import type { AccessEntry, DecisionContent, DecisionHead, Outcome } from '../records/entries.ts'
+import type { AccessEntry, DecisionContent, DecisionHead, ExchangeOutcome } from '../records/entries.ts'
 import type { RequestContext } from './context.ts'
 import { guardrailsEntry } from './guardrail-record.ts'
 
@@ -22,7 +22,7 @@ export interface Records {
 export interface ExchangeMeasure {
   readonly operation: string | null
   readonly team: string | null
-  readonly outcome: Outcome
+  readonly outcome: ExchangeOutcome
   readonly status: number | null
   readonly effect: 'allow' | 'deny'
   readonly reason: string
@@ -31,7 +31,7 @@ export interface ExchangeMeasure {
   readonly upstreamMs: number | null
 }
 
-export interface Meter {
+export interface ExchangeMeter {
   exchangeStarted(): void
   observeExchange(measure: ExchangeMeasure): void
 }
@@ -46,7 +46,12 @@ export interface Recorder {
   flush(): void
 }
 
-export function createRecorder(records: Records, meter: Meter, now: () => number, monotonic: () => number): Recorder {
+export function createRecorder(
+  records: Records,
+  meter: ExchangeMeter,
+  now: () => number,
+  monotonic: () => number,
+): Recorder {
   function recordDecision(context: RequestContext, time: string): void {
     if (context.isDecisionRecorded) return
     context.isDecisionRecorded = true
@@ -126,7 +131,7 @@ function rounded(milliseconds: number): number {
   return Math.round(milliseconds * 1000) / 1000
 }
 
-function outcomeOf(context: RequestContext): Outcome {
+function outcomeOf(context: RequestContext): ExchangeOutcome {
   if (context.brokenOff) return 'failed'
   if (context.aborted) return 'aborted'
   if (context.problem !== null) return context.problem.status >= 500 ? 'failed' : 'refused'

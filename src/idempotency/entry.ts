@@ -17,7 +17,7 @@ export const mostKeptBytes = 16 * 1024
  * `running`: somebody is at it, or was when its instance ended. `answered`: it was done, and this was the answer. `unclear`: nobody can say what it brought; `status` is the answer's
  * where there was one: a failure of the upstream's own, or a success whose answer could not be kept.
  */
-export type Entry = { readonly fingerprint: string } & (
+export type IdempotencyEntry = { readonly fingerprint: string } & (
   | { readonly state: 'running' }
   | { readonly state: 'answered'; readonly answer: KeptAnswer }
   | { readonly state: 'unclear'; readonly status: number | null }
@@ -31,7 +31,7 @@ type Head = { readonly fingerprint: string } & (
 )
 
 /** Seals an entry for the place `name`. */
-export function sealEntry(sealing: Sealing, name: string, entry: Entry): Buffer {
+export function sealEntry(sealing: Sealing, name: string, entry: IdempotencyEntry): Buffer {
   const { fingerprint } = entry
   const head: Head =
     entry.state === 'answered'
@@ -45,7 +45,7 @@ export function sealEntry(sealing: Sealing, name: string, entry: Entry): Buffer 
 }
 
 /** The entry that was sealed for the place `name`; null for anything else. */
-export function openEntry(sealing: Sealing, name: string, sealed: Buffer): Entry | null {
+export function openEntry(sealing: Sealing, name: string, sealed: Buffer): IdempotencyEntry | null {
   const plain = sealing.open(sealed, name)
   if (plain === null) return null
   const end = 4 + plain.readUInt32BE(0)

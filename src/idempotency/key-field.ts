@@ -1,5 +1,5 @@
 // The Idempotency-Key field of a request (draft-ietf-httpapi-idempotency-key-header): one structured-field string, or the
-// same without quotes, as most SDKs send it. Used by gateway/safe-create.ts.
+// same without quotes, as most SDKs send it.
 
 import { Problem } from '../problems.ts'
 

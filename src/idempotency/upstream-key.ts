@@ -2,7 +2,7 @@
 // one: what is sent is made from the caller and the key, the same on every instance and for every repetition.
 
 import { createHash } from 'node:crypto'
-import type { KeyOwner } from './safe-creates.ts'
+import type { KeyOwner } from './idempotency-service.ts'
 
 /** Gives the value of the field: a string in quotes (draft-ietf-httpapi-idempotency-key-header). */
 export function upstreamKey({ issuer, subject, team, app }: KeyOwner, key: string): string {

@@ -1,5 +1,5 @@
-// What the house tells of itself, as the metrics of metric-list.ts. Labels take values from closed lists, so no caller can
-// make a series. Used by gateway/recording.ts, the runtime, and `/metrics` of the operators' listener.
+// What the gateway measures, as the metrics of metric-list.ts. Labels take values from closed lists, so no caller can make a
+// series.
 
 import { createBudgetMetrics, type BudgetMetrics } from './budget-metrics.ts'
 import { registerCache, type CacheGroupState, type CacheState } from './cache-metrics.ts'
@@ -28,7 +28,7 @@ export interface LoadedPolicy {
 }
 
 /** The shared store, as its client tells it. */
-export interface StoreState {
+export interface StoreFigures {
   readonly away: boolean
   readonly instances: number
   readonly calls: { readonly answered: number; readonly failed: number; readonly spared: number }
@@ -47,7 +47,7 @@ export interface Instruments extends BudgetMetrics, IssuerMetrics, ListenerMetri
   /** Replaces what was told of the cache's standing among the instances before. */
   cacheGroup(state: CacheGroupState): void
   /** Replaces what was told of the shared store before. */
-  store(state: StoreState): void
+  store(state: StoreFigures): void
   /** An exchange began. Each needs exactly one `observeExchange`. */
   exchangeStarted(): void
   /** An exchange ended: counts request, decision, problem and durations. Cheap: no label text is built. */
@@ -155,7 +155,7 @@ function createState(registry: Registry, options: InstrumentsOptions, teams: Lab
   registerCounter(registry, metricList.recordsLost, () => [...lost].map(([stream, count]) => [{ stream }, count]))
   const draining = createGauge(registry, metricList.draining)
   const cache = registerCache(registry, options.operations)
-  let calls: StoreState['calls'] = { answered: 0, failed: 0, spared: 0 }
+  let calls: StoreFigures['calls'] = { answered: 0, failed: 0, spared: 0 }
   const storeAway = createGauge(registry, metricList.storeAway)
   const storeInstances = createGauge(registry, metricList.storeInstances)
   storeInstances.set(1)
@@ -194,7 +194,7 @@ function createState(registry: Registry, options: InstrumentsOptions, teams: Lab
   return {
     ...cache,
     ...ofIssuers,
-    store: (state: StoreState) => {
+    store: (state: StoreFigures) => {
       calls = state.calls
       storeAway.set(state.away ? 1 : 0)
       storeInstances.set(state.instances)

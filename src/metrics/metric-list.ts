@@ -1,5 +1,5 @@
-// Every metric of the gateway: name, help and labels, in the order in which `/metrics` prints them. Used by
-// instruments.ts, and by whoever documents or charts them. The process's own (`process_…`, `nodejs_…`) are the library's.
+// Every metric of the gateway: name, help and labels, in the order in which `/metrics` prints them. The
+// process's own (`process_…`, `nodejs_…`) are the library's.
 
 /** Name, help and labels of one metric. */
 export interface MetricDefinition {

@@ -1,5 +1,5 @@
 // Metrics on prom-client, which is used in this file only: counters and histograms whose numbers are kept elsewhere and read
-// when somebody asks, and gauges. Used by instruments.ts.
+// when somebody asks, and gauges.
 
 import { collectDefaultMetrics, Counter, Gauge, Registry, type Histogram } from 'prom-client'
 import type { MetricDefinition } from './metric-list.ts'

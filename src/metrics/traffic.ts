@@ -1,4 +1,4 @@
-// What every exchange touches, counted. Used by instruments.ts.
+// What every exchange touches, counted.
 
 import { metricList } from './metric-list.ts'
 import { createGauge, registerCounter, registerDurations, type Gauge, type Registry } from './prometheus.ts'

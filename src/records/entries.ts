@@ -1,7 +1,11 @@
 // One plain object per line of the three streams. Nothing here knows what an exchange is; gateway/recording.ts translates.
 
-/** How an exchange ended. `cached`: answered from the cache or another caller's call. `replayed`: the kept answer of an earlier request with the same Idempotency-Key. `answered`: a page of the gateway's own. `aborted`: the caller left. `failed`: the gateway or the upstream broke it off. */
-export type Outcome = 'forwarded' | 'cached' | 'replayed' | 'answered' | 'refused' | 'aborted' | 'failed'
+/**
+ * How an exchange ended. `cached`: answered from the cache or another caller's call. `replayed`: the kept answer of an earlier
+ * request with the same Idempotency-Key. `answered`: a page of the gateway's own. `aborted`: the caller left. `failed`: the
+ * gateway or the upstream broke it off.
+ */
+export type ExchangeOutcome = 'forwarded' | 'cached' | 'replayed' | 'answered' | 'refused' | 'aborted' | 'failed'
 
 /** One request. No header fields, no query, no raw address of a known operation, no body, no token. */
 export interface AccessEntry {
@@ -20,7 +24,7 @@ export interface AccessEntry {
   /** Version of the key's secret, counted up from 1 at start. */
   readonly key_version: number | null
   readonly status: number | null
-  readonly outcome: Outcome
+  readonly outcome: ExchangeOutcome
   readonly problem: string | null
   readonly reason: string
   /** The limit that refused the request, or in shadow mode would have. */
@@ -86,7 +90,7 @@ export interface DecisionHead {
    * What became of the request, which a limit, a budget or a missing key may have stopped although the policy allows it: `how` as in
    * the access record, the stage it had come to, and whether any of it was sent to the Devin API.
    */
-  readonly ended: { readonly how: Outcome; readonly stage: string; readonly sent: boolean }
+  readonly ended: { readonly how: ExchangeOutcome; readonly stage: string; readonly sent: boolean }
 }
 
 /** What a decision says: the same for each request that is repeated. */

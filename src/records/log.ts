@@ -7,7 +7,8 @@ import { maskSecrets, printable } from './mask.ts'
 import { visibleLines } from './visible.ts'
 import type { OwnErrors } from './mask.ts'
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
+/** The least level that is printed. */
+type PrintedLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
 /** What belongs to a message. Values of members named like a secret are dropped; errors may stand anywhere. */
 export type LogFields = Readonly<Record<string, unknown>>
@@ -25,7 +26,7 @@ export interface Log {
 
 export interface LogOptions {
   /** The least level that is printed. */
-  readonly level: LogLevel
+  readonly level: PrintedLevel
   /** Takes whole lines; stderr when absent. */
   readonly destination?: { write(line: string): void }
   /** Classes of errors whose message is ours and may be printed, such as `Problem`. Of others it is dropped. */

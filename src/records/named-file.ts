@@ -1,7 +1,7 @@
 // A target that is written to for long: opened when it is needed, and anew when somebody has taken its file away.
 
 import { closeSync, fstatSync } from 'node:fs'
-import { endsWithLineFeed, isSamePlace, openTarget, standardDescriptor, statOf, type Place } from './target.ts'
+import { endsWithLineFeed, isSameFile, openTarget, standardDescriptor, statOf, type FileIdentity } from './target.ts'
 
 export interface NamedFileOptions {
   /** `stdout`, `stderr`, or the path of a file. */
@@ -17,7 +17,7 @@ export interface NamedFileOptions {
 export class NamedFile {
   readonly #options: NamedFileOptions
   #descriptor: number | null = null
-  #place: Place | null = null
+  #place: FileIdentity | null = null
   #size: number | null = null
   #checkedAtMs = 0
   #isMissing = false
@@ -32,7 +32,7 @@ export class NamedFile {
     this.release()
     const { target, onOpen } = this.#options
     const { descriptor, place, size } = openTarget(target)
-    const isSame = isSamePlace(this.#place, place)
+    const isSame = isSameFile(this.#place, place)
     this.#descriptor = descriptor
     this.#place = place
     this.#size = size
@@ -65,7 +65,7 @@ export class NamedFile {
     if (this.#size === null || nowMs - this.#checkedAtMs < checkMs) return false
     this.#checkedAtMs = nowMs
     const named = statOf(target)
-    if (named !== null && isSamePlace(this.#place, named.place)) {
+    if (named !== null && isSameFile(this.#place, named.place)) {
       this.#isMissing = false
       if (named.size !== null && named.size < this.#size)
         onTrouble(`${target} was cut short by somebody else; lines in it are lost`)

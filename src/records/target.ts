@@ -4,14 +4,14 @@ import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync, statSyn
 import { dirname } from 'node:path'
 
 /** A file by what it is and not by its name, so that a moved or replaced one is noticed. */
-export interface Place {
+export interface FileIdentity {
   readonly device: number
   readonly inode: number
 }
 
 export interface OpenTarget {
   readonly descriptor: number
-  readonly place: Place
+  readonly place: FileIdentity
   /** Null for what is no regular file: standard streams, devices, named pipes. */
   readonly size: number | null
 }
@@ -83,6 +83,6 @@ export function endsWithLineFeed(path: string, size: number): boolean {
 }
 
 /** True when both are known and are the same file. */
-export function isSamePlace(a: Place | null, b: Place | null): boolean {
+export function isSameFile(a: FileIdentity | null, b: FileIdentity | null): boolean {
   return a !== null && b !== null && a.device === b.device && a.inode === b.inode
 }

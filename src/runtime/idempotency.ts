@@ -3,14 +3,14 @@
 import { randomBytes } from 'node:crypto'
 import { NoRoom, type EntryStore } from '../idempotency/entry-store.ts'
 import { createMemoryEntries } from '../idempotency/memory-entries.ts'
-import { createSafeCreates, type SafeCreates } from '../idempotency/safe-creates.ts'
+import { createIdempotencyService, type IdempotencyService } from '../idempotency/idempotency-service.ts'
 import { createSharedEntries } from '../idempotency/shared-entries.ts'
 import { createOutageLog, type OutageLog } from '../records/outage-log.ts'
 import type { Store } from '../store/store.ts'
 import type { Foundation } from './foundation.ts'
 
 export interface Idempotency {
-  readonly safeCreates: SafeCreates
+  readonly idempotency: IdempotencyService
   readonly entries: EntryStore
 }
 
@@ -40,7 +40,7 @@ export function openIdempotency(foundation: Foundation, store: Store | null, max
       begun: 'a team has used its share of the memory for idempotency keys: its creates with a new key are refused',
       over: 'creates of the team with a new idempotency key are taken again; so many were refused',
     })
-  const safeCreates = createSafeCreates({
+  const idempotency = createIdempotencyService({
     store: entries,
     secret,
     keepMs,
@@ -57,7 +57,7 @@ export function openIdempotency(foundation: Foundation, store: Store | null, max
       }
     },
   })
-  return { safeCreates, entries }
+  return { idempotency, entries }
 }
 
 /** For people who ask whether the instance is ready. */

@@ -1,10 +1,10 @@
 // What instances share when there is a store, and what each keeps by itself when there is none: limits, budgets, answers,
 // creates done once. Built by runtime.ts.
 
-import { createJournalBook } from '../budgets/journal-book.ts'
-import { keepBudgets, type KeptBudgets } from '../budgets/keep.ts'
-import { createSharedBook } from '../budgets/shared-book.ts'
-import { budgetView, type BudgetView } from '../budgets/standing.ts'
+import { createFileBudgetStore } from '../budgets/file/file-budget-store.ts'
+import { createBudgetService, type BudgetService } from '../budgets/budget-service.ts'
+import { createValkeyBudgetStore } from '../budgets/valkey-budget-store.ts'
+import { budgetView, type BudgetView } from '../budgets/budget-status.ts'
 import { createResponseCache, type ResponseCache } from '../cache/response-cache.ts'
 import { reportMembership } from '../cache/shared/group-view.ts'
 import { createInvalidationBroadcast, type InvalidationBroadcast } from '../cache/shared/invalidation-broadcast.ts'
@@ -12,7 +12,7 @@ import { createBudgeting, type Budgeting } from '../gateway/budgeting.ts'
 import type { OwnCalls } from '../gateway/own-calls/own-calls.ts'
 import { createSessionReader } from '../gateway/own-calls/session-reader.ts'
 import type { EntryStore } from '../idempotency/entry-store.ts'
-import type { SafeCreates } from '../idempotency/safe-creates.ts'
+import type { IdempotencyService } from '../idempotency/idempotency-service.ts'
 import type { Limiter } from '../limits/limiter.ts'
 import { createLocalLimiter } from '../limits/local/local-limiter.ts'
 import { createSharedLimiter, type SharedLimiter } from '../limits/shared/shared-limiter.ts'
@@ -25,15 +25,15 @@ export interface Shares {
   readonly store: Store | null
   readonly sharedLimiter: SharedLimiter | null
   readonly limiter: Limiter
-  readonly budgets: KeptBudgets
+  readonly budgets: BudgetService
   readonly budgeting: Budgeting
   /** How the budgets stand that are not of one caller; null when nobody can tell. */
   readonly showBudgets: () => Promise<readonly BudgetView[] | null>
   readonly broadcast: InvalidationBroadcast | null
   readonly cache: ResponseCache
-  readonly safeCreates: SafeCreates
+  readonly idempotency: IdempotencyService
   /** How long the upstream may take for a create with an Idempotency-Key. */
-  readonly safeCreateMs: number
+  readonly idempotentCreateMs: number
   /** Where idempotency keys are kept. */
   readonly keys: EntryStore
 }
@@ -49,17 +49,17 @@ export async function openShares(foundation: Foundation, ownCalls: OwnCalls): Pr
       ? null
       : createSharedLimiter({ store, now, monotonic, budgetsWhenAway: config.store.budgetsWhenAway })
   const limiter = sharedLimiter ?? createLocalLimiter({ now, monotonic })
-  const budgets = keepBudgets({
-    book:
+  const budgets = createBudgetService({
+    budgetStore:
       store === null
-        ? createJournalBook({
+        ? createFileBudgetStore({
             file: config.budgets.journalFile,
             now,
             onTrouble: (text) => log.error({ event: 'budgets' }, text),
             onRecovered: (count) =>
               log.info({ event: 'budgets', count }, 'the journal of budgets is used again; so many uses of it failed'),
           })
-        : createSharedBook(store),
+        : createValkeyBudgetStore(store),
     sessions: createSessionReader(ownCalls),
     inForce: () => policies.current.budgets,
     now,
@@ -74,8 +74,8 @@ export async function openShares(foundation: Foundation, ownCalls: OwnCalls): Pr
     onResult: (result) => instruments.budgetRequest(result),
   })
   const showBudgets = async (): Promise<readonly BudgetView[] | null> => {
-    const standings = await budgeting.standings([...policies.current.budgets.shared.values()])
-    return standings?.map((standing) => budgetView(standing, now())) ?? null
+    const statuses = await budgeting.statuses([...policies.current.budgets.shared.values()])
+    return statuses?.map((budgetStatus) => budgetView(budgetStatus, now())) ?? null
   }
   store?.membership.onChange((state) => reportMembership(log, state))
   const broadcast = store === null ? null : createInvalidationBroadcast({ store, monotonic })
@@ -83,8 +83,8 @@ export async function openShares(foundation: Foundation, ownCalls: OwnCalls): Pr
   const { maxBytes, maxEntryBytes } = config.cache
   const cache = createResponseCache({ now, monotonic, maxBytes, maxEntryBytes, upstreamBase, peers: broadcast })
   const { connectMs, headersMs, bodyIdleMs } = config.upstream.timeouts
-  const safeCreateMs = connectMs + headersMs + bodyIdleMs
-  const { safeCreates, entries } = openIdempotency(foundation, store, safeCreateMs)
+  const idempotentCreateMs = connectMs + headersMs + bodyIdleMs
+  const { idempotency, entries } = openIdempotency(foundation, store, idempotentCreateMs)
   return {
     store,
     sharedLimiter,
@@ -94,8 +94,8 @@ export async function openShares(foundation: Foundation, ownCalls: OwnCalls): Pr
     showBudgets,
     broadcast,
     cache,
-    safeCreates,
-    safeCreateMs,
+    idempotency,
+    idempotentCreateMs,
     keys: entries,
   }
 }

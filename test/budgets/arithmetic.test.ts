@@ -2,13 +2,20 @@
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Outcome } from '../../src/budgets/book.ts'
+import type { ChangeResult } from '../../src/budgets/budget-store.ts'
 import { accountOf, billingPeriod, unitsOfAcus, windowAt, windowEnd, type Budget } from '../../src/budgets/budget.ts'
 import { createAlarms } from '../../src/budgets/alarms.ts'
-import { closing, costOf, releasing, reserving, turning, type Holding } from '../../src/budgets/holding.ts'
-import { Ledger } from '../../src/budgets/ledger.ts'
-import { forecastOf, leftOf, levelOf, refusalText } from '../../src/budgets/standing.ts'
-import { budgetOf, holdingOf, noon, stepsOfSessions, sumOf } from './books.ts'
+import {
+  remove,
+  costOf,
+  release,
+  reserve,
+  transition,
+  type SessionReservation,
+} from '../../src/budgets/session-reservation.ts'
+import { Ledger } from '../../src/budgets/file/ledger.ts'
+import { forecastOf, leftOf, levelOf, refusalText } from '../../src/budgets/budget-status.ts'
+import { budgetOf, reservationOf, noon, stepsOfSessions, sumOf } from './stores.ts'
 
 const measures = ['acus', 'sessions', 'open_sessions'] as const
 
@@ -69,14 +76,14 @@ describe('a session', () => {
     ['asleep', [0, 4], [0, 1], [0, 0]],
     ['ended', [0, 4], [0, 1], [0, 0]],
   ] as const)('that is %s costs what it can still cost', (state, ...costs) => {
-    const holding = { ...holdingOf('x', 10, []), state, consumed: 4 }
-    expect(measures.map((measure) => Object.values(costOf(holding, measure)))).toEqual(costs)
+    const reservation = { ...reservationOf('x', 10, []), state, consumed: 4 }
+    expect(measures.map((measure) => Object.values(costOf(reservation, measure)))).toEqual(costs)
   })
 
   test('costs what it has cost, also above its bound, unless it is only taken for the one that was created', () => {
-    const holding = { ...holdingOf('x', 10, []), state: 'open' as const, consumed: 14 }
-    expect(costOf(holding, 'acus')).toEqual({ reserved: 0, spent: 14 })
-    expect(costOf({ ...holding, guessed: true }, 'acus')).toEqual({ reserved: 0, spent: 10 })
+    const reservation = { ...reservationOf('x', 10, []), state: 'open' as const, consumed: 14 }
+    expect(costOf(reservation, 'acus')).toEqual({ reserved: 0, spent: 14 })
+    expect(costOf({ ...reservation, guessed: true }, 'acus')).toEqual({ reserved: 0, spent: 10 })
   })
 })
 
@@ -87,21 +94,21 @@ describe('the ledger', () => {
       fc.property(stepsOfSessions, (list) => {
         const ledger = new Ledger()
         /** Everything there was, also what the ledger has forgotten. */
-        const all = new Map<string, Holding>()
+        const all = new Map<string, SessionReservation>()
         let next = 0
         for (const { kind, which, state, amount } of list) {
           const known = [...all.values()][which]
           const live = known === undefined ? null : ledger.find(known.id)
           const change =
             kind === 'create'
-              ? reserving(holdingOf(`h${next++}`, amount, budgets))
+              ? reserve(reservationOf(`h${next++}`, amount, budgets))
               : live === null
                 ? null
                 : kind === 'release'
-                  ? releasing(live)
+                  ? release(live)
                   : kind === 'close'
-                    ? closing(live)
-                    : turning(
+                    ? remove(live)
+                    : transition(
                         live,
                         kind === 'wake' ? { state: 'open' } : { state, consumed: amount },
                         noon,
@@ -126,27 +133,27 @@ describe('the ledger', () => {
   test('begins again from a snapshot of itself', () => {
     const ledger = new Ledger()
     const budgets = [budgetOf('acus', 30), budgetOf('open_sessions', 3)]
-    ledger.apply(reserving(holdingOf('a', 5, budgets)))
-    const open = turning(holdingOf('a', 5, budgets), { state: 'open', session: 'devin-1' }, noon)
+    ledger.apply(reserve(reservationOf('a', 5, budgets)))
+    const open = transition(reservationOf('a', 5, budgets), { state: 'open', session: 'devin-1' }, noon)
     ledger.apply(open)
     const again = new Ledger(structuredClone(ledger.snapshot(noon)))
     expect(again.snapshot(noon)).toEqual(ledger.snapshot(noon))
     expect(again.findSession('devin-1')).toEqual(open.after)
     // Whoever still holds the older version may not change it.
-    expect(again.judge(releasing(holdingOf('a', 5, budgets))).result).toBe('stale')
+    expect(again.judge(release(reservationOf('a', 5, budgets))).result).toBe('stale')
   })
 
   test('forgets accounts forty days after their window', () => {
     const ledger = new Ledger()
-    const holding = holdingOf('a', 5, [budgetOf('acus', 30)])
-    ledger.apply(reserving(holding))
-    const endMs = holding.charges[0]?.endMs ?? 0
+    const reservation = reservationOf('a', 5, [budgetOf('acus', 30)])
+    ledger.apply(reserve(reservation))
+    const endMs = reservation.charges[0]?.endMs ?? 0
     expect(ledger.snapshot(endMs + 39 * 86_400_000).accounts).toHaveLength(1)
     expect(ledger.snapshot(endMs + 41 * 86_400_000).accounts).toHaveLength(0)
   })
 })
 
-function overfull(outcome: Outcome, budgets: readonly Budget[]): string[] {
+function overfull(outcome: ChangeResult, budgets: readonly Budget[]): string[] {
   return budgets
     .filter((budget) => {
       const account = outcome.accounts.get(accountOf(budget, windowEnd(budget, noon)))
@@ -156,32 +163,32 @@ function overfull(outcome: Outcome, budgets: readonly Budget[]): string[] {
 }
 
 describe('how a budget stands', () => {
-  const standing = (reserved: number, spent: number, budget = budgetOf('acus', 10)) => ({
+  const status = (reserved: number, spent: number, budget = budgetOf('acus', 10)) => ({
     budget,
     account: { reserved: reserved * 1_000_000, spent: spent * 1_000_000, endMs: null },
   })
 
   test('is worth a word at 50, 80 and 100 percent, and nothing is left below nothing', () => {
-    expect([4.99, 5, 7.99, 8, 9.99, 10, 12].map((used) => levelOf(standing(used, 0)))).toEqual([
+    expect([4.99, 5, 7.99, 8, 9.99, 10, 12].map((used) => levelOf(status(used, 0)))).toEqual([
       0, 50, 50, 80, 80, 100, 100,
     ])
-    expect(leftOf(standing(4, 9))).toBe(0)
-    expect(leftOf(standing(4, 9, budgetOf('acus', null)))).toBeNull()
+    expect(leftOf(status(4, 9))).toBe(0)
+    expect(leftOf(status(4, 9, budgetOf('acus', null)))).toBeNull()
   })
 
   test('goes on as it went, once there is something to go by', () => {
     const budget = budgetOf('acus', 100, { period: billingPeriod('day') })
     const at = (time: string): number => Date.parse(`2026-11-11T${time}Z`)
-    expect(forecastOf(standing(3, 6, budget), at('14:00:00'))).toBe(24_000_000)
-    expect(forecastOf(standing(3, 6, budget), at('08:30:00'))).toBeNull()
-    expect(forecastOf(standing(3, 6, budgetOf('open_sessions', 100)), noon)).toBeNull()
+    expect(forecastOf(status(3, 6, budget), at('14:00:00'))).toBe(24_000_000)
+    expect(forecastOf(status(3, 6, budget), at('08:30:00'))).toBeNull()
+    expect(forecastOf(status(3, 6, budgetOf('open_sessions', 100)), noon)).toBeNull()
   })
 
   test('is told in one sentence that says what to do', () => {
-    expect(refusalText(standing(3, 6.25), 2_000_000, noon)).toBe(
+    expect(refusalText(status(3, 6.25), 2_000_000, noon)).toBe(
       'The budget acus of team a has 0.75 of 10 per month ACUs left: 6.25 spent, 3 reserved by sessions under way. This session may cost 2. It begins anew at 2026-12-01T08:00:00.000Z; sessions that end below their bound give the rest back before. The budget stands in a.yaml, for its owner to change.',
     )
-    expect(refusalText(standing(0, 0), 11_000_000, noon)).toContain('No waiting lets this through: ask for less.')
+    expect(refusalText(status(0, 0), 11_000_000, noon)).toContain('No waiting lets this through: ask for less.')
   })
 
   test('is told of once for each window and level', () => {

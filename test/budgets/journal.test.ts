@@ -4,17 +4,17 @@
 import { open, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { BookUnavailable, type Book } from '../../src/budgets/book.ts'
+import { BudgetsUnavailable, type BudgetStore } from '../../src/budgets/budget-store.ts'
 import { createBudgets } from '../../src/budgets/budgets.ts'
-import { frameOf, readFrames } from '../../src/budgets/frames.ts'
-import type { JournalFiles } from '../../src/budgets/journal.ts'
-import { budgetOf, folder, journalBook, noon, sumOf } from './books.ts'
+import { frameOf, readFrames } from '../../src/budgets/file/frames.ts'
+import type { JournalFiles } from '../../src/budgets/file/journal.ts'
+import { budgetOf, folder, fileStore, noon, sumOf } from './stores.ts'
 
 const budgets = [budgetOf('acus', 100), budgetOf('sessions', 50)]
 
 /** Reserves an ACU for each id; resolves with those that were granted. */
-async function reserveEach(book: Book, ids: readonly string[]): Promise<string[]> {
-  const service = createBudgets({ book, now: () => noon })
+async function reserveEach(budgetStore: BudgetStore, ids: readonly string[]): Promise<string[]> {
+  const service = createBudgets({ budgetStore, now: () => noon })
   const granted: string[] = []
   for (const id of ids) {
     const { reservation } = await service.reserve({ id, organization: 'org-a', bound: 1_000_000, budgets })
@@ -25,28 +25,28 @@ async function reserveEach(book: Book, ids: readonly string[]): Promise<string[]
 
 const names = (count: number): string[] => Array.from({ length: count }, (_, index) => `create-${index}`)
 
-async function idsIn(book: Book): Promise<string[]> {
-  return (await book.holdings()).map(({ id }) => id).sort()
+async function idsIn(budgetStore: BudgetStore): Promise<string[]> {
+  return (await budgetStore.reservations()).map(({ id }) => id).sort()
 }
 
-/** Accounts agree with holdings, whatever happened. */
-async function expectConsistent(book: Book): Promise<void> {
-  const sums = sumOf(await book.holdings())
-  for (const [name, account] of await book.accounts([...sums.keys()]))
+/** Accounts agree with reservations, whatever happened. */
+async function expectConsistent(budgetStore: BudgetStore): Promise<void> {
+  const sums = sumOf(await budgetStore.reservations())
+  for (const [name, account] of await budgetStore.accounts([...sums.keys()]))
     expect(account).toMatchObject(sums.get(name) ?? {})
 }
 
 describe('the journal', () => {
   test('is the same after a restart, with what was under way unclear', async () => {
     const file = join(await folder(), 'deep', 'budgets.journal')
-    const book = journalBook(file)
-    const service = createBudgets({ book, now: () => noon })
-    await reserveEach(book, names(3))
+    const budgetStore = fileStore(file)
+    const service = createBudgets({ budgetStore, now: () => noon })
+    await reserveEach(budgetStore, names(3))
     const { reservation } = await service.reserve({ id: 'known', organization: 'org-a', bound: 5_000_000, budgets })
     reservation?.opened('abc')
     await service.close()
-    await book.close()
-    const again = journalBook(file)
+    await budgetStore.close()
+    const again = fileStore(file)
     expect(await idsIn(again)).toEqual(['create-0', 'create-1', 'create-2', 'known'])
     expect(await again.findSession('devin-abc')).toMatchObject({ id: 'known', state: 'open', bound: 5_000_000 })
     expect(await again.find('create-0')).toMatchObject({ state: 'unclear' })
@@ -57,9 +57,9 @@ describe('the journal', () => {
   test('cut at any byte holds every entry that was whole, and nothing else', async () => {
     const directory = await folder()
     const file = join(directory, 'whole.journal')
-    const book = journalBook(file)
-    await reserveEach(book, names(2))
-    await book.close()
+    const budgetStore = fileStore(file)
+    await reserveEach(budgetStore, names(2))
+    await budgetStore.close()
     const whole = await readFile(file)
     const { payloads } = readFrames(whole)
     const ends: number[] = []
@@ -69,7 +69,7 @@ describe('the journal', () => {
     const cut = join(directory, 'cut.journal')
     for (let bytes = 0; bytes <= whole.length; bytes++) {
       await writeFile(cut, whole.subarray(0, bytes))
-      const again = journalBook(cut, { files: counting(() => {}, false) })
+      const again = fileStore(cut, { files: counting(() => {}, false) })
       const frames = ends.filter((each) => each <= bytes).length
       // A new journal appears whole: one without its beginning was not cut by a crash.
       if (frames === 0) {
@@ -84,21 +84,21 @@ describe('the journal', () => {
 
   test('goes on after a torn entry as if it had not been', async () => {
     const file = join(await folder(), 'budgets.journal')
-    const book = journalBook(file)
-    await reserveEach(book, names(3))
-    await book.close()
+    const budgetStore = fileStore(file)
+    await reserveEach(budgetStore, names(3))
+    await budgetStore.close()
     await writeFile(file, (await readFile(file)).subarray(0, -5))
-    const again = journalBook(file)
+    const again = fileStore(file)
     await reserveEach(again, ['later'])
     await again.close()
-    expect(await idsIn(journalBook(file))).toEqual(['create-0', 'create-1', 'later'])
+    expect(await idsIn(fileStore(file))).toEqual(['create-0', 'create-1', 'later'])
   })
 
   test('damaged in its middle, or not a journal at all, is refused with a sentence and left as it is', async () => {
     const file = join(await folder(), 'budgets.journal')
-    const book = journalBook(file)
-    await reserveEach(book, names(4))
-    await book.close()
+    const budgetStore = fileStore(file)
+    await reserveEach(budgetStore, names(4))
+    await budgetStore.close()
     const whole = await readFile(file)
     const damaged = Buffer.from(whole)
     const place = whole.indexOf('create-1')
@@ -112,9 +112,9 @@ describe('the journal', () => {
     ]
     for (const [content, sentence] of texts) {
       await writeFile(file, content)
-      const again = journalBook(file)
+      const again = fileStore(file)
       await expect(again.ready()).rejects.toThrow(sentence)
-      await expect(again.change({ id: 'x', version: 0, after: null, steps: [] })).rejects.toThrow(BookUnavailable)
+      await expect(again.change({ id: 'x', version: 0, after: null, steps: [] })).rejects.toThrow(BudgetsUnavailable)
       await again.close()
       expect(await readFile(file)).toEqual(Buffer.from(content))
     }
@@ -122,16 +122,16 @@ describe('the journal', () => {
 
   test('belongs to one process, and a lock whose owner was killed is no lock', async () => {
     const file = join(await folder(), 'budgets.journal')
-    const book = journalBook(file)
-    await book.ready()
-    const other = journalBook(file)
+    const budgetStore = fileStore(file)
+    await budgetStore.ready()
+    const other = fileStore(file)
     await expect(other.ready()).rejects.toThrow('another process uses it')
-    await book.close()
+    await budgetStore.close()
     await other.ready()
     await other.close()
     // What a killed process leaves behind: a socket that nobody listens on.
     await writeFile(`${file}.lock`, '')
-    await journalBook(file).ready()
+    await fileStore(file).ready()
   })
 
   test('writes what waits together with one sync, and stays small', async () => {
@@ -140,9 +140,9 @@ describe('the journal', () => {
     const files = counting((what) => {
       if (what === 'sync') syncs += 1
     })
-    const book = journalBook(file, { files, compactAboveBytes: 20_000 })
-    await book.ready()
-    const many = createBudgets({ book, now: () => noon })
+    const budgetStore = fileStore(file, { files, compactAboveBytes: 20_000 })
+    await budgetStore.ready()
+    const many = createBudgets({ budgetStore, now: () => noon })
     const before = syncs
     await Promise.all(
       names(50).map((id) =>
@@ -155,9 +155,9 @@ describe('the journal', () => {
       reservation?.released()
     }
     await many.close()
-    await book.close()
+    await budgetStore.close()
     expect((await readFile(file)).length).toBeLessThan(60_000)
-    const again = journalBook(file)
+    const again = fileStore(file)
     expect(await idsIn(again)).toHaveLength(50)
     await expectConsistent(again)
   })
@@ -172,17 +172,17 @@ describe('the journal', () => {
         // A crash or a disk that is full: this touch and all that follow fail, until the file is opened anew.
         if (touches >= failAt) throw new Error('the disk failed')
       })
-      const broken = journalBook(file, { files, compactAboveBytes: 600 })
+      const broken = fileStore(file, { files, compactAboveBytes: 600 })
       const promised: string[] = []
       for (const id of names(8)) {
         const granted = await reserveEach(broken, [id]).catch((error: unknown) => {
-          expect(error).toBeInstanceOf(BookUnavailable)
+          expect(error).toBeInstanceOf(BudgetsUnavailable)
           return []
         })
         promised.push(...granted)
       }
       await broken.close()
-      const again = journalBook(file)
+      const again = fileStore(file)
       const kept = await idsIn(again)
       // What was not promised may be there, at most the one entry that was being written.
       expect(kept).toEqual(expect.arrayContaining(promised))
@@ -203,16 +203,16 @@ describe('the journal', () => {
     const files = counting(() => {
       if (full) throw new Error('ENOSPC: no space left on device')
     })
-    const book = journalBook(file, { files })
-    await reserveEach(book, ['first'])
+    const budgetStore = fileStore(file, { files })
+    await reserveEach(budgetStore, ['first'])
     full = true
-    await expect(reserveEach(book, ['second'])).rejects.toThrow('no space left on device')
-    await expect(reserveEach(book, ['third'])).rejects.toThrow(BookUnavailable)
+    await expect(reserveEach(budgetStore, ['second'])).rejects.toThrow('no space left on device')
+    await expect(reserveEach(budgetStore, ['third'])).rejects.toThrow(BudgetsUnavailable)
     full = false
-    await reserveEach(book, ['fourth'])
-    expect(await idsIn(book)).toEqual(expect.arrayContaining(['first', 'fourth']))
-    expect(await idsIn(book)).not.toContain('third')
-    await expectConsistent(book)
+    await reserveEach(budgetStore, ['fourth'])
+    expect(await idsIn(budgetStore)).toEqual(expect.arrayContaining(['first', 'fourth']))
+    expect(await idsIn(budgetStore)).not.toContain('third')
+    await expectConsistent(budgetStore)
   })
 })
 

@@ -3,8 +3,8 @@
 
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { Account, Book } from '../../src/budgets/book.ts'
-import { createBudgets, type Budgets, type Reservation } from '../../src/budgets/budgets.ts'
+import type { BudgetAccount, BudgetStore } from '../../src/budgets/budget-store.ts'
+import { createBudgets, type Budgets, type CreateReservation } from '../../src/budgets/budgets.ts'
 import { accountOf, windowEnd } from '../../src/budgets/budget.ts'
 import {
   batchSize,
@@ -13,7 +13,7 @@ import {
   type SessionReader,
   type Settlement,
 } from '../../src/budgets/settlement.ts'
-import { budgetOf, folder, journalBook, noon } from './books.ts'
+import { budgetOf, folder, fileStore, noon } from './stores.ts'
 
 const minute = 60_000
 const day = 86_400_000
@@ -21,7 +21,7 @@ const acu = 1_000_000
 
 /** A company of one organization whose sessions are in a map. */
 interface Company {
-  readonly book: Book
+  readonly budgetStore: BudgetStore
   readonly budgets: Budgets
   readonly settlement: Settlement
   readonly sessions: Map<string, SeenSession>
@@ -35,7 +35,7 @@ interface Company {
   blind: boolean
   /** What happens while a list is read. */
   onList: () => Promise<unknown>
-  reserve(id: string, bound?: number): Promise<Reservation>
+  reserve(id: string, bound?: number): Promise<CreateReservation>
   /** ACUs reserved and spent, and open sessions. */
   stands(): Promise<readonly [reserved: number, spent: number, open: number]>
 }
@@ -43,9 +43,9 @@ interface Company {
 async function company(): Promise<Company> {
   let now = noon
   let passed = 0
-  const book = journalBook(join(await folder(), 'budgets.journal'), { now: () => now })
+  const budgetStore = fileStore(join(await folder(), 'budgets.journal'), { now: () => now })
   const limits = [budgetOf('acus', 10_000), budgetOf('open_sessions', 1000)]
-  const budgets = createBudgets({ book, now: () => now })
+  const budgets = createBudgets({ budgetStore, now: () => now })
   const sessions = new Map<string, SeenSession>()
   const bills = new Map<string, number>()
   const lists: (readonly string[])[] = []
@@ -66,7 +66,7 @@ async function company(): Promise<Company> {
     },
   }
   const settlement = createSettlement({
-    book,
+    budgetStore,
     budgets,
     sessions: reader,
     isNeeded: () => true,
@@ -78,7 +78,7 @@ async function company(): Promise<Company> {
     },
   })
   const it: Company = {
-    book,
+    budgetStore,
     budgets,
     settlement,
     sessions,
@@ -105,8 +105,8 @@ async function company(): Promise<Company> {
     },
     async stands() {
       const accounts = limits.map((budget) => accountOf(budget, windowEnd(budget, noon)))
-      const none: Account = { reserved: 0, spent: 0, endMs: null }
-      const found = await book.accounts(accounts)
+      const none: BudgetAccount = { reserved: 0, spent: 0, endMs: null }
+      const found = await budgetStore.accounts(accounts)
       const [costs = none, open = none] = accounts.map((name) => found.get(name) ?? none)
       return [costs.reserved / acu, costs.spent / acu, open.reserved]
     },
@@ -131,10 +131,10 @@ describe('a create of which nobody knows what became', () => {
     it.sessions.set('devin-long-after', session('long-after', { createdAtMs: noon + 10 * minute }))
     it.sessions.set('devin-found', session('found', { acus: 14, createdAtMs: noon + 2000 }))
     await it.settlement.round()
-    expect(await it.book.find('lost')).toMatchObject({ state: 'unclear' })
+    expect(await it.budgetStore.find('lost')).toMatchObject({ state: 'unclear' })
     it.pass(2 * minute)
     await it.settlement.round()
-    expect(await it.book.find('lost')).toMatchObject({ state: 'open', session: 'devin-found', guessed: true })
+    expect(await it.budgetStore.find('lost')).toMatchObject({ state: 'open', session: 'devin-found', guessed: true })
     expect(await it.stands()).toEqual([10, 10, 2])
   })
 
@@ -148,7 +148,7 @@ describe('a create of which nobody knows what became', () => {
     it.pass(2 * minute)
     await it.settlement.round()
     expect(await it.stands()).toEqual([0, 0, 0])
-    expect(await it.book.holdings()).toEqual([])
+    expect(await it.budgetStore.reservations()).toEqual([])
   })
 
   test('stays reserved while nobody can look, and counts as spent whole after thirty days', async () => {
@@ -181,7 +181,7 @@ describe('a create of which nobody knows what became', () => {
     it.pass(2 * minute)
     await it.settlement.round()
     expect(await it.stands()).toEqual([10, 0, 1])
-    expect(await it.book.find('known')).toMatchObject({ state: 'open' })
+    expect(await it.budgetStore.find('known')).toMatchObject({ state: 'open' })
   })
 
   test('whose instance is gone is unclear after an hour', async () => {
@@ -189,11 +189,11 @@ describe('a create of which nobody knows what became', () => {
     await it.reserve('under way')
     it.pass(59 * minute)
     await it.settlement.round()
-    expect(await it.book.find('under way')).toMatchObject({ state: 'pending' })
+    expect(await it.budgetStore.find('under way')).toMatchObject({ state: 'pending' })
     it.blind = true
     it.pass(2 * minute)
     await it.settlement.round()
-    expect(await it.book.find('under way')).toMatchObject({ state: 'unclear' })
+    expect(await it.budgetStore.find('under way')).toMatchObject({ state: 'unclear' })
   })
 
   test('is counted after all when its answer comes later than everybody thought', async () => {
@@ -207,7 +207,7 @@ describe('a create of which nobody knows what became', () => {
     reservation.opened('slow')
     await written(it)
     expect(await it.stands()).toEqual([10, 0, 1])
-    expect(await it.book.findSession('devin-slow')).toMatchObject({ state: 'open' })
+    expect(await it.budgetStore.findSession('devin-slow')).toMatchObject({ state: 'open' })
   })
 })
 
@@ -281,7 +281,7 @@ describe('a session', () => {
       it.pass(21 * 60 * minute + 1)
       await it.settlement.round()
       expect(await it.stands()).toEqual([0, 4.5, 0])
-      expect(await it.book.holdings()).toEqual([])
+      expect(await it.budgetStore.reservations()).toEqual([])
     },
   )
 
@@ -293,10 +293,10 @@ describe('a session', () => {
     await it.settlement.round()
     it.pass(2 * day)
     await it.settlement.round()
-    expect(await it.book.holdings()).toHaveLength(1)
+    expect(await it.budgetStore.reservations()).toHaveLength(1)
     it.pass(3 * day)
     await it.settlement.round()
-    expect(await it.book.holdings()).toEqual([])
+    expect(await it.budgetStore.reservations()).toEqual([])
     expect(await it.stands()).toEqual([0, 4, 0])
   })
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { createLog } from '../../src/records/log.ts'
-import type { LogFields, LogLevel } from '../../src/records/log.ts'
+import type { LogFields, LogOptions } from '../../src/records/log.ts'
 import { startProgram, textOf } from './child.ts'
 
-function record(level: LogLevel = 'info') {
+function record(level: LogOptions['level'] = 'info') {
   const lines: string[] = []
   class Own extends Error {
     override readonly name = 'Own'

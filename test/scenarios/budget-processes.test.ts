@@ -4,7 +4,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import type { BudgetView } from '../../src/budgets/standing.ts'
+import type { BudgetView } from '../../src/budgets/budget-status.ts'
 import { callCommand, startGatewayProcess, type StartedGateway } from '../support/command.ts'
 import { startIssuer, type Issuer } from '../support/issuer.ts'
 import { createSite, type Site } from '../support/site.ts'

@@ -1,6 +1,6 @@
 // GET /gateway/v1/me: who the caller is for the gateway, what it may call, and how its limits and budgets stand.
 
-import { budgetView, type BudgetView } from '../../budgets/standing.ts'
+import { budgetView, type BudgetView } from '../../budgets/budget-status.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { Limiter } from '../../limits/limiter.ts'
@@ -96,8 +96,8 @@ async function budgetsOf(
     const organizations = team.organizations === 'all' ? [null] : [...team.organizations]
     const budgets = organizations.flatMap((each) => policy.budgets.of(team.id, principal, each))
     const distinct = [...new Map(budgets.map((budget) => [budget.account, budget])).values()]
-    const standings = await budgeting.standings(distinct)
-    return [team.id, standings?.map((standing) => budgetView(standing, now())) ?? null] as const
+    const statuses = await budgeting.statuses(distinct)
+    return [team.id, statuses?.map((budgetStatus) => budgetView(budgetStatus, now())) ?? null] as const
   })
   return Object.fromEntries(await Promise.all(shown))
 }

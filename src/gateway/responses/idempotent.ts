@@ -4,7 +4,7 @@
 import type { ResponseHead, ResponseSource } from '../../cache/response-stream.ts'
 import type { CacheOutcome, CacheSink } from '../../cache/cache-request.ts'
 import { mostKeptBytes, type KeptAnswer } from '../../idempotency/entry.ts'
-import type { Claim } from '../../idempotency/safe-creates.ts'
+import type { Claim } from '../../idempotency/idempotency-service.ts'
 import { asProblem, Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
 

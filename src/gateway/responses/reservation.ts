@@ -1,7 +1,7 @@
 // The sink of an answer to a create that something was reserved for: passes everything on and tells the reservation what became
 // of the create. It reads the answer as it came, whatever the caller gets to see of it.
 
-import type { Reservation } from '../../budgets/budgets.ts'
+import type { CreateReservation } from '../../budgets/budgets.ts'
 import type { ResponseHead, ResponseSink, ResponseSource } from '../../cache/response-stream.ts'
 import type { Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
@@ -11,13 +11,13 @@ const maxBytes = 256 * 1024
 
 export class ReservationSink implements ResponseSink {
   readonly #context: RequestContext
-  readonly #reservation: Reservation
+  readonly #reservation: CreateReservation
   readonly #next: ResponseSink
   #status = 0
   #chunks: Buffer[] | null = []
   #bytes = 0
 
-  constructor(context: RequestContext, reservation: Reservation, next: ResponseSink) {
+  constructor(context: RequestContext, reservation: CreateReservation, next: ResponseSink) {
     this.#context = context
     this.#reservation = reservation
     this.#next = next

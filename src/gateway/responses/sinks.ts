@@ -18,16 +18,16 @@ export interface SinkSettings {
   /** How long a caller may leave an answer unread. */
   readonly callerIdleMs: number
   /** How long the upstream may take for a create with an Idempotency-Key, with or without its caller. */
-  readonly safeCreateMs: number
+  readonly idempotentCreateMs: number
   readonly now: () => number
   /** The clock that nobody sets. */
   readonly monotonic: () => number
 }
 
 /** From the cache to the caller. */
-export function sinksToClient(context: RequestContext, { callerIdleMs, safeCreateMs }: SinkSettings): CacheSink {
+export function sinksToClient(context: RequestContext, { callerIdleMs, idempotentCreateMs }: SinkSettings): CacheSink {
   const client = new ClientResponseWriter(context, callerIdleMs)
-  return context.claim === null ? client : new IdempotentResponse(context, context.claim, client, safeCreateMs)
+  return context.claim === null ? client : new IdempotentResponse(context, context.claim, client, idempotentCreateMs)
 }
 
 /** From the upstream to the cache. A filtered list asks several times; each call has its own way back. */

@@ -3,7 +3,7 @@
 
 import { addressOf } from '../../catalogue/target.ts'
 import { idempotencyKeyIn } from '../../idempotency/key-field.ts'
-import type { Claim, KeyOwner, SafeCreates } from '../../idempotency/safe-creates.ts'
+import type { Claim, KeyOwner, IdempotencyService } from '../../idempotency/idempotency-service.ts'
 import { upstreamKey } from '../../idempotency/upstream-key.ts'
 import type { Evaluation } from '../../policy/evaluate.ts'
 import type { Bodies } from '../bodies/collect.ts'
@@ -13,16 +13,16 @@ import { answerAgain } from '../responses/idempotent.ts'
 import type { Stage, StageResult } from './stage.ts'
 
 export interface ClaimParts {
-  readonly safeCreates: SafeCreates
+  readonly idempotency: IdempotencyService
   readonly bodies: Bodies
   readonly callerIdleMs: number
 }
 
-export function createClaimIdempotencyKey({ safeCreates, bodies, callerIdleMs }: ClaimParts): Stage {
+export function createClaimIdempotencyKey({ idempotency, bodies, callerIdleMs }: ClaimParts): Stage {
   async function claim(context: RequestContext, key: string): Promise<StageResult> {
     context.receivedBody ??= await bodies.whole(context)
     if (!context.isOpen) return undefined
-    const begun = await safeCreates.begin({
+    const begun = await idempotency.begin({
       caller: callerOf(context.decided),
       key,
       method: context.method ?? '',

@@ -7,7 +7,7 @@ import type { Budgeting } from '../budgeting.ts'
 import type { RequestContext } from '../context.ts'
 import type { DevinUsers } from '../devin-users.ts'
 import type { Overload } from '../overload.ts'
-import type { SafeCreates } from '../../idempotency/safe-creates.ts'
+import type { IdempotencyService } from '../../idempotency/idempotency-service.ts'
 import { createAdmitBody, type AdmitBodyParts } from './admit-body.ts'
 import { createAnswer, type AnswerParts } from './answer.ts'
 import { createAuthenticate } from './authenticate.ts'
@@ -27,7 +27,7 @@ export interface StageParts extends AnswerParts, AdmitBodyParts {
   readonly devinUsers: DevinUsers
   readonly overload: Overload
   readonly budgeting: Budgeting
-  readonly safeCreates: SafeCreates
+  readonly idempotency: IdempotencyService
   readonly maxBodyBytes: number
   readonly bodies: Bodies
 }

@@ -1,7 +1,7 @@
 // Stage: what a create may cost is taken from its budgets before the upstream sees it. What became of it is told from the
 // answer (responses/reservation.ts), or when the request ends without a call.
 
-import type { Reservation } from '../../budgets/budgets.ts'
+import type { CreateReservation } from '../../budgets/budgets.ts'
 import type { Budgeting } from '../budgeting.ts'
 import type { RequestContext } from '../context.ts'
 import type { Stage } from './stage.ts'
@@ -21,14 +21,14 @@ export function createReserveBudget(budgeting: Budgeting): Stage {
 }
 
 /** However the request ends, its reservation is settled once. */
-function hold(context: RequestContext, reservation: Reservation): void {
+function hold(context: RequestContext, reservation: CreateReservation): void {
   let isSettled = false
   const once = (settle: () => void): void => {
     if (isSettled) return
     isSettled = true
     settle()
   }
-  const held: Reservation = {
+  const held: CreateReservation = {
     opened: (session) => once(() => reservation.opened(session)),
     unclear: () => once(() => reservation.unclear()),
     released: () => once(() => reservation.released()),

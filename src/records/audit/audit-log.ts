@@ -8,7 +8,7 @@ import { chainLine, genesis, segmentEvent, type ChainHead } from './chain.ts'
 import type { AuditEntry } from '../entries.ts'
 import { printable } from '../mask.ts'
 import { SyncedFile, syncToDisk } from './synced-file.ts'
-import { isSamePlace, openTarget, standardDescriptor, statOf, writeOn, type OpenTarget } from '../target.ts'
+import { isSameFile, openTarget, standardDescriptor, statOf, writeOn, type OpenTarget } from '../target.ts'
 
 export interface AuditLogOptions {
   /** `stdout`, `stderr`, or the path of a file that is appended to and created with its folders. */
@@ -253,7 +253,7 @@ export class AuditLog {
 
   #isAsLeft(now: Omit<OpenTarget, 'descriptor'> | null): boolean {
     const left = this.#leftAt
-    return left !== null && now !== null && isSamePlace(left.place, now.place) && left.size === now.size
+    return left !== null && now !== null && isSameFile(left.place, now.place) && left.size === now.size
   }
 
   #continueIn({ place, size }: OpenTarget): void {
@@ -261,7 +261,7 @@ export class AuditLog {
     const tail = size === null ? fromMemory : size === 0 ? emptyTail : readAuditTail(this.#target, size)
     if (size === 0) this.#file?.bringFolderToDisk(dirname(this.#target))
     const left = this.#leftAt
-    const hasGrown = left !== null && isSamePlace(left.place, place) && (size ?? 0) >= (left.size ?? 0)
+    const hasGrown = left !== null && isSameFile(left.place, place) && (size ?? 0) >= (left.size ?? 0)
     const follows = this.#head.seq > 0 && !hasGrown && tail.head.hash !== this.#head.hash
     this.#seam = seamOf(tail.torn, follows ? this.#head : null)
     this.#line = null

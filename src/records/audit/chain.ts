@@ -1,4 +1,4 @@
-// The hash chain over audit lines, and its check. Pure: no files, no clock. Used by audit-log.ts and by `audit verify`.
+// The hash chain over audit lines, and its check. Pure: no files, no clock.
 //
 // A line is JSON in ASCII (everything else as \uXXXX), with these members in this order and no white space between them:
 //   {"seq":1,"time":…,"event":…,"actor":…,"details":{…},"previous":"<64 hex>","hash":"<64 hex>"}

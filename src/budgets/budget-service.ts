@@ -1,20 +1,20 @@
-// Puts the parts of budgets together: reservations, alarms in the log, and the rounds that look after sessions. Used by the
-// runtime, which says where they are kept and how sessions are read.
+// Puts the parts of budgets together: reservations, alarms in the log, and the rounds that look after sessions. The
+// runtime says where they are kept and how sessions are read.
 
 import { createAlarms } from './alarms.ts'
-import type { Book } from './book.ts'
+import type { BudgetStore } from './budget-store.ts'
 import type { Budget } from './budget.ts'
 import { createBudgets, type Budgets } from './budgets.ts'
 import { createSettlement, type SessionReader } from './settlement.ts'
-import { budgetView, type Standing } from './standing.ts'
+import { budgetView, type BudgetStatus } from './budget-status.ts'
 
 interface Log {
   info(fields: object, text: string): void
   warn(fields: object, text: string): void
 }
 
-export interface KeepOptions {
-  readonly book: Book
+export interface BudgetServiceOptions {
+  readonly budgetStore: BudgetStore
   readonly sessions: SessionReader
   /** The budgets of the policies in force: those that are not of a single caller, by account, and whether there are any. */
   readonly inForce: () => { readonly shared: ReadonlyMap<string, Budget>; readonly any: boolean }
@@ -26,36 +26,44 @@ export interface KeepOptions {
   readonly log: Log
 }
 
-export interface KeptBudgets extends Budgets {
+export interface BudgetService extends Budgets {
   /**
-   * Begins to look after sessions. Rejects with `BookUnavailable` when there are budgets and what was kept of them cannot
+   * Begins to look after sessions. Rejects with `BudgetsUnavailable` when there are budgets and what was kept of them cannot
    * be read: to begin anew would let everything be spent again.
    */
   start(): Promise<void>
 }
 
-export function keepBudgets({ book, sessions, inForce, now, monotonic, pollMs, log }: KeepOptions): KeptBudgets {
-  const told = (event: string, { budget, ...standing }: Standing, more: object = {}): object => {
-    const { owner, ...view } = budgetView({ budget, ...standing }, now())
+export function createBudgetService({
+  budgetStore,
+  sessions,
+  inForce,
+  now,
+  monotonic,
+  pollMs,
+  log,
+}: BudgetServiceOptions): BudgetService {
+  const told = (event: string, { budget, ...status }: BudgetStatus, more: object = {}): object => {
+    const { owner, ...view } = budgetView({ budget, ...status }, now())
     return { event, ...more, owner, budget: view }
   }
   const alarms = createAlarms({
     budgetOf: (account) => inForce().shared.get(account) ?? null,
-    onLevel: (standing, level) => {
+    onLevel: (status, level) => {
       const text = `a budget has reached ${level} percent`
-      if (level === 50) log.info(told('budget-level', standing, { level }), text)
-      else log.warn(told('budget-level', standing, { level }), text)
+      if (level === 50) log.info(told('budget-level', status, { level }), text)
+      else log.warn(told('budget-level', status, { level }), text)
     },
-    onSoft: (standing) => log.warn(told('budget-soft', standing), 'a budget is above its soft bound'),
+    onSoft: (status) => log.warn(told('budget-soft', status), 'a budget is above its soft bound'),
   })
   const budgets = createBudgets({
-    book,
+    budgetStore,
     now,
     onChange: (accounts) => alarms.note(accounts),
     onDefect: (error) => log.warn({ event: 'budgets', error }, 'what became of a create could not be noted'),
   })
   const settlement = createSettlement({
-    book,
+    budgetStore,
     budgets,
     sessions,
     isNeeded: () => inForce().any,
@@ -67,13 +75,13 @@ export function keepBudgets({ book, sessions, inForce, now, monotonic, pollMs, l
   return {
     ...budgets,
     async start() {
-      if (inForce().any) await book.ready()
+      if (inForce().any) await budgetStore.ready()
       settlement.start()
     },
     async close() {
       await settlement.close()
       await budgets.close()
-      await book.close()
+      await budgetStore.close()
     },
   }
 }

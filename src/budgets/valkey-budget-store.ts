@@ -1,23 +1,30 @@
 // Budgets of several instances in the shared store: each change is one script, made at once for all of them or not at all.
-// The arithmetic is the ledger's; test/budgets/shared-book.test.ts holds the two together.
+// The arithmetic is the ledger's; test/budgets/valkey-budget-store.test.ts holds the two together.
 
 import { createRetryWait } from '../store/retry.ts'
 import { StoreAway, script, type Argument, type Script, type Store } from '../store/store.ts'
-import { BookUnavailable, keptAfterMs, type Account, type Book, type Change, type Outcome } from './book.ts'
-import type { Holding } from './holding.ts'
+import {
+  BudgetsUnavailable,
+  keptAfterMs,
+  type BudgetAccount,
+  type BudgetStore,
+  type BudgetChange,
+  type ChangeResult,
+} from './budget-store.ts'
+import type { SessionReservation } from './session-reservation.ts'
 
 /**
- * KEYS: holdings by id, ids by session, the mark of a withdrawn id, then the account of each step. ARGV: id, version, the holding as JSON (empty: it
- * goes), its session (empty: none), how long to keep holdings, then for each step what it reserves, spends, may come to at
+ * KEYS: reservations by id, ids by session, the mark of a withdrawn id, then the account of each step. ARGV: id, version, the reservation as JSON (empty: it
+ * goes), its session (empty: none), how long to keep reservations, then for each step what it reserves, spends, may come to at
  * most (empty: anything), and when its account may go (0: that long after its last change).
  * Answers 0 (stale), 1 (done) or 2 (full), then reserved and spent of each account.
  */
 const changeScript = script(
   'budgets.change',
   `
-local holdings, sessions = KEYS[1], KEYS[2]
+local reservations, sessions = KEYS[1], KEYS[2]
 local id, keep = ARGV[1], tonumber(ARGV[5])
-local known = redis.call('HGET', holdings, id)
+local known = redis.call('HGET', reservations, id)
 local before = known and cjson.decode(known) or nil
 local result = 1
 if (before and before.version or 0) ~= tonumber(ARGV[2]) then result = 0 end
@@ -35,12 +42,12 @@ for index = 4, #KEYS do
   answer[#answer + 1] = spent
 end
 if answer[1] ~= 1 then return answer end
-if ARGV[3] == '' then redis.call('HDEL', holdings, id) else redis.call('HSET', holdings, id, ARGV[3]) end
+if ARGV[3] == '' then redis.call('HDEL', reservations, id) else redis.call('HSET', reservations, id, ARGV[3]) end
 if before and type(before.session) == 'string' and before.session ~= ARGV[4] then
   redis.call('HDEL', sessions, before.session)
 end
 if ARGV[4] ~= '' then redis.call('HSET', sessions, ARGV[4], id) end
-redis.call('PEXPIRE', holdings, keep)
+redis.call('PEXPIRE', reservations, keep)
 redis.call('PEXPIRE', sessions, keep)
 for index = 4, #KEYS do
   local place = 6 + (index - 4) * 4
@@ -83,7 +90,7 @@ return id and redis.call('HGET', KEYS[1], id)
 `,
 )
 
-/** A part of the holdings at a time: the whole could be large, and nobody else is served meanwhile. */
+/** A part of the reservations at a time: the whole could be large, and nobody else is served meanwhile. */
 const scanScript = script(
   'budgets.scan',
   `
@@ -94,11 +101,11 @@ return answer
 `,
 )
 
-/** Creates the book of a store. */
-export function createSharedBook(store: Store): Book {
+/** Creates the store of a store. */
+export function createValkeyBudgetStore(store: Store): BudgetStore {
   // One tag, so that all keys of a script are on one node of a cluster: creates are rare.
   const key = (...parts: readonly string[]): string => store.key('{budgets}', ...parts)
-  const [holdings, sessions] = [key('holdings'), key('sessions')]
+  const [reservations, sessions] = [key('holdings'), key('sessions')]
   const markKey = (id: string): string => key('withdrawn', id)
   const accountKey = (name: string): string => key('account', name)
 
@@ -107,20 +114,23 @@ export function createSharedBook(store: Store): Book {
       return await store.run(what, keys, values)
     } catch (error) {
       if (error instanceof StoreAway)
-        throw new BookUnavailable(`the store of budgets is away: ${error.message}`, { cause: error, begun: error.sent })
+        throw new BudgetsUnavailable(`the store of budgets is away: ${error.message}`, {
+          cause: error,
+          begun: error.sent,
+        })
       throw error
     }
   }
 
-  async function find(what: Script, name: string): Promise<Holding | null> {
-    const text = await run(what, [holdings, sessions], [name])
-    return typeof text === 'string' ? holdingOf(text) : null
+  async function find(what: Script, name: string): Promise<SessionReservation | null> {
+    const text = await run(what, [reservations, sessions], [name])
+    return typeof text === 'string' ? reservationOf(text) : null
   }
 
   return {
     // Whoever shares the store may have reserved in it: it counts from what is there, and refuses while it is away.
     ready: () => Promise.resolve(),
-    async change({ id, version, after, steps }: Change): Promise<Outcome> {
+    async change({ id, version, after, steps }: BudgetChange): Promise<ChangeResult> {
       const values = steps.flatMap(({ reserved, spent, most, endMs }) => [
         reserved,
         spent,
@@ -130,7 +140,7 @@ export function createSharedBook(store: Store): Book {
       const answer = numbersOf(
         await run(
           changeScript,
-          [holdings, sessions, markKey(id), ...steps.map(({ account }) => accountKey(account))],
+          [reservations, sessions, markKey(id), ...steps.map(({ account }) => accountKey(account))],
           [id, version, after === null ? '' : JSON.stringify(after), after?.session ?? '', keptAfterMs, ...values],
         ),
       )
@@ -151,15 +161,15 @@ export function createSharedBook(store: Store): Book {
     },
     find: (id) => find(findScript, id),
     findSession: (session) => find(findSessionScript, session),
-    async holdings() {
-      const found = new Map<string, Holding>()
+    async reservations() {
+      const found = new Map<string, SessionReservation>()
       let cursor = '0'
       do {
         // A list of texts, as the script makes it.
-        const [next = '0', ...texts] = (await run(scanScript, [holdings], [cursor])) as string[]
+        const [next = '0', ...texts] = (await run(scanScript, [reservations], [cursor])) as string[]
         for (const text of texts) {
-          const holding = holdingOf(text)
-          found.set(holding.id, holding)
+          const reservation = reservationOf(text)
+          found.set(reservation.id, reservation)
         }
         cursor = next
       } while (cursor !== '0')
@@ -171,13 +181,13 @@ export function createSharedBook(store: Store): Book {
   }
 }
 
-function accountAt(answer: readonly number[], place: number, endMs: number | null): Account {
+function accountAt(answer: readonly number[], place: number, endMs: number | null): BudgetAccount {
   return { reserved: answer[place] ?? 0, spent: answer[place + 1] ?? 0, endMs }
 }
 
-/** Only this module writes holdings. */
-function holdingOf(text: string): Holding {
-  return JSON.parse(text) as Holding
+/** Only this module writes reservations. */
+function reservationOf(text: string): SessionReservation {
+  return JSON.parse(text) as SessionReservation
 }
 
 function numbersOf(answer: unknown): number[] {

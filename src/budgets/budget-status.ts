@@ -2,12 +2,12 @@
 // callers' page, to operators, in refusals and in metrics.
 
 import { basename } from 'node:path'
-import type { Account } from './book.ts'
+import type { BudgetAccount } from './budget-store.ts'
 import { unitsOf, windowAt, type Budget } from './budget.ts'
 
-export interface Standing {
+export interface BudgetStatus {
   readonly budget: Budget
-  readonly account: Account
+  readonly account: BudgetAccount
 }
 
 /** Percent of a hard bound at which a budget is worth a word. */
@@ -15,12 +15,12 @@ export const warningLevels = [50, 80, 100] as const
 export type WarningLevel = (typeof warningLevels)[number]
 
 /** Units that may still be used; null where nothing is bounded. Never negative: sessions may cost more than they might. */
-export function leftOf({ budget, account }: Standing): number | null {
+export function leftOf({ budget, account }: BudgetStatus): number | null {
   return budget.hard === null ? null : Math.max(0, budget.hard - account.reserved - account.spent)
 }
 
 /** The highest warning level that is reached; 0 below all of them. */
-export function levelOf({ budget, account }: Standing): WarningLevel | 0 {
+export function levelOf({ budget, account }: BudgetStatus): WarningLevel | 0 {
   const { hard } = budget
   if (hard === null) return 0
   const used = account.reserved + account.spent
@@ -28,12 +28,12 @@ export function levelOf({ budget, account }: Standing): WarningLevel | 0 {
 }
 
 /** Whether more than the soft bound is spent or reserved. */
-export function isSoftExceeded({ budget, account }: Standing): boolean {
+export function isSoftExceeded({ budget, account }: BudgetStatus): boolean {
   return budget.soft !== null && account.reserved + account.spent > budget.soft
 }
 
 /** Milliseconds until the budget begins anew; null when it never does. */
-export function resetMs({ budget }: Standing, nowMs: number): number | null {
+export function resetMs({ budget }: BudgetStatus, nowMs: number): number | null {
   return budget.period === null ? null : windowAt(budget.period, nowMs).endMs - nowMs
 }
 
@@ -41,7 +41,7 @@ export function resetMs({ budget }: Standing, nowMs: number): number | null {
  * Units that will be spent at the end of the window if it goes on like this; null for what has no window, and in its first
  * twentieth, when nothing can be said.
  */
-export function forecastOf({ budget, account }: Standing, nowMs: number): number | null {
+export function forecastOf({ budget, account }: BudgetStatus, nowMs: number): number | null {
   if (budget.period === null) return null
   const { startMs, endMs } = windowAt(budget.period, nowMs)
   const passed = (nowMs - startMs) / (endMs - startMs)
@@ -74,11 +74,11 @@ export interface BudgetView {
   readonly policy: string
 }
 
-export function budgetView(standing: Standing, nowMs: number): BudgetView {
-  const { budget, account } = standing
+export function budgetView(status: BudgetStatus, nowMs: number): BudgetView {
+  const { budget, account } = status
   const unit = unitsOf(budget.measure)
   const shown = (units: number | null): number | null => (units === null ? null : inUnits(units, unit))
-  const wait = resetMs(standing, nowMs)
+  const wait = resetMs(status, nowMs)
   return {
     name: budget.name,
     owner: budget.owner,
@@ -89,11 +89,11 @@ export function budgetView(standing: Standing, nowMs: number): BudgetView {
     hard: shown(budget.hard),
     spent: inUnits(account.spent, unit),
     reserved: inUnits(account.reserved, unit),
-    left: shown(leftOf(standing)),
+    left: shown(leftOf(status)),
     used_percent:
       budget.hard === null ? null : Math.round(((account.reserved + account.spent) / budget.hard) * 1000) / 10,
-    level: levelOf(standing),
-    forecast: shown(forecastOf(standing, nowMs)),
+    level: levelOf(status),
+    forecast: shown(forecastOf(status, nowMs)),
     resets_at: wait === null ? null : new Date(nowMs + wait).toISOString(),
     mode: budget.shadow ? 'shadow' : 'enforce',
     policy: basename(budget.file),
@@ -111,9 +111,9 @@ function inUnits(units: number, unit: number): number {
 }
 
 /** One sentence about a budget that has no room: how much was asked, what is left, why, and when it begins anew. */
-export function refusalText(standing: Standing, asked: number, nowMs: number): string {
-  const view = budgetView(standing, nowMs)
-  const { budget } = standing
+export function refusalText(status: BudgetStatus, asked: number, nowMs: number): string {
+  const view = budgetView(status, nowMs)
+  const { budget } = status
   const acus = budget.measure === 'acus'
   const noun = acus ? 'ACUs' : budget.measure === 'sessions' ? 'sessions' : 'open sessions'
   const left = `${view.left ?? 0} of ${view.limit ?? ''}`

@@ -1,14 +1,14 @@
-// Books of the tests, and what they all share: budgets of any measure, and sums that are worked out the plain way.
+// Stores of the tests, and what they all share: budgets of any measure, and sums that are worked out the plain way.
 
 import * as fc from 'fast-check'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import type { Account, Book } from '../../src/budgets/book.ts'
+import type { BudgetAccount, BudgetStore } from '../../src/budgets/budget-store.ts'
 import { accountOf, billingPeriod, unitsOf, windowEnd, type Budget, type Measure } from '../../src/budgets/budget.ts'
-import { costOf, type Holding, type HoldingState } from '../../src/budgets/holding.ts'
-import { createJournalBook, type JournalBookOptions } from '../../src/budgets/journal-book.ts'
+import { costOf, type SessionReservation, type ReservationState } from '../../src/budgets/session-reservation.ts'
+import { createFileBudgetStore, type FileBudgetStoreOptions } from '../../src/budgets/file/file-budget-store.ts'
 
 /** An instant in the middle of every window. */
 export const noon = Date.UTC(2026, 10, 11, 12)
@@ -36,24 +36,29 @@ export async function folder(): Promise<string> {
   return path
 }
 
-/** A book in a file, closed after the test; what it complains about is collected. */
-export function journalBook(
+/** A store in a file, closed after the test; what it complains about is collected. */
+export function fileStore(
   file: string,
-  options: Partial<JournalBookOptions> = {},
-): Book & { readonly troubles: string[] } {
+  options: Partial<FileBudgetStoreOptions> = {},
+): BudgetStore & { readonly troubles: string[] } {
   const troubles: string[] = []
-  const book = createJournalBook({ file, now: () => noon, onTrouble: (text) => troubles.push(text), ...options })
-  onTestFinished(() => book.close().catch(() => {}))
-  return { ...book, troubles }
+  const budgetStore = createFileBudgetStore({
+    file,
+    now: () => noon,
+    onTrouble: (text) => troubles.push(text),
+    ...options,
+  })
+  onTestFinished(() => budgetStore.close().catch(() => {}))
+  return { ...budgetStore, troubles }
 }
 
-/** What the accounts of holdings must hold, if nothing was ever forgotten. */
-export function sumOf(holdings: Iterable<Holding>): Map<string, Omit<Account, 'endMs'>> {
-  const sums = new Map<string, Omit<Account, 'endMs'>>()
-  for (const holding of holdings) {
-    for (const { account, measure } of holding.charges) {
+/** What the accounts of reservations must hold, if nothing was ever forgotten. */
+export function sumOf(reservations: Iterable<SessionReservation>): Map<string, Omit<BudgetAccount, 'endMs'>> {
+  const sums = new Map<string, Omit<BudgetAccount, 'endMs'>>()
+  for (const reservation of reservations) {
+    for (const { account, measure } of reservation.charges) {
       const before = sums.get(account) ?? { reserved: 0, spent: 0 }
-      const cost = costOf(holding, measure)
+      const cost = costOf(reservation, measure)
       sums.set(account, { reserved: before.reserved + cost.reserved, spent: before.spent + cost.spent })
     }
   }
@@ -61,7 +66,7 @@ export function sumOf(holdings: Iterable<Holding>): Map<string, Omit<Account, 'e
 }
 
 /** A session of org-a that is about to be created, charged to budgets. */
-export function holdingOf(id: string, bound: number | null, budgets: readonly Budget[]): Holding {
+export function reservationOf(id: string, bound: number | null, budgets: readonly Budget[]): SessionReservation {
   return {
     id,
     version: 1,
@@ -86,7 +91,7 @@ export function holdingOf(id: string, bound: number | null, budgets: readonly Bu
 export interface SessionStep {
   readonly kind: 'create' | 'turn' | 'release' | 'close' | 'wake'
   readonly which: number
-  readonly state: HoldingState
+  readonly state: ReservationState
   readonly amount: number
 }
 

@@ -22,7 +22,7 @@ const extension = `operations:
 let running: RunningGateway
 let created: number
 beforeAll(async () => {
-  const file = join(tmpdir(), `safe-creates-${process.pid}.yaml`)
+  const file = join(tmpdir(), `idempotency-${process.pid}.yaml`)
   await writeFile(file, extension)
   running = await startTestGateway({
     policies: {

@@ -1,17 +1,17 @@
 // One session, or one that may come to be, and what it takes from each account. Pure: states and what they cost.
 
-import type { Account, Change, Step } from './book.ts'
+import type { BudgetAccount, BudgetChange, AccountChange } from './budget-store.ts'
 import type { Measure } from './budget.ts'
 
 /**
  * `pending`: the create is under way. `unclear`: nobody knows what came of it. `open`: the session works or waits.
  * `asleep`: it costs nothing until a message wakes it. `ended`: it cannot cost anything any more.
  */
-export type HoldingState = 'pending' | 'unclear' | 'open' | 'asleep' | 'ended'
+export type ReservationState = 'pending' | 'unclear' | 'open' | 'asleep' | 'ended'
 
 /** An account that a session is charged to. */
 export interface Charge {
-  /** Account of the window in which the session was created. */
+  /** The account of the window in which the session was created. */
   readonly account: string
   readonly measure: Measure
   /** When the window ends, milliseconds since the epoch; null for what never begins anew. */
@@ -20,7 +20,7 @@ export interface Charge {
   readonly most: number | null
 }
 
-export interface Holding {
+export interface SessionReservation {
   /** The decision id of the create. */
   readonly id: string
   /** Counts changes from 1, so that two writers cannot both act on the same state. */
@@ -30,7 +30,7 @@ export interface Holding {
   /** When it came into its state; of one that is open, when a message was last sent to it if that was later. */
   readonly sinceMs: number
   readonly organization: string
-  readonly state: HoldingState
+  readonly state: ReservationState
   /** Id of the session; null while it is not known. */
   readonly session: string | null
   /** True when the session was found by its time and not told by the answer to its create. */
@@ -42,59 +42,64 @@ export interface Holding {
   readonly charges: readonly Charge[]
 }
 
-/** What a holding takes from an account of a measure. */
-export function costOf(holding: Holding | null, measure: Measure): Omit<Account, 'endMs'> {
-  if (holding === null) return { reserved: 0, spent: 0 }
-  const { state } = holding
+/** What a reservation takes from an account of a measure. */
+export function costOf(reservation: SessionReservation | null, measure: Measure): Omit<BudgetAccount, 'endMs'> {
+  if (reservation === null) return { reserved: 0, spent: 0 }
+  const { state } = reservation
   const unknown = state === 'pending' || state === 'unclear'
   if (measure === 'sessions') return unknown ? { reserved: 1, spent: 0 } : { reserved: 0, spent: 1 }
   if (measure === 'open_sessions') return { reserved: unknown || state === 'open' ? 1 : 0, spent: 0 }
-  const bound = holding.bound ?? 0
+  const bound = reservation.bound ?? 0
   // Another session may have been taken for this one: then its figures must not cost more than this one could.
-  const spent = holding.guessed && holding.bound !== null ? Math.min(holding.consumed, bound) : holding.consumed
+  const spent =
+    reservation.guessed && reservation.bound !== null ? Math.min(reservation.consumed, bound) : reservation.consumed
   if (unknown) return { reserved: bound, spent: 0 }
   return { reserved: state === 'open' ? Math.max(0, bound - spent) : 0, spent }
 }
 
-/** The first change of a holding: everything it may cost is taken, where all of its accounts have room. */
-export function reserving(holding: Holding): Change {
-  return { id: holding.id, version: 0, after: holding, steps: stepsOf(null, holding, true) }
+/** The first change of a reservation: everything it may cost is taken, where all of its accounts have room. */
+export function reserve(reservation: SessionReservation): BudgetChange {
+  return { id: reservation.id, version: 0, after: reservation, steps: stepsOf(null, reservation, true) }
 }
 
 /** The same for a session that exists already: it is counted whether there is room or not. */
-export function recording(holding: Holding): Change {
-  return { id: holding.id, version: 0, after: holding, steps: stepsOf(null, holding, false) }
+export function recordSession(reservation: SessionReservation): BudgetChange {
+  return { id: reservation.id, version: 0, after: reservation, steps: stepsOf(null, reservation, false) }
 }
 
-/** A holding as it turns out to be. `bounded`: only where its accounts have room for what it takes in addition. */
-export function turning(
-  before: Holding,
-  news: Partial<Pick<Holding, 'state' | 'session' | 'guessed' | 'consumed'>>,
+/** A reservation as it turns out to be. `bounded`: only where its accounts have room for what it takes in addition. */
+export function transition(
+  before: SessionReservation,
+  news: Partial<Pick<SessionReservation, 'state' | 'session' | 'guessed' | 'consumed'>>,
   nowMs: number,
   bounded = false,
-): Change {
+): BudgetChange {
   const sinceMs = news.state === undefined || news.state === before.state ? before.sinceMs : nowMs
   const after = { ...before, ...news, sinceMs, version: before.version + 1 }
   return { id: before.id, version: before.version, after, steps: stepsOf(before, after, bounded) }
 }
 
 /** A message is sent to an open session: what is seen of it from before the message must not put it to sleep. */
-export function stirring(before: Holding, nowMs: number): Change {
+export function touch(before: SessionReservation, nowMs: number): BudgetChange {
   const after = { ...before, sinceMs: nowMs, version: before.version + 1 }
   return { id: before.id, version: before.version, after, steps: [] }
 }
 
 /** The create came to nothing: all that was taken is given back. */
-export function releasing(before: Holding): Change {
+export function release(before: SessionReservation): BudgetChange {
   return { id: before.id, version: before.version, after: null, steps: stepsOf(before, null, false) }
 }
 
-/** Nothing more is to be learnt: the holding goes, and its accounts keep what it cost. */
-export function closing(before: Holding): Change {
+/** Nothing more is to be learnt: the reservation goes, and its accounts keep what it cost. */
+export function remove(before: SessionReservation): BudgetChange {
   return { id: before.id, version: before.version, after: null, steps: [] }
 }
 
-function stepsOf(before: Holding | null, after: Holding | null, bounded: boolean): Step[] {
+function stepsOf(
+  before: SessionReservation | null,
+  after: SessionReservation | null,
+  bounded: boolean,
+): AccountChange[] {
   const charges = after?.charges ?? before?.charges ?? []
   return charges.flatMap(({ account, measure, endMs, most }) => {
     const [was, is] = [costOf(before, measure), costOf(after, measure)]

@@ -1,5 +1,5 @@
 // An append-only file of records that survives a crash at any point: records that wait are written as one frame and synced
-// once, and the file is replaced by a snapshot when it has grown. Used by journal-book.ts; the form is frames.ts's.
+// once, and the file is replaced by a snapshot when it has grown. The form is frames.ts's.
 
 import { mkdir, open, readFile, rename, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -16,14 +16,14 @@ export interface JournalFiles {
   syncFolder(path: string): Promise<void>
 }
 
-export interface JournalOptions<Snapshot, Entry> {
+export interface JournalOptions<Snapshot, LedgerEntry> {
   readonly file: string
   /** Everything as it is now, entries that still wait included. */
   readonly snapshot: () => Snapshot
   /** Begins from a snapshot; called once, before any `entry`. */
   readonly restore: (snapshot: Snapshot) => void
   /** An entry of the file, in their order. */
-  readonly entry: (entry: Entry) => void
+  readonly entry: (entry: LedgerEntry) => void
   /** Bytes that a crash left behind were dropped. */
   readonly onTorn: (bytes: number) => void
   readonly files?: JournalFiles
@@ -31,9 +31,9 @@ export interface JournalOptions<Snapshot, Entry> {
   readonly compactAboveBytes?: number
 }
 
-export interface Journal<Entry> {
+export interface Journal<LedgerEntry> {
   /** Resolves when the entry is on the disk. After a rejection nothing more can be written: open the journal anew. */
-  append(entry: Entry): Promise<void>
+  append(entry: LedgerEntry): Promise<void>
   /** Waits for what is being written. */
   close(): Promise<void>
 }
@@ -41,7 +41,9 @@ export interface Journal<Entry> {
 const form = { journal: 'devin-gateway budgets', form: 1 }
 
 /** Opens or creates a journal and hands over what it holds. Rejects with a sentence about the file. */
-export async function openJournal<Snapshot, Entry>(options: JournalOptions<Snapshot, Entry>): Promise<Journal<Entry>> {
+export async function openJournal<Snapshot, LedgerEntry>(
+  options: JournalOptions<Snapshot, LedgerEntry>,
+): Promise<Journal<LedgerEntry>> {
   const { file, files = diskFiles, compactAboveBytes = 1 << 20 } = options
   const waiting: { text: string; resolve: () => void; reject: (error: unknown) => void }[] = []
   let handle: Awaited<ReturnType<JournalFiles['create']>> | null = null
@@ -76,7 +78,7 @@ export async function openJournal<Snapshot, Entry>(options: JournalOptions<Snaps
     if (begin.journal !== form.journal || begin.form !== form.form)
       throw new Error('it is not a journal of budgets that this version can read')
     options.restore(begin.snapshot)
-    for (const payload of rest) for (const entry of JSON.parse(payload) as Entry[]) options.entry(entry)
+    for (const payload of rest) for (const entry of JSON.parse(payload) as LedgerEntry[]) options.entry(entry)
     if (wholeBytes < content.length) options.onTorn(content.length - wholeBytes)
   }
 

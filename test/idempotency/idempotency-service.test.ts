@@ -6,7 +6,12 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { EntryStore } from '../../src/idempotency/entry-store.ts'
 import { createMemoryEntries } from '../../src/idempotency/memory-entries.ts'
-import { createSafeCreates, type Claim, type KeyedRequest, type KeyOwner } from '../../src/idempotency/safe-creates.ts'
+import {
+  createIdempotencyService,
+  type Claim,
+  type KeyedRequest,
+  type KeyOwner,
+} from '../../src/idempotency/idempotency-service.ts'
 import { Problem } from '../../src/problems.ts'
 
 const secret = randomBytes(32)
@@ -33,7 +38,7 @@ function setup(over: Partial<EntryStore> = {}) {
     ...over,
   }
   const instance = () =>
-    createSafeCreates({
+    createIdempotencyService({
       store,
       secret,
       keepMs: 86_400_000,

@@ -1,5 +1,5 @@
 // One process for one journal: two that count for themselves would let through twice the budget. A socket beside the file
-// is the lock, because the system lets go of it when its process dies, however that happens. Used by journal-book.ts.
+// is the lock, because the system lets go of it when its process dies, however that happens.
 
 import { createHash } from 'node:crypto'
 import { mkdir, unlink } from 'node:fs/promises'

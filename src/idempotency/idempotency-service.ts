@@ -4,7 +4,7 @@
 import { createHash, createHmac } from 'node:crypto'
 import type { Problem } from '../problems.ts'
 import { createSealing, type Sealing } from '../store/sealing.ts'
-import { mostKeptBytes, openEntry, sealEntry, type Entry, type KeptAnswer } from './entry.ts'
+import { mostKeptBytes, openEntry, sealEntry, type IdempotencyEntry, type KeptAnswer } from './entry.ts'
 import { NoRoom, type EntryStore, type Occupied } from './entry-store.ts'
 import { inProgress, keyReused, keysUnavailable, outcomeUnclear } from './refusals.ts'
 
@@ -58,7 +58,7 @@ export const idempotencyEvents = [
 ] as const
 export type IdempotencyEvent = (typeof idempotencyEvents)[number]
 
-export interface SafeCreates {
+export interface IdempotencyService {
   /**
    * Rejects with `idempotency-key-reused`, `idempotency-in-progress`, `idempotency-unclear`, or `idempotency-unavailable` when
    * the store cannot be asked: then nothing may be sent.
@@ -70,7 +70,7 @@ export interface SafeCreates {
   whenIdle(): Promise<void>
 }
 
-export interface SafeCreatesOptions {
+export interface IdempotencyServiceOptions {
   readonly store: EntryStore
   /**
    * At least 32 bytes that the store does not have, the same for all instances that share it. What seals an entry is made of
@@ -95,7 +95,7 @@ interface Place {
   readonly running: Buffer
 }
 
-export function createSafeCreates(options: SafeCreatesOptions): SafeCreates {
+export function createIdempotencyService(options: IdempotencyServiceOptions): IdempotencyService {
   const { store, secret, keepMs, maxRunMs, onEvent, onAsked } = options
   let underWay = 0
   let idle: (() => void)[] = []
@@ -138,7 +138,7 @@ export function createSafeCreates(options: SafeCreatesOptions): SafeCreates {
     }
   }
 
-  function answerOf(entry: Entry, ageMs: number, fingerprint: string): KeptAnswer {
+  function answerOf(entry: IdempotencyEntry, ageMs: number, fingerprint: string): KeptAnswer {
     if (entry.fingerprint !== fingerprint) {
       onEvent('reused')
       throw keyReused()

@@ -2,13 +2,13 @@
 // fails is read again from the disk at the next use: what is there is what counts.
 
 import { setTimeout as delay } from 'node:timers/promises'
-import { BookUnavailable, type Book } from './book.ts'
-import { turning } from './holding.ts'
+import { BudgetsUnavailable, type BudgetStore } from '../budget-store.ts'
+import { transition } from '../session-reservation.ts'
 import { openJournal, type Journal, type JournalFiles } from './journal.ts'
 import { lockJournal } from './journal-lock.ts'
-import { Ledger, type Entry, type Snapshot } from './ledger.ts'
+import { Ledger, type LedgerEntry, type Snapshot } from './ledger.ts'
 
-export interface JournalBookOptions {
+export interface FileBudgetStoreOptions {
   readonly file: string
   /** Milliseconds since the epoch. */
   readonly now: () => number
@@ -25,12 +25,12 @@ const retryMs = 2_000
 
 /** A journal with the memory that was read from it. */
 interface Opened {
-  readonly journal: Journal<Entry>
+  readonly journal: Journal<LedgerEntry>
   readonly ledger: Ledger
 }
 
-/** A book in a file; nothing is touched before its first use. A journal that cannot be used makes every use reject. */
-export function createJournalBook(options: JournalBookOptions): Book {
+/** A store in a file; nothing is touched before its first use. A journal that cannot be used makes every use reject. */
+export function createFileBudgetStore(options: FileBudgetStoreOptions): BudgetStore {
   const { file, now, onTrouble, onRecovered } = options
   let failures = 0
   let opening: Promise<Opened> | null = null
@@ -38,7 +38,7 @@ export function createJournalBook(options: JournalBookOptions): Book {
   let closed = false
 
   function opened(): Promise<Opened> {
-    if (closed) return Promise.reject(new BookUnavailable('the journal is closed'))
+    if (closed) return Promise.reject(new BudgetsUnavailable('the journal is closed'))
     if (opening === null) {
       const mine: Promise<Opened> = open().catch((error: unknown) => {
         if (opening === mine) opening = null
@@ -52,7 +52,7 @@ export function createJournalBook(options: JournalBookOptions): Book {
   async function open(): Promise<Opened> {
     unlock ??= await lockJournal(file)
     let ledger = new Ledger()
-    const journal = await openJournal<Snapshot, Entry>({
+    const journal = await openJournal<Snapshot, LedgerEntry>({
       file,
       snapshot: () => ledger.snapshot(now()),
       restore: (snapshot) => {
@@ -68,12 +68,12 @@ export function createJournalBook(options: JournalBookOptions): Book {
     failures = 0
     const found = { journal, ledger }
     // Whoever sent these creates is gone, with what it knew of them.
-    for (const holding of ledger.holdings())
-      if (holding.state === 'pending') await keep(found, turning(holding, { state: 'unclear' }, now()))
+    for (const reservation of ledger.reservations())
+      if (reservation.state === 'pending') await keep(found, transition(reservation, { state: 'unclear' }, now()))
     return found
   }
 
-  async function keep({ journal, ledger }: Opened, { id, after, steps }: Entry): Promise<void> {
+  async function keep({ journal, ledger }: Opened, { id, after, steps }: LedgerEntry): Promise<void> {
     const entry = {
       id,
       after,
@@ -83,12 +83,12 @@ export function createJournalBook(options: JournalBookOptions): Book {
     await journal.append(entry)
   }
 
-  function unavailable(error: unknown): BookUnavailable {
+  function unavailable(error: unknown): BudgetsUnavailable {
     const why = error instanceof Error ? error.message : 'unknown error'
     const text = `the journal of budgets ${file} cannot be used: ${why}`
     failures += 1
     if (failures === 1) onTrouble(text)
-    return new BookUnavailable(text, { cause: error })
+    return new BudgetsUnavailable(text, { cause: error })
   }
 
   return {
@@ -97,16 +97,16 @@ export function createJournalBook(options: JournalBookOptions): Book {
     },
     async change(change) {
       const using = opened()
-      const book = await using
-      const outcome = book.ledger.judge(change)
+      const budgetStore = await using
+      const outcome = budgetStore.ledger.judge(change)
       if (outcome.result !== 'done') return outcome
       try {
-        await keep(book, change)
+        await keep(budgetStore, change)
       } catch (error) {
         // Memory is ahead of the disk now. The next use reads what the disk holds.
         if (opening === using) {
           opening = null
-          void book.journal.close().catch(() => {})
+          void budgetStore.journal.close().catch(() => {})
         }
         throw unavailable(error)
       }
@@ -121,12 +121,12 @@ export function createJournalBook(options: JournalBookOptions): Book {
     },
     find: async (id) => (await opened()).ledger.find(id),
     findSession: async (session) => (await opened()).ledger.findSession(session),
-    holdings: async () => (await opened()).ledger.holdings(),
+    reservations: async () => (await opened()).ledger.reservations(),
     isLeader: () => true,
     async close() {
       closed = true
-      const book = await opening?.catch(() => null)
-      await book?.journal.close()
+      const budgetStore = await opening?.catch(() => null)
+      await budgetStore?.journal.close()
       await unlock?.()
     },
   }

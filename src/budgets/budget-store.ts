@@ -1,0 +1,81 @@
+// The seam between budgets and where they are kept: accounts that are counted against, and reservations that say for what.
+// file-budget-store.ts keeps them on the disk of one instance, valkey-budget-store.ts in a store that several share. Types only.
+
+import type { SessionReservation } from './session-reservation.ts'
+
+/** Usage of one budget in one window, in units of its measure. */
+export interface BudgetAccount {
+  /** Taken for what may still be used. */
+  readonly reserved: number
+  readonly spent: number
+  /** When its window ends, milliseconds since the epoch; null for what never begins anew. */
+  readonly endMs: number | null
+}
+
+/** What a change adds to one account. */
+export interface AccountChange {
+  readonly account: string
+  readonly endMs: number | null
+  readonly reserved: number
+  readonly spent: number
+  /** Reserved and spent together must not be more than this afterwards; null where nothing is bounded. */
+  readonly most: number | null
+}
+
+/** One atomic change: of one reservation and of all accounts it touches, or of nothing. */
+export interface BudgetChange {
+  readonly id: string
+  /** The version of the reservation that this change replaces; 0 when there must be none. */
+  readonly version: number
+  /** Null: the reservation goes. */
+  readonly after: SessionReservation | null
+  readonly steps: readonly AccountChange[]
+}
+
+/**
+ * `done`: it is kept, and survives a crash. `full`: an account has no room, and nothing was changed. `stale`: somebody else
+ * has changed the reservation. Accounts are those of the steps: after the change, or as they stand when it was refused.
+ */
+export interface ChangeResult {
+  readonly result: 'done' | 'full' | 'stale'
+  readonly accounts: ReadonlyMap<string, BudgetAccount>
+}
+
+/** The store cannot be read or written at the moment: nobody knows what is left. */
+export class BudgetsUnavailable extends Error {
+  override readonly name = 'BudgetsUnavailable'
+  /** False when the call was surely not begun; true when it may be done all the same, now or later. */
+  readonly begun: boolean
+
+  constructor(message: string, { begun = true, ...options }: ErrorOptions & { readonly begun?: boolean } = {}) {
+    super(message, options)
+    this.begun = begun
+  }
+}
+
+/** Every method may reject with `BudgetsUnavailable`. */
+export interface BudgetStore {
+  /** Rejects when what was kept before cannot be read, and must be before anything may be counted. */
+  ready(): Promise<void>
+  /** Judges and makes one change. Resolves when it is as safe as this store can make it. */
+  change(change: BudgetChange): Promise<ChangeResult>
+  /**
+   * After a change with version 0 that was rejected: once this resolves, either that change is made and the reservation can be
+   * found, or it will not be made.
+   */
+  withdraw(id: string): Promise<void>
+  /** Resolves when a call that was rejected is worth repeating. */
+  retryWait(): Promise<void>
+  /** Accounts by name; one that nobody used has nothing spent and nothing reserved. */
+  accounts(names: readonly string[]): Promise<ReadonlyMap<string, BudgetAccount>>
+  find(id: string): Promise<SessionReservation | null>
+  /** The reservation of a session, by the id the API gave it, with its prefix. */
+  findSession(session: string): Promise<SessionReservation | null>
+  reservations(): Promise<readonly SessionReservation[]>
+  /** Whether this instance is the one to look after sessions. */
+  isLeader(): boolean
+  close(): Promise<void>
+}
+
+/** How long an account is kept after its window: a session lives thirty days at most, and may be settled until then. */
+export const keptAfterMs = 40 * 86_400_000
