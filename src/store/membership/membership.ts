@@ -79,7 +79,8 @@ export function createMembership(options: MembershipOptions): Membership {
     handlers.reset()
     log.clear()
     lease.end()
-    previousNames.push(member)
+    // The store has forgotten older ones by itself.
+    previousNames = [...previousNames.slice(-9), member]
     member = newName()
     heardOfAt = null
     tracker.leave(why)
