@@ -19,8 +19,8 @@ import type { MemberHandlers, Membership } from './types.ts'
 const beatMs = { usual: 400, afterFailure: 250 } as const
 
 /**
- * After the last renewal that is known of: one more may have arrived late (a lease), it has to run out (a lease), the next beat
- * of anybody notices, and the others hear of it or have no lease any more (a lease).
+ * Upper bound until the others evict a member that is cut off: one unacknowledged renewal (at most 1 lease), its expiry (1 lease),
+ * one beat to notice, the others' own expiry (1 lease and a beat).
  */
 const noticedAfterMs = 3 * leaseMs + 2 * beatMs.usual
 
