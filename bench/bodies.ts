@@ -6,10 +6,10 @@ import { compileCatalogue } from '../src/catalogue/catalogue.ts'
 import { parseTarget } from '../src/catalogue/target.ts'
 import type { Principal } from '../src/identity/principal.ts'
 import { StrictJsonError } from '../src/json/strict-parser.ts'
-import { compilePolicies } from '../src/policy/compile.ts'
-import { readPolicyFile, type PolicyDocument } from '../src/policy/document.ts'
-import { evaluate, evaluateBody, findOperation } from '../src/policy/evaluate.ts'
-import { parseJudgedBody } from '../src/policy/judged-body.ts'
+import { compilePolicies } from '../src/policy/compile/compile.ts'
+import { readPolicyFile, type PolicyDocument } from '../src/policy/documents/document.ts'
+import { evaluate, evaluateBody, findOperation } from '../src/policy/decision/evaluate.ts'
+import { parseCheckedBody } from '../src/policy/decision/checked-body.ts'
 import { guardrailsEntry } from '../src/gateway/guardrail-record.ts'
 
 const largest = 1024 * 1024
@@ -114,7 +114,7 @@ function judge(text: string): { readonly steps: readonly number[]; readonly resu
   const first = evaluate(policy, caller, operation, target)
   const began = cpuMs()
   try {
-    const body = parseJudgedBody(bytes)
+    const body = parseCheckedBody(bytes)
     const parsed = cpuMs()
     const evaluation = evaluateBody(policy, first, body)
     const evaluated = cpuMs()

@@ -214,29 +214,32 @@ describe('the table', () => {
   })
 
   test.each<[Import, string | null]>([
-    [{ from: 'policy/decide', specifier: '../problems.ts', typesOnly: true }, null],
-    [{ from: 'policy/decide', specifier: './condition.ts', typesOnly: false }, null],
-    [{ from: 'policy/decide', specifier: 'node:fs', typesOnly: false }, null],
-    [{ from: 'policy/decide', specifier: 'fs', typesOnly: false }, 'policy/decide imports fs: write node:fs'],
+    [{ from: 'policy/decision/decide', specifier: '../../problems.ts', typesOnly: true }, null],
+    [{ from: 'policy/decision/decide', specifier: '../model/condition.ts', typesOnly: false }, null],
+    [{ from: 'policy/decision/decide', specifier: 'node:fs', typesOnly: false }, null],
     [
-      { from: 'catalogue/catalogue', specifier: '../policy/allow.ts', typesOnly: true },
-      'catalogue/catalogue imports types of policy/allow: catalogue may import problems, config',
+      { from: 'policy/decision/decide', specifier: 'fs', typesOnly: false },
+      'policy/decision/decide imports fs: write node:fs',
+    ],
+    [
+      { from: 'catalogue/catalogue', specifier: '../policy/compile/allow.ts', typesOnly: true },
+      'catalogue/catalogue imports types of policy/compile/allow: catalogue may import problems, config',
     ],
     [
       { from: 'records/sinks', specifier: '../gateway/context.ts', typesOnly: true },
       'records/sinks imports types of gateway/context: records may import types of problems',
     ],
     [
-      { from: 'policy/compile', specifier: '../identity/token-verifier.ts', typesOnly: false },
-      `policy/compile imports identity/token-verifier: policy may import ${mayImport['policy']?.join(', ')}`,
+      { from: 'policy/compile/compile', specifier: '../../identity/token-verifier.ts', typesOnly: false },
+      `policy/compile/compile imports identity/token-verifier: policy may import ${mayImport['policy']?.join(', ')}`,
     ],
     [
       { from: 'admin/app', specifier: '../gateway/admission.ts', typesOnly: true },
       `admin/app imports types of gateway/admission: admin may import ${mayImport['admin']?.join(', ')}`,
     ],
     [
-      { from: 'policy/decide', specifier: 'fastify', typesOnly: true },
-      'policy/decide imports types of fastify, which belongs in gateway, admin, sandbox',
+      { from: 'policy/decision/decide', specifier: 'fastify', typesOnly: true },
+      'policy/decision/decide imports types of fastify, which belongs in gateway, admin, sandbox',
     ],
     [
       { from: 'gateway/admission', specifier: '@fastify/http-proxy', typesOnly: false },

@@ -8,7 +8,7 @@ import document from './devin-api.json' with { type: 'json' }
 import type { AnswerShape, CacheClass, ConditionalPermission, Scope, Stability } from './operation.ts'
 
 /** Whether the documentation says so, or it follows from a general rule or a sibling. */
-export type Basis = 'documented' | 'inferred'
+export type PermissionBasis = 'documented' | 'inferred'
 
 /** A permission of a service user's role. Names are unique per scope only: `UseReviewManual` exists at both. */
 export interface PermissionEntry {
@@ -18,7 +18,7 @@ export interface PermissionEntry {
   readonly controls: string
   /** The organization permission that an enterprise permission gives in every organization. */
   readonly implies: string | null
-  readonly implies_basis: Basis | null
+  readonly implies_basis: PermissionBasis | null
 }
 
 /** A documented top-level member of a JSON body, or the part of a multipart one. */
@@ -39,7 +39,7 @@ export interface OperationEntry {
   readonly scope: Scope
   readonly permission: string | null
   /** `documented` with a null permission: any valid credential will do. Null: the documentation names none anywhere. */
-  readonly permission_basis: Basis | null
+  readonly permission_basis: PermissionBasis | null
   readonly alternatives: readonly string[]
   readonly conditional: readonly ConditionalPermission[]
   readonly cache: Exclude<CacheClass, 'rfc9111' | 'rfc9111-heuristic'>

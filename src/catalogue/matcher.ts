@@ -23,9 +23,9 @@ export type Mismatch =
   | { readonly why: 'method'; readonly methods: readonly string[] }
   | { readonly why: 'ambiguous'; readonly segment: string }
 
-export type Match = Operation | Mismatch
+export type MatchResult = Operation | Mismatch
 
-export function isOperation(match: Match): match is Operation {
+export function isOperation(match: MatchResult): match is Operation {
   return 'id' in match
 }
 
@@ -33,7 +33,7 @@ const escapedSlash = /%2f/i
 
 export interface Matcher {
   /** `segments` are the raw, still escaped segments of the path; their escapes are well-formed. */
-  match(method: string, segments: readonly string[]): Match
+  match(method: string, segments: readonly string[]): MatchResult
 }
 
 /** Compiles operations into the tree. Two operations with the same method and shape are a mistake of the caller. */
@@ -61,7 +61,7 @@ function descend(node: Node, segment: string): Node {
   return created
 }
 
-function match(root: Node, method: string, segments: readonly string[]): Match {
+function match(root: Node, method: string, segments: readonly string[]): MatchResult {
   let node = root
   // The first segment that holds an escaped slash.
   let slashed = -1
@@ -89,7 +89,7 @@ function match(root: Node, method: string, segments: readonly string[]): Match {
 }
 
 /** The operation, unless an escaped slash stands where none may, or a server that decodes first could see another one. */
-function confirm({ operation, rivals }: Entry, segments: readonly string[], slashed: number): Match {
+function confirm({ operation, rivals }: Entry, segments: readonly string[], slashed: number): MatchResult {
   if (slashed !== -1) {
     const stray = segments.findIndex((segment, index) => escapedSlash.test(segment) && !mayHoldSlash(operation, index))
     if (stray !== -1) return { why: 'ambiguous', segment: segments[stray] ?? '' }

@@ -109,3 +109,6 @@ export interface Operation {
   /** `catalogue` for the built-in data, else the extension file. */
   readonly source: string
 }
+
+/** Id of the operation that starts a session. */
+export const sessionCreate = 'org.sessions.create'

@@ -8,12 +8,12 @@ import { Refused } from '../config/diagnostics.ts'
 import { loadConfig, outlineOf } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { didYouMean } from '../config/nearest.ts'
-import type { TestPrincipalDocument } from '../policy/document.ts'
-import { loadPolicies, ownConnections, readPolicyDirectory, type LoadedPolicies } from '../policy/load.ts'
-import type { PolicySet } from '../policy/policy-set.ts'
-import type { Condition } from '../policy/condition.ts'
+import type { TestPrincipalDocument } from '../policy/documents/document.ts'
+import { loadPolicies, ownConnections, readPolicyDirectory, type LoadedPolicies } from '../policy/loading/load.ts'
+import type { PolicySet } from '../policy/model/policy-set.ts'
 import { UsageError } from './usage.ts'
 import type { Invocation } from './invocation.ts'
+import type { Condition } from '../policy/model/condition.ts'
 
 /** Root of the package: the sample configuration and policies lie there. */
 export const packageRoot = fileURLToPath(new URL('../..', import.meta.url))

@@ -4,11 +4,17 @@ import { BudgetsUnavailable } from '../budgets/budget-store.ts'
 import { unitsOf, unitsPerAcu, type Budget } from '../budgets/budget.ts'
 import type { Budgets, CreateReservation } from '../budgets/budgets.ts'
 import { budgetView, leftOf, refusalText, resetMs, type BudgetStatus } from '../budgets/budget-status.ts'
-import type { Evaluation } from '../policy/evaluate.ts'
-import { boundOf, budgetNeedingBound, chargedFor, needsBound, needsBoundText } from '../policy/session-bound.ts'
-import { sessionCreate } from '../policy/team-budgets.ts'
+import type { Evaluation } from '../policy/decision/evaluate.ts'
+import {
+  boundOf,
+  budgetNeedingBound,
+  chargedFor,
+  needsBound,
+  needsBoundText,
+} from '../policy/decision/session-bound.ts'
 import { Problem } from '../problems.ts'
 import type { RequestContext } from './context.ts'
+import { sessionCreate } from '../catalogue/operation.ts'
 
 export interface Budgeting {
   /**

@@ -8,24 +8,25 @@ import type { Catalogue } from '../catalogue/catalogue.ts'
 import type { Operation } from '../catalogue/operation.ts'
 import { addressOf, type Target } from '../catalogue/target.ts'
 import type { KeyHandle } from '../keys/key.ts'
-import type { Facts } from '../policy/decide.ts'
-import type { Evaluation } from '../policy/evaluate.ts'
-import type { ResponseFilter } from '../policy/response-filter.ts'
+import type { Evaluation } from '../policy/decision/evaluate.ts'
 import { acceptedCodings } from '../http/accept-encoding.ts'
+import type { DecisionMemo } from './evaluation-memo.ts'
 import type { CallerFields } from './fields.ts'
+import type { Facts, ResponseFilter } from '../policy/model/decision.ts'
 
 const notKept: CacheRule = { kind: 'never' }
 
 /** The request for the cache. `key` is the handle that was chosen: those who would use the same one share answers. */
 export function cacheRequestOf(
   evaluation: Evaluation,
+  memo: DecisionMemo,
   catalogue: Catalogue,
   method: string,
   target: Target,
   fields: CallerFields,
   now: () => number,
 ): CacheRequest {
-  const { facts, decision, key, derived } = evaluation
+  const { facts, decision, key } = evaluation
   const { operation } = facts
   const reads = method === 'GET' || method === 'HEAD'
   const rule = reads
@@ -40,7 +41,7 @@ export function cacheRequestOf(
     target: addressOf(target),
     fields: [...fields.forward, ...fields.ranges, 'accept-encoding', acceptedCodings(fields.acceptEncoding)],
     rule,
-    tags: reads ? namesOfRead(facts, target, rule) : (derived.stale ??= namesOfWrite(facts, catalogue)),
+    tags: reads ? namesOfRead(facts, target, rule) : (memo.stale ??= namesOfWrite(facts, catalogue)),
     atMostMs: decision.team?.cacheAtMostMs ?? null,
     mayBeAbsent: asksForOneThing(operation),
   }

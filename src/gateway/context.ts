@@ -10,9 +10,10 @@ import type { Claim } from '../idempotency/idempotency-service.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { KeyVersion } from '../keys/keyring.ts'
 import type { LimitStatus } from '../limits/limiter.ts'
-import type { Evaluation } from '../policy/evaluate.ts'
-import type { PolicySet } from '../policy/policy-set.ts'
+import type { Evaluation } from '../policy/decision/evaluate.ts'
+import type { PolicySet } from '../policy/model/policy-set.ts'
 import { asProblem, type Problem } from '../problems.ts'
+import { DecisionMemo } from './evaluation-memo.ts'
 import type { CallerFields } from './fields.ts'
 import { Releases } from './releases.ts'
 
@@ -78,6 +79,8 @@ export class RequestContext {
   principal: Principal | null = null
   operation: Operation | null = null
   evaluation: Evaluation | null = null
+  /** What was made of the evaluation; shared with other requests that came to the same one. */
+  memo = new DecisionMemo()
   /** The body as it was received; null while it was not collected. */
   receivedBody: Buffer | null = null
   /** The Idempotency-Key that this request has claimed. */

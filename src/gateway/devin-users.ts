@@ -5,7 +5,7 @@ import { LRUCache } from 'lru-cache'
 import { addressName, verifiedAddress } from '../identity/claims.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { DevinUser } from '../policy/guardrails/attributes.ts'
-import type { PolicySet } from '../policy/policy-set.ts'
+import type { PolicySet } from '../policy/model/policy-set.ts'
 import { Problem } from '../problems.ts'
 
 export interface DevinUsers {

@@ -1,11 +1,11 @@
 // What the decision record says of guardrails: which applied, what they changed or refused, and the values they read, so
 // that a decision can be replayed. Never a body, and no text that may be long or secret.
 
-import type { Evaluation } from '../policy/evaluate.ts'
+import type { Evaluation } from '../policy/decision/evaluate.ts'
 import type { Violation } from '../policy/guardrails/check.ts'
 import type { Rule } from '../policy/guardrails/guardrail.ts'
 import { parametersByName, valuesOf, type ParametersByName } from '../policy/guardrails/places.ts'
-import type { Change } from '../policy/guardrails/put-in.ts'
+import type { GuardrailChange } from '../policy/guardrails/put-in.ts'
 import { JsonNumber } from '../json/value.ts'
 import type { GuardrailFinding, GuardrailsEntry } from '../records/entries.ts'
 import { maskSecrets } from '../records/mask.ts'
@@ -36,7 +36,7 @@ function filteredOf({ decision: { effect, response } }: Evaluation): GuardrailsE
     : { organizations: response.organizations, fields: response.drop }
 }
 
-function ofChange({ guardrail, in: site, place, bound }: Change): GuardrailFinding {
+function ofChange({ guardrail, in: site, place, bound }: GuardrailChange): GuardrailFinding {
   return { guardrail, in: site, place: masked(place), bound }
 }
 

@@ -3,7 +3,7 @@
 
 import { policyField, statusField } from '../limits/fields.ts'
 import type { LimitDecision, Limit, Limiter, LimitStatus } from '../limits/limiter.ts'
-import type { Team } from '../policy/policy-set.ts'
+import type { Team } from '../policy/model/policy-set.ts'
 import type { RequestContext } from './context.ts'
 import { limitExceeded, limitsUnjudged } from './refusals/limits.ts'
 import type { StageResult } from './stages/stage.ts'

@@ -155,8 +155,8 @@ function reasonOf(context: RequestContext): string {
 function decisionContent(context: RequestContext, effect: 'allow' | 'deny', reason: string): string {
   const { evaluation } = context
   if (evaluation === null) return recordJson(contentOf(context, effect, reason))
-  evaluation.derived.record ??= recordJson(contentOf(context, effect, reason))
-  return evaluation.derived.record
+  context.memo.record ??= recordJson(contentOf(context, effect, reason))
+  return context.memo.record
 }
 
 /** Of an exchange with an evaluation nothing but the evaluation goes into it. */

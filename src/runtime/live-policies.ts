@@ -3,9 +3,9 @@
 import { formatDiagnostic, Refused } from '../config/diagnostics.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import type { Instruments } from '../metrics/instruments.ts'
-import { vanishedBounds } from '../policy/bounds.ts'
-import type { LoadedPolicies } from '../policy/load.ts'
-import type { PolicySet } from '../policy/policy-set.ts'
+import { vanishedBounds } from '../policy/loading/bounds.ts'
+import type { LoadedPolicies } from '../policy/loading/load.ts'
+import type { PolicySet } from '../policy/model/policy-set.ts'
 import type { Log } from '../records/log.ts'
 import type { Sinks } from '../records/sinks.ts'
 import {

@@ -3,7 +3,7 @@
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { compileMatcher, isOperation, type Match } from '../../src/catalogue/matcher.ts'
+import { compileMatcher, isOperation, type MatchResult } from '../../src/catalogue/matcher.ts'
 import type { Operation } from '../../src/catalogue/operation.ts'
 import { parseTarget } from '../../src/catalogue/target.ts'
 import { Problem } from '../../src/problems.ts'
@@ -13,7 +13,7 @@ import { createDecodingServer } from './decoding-server.ts'
 const { operations } = catalogue
 const matcher = compileMatcher(operations)
 
-function match(method: string, path: string): Match {
+function match(method: string, path: string): MatchResult {
   return matcher.match(method, parseTarget(path).segments)
 }
 

@@ -8,10 +8,11 @@ import { describe, expect, it } from 'vitest'
 import { parseCacheRequest } from '../../src/cache/parsed-request.ts'
 import { parseTarget } from '../../src/catalogue/target.ts'
 import { cacheRequestOf } from '../../src/gateway/cache-request.ts'
+import { DecisionMemo } from '../../src/gateway/evaluation-memo.ts'
 import { readCallerFields } from '../../src/gateway/fields.ts'
 import type { KeyHandle } from '../../src/keys/key.ts'
-import type { ResponseFilter } from '../../src/policy/response-filter.ts'
 import { ask, catalogue, keyOf, policyFrom, principalOf } from '../support/policies.ts'
+import type { ResponseFilter } from '../../src/policy/model/decision.ts'
 
 const policy = policyFrom({
   'teams/all.yaml': `team: all
@@ -67,7 +68,7 @@ function keyFor({ key, filter, path, query, accept, language, agent }: Request):
     filter === null ? null : { guardrails: [], organizations: 'all', drop: [], digest: filter }
   const chosen = evaluation.key === null ? null : { ...evaluation.key, key: keyOf(key.id, key) }
   const decided = { ...evaluation, key: chosen, decision: { ...evaluation.decision, response } }
-  return parseCacheRequest(cacheRequestOf(decided, catalogue, 'GET', target, fields, () => 0)).key
+  return parseCacheRequest(cacheRequestOf(decided, new DecisionMemo(), catalogue, 'GET', target, fields, () => 0)).key
 }
 
 /** The same spelled out: what Devin would see, and what the caller would be shown of it. */

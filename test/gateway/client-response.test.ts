@@ -6,7 +6,7 @@ import { RequestContext } from '../../src/gateway/context.ts'
 import { scheduleAdmission } from '../../src/gateway/event-loop-batch.ts'
 import { ClientResponseWriter } from '../../src/gateway/responses/client.ts'
 import { answerFailure } from '../../src/gateway/responses/own-answer.ts'
-import type { PolicySet } from '../../src/policy/policy-set.ts'
+import type { PolicySet } from '../../src/policy/model/policy-set.ts'
 import { Problem } from '../../src/problems.ts'
 
 /** Answers one request with what `act` does, and gives what the caller got. */

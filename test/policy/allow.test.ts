@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { compileCatalogue } from '../../src/catalogue/catalogue.ts'
 import { devinApi } from '../../src/catalogue/data.ts'
 import { readExtension } from '../../src/catalogue/extension.ts'
-import { compileAllow } from '../../src/policy/allow.ts'
+import { compileAllow } from '../../src/policy/compile/allow.ts'
 import { catalogue, operationOf, wholeCatalogue } from '../support/policies.ts'
 
 const allow = compileAllow(catalogue)

@@ -1,8 +1,8 @@
 // Which bounds of one policy set are gone in the next, by name.
 
 import { describe, expect, test } from 'vitest'
-import { boundsOf, vanishedBounds } from '../../src/policy/bounds.ts'
-import { readPolicyFile, type PolicyDocument } from '../../src/policy/document.ts'
+import { boundsOf, vanishedBounds } from '../../src/policy/loading/bounds.ts'
+import { readPolicyFile, type PolicyDocument } from '../../src/policy/documents/document.ts'
 
 type Files = Readonly<Record<string, string>>
 

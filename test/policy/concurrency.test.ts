@@ -1,8 +1,8 @@
 // Limits of requests under way held against the connections of one instance: what could take all of them is told.
 
 import { expect, test } from 'vitest'
-import { concurrencyWarnings } from '../../src/policy/concurrency.ts'
-import { readPolicyFile, type GatewayLimitsDocument, type TeamDocument } from '../../src/policy/document.ts'
+import { concurrencyWarnings } from '../../src/policy/compile/concurrency.ts'
+import { readPolicyFile, type GatewayLimitsDocument, type TeamDocument } from '../../src/policy/documents/document.ts'
 import { formatDiagnostic } from '../../src/config/diagnostics.ts'
 
 function warnings(connections: number, gateway: string | null, ...limits: readonly string[]): string[] {

@@ -2,13 +2,13 @@
 
 import { describe, expect, test } from 'vitest'
 import type { Principal } from '../../src/identity/principal.ts'
+import { principalOf } from '../support/policies.ts'
 import {
+  type ConditionDocument,
   compileCondition,
   conditionHolds,
   describeCondition,
-  type ConditionDocument,
-} from '../../src/policy/condition.ts'
-import { principalOf } from '../support/policies.ts'
+} from '../../src/policy/model/condition.ts'
 
 function holds(document: ConditionDocument, principal: Partial<Principal>): boolean {
   return conditionHolds(compileCondition(document), principalOf(principal))

@@ -5,9 +5,9 @@ import { expect, test } from 'vitest'
 import type { Operation } from '../../src/catalogue/operation.ts'
 import { parseTarget } from '../../src/catalogue/target.ts'
 import type { KeyHandle } from '../../src/keys/key.ts'
-import { compilePolicies } from '../../src/policy/compile.ts'
-import type { KeyDocument, TeamDocument } from '../../src/policy/document.ts'
-import { evaluate } from '../../src/policy/evaluate.ts'
+import { compilePolicies } from '../../src/policy/compile/compile.ts'
+import type { KeyDocument, TeamDocument } from '../../src/policy/documents/document.ts'
+import { evaluate } from '../../src/policy/decision/evaluate.ts'
 import { plainChoice } from '../keys/key-choice-oracle.ts'
 import {
   bodyOf,

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 import { formatDiagnostic } from '../../src/config/diagnostics.ts'
-import { readDevinUsers } from '../../src/policy/devin-user-document.ts'
+import { readDevinUsers } from '../../src/policy/documents/devin-user-document.ts'
 import { ask, compileFiles, policyFrom, principalOf } from '../support/policies.ts'
 
 const files = {

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { formatDiagnostic } from '../../src/config/diagnostics.ts'
-import { classifyPolicyFile, readPolicyFile, type PolicyDocument } from '../../src/policy/document.ts'
+import { classifyPolicyFile, readPolicyFile, type PolicyDocument } from '../../src/policy/documents/document.ts'
 
 function documentOf(name: string, text: string): PolicyDocument {
   const { document, diagnostics } = readPolicyFile({ file: `policies/${name}`, name, text })

@@ -1,7 +1,7 @@
 // An explanation says in words what the same functions decide for a request, and shows no more than the caller may know.
 
 import { describe, expect, test } from 'vitest'
-import { explain } from '../../src/policy/explain.ts'
+import { explain } from '../../src/policy/tools/explain.ts'
 import { ask, bodyOf, policyFrom, principalOf } from '../support/policies.ts'
 
 const policy = policyFrom({

@@ -3,7 +3,7 @@
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { PolicySet } from '../../src/policy/policy-set.ts'
+import type { PolicySet } from '../../src/policy/model/policy-set.ts'
 import { ask, compileFiles, policyFrom, principalOf } from '../support/policies.ts'
 import { spellingOf } from '../support/spellings.ts'
 

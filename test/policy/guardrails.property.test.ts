@@ -3,8 +3,8 @@
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { GuardrailDocument } from '../../src/policy/guardrail-document.ts'
-import { applyGuardrails, type GuardedRequest, type Verdict } from '../../src/policy/guardrails/apply.ts'
+import type { GuardrailDocument } from '../../src/policy/documents/guardrail-document.ts'
+import { applyRules, type GuardedRequest, type GuardrailVerdict } from '../../src/policy/guardrails/apply.ts'
 import { layOut } from '../../src/policy/guardrails/bound.ts'
 import { CallerAttributes } from '../../src/policy/guardrails/attributes.ts'
 import { compileGuardrails } from '../../src/policy/guardrails/compile.ts'
@@ -105,7 +105,7 @@ const query = fc
 const caller = new CallerAttributes(principalOf({ app: 'cli' }), 'payments', 'org-a', { id: 'u1' })
 
 /** As they would be compiled from files in this order; contradictions inside one rule are kept, so that they are judged. */
-function apply(documents: readonly GuardrailDocument[], request: GuardedRequest): Verdict {
+function apply(documents: readonly GuardrailDocument[], request: GuardedRequest): GuardrailVerdict {
   const table = compileGuardrails(
     documents.map((each) => ({
       kind: 'guardrails',
@@ -117,7 +117,7 @@ function apply(documents: readonly GuardrailDocument[], request: GuardedRequest)
     catalogue,
     [],
   )
-  return applyGuardrails(layOut(table.on(operationOf('org.sessions.create')) ?? []), request, caller)
+  return applyRules(layOut(table.on(operationOf('org.sessions.create')) ?? []), request, caller)
 }
 
 function requestOf(json: unknown, text: string): GuardedRequest {
@@ -128,7 +128,7 @@ function requestOf(json: unknown, text: string): GuardedRequest {
   }
 }
 
-function comparable({ request, bound, ...verdict }: Verdict): unknown {
+function comparable({ request, bound, ...verdict }: GuardrailVerdict): unknown {
   return {
     ...verdict,
     bound: bound.map(({ id }) => id),

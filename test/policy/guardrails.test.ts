@@ -3,9 +3,9 @@
 
 import { describe, expect, test } from 'vitest'
 import type { Principal } from '../../src/identity/principal.ts'
-import type { Evaluation } from '../../src/policy/evaluate.ts'
-import { parseJudgedBody } from '../../src/policy/judged-body.ts'
-import { evaluate } from '../../src/policy/evaluate.ts'
+import type { Evaluation } from '../../src/policy/decision/evaluate.ts'
+import { parseCheckedBody } from '../../src/policy/decision/checked-body.ts'
+import { evaluate } from '../../src/policy/decision/evaluate.ts'
 import { parseTarget } from '../../src/catalogue/target.ts'
 import { ask, compileFiles, operationOf, policyFrom, principalOf } from '../support/policies.ts'
 
@@ -37,7 +37,7 @@ function withRules(rules: string, on = 'org.sessions.create'): ReturnType<typeof
 /** Sends bytes as they are. */
 function askRaw(policy: ReturnType<typeof policyFrom>, body: string, caller: Principal = engineer): Evaluation {
   const target = parseTarget('/v3/organizations/org-a/sessions')
-  return evaluate(policy, caller, operationOf('org.sessions.create'), target, parseJudgedBody(Buffer.from(body)))
+  return evaluate(policy, caller, operationOf('org.sessions.create'), target, parseCheckedBody(Buffer.from(body)))
 }
 
 /** The body that is sent, or the refusal. */

@@ -2,11 +2,11 @@
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { judgedBodyOf, parseJudgedBody } from '../../src/policy/judged-body.ts'
+import { checkedBodyOf, parseCheckedBody } from '../../src/policy/decision/checked-body.ts'
 import { bodyOf, catalogue } from '../support/policies.ts'
 
 describe('a body given as a value', () => {
-  const body = judgedBodyOf({
+  const body = checkedBodyOf({
     a: { b: ['x', { c: null }] },
     list: [{ ids: ['x', 'y'] }, { ids: 'z' }, null],
     'd.e': 'f',
@@ -31,7 +31,7 @@ describe('a body given as a value', () => {
   })
 
   test('that is no object gives nothing at a name', () => {
-    for (const value of [null, 'text', 7, true, []]) expect(judgedBodyOf(value).valuesAt('a')).toEqual([])
+    for (const value of [null, 'text', 7, true, []]) expect(checkedBodyOf(value).valuesAt('a')).toEqual([])
   })
 
   test('is read like the bytes of a caller, at every place the catalogue looks at', () => {
@@ -51,8 +51,8 @@ describe('a body given as a value', () => {
     }))
     fc.assert(
       fc.property(tree, (value) => {
-        const sent = parseJudgedBody(Buffer.from(JSON.stringify(value, null, 1)))
-        const given = judgedBodyOf(value)
+        const sent = parseCheckedBody(Buffer.from(JSON.stringify(value, null, 1)))
+        const given = checkedBodyOf(value)
         const obvious = bodyOf(value)
         for (const place of places) {
           const found = JSON.stringify(sent.valuesAt(place))
@@ -69,7 +69,7 @@ describe('bytes that are no strict JSON', () => {
   test.each(['', '{', "{'a': 1}", '{"a": 1, "a": 2}', '\uFEFF{}', '{"a": 1} {}', '{"a": NaN}', '// x\n{}'])(
     'are refused with the place: %j',
     (text) => {
-      expect(() => parseJudgedBody(Buffer.from(text))).toThrow(/ at byte \d+ \(\d+:\d+\)$/)
+      expect(() => parseCheckedBody(Buffer.from(text))).toThrow(/ at byte \d+ \(\d+:\d+\)$/)
     },
   )
 })

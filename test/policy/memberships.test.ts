@@ -2,10 +2,10 @@
 
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { compileCondition, conditionHolds } from '../../src/policy/condition.ts'
-import { createMembershipFinder } from '../../src/policy/memberships.ts'
-import type { Team } from '../../src/policy/policy-set.ts'
+import { createMembershipFinder } from '../../src/policy/compile/memberships.ts'
+import type { Team } from '../../src/policy/model/policy-set.ts'
 import { policyFrom, principalOf } from '../support/policies.ts'
+import { compileCondition, conditionHolds } from '../../src/policy/model/condition.ts'
 
 const [template] = policyFrom({
   'teams/t.yaml': 'team: t\nmembers: [{ groups: [g] }]\norganizations: [org-a]\n',

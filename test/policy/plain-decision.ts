@@ -4,7 +4,7 @@
 import { devinApi } from '../../src/catalogue/data.ts'
 import type { Operation } from '../../src/catalogue/operation.ts'
 import type { Principal } from '../../src/identity/principal.ts'
-import type { GrantDocument, MemberEntry, TeamDocument } from '../../src/policy/document.ts'
+import type { GrantDocument, MemberEntry, TeamDocument } from '../../src/policy/documents/document.ts'
 import { bodyOf } from '../support/policies.ts'
 
 export interface Call {

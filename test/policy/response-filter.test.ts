@@ -3,7 +3,7 @@
 
 import { describe, expect, test } from 'vitest'
 import { formatDiagnostic } from '../../src/config/diagnostics.ts'
-import type { PolicySet } from '../../src/policy/policy-set.ts'
+import type { PolicySet } from '../../src/policy/model/policy-set.ts'
 import { ask, compileFiles, policyFrom, principalOf } from '../support/policies.ts'
 
 const keys = `keys:

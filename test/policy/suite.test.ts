@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 import { formatDiagnostic } from '../../src/config/diagnostics.ts'
-import { principalFrom, runSuites } from '../../src/policy/suite.ts'
+import { principalFrom, runSuites } from '../../src/policy/tools/suite.ts'
 import { compileFiles } from '../support/policies.ts'
 
 const files = {

@@ -7,7 +7,7 @@ import { parseTarget } from '../../src/catalogue/target.ts'
 import { formatDiagnostic, hasErrors, sortDiagnostics, type Diagnostic } from '../../src/config/diagnostics.ts'
 import type { Principal } from '../../src/identity/principal.ts'
 import type { KeyHandle } from '../../src/keys/key.ts'
-import { compilePolicies } from '../../src/policy/compile.ts'
+import { compilePolicies } from '../../src/policy/compile/compile.ts'
 import {
   readPolicyFile,
   type GatewayLimitsDocument,
@@ -17,11 +17,11 @@ import {
   type PolicyDocument,
   type TeamDocument,
   type TestDocument,
-} from '../../src/policy/document.ts'
-import { evaluate, findOperation, type Evaluation } from '../../src/policy/evaluate.ts'
+} from '../../src/policy/documents/document.ts'
+import { evaluate, findOperation, type Evaluation } from '../../src/policy/decision/evaluate.ts'
 import type { DevinUser } from '../../src/policy/guardrails/attributes.ts'
-import { judgedBodyOf, type JudgedBody } from '../../src/policy/judged-body.ts'
-import type { PolicySet } from '../../src/policy/policy-set.ts'
+import { checkedBodyOf, type CheckedBody } from '../../src/policy/decision/checked-body.ts'
+import type { PolicySet } from '../../src/policy/model/policy-set.ts'
 
 /** The built-in catalogue as a gateway with the default settings serves it. */
 export const catalogue = compileCatalogue({ data: devinApi, stability: ['stable', 'beta'], extensions: [] }).catalogue
@@ -76,8 +76,8 @@ export function enterpriseKeyOf(id: string, changes: Partial<KeyHandle> = {}): K
  * A JSON value as the policy sees a body: `*` stands for every member, and for a single value where a list should be;
  * what is absent gives nothing.
  */
-export function bodyOf(value: unknown): JudgedBody {
-  return { ...judgedBodyOf(value), valuesAt: (place) => valuesAt(value, place.split('.')) }
+export function bodyOf(value: unknown): CheckedBody {
+  return { ...checkedBodyOf(value), valuesAt: (place) => valuesAt(value, place.split('.')) }
 }
 
 function valuesAt(value: unknown, [name, ...rest]: readonly string[]): readonly unknown[] {

@@ -1,9 +1,9 @@
 // `explain`: a decision step by step, with the grant, the key and the nearest miss.
 
-import { explain, type Explanation } from '../../policy/explain.ts'
-import { parseJudgedBody, type JudgedBody } from '../../policy/judged-body.ts'
+import { explain, type Explanation } from '../../policy/tools/explain.ts'
+import { parseCheckedBody, type CheckedBody } from '../../policy/decision/checked-body.ts'
 import { StrictJsonError } from '../../json/strict-parser.ts'
-import { principalFrom } from '../../policy/suite.ts'
+import { principalFrom } from '../../policy/tools/suite.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { callerFrom, callerOptions, configOption, loadSetup, policiesOption } from '../setup.ts'
 import { painter } from '../style.ts'
@@ -39,11 +39,11 @@ export const explainCommand: Command = {
   },
 }
 
-function bodyOf(invocation: Invocation): JudgedBody | null {
+function bodyOf(invocation: Invocation): CheckedBody | null {
   const text = invocation.option('body')
   if (text === null) return null
   try {
-    return parseJudgedBody(Buffer.from(text))
+    return parseCheckedBody(Buffer.from(text))
   } catch (error) {
     throw error instanceof StrictJsonError ? new UsageError(`--body cannot be judged: ${error.message}`) : error
   }

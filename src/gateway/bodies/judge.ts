@@ -1,7 +1,7 @@
 // A body that the policy has to look into, parsed, or why it cannot be.
 
 import { StrictJsonError, type JsonFault } from '../../json/strict-parser.ts'
-import { parseJudgedBody, type JudgedBody } from '../../policy/judged-body.ts'
+import { parseCheckedBody, type CheckedBody } from '../../policy/decision/checked-body.ts'
 import { Problem } from '../../problems.ts'
 import type { CallerFields } from '../fields.ts'
 
@@ -10,14 +10,14 @@ import type { CallerFields } from '../fields.ts'
  * upstream may parse it whatever the media type says; where a guardrail bounds the body, another media type than JSON is
  * refused at once. Null for an empty body. Throws `body-unreadable`.
  */
-export function judgeBody(bytes: Buffer, fields: CallerFields, jsonOnly: boolean): JudgedBody | null {
+export function judgeBody(bytes: Buffer, fields: CallerFields, jsonOnly: boolean): CheckedBody | null {
   if (bytes.length === 0) return null
   if (fields.contentEncoding !== null && fields.contentEncoding.trim().toLowerCase() !== 'identity') {
     throw unreadable('it has a content coding')
   }
   if (jsonOnly && !isDeclaredJson(fields.forward)) throw unreadable('its media type is not application/json')
   try {
-    return parseJudgedBody(bytes)
+    return parseCheckedBody(bytes)
   } catch (error) {
     if (error instanceof StrictJsonError) throw unreadable(error.message, reasonOf[error.fault])
     throw error

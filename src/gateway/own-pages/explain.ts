@@ -2,9 +2,9 @@
 
 import { queryParameters } from '../../catalogue/target.ts'
 import type { Principal } from '../../identity/principal.ts'
-import { explain, lookupWanted, type ExplainedRequest, type Explanation } from '../../policy/explain.ts'
-import { parseJudgedBody, type JudgedBody } from '../../policy/judged-body.ts'
-import type { PolicySet } from '../../policy/policy-set.ts'
+import { explain, lookupWanted, type ExplainedRequest, type Explanation } from '../../policy/tools/explain.ts'
+import { parseCheckedBody, type CheckedBody } from '../../policy/decision/checked-body.ts'
+import type { PolicySet } from '../../policy/model/policy-set.ts'
 import { StrictJsonError } from '../../json/strict-parser.ts'
 import { Problem } from '../../problems.ts'
 import type { DevinUsers } from '../devin-users.ts'
@@ -39,10 +39,10 @@ export function explainPage(
     : explain(policy, principal, { ...request, devinUser: found })
 }
 
-function bodyOf(text: string | undefined): JudgedBody | null {
+function bodyOf(text: string | undefined): CheckedBody | null {
   if (text === undefined || text === '') return null
   try {
-    return parseJudgedBody(Buffer.from(text))
+    return parseCheckedBody(Buffer.from(text))
   } catch (error) {
     if (!(error instanceof StrictJsonError)) throw error
     throw new Problem(

@@ -2,7 +2,7 @@
 
 import { basename } from 'node:path'
 import type { LimitDecision, Limit, LimitStatus, Quota } from '../../limits/limiter.ts'
-import type { Team } from '../../policy/policy-set.ts'
+import type { Team } from '../../policy/model/policy-set.ts'
 import { Problem } from '../../problems.ts'
 
 export function limitsUnjudged({ exceeded: limit, retryAfterMs }: LimitDecision): Problem {

@@ -2,17 +2,17 @@
 
 import type { IncomingMessage } from 'node:http'
 import { queryParameters } from '../../catalogue/target.ts'
-import type { Evaluation } from '../../policy/evaluate.ts'
 import { Problem } from '../../problems.ts'
+import type { RequestContext } from '../context.ts'
 import { isHttp2 } from '../listener/http-versions.ts'
 
 /** The decision's own no, as a problem; null for a yes. */
-export function refusalOf({ decision, derived }: Evaluation): Problem | null {
-  const { problem, detail, reason } = decision
+export function refusalOf({ decided, memo }: RequestContext): Problem | null {
+  const { problem, detail, reason } = decided.decision
   // Made once for an evaluation: an error is dear to make.
-  if (derived.refusal === undefined)
-    derived.refusal = problem === null ? null : new Problem(problem, detail ?? '', { reason })
-  return derived.refusal
+  if (memo.refusal === undefined)
+    memo.refusal = problem === null ? null : new Problem(problem, detail ?? '', { reason })
+  return memo.refusal
 }
 
 /** Throws for another version than 1.0, 1.1 and 2: Node's parser takes any version that is one digit, a dot and one digit. A real HTTP/2 request has a stream. */

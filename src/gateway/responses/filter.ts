@@ -10,11 +10,11 @@ import type { CallerPage, ListRequest } from '../../filtering/list-request.ts'
 import { filterList } from '../../filtering/list.ts'
 import { FilteredObject } from '../../filtering/object.ts'
 import { askedPage, listOf, narrowed, pageQuery, unknownCursor } from '../../filtering/page-query.ts'
-import type { ResponseFilter } from '../../policy/response-filter.ts'
 import { Problem } from '../../problems.ts'
 import type { UpstreamRequest } from '../upstream/upstream-request.ts'
 import { PlainAnswer } from './plain-answer.ts'
 import { proxyStatus } from '../upstream/errors.ts'
+import type { ResponseFilter } from '../../policy/model/decision.ts'
 
 /** The way to the upstream, as `Upstream.forward`. */
 export type Send = (forward: UpstreamRequest, taker: ResponseSink) => void

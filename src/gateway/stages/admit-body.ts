@@ -4,7 +4,7 @@
 import { idempotencyKeyIn } from '../../idempotency/key-field.ts'
 import type { Limiter } from '../../limits/limiter.ts'
 import type { LocalLimiter } from '../../limits/local/local-limiter.ts'
-import type { Team } from '../../policy/policy-set.ts'
+import type { Team } from '../../policy/model/policy-set.ts'
 import type { RequestContext } from '../context.ts'
 import { isToldOfAttempts, takeLimits, tell } from '../limiting.ts'
 import { attemptsExceeded } from '../refusals/limits.ts'

@@ -65,10 +65,10 @@ export function createAnswer(parts: AnswerParts): (context: RequestContext) => v
 
   return (context) => {
     enterStage(context, 'answer-from-cache')
-    const { decided, fields, policy, method, response } = context
+    const { decided, memo, fields, policy, method, response } = context
     const body = bodyToSend(context)
     if (body === null && fields.expectsContinue) response.writeContinue()
-    const request = cacheRequestOf(decided, policy.catalogue, method ?? '', decided.target, fields, earliest)
+    const request = cacheRequestOf(decided, memo, policy.catalogue, method ?? '', decided.target, fields, earliest)
     let limitsAreDue = countsUpstreamOnly(context)
     followAcquired(cache.acquire(request), sinksToClient(context, parts), (shared, sink) => {
       const ask = (): void => forward(context, body, shared, sink)

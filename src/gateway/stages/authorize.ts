@@ -1,9 +1,11 @@
 // Stage: which operation it is and what the policy says, as far as that can be said without the body.
 
 import type { Principal } from '../../identity/principal.ts'
-import { evaluate, findOperation, type Evaluation } from '../../policy/evaluate.ts'
+import { evaluate, findOperation } from '../../policy/decision/evaluate.ts'
 import { tooLarge } from '../bodies/collect.ts'
+import type { PolicySet } from '../../policy/model/policy-set.ts'
 import type { RequestContext } from '../context.ts'
+import { RepeatedRequests, type Evaluated } from '../evaluation-memo.ts'
 import { refusalOf } from '../refusals/request.ts'
 import type { Stage } from './stage.ts'
 
@@ -13,23 +15,32 @@ export function createAuthorize(maxBodyBytes: number): Stage {
     run(context) {
       const { principal, fields } = context
       if (principal === null) throw new Error('nobody was authenticated')
-      const evaluation = evaluateFirst(context, principal)
+      const { evaluation, memo } = evaluateFirst(context, principal)
       context.evaluation = evaluation
-      const refusal = refusalOf(evaluation)
+      context.memo = memo
+      const refusal = refusalOf(context)
       if (refusal !== null) return refusal
       return fields.bodyLength !== null && fields.bodyLength > maxBodyBytes ? tooLarge(maxBodyBytes) : undefined
     },
   }
 }
 
+/** By the policies that they were evaluated with. */
+const repeatedRequests = new WeakMap<PolicySet, RepeatedRequests>()
+
 /** Made once for a request that its caller repeats. */
-function evaluateFirst(context: RequestContext, principal: Principal): Evaluation {
+function evaluateFirst(context: RequestContext, principal: Principal): Evaluated {
   const { policy, rawTarget, target } = context
   const method = context.method ?? ''
-  const known = policy.repeated.find(principal, method, rawTarget)
-  context.operation = known === null ? findOperation(policy, method, target) : known.facts.operation
-  if (known !== null) return known
-  const evaluation = evaluate(policy, principal, context.operation, target)
-  policy.repeated.note(principal, method, rawTarget, evaluation)
-  return evaluation
+  let repeated = repeatedRequests.get(policy)
+  if (repeated === undefined) repeatedRequests.set(policy, (repeated = new RepeatedRequests()))
+  const known = repeated.find(principal, method, rawTarget)
+  if (known !== null) {
+    context.operation = known.evaluation.facts.operation
+    return known
+  }
+  context.operation = findOperation(policy, method, target)
+  const evaluated = { evaluation: evaluate(policy, principal, context.operation, target), memo: context.memo }
+  repeated.note(principal, method, rawTarget, evaluated)
+  return evaluated
 }

@@ -2,11 +2,12 @@
 // was judged is what is sent: the evaluation holds it for everything that follows.
 
 import { setImmediate } from 'node:timers/promises'
-import { evaluate, evaluateBody, type Evaluation } from '../../policy/evaluate.ts'
+import { evaluate, evaluateBody, type Evaluation } from '../../policy/decision/evaluate.ts'
 import { smallBodyBytes, type Bodies } from '../bodies/collect.ts'
 import { judgeBody } from '../bodies/judge.ts'
 import type { RequestContext } from '../context.ts'
 import type { DevinUsers } from '../devin-users.ts'
+import { DecisionMemo } from '../evaluation-memo.ts'
 import { refusalOf } from '../refusals/request.ts'
 import type { Stage, StageResult } from './stage.ts'
 
@@ -37,8 +38,13 @@ export function createJudgeBody({ devinUsers, bodies }: JudgeBodyParts): Stage {
   }
 
   function settle(context: RequestContext, evaluation: Evaluation): StageResult {
-    context.evaluation = evaluation
-    return refusalOf(evaluation) ?? undefined
+    const { decided, memo } = context
+    if (evaluation !== decided) {
+      const isSameDecision = evaluation.decision === decided.decision && evaluation.facts === decided.facts
+      context.memo = isSameDecision ? memo.afterBody : new DecisionMemo()
+      context.evaluation = evaluation
+    }
+    return refusalOf(context) ?? undefined
   }
 
   return {

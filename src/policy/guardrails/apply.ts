@@ -3,11 +3,9 @@
 
 import { isJsonObject, type JsonObject, type StrictJson } from '../../json/value.ts'
 import { quotedName } from '../../catalogue/name-folding.ts'
-import { misspelledIn, type Misspelling } from '../name-tree.ts'
 import type { CallerAttributes } from './attributes.ts'
-import type { BoundField, BoundGuardrails, Layer } from './bound.ts'
 import { violationsOf, type Site, type Violation } from './check.ts'
-import type { Guardrail } from './guardrail.ts'
+import type { Guardrail, BoundField, BoundGuardrails, Layer } from './guardrail.ts'
 import {
   NoPlace,
   parametersByName,
@@ -17,7 +15,8 @@ import {
   withParameter,
   type ParametersByName,
 } from './places.ts'
-import { defaultOf, putIn, type Change } from './put-in.ts'
+import { defaultOf, putIn, type GuardrailChange } from './put-in.ts'
+import { type Misspelling, misspelledIn } from '../model/name-tree.ts'
 
 /** What rules look at: the query without its question mark, the JSON body (undefined for none), and the grant. */
 export interface GuardedRequest {
@@ -38,21 +37,21 @@ export interface Granted {
 /** What became of a request. With a violation it must not be sent. */
 export interface Guarded {
   readonly request: GuardedRequest
-  readonly changes: readonly Change[]
+  readonly changes: readonly GuardrailChange[]
   readonly violations: readonly Violation[]
 }
 
 /** What a guardrail in shadow mode would have done. */
-export interface ShadowVerdict {
+export interface ShadowGuardrailVerdict {
   readonly guardrail: string
-  readonly changes: readonly Change[]
+  readonly changes: readonly GuardrailChange[]
   readonly violations: readonly Violation[]
 }
 
-export interface Verdict extends Guarded {
+export interface GuardrailVerdict extends Guarded {
   /** Every guardrail that binds the request. */
   readonly bound: readonly Guardrail[]
-  readonly shadow: readonly ShadowVerdict[]
+  readonly shadow: readonly ShadowGuardrailVerdict[]
   /** Who asked for the caller's user at Devin, which nobody has looked up: then nothing of this may be used. */
   readonly wantsDevinUser: WantsDevinUser
 }
@@ -64,12 +63,12 @@ export type WantsDevinUser = 'enforced' | 'shadow' | null
  * Applies the guardrails that bind a request. Rules on the body are looked at unless `site` is `query`: the body has not
  * been read then. An absent body counts as an empty object. Guardrails in shadow mode judge what the others made of it.
  */
-export function applyGuardrails(
+export function applyRules(
   { all, enforced, shadow: tried }: BoundGuardrails,
   request: GuardedRequest,
   caller: CallerAttributes,
   sites: readonly Site[] = ['query', 'body'],
-): Verdict {
+): GuardrailVerdict {
   const guarded = guard(enforced, request, caller, sites)
   const enforcedWants = caller.wantsDevinUser
   const shadow = tried.map((layer) => {
@@ -107,14 +106,14 @@ function guard(layer: Layer, request: GuardedRequest, caller: CallerAttributes, 
 const mostTold = 50
 
 class Findings {
-  readonly changes: Change[] = []
+  readonly changes: GuardrailChange[] = []
   readonly violations: Violation[] = []
 
   get full(): boolean {
     return this.violations.length >= mostTold
   }
 
-  readonly changed = (changes: readonly Change[]): void => {
+  readonly changed = (changes: readonly GuardrailChange[]): void => {
     for (const change of changes) if (this.changes.length < mostTold) this.changes.push(change)
   }
 

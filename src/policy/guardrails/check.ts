@@ -4,10 +4,10 @@
 import { isJsonObject, JsonNumber, type StrictJson } from '../../json/value.ts'
 import type { CallerAttributes, ValueTemplate } from './attributes.ts'
 import { compareNumbers, isNumberText } from '../../json/decimal.ts'
-import type { BoundField, BoundRule } from './bound.ts'
 import { mostCloseCharacters, type Pattern } from './pattern.ts'
 import { parameterText } from './places.ts'
 import { brokenReservation } from './reserve.ts'
+import type { BoundField, BoundRule } from './guardrail.ts'
 
 /** A bound that a request breaks. */
 export interface Violation {

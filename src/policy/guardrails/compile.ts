@@ -4,19 +4,22 @@ import type { Catalogue } from '../../catalogue/catalogue.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { didYouMean } from '../../config/nearest.ts'
-import { operationsNamed } from '../allow.ts'
-import type { FieldRule, GuardrailDocument, GuardrailsDocument } from '../guardrail-document.ts'
+import { operationsNamed } from '../compile/allow.ts'
+import type { FieldRule, GuardrailDocument, GuardrailsDocument } from '../documents/guardrail-document.ts'
 import { compileValue, type ValueTemplate } from './attributes.ts'
 import { contradictionsOf, undocumentedFields } from './contradictions.ts'
-import { layOut, type BoundGuardrails } from './bound.ts'
-import { binding, type Guardrail, type GuardrailTable, type Rule } from './guardrail.ts'
+import { layOut } from './bound.ts'
+import {
+  binding,
+  type Guardrail,
+  type GuardrailTable,
+  type Rule,
+  type BoundGuardrails,
+  type ReportMistake,
+} from './guardrail.ts'
 import { compilePattern, type Pattern } from './pattern.ts'
 import { reservationOf } from './reserve.ts'
 import { checkResponse } from './responses.ts'
-
-type Path = readonly (string | number)[]
-/** Notes a mistake at a path below the guardrail that is being compiled. */
-export type Report = (severity: Diagnostic['severity'], path: Path, message: string) => void
 
 /** Compiles every guardrail; `teams` are the ids of all teams. With an error among the diagnostics the table must not be used. */
 export function compileGuardrails(
@@ -30,7 +33,7 @@ export function compileGuardrails(
   const all: Guardrail[] = []
   for (const document of documents) {
     for (const [index, written] of document.guardrails.entries()) {
-      const report: Report = (severity, path, message) =>
+      const report: ReportMistake = (severity, path, message) =>
         diagnostics.push({
           file: document.file,
           ...document.positionOf(['guardrails', index, ...path]),
@@ -96,7 +99,7 @@ function bind(byOperation: Guardrail[][], operation: Operation, guardrail: Guard
     (byOperation[operation.index] ??= []).push(bound)
 }
 
-function operationsOf({ on }: GuardrailDocument, catalogue: Catalogue, report: Report): readonly Operation[] {
+function operationsOf({ on }: GuardrailDocument, catalogue: Catalogue, report: ReportMistake): readonly Operation[] {
   const found = new Set<Operation>()
   for (const [index, word] of on.entries()) {
     const named = operationsNamed(catalogue, word)
@@ -106,7 +109,7 @@ function operationsOf({ on }: GuardrailDocument, catalogue: Catalogue, report: R
   return [...found]
 }
 
-function checkTeams({ teams }: GuardrailDocument, known: readonly string[], report: Report): void {
+function checkTeams({ teams }: GuardrailDocument, known: readonly string[], report: ReportMistake): void {
   for (const [index, team] of (teams === 'all' ? [] : teams).entries()) {
     if (!known.includes(team)) report('error', ['teams', index], `unknown team "${team}"${didYouMean(team, known)}`)
   }
@@ -116,11 +119,11 @@ function whomOf({ teams, apps }: GuardrailDocument): Pick<Guardrail, 'teams' | '
   return { teams: teams === 'all' ? teams : new Set(teams), apps: apps === 'all' ? apps : new Set(apps) }
 }
 
-function rulesOf({ body, query }: GuardrailDocument, report: Report): Pick<Guardrail, 'body' | 'query'> {
+function rulesOf({ body, query }: GuardrailDocument, report: ReportMistake): Pick<Guardrail, 'body' | 'query'> {
   const rules = (site: 'body' | 'query', written: Readonly<Record<string, FieldRule>>): Rule[] =>
     Object.entries(written)
       .map(([field, rule]) => {
-        const at: Report = (severity, path, message) => report(severity, [site, field, ...path], message)
+        const at: ReportMistake = (severity, path, message) => report(severity, [site, field, ...path], message)
         const compiled = compileRule(field, rule, at)
         contradictionsOf(compiled, site, at)
         return compiled
@@ -129,8 +132,8 @@ function rulesOf({ body, query }: GuardrailDocument, report: Report): Pick<Guard
   return { body: rules('body', body), query: rules('query', query) }
 }
 
-function compileRule(field: string, written: FieldRule, report: Report): Rule {
-  const value = (given: unknown, ...path: Path): ValueTemplate | null => {
+function compileRule(field: string, written: FieldRule, report: ReportMistake): Rule {
+  const value = (given: unknown, ...path: readonly (string | number)[]): ValueTemplate | null => {
     if (given === undefined) return null
     const compiled = compileValue(given)
     if (!('error' in compiled)) return compiled

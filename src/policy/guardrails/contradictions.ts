@@ -4,18 +4,17 @@
 import type { Operation } from '../../catalogue/operation.ts'
 import { nearest } from '../../config/nearest.ts'
 import type { Principal } from '../../identity/principal.ts'
-import type { GuardrailDocument } from '../guardrail-document.ts'
+import type { GuardrailDocument } from '../documents/guardrail-document.ts'
 import { CallerAttributes, type FilledIn } from './attributes.ts'
 import { boundField } from './bound.ts'
 import { violationsOf, type Site } from './check.ts'
-import type { Report } from './compile.ts'
 import { JsonNumber, type StrictJson } from '../../json/value.ts'
 import { compareNumbers } from '../../json/decimal.ts'
-import type { Rule } from './guardrail.ts'
+import type { Rule, ReportMistake } from './guardrail.ts'
 import { parameterText } from './places.ts'
 
 /** Reports bounds of one rule that contradict each other: every request that they speak of would be refused. */
-export function contradictionsOf(rule: Rule, site: Site, report: Report): void {
+export function contradictionsOf(rule: Rule, site: Site, report: ReportMistake): void {
   const set = boundsOf(rule)
   if (rule.forbid && set.length > 1)
     report(
@@ -102,7 +101,11 @@ const nobody = new CallerAttributes(noPrincipal, '', null, { unknown: '' })
  * Warns about rules on a field or parameter that the API documents for none of the guardrail's operations: a typing
  * mistake would bound nothing. Operations that document no body at all (extension files) say nothing.
  */
-export function undocumentedFields(written: GuardrailDocument, operations: readonly Operation[], report: Report): void {
+export function undocumentedFields(
+  written: GuardrailDocument,
+  operations: readonly Operation[],
+  report: ReportMistake,
+): void {
   const writes = operations.filter(({ method }) => method !== 'GET')
   if (Object.keys(written.body).length > 0 && operations.length > 0 && writes.length === 0)
     report('error', ['body'], 'rules on a body bind no read: none of the operations under "on" has a body')

@@ -1,12 +1,19 @@
 // A guardrail as it is applied: compiled, with every value and pattern checked. compile.ts makes them.
 
 import type { Operation } from '../../catalogue/operation.ts'
-import type { ResponseRule } from '../guardrail-document.ts'
-import type { Source } from '../policy-set.ts'
+import type { Diagnostic } from '../../config/diagnostics.ts'
+import type { ResponseRule } from '../documents/guardrail-document.ts'
 import type { ValueTemplate } from './attributes.ts'
-import type { BoundGuardrails } from './bound.ts'
 import type { Pattern } from './pattern.ts'
-import type { Reservation } from './reserve.ts'
+import type { NameTree } from '../model/name-tree.ts'
+import type { Source } from '../model/source.ts'
+
+/** Notes a mistake at a path below the guardrail that is being compiled. */
+export type ReportMistake = (
+  severity: Diagnostic['severity'],
+  path: readonly (string | number)[],
+  message: string,
+) => void
 
 /** Bounds on one field or parameter; null and empty where there is none. */
 export interface Rule {
@@ -16,7 +23,7 @@ export interface Rule {
   readonly require: boolean
   readonly default: ValueTemplate | null
   readonly add: readonly ValueTemplate[]
-  readonly reserve: readonly Reservation[]
+  readonly reserve: readonly ReservedText[]
   /** As JSON writes it. */
   readonly atMost: string | null
   readonly atLeast: string | null
@@ -26,6 +33,14 @@ export interface Rule {
   readonly eachMatches: Pattern | null
   readonly maxItems: number | null
   readonly maxLength: number | null
+}
+
+/** A reserved beginning, and the one text with it that a caller may send. */
+export interface ReservedText {
+  /** As it is written up to the first attribute: `team:`. */
+  readonly beginning: string
+  /** The caller's own text, where attributes follow the beginning; null: nobody sends it. */
+  readonly own: ValueTemplate | null
 }
 
 export interface Guardrail {
@@ -41,6 +56,57 @@ export interface Guardrail {
   readonly query: readonly Rule[]
   /** What is taken out of answers; null: nothing. */
   readonly response: ResponseRule | null
+}
+
+/** A rule and the guardrail it stands in. */
+export interface BoundRule {
+  readonly rule: Rule
+  readonly guardrail: string
+}
+
+/** The bound that no other one undercuts, and whose it is; of equal ones the first guardrail's. */
+export interface Tightest<T> {
+  readonly by: BoundRule
+  readonly bound: T
+}
+
+/** Everything that a set of guardrails says of one field. */
+export interface BoundField {
+  /** Dotted name of a body field, or the name of a parameter. */
+  readonly field: string
+  readonly steps: readonly string[]
+  /** Sorted by guardrail. */
+  readonly rules: readonly BoundRule[]
+  /** The first rule that does. */
+  readonly require: BoundRule | undefined
+  readonly forbid: BoundRule | undefined
+  readonly atMost: Tightest<string> | null
+  readonly atLeast: Tightest<string> | null
+  readonly maxLength: Tightest<number> | null
+  readonly maxItems: Tightest<number> | null
+  /** Of all rules. */
+  readonly reserved: readonly { readonly by: BoundRule; readonly reservation: ReservedText }[]
+  /** Nothing is put in: no rule asks for it, or a guardrail wants nothing there or in what would hold it. */
+  readonly putsNothing: boolean
+}
+
+/** What is applied together. */
+export interface Layer {
+  readonly guardrails: readonly Guardrail[]
+  readonly query: readonly BoundField[]
+  /** Parents before what they hold. */
+  readonly body: readonly BoundField[]
+  /** The names of the fields in `body`. */
+  readonly names: NameTree
+  /** The fields in `body` that a server could also take from the query, by folded name. */
+  readonly bodyInQuery: ReadonlyMap<string, BoundField>
+}
+
+export interface BoundGuardrails {
+  readonly all: readonly Guardrail[]
+  readonly enforced: Layer
+  /** One by one: each judges for itself what the enforced ones have made of a request. */
+  readonly shadow: readonly (Layer & { readonly guardrail: string })[]
 }
 
 /** All guardrails of a policy set. */

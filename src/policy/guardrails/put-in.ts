@@ -2,13 +2,13 @@
 
 import { JsonNumber, type StrictJson } from '../../json/value.ts'
 import type { CallerAttributes } from './attributes.ts'
-import type { BoundField, BoundRule } from './bound.ts'
 import { violationsOf, type Site, type Violation } from './check.ts'
 import { compareNumbers } from '../../json/decimal.ts'
 import { parameterText } from './places.ts'
+import type { BoundField, BoundRule } from './guardrail.ts'
 
 /** Something that was put in. */
-export interface Change {
+export interface GuardrailChange {
   readonly guardrail: string
   readonly in: Site
   /** The place that was written. */
@@ -20,7 +20,7 @@ export interface Change {
 /** The value that shall stand at a place, and what was put in to make it so. */
 export interface PutIn {
   readonly value: StrictJson | undefined
-  readonly changes: readonly Change[]
+  readonly changes: readonly GuardrailChange[]
 }
 
 /**
@@ -35,7 +35,7 @@ export function putIn(
   caller: CallerAttributes,
   absent: () => FieldDefault,
 ): PutIn {
-  const changes: Change[] = []
+  const changes: GuardrailChange[] = []
   let after = value
   if (after === undefined) {
     const { chosen } = absent()

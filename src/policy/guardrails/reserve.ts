@@ -4,18 +4,10 @@
 import { beginsLike } from '../../catalogue/name-folding.ts'
 import { isJsonObject, type StrictJson } from '../../json/value.ts'
 import type { CallerAttributes, ValueTemplate } from './attributes.ts'
-import type { BoundField, BoundRule } from './bound.ts'
-
-/** A reserved beginning, and the one text with it that a caller may send. */
-export interface Reservation {
-  /** As it is written up to the first attribute: `team:`. */
-  readonly beginning: string
-  /** The caller's own text, where attributes follow the beginning; null: nobody sends it. */
-  readonly own: ValueTemplate | null
-}
+import type { BoundField, BoundRule, ReservedText } from './guardrail.ts'
 
 /** Compiles `team:` or `team:${team}`; the template is of the whole. Null when nothing is left to reserve. */
-export function reservationOf(written: string, template: ValueTemplate): Reservation | null {
+export function reservationOf(written: string, template: ValueTemplate): ReservedText | null {
   const [beginning = ''] = written.split('${')
   if (!beginsLike(beginning, beginning)) return null
   return { beginning, own: beginning === written ? null : template }

@@ -3,12 +3,12 @@
 
 import type { Catalogue } from '../../catalogue/catalogue.ts'
 import type { Operation } from '../../catalogue/operation.ts'
-import { operationsNamed } from '../allow.ts'
-import type { GuardrailDocument } from '../guardrail-document.ts'
-import type { Report } from './compile.ts'
+import { operationsNamed } from '../compile/allow.ts'
+import type { GuardrailDocument } from '../documents/guardrail-document.ts'
+import type { ReportMistake } from './guardrail.ts'
 
 /** Reports each word of `on` that names an operation whose answer cannot be filtered as the guardrail says. */
-export function checkResponse({ on, response }: GuardrailDocument, catalogue: Catalogue, report: Report): void {
+export function checkResponse({ on, response }: GuardrailDocument, catalogue: Catalogue, report: ReportMistake): void {
   if (response === null) return
   for (const [index, word] of on.entries()) {
     const named = operationsNamed(catalogue, word)

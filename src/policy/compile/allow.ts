@@ -1,0 +1,96 @@
+// What a word of a grant's `allow` list covers: a permission name, an operation id, or a pattern of ids. Pure.
+
+import type { Catalogue } from '../../catalogue/catalogue.ts'
+import type { Operation } from '../../catalogue/operation.ts'
+import { didYouMean } from '../../config/nearest.ts'
+
+export interface Covered {
+  /** Indexes of operations. */
+  readonly operations: readonly number[]
+  /** Permissions the grant then holds, for what a body asks besides the operation's own. */
+  readonly permissions: readonly string[]
+  readonly problems: readonly { readonly severity: 'error' | 'warning'; readonly message: string }[]
+}
+
+export type AllowCompiler = (word: string) => Covered
+
+/** Makes the compiler for one catalogue; equal words are looked up once, however many teams use them. */
+export function compileAllow(catalogue: Catalogue): AllowCompiler {
+  const known = new Map<string, Covered>()
+  return (word) => {
+    const remembered = known.get(word)
+    if (remembered !== undefined) return remembered
+    const covered = cover(catalogue, word)
+    known.set(word, covered)
+    return covered
+  }
+}
+
+function cover(catalogue: Catalogue, word: string): Covered {
+  if (catalogue.permissions.names.has(word)) return coverPermission(catalogue, word)
+  const found = operationsNamed(catalogue, word)
+  if (typeof found === 'string')
+    return { operations: [], permissions: [], problems: [{ severity: 'error', message: found }] }
+  const served = found.filter((operation) => catalogue.isServed(operation))
+  const operations = served.map((operation) => operation.index)
+  const [first] = found
+  if (served.length > 0 || first === undefined) return { operations, permissions: [], problems: [] }
+  const message = `"${word}" covers no operation that is served: ${first.id} is of stability class ${first.stability} (see catalogue.stability)`
+  return { operations, permissions: [], problems: [{ severity: 'warning', message }] }
+}
+
+/**
+ * The operations that an id or a pattern of ids names, at least one, served or not; or a sentence about the mistake,
+ * with the nearest spelling.
+ */
+export function operationsNamed(catalogue: Catalogue, word: string): readonly Operation[] | string {
+  const matches = word.includes('*') ? idPattern(word) : (id: string) => id === word
+  const found = catalogue.operations.filter((operation) => matches(operation.id))
+  return found.length > 0 ? found : unknownWord(catalogue, word)
+}
+
+/** An enterprise permission also stands for the organization permission that it gives in every organization. */
+function coverPermission(catalogue: Catalogue, name: string): Covered {
+  const implied = catalogue.permissions.implies(name)
+  const operations = catalogue.operations.filter(
+    (operation) =>
+      catalogue.isServed(operation) &&
+      (operation.permission === name ||
+        (operation.scope === 'organization' && implied !== null && operation.permission === implied)),
+  )
+  const permissions = implied === null ? [name] : [name, implied]
+  return { operations: operations.map((operation) => operation.index), permissions, problems: [] }
+}
+
+/** `*` is one segment of an id, a final `*` all that follow (at least one). */
+function idPattern(pattern: string): (id: string) => boolean {
+  const wanted = pattern.split('.')
+  const open = wanted.at(-1) === '*'
+  return (id) => {
+    const segments = id.split('.')
+    if (open ? segments.length < wanted.length : segments.length !== wanted.length) return false
+    return wanted.every((want, index) => want === '*' || want === segments[index])
+  }
+}
+
+function unknownWord(catalogue: Catalogue, word: string): string {
+  if (word.includes('*')) {
+    const prefixes = new Set(
+      catalogue.operations.flatMap(({ id }) =>
+        id.split('.').map((_, index, parts) => `${parts.slice(0, index).join('.')}.*`),
+      ),
+    )
+    return `the pattern "${word}" covers no operation of the catalogue${didYouMean(word, prefixes)}`
+  }
+  if (word.includes('.'))
+    return `unknown operation "${word}"${didYouMean(
+      word,
+      catalogue.operations.map((operation) => operation.id),
+    )}`
+  return unknownPermission(catalogue, word)
+}
+
+/** What is said of a permission that the catalogue does not know. */
+export function unknownPermission({ permissions }: Catalogue, name: string): string {
+  return `unknown permission "${name}"${didYouMean(name, permissions.names)}`
+}

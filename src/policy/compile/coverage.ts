@@ -1,0 +1,126 @@
+// What the inventory of keys leaves open: grants that no key can serve, named before a caller meets them as a 503, and
+// budgets whose sessions no key can read. Pure.
+
+import type { Diagnostic } from '../../config/diagnostics.ts'
+import type { Operation } from '../../catalogue/operation.ts'
+import { didYouMean } from '../../config/nearest.ts'
+import type { KeyHandle } from '../../keys/key.ts'
+import type { TeamDocument } from '../documents/document.ts'
+import type { PolicySet, Team } from '../model/policy-set.ts'
+
+/** One warning a grant and organization, naming the operations and the permission a key would need. */
+export function unservedGrants(policy: PolicySet, documents: readonly TeamDocument[]): Diagnostic[] {
+  const warnings: Diagnostic[] = []
+  const served = servedOrganizations(policy.keys)
+  for (const document of documents) {
+    const team = policy.team(document.team)
+    if (team === null) continue
+    for (const [index, organization] of (team.organizations === 'all' ? [] : [...team.organizations]).entries()) {
+      if (served.all || served.named.has(organization)) continue
+      const message = `no key of the inventory is for organization "${organization}"${didYouMean(organization, served.own)}`
+      warnings.push(warningAt(document, ['organizations', index], message))
+    }
+    const gaps = missingKeys(policy, team, served.own)
+    for (const [index, grant] of team.grants.entries()) {
+      for (const [key, ids] of gaps.get(grant.id) ?? []) {
+        const message = `grant "${grant.id}": no key can serve ${ids[0] ?? ''}${ids.length > 1 ? ` and ${ids.length - 1} more` : ''}: ${key} in keys.yaml`
+        warnings.push(warningAt(document, ['grants', index, 'id'], message))
+      }
+    }
+  }
+  return warnings
+}
+
+/** Operations by the key that they lack, by the grant that covers them. */
+type Gaps = Map<string, Map<string, string[]>>
+
+/** One warning for each organization of a team with budgets where no key can read sessions, before they stay reserved. */
+export function unsettledBudgets(policy: PolicySet, documents: readonly TeamDocument[]): Diagnostic[] {
+  const list = policy.catalogue.operation('org.sessions.list')
+  const listAll = policy.catalogue.operation('ent.sessions.list')
+  const everywhere =
+    listAll !== null && policy.selectKey({ operation: listAll, organization: null, extra: [] }) !== null
+  if (everywhere) return []
+  return documents.flatMap((document) => {
+    const { team, limits, organizations } = document
+    if (limits === null || organizations === 'all') return []
+    const scopes = [
+      limits,
+      ...Object.values(limits.apps),
+      ...(limits.perPrincipal === null ? [] : [limits.perPrincipal]),
+    ]
+    if (!scopes.some(({ acus, openSessions }) => acus !== null || openSessions !== null)) return []
+    return organizations
+      .filter(
+        (organization) => list === null || policy.selectKey({ operation: list, organization, extra: [] }) === null,
+      )
+      .map((organization) =>
+        warningAt(
+          document,
+          ['limits'],
+          `the budgets of team "${team}" cannot be settled in organization "${organization}": no key may list its sessions (ViewOrgSessions), so each session counts with all it might cost for thirty days`,
+        ),
+      )
+  })
+}
+
+function missingKeys(policy: PolicySet, team: Team, keyOrganizations: ReadonlySet<string>): Gaps {
+  const gaps: Gaps = new Map()
+  for (const [index, grants] of team.byOperation.entries()) {
+    const operation = policy.catalogue.operations[index]
+    const applied = grants?.filter(({ mode }) => mode !== 'off') ?? []
+    if (operation === undefined || applied.length === 0) continue
+    for (const organization of organizationsOf(policy, team, operation, keyOrganizations)) {
+      if (policy.selectKey({ operation, organization, extra: [] }) !== null) continue
+      const key = `${organization === null ? 'an enterprise key' : `an organization key for ${organization}`} with ${operation.permission ?? 'any permission'} is missing`
+      for (const grant of applied) {
+        const ofGrant = gaps.get(grant.id) ?? new Map<string, string[]>()
+        gaps.set(grant.id, ofGrant)
+        const ids = ofGrant.get(key) ?? []
+        ofGrant.set(key, ids)
+        ids.push(operation.id)
+      }
+    }
+  }
+  return gaps
+}
+
+/**
+ * The organizations for which an operation needs a key. Behind a fence of `all` a key for any one of them is enough to
+ * say that the grant can be served.
+ */
+function organizationsOf(
+  policy: PolicySet,
+  team: Team,
+  operation: Operation,
+  keyOrganizations: ReadonlySet<string>,
+): readonly (string | null)[] {
+  if (operation.scope !== 'organization') return [null]
+  if (team.organizations !== 'all') return [...team.organizations]
+  return [...keyOrganizations, anyOrganization].some(
+    (organization) => policy.selectKey({ operation, organization, extra: [] }) !== null,
+  )
+    ? []
+    : [anyOrganization]
+}
+
+/** Stands for an organization that no key names; no id holds a space. */
+const anyOrganization = 'any organization'
+
+interface ServedOrganizations {
+  /** A key serves whatever organization. */
+  readonly all: boolean
+  readonly named: ReadonlySet<string>
+  /** Those that have a key of their own. */
+  readonly own: ReadonlySet<string>
+}
+
+function servedOrganizations(keys: readonly KeyHandle[]): ServedOrganizations {
+  const own = new Set(keys.flatMap(({ organization }) => organization ?? []))
+  const named = keys.flatMap(({ serves }) => (typeof serves === 'string' ? [] : [...serves]))
+  return { all: keys.some(({ serves }) => serves === 'all'), named: new Set([...own, ...named]), own }
+}
+
+function warningAt(document: TeamDocument, path: readonly (string | number)[], message: string): Diagnostic {
+  return { file: document.file, ...document.positionOf(path), severity: 'warning', message }
+}

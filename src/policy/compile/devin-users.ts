@@ -1,0 +1,43 @@
+// Who callers are at Devin by the policies' own word: exceptions that go before the API's member list. Pure.
+
+import type { Diagnostic } from '../../config/diagnostics.ts'
+import { addressName, verifiedAddress } from '../../identity/claims.ts'
+import type { DevinUserFinder } from '../model/policy-set.ts'
+import type { DevinUserEntry, DevinUsersDocument } from '../documents/devin-user-document.ts'
+
+/** Compiles the entries of all files. One caller as two users is a mistake: nobody could say which one counts. */
+export function compileDevinUsers(
+  documents: readonly DevinUsersDocument[],
+  diagnostics: Diagnostic[],
+): DevinUserFinder {
+  const users = new Map<string, string>()
+  for (const { file, users: entries, positionOf } of documents) {
+    for (const [index, entry] of entries.entries()) {
+      const name = nameOf(entry)
+      const twin = users.get(name)
+      if (twin !== undefined && twin !== entry.id) {
+        const who = entry.email ?? entry.subject ?? ''
+        const message = `"${who}" is already somebody else at Devin: ${twin}`
+        diagnostics.push({ file, ...positionOf(['devin_users', index]), severity: 'error', message })
+      }
+      users.set(name, entry.id)
+    }
+  }
+  if (users.size === 0) return () => null
+  return (principal) => {
+    const { subject, issuer } = principal
+    const email = verifiedAddress(principal)
+    // What is said of one issuer goes before what is said of all, and a subject is more certain than an address.
+    for (const from of [issuer, null]) {
+      const found =
+        users.get(nameOf({ email: null, subject, issuer: from })) ??
+        (email === null ? undefined : users.get(nameOf({ email, subject: null, issuer: from })))
+      if (found !== undefined) return found
+    }
+    return null
+  }
+}
+
+function nameOf({ email, subject, issuer }: Omit<DevinUserEntry, 'id'>): string {
+  return JSON.stringify([issuer, email === null ? null : addressName(email), subject])
+}

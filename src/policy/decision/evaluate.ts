@@ -1,0 +1,199 @@
+// From a request (method, target, body) to operation, decision and key: the same steps for requests, `explain`,
+// policy tests and replays. Pure but for the memos of the snapshot.
+
+import type { Decision, Facts } from '../model/decision.ts'
+import type { Mismatch } from '../../catalogue/matcher.ts'
+import type { Operation } from '../../catalogue/operation.ts'
+import type { Target } from '../../catalogue/target.ts'
+import type { Principal } from '../../identity/principal.ts'
+import type { KeyChoice, Requirement } from '../../keys/select.ts'
+import { Problem } from '../../problems.ts'
+import { decide } from './decide.ts'
+import { decidesAlike, factsOf, readsBody } from './facts.ts'
+import { applyGuardrails, type Needs } from './guarded-decision.ts'
+import type { GuardrailVerdict, WantsDevinUser } from '../guardrails/apply.ts'
+import type { DevinUser } from '../guardrails/attributes.ts'
+import type { CheckedBody } from './checked-body.ts'
+import type { PolicySet } from '../model/policy-set.ts'
+
+export interface Evaluation {
+  readonly facts: Facts
+  readonly decision: Decision
+  /** The body has to be read and the request evaluated again with it; the decision so far is an allow. */
+  readonly needsBody: boolean
+  /** Who wants the caller's user at Devin to be looked up, and the request evaluated again with it; as above. */
+  readonly needsDevinUser: WantsDevinUser
+  /** What a key must hold; null unless allowed. */
+  readonly requirement: Requirement | null
+  /** The key that would be used; null when denied or when no key suffices. */
+  readonly key: KeyChoice | null
+  /** As it is sent: the caller's own, or with a query that guardrails changed. */
+  readonly target: Target
+  /** As it is sent: the caller's own, or as guardrails changed it. Undefined when it was not read, null when there is none. */
+  readonly body: CheckedBody | null | undefined
+  /** What the guardrails said; null where none binds the request, and while something is needed. */
+  readonly verdict: GuardrailVerdict | null
+}
+
+const none: readonly never[] = []
+
+/**
+ * Finds the operation. Throws `ambiguous-path` or `unknown-operation` with a sentence that says what to do, naming the
+ * v3 operation for an old path.
+ */
+export function findOperation(policy: PolicySet, method: string, target: Target): Operation {
+  const found = policy.catalogue.match(method, target.segments)
+  if ('why' in found) throw unknownOperation(policy, method, target, found)
+  return found
+}
+
+/**
+ * Evaluates a request. `body` is undefined while it has not been read, null when the request has none; `devinUser` is
+ * undefined while it has not been looked up, and the policies' own word is taken where there is one.
+ */
+export function evaluate(
+  policy: PolicySet,
+  principal: Principal,
+  operation: Operation,
+  target: Target,
+  body?: CheckedBody | null,
+  devinUser?: DevinUser,
+): Evaluation {
+  return evaluateFacts(policy, factsOf(principal, operation, target, body), target, body, devinUser)
+}
+
+function evaluateFacts(
+  policy: PolicySet,
+  facts: Facts,
+  target: Target,
+  body: CheckedBody | null | undefined,
+  devinUser?: DevinUser,
+): Evaluation {
+  const { principal, operation } = facts
+  const decision = decide(policy, facts)
+  if (decision.effect === 'deny' || policy.guardrails.on(operation) === undefined) {
+    const needs = body === undefined && readsBody(operation) ? 'body' : null
+    return conclude(policy, facts, decision, target, body, needs, null)
+  }
+  const mapped = devinUser === undefined ? policy.devinUserOf(principal) : null
+  const user = mapped === null ? devinUser : { id: mapped }
+  const guarded = applyGuardrails(policy, facts, decision, { target, body }, user)
+  return conclude(
+    policy,
+    guarded.facts,
+    guarded.decision,
+    guarded.request.target,
+    guarded.request.body,
+    guarded.needs,
+    guarded.verdict,
+  )
+}
+
+/**
+ * Evaluates a request again, whose body was read; null: it has none. Where no guardrail looks into it and it adds nothing to
+ * the facts, facts and decision are those of `first`, the same objects.
+ */
+export function evaluateBody(policy: PolicySet, first: Evaluation, body: CheckedBody | null): Evaluation {
+  const { facts, decision, target } = first
+  const { principal, operation } = facts
+  const known = factsOf(principal, operation, target, body)
+  if (policy.guardrails.on(operation) === undefined && decidesAlike(facts, known))
+    return conclude(policy, facts, decision, target, body, null, null)
+  return evaluateFacts(policy, known, target, body)
+}
+
+function conclude(
+  policy: PolicySet,
+  facts: Facts,
+  decision: Decision,
+  target: Target,
+  body: CheckedBody | null | undefined,
+  needs: Needs,
+  verdict: GuardrailVerdict | null,
+): Evaluation {
+  const { operation } = facts
+  const allowed = decision.effect === 'allow'
+  const requirement: Requirement | null = allowed
+    ? {
+        operation,
+        organization: operation.scope === 'any' ? (decision.team?.defaultOrganization ?? null) : facts.organization,
+        extra: facts.extra.length === 0 ? none : facts.extra.map((extra) => extra.permission),
+      }
+    : null
+  return {
+    facts,
+    decision,
+    needsBody: allowed && needs === 'body',
+    needsDevinUser: !allowed
+      ? null
+      : needs === 'devin-user'
+        ? 'enforced'
+        : needs === 'devin-user-for-shadow'
+          ? 'shadow'
+          : null,
+    requirement,
+    key: requirement === null || needs !== null ? null : policy.selectKey(requirement),
+    target,
+    body,
+    verdict,
+  }
+}
+
+function unknownOperation(
+  policy: PolicySet,
+  method: string,
+  target: Target,
+  found: Mismatch | { why: 'unserved'; operation: Operation },
+): Problem {
+  if (found.why === 'ambiguous') {
+    return new Problem(
+      'ambiguous-path',
+      'The path is refused because an escaped slash or letter in it makes it another path for a server that decodes first. Only parameters that hold repository paths, branch, group and file names may hold %2F.',
+    )
+  }
+  if (found.why === 'unserved') {
+    const { id, stability } = found.operation
+    return new Problem(
+      'unknown-operation',
+      `${id} is of stability class ${stability}, which this gateway does not serve. Ask the operator to add it to catalogue.stability.`,
+      { reason: 'operation-not-served' },
+    )
+  }
+  const replacement = policy.catalogue.replacementOf(method, target.segments)
+  if (replacement !== null) {
+    return new Problem(
+      'unknown-operation',
+      `This is an old address of the API. Use ${replacement.method} ${replacement.template} (${replacement.id}) instead.`,
+      { reason: 'legacy-path' },
+    )
+  }
+  const twin = twinOf(policy, method, target)
+  if (twin !== null) {
+    return new Problem(
+      'unknown-operation',
+      `The operation is served under another prefix. Use ${twin.method} ${twin.template} (${twin.id}) instead.`,
+      { reason: 'other-prefix' },
+    )
+  }
+  const old = target.segments[0] === 'v1' || target.segments[0] === 'v2'
+  const detail =
+    found.why === 'method'
+      ? `This path does not know ${plainMethod(method)}; it knows ${found.methods.join(', ')}.`
+      : old
+        ? "The v1 and v2 addresses of the API are not served. Use the v3 operation; see the API's migration guide."
+        : 'No operation of the API has this path. Check it against the API reference; paths are case-sensitive and have no final slash.'
+  return new Problem('unknown-operation', detail)
+}
+
+/** Most v3 operations were once under /v3beta1, and some still are only there: clients mix them up. */
+function twinOf(policy: PolicySet, method: string, { segments }: Target): Operation | null {
+  const [prefix, ...rest] = segments
+  const other = prefix === 'v3beta1' ? 'v3' : prefix === 'v3' ? 'v3beta1' : null
+  if (other === null) return null
+  const found = policy.catalogue.match(method, [other, ...rest])
+  return 'why' in found ? null : found
+}
+
+function plainMethod(method: string): string {
+  return /^[A-Z]{1,20}$/.test(method) ? method : 'this method'
+}

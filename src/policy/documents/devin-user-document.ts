@@ -1,0 +1,60 @@
+// Shape of devin-users.yaml: which user of Devin a caller is, where the member list does not say it. Validator, types and
+// reader; devin-users.ts compiles it.
+
+import { z } from 'zod'
+import type { Diagnostic } from '../../config/diagnostics.ts'
+import { text } from '../../config/fields.ts'
+import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
+
+export interface DevinUserEntry {
+  readonly email: string | null
+  readonly subject: string | null
+  /** Only tokens of this issuer; null: of any. */
+  readonly issuer: string | null
+  /** Id of the user at Devin, as the member list spells it. */
+  readonly id: string
+}
+
+export interface DevinUsersDocument {
+  readonly kind: 'devin-users'
+  readonly file: string
+  readonly users: readonly DevinUserEntry[]
+  readonly positionOf: PositionOf
+}
+
+const entry = z
+  .strictObject({
+    email: text().optional().describe('E-mail address of the token; letter case does not count.'),
+    subject: text().optional().describe('Subject of the token.'),
+    issuer: text().optional().describe('Only tokens of this issuer.'),
+    id: text().describe("The user's id at Devin, like email|65f0a1."),
+  })
+  .refine(({ email, subject }) => (email === undefined) !== (subject === undefined), {
+    error: 'say either "email" or "subject"',
+  })
+
+/** Schema of `devin-users.yaml`. */
+export const devinUsersSchema = z
+  .strictObject({ devin_users: z.array(entry).describe('Callers and who they are at Devin.') })
+  .describe(
+    'Who callers are at Devin, where its member list does not have them under the e-mail address of their token.',
+  )
+
+/** Reads a file of users. */
+export function readDevinUsers(
+  file: string,
+  text: string,
+): { document: DevinUsersDocument | null; diagnostics: readonly Diagnostic[] } {
+  const result = readYaml({ file, text, schema: devinUsersSchema, holds: 'a list of devin_users' })
+  if (!result.ok) return { document: null, diagnostics: result.diagnostics }
+  const users = result.value.devin_users.map(({ email, subject, issuer, id }) => ({
+    email: email ?? null,
+    subject: subject ?? null,
+    issuer: issuer ?? null,
+    id,
+  }))
+  return {
+    document: { kind: 'devin-users', file, users, positionOf: result.positionOf },
+    diagnostics: result.diagnostics,
+  }
+}

@@ -1,0 +1,108 @@
+// Text of a policy file → its document, or every mistake in it. Each kind of file has its shape in a file of its own.
+
+import { sortDiagnostics, type Diagnostic } from '../../config/diagnostics.ts'
+import { topLevelKeys } from '../../config/yaml/document.ts'
+import { readDevinUsers, type DevinUsersDocument } from './devin-user-document.ts'
+import { readGatewayLimits, type GatewayLimitsDocument } from './gateway-limits-document.ts'
+import { readGuardrails, type GuardrailsDocument } from './guardrail-document.ts'
+import { readKeys, type KeysDocument } from './key-document.ts'
+import { readTeam, type TeamDocument } from './team-document.ts'
+import type { PolicyWord } from './policy-words.ts'
+import { readTests, type TestDocument } from './test-document.ts'
+
+export type { DevinUsersDocument } from './devin-user-document.ts'
+export type { GatewayLimitsDocument } from './gateway-limits-document.ts'
+export type { FieldRule, GuardrailDocument, GuardrailsDocument } from './guardrail-document.ts'
+export type { KeyDocument, KeysDocument } from './key-document.ts'
+export type { BudgetDocument, LimitsDocument, QuotaDocument } from './limit-fields.ts'
+export type { GrantDocument, MemberEntry, TeamDocument } from './team-document.ts'
+export type { TestBlockDocument, TestCaseDocument, TestDocument, TestPrincipalDocument } from './test-document.ts'
+
+export type PolicyDocument =
+  | TeamDocument
+  | DevinUsersDocument
+  | GatewayLimitsDocument
+  | GuardrailsDocument
+  | KeysDocument
+  | TestDocument
+export type PolicyFileKind = PolicyDocument['kind']
+
+export interface PolicyFile {
+  /** Path of the file, for diagnostics and as the base of relative paths in it. */
+  readonly file: string
+  /** Path inside the policies directory, with `/`. Decides the kind. */
+  readonly name: string
+  readonly text: string
+}
+
+/** What a file says. With an error among the diagnostics there is no document. */
+export interface PolicyFileResult {
+  readonly document: PolicyDocument | null
+  readonly diagnostics: readonly Diagnostic[]
+  /** Of a file without a document. */
+  readonly words?: readonly PolicyWord[]
+}
+
+const readers: Readonly<Record<PolicyFileKind, (file: string, text: string) => PolicyFileResult>> = {
+  team: readTeam,
+  limits: readGatewayLimits,
+  guardrails: readGuardrails,
+  'devin-users': readDevinUsers,
+  keys: readKeys,
+  tests: readTests,
+}
+
+/** The kind of a policy file: by its name, else by the word at its top; null when neither says it. */
+export function classifyPolicyFile(name: string, text: string): PolicyFileKind | null {
+  const base = name.slice(name.lastIndexOf('/') + 1).replace(/\.ya?ml$/, '')
+  if (base.endsWith('.test')) return 'tests'
+  if (base === 'keys' || base === 'limits' || base === 'devin-users') return base
+  if (base.startsWith('guardrails')) return 'guardrails'
+  if (/(^|\/)teams\//.test(name)) return 'team'
+  const words = topLevelKeys(text)
+  if (words.includes('devin_users')) return 'devin-users'
+  return (['team', 'keys', 'guardrails', 'limits'] as const).find((word) => words.includes(word)) ?? null
+}
+
+/** Reads one file, whatever its kind. Pure. */
+export function readPolicyFile({ file, name, text }: PolicyFile): PolicyFileResult {
+  const values = keyValues(file, text)
+  const kind = classifyPolicyFile(name, text)
+  const {
+    document,
+    diagnostics,
+    words = [],
+  }: PolicyFileResult = kind === null ? { document: null, diagnostics: [unknownKind(file)] } : readers[kind](file, text)
+  const others = diagnostics.filter(
+    ({ line, column }) => !values.some((value) => value.line === line && value.column === column),
+  )
+  return {
+    document: values.length > 0 ? null : document,
+    diagnostics: sortDiagnostics([...values, ...others]),
+    // What is said of a word repeats it.
+    words: words.filter((word) => word.text.search(keyValue) === -1),
+  }
+}
+
+function unknownKind(file: string): Diagnostic {
+  const message =
+    'cannot tell what kind of policy file this is: put it at teams/NAME.yaml, guardrails.yaml, keys.yaml, limits.yaml or NAME.test.yaml, or begin it with "team:", "guardrails:", "keys:" or "limits:"'
+  return { file, line: 0, column: 0, severity: 'error', message }
+}
+
+// The prefixes of Devin's keys. Not part of a longer word, so that a file called my-cog_x is no finding.
+const keyValue = /(?<![A-Za-z0-9_.-])(?:cog|apk)_[A-Za-z0-9]/g
+
+/** Key values anywhere in the text, comments included. The messages never repeat them. */
+function keyValues(file: string, text: string): Diagnostic[] {
+  return text.split('\n').flatMap((line, index) =>
+    [...line.matchAll(keyValue)].map((match): Diagnostic => ({
+      file,
+      line: index + 1,
+      column: match.index + 1,
+      severity: 'error',
+      message:
+        'a key value (cog_… or apk_…) stands here: policies hold references only. Remove it, and replace the key, because everybody who can read this file has it',
+    })),
+  )
+}

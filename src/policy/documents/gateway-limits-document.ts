@@ -1,0 +1,95 @@
+// Shape of policies/limits.yaml: the limits of all teams together, which protect the upstream. Validator, type and reader.
+
+import { z } from 'zod'
+import { duration, text } from '../../config/fields.ts'
+import type { Diagnostic } from '../../config/diagnostics.ts'
+import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
+import { organizationId } from './document-fields.ts'
+import {
+  calendarBudget,
+  calendarRate,
+  limitFields,
+  limitsMode,
+  limitsOf,
+  timeZone,
+  type LimitsDocument,
+} from './limit-fields.ts'
+
+/** Limits that every request counts against, whatever its team. */
+export interface GatewayLimitsDocument {
+  readonly kind: 'limits'
+  readonly file: string
+  readonly limits: LimitsDocument & {
+    /** By operation id, pattern or permission. */
+    readonly operations: Readonly<Record<string, LimitsDocument>>
+    /** How long a request may wait while its key rests, milliseconds; 0: not at all. */
+    readonly maxWaitMs: number
+    /** Budgets by organization. */
+    readonly organizations: Readonly<Record<string, LimitsDocument>>
+    readonly mode: 'enforce' | 'shadow'
+    readonly timeZone: string
+  }
+  readonly positionOf: PositionOf
+}
+
+const { acus, open_sessions } = limitFields
+const sessions = z
+  .union([calendarRate('sessions'), calendarBudget()])
+  .optional()
+  .describe('Successful session creates, like 50/day, or { hard: 50/day, soft: 40/day }.')
+const organizationBudgets = z
+  .strictObject({ acus, sessions, open_sessions })
+  .describe('Budgets of this organization, whoever creates its sessions.')
+
+const limits = z.strictObject({
+  ...limitFields,
+  operations: z
+    .record(text(), z.strictObject(limitFields).describe('Limits of this group of operations.'))
+    .default({})
+    .describe('Limits of groups of operations, by operation id, pattern or permission.'),
+  queue: z
+    .strictObject({ max_wait: duration('0s', '1m').describe('Longest wait, like 2s; 0s refuses at once.') })
+    .default({ max_wait: 0 })
+    .describe(
+      'Whether requests of lower priority wait while the Devin API has a key rest (429), in place of being refused.',
+    ),
+  organizations: z
+    .record(organizationId(), organizationBudgets)
+    .default({})
+    .describe('Budgets of single organizations, which all teams share there, by organization.'),
+  mode: limitsMode(),
+  time_zone: timeZone(),
+})
+
+/** Schema of `limits.yaml`. */
+export const gatewayLimitsSchema = z
+  .strictObject({ limits: limits.describe('What all teams together may use; an absent limit is none.') })
+  .describe("Limits of the whole gateway, which protect the Devin API; judged together with the teams' own.")
+
+/** Reads the file of the gateway-wide limits. */
+export function readGatewayLimits(
+  file: string,
+  text: string,
+): { document: GatewayLimitsDocument | null; diagnostics: readonly Diagnostic[] } {
+  const result = readYaml({ file, text, schema: gatewayLimitsSchema, holds: 'limits' })
+  if (!result.ok) return { document: null, diagnostics: result.diagnostics }
+  const written = result.value.limits
+  const operations = Object.entries(written.operations).map(([word, group]) => [word, limitsOf(group)] as const)
+  const organizations = Object.entries(written.organizations).map(([id, budgets]) => [id, limitsOf(budgets)] as const)
+  return {
+    diagnostics: result.diagnostics,
+    document: {
+      kind: 'limits',
+      file,
+      limits: {
+        ...limitsOf(written),
+        operations: Object.fromEntries(operations),
+        maxWaitMs: written.queue.max_wait,
+        organizations: Object.fromEntries(organizations),
+        mode: written.mode,
+        timeZone: written.time_zone,
+      },
+      positionOf: result.positionOf,
+    },
+  }
+}

@@ -1,0 +1,163 @@
+// Shape of guardrails*.yaml: bounds on what is allowed. Validator, types and reader.
+
+import { z } from 'zod'
+import type { Diagnostic } from '../../config/diagnostics.ts'
+import { id, oneOrSeveral, text, textAt, withoutTwins } from '../../config/fields.ts'
+import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
+
+/** Bounds on one field of a body or one parameter of a query; an absent bound is none. */
+export type FieldRule = z.output<typeof fieldRule>
+
+export interface GuardrailDocument {
+  readonly id: string
+  /** Operation ids or patterns. */
+  readonly on: readonly string[]
+  readonly teams: 'all' | readonly string[]
+  readonly apps: 'all' | readonly string[]
+  /** `named`: grants must name the operation by its id. */
+  readonly grants: 'named' | null
+  /** By dotted field name. */
+  readonly body: Readonly<Record<string, FieldRule>>
+  /** By parameter name. */
+  readonly query: Readonly<Record<string, FieldRule>>
+  readonly response: ResponseRule | null
+  readonly mode: 'enforce' | 'shadow' | 'off'
+}
+
+/** What is taken out of answers before a caller sees them. */
+export interface ResponseRule {
+  readonly filterItemsBy: 'organizations' | null
+  readonly dropFields: readonly string[]
+}
+
+export interface GuardrailsDocument {
+  readonly kind: 'guardrails'
+  readonly file: string
+  readonly guardrails: readonly GuardrailDocument[]
+  readonly positionOf: PositionOf
+}
+
+const count = () => z.int().min(0, 'must be at least 0')
+const constant = () => z.union([z.string(), z.number(), z.boolean(), z.null()])
+/** `*` for some characters, or a regular expression from ^ to $. */
+const pattern = () => text()
+const dottedName = () =>
+  z.string().regex(/^[^.]+(?:\.[^.]+)*$/, 'must be the name of a field, with dots between names: limits.max or repos.*')
+
+const fieldRule = z
+  .strictObject({
+    default: z
+      .unknown()
+      .optional()
+      .describe('Put in when the field is absent; may name attributes of the caller, as in `equals` and `add`.'),
+    at_most: z.number().optional().describe('Largest number.'),
+    at_least: z.number().optional().describe('Smallest number.'),
+    equals: constant()
+      .optional()
+      .describe('The only value: a constant, or an attribute of the caller like principal.devin_user_id.'),
+    one_of: z.array(constant()).min(1, 'name at least one value').optional().describe('The only values.'),
+    each_matches: pattern()
+      .optional()
+      .describe('Every member of the list must be a text that matches this pattern, as in `matches`.'),
+    matches: pattern()
+      .optional()
+      .describe(
+        'The whole text must match: `*` stands for one or more characters, no line breaks or other controls among them, and with a slash no segment of the text is empty, `.` or `..`; from `^` to `$` it is a regular expression of RE2.',
+      ),
+    forbid: z.literal(true).optional().describe('The field must be absent; null is not.'),
+    require: z.literal(true).optional().describe('The field must be present and not null.'),
+    add: z
+      .array(text())
+      .min(1, 'name at least one value')
+      .optional()
+      .describe(
+        "Members that are added to the list where they are missing; ${team}, ${app}, ${subject}, ${email} and so on stand for the caller's, and a member whose attribute the caller lacks is left out.",
+      ),
+    reserve: z
+      .array(text())
+      .min(1, 'name at least one beginning')
+      .optional()
+      .describe(
+        'Beginnings of texts that the gateway alone gives: `team:` refuses every text that begins so, in the list or as the value, but for what `add` puts in. `team:${team}` lets the own one through, too.',
+      ),
+    max_items: count().optional().describe('Largest length of the list.'),
+    max_length: count().optional().describe('Largest length of the text, in characters.'),
+  })
+  .refine((rule) => Object.values(rule).some((bound) => bound !== undefined), {
+    error: 'a rule must set at least one bound',
+  })
+
+const subjects = (what: string) => z.union([z.literal('all'), oneOrSeveral(what)])
+
+const guardrail = z.strictObject({
+  id: id().describe('Name of the guardrail; stands in every refusal it makes.'),
+  on: oneOrSeveral('operation').describe('Operation ids of the catalogue, or patterns of them.'),
+  teams: subjects('team').prefault('all').describe('Teams it binds.'),
+  apps: subjects('app').prefault('all').describe('Apps it binds.'),
+  grants: z
+    .enum(['named'])
+    .optional()
+    .describe('`named`: only a grant that names the operation by its id counts, no pattern and no permission name.'),
+  body: z
+    .record(dottedName(), fieldRule.describe('Bounds on this field.'))
+    .default({})
+    .describe('Bounds on fields of the JSON body, by dotted name; `*` stands for every item of a list or object.'),
+  query: z
+    .record(text(), fieldRule.describe('Bounds on this parameter.'))
+    .default({})
+    .describe('Bounds on parameters of the query.'),
+  response: z
+    .strictObject({
+      filter_items_by: z
+        .enum(['organizations'])
+        .optional()
+        .describe("Only what is of the caller's organizations passes: items of a list, or the one object."),
+      fields: z
+        .array(dottedName())
+        .min(1, 'name at least one field')
+        .optional()
+        .describe('Fields that are dropped from each item, or from the object; `*` stands for every item of a list.'),
+    })
+    .refine((response) => Object.keys(response).length > 0, {
+      error: 'say what is filtered: filter_items_by or fields',
+    })
+    .optional()
+    .describe('What is taken out of answers.'),
+  mode: z
+    .enum(['enforce', 'shadow', 'off'])
+    .default('enforce')
+    .describe('`enforce`: applied; `shadow`: decided and logged, not applied; `off`: not looked at.'),
+})
+
+/** Schema of `guardrails*.yaml`. */
+export const guardrailsSchema = z
+  .strictObject({
+    guardrails: withoutTwins(z.array(guardrail), 'guardrail', (member) => textAt(member, 'id'), 'id').describe(
+      'Bounds on what is allowed, for everyone they name; all apply, the tightest wins.',
+    ),
+  })
+  .describe('Guardrails: bounds on what grants allow.')
+
+/** Reads a file of guardrails. */
+export function readGuardrails(
+  file: string,
+  text: string,
+): { document: GuardrailsDocument | null; diagnostics: readonly Diagnostic[] } {
+  const result = readYaml({ file, text, schema: guardrailsSchema, holds: 'a list of guardrails' })
+  if (!result.ok) return { document: null, diagnostics: result.diagnostics }
+  const guardrails = result.value.guardrails.map((written): GuardrailDocument => {
+    const { response } = written
+    return {
+      ...written,
+      grants: written.grants ?? null,
+      response:
+        response === undefined
+          ? null
+          : { filterItemsBy: response.filter_items_by ?? null, dropFields: response.fields ?? [] },
+    }
+  })
+  return {
+    document: { kind: 'guardrails', file, guardrails, positionOf: result.positionOf },
+    diagnostics: result.diagnostics,
+  }
+}

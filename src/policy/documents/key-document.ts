@@ -1,0 +1,151 @@
+// Shape of keys.yaml, the inventory of service-user keys: validator, type and reader. Values are never written there.
+
+import path from 'node:path'
+import { z } from 'zod'
+import type { Diagnostic } from '../../config/diagnostics.ts'
+import { id, text, textAt, withoutTwins } from '../../config/fields.ts'
+import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
+import type { SecretReference } from '../../keys/key.ts'
+import { organizationId } from './document-fields.ts'
+import type { PolicyWord } from './policy-words.ts'
+
+export interface KeyDocument {
+  readonly file: string
+  readonly id: string
+  readonly scope: 'organization' | 'enterprise'
+  /** Set exactly when the scope is `organization`. */
+  readonly organization: string | null
+  readonly permissions: readonly string[]
+  /** A file is an absolute path. */
+  readonly secret: SecretReference
+  readonly servesOrganizations: 'none' | 'all' | readonly string[]
+  /** A date (its first moment, UTC) or a date and time, as ISO 8601 writes them. */
+  readonly expires: string | null
+  /** Paths begin at this key: `['permissions', 0]`. */
+  readonly positionOf: PositionOf
+}
+
+export interface KeysDocument {
+  readonly kind: 'keys'
+  readonly file: string
+  readonly keys: readonly KeyDocument[]
+}
+
+const secretForm = 'write { env: NAME } or { file: PATH }'
+
+const secret = z
+  .strictObject(
+    {
+      env: z
+        .string()
+        .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')
+        .optional()
+        .describe('Environment variable that holds the value.'),
+      file: text()
+        .optional()
+        .describe('File that holds the value, relative to this file; one final line break is dropped.'),
+    },
+    // The value that stands here instead of a reference is never repeated.
+    {
+      error: (issue) =>
+        typeof issue.input === 'string'
+          ? `a secret is never written in a policy: ${secretForm}, and replace the key that was written here`
+          : undefined,
+    },
+  )
+  .refine((reference) => (reference.env === undefined) !== (reference.file === undefined), {
+    error: `a secret has exactly one source: ${secretForm}`,
+  })
+  .transform((reference): SecretReference =>
+    reference.env === undefined ? { file: reference.file ?? '' } : { env: reference.env },
+  )
+
+const key = z
+  .strictObject({
+    id: id().describe('Name of the key: the handle that stands in records and in the inventory.'),
+    scope: z.enum(['organization', 'enterprise']).describe('Where the service user lives.'),
+    organization: organizationId().optional().describe('The one organization of an organization key.'),
+    permissions: z.array(text()).describe('Permissions of the service user, by their Devin names.'),
+    secret: secret.describe('Where the value comes from; never the value.'),
+    serves_organizations: z
+      .union([
+        z.enum(['none', 'all']),
+        z.array(organizationId()).min(1, 'name at least one organization, or "none" or "all"'),
+      ])
+      .default('none')
+      .describe('Organizations that an enterprise key may serve where no organization key suffices.'),
+    expires: z
+      .string()
+      .refine(isIsoDate, { error: 'must be a date like 2027-01-31, or a date and time like 2027-01-31T12:00:00Z' })
+      .optional()
+      .describe(
+        'End of life of the key in UTC: a date (its last day), or a date and time. From then on it is not used.',
+      ),
+  })
+  .superRefine(checkScope, { when: ({ value }) => typeof value === 'object' && value !== null })
+
+/** Schema of `keys.yaml`. */
+export const keysSchema = z
+  .strictObject({
+    keys: withoutTwins(z.array(key), 'key', (member) => textAt(member, 'id'), 'id').describe(
+      'The service-user keys the gateway may use.',
+    ),
+  })
+  .describe('The inventory of service-user keys. Values are never written here.')
+
+/** Reads the inventory. Secret files are resolved against the directory of `file`. */
+export function readKeys(
+  file: string,
+  text: string,
+): { document: KeysDocument | null; diagnostics: readonly Diagnostic[]; words?: readonly PolicyWord[] } {
+  const result = readYaml({ file, text, schema: keysSchema, holds: 'a list of keys' })
+  if (!result.ok) {
+    const words = result.wordsAt(['keys', '*', 'permissions', '*'])
+    return {
+      document: null,
+      diagnostics: result.diagnostics,
+      words: words.map((word) => ({ ...word, file, kind: 'permission' })),
+    }
+  }
+  const { value, positionOf, diagnostics } = result
+  const keys = value.keys.map((written, index): KeyDocument => ({
+    file,
+    id: written.id,
+    scope: written.scope,
+    organization: written.organization ?? null,
+    permissions: written.permissions,
+    secret: 'file' in written.secret ? { file: path.resolve(path.dirname(file), written.secret.file) } : written.secret,
+    servesOrganizations: written.serves_organizations,
+    expires: written.expires ?? null,
+    positionOf: (inside) => positionOf(['keys', index, ...inside]),
+  }))
+  return { document: { kind: 'keys', file, keys }, diagnostics }
+}
+
+interface ScopeFields {
+  readonly scope?: unknown
+  readonly organization?: unknown
+  readonly serves_organizations?: unknown
+}
+
+function checkScope(written: ScopeFields, context: z.core.$RefinementCtx): void {
+  const refuse = (at: string, message: string) =>
+    context.issues.push({ code: 'custom', message, path: [at], input: written })
+  if (written.scope === 'organization') {
+    if (written.organization === undefined)
+      refuse('scope', 'an organization key needs the id of its organization: add the key "organization"')
+    if (written.serves_organizations !== undefined && written.serves_organizations !== 'none') {
+      refuse('serves_organizations', 'only an enterprise key can serve other organizations: remove the key')
+    }
+  }
+  if (written.scope === 'enterprise' && written.organization !== undefined) {
+    refuse('organization', 'an enterprise key belongs to no organization: remove the key, or use serves_organizations')
+  }
+}
+
+function isIsoDate(written: string): boolean {
+  const [, date] = /^(\d{4}-\d\d-\d\d)(T\d\d:\d\d:\d\d(\.\d{1,3})?Z)?$/.exec(written) ?? []
+  const ms = Date.parse(written)
+  // Date.parse reads 30 February as 2 March; the way back shows it.
+  return date !== undefined && !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(date)
+}

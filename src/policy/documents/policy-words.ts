@@ -1,0 +1,27 @@
+// Words of policy files that cannot be used because of other mistakes. Whether the catalogue knows them is said all the
+// same, so that one look shows every mistake. The readers of documents collect them, load.ts has them checked. Pure.
+
+import type { Catalogue } from '../../catalogue/catalogue.ts'
+import type { Diagnostic } from '../../config/diagnostics.ts'
+import type { Word } from '../../config/yaml/document.ts'
+import { compileAllow, unknownPermission } from '../compile/allow.ts'
+
+export interface PolicyWord extends Word {
+  readonly file: string
+  /** Where it stands: in `allow` of a grant, or in `permissions` of a key. */
+  readonly kind: 'allow' | 'permission'
+}
+
+/** One error for each word that the catalogue does not know, with the nearest spelling. */
+export function unknownWords(words: readonly PolicyWord[], catalogue: Catalogue): Diagnostic[] {
+  const allow = compileAllow(catalogue)
+  return words.flatMap(({ file, line, column, kind, text }) => {
+    const messages =
+      kind === 'allow'
+        ? allow(text).problems.flatMap(({ severity, message }) => (severity === 'error' ? [message] : []))
+        : catalogue.permissions.names.has(text)
+          ? []
+          : [unknownPermission(catalogue, text)]
+    return messages.map((message): Diagnostic => ({ file, line, column, severity: 'error', message }))
+  })
+}

@@ -1,0 +1,214 @@
+// Shape of a team's policy file: validator, type and reader. What its words mean is found in compile/.
+
+import { z } from 'zod'
+import { duration, id, oneOrSeveral, text, textAt, withoutTwins } from '../../config/fields.ts'
+import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
+import type { Diagnostic } from '../../config/diagnostics.ts'
+import { organizationId } from './document-fields.ts'
+import type { PolicyWord } from './policy-words.ts'
+import {
+  attempts,
+  count,
+  limitFields,
+  limitsMode,
+  limitsOf,
+  timeZone,
+  type LimitsDocument,
+  type QuotaDocument,
+} from './limit-fields.ts'
+import type { ConditionDocument } from '../model/condition.ts'
+
+/** A condition as written, each attribute a list; at least one attribute. */
+export type MemberEntry = ConditionDocument
+
+export interface GrantDocument {
+  readonly id: string
+  /** Permission names, operation ids or patterns of ids, as written; at least one. */
+  readonly allow: readonly string[]
+  readonly when: MemberEntry | null
+  readonly mode: 'enforce' | 'shadow' | 'off'
+}
+
+export interface TeamLimitsDocument extends LimitsDocument {
+  readonly apps: Readonly<Record<string, LimitsDocument>>
+  readonly perPrincipal: LimitsDocument | null
+  /** Of one caller; null: the default. */
+  readonly attempts: QuotaDocument | null
+  /** By operation id, pattern or permission. */
+  readonly operations: Readonly<Record<string, LimitsDocument>>
+  /** Whether an answer from the cache counts. */
+  readonly cached: 'count' | 'free'
+  readonly priority: 'high' | 'normal' | 'low'
+  /** Share of the line before the upstream; null: what the priority stands for. */
+  readonly weight: number | null
+  readonly mode: 'enforce' | 'shadow'
+  /** IANA name of the zone whose midnight turns days, weeks and months. */
+  readonly timeZone: string
+}
+
+export interface TeamDocument {
+  readonly kind: 'team'
+  readonly file: string
+  readonly team: string
+  readonly members: readonly MemberEntry[]
+  readonly organizations: 'all' | readonly string[]
+  readonly defaultOrganization: string | null
+  readonly grants: readonly GrantDocument[]
+  /** Longest lifetime of a stored answer for this team, milliseconds. */
+  readonly cacheAtMostMs: number | null
+  readonly limits: TeamLimitsDocument | null
+  readonly positionOf: PositionOf
+}
+
+const conditionAttributes = ['groups', 'app', 'subject', 'email', 'issuer', 'claims'] as const
+
+const condition = z
+  .strictObject({
+    groups: oneOrSeveral('group').optional().describe('Groups of the token; any of them matches.'),
+    app: oneOrSeveral('app').optional().describe('Calling applications; any of them matches.'),
+    subject: oneOrSeveral('subject').optional().describe('Subjects of the token; any of them matches.'),
+    email: oneOrSeveral('e-mail address').optional().describe('E-mail addresses of the token; any of them matches.'),
+    issuer: oneOrSeveral('issuer').optional().describe('Issuers of the token; any of them matches.'),
+    claims: z
+      .record(text(), oneOrSeveral('value').describe('Accepted values; any of them matches.'))
+      .optional()
+      .describe('Other claims of the token by name or dotted path; all of them must match.'),
+  })
+  .refine(({ claims, ...others }) => Object.keys({ ...others, ...claims }).length > 0, {
+    error: `a condition must name at least one of ${conditionAttributes.join(', ')}: an empty one would match everybody`,
+  })
+
+const grant = z.strictObject({
+  id: id().describe('Name of the grant, unique in the team; stands in every record of a decision it made.'),
+  allow: z
+    .array(text())
+    .min(1, 'a grant must allow something: permission names or operation ids')
+    .describe(
+      'Devin permission names, operation ids of the catalogue, or patterns: `*` is one segment, a final `*` all that follow.',
+    ),
+  when: condition.optional().describe('Narrows the grant to callers for whom all attributes match.'),
+  mode: z
+    .enum(['enforce', 'shadow', 'off'])
+    .default('enforce')
+    .describe('`enforce`: applied; `shadow`: decided and logged, not applied; `off`: not looked at.'),
+})
+
+const limits = z.strictObject({
+  ...limitFields,
+  attempts: attempts(),
+  apps: z
+    .record(text(), z.strictObject(limitFields).describe('Limits of this app.'))
+    .default({})
+    .describe('Tighter limits for single apps of the team, by app.'),
+  per_principal: z
+    .strictObject(limitFields)
+    .optional()
+    .describe('Limits that every caller of the team has for itself.'),
+  operations: z
+    .record(text(), z.strictObject(limitFields).describe('Limits of this group of operations.'))
+    .default({})
+    .describe('Limits of groups of operations, by operation id, pattern or permission.'),
+  cached: z
+    .enum(['count', 'free'])
+    .default('count')
+    .describe('`count`: an answer from the cache counts as any other; `free`: only what asks the Devin API counts.'),
+  priority: z
+    .enum(['high', 'normal', 'low'])
+    .default('normal')
+    .describe(
+      'Who makes room for whom while the Devin API has a key rest (429), and who is refused first while the gateway is overloaded: lower priorities.',
+    ),
+  weight: count('weight')
+    .max(100, 'weight must be at most 100')
+    .optional()
+    .describe('Share of the line before the Devin API beside other teams; 4 for `high`, 2 for `normal`, 1 for `low`.'),
+  mode: limitsMode(),
+  time_zone: timeZone(),
+})
+
+/** Schema of `teams/*.yaml`. */
+export const teamSchema = z
+  .strictObject({
+    team: id().describe('Name of the team, unique in the policies.'),
+    members: z
+      .array(condition)
+      .min(1, 'a team needs at least one entry that makes a caller a member')
+      .describe('Any entry that matches makes the caller a member; inside an entry all attributes must match.'),
+    organizations: z
+      .union([z.literal('all'), z.array(organizationId()).min(1, 'name at least one organization, or "all"')])
+      .describe('The outer fence: ids of organizations, or `all`.'),
+    default_organization: organizationId()
+      .optional()
+      .describe('The organization whose key answers /v3/self; the first one when absent.'),
+    grants: withoutTwins(z.array(grant), 'grant', (member) => textAt(member, 'id'), 'id')
+      .default([])
+      .describe('What members may do. Grants only allow and only ever add; everything else is denied.'),
+    cache: z
+      .strictObject({ at_most: duration('0s', '1d').describe('Longest lifetime, like 30s; 0s for no cache.') })
+      .optional()
+      .describe('Shortens the lifetimes of stored answers for this team.'),
+    limits: limits.optional().describe('Limits of the team, judged together; an absent limit is none.'),
+  })
+  .superRefine(
+    ({ organizations, default_organization: chosen }, context) => {
+      if (!Array.isArray(organizations) || typeof chosen !== 'string' || organizations.includes(chosen)) return
+      context.addIssue({
+        code: 'custom',
+        message: `default_organization "${chosen}" is not among the team's organizations`,
+        path: ['default_organization'],
+      })
+    },
+    { when: ({ value }) => typeof value === 'object' && value !== null },
+  )
+  .describe('Policy of one team: who is a member, which organizations it may touch, what it may do there.')
+
+/** Reads a team's file. */
+export function readTeam(
+  file: string,
+  text: string,
+): { document: TeamDocument | null; diagnostics: readonly Diagnostic[]; words?: readonly PolicyWord[] } {
+  const result = readYaml({ file, text, schema: teamSchema, holds: 'team, members, organizations and grants' })
+  if (!result.ok) {
+    const words = result.wordsAt(['grants', '*', 'allow', '*'])
+    return {
+      document: null,
+      diagnostics: result.diagnostics,
+      words: words.map((word) => ({ ...word, file, kind: 'allow' })),
+    }
+  }
+  const { value, positionOf, diagnostics } = result
+  return {
+    diagnostics,
+    document: {
+      kind: 'team',
+      file,
+      team: value.team,
+      members: value.members,
+      organizations: value.organizations,
+      defaultOrganization: value.default_organization ?? null,
+      grants: value.grants.map((entry) => ({ ...entry, when: entry.when ?? null })),
+      cacheAtMostMs: value.cache?.at_most ?? null,
+      limits: value.limits === undefined ? null : teamLimitsOf(value.limits),
+      positionOf,
+    },
+  }
+}
+
+function teamLimitsOf(written: z.output<typeof limits>): TeamLimitsDocument {
+  return {
+    ...limitsOf(written),
+    apps: mapValues(written.apps, limitsOf),
+    attempts: written.attempts ?? null,
+    perPrincipal: written.per_principal === undefined ? null : limitsOf(written.per_principal),
+    operations: mapValues(written.operations, limitsOf),
+    cached: written.cached,
+    priority: written.priority,
+    weight: written.weight ?? null,
+    mode: written.mode,
+    timeZone: written.time_zone,
+  }
+}
+
+function mapValues<A, B>(record: Readonly<Record<string, A>>, change: (value: A) => B): Record<string, B> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value)]))
+}

@@ -1,0 +1,113 @@
+// Shape of *.test.yaml: requests with the decision that is expected. Validator, types and reader; tools/suite.ts runs them.
+
+import { z } from 'zod'
+import type { Diagnostic } from '../../config/diagnostics.ts'
+import { id, oneOrSeveral, text, textAs } from '../../config/fields.ts'
+import { quoted, type Parsed } from '../../config/units.ts'
+import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
+
+/** The caller that the cases of a block speak of; what is absent the token does not say. */
+export interface TestPrincipalDocument {
+  readonly groups?: readonly string[] | undefined
+  readonly app?: string | undefined
+  readonly subject?: string | undefined
+  readonly email?: string | undefined
+  readonly issuer?: string | undefined
+  readonly claims?: Readonly<Record<string, unknown>> | undefined
+  /** The caller's user at Devin, in place of the member list. */
+  readonly devin_user_id?: string | undefined
+}
+
+export interface TestCaseDocument {
+  /** Method, one space, path and query as a caller would send them. */
+  readonly do: string
+  /** The JSON body; undefined for a request without one. */
+  readonly body?: unknown
+  readonly expect: 'allow' | 'deny'
+  readonly reason?: string | undefined
+  readonly grant?: string | undefined
+  readonly key?: string | undefined
+  readonly team?: string | undefined
+}
+
+export interface TestBlockDocument {
+  readonly as: TestPrincipalDocument
+  readonly cases: readonly TestCaseDocument[]
+}
+
+export interface TestDocument {
+  readonly kind: 'tests'
+  readonly file: string
+  readonly blocks: readonly TestBlockDocument[]
+  /** Paths begin with the number of the block: `[0, 'cases', 2]`. */
+  readonly positionOf: PositionOf
+}
+
+const caller = z.strictObject({
+  groups: oneOrSeveral('group').optional().describe('Groups of the token.'),
+  app: text().optional().describe('The calling application.'),
+  subject: text().optional().describe('Subject of the token.'),
+  email: text().optional().describe('E-mail address of the token.'),
+  issuer: text().optional().describe('Issuer of the token.'),
+  claims: z.record(text(), z.unknown()).optional().describe('Other claims of the token.'),
+  devin_user_id: text().optional().describe("The caller's user at Devin, in place of its member list."),
+})
+
+const testCase = z
+  .strictObject({
+    do: textAs(parseRequestLine).describe('Method and path, as a caller would send them: GET /v3/self.'),
+    body: z.unknown().optional().describe('JSON body of the request.'),
+    expect: z.enum(['allow', 'deny']).describe('The decision that is right.'),
+    reason: text().optional().describe('Reason code of the denial.'),
+    grant: id().optional().describe('The grant that must have allowed it.'),
+    key: id().optional().describe('The key that must have been chosen.'),
+    team: id().optional().describe('The team whose grant must have decided.'),
+  })
+  .superRefine(
+    (written, context) => {
+      const idle =
+        written.expect === 'allow'
+          ? (['reason'] as const)
+          : written.expect === 'deny'
+            ? (['grant', 'key'] as const)
+            : []
+      for (const name of idle) {
+        if (written[name] === undefined) continue
+        context.addIssue({
+          code: 'custom',
+          message: `"${name}" says nothing about a request that is expected to be ${written.expect === 'allow' ? 'allowed' : 'denied'}: remove it`,
+          path: [name],
+        })
+      }
+    },
+    { when: ({ value }) => typeof value === 'object' && value !== null },
+  )
+
+/** Schema of `*.test.yaml`. */
+export const testsSchema = z
+  .array(
+    z.strictObject({
+      as: caller.describe('Who is calling.'),
+      cases: z.array(testCase).min(1, 'a block needs at least one case').describe('Requests of this caller.'),
+    }),
+  )
+  .min(1, 'the file should hold at least one block')
+  .describe('Policy tests: they run before every swap, and a set that fails them is refused.')
+
+/** Reads a file of policy tests. */
+export function readTests(
+  file: string,
+  text: string,
+): { document: TestDocument | null; diagnostics: readonly Diagnostic[] } {
+  const result = readYaml({ file, text, schema: testsSchema, holds: 'a list of blocks, each with "as" and "cases"' })
+  if (!result.ok) return { document: null, diagnostics: result.diagnostics }
+  return {
+    document: { kind: 'tests', file, blocks: result.value, positionOf: result.positionOf },
+    diagnostics: result.diagnostics,
+  }
+}
+
+function parseRequestLine(written: string): Parsed<string> {
+  if (/^[A-Z]+ \/\S*$/.test(written)) return { value: written }
+  return { error: `${quoted(written)} is not a request: write a method, one space and a path, like GET /v3/self` }
+}

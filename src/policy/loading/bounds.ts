@@ -1,0 +1,136 @@
+// What a policy set forbids, by name, so that bounds that vanish from one set to the next can be told. A file that is half
+// written or missing for a moment looks exactly like a bound that somebody took away. Pure.
+
+import type {
+  GatewayLimitsDocument,
+  GuardrailsDocument,
+  LimitsDocument,
+  PolicyDocument,
+  TeamDocument,
+} from '../documents/document.ts'
+
+interface Bound {
+  /** Where each part is gone, one by one: `body.max_acu_limit.at_most`. */
+  readonly parts: ReadonlySet<string>
+  /** Without what holds it there is nothing left to bind: limits of a team that is gone forbid nothing. */
+  readonly holder: string | null
+}
+
+/** By name, as operators read it: `guardrail "bounded-sessions"`. */
+export interface Bounds {
+  readonly bounds: ReadonlyMap<string, Bound>
+  /** Teams and grants that exist. */
+  readonly holders: ReadonlySet<string>
+}
+
+/** The enforced guardrails, limits and conditions of grants. */
+export function boundsOf(documents: readonly PolicyDocument[]): Bounds {
+  const bounds = new Map<string, Bound>()
+  const holders = new Set<string>()
+  const add = (name: string, holder: string | null, written: unknown): void => {
+    const parts = [...pathsOf(written)].filter((path) => path !== '')
+    const before = bounds.get(name)?.parts ?? []
+    if (parts.length > 0) bounds.set(name, { parts: new Set([...before, ...parts]), holder })
+  }
+  for (const document of documents) {
+    if (document.kind === 'guardrails') addGuardrails(document, add)
+    else if (document.kind === 'limits') addGatewayLimits(document, add)
+    else if (document.kind === 'team') addTeam(document, holders, add)
+  }
+  return { bounds, holders }
+}
+
+/** One text for each bound that the later set does not have any more, sorted. */
+export function vanishedBounds(before: Bounds, after: Bounds): readonly string[] {
+  const vanished: string[] = []
+  for (const [name, { parts, holder }] of before.bounds) {
+    if (holder !== null && !after.holders.has(holder)) continue
+    const left = after.bounds.get(name)?.parts
+    if (left === undefined) vanished.push(name)
+    else for (const part of parts) if (!left.has(part)) vanished.push(`${part} of ${name}`)
+  }
+  return vanished.sort()
+}
+
+type Add = (name: string, holder: string | null, written: unknown) => void
+
+/** What is only said about a grant or a guardrail; every other member narrows it. */
+const remarks: ReadonlySet<string> = new Set(['id', 'mode', 'owner', 'description', 'reason', 'allow'])
+
+function withoutRemarks(written: object): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(Object.entries(written).filter(([name]) => !remarks.has(name)))
+}
+
+function addGuardrails({ guardrails }: GuardrailsDocument, add: Add): void {
+  for (const guardrail of guardrails) {
+    const { id, mode, on, teams, apps, response } = guardrail
+    if (mode !== 'enforce') continue
+    add(`guardrail "${id}"`, null, {
+      ...withoutRemarks(guardrail),
+      on: setOf(on),
+      teams: setOf(teams),
+      apps: setOf(apps),
+      response:
+        response === null ? null : { filter_items_by: response.filterItemsBy, fields: setOf(response.dropFields) },
+    })
+  }
+}
+
+/** Whether each word is there matters, not their order. */
+function setOf(words: 'all' | readonly string[]): Readonly<Record<string, true>> {
+  return Object.fromEntries((words === 'all' ? ['all'] : words).map((word) => [word, true]))
+}
+
+function addGatewayLimits({ limits }: GatewayLimitsDocument, add: Add): void {
+  const { mode, operations, organizations } = limits
+  if (mode !== 'enforce') return
+  add('the limits of the gateway', null, {
+    ...amountsOf(limits),
+    operations: mapValues(operations, amountsOf),
+    organizations: mapValues(organizations, amountsOf),
+  })
+}
+
+function addTeam({ team, limits, grants }: TeamDocument, holders: Set<string>, add: Add): void {
+  const holder = `team ${team}`
+  holders.add(holder)
+  if (limits?.mode === 'enforce') {
+    add(`the limits of team "${team}"`, holder, {
+      ...amountsOf(limits),
+      apps: mapValues(limits.apps, amountsOf),
+      per_principal: limits.perPrincipal === null ? null : amountsOf(limits.perPrincipal),
+      operations: mapValues(limits.operations, amountsOf),
+    })
+  }
+  for (const grant of grants) {
+    const itself = `grant ${team} ${grant.id}`
+    holders.add(itself)
+    add(`the condition of grant "${grant.id}" of team "${team}"`, itself, withoutRemarks(grant))
+  }
+}
+
+/** The limits that are set, as policies spell them. */
+function amountsOf(limits: LimitsDocument): Readonly<Record<string, unknown>> {
+  const { requests, writes, concurrent, sessionRate, acus, sessions, openSessions } = limits
+  return {
+    requests: requests === null ? null : true,
+    writes: writes === null ? null : true,
+    concurrent: concurrent,
+    sessions: sessionRate === null ? sessions?.hard : true,
+    acus: acus?.hard,
+    open_sessions: openSessions?.hard,
+  }
+}
+
+function mapValues<T>(written: Readonly<Record<string, T>>, change: (value: T) => unknown): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(written).map(([name, value]) => [name, change(value)]))
+}
+
+/** Dotted paths of the values that are set; a list is one value. */
+function* pathsOf(value: unknown, path = ''): Generator<string> {
+  if (value === null || value === undefined) return
+  if (typeof value !== 'object' || Array.isArray(value)) yield path
+  else {
+    for (const [key, member] of Object.entries(value)) yield* pathsOf(member, path === '' ? key : `${path}.${key}`)
+  }
+}

@@ -1,0 +1,152 @@
+// A policy directory → one policy set with the secrets of its keys, or a refusal with every diagnostic.
+
+import { createHash } from 'node:crypto'
+import { relative, resolve } from 'node:path'
+import type { Catalogue } from '../../catalogue/catalogue.ts'
+import { hasErrors, Refused, type Diagnostic } from '../../config/diagnostics.ts'
+import type { Config } from '../../config/schema.ts'
+import { expiryWarning } from '../../keys/expiry.ts'
+import { resolveSecrets, type ResolvedSecrets, type SecretSources } from '../../keys/keyring.ts'
+import { boundsOf, type Bounds } from './bounds.ts'
+import { compilePolicies } from '../compile/compile.ts'
+import { concurrencyWarnings } from '../compile/concurrency.ts'
+import {
+  readPolicyFile,
+  type GatewayLimitsDocument,
+  type DevinUsersDocument,
+  type GuardrailsDocument,
+  type KeyDocument,
+  type PolicyDocument,
+  type TeamDocument,
+  type TestDocument,
+} from '../documents/document.ts'
+import { fileProblem, listPolicyFolder, readPolicyText, strayFile } from './folder.ts'
+import type { PolicySet } from '../model/policy-set.ts'
+import { unknownWords, type PolicyWord } from '../documents/policy-words.ts'
+import { runSuites } from '../tools/suite.ts'
+
+export interface LoadedPolicies {
+  readonly policy: PolicySet
+  /** Of the files, whole; the revision is its beginning. */
+  readonly digest: string
+  readonly secrets: ResolvedSecrets
+  /** Warnings only: with an error the load is refused. */
+  readonly diagnostics: readonly Diagnostic[]
+  readonly testsPassed: number
+  /** What the files forbid, so that the next set can be held against it. */
+  readonly bounds: Bounds
+}
+
+export interface LoadOptions {
+  readonly directory: string
+  readonly catalogue: Catalogue
+  readonly sources: SecretSources
+  /** `required`: a secret that cannot be resolved refuses the load. `reported`: it is a warning (`check` in CI has no secrets). */
+  readonly secrets: 'required' | 'reported'
+  /** Connections to the upstream that limits are held against; null where several instances share the limits. */
+  readonly connections: number | null
+  /** Milliseconds since the epoch: keys that end soon are warned about. */
+  readonly now: () => number
+}
+
+/** Connections to the upstream that the limits are for; null where other instances have some of their own. */
+export function ownConnections({ store, upstream }: Pick<Config, 'store' | 'upstream'>): number | null {
+  return store === null ? upstream.connections : null
+}
+
+/** Reads, validates, compiles and tests the whole directory. Throws `Refused`. */
+export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies> {
+  const { directory, catalogue } = options
+  const { documents, words, digest, diagnostics } = await readPolicyDirectory(directory)
+  const teams = documents.filter((document): document is TeamDocument => document.kind === 'team')
+  const keys = documents.flatMap((document): readonly KeyDocument[] => (document.kind === 'keys' ? document.keys : []))
+  const tests = documents.filter((document): document is TestDocument => document.kind === 'tests')
+  const limits = documents.filter((document): document is GatewayLimitsDocument => document.kind === 'limits')
+  const guardrails = documents.filter((document): document is GuardrailsDocument => document.kind === 'guardrails')
+  const devinUsers = documents.filter((document): document is DevinUsersDocument => document.kind === 'devin-users')
+  const compiled = compilePolicies(
+    { revision: digest.slice(0, 12), teams, keys, limits, guardrails, devinUsers },
+    catalogue,
+  )
+  if (hasErrors(diagnostics)) {
+    // What a broken file would have said is missing everywhere else: warnings would be about that.
+    const errors = compiled.diagnostics.filter(({ severity }) => severity === 'error')
+    throw new Refused([...diagnostics, ...errors, ...unknownWords(words, catalogue)])
+  }
+  const found: Diagnostic[] = [...diagnostics, ...compiled.diagnostics]
+  const resolved = await resolveSecrets(compiled.policy.keys, options.sources)
+  for (const { handle, message } of resolved.unresolved) {
+    found.push({
+      file: handle.source.file,
+      line: handle.source.line,
+      column: 1,
+      severity: options.secrets === 'required' ? 'error' : 'warning',
+      message,
+    })
+  }
+  for (const handle of compiled.policy.keys) {
+    const message = expiryWarning(handle, options.now())
+    if (message !== null) found.push({ ...handle.source, column: 1, severity: 'warning', message })
+  }
+  if (options.connections !== null) found.push(...concurrencyWarnings(teams, limits, options.connections))
+  if (hasErrors(found)) throw new Refused(found)
+  const suite = runSuites(compiled.policy, tests)
+  if (suite.failures.length > 0) throw new Refused([...found, ...suite.failures])
+  return {
+    policy: compiled.policy,
+    digest,
+    secrets: resolved.secrets,
+    diagnostics: found,
+    testsPassed: suite.passed,
+    bounds: boundsOf(documents),
+  }
+}
+
+interface PolicyDirectory {
+  readonly documents: readonly PolicyDocument[]
+  /** Of the files that are none of the documents. */
+  readonly words: readonly PolicyWord[]
+  readonly digest: string
+  readonly diagnostics: readonly Diagnostic[]
+}
+
+/** Reads every policy file below a directory. The revision is a digest of names and contents, equal on every instance. */
+export async function readPolicyDirectory(directory: string): Promise<PolicyDirectory> {
+  const folder = await listPolicyFolder(directory)
+  if (folder === null) {
+    const unreadable = fileProblem(directory, 'the policy directory cannot be read')
+    return { documents: [], words: [], digest: '', diagnostics: [unreadable] }
+  }
+  const diagnostics: Diagnostic[] = [...folder.diagnostics]
+  const documents: PolicyDocument[] = []
+  const words: PolicyWord[] = []
+  const digest = createHash('sha256')
+  for (const file of folder.files) {
+    const name = relative(directory, file)
+    const content = await readPolicyText(file)
+    if ('problem' in content) {
+      diagnostics.push(fileProblem(file, content.problem))
+      continue
+    }
+    const { text } = content
+    digest.update(`${name}\0${text.length}\0${text}`)
+    const read = readPolicyFile({ file, name, text })
+    diagnostics.push(...read.diagnostics)
+    if (read.document !== null) documents.push(read.document)
+    words.push(...(read.words ?? []))
+  }
+  const secretFiles = secretFilesOf(documents)
+  diagnostics.push(...folder.others.filter((file) => !secretFiles.has(resolve(file))).map(strayFile))
+  if (!documents.some((document) => document.kind === 'team') && !hasErrors(diagnostics)) {
+    diagnostics.push(
+      fileProblem(directory, 'there is no team file here, so nobody could call anything: add teams/<name>.yaml'),
+    )
+  }
+  return { documents, words, digest: digest.digest('hex'), diagnostics }
+}
+
+/** Secret files may lie beside the inventory that names them. */
+function secretFilesOf(documents: readonly PolicyDocument[]): ReadonlySet<string> {
+  const keys = documents.flatMap((document) => (document.kind === 'keys' ? document.keys : []))
+  return new Set(keys.flatMap(({ secret }) => ('file' in secret ? [resolve(secret.file)] : [])))
+}

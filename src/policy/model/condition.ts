@@ -1,0 +1,74 @@
+// A typed condition on who is calling: `members` entries and `when` of grants. Pure.
+
+import { claimAt, verifiedEmail } from '../../identity/claims.ts'
+import type { Principal } from '../../identity/principal.ts'
+
+/** Attributes are alternatives inside (any value of the list) and together (all attributes must match). */
+export interface Condition {
+  readonly groups: ReadonlySet<string> | null
+  readonly app: ReadonlySet<string> | null
+  readonly subject: ReadonlySet<string> | null
+  readonly email: ReadonlySet<string> | null
+  readonly issuer: ReadonlySet<string> | null
+  /** By dotted path into the verified claims; a list claim matches by any of its members. */
+  readonly claims: ReadonlyMap<string, ReadonlySet<string>>
+}
+
+/** What a person writes for a condition; a list each. */
+export interface ConditionDocument {
+  readonly groups?: readonly string[] | undefined
+  readonly app?: readonly string[] | undefined
+  readonly subject?: readonly string[] | undefined
+  readonly email?: readonly string[] | undefined
+  readonly issuer?: readonly string[] | undefined
+  readonly claims?: Readonly<Record<string, readonly string[]>> | undefined
+}
+
+export function compileCondition(document: ConditionDocument): Condition {
+  const set = (values: readonly string[] | undefined) => (values === undefined ? null : new Set(values))
+  return {
+    groups: set(document.groups),
+    app: set(document.app),
+    subject: set(document.subject),
+    email: set(document.email),
+    issuer: set(document.issuer),
+    claims: new Map(Object.entries(document.claims ?? {}).map(([path, values]) => [path, new Set(values)])),
+  }
+}
+
+/** An attribute the principal lacks never matches, nor does an address that its issuer has not verified. */
+export function conditionHolds(condition: Condition, principal: Principal): boolean {
+  const { groups } = condition
+  return (
+    (groups === null || principal.groups.some((group) => groups.has(group))) &&
+    holds(condition.app, principal.app) &&
+    holds(condition.subject, principal.subject) &&
+    holds(condition.email, verifiedEmail(principal)) &&
+    holds(condition.issuer, principal.issuer) &&
+    [...condition.claims].every(([path, values]) => claimHolds(values, claimAt(principal.claims, path)))
+  )
+}
+
+function holds(values: ReadonlySet<string> | null, value: string | null): boolean {
+  return values === null || (value !== null && values.has(value))
+}
+
+function claimHolds(values: ReadonlySet<string>, claim: unknown): boolean {
+  const found = Array.isArray(claim) ? claim : [claim]
+  return found.some(
+    (value) =>
+      (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') &&
+      values.has(String(value)),
+  )
+}
+
+/** The condition in words, for explanations: `groups: payments-leads`. */
+export function describeCondition(condition: Condition): string {
+  const parts: string[] = []
+  for (const name of ['groups', 'app', 'subject', 'email', 'issuer'] as const) {
+    const values = condition[name]
+    if (values !== null) parts.push(`${name}: ${[...values].join(' or ')}`)
+  }
+  for (const [path, values] of condition.claims) parts.push(`claim ${path}: ${[...values].join(' or ')}`)
+  return parts.join(' and ')
+}

@@ -1,0 +1,87 @@
+// Policy tests: expected decisions in YAML, run by `check`, by `test` and before every swap. Pure.
+
+import type { Diagnostic } from '../../config/diagnostics.ts'
+import type { Principal } from '../../identity/principal.ts'
+import type { TestCaseDocument, TestDocument, TestPrincipalDocument } from '../documents/document.ts'
+import { explain, type Explanation } from './explain.ts'
+import type { DevinUser } from '../guardrails/attributes.ts'
+import { checkedBodyOf } from '../decision/checked-body.ts'
+import type { PolicySet } from '../model/policy-set.ts'
+
+export interface SuiteResult {
+  readonly passed: number
+  /** One error a case that went otherwise, at the line of the case. */
+  readonly failures: readonly Diagnostic[]
+}
+
+/** Runs every case of every document against a policy set. */
+export function runSuites(policy: PolicySet, documents: readonly TestDocument[]): SuiteResult {
+  const failures: Diagnostic[] = []
+  let passed = 0
+  for (const document of documents) {
+    for (const [block, { as, cases }] of document.blocks.entries()) {
+      const principal = principalFrom(as)
+      const devinUser = as.devin_user_id === undefined ? undefined : { id: as.devin_user_id }
+      for (const [index, expected] of cases.entries()) {
+        const differences = runCase(policy, principal, devinUser, expected)
+        if (differences.length === 0) passed += 1
+        else {
+          const place = document.positionOf([block, 'cases', index])
+          failures.push({
+            file: document.file,
+            ...place,
+            severity: 'error',
+            message: `test failed: ${expected.do}: ${differences.join('; ')}`,
+          })
+        }
+      }
+    }
+  }
+  return { passed, failures }
+}
+
+/** A principal with just the attributes a test or a command names. */
+export function principalFrom(as: TestPrincipalDocument): Principal {
+  return {
+    subject: as.subject ?? 'policy-test',
+    issuer: as.issuer ?? 'policy-test',
+    email: as.email ?? null,
+    emailVerified: true,
+    groups: as.groups ?? [],
+    app: as.app ?? null,
+    claims: as.claims ?? {},
+    expiresAtMs: Number.MAX_SAFE_INTEGER,
+  }
+}
+
+function runCase(
+  policy: PolicySet,
+  principal: Principal,
+  devinUser: DevinUser | undefined,
+  expected: TestCaseDocument,
+): string[] {
+  const space = expected.do.indexOf(' ')
+  const method = expected.do.slice(0, space)
+  const target = expected.do.slice(space + 1).trim()
+  const found = explain(policy, principal, {
+    method,
+    target,
+    body: expected.body === undefined ? null : checkedBodyOf(expected.body),
+    devinUser,
+  })
+  const differences: string[] = []
+  if (found.effect !== expected.expect)
+    differences.push(
+      `expected ${expected.expect}, got ${found.effect} (${found.reason}${found.detail === null ? '' : `: ${found.detail}`})`,
+    )
+  for (const name of ['reason', 'grant', 'key', 'team'] as const) {
+    const want = expected[name]
+    if (want !== undefined && differences.length === 0 && found[name] !== want)
+      differences.push(`expected ${name} ${want}, got ${shown(found, name)}`)
+  }
+  return differences
+}
+
+function shown(found: Explanation, name: 'reason' | 'grant' | 'key' | 'team'): string {
+  return found[name] ?? 'none'
+}
