@@ -8,7 +8,7 @@ export interface Clocks {
   readonly monotonic: () => number
 }
 
-/** The wall clock at one moment, if it was right now and if it was right at the start: they differ when it was set since. */
+/** The wall time by the clock as it is now, and as it was at the start: they differ once it was set. */
 export interface WallTime {
   readonly earliestMs: number
   readonly latestMs: number

@@ -4,7 +4,7 @@ import { Problem, type ProblemKindName } from '../problems.ts'
 import type { ResponseHead } from './response-stream.ts'
 import { restMs } from '../http/retry-after.ts'
 
-/** Without an answer for these reasons we are disconnected. A rejected key, say, is another matter. */
+/** Without an answer for these reasons the gateway is disconnected (RFC 9111 section 4.2.4). A rejected key is not one. */
 const silences: ReadonlySet<ProblemKindName> = new Set(['upstream-unreachable', 'upstream-timeout', 'overloaded'])
 /** Refusals for want of room in the limits of the one who asked: they say nothing about anybody else. */
 const ofTheAsker: ReadonlySet<ProblemKindName> = new Set([
@@ -41,7 +41,7 @@ export function tellsNothing(status: number): boolean {
   return status >= 500 || status === 429
 }
 
-/** What those hear who wait for an answer that came to be a 429. */
+/** The problem for callers who waited for an answer that was a 429. */
 export function restProblem({ fields }: ResponseHead): Problem {
   const seconds = Math.max(1, Math.ceil(restMs(fields) / 1000))
   return new Problem(

@@ -4,7 +4,7 @@ import type { CacheRead } from './rfc9111/prepared-answer.ts'
 import type { Allowance } from './memory/body-collector.ts'
 import type { Forward } from './cache-status.ts'
 import type { WallTime } from './clocks.ts'
-import type { Entry, Terms } from './rfc9111/entry.ts'
+import type { StoredResponse, Terms } from './rfc9111/stored-response.ts'
 import type { CacheOutcome } from './cache-request.ts'
 
 /** What a call is for. */
@@ -15,7 +15,7 @@ export interface FetchPlan {
   readonly read: CacheRead
   readonly fwd: Forward
   /** The stored answer that is to be validated, or to stand in for a failure. */
-  readonly candidate: Entry | null
+  readonly candidate: StoredResponse | null
   /** The answer may be kept and shared: that to a GET. */
   readonly keep: boolean
   /** Later calls have higher numbers. */
@@ -23,7 +23,7 @@ export interface FetchPlan {
 }
 
 /** How an answer came about. */
-export interface Account {
+export interface FetchResult {
   readonly result: CacheOutcome['result']
   readonly fwdStatus: number | null
   readonly stored: boolean
@@ -48,11 +48,11 @@ export interface FetchParts {
   readonly allowance: Allowance
   readonly maxEntryBytes: number
   /** Value of the Age field. */
-  age(entry: Entry): string
+  age(entry: StoredResponse): string
   /** Counts and words how an answer came about. */
-  outcome(plan: FetchPlan, read: CacheRead, account: Account): CacheOutcome
+  outcome(plan: FetchPlan, read: CacheRead, account: FetchResult): CacheOutcome
   /** Keeps an entry. False when a write or a newer answer came in between. */
-  store(fetch: BarredFetch, entry: Entry): boolean
+  store(fetch: BarredFetch, entry: StoredResponse): boolean
   /** The stored answer is not the upstream's any more. */
-  outdated(plan: FetchPlan, entry: Entry): void
+  outdated(plan: FetchPlan, entry: StoredResponse): void
 }

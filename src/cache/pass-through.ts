@@ -1,5 +1,5 @@
-// The sink of an answer in which the cache has no part: passes it on as it comes, with Cache-Status. For writes it tells how
-// the write ended before the caller learns of it, and keeps the answer back until all instances know.
+// The way back of an answer in which the cache has no part: passed on as it comes, with Cache-Status. The end of a write is told
+// to all instances before its caller learns of it.
 
 import { Problem } from '../problems.ts'
 import type { ResponseHead, ResponseSink, ResponseSource } from './response-stream.ts'
@@ -17,7 +17,7 @@ export interface PassThroughEvents {
   lost?(): Promise<unknown> | null
 }
 
-/** The turn of a request in which the cache has no part. */
+/** What a request acquires in which the cache has no part. */
 export function passThrough(events: PassThroughEvents): FetchLease {
   return {
     kind: 'fetch',

@@ -5,7 +5,7 @@ import { Problem } from '../problems.ts'
 import { ageField, prepareAnswer, refusedAnswer, type CacheRead } from './rfc9111/prepared-answer.ts'
 import { forwardedStatus, hitStatus, type Forward } from './cache-status.ts'
 import { createWallTime, type Clocks } from './clocks.ts'
-import { freshUntilMs } from './rfc9111/entry.ts'
+import { freshUntilMs } from './rfc9111/stored-response.ts'
 import { createInFlightFetches, type InFlightFetches, type Need } from './collapsing/in-flight-fetches.ts'
 import type { FetchParts } from './fetch-plan.ts'
 import { createInvalidation } from './invalidation/invalidation.ts'
@@ -14,7 +14,7 @@ import type { CacheOutcome, CacheRequest } from './cache-request.ts'
 import { parseCacheRequest } from './parsed-request.ts'
 import { useOf } from './rfc9111/reuse.ts'
 import { createStatistics, type OperationCounts } from './statistics.ts'
-import { createStore } from './memory/entries.ts'
+import { createResponseStore } from './memory/response-store.ts'
 import { passThrough } from './pass-through.ts'
 import type { CacheAnswer, Acquired, FetchLease } from './acquired.ts'
 
@@ -35,7 +35,7 @@ export interface CacheStats {
   readonly bytesOf: ReadonlyMap<string, number>
   readonly entries: number
   /** Calls to the upstream for cacheable reads that are under way. */
-  readonly flights: number
+  readonly fetches: number
   readonly operations: ReadonlyMap<string, OperationCounts>
 }
 
@@ -60,7 +60,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
   const { monotonic, maxBytes, maxEntryBytes, upstreamBase } = options
   const { peers = null } = options
   const statistics = createStatistics()
-  const store = createStore(maxBytes, (entry) => statistics.count(entry.operation, 'eviction'))
+  const store = createResponseStore(maxBytes, (entry) => statistics.count(entry.operation, 'eviction'))
   const parts: FetchParts = {
     monotonic,
     wallTime: createWallTime(options),
@@ -171,7 +171,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     invalidate: (names) => invalidation.dropEverywhere({ names, unsettled: false }),
     stats() {
       const { bytes, bytesOf, entries } = store
-      return { bytes, bytesOf, entries, flights: fetches.underWay.size, operations: statistics.operations }
+      return { bytes, bytesOf, entries, fetches: fetches.underWay.size, operations: statistics.operations }
     },
   }
 }

@@ -4,7 +4,7 @@
 import { createCipheriv, createDecipheriv, createHash, createHmac, randomBytes } from 'node:crypto'
 
 /** A place in the upstream's list. */
-export interface Position {
+export interface PagePosition {
   /** The upstream's own cursor; null for the beginning. */
   readonly after: string | null
   /** Size of the upstream's page that begins there. */
@@ -29,7 +29,7 @@ export function cursorBinding(...parts: readonly string[]): Buffer {
 }
 
 /** Seals a position; no two seals of one position are alike, so equal pages tell nothing of what lies between. */
-export function sealCursor(key: Buffer, binding: Buffer, position: Position, nowMs: number): string {
+export function sealCursor(key: Buffer, binding: Buffer, position: PagePosition, nowMs: number): string {
   const { after, size, skip, last } = position
   const text = JSON.stringify([Math.floor(nowMs / dayMs), after, size, skip, last])
   const plain = Buffer.from(text)
@@ -42,7 +42,7 @@ export function sealCursor(key: Buffer, binding: Buffer, position: Position, now
 }
 
 /** The position of a cursor; null for whatever was not sealed with this key and binding today or yesterday. */
-export function openCursor(key: Buffer, binding: Buffer, cursor: string, nowMs: number): Position | null {
+export function openCursor(key: Buffer, binding: Buffer, cursor: string, nowMs: number): PagePosition | null {
   const bytes = Buffer.from(cursor, 'base64url')
   // One spelling only: decoding passes over characters that do not belong there.
   if (bytes.length < saltBytes + grain + tagBytes || bytes.toString('base64url') !== cursor) return null

@@ -4,17 +4,17 @@
 import type { ResponseSink } from '../cache/response-stream.ts'
 import type { AnswerShape } from '../catalogue/operation.ts'
 import type { Problem } from '../problems.ts'
-import type { Position } from './cursor.ts'
+import type { PagePosition } from './cursor.ts'
 import type { Selection } from './selection.ts'
 
 /** The page that a caller asks for. */
 export interface CallerPage {
   readonly size: number
-  readonly start: Position
+  readonly start: PagePosition
   /** The upstream is asked for these organizations only: as long as it keeps to that, its pages are the caller's. */
   readonly isNarrowed: boolean
   /** The cursor for a position. */
-  seal(position: Position): string
+  seal(position: PagePosition): string
 }
 
 export interface ListRequest {
@@ -23,7 +23,7 @@ export interface ListRequest {
   /** Null for a list that comes whole, and where nothing is filtered by organization: then the upstream's page is the caller's. */
   readonly page: CallerPage | null
   /** Asks the upstream for a page, or (null) for what the caller asked. May throw a Problem. */
-  fetch(page: Pick<Position, 'after' | 'size'> | null, taker: ResponseSink): void
+  fetch(page: Pick<PagePosition, 'after' | 'size'> | null, taker: ResponseSink): void
   /** The refusal of an answer that is not as the catalogue says. */
   refusal(why: string): Problem
   /** Milliseconds, by a clock that nobody sets. */

@@ -5,7 +5,7 @@ import type { ResponseHead, ResponseSink, ResponseSource } from '../cache/respon
 import { Problem } from '../problems.ts'
 import type { StrictJson } from '../json/value.ts'
 import { errorFields, filteredFields, treatmentOf } from './answer-head.ts'
-import type { Position } from './cursor.ts'
+import type { PagePosition } from './cursor.ts'
 import { ItemSplitter } from './item-splitter.ts'
 import type { CallerPage, ListRequest, ReadingBounds } from './list-request.ts'
 import { listTail, pageTail } from './list-tail.ts'
@@ -41,13 +41,13 @@ class FilteredList implements ResponseSink, ResponseSource {
   #given = 0
   #sawForeign = false
   // Of the upstream's page that is being read.
-  #page: Position | null = null
+  #page: PagePosition | null = null
   #splitter: ItemSplitter | null = null
   #members = new Map<string, StrictJson>()
   #index = 0
   #lastId: string | null = null
   /** Where the caller's next page begins, once an item of it has been seen. */
-  #next: Position | null = null
+  #next: PagePosition | null = null
   #resumption = new Resumption(start)
 
   constructor(request: ListRequest, taker: ResponseSink, bounds: ReadingBounds) {
@@ -59,7 +59,7 @@ class FilteredList implements ResponseSink, ResponseSource {
     this.#size = request.page?.size ?? Infinity
   }
 
-  ask(page: Position | null): void {
+  ask(page: PagePosition | null): void {
     this.#calls += 1
     this.#page = page
     this.#pageBytes = 0
@@ -170,7 +170,7 @@ class FilteredList implements ResponseSink, ResponseSource {
 
   #item(bytes: Buffer): void {
     const { bytes: selected, id } = this.#select(bytes)
-    const here: Position = { ...(this.#page ?? start), skip: this.#index, last: this.#lastId }
+    const here: PagePosition = { ...(this.#page ?? start), skip: this.#index, last: this.#lastId }
     this.#index += 1
     this.#lastId = id
     if (this.#resumption.isOpen) this.#resumption.pass(here, id, selected)
@@ -178,7 +178,7 @@ class FilteredList implements ResponseSink, ResponseSource {
     else this.#give(selected, here)
   }
 
-  #give(selected: Buffer, here: Position): void {
+  #give(selected: Buffer, here: PagePosition): void {
     if (this.#given >= this.#size) this.#next ??= here
     else {
       if (this.#given > 0) this.#output?.write(comma)
@@ -188,7 +188,7 @@ class FilteredList implements ResponseSink, ResponseSource {
   }
 
   /** From where on nothing was given yet. */
-  #here(): Position {
+  #here(): PagePosition {
     const page = this.#page ?? start
     return this.#next ?? (this.#resumption.isOpen ? page : { ...page, skip: this.#index, last: this.#lastId })
   }
@@ -205,7 +205,7 @@ class FilteredList implements ResponseSink, ResponseSource {
     if (typeof more !== 'boolean' || (cursor !== null && typeof cursor !== 'string') || (more && cursor === null))
       throw new UnknownShape('it does not say how it goes on')
     if (more && cursor === this.#page.after) throw new UnknownShape('its pages go round in a circle')
-    const behind: Position = { after: cursor, size: this.#page.size, skip: 0, last: null }
+    const behind: PagePosition = { after: cursor, size: this.#page.size, skip: 0, last: null }
     const isFull = this.#given >= this.#size
     if (this.#next !== null) this.#finish(page, this.#next, true)
     else if (!more) this.#finish(page, cursor === null || this.#given === 0 ? null : behind, false)
@@ -214,7 +214,7 @@ class FilteredList implements ResponseSink, ResponseSource {
     else this.#readOn({ ...behind, size: shape.paging.most })
   }
 
-  #readOn(page: Position): void {
+  #readOn(page: PagePosition): void {
     try {
       this.ask(page)
     } catch (error) {
@@ -231,7 +231,7 @@ class FilteredList implements ResponseSink, ResponseSource {
   }
 
   /** Ends the caller's page. */
-  #finish({ start: { after, skip }, seal }: CallerPage, next: Position | null, more: boolean): void {
+  #finish({ start: { after, skip }, seal }: CallerPage, next: PagePosition | null, more: boolean): void {
     const isWhole = !more && after === null && skip === 0
     const cursor = next === null ? null : seal(next)
     this.#end(pageTail(this.#request.shape.paging, { cursor, more, total: isWhole ? this.#given : null }))
@@ -257,4 +257,4 @@ class FilteredList implements ResponseSink, ResponseSource {
   }
 }
 
-const start: Position = { after: null, size: 0, skip: 0, last: null }
+const start: PagePosition = { after: null, size: 0, skip: 0, last: null }

@@ -3,7 +3,7 @@
 import { queryParameters } from '../catalogue/target.ts'
 import type { Paging } from '../catalogue/operation.ts'
 import { Problem } from '../problems.ts'
-import type { Position } from './cursor.ts'
+import type { PagePosition } from './cursor.ts'
 
 export interface AskedPage {
   readonly size: number
@@ -37,7 +37,7 @@ export function askedPage(query: string, paging: Paging): AskedPage {
 export function pageQuery(
   rest: readonly string[],
   paging: Paging,
-  { after, size }: Pick<Position, 'after' | 'size'>,
+  { after, size }: Pick<PagePosition, 'after' | 'size'>,
 ): string {
   const cursor = after === null ? [] : [`${paging.after}=${encodeURIComponent(after)}`]
   return [...rest, `${paging.size}=${size}`, ...cursor].join('&')

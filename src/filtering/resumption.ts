@@ -1,11 +1,11 @@
 // Where in an upstream's page a caller goes on: behind the item named in its cursor, wherever that stands by now.
 
-import type { Position } from './cursor.ts'
+import type { PagePosition } from './cursor.ts'
 
 /** An item that may have to be given, and the place before it. */
 export interface Candidate {
   readonly selected: Buffer
-  readonly here: Position
+  readonly here: PagePosition
 }
 
 /** Skips what the caller has had of a page. */
@@ -16,7 +16,7 @@ export class Resumption {
   /** What was read since the place where the item should have been. */
   #unsure: Candidate[] = []
 
-  constructor({ skip, last }: Pick<Position, 'skip' | 'last'>) {
+  constructor({ skip, last }: Pick<PagePosition, 'skip' | 'last'>) {
     this.#skip = skip
     this.#last = last
     this.#isOpen = skip > 0
@@ -28,7 +28,7 @@ export class Resumption {
   }
 
   /** Takes the next item of the page while the place has not been found; `selected` is null for one that does not pass. */
-  pass(here: Position, id: string | null, selected: Buffer | null): void {
+  pass(here: PagePosition, id: string | null, selected: Buffer | null): void {
     const index = here.skip
     if (this.#last === null) this.#isOpen = index + 1 < this.#skip
     else if (id === this.#last) {

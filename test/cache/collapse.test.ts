@@ -24,7 +24,7 @@ describe('identical concurrent reads', () => {
     expect(callers[1]?.fields['cache-status']).toMatch(/^devin-gateway; fwd=uri-miss; fwd-status=200;.* collapsed/)
     expect(callers[1]?.fields['age']).toBe('0')
     expect(setting.cache.stats().operations.get('things.list')).toMatchObject({ misses: 1, collapsed: 4 })
-    expect(setting.cache.stats().flights).toBe(0)
+    expect(setting.cache.stats().fetches).toBe(0)
   })
 
   it('validate with one call, too', () => {
@@ -253,7 +253,7 @@ describe('callers who leave', () => {
     const callers = several.map(() => setting.ask())
     for (const caller of callers) caller.source?.abort()
     expect(setting.call.aborted).toBe(true)
-    expect(setting.cache.stats().flights).toBe(0)
+    expect(setting.cache.stats().fetches).toBe(0)
     setting.ask()
     expect(setting.calls).toHaveLength(2)
   })
@@ -309,7 +309,7 @@ describe('a leader that fails', () => {
     for (const _ of [1, 2, 3]) setting.call.fail()
     expect(setting.calls).toHaveLength(3)
     for (const caller of callers) expect(caller.problem?.kind).toBe('upstream-unreachable')
-    expect(setting.cache.stats().flights).toBe(0)
+    expect(setting.cache.stats().fetches).toBe(0)
   })
 
   it.each([

@@ -130,7 +130,7 @@ it.each([
       play.finish()
       for (const caller of play.callers)
         if (!play.left.has(caller)) expect([isOpen(caller), caller.outcomes.length]).toEqual([false, 1])
-      expect(play.setting.cache.stats().flights).toBe(0)
+      expect(play.setting.cache.stats().fetches).toBe(0)
       // What came to an end behind everybody's back is not given to who comes now.
       const late = play.setting.ask('/things', { fields: { 'cache-control': 'no-cache' } })
       expect(late.isWaiting).toBe(true)

@@ -3,13 +3,13 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
-import type { Entry } from '../../src/cache/rfc9111/entry.ts'
-import { createStore, type Slot } from '../../src/cache/memory/entries.ts'
+import type { StoredResponse } from '../../src/cache/rfc9111/stored-response.ts'
+import { createResponseStore, type Slot } from '../../src/cache/memory/response-store.ts'
 import { classRule, Setting } from './support.ts'
 
 const maxBytes = 1_000_000
 
-function entry(bytes: number, sequence = 1): Entry {
+function entry(bytes: number, sequence = 1): StoredResponse {
   return {
     receivedAtMs: 0,
     initialAgeMs: 0,
@@ -46,7 +46,7 @@ describe('memory', () => {
     const before = used()
     // Large enough that what the process itself comes and goes by does not matter.
     const limit = 64_000_000
-    const store = createStore(limit, () => undefined)
+    const store = createResponseStore(limit, () => undefined)
     for (let key = 0; key < 1_000_000; key += 1) {
       store.put(
         `/v3/organizations/org-1/sessions/${key}\n\nkey-1`,
@@ -61,7 +61,7 @@ describe('memory', () => {
   })
 
   it('counts the key, the fields and the names', () => {
-    const store = createStore(maxBytes, () => undefined)
+    const store = createResponseStore(maxBytes, () => undefined)
     store.put('k', ['/'], entry(0))
     const least = store.bytes
     store.put('k'.repeat(5_000), ['/', 'x'.repeat(1_000)], { ...entry(0), fields: ['a', 'y'.repeat(1_000)] })
@@ -72,8 +72,8 @@ describe('memory', () => {
 
   it('is given back by evictions, drops and removals alike, to the last byte', () => {
     const evicted: string[] = []
-    const store = createStore(maxBytes, ({ operation }) => evicted.push(operation))
-    const kept: Entry[] = []
+    const store = createResponseStore(maxBytes, ({ operation }) => evicted.push(operation))
+    const kept: StoredResponse[] = []
     for (let key = 0; key < 2_000; key += 1) {
       kept.push({ ...entry(1_000, key), operation: key % 3 === 0 ? 'things.list' : 'things.get' })
       store.put(`key-${key}`, [`/${key}`, `group-${key % 7}`], kept[key] ?? entry(0))
@@ -92,7 +92,7 @@ describe('memory', () => {
   })
 
   it('holds no entry that is larger than all of it', () => {
-    const store = createStore(10_000, () => undefined)
+    const store = createResponseStore(10_000, () => undefined)
     store.put('small', ['/small'], entry(100))
     store.put('large', ['/large'], entry(20_000))
     expect(store.find('large')).toBeUndefined()
@@ -122,7 +122,7 @@ describe('a scan', () => {
   })
 
   it('what has proven itself makes room in its turn', () => {
-    const store = createStore(100_000, () => undefined)
+    const store = createResponseStore(100_000, () => undefined)
     for (let key = 0; key < 1_000; key += 1) {
       store.put(`key-${key}`, [`/${key}`], entry(500))
       const slot = store.find(`key-${key}`)

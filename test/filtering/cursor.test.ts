@@ -2,13 +2,13 @@
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { cursorBinding, openCursor, sealCursor, type Position } from '../../src/filtering/cursor.ts'
+import { cursorBinding, openCursor, sealCursor, type PagePosition } from '../../src/filtering/cursor.ts'
 
 const key = Buffer.alloc(32, 1)
 const binding = cursorBinding('ent.sessions.list', '/v3/enterprise/sessions', '', 'digest')
 const dayMs = 86_400_000
 const nowMs = 20_000 * dayMs + 1
-const place: Position = { after: 'devin-of-another-organization', size: 200, skip: 17, last: 'devin-1' }
+const place: PagePosition = { after: 'devin-of-another-organization', size: 200, skip: 17, last: 'devin-1' }
 
 describe('a cursor', () => {
   test('gives its position back', () => {

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import type { ResponseSink, ResponseSource } from '../../src/cache/response-stream.ts'
 import { cursorPaging } from '../../src/catalogue/paging.ts'
 import type { AnswerShape } from '../../src/catalogue/operation.ts'
-import type { Position } from '../../src/filtering/cursor.ts'
+import type { PagePosition } from '../../src/filtering/cursor.ts'
 import type { ListRequest, ReadingBounds } from '../../src/filtering/list-request.ts'
 import { filterList } from '../../src/filtering/list.ts'
 import { Problem } from '../../src/problems.ts'
@@ -44,7 +44,7 @@ class Upstream {
     this.#narrow = narrow
   }
 
-  page({ after, size }: Pick<Position, 'after' | 'size'>): Page {
+  page({ after, size }: Pick<PagePosition, 'after' | 'size'>): Page {
     this.calls += 1
     const all = this.items.filter(({ org_id }) => this.#narrow?.has(org_id) ?? true)
     const start = after === null ? 0 : Number(after.split(':')[0])
@@ -73,7 +73,7 @@ function answer(taker: ResponseSink, body: string, { status = 200, type = 'appli
 interface Asking {
   readonly fence?: ReadonlySet<string>
   readonly size?: number
-  readonly start?: Position
+  readonly start?: PagePosition
   readonly isNarrowed?: boolean
   readonly bounds?: ReadingBounds
   readonly shape?: AnswerShape
@@ -81,7 +81,7 @@ interface Asking {
 }
 
 const mine = new Set(['a'])
-const beginning = (size: number): Position => ({ after: null, size, skip: 0, last: null })
+const beginning = (size: number): PagePosition => ({ after: null, size, skip: 0, last: null })
 
 function ask(fetch: ListRequest['fetch'], asking: Asking = {}): Collected {
   const { fence = mine, size = 100, start = beginning(size), isNarrowed = false, drop = [] } = asking
@@ -112,12 +112,12 @@ const from =
 /** Every page from the first to the last. `between` is called after each. */
 function readAll(upstream: Upstream, asking: Asking, between: () => void = () => undefined): readonly Page[] {
   const pages: Page[] = []
-  let start: Position | undefined
+  let start: PagePosition | undefined
   for (;;) {
     const page = pageOf(ask(from(upstream), start === undefined ? asking : { ...asking, start }))
     pages.push(page)
     if (!page.has_next_page || pages.length > 500) return pages
-    start = JSON.parse(page.end_cursor ?? '') as Position
+    start = JSON.parse(page.end_cursor ?? '') as PagePosition
     between()
   }
 }
@@ -173,7 +173,7 @@ describe('the pages of a caller', () => {
           const page = pageOf(ask(keyed, { fence, size, start }))
           seen.push(...page.items)
           if (!page.has_next_page) break
-          start = JSON.parse(page.end_cursor ?? '') as Position
+          start = JSON.parse(page.end_cursor ?? '') as PagePosition
           const at = plan[count]
           if (at === undefined || list.length === 0) continue
           // One item less: the one to go on from as well as any other.

@@ -6,17 +6,17 @@ import type { ResponseHead, ResponseSource } from '../response-stream.ts'
 import { notModified, prepareAnswer, type CacheRead } from '../rfc9111/prepared-answer.ts'
 import { Pipe } from '../memory/body-collector.ts'
 import { isKnownToCaller } from '../rfc9111/conditions.ts'
-import { withEveryField, type Entry } from '../rfc9111/entry.ts'
+import { withEveryField, type StoredResponse } from '../rfc9111/stored-response.ts'
 import type { CacheSink } from '../cache-request.ts'
 import { mayStandIn } from '../rfc9111/reuse.ts'
 import type { CacheAnswer, FetchLease, CacheWait } from '../acquired.ts'
-import type { Account, FetchParts, FetchPlan } from '../fetch-plan.ts'
+import type { FetchResult, FetchParts, FetchPlan } from '../fetch-plan.ts'
 
 /** Calls that a caller waits for in vain, besides its own. */
 const maxAttempts = 2
 
 /** One who waits for another caller's call. */
-export class Waiter implements CacheWait {
+export class WaitingCaller implements CacheWait {
   readonly kind = 'wait'
   readonly read: CacheRead
   /** Calls it has waited for in vain. */
@@ -49,16 +49,16 @@ export class Waiter implements CacheWait {
 }
 
 /** How an answer came about, without what differs from caller to caller. */
-export type Story = Omit<Account, 'result'>
+export type Story = Omit<FetchResult, 'result'>
 
 /** What becomes of callers whom the call does not serve. */
 export interface FetchCallbacks {
   /** These ask again: what came was a failure (`problem`, when there was no answer), or nothing came in time. */
-  retry(waiters: readonly Waiter[], problem: Problem | null): void
+  retry(waiters: readonly WaitingCaller[], problem: Problem | null): void
   /** These ask for themselves, each for the answer of its own. */
-  askAlone(waiters: readonly Waiter[]): void
+  askAlone(waiters: readonly WaitingCaller[]): void
   /** An answer with this head is the leader's alone. */
-  sendAway(waiters: readonly Waiter[], head: ResponseHead): void
+  sendAway(waiters: readonly WaitingCaller[], head: ResponseHead): void
   /** The leader asks once more, without a condition. */
   leaseAgain(read: CacheRead): FetchLease
   /** Nobody may join it any more. */
@@ -73,7 +73,7 @@ export class FetchCallers {
   readonly #plan: FetchPlan
   readonly #parts: FetchParts
   readonly #callbacks: Callbacks
-  readonly #waiters = new Set<Waiter>()
+  readonly #waiters = new Set<WaitingCaller>()
   #leader: CacheSink | null = null
   /** What passes the answer on to the leader as it comes; null before it has the head. */
   #pipe: Pipe | null = null
@@ -102,7 +102,7 @@ export class FetchCallers {
     sink.attach(source)
   }
 
-  join(waiter: Waiter, onLeft: () => void): void {
+  join(waiter: WaitingCaller, onLeft: () => void): void {
     this.#waiters.add(waiter)
     waiter.detach = () => {
       this.#waiters.delete(waiter)
@@ -115,7 +115,7 @@ export class FetchCallers {
   }
 
   /** Takes waiters out. After that nobody joins: who comes now asks anew. */
-  takeWaiters(which: (waiter: Waiter) => boolean = () => true): Waiter[] {
+  takeWaiters(which: (waiter: WaitingCaller) => boolean = () => true): WaitingCaller[] {
     this.#callbacks.closed()
     const taken = [...this.#waiters].filter(which)
     for (const waiter of taken) {
@@ -133,16 +133,16 @@ export class FetchCallers {
   }
 
   /** Gives a complete answer to all. `head`: as it came, so that the leader sees the fields that are not kept, too. */
-  serve(entry: Entry, story: Story, leaderResult: 'miss' | 'validated', head: ResponseHead | null): void {
+  serve(entry: StoredResponse, story: Story, leaderResult: 'miss' | 'validated', head: ResponseHead | null): void {
     this.#giveLeader(head === null ? entry : withEveryField(entry, head), { ...story, result: leaderResult })
     for (const waiter of this.takeWaiters()) this.#grant(waiter, entry, { ...story, result: 'collapsed' })
   }
 
   /** Serves the stored answer in place of a failure to all who may have it. True when nobody is left to wait. */
-  standIn(entry: Entry, failure: 'error' | 'silence', fwdStatus: number | null): boolean {
+  standIn(entry: StoredResponse, failure: 'error' | 'silence', fwdStatus: number | null): boolean {
     const nowMs = this.#parts.monotonic()
     const detail = failure === 'error' ? 'stale-if-error' : 'upstream-silent'
-    const account: Account = { result: 'stale', fwdStatus, stored: false, terms: entry, detail }
+    const account: FetchResult = { result: 'stale', fwdStatus, stored: false, terms: entry, detail }
     const may = ({ request, parsed }: CacheRead): boolean => mayStandIn(entry, request, parsed, failure, nowMs)
     if (may(this.#plan.read)) this.#giveLeader(entry, account)
     for (const waiter of this.takeWaiters(({ read }) => may(read))) this.#grant(waiter, entry, account)
@@ -154,7 +154,7 @@ export class FetchCallers {
     const leader = this.#leader
     this.#leader = null
     if (leader === null) return
-    const account: Account = { result: 'miss', fwdStatus: null, stored: false, terms: null, detail: null }
+    const account: FetchResult = { result: 'miss', fwdStatus: null, stored: false, terms: null, detail: null }
     if (this.#pipe === null) leader.outcome(this.#parts.outcome(this.#plan, this.#plan.read, account))
     leader.fail(problem)
   }
@@ -195,7 +195,7 @@ export class FetchCallers {
     return this.#pipe.hasRoom
   }
 
-  #giveLeader(entry: Entry, account: Account): void {
+  #giveLeader(entry: StoredResponse, account: FetchResult): void {
     const leader = this.takeLeader()
     if (leader === null) return
     const { read } = this.#plan
@@ -208,7 +208,7 @@ export class FetchCallers {
     answer?.deliver(leader)
   }
 
-  #grant(waiter: Waiter, entry: Entry, account: Account): void {
+  #grant(waiter: WaitingCaller, entry: StoredResponse, account: FetchResult): void {
     if (waiter.left) return
     const outcome = this.#parts.outcome(this.#plan, waiter.read, account)
     const answer = prepareAnswer(entry, waiter.read, outcome, this.#parts.age(entry), this.#parts.maxEntryBytes)

@@ -7,15 +7,15 @@ import { Problem } from '../../problems.ts'
 import type { ResponseHead, ResponseSink, ResponseSource } from '../response-stream.ts'
 import { settled } from '../rfc9111/prepared-answer.ts'
 import { BodyCollector } from '../memory/body-collector.ts'
-import { createEntry } from '../rfc9111/entry.ts'
+import { createStoredResponse } from '../rfc9111/stored-response.ts'
 import { isSilence, tellsNothing } from '../failures.ts'
 import type { BarredFetch, FetchParts, FetchPlan } from '../fetch-plan.ts'
 import type { CacheSink } from '../cache-request.ts'
 import { sharedFields } from '../parsed-request.ts'
-import { forbidden, judge, type Times, type Verdict } from '../rfc9111/storing.ts'
+import { forbidden, judge, type Times, type StoringDecision } from '../rfc9111/storing.ts'
 import type { FetchLease } from '../acquired.ts'
 import { renew, validatingFields, type Renewed } from '../rfc9111/validation.ts'
-import { FetchCallers, type FetchCallbacks, type Story, type Waiter } from './callers.ts'
+import { FetchCallers, type FetchCallbacks, type Story, type WaitingCaller } from './callers.ts'
 
 export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, ResponseSource {
   readonly kind = 'fetch'
@@ -43,7 +43,7 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
   #isForStore: boolean
   #source: ResponseSource = settled
   #head: ResponseHead | null = null
-  #verdict: Verdict = forbidden
+  #verdict: StoringDecision = forbidden
   #collector: BodyCollector | null = null
 
   constructor(plan: FetchPlan, parts: FetchParts, callbacks: FetchCallbacks, isForStore: boolean) {
@@ -72,7 +72,7 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
     return this
   }
 
-  join(waiter: Waiter): void {
+  join(waiter: WaitingCaller): void {
     this.#callers.join(waiter, () => this.#stopIfDeserted())
   }
 
@@ -198,7 +198,7 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
     const head = this.#head
     const { terms, keep } = this.#verdict
     if (head === null || terms === null) return
-    const entry = createEntry(this.plan.read.request, head, body, terms, this.plan.sequence)
+    const entry = createStoredResponse(this.plan.read.request, head, body, terms, this.plan.sequence)
     const stored = keep && this.#parts.store(this, entry)
     this.#callers.serve(entry, this.#story(head, stored), 'miss', head)
   }

@@ -4,7 +4,7 @@
 import type { Problem } from '../../problems.ts'
 import { refusedAnswer, type CacheRead } from '../rfc9111/prepared-answer.ts'
 import type { Forward } from '../cache-status.ts'
-import type { Entry } from '../rfc9111/entry.ts'
+import type { StoredResponse } from '../rfc9111/stored-response.ts'
 import { isOfTheAsker, mayPass, restProblem } from '../failures.ts'
 import type { FetchParts } from '../fetch-plan.ts'
 import type { CacheOutcome } from '../cache-request.ts'
@@ -12,13 +12,13 @@ import type { ResponseHead } from '../response-stream.ts'
 import { SlotMap } from '../memory/slot-map.ts'
 import { pathTag } from '../invalidation/tags.ts'
 import type { CacheAnswer, FetchLease, Refresh, CacheWait } from '../acquired.ts'
-import { Waiter, type FetchCallbacks } from './callers.ts'
+import { WaitingCaller, type FetchCallbacks } from './callers.ts'
 import { InFlightFetch } from './in-flight-fetch.ts'
 
 /** Why the upstream has to be asked, and what is stored all the same. */
 export interface Need {
   readonly fwd: Forward
-  readonly candidate: Entry | null
+  readonly candidate: StoredResponse | null
 }
 
 export interface InFlightFetchesOptions {
@@ -33,7 +33,7 @@ export interface InFlightFetches {
   /** Joins the call that is under way for the same, or leases a new one. */
   joinOrLease(read: CacheRead, need: Need): FetchLease | CacheWait
   /** Leases a call for the store alone; null while one is under way. */
-  refresh(read: CacheRead, candidate: Entry): Refresh | null
+  refresh(read: CacheRead, candidate: StoredResponse): Refresh | null
   readonly underWay: SlotMap<InFlightFetch>
 }
 
@@ -59,12 +59,12 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
   }
 
   /** Puts a caller behind the call that is under way; null where it has to ask by itself. */
-  function join(read: CacheRead, before: Waiter | null): Waiter | null {
+  function join(read: CacheRead, before: WaitingCaller | null): WaitingCaller | null {
     const fetch = joinableFor(read.parsed.key)
     // A caller who says no-cache wants an answer that is younger than its question.
     const mayJoin = isWhole(read) && read.parsed.directives?.noCache !== true
     if (fetch === null || !mayJoin || fetch.waiting >= maxWaiters) return null
-    const waiter = before ?? new Waiter(read)
+    const waiter = before ?? new WaitingCaller(read)
     fetch.join(waiter)
     fetch.deadline ??= setTimeout(() => fetch.expire(), maxWaitMs).unref()
     return waiter
@@ -102,12 +102,12 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
     return fetch
   }
 
-  function retry(waiters: readonly Waiter[], problem: Problem | null): void {
+  function retry(waiters: readonly WaitingCaller[], problem: Problem | null): void {
     if (problem !== null && !mayPass(problem)) refuse(waiters, problem)
     else for (const waiter of waiters) if (!waiter.left) askAgain(waiter, problem)
   }
 
-  function askAgain(waiter: Waiter, problem: Problem | null): void {
+  function askAgain(waiter: WaitingCaller, problem: Problem | null): void {
     const isOfAnother = problem !== null && isOfTheAsker(problem)
     if (isOfAnother || waiter.mayTryAgain) {
       if (!isOfAnother) waiter.attempts += 1
@@ -119,21 +119,21 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
     else refuse([waiter], problem)
   }
 
-  function askAlone(waiters: readonly Waiter[]): void {
+  function askAlone(waiters: readonly WaitingCaller[]): void {
     for (const waiter of waiters) {
       noteUnshared(waiter.read.parsed.key)
       if (!waiter.left) waiter.grant(lease(waiter.read, { fwd: 'miss', candidate: null }, false))
     }
   }
 
-  function sendAway(waiters: readonly Waiter[], head: ResponseHead): void {
+  function sendAway(waiters: readonly WaitingCaller[], head: ResponseHead): void {
     // The upstream asks to be left alone: a call of their own for each of these would be one more.
     if (head.status === 429) refuse(waiters, restProblem(head))
     else if (head.status >= 500) retry(waiters, null)
     else askAlone(waiters)
   }
 
-  function refuse(waiters: readonly Waiter[], problem: Problem): void {
+  function refuse(waiters: readonly WaitingCaller[], problem: Problem): void {
     for (const waiter of waiters) if (!waiter.left) waiter.grant(refusedAnswer(problem, unanswered(waiter.read)))
   }
 

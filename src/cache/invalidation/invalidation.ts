@@ -6,7 +6,7 @@ import { firstValue } from '../../http/field-list.ts'
 import type { BarredFetch } from '../fetch-plan.ts'
 import type { Drop, Peers, BroadcastResult } from './peers.ts'
 import type { CacheRequest } from '../cache-request.ts'
-import type { Store } from '../memory/entries.ts'
+import type { ResponseStore } from '../memory/response-store.ts'
 import { pathTag } from './tags.ts'
 
 export interface Invalidation {
@@ -25,7 +25,7 @@ export interface Invalidation {
 }
 
 export interface InvalidationOptions {
-  readonly store: Store
+  readonly store: ResponseStore
   readonly peers: Peers | null
   readonly underWay: Iterable<BarredFetch>
   readonly monotonic: () => number

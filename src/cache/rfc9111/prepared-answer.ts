@@ -6,7 +6,7 @@ import type { ResponseHead, ResponseSource } from '../response-stream.ts'
 import { asksFor } from '../../http/accept-encoding.ts'
 import { canDecode, decodeBody } from '../../http/content-coding.ts'
 import { isKnownToCaller, requestedPart } from './conditions.ts'
-import { ageMs, type Entry } from './entry.ts'
+import { ageMs, type StoredResponse } from './stored-response.ts'
 import { withoutFields } from '../../http/field-list.ts'
 import type { CacheOutcome, CacheSink, CacheRequest } from '../cache-request.ts'
 import type { ParsedCacheRequest } from '../parsed-request.ts'
@@ -48,7 +48,7 @@ const ofTheCodedForm = new Set([
  * `maxDecodedBytes` then. With null in that place it goes as it is. `age`: value of the Age field; null for none.
  */
 export function prepareAnswer(
-  entry: Entry,
+  entry: StoredResponse,
   { request, parsed }: CacheRead,
   outcome: CacheOutcome,
   age: string | null,
@@ -125,7 +125,7 @@ export function refusedAnswer(problem: Problem, outcome: CacheOutcome): CacheAns
 }
 
 /** The Age field of an answer from the store (RFC 9111 section 5.1). */
-export function ageField(entry: Entry, nowMs: number): string {
+export function ageField(entry: StoredResponse, nowMs: number): string {
   return String(Math.floor(ageMs(entry, nowMs) / 1000))
 }
 

@@ -1,13 +1,18 @@
 // May a stored answer be used? RFC 9111 sections 4, 4.2 and 5.2.1. Pure.
 
-import { ageMs, freshUntilMs, type Entry } from './entry.ts'
+import { ageMs, freshUntilMs, type StoredResponse } from './stored-response.ts'
 import type { CacheRequest } from '../cache-request.ts'
 import type { ParsedCacheRequest } from '../parsed-request.ts'
 
 /** `fresh`, `max-stale` and `stale-while-revalidate` may be served; the others say why the upstream is asked (RFC 9211). */
 export type Use = 'fresh' | 'max-stale' | 'stale-while-revalidate' | 'request' | 'stale'
 
-export function useOf(entry: Entry, request: CacheRequest, { directives }: ParsedCacheRequest, nowMs: number): Use {
+export function useOf(
+  entry: StoredResponse,
+  request: CacheRequest,
+  { directives }: ParsedCacheRequest,
+  nowMs: number,
+): Use {
   const leftMs = freshUntilMs(entry, request) - nowMs
   if (directives === null) {
     if (leftMs > 0) return 'fresh'
@@ -27,7 +32,7 @@ export function useOf(entry: Entry, request: CacheRequest, { directives }: Parse
  * asked for something fresher than stored gets the failure instead.
  */
 export function mayStandIn(
-  entry: Entry,
+  entry: StoredResponse,
   request: CacheRequest,
   { directives }: ParsedCacheRequest,
   failure: 'error' | 'silence',

@@ -5,12 +5,12 @@ import type { ResponseHead } from '../response-stream.ts'
 import type { WallTime } from '../clocks.ts'
 import { canDecode } from '../../http/content-coding.ts'
 import { answerDirectives, type AnswerDirectives } from './directives.ts'
-import type { Terms } from './entry.ts'
+import type { Terms } from './stored-response.ts'
 import { fieldValue, firstValue, listMembers } from '../../http/field-list.ts'
 import { freshnessOf, heuristicLifetimeMs, isCacheableByDefault, type Freshness } from './freshness.ts'
 import type { CacheRequest } from '../cache-request.ts'
 
-export interface Verdict {
+export interface StoringDecision {
   /** Null when something forbids keeping and sharing it. */
   readonly terms: Terms | null
   readonly keep: boolean
@@ -21,7 +21,7 @@ export interface Verdict {
 }
 
 /** Neither kept nor shared. */
-export const forbidden: Verdict = { terms: null, keep: false, share: false, detail: null }
+export const forbidden: StoringDecision = { terms: null, keep: false, share: false, detail: null }
 
 /** What must-understand stands for (RFC 9111 section 5.2.2.3): the statuses of RFC 9110 that a cache can treat as they want. */
 const understood = new Set([
@@ -45,7 +45,7 @@ export interface Times {
 }
 
 /** Judges an answer's head. */
-export function judge(request: CacheRequest, head: ResponseHead, times: Times): Verdict {
+export function judge(request: CacheRequest, head: ResponseHead, times: Times): StoringDecision {
   const directives = answerDirectives(head.fields)
   const { rule } = request
   const freshness = freshnessOf(head, directives, times.nowMs - times.requestedAtMs, times.wall)
@@ -133,7 +133,7 @@ function statedLifetimeMs(
   return guessedMs - initialAgeMs
 }
 
-/** Whether it says by what another answer can be told to be the same. */
+/** Whether it has a validator (RFC 9110 section 8.8). */
 export function hasValidator({ fields }: ResponseHead): boolean {
   return firstValue(fields, 'etag') !== null || firstValue(fields, 'last-modified') !== null
 }

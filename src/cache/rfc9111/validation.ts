@@ -2,17 +2,17 @@
 
 import type { ResponseHead } from '../response-stream.ts'
 import { isSameWeakly } from './conditions.ts'
-import { createEntry, type Entry } from './entry.ts'
+import { createStoredResponse, type StoredResponse } from './stored-response.ts'
 import { firstValue, withoutFields } from '../../http/field-list.ts'
 import type { CacheRequest } from '../cache-request.ts'
 import type { BarredFetch, FetchParts } from '../fetch-plan.ts'
-import { hasValidator, judge, type Times, type Verdict } from './storing.ts'
+import { hasValidator, judge, type Times, type StoringDecision } from './storing.ts'
 
 /** A 304 says nothing about the body that is kept (RFC 9111 section 3.2). */
 const ofTheBody = new Set(['content-encoding', 'content-length', 'content-range', 'content-md5'])
 
 /** The conditional fields by which the upstream is asked (section 4.3.1). It does not know an ETag of the cache’s own. */
-export function validatingFields({ etag, ownEtag, lastModified }: Entry): string[] {
+export function validatingFields({ etag, ownEtag, lastModified }: StoredResponse): string[] {
   const fields: string[] = []
   if (etag !== null && !ownEtag) fields.push('if-none-match', etag)
   if (lastModified !== null) fields.push('if-modified-since', lastModified)
@@ -21,10 +21,10 @@ export function validatingFields({ etag, ownEtag, lastModified }: Entry): string
 
 /** What is stored, with what an update says. */
 export interface Renewed {
-  readonly entry: Entry
+  readonly entry: StoredResponse
   /** It has taken the place of what was stored. */
   readonly stored: boolean
-  readonly verdict: Verdict
+  readonly verdict: StoringDecision
 }
 
 /**
@@ -33,7 +33,7 @@ export interface Renewed {
  */
 export function renew(
   fetch: BarredFetch,
-  stored: Entry,
+  stored: StoredResponse,
   update: ResponseHead,
   times: Times,
   { store, outdated }: Pick<FetchParts, 'store' | 'outdated'>,
@@ -51,10 +51,10 @@ export function renew(
  */
 function freshen(
   { request, sequence }: { readonly request: CacheRequest; readonly sequence: number },
-  stored: Entry,
+  stored: StoredResponse,
   update: ResponseHead,
   times: Times,
-): { readonly entry: Entry; readonly verdict: Verdict } | null {
+): { readonly entry: StoredResponse; readonly verdict: StoringDecision } | null {
   if (!isAbout(stored, update) || (request.method === 'HEAD' && hasOtherLength(stored, update))) return null
   const fresh = withoutFields(update.fields, (name) => ofTheBody.has(name))
   // Without Date it was made when it came (RFC 9110 section 6.6.1), and not when the stored answer was.
@@ -68,22 +68,22 @@ function freshen(
     unshared: update.unshared ?? null,
   }
   const verdict = judge(request, head, times)
-  return { entry: createEntry(request, head, stored.body, verdict.terms ?? stored, sequence), verdict }
+  return { entry: createStoredResponse(request, head, stored.body, verdict.terms ?? stored, sequence), verdict }
 }
 
 /**
  * Whether the answer to a HEAD leaves open if the body is still the same. A class would give it a new life then, and bodies
  * of equal length are not equal.
  */
-function saysNothingOf({ method, rule }: CacheRequest, stored: Entry, update: ResponseHead): boolean {
+function saysNothingOf({ method, rule }: CacheRequest, stored: StoredResponse, update: ResponseHead): boolean {
   return method === 'HEAD' && rule.kind === 'class' && !hasValidator(update) && !hasOtherLength(stored, update)
 }
 
-function hasOtherLength({ body }: Entry, { length }: ResponseHead): boolean {
+function hasOtherLength({ body }: StoredResponse, { length }: ResponseHead): boolean {
   return length !== null && length !== body.length
 }
 
-function isAbout(stored: Entry, update: ResponseHead): boolean {
+function isAbout(stored: StoredResponse, update: ResponseHead): boolean {
   const etag = firstValue(update.fields, 'etag')
   if (etag !== null) return !stored.ownEtag && stored.etag !== null && isSameWeakly(etag, stored.etag)
   const lastModified = firstValue(update.fields, 'last-modified')

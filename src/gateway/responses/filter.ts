@@ -5,7 +5,7 @@ import type { ResponseSink } from '../../cache/response-stream.ts'
 import { withoutFields } from '../../http/field-list.ts'
 import type { Paging } from '../../catalogue/operation.ts'
 import { Bodiless } from '../../filtering/bodiless.ts'
-import { cursorBinding, openCursor, sealCursor, type Position } from '../../filtering/cursor.ts'
+import { cursorBinding, openCursor, sealCursor, type PagePosition } from '../../filtering/cursor.ts'
 import type { CallerPage, ListRequest } from '../../filtering/list-request.ts'
 import { filterList } from '../../filtering/list.ts'
 import { FilteredObject } from '../../filtering/object.ts'
@@ -67,7 +67,7 @@ export function forwardFiltered(
 interface Pages {
   readonly page: CallerPage
   /** The query for a page of the upstream's. */
-  queryOf(at: Pick<Position, 'after' | 'size'>): string
+  queryOf(at: Pick<PagePosition, 'after' | 'size'>): string
 }
 
 /** The page that a request asks for, behind a cursor of ours. */
@@ -85,7 +85,7 @@ function pageOf(
   const key = version.secret.derive('devin-gateway: cursors of filtered lists')
   const binding = cursorBinding(operation.id, target.path, listOf(rest), digest)
   // One more than asked for tells whether another page follows.
-  const beginning: Position = {
+  const beginning: PagePosition = {
     after: null,
     size: isNarrowed ? size : Math.min(size + 1, paging.most),
     skip: 0,

@@ -24,7 +24,7 @@ export interface Terms {
   readonly withheld: readonly string[]
 }
 
-export interface Entry extends Terms, Validators {
+export interface StoredResponse extends Terms, Validators {
   readonly operation: string
   readonly status: number
   /** As ResponseHead's, without Age and what section 3.1 excludes. */
@@ -57,13 +57,13 @@ const unstored = new Set([
 const maxUncodedBytes = 1 << 20
 
 /** Makes an entry of a complete answer. A class-cached one without an ETag gets a weak one of the cache's own. */
-export function createEntry(
+export function createStoredResponse(
   request: CacheRequest,
   head: ResponseHead,
   body: Buffer,
   terms: Terms,
   sequence: number,
-): Entry {
+): StoredResponse {
   const withheld = new Set(terms.withheld)
   const fields = withoutFields(head.fields, (name) => unstored.has(name) || withheld.has(name))
   // RFC 9110 section 6.6.1: who keeps an answer without Date says when it came.
@@ -95,7 +95,7 @@ function uncoded(body: Buffer, coding: string | null): Buffer {
 }
 
 /** The entry as its own caller sees it: with the fields that are not kept, too. */
-export function withEveryField(entry: Entry, head: ResponseHead): Entry {
+export function withEveryField(entry: StoredResponse, head: ResponseHead): StoredResponse {
   const own = entry.ownEtag && entry.etag !== null ? ['etag', entry.etag] : []
   return { ...entry, fields: [...head.fields, ...own] }
 }
@@ -112,7 +112,7 @@ export function freshUntilMs(entry: Terms, { rule, atMostMs }: CacheRequest): nu
 }
 
 /** What an entry takes of the memory beyond its key: contents as counted, and its objects as measured on Node 24. */
-export function entryBytes(entry: Entry): number {
+export function entryBytes(entry: StoredResponse): number {
   let bytes = entryOverheadBytes + entry.body.length
   for (const text of entry.fields) bytes += text.length + fieldOverheadBytes
   return bytes

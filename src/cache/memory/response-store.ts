@@ -3,26 +3,26 @@
 // Bounded by bytes with keys, fields and the index counted. Names (tags and paths) lead to the keys to drop.
 
 import { LRUCache } from 'lru-cache'
-import { entryBytes, type Entry } from '../rfc9111/entry.ts'
+import { entryBytes, type StoredResponse } from '../rfc9111/stored-response.ts'
 
 /** What is stored under one key. */
 export interface Slot {
   readonly key: string
   readonly names: readonly string[]
-  entry: Entry
+  entry: StoredResponse
   bytes: number
   proven: boolean
 }
 
-export interface Store {
+export interface ResponseStore {
   /** The slot of a key, if any; asking counts as use. */
   find(key: string): Slot | undefined
   /** It has served a hit. */
   prove(slot: Slot): void
   /** Keeps an entry, in place of an older one. False when a newer one is there. */
-  put(key: string, names: readonly string[], entry: Entry): boolean
+  put(key: string, names: readonly string[], entry: StoredResponse): boolean
   /** Drops one entry, if it is still kept. */
-  remove(key: string, entry: Entry): void
+  remove(key: string, entry: StoredResponse): void
   /** Drops everything that has the name. Returns how many entries there were. */
   drop(name: string): number
   clear(): void
@@ -41,7 +41,7 @@ const nameOverheadBytes = 160
 const leastSlotBytes = 1_024
 
 /** `onEvict` hears of each entry that had to make room. */
-export function createStore(maxBytes: number, onEvict: (entry: Entry) => void): Store {
+export function createResponseStore(maxBytes: number, onEvict: (entry: StoredResponse) => void): ResponseStore {
   const maxSlots = Math.max(1, Math.ceil(maxBytes / leastSlotBytes))
   // Bounded by size and not by `max`, for which a list reserves all its room at once: with 64 MiB a thirtieth of a start and
   // 4 MB, with 1 GiB sixteen times that.
@@ -75,7 +75,7 @@ export function createStore(maxBytes: number, onEvict: (entry: Entry) => void): 
     }
   }
 
-  function put(key: string, names: readonly string[], entry: Entry): boolean {
+  function put(key: string, names: readonly string[], entry: StoredResponse): boolean {
     const known = find(key)
     if (known === undefined) open(key, names, entry)
     else {
@@ -86,7 +86,7 @@ export function createStore(maxBytes: number, onEvict: (entry: Entry) => void): 
     return true
   }
 
-  function open(key: string, names: readonly string[], entry: Entry): void {
+  function open(key: string, names: readonly string[], entry: StoredResponse): void {
     const slot: Slot = { key, names, entry, bytes: 0, proven: false }
     slot.bytes = slotBytes(slot)
     account(slot, slot.bytes)
@@ -94,7 +94,7 @@ export function createStore(maxBytes: number, onEvict: (entry: Entry) => void): 
     for (const name of names) enlist(name, slot)
   }
 
-  function replace(slot: Slot, entry: Entry): void {
+  function replace(slot: Slot, entry: StoredResponse): void {
     const before = slot.bytes
     slot.entry = entry
     slot.bytes = slotBytes(slot)
@@ -117,7 +117,7 @@ export function createStore(maxBytes: number, onEvict: (entry: Entry) => void): 
     return bytes > maxBytes || probation.size + proven.size > maxSlots
   }
 
-  function remove(key: string, entry: Entry): void {
+  function remove(key: string, entry: StoredResponse): void {
     const slot = find(key)
     if (slot?.entry === entry) close(slot)
   }
