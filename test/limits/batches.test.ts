@@ -206,11 +206,17 @@ describeWithValkey('the calls of several instances', () => {
     expect(again).toMatchObject({ granted: false, retryAfterMs: 60_000, exceeded: { name: 'requests' } })
     await steps.advance(999)
     expect(one?.limiter.take(limits)).toMatchObject({ granted: false, retryAfterMs: 59_001 })
+    // The same limit in another list, as it is made for each request of a caller.
+    expect(one?.limiter.take(limits.map((each) => ({ ...each })))).toMatchObject({ granted: false })
     expect(steps.calls).toBe(1)
+    // New policies say something else.
+    await one?.take([limit('requests', quota(20, 60_000))], 1)
+    await one?.settle()
+    expect([steps.calls, one?.open.length]).toEqual([2, 11])
     await steps.advance(1)
     await one?.take(limits, 1)
     await one?.settle()
-    expect(steps.calls).toBe(2)
+    expect(steps.calls).toBe(3)
     await steps.end()
   })
 

@@ -5,6 +5,7 @@ import type { Store } from '../../store/store.ts'
 import type { LimitDecision, LimitClocks, Limit, Limiter, LimitStatus } from '../limiter.ts'
 import { createLimitCalls } from './limit-calls.ts'
 import { createLocalShare } from './local-share.ts'
+import { RecentRefusals } from './recent-refusals.ts'
 
 export interface SharedLimiterOptions extends LimitClocks {
   readonly store: Store
@@ -20,9 +21,6 @@ const retellEveryMs = 2000
 
 /** After the store has lost what it held, all instances have told it what they used when this has passed. */
 const retoldWithinMs = 1500
-
-/** A refusal by a rate is repeated without asking for so long, and no longer than its Retry-After. */
-const refusalKeptMs = 1000
 
 export interface SharedLimiter extends Limiter {
   /** Resolves when the store has heard of all that is over, or cannot. */
@@ -41,8 +39,7 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
   const calls = createLimitCalls({ store, now, heldOf: here.running, onUntold: here.putBack })
   /** By meter. */
   const slots = new Map<string, HeldSlots>()
-  /** Until when a list of limits is refused, by the monotonic clock. A list is the same for the requests of a team. */
-  let refusals = new WeakMap<readonly Limit[], { readonly decision: LimitDecision; readonly heardMs: number }>()
+  const refusals = new RecentRefusals()
 
   function hold(limits: readonly Limit[], statuses: readonly LimitStatus[]): void {
     for (const [index, limit] of limits.entries())
@@ -76,8 +73,7 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
             hold(limits, decided.statuses)
           }
           if (decided !== null) here.heard(decided.statuses)
-          if (decided?.granted === false && decided.exceeded?.kind === 'rate')
-            refusals.set(limits, { decision, heardMs: askedMs })
+          if (decided?.granted === false) refusals.note(limits, decided, askedMs)
           refusedHere = decided === null && !decision.granted
           resolve(decision)
         },
@@ -87,19 +83,6 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
         },
       })
     })
-  }
-
-  /** A refusal heard a moment ago that holds still; null when the store has to be asked. */
-  function refusedLately(limits: readonly Limit[]): LimitDecision | null {
-    const known = refusals.get(limits)
-    if (known === undefined) return null
-    const { decision, heardMs } = known
-    const ageMs = monotonic() - heardMs
-    if (ageMs >= Math.min(refusalKeptMs, decision.retryAfterMs)) {
-      refusals.delete(limits)
-      return null
-    }
-    return { ...decision, retryAfterMs: decision.retryAfterMs - ageMs }
   }
 
   /** What the store has counted for a request that was refused here meanwhile. */
@@ -127,12 +110,12 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
     if (!store.away) tellAll()
   }, retellEveryMs)
   store.onChange((away) => {
-    refusals = new WeakMap()
+    refusals.clear()
     if (!away) tellAll()
   })
   store.membership.onEpoch(() => {
     if (store.membership.instances > 1) retoldAtMs = monotonic() + retoldWithinMs
-    refusals = new WeakMap()
+    refusals.clear()
     calls.dropUses()
     here.recount()
     if (!store.away) tellAll()
@@ -141,7 +124,7 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
   return {
     take(limits) {
       if (isAlone()) return judgeHere(limits)
-      return refusedLately(limits) ?? ask(limits)
+      return refusals.find(limits, monotonic()) ?? ask(limits)
     },
     peek(limits) {
       const peekHere = () => here.peek(limits, store.state.instances)
