@@ -111,6 +111,20 @@ describe('files that change while they are read', () => {
   })
 })
 
+test('files that stay as they are are read once, and what was deferred is read again', async () => {
+  await watch()
+  const values = (): unknown[] => taken.map(({ outcome }) => ('value' in outcome ? outcome.value : null))
+  for (const text of ['b', 'c']) {
+    await writeBoth(text)
+    await vi.waitUntil(() => values().includes(text + text), { timeout: 10_000 })
+  }
+  expect(values()).toEqual(['bb', 'cc'])
+  await writeFile(one, 'la')
+  await writeFile(two, 'ter')
+  await vi.waitUntil(() => taken.length === 4, { timeout: 10_000 })
+  expect(values()).toEqual(['bb', 'cc', 'later', 'later'])
+})
+
 test('a file that reading finds out about is watched from then on', async () => {
   const secret = join(directory, 'secret')
   await writeFile(secret, 'x')
