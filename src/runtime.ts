@@ -9,7 +9,7 @@ import { createRecorder } from './gateway/recording.ts'
 import { createStages } from './gateway/stages/list.ts'
 import { watchExpiry } from './keys/expiry.ts'
 import { createLocalLimiter } from './limits/local/local-limiter.ts'
-import { openBodies } from './runtime/bodies.ts'
+import { openBodies, openBodyMemory } from './runtime/bodies.ts'
 import { openCertificate } from './runtime/certificate.ts'
 import { layFoundation, type GatewayOptions } from './runtime/foundation.ts'
 import { listenerOf } from './runtime/listener.ts'
@@ -52,7 +52,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const certificate = await openCertificate(foundation)
   // From here on: a change while the rest is built, or while the store is waited for, would not be seen later.
   policies.watch()
-  const { upstream, ownCalls } = openUpstream(foundation)
+  const bodyMemory = openBodyMemory(foundation)
+  const { upstream, ownCalls } = openUpstream(foundation, bodyMemory)
   const shares = await openShares(foundation, ownCalls)
   const { budgets, budgeting, cache, limiter, idempotency, idempotentCreateMs, sharedLimiter, store } = shares
   const overloadWatch = watchOverload(foundation)
@@ -74,7 +75,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     monotonic,
     upstream,
     maxBodyBytes: config.bodies.maxBytes,
-    bodies: openBodies(foundation),
+    bodies: openBodies(foundation, bodyMemory),
     callerIdleMs: config.upstream.timeouts.bodyIdleMs,
   })
   const app = await createGatewayApp({

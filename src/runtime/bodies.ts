@@ -1,18 +1,21 @@
 // How request bodies are read into memory. Built by runtime.ts.
 
 import { createBodies, type Bodies } from '../gateway/bodies/collect.ts'
-import { createBodyMemory } from '../gateway/bodies/memory.ts'
+import { createBodyMemory, type BodyMemory } from '../gateway/bodies/memory.ts'
 import type { Foundation } from './foundation.ts'
 
 /** For all bodies together; and always for some that are as large as may be. */
 const mostHeldBytes = 64 * 1024 * 1024
 const mostHeldBodies = 4
 
-export function openBodies({ config, monotonic }: Foundation): Bodies {
-  const { maxJudgedBytes } = config.bodies
+export function openBodyMemory({ config }: Foundation): BodyMemory {
+  return createBodyMemory(Math.max(mostHeldBytes, mostHeldBodies * config.bodies.maxJudgedBytes))
+}
+
+export function openBodies({ config, monotonic }: Foundation, memory: BodyMemory): Bodies {
   return createBodies({
-    memory: createBodyMemory(Math.max(mostHeldBytes, mostHeldBodies * maxJudgedBytes)),
-    maxJudgedBytes,
+    memory,
+    maxJudgedBytes: config.bodies.maxJudgedBytes,
     bodyMs: config.listen.timeouts.bodyMs,
     monotonic,
   })

@@ -1,16 +1,21 @@
 // The way to the upstream, for callers and for the gateway's own reads. Built by runtime.ts.
 
+import type { BodyMemory } from '../gateway/bodies/memory.ts'
 import { createUpstream, type Upstream } from '../gateway/upstream/upstream.ts'
 import { createOwnCalls, type OwnCalls } from '../gateway/own-calls/own-calls.ts'
 import { parseHttpDate } from '../http/date.ts'
 import type { Foundation } from './foundation.ts'
 
 /** Opens the pool; nothing is connected before the first request. */
-export function openUpstream(foundation: Foundation): { readonly upstream: Upstream; readonly ownCalls: OwnCalls } {
+export function openUpstream(
+  foundation: Foundation,
+  bodyMemory: BodyMemory,
+): { readonly upstream: Upstream; readonly ownCalls: OwnCalls } {
   const { config, guard, instruments, keyring, log, monotonic, now, policies, sinks } = foundation
   const upstream = createUpstream({
     settings: config.upstream,
     maxBodyBytes: config.bodies.maxBytes,
+    bodyMemory,
     bodyMs: config.listen.timeouts.bodyMs,
     guard,
     events: {

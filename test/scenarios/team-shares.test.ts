@@ -1,7 +1,9 @@
 // One team at its worst, and another beside it: whatever the first holds at the upstream or in the queue, the other is served.
 
+import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
+import { createAuthority } from '../support/certificates.ts'
 import { openSocket } from '../support/raw-request.ts'
 import { startTestGateway, until, type RunningGateway } from '../support/start-gateway.ts'
 
@@ -176,4 +178,57 @@ test('a queue that one team has filled still takes the requests of another', asy
   for (const socket of sockets) socket.destroy()
   expect((await second)?.status).toBe(200)
   void first
+})
+
+describe('over one HTTP/2 connection', () => {
+  const authority = createAuthority('a test authority')
+  const { cert, key } = authority.issue({ name: 'localhost' })
+  let session: ClientHttp2Session
+  afterEach(() => session.destroy())
+
+  async function startTls(): Promise<(team: string, path: string, body?: string) => Promise<number>> {
+    running = await startTestGateway({
+      upstream: '{ origin: "ORIGIN", connections: 8 }',
+      listen: '{ gateway: "127.0.0.1:0", admin: "127.0.0.1:0", tls: { cert: listener.crt, key: listener.key } }',
+      files: { 'listener.crt': cert, 'listener.key': key },
+      policies: { 'teams/greedy.yaml': teamFile('greedy'), 'teams/other.yaml': teamFile('other') },
+    })
+    session = connectHttp2(`https://localhost:${running.port}`, { ca: authority.ca })
+    session.on('error', () => {})
+    const tokens = new Map<string, string>()
+    for (const team of ['greedy', 'other']) tokens.set(team, await running.token(as(team).claims))
+    // A body is left open behind what is sent of it.
+    return (team, path, body) =>
+      new Promise((resolve) => {
+        const stream = session.request(
+          {
+            ':method': body === undefined ? 'GET' : 'POST',
+            ':path': path,
+            authorization: `Bearer ${tokens.get(team)}`,
+          },
+          { endStream: body === undefined },
+        )
+        if (body !== undefined) stream.write(body)
+        stream.on('error', () => {})
+        stream.on('response', (fields) => resolve(Number(fields[':status'])))
+        stream.resume()
+      })
+  }
+
+  test('calls that hang leave room for another team', async () => {
+    const ask = await startTls()
+    hangSome()
+    for (let index = 0; index < 60; index += 1) void ask('greedy', `${sessions}?hang`)
+    await until(async () => (await metric('gateway_in_flight')) >= 60, 'all to have come')
+    for (let index = 0; index < 10; index += 1) expect(await ask('other', `${sessions}?n=${index}`)).toBe(200)
+  })
+
+  test('uploads of one byte hold no connection', async () => {
+    const ask = await startTls()
+    hangSome()
+    for (let index = 0; index < 60; index += 1) void ask('greedy', `${attachments}?drip`, 'x')
+    await until(async () => (await metric('gateway_in_flight')) >= 60, 'all to have come')
+    for (let index = 0; index < 10; index += 1) expect(await ask('other', `${sessions}?n=${index}`)).toBe(200)
+    expect(running.upstream.seen.filter(({ target }) => target.includes('drip'))).toEqual([])
+  })
 })

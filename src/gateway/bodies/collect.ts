@@ -179,7 +179,8 @@ export function tooSlow(): Problem {
   )
 }
 
-function noRoom(): Problem {
+/** There is no memory for another byte. */
+export function noRoom(): Problem {
   return new Problem(
     'overloaded',
     'The gateway holds as many bytes of request bodies as it may, or your team as many as it may beside others. Nothing was sent; try again after Retry-After.',

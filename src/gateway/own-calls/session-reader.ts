@@ -1,5 +1,5 @@
 // Sessions and their bills as settlement wants them, read from the Devin API. What is not shaped as documented is left out:
-// it is then as if the API had not answered. Used by the runtime.
+// it is then as if the API had not answered.
 
 import { sessionName } from '../../budgets/budgets.ts'
 import type { SeenSession, SessionReader } from '../../budgets/settlement.ts'

@@ -51,7 +51,7 @@ export interface InspectionLimits {
 }
 
 const defaultLimits: InspectionLimits = { maxBufferedBytes: 1024 * 1024, maxDecodedBytes: 1024 * 1024 }
-/** Up to these sizes decoding on this thread takes a millisecond at most, mostly a tenth of what the thread pool costs. */
+/** Up to these sizes decoding on this thread takes about a millisecond, and less than the way to the thread pool and back. */
 const maxSyncBytes = 64 * 1024
 const maxSyncDecodedBytes = 256 * 1024
 

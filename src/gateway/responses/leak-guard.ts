@@ -1,5 +1,5 @@
 // The last guard on the way back to the caller: finds our own service-user keys in what an upstream answers and masks them.
-// Exact bytes only: an upstream that encodes a key (base64, percent, UTF-16) is beyond it. Used by forwarding.
+// Exact bytes only: an upstream that encodes a key (base64, percent, UTF-16) is beyond it.
 
 /** What every key begins with. Answers hardly ever hold it, so searching for it natively is all that most of them cost. */
 const prefix = 'cog_'

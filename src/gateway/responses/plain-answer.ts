@@ -1,5 +1,5 @@
-// Takes the content coding off an answer, for a taker that has to read it. The leak guard has looked into it before, and
-// holds what is small: so what comes here coded is small, and whole. Used by filtering.ts.
+// Takes the content coding off an answer, for a sink that has to read it. The leak guard has looked into it before, and
+// holds what is small: so what comes here coded is small, and whole.
 
 import type { ResponseHead, ResponseSink, ResponseSource } from '../../cache/response-stream.ts'
 import { firstValue, withoutFields } from '../../http/field-list.ts'
@@ -9,23 +9,23 @@ import { decodersFor, type Decoder } from '../../http/content-coding.ts'
 /** More than the leak guard hands on in a coding, whole. */
 const maxDecodedBytes = 4 * 1024 * 1024
 
-/** Feeds its taker the answer without coding. */
+/** Feeds its sink the answer without coding. */
 export class PlainAnswer implements ResponseSink {
-  readonly #taker: ResponseSink
+  readonly #sink: ResponseSink
   readonly #refusal: (why: string) => Problem
   #decoders: readonly Decoder[] = []
   #head: ResponseHead | null = null
   #held: Buffer[] = []
   #over = false
 
-  /** `refusal` is what the taker gets in place of an answer that cannot be decoded. */
-  constructor(taker: ResponseSink, refusal: (why: string) => Problem) {
-    this.#taker = taker
+  /** `refusal` is what the sink gets in place of an answer that cannot be decoded. */
+  constructor(sink: ResponseSink, refusal: (why: string) => Problem) {
+    this.#sink = sink
     this.#refusal = refusal
   }
 
   attach(flow: ResponseSource): void {
-    this.#taker.attach({
+    this.#sink.attach({
       resume: () => flow.resume(),
       abort: () => {
         this.#over = true
@@ -38,12 +38,12 @@ export class PlainAnswer implements ResponseSink {
     const coding = firstValue(head.fields, 'content-encoding')
     const hasBody = head.status !== 204 && head.status !== 304
     this.#decoders = coding === null || !hasBody ? [] : (decodersFor(coding) ?? [])
-    if (this.#decoders.length === 0) this.#taker.head(head)
+    if (this.#decoders.length === 0) this.#sink.head(head)
     else this.#head = head
   }
 
   data(chunk: Buffer): boolean {
-    if (this.#head === null) return this.#taker.data(chunk)
+    if (this.#head === null) return this.#sink.data(chunk)
     this.#held.push(chunk)
     return true
   }
@@ -51,28 +51,28 @@ export class PlainAnswer implements ResponseSink {
   end(last: Buffer | null): void {
     const head = this.#head
     if (head === null) {
-      this.#taker.end(last)
+      this.#sink.end(last)
       return
     }
     if (last !== null) this.#held.push(last)
     void decoded(this.#decoders, Buffer.concat(this.#held))
       .then((bytes) => this.#give(head, bytes))
-      .catch((error: unknown) => this.#taker.fail(asProblem(error)))
+      .catch((error: unknown) => this.#sink.fail(asProblem(error)))
   }
 
   fail(problem: Problem): void {
-    this.#taker.fail(problem)
+    this.#sink.fail(problem)
   }
 
   #give(head: ResponseHead, bytes: Buffer | null): void {
     if (this.#over) return
     if (bytes === null) {
-      this.#taker.fail(this.#refusal('its content coding is broken'))
+      this.#sink.fail(this.#refusal('its content coding is broken'))
       return
     }
     const plain = withoutFields(head.fields, (name) => name === 'content-encoding')
-    this.#taker.head({ ...head, fields: plain, length: bytes.length })
-    this.#taker.end(bytes)
+    this.#sink.head({ ...head, fields: plain, length: bytes.length })
+    this.#sink.end(bytes)
   }
 }
 

@@ -1,5 +1,5 @@
 // The upstream's answer on its way back: status and fields through the allow-list, every byte through the leak guard.
-// One object per forwarded request; it feeds a taker, which is the caller or a cache.
+// One object for each forwarded request; it feeds a sink.
 
 import type { Dispatcher } from 'undici'
 import type { ResponseSink, ResponseSource } from '../../cache/response-stream.ts'
@@ -14,8 +14,8 @@ import type { LeakGuard, Scanner } from './leak-guard.ts'
 import type { AnswerReceiver } from '../upstream/call.ts'
 import { proxyStatus } from '../upstream/errors.ts'
 
-/** What the rest of the house wants to know of answers. */
-export interface ReceivingEvents {
+/** Who hears of answers. */
+export interface ResponseEvents {
   now(): number
   /** The upstream took the key. */
   accepted(version: KeyVersion): void
@@ -51,9 +51,9 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
   readonly #exchange: RequestContext
   readonly #method: string
   readonly #version: KeyVersion
-  readonly #taker: ResponseSink
+  readonly #sink: ResponseSink
   readonly #guard: LeakGuard
-  readonly #events: ReceivingEvents
+  readonly #events: ResponseEvents
   readonly #call: UpstreamCall
   #controller: Dispatcher.DispatchController | null = null
   #answer: AnswerFields | null = null
@@ -63,21 +63,21 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
 
   constructor(
     { exchange, method, version }: AskedRequest,
-    taker: ResponseSink,
+    sink: ResponseSink,
     guard: LeakGuard,
-    events: ReceivingEvents,
+    events: ResponseEvents,
     call: UpstreamCall,
   ) {
     this.#exchange = exchange
     this.#method = method
     this.#version = version
-    this.#taker = taker
+    this.#sink = sink
     this.#guard = guard
     this.#events = events
     this.#call = call
   }
 
-  /** Nothing more is given to the taker. */
+  /** Nothing more is given to the sink. */
   get isOver(): boolean {
     return this.#over
   }
@@ -87,7 +87,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
     return this.#answer !== null && this.#exchange.upstreamStatus !== 429
   }
 
-  /** The taker has left: let go of the upstream at once. */
+  /** Nobody takes the answer any more: the call is given up at once. */
   abort(): void {
     if (this.#over) return
     this.#letGo(new Error('the caller left'))
@@ -103,7 +103,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
   refuse(problem: Problem): void {
     if (this.#over) return
     this.#letGo(problem)
-    this.#taker.fail(problem)
+    this.#sink.fail(problem)
   }
 
   started(controller: Dispatcher.DispatchController): void {
@@ -160,7 +160,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
       this.#stream(answer.contentLength)
     }
     const passed = this.#scanner?.push(chunk) ?? null
-    return passed === null || this.#taker.data(passed)
+    return passed === null || this.#sink.data(passed)
   }
 
   end(): void {
@@ -174,7 +174,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
       const tail = this.#scanner.end()
       if (this.#scanner.found > 0) this.#events.leaked(this.#exchange)
       this.#finish()
-      this.#taker.end(tail)
+      this.#sink.end(tail)
       return
     }
     // It came without a byte.
@@ -200,7 +200,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
       "The Devin API rejected the gateway's key, not your token. Its secret has been read again; try once more after Retry-After.",
       { fields: { 'retry-after': '1', 'proxy-status': proxyStatus('http_request_denied') } },
     )
-    const fail = (): void => this.#taker.fail(problem)
+    const fail = (): void => this.#sink.fail(problem)
     this.#events.rejected(this.#version).then(fail, fail)
   }
 
@@ -210,11 +210,11 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
         if (identity && this.#answer !== null) this.#answer = weakened(this.#answer)
         this.#head(length, identity ? null : (this.#answer?.contentEncoding ?? null))
       },
-      onData: (chunk) => this.#taker.data(chunk),
+      onData: (chunk) => this.#sink.data(chunk),
       onEnd: (found) => {
         if (found > 0) this.#events.leaked(this.#exchange)
         this.#finish()
-        this.#taker.end(null)
+        this.#sink.end(null)
       },
       onError: () => this.refuse(unsearchable('its content coding is broken')),
       onFlow: (more) => {
@@ -234,13 +234,13 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
     const fields = this.#answer?.pass ?? []
     if (coding !== null) fields.push('content-encoding', coding)
     const unshared = this.#answer?.unshared ?? null
-    this.#taker.head({ status: this.#exchange.upstreamStatus ?? 502, fields, length, unshared })
+    this.#sink.head({ status: this.#exchange.upstreamStatus ?? 502, fields, length, unshared })
   }
 
   #end(length: number | null, coding: string | null, last: Buffer | null): void {
     this.#head(length, coding)
     this.#finish()
-    this.#taker.end(last)
+    this.#sink.end(last)
   }
 
   /** An answer that breaks off raises the alarm for what was masked before. */

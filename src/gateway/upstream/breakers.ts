@@ -88,10 +88,10 @@ export function createBreakers({ now, onEvent }: BreakersOptions): Breakers {
   }
 
   /** Opens it for the first time, or for longer where a probe has failed. */
-  function open(breaker: Breaker, credential: string, failedProbe: boolean): void {
+  function open(breaker: Breaker, credential: string, failedProbe: boolean, isNews: boolean): void {
     if (breaker.retryAtMs !== null && !failedProbe) return
     if (breaker.retryAtMs === null) onEvent(credential, 'opened')
-    else breaker.pauseMs = Math.min(2 * breaker.pauseMs, longestPauseMs)
+    else breaker.pauseMs = isNews ? Math.min(2 * breaker.pauseMs, longestPauseMs) : firstPauseMs
     breaker.retryAtMs = now() + breaker.pauseMs
   }
 
@@ -130,14 +130,16 @@ export function createBreakers({ now, onEvent }: BreakersOptions): Breakers {
       if (result === 'abandoned') return
       const shared = breakerOf(ofAll)
       shared.failures += 1
+      // One who has met it before shows nothing new of the upstream, and cannot keep the others waiting for longer.
+      const isNews = result === 'unsent' || !shared.callers.has(caller)
       if (result === 'unanswered') {
         shared.callers.add(caller)
         const own = breakerOf(ofCaller)
         own.failures += 1
-        if (own.failures >= failuresToOpen) open(own, credential, isProbe)
+        if (own.failures >= failuresToOpen) open(own, credential, isProbe, true)
       }
       const isEverybodys = result === 'unsent' || shared.callers.size >= callersToOpen
-      if (shared.failures >= failuresToOpen && isEverybodys) open(shared, credential, isProbe)
+      if (shared.failures >= failuresToOpen && isEverybodys) open(shared, credential, isProbe, isNews)
     },
   }
 }

@@ -4,7 +4,8 @@
 import type { IncomingMessage } from 'node:http'
 import { Transform } from 'node:stream'
 import type { Problem } from '../../problems.ts'
-import { tooLarge, tooSlow } from '../bodies/collect.ts'
+import { noRoom, tooLarge, tooSlow } from '../bodies/collect.ts'
+import type { BodyMemory } from '../bodies/memory.ts'
 import { leastRate, wasCutOff } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'
 
@@ -14,6 +15,9 @@ export interface UploadOptions {
   /** Content-Length, or null. */
   readonly declared: number | null
   readonly maxBytes: number
+  /** Holds what has arrived before a connection takes it. */
+  readonly memory: BodyMemory
+  readonly team: string
   /** Whether there are connections enough for a body that is sent in small parts. */
   readonly hasRoom: () => boolean
   /** The monotonic clock. */
@@ -40,6 +44,7 @@ export class Upload extends Transform {
   #settled = false
   #timer: NodeJS.Timeout
   #seenBytes = 0
+  #heldBytes = 0
   readonly #sinceMs: number
 
   constructor(options: UploadOptions) {
@@ -52,6 +57,7 @@ export class Upload extends Transform {
     this.#timer = setTimeout(() => this.#stalled(), options.timeoutMs)
     this.once('close', () => {
       clearTimeout(this.#timer)
+      options.memory.giveBack(options.team, this.#heldBytes)
       // The upstream may answer before it has the whole body: the rest is read and dropped, so that the caller can go on.
       request.unpipe(this).resume()
     })
@@ -73,6 +79,11 @@ export class Upload extends Transform {
       done(new Error('the body is larger than the limit'))
       return
     }
+    if (!this.#ready && !this.#hold(chunk.length)) {
+      this.#refuse(noRoom())
+      done(new Error('there is no memory for the body'))
+      return
+    }
     done(null, chunk)
     if (exchange.bytesIn >= Math.min(enoughBytes, declared ?? enoughBytes) || this.#comesSteadily()) this.#flow()
   }
@@ -83,6 +94,13 @@ export class Upload extends Transform {
     const isWhole = !wasCutOff(request) && (declared === null || exchange.bytesIn === declared)
     if (isWhole) this.#flow()
     done(isWhole ? null : cutOff())
+  }
+
+  #hold(bytes: number): boolean {
+    const { memory, team } = this.#options
+    if (!memory.take(team, bytes)) return false
+    this.#heldBytes += bytes
+    return true
   }
 
   #comesSteadily(): boolean {

@@ -24,7 +24,7 @@ export interface UpstreamRequest {
   /** The body when it has been collected; null to stream it. */
   readonly body: Buffer | null
   readonly version: KeyVersion
-  /** How its team stands in the queue. */
+  /** How its team ranks in the queue. */
   readonly precedence: Precedence
 }
 

@@ -8,9 +8,10 @@ import { firstValue } from '../../http/field-list.ts'
 import type { KeyVersion } from '../../keys/keyring.ts'
 import type { Precedence } from '../../limits/precedence.ts'
 import type { Problem } from '../../problems.ts'
+import type { BodyMemory } from '../bodies/memory.ts'
 import type { RequestContext } from '../context.ts'
 import type { LeakGuard } from '../responses/leak-guard.ts'
-import { UpstreamResponseHandler, type ReceivingEvents } from '../responses/upstream-response.ts'
+import { UpstreamResponseHandler, type ResponseEvents } from '../responses/upstream-response.ts'
 import { createBreakers, type BreakerEvent, type CallResult } from './breakers.ts'
 import { Call, type AnswerReceiver } from './call.ts'
 import { createConnections } from './connections.ts'
@@ -33,8 +34,8 @@ export interface UpstreamSettings {
 }
 
 export interface Upstream {
-  /** Sends a request in its turn and feeds the answer to the taker. Throws what is refused at once. */
-  forward(forward: UpstreamRequest, taker: ResponseSink): void
+  /** Sends a request in its turn and feeds the answer to the sink. Throws what is refused at once. */
+  forward(forward: UpstreamRequest, sink: ResponseSink): void
   /** A read of the gateway's own, which waits for its turn like those of callers. Rejects when there is no answer. */
   ask(target: string, version: KeyVersion, requestId: string): Promise<OwnResponse>
   /** Requests at the upstream and in the queue. */
@@ -53,13 +54,14 @@ export interface OwnResponse {
 export interface UpstreamOptions {
   readonly settings: UpstreamSettings
   readonly maxBodyBytes: number
+  readonly bodyMemory: BodyMemory
   /** How long a body may be in coming, and how long it may stall. */
   readonly bodyMs: number
   readonly guard: LeakGuard
   readonly events: UpstreamEvents
 }
 
-export interface UpstreamEvents extends ReceivingEvents {
+export interface UpstreamEvents extends ResponseEvents {
   /** A request of the team was held in the queue: it went on after a while, was refused, or its caller has left. */
   held(team: string, result: HeldResult): void
   /** A request of the team waits or was refused although there was room: its team holds its share. */
@@ -74,7 +76,7 @@ export interface UpstreamEvents extends ReceivingEvents {
 
 /** Nothing is connected before the first request. */
 export function createUpstream(options: UpstreamOptions): Upstream {
-  const { settings, guard, events, maxBodyBytes, bodyMs } = options
+  const { settings, guard, events, maxBodyBytes, bodyMs, bodyMemory } = options
   const { now } = events
   const connections = createConnections({ ...settings, now, onDefect: events.defect })
   const queue = createUpstreamQueue({
@@ -143,10 +145,10 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     return { call, enter: () => queue.enter(entry, { begin, refuse: asking.refuse }) }
   }
 
-  function forward(forwarded: UpstreamRequest, taker: ResponseSink): void {
+  function forward(forwarded: UpstreamRequest, sink: ResponseSink): void {
     const { exchange, version, precedence, fields, request, body } = forwarded
     let upload: Upload | null = null
-    const handler: UpstreamResponseHandler = new UpstreamResponseHandler(forwarded, taker, guard, events, {
+    const handler: UpstreamResponseHandler = new UpstreamResponseHandler(forwarded, sink, guard, events, {
       abandon(reason) {
         call.abandon(reason)
         upload?.destroy()
@@ -174,7 +176,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
       },
       handler,
     )
-    taker.attach(handler)
+    sink.attach(handler)
     if (body !== null) {
       exchange.bytesIn = body.length
       enter()
@@ -185,6 +187,8 @@ export function createUpstream(options: UpstreamOptions): Upstream {
         request,
         declared: fields.bodyLength,
         maxBytes: maxBodyBytes,
+        memory: bodyMemory,
+        team: precedence.team,
         hasRoom: () => queue.active < settings.connections / 2,
         now,
         timeoutMs: bodyMs,

@@ -95,6 +95,20 @@ describe('requests are sent and not answered', () => {
     expect(run.ask('answered', 'd')).toBe(1000)
   })
 
+  test('one of them cannot keep the others waiting by trying with more of the same', () => {
+    const run = start()
+    for (const caller of ['a', 'b', 'c', 'a', 'b']) run.ask('unanswered', caller)
+    for (let round = 0; round < 10; round += 1) {
+      run.nowMs += 1000
+      // Whether it may try or has to wait for its own breaker, the others wait a second at most.
+      run.ask('unanswered', 'a')
+      expect(run.breakers.refusalMs('key', 'd') ?? 0).toBeLessThanOrEqual(1000)
+    }
+    run.nowMs += 1000
+    expect(run.ask('answered', 'd')).toBe('answered')
+    expect(run.ask('answered', 'e')).toBe('answered')
+  })
+
   test('given up ones say nothing', () => {
     const run = start()
     for (let count = 0; count < 50; count += 1) expect(run.ask('abandoned', `caller-${count}`)).toBe('abandoned')
