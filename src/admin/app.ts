@@ -4,6 +4,7 @@ import { isIP } from 'node:net'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { withoutSchemas } from '../no-schemas.ts'
 import type { Purged } from './views.ts'
+import { visibleLines } from '../records/visible.ts'
 
 export interface Readiness {
   readonly ready: boolean
@@ -47,6 +48,8 @@ export function createAdminApp(parts: AdminParts): AdminApp {
     payload.resume()
     done(null)
   })
+  // Names of others stand in what is shown; the JSON stays the same.
+  app.setReplySerializer((payload) => visibleLines(JSON.stringify(payload)))
   app.addHook('onSend', (_request, reply, payload, done) => {
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff')
     done(null, payload)

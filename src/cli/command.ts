@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { Refused } from '../config/diagnostics.ts'
 import { didYouMean } from '../config/nearest.ts'
 import type { Command, Invocation, Streams } from './invocation.ts'
+import { forPeople } from './style.ts'
 import { UsageError } from './usage.ts'
 
 /** Loaded when they are wanted: `start` should not wait for what only the sandbox needs. */
@@ -59,7 +60,7 @@ function invocationOf(command: Command, argv: readonly string[], streams: Stream
       return Array.isArray(found) ? found.filter((value) => typeof value === 'string') : []
     },
     flag: (option) => values[option] === true,
-    print: (text) => streams.out.write(`${text}\n`),
+    print: (text) => streams.out.write(`${forPeople(text)}\n`),
   }
 }
 
@@ -90,12 +91,12 @@ function fail(error: unknown, name: string, command: Command, streams: Streams, 
   }
   if (error instanceof Refused) {
     if (json) streams.out.write(`${JSON.stringify({ ok: false, diagnostics: error.diagnostics })}\n`)
-    else streams.err.write(`${error.message}\n`)
+    else streams.err.write(`${forPeople(error.message)}\n`)
     return 1
   }
   const message = error instanceof Error ? error.message : String(error)
   if (json) streams.out.write(`${JSON.stringify({ ok: false, error: message })}\n`)
-  else streams.err.write(`devin-gateway ${name}: ${message}\n`)
+  else streams.err.write(`devin-gateway ${name}: ${forPeople(message)}\n`)
   return 1
 }
 

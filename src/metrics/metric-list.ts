@@ -156,7 +156,7 @@ export const metricList = {
   },
   cacheAnswers: {
     name: 'gateway_cache_total',
-    help: 'Questions to the cache, by operation and how they were answered; and entries that had to make room.',
+    help: 'Requests to the cache, by operation and result, and entries that were evicted.',
     labelNames: ['operation', 'result'],
   },
   cacheBytes: {
@@ -171,7 +171,7 @@ export const metricList = {
   },
   cacheStanding: {
     name: 'gateway_cache_standing',
-    help: '1 for how the cache stands with those of the other instances, 0 for the other ways; none without a shared store.',
+    help: '1 for the state of the cache among those of the other instances, 0 for its other states; none without a shared store.',
     labelNames: ['standing'],
   },
   cacheMissing: {
@@ -181,12 +181,12 @@ export const metricList = {
   },
   cacheLapses: {
     name: 'gateway_cache_lapses_total',
-    help: 'Times the cache lost touch with the others and dropped everything.',
+    help: 'Times the cache lost contact with those of the other instances and dropped everything.',
     labelNames: [],
   },
   cacheTold: {
     name: 'gateway_cache_told_total',
-    help: 'Writes and purges that the other instances were told of: answered by all, silent where one was waited out, or unreached.',
+    help: 'Writes and purges that were broadcast to the other instances: answered by all, silent where one did not answer, or unreached.',
     labelNames: ['result'],
   },
   storeAway: {
@@ -201,7 +201,7 @@ export const metricList = {
   },
   storeCalls: {
     name: 'gateway_store_calls_total',
-    help: 'Calls to the shared store: answered, failed, or spared because it was away.',
+    help: 'Calls to the shared store: answered, failed, or not tried (spared) because it was away.',
     labelNames: ['result'],
   },
   upstreamThrottled: {
@@ -261,7 +261,7 @@ export const metricList = {
   },
   budgetRequests: {
     name: 'gateway_budget_requests_total',
-    help: 'Requests that needed a budget: reserved, refused, refused for want of a bound, or met by a budget that was away.',
+    help: 'Requests that needed a budget: reserved, refused, refused because nothing bounds the session, or made while budgets could not be read.',
     labelNames: ['result'],
   },
 } as const satisfies Record<string, MetricDefinition>

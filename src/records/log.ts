@@ -18,8 +18,6 @@ export interface Log {
   info(fields: LogFields, message: string): void
   warn(fields: LogFields, message: string): void
   error(fields: LogFields, message: string): void
-  /** The last words of a process, such as a crash: on one line, masked, and written before it returns. */
-  fatal(fields: LogFields, message: string): void
   /** Waits until all lines are written. A log that cannot be written any more rejects. */
   close(): Promise<void>
 }
@@ -53,7 +51,7 @@ export function createLog({ level, destination, ownErrors = [] }: LogOptions): L
     destination ?? { write: (line: string) => void writer?.write(line) },
   )
 
-  const put = (method: 'debug' | 'info' | 'warn' | 'error' | 'fatal') => (fields: LogFields, message: string) => {
+  const put = (method: 'debug' | 'info' | 'warn' | 'error') => (fields: LogFields, message: string) => {
     if (logger.isLevelEnabled(method))
       logger[method](membersOf(printable(fields, ownErrors)), visibleLines(maskSecrets(message)))
   }
@@ -63,10 +61,6 @@ export function createLog({ level, destination, ownErrors = [] }: LogOptions): L
     info: put('info'),
     warn: put('warn'),
     error: put('error'),
-    fatal: (fields, message) => {
-      put('fatal')(fields, message)
-      writer?.flush()
-    },
     close: async () => writer?.close(),
   }
 }

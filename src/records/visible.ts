@@ -3,7 +3,7 @@
 /** Controls, marks of format (direction, no width, tags), separators of lines and paragraphs. */
 const unseen = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 
-/** The text with every such character as `\u202e` is written. */
+/** The text with every such character written as `\u202e`; a JSON text stays the same JSON. */
 export function visible(text: string): string {
   return text.replace(unseen, escaped)
 }
@@ -16,6 +16,6 @@ export function visibleLines(text: string): string {
 }
 
 function escaped(character: string): string {
-  const code = (character.codePointAt(0) ?? 0).toString(16)
-  return code.length > 4 ? `\\u{${code}}` : `\\u${code.padStart(4, '0')}`
+  const units = Array.from({ length: character.length }, (_, at) => character.charCodeAt(at))
+  return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('')
 }

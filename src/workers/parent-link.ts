@@ -117,7 +117,6 @@ export function logOf(log: Log, worker: number): Log {
     info: (fields, message) => log.info({ ...fields, worker }, message),
     warn: (fields, message) => log.warn({ ...fields, worker }, message),
     error: (fields, message) => log.error({ ...fields, worker }, message),
-    fatal: (fields, message) => log.fatal({ ...fields, worker }, message),
     close: () => log.close(),
   }
 }

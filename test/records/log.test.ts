@@ -112,16 +112,4 @@ describe('the operational log', () => {
       Array.from({ length: 2000 }, (_, index) => index),
     )
   })
-
-  it('has the last words of a process out before it ends, on one line and masked', async () => {
-    const program = startProgram(`
-      const log = createLog({ level: 'info' })
-      log.fatal({ event: 'crash', error: new Error('cog_planted in a message') }, 'it ended\\nwith cog_planted')
-      process.kill(process.pid, 'SIGKILL')
-    `)
-    const lines = (await textOf(program.stderr)).split('\n')
-    expect(lines).toHaveLength(2)
-    expect(JSON.parse(lines[0] ?? '')).toMatchObject({ level: 'fatal', event: 'crash', error: { name: 'Error' } })
-    expect(lines[0]).not.toContain('planted')
-  })
 })

@@ -3,6 +3,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { recordJson, safeText } from '../../src/records/safe-text.ts'
+import { forPeople } from '../../src/cli/style.ts'
 import { visible, visibleLines } from '../../src/records/visible.ts'
 
 const unseen = [
@@ -17,12 +18,25 @@ const unseen = [
 describe('visible text', () => {
   it.each(unseen)('writes %j as an escape', (character) => {
     const shown = visible(`a${character}b`)
-    expect(shown).toMatch(/^a\\u(?:[0-9a-f]{4}|\{[0-9a-f]+\})b$/)
+    expect(shown).toMatch(/^a(?:\\u[0-9a-f]{4}){1,2}b$/)
   })
 
   it('leaves letters of any language, symbols and marks alone', () => {
     const text = 'Zürich 東京 עברית العربية 😀 e\u0301 “x” €\u00a0y'
     expect(visible(text)).toBe(text)
+  })
+
+  it('leaves a JSON text the same JSON', () => {
+    const value = { 'a\u202e': ['\u0085', '\u{e0041}', 'b\u2028\n'] }
+    const shown = visible(JSON.stringify(value))
+    expect(JSON.parse(shown)).toEqual(value)
+    expect(shown).toMatch(/^[ -~]+$/)
+  })
+
+  it('of a command keeps the colours of the command itself, and no code of others', () => {
+    expect(forPeople('\u001b[31mno\u001b[39m \u001b[2J\u001b[8m\u202egnp\n')).toBe(
+      String.raw`${'\u001b'}[31mno${'\u001b'}[39m \u001b[2J\u001b[8m\u202egnp` + '\n',
+    )
   })
 
   it('keeps line feeds and tabs where lines are wanted, and nothing else', () => {

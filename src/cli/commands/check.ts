@@ -3,7 +3,7 @@
 import { formatDiagnostic, Refused } from '../../config/diagnostics.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { configOption, loadSetup, policiesOption } from '../setup.ts'
-import { painter } from '../style.ts'
+import { forPeople, painter } from '../style.ts'
 
 export const checkCommand: Command = {
   usage: 'check [--config F] [--policies DIR] [--strict]',
@@ -22,7 +22,7 @@ export const checkCommand: Command = {
     }
     if (invocation.json) invocation.print(JSON.stringify({ ok: !failed, ...summary, diagnostics }))
     else {
-      for (const diagnostic of diagnostics) invocation.err.write(`${formatDiagnostic(diagnostic)}\n`)
+      for (const diagnostic of diagnostics) invocation.err.write(`${forPeople(formatDiagnostic(diagnostic))}\n`)
       const paint = painter(invocation.out, invocation.env)
       const verdict = failed ? paint('red', 'refused') : paint('green', 'fine')
       invocation.print(
