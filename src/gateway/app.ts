@@ -163,10 +163,10 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
   const api: FastifyPluginCallback = (scope, _options, done) => {
     scope.addHook('onRequest', hookOf(stages.authenticate))
     for (const stage of stages.decide) scope.addHook('preHandler', hookOf(stage))
-    const answer: RouteHandlerMethod = ({ context }) => stages.answer(context)
+    const forward: RouteHandlerMethod = ({ context }) => stages.forward(context)
     // The stages forward by themselves: of the library's own forwarding nothing applies.
-    scope.register(httpProxy, { upstream: parts.upstreamOrigin, handler: answer, retryMethods: [] })
-    scope.setNotFoundHandler(answer)
+    scope.register(httpProxy, { upstream: parts.upstreamOrigin, handler: forward, retryMethods: [] })
+    scope.setNotFoundHandler(forward)
     done()
   }
 

@@ -3,6 +3,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { CreateReservation } from '../budgets/budgets.ts'
+import type { CacheWait, FetchLease } from '../cache/acquired.ts'
 import type { CacheOutcome } from '../cache/cache-request.ts'
 import type { Operation } from '../catalogue/operation.ts'
 import type { Target } from '../catalogue/target.ts'
@@ -87,6 +88,8 @@ export class RequestContext {
   claim: Claim | null = null
   /** What it may cost, put aside in budgets. */
   reservation: CreateReservation | null = null
+  /** What the cache has granted in place of an answer. */
+  acquired: CacheWait | FetchLease | null = null
   keyVersion: KeyVersion | null = null
   /** How the cache came to the answer, and its Cache-Status; null when it was not asked. */
   cache: CacheOutcome['result'] | null = null

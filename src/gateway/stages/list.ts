@@ -1,5 +1,5 @@
 // The way of a request, in order. Fastify runs these as hooks of its life cycle (app.ts): the first ones for every request,
-// `decide` for what is addressed to the API, `answer` as the handler of the proxied route.
+// `decide` for what is addressed to the API, `forward` as the handler of the proxied route.
 
 import type { TokenVerifier } from '../../identity/token-verifier.ts'
 import type { Bodies } from '../bodies/collect.ts'
@@ -9,11 +9,12 @@ import type { DevinUsers } from '../devin-users.ts'
 import type { Overload } from '../overload.ts'
 import type { IdempotencyService } from '../../idempotency/idempotency-service.ts'
 import { createAdmitBody, type AdmitBodyParts } from './admit-body.ts'
-import { createAnswer, type AnswerParts } from './answer.ts'
+import { createAnswerFromCache, type AnswerFromCacheParts } from './answer-from-cache.ts'
 import { createAuthenticate } from './authenticate.ts'
 import { createAuthorize } from './authorize.ts'
 import { chooseKey } from './choose-key.ts'
 import { createClaimIdempotencyKey } from './claim-idempotency-key.ts'
+import { createForwarding, type ForwardingParts } from './forward.ts'
 import { createJudgeBody } from './judge-body.ts'
 import { createReadBody } from './read-body.ts'
 import { readRequest } from './read-request.ts'
@@ -22,7 +23,7 @@ import type { Stage } from './stage.ts'
 import { createShedLoad } from './shed-load.ts'
 import { createTakeLimits } from './take-limits.ts'
 
-export interface StageParts extends AnswerParts, AdmitBodyParts {
+export interface StageParts extends AdmitBodyParts, AnswerFromCacheParts, ForwardingParts {
   readonly tokens: TokenVerifier
   readonly devinUsers: DevinUsers
   readonly overload: Overload
@@ -36,10 +37,11 @@ export interface Stages {
   readonly readRequest: Stage
   readonly authenticate: Stage
   readonly decide: readonly Stage[]
-  readonly answer: (context: RequestContext) => void
+  readonly forward: (context: RequestContext) => void
 }
 
 export function createStages(parts: StageParts): Stages {
+  const forwarding = createForwarding(parts)
   return {
     readRequest: { name: 'read-request', run: readRequest },
     authenticate: createAuthenticate(parts.tokens),
@@ -53,7 +55,8 @@ export function createStages(parts: StageParts): Stages {
       createTakeLimits(parts.limiter),
       createReadBody(parts.bodies),
       createReserveBudget(parts.budgeting),
+      createAnswerFromCache(parts, forwarding),
     ],
-    answer: createAnswer(parts),
+    forward: forwarding.run,
   }
 }

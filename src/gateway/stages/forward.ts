@@ -1,15 +1,12 @@
-// The end of the pipeline: the answer from the cache, or from another caller's call, or the lease to ask the upstream. Then
-// follow, in this order, the limits of teams that have stored answers for nothing, the key, and the call.
+// The end of the pipeline, where the upstream has to be asked. Then follow, in this order, the limits of teams that have stored
+// answers for nothing, the key, and the call.
 
-import { followAcquired } from '../../cache/acquired.ts'
-import { createWallTime } from '../../cache/clocks.ts'
+import { followAcquired, type AskUpstream } from '../../cache/acquired.ts'
 import type { ResponseSink } from '../../cache/response-stream.ts'
-import type { ResponseCache } from '../../cache/response-cache.ts'
 import type { Keyring } from '../../keys/keyring.ts'
 import type { Limiter } from '../../limits/limiter.ts'
 import type { Precedence } from '../../limits/precedence.ts'
 import { asProblem } from '../../problems.ts'
-import { cacheRequestOf } from '../cache-request.ts'
 import type { RequestContext } from '../context.ts'
 import { declareJson } from '../fields.ts'
 import type { Upstream } from '../upstream/upstream.ts'
@@ -18,27 +15,26 @@ import { openKey } from './open-key.ts'
 import { enterStage, type StageResult } from './stage.ts'
 import { countsUpstreamOnly, takeAllLimits } from './take-limits.ts'
 
-export interface AnswerParts extends SinkSettings {
+export interface ForwardingParts extends SinkSettings {
   readonly limiter: Limiter
   readonly keyring: Keyring
-  readonly cache: ResponseCache
   readonly upstream: Upstream
 }
 
-/** What the handler of the proxied route does. It throws what is refused before anything was sent of a write. */
-export function createAnswer(parts: AnswerParts): (context: RequestContext) => void {
-  const { keyring, cache, limiter, upstream } = parts
-  const wallTime = createWallTime(parts)
-  // A clock that was set forward closes no window early.
-  const earliest = (): number => wallTime().earliestMs
+export interface Forwarding {
+  /** Asks the upstream for a request, as often as the cache says. Throws what is refused before anything was sent. */
+  askFor(context: RequestContext): AskUpstream
+  /** What the handler of the proxied route does: follows what the cache has granted. */
+  run(context: RequestContext): void
+}
 
-  function forward(
-    context: RequestContext,
-    body: Buffer | null,
-    shared: readonly string[] | null,
-    receiver: ResponseSink,
-  ): void {
-    const { request, method, decided, claim, reservation } = context
+export function createForwarding(parts: ForwardingParts): Forwarding {
+  const { keyring, limiter, upstream } = parts
+
+  function forward(context: RequestContext, shared: readonly string[] | null, receiver: ResponseSink): void {
+    const { request, response, method, decided, claim, reservation } = context
+    const body = bodyToSend(context)
+    if (body === null && context.fields.expectsContinue) response.writeContinue()
     enterStage(context, 'open-key')
     const version = openKey(keyring, context)
     enterStage(context, 'forward')
@@ -63,15 +59,10 @@ export function createAnswer(parts: AnswerParts): (context: RequestContext) => v
     )
   }
 
-  return (context) => {
-    enterStage(context, 'answer-from-cache')
-    const { decided, memo, fields, policy, method, response } = context
-    const body = bodyToSend(context)
-    if (body === null && fields.expectsContinue) response.writeContinue()
-    const request = cacheRequestOf(decided, memo, policy.catalogue, method ?? '', decided.target, fields, earliest)
+  function askFor(context: RequestContext): AskUpstream {
     let limitsAreDue = countsUpstreamOnly(context)
-    followAcquired(cache.acquire(request), sinksToClient(context, parts), (shared, sink) => {
-      const ask = (): void => forward(context, body, shared, sink)
+    return (shared, sink) => {
+      const ask = (): void => forward(context, shared, sink)
       if (!limitsAreDue) ask()
       else {
         // Once, however often the upstream has to be asked.
@@ -79,7 +70,15 @@ export function createAnswer(parts: AnswerParts): (context: RequestContext) => v
         enterStage(context, 'take-limits')
         whenGranted(takeAllLimits(limiter, context), sink, ask)
       }
-    })
+    }
+  }
+
+  return {
+    askFor,
+    run(context) {
+      if (context.acquired === null) throw new Error('the cache was not asked')
+      followAcquired(context.acquired, sinksToClient(context, parts), askFor(context))
+    },
   }
 }
 

@@ -1,0 +1,34 @@
+// Stage: the answer from the cache. Without one the request goes on with what the cache has granted in its place: the lease to ask
+// the upstream, or to wait for another caller's call.
+
+import { followAcquired } from '../../cache/acquired.ts'
+import { createWallTime } from '../../cache/clocks.ts'
+import type { ResponseCache } from '../../cache/response-cache.ts'
+import { cacheRequestOf } from '../cache-request.ts'
+import { sinksToClient, type SinkSettings } from '../responses/sinks.ts'
+import type { Forwarding } from './forward.ts'
+import type { Stage } from './stage.ts'
+
+export interface AnswerFromCacheParts extends SinkSettings {
+  readonly cache: ResponseCache
+}
+
+/** `forwarding` fetches anew, in the background, what was answered from a stale entry. */
+export function createAnswerFromCache(parts: AnswerFromCacheParts, forwarding: Forwarding): Stage {
+  const { cache } = parts
+  const wallTime = createWallTime(parts)
+  // A clock that was set forward closes no window early.
+  const earliest = (): number => wallTime().earliestMs
+  return {
+    name: 'answer-from-cache',
+    run(context) {
+      const { decided, memo, fields, policy, method } = context
+      const request = cacheRequestOf(decided, memo, policy.catalogue, method ?? '', decided.target, fields, earliest)
+      const acquired = cache.acquire(request)
+      if (acquired.kind === 'answer')
+        followAcquired(acquired, sinksToClient(context, parts), forwarding.askFor(context))
+      else context.acquired = acquired
+      return undefined
+    },
+  }
+}
