@@ -1,4 +1,4 @@
-// How lists of the API are paged by cursor. Used by extension files and by the import of the catalogue.
+// How lists of the API are paged by cursor.
 
 import type { Paging } from './operation.ts'
 

@@ -14,7 +14,7 @@ import type { LimitStatus } from '../limits/limiter.ts'
 import type { Evaluation } from '../policy/decision/evaluate.ts'
 import type { PolicySet } from '../policy/model/policy-set.ts'
 import { asProblem, type Problem } from '../problems.ts'
-import { DecisionMemo } from './evaluation-memo.ts'
+import type { DecisionMemo } from './evaluation-memo.ts'
 import type { CallerFields } from './fields.ts'
 import { Releases } from './releases.ts'
 
@@ -80,8 +80,6 @@ export class RequestContext {
   principal: Principal | null = null
   operation: Operation | null = null
   evaluation: Evaluation | null = null
-  /** What was made of the evaluation; shared with other requests that came to the same one. */
-  memo = new DecisionMemo()
   /** The body as it was received; null while it was not collected. */
   receivedBody: Buffer | null = null
   /** The Idempotency-Key that this request has claimed. */
@@ -123,6 +121,7 @@ export class RequestContext {
   isDecisionRecorded = false
   isAccessRecorded = false
 
+  #memo: DecisionMemo | null = null
   #fields: CallerFields | null = null
   #target: Target | null = null
   #phase: number = phases.deciding
@@ -200,6 +199,16 @@ export class RequestContext {
   /** What the policy says of the request, from the stage `authorize` on. */
   get decided(): Evaluation {
     return this.evaluation ?? tooEarly('decided')
+  }
+
+  /** What was made of the evaluation; shared with other requests that came to the same one. */
+  get memo(): DecisionMemo {
+    return this.#memo ?? tooEarly('memo')
+  }
+
+  wasEvaluated(evaluation: Evaluation, memo: DecisionMemo): void {
+    this.evaluation = evaluation
+    this.#memo = memo
   }
 
   /** What is written of the answer from here on cannot be taken back. */

@@ -1,5 +1,5 @@
 // Who a caller is at Devin: the user of its member list that has the e-mail address of the token. Looked up when a
-// guardrail asks for it, remembered, refreshed in the background. Used by admission.ts and own-pages.ts.
+// guardrail asks for it, remembered, refreshed in the background.
 
 import { LRUCache } from 'lru-cache'
 import { addressName, verifiedAddress } from '../identity/claims.ts'

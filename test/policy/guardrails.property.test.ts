@@ -5,7 +5,7 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { GuardrailDocument } from '../../src/policy/documents/guardrail-document.ts'
 import { applyRules, type GuardedRequest, type GuardrailVerdict } from '../../src/policy/guardrails/apply.ts'
-import { layOut } from '../../src/policy/guardrails/bound.ts'
+import { boundGuardrails } from '../../src/policy/guardrails/bound.ts'
 import { CallerAttributes } from '../../src/policy/guardrails/attributes.ts'
 import { compileGuardrails } from '../../src/policy/guardrails/compile.ts'
 import { serializeStrictJson } from '../../src/json/value.ts'
@@ -117,7 +117,7 @@ function apply(documents: readonly GuardrailDocument[], request: GuardedRequest)
     catalogue,
     [],
   )
-  return applyRules(layOut(table.on(operationOf('org.sessions.create')) ?? []), request, caller)
+  return applyRules(boundGuardrails(table.on(operationOf('org.sessions.create')) ?? []), request, caller)
 }
 
 function requestOf(json: unknown, text: string): GuardedRequest {

@@ -586,6 +586,19 @@ describe('a guardrail', () => {
   })
 })
 
+test('in shadow mode another spelling of a bounded field is recorded and not refused', () => {
+  const tried = (rules: string, on = 'org.sessions.create') => withRules(`mode: shadow, ${rules}`, on)
+  for (const [policy, request, body] of [
+    [tried('body: { title: { max_length: 5 } }'), create, { prompt: 'x', Title: 'too long' }],
+    [tried('body: { title: { max_length: 5 } }'), `${create}?title=x`, { prompt: 'x' }],
+    [tried('query: { first: { at_most: 5 } }', 'org.sessions.list'), `${list}?First=99`, undefined],
+  ] as const) {
+    const { decision, verdict } = ask(policy, engineer, request, body)
+    expect(decision.effect).toBe('allow')
+    expect(verdict?.shadow[0]?.violations.map(({ bound }) => bound)).toEqual(['spelling'])
+  }
+})
+
 test('regular expressions look at so many characters of a request, and stars at any number of plain ones', () => {
   const bounds =
     'body: { title: { matches: "^[a-z ]*$" }, tags: { each_matches: "^[a-z ]+$" }, prompt: { matches: "a*" } }'

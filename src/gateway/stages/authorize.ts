@@ -5,7 +5,7 @@ import { evaluate, findOperation } from '../../policy/decision/evaluate.ts'
 import { tooLarge } from '../bodies/collect.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
 import type { RequestContext } from '../context.ts'
-import { RepeatedRequests, type Evaluated } from '../evaluation-memo.ts'
+import { DecisionMemo, RepeatedRequests, type Evaluated } from '../evaluation-memo.ts'
 import { refusalOf } from '../refusals/request.ts'
 import type { Stage } from './stage.ts'
 
@@ -16,8 +16,7 @@ export function createAuthorize(maxBodyBytes: number): Stage {
       const { principal, fields } = context
       if (principal === null) throw new Error('nobody was authenticated')
       const { evaluation, memo } = evaluateFirst(context, principal)
-      context.evaluation = evaluation
-      context.memo = memo
+      context.wasEvaluated(evaluation, memo)
       const refusal = refusalOf(context)
       if (refusal !== null) return refusal
       return fields.bodyLength !== null && fields.bodyLength > maxBodyBytes ? tooLarge(maxBodyBytes) : undefined
@@ -40,7 +39,7 @@ function evaluateFirst(context: RequestContext, principal: Principal): Evaluated
     return known
   }
   context.operation = findOperation(policy, method, target)
-  const evaluated = { evaluation: evaluate(policy, principal, context.operation, target), memo: context.memo }
+  const evaluated = { evaluation: evaluate(policy, principal, context.operation, target), memo: new DecisionMemo() }
   repeated.note(principal, method, rawTarget, evaluated)
   return evaluated
 }

@@ -41,8 +41,7 @@ export function createJudgeBody({ devinUsers, bodies }: JudgeBodyParts): Stage {
     const { decided, memo } = context
     if (evaluation !== decided) {
       const isSameDecision = evaluation.decision === decided.decision && evaluation.facts === decided.facts
-      context.memo = isSameDecision ? memo.afterBody : new DecisionMemo()
-      context.evaluation = evaluation
+      context.wasEvaluated(evaluation, isSameDecision ? memo.afterBody : new DecisionMemo())
     }
     return refusalOf(context) ?? undefined
   }

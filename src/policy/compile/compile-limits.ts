@@ -70,7 +70,7 @@ export function compileGatewayLimits(
 
 const weights = { high: 4, normal: 2, low: 1 } as const
 
-/** How requests of a team stand in line before the upstream. */
+/** The place of a team's requests in the queue before the upstream. */
 export function precedenceOf({ team, limits }: TeamDocument, gateway: GatewayLimits | null): Precedence {
   const { priority, weight } = limits ?? ({ priority: 'normal', weight: null } as const)
   const maxWaitMs = gateway?.maxWaitMs ?? 0

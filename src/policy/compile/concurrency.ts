@@ -1,4 +1,4 @@
-// Limits of requests under way held against the connections to the upstream: a limit that lets one team take all of them
+// Limits of requests under way compared with the connections to the upstream: a limit that lets one team take all of them
 // bounds nothing. Pure.
 
 import type { Diagnostic } from '../../config/diagnostics.ts'

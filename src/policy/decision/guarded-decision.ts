@@ -1,4 +1,4 @@
-// A request that a grant allows, held against the guardrails that bind it: refused, changed, or let through as it is.
+// Guardrails applied to a request that a grant allows: refused, changed, or let through as it is.
 // What comes out was decided on exactly as it will be sent. Pure.
 
 import type { Decision, Facts } from '../model/decision.ts'

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { binding, type Guardrail } from '../guardrails/guardrail.ts'
 import type { PolicySet, Team } from '../model/policy-set.ts'
 
-/** Whether the items of the answer are held against the fence of this team, so that the request need name no organization. */
+/** Whether the items of the answer are checked by the fence of this team, so that the request need name no organization. */
 export function filtersItems(policy: PolicySet, { operation, principal }: Facts, team: Team): boolean {
   return enforcedFor(policy, team, operation, principal.app).some(
     ({ response }) => response?.filterItemsBy === 'organizations',
@@ -35,7 +35,7 @@ export function responseFilter(policy: PolicySet, facts: Facts, teams: readonly 
   }
 }
 
-/** What the request names has been held against the fence; where it names nothing, the fences are what is visible. */
+/** The fence has checked what the request names; where it names nothing, the fences are what is visible. */
 function visibleTo(teams: readonly Team[], { narrowed, organizations }: Facts): 'all' | readonly string[] {
   const fences = teams.map((team) => team.organizations)
   if (fences.includes('all')) return 'all'

@@ -1,5 +1,5 @@
 // How limits and budgets are written in policies, wherever they may stand: `600/min`, `{ rate, burst }`, `500/month`,
-// `{ hard: 500/month, soft: 400/month }`, `10`. Used by the documents of teams and of the whole gateway.
+// `{ hard: 500/month, soft: 400/month }`, `10`.
 
 import { z } from 'zod'
 import { rate } from '../../config/fields.ts'

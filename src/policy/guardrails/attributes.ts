@@ -18,7 +18,7 @@ export class CallerAttributes {
   readonly #devinUser: DevinUser | undefined
   readonly #emailUnverified: boolean
   #wantsDevinUser = false
-  /** Of all patterns that are held against the request. */
+  /** Of all patterns that look at the request. */
   readonly effort = new Effort()
 
   /** `devinUser` is undefined while nobody has looked it up. */

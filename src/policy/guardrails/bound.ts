@@ -1,4 +1,4 @@
-// The guardrails that bind a request, laid out as they are applied: the rules of all of them by field, each with the bounds
+// The guardrails that bind a request, as they are applied: the rules of all of them by field, each with the bounds
 // that no other one undercuts. Pure.
 
 import { compareNumbers } from '../../json/decimal.ts'
@@ -6,8 +6,8 @@ import { foldName } from '../../catalogue/name-folding.ts'
 import type { BoundField, BoundGuardrails, BoundRule, Guardrail, Layer, Rule, Tightest } from './guardrail.ts'
 import { nameTree } from '../model/name-tree.ts'
 
-/** Lays out guardrails that are sorted by id. Made once, because it costs about as much as applying them. */
-export function layOut(guardrails: readonly Guardrail[]): BoundGuardrails {
+/** Collects the rules of guardrails, which are sorted by id. Made once, because it costs about as much as applying them. */
+export function boundGuardrails(guardrails: readonly Guardrail[]): BoundGuardrails {
   return {
     all: guardrails,
     enforced: layerOf(guardrails.filter(({ mode }) => mode === 'enforce')),

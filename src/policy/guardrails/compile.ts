@@ -1,4 +1,4 @@
-// Documents of guardrails → the table that requests are held against, with every contradiction at its place. Pure.
+// Documents of guardrails → the table that is applied to requests, with every contradiction at its place. Pure.
 
 import type { Catalogue } from '../../catalogue/catalogue.ts'
 import type { Operation } from '../../catalogue/operation.ts'
@@ -8,7 +8,7 @@ import { operationsNamed } from '../compile/allow.ts'
 import type { FieldRule, GuardrailDocument, GuardrailsDocument } from '../documents/guardrail-document.ts'
 import { compileValue, type ValueTemplate } from './attributes.ts'
 import { contradictionsOf, undocumentedFields } from './contradictions.ts'
-import { layOut } from './bound.ts'
+import { boundGuardrails } from './bound.ts'
 import {
   binding,
   type Guardrail,
@@ -71,7 +71,7 @@ export function compileGuardrails(
     if (ofAnswer.length > 0) onAnswers[index] = ofAnswer
   }
   /** By operation, and by the ids of the set. */
-  const laidOut: Map<string, BoundGuardrails>[] = []
+  const bySet: Map<string, BoundGuardrails>[] = []
   return {
     on: (operation) => byOperation[operation.index],
     binding({ index }, team, app) {
@@ -79,8 +79,8 @@ export function compileGuardrails(
       if (bound === undefined) return nothingBinds
       const set = binding(bound, team, app)
       const key = set.map(({ id }) => id).join(' ')
-      const known = (laidOut[index] ??= new Map())
-      const found = known.get(key) ?? layOut(set)
+      const known = (bySet[index] ??= new Map())
+      const found = known.get(key) ?? boundGuardrails(set)
       known.set(key, found)
       return found
     },
@@ -90,7 +90,7 @@ export function compileGuardrails(
   }
 }
 
-const nothingBinds = layOut([])
+const nothingBinds = boundGuardrails([])
 
 /** The body of a read is refused whatever it holds, so rules on it would have nothing to look at. */
 function bind(byOperation: Guardrail[][], operation: Operation, guardrail: Guardrail): void {

@@ -113,7 +113,7 @@ export interface BoundGuardrails {
 export interface GuardrailTable {
   /** Those that bind an operation, for whomever, by id; undefined for most operations. */
   on(operation: Operation): readonly Guardrail[] | undefined
-  /** Those of `on` that bind a request which is decided for this team and sent by this app, laid out to be applied. */
+  /** Those of `on` that bind a request which is decided for this team and sent by this app, with their rules by field. */
   binding(operation: Operation, team: string, app: string | null): BoundGuardrails
   /** Whether any of them bounds the operation's body, so that it must be JSON and say so. */
   boundsBody(operation: Operation): boolean

@@ -1,5 +1,5 @@
 // Patterns of `matches` and `each_matches`: `*` for some characters, or a regular expression between ^ and $. Both take time
-// linear in the text they are held against, whatever a caller sends and whatever an author writes.
+// linear in the text, whatever a caller sends and whatever an author writes.
 
 import { RE2JS } from 're2js'
 

@@ -33,7 +33,7 @@ export interface LoadedPolicies {
   /** Warnings only: with an error the load is refused. */
   readonly diagnostics: readonly Diagnostic[]
   readonly testsPassed: number
-  /** What the files forbid, so that the next set can be held against it. */
+  /** What the files forbid, to be compared with the next set. */
   readonly bounds: Bounds
 }
 
@@ -43,7 +43,7 @@ export interface LoadOptions {
   readonly sources: SecretSources
   /** `required`: a secret that cannot be resolved refuses the load. `reported`: it is a warning (`check` in CI has no secrets). */
   readonly secrets: 'required' | 'reported'
-  /** Connections to the upstream that limits are held against; null where several instances share the limits. */
+  /** Connections to the upstream, with which limits are compared; null where several instances share the limits. */
   readonly connections: number | null
   /** Milliseconds since the epoch: keys that end soon are warned about. */
   readonly now: () => number

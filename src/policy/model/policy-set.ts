@@ -42,7 +42,7 @@ export interface Team {
   readonly attempts: AttemptLimits
   /** An answer from the cache counts against none of the limits: they are judged when the upstream is asked. */
   readonly cachedIsFree: boolean
-  /** How its requests stand in line before the upstream. */
+  /** Its place in the queue before the upstream. */
   readonly precedence: Precedence
   /** Grants that cover an operation, by its index. */
   readonly byOperation: readonly (readonly Grant[] | undefined)[]
