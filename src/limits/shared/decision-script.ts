@@ -26,7 +26,7 @@ export const decideScript = script(
 local now = time[1] * 1000 + time[2] / 1000
 local instance = ARGV[1]
 if redis.call('GET', KEYS[1]) ~= ARGV[2] then return {} end
-local function is_there(name) return redis.call('ZSCORE', KEYS[2], name) end
+local function is_there(name) return redis.call('ZSCORE', KEYS[2], name) and true or false end
 
 ${meterKinds}
 local function open(key, text)

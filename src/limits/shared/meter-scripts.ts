@@ -124,11 +124,9 @@ function sliding.take_off(limit, time, cost)
   end
   sliding.read(limit)
 end
-function sliding.remaining(limit) return math.max(0, limit.amount - limit.used) end
-function sliding.reset(limit)
-  if limit.used == 0 then return 0 end
-  return limit.last.time + limit.span - now
-end
+local function left(limit) return math.max(0, limit.amount - limit.used) end
+sliding.remaining = left
+function sliding.reset(limit) return limit.used == 0 and 0 or limit.last.time + limit.span - now end
 
 -- The amount is what it holds, the span that in which it gets one back: whole ticks (meter.ts), so all this is exact.
 local bucket = {}
@@ -190,25 +188,30 @@ function calendar.give_back(limit, cost)
   limit.used = math.max(0, limit.used - cost)
   calendar.keep(limit)
 end
-function calendar.remaining(limit) return math.max(0, limit.amount - limit.used) end
-function calendar.reset(limit)
-  if limit.used == 0 then return 0 end
-  return limit.ending - now
-end
+calendar.remaining = left
+function calendar.reset(limit) return limit.used == 0 and 0 or limit.ending - now end
 
 local slots = {}
--- Frees what instances held that are not there any more. It is looked for once a second.
+local function held(text) return tonumber(string.match(text or '0', '^%d+')) end
+-- Frees what instances held that are not there any more. It is looked for once a second, and freed when they are not there for
+-- the second time: when the clock was set forward all seem to be gone until their next beat.
 function slots.sweep(limit)
   limit.used = 0
   local all = redis.call('HGETALL', limit.key)
   for index = 1, #all, 2 do
-    local name, count = all[index], tonumber(all[index + 1])
-    if name ~= 'total' and name ~= 'seen' then
-      if is_there(name) then limit.used = limit.used + count else redis.call('HDEL', limit.key, name) end
+    local name, text = all[index], all[index + 1]
+    local is_there, was_there = is_there(name), not string.find(text, 'absent', 1, true)
+    if name == 'total' or name == 'seen' then
+      -- Of no instance.
+    elseif not is_there and not was_there then
+      redis.call('HDEL', limit.key, name)
+    else
+      limit.used = limit.used + held(text)
+      if is_there ~= was_there then redis.call('HSET', limit.key, name, held(text) .. (is_there and '' or ' absent')) end
     end
   end
   redis.call('HSET', limit.key, 'total', limit.used, 'seen', exact(now))
-  redis.call('PEXPIRE', limit.key, 60000)
+  redis.call('PEXPIRE', limit.key, 86400000)
 end
 function slots.read(limit)
   local told = limit.held
@@ -219,15 +222,12 @@ function slots.read(limit)
     limit.seen = now
     mine = redis.call('HGET', limit.key, instance)
   end
-  limit.mine = tonumber(mine or 0)
+  limit.mine = held(mine)
   limit.changed = told ~= limit.mine
   limit.used = limit.used - limit.mine + told
   limit.mine = told
 end
-function slots.wait(limit)
-  if limit.used < limit.amount then return 0 end
-  return 1000
-end
+function slots.wait(limit) return limit.used < limit.amount and 0 or 1000 end
 function slots.count(limit, cost) limit.used, limit.mine = limit.used + cost, limit.mine + cost end
 function slots.keep(limit)
   if limit.used <= 0 then
@@ -237,10 +237,10 @@ function slots.keep(limit)
     redis.call('HDEL', limit.key, instance)
   else
     redis.call('HSET', limit.key, instance, limit.mine, 'total', limit.used, 'seen', exact(limit.seen))
-    redis.call('PEXPIRE', limit.key, 60000)
+    redis.call('PEXPIRE', limit.key, 86400000)
   end
 end
-function slots.remaining(limit) return math.max(0, limit.amount - limit.used) end
+slots.remaining = left
 function slots.reset() return 0 end
 
 local kinds = { sliding = sliding, bucket = bucket, calendar = calendar, slots = slots }
