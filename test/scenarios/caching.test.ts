@@ -257,3 +257,43 @@ describe('what is never kept', () => {
     },
   )
 })
+
+describe('a wall clock that is set', () => {
+  test('changes neither the age of a stored answer, nor whether it is used', async () => {
+    let stepMs = 0
+    const stepped = await startTestGateway({
+      policies: {
+        'teams/payments.yaml': cached(usualPolicies['teams/payments.yaml']).replace(
+          'org.attachments.*',
+          'org.attachments.*, org.playbooks.*',
+        ),
+        'keys.yaml': (usualPolicies['keys.yaml'] ?? '').replaceAll(
+          'UseDevinSessions',
+          'UseDevinSessions, ManageOrgPlaybooks',
+        ),
+      },
+      now: () => Date.now() + stepMs,
+    })
+    try {
+      const read = async (path: string): Promise<[string | undefined, number]> => {
+        const { fields } = await sendRaw(
+          stepped.port,
+          rawRequest('GET', path, [`Authorization: Bearer ${await stepped.token()}`]),
+        )
+        return [fields['cache-status']?.split(';')[1]?.trim(), Number(fields['age'] ?? 0)]
+      }
+      // As far as tokens allow: of one from the future nobody is believed.
+      for (const [index, step] of [-20_000, 20_000].entries()) {
+        stepMs = 0
+        const path = `${payments}/playbooks?first=${index}`
+        await read(path)
+        stepMs = step
+        const [status, age] = await read(path)
+        expect([step, status]).toEqual([step, 'hit'])
+        expect([age >= 0, age < 10]).toEqual([true, true])
+      }
+    } finally {
+      await stepped.close()
+    }
+  })
+})
