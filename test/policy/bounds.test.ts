@@ -45,6 +45,12 @@ describe('bounds that are gone', () => {
       ['body.x.at_most of guardrail "g"'],
     ],
     [
+      'a reserved beginning',
+      guardrail('on: [a], body: { tags: { reserve: ["team:", "app:"], add: ["x"] } }'),
+      guardrail('on: [a], body: { tags: { reserve: ["team:"], add: ["x"] } }'),
+      ['body.tags.reserve app: of guardrail "g"'],
+    ],
+    [
       'a parameter',
       guardrail('on: [a], query: { x: { forbid: true } }, grants: named'),
       guardrail('on: [a], query: { y: { forbid: true } }'),
@@ -90,11 +96,12 @@ describe('bounds that are gone', () => {
     [
       'limits of a team',
       team(
-        'limits: { requests: 1/s, sessions: 3/day, apps: { a: { writes: 1/s } }, per_principal: { requests: 1/s } }',
+        'limits: { requests: 1/s, sessions: 3/day, attempts: 9/min, apps: { a: { writes: 1/s } }, per_principal: { requests: 1/s } }',
       ),
       team('limits: { sessions: 4/day }'),
       [
         'apps.a.writes of the limits of team "t"',
+        'attempts of the limits of team "t"',
         'per_principal.requests of the limits of team "t"',
         'requests of the limits of team "t"',
       ],

@@ -97,6 +97,7 @@ function addTeam({ team, limits, grants }: TeamDocument, holders: Set<string>, a
   if (limits?.mode === 'enforce') {
     add(`the limits of team "${team}"`, holder, {
       ...amountsOf(limits),
+      attempts: limits.attempts === null ? null : true,
       apps: mapValues(limits.apps, amountsOf),
       per_principal: limits.perPrincipal === null ? null : amountsOf(limits.perPrincipal),
       operations: mapValues(limits.operations, amountsOf),
@@ -115,7 +116,7 @@ function amountsOf(limits: LimitsDocument): Readonly<Record<string, unknown>> {
   return {
     requests: requests === null ? null : true,
     writes: writes === null ? null : true,
-    concurrent: concurrent,
+    concurrent,
     sessions: sessionRate === null ? sessions?.hard : true,
     acus: acus?.hard,
     open_sessions: openSessions?.hard,
@@ -126,11 +127,18 @@ function mapValues<T>(written: Readonly<Record<string, T>>, change: (value: T) =
   return Object.fromEntries(Object.entries(written).map(([name, value]) => [name, change(value)]))
 }
 
-/** Dotted paths of the values that are set; a list is one value. */
+/** Lists of which every member binds; of other lists fewer members bind more. */
+const bindingLists: ReadonlySet<string> = new Set(['reserve', 'add'])
+
+/** Dotted paths of the values that are set. */
 function* pathsOf(value: unknown, path = ''): Generator<string> {
   if (value === null || value === undefined) return
-  if (typeof value !== 'object' || Array.isArray(value)) yield path
-  else {
+  if (typeof value !== 'object') yield path
+  else if (Array.isArray(value)) {
+    yield path
+    if (bindingLists.has(path.slice(path.lastIndexOf('.') + 1)))
+      yield* value.map((member) => `${path} ${String(member)}`)
+  } else {
     for (const [key, member] of Object.entries(value)) yield* pathsOf(member, path === '' ? key : `${path}.${key}`)
   }
 }

@@ -1,6 +1,6 @@
 // What lies in a policy folder: the files that are policies, and everything that is not and would be overlooked.
 
-import type { Stats } from 'node:fs'
+import type { Dirent, Stats } from 'node:fs'
 import { readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { basename, join, relative, sep } from 'node:path'
 import { isUtf8 } from 'node:buffer'
@@ -45,7 +45,9 @@ export async function listPolicyFolder(directory: string): Promise<PolicyFolder 
 /** Every file whose change can make another policy set, or the same one fit to be read. */
 export async function watchedPolicyFiles(directory: string): Promise<readonly string[]> {
   const folder = await listPolicyFolder(directory)
-  return folder === null ? [directory] : [join(directory, ignoreFileName), ...folder.files, ...folder.others]
+  if (folder === null) return [directory]
+  const unreadable = folder.diagnostics.map(({ file }) => file)
+  return [join(directory, ignoreFileName), ...folder.files, ...folder.others, ...unreadable]
 }
 
 interface Walk {
@@ -59,23 +61,24 @@ interface Walk {
 
 /** `parents`: real paths of the folders on the way here, so that a link back to one of them ends. */
 async function walkFolder(walk: Walk, folder: string, parents: readonly string[]): Promise<void> {
-  const names = await readdir(folder).catch(() => null)
-  if (names === null) {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => null)
+  if (entries === null) {
     walk.diagnostics.push(fileProblem(folder, 'the folder cannot be read'))
     return
   }
-  for (const name of names.sort()) {
+  for (const entry of entries) {
     walk.entries += 1
     if (walk.entries > maxEntries) return
-    await lookAt(walk, join(folder, name), folder === walk.directory, parents)
+    await lookAt(walk, folder, entry, parents)
   }
 }
 
-async function lookAt(walk: Walk, path: string, atTop: boolean, parents: readonly string[]): Promise<void> {
-  const name = basename(path)
-  if (atTop && name === ignoreFileName) return
+async function lookAt(walk: Walk, folder: string, entry: Dirent, parents: readonly string[]): Promise<void> {
+  const { name } = entry
+  const path = join(folder, name)
+  if (folder === walk.directory && name === ignoreFileName) return
   const place = relative(walk.directory, path).replaceAll(sep, '/')
-  const found = await stat(path).catch(() => null)
+  const found = entry.isSymbolicLink() ? await stat(path).catch(() => null) : entry
   const isFolder = found?.isDirectory() === true
   if (walk.ignores(place, isFolder) || isNoPolicy(name, found)) return
   if (found === null) walk.diagnostics.push(fileProblem(path, 'the file cannot be read'))
@@ -90,7 +93,7 @@ async function lookAt(walk: Walk, path: string, atTop: boolean, parents: readonl
 }
 
 /** Generations of a mounted config map (`..data`, `..2026_…`), whose files have links beside them, and a Git checkout's data. */
-function isNoPolicy(name: string, found: Stats | null): boolean {
+function isNoPolicy(name: string, found: Pick<Stats, 'isDirectory'> | null): boolean {
   return name === '.git' || (name.startsWith('..') && (found === null || found.isDirectory()))
 }
 
