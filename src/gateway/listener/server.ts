@@ -19,6 +19,17 @@ export interface ServerOptions {
   readonly timeouts: { readonly headMs: number; readonly handshakeMs: number }
 }
 
+/** Target and header fields of a request: names and values. */
+export const mostFieldBytes = 32 * 1024
+/**
+ * Node resets the stream of an HTTP/2 request with more, and tells nobody. So its own bounds are wider, and requests between the
+ * two are refused as over HTTP/1.1. HTTP/2 counts 32 bytes for each field (RFC 9113, section 6.5.2).
+ */
+const http2FieldBounds = {
+  maxHeaderListSize: 4 * mostFieldBytes,
+  maxHeaderListPairs: (4 * mostFieldBytes) / 32,
+} as const
+
 /** Of a session. Clients hold back what is more; without a number they run into Node's bound on memory, which resets streams. */
 const maxConcurrentStreams = 100
 
@@ -37,14 +48,14 @@ export function createFastify({ tls, timeouts }: ServerOptions): FastifyInstance
   } as const
   const http = {
     requireHostHeader: false,
-    maxHeaderSize: 32 * 1024,
+    maxHeaderSize: mostFieldBytes,
     headersTimeout: timeouts.headMs,
     connectionsCheckingInterval: Math.min(checkMs, timeouts.headMs),
     insecureHTTPParser: false,
     // A request without a body has no stream to be read to its end, which nobody here would do.
     optimizeEmptyRequests: true,
   }
-  if (tls === null) return fastify({ ...options, http })
+  if (tls === null) return withAllFields(fastify({ ...options, http }))
   const https = {
     ...http,
     cert: tls.cert,
@@ -54,10 +65,17 @@ export function createFastify({ tls, timeouts }: ServerOptions): FastifyInstance
     keepAliveTimeout: idleMs,
     handshakeTimeout: timeouts.handshakeMs,
     allowHTTP1: true,
-    settings: { maxConcurrentStreams },
+    maxHeaderListPairs: http2FieldBounds.maxHeaderListPairs,
+    settings: { maxConcurrentStreams, maxHeaderListSize: http2FieldBounds.maxHeaderListSize },
   }
   // The instance types differ by server class only; everything used here is common to them.
-  return fastify({ ...options, http2: true, https }) as unknown as FastifyInstance
+  return withAllFields(fastify({ ...options, http2: true, https }) as unknown as FastifyInstance)
+}
+
+/** Node's parser of HTTP/1.1 drops fields silently beyond a number of them; here their bytes are bounded alone. */
+function withAllFields(app: FastifyInstance): FastifyInstance {
+  app.server.maxHeadersCount = 0
+  return app
 }
 
 /** A request before it is routed. Fastify puts the target that was received beside the one it routes by. */

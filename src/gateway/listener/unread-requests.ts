@@ -29,7 +29,11 @@ export interface UnreadRequests {
 const lingerMs = 5000
 
 export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRequestsParts): UnreadRequests {
+  /** Node's parser complains of everything that still arrives behind what it has refused. */
+  const refused = new WeakSet<Socket>()
+
   function refuse(socket: Socket, problem: Problem): void {
+    refused.add(socket)
     const request = new IncomingMessage(socket)
     const response = new ServerResponse(request)
     const context = openContext(request, response)
@@ -62,6 +66,8 @@ export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRe
   return {
     refuse,
     refuseUnparsed(error, socket) {
+      if (refused.has(socket)) return
+      refused.add(socket)
       if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') onCut('head')
       if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') onCut('handshake')
       // A connection that broke, or that was only opened, is no exchange.

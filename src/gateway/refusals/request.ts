@@ -5,6 +5,7 @@ import { queryParameters } from '../../catalogue/target.ts'
 import { Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
 import { isHttp2 } from '../listener/http-versions.ts'
+import { mostFieldBytes } from '../listener/server.ts'
 
 /** The decision's own no, as a problem; null for a yes. */
 export function refusalOf({ decided, memo }: RequestContext): Problem | null {
@@ -26,6 +27,14 @@ export function checkVersion(request: IncomingMessage): void {
       fields: { connection: 'close' },
     },
   )
+}
+
+/** Throws for an HTTP/2 request with more bytes in its target and fields than HTTP/1.1 takes, where Node's parser counts them. */
+export function checkFieldBytes(request: IncomingMessage): void {
+  if (!isHttp2(request)) return
+  let bytes = 0
+  for (const text of request.rawHeaders) bytes += text.length
+  if (bytes > mostFieldBytes) throw fieldsTooLarge()
 }
 
 /** Nobody judges the body of a read, and an upstream that looks into it would read more than was decided. */
@@ -62,18 +71,21 @@ export function draining(): Problem {
   })
 }
 
+function fieldsTooLarge(): Problem {
+  return new Problem(
+    'malformed-request',
+    'The header fields are larger than 32 KiB. Send fewer; a token with many groups is a common cause.',
+    { reason: 'fields-too-large' },
+  )
+}
+
 /** What the parser refuses; `code` is its own. */
 export function unparsable(code: string | undefined): Problem {
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
     return new Problem('malformed-request', 'The request did not arrive in time. Send it again, whole.', {
       reason: 'request-incomplete',
     })
-  if (code === 'HPE_HEADER_OVERFLOW')
-    return new Problem(
-      'malformed-request',
-      'The header fields are larger than 32 KiB. Send fewer; a token with many groups is a common cause.',
-      { reason: 'fields-too-large' },
-    )
+  if (code === 'HPE_HEADER_OVERFLOW') return fieldsTooLarge()
   return new Problem('malformed-request', 'The request is not well-formed HTTP/1.1. Repair the client (RFC 9112).', {
     reason: 'unparsable',
   })

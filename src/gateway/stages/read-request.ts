@@ -4,12 +4,13 @@ import { readTarget } from '../../catalogue/target.ts'
 import { authorizationField } from '../../identity/token-form.ts'
 import type { RequestContext } from '../context.ts'
 import { readCallerFields } from '../fields.ts'
-import { bodyOfRead, checkVersion, holdsToken, tokenInQuery } from '../refusals/request.ts'
+import { bodyOfRead, checkFieldBytes, checkVersion, holdsToken, tokenInQuery } from '../refusals/request.ts'
 import type { StageResult } from './stage.ts'
 
 export function readRequest(context: RequestContext): StageResult {
   const { request } = context
   checkVersion(request)
+  checkFieldBytes(request)
   const fields = readCallerFields(request)
   if (fields.requestId !== null) context.requestId = fields.requestId
   context.traceId = fields.traceId
