@@ -151,7 +151,7 @@ function reasonOf(context: RequestContext): string {
   return context.problem?.reason ?? (context.ownPage === null ? 'caller-left' : 'own-page')
 }
 
-/** As JSON. Of an evaluation it is written once: it takes half of the time of both records. */
+/** As JSON. Of an evaluation it is written once, for all requests that repeat it. */
 function decisionContent(context: RequestContext, effect: 'allow' | 'deny', reason: string): string {
   const { evaluation } = context
   if (evaluation === null) return recordJson(contentOf(context, effect, reason))

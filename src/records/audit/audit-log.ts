@@ -1,14 +1,14 @@
 // The audit stream: rare entries, hash-chained (chain.ts), each on the disk before its change is made. What cannot be
 // written stays queued in order, and the stream is unhealthy until it is; then changes are refused.
 
-import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { emptyTail, readAuditTail, seamOf, type AuditTail } from './audit-tail.ts'
+import { AuditFile } from './audit-file.ts'
+import { seamOf, type AuditTail } from './audit-tail.ts'
 import { chainLine, genesis, segmentEvent, type ChainHead } from './chain.ts'
 import type { AuditEntry } from '../entries.ts'
 import { printable } from '../mask.ts'
-import { SyncedFile, syncToDisk } from './synced-file.ts'
-import { isSameFile, openTarget, standardDescriptor, statOf, writeOn, type OpenTarget } from '../target.ts'
+import { syncToDisk } from './synced-file.ts'
+import { writeOn } from '../target.ts'
 
 export interface AuditLogOptions {
   /** `stdout`, `stderr`, or the path of a file that is appended to and created with its folders. */
@@ -67,15 +67,14 @@ export class AuditLog {
   #line: LineUnderWay | null = null
   #seam: Readonly<Record<string, unknown>> | null = null
   #needsLineFeed = false
-  #file: SyncedFile | null = null
-  /** The file as this process left it. */
-  #leftAt: Omit<OpenTarget, 'descriptor'> | null = null
+  readonly #file: AuditFile
   #error: string | null = null
   #timer: NodeJS.Timeout | null = null
 
   constructor(options: AuditLogOptions) {
     this.#options = { retryMs: 1000, slowSyncMs: 10_000, sync: syncToDisk, ...options }
     this.#target = options.target
+    this.#file = new AuditFile({ ...this.#options, onOther: (tail, hasGrown) => this.#goOnFrom(tail, hasGrown) })
     this.#drain()
   }
 
@@ -124,7 +123,7 @@ export class AuditLog {
       this.#drain()
     }
     if (this.#timer !== null) clearTimeout(this.#timer)
-    await this.#release()
+    await this.#file.release()
     if (this.#queue.length === 0) return
     const entries = this.#queue.map(({ entry }) => entry)
     throw new AuditEntriesLost(this.#target, entries, this.#error ?? 'unknown error')
@@ -138,7 +137,7 @@ export class AuditLog {
     const written: QueuedEntry[] = []
     let failure: unknown = null
     try {
-      const descriptor = this.#settle()
+      const descriptor = this.#file.open()
       for (let line = this.#nextLine(); line !== null; line = this.#nextLine()) {
         this.#put(descriptor, line)
         const entry = line.isSeam ? undefined : this.#queue.shift()
@@ -157,11 +156,11 @@ export class AuditLog {
 
   /** Away from the event loop: a disk may take long, and only those wait who have something to record. */
   #bringToDisk(entries: readonly QueuedEntry[]): void {
-    const file = this.#file
+    const sync = this.#file.sync()
     const tell = (isOnDisk: boolean): void => {
       for (const { settle } of entries) settle(isOnDisk)
     }
-    if (file === null || this.#leftAt?.size === null) {
+    if (sync === null) {
       tell(true)
       this.#recovered()
       return
@@ -171,16 +170,16 @@ export class AuditLog {
       tell(false)
       this.#trouble(`the disk has not synced it within ${slowSyncMs / 1000} seconds`)
     }, slowSyncMs).unref()
-    file.sync().then(
+    sync.done.then(
       () => {
         clearTimeout(slow)
         tell(true)
-        if (file === this.#file) this.#recovered()
+        if (sync.isOpen()) this.#recovered()
       },
       (error: unknown) => {
         clearTimeout(slow)
         tell(false)
-        if (file === this.#file) this.#failed(describe(error))
+        if (sync.isOpen()) this.#failed(describe(error))
       },
     )
   }
@@ -193,7 +192,7 @@ export class AuditLog {
 
   #failed(text: string): void {
     // A new attempt opens the path anew: the file may have been replaced by a good one.
-    void this.#release()
+    void this.#file.release()
     for (const { settle } of this.#queue) settle(false)
     this.#trouble(text)
     this.#retry(this.#options.retryMs)
@@ -218,8 +217,7 @@ export class AuditLog {
     while (line.written < line.bytes.length) {
       const bytes = writeOn(descriptor, line.bytes, line.written)
       line.written += bytes
-      const left = this.#leftAt
-      if (left !== null && left.size !== null) this.#leftAt = { place: left.place, size: left.size + bytes }
+      this.#file.wrote(bytes)
     }
     this.#head = line.head
     if (line.isSeam) this.#seam = null
@@ -239,41 +237,14 @@ export class AuditLog {
     return this.#line
   }
 
-  /** Gives a descriptor of the target as it is now, with head and seam that fit it. */
-  #settle(): number {
-    const standard = standardDescriptor(this.#target)
-    if (standard !== null) return openTarget(this.#target).descriptor
-    if (this.#file !== null && this.#isAsLeft(statOf(this.#target))) return this.#file.descriptor
-    void this.#release()
-    const opened = openTarget(this.#target)
-    this.#file = new SyncedFile(opened.descriptor, this.#options.sync)
-    if (!this.#isAsLeft(opened)) this.#continueIn(opened)
-    return opened.descriptor
-  }
-
-  #isAsLeft(now: Omit<OpenTarget, 'descriptor'> | null): boolean {
-    const left = this.#leftAt
-    return left !== null && now !== null && isSameFile(left.place, now.place) && left.size === now.size
-  }
-
-  #continueIn({ place, size }: OpenTarget): void {
-    const fromMemory: AuditTail = { head: this.#head, torn: [], endsMidLine: false }
-    const tail = size === null ? fromMemory : size === 0 ? emptyTail : readAuditTail(this.#target, size)
-    if (size === 0) this.#file?.bringFolderToDisk(dirname(this.#target))
-    const left = this.#leftAt
-    const hasGrown = left !== null && isSameFile(left.place, place) && (size ?? 0) >= (left.size ?? 0)
-    const follows = this.#head.seq > 0 && !hasGrown && tail.head.hash !== this.#head.hash
-    this.#seam = seamOf(tail.torn, follows ? this.#head : null)
+  /** The chain goes on from what is there; what does not follow from before is said in a segment line. */
+  #goOnFrom(tail: AuditTail | null, hasGrown: boolean): void {
+    const head = tail?.head ?? this.#head
+    const follows = this.#head.seq > 0 && !hasGrown && head.hash !== this.#head.hash
+    this.#seam = seamOf(tail?.torn ?? [], follows ? this.#head : null)
     this.#line = null
-    this.#head = tail.head
-    this.#needsLineFeed = tail.endsMidLine
-    this.#leftAt = { place, size }
-  }
-
-  async #release(): Promise<void> {
-    const file = this.#file
-    this.#file = null
-    await file?.close()
+    this.#head = head
+    this.#needsLineFeed = tail?.endsMidLine ?? false
   }
 }
 

@@ -1,0 +1,75 @@
+// The file under an audit log, compared before every write with how this process left it.
+
+import { dirname } from 'node:path'
+import { isSameFile, openTarget, standardDescriptor, statOf, type OpenTarget } from '../target.ts'
+import { emptyTail, readAuditTail, type AuditTail } from './audit-tail.ts'
+import { SyncedFile } from './synced-file.ts'
+
+type FileState = Omit<OpenTarget, 'descriptor'>
+
+export interface AuditFileOptions {
+  /** `stdout`, `stderr`, or the path of a file. */
+  readonly target: string
+  readonly sync: (descriptor: number) => Promise<void>
+  /**
+   * The file is not as this process left it. `tail`: what it ends with; null where that cannot be read, as of a pipe. `hasGrown`:
+   * it is the same file, and others have written to it.
+   */
+  readonly onOther: (tail: AuditTail | null, hasGrown: boolean) => void
+}
+
+export class AuditFile {
+  readonly #options: AuditFileOptions
+  #file: SyncedFile | null = null
+  #left: FileState | null = null
+
+  constructor(options: AuditFileOptions) {
+    this.#options = options
+  }
+
+  /** A descriptor of the target as it is now. Throws the error of the file system, and for a chain that was changed. */
+  open(): number {
+    const { target, sync } = this.#options
+    if (standardDescriptor(target) !== null) return openTarget(target).descriptor
+    if (this.#file !== null && this.#isAsLeft(statOf(target))) return this.#file.descriptor
+    void this.release()
+    const { descriptor, ...state } = openTarget(target)
+    this.#file = new SyncedFile(descriptor, sync)
+    if (!this.#isAsLeft(state)) this.#goOnIn(state)
+    return descriptor
+  }
+
+  /** So many bytes were written. */
+  wrote(bytes: number): void {
+    const left = this.#left
+    if (left !== null && left.size !== null) this.#left = { place: left.place, size: left.size + bytes }
+  }
+
+  /** Brings to the disk what was written; null where nothing has to be. `isOpen`: whether the file is still in use then. */
+  sync(): { readonly done: Promise<void>; readonly isOpen: () => boolean } | null {
+    const file = this.#file
+    if (file === null || this.#left === null || this.#left.size === null) return null
+    return { done: file.sync(), isOpen: () => file === this.#file }
+  }
+
+  /** Resolves when the file is closed; the next use opens the path anew. */
+  async release(): Promise<void> {
+    const file = this.#file
+    this.#file = null
+    await file?.close()
+  }
+
+  #isAsLeft(now: FileState | null): boolean {
+    const left = this.#left
+    return left !== null && now !== null && isSameFile(left.place, now.place) && left.size === now.size
+  }
+
+  #goOnIn({ place, size }: FileState): void {
+    const { target, onOther } = this.#options
+    const tail = size === null ? null : size === 0 ? emptyTail : readAuditTail(target, size)
+    if (size === 0) this.#file?.bringFolderToDisk(dirname(target))
+    const left = this.#left
+    onOther(tail, left !== null && isSameFile(left.place, place) && (size ?? 0) >= (left.size ?? 0))
+    this.#left = { place, size }
+  }
+}
