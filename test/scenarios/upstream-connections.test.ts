@@ -1,10 +1,13 @@
 // Connections to the upstream, and an upstream that misbehaves on them: nothing crosses from one key to another, no write is
 // done twice, and what is away is left alone.
 
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { startRawUpstream, type RawUpstream } from '../support/raw-upstream.ts'
-import { startTestGateway, until, type RunningGateway } from '../support/start-gateway.ts'
+import { startTestGateway, until, usualPolicies, type RunningGateway } from '../support/start-gateway.ts'
 
 const sessions = '/v3/organizations/org-payments/sessions'
 const enterprise = '/v3/enterprise/sessions'
@@ -250,19 +253,36 @@ describe('an upstream that is away', () => {
   })
 })
 
-test('a connection that has carried one key never carries another', async () => {
-  await start()
+test('a connection that has carried one key, or one value of a key, never carries another', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'gateway-test-secret-'))
+  const file = join(directory, 'payments')
+  await writeFile(file, 'cog_first-0123456789abcdef')
+  upstream = await startRawUpstream()
+  running = await startTestGateway({
+    upstream: `{ origin: "${upstream.origin}" }`,
+    policies: {
+      'keys.yaml': (usualPolicies['keys.yaml'] ?? '').replace(
+        'secret: { env: PAYMENTS_RUNNER_KEY }',
+        `secret: { file: ${file} }`,
+      ),
+    },
+  })
   const bySocket = new Map<Socket, Set<string>>()
   upstream.respond((socket, request) => {
     const keys = bySocket.get(socket) ?? new Set()
-    keys.add(/authorization: (\S+ \S+)/i.exec(request)?.[1] ?? '')
+    keys.add(/authorization: \S+ (\S+)/i.exec(request)?.[1] ?? '')
     bySocket.set(socket, keys)
     socket.write(answerOf('{}'))
   })
-  for (let round = 0; round < 5; round += 1) {
-    await Promise.all([running.call(sessions), running.call(`${sessions}?two`), running.call(enterprise, analyst)])
+  for (const value of ['cog_first-0123456789abcdef', 'cog_second-0123456789abcdef', 'cog_third-0123456789abcdef']) {
+    await writeFile(file, value)
+    expect((await fetch(`${running.adminUrl}/api/reload`, { method: 'POST' })).status).toBe(200)
+    for (let round = 0; round < 3; round += 1)
+      await Promise.all([running.call(sessions), running.call(`${sessions}?two`), running.call(enterprise, analyst)])
   }
+  expect(new Set([...bySocket.values()].flatMap((keys) => [...keys])).size).toBe(4)
   for (const keys of bySocket.values()) expect([...keys]).toHaveLength(1)
+  await rm(directory, { recursive: true })
 })
 
 describe("the upstream's clock", () => {

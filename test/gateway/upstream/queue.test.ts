@@ -93,6 +93,56 @@ describe('while the upstream is saturated', () => {
     expect([run.queue.active, run.queue.waiting, run.held]).toEqual([1, 2, ['fourth refused', 'second left']])
   })
 
+  test('a team that holds its share waits although there is room, and another begins at once', () => {
+    const run = start(8)
+    const greedy = Array.from({ length: 12 }, (_, index) => run.ask(`greedy-${index}`, team('greedy')))
+    const begun = run.events.length
+    expect(begun).toBeLessThan(8)
+    expect([run.queue.active, run.queue.waiting]).toEqual([begun, 12 - begun])
+    expect(run.reached).toContain('greedy connections')
+    const other = run.ask('other')
+    expect(run.events.at(-1)).toBe('other begins')
+    leave(run, other)
+    // What the team gives back, it may take again.
+    leave(run, greedy[0] ?? null)
+    expect(run.events.slice(begun + 1)).toEqual([`greedy-${begun} begins`])
+  })
+
+  test('a team that holds its share of the queue is refused for that reason, and another may wait', () => {
+    const run = start(1, 8)
+    run.ask('first', team('greedy'))
+    let refused = 0
+    for (let index = 0; index < 12; index += 1) if (run.ask(`greedy-${index}`, team('greedy')) === null) refused += 1
+    expect(refused).toBeGreaterThan(4)
+    expect(run.reached).toContain('greedy queue')
+    const before = run.queue.waiting
+    expect(run.ask('other')).not.toBeNull()
+    expect(run.queue.waiting).toBe(before + 1)
+  })
+
+  test('whatever teams do, none holds everything, and nothing that may begin is left waiting', () => {
+    const step = fc.record({ team: fc.integer({ min: 0, max: 3 }), leaves: fc.boolean(), at: fc.nat() })
+    fc.assert(
+      fc.property(fc.integer({ min: 3, max: 20 }), fc.array(step, { maxLength: 200 }), (capacity, steps) => {
+        const run = start(capacity, 1000)
+        const entries: (QueueEntry | null)[] = []
+        for (const { team: number, leaves, at } of steps) {
+          if (leaves && entries.length > 0) leave(run, entries.splice(at % entries.length, 1)[0] ?? null)
+          else entries.push(run.ask(`request-${entries.length}`, team(`team-${number}`)))
+          const active = entries.filter((entry) => entry?.phase === 'begun')
+          expect(active).toHaveLength(run.queue.active)
+          expect(run.queue.active).toBeLessThanOrEqual(capacity)
+          for (const name of [0, 1, 2, 3].map((each) => `team-${each}`)) {
+            const held = active.filter((entry) => entry?.flow === name).length
+            expect(held).toBeLessThan(capacity)
+            const waits = entries.some((entry) => entry?.phase === 'waiting' && entry.flow === name)
+            if (waits && held === 0) expect(run.queue.active).toBe(capacity)
+          }
+        }
+      }),
+    )
+  })
+
   test('nobody waits longer than the bound', () => {
     const run = start()
     run.ask('first')
