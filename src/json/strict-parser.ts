@@ -2,6 +2,7 @@
 // parsers could read differently is refused, so that what was checked is what the other side reads. Not a general parser.
 
 import { isUtf8 } from 'node:buffer'
+import { isLowSurrogate, StrictJsonError, type JsonFault } from './strict-json-error.ts'
 import { JsonNumber, type StrictJson } from './value.ts'
 
 /** What a document may ask of its reader besides its bytes. */
@@ -14,50 +15,6 @@ export interface JsonBounds {
 
 /** More than any request or object of the API needs, and read in a few milliseconds. */
 export const usualBounds: JsonBounds = { maxDepth: 64, maxValues: 10_000 }
-
-/** `syntax`: another reader could see something else. `depth`, `values`: it is strict JSON beyond a bound. */
-export type JsonFault = 'syntax' | 'depth' | 'values'
-
-/** Why a document was refused and where: byte offset from 0, line and column (in characters) from 1. */
-export class StrictJsonError extends Error {
-  override readonly name = 'StrictJsonError'
-  readonly fault: JsonFault
-  readonly offset: number
-  readonly line: number
-  readonly column: number
-
-  /** `at`: index in `text` of the place. */
-  constructor(what: string, text: string, at: number, fault: JsonFault = 'syntax') {
-    const offset = Buffer.byteLength(text.slice(0, at))
-    const { line, column } = positionOf(text, at)
-    super(`${what} at byte ${offset} (${line}:${column})`)
-    this.fault = fault
-    this.offset = offset
-    this.line = line
-    this.column = column
-  }
-}
-
-/** By loops: lists of lines and characters would cost many times the document. */
-function positionOf(text: string, at: number): { readonly line: number; readonly column: number } {
-  let line = 1
-  let start = 0
-  for (let index = 0; index < at; index += 1) {
-    const code = text.charCodeAt(index)
-    // A line break of two characters counts at its second one.
-    if (code !== lineFeed && (code !== carriageReturn || (index + 1 < at && text.charCodeAt(index + 1) === lineFeed)))
-      continue
-    line += 1
-    start = index + 1
-  }
-  let column = 1
-  for (let index = start; index < at; index += 1) if (!isLowSurrogate(text.charCodeAt(index))) column += 1
-  return { line, column }
-}
-
-function isLowSurrogate(code: number): boolean {
-  return code >= 0xdc00 && code <= 0xdfff
-}
 
 /**
  * Parses one document. Throws StrictJsonError for a byte order mark, bytes that are not UTF-8, duplicate names (compared

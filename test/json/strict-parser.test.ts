@@ -10,7 +10,8 @@ import {
   serializeStrictJson,
   type StrictJson,
 } from '../../src/json/value.ts'
-import { parseStrictJson, StrictJsonError } from '../../src/json/strict-parser.ts'
+import { StrictJsonError } from '../../src/json/strict-json-error.ts'
+import { parseStrictJson } from '../../src/json/strict-parser.ts'
 import { areNamesReadRight } from '../support/json-names.ts'
 
 function parse(text: string): StrictJson {

@@ -271,6 +271,8 @@ describe('behind a fence', () => {
       const answer = await told(await running.call(`${sessions}?${encodeURIComponent(name)}=org-other`))
       expect(answer, name).toMatchObject({ status: 403, reason: 'undocumented-parameter' })
     }
+    const escapedTwice = await told(await running.call(`${sessions}?x%255borganization%255d=org-other`))
+    expect(escapedTwice).toMatchObject({ status: 403, reason: 'undocumented-parameter' })
     expect(running.upstream.seen).toEqual([])
     // The path is the fence for anything else.
     expect((await running.call(`${sessions}?page=2`)).status).toBe(200)

@@ -2,7 +2,7 @@
 
 import { explain, type Explanation } from '../../policy/tools/explain.ts'
 import { parseCheckedBody, type CheckedBody } from '../../policy/decision/checked-body.ts'
-import { StrictJsonError } from '../../json/strict-parser.ts'
+import { StrictJsonError } from '../../json/strict-json-error.ts'
 import { principalFrom } from '../../policy/tools/suite.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { callerFrom, callerOptions, configOption, loadSetup, policiesOption } from '../setup.ts'

@@ -1,6 +1,6 @@
 // A body that the policy has to look into, parsed, or why it cannot be.
 
-import { StrictJsonError, type JsonFault } from '../../json/strict-parser.ts'
+import { StrictJsonError, type JsonFault } from '../../json/strict-json-error.ts'
 import { parseCheckedBody, type CheckedBody } from '../../policy/decision/checked-body.ts'
 import { Problem } from '../../problems.ts'
 import type { CallerFields } from '../fields.ts'

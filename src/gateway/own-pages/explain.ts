@@ -5,7 +5,7 @@ import type { Principal } from '../../identity/principal.ts'
 import { explain, lookupWanted, type ExplainedRequest, type Explanation } from '../../policy/tools/explain.ts'
 import { parseCheckedBody, type CheckedBody } from '../../policy/decision/checked-body.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
-import { StrictJsonError } from '../../json/strict-parser.ts'
+import { StrictJsonError } from '../../json/strict-json-error.ts'
 import { Problem } from '../../problems.ts'
 import type { DevinUsers } from '../devin-users.ts'
 

@@ -72,7 +72,7 @@ export function namesInQuery(operation: Operation, query: string): QueryNames {
     if (parameters.has(spelled)) continue
     const field = fields.get(folded)
     if (field !== undefined) doubtful ??= { in: 'query', spelled, name: field, fault: 'place', isOrganization: false }
-    if (couldReachFurther(operation, spelled)) undocumented ??= spelled
+    if (couldReachFurther(operation, spelled, folded)) undocumented ??= spelled
   }
   return { organizations, doubtful, undocumented }
 }
@@ -81,12 +81,15 @@ export function namesInQuery(operation: Operation, query: string): QueryNames {
  * Whether an undocumented parameter could make an operation reach beyond the organizations that the request names. The path
  * bounds an organization's own operations, but for a parameter that speaks of organizations. Extension files document none.
  */
-function couldReachFurther({ scope, source }: Operation, spelled: string): boolean {
+function couldReachFurther({ scope, source }: Operation, spelled: string, folded: string): boolean {
   if (source !== 'catalogue') return false
-  return scope === 'enterprise' || foldParameterName(spelled.replaceAll(brackets, '_')).includes('org')
+  if (scope === 'enterprise' || folded.includes('org')) return true
+  // Folding cuts off what is in brackets.
+  return spelled.search(brackets) !== -1 && foldParameterName(spelled.replaceAll(brackets, '_')).includes('org')
 }
 
-const brackets = /\[|%5b/gi
+/** Also escaped, however often. */
+const brackets = /\[|%(?:25)*5b/gi
 
 /** The first name of a body that could be taken for one that decides; null when there is none. */
 export function doubtfulInBody(operation: Operation, body: StrictJson): DoubtfulName | null {

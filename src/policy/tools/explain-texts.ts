@@ -1,0 +1,100 @@
+// The sentences of an explanation. Pure.
+
+import { basename } from 'node:path'
+import type { Operation } from '../../catalogue/operation.ts'
+import type { Principal } from '../../identity/principal.ts'
+import type { KeyChoice } from '../../keys/select.ts'
+import type { Evaluation } from '../decision/evaluate.ts'
+import { readsBody } from '../decision/facts.ts'
+import type { ResponseFilter } from '../model/decision.ts'
+import type { Grant, PolicySet } from '../model/policy-set.ts'
+
+/** Who the caller is, and of which teams. */
+export function callerText(principal: Principal, teams: readonly string[]): string {
+  const seen = `subject ${principal.subject}, app ${principal.app ?? 'none'}, groups ${principal.groups.length === 0 ? 'none' : principal.groups.join(', ')}`
+  return teams.length === 0 ? `${seen}: a member of no team` : `${seen}: a member of ${teams.join(', ')}`
+}
+
+/** The operation and what it needs. */
+export function operationText(operation: Operation): string {
+  const permission =
+    operation.permission === null
+      ? 'the API documents no permission for it'
+      : `needs ${operation.permission}${operation.permissionBasis === 'inferred' ? ' (inferred, not documented)' : ''}`
+  const alternatives =
+    operation.alternatives.length === 0
+      ? ''
+      : `; other pages name ${operation.alternatives.join(', ')}, which can qualify a key and widen no grant`
+  const conditional = conditionTexts(operation)
+    .map((text) => `; ${text}`)
+    .join('')
+  return `${operation.id} (${operation.method} ${operation.template}), ${operation.scope} scope, ${permission}${alternatives}${conditional}`
+}
+
+/** What is needed besides the operation's own permission, and when. */
+function conditionTexts({ conditional }: Operation): readonly string[] {
+  const fields = new Map<string, string[]>()
+  for (const { field, when, permission } of conditional) {
+    const text = `${when} ${permission}`
+    fields.set(text, [...(fields.get(text) ?? []), field])
+  }
+  return [...fields].map(([text, names]) => {
+    const [when = '', permission = ''] = text.split(' ')
+    const last = names.at(-1) ?? ''
+    const named = names.length === 1 ? last : `${names.slice(0, -1).join(', ')} or ${last}`
+    return `${permission} too when ${named} is ${when}`
+  })
+}
+
+/** The decision, and the grant that made it. */
+export function decisionText(policy: PolicySet, { decision, facts }: Evaluation, granted: boolean): string {
+  if (!granted) return `${decision.reason}: ${decision.detail ?? ''}`
+  if (decision.grant === null) return `allowed to every member of a team (team ${decision.team?.id ?? ''})`
+  const { grant } = decision
+  const extra =
+    facts.extra.length === 0 ? '' : `, and ${facts.extra.map((each) => each.permission).join(', ')} for the body`
+  const body = readsBody(facts.operation) ? '; the body is read and judged' : ''
+  return `allowed by grant ${grant.id} of team ${grant.team} (${basename(grant.source.file)}:${grant.source.line})${coverText(policy, grant, facts.operation)}${extra}${body}`
+}
+
+/** How the grant comes to cover the operation, where that is not its own name or permission. */
+function coverText({ catalogue }: PolicySet, grant: Grant, operation: Operation): string {
+  const { permission } = operation
+  if (permission === null || grant.allow.includes(permission)) return ''
+  const through = grant.allow.find((word) => catalogue.permissions.implies(word) === permission)
+  if (through === undefined || operation.scope !== 'organization') return ''
+  return `, whose ${through} stands for ${permission} in every organization (${catalogue.permissions.basis(through) ?? ''})`
+}
+
+/** What is taken out of the answer. */
+export function filterText({ guardrails, organizations, drop }: ResponseFilter): string {
+  const kept = organizations === 'all' ? [] : [`only what is of ${organizations.join(', ')} passes`]
+  const dropped = drop.length === 0 ? [] : [`the field${drop.length > 1 ? 's' : ''} ${drop.join(', ')} dropped`]
+  return `the answer is filtered by guardrail ${guardrails.join(', ')}: ${[...kept, ...dropped].join('; ')}`
+}
+
+/** Which key serves and why, or which one is missing. */
+export function keyText({ key, requirement, facts }: Evaluation): string {
+  if (key !== null) return `${key.key.id}: ${keyReason(key)}`
+  const { operation } = facts
+  const needed = [operation.permission ?? 'any permission', ...(requirement?.extra ?? [])].join(' and ')
+  if (operation.scope === 'enterprise')
+    return `no key can serve ${operation.id}: an enterprise key with ${needed} is missing in the inventory`
+  const organization = requirement?.organization ?? "the caller's organization"
+  return `no key can serve ${operation.id} in ${organization}: an organization key for it with ${needed} is missing in the inventory`
+}
+
+function keyReason({ key, basis, through }: KeyChoice): string {
+  const where = key.scope === 'organization' ? `organization key of ${key.organization ?? ''}` : 'enterprise key'
+  const count = `${key.permissions.size} permission${key.permissions.size === 1 ? '' : 's'}`
+  switch (basis) {
+    case 'exact':
+      return `${where} with ${count}, holds ${through ?? ''}`
+    case 'inherited':
+      return `${where} with ${count}, whose ${through ?? ''} stands for the organization permission`
+    case 'alternative':
+      return `${where} with ${count}, holds ${through ?? ''}, which other pages of the documentation name for this operation`
+    case 'scope':
+      return `${where} with ${count}; the operation demands no permission`
+  }
+}
