@@ -4,7 +4,7 @@
 
 import { setImmediate } from 'node:timers'
 
-/** Must not throw: the rest of the batch would be lost with it. */
+/** Must not throw. What does is a defect that nobody catches; the rest of the batch runs in the next one. */
 type Work = () => void
 
 let admissions: Work[] = []
@@ -37,14 +37,22 @@ function endSoon(): void {
 }
 
 function end(): void {
-  const admitted = admissions
-  admissions = []
-  for (const work of admitted) work()
-  flush?.()
-  flush = null
-  const written = writes
-  writes = []
-  for (const work of written) work()
-  isOpen = false
-  if (admissions.length > 0 || writes.length > 0) endSoon()
+  let rest: Work[] = []
+  let next = 0
+  try {
+    rest = admissions
+    admissions = []
+    while (next < rest.length) rest[next++]?.()
+    const now = flush
+    flush = null
+    now?.()
+    rest = writes
+    next = 0
+    writes = []
+    while (next < rest.length) rest[next++]?.()
+  } finally {
+    if (next < rest.length) admissions = [...rest.slice(next), ...admissions]
+    isOpen = false
+    if (admissions.length > 0 || writes.length > 0 || flush !== null) endSoon()
+  }
 }

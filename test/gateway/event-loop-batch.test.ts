@@ -36,3 +36,30 @@ test('what comes up while a batch is done belongs to the next', async () => {
   await setImmediate()
   expect(done).toEqual(['admission', 'answer'])
 })
+
+test('a defect in one costs the others a batch, and nothing more', async () => {
+  const listeners = process.listeners('uncaughtException')
+  process.removeAllListeners('uncaughtException')
+  const seen: unknown[] = []
+  process.on('uncaughtException', (error) => seen.push(error))
+  try {
+    const [first, second] = [new Error('first'), new Error('second')]
+    scheduleAdmission(() => {
+      throw first
+    })
+    scheduleAdmission(note('admission'))
+    scheduleWrite(() => {
+      throw second
+    })
+    scheduleWrite(note('answer'))
+    for (let turns = 0; turns < 4; turns++) await setImmediate()
+    expect(seen).toEqual([first, second])
+    expect(done).toEqual(['admission', 'answer'])
+    scheduleAdmission(note('later'))
+    await setImmediate()
+    expect(done.at(-1)).toBe('later')
+  } finally {
+    process.removeAllListeners('uncaughtException')
+    for (const listener of listeners) process.on('uncaughtException', listener)
+  }
+})

@@ -38,7 +38,8 @@ export function createFastify({ tls, timeouts }: ServerOptions): FastifyInstance
   const options = {
     logger: false,
     exposeHeadRoutes: false,
-    requestTimeout: 600_000,
+    // Bodies have a deadline of their own, which a large upload that keeps its rate may pass.
+    requestTimeout: 0,
     keepAliveTimeout: idleMs,
     // Sessions have bounds of their own.
     http2SessionTimeout: 0,
