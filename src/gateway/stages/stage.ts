@@ -35,12 +35,14 @@ export function hookOf({ name, run }: Stage): StageHook {
   return ({ context }, _reply, done) => {
     enterStage(context, name)
     const result = run(context)
-    if (!(result instanceof Promise)) goOn(context, result, done)
-    else
+    if (result === undefined) {
+      if (context.isOpen) done()
+    } else if (result instanceof Promise)
       result.then(
         (settled) => goOn(context, settled, done),
         (error: unknown) => goOn(context, asProblem(error), done),
       )
+    else done(result)
   }
 }
 
