@@ -42,7 +42,7 @@ export function createEnding({ log, drainMs, signals = true }: EndOptions): Endi
   let fail: (error: unknown) => void = () => {}
   let code = 0
   let ending = false
-  let told = false
+  let signalled = false
   let defects = 0
 
   function drain(): void {
@@ -62,8 +62,8 @@ export function createEnding({ log, drainMs, signals = true }: EndOptions): Endi
     void (service?.cut() ?? Promise.resolve()).then(exit, exit)
   }
   function stop(): void {
-    if (told) cut()
-    told = true
+    if (signalled) cut()
+    signalled = true
     drain()
   }
 

@@ -73,7 +73,7 @@ async function loadWithCatalogue(
 ): Promise<LoadedPolicies> {
   const { catalogue, diagnostics } = await loadCatalogue(settings).catch(async (error: unknown) => {
     if (!(error instanceof Refused)) throw error
-    // Which words of the policies are known cannot be told without the catalogue; how they are written can.
+    // Without the catalogue the syntax of the policies can be checked, their operation names cannot.
     throw new Refused([...error.diagnostics, ...(await readPolicyDirectory(directory)).diagnostics])
   })
   const sources = { env, origin }

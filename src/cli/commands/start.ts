@@ -88,9 +88,8 @@ async function work(number: number, { env }: Invocation, config: Config, log: Lo
 }
 
 /**
- * Half of what lives, and no more, may become garbage before it is collected: with a full cache 80 to 100 MB less. Below 50
- * answers of 64 KiB cost up to twice the CPU time. Only once everything is loaded: V8 takes no code that was compiled under
- * other flags, so Node.js would compile its own modules anew, a tenth of a start.
+ * Has V8 collect earlier than it would, which keeps the memory of a full cache down; lower values cost large responses CPU time.
+ * Set once everything is loaded: V8 does not reuse code that was compiled under other flags.
  */
 function boundGarbage(): void {
   setFlagsFromString('--heap-growing-percent=50')

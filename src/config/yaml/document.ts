@@ -20,10 +20,10 @@ export interface YamlInput<T> {
 export type Path = readonly (string | number)[]
 export type Position = Pick<Diagnostic, 'line' | 'column'>
 
-/** Where the value at a path stands (its key, when the value begins on a later line), or what is nearest to it. */
+/** Position of the value at a path (of its key, when the value begins on a later line), or of the nearest parent. */
 export type PositionOf = (path: Path) => Position
 
-/** A text of a file and where it stands. */
+/** A text of a file and its position. */
 export interface Word extends Position {
   readonly text: string
 }

@@ -25,11 +25,11 @@ export function describeIssues(issues: readonly Issue[], tree: Tree): Found[] {
   const found = withoutConsequences(issues)
     .flatMap((issue) => describe(issue, issue.path, tree))
     .filter(({ place }) => !spoiled.has(place.offset))
-  const told = new Set(found.map(({ place }) => place.offset))
-  return [...found, ...inexactNumbers(tree).filter(({ place }) => !told.has(place.offset))]
+  const reported = new Set(found.map(({ place }) => place.offset))
+  return [...found, ...inexactNumbers(tree).filter(({ place }) => !reported.has(place.offset))]
 }
 
-/** An unknown key leaves the key it was meant for missing, and the object it stands in perhaps without what it needs. */
+/** An unknown key also leaves the key that was meant missing, and its object perhaps incomplete: those issues are dropped. */
 function withoutConsequences(issues: readonly Issue[]): Issue[] {
   const unfinished = new Set<string>()
   const misspelt = new Set<string>()

@@ -44,7 +44,7 @@ export interface Tree {
   readonly complete: boolean
   node(path: readonly PropertyKey[]): TreeNode | null
   nodes(): Iterable<TreeNode>
-  /** The values at every place that the pattern leads to; `*` stands for each member of a list or mapping. */
+  /** The values at every place that matches the pattern; `*` matches each member of a list or mapping. */
   matching(pattern: readonly string[]): Iterable<TreeNode>
   /** The place of the value at the path, or of the nearest value that holds it. */
   placeOf(path: readonly PropertyKey[]): Place

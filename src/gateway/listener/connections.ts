@@ -13,7 +13,7 @@ export interface ConnectionOptions extends CapOptions {
   readonly now: () => number
   /** A request of this connection is being answered. */
   readonly isBusy: (socket: Socket) => boolean
-  /** A connection was refused; `answerable`: it can be told so over HTTP/1, and whoever does closes it. */
+  /** A connection was refused. `answerable`: the socket to answer over HTTP/1 and close; null when it was closed already. */
   readonly onRefused: (reason: ConnectionRefusal, answerable: Socket | null) => void
   readonly onCut: (cause: ConnectionCut) => void
 }
@@ -38,8 +38,8 @@ export interface Connections {
 export const idleMs = 72_000
 /** How often deadlines of heads are checked. */
 export const checkMs = 1_000
-/** Refused connections that are told so at a time; others are closed without a word. */
-const mostToldAtOnce = 8
+/** Most refused connections that are answered at a time; others are closed without a response. */
+const mostAnsweredAtOnce = 8
 
 /** Watches over a server's connections from now on. */
 export function watchConnections(server: Server, options: ConnectionOptions): Connections {
@@ -47,21 +47,21 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
   const sessions = new Sessions({ ...options, idleMs })
   const sockets = new Set<Socket>()
   const isTls = 'setSecureContext' in server
-  let beingTold = 0
+  let beingAnswered = 0
   const track = (socket: Socket): void => {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
   }
 
   function refuse(socket: Socket, reason: ConnectionRefusal): void {
-    const told = !isTls && beingTold < mostToldAtOnce
-    options.onRefused(reason, told ? socket : null)
-    if (!told) {
+    const answers = !isTls && beingAnswered < mostAnsweredAtOnce
+    options.onRefused(reason, answers ? socket : null)
+    if (!answers) {
       socket.destroy()
       return
     }
-    beingTold += 1
-    socket.once('close', () => (beingTold -= 1))
+    beingAnswered += 1
+    socket.once('close', () => (beingAnswered -= 1))
   }
 
   guardConnections(server, (socket) => {

@@ -1,8 +1,8 @@
-// The requests of each HTTP/1 connection in their order: one is begun when the one before it is answered.
+// The requests of each HTTP/1 connection in their order: one begins when the one before it is answered.
 //
-// Node begins all that it has read. A pipeline of a thousand tiny requests would then be a thousand at once, before anybody
-// else has his turn; a create would overtake the write in front of it; and what stands behind an answer that closes the
-// connection would be done, although nobody can be told (RFC 9112, sections 9.3.2 and 9.6).
+// Node begins all that it has read. A pipeline of many tiny requests would run all at once, before other connections get their
+// turn; a create would overtake the write before it; and a request behind a response that closes the connection would be done,
+// although its caller never hears of it (RFC 9112, sections 9.3.2 and 9.6).
 
 import type { Socket } from 'node:net'
 import type { RequestContext } from '../context.ts'
@@ -12,17 +12,11 @@ interface Pipeline {
   length: number
 }
 
-/**
- * A connection with more of them is not read until they are fewer. That is more than clients send: who leaves is noticed
- * only while the connection is read.
- */
+/** A connection with more requests waiting is not read until there are fewer. A caller that leaves is noticed only by reading. */
 const longestPipeline = 32
 
 export class Pipelines {
-  /**
-   * An entry stays as long as its connection: V8 keeps what was deleted from an old Map until the next full collection, which
-   * made a third of all requests outlive themselves and every young collection ten times as long.
-   */
+  /** An entry stays as long as its connection: V8 keeps what was deleted from an old Map until the next full collection. */
   readonly #pipelines = new Map<Socket, Pipeline>()
 
   /** Puts a request behind those of its connection: returns the one before it, or null when its own turn has come. */

@@ -1,5 +1,5 @@
-// HTTP/2 sessions that hold a connection for nothing: no request comes, a head does not become whole, or control frames
-// come in masses. HTTP/1.1 connections have Node's own deadlines. A session with a request under way is never cut for time.
+// Closes HTTP/2 sessions that only hold a connection: no request comes, a head does not complete, or control frames flood it.
+// HTTP/1.1 connections have Node's own deadlines. A session with a request in flight is never closed for its age.
 
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 
@@ -26,7 +26,7 @@ interface State {
   /** Since when no request is under way. */
   quietSinceMs: number
   controlFrames: number
-  /** Bytes that came, without those of control frames: only a head that is not whole yet is not told by an event. */
+  /** Bytes received, without those of control frames. They grow without an event while a head is incomplete. */
   unexplained: number
   explained: number
   /** First and last look that found more of them, while no request was under way. */
