@@ -83,6 +83,7 @@ export const ages = {
 export function createSettlement(options: SettlementOptions): Settlement {
   const { budgetStore, budgets, sessions, isNeeded, now, monotonic, everyMs, onTrouble } = options
   const elapsed = new Elapsed(options)
+  const stateName = (id: string): string => `${id} state`
   /** How long ago it was reserved, and how long it has been as it is. */
   const ageOf = ({ id, atMs }: SessionReservation): number => elapsed.since(id, atMs)
   const stateAgeOf = ({ id, sinceMs }: SessionReservation): number => elapsed.since(stateName(id), sinceMs)
@@ -221,9 +222,7 @@ export function createSettlement(options: SettlementOptions): Settlement {
   function round(): Promise<void> {
     underWay ??= settle()
       .catch(onTrouble)
-      .finally(() => {
-        underWay = null
-      })
+      .finally(() => (underWay = null))
     return underWay
   }
 
@@ -236,16 +235,12 @@ export function createSettlement(options: SettlementOptions): Settlement {
   return {
     start: schedule,
     round,
-    async close() {
+    close() {
       closed = true
       if (timer !== null) clearTimeout(timer)
-      await underWay
+      return underWay ?? Promise.resolve()
     },
   }
-}
-
-function stateName(id: string): string {
-  return `${id} state`
 }
 
 /** Archived sessions are frozen. What is not known to be over may still cost something: new words count as open. */

@@ -52,7 +52,6 @@ interface LineUnderWay {
 
 const fullPipeMs = 5
 const closeTries = 1000
-
 /**
  * Appends to one hash chain. In a file the chain goes on over restarts; a standard stream begins a new one each start.
  * Before every write the file is compared with what was left there, so a file that was moved, replaced, shortened or
@@ -61,7 +60,6 @@ const closeTries = 1000
  */
 export class AuditLog {
   readonly #options: Required<AuditLogOptions>
-  readonly #target: string
   readonly #queue: QueuedEntry[] = []
   #head: ChainHead = { seq: 0, hash: genesis }
   #line: LineUnderWay | null = null
@@ -73,7 +71,6 @@ export class AuditLog {
 
   constructor(options: AuditLogOptions) {
     this.#options = { retryMs: 1000, slowSyncMs: 10_000, sync: syncToDisk, ...options }
-    this.#target = options.target
     this.#file = new AuditFile({ ...this.#options, onOther: (tail, hasGrown) => this.#goOnFrom(tail, hasGrown) })
     this.#drain()
   }
@@ -126,7 +123,7 @@ export class AuditLog {
     await this.#file.release()
     if (this.#queue.length === 0) return
     const entries = this.#queue.map(({ entry }) => entry)
-    throw new AuditEntriesLost(this.#target, entries, this.#error ?? 'unknown error')
+    throw new AuditEntriesLost(this.#options.target, entries, this.#error ?? 'unknown error')
   }
 
   #now(): string {
@@ -140,8 +137,7 @@ export class AuditLog {
       const descriptor = this.#file.open()
       for (let line = this.#nextLine(); line !== null; line = this.#nextLine()) {
         this.#put(descriptor, line)
-        const entry = line.isSeam ? undefined : this.#queue.shift()
-        if (entry !== undefined) written.push(entry)
+        if (!line.isSeam) written.push(...this.#queue.splice(0, 1))
       }
     } catch (error) {
       failure = error
@@ -187,7 +183,7 @@ export class AuditLog {
   #recovered(): void {
     if (this.#error === null || this.#queue.length > 0) return
     this.#error = null
-    this.#options.onTrouble(`writing audit entries to ${this.#target} again`)
+    this.#options.onTrouble(`writing audit entries to ${this.#options.target} again`)
   }
 
   #failed(text: string): void {
@@ -209,7 +205,7 @@ export class AuditLog {
     if (this.#error === text) return
     this.#error = text
     this.#options.onTrouble(
-      `audit entries cannot be written to ${this.#target} (${text}); ${this.#queue.length} wait in memory`,
+      `audit entries cannot be written to ${this.#options.target} (${text}); ${this.#queue.length} wait in memory`,
     )
   }
 
