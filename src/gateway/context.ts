@@ -105,7 +105,7 @@ export class RequestContext {
   problem: Problem | null = null
   upstreamStatus: number | null = null
   upstreamRequestId: string | null = null
-  /** How long it waited in line before the upstream; null when it did not have to. */
+  /** How long it waited in the queue before the upstream; null when it did not have to. */
   waitedMs: number | null = null
   upstreamStartedAtMs: number | null = null
   upstreamEndedAtMs: number | null = null

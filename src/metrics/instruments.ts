@@ -62,13 +62,13 @@ export interface Instruments extends BudgetMetrics, IssuerMetrics, ListenerMetri
   keyRejected(key: string): void
   /** The upstream answered 429 to this key. */
   upstreamThrottled(key: string): void
-  /** A request of the team was held in line before the upstream. */
+  /** A request of the team was held in the queue before the upstream. */
   held(team: string, result: 'sent' | 'refused' | 'left'): void
   /** A request of the team had to wait or was refused because the team held its share. */
   shareReached(team: string, of: 'connections' | 'queue'): void
   /** The upstream was left alone with this key, tried, or came back; or a request was not sent. */
   breaker(key: string, event: 'opened' | 'probe' | 'closed' | 'refused'): void
-  /** How many requests stand in line now. */
+  /** How many requests wait in the queue now. */
   waiting(count: number): void
   /** State (of `KeyState`) and declared end of every key there is. Replaces what was told before. */
   keyStates(states: readonly KeyReading[]): void

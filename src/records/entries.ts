@@ -38,7 +38,7 @@ export interface AccessEntry {
   readonly bytes_out: number
   readonly duration_ms: number
   readonly upstream_ms: number | null
-  /** How long it waited in line before the upstream; null when it did not have to. */
+  /** How long it waited in the queue before the upstream; null when it did not have to. */
   readonly waited_ms: number | null
   readonly trace_id: string | null
   readonly policy_revision: string | null
