@@ -1,5 +1,5 @@
-// Writes what is derived from the validators: a JSON schema for each file that people write, and the configuration
-// reference. `node tools/generate.ts` writes, `--check` only compares and exits 1 when a file differs.
+// Writes what is derived: a JSON schema for each file that people write and the configuration reference from the
+// validators, and the import tables of src/README.md from the test that holds them. `node tools/generate.ts` writes, `--check` only compares and exits 1 when a file differs.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -12,6 +12,7 @@ import { guardrailsSchema } from '../src/policy/documents/guardrail-document.ts'
 import { keysSchema } from '../src/policy/documents/key-document.ts'
 import { teamSchema } from '../src/policy/documents/team-document.ts'
 import { testsSchema } from '../src/policy/documents/test-document.ts'
+import { importTables } from '../test/support/import-table.ts'
 import { configurationReference, type JsonSchema } from './reference.ts'
 
 interface Source {
@@ -53,12 +54,23 @@ export function generatedFiles(): ReadonlyMap<string, string> {
       ({ name, json }) => [`config/schemas/${name}.schema.json`, `${JSON.stringify(json, null, 2)}\n`] as const,
     ),
     ['docs/configuration.md', configurationReference(described)] as const,
+    ['src/README.md', mapOfTheCode()] as const,
   ])
 }
 
 const repository = path.resolve(import.meta.dirname, '..')
+const marks = ['<!-- generated: import tables -->\n\n', '\n\n<!-- end of generated -->'] as const
 
-/** Paths of generated files that are absent below the folder or differ from what the validators say now. */
+/** The map with its import tables as they are now. */
+function mapOfTheCode(): string {
+  const text = readFileSync(path.join(repository, 'src/README.md'), 'utf8')
+  const start = text.indexOf(marks[0])
+  const end = text.indexOf(marks[1], start)
+  if (start === -1 || end === -1) throw new Error('src/README.md has no place for the import tables')
+  return text.slice(0, start) + marks[0] + importTables() + text.slice(end)
+}
+
+/** Paths of generated files that are absent below the folder or differ from what they are derived from. */
 export function outdatedFiles(root = repository): readonly string[] {
   return [...generatedFiles()]
     .filter(([file, content]) => readText(path.join(root, file)) !== content)
@@ -76,7 +88,7 @@ function readText(file: string): string | null {
 function main(args: readonly string[]): number {
   const outdated = outdatedFiles()
   if (args.includes('--check')) {
-    for (const file of outdated) process.stderr.write(`${file} differs from the validators: run npm run generate\n`)
+    for (const file of outdated) process.stderr.write(`${file} is out of date: run npm run generate\n`)
     return outdated.length > 0 ? 1 : 0
   }
   const contents = generatedFiles()

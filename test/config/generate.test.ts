@@ -4,7 +4,7 @@ import { generatedFiles, outdatedFiles } from '../../tools/generate.ts'
 const names = ['gateway', 'extension', 'team', 'keys', 'limits', 'guardrails', 'devin-users', 'tests']
 
 describe('the generated files', () => {
-  it('say what the validators say now (else: npm run generate)', () => {
+  it('are up to date (else: npm run generate)', () => {
     expect(outdatedFiles()).toEqual([])
   })
 
@@ -12,10 +12,11 @@ describe('the generated files', () => {
     expect(outdatedFiles('/nowhere')).toEqual([...generatedFiles().keys()])
   })
 
-  it('are a schema for each file that people write, and the reference', () => {
+  it('are a schema for each file that people write, the reference, and the map of the code', () => {
     expect([...generatedFiles().keys()]).toEqual([
       ...names.map((name) => `config/schemas/${name}.schema.json`),
       'docs/configuration.md',
+      'src/README.md',
     ])
   })
 

@@ -1,0 +1,141 @@
+// Who may import whom: the table that architecture.test.ts holds, and its form in src/README.md.
+
+/** A part, a file of it (`records/chain`), or `types of …` where only `import type` is meant. */
+export type Allowed = readonly string[]
+
+/** What each part may import of ours, besides itself. */
+export const mayImport: Readonly<Record<string, Allowed>> = {
+  problems: [],
+  'no-schemas': [],
+  http: [],
+  config: [],
+  json: [],
+  limits: ['store/store'],
+  metrics: [],
+  store: [],
+  idempotency: ['problems', 'store/retry', 'store/sealing', 'store/store'],
+  records: ['types of problems'],
+  cache: ['problems', 'http', 'types of catalogue', 'types of store', 'store/store'],
+  identity: ['problems', 'http/date', 'types of config', 'config/values/addresses'],
+  catalogue: ['problems', 'config'],
+  keys: ['problems', 'types of catalogue', 'catalogue/permissions'],
+  budgets: ['limits/calendar', 'store/retry', 'store/store'],
+  policy: [
+    'problems',
+    'config',
+    'budgets/budget',
+    'types of identity',
+    'identity/claims',
+    'identity/near-miss',
+    'catalogue',
+    'json',
+    'keys',
+    'types of limits',
+  ],
+  filtering: ['problems', 'http', 'types of cache', 'types of catalogue', 'catalogue/target', 'json'],
+  gateway: [
+    'no-schemas',
+    'problems',
+    'http',
+    'filtering',
+    'identity',
+    'json',
+    'catalogue',
+    'policy',
+    'keys',
+    'limits',
+    'budgets',
+    'cache',
+    'idempotency',
+    'metrics',
+    'types of records',
+    'records/mask',
+    'records/safe-text',
+  ],
+  admin: [
+    'problems',
+    'config',
+    'policy',
+    'keys',
+    'limits',
+    'types of budgets',
+    'cache',
+    'records',
+    'metrics',
+    'no-schemas',
+  ],
+  runtime: [
+    'problems',
+    'http',
+    'config',
+    'identity',
+    'catalogue',
+    'policy',
+    'keys',
+    'limits',
+    'budgets',
+    'cache',
+    'store',
+    'records',
+    'metrics',
+    'gateway',
+    'admin',
+    'idempotency',
+  ],
+  workers: ['records'],
+  sandbox: ['catalogue', 'config', 'runtime', 'types of records'],
+  // What a command shows of keys is what operators are shown.
+  cli: [
+    'runtime',
+    'workers',
+    'problems',
+    'config',
+    'identity',
+    'catalogue',
+    'json',
+    'policy',
+    'keys',
+    'sandbox',
+    'records',
+    'admin/views',
+  ],
+  main: ['cli'],
+}
+
+/** The corner of each library; one that is not named here is used nowhere. */
+export const corners: Readonly<Record<string, Allowed>> = {
+  fastify: ['gateway', 'admin', 'sandbox'],
+  '@fastify/http-proxy': ['gateway/app'],
+  undici: ['gateway/upstream', 'types of gateway', 'identity/signing-keys/json-fetch'],
+  jose: ['identity', 'sandbox'],
+  ioredis: ['store/connection'],
+  'lru-cache': ['identity', 'cache', 'gateway/devin-users'],
+  pino: ['records'],
+  'prom-client': ['metrics/prometheus'],
+  re2js: ['policy/guardrails/pattern'],
+  yaml: ['config'],
+  zod: ['config', 'catalogue', 'policy'],
+}
+
+/** Both tables as Markdown, for the map of the code. */
+export function importTables(): string {
+  const parts = Object.entries(mayImport)
+  const leaves = parts.filter(([, allowed]) => allowed.length === 0).map(([part]) => part)
+  const others = parts.filter(([, allowed]) => allowed.length > 0)
+  return [
+    '| part | may import of ours |',
+    '| --- | --- |',
+    `| ${codes(leaves)} | nothing |`,
+    ...others.map(([part, allowed]) => `| ${codes([part])} | ${codes(allowed)} |`),
+    '',
+    '| library | may be imported by |',
+    '| --- | --- |',
+    ...Object.entries(corners).map(([library, places]) => `| ${codes([library])} | ${codes(places)} |`),
+  ].join('\n')
+}
+
+function codes(names: Allowed): string {
+  return names
+    .map((name) => (name.startsWith('types of ') ? `types of \`${name.slice('types of '.length)}\`` : `\`${name}\``))
+    .join(', ')
+}
