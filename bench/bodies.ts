@@ -10,7 +10,7 @@ import { compilePolicies } from '../src/policy/compile/compile.ts'
 import { readPolicyFile, type PolicyDocument } from '../src/policy/documents/document.ts'
 import { evaluate, evaluateBody, findOperation } from '../src/policy/decision/evaluate.ts'
 import { parseCheckedBody } from '../src/policy/decision/checked-body.ts'
-import { guardrailsEntry } from '../src/gateway/guardrail-record.ts'
+import { guardrailsEntry } from '../src/gateway/recording/guardrails-entry.ts'
 
 const largest = 1024 * 1024
 const most = 4_990

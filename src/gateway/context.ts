@@ -17,6 +17,7 @@ import { asProblem, type Problem } from '../problems.ts'
 import type { DecisionMemo } from './evaluation-memo.ts'
 import type { CallerFields } from './fields.ts'
 import { Releases } from './releases.ts'
+import type { StageName } from './stages/names.ts'
 
 /**
  * The life of an exchange; it only moves forward.
@@ -25,27 +26,6 @@ import { Releases } from './releases.ts'
  */
 const phases = { deciding: 0, answering: 1, answered: 2, closed: 3, ended: 4 } as const
 export type Phase = keyof typeof phases
-
-/** The stages of a request in their order; `own-page` answers what is under /gateway/. Records say at which one it ended. */
-export const stageNames = [
-  'open',
-  'read-request',
-  'own-page',
-  'authenticate',
-  'authorize',
-  'shed-load',
-  'admit-body',
-  'judge-body',
-  'claim-idempotency-key',
-  'choose-key',
-  'take-limits',
-  'read-body',
-  'reserve-budget',
-  'answer-from-cache',
-  'open-key',
-  'forward',
-] as const
-export type StageName = (typeof stageNames)[number]
 
 /** Who hears of an exchange. */
 export interface ContextEvents {

@@ -1,4 +1,4 @@
-// One plain object per line of the three streams. Nothing here knows what an exchange is; gateway/recording.ts translates.
+// One plain object per line of the three streams. Nothing here knows what an exchange is; gateway/recording/recorder.ts translates.
 
 /**
  * How an exchange ended. `cached`: answered from the cache or another caller's call. `replayed`: the kept answer of an earlier

@@ -3,7 +3,8 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { stageNames, type RequestContext } from '../../src/gateway/context.ts'
+import type { RequestContext } from '../../src/gateway/context.ts'
+import { stageNames } from '../../src/gateway/stages/names.ts'
 import { stageChannel } from '../../src/gateway/stages/stage.ts'
 import { startTestGateway, usualPolicies, type RunningGateway } from '../support/start-gateway.ts'
 

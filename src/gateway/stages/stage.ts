@@ -5,7 +5,8 @@
 import { channel } from 'node:diagnostics_channel'
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { asProblem, type Problem } from '../../problems.ts'
-import type { RequestContext, StageName } from '../context.ts'
+import type { RequestContext } from '../context.ts'
+import type { StageName } from './names.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

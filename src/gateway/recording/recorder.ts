@@ -1,12 +1,12 @@
 // One access record and one decision record for each exchange, however it ended. Those of a write that was sent are written
 // before its answer leaves.
 
-import { claimAt } from '../identity/claims.ts'
-import { TokenProblem } from '../identity/rejection.ts'
-import { recordJson, safeText } from '../records/safe-text.ts'
-import type { AccessEntry, DecisionContent, DecisionHead, ExchangeOutcome } from '../records/entries.ts'
-import type { RequestContext } from './context.ts'
-import { guardrailsEntry } from './guardrail-record.ts'
+import { claimAt } from '../../identity/claims.ts'
+import { TokenProblem } from '../../identity/rejection.ts'
+import { recordJson, safeText } from '../../records/safe-text.ts'
+import type { AccessEntry, DecisionContent, DecisionHead, ExchangeOutcome } from '../../records/entries.ts'
+import type { RequestContext } from '../context.ts'
+import { guardrailsEntry } from './guardrails-entry.ts'
 
 /** Reasons of exchanges that came to no decision of the policy, besides the problem kinds. */
 export const exchangeReasons = ['own-page', 'caller-left'] as const

@@ -1,14 +1,14 @@
 // What the decision record says of guardrails: which applied, what they changed or refused, and the values they read, so
 // that a decision can be replayed. Never a body, and no text that may be long or secret.
 
-import type { Evaluation } from '../policy/decision/evaluate.ts'
-import type { Violation } from '../policy/guardrails/check.ts'
-import type { Rule } from '../policy/guardrails/guardrail.ts'
-import { parametersByName, valuesOf, type ParametersByName } from '../policy/guardrails/places.ts'
-import type { GuardrailChange } from '../policy/guardrails/put-in.ts'
-import { JsonNumber } from '../json/value.ts'
-import type { GuardrailFinding, GuardrailsEntry } from '../records/entries.ts'
-import { maskSecrets } from '../records/mask.ts'
+import type { Evaluation } from '../../policy/decision/evaluate.ts'
+import type { Violation } from '../../policy/guardrails/check.ts'
+import type { Rule } from '../../policy/guardrails/guardrail.ts'
+import { parametersByName, valuesOf, type ParametersByName } from '../../policy/guardrails/places.ts'
+import type { GuardrailChange } from '../../policy/guardrails/put-in.ts'
+import { JsonNumber } from '../../json/value.ts'
+import type { GuardrailFinding, GuardrailsEntry } from '../../records/entries.ts'
+import { maskSecrets } from '../../records/mask.ts'
 
 /** The entry of one evaluation; null where no guardrail binds the request. */
 export function guardrailsEntry(evaluation: Evaluation): GuardrailsEntry | null {
