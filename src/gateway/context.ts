@@ -25,7 +25,6 @@ import type { StageName } from './stages/names.ts'
  * end of the event-loop batch at the latest. `closed`: the caller has it, or has left. `ended`: no call to the upstream is left either.
  */
 const phases = { deciding: 0, answering: 1, answered: 2, closed: 3, ended: 4 } as const
-export type Phase = keyof typeof phases
 
 /** Who hears of an exchange. */
 export interface ContextEvents {
