@@ -1,5 +1,4 @@
-// Fastify without its schema compilers. Used by both listeners: no route of ours has a schema, and loading the compilers
-// would take a fifteenth of every start.
+// Fastify without its schema compilers: no route of ours has a schema, and loading the compilers slows every start.
 
 /** The option `schemaController`. A route with a schema would fail when it is registered. */
 export const withoutSchemas = {

@@ -250,8 +250,7 @@ export class Problem extends Error {
   readonly members: Readonly<Record<string, unknown>>
 
   constructor(kind: ProblemKindName, detail: string, options: ProblemOptions = {}) {
-    // A refusal is an everyday answer, and capturing a stack for it costs a tenth of the whole request. What matters
-    // about a failure is its cause, which has a stack of its own.
+    // A refusal is an everyday answer and needs no stack. What matters about a failure is its cause, which has its own.
     const { stackTraceLimit } = Error
     Error.stackTraceLimit = 0
     super(detail, options.cause === undefined ? undefined : { cause: options.cause })

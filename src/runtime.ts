@@ -15,7 +15,7 @@ import { layFoundation, type GatewayOptions } from './runtime/foundation.ts'
 import { listenerOf } from './runtime/listener.ts'
 import { createOperators } from './runtime/operators.ts'
 import { watchOverload } from './runtime/overload.ts'
-import { openShares } from './runtime/shares.ts'
+import { openSharedState } from './runtime/shared-state.ts'
 import { openUpstream } from './runtime/upstream.ts'
 import { reportChanges } from './store/report.ts'
 import type { ReloadResult } from './runtime/live-policies.ts'
@@ -54,7 +54,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   policies.watch()
   const bodyMemory = openBodyMemory(foundation)
   const { upstream, ownCalls } = openUpstream(foundation, bodyMemory)
-  const shares = await openShares(foundation, ownCalls)
+  const shares = await openSharedState(foundation, ownCalls)
   const { budgets, budgeting, cache, limiter, idempotency, idempotentCreateMs, sharedLimiter, store } = shares
   const overloadWatch = watchOverload(foundation)
   const { overload } = overloadWatch

@@ -1,6 +1,6 @@
 // Says once for each window when a budget has reached 50, 80 or 100 percent, or its soft bound.
 
-import type { BudgetAccount } from './budget-store.ts'
+import type { BudgetAccount } from './budget-model.ts'
 import type { Budget } from './budget.ts'
 import { isSoftExceeded, levelOf, type BudgetStatus, type WarningLevel } from './budget-status.ts'
 

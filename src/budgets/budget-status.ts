@@ -2,7 +2,7 @@
 // callers' page, to operators, in refusals and in metrics.
 
 import { basename } from 'node:path'
-import type { BudgetAccount } from './budget-store.ts'
+import type { BudgetAccount } from './budget-model.ts'
 import { unitsOf, windowAt, type Budget } from './budget.ts'
 
 export interface BudgetStatus {

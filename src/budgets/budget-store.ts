@@ -1,26 +1,7 @@
 // The seam between budgets and where they are kept: accounts that are counted against, and reservations that say for what.
 // file-budget-store.ts keeps them on the disk of one instance, valkey-budget-store.ts in a store that several share. Types only.
 
-import type { SessionReservation } from './session-reservation.ts'
-
-/** Usage of one budget in one window, in units of its measure. */
-export interface BudgetAccount {
-  /** Taken for what may still be used. */
-  readonly reserved: number
-  readonly spent: number
-  /** When its window ends, milliseconds since the epoch; null for what never begins anew. */
-  readonly endMs: number | null
-}
-
-/** What a change adds to one account. */
-export interface AccountChange {
-  readonly account: string
-  readonly endMs: number | null
-  readonly reserved: number
-  readonly spent: number
-  /** Reserved and spent together must not be more than this afterwards; null where nothing is bounded. */
-  readonly most: number | null
-}
+import type { AccountChange, BudgetAccount, SessionReservation } from './budget-model.ts'
 
 /** One atomic change: of one reservation and of all accounts it touches, or of nothing. */
 export interface BudgetChange {

@@ -2,15 +2,11 @@
 // taken it.
 
 import { once } from 'node:events'
-import {
-  BudgetsUnavailable,
-  type BudgetAccount,
-  type BudgetStore,
-  type BudgetChange,
-  type ChangeResult,
-} from './budget-store.ts'
+import { BudgetsUnavailable, type BudgetStore, type BudgetChange, type ChangeResult } from './budget-store.ts'
+import type { BudgetAccount } from './budget-model.ts'
 import { accountOf, windowEnd, type Budget } from './budget.ts'
-import { recordSession, release, reserve, touch, transition, type SessionReservation } from './session-reservation.ts'
+import { recordSession, release, reserve, touch, transition } from './session-reservation.ts'
+import type { SessionReservation } from './budget-model.ts'
 import type { BudgetStatus } from './budget-status.ts'
 
 /** A create that is about to be sent. */

@@ -1,46 +1,8 @@
 // One session, or one that may come to be, and what it takes from each account. Pure: states and what they cost.
 
-import type { BudgetAccount, BudgetChange, AccountChange } from './budget-store.ts'
+import type { AccountChange, BudgetAccount, SessionReservation } from './budget-model.ts'
+import type { BudgetChange } from './budget-store.ts'
 import type { Measure } from './budget.ts'
-
-/**
- * `pending`: the create is under way. `unclear`: nobody knows what came of it. `open`: the session works or waits.
- * `asleep`: it costs nothing until a message wakes it. `ended`: it cannot cost anything any more.
- */
-export type ReservationState = 'pending' | 'unclear' | 'open' | 'asleep' | 'ended'
-
-/** An account that a session is charged to. */
-export interface Charge {
-  /** The account of the window in which the session was created. */
-  readonly account: string
-  readonly measure: Measure
-  /** When the window ends, milliseconds since the epoch; null for what never begins anew. */
-  readonly endMs: number | null
-  /** The hard bound at the time of the reservation, in units; null where nothing is bounded. */
-  readonly most: number | null
-}
-
-export interface SessionReservation {
-  /** The decision id of the create. */
-  readonly id: string
-  /** Counts changes from 1, so that two writers cannot both act on the same state. */
-  readonly version: number
-  /** When it was reserved, milliseconds since the epoch. */
-  readonly atMs: number
-  /** When it came into its state; of one that is open, when a message was last sent to it if that was later. */
-  readonly sinceMs: number
-  readonly organization: string
-  readonly state: ReservationState
-  /** Id of the session; null while it is not known. */
-  readonly session: string | null
-  /** True when the session was found by its time and not told by the answer to its create. */
-  readonly guessed: boolean
-  /** The most it may consume, in units of ACUs; null when nothing bounds it. */
-  readonly bound: number | null
-  /** What it has consumed so far, in units of ACUs. */
-  readonly consumed: number
-  readonly charges: readonly Charge[]
-}
 
 /** What a reservation takes from an account of a measure. */
 export function costOf(reservation: SessionReservation | null, measure: Measure): Omit<BudgetAccount, 'endMs'> {
@@ -91,7 +53,7 @@ export function release(before: SessionReservation): BudgetChange {
 }
 
 /** Nothing more is to be learnt: the reservation goes, and its accounts keep what it cost. */
-export function remove(before: SessionReservation): BudgetChange {
+export function removeReservation(before: SessionReservation): BudgetChange {
   return { id: before.id, version: before.version, after: null, steps: [] }
 }
 

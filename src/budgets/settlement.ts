@@ -6,7 +6,8 @@ import type { BudgetStore } from './budget-store.ts'
 import type { Budgets } from './budgets.ts'
 import { unitsOfAcus, windowAt, billingPeriod } from './budget.ts'
 import { Elapsed } from './elapsed.ts'
-import { remove, release, transition, type SessionReservation, type ReservationState } from './session-reservation.ts'
+import { removeReservation, release, transition } from './session-reservation.ts'
+import type { SessionReservation, ReservationState } from './budget-model.ts'
 
 /** A session as the API tells it. */
 export interface SeenSession {
@@ -216,7 +217,7 @@ export function createSettlement(options: SettlementOptions): Settlement {
     if (acus !== null && unitsOfAcus(acus) !== reservation.consumed)
       await turn(reservation, { consumed: unitsOfAcus(acus) }, (known) => known.state === 'ended')
     if (acus !== null || session === null || guessed || stateAgeOf(reservation) > waitMs + ages.billPatienceMs)
-      await budgets.update(reservation.id, (known) => (known?.state === 'ended' ? remove(known) : null))
+      await budgets.update(reservation.id, (known) => (known?.state === 'ended' ? removeReservation(known) : null))
   }
 
   function round(): Promise<void> {

@@ -6,12 +6,12 @@ import { StoreAway, script, type Argument, type Script, type Store } from '../st
 import {
   BudgetsUnavailable,
   keptAfterMs,
-  type BudgetAccount,
   type BudgetStore,
   type BudgetChange,
   type ChangeResult,
 } from './budget-store.ts'
-import type { SessionReservation } from './session-reservation.ts'
+import type { BudgetAccount } from './budget-model.ts'
+import type { SessionReservation } from './budget-model.ts'
 
 /**
  * KEYS: reservations by id, ids by session, the mark of a withdrawn id, then the account of each step. ARGV: id, version, the reservation as JSON (empty: it

@@ -2,7 +2,7 @@
 
 import type { Paging } from '../catalogue/operation.ts'
 import { serializeStrictJson, type StrictJson } from '../json/value.ts'
-import type { ListRequest } from './list-request.ts'
+import type { ListRequest } from './paging/list-request.ts'
 
 const closeList = Buffer.from(']')
 

@@ -55,11 +55,11 @@ export interface ListenerEvents {
 }
 
 /** `lame`: still serving, and every answer closes its connection. `draining`: what arrives now is sent elsewhere. */
-export type Phase = 'open' | 'lame' | 'draining'
+export type ListenerPhase = 'open' | 'lame' | 'draining'
 
 export interface GatewayApp {
   listen(host: string, port: number): Promise<{ host: string; port: number }>
-  setPhase(phase: Phase): void
+  setPhase(phase: ListenerPhase): void
   readonly inFlight: number
   /** Connections of callers that are open. */
   readonly connections: number
@@ -82,7 +82,7 @@ function recordWithinMs({ isRead, claim }: RequestContext): number {
 /** Builds the listener; nothing is bound before `listen`. */
 export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp> {
   const { stages, recorder, now } = parts
-  let phase: Phase = 'open'
+  let phase: ListenerPhase = 'open'
   let inFlight = 0
   /** Their callers have left, and a call to the upstream goes on. With what waits for it to write the record; null once it is written. */
   const lingering = new Map<RequestContext, NodeJS.Timeout | null>()

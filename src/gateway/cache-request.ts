@@ -87,8 +87,7 @@ function namesOfRead(
 }
 
 /**
- * A write inside an organization leaves the answers about the others alone. Put together once for an evaluation: a session's
- * create names 38, and joining and hashing them took a fifteenth of it.
+ * A write inside an organization leaves the answers about the others alone. The names are made once for an evaluation.
  */
 function namesOfWrite({ operation, organization }: Facts, catalogue: Catalogue): string[] {
   return operation.invalidates.map((id) => {

@@ -2,10 +2,8 @@
 
 import { Problem } from '../problems.ts'
 import type { ClaimMapping, IssuerConfig } from '../config/issuer-schema.ts'
-import type { Principal } from './principal.ts'
+import type { Claims, Principal } from './principal.ts'
 import { expired, rejected, TokenProblem } from './rejection.ts'
-
-export type Claims = Readonly<Record<string, unknown>>
 
 /**
  * The principal behind claims whose signature was verified. Throws `token-rejected` or `token-expired` where the token

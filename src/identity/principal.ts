@@ -1,4 +1,7 @@
-// The authenticated caller.
+// The authenticated caller, and the claims it is made from.
+
+/** What a token says, by the names of its claims. */
+export type Claims = Readonly<Record<string, unknown>>
 
 /** The authenticated identity behind a request, made from a verified token. Immutable; shared by requests with the same token. */
 export interface Principal {
@@ -11,7 +14,7 @@ export interface Principal {
   /** The calling application (one string), usually the token's `azp` or `client_id`. */
   readonly app: string | null
   /** All verified claims, for `when: { claims: … }`. Only those that a condition of the policies reads are recorded. */
-  readonly claims: Readonly<Record<string, unknown>>
+  readonly claims: Claims
   /** `exp` of the token, in milliseconds since the epoch. */
   readonly expiresAtMs: number
 }

@@ -1,7 +1,7 @@
 // What a refused token says of itself. Nothing of it was verified, so it is for records alone: bounded, and never for callers.
 
 import type { IssuerConfig } from '../config/issuer-schema.ts'
-import type { Claims } from './claims.ts'
+import type { Claims } from './principal.ts'
 import { spellingDifference } from './near-miss.ts'
 
 export interface TokenAsSeen {

@@ -1,7 +1,8 @@
 // A caller's token made into a principal: signature and claims checked once, remembered until the token ends.
 
 import type { Algorithm } from '../config/values/algorithms.ts'
-import { isObject, principalOf, type Claims } from './claims.ts'
+import { isObject, principalOf } from './claims.ts'
+import type { Claims } from './principal.ts'
 import type { IssuerConfig } from '../config/issuer-schema.ts'
 import { isSignatureAlgorithm, type SigningKey } from './signing-keys/key-set.ts'
 import { Problem } from '../problems.ts'
@@ -24,7 +25,7 @@ export interface TokenVerifierOptions {
   /** Verified tokens that are remembered, the least recently used forgotten first. Default 10 000. */
   readonly maxCachedTokens?: number
   readonly timings?: Partial<KeyTimings>
-  /** BroadcastResult how each token fared, for metrics. */
+  /** Hears how each token fared, for metrics. */
   readonly onVerified?: (result: 'cached' | 'verified' | 'rejected') => void
 }
 

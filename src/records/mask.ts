@@ -5,8 +5,10 @@ import { visibleLines } from './visible.ts'
 /** Classes of errors whose message was written in this code base and holds no secret. */
 export type OwnErrors = readonly (abstract new (...values: never[]) => Error)[]
 
+/** How credentials begin that need no name in front of them. A new kind of credential is added here and below. */
+export const credentialStart = /cog_|apk_|eyJ|bearer\s/i
 /** What each pattern below needs, so that most texts are read once. */
-const hint = /cog_|apk_|eyJ|bearer|authorization|token|secret|password|api[_-]?key|assertion/i
+const hint = new RegExp(`${credentialStart.source}|authorization|token|secret|password|api[_-]?key|assertion`, 'i')
 
 /**
  * The text with everything that looks like a credential replaced: Devin keys (`cog_…`, `apk_…`), JWTs and other

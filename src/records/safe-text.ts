@@ -1,10 +1,8 @@
 // Text of callers, issuers and upstreams as it may be recorded: without secrets, and seen as it is.
 
-import { maskSecrets } from './mask.ts'
+import { credentialStart, maskSecrets } from './mask.ts'
 import { visible } from './visible.ts'
 
-/** Nothing has to be masked in a text without these. */
-const secretLike = /cog_|apk_|eyJ|earer\s/
 /** How JSON writes controls. */
 const jsonEscape = /\\[bfnrtu]/
 
@@ -23,7 +21,7 @@ export function recordJson(value: unknown): string {
 /** Whether there is surely nothing to mask or to escape in a JSON text; found out in much less time than writing it takes. */
 function isPlain(json: string): boolean {
   return (
-    !secretLike.test(json) &&
+    !credentialStart.test(json) &&
     !jsonEscape.test(json) &&
     !json.includes('%') &&
     !json.includes('=') &&

@@ -12,7 +12,7 @@ import type { Foundation } from './foundation.ts'
 import type { ReloadResult } from './live-policies.ts'
 import { fullNotes } from './idempotency.ts'
 import { clockNote, refusalNote, staleKeysNote } from './notes.ts'
-import type { Shares } from './shares.ts'
+import type { SharedState } from './shared-state.ts'
 
 export interface Operators {
   readonly admin: AdminApp
@@ -24,7 +24,7 @@ export interface Operators {
 /** `lifecycle` is asked whenever somebody wants to know. */
 export function createOperators(
   foundation: Foundation,
-  shares: Shares,
+  shares: SharedState,
   upstream: Upstream,
   app: GatewayApp,
   certificate: CertificateInUse,

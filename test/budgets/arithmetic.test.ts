@@ -5,14 +5,8 @@ import { describe, expect, test } from 'vitest'
 import type { ChangeResult } from '../../src/budgets/budget-store.ts'
 import { accountOf, billingPeriod, unitsOfAcus, windowAt, windowEnd, type Budget } from '../../src/budgets/budget.ts'
 import { createAlarms } from '../../src/budgets/alarms.ts'
-import {
-  remove,
-  costOf,
-  release,
-  reserve,
-  transition,
-  type SessionReservation,
-} from '../../src/budgets/session-reservation.ts'
+import { removeReservation, costOf, release, reserve, transition } from '../../src/budgets/session-reservation.ts'
+import type { SessionReservation } from '../../src/budgets/budget-model.ts'
 import { Ledger } from '../../src/budgets/file/ledger.ts'
 import { forecastOf, leftOf, levelOf, refusalText } from '../../src/budgets/budget-status.ts'
 import { budgetOf, reservationOf, noon, stepsOfSessions, sumOf } from './stores.ts'
@@ -107,7 +101,7 @@ describe('the ledger', () => {
                 : kind === 'release'
                   ? release(live)
                   : kind === 'close'
-                    ? remove(live)
+                    ? removeReservation(live)
                     : transition(
                         live,
                         kind === 'wake' ? { state: 'open' } : { state, consumed: amount },

@@ -3,7 +3,8 @@
 
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { BudgetAccount, BudgetStore } from '../../src/budgets/budget-store.ts'
+import type { BudgetStore } from '../../src/budgets/budget-store.ts'
+import type { BudgetAccount } from '../../src/budgets/budget-model.ts'
 import { createBudgets, type Budgets, type CreateReservation } from '../../src/budgets/budgets.ts'
 import { accountOf, windowEnd } from '../../src/budgets/budget.ts'
 import {

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { BudgetsUnavailable, type BudgetStore } from '../../src/budgets/budget-store.ts'
 import { createBudgets } from '../../src/budgets/budgets.ts'
 import { accountOf, windowEnd } from '../../src/budgets/budget.ts'
-import { remove, release, reserve, transition } from '../../src/budgets/session-reservation.ts'
+import { removeReservation, release, reserve, transition } from '../../src/budgets/session-reservation.ts'
 import { Ledger } from '../../src/budgets/file/ledger.ts'
 import { createValkeyBudgetStore } from '../../src/budgets/valkey-budget-store.ts'
 import { createStore } from '../../src/store/client.ts'
@@ -57,7 +57,7 @@ describeWithValkey('the store in a shared store', () => {
                 : kind === 'release'
                   ? release(live)
                   : kind === 'close'
-                    ? remove(live)
+                    ? removeReservation(live)
                     : kind === 'wake'
                       ? transition(live, { state: 'open', session: `devin-${live.id}` }, noon, true)
                       : transition(live, { state, consumed: amount }, noon)

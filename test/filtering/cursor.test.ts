@@ -2,7 +2,7 @@
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { cursorBinding, openCursor, sealCursor, type PagePosition } from '../../src/filtering/cursor.ts'
+import { cursorBinding, openCursor, sealCursor, type PagePosition } from '../../src/filtering/paging/cursor.ts'
 
 const key = Buffer.alloc(32, 1)
 const binding = cursorBinding('ent.sessions.list', '/v3/enterprise/sessions', '', 'digest')

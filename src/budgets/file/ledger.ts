@@ -1,8 +1,9 @@
 // Accounts and reservations in memory: judges a change, applies it, and tells all it knows for a snapshot.
 // Judging and applying are apart, because a change that is read back from the disk is not judged again.
 
-import { keptAfterMs, type BudgetAccount, type BudgetChange, type ChangeResult } from '../budget-store.ts'
-import type { SessionReservation } from '../session-reservation.ts'
+import { keptAfterMs, type BudgetChange, type ChangeResult } from '../budget-store.ts'
+import type { BudgetAccount } from '../budget-model.ts'
+import type { SessionReservation } from '../budget-model.ts'
 
 /** A change as it is kept: what it was judged by is of no interest any more. */
 export type LedgerEntry = Pick<BudgetChange, 'id' | 'after'> & {

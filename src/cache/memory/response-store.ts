@@ -43,8 +43,7 @@ const leastSlotBytes = 1_024
 /** `onEvict` hears of each entry that had to make room. */
 export function createResponseStore(maxBytes: number, onEvict: (entry: StoredResponse) => void): ResponseStore {
   const maxSlots = Math.max(1, Math.ceil(maxBytes / leastSlotBytes))
-  // Bounded by size and not by `max`, for which a list reserves all its room at once: with 64 MiB a thirtieth of a start and
-  // 4 MB, with 1 GiB sixteen times that.
+  // Bounded by size and not by `max`: for `max` a list reserves all its room at once.
   const bound = { maxSize: maxSlots + 1, sizeCalculation: () => 1 }
   const probation = new LRUCache<string, Slot>(bound)
   const proven = new LRUCache<string, Slot>(bound)

@@ -57,7 +57,7 @@ function explicitLifetimeMs(fields: readonly string[], directives: AnswerDirecti
   return expiresMs === null ? 0 : expiresMs - dateMs
 }
 
-/** Section 4.2.2: a tenth of the time since the last change, a day at most; 0 where guessing is not allowed. */
+/** RFC 9111 section 4.2.2: 10 % of the time since the last change, a day at most; 0 where guessing is not allowed. */
 export function heuristicLifetimeMs(head: ResponseHead, isPublic: boolean, dateMs: number): number {
   if (!isPublic && !heuristicallyCacheable.has(head.status)) return 0
   const lastModified = firstValue(head.fields, 'last-modified')

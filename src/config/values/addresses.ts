@@ -23,7 +23,7 @@ export function parseListen(defaultHost: string): (text: string) => Parsed<Liste
   }
 }
 
-export interface Upstream {
+export interface UpstreamAddress {
   /** Scheme, host and port, as the URL standard writes an origin. */
   readonly origin: string
   /** Empty, or a path that begins with a slash and does not end with one. */
@@ -31,7 +31,7 @@ export interface Upstream {
 }
 
 /** The upstream's origin with an optional path prefix. https, or http to loopback. */
-export function parseUpstream(text: string): Parsed<Upstream> {
+export function parseUpstream(text: string): Parsed<UpstreamAddress> {
   const url = parseUrl(text, 'https://api.your-company.devinenterprise.com')
   if ('error' in url) return url
   if (/[?#]/.test(text)) return { error: `${quoted(text)} must not have a query or a fragment` }

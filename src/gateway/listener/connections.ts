@@ -24,7 +24,7 @@ export const connectionCuts = ['handshake', 'head', 'idle', 'flood'] as const sa
 )[]
 export type ConnectionCut = (typeof connectionCuts)[number]
 
-export interface Connections {
+export interface ListenerConnections {
   readonly open: number
   /** Asks HTTP/2 callers to open no further streams; requests under way go on. */
   goAway(): void
@@ -42,7 +42,7 @@ export const checkMs = 1_000
 const mostAnsweredAtOnce = 8
 
 /** Watches over a server's connections from now on. */
-export function watchConnections(server: Server, options: ConnectionOptions): Connections {
+export function watchConnections(server: Server, options: ConnectionOptions): ListenerConnections {
   const caps = new ConnectionCaps(options)
   const sessions = new Sessions({ ...options, idleMs })
   const sockets = new Set<Socket>()

@@ -1,5 +1,5 @@
-// Stage: what a create may cost is taken from its budgets before the upstream sees it. What became of it is told from the
-// answer (responses/reservation.ts), or when the request ends without a call.
+// Stage: what a create may cost is taken from its budgets before the upstream sees it. It is given back in two places, once:
+// responses/reservation.ts, by the answer or when the caller leaves; and here, when the request ends without a call.
 
 import type { CreateReservation } from '../../budgets/budgets.ts'
 import type { Budgeting } from '../budgeting.ts'

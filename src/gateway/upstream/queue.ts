@@ -6,7 +6,7 @@ import type { Precedence } from '../../limits/precedence.ts'
 import type { Problem } from '../../problems.ts'
 import { overloaded, resting, shareReached } from './errors.ts'
 import { createFairQueue, type Waiter } from './fair-queue.ts'
-import { createShares } from './shares.ts'
+import { createConnectionShares } from './shares.ts'
 import { createThrottles } from './throttles.ts'
 
 /** What is told to a request in the queue, once. */
@@ -96,8 +96,8 @@ export function createUpstreamQueue(settings: QueueSettings): UpstreamQueue {
   const { capacity, maxWaiting, now, onHeld, onShareReached } = settings
   const queue = createFairQueue<QueueEntry>()
   const throttles = createThrottles()
-  const connections = createShares(capacity)
-  const places = createShares(maxWaiting)
+  const connections = createConnectionShares(capacity)
+  const places = createConnectionShares(maxWaiting)
   let wake: NodeJS.Timeout | undefined
   let isAdvancing = false
 

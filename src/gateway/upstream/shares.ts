@@ -1,7 +1,7 @@
 // How much of something scarce one team may hold, by what is left of it. Pure.
 
 /** What is shared: connections to the upstream, or places in the queue before them. */
-export interface Shares {
+export interface ConnectionShares {
   /** True when the team may take one more. */
   allows(team: string, weight: number): boolean
   take(team: string): void
@@ -22,7 +22,7 @@ const sparedPart = 1 / 8
  * what it holds is below a multiple of what is free. Alone it gets most of it, and less beside others, without being told of
  * them; whatever teams hold, some is left for who comes next. With one or two in all there is nothing to leave.
  */
-export function createShares(capacity: number): Shares {
+export function createConnectionShares(capacity: number): ConnectionShares {
   const held = new Map<string, number>()
   const spared = capacity > 2 ? Math.max(1, Math.floor(capacity * sparedPart)) : 0
   let taken = 0

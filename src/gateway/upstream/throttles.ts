@@ -2,12 +2,12 @@
 // that was answered well, for each priority by itself. Pure: times are passed in.
 
 /** What a key may do. `rest`: its time is not over. `full`: it is over, and as many as may try are under way. */
-export type KeyState = 'open' | 'rest' | 'full'
+export type ThrottleState = 'open' | 'rest' | 'full'
 
 export interface Throttles {
   /** The upstream refused a request with this key, and named a time. Returns until when the key rests now. */
   refused(key: string, waitMs: number, nowMs: number): number
-  stateOf(key: string, nowMs: number): KeyState
+  stateOf(key: string, nowMs: number): ThrottleState
   /** Milliseconds until a key's rest is over; 0 when it has none. */
   restMs(key: string, nowMs: number): number
   /** A request begins. True when it is one of those that try; `ended` belongs to it then. */

@@ -2,12 +2,12 @@
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createShares, type Shares } from '../../../src/gateway/upstream/shares.ts'
+import { createConnectionShares, type ConnectionShares } from '../../../src/gateway/upstream/shares.ts'
 
 const weights = fc.constantFrom(1, 2, 3, 4, 10)
 
 /** Takes for a team until it may take no more, and says how many it holds. */
-function fill(shares: Shares, team: string, weight: number): number {
+function fill(shares: ConnectionShares, team: string, weight: number): number {
   while (shares.allows(team, weight)) shares.take(team)
   return shares.takenBy(team)
 }
@@ -16,7 +16,7 @@ describe('one team alone', () => {
   test('gets at least half and never all', () => {
     fc.assert(
       fc.property(fc.integer({ min: 3, max: 1000 }), weights, (capacity, weight) => {
-        const held = fill(createShares(capacity), 'a', weight)
+        const held = fill(createConnectionShares(capacity), 'a', weight)
         expect(held).toBeLessThan(capacity)
         expect(held).toBeGreaterThanOrEqual(Math.floor(capacity / 2))
       }),
@@ -24,7 +24,7 @@ describe('one team alone', () => {
   })
 
   test.each([1, 2])('gets all where there are but %i', (capacity) => {
-    expect(fill(createShares(capacity), 'a', 1)).toBe(capacity)
+    expect(fill(createConnectionShares(capacity), 'a', 1)).toBe(capacity)
   })
 
   test.each([
@@ -33,7 +33,7 @@ describe('one team alone', () => {
     [4, 106],
     [100, 106],
   ])('of weight %i gets %i of the usual 128', (weight, expected) => {
-    expect(fill(createShares(128), 'a', weight)).toBe(expected)
+    expect(fill(createConnectionShares(128), 'a', weight)).toBe(expected)
   })
 })
 
@@ -42,7 +42,7 @@ describe('teams beside each other', () => {
     const step = fc.record({ team: fc.integer({ min: 0, max: 9 }), give: fc.boolean(), weight: weights })
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 40 }), fc.array(step, { maxLength: 300 }), (capacity, steps) => {
-        const shares = createShares(capacity)
+        const shares = createConnectionShares(capacity)
         const held = new Map<string, number>()
         for (const { team, give, weight } of steps) {
           const name = `team-${team}`
@@ -66,7 +66,7 @@ describe('teams beside each other', () => {
   test('that hold all they may leave some to whoever comes next', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 15 }), weights, (count, weight) => {
-        const shares = createShares(128)
+        const shares = createConnectionShares(128)
         for (let team = 0; team < count; team += 1) fill(shares, `team-${team}`, weight)
         expect(shares.allows('new', 1)).toBe(true)
       }),
@@ -76,7 +76,7 @@ describe('teams beside each other', () => {
   test('of the same weight come to hold the same when each takes as it can', () => {
     fc.assert(
       fc.property(fc.integer({ min: 2, max: 8 }), weights, (count, weight) => {
-        const shares = createShares(128)
+        const shares = createConnectionShares(128)
         const teams = Array.from({ length: count }, (_, index) => `team-${index}`)
         for (let round = 0; round < 128; round += 1)
           for (const team of teams) if (shares.allows(team, weight)) shares.take(team)
@@ -87,7 +87,7 @@ describe('teams beside each other', () => {
   })
 
   test('make room: what the one that held most gives back goes to the other until both hold the same', () => {
-    const shares = createShares(128)
+    const shares = createConnectionShares(128)
     fill(shares, 'first', 2)
     const second = fill(shares, 'second', 2)
     expect(second).toBeGreaterThan(10)
@@ -99,7 +99,7 @@ describe('teams beside each other', () => {
   })
 
   test('of more weight come to hold more', () => {
-    const shares = createShares(128)
+    const shares = createConnectionShares(128)
     const teams = [
       ['light', 1],
       ['heavy', 4],

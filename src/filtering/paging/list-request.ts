@@ -1,11 +1,11 @@
 // What a filtered list is made of: the page that is asked for, how the upstream is asked, and how far reading on may go.
 // Types only.
 
-import type { ResponseSink } from '../cache/response-stream.ts'
-import type { AnswerShape } from '../catalogue/operation.ts'
-import type { Problem } from '../problems.ts'
+import type { ResponseSink } from '../../cache/response-stream.ts'
+import type { AnswerShape } from '../../catalogue/operation.ts'
+import type { Problem } from '../../problems.ts'
 import type { PagePosition } from './cursor.ts'
-import type { Selection } from './selection.ts'
+import type { Selection } from '../selection.ts'
 
 /** The page that a caller asks for. */
 export interface CallerPage {

@@ -1,9 +1,9 @@
 // Stage: the current value of the key that was chosen, or why there is none. It runs last of all, when the upstream has to
 // be asked.
 
-import type { Keyring, KeyVersion } from '../../keys/keyring.ts'
-import type { RequestContext } from '../context.ts'
-import { keyExpired, keyMissing, keyReplaced, keySetAside } from '../refusals/keys.ts'
+import type { Keyring, KeyVersion } from '../../../keys/keyring.ts'
+import type { RequestContext } from '../../context.ts'
+import { keyExpired, keyMissing, keyReplaced, keySetAside } from '../../refusals/keys.ts'
 
 /** Opens the key and notes what it is used for. Throws `key-unavailable`. */
 export function openKey(keyring: Keyring, context: RequestContext): KeyVersion {

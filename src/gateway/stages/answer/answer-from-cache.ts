@@ -1,13 +1,13 @@
 // Stage: the answer from the cache. Without one the request goes on with what the cache has granted in its place: the lease to ask
 // the upstream, or to wait for another caller's call.
 
-import { followAcquired } from '../../cache/acquired.ts'
-import { createWallTime } from '../../cache/clocks.ts'
-import type { ResponseCache } from '../../cache/response-cache.ts'
-import { cacheRequestOf } from '../cache-request.ts'
-import { sinksToClient, type SinkSettings } from '../responses/sinks.ts'
+import { followAcquired } from '../../../cache/acquired.ts'
+import { createWallTime } from '../../../cache/clocks.ts'
+import type { ResponseCache } from '../../../cache/response-cache.ts'
+import { cacheRequestOf } from '../../cache-request.ts'
+import { sinksToClient, type SinkSettings } from '../../responses/sinks.ts'
 import type { Forwarding } from './forward.ts'
-import type { Stage } from './stage.ts'
+import type { Stage } from '../stage.ts'
 
 export interface AnswerFromCacheParts extends SinkSettings {
   readonly cache: ResponseCache

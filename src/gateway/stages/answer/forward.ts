@@ -1,19 +1,19 @@
 // The end of the pipeline, where the upstream has to be asked. Then follow, in this order, the limits of teams that have stored
 // answers for nothing, the key, and the call.
 
-import { followAcquired, type AskUpstream } from '../../cache/acquired.ts'
-import type { ResponseSink } from '../../cache/response-stream.ts'
-import type { Keyring } from '../../keys/keyring.ts'
-import type { Limiter } from '../../limits/limiter.ts'
-import type { Precedence } from '../../limits/precedence.ts'
-import { asProblem } from '../../problems.ts'
-import type { RequestContext } from '../context.ts'
-import { declareJson } from '../fields.ts'
-import type { Upstream } from '../upstream/upstream.ts'
-import { forwardThroughSinks, sinksToClient, type SinkSettings } from '../responses/sinks.ts'
+import { followAcquired, type AskUpstream } from '../../../cache/acquired.ts'
+import type { ResponseSink } from '../../../cache/response-stream.ts'
+import type { Keyring } from '../../../keys/keyring.ts'
+import type { Limiter } from '../../../limits/limiter.ts'
+import type { Precedence } from '../../../limits/precedence.ts'
+import { asProblem } from '../../../problems.ts'
+import type { RequestContext } from '../../context.ts'
+import { declareJson } from '../../fields.ts'
+import type { Upstream } from '../../upstream/upstream.ts'
+import { forwardThroughSinks, sinksToClient, type SinkSettings } from '../../responses/sinks.ts'
 import { openKey } from './open-key.ts'
-import { enterStage, type StageResult } from './stage.ts'
-import { countsUpstreamOnly, takeAllLimits } from './take-limits.ts'
+import { enterStage, type StageResult } from '../stage.ts'
+import { countsUpstreamOnly, takeAllLimits } from '../take-limits.ts'
 
 export interface ForwardingParts extends SinkSettings {
   readonly limiter: Limiter

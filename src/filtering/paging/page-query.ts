@@ -1,8 +1,8 @@
 // The query of a filtered list: which page the caller asks for, and what the upstream is asked in its place.
 
-import { queryParameters } from '../catalogue/target.ts'
-import type { Paging } from '../catalogue/operation.ts'
-import { Problem } from '../problems.ts'
+import { queryParameters } from '../../catalogue/target.ts'
+import type { Paging } from '../../catalogue/operation.ts'
+import { Problem } from '../../problems.ts'
 import type { PagePosition } from './cursor.ts'
 
 export interface AskedPage {

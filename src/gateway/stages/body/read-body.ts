@@ -1,7 +1,7 @@
 // Stage: a small body that nobody judges is collected, so that it leaves in one write. A larger one is left to stream.
 
-import type { Bodies } from '../bodies/collect.ts'
-import type { Stage } from './stage.ts'
+import type { Bodies } from '../../bodies/collect.ts'
+import type { Stage } from '../stage.ts'
 
 export function createReadBody(bodies: Bodies): Stage {
   return {

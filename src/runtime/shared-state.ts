@@ -21,7 +21,7 @@ import type { Foundation } from './foundation.ts'
 import { openIdempotency } from './idempotency.ts'
 
 /** Null where there is no store. */
-export interface Shares {
+export interface SharedState {
   readonly store: Store | null
   readonly sharedLimiter: SharedLimiter | null
   readonly limiter: Limiter
@@ -38,7 +38,7 @@ export interface Shares {
   readonly keys: EntryStore
 }
 
-export async function openShares(foundation: Foundation, ownCalls: OwnCalls): Promise<Shares> {
+export async function openSharedState(foundation: Foundation, ownCalls: OwnCalls): Promise<SharedState> {
   const { config, instruments, log, monotonic, now, policies } = foundation
   const store =
     config.store === null

@@ -1,14 +1,14 @@
 // Stage: what a body has to wait for that is read before the other limits are judged, because the decision or an Idempotency-Key
 // depends on it. The caller has so many attempts, which are never given back, and the team so many at once.
 
-import { idempotencyKeyIn } from '../../idempotency/key-field.ts'
-import type { Limiter } from '../../limits/limiter.ts'
-import type { LocalLimiter } from '../../limits/local/local-limiter.ts'
-import type { Team } from '../../policy/model/policy-set.ts'
-import type { RequestContext } from '../context.ts'
-import { isToldOfAttempts, takeLimits, tell } from '../limiting.ts'
-import { attemptsExceeded } from '../refusals/limits.ts'
-import type { Stage, StageResult } from './stage.ts'
+import { idempotencyKeyIn } from '../../../idempotency/key-field.ts'
+import type { Limiter } from '../../../limits/limiter.ts'
+import type { LocalLimiter } from '../../../limits/local/local-limiter.ts'
+import type { Team } from '../../../policy/model/policy-set.ts'
+import type { RequestContext } from '../../context.ts'
+import { isToldOfAttempts, takeLimits, tell } from '../../limiting.ts'
+import { attemptsExceeded } from '../../refusals/limits.ts'
+import type { Stage, StageResult } from '../stage.ts'
 
 export interface AdmitBodyParts {
   readonly limiter: Limiter

@@ -2,14 +2,14 @@
 // was judged is what is sent: the evaluation holds it for everything that follows.
 
 import { setImmediate } from 'node:timers/promises'
-import { evaluate, evaluateBody, type Evaluation } from '../../policy/decision/evaluate.ts'
-import { smallBodyBytes, type Bodies } from '../bodies/collect.ts'
-import { judgeBody } from '../bodies/judge.ts'
-import type { RequestContext } from '../context.ts'
-import type { DevinUsers } from '../devin-users.ts'
-import { DecisionMemo } from '../evaluation-memo.ts'
-import { refusalOf } from '../refusals/request.ts'
-import type { Stage, StageResult } from './stage.ts'
+import { evaluate, evaluateBody, type Evaluation } from '../../../policy/decision/evaluate.ts'
+import { smallBodyBytes, type Bodies } from '../../bodies/collect.ts'
+import { judgeBody } from '../../bodies/judge.ts'
+import type { RequestContext } from '../../context.ts'
+import type { DevinUsers } from '../../devin-users.ts'
+import { DecisionMemo } from '../../evaluation-memo.ts'
+import { refusalOf } from '../../refusals/request.ts'
+import type { Stage, StageResult } from '../stage.ts'
 
 export interface JudgeBodyParts {
   readonly devinUsers: DevinUsers
