@@ -2,9 +2,9 @@
 
 import { run } from './cli/command.ts'
 
-// A reader that has seen enough (`devin-gateway keys | head`) is no failure.
+// A reader that closes the pipe early (`devin-gateway keys | head`) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
-// What is written here has nobody else to be told to.
+// The log may not exist yet, so the last resort is stderr.
 process.stderr.on('error', () => {})
 
 process.exitCode = await run(process.argv.slice(2), {

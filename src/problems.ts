@@ -6,7 +6,7 @@ export interface ProblemKind {
   /** HTTP status of the answer. Never 404: infrastructure tools read it as "gone" and create the object again. */
   readonly status: number
   readonly title: string
-  /** Whose turn it is, for the page behind the `type` address. */
+  /** Who has to act, for the page behind the `type` address. */
   readonly turn: string
   /** What it means and what to do, for the page behind the `type` address. */
   readonly about: string
@@ -250,7 +250,7 @@ export class Problem extends Error {
   readonly members: Readonly<Record<string, unknown>>
 
   constructor(kind: ProblemKindName, detail: string, options: ProblemOptions = {}) {
-    // A refusal is an everyday answer and needs no stack. What matters about a failure is its cause, which has its own.
+    // Refusals are frequent and need no stack. Of a failure the cause matters, and it has its own stack.
     const { stackTraceLimit } = Error
     Error.stackTraceLimit = 0
     super(detail, options.cause === undefined ? undefined : { cause: options.cause })
@@ -266,7 +266,7 @@ export class Problem extends Error {
   }
 }
 
-/** Turns anything that was thrown into a Problem; what is not one is a defect of ours and shows nothing of itself. */
+/** Turns anything that was thrown into a Problem. Anything else is a defect of ours, and its text is not shown. */
 export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
   return new Problem('internal', 'The gateway failed on this request. Tell its operator the decision id.', {

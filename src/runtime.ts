@@ -11,7 +11,7 @@ import { watchExpiry } from './keys/expiry.ts'
 import { createLocalLimiter } from './limits/local/local-limiter.ts'
 import { openBodies, openBodyMemory } from './runtime/bodies.ts'
 import { openCertificate } from './runtime/certificate.ts'
-import { layFoundation, type GatewayOptions } from './runtime/foundation.ts'
+import { createCore, type GatewayOptions } from './runtime/core.ts'
 import { listenerOf } from './runtime/listener.ts'
 import { createOperators } from './runtime/operators.ts'
 import { watchOverload } from './runtime/overload.ts'
@@ -31,7 +31,7 @@ export interface Gateway {
   readonly admin: Address
   /** Its name among the instances that share the store; null without one. */
   readonly instance: string | null
-  /** Another instance has ended for certain: nobody waits for it any more. */
+  /** Another instance has certainly ended: stop waiting for its acknowledgements. */
   instanceEnded(instance: string): void
   readiness(): Readiness
   /** Reads policies, secrets and certificate again and reopens the record files. */
@@ -47,16 +47,16 @@ const joinMs = 1_000
 
 /** Starts a gateway. Throws `Refused` with every diagnostic when policies, catalogue or secrets cannot be used. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const foundation = await layFoundation(options)
-  const { config, instruments, keyring, log, monotonic, now, policies, sinks, tokens, version } = foundation
-  const certificate = await openCertificate(foundation)
-  // From here on: a change while the rest is built, or while the store is waited for, would not be seen later.
+  const core = await createCore(options)
+  const { config, instruments, keyring, log, monotonic, now, policies, sinks, tokens, version } = core
+  const certificate = await openCertificate(core)
+  // Watching begins here, because a change during the rest of the start would be missed.
   policies.watch()
-  const bodyMemory = openBodyMemory(foundation)
-  const { upstream, ownCalls } = openUpstream(foundation, bodyMemory)
-  const shares = await openSharedState(foundation, ownCalls)
-  const { budgets, budgeting, cache, limiter, idempotency, idempotentCreateMs, sharedLimiter, store } = shares
-  const overloadWatch = watchOverload(foundation)
+  const bodyMemory = openBodyMemory(core)
+  const { upstream, ownCalls } = openUpstream(core, bodyMemory)
+  const shared = await openSharedState(core, ownCalls)
+  const { budgets, budgeting, cache, limiter, idempotency, idempotentCreateMs, sharedLimiter, store } = shared
+  const overloadWatch = watchOverload(core)
   const { overload } = overloadWatch
   const devinUsers = createDevinUsers({ calls: ownCalls, now })
   const attempts = createLocalLimiter({ now, monotonic })
@@ -75,7 +75,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     monotonic,
     upstream,
     maxBodyBytes: config.bodies.maxBytes,
-    bodies: openBodies(foundation, bodyMemory),
+    bodies: openBodies(core, bodyMemory),
     callerIdleMs: config.upstream.timeouts.bodyIdleMs,
   })
   const app = await createGatewayApp({
@@ -96,20 +96,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
           problem.message,
         )
     },
-    listener: listenerOf(foundation, certificate.current),
+    listener: listenerOf(core, certificate.current),
     upstreamOrigin: config.upstream.origin,
   })
 
   const lifecycle = { draining: false }
-  const { admin, readiness, reload } = createOperators(
-    foundation,
-    shares,
-    upstream,
-    app,
-    certificate,
-    overload,
-    lifecycle,
-  )
+  const { admin, readiness, reload } = createOperators(core, shared, upstream, app, certificate, overload, lifecycle)
 
   void sinks.audit('started', 'gateway', {
     version,
@@ -125,7 +117,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     now,
     ({ id }, text) => log.warn({ event: 'key-expiry', key: id }, text),
   )
-  /** Also of a start that fails: the log says of each start how it ended. */
+  /** Also when the start fails, so that the log says how each start ended. */
   const release = async (): Promise<void> => {
     void sinks.audit('stopped', 'gateway', { policy_revision: policies.current.revision })
     policies.close()
@@ -166,7 +158,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     app.listen(config.listen.gateway.host, config.listen.gateway.port),
   )
   log.info(
-    // The head of the audit chain, noted where the owner of its file may not reach: a log cut short shows against it.
+    // The operational log notes the head of the audit chain: a truncated audit file does not match it.
     {
       event: 'started',
       gateway: gatewayAddress,
@@ -184,11 +176,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       { event: 'draining', in_flight: app.inFlight },
       'shutting down: requests under way finish, new ones go elsewhere',
     )
-    // Balancers need a moment to see that readiness fails; until then everything is served and connections are closed.
-    app.setPhase('lame')
+    // Load balancers need a moment to see that readiness fails; until then requests are served and connections
+    // closed.
+    app.setPhase('closing-connections')
     await setTimeout(config.shutdown.delayMs)
     app.setPhase('draining')
-    // A create whose caller has left goes on until its answer is kept.
+    // A create whose caller has left continues until its answer is stored.
     await Promise.all([
       app.close(config.shutdown.deadlineMs),
       within(config.shutdown.deadlineMs, idempotency.whenIdle()),
@@ -217,7 +210,7 @@ async function within(deadlineMs: number, work: Promise<void>): Promise<void> {
   deadline.abort()
 }
 
-/** Why an address cannot be had, as a sentence. */
+/** Why an address cannot be bound, as a sentence. */
 export function listenProblem(name: string, host: string, port: number, error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   const why =

@@ -13,7 +13,7 @@ const idle = { resume: () => undefined, abort: () => undefined }
 const callerFields = ['accept', 'application/json', 'accept-encoding', 'gzip, deflate', 'accept-language', '*']
 const rule = { kind: 'class', ttlMs: 3_600_000, alwaysCollapsed: false } as const
 
-class Taker implements CacheSink {
+class CollectingSink implements CacheSink {
   attach(): void {}
   outcome(): void {}
   head(): void {}
@@ -24,7 +24,7 @@ class Taker implements CacheSink {
   fail(): void {}
 }
 
-const sink = new Taker()
+const sink = new CollectingSink()
 
 function createCache(maxBytes: number): ResponseCache {
   return createResponseCache({

@@ -39,7 +39,7 @@ export async function startModuleUnderTest(suitePort: number): Promise<Subject> 
       atMostMs: null,
       mayBeAbsent: true,
     }
-    followAcquired(cache.acquire(asked), new ResponseTaker(response), (shared, sink) => {
+    followAcquired(cache.acquire(asked), new ResponseWriter(response), (shared, sink) => {
       fetchFrom(suitePort, request, shared === null ? fields : [...shared, ...constants(fields)], sink)
     })
   })
@@ -99,7 +99,7 @@ function fetchFrom(port: number, request: IncomingMessage, fields: Fields, sink:
 }
 
 /** Writes what the cache gives to a response. */
-class ResponseTaker implements CacheSink {
+class ResponseWriter implements CacheSink {
   readonly #response: ServerResponse
   #source: ResponseSource | null = null
 

@@ -10,7 +10,7 @@ export interface Readiness {
   readonly ready: boolean
   /** Why it is not ready, one line each. */
   readonly reasons: readonly string[]
-  /** Trouble that is no reason to take the instance out of service; absent when there is none. */
+  /** Problems that do not make the instance unready; absent when there are none. */
   readonly notes?: readonly string[]
 }
 
@@ -40,15 +40,15 @@ export interface AdminApp {
 /** Builds the listener; nothing is bound before `listen`. */
 export function createAdminApp(parts: AdminParts): AdminApp {
   const app = fastify({ logger: false, forceCloseConnections: true, schemaController: withoutSchemas })
-  // An error of accept(2) that nobody hears would end the process.
+  // Without a listener an error of accept(2) would end the process.
   app.server.on('error', () => {})
-  // No request here has a body; one that comes is dropped.
+  // No request here needs a body; a body is dropped.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => {
     payload.resume()
     done(null)
   })
-  // Names of others stand in what is shown; the JSON stays the same.
+  // The text holds names that others chose, so unseen characters are escaped; the JSON value stays the same.
   app.setReplySerializer((payload) => visibleLines(JSON.stringify(payload)))
   app.addHook('onSend', (_request, reply, payload, done) => {
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff')
@@ -78,7 +78,7 @@ export function createAdminApp(parts: AdminParts): AdminApp {
   })
   return {
     async listen(host, port) {
-      // Of this process alone, also where several workers share what they listen to.
+      // This process alone, also where several workers share a listener.
       await app.listen({ host, port, exclusive: true })
       const address = app.server.address()
       return typeof address === 'object' && address !== null

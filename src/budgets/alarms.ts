@@ -10,23 +10,23 @@ export interface Alarms {
 }
 
 export interface AlarmsOptions {
-  /** The budget behind an account's name without its window; null for those that are not watched. */
+  /** The budget of an account, by the account's name without its window; null for budgets without alarms. */
   readonly budgetOf: (account: string) => Budget | null
   readonly onLevel: (status: BudgetStatus, level: WarningLevel) => void
   readonly onSoft: (status: BudgetStatus) => void
 }
 
-/** Windows that are remembered; the oldest are forgotten, and could be told of again. */
+/** Windows that are remembered. The oldest are forgotten, so their alarm could repeat. */
 const maxRemembered = 10_000
 
 export function createAlarms({ budgetOf, onLevel, onSoft }: AlarmsOptions): Alarms {
-  const told = new Map<string, { level: WarningLevel | 0; soft: boolean }>()
+  const reported = new Map<string, { level: WarningLevel | 0; soft: boolean }>()
 
   function remember(name: string, state: { level: WarningLevel | 0; soft: boolean }): void {
-    told.delete(name)
-    told.set(name, state)
-    const [oldest] = told.keys()
-    if (told.size > maxRemembered && oldest !== undefined) told.delete(oldest)
+    reported.delete(name)
+    reported.set(name, state)
+    const [oldest] = reported.keys()
+    if (reported.size > maxRemembered && oldest !== undefined) reported.delete(oldest)
   }
 
   return {
@@ -35,11 +35,11 @@ export function createAlarms({ budgetOf, onLevel, onSoft }: AlarmsOptions): Alar
         const budget = budgetOf(withoutWindow(name))
         if (budget === null) continue
         const status = { budget, account }
-        const before = told.get(name) ?? { level: 0, soft: false }
+        const before = reported.get(name) ?? { level: 0, soft: false }
         const [level, soft] = [levelOf(status), isSoftExceeded(status)]
         if (level > before.level && level !== 0) onLevel(status, level)
         if (soft && !before.soft) onSoft(status)
-        // What has a window is told of once. Open sessions come and go, and every time they are many is news.
+        // A window raises each alarm once. Open sessions have no window, so every rise raises it again.
         const once = budget.period !== null
         remember(name, {
           level: once && before.level > level ? before.level : level,

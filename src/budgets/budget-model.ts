@@ -4,10 +4,10 @@ import type { Measure } from './budget.ts'
 
 /** Usage of one budget in one window, in units of its measure. */
 export interface BudgetAccount {
-  /** Taken for what may still be used. */
+  /** Reserved for what may still be used. */
   readonly reserved: number
   readonly spent: number
-  /** When its window ends, milliseconds since the epoch; null for what never begins anew. */
+  /** When its window ends, milliseconds since the epoch; null when it never resets. */
   readonly endMs: number | null
 }
 
@@ -17,7 +17,7 @@ export interface AccountChange {
   readonly endMs: number | null
   readonly reserved: number
   readonly spent: number
-  /** Reserved and spent together must not be more than this afterwards; null where nothing is bounded. */
+  /** Upper bound of reserved plus spent after the change; null: unbounded. */
   readonly most: number | null
 }
 
@@ -32,7 +32,7 @@ export interface Charge {
   /** The account of the window in which the session was created. */
   readonly account: string
   readonly measure: Measure
-  /** When the window ends, milliseconds since the epoch; null for what never begins anew. */
+  /** When the window ends, milliseconds since the epoch; null when it never resets. */
   readonly endMs: number | null
   /** The hard bound at the time of the reservation, in units; null where nothing is bounded. */
   readonly most: number | null
@@ -45,13 +45,13 @@ export interface SessionReservation {
   readonly version: number
   /** When it was reserved, milliseconds since the epoch. */
   readonly atMs: number
-  /** When it came into its state; of one that is open, when a message was last sent to it if that was later. */
+  /** When it entered its state; for an open session, when the last message was sent, if that was later. */
   readonly sinceMs: number
   readonly organization: string
   readonly state: ReservationState
   /** Id of the session; null while it is not known. */
   readonly session: string | null
-  /** True when the session was found by its time and not told by the answer to its create. */
+  /** True when settlement found the session by its time, because the answer to its create was lost. */
   readonly guessed: boolean
   /** The most it may consume, in units of ACUs; null when nothing bounds it. */
   readonly bound: number | null

@@ -20,7 +20,7 @@ export interface BudgetServiceOptions {
   readonly inForce: () => { readonly shared: ReadonlyMap<string, Budget>; readonly any: boolean }
   /** Milliseconds since the epoch. */
   readonly now: () => number
-  /** By a clock that nobody sets. */
+  /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
   readonly pollMs: number
   readonly log: Log
@@ -28,8 +28,8 @@ export interface BudgetServiceOptions {
 
 export interface BudgetService extends Budgets {
   /**
-   * Begins to look after sessions. Rejects with `BudgetsUnavailable` when there are budgets and what was kept of them cannot
-   * be read: to begin anew would let everything be spent again.
+   * Starts settlement. Rejects with `BudgetsUnavailable` when there are budgets and their stored state cannot be
+   * read: starting from zero would let everything be spent again.
    */
   start(): Promise<void>
 }
@@ -43,7 +43,7 @@ export function createBudgetService({
   pollMs,
   log,
 }: BudgetServiceOptions): BudgetService {
-  const told = (event: string, { budget, ...status }: BudgetStatus, more: object = {}): object => {
+  const entry = (event: string, { budget, ...status }: BudgetStatus, more: object = {}): object => {
     const { owner, ...view } = budgetView({ budget, ...status }, now())
     return { event, ...more, owner, budget: view }
   }
@@ -51,10 +51,10 @@ export function createBudgetService({
     budgetOf: (account) => inForce().shared.get(account) ?? null,
     onLevel: (status, level) => {
       const text = `a budget has reached ${level} percent`
-      if (level === 50) log.info(told('budget-level', status, { level }), text)
-      else log.warn(told('budget-level', status, { level }), text)
+      if (level === 50) log.info(entry('budget-level', status, { level }), text)
+      else log.warn(entry('budget-level', status, { level }), text)
     },
-    onSoft: (status) => log.warn(told('budget-soft', status), 'a budget is above its soft bound'),
+    onSoft: (status) => log.warn(entry('budget-soft', status), 'a budget is above its soft bound'),
   })
   const budgets = createBudgets({
     budgetStore,

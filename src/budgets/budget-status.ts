@@ -1,4 +1,4 @@
-// How a budget stands: what is spent, reserved and left, when it begins anew, and where it is going. Pure; shown on the
+// The status of a budget: what is spent, reserved and left, when it resets, and the forecast. Pure; shown on the
 // callers' page, to operators, in refusals and in metrics.
 
 import { basename } from 'node:path'
@@ -10,11 +10,13 @@ export interface BudgetStatus {
   readonly account: BudgetAccount
 }
 
-/** Percent of a hard bound at which a budget is worth a word. */
+/** Percent of a hard bound at which a warning is due. */
 export const warningLevels = [50, 80, 100] as const
 export type WarningLevel = (typeof warningLevels)[number]
 
-/** Units that may still be used; null where nothing is bounded. Never negative: sessions may cost more than they might. */
+/**
+ * Units that may still be used; null: unbounded. Never negative, although a session may cost more than was reserved.
+ */
 export function leftOf({ budget, account }: BudgetStatus): number | null {
   return budget.hard === null ? null : Math.max(0, budget.hard - account.reserved - account.spent)
 }
@@ -32,14 +34,14 @@ export function isSoftExceeded({ budget, account }: BudgetStatus): boolean {
   return budget.soft !== null && account.reserved + account.spent > budget.soft
 }
 
-/** Milliseconds until the budget begins anew; null when it never does. */
+/** Milliseconds until the budget resets; null when it never does. */
 export function resetMs({ budget }: BudgetStatus, nowMs: number): number | null {
   return budget.period === null ? null : windowAt(budget.period, nowMs).endMs - nowMs
 }
 
 /**
- * Units that will be spent at the end of the window if it goes on like this; null for what has no window, and in its first
- * twentieth, when nothing can be said.
+ * Units that will be spent at the end of the window at the present pace; null without a window, and early in a
+ * window, when a forecast would be noise.
  */
 export function forecastOf({ budget, account }: BudgetStatus, nowMs: number): number | null {
   if (budget.period === null) return null
@@ -66,7 +68,7 @@ export interface BudgetView {
   readonly used_percent: number | null
   /** The highest warning level that is reached; 0 below all of them. */
   readonly level: number
-  /** What will have been spent when it begins anew, if it goes on like this. */
+  /** What will have been spent at the reset, at the present pace. */
   readonly forecast: number | null
   readonly resets_at: string | null
   readonly mode: 'enforce' | 'shadow'
@@ -110,7 +112,7 @@ function inUnits(units: number, unit: number): number {
   return Math.round((units / unit) * 10_000) / 10_000
 }
 
-/** One sentence about a budget that has no room: how much was asked, what is left, why, and when it begins anew. */
+/** One sentence about a budget without room: how much was asked, what is left, why, and when it resets. */
 export function refusalText(status: BudgetStatus, asked: number, nowMs: number): string {
   const view = budgetView(status, nowMs)
   const { budget } = status

@@ -1,14 +1,15 @@
-// The seam between budgets and where they are kept: accounts that are counted against, and reservations that say for what.
-// file-budget-store.ts keeps them on the disk of one instance, valkey-budget-store.ts in a store that several share. Types only.
+// The interface between budgets and their storage: accounts are counted against, reservations say what for.
+// file-budget-store.ts keeps them on the disk of one instance, valkey-budget-store.ts in a store that several share.
+// Types only.
 
 import type { AccountChange, BudgetAccount, SessionReservation } from './budget-model.ts'
 
-/** One atomic change: of one reservation and of all accounts it touches, or of nothing. */
+/** One atomic change of one reservation and of all accounts it touches. */
 export interface BudgetChange {
   readonly id: string
   /** The version of the reservation that this change replaces; 0 when there must be none. */
   readonly version: number
-  /** Null: the reservation goes. */
+  /** Null: the reservation is removed. */
   readonly after: SessionReservation | null
   readonly steps: readonly AccountChange[]
 }
@@ -22,10 +23,10 @@ export interface ChangeResult {
   readonly accounts: ReadonlyMap<string, BudgetAccount>
 }
 
-/** The store cannot be read or written at the moment: nobody knows what is left. */
+/** The store cannot be read or written at the moment, so what is left is unknown. */
 export class BudgetsUnavailable extends Error {
   override readonly name = 'BudgetsUnavailable'
-  /** False when the call was surely not begun; true when it may be done all the same, now or later. */
+  /** False when the change was certainly not made; true when it may be made, now or later. */
   readonly begun: boolean
 
   constructor(message: string, { begun = true, ...options }: ErrorOptions & { readonly begun?: boolean } = {}) {
@@ -36,9 +37,9 @@ export class BudgetsUnavailable extends Error {
 
 /** Every method may reject with `BudgetsUnavailable`. */
 export interface BudgetStore {
-  /** Rejects when what was kept before cannot be read, and must be before anything may be counted. */
+  /** Reads the stored state. Rejects when it cannot be read: nothing may be counted before that. */
   ready(): Promise<void>
-  /** Judges and makes one change. Resolves when it is as safe as this store can make it. */
+  /** Checks and makes one change. Resolves when it is as durable as this store can make it. */
   change(change: BudgetChange): Promise<ChangeResult>
   /**
    * After a change with version 0 that was rejected: once this resolves, either that change is made and the reservation can be
@@ -53,7 +54,7 @@ export interface BudgetStore {
   /** The reservation of a session, by the id the API gave it, with its prefix. */
   findSession(session: string): Promise<SessionReservation | null>
   reservations(): Promise<readonly SessionReservation[]>
-  /** Whether this instance is the one to look after sessions. */
+  /** Whether this instance is the leader, which settles sessions. */
   isLeader(): boolean
   close(): Promise<void>
 }

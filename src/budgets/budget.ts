@@ -1,11 +1,11 @@
-// What a budget is: whose usage it bounds, how much it lets through, and when it begins anew. Made by policy/, read by
-// everybody who reserves, settles or shows. Amounts are whole numbers of the smallest unit, so that sums are exact.
+// What a budget is: whose usage it bounds, how much it allows, and when it resets. Made by policy/. Amounts are whole
+// numbers of the smallest unit, so that sums are exact.
 
 import { calendarEndMs } from '../limits/calendar.ts'
 
 export type Measure = 'acus' | 'sessions' | 'open_sessions'
 
-/** A calendar window that turns at an hour of a time zone. */
+/** A calendar window that starts at an hour of a time zone. */
 export interface Period {
   readonly calendar: 'day' | 'week' | 'month'
   /** IANA name. */
@@ -15,7 +15,7 @@ export interface Period {
 }
 
 export interface Budget {
-  /** Stable name of whose usage this is; two policies with the same name go on with the same usage. */
+  /** Stable name of whose usage this is. A changed policy with the same name continues with the same usage. */
   readonly account: string
   /** Name in the RateLimit fields and in refusals: `acus`, `app-sessions`, `organization-acus`… */
   readonly name: string
@@ -26,17 +26,17 @@ export interface Budget {
   readonly measure: Measure
   /** In units of the measure; null bounds nothing. */
   readonly hard: number | null
-  /** BroadcastResult in log and metrics, never refused; in units of the measure. */
+  /** Reported in log and metrics, never refused; in units of the measure. */
   readonly soft: number | null
-  /** Null for what never begins anew: sessions that are open. */
+  /** Null when it never resets: open sessions. */
   readonly period: Period | null
-  /** Shadow: counted and told, not applied. */
+  /** Shadow: counted and reported, not applied. */
   readonly shadow: boolean
   /** File of the policy, whose owner may change it. */
   readonly file: string
 }
 
-/** Units of one ACU. The API tells fractions of an ACU; a millionth is far below what it rounds to. */
+/** Units of one ACU. The API reports fractions of an ACU, rounded to more than a millionth. */
 export const unitsPerAcu = 1_000_000
 
 /** Units of one of a measure. */
@@ -44,17 +44,20 @@ export function unitsOf(measure: Measure): number {
   return measure === 'acus' ? unitsPerAcu : 1
 }
 
-/** ACUs as the API tells them → units, rounded up: a budget errs on the safe side. Negative and broken figures count as 0. */
+/**
+ * ACUs of the API → units, rounded up, so that a budget errs on the safe side. Negative and invalid figures count as
+ * 0.
+ */
 export function unitsOfAcus(acus: number): number {
-  // Figures have a few decimals; what binary fractions add to them is no consumption.
+  // Figures have a few decimals; a rounding error of binary fractions is no consumption.
   const units = Math.ceil(Number((acus * unitsPerAcu).toFixed(3)))
   return acus > 0 ? Math.min(units, mostUnits) : 0
 }
 
-/** More than anybody has, and sums of it stay exact. */
+/** Above any real figure, and small enough that sums stay exact. */
 const mostUnits = 1_000_000_000 * unitsPerAcu
 
-/** Devin's billing days turn at 08:00 UTC, and so do weeks and months of ACUs. */
+/** Devin's billing days start at 08:00 UTC, and so do weeks and months of ACUs. */
 export function billingPeriod(calendar: Period['calendar']): Period {
   return { calendar, timeZone: 'UTC', turnsAtHour: 8 }
 }
@@ -62,7 +65,7 @@ export function billingPeriod(calendar: Period['calendar']): Period {
 /** The window of a period that holds an instant, both ends in milliseconds since the epoch; the end is outside. */
 export function windowAt(period: Period, nowMs: number): { readonly startMs: number; readonly endMs: number } {
   const endMs = endAfter(period, nowMs)
-  // The longest window has 31 days and an hour. The last turn before this one is the window's beginning.
+  // The longest window has 31 days and an hour. The last start before this end is the window's beginning.
   let startMs = endAfter(period, nowMs - longestMs[period.calendar])
   for (let next = endAfter(period, startMs); next < endMs; next = endAfter(period, startMs)) startMs = next
   return { startMs, endMs }
@@ -76,7 +79,7 @@ function endAfter({ calendar, timeZone, turnsAtHour }: Period, nowMs: number): n
   return calendarEndMs(calendar, timeZone, nowMs - shiftMs) + shiftMs
 }
 
-/** When the window ends in which a use at an instant counts; null for what never begins anew. */
+/** When the window ends in which a use at an instant counts; null when it never resets. */
 export function windowEnd(budget: Budget, nowMs: number): number | null {
   return budget.period === null ? null : endAfter(budget.period, nowMs)
 }

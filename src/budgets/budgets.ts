@@ -1,5 +1,5 @@
-// The service behind every budget: reserves before a create is sent, and keeps what it learns of it until the store has
-// taken it.
+// The service behind every budget: reserves before a create is sent, and retries what it learns of the outcome until
+// the store has it.
 
 import { once } from 'node:events'
 import { BudgetsUnavailable, type BudgetStore, type BudgetChange, type ChangeResult } from './budget-store.ts'
@@ -24,13 +24,13 @@ export interface Intent {
 export interface CreateReservation {
   /** There is a session. */
   opened(session: string): void
-  /** There surely is none. */
+  /** There is certainly none. */
   released(): void
-  /** Nobody knows: it stays reserved until settlement finds out. */
+  /** Unknown: it stays reserved until settlement finds out. */
   unclear(): void
 }
 
-/** Either a reservation, or the budget without room: of several the one to wait for longest. */
+/** Either a reservation, or the budget without room: of several the one with the longest wait. */
 export interface ReserveResult {
   readonly reservation: CreateReservation | null
   readonly refused: BudgetStatus | null
@@ -43,7 +43,7 @@ export interface BudgetsOptions {
   readonly now: () => number
   /** Called with the accounts a change has touched. */
   readonly onChange?: (accounts: ReadonlyMap<string, BudgetAccount>) => void
-  /** What became of a create could not be written, for a reason that no waiting mends; settlement finds out by itself. */
+  /** The outcome of a create could not be written, and a retry would not help; settlement finds it. */
   readonly onDefect?: (error: unknown) => void
 }
 
@@ -68,7 +68,7 @@ export interface Budgets {
 }
 
 const none: BudgetAccount = { reserved: 0, spent: 0, endMs: null }
-/** Others may change a reservation in between; that two keep each other from it for so long does not happen. */
+/** Attempts of one change. Others may change the reservation in between, but hardly this often. */
 const maxTries = 20
 
 export function createBudgets({ budgetStore, now, onChange, onDefect }: BudgetsOptions): Budgets {
@@ -95,7 +95,7 @@ export function createBudgets({ budgetStore, now, onChange, onDefect }: BudgetsO
     throw new BudgetsUnavailable(`the reservation ${id} is changed by others all the time`)
   }
 
-  /** News of a create must not be lost while the store is away; after a restart settlement finds out by itself. */
+  /** The outcome of a create must not be lost while the store is away; after a restart settlement finds it. */
   function note(
     id: string,
     next: (reservation: SessionReservation | null) => BudgetChange | null,
@@ -164,7 +164,7 @@ export function createBudgets({ budgetStore, now, onChange, onDefect }: BudgetsO
       }
       const wanted = reserve(reservation)
       const outcome = await change(wanted).catch((error: unknown) => {
-        // It may be made all the same: its answer came too late, or the store gets to it when it goes on.
+        // The change may still be made: its answer was late, or the store has yet to process it.
         if (!(error instanceof BudgetsUnavailable) || error.begun)
           note(id, (known) => (known === null ? null : release(known)), true)
         throw error

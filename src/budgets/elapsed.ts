@@ -1,5 +1,5 @@
-// How long ago something was that is dated by the wall clock, which people and machines set: by its date when it is seen for
-// the first time, and from then on by a clock that only goes forward.
+// The age of something dated by the wall clock, which can be set: by its date when it is first seen, and from then on
+// by the monotonic clock.
 
 export interface ElapsedOptions {
   /** Milliseconds since the epoch. */

@@ -12,7 +12,7 @@ export function costOf(reservation: SessionReservation | null, measure: Measure)
   if (measure === 'sessions') return unknown ? { reserved: 1, spent: 0 } : { reserved: 0, spent: 1 }
   if (measure === 'open_sessions') return { reserved: unknown || state === 'open' ? 1 : 0, spent: 0 }
   const bound = reservation.bound ?? 0
-  // Another session may have been taken for this one: then its figures must not cost more than this one could.
+  // Settlement may have matched the wrong session: its figures must not cost more than was reserved.
   const spent =
     reservation.guessed && reservation.bound !== null ? Math.min(reservation.consumed, bound) : reservation.consumed
   if (unknown) return { reserved: bound, spent: 0 }
@@ -41,7 +41,7 @@ export function transition(
   return { id: before.id, version: before.version, after, steps: stepsOf(before, after, bounded) }
 }
 
-/** A message is sent to an open session: what is seen of it from before the message must not put it to sleep. */
+/** A message is sent to an open session: a state that was read before the message must not mark it asleep. */
 export function touch(before: SessionReservation, nowMs: number): BudgetChange {
   const after = { ...before, sinceMs: nowMs, version: before.version + 1 }
   return { id: before.id, version: before.version, after, steps: [] }
@@ -52,7 +52,7 @@ export function release(before: SessionReservation): BudgetChange {
   return { id: before.id, version: before.version, after: null, steps: stepsOf(before, null, false) }
 }
 
-/** Nothing more is to be learnt: the reservation goes, and its accounts keep what it cost. */
+/** The outcome is final: the reservation is removed, and its accounts keep what it cost. */
 export function removeReservation(before: SessionReservation): BudgetChange {
   return { id: before.id, version: before.version, after: null, steps: [] }
 }

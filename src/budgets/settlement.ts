@@ -1,6 +1,6 @@
-// Looks after reserved sessions until nothing more is to be learnt of them: what they consume while they run, when they
-// sleep and end, what became of creates nobody heard of again, and what the bill says in the end. One round after the
-// other; of several instances one at a time.
+// Follows reserved sessions until their cost is final: what they consume, when they sleep and end, what became of
+// creates with an unknown outcome, and what the bill says. Rounds do not overlap; of several instances only the
+// leader runs them.
 
 import type { BudgetStore } from './budget-store.ts'
 import type { Budgets } from './budgets.ts'
@@ -9,7 +9,7 @@ import { Elapsed } from './elapsed.ts'
 import { removeReservation, release, transition } from './session-reservation.ts'
 import type { SessionReservation, ReservationState } from './budget-model.ts'
 
-/** A session as the API tells it. */
+/** A session as the API shows it. */
 export interface SeenSession {
   /** With its prefix. */
   readonly id: string
@@ -39,7 +39,7 @@ export interface SettlementOptions {
   readonly isNeeded: () => boolean
   /** Milliseconds since the epoch. */
   readonly now: () => number
-  /** By a clock that nobody sets. */
+  /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
   /** Pause between two rounds. */
   readonly everyMs: number
@@ -63,20 +63,23 @@ const dayMs = 86_400_000
 
 /** Rules of age, as docs/budgets.md tells them. */
 export const ages = {
-  /** A create that is under way for so long has nobody waiting for it. */
+  /** A create that is under way for so long has no caller any more. */
   pendingMs: 60 * minuteMs,
-  /** The earliest look for a session nobody told of, and how long after its create it may have come to be. */
+  /**
+   * When settlement first looks for a session of unknown outcome, and how long after its create it may have been
+   * created.
+   */
   lookMs: minuteMs,
   windowMs: 5 * minuteMs,
   /** Without a session in the window by then, there is none. */
   releaseMs: 15 * minuteMs,
-  /** What has just begun to work is not taken for asleep. */
+  /** A session that has just started to work is not taken for asleep. */
   settledMs: minuteMs,
   /** Sleeping sessions change only where others wake them. */
   asleepMs: 10 * minuteMs,
   /** Sessions expire after so long. */
   lifeMs: 30 * dayMs,
-  /** The bill of a day is asked for so long after the day has turned, and no longer than this. */
+  /** A day's bill is read so long after the day has ended, and no later than this. */
   billMs: 60 * minuteMs,
   billPatienceMs: 3 * dayMs,
 } as const
@@ -88,7 +91,7 @@ export function createSettlement(options: SettlementOptions): Settlement {
   /** How long ago it was reserved, and how long it has been as it is. */
   const ageOf = ({ id, atMs }: SessionReservation): number => elapsed.since(id, atMs)
   const stateAgeOf = ({ id, sinceMs }: SessionReservation): number => elapsed.since(stateName(id), sinceMs)
-  /** When sleeping sessions were last looked at; of this instance only, since a second look does no harm. */
+  /** When sleeping sessions were last checked. Kept per instance, since a second check does no harm. */
   const looks = new Map<string, number>()
   let timer: NodeJS.Timeout | null = null
   let underWay: Promise<void> | null = null
@@ -123,12 +126,12 @@ export function createSettlement(options: SettlementOptions): Settlement {
     if (state === 'pending' && ageOf(reservation) > ages.pendingMs)
       await turn(reservation, { state: 'unclear' }, (known) => known.state === 'pending')
     if (ageOf(reservation) <= ages.lifeMs || state === 'ended') return
-    // Nobody knows better: it counts as having cost all it could.
+    // Nothing better is known: it counts as having cost all that was reserved.
     const consumed = state === 'asleep' ? reservation.consumed : Math.max(reservation.consumed, bound ?? 0)
     await turn(reservation, { state: 'ended', consumed }, (known) => known.state === state)
   }
 
-  /** Sessions that came to be without anybody hearing of them. */
+  /** Sessions of creates whose outcome is unknown. */
   async function lookFor(organization: string, reservations: readonly SessionReservation[]): Promise<void> {
     const unclear = reservations
       .filter((reservation) => reservation.state === 'unclear' && ageOf(reservation) > ages.lookMs)
@@ -189,7 +192,7 @@ export function createSettlement(options: SettlementOptions): Settlement {
   }
 
   async function learn(reservation: SessionReservation, session: SeenSession | 'gone'): Promise<void> {
-    // What it has cost since it was last seen is unknown; asleep it was nothing.
+    // Its cost since it was last read is unknown; a sleeping session has cost nothing.
     const news =
       session === 'gone'
         ? {
@@ -207,12 +210,13 @@ export function createSettlement(options: SettlementOptions): Settlement {
     await turn(reservation, news, (known) => known.state === reservation.state && known.sinceMs === reservation.sinceMs)
   }
 
-  /** The bill has the last word, once the day is over in which the session ended. */
+  /** The bill is final once the day is over in which the session ended. */
   async function bill(reservation: SessionReservation): Promise<void> {
     const waitMs = windowAt(billingPeriod('day'), reservation.sinceMs).endMs + ages.billMs - reservation.sinceMs
     if (stateAgeOf(reservation) < waitMs) return
     const { organization, session, guessed, atMs } = reservation
-    // Its whole life: what the bill shows where no time is named is documented nowhere, and may be the present cycle alone.
+    // Ask for its whole life by time: without times the bill may show the present cycle only; the documentation does
+    // not say.
     const acus = session === null || guessed ? null : await sessions.billed(organization, session, atMs - dayMs, now())
     if (acus !== null && unitsOfAcus(acus) !== reservation.consumed)
       await turn(reservation, { consumed: unitsOfAcus(acus) }, (known) => known.state === 'ended')
@@ -244,7 +248,7 @@ export function createSettlement(options: SettlementOptions): Settlement {
   }
 }
 
-/** Archived sessions are frozen. What is not known to be over may still cost something: new words count as open. */
+/** Archived sessions are frozen. An unknown status may still cost something, so it counts as open. */
 function newsOf({ status, archived, acus }: SeenSession): { state: ReservationState; consumed: number } {
   const over = archived || status === 'exit' || status === 'error'
   return { state: over ? 'ended' : status === 'suspended' ? 'asleep' : 'open', consumed: unitsOfAcus(acus) }

@@ -64,7 +64,7 @@ return answer
 /** KEYS: the mark. ARGV: its lifetime. */
 const withdrawScript = script('budgets.withdraw', `return redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])`)
 
-/** A call that was given up can still arrive for as long as a TCP connection tries to deliver it. */
+/** An abandoned call can still arrive for as long as TCP retransmits it. */
 const markMs = 20 * 60_000
 
 const accountsScript = script(
@@ -90,7 +90,7 @@ return id and redis.call('HGET', KEYS[1], id)
 `,
 )
 
-/** A part of the reservations at a time: the whole could be large, and nobody else is served meanwhile. */
+/** Reads reservations in parts: a script over all of them would block the store. */
 const scanScript = script(
   'budgets.scan',
   `
@@ -101,7 +101,7 @@ return answer
 `,
 )
 
-/** Creates the store of a store. */
+/** Creates the budget store over a shared store. */
 export function createValkeyBudgetStore(store: Store): BudgetStore {
   // One tag, so that all keys of a script are on one node of a cluster: creates are rare.
   const key = (...parts: readonly string[]): string => store.key('{budgets}', ...parts)
@@ -128,7 +128,7 @@ export function createValkeyBudgetStore(store: Store): BudgetStore {
   }
 
   return {
-    // Whoever shares the store may have reserved in it: it counts from what is there, and refuses while it is away.
+    // Other instances may have reserved in the store, so it is always read, and creates are refused while it is away.
     ready: () => Promise.resolve(),
     async change({ id, version, after, steps }: BudgetChange): Promise<ChangeResult> {
       const values = steps.flatMap(({ reserved, spent, most, endMs }) => [
@@ -176,7 +176,7 @@ export function createValkeyBudgetStore(store: Store): BudgetStore {
       return [...found.values()]
     },
     isLeader: () => store.membership.isLeader,
-    // The store is closed by who has opened it.
+    // The caller that opened the store closes it.
     close: () => Promise.resolve(),
   }
 }

@@ -1,4 +1,5 @@
-// What the cache says to a request: here is the answer, ask the upstream yourself, or wait for another caller's call.
+// What a request gets from the cache: the answer, a lease to ask the upstream, or a place behind another caller's
+// call.
 
 import { Problem } from '../problems.ts'
 import type { ResponseSink } from './response-stream.ts'
@@ -19,8 +20,8 @@ export interface Refresh {
 }
 
 /**
- * The lease to ask the upstream: nobody else asks the same meanwhile. Whoever holds it has to ask, or to say by `fail` of the sink
- * behind why not; then it goes to the next who waits.
+ * The lease to ask the upstream: nobody else asks the same meanwhile. The holder has to ask, or to call `fail` of the
+ * sink with the reason; then the next waiter gets the lease.
  */
 export interface FetchLease {
   readonly kind: 'fetch'
@@ -40,9 +41,9 @@ export interface FetchLease {
 /** Another caller's call is under way for the same. */
 export interface CacheWait {
   readonly kind: 'wait'
-  /** Hears once what comes of it: the answer, or the lease. To be called at once. */
+  /** Calls back once with the answer or the lease. To be called at once. */
   onGrant(next: (granted: CacheAnswer | FetchLease) => void): void
-  /** The caller has left. What is granted after that goes to somebody else. */
+  /** The caller has left: the answer or the lease goes to the next waiter. */
   leave(): void
 }
 

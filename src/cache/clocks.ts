@@ -1,10 +1,10 @@
-// The two clocks of the cache. Ages and lifetimes run by one that nobody sets; dates of the upstream are held against the wall
-// clock, and a step of that one makes no answer older or longer-lived.
+// The two clocks of the cache. Ages and lifetimes use the monotonic clock. Dates of the upstream are compared with
+// the wall clock, and a step of it makes no answer older or longer-lived.
 
 export interface Clocks {
   /** Milliseconds since the epoch. */
   readonly now: () => number
-  /** Milliseconds by a clock that nobody sets. */
+  /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
 }
 

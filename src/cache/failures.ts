@@ -1,4 +1,4 @@
-// What went wrong on the way to an answer, as it looks to those who wait for it. Pure.
+// Classifies failures of a call for the callers who wait for its answer. Pure.
 
 import { Problem, type ProblemKindName } from '../problems.ts'
 import type { ResponseHead } from './response-stream.ts'
@@ -6,7 +6,7 @@ import { restMs } from '../http/retry-after.ts'
 
 /** Without an answer for these reasons the gateway is disconnected (RFC 9111 section 4.2.4). A rejected key is not one. */
 const silences: ReadonlySet<ProblemKindName> = new Set(['upstream-unreachable', 'upstream-timeout', 'overloaded'])
-/** Refusals for want of room in the limits of the one who asked: they say nothing about anybody else. */
+/** Refusals by the asking caller's own limits: they say nothing about other callers. */
 const ofTheAsker: ReadonlySet<ProblemKindName> = new Set([
   'rate-limit-exceeded',
   'concurrency-exceeded',
@@ -26,12 +26,12 @@ export function isSilence({ kind, reason }: Problem): boolean {
   return silences.has(kind) || reason === 'upstream-throttled'
 }
 
-/** Whether it is about the limits of the one who asked, and not about the request. */
+/** Whether the failure is about the asking caller's limits, and not about the request. */
 export function isOfTheAsker({ kind, reason }: Problem): boolean {
   return ofTheAsker.has(kind) && reason !== 'upstream-throttled'
 }
 
-/** Whether another try may not meet it. A rejected key, say, would only be rejected once more. */
+/** Whether a retry could succeed. A rejected key, for instance, would only be rejected again. */
 export function mayPass({ kind }: Problem): boolean {
   return kind === 'upstream-unreachable' || kind === 'upstream-timeout' || ofTheAsker.has(kind)
 }

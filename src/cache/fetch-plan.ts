@@ -32,12 +32,12 @@ export interface FetchResult {
   readonly detail: string | null
 }
 
-/** A call, as far as a write has to do with it. */
+/** A call, as writes see it. */
 export interface BarredFetch {
   readonly plan: FetchPlan
   /** A write came in between: nothing is kept. */
   readonly barred: boolean
-  /** Bars it, and takes it out of reach for those who come after the write: they must see its effect. */
+  /** Keeps its answer from being stored, and later callers from joining it: they must see the effect of the write. */
   bar(): void
 }
 
@@ -49,7 +49,7 @@ export interface FetchParts {
   readonly maxEntryBytes: number
   /** Value of the Age field. */
   age(entry: StoredResponse): string
-  /** Counts and words how an answer came about. */
+  /** Counts how an answer came about and gives its outcome. */
   outcome(plan: FetchPlan, read: CacheRead, account: FetchResult): CacheOutcome
   /** Keeps an entry. False when a write or a newer answer came in between. */
   store(fetch: BarredFetch, entry: StoredResponse): boolean

@@ -1,5 +1,5 @@
-// The way back of an answer in which the cache has no part: passed on as it comes, with Cache-Status. The end of a write is told
-// to all instances before its caller learns of it.
+// The sink of an answer that the cache does not handle: passed on as it comes, with Cache-Status. A write is
+// broadcast to all instances before its caller gets the answer.
 
 import { Problem } from '../problems.ts'
 import type { ResponseHead, ResponseSink, ResponseSource } from './response-stream.ts'
@@ -8,9 +8,12 @@ import { isUnsent } from './failures.ts'
 import type { CacheOutcome, CacheSink } from './cache-request.ts'
 import type { FetchLease } from './acquired.ts'
 
-/** Hears of an answer before the caller does. A promise keeps it back until it is fulfilled; it must not reject. */
+/**
+ * Called before the caller gets the answer. A returned promise holds the answer back until it resolves; it must not
+ * reject.
+ */
 export interface PassThroughEvents {
-  /** Words the outcome; null where there was no answer. */
+  /** Gives the outcome; `status` is null where there was no answer. */
   outcome(status: number | null): CacheOutcome
   answered?(head: ResponseHead): Promise<unknown> | null
   /** The upstream got the request, or part of it, and there is no answer. */
@@ -31,7 +34,7 @@ class PassThrough implements ResponseSink {
   readonly #events: PassThroughEvents
   #source: ResponseSource = settled
   #answered = false
-  /** What has come while the answer is kept back. */
+  /** What arrived while the answer is held back. */
   #kept: (() => boolean | void)[] | null = null
 
   constructor(sink: CacheSink, events: PassThroughEvents) {
@@ -54,9 +57,9 @@ class PassThrough implements ResponseSink {
 
   head(head: ResponseHead): void {
     this.#answered = true
-    const told = this.#events.answered?.(head) ?? null
+    const acknowledged = this.#events.answered?.(head) ?? null
     const outcome = this.#events.outcome(head.status)
-    this.#after(told, () => {
+    this.#after(acknowledged, () => {
       this.#sink.outcome(outcome)
       this.#sink.head({ ...head, fields: [...head.fields, 'cache-status', outcome.cacheStatus] })
     })
@@ -81,9 +84,9 @@ class PassThrough implements ResponseSink {
       return
     }
     this.#answered = true
-    const told = isUnsent(problem) ? null : (this.#events.lost?.() ?? null)
+    const acknowledged = isUnsent(problem) ? null : (this.#events.lost?.() ?? null)
     const outcome = this.#events.outcome(null)
-    this.#after(told, () => {
+    this.#after(acknowledged, () => {
       this.#sink.outcome(outcome)
       this.#sink.fail(problem)
     })
@@ -95,21 +98,21 @@ class PassThrough implements ResponseSink {
       for (const pass of kept) if (pass() === false) hasRoom = false
       if (hasRoom) this.#source.resume()
     } catch (error) {
-      // Nobody is left up the stack to hear of it.
+      // No caller is left on the stack to catch it.
       this.#source.abort()
       this.#sink.fail(new Problem('internal', 'The request failed.', { cause: error }))
     }
   }
 
-  #after(told: Promise<unknown> | null, deliver: () => void): void {
-    if (told === null) {
+  #after(acknowledged: Promise<unknown> | null, deliver: () => void): void {
+    if (acknowledged === null) {
       deliver()
       return
     }
     const kept: (() => boolean | void)[] = [deliver]
     this.#kept = kept
-    void told.then(() => {
-      // Else the caller has left meanwhile.
+    void acknowledged.then(() => {
+      // Otherwise the caller has left meanwhile.
       if (this.#kept !== kept) return
       this.#kept = null
       this.#deliver(kept)

@@ -40,7 +40,9 @@ export interface CacheStats {
 }
 
 export interface ResponseCache {
-  /** The answer, the lease to ask the upstream, or a place behind another caller who asks the same. Never throws. */
+  /**
+   * Gives the answer, a lease to ask the upstream, or a place behind another caller who asks the same. Never throws.
+   */
   acquire(request: CacheRequest): Acquired
   /**
    * Drops what is stored under any of these names (tags, or paths that begin with `/`), on all instances, and keeps reads that
@@ -50,7 +52,7 @@ export interface ResponseCache {
   stats(): CacheStats
 }
 
-/** An answer that is kept longer is about a time that is over: no write changes it. */
+/** Only answers about a past time are kept longer, and no write changes those. */
 const longestChangingMs = 3_600_000
 /** Answers that are being collected may take this part of the memory besides what is stored. */
 const collectingShare = 8
@@ -107,7 +109,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     return method === 'OPTIONS' || method === 'TRACE' ? pass(request, 'method') : write(request)
   }
 
-  /** While writes elsewhere may not be heard of, nothing that they could change is used for long. */
+  /** While broadcasts of other instances may be missed, answers that a write could change are used only briefly. */
   function withCaution(request: CacheRequest): CacheRequest {
     const limitMs = peers?.atMostMs ?? null
     const { atMostMs, rule } = request
@@ -121,7 +123,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     if (parsed.directives?.noStore === true) return pass(request, 'request')
     const found = lookUp(read)
     if ('kind' in found) return found
-    return parsed.directives?.onlyIfCached === true ? uncachedTurn(read, found) : fetches.joinOrLease(read, found)
+    return parsed.directives?.onlyIfCached === true ? uncachedAnswer(read, found) : fetches.joinOrLease(read, found)
   }
 
   /** Answers from the store where that may be; else says what the upstream is needed for. */
@@ -147,7 +149,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
   }
 
   /** RFC 9111 section 5.2.1.7. */
-  function uncachedTurn({ request }: CacheRead, { fwd }: Need): CacheAnswer {
+  function uncachedAnswer({ request }: CacheRead, { fwd }: Need): CacheAnswer {
     const detail = 'Cache-Control: only-if-cached asks for a stored answer, and none may be used. Ask without it.'
     const problem = new Problem('upstream-timeout', detail, { reason: 'only-if-cached' })
     return refusedAnswer(problem, uncached(request, fwd, null))

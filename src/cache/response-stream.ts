@@ -16,7 +16,7 @@ export interface ResponseHead {
 export interface ResponseSource {
   /** The sink has room again after `data` returned false. */
   resume(): void
-  /** The sink has left: stop the source at once. Nothing more is delivered. */
+  /** The sink needs no more: stop the source at once. Nothing more is delivered. */
   abort(): void
 }
 

@@ -41,13 +41,13 @@ export function compileCatalogue(options: CatalogueOptions): {
   for (const extension of options.extensions) {
     for (const entry of extension.operations) {
       const operation = fromExtension(entry, operations.length, extension.file)
-      const twin = byId.get(operation.id) ?? byShape.get(shapeOf(operation))
-      if (twin !== undefined) {
+      const other = byId.get(operation.id) ?? byShape.get(shapeOf(operation))
+      if (other !== undefined) {
         diagnostics.push(
           errorAt(
             extension,
             entry,
-            `operation "${operation.id}" is already in the catalogue: ${twin.id}, ${twin.method} ${twin.template} (${twin.source})`,
+            `operation "${operation.id}" is already in the catalogue: ${other.id}, ${other.method} ${other.template} (${other.source})`,
           ),
         )
         continue

@@ -3,18 +3,18 @@
 import type { ResponseHead, ResponseSink, ResponseSource } from '../cache/response-stream.ts'
 import type { Problem } from '../problems.ts'
 
-/** Feeds its taker the head alone, with the length of the body. */
+/** Feeds its sink the head alone, with the length of the body. */
 export class Bodiless implements ResponseSink {
-  readonly #taker: ResponseSink
+  readonly #sink: ResponseSink
   #head: ResponseHead | null = null
   #length = 0
 
-  constructor(taker: ResponseSink) {
-    this.#taker = taker
+  constructor(sink: ResponseSink) {
+    this.#sink = sink
   }
 
   attach(flow: ResponseSource): void {
-    this.#taker.attach(flow)
+    this.#sink.attach(flow)
   }
 
   head(head: ResponseHead): void {
@@ -28,11 +28,11 @@ export class Bodiless implements ResponseSink {
 
   end(last: Buffer | null): void {
     this.#length += last?.length ?? 0
-    if (this.#head !== null) this.#taker.head({ ...this.#head, length: this.#length })
-    this.#taker.end(null)
+    if (this.#head !== null) this.#sink.head({ ...this.#head, length: this.#length })
+    this.#sink.end(null)
   }
 
   fail(problem: Problem): void {
-    this.#taker.fail(problem)
+    this.#sink.fail(problem)
   }
 }

@@ -1,5 +1,5 @@
 // A list on its way back, filtered: reads the upstream's pages on until the caller's page is full, and gives on only the
-// items that were selected. The taker of each of the upstream's answers, and the source of the one that its own taker gets.
+// items that were selected. The sink of each of the upstream's answers, and the source of the one that its own sink gets.
 
 import type { ResponseHead, ResponseSink, ResponseSource } from '../cache/response-stream.ts'
 import { Problem } from '../problems.ts'
@@ -17,16 +17,16 @@ import { UnknownShape } from './unknown-shape.ts'
 const defaultBounds: ReadingBounds = { maxCalls: 20, maxBytes: 32 * 1024 * 1024, maxMs: 10_000 }
 const comma = Buffer.from(',')
 
-/** Asks for a list and feeds the taker what is selected of it. Throws what the first `fetch` throws. */
-export function filterList(request: ListRequest, taker: ResponseSink, bounds: ReadingBounds = defaultBounds): void {
-  const list = new FilteredList(request, taker, bounds)
-  taker.attach(list)
+/** Asks for a list and feeds the sink what is selected of it. Throws what the first `fetch` throws. */
+export function filterList(request: ListRequest, sink: ResponseSink, bounds: ReadingBounds = defaultBounds): void {
+  const list = new FilteredList(request, sink, bounds)
+  sink.attach(list)
   list.ask(request.page?.start ?? null)
 }
 
 class FilteredList implements ResponseSink, ResponseSource {
   readonly #request: ListRequest
-  readonly #taker: ResponseSink
+  readonly #sink: ResponseSink
   readonly #bounds: ReadingBounds
   readonly #select: (bytes: Buffer) => Selected
   readonly #startedAtMs: number
@@ -50,9 +50,9 @@ class FilteredList implements ResponseSink, ResponseSource {
   #next: PagePosition | null = null
   #resumption = new Resumption(start)
 
-  constructor(request: ListRequest, taker: ResponseSink, bounds: ReadingBounds) {
+  constructor(request: ListRequest, sink: ResponseSink, bounds: ReadingBounds) {
     this.#request = request
-    this.#taker = taker
+    this.#sink = sink
     this.#bounds = bounds
     this.#select = createSelector(request.shape, request.selection)
     this.#startedAtMs = request.monotonic()
@@ -109,14 +109,14 @@ class FilteredList implements ResponseSink, ResponseSource {
   }
 
   data(chunk: Buffer): boolean {
-    if (this.#state === 'passing') return this.#taker.data(chunk)
+    if (this.#state === 'passing') return this.#sink.data(chunk)
     this.#read(() => this.#splitter?.push(chunk), chunk.length)
     return this.#output?.hasRoom ?? true
   }
 
   end(last: Buffer | null): void {
     if (this.#state === 'passing') {
-      this.#taker.end(last)
+      this.#sink.end(last)
       return
     }
     if (last !== null) this.data(last)
@@ -127,13 +127,13 @@ class FilteredList implements ResponseSink, ResponseSource {
   }
 
   fail(problem: Problem): void {
-    if (this.#state === 'passing') this.#taker.fail(problem)
+    if (this.#state === 'passing') this.#sink.fail(problem)
     else if (this.#state === 'reading') this.#failed(() => this.#stop(problem))
   }
 
   #open(head: ResponseHead): Output {
     const { items } = this.#request.shape
-    const output = new Output(this.#taker, { ...head, fields: filteredFields(head) })
+    const output = new Output(this.#sink, { ...head, fields: filteredFields(head) })
     output.write(Buffer.from(items === null ? '[' : `{${JSON.stringify(items)}:[`))
     return output
   }
@@ -151,7 +151,7 @@ class FilteredList implements ResponseSink, ResponseSource {
 
   #pass(head: ResponseHead): void {
     this.#state = 'passing'
-    this.#taker.head(head)
+    this.#sink.head(head)
   }
 
   #read(step: () => void, bytes: number): void {
@@ -253,7 +253,7 @@ class FilteredList implements ResponseSink, ResponseSource {
 
   #stop(problem: Problem): void {
     this.#state = 'over'
-    this.#taker.fail(problem)
+    this.#sink.fail(problem)
   }
 }
 

@@ -23,7 +23,7 @@ const aboutTheRequest = new Set([400, 405, 406, 422, 429])
 
 export class FilteredObject implements ResponseSink {
   readonly #request: ObjectRequest
-  readonly #taker: ResponseSink
+  readonly #sink: ResponseSink
   readonly #isFiltered: boolean
   #flow: ResponseSource | null = null
   #state: 'reading' | 'passing' | 'over' = 'reading'
@@ -31,15 +31,15 @@ export class FilteredObject implements ResponseSink {
   #chunks: Buffer[] = []
   #size = 0
 
-  constructor(request: ObjectRequest, taker: ResponseSink) {
+  constructor(request: ObjectRequest, sink: ResponseSink) {
     this.#request = request
-    this.#taker = taker
+    this.#sink = sink
     this.#isFiltered = request.selection.organizations !== 'all'
   }
 
   attach(flow: ResponseSource): void {
     this.#flow = flow
-    this.#taker.attach({
+    this.#sink.attach({
       resume: () => flow.resume(),
       abort: () => {
         this.#state = 'over'
@@ -57,12 +57,12 @@ export class FilteredObject implements ResponseSink {
       this.#stop(this.#request.outside())
     else {
       this.#state = 'passing'
-      this.#taker.head(treatment === 'error' ? { ...head, fields: errorFields(head) } : head)
+      this.#sink.head(treatment === 'error' ? { ...head, fields: errorFields(head) } : head)
     }
   }
 
   data(chunk: Buffer): boolean {
-    if (this.#state === 'passing') return this.#taker.data(chunk)
+    if (this.#state === 'passing') return this.#sink.data(chunk)
     if (this.#state !== 'reading') return true
     this.#size += chunk.length
     if (this.#size > maxBytes) this.#stop(this.#request.refusal('it is too large'))
@@ -72,7 +72,7 @@ export class FilteredObject implements ResponseSink {
 
   end(last: Buffer | null): void {
     if (this.#state === 'passing') {
-      this.#taker.end(last)
+      this.#sink.end(last)
       return
     }
     if (last !== null) this.data(last)
@@ -82,15 +82,15 @@ export class FilteredObject implements ResponseSink {
   fail(problem: Problem): void {
     if (this.#state === 'over') return
     this.#state = 'over'
-    this.#taker.fail(problem)
+    this.#sink.fail(problem)
   }
 
   #give(head: ResponseHead): void {
     const bytes = this.#select()
     if (bytes === null) return
     this.#state = 'over'
-    this.#taker.head({ ...head, fields: filteredFields(head), length: bytes.length })
-    this.#taker.end(bytes)
+    this.#sink.head({ ...head, fields: filteredFields(head), length: bytes.length })
+    this.#sink.end(bytes)
   }
 
   #select(): Buffer | null {
@@ -110,6 +110,6 @@ export class FilteredObject implements ResponseSink {
     this.#state = 'over'
     this.#chunks = []
     this.#flow?.abort()
-    this.#taker.fail(problem)
+    this.#sink.fail(problem)
   }
 }

@@ -10,16 +10,16 @@ const maxHeldBytes = 512 * 1024
 const aboutCaching = ['cache-control', 'cdn-cache-control', 'expires', 'vary']
 
 export class Output {
-  readonly #taker: ResponseSink
+  readonly #sink: ResponseSink
   #head: ResponseHead
   #held: Buffer[] = []
   #heldBytes = 0
   #begun = false
-  /** False: the taker asked for a pause. */
+  /** False: the sink asked for a pause. */
   hasRoom = true
 
-  constructor(taker: ResponseSink, head: ResponseHead) {
-    this.#taker = taker
+  constructor(sink: ResponseSink, head: ResponseHead) {
+    this.#sink = sink
     this.#head = head
   }
 
@@ -37,7 +37,7 @@ export class Output {
 
   write(bytes: Buffer): void {
     if (this.#begun) {
-      this.hasRoom = this.#taker.data(bytes)
+      this.hasRoom = this.#sink.data(bytes)
       return
     }
     this.#held.push(bytes)
@@ -46,18 +46,18 @@ export class Output {
     this.#begun = true
     // What comes after the head may forbid it.
     this.unshare('too-large')
-    this.#taker.head({ ...this.#head, length: null })
-    for (const held of this.#held) this.hasRoom = this.#taker.data(held)
+    this.#sink.head({ ...this.#head, length: null })
+    for (const held of this.#held) this.hasRoom = this.#sink.data(held)
     this.#held = []
   }
 
   end(last: Buffer): void {
     if (this.#begun) {
-      this.#taker.end(last)
+      this.#sink.end(last)
       return
     }
     const whole = Buffer.concat([...this.#held, last])
-    this.#taker.head({ ...this.#head, length: whole.length })
-    this.#taker.end(whole)
+    this.#sink.head({ ...this.#head, length: whole.length })
+    this.#sink.end(whole)
   }
 }

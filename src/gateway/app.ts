@@ -54,8 +54,8 @@ export interface ListenerEvents {
   readonly onCut: (cause: ConnectionCut) => void
 }
 
-/** `lame`: still serving, and every answer closes its connection. `draining`: what arrives now is sent elsewhere. */
-export type ListenerPhase = 'open' | 'lame' | 'draining'
+/** `closing-connections`: still serving, and every answer closes its connection. `draining`: what arrives now is sent elsewhere. */
+export type ListenerPhase = 'open' | 'closing-connections' | 'draining'
 
 export interface GatewayApp {
   listen(host: string, port: number): Promise<{ host: string; port: number }>

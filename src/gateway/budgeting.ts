@@ -140,14 +140,14 @@ const windowSeconds = { day: 86_400, week: 604_800, month: null } as const
 
 /** RateLimit-Policy and RateLimit with the budgets behind the limits: whole ACUs or sessions, rounded down. */
 function withBudgets(fields: readonly string[], statuses: readonly BudgetStatus[], nowMs: number): readonly string[] {
-  const told = statuses.filter(({ budget }) => budget.hard !== null)
-  if (told.length === 0) return fields
-  const policy = told.map(({ budget: { name, measure, hard, period } }) => {
+  const shown = statuses.filter(({ budget }) => budget.hard !== null)
+  if (shown.length === 0) return fields
+  const policy = shown.map(({ budget: { name, measure, hard, period } }) => {
     const window = period === null ? null : windowSeconds[period.calendar]
     const unit = measure === 'acus' ? ';qu="acus"' : measure === 'open_sessions' ? ';qu="open-sessions"' : ''
     return `"${name}";q=${(hard ?? 0) / unitsOf(measure)}${unit}${window === null ? '' : `;w=${window}`}`
   })
-  const left = told.map((budgetStatus) => {
+  const left = shown.map((budgetStatus) => {
     const { name, measure } = budgetStatus.budget
     const waitMs = resetMs(budgetStatus, nowMs)
     const remaining = Math.floor((leftOf(budgetStatus) ?? 0) / unitsOf(measure))

@@ -37,7 +37,7 @@ function heed(
 ): StageResult {
   context.limitExceeded ??= decision.exceeded?.name ?? null
   if (decision.storeAway) return limitsUnjudged(decision)
-  tell(context, limits, decision.statuses)
+  addLimitFields(context, limits, decision.statuses)
   if (!decision.granted && decision.exceeded !== null)
     return limitExceeded(team, decision.exceeded, decision.retryAfterMs)
   if (limits.every((limit) => limit.kind === 'rate')) return undefined
@@ -49,15 +49,19 @@ function heed(
 }
 
 /** Adds to what the answer says of limits. */
-export function tell(context: RequestContext, limits: readonly Limit[], statuses: readonly LimitStatus[]): void {
+export function addLimitFields(
+  context: RequestContext,
+  limits: readonly Limit[],
+  statuses: readonly LimitStatus[],
+): void {
   const before = context.limitStatuses
   context.limitStatuses = before.length === 0 ? statuses : [...statuses, ...before]
-  const told = before.length === 0 ? limits : context.limitStatuses.map(({ limit }) => limit)
-  context.limitFields = ['ratelimit-policy', policyField(told), 'ratelimit', statusField(context.limitStatuses)]
+  const shown = before.length === 0 ? limits : context.limitStatuses.map(({ limit }) => limit)
+  context.limitFields = ['ratelimit-policy', policyField(shown), 'ratelimit', statusField(context.limitStatuses)]
 }
 
 /** A limit of attempts that nobody has stated is told when it comes near. */
-export function isToldOfAttempts({ attempts }: Team, { limit, remaining }: LimitStatus): boolean {
+export function showsAttempts({ attempts }: Team, { limit, remaining }: LimitStatus): boolean {
   return attempts.isStated || (limit.quota !== null && 2 * remaining < limit.quota.amount)
 }
 

@@ -34,12 +34,12 @@ export function watchExpiry(
   now: () => number,
   warn: (handle: KeyHandle, text: string) => void,
 ): ExpiryWatch {
-  const told = new Map<string, string>()
+  const warned = new Map<string, string>()
   const look = (): void => {
     for (const handle of keys()) {
       const text = expiryWarning(handle, now())
-      if (text !== null && told.get(handle.id) !== text) warn(handle, text)
-      if (text !== null) told.set(handle.id, text)
+      if (text !== null && warned.get(handle.id) !== text) warn(handle, text)
+      if (text !== null) warned.set(handle.id, text)
     }
   }
   const timer = setInterval(look, 3_600_000)

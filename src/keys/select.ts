@@ -46,13 +46,13 @@ export function selectKey(
 
 function qualify(key: KeyHandle, need: Requirement, permissions: PermissionModel): KeyChoice | null {
   if (!reaches(key, need)) return null
-  if (!need.extra.every((permission) => holding(key, permission, permissions) !== null)) return null
+  if (!need.extra.every((permission) => permissionHeld(key, permission, permissions) !== null)) return null
   const { permission, alternatives } = need.operation
   if (permission === null) return { key, basis: 'scope', through: null }
-  const held = holding(key, permission, permissions)
+  const held = permissionHeld(key, permission, permissions)
   if (held !== null) return { key, ...held }
   for (const alternative of alternatives) {
-    const through = holding(key, alternative, permissions)?.through
+    const through = permissionHeld(key, alternative, permissions)?.through
     if (through !== undefined) return { key, basis: 'alternative', through }
   }
   return null
@@ -68,7 +68,7 @@ function reaches(key: KeyHandle, { operation, organization }: Requirement): bool
   return key.serves === 'all' || (key.serves !== 'none' && key.serves.has(organization))
 }
 
-function holding(
+function permissionHeld(
   key: KeyHandle,
   permission: string,
   permissions: PermissionModel,

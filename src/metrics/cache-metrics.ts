@@ -18,7 +18,7 @@ export interface CacheGroupState {
   readonly missing: number
   readonly lapses: number
   /** Counts by result. */
-  readonly told: object
+  readonly broadcasts: object
 }
 
 const standings = ['together', 'cautious', 'alone']
@@ -35,12 +35,12 @@ export function registerCache(registry: Registry, operationIds: readonly string[
   })
   const bytes = createGauge(registry, metricList.cacheBytes)
   const entries = createGauge(registry, metricList.cacheEntries)
-  let group: Pick<CacheGroupState, 'lapses' | 'told'> = { lapses: 0, told: {} }
+  let group: Pick<CacheGroupState, 'lapses' | 'broadcasts'> = { lapses: 0, broadcasts: {} }
   const standing = createGauge(registry, metricList.cacheStanding)
   const missing = createGauge(registry, metricList.cacheMissing)
   registerCounter(registry, metricList.cacheLapses, () => [[{}, group.lapses]])
   registerCounter(registry, metricList.cacheTold, function* () {
-    for (const [result, count] of Object.entries(group.told) as [string, number][]) yield [{ result }, count]
+    for (const [result, count] of Object.entries(group.broadcasts) as [string, number][]) yield [{ result }, count]
   })
   return {
     cache: (state: CacheState) => {

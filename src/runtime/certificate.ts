@@ -2,7 +2,7 @@
 
 import { certificateWarning, type ServerCertificate } from '../config/values/certificates.ts'
 import { loadServerCertificate } from '../config/values/files.ts'
-import type { Foundation } from './foundation.ts'
+import type { Core } from './core.ts'
 
 export interface CertificateInUse {
   readonly current: ServerCertificate | null
@@ -14,16 +14,16 @@ export interface CertificateInUse {
 }
 
 /** Reads the certificate, where one is configured. Throws when it cannot be used. */
-export async function openCertificate({ config, instruments, log, now }: Foundation): Promise<CertificateInUse> {
+export async function openCertificate({ config, instruments, log, now }: Core): Promise<CertificateInUse> {
   const { tls } = config.listen
   let current: ServerCertificate | null = null
-  let told: string | null = null
+  let warned: string | null = null
 
   /** Each warning is told once: anew with each day, and when the certificate has ended. */
   function look(): void {
     const text = warning()
-    if (text !== null && text !== told) log.warn({ event: 'certificate-expiry' }, text)
-    told = text
+    if (text !== null && text !== warned) log.warn({ event: 'certificate-expiry' }, text)
+    warned = text
   }
   function warning(): string | null {
     const text = current === null ? null : certificateWarning(current, now())

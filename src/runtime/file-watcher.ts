@@ -67,7 +67,7 @@ export function watchFiles<Value, Result>(options: FileWatcherOptions<Value, Res
   let timer: NodeJS.Timeout | null = null
   let closed = false
 
-  function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  function oneAtATime<T>(work: () => Promise<T>): Promise<T> {
     const result = running.then(work)
     running = result.catch(() => {})
     return result
@@ -106,7 +106,7 @@ export function watchFiles<Value, Result>(options: FileWatcherOptions<Value, Res
   function schedule(): void {
     if (closed) return
     const next = (): Promise<void> =>
-      inTurn(look)
+      oneAtATime(look)
         .catch(() => {})
         .finally(schedule)
     timer = setTimeout(() => void next(), pending === null ? lookEveryMs : stillMs)
@@ -115,7 +115,7 @@ export function watchFiles<Value, Result>(options: FileWatcherOptions<Value, Res
 
   schedule()
   return {
-    reload: (actor) => inTurn(() => onDemand(actor)),
+    reload: (actor) => oneAtATime(() => onDemand(actor)),
     close() {
       closed = true
       if (timer !== null) clearTimeout(timer)

@@ -7,7 +7,7 @@ import { createIdempotencyService, type IdempotencyService } from '../idempotenc
 import { createSharedEntries } from '../idempotency/shared-entries.ts'
 import { createOutageLog, type OutageLog } from '../records/outage-log.ts'
 import type { Store } from '../store/store.ts'
-import type { Foundation } from './foundation.ts'
+import type { Core } from './core.ts'
 
 export interface Idempotency {
   readonly idempotency: IdempotencyService
@@ -19,8 +19,8 @@ const maxBytes = 64 * 1024 * 1024
 const keepMs = 24 * 3_600_000
 
 /** `maxRunMs`: how long the upstream may take for a create. */
-export function openIdempotency(foundation: Foundation, store: Store | null, maxRunMs: number): Idempotency {
-  const { config, instruments, log, monotonic } = foundation
+export function openIdempotency(core: Core, store: Store | null, maxRunMs: number): Idempotency {
+  const { config, instruments, log, monotonic } = core
   const entries =
     store === null ? createMemoryEntries({ monotonic, maxBytes }) : createSharedEntries({ store, monotonic, maxBytes })
   // Without a secret, sealed entries of the store are as safe as callers and keys are hard to guess.

@@ -3,7 +3,7 @@
 import type { GatewayParts } from '../gateway/app.ts'
 import type { Certificate } from '../gateway/listener/server.ts'
 import type { ConnectionRefusal } from '../gateway/listener/caps.ts'
-import type { Foundation } from './foundation.ts'
+import type { Core } from './core.ts'
 
 /** A log line a minute says enough of a listener that is full. */
 const pauseMs = 60_000
@@ -19,7 +19,7 @@ const texts: Readonly<Record<ConnectionRefusal, string>> = {
 
 /** Takes what the listener needs from configuration and process. */
 export function listenerOf(
-  { config, instruments, log, monotonic }: Foundation,
+  { config, instruments, log, monotonic }: Core,
   certificate: Certificate | null,
 ): GatewayParts['listener'] {
   const { timeouts, maxConnections, maxConnectionsPerAddress } = config.listen

@@ -8,7 +8,7 @@ import type { GatewayApp } from '../gateway/app.ts'
 import { priorities, type Overload, type OverloadLevel } from '../gateway/overload.ts'
 import type { Upstream } from '../gateway/upstream/upstream.ts'
 import type { CertificateInUse } from './certificate.ts'
-import type { Foundation } from './foundation.ts'
+import type { Core } from './core.ts'
 import type { ReloadResult } from './live-policies.ts'
 import { fullNotes } from './idempotency.ts'
 import { clockNote, refusalNote, staleKeysNote } from './notes.ts'
@@ -23,7 +23,7 @@ export interface Operators {
 
 /** `lifecycle` is asked whenever somebody wants to know. */
 export function createOperators(
-  foundation: Foundation,
+  core: Core,
   shares: SharedState,
   upstream: Upstream,
   app: GatewayApp,
@@ -31,7 +31,7 @@ export function createOperators(
   overload: Overload,
   lifecycle: { readonly draining: boolean },
 ): Operators {
-  const { config, catalogue, instruments, keyring, policies, sinks, tokens, version } = foundation
+  const { config, catalogue, instruments, keyring, policies, sinks, tokens, version } = core
   const { broadcast, cache, keys, showBudgets, store } = shares
   const group = () =>
     store === null || broadcast === null ? null : groupView(store.membership.state, broadcast.counts)

@@ -1,14 +1,14 @@
 // Reads the event loop's delay while the gateway runs, and tells of an overload. Built by runtime.ts.
 
 import { createDelayReader, Overload, priorities, readingMs } from '../gateway/overload.ts'
-import type { Foundation } from './foundation.ts'
+import type { Core } from './core.ts'
 
 export interface OverloadWatch {
   readonly overload: Overload
   stop(): void
 }
 
-export function watchOverload({ eventLoopDelay, log }: Foundation): OverloadWatch {
+export function watchOverload({ eventLoopDelay, log }: Core): OverloadWatch {
   const overload = new Overload((level, delayMs) => {
     const refused = priorities.slice(0, level)
     const fields = { event: 'overload', refused, delay_ms: Math.round(delayMs) }

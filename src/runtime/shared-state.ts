@@ -17,7 +17,7 @@ import type { Limiter } from '../limits/limiter.ts'
 import { createLocalLimiter } from '../limits/local/local-limiter.ts'
 import { createSharedLimiter, type SharedLimiter } from '../limits/shared/shared-limiter.ts'
 import type { Store } from '../store/store.ts'
-import type { Foundation } from './foundation.ts'
+import type { Core } from './core.ts'
 import { openIdempotency } from './idempotency.ts'
 
 /** Null where there is no store. */
@@ -38,8 +38,8 @@ export interface SharedState {
   readonly keys: EntryStore
 }
 
-export async function openSharedState(foundation: Foundation, ownCalls: OwnCalls): Promise<SharedState> {
-  const { config, instruments, log, monotonic, now, policies } = foundation
+export async function openSharedState(core: Core, ownCalls: OwnCalls): Promise<SharedState> {
+  const { config, instruments, log, monotonic, now, policies } = core
   const store =
     config.store === null
       ? null
@@ -84,7 +84,7 @@ export async function openSharedState(foundation: Foundation, ownCalls: OwnCalls
   const cache = createResponseCache({ now, monotonic, maxBytes, maxEntryBytes, upstreamBase, peers: broadcast })
   const { connectMs, headersMs, bodyIdleMs } = config.upstream.timeouts
   const idempotentCreateMs = connectMs + headersMs + bodyIdleMs
-  const { idempotency, entries } = openIdempotency(foundation, store, idempotentCreateMs)
+  const { idempotency, entries } = openIdempotency(core, store, idempotentCreateMs)
   return {
     store,
     sharedLimiter,

@@ -4,14 +4,14 @@ import type { BodyMemory } from '../gateway/bodies/memory.ts'
 import { createUpstream, type Upstream } from '../gateway/upstream/upstream.ts'
 import { createOwnCalls, type OwnCalls } from '../gateway/own-calls/own-calls.ts'
 import { parseHttpDate } from '../http/date.ts'
-import type { Foundation } from './foundation.ts'
+import type { Core } from './core.ts'
 
 /** Opens the pool; nothing is connected before the first request. */
 export function openUpstream(
-  foundation: Foundation,
+  core: Core,
   bodyMemory: BodyMemory,
 ): { readonly upstream: Upstream; readonly ownCalls: OwnCalls } {
-  const { config, guard, instruments, keyring, log, monotonic, now, policies, sinks } = foundation
+  const { config, guard, instruments, keyring, log, monotonic, now, policies, sinks } = core
   const upstream = createUpstream({
     settings: config.upstream,
     maxBodyBytes: config.bodies.maxBytes,
@@ -29,15 +29,15 @@ export function openUpstream(
           'the upstream has had too many requests with this key and asked to wait',
         )
       },
-      leaked(exchange) {
+      leaked(context) {
         instruments.leakMasked()
         log.error(
-          { event: 'key-in-answer', decision_id: exchange.decisionId, operation: exchange.operation?.id },
+          { event: 'key-in-answer', decision_id: context.decisionId, operation: context.operation?.id },
           "the upstream's answer held one of the gateway's keys; it was masked",
         )
       },
-      trouble: (exchange, error) =>
-        log.warn({ event: 'upstream', decision_id: exchange.decisionId, error }, 'the upstream failed'),
+      trouble: (context, error) =>
+        log.warn({ event: 'upstream', decision_id: context.decisionId, error }, 'the upstream failed'),
       held: instruments.held,
       shareReached: instruments.shareReached,
       breaker(key, event) {

@@ -40,7 +40,7 @@ export function createStore({ settings, now, monotonic }: StoreOptions): Store {
   })
   connection.on('ready', () => {
     trouble = null
-    if (breaker.reason !== null) membership.beat()
+    if (breaker.reason !== null) membership.heartbeat()
   })
 
   /** The deadline is ours: a call in a cluster can be several, and the library's own covers each of them. */
@@ -106,7 +106,7 @@ export function createStore({ settings, now, monotonic }: StoreOptions): Store {
   const run: Store['run'] = (script, keys, values, late) => call(() => evaluate(script, keys, values), late)
   const membership = createMembership({
     instance,
-    // On a cluster the beat asks the node that most calls go to.
+    // On a cluster the heartbeat asks the node that most calls go to.
     probe: (script, keys, values, late) => attempt(() => evaluate(script, keys, values), true, late),
     run,
     subscribe: (channel, listener) => subscriptions.add(channel, listener),

@@ -53,29 +53,29 @@ export function createWorkersListener(pool: Pool): WorkersListener {
 
 async function answer(pool: Pool, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const path = (request.url ?? '').split('?', 1)[0] ?? ''
-  const question = `${request.method} ${path}`
-  if (question === 'GET /livez') return plain(response, 200, 'text/plain; charset=utf-8', 'ok\n')
+  const route = `${request.method} ${path}`
+  if (route === 'GET /livez') return plain(response, 200, 'text/plain; charset=utf-8', 'ok\n')
   // What each worker keeps for itself is asked of all; what they share, one of them is asked about.
   const forAll = ['GET /readyz', 'GET /metrics', 'GET /api/status', 'GET /api/keys', 'POST /api/reload']
-  if (question === 'POST /api/reload') pool.reopen()
+  if (route === 'POST /api/reload') pool.reopen()
   const listening = pool.workers.filter(({ admin }) => admin !== null)
   const [liveliest] = listening.toSorted((one, other) => one.unanswered - other.unanswered)
-  const asked = forAll.includes(question) ? listening : liveliest === undefined ? [] : [liveliest]
+  const asked = forAll.includes(route) ? listening : liveliest === undefined ? [] : [liveliest]
   const answers = await askAll(asked, request)
-  if (question === 'GET /readyz') return readiness(pool, answers, response)
+  if (route === 'GET /readyz') return readiness(pool, answers, response)
   const [first] = answers
   if (first === undefined)
     return reply(response, 503, {
       error: pool.workers.map((worker) => `worker ${worker.number}: ${silenceOf(worker)}`).join('; '),
     })
   const refusal = answers.find(({ status }) => status >= 400 && status !== 409)
-  if (refusal !== undefined || !forAll.includes(question))
+  if (refusal !== undefined || !forAll.includes(route))
     return plain(response, (refusal ?? first).status, (refusal ?? first).type, (refusal ?? first).text)
-  if (question === 'GET /metrics') {
+  if (route === 'GET /metrics') {
     const texts = answers.map(({ worker, text }) => ({ worker: worker.number, text }))
     return plain(response, 200, first.type, `${mergeMetrics(texts)}${answering(pool, answers)}`)
   }
-  if (question === 'GET /api/keys') return reply(response, 200, worstOfKeys(answers))
+  if (route === 'GET /api/keys') return reply(response, 200, worstOfKeys(answers))
   const workers = pool.workers.map((worker): Record<string, unknown> => {
     const { number, pid, restarts } = worker
     const found = answers.find((each) => each.worker === worker)
@@ -86,7 +86,7 @@ async function answer(pool: Pool, request: IncomingMessage, response: ServerResp
       ...(found === undefined ? { error: silenceOf(worker) } : objectOf(found.text)),
     }
   })
-  if (question === 'GET /api/status') return reply(response, 200, { workers })
+  if (route === 'GET /api/status') return reply(response, 200, { workers })
   // Each worker replaces its policies by itself. Where they came to different ends, that is what is said.
   const results = new Set(workers.map((worker) => worker['result']))
   const same = results.size === 1 && answers.length === pool.workers.length
@@ -116,7 +116,7 @@ function answering(pool: Pool, answers: readonly Answer[]): string {
 
 /** Ready when a worker is: connections go to those that listen. */
 function readiness(pool: Pool, answers: readonly Answer[], response: ServerResponse): void {
-  const told = (name: 'reasons' | 'notes'): readonly string[] =>
+  const collect = (name: 'reasons' | 'notes'): readonly string[] =>
     pool.workers.flatMap((worker) => {
       const { number } = worker
       const found = answers.find((each) => each.worker === worker)
@@ -125,8 +125,8 @@ function readiness(pool: Pool, answers: readonly Answer[], response: ServerRespo
       return Array.isArray(list) ? list.map((text) => `worker ${number}: ${String(text)}`) : []
     })
   const ready = answers.some(({ status }) => status === 200)
-  const notes = told('notes')
-  reply(response, ready ? 200 : 503, { ready, reasons: told('reasons'), ...(notes.length > 0 ? { notes } : {}) })
+  const notes = collect('notes')
+  reply(response, ready ? 200 : 503, { ready, reasons: collect('reasons'), ...(notes.length > 0 ? { notes } : {}) })
 }
 
 /** One entry a key: of several workers the one whose state is worst. */

@@ -14,7 +14,7 @@ export interface ParentLink {
   /** Hears of other workers that have ended, by their names as instances. */
   onEnded(listener: (instance: string) => void): void
   /** Resolves when the worker shall drain: it was told to, or the parent is gone. */
-  readonly told: Promise<void>
+  readonly drain: Promise<void>
   /** Resolves when the worker shall cut what is under way and end. */
   readonly cut: Promise<void>
 }
@@ -37,7 +37,7 @@ export function connectToParent(number: number, channel: Channel): Promise<Paren
     let sent = 0
     let connected = true
     let stop = (): void => {}
-    const told = new Promise<void>((done) => (stop = done))
+    const drain = new Promise<void>((done) => (stop = done))
     let end = (): void => {}
     const cut = new Promise<void>((done) => (end = done))
     const waiting = new Set<() => void>()
@@ -96,7 +96,7 @@ export function connectToParent(number: number, channel: Channel): Promise<Paren
         audit,
         listening: (gateway, admin, instance) => send({ kind: 'listening', gateway, admin, instance }),
         onEnded: (listener) => void endListeners.push(listener),
-        told,
+        drain,
         cut,
       })
     })

@@ -186,21 +186,21 @@ describe('how a budget stands', () => {
   })
 
   test('is told of once for each window and level', () => {
-    const told: string[] = []
+    const raised: string[] = []
     const month = budgetOf('acus', 10)
     const open = budgetOf('open_sessions', 10)
     const alarms = createAlarms({
       budgetOf: (account) => [month, open].find((budget) => budget.account === account) ?? null,
-      onLevel: ({ budget }, level) => told.push(`${budget.name} ${level}`),
-      onSoft: ({ budget }) => told.push(`${budget.name} soft`),
+      onLevel: ({ budget }, level) => raised.push(`${budget.name} ${level}`),
+      onSoft: ({ budget }) => raised.push(`${budget.name} soft`),
     })
     const note = (budget: Budget, used: number, atMs = noon): void =>
       alarms.note(new Map([[accountOf(budget, windowEnd(budget, atMs)), { reserved: used, spent: 0, endMs: null }]]))
     for (const used of [5, 4, 5, 9, 6, 9, 10]) note(month, used * 1_000_000)
-    expect(told.splice(0)).toEqual(['acus 50', 'acus 80', 'acus 100'])
+    expect(raised.splice(0)).toEqual(['acus 50', 'acus 80', 'acus 100'])
     note(month, 5_000_000, noon + 31 * 86_400_000)
     for (const used of [5, 4, 5]) note(open, used)
     alarms.note(new Map([['nobody knows', { reserved: 9, spent: 9, endMs: null }]]))
-    expect(told).toEqual(['acus 50', 'open_sessions 50', 'open_sessions 50'])
+    expect(raised).toEqual(['acus 50', 'open_sessions 50', 'open_sessions 50'])
   })
 })

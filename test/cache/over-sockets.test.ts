@@ -29,7 +29,7 @@ async function listen(server: Server): Promise<number> {
 }
 
 /** Writes what the cache gives to a response. */
-class ResponseTaker implements CacheSink {
+class ResponseWriter implements CacheSink {
   readonly #response: ServerResponse
   #source: ResponseSource | null = null
 
@@ -137,7 +137,7 @@ async function start(
       }
       followAcquired(
         cache.acquire({ ...asked, rule, atMostMs: null, mayBeAbsent: true }),
-        new ResponseTaker(response),
+        new ResponseWriter(response),
         fetch,
       )
     }),

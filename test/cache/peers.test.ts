@@ -11,8 +11,8 @@ class FakePeers implements Peers {
   handlers: PeerHandlers | null = null
   atMostMs: number | null = null
   checks = 0
-  readonly told: Drop[] = []
-  #answer: ((told: BroadcastResult) => void) | null = null
+  readonly broadcasts: Drop[] = []
+  #answer: ((result: BroadcastResult) => void) | null = null
 
   attach(handlers: PeerHandlers): void {
     this.handlers = handlers
@@ -22,8 +22,8 @@ class FakePeers implements Peers {
     this.checks += 1
   }
 
-  tell(drop: Drop): Promise<BroadcastResult> {
-    this.told.push(drop)
+  broadcast(drop: Drop): Promise<BroadcastResult> {
+    this.broadcasts.push(drop)
     return new Promise((resolve) => (this.#answer = resolve))
   }
 
@@ -44,13 +44,13 @@ describe('a write', () => {
   it('tells what it drops: its path, its tags, and what its answer names', () => {
     setting.ask('/things?x', write)
     setting.call.answer(201, { location: '/things/1' })
-    expect(peers.told).toEqual([{ names: ['things.list', '/things', '/things/1'], unsettled: false }])
+    expect(peers.broadcasts).toEqual([{ names: ['things.list', '/things', '/things/1'], unsettled: false }])
   })
 
   it.each([404, 429])('that was refused with %i tells nobody, and does not wait', (status) => {
     const caller = setting.ask('/things', write)
     setting.call.answer(status)
-    expect([caller.status, peers.told.length]).toEqual([status, 0])
+    expect([caller.status, peers.broadcasts.length]).toEqual([status, 0])
   })
 
   it('is answered when all have dropped it, with all that came meanwhile, at the pace of its caller', async () => {
@@ -78,15 +78,15 @@ describe('a write', () => {
     expect([caller.body, setting.call.resumed]).toEqual(['ab', 1])
   })
 
-  it('that ends without an answer is told as unsettled, and its caller hears of it after that', async () => {
+  it('that ends without an answer is broadcast as unsettled before its caller gets the failure', async () => {
     const caller = setting.ask('/things', write)
     setting.call.fail('upstream-timeout')
-    expect([peers.told.at(-1)?.unsettled, caller.isWaiting]).toEqual([true, true])
+    expect([peers.broadcasts.at(-1)?.unsettled, caller.isWaiting]).toEqual([true, true])
     await peers.answer()
     expect(caller.problem?.kind).toBe('upstream-timeout')
   })
 
-  it('that breaks off while all are told fails after its head', async () => {
+  it('that breaks off during the broadcast fails after its head', async () => {
     const caller = setting.ask('/things', write)
     setting.call.head(200, {}, 6)
     setting.call.fail()
@@ -99,7 +99,7 @@ describe('a write', () => {
     setting.call.head(200, {}, 6)
     caller.source?.abort()
     await peers.answer()
-    expect([setting.call.aborted, caller.status, peers.told.length]).toEqual([true, null, 1])
+    expect([setting.call.aborted, caller.status, peers.broadcasts.length]).toEqual([true, null, 1])
   })
 
   it('whose answer cannot be given fails for its caller alone', async () => {

@@ -328,9 +328,9 @@ describe('what a write makes stale', () => {
     for (const { id, invalidates } of writes) {
       const [scope = '', family = ''] = id.split('.')
       if (!shared.includes(family)) continue
-      const twin = scope === 'org' ? 'ent' : 'org'
+      const otherScope = scope === 'org' ? 'ent' : 'org'
       const missing = cacheableReads.filter(
-        (read) => read.id.startsWith(`${twin}.${family}.`) && !invalidates.includes(read.id),
+        (read) => read.id.startsWith(`${otherScope}.${family}.`) && !invalidates.includes(read.id),
       )
       expect(missing, id).toEqual([])
     }

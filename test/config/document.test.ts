@@ -294,9 +294,9 @@ describe('a document', () => {
       `? ${key}\n`,
     ]
     for (const text of written) {
-      const told = problems(text, {}).join('\n')
-      expect(told).not.toBe('')
-      expect(told).not.toContain('0123456789')
+      const messages = problems(text, {}).join('\n')
+      expect(messages).not.toBe('')
+      expect(messages).not.toContain('0123456789')
     }
   })
 

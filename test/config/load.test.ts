@@ -189,13 +189,13 @@ log: { level: debug }
 
 describe('a configuration that cannot be read', () => {
   it('is one clear message', async () => {
-    const told = async (file: string) =>
+    const message = async (file: string) =>
       await loadConfig(file, {}).catch((error: unknown) => (error instanceof Refused ? error.message : error))
-    expect(await told('/nowhere/gateway.yaml')).toBe(
+    expect(await message('/nowhere/gateway.yaml')).toBe(
       '/nowhere/gateway.yaml: the configuration cannot be read: there is no such file',
     )
-    expect(await told(folder)).toBe(`${folder}: the configuration cannot be read: it is a directory`)
-    expect(await told(join(folder, 'certs/binary.pem'))).toBe(
+    expect(await message(folder)).toBe(`${folder}: the configuration cannot be read: it is a directory`)
+    expect(await message(join(folder, 'certs/binary.pem'))).toBe(
       `${folder}/certs/binary.pem: the configuration cannot be read: it is not UTF-8 text`,
     )
   })

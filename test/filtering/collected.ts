@@ -1,4 +1,4 @@
-// A taker that collects one answer, for the tests of filters.
+// A sink that collects one answer, for the tests of filters.
 
 import type { ResponseHead, ResponseSink, ResponseSource } from '../../src/cache/response-stream.ts'
 import type { Problem } from '../../src/problems.ts'

@@ -61,13 +61,13 @@ class Upstream {
 
 const nothing: ResponseSource = { resume: () => undefined, abort: () => undefined }
 
-/** Gives an answer to a taker in two pieces. */
-function answer(taker: ResponseSink, body: string, { status = 200, type = 'application/json' } = {}): void {
+/** Gives an answer to a sink in two pieces. */
+function answer(sink: ResponseSink, body: string, { status = 200, type = 'application/json' } = {}): void {
   const bytes = Buffer.from(body)
-  taker.attach(nothing)
-  taker.head({ status, fields: ['content-type', type, 'etag', '"x"', 'link', '<x>; rel=next'], length: bytes.length })
-  taker.data(bytes.subarray(0, bytes.length / 2))
-  taker.end(bytes.subarray(bytes.length / 2))
+  sink.attach(nothing)
+  sink.head({ status, fields: ['content-type', type, 'etag', '"x"', 'link', '<x>; rel=next'], length: bytes.length })
+  sink.data(bytes.subarray(0, bytes.length / 2))
+  sink.end(bytes.subarray(bytes.length / 2))
 }
 
 interface Asking {
@@ -85,7 +85,7 @@ const beginning = (size: number): PagePosition => ({ after: null, size, skip: 0,
 
 function ask(fetch: ListRequest['fetch'], asking: Asking = {}): Collected {
   const { fence = mine, size = 100, start = beginning(size), isNarrowed = false, drop = [] } = asking
-  const taker = collect()
+  const sink = collect()
   const request: ListRequest = {
     shape: asking.shape ?? shape,
     selection: { organizations: fence, drop },
@@ -94,20 +94,20 @@ function ask(fetch: ListRequest['fetch'], asking: Asking = {}): Collected {
     refusal: (why) => new Problem('upstream-answer-refused', why),
     monotonic: () => 0,
   }
-  filterList(request, taker, ...(asking.bounds === undefined ? [] : [asking.bounds]))
-  return taker
+  filterList(request, sink, ...(asking.bounds === undefined ? [] : [asking.bounds]))
+  return sink
 }
 
-function pageOf(taker: Collected): Page {
-  expect(taker.problem).toBeNull()
-  expect(taker.status).toBe(200)
-  return JSON.parse(taker.text) as Page
+function pageOf(sink: Collected): Page {
+  expect(sink.problem).toBeNull()
+  expect(sink.status).toBe(200)
+  return JSON.parse(sink.text) as Page
 }
 
 const from =
   (upstream: Upstream): ListRequest['fetch'] =>
-  (page, taker) =>
-    answer(taker, JSON.stringify(upstream.page(page ?? beginning(100))))
+  (page, sink) =>
+    answer(sink, JSON.stringify(upstream.page(page ?? beginning(100))))
 
 /** Every page from the first to the last. `between` is called after each. */
 function readAll(upstream: Upstream, asking: Asking, between: () => void = () => undefined): readonly Page[] {
@@ -158,14 +158,14 @@ describe('the pages of a caller', () => {
         // Cursors by identity, as of a list that is sorted: the item after the one that is named.
         const list = [...all]
         const stays = new Set(all.map(({ id }) => id))
-        const keyed: ListRequest['fetch'] = (page, taker) => {
+        const keyed: ListRequest['fetch'] = (page, sink) => {
           const { after, size: asked } = page ?? beginning(100)
           const order = after === null ? -1 : Number(after)
           const rest = list.filter(({ id }) => Number(id.slice(1)) > order)
           const shown = rest.slice(0, asked)
           const last = shown.at(-1)
           const end_cursor = last === undefined ? null : last.id.slice(1)
-          answer(taker, JSON.stringify({ items: shown, end_cursor, has_next_page: rest.length > asked }))
+          answer(sink, JSON.stringify({ items: shown, end_cursor, has_next_page: rest.length > asked }))
         }
         const seen: Item[] = []
         let start = beginning(size + 1)
@@ -235,12 +235,12 @@ describe('reading on', () => {
     const upstream = new Upstream(list)
     for (const failure of ['status', 'silence', 'overload'] as const) {
       let calls = 0
-      const flaky: ListRequest['fetch'] = (page, taker) => {
+      const flaky: ListRequest['fetch'] = (page, sink) => {
         calls += 1
-        if (calls === 1) answer(taker, JSON.stringify(upstream.page({ ...(page ?? beginning(3)), size: 3 })))
+        if (calls === 1) answer(sink, JSON.stringify(upstream.page({ ...(page ?? beginning(3)), size: 3 })))
         else if (failure === 'overload') throw new Problem('overloaded', 'x')
-        else if (failure === 'status') answer(taker, '{"detail":"slow down"}', { status: 429 })
-        else taker.fail(new Problem('upstream-timeout', 'x'))
+        else if (failure === 'status') answer(sink, '{"detail":"slow down"}', { status: 429 })
+        else sink.fail(new Problem('upstream-timeout', 'x'))
       }
       const page = pageOf(ask(flaky, { size: 5, start: beginning(3) }))
       expect(page).toMatchObject({ items: list.slice(0, 2), has_next_page: true })
@@ -249,10 +249,10 @@ describe('reading on', () => {
   })
 
   test('that fails with nothing to give is the failure', () => {
-    const failing: ListRequest['fetch'] = (_, taker) => answer(taker, '{"detail":"slow down"}', { status: 429 })
+    const failing: ListRequest['fetch'] = (_, sink) => answer(sink, '{"detail":"slow down"}', { status: 429 })
     const passed = ask(failing)
     expect([passed.status, passed.text]).toEqual([429, '{"detail":"slow down"}'])
-    expect(ask((_, taker) => taker.fail(new Problem('upstream-timeout', 'x'))).problem?.kind).toBe('upstream-timeout')
+    expect(ask((_, sink) => sink.fail(new Problem('upstream-timeout', 'x'))).problem?.kind).toBe('upstream-timeout')
   })
 })
 
@@ -279,22 +279,22 @@ describe('an answer that is not as the catalogue says', () => {
       {},
     ],
   ])('is refused whole: %s', (_, body, how) => {
-    const refused = ask((_page, taker) => answer(taker, body, how), { size: 1 })
+    const refused = ask((_page, sink) => answer(sink, body, how), { size: 1 })
     expect(refused.problem?.kind).toBe('upstream-answer-refused')
     expect(refused.head_).toBeNull()
     expect(refused.text).toBe('')
   })
 
   test('is refused when its pages go round in a circle', () => {
-    const circle: ListRequest['fetch'] = (_, taker) =>
-      answer(taker, page({ items: [], has_next_page: true, end_cursor: 'c' }))
+    const circle: ListRequest['fetch'] = (_, sink) =>
+      answer(sink, page({ items: [], has_next_page: true, end_cursor: 'c' }))
     expect(ask(circle).problem?.message).toBe('its pages go round in a circle')
   })
 
   test('breaks off when a part of it is on its way', () => {
     const large = Array.from({ length: 900 }, (_, index) => ({ id: `i${index}`, org_id: 'a', text: 'x'.repeat(1000) }))
     const body = JSON.stringify({ items: large, end_cursor: null })
-    const broken = ask((_, taker) => answer(taker, body.slice(0, -3)), { size: 1000 })
+    const broken = ask((_, sink) => answer(sink, body.slice(0, -3)), { size: 1000 })
     expect(broken.status).toBe(200)
     expect(broken.problem?.kind).toBe('upstream-answer-refused')
   })
@@ -302,7 +302,7 @@ describe('an answer that is not as the catalogue says', () => {
 
 test('fields and members that tell of what was filtered are not given on', () => {
   const body = JSON.stringify({ items: [{ id: 'i', org_id: 'b' }], end_cursor: null, total: 1, count_by_org: { b: 1 } })
-  const given = ask((_, taker) => answer(taker, body))
+  const given = ask((_, sink) => answer(sink, body))
   expect(given.head_?.fields).toEqual(['content-type', 'application/json'])
   expect(given.text).toBe('{"items":[],"end_cursor":null,"has_next_page":false,"total":0}')
   expect(given.head_?.length).toBe(given.text.length)
@@ -311,7 +311,7 @@ test('fields and members that tell of what was filtered are not given on', () =>
 describe('a list that comes whole', () => {
   const whole: AnswerShape = { ...shape, items: 'data', paging: null }
   const askWhole = (body: string, selection: ListRequest['selection'], its = whole): Collected => {
-    const taker = collect()
+    const sink = collect()
     const fetch: ListRequest['fetch'] = (page, to) => {
       expect(page).toBeNull()
       answer(to, body)
@@ -325,9 +325,9 @@ describe('a list that comes whole', () => {
         refusal: (why) => new Problem('upstream-answer-refused', why),
         monotonic: () => 0,
       },
-      taker,
+      sink,
     )
-    return taker
+    return sink
   }
 
   test('is filtered item by item, and its other members go', () => {
@@ -352,8 +352,8 @@ describe('a list that comes whole', () => {
 describe('a caller', () => {
   test('that has no room makes the upstream pause, and go on when it has', () => {
     const events: string[] = []
-    const taker = collect()
-    taker.room = false
+    const sink = collect()
+    sink.room = false
     const large = Array.from({ length: 900 }, (_, index) => ({ id: `i${index}`, org_id: 'a', text: 'x'.repeat(1000) }))
     const body = Buffer.from(JSON.stringify({ items: large }))
     const fetch: ListRequest['fetch'] = (_, to) => {
@@ -370,9 +370,9 @@ describe('a caller', () => {
       refusal: (why) => new Problem('upstream-answer-refused', why),
       monotonic: () => 0,
     }
-    filterList(request, taker)
-    taker.flow?.resume()
-    taker.flow?.abort()
+    filterList(request, sink)
+    sink.flow?.resume()
+    sink.flow?.abort()
     expect(events).toEqual(['resume', 'abort'])
   })
 })

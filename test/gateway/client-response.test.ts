@@ -83,7 +83,7 @@ test.each([
   ['with a length', 9],
   ['without one', null],
 ])('pieces of one batch and of several arrive whole, %s', async (_name, length) => {
-  const inOneTurn = await answered((writer) => {
+  const inOneBatch = await answered((writer) => {
     writer.head({ status: 200, fields: [], length })
     for (const piece of ['one', 'two']) writer.data(Buffer.from(piece))
     writer.end(Buffer.from('end'))
@@ -96,5 +96,5 @@ test.each([
       setImmediate(() => writer.end(Buffer.from('end')))
     })
   })
-  expect([inOneTurn, inSeveral]).toEqual(['200 onetwoend', '200 onetwoend'])
+  expect([inOneBatch, inSeveral]).toEqual(['200 onetwoend', '200 onetwoend'])
 })

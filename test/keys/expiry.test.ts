@@ -44,16 +44,16 @@ describe('a key with an end', () => {
   it('is told once a day while the gateway runs, and once when it has ended', () => {
     vi.useFakeTimers({ now: end - 3 * day })
     onTestFinished(() => void vi.useRealTimers())
-    const told: string[] = []
+    const warnings: string[] = []
     const watch = watchExpiry(
       () => [key],
       Date.now,
-      ({ id }, text) => told.push(`${id}: ${text.slice(0, 60)}`),
+      ({ id }, text) => warnings.push(`${id}: ${text.slice(0, 60)}`),
     )
     vi.advanceTimersByTime(5 * day)
     watch.stop()
     vi.advanceTimersByTime(5 * day)
-    expect(told.map((text) => /in \d+ days|in a day|within a day|ended/.exec(text)?.[0])).toEqual([
+    expect(warnings.map((text) => /in \d+ days|in a day|within a day|ended/.exec(text)?.[0])).toEqual([
       'in 2 days',
       'in a day',
       'within a day',

@@ -142,11 +142,15 @@ describe('every value that is read', () => {
   test('is told to the leak guard before anything can use it, and what is no key is not', async () => {
     const file = join(await folder(), 'key')
     await writeFile(file, 'cog_file\n')
-    const told: string[] = []
+    const protectedValues: string[] = []
     const handles = [envKey('a', 'A'), fileKey('b', file), envKey('c', 'C'), envKey('d', 'D')]
     const env = { A: 'cog_a', C: 'needle', D: '' }
-    const { secrets } = await resolveSecrets(handles, { env, origin, protect: (value) => void told.push(value) })
-    expect(told).toEqual(['cog_a', 'cog_file'])
+    const { secrets } = await resolveSecrets(handles, {
+      env,
+      origin,
+      protect: (value) => void protectedValues.push(value),
+    })
+    expect(protectedValues).toEqual(['cog_a', 'cog_file'])
     expect([...secrets.keys()]).toEqual(['a', 'b'])
   })
 })

@@ -75,7 +75,7 @@ const anyPause = fc.oneof(
   { weight: 1, arbitrary: fc.integer({ min: 70_000, max: 30_000_000 }) },
 )
 /** What has come up at an instance since its last call; `fail` ends a request that came to nothing. */
-const anyTurn = fc.record({
+const anyStep = fc.record({
   pauseMs: anyPause,
   instance: fc.constantFrom('one', 'other'),
   ends: fc.array(fc.record({ which: fc.nat(), fails: fc.boolean() }), { maxLength: 2 }),
@@ -151,7 +151,7 @@ describeWithValkey('the script of the shared store', () => {
   test('decides, counts, gives back and tells as the limiter of one instance does, for any history of any limits at two', async () => {
     let histories = 0
     await fc.assert(
-      fc.asyncProperty(anyLimits, fc.array(anyTurn, { maxLength: 30 }), async (all, turns) => {
+      fc.asyncProperty(anyLimits, fc.array(anyStep, { maxLength: 30 }), async (all, steps) => {
         histories += 1
         let atMs = begin
         const local = createLocalLimiter({ now: () => atMs, monotonic: () => atMs })
@@ -161,7 +161,7 @@ describeWithValkey('the script of the shared store', () => {
           one: { held: new Map<string, number>(), open: [] as (readonly Limit[])[] },
           other: { held: new Map<string, number>(), open: [] as (readonly Limit[])[] },
         }
-        for (const { pauseMs, instance, ends, asks } of turns) {
+        for (const { pauseMs, instance, ends, asks } of steps) {
           atMs += pauseMs
           const { held, open } = sides[instance]
           const call = new LimitCall(write, atMs)

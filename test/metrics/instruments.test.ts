@@ -101,7 +101,7 @@ describe('the metrics text', () => {
       standing: 'cautious',
       missing: 1,
       lapses: 2,
-      told: { answered: 4 },
+      broadcasts: { answered: 4 },
     })
     instruments.upstreamThrottled('payments-runner')
     instruments.held('payments', 'sent')

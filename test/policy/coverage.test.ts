@@ -179,7 +179,7 @@ describe('an organization that no key is for', () => {
 })
 
 describe('budgets whose sessions no key can read', () => {
-  const told = (limits: string, keys: string): readonly string[] =>
+  const messages = (limits: string, keys: string): readonly string[] =>
     compileFiles(
       {
         'teams/t.yaml': `team: t
@@ -197,15 +197,15 @@ limits: ${limits}
   test.each(['{ acus: 5/day }', '{ apps: { bot: { open_sessions: 5 } } }', '{ per_principal: { acus: 5/day } }'])(
     'are told beforehand, by organization: %s',
     (limits) => {
-      expect(told(limits, [runner, readers[1]].join(', '))).toEqual([
+      expect(messages(limits, [runner, readers[1]].join(', '))).toEqual([
         'teams/t.yaml:4:9: warning: the budgets of team "t" cannot be settled in organization "org-a": no key may list its sessions (ViewOrgSessions), so each session counts with all it might cost for thirty days',
       ])
     },
   )
 
   test('are no matter where there is a key, or nothing to settle', () => {
-    expect(told('{ acus: 5/day }', readers.join(', '))).toEqual([])
-    expect(told('{ acus: 5/day }', enterpriseKey('e', 'ViewAccountSessions'))).toEqual([])
-    expect(told('{ sessions: 5/day, requests: 5/min }', runner)).toEqual([])
+    expect(messages('{ acus: 5/day }', readers.join(', '))).toEqual([])
+    expect(messages('{ acus: 5/day }', enterpriseKey('e', 'ViewAccountSessions'))).toEqual([])
+    expect(messages('{ sessions: 5/day, requests: 5/min }', runner)).toEqual([])
   })
 })

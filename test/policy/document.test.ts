@@ -421,9 +421,9 @@ describe('a key value in a policy file', () => {
     ['payments.test.yaml', `- as: { app: x }\n  cases:\n    - { do: GET /v3/self?k=${value}, expect: deny }\n`, '3:28'],
     ['notes.yaml', `note: ${value}\n`, '1:7'],
   ])('is found and never repeated: %s', (name, text, place) => {
-    const told = problems(name, text)
-    expect(told).toContain(`${name}:${place}: ${message}`)
-    expect(told.join('\n')).not.toContain('0123456789')
+    const messages = problems(name, text)
+    expect(messages).toContain(`${name}:${place}: ${message}`)
+    expect(messages.join('\n')).not.toContain('0123456789')
   })
 
   it('is told once where it stands instead of a reference', () => {

@@ -36,7 +36,7 @@ grants:
     },
     { requiredKeys: [] },
   )
-  const told = (evaluation: Evaluation) => ({ ...evaluation, body: evaluation.body?.bytes.toString() })
+  const withText = (evaluation: Evaluation) => ({ ...evaluation, body: evaluation.body?.bytes.toString() })
 
   test('come to what they would come to at first sight, whatever other bodies came before', () => {
     const request = fc.tuple(fc.constantFrom(...principals), fc.constantFrom(...paths))
@@ -48,8 +48,8 @@ grants:
         expect(first.needsBody).toBe(true)
         for (const value of sent) {
           const body = value === null ? null : checkedBodyOf(value)
-          expect(told(evaluateBody(whole, first, body))).toEqual(
-            told(evaluate(whole, principal, operation, target, body)),
+          expect(withText(evaluateBody(whole, first, body))).toEqual(
+            withText(evaluate(whole, principal, operation, target, body)),
           )
         }
       }),

@@ -204,7 +204,7 @@ keys:
 `,
   })
   const create = 'POST /v3/organizations/org-payments/sessions'
-  function told(request: string, body?: unknown, devinUser?: string) {
+  function explainedWith(request: string, body?: unknown, devinUser?: string) {
     const [method = '', target = ''] = request.split(' ')
     const asked = body === undefined ? null : bodyOf(body)
     return explain(guarded, ada, {
@@ -214,12 +214,12 @@ keys:
       devinUser: devinUser === undefined ? undefined : { id: devinUser },
     })
   }
-  function steps(found: ReturnType<typeof told>): string[] {
+  function steps(found: ReturnType<typeof explainedWith>): string[] {
     return found.steps.slice(3).map(({ stage, ok, text }) => `${ok ? '+' : '-'} ${stage}: ${text}`)
   }
 
   test('shows what is put in, and what one in shadow mode would do', () => {
-    const found = told(create, { prompt: 'x' })
+    const found = explainedWith(create, { prompt: 'x' })
     expect(steps(found)).toEqual([
       '+ decision: allowed by grant run of team payments (payments.yaml:5); the body is read and judged',
       '+ guardrail: bounded (guardrails.yaml:2) puts in max_acu_limit: 10',
@@ -236,16 +236,16 @@ keys:
         { guardrail: 'bounded', in: 'body', place: 'tags', value: '"app:cli"' },
       ],
     })
-    expect(steps(told('GET /v3/organizations/org-payments/sessions'))[1]).toBe(
+    expect(steps(explainedWith('GET /v3/organizations/org-payments/sessions'))[1]).toBe(
       '+ guardrail: pages (guardrails.yaml:12) puts in the parameter first: 50',
     )
-    expect(steps(told('GET /v3/organizations/org-payments/sessions?first=5'))[1]).toBe(
+    expect(steps(explainedWith('GET /v3/organizations/org-payments/sessions?first=5'))[1]).toBe(
       '+ guardrail: pages lets it through as it is',
     )
   })
 
   test('of a refusal says that it is granted, and names guardrail, field and bound', () => {
-    const found = told(create, { max_acu_limit: 99 })
+    const found = explainedWith(create, { max_acu_limit: 99 })
     expect(steps(found).slice(0, 2)).toEqual([
       '+ decision: allowed by grant run of team payments (payments.yaml:5); the body is read and judged',
       '- guardrail: bounded (guardrails.yaml:2): max_acu_limit must be at most 25, and is 99',
@@ -257,9 +257,9 @@ keys:
   })
 
   test('takes the user at Devin as it is given, and says where it comes from when it is not', () => {
-    expect(told(create, { create_as_user_id: 'u1' }, 'u1').effect).toBe('allow')
-    expect(told(create, { create_as_user_id: 'u1' }, 'u2').reason).toBe('guardrail')
-    expect(steps(told(create, { create_as_user_id: 'u1' }))[1]).toBe(
+    expect(explainedWith(create, { create_as_user_id: 'u1' }, 'u1').effect).toBe('allow')
+    expect(explainedWith(create, { create_as_user_id: 'u1' }, 'u2').reason).toBe('guardrail')
+    expect(steps(explainedWith(create, { create_as_user_id: 'u1' }))[1]).toBe(
       '- guardrail: self (guardrails.yaml:9): create_as_user_id must be principal.devin_user_id, and only a running gateway asks Devin who a caller is: say it with --devin-user, or in devin-users.yaml',
     )
   })

@@ -185,8 +185,8 @@ describe('a target that fails', () => {
       sinks.decision(decisionHead('r0'), () => '{"effect":"allow"}')
       sinks.access(accessEntry('r1'))
       expect(sinks.health().map(({ lost }) => lost)).toEqual([1, 1, 0])
-      const told = `2 line(s) for ${at('decisions.ndjson')} were lost since start`
-      await vi.waitFor(() => expect(troubles.join('\n')).toContain(told), 10_000)
+      const report = `2 line(s) for ${at('decisions.ndjson')} were lost since start`
+      await vi.waitFor(() => expect(troubles.join('\n')).toContain(report), 10_000)
       const ending: unknown = await sinks.close().catch((error: unknown) => error)
       expect(ending).toBeInstanceOf(RecordsLost)
       expect(String(ending)).toContain(`10 line(s) could not be written to ${at('decisions.ndjson')} (ENOSPC)`)
@@ -345,12 +345,12 @@ describe('standard streams', () => {
       say({ health, troubles: troubles.slice(0, 1), ending })
     `)
     program.stdout.once('data', () => program.stdout.destroy())
-    const told = JSON.parse(await textOf(program.stderr)) as { ending: string }
-    expect(told).toMatchObject({
+    const report = JSON.parse(await textOf(program.stderr)) as { ending: string }
+    expect(report).toMatchObject({
       health: { stream: 'access', healthy: false, lost: 0, error: 'EPIPE' },
       troubles: ['access: cannot write to stdout (EPIPE); lines wait in memory and are tried again'],
     })
-    expect(told.ending).toMatch(/^LinesLost: 1\d\d line\(s\) could not be written to stdout \(EPIPE\)$/)
+    expect(report.ending).toMatch(/^LinesLost: 1\d\d line\(s\) could not be written to stdout \(EPIPE\)$/)
   })
 
   it('get what waits when the process exits without closing', async () => {
@@ -401,8 +401,8 @@ describe('a disk that takes half a line', () => {
     `,
       { before: 'ulimit -f 2' },
     )
-    const told: unknown = JSON.parse(await textOf(program.stderr))
-    expect(told).toMatchObject([
+    const report: unknown = JSON.parse(await textOf(program.stderr))
+    expect(report).toMatchObject([
       { healthy: false, lost: 0, error: 'EFBIG' },
       { healthy: true },
       { healthy: false, error: 'EFBIG' },

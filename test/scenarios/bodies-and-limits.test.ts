@@ -122,13 +122,13 @@ describe.each(protocols)('over %s', (protocol) => {
   test('a limit that nobody stated is twice the writes, and is told when it comes near', async () => {
     const gateway = await start('limits: { writes: 2/min }\n')
     const token = await gateway.token()
-    const told: boolean[] = []
+    const shown: boolean[] = []
     for (let sent = 0; sent < 4; sent++) {
       const answer = await send(protocol, refusedBody, { token })
       expect(answer.status).toBe(403)
-      told.push(answer.fields['ratelimit']?.includes('"attempts"') === true)
+      shown.push(answer.fields['ratelimit']?.includes('"attempts"') === true)
     }
-    expect(told).toEqual([false, false, true, true])
+    expect(shown).toEqual([false, false, true, true])
     expect((await send(protocol, refusedBody, { token })).status).toBe(429)
   })
 

@@ -265,10 +265,10 @@ describe('a budget of ACUs', () => {
     await created(10)
     await created(6)
     await created(4)
-    const told = running.logLines
+    const entries = running.logLines
       .map((line) => JSON.parse(line) as { event?: string; level?: unknown; owner?: string; budget?: BudgetView })
       .filter(({ event }) => event === 'budget-level' || event === 'budget-soft')
-    expect(told.map(({ event, budget: view }) => [event, view?.name, view?.used_percent])).toEqual([
+    expect(entries.map(({ event, budget: view }) => [event, view?.name, view?.used_percent])).toEqual([
       ['budget-level', 'acus', 50],
       ['budget-level', 'acus', 80],
       ['budget-soft', 'acus', 80],

@@ -173,8 +173,8 @@ describeWithValkey('four instances', () => {
     await together()
     expect((await instances.call(1, schemas)).headers.get('cache-status')).toContain('fwd=uri-miss')
     expect((await instances.call(1, schemas)).headers.get('cache-status')).toMatch(/hit; ttl=3[56]\d\d/)
-    const told = (instances.processes[1]?.err ?? '').split('\n').filter((line) => line.includes('cache-standing'))
-    const standings = told.map((line) => (JSON.parse(line) as { standing: string }).standing)
+    const lines = (instances.processes[1]?.err ?? '').split('\n').filter((line) => line.includes('cache-standing'))
+    const standings = lines.map((line) => (JSON.parse(line) as { standing: string }).standing)
     expect([standings[0], standings[1], standings.at(-1)]).toEqual(['together', 'alone', 'together'])
   })
 

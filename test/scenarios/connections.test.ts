@@ -402,15 +402,15 @@ describe('the caps on connections', () => {
     await from('127.0.0.1')
     const crowd = await Promise.all(Array.from({ length: 200 }, () => from('127.0.0.1')))
     // None of them says or closes anything by itself.
-    const [told, wordless] = [0, 0].map(() => [] as string[])
+    const [answered, wordless] = [0, 0].map(() => [] as string[])
     await Promise.all(
       crowd.map(async (socket) => {
         const text = await closed(socket)
-        ;(text === '' ? wordless : told)?.push(text)
+        ;(text === '' ? wordless : answered)?.push(text)
       }),
     )
-    expect(told?.length).toBeGreaterThan(0)
-    expect(told?.every((text) => parseAnswer(text).status === 503)).toBe(true)
+    expect(answered?.length).toBeGreaterThan(0)
+    expect(answered?.every((text) => parseAnswer(text).status === 503)).toBe(true)
     expect(await metric(running, refused('too-many'))).toBe(200)
     const answer = closed(inside)
     inside.write(request)

@@ -56,12 +56,12 @@ async function entries<T>(name: string): Promise<T[]> {
 async function call(): Promise<{ readonly text: string; readonly closed: boolean }> {
   const token = await issuer.sign({ sub: 'ann', groups: ['sso-payments-eng'] })
   const socket = await openSocket(gateway.port)
-  const told = { text: '', closed: false }
-  socket.on('data', (chunk: Buffer) => (told.text += chunk.toString('latin1')))
+  const seen = { text: '', closed: false }
+  socket.on('data', (chunk: Buffer) => (seen.text += chunk.toString('latin1')))
   socket.on('error', () => {})
-  socket.on('close', () => (told.closed = true))
+  socket.on('close', () => (seen.closed = true))
   socket.write(`GET ${sessions} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\n`)
-  return told
+  return seen
 }
 
 function hold(): ServerResponse[] {

@@ -66,13 +66,13 @@ function post(
   })
 }
 
-interface BroadcastResult {
+interface Refusal {
   readonly status: number
   readonly kind: string | undefined
   readonly detail: string
 }
 
-async function told(answer: Response): Promise<BroadcastResult> {
+async function refusalOf(answer: Response): Promise<Refusal> {
   const document = (await answer.json()) as { type?: string; detail?: string }
   return { status: answer.status, kind: document.type?.split('/').at(-1), detail: document.detail ?? '' }
 }
@@ -129,7 +129,7 @@ describe('a body that a guardrail bounds', () => {
     ],
     ['{"repos":["corp/a","other/b"]}', 'repos.1 must match corp/*, and is another text (guardrail bounded-sessions)'],
   ])('is refused with field, bound and guardrail: %s', async (body, clause) => {
-    expect(await told(await post(body))).toEqual({
+    expect(await refusalOf(await post(body))).toEqual({
       status: 403,
       kind: 'guardrail',
       detail: `${clause}. Change the request, or ask the owner of the guardrail.`,
@@ -157,12 +157,12 @@ describe('a body that a guardrail bounds', () => {
     ],
     ['a content coding', '{}', { 'content-encoding': 'gzip' }],
   ])('is refused as unreadable: %s', async (_name, body, headers) => {
-    expect(await told(await post(body, headers))).toMatchObject({ status: 400, kind: 'body-unreadable' })
+    expect(await refusalOf(await post(body, headers))).toMatchObject({ status: 400, kind: 'body-unreadable' })
     expect(running.upstream.seen).toEqual([])
   })
 
   test('is refused above the size that is judged', async () => {
-    expect((await told(await post(JSON.stringify({ prompt: 'x'.repeat(11_000) })))).kind).toBe('body-too-large')
+    expect((await refusalOf(await post(JSON.stringify({ prompt: 'x'.repeat(11_000) })))).kind).toBe('body-too-large')
     expect(running.upstream.seen).toEqual([])
   })
 
@@ -200,7 +200,7 @@ describe('a query that a guardrail bounds', () => {
   })
 
   test('is refused with parameter, bound and guardrail', async () => {
-    expect(await told(await running.call(`${sessions}?first=500`, { token }))).toEqual({
+    expect(await refusalOf(await running.call(`${sessions}?first=500`, { token }))).toEqual({
       status: 403,
       kind: 'guardrail',
       detail:

@@ -155,18 +155,18 @@ describeWithValkey('two gateways with one store', () => {
   })
 
   it('an outage of the store is one line in the log, and one with the count when it is over', async () => {
-    const told = (): { level: string; count?: number }[] =>
+    const reports = (): { level: string; count?: number }[] =>
       (gateways[0]?.err ?? '')
         .split('\n')
         .filter((line) => line.includes('"event":"idempotency"'))
         .map((line) => JSON.parse(line) as { level: string; count?: number })
-    const before = told().length
+    const before = reports().length
     await store.kill()
     for (let round = 0; round < 12; round += 1) expect((await create(0, `outage-${round}`)).status).toBe(503)
-    expect(told().slice(before)).toHaveLength(1)
+    expect(reports().slice(before)).toHaveLength(1)
     await store.restart()
     await until(async () => (await create(0, 'outage')).status === 201, 'the store to be back')
-    const [begun, over, ...more] = told().slice(before)
+    const [begun, over, ...more] = reports().slice(before)
     expect([begun?.level, over?.level, more]).toEqual(['error', 'info', []])
     expect(over?.count).toBeGreaterThanOrEqual(12)
   })

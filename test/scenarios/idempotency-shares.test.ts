@@ -51,8 +51,8 @@ grants: [{ id: run-sessions, allow: [ManageOrgSessions] }]
   for (const key of ['a', 'b', 'c']) expect((await create(other, key)).status).toBe(201)
 
   for (let count = 0; count < 3; count++) expect((await create(tokens[0] ?? '', `more-${count}`)).status).toBe(503)
-  const told = running.logLines.map((line) => JSON.parse(line) as Record<string, unknown>)
-  expect(told.filter(({ event }) => event === 'idempotency')).toEqual([
+  const entries = running.logLines.map((line) => JSON.parse(line) as Record<string, unknown>)
+  expect(entries.filter(({ event }) => event === 'idempotency')).toEqual([
     expect.objectContaining({ level: 'error', team: 'payments', msg: expect.stringContaining('used its share') }),
   ])
   const ready = await fetch(`${running.adminUrl}/readyz`)

@@ -12,13 +12,13 @@ import { startSandbox, type Sandbox } from '../../src/sandbox/sandbox.ts'
 import { startTestGateway, until, usualKeys, type RunningGateway } from '../support/start-gateway.ts'
 import { fieldOf } from '../support/upstream.ts'
 
-interface BroadcastResult {
+interface Refusal {
   readonly status: number
   readonly reason: string | undefined
   readonly detail: string | undefined
 }
 
-async function told(answer: Response): Promise<BroadcastResult> {
+async function refusalOf(answer: Response): Promise<Refusal> {
   const document = (await answer.json()) as { reason?: string; detail?: string }
   return { status: answer.status, reason: document.reason, detail: document.detail }
 }
@@ -135,7 +135,7 @@ describe('in front of an upstream', () => {
   })
 
   test('nobody else is acted as, and the refusal names field and guardrail', async () => {
-    expect(await told(await create({ prompt: 'x', create_as_user_id: 'u-bob' }))).toEqual({
+    expect(await refusalOf(await create({ prompt: 'x', create_as_user_id: 'u-bob' }))).toEqual({
       status: 403,
       reason: 'guardrail',
       detail:
@@ -149,7 +149,7 @@ describe('in front of an upstream', () => {
       { prompt: 'x', create_as_user_id: 'u-bob' },
       { ...leads, sub: 'eve', email: 'eve@corp.example' },
     )
-    expect(await told(answer)).toMatchObject({
+    expect(await refusalOf(answer)).toMatchObject({
       status: 403,
       detail: expect.stringContaining(
         'create_as_user_id must be principal.devin_user_id, and nobody at Devin has the e-mail address of this caller',
@@ -159,13 +159,13 @@ describe('in front of an upstream', () => {
       { prompt: 'x', create_as_user_id: 'u-bob' },
       { ...leads, sub: 'eve', email: undefined },
     )
-    expect((await told(without)).detail).toContain('the token of this caller says no e-mail address')
+    expect((await refusalOf(without)).detail).toContain('the token of this caller says no e-mail address')
   })
 
   test('whose address the issuer does not vouch for acts as nobody', async () => {
     for (const said of ['False', 0, null, [], 'yes']) {
       const answer = await create({ prompt: 'x', create_as_user_id: 'u-ann' }, { ...leads, email_verified: said })
-      expect(await told(answer)).toMatchObject({
+      expect(await refusalOf(answer)).toMatchObject({
         status: 403,
         detail: expect.stringContaining('has not verified the e-mail address') as string,
       })
@@ -175,7 +175,7 @@ describe('in front of an upstream', () => {
 
   test('without the grant the field is refused before anybody is looked up', async () => {
     const answer = await create({ prompt: 'x', create_as_user_id: 'u-ann' }, { email: 'new@corp.example' })
-    expect(await told(answer)).toMatchObject({ status: 403, reason: 'not-granted' })
+    expect(await refusalOf(answer)).toMatchObject({ status: 403, reason: 'not-granted' })
     expect(seen()).toEqual([])
   })
 
@@ -184,14 +184,14 @@ describe('in front of an upstream', () => {
     const carl = { ...leads, email: 'carl@corp.example' }
     const answer = await create({ prompt: 'x', create_as_user_id: 'u-carl' }, carl)
     expect(answer.headers.get('x-should-retry')).toBeNull()
-    expect(await told(answer)).toMatchObject({ status: 502, reason: 'member-list' })
+    expect(await refusalOf(answer)).toMatchObject({ status: 502, reason: 'member-list' })
     expect(seen().filter((line) => line.startsWith('POST'))).toEqual([])
     await until(
       async () => (await running.access()).some(({ subject, status }) => subject === 'gateway' && status === 500),
       'the record of the read that failed',
     )
     listFails = false
-    expect((await told(await create({ prompt: 'x', create_as_user_id: 'u-carl' }, carl))).status).toBe(403)
+    expect((await refusalOf(await create({ prompt: 'x', create_as_user_id: 'u-carl' }, carl))).status).toBe(403)
   })
 
   test('a guardrail in shadow mode that needs the list keeps nobody from going on', async () => {
@@ -234,14 +234,14 @@ describe('in front of an upstream', () => {
       effect: 'deny',
       reason: 'guardrail',
     })
-    expect(await told(await page('{"a":1,"a":2}'))).toMatchObject({
+    expect(await refusalOf(await page('{"a":1,"a":2}'))).toMatchObject({
       status: 400,
       detail: expect.stringContaining('duplicate member "a"') as string,
     })
     expect(running.upstream.seen.filter(({ method }) => method === 'POST')).toEqual([])
   })
 
-  test('what has to be granted by name is not among the operations that a caller is told of', async () => {
+  test('what has to be granted by name is not among the operations that a caller is shown', async () => {
     const me = (await (await running.call('/gateway/v1/me', { claims: { groups: ['sso-analytics'] } })).json()) as {
       operations: { id: string }[]
     }
@@ -310,7 +310,7 @@ describe('the sample policies in front of the simulator', () => {
   })
 
   test('bound what a session may cost, also when nobody said it', async () => {
-    expect((await told(await create({ prompt: 'x', max_acu_limit: 500 }, engineers))).detail).toContain(
+    expect((await refusalOf(await create({ prompt: 'x', max_acu_limit: 500 }, engineers))).detail).toContain(
       'max_acu_limit must be at most 25, and is 500 (guardrail bounded-sessions)',
     )
     expect((await create({ prompt: 'x', max_acu_limit: 25 }, engineers)).status).toBe(200)

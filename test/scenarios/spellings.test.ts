@@ -59,14 +59,14 @@ beforeEach(() => {
   running.upstream.seen.length = 0
 })
 
-interface BroadcastResult {
+interface Refusal {
   readonly status: number
   readonly kind: string
   readonly reason: string
   readonly detail: string
 }
 
-async function told(answer: Response): Promise<BroadcastResult> {
+async function refusalOf(answer: Response): Promise<Refusal> {
   const document = (await answer.json()) as { type?: string; reason?: string; detail?: string }
   const kind = document.type?.split('/').at(-1) ?? ''
   return { status: answer.status, kind, reason: document.reason ?? '', detail: document.detail ?? '' }
@@ -90,7 +90,7 @@ describe('in a body', () => {
     ['bypass_approval', 'bypaſs_approval'],
     ['bypass_approval', 'bypass_approval='],
   ])('of a create %s is not spelled %j', async (name, spelled) => {
-    const answer = await told(await send('POST', sessions, { prompt: 'x', [spelled]: 99 }))
+    const answer = await refusalOf(await send('POST', sessions, { prompt: 'x', [spelled]: 99 }))
     expect(answer).toMatchObject({ status: spelled.toLowerCase().includes('max') ? 400 : 403 })
     expect(answer.detail).toContain(name)
     expect(running.upstream.seen).toEqual([])
@@ -103,7 +103,7 @@ describe('in a body', () => {
         fc.boolean(),
         async ([name, spelled], beside) => {
           const body = { prompt: 'x', ...(beside ? { max_acu_limit: 5 } : {}), [spelled]: 99 }
-          const answer = await told(await send('POST', sessions, body))
+          const answer = await refusalOf(await send('POST', sessions, body))
           expect([400, 403]).toContain(answer.status)
           expect(answer.detail).toContain(name)
         },
@@ -122,7 +122,7 @@ describe('in a body', () => {
       { session_secrets: [{ 'k\u200bey': 'x' }] },
       { session_secrets: [{ key: 'CI_a' }, { key: 'CI_b', ＫＥＹ: 'x' }] },
     ]) {
-      const answer = await told(await send('POST', sessions, { prompt: 'x', ...body }))
+      const answer = await refusalOf(await send('POST', sessions, { prompt: 'x', ...body }))
       expect(answer, JSON.stringify(body)).toMatchObject({ status: 403, kind: 'guardrail' })
     }
     expect(running.upstream.seen).toHaveLength(1)
@@ -134,7 +134,7 @@ describe('in a body', () => {
         spelledName('create_as_user_id', 'message_as_user_id', 'run_as_user_id'),
         fc.constantFrom(sessions, `${sessions}/devin-1/messages`),
         async ([name, spelled], path) => {
-          const answer = await told(await send('POST', path, { prompt: 'x', message: 'x', [spelled]: 'bob' }))
+          const answer = await refusalOf(await send('POST', path, { prompt: 'x', message: 'x', [spelled]: 'bob' }))
           expect(answer).toMatchObject({ status: 400, kind: 'body-unreadable', reason: 'misspelled-name' })
           expect(answer.detail).toContain(name)
         },
@@ -147,7 +147,7 @@ describe('in a body', () => {
   test('no spelling of an organization passes, on the top and where the operation holds a list of them', async () => {
     await fc.assert(
       fc.asyncProperty(spelledName('org_id', 'org_ids'), async ([, spelled]) => {
-        const answer = await told(await send('POST', sessions, { prompt: 'x', [spelled]: 'org-payments' }))
+        const answer = await refusalOf(await send('POST', sessions, { prompt: 'x', [spelled]: 'org-payments' }))
         expect(answer).toMatchObject({ status: 403, kind: 'organization-not-granted' })
       }),
       { numRuns: 30 },
@@ -156,7 +156,7 @@ describe('in a body', () => {
       fc.asyncProperty(spellingOf('org_ids'), fc.boolean(), async (spelled, isList) => {
         const group = { org_ids: ['org-payments'], [spelled]: ['org-other'] }
         const body = { groups: isList ? [group] : { g: group } }
-        const answer = await told(await send('PUT', '/v3/enterprise/org-group-limits', body, fenced))
+        const answer = await refusalOf(await send('PUT', '/v3/enterprise/org-group-limits', body, fenced))
         expect(answer).toMatchObject({ status: 403, kind: 'organization-not-granted' })
       }),
       { numRuns: 30 },
@@ -178,7 +178,7 @@ describe('every field that acts for a user', () => {
       for (const path of [sessions, `${sessions}/devin-1/messages`]) {
         const body = { prompt: 'x', message: 'x', [field]: 'bob' }
         const claims = { groups: ['sso-payments-eng'] }
-        const answer = await told(await send('POST', path, body, claims))
+        const answer = await refusalOf(await send('POST', path, body, claims))
         expect(answer, path).toMatchObject({ status: 403, kind: 'not-granted' })
         expect(answer.detail).toContain(`the body holds ${field}`)
       }
@@ -198,7 +198,7 @@ describe('in a query', () => {
     'org_ids%3D=org-payments',
   ])('an organization is not spelled %s', async (query) => {
     for (const each of [query, `org_ids=org-payments&${query}`]) {
-      const answer = await told(await enterprise(each))
+      const answer = await refusalOf(await enterprise(each))
       expect(answer).toMatchObject({ status: 403, kind: 'organization-not-granted' })
       expect(answer.detail).toMatch(/as org_ids\b/)
     }
@@ -212,7 +212,9 @@ describe('in a query', () => {
     await fc.assert(
       fc.asyncProperty(spelled, fc.boolean(), async ([name, raw], isOwn) => {
         const path = isOwn ? `${sessions}?` : '/v3/enterprise/sessions?org_ids=org-payments&'
-        const answer = await told(await running.call(`${path}${raw}=org-payments`, { claims: isOwn ? leads : fenced }))
+        const answer = await refusalOf(
+          await running.call(`${path}${raw}=org-payments`, { claims: isOwn ? leads : fenced }),
+        )
         expect(answer, raw).toMatchObject({ status: 403, kind: 'organization-not-granted' })
         expect(answer.detail).toContain(`as ${name}`)
       }),
@@ -225,7 +227,7 @@ describe('in a query', () => {
     const spelled = spellingOf('first').chain(inQuery)
     await fc.assert(
       fc.asyncProperty(spelled, async (raw) => {
-        const answer = await told(await running.call(`${sessions}?first=5&${raw}=500`))
+        const answer = await refusalOf(await running.call(`${sessions}?first=5&${raw}=500`))
         expect(answer, raw).toMatchObject({ status: 403, kind: 'guardrail' })
         expect(answer.detail).toContain('the parameter first is spelled')
       }),
@@ -242,7 +244,7 @@ describe('in a query', () => {
     'create_as_user_id',
     'Message-As-User-Id',
   ])('what belongs into the body of a create is refused: %s', async (name) => {
-    const answer = await told(await send('POST', `${sessions}?${encodeURIComponent(name)}=x`, { prompt: 'x' }))
+    const answer = await refusalOf(await send('POST', `${sessions}?${encodeURIComponent(name)}=x`, { prompt: 'x' }))
     expect([400, 403]).toContain(answer.status)
     expect(answer.detail).toMatch(/belongs into the body/)
     expect(running.upstream.seen).toEqual([])
@@ -257,7 +259,7 @@ describe('behind a fence', () => {
   test.each(['organization=org-other', 'all=true', 'tenant=x', 'x', 'first=5&page=2', 'first=5;page=2'])(
     'an enterprise operation takes no parameter that the API does not document: %s',
     async (query) => {
-      const answer = await told(
+      const answer = await refusalOf(
         await running.call(`/v3/enterprise/sessions?org_ids=org-payments&${query}`, { claims: fenced }),
       )
       expect(answer).toMatchObject({ status: 403, kind: 'organization-not-granted', reason: 'undocumented-parameter' })
@@ -268,10 +270,10 @@ describe('behind a fence', () => {
 
   test("an organization's own operation takes none that speaks of organizations", async () => {
     for (const name of ['organization', 'Organization_Id', 'orgs', 'target-org', 'x[organizationIds]']) {
-      const answer = await told(await running.call(`${sessions}?${encodeURIComponent(name)}=org-other`))
+      const answer = await refusalOf(await running.call(`${sessions}?${encodeURIComponent(name)}=org-other`))
       expect(answer, name).toMatchObject({ status: 403, reason: 'undocumented-parameter' })
     }
-    const escapedTwice = await told(await running.call(`${sessions}?x%255borganization%255d=org-other`))
+    const escapedTwice = await refusalOf(await running.call(`${sessions}?x%255borganization%255d=org-other`))
     expect(escapedTwice).toMatchObject({ status: 403, reason: 'undocumented-parameter' })
     expect(running.upstream.seen).toEqual([])
     // The path is the fence for anything else.
@@ -296,7 +298,7 @@ describe('tags that the gateway gives', () => {
   test('are forged neither at a create nor by appending or replacing tags', async () => {
     for (const [method, path] of requests) {
       for (const tag of ['team:research', 'TEAM:research', 'ｔeam：x', ' team:x', 'team\u200b:x', 'x,team:y']) {
-        const answer = await told(await send(method, path, { prompt: 'x', tags: ['urgent', tag] }))
+        const answer = await refusalOf(await send(method, path, { prompt: 'x', tags: ['urgent', tag] }))
         expect(answer, `${method} ${path} ${tag}`).toMatchObject({ status: 403, kind: 'guardrail' })
         expect(answer.detail).toContain('tags.1 must not begin with team:')
       }

@@ -118,8 +118,8 @@ describe('429 of the upstream', () => {
     // A longer rest, that a request of high priority is told of: who waits could only wait in vain.
     refuseOnce({ 'retry-after': '30' })
     expect((await running.call(sessions, as('high'))).status).toBe(429)
-    const told = await second
-    expect([told.status, Number(told.headers.get('retry-after'))]).toEqual([429, 30])
+    const refused = await second
+    expect([refused.status, Number(refused.headers.get('retry-after'))]).toEqual([429, 30])
   })
 
   test('is not stored, and a stored answer that has just expired stands in for those who are held', async () => {

@@ -6,18 +6,18 @@ import { createMembership } from '../../src/store/membership/membership.ts'
 import type { Membership } from '../../src/store/membership/types.ts'
 import { StoreAway, type Argument, type Listener, type Script } from '../../src/store/store.ts'
 
-/** One beat, as the store gets it. */
-interface Beat {
+/** One heartbeat, as the store gets it. */
+interface Heartbeat {
   readonly member: string
   /** `join`, or when the member was heard of; empty for neither. */
   readonly mode: string
-  answer(told: unknown): void
+  answer(reply: unknown): void
   fail(): void
-  late(told: unknown): void
+  late(reply: unknown): void
 }
 
 const start = '0'.repeat(40)
-let beats: Beat[] = []
+let heartbeats: Heartbeat[] = []
 let nowMs = 0
 let listener: Listener | null = null
 let membership: Membership
@@ -33,12 +33,12 @@ function begin(): void {
     instance: 'one',
     probe: (_script: Script, _keys: readonly string[], values: readonly Argument[], late) =>
       new Promise((resolve, reject) => {
-        beats.push({
+        heartbeats.push({
           member: String(values[5]),
           mode: String(values[6]),
           answer: resolve,
           fail: () => reject(new StoreAway('as the test wants it')),
-          late: (told) => late?.(told),
+          late: (reply) => late?.(reply),
         })
       }),
     run: () => Promise.reject(new StoreAway('nobody asks for this')),
@@ -50,15 +50,15 @@ function begin(): void {
   })
 }
 
-/** The last beat. */
-async function next(): Promise<Beat> {
+/** The last heartbeat. */
+async function next(): Promise<Heartbeat> {
   await pass(0)
-  const beat = beats.at(-1)
-  if (beat === undefined) throw new Error('no beat')
-  return beat
+  const heartbeat = heartbeats.at(-1)
+  if (heartbeat === undefined) throw new Error('no heartbeat')
+  return heartbeat
 }
 
-const told = (score: string | null, head: string, { epoch = 'first', leads = 0 } = {}): unknown => [
+const reply = (score: string | null, head: string, { epoch = 'first', leads = 0 } = {}): unknown => [
   1,
   epoch,
   leads,
@@ -73,7 +73,7 @@ async function join(): Promise<string> {
   expect(mode).toBe('join')
   const payload = JSON.stringify({ joined: member })
   const head = hash('sha1', start + payload)
-  answer(told('1', head))
+  answer(reply('1', head))
   await pass(0)
   listener?.message(Buffer.from(`${start} ${payload}`))
   expect(membership.status).toBe('joined')
@@ -83,7 +83,7 @@ async function join(): Promise<string> {
 describe('a membership', () => {
   beforeEach(() => {
     vi.useFakeTimers()
-    beats = []
+    heartbeats = []
     nowMs = 10_000
     begin()
   })
@@ -95,15 +95,15 @@ describe('a membership', () => {
   test('says that the instance is there before it listens, and joins when it does', async () => {
     const first = await next()
     expect(first.mode).toBe('')
-    first.answer(told(null, ''))
+    first.answer(reply(null, ''))
     await pass(400)
     expect([(await next()).mode, membership.status]).toEqual(['', 'isolated'])
-    beats.at(-1)?.answer(told(null, ''))
+    heartbeats.at(-1)?.answer(reply(null, ''))
     await join()
   })
 
   test('survives renewals that arrive late, one after the other', async () => {
-    ;(await next()).answer(told(null, ''))
+    ;(await next()).answer(reply(null, ''))
     const head = await join()
     await pass(400)
     const one = await next()
@@ -114,18 +114,18 @@ describe('a membership', () => {
     expect([one.mode, other.mode]).toEqual(['1', '1'])
     await pass(0)
     // Both were done: the first one counts, and the store knew of no such state of the member when the second one came.
-    one.late(told('2', head))
-    other.late(told(null, ''))
+    one.late(reply('2', head))
+    other.late(reply(null, ''))
     expect([membership.status, membership.state.lapses]).toEqual(['joined', 0])
     await pass(250)
     expect((await next()).mode).toBe('2')
   })
 
   test('is over when the store knows no such member, when the lease is over, and when messages have not come', async () => {
-    ;(await next()).answer(told(null, ''))
+    ;(await next()).answer(reply(null, ''))
     let head = await join()
     await pass(400)
-    ;(await next()).answer(told(null, ''))
+    ;(await next()).answer(reply(null, ''))
     await pass(0)
     expect(membership.state).toMatchObject({ status: 'isolated', lapses: 1 })
 
@@ -138,7 +138,7 @@ describe('a membership', () => {
     for (let round = 0; round < 3; round += 1) {
       await pass(400)
       // Somebody has said something since, which is not heard here.
-      ;(await next()).answer(told(String(round + 10), hash('sha1', head)))
+      ;(await next()).answer(reply(String(round + 10), hash('sha1', head)))
       await pass(0)
     }
     await pass(400)
@@ -147,14 +147,14 @@ describe('a membership', () => {
 
   async function rejoined(): Promise<string> {
     await pass(0)
-    while (beats.at(-1)?.mode !== 'join') {
-      beats.at(-1)?.answer(told(null, ''))
+    while (heartbeats.at(-1)?.mode !== 'join') {
+      heartbeats.at(-1)?.answer(reply(null, ''))
       await pass(400)
     }
     const { member, answer } = await next()
     const payload = JSON.stringify({ joined: member })
     const head = hash('sha1', start + payload)
-    answer(told('1', head))
+    answer(reply('1', head))
     await pass(0)
     listener?.message(Buffer.from(`${start} ${payload}`))
     expect(membership.status).toBe('joined')
@@ -162,7 +162,7 @@ describe('a membership', () => {
   }
 
   test('leads for as long as the store would let nobody else', async () => {
-    ;(await next()).answer(told(null, '', { leads: 1 }))
+    ;(await next()).answer(reply(null, '', { leads: 1 }))
     await pass(0)
     expect(membership.isLeader).toBe(true)
     nowMs += 4_999
@@ -174,10 +174,10 @@ describe('a membership', () => {
   test('tells when the store is another one, and not of the first', async () => {
     const epochs: (string | null)[] = []
     membership.onEpoch(() => epochs.push(membership.epoch))
-    ;(await next()).answer(told(null, ''))
+    ;(await next()).answer(reply(null, ''))
     await pass(400)
     expect([membership.epoch, epochs]).toEqual(['first', []])
-    beats.at(-1)?.answer(told(null, '', { epoch: 'second' }))
+    heartbeats.at(-1)?.answer(reply(null, '', { epoch: 'second' }))
     await pass(0)
     expect(epochs).toEqual(['second'])
   })

@@ -1,5 +1,5 @@
-// Budgets of one instance: everything in memory, and every change in a journal before anybody hears of it. A journal that
-// fails is read again from the disk at the next use: what is there is what counts.
+// Budgets of one instance: everything in memory, and every change in a journal before it is confirmed. After a
+// failure the journal is read again at the next use: the disk decides.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { BudgetsUnavailable, type BudgetStore } from '../budget-store.ts'
@@ -67,7 +67,7 @@ export function createFileBudgetStore(options: FileBudgetStoreOptions): BudgetSt
     if (failures > 0) onRecovered?.(failures)
     failures = 0
     const found = { journal, ledger }
-    // Whoever sent these creates is gone, with what it knew of them.
+    // The process that sent these creates has ended, and their outcome with it.
     for (const reservation of ledger.reservations())
       if (reservation.state === 'pending') await keep(found, transition(reservation, { state: 'unclear' }, now()))
     return found

@@ -1,5 +1,5 @@
-// One process for one journal: two that count for themselves would let through twice the budget. A socket beside the file
-// is the lock, because the system lets go of it when its process dies, however that happens.
+// One process per journal: two that count separately would allow twice the budget. A socket beside the file is the
+// lock, because the system releases it when its process dies.
 
 import { createHash } from 'node:crypto'
 import { mkdir, unlink } from 'node:fs/promises'
@@ -11,9 +11,9 @@ export async function lockJournal(file: string): Promise<() => Promise<void>> {
   const place = lockPlace(file)
   await mkdir(dirname(file), { recursive: true })
   const server = createServer((socket) => socket.on('error', () => {}).destroy())
-  // Whoever knocks finds out that it is held, also when no connection can be accepted.
+  // A connection attempt shows that the lock is held, even when none can be accepted.
   server.on('error', () => {})
-  // The lock is no reason to stay alive.
+  // The lock must not keep the process alive.
   server.unref()
   if (!(await listens(server, place))) {
     if (await isHeld(place))

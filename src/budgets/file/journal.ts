@@ -73,7 +73,7 @@ export async function openJournal<Snapshot, LedgerEntry>(
     const { payloads, wholeBytes } = readFrames(content)
     const [first, ...rest] = payloads
     const begin = first === undefined ? null : (JSON.parse(first) as typeof form & { snapshot: Snapshot })
-    // A new journal gets its name when it is whole: one without a snapshot was cut by something else.
+    // A new journal gets its name when it is complete, so one without a snapshot was damaged from outside.
     if (begin === null) throw new Error('it does not begin with a snapshot; something has cut or overwritten it')
     if (begin.journal !== form.journal || begin.form !== form.form)
       throw new Error('it is not a journal of budgets that this version can read')
@@ -104,7 +104,7 @@ export async function openJournal<Snapshot, LedgerEntry>(
   await mkdir(dirname(file), { recursive: true })
   const content = await files.read(file)
   if (content !== null) load(content)
-  // Whatever a crash or a failing disk has left in the file: from here on it is what was read from it, and on the disk.
+  // Rewrites the file, so that it holds exactly what was read, whatever a crash or a failing disk has left.
   await compact()
 
   return {
@@ -115,7 +115,7 @@ export async function openJournal<Snapshot, LedgerEntry>(
           return
         }
         waiting.push({ text: JSON.stringify(entry), resolve, reject })
-        // A moment later, so that what arrives in the same turn is synced together.
+        // Deferred, so that entries of the same event-loop turn are synced together.
         writing ??= Promise.resolve().then(writeWaiting)
       }),
     async close() {
@@ -149,7 +149,7 @@ const diskFiles: JournalFiles = {
   },
   rename,
   async syncFolder(path) {
-    // Windows knows no such thing, and renames there last by themselves.
+    // Windows cannot sync a folder, and its renames are durable.
     if (process.platform === 'win32') return
     const folder = await open(path, 'r')
     try {

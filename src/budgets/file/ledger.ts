@@ -1,11 +1,11 @@
-// Accounts and reservations in memory: judges a change, applies it, and tells all it knows for a snapshot.
-// Judging and applying are apart, because a change that is read back from the disk is not judged again.
+// Accounts and reservations in memory: checks a change, applies it, and gives a snapshot. Checking and applying are
+// separate, because a change that is read back from the disk is not checked again.
 
 import { keptAfterMs, type BudgetChange, type ChangeResult } from '../budget-store.ts'
 import type { BudgetAccount } from '../budget-model.ts'
 import type { SessionReservation } from '../budget-model.ts'
 
-/** A change as it is kept: what it was judged by is of no interest any more. */
+/** A change as it is stored, without its bounds, which were checked before. */
 export type LedgerEntry = Pick<BudgetChange, 'id' | 'after'> & {
   readonly steps: readonly { account: string; endMs: number | null; reserved: number; spent: number }[]
 }
@@ -73,7 +73,7 @@ export class Ledger {
     return [...this.#reservations.values()]
   }
 
-  /** All there is, without accounts whose window is long over. */
+  /** Everything but accounts whose window is long over. */
   snapshot(nowMs: number): Snapshot {
     for (const [name, account] of this.#accounts) {
       if (account.endMs === null ? account.reserved === 0 && account.spent === 0 : account.endMs + keptAfterMs < nowMs)

@@ -12,14 +12,14 @@ import { mayStandIn } from '../rfc9111/reuse.ts'
 import type { CacheAnswer, FetchLease, CacheWait } from '../acquired.ts'
 import type { FetchResult, FetchParts, FetchPlan } from '../fetch-plan.ts'
 
-/** Calls that a caller waits for in vain, besides its own. */
+/** Failed calls a caller waits for before it asks by itself. */
 const maxAttempts = 2
 
 /** One who waits for another caller's call. */
 export class WaitingCaller implements CacheWait {
   readonly kind = 'wait'
   readonly read: CacheRead
-  /** Calls it has waited for in vain. */
+  /** Failed calls it has waited for. */
   attempts = 0
   left = false
   /** Takes it out of the call that it waits for; null between two of them. */
@@ -51,11 +51,11 @@ export class WaitingCaller implements CacheWait {
 /** How an answer came about, without what differs from caller to caller. */
 export type Story = Omit<FetchResult, 'result'>
 
-/** What becomes of callers whom the call does not serve. */
+/** What happens to callers whom the call does not serve. */
 export interface FetchCallbacks {
   /** These ask again: what came was a failure (`problem`, when there was no answer), or nothing came in time. */
   retry(waiters: readonly WaitingCaller[], problem: Problem | null): void
-  /** These ask for themselves, each for the answer of its own. */
+  /** Each of these asks by itself, for an answer of its own. */
   askAlone(waiters: readonly WaitingCaller[]): void
   /** An answer with this head is the leader's alone. */
   sendAway(waiters: readonly WaitingCaller[], head: ResponseHead): void
@@ -93,7 +93,7 @@ export class FetchCallers {
   }
 
   /** The leader gets the answer as it comes, and has no room for more at the moment. */
-  get isHoldingUp(): boolean {
+  get isFull(): boolean {
     return this.#pipe !== null && !this.#pipe.hasRoom
   }
 
@@ -114,7 +114,7 @@ export class FetchCallers {
     this.#leader = this.#pipe = null
   }
 
-  /** Takes waiters out. After that nobody joins: who comes now asks anew. */
+  /** Removes the waiters. Nobody joins after that: later callers start a new call. */
   takeWaiters(which: (waiter: WaitingCaller) => boolean = () => true): WaitingCaller[] {
     this.#callbacks.closed()
     const taken = [...this.#waiters].filter(which)

@@ -33,8 +33,8 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
   /** Fields by which the upstream is asked whether the stored answer is still the one; none where there is none. */
   readonly #conditions: readonly string[]
   /**
-   * A class-cached answer is held back until it is whole: then it has an ETag, and is surely stored or not. So is one of which
-   * the caller wants a part.
+   * A class-cached answer is held back until it is complete: only then its ETag, and whether it is stored, are known.
+   * So is one of which the caller wants a part.
    */
   readonly #isHeldBack: boolean
   #state: 'asking' | 'receiving' | 'done' = 'asking'
@@ -102,7 +102,7 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
     const { plan } = this
     if (plan.keep) this.#verdict = judge(plan.read.request, head, this.#times())
     const { keep, share } = this.#verdict
-    // What the upstream answers now has taken the place of what is stored. That it wants to be left alone has not.
+    // The new answer replaces the stored one, unless it is a 429.
     if (plan.keep && plan.candidate !== null && !keep && !tellsNothing(head.status))
       this.#parts.outdated(this.plan, plan.candidate)
     if (!share) this.#callbacks.sendAway(this.#callers.takeWaiters(), head)
@@ -118,7 +118,7 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
     if (this.#state !== 'receiving') return true
     if (this.#collector !== null && !this.#collector.add(chunk)) this.#grownTooLarge()
     this.#callers.push(chunk)
-    return this.#collector !== null || !this.#callers.isHoldingUp
+    return this.#collector !== null || !this.#callers.isFull
   }
 
   end(last: Buffer | null): void {

@@ -41,7 +41,7 @@ export interface InFlightFetches {
 const maxWaitMs = 10_000
 /** More do not wait for one call: they ask for themselves. */
 const maxWaiters = 4_096
-/** Keys whose answer turned out not to be shareable are remembered for a while, so that nobody waits for it in vain. */
+/** Keys whose answer was not shareable are remembered for a while, so that nobody waits for one in vain. */
 const maxUnshared = 1_000
 const unsharedMs = 10_000
 
@@ -58,10 +58,10 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
     return waiter ?? lease(read, need, isWhole(read) && !joinableIsFull(read) && !isUnshared(read.parsed.key))
   }
 
-  /** Puts a caller behind the call that is under way; null where it has to ask by itself. */
+  /** Adds a caller to the call that is under way; null where it has to ask by itself. */
   function join(read: CacheRead, before: WaitingCaller | null): WaitingCaller | null {
     const fetch = joinableFor(read.parsed.key)
-    // A caller who says no-cache wants an answer that is younger than its question.
+    // A caller who sends no-cache wants an answer that is younger than its request.
     const mayJoin = isWhole(read) && read.parsed.directives?.noCache !== true
     if (fetch === null || !mayJoin || fetch.waiting >= maxWaiters) return null
     const waiter = before ?? new WaitingCaller(read)
@@ -127,7 +127,7 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
   }
 
   function sendAway(waiters: readonly WaitingCaller[], head: ResponseHead): void {
-    // The upstream asks to be left alone: a call of their own for each of these would be one more.
+    // The upstream asks to back off, so these callers get no call of their own.
     if (head.status === 429) refuse(waiters, restProblem(head))
     else if (head.status >= 500) retry(waiters, null)
     else askAlone(waiters)

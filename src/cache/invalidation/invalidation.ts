@@ -18,9 +18,11 @@ export interface Invalidation {
   dropEverywhere(drop: Drop): Promise<BroadcastResult>
   /** A write has an answer. A promise when its caller has to wait until the peers have dropped what it made stale. */
   answered(write: CacheRequest, head: ResponseHead): Promise<unknown> | null
-  /** A write has none, or one that tells nothing: it may still be going on, so for some time nothing it touches is kept. */
+  /**
+   * A write has no answer, or an unclear one: it may still be running, so for some time nothing it touches is kept.
+   */
   unclear(write: CacheRequest): Promise<unknown> | null
-  /** Whether what this call brings may be kept. */
+  /** Whether the answer of this call may be kept. */
   allows(fetch: BarredFetch): boolean
 }
 
@@ -76,7 +78,7 @@ export function createInvalidation(options: InvalidationOptions): Invalidation {
   /** Here at once; null when there are no peers to wait for. */
   function spread(names: readonly string[], unsettled: boolean): Promise<unknown> | null {
     drop({ names, unsettled })
-    return peers === null ? null : peers.tell({ names, unsettled })
+    return peers === null ? null : peers.broadcast({ names, unsettled })
   }
 
   function unclear({ tags, target }: CacheRequest): Promise<unknown> | null {
@@ -89,8 +91,8 @@ export function createInvalidation(options: InvalidationOptions): Invalidation {
     async dropEverywhere(what) {
       const dropped = drop(what)
       if (peers === null) return { dropped, instances: 1, silent: 0, reached: true }
-      const told = await peers.tell(what)
-      return { ...told, dropped: dropped + told.dropped }
+      const result = await peers.broadcast(what)
+      return { ...result, dropped: dropped + result.dropped }
     },
     unclear,
     answered(write, head) {
@@ -106,7 +108,7 @@ export function createInvalidation(options: InvalidationOptions): Invalidation {
   }
 }
 
-/** After a 5xx nobody knows how far the upstream came. By RFC 9111 alone an error changes nothing, but for one of a proxy's. */
+/** After a 5xx it is unknown how far the upstream came. RFC 9111 invalidates only on success. */
 function isUnclear({ rule }: CacheRequest, status: number): boolean {
   return rule.kind === 'rfc9111' ? status === 502 || status === 504 : status >= 500
 }

@@ -1,11 +1,11 @@
-// What the cache tells the other instances of the gateway and is told by them. Types only; shared/ does it
-// over a store. Without a store there are no peers.
+// The interface between the caches of the instances. Types only; shared/ implements it over a store. Without a store
+// there are no peers.
 
 /** What a write or a purge makes stale. */
 export interface Drop {
   /** Tags, and paths that begin with `/`. */
   readonly names: readonly string[]
-  /** Nobody knows how the write ended: for some time nothing under these names may be kept. */
+  /** The outcome of the write is unknown: for some time nothing under these names may be kept. */
   readonly unsettled: boolean
 }
 
@@ -17,11 +17,14 @@ export interface BroadcastResult {
   readonly instances: number
   /** Instances that did not answer in time. They cannot serve any of it any more either. */
   readonly silent: number
-  /** The others were told. Otherwise they have noticed by now that they are cut off, and have dropped everything. */
+  /**
+   * The broadcast reached the others. If false, they have noticed by now that they are cut off, and have dropped
+   * everything.
+   */
   readonly reached: boolean
 }
 
-/** What the cache does when it is told. */
+/** What the cache does when a message arrives. */
 export interface PeerHandlers {
   /** Drops what another instance says; returns how many entries there were. */
   drop(drop: Drop): number
@@ -32,7 +35,7 @@ export interface PeerHandlers {
 export interface Peers {
   /** Called once, before anything else. */
   attach(handlers: PeerHandlers): void
-  /** Called before each read: drops everything if this instance cannot know any more what the others have written. */
+  /** Called before each read: drops everything if this instance may have missed writes of the others. */
   check(): void
   /** No answer that a write could make stale is used for longer than this; null for as long as it is good. */
   readonly atMostMs: number | null
@@ -40,5 +43,5 @@ export interface Peers {
    * Tells all instances to drop something. Resolves when none of them can serve it any more, whether it answered or not.
    * Never rejects.
    */
-  tell(drop: Drop): Promise<BroadcastResult>
+  broadcast(drop: Drop): Promise<BroadcastResult>
 }

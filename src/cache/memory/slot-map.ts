@@ -1,8 +1,8 @@
-// Things that come and go with every request, found by a number.
+// A map of short-lived values by number.
 
 /**
- * A set for what lives briefly. Not a Set: one that has become old is renewed in V8's old space, where its former tables
- * keep what was deleted from them until the next full collection.
+ * A set of short-lived values. Not a Set: once promoted to V8's old space, its replaced hash tables keep deleted
+ * members alive until the next full collection.
  */
 export class SlotMap<T> implements Iterable<T> {
   readonly #places: (T | null)[] = []

@@ -1,10 +1,10 @@
-// Preconditions and ranges that a stored answer can be held against (RFC 9110 sections 13 and 14). Pure.
+// Evaluates preconditions and ranges on a stored answer (RFC 9110 sections 13 and 14). Pure.
 
 import { listMembers } from '../../http/field-list.ts'
 import { parseHttpDate } from '../../http/date.ts'
 import type { ParsedCacheRequest } from '../parsed-request.ts'
 
-/** What of a stored answer conditions are about. */
+/** The part of a stored answer that conditions use. */
 export interface Validators {
   readonly etag: string | null
   readonly lastModified: string | null

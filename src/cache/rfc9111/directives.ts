@@ -2,7 +2,7 @@
 
 import { fieldValue, listMembers } from '../../http/field-list.ts'
 
-/** What an answer says about caching. Ages in seconds; null where nothing is said. */
+/** Response directives. Ages in seconds; null when absent. */
 export interface AnswerDirectives {
   readonly noStore: boolean
   /** `no-cache` without arguments. */
@@ -23,7 +23,7 @@ export interface AnswerDirectives {
   readonly targeted: boolean
 }
 
-/** What a request says. Seconds; null where nothing is said. */
+/** Request directives. Seconds; null when absent. */
 export interface RequestDirectives {
   readonly noStore: boolean
   readonly noCache: boolean

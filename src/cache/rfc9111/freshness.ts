@@ -51,7 +51,7 @@ function explicitLifetimeMs(fields: readonly string[], directives: AnswerDirecti
   if (directives.maxAgeS !== null) return directives.maxAgeS * 1000
   const expires = directives.targeted ? null : firstValue(fields, 'expires')
   if (expires === null) return null
-  // Section 5.3: what cannot be read, or is said twice, has expired.
+  // Section 5.3: an invalid or repeated Expires means that it has expired.
   if (countLines(fields, 'expires') > 1) return 0
   const expiresMs = parseHttpDate(expires, dateMs)
   return expiresMs === null ? 0 : expiresMs - dateMs

@@ -53,7 +53,7 @@ const unstored = new Set([
   'transfer-encoding',
   'upgrade',
 ])
-/** A longer body is told by its coded bytes. */
+/** A longer body gets its ETag from its coded bytes. */
 const maxUncodedBytes = 1 << 20
 
 /** Makes an entry of a complete answer. A class-cached one without an ETag gets a weak one of the cache's own. */

@@ -1,5 +1,5 @@
-// Who has answered what was told to all: each call waits until every member has answered, is known to be out, or can be taken
-// to be out because its lease has run out.
+// Acknowledgements of broadcasts: each call waits until every member has answered, has left, or must have dropped out
+// because its lease has expired.
 
 import type { Acknowledgement } from './messages.ts'
 
@@ -57,7 +57,7 @@ export class Acknowledgements {
     strike(call, member)
   }
 
-  /** These serve nothing any more. */
+  /** These members have left and serve nothing any more. */
   out(members: readonly string[]): void {
     for (const call of this.#calls.values()) for (const member of members) strike(call, member)
   }

@@ -1,9 +1,11 @@
-// How the cache stands with those of the other instances, as operators see it: in the log, in `/readyz`, in `/api/status`, in
-// metrics.
+// The cache's membership as operators see it: in the log, in `/readyz`, in `/api/status`, in metrics.
 
 import type { MembershipState, MembershipStatus } from '../../store/membership/types.ts'
 
-/** What became of all that was told: all answered, some were silent and waited out, the store could not be reached. */
+/**
+ * Results of broadcasts: all members answered, some were silent and their lease was waited for, or the store could
+ * not be reached.
+ */
 export interface BroadcastCounts {
   readonly answered: number
   readonly silent: number
@@ -12,7 +14,7 @@ export interface BroadcastCounts {
 
 export interface GroupView extends Omit<MembershipState, 'status'> {
   readonly standing: string
-  readonly told: BroadcastCounts
+  readonly broadcasts: BroadcastCounts
 }
 
 interface Log {
@@ -33,8 +35,8 @@ const shown: Readonly<Record<MembershipStatus, { readonly standing: string; read
   },
 }
 
-export function groupView({ status, ...state }: MembershipState, told: BroadcastCounts): GroupView {
-  return { ...state, standing: shown[status].standing, told: { ...told } }
+export function groupView({ status, ...state }: MembershipState, broadcasts: BroadcastCounts): GroupView {
+  return { ...state, standing: shown[status].standing, broadcasts: { ...broadcasts } }
 }
 
 /** One line whenever the status changes. */

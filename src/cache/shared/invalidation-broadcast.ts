@@ -1,4 +1,4 @@
-// The caches of the instances that share a store, as each other's peers: what one drops, all drop, before it goes on. A cache
+// Connects the caches of the instances that share a store: what one drops, all drop before it continues. A cache
 // serves what it has stored only while its instance is a member and hears every message; no hit asks the store.
 
 import type { Store } from '../../store/store.ts'
@@ -8,7 +8,7 @@ import type { BroadcastCounts } from './group-view.ts'
 import { readAcknowledgement, readDrop, writeAcknowledgement } from './messages.ts'
 
 const retryMs = 50
-/** What writes elsewhere may not reach is kept no longer than the class `short`. */
+/** While broadcasts may be missed, answers are kept no longer than the class `short`. */
 const cautiousMs = 30_000
 
 export interface BroadcastOptions {
@@ -46,7 +46,7 @@ export function createInvalidationBroadcast({ store, monotonic }: BroadcastOptio
       const answer = readAcknowledgement(text.toString())
       if (answer !== null) acknowledgements.answered(answer)
     },
-    // Who misses an answer waits for the end of a lease instead.
+    // A lost acknowledgement costs a wait until the lease ends.
     lost: () => undefined,
     restored: () => undefined,
   })
@@ -63,7 +63,7 @@ export function createInvalidationBroadcast({ store, monotonic }: BroadcastOptio
     get atMostMs() {
       return membership.status === 'joined' ? null : cautiousMs
     },
-    async tell({ names, unsettled }: Drop): Promise<BroadcastResult> {
+    async broadcast({ names, unsettled }: Drop): Promise<BroadcastResult> {
       calls += 1
       const call = calls
       acknowledgements.open(call)

@@ -1,5 +1,5 @@
-// What caches say to each other over the members' channel, and the answers to it. Others may write into the store, so nothing
-// is believed of a message but what is checked here.
+// Messages between caches over the members' channel, and their acknowledgements. Others may write into the store, so
+// every message is validated here.
 
 /** Drop something; `from` waits for an answer under the number `call`. */
 export interface DropMessage {
@@ -16,7 +16,7 @@ export interface Acknowledgement {
   readonly dropped: number
 }
 
-/** Null for what is no drop. */
+/** Null when it is not a drop. */
 export function readDrop({ drop, unsettled, from, call }: Readonly<Record<string, unknown>>): DropMessage | null {
   const isDrop = Array.isArray(drop) && drop.every((name): name is string => typeof name === 'string')
   if (!isDrop || typeof unsettled !== 'boolean' || typeof from !== 'string' || typeof call !== 'number') return null
@@ -27,7 +27,7 @@ export function writeAcknowledgement({ call, member, dropped }: Acknowledgement)
   return `${call} ${member} ${dropped}`
 }
 
-/** Null for what is none. */
+/** Null when it is not one. */
 export function readAcknowledgement(text: string): Acknowledgement | null {
   const [, call = '', member = '', dropped = ''] = /^(\d{1,15}) ([\w-]{1,64}) (\d{1,15})$/.exec(text) ?? []
   return member === '' ? null : { call: Number(call), member, dropped: Number(dropped) }

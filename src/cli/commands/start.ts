@@ -79,7 +79,7 @@ async function work(number: number, { env }: Invocation, config: Config, log: Lo
   process.on('SIGHUP', () => void gateway.reload('SIGHUP'))
   parent.onEnded(gateway.instanceEnded)
   parent.listening(gateway.gateway, gateway.admin, gateway.instance ?? '')
-  void parent.told.then(ending.stop)
+  void parent.drain.then(ending.stop)
   void parent.cut.then(ending.cut)
   const code = await ending.watch(gateway)
   // The channel to the parent would keep this process.

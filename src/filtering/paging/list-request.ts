@@ -23,7 +23,7 @@ export interface ListRequest {
   /** Null for a list that comes whole, and where nothing is filtered by organization: then the upstream's page is the caller's. */
   readonly page: CallerPage | null
   /** Asks the upstream for a page, or (null) for what the caller asked. May throw a Problem. */
-  fetch(page: Pick<PagePosition, 'after' | 'size'> | null, taker: ResponseSink): void
+  fetch(page: Pick<PagePosition, 'after' | 'size'> | null, sink: ResponseSink): void
   /** The refusal of an answer that is not as the catalogue says. */
   refusal(why: string): Problem
   /** Milliseconds, by a clock that nobody sets. */

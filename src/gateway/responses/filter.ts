@@ -17,17 +17,17 @@ import { proxyStatus } from '../upstream/errors.ts'
 import type { ResponseFilter } from '../../policy/model/decision.ts'
 
 /** The way to the upstream, as `Upstream.forward`. */
-export type Send = (forward: UpstreamRequest, taker: ResponseSink) => void
+export type Send = (forward: UpstreamRequest, sink: ResponseSink) => void
 
 /**
- * Sends a request and feeds the taker the filtered answer. Throws `malformed-request` for a page that cannot be read, and
+ * Sends a request and feeds the sink the filtered answer. Throws `malformed-request` for a page that cannot be read, and
  * what `forward` throws before anything is sent.
  */
 export function forwardFiltered(
   send: Send,
   forward: UpstreamRequest,
   filter: ResponseFilter,
-  taker: ResponseSink,
+  sink: ResponseSink,
   { now, monotonic }: { readonly now: () => number; readonly monotonic: () => number },
 ): void {
   const { operation, target } = forward
@@ -36,7 +36,7 @@ export function forwardFiltered(
   if (shape === null) throw new Error(`the answer of ${operation.id} has no shape`)
   const isHead = forward.method === 'HEAD'
   const isRead = isHead || forward.method === 'GET'
-  const receiver = isHead ? new Bodiless(taker) : taker
+  const receiver = isHead ? new Bodiless(sink) : sink
   const asking: UpstreamRequest = {
     ...forward,
     // Whose it is stands in the body.

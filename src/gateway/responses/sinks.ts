@@ -37,7 +37,7 @@ export function forwardThroughSinks(
   send: Send,
   clocks: SinkSettings,
 ): void {
-  const { exchange: context } = forward
+  const { context } = forward
   const { reservation } = context
   const sendOnce: Send = (asking, sink) =>
     send(

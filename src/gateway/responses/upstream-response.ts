@@ -24,14 +24,14 @@ export interface ResponseEvents {
   /** The upstream answered 429: the key is to rest so long, milliseconds. */
   throttled(version: KeyVersion, waitMs: number): void
   /** Key values were found in an answer and masked. */
-  leaked(exchange: RequestContext): void
+  leaked(context: RequestContext): void
   /** An error of the connection, for the log. */
-  trouble(exchange: RequestContext, error: unknown): void
+  trouble(context: RequestContext, error: unknown): void
 }
 
 /** The request that is answered. */
 export interface AskedRequest {
-  readonly exchange: RequestContext
+  readonly context: RequestContext
   /** As the upstream got it. */
   readonly method: string
   readonly version: KeyVersion
@@ -48,7 +48,7 @@ export interface UpstreamCall {
 }
 
 export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
-  readonly #exchange: RequestContext
+  readonly #context: RequestContext
   readonly #method: string
   readonly #version: KeyVersion
   readonly #sink: ResponseSink
@@ -62,13 +62,13 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
   #over = false
 
   constructor(
-    { exchange, method, version }: AskedRequest,
+    { context, method, version }: AskedRequest,
     sink: ResponseSink,
     guard: LeakGuard,
     events: ResponseEvents,
     call: UpstreamCall,
   ) {
-    this.#exchange = exchange
+    this.#context = context
     this.#method = method
     this.#version = version
     this.#sink = sink
@@ -84,7 +84,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
 
   /** The upstream answered, and neither throttled the request nor rejected its key. */
   get isAccepted(): boolean {
-    return this.#answer !== null && this.#exchange.upstreamStatus !== 429
+    return this.#answer !== null && this.#context.upstreamStatus !== 429
   }
 
   /** Nobody takes the answer any more: the call is given up at once. */
@@ -108,12 +108,12 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
 
   started(controller: Dispatcher.DispatchController): void {
     this.#controller = controller
-    this.#exchange.upstreamStartedAtMs ??= this.#events.now()
+    this.#context.upstreamStartedAtMs ??= this.#events.now()
   }
 
   head(status: number, controller: Dispatcher.DispatchController): void {
     if (this.#over) return
-    this.#exchange.upstreamStatus = status
+    this.#context.upstreamStatus = status
     if (status === 401) {
       this.#credentialRejected()
       return
@@ -129,8 +129,8 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
       this.#call.throttled(waitMs)
       this.#events.throttled(this.#version, waitMs)
     }
-    if (answer.requestId !== null && answer.requestId !== this.#exchange.requestId)
-      this.#exchange.upstreamRequestId = answer.requestId
+    if (answer.requestId !== null && answer.requestId !== this.#context.requestId)
+      this.#context.upstreamRequestId = answer.requestId
     if (hasNoBody(this.#method, status)) {
       // Not at its end: undici takes the length that a 304 speaks of (RFC 9110 section 8.6) for one that did not come. The
       // length and coding of an answer to HEAD and of a 304 stay; a 204 has none.
@@ -153,7 +153,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
     if (this.#scanner === null) {
       if (answer.contentLength === chunk.length) {
         const whole = this.#guard.maskBuffer(chunk)
-        if (whole !== chunk) this.#events.leaked(this.#exchange)
+        if (whole !== chunk) this.#events.leaked(this.#context)
         this.#end(answer.contentLength, null, whole)
         return true
       }
@@ -172,7 +172,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
     }
     if (this.#scanner !== null) {
       const tail = this.#scanner.end()
-      if (this.#scanner.found > 0) this.#events.leaked(this.#exchange)
+      if (this.#scanner.found > 0) this.#events.leaked(this.#context)
       this.#finish()
       this.#sink.end(tail)
       return
@@ -183,7 +183,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
 
   failed(problem: Problem, error: unknown): void {
     if (this.#over) return
-    this.#events.trouble(this.#exchange, error)
+    this.#events.trouble(this.#context, error)
     this.refuse(problem)
   }
 
@@ -212,7 +212,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
       },
       onData: (chunk) => this.#sink.data(chunk),
       onEnd: (found) => {
-        if (found > 0) this.#events.leaked(this.#exchange)
+        if (found > 0) this.#events.leaked(this.#context)
         this.#finish()
         this.#sink.end(null)
       },
@@ -226,7 +226,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
 
   #masked(value: string): string {
     const masked = this.#guard.maskText(value)
-    if (masked !== value) this.#events.leaked(this.#exchange)
+    if (masked !== value) this.#events.leaked(this.#context)
     return masked
   }
 
@@ -234,7 +234,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
     const fields = this.#answer?.pass ?? []
     if (coding !== null) fields.push('content-encoding', coding)
     const unshared = this.#answer?.unshared ?? null
-    this.#sink.head({ status: this.#exchange.upstreamStatus ?? 502, fields, length, unshared })
+    this.#sink.head({ status: this.#context.upstreamStatus ?? 502, fields, length, unshared })
   }
 
   #end(length: number | null, coding: string | null, last: Buffer | null): void {
@@ -246,7 +246,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
   /** An answer that breaks off raises the alarm for what was masked before. */
   #letGo(reason: Error): void {
     this.#finish()
-    if ((this.#inspector?.found ?? this.#scanner?.found ?? 0) > 0) this.#events.leaked(this.#exchange)
+    if ((this.#inspector?.found ?? this.#scanner?.found ?? 0) > 0) this.#events.leaked(this.#context)
     this.#inspector?.abort()
     this.#call.abandon(reason)
   }
@@ -254,7 +254,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
   #finish(): void {
     if (this.#over) return
     this.#over = true
-    this.#exchange.upstreamEndedAtMs = this.#events.now()
+    this.#context.upstreamEndedAtMs = this.#events.now()
   }
 }
 

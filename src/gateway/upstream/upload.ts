@@ -10,7 +10,7 @@ import { leastRate, wasCutOff } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'
 
 export interface UploadOptions {
-  readonly exchange: RequestContext
+  readonly context: RequestContext
   readonly request: IncomingMessage
   /** Content-Length, or null. */
   readonly declared: number | null
@@ -72,9 +72,9 @@ export class Upload extends Transform {
     _encoding: BufferEncoding,
     done: (error: Error | null, chunk?: Buffer) => void,
   ): void {
-    const { exchange, declared, maxBytes } = this.#options
-    exchange.bytesIn += chunk.length
-    if (exchange.bytesIn > maxBytes) {
+    const { context, declared, maxBytes } = this.#options
+    context.bytesIn += chunk.length
+    if (context.bytesIn > maxBytes) {
       this.#refuse(tooLarge(maxBytes))
       done(new Error('the body is larger than the limit'))
       return
@@ -85,13 +85,13 @@ export class Upload extends Transform {
       return
     }
     done(null, chunk)
-    if (exchange.bytesIn >= Math.min(enoughBytes, declared ?? enoughBytes) || this.#comesSteadily()) this.#flow()
+    if (context.bytesIn >= Math.min(enoughBytes, declared ?? enoughBytes) || this.#comesSteadily()) this.#flow()
   }
 
   override _flush(done: (error: Error | null) => void): void {
-    const { request, declared, exchange } = this.#options
+    const { request, declared, context } = this.#options
     clearTimeout(this.#timer)
-    const isWhole = !wasCutOff(request) && (declared === null || exchange.bytesIn === declared)
+    const isWhole = !wasCutOff(request) && (declared === null || context.bytesIn === declared)
     if (isWhole) this.#flow()
     done(isWhole ? null : cutOff())
   }
@@ -104,9 +104,9 @@ export class Upload extends Transform {
   }
 
   #comesSteadily(): boolean {
-    const { exchange, now, hasRoom } = this.#options
+    const { context, now, hasRoom } = this.#options
     const ratedMs = Math.max(0, now() - this.#sinceMs - graceMs)
-    return exchange.bytesIn >= firstPartBytes + (leastRate * ratedMs) / 1000 && hasRoom()
+    return context.bytesIn >= firstPartBytes + (leastRate * ratedMs) / 1000 && hasRoom()
   }
 
   #flow(): void {
@@ -120,10 +120,10 @@ export class Upload extends Transform {
   #watch(): void {
     if (this.writableEnded) return
     const stretchMs = Math.max(100, this.#options.timeoutMs / 3)
-    this.#seenBytes = this.#options.exchange.bytesIn
+    this.#seenBytes = this.#options.context.bytesIn
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {
-      const arrived = this.#options.exchange.bytesIn - this.#seenBytes
+      const arrived = this.#options.context.bytesIn - this.#seenBytes
       const isWaiting = this.readableLength === 0 && !this.writableEnded
       if (isWaiting && arrived < (leastRate * stretchMs) / 1000) this.#stalled()
       else this.#watch()

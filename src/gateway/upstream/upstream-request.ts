@@ -12,7 +12,7 @@ import type { CallerFields } from '../fields.ts'
 
 /** Everything the upstream gets to see of a request. */
 export interface UpstreamRequest {
-  readonly exchange: RequestContext
+  readonly context: RequestContext
   readonly request: IncomingMessage
   /** Of the request to the upstream. */
   readonly method: string
@@ -55,7 +55,7 @@ export function ownReadFields(version: KeyVersion, origin: string, requestId: st
 }
 
 /** The caller's allowed fields plus ours. */
-function ownFields({ fields, exchange, body, request, operation }: UpstreamRequest, credential: string): string[] {
+function ownFields({ fields, context, body, request, operation }: UpstreamRequest, credential: string): string[] {
   const list = [
     ...fields.forward,
     'authorization',
@@ -64,7 +64,7 @@ function ownFields({ fields, exchange, body, request, operation }: UpstreamReque
     // A coded stream of events could only be looked into in large pieces.
     operation.streaming ? 'identity' : acceptedCodings(fields.acceptEncoding),
     'x-request-id',
-    exchange.requestId,
+    context.requestId,
     'via',
     `${request.httpVersion} devin-gateway`,
   ]
@@ -77,10 +77,10 @@ function ownFields({ fields, exchange, body, request, operation }: UpstreamReque
  * What the cache says plus ours: nothing that the caller could have put there, as others may get the answer. Ids are new ones,
  * so the answer can show none of the caller's; the record of the exchange holds them.
  */
-function sharedFields({ exchange, fields }: UpstreamRequest, shared: readonly string[], credential: string): string[] {
+function sharedFields({ context, fields }: UpstreamRequest, shared: readonly string[], credential: string): string[] {
   const id = randomUUID()
   const traceId = id.replaceAll('-', '')
-  exchange.upstreamRequestId = id
+  context.upstreamRequestId = id
   return [
     ...shared,
     'authorization',

@@ -146,7 +146,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
   }
 
   function forward(forwarded: UpstreamRequest, sink: ResponseSink): void {
-    const { exchange, version, precedence, fields, request, body } = forwarded
+    const { context, version, precedence, fields, request, body } = forwarded
     let upload: Upload | null = null
     const handler: UpstreamResponseHandler = new UpstreamResponseHandler(forwarded, sink, guard, events, {
       abandon(reason) {
@@ -160,7 +160,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
       {
         version,
         precedence,
-        caller: () => callerOf(exchange),
+        caller: () => callerOf(context),
         request: () => ({
           path: settings.pathPrefix + addressOf(forwarded.target),
           method: forwarded.method,
@@ -171,19 +171,19 @@ export function createUpstream(options: UpstreamOptions): Upstream {
         refuse: (problem) => handler.refuse(problem),
         accepted: () => handler.isAccepted,
         onWaited(waitedMs) {
-          exchange.waitedMs ??= waitedMs
+          context.waitedMs ??= waitedMs
         },
       },
       handler,
     )
     sink.attach(handler)
     if (body !== null) {
-      exchange.bytesIn = body.length
+      context.bytesIn = body.length
       enter()
     } else if (fields.bodyLength === 0) enter()
     else if (!handler.isOver)
       upload = new Upload({
-        exchange,
+        context,
         request,
         declared: fields.bodyLength,
         maxBytes: maxBodyBytes,

@@ -149,13 +149,13 @@ class CalendarMeter implements QuotaMeter {
   #before = { endMs: 0, used: 0 }
 
   waitMs(quota: Quota, cost: number, nowMs: number): number {
-    this.#turn(quota, nowMs)
+    this.#moveWindow(quota, nowMs)
     if (this.#used + cost <= quota.amount) return 0
     return cost > quota.amount ? Infinity : this.#endMs - nowMs
   }
 
   take(quota: Quota, cost: number, nowMs: number): void {
-    this.#turn(quota, nowMs)
+    this.#moveWindow(quota, nowMs)
     this.#used += cost
   }
 
@@ -164,16 +164,16 @@ class CalendarMeter implements QuotaMeter {
   }
 
   remaining(quota: Quota, nowMs: number): number {
-    this.#turn(quota, nowMs)
+    this.#moveWindow(quota, nowMs)
     return Math.max(0, quota.amount - this.#used)
   }
 
   resetMs(quota: Quota, nowMs: number): number {
-    this.#turn(quota, nowMs)
+    this.#moveWindow(quota, nowMs)
     return this.#used === 0 ? 0 : this.#endMs - nowMs
   }
 
-  #turn(quota: Quota, nowMs: number): void {
+  #moveWindow(quota: Quota, nowMs: number): void {
     if (nowMs >= this.#seenMs && nowMs < this.#endMs) return
     this.#seenMs = nowMs
     const endMs = calendarEndMs(quota.calendar ?? 'day', quota.timeZone, nowMs)

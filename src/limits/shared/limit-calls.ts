@@ -97,7 +97,7 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
         () => {
           for (const limit of call.limits) if (limit.quota === null) slots.set(limit.meter, limit)
           // All that counts here is told again in the new epoch.
-          if (isLost) store.membership.beat()
+          if (isLost) store.membership.heartbeat()
           else onUntold(call.untold)
           call.fail()
           rest()
@@ -114,10 +114,10 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
       taken += 1
     }
     asks = asks.slice(taken)
-    for (const [meter, told] of uses) {
+    for (const [meter, use] of uses) {
       if (call.size >= most.limits) break
       uses.delete(meter)
-      call.tell(told.limit, told.count)
+      call.tell(use.limit, use.count)
     }
     for (const [meter, limit] of slots) {
       if (call.size >= most.limits) break

@@ -194,7 +194,7 @@ function calendar.reset(limit) return limit.used == 0 and 0 or limit.ending - no
 local slots = {}
 local function held(text) return tonumber(string.match(text or '0', '^%d+')) end
 -- Frees what instances held that are not there any more. It is looked for once a second, and freed when they are not there for
--- the second time: when the clock was set forward all seem to be gone until their next beat.
+-- the second time: when the clock was set forward all seem to be gone until their next heartbeat.
 function slots.sweep(limit)
   limit.used = 0
   local all = redis.call('HGETALL', limit.key)
@@ -214,7 +214,7 @@ function slots.sweep(limit)
   redis.call('PEXPIRE', limit.key, 86400000)
 end
 function slots.read(limit)
-  local told = limit.held
+  local mine_now = limit.held
   local mine, total, seen = unpack(redis.call('HMGET', limit.key, instance, 'total', 'seen'))
   limit.used, limit.seen = tonumber(total or 0), tonumber(seen or now)
   if total and math.abs(now - limit.seen) >= 1000 then
@@ -223,9 +223,9 @@ function slots.read(limit)
     mine = redis.call('HGET', limit.key, instance)
   end
   limit.mine = held(mine)
-  limit.changed = told ~= limit.mine
-  limit.used = limit.used - limit.mine + told
-  limit.mine = told
+  limit.changed = mine_now ~= limit.mine
+  limit.used = limit.used - limit.mine + mine_now
+  limit.mine = mine_now
 end
 function slots.wait(limit) return limit.used < limit.amount and 0 or 1000 end
 function slots.count(limit, cost) limit.used, limit.mine = limit.used + cost, limit.mine + cost end

@@ -115,10 +115,10 @@ function compileTeams(
 ): Team[] {
   const teams = new Map<string, Team>()
   for (const document of documents) {
-    const twin = teams.get(document.team)
-    if (twin !== undefined) {
+    const other = teams.get(document.team)
+    if (other !== undefined) {
       diagnostics.push(
-        at(document, ['team'], `team "${document.team}" is defined twice; the other one is in ${twin.source.file}`),
+        at(document, ['team'], `team "${document.team}" is defined twice; the other one is in ${other.source.file}`),
       )
       continue
     }
@@ -192,13 +192,13 @@ function compileKeys(documents: readonly KeyDocument[], catalogue: Catalogue, di
   const keys = new Map<string, KeyHandle>()
   const { permissions } = catalogue
   for (const document of documents) {
-    const twin = keys.get(document.id)
-    if (twin !== undefined)
+    const other = keys.get(document.id)
+    if (other !== undefined)
       diagnostics.push(
         at(
           document,
           ['id'],
-          `key "${document.id}" is defined twice; the other one is at ${twin.source.file}:${twin.source.line}`,
+          `key "${document.id}" is defined twice; the other one is at ${other.source.file}:${other.source.line}`,
         ),
       )
     for (const [index, name] of document.permissions.entries()) {

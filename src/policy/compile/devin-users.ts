@@ -14,10 +14,10 @@ export function compileDevinUsers(
   for (const { file, users: entries, positionOf } of documents) {
     for (const [index, entry] of entries.entries()) {
       const name = nameOf(entry)
-      const twin = users.get(name)
-      if (twin !== undefined && twin !== entry.id) {
+      const other = users.get(name)
+      if (other !== undefined && other !== entry.id) {
         const who = entry.email ?? entry.subject ?? ''
-        const message = `"${who}" is already somebody else at Devin: ${twin}`
+        const message = `"${who}" is already somebody else at Devin: ${other}`
         diagnostics.push({ file, ...positionOf(['devin_users', index]), severity: 'error', message })
       }
       users.set(name, entry.id)

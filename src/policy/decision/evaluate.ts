@@ -167,11 +167,11 @@ function unknownOperation(
       { reason: 'legacy-path' },
     )
   }
-  const twin = twinOf(policy, method, target)
-  if (twin !== null) {
+  const other = sameUnderOtherPrefix(policy, method, target)
+  if (other !== null) {
     return new Problem(
       'unknown-operation',
-      `The operation is served under another prefix. Use ${twin.method} ${twin.template} (${twin.id}) instead.`,
+      `The operation is served under another prefix. Use ${other.method} ${other.template} (${other.id}) instead.`,
       { reason: 'other-prefix' },
     )
   }
@@ -186,7 +186,7 @@ function unknownOperation(
 }
 
 /** Most v3 operations were once under /v3beta1, and some still are only there: clients mix them up. */
-function twinOf(policy: PolicySet, method: string, { segments }: Target): Operation | null {
+function sameUnderOtherPrefix(policy: PolicySet, method: string, { segments }: Target): Operation | null {
   const [prefix, ...rest] = segments
   const other = prefix === 'v3beta1' ? 'v3' : prefix === 'v3' ? 'v3beta1' : null
   if (other === null) return null

@@ -114,12 +114,12 @@ function grantedIn(team: Team, operation: Operation, principal: Principal): Gran
   return { operation: operation.id, byName, parameters: operation.parameters }
 }
 
-const mostTold = 5
+const maxNamed = 5
 
 /** Names field, bound and guardrail of what is broken, a few at a time. */
 function refused(decision: Decision, violations: readonly Violation[]): Decision {
-  const told = violations.slice(0, mostTold).map(({ text, guardrail }) => `${text} (guardrail ${guardrail})`)
-  const more = violations.length > mostTold ? [`and ${violations.length - mostTold} more`] : []
-  const detail = `${[...told, ...more].join('; ')}. Change the request, or ask the owner of the guardrail.`
+  const named = violations.slice(0, maxNamed).map(({ text, guardrail }) => `${text} (guardrail ${guardrail})`)
+  const more = violations.length > maxNamed ? [`and ${violations.length - maxNamed} more`] : []
+  const detail = `${[...named, ...more].join('; ')}. Change the request, or ask the owner of the guardrail.`
   return { ...decision, effect: 'deny', reason: 'guardrail', problem: 'guardrail', detail }
 }

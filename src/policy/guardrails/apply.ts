@@ -103,18 +103,18 @@ function guard(layer: Layer, request: GuardedRequest, caller: CallerAttributes, 
 }
 
 /** Callers choose how many places a `*` names: so many findings are kept, and a request that broke so much is refused. */
-const mostTold = 50
+const maxFindings = 50
 
 class Findings {
   readonly changes: GuardrailChange[] = []
   readonly violations: Violation[] = []
 
   get full(): boolean {
-    return this.violations.length >= mostTold
+    return this.violations.length >= maxFindings
   }
 
   readonly changed = (changes: readonly GuardrailChange[]): void => {
-    for (const change of changes) if (this.changes.length < mostTold) this.changes.push(change)
+    for (const change of changes) if (this.changes.length < maxFindings) this.changes.push(change)
   }
 
   readonly broken = (violations: readonly Violation[]): void => {

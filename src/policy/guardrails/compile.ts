@@ -41,9 +41,9 @@ export function compileGuardrails(
           message,
         })
       const source = { file: document.file, line: document.positionOf(['guardrails', index, 'id']).line }
-      const twin = places.get(written.id)
-      if (twin !== undefined)
-        report('error', ['id'], `guardrail "${written.id}" is defined twice; the other one is at ${twin}`)
+      const other = places.get(written.id)
+      if (other !== undefined)
+        report('error', ['id'], `guardrail "${written.id}" is defined twice; the other one is at ${other}`)
       places.set(written.id, `${source.file}:${source.line}`)
       const operations = operationsOf(written, catalogue, report)
       checkTeams(written, teams, report)

@@ -1,4 +1,4 @@
-// The instances that share a store: who is there, who leads, and messages that all of them hear. One beat tells the store that
+// The instances that share a store: who is there, who leads, and messages that all of them hear. One heartbeat tells the store that
 // this instance is there, and tells this instance how it stands.
 //
 // An instance becomes a member once it listens. A member has a lease, which it renews again and again; a renewal counts only
@@ -11,20 +11,20 @@ import { absentAfterMs, Headcount } from './headcount.ts'
 import { Lease, leaseMs, type Moment } from './lease.ts'
 import { MessageLog } from './message-log.ts'
 import { namesIn, readMessage } from './messages.ts'
-import { beat, leave, remove, send } from './scripts.ts'
+import { heartbeat, leave, remove, send } from './scripts.ts'
 import { StatusTracker } from './status-tracker.ts'
 import type { MemberHandlers, Membership } from './types.ts'
 
 /** How often an instance says that it is there; sooner after a failure, so that the store is away or back soon. */
-const beatMs = { usual: 400, afterFailure: 250 } as const
+const heartbeatMs = { usual: 400, afterFailure: 250 } as const
 
 /**
  * Upper bound until the others evict a member that is cut off: one unacknowledged renewal (at most 1 lease), its expiry (1 lease),
- * one beat to notice, the others' own expiry (1 lease and a beat).
+ * one heartbeat to notice, the others' own expiry (1 lease and a heartbeat).
  */
-const noticedAfterMs = 3 * leaseMs + 2 * beatMs.usual
+const noticedAfterMs = 3 * leaseMs + 2 * heartbeatMs.usual
 
-/** For how long a leader may act on one beat. The store lets another one lead when this has passed and more. */
+/** For how long a leader may act on one heartbeat. The store lets another one lead when this has passed and more. */
 const leadForMs = absentAfterMs - 1000
 
 /** What an instance that was killed has sent last may still be worked on for so long. */
@@ -40,7 +40,7 @@ export interface MembershipOptions extends Pick<Store, 'instance' | 'run' | 'sub
   readonly now: () => number
 }
 
-/** Begins at once to beat. Nothing of it rejects but `send`. */
+/** Sends the first heartbeat at once. Only `send` can reject. */
 export function createMembership(options: MembershipOptions): Membership {
   const { instance, probe, run, subscribe, key, monotonic, now } = options
   // Beside the limits, which look at the instances and the epoch in their own script.
@@ -63,7 +63,7 @@ export function createMembership(options: MembershipOptions): Membership {
   let epoch: string | null = null
   let [listening, beating, closed] = [false, false, false]
   let timer: NodeJS.Timeout | undefined
-  /** When to beat after the beat under way. */
+  /** When to send the next heartbeat after the one under way. */
   let nextMs: number | null = null
 
   function newName(): string {
@@ -88,7 +88,7 @@ export function createMembership(options: MembershipOptions): Membership {
   }
 
   /** Says that this instance is there; joins or renews. */
-  async function sendBeat(): Promise<void> {
+  async function sendHeartbeat(): Promise<void> {
     if (beating || closed) return
     beating = true
     check()
@@ -99,11 +99,11 @@ export function createMembership(options: MembershipOptions): Membership {
     const named = mode === 'join' ? [asked, mode, ...previousNames] : [mode === '' ? '' : asked, mode]
     const values = [channel, leaseMs, instance, absentAfterMs, newName(), ...named]
     const take = (answer: unknown): void => heard(answer, asked, mode, askedAt)
-    let pauseMs: number = beatMs.usual
+    let pauseMs: number = heartbeatMs.usual
     try {
-      take(await probe(beat, keys, values, take))
+      take(await probe(heartbeat, keys, values, take))
     } catch {
-      pauseMs = beatMs.afterFailure
+      pauseMs = heartbeatMs.afterFailure
       // The store tells of it by itself. That we have joined may be true, though.
       if (mode === 'join') noticedAtMs = monotonic() + noticedAfterMs
     }
@@ -150,7 +150,7 @@ export function createMembership(options: MembershipOptions): Membership {
   function soon(afterMs: number): void {
     if (beating) nextMs = Math.min(afterMs, nextMs ?? afterMs)
     clearTimeout(timer)
-    if (!closed) timer = setTimeout(() => void sendBeat(), afterMs)
+    if (!closed) timer = setTimeout(() => void sendHeartbeat(), afterMs)
   }
 
   function hear(text: string): void {
@@ -227,7 +227,7 @@ export function createMembership(options: MembershipOptions): Membership {
     async remove(other) {
       await run(remove, keys, [channel, leaseMs, other, removedForMs]).catch(() => {})
     },
-    beat: () => soon(0),
+    heartbeat: () => soon(0),
     async close() {
       closed = true
       clearTimeout(timer)

@@ -65,8 +65,8 @@ end
  * knows no such member. What needs memory is written first: after another write, a full server would let it pass, and nobody
  * would see that it is full.
  */
-export const beat = script(
-  'store.beat',
+export const heartbeat = script(
+  'store.heartbeat',
   `${group}
 local absent, member, mode = tonumber(ARGV[4]), ARGV[6], ARGV[7]
 redis.call('ZADD', instances, now, instance)

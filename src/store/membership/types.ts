@@ -55,7 +55,7 @@ export interface Membership {
   /** Another instance has ended for certain: nobody waits for it any more. */
   remove(instance: string): Promise<void>
   /** Says at once that this instance is there. */
-  beat(): void
+  heartbeat(): void
   close(): Promise<void>
 }
 

@@ -42,7 +42,7 @@ describeWithValkey('instances that share a store', () => {
   })
   afterAll(() => server.close())
 
-  it('drop what one of them is told to, and it hears how much', async () => {
+  it('drop what one of them drops, and answer how many entries they had', async () => {
     const [one, other] = await start()
     const [third] = await start()
     store(other)
@@ -94,7 +94,7 @@ describeWithValkey('instances that share a store', () => {
     const [one, other] = await start()
     const early = other.setting.ask('/things', things)
     const parsed = other.setting.call
-    await one.group.tell(drop)
+    await one.group.broadcast(drop)
     const late = other.setting.ask('/things', things)
     parsed.answer(200, {}, 'old')
     expect([early.body, early.fields['cache-status']]).toEqual(['old', expect.stringContaining('detail=superseded')])
@@ -107,7 +107,7 @@ describeWithValkey('instances that share a store', () => {
     const [one, other] = await start()
     await other.close()
     instances.splice(instances.indexOf(other), 1)
-    expect(await one.group.tell(drop)).toMatchObject({ instances: 1, silent: 0 })
+    expect(await one.group.broadcast(drop)).toMatchObject({ instances: 1, silent: 0 })
     expect(one.group.state).toMatchObject({ standing: 'together', missing: 0 })
   })
 
@@ -128,7 +128,7 @@ describeWithValkey('instances that share a store', () => {
     one.setting.ask('/over', { rule: over })
     one.setting.call.answer(200)
     expect(one.setting.ask('/over', { rule: over }).fields['cache-status']).toBe('devin-gateway; hit; ttl=86400')
-    expect(await one.group.tell(drop)).toMatchObject({ instances: 1, silent: 0, reached: true })
+    expect(await one.group.broadcast(drop)).toMatchObject({ instances: 1, silent: 0, reached: true })
   })
 
   it('are careful for half a minute only, and wait for nothing, when one has ended for certain', async () => {
@@ -140,7 +140,7 @@ describeWithValkey('instances that share a store', () => {
     await one.store.membership.remove(other.store.instance)
     await until(() => one.group.state.standing === 'cautious', 'the end to be known')
     expect(one.setting.cache.stats().entries).toBe(0)
-    expect(await one.group.tell(drop)).toMatchObject({ instances: 1, silent: 0, reached: true })
+    expect(await one.group.broadcast(drop)).toMatchObject({ instances: 1, silent: 0, reached: true })
     const [, , , , score] = (await server.command('ZRANGE', 'buried:{limits}:missing', '0', '-1', 'WITHSCORES')).split(
       '\r\n',
     )
@@ -155,11 +155,11 @@ describeWithValkey('instances that share a store', () => {
     store(other)
     // Every subscription is cut, so nobody hears the message, and no answer is heard.
     await server.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
-    expect((await one.group.tell(drop)).reached).toBe(true)
+    expect((await one.group.broadcast(drop)).reached).toBe(true)
     other.group.check()
     expect(other.setting.cache.stats().entries).toBe(0)
     await together(one, other)
-    expect(await one.group.tell(drop)).toMatchObject({ instances: 2, silent: 0 })
+    expect(await one.group.broadcast(drop)).toMatchObject({ instances: 2, silent: 0 })
   })
 
   it('serve nothing that they kept before their own clock says that they were away too long', async () => {
@@ -187,30 +187,30 @@ describeWithValkey('instances that share a store', () => {
     const [one, other] = await start()
     store(other)
     await disturb(await headOf())
-    await one.group.tell(drop)
+    await one.group.broadcast(drop)
     expect(other.setting.cache.stats().entries).toBe(0)
     await until(() => one.group.state.lapses > 0 && other.group.state.lapses > 0, 'both to begin anew')
     await together(one, other)
-    expect(await one.group.tell(drop)).toMatchObject({ instances: 2, silent: 0 })
+    expect(await one.group.broadcast(drop)).toMatchObject({ instances: 2, silent: 0 })
   })
 
   it('begin anew when the store has gone back in time, or forgotten everything', async () => {
     const [one, other] = await start()
     const before = await headOf()
-    await one.group.tell(drop)
+    await one.group.broadcast(drop)
     await server.command('HSET', 'test:{limits}:group', 'head', before)
     store(other)
-    await one.group.tell(drop)
+    await one.group.broadcast(drop)
     expect(other.setting.cache.stats().entries).toBe(0)
     await until(() => other.group.state.lapses === 1, 'the gap to be seen')
     await together(one, other)
     store(other)
     await server.command('FLUSHALL')
     // What was promised before is waited out: the other one is not known any more, and hears it all the same.
-    await one.group.tell(drop)
+    await one.group.broadcast(drop)
     expect(other.setting.cache.stats().entries).toBe(0)
     await together(one, other)
-    expect(await one.group.tell(drop)).toMatchObject({ instances: 2 })
+    expect(await one.group.broadcast(drop)).toMatchObject({ instances: 2 })
   })
 
   it('do not wait long for a clock of the store that was set back', async () => {
@@ -219,7 +219,7 @@ describeWithValkey('instances that share a store', () => {
     await server.command('HSET', 'test:{limits}:group', 'since', future)
     await server.command('ZADD', 'test:{limits}:members', future, 'somebody-who-crashed')
     store(other)
-    expect(await one.group.tell(drop)).toMatchObject({ instances: 2, silent: 0 })
+    expect(await one.group.broadcast(drop)).toMatchObject({ instances: 2, silent: 0 })
     expect(other.setting.cache.stats().entries).toBe(0)
     await server.command('HSET', 'test:{limits}:group', 'since', '0')
     await server.command('DEL', 'test:{limits}:missing')
@@ -234,7 +234,7 @@ describeWithValkey('instances that share a store', () => {
     await until(() => one.group.state.lapses > 0 && other.group.state.lapses > 0, 'both to begin anew')
     await together(one, other)
     expect(other.setting.cache.stats().entries).toBe(0)
-    expect(await one.group.tell(drop)).toMatchObject({ instances: 2, silent: 0, reached: true })
+    expect(await one.group.broadcast(drop)).toMatchObject({ instances: 2, silent: 0, reached: true })
   })
 
   it('drop everything when the store hangs, and a write waits for that', async () => {
@@ -242,14 +242,14 @@ describeWithValkey('instances that share a store', () => {
     store(one)
     store(other)
     server.freeze()
-    const told = await one.group.tell(drop)
+    const result = await one.group.broadcast(drop)
     other.group.check()
-    expect(told).toMatchObject({ reached: false })
+    expect(result).toMatchObject({ reached: false })
     expect(one.setting.cache.stats().entries + other.setting.cache.stats().entries).toBe(0)
     expect([one.group.state.standing, other.group.state.standing]).toEqual(['alone', 'alone'])
     // From then on nobody waits: all others have noticed, and keep answers shortly.
     expect(
-      await Promise.race([one.group.tell(drop), new Promise((resolve) => setTimeout(resolve, 3_000))]),
+      await Promise.race([one.group.broadcast(drop), new Promise((resolve) => setTimeout(resolve, 3_000))]),
     ).toBeDefined()
     const rule = { kind: 'class', ttlMs: 3_600_000, alwaysCollapsed: false } as const
     other.setting.ask('/things', { ...things, rule })
@@ -260,7 +260,7 @@ describeWithValkey('instances that share a store', () => {
     await together(one, other)
     // Nothing of that time is kept either: nobody told of writes.
     expect(other.setting.cache.stats().entries).toBe(0)
-    expect(await one.group.tell(drop)).toMatchObject({ instances: 2, silent: 0, reached: true })
+    expect(await one.group.broadcast(drop)).toMatchObject({ instances: 2, silent: 0, reached: true })
     expect(other.changes.map(({ standing }) => standing)).toEqual(expect.arrayContaining(['alone']))
   })
 })

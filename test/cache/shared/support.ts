@@ -13,7 +13,7 @@ import { classRule, Setting } from '../support.ts'
 
 export interface Instance {
   readonly store: Store
-  readonly group: Pick<InvalidationBroadcast, 'tell' | 'check'> & { readonly state: GroupView }
+  readonly group: Pick<InvalidationBroadcast, 'broadcast' | 'check'> & { readonly state: GroupView }
   /** The cache, its clock, its upstream. */
   readonly setting: Setting
   readonly changes: GroupView[]
@@ -52,7 +52,7 @@ export function startInstance(servers: StoreServer | readonly StoreServer[], opt
   const view = (): GroupView => groupView(store.membership.state, broadcast.counts)
   store.membership.onChange(() => changes.push(view()))
   const group = {
-    tell: broadcast.tell,
+    broadcast: broadcast.broadcast,
     check: broadcast.check,
     get state() {
       return view()

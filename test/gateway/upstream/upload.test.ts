@@ -42,9 +42,9 @@ async function begin(head: string, part: string, timeoutMs = 60_000): Promise<vo
   const request = await arrived
   const length = request.headers['content-length']
   // Of an exchange it counts the bytes alone.
-  const exchange = { bytesIn: 0 } as UploadOptions['exchange']
+  const context = { bytesIn: 0 } as UploadOptions['context']
   upload = new Upload({
-    exchange,
+    context,
     request,
     declared: length === undefined ? null : Number(length),
     maxBytes: 1_000_000,
@@ -56,7 +56,7 @@ async function begin(head: string, part: string, timeoutMs = 60_000): Promise<vo
     onReady: () => events.push('ready'),
     onRefused: ({ kind, reason }: Problem) => events.push(`${kind} ${reason}`),
   })
-  await until(() => exchange.bytesIn > 0 || request.complete, 'the first part')
+  await until(() => context.bytesIn > 0 || request.complete, 'the first part')
 }
 
 describe('an upload', () => {

@@ -40,7 +40,7 @@ export function createForwarding(parts: ForwardingParts): Forwarding {
     enterStage(context, 'forward')
     forwardThroughSinks(
       {
-        exchange: context,
+        context,
         request,
         method: method ?? '',
         operation: decided.facts.operation,

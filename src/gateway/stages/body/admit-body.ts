@@ -6,7 +6,7 @@ import type { Limiter } from '../../../limits/limiter.ts'
 import type { LocalLimiter } from '../../../limits/local/local-limiter.ts'
 import type { Team } from '../../../policy/model/policy-set.ts'
 import type { RequestContext } from '../../context.ts'
-import { isToldOfAttempts, takeLimits, tell } from '../../limiting.ts'
+import { showsAttempts, takeLimits, addLimitFields } from '../../limiting.ts'
 import { attemptsExceeded } from '../../refusals/limits.ts'
 import type { Stage, StageResult } from '../stage.ts'
 
@@ -21,8 +21,8 @@ export function createAdmitBody({ limiter, attempts }: AdmitBodyParts): Stage {
     const limit = team.attempts.of(context.decided.facts.principal)
     const { granted, exceeded, statuses, retryAfterMs } = attempts.take([limit])
     if (exceeded !== null) context.limitExceeded = exceeded.name
-    const told = statuses.filter((status) => isToldOfAttempts(team, status))
-    if (told.length > 0) tell(context, [limit], told)
+    const shown = statuses.filter((status) => showsAttempts(team, status))
+    if (shown.length > 0) addLimitFields(context, [limit], shown)
     return granted ? undefined : attemptsExceeded(team, limit, retryAfterMs)
   }
 

@@ -37,8 +37,8 @@ function blueprints(state: State, operations: string, objects: ObjectStore, pres
   const make = (call: Call): Item => {
     const repo = text(call.body, 'repo_name')
     const type = call.owner === ENTERPRISE ? 'enterprise' : repo === null ? 'org' : 'repo'
-    const twin = [...shelf(call).values()].some((item) => item['repo_name'] === repo && item['type'] === type)
-    if (twin) throw new ApiError(409, 'The blueprint already exists')
+    const existing = [...shelf(call).values()].some((item) => item['repo_name'] === repo && item['type'] === type)
+    if (existing) throw new ApiError(409, 'The blueprint already exists')
     return { type, repo_name: repo, contents: text(call.body, 'contents') }
   }
   const verbs = ['create', 'get', 'update', 'delete'] as const

@@ -34,7 +34,7 @@ export interface GatewayOptions {
   readonly auditElsewhere?: AuditTarget
 }
 
-export interface Foundation {
+export interface Core {
   readonly config: Config
   readonly log: Log
   readonly version: string
@@ -53,7 +53,7 @@ export interface Foundation {
 }
 
 /** Throws `Refused` with every diagnostic when policies, catalogue or secrets cannot be used. */
-export async function layFoundation(options: GatewayOptions): Promise<Foundation> {
+export async function createCore(options: GatewayOptions): Promise<Core> {
   const { config, env, log, version } = options
   const now = options.now ?? Date.now
   const monotonic = (): number => performance.now()
