@@ -317,8 +317,8 @@ describe('one record of each is left', () => {
 describe('a defect of our own', () => {
   const create = { method: 'POST', body: '{"prompt":"x"}', headers: { 'content-type': 'application/json' } }
   test.each([
-    ['before the request is sent', 'gateway/stages/forward.ts', () => running.call(sessions)],
-    ['after its body was judged', 'gateway/stages/forward.ts', () => running.call(sessions, create)],
+    ['before the request is sent', 'gateway/stages/answer/forward.ts', () => running.call(sessions)],
+    ['after its body was judged', 'gateway/stages/answer/forward.ts', () => running.call(sessions, create)],
     ['while its token is verified', 'identity/token-verifier.ts', () => running.call('/gateway/v1/me')],
   ])('%s is one 500, one record of each, one line in the log, and harms no other request', async (_name, file, act) => {
     usual()

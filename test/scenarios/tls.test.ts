@@ -12,6 +12,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { makeSelfSigned } from '../identity/self-signed.ts'
 import { createAuthority, longAgo, type ServerCertificate } from '../support/certificates.ts'
 import { parseAnswer } from '../support/raw-request.ts'
+import { stageChannel } from '../../src/gateway/stages/stage.ts'
 import { startTestGateway, until, usualKeys, type RunningGateway } from '../support/start-gateway.ts'
 import { fieldOf, startUpstream, type RecordingUpstream } from '../support/upstream.ts'
 
@@ -299,6 +300,11 @@ describe("the callers' listener with a certificate", () => {
       request.resume()
     })
     const before = await running.settled()
+    let begun = 0
+    const count = (message: unknown): void => {
+      if (Reflect.get(Object(message), 'stage') === 'authorize') begun += 1
+    }
+    stageChannel.subscribe(count)
     for (let round = 0; round < 5; round++) {
       // Closing a stream ends it first, and without a declared length its end makes it whole: the connection has to go.
       const own = connect(`https://localhost:${running.port}`, { ca: authority.ca })
@@ -311,10 +317,11 @@ describe("the callers' listener with a certificate", () => {
       stream.write('{"prompt":"x"}')
       if (name.startsWith('streamed'))
         await until(() => running.upstream.seen.length === round + 1, 'the upload to begin')
-      else await new Promise((resolve) => setTimeout(resolve, 30))
+      else await until(() => begun === round + 1, 'the request to arrive')
       own.socket.destroy()
       await until(async () => (await running.access()).length > before + round, 'the record')
     }
+    stageChannel.unsubscribe(count)
     expect(complete).toBe(0)
     const left = (await running.access()).slice(before)
     expect(left.map((entry) => entry.outcome)).toEqual(Array(5).fill('aborted'))

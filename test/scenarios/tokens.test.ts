@@ -797,7 +797,7 @@ describe('an issuer that is away', () => {
     const of = (name: string) => new RegExp(`^${name}.* (\\S+)$`, 'm').exec(metrics)?.[1]
     expect([of('gateway_jwks_keys'), of('gateway_jwks_failing')]).toEqual(['1', '1'])
     expect(metrics).toMatch(/gateway_jwks_fetches_total\{.*result="fetched"\} 1\n.*result="failed"\} [1-9]/)
-    expect(Math.round(Number(of('gateway_clock_skew_seconds')) / 10)).toBe(60)
+    expect(Math.round(Number(of(`gateway_clock_skew_seconds\\{peer="${own.issuer}"`)) / 10)).toBe(60)
     expect(Number(of('gateway_jwks_age_seconds'))).toBeGreaterThan(0)
     expect(gateway.logLines.join('')).toContain('"event":"signing-keys-failed"')
     own.respond('/jwks', null)
