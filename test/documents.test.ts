@@ -9,7 +9,7 @@ const root = join(import.meta.dirname, '..')
 const textOf = (file: string): string => readFileSync(join(root, file), 'utf8')
 
 const map = textOf('src/README.md')
-const tree = map.slice(map.indexOf('## The tree'), map.indexOf('## Who may import whom'))
+const tree = map.slice(map.indexOf('```\nsrc/'), map.indexOf('## Who may import whom'))
 const files = globSync('src/**/*.{ts,json}', { cwd: root })
 
 /** The files that the tree names, each below its folder. */
