@@ -4,7 +4,7 @@ import { run } from './cli/command.ts'
 
 // A reader that closes the pipe early (`devin-gateway keys | head`) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
-// The log may not exist yet, so the last resort is stderr.
+// An error of stderr cannot be reported anywhere.
 process.stderr.on('error', () => {})
 
 process.exitCode = await run(process.argv.slice(2), {

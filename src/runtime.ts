@@ -117,7 +117,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     now,
     ({ id }, text) => log.warn({ event: 'key-expiry', key: id }, text),
   )
-  /** Also when the start fails, so that the log says how each start ended. */
+  /** Runs after a failed start, too, so that the audit log says how each start ended. */
   const release = async (): Promise<void> => {
     void sinks.audit('stopped', 'gateway', { policy_revision: policies.current.revision })
     policies.close()

@@ -99,7 +99,7 @@ function errorAt(extension: Extension, entry: ExtensionOperation, message: strin
   return { file: extension.file, line: entry.position.line, column: entry.position.column, severity: 'error', message }
 }
 
-/** Two operations with the same shape cannot be told apart by a request. */
+/** No request can distinguish two operations with the same shape. */
 function shapeOf(operation: Operation): string {
   return `${operation.method} ${operation.template.replaceAll(/\{[^}]*\}/g, '{}')}`
 }
@@ -180,7 +180,7 @@ function fromExtension(entry: ExtensionOperation, index: number, file: string): 
     slashes: entry.slashes,
     cache: entry.cache,
     invalidates: entry.invalidates,
-    // An operator who writes an operation down wants it served.
+    // Operations of extension files are served: an operator listed them.
     stability: 'stable',
     sensitive: false,
     paginated: false,

@@ -2,7 +2,7 @@
 
 import { quoted } from '../config/units.ts'
 
-// Segments are compared raw, so a literal may hold only what no client or server writes in another way.
+// Segments are compared raw, so a literal may hold only characters that nobody percent-encodes.
 const literal = /^[A-Za-z0-9._~!$&'()*+,=:@-]+$/
 const parameter = /^\{([A-Za-z][A-Za-z0-9_-]*)\}$/
 

@@ -1,6 +1,6 @@
-// A tree over raw path segments: finds the operation of a request in time proportional to its path. Pure.
-// Literals win over parameters and there is no way back up. A path that a server which decodes before it routes would
-// read as another operation is refused, so that a request can never be judged as one thing and carried out as another.
+// A tree over raw path segments: finds the operation of a request in time proportional to its path. Pure. Literals
+// win over parameters, without backtracking. A path that a server which decodes before it routes would read as
+// another operation is refused, so that a request can never be judged as one thing and carried out as another.
 
 import type { Operation } from './operation.ts'
 
@@ -13,7 +13,7 @@ interface Node {
 
 interface Entry {
   readonly operation: Operation
-  /** Decoded paths that another operation with a slash-holding parameter would claim. Mostly empty. */
+  /** Decoded paths that another operation with a parameter that may hold slashes would also match. Mostly empty. */
   readonly rivals: RegExp[]
 }
 
@@ -36,7 +36,7 @@ export interface Matcher {
   match(method: string, segments: readonly string[]): MatchResult
 }
 
-/** Compiles operations into the tree. Two operations with the same method and shape are a mistake of the caller. */
+/** Compiles operations into the tree. Throws for two operations with the same method and shape. */
 export function compileMatcher(operations: readonly Operation[]): Matcher {
   const root = createNode()
   for (const operation of operations) {
@@ -88,7 +88,10 @@ function match(root: Node, method: string, segments: readonly string[]): MatchRe
   return node.operations.size === 0 ? { why: 'path' } : { why: 'method', methods: [...node.operations.keys()] }
 }
 
-/** The operation, unless an escaped slash stands where none may, or a server that decodes first could see another one. */
+/**
+ * The operation, unless an escaped slash is not allowed there, or a server that decodes first could see another
+ * operation.
+ */
 function confirm({ operation, rivals }: Entry, segments: readonly string[], slashed: number): MatchResult {
   if (slashed !== -1) {
     const stray = segments.findIndex((segment, index) => escapedSlash.test(segment) && !mayHoldSlash(operation, index))
@@ -116,12 +119,15 @@ function mayClaim(greedy: Operation, operation: Operation): boolean {
   const first = greedy.segments.findIndex((_, index) => mayHoldSlash(greedy, index))
   return greedy.segments.slice(0, first + 1).every((segment, index) => {
     const own = operation.segments[index]
-    // A literal where the other has its parameter wins for every server.
+    // A literal wins over the other's parameter on every server.
     return own !== undefined && (isParameter(segment) ? isParameter(own) : isParameter(own) || own === segment)
   })
 }
 
-/** What a server that decodes first takes for this operation. Parameters that may hold slashes take as much as they can. */
+/**
+ * The path of this operation as a server that decodes first reads it. Parameters that may hold slashes match
+ * greedily.
+ */
 function decodedPattern(operation: Operation): RegExp {
   const parts = operation.segments.map((segment, index) => {
     if (!isParameter(segment)) return segment.replaceAll(/[^A-Za-z0-9_-]/g, String.raw`\$&`)

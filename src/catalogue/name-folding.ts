@@ -2,7 +2,7 @@
 // that a rule looks at, and is not spelled as that one, is refused wherever names of requests are read.
 
 const plain = /^[a-z0-9]*$/
-/** Marks, controls, spaces and what is invisible: nothing of them is left. */
+/** Marks, controls, spaces and invisible characters are removed. */
 const dropped = /[\p{M}\p{C}\p{Z}\p{Default_Ignorable_Code_Point}]+/uy
 const notInNames = /[^\p{L}\p{N}]|\p{Default_Ignorable_Code_Point}/gu
 /** `name.0` is an item of the list `name` to some servers. */
@@ -50,7 +50,7 @@ function asciiLetter(code: number): string {
 
 function lettersOf(compatible: string): string {
   const letters = compatible.replaceAll(notInNames, '')
-  // By way of capitals: the long s and the dotless i are an s and an i then.
+  // Through upper case, so that the long s and the dotless i become s and i.
   return letters.toUpperCase().toLowerCase().normalize('NFKD').replaceAll(notInNames, '')
 }
 
@@ -108,7 +108,7 @@ function unescaped(text: string): string {
   )
 }
 
-/** A name of a caller's for a message: short, in quotes, and printable ASCII alone. */
+/** A caller's name for a message: shortened, quoted, printable ASCII only. */
 export function quotedName(name: string): string {
   const plain = name
     .slice(0, mostShown)

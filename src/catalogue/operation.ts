@@ -60,7 +60,7 @@ export interface AnswerShape {
   readonly organizations: readonly string[]
   /** Items may belong to no organization: the place is null or absent then. */
   readonly optional: boolean
-  /** Member by which an item is known again; null when there is none. */
+  /** Member that identifies an item; null when there is none. */
   readonly id: string | null
   /** Null when the list comes whole. */
   readonly paging: Paging | null
@@ -103,7 +103,7 @@ export interface Operation {
   readonly streaming: boolean
   /** Null where no answer in JSON is documented. */
   readonly answer: AnswerShape | null
-  /** A request with an `Idempotency-Key` is done once, and its answer given again to whoever repeats it. */
+  /** A request with an `Idempotency-Key` is sent once, and its answer is replayed to repetitions. */
   readonly idempotent: boolean
   readonly docUrl: string | null
   /** `catalogue` for the built-in data, else the extension file. */

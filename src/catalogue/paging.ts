@@ -2,7 +2,7 @@
 
 import type { Paging } from './operation.ts'
 
-/** The one way that the documentation describes: pages of at most 200 items, 100 where nothing is said. */
+/** The documented paging: pages of at most 200 items, 100 by default. */
 export const cursorPaging: Paging = {
   size: 'first',
   usual: 100,

@@ -6,11 +6,11 @@ export type InheritanceBasis = 'documented' | 'inferred'
 
 export interface PermissionModel {
   readonly names: ReadonlySet<string>
-  /** The organization permission that an enterprise permission stands for, or null. */
+  /** The organization permission that an enterprise permission implies, or null. */
   implies(enterprisePermission: string): string | null
   /** Whether the pair is spelled out in the documentation or follows from its general rule. */
   basis(enterprisePermission: string): InheritanceBasis | null
-  /** Enterprise permissions that stand for this organization permission. */
+  /** Enterprise permissions that imply this organization permission. */
   impliedBy(organizationPermission: string): readonly string[]
   /** True when the name exists at organization scope. */
   isOrganizationPermission(name: string): boolean

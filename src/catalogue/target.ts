@@ -24,8 +24,8 @@ const escape = /%[0-9A-Fa-f]{2}/
 const ambiguousDecoded = /[\\;\u0000-\u001f\u007f-\u009f]/
 
 /**
- * Reads a request target. `authority` is the Host field, against which an absolute-form target is held.
- * Throws `ambiguous-path` for anything that two servers could read differently (contract, "Paths").
+ * Reads a request target. `authority` is the Host field, which an absolute-form target has to match. Throws
+ * `ambiguous-path` for anything that two servers could read differently (contract, "Paths").
  */
 export function readTarget(rawTarget: string, authority: string | undefined): Target {
   const target = rawTarget.startsWith('/') ? rawTarget : originForm(rawTarget, authority)

@@ -8,7 +8,7 @@ import type { Command, Invocation, Streams } from './invocation.ts'
 import { forPeople } from './style.ts'
 import { UsageError } from './usage.ts'
 
-/** Loaded when they are wanted: `start` should not wait for what only the sandbox needs. */
+/** Loaded on demand: `start` should not load what only the sandbox needs. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   start: async () => (await import('./commands/start.ts')).startCommand,
   sandbox: async () => (await import('./commands/sandbox.ts')).sandboxCommand,

@@ -1,8 +1,8 @@
-// How a process that serves ends: by a signal, by a second one, or by a defect that nobody caught.
+// Ends a serving process: on a signal, on a second one, or on an uncaught error.
 
 import type { Log } from '../records/log.ts'
 
-/** What serves: a gateway, or the parent of several. */
+/** A gateway, or the parent of several workers. */
 export interface Service {
   /** Lets requests under way finish, and stops. */
   drain(): Promise<void>
@@ -14,7 +14,7 @@ export interface EndOptions {
   readonly log: Log
   /** A drain that takes longer is ended by a cut. */
   readonly drainMs: number
-  /** False where somebody else takes the signals. */
+  /** False where another process handles the signals. */
   readonly signals?: boolean
 }
 
@@ -27,13 +27,13 @@ export interface Ending {
   cut(): void
 }
 
-/** Records may take so long to be made once everything was cut. */
+/** Time for writing the last records once everything was cut. */
 const cutMs = 2_000
-/** A defect that comes back with every request would fill the log while the instance drains. */
+/** An error that repeats with every request would fill the log while the instance drains. */
 const mostLogged = 10
 
 /**
- * From now on a defect that nobody caught is logged in one line, and the service drains and ends with 1, so that it is
+ * From now on an uncaught error is logged in one line, and the service drains and ends with 1, so that it is
  * replaced. Before there is a service the process ends at once.
  */
 export function createEnding({ log, drainMs, signals = true }: EndOptions): Ending {
@@ -50,12 +50,12 @@ export function createEnding({ log, drainMs, signals = true }: EndOptions): Endi
     ending = true
     setTimeout(cut, drainMs).unref()
     service.drain().then(
-      // What a defect has left behind may keep the process from ending by itself.
+      // State that an uncaught error left behind may keep the process from ending by itself.
       () => (code === 0 ? finish(code) : process.exit(code)),
       (error: unknown) => fail(error),
     )
   }
-  /** What waits to be written is written as the process exits. */
+  /** Pending lines are written on exit. */
   function cut(): void {
     const exit = (): never => process.exit(1)
     setTimeout(exit, cutMs)

@@ -81,7 +81,7 @@ async function loadWithCatalogue(
   return { ...loaded, diagnostics: [...diagnostics, ...loaded.diagnostics] }
 }
 
-/** With a broken configuration catalogue and policies are looked at all the same, so that all problems show at once. */
+/** Catalogue and policies are checked even when the configuration is broken, so that all problems show at once. */
 async function addOtherProblems(invocation: Invocation, error: unknown): Promise<never> {
   if (!(error instanceof Refused)) throw error
   const { catalogue, policiesDirectory } = await outlineOf(configFile(invocation), invocation.env)
@@ -131,7 +131,7 @@ export function callerFrom(invocation: Invocation, policy: PolicySet): TestPrinc
   }
 }
 
-/** The entry that fits a named app, else the first one. */
+/** The entry that matches a named app, else the first one. */
 function memberEntry(members: readonly Condition[], app: string | null): Condition {
   const fitting = app === null ? undefined : members.find((condition) => condition.app?.has(app) === true)
   const entry = fitting ?? members[0]

@@ -1,4 +1,4 @@
-// Diagnostics: what is wrong with a file that a person wrote, and where. All are collected before anything is refused.
+// Diagnostics: mistakes in files that people write, with their place. All are collected before anything is refused.
 
 export interface Diagnostic {
   readonly file: string

@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import { parseDuration, parseRate, parseSize, quoted, type Parsed } from './units.ts'
 
-/** A text that a parser of ours turns into a value; its refusal becomes the message, also for what is no text. */
+/** A text that a parser turns into a value. The parser's message is also used for values that are not texts. */
 export function textAs<T>(parse: (text: string) => Parsed<T>) {
   return z
     .string({ error: ({ input }) => refusal(parse, input) })
@@ -49,7 +49,7 @@ export const size = () => textOrNumberAs(parseSize).meta({ title: 'size', exampl
 export const rate = () =>
   textAs(parseRate).meta({ title: 'rate', examples: ['10/s', '600/min', '50/day', '500/month'] })
 
-/** A text that says something. */
+/** A non-empty text. */
 export const text = () => z.string().min(1, 'must not be empty')
 
 /** A list, or a single text for a list of one; never empty, nor any of its members. */

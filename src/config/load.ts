@@ -45,8 +45,8 @@ export async function loadConfig(file: string, env: Environment): Promise<Loaded
 }
 
 /**
- * Where catalogue and policies are, whatever is wrong with the rest of the configuration, so that their mistakes can be shown
- * beside its own. The defaults where nothing readable is said.
+ * Where catalogue and policies are, even when the rest of the configuration is broken, so that their mistakes show
+ * together. Unreadable values fall back to the defaults.
  */
 export async function outlineOf(
   file: string,
@@ -171,7 +171,7 @@ async function resolveStore(
   return storeConfig(written, { ca, password: await read('password'), secret })
 }
 
-/** The value that a reference leads to; empty when it cannot be read, which is reported; null when none is named. */
+/** The value behind a reference; empty when it cannot be read, which is reported; null without a reference. */
 async function readReference(
   reference: { readonly env?: string | undefined; readonly file?: string | undefined } | undefined,
   what: 'password' | 'secret',

@@ -1,4 +1,4 @@
-// Finds the spelling that somebody probably meant, for messages about unknown words.
+// Finds the spelling that was probably meant, for messages about unknown words.
 
 // Longer words are neither compared nor suggested: the work grows with the product of the lengths.
 const longestWord = 200

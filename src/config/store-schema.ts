@@ -22,7 +22,7 @@ export interface StoreConfig {
   /** Begins the name of every key and channel. */
   readonly prefix: string
   readonly timeoutMs: number
-  /** What happens to limits of cost while the store is away: refused, or judged by this instance's share. */
+  /** What happens to limits of cost while the store is away: refused, or checked against this instance's share. */
   readonly budgetsWhenAway: 'refuse' | 'share'
 }
 
@@ -140,7 +140,7 @@ function plain(of: { cluster: boolean; list: StoreAddress[] }): StoreDocument {
   return { nodes: of, prefix: 'devin-gateway', timeout: 50, budgets_when_away: 'refuse' }
 }
 
-/** What does not fit together: a path below `store`, and a sentence. */
+/** Contradictions between settings: a path below `store`, and a sentence. */
 export function storeProblems(written: NonNullable<StoreDocument>): { at: string[]; message: string }[] {
   const { list } = written.nodes
   const first = list[0]

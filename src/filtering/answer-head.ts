@@ -1,10 +1,10 @@
-// The head of an answer whose body is filtered: which fields still hold, and whether there is JSON to filter.
+// The head of an answer whose body is filtered: which fields stay, and whether there is JSON to filter.
 
 import type { ResponseHead } from '../cache/response-stream.ts'
 
 /**
- * What is to be done with an answer. `read`: filter its JSON. `error`: an error of the upstream. `pass`: nothing is in it
- * that could be filtered. `refuse`: nobody knows what is in it.
+ * How to treat an answer. `read`: filter its JSON. `error`: an error of the upstream. `pass`: nothing in it can be
+ * filtered. `refuse`: its content is unknown.
  */
 export type Treatment = 'read' | 'error' | 'pass' | 'refuse'
 
@@ -16,7 +16,7 @@ export function treatmentOf(head: ResponseHead, byOrganization: boolean): Treatm
   return isJson(head) && (status === 200 || (!byOrganization && status !== 206)) ? 'read' : 'refuse'
 }
 
-/** Fields that say nothing of the content: no length, digest, validator, link or count of what was filtered. */
+/** Fields that reveal nothing about the unfiltered content: no length, digest, validator, link or count. */
 const contentFree = new Set([
   'age',
   'cache-control',
@@ -34,7 +34,7 @@ const contentFree = new Set([
   'x-should-retry',
 ])
 
-/** The fields of a filtered answer: those of the upstream that still hold. */
+/** The fields of a filtered answer: those of the upstream that stay true. */
 export function filteredFields({ fields }: ResponseHead): string[] {
   return ['content-type', 'application/json', ...kept(fields, contentFree)]
 }

@@ -1,4 +1,4 @@
-// The answer to a HEAD for which a GET was sent: whose it is, and how long, is known only when it has been read.
+// The answer to a HEAD for which a GET was sent: only the body shows whose it is, and its length.
 
 import type { ResponseHead, ResponseSink, ResponseSource } from '../cache/response-stream.ts'
 import type { Problem } from '../problems.ts'

@@ -1,5 +1,5 @@
-// A list on its way back, filtered: reads the upstream's pages on until the caller's page is full, and gives on only the
-// items that were selected. The sink of each of the upstream's answers, and the source of the one that its own sink gets.
+// Filters a list: reads the upstream's pages until the caller's page is full, and passes on only the selected items.
+// It is the sink of each upstream answer, and the source of the caller's answer.
 
 import type { ResponseHead, ResponseSink, ResponseSource } from '../cache/response-stream.ts'
 import { Problem } from '../problems.ts'
@@ -17,7 +17,7 @@ import { UnknownShape } from './unknown-shape.ts'
 const defaultBounds: ReadingBounds = { maxCalls: 20, maxBytes: 32 * 1024 * 1024, maxMs: 10_000 }
 const comma = Buffer.from(',')
 
-/** Asks for a list and feeds the sink what is selected of it. Throws what the first `fetch` throws. */
+/** Asks for a list and feeds the sink the selected items. Throws what the first `fetch` throws. */
 export function filterList(request: ListRequest, sink: ResponseSink, bounds: ReadingBounds = defaultBounds): void {
   const list = new FilteredList(request, sink, bounds)
   sink.attach(list)
@@ -138,7 +138,10 @@ class FilteredList implements ResponseSink, ResponseSource {
     return output
   }
 
-  /** An error of the upstream is the caller's answer as it is, unless there is something to give: then that is a short page. */
+  /**
+   * An error of the upstream goes to the caller as it is. With items already selected the caller gets a short page
+   * instead.
+   */
   #failed(otherwise: () => void): void {
     const { page } = this.#request
     if (this.#given === 0 || page === null) otherwise()
@@ -219,7 +222,7 @@ class FilteredList implements ResponseSink, ResponseSource {
       this.ask(page)
     } catch (error) {
       if (!(error instanceof Problem)) throw error
-      // Nothing was sent: what there is by now is a page all the same.
+      // Nothing was sent upstream: the items so far are a page.
       this.#failed(() => this.#stop(error))
     }
   }

@@ -1,5 +1,5 @@
-// A single object on its way back: held until it is known whose it is, then given on, without what a guardrail drops, or
-// refused in the same words as one that does not exist.
+// Filters a single object: holds it until its organization is known, then passes it on without the fields that a
+// guardrail drops, or refuses it in the same words as an object that does not exist.
 
 import type { ResponseHead, ResponseSink, ResponseSource } from '../cache/response-stream.ts'
 import type { AnswerShape } from '../catalogue/operation.ts'
@@ -18,7 +18,7 @@ export interface ObjectRequest {
 }
 
 const maxBytes = 4 * 1024 * 1024
-/** Errors that are about the request's form or the upstream's state, and not about the object. */
+/** Errors about the request's form or the upstream's state, which reveal nothing about the object. */
 const aboutTheRequest = new Set([400, 405, 406, 422, 429])
 
 export class FilteredObject implements ResponseSink {

@@ -1,5 +1,5 @@
-// What a filter gives on: held until it is complete, so that an answer that turns out to be unreadable can still be refused
-// properly; one that grows large is given on as it comes.
+// The output of a filter: held until it is complete, so that an unreadable answer can still be refused; a large one
+// streams.
 
 import type { ResponseHead, ResponseSink } from '../cache/response-stream.ts'
 import { fieldValue } from '../http/field-list.ts'
@@ -23,14 +23,17 @@ export class Output {
     this.#head = head
   }
 
-  /** A further answer of the upstream goes into it: nobody else may have it where that one says so, or other than the first. */
+  /**
+   * Another answer of the upstream contributes: the result must not be shared when that answer forbids it or differs
+   * from the first.
+   */
   heed(head: ResponseHead): void {
     const differs = aboutCaching.some((name) => fieldValue(head.fields, name) !== fieldValue(this.#head.fields, name))
     const token = head.unshared ?? (differs ? 'partial' : null)
     if (token !== null) this.unshare(token)
   }
 
-  /** Nobody else may have it, for the reason that the token says. */
+  /** It must not be shared, for the reason that the token names. */
   unshare(token: string): void {
     this.#head = { ...this.#head, unshared: this.#head.unshared ?? token }
   }

@@ -1,6 +1,6 @@
-// The callers' listener, as Fastify people expect it: hooks in order, own pages as a plugin, one proxied route, one error
-// handler. Every request takes this way, also one of a method that nobody knows, and what the parser refuses is answered and
-// recorded as one.
+// The callers' listener in Fastify's terms: hooks in order, own pages as a plugin, one proxied route, one error
+// handler. Every request passes them, whatever its method. What the parser refuses is answered and recorded the same
+// way.
 
 import { randomUUID } from 'node:crypto'
 import { IncomingMessage, METHODS, ServerResponse } from 'node:http'
@@ -42,13 +42,13 @@ export interface GatewayParts {
   readonly policy: () => PolicySet
   /** The monotonic clock. */
   readonly now: () => number
-  /** Something that is our fault or the operator's business, with its cause. */
+  /** A defect of the gateway, or a problem for operators, with its cause. */
   readonly onDefect: (context: RequestContext, problem: Problem) => void
   readonly listener: ServerOptions & CapOptions & ListenerEvents
   readonly upstreamOrigin: string
 }
 
-/** What becomes of connections, for metrics and log. */
+/** Events of connections, for metrics and log. */
 export interface ListenerEvents {
   readonly onRefused: (reason: ConnectionRefusal) => void
   readonly onCut: (cause: ConnectionCut) => void
@@ -72,8 +72,8 @@ export interface GatewayApp {
 }
 
 /**
- * The record of a request whose caller has left waits so long for what the upstream answers. Others may wait for the answer to a
- * read, and that to a create with an Idempotency-Key is kept: both are waited for without regard to the record.
+ * How long the record of a request whose caller has left waits for the upstream's answer. Shared reads and creates
+ * with an Idempotency-Key continue beyond that.
  */
 function recordWithinMs({ isRead, claim }: RequestContext): number {
   return isRead || claim !== null ? 1_000 : 2 * abandonedMs
@@ -84,7 +84,10 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
   const { stages, recorder, now } = parts
   let phase: ListenerPhase = 'open'
   let inFlight = 0
-  /** Their callers have left, and a call to the upstream goes on. With what waits for it to write the record; null once it is written. */
+  /**
+   * Requests whose callers have left while a call to the upstream continues, each with the timer of its record; null
+   * once the record is written.
+   */
   const lingering = new Map<RequestContext, NodeJS.Timeout | null>()
   let onIdle = (): void => {}
   const pipelines = new Pipelines()
@@ -139,7 +142,10 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     return context
   }
 
-  /** The first hook: goes on when the requests before this one are answered, together with what else has arrived. */
+  /**
+   * The first hook: continues when earlier requests of the connection are answered, together with everything that has
+   * arrived.
+   */
   const open: StageHook = (fastifyRequest, { raw: response }, done) => {
     const { raw: request } = fastifyRequest
     const context = openContext(request, response)
@@ -154,23 +160,26 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     if (before === null) scheduleAdmission(admit)
     else
       before.response.once('close', () => {
-        // An answer that ends the connection is the last one; what stands behind it must not be done.
+        // An answer that closes the connection is the last one; requests behind it must not run.
         if (request.socket.writable) scheduleAdmission(admit)
       })
   }
 
-  /** What is addressed to the API: one proxied route behind the stages, and the same stages for methods that it does not know. */
+  /**
+   * Requests to the API: one proxied route behind the stages, and the same stages for methods that the router does
+   * not know.
+   */
   const api: FastifyPluginCallback = (scope, _options, done) => {
     scope.addHook('onRequest', hookOf(stages.authenticate))
     for (const stage of stages.decide) scope.addHook('preHandler', hookOf(stage))
     const forward: RouteHandlerMethod = ({ context }) => stages.forward(context)
-    // The stages forward by themselves: of the library's own forwarding nothing applies.
+    // The stages forward the request; the library's own forwarding is not used.
     scope.register(httpProxy, { upstream: parts.upstreamOrigin, handler: forward, retryMethods: [] })
     scope.setNotFoundHandler(forward)
     done()
   }
 
-  /** Waits for calls that go on without their callers, then for connections that were cut: they tell their exchange a moment later. */
+  /** Waits for calls that continue without their callers, then for the close events of cut connections. */
   async function untilRecorded(deadlineMs: number): Promise<void> {
     for (let turns = 0; inFlight > lingering.size && turns < 1000; turns++) await setImmediate()
     if (lingering.size > 0 && deadlineMs > 0) {

@@ -1,4 +1,4 @@
-// What a create may cost, asked of its budgets. Requests without a budget pass by.
+// Reserves what a create may cost from its budgets. Requests without a budget need nothing.
 
 import { BudgetsUnavailable } from '../budgets/budget-store.ts'
 import { unitsOf, unitsPerAcu, type Budget } from '../budgets/budget.ts'
@@ -23,14 +23,14 @@ export interface Budgeting {
    * nothing bounds.
    */
   reserve(context: RequestContext, evaluation: Evaluation): Promise<CreateReservation | null> | null
-  /** How budgets stand; null while nobody can tell. */
+  /** The status of budgets; null while it is unknown. */
   statuses(budgets: readonly Budget[]): Promise<readonly BudgetStatus[] | null>
 }
 
 export interface BudgetingOptions {
   readonly budgets: Budgets
   readonly now: () => number
-  /** What happens to creates while nobody knows what is left. */
+  /** What happens to creates while budgets cannot be read. */
   readonly whenUnavailable: 'refuse' | 'allow'
   readonly onResult: (result: 'reserved' | 'refused' | 'unbounded' | 'unavailable') => void
 }
@@ -67,7 +67,7 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
     )
   }
 
-  /** Null where creates are let through although nobody can count them. */
+  /** Null where creates are allowed although they cannot be counted. */
   async function attempt<T>(ask: () => Promise<T>): Promise<T | null> {
     try {
       return await ask()
@@ -113,7 +113,7 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
   }
 }
 
-/** What makes a sleeping session work again. */
+/** Requests that wake a sleeping session. */
 const wakes: ReadonlySet<string> = new Set(['org.sessions.messages.send', 'ent.sessions.messages.send'])
 
 function exceeded(budgetStatus: BudgetStatus | null, bound: number, nowMs: number): Problem {
@@ -138,7 +138,7 @@ function overShadow(statuses: readonly BudgetStatus[]): string | null {
 
 const windowSeconds = { day: 86_400, week: 604_800, month: null } as const
 
-/** RateLimit-Policy and RateLimit with the budgets behind the limits: whole ACUs or sessions, rounded down. */
+/** Appends the budgets to RateLimit-Policy and RateLimit: whole ACUs or sessions, rounded down. */
 function withBudgets(fields: readonly string[], statuses: readonly BudgetStatus[], nowMs: number): readonly string[] {
   const shown = statuses.filter(({ budget }) => budget.hard !== null)
   if (shown.length === 0) return fields

@@ -1,5 +1,5 @@
-// What the response cache is asked for a request that the policy has allowed: who shares the answer, how long it may be
-// kept, and under which names it is dropped again.
+// Makes the cache request of an allowed request: who shares the answer, how long it may be kept, and which tags drop
+// it.
 
 import { ruleFor } from '../cache/lifetimes.ts'
 import type { CacheRule, CacheRequest } from '../cache/cache-request.ts'
@@ -55,13 +55,16 @@ function asksForOneThing({ segments, organizations }: Operation): boolean {
   )
 }
 
-/** What a failed write makes stale follows from whose rules the reads of the same path follow. */
+/** A write follows the caching rules of the reads of the same path. */
 function ruleOfWrite(catalogue: Catalogue, { segments }: Target): CacheRule {
   const read = catalogue.match('GET', segments)
   return 'cache' in read && read.cache.startsWith('rfc9111') ? ruleFor(read.cache, '', () => 0) : notKept
 }
 
-/** Not the value's version: a rotated key sees what the one before saw. The place, since an id can be given to another key. */
+/**
+ * Not the value's version: a rotated key sees what the one before saw. Scope and organization count, since an id can
+ * be reassigned to another key.
+ */
 function partitionOf({ id, scope, organization }: KeyHandle, filter: ResponseFilter | null): string {
   const handle = `${id} ${scope} ${organization ?? ''}`
   return filter === null ? handle : `${handle} ${filter.digest}`

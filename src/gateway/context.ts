@@ -20,19 +20,19 @@ import { Releases } from './releases.ts'
 import type { StageName } from './stages/names.ts'
 
 /**
- * The life of an exchange; it only moves forward.
- * `deciding`: stages run. `answering`: the head of the answer is written. `answered`: all of it is handed over, and leaves at the
- * end of the event-loop batch at the latest. `closed`: the caller has it, or has left. `ended`: no call to the upstream is left either.
+ * The life cycle of an exchange; it only moves forward. `deciding`: stages run. `answering`: the head of the answer
+ * is written. `answered`: all of it is handed over, and leaves at the end of the event-loop batch at the latest.
+ * `closed`: the caller has it, or has left. `ended`: no call to the upstream is left either.
  */
 const phases = { deciding: 0, answering: 1, answered: 2, closed: 3, ended: 4 } as const
 
-/** Who hears of an exchange. */
+/** Listeners of an exchange. */
 export interface ContextEvents {
   /** A refusal or failure is about to be answered, or has cut the answer off. */
   failed(context: RequestContext, problem: Problem): void
   /** The answer to a write that was sent upstream is about to leave: the whole of it, or a beginning. */
   leaving(context: RequestContext, isWhole: boolean): void
-  /** Exactly once, when nothing is left to do for it. */
+  /** Called exactly once, when nothing is left to do. */
   ended(context: RequestContext): void
 }
 
@@ -63,9 +63,9 @@ export class RequestContext {
   receivedBody: Buffer | null = null
   /** The Idempotency-Key that this request has claimed. */
   claim: Claim | null = null
-  /** What it may cost, put aside in budgets. */
+  /** The budget reservation. */
   reservation: CreateReservation | null = null
-  /** What the cache has granted in place of an answer. */
+  /** What the cache gave in place of an answer: a lease or a place behind another caller. */
   acquired: CacheWait | FetchLease | null = null
   keyVersion: KeyVersion | null = null
   /** How the cache came to the answer, and its Cache-Status; null when it was not asked. */
@@ -137,12 +137,12 @@ export class RequestContext {
     return this.#phase === phases.deciding
   }
 
-  /** An answer is complete or the caller has left: what comes now is nobody's. */
+  /** The answer is complete or the caller has left: nothing more can be written. */
   get isAnswered(): boolean {
     return this.#phase >= phases.answered
   }
 
-  /** The whole answer was handed over: what fails behind it is only its echo. */
+  /** The whole answer was handed over: later errors change nothing. */
   get isComplete(): boolean {
     return this.#complete
   }
@@ -175,12 +175,12 @@ export class RequestContext {
     this.#target = target
   }
 
-  /** What the policy says of the request, from the stage `authorize` on. */
+  /** The evaluation of the policy, from the stage `authorize` on. */
   get decided(): Evaluation {
     return this.evaluation ?? tooEarly('decided')
   }
 
-  /** What was made of the evaluation; shared with other requests that came to the same one. */
+  /** Values derived from the evaluation; shared with other requests that have the same one. */
   get memo(): DecisionMemo {
     return this.#memo ?? tooEarly('memo')
   }
@@ -190,13 +190,13 @@ export class RequestContext {
     this.#memo = memo
   }
 
-  /** What is written of the answer from here on cannot be taken back. */
+  /** From here on the answer's head cannot be taken back. */
   beginAnswer(status: number): void {
     this.status = status
     this.#advance(phases.answering)
   }
 
-  /** A part of the answer leaves before all of it is there. */
+  /** The answer leaves in parts. */
   partLeaves(): void {
     if (this.#isSentWrite) this.#events.leaving(this, false)
   }
@@ -261,7 +261,7 @@ export class RequestContext {
     if (this.#phase === phases.closed && this.#calls === 0) this.end()
   }
 
-  /** A failure here has nobody up the stack to go to. */
+  /** No caller is left on the stack to catch an error. */
   #release(releases: Releases): void {
     try {
       releases.release()

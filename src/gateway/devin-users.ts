@@ -1,5 +1,5 @@
-// Who a caller is at Devin: the user of its member list that has the e-mail address of the token. Looked up when a
-// guardrail asks for it, remembered, refreshed in the background.
+// Finds a caller's user at Devin by the e-mail address of the token. Looked up when a guardrail asks for it,
+// remembered, refreshed in the background.
 
 import { LRUCache } from 'lru-cache'
 import { addressName, verifiedAddress } from '../identity/claims.ts'
@@ -44,9 +44,9 @@ interface Remembered {
 /** A user that is known is asked for anew in the background when older than the first, and never believed past the second. */
 const refreshAfterMs = 10 * 60_000
 const believedMs = 24 * 3_600_000
-/** Somebody who was just invited does not want to wait longer. */
+/** Short, so that a person who was just invited soon gets access. */
 const unknownMs = 30_000
-/** Two years of logins of a large company. */
+/** More than the members of a large company. */
 const mostRemembered = 20_000
 
 /** Makes the finder. */
@@ -149,7 +149,7 @@ function userOf(ids: readonly string[], { organization }: MemberList): DevinUser
   const [id] = ids
   const where = organization === null ? 'at Devin' : `in ${organization} at Devin`
   if (id === undefined) return { unknown: `nobody ${where} has the e-mail address of this caller` }
-  // Acting as either of them could be acting as somebody else.
+  // Either could be another person, so neither is used.
   return ids.length === 1 ? { id } : { unknown: `several users ${where} have the e-mail address of this caller` }
 }
 

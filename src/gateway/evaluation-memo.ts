@@ -1,21 +1,21 @@
-// Evaluations of requests that callers repeat, as dashboards and pollers do, and what was made of them: the same principal,
-// policies, method and target come to the same evaluation, so it is made and written down once.
+// Remembers evaluations of repeated requests, as dashboards and pollers send them. The same principal, policies,
+// method and target give the same evaluation, so it is computed and serialised once.
 
 import type { Principal } from '../identity/principal.ts'
 import type { Evaluation } from '../policy/decision/evaluate.ts'
 import type { Problem } from '../problems.ts'
 
-/** What was made of one evaluation and of nothing else. */
+/** Values derived from one evaluation and nothing else. */
 export class DecisionMemo {
-  /** Its no; undefined while nobody has asked for it, null for a yes. */
+  /** Its refusal; undefined while not computed, null when allowed. */
   refusal: Problem | null | undefined = undefined
-  /** What its decision record says, as JSON; null while it was not recorded. */
+  /** Its decision record as JSON; null while it was not recorded. */
   record: string | null = null
-  /** Of a write the names of what it makes stale in the cache; null while the cache was not asked. */
+  /** Tags that a write makes stale in the cache; null while not computed. */
   stale: readonly string[] | null = null
   #afterBody: DecisionMemo | null = null
 
-  /** The memo of the same decision once a body was read that did not change it. */
+  /** The memo of the evaluation after reading a body that added no facts. */
   get afterBody(): DecisionMemo {
     return (this.#afterBody ??= new DecisionMemo())
   }
@@ -37,7 +37,7 @@ const mostKeptByDefault = 16_384
 interface SeenRequest {
   readonly method: string
   readonly target: string
-  /** Null after the first time: what does not come again is not worth keeping alive. */
+  /** Null after the first request: only repeated requests are kept. */
   evaluated: Evaluated | null
 }
 

@@ -1,10 +1,9 @@
-// What one turn of the event loop brings is handled as a batch: Node reads every request that has arrived, then all of them
-// are admitted, and what was answered by then is written last. docs/performance.md says what that saves. A lone request
-// waits for nothing: its batch ends behind it.
+// Handles everything that one event-loop turn brings as a batch: Node reads every request that has arrived, then all
+// are admitted, and answers are written last. docs/performance.md says what that saves. A lone request does not wait.
 
 import { setImmediate } from 'node:timers'
 
-/** Must not throw. What does is a defect that nobody catches; the rest of the batch runs in the next one. */
+/** Must not throw. An exception is an uncaught error; the rest of the batch runs in the next one. */
 type Work = () => void
 
 let admissions: Work[] = []

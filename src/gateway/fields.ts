@@ -92,7 +92,7 @@ export function readCallerFields(request: IncomingMessage): CallerFields {
         if (plainId.test(value) && maskSecrets(value) === value) requestId = value
         break
       case 'accept-encoding':
-        // What is longer than any list of codings is none.
+        // A longer value is no list of codings.
         acceptEncoding = (acceptEncoding === undefined ? value : `${acceptEncoding}, ${value}`).slice(0, 512)
         break
       case 'range':
@@ -134,9 +134,9 @@ function malformed(why: string): Problem {
   return new Problem('malformed-request', `The request is refused because ${why}. Repair the client (RFC 9112).`)
 }
 
-/** Fields that a Connection field names are for one hop only, whatever they are. */
+/** Drops every field that a Connection field names: such fields are for one hop only. */
 export function dropListed(fields: string[], connection: string): void {
-  // What nearly every message says names no field.
+  // `keep-alive` and `close`, the usual values, name no field.
   if (/^(?:keep-alive|close)$/i.test(connection)) return
   const listed = new Set(
     connection

@@ -1,5 +1,5 @@
-// How a request is held against limits, for the two stages that do it: before a body is read, attempts and concurrency; after
-// the decision stands, all the others. What is taken is registered on the context and released there.
+// Checks a request against limits, for the two stages that do it: attempts and concurrency before a body is read; all
+// others after the decision. What is taken is registered on the context and released there.
 
 import { policyField, statusField } from '../limits/fields.ts'
 import type { LimitDecision, Limit, Limiter, LimitStatus } from '../limits/limiter.ts'
@@ -9,8 +9,8 @@ import { limitExceeded, limitsUnjudged } from './refusals/limits.ts'
 import type { StageResult } from './stages/stage.ts'
 
 /**
- * Judges limits together and counts the request against them, or refuses it. Those that were taken before are not taken again.
- * A promise only where a store is asked.
+ * Checks limits together and counts the request against them, or refuses it. Limits that were taken before are not
+ * taken again. A promise only where a store is asked.
  */
 export function takeLimits(
   limiter: Limiter,
@@ -48,7 +48,7 @@ function heed(
   return undefined
 }
 
-/** Adds to what the answer says of limits. */
+/** Adds limits to the RateLimit fields of the answer. */
 export function addLimitFields(
   context: RequestContext,
   limits: readonly Limit[],
@@ -60,7 +60,10 @@ export function addLimitFields(
   context.limitFields = ['ratelimit-policy', policyField(shown), 'ratelimit', statusField(context.limitStatuses)]
 }
 
-/** A limit of attempts that nobody has stated is told when it comes near. */
+/**
+ * Whether the answer shows the limit of attempts: always where the policy states it, else only when half of it is
+ * used.
+ */
 export function showsAttempts({ attempts }: Team, { limit, remaining }: LimitStatus): boolean {
   return attempts.isStated || (limit.quota !== null && 2 * remaining < limit.quota.amount)
 }

@@ -10,7 +10,10 @@ export const priorities = ['low', 'normal', 'high'] as const satisfies readonly 
 const boundsMs = { low: 100, normal: 250, high: 1_000 } as const
 /** Readings in a row before a further priority is refused: a single pause of the process is no overload. */
 const readingsToRise = 2
-/** Readings in a row below half of a bound before a priority is served again: refusing is what made the delay shorter. */
+/**
+ * Readings in a row below half of a bound before a priority is served again: the delay is short only because requests
+ * are refused.
+ */
 const readingsToFall = 6
 /** Between two readings. */
 export const readingMs = 500

@@ -1,16 +1,16 @@
-// What a request holds and has to give back: each entry is released once, the last one first.
+// Resources that a request holds: each is released once, in reverse order.
 
 export class Releases {
   /** Null once everything was released. */
   #entries: (() => void)[] | null = []
 
-  /** Releases later, or at once when the time for it has passed. */
+  /** Releases later, or at once when everything was released already. */
   add(release: () => void): void {
     if (this.#entries === null) release()
     else this.#entries.push(release)
   }
 
-  /** Releases everything. One failure keeps nothing else from being released; the first is thrown at the end. */
+  /** Releases everything, also after a failure; the first failure is thrown at the end. */
   release(): void {
     const entries = this.#entries
     if (entries === null) return

@@ -22,7 +22,7 @@ interface DecodeOptions {
 type DecodeSync = (bytes: Buffer, options: DecodeOptions) => Buffer
 type Decode = (bytes: Buffer, options: DecodeOptions, done: (error: Error | null, result: Buffer) => void) => void
 
-// zlib passes over what follows the end of the compressed data, and nobody would have looked into that.
+// zlib ignores data after the end of the stream, which would then not be inspected.
 const strict = { rejectGarbageAfterEnd: true }
 /** HTTP allows no window above 8 MiB (RFC 9659), and memory could not be bounded with one. */
 const smallWindow = { params: { [zlib.constants.ZSTD_d_windowLogMax]: 23 } }

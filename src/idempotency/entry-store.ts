@@ -1,10 +1,10 @@
-// Where entries are kept, as the rest of the part sees it: opaque bytes under opaque names, changed only by who knows what
-// is there. The memory of one instance is in memory-entries.ts, a store of several in shared-entries.ts.
+// The storage interface for entries: opaque bytes under opaque names, changed by compare-and-set. The memory of one
+// instance is in memory-entries.ts, a store of several in shared-entries.ts.
 
-/** What is in a place. */
+/** A stored value. */
 export interface Occupied {
   readonly value: Buffer
-  /** How long ago it was claimed, whatever was put there since. */
+  /** How long ago the place was claimed, regardless of later changes. */
   readonly ageMs: number
 }
 

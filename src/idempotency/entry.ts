@@ -1,8 +1,8 @@
-// What is kept under one idempotency key, and how it is written down: sealed, under the name that it was sealed for.
+// The entry of one idempotency key and its sealed form, bound to the name it is stored under.
 
 import type { Sealing } from '../store/sealing.ts'
 
-/** An answer of the upstream as it is given again. */
+/** An answer of the upstream as it is replayed. */
 export interface KeptAnswer {
   readonly status: number
   /** Name and value alternating, names in lower case. */
@@ -14,8 +14,9 @@ export interface KeptAnswer {
 export const mostKeptBytes = 16 * 1024
 
 /**
- * `running`: somebody is at it, or was when its instance ended. `answered`: it was done, and this was the answer. `unclear`: nobody can say what it brought; `status` is the answer's
- * where there was one: a failure of the upstream's own, or a success whose answer could not be kept.
+ * `running`: the request is under way, or was when its instance ended. `answered`: it was done, with this answer.
+ * `unclear`: the outcome is unknown; `status` is the answer's where there was one: a failure of the upstream's own,
+ * or a success whose answer could not be kept.
  */
 export type IdempotencyEntry = { readonly fingerprint: string } & (
   | { readonly state: 'running' }
@@ -49,7 +50,7 @@ export function openEntry(sealing: Sealing, name: string, sealed: Buffer): Idemp
   const plain = sealing.open(sealed, name)
   if (plain === null) return null
   const end = 4 + plain.readUInt32BE(0)
-  // Only this file writes what opens here: the seal is the check.
+  // The seal proves that this file wrote it.
   const head = JSON.parse(plain.toString('utf8', 4, end)) as Head
   if (head.state !== 'answered') return head
   const { fingerprint, status, fields } = head

@@ -1,5 +1,5 @@
-// Requests with an Idempotency-Key, done once: who comes first gets the claim, who repeats it gets the kept answer, and what
-// cannot be told apart from a second create is refused. Knows neither sockets nor HTTP.
+// Does requests with an Idempotency-Key once: the first gets the claim, repetitions get the stored answer, and
+// whatever could be a second create is refused. Knows neither sockets nor HTTP.
 
 import { createHash, createHmac } from 'node:crypto'
 import type { Problem } from '../problems.ts'
@@ -30,13 +30,13 @@ export interface KeyedRequest {
   readonly body: Buffer
 }
 
-/** The right, and the duty, to do a request and to say how it ended, by exactly one of the three; none of them rejects. */
+/** The right to send a request, with the duty to report its end by exactly one of the three methods; none rejects. */
 export interface Claim {
   /** It was done: every repetition gets this answer. */
   answered(answer: KeptAnswer): Promise<void>
   /** It may have been done; `status` of the answer where there was one. No repetition is sent. */
   unclear(status: number | null): Promise<void>
-  /** It surely was not done: the key is free, and a repetition is a first request. */
+  /** It was certainly not done: the key is free again. */
   release(): Promise<void>
 }
 
@@ -82,11 +82,11 @@ export interface IdempotencyServiceOptions {
   /** Longest time from a claim to its end. After it the instance counts as gone, and the outcome is unclear. */
   readonly maxRunMs: number
   readonly onEvent: (event: IdempotencyEvent) => void
-  /** A team has claimed a key: null when it got it, else why that could not be judged, `NoRoom` among the reasons. */
+  /** Called after each claim: null when it succeeded, else why it could not be decided, for instance `NoRoom`. */
   readonly onAsked: (team: string, trouble: unknown) => void
 }
 
-/** What is known of one key while a request with it is judged. */
+/** State of one key while a request with it is decided. */
 interface Place {
   readonly sealing: Sealing
   readonly name: string
@@ -157,7 +157,7 @@ export function createIdempotencyService(options: IdempotencyServiceOptions): Id
 
   function claimOf({ sealing, name, fingerprint, running }: Place): Claim {
     let over = false
-    /** Whoever waits for the answer is not held up by a store that is away. */
+    /** The caller's answer does not wait for a store that is away. */
     async function settle(write: () => Promise<void>): Promise<void> {
       if (over) return
       over = true
@@ -190,7 +190,7 @@ export function createIdempotencyService(options: IdempotencyServiceOptions): Id
     }
   }
 
-  /** Until the store has taken it: it may be back only after a long time, and nobody else knows how the create ended. */
+  /** Retries until the store has it, however long that takes: no other instance knows how the create ended. */
   async function repeat(write: () => Promise<void>): Promise<void> {
     for (;;) {
       await store.retryWait()

@@ -1,11 +1,11 @@
-// Entries in the memory of one instance: complete for whoever has one, gone with it. A team whose share is full is refused,
-// because dropping an entry would let a create be repeated.
+// Entries in the memory of one instance, lost when it ends. A team whose share is full is refused, because dropping
+// an entry would let a create be repeated.
 
 import { NoRoom, type EntryStore } from './entry-store.ts'
 import { TeamShares } from './team-shares.ts'
 
 export interface MemoryEntriesOptions {
-  /** By a clock that is not set. */
+  /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
   /** For all teams together. */
   readonly maxBytes: number

@@ -1,4 +1,4 @@
-// What callers with an Idempotency-Key are refused with, in words.
+// Refusals of requests with an Idempotency-Key.
 
 import { Problem } from '../problems.ts'
 
@@ -16,7 +16,7 @@ export function inProgress(): Problem {
   return new Problem('idempotency-in-progress', detail, { fields: { 'retry-after': '1' } })
 }
 
-/** Nobody can say what the first request brought; `status` of its answer, where there was one. */
+/** The outcome of the first request is unknown; `status` of its answer, where there was one. */
 export function outcomeUnclear(status: number | null): Problem {
   const found =
     status === null

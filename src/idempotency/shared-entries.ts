@@ -46,12 +46,12 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1`,
 )
 
-/** A call that was given up can still arrive for as long as a TCP connection tries to deliver it. */
+/** An abandoned call can still arrive for as long as TCP retransmits it. */
 const markMs = 20 * 60_000
 
 export interface SharedEntriesOptions {
   readonly store: Store
-  /** By a clock that is not set. */
+  /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
   /** What this instance may give the store, for all teams together. */
   readonly maxBytes: number
@@ -62,7 +62,7 @@ export function createSharedEntries({ store, monotonic, maxBytes }: SharedEntrie
   const shares = new TeamShares({ monotonic, maxBytes, onExpire: () => {} })
   const placeOf = (name: string): string => store.key('idempotency', name)
 
-  /** Until the store has answered: then it does not matter any more when the claim arrives. */
+  /** Retries until the store has confirmed the mark: then a late claim has no effect. */
   async function withdrawn(keys: readonly string[], value: Buffer): Promise<void> {
     for (;;) {
       try {

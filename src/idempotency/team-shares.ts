@@ -2,7 +2,7 @@
 // comes later half of the rest, so there is always room for another one. As keys expire the shares become equal.
 
 export interface TeamSharesOptions {
-  /** By a clock that is not set. */
+  /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
   /** For all teams together. */
   readonly maxBytes: number
@@ -24,7 +24,7 @@ export class TeamShares {
   /** In the order of their claims; with one lifetime for all, the first to expire come first. */
   readonly #kept = new Map<string, Kept>()
   readonly #byTeam = new Map<string, number>()
-  /** Teams that were refused; whether they still would be is found out when somebody asks. */
+  /** Teams that were refused; whether they still would be is checked on demand. */
   readonly #refused = new Set<string>()
   #bytes = 0
 

@@ -1,5 +1,5 @@
 // One call to the upstream for one key, from the lease to the last byte. A slow leader slows nobody: bytes are collected up to
-// the size of an entry, and only beyond that the leader's pace is the upstream's.
+// the size of an entry, and only beyond that the leader's pace limits the upstream.
 //
 // asking → receiving → done; `done` at any time, when the call failed, its head was enough, or nobody wants it any more.
 
@@ -102,7 +102,7 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
     const { plan } = this
     if (plan.keep) this.#verdict = judge(plan.read.request, head, this.#times())
     const { keep, share } = this.#verdict
-    // The new answer replaces the stored one, unless it is a 429.
+    // An answer that is not kept outdates the stored one, unless it is a server error or a 429.
     if (plan.keep && plan.candidate !== null && !keep && !tellsNothing(head.status))
       this.#parts.outdated(this.plan, plan.candidate)
     if (!share) this.#callbacks.sendAway(this.#callers.takeWaiters(), head)

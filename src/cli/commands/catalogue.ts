@@ -36,7 +36,7 @@ export const catalogueCommand: Command = {
   },
 }
 
-/** The catalogue is of use before there is a configuration: then it is the built-in one. */
+/** Without a configuration the command shows the built-in catalogue. */
 async function settingsOf(invocation: Invocation): Promise<CatalogueSettings> {
   const file = configFile(invocation)
   const named = invocation.option('config') !== null || invocation.env['GATEWAY_CONFIG'] !== undefined

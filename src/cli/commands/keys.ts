@@ -45,13 +45,13 @@ export const keysCommand: Command = {
   },
 }
 
-/** Whether a secret is there and good for its time is all that can be known without a gateway. */
+/** Without a gateway only the presence and the expiry of a secret can be checked. */
 function stateOf(handle: KeyHandle, resolved: boolean): string {
   if (isExpired(handle, Date.now())) return 'expired'
   return resolved ? 'unknown' : 'unresolved'
 }
 
-/** What the running gateway of this configuration says; null when there is none. */
+/** The answer of the running gateway of this configuration; null when there is none. */
 async function liveKeys(admin: { host: string; port: number }): Promise<readonly KeyView[] | null> {
   try {
     const response = await fetch(`${adminAddress(admin)}/api/keys`, {

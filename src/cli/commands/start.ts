@@ -34,7 +34,7 @@ export const startCommand: Command = {
   },
   async run(invocation) {
     const count = workersOf(invocation)
-    // Until it runs there is nothing to read again, and Node.js's own answer to a hang-up is the end of the process.
+    // Before the gateway runs SIGHUP has nothing to reload, and Node.js would end the process.
     process.on('SIGHUP', () => {})
     const { config } = await loadConfig(configFile(invocation), invocation.env)
     const log = createLog({ level: config.log.level, ownErrors: [Problem, Refused] })
@@ -63,7 +63,8 @@ function drainMsOf({ shutdown }: Config): number {
 
 /** A worker: a whole gateway, but for the audit log, and with an operators' listener that only the parent knows. */
 async function work(number: number, { env }: Invocation, config: Config, log: Log): Promise<number> {
-  // The parent decides; what a terminal or a service manager sends to all of its processes reaches this one twice.
+  // Workers ignore signals: a terminal or service manager signals all processes, and the parent forwards its own
+  // decision.
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {})
   const workerLog = logOf(log, number)
   const ending = createEnding({ log: workerLog, drainMs: drainMsOf(config), signals: false })
@@ -82,7 +83,7 @@ async function work(number: number, { env }: Invocation, config: Config, log: Lo
   void parent.drain.then(ending.stop)
   void parent.cut.then(ending.cut)
   const code = await ending.watch(gateway)
-  // The channel to the parent would keep this process.
+  // The channel to the parent would keep this process alive.
   process.disconnect?.()
   return code
 }

@@ -43,9 +43,10 @@ export type YamlResult<T> =
     }
 
 /**
- * Reads one YAML 1.2 document and checks it against the schema. Refuses what two readers could understand differently
- * or what hides its extent: duplicate keys, several documents, anchors and aliases, tags. No message holds a key value.
- * Every mistake is a diagnostic, in the order of the file; with one of them there is no value, but there are words.
+ * Reads one YAML 1.2 document and checks it against the schema. Refuses what two parsers could read differently or
+ * what hides the size of the document: duplicate keys, several documents, anchors and aliases, tags. No message holds
+ * a key value. Every mistake is a diagnostic, in the order of the file; with one of them there is no value, but there
+ * are words.
  */
 export function readYaml<T>(input: YamlInput<T>): YamlResult<T> {
   const lines = new LineCounter()

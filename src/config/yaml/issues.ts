@@ -19,7 +19,7 @@ export function messageFor(issue: z.core.$ZodRawIssue): string {
   return typeof shape === 'object' && shape !== null ? Object.keys(shape).join('\n') : ''
 }
 
-/** One sentence for each mistake. What only follows from another mistake is left out. */
+/** One sentence for each mistake, without those that only follow from another mistake. */
 export function describeIssues(issues: readonly Issue[], tree: Tree): Found[] {
   const spoiled = new Set(tree.problems.map(({ place }) => place.offset))
   const found = withoutConsequences(issues)

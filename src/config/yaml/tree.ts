@@ -33,14 +33,14 @@ export interface TreeNode {
   readonly keyPlace: Place
   /** The scalar as written, when YAML read something else than a text. */
   readonly source: string | null
-  /** The text before variables were put in, when there were any: only that may be shown. */
+  /** The text before its variables were replaced: only that may be shown. */
   readonly template: string | null
 }
 
 export interface Tree {
   readonly value: unknown
   readonly problems: readonly Found[]
-  /** False when the value misses parts of the file, so that further checks would mislead. */
+  /** False when parts of the file could not be read, so that further checks would mislead. */
   readonly complete: boolean
   node(path: readonly PropertyKey[]): TreeNode | null
   nodes(): Iterable<TreeNode>

@@ -5,8 +5,8 @@ import type { Parsed } from '../units.ts'
 const reference = /\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{/g
 
 /**
- * The text with its variables replaced. A default applies when the variable is unset or empty, as in a shell; `$${` is a
- * literal `${`. Values are not expanded again, so one cannot bring in another variable.
+ * The text with its variables replaced. A default applies when the variable is unset or empty, as in a shell; `$${`
+ * is a literal `${`. Values are not expanded again, so a value cannot name another variable.
  */
 export function expandVariables(text: string, env: Readonly<Record<string, string | undefined>>): Parsed<string> {
   const errors: string[] = []

@@ -1,5 +1,5 @@
-// The cursors of filtered lists: what callers get in place of the upstream's, which may name objects of other organizations.
-// Encrypted and authenticated, bound to the list that is read, good for a day or two.
+// The cursors of filtered lists. They replace the upstream's, which may name objects of other organizations.
+// Encrypted and authenticated, bound to one list, valid for a day or two.
 
 import { createCipheriv, createDecipheriv, createHash, createHmac, randomBytes } from 'node:crypto'
 
@@ -9,7 +9,7 @@ export interface PagePosition {
   readonly after: string | null
   /** Size of the upstream's page that begins there. */
   readonly size: number
-  /** Items of that page that are done with. */
+  /** Items of that page that were processed. */
   readonly skip: number
   /** Id of the last of them, by which the place is found again when items came or went meanwhile. */
   readonly last: string | null
@@ -20,7 +20,7 @@ const tagBytes = 16
 const dayMs = 86_400_000
 /** Each cursor has a key of its own, made from a salt, so no nonce is ever used twice with one. */
 const nonce = Buffer.alloc(12)
-/** Lengths tell nothing of the upstream's cursor within this grain. */
+/** Lengths are rounded up to this many bytes, so that they reveal little of the upstream's cursor. */
 const grain = 64
 
 /** What a cursor is bound to: another list, query or view of it makes another binding. */

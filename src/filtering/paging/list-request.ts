@@ -1,4 +1,4 @@
-// What a filtered list is made of: the page that is asked for, how the upstream is asked, and how far reading on may go.
+// The request for a filtered list: the caller's page, how the upstream is asked, and the bounds on further pages.
 // Types only.
 
 import type { ResponseSink } from '../../cache/response-stream.ts'

@@ -54,7 +54,7 @@ export interface NarrowedQuery {
 
 /** Puts `org_ids` into a query that has none, so that the upstream does the work. */
 export function narrowed(pairs: readonly string[], organizations: ReadonlySet<string>): NarrowedQuery {
-  // What the caller names has been held against the fence: it is the organizations.
+  // The policy has checked the caller's own parameter against the fence, so it stays as it is.
   if (queryParameters(pairs.join('&')).some(([name]) => name === 'org_ids')) return { pairs, isNarrowed: true }
   const added = [...organizations].map((id) => `org_ids=${encodeURIComponent(id)}`)
   return added.join('&').length > maxNarrowingBytes

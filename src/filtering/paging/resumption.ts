@@ -8,7 +8,7 @@ export interface Candidate {
   readonly here: PagePosition
 }
 
-/** Skips what the caller has had of a page. */
+/** Skips the items of a page that the caller already has. */
 export class Resumption {
   readonly #skip: number
   readonly #last: string | null

@@ -1,5 +1,5 @@
-// A request's body in memory: a small one so that it leaves in one write, a judged one because a rule looks at it. What is held is
-// counted as it arrives, and who sends too slowly is refused.
+// Collects a request's body in memory: a small one so that it leaves in one write, a judged one because a rule reads
+// it. Memory is counted as bytes arrive, and a body that arrives too slowly is refused.
 
 import type { IncomingMessage } from 'node:http'
 import { Problem } from '../../problems.ts'
@@ -8,7 +8,7 @@ import type { RequestContext } from '../context.ts'
 import type { BodyMemory } from './memory.ts'
 
 export interface Bodies {
-  /** For rules that look into it, and to know a repetition by it. Throws or rejects as `collectBody` does. */
+  /** The whole body, for rules that read it and for idempotency keys. Throws or rejects as `collectBody` does. */
   whole(context: RequestContext): Buffer | Promise<Buffer>
   /** A small one; null for one that is better streamed. */
   small(context: RequestContext): Buffer | null | Promise<Buffer>
@@ -20,7 +20,7 @@ export interface BodiesOptions {
   readonly maxJudgedBytes: number
   /** A body may take so long; longer only while it keeps the least rate. */
   readonly bodyMs: number
-  /** The clock that nobody sets. */
+  /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
 }
 
@@ -80,7 +80,7 @@ export function collectBody(
   const isHere = request.complete && !wasCutOff(request) && request.readableLength === declared
   if (isHere && declared <= maxBytes) {
     if (!hold(declared)) throw noRoom()
-    // A stream of bytes, which are more than none.
+    // The stream gives bytes, so their count is positive.
     return request.read() as Buffer
   }
   return new Promise((resolve, reject) => {

@@ -1,5 +1,4 @@
-// The connections of the callers' listener: how many there may be, how long one may hold its place for nothing, and how they
-// end without cutting anybody off before the deadline.
+// The connections of the callers' listener: their number, their idle time, and their graceful close.
 
 import type { Server } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
@@ -75,7 +74,7 @@ export function watchConnections(server: Server, options: ConnectionOptions): Li
   })
   // Without a listener an error of accept(2) would end the process. One before it listens is the business of who started it.
   server.on('error', () => server.listening && options.onRefused('not-accepted', null))
-  // Beneath TLS there is another socket for each connection, of which nothing can be said.
+  // With TLS every connection has a second, underlying socket, which is not tracked.
   if (isTls) server.on('secureConnection', track)
   server.on('session', (session: ServerHttp2Session) => sessions.add(session))
   const check = setInterval(() => sessions.look(), Math.min(checkMs, options.headMs))

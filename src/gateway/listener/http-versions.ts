@@ -44,7 +44,7 @@ export function leaveUnread(request: IncomingMessage, response: ServerResponse):
   } else if (!stream.endAfterHeaders) stream.once('finish', () => stream.close(constants.NGHTTP2_NO_ERROR))
 }
 
-/** How long what still arrives is read and dropped behind the last answer of a connection. */
+/** How long remaining input is read and dropped after the last answer of a connection. */
 const lingerMs = 2_000
 
 /** A connection that is closed while its caller sends is reset, and the answer lost with it (RFC 9112 section 9.6). */

@@ -1,8 +1,8 @@
 // The requests of each HTTP/1 connection in their order: one begins when the one before it is answered.
 //
-// Node begins all that it has read. A pipeline of many tiny requests would run all at once, before other connections get their
-// turn; a create would overtake the write before it; and a request behind a response that closes the connection would be done,
-// although its caller never hears of it (RFC 9112, sections 9.3.2 and 9.6).
+// Node starts every request that it has read. A pipeline of many tiny requests would run at once, before other connections; a
+// create would overtake the write before it; and a request behind a response that closes the connection would run, although
+// its caller never gets the answer (RFC 9112, sections 9.3.2 and 9.6).
 
 import type { Socket } from 'node:net'
 import type { RequestContext } from '../context.ts'

@@ -1,4 +1,4 @@
-// What the listener refuses before there is a request, in words.
+// Refusals of the listener before there is a request.
 
 import { Problem } from '../../problems.ts'
 import type { ConnectionRefusal } from './caps.ts'

@@ -15,7 +15,7 @@ export interface SessionOptions {
 
 export type SessionCut = 'head' | 'idle' | 'flood'
 
-/** PING and SETTINGS frames between two looks. */
+/** PING and SETTINGS frames between two checks. */
 const mostControlFrames = 500
 /** Header and payload of a PING frame; the least of a SETTINGS frame (RFC 9113, sections 6.5 and 6.7). */
 const frameBytes = { ping: 17, settings: 9 } as const
@@ -29,7 +29,7 @@ interface State {
   /** Bytes received, without those of control frames. They grow without an event while a head is incomplete. */
   unexplained: number
   explained: number
-  /** First and last look that found more of them, while no request was under way. */
+  /** First and last check that found more of them, while no request was under way. */
   growsSinceMs: number
   grewAtMs: number
   closing: boolean
@@ -78,12 +78,12 @@ export class Sessions {
     session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM)
   }
 
-  /** Looks at every session; called each second. */
+  /** Checks every session; called each second. */
   look(): void {
     const nowMs = this.#options.now()
     for (const [session, state] of this.#states) {
       state.controlFrames = 0
-      // One whose peer does not read the farewell.
+      // Destroys a session whose peer does not read the GOAWAY frame.
       if (state.closing && state.openStreams === 0) session.destroy()
       else if (state.openStreams === 0) this.#lookAtQuiet(session, state, nowMs)
     }

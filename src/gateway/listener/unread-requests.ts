@@ -17,11 +17,11 @@ export interface UnreadRequestsParts {
 }
 
 export interface UnreadRequests {
-  /** What the parser refuses is answered once, as the request it belongs to or as one of its own. */
+  /** A parser error is answered once, as the request it belongs to or as one of its own. */
   refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket): void
   /** An exchange of which no request was read. */
   refuse(socket: Socket, problem: Problem): void
-  /** A tunnel is asked for like anything else. */
+  /** CONNECT passes the stages like any other request. */
   connect(request: IncomingMessage, socket: Socket, route: (response: ServerResponse) => void): void
 }
 
@@ -29,7 +29,7 @@ export interface UnreadRequests {
 const lingerMs = 5000
 
 export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRequestsParts): UnreadRequests {
-  /** Node's parser complains of everything that still arrives behind what it has refused. */
+  /** After its first error Node's parser reports every later byte as well. */
   const refused = new WeakSet<Socket>()
 
   function refuse(socket: Socket, problem: Problem): void {
@@ -86,7 +86,7 @@ export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRe
         return
       }
       current.response.shouldKeepAlive = false
-      // Before anything was sent, what was decided was decided about a request that has turned out to be none.
+      // Nothing was sent: the decision was about a request that turned out to be malformed, so it is dropped.
       if (current.keyVersion === null) current.evaluation = null
       answerFailure(current, unparsable(error.code))
     },

@@ -1,5 +1,5 @@
-// Reads of the gateway's own at the Devin API: with the least key of the inventory that may, like those of callers, and
-// recorded like those, with the gateway as their subject.
+// The gateway's own reads of the Devin API: with the least powerful key that suffices, recorded like calls of
+// callers, with the gateway as subject.
 
 import { randomUUID } from 'node:crypto'
 import { parseStrictJson } from '../../json/strict-parser.ts'
@@ -17,7 +17,7 @@ export interface OwnCalls {
   /** Reads an operation of the catalogue by its id. Never rejects. */
   read(
     id: string,
-    /** By the name of the path's parameter. `org_id` chooses the key, too. */
+    /** Path parameters by name. `org_id` also chooses the key. */
     parameters: Readonly<Record<string, string>>,
     query?: readonly (readonly [name: string, value: string])[],
   ): Promise<OwnAnswer>
@@ -28,7 +28,7 @@ export interface OwnCallsOptions {
   readonly keyring: Keyring
   readonly upstream: Pick<Upstream, 'ask'>
   readonly now: () => number
-  /** The clock that nobody sets. */
+  /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
   readonly record: (entry: AccessEntry) => void
   readonly onTrouble: (operation: string, error: unknown) => void
@@ -40,7 +40,7 @@ const pageBounds = { maxDepth: 64, maxValues: 20_000 }
 export function createOwnCalls(options: OwnCallsOptions): OwnCalls {
   const { policy, keyring, upstream, now, monotonic, onTrouble } = options
 
-  /** Asks, and records how it ended. */
+  /** Sends the request and records the outcome. */
   async function ask(
     id: string,
     organization: string | null,

@@ -1,12 +1,12 @@
-// Sessions and their bills as settlement wants them, read from the Devin API. What is not shaped as documented is left out:
-// it is then as if the API had not answered.
+// Sessions and their bills as settlement wants them, read from the Devin API. An undocumented shape counts as no
+// answer.
 
 import { sessionName } from '../../budgets/budgets.ts'
 import type { SeenSession, SessionReader } from '../../budgets/settlement.ts'
 import type { OwnAnswer, OwnCalls } from './own-calls.ts'
 
 const pageSize = 100
-/** A thousand sessions in a few minutes are more than can be told apart. */
+/** More sessions than this in the window cannot be matched to creates. */
 const maxPages = 10
 
 /** Organization keys are asked first; where none may, an enterprise key. */

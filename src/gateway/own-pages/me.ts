@@ -1,4 +1,4 @@
-// GET /gateway/v1/me: who the caller is for the gateway, what it may call, and how its limits and budgets stand.
+// GET /gateway/v1/me: the caller's identity, the operations it may call, and the status of its limits and budgets.
 
 import { budgetView, type BudgetView } from '../../budgets/budget-status.ts'
 import type { Operation } from '../../catalogue/operation.ts'

@@ -1,5 +1,5 @@
-// What the decision record says of guardrails: which applied, what they changed or refused, and the values they read, so
-// that a decision can be replayed. Never a body, and no text that may be long or secret.
+// The guardrails of a decision record: which applied, what they changed or refused, and the values they read, so that
+// a decision can be replayed. Never a body, and no text that may be long or secret.
 
 import type { Evaluation } from '../../policy/decision/evaluate.ts'
 import type { Violation } from '../../policy/guardrails/check.ts'
@@ -70,7 +70,10 @@ function shownOne(values: readonly unknown[], rule: Rule): unknown {
 /** Members that hold what nobody but the upstream shall read. */
 const confidential = /secret|password|token|prompt|message|value|body|contents/i
 
-/** Numbers and such as they are, a text where the rule compares it with others, and of anything else only what it is. */
+/**
+ * Numbers and booleans as they are, a text only where the rule compares it with a list, and of anything else its
+ * type.
+ */
 function shown(value: unknown, rule: Rule): unknown {
   if (value === null || typeof value === 'boolean') return value
   if (value instanceof JsonNumber) return value.toNumber() ?? value.raw.slice(0, 64)

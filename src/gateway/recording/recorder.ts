@@ -14,7 +14,7 @@ export const exchangeReasons = ['own-page', 'caller-left'] as const
 export interface Records {
   access(entry: AccessEntry): void
   decision(head: DecisionHead, content: () => string): void
-  /** What was recorded survives the end of this process from here on. */
+  /** From here on the records survive the end of this process. */
   flush(): void
 }
 
@@ -151,7 +151,7 @@ function reasonOf(context: RequestContext): string {
   return context.problem?.reason ?? (context.ownPage === null ? 'caller-left' : 'own-page')
 }
 
-/** As JSON. Of an evaluation it is written once, for all requests that repeat it. */
+/** As JSON. Made once for an evaluation, and reused for requests that repeat it. */
 function decisionContent(context: RequestContext, effect: 'allow' | 'deny', reason: string): string {
   const { evaluation } = context
   if (evaluation === null) return recordJson(contentOf(context, effect, reason))
@@ -159,7 +159,7 @@ function decisionContent(context: RequestContext, effect: 'allow' | 'deny', reas
   return context.memo.record
 }
 
-/** Of an exchange with an evaluation nothing but the evaluation goes into it. */
+/** Where there is an evaluation, only the evaluation goes into it, so that it can be reused. */
 function contentOf(context: RequestContext, effect: 'allow' | 'deny', reason: string): DecisionContent {
   const { principal, evaluation, policy } = context
   const decision = evaluation?.decision
@@ -193,7 +193,7 @@ function contentOf(context: RequestContext, effect: 'allow' | 'deny', reason: st
   }
 }
 
-/** A path for the log, shortened after secrets were masked: a part of one would not be known for what it is. */
+/** A path for the log, shortened after masking: a truncated secret would not be recognised. */
 function shownPath(path: string): string {
   const text = safeText(path.slice(0, 512))
   return text.length > 256 ? `${text.slice(0, 256)}…` : text

@@ -1,4 +1,4 @@
-// Why there is no key for a request, in words.
+// Refusals for want of a usable key.
 
 import type { Operation } from '../../catalogue/operation.ts'
 import { Problem } from '../../problems.ts'
@@ -13,7 +13,7 @@ export function keyMissing({ id, scope }: Operation, organization: string | null
   )
 }
 
-/** The key that was chosen rests. */
+/** The chosen key is set aside. */
 export function keySetAside(id: string): Problem {
   return new Problem(
     'key-unavailable',
@@ -22,7 +22,7 @@ export function keySetAside(id: string): Problem {
   )
 }
 
-/** The key that was chosen has ended, by the inventory. */
+/** The chosen key has expired, by the inventory. */
 export function keyExpired(id: string): Problem {
   return new Problem(
     'key-unavailable',
@@ -31,7 +31,7 @@ export function keyExpired(id: string): Problem {
   )
 }
 
-/** Another key has its id by now. */
+/** Its id has meanwhile been given to another key. */
 export function keyReplaced(): Problem {
   return new Problem(
     'key-unavailable',

@@ -1,4 +1,4 @@
-// What is said of limits: why a request is refused, and how they stand.
+// Texts about limits: why a request is refused, and the status of each limit.
 
 import { basename } from 'node:path'
 import type { LimitDecision, Limit, LimitStatus, Quota } from '../../limits/limiter.ts'

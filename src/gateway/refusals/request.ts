@@ -1,4 +1,4 @@
-// What is refused of a request itself, and the decision's no.
+// Refusals of malformed requests, and of denied ones.
 
 import type { IncomingMessage } from 'node:http'
 import { queryParameters } from '../../catalogue/target.ts'
@@ -7,10 +7,10 @@ import type { RequestContext } from '../context.ts'
 import { isHttp2 } from '../listener/http-versions.ts'
 import { mostFieldBytes } from '../listener/server.ts'
 
-/** The decision's own no, as a problem; null for a yes. */
+/** The denial as a problem; null when allowed. */
 export function refusalOf({ decided, memo }: RequestContext): Problem | null {
   const { problem, detail, reason } = decided.decision
-  // Made once for an evaluation: an error is dear to make.
+  // Made once for an evaluation, because creating errors is expensive.
   if (memo.refusal === undefined)
     memo.refusal = problem === null ? null : new Problem(problem, detail ?? '', { reason })
   return memo.refusal
@@ -37,7 +37,7 @@ export function checkFieldBytes(request: IncomingMessage): void {
   if (bytes > mostFieldBytes) throw fieldsTooLarge()
 }
 
-/** Nobody judges the body of a read, and an upstream that looks into it would read more than was decided. */
+/** The body of a read is not judged, so an upstream that reads it could do more than was decided. */
 export function bodyOfRead(): Problem {
   return new Problem('malformed-request', 'A GET has no body. Send its parameters in the query.', {
     reason: 'body-of-read',
@@ -56,7 +56,7 @@ export function holdsToken(query: string, credentials: string): boolean {
   )
 }
 
-/** Addresses are written down everywhere. */
+/** URLs end up in logs, so tokens must not be in them. */
 export function tokenInQuery(): Problem {
   return new Problem(
     'malformed-request',

@@ -22,11 +22,11 @@ export class ClientResponseWriter implements CacheSink {
   readonly #idleMs: number
   #flow: ResponseSource | null = null
   #begun = false
-  /** What was written in this batch has not left yet. */
+  /** Data was written in this batch and not flushed yet. */
   #gathering = false
-  /** Runs while the caller has not taken all that was written. */
+  /** Runs while the caller has unread data. */
   #reading: NodeJS.Timeout | null = null
-  /** What it had taken when that began. */
+  /** Bytes that it had read when the timer started. */
   #takenBytes = 0
 
   /** `idleMs`: how long a caller may leave an answer unread. */
@@ -35,14 +35,17 @@ export class ClientResponseWriter implements CacheSink {
     this.#response = context.response
     this.#idleMs = idleMs
     context.whenClosed(() => {
-      // Also after an answer of ours: the upstream may still be busy with a request that was refused half way.
+      // Also after an answer of the gateway: the upstream may still process a request that was refused half way.
       if (this.#reading !== null) clearTimeout(this.#reading)
       const flow = this.#flow
       if (flow !== null) this.#letGo(flow)
     })
   }
 
-  /** A read is of use to nobody any more. A write that was sent may be done, and for the record its answer is waited for. */
+  /**
+   * Without a caller a read is useless. A write that was sent may have an effect, so its answer is awaited for the
+   * record.
+   */
   #letGo(flow: ResponseSource): void {
     const context = this.#context
     if (context.isRead || context.isComplete || context.upstreamStartedAtMs === null) {
@@ -72,7 +75,7 @@ export class ClientResponseWriter implements CacheSink {
     const all = ['x-request-id', requestId, 'gateway-decision', decisionId, ...limitFields]
     for (let index = 0; index < fields.length; index += 2) {
       const name = fields[index] ?? ''
-      // The caller's limits are those of its team; the upstream's own are about the gateway's key.
+      // Callers see the limits of their team; the upstream's RateLimit fields are about the gateway's key.
       if (limitFields.length === 0 || (name !== 'ratelimit' && name !== 'ratelimit-policy'))
         all.push(name, fields[index + 1] ?? '')
     }
@@ -82,7 +85,7 @@ export class ClientResponseWriter implements CacheSink {
     if (length === null) this.#flushSoon()
   }
 
-  /** A stream of events may be long in coming, and its caller waits for the head. */
+  /** Events may come late, and the caller waits for the head. */
   #flushSoon(): void {
     setImmediate(() => {
       if (this.#begun || this.#context.isClosed) return
@@ -131,7 +134,7 @@ export class ClientResponseWriter implements CacheSink {
     socket.cork()
     scheduleWrite(() => {
       this.#gathering = false
-      // The end of the answer, where it came, is behind this in the batch and takes the pieces with it.
+      // When the answer ends in this batch, the end flushes the pieces.
       if (!this.#context.isAnswered) socket.uncork()
     })
   }

@@ -37,7 +37,7 @@ export interface Inspector {
   end(): void
   /** The caller takes data again. */
   resume(): void
-  /** Lets go of everything: the caller or the upstream is gone. */
+  /** Frees everything: the caller or the upstream is gone. */
   abort(): void
   /** Keys masked so far. */
   readonly found: number
@@ -227,7 +227,7 @@ class StreamingInspector implements Inspector {
     if (!this.#over && !this.#receiver.onData(chunk)) this.#stages.at(-1)?.pause()
   }
 
-  /** The head waits for the first decoded byte, so that what cannot be decoded at all can still be refused properly. */
+  /** The head waits for the first decoded byte, so that an answer that cannot be decoded can still be refused. */
   #begin(): void {
     if (this.#begun) return
     this.#begun = true

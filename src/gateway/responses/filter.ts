@@ -1,5 +1,5 @@
-// Forwarding where a guardrail filters the answer: the upstream is asked for what the caller may see where it can be, and what
-// it answers goes through src/filtering/ before the cache or the caller gets any of it.
+// Forwards requests whose answer a guardrail filters: narrows the query where it can, and passes the answer through
+// src/filtering/ before the cache or the caller gets any of it.
 
 import type { ResponseSink } from '../../cache/response-stream.ts'
 import { withoutFields } from '../../http/field-list.ts'
@@ -32,14 +32,14 @@ export function forwardFiltered(
 ): void {
   const { operation, target } = forward
   const shape = operation.answer
-  // The compiler of the policies lets no rule through for an operation without one.
+  // Policies with a rule for an operation without one do not compile.
   if (shape === null) throw new Error(`the answer of ${operation.id} has no shape`)
   const isHead = forward.method === 'HEAD'
   const isRead = isHead || forward.method === 'GET'
   const receiver = isHead ? new Bodiless(sink) : sink
   const asking: UpstreamRequest = {
     ...forward,
-    // Whose it is stands in the body.
+    // Only the body names the organization.
     method: isHead ? 'GET' : forward.method,
     fields: {
       ...forward.fields,
@@ -81,10 +81,10 @@ function pageOf(
   const { size, cursor, rest } = askedPage(target.query, paging)
   const mayNarrow = operation.organizations.query.includes('org_ids')
   const { pairs, isNarrowed } = mayNarrow ? narrowed(rest, organizations) : { pairs: rest, isNarrowed: false }
-  // Every instance has the key's value, and a new value ends the cursors of the old one.
+  // Cursors are sealed with the key's value, which every instance has; a rotation invalidates them.
   const key = version.secret.derive('devin-gateway: cursors of filtered lists')
   const binding = cursorBinding(operation.id, target.path, listOf(rest), digest)
-  // One more than asked for tells whether another page follows.
+  // One item more than asked for shows whether another page follows.
   const beginning: PagePosition = {
     after: null,
     size: isNarrowed ? size : Math.min(size + 1, paging.most),
@@ -99,7 +99,7 @@ function pageOf(
   }
 }
 
-/** Conditions of a caller or of the cache speak of the filtered answer, of which the upstream knows nothing. */
+/** Conditions of a caller or of the cache are about the filtered answer, which the upstream does not know. */
 const conditions: ReadonlySet<string> = new Set([
   'if-match',
   'if-modified-since',
@@ -111,7 +111,7 @@ function unconditional(fields: readonly string[]): string[] {
   return withoutFields(fields, (name) => conditions.has(name))
 }
 
-/** In the same words whether it does not exist or is another team's: an id tells nothing of itself. */
+/** The same text whether it does not exist or is another team's, so that ids cannot be probed. */
 function outside(): Problem {
   return new Problem(
     'organization-not-granted',

@@ -1,5 +1,5 @@
-// The sink of an answer to a create with an Idempotency-Key: the answer is kept before the caller gets it, and goes on being
-// waited for, for a bounded time, when the caller has left.
+// The sink of an answer to a create with an Idempotency-Key: stores the answer before the caller gets it, and waits
+// for it, for a bounded time, when the caller has left.
 
 import type { ResponseHead, ResponseSource } from '../../cache/response-stream.ts'
 import type { CacheOutcome, CacheSink } from '../../cache/cache-request.ts'
@@ -74,7 +74,7 @@ export class IdempotentResponse implements CacheSink {
     this.#finish(settled, () => this.#next.fail(problem))
   }
 
-  /** A refusal did nothing; after a failure nobody knows how far the upstream came; all else was done. */
+  /** A refusal had no effect; after a failure the outcome is unknown; everything else was done. */
   #settle(head: ResponseHead, body: Buffer | null): Promise<void> {
     const { status } = head
     if (isRefusal(status)) return this.#claim.release()
@@ -82,7 +82,7 @@ export class IdempotentResponse implements CacheSink {
     return this.#claim.answered({ status, fields: keptFields(head.fields), body })
   }
 
-  /** What is settled first can be repeated by whoever has read the answer. */
+  /** Stored first, so that a caller who has read the answer can repeat the request. */
   #finish(settled: Promise<void>, tell: () => void): void {
     this.#stopWaiting()
     settled
@@ -109,7 +109,7 @@ export class IdempotentResponse implements CacheSink {
     return room
   }
 
-  /** The upstream goes on without a caller, unless it has not begun or nothing can be kept of it. */
+  /** The call continues without a caller, unless it has not begun or its answer cannot be stored. */
   #leave(flow: ResponseSource): void {
     this.#left = true
     const unsent = this.#context.upstreamStartedAtMs === null
@@ -129,7 +129,7 @@ export class IdempotentResponse implements CacheSink {
   }
 }
 
-/** Gives a kept answer again, marked as what it is. */
+/** Replays a stored answer, marked as a replay. */
 export function answerAgain({ status, fields, body }: KeptAnswer, context: RequestContext, client: CacheSink): void {
   context.replayed = true
   const length = body.length === 0 && status === 204 ? null : body.length
@@ -141,7 +141,7 @@ function isRefusal(status: number): boolean {
   return status >= 400 && status < 500
 }
 
-/** Without what was about the first request alone: how the cache took part, and what was left of the key's own limits. */
+/** Without fields about the first request alone: Cache-Status, and the limits of the gateway's key. */
 function keptFields(fields: readonly string[]): string[] {
   const kept: string[] = []
   for (let index = 0; index < fields.length; index += 2) {

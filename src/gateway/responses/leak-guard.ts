@@ -1,7 +1,7 @@
-// The last guard on the way back to the caller: finds our own service-user keys in what an upstream answers and masks them.
-// Exact bytes only: an upstream that encodes a key (base64, percent, UTF-16) is beyond it.
+// Finds our own service-user keys in answers of the upstream and masks them. Exact bytes only: an upstream that
+// encodes a key (base64, percent, UTF-16) is beyond it.
 
-/** What every key begins with. Answers hardly ever hold it, so searching for it natively is all that most of them cost. */
+/** The prefix of every key. Answers rarely hold it, so for most of them one native search is enough. */
 const prefix = 'cog_'
 const keyForm = /^cog_[A-Za-z0-9._~+/=-]+$/
 const prefixBytes = Buffer.from(prefix)

@@ -12,17 +12,17 @@ function problemDocument(problem: Problem, context: RequestContext): string {
     type: problemType(problem.kind),
     title: problemKinds[problem.kind].title,
     status: problem.status,
-    // It may repeat what the caller wrote into the address.
+    // It may repeat parts of the caller's URL.
     detail: maskSecrets(problem.message),
     instance: `urn:uuid:${context.decisionId}`,
-    // Which check a token failed is for the records: told outside, it would guide a forger.
+    // Which check a token failed is only recorded: shown to callers, it would guide a forger.
     reason: problem.kind === 'token-rejected' ? problem.kind : problem.reason,
     decision_id: context.decisionId,
     ...problem.members,
   })
 }
 
-/** Answers with a problem, or breaks the connection off where an answer has begun. */
+/** Answers with a problem, or closes the connection where an answer has begun. */
 export function answerFailure(context: RequestContext, error: unknown): void {
   if (context.isComplete) return
   const problem = asProblem(error)
@@ -40,7 +40,7 @@ function answerProblem(context: RequestContext, problem: Problem): void {
     // HTTP/2 knows no connection fields.
     if (name !== 'connection' || !isHttp2(context.response)) fields.push(name, value)
   }
-  // A create may have happened all the same: clients that know the field do not send it again.
+  // The create may have been done: clients that know the field do not send it again.
   if (
     problem.status >= 502 &&
     context.upstreamStartedAtMs !== null &&
@@ -54,7 +54,7 @@ export function answerJson(context: RequestContext, value: unknown): void {
   answer(context, 200, 'application/json', JSON.stringify(value), ['cache-control', 'no-store'])
 }
 
-/** The page behind a problem's `type`: what it means and whose turn it is. */
+/** The page behind a problem's `type`: what it means and who has to act. */
 export function answerProblemPage(context: RequestContext, kind: ProblemKindName): void {
   answer(context, 200, 'text/html; charset=utf-8', problemPage(kind), [
     'content-security-policy',

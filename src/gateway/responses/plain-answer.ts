@@ -1,12 +1,12 @@
-// Takes the content coding off an answer, for a sink that has to read it. The leak guard has looked into it before, and
-// holds what is small: so what comes here coded is small, and whole.
+// Takes the content coding off an answer, for a sink that has to read it. The leak guard runs before and decodes
+// large answers, so a coded answer here is small and complete.
 
 import type { ResponseHead, ResponseSink, ResponseSource } from '../../cache/response-stream.ts'
 import { firstValue, withoutFields } from '../../http/field-list.ts'
 import { asProblem, type Problem } from '../../problems.ts'
 import { decodersFor, type Decoder } from '../../http/content-coding.ts'
 
-/** More than the leak guard hands on in a coding, whole. */
+/** Above the largest coded answer that the leak guard passes on. */
 const maxDecodedBytes = 4 * 1024 * 1024
 
 /** Feeds its sink the answer without coding. */
@@ -76,7 +76,7 @@ export class PlainAnswer implements ResponseSink {
   }
 }
 
-/** Null when it cannot be decoded. An answer without a byte is none in any coding. */
+/** Null when it cannot be decoded. An empty body is valid in no coding. */
 async function decoded(decoders: readonly Decoder[], coded: Buffer): Promise<Buffer | null> {
   let bytes = coded
   try {

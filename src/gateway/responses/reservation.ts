@@ -1,12 +1,12 @@
-// The sink of an answer to a create that something was reserved for: passes everything on and tells the reservation what became
-// of the create. It reads the answer as it came, whatever the caller gets to see of it.
+// The sink of an answer to a create with a budget reservation: passes everything on and reports the outcome of the
+// create to the reservation. It reads the answer before it is filtered.
 
 import type { CreateReservation } from '../../budgets/budgets.ts'
 import type { ResponseHead, ResponseSink, ResponseSource } from '../../cache/response-stream.ts'
 import type { Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
 
-/** Answers to creates have a kilobyte or two; a larger one is left unread, and settlement looks for the session. */
+/** Answers to creates are small; a larger one is not read, and settlement finds the session. */
 const maxBytes = 256 * 1024
 
 export class ReservationSink implements ResponseSink {
@@ -80,7 +80,7 @@ export class ReservationSink implements ResponseSink {
   }
 }
 
-/** Nothing of the request left, or the key was refused before anything was done. */
+/** Nothing of the request was sent, or the key was refused before anything was done. */
 const surelyUnsent: ReadonlySet<Problem['kind']> = new Set(['upstream-tls-failed', 'upstream-credential-rejected'])
 
 function sessionIn(bytes: Buffer): string | null {

@@ -47,7 +47,7 @@ export interface AnswerFields {
   readonly contentLength: number | null
   readonly contentEncoding: string | null
   readonly requestId: string | null
-  /** Why nobody else may have the answer, where a field says so that does not cross: a token. */
+  /** Why the answer must not be shared, where a field that is not passed on says so: a token. */
   readonly unshared: string | null
 }
 
@@ -73,14 +73,14 @@ export function readAnswerFields(rawHeaders: RawFields, mask: (value: string) =>
     else if (name === 'set-cookie' || name === 'set-cookie2') unshared = 'cookie'
     else if (name === 'pragma') pragma ||= /no-cache/i.test(value)
     else if (name === 'x-request-id') requestId = plainId.test(value) ? mask(value) : null
-    // A name is the upstream's choice, too: one that holds a key does not cross.
+    // The upstream chooses names, too: a field whose name holds a key is dropped.
     else if (responseFields.has(name) || (responsePrefixes.test(name) && mask(name) === name))
       pass.push(name, mask(value))
   }
-  // As HTTP/1.0 said it, where nothing else is said.
+  // Pragma is HTTP/1.0's form, used only without Cache-Control.
   if (pragma && firstValue(pass, 'cache-control') === null) unshared ??= 'no-store'
   if (connection !== null) {
-    // What is said of caching for this hop alone is lost with the field.
+    // A cache directive in a field that is dropped still has to count.
     if (aboutCaching.test(connection)) unshared ??= 'no-store'
     dropListed(pass, connection)
   }
@@ -97,7 +97,7 @@ function textOf(raw: Buffer | string | Buffer[] | undefined): string {
 
 const ofTheCodedForm = new Set(['accept-ranges', 'content-digest', 'repr-digest', 'digest'])
 
-/** The fields of an answer whose coding was taken off: what spoke of the coded bytes goes, a strong ETag becomes weak. */
+/** The fields of a decoded answer: fields about the coded bytes are dropped, a strong ETag becomes weak. */
 export function weakened(answer: AnswerFields): AnswerFields {
   const pass: string[] = []
   for (let index = 0; index < answer.pass.length; index += 2) {

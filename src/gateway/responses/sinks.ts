@@ -1,4 +1,4 @@
-// The way back, in one place. An answer of the upstream goes through, in this order:
+// Builds the sinks of a response. An answer of the upstream passes, in this order:
 //
 //   leak guard (upstream-response.ts) → end of the call → budget → filter → cache → idempotency → client
 //
@@ -20,7 +20,7 @@ export interface SinkSettings {
   /** How long the upstream may take for a create with an Idempotency-Key, with or without its caller. */
   readonly idempotentCreateMs: number
   readonly now: () => number
-  /** The clock that nobody sets. */
+  /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
 }
 

@@ -1,4 +1,4 @@
-// The first sink of every answer of the upstream: tells the request when its call is over, behind all who read the answer.
+// The first sink of every upstream answer: ends the call on the request's context after all later sinks have run.
 
 import type { ResponseHead, ResponseSink, ResponseSource } from '../../cache/response-stream.ts'
 import type { Problem } from '../../problems.ts'

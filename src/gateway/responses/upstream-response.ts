@@ -14,14 +14,14 @@ import type { LeakGuard, Scanner } from './leak-guard.ts'
 import type { AnswerReceiver } from '../upstream/call.ts'
 import { proxyStatus } from '../upstream/errors.ts'
 
-/** Who hears of answers. */
+/** Listeners of answers. */
 export interface ResponseEvents {
   now(): number
   /** The upstream took the key. */
   accepted(version: KeyVersion): void
   /** The upstream answered 401; resolves when the secret has been read again. */
   rejected(version: KeyVersion): Promise<void>
-  /** The upstream answered 429: the key is to rest so long, milliseconds. */
+  /** The upstream answered 429: the key has to pause so long, milliseconds. */
   throttled(version: KeyVersion, waitMs: number): void
   /** Key values were found in an answer and masked. */
   leaked(context: RequestContext): void
@@ -43,7 +43,7 @@ export interface UpstreamCall {
   abandon(reason: Error): void
   /** An answer has begun; its fields as they are passed on. */
   answered(fields: readonly string[]): void
-  /** The upstream answered 429 and wants to be left alone for so long, milliseconds. */
+  /** The upstream answered 429 and asked to wait so long, milliseconds. */
   throttled(waitMs: number): void
 }
 
@@ -87,7 +87,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
     return this.#answer !== null && this.#context.upstreamStatus !== 429
   }
 
-  /** Nobody takes the answer any more: the call is given up at once. */
+  /** The sink needs no more of the answer: the call is aborted at once. */
   abort(): void {
     if (this.#over) return
     this.#letGo(new Error('the caller left'))
@@ -99,7 +99,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
     else this.#inspector.resume()
   }
 
-  /** Stops the exchange with a problem of ours; the upstream is let go. */
+  /** Ends the exchange with a problem of the gateway; the call is aborted. */
   refuse(problem: Problem): void {
     if (this.#over) return
     this.#letGo(problem)
@@ -177,7 +177,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
       this.#sink.end(tail)
       return
     }
-    // It came without a byte.
+    // The body was empty.
     this.#end(0, answer.contentEncoding, null)
   }
 
@@ -243,7 +243,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
     this.#sink.end(last)
   }
 
-  /** An answer that breaks off raises the alarm for what was masked before. */
+  /** An answer that breaks off still raises the alarm for keys masked before. */
   #letGo(reason: Error): void {
     this.#finish()
     if ((this.#inspector?.found ?? this.#scanner?.found ?? 0) > 0) this.#events.leaked(this.#context)

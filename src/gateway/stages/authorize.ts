@@ -1,4 +1,4 @@
-// Stage: which operation it is and what the policy says, as far as that can be said without the body.
+// Stage: finds the operation and evaluates the policy, as far as that is possible without the body.
 
 import type { Principal } from '../../identity/principal.ts'
 import { evaluate, findOperation } from '../../policy/decision/evaluate.ts'
@@ -24,7 +24,7 @@ export function createAuthorize(maxBodyBytes: number): Stage {
   }
 }
 
-/** By the policies that they were evaluated with. */
+/** By policy snapshot, so that a reload starts with an empty memo. */
 const repeatedRequests = new WeakMap<PolicySet, RepeatedRequests>()
 
 /** Made once for a request that its caller repeats. */

@@ -1,5 +1,5 @@
-// Stage: a create with an Idempotency-Key is done by whoever comes first, and answered again to whoever repeats it. What
-// makes two requests the same is what was received, before a guardrail changed it.
+// Stage: the first create with an Idempotency-Key claims the key, and repetitions get its stored answer. Requests are
+// compared as they were received, before a guardrail changed them.
 
 import { addressOf } from '../../catalogue/target.ts'
 import { idempotencyKeyIn } from '../../idempotency/key-field.ts'
@@ -45,7 +45,7 @@ export function createClaimIdempotencyKey({ idempotency, bodies, callerIdleMs }:
   }
 }
 
-/** What goes upstream in place of the caller's own key, also where the gateway takes no notice of it. */
+/** The key that goes upstream in place of the caller's own, also for operations without idempotency. */
 function hideKeys(forward: string[], evaluation: Evaluation): void {
   for (let index = 0; index < forward.length; index += 2)
     if (forward[index] === 'idempotency-key')
@@ -71,7 +71,7 @@ function hold(context: RequestContext, claim: Claim): void {
   )
 }
 
-/** Whose key it is: another person, another app, another team is another caller, whatever the key. */
+/** The owner of the key: person, app and team together, so that equal keys of different owners are different. */
 function callerOf({ facts, decision }: Evaluation): KeyOwner {
   const { issuer, subject, app } = facts.principal
   return { issuer, subject, team: decision.team?.id ?? '', app: app ?? '' }

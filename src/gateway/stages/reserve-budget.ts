@@ -1,4 +1,4 @@
-// Stage: what a create may cost is taken from its budgets before the upstream sees it. It is given back in two places, once:
+// Stage: reserves what a create may cost before the upstream sees it. It is given back in two places, once:
 // responses/reservation.ts, by the answer or when the caller leaves; and here, when the request ends without a call.
 
 import type { CreateReservation } from '../../budgets/budgets.ts'
@@ -34,6 +34,6 @@ function hold(context: RequestContext, reservation: CreateReservation): void {
     released: () => once(() => reservation.released()),
   }
   context.reservation = held
-  // A call tells by its answer before the request ends.
+  // The answer of a call settles it before the request ends.
   context.whenEnded(() => held.released())
 }

@@ -1,4 +1,4 @@
-// Stage: while the event loop lags, requests are refused by the priority of their teams, before anything is held for them.
+// Stage: refuses requests by the priority of their team while the event loop lags, before they hold any resources.
 
 import type { Overload } from '../overload.ts'
 import type { Stage } from './stage.ts'

@@ -1,11 +1,12 @@
-// Stage: all limits of a request, judged together; those that were taken before its body was read are not taken twice.
+// Stage: checks all limits of a request together; limits that were taken before its body was read are not taken
+// twice.
 
 import type { Limiter } from '../../limits/limiter.ts'
 import type { RequestContext } from '../context.ts'
 import { takeLimits } from '../limiting.ts'
 import type { Stage, StageResult } from './stage.ts'
 
-/** A read of a team for which answers from the cache are free waits with its limits until the upstream is asked. */
+/** Where cached answers are free for a team, the limits of a read are taken only when the upstream is asked. */
 export function createTakeLimits(limiter: Limiter): Stage {
   return {
     name: 'take-limits',

@@ -1,5 +1,5 @@
-// An upstream that does not answer is left alone for a while, and then tried with one request at a time. Pure: times are
-// passed in.
+// Circuit breakers: an upstream that does not answer gets no requests for a while, then one probe at a time. Pure:
+// times are passed in.
 
 /**
  * What became of a request. `answered`: an answer began, of whatever status. `unsent`: there was no connection.
@@ -18,7 +18,7 @@ export interface Breakers {
   /** A request of the caller is about to be sent with the credential. `ended` belongs to each that is not refused. */
   begin(credential: string, caller: string): Passage
   ended(credential: string, caller: string, passage: 'pass' | 'probe', result: CallResult): void
-  /** False while everything is well: then nobody needs to be asked. */
+  /** False while no breaker has counted a failure, so that callers can skip the check. */
   readonly troubled: boolean
 }
 
@@ -34,10 +34,13 @@ interface Breaker {
 
 /** So many failures in a row, with no answer between them. */
 const failuresToOpen = 5
-/** What a request may have brought about by itself counts against its caller alone until so many callers have met it. */
+/**
+ * A failure that the request itself may have caused counts against its caller alone until so many callers have met
+ * it.
+ */
 const callersToOpen = 3
 const [firstPauseMs, longestPauseMs] = [1_000, 30_000]
-/** Callers are not on a list: what the oldest ones met is forgotten. */
+/** The number of callers is unbounded, so the oldest are forgotten. */
 const mostBreakers = 10_000
 
 export interface BreakersOptions {
@@ -46,9 +49,9 @@ export interface BreakersOptions {
 }
 
 /**
- * One breaker for each credential, and one for each caller with it. That no connection can be made is nobody's fault and
- * counts for all. A request that gets no answer may have caused that itself: it holds up its own caller, and others only when
- * several callers meet the same. An answer of any status, from whomever, closes both.
+ * One breaker for each credential, and one for each caller with it. A failed connection is no caller's fault and
+ * counts for all. A request without an answer may have caused that itself: it blocks its own caller, and others only
+ * when several callers meet the same. An answer of any status, from whomever, closes both.
  */
 export function createBreakers({ now, onEvent }: BreakersOptions): Breakers {
   const breakers = new Map<string, Breaker>()
@@ -130,7 +133,7 @@ export function createBreakers({ now, onEvent }: BreakersOptions): Breakers {
       if (result === 'abandoned') return
       const shared = breakerOf(ofAll)
       shared.failures += 1
-      // One who has met it before shows nothing new of the upstream, and cannot keep the others waiting for longer.
+      // A caller that has met the failure before proves nothing new, so its probe does not extend the wait of others.
       const isNews = result === 'unsent' || !shared.callers.has(caller)
       if (result === 'unanswered') {
         shared.callers.add(caller)

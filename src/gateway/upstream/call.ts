@@ -34,7 +34,7 @@ export interface CallOptions {
   readonly onEnded: (result: CallResult) => void
 }
 
-/** More interim answers than a server has to say before one answer. */
+/** More interim answers than any honest server sends. */
 const mostInterim = 64
 
 export class Call implements Dispatcher.DispatchHandler {
@@ -119,7 +119,7 @@ export class Call implements Dispatcher.DispatchHandler {
     this.#options.receiver.failed(upstreamProblem(error, this.#stage), error)
   }
 
-  /** A read that met a connection as the other side closed it: nobody has answered, and it does nothing twice. */
+  /** A read on a connection that the other side was closing: there was no answer, and repeating a read is safe. */
   #mayRepeat(error: Error): boolean {
     const method = this.#request?.method
     return (
@@ -137,7 +137,7 @@ export class Call implements Dispatcher.DispatchHandler {
     this.#connection.dispatch(request, this)
   }
 
-  /** An answer that is none. */
+  /** Not a valid HTTP answer. */
   #refuse(problem: Problem): void {
     if (this.#isEnded) return
     this.#isAbandoned = true

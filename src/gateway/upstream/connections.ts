@@ -105,7 +105,7 @@ export class Connection {
     await this.#client.destroy()
   }
 
-  /** undici reads its socket by `read`, which makes it the one place to see every byte before the parser does. */
+  /** undici reads its socket by `read`, the one place to see every byte before the parser does. */
   #watch(socket: Socket): void {
     this.#socket = socket
     this.#openedAtMs = this.#now()
@@ -115,7 +115,7 @@ export class Connection {
       const bytes: unknown = read(size)
       if (!Buffer.isBuffer(bytes)) return bytes
       if (!this.#expectsAnswer) {
-        // Nobody has asked for this.
+        // Data that no request asked for.
         socket.destroy()
         return null
       }

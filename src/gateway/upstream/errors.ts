@@ -1,4 +1,4 @@
-// What went wrong on the way to the upstream, as a problem with its Proxy-Status (RFC 9209 section 2.3). The inner
+// Turns errors of the connection to the upstream into problems with a Proxy-Status (RFC 9209 section 2.3). The inner
 // message, which names addresses, goes to the log only.
 
 import { Problem, type ProblemKindName, type ProblemOptions } from '../../problems.ts'

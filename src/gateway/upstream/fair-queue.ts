@@ -1,7 +1,7 @@
 // A queue in which flows (teams) take turns by weight, each serving its own items in the order of arrival. Pure: no clock, no
 // timers.
 
-/** What waits. Items of one flow share its turn; those of a closed group (a key that has to rest) stand still. */
+/** A waiting item. Items of one flow share its turn; items of a closed group (a key that has to pause) wait. */
 export interface Waiter {
   readonly flow: string
   /** Share beside other flows, above 0; that of the flow's latest item counts. */
@@ -28,7 +28,7 @@ interface Flow<T> {
   turn: number
   weight: number
   size: number
-  /** Had nothing to serve when it was last looked at: it gathers no credit meanwhile. */
+  /** It had nothing to serve at the last check, so it gathers no credit. */
   idle: boolean
   /** By group, with the number of the arrival. */
   readonly groups: Map<string, Map<T, number>>
@@ -88,7 +88,7 @@ export function createFairQueue<T extends Waiter>(): FairQueue<T> {
         const first = firstOf(flow, isOpen)
         if (first === null) {
           flow.idle = true
-          // What it was served beyond its share is remembered until the others have caught up.
+          // Service beyond its share is remembered until the others have caught up.
           if (flow.size === 0 && flow.turn <= clock) flows.delete(name)
           continue
         }

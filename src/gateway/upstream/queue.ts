@@ -9,14 +9,14 @@ import { createFairQueue, type Waiter } from './fair-queue.ts'
 import { createConnectionShares } from './shares.ts'
 import { createThrottles } from './throttles.ts'
 
-/** What is told to a request in the queue, once. */
+/** Callbacks of a queued request; one of them is called, once. */
 export interface QueueCallbacks {
   begin(): void
   /** Called in place of `begin`; the entry is given up by then. */
   refuse(problem: Problem): void
 }
 
-/** What became of a request that was held. */
+/** The outcome of a request that was held. */
 export type HeldResult = 'sent' | 'refused' | 'left'
 
 export interface QueueSettings {
@@ -26,7 +26,7 @@ export interface QueueSettings {
   readonly maxWaiting: number
   /** Longest wait for one of the `capacity`, milliseconds. */
   readonly maxWaitMs: number
-  /** The monotonic clock. */
+  /** Monotonic clock, milliseconds. */
   readonly now: () => number
   /** A request of the team was held: it went on after a while, was refused, or its caller has left. */
   readonly onHeld: (team: string, result: HeldResult) => void
@@ -49,7 +49,7 @@ export interface UpstreamQueue {
 
 type Priority = Precedence['priority']
 
-/** Whom a 429 holds, by the priority of the request that met it. Traffic of low priority makes room for all. */
+/** Which priorities a 429 holds back, by the priority of the request that met it. Low priority makes room for all. */
 const heldBy: Readonly<Record<Priority, readonly Priority[]>> = {
   high: ['normal', 'low'],
   normal: ['low'],
@@ -105,7 +105,7 @@ export function createUpstreamQueue(settings: QueueSettings): UpstreamQueue {
     return throttles.size === 0 || throttles.stateOf(group, now()) === 'open'
   }
 
-  /** Who may not wait for a key does not wait for others to try it either. */
+  /** A request that may not wait for a key does not wait for probes of others either. */
   function isHeld(entry: QueueEntry): boolean {
     if (throttles.size === 0) return false
     const state = throttles.stateOf(entry.group, now())
@@ -238,7 +238,7 @@ export function createUpstreamQueue(settings: QueueSettings): UpstreamQueue {
         throttles.refused(group, waitMs, now())
         for (const entry of queue.waitingIn(group)) {
           const deadlineMs = Math.min(entry.deadlineMs, now() + entry.precedence.maxWaitMs)
-          // Who could only wait in vain is told now.
+          // Refuses at once those who could only wait in vain.
           if (now() + throttles.restMs(group, now()) > deadlineMs) refuseWaiting(entry)
           else setDeadline(entry, deadlineMs)
         }

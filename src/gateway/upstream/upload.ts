@@ -1,5 +1,5 @@
-// A body that is sent while it still arrives. It waits for enough of itself before it takes a connection, and gives the
-// connection back when its caller stalls.
+// Streams a body to the upstream while it arrives. It takes a connection only when enough bytes are here, and gives
+// the connection back when its caller stalls.
 
 import type { IncomingMessage } from 'node:http'
 import { Transform } from 'node:stream'
@@ -24,7 +24,7 @@ export interface UploadOptions {
   readonly now: () => number
   /** The first part has to be here after this time, and every later stretch of it has to bring the least rate. */
   readonly timeoutMs: number
-  /** Once: enough is here to flow. */
+  /** Called once, when enough has arrived to take a connection. */
   readonly onReady: () => void
   /** The body is too large, or its caller too slow. */
   readonly onRefused: (problem: Problem) => void
@@ -32,12 +32,15 @@ export interface UploadOptions {
 
 /** Bytes that are here before a connection is taken; what is shorter is here as a whole. */
 const enoughBytes = 64 * 1024
-/** While there is room, a part of so many bytes will do: a client may wait for the world to see what it has written. */
+/** While there is room, so many bytes are enough: a client may wait until its first part was sent. */
 const firstPartBytes = 8
 /** A client may take so long before the least rate is asked of it. */
 const graceMs = 1_000
 
-/** Counts what passes, and never lets a part pass for the whole. Owns its errors: they end the exchange elsewhere. */
+/**
+ * Counts the bytes, and never ends a partial body as a complete one. It handles its own errors, which end the
+ * exchange elsewhere.
+ */
 export class Upload extends Transform {
   readonly #options: UploadOptions
   #ready = false
@@ -116,7 +119,7 @@ export class Upload extends Transform {
     this.#options.onReady()
   }
 
-  /** What arrives is measured from here on; what the upstream is slow to take is not the caller's doing. */
+  /** The rate is measured from here on: waiting for the upstream before is not the caller's fault. */
   #watch(): void {
     if (this.writableEnded) return
     const stretchMs = Math.max(100, this.#options.timeoutMs / 3)

@@ -1,5 +1,5 @@
-// The one way to the upstream. Certificates are always verified, no write is repeated, nothing is followed, the path goes on
-// byte for byte, and an answer reaches the caller only through the leak guard.
+// The one way to the upstream. Certificates are always verified, writes are never retried, redirects are not
+// followed, the path is sent byte for byte, and an answer reaches the caller only through the leak guard.
 
 import type { Dispatcher } from 'undici'
 import type { ResponseSink } from '../../cache/response-stream.ts'
@@ -66,7 +66,7 @@ export interface UpstreamEvents extends ResponseEvents {
   held(team: string, result: HeldResult): void
   /** A request of the team waits or was refused although there was room: its team holds its share. */
   shareReached(team: string, of: 'connections' | 'queue'): void
-  /** The upstream is left alone with this key, is tried, or is back; `refused`: a request was not sent. */
+  /** The circuit breaker of this key opened, probed or closed; `refused`: a request was not sent. */
   breaker(key: string, event: BreakerEvent | 'refused'): void
   /** The Date of an answer that the upstream has just made; from time to time. */
   dated(date: string): void
@@ -94,11 +94,11 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     if (now() < clockDueMs) return
     clockDueMs = now() + clockEveryMs
     const date = firstValue(fields, 'date')
-    // What a cache on the way has kept says when it was made.
+    // An Age field means that a cache stored the answer, so its Date is old.
     if (date !== null && firstValue(fields, 'age') === null) events.dated(date)
   }
 
-  /** Refuses for as long as the upstream is left alone. */
+  /** Refuses while the circuit breaker is open. */
   function refused(key: string, waitMs: number): Problem {
     events.breaker(key, 'refused')
     return notAsked(waitMs)
@@ -107,7 +107,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
   interface Asking {
     readonly version: KeyVersion
     readonly precedence: Precedence
-    /** Whose requests they are, for breakers. */
+    /** The caller's identity for breakers. */
     readonly caller: () => string
     readonly request: () => Dispatcher.DispatchOptions
     /** The request will not be sent. */

@@ -1,5 +1,5 @@
-// Stage: the answer from the cache. Without one the request goes on with what the cache has granted in its place: the lease to ask
-// the upstream, or to wait for another caller's call.
+// Stage: answers from the cache. Otherwise the request continues with a lease to ask the upstream, or waits for
+// another caller's call.
 
 import { followAcquired } from '../../../cache/acquired.ts'
 import { createWallTime } from '../../../cache/clocks.ts'
@@ -17,7 +17,7 @@ export interface AnswerFromCacheParts extends SinkSettings {
 export function createAnswerFromCache(parts: AnswerFromCacheParts, forwarding: Forwarding): Stage {
   const { cache } = parts
   const wallTime = createWallTime(parts)
-  // A clock that was set forward closes no window early.
+  // Monotonic, so that setting the clock forward closes no window early.
   const earliest = (): number => wallTime().earliestMs
   return {
     name: 'answer-from-cache',

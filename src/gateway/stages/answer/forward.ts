@@ -1,5 +1,5 @@
-// The end of the pipeline, where the upstream has to be asked. Then follow, in this order, the limits of teams that have stored
-// answers for nothing, the key, and the call.
+// The end of the pipeline, where the upstream has to be asked. In this order: limits of teams whose cached answers
+// are free, the key, the call.
 
 import { followAcquired, type AskUpstream } from '../../../cache/acquired.ts'
 import type { ResponseSink } from '../../../cache/response-stream.ts'
@@ -24,7 +24,7 @@ export interface ForwardingParts extends SinkSettings {
 export interface Forwarding {
   /** Asks the upstream for a request, as often as the cache says. Throws what is refused before anything was sent. */
   askFor(context: RequestContext): AskUpstream
-  /** What the handler of the proxied route does: follows what the cache has granted. */
+  /** The handler of the proxied route: follows the lease or the wait that the cache gave. */
   run(context: RequestContext): void
 }
 
@@ -45,7 +45,8 @@ export function createForwarding(parts: ForwardingParts): Forwarding {
         method: method ?? '',
         operation: decided.facts.operation,
         target: decided.target,
-        // An answer that is kept has to suit whoever repeats the request; one that settles a reservation has to be readable.
+        // A stored answer has to suit every later repetition, and an answer that settles a reservation has to be
+        // readable: both are asked for without coding.
         fields:
           claim === null && reservation === null ? context.fields : { ...context.fields, acceptEncoding: undefined },
         shared,
@@ -82,7 +83,7 @@ export function createForwarding(parts: ForwardingParts): Forwarding {
   }
 }
 
-/** What was judged is what is sent; empty for none, null to stream what is still to come. */
+/** The judged body is what is sent; empty for none, null to stream the rest. */
 function bodyToSend({ decided, receivedBody, fields }: RequestContext): Buffer | null {
   if (decided.body === undefined) return receivedBody
   if (decided.body === null) return noBody
@@ -90,7 +91,7 @@ function bodyToSend({ decided, receivedBody, fields }: RequestContext): Buffer |
   return decided.body.bytes
 }
 
-/** Goes on when the limits have room; else the sink hears why not. */
+/** Continues when the limits have room; else the sink gets the refusal. */
 function whenGranted(judged: StageResult | Promise<StageResult>, sink: ResponseSink, goOn: () => void): void {
   if (!(judged instanceof Promise)) {
     if (judged === undefined) goOn()
@@ -110,7 +111,7 @@ function whenGranted(judged: StageResult | Promise<StageResult>, sink: ResponseS
       if (problem === undefined) goOn()
       else sink.fail(problem)
     })
-    // What goes on may be refused by the queue before the upstream.
+    // The queue before the upstream may refuse it.
     .catch((error: unknown) => {
       if (!left) sink.fail(asProblem(error))
     })

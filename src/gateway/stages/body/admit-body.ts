@@ -1,5 +1,5 @@
-// Stage: what a body has to wait for that is read before the other limits are judged, because the decision or an Idempotency-Key
-// depends on it. The caller has so many attempts, which are never given back, and the team so many at once.
+// Stage: limits on bodies that have to be read before the other limits are checked, because the decision or an
+// Idempotency-Key depends on them: attempts per caller, which are never given back, and the team's concurrency.
 
 import { idempotencyKeyIn } from '../../../idempotency/key-field.ts'
 import type { Limiter } from '../../../limits/limiter.ts'
@@ -12,7 +12,7 @@ import type { Stage, StageResult } from '../stage.ts'
 
 export interface AdmitBodyParts {
   readonly limiter: Limiter
-  /** Of this instance alone: what attempts cost is its own time. */
+  /** Per instance: attempts cost the time of this instance only. */
   readonly attempts: LocalLimiter
 }
 

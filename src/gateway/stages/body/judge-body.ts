@@ -23,7 +23,7 @@ export function createJudgeBody({ devinUsers, bodies }: JudgeBodyParts): Stage {
     const body = judgeBody(received, context.fields, guardrails.boundsBody(first.facts.operation))
     const evaluated = (): StageResult | Promise<StageResult> =>
       identify(context, evaluateBody(context.policy, first, body))
-    // Others have a turn between the two steps that a large body makes long.
+    // Yields to other requests between the two steps, which take long for a large body.
     return received.length > smallBodyBytes ? setImmediate().then(evaluated) : evaluated()
   }
 

@@ -1,4 +1,4 @@
-// Stage: a small body that nobody judges is collected, so that it leaves in one write. A larger one is left to stream.
+// Stage: collects a small body that is not judged, so that it leaves in one write. A larger one streams.
 
 import type { Bodies } from '../../bodies/collect.ts'
 import type { Stage } from '../stage.ts'
