@@ -71,7 +71,7 @@ function shownOne(values: readonly unknown[], rule: Rule): unknown {
 const confidential = /secret|password|token|prompt|message|value|body|contents/i
 
 /**
- * Numbers and booleans as they are, a text only where the rule compares it with a list, and of anything else its
+ * Numbers and booleans as they are, a text only where the rule compares it, and of anything else its
  * type.
  */
 function shown(value: unknown, rule: Rule): unknown {
