@@ -114,7 +114,7 @@ export function addressName(email: string): string {
   return email.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase())
 }
 
-/** An absent claim, JSON null and the empty string all say nothing. */
+/** An absent claim, JSON null and the empty string all count as absent. */
 function textOrNull(claims: Claims, path: string, meaning: string): string | null {
   const value = claimAt(claims, path) ?? ''
   if (typeof value !== 'string') throw wrongShape(path, meaning, 'one string')

@@ -1,4 +1,4 @@
-// How two spellings of one name differ, where people take them for the same. Pure.
+// How two spellings differ that people take for the same name. Pure.
 
 interface Fold {
   /** The end of `they differ …`. */

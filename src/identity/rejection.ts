@@ -5,7 +5,7 @@ import type { TokenAsSeen } from './token-as-seen.ts'
 
 /** A token that is not accepted, or not usable. */
 export class TokenProblem extends Problem {
-  /** What the token says of itself, for records; null where nothing of it could be read. */
+  /** The unverified content of the token, for records; null where nothing could be read. */
   seen: TokenAsSeen | null = null
 }
 

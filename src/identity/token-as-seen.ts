@@ -1,4 +1,4 @@
-// What a refused token says of itself. Nothing of it was verified, so it is for records alone: bounded, and never for callers.
+// The unverified content of a refused token. For records only: bounded, and never shown to callers.
 
 import type { IssuerConfig } from '../config/issuer-schema.ts'
 import type { Claims } from './principal.ts'

@@ -30,7 +30,8 @@ export function bearerToken(value: string): string | Problem {
 
 /**
  * The value of the one Authorization field in Node's raw list (names and values in turn), or an empty text. Throws
- * `malformed-request` for two. Looked for by hand: the reading of Node keeps the first of two fields and hides the second.
+ * `malformed-request` for two. Read from the raw list, because Node's parsed headers keep the first of two fields and
+ * hide the second.
  */
 export function authorizationField(rawHeaders: readonly string[]): string {
   let found: string | null = null
@@ -43,7 +44,7 @@ export function authorizationField(rawHeaders: readonly string[]): string {
   return found ?? ''
 }
 
-/** RFC 6750 section 3.1: a request without credentials is told the scheme and no error code. */
+/** RFC 6750 section 3.1: the challenge to a request without credentials names the scheme and no error code. */
 function tokenMissing(): Problem {
   const detail = 'Send the SSO token of your identity provider as `Authorization: Bearer <token>`.'
   return new Problem('token-missing', detail, { fields: { 'www-authenticate': 'Bearer' } })

@@ -17,15 +17,15 @@ import { VerifiedTokens, type Verification } from './verified-tokens.ts'
 export interface TokenVerifierOptions {
   /** At least one, each issuer once. */
   readonly issuers: readonly IssuerConfig[]
-  /** Milliseconds since the epoch: what tokens say of times is held against it. */
+  /** Milliseconds since the epoch; times in tokens are compared with it. */
   readonly now: () => number
-  /** Milliseconds of a clock that nobody sets, for ages and waits. */
+  /** Monotonic clock, milliseconds, for ages and waits. */
   readonly monotonic: () => number
   readonly log: IdentityLog
   /** Verified tokens that are remembered, the least recently used forgotten first. Default 10 000. */
   readonly maxCachedTokens?: number
   readonly timings?: Partial<KeyTimings>
-  /** Hears how each token fared, for metrics. */
+  /** Called with the outcome of each token, for metrics. */
   readonly onVerified?: (result: 'cached' | 'verified' | 'rejected') => void
 }
 
@@ -131,7 +131,7 @@ function verifyParts(
   )
 }
 
-/** Of claims that an issuer has signed. */
+/** Only for claims whose signature was verified. */
 function identityIn(claims: Claims, settings: IssuerConfig, nowMs: number): Verification {
   try {
     return principalOf(claims, settings, nowMs)
@@ -141,7 +141,7 @@ function identityIn(claims: Claims, settings: IssuerConfig, nowMs: number): Veri
   }
 }
 
-/** What the header chooses a key by. */
+/** The header members that choose a key. */
 interface KeyUse {
   readonly alg: Algorithm
   readonly kid: string | null

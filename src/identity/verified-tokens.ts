@@ -15,7 +15,7 @@ export interface VerifiedTokensOptions {
   readonly now: () => number
   /** The full check of a token that is not remembered; a promise once its form is right. */
   readonly verify: (token: string) => Verification | Promise<Verification>
-  /** BroadcastResult how each token fared. */
+  /** Called with the outcome of each token. */
   readonly onVerified: (result: 'cached' | 'verified' | 'rejected') => void
 }
 

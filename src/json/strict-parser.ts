@@ -1,5 +1,6 @@
-// Strict JSON (RFC 8259, and I-JSON's rule on names, RFC 7493 section 2.3) for documents that a rule looks at: whatever two
-// parsers could read differently is refused, so that what was checked is what the other side reads. Not a general parser.
+// Parses strict JSON (RFC 8259, and I-JSON's rule on names, RFC 7493 section 2.3) for documents that a rule reads.
+// Whatever two parsers could read differently is refused, so that the other side reads what was checked. Not a
+// general parser.
 
 import { isUtf8 } from 'node:buffer'
 import { isLowSurrogate, StrictJsonError, type JsonFault } from './strict-json-error.ts'
@@ -9,7 +10,7 @@ import { JsonNumber, type StrictJson } from './value.ts'
 export interface JsonBounds {
   /** How deep arrays and objects may nest. */
   readonly maxDepth: number
-  /** Values and names of members in all, however deep: a long text is one. */
+  /** Total count of values and member names at any depth; a long text counts as one. */
   readonly maxValues: number
 }
 
@@ -88,7 +89,7 @@ class Parser {
     }
   }
 
-  /** Counts the value or name that begins here. */
+  /** Counts one value or name. */
   #count(): void {
     this.#values += 1
     if (this.#values > this.#bounds.maxValues)

@@ -76,7 +76,9 @@ function memberOf(container: StrictJson, name: string): StrictJson[] {
   return value === undefined ? [] : [value]
 }
 
-/** The same with plain numbers, as JSON.parse gives it: for who needs no digit exactly. Objects have no prototype. */
+/**
+ * The same with plain numbers, as JSON.parse gives it, where exact digits do not matter. Objects have no prototype.
+ */
 export function plainJson(value: StrictJson): unknown {
   if (value instanceof JsonNumber) return Number(value.raw)
   if (Array.isArray(value)) return value.map(plainJson)

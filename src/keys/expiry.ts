@@ -1,9 +1,9 @@
-// When a key ends by what the inventory says of it: what operators are told before and after. Pure but for the timer.
+// Warns operators before and after a key's declared end. Pure but for the timer.
 
 import type { KeyHandle } from './key.ts'
 
 const dayMs = 86_400_000
-/** From so long before its end on a key is worth a warning: two weeks hold a holiday. */
+/** A key warns this long before its end: two weeks outlast a holiday. */
 const warnedMs = 14 * dayMs
 
 /** True from the declared end of a key on. */
@@ -28,7 +28,7 @@ export interface ExpiryWatch {
   stop(): void
 }
 
-/** Looks every hour, and tells each warning once: anew with each day, and when the key has ended. */
+/** Checks every hour, and warns once a day, and once when the key has ended. */
 export function watchExpiry(
   keys: () => readonly KeyHandle[],
   now: () => number,

@@ -1,4 +1,4 @@
-// A service-user key by its name and powers. Its value is a Secret and lives in the keyring only.
+// A service-user key: its name and permissions. Its value is a Secret and is kept in the keyring only.
 
 /** Where a secret's value comes from; values are never written in a policy. */
 export type SecretReference = { readonly env: string } | { readonly file: string }

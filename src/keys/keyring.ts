@@ -1,4 +1,4 @@
-// The current value of each key: where requests open one, where a rejected one is reported, where a rotated one appears.
+// The current value of each key: requests open it here, rejections are reported here, and rotations take effect here.
 
 import { readFile } from 'node:fs/promises'
 import { isExpired } from './expiry.ts'
@@ -37,9 +37,12 @@ export interface SecretSources {
   readonly env: Readonly<Record<string, string | undefined>>
   /** The upstream's scheme, host and port, to which every value is bound. */
   readonly origin: string
-  /** BroadcastResult every value that is read, before anything can use it; the leak guard learns it here. */
+  /** Called with every value that is read, before anything can use it, so that the leak guard knows it. */
   readonly protect?: (value: string) => void
-  /** BroadcastResult every secret file that is asked for, also in sets that are refused: its appearing may mend them. */
+  /**
+   * Called with every secret file that is looked for, also in sets that are refused: when the file appears, the set
+   * may become valid.
+   */
   readonly noteFile?: (file: string) => void
 }
 
@@ -106,7 +109,7 @@ export interface KeyringOptions {
   readonly sources: SecretSources
   /** Milliseconds since the epoch: expiry and what is shown. */
   readonly now: () => number
-  /** Milliseconds of a clock that nobody sets. */
+  /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
   readonly onChange: (
     event: 'key-version' | 'key-rejected' | 'key-set-aside',
@@ -147,7 +150,7 @@ export function createKeyring(options: KeyringOptions): Keyring {
   async function reread(entry: Entry): Promise<void> {
     const { version } = entry
     const found = await resolve(entry.handle.secret, options.sources)
-    // A new set was adopted meanwhile: what was read and what was reported are about a value of the past.
+    // A new set was adopted meanwhile, so the reading and the report are about an old value.
     if (entries.get(entry.handle.id) !== entry || entry.version !== version) return
     if (typeof found !== 'string' && !found.equals(entry.secret)) {
       replaceValue(entry, found)

@@ -1,4 +1,4 @@
-// The value of a service-user key, as a thing that cannot be printed, logged, serialised or sent to another origin.
+// The value of a service-user key in an object that cannot be printed, logged, serialised or sent to another origin.
 
 import { hkdfSync } from 'node:crypto'
 import { inspect } from 'node:util'
@@ -30,7 +30,10 @@ export class Secret {
     return this.#value
   }
 
-  /** 32 bytes that are the same for the same value and purpose everywhere, and tell nothing of the value (RFC 5869). */
+  /**
+   * Derives 32 bytes, equal for the same value and purpose on every instance, that reveal nothing of the value (RFC
+   * 5869).
+   */
   derive(purpose: string): Buffer {
     return Buffer.from(hkdfSync('sha256', this.#value, '', purpose, 32))
   }

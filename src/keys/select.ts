@@ -4,10 +4,10 @@ import type { Operation } from '../catalogue/operation.ts'
 import type { PermissionModel } from '../catalogue/permissions.ts'
 import type { KeyHandle } from './key.ts'
 
-/** Acting as another user is a power of its own; a key without it is preferred wherever it is not asked for. */
+/** The right to impersonate: a key without it is preferred unless the request needs it. */
 const impersonation = 'ImpersonateOrgSessions'
 
-/** What a key must be able to do. */
+/** Requirements on a key. */
 export interface Requirement {
   readonly operation: Operation
   /** The organization in the path; for operations of scope `any` the caller's default organization. */

@@ -1,5 +1,5 @@
-// What the limit stage asks: all limits of a request are judged together, and it is counted everywhere or nowhere. Types only.
-// local/ is the limiter of one instance, shared/ that of several over a store.
+// The limiter's interface: all limits of a request are checked together, and it is counted in all or in none. Types
+// only. local/ is the limiter of one instance, shared/ that of several over a store.
 
 /** So many in a span of time: sliding (`perMs`), sliding with a burst, or in a calendar day, week or month. */
 export interface Quota {
@@ -25,7 +25,7 @@ export interface Limit {
   readonly quota: Quota | null
   /** For concurrency: the most at once. */
   readonly most: number
-  /** Shadow: judged and told, not applied. */
+  /** Shadow: checked and reported, not applied. */
   readonly shadow: boolean
 }
 
@@ -39,7 +39,7 @@ export interface LimitStatus {
 
 export interface LimitDecision {
   readonly granted: boolean
-  /** The limit that refused (of several the one to wait for longest), or in shadow mode would have; else null. */
+  /** The limit that refused (of several the one with the longest wait), or in shadow mode would have; else null. */
   readonly exceeded: Limit | null
   /** Milliseconds until the request would be granted as far as rates go; 0 when granted. */
   readonly retryAfterMs: number
@@ -64,6 +64,6 @@ export interface Limiter {
 export interface LimitClocks {
   /** Milliseconds since the epoch: for calendar windows. */
   readonly now: () => number
-  /** Milliseconds of a clock that nobody sets: for everything else. */
+  /** Monotonic clock, milliseconds: for everything else. */
   readonly monotonic: () => number
 }

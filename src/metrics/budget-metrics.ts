@@ -1,5 +1,5 @@
-// How budgets stand, as gauges, and what became of requests that needed one. Part of instruments.ts. The names of budgets
-// and owners come from policies, so no caller can make a series.
+// Budgets as gauges, and outcomes of requests that needed one. Part of instruments.ts. The names of budgets and
+// owners come from policies, so no caller can make a series.
 
 import { metricList } from './metric-list.ts'
 import { createGauge, registerCounter, type Registry } from './prometheus.ts'
@@ -19,7 +19,7 @@ export interface BudgetState {
 export type BudgetResult = 'reserved' | 'refused' | 'unbounded' | 'unavailable'
 
 export interface BudgetMetrics {
-  /** Replaces what was told before; null while nobody can tell. */
+  /** Replaces the earlier values; null while they are unknown. */
   budgets(states: readonly BudgetState[] | null): void
   budgetRequest(result: BudgetResult): void
 }

@@ -1,4 +1,4 @@
-// The cache, and how it stands with those of the other instances, as metrics. Part of instruments.ts.
+// The cache and its membership among the instances, as metrics. Part of instruments.ts.
 
 import { metricList } from './metric-list.ts'
 import { createGauge, registerCounter, type Registry } from './prometheus.ts'
@@ -12,7 +12,7 @@ export interface CacheState {
   readonly operations: ReadonlyMap<string, object>
 }
 
-/** As the group of instances tells it. */
+/** As the membership reports it. */
 export interface CacheGroupState {
   readonly standing: string
   readonly missing: number
@@ -23,7 +23,7 @@ export interface CacheGroupState {
 
 const standings = ['together', 'cautious', 'alone']
 
-/** Registers the metrics. Each of the functions that come back replaces what was told before. */
+/** Registers the metrics. Each returned function replaces the earlier values. */
 export function registerCache(registry: Registry, operationIds: readonly string[]) {
   const operations = new LabelSet(operationIds)
   let counts: CacheState['operations'] = new Map()

@@ -12,7 +12,7 @@ import { createTraffic, type ExchangeObservation, type TrafficOptions } from './
 
 export interface InstrumentsOptions extends TrafficOptions, ListenerLabels {
   readonly issuers: readonly string[]
-  /** What can become of an idempotency key. */
+  /** Events of idempotency keys. */
   readonly idempotencyEvents: readonly string[]
   /** Adds memory, CPU, event loop and garbage collection of the process, which only one instance should watch. On by default. */
   readonly processMetrics?: boolean
@@ -42,11 +42,11 @@ export interface KeyReading {
 }
 
 export interface Instruments extends BudgetMetrics, IssuerMetrics, ListenerMetrics {
-  /** Replaces what was told of the cache before. */
+  /** Replaces the cache's values. */
   cache(state: CacheState): void
-  /** Replaces what was told of the cache's standing among the instances before. */
+  /** Replaces the values of the cache's membership. */
   cacheGroup(state: CacheGroupState): void
-  /** Replaces what was told of the shared store before. */
+  /** Replaces the shared store's values. */
   store(state: StoreFigures): void
   /** An exchange began. Each needs exactly one `observeExchange`. */
   exchangeStarted(): void
@@ -66,16 +66,16 @@ export interface Instruments extends BudgetMetrics, IssuerMetrics, ListenerMetri
   held(team: string, result: 'sent' | 'refused' | 'left'): void
   /** A request of the team had to wait or was refused because the team held its share. */
   shareReached(team: string, of: 'connections' | 'queue'): void
-  /** The upstream was left alone with this key, tried, or came back; or a request was not sent. */
+  /** The circuit breaker of this key opened, probed or closed; or a request was not sent. */
   breaker(key: string, event: 'opened' | 'probe' | 'closed' | 'refused'): void
   /** How many requests wait in the queue now. */
   waiting(count: number): void
-  /** State (of `KeyState`) and declared end of every key there is. Replaces what was told before. */
+  /** State (of `KeyState`) and declared end of every key there is. Replaces the earlier values. */
   keyStates(states: readonly KeyReading[]): void
   /** Entries lost by a stream of records since start. */
   recordsLost(stream: string, total: number): void
   draining(isDraining: boolean): void
-  /** Something became of an idempotency key. */
+  /** An event of an idempotency key. */
   idempotencyEvent(event: string): void
   /** Memory that idempotency keys take. */
   idempotencyBytes(bytes: number): void

@@ -1,4 +1,4 @@
-// How the signing keys of each issuer stand, and the clocks of those the gateway talks to.
+// The signing keys of each issuer, and the clock differences of issuers and upstream.
 
 import { metricList } from './metric-list.ts'
 import { createGauge, registerCounter, type Registry } from './prometheus.ts'
@@ -15,7 +15,7 @@ export interface IssuerReading {
 }
 
 export interface IssuerMetrics {
-  /** Replaces what was told of the issuers before. */
+  /** Replaces the issuers' values. */
   issuers(readings: readonly IssuerReading[]): void
   /** `peer`: an issuer, or `upstream`. */
   clockSkew(peer: string, skewMs: number): void

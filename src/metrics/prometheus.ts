@@ -1,5 +1,5 @@
-// Metrics on prom-client, which is used in this file only: counters and histograms whose numbers are kept elsewhere and read
-// when somebody asks, and gauges.
+// Metrics on prom-client, which is used in this file only: counters and histograms whose numbers are kept elsewhere
+// and read on a scrape, and gauges.
 
 import { collectDefaultMetrics, Counter, Gauge, Registry, type Histogram } from 'prom-client'
 import type { MetricDefinition } from './metric-list.ts'
@@ -19,7 +19,7 @@ export function registerProcess(registry: Registry): void {
 /** Numbers with their labels. */
 export type Samples = Iterable<readonly [labels: Readonly<Record<string, string>>, count: number]>
 
-/** A counter whose numbers live elsewhere and are read when somebody asks. */
+/** A counter whose numbers are kept elsewhere and read on a scrape. */
 export function registerCounter(registry: Registry, definition: MetricDefinition, read: () => Samples): void {
   const counter: Counter = new Counter({
     ...definition,

@@ -1,5 +1,5 @@
-// Counters for the hot path: plain numbers in arrays, found by position and not by label text. instruments.ts
-// names them and hands them to the metrics library when somebody asks. No library here.
+// Counters for the hot path: plain numbers in arrays, found by position and not by label text. instruments.ts names
+// them and passes them to the metrics library on a scrape. No library here.
 
 /** A closed list of label values. Everything else counts as `other`, and null as `none`. */
 export class LabelSet {

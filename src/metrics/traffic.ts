@@ -1,4 +1,4 @@
-// What every exchange touches, counted.
+// Counters that every exchange updates.
 
 import { metricList } from './metric-list.ts'
 import { createGauge, registerCounter, registerDurations, type Gauge, type Registry } from './prometheus.ts'
@@ -36,7 +36,7 @@ const effects = ['allow', 'deny']
 // From a cache hit to the longest time-out of the upstream.
 const secondsBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
 
-/** Counts in plain numbers, and turns them into samples when somebody asks. `teams`: whose names may be label values. */
+/** Counts in plain numbers, and turns them into samples on a scrape. `teams`: whose names may be label values. */
 export function createTraffic(registry: Registry, options: TrafficOptions, teams: LabelSet) {
   const operations = new LabelSet(options.operations)
   const ends = new LabelSet(outcomes)

@@ -51,7 +51,10 @@ export interface ShadowEntry {
   readonly effect: 'allow'
 }
 
-/** What a guardrail put in, or a bound that was broken. `place` is a field of the body, a parameter or an operation. */
+/**
+ * A value that a guardrail added, or a bound that was broken. `place` is a field of the body, a parameter or an
+ * operation.
+ */
 export interface GuardrailFinding {
   readonly guardrail: string
   readonly in: 'body' | 'query' | 'grant'
@@ -60,7 +63,7 @@ export interface GuardrailFinding {
   readonly bound: string
 }
 
-/** What the guardrails said of a request. */
+/** The guardrails of a request. */
 export interface GuardrailsEntry {
   /** Ids of those in force that bind the request. */
   readonly applied: readonly string[]
@@ -81,19 +84,19 @@ export interface GuardrailsEntry {
 /** One decision, with every attribute that a rule may read, so that it can be replayed. No bodies, no tokens. */
 export type DecisionEntry = DecisionHead & DecisionContent
 
-/** What tells a decision apart from others that say the same. */
+/** The members that differ between repeated decisions. */
 export interface DecisionHead {
   readonly time: string
   readonly decision_id: string
   readonly request_id: string
   /**
-   * What became of the request, which a limit, a budget or a missing key may have stopped although the policy allows it: `how` as in
-   * the access record, the stage it had come to, and whether any of it was sent to the Devin API.
+   * The outcome of the request, which a limit, a budget or a missing key may have stopped although the policy allows
+   * it: `how` as in the access record, the stage it reached, and whether any of it was sent to the Devin API.
    */
   readonly ended: { readonly how: ExchangeOutcome; readonly stage: string; readonly sent: boolean }
 }
 
-/** What a decision says: the same for each request that is repeated. */
+/** The members that are equal for repeated requests. */
 export interface DecisionContent {
   readonly effect: 'allow' | 'deny'
   readonly reason: string
@@ -118,7 +121,7 @@ export interface DecisionContent {
   /** Null where no guardrail binds the request, or none was asked. */
   readonly guardrails: GuardrailsEntry | null
   readonly policy_revision: string | null
-  /** What a refused token says of itself, unverified; absent where there is none. */
+  /** The unverified content of a refused token; absent where there is none. */
   readonly token_seen?: {
     readonly iss: string | null
     readonly aud: readonly string[]

@@ -26,7 +26,7 @@ export interface LineWriterOptions {
   readonly maxWriteBytes?: number
 }
 
-/** How a target does. `lost` counts lines since start, `error` is the code of the trouble there is now. */
+/** The health of a target. `lost` counts lines since start, `error` is the code of the trouble there is now. */
 export interface WriterHealth {
   readonly healthy: boolean
   readonly lost: number
@@ -62,7 +62,7 @@ const defaults = {
 /** A pipe that is full is asked again after so long: its reader is slow, and that is no trouble. */
 const fullPipeMs = 5
 
-/** The writer of one target. `write` never blocks and never throws; loss is counted and told, never silent. */
+/** The writer of one target. `write` never blocks and never throws; loss is counted and reported. */
 export class LineWriter {
   readonly #options: Required<LineWriterOptions>
   readonly #lines = new LineBuffer()

@@ -36,7 +36,7 @@ const reserved = new Set(['level', 'time', 'msg'])
 
 /** Creates a log. Without a destination, lines go to stderr in the background; when the process exits, what waits is written. */
 export function createLog({ level, destination, ownErrors = [] }: LogOptions): Log {
-  // A log that cannot be written has nobody to tell.
+  // An error of the log itself cannot be reported anywhere.
   const writer =
     destination === undefined ? new LineWriter({ target: 'stderr', onTrouble: () => {}, flushMs: 0 }) : null
   const logger = pino(

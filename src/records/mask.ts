@@ -1,4 +1,4 @@
-// What must never be printed: key values, tokens, and what stands in fields named like them.
+// Masks what must never be printed: key values, tokens, and values of fields named like them.
 
 import { visibleLines } from './visible.ts'
 

@@ -1,4 +1,4 @@
-// A target that is written to for long: opened when it is needed, and anew when somebody has taken its file away.
+// A log target that stays open for long: opened on demand, and again when its file was moved or deleted.
 
 import { closeSync, fstatSync } from 'node:fs'
 import { endsWithLineFeed, isSameFile, openTarget, standardDescriptor, statOf, type FileIdentity } from './target.ts'
@@ -8,7 +8,7 @@ export interface NamedFileOptions {
   readonly target: string
   /** How often the file is looked for under its name. */
   readonly checkMs: number
-  /** BroadcastResult in a sentence what became of the file. */
+  /** Called with a sentence when the file was deleted, replaced or shortened. */
   readonly onTrouble: (text: string) => void
   /** The target was opened. `isSame`: it is the file from before. `endsMidLine`: its last line was cut off. */
   readonly onOpen: (isSame: boolean, endsMidLine: boolean) => void
@@ -58,7 +58,7 @@ export class NamedFile {
     return standardDescriptor(this.#options.target) === null ? descriptor : null
   }
 
-  /** Looks now and then whether the file is still there under its name, and tells what became of it. */
+  /** Checks from time to time whether the file is still there under its name, and reports what happened to it. */
   #isReplaced(descriptor: number): boolean {
     const { target, checkMs, onTrouble } = this.#options
     const nowMs = performance.now()
@@ -73,7 +73,7 @@ export class NamedFile {
       return false
     }
     const isDeleted = fstatSync(descriptor).nlink === 0
-    // A rotation moves the file first and asks to reopen it then: only when nobody does is it worth a word.
+    // A rotation moves the file first and then asks to reopen it, so only a file that stays gone is reported.
     if (!isDeleted && !this.#isMissing) {
       this.#isMissing = true
       return false

@@ -1,4 +1,4 @@
-// Trouble that many requests meet is told once when it begins and once when it is over, with how often it was met.
+// Logs an outage once when it begins and once when it is over, with the number of failures in between.
 
 import type { Log } from './log.ts'
 
@@ -7,7 +7,7 @@ export interface OutageLogOptions {
   /** Of both lines. */
   readonly fields: Readonly<Record<string, unknown>>
   readonly begun: string
-  /** What is said at the end; the number stands in the field `count`. */
+  /** The message at the end; the number is in the field `count`. */
   readonly over: string
 }
 

@@ -1,4 +1,4 @@
-// Text of callers, issuers and upstreams as it may be recorded: without secrets, and seen as it is.
+// Makes text of callers, issuers and upstreams safe to record: secrets masked, invisible characters escaped.
 
 import { credentialStart, maskSecrets } from './mask.ts'
 import { visible } from './visible.ts'

@@ -11,7 +11,10 @@ import type { AccessEntry, DecisionHead } from './entries.ts'
 type LineStream = 'access' | 'decisions'
 export type Stream = LineStream | 'audit'
 
-/** How a stream does. `lost` counts entries since start; `error` is the code or sentence of the trouble there is now. */
+/**
+ * The health of a stream. `lost` counts entries since start; `error` is the code or sentence of the trouble there is
+ * now.
+ */
 export interface StreamHealth {
   readonly stream: Stream
   readonly healthy: boolean
@@ -27,7 +30,7 @@ export interface SinksOptions {
   /** Another process writes the audit log, and lines of others come to the same targets: this is one of several workers. */
   readonly auditElsewhere?: AuditTarget
   readonly nowMs: () => number
-  /** BroadcastResult in a sentence when a stream begins to fail, loses entries, or works again. Must not throw. */
+  /** Called with a sentence when a stream begins to fail, loses entries, or works again. Must not throw. */
   readonly onTrouble: (stream: Stream, text: string) => void
   /** Pace and memory of the writers; the defaults suit production. */
   readonly flushMs?: number

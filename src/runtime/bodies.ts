@@ -1,4 +1,4 @@
-// How request bodies are read into memory. Built by runtime.ts.
+// Builds the reader of request bodies and its memory.
 
 import { createBodies, type Bodies } from '../gateway/bodies/collect.ts'
 import { createBodyMemory, type BodyMemory } from '../gateway/bodies/memory.ts'

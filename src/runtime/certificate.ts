@@ -1,4 +1,4 @@
-// The certificate of the callers' listener while the gateway runs: read again on demand, told of before it ends.
+// The certificate of the callers' listener while the gateway runs: reloads it on demand, and warns before it ends.
 
 import { certificateWarning, type ServerCertificate } from '../config/values/certificates.ts'
 import { loadServerCertificate } from '../config/values/files.ts'
@@ -19,7 +19,7 @@ export async function openCertificate({ config, instruments, log, now }: Core): 
   let current: ServerCertificate | null = null
   let warned: string | null = null
 
-  /** Each warning is told once: anew with each day, and when the certificate has ended. */
+  /** Warns once a day, and once when the certificate has ended. */
   function look(): void {
     const text = warning()
     if (text !== null && text !== warned) log.warn({ event: 'certificate-expiry' }, text)

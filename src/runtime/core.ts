@@ -1,4 +1,4 @@
-// What everything else of a gateway stands on: catalogue, policies, keys, records, metrics, tokens. Built by runtime.ts.
+// The core that every other part needs: catalogue, policies, keys, records, metrics, tokens.
 
 import { loadCatalogue } from '../catalogue/load.ts'
 import type { Catalogue } from '../catalogue/catalogue.ts'
@@ -52,7 +52,7 @@ export interface Core {
   readonly tokens: TokenVerifier
 }
 
-/** Throws `Refused` with every diagnostic when policies, catalogue or secrets cannot be used. */
+/** Creates the core. Throws `Refused` with every diagnostic when policies, catalogue or secrets cannot be used. */
 export async function createCore(options: GatewayOptions): Promise<Core> {
   const { config, env, log, version } = options
   const now = options.now ?? Date.now

@@ -43,7 +43,7 @@ export class StillChanging extends Error {
 const lookEveryMs = 1000
 /** A change counts when the files have held still for this long: a copy or an editor may be half done. */
 const stillMs = 500
-/** Who asks for a reload says that the files are written; only a writing under way is waited for. */
+/** A reload on demand means that the files are complete; it only waits for a write in progress. */
 const stillOnDemandMs = 100
 const triesOnDemand = 100
 
@@ -61,7 +61,7 @@ export async function readInOneState<Value>(watched: WatchedFiles<Value>): Promi
 export function watchFiles<Value, Result>(options: FileWatcherOptions<Value, Result>): FileWatcher<Result> {
   const { watched, take, isDeferred } = options
   let seen = options.signature
-  /** A change that was found and has to hold still before it is read. */
+  /** A change was found and has to settle before it is read. */
   let pending: string | null = null
   let running: Promise<unknown> = Promise.resolve()
   let timer: NodeJS.Timeout | null = null

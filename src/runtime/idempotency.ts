@@ -1,4 +1,4 @@
-// Creates that are done once: where their keys are kept, and who is told when they cannot be.
+// Builds the idempotency service: where keys are stored, and how outages are reported.
 
 import { randomBytes } from 'node:crypto'
 import { NoRoom, type EntryStore } from '../idempotency/entry-store.ts'
@@ -60,7 +60,7 @@ export function openIdempotency(core: Core, store: Store | null, maxRunMs: numbe
   return { idempotency, entries }
 }
 
-/** For people who ask whether the instance is ready. */
+/** Notes for `/readyz`. */
 export function fullNotes({ fullTeams }: EntryStore): string[] {
   return fullTeams.map(
     (team) =>

@@ -1,4 +1,4 @@
-// The bounds of the callers' listener, and who is told when they are met. Built by runtime.ts.
+// Builds the options of the callers' listener: its bounds, and how refusals are reported.
 
 import type { GatewayParts } from '../gateway/app.ts'
 import type { Certificate } from '../gateway/listener/server.ts'

@@ -18,8 +18,8 @@ import {
 } from './file-watcher.ts'
 
 /**
- * What a reload came to. `held`: bounds have vanished, and only a reload on demand takes such a set. `deferred`: refused
- * for a passing reason that has nothing to do with the files.
+ * The result of a reload. `held`: bounds have vanished, and only a reload on demand takes such a set. `deferred`:
+ * refused for a passing reason that has nothing to do with the files.
  */
 export type ReloadResult = 'replaced' | 'unchanged' | 'refused' | 'held' | 'deferred'
 

@@ -1,4 +1,4 @@
-// What operators see and may do: readiness, status, metrics, purge, reload. Built by runtime.ts.
+// Builds the operators' side: readiness, status, metrics, purge, reload.
 
 import { createAdminApp, type AdminApp, type Readiness } from '../admin/app.ts'
 import { cacheView, issuerView, keyView, policiesView, storeView } from '../admin/views.ts'
@@ -21,7 +21,7 @@ export interface Operators {
   reload(actor: string): Promise<ReloadResult>
 }
 
-/** `lifecycle` is asked whenever somebody wants to know. */
+/** `lifecycle` is called at each request. */
 export function createOperators(
   core: Core,
   shares: SharedState,
@@ -45,7 +45,7 @@ export function createOperators(
         .map((issuer) => `no signing keys of issuer ${issuer.issuer} yet: ${issuer.lastError ?? 'being fetched'}`),
       ...(sinks.auditHealthy() ? [] : ['the audit log cannot be written; changes are refused until it can']),
     ]
-    // An instance serves without the store as well: taking it out of service would help nobody.
+    // A note and no reason: an instance serves without the store as well.
     const notes = [
       store?.away === true ? `the shared store is away: ${store.state.reason}` : null,
       store === null ? null : groupNote(store.membership.state),

@@ -1,4 +1,4 @@
-// Reads the event loop's delay while the gateway runs, and tells of an overload. Built by runtime.ts.
+// Watches the event loop's delay while the gateway runs, and logs an overload.
 
 import { createDelayReader, Overload, priorities, readingMs } from '../gateway/overload.ts'
 import type { Core } from './core.ts'

@@ -1,5 +1,5 @@
-// What instances share when there is a store, and what each keeps by itself when there is none: limits, budgets, answers,
-// creates done once. Built by runtime.ts.
+// Builds the state that instances share through a store, or keep alone without one: limits, budgets, cached answers,
+// idempotency keys.
 
 import { createFileBudgetStore } from '../budgets/file/file-budget-store.ts'
 import { createBudgetService, type BudgetService } from '../budgets/budget-service.ts'
@@ -27,7 +27,7 @@ export interface SharedState {
   readonly limiter: Limiter
   readonly budgets: BudgetService
   readonly budgeting: Budgeting
-  /** How the budgets stand that are not of one caller; null when nobody can tell. */
+  /** The status of budgets that are not of a single caller; null while it is unknown. */
   readonly showBudgets: () => Promise<readonly BudgetView[] | null>
   readonly broadcast: InvalidationBroadcast | null
   readonly cache: ResponseCache

@@ -1,4 +1,4 @@
-// The way to the upstream, for callers and for the gateway's own reads. Built by runtime.ts.
+// Builds the upstream client, for callers and for the gateway's own reads.
 
 import type { BodyMemory } from '../gateway/bodies/memory.ts'
 import { createUpstream, type Upstream } from '../gateway/upstream/upstream.ts'

@@ -46,7 +46,7 @@ export class Breaker {
     this.#failures += 1
     this.#probes = 0
     if (this.#reason !== null) {
-      // It stays open, and what is told of it is what was found last.
+      // It stays open, with the latest reason.
       this.#reason = reason
       return
     }

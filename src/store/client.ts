@@ -1,4 +1,4 @@
-// The shared store: calls with a deadline and a breaker in front of them, messages, and who else shares it.
+// The client of the shared store: calls with a deadline and a circuit breaker, messages, and membership.
 
 import { randomUUID } from 'node:crypto'
 import { Breaker } from './breaker.ts'
@@ -11,7 +11,7 @@ export interface StoreOptions {
   readonly settings: StoreSettings
   /** Milliseconds since the epoch. */
   readonly now: () => number
-  /** Milliseconds of a clock that nobody sets. */
+  /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
 }
 
@@ -24,7 +24,7 @@ export function createStore({ settings, now, monotonic }: StoreOptions): Store {
   const calls = { answered: 0, failed: 0, spared: 0 }
   const name = (parts: readonly string[]): string => `${settings.prefix}:${parts.join(':')}`
   let sinceMs = now()
-  /** What the connection said last: a call that finds none only knows that there is none. */
+  /** The last error of the connection: a call without a connection does not know the cause. */
   let trouble: string | null = null
 
   const breaker = new Breaker('the store has not answered yet', monotonic, (reason) => {
@@ -56,7 +56,7 @@ export function createStore({ settings, now, monotonic }: StoreOptions): Store {
         reject(new StoreAway(reason, { cause, sent }))
       }
       const deadline = setTimeout(
-        // When it is us who were held up, the answer has come and only has to be read.
+        // When this process was blocked, the answer may have arrived and only has to be read.
         () => setImmediate(fail, `the store did not answer within ${settings.timeoutMs} ms`),
         settings.timeoutMs,
       )

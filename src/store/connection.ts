@@ -13,7 +13,7 @@ import { Cluster, Redis, type RedisOptions } from 'ioredis'
 subscribe('net.client.socket', (message) => {
   const { socket } = message as { readonly socket: Socket }
   socket.on('error', () => {
-    // Who uses the connection hears of it as well.
+    // The user of the connection gets the error as well.
   })
 })
 
@@ -52,7 +52,7 @@ export function openForCalls(settings: StoreSettings): CallConnection {
     slotsRefreshInterval: 1000,
     slotsRefreshTimeout: 1000,
     clusterRetryStrategy: pauseMs,
-    // A certificate is for a name; the library would look names up and connect to the address.
+    // Certificates are for names, but the library would resolve names and connect to addresses.
     ...(settings.tls === null ? {} : { dnsLookup: (name, found) => found(null, name) }),
   })
 }

@@ -1,4 +1,4 @@
-// Values and names for a store that must not be able to read them: the key is the gateway's and never the store's.
+// Seals values and names, so that the store cannot read them: the key never leaves the gateway.
 
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto'
 

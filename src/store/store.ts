@@ -1,4 +1,4 @@
-// The shared store (Valkey or Redis) as the rest of the house sees it, and how to use it.
+// The interface of the shared store (Valkey or Redis), and the rules for using it.
 //
 // With `store: memory` there is none: `runtime.ts` hands out `null`, and every part that can share works by itself then.
 // With a store, a part gets a `Store` and keeps to these rules:
@@ -47,7 +47,7 @@ export class StoreAway extends Error {
   }
 }
 
-/** What a subscriber hears. */
+/** Callbacks of a subscriber. */
 export interface Listener {
   message(text: Buffer): void
   /** From now on messages may be missed. Also called when subscribing did not succeed at once. */
@@ -99,6 +99,6 @@ export interface Store {
   /** `prefix:` and the parts, joined by colons. The first part of keys that belong together is a tag: `{limits}`. */
   key(...parts: readonly string[]): string
   channel(...parts: readonly string[]): string
-  /** Takes this instance off the list and lets go of every connection. */
+  /** Removes this instance from the membership and closes every connection. */
   close(): Promise<void>
 }

@@ -1,7 +1,7 @@
 // Listening to channels, with knowledge of when messages may have been missed.
 //
 // A connection of its own that is asked for a sign of life every second: one that hangs is silent, and so is a channel
-// without messages. Whenever it fails it is replaced by a new one, and every listener is told of the gap.
+// without messages. Whenever it fails it is replaced by a new one, and every listener learns of the gap.
 
 import { openForListening, type ListenConnection, type StoreSettings } from './connection.ts'
 import type { Listener } from './store.ts'
@@ -28,7 +28,7 @@ export function createSubscriptions(settings: StoreSettings): Subscriptions {
     attempts += 1
     connection = opened
     opened.on('error', () => {
-      // Its end follows, and says all.
+      // The `end` event follows and handles it.
     })
     opened.on('messageBuffer', (channel, message) => {
       for (const listener of listeners.get(channel.toString()) ?? []) listener.message(message)

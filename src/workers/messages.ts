@@ -1,4 +1,4 @@
-// What the parent and its workers say to each other. Everything else of a worker is asked at its own operators' listener.
+// Messages between the parent and its workers. Everything else is asked at a worker's own operators' listener.
 
 import type { ChainHead } from '../records/audit/chain.ts'
 
@@ -26,7 +26,7 @@ export interface BoundAddress {
 }
 
 export type ToParent =
-  /** The worker hears now. It is answered with the state of the audit log. */
+  /** The worker listens for messages now. The answer is the state of the audit log. */
   | { readonly kind: 'here' }
   | {
       readonly kind: 'audit'

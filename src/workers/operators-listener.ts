@@ -1,5 +1,5 @@
-// The operators' listener of a gateway with several workers: each question goes to the workers' own listeners, and their
-// answers are put together. Whether a request may be asked here is for the workers to say.
+// The operators' listener of a gateway with several workers: each request goes to the workers' own listeners, and
+// their answers are merged. The workers decide whether a request is allowed.
 
 import { createServer, request as send, type IncomingMessage, type ServerResponse } from 'node:http'
 import { mergeMetrics } from './merged-metrics.ts'
@@ -20,7 +20,7 @@ interface Answer {
   readonly text: string
 }
 
-/** How long a worker may take to tell something, and to change something. */
+/** How long a worker may take for a read, and for a change. */
 const answerMs = { GET: 1_000, POST: 30_000 } as const
 
 /** Makes the listener; nothing is bound before `listen`. */
@@ -87,7 +87,7 @@ async function answer(pool: Pool, request: IncomingMessage, response: ServerResp
     }
   })
   if (route === 'GET /api/status') return reply(response, 200, { workers })
-  // Each worker replaces its policies by itself. Where they came to different ends, that is what is said.
+  // Each worker reloads its policies by itself; different results are reported as such.
   const results = new Set(workers.map((worker) => worker['result']))
   const same = results.size === 1 && answers.length === pool.workers.length
   const diagnostics = workers.flatMap((worker) => (Array.isArray(worker['diagnostics']) ? worker['diagnostics'] : []))

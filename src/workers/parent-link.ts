@@ -1,4 +1,5 @@
-// A worker's side of the channel to its parent: the audit log that the parent writes for it, and what the parent tells.
+// A worker's side of the channel to its parent: the audit log that the parent writes for it, and the parent's
+// messages.
 
 import cluster from 'node:cluster'
 import type { AuditTarget } from '../records/sinks.ts'
@@ -11,11 +12,11 @@ export interface ParentLink {
   readonly audit: AuditTarget
   /** Tells the parent where the worker can be reached, and its name among the instances that share the store. */
   listening(gateway: BoundAddress, admin: BoundAddress, instance: string): void
-  /** Hears of other workers that have ended, by their names as instances. */
+  /** Called when other workers have ended, with their names as instances. */
   onEnded(listener: (instance: string) => void): void
-  /** Resolves when the worker shall drain: it was told to, or the parent is gone. */
+  /** Resolves when the worker has to drain: the parent asked for it, or is gone. */
   readonly drain: Promise<void>
-  /** Resolves when the worker shall cut what is under way and end. */
+  /** Resolves when the worker has to cut what is under way and end. */
   readonly cut: Promise<void>
 }
 

@@ -22,7 +22,7 @@ export interface PoolOptions {
 export interface WorkerStatus {
   readonly number: number
   readonly pid: number
-  /** How often a worker in this slot has ended without having been told to. */
+  /** How often a worker in this slot has ended unexpectedly. */
   readonly restarts: number
   /** Its own operators' listener; null until it listens. */
   readonly admin: BoundAddress | null
@@ -54,7 +54,7 @@ interface WorkerSlot extends WorkerStatus {
   taken: number
 }
 
-/** A worker that was told to cut what is under way may take so long to record it. */
+/** How long a worker may take to record what it was asked to cut. */
 const cutMs = 1_000
 /** Pauses before a new worker is started grow from the first to the last, and begin anew after a worker lived this long. */
 const pauseMs = { first: 100, most: 10_000, forgivenAfter: 10_000 } as const
@@ -119,13 +119,13 @@ export function createPool({ count, command, audit: target, log, drainMs, nowMs 
       tellAudit(slot)
     })
     worker.on('error', () => {
-      // A message to a worker that has just ended; its end is told as well.
+      // A message to a worker that has just ended fails; its exit is handled elsewhere.
     })
     worker.on('exit', (code, signal) => {
       const { instance } = slot
       const hadListened = slot.admin !== null
       Object.assign(slot, { worker: null, pid: 0, admin: null })
-      // The others need not wonder whether it is cut off and goes on.
+      // The other workers need not treat it as possibly cut off and writing.
       if (instance !== null) for (const other of slots) tell(other.worker, { kind: 'ended', instance })
       onFirst(null)
       if (stopping || (!hadListened && slot.restarts === 0 && slot.number === 1)) return
@@ -153,7 +153,7 @@ export function createPool({ count, command, audit: target, log, drainMs, nowMs 
     }
   }, pulse.everyMs)
 
-  /** Resolves when the last worker has ended: as it was told to, or killed after so long. */
+  /** Resolves when the last worker has ended: by itself, or killed after so long. */
   async function end(kind: 'drain' | 'cut', mostMs: number): Promise<void> {
     stopping = true
     clearInterval(watch)
@@ -172,7 +172,7 @@ export function createPool({ count, command, audit: target, log, drainMs, nowMs 
   return {
     async start() {
       const [first, ...others] = slots
-      // What keeps one from starting keeps all, and has to be said once.
+      // The first worker starts alone: what stops it would stop all, and should be reported once.
       const gateway = first === undefined ? null : await listening(first)
       if (gateway !== null) await Promise.all(others.map(listening))
       return gateway

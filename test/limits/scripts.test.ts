@@ -170,10 +170,10 @@ describeWithValkey('the script of the shared store', () => {
             if (ended === undefined) continue
             hold(held, ended, -1)
             local.release(ended)
-            for (const limit of ended) if (limit.quota === null) call.tell(limit, 0)
+            for (const limit of ended) if (limit.quota === null) call.report(limit, 0)
             if (!fails) continue
             local.giveBack(ended)
-            for (const limit of ended) if (limit.kind === 'budget') call.tell(limit, -1)
+            for (const limit of ended) if (limit.kind === 'budget') call.report(limit, -1)
           }
           for (const { which, what } of asks) {
             const limits = all.filter((_, position) => ((which >> position) & 1) === 0 || all.length === 1)
@@ -296,7 +296,7 @@ describeWithValkey('the script of the shared store', () => {
           } else {
             await comes(instance)
             const told = new LimitCall(write, atMs)
-            told.tell(slots, 0)
+            told.report(slots, 0)
             await send(told, { history, instance, held: new Map([[slots.meter, holds]]), atMs })
             held.set(instance, { holds, leftMs: null })
           }
@@ -335,7 +335,7 @@ describeWithValkey('the script of the shared store', () => {
       return 10 - (answer?.decision.statuses[0]?.remaining ?? 0)
     }
     const told = new LimitCall(write, atMs)
-    told.tell(slots, 0)
+    told.report(slots, 0)
     await send(told, { history: 'forward', instance: 'a', held: new Map([[slots.meter, 3]]), atMs })
     await goes('a')
     atMs += 3_600_000

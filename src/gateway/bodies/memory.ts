@@ -1,6 +1,6 @@
 // How many bytes of bodies may be held in memory at the same time, counted as they arrive. A team may hold as much as
-// is free, so a single team gets at most half and there is always room for others (dynamic thresholds, Choudhury and
-// Hahne 1998).
+// is free, so one team alone never gets more than half and there is always room for others (dynamic thresholds,
+// Choudhury and Hahne 1998).
 
 export interface BodyMemory {
   /** False when there is no room; then nothing is taken. */

@@ -7,7 +7,7 @@ import { clockSkewMs, freshForMs } from './lifetime.ts'
 /** A key set of a hundred RSA keys is about 50 KiB; reading more would hold up everybody else. */
 const maxBytes = 512 * 1024
 
-/** Why a document could not be had, in words fit for a log: no content of the answer, no credentials of an address. */
+/** Why a document could not be fetched, safe for logs: no content of the answer, no credentials of an address. */
 export class FetchFailed extends Error {
   override readonly name = 'FetchFailed'
   /** Whether a server answered and said no, so that another address on it may be worth a try. */
@@ -70,7 +70,7 @@ export async function fetchJson(url: URL, options: JsonFetchOptions): Promise<Fe
   }
 }
 
-/** Plain http would let anybody on the way choose who is let in, so it is for loopback alone. */
+/** Plain http would let anybody on the network choose who is let in, so it is for loopback only. */
 export function isTrustworthyAddress(url: URL): boolean {
   return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url))
 }

@@ -1,4 +1,4 @@
-// How long an answer says that it stays fresh (RFC 9111 section 4.2), for documents that are fetched again and again. Pure.
+// The freshness lifetime of an answer (RFC 9111 section 4.2), for documents that are fetched periodically. Pure.
 
 import { parseHttpDate } from '../../http/date.ts'
 

@@ -7,7 +7,7 @@ const maxAbsentKeys = 1_000
 const maxKidLength = 1_024
 
 export interface RefreshLimitOptions {
-  /** Milliseconds of a clock that nobody sets. */
+  /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
   /** Between two fetches that tokens cause. */
   readonly coolDownMs: number

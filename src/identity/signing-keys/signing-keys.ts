@@ -1,5 +1,5 @@
-// The keys of one issuer: fetched in the background, kept while the issuer fails, asked for again when a token needs it.
-// token-verifier.ts has one of these for each issuer, so that what one of them does touches the tokens of no other.
+// The keys of one issuer: fetched in the background, kept while the issuer fails, asked for again when a token needs
+// it. token-verifier.ts has one for each issuer, so that one issuer never affects the tokens of another.
 
 import { TokenProblem } from '../rejection.ts'
 import type { IssuerConfig } from '../../config/issuer-schema.ts'
@@ -47,14 +47,14 @@ export interface SigningKeysOptions {
   readonly timings?: Partial<KeyTimings>
   /** Milliseconds since the epoch. */
   readonly now: () => number
-  /** Milliseconds of a clock that nobody sets, for ages and waits. */
+  /** Monotonic clock, milliseconds, for ages and waits. */
   readonly monotonic: () => number
   readonly log: IdentityLog
   /** Called when a key is no longer trusted, so that nothing it signed stays remembered. */
   readonly onKeyRemoved: () => void
 }
 
-/** The living key set of one issuer. */
+/** The current key set of one issuer. */
 export class SigningKeys {
   readonly #options: SigningKeysOptions
   readonly #timings: KeyTimings
@@ -63,7 +63,7 @@ export class SigningKeys {
   readonly #fetches = { fetched: 0, failed: 0 }
   #set: KeySet = emptySet
   #address: { readonly url: URL; readonly foundAtMs: number } | null = null
-  /** By the clock that nobody sets, and by the one that people read. */
+  /** By the monotonic clock, and by the wall clock for people. */
   #fetched: { readonly atMs: number; readonly wallMs: number; readonly freshForMs: number | null } | null = null
   #lastError: string | null = null
   #failures = 0
@@ -181,7 +181,7 @@ export class SigningKeys {
       const fetched = await fetchJson(url, options)
       this.#clockSkewMs = fetched.clockSkewMs ?? this.#clockSkewMs
       const set = await parseKeySet(fetched.document, settings.algorithms)
-      // Nobody withdraws all keys at once; an empty set is a mistake, and believing it would shut everybody out.
+      // An empty set is a mistake of the issuer: accepting it would reject every token.
       const fault = set === null ? 'not a key set' : set.keys.length === 0 ? 'no usable key in it' : null
       if (set === null || fault !== null) {
         const warnings = set === null ? [] : set.warnings.slice(0, mostWarnings)

@@ -1,5 +1,5 @@
-// The limiter of one instance, which answers at once. Windows are measured by a clock that nobody sets, so that a change of the
-// system's time neither forgets uses nor keeps them longer; calendar windows follow the calendar.
+// The limiter of one instance, which answers at once. Windows use the monotonic clock, so that setting the system's
+// time neither drops uses nor keeps them longer; calendar windows follow the calendar.
 
 import type { LimitDecision, LimitClocks, Limit, Limiter, LimitStatus, Quota } from '../limiter.ts'
 import { createMeter, type QuotaMeter } from './meter.ts'
@@ -7,7 +7,7 @@ import { createMeter, type QuotaMeter } from './meter.ts'
 export interface LocalLimiter extends Limiter {
   take(limits: readonly Limit[]): LimitDecision
   peek(limits: readonly Limit[]): readonly LimitStatus[]
-  /** Counts a request that somebody else has granted, whether or not there is room. */
+  /** Counts a request that the shared store has granted, whether or not there is room. */
   count(limits: readonly Limit[]): void
   /** How much of a rate or budget is used, as far as its amount. */
   used(limit: Limit): number
@@ -41,7 +41,7 @@ export function createLocalLimiter({ now, monotonic }: LimitClocks): LocalLimite
     return meter
   }
 
-  /** Again only when there are twice as many as are in use: it looks at all of them. */
+  /** Next only at twice the number in use, because dropping scans all meters. */
   function sweep(): void {
     for (const [name, { meter, quota }] of meters) if (meter.resetMs(quota, timeOf(quota)) <= 0) meters.delete(name)
     sweepAt = Math.max(sweepAbove, 2 * meters.size)

@@ -1,5 +1,5 @@
-// Arithmetic of one limit: how much was used, whether a cost fits, and how long to wait when it does not. Pure: time is passed
-// in, milliseconds of a clock that nobody sets; for calendar windows, milliseconds since the epoch.
+// Arithmetic of one limit: how much was used, whether a cost fits, and how long to wait when it does not. Pure: time
+// is passed in, by the monotonic clock in milliseconds; for calendar windows, since the epoch.
 
 import { calendarEndMs } from '../calendar.ts'
 import type { Quota } from '../limiter.ts'
@@ -94,7 +94,7 @@ class SlidingMeter implements QuotaMeter {
       this.#used -= this.#counts[this.#head] ?? 0
       this.#head += 1
     }
-    // The forgotten part is cut off now and then, so that neither memory nor copying grows.
+    // Expired entries are cut off from time to time, so that neither memory nor copying grows.
     if (this.#head > resolution) {
       this.#times = this.#times.slice(this.#head)
       this.#counts = this.#counts.slice(this.#head)
@@ -118,7 +118,7 @@ class BucketMeter implements QuotaMeter {
   take(quota: Quota, cost: number, nowMs: number): void {
     this.#intervalMs = bucketIntervalMs(quota)
     const arrivalMs = Math.max(this.#arrivalMs, nowMs) + cost * this.#intervalMs
-    // Uses that were counted without being judged make it full, and no more than that.
+    // Uses that were counted without a check fill the bucket at most.
     this.#arrivalMs = Math.max(this.#arrivalMs, Math.min(arrivalMs, nowMs + burstOf(quota) * this.#intervalMs))
   }
 

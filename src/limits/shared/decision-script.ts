@@ -14,7 +14,7 @@ import { meterKinds } from './meter-scripts.ts'
  *
  * - `back place time count`: uses that were counted for this moment and have not been.
  * - `uses place count`: uses that the store has not heard of; below zero, that are given back.
- * - `take place…`, `peek place…`: a request, to be counted in all of its limits or in none, or only to be told of.
+ * - `take place…`, `peek place…`: a request, to be counted in all of its limits or in none; `peek` only reads.
  *
  * Answers nothing when the epoch is another one: the store has lost what it held. Else the store's time, as seconds and
  * microseconds; then for each request whether it was granted, the place of the limit that was exceeded (0 for none),

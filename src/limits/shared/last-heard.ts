@@ -1,6 +1,5 @@
-// How limits stood when the store told of them last. While the store is away an instance may take its part of what was left
-// then, beside what it had used itself: so all of them together come to the limit and no more, if they had heard the same.
-// Time is passed in.
+// The last known state of limits in the store. While the store is away an instance may use its part of what was left
+// then, besides its own earlier uses, so that all instances together stay within the limit. Time is passed in.
 
 import type { LimitStatus, Limit } from '../limiter.ts'
 
@@ -8,11 +7,11 @@ interface Heard {
   /** What this instance had used. */
   readonly own: number
   readonly remaining: number
-  /** Then what others had used is over, or nobody knows. */
+  /** After this the uses of others have expired or are unknown. */
   readonly untilMs: number
 }
 
-/** A request seldom runs for longer. */
+/** Requests rarely run longer. */
 const slotsForMs = 60_000
 
 /** Meters of single callers come and go. */
@@ -21,9 +20,9 @@ const mostKnown = 10_000
 export class LastHeard {
   readonly #heard = new Map<string, Heard>()
 
-  /** The store has told how a limit stands, and this instance has used so much of it. */
+  /** Notes the state of a limit in the store, and this instance's part of its use. */
   note({ limit, remaining, resetMs }: LimitStatus, own: number, nowMs: number): void {
-    // A bucket fills again while nobody tells of it.
+    // A bucket refills by itself in the meantime.
     if (limit.shadow || limit.quota?.burst != null) return
     if (this.#heard.size > mostKnown) this.#heard.clear()
     const untilMs = nowMs + (limit.quota === null ? slotsForMs : resetMs)

@@ -1,5 +1,5 @@
-// One call of `decide`: the requests that are judged in it, and what this instance tells with their limits. Each limit is in it
-// once, however many requests ask for it.
+// One call of `decide`: the requests to be decided, and the uses this instance reports. Each limit is in it once,
+// however many requests need it.
 
 import type { Argument } from '../../store/store.ts'
 import type { LimitDecision, Limit } from '../limiter.ts'
@@ -9,7 +9,7 @@ import type { Uses } from './local-share.ts'
 /** A request to be judged. */
 export interface Ask {
   readonly limits: readonly Limit[]
-  /** `peek`: it is only told how the limits stand. */
+  /** `peek`: only reads the state of the limits. */
   readonly what: 'take' | 'peek'
   /** What the store has decided; null when it could not be asked. Called once. */
   readonly settle: (decision: LimitDecision | null) => void
@@ -48,7 +48,10 @@ export class LimitCall {
     return this.#rows.size
   }
 
-  /** Has this request judged; false when it has to wait for another call: new policies say something else of a limit in it. */
+  /**
+   * Adds a request; false when it has to wait for another call, because new policies have changed a limit in this
+   * one.
+   */
   add(ask: Ask): boolean {
     const rows = ask.limits.map((limit) => this.#rowOf(limit))
     const isFirst = this.#asks.length === 0
@@ -57,8 +60,10 @@ export class LimitCall {
     return true
   }
 
-  /** Has so many uses counted, beside those of requests. For concurrency: what is held is told with every call. */
-  tell(limit: Limit, count: number): void {
+  /**
+   * Has so many uses counted, beside those of requests. For concurrency the held slots are reported with every call.
+   */
+  report(limit: Limit, count: number): void {
     this.#rowOf(limit).uses += count
   }
 
@@ -95,13 +100,13 @@ export class LimitCall {
     return true
   }
 
-  /** The store may have done it or not: nobody knows. */
+  /** The call failed: whether the store has done it is unknown. */
   fail(): void {
     for (const { ask } of this.#asks) ask.settle(null)
   }
 
   /** Uses that were to be counted beside those of requests; not those that were given back. */
-  get untold(): readonly Uses[] {
+  get unreported(): readonly Uses[] {
     return [...this.#rows.values()].filter(({ uses }) => uses > 0).map(({ limit, uses }) => ({ limit, count: uses }))
   }
 

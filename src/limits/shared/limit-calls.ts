@@ -9,7 +9,7 @@ import { createKeyFinder, createLimitWriter } from './limit-wire.ts'
 import type { Uses } from './local-share.ts'
 
 /** Freed slots of a limit that has room may wait so long for a call to go with. */
-const tellWithinMs = 10
+const reportWithinMs = 10
 
 /** In one call: the store does nothing else meanwhile. */
 const most = { asks: 100, limits: 500 } as const
@@ -18,23 +18,23 @@ export interface LimitCallsOptions extends Pick<LimitClocks, 'now'> {
   readonly store: Store
   /** How many slots of a concurrency limit are held here. */
   readonly heldOf: (limit: Limit) => number
-  /** The call that was to tell of these has failed. */
+  /** The call that should have reported these has failed. */
   readonly onUntold: (uses: readonly Uses[]) => void
 }
 
 export interface LimitCalls {
   ask(ask: Ask): void
-  /** How many slots of a concurrency limit are held here has changed, or is to be told again. */
-  tellSlots(limit: Limit, when: 'now' | 'soon'): void
+  /** The number of slots held here has changed, or has to be reported again. */
+  reportSlots(limit: Limit, when: 'now' | 'soon'): void
   /** Uses that the store has not counted; below zero, that are given back. */
-  tellUses(uses: Uses): void
+  reportUses(uses: Uses): void
   /** A use that the store has counted at this time of its clock has not been one. */
   giveBack(limit: Limit, storeMs: number): void
-  /** Tells what is waiting to be told. */
+  /** Reports what is waiting to be reported. */
   flush(): void
-  /** What is waiting to be told of rates and budgets need not be. */
+  /** Drops waiting reports of rates and budgets. */
   dropUses(): void
-  /** Resolves when all is told, or the store does not hear it. */
+  /** Resolves when everything is reported, or the store does not answer. */
   whenIdle(): Promise<void>
 }
 
@@ -47,7 +47,7 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
   const uses = new Map<string, Uses>()
   let backs: { readonly limit: Limit; readonly storeMs: number }[] = []
   let isBusy = false
-  /** Something has come up that waits for no timer. */
+  /** Something has to be sent without waiting for the timer. */
   let isUrgent = false
   let timer: NodeJS.Timeout | null = null
   let idlers: (() => void)[] = []
@@ -96,9 +96,9 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
         },
         () => {
           for (const limit of call.limits) if (limit.quota === null) slots.set(limit.meter, limit)
-          // All that counts here is told again in the new epoch.
+          // Everything counted here is reported again in the new epoch.
           if (isLost) store.membership.heartbeat()
-          else onUntold(call.untold)
+          else onUntold(call.unreported)
           call.fail()
           rest()
         },
@@ -117,12 +117,12 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
     for (const [meter, use] of uses) {
       if (call.size >= most.limits) break
       uses.delete(meter)
-      call.tell(use.limit, use.count)
+      call.report(use.limit, use.count)
     }
     for (const [meter, limit] of slots) {
       if (call.size >= most.limits) break
       slots.delete(meter)
-      call.tell(limit, 0)
+      call.report(limit, 0)
     }
     for (const { limit, storeMs } of backs.splice(0, Math.max(0, most.limits - call.size)))
       call.giveBack(limit, storeMs)
@@ -130,7 +130,7 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
     return call
   }
 
-  /** Makes no call until there is something new. Where the store does not answer, nobody waits for a second missing answer. */
+  /** Makes no call until there is something new: after a failed call nobody waits for a second timeout. */
   function rest(): void {
     isBusy = false
     const left = asks
@@ -145,12 +145,12 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
       asks.push(ask)
       plan()
     },
-    tellSlots(limit, when) {
+    reportSlots(limit, when) {
       slots.set(limit.meter, limit)
       if (when === 'now') plan()
-      else timer ??= setTimeout(flush, tellWithinMs)
+      else timer ??= setTimeout(flush, reportWithinMs)
     },
-    tellUses({ limit, count }) {
+    reportUses({ limit, count }) {
       uses.set(limit.meter, { limit, count: count + (uses.get(limit.meter)?.count ?? 0) })
       plan()
     },

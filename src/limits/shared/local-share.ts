@@ -1,6 +1,6 @@
-// Limits while the shared store is away: each instance judges by its share, the limit divided by the instances that were last
-// seen, and by its part of what was left when the store told of it last. What this instance let through is counted all the
-// time, so that the share begins with what was used, and can be told to the store when it is back.
+// Limits while the shared store is away: each instance applies its share, the limit divided by the last known number
+// of instances, and its part of what was left at the last answer of the store. Uses of this instance are always
+// counted, so that the share starts from them, and they can be reported when the store is back.
 
 import type { LimitDecision, LimitClocks, Limit, LimitStatus } from '../limiter.ts'
 import { createLocalLimiter } from '../local/local-limiter.ts'
@@ -18,13 +18,13 @@ export interface LocalShare {
   peek(limits: readonly Limit[], instances: number): readonly LimitStatus[]
   /** The store has granted a request: counts it here as well. */
   count(limits: readonly Limit[]): void
-  /** The store has told how limits stand, this instance's uses counted. */
+  /** Notes the state of limits from the store, which includes this instance's uses. */
   heard(statuses: readonly LimitStatus[]): void
   /** Uses that the store has not heard of; from now on it has. */
   collect(): readonly Uses[]
   /** It may not have heard of them after all. */
-  putBack(untold: readonly Uses[]): void
-  /** It has heard of nothing: all that counts here still is untold. */
+  putBack(unreported: readonly Uses[]): void
+  /** It has heard of nothing: all that counts here still is unreported. */
   recount(): void
   /** How many requests of this instance hold a slot of a concurrency limit. */
   running(limit: Limit): number
@@ -40,15 +40,15 @@ export function createLocalShare(clocks: LimitClocks): LocalShare {
   const limiter = createLocalLimiter(clocks)
   const shares = new WeakMap<Limit, { readonly instances: number; readonly share: Limit }>()
   /** Uses that only this instance knows, by meter. */
-  const untold = new Map<string, Uses>()
+  const unreported = new Map<string, Uses>()
   /** Rates and budgets of which something was used, by meter. */
   const counted = new Map<string, Limit>()
   let sweepAt = sweepAbove
   const lastHeard = new LastHeard()
 
   function note(limit: Limit, count: number): void {
-    if (untold.size > mostUntold) untold.clear()
-    untold.set(limit.meter, { limit, count: (untold.get(limit.meter)?.count ?? 0) + count })
+    if (unreported.size > mostUntold) unreported.clear()
+    unreported.set(limit.meter, { limit, count: (unreported.get(limit.meter)?.count ?? 0) + count })
   }
 
   function remember(limits: readonly Limit[]): void {
@@ -61,7 +61,7 @@ export function createLocalShare(clocks: LimitClocks): LocalShare {
 
   const ownUse = (limit: Limit): number => (limit.quota === null ? limiter.running(limit) : limiter.used(limit))
 
-  /** Refuses what was not left when the store told of it last. */
+  /** Refuses what was not left at the last answer of the store. */
   function refusedAsHeard(limits: readonly Limit[], instances: number): LimitDecision | null {
     if (instances === 1) return null
     let exceeded: Limit | null = null
@@ -117,22 +117,22 @@ export function createLocalShare(clocks: LimitClocks): LocalShare {
       for (const status of statuses) lastHeard.note(status, ownUse(status.limit), clocks.monotonic())
     },
     collect() {
-      // Those that the window has forgotten need not be told.
-      const uses = [...untold.values()].map(({ limit, count }) => ({
+      // Expired uses need not be reported.
+      const uses = [...unreported.values()].map(({ limit, count }) => ({
         limit,
         count: Math.min(count, limiter.used(limit)),
       }))
-      untold.clear()
+      unreported.clear()
       return uses
     },
     putBack(uses) {
       for (const { limit, count } of uses) note(limit, count)
     },
     recount() {
-      untold.clear()
+      unreported.clear()
       for (const limit of counted.values()) {
         const count = limiter.used(limit)
-        if (count > 0) untold.set(limit.meter, { limit, count })
+        if (count > 0) unreported.set(limit.meter, { limit, count })
       }
     },
     running: (limit) => limiter.running(limit),

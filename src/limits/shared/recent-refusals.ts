@@ -1,5 +1,6 @@
-// Refusals by a rate that were heard a moment ago. Rates only fall with time, so such a refusal holds until its Retry-After, and
-// is repeated without asking; a second at most, so that the figures of the other limits in it are not old. Time is passed in.
+// Remembers recent refusals by a rate. Rates only fall with time, so such a refusal holds until its Retry-After, and
+// is repeated without asking; a second at most, so that the figures of the other limits in it are not old. Time is
+// passed in.
 
 import type { Limit, LimitDecision } from '../limiter.ts'
 

@@ -9,17 +9,17 @@ import { RecentRefusals } from './recent-refusals.ts'
 
 export interface SharedLimiterOptions extends LimitClocks {
   readonly store: Store
-  /** What happens to limits of cost while the store is away: refused, or judged by this instance's share. */
+  /** What happens to limits of cost while the store is away: refused, or checked against this instance's share. */
   readonly budgetsWhenAway: 'refuse' | 'share'
 }
 
 /** Milliseconds after which it is worth asking again for what cannot be judged while the store is away. */
 const storeAwayRetryMs = 5000
 
-/** How often to tell again which slots are held, so that an older call which arrives late does not stand. */
+/** How often held slots are reported again, so that an older call that arrives late is corrected. */
 const retellEveryMs = 2000
 
-/** After the store has lost what it held, all instances have told it what they used when this has passed. */
+/** After the store has lost its data, all instances have reported their uses again by this time. */
 const retoldWithinMs = 1500
 
 export interface SharedLimiter extends Limiter {
@@ -55,7 +55,7 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
     if (budget !== undefined && budgetsWhenAway === 'refuse') return unjudged(budget)
     const decision = here.take(limits, store.state.instances)
     if (decision.granted) hold(limits, [])
-    if (!store.away) tell(limits)
+    if (!store.away) report(limits)
     return decision
   }
 
@@ -90,35 +90,35 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
     for (const limit of limits) {
       if (limit.quota === null) continue
       if (limit.quota.perMs !== null && limit.quota.burst === null) calls.giveBack(limit, storeMs)
-      else calls.tellUses({ limit, count: -1 })
+      else calls.reportUses({ limit, count: -1 })
     }
   }
 
-  /** What was let through here, and not told, is counted in the store as well; and it hears which slots are held. */
-  function tell(limits: Iterable<Limit>): void {
-    for (const uses of here.collect()) if (uses.count > 0) calls.tellUses(uses)
-    for (const limit of limits) if (limit.quota === null) calls.tellSlots(limit, 'now')
+  /** Reports uses that the store has not counted, and the slots that are held. */
+  function report(limits: Iterable<Limit>): void {
+    for (const uses of here.collect()) if (uses.count > 0) calls.reportUses(uses)
+    for (const limit of limits) if (limit.quota === null) calls.reportSlots(limit, 'now')
   }
 
-  function tellAll(): void {
-    tell([...slots.values()].map(({ limit }) => limit))
+  function reportAll(): void {
+    report([...slots.values()].map(({ limit }) => limit))
     calls.flush()
   }
 
   const upkeep = setInterval(() => {
     for (const [meter, { limit }] of slots) if (here.running(limit) === 0) slots.delete(meter)
-    if (!store.away) tellAll()
+    if (!store.away) reportAll()
   }, retellEveryMs)
   store.onChange((away) => {
     refusals.clear()
-    if (!away) tellAll()
+    if (!away) reportAll()
   })
   store.membership.onEpoch(() => {
     if (store.membership.instances > 1) retoldAtMs = monotonic() + retoldWithinMs
     refusals.clear()
     calls.dropUses()
     here.recount()
-    if (!store.away) tellAll()
+    if (!store.away) reportAll()
   })
 
   return {
@@ -146,15 +146,15 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
       if (store.away) return
       for (const limit of limits) {
         if (limit.quota !== null) continue
-        // Others wait for a slot only where there are few.
+        // Freed slots are urgent only where few are left.
         const isScarce = (slots.get(limit.meter)?.remaining ?? 0) * 4 < limit.most
-        calls.tellSlots(limit, isScarce ? 'now' : 'soon')
+        calls.reportSlots(limit, isScarce ? 'now' : 'soon')
       }
     },
     giveBack(limits) {
       here.giveBack(limits)
       if (store.away) return
-      for (const limit of limits) if (limit.kind === 'budget') calls.tellUses({ limit, count: -1 })
+      for (const limit of limits) if (limit.kind === 'budget') calls.reportUses({ limit, count: -1 })
     },
     close() {
       clearInterval(upkeep)
@@ -164,7 +164,7 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
   }
 }
 
-/** What cannot be judged is not let through: it would cost money. Nothing was counted. */
+/** Limits of cost refuse while they cannot be checked. Nothing was counted. */
 function unjudged(budget: Limit): LimitDecision {
   return {
     granted: false,

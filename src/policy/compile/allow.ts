@@ -90,7 +90,7 @@ function unknownWord(catalogue: Catalogue, word: string): string {
   return unknownPermission(catalogue, word)
 }
 
-/** What is said of a permission that the catalogue does not know. */
+/** The message about a permission that the catalogue does not know. */
 export function unknownPermission({ permissions }: Catalogue, name: string): string {
   return `unknown permission "${name}"${didYouMean(name, permissions.names)}`
 }

@@ -1,4 +1,4 @@
-// Who callers are at Devin by the policies' own word: exceptions that go before the API's member list. Pure.
+// Devin users that the policies name for callers: exceptions that override the API's member list. Pure.
 
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { addressName, verifiedAddress } from '../../identity/claims.ts'
@@ -27,7 +27,7 @@ export function compileDevinUsers(
   return (principal) => {
     const { subject, issuer } = principal
     const email = verifiedAddress(principal)
-    // What is said of one issuer goes before what is said of all, and a subject is more certain than an address.
+    // Entries of one issuer take precedence over entries of all, and a subject over an address.
     for (const from of [issuer, null]) {
       const found =
         users.get(nameOf({ email: null, subject, issuer: from })) ??

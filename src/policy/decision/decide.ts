@@ -14,8 +14,8 @@ export const decisionReasons = ['granted', 'member', 'no-team', misspelledName, 
 const noGrants: readonly Grant[] = []
 
 /**
- * Decides one request. The first team (by id) whose grant allows is the one that is charged. `teams` are those of the
- * caller that may, by default all of them.
+ * Decides one request. The first team (by id) whose grant allows is charged. `teams` are those of the caller that
+ * may, by default all of them.
  */
 export function decide(
   policy: PolicySet,
@@ -53,7 +53,7 @@ function decideForMember(policy: PolicySet, facts: Facts, teams: readonly Team[]
   return { ...allow(policy, teams, team, 'member'), response: responseFilter(policy, facts, [team]) }
 }
 
-/** What stands in the way of a grant that covers the operation; null when nothing does. */
+/** Why a grant that covers the operation does not allow it; null when it does. */
 function obstacleFor(policy: PolicySet, team: Team, facts: Facts): Denial | null {
   return outsideFence(policy, team, facts) ?? missingExtra(team, facts)
 }

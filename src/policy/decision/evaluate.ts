@@ -185,7 +185,10 @@ function unknownOperation(
   return new Problem('unknown-operation', detail)
 }
 
-/** Most v3 operations were once under /v3beta1, and some still are only there: clients mix them up. */
+/**
+ * The same operation under the other prefix. Most v3 operations were once under /v3beta1, some still are, and clients
+ * confuse them.
+ */
 function sameUnderOtherPrefix(policy: PolicySet, method: string, { segments }: Target): Operation | null {
   const [prefix, ...rest] = segments
   const other = prefix === 'v3beta1' ? 'v3' : prefix === 'v3' ? 'v3beta1' : null

@@ -1,5 +1,5 @@
-// What a request says that a decision may depend on: its organizations, wherever they stand, and what its body asks for
-// besides the operation. Pure.
+// Collects the facts of a request that a decision may depend on: its organizations, and the permissions its body
+// needs besides the operation's own. Pure.
 
 import type { ExtraPermission, Facts } from '../model/decision.ts'
 import type { Operation } from '../../catalogue/operation.ts'
@@ -44,8 +44,8 @@ export function factsOf(
 }
 
 /**
- * Whether a parameter bounds what an enterprise operation touches: `org_ids` of a list does. `org_id` beside the id of a
- * session is only a hint: whether the upstream holds the session against it is documented nowhere.
+ * Whether a parameter bounds what an enterprise operation touches: `org_ids` of a list does. `org_id` beside the id
+ * of a session is only a hint: whether the upstream checks the session against it is not documented.
  */
 function bounds(operation: Operation, { name }: NamedOrganization): boolean {
   return name === 'org_ids' && operation.organizations.query.includes(name)

@@ -1,4 +1,5 @@
-// The fence of a team: which organizations a request may name, and when one that names none is held by it all the same. Pure.
+// The fence of a team: which organizations a request may name, and when a request that names none is bounded by it.
+// Pure.
 
 import type { Denial, Facts } from '../model/decision.ts'
 import { quotedName } from '../../catalogue/name-folding.ts'
@@ -53,7 +54,7 @@ function unbounded(team: Team, { operation }: Facts, fence: string): Denial {
   )
 }
 
-/** Whoever reads names loosely would see another request than the one that is decided. */
+/** A server that reads names leniently would see another request than the one that is decided. */
 function doubtfulName(team: Team, { doubtful }: Facts): Denial | null {
   if (doubtful === null) return null
   const { in: site, fault, name, isOrganization } = doubtful
@@ -113,7 +114,7 @@ function fenceRefusal(team: Team, text: string, detail: string): Denial {
   }
 }
 
-/** Ids come from the caller: short and plain in any text. */
+/** Ids come from the caller, so messages shorten and escape them. */
 function shown(organization: string): string {
   const plain = organization.replaceAll(/[^A-Za-z0-9._|%:@-]/g, '?')
   return `"${plain.length > 64 ? `${plain.slice(0, 64)}…` : plain}"`

@@ -1,5 +1,5 @@
-// Guardrails applied to a request that a grant allows: refused, changed, or let through as it is.
-// What comes out was decided on exactly as it will be sent. Pure.
+// Applies guardrails to a request that a grant allows: refuses it, changes it, or lets it through. The result was
+// decided exactly as it will be sent. Pure.
 
 import type { Decision, Facts } from '../model/decision.ts'
 import type { Operation } from '../../catalogue/operation.ts'
@@ -28,7 +28,7 @@ export interface GuardedDecision {
   readonly facts: Facts
   readonly decision: Decision
   readonly request: GuardedMessage
-  /** What has to be learnt before this can be decided; nothing was applied then. */
+  /** What has to be read or looked up first; nothing was applied then. */
   readonly needs: Needs
   readonly verdict: GuardrailVerdict | null
 }
@@ -88,7 +88,7 @@ function applyForTeam(
     target: after.query === before.query ? target : { ...target, query: after.query },
     body: after.body === before.body || after.body === undefined ? body : changedBody(after.body),
   }
-  // A value that was put in may name an organization, or ask for a power of its own.
+  // An added value may name an organization, or need a permission of its own.
   const sentFacts = factsOf(principal, operation, sent.target, sent.body)
   if (decidesAlike(facts, sentFacts)) return { facts: sentFacts, decision, request: sent, needs: null, verdict }
   const again = decide(policy, sentFacts, [team])

@@ -1,5 +1,5 @@
-// Groups of a caller that are nearly the ones a policy names: another case, a slash, white space. Only to tell people; a group
-// counts letter by letter. Pure.
+// Groups of a caller that are nearly the ones a policy names: another case, a slash, white space. For messages only;
+// groups match letter by letter. Pure.
 
 import { foldSpelling, spellingDifference } from '../../identity/near-miss.ts'
 import type { Principal } from '../../identity/principal.ts'

@@ -43,7 +43,7 @@ function namesOf(operation: Operation): OperationNames {
   const before = known.get(operation)
   if (before !== undefined) return before
   const decisive = operation.conditional.map(({ field }) => field)
-  // What a session may cost is what a budget reserves.
+  // A budget reserves what a session may cost, so that field decides, too.
   if (operation.id === sessionCreate) decisive.push('max_acu_limit')
   const names: OperationNames = {
     body: nameTree([...decisive, ...organizationNames, ...operation.organizations.body]),

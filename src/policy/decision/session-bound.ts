@@ -1,5 +1,4 @@
-// What a session may cost at most, as its create says it, and the budget that cannot pay for one that does not say it. Used
-// by the reservation stage and by explanations. Pure.
+// The most a session may cost, as its create states it, and the budget that refuses a create without a bound. Pure.
 
 import { basename } from 'node:path'
 import { unitsOfAcus, type Budget } from '../../budgets/budget.ts'
@@ -9,7 +8,7 @@ import { JsonNumber } from '../../json/value.ts'
 import type { PolicySet } from '../model/policy-set.ts'
 import { sessionCreate } from '../../catalogue/operation.ts'
 
-/** Reason of the refusal of a create that nothing bounds. */
+/** Reason of the refusal of a create without a bound. */
 export const needsBound = 'budget-needs-bound'
 
 /** Units of the most that the session may consume; null where nothing bounds it. */
@@ -25,7 +24,7 @@ export function chargedFor(policy: PolicySet, { facts, decision }: Evaluation): 
   return operation.id === sessionCreate ? policy.budgets.of(decision.team?.id ?? '', principal, organization) : []
 }
 
-/** The budget among them that pays only for what is bounded, when this create is not; null when there is none. */
+/** The budget that needs a bound which this create does not state; null when there is none. */
 export function budgetNeedingBound(charged: readonly Budget[], body: CheckedBody | null | undefined): Budget | null {
   if (boundOf(body) !== null) return null
   return charged.find(({ measure, hard, shadow }) => measure === 'acus' && hard !== null && !shadow) ?? null

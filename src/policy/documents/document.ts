@@ -79,7 +79,7 @@ export function readPolicyFile({ file, name, text }: PolicyFile): PolicyFileResu
   return {
     document: values.length > 0 ? null : document,
     diagnostics: sortDiagnostics([...values, ...others]),
-    // What is said of a word repeats it.
+    // Messages about a word repeat it, so words that look like keys are left out.
     words: words.filter((word) => word.text.search(keyValue) === -1),
   }
 }

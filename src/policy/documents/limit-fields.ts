@@ -71,7 +71,7 @@ export const limitsMode = () =>
     .default('enforce')
     .describe('`enforce`: applied; `shadow`: judged and told, not applied.')
 
-/** Whose midnight it is. */
+/** The time zone of calendar windows. */
 export const timeZone = () =>
   z
     .string()

@@ -1,5 +1,5 @@
-// Words of policy files that cannot be used because of other mistakes. Whether the catalogue knows them is said all the
-// same, so that one look shows every mistake. The readers of documents collect them, load.ts has them checked. Pure.
+// Words of policy files that have other mistakes. They are checked against the catalogue as well, so that one run
+// shows every mistake. The readers of documents collect them, load.ts has them checked. Pure.
 
 import type { Catalogue } from '../../catalogue/catalogue.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'

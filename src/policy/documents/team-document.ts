@@ -39,7 +39,7 @@ export interface TeamLimitsDocument extends LimitsDocument {
   /** Whether an answer from the cache counts. */
   readonly cached: 'count' | 'free'
   readonly priority: 'high' | 'normal' | 'low'
-  /** Share of the line before the upstream; null: what the priority stands for. */
+  /** Share of the queue before the upstream; null: the default of the priority. */
   readonly weight: number | null
   readonly mode: 'enforce' | 'shadow'
   /** IANA name of the zone whose midnight turns days, weeks and months. */

@@ -1,5 +1,5 @@
-// The guardrails that bind a request, applied to it: all of them, the tightest wins, in whatever order they were
-// written. What comes out keeps every bound, or the violations say which one it breaks. Pure.
+// Applies all guardrails that bind a request; the tightest bound wins, whatever their order. The result keeps every
+// bound, or the violations name the broken ones. Pure.
 
 import { isJsonObject, type JsonObject, type StrictJson } from '../../json/value.ts'
 import { quotedName } from '../../catalogue/name-folding.ts'
@@ -34,7 +34,7 @@ export interface Granted {
   readonly parameters: readonly string[]
 }
 
-/** What became of a request. With a violation it must not be sent. */
+/** The result for a request. With a violation it must not be sent. */
 export interface Guarded {
   readonly request: GuardedRequest
   readonly changes: readonly GuardrailChange[]
@@ -52,11 +52,13 @@ export interface GuardrailVerdict extends Guarded {
   /** Every guardrail that binds the request. */
   readonly bound: readonly Guardrail[]
   readonly shadow: readonly ShadowGuardrailVerdict[]
-  /** Who asked for the caller's user at Devin, which nobody has looked up: then nothing of this may be used. */
+  /**
+   * Which guardrails need the caller's user at Devin, which was not looked up yet: then this result must not be used.
+   */
   readonly wantsDevinUser: WantsDevinUser
 }
 
-/** Null: nobody. `shadow`: only guardrails in shadow mode, which must not keep a request from going on. */
+/** Null: none. `shadow`: only guardrails in shadow mode, which must not stop a request. */
 export type WantsDevinUser = 'enforced' | 'shadow' | null
 
 /**

@@ -21,7 +21,7 @@ export class CallerAttributes {
   /** Of all patterns that look at the request. */
   readonly effort = new Effort()
 
-  /** `devinUser` is undefined while nobody has looked it up. */
+  /** `devinUser` is undefined while it was not looked up. */
   constructor(principal: Principal, team: string, organization: string | null, devinUser: DevinUser | undefined) {
     const { subject, app, issuer } = principal
     this.#emailUnverified = principal.email !== null && !principal.emailVerified
@@ -29,7 +29,7 @@ export class CallerAttributes {
     this.#devinUser = devinUser
   }
 
-  /** Whether the user at Devin was asked for and had not been looked up: what came of it must not be used. */
+  /** Whether the user at Devin was needed and not looked up: then the result must not be used. */
   get wantsDevinUser(): boolean {
     return this.#wantsDevinUser
   }

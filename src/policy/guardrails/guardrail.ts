@@ -86,7 +86,7 @@ export interface BoundField {
   readonly maxItems: Tightest<number> | null
   /** Of all rules. */
   readonly reserved: readonly { readonly by: BoundRule; readonly reservation: ReservedText }[]
-  /** Nothing is put in: no rule asks for it, or a guardrail wants nothing there or in what would hold it. */
+  /** No value is added: no rule has a default, or a guardrail forbids the field or its parent. */
   readonly putsNothing: boolean
 }
 
@@ -105,7 +105,7 @@ export interface Layer {
 export interface BoundGuardrails {
   readonly all: readonly Guardrail[]
   readonly enforced: Layer
-  /** One by one: each judges for itself what the enforced ones have made of a request. */
+  /** Separately: each one checks the request as the enforced ones have changed it. */
   readonly shadow: readonly (Layer & { readonly guardrail: string })[]
 }
 

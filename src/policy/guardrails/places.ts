@@ -1,17 +1,16 @@
-// The places of a request that a rule speaks of: one walk that reads and changes a JSON document at a dotted path, and
-// the same for the parameters of a query.
+// Reads and changes a JSON document at the places of a dotted path, and a query at its parameters.
 
 import { foldName } from '../../catalogue/name-folding.ts'
 import { lenientParameters, type LenientParameter } from '../../catalogue/query.ts'
 import { isJsonObject, serializeStrictJson, type JsonObject, type StrictJson } from '../../json/value.ts'
 
 /**
- * BroadcastResult the value at a place (undefined where there is none) and the place's own name, `repos.0`; answers with the value
- * that shall stand there, the same one to change nothing.
+ * Gets the value at a place (undefined where there is none) and the place's name, `repos.0`. Returns the value to
+ * store there, the same one to change nothing.
  */
 export type Visitor = (value: StrictJson | undefined, place: string) => StrictJson | undefined
 
-/** Where a value should be put in and cannot, since what holds it is no object. */
+/** A value should be added and cannot, because its parent is no object. */
 export class NoPlace extends Error {
   override readonly name = 'NoPlace'
   readonly holder: string

@@ -1,4 +1,4 @@
-// What guardrails put into a request: defaults of absent fields, and members of lists. Pure.
+// Values that guardrails add to a request: defaults of absent fields, and members of lists. Pure.
 
 import { JsonNumber, type StrictJson } from '../../json/value.ts'
 import type { CallerAttributes } from './attributes.ts'
@@ -7,7 +7,7 @@ import { compareNumbers } from '../../json/decimal.ts'
 import { parameterText } from './places.ts'
 import type { BoundField, BoundRule } from './guardrail.ts'
 
-/** Something that was put in. */
+/** An added value. */
 export interface GuardrailChange {
   readonly guardrail: string
   readonly in: Site
@@ -17,14 +17,14 @@ export interface GuardrailChange {
   readonly value: StrictJson
 }
 
-/** The value that shall stand at a place, and what was put in to make it so. */
+/** The new value of a place, and what was added to it. */
 export interface PutIn {
   readonly value: StrictJson | undefined
   readonly changes: readonly GuardrailChange[]
 }
 
 /**
- * Puts in what the rules on one field ask for, at one of its places. Present values stay; a second time changes nothing.
+ * Adds what the rules on one field require at one of its places. Present values stay; a second run changes nothing.
  * `absent` is the default of the field.
  */
 export function putIn(
@@ -64,7 +64,7 @@ interface Chosen {
   readonly value: StrictJson
 }
 
-/** What is put in where a field is absent, and what is wrong when nothing can be. */
+/** The default of an absent field, or what is wrong when there can be none. */
 export interface FieldDefault {
   readonly chosen: Chosen | null
   readonly violations: readonly Violation[]

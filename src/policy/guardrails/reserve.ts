@@ -1,5 +1,5 @@
-// Texts that begin with what the gateway alone gives: `team:payments` says for whom a session ran, and nobody may say it for
-// somebody else. Beginnings are compared as loosely as names are.
+// Reserved prefixes: `team:payments` says for whom a session ran, and no caller may set it for another team. Prefixes
+// are compared as leniently as names.
 
 import { beginsLike } from '../../catalogue/name-folding.ts'
 import { isJsonObject, type StrictJson } from '../../json/value.ts'
@@ -13,7 +13,7 @@ export function reservationOf(written: string, template: ValueTemplate): Reserve
   return { beginning, own: beginning === written ? null : template }
 }
 
-/** A text that is not the caller's to send. */
+/** A text that the caller must not send. */
 export interface BrokenReservation {
   readonly by: BoundRule
   /** Index in the list; null: the value itself. */

@@ -1,5 +1,5 @@
-// What a policy set forbids, by name, so that bounds that vanish from one set to the next can be told. A file that is half
-// written or missing for a moment looks exactly like a bound that somebody took away. Pure.
+// Lists the bounds of a policy set by name, so that a reload that loses some is noticed: a file that is half written
+// or briefly missing looks like a removed bound. Pure.
 
 import type {
   GatewayLimitsDocument,
@@ -12,7 +12,7 @@ import type {
 interface Bound {
   /** Where each part is gone, one by one: `body.max_acu_limit.at_most`. */
   readonly parts: ReadonlySet<string>
-  /** Without what holds it there is nothing left to bind: limits of a team that is gone forbid nothing. */
+  /** Without its owner a bound is moot: the limits of a removed team forbid nothing. */
   readonly holder: string | null
 }
 
@@ -54,7 +54,7 @@ export function vanishedBounds(before: Bounds, after: Bounds): readonly string[]
 
 type Add = (name: string, holder: string | null, written: unknown) => void
 
-/** What is only said about a grant or a guardrail; every other member narrows it. */
+/** Members that only describe a grant or a guardrail; every other member narrows it. */
 const remarks: ReadonlySet<string> = new Set(['id', 'mode', 'owner', 'description', 'reason', 'allow'])
 
 function withoutRemarks(written: object): Readonly<Record<string, unknown>> {

@@ -1,4 +1,4 @@
-// What lies in a policy folder: the files that are policies, and everything that is not and would be overlooked.
+// Lists a policy folder: the policy files, and all others, which would otherwise be overlooked.
 
 import type { Dirent, Stats } from 'node:fs'
 import { readdir, readFile, realpath, stat } from 'node:fs/promises'
@@ -42,7 +42,7 @@ export async function listPolicyFolder(directory: string): Promise<PolicyFolder 
   }
 }
 
-/** Every file whose change can make another policy set, or the same one fit to be read. */
+/** Every file whose change can change the policy set, or make it readable. */
 export async function watchedPolicyFiles(directory: string): Promise<readonly string[]> {
   const folder = await listPolicyFolder(directory)
   if (folder === null) return [directory]

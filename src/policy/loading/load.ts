@@ -69,7 +69,7 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
     catalogue,
   )
   if (hasErrors(diagnostics)) {
-    // What a broken file would have said is missing everywhere else: warnings would be about that.
+    // With a broken file warnings would only be about its missing content.
     const errors = compiled.diagnostics.filter(({ severity }) => severity === 'error')
     throw new Refused([...diagnostics, ...errors, ...unknownWords(words, catalogue)])
   }

@@ -14,7 +14,7 @@ export interface Condition {
   readonly claims: ReadonlyMap<string, ReadonlySet<string>>
 }
 
-/** What a person writes for a condition; a list each. */
+/** A condition as written, each attribute a list. */
 export interface ConditionDocument {
   readonly groups?: readonly string[] | undefined
   readonly app?: readonly string[] | undefined

@@ -1,4 +1,4 @@
-// What is known of a request when it is decided, and what is decided: types alone.
+// The facts of a request and the decision on it. Types only.
 
 import type { Operation } from '../../catalogue/operation.ts'
 import type { Principal } from '../../identity/principal.ts'
@@ -29,7 +29,7 @@ export interface Facts {
   readonly extra: readonly ExtraPermission[]
 }
 
-/** What would have to change for a refused request to be allowed, closest first. */
+/** The nearest misses: what would have to change for a refused request to be allowed, closest first. */
 export interface NearMiss {
   readonly team: string
   readonly grant: string | null

@@ -1,4 +1,4 @@
-// Where something of a policy stands, and whether it is applied: types alone.
+// The place of a policy definition and its mode. Types only.
 
 /** `enforce`: applied; `shadow`: decided and recorded, not applied; `off`: not looked at. */
 export type Mode = 'enforce' | 'shadow' | 'off'

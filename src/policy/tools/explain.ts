@@ -33,7 +33,7 @@ export interface Explanation {
   readonly shadow: readonly string[]
   /** Ids of the guardrails in force that bind the request. */
   readonly guardrails: readonly string[]
-  /** What they put in. */
+  /** Values they added. */
   readonly changes: readonly ExplainedChange[]
   /** What guardrails take out of the answer; null for nothing. */
   readonly response: ExplainedFilter | null

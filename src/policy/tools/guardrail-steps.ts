@@ -1,4 +1,4 @@
-// What guardrails make of a request, in words, for explanations. Pure.
+// The steps of an explanation about guardrails. Pure.
 
 import { basename } from 'node:path'
 import { serializeStrictJson } from '../../json/value.ts'

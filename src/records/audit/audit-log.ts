@@ -38,7 +38,7 @@ export class AuditEntriesLost extends Error {
 
 interface QueuedEntry {
   readonly entry: AuditEntry
-  /** Says whether it is on the disk; the first word counts. */
+  /** Reports whether it is on the disk; the first report counts. */
   readonly settle: (isOnDisk: boolean) => void
 }
 
@@ -233,7 +233,7 @@ export class AuditLog {
     return this.#line
   }
 
-  /** The chain goes on from what is there; what does not follow from before is said in a segment line. */
+  /** The chain continues from the file's end; a segment line explains a break. */
   #goOnFrom(tail: AuditTail | null, hasGrown: boolean): void {
     const head = tail?.head ?? this.#head
     const follows = this.#head.seq > 0 && !hasGrown && head.hash !== this.#head.hash

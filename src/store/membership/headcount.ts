@@ -1,6 +1,6 @@
 // How many instances share the store, for their shares of a limit. Pure.
 
-/** An instance that was not heard of for so long is gone, and what it held is free. */
+/** An instance without a heartbeat for so long is gone, and its slots are free. */
 export const absentAfterMs = 6000
 
 /** The last count, which falls only when a smaller one has held for a while: a store that was emptied knows one at first. */
@@ -12,7 +12,7 @@ export class Headcount {
     return this.#count
   }
 
-  /** `nowMs` is of a clock that nobody sets. */
+  /** `nowMs` is monotonic. */
   saw(count: number, nowMs: number): void {
     if (count < this.#count && nowMs - this.#seenAtMs < absentAfterMs) return
     this.#count = Math.max(1, count)

@@ -1,8 +1,8 @@
-// For how long an instance may use what it has stored without asking anybody.
+// The lease of a member: how long it may use stored answers without contact to the store.
 
 import type { MessageLog } from './message-log.ts'
 
-/** How long the store takes a member to be there after a renewal. */
+/** How long the store counts a member as present after a renewal. */
 export const leaseMs = 1_500
 /** The member itself counts from before it asked, and a little less, as no two clocks run alike. */
 const ownLeaseMs = 1_400
@@ -51,7 +51,10 @@ export class Lease {
     this.#until = { monotonicMs: monotonicMs + ownLeaseMs, wallMs: wallMs + ownLeaseMs }
   }
 
-  /** To be called before each renewal. True when messages that were published long ago have not come: they never will. */
+  /**
+   * To be called before each renewal. True when messages that were published long ago have not arrived: they are
+   * lost.
+   */
   isUnconfirmed(): boolean {
     this.#unconfirmed = this.#renewal === null ? 0 : this.#unconfirmed + 1
     return this.#unconfirmed > 2

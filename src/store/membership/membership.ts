@@ -1,9 +1,9 @@
-// The instances that share a store: who is there, who leads, and messages that all of them hear. One heartbeat tells the store that
-// this instance is there, and tells this instance how it stands.
+// Membership of the instances that share a store: presence, leader, and messages to all members. One heartbeat renews this
+// instance's presence and returns its status.
 //
 // An instance becomes a member once it listens. A member has a lease, which it renews again and again; a renewal counts only
-// when every message that came before it was applied here. So who sends a message waits until all members have answered, or a
-// lease is over: then nobody can still be without it, whatever became of those who are silent.
+// when every message before it was applied here. So a sender waits until all members have acknowledged, or until their leases
+// have expired: then no member can still use what the message made stale, even if it never answered.
 
 import { randomBytes } from 'node:crypto'
 import type { Store } from '../store.ts'
@@ -15,7 +15,7 @@ import { heartbeat, leave, remove, send } from './scripts.ts'
 import { StatusTracker } from './status-tracker.ts'
 import type { MemberHandlers, Membership } from './types.ts'
 
-/** How often an instance says that it is there; sooner after a failure, so that the store is away or back soon. */
+/** Interval of heartbeats; shorter after a failure, so that an outage and its end are noticed soon. */
 const heartbeatMs = { usual: 400, afterFailure: 250 } as const
 
 /**
@@ -27,14 +27,14 @@ const noticedAfterMs = 3 * leaseMs + 2 * heartbeatMs.usual
 /** For how long a leader may act on one heartbeat. The store lets another one lead when this has passed and more. */
 const leadForMs = absentAfterMs - 1000
 
-/** What an instance that was killed has sent last may still be worked on for so long. */
+/** Requests that a killed instance has sent may still be processed for so long. */
 const removedForMs = 30_000
 
 /** What it needs of the store. */
 export interface MembershipOptions extends Pick<Store, 'instance' | 'run' | 'subscribe' | 'key' | 'channel'> {
   /** Runs a script although the store may be away. */
   readonly probe: Store['run']
-  /** Milliseconds of a clock that nobody sets. */
+  /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
   /** Milliseconds since the epoch: goes on while the machine sleeps. */
   readonly now: () => number
@@ -56,7 +56,7 @@ export function createMembership(options: MembershipOptions): Membership {
   let handlers: MemberHandlers = { message: () => undefined, reset: () => undefined, out: () => undefined }
   let member = newName()
   let previousNames: string[] = []
-  /** As the store has it; null while this is no member. */
+  /** When the store last heard from this member, by the store's clock; null while this is no member. */
   let heardOfAt: string | null = null
   let noticedAtMs = Number.NEGATIVE_INFINITY
   let leadsUntilMs = Number.NEGATIVE_INFINITY
@@ -87,7 +87,7 @@ export function createMembership(options: MembershipOptions): Membership {
     soon(0)
   }
 
-  /** Says that this instance is there; joins or renews. */
+  /** Sends one heartbeat: joins or renews. */
   async function sendHeartbeat(): Promise<void> {
     if (beating || closed) return
     beating = true
@@ -104,7 +104,7 @@ export function createMembership(options: MembershipOptions): Membership {
       take(await probe(heartbeat, keys, values, take))
     } catch {
       pauseMs = heartbeatMs.afterFailure
-      // The store tells of it by itself. That we have joined may be true, though.
+      // The store reports its own outages. The join may have succeeded, though.
       if (mode === 'join') noticedAtMs = monotonic() + noticedAfterMs
     }
     beating = false
@@ -125,10 +125,10 @@ export function createMembership(options: MembershipOptions): Membership {
     if (mode !== '' && asked === member) stand(stands, mode, askedAt)
   }
 
-  /** What the store has answered of this member; null when it knows no such one. */
+  /** The store's answer about this member; null when the store does not know it. */
   function stand(answer: unknown, mode: string, askedAt: Moment): void {
     if (!Array.isArray(answer)) {
-      // A renewal that arrived after another one says nothing.
+      // A renewal that arrived after a later one is ignored.
       if (mode === heardOfAt) leaveGroup('the others took this instance to be gone')
       return
     }

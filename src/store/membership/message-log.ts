@@ -1,5 +1,5 @@
-// What a member knows of the messages of all members: a hash chain over them. Equal heads mean that the same messages were
-// applied in the same order, so a renewal that names a known head proves that nothing before it was missed.
+// A hash chain over the messages of all members. Equal heads mean that the same messages were applied in the same
+// order, so a renewal that names a known head proves that nothing before it was missed.
 
 import { hash } from 'node:crypto'
 

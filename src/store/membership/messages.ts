@@ -1,5 +1,5 @@
-// A message as the channel carries it. Others may write into the store, so nothing is believed of a message but what is checked
-// here and by who takes it.
+// A message as the channel carries it. Others may write into the store, so every message is validated here and by its
+// receiver.
 
 /** One message. Its head is a digest of the head before and the payload. */
 export interface MemberMessage {

@@ -1,4 +1,4 @@
-// The status of this instance among the members, and who is told when it changes.
+// The status of this instance among the members, and listeners for its changes.
 
 import type { MembershipState, MembershipStatus } from './types.ts'
 
@@ -40,7 +40,7 @@ export class StatusTracker {
     this.#watchers.push(watcher)
   }
 
-  /** Members, and those that are missing, as the store has told. Of one more that is missing a message tells, in its order. */
+  /** Members and missing members, from the store's answer. A later missing member is announced by a message. */
   count(members: number, missing: number): void {
     const known = this.#facts.isJoined ? Math.min(this.#facts.missing, missing) : missing
     this.#change({ members, missing: known })

@@ -1,8 +1,8 @@
-// What is told of the instances that share a store. Types only.
+// Types of the membership of instances that share a store.
 
 /**
- * `joined`: every message is heard in time. `degraded`: so it is, but members went missing that may be cut off and going on.
- * `isolated`: messages may be missed.
+ * `joined`: every message arrives in time. `degraded`: the same, but members went missing that may be cut off and
+ * still writing. `isolated`: messages may be missed.
  */
 export type MembershipStatus = 'joined' | 'degraded' | 'isolated'
 
@@ -11,7 +11,7 @@ export interface MembershipState {
   /** Members that the store knows, and those that went missing within ten minutes, as last heard. */
   readonly members: number
   readonly missing: number
-  /** Times that this instance fell out, and could have missed messages. */
+  /** How often this instance lost its membership and could have missed messages. */
   readonly lapses: number
   /** Why it is isolated; null while it is not. */
   readonly reason: string | null
@@ -29,19 +29,19 @@ export interface MemberHandlers {
 export interface Membership {
   readonly status: MembershipStatus
   readonly state: MembershipState
-  /** This instance's name as a member: new after each lapse, and nobody can know it before. */
+  /** This instance's name as a member: new and unpredictable after each loss of membership. */
   readonly member: string
   /** How many instances were last seen, this one included; at least 1. */
   readonly instances: number
-  /** Name of the life of the store: another one when it has lost what it held. Null before its first answer. */
+  /** The store's epoch: changes when the store has lost its data. Null before its first answer. */
   readonly epoch: string | null
-  /** Whether this instance is the one to do what one has to do for all. */
+  /** Whether this instance is the leader. */
   readonly isLeader: boolean
   /** Names of the keys of the epoch and of the instances that are there, for scripts that look at them. */
   readonly keys: { readonly epoch: string; readonly instances: string }
   /** To be called once, before anything else is heard. */
   attach(handlers: MemberHandlers): void
-  /** Sees whether the lease is over. To be called before what depends on messages is used. */
+  /** Checks whether the lease has expired. To be called before using anything that depends on messages. */
   check(): void
   /** Sends a message to all members. Rejects with `StoreAway`; it may have been sent all the same. */
   send(body: Readonly<Record<string, unknown>>): Promise<Sent>
@@ -52,18 +52,18 @@ export interface Membership {
   onEpoch(listener: () => void): void
   /** Resolves when this instance has joined; after that time in any case. */
   joined(withinMs: number): Promise<void>
-  /** Another instance has ended for certain: nobody waits for it any more. */
+  /** Another instance has certainly ended: nobody waits for it any more. */
   remove(instance: string): Promise<void>
-  /** Says at once that this instance is there. */
+  /** Sends a heartbeat at once. */
   heartbeat(): void
   close(): Promise<void>
 }
 
 /** A message is on its way. */
 export interface Sent {
-  /** Who hears it. */
+  /** The members that receive it. */
   readonly members: readonly string[]
-  /** A member that does not answer within so many milliseconds has no lease any more, and is without any message. */
+  /** A member that does not answer within so many milliseconds has lost its lease and serves nothing stored. */
   readonly answerWithinMs: number
   /** Until then members that the store has forgotten may go by an old lease; by the monotonic clock. */
   readonly untilMs: number
