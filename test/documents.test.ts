@@ -46,3 +46,13 @@ test('each promise of the threat model names tests that exist', () => {
   }
   expect(absent).toEqual([])
 })
+
+test('every name in the tables of the map stands in the sources', () => {
+  const tables = map.slice(map.indexOf('## Where is it answered?'), map.indexOf('## The tree'))
+  const words = new Set(files.flatMap((file) => textOf(file).match(/#?\w+/g) ?? []))
+  const named = [...tables.matchAll(/`([^`]+)`/g)]
+    .map(([, code]) => code ?? '')
+    .filter((code) => !/\.(?:ts|json|md|yaml)$|\/|\*|npm /.test(code))
+    .flatMap((code) => code.match(/#?[A-Za-z_]\w+/g) ?? [])
+  expect(named.filter((name) => !words.has(name) && !words.has(`#${name}`))).toEqual([])
+})
