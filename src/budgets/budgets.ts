@@ -20,7 +20,10 @@ export interface Intent {
   readonly budgets: readonly Budget[]
 }
 
-/** What became of a create. Exactly one of the three is called; each returns at once and is kept until it is written. */
+/**
+ * The outcome of a create. Exactly one of the three is called; each returns at once and is retried until it is
+ * written.
+ */
 export interface CreateReservation {
   /** There is a session. */
   opened(session: string): void
@@ -127,7 +130,7 @@ export function createBudgets({ budgetStore, now, onChange, onDefect }: BudgetsO
         const session = sessionName(id)
         note(reservation.id, (known) =>
           known === null
-            ? // It was given up meanwhile, and exists all the same.
+            ? // It was given up meanwhile, but exists.
               recordSession({ ...reservation, state: 'open', session })
             : transition(known, { state: 'open', session, guessed: false }, now()),
         )

@@ -35,7 +35,7 @@ export interface SettlementOptions {
   readonly budgetStore: BudgetStore
   readonly budgets: Pick<Budgets, 'update'>
   readonly sessions: SessionReader
-  /** False while there is no budget: then the store is left alone. */
+  /** False while there is no budget: then the store is not used. */
   readonly isNeeded: () => boolean
   /** Milliseconds since the epoch. */
   readonly now: () => number

@@ -21,7 +21,7 @@ export function isUnsent({ kind }: Problem): boolean {
   return unsent.has(kind)
 }
 
-/** Whether there is no answer at all, so that a stored one may stand in; also while the upstream wants to be left alone. */
+/** Whether there is no answer at all, so that a stored one may stand in; also while the upstream asks to back off. */
 export function isSilence({ kind, reason }: Problem): boolean {
   return silences.has(kind) || reason === 'upstream-throttled'
 }

@@ -1,4 +1,4 @@
-// An answer on its way from the upstream to whoever takes it: the caller, or a cache that keeps a copy. Types only.
+// An answer as a stream from a source to a sink: the caller, or a cache that keeps a copy. Types only.
 
 import type { Problem } from '../problems.ts'
 
@@ -8,7 +8,7 @@ export interface ResponseHead {
   readonly fields: readonly string[]
   /** Bytes of the body, or of the body a HEAD or a 304 speaks of; null when not known. */
   readonly length: number | null
-  /** Why nobody else may have it, where a field says so that does not cross (Set-Cookie): a token. */
+  /** Why the answer must not be shared, where a field that is not passed on says so (Set-Cookie): a token. */
   readonly unshared?: string | null
 }
 

@@ -99,7 +99,7 @@ function wholly(bytes: Buffer, result: unknown): Buffer {
   return buffer
 }
 
-/** `deflate` is the zlib format (RFC 1950), and some servers send it without the wrapper (RFC 1951) all the same. */
+/** `deflate` is the zlib format (RFC 1950), but some servers send it without the wrapper (RFC 1951). */
 function inflaterFor(start: Buffer): Decoder {
   // Method 8 with a window of at most 32 KiB. Bare data begins so only with a stored block whose padding is not zero.
   return ((start[0] ?? 0) & 0x8f) === 0x08 ? inflate : inflateRaw

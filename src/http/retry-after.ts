@@ -1,4 +1,4 @@
-// How long an upstream that answered 429 wants to be left alone. Pure.
+// How long an upstream that answered 429 asks to wait. Pure.
 
 import { firstValue } from './field-list.ts'
 import { parseHttpDate } from './date.ts'

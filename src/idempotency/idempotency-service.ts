@@ -73,8 +73,8 @@ export interface IdempotencyService {
 export interface IdempotencyServiceOptions {
   readonly store: EntryStore
   /**
-   * At least 32 bytes that the store does not have, the same for all instances that share it. What seals an entry is made of
-   * this, the caller and the key, so that whoever has the store alone needs all three.
+   * At least 32 bytes that the store does not have, the same for all instances that share it. What seals an entry is
+   * made of this, the caller and the key, so that access to the store alone opens nothing.
    */
   readonly secret: Buffer
   /** How long a key is remembered, counted from the first request. */

@@ -1,5 +1,5 @@
-// How much each team keeps under idempotency keys. A team may keep as much as is still free: alone it gets half, and whoever
-// comes later half of the rest, so there is always room for another one. As keys expire the shares become equal.
+// How much each team keeps under idempotency keys. A team may keep as much as is still free: alone it gets half, and
+// each later team half of the rest, so there is always room for another one. As keys expire the shares become equal.
 
 export interface TeamSharesOptions {
   /** Monotonic clock, milliseconds. */

@@ -55,7 +55,7 @@ export class VerifiedTokens {
     for (const [digest, principal] of this.#verified.entries()) {
       if (principal.issuer === issuer) this.#verified.delete(digest)
     }
-    // Whoever asks from now on must not share a verification that may have used that key.
+    // Later requests must not share a verification that may have used that key.
     this.#underWay.clear()
   }
 

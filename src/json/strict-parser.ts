@@ -103,7 +103,8 @@ class Parser {
   }
 
   #object(depth: number): StrictJson {
-    // Without a prototype, `in` sees the members alone and `__proto__` is one of them. The cast says what is put in below.
+    // Without a prototype, `in` sees the members alone and `__proto__` is one of them. The cast states what is added
+    // below.
     const members = Object.create(null) as { [member: string]: StrictJson }
     this.#at += 1
     if (this.#closes('}')) return members

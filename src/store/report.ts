@@ -7,7 +7,7 @@ interface Log {
   error(fields: object, text: string): void
 }
 
-/** How long a start waits for the store; without it the instance starts all the same. */
+/** How long a start waits for the store; after that the instance starts without it. */
 const startMs = 1000
 
 /** Begins to report. Resolves when the store has answered for the first time, or after a second. */

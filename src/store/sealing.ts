@@ -10,7 +10,10 @@ export interface Sealing {
   seal(plain: Buffer, context: string): Buffer
   /** What was sealed under this context; null for anything else, whatever is wrong with it. */
   open(sealed: Buffer, context: string): Buffer | null
-  /** A name that only holders of the key can form or recognise: 43 characters of base64url. Parts are told apart. */
+  /**
+   * A name that only holders of the key can form or recognise: 43 characters of base64url. Different parts always
+   * give different names.
+   */
   name(...parts: readonly string[]): string
 }
 

@@ -34,7 +34,8 @@ export function createWorkersListener(pool: Pool): WorkersListener {
   return {
     listen: (host, port) =>
       new Promise((resolve, reject) => {
-        // Also later: an error of accept(2) that nobody hears would end the process, and with it all workers.
+        // Kept after `listen`: without a listener an error of accept(2) would end the process, and with it all
+        // workers.
         server.on('error', reject)
         server.listen(port, host, () => {
           const bound = server.address()

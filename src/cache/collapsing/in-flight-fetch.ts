@@ -135,7 +135,7 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
     this.#finish()
   }
 
-  /** There is no answer: the leader hears so, unless a stored one stands in; those who wait ask again. */
+  /** There is no answer: the leader gets the failure, or a stored answer instead; waiters ask again. */
   fail(problem: Problem): void {
     if (this.#state === 'done') return
     if (!isSilence(problem) || !this.#standIn('silence', null)) {

@@ -15,7 +15,7 @@ import type { CacheAnswer, FetchLease, Refresh, CacheWait } from '../acquired.ts
 import { WaitingCaller, type FetchCallbacks } from './callers.ts'
 import { InFlightFetch } from './in-flight-fetch.ts'
 
-/** Why the upstream has to be asked, and what is stored all the same. */
+/** Why the upstream has to be asked, and the stored answer, if any. */
 export interface Need {
   readonly fwd: Forward
   readonly candidate: StoredResponse | null

@@ -9,7 +9,7 @@ export interface Drop {
   readonly unsettled: boolean
 }
 
-/** What became of a drop. */
+/** The result of a drop. */
 export interface BroadcastResult {
   /** Entries that were dropped, by all instances that answered. */
   readonly dropped: number

@@ -40,7 +40,7 @@ const nameOverheadBytes = 160
 /** No slot is smaller, so the entry cap follows from the bytes. */
 const leastSlotBytes = 1_024
 
-/** `onEvict` hears of each entry that had to make room. */
+/** `onEvict` is called for each evicted entry. */
 export function createResponseStore(maxBytes: number, onEvict: (entry: StoredResponse) => void): ResponseStore {
   const maxSlots = Math.max(1, Math.ceil(maxBytes / leastSlotBytes))
   // Bounded by size and not by `max`: for `max` a list reserves all its room at once.

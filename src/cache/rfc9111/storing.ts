@@ -98,8 +98,8 @@ function refusalOf(
 }
 
 /**
- * A success, or an absence where there is one thing to be absent. Every other answer may be about who asked or about the moment,
- * and is nobody else's, unless the upstream's fields decide and say for how long it is everybody's.
+ * A success, or an absence where there is one thing to be absent. Every other answer may depend on the caller or the
+ * moment, and is not shared, unless the upstream's fields decide and give it a lifetime.
  */
 function isForOthers(status: number, { rule, mayBeAbsent }: CacheRequest, { explicitMs }: Freshness): boolean {
   if (mayBeAbsent && absences.has(status)) return true

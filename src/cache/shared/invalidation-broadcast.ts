@@ -1,5 +1,5 @@
 // Connects the caches of the instances that share a store: what one drops, all drop before it continues. A cache
-// serves what it has stored only while its instance is a member and hears every message; no hit asks the store.
+// serves what it has stored only while its instance is a member and receives every message; no hit asks the store.
 
 import type { Store } from '../../store/store.ts'
 import type { Drop, PeerHandlers, Peers, BroadcastResult } from '../invalidation/peers.ts'
@@ -13,7 +13,7 @@ const cautiousMs = 30_000
 
 export interface BroadcastOptions {
   readonly store: Pick<Store, 'instance' | 'membership' | 'subscribe' | 'channel' | 'publish'>
-  /** Milliseconds of a clock that nobody sets. */
+  /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
 }
 
@@ -76,7 +76,7 @@ export function createInvalidationBroadcast({ store, monotonic }: BroadcastOptio
           counts[outcome.silent === 0 ? 'answered' : 'silent'] += 1
           return { ...outcome, reached: true }
         } catch {
-          // It may have been done all the same; twice does no harm.
+          // The message may have been sent; sending it twice does no harm.
           await sleep(isMember() ? retryMs : 0)
         }
       } while (isMember())

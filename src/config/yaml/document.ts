@@ -38,7 +38,10 @@ export type YamlResult<T> =
   | {
       readonly ok: false
       readonly diagnostics: readonly Diagnostic[]
-      /** The texts at a pattern of places, `*` for each member: what they mean can be checked all the same. */
+      /**
+       * The texts at a pattern of places, `*` for each member, so that they can be checked even when the document has
+       * mistakes.
+       */
       readonly wordsAt: (pattern: readonly string[]) => readonly Word[]
     }
 

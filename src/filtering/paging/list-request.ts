@@ -26,7 +26,7 @@ export interface ListRequest {
   fetch(page: Pick<PagePosition, 'after' | 'size'> | null, sink: ResponseSink): void
   /** The refusal of an answer that is not as the catalogue says. */
   refusal(why: string): Problem
-  /** Milliseconds, by a clock that nobody sets. */
+  /** Monotonic clock, milliseconds. */
   monotonic(): number
 }
 

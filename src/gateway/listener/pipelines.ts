@@ -60,7 +60,7 @@ export class Pipelines {
   }
 }
 
-/** Node resumes a connection behind each message it has read, whoever has paused it; so that is kept from it. */
+/** Node resumes a paused connection after each message it has read, so `resume` is blocked meanwhile. */
 function stopReading(socket: Socket): void {
   socket.resume = () => socket
   socket.pause()

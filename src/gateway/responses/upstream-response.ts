@@ -1,5 +1,5 @@
-// The upstream's answer on its way back: status and fields through the allow-list, every byte through the leak guard.
-// One object for each forwarded request; it feeds a sink.
+// Passes the upstream's answer back: status and fields through the allow-list, every byte through the leak guard. One
+// object for each forwarded request; it feeds a sink.
 
 import type { Dispatcher } from 'undici'
 import type { ResponseSink, ResponseSource } from '../../cache/response-stream.ts'

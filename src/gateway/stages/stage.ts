@@ -21,7 +21,7 @@ export interface Stage {
   readonly run: (context: RequestContext) => StageResult | Promise<StageResult>
 }
 
-/** Tells whoever subscribes, tests and tracing, which stage a request enters. */
+/** Publishes which stage a request enters, for tests and tracing. */
 export const stageChannel = channel('devin-gateway.stage')
 
 export type StageHook = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void

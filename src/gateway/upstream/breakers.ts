@@ -2,7 +2,7 @@
 // times are passed in.
 
 /**
- * What became of a request. `answered`: an answer began, of whatever status. `unsent`: there was no connection.
+ * The outcome of a request. `answered`: an answer began, of whatever status. `unsent`: there was no connection.
  * `unanswered`: it was sent, and no answer began. `abandoned`: it was given up before any of these.
  */
 export type CallResult = 'answered' | 'unsent' | 'unanswered' | 'abandoned'

@@ -238,7 +238,7 @@ export function createUpstreamQueue(settings: QueueSettings): UpstreamQueue {
         throttles.refused(group, waitMs, now())
         for (const entry of queue.waitingIn(group)) {
           const deadlineMs = Math.min(entry.deadlineMs, now() + entry.precedence.maxWaitMs)
-          // Refuses at once those who could only wait in vain.
+          // Refuses at once those who could not be served in time.
           if (now() + throttles.restMs(group, now()) > deadlineMs) refuseWaiting(entry)
           else setDeadline(entry, deadlineMs)
         }

@@ -1,4 +1,4 @@
-// How much of something scarce one team may hold, by what is left of it. Pure.
+// How much of a scarce resource one team may hold, by what is left of it. Pure.
 
 /** What is shared: connections to the upstream, or places in the queue before them. */
 export interface ConnectionShares {
@@ -18,9 +18,10 @@ const mostTimes = 16
 const sparedPart = 1 / 8
 
 /**
- * Dynamic thresholds (Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998): a team may take one more while
- * what it holds is below a multiple of what is free. Alone it gets most of it, and less beside others, without being told of
- * them; whatever teams hold, some is left for who comes next. With one or two in all there is nothing to leave.
+ * Dynamic thresholds (Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998): a team may take one more
+ * while what it holds is below a multiple of what is free. Alone it gets most of it, and less beside others, without
+ * knowing about them; whatever teams hold, some is left for who comes next. With one or two in all there is nothing
+ * to leave.
  */
 export function createConnectionShares(capacity: number): ConnectionShares {
   const held = new Map<string, number>()

@@ -6,7 +6,7 @@ import type { Limit, LimitDecision } from '../limiter.ts'
 
 const keptMs = 1000
 
-/** Beyond this it begins anew: callers come and go. */
+/** Beyond this size all are dropped, because the number of callers is unbounded. */
 const mostKept = 1000
 
 export class RecentRefusals {

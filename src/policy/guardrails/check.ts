@@ -119,7 +119,7 @@ function numberText(value: StrictJson, site: Site): string | null {
   return site === 'query' && typeof value === 'string' && isNumberText(value) ? value : null
 }
 
-/** What a value is that does not match, in words; null when it does. */
+/** Describes a value that does not match; null when it does. */
 function mismatch(pattern: Pattern, value: StrictJson, caller: CallerAttributes): string | null {
   if (typeof value !== 'string') return shown(value)
   if (pattern.test(value, caller.effort)) return null
@@ -157,7 +157,7 @@ function numberWord(number: string | null): string {
   return number === null ? 'a text' : number.slice(0, 40)
 }
 
-/** What was found, in words. Texts are never repeated: they could be secrets, and refusals are recorded. */
+/** Describes the value that was found. Texts are never repeated: they could be secrets, and refusals are recorded. */
 function shown(value: StrictJson, text = 'a text'): string {
   if (value === null || typeof value === 'boolean') return String(value)
   if (value instanceof JsonNumber) return value.raw.length > 40 ? `${value.raw.slice(0, 40)}…` : value.raw

@@ -22,9 +22,10 @@ export class NoPlace extends Error {
 }
 
 /**
- * Visits every place that the steps of a dotted path name. `*` stands for each item of an array, each member of an object,
- * and for a bare value where a list should be, as in `memberAt`. What is absent is visited once, where it would stand;
- * objects on the way to a value that is put in are made. Gives the same document when nothing was changed. Throws NoPlace.
+ * Visits every place that the steps of a dotted path name. `*` stands for each item of an array, each member of an
+ * object, and for a bare value where a list should be, as in `memberAt`. What is absent is visited once, where it
+ * would stand; missing parents of an added value are created. Gives the same document when nothing was changed.
+ * Throws NoPlace.
  */
 export function visitPlaces(document: StrictJson, steps: readonly string[], visit: Visitor): StrictJson {
   return walk(document, steps, 0, null, visit) ?? document

@@ -62,7 +62,7 @@ function claimHolds(values: ReadonlySet<string>, claim: unknown): boolean {
   )
 }
 
-/** The condition in words, for explanations: `groups: payments-leads`. */
+/** The condition as text, for explanations: `groups: payments-leads`. */
 export function describeCondition(condition: Condition): string {
   const parts: string[] = []
   for (const name of ['groups', 'app', 'subject', 'email', 'issuer'] as const) {

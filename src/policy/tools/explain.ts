@@ -1,4 +1,4 @@
-// A decision, step by step, in words and as data: for the command, the callers' own page, and the operators.
+// Explains a decision step by step, as text and as data: for the command, the callers' own page, and operators.
 
 import type { Operation } from '../../catalogue/operation.ts'
 import { parseTarget, type Target } from '../../catalogue/target.ts'

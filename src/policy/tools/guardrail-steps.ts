@@ -11,7 +11,7 @@ interface Step {
   readonly text: string
 }
 
-/** One step for each thing that is put in or refused; a guardrail that lets the request through as it is has none. */
+/** One step for each added value or refusal; a guardrail that changes nothing has none. */
 export function guardrailSteps(verdict: GuardrailVerdict | null): readonly Step[] {
   if (verdict === null) return []
   const places = new Map(verdict.bound.map(({ id, source }) => [id, `${basename(source.file)}:${source.line}`]))

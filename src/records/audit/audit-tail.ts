@@ -70,7 +70,7 @@ function readRange(descriptor: number, start: number, end: number): Buffer {
   let filled = 0
   while (filled < bytes.length) {
     const read = readSync(descriptor, bytes, filled, bytes.length - filled, start + filled)
-    // The file became shorter while it was read; whoever wrote to it will be noticed by its size.
+    // The file became shorter while it was read; the size check before the next write notices that.
     if (read === 0) break
     filled += read
   }

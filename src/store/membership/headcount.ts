@@ -3,7 +3,10 @@
 /** An instance without a heartbeat for so long is gone, and its slots are free. */
 export const absentAfterMs = 6000
 
-/** The last count, which falls only when a smaller one has held for a while: a store that was emptied knows one at first. */
+/**
+ * The last count, which falls only when a smaller one has held for a while: a store that was emptied knows only one
+ * instance at first.
+ */
 export class Headcount {
   #count = 1
   #seenAtMs = 0

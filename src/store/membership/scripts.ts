@@ -10,9 +10,9 @@ import { script } from '../store.ts'
 const missingForMs = 600_000
 
 /**
- * A server that is another one than before (restarted, or a replica that took over) may have lost members, so the group begins
- * anew, and leases of the one before have run out after a lease. A member that was not heard of for
- * a lease is missing, and everybody is told.
+ * A server that is another one than before (restarted, or a replica that took over) may have lost members, so the
+ * group begins anew, and leases of the one before have run out after a lease. A member without a renewal for a lease
+ * is missing, and all members get a message.
  */
 const group = `
 local group, members, missing, instances, epoch = unpack(KEYS)

@@ -43,7 +43,7 @@ export interface Membership {
   attach(handlers: MemberHandlers): void
   /** Checks whether the lease has expired. To be called before using anything that depends on messages. */
   check(): void
-  /** Sends a message to all members. Rejects with `StoreAway`; it may have been sent all the same. */
+  /** Sends a message to all members. Rejects with `StoreAway`; the message may still have been sent. */
   send(body: Readonly<Record<string, unknown>>): Promise<Sent>
   /** When, by the monotonic clock, all others will have noticed if this instance is cut off. */
   readonly noticedAtMs: number
