@@ -1,5 +1,5 @@
-// Finds the end of an answer in what a socket delivers. Only what the peers of the bench send: HTTP/1.1 with a declared
-// length. Used by our own load generator and by the check before the measurement.
+// Finds the end of an answer in what a socket delivers. Only what the peers of the bench send: HTTP/1.1 with a
+// declared length.
 
 /** Takes chunks of one connection; tells the status when an answer is complete. */
 export class AnswerReader {

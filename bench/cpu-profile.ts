@@ -17,7 +17,7 @@ export interface CpuProfile {
 export interface SelfTime {
   readonly name: string
   readonly place: string
-  /** Which house it belongs to: a package, `src/…` or Node itself. */
+  /** Where it belongs: a package, `src/…` or Node itself. */
   readonly group: string
   readonly us: number
 }

@@ -3,7 +3,7 @@
 import { fileURLToPath } from 'node:url'
 import { startProcess, versionOf } from './processes.ts'
 
-/** What a generator is told. */
+/** Options of a load generator. */
 export interface LoadOrder {
   readonly port: number
   /** Written by `writeRequests`. */

@@ -23,7 +23,7 @@ export interface Laboratory {
   readonly company: readonly RunningProcess[]
   readonly noisePercent: number
   readonly quietSeconds: number
-  /** Told when a run has to be repeated. */
+  /** Called when a run has to be repeated. */
   readonly onRepeat: (foreignPercent: number) => void
 }
 

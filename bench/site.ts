@@ -17,7 +17,7 @@ export interface Ground {
   readonly identity: RunningProcess
   /** The core for load, upstream and single sign-on; null for any. */
   readonly loadCore: number | null
-  /** Writes the requests of a kind to a file; gives what a load generator is told, and the requests. */
+  /** Writes the requests of a kind to a file; gives the options for a load generator, and the requests. */
   prepare(spec: RequestSpec, port: number, order: OrderRest): { order: LoadOrder; requests: readonly WireRequest[] }
   /** Empties the record files that grow with every request. */
   emptyRecords(): void

@@ -1,4 +1,4 @@
-// How the reports look and when they judge: cells, verdicts and Markdown tables. Used by report.ts and scale.ts.
+// How the reports look and when they judge: cells, verdicts and Markdown tables.
 
 import type { Comparison, Series } from './series.ts'
 import type { Spread } from './statistics.ts'

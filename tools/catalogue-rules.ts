@@ -151,7 +151,7 @@ export const STALE_AFTER: readonly StaleRow[] = [
   },
   { after: ['outposts.create', 'outposts.delete'], stale: ['outposts.list'] },
 
-  // What sessions are told and given.
+  // Inputs of sessions.
   {
     after: ['*.knowledge.*'],
     stale: ['*.knowledge.*'],

@@ -1,4 +1,4 @@
-// docs/configuration.md from the JSON schemas of the files that people write. Used by tools/generate.ts. Pure.
+// docs/configuration.md from the JSON schemas of the files that people write. Pure.
 
 /** The keywords that our schemas use. */
 export interface JsonSchema {

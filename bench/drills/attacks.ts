@@ -1,5 +1,5 @@
-// What one team does to hurt the others: each attack goes on until it is told to stop. All of it is done with good tokens of
-// the attacking team, and none of it is more than a careless or hostile program can do.
+// What one team does to hurt the others: each attack continues until it is stopped. All of it is done with good
+// tokens of the attacking team, and none of it is more than a careless or hostile program can do.
 
 import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2'
 import { connect, type TLSSocket } from 'node:tls'

@@ -1,4 +1,4 @@
-// The policies of the installation as flat data, for servers that are told in maps what the gateway reads in its files.
+// The policies of the installation as flat data, for servers that get as maps what the gateway reads from its files.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'

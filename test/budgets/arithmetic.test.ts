@@ -14,7 +14,7 @@ import { budgetOf, reservationOf, noon, stepsOfSessions, sumOf } from './stores.
 const measures = ['acus', 'sessions', 'open_sessions'] as const
 
 describe('units', () => {
-  test('are exact for what the API tells, and never less than it', () => {
+  test('are exact for figures of the API, and never below them', () => {
     expect([0.1, 0.0001, 1 / 3, 12.5, 0.7 + 0.1].map(unitsOfAcus)).toEqual([100_000, 100, 333_334, 12_500_000, 800_000])
     expect([0, -1, Number.NaN].map(unitsOfAcus)).toEqual([0, 0, 0])
     expect([Infinity, 1e300, 1e9].map(unitsOfAcus)).toEqual([1e15, 1e15, 1e15])
@@ -27,7 +27,7 @@ describe('units', () => {
 })
 
 describe('windows', () => {
-  test('of ACUs turn at 08:00 UTC', () => {
+  test('of ACUs start at 08:00 UTC', () => {
     const iso = (calendar: 'day' | 'week' | 'month', at: string): string[] => {
       const { startMs, endMs } = windowAt(billingPeriod(calendar), Date.parse(at))
       return [startMs, endMs].map((time) => new Date(time).toISOString())
@@ -156,13 +156,13 @@ function overfull(outcome: ChangeResult, budgets: readonly Budget[]): string[] {
     .map(({ name }) => name)
 }
 
-describe('how a budget stands', () => {
+describe('the status of a budget', () => {
   const status = (reserved: number, spent: number, budget = budgetOf('acus', 10)) => ({
     budget,
     account: { reserved: reserved * 1_000_000, spent: spent * 1_000_000, endMs: null },
   })
 
-  test('is worth a word at 50, 80 and 100 percent, and nothing is left below nothing', () => {
+  test('has warning levels at 50, 80 and 100 percent, and what is left is never negative', () => {
     expect([4.99, 5, 7.99, 8, 9.99, 10, 12].map((used) => levelOf(status(used, 0)))).toEqual([
       0, 50, 50, 80, 80, 100, 100,
     ])
@@ -170,7 +170,7 @@ describe('how a budget stands', () => {
     expect(leftOf(status(4, 9, budgetOf('acus', null)))).toBeNull()
   })
 
-  test('goes on as it went, once there is something to go by', () => {
+  test('has a forecast at the present pace, once there is enough data', () => {
     const budget = budgetOf('acus', 100, { period: billingPeriod('day') })
     const at = (time: string): number => Date.parse(`2026-11-11T${time}Z`)
     expect(forecastOf(status(3, 6, budget), at('14:00:00'))).toBe(24_000_000)
@@ -178,14 +178,14 @@ describe('how a budget stands', () => {
     expect(forecastOf(status(3, 6, budgetOf('open_sessions', 100)), noon)).toBeNull()
   })
 
-  test('is told in one sentence that says what to do', () => {
+  test('is described in one sentence that says what to do', () => {
     expect(refusalText(status(3, 6.25), 2_000_000, noon)).toBe(
       'The budget acus of team a has 0.75 of 10 per month ACUs left: 6.25 spent, 3 reserved by sessions under way. This session may cost 2. It begins anew at 2026-12-01T08:00:00.000Z; sessions that end below their bound give the rest back before. The budget stands in a.yaml, for its owner to change.',
     )
     expect(refusalText(status(0, 0), 11_000_000, noon)).toContain('No waiting lets this through: ask for less.')
   })
 
-  test('is told of once for each window and level', () => {
+  test('alarms once for each window and level', () => {
     const raised: string[] = []
     const month = budgetOf('acus', 10)
     const open = budgetOf('open_sessions', 10)

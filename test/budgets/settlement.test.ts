@@ -1,5 +1,5 @@
-// What becomes of reserved sessions that nobody heard of again, that vanish, or that nobody can read: the rules of age of
-// docs/budgets.md, on a real journal, with sessions that the test makes up.
+// Settlement of sessions of unknown outcome, of vanished and of unreadable ones: the rules of age of docs/budgets.md,
+// on a real journal, with sessions that the test makes up.
 
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -119,10 +119,10 @@ function session(id: string, changes: Partial<SeenSession> = {}): SeenSession {
   return { id: `devin-${id}`, status: 'running', archived: false, acus: 0, createdAtMs: noon, ...changes }
 }
 
-/** Waits for what was told of reservations to be written. */
+/** Waits until reported outcomes are written. */
 const written = ({ budgets }: Company): Promise<void> => budgets.close()
 
-describe('a create of which nobody knows what became', () => {
+describe('a create of unknown outcome', () => {
   test('is taken for the session that came to be then, and costs no more than its bound', async () => {
     const it = await company()
     ;(await it.reserve('lost')).unclear()
@@ -197,7 +197,7 @@ describe('a create of which nobody knows what became', () => {
     expect(await it.budgetStore.find('under way')).toMatchObject({ state: 'unclear' })
   })
 
-  test('is counted after all when its answer comes later than everybody thought', async () => {
+  test('is counted when its answer comes after it was given up', async () => {
     const it = await company()
     const reservation = await it.reserve('slow')
     it.pass(61 * minute)

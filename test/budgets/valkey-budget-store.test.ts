@@ -68,7 +68,7 @@ describeWithValkey('the store in a shared store', () => {
           for (const [name, { reserved, spent }] of expected.accounts)
             expect(outcome.accounts.get(name)).toMatchObject({ reserved, spent })
           if (expected.result === 'done') ledger.apply(change)
-          // Whoever comes with an older version is told so, and changes nothing.
+          // A change with an older version is refused as stale, and changes nothing.
           expect((await budgetStore.change({ ...change, version: change.version + 7 })).result).toBe('stale')
         }
         expect((await budgetStore.reservations()).toSorted(byId)).toEqual(ledger.reservations().toSorted(byId))
@@ -144,7 +144,7 @@ describeWithValkey('the store in a shared store', () => {
     expect(await slow.reservations()).toEqual([])
   })
 
-  test('has one instance look after sessions, until it is gone', async () => {
+  test('has one leader that settles sessions, until it is gone', async () => {
     const first = await connected('leader')
     const second = await connected('leader')
     await until(() => first.budgetStore.isLeader(), 'the first one to lead')
@@ -153,7 +153,7 @@ describeWithValkey('the store in a shared store', () => {
     await until(() => second.budgetStore.isLeader(), 'the second one to lead')
   })
 
-  test('lets everything go after a while, and says so while the store is away', async () => {
+  test('expires everything after a while, and rejects while the store is away', async () => {
     const { store, budgetStore } = await connected('fading')
     const month = budgetOf('acus', 100)
     await budgetStore.change(reserve(reservationOf('x', 5, [month, budgetOf('open_sessions', 5)])))

@@ -1,4 +1,4 @@
-// What a request is told by the cache: the answer, the lease to ask, or to wait; and where a lease goes that cannot be used.
+// What a request gets from the cache: the answer, a lease, or a wait; and where a lease goes that cannot be used.
 
 import { describe, expect, it } from 'vitest'
 import type { CacheAnswer, CacheWait, FetchLease } from '../../src/cache/acquired.ts'

@@ -118,7 +118,7 @@ describe('an answer that tells nothing of what was asked for', () => {
   )
 
   it.each(rules)(
-    '429 is nobody else’s either, and costs no more calls: who waits is told to come back (%s)',
+    '429 is not shared either, and costs no more calls: waiters are refused with Retry-After (%s)',
     (_name, rule) => {
       const setting = new Setting(rule)
       const callers = several.map(() => setting.ask())

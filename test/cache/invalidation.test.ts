@@ -166,7 +166,7 @@ describe('a read that is under way while a write happens', () => {
   })
 })
 
-describe('a write whose end nobody knows', () => {
+describe('a write of unknown outcome', () => {
   it('keeps what it touches out of the store for some time', () => {
     const setting = new Setting(classRule)
     setting.ask('/things', write)
@@ -304,7 +304,7 @@ describe('in any order of reads, writes, answers and failures', () => {
               const value = work(one)
               const etag = `"${value}"`
               const same = one.call.conditions['if-none-match'] === etag
-              // Acknowledged is what its caller has been told of.
+              // A write counts as acknowledged when its caller has the answer.
               one.call.answer(same ? 304 : 200, { ...fields, etag, value: String(value) }, String(value))
               if (one.isWrite) acknowledged[one.thing] = Math.max(acknowledged[one.thing] ?? 0, value)
             }

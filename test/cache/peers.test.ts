@@ -1,4 +1,4 @@
-// The cache and its peers, without a store: what a write waits for, what a read asks first, and what comes from elsewhere.
+// The cache and its peers, without a store: what a write waits for, what a read checks first, and messages of peers.
 
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { Drop, PeerHandlers, Peers, BroadcastResult } from '../../src/cache/invalidation/peers.ts'
@@ -41,7 +41,7 @@ beforeEach(() => {
 })
 
 describe('a write', () => {
-  it('tells what it drops: its path, its tags, and what its answer names', () => {
+  it('broadcasts what it drops: its path, its tags, and paths that its answer names', () => {
     setting.ask('/things?x', write)
     setting.call.answer(201, { location: '/things/1' })
     expect(peers.broadcasts).toEqual([{ names: ['things.list', '/things', '/things/1'], unsettled: false }])

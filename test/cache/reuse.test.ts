@@ -95,7 +95,7 @@ describe('request directives (RFC 9111 section 5.2.1)', () => {
     expect(setting.calls).toHaveLength(2)
   })
 
-  it('no-cache is told from a stale entry, and its answer is stored', () => {
+  it('no-cache asks the upstream, and its answer is stored', () => {
     const setting = new Setting(classRule)
     setting.store()
     const caller = setting.ask('/things', { fields: { 'cache-control': 'no-cache' } })

@@ -186,7 +186,7 @@ describe('an old path', () => {
     ['GET /v1/sessions/devin-1', 'org.sessions.get'],
     ['POST /v1/sessions/devin-1/message', 'org.sessions.messages.send'],
     ['GET /v2/enterprise/audit-logs', 'ent.audit-logs.list'],
-  ])('is told its successor: %s', (request, id) => {
+  ])('names its successor: %s', (request, id) => {
     expect(replacement(request)).toBe(id)
   })
 

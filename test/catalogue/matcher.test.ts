@@ -330,7 +330,7 @@ describe('operations of an extension', () => {
     return { ...base, id, method: 'GET', template, segments: template.slice(1).split('/'), slashes }
   }
 
-  test('are told apart by literals and by the number of segments, whatever their parameters are called', () => {
+  test('differ by literals and by the number of segments, whatever their parameters are called', () => {
     const own = compileMatcher([
       operation('reports.get', '/x/reports/{report_id}'),
       operation('reports.latest', '/x/reports/latest'),
@@ -362,7 +362,7 @@ describe('operations of an extension', () => {
         fc.nat(4),
         drawnValues,
         (drawn, pick, values) => {
-          // Parameters are told apart by their place; of two templates of the same shape only one can exist.
+          // Parameters differ only by place, so only one of two templates of the same shape can exist.
           const byShape = new Map(drawn.map((segments) => [segments.join('/').replaceAll(/\{.\}/g, '{}'), segments]))
           const own = [...byShape.values()].map((segments) => {
             const named = segments.map((segment, index) => segment.replace('}', `${index}}`))

@@ -62,7 +62,7 @@ describe('a program whose Devin fails', () => {
     return { devin: new Sdk({ base: gateway.url, token: await gateway.token(), wire, retries }), answers }
   }
 
-  it('creates once when the connection breaks after the create was sent, and is told with 502 in JSON', async () => {
+  it('creates once when the connection breaks after the create was sent, and gets a 502 in JSON', async () => {
     const { devin, answers } = await program(5)
     gateway.upstream.respond((request) => request.socket.destroy())
     const failure = await devin.call('POST', sessions, { json: { prompt: 'go' } }).catch((error: unknown) => error)
@@ -84,7 +84,7 @@ describe('a program whose Devin fails', () => {
     expect(answers.map(({ status }) => status)).toEqual([409, 409, 201])
   })
 
-  it('that sends a key and lost the answer is told that nobody knows, and stops', async () => {
+  it('that sends a key and lost the answer learns that the outcome is unknown, and stops', async () => {
     const { wire, answers } = observed(fetchWire)
     gateway.upstream.seen.length = 0
     const impatient: Wire = async (url, outgoing) => {
@@ -153,7 +153,7 @@ describe('a program whose Devin fails', () => {
     ])
   })
 
-  it("is not told that its token is bad when the gateway's key is", async () => {
+  it("does not get a 401 when the gateway's key is rejected", async () => {
     const { devin } = await program(0)
     gateway.upstream.respond((_request, response) => {
       response.writeHead(401, { 'content-type': 'application/json' }).end('{"detail":"Invalid API key"}')

@@ -108,7 +108,7 @@ describe.each(wires)('an SDK over $name', ({ wire }) => {
     expect([ids.size, company.arrived().length]).toEqual([1, 1])
   })
 
-  it('is told apart what it may not do, what does not exist, and what it sent wrong', async () => {
+  it('can distinguish what it may not do, what does not exist, and what it sent wrong', async () => {
     const devin = sdk(wire)
     const tags = Array.from({ length: 51 }, (_, index) => `t${index}`)
     const expired = sdk(wire, `${token.slice(0, -8)}AAAAAAAA`)
@@ -145,7 +145,7 @@ describe.each(wires)('an SDK over $name', ({ wire }) => {
     ['GET', '/v1/knowledge', 'GET /v3/organizations/{org_id}/knowledge/notes'],
     ['POST', '/v1/attachments', 'POST /v3/organizations/{org_id}/attachments'],
     ['GET', '/v2/enterprise/members', 'GET /v3/enterprise/members/users'],
-  ])('is told what replaces %s %s', async (method, path, replacement) => {
+  ])('learns what replaces %s %s', async (method, path, replacement) => {
     const error = await failure(sdk(wire).call(method, path, method === 'POST' ? { json: {} } : {}))
     expect(error.status).toBe(403)
     expect(error.message).toContain(replacement)

@@ -1,5 +1,5 @@
-// Three ways in which client programs send HTTP: fetch, node:http with a pool of connections, and curl as a process of its
-// own. None of them follows redirects unless told to. Used by the client programs of this folder.
+// Three ways in which client programs send HTTP: fetch, node:http with a pool of connections, and curl as a process
+// of its own. None of them follows redirects by default.
 
 import { spawn, spawnSync } from 'node:child_process'
 import { Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http'

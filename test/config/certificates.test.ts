@@ -52,7 +52,7 @@ describe('a server certificate', () => {
     [1.5, 'the certificate ends at 2026-06-03T00:00:00Z, in a day: renew it'],
     [0.5, 'the certificate ends at 2026-06-02T00:00:00Z, within a day: renew it'],
     [0, 'the certificate ended at 2026-06-01T12:00:00Z: clients refuse the connection until it is renewed'],
-  ])('%d days before its end it is told so', (days, warning) => {
+  ])('%d days before its end it warns', (days, warning) => {
     expect(certificateWarning({ cert: '', key: '', endsAtMs: nowMs + days * dayMs }, nowMs)).toBe(warning)
   })
 })

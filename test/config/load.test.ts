@@ -427,7 +427,7 @@ describe('a mistake in the configuration', () => {
       `${least}listen: { tls: { cert: certs/server.key, key: certs/server.key } }\n`,
       ['gateway.yaml:6:24: certs/server.key: it holds no PEM certificate (-----BEGIN CERTIFICATE-----)'],
     ],
-  ])('is told in one line at its place: %s', async (_, text, messages) => {
+  ])('is reported in one line at its place: %s', async (_, text, messages) => {
     expect(await problems(text)).toEqual(messages)
   })
 

@@ -32,13 +32,13 @@ const send = (fields: readonly string[], body: string) =>
 beforeAll(() => new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve)))
 afterAll(() => void server.close())
 
-test('what came whole with its head is taken at once', async () => {
+test('a body that came whole with its head is returned at once', async () => {
   collected = []
   await send(['Content-Length: 5'], 'whole')
   expect(collected).toEqual([{ atOnce: true, body: 'whole' }])
 })
 
-test('what came in chunks is collected, and is measured as it comes', async () => {
+test('a chunked body is collected, and measured as it arrives', async () => {
   collected = []
   await send(['Transfer-Encoding: chunked'], '2\r\nin\r\n4\r\n two\r\n0\r\n\r\n')
   await send(['Transfer-Encoding: chunked'], `b\r\neleven char\r\n0\r\n\r\n`)
@@ -48,7 +48,7 @@ test('what came in chunks is collected, and is measured as it comes', async () =
   ])
 })
 
-test('what is longer than it may be is refused although it is here', async () => {
+test('a body above the limit is refused although it has arrived', async () => {
   collected = []
   await send(['Content-Length: 11'], 'eleven char')
   expect(collected).toEqual([{ atOnce: false, body: 'body-too-large' }])

@@ -1,4 +1,4 @@
-// What is held of bodies: never more than there is, and always room for a team that holds nothing yet.
+// The memory for bodies: never exceeded, and always room for a team that holds nothing yet.
 
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -6,7 +6,7 @@ import { createBodyMemory } from '../../src/gateway/bodies/memory.ts'
 
 const most = 1000
 
-test('is never more than there is, and whoever holds nothing finds room, whatever the others take', () => {
+test('is never exceeded, and a team that holds nothing finds room, whatever the others take', () => {
   const step = fc.record({
     team: fc.constantFrom('a', 'b', 'c'),
     bytes: fc.integer({ min: 1, max: 400 }),

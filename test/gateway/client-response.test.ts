@@ -1,4 +1,4 @@
-// Writing an answer to the caller, over a real connection: what comes too late, and answers that come in pieces.
+// Writing an answer to the caller over a real connection: late answers, and answers in pieces.
 
 import { createServer } from 'node:http'
 import { expect, onTestFinished, test } from 'vitest'

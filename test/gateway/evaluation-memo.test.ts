@@ -1,4 +1,4 @@
-// Requests that callers repeat: they come to what they would come to at first sight, and take so much memory and no more.
+// Repeated requests get the same evaluation as the first time, within a bound on memory.
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -42,7 +42,7 @@ function evaluated(caller: number, method: string, target: string) {
 }
 
 describe('requests that are repeated', () => {
-  test('come to what they would come to without the memory, whoever asks what in which order', () => {
+  test('get the same evaluation as without the memo, in any order of callers and requests', () => {
     fc.assert(
       fc.property(fc.array(call, { maxLength: 200 }), (calls) => {
         const repeated = new RepeatedRequests(5)

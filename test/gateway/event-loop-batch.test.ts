@@ -1,4 +1,4 @@
-// What one turn of the event loop brings is a batch: in which order it is done, and that nothing is left behind.
+// One event-loop turn is one batch: its order, and that nothing is left behind.
 
 import { setImmediate } from 'node:timers/promises'
 import { beforeEach, expect, test } from 'vitest'
@@ -37,7 +37,7 @@ test('what comes up while a batch is done belongs to the next', async () => {
   expect(done).toEqual(['admission', 'answer'])
 })
 
-test('a defect in one costs the others a batch, and nothing more', async () => {
+test('an uncaught error delays the others by one batch, and nothing more', async () => {
   const listeners = process.listeners('uncaughtException')
   process.removeAllListeners('uncaughtException')
   const seen: unknown[] = []

@@ -34,7 +34,7 @@ describe('overload', () => {
     expect([shed, changes]).toEqual([[], [3, 2, 1, 0]])
   })
 
-  test('is told a few times, and not at every reading, when the delay wavers about a bound', () => {
+  test('is logged a few times, and not at every reading, when the delay wavers around a bound', () => {
     const wavering = Array.from({ length: 200 }, (_, index) => 100 + 40 * Math.sin(index / 2))
     expect(after(...wavering).changes).toEqual([1])
   })

@@ -205,7 +205,7 @@ describe('a store that is away', () => {
     expect([troubles.length, creates.underWay]).toEqual([1, 0])
   })
 
-  it('for a moment at the end of a request is asked again, without holding up who waits', async () => {
+  it('for a moment at the end of a request is retried, without delaying the caller', async () => {
     let asked = 0
     const { creates, events, memory } = setup({
       replace: (...args) => (asked++ === 0 ? away() : memory.replace(...args)),
@@ -255,7 +255,7 @@ describe('a store that is away', () => {
   })
 })
 
-it('tells when nothing is under way any more', async () => {
+it('resolves when nothing is under way any more', async () => {
   const { creates } = setup()
   await creates.whenIdle()
   const claim = await claimed(creates.begin(request()))

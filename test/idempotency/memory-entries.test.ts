@@ -70,7 +70,7 @@ describe('the share of a team', () => {
     expect(await entries.claim('late', 'late', value('x'), 1000)).toBeNull()
   })
 
-  it('being used up refuses new keys, shows those there are, and is told of until there is room again', async () => {
+  it('being used up refuses new keys, shows existing ones, and is reported until there is room again', async () => {
     const { entries, clock } = open()
     await fill(entries, 'team')
     expect(await entries.claim('team-0', 'team', value('y'), 1000)).toMatchObject({ value: value('x'.repeat(100)) })

@@ -117,7 +117,7 @@ describeWithValkey('keys in a shared store', () => {
     expect(left).toBeLessThanOrEqual(60_000)
   })
 
-  it('that were claimed too late to be told of are free again', async () => {
+  it('that were claimed after the call was given up are free again', async () => {
     server.freeze()
     await expect(one.claim('late', 'team', value('a'), 60_000)).rejects.toThrow('did not answer')
     server.thaw()

@@ -226,7 +226,7 @@ describe('a token that was verified before', () => {
     expect(verifier.verify(token)).toBe(principal)
   })
 
-  it('is told apart from new and from refused ones', async () => {
+  it('is reported apart from new and refused ones', async () => {
     const issuer = await issuerForTest()
     const results: string[] = []
     const verifier = verifierForTest([settingsOf(issuer.issuer)], { onVerified: (result) => results.push(result) })

@@ -180,7 +180,7 @@ describe('refused, and said where', () => {
       expect(many(maxValues, text)).toBe(said)
     })
 
-    test('is ten thousand unless told', () => {
+    test('is ten thousand by default', () => {
       const zeros = (count: number) => Buffer.from(`[${Array(count).fill('0').join(',')}]`)
       expect(parseStrictJson(zeros(9_999))).toHaveLength(9_999)
       expect(() => parseStrictJson(zeros(10_000))).toThrow('more than 10000 values and names at byte 19999 (1:20000)')

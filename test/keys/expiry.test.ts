@@ -1,4 +1,4 @@
-// The end of a key by the inventory: warned about for two weeks, told once a day, and final.
+// The end of a key by the inventory: warnings for two weeks, once a day, and then no use.
 
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { expiryWarning, isExpired, watchExpiry } from '../../src/keys/expiry.ts'
@@ -41,7 +41,7 @@ describe('a key with an end', () => {
     expect(isExpired(keyOf('forever', { expiresAtMs: null }), Number.MAX_SAFE_INTEGER)).toBe(false)
   })
 
-  it('is told once a day while the gateway runs, and once when it has ended', () => {
+  it('warns once a day while the gateway runs, and once when it has ended', () => {
     vi.useFakeTimers({ now: end - 3 * day })
     onTestFinished(() => void vi.useRealTimers())
     const warnings: string[] = []

@@ -139,7 +139,7 @@ describe('references that cannot be resolved', () => {
 })
 
 describe('every value that is read', () => {
-  test('is told to the leak guard before anything can use it, and what is no key is not', async () => {
+  test('is known to the leak guard before anything can use it, and an invalid value is not', async () => {
     const file = join(await folder(), 'key')
     await writeFile(file, 'cog_file\n')
     const protectedValues: string[] = []

@@ -134,7 +134,7 @@ describe('a secret cannot be printed', () => {
     expect({ ...secret }).toEqual({})
   })
 
-  test('by walking over it: it has no property that is not a method', () => {
+  test('by iterating over it: it has no property that is not a method', () => {
     expect(Reflect.ownKeys(secret)).toEqual([])
     expect(Object.getOwnPropertyDescriptors(secret)).toEqual({})
     const names: string[] = []

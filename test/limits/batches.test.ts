@@ -195,7 +195,7 @@ describeWithValkey('the calls of several instances', () => {
     )
   })
 
-  test('are one for all that has come up, and none for a refusal that was heard a moment ago', async () => {
+  test('are one for all waiting requests, and none where a recent refusal still holds', async () => {
     const limits = [limit('requests', quota(10, 60_000))]
     const steps = begun(1)
     const [one] = steps.instances
@@ -220,7 +220,7 @@ describeWithValkey('the calls of several instances', () => {
     await steps.end()
   })
 
-  test('tell freed slots along with others where many are left, and at once where few are', async () => {
+  test('report freed slots with the next call where many are left, and at once where few are', async () => {
     for (const { most, isScarce } of [
       { most: 100, isScarce: false },
       { most: 1, isScarce: true },
@@ -241,7 +241,7 @@ describeWithValkey('the calls of several instances', () => {
     }
   })
 
-  test('hear of a rate again when its Retry-After has passed, and each time of budgets and slots', async () => {
+  test('ask about a rate again after its Retry-After, and about budgets and slots every time', async () => {
     const steps = begun(1)
     const [one] = steps.instances
     const second = [limit('second', quota(1, 400))]

@@ -1,4 +1,4 @@
-// Several limits judged together, all or nothing; concurrency slots; the fields that tell of them.
+// Several limits checked together, all or nothing; concurrency slots; the RateLimit fields.
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -70,7 +70,7 @@ describe('limits of a request', () => {
     )
   })
 
-  test('name the one to wait for longest', () => {
+  test('name the limit with the longest wait', () => {
     const limiter = createLocalLimiter(clocks())
     const day: Limit = rate('sessions', 1, {
       kind: 'budget',
@@ -82,7 +82,7 @@ describe('limits of a request', () => {
     expect(refused).toMatchObject({ granted: false, exceeded: { name: 'sessions' }, retryAfterMs: 86_400_000 })
   })
 
-  test('in shadow mode are told of and not applied', () => {
+  test('in shadow mode are reported and not applied', () => {
     const limiter = createLocalLimiter(clocks())
     const limits = [rate('requests', 1, { shadow: true })]
     limiter.take(limits)
@@ -96,7 +96,7 @@ describe('limits of a request', () => {
     expect(callers.filter((limits) => limiter.take(limits).granted)).toEqual([])
   })
 
-  test('are counted and told at the time of the call, also where somebody else has granted it', () => {
+  test('are counted at the time of the call, also where the store has granted it', () => {
     const time = clocks()
     const limiter = createLocalLimiter(time)
     const limits = [rate('requests', 5), rate('day', 5, { quota: { ...calendarDay, amount: 5 } })]

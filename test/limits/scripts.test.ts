@@ -1,6 +1,6 @@
-// The script of the shared store against the limiter of one instance: whatever happens in whatever order, and however much
-// of it in one call, both decide and tell the same. The script is that of production but for its first lines, which ask the
-// server for the time.
+// The script of the shared store against the limiter of one instance: in any order of events and any size of calls
+// both decide and report the same. The script is that of production but for its first lines, which ask the server for
+// the time.
 
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -148,7 +148,7 @@ describeWithValkey('the script of the shared store', () => {
     await server.close()
   })
 
-  test('decides, counts, gives back and tells as the limiter of one instance does, for any history of any limits at two', async () => {
+  test('decides, counts and gives back as the limiter of one instance does, for any history of any limits at two', async () => {
     let histories = 0
     await fc.assert(
       fc.asyncProperty(anyLimits, fc.array(anyStep, { maxLength: 30 }), async (all, steps) => {
@@ -295,9 +295,9 @@ describeWithValkey('the script of the shared store', () => {
             if (known !== undefined) known.leftMs ??= atMs
           } else {
             await comes(instance)
-            const told = new LimitCall(write, atMs)
-            told.report(slots, 0)
-            await send(told, { history, instance, held: new Map([[slots.meter, holds]]), atMs })
+            const report = new LimitCall(write, atMs)
+            report.report(slots, 0)
+            await send(report, { history, instance, held: new Map([[slots.meter, holds]]), atMs })
             held.set(instance, { holds, leftMs: null })
           }
           const seen = new LimitCall(write, atMs)
@@ -334,9 +334,9 @@ describeWithValkey('the script of the shared store', () => {
       const [answer] = await send(seen, { history: 'forward', instance: 'nobody', held: new Map(), atMs })
       return 10 - (answer?.decision.statuses[0]?.remaining ?? 0)
     }
-    const told = new LimitCall(write, atMs)
-    told.report(slots, 0)
-    await send(told, { history: 'forward', instance: 'a', held: new Map([[slots.meter, 3]]), atMs })
+    const report = new LimitCall(write, atMs)
+    report.report(slots, 0)
+    await send(report, { history: 'forward', instance: 'a', held: new Map([[slots.meter, 3]]), atMs })
     await goes('a')
     atMs += 3_600_000
     expect(await used()).toBe(3)
@@ -351,7 +351,7 @@ describeWithValkey('the script of the shared store', () => {
     await comes('a')
   })
 
-  test('decides nothing for who knows another epoch: the store may have lost what was counted', async () => {
+  test('decides nothing for an instance with another epoch: the store may have lost its data', async () => {
     const [limit] = [
       {
         meter: 'epochs',

@@ -94,7 +94,7 @@ describeWithValkey('the limiter of several instances', () => {
     for (const one of all) expect(await left(one, limits)).toEqual([63, 0, 963])
   })
 
-  test('tells of shadow limits without applying them, and names the limit to wait for longest', async () => {
+  test('reports shadow limits without applying them, and names the limit with the longest wait', async () => {
     const [one] = await startInstances(1)
     const shadow = [rate('shadow', 1, { shadow: true })]
     await one?.take(shadow)
@@ -115,7 +115,7 @@ describeWithValkey('the limiter of several instances', () => {
     await until(async () => (await other?.take(limits))?.granted === true, 'what was given back')
   })
 
-  test('asks once about what comes up together, and tells with it what is over', async () => {
+  test('makes one call for requests of the same turn, and reports ended requests with it', async () => {
     const [one] = await startInstances(1)
     const limits = [rate('requests', 100), slots('concurrent', 50)]
     const seen = await server.watch()
@@ -125,14 +125,14 @@ describeWithValkey('the limiter of several instances', () => {
     for (let count = 0; count < 30; count += 1) one?.limiter.release(limits)
     expect(await storm(instances, limits, 40)).toHaveLength(30)
     await until(() => calls() === 2, 'both calls to have been seen')
-    // Nothing else comes up, and what is over is told all the same.
+    // Nothing else happens, and ended requests are still reported.
     for (let count = 0; count < 50; count += 1) one?.limiter.release(limits)
     await until(() => calls() === 3, 'the third call')
     seen.close()
     expect(await left(one, limits)).toEqual([20, 50])
   })
 
-  test('loses and doubles no slot, whatever is asked and ends in whatever turn at whichever instance', async () => {
+  test('neither loses nor doubles a slot, in any order of requests and ends at any instance', async () => {
     const all = await startInstances(3)
     const limits = [slots('concurrent', 7), rate('requests', 100_000)]
     let held = 0
@@ -159,7 +159,7 @@ describeWithValkey('the limiter of several instances', () => {
     expect((await left(all[0], limits))[0]).toBe(7)
   })
 
-  test('judges each request by the policies it was admitted under, also in the turn in which they change', async () => {
+  test('checks each request by the policies it was admitted under, also while they change', async () => {
     const [one] = await startInstances(1)
     const [before, after] = [[rate('requests', 1)], [rate('requests', 3)]]
     const turn = [before, before, after, before, after]
@@ -168,7 +168,7 @@ describeWithValkey('the limiter of several instances', () => {
     expect(answers.map((answer) => answer?.statuses[0]?.remaining)).toEqual([0, 0, 1, 0, 0])
   })
 
-  test('judges those who wait behind a call that is not answered together with it', async () => {
+  test('decides requests behind an unanswered call together with it', async () => {
     const [one] = await startInstances(1)
     const limits = [rate('sessions', 5, { kind: 'budget' })]
     const seen = await server.watch()
@@ -185,7 +185,7 @@ describeWithValkey('the limiter of several instances', () => {
     seen.close()
   })
 
-  test('keeps the slots of an instance that lives, and frees those of one that has crashed', async () => {
+  test('keeps the slots of a live instance, and frees those of a crashed one', async () => {
     const [living, crashed] = await startInstances(2)
     const limits = [slots('concurrent', 3)]
     await living?.take(limits)
@@ -203,7 +203,7 @@ describeWithValkey('the limiter of several instances', () => {
     await until(async () => (await left(living, limits))[0] === 1, 'the first slot')
   })
 
-  test('frees the slots of an instance at once that has ended for certain', async () => {
+  test('frees the slots of an instance that certainly has ended at once', async () => {
     await server.command('ACL', 'SETUSER', 'killed', 'on', 'nopass', '~*', '&*', '+@all')
     const [one, other] = [...(await startInstances(1)), ...(await startInstances(1, 'refuse', 'killed'))]
     if (one === undefined || other === undefined) throw new Error('no instances')
@@ -231,7 +231,7 @@ describeWithValkey('the limiter of several instances', () => {
     expect(await storm(all, few, 5)).toHaveLength(4)
     await server.restart()
     await back(all)
-    // The store has come back empty, and is told of everything.
+    // The store has come back empty, and gets every report again.
     await until(async () => (await left(all[0], limits))[0] === 0, 'what was used to be known')
     expect(await storm(all, limits, 20)).toHaveLength(0)
     expect(await storm(all, few, 5)).toHaveLength(0)
@@ -272,7 +272,7 @@ describeWithValkey('the limiter of several instances', () => {
     await back(all)
   })
 
-  test('adds to a limit that is used up nothing at an instance that is cut off, and else its part of what is left', async () => {
+  test('gives an instance that is cut off its part of what is left, and nothing of a limit that is used up', async () => {
     await server.command('ACL', 'SETUSER', 'cut', 'on', 'nopass', '~*', '&*', '+@all')
     const [one, other] = [...(await startInstances(1)), ...(await startInstances(1, 'refuse', 'cut'))]
     if (one === undefined || other === undefined) throw new Error('no instances')
@@ -291,7 +291,7 @@ describeWithValkey('the limiter of several instances', () => {
     await back([other], 2)
   })
 
-  test('judges by the share until the others have told a store again what they used', async () => {
+  test('applies the share until the others have reported their uses to the new store', async () => {
     await server.command('ACL', 'SETUSER', 'late', 'on', 'nopass', '~*', '&*', '+@all')
     let nowMs = performance.now()
     const [one] = await startInstances(1, 'refuse', null, () => nowMs)
@@ -314,7 +314,7 @@ describeWithValkey('the limiter of several instances', () => {
     expect(await storm([one], limits, 40)).toHaveLength(5)
   })
 
-  test('is not told twice of uses by instances that have told of them', async () => {
+  test('counts no use twice when instances report again', async () => {
     const all = await startInstances(2)
     const limits = [rate('requests', 100)]
     await storm(all, limits, 10)
@@ -326,7 +326,7 @@ describeWithValkey('the limiter of several instances', () => {
     await server.restart()
     await back(all)
     await until(async () => (await left(all[0], limits))[0] === 70, 'what was used to be known')
-    // Slots and uses are told again and again, by which nothing changes.
+    // Slots and uses are reported repeatedly, which changes nothing.
     await until(async () => (await left(all[1], limits))[0] === 70, 'the other one to agree')
   })
 
@@ -354,7 +354,7 @@ describeWithValkey('the limiter of several instances', () => {
     expect(await storm(all, limits, 9)).toHaveLength(0)
   })
 
-  test('judges requests that the store leaves hanging, and takes back what it counted for those that were refused', async () => {
+  test('decides requests that the store leaves hanging, and takes back what the store counted for refused ones', async () => {
     const [one] = await startInstances(1)
     const limits = [rate('requests', 10), rate('sessions', 5, { kind: 'budget' }), slots('concurrent', 5)]
     server.freeze()
@@ -364,7 +364,7 @@ describeWithValkey('the limiter of several instances', () => {
     await until(async () => (await left(one, limits)).join() === '10,5,5', 'everything to be back')
   })
 
-  test('tells a store that was emptied which slots are taken', async () => {
+  test('reports held slots to a store that was emptied', async () => {
     const [one] = await startInstances(1)
     const limits = [slots('concurrent', 2)]
     await one?.take(limits)

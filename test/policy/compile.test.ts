@@ -41,7 +41,7 @@ describe('a word of a grant that is misspelt is an error at its place', () => {
     expect(errors({ 'teams/payments.yaml': text, 'keys.yaml': keys })).toEqual([`teams/payments.yaml:8:30: ${message}`])
   })
 
-  test('and all of them are told at once, those of keys as well', () => {
+  test('and all of them are reported at once, those of keys as well', () => {
     const text = payments.replace('[ViewOrgSessions, ManageOrgSessions]', '[Viw, org.session.get, "*.x"]')
     const inventory = keys.replace('[ViewOrgSessions, ManageOrgSessions]', '[ViewOrgSession, ManageOrgSessions, Root]')
     expect(errors({ 'teams/payments.yaml': text, 'keys.yaml': inventory })).toEqual([

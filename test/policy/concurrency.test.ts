@@ -1,4 +1,4 @@
-// Limits of requests under way held against the connections of one instance: what could take all of them is told.
+// Limits of requests under way compared with the connections of one instance: warns where one could take all of them.
 
 import { expect, test } from 'vitest'
 import { concurrencyWarnings } from '../../src/policy/compile/concurrency.ts'

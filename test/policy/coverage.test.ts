@@ -1,4 +1,4 @@
-// Grants that no key can serve are told beforehand, with the key that is missing.
+// Warnings about grants that no key can serve, with the missing key.
 
 import { describe, expect, test } from 'vitest'
 import { compileFiles, wholeCatalogue } from '../support/policies.ts'
@@ -154,12 +154,12 @@ describe('an organization that no key is for', () => {
     ])
   })
 
-  test('is told by its own place when it is one of several', () => {
+  test('is reported at its own place when it is one of several', () => {
     const lines = warnings({ organizations: '[org-a, other]', keys: organizationKey('a', 'org-a', 'ViewOrgSessions') })
     expect(lines[0]).toBe('teams/t.yaml:4:24: warning: no key of the inventory is for organization "other"')
   })
 
-  test('is nothing to tell when an enterprise key serves it', () => {
+  test('is no warning when an enterprise key serves it', () => {
     expect(warnings({ organizations: '[anything]', keys: enterpriseKey('e', 'ViewAccountSessions', 'all') })).toEqual(
       [],
     )
@@ -168,7 +168,7 @@ describe('an organization that no key is for', () => {
     ).toEqual([])
   })
 
-  test('is told also when an enterprise key serves other organizations', () => {
+  test('is a warning also when an enterprise key serves other organizations', () => {
     const keys = `
       ${organizationKey('a', 'org-payments', 'ViewOrgSessions')}
       ${enterpriseKey('e', 'ViewAccountSessions', '[org-tools]')}`
@@ -195,7 +195,7 @@ limits: ${limits}
   const readers = ['org-a', 'org-b'].map((id) => organizationKey(`r-${id}`, id, 'ViewOrgSessions'))
 
   test.each(['{ acus: 5/day }', '{ apps: { bot: { open_sessions: 5 } } }', '{ per_principal: { acus: 5/day } }'])(
-    'are told beforehand, by organization: %s',
+    'are a warning by organization: %s',
     (limits) => {
       expect(messages(limits, [runner, readers[1]].join(', '))).toEqual([
         'teams/t.yaml:4:9: warning: the budgets of team "t" cannot be settled in organization "org-a": no key may list its sessions (ViewOrgSessions), so each session counts with all it might cost for thirty days',

@@ -1,4 +1,4 @@
-// Who callers are at Devin by the policies' own word: the file, whom its entries mean, and its mistakes.
+// Devin users that the policies name for callers: the file, its entries, and its mistakes.
 
 import { describe, expect, test } from 'vitest'
 import { formatDiagnostic } from '../../src/config/diagnostics.ts'

@@ -426,7 +426,7 @@ describe('a key value in a policy file', () => {
     expect(messages.join('\n')).not.toContain('0123456789')
   })
 
-  it('is told once where it stands instead of a reference', () => {
+  it('is reported once where it stands instead of a reference', () => {
     expect(problems('keys.yaml', keys.replace('{ file: secrets/analytics }', value))).toEqual([
       `keys.yaml:11:13: ${message}`,
     ])

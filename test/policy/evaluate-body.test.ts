@@ -38,7 +38,7 @@ grants:
   )
   const withText = (evaluation: Evaluation) => ({ ...evaluation, body: evaluation.body?.bytes.toString() })
 
-  test('come to what they would come to at first sight, whatever other bodies came before', () => {
+  test('get the same evaluation as a first request, whatever other bodies came before', () => {
     const request = fc.tuple(fc.constantFrom(...principals), fc.constantFrom(...paths))
     fc.assert(
       fc.property(request, fc.array(fc.option(bodies), { maxLength: 20 }), ([principal, path], sent) => {
@@ -57,7 +57,7 @@ grants:
     )
   })
 
-  test('keep facts and decision where their bodies say nothing that counts', () => {
+  test('keep facts and decision where their bodies add no facts', () => {
     const [principal = principalOf()] = principals
     const target = parseTarget('/v3/organizations/org-a/sessions')
     const first = evaluate(whole, principal, findOperation(whole, 'POST', target), target)

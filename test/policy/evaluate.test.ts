@@ -260,7 +260,7 @@ default_organization: org-tools
     )
   })
 
-  test('without a grant is told which grant would do, and nothing is looked for behind it', () => {
+  test('without a grant learns which grant would allow it, and later checks do not run', () => {
     const { decision } = ask(policy, ada, 'GET /v3/organizations/org-payments/secrets')
     expect(decision).toMatchObject({ effect: 'deny', problem: 'not-granted', reason: 'not-granted', grant: null })
     expect(decision.detail).toBe(
@@ -477,7 +477,7 @@ describe('the mode of a grant', () => {
     expect(outcome(list, undefined, ada, inMode('enforce'))).toBe('allow payments/secrets payments-builder')
   })
 
-  test('shadow is decided and told, not applied', () => {
+  test('shadow is decided and reported, not applied', () => {
     const { decision } = ask(inMode('shadow'), ada, list)
     expect(decision).toMatchObject({
       effect: 'deny',
@@ -487,12 +487,12 @@ describe('the mode of a grant', () => {
     expect(decision.shadow.map((grant) => grant.id)).toEqual(['secrets'])
   })
 
-  test('shadow tells nothing about a request outside the fence', () => {
+  test('shadow reports nothing about a request outside the fence', () => {
     const { decision } = ask(inMode('shadow'), ada, 'GET /v3/organizations/org-other/secrets')
     expect(decision).toMatchObject({ effect: 'deny', shadow: [] })
   })
 
-  test('shadow is told also beside a grant that allows, and changes neither grant nor key', () => {
+  test('shadow is reported also beside a grant that allows, and changes neither grant nor key', () => {
     const own = policyFrom({
       'teams/payments.yaml': `${payments}  - { id: again, allow: [org.sessions.list], mode: shadow }\n`,
       'keys.yaml': keys,

@@ -74,7 +74,7 @@ describe('an explanation', () => {
     ])
   })
 
-  test('tells an inferred permission from a documented one, and an inherited one of a key', () => {
+  test("distinguishes an inferred permission from a documented one, and a key's inherited one", () => {
     expect(steps('GET /v3/organizations/org-payments/metrics/dau')[4]).toBe(
       '+ key: analytics: enterprise key with 1 permission, whose ViewAccountMetrics stands for the organization permission',
     )
@@ -113,7 +113,7 @@ describe('an explanation', () => {
     expect(found.steps.at(-1)).toMatchObject({ stage: 'decision', ok: false })
   })
 
-  test('tells shadow grants apart', () => {
+  test('marks shadow grants', () => {
     const found = explained('GET /v3/organizations/org-payments/secrets')
     expect(found).toMatchObject({ effect: 'deny', reason: 'not-granted', shadow: ['payments/secrets'] })
     expect(steps('GET /v3/organizations/org-payments/secrets').at(-1)).toBe(

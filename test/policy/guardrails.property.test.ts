@@ -148,7 +148,7 @@ function turned(document: GuardrailDocument): GuardrailDocument {
   return { ...document, body: turn(document.body), query: turn(document.query) }
 }
 
-/** Every bound of a rule on a plain value, told as plainly as can be. */
+/** Every bound of a rule on a plain value, in the simplest form. */
 function keeps(rule: Written, found: unknown): boolean {
   if (found === undefined) return rule.require !== true
   const number = typeof found === 'number' ? found : Number.NaN

@@ -287,7 +287,7 @@ describe('a rule on a field of the body', () => {
     )
   })
 
-  test('tells several broken bounds at once, a few of them in words', () => {
+  test('reports several broken bounds at once, a few of them in the detail', () => {
     const policy = withRules(
       'body: { a: { forbid: true }, b: { forbid: true }, c: { forbid: true }, d: { forbid: true }, e: { forbid: true }, f: { forbid: true } }',
     )
@@ -491,7 +491,7 @@ describe('a guardrail', () => {
     })
   })
 
-  test('that is off is not looked at, and its mistakes are still told', () => {
+  test('that is off is not applied, and its mistakes are still reported', () => {
     const policy = policyFrom(files(capped('g', 'mode: off, body: { max_acu_limit: { at_most: 5 } }')))
     expect(ask(policy, engineer, create, body).decision.effect).toBe('allow')
     expect(
@@ -618,7 +618,7 @@ test('regular expressions look at so many characters of a request, and stars at 
     expect(decision.detail).toContain('beyond the 65536 characters of a request that are looked at')
 })
 
-test('a body with thousands of places is judged in one pass, and a few of them are told', () => {
+test('a body with thousands of places is judged in one pass, and a few of them are reported', () => {
   const members = Array.from({ length: 1_900 }, (_, index) => `"m${index}":{"key":"X"}`).join(',')
   const policy = withRules(
     'body: { session_secrets.*.key: { matches: "CI_*" }, session_secrets.*.sensitive: { default: true } }',

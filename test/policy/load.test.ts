@@ -308,7 +308,7 @@ describe('a refusal', () => {
     )
   })
 
-  test('of tests is told together with the warnings, and of words before tests are run', async () => {
+  test('of tests comes together with the warnings, and of words before tests are run', async () => {
     const directory = await directoryOf({
       ...good,
       'teams/payments.yaml': payments.replace('ViewOrgSessions', 'ViewOrgSesions'),
@@ -318,7 +318,7 @@ describe('a refusal', () => {
     ])
   })
 
-  test('tells all mistakes of all files at once, those of the form and those of the words', async () => {
+  test('reports all mistakes of all files at once, of form and of words', async () => {
     const directory = await directoryOf({
       ...good,
       'teams/payments.yaml': payments.replace('ViewOrgSessions', 'ViewOrgSesions'),

@@ -1,4 +1,4 @@
-// Groups that are nearly the ones a policy names: told in the nearest miss, and good for nothing else.
+// Groups that are nearly the ones a policy names: shown in the nearest miss, and never a match.
 
 import { describe, expect, test } from 'vitest'
 import { ask, policyFrom, principalOf } from '../support/policies.ts'

@@ -4,13 +4,13 @@ import * as fc from 'fast-check'
 import type { AccessEntry, DecisionEntry, DecisionHead } from '../../src/records/entries.ts'
 import { isNameReadRight } from '../support/json-names.ts'
 
-/** The head of a decision entry, told apart by its request id. */
+/** The head of a decision entry, identified by its request id. */
 export function decisionHead(requestId: string): DecisionHead {
   const ended = { how: 'forwarded', stage: 'forward', sent: true } as const
   return { time: '2026-11-24T10:00:00.123Z', decision_id: '01JDEXAMPLE', request_id: requestId, ended }
 }
 
-/** An access entry told apart by its request id. */
+/** An access entry, identified by its request id. */
 export function accessEntry(requestId: string): AccessEntry {
   return {
     time: '2026-11-24T10:00:00.123Z',

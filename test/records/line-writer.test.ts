@@ -1,4 +1,4 @@
-// What a line writer promises: few writes, what is flushed is in the file, and a file that somebody takes away is noticed.
+// What a line writer promises: few writes, flushed lines are in the file, and a file that was moved away is noticed.
 
 import fs, { appendFileSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
@@ -105,7 +105,7 @@ it.each([
   expect(troubles).toEqual([`${path} was moved or replaced without a reload; lines go to a new file under its name`])
 })
 
-it('says nothing of a rotation that asks to reopen', () => {
+it('reports nothing about a rotation that asks to reopen', () => {
   const path = freshFolder()('access.ndjson')
   const { writer, troubles } = open(path)
   writer.write('{"a":1}\n')

@@ -35,7 +35,7 @@ export interface Bench extends Simulator {
   pass(seconds: number): void
 }
 
-/** Starts a simulator whose clock stands still until it is told otherwise. */
+/** Starts a simulator whose clock stands still until a test moves it. */
 export async function startBench(options: Partial<SimulatorOptions> = {}): Promise<Bench> {
   let nowMs = Date.UTC(2026, 9, 5, 12)
   const simulator = await createSimulator({ world: testWorld(), now: () => nowMs, ...options })

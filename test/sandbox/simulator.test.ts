@@ -205,7 +205,7 @@ describe('routing', () => {
 })
 
 describe('pages', () => {
-  it('walks a list whatever the page size, each object once', async () => {
+  it('pages through a list whatever the page size, each object once', async () => {
     const whole = await bench.ask('directory', 'GET /v3/enterprise/members/users?first=200')
     for (const first of [1, 5, 200]) {
       const seen: string[] = []

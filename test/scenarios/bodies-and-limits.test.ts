@@ -1,5 +1,5 @@
-// Nothing is read for a caller before a limit has said yes: attempts and concurrency come before the body, bodies have deadlines
-// and a bound on what is held of them, and a refusal with an unread body ends its connection, over HTTP/1.1 and HTTP/2.
+// No body is read before a limit has room: attempts and concurrency come before the body, bodies have deadlines and a
+// bound on what is held of them, and a refusal with an unread body ends its connection, over HTTP/1.1 and HTTP/2.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -119,7 +119,7 @@ describe.each(protocols)('over %s', (protocol) => {
     expect((await send(protocol, goodBody, { token: otherApp })).status).toBe(429)
   })
 
-  test('a limit that nobody stated is twice the writes, and is told when it comes near', async () => {
+  test('the default limit is twice the writes, and is shown when it comes near', async () => {
     const gateway = await start('limits: { writes: 2/min }\n')
     const token = await gateway.token()
     const shown: boolean[] = []

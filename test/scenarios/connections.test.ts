@@ -1,5 +1,4 @@
-// Connections that hold their place for nothing are closed, and there are never too many; who sends or reads a lot, slowly,
-// is not cut for it.
+// Idle connections are closed, and their number is bounded; slow but active senders and readers are not cut.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
@@ -355,7 +354,7 @@ describe('the caps on connections', () => {
     })
   }
   const request = rawRequest('GET', '/gateway/v1/problems/draining')
-  /** What one more connection is told. */
+  /** The answer to one more connection. */
   async function oneMore(localAddress = '127.0.0.1'): Promise<{ status: number; reason: string | null }> {
     const socket = await from(localAddress)
     const text = closed(socket)
@@ -396,7 +395,7 @@ describe('the caps on connections', () => {
     expect(await metric(running, refused('too-many-of-address'))).toBe(1)
   })
 
-  test('a crowd at the door is turned away, and those inside are served', async () => {
+  test('new connections beyond the cap are refused, and open ones are served', async () => {
     running = await startTestGateway({ listen: '{ gateway: "127.0.0.1:0", admin: "127.0.0.1:0", max_connections: 2 }' })
     const inside = await from('127.0.0.1')
     await from('127.0.0.1')

@@ -1,4 +1,4 @@
-// A defect that nobody caught: told once, in one masked line; requests under way end and are recorded; the process ends with
+// An uncaught error: logged once, in one masked line; requests under way end and are recorded; the process ends with
 // 1, so that it is replaced. The defects are put in by a module that Node loads beside the product.
 
 import { readFile, writeFile } from 'node:fs/promises'
@@ -88,7 +88,7 @@ describe.each([
   ['an emitter without an owner', "new EventEmitter().emit('error', new Error(secret))", 'uncaughtException'],
   ['a stream without an owner', 'new PassThrough().destroy(new Error(secret))', 'uncaughtException'],
 ])('%s that nobody caught', (_name, defect, origin) => {
-  test('is told in one masked line; what is under way ends; the process ends with 1', async () => {
+  test('is logged in one masked line; requests under way end; the process ends with 1', async () => {
     await start(defect)
     const held = hold()
     const underWay = await call()

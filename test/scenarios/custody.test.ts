@@ -365,7 +365,7 @@ describe('a key that the upstream rejects', () => {
   })
 })
 
-describe('after a whole story', () => {
+describe('after a long scenario', () => {
   test('no key and no token is written down anywhere', async () => {
     const running = await startTestGateway({
       upstream: '{ origin: "ORIGIN", timeouts: { connect: 200ms, headers: 200ms, body_idle: 200ms } }',

@@ -52,7 +52,7 @@ const malformed: Expected = { without: [400], with: [400] }
 const unknown: Expected = { without: [401], with: [403] }
 const known: Expected = { without: [401], with: [200] }
 
-/** Makes one exchange and holds it against everything that is promised of any. */
+/** Makes one exchange and checks everything that is promised of any. */
 async function isOneExchange(
   running: RunningGateway,
   ask: () => Promise<Answer>,

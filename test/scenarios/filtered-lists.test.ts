@@ -189,7 +189,7 @@ describe('a list at enterprise scope', () => {
     expect(pages.map(({ items }) => items.map(({ org_id }) => org_id))).toEqual([['org-payments'], ['org-research']])
     expect(pages.at(-1)).toMatchObject({ has_next_page: false, total: null })
     expect(await page('pair', 'organizations')).toMatchObject({ has_next_page: false, total: 2 })
-    // The one of a fence of one is not told whether more follow: none of its own do.
+    // A caller with a fence of one organization does not learn whether more follow: none of its own do.
     expect(await page('single', 'organizations?first=1')).toMatchObject({ has_next_page: false, total: 1 })
   })
 

@@ -32,7 +32,7 @@ function exchange(bytes: string): Promise<{ status: number; text: string }> {
     void openSocket(running.port).then((socket) => {
       socket.on('data', (chunk: Buffer) => {
         text += chunk.toString('latin1')
-        // Whoever waits for more after an answer is told that nothing more comes.
+        // Ends its side after an answer, so that the gateway does not wait for more.
         if (text.includes('\r\n\r\n')) socket.end()
       })
       socket.on('error', () => {})
@@ -362,7 +362,7 @@ describe('fields that speak of the connection', () => {
     expect(fieldOf(seen[0], 'accept-language')).toBeUndefined()
   })
 
-  test('twins with an underscore and fields with odd names stay here', async () => {
+  test('fields spelled with an underscore and fields with odd names are not forwarded', async () => {
     const { seen } = await ask(running, 'GET', sessions, {
       fields: ['Content_Type: x', 'X_Request_Id: y', 'Authorization_: z', 'X-Authorization: Bearer q', 'Api-Key: k'],
     })
@@ -386,7 +386,7 @@ describe('fields that speak of the connection', () => {
   })
 })
 
-describe('a caller that disappears', () => {
+describe('a caller that disconnects', () => {
   test('right after CONNECT takes nothing down with it', async () => {
     for (let index = 0; index < 20; index++) {
       const socket = await openSocket(running.port)

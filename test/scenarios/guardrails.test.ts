@@ -1,4 +1,4 @@
-// Guardrails through the real gateway: what the upstream gets, what callers are told, what is recorded.
+// Guardrails through the real gateway: what the upstream gets, what callers get, what is recorded.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -209,7 +209,7 @@ describe('a query that a guardrail bounds', () => {
     expect(running.upstream.seen).toEqual([])
   })
 
-  test('is kept under what was sent: two spellings of one question are one answer', async () => {
+  test('is cached by what was sent: two spellings of one query are one answer', async () => {
     const cached = { claims: { groups: ['sso-cached'] } }
     const first = await running.call(sessions, cached)
     const second = await running.call(`${sessions}?first=50`, cached)

@@ -61,7 +61,7 @@ describeWithValkey('two gateways with one store', () => {
     return ((await response.json()) as { type: string }).type.replace('/gateway/v1/problems/', '')
   }
 
-  it('200 creates under one key reach Devin once, and all get the same answer or are told to wait', async () => {
+  it('200 creates under one key reach Devin once, and all get the same answer or a 409', async () => {
     let finish = (): void => {}
     upstream.respond((_request, response) => {
       created += 1
@@ -69,7 +69,7 @@ describeWithValkey('two gateways with one store', () => {
     })
     const asked = Array.from({ length: 200 }, (_, index) => create(index % 2, 'contested'))
     await until(() => created === 1, 'the create to arrive')
-    // One that is told to wait shows that the others have come while it is under way.
+    // A 409 shows that the others have arrived while the first is under way.
     await Promise.any(asked.map(async (each) => ((await each).status === 409 ? null : Promise.reject(new Error('no')))))
     finish()
     const answers = await Promise.all(
@@ -121,7 +121,7 @@ describeWithValkey('two gateways with one store', () => {
     expect(upstream.seen).toHaveLength(1)
   })
 
-  it('a gateway that is told to stop keeps the answer of a create whose caller has left', async () => {
+  it('a gateway that gets a stop signal stores the answer of a create whose caller has left', async () => {
     let finish = (): void => {}
     upstream.respond((_request, response) => {
       finish = () => void response.writeHead(201).end('{"session_id":"kept"}')

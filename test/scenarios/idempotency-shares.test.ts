@@ -1,4 +1,5 @@
-// One team that keeps all it can under idempotency keys: it is told so, operators are, and the other teams go on.
+// One team that fills its memory for idempotency keys: it is refused, operators see it, and other teams are not
+// affected.
 
 import { expect, it } from 'vitest'
 import { startTestGateway } from '../support/start-gateway.ts'

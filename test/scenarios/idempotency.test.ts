@@ -1,4 +1,4 @@
-// Creates with an Idempotency-Key over real sockets: how often Devin is asked, and what each caller is told.
+// Creates with an Idempotency-Key over real sockets: how often Devin is asked, and what each caller gets.
 
 import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -180,7 +180,7 @@ describe('a create that is repeated under its key', () => {
     expect(created).toBe(1)
   })
 
-  it('is its own for each caller: another person, or the same through an app, creates anew', async () => {
+  it('belongs to one caller: another person, or the same through an app, creates again', async () => {
     for (const claims of [{}, { sub: 'bob' }, { azp: 'some-app' }, {}]) await create('shared', { claims })
     expect(created).toBe(3)
   })
@@ -230,7 +230,7 @@ describe('a key', () => {
     expect(created).toBe(0)
   })
 
-  it('is no business of a read, whatever it looks like', async () => {
+  it('is ignored for reads, whatever it looks like', async () => {
     const response = await running.call(sessions, { headers: { 'idempotency-key': 'two words' } })
     expect(response.status).toBe(201)
   })
@@ -288,7 +288,7 @@ describe('a create that failed', () => {
     ['a broken connection', 502, (request) => void request.socket.destroy()],
     ['an answer cut off in its head', 502, (request) => void request.socket.end('HTTP/1.1 201 Cre')],
     ['silence', 504, () => {}],
-  ])('by %s is told so, and is not sent again', async (what, status, fail) => {
+  ])('by %s is refused as unclear, and is not sent again', async (what, status, fail) => {
     running.upstream.respond(fail)
     expect((await create(`"${what}"`)).status).toBe(status)
     expect(await problemOf(await create(`"${what}"`))).toMatchObject({ status: 409, kind: 'idempotency-unclear' })
@@ -381,7 +381,7 @@ describe('a caller that leaves', () => {
     await until(() => narrow.upstream.seen.length === 1, 'the only connection to be taken')
     const waiting = post(leave.signal).catch(() => {})
     await until(async () => (await inFlight(narrow)) === 2, 'the create to wait in line')
-    // With one in line, another is refused as overloaded: it was never sent, and keeps no key either.
+    // With one in the queue, another is refused as overloaded: it was never sent, and keeps no key either.
     const other = { 'idempotency-key': 'overloaded' }
     for (let round = 0; round < 2; round++) {
       const init = { method: 'POST', body: '{"prompt":"x"}', headers: other, token }
@@ -398,7 +398,7 @@ describe('a caller that leaves', () => {
   })
 })
 
-/** Requests at the upstream or in line for it. */
+/** Requests at the upstream or in the queue before it. */
 async function inFlight({ adminUrl }: RunningGateway): Promise<number> {
   const status = (await (await fetch(`${adminUrl}/api/status`)).json()) as { upstream: { in_flight: number } }
   return status.upstream.in_flight

@@ -94,7 +94,7 @@ describe('in front of an upstream', () => {
     })
   }
 
-  test('nobody is looked up where nobody is acted as', async () => {
+  test('no user is looked up where the request impersonates nobody', async () => {
     expect((await create({ prompt: 'x' })).status).toBe(200)
     expect(seen()).toEqual([`POST ${sessions} PAYMENTS_RUNNER_KEY`])
   })
@@ -134,7 +134,7 @@ describe('in front of an upstream', () => {
     expect(JSON.stringify(await own())).not.toContain('recorded@')
   })
 
-  test('nobody else is acted as, and the refusal names field and guardrail', async () => {
+  test('impersonating another user is refused, and the refusal names field and guardrail', async () => {
     expect(await refusalOf(await create({ prompt: 'x', create_as_user_id: 'u-bob' }))).toEqual({
       status: 403,
       reason: 'guardrail',
@@ -144,7 +144,7 @@ describe('in front of an upstream', () => {
     expect(seen()).toEqual([])
   })
 
-  test('whom Devin does not know acts as nobody', async () => {
+  test('a caller without a user at Devin cannot impersonate', async () => {
     const answer = await create(
       { prompt: 'x', create_as_user_id: 'u-bob' },
       { ...leads, sub: 'eve', email: 'eve@corp.example' },
@@ -162,7 +162,7 @@ describe('in front of an upstream', () => {
     expect((await refusalOf(without)).detail).toContain('the token of this caller says no e-mail address')
   })
 
-  test('whose address the issuer does not vouch for acts as nobody', async () => {
+  test('a caller without a verified address cannot impersonate', async () => {
     for (const said of ['False', 0, null, [], 'yes']) {
       const answer = await create({ prompt: 'x', create_as_user_id: 'u-ann' }, { ...leads, email_verified: said })
       expect(await refusalOf(answer)).toMatchObject({

@@ -113,7 +113,7 @@ describeWithValkey('several gateways over one store', () => {
         return Array.from({ length: uses }, () => Number(time))
       })
     }
-    await until(() => counted().length === granted, 'the store to have told of every use')
+    await until(() => counted().length === granted, 'the store to have every use')
     seen.close()
     const times = counted()
     const most = Math.max(...times.map((from) => times.filter((time) => time >= from && time < from + 1000).length))

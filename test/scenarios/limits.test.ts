@@ -15,7 +15,7 @@ function withLimits(limits: string): Promise<RunningGateway> {
 }
 
 describe('a team with limits', () => {
-  test('is told what is left, refused beyond it with Retry-After, and its refusals cost nothing', async () => {
+  test('sees what is left, is refused beyond it with Retry-After, and its refusals cost nothing', async () => {
     running = await withLimits('{ requests: 3/h, writes: 1/h }')
     const first = await running.call(sessions)
     expect(first.headers.get('ratelimit-policy')).toBe('"requests";q=3;w=3600')
@@ -232,7 +232,7 @@ describe('a team whose answers from the cache are free', () => {
     expect([(await own(2)).status, (await own(3)).status]).toEqual([200, 429])
   })
 
-  test('counts them where nothing is said', async () => {
+  test('counts them by default', async () => {
     running = await startTestGateway({ policies: free('{ requests: 2/h }') })
     for (const status of [200, 200, 429]) expect((await running.call(`${sessions}/devin-1`)).status).toBe(status)
     expect(running.upstream.seen).toHaveLength(1)

@@ -1,4 +1,4 @@
-// Too much to do for the process: teams of low priority are refused first, those of high priority last; who was admitted is
+// An overloaded process: teams of low priority are refused first, those of high priority last; admitted requests are
 // served, and operators see all of it.
 
 import type { ServerResponse } from 'node:http'
@@ -52,7 +52,7 @@ test('refuses by priority, says why, and serves all again', async () => {
   const { access, decision } = await running.recordsOf(refused.headers.get('gateway-decision'))
   expect(access).toMatchObject({ team: 'high', problem: 'overloaded', reason: 'gateway-busy', outcome: 'failed' })
   expect(decision.effect).toBe('allow')
-  // Who is not allowed learns that, and not that there is much to do.
+  // A denied request gets its denial, and not the overload.
   expect((await running.call('/v3/organizations/org-other/sessions')).status).toBe(403)
   expect((await running.call(sessions, { token: null })).status).toBe(401)
   delayMs = 0

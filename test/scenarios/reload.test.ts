@@ -448,7 +448,7 @@ describe('a set that lacks bounds which are in force', () => {
       () => put('teams/payments.yaml', payments),
       /the limits of team "payments" is gone/,
     ],
-  ])('is not taken by itself, told everywhere, and taken on demand: %s', async (_name, lose, vanished) => {
+  ])('is held back, reported everywhere, and taken on demand: %s', async (_name, lose, vanished) => {
     await start(withBounds)
     const before = (await status()).revision
     expect(await costOver()).toBe(403)

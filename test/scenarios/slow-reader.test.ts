@@ -32,7 +32,7 @@ test('a caller who does not read is cut after the idle time, and the connection 
   for (const socket of sockets) socket.destroy()
 })
 
-test('nor does a caller who reads a little now and then keep it', async () => {
+test('a caller who reads a little now and then does not keep its connection either', async () => {
   running.upstream.respond((_request, response) => {
     response.writeHead(200, { 'content-type': 'application/json' }).end(Buffer.alloc(64 * 1024 * 1024, 0x20))
   })

@@ -1,4 +1,5 @@
-// One team at its worst, and another beside it: whatever the first holds at the upstream or in the queue, the other is served.
+// One team under attack load beside another: whatever the first holds at the upstream or in the queue, the other is
+// served.
 
 import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
@@ -112,7 +113,7 @@ describe.each([4, 16])('with %i connections', (connections) => {
   })
 })
 
-test('an upload that stalls after a good start gives its connection back, and is told why', async () => {
+test('an upload that stalls after a good start gives its connection back, and is refused with the reason', async () => {
   running = await startTestGateway({
     upstream: '{ origin: "ORIGIN", connections: 4 }',
     listen: '{ gateway: "127.0.0.1:0", admin: "127.0.0.1:0", timeouts: { body: 1s } }',

@@ -1,5 +1,5 @@
-// An upstream that has had enough, over real sockets: 429 is passed on and remembered by key, teams take turns, and who
-// waits is served or told when to come back.
+// An upstream that throttles, over real sockets: 429 is passed on and remembered by key, teams take turns, and
+// waiting requests are served or refused with Retry-After.
 
 import { afterEach, describe, expect, test } from 'vitest'
 import { startTestGateway, until, type RunningGateway } from '../support/start-gateway.ts'
@@ -98,7 +98,7 @@ describe('429 of the upstream', () => {
     expect(waits.filter((waited) => waited !== null && waited > 0)).toHaveLength(12)
   })
 
-  test('whoever cannot be served within the wait is told at once, and who leaves frees the place', async () => {
+  test('a request that cannot be served within the wait is refused at once, and one that leaves frees its place', async () => {
     running = await start('queue: { max_wait: 2s }', {
       upstream: '{ origin: "ORIGIN", connections: 4, max_waiting: 1 }',
     })
@@ -115,7 +115,7 @@ describe('429 of the upstream', () => {
     await waiting(0)
     const second = running.call(sessions, as('more'))
     await waiting(1)
-    // A longer rest, that a request of high priority is told of: who waits could only wait in vain.
+    // A longer pause, seen by a request of high priority: waiting requests could not be served in time.
     refuseOnce({ 'retry-after': '30' })
     expect((await running.call(sessions, as('high'))).status).toBe(429)
     const refused = await second

@@ -98,7 +98,7 @@ describe('with a real OpenID provider', () => {
     expect(swapped.status).toBe(401)
   })
 
-  test('a client of groups nobody lists is told which groups were seen', async () => {
+  test('a client whose groups no team lists learns which groups were seen', async () => {
     const answer = await running.call(sessions, { token: await provider.token('nobodys-service') })
     expect([answer.status, await answer.json()]).toMatchObject([
       403,
@@ -442,7 +442,7 @@ describe('what a signed token may not be', () => {
     expect(found.decisions).toMatchObject([{ reason, subject: null, groups: [] }])
   })
 
-  test('one that has expired is told apart, so that clients fetch a new one', () => {
+  test('an expired one has its own kind, so that clients fetch a new one', () => {
     const found = sidesOf(sides, 'expired')
     const detail = 'The token has expired. Fetch a new one from the identity provider and repeat the request.'
     expectProblem(found, 'token-expired', detail)
@@ -604,7 +604,7 @@ describe('a refused token', () => {
     expect((await refused('not-a-token')).seen).toBeUndefined()
   })
 
-  test('and a good one of nobody: a group that is nearly one of a team is told in the record alone', async () => {
+  test('and a good one of no team: a group that is nearly one of a team is named in the record only', async () => {
     for (const group of ['SSO-Payments-Eng', '/sso-payments-eng', ' sso-payments-eng']) {
       const { status, text, decision } = await refused(await running.token({ groups: ['others', group] }))
       expect([status, decision.reason]).toEqual([403, 'no-team'])
@@ -771,7 +771,7 @@ describe('an issuer that is away', () => {
     await until(async () => (await gateway.call(sessions, { token: fresh })).status === 200, 'the new key')
   })
 
-  test('but publishes nothing usable: known keys stay, operators are told until when, and it recovers without traffic', async () => {
+  test('but publishes nothing usable: known keys stay, operators see until when, and it recovers without traffic', async () => {
     issuer = await startIssuer()
     const own = issuer
     const gateway = await startTestGateway({ issuer: own })

@@ -289,7 +289,7 @@ describe("the upstream's clock", () => {
   test.each([
     ['an hour ahead', 3600],
     ['an hour behind', -3600],
-  ])('%s is told as a metric', async (_name, seconds) => {
+  ])('%s is a metric', async (_name, seconds) => {
     await start()
     upstream.respond((socket) =>
       socket.write(answerOf('{}', `date: ${new Date(Date.now() + seconds * 1000).toUTCString()}\r\n`)),

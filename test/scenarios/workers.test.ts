@@ -144,7 +144,7 @@ describeWithValkey('a gateway of two workers', () => {
     await store.close()
   })
 
-  test('takes connections in turn, and each request leaves one line in the one access log', async () => {
+  test('distributes connections, and each request leaves one line in the one access log', async () => {
     const before = await answered()
     for (let count = 0; count < 12; count += 1) expect((await call(`${sessions}/devin-1`)).status).toBe(200)
     await until(async () => (await lines('access.ndjson')).length === 12, 'every request to be recorded')
@@ -231,7 +231,7 @@ describeWithValkey('a gateway of two workers', () => {
     expect(await audited('started')).toEqual([1, 2, 1])
   })
 
-  test('is careful for half a minute after one was killed: the parent knows that it is not cut off', async () => {
+  test('keeps answers briefly for half a minute after one was killed: the parent knows that it is not cut off', async () => {
     const missing = (await store.command('ZRANGE', 'devin-gateway:{limits}:missing', '0', '-1', 'WITHSCORES')).split(
       '\r\n',
     )
@@ -241,7 +241,7 @@ describeWithValkey('a gateway of two workers', () => {
     expect(Number(missing[4]) + 600_000).toBeLessThanOrEqual(Number(now[2]) * 1000 + 31_000)
   })
 
-  test('tells the truth about one that hangs, at once, goes on, and replaces it', async () => {
+  test('shows a hanging worker at once, keeps serving, and replaces it', async () => {
     const [, second] = await workers()
     if (second === undefined) throw new Error('no worker')
     process.kill(second.pid, 'SIGSTOP')

@@ -76,7 +76,7 @@ describeWithValkey('the shared store', () => {
     expect(changes).toEqual([false, true, false])
   })
 
-  test('that hangs is the same as a dead one: every call ends by its deadline, and a late answer is told', async () => {
+  test('that hangs is the same as a dead one: every call ends by its deadline, and a late answer is delivered', async () => {
     const store = open({ timeoutMs: 50 })
     await here(store)
     server.freeze()

@@ -1,4 +1,4 @@
-// The command `devin-gateway` as a process of its own: run to its end, or left running until it is told to stop.
+// The command `devin-gateway` as a process of its own: run to its end, or left running until a test stops it.
 
 import { spawn, type ChildProcess } from 'node:child_process'
 import { PassThrough } from 'node:stream'
@@ -97,7 +97,7 @@ export interface StartedGateway extends RunningCommand {
   readonly adminPort: number
 }
 
-/** `start` with a configuration file; resolves when it listens and, unless told otherwise, is ready. */
+/** `start` with a configuration file; resolves when it listens and, by default, is ready. */
 export async function startGatewayProcess(
   configFile: string,
   options: CommandOptions & { readonly awaitReady?: boolean } = {},

@@ -42,7 +42,7 @@ function integer(value: number): Buffer {
   return Buffer.from([...bytes, rest])
 }
 
-/** An open TLS connection that has sent the preface and no settings of its own, unless told otherwise. */
+/** An open TLS connection that has sent the preface and by default no settings of its own. */
 export function openHttp2(
   port: number,
   ca: string,

@@ -1,4 +1,4 @@
-// Member names that JSON.parse can be an oracle for. Used by property tests that read JSON of arbitrary values.
+// Member names that JSON.parse can be an oracle for.
 
 /**
  * False for a name that is one escaped character, like that of `{"\n":0}`: V8 reads it as a backslash once it has read the

@@ -1,5 +1,5 @@
-// `oidc-provider` set up as a company's single sign-on for services: access tokens as JWTs, by client credentials (RFC 6749
-// section 4.4) for an audience that is a URI (RFC 8707). Used by the suites about tokens and by the bench.
+// `oidc-provider` set up as a company's single sign-on for services: access tokens as JWTs, by client credentials
+// (RFC 6749 section 4.4) for an audience that is a URI (RFC 8707).
 
 import type { JWK } from 'jose'
 import { Provider } from 'oidc-provider'

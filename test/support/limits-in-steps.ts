@@ -1,5 +1,5 @@
-// Several instances with limits in one real store, in a time of their own: a test says when a call arrives there, when its
-// answer arrives here, and which of them fails. Used by property tests.
+// Several instances with limits in one real store, in a time of their own: a test says when a call arrives there,
+// when its answer arrives here, and which of them fails.
 
 import { expect, vi } from 'vitest'
 import { decideScript } from '../../src/limits/shared/decision-script.ts'
@@ -43,7 +43,7 @@ interface Call {
   readonly late: ((answer: unknown) => void) | undefined
 }
 
-/** How long calls are under way at most, in steps of time that do not tell what becomes of them. */
+/** How long calls are under way at most, in steps of time; their outcome is not fixed by that. */
 const longestCallMs = 1000
 
 export class Steps {
@@ -74,7 +74,7 @@ export class Steps {
     }
   }
 
-  /** Ends every request and every instance; all that is to be told is told. Leaves the timers to `vi.useRealTimers`. */
+  /** Ends every request and every instance; every report arrives. Leaves the timers to `vi.useRealTimers`. */
   async end(): Promise<void> {
     for (const instance of this.instances) {
       await instance.settle()

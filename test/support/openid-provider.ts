@@ -1,5 +1,5 @@
-// A real OpenID provider (`oidc-provider`) that issues access tokens for the gateway and can rotate its keys, go away and
-// come back. Its metadata tell where its keys are. Used by the walks about tokens.
+// A real OpenID provider (`oidc-provider`) that issues access tokens for the gateway and can rotate its keys, go away
+// and come back. Its metadata tell where its keys are.
 
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'

@@ -103,7 +103,7 @@ describeWithValkey('instances that share a store', () => {
     expect(other.setting.ask('/things', things).body).toBe('new')
   })
 
-  it('wait for none that has left, and are as careful as before', async () => {
+  it('do not wait for one that has left, and keep answers as long as before', async () => {
     const [one, other] = await start()
     await other.close()
     instances.splice(instances.indexOf(other), 1)
@@ -150,7 +150,7 @@ describeWithValkey('instances that share a store', () => {
     await together(one)
   })
 
-  it('do without an answer of one that hears nothing: by then it has dropped everything by itself', async () => {
+  it('continue without an answer of one that receives nothing: by then it has dropped everything by itself', async () => {
     const [one, other] = await start()
     store(other)
     // Every subscription is cut, so nobody hears the message, and no answer is heard.
@@ -162,7 +162,7 @@ describeWithValkey('instances that share a store', () => {
     expect(await one.group.broadcast(drop)).toMatchObject({ instances: 2, silent: 0 })
   })
 
-  it('serve nothing that they kept before their own clock says that they were away too long', async () => {
+  it('serve nothing stored once their own clock says that they were away too long', async () => {
     let aheadMs = 0
     const [, other] = await start({}, { ahead: () => aheadMs })
     store(other)
@@ -258,7 +258,7 @@ describeWithValkey('instances that share a store', () => {
     expect(hit.fields['cache-status']).toBe('devin-gateway; hit; ttl=30')
     server.thaw()
     await together(one, other)
-    // Nothing of that time is kept either: nobody told of writes.
+    // Nothing of that time is kept either: no writes were broadcast.
     expect(other.setting.cache.stats().entries).toBe(0)
     expect(await one.group.broadcast(drop)).toMatchObject({ instances: 2, silent: 0, reached: true })
     expect(other.changes.map(({ standing }) => standing)).toEqual(expect.arrayContaining(['alone']))

@@ -1,11 +1,11 @@
-// What only the operating system can bring about: told, and survived.
+// Errors that only the operating system can cause are logged and survived.
 
 import { createServer } from 'node:http'
 import { expect, test } from 'vitest'
 import { watchConnections } from '../../../src/gateway/listener/connections.ts'
 
 test.each(['EMFILE', 'ENFILE', 'ENOBUFS'])(
-  'a connection that could not be accepted for %s is told, and no more',
+  'a connection that could not be accepted for %s is only logged',
   async (code) => {
     const server = createServer()
     const refused: string[] = []

@@ -28,7 +28,7 @@ function start(): Run {
 }
 
 describe('no connection can be made', () => {
-  test('five times: the upstream is left alone with that key, for everybody and no other key', () => {
+  test("five times: the breaker of that key opens for every caller, and no other key's does", () => {
     const run = start()
     for (let count = 0; count < 5; count += 1) expect(run.ask('unsent', `caller-${count % 2}`)).toBe('unsent')
     expect(run.ask('answered', 'bob')).toBe(1000)
@@ -109,13 +109,13 @@ describe('requests are sent and not answered', () => {
     expect(run.ask('answered', 'e')).toBe('answered')
   })
 
-  test('given up ones say nothing', () => {
+  test('abandoned requests count neither way', () => {
     const run = start()
     for (let count = 0; count < 50; count += 1) expect(run.ask('abandoned', `caller-${count}`)).toBe('abandoned')
     expect(run.breakers.troubled).toBe(false)
   })
 
-  test('callers without end do not take memory without end', () => {
+  test('the number of callers does not let memory grow without bound', () => {
     const run = start()
     for (let count = 0; count < 20_000; count += 1) {
       run.ask('unanswered', `caller-${count}`)

@@ -84,7 +84,7 @@ describe('a connection', () => {
     expect((await read('a')).connection).toBe(1)
   })
 
-  test('makes room when there are as many as may be: the one that rested longest', async () => {
+  test('closes the one that was idle for longest when there are as many as allowed', async () => {
     for (const credential of ['a', 'b', 'c', 'a']) await read(credential)
     expect((await read('d')).connection).toBe(3)
     await until(() => sockets[1]?.destroyed === true, 'the one of b to be closed')
@@ -94,7 +94,7 @@ describe('a connection', () => {
     expect(connections.size).toBe(3)
   })
 
-  test('that the other side closes while it rests is forgotten', async () => {
+  test('that the other side closes while it is idle is forgotten', async () => {
     await read('a')
     sockets[0]?.destroy()
     await until(() => connections.size === 0, 'it to be forgotten')

@@ -1,4 +1,4 @@
-// Turns by weight: shares, order, nobody left out, and no credit for having been away.
+// Turns by weight: shares, order, no starvation, and no credit for being idle.
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

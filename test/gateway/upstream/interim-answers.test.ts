@@ -48,7 +48,7 @@ describe('an answer', () => {
     )
   })
 
-  test('any bytes at all keep their length, and change in nothing but the last digit of a status', () => {
+  test('any bytes keep their length and change only in the last digit of a status', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
         const filter = new InterimAnswers()

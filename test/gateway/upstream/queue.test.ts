@@ -1,4 +1,4 @@
-// The queue before the upstream, with a clock of the test's own: turns, rests, bounds, and who is told what.
+// The queue before the upstream, with a clock of the test's own: turns, pauses, bounds, and refusals.
 
 import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -154,7 +154,7 @@ describe('while the upstream is saturated', () => {
 })
 
 describe('while a key rests', () => {
-  test('who may not wait is refused and told exactly how long; other keys and who is of no lower priority go on', () => {
+  test('a request that may not wait is refused with the exact time; other keys and equal priorities continue', () => {
     const run = start(10)
     run.queue.throttled('key', 'normal', 4_200)
     vi.advanceTimersByTime(1_000)
@@ -185,7 +185,7 @@ describe('while a key rests', () => {
     expect(Object.fromEntries(run.events.map((event) => event.split(' ').slice(0, 2)))).toEqual(expected)
   })
 
-  test('who may wait goes on when it is over: one first, then more as they are answered', () => {
+  test('a request that may wait continues after the pause: one first, then more as they are answered', () => {
     const run = start(10)
     const patient = team('a', { maxWaitMs: 5_000 })
     run.queue.throttled('key', 'normal', 1_000)
@@ -201,7 +201,7 @@ describe('while a key rests', () => {
     expect(places[4]?.waitedMs).toBe(1_001)
   })
 
-  test('who would wait in vain is told at once, also those who wait already', () => {
+  test('a request that could not be served in time is refused at once, also one that already waits', () => {
     const run = start(10)
     const patient = team('a', { maxWaitMs: 2_000 })
     run.queue.throttled('key', 'normal', 1_500)

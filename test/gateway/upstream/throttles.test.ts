@@ -1,4 +1,4 @@
-// Keys that rest after a 429, and come back one by one.
+// Keys that pause after a 429, and recover one request at a time.
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -55,7 +55,7 @@ describe('a key that the upstream has asked to rest', () => {
     expect(throttles.size).toBe(0)
   })
 
-  test('is not treated with care for ever', () => {
+  test('recovers fully after a time', () => {
     const throttles = createThrottles()
     throttles.refused('a', 1000, 0)
     throttles.begun('a', 1000)

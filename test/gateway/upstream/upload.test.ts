@@ -125,7 +125,7 @@ describe('an upload', () => {
     expect(events).toEqual(['ready', 'body-too-large body-too-large'])
   })
 
-  test('whose caller leaves ends with an error that nobody else has to hear', async () => {
+  test('whose caller leaves ends with an error that it handles itself', async () => {
     await begin('Content-Length: 200000', 'x'.repeat(70_000))
     socket.destroy()
     await until(() => upload?.destroyed === true, 'it to end')

@@ -1,4 +1,4 @@
-// What an issuer may answer, and what of it replaces nothing.
+// Answers of an issuer, and which of them replace no keys.
 
 import { exportJWK, generateKeyPair } from 'jose'
 import { describe, expect, it, vi } from 'vitest'
@@ -66,7 +66,7 @@ describe('a set that nothing can be verified with', () => {
     expect(await outcomeOf(async () => verifier.verify(await other.sign()))).toBe('accepted')
   })
 
-  it('is told apart from one in which a good key stands behind many others', async () => {
+  it('differs from a set in which a good key follows many others', async () => {
     const { issuer, outcome } = await setUp()
     await issuer.rotate()
     const { keys } = (await (await fetch(issuer.jwksUri)).json()) as { keys: object[] }

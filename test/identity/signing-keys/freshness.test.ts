@@ -1,4 +1,4 @@
-// How long keys are believed, and what operators are told of them and of the issuer's clock.
+// How long keys are trusted, and what operators see of them and of the issuer's clock.
 
 import { describe, expect, it, vi } from 'vitest'
 import { defaultKeyTimings, refreshDelayMs, retryDelayMs } from '../../../src/identity/signing-keys/timings.ts'
@@ -49,7 +49,7 @@ describe('how long keys are believed', () => {
     }
   })
 
-  it('is told to operators with age and result of the fetches', async () => {
+  it('is shown to operators with age and result of the fetches', async () => {
     const { issuer, clock, verifier } = await setUp({ timings: { refreshIntervalMs: 60_000 } })
     clock.advance(3_600_000)
     expect(verifier.status()[0]?.ageMs).toBeGreaterThanOrEqual(3_600_000)
@@ -64,7 +64,7 @@ describe('how long keys are believed', () => {
 })
 
 describe('the clock of an issuer', () => {
-  it.each([-3_600, -40, 0, 40, 86_400])('that is %d s ahead is told so', async (aheadS) => {
+  it.each([-3_600, -40, 0, 40, 86_400])('that is %d s ahead is shown', async (aheadS) => {
     const issuer = await issuerForTest()
     issuer.respond('/jwks', (_, response) => {
       response.sendDate = false
@@ -76,7 +76,7 @@ describe('the clock of an issuer', () => {
     expect(Math.abs(skewMs - aheadS * 1000)).toBeLessThan(5_000)
   })
 
-  it('is not told where it says nothing usable', async () => {
+  it('is not shown where the answer has no usable date', async () => {
     const issuer = await issuerForTest()
     issuer.respond('/jwks', (_, response) => response.writeHead(200, { date: 'yesterday' }).end('{"keys":[]}'))
     const verifier = verifierForTest([settingsOf(issuer.issuer)])

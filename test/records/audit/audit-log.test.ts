@@ -28,7 +28,7 @@ function open(target: string, retryMs = 60_000, more: Partial<AuditLogOptions> =
   return { log, troubles }
 }
 
-/** A disk whose syncs end when they are told to. */
+/** A disk whose syncs end when the test says so. */
 function heldDisk() {
   const syncs: { readonly descriptor: number; readonly end: (error?: Error) => void }[] = []
   const sync = (descriptor: number): Promise<void> =>
@@ -233,7 +233,7 @@ describe('the audit log', () => {
     expect(troubles).toEqual([`audit entries cannot be written to ${at('folder')} (EISDIR); 0 wait in memory`])
   })
 
-  it('begins a new file after a rotation, linked to the old one, without being told', async () => {
+  it('begins a new file after a rotation, linked to the old one, without a signal', async () => {
     const path = freshFolder()('audit.ndjson')
     const { log } = open(path)
     await log.write('start', 'test', {})

@@ -1,5 +1,5 @@
-// Whatever arrives is an exchange: a method that nobody knows is authenticated, decided, recorded and answered as a problem, over
-// HTTP/2 as well, where the protocol takes any.
+// Unknown methods pass the same stages: authenticated, decided, recorded and answered as a problem, over HTTP/2 as
+// well, where the protocol allows any method.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

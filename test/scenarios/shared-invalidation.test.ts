@@ -1,5 +1,5 @@
-// Four gateways as processes of their own, with one real store: what is written through one of them is never read older through
-// another, also when one of them or the store hangs, dies or comes back; identical reads cost one call for each at most.
+// Four gateway processes with one real store: after a write through one, no other serves an older value, also when
+// one of them or the store hangs, crashes or comes back; identical reads cost at most one call per process.
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
@@ -132,7 +132,7 @@ describeWithValkey('four instances', () => {
     expect(instances.upstream.seen).toHaveLength(1)
   })
 
-  test('one that hangs holds a write up until it cannot serve any more, and serves nothing old when it goes on', async () => {
+  test('one that hangs delays a write until its lease has expired, and serves nothing old when it continues', async () => {
     const path = `${playbooks}/playbook-hung`
     await read(1, path)
     expect(await read(1, path)).toBe(0)
@@ -148,7 +148,7 @@ describeWithValkey('four instances', () => {
     await together()
   })
 
-  test('a store that hangs: writes wait until all have noticed; then answers are kept shortly, until it is back', async () => {
+  test('a store that hangs: writes wait until all have noticed; then answers are kept only briefly, until it is back', async () => {
     const path = `${playbooks}/playbook-outage`
     const schemas = '/v3/organizations/org-payments/automations/schemas'
     for (const instance of all) await read(instance, path)
@@ -188,7 +188,7 @@ describeWithValkey('four instances', () => {
     await together()
   })
 
-  test('one that crashes makes the others drop what they have, and be careful', async () => {
+  test('one that crashes makes the others drop what they have, and keep answers only briefly', async () => {
     const path = `${playbooks}/playbook-crash`
     await read(0, path)
     await instances.processes[3]?.kill()
