@@ -6,7 +6,7 @@ import { visibleLines } from './visible.ts'
 export type OwnErrors = readonly (abstract new (...values: never[]) => Error)[]
 
 /** How credentials begin that need no name in front of them. A new kind of credential is added here and below. */
-export const credentialStart = /cog_|apk_|eyJ|bearer\s/i
+export const credentialStart = /cog_|apk_|eyJ|(?i:bearer)\s/
 /** What each pattern below needs, so that most texts are read once. */
 const hint = new RegExp(`${credentialStart.source}|authorization|token|secret|password|api[_-]?key|assertion`, 'i')
 
