@@ -1,6 +1,7 @@
 // One request to the upstream, from taking a connection to giving it back.
 
 import type { Dispatcher } from 'undici'
+import type { Secret } from '../../keys/secret.ts'
 import type { Problem } from '../../problems.ts'
 import type { CallResult } from './breakers.ts'
 import type { Connection, Connections } from './connections.ts'
@@ -27,8 +28,8 @@ export interface AnswerReceiver {
 
 export interface CallOptions {
   readonly connections: Connections
-  /** What keeps the connections of one key value apart from all others. */
-  readonly credential: string
+  /** The value of a key: its connections are apart from all others. */
+  readonly credential: Secret
   readonly receiver: AnswerReceiver
   /** Once, when nothing of the call is left. */
   readonly onEnded: (result: CallResult) => void

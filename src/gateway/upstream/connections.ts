@@ -4,6 +4,7 @@
 import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import { buildConnector, Client, type Dispatcher } from 'undici'
+import type { Secret } from '../../keys/secret.ts'
 import { InterimAnswers } from './interim-answers.ts'
 
 export interface ConnectionSettings {
@@ -22,7 +23,7 @@ export interface ConnectionSettings {
 
 export interface Connections {
   /** An idle connection of the credential, or a new one. `fresh`: a new one in any case. */
-  take(credential: string, fresh: boolean): Connection
+  take(credential: Secret, fresh: boolean): Connection
   /** The answer is complete: the connection may serve another request of its credential. */
   release(connection: Connection): void
   /** The connection is closed, and with it whatever it carries. */
@@ -37,7 +38,7 @@ const maxAgeMs = 25_000
 
 /** One connection, and what undici does not tell of it. */
 export class Connection {
-  readonly credential: string
+  readonly credential: Secret
   readonly #client: Client
   readonly #now: () => number
   readonly #interim = new InterimAnswers()
@@ -47,7 +48,7 @@ export class Connection {
   #expectsAnswer = false
   #answering = false
 
-  constructor(credential: string, settings: ConnectionSettings, connect: buildConnector.connector) {
+  constructor(credential: Secret, settings: ConnectionSettings, connect: buildConnector.connector) {
     this.credential = credential
     this.#now = settings.now
     this.#client = new Client(settings.origin, {
@@ -138,12 +139,12 @@ export function createConnections(settings: ConnectionSettings): Connections {
   })
   const all = new Set<Connection>()
   /** By credential, the most recently used last. */
-  const idle = new Map<string, Connection[]>()
+  const idle = new Map<Secret, Connection[]>()
   /** In the order of their last use. */
   const idleInOrder = new Set<Connection>()
   let closed = false
 
-  function open(credential: string): Connection {
+  function open(credential: Secret): Connection {
     if (all.size >= settings.connections) {
       const [oldest] = idleInOrder
       if (oldest !== undefined) discard(oldest)
@@ -173,15 +174,15 @@ export function createConnections(settings: ConnectionSettings): Connections {
     },
     take(credential, fresh) {
       for (;;) {
-        const connection = fresh ? undefined : idle.get(credential)?.at(-1)
-        if (connection === undefined) return open(credential)
+        const mates = fresh ? undefined : idle.get(credential)
+        const connection = mates?.at(-1)
+        if (mates === undefined || connection === undefined) return open(credential)
         if (!connection.canServe) {
           discard(connection)
           continue
         }
-        const mates = idle.get(credential)
-        mates?.pop()
-        if (mates?.length === 0) idle.delete(credential)
+        mates.pop()
+        if (mates.length === 0) idle.delete(credential)
         idleInOrder.delete(connection)
         return connection
       }

@@ -132,7 +132,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
         breakers.ended(key, asking.caller(), passage, result)
       queue.leave(entry, asking.accepted())
     }
-    const call = new Call({ connections, credential: `${key} ${version.version}`, receiver, onEnded: ended })
+    const call = new Call({ connections, credential: version.secret, receiver, onEnded: ended })
     const begin = (): void => {
       const found = breakers.troubled ? breakers.begin(key, asking.caller()) : 'pass'
       if (typeof found === 'number') {

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Call, type AnswerReceiver } from '../../../src/gateway/upstream/call.ts'
 import type { CallResult } from '../../../src/gateway/upstream/breakers.ts'
 import { createConnections, type Connections } from '../../../src/gateway/upstream/connections.ts'
+import { Secret } from '../../../src/keys/secret.ts'
 import { until } from '../../support/start-gateway.ts'
 
 let nowMs = 0
@@ -43,14 +44,22 @@ beforeEach(async () => {
 })
 afterEach(() => close())
 
+const credentials = new Map<string, Secret>()
+
+function credentialOf(name: string): Secret {
+  const known = credentials.get(name) ?? new Secret(`cog_${name}`, '')
+  credentials.set(name, known)
+  return known
+}
+
 /** A read with a credential: what became of it, and the connection of the server that it came on. */
-function read(credential: string): Promise<{ result: CallResult; connection: number }> {
+function read(name: string): Promise<{ result: CallResult; connection: number }> {
   return new Promise((resolve) => {
     const before = sockets.map((socket) => socket.bytesRead)
     const receiver: AnswerReceiver = { started() {}, head() {}, data: () => true, end() {}, failed() {} }
     const call = new Call({
       connections,
-      credential,
+      credential: credentialOf(name),
       receiver,
       onEnded: (result) =>
         resolve({
@@ -106,7 +115,7 @@ describe('a call that is given up', () => {
   test('before its connection is open leaves no connection and no request behind', async () => {
     const receiver: AnswerReceiver = { started() {}, head() {}, data: () => true, end() {}, failed() {} }
     const results: CallResult[] = []
-    const call = new Call({ connections, credential: 'a', receiver, onEnded: (result) => results.push(result) })
+    const call = new Call({ connections, credential: credentialOf('a'), receiver, onEnded: (result) => results.push(result) })
     call.start({ path: '/', method: 'GET' })
     call.abandon(new Error('the caller left'))
     call.abandon(new Error('again'))
@@ -119,7 +128,7 @@ describe('a call that is given up', () => {
   test('before it begins never begins', () => {
     const results: CallResult[] = []
     const receiver: AnswerReceiver = { started() {}, head() {}, data: () => true, end() {}, failed() {} }
-    const call = new Call({ connections, credential: 'a', receiver, onEnded: (result) => results.push(result) })
+    const call = new Call({ connections, credential: credentialOf('a'), receiver, onEnded: (result) => results.push(result) })
     call.abandon(new Error('the caller left'))
     call.start({ path: '/', method: 'GET' })
     expect([results, connections.size]).toEqual([['abandoned'], 0])
