@@ -52,6 +52,15 @@ export function createRecorder(
   now: () => number,
   monotonic: () => number,
 ): Recorder {
+  let [timeMs, time] = [Number.NaN, '']
+
+  /** Records of one millisecond share the text of it, which is dear to make. */
+  function timeText(): string {
+    const nowMs = now()
+    if (nowMs !== timeMs) [timeMs, time] = [nowMs, new Date(nowMs).toISOString()]
+    return time
+  }
+
   function recordDecision(context: RequestContext, time: string): void {
     if (context.isDecisionRecorded) return
     context.isDecisionRecorded = true
@@ -64,7 +73,7 @@ export function createRecorder(
 
   return {
     begin: () => meter.exchangeStarted(),
-    recordDecision: (context) => recordDecision(context, new Date(now()).toISOString()),
+    recordDecision: (context) => recordDecision(context, timeText()),
     flush: () => records.flush(),
     record(context) {
       if (context.isAccessRecorded) return
@@ -73,7 +82,7 @@ export function createRecorder(
       const outcome = outcomeOf(context)
       const effect = effectOf(context)
       const reason = reasonOf(context)
-      const time = new Date(now()).toISOString()
+      const time = timeText()
       const team = context.evaluation?.decision.team?.id ?? null
       const durationMs = rounded(endedAtMs - context.startedAtMs)
       const upstreamMs =
