@@ -115,7 +115,12 @@ describe('a call that is given up', () => {
   test('before its connection is open leaves no connection and no request behind', async () => {
     const receiver: AnswerReceiver = { started() {}, head() {}, data: () => true, end() {}, failed() {} }
     const results: CallResult[] = []
-    const call = new Call({ connections, credential: credentialOf('a'), receiver, onEnded: (result) => results.push(result) })
+    const call = new Call({
+      connections,
+      credential: credentialOf('a'),
+      receiver,
+      onEnded: (result) => results.push(result),
+    })
     call.start({ path: '/', method: 'GET' })
     call.abandon(new Error('the caller left'))
     call.abandon(new Error('again'))
@@ -128,7 +133,12 @@ describe('a call that is given up', () => {
   test('before it begins never begins', () => {
     const results: CallResult[] = []
     const receiver: AnswerReceiver = { started() {}, head() {}, data: () => true, end() {}, failed() {} }
-    const call = new Call({ connections, credential: credentialOf('a'), receiver, onEnded: (result) => results.push(result) })
+    const call = new Call({
+      connections,
+      credential: credentialOf('a'),
+      receiver,
+      onEnded: (result) => results.push(result),
+    })
     call.abandon(new Error('the caller left'))
     call.start({ path: '/', method: 'GET' })
     expect([results, connections.size]).toEqual([['abandoned'], 0])
