@@ -6,7 +6,6 @@ import type { IssuerConfig } from '../../config/issuer-schema.ts'
 import { FetchFailed, fetchJson, type FetchedJson, type JsonFetchOptions } from './json-fetch.ts'
 import { parseKeySet, type KeySet, type SigningKey } from './key-set.ts'
 import { findKeySetAddress } from './key-set-address.ts'
-import { RefreshLimit } from './refresh-limit.ts'
 import { defaultKeyTimings, refreshDelayMs, retryDelayMs, type KeyTimings } from './timings.ts'
 
 /** Where identity/ reports what operators should know. Never a token, never a claim. */
@@ -37,6 +36,8 @@ export interface IssuerStatus {
 
 /** A token without a key id is tried with this many keys at most, since each try costs a verification. */
 const maxCandidates = 4
+/** What a caller names as a key id is looked for up to this length; no issuer's is longer. */
+const maxKidLength = 1_024
 /** Requests that may wait for one fetch; each is held until the issuer has answered. */
 const maxWaiting = 1_000
 const mostWarnings = 10
@@ -59,7 +60,6 @@ export class SigningKeys {
   readonly #options: SigningKeysOptions
   readonly #timings: KeyTimings
   readonly #closing = new AbortController()
-  readonly #limit: RefreshLimit
   readonly #fetches = { fetched: 0, failed: 0 }
   #set: KeySet = emptySet
   #address: { readonly url: URL; readonly foundAtMs: number } | null = null
@@ -69,14 +69,14 @@ export class SigningKeys {
   #failures = 0
   #clockSkewMs: number | null = null
   #refreshing: Promise<void> | null = null
+  /** When the last fetch ended that a token caused, by the monotonic clock. */
+  #askedAtMs = -Infinity
   #waiting = 0
   #timer: NodeJS.Timeout | null = null
 
   constructor(options: SigningKeysOptions) {
     this.#options = options
     this.#timings = { ...defaultKeyTimings, ...options.timings }
-    const { coolDownMs, absentKeyMs } = this.#timings
-    this.#limit = new RefreshLimit({ monotonic: options.monotonic, coolDownMs, absentKeyMs })
   }
 
   get status(): IssuerStatus {
@@ -113,15 +113,13 @@ export class SigningKeys {
   /**
    * Asks the issuer for a key nobody knows, at most once per cool-down, whoever asks; look again afterwards.
    * Null, or `identity-provider-unavailable` when it is not known which keys the issuer has. Never rejects.
+   *
+   * Which ids the issuer did not know is not remembered: a forged token could name the id of its next key.
    */
   async findUnknown(kid: string | null): Promise<TokenProblem | null> {
-    if (kid !== null && this.#limit.isAbsent(kid)) return null
+    if (kid !== null && kid.length > maxKidLength) return null
     const asked = this.#ask()
-    // A fetch that others began may be older than the key, so it neither proves an absence nor begins a cool-down.
-    const isOwn = asked === 'own' && kid !== null
-    if (asked === 'own' || asked === 'shared') await this.#wait()
-    const isKnown = this.#set.keys.some((key) => key.kid === kid)
-    if (isOwn && this.#lastError === null && !isKnown) this.#limit.rememberAbsent(kid)
+    if (asked === 'fetching') await this.#wait()
     return this.#lastError !== null || this.#set.keys.length === 0 || asked === 'full' ? this.#unavailable() : null
   }
 
@@ -130,17 +128,18 @@ export class SigningKeys {
    * when it was asked a moment ago: anybody can send wrong signatures, and the issuer must not notice.
    */
   replacementOf(): Promise<void> | null {
-    const asked = this.#ask()
-    return asked === 'own' || asked === 'shared' ? this.#wait() : null
+    return this.#ask() === 'fetching' ? this.#wait() : null
   }
 
   /** Whether a fetch runs that the caller may wait for. `full`: too many wait already. */
-  #ask(): 'own' | 'shared' | 'cooling-down' | 'full' {
+  #ask(): 'fetching' | 'cooling-down' | 'full' {
+    const { monotonic } = this.#options
     if (this.#waiting >= maxWaiting) return 'full'
-    if (this.#refreshing !== null) return 'shared'
-    if (this.#limit.isCoolingDown()) return 'cooling-down'
-    void this.#refresh(() => this.#limit.hasAsked())
-    return 'own'
+    if (this.#refreshing !== null) return 'fetching'
+    if (monotonic() - this.#askedAtMs < this.#timings.coolDownMs) return 'cooling-down'
+    // From the end of the fetch on, so that an issuer that hangs does not hold up caller after caller.
+    void this.#refresh(() => (this.#askedAtMs = monotonic()))
+    return 'fetching'
   }
 
   async #wait(): Promise<void> {

@@ -11,8 +11,6 @@ export interface KeyTimings {
   readonly maxRetryDelayMs: number
   /** Between two fetches that tokens cause. Default 5 s. */
   readonly coolDownMs: number
-  /** How long a key id that the issuer did not know causes no further fetch. Default 30 s. */
-  readonly absentKeyMs: number
   /** For metadata and key set together. Default 5 s. */
   readonly fetchTimeoutMs: number
   /** Age at which a set that could not be renewed is no longer believed. Default 24 h. */
@@ -25,7 +23,6 @@ export const defaultKeyTimings: KeyTimings = {
   retryDelayMs: 500,
   maxRetryDelayMs: 4_000,
   coolDownMs: 5_000,
-  absentKeyMs: 30_000,
   fetchTimeoutMs: 5_000,
   maxAgeMs: 24 * 60 * 60_000,
 }
