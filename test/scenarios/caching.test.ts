@@ -159,6 +159,11 @@ describe('an allowed read of a cached class', () => {
   })
 })
 
+async function inFlight(): Promise<number> {
+  const text = await (await fetch(`${running.adminUrl}/metrics`)).text()
+  return Number(/^gateway_in_flight (\d+)$/m.exec(text)?.[1])
+}
+
 describe('identical reads at once', () => {
   test('cost one call, and one caller that leaves harms nobody', async () => {
     const path = playbooks()
@@ -172,9 +177,9 @@ describe('identical reads at once', () => {
     first.catch(() => {})
     await until(() => running.upstream.seen.length === 1, 'the first call')
     const rest = Array.from({ length: 20 }, () => running.call(path, { token }))
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    await until(async () => (await inFlight()) === 21, 'the others to arrive')
     leave.abort()
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await until(async () => (await inFlight()) === 20, 'the first caller to be gone')
     finish()
     const answers = await Promise.all(rest)
     for (const answer of answers) expect(await answer.json()).toEqual({ one: 1 })

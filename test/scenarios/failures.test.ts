@@ -1,6 +1,8 @@
 // Everything that can go wrong between gateway and upstream: the right status and kind with Proxy-Status, no inner
 // address in an answer, nothing sent twice, one record of each.
 
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { openSocket, parseAnswer } from '../support/raw-request.ts'
 import { startRawUpstream, type RawUpstream } from '../support/raw-upstream.ts'
@@ -94,7 +96,7 @@ describe('an upstream that fails a request', () => {
         path: method === 'PUT' ? `${sessions}/devin-1/tags` : method === 'DELETE' ? `${sessions}/devin-1` : sessions,
         ...(method === 'POST' || method === 'PUT' ? { body: '{"prompt":"x"}' } : {}),
       })
-      await new Promise((resolve) => setTimeout(resolve, 50))
+      await gateway.settled()
       expect(upstream.requests).toHaveLength(1)
     },
   )
@@ -181,14 +183,20 @@ describe('a connection of the pool', () => {
   test('on which an unasked second answer waits is not used again (CVE-2026-48931)', async () => {
     const gateway = await start(', connections: 1')
     let answered = 0
+    let poison = (): void => {}
+    let closed: Promise<unknown> = Promise.resolve()
     upstream.respond((socket) => {
       answered += 1
       socket.write(`HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nown-${answered}`)
-      // Unasked, a moment later, while the connection is idle.
-      if (answered === 1) setTimeout(() => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison'), 30)
+      if (answered > 1) return
+      closed = once(socket, 'close')
+      poison = () => void socket.write('HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison')
     })
     expect(await (await gateway.call(sessions)).text()).toBe('own-1')
-    await new Promise((resolve) => setTimeout(resolve, 80))
+    await gateway.settled()
+    // The connection is idle now.
+    poison()
+    await closed
     for (let index = 2; index < 5; index++) expect(await (await gateway.call(sessions)).text()).toBe(`own-${index}`)
   })
 
@@ -239,13 +247,17 @@ describe('a connection of the pool', () => {
 
   test('that is closed while idle costs nobody a request', async () => {
     const gateway = await start()
+    const sockets: Socket[] = []
     upstream.respond((socket) => {
       socket.write('HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nown')
-      setTimeout(() => socket.end(), 5)
+      sockets.push(socket)
     })
     for (let index = 0; index < 10; index++) {
       expect((await gateway.call(sessions)).status).toBe(200)
-      await new Promise((resolve) => setTimeout(resolve, 15))
+      await gateway.settled()
+      const idle = sockets.at(-1)
+      idle?.end()
+      if (idle !== undefined && !idle.destroyed) await once(idle, 'close')
     }
   })
 })

@@ -37,7 +37,7 @@ interface Records {
   readonly decisions: readonly DecisionEntry[]
 }
 
-/** Does something and waits until as many exchanges have been recorded as it came to, and a moment longer. */
+/** Does something, waits for this many records, and until no exchange is under way; gives the records, one too many included. */
 async function recordsOf(count: number, act: () => Promise<unknown>): Promise<Records> {
   const before = await running.settled()
   await act()
@@ -49,8 +49,7 @@ async function recordsOf(count: number, act: () => Promise<unknown>): Promise<Re
     const { access, decisions } = await read()
     return access.length >= count && decisions.length >= count
   }, `${count} records`)
-  // One too many would come now.
-  await new Promise((resolve) => setTimeout(resolve, 40))
+  await running.settled()
   return await read()
 }
 

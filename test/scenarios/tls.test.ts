@@ -361,9 +361,9 @@ describe("the callers' listener with a certificate", () => {
       stream?.on('error', reject)
     })
     await until(() => own.upstream.seen.length === 1, 'the request to be under way')
+    const idleClosed = new Promise((resolve) => idle?.once('close', resolve))
     const drained = own.gateway.drain()
-    await until(() => !own.gateway.readiness().ready, 'the drain to begin')
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await idleClosed
     finish()
     expect(await status).toBe(200)
     await drained
