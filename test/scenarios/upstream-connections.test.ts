@@ -167,6 +167,8 @@ describe('an answer that is none', () => {
   test.each([
     ['an unasked 100', 'HTTP/1.1 100 Continue\r\n\r\n'],
     ['a 100 with fields', 'HTTP/1.1 100 Continue\r\nserver: x\r\n\r\n'],
+    ['a 100 of HTTP/1.0', 'HTTP/1.0 100 Continue\r\n\r\n'],
+    ['a 103 of HTTP/1.0', 'HTTP/1.0 103 X\r\nlink: </x>\r\n\r\n'],
     [
       'several, mixed',
       'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 X\r\nlink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n',

@@ -121,8 +121,8 @@ export class Connection {
         return null
       }
       this.#answering = true
-      this.#interim.pass(bytes)
-      return bytes
+      const passed = this.#interim.pass(bytes)
+      return passed.length > 0 ? passed : socket.read()
     }
   }
 }

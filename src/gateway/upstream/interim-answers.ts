@@ -1,33 +1,51 @@
-// Unasked `100 Continue` answers. A client passes over them (RFC 9110 section 15.2.1); undici ends the connection instead,
-// and a create that was done would look like one that failed.
+// Unasked `100 Continue` answers, also those of HTTP/1.0. A client passes over them (RFC 9110 section 15.2.1); undici ends the
+// connection instead, and a create that was done would look like one that failed.
 
 const [zero, one, two, cr, lf] = [0x30, 0x31, 0x32, 0x0d, 0x0a]
 /** Where the three digits of the status begin in `HTTP/1.1 200 OK`. */
 const statusAt = 9
+/** Where the minor version stands in it. */
+const minorAt = 7
 const blankLine = [cr, lf, cr, lf]
 
 /**
- * Turns each 100 before an answer into 102, which undici passes over, while the bytes go by. It reads status lines and looks
- * for the blank line behind interim answers; whether it is HTTP remains the parser's business.
+ * Turns each 100 before an answer into 102, which undici passes over, while the bytes go by. An interim answer of HTTP/1.0
+ * becomes one of HTTP/1.1: the parser takes the connection of the other for ended. It reads status lines and looks for the
+ * blank line behind interim answers; whether it is HTTP remains the parser's business.
  */
 export class InterimAnswers {
   #part: 'status' | 'fields' | 'answer' = 'answer'
   #index = 0
   #isHundred = false
+  /** Where the minor version stands in the bytes at hand, when it is 0. */
+  #minorZero: number | null = null
+  /** The end of the bytes before, from a minor version of 0 on, when its status is still to come. */
+  #held: Buffer | null = null
 
   /** An answer is expected from the next byte on. */
   begin(): void {
     this.#part = 'status'
     this.#index = 0
+    this.#held = this.#minorZero = null
   }
 
-  /** Changes the bytes in place. */
-  pass(bytes: Buffer): void {
+  /** What the parser gets of these bytes, which are changed in place. */
+  pass(received: Buffer): Buffer {
+    const bytes = this.#held === null ? received : Buffer.concat([this.#held, received])
+    if (this.#held !== null) this.#index = minorAt
+    this.#held = this.#minorZero = null
     for (let at = 0; at < bytes.length && this.#part !== 'answer'; at += 1) {
       const byte = bytes[at] ?? 0
       if (this.#part === 'fields') this.#readField(byte)
-      else if (this.#readStatus(byte)) bytes[at] = two
+      else {
+        if (this.#index === minorAt) this.#minorZero = byte === zero ? at : null
+        if (this.#index === statusAt && byte === one && this.#minorZero !== null) bytes[this.#minorZero] = one
+        if (this.#readStatus(byte)) bytes[at] = two
+      }
     }
+    if (this.#part !== 'status' || this.#minorZero === null || this.#index > statusAt) return bytes
+    this.#held = bytes.subarray(this.#minorZero)
+    return bytes.subarray(0, this.#minorZero)
   }
 
   /** True for the last digit of a 100. */
