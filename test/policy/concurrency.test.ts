@@ -21,18 +21,46 @@ function warnings(connections: number, gateway: string | null, ...limits: readon
 }
 
 test.each<[said: string, connections: number, gateway: string | null, teams: string[], expected: RegExp[]]>([
-  ['a team below', 128, null, ['{ concurrent: 127 }'], []],
+  ['a team within its share', 128, null, ['{ concurrent: 100 }'], []],
   [
-    'a team that could take all',
+    'a team above all connections',
     128,
     null,
     ['{ concurrent: 128 }'],
     [
-      /^t0\.yaml:5:23: warning: concurrent lets team t0 have 128 requests under way, and upstream\.connections is 128: it could take every connection/,
+      /^t0\.yaml:5:23: warning: concurrent lets team t0 have 128 requests under way, and upstream\.connections is 128, of which a team alone gets at most 100: .*lower it to at most 100/,
     ],
   ],
   [
-    'each team that could',
+    'a team above its share',
+    128,
+    null,
+    ['{ concurrent: 101 }', '{ concurrent: 106, priority: high }', '{ concurrent: 91, weight: 1 }'],
+    [/t0 have 101 .* at most 100:/, /t2 have 91 .* at most 90:/],
+  ],
+  [
+    'an app, each caller, a group of operations, of a team that nothing bounds',
+    128,
+    null,
+    [
+      '{ apps: { a: { concurrent: 5 }, b: { concurrent: 500 } }, per_principal: { concurrent: 200 }, operations: { org.sessions.create: { concurrent: 300 } } }',
+    ],
+    [
+      /^t0\.yaml:5:\d+: warning: concurrent lets app b of team t0 have 500 requests under way/,
+      /concurrent lets each caller of team t0 have 200 /,
+      /concurrent lets org\.sessions\.create by team t0 have 300 /,
+    ],
+  ],
+  ['what a team bounds further', 128, null, ['{ concurrent: 50, apps: { b: { concurrent: 500 } } }'], []],
+  [
+    'operations of all together above',
+    128,
+    '{ operations: { org.sessions.create: { concurrent: 129 } } }',
+    [],
+    [/^limits\.yaml:1:\d+: warning: concurrent lets 129 requests of org\.sessions\.create by all teams be under way/],
+  ],
+  [
+    'each team above',
     10,
     null,
     ['{ concurrent: 20 }', '{ concurrent: 5 }', '{ concurrent: 30 }'],

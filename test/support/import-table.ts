@@ -31,6 +31,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
     'json',
     'keys',
     'types of limits',
+    'limits/connection-shares',
   ],
   filtering: ['problems', 'http', 'types of cache', 'types of catalogue', 'catalogue/target', 'json'],
   gateway: [

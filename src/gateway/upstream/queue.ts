@@ -6,7 +6,7 @@ import type { Precedence } from '../../limits/precedence.ts'
 import type { Problem } from '../../problems.ts'
 import { overloaded, resting, shareReached } from './errors.ts'
 import { createFairQueue, type Waiter } from './fair-queue.ts'
-import { createConnectionShares } from './shares.ts'
+import { createConnectionShares } from '../../limits/connection-shares.ts'
 import { createThrottles } from './throttles.ts'
 
 /** Callbacks of a queued request; one of them is called, once. */

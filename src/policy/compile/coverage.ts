@@ -121,6 +121,10 @@ function servedOrganizations(keys: readonly KeyHandle[]): ServedOrganizations {
   return { all: keys.some(({ serves }) => serves === 'all'), named: new Set([...own, ...named]), own }
 }
 
-function warningAt(document: TeamDocument, path: readonly (string | number)[], message: string): Diagnostic {
+export function warningAt(
+  document: Pick<TeamDocument, 'file' | 'positionOf'>,
+  path: readonly (string | number)[],
+  message: string,
+): Diagnostic {
   return { file: document.file, ...document.positionOf(path), severity: 'warning', message }
 }

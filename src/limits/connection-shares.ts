@@ -17,6 +17,13 @@ const mostTimes = 16
 /** This part of all is for teams that hold nothing. */
 const sparedPart = 1 / 8
 
+/** How many one team holds at the most while no other holds any. */
+export function mostForOneTeam(capacity: number, weight: number): number {
+  const shares = createConnectionShares(capacity)
+  while (shares.allows('', weight)) shares.take('')
+  return shares.taken
+}
+
 /**
  * Dynamic thresholds (Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998): a team may take one more
  * while what it holds is below a multiple of what is free. Alone it gets most of it, and less beside others, without

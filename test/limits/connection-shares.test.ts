@@ -2,7 +2,7 @@
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createConnectionShares, type ConnectionShares } from '../../../src/gateway/upstream/shares.ts'
+import { createConnectionShares, mostForOneTeam, type ConnectionShares } from '../../src/limits/connection-shares.ts'
 
 const weights = fc.constantFrom(1, 2, 3, 4, 10)
 
@@ -34,6 +34,7 @@ describe('one team alone', () => {
     [100, 106],
   ])('of weight %i gets %i of the usual 128', (weight, expected) => {
     expect(fill(createConnectionShares(128), 'a', weight)).toBe(expected)
+    expect(mostForOneTeam(128, weight)).toBe(expected)
   })
 })
 
