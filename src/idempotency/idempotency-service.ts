@@ -40,7 +40,7 @@ export interface Claim {
   release(): Promise<void>
 }
 
-export type Beginning =
+export type ClaimResult =
   | { readonly kind: 'first'; readonly claim: Claim }
   | { readonly kind: 'repeated'; readonly answer: KeptAnswer }
 
@@ -63,7 +63,7 @@ export interface IdempotencyService {
    * Rejects with `idempotency-key-reused`, `idempotency-in-progress`, `idempotency-unclear`, or `idempotency-unavailable` when
    * the store cannot be asked: then nothing may be sent.
    */
-  begin(request: KeyedRequest): Promise<Beginning>
+  begin(request: KeyedRequest): Promise<ClaimResult>
   /** Claims of this instance that have not ended. */
   readonly underWay: number
   /** Resolves when there are none. */
@@ -100,7 +100,7 @@ export function createIdempotencyService(options: IdempotencyServiceOptions): Id
   let underWay = 0
   let idle: (() => void)[] = []
 
-  async function begin(request: KeyedRequest): Promise<Beginning> {
+  async function begin(request: KeyedRequest): Promise<ClaimResult> {
     const place = placeOf(request)
     underWay += 1
     try {

@@ -1,12 +1,12 @@
 // Why a token is not accepted, as a reason code for records and a text for the caller. The one place where the two meet.
 
 import { Problem } from '../problems.ts'
-import type { TokenAsSeen } from './token-as-seen.ts'
+import type { UnverifiedToken } from './unverified-token.ts'
 
 /** A token that is not accepted, or not usable. */
 export class TokenProblem extends Problem {
   /** The unverified content of the token, for records; null where nothing could be read. */
-  seen: TokenAsSeen | null = null
+  seen: UnverifiedToken | null = null
 }
 
 /** RFC 6750 section 3: the challenge when credentials came and were not accepted. */

@@ -11,7 +11,7 @@ import { SigningKeys, type IdentityLog, type IssuerStatus } from './signing-keys
 import type { KeyTimings } from './signing-keys/timings.ts'
 import { isSignedBy } from './signature.ts'
 import { isCanonicalJwt, isEncryptedJwt } from './token-form.ts'
-import { tokenAsSeen } from './token-as-seen.ts'
+import { unverifiedToken } from './unverified-token.ts'
 import { VerifiedTokens, type Verification } from './verified-tokens.ts'
 
 export interface TokenVerifierOptions {
@@ -104,7 +104,7 @@ function verifyToken(
   const header = parsePart(encodedHeader)
   const verified = verifyParts(token, header, claims, issuers, now)
   const noteSeen = (settled: Verification): Verification => {
-    if (settled instanceof TokenProblem) settled.seen = tokenAsSeen(header, claims, issuers)
+    if (settled instanceof TokenProblem) settled.seen = unverifiedToken(header, claims, issuers)
     return settled
   }
   return verified instanceof Promise ? verified.then(noteSeen) : noteSeen(verified)

@@ -49,7 +49,7 @@ export class WaitingCaller implements CacheWait {
 }
 
 /** How an answer came about, without what differs from caller to caller. */
-export type Story = Omit<FetchResult, 'result'>
+export type FetchSummary = Omit<FetchResult, 'result'>
 
 /** What happens to callers whom the call does not serve. */
 export interface FetchCallbacks {
@@ -133,9 +133,14 @@ export class FetchCallers {
   }
 
   /** Gives a complete answer to all. `head`: as it came, so that the leader sees the fields that are not kept, too. */
-  serve(entry: StoredResponse, story: Story, leaderResult: 'miss' | 'validated', head: ResponseHead | null): void {
-    this.#giveLeader(head === null ? entry : withEveryField(entry, head), { ...story, result: leaderResult })
-    for (const waiter of this.takeWaiters()) this.#grant(waiter, entry, { ...story, result: 'collapsed' })
+  serve(
+    entry: StoredResponse,
+    summary: FetchSummary,
+    leaderResult: 'miss' | 'validated',
+    head: ResponseHead | null,
+  ): void {
+    this.#giveLeader(head === null ? entry : withEveryField(entry, head), { ...summary, result: leaderResult })
+    for (const waiter of this.takeWaiters()) this.#grant(waiter, entry, { ...summary, result: 'collapsed' })
   }
 
   /** Serves the stored answer in place of a failure to all who may have it. True when nobody is left to wait. */
@@ -160,11 +165,11 @@ export class FetchCallers {
   }
 
   /** From here on the leader gets what comes as it comes. True when it has the answer already: then 304 was all it needed. */
-  openPipe(head: ResponseHead, story: Story): boolean {
+  openPipe(head: ResponseHead, summary: FetchSummary): boolean {
     const leader = this.#leader
     if (leader === null || this.#pipe !== null) return false
     const { read } = this.#plan
-    const outcome = this.#parts.outcome(this.#plan, read, { ...story, result: 'miss' })
+    const outcome = this.#parts.outcome(this.#plan, read, { ...summary, result: 'miss' })
     const fields = [...head.fields, 'cache-status', outcome.cacheStatus]
     const dateMs = this.#parts.wallTime().latestMs
     const validators = { etag: firstValue(fields, 'etag'), lastModified: firstValue(fields, 'last-modified'), dateMs }

@@ -15,7 +15,7 @@ import { sharedFields } from '../parsed-request.ts'
 import { forbidden, judge, type Times, type StoringDecision } from '../rfc9111/storing.ts'
 import type { FetchLease } from '../acquired.ts'
 import { renew, validatingFields, type Renewed } from '../rfc9111/validation.ts'
-import { FetchCallers, type FetchCallbacks, type Story, type WaitingCaller } from './callers.ts'
+import { FetchCallers, type FetchCallbacks, type FetchSummary, type WaitingCaller } from './callers.ts'
 
 export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, ResponseSource {
   readonly kind = 'fetch'
@@ -185,8 +185,8 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
     }
     const { entry, stored, verdict } = freshened
     if (!verdict.share) this.#callbacks.askAlone(this.#callers.takeWaiters())
-    const story: Story = { fwdStatus: 304, stored, terms: verdict.terms, detail: verdict.detail }
-    this.#callers.serve(entry, story, 'validated', null)
+    const summary: FetchSummary = { fwdStatus: 304, stored, terms: verdict.terms, detail: verdict.detail }
+    this.#callers.serve(entry, summary, 'validated', null)
   }
 
   /** Null when the update speaks of another answer: then what is stored is outdated. */
@@ -200,15 +200,15 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
     if (head === null || terms === null) return
     const entry = createStoredResponse(this.plan.read.request, head, body, terms, this.plan.sequence)
     const stored = keep && this.#parts.store(this, entry)
-    this.#callers.serve(entry, this.#story(head, stored), 'miss', head)
+    this.#callers.serve(entry, this.#summary(head, stored), 'miss', head)
   }
 
   #passOn(head: ResponseHead): void {
     const stored = this.#verdict.keep && this.#collector !== null
-    if (this.#callers.openPipe(head, this.#story(head, stored))) this.#isForStore = stored
+    if (this.#callers.openPipe(head, this.#summary(head, stored))) this.#isForStore = stored
   }
 
-  #story({ status }: ResponseHead, stored: boolean): Story {
+  #summary({ status }: ResponseHead, stored: boolean): FetchSummary {
     const { terms, keep, detail } = this.#verdict
     return { fwdStatus: status, stored, terms: keep ? terms : null, detail: keep && !stored ? 'superseded' : detail }
   }

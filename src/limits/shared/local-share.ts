@@ -4,7 +4,7 @@
 
 import type { LimitDecision, LimitClocks, Limit, LimitStatus } from '../limiter.ts'
 import { createLocalLimiter } from '../local/local-limiter.ts'
-import { LastHeard } from './last-heard.ts'
+import { LastKnownLimits } from './last-known-limits.ts'
 
 /** How often a limit was used. */
 export interface Uses {
@@ -44,7 +44,7 @@ export function createLocalShare(clocks: LimitClocks): LocalShare {
   /** Rates and budgets of which something was used, by meter. */
   const counted = new Map<string, Limit>()
   let sweepAt = sweepAbove
-  const lastHeard = new LastHeard()
+  const lastKnown = new LastKnownLimits()
 
   function note(limit: Limit, count: number): void {
     if (unreported.size > mostUntold) unreported.clear()
@@ -67,7 +67,7 @@ export function createLocalShare(clocks: LimitClocks): LocalShare {
     let exceeded: Limit | null = null
     let retryAfterMs = 0
     for (const limit of limits) {
-      const waitMs = lastHeard.waitMs(limit, ownUse(limit), instances, clocks.monotonic())
+      const waitMs = lastKnown.waitMs(limit, ownUse(limit), instances, clocks.monotonic())
       if (waitMs <= retryAfterMs) continue
       exceeded = limit
       retryAfterMs = waitMs
@@ -114,7 +114,7 @@ export function createLocalShare(clocks: LimitClocks): LocalShare {
       remember(limits)
     },
     heard(statuses) {
-      for (const status of statuses) lastHeard.note(status, ownUse(status.limit), clocks.monotonic())
+      for (const status of statuses) lastKnown.note(status, ownUse(status.limit), clocks.monotonic())
     },
     collect() {
       // Expired uses need not be reported.

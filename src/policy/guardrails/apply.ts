@@ -15,7 +15,7 @@ import {
   withParameter,
   type ParametersByName,
 } from './places.ts'
-import { defaultOf, putIn, type GuardrailChange } from './put-in.ts'
+import { defaultOf, addValues, type GuardrailChange } from './added-values.ts'
 import { type Misspelling, misspelledIn } from '../model/name-tree.ts'
 
 /** What rules look at: the query without its question mark, the JSON body (undefined for none), and the grant. */
@@ -143,7 +143,7 @@ function guardParameter(
   const present = values.length === 0 ? undefined : values
   const put = bounds.putsNothing
     ? { value: present, changes: [] }
-    : putIn(bounds, present, name, 'query', caller, defaultOf(bounds, 'query', caller, findings.broken))
+    : addValues(bounds, present, name, 'query', caller, defaultOf(bounds, 'query', caller, findings.broken))
   findings.changed(put.changes)
   findings.broken(violationsOf(bounds, put.value, name, 'query', caller))
   return put.changes.reduce((text, change) => withParameter(text, name, parameterText(change.value)), query)
@@ -170,7 +170,7 @@ function guardBody(
     const absent = defaultOf(bounds, 'body', caller, findings.broken)
     try {
       document = visitPlaces(document, bounds.steps, (value, place) => {
-        const put = putIn(bounds, value, place, 'body', caller, absent)
+        const put = addValues(bounds, value, place, 'body', caller, absent)
         findings.changed(put.changes)
         return put.value
       })

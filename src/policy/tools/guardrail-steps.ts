@@ -3,7 +3,7 @@
 import { basename } from 'node:path'
 import { serializeStrictJson } from '../../json/value.ts'
 import type { ShadowGuardrailVerdict, GuardrailVerdict } from '../guardrails/apply.ts'
-import type { GuardrailChange } from '../guardrails/put-in.ts'
+import type { GuardrailChange } from '../guardrails/added-values.ts'
 
 interface Step {
   readonly stage: 'guardrail' | 'shadow'

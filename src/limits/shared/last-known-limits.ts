@@ -17,7 +17,7 @@ const slotsForMs = 60_000
 /** Meters of single callers come and go. */
 const mostKnown = 10_000
 
-export class LastHeard {
+export class LastKnownLimits {
   readonly #heard = new Map<string, Heard>()
 
   /** Notes the state of a limit in the store, and this instance's part of its use. */

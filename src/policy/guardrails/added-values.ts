@@ -18,7 +18,7 @@ export interface GuardrailChange {
 }
 
 /** The new value of a place, and what was added to it. */
-export interface PutIn {
+export interface AddedValues {
   readonly value: StrictJson | undefined
   readonly changes: readonly GuardrailChange[]
 }
@@ -27,14 +27,14 @@ export interface PutIn {
  * Adds what the rules on one field require at one of its places. Present values stay; a second run changes nothing.
  * `absent` is the default of the field.
  */
-export function putIn(
+export function addValues(
   { rules }: BoundField,
   value: StrictJson | undefined,
   place: string,
   site: Site,
   caller: CallerAttributes,
   absent: () => FieldDefault,
-): PutIn {
+): AddedValues {
   const changes: GuardrailChange[] = []
   let after = value
   if (after === undefined) {

@@ -4,7 +4,7 @@ import type { IssuerConfig } from '../config/issuer-schema.ts'
 import type { Claims } from './principal.ts'
 import { spellingDifference } from './near-miss.ts'
 
-export interface TokenAsSeen {
+export interface UnverifiedToken {
   readonly iss: string | null
   readonly aud: readonly string[]
   readonly kid: string | null
@@ -17,11 +17,11 @@ const maxChars = 256
 const maxAudiences = 5
 
 /** `header` and `claims`: what could be read of them; null for none. */
-export function tokenAsSeen(
+export function unverifiedToken(
   header: Claims | null,
   claims: Claims | null,
   issuers: ReadonlyMap<string, { readonly settings: IssuerConfig }>,
-): TokenAsSeen | null {
+): UnverifiedToken | null {
   if (header === null && claims === null) return null
   const { iss, aud } = claims ?? {}
   const audiences: readonly unknown[] = Array.isArray(aud) ? aud.slice(0, maxAudiences) : [aud]
