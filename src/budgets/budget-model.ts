@@ -22,7 +22,7 @@ export interface AccountChange {
 }
 
 /**
- * `pending`: the create is under way. `unclear`: nobody knows what came of it. `open`: the session works or waits.
+ * `pending`: the create is under way. `unclear`: its outcome is unknown. `open`: the session works or waits.
  * `asleep`: it costs nothing until a message wakes it. `ended`: it cannot cost anything any more.
  */
 export type ReservationState = 'pending' | 'unclear' | 'open' | 'asleep' | 'ended'

@@ -48,7 +48,7 @@ export interface BudgetStore {
   withdraw(id: string): Promise<void>
   /** Resolves when a call that was rejected is worth repeating. */
   retryWait(): Promise<void>
-  /** Accounts by name; one that nobody used has nothing spent and nothing reserved. */
+  /** Accounts by name; an unused one has nothing spent and nothing reserved. */
   accounts(names: readonly string[]): Promise<ReadonlyMap<string, BudgetAccount>>
   find(id: string): Promise<SessionReservation | null>
   /** The reservation of a session, by the id the API gave it, with its prefix. */

@@ -59,12 +59,12 @@ export interface Budgets {
    * `BudgetsUnavailable`.
    */
   wake(session: string): Promise<SessionReservation | null>
-  /** Changes a reservation as it is when the change is made; null changes nothing. Rejects with `BudgetsUnavailable`. */
+  /** Changes the current version of a reservation; null changes nothing. Rejects with `BudgetsUnavailable`. */
   update(
     id: string,
     next: (reservation: SessionReservation | null) => BudgetChange | null,
   ): Promise<ChangeResult | null>
-  /** How budgets stand now. Rejects with `BudgetsUnavailable`. */
+  /** The status of budgets now. Rejects with `BudgetsUnavailable`. */
   statuses(budgets: readonly Budget[]): Promise<readonly BudgetStatus[]>
   /** Writes what is not written yet, as far as the store takes it. */
   close(): Promise<void>
@@ -209,7 +209,7 @@ export function createBudgets({ budgetStore, now, onChange, onDefect }: BudgetsO
   }
 }
 
-/** A session's id stands with and without its prefix; both name the same session. */
+/** The API writes a session's id with and without its prefix; both name the same session. */
 export function sessionName(id: string): string {
   return id.startsWith('devin-') ? id : `devin-${id}`
 }

@@ -88,7 +88,7 @@ export function createSettlement(options: SettlementOptions): Settlement {
   const { budgetStore, budgets, sessions, isNeeded, now, monotonic, everyMs, onTrouble } = options
   const elapsed = new Elapsed(options)
   const stateName = (id: string): string => `${id} state`
-  /** How long ago it was reserved, and how long it has been as it is. */
+  /** The age of the reservation, and of its present state. */
   const ageOf = ({ id, atMs }: SessionReservation): number => elapsed.since(id, atMs)
   const stateAgeOf = ({ id, sinceMs }: SessionReservation): number => elapsed.since(stateName(id), sinceMs)
   /** When sleeping sessions were last checked. Kept per instance, since a second check does no harm. */

@@ -9,7 +9,7 @@ import type { CacheSink } from './cache-request.ts'
 export interface CacheAnswer {
   readonly kind: 'answer'
   sendTo(sink: CacheSink): void
-  /** The stored answer is to be fetched anew, in the background, after it was sent; null for most. */
+  /** Set when the stored answer has to be fetched again in the background after it was sent; null for most. */
   readonly refresh: Refresh | null
 }
 
@@ -26,9 +26,9 @@ export interface Refresh {
 export interface FetchLease {
   readonly kind: 'fetch'
   /**
-   * The fields that go upstream in place of the caller's, name and value alternating, because others may get the answer or a part
-   * of it; whatever is sent besides them must not depend on the caller. Null: nobody else gets any of it, and the request goes
-   * out as the caller sent it.
+   * The fields that go upstream in place of the caller's, name and value alternating, because others may get the
+   * answer or a part of it; whatever is sent besides them must not depend on the caller. Null: the answer is not
+   * shared, and the request goes out as the caller sent it.
    */
   readonly fields: readonly string[] | null
   /**

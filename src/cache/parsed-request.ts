@@ -161,7 +161,7 @@ export function orderedTarget(target: string): string {
 
 const plainName = /^[A-Za-z0-9_-]+$/
 
-/** Whether two of these names, spelled differently, could be one to somebody, or one is empty or not plain. */
+/** Whether a server could read two differently spelled names as one, or a name is empty or not plain. */
 function mayBeConfused(names: readonly string[]): boolean {
   const spellings = new Map<string, string>()
   return names.some((name) => {

@@ -109,8 +109,8 @@ function segmentsOf(path: string): string[] {
 }
 
 /**
- * What needs further permissions. Fields that ask for one, as those that name a user to act for, count wherever one of them
- * is documented: whether the upstream reads the others there is not known.
+ * Fields that need further permissions. Related fields, like those that name a user to act for, count wherever one of
+ * them is documented, because the upstream may read the others, too.
  */
 function conditionsOf({ conditional }: OperationEntry, data: CatalogueData): readonly ConditionalPermission[] {
   if (conditional.length === 0) return conditional

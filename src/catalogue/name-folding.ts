@@ -1,5 +1,5 @@
-// Names that two programs may read differently: what a name comes to for the most lenient of them. A name that folds to one
-// that a rule looks at, and is not spelled as that one, is refused wherever names of requests are read.
+// Folds names to the form in which the most lenient server compares them. A name that folds to one that a rule looks
+// at, and is not spelled as that one, is refused wherever names of requests are read.
 
 const plain = /^[a-z0-9]*$/
 /** Marks, controls, spaces and invisible characters are removed. */
@@ -9,9 +9,10 @@ const notInNames = /[^\p{L}\p{N}]|\p{Default_Ignorable_Code_Point}/gu
 const asItem = /[.:]\p{Nd}+$/u
 
 /**
- * The name without what readers may overlook: compatibility forms (NFKC), case, marks, separators, white space, controls,
- * invisible characters, and brackets with what is behind them. Names that fold alike may be taken for each other. Folding a
- * folded name changes nothing. Stops behind `most` letters: what is longer than every name it is compared with is none.
+ * The name without what readers may overlook: compatibility forms (NFKC), case, marks, separators, white space,
+ * controls, invisible characters, and brackets with what is behind them. Names that fold alike may be taken for each
+ * other. Folding a folded name changes nothing. Stops after `most` letters: a longer name matches none of the
+ * compared ones.
  */
 export function foldName(name: string, most = Number.POSITIVE_INFINITY): string {
   if (plain.test(name)) return name

@@ -89,7 +89,7 @@ export function textAt(member: unknown, key: string): string | null {
   return typeof value === 'string' ? value : null
 }
 
-/** Names of grants, keys, guardrails and teams: they stand in records, answers and metrics. */
+/** Names of grants, keys, guardrails and teams: they appear in records, answers and metrics. */
 export const id = () =>
   z
     .string()

@@ -61,7 +61,7 @@ export class ItemSplitter {
     this.#limits = limits
   }
 
-  /** The next bytes. Throws UnknownShape for what is no such list. */
+  /** The next bytes. Throws UnknownShape when it is not such a list. */
   push(chunk: Buffer): void {
     let at = 0
     while (at < chunk.length) {
@@ -211,7 +211,9 @@ export class ItemSplitter {
   }
 }
 
-/** Strict JSON, or an UnknownShape that does not repeat what stands there: it may be of another organization. */
+/**
+ * Parses strict JSON. Throws an UnknownShape that does not repeat the text, which may belong to another organization.
+ */
 export function parsed(bytes: Buffer): StrictJson {
   try {
     return parseStrictJson(bytes)

@@ -61,7 +61,7 @@ interface Rules {
 
 interface Trimmed {
   readonly value: StrictJson
-  /** Whether one of the organizations stands here. */
+  /** Whether the value names one of the organizations. */
   readonly isNamed: boolean
 }
 
@@ -89,7 +89,7 @@ function trim(value: StrictJson, place: readonly string[], rules: Rules): Trimme
   return { value: inner.value === member ? value : { ...value, [step]: inner.value }, isNamed: inner.isNamed }
 }
 
-/** The value without what stands at a path; the value itself when nothing stands there. */
+/** The value without the member at a path; the value itself when there is none. */
 function without(value: StrictJson, path: readonly string[]): StrictJson {
   const [step, ...rest] = path
   if (step === undefined) return value

@@ -47,7 +47,7 @@ export function cacheRequestOf(
   }
 }
 
-/** Of an operation that lists, a 404 is no answer about what is there. */
+/** For a list a 404 does not mean that an object is absent. */
 function asksForOneThing({ segments, organizations }: Operation): boolean {
   return (
     segments.some((segment, index) => segment.startsWith('{') && index !== organizations.segment) ||

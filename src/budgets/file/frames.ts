@@ -6,7 +6,7 @@ import { crc32 } from 'node:zlib'
 /** What a file holds: its whole frames, and how many bytes they take. */
 export interface Frames {
   readonly payloads: readonly string[]
-  /** Where the next frame belongs. What stands behind it is a torn frame, which nobody was promised anything about. */
+  /** Where the next frame belongs. Bytes after it are a torn frame, which was never confirmed. */
   readonly wholeBytes: number
 }
 

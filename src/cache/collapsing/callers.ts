@@ -143,7 +143,7 @@ export class FetchCallers {
     for (const waiter of this.takeWaiters()) this.#grant(waiter, entry, { ...summary, result: 'collapsed' })
   }
 
-  /** Serves the stored answer in place of a failure to all who may have it. True when nobody is left to wait. */
+  /** Serves the stored answer in place of a failure to all callers who may have it. True when no caller is left. */
   standIn(entry: StoredResponse, failure: 'error' | 'silence', fwdStatus: number | null): boolean {
     const nowMs = this.#parts.monotonic()
     const detail = failure === 'error' ? 'stale-if-error' : 'upstream-silent'

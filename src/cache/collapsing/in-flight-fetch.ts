@@ -24,7 +24,7 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
   barred = false
   /** Its number among the calls under way. */
   place = -1
-  /** Runs while somebody waits. */
+  /** The timer of waiters. */
   deadline: NodeJS.Timeout | null = null
   readonly #callers: FetchCallers
   readonly #parts: FetchParts
@@ -39,7 +39,7 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
   readonly #isHeldBack: boolean
   #state: 'asking' | 'receiving' | 'done' = 'asking'
   #again: ((lease: FetchLease) => void) | null = null
-  /** It goes on for the store even when nobody waits. */
+  /** The call continues for the store even without callers. */
   #isForStore: boolean
   #source: ResponseSource = settled
   #head: ResponseHead | null = null
@@ -157,7 +157,7 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
     this.#stopIfDeserted()
   }
 
-  /** Answers of which the head is all that is needed: it confirms what is stored, or what is stored stands in for it. */
+  /** Answers whose head is enough: it confirms the stored answer, or the stored answer replaces it. */
   #isSettledBy(head: ResponseHead): boolean {
     if (head.status >= 500) return this.#standIn('error', head.status)
     if (head.status === 304 && this.#conditions.length > 0) {
@@ -168,7 +168,7 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
     return false
   }
 
-  /** Serves what is stored in place of a failure to all who may have it. True when nobody is left to wait. */
+  /** Serves the stored answer in place of a failure to all callers who may have it. True when no caller is left. */
   #standIn(failure: 'error' | 'silence', fwdStatus: number | null): boolean {
     const { candidate } = this.plan
     return candidate !== null && !this.barred && this.#callers.standIn(candidate, failure, fwdStatus)

@@ -35,7 +35,7 @@ export interface InvalidationOptions {
   readonly upstreamBase: string
 }
 
-/** How long nothing is kept of what a write touched whose end nobody knows. */
+/** How long nothing is kept of what a write of unknown outcome touched. */
 const unsettledMs = 30_000
 /** Names of unclear writes that are remembered; beyond them nothing at all is kept for as long. */
 const maxUnsettled = 10_000

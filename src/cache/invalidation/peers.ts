@@ -37,7 +37,7 @@ export interface Peers {
   attach(handlers: PeerHandlers): void
   /** Called before each read: drops everything if this instance may have missed writes of the others. */
   check(): void
-  /** No answer that a write could make stale is used for longer than this; null for as long as it is good. */
+  /** Longest use of an answer that a write could make stale; null: its own lifetime. */
   readonly atMostMs: number | null
   /**
    * Tells all instances to drop something. Resolves when none of them can serve it any more, whether it answered or not.

@@ -36,7 +36,7 @@ export class BodyCollector {
     return true
   }
 
-  /** The body in memory of its own: chunks are parts of larger buffers that would be kept alive with them. */
+  /** Copies the body: chunks are slices of larger buffers that would stay alive with them. */
   whole(): Buffer {
     const body = Buffer.allocUnsafeSlow(this.#bytes)
     let offset = 0

@@ -111,7 +111,7 @@ export class PreparedAnswer implements CacheAnswer {
   }
 }
 
-/** That there is no answer, and why. */
+/** Answers with a failure. */
 export function refusedAnswer(problem: Problem, outcome: CacheOutcome): CacheAnswer {
   return {
     kind: 'answer',

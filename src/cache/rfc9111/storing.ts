@@ -32,9 +32,9 @@ const understood = new Set([
 const neverStored = new Set([428, 429, 431, 511])
 /** Successes that a class keeps: a body, or that there is none. */
 const classSuccesses = new Set([200, 203, 204])
-/** That there is no such thing, where it can be absent. Every other error may be about who asked, or about the moment. */
+/** Statuses of an absent object. Every other error may be about who asked, or about the moment. */
 const absences = new Set([404, 410])
-/** A class keeps an absence no longer: an object that is not there yet must be seen as soon as it is. */
+/** Longest lifetime of an absence under a class: a new object must soon be visible. */
 const absentMs = 2_000
 
 /** When the upstream was asked, and now: by the monotonic clock, and by the wall clock. */

@@ -1,4 +1,4 @@
-// `budget`: how the budgets of the running gateway stand.
+// `budget`: the status of the budgets of the running gateway.
 
 import type { BudgetView } from '../../admin/views.ts'
 import { loadConfig } from '../../config/load.ts'

@@ -108,7 +108,7 @@ function lineAndColumn(lines: LineCounter, place: Place): Position {
 }
 
 function diagnosticAt(file: string, position: Position, message: string): Diagnostic {
-  // Messages quote what was found, and somebody may have written a key value where a name belongs.
+  // Messages quote what was found, which may be a key value in the wrong place.
   return {
     file,
     ...position,

@@ -1,4 +1,4 @@
-// Where in an upstream's page a caller goes on: behind the item named in its cursor, wherever that stands by now.
+// Finds where a caller continues in an upstream's page: after the item named in its cursor, wherever that is now.
 
 import type { PagePosition } from './cursor.ts'
 

@@ -1,4 +1,4 @@
-// A body that the policy has to look into, parsed, or why it cannot be.
+// Parses a body that the policy has to read, or says why it cannot.
 
 import { StrictJsonError, type JsonFault } from '../../json/strict-json-error.ts'
 import { parseCheckedBody, type CheckedBody } from '../../policy/decision/checked-body.ts'
@@ -6,9 +6,9 @@ import { Problem } from '../../problems.ts'
 import type { CallerFields } from '../fields.ts'
 
 /**
- * Parses a body that the policy has to look into. Judged is strict UTF-8 JSON whatever the media type says, since the
- * upstream may parse it whatever the media type says; where a guardrail bounds the body, another media type than JSON is
- * refused at once. Null for an empty body. Throws `body-unreadable`.
+ * Parses a body that the policy has to read. It must be strict UTF-8 JSON whatever its media type, since the upstream
+ * may parse it as JSON anyway; where a guardrail bounds the body, another media type than JSON is refused at once.
+ * Null for an empty body. Throws `body-unreadable`.
  */
 export function judgeBody(bytes: Buffer, fields: CallerFields, jsonOnly: boolean): CheckedBody | null {
   if (bytes.length === 0) return null

@@ -13,7 +13,7 @@ export function isHttp2(message: IncomingMessage | ServerResponse): boolean {
   return 'stream' in message
 }
 
-/** HTTP/2 needs no length and no coding to announce a body: only the end of the stream says that there is none. */
+/** HTTP/2 announces a body by neither length nor coding: only the end of the stream shows that there is none. */
 export function bodyFollows(request: IncomingMessage): boolean {
   const stream = streamOf(request)
   return stream !== null && !stream.endAfterHeaders

@@ -22,8 +22,8 @@ export interface ServerOptions {
 /** Target and header fields of a request: names and values. */
 export const mostFieldBytes = 32 * 1024
 /**
- * Node resets the stream of an HTTP/2 request with more, and tells nobody. So its own bounds are wider, and requests between the
- * two are refused as over HTTP/1.1. HTTP/2 counts 32 bytes for each field (RFC 9113, section 6.5.2).
+ * Node silently resets the stream of an HTTP/2 request with more. So Node's bounds are set wider, and requests
+ * between the two are refused as over HTTP/1.1. HTTP/2 counts 32 bytes for each field (RFC 9113, section 6.5.2).
  */
 const http2FieldBounds = {
   maxHeaderListSize: 4 * mostFieldBytes,
@@ -53,7 +53,7 @@ export function createFastify({ tls, timeouts }: ServerOptions): FastifyInstance
     headersTimeout: timeouts.headMs,
     connectionsCheckingInterval: Math.min(checkMs, timeouts.headMs),
     insecureHTTPParser: false,
-    // A request without a body has no stream to be read to its end, which nobody here would do.
+    // Otherwise every request without a body would have a stream that must be read to its end.
     optimizeEmptyRequests: true,
   }
   if (tls === null) return withAllFields(fastify({ ...options, http }))

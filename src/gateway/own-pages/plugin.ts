@@ -1,5 +1,5 @@
-// What is under /gateway/, as a plugin: pages that explain problems, for everybody; then, for verified callers, who they are and
-// how a call of theirs would be decided. Nothing else exists there.
+// The pages under /gateway/ as a plugin: explanations of problems, for everybody; for verified callers their own page
+// and `explain`. Nothing else exists there.
 
 import type { FastifyPluginCallback, RouteHandlerMethod } from 'fastify'
 import { Problem, problemKinds, type ProblemKindName } from '../../problems.ts'

@@ -67,7 +67,7 @@ function shownOne(values: readonly unknown[], rule: Rule): unknown {
   return values.length === 1 ? shown(values[0], rule) : values.slice(0, mostItems).map((value) => shown(value, rule))
 }
 
-/** Members that hold what nobody but the upstream shall read. */
+/** Members with content that only the upstream should read. */
 const confidential = /secret|password|token|prompt|message|value|body|contents/i
 
 /**

@@ -61,7 +61,7 @@ function quotaText({ amount, perMs, calendar }: Quota): string {
   return `${amount} per ${calendar ?? spans.get(perMs ?? 0) ?? `${perMs ?? 0} ms`}`
 }
 
-/** How limits stand, for the callers' own page. */
+/** The status of limits, for the callers' own page. */
 export function limitView({ limit, remaining, resetMs }: LimitStatus): unknown {
   return {
     name: limit.name,

@@ -16,7 +16,10 @@ export interface InspectedHead {
   readonly length: number | null
 }
 
-/** Who gets an inspected answer. Calls may come while `push` or `end` is running; none come after `abort` or `onError`. */
+/**
+ * The receiver of an inspected answer. Calls may come while `push` or `end` is running; none come after `abort` or
+ * `onError`.
+ */
 export interface InspectionReceiver {
   /** Once, before the first byte or the end, and only when something could be decoded. */
   onHead(head: InspectedHead): void
@@ -130,7 +133,7 @@ class HeldInspector implements Inspector {
 
   #search(original: Buffer): void {
     this.#held = []
-    // No byte at all is no valid coding, and common for empty answers.
+    // An empty body is not valid in any coding, but common.
     if (original.length === 0) {
       this.#finish(original, false)
       return

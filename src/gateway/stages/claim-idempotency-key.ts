@@ -52,7 +52,7 @@ function hideKeys(forward: string[], evaluation: Evaluation): void {
       forward[index + 1] = upstreamKey(callerOf(evaluation), forward[index + 1] ?? '')
 }
 
-/** However the request ends, its claim is settled once: a request that never left is no first one. */
+/** Settles the claim once, however the request ends; a request that was never sent frees the key. */
 function hold(context: RequestContext, claim: Claim): void {
   let isSettled = false
   const once = (settle: () => Promise<void>): Promise<void> => {

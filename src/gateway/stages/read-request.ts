@@ -1,4 +1,4 @@
-// Stage: the caller's header fields and the request target, read once. Refuses what is no well-formed request.
+// Stage: the caller's header fields and the request target, read once. Refuses malformed requests.
 
 import { readTarget } from '../../catalogue/target.ts'
 import { authorizationField } from '../../identity/token-form.ts'
@@ -14,7 +14,7 @@ export function readRequest(context: RequestContext): StageResult {
   const fields = readCallerFields(request)
   if (fields.requestId !== null) context.requestId = fields.requestId
   context.traceId = fields.traceId
-  // A tunnel is asked for by an authority, which is no path and belongs to no operation (RFC 9110 section 9.3.6).
+  // CONNECT names an authority, which is not a path and belongs to no operation (RFC 9110 section 9.3.6).
   const target =
     context.method === 'CONNECT'
       ? { path: context.rawTarget, segments: [], query: '' }

@@ -94,7 +94,7 @@ export function upstreamProblem(error: unknown, stage: CallStage): Problem {
   return new Problem(kind, detail, reason === undefined ? options : { ...options, reason })
 }
 
-/** An answer whose status is none of HTTP (RFC 9110 section 15). */
+/** An answer whose status is not valid in HTTP (RFC 9110 section 15). */
 export function impossibleStatus(status: number): Problem {
   return answerRefused(`its status ${status} is none of HTTP`)
 }

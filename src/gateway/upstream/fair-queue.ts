@@ -12,7 +12,7 @@ export interface Waiter {
 export interface FairQueue<T extends Waiter> {
   readonly size: number
   add(item: T): void
-  /** Takes an item out, wherever it stands. False when it does not wait. */
+  /** Removes an item from any position. False when it does not wait. */
   remove(item: T): boolean
   /**
    * Takes out the item whose turn it is among those in open groups; null when there is none. `maySend` is asked about the
