@@ -25,21 +25,11 @@ export function acceptedCodings(field: string | undefined): string {
   return accepted
 }
 
-const inOrder = ['br', 'gzip', 'deflate', 'zstd']
-const rememberedKnown = new Map<string, string>()
-
 /**
- * The codings a caller asks for, in one order and without weights: one of a few texts, so that nothing of the caller's own
- * goes upstream where others may get the answer. `identity` where none is asked for.
+ * The Accept-Encoding where others may get the answer, too: the same whoever asks, so that no caller shapes what others get, and
+ * what nearly every client takes. Who does not take it gets the answer decoded.
  */
-export function knownCodings(field: string | undefined): string {
-  if (field === undefined) return 'identity'
-  const known = rememberedKnown.get(field)
-  if (known !== undefined) return known
-  const codings = inOrder.filter((coding) => asksFor(field, coding)).join(', ') || 'identity'
-  remember(rememberedKnown, field, codings)
-  return codings
-}
+export const sharedCoding = 'gzip'
 
 function remember<T>(memory: Map<string, T>, field: string, value: T): void {
   const [oldest] = memory.keys()

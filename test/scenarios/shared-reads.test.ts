@@ -7,6 +7,7 @@ import { connect, constants, type ClientHttp2Session } from 'node:http2'
 import { request as requestTls } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import * as fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createAuthority } from '../support/certificates.ts'
@@ -188,17 +189,68 @@ describe.each(['HTTP/1.1', 'HTTP/2'])('a read that others may share, over %s', (
   })
 })
 
-/** Fields as they were sent, but for ids, which are new each time, and the codings, one of a few texts, which the cache undoes. */
+/** Fields as they were sent, but for ids, which are new each time. */
 function withoutIds(seen: Seen | undefined): string[] {
   const fields: string[] = []
   const raw = seen?.rawHeaders ?? []
   for (let index = 0; index < raw.length; index += 2) {
     const name = (raw[index] ?? '').toLowerCase()
-    if (name !== 'x-request-id' && name !== 'traceparent' && name !== 'accept-encoding')
-      fields.push(`${name}: ${raw[index + 1]}`)
+    if (name !== 'x-request-id' && name !== 'traceparent') fields.push(`${name}: ${raw[index + 1]}`)
   }
   return fields
 }
+
+describe('the coding of a read that others may share', () => {
+  test.each(['br', 'zstd', 'gzip', 'deflate, mark', '', 'identity;q=0', '*;q=0', '*', 'gzip;q=0, br'])(
+    'is asked for the same whoever asks, here with Accept-Encoding: %s',
+    async (coding) => {
+      for (const path of Object.values(kinds)) {
+        const target = path()
+        running.upstream.seen.length = 0
+        await send('HTTP/1.1', target, { 'accept-encoding': coding })
+        const other = await send('HTTP/2', target, {}, 'bob')
+        expect(other.fields['cache-status']).toContain('; hit')
+        await send('HTTP/2', path(), {}, 'bob')
+        expect(withoutIds(running.upstream.seen[0])).toEqual(withoutIds(running.upstream.seen[1]))
+        expect(other.body).toContain('"gzip"')
+      }
+    },
+  )
+
+  test.each(['max-age=60', 'no-store', 'max-age=60, private'])(
+    'reaches nobody who does not take it, however it comes, with Cache-Control: %s',
+    async (cacheControl) => {
+      const plain = JSON.stringify({ text: 'x'.repeat(500) })
+      running.upstream.respond((_request, response) =>
+        response
+          .writeHead(200, {
+            'content-type': 'application/json',
+            'content-encoding': 'gzip',
+            'cache-control': cacheControl,
+            etag: '"v1"',
+            'repr-digest': 'sha-256=:x:',
+          })
+          .end(gzipSync(plain)),
+      )
+      for (const path of Object.values(kinds))
+        for (const version of ['HTTP/1.1', 'HTTP/2'])
+          for (const coding of [undefined, 'identity', 'br', 'gzip;q=0, *']) {
+            const target = path()
+            const fields: Fields = coding === undefined ? {} : { 'accept-encoding': coding }
+            for (const method of ['HEAD', 'GET', 'GET', 'HEAD']) {
+              const answer = await send(version, target, fields, 'ann', method)
+              const label = `${target} ${version} ${coding} ${method} ${String(answer.fields['cache-status'])}`
+              expect([answer.status, answer.body], label).toEqual([200, method === 'GET' ? plain : ''])
+              expect(answer.fields, label).toMatchObject({ etag: 'W/"v1"' })
+              expect(answer.fields['content-encoding'], label).toBeUndefined()
+              expect(answer.fields['repr-digest'], label).toBeUndefined()
+            }
+            const taken = await send(version, target, { 'accept-encoding': 'gzip' }, 'bob', 'HEAD')
+            expect(taken.fields).toMatchObject({ etag: '"v1"', 'content-encoding': 'gzip' })
+          }
+    },
+  )
+})
 
 describe('what goes upstream', () => {
   const text = fc.constantFrom('a', 'b', 'a, b', 'a,b', 'B', '*/*', '*', 'x;q=0.5')

@@ -63,7 +63,7 @@ export function prepareAnswer(
     maxDecodedBytes !== null && coding !== null && canDecode(coding) && !asksFor(parsed.acceptEncoding, coding)
   const body = decoding ? decodeBody(coding, entry.body, maxDecodedBytes) : entry.body
   if (body === null) return null
-  const fields = [...(decoding ? uncoded(entry.fields) : entry.fields), ...suffix]
+  const fields = [...(decoding ? withoutCoding(entry.fields) : entry.fields), ...suffix]
   const { length } = body
   const part =
     entry.status === 200 && !decoding && request.method === 'GET' ? requestedPart(parsed, entry, length) : null
@@ -134,7 +134,8 @@ export function notModified(fields: readonly string[]): ResponseHead {
   return { status: 304, fields: withoutFields(fields, (name) => !ofNotModified.has(name)), length: null }
 }
 
-function uncoded(fields: readonly string[]): string[] {
+/** The fields of an answer whose body has been decoded. */
+export function withoutCoding(fields: readonly string[]): string[] {
   const kept = withoutFields(fields, (name) => ofTheCodedForm.has(name))
   for (let index = 0; index < kept.length; index += 2) {
     const value = kept[index + 1] ?? ''

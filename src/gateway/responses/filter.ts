@@ -12,6 +12,7 @@ import { FilteredObject } from '../../filtering/object.ts'
 import { askedPage, listOf, narrowed, pageQuery, unknownCursor } from '../../filtering/paging/page-query.ts'
 import { Problem } from '../../problems.ts'
 import type { UpstreamRequest } from '../upstream/upstream-request.ts'
+import { sharedCoding } from '../../http/accept-encoding.ts'
 import { PlainAnswer } from './plain-answer.ts'
 import { proxyStatus } from '../upstream/errors.ts'
 import type { ResponseFilter } from '../../policy/model/decision.ts'
@@ -44,7 +45,7 @@ export function forwardFiltered(
     fields: {
       ...forward.fields,
       forward: unconditional(forward.fields.forward),
-      acceptEncoding: isRead ? 'gzip' : undefined,
+      acceptEncoding: isRead ? sharedCoding : undefined,
     },
     shared: forward.shared === null ? null : unconditional(forward.shared),
   }

@@ -1,10 +1,14 @@
-// Takes the content coding off an answer, for a sink that has to read it. The leak guard runs before and decodes
-// large answers, so a coded answer here is small and complete.
+// Takes the content coding off an answer, for a sink that has to read it or a caller that does not take it. The leak guard runs
+// before and decodes large answers, so a coded answer here is small and complete.
 
+import type { CacheOutcome, CacheSink } from '../../cache/cache-request.ts'
 import type { ResponseHead, ResponseSink, ResponseSource } from '../../cache/response-stream.ts'
-import { firstValue, withoutFields } from '../../http/field-list.ts'
-import { asProblem, type Problem } from '../../problems.ts'
+import { withoutCoding } from '../../cache/rfc9111/prepared-answer.ts'
+import { asksFor, sharedCoding } from '../../http/accept-encoding.ts'
+import { firstValue } from '../../http/field-list.ts'
+import { asProblem, Problem } from '../../problems.ts'
 import { decodersFor, type Decoder } from '../../http/content-coding.ts'
+import { proxyStatus } from '../upstream/errors.ts'
 
 /** Above the largest coded answer that the leak guard passes on. */
 const maxDecodedBytes = 4 * 1024 * 1024
@@ -70,10 +74,49 @@ export class PlainAnswer implements ResponseSink {
       this.#sink.fail(this.#refusal('its content coding is broken'))
       return
     }
-    const plain = withoutFields(head.fields, (name) => name === 'content-encoding')
-    this.#sink.head({ ...head, fields: plain, length: bytes.length })
+    this.#sink.head({ ...head, fields: withoutCoding(head.fields), length: bytes.length })
     this.#sink.end(bytes)
   }
+}
+
+/**
+ * The sink for what comes through the cache: a caller that does not take the coding the cache asks for gets its answer in
+ * none.
+ */
+export function inTakenCoding(caller: CacheSink, method: string, acceptEncoding: string | undefined): CacheSink {
+  if (acceptEncoding !== undefined && asksFor(acceptEncoding, sharedCoding)) return caller
+  return method === 'GET' || method === 'HEAD' ? new PlainForCaller(caller, method === 'HEAD') : caller
+}
+
+class PlainForCaller extends PlainAnswer implements CacheSink {
+  readonly #caller: CacheSink
+  readonly #isHead: boolean
+
+  constructor(caller: CacheSink, isHead: boolean) {
+    super(caller, broken)
+    this.#caller = caller
+    this.#isHead = isHead
+  }
+
+  outcome(outcome: CacheOutcome): void {
+    this.#caller.outcome(outcome)
+  }
+
+  override head(head: ResponseHead): void {
+    const isCoded = this.#isHead && firstValue(head.fields, 'content-encoding') !== null
+    // How long it would be without its coding is not known.
+    super.head(isCoded ? { ...head, fields: withoutCoding(head.fields), length: null } : head)
+  }
+}
+
+function broken(why: string): Problem {
+  return new Problem(
+    'upstream-answer-refused',
+    `The answer of the Devin API was not passed on because ${why}. Try again.`,
+    {
+      fields: { 'proxy-status': proxyStatus('http_protocol_error') },
+    },
+  )
 }
 
 /** Null when it cannot be decoded. An empty body is valid in no coding. */

@@ -265,7 +265,7 @@ function hasNoBody(method: string, status: number): boolean {
 function unsearchable(why: string): Problem {
   return new Problem(
     'upstream-answer-refused',
-    `The answer of the Devin API was not passed on because ${why}. Ask for it with Accept-Encoding: identity.`,
+    `The answer of the Devin API was not passed on because ${why}. Ask for it with Accept-Encoding: identity and Cache-Control: no-store.`,
     { fields: { 'proxy-status': proxyStatus('http_protocol_error') } },
   )
 }

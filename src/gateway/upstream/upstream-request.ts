@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Operation } from '../../catalogue/operation.ts'
 import type { Target } from '../../catalogue/target.ts'
-import { acceptedCodings, knownCodings } from '../../http/accept-encoding.ts'
+import { acceptedCodings, sharedCoding } from '../../http/accept-encoding.ts'
 import type { KeyVersion } from '../../keys/keyring.ts'
 import type { Precedence } from '../../limits/precedence.ts'
 import type { RequestContext } from '../context.ts'
@@ -77,7 +77,7 @@ function ownFields({ fields, context, body, request, operation }: UpstreamReques
  * What the cache says plus ours: nothing that the caller could have put there, as others may get the answer. Ids are new ones,
  * so the answer can show none of the caller's; the record of the exchange holds them.
  */
-function sharedFields({ context, fields }: UpstreamRequest, shared: readonly string[], credential: string): string[] {
+function sharedFields({ context }: UpstreamRequest, shared: readonly string[], credential: string): string[] {
   const id = randomUUID()
   const traceId = id.replaceAll('-', '')
   context.upstreamRequestId = id
@@ -86,7 +86,7 @@ function sharedFields({ context, fields }: UpstreamRequest, shared: readonly str
     'authorization',
     credential,
     'accept-encoding',
-    knownCodings(fields.acceptEncoding),
+    sharedCoding,
     'user-agent',
     'devin-gateway',
     'x-request-id',

@@ -10,6 +10,7 @@ import { asProblem } from '../../../problems.ts'
 import type { RequestContext } from '../../context.ts'
 import { declareJson } from '../../fields.ts'
 import type { Upstream } from '../../upstream/upstream.ts'
+import { inTakenCoding } from '../../responses/plain-answer.ts'
 import { forwardThroughSinks, sinksToClient, type SinkSettings } from '../../responses/sinks.ts'
 import { openKey } from './open-key.ts'
 import { enterStage, type StageResult } from '../stage.ts'
@@ -78,7 +79,8 @@ export function createForwarding(parts: ForwardingParts): Forwarding {
     askFor,
     run(context) {
       if (context.acquired === null) throw new Error('the cache was not asked')
-      followAcquired(context.acquired, sinksToClient(context, parts), askFor(context))
+      const sink = inTakenCoding(sinksToClient(context, parts), context.method ?? '', context.fields.acceptEncoding)
+      followAcquired(context.acquired, sink, askFor(context))
     },
   }
 }
