@@ -1,11 +1,13 @@
 // A gateway whose process is killed: what it has answered to a write is in its records, though nothing was closed.
 
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
+import { connect as connectHttp2 } from 'node:http2'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { AccessEntry, DecisionEntry } from '../../src/records/entries.ts'
+import { createAuthority } from '../support/certificates.ts'
 import { startGatewayProcess } from '../support/command.ts'
 import { startIssuer, type Issuer } from '../support/issuer.ts'
 import { openSocket } from '../support/raw-request.ts'
@@ -13,6 +15,7 @@ import { createSite, type Site } from '../support/site.ts'
 import { paymentsGroups, usualKeys } from '../support/start-gateway.ts'
 import { startUpstream, type RecordingUpstream } from '../support/upstream.ts'
 
+const json = { 'content-type': 'application/json' }
 const sessions = '/v3/organizations/org-payments/sessions'
 let upstream: RecordingUpstream
 let issuer: Issuer
@@ -60,6 +63,53 @@ async function killedAfter(
   return { text, access, decisions }
 }
 
+/** The same over HTTP/2: killed as soon as the answer has come so far. */
+async function killedAfterOverHttp2(
+  wanted: 'head' | 'end',
+  method: string,
+  path: string,
+  answer: (response: ServerResponse) => void,
+): Promise<{
+  readonly id: string
+  readonly status: number
+  readonly access: AccessEntry[]
+  readonly decisions: DecisionEntry[]
+}> {
+  const authority = createAuthority('an authority')
+  const { cert, key } = authority.issue({ name: 'localhost' })
+  const listen = '{ gateway: "127.0.0.1:0", admin: "127.0.0.1:0", tls: { cert: cert.pem, key: key.pem } }'
+  const site = await createSite({ upstream: upstream.origin, issuer, listen })
+  await Promise.all([
+    writeFile(join(site.directory, 'cert.pem'), cert),
+    writeFile(join(site.directory, 'key.pem'), key),
+  ])
+  const gateway = await startGatewayProcess(site.configFile, { env: usualKeys })
+  upstream.respond((_request, response) => answer(response))
+  const session = connectHttp2(`https://localhost:${gateway.port}`, { ca: authority.ca })
+  session.on('error', () => {})
+  const stream = session.request({
+    ':method': method,
+    ':path': path,
+    authorization: `Bearer ${token}`,
+    'content-type': 'application/json',
+  })
+  const seen = { id: '', status: 0 }
+  stream.on('error', () => {})
+  stream.on('response', (head) => {
+    Object.assign(seen, { id: head['gateway-decision'], status: head[':status'] })
+    if (wanted === 'head') gateway.signal('SIGKILL')
+  })
+  if (wanted === 'end') stream.on('end', () => gateway.signal('SIGKILL'))
+  stream.resume()
+  stream.end(method === 'DELETE' ? undefined : '{"prompt":"x"}')
+  await gateway.ended
+  session.destroy()
+  const access = await entriesOf<AccessEntry>(site, 'access')
+  const decisions = await entriesOf<DecisionEntry>(site, 'decisions')
+  await site.remove()
+  return { ...seen, access, decisions }
+}
+
 function decisionIdIn(text: string): string {
   return /gateway-decision: (\S+)/i.exec(text)?.[1] ?? ''
 }
@@ -103,4 +153,45 @@ it('has the decision record of a write whose answer comes in pieces, before its 
       key: 'payments-runner',
     }),
   ])
+})
+
+describe('over HTTP/2', () => {
+  const one = `${sessions}/devin-1`
+  it.each<[string, 'head' | 'end', string, string, number, (response: ServerResponse) => void]>([
+    ['without a body', 'head', 'DELETE', one, 204, (response) => response.writeHead(204).end()],
+    [
+      'of no bytes',
+      'head',
+      'POST',
+      sessions,
+      200,
+      (response) => response.writeHead(200, { 'content-length': '0' }).end(),
+    ],
+    [
+      'with a body',
+      'head',
+      'POST',
+      sessions,
+      201,
+      (response) => response.writeHead(201, json).end('{"session_id":"s-1"}'),
+    ],
+    ['of the gateway', 'head', 'POST', sessions, 502, (response) => void response.socket?.destroy()],
+    ['that is refused', 'end', 'POST', sessions, 422, (response) => response.writeHead(422, json).end('{}')],
+  ])(
+    'has both records of a write before the head of an answer %s leaves',
+    async (_name, wanted, method, path, status, answer) => {
+      const { id, access, decisions, ...seen } = await killedAfterOverHttp2(wanted, method, path, answer)
+      expect(seen.status).toBe(status)
+      expect(access).toEqual([expect.objectContaining({ decision_id: id, status })])
+      expect(decisions.map((entry) => entry.decision_id)).toEqual([id])
+    },
+  )
+
+  it('has the decision record of a write whose answer comes in pieces', async () => {
+    const { id, access, decisions } = await killedAfterOverHttp2('head', 'POST', sessions, (response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')
+    })
+    expect(access).toEqual([])
+    expect(decisions.map((entry) => entry.decision_id)).toEqual([id])
+  })
 })

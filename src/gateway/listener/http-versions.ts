@@ -56,6 +56,22 @@ function lingerBeforeClosing(socket: Socket): void {
   }
 }
 
+/**
+ * Sets the head of an answer, which leaves with the first bytes of its body, with its end, or with `flushHeaders`. Node's
+ * `writeHead` does so by HTTP/1 alone; by HTTP/2 it sends the head at once, and an answer without a body is complete then.
+ */
+export function setHead(response: ServerResponse, status: number, fields: string[]): void {
+  if (!isHttp2(response)) {
+    response.writeHead(status, fields)
+    return
+  }
+  response.statusCode = status
+  // Left by a head that could not be set to its end.
+  for (const name of response.getHeaderNames()) response.removeHeader(name)
+  for (let index = 0; index < fields.length; index += 2)
+    response.appendHeader(fields[index] ?? '', fields[index + 1] ?? '')
+}
+
 /** Ends an answer whose head is out so that the caller cannot take it for complete. */
 export function breakOff(response: ServerResponse): void {
   const stream = streamOf(response)

@@ -5,7 +5,7 @@ import type { ServerResponse } from 'node:http'
 import type { ResponseHead, ResponseSource } from '../../cache/response-stream.ts'
 import type { CacheOutcome, CacheSink } from '../../cache/cache-request.ts'
 import type { Problem } from '../../problems.ts'
-import { isHttp2, leastRate } from '../listener/http-versions.ts'
+import { isHttp2, leastRate, setHead } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'
 import { scheduleWrite } from '../event-loop-batch.ts'
 import { answerFailure } from './own-answer.ts'
@@ -71,7 +71,6 @@ export class ClientResponseWriter implements CacheSink {
     // Refused meanwhile, in the same batch.
     if (this.#context.isAnswered) return
     const { requestId, decisionId, limitFields } = this.#context
-    this.#context.beginAnswer(status)
     const all = ['x-request-id', requestId, 'gateway-decision', decisionId, ...limitFields]
     for (let index = 0; index < fields.length; index += 2) {
       const name = fields[index] ?? ''
@@ -80,8 +79,9 @@ export class ClientResponseWriter implements CacheSink {
         all.push(name, fields[index + 1] ?? '')
     }
     if (length !== null) all.push('content-length', String(length))
-    // Held back by Node until the first byte of the body, so that head and body leave in one write.
-    this.#response.writeHead(status, all)
+    // Held back until the first byte of the body: head and body leave in one write, and behind the records of a write.
+    setHead(this.#response, status, all)
+    this.#context.beginAnswer(status)
     if (length === null) this.#flushSoon()
   }
 

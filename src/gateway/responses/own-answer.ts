@@ -2,7 +2,7 @@
 
 import { asProblem, problemKinds, problemType, type Problem, type ProblemKindName } from '../../problems.ts'
 import { maskSecrets } from '../../records/mask.ts'
-import { breakOff, isHttp2, leaveUnread } from '../listener/http-versions.ts'
+import { breakOff, isHttp2, leaveUnread, setHead } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'
 import { scheduleWrite } from '../event-loop-batch.ts'
 
@@ -28,8 +28,9 @@ export function answerFailure(context: RequestContext, error: unknown): void {
   const problem = asProblem(error)
   const { response } = context
   context.fail(problem)
-  if (response.headersSent || response.destroyed) {
-    context.brokenOff = response.headersSent
+  const hasBegun = context.status !== null
+  if (hasBegun || response.destroyed) {
+    context.brokenOff = hasBegun
     breakOff(response)
   } else answerProblem(context, problem)
 }
@@ -70,7 +71,7 @@ function answer(context: RequestContext, status: number, type: string, text: str
   leaveUnread(request, response)
   context.beginAnswer(status)
   context.bytesOut = context.method === 'HEAD' ? 0 : length
-  response.writeHead(status, [
+  setHead(response, status, [
     'content-type',
     type,
     'content-length',
