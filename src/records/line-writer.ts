@@ -69,6 +69,7 @@ export class LineWriter {
   readonly #file: NamedFile
   #needsLineFeed = false
   #timer: NodeJS.Timeout | null = null
+  #look: NodeJS.Timeout | null = null
   #error: string | null = null
   #lost = 0
   #lostReported = 0
@@ -142,10 +143,13 @@ export class LineWriter {
     if (this.#isOver()) return
     try {
       const descriptor = this.#file.open()
-      if (this.#needsLineFeed) writeSync(descriptor, '\n')
+      if (this.#needsLineFeed) this.#file.wrote(writeSync(descriptor, '\n'))
       this.#needsLineFeed = false
-      while (this.#lines.waiting > 0)
-        this.#lines.took(writeSync(descriptor, this.#lines.next(this.#options.maxWriteBytes)))
+      while (this.#lines.waiting > 0) {
+        const bytes = writeSync(descriptor, this.#lines.next(this.#options.maxWriteBytes))
+        this.#lines.took(bytes)
+        this.#file.wrote(bytes)
+      }
     } catch (error) {
       if (codeOf(error) === 'EAGAIN') this.#schedule(fullPipeMs)
       else this.#failed(codeOf(error))
@@ -153,6 +157,15 @@ export class LineWriter {
     }
     this.#recovered()
     this.#finish()
+    if (this.#file.isUnchecked) this.#lookSoon()
+  }
+
+  /** The last lines before a silence may have gone to a file that was taken away. */
+  #lookSoon(): void {
+    this.#look ??= setTimeout(() => {
+      this.#look = null
+      this.#drain()
+    }, this.#options.checkMs).unref()
   }
 
   #schedule(afterMs: number): void {
@@ -230,6 +243,7 @@ export class LineWriter {
     this.#closing = null
     clearTimeout(closing.deadline)
     if (this.#timer !== null) clearTimeout(this.#timer)
+    if (this.#look !== null) clearTimeout(this.#look)
     forgetAtExit(this)
     return closing
   }

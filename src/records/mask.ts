@@ -20,7 +20,7 @@ export function maskSecrets(text: string): string {
   let masked = text
   if (text.includes('cog_') || text.includes('apk_')) {
     // The token characters of RFC 6750, `%` for values inside a URL, and characters without width between them.
-    masked = masked.replace(/(cog_|apk_)[A-Za-z0-9._~+/=%\p{Cf}-]+/gu, '$1[masked]')
+    masked = masked.replace(/(cog_|apk_)[A-Za-z0-9._~+/=%\p{Cf}\p{Default_Ignorable_Code_Point}-]+/gu, '$1[masked]')
   }
   if (text.includes('eyJ')) masked = masked.replace(/[A-Za-z0-9_.-]+/g, maskJwt)
   return masked

@@ -18,7 +18,9 @@ export class NamedFile {
   readonly #options: NamedFileOptions
   #descriptor: number | null = null
   #place: FileIdentity | null = null
+  /** What this process knows of its length; others may have added to it. */
   #size: number | null = null
+  #hasWritten = false
   #checkedAtMs = 0
   #isMissing = false
 
@@ -36,9 +38,22 @@ export class NamedFile {
     this.#descriptor = descriptor
     this.#place = place
     this.#size = size
+    this.#hasWritten = false
     this.#isMissing = false
     onOpen(isSame, size !== null && size > 0 && !endsWithLineFeed(target, size))
     return descriptor
+  }
+
+  /** So many bytes were written to the descriptor. */
+  wrote(bytes: number): void {
+    if (this.#size === null) return
+    this.#size += bytes
+    this.#hasWritten = true
+  }
+
+  /** Whether lines were written since the file was last looked for, or it was not there. */
+  get isUnchecked(): boolean {
+    return this.#hasWritten || this.#isMissing
   }
 
   /** Closes the file; a standard stream stays open. */
@@ -64,6 +79,7 @@ export class NamedFile {
     const nowMs = performance.now()
     if (this.#size === null || nowMs - this.#checkedAtMs < checkMs) return false
     this.#checkedAtMs = nowMs
+    this.#hasWritten = false
     const named = statOf(target)
     if (named !== null && isSameFile(this.#place, named.place)) {
       this.#isMissing = false

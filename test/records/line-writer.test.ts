@@ -137,3 +137,38 @@ it('says when somebody else has cut the file short, and goes on at its end', () 
   expect(linesOf(path)).toEqual(['{"a":4}'])
   expect(troubles).toEqual([`${path} was cut short by somebody else; lines in it are lost`])
 })
+
+it('notices that a file was cut short although it has its old length again', () => {
+  const path = freshFolder()('access.ndjson')
+  vi.useFakeTimers()
+  onTestFinished(() => void vi.useRealTimers())
+  const { writer, troubles } = open(path, { checkMs: 1000 })
+  vi.advanceTimersByTime(1000)
+  for (const [text, act] of [
+    ['{"a":1}\n', () => truncateSync(path)],
+    ['{"a":2}\n', () => {}],
+    ['{"a":3}\n', () => vi.advanceTimersByTime(1000)],
+  ] as const) {
+    writer.write(text)
+    writer.flush()
+    act()
+  }
+  expect(linesOf(path)).toEqual(['{"a":2}', '{"a":3}'])
+  expect(troubles).toEqual([`${path} was cut short by somebody else; lines in it are lost`])
+})
+
+it.each([
+  ['deleted', (path: string) => rmSync(path), 'was deleted'],
+  ['moved away', (path: string) => renameSync(path, `${path}.1`), 'was moved or replaced'],
+])('notices that a file was %s although no line comes behind the one that it took', (_what, act, words) => {
+  const path = freshFolder()('access.ndjson')
+  vi.useFakeTimers()
+  onTestFinished(() => void vi.useRealTimers())
+  const { writer, troubles } = open(path, { checkMs: 1000 })
+  act(path)
+  writer.write('{"a":1}\n')
+  writer.flush()
+  expect(troubles).toEqual([])
+  vi.advanceTimersByTime(3000)
+  expect(troubles).toEqual([`${path} ${words} without a reload; lines go to a new file under its name`])
+})

@@ -12,7 +12,10 @@ const unseen = [
   ...Array.from('\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069', (mark) =>
     mark.charCodeAt(0),
   ),
-  ...Array.from('\u00ad\u200b\u2028\u2029\u2060\ufeff\u{e0041}', (mark) => mark.codePointAt(0) ?? 0),
+  ...Array.from(
+    '\u00ad\u200b\u2028\u2029\u2060\ufeff\u{e0041}\u034f\u115f\u17b4\u180b\u3164\ufe0f\uffa0\u{e0100}',
+    (mark) => mark.codePointAt(0) ?? 0,
+  ),
 ].map((code) => String.fromCodePoint(code))
 
 describe('visible text', () => {
@@ -49,6 +52,7 @@ describe('safe text', () => {
     ['a key', 'cog_abcdef', 'cog_[masked]'],
     ['a key behind percent escapes', 'x/cog%5Fabcdef', 'x/cog_[masked]'],
     ['a key with characters without width in it', 'cog_\u200babc\u2060def', 'cog_[masked]'],
+    ['a key with a joiner in it', 'cog_\u034fabc\u3164def', 'cog_[masked]'],
     ['a token', 'eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2', 'eyJ[masked]'],
     ['an override', 'ann\u202ecod.exe', 'ann\\u202ecod.exe'],
     ['text that is not well escaped', '100%', '100%'],

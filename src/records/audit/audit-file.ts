@@ -1,5 +1,6 @@
 // The file under an audit log, compared before every write with how this process left it.
 
+import { fstatSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { isSameFile, openTarget, standardDescriptor, statOf, type OpenTarget } from '../target.ts'
 import { emptyTail, readAuditTail, type AuditTail } from './audit-tail.ts'
@@ -16,6 +17,8 @@ export interface AuditFileOptions {
    * it is the same file, and others have written to it.
    */
   readonly onOther: (tail: AuditTail | null, hasGrown: boolean) => void
+  /** Called with a sentence when lines are gone: the file was deleted or cut short. */
+  readonly onTrouble: (text: string) => void
 }
 
 export class AuditFile {
@@ -31,7 +34,9 @@ export class AuditFile {
   open(): number {
     const { target, sync } = this.#options
     if (standardDescriptor(target) !== null) return openTarget(target).descriptor
-    if (this.#file !== null && this.#isAsLeft(statOf(target))) return this.#file.descriptor
+    const now = statOf(target)
+    if (this.#file !== null && this.#isAsLeft(now)) return this.#file.descriptor
+    this.#reportLoss(now)
     void this.release()
     const { descriptor, ...state } = openTarget(target)
     this.#file = new SyncedFile(descriptor, sync)
@@ -62,6 +67,16 @@ export class AuditFile {
   #isAsLeft(now: FileState | null): boolean {
     const left = this.#left
     return left !== null && now !== null && isSameFile(left.place, now.place) && left.size === now.size
+  }
+
+  #reportLoss(now: FileState | null): void {
+    const [file, left] = [this.#file, this.#left]
+    if (file === null || left === null) return
+    const { target, onTrouble } = this.#options
+    const isShorter = isSameFile(left.place, now?.place ?? null) && (now?.size ?? 0) < (left.size ?? 0)
+    if (isShorter) onTrouble(`${target} was cut short by somebody else; audit lines in it are lost`)
+    else if (fstatSync(file.descriptor).nlink === 0)
+      onTrouble(`${target} was deleted; the chain goes on in a new file under its name`)
   }
 
   #goOnIn({ place, size }: FileState): void {

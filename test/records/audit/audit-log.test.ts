@@ -250,9 +250,9 @@ describe('the audit log', () => {
     await log.close()
   })
 
-  it('notices a file that was deleted, and one that was emptied', async () => {
+  it('notices a file that was deleted, and one that was emptied, and says so', async () => {
     const path = freshFolder()('audit.ndjson')
-    const { log } = open(path)
+    const { log, troubles } = open(path)
     await log.write('one', 'test', {})
     rmSync(path)
     await log.write('two', 'test', {})
@@ -262,6 +262,15 @@ describe('the audit log', () => {
     await log.write('three', 'test', {})
     expect(eventsOf(path)).toEqual([segmentEvent, 'three'])
     expect(await verdictOf(path)).toMatchObject({ ok: true })
+    expect(troubles).toEqual([
+      `${path} was deleted; the chain goes on in a new file under its name`,
+      `${path} was cut short by somebody else; audit lines in it are lost`,
+    ])
+    // A rotation is not worth a word.
+    renameSync(path, `${path}.1`)
+    log.reopen()
+    await log.write('four', 'test', {})
+    expect(troubles).toHaveLength(2)
     await log.close()
   })
 
