@@ -51,9 +51,30 @@ function asciiLetter(code: number): string {
 
 function lettersOf(compatible: string): string {
   const letters = compatible.replaceAll(notInNames, '')
-  // Through upper case, so that the long s and the dotless i become s and i.
-  return letters.toUpperCase().toLowerCase().normalize('NFKD').replaceAll(notInNames, '')
+  return withoutCase(letters).normalize('NFKD').replaceAll(notInNames, '')
 }
+
+/** Through upper case, so that the long s and the dotless i become s and i; the capital sharp s has one from lower case only. */
+function withoutCase(text: string): string {
+  return text.toLowerCase().toUpperCase().toLowerCase()
+}
+
+/**
+ * What stands before each separator of steps (`name.0.key`), folded: some servers read `name` there, as before a bracket. Ends
+ * behind `most` letters.
+ */
+export function* foldedHolders(name: string, most: number): Generator<string> {
+  if (!step.test(name)) return
+  let folded = ''
+  for (const part of name.split(step).slice(0, -1)) {
+    if (part === '') continue
+    folded += foldName(part, most - folded.length)
+    if (folded.length > most) return
+    if (folded !== '') yield folded
+  }
+}
+
+const step = /[.:/\u2024\ufe52\uff0e\uff0f\uff1a]/
 
 /**
  * Whether a text begins with another one for a reader who overlooks what is overlooked in names. Punctuation counts, so that
@@ -85,15 +106,29 @@ const overlooked = /[\p{M}\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\p{Pd}\p{Pc}
 const colons = /[\u02d0\u0589\u05c3\u2236\ua789]/g
 
 function caseless(compatible: string): string {
-  const cased = compatible.replaceAll(colons, ':').toUpperCase().toLowerCase().normalize('NFKD')
+  const cased = withoutCase(compatible.replaceAll(colons, ':')).normalize('NFKD')
   return cased.replaceAll(/[\p{M}\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\p{Pd}\p{Pc}\ufffd.]+/gu, '')
 }
 
 /** `foldName` of the raw name of a query parameter, with every escape taken off that some server takes off. */
 export function foldParameterName(rawName: string): string {
+  return foldName(withoutEscapes(rawName))
+}
+
+/** `foldParameterName`, and the same of the holders in the name. */
+export function parameterReadings(rawName: string): readonly string[] {
+  const name = withoutEscapes(rawName)
+  const folded = foldName(name)
+  return [...new Set([folded, ...foldedHolders(name, longestParameter)])]
+}
+
+/** No name of the API or of a rule is longer. */
+const longestParameter = 256
+
+function withoutEscapes(rawName: string): string {
   let name = rawName
   for (let layers = 0; layers < mostLayers && name.includes('%'); layers += 1) name = unescaped(name)
-  return foldName(name)
+  return name
 }
 
 /** Servers behind servers that decode once more; escapes in deeper layers stay, and spell no name. */

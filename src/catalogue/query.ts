@@ -1,10 +1,10 @@
 // The parameters of a query as the most lenient server reads them: split at semicolons too, names folded.
 
-import { foldParameterName } from './name-folding.ts'
+import { parameterReadings } from './name-folding.ts'
 import { queryParameters } from './target.ts'
 
 export interface LenientParameter {
-  /** The name as it was sent, still escaped. */
+  /** The name as it was sent, still escaped; empty before a bare `=`. */
   readonly spelled: string
   readonly folded: string
   /** Decoded. */
@@ -15,7 +15,7 @@ export interface LenientParameter {
   readonly isWellEscaped: boolean
 }
 
-/** In the order of the query; nameless ones are left out. */
+/** In the order of the query. A name with steps in it (`name.0`) comes once for each name that a server may read there. */
 export function lenientParameters(query: string): readonly LenientParameter[] {
   if (query === '') return []
   const pairs = query.split('&')
@@ -26,12 +26,13 @@ export function lenientParameters(query: string): readonly LenientParameter[] {
   return [...found, ...others.flatMap((pair) => parameterOf(pair, false))]
 }
 
-function parameterOf(pair: string, isPlain: boolean): LenientParameter | [] {
+function parameterOf(pair: string, isPlain: boolean): LenientParameter[] {
+  if (pair === '') return []
   const equals = pair.indexOf('=')
   const spelled = equals === -1 ? pair : pair.slice(0, equals)
-  if (spelled === '') return []
   const value = equals === -1 ? '' : (queryParameters(`=${pair.slice(equals + 1)}`)[0]?.[1] ?? '')
-  return { spelled, folded: foldParameterName(spelled), value, isPlain, isWellEscaped: isWellEscaped(pair) }
+  const wellEscaped = isWellEscaped(pair)
+  return parameterReadings(spelled).map((folded) => ({ spelled, folded, value, isPlain, isWellEscaped: wellEscaped }))
 }
 
 function isWellEscaped(text: string): boolean {

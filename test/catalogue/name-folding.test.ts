@@ -3,7 +3,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { devinApi } from '../../src/catalogue/data.ts'
-import { foldName, foldParameterName, quotedName } from '../../src/catalogue/name-folding.ts'
+import { foldedHolders, foldName, foldParameterName, quotedName } from '../../src/catalogue/name-folding.ts'
 import { inQuery, spellingOf } from '../support/spellings.ts'
 
 const names = ['max_acu_limit', 'bypass_approval', 'org_id', 'org_ids', 'create_as_user_id', 'tags', 'repos', 'kiosk']
@@ -26,6 +26,7 @@ test.each([
   ['re\u0301sume\u0301', 'resume'],
   ['ﬁle', 'file'],
   ['Straße', 'strasse'],
+  ['STRAẞE', 'strasse'],
   ['sha256', 'sha256'],
   ['', ''],
   ['\u200b', ''],
@@ -48,6 +49,17 @@ test.each([
   ['%c5%bfession', 'session'],
 ])('the raw parameter %s folds to %s', (name, folded) => {
   expect(foldParameterName(name)).toBe(folded)
+})
+
+test.each([
+  ['local_agent.billing_org_id', ['localagent']],
+  ['Session-Secrets:0.key', ['sessionsecrets', 'sessionsecrets0']],
+  ['org．ids．x', ['org', 'orgids']],
+  ['..max_acu_limit.', ['maxaculimit']],
+  [`${'a'.repeat(30)}.b`, []],
+  ['plain', []],
+])('%j has the holders %j', (name, holders) => {
+  expect([...foldedHolders(name, 20)]).toEqual(holders)
 })
 
 test('whatever is folded stays as it is when it is folded again', () => {

@@ -36,9 +36,10 @@ beforeAll(async () => {
 members:
   - groups: [sso-fenced]
 organizations: [org-payments]
+limits: { attempts: 100000/min }
 grants:
   - id: enterprise-reads
-    allow: [ent.sessions.*, ent.org-group-limits.*, ent.organizations.*]
+    allow: [ent.sessions.*, ent.org-group-limits.*, ent.organizations.*, beta.ent.acu-limits.*]
 `,
       'keys.yaml': `keys:
   - id: payments-runner
@@ -48,7 +49,7 @@ grants:
     secret: { env: PAYMENTS_RUNNER_KEY }
   - id: analytics
     scope: enterprise
-    permissions: [ViewAccountMetrics, ViewAccountSessions, ManageAccountSessions, ManageOrganizations, ManageAccountMembership]
+    permissions: [ViewAccountMetrics, ViewAccountSessions, ManageAccountSessions, ManageOrganizations, ManageAccountMembership, ManageBilling, ManageEnterpriseSettings]
     secret: { env: ANALYTICS_KEY }
 `,
     },
@@ -88,10 +89,14 @@ describe('in a body', () => {
     ['max_acu_limit', 'max_acu_limit\u0000'],
     ['max_acu_limit', 'max-acu-limit'],
     ['bypass_approval', 'bypaſs_approval'],
+    ['bypass_approval', 'BYPAẞ_approval'],
+    ['bypass_approval', 'bypass_approval.value'],
+    ['max_acu_limit', 'max_acu_limit:0.x'],
+    ['create_as_user_id', 'create_as_user_id.x'],
     ['bypass_approval', 'bypass_approval='],
   ])('of a create %s is not spelled %j', async (name, spelled) => {
     const answer = await refusalOf(await send('POST', sessions, { prompt: 'x', [spelled]: 99 }))
-    expect(answer).toMatchObject({ status: spelled.toLowerCase().includes('max') ? 400 : 403 })
+    expect(answer).toMatchObject({ status: name === 'bypass_approval' ? 403 : 400 })
     expect(answer.detail).toContain(name)
     expect(running.upstream.seen).toEqual([])
   })
@@ -118,6 +123,8 @@ describe('in a body', () => {
     expect((await send('POST', sessions, { prompt: 'x', session_secrets: secrets })).status).toBe(200)
     for (const body of [
       { Session_Secrets: secrets },
+      { 'session_secrets.a.key': 'x' },
+      { 'session_secrets．0': { key: 'x' } },
       { session_secrets: { a: { Key: 'x' } } },
       { session_secrets: [{ 'k\u200bey': 'x' }] },
       { session_secrets: [{ key: 'CI_a' }, { key: 'CI_b', ＫＥＹ: 'x' }] },
@@ -164,8 +171,28 @@ describe('in a body', () => {
     expect(running.upstream.seen).toEqual([])
   })
 
+  test('no name with steps in it says which organization pays', async () => {
+    const path = '/v3beta1/enterprise/organizations/org-payments/consumption/acu-limits'
+    const inside = { local_agent: { billing_org_id: 'org-payments' } }
+    expect((await send('PATCH', path, inside, fenced)).status).toBe(200)
+    for (const name of ['local_agent.billing_org_id', 'localAgent:billing_org_id', 'local_agent[billing_org_id]']) {
+      const answer = await refusalOf(await send('PATCH', path, { ...inside, [name]: 'org-other' }, fenced))
+      expect(answer, name).toMatchObject({ status: 400, kind: 'body-unreadable', reason: 'misspelled-name' })
+    }
+    expect(running.upstream.seen).toHaveLength(1)
+  })
+
   test('other names pass, however much they look like one', async () => {
-    for (const name of ['max_acu_limits', 'acu_limit', 'organization', 'approval', 'xorg_id', 'create_as_user']) {
+    for (const name of [
+      'max_acu_limits',
+      'acu_limit',
+      'organization',
+      'approval',
+      'xorg_id',
+      'create_as_user',
+      'max.acu',
+      'a.org_id',
+    ]) {
       expect((await send('POST', sessions, { prompt: 'x', [name]: 1 })).status, name).toBe(200)
     }
   })
@@ -196,6 +223,8 @@ describe('in a query', () => {
     'orgIds=org-payments',
     'org_ids%00=org-payments',
     'org_ids%3D=org-payments',
+    'org_ids.x=org-payments',
+    'org_ids%2e0%2ex=org-payments',
   ])('an organization is not spelled %s', async (query) => {
     for (const each of [query, `org_ids=org-payments&${query}`]) {
       const answer = await refusalOf(await enterprise(each))
@@ -241,6 +270,10 @@ describe('in a query', () => {
     'bypass_approval',
     'session_secrets',
     'session_secrets[0][key]',
+    'session_secrets.0.key',
+    'session_secrets%2Ekey',
+    'max_acu_limit.value',
+    'create_as_user_id.x',
     'create_as_user_id',
     'Message-As-User-Id',
   ])('what belongs into the body of a create is refused: %s', async (name) => {
@@ -256,17 +289,23 @@ describe('in a query', () => {
 })
 
 describe('behind a fence', () => {
-  test.each(['organization=org-other', 'all=true', 'tenant=x', 'x', 'first=5&page=2', 'first=5;page=2'])(
-    'an enterprise operation takes no parameter that the API does not document: %s',
-    async (query) => {
-      const answer = await refusalOf(
-        await running.call(`/v3/enterprise/sessions?org_ids=org-payments&${query}`, { claims: fenced }),
-      )
-      expect(answer).toMatchObject({ status: 403, kind: 'organization-not-granted', reason: 'undocumented-parameter' })
-      expect(answer.detail).toContain('org_ids')
-      expect(running.upstream.seen).toEqual([])
-    },
-  )
+  test.each([
+    'organization=org-other',
+    'all=true',
+    'tenant=x',
+    'x',
+    'first=5&page=2',
+    'first=5;page=2',
+    '=org-other',
+    '=',
+  ])('an enterprise operation takes no parameter that the API does not document: %s', async (query) => {
+    const answer = await refusalOf(
+      await running.call(`/v3/enterprise/sessions?org_ids=org-payments&${query}`, { claims: fenced }),
+    )
+    expect(answer).toMatchObject({ status: 403, kind: 'organization-not-granted', reason: 'undocumented-parameter' })
+    expect(answer.detail).toContain('org_ids')
+    expect(running.upstream.seen).toEqual([])
+  })
 
   test("an organization's own operation takes none that speaks of organizations", async () => {
     for (const name of ['organization', 'Organization_Id', 'orgs', 'target-org', 'x[organizationIds]']) {

@@ -1,7 +1,7 @@
 // The names of a JSON document that count, level by level, and the first name in a document that could be taken for one of
 // them and is not spelled as it is. Pure.
 
-import { foldName } from '../../catalogue/name-folding.ts'
+import { foldName, foldedHolders } from '../../catalogue/name-folding.ts'
 import { isJsonObject, type StrictJson } from '../../json/value.ts'
 
 /** The names that count at one level. */
@@ -90,7 +90,13 @@ class Search {
       this.#oddCharacters += name.length
       if (this.#oddCharacters > mostOddCharacters) return folded.values().next().value
     }
-    return folded.get(foldName(name, longest))
+    const meant = folded.get(foldName(name, longest))
+    if (meant !== undefined) return meant
+    for (const holder of foldedHolders(name, longest)) {
+      const held = folded.get(holder)
+      if (held !== undefined) return held
+    }
+    return undefined
   }
 }
 
