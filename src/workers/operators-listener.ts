@@ -20,6 +20,12 @@ interface Answer {
   readonly text: string
 }
 
+/** What a worker is asked. */
+type Question = Pick<IncomingMessage, 'method' | 'url' | 'headers'>
+
+/** The format of metrics, when no worker says it. */
+const metricsType = 'text/plain; version=0.0.4; charset=utf-8'
+
 /** How long a worker may take for a read, and for a change. */
 const answerMs = { GET: 1_000, POST: 30_000 } as const
 
@@ -60,21 +66,24 @@ async function answer(pool: Pool, request: IncomingMessage, response: ServerResp
   const forAll = ['GET /readyz', 'GET /metrics', 'GET /api/status', 'GET /api/keys', 'POST /api/reload']
   if (route === 'POST /api/reload') pool.reopen()
   const listening = pool.workers.filter(({ admin }) => admin !== null)
-  const [liveliest] = listening.toSorted((one, other) => one.unanswered - other.unanswered)
-  const asked = forAll.includes(route) ? listening : liveliest === undefined ? [] : [liveliest]
+  const asked = !forAll.includes(route)
+    ? await firstAlive(listening, request)
+    : request.method === 'POST'
+      ? await alive(listening, request)
+      : listening
   const answers = await askAll(asked, request)
   if (route === 'GET /readyz') return readiness(pool, answers, response)
   const [first] = answers
-  if (first === undefined)
+  if (first === undefined && route !== 'GET /metrics' && route !== 'GET /api/status')
     return reply(response, 503, {
       error: pool.workers.map((worker) => `worker ${worker.number}: ${silenceOf(worker)}`).join('; '),
     })
   const refusal = answers.find(({ status }) => status >= 400 && status !== 409)
-  if (refusal !== undefined || !forAll.includes(route))
-    return plain(response, (refusal ?? first).status, (refusal ?? first).type, (refusal ?? first).text)
+  const single = refusal ?? (forAll.includes(route) ? undefined : first)
+  if (single !== undefined) return plain(response, single.status, single.type, single.text)
   if (route === 'GET /metrics') {
     const texts = answers.map(({ worker, text }) => ({ worker: worker.number, text }))
-    return plain(response, 200, first.type, `${mergeMetrics(texts)}${answering(pool, answers)}`)
+    return plain(response, 200, first?.type ?? metricsType, `${mergeMetrics(texts)}${answering(pool, answers)}`)
   }
   if (route === 'GET /api/keys') return reply(response, 200, worstOfKeys(answers))
   const workers = pool.workers.map((worker): Record<string, unknown> => {
@@ -92,7 +101,7 @@ async function answer(pool: Pool, request: IncomingMessage, response: ServerResp
   const results = new Set(workers.map((worker) => worker['result']))
   const same = results.size === 1 && answers.length === pool.workers.length
   const diagnostics = workers.flatMap((worker) => (Array.isArray(worker['diagnostics']) ? worker['diagnostics'] : []))
-  return reply(response, same ? first.status : 409, {
+  return reply(response, same ? (first?.status ?? 200) : 409, {
     result: same ? [...results][0] : 'divided',
     diagnostics: [...new Set(diagnostics)],
     workers,
@@ -145,12 +154,30 @@ function worstOfKeys(answers: readonly Answer[]): readonly unknown[] {
   return [...keys.values()]
 }
 
-async function askAll(workers: readonly WorkerStatus[], request: IncomingMessage): Promise<readonly Answer[]> {
+/** Those that do anything: what may take long is asked of no others. */
+async function alive(workers: readonly WorkerStatus[], request: IncomingMessage): Promise<readonly WorkerStatus[]> {
+  return (await askAll(workers, livenessOf(request))).map(({ worker }) => worker)
+}
+
+/** The first that does anything, in a list; an empty one when all hang. */
+async function firstAlive(
+  workers: readonly WorkerStatus[],
+  request: IncomingMessage,
+): Promise<readonly WorkerStatus[]> {
+  const first = Promise.any(workers.map((worker) => ask(worker, livenessOf(request))))
+  return await first.then(({ worker }) => [worker]).catch(() => [])
+}
+
+function livenessOf({ headers }: IncomingMessage): Question {
+  return { method: 'GET', url: '/livez', headers }
+}
+
+async function askAll(workers: readonly WorkerStatus[], request: Question): Promise<readonly Answer[]> {
   const answers = await Promise.all(workers.map((worker) => ask(worker, request).catch(() => null)))
   return answers.filter((each) => each !== null)
 }
 
-function ask(worker: WorkerStatus, { method, url, headers }: IncomingMessage): Promise<Answer> {
+function ask(worker: WorkerStatus, { method, url, headers }: Question): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const { host = '', port = 0 } = worker.admin ?? {}
     const { connection: _connection, 'content-length': _length, 'transfer-encoding': _coding, ...fields } = headers

@@ -26,8 +26,6 @@ export interface WorkerStatus {
   readonly restarts: number
   /** Its own operators' listener; null until it listens. */
   readonly admin: BoundAddress | null
-  /** Pings that it has not answered. */
-  readonly unanswered: number
 }
 
 export interface Pool {
@@ -47,6 +45,7 @@ interface WorkerSlot extends WorkerStatus {
   pid: number
   restarts: number
   admin: BoundAddress | null
+  /** Pings that it has not answered. */
   unanswered: number
   /** Its name among the instances that share the store. */
   instance: string | null

@@ -241,6 +241,37 @@ describeWithValkey('a gateway of two workers', () => {
     expect(Number(missing[4]) + 600_000).toBeLessThanOrEqual(Number(now[2]) * 1000 + 31_000)
   })
 
+  test('answers operators while all workers hang, and does not wait for their end', async () => {
+    const found = await workers()
+    for (const { pid } of found) process.kill(pid, 'SIGSTOP')
+    const silent = [1, 2].map((number) => `worker ${number}: it does not answer`)
+    const [status, metrics, ready, live, ...others] = await Promise.all([
+      ask(adminPort, '/api/status'),
+      ask(adminPort, '/metrics'),
+      ask(adminPort, '/readyz'),
+      ask(adminPort, '/livez'),
+      ask(adminPort, '/api/keys'),
+      ask(adminPort, '/api/budgets'),
+      ask(adminPort, '/api/reload', 'POST'),
+      ask(adminPort, '/api/purge?organization=org-payments', 'POST'),
+    ])
+    expect(gateway.err.split('"event":"worker-hangs"')).toHaveLength(1)
+    for (const { pid } of found) process.kill(pid, 'SIGCONT')
+    expect([status.status, JSON.parse(status.text)]).toEqual([
+      200,
+      { workers: found.map(({ worker, pid, restarts }) => ({ worker, pid, restarts, error: 'it does not answer' })) },
+    ])
+    expect(metrics.status).toBe(200)
+    expect(metrics.headers['content-type']).toContain('version=0.0.4')
+    expect(metrics.text).toContain('gateway_worker_answers{worker="1"} 0\ngateway_worker_answers{worker="2"} 0\n')
+    expect([ready.status, JSON.parse(ready.text)]).toEqual([503, { ready: false, reasons: silent }])
+    expect(live.status).toBe(200)
+    for (const { status: code, text } of others)
+      expect([code, JSON.parse(text)]).toEqual([503, { error: silent.join('; ') }])
+    await until(async () => (await ask(adminPort, '/readyz')).status === 200, 'both to go on')
+    expect((await workers()).map(({ pid }) => pid)).toEqual(found.map(({ pid }) => pid))
+  })
+
   test('shows a hanging worker at once, keeps serving, and replaces it', async () => {
     const [, second] = await workers()
     if (second === undefined) throw new Error('no worker')
@@ -259,6 +290,13 @@ describeWithValkey('a gateway of two workers', () => {
     expect(metrics).toContain('gateway_store_away{worker="1"}')
     expect(metrics).not.toContain('gateway_store_away{worker="2"}')
     expect((await ask(adminPort, '/api/keys')).status).toBe(200)
+    const reloaded = await ask(adminPort, '/api/reload', 'POST')
+    expect([reloaded.status, JSON.parse(reloaded.text)]).toMatchObject([
+      409,
+      { result: 'divided', workers: [{ result: 'unchanged' }, { error: 'it does not answer' }] },
+    ])
+    expect((await ask(adminPort, '/api/purge?organization=org-payments', 'POST')).status).toBe(200)
+    expect(gateway.err).not.toContain('"event":"worker-hangs"')
     await until(() => gateway.err.includes('"event":"worker-hangs"'), 'the hanging one to be noticed')
     await until(async () => (await workers())[1]?.policies !== undefined, 'another worker')
     const found = await workers()
