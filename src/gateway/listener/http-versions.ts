@@ -2,7 +2,7 @@
 
 import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+import { lingerBeforeClosing } from './linger.ts'
 
 /** The stream of an HTTP/2 message, or null: Node's compatibility layer hides it behind the types of HTTP/1. */
 function streamOf(message: IncomingMessage | ServerResponse): ServerHttp2Stream | null {
@@ -40,20 +40,10 @@ export function leaveUnread(request: IncomingMessage, response: ServerResponse):
   const stream = streamOf(response)
   if (stream === null) {
     response.shouldKeepAlive = false
-    lingerBeforeClosing(request.socket)
+    const { socket } = request
+    // Node closes with this after the last answer.
+    socket.destroySoon = () => lingerBeforeClosing(socket)
   } else if (!stream.endAfterHeaders) stream.once('finish', () => stream.close(constants.NGHTTP2_NO_ERROR))
-}
-
-/** How long remaining input is read and dropped after the last answer of a connection. */
-const lingerMs = 2_000
-
-/** A connection that is closed while its caller sends is reset, and the answer lost with it (RFC 9112 section 9.6). */
-function lingerBeforeClosing(socket: Socket): void {
-  socket.destroySoon = () => {
-    socket.end()
-    const timer = setTimeout(() => socket.destroy(), lingerMs)
-    socket.once('close', () => clearTimeout(timer))
-  }
 }
 
 /**

@@ -9,6 +9,7 @@ import type { Pipelines } from './pipelines.ts'
 import { unparsable } from '../refusals/request.ts'
 import { answerFailure } from '../responses/own-answer.ts'
 import type { ConnectionCut } from './connections.ts'
+import { lingerBeforeClosing } from './linger.ts'
 
 export interface UnreadRequestsParts {
   readonly pipelines: Pipelines
@@ -24,9 +25,6 @@ export interface UnreadRequests {
   /** CONNECT passes the stages like any other request. */
   connect(request: IncomingMessage, socket: Socket, route: (response: ServerResponse) => void): void
 }
-
-/** How long a connection stays open for its last answer to arrive. */
-const lingerMs = 5000
 
 export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRequestsParts): UnreadRequests {
   /** After its first error Node's parser reports every later byte as well. */
@@ -47,10 +45,7 @@ export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRe
     socket.on('error', () => {})
     response.once('finish', () => {
       response.emit('close')
-      socket.end()
-      const linger = setTimeout(() => socket.destroy(), lingerMs)
-      socket.once('close', () => clearTimeout(linger))
-      socket.resume()
+      lingerBeforeClosing(socket)
     })
     const begin = (): void => {
       const isOpen = socket.writable
