@@ -1,32 +1,57 @@
-// Refuses requests while the event loop lags: of teams of low priority first, of high priority last. What was admitted goes on.
+// Refuses requests while the event loop lags: of teams that make more than their fair share of the load first, and of teams of low
+// priority before those of high priority. What was admitted goes on.
 
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Precedence } from '../limits/precedence.ts'
 import { Problem } from '../problems.ts'
+import { TeamLoads, type TeamLoad } from './team-loads.ts'
 
 export const priorities = ['low', 'normal', 'high'] as const satisfies readonly Precedence['priority'][]
 
-/** Delays of the event loop from which requests of a priority are refused. */
-const boundsMs = { low: 100, normal: 250, high: 1_000 } as const
-/** Readings in a row before a further priority is refused: a single pause of the process is no overload. */
+/** Delays of the event loop from which a level holds. */
+const boundsMs = [100, 250, 1_000] as const
+/** Readings in a row before the level rises: a single pause of the process is no overload. */
 const readingsToRise = 2
 /**
- * Readings in a row below half of a bound before a priority is served again: the delay is short only because requests
- * are refused.
+ * Readings in a row below half of a bound before the level falls, from then on with each reading: the delay is short only because
+ * requests are refused.
  */
-const readingsToFall = 6
+const readingsToFall = 2
 /** Between two readings. */
-export const readingMs = 500
+export const readingMs = 250
 const retryAfterSeconds = 3
 
-/** How many of the priorities are refused: 0 to 3. */
+/** How much too much there is to do: 0, nobody is refused, to 3, everybody is. */
 export type OverloadLevel = 0 | 1 | 2 | 3
+
+/** The levels from which teams of a priority are refused: those that make more than their share of the load, and the others. */
+const refusedFrom = {
+  low: { beyondShare: 1, withinShare: 2 },
+  normal: { beyondShare: 1, withinShare: 3 },
+  high: { beyondShare: 2, withinShare: 3 },
+} as const satisfies Record<Precedence['priority'], Record<'beyondShare' | 'withinShare', OverloadLevel>>
+
+/** The priorities of which teams are refused at a level: those that make more than their share of the load, and the others. */
+export function refusedAt(level: OverloadLevel): Readonly<Record<'beyondShare' | 'withinShare', readonly string[]>> {
+  const refused = (load: 'beyondShare' | 'withinShare'): readonly string[] =>
+    priorities.filter((priority) => level >= refusedFrom[priority][load])
+  return { beyondShare: refused('beyondShare'), withinShare: refused('withinShare') }
+}
+
+/** A request costs as much as a small one more for each so many bytes of its body. */
+const bytesOfCost = 64 * 1024
+/** What a body without a length may be. */
+const unknownBodyBytes = 1024 * 1024
+
+/** Whose request it is. */
+export type LoadOwner = Pick<Precedence, 'team' | 'priority' | 'weight'>
 
 export class Overload {
   readonly #onChange: (level: OverloadLevel, delayMs: number) => void
   #level: OverloadLevel = 0
   readonly #above: OverloadLevel[] = []
   #calm = 0
+  readonly #loads = new TeamLoads()
   readonly #refused = { low: 0, normal: 0, high: 0 }
 
   constructor(onChange: (level: OverloadLevel, delayMs: number) => void) {
@@ -44,6 +69,7 @@ export class Overload {
 
   /** Takes a reading of the event loop's delay. */
   take(delayMs: number): void {
+    this.#loads.age()
     const wanted = levelOf(delayMs)
     if (wanted > this.#level) {
       this.#calm = 0
@@ -59,20 +85,32 @@ export class Overload {
   #change(level: OverloadLevel, delayMs: number): void {
     this.#level = level
     this.#above.length = 0
-    this.#calm = 0
     this.#onChange(level, delayMs)
   }
 
-  /** The refusal of a request of this priority, or null. */
-  refusal(priority: Precedence['priority']): Problem | null {
-    if (this.#level === 0 || priorities.indexOf(priority) >= this.#level) return null
-    this.#refused[priority] += 1
-    return shed()
+  /**
+   * Counts a request of a team, whose body has so many bytes (null: nobody knows yet). Returns its refusal, or what to call when
+   * it is over.
+   */
+  admit({ team, priority, weight }: LoadOwner, bodyBytes: number | null): Problem | (() => void) {
+    const load = this.#loads.begin(team, weight, 1 + (bodyBytes ?? unknownBodyBytes) / bytesOfCost)
+    if (this.#isRefused(priority, load)) {
+      this.#refused[priority] += 1
+      return shed()
+    }
+    load.inFlight += 1
+    return load.leave
+  }
+
+  #isRefused(priority: Precedence['priority'], load: TeamLoad): boolean {
+    const { beyondShare, withinShare } = refusedFrom[priority]
+    if (this.#level < beyondShare) return false
+    return this.#level >= withinShare || this.#loads.exceedsShare(load)
   }
 }
 
 function levelOf(delayMs: number): OverloadLevel {
-  return priorities.filter((priority) => delayMs >= boundsMs[priority]).length as OverloadLevel
+  return boundsMs.filter((bound) => delayMs >= bound).length as OverloadLevel
 }
 
 function least(levels: readonly OverloadLevel[]): OverloadLevel {
@@ -82,7 +120,7 @@ function least(levels: readonly OverloadLevel[]): OverloadLevel {
 function shed(): Problem {
   return new Problem(
     'overloaded',
-    'The gateway has more to do than it can, and serves teams of higher priority first. Nothing was sent; try again after Retry-After.',
+    'The gateway has more to do than it can, and first refuses teams that make the most load for their share, then those of lower priority. Nothing was sent; try again after Retry-After.',
     { reason: 'gateway-busy', fields: { 'retry-after': String(retryAfterSeconds) } },
   )
 }

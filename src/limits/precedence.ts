@@ -1,4 +1,4 @@
-// How requests of a team are ordered beside those of other teams. Types only.
+// How requests of a team are ordered beside those of other teams.
 
 /** How a team stands in the queue before the upstream. */
 export interface Precedence {
@@ -9,3 +9,6 @@ export interface Precedence {
   /** How long a request may wait while its key rests, milliseconds; 0: it is refused at once. */
   readonly maxWaitMs: number
 }
+
+/** Of requests that no team has made. */
+export const ofNoTeam: Precedence = { team: '', priority: 'normal', weight: 2, maxWaitMs: 0 }

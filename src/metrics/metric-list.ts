@@ -66,7 +66,7 @@ export const metricList = {
   },
   overloadLevel: {
     name: 'gateway_overload_level',
-    help: 'How many of the priorities low, normal and high are refused because the event loop lags; 0 in calm.',
+    help: 'How much the event loop lags, 0 in calm to 3: from 1 teams that make more than their share of the load are refused, from 2 low priority, at 3 all.',
     labelNames: [],
   },
   overloadRefused: {

@@ -5,7 +5,7 @@ import { cacheView, issuerView, keyView, policiesView, storeView } from '../admi
 import { groupNote, groupView } from '../cache/shared/group-view.ts'
 import { organizationTag, resourceTag } from '../cache/invalidation/tags.ts'
 import type { GatewayApp } from '../gateway/app.ts'
-import { priorities, type Overload, type OverloadLevel } from '../gateway/overload.ts'
+import { refusedAt, type Overload, type OverloadLevel } from '../gateway/overload.ts'
 import type { Upstream } from '../gateway/upstream/upstream.ts'
 import type { CertificateInUse } from './certificate.ts'
 import type { Core } from './core.ts'
@@ -133,5 +133,7 @@ export function createOperators(
 }
 
 function overloadNote(level: OverloadLevel): string {
-  return `the event loop lags; requests of teams of these priorities are refused: ${priorities.slice(0, level).join(', ')}`
+  const { beyondShare, withinShare } = refusedAt(level)
+  const others = withinShare.length === 0 ? 'none' : withinShare.join(', ')
+  return `the event loop lags; requests are refused of teams that make more than their share of the load (priority ${beyondShare.join(', ')}) and of other teams (priority ${others})`
 }

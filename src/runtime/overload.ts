@@ -1,6 +1,6 @@
 // Watches the event loop's delay while the gateway runs, and logs an overload.
 
-import { createDelayReader, Overload, priorities, readingMs } from '../gateway/overload.ts'
+import { createDelayReader, Overload, readingMs, refusedAt } from '../gateway/overload.ts'
 import type { Core } from './core.ts'
 
 export interface OverloadWatch {
@@ -10,9 +10,14 @@ export interface OverloadWatch {
 
 export function watchOverload({ eventLoopDelay, log }: Core): OverloadWatch {
   const overload = new Overload((level, delayMs) => {
-    const refused = priorities.slice(0, level)
-    const fields = { event: 'overload', refused, delay_ms: Math.round(delayMs) }
-    if (level > 0) log.warn(fields, 'the event loop lags; requests of teams of these priorities are refused')
+    const { beyondShare, withinShare } = refusedAt(level)
+    const delay_ms = Math.round(delayMs)
+    const fields = { event: 'overload', refused: withinShare, refused_beyond_share: beyondShare, delay_ms }
+    if (level > 0)
+      log.warn(
+        fields,
+        'the event loop lags; requests of teams of these priorities are refused, sooner when they make more than their share of the load',
+      )
     else log.info(fields, 'the event loop keeps up again; requests of all teams are served')
   })
   const reader = eventLoopDelay === null ? createDelayReader() : null

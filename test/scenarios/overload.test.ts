@@ -1,5 +1,5 @@
-// An overloaded process: teams of low priority are refused first, those of high priority last; admitted requests are
-// served, and operators see all of it.
+// An overloaded process: teams that make more than their share of the load are refused first, then those of low priority;
+// admitted requests are served, and operators see all of it.
 
 import type { ServerResponse } from 'node:http'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -32,16 +32,13 @@ const level = async (): Promise<number> =>
 
 test('refuses by priority, says why, and serves all again', async () => {
   expect(await statuses()).toEqual([200, 200, 200, 200])
-  for (const [reading, expected] of [
-    [150, [503, 200, 200, 200]],
-    [400, [503, 503, 200, 503]],
-    [3000, [503, 503, 503, 503]],
+  for (const [reading, reached, expected] of [
+    [150, 1, [200, 200, 200, 200]],
+    [400, 2, [503, 200, 200, 200]],
+    [3000, 3, [503, 503, 503, 503]],
   ] as const) {
     delayMs = reading
-    await until(
-      async () => (await level()) === expected.slice(0, 3).filter((status) => status === 503).length,
-      'the level',
-    )
+    await until(async () => (await level()) === reached, 'the level')
     expect(await statuses()).toEqual(expected)
   }
   const before = running.upstream.seen.length
@@ -61,8 +58,33 @@ test('refuses by priority, says why, and serves all again', async () => {
   const said = running.logLines
     .filter((line) => line.includes('"event":"overload"'))
     .map((line) => JSON.parse(line) as { refused: string[] })
-  expect(said[0]?.refused).toEqual(['low'])
-  expect(said.at(-1)?.refused).toEqual([])
+  expect(said[0]).toMatchObject({ refused: [], refused_beyond_share: ['low', 'normal'] })
+  expect(said.at(-1)).toMatchObject({ refused: [], refused_beyond_share: [] })
+})
+
+test('refuses the team that makes the load before others of its priority, while its requests are under way', async () => {
+  const held: ServerResponse[] = []
+  running.upstream.takeOver((request, response) => {
+    request.resume()
+    held.push(response)
+  })
+  const many = Array.from({ length: 30 }, () => call('sso-payments-eng'))
+  await until(() => held.length === many.length, 'the requests under way')
+  running.upstream.takeOver(null)
+  delayMs = 150
+  await until(async () => (await level()) === 1, 'the level')
+  expect(await statuses()).toEqual([200, 200, 200, 503])
+  delayMs = 400
+  await until(async () => (await level()) === 2, 'the next level')
+  expect((await call('normal')).status).toBe(200)
+  for (const response of held) response.writeHead(200).end('{}')
+  expect((await Promise.all(many)).map(({ status }) => status)).toEqual(many.map(() => 200))
+  // What it has begun is forgotten within a few readings.
+  await until(
+    async () => (await call('normal')).status === 200 && (await call('sso-payments-eng')).status === 200,
+    'it to be served',
+  )
+  expect(await level()).toBe(2)
 })
 
 test('never refuses operators, own pages or what was admitted before', async () => {

@@ -1,11 +1,19 @@
-// Stage: refuses requests by the priority of their team while the event loop lags, before they hold any resources.
+// Stage: refuses requests while the event loop lags, by the load and the priority of their team, before they hold any resources.
 
 import type { Overload } from '../overload.ts'
+import { ofNoTeam } from '../../limits/precedence.ts'
+import { Problem } from '../../problems.ts'
 import type { Stage } from './stage.ts'
 
 export function createShedLoad(overload: Overload): Stage {
   return {
     name: 'shed-load',
-    run: ({ decided }) => overload.refusal(decided.decision.team?.precedence.priority ?? 'normal') ?? undefined,
+    run(context) {
+      const owner = context.decided.decision.team?.precedence ?? ofNoTeam
+      const admitted = overload.admit(owner, context.fields.bodyLength)
+      if (admitted instanceof Problem) return admitted
+      context.whenEnded(admitted)
+      return undefined
+    },
   }
 }

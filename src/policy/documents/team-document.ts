@@ -116,7 +116,7 @@ const limits = z.strictObject({
     .enum(['high', 'normal', 'low'])
     .default('normal')
     .describe(
-      'Who makes room for whom while the Devin API has a key rest (429), and who is refused first while the gateway is overloaded: lower priorities.',
+      'Who makes room for whom while the Devin API has a key rest (429), and who is refused first while the gateway is overloaded: teams that make more than their share of the load, then lower priorities.',
     ),
   weight: count('weight')
     .max(100, 'weight must be at most 100')

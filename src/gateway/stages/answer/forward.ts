@@ -5,7 +5,7 @@ import { followAcquired, type AskUpstream } from '../../../cache/acquired.ts'
 import type { ResponseSink } from '../../../cache/response-stream.ts'
 import type { Keyring } from '../../../keys/keyring.ts'
 import type { Limiter } from '../../../limits/limiter.ts'
-import type { Precedence } from '../../../limits/precedence.ts'
+import { ofNoTeam } from '../../../limits/precedence.ts'
 import { asProblem } from '../../../problems.ts'
 import type { RequestContext } from '../../context.ts'
 import { declareJson } from '../../fields.ts'
@@ -120,4 +120,3 @@ function whenGranted(judged: StageResult | Promise<StageResult>, sink: ResponseS
 }
 
 const noBody = Buffer.alloc(0)
-const ofNoTeam: Precedence = { team: '', priority: 'normal', weight: 2, maxWaitMs: 0 }
