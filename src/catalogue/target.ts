@@ -53,7 +53,7 @@ export function parseTarget(text: string): Target {
   return readTarget(text, undefined)
 }
 
-/** Path and query as one text, as a request line has them. */
+/** Path and query as one text, as the upstream gets them: a question mark with nothing behind it is not sent. */
 export function addressOf({ path, query }: Target): string {
   return query === '' ? path : `${path}?${query}`
 }

@@ -200,6 +200,28 @@ function withoutIds(seen: Seen | undefined): string[] {
   return fields
 }
 
+test.each([
+  ['?a=1', '?a=1&'],
+  ['?a=%41', '?a=A'],
+  ['?a=1&a=2', '?a=2&a=1'],
+  ['?a', '?a='],
+  ['?a=b+c', '?a=b%20c'],
+  ['?a=%e4%bd%a0', '?a=%E4%BD%A0'],
+  ['?A=1', '?a=1'],
+  ['?a[]=1&a[]=2', '?a[]=2&a[]=1'],
+  ['?a.b=1&a_b=2', '?a_b=2&a.b=1'],
+  ['?%61=1&a=2', '?a=2&%61=1'],
+  ['', '?'],
+])('who asks for a thing with %s and who asks with %s get what was sent for each', async (one, other) => {
+  running.upstream.respond((request, response) => reflect(response, [request.url ?? '']))
+  const path = kinds['a class']?.() ?? ''
+  await send('HTTP/1.1', path + one)
+  const answer = await send('HTTP/2', path + other, {}, 'bob')
+  // A question mark with nothing behind it is not sent, so that those two are one.
+  expect(JSON.parse(answer.body)).toEqual([path + (other === '?' ? '' : other)])
+  expect(answer.fields['cache-status']).toContain(other === '?' ? '; hit' : 'fwd=uri-miss')
+})
+
 describe('the coding of a read that others may share', () => {
   test.each(['br', 'zstd', 'gzip', 'deflate, mark', '', 'identity;q=0', '*;q=0', '*', 'gzip;q=0, br'])(
     'is asked for the same whoever asks, here with Accept-Encoding: %s',
