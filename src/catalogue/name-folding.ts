@@ -5,8 +5,6 @@ const plain = /^[a-z0-9]*$/
 /** Marks, controls, spaces and invisible characters are removed. */
 const dropped = /[\p{M}\p{C}\p{Z}\p{Default_Ignorable_Code_Point}]+/uy
 const notInNames = /[^\p{L}\p{N}]|\p{Default_Ignorable_Code_Point}/gu
-/** `name.0` is an item of the list `name` to some servers. */
-const asItem = /[.:]\p{Nd}+$/u
 
 /**
  * The name without what readers may overlook: compatibility forms (NFKC), case, marks, separators, white space,
@@ -16,13 +14,13 @@ const asItem = /[.:]\p{Nd}+$/u
  */
 export function foldName(name: string, most = Number.POSITIVE_INFINITY): string {
   if (plain.test(name)) return name
-  const end = /\p{Nd}$/u.test(name) ? name.replace(asItem, '').length : name.length
+  const end = endOf(name)
   let folded = ''
   for (let at = 0; at < end && folded.length <= most;) {
     const code = name.charCodeAt(at)
     if (code < 0x80) {
       if (code === openBracket && folded !== '') break
-      folded += asciiLetter(code)
+      folded += asciiLetters[code] ?? ''
       at += 1
       continue
     }
@@ -40,14 +38,22 @@ export function foldName(name: string, most = Number.POSITIVE_INFINITY): string 
   return folded
 }
 
+const digits = /^\p{Nd}+$/u
+
+/** `name.0` is an item of the list `name` to some servers. */
+function endOf(name: string): number {
+  const last = Math.max(name.lastIndexOf('.'), name.lastIndexOf(':'))
+  return last !== -1 && digits.test(name.slice(last + 1)) ? last : name.length
+}
+
 const openBracket = 0x5b
 
 /** The letter in lower case, or the digit; empty for any other character. */
-function asciiLetter(code: number): string {
-  const isCapital = code >= 0x41 && code <= 0x5a
-  const isKept = isCapital || (code >= 0x61 && code <= 0x7a) || (code >= 0x30 && code <= 0x39)
-  return isKept ? String.fromCharCode(isCapital ? code + 0x20 : code) : ''
-}
+const asciiLetters = Array.from({ length: 0x80 }, (_, code) =>
+  String.fromCharCode(code)
+    .replace(/[^A-Za-z0-9]/, '')
+    .toLowerCase(),
+)
 
 function lettersOf(compatible: string): string {
   const letters = compatible.replaceAll(notInNames, '')
@@ -76,39 +82,46 @@ export function* foldedHolders(name: string, most: number): Generator<string> {
 
 const step = /[.:/\u2024\ufe52\uff0e\uff0f\uff1a]/
 
+/** A beginning of texts as `beginsLike` compares it; null where nothing is left of it. */
+export function foldedBeginning(beginning: string): string | null {
+  const folded = [...beginning].map(foldCharacter).join('')
+  return folded === '' ? null : folded
+}
+
 /**
- * Whether a text begins with another one for a reader who overlooks what is overlooked in names. Punctuation counts, so that
- * `teammates` does not begin like `team:`; the separators `_`, `-`, `.` and white space do not. False where nothing is left of
- * the beginning.
+ * Whether the part of a text from `start` to `end` begins with a folded beginning for a reader who overlooks what is overlooked
+ * in names. Punctuation counts, so that `teammates` does not begin like `team:`; the separators `_`, `-`, `.` and white space do
+ * not. Reads no further than the first character that differs, and asks `mayFold` before each one outside ASCII, which take
+ * long: without leave the text is taken for one that begins so.
  */
-export function beginsLike(text: string, beginning: string): boolean {
-  const wanted = foldText(beginning, beginning.length)
-  return wanted !== '' && foldText(text, wanted.length).startsWith(wanted)
-}
-
-/** The first letters, digits and punctuation of a text, at least `most` of them where there are as many. */
-function foldText(text: string, most: number): string {
-  let folded = ''
-  for (let at = 0; at < text.length && folded.length < most;) {
-    overlooked.lastIndex = at
-    if (overlooked.test(text)) at = overlooked.lastIndex
-    else {
-      const character = String.fromCodePoint(text.codePointAt(at) ?? 0)
-      folded += caseless(character.normalize('NFKD'))
-      at += character.length
+export function beginsLike(text: string, folded: string, start: number, end: number, mayFold: () => boolean): boolean {
+  let matched = 0
+  for (let at = start; at < end;) {
+    const code = text.codePointAt(at) ?? 0
+    let character = asciiFolds[code]
+    if (character === undefined) {
+      if (!mayFold()) return true
+      character = foldCharacter(String.fromCodePoint(code))
     }
+    at += code > 0xffff ? 2 : 1
+    if (character === '') continue
+    if (!folded.startsWith(character, matched)) return character.startsWith(folded.slice(matched))
+    matched += character.length
+    if (matched === folded.length) return true
   }
-  return folded
+  return false
 }
 
-const overlooked = /[\p{M}\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\p{Pd}\p{Pc}\ufffd.]+/uy
+/** The letter, digit or punctuation without case; empty for what is overlooked. */
+function foldCharacter(character: string): string {
+  const cased = withoutCase(character.normalize('NFKD').replaceAll(colons, ':'))
+  return cased.normalize('NFKD').replaceAll(overlooked, '')
+}
+
+const overlooked = /[\p{M}\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\p{Pd}\p{Pc}\ufffd.]+/gu
 /** Letters and punctuation that look like a colon. */
 const colons = /[\u02d0\u0589\u05c3\u2236\ua789]/g
-
-function caseless(compatible: string): string {
-  const cased = withoutCase(compatible.replaceAll(colons, ':')).normalize('NFKD')
-  return cased.replaceAll(/[\p{M}\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\p{Pd}\p{Pc}\ufffd.]+/gu, '')
-}
+const asciiFolds = Array.from({ length: 0x80 }, (_, code) => foldCharacter(String.fromCharCode(code)))
 
 /** `foldName` of the raw name of a query parameter, with every escape taken off that some server takes off. */
 export function foldParameterName(rawName: string): string {

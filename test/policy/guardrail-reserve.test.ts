@@ -60,6 +60,20 @@ describe('a reserved beginning', () => {
     expect(sent(reserving('reserve: ["team:"]'), tags).decision.effect).toBe('allow')
   })
 
+  test.each<[name: string, tags: unknown, because: string | null]>([
+    ['texts of ASCII', Array.from({ length: 9000 }, (_, index) => `${index} `.repeat(12)), null],
+    ['texts outside ASCII', Array.from({ length: 4000 }, () => 'ж'.repeat(100)), null],
+    ['more of them', Array.from({ length: 4097 }, () => 'ж'), 'tags.4096 is beyond the 4096 characters outside ASCII'],
+    ['pieces of one text', ['ж,'.repeat(4097)], 'tags.0 is beyond the 4096 characters outside ASCII'],
+    ['what is overlooked in front', ['\u200b'.repeat(4097)], 'tags.0 is beyond the 4096 characters outside ASCII'],
+    ['the last of them', ['x', 'ж,'.repeat(4095) + 'ｔeam:'], 'tags.1 must not begin with team:'],
+    ['the last piece of many', [`${'x,'.repeat(400_000)}team:`], 'tags.0 must not begin with team:'],
+  ])('looks at so many characters that take long, and refuses what is beyond: %s', (_name, tags, because) => {
+    const { decision } = sent(reserving('reserve: ["team:"]'), tags)
+    expect(decision.effect).toBe(because === null ? 'allow' : 'deny')
+    if (because !== null) expect(decision.detail).toContain(because)
+  })
+
   test("lets the caller's own text through, letter by letter", () => {
     const policy = reserving('reserve: ["team:${team}", "app:${app}"]')
     expect(sent(policy, ['team:payments', 'urgent']).decision.effect).toBe('allow')

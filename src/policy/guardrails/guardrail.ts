@@ -39,6 +39,8 @@ export interface Rule {
 export interface ReservedText {
   /** As it is written up to the first attribute: `team:`. */
   readonly beginning: string
+  /** The same as texts are compared with it. */
+  readonly folded: string
   /** The caller's own text, where attributes follow the beginning; null: nobody sends it. */
   readonly own: ValueTemplate | null
 }

@@ -1,7 +1,7 @@
 // Reserved prefixes: `team:payments` says for whom a session ran, and no caller may set it for another team. Prefixes
 // are compared as leniently as names.
 
-import { beginsLike } from '../../catalogue/name-folding.ts'
+import { beginsLike, foldedBeginning } from '../../catalogue/name-folding.ts'
 import { isJsonObject, type StrictJson } from '../../json/value.ts'
 import type { CallerAttributes, ValueTemplate } from './attributes.ts'
 import type { BoundField, BoundRule, ReservedText } from './guardrail.ts'
@@ -9,8 +9,8 @@ import type { BoundField, BoundRule, ReservedText } from './guardrail.ts'
 /** Compiles `team:` or `team:${team}`; the template is of the whole. Null when nothing is left to reserve. */
 export function reservationOf(written: string, template: ValueTemplate): ReservedText | null {
   const [beginning = ''] = written.split('${')
-  if (!beginsLike(beginning, beginning)) return null
-  return { beginning, own: beginning === written ? null : template }
+  const folded = foldedBeginning(beginning)
+  return folded === null ? null : { beginning, folded, own: beginning === written ? null : template }
 }
 
 /** A text that the caller must not send. */
@@ -31,17 +31,19 @@ export function brokenReservation(
   const [first] = reserved
   if (first === undefined || value === null) return null
   const own = ownTexts(bounds, caller)
+  let foldsLeft = mostFolds
+  const mayFold = (): boolean => (foldsLeft -= 1) >= 0
   const items: readonly StrictJson[] = Array.isArray(value) ? value : [value]
   for (const [index, each] of items.entries()) {
     const item = Array.isArray(value) ? index : null
     if (Array.isArray(each) || isJsonObject(each)) return { by: first.by, item, clause: 'must be a text' }
     if (typeof each !== 'string' || own.has(each)) continue
-    const pieces = piecesOf(each)
-    const broken = reserved.find(({ reservation: { beginning } }) =>
-      pieces.some((piece) => beginsLike(piece, beginning)),
-    )
+    const broken = reserved.find(({ reservation: { folded } }) => hidesBeginning(each, folded, mayFold))
     if (broken === undefined) continue
-    const clause = `must not begin with ${broken.reservation.beginning}, which the gateway alone gives`
+    const clause =
+      foldsLeft < 0
+        ? `is beyond the ${mostFolds} characters outside ASCII of a field that are compared with what is reserved`
+        : `must not begin with ${broken.reservation.beginning}, which the gateway alone gives`
     return { by: broken.by, item, clause }
   }
   return null
@@ -61,7 +63,22 @@ function ownTexts({ rules, reserved }: BoundField, caller: CallerAttributes): Re
   )
 }
 
-/** Some readers take one text for a list. */
-function piecesOf(text: string): readonly string[] {
-  return /[,;|\n\r]/.test(text) ? [text, ...text.split(/[,;|\n\r]/)] : [text]
+/** They take long to compare, and callers choose how many there are. */
+const mostFolds = 4096
+
+/** Whether the text begins like that, or a piece of it: some readers take one text for a list. */
+function hidesBeginning(text: string, folded: string, mayFold: () => boolean): boolean {
+  if (beginsLike(text, folded, 0, text.length, mayFold)) return true
+  if (!separator.test(text)) return false
+  let start = 0
+  for (let at = 0; at <= text.length; at += 1) {
+    if (at < text.length && separators[text.charCodeAt(at)] !== true) continue
+    // The first piece begins as the text does.
+    if (start > 0 && start < at && beginsLike(text, folded, start, at, mayFold)) return true
+    start = at + 1
+  }
+  return false
 }
+
+const separator = /[,;|\n\r]/
+const separators = Array.from({ length: 0x80 }, (_, code) => separator.test(String.fromCharCode(code)))

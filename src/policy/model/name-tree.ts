@@ -44,10 +44,11 @@ function treeOf(paths: readonly (readonly string[])[]): NameTree {
 }
 
 /**
- * Characters of names outside ASCII that are looked at in one document. They cost much more than others to tell apart, and
- * callers choose how many there are: from then on such a name is taken for a misspelling.
+ * Characters of names that are looked at in one document: callers choose how many there are, and beyond them a name is taken for
+ * a misspelling. In a name that is not all ASCII they take much longer to tell apart, and each counts so many times.
  */
-const mostOddCharacters = 16_384
+const mostCharacters = 262_144
+const oddWeight = 16
 
 /** The first misspelling in a document; null when there is none. */
 export function misspelledIn(value: StrictJson, tree: NameTree): Misspelling | null {
@@ -55,7 +56,7 @@ export function misspelledIn(value: StrictJson, tree: NameTree): Misspelling | n
 }
 
 class Search {
-  #oddCharacters = 0
+  #characters = 0
 
   find(value: StrictJson, tree: NameTree, holder: string): Misspelling | null {
     if (tree.each === null && tree.below.size === 0) return null
@@ -86,10 +87,8 @@ class Search {
 
   /** The name that another one could be taken for. */
   #meant(name: string, { folded, longest }: NameTree): string | undefined {
-    if (odd.test(name)) {
-      this.#oddCharacters += name.length
-      if (this.#oddCharacters > mostOddCharacters) return folded.values().next().value
-    }
+    this.#characters += odd.test(name) ? name.length * oddWeight : name.length
+    if (this.#characters > mostCharacters) return folded.values().next().value
     const meant = folded.get(foldName(name, longest))
     if (meant !== undefined) return meant
     for (const holder of foldedHolders(name, longest)) {
