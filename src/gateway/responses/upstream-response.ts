@@ -13,6 +13,7 @@ import { readAnswerFields, weakened, type AnswerFields, type RawFields } from '.
 import type { LeakGuard, Scanner } from './leak-guard.ts'
 import type { AnswerReceiver } from '../upstream/call.ts'
 import { proxyStatus } from '../upstream/errors.ts'
+import type { StreamTurn } from '../stream-turns.ts'
 
 /** Listeners of answers. */
 export interface ResponseEvents {
@@ -45,6 +46,8 @@ export interface UpstreamCall {
   answered(fields: readonly string[]): void
   /** The upstream answered 429 and asked to wait so long, milliseconds. */
   throttled(waitMs: number): void
+  /** The answer comes in pieces and takes turns with others; `goOn` is called when its turn has come. */
+  takeTurns(goOn: () => void): StreamTurn
 }
 
 export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
@@ -59,6 +62,8 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
   #answer: AnswerFields | null = null
   #scanner: Scanner | null = null
   #inspector: Inspector | null = null
+  /** Null before the answer comes in pieces. */
+  #turn: StreamTurn | null = null
   #over = false
 
   constructor(
@@ -95,7 +100,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
 
   resume(): void {
     // An inspector pauses and resumes the upstream by itself.
-    if (this.#inspector === null) this.#controller?.resume()
+    if (this.#inspector === null) this.#turn?.release()
     else this.#inspector.resume()
   }
 
@@ -148,7 +153,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
     if (this.#over || answer === null) return true
     if (this.#inspector !== null) {
       this.#inspector.push(chunk)
-      return true
+      return this.#mayGoOn(chunk)
     }
     if (this.#scanner === null) {
       if (answer.contentLength === chunk.length) {
@@ -160,7 +165,8 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
       this.#stream(answer.contentLength)
     }
     const passed = this.#scanner?.push(chunk) ?? null
-    return passed === null || this.#sink.data(passed)
+    if (passed !== null && !this.#sink.data(passed)) this.#turn?.hold()
+    return this.#mayGoOn(chunk)
   }
 
   end(): void {
@@ -187,7 +193,19 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
     this.refuse(problem)
   }
 
+  #mayGoOn(read: Buffer): boolean {
+    return this.#over || this.#turn?.read(read.length) !== false
+  }
+
+  #takeTurns(): void {
+    this.#turn = this.#call.takeTurns(() => {
+      // Once the answer is over, the connection carries another one.
+      if (!this.#over) this.#controller?.resume()
+    })
+  }
+
   #stream(length: number | null): void {
+    this.#takeTurns()
     this.#head(length, null)
     this.#scanner = this.#guard.createScanner()
   }
@@ -205,6 +223,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
   }
 
   #inspect(decoders: readonly Decoder[]): Inspector {
+    this.#takeTurns()
     return inspectCompressed(this.#guard, decoders, {
       onHead: ({ identity, length }) => {
         if (identity && this.#answer !== null) this.#answer = weakened(this.#answer)
@@ -218,8 +237,8 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
       },
       onError: () => this.refuse(unsearchable('its content coding is broken')),
       onFlow: (more) => {
-        if (more) this.#controller?.resume()
-        else this.#controller?.pause()
+        if (more) this.#turn?.release()
+        else this.#turn?.hold()
       },
     })
   }

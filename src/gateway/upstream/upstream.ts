@@ -12,6 +12,7 @@ import type { BodyMemory } from '../bodies/memory.ts'
 import type { RequestContext } from '../context.ts'
 import type { LeakGuard } from '../responses/leak-guard.ts'
 import { UpstreamResponseHandler, type ResponseEvents } from '../responses/upstream-response.ts'
+import { StreamTurn, StreamTurns } from '../stream-turns.ts'
 import { createBreakers, type BreakerEvent, type CallResult } from './breakers.ts'
 import { Call, type AnswerReceiver } from './call.ts'
 import { createConnections } from './connections.ts'
@@ -87,6 +88,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     onHeld: events.held,
     onShareReached: events.shareReached,
   })
+  const turns = new StreamTurns()
   const breakers = createBreakers({ now, onEvent: events.breaker })
 
   let clockDueMs = 0
@@ -155,6 +157,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
       },
       answered: lookAtClock,
       throttled: (waitMs) => queue.throttled(version.handle.id, precedence.priority, waitMs),
+      takeTurns: (goOn) => new StreamTurn(turns, precedence.team, goOn),
     })
     const { call, enter } = prepare(
       {
