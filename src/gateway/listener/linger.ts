@@ -9,7 +9,7 @@ import type { Socket } from 'node:net'
  */
 export const lingerMs = 5_000
 /** What is read and dropped meanwhile. The rest stays in the buffers of the system, so that reading it takes no time. */
-export const mostLingeringBytes = 256 * 1024
+export const mostLingeringBytes = 64 * 1024
 
 /** The answer has been written: ends this side, and closes the connection when the other side has ended or after a while. */
 export function lingerBeforeClosing(socket: Socket): void {

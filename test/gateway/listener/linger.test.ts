@@ -61,10 +61,10 @@ describe.each([
     const { accepted, answer } = await refuse(isTls, Buffer.alloc(30_000_000, 'x'))
     expect(await answer).toMatch(/^HTTP\/1\.1 403 /)
     // Node pauses the connection before the answer as well.
-    while (!accepted.isPaused() || accepted.bytesRead < mostLingeringBytes) await setImmediate()
+    while (!accepted.writableEnded || !accepted.isPaused()) await setImmediate()
     const { bytesRead } = accepted
     // What was read with the head, and the last piece, come in addition.
-    expect(bytesRead).toBeLessThan(2 * mostLingeringBytes)
+    expect(bytesRead).toBeLessThan(4 * mostLingeringBytes)
     vi.advanceTimersByTime(lingerMs - 1)
     expect([accepted.bytesRead, accepted.destroyed]).toEqual([bytesRead, false])
     vi.advanceTimersByTime(1)
