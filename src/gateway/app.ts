@@ -10,7 +10,7 @@ import httpProxy from '@fastify/http-proxy'
 import type { FastifyPluginCallback, RouteHandlerMethod } from 'fastify'
 import type { PolicySet } from '../policy/model/policy-set.ts'
 import { Problem } from '../problems.ts'
-import { hasLeft, isHttp2 } from './listener/http-versions.ts'
+import { hasLeft, isHttp2, onceClosed } from './listener/http-versions.ts'
 import { RequestContext, type ContextEvents } from './context.ts'
 import { scheduleAdmission, scheduleFlush } from './event-loop-batch.ts'
 import {
@@ -130,7 +130,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
       nowMs: now(),
     }
     const context = new RequestContext(request, response, opening, events)
-    response.once('close', () => {
+    onceClosed(response, () => {
       context.close(hasLeft(response))
       if (!context.isEnded)
         lingering.set(

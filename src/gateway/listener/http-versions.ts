@@ -25,6 +25,16 @@ export function wasCutOff(request: IncomingMessage): boolean {
   return stream === null ? !request.complete : stream.aborted || stream.rstCode !== constants.NGHTTP2_NO_ERROR
 }
 
+/**
+ * Calls once when the caller has the answer or has left. By HTTP/2 that is the end of the stream: Node's compatibility layer
+ * tells nothing of a HEAD request whose caller leaves before the answer.
+ */
+export function onceClosed(response: ServerResponse, listener: () => void): void {
+  const stream = streamOf(response)
+  if (stream === null) response.once('close', listener)
+  else stream.once('close', listener)
+}
+
 /** Bytes a second that callers have to send of a body, and to take of an answer, once they have had time to begin. */
 export const leastRate = 8 * 1024
 

@@ -21,7 +21,7 @@ const mostControlFrames = 500
 const frameBytes = { ping: 17, settings: 9 } as const
 
 interface State {
-  openStreams: number
+  readonly openStreams: Set<ServerHttp2Stream>
   hadStream: boolean
   /** Since when no request is under way. */
   quietSinceMs: number
@@ -46,7 +46,7 @@ export class Sessions {
   add(session: ServerHttp2Session): void {
     const nowMs = this.#options.now()
     const state: State = {
-      openStreams: 0,
+      openStreams: new Set(),
       hadStream: false,
       quietSinceMs: nowMs,
       controlFrames: 0,
@@ -57,12 +57,16 @@ export class Sessions {
       closing: false,
     }
     this.#states.set(session, state)
-    session.once('close', () => this.#states.delete(session))
+    session.once('close', () => {
+      this.#states.delete(session)
+      // Streams with data that nobody has read may outlive their session.
+      for (const stream of state.openStreams) stream.destroy()
+    })
     session.on('stream', (stream: ServerHttp2Stream) => {
-      state.openStreams += 1
+      state.openStreams.add(stream)
       state.hadStream = true
       stream.once('close', () => {
-        state.openStreams -= 1
+        state.openStreams.delete(stream)
         state.quietSinceMs = this.#options.now()
       })
     })
@@ -84,8 +88,8 @@ export class Sessions {
     for (const [session, state] of this.#states) {
       state.controlFrames = 0
       // Destroys a session whose peer does not read the GOAWAY frame.
-      if (state.closing && state.openStreams === 0) session.destroy()
-      else if (state.openStreams === 0) this.#lookAtQuiet(session, state, nowMs)
+      if (state.closing && state.openStreams.size === 0) session.destroy()
+      else if (state.openStreams.size === 0) this.#lookAtQuiet(session, state, nowMs)
     }
   }
 
@@ -113,7 +117,7 @@ export class Sessions {
   }
 
   destroyIdle(): void {
-    for (const [session, { openStreams }] of this.#states) if (openStreams === 0) session.destroy()
+    for (const [session, { openStreams }] of this.#states) if (openStreams.size === 0) session.destroy()
   }
 
   destroy(): void {
