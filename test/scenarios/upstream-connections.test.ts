@@ -150,6 +150,11 @@ describe('an answer that is none', () => {
     ['a head without end', `HTTP/1.1 200 OK\r\nx: ${'x'.repeat(300_000)}`],
     ['two lengths', 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}x'],
     ['a chunk without a size', 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n'],
+    ['a status of four digits', 'HTTP/1.1 2000 OK\r\ncontent-length: 2\r\n\r\n{}'],
+    ['a length below zero', 'HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\n{}'],
+    ['a field with a NUL', 'HTTP/1.1 200 OK\r\nx: a\u0000b\r\ncontent-length: 2\r\n\r\n{}'],
+    ['a field without a colon', 'HTTP/1.1 200 OK\r\nnothing\r\ncontent-length: 2\r\n\r\n{}'],
+    ['TLS', '\u0015\u0003\u0001\u0000\u0002\u0002\u0016'],
     ['interim answers without end', 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(100)],
   ])('%s: 502 upstream-answer-refused', async (_name, bytes) => {
     await start()
