@@ -173,7 +173,7 @@ describe('over HTTP/2', () => {
       'POST',
       sessions,
       201,
-      (response) => response.writeHead(201, json).end('{"session_id":"s-1"}'),
+      (response) => response.writeHead(201, { ...json, 'content-length': '20' }).end('{"session_id":"s-1"}'),
     ],
     ['of the gateway', 'head', 'POST', sessions, 502, (response) => void response.socket?.destroy()],
     ['that is refused', 'end', 'POST', sessions, 422, (response) => response.writeHead(422, json).end('{}')],
