@@ -5,7 +5,7 @@ import { cacheView, issuerView, keyView, policiesView, storeView } from '../admi
 import { groupNote, groupView } from '../cache/shared/group-view.ts'
 import { organizationTag, resourceTag } from '../cache/invalidation/tags.ts'
 import type { GatewayApp } from '../gateway/app.ts'
-import { refusedAt, type Overload, type OverloadLevel } from '../gateway/overload.ts'
+import { refusedAt, type Overload, type OverloadLevel } from '../gateway/load/overload.ts'
 import type { Upstream } from '../gateway/upstream/upstream.ts'
 import type { CertificateInUse } from './certificate.ts'
 import type { Core } from './core.ts'

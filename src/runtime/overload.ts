@@ -1,6 +1,6 @@
 // Watches the event loop's delay while the gateway runs, and logs an overload.
 
-import { createDelayReader, Overload, readingMs, refusedAt } from '../gateway/overload.ts'
+import { createDelayReader, Overload, readingMs, refusedAt } from '../gateway/load/overload.ts'
 import type { Core } from './core.ts'
 
 export interface OverloadWatch {

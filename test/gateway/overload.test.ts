@@ -6,7 +6,7 @@ import {
   readingMs,
   refusedAt,
   type OverloadLevel,
-} from '../../src/gateway/overload.ts'
+} from '../../src/gateway/load/overload.ts'
 import { Problem } from '../../src/problems.ts'
 
 type Priority = (typeof priorities)[number]

@@ -1,6 +1,6 @@
 import { array, assert, integer, nat, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { TeamLoads, type TeamLoad } from '../../src/gateway/team-loads.ts'
+import { TeamLoads, type TeamLoad } from '../../src/gateway/load/team-loads.ts'
 
 interface Made {
   readonly weight: number

@@ -1,6 +1,6 @@
 // Stage: refuses requests while the event loop lags, by the load and the priority of their team, before they hold any resources.
 
-import type { Overload } from '../overload.ts'
+import type { Overload } from '../load/overload.ts'
 import { ofNoTeam } from '../../limits/precedence.ts'
 import { Problem } from '../../problems.ts'
 import type { Stage } from './stage.ts'

@@ -2,8 +2,8 @@
 // priority before those of high priority. What was admitted goes on.
 
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import type { Precedence } from '../limits/precedence.ts'
-import { Problem } from '../problems.ts'
+import type { Precedence } from '../../limits/precedence.ts'
+import { Problem } from '../../problems.ts'
 import { TeamLoads, type TeamLoad } from './team-loads.ts'
 
 export const priorities = ['low', 'normal', 'high'] as const satisfies readonly Precedence['priority'][]
