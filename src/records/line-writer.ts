@@ -51,7 +51,7 @@ interface Closing {
 }
 
 const defaults = {
-  flushMs: 200,
+  flushMs: 50,
   retryMs: 1000,
   closeMs: 5000,
   checkMs: 1000,

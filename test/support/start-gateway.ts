@@ -1,7 +1,7 @@
 // The real gateway on free ports, with policies and keys of a test's own, in front of a recording upstream and behind a
 // real issuer. Every sink is collected, so that a test can look at what was recorded and search it for planted secrets.
 
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { loadConfig } from '../../src/config/load.ts'
@@ -162,16 +162,12 @@ ${options.config ?? ''}
 
   const token: RunningGateway['token'] = (claims = {}, signing) =>
     issuer.sign({ sub: 'ann', email: 'ann@corp.example', groups: paymentsGroups, ...claims }, signing)
-  const lines = async <T>(file: string): Promise<T[]> => {
-    const text = await readFile(join(directory, file), 'utf8').catch(() => '')
-    // What stands behind the last line feed is still being written.
-    return text
-      .split('\n')
-      .slice(0, -1)
-      .map((line) => JSON.parse(line) as T)
+  const lines = <T>(file: string): (() => Promise<T[]>) => {
+    const tail = createTail(join(directory, file))
+    return async () => (await tail()) as T[]
   }
-  const readAccess = (): Promise<AccessEntry[]> => lines<AccessEntry>(access)
-  const readDecisions = (): Promise<DecisionEntry[]> => lines<DecisionEntry>(decisions)
+  const readAccess = lines<AccessEntry>(access)
+  const readDecisions = lines<DecisionEntry>(decisions)
   return {
     gateway,
     url,
@@ -251,6 +247,38 @@ ${options.config ?? ''}
       if (options.issuer === undefined) await issuer.stop()
       await rm(directory, { recursive: true, force: true, maxRetries: 5 })
     },
+  }
+}
+
+/** Reads the objects of a file of lines, on each call only what was added; a file that was replaced or cut from its beginning. */
+function createTail(file: string): () => Promise<unknown[]> {
+  let inode = 0
+  let offset = 0
+  let entries: unknown[] = []
+  const read = async (): Promise<void> => {
+    const handle = await open(file).catch(() => null)
+    if (handle === null) {
+      ;[inode, offset, entries] = [0, 0, []]
+      return
+    }
+    try {
+      const { ino, size } = await handle.stat()
+      if (ino !== inode || size < offset) [inode, offset, entries] = [ino, 0, []]
+      const bytes = Buffer.alloc(size - offset)
+      const { bytesRead } = await handle.read(bytes, 0, bytes.length, offset)
+      // What stands behind the last line feed is still being written.
+      const end = bytes.subarray(0, bytesRead).lastIndexOf(0x0a) + 1
+      const lines = bytes.subarray(0, end).toString('utf8').split('\n').slice(0, -1)
+      entries = [...entries, ...lines.map((line): unknown => JSON.parse(line))]
+      offset += end
+    } finally {
+      await handle.close()
+    }
+  }
+  let reading = Promise.resolve()
+  return async () => {
+    await (reading = reading.catch(() => {}).then(read))
+    return [...entries]
   }
 }
 
