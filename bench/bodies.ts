@@ -86,7 +86,10 @@ const caller: Principal = {
   email: null,
   emailVerified: false,
   groups: ['engineers'],
+  groupsOmitted: false,
   app: null,
+  actor: null,
+  priorActors: [],
   claims: {},
   expiresAtMs: Number.MAX_SAFE_INTEGER,
 }

@@ -99,7 +99,10 @@ function memberOf(number: number): Principal {
     email: `engineer-${number}@corp.example`,
     emailVerified: true,
     groups: ['all-employees', `sso-team-${number}-eng`, 'vpn-users'],
+    groupsOmitted: false,
     app: 'devin-cli',
+    actor: null,
+    priorActors: [],
     claims: {},
     expiresAtMs: Number.MAX_SAFE_INTEGER,
   }

@@ -35,6 +35,7 @@ export const callerOptions = {
   sub: { type: 'string', help: "the caller's subject" },
   email: { type: 'string', help: "the caller's e-mail address" },
   app: { type: 'string', help: 'the calling application' },
+  actor: { type: 'string', help: 'who acts for the subject' },
   group: { type: 'string', multiple: true, help: 'a group of the caller; repeatable' },
 } as const
 
@@ -102,7 +103,7 @@ export function callerFrom(invocation: Invocation, policy: PolicySet): TestPrinc
   const id = invocation.option('team')
   const groups = [...invocation.list('group')]
   let app = invocation.option('app')
-  const attributes: { subject?: string; email?: string; claims?: Record<string, unknown> } = {}
+  const attributes: { subject?: string; email?: string; actor?: string; claims?: Record<string, unknown> } = {}
   if (id !== null) {
     const team = policy.team(id)
     if (team === null)
@@ -117,8 +118,10 @@ export function callerFrom(invocation: Invocation, policy: PolicySet): TestPrinc
     app ??= first(entry.app)?.[0] ?? null
     const subject = first(entry.subject)?.[0]
     const email = first(entry.email)?.[0]
+    const actor = first(entry.actor)?.[0] ?? (entry.delegated === true ? 'some-actor' : undefined)
     if (subject !== undefined) attributes.subject = subject
     if (email !== undefined) attributes.email = email
+    if (actor !== undefined) attributes.actor = actor
     if (entry.claims.size > 0)
       attributes.claims = Object.fromEntries([...entry.claims].map(([path, values]) => [path, [...values][0]]))
   }
@@ -126,6 +129,7 @@ export function callerFrom(invocation: Invocation, policy: PolicySet): TestPrinc
     ...attributes,
     subject: invocation.option('sub') ?? attributes.subject ?? `${id ?? app ?? 'some'}-developer`,
     ...(invocation.option('email') === null ? {} : { email: invocation.option('email') ?? '' }),
+    ...(invocation.option('actor') === null ? {} : { actor: invocation.option('actor') ?? '' }),
     groups,
     ...(app === null ? {} : { app }),
   }

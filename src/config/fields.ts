@@ -58,6 +58,27 @@ export function oneOrSeveral(what: string) {
   return z.union([text().transform((one): string[] => [one]), list])
 }
 
+/** Name of a claim, or names with dots between them. */
+export const claimPath = () =>
+  z
+    .string()
+    .regex(
+      /^(?:[^\\]|\\[.\\])+$/,
+      'must be the name of a claim, or names with dots between them; a backslash stands only before a dot or a backslash that belongs to a name, as in kubernetes\\.io.namespace',
+    )
+
+/** Values of a claim as texts: a list, or a single value. What YAML reads as a whole number, true or false is its text. */
+export function claimValues() {
+  const value = z.union([text(), z.int().transform(String), z.boolean().transform(String)])
+  const list = z.array(value).min(1, 'name at least one value, or remove the key')
+  return z.union([value.transform((one): string[] => [one]), list], {
+    error: ({ input }) =>
+      typeof input === 'object' && input !== null && !Array.isArray(input)
+        ? 'expected a value or a list of values, found a mapping: a claim inside another one is named with dots, like `kubernetes.io.namespace: payments`'
+        : undefined,
+  })
+}
+
 /** Refuses a second member with the same key, even when other members are wrong in other ways. */
 export function withoutTwins<T extends z.ZodType>(
   list: T,

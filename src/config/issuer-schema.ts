@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import { parseIssuer, parseKeySetAddress } from './values/addresses.ts'
 import { parseAlgorithm, type Algorithm } from './values/algorithms.ts'
-import { duration, oneOrSeveral, text, textAs, textAt, withoutTwins } from './fields.ts'
+import { claimPath, duration, oneOrSeveral, text, textAs, textAt, withoutTwins } from './fields.ts'
 
 /** One trusted issuer, resolved. */
 export interface IssuerConfig {
@@ -25,7 +25,7 @@ export interface IssuerConfig {
   readonly emailVerified: 'required' | 'optional'
 }
 
-/** Which claim says what about the caller: dotted paths, or literal claim names that hold dots. */
+/** Which claim says what about the caller: names or dotted paths, as `claimAt` reads them. */
 export interface ClaimMapping {
   readonly subject: string
   readonly email: string
@@ -34,10 +34,10 @@ export interface ClaimMapping {
 }
 
 const claims = z.strictObject({
-  subject: text().default('sub').describe('Claim that names the caller.'),
-  email: text().default('email').describe('Claim with the e-mail address.'),
-  groups: text().default('groups').describe('Claim with the groups: a list, or one text for one group.'),
-  app: text().default('azp').describe('Claim with the calling application.'),
+  subject: claimPath().default('sub').describe('Claim that names the caller.'),
+  email: claimPath().default('email').describe('Claim with the e-mail address.'),
+  groups: claimPath().default('groups').describe('Claim with the groups: a list, or one text for one group.'),
+  app: claimPath().default('azp').describe('Claim with the calling application.'),
 })
 
 const issuer = z.strictObject({
@@ -62,7 +62,11 @@ const issuer = z.strictObject({
     .describe(
       '`required`: an e-mail address counts only beside `email_verified: true`; `optional`: also where the token has no such claim. Any other value never counts.',
     ),
-  claims: claims.prefault({}).describe('Which claim says what about the caller; dotted paths are allowed.'),
+  claims: claims
+    .prefault({})
+    .describe(
+      'Which claim says what about the caller: names or dotted paths. `\\.` is a dot inside a name: `kubernetes\\.io.namespace`.',
+    ),
 })
 
 /** Schema of `issuers`. */

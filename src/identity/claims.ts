@@ -2,8 +2,10 @@
 
 import { Problem } from '../problems.ts'
 import type { ClaimMapping, IssuerConfig } from '../config/issuer-schema.ts'
+import { actorsIn } from './actors.ts'
+import { claimAt, isObject } from './claim-path.ts'
 import type { Claims, Principal } from './principal.ts'
-import { expired, rejected, TokenProblem } from './rejection.ts'
+import { expired, incomplete, rejected } from './rejection.ts'
 
 /**
  * The principal behind claims whose signature was verified. Throws `token-rejected` or `token-expired` where the token
@@ -11,13 +13,18 @@ import { expired, rejected, TokenProblem } from './rejection.ts'
  */
 export function principalOf(claims: Claims, settings: IssuerConfig, nowMs: number): Principal {
   const expiresAtMs = checkClaims(claims, settings, nowMs)
+  const groups = groupsOf(claims, settings.claims.groups)
+  const [actor = null, ...priorActors] = actorsIn(claims)
   return Object.freeze({
     subject: subjectOf(claims, settings.claims),
     issuer: settings.issuer,
     email: textOrNull(claims, settings.claims.email, 'email'),
     emailVerified: isEmailVerified(claims, settings),
-    groups: groupsOf(claims, settings.claims.groups),
+    groups,
+    groupsOmitted: groups.length === 0 && areGroupsOmitted(claims, settings.claims.groups),
     app: textOrNull(claims, settings.claims.app, 'app'),
+    actor,
+    priorActors: Object.freeze(priorActors),
     claims,
     expiresAtMs,
   })
@@ -128,32 +135,18 @@ function groupsOf(claims: Claims, path: string): readonly string[] {
   return Object.freeze(groups.filter((group) => group !== ''))
 }
 
+/**
+ * Whether the groups are too many for the token: they stand elsewhere (a distributed claim, OpenID Connect Core section
+ * 5.6.2), or the token only says that there are some (`hasgroups` of Microsoft Entra ID).
+ */
+function areGroupsOmitted(claims: Claims, path: string): boolean {
+  const elsewhere = claims['_claim_names']
+  return (path === 'groups' && claims['hasgroups'] === true) || (isObject(elsewhere) && Object.hasOwn(elsewhere, path))
+}
+
 function wrongShape(path: string, meaning: string, wanted: string): Problem {
   return incomplete(
     `The claim \`${path}\` of the token, from which this gateway reads the caller's ${meaning}, must be ${wanted}. Ask the identity team to repair it.`,
     'claim-shape',
   )
-}
-
-function incomplete(detail: string, reason: string): Problem {
-  return new TokenProblem('identity-incomplete', detail, { reason })
-}
-
-/**
- * The claim at a dotted path, or undefined. A claim whose whole name is the path wins, so that names that hold dots,
- * like `https://corp.example/groups`, are reachable, also above a nested one (`https://corp.example/app.roles`).
- */
-export function claimAt(claims: Claims, path: string): unknown {
-  if (Object.hasOwn(claims, path)) return claims[path]
-  for (let dot = path.lastIndexOf('.'); dot > 0; dot = path.lastIndexOf('.', dot - 1)) {
-    const inner = Object.hasOwn(claims, path.slice(0, dot)) ? claims[path.slice(0, dot)] : undefined
-    const found = isObject(inner) ? claimAt(inner, path.slice(dot + 1)) : undefined
-    if (found !== undefined) return found
-  }
-  return undefined
-}
-
-/** Whether a parsed JSON value is an object, neither null nor a list. */
-export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

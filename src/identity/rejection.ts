@@ -51,6 +51,11 @@ export function rejected(reason: RejectionReason, detail: string = details[reaso
   return new TokenProblem('token-rejected', detail, { reason, fields: invalidToken })
 }
 
+/** An `identity-incomplete` problem: the token is good, and does not say who the caller is. */
+export function incomplete(detail: string, reason: 'subject-missing' | 'claim-shape'): TokenProblem {
+  return new TokenProblem('identity-incomplete', detail, { reason })
+}
+
 /** A `token-expired` problem. */
 export function expired(): TokenProblem {
   const detail = 'The token has expired. Fetch a new one from the identity provider and repeat the request.'

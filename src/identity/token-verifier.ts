@@ -1,7 +1,8 @@
 // A caller's token made into a principal: signature and claims checked once, remembered until the token ends.
 
 import type { Algorithm } from '../config/values/algorithms.ts'
-import { isObject, principalOf } from './claims.ts'
+import { isObject } from './claim-path.ts'
+import { principalOf } from './claims.ts'
 import type { Claims } from './principal.ts'
 import type { IssuerConfig } from '../config/issuer-schema.ts'
 import { isSignatureAlgorithm, type SigningKey } from './signing-keys/key-set.ts'

@@ -105,6 +105,8 @@ export interface DecisionContent {
   readonly issuer: string | null
   readonly email: string | null
   readonly app: string | null
+  /** Who acts for the subject. */
+  readonly actor: string | null
   readonly groups: readonly string[]
   /** Claims that `when` conditions of the policies read, by dotted path. */
   readonly claims: Readonly<Record<string, unknown>>
@@ -121,6 +123,8 @@ export interface DecisionContent {
   /** Null where no guardrail binds the request, or none was asked. */
   readonly guardrails: GuardrailsEntry | null
   readonly policy_revision: string | null
+  /** Those for whom the actor acts in turn, the latest first; absent where there is nobody. */
+  readonly prior_actors?: readonly string[]
   /** The unverified content of a refused token; absent where there is none. */
   readonly token_seen?: {
     readonly iss: string | null

@@ -21,6 +21,8 @@ export interface SandboxClaims {
   readonly email: string
   readonly groups: readonly string[]
   readonly app: string | null
+  /** Who acts for the subject; null or absent for nobody. */
+  readonly actor?: string | null
   readonly ttlSeconds: number
 }
 
@@ -54,6 +56,7 @@ export async function signSandboxToken(directory: string, claims: SandboxClaims,
     email: claims.email,
     groups: claims.groups,
     ...(claims.app === null ? {} : { azp: claims.app }),
+    ...(claims.actor === undefined || claims.actor === null ? {} : { act: { sub: claims.actor } }),
   })
     .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: String(key.kid) })
     .setIssuer(sandboxIssuer)

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { claimAt, principalOf } from '../../src/identity/claims.ts'
+import { claimAt } from '../../src/identity/claim-path.ts'
+import { principalOf } from '../../src/identity/claims.ts'
 import { outcomeOf, problemOf, settingsOf } from './support.ts'
 
 const issuer = 'https://sso.corp.example'
@@ -23,7 +24,10 @@ describe('the principal', () => {
       email: 'ann@corp.example',
       emailVerified: true,
       groups: ['a', 'b'],
+      groupsOmitted: false,
       app: 'ci',
+      actor: null,
+      priorActors: [],
       claims: { ...good, ...claims },
       expiresAtMs: (nowS + 300) * 1000,
     })
@@ -108,6 +112,79 @@ describe('the principal', () => {
   })
 })
 
+describe('groups that are too many for a token', () => {
+  const omitted = (path: string, claims: object): boolean => {
+    const mapped = { ...settings, claims: { ...settings.claims, groups: path } }
+    return principalOf({ ...good, ...claims }, mapped, nowS * 1000).groupsOmitted
+  }
+
+  it.each<[string, string, object]>([
+    ['a distributed claim', 'groups', { _claim_names: { groups: 'src1' }, _claim_sources: { src1: {} } }],
+    ['a distributed claim of another name', 'roles', { _claim_names: { roles: 'src1' } }],
+    ['the mark of Entra ID', 'groups', { hasgroups: true }],
+    ['the mark beside an empty list', 'groups', { hasgroups: true, groups: [] }],
+  ])('are known to be left out by %s', (_, path, claims) => {
+    expect(omitted(path, claims)).toBe(true)
+  })
+
+  it.each<[string, string, object]>([
+    ['nothing', 'groups', {}],
+    ['groups that are there', 'groups', { groups: ['a'], _claim_names: { groups: 'src1' }, hasgroups: true }],
+    ['another claim that stands elsewhere', 'groups', { _claim_names: { roles: 'src1' } }],
+    ['a mark of groups where roles count', 'roles', { hasgroups: true }],
+    ['a mark that is false', 'groups', { hasgroups: false }],
+    ['names of another shape', 'groups', { _claim_names: ['groups'] }],
+    ['inherited names', 'toString', { _claim_names: {} }],
+  ])('are not to be seen in %s', (_, path, claims) => {
+    expect(omitted(path, claims)).toBe(false)
+  })
+})
+
+describe('who acts for the subject', () => {
+  const actors = (act: unknown): readonly (string | null)[] => {
+    const { actor, priorActors } = read({ act })
+    return [actor, ...priorActors]
+  }
+  const chain = (names: readonly string[]): unknown =>
+    names.reduceRight<unknown>((act, sub) => ({ sub, ...(act === undefined ? {} : { act }) }), undefined)
+
+  it.each<[string, unknown, readonly (string | null)[]]>([
+    ['nobody', undefined, [null]],
+    ['null', null, [null]],
+    ['one', { sub: 'agent', iss: 'https://agents.example', client_id: 'x' }, ['agent']],
+    ['one before another', { sub: 'agent', act: { sub: 'planner' } }, ['agent', 'planner']],
+    ['the end of a chain', { sub: 'agent', act: null }, ['agent']],
+  ])('is read from `act`: %s', (_, act, expected) => {
+    expect(actors(act)).toEqual(expected)
+  })
+
+  it('is bounded for records: eight of a chain, each cut but the first, which conditions compare', () => {
+    const names = Array.from({ length: 300 }, (_, n) => `${n}-${'x'.repeat(300)}`)
+    const [first, second, ...others] = actors(chain(names))
+    expect(first).toBe(names[0])
+    expect(second).toBe(`1-${'x'.repeat(254)}…`)
+    expect([others.length, others.at(-1)]).toEqual([7, '…'])
+    expect(actors(chain(names.slice(0, 8))).at(-1)).toMatch(/^7-/)
+  })
+
+  it.each<[string, unknown]>([
+    ['a text', 'agent'],
+    ['a list', [{ sub: 'agent' }]],
+    ['an object without `sub`', { client_id: 'agent' }],
+    ['an empty `sub`', { sub: '' }],
+    ['a number as `sub`', { sub: 7 }],
+    ['an actor before it without a name', { sub: 'agent', act: {} }],
+  ])('must have a name: %s is refused', async (_, act) => {
+    const problem = await problemOf(() => read({ act }))
+    expect([problem?.kind, problem?.reason]).toEqual(['identity-incomplete', 'claim-shape'])
+    expect(problem?.message).toContain('`act`')
+  })
+
+  it('is not who may act', () => {
+    expect(read({ may_act: { sub: 'agent' } }).actor).toBeNull()
+  })
+})
+
 describe('a verified token', () => {
   it.each([
     ['another issuer', { iss: 'https://sso.corp.example/' }, 'issuer-unknown'],
@@ -185,6 +262,15 @@ describe('a claim at a dotted path', () => {
     ['toString', {}, undefined],
     ['__proto__.toString', {}, undefined],
     ['constructor.name', {}, undefined],
+    ['kubernetes.io.pod.name', { 'kubernetes.io': { pod: { name: 7 } } }, 7],
+    ['kubernetes\\.io.pod.name', { 'kubernetes.io': { pod: { name: 8 } } }, 8],
+    ['kubernetes\\.io.pod', { 'kubernetes.io.pod': 1, 'kubernetes.io': { pod: 9 } }, 9],
+    ['kubernetes\\.io.pod', { kubernetes: { 'io.pod': 1, io: { pod: 1 } }, 'kubernetes.io.pod': 1 }, undefined],
+    ['a\\.b', { 'a.b': 10, a: { b: 1 } }, 10],
+    ['a\\.b', { a: { b: 1 } }, undefined],
+    ['a\\\\b.c', { 'a\\b': { c: 11 } }, 11],
+    ['a\\.b.toString', { 'a.b': {} }, undefined],
+    ['a\\.b.0', { 'a.b': ['x'] }, undefined],
   ])('%s of %j is %j', (path, claims, value) => {
     expect(claimAt(claims, path)).toBe(value)
   })

@@ -28,8 +28,16 @@ describe('a condition holds', () => {
       subject: ['ada'],
       email: ['ada@corp.example'],
       issuer: ['https://sso.test'],
+      actor: ['agent'],
     }
-    const fitting = { groups: ['a'], app: 'bot', subject: 'ada', email: 'ada@corp.example', issuer: 'https://sso.test' }
+    const fitting = {
+      groups: ['a'],
+      app: 'bot',
+      subject: 'ada',
+      email: 'ada@corp.example',
+      issuer: 'https://sso.test',
+      actor: 'agent',
+    }
     expect(holds(document, fitting)).toBe(true)
     for (const [name, other] of Object.entries({
       groups: ['b'],
@@ -37,6 +45,7 @@ describe('a condition holds', () => {
       subject: 'bob',
       email: 'bob@corp.example',
       issuer: 'https://other.test',
+      actor: 'other',
     })) {
       expect(holds(document, { ...fitting, [name]: other }), name).toBe(false)
     }
@@ -58,6 +67,22 @@ describe('a condition holds', () => {
     for (const group of ['A', 'a ', ' a', 'aa', '', 'á'])
       expect(holds({ groups: ['a'] }, { groups: [group] })).toBe(false)
     expect(holds({ groups: ['*'] }, { groups: ['a'] })).toBe(false)
+  })
+})
+
+describe('a condition on who acts for the subject', () => {
+  test('holds by the last actor alone, and not by one that the token would permit', () => {
+    const delegated = { actor: 'agent', priorActors: ['planner'], claims: { may_act: { sub: 'planner' } } }
+    expect(holds({ actor: ['agent'] }, delegated)).toBe(true)
+    expect(holds({ actor: ['planner'] }, delegated)).toBe(false)
+    expect(holds({ actor: ['agent', 'null', ''] }, { actor: null })).toBe(false)
+  })
+
+  test('tells whether anybody does', () => {
+    expect(holds({ groups: ['a'], delegated: false }, { groups: ['a'], actor: null })).toBe(true)
+    expect(holds({ groups: ['a'], delegated: false }, { groups: ['a'], actor: 'agent' })).toBe(false)
+    expect(holds({ delegated: true }, { actor: 'agent' })).toBe(true)
+    expect(holds({ delegated: true }, { actor: null })).toBe(false)
   })
 })
 
@@ -86,6 +111,14 @@ describe('a condition on claims holds', () => {
     expect(holds({ claims: { org: ['red'] } }, { claims: { org: [['red']] } })).toBe(false)
   })
 
+  test('never for a number that was not read exactly', () => {
+    const [one, other]: unknown[] = ['9007199254740992', '9007199254740993'].map((text) => JSON.parse(text))
+    for (const claim of [one, other, 1e300])
+      expect(holds({ claims: { id: [String(claim)] } }, { claims: { id: claim } })).toBe(false)
+    expect(holds({ claims: { id: ['9007199254740993'] } }, { claims: { id: '9007199254740993' } })).toBe(true)
+    expect(holds({ claims: { rate: ['0.5'] } }, { claims: { rate: 0.5 } })).toBe(true)
+  })
+
   test('only when all claims match', () => {
     const document = { claims: { dept: ['red'], level: ['7'] } }
     expect(holds(document, { claims: { dept: 'red', level: 7 } })).toBe(true)
@@ -97,4 +130,8 @@ test('a condition reads as a person would say it', () => {
   expect(
     describeCondition(compileCondition({ groups: ['a', 'b'], app: ['bot'], claims: { 'org.unit': ['red'] } })),
   ).toBe('groups: a or b and app: bot and claim org.unit: red')
+  expect(describeCondition(compileCondition({ actor: ['agent'], delegated: true }))).toBe(
+    'actor: agent and somebody who acts for the subject',
+  )
+  expect(describeCondition(compileCondition({ delegated: false }))).toBe('nobody who acts for the subject')
 })

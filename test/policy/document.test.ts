@@ -106,7 +106,7 @@ describe('a team file', () => {
   })
 
   const condition =
-    'a condition must name at least one of groups, app, subject, email, issuer, claims: an empty one would match everybody'
+    'a condition must name at least one of groups, app, subject, email, issuer, actor, delegated, claims: an empty one would match everybody'
   const name = 'must be lower-case letters, digits, ".", "_" and "-", beginning with a letter or digit'
 
   it.each<[string, string, string, string[]]>([
@@ -133,10 +133,48 @@ describe('a team file', () => {
       ['team.yaml:3:14: expected a string, but YAML reads 0123 as the number 123: put it in quotes'],
     ],
     [
-      'a claim that is no text',
+      'a claim of a number that is not exact',
       'tier: gold',
-      'tier: true',
-      ['team.yaml:5:48: expected a string or a list, but YAML reads true as a boolean: put it in quotes'],
+      'tier: 108283744656729391234',
+      [
+        'team.yaml:5:48: expected a string, true or false or a list, but YAML reads 108283744656729391234 as the number 108283744656729390000: put it in quotes',
+      ],
+    ],
+    [
+      'a claim of a number in another notation',
+      'tier: gold',
+      'tier: 12e3',
+      [
+        'team.yaml:5:48: YAML reads 12e3 as the number 12000: write it in decimal digits, or put it in quotes if it is a text',
+      ],
+    ],
+    [
+      'a claim inside another one as a mapping',
+      'tier: gold',
+      'tier: { level: gold }',
+      [
+        'team.yaml:5:48: expected a value or a list of values, found a mapping: a claim inside another one is named with dots, like `kubernetes.io.namespace: payments`',
+      ],
+    ],
+    [
+      'a backslash that escapes nothing',
+      'tier: gold',
+      'kubernetes\\io: gold',
+      [
+        'team.yaml:5:42: must be the name of a claim, or names with dots between them; a backslash stands only before a dot or a backslash that belongs to a name, as in kubernetes\\.io.namespace',
+      ],
+    ],
+    [
+      'an entry that only says who does not call',
+      'groups: [sso-payments-eng]',
+      'delegated: false',
+      ['team.yaml:3:5: an entry of members must name more than `delegated`: alone it would match everybody'],
+    ],
+    [
+      'an actor where nobody may act',
+      'groups: [sso-payments-eng]',
+      'actor: [agent]\n    delegated: false',
+      ['team.yaml:3:5: with `delegated: false` no actor can match: remove one of the two'],
     ],
     [
       'an unknown attribute',

@@ -141,6 +141,17 @@ describe('an explanation', () => {
     expect(found.at(-1)).toMatch(/^- decision: no-team: No team lists this caller/)
   })
 
+  test('of a caller whose groups were left out says so', () => {
+    const found = steps('GET /v3/self', undefined, principalOf({ groupsOmitted: true, app: 'cli' }))
+    expect(found[1]).toBe('- caller: subject ada, app cli, groups left out of the token: a member of no team')
+    expect(found.at(-1)).toMatch(/^- decision: groups-omitted: The identity provider left the groups out of this token/)
+  })
+
+  test('of a caller for whom somebody acts names both', () => {
+    const found = steps('GET /v3/self', undefined, principalOf({ actor: 'agent', groups: [] }))
+    expect(found[1]).toBe('- caller: subject ada, for whom agent acts, app none, groups none: a member of no team')
+  })
+
   test('of a bad path or an unknown operation is an explanation, too', () => {
     expect(explained('GET /v3//self')).toMatchObject({ effect: 'deny', reason: 'ambiguous-path', operation: null })
     expect(steps('GET /v3//self')).toEqual([expect.stringMatching(/^- path: The path is refused because/)])

@@ -21,6 +21,8 @@ const condition = fc.record({
   subject: values,
   email: values,
   issuer: values,
+  actor: values,
+  delegated: fc.option(fc.boolean(), { nil: undefined }),
   claims: fc.option(fc.record({ unit: fc.array(value, { minLength: 1, maxLength: 2 }) }), { nil: undefined }),
 })
 const caller = fc.record({
@@ -29,6 +31,7 @@ const caller = fc.record({
   subject: value,
   email: fc.option(value),
   issuer: value,
+  actor: fc.option(value),
   claims: fc.record({ unit: value }),
 })
 

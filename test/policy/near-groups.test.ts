@@ -10,7 +10,12 @@ organizations: [org-a]
 grants:
   - { id: leads, allow: [ViewOrgSessions], when: { groups: [a-leads] } }
 `,
-  'teams/b.yaml': 'team: b\nmembers: [{ groups: [sso-shared] }, { app: [bot] }]\norganizations: [org-a]\n',
+  'teams/b.yaml': `team: b
+members: [{ groups: [sso-shared] }, { app: [bot] }]
+organizations: [org-a]
+grants:
+  - { id: read, allow: [ViewOrgSessions], when: { groups: [b-leads] } }
+`,
 })
 const nearest = (...groups: string[]): string | null => {
   const { decision } = ask(policy, principalOf({ groups }), 'GET /v3/organizations/org-a/sessions')
@@ -28,6 +33,17 @@ describe('the nearest miss of a caller', () => {
     [`SSO-A${' '.repeat(300)}`, null],
   ])('of no team names a group that is nearly one of a team: %j', (group, text) => {
     expect(nearest('others', group)).toBe(text)
+  })
+
+  test('of a team says that the groups which a condition names were left out', () => {
+    const { decision } = ask(
+      policy,
+      principalOf({ app: 'bot', groups: [], groupsOmitted: true }),
+      'GET /v3/organizations/org-a/sessions',
+    )
+    expect(decision.nearest?.text).toBe(
+      'grant read of team b covers it for callers with groups: b-leads; the groups of this caller were left out of the token, because there are too many of them',
+    )
   })
 
   test('of a team names one that is nearly that of a condition', () => {

@@ -14,6 +14,11 @@ grants:
   - { id: run-sessions, allow: [ViewOrgSessions, ManageOrgSessions] }
   - { id: secrets, allow: [ManageOrgSecrets] }
 `,
+  'teams/agents.yaml': `
+team: agents
+members: [{ actor: agent, claims: { project: 20, protected: [true] } }]
+organizations: [org-payments]
+`,
   'keys.yaml': `
 keys:
   - { id: payments-runner, scope: organization, organization: org-payments, permissions: [ViewOrgSessions, ManageOrgSessions], secret: { env: K } }
@@ -57,6 +62,12 @@ describe('a policy test passes', () => {
 - as: { app: bot, claims: { unit: red } }
   cases:
     - { do: GET /v3/self, expect: allow, team: payments }
+- as: { actor: agent, claims: { project: 20, protected: true } }
+  cases:
+    - { do: GET /v3/self, expect: allow, team: agents }
+- as: { actor: other, claims: { project: 20, protected: true } }
+  cases:
+    - { do: GET /v3/self, expect: deny, reason: no-team }
 - as: { app: bot, claims: { unit: blue } }
   cases:
     - { do: GET /v3/self, expect: deny }
@@ -67,7 +78,7 @@ describe('a policy test passes', () => {
   cases:
     - { do: GET /v3/self, expect: deny }
 `),
-    ).toEqual({ passed: 4, failures: [] })
+    ).toEqual({ passed: 6, failures: [] })
   })
 })
 

@@ -101,6 +101,7 @@ export const anyDecisionEntry: fc.Arbitrary<DecisionEntry> = fc.record({
   issuer: anyTextOrNull,
   email: anyTextOrNull,
   app: anyTextOrNull,
+  actor: anyTextOrNull,
   groups: someTexts,
   claims: fc.dictionary(anyName, fc.oneof(anyText, fc.integer(), fc.boolean(), someTexts), { maxKeys: 3 }),
   teams: someTexts,

@@ -25,6 +25,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
     'config',
     'budgets/budget',
     'types of identity',
+    'identity/claim-path',
     'identity/claims',
     'identity/near-miss',
     'catalogue',

@@ -10,7 +10,8 @@ import { painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
 
 export const explainCommand: Command = {
-  usage: 'explain --team T [--app A] [--group G]… METHOD PATH [--body JSON] [--devin-user ID] [--policies DIR]',
+  usage:
+    'explain --team T [--app A] [--actor A] [--group G]… METHOD PATH [--body JSON] [--devin-user ID] [--policies DIR]',
   summary: 'show how a call would be decided, which key would be used, and what is nearest when it is denied',
   positionals: 2,
   options: {

@@ -47,7 +47,7 @@ export const sandboxCommand: Command = {
 }
 
 export const tokenCommand: Command = {
-  usage: 'token --team T [--sub S] [--app A] [--group G]… [--ttl 1h]',
+  usage: 'token --team T [--sub S] [--app A] [--actor A] [--group G]… [--ttl 1h]',
   summary: 'a token of the sandbox issuer, alone on standard output',
   positionals: 0,
   options: { ...callerOptions, ttl: { type: 'string', help: 'lifetime (default: 1h)' } },
@@ -71,6 +71,7 @@ export const tokenCommand: Command = {
         email: caller.email ?? `${caller.subject}@corp.example`,
         groups: caller.groups ?? [],
         app: caller.app ?? null,
+        actor: caller.actor ?? null,
         ttlSeconds: ttlOf(invocation),
       },
       Date.now(),

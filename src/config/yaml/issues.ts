@@ -178,6 +178,11 @@ function inexactNumbers(tree: Tree): Found[] {
         place,
         message: `${source} is not read as the same number everywhere: drop the leading zero, or put it in quotes if it is a text`,
       })
+    } else if (/^[-+]?(?:0[ox]|[0-9.]+e)/i.test(source)) {
+      problems.push({
+        place,
+        message: `YAML reads ${source} as the number ${value}: write it in decimal digits, or put it in quotes if it is a text`,
+      })
     } else if (!Number.isFinite(value) || (/^[-+]?[0-9]+$/.test(source) && !Number.isSafeInteger(value))) {
       problems.push({
         place,

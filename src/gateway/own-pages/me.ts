@@ -44,7 +44,9 @@ async function describe(
     subject: principal.subject,
     email: principal.email,
     app: principal.app,
+    actor: principal.actor,
     groups: principal.groups,
+    groups_omitted: principal.groupsOmitted,
     teams: teams.map((team) => ({
       team: team.id,
       organizations: team.organizations === 'all' ? 'all' : [...team.organizations],
@@ -63,8 +65,8 @@ async function describe(
 
 /** The same refusal that every call of this caller meets. */
 function noTeam(principal: Principal): Problem {
-  const { detail } = refusalWithoutTeam(principal)
-  return new Problem('identity-incomplete', detail, { reason: 'no-team' })
+  const { problem, detail, reason } = refusalWithoutTeam(principal)
+  return new Problem(problem, detail, { reason })
 }
 
 /** A create counts against every kind of limit, so its own come first; then those of groups that the caller may call. */

@@ -1,7 +1,7 @@
 // One access record and one decision record for each exchange, however it ended. Those of a write that was sent are written
 // before its answer leaves.
 
-import { claimAt } from '../../identity/claims.ts'
+import { claimAt } from '../../identity/claim-path.ts'
 import { TokenProblem } from '../../identity/rejection.ts'
 import { recordJson, safeText } from '../../records/safe-text.ts'
 import type { AccessEntry, DecisionContent, DecisionHead, ExchangeOutcome } from '../../records/entries.ts'
@@ -180,6 +180,7 @@ function contentOf(context: RequestContext, effect: 'allow' | 'deny', reason: st
     issuer: principal?.issuer ?? null,
     email: principal?.email ?? null,
     app: principal?.app ?? null,
+    actor: principal?.actor ?? null,
     groups: principal?.groups ?? [],
     claims:
       principal === null
@@ -196,6 +197,7 @@ function contentOf(context: RequestContext, effect: 'allow' | 'deny', reason: st
     shadow: decision?.shadow.map((grant) => ({ team: grant.team, grant: grant.id, effect: 'allow' as const })) ?? [],
     guardrails: evaluation === null ? null : guardrailsEntry(evaluation),
     policy_revision: policy.revision,
+    ...(principal === null || principal.priorActors.length === 0 ? {} : { prior_actors: principal.priorActors }),
     ...(context.problem instanceof TokenProblem && context.problem.seen !== null
       ? { token_seen: context.problem.seen }
       : {}),

@@ -33,13 +33,14 @@ export function createMembershipFinder(teams: readonly Team[]): (principal: Prin
 
 /** The values of the attribute that fits the fewest callers: one of them must be the caller's for the condition to hold. */
 function namedValues(condition: Condition): readonly string[] | null {
-  for (const name of ['subject', 'email', 'groups', 'app'] as const) {
+  for (const name of ['subject', 'email', 'groups', 'app', 'actor'] as const) {
     const values = condition[name]
     if (values !== null) return [...values].map((value) => `${name} ${value}`)
   }
   return null
 }
 
-function valuesOf({ subject, email, groups, app }: Principal): readonly string[] {
-  return [`subject ${subject}`, `email ${email}`, ...groups.map((group) => `groups ${group}`), `app ${app}`]
+function valuesOf({ subject, email, groups, app, actor }: Principal): readonly string[] {
+  const ofGroups = groups.map((group) => `groups ${group}`)
+  return [`subject ${subject}`, `email ${email}`, ...ofGroups, `app ${app}`, `actor ${actor}`]
 }

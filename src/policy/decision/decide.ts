@@ -9,7 +9,14 @@ import { responseFilter } from './response-filter.ts'
 import { conditionHolds, describeCondition } from '../model/condition.ts'
 
 /** Every reason a decision may have besides the problem kinds. */
-export const decisionReasons = ['granted', 'member', 'no-team', misspelledName, undocumentedName] as const
+export const decisionReasons = [
+  'granted',
+  'member',
+  'no-team',
+  'groups-omitted',
+  misspelledName,
+  undocumentedName,
+] as const
 
 const noGrants: readonly Grant[] = []
 
@@ -132,10 +139,13 @@ function missingExtra(team: Team, facts: Facts): Denial | null {
 /** The refusal of a caller who is a member of no team. */
 export function refusalWithoutTeam(principal: Principal): Denial {
   const groups = principal.groups.length === 0 ? 'none' : principal.groups.slice(0, 50).join(', ')
+  const app = principal.app ?? 'none'
   return {
     problem: 'identity-incomplete',
-    reason: 'no-team',
-    detail: `No team lists this caller as a member. Groups seen in the token: ${groups}; app seen: ${principal.app ?? 'none'}. Ask the owner of the policies to add one of them to a team, or the identity team to put the group into the token.`,
+    reason: principal.groupsOmitted ? 'groups-omitted' : 'no-team',
+    detail: principal.groupsOmitted
+      ? `The identity provider left the groups out of this token, because the caller has too many of them, and no team lists this caller by anything else. App seen: ${app}. Ask the identity team to put only groups that are assigned to this application, or app roles, into the token.`
+      : `No team lists this caller as a member. Groups seen in the token: ${groups}; app seen: ${app}. Ask the owner of the policies to add one of them to a team, or the identity team to put the group into the token.`,
     team: null,
     grant: null,
     nearest: null,

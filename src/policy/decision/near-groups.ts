@@ -36,6 +36,8 @@ export function nearMembership(
 
 /** The same of one condition, to put behind its description; empty where there is none. */
 export function nearGroup({ groups }: Condition, principal: Principal): string {
+  if (groups !== null && principal.groupsOmitted)
+    return '; the groups of this caller were left out of the token, because there are too many of them'
   for (const seen of comparable(principal.groups)) {
     for (const group of groups ?? []) {
       const difference = spellingDifference(seen, group)

@@ -1,7 +1,7 @@
 // Shape of a team's policy file: validator, type and reader. What its words mean is found in compile/.
 
 import { z } from 'zod'
-import { duration, id, oneOrSeveral, text, textAt, withoutTwins } from '../../config/fields.ts'
+import { claimPath, claimValues, duration, id, oneOrSeveral, text, textAt, withoutTwins } from '../../config/fields.ts'
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { organizationId } from './document-fields.ts'
@@ -60,7 +60,7 @@ export interface TeamDocument {
   readonly positionOf: PositionOf
 }
 
-const conditionAttributes = ['groups', 'app', 'subject', 'email', 'issuer', 'claims'] as const
+const conditionAttributes = ['groups', 'app', 'subject', 'email', 'issuer', 'actor', 'delegated', 'claims'] as const
 
 const condition = z
   .strictObject({
@@ -69,14 +69,31 @@ const condition = z
     subject: oneOrSeveral('subject').optional().describe('Subjects of the token; any of them matches.'),
     email: oneOrSeveral('e-mail address').optional().describe('E-mail addresses of the token; any of them matches.'),
     issuer: oneOrSeveral('issuer').optional().describe('Issuers of the token; any of them matches.'),
-    claims: z
-      .record(text(), oneOrSeveral('value').describe('Accepted values; any of them matches.'))
+    actor: oneOrSeveral('actor')
       .optional()
-      .describe('Other claims of the token by name or dotted path; all of them must match.'),
+      .describe('Who acts for the subject (`act.sub` of the token, RFC 8693); any of them matches.'),
+    delegated: z
+      .boolean()
+      .optional()
+      .describe('`true`: only where somebody acts for the subject; `false`: only where the subject acts itself.'),
+    claims: z
+      .record(claimPath(), claimValues().describe('Accepted values; any of them matches.'))
+      .optional()
+      .describe(
+        'Other claims of the token by name or dotted path; all of them must match. `\\.` is a dot inside a name: `kubernetes\\.io.namespace`.',
+      ),
   })
   .refine(({ claims, ...others }) => Object.keys({ ...others, ...claims }).length > 0, {
     error: `a condition must name at least one of ${conditionAttributes.join(', ')}: an empty one would match everybody`,
   })
+  .refine(({ actor, delegated }) => actor === undefined || delegated !== false, {
+    error: 'with `delegated: false` no actor can match: remove one of the two',
+  })
+
+const member = condition.refine(
+  ({ delegated, claims, ...others }) => delegated === undefined || Object.keys({ ...others, ...claims }).length > 0,
+  { error: 'an entry of members must name more than `delegated`: alone it would match everybody' },
+)
 
 const grant = z.strictObject({
   id: id().describe('Name of the grant, unique in the team; stands in every record of a decision it made.'),
@@ -131,7 +148,7 @@ export const teamSchema = z
   .strictObject({
     team: id().describe('Name of the team, unique in the policies.'),
     members: z
-      .array(condition)
+      .array(member)
       .min(1, 'a team needs at least one entry that makes a caller a member')
       .describe('Any entry that matches makes the caller a member; inside an entry all attributes must match.'),
     organizations: z

@@ -10,6 +10,8 @@ import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
 export interface TestPrincipalDocument {
   readonly groups?: readonly string[] | undefined
   readonly app?: string | undefined
+  /** Who acts for the subject. */
+  readonly actor?: string | undefined
   readonly subject?: string | undefined
   readonly email?: string | undefined
   readonly issuer?: string | undefined
@@ -46,6 +48,7 @@ export interface TestDocument {
 const caller = z.strictObject({
   groups: oneOrSeveral('group').optional().describe('Groups of the token.'),
   app: text().optional().describe('The calling application.'),
+  actor: text().optional().describe('Who acts for the subject: `act.sub` of the token.'),
   subject: text().optional().describe('Subject of the token.'),
   email: text().optional().describe('E-mail address of the token.'),
   issuer: text().optional().describe('Issuer of the token.'),

@@ -91,7 +91,10 @@ const noPrincipal: Principal = {
   email: null,
   emailVerified: false,
   groups: [],
+  groupsOmitted: false,
   app: null,
+  actor: null,
+  priorActors: [],
   claims: {},
   expiresAtMs: 0,
 }

@@ -1,6 +1,7 @@
 // A typed condition on who is calling: `members` entries and `when` of grants. Pure.
 
-import { claimAt, verifiedEmail } from '../../identity/claims.ts'
+import { claimAt } from '../../identity/claim-path.ts'
+import { verifiedEmail } from '../../identity/claims.ts'
 import type { Principal } from '../../identity/principal.ts'
 
 /** Attributes are alternatives inside (any value of the list) and together (all attributes must match). */
@@ -10,6 +11,9 @@ export interface Condition {
   readonly subject: ReadonlySet<string> | null
   readonly email: ReadonlySet<string> | null
   readonly issuer: ReadonlySet<string> | null
+  readonly actor: ReadonlySet<string> | null
+  /** Whether somebody must, or must not, act for the subject; null: either. */
+  readonly delegated: boolean | null
   /** By dotted path into the verified claims; a list claim matches by any of its members. */
   readonly claims: ReadonlyMap<string, ReadonlySet<string>>
 }
@@ -21,6 +25,8 @@ export interface ConditionDocument {
   readonly subject?: readonly string[] | undefined
   readonly email?: readonly string[] | undefined
   readonly issuer?: readonly string[] | undefined
+  readonly actor?: readonly string[] | undefined
+  readonly delegated?: boolean | undefined
   readonly claims?: Readonly<Record<string, readonly string[]>> | undefined
 }
 
@@ -32,6 +38,8 @@ export function compileCondition(document: ConditionDocument): Condition {
     subject: set(document.subject),
     email: set(document.email),
     issuer: set(document.issuer),
+    actor: set(document.actor),
+    delegated: document.delegated ?? null,
     claims: new Map(Object.entries(document.claims ?? {}).map(([path, values]) => [path, new Set(values)])),
   }
 }
@@ -45,6 +53,8 @@ export function conditionHolds(condition: Condition, principal: Principal): bool
     holds(condition.subject, principal.subject) &&
     holds(condition.email, verifiedEmail(principal)) &&
     holds(condition.issuer, principal.issuer) &&
+    holds(condition.actor, principal.actor) &&
+    (condition.delegated === null || condition.delegated === (principal.actor !== null)) &&
     [...condition.claims].every(([path, values]) => claimHolds(values, claimAt(principal.claims, path)))
   )
 }
@@ -54,21 +64,25 @@ function holds(values: ReadonlySet<string> | null, value: string | null): boolea
 }
 
 function claimHolds(values: ReadonlySet<string>, claim: unknown): boolean {
-  const found = Array.isArray(claim) ? claim : [claim]
-  return found.some(
-    (value) =>
-      (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') &&
-      values.has(String(value)),
-  )
+  const found: readonly unknown[] = Array.isArray(claim) ? claim : [claim]
+  return found.some((value) => isExact(value) && values.has(String(value)))
+}
+
+/** Integers beyond 2^53 are read as one of their neighbours, so they are nobody's. */
+function isExact(value: unknown): boolean {
+  if (typeof value === 'number') return !Number.isInteger(value) || Number.isSafeInteger(value)
+  return typeof value === 'string' || typeof value === 'boolean'
 }
 
 /** The condition as text, for explanations: `groups: payments-leads`. */
 export function describeCondition(condition: Condition): string {
   const parts: string[] = []
-  for (const name of ['groups', 'app', 'subject', 'email', 'issuer'] as const) {
+  for (const name of ['groups', 'app', 'subject', 'email', 'issuer', 'actor'] as const) {
     const values = condition[name]
     if (values !== null) parts.push(`${name}: ${[...values].join(' or ')}`)
   }
+  if (condition.delegated !== null)
+    parts.push(condition.delegated ? 'somebody who acts for the subject' : 'nobody who acts for the subject')
   for (const [path, values] of condition.claims) parts.push(`claim ${path}: ${[...values].join(' or ')}`)
   return parts.join(' and ')
 }

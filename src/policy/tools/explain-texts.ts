@@ -11,7 +11,10 @@ import type { Grant, PolicySet } from '../model/policy-set.ts'
 
 /** Who the caller is, and of which teams. */
 export function callerText(principal: Principal, teams: readonly string[]): string {
-  const seen = `subject ${principal.subject}, app ${principal.app ?? 'none'}, groups ${principal.groups.length === 0 ? 'none' : principal.groups.join(', ')}`
+  const { subject, app, actor, groups, groupsOmitted } = principal
+  const none = groupsOmitted ? 'left out of the token' : 'none'
+  const acting = actor === null ? '' : `, for whom ${actor} acts`
+  const seen = `subject ${subject}${acting}, app ${app ?? 'none'}, groups ${groups.length === 0 ? none : groups.join(', ')}`
   return teams.length === 0 ? `${seen}: a member of no team` : `${seen}: a member of ${teams.join(', ')}`
 }
 

@@ -48,7 +48,10 @@ export function principalFrom(as: TestPrincipalDocument): Principal {
     email: as.email ?? null,
     emailVerified: true,
     groups: as.groups ?? [],
+    groupsOmitted: false,
     app: as.app ?? null,
+    actor: as.actor ?? null,
+    priorActors: [],
     claims: as.claims ?? {},
     expiresAtMs: Number.MAX_SAFE_INTEGER,
   }
