@@ -117,6 +117,7 @@ const GROUP_MEMBERS = ['ent.members.idp-groups.*', 'ent.organizations.members.id
 const USER_MEMBERS = ['ent.members.users.*', 'ent.organizations.members.users.*', 'beta.org.members.*']
 const IDP_USER_MEMBERS = ['ent.members.idp-users.*', 'ent.organizations.members.idp-users.*']
 const SERVICE_USER_MEMBERS = ['ent.members.service-users.*', 'ent.organizations.members.service-users.*']
+const SECURITY_PROFILES = ['beta.*.security-profiles.*', 'beta.*.security-profile-settings.*']
 const BLUEPRINTS = ['beta.org.blueprints.*', 'beta.ent.blueprints.*']
 
 /** By resource family. A write takes the reads of every row that it stands in. */
@@ -150,6 +151,17 @@ export const STALE_AFTER: readonly StaleRow[] = [
     why: 'a claimed session changes its status and leaves the queue, a released one returns; an outpost may show it',
   },
   { after: ['outposts.create', 'outposts.delete'], stale: ['outposts.list'] },
+  {
+    after: ['outposts.delete'],
+    stale: ['beta.org.default-platform.*'],
+    why: 'the default of an organization can be an outpost, and shows its name while that exists',
+  },
+  { after: ['beta.org.default-platform.*'], stale: ['beta.org.default-platform.*'] },
+  {
+    after: SECURITY_PROFILES,
+    stale: SECURITY_PROFILES,
+    why: 'organizations see and pin the profiles of the enterprise; its default is a floor under theirs',
+  },
 
   // Inputs of sessions.
   {

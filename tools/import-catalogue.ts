@@ -3,9 +3,10 @@
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { z } from 'zod'
-import type { BodyMember, OperationEntry, PermissionEntry } from '../src/catalogue/data.ts'
+import type { BodyMember, OperationEntry, PermissionEntry, ValueSet } from '../src/catalogue/data.ts'
 import type { AnswerShape, ConditionalPermission, Paging } from '../src/catalogue/operation.ts'
 import { cursorPaging } from '../src/catalogue/paging.ts'
+import * as additions from './catalogue-additions.ts'
 import * as rules from './catalogue-rules.ts'
 import { sourceSchema, type Source, type SourceOperation, type SourcePermission } from './catalogue-source.ts'
 
@@ -95,6 +96,76 @@ function pagingOf(id: string, query: readonly string[]): Paging | null {
   return { ...cursorPaging, most: rules.LARGEST_PAGE[id] ?? most }
 }
 
+/** The source with what the API has gained since. Throws where the source has caught up, so that no row outlives its use. */
+function withAdditions(source: Source): Source {
+  const twice = [
+    ...source.permissions.filter(({ name, scope }) =>
+      additions.ADDED_PERMISSIONS.some((added) => added.name === name && added.scope === scope),
+    ),
+    ...source.endpoints.filter(({ id }) => additions.ADDED_OPERATIONS.some((added) => added.id === id)),
+  ].map((entry) => ('id' in entry ? entry.id : entry.name))
+  if (twice.length > 0) fail(`the source now has ${twice.join(', ')}: remove it from the additions`)
+  return {
+    ...source,
+    permissions: [...source.permissions, ...additions.ADDED_PERMISSIONS],
+    endpoints: [...source.endpoints.map(withAddedFields), ...additions.ADDED_OPERATIONS],
+  }
+}
+
+function withAddedFields(source: SourceOperation): SourceOperation {
+  const rows = additions.ADDED_FIELDS.filter(({ operations }) => operations.includes(source.id))
+  const query = rows.flatMap((row) => row.query ?? [])
+  const body = rows.flatMap((row) => row.body ?? [])
+  const known = [...source.query, ...source.body.map(({ name }) => name)]
+  const twice = [...query, ...body.map(({ name }) => name)].find((name) => known.includes(name))
+  if (twice !== undefined) fail(`the source now has ${twice} of ${source.id}: remove it from the additions`)
+  const [now, better] = additions.AMENDED_NOTES[source.id] ?? ['', '']
+  if (!source.notes.includes(now)) fail(`the notes of ${source.id} have changed: look at AMENDED_NOTES`)
+  return {
+    ...source,
+    query: [...source.query, ...query],
+    body: [...source.body.map((member) => withAddedValues(source.id, member)), ...body],
+    notes: source.notes.replace(now, better),
+  }
+}
+
+function withAddedValues(id: string, member: BodyMember): BodyMember {
+  const values = additions.ADDED_VALUES.filter(
+    ({ operation, member: name }) => operation === id && name === member.name,
+  )
+  const gained = values.flatMap((row) => row.values)
+  return gained.length === 0 ? member : { ...member, type: member.type.replace(')', `|${gained.join('|')})`) }
+}
+
+/** Names of fields, and values after a `=`, that stand on no public page that could be found. */
+function unconfirmedOf(id: string): string[] {
+  return [
+    ...additions.ADDED_FIELDS.filter(({ operations, page }) => page === null && operations.includes(id)).flatMap(
+      ({ query = [], body = [] }) => [...query, ...body.map(({ name }) => name)],
+    ),
+    ...additions.ADDED_VALUES.filter(({ operation, page }) => page === null && operation === id).flatMap(
+      ({ member, values }) => values.map((value) => `${member}=${value}`),
+    ),
+  ]
+}
+
+function sourceOf({ confirmed, doc_url_confirmed }: SourceOperation): OperationEntry['source'] {
+  if (!confirmed) return 'unconfirmed'
+  return doc_url_confirmed ? 'page' : 'documentation'
+}
+
+/** The members and parameters that take certain values only; an enumeration with an open end (`...`) is none. */
+function valuesOf(id: string, body: readonly BodyMember[]): ValueSet[] {
+  const ofQuery = additions.QUERY_VALUES.filter(({ operations }) => operations.includes(id)).map(
+    ({ parameter, values }) => ({ in: 'query' as const, name: parameter, values: [...values] }),
+  )
+  const ofBody = body.flatMap(({ name, type }) => {
+    const values = /^enum\(([^)]*)\)/.exec(type)?.[1]?.split('|')
+    return values === undefined || values.includes('...') ? [] : [{ in: 'body' as const, name, values }]
+  })
+  return [...ofQuery, ...ofBody]
+}
+
 function operationOf(source: SourceOperation): Omit<OperationEntry, 'invalidates'> {
   if (source.safe !== (source.method === 'GET')) fail(`${source.id} is a ${source.method}, yet safe is ${source.safe}`)
   const { permission, permission_basis } = permissionFacts(source)
@@ -121,8 +192,11 @@ function operationOf(source: SourceOperation): Omit<OperationEntry, 'invalidates
     },
     slashes: slashesOf(source.id, source.path),
     doc_url: source.doc_url,
+    source: sourceOf(source),
+    unconfirmed: unconfirmedOf(source.id),
     query: source.query,
     body: source.body,
+    values: valuesOf(source.id, source.body),
     success: source.success,
     response: source.response,
     answer: answerOf(source),
@@ -169,7 +243,17 @@ function refuseLooseEnds(source: Source, operations: readonly OperationEntry[]):
       if (name !== null && !permissions.has(name)) fail(`${id} names the unknown permission ${name}`)
     }
   }
-  const byRule = [...Object.keys(rules.CONDITIONAL), ...Object.keys(rules.ORGANIZATION_BODY), ...rules.STREAMING]
+  const additionIds = [
+    ...[...additions.ADDED_FIELDS, ...additions.QUERY_VALUES].flatMap((row) => row.operations),
+    ...additions.ADDED_VALUES.map(({ operation }) => operation),
+    ...Object.keys(additions.AMENDED_NOTES),
+  ]
+  const byRule = [
+    ...Object.keys(rules.CONDITIONAL),
+    ...Object.keys(rules.ORGANIZATION_BODY),
+    ...rules.STREAMING,
+    ...additionIds,
+  ]
   const replacements = [...source.legacy_endpoints, ...rules.OLDER_SPELLINGS].flatMap(
     ({ replacement }) => replacement ?? [],
   )
@@ -207,7 +291,7 @@ function print(data: Readonly<Record<string, unknown>>): string {
 export function importCatalogue(text: string): string {
   const parsed = sourceSchema.safeParse(JSON.parse(text))
   if (!parsed.success) fail(`the source has an unknown shape\n${z.prettifyError(parsed.error)}`)
-  const source = parsed.data
+  const source = withAdditions(parsed.data)
   const bare = source.endpoints.map(operationOf)
   const stale = expandStale(bare)
   const operations = bare.map((operation) => ({ ...operation, invalidates: stale.get(operation.id) ?? [] }))

@@ -77,7 +77,7 @@ export function compileCatalogue(options: CatalogueOptions): {
     }
   }
 
-  const served = new Set<Stability>(options.stability)
+  const served = new Set<Operation['stability']>(options.stability)
   const matcher = compileMatcher(operations)
   return {
     diagnostics,
@@ -180,8 +180,8 @@ function fromExtension(entry: ExtensionOperation, index: number, file: string): 
     slashes: entry.slashes,
     cache: entry.cache,
     invalidates: entry.invalidates,
-    // Operations of extension files are served: an operator listed them.
-    stability: 'stable',
+    // Operations of extension files are served, because an operator listed them, unless the file says otherwise.
+    stability: entry.served ? 'stable' : 'unreviewed',
     sensitive: false,
     paginated: false,
     streaming: false,

@@ -29,6 +29,19 @@ export interface BodyMember {
   readonly required: boolean
 }
 
+/** A parameter or member that takes these values only. */
+export interface ValueSet {
+  readonly in: 'query' | 'body'
+  readonly name: string
+  readonly values: readonly string[]
+}
+
+/**
+ * Where an operation was seen. `page`: its page of the public reference, at `doc_url`. `documentation`: other official
+ * pages, specifications or the SDK; `doc_url` follows the naming of the reference. `unconfirmed`: nowhere public.
+ */
+export type DocumentationSource = 'page' | 'documentation' | 'unconfirmed'
+
 /** One operation of the upstream API. Fields that `Operation` has too mean the same here. */
 export interface OperationEntry {
   readonly id: string
@@ -52,9 +65,14 @@ export interface OperationEntry {
   readonly slashes: readonly string[]
   readonly invalidates: readonly string[]
   readonly doc_url: string | null
+  readonly source: DocumentationSource
+  /** Parameters, members and values (`member=value`) that users of the API report and no public page is known to name. */
+  readonly unconfirmed: readonly string[]
   /** Documented query parameters. */
   readonly query: readonly string[]
   readonly body: readonly BodyMember[]
+  /** As far as they are known. */
+  readonly values: readonly ValueSet[]
   /** Documented statuses of a successful answer. */
   readonly success: readonly number[]
   /** Type of the answer in the documentation's words; null when it has no body or none is described. */
@@ -88,6 +106,7 @@ const OPERATION_WORDS = {
   scope: ['organization', 'enterprise', 'any'],
   cache: ['never', 'micro', 'short', 'medium', 'long', 'closed-window-long'],
   stability: ['stable', 'beta', 'early-access', 'deprecated', 'superseded', 'removed?'],
+  source: ['page', 'documentation', 'unconfirmed'],
 } as const
 
 function oneOf<Word extends string>(words: readonly Word[], value: string, where: string): Word {
@@ -123,6 +142,8 @@ function operationOf(stored: StoredOperation): OperationEntry {
     })),
     cache: oneOf(OPERATION_WORDS.cache, stored.cache, stored.id),
     stability: oneOf(OPERATION_WORDS.stability, stored.stability, stored.id),
+    source: oneOf(OPERATION_WORDS.source, stored.source, stored.id),
+    values: stored.values.map((set) => ({ ...set, in: oneOf(['query', 'body'], set.in, stored.id) })),
     answer: stored.answer === null ? null : { ...stored.answer, form: oneOf(FORMS, stored.answer.form, stored.id) },
   }
 }

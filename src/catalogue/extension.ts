@@ -23,6 +23,8 @@ export interface ExtensionOperation {
   readonly answer: AnswerShape | null
   /** An `Idempotency-Key` makes it safe to repeat. */
   readonly idempotent: boolean
+  /** False: known and refused. */
+  readonly served: boolean
   readonly position: Position
 }
 
@@ -102,6 +104,12 @@ const operation = z
       .boolean()
       .default(false)
       .describe('A POST or PATCH that the gateway makes safe to repeat: with an Idempotency-Key it is done once.'),
+    served: z
+      .boolean()
+      .default(true)
+      .describe(
+        '`false`: the operation is known and refused to everybody, whatever grants say, until it was reviewed.',
+      ),
   })
   .superRefine(checkOperation, { when: ({ value }) => typeof value === 'object' && value !== null })
 

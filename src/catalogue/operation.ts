@@ -95,7 +95,8 @@ export interface Operation {
   readonly cache: CacheClass
   /** Ids of read operations whose stored answers a successful call makes stale (besides its own path). */
   readonly invalidates: readonly string[]
-  readonly stability: Stability
+  /** `unreviewed`: an extension file says `served: false`; no configuration serves it. */
+  readonly stability: Stability | 'unreviewed'
   /** The request or answer holds secrets, presigned addresses, personal data or conversation text. */
   readonly sensitive: boolean
   readonly paginated: boolean

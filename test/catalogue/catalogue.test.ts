@@ -41,8 +41,8 @@ operations:
 `
 
 describe('the catalogue', () => {
-  test('holds all 251 operations under their ids and positions', () => {
-    expect(catalogue.operations).toHaveLength(251)
+  test('holds all operations of the data under their ids and positions', () => {
+    expect(catalogue.operations).toHaveLength(devinApi.operations.length)
     for (const [index, operation] of catalogue.operations.entries()) {
       expect(operation.index).toBe(index)
       expect(catalogue.operation(operation.id)).toBe(operation)
@@ -82,13 +82,13 @@ describe('an extension file', () => {
   test('adds operations that are matched, counted and served like the built-in ones', () => {
     const { catalogue: extended, lines } = compile([reports])
     expect(lines).toEqual([])
-    expect(extended.operations).toHaveLength(253)
+    expect(extended.operations).toHaveLength(catalogue.operations.length + 2)
     expect(found(extended, 'GET /v3/organizations/o/reports')).toBe('org.reports.list')
     expect(found(extended, 'HEAD /v3/organizations/o/reports')).toBe('org.reports.list')
     expect(found(extended, 'GET /v3/organizations/o/reports/a%2Fb')).toBe('org.reports.file')
     expect(found(extended, 'GET /v3/organizations/o%2Fp/reports/a')).toBe('ambiguous')
     expect(extended.operation('org.reports.list')).toMatchObject({
-      index: 251,
+      index: catalogue.operations.length,
       scope: 'organization',
       permission: 'ViewOrgSessions',
       permissionBasis: 'documented',
@@ -102,6 +102,21 @@ describe('an extension file', () => {
       permissionBasis: null,
       slashes: ['path'],
     })
+  })
+
+  test('can name an operation that no configuration serves, until somebody has looked at it', () => {
+    const every = ['stable', 'beta', 'early-access', 'deprecated', 'superseded', 'removed?'] as const
+    const text = `
+operations:
+  - id: org.fresh.list
+    method: GET
+    path: /v3/organizations/{org_id}/fresh
+    scope: organization
+    served: false
+`
+    const { catalogue: extended, lines } = compile([text], every)
+    expect(lines).toEqual([])
+    expect(found(extended, 'GET /v3/organizations/o/fresh')).toBe('unserved org.fresh.list')
   })
 
   test('that repeats an id or a request of the catalogue is an error at its line', () => {

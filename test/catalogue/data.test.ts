@@ -5,6 +5,13 @@ import { describe, expect, test } from 'vitest'
 import { devinApi, type OperationEntry } from '../../src/catalogue/data.ts'
 import { NOTHING_STALE, OLDER_SPELLINGS, SLASHES } from '../../tools/catalogue-rules.ts'
 import type { Source } from '../../tools/catalogue-source.ts'
+import {
+  ADDED_FIELDS,
+  ADDED_OPERATIONS,
+  ADDED_PERMISSIONS,
+  ADDED_VALUES,
+  AMENDED_NOTES,
+} from '../../tools/catalogue-additions.ts'
 import { importCatalogue } from '../../tools/import-catalogue.ts'
 
 const { operations, permissions, legacy } = devinApi
@@ -28,11 +35,10 @@ function parametersOf(path: string): string[] {
 }
 
 describe('the operations', () => {
-  test('are the 251 of the source, each once by id and once by request', () => {
-    expect(operations).toHaveLength(251)
-    expect(new Set(operations.map(({ id }) => id)).size).toBe(251)
+  test('stand there once by id and once by request', () => {
+    expect(new Set(operations.map(({ id }) => id)).size).toBe(operations.length)
     const requests = operations.map(({ method, path }) => `${method} ${path.replaceAll(/\{\w+\}/g, '{}')}`)
-    expect(new Set(requests).size).toBe(251)
+    expect(new Set(requests).size).toBe(operations.length)
   })
 
   test('are as many of each kind as in the source', () => {
@@ -40,31 +46,31 @@ describe('the operations', () => {
       'any stable': 1,
       'enterprise stable': 118,
       'enterprise superseded': 1,
-      'enterprise beta': 20,
+      'enterprise beta': 27,
       'enterprise deprecated': 6,
       'enterprise early-access': 6,
       'enterprise removed?': 5,
       'organization stable': 65,
-      'organization beta': 28,
+      'organization beta': 37,
       'organization removed?': 1,
     })
     expect(tally(operations.map(({ method }) => method))).toEqual({
-      GET: 129,
-      POST: 51,
-      PUT: 19,
-      PATCH: 15,
-      DELETE: 37,
+      GET: 136,
+      POST: 53,
+      PUT: 20,
+      PATCH: 19,
+      DELETE: 39,
     })
     expect(tally(operations.map(({ cache }) => cache))).toEqual({
-      never: 138,
+      never: 147,
       micro: 12,
-      short: 47,
+      short: 54,
       medium: 20,
       long: 5,
       'closed-window-long': 29,
     })
     expect(operations.filter(({ sensitive }) => sensitive)).toHaveLength(74)
-    expect(operations.filter(({ paginated }) => paginated)).toHaveLength(50)
+    expect(operations.filter(({ paginated }) => paginated)).toHaveLength(52)
   })
 
   test('have a scope that follows from the prefix of their path, not from the presence of an organization id', () => {
@@ -165,6 +171,60 @@ describe('operations that an Idempotency-Key makes safe to repeat', () => {
   })
 })
 
+describe('what the documentation says', () => {
+  test('is told for every operation, with what no public page is known to name', () => {
+    for (const { id, source, doc_url, unconfirmed, query, body } of operations) {
+      if (source === 'page') expect(doc_url, id).toMatch(/^https:\/\//)
+      const names = [...query, ...body.map(({ name }) => name)]
+      for (const field of unconfirmed) expect(names, id).toContain(field.split('=')[0])
+    }
+    const open = operations.filter(({ unconfirmed }) => unconfirmed.length > 0)
+    expect(open.map(({ id, unconfirmed }) => `${id} ${unconfirmed.join(' ')}`)).toEqual([
+      'org.sessions.create security_profile devin_mode=swe-2-medium devin_mode=swe-2-high devin_mode=swe-2-max',
+      'org.sessions.list automation_ids parent_session_id',
+      'org.sessions.insights.list automation_ids parent_session_id',
+      'ent.sessions.list automation_ids parent_session_id',
+      'ent.sessions.insights.list automation_ids parent_session_id',
+      'org.automations.create security_profile',
+      'org.automations.update security_profile',
+    ])
+    expect(operations.filter(({ source }) => source === 'unconfirmed')).toHaveLength(18)
+  })
+
+  test('has security profiles and default platforms, at their scope and by their permission', () => {
+    const rows = operations
+      .filter(({ path }) => /security-profile|default-platform/.test(path))
+      .map(({ method, path, permission, source }) => `${method} ${path} ${permission} ${source}`)
+    const profiles = (base: string, permission: string) => [
+      `GET ${base}/security-profiles ${permission} page`,
+      `POST ${base}/security-profiles ${permission} page`,
+      `GET ${base}/security-profiles/{profile_id} ${permission} page`,
+      `PATCH ${base}/security-profiles/{profile_id} ${permission} page`,
+      `DELETE ${base}/security-profiles/{profile_id} ${permission} page`,
+      `GET ${base}/security-profile-settings ${permission} page`,
+      `PATCH ${base}/security-profile-settings ${permission} page`,
+    ]
+    expect(rows).toEqual([
+      ...profiles('/v3beta1/organizations/{org_id}', 'ManageSecureModeProfiles'),
+      ...profiles('/v3beta1/enterprise', 'ManageAccountSecureModeProfiles'),
+      'GET /v3beta1/organizations/{org_id}/default-platform null page',
+      'PUT /v3beta1/organizations/{org_id}/default-platform ManageOrgSettings page',
+    ])
+  })
+
+  test('lists the values that a parameter or member takes, where all are known', () => {
+    const modes = operation('org.sessions.create').values.find(({ name }) => name === 'devin_mode')?.values
+    expect(modes).toEqual(expect.arrayContaining(['normal', 'fast', 'lite', 'ultra', 'fusion', 'swe-2-max']))
+    for (const { id, values, query, body } of operations) {
+      for (const set of values) {
+        const names = set.in === 'query' ? query : body.map(({ name }) => name)
+        expect(names, id).toContain(set.name)
+        expect(set.values, id).not.toContain('...')
+      }
+    }
+  })
+})
+
 describe('permissions', () => {
   test('are known wherever an operation names one', () => {
     const known = new Set(permissions.map(({ name }) => name))
@@ -198,6 +258,7 @@ describe('permissions', () => {
       'enterprise ViewAccountCodeScans -> ViewCodeScans (inferred)',
       'enterprise UseAccountCodeScans -> UseCodeScans (inferred)',
       'enterprise UseReviewManual -> UseReviewManual (inferred)',
+      'enterprise ManageAccountSecureModeProfiles -> ManageSecureModeProfiles (inferred)',
     ])
     const ofOrganization = permissions.filter(({ scope }) => scope === 'organization').map(({ name }) => name)
     for (const { implies } of permissions) if (implies !== null) expect(ofOrganization).toContain(implies)
@@ -207,7 +268,7 @@ describe('permissions', () => {
     const basis = tally(
       operations.map(({ permission, permission_basis }) => `${permission !== null} ${permission_basis}`),
     )
-    expect(basis).toEqual({ 'true documented': 219, 'true inferred': 29, 'false null': 2, 'false documented': 1 })
+    expect(basis).toEqual({ 'true documented': 234, 'true inferred': 29, 'false null': 2, 'false documented': 2 })
     expect(operation('org.sessions.tags.append')).toMatchObject({
       permission: 'ManageOrgSessions',
       permission_basis: 'inferred',
@@ -372,6 +433,11 @@ describe('what a write makes stale', () => {
       ['beta.org.blueprints.list', 'beta.ent.blueprints.files.list', 'beta.org.builds.list'],
     ],
     ['outposts.devins.claim', ['org.sessions.get', 'ent.queue.get']],
+    ['outposts.delete', ['outposts.list', 'beta.org.default-platform.get']],
+    [
+      'beta.ent.security-profiles.update',
+      ['beta.org.security-profiles.list', 'beta.org.security-profile-settings.get', 'beta.ent.security-profiles.get'],
+    ],
   ])('%s reaches what shows it elsewhere', (id, reads) => {
     expect(operation(id).invalidates).toEqual(expect.arrayContaining(reads))
   })
@@ -409,21 +475,23 @@ describe('retired paths', () => {
   })
 })
 
-/** A source catalogue that says what the data file says without the rules. */
+/** A source catalogue that says what the data file says without the rules and the additions. */
 function sourceOf(): Source {
   return {
     generated_from: devinApi.generated_from,
     legend: {},
     source_pages: [],
-    permissions: permissions.map(({ name, scope, controls, implies, implies_basis }) => ({
-      name,
-      scope,
-      controls,
-      confirmed: true,
-      inherits_org_permission: implies_basis === 'documented' ? implies : null,
-      ...(implies !== null && implies_basis === 'inferred' ? { inherits_org_permission_inferred: implies } : {}),
-    })),
-    endpoints: operations.map(sourceOperation),
+    permissions: permissions
+      .filter(({ name }) => !ADDED_PERMISSIONS.some((added) => added.name === name))
+      .map(({ name, scope, controls, implies, implies_basis }) => ({
+        name,
+        scope,
+        controls,
+        confirmed: true,
+        inherits_org_permission: implies_basis === 'documented' ? implies : null,
+        ...(implies !== null && implies_basis === 'inferred' ? { inherits_org_permission_inferred: implies } : {}),
+      })),
+    endpoints: operations.filter(({ id }) => !ADDED_OPERATIONS.some((added) => added.id === id)).map(sourceOperation),
     legacy_endpoints: legacy
       .filter(({ path }) => !OLDER_SPELLINGS.some((older) => older.path === path))
       .map((entry) => ({ ...entry, confirmed: true, notes: '' })),
@@ -432,7 +500,12 @@ function sourceOf(): Source {
 
 function sourceOperation(entry: OperationEntry): Source['endpoints'][number] {
   const { id, path, summary, scope, permission, permission_basis, cache, sensitive, stability, paginated } = entry
-  const { doc_url, response, notes } = entry
+  const { doc_url, response, source } = entry
+  const [now, better] = AMENDED_NOTES[id] ?? ['', '']
+  const added = ADDED_FIELDS.filter(({ operations: ids }) => ids.includes(id))
+  const addedQuery = added.flatMap(({ query = [] }) => query)
+  const addedBody = added.flatMap(({ body = [] }) => body.map(({ name }) => name))
+  const addedValues = ADDED_VALUES.filter(({ operation: of }) => of === id)
   // A closed set in the source, a plain string in the data.
   const method = entry.method as Source['endpoints'][number]['method']
   const documented = permission ?? (permission_basis === 'documented' ? [] : null)
@@ -448,17 +521,22 @@ function sourceOperation(entry: OperationEntry): Source['endpoints'][number] {
     paginated,
     doc_url,
     response,
-    notes,
+    notes: entry.notes.replace(better, now),
     permission: permission_basis === 'inferred' ? null : documented,
     permission_inferred: permission_basis === 'inferred' ? permission : null,
     permission_conflict: [...entry.alternatives],
     permission_status: '',
-    query: [...entry.query],
-    body: entry.body.map((member) => ({ ...member })),
+    query: entry.query.filter((name) => !addedQuery.includes(name)),
+    body: entry.body
+      .filter(({ name }) => !addedBody.includes(name))
+      .map((member) => {
+        const values = addedValues.filter((row) => row.member === member.name).flatMap((row) => row.values)
+        return { ...member, type: values.reduce((type, value) => type.replace(`|${value}`, ''), member.type) }
+      }),
     success: [...entry.success],
     safe: method === 'GET',
-    confirmed: true,
-    doc_url_confirmed: true,
+    confirmed: source !== 'unconfirmed',
+    doc_url_confirmed: source === 'page',
   }
 }
 
@@ -468,6 +546,19 @@ function importWith(id: string, change: object): string {
   const endpoints = source.endpoints.map((entry) => (entry.id === id ? { ...entry, ...change } : entry))
   return importCatalogue(JSON.stringify({ ...source, endpoints }))
 }
+
+describe('the additions', () => {
+  test.each([
+    [{ query: ['parent_session_id'] }, 'the source now has parent_session_id of org.sessions.list: remove it'],
+    [{ id: 'beta.org.default-platform.get' }, 'the source now has beta.org.default-platform.get: remove it'],
+  ])('are refused where the source has caught up: %j', (change, message) => {
+    expect(() => importWith('org.sessions.list', change)).toThrow(message)
+  })
+
+  test('never stay silent about a note that has changed', () => {
+    expect(() => importWith('org.sessions.create', { notes: 'other' })).toThrow('look at AMENDED_NOTES')
+  })
+})
 
 describe('the importer', () => {
   test('writes the data file as it stands, so neither it nor the rules were changed alone', () => {

@@ -49,6 +49,7 @@ describe('an extension file', () => {
             invalidates: [],
             answer: null,
             idempotent: false,
+            served: true,
             position: { line: 2, column: 9 },
           },
           {
@@ -62,6 +63,7 @@ describe('an extension file', () => {
             invalidates: ['org.reports.get'],
             answer: null,
             idempotent: true,
+            served: true,
             position: { line: 9, column: 9 },
           },
           {
@@ -74,6 +76,7 @@ describe('an extension file', () => {
             slashes: [],
             invalidates: [],
             idempotent: false,
+            served: true,
             answer: {
               form: 'page',
               items: 'reports',

@@ -167,6 +167,18 @@ describe('a rule on a field of the body', () => {
       '{"devin_mode":"fast"}',
       'guardrail: devin_mode must be one of normal, lite, and is another text (guardrail g).',
     ],
+    // A field that is a name or an object, as the API has it.
+    ['security_profile: { forbid: true }', '{"title":"t"}', '{"title":"t"}'],
+    [
+      'security_profile: { forbid: true }',
+      '{"security_profile":{"selection":"none"}}',
+      'guardrail: security_profile is forbidden: leave it out (guardrail g).',
+    ],
+    [
+      'security_profile: { require: true, one_of: [locked] }',
+      '{"securityProfile":"open"}',
+      'guardrail: security_profile is spelled "securityProfile", which servers may read in different ways (guardrail g).',
+    ],
     // Texts.
     ['title: { matches: "^OPS-[0-9]+$" }', '{"title":"OPS-12"}', '{"title":"OPS-12"}'],
     [
@@ -589,7 +601,15 @@ describe('a guardrail', () => {
 test('in shadow mode another spelling of a bounded field is recorded and not refused', () => {
   const tried = (rules: string, on = 'org.sessions.create') => withRules(`mode: shadow, ${rules}`, on)
   for (const [policy, request, body] of [
-    [tried('body: { title: { max_length: 5 } }'), create, { prompt: 'x', Title: 'too long' }],
+    [
+      tried('body: { title: { max_length: 5 } }'),
+      create,
+      {
+        prompt:
+          'guardrail: security_profile is spelled "securityProfile", which servers may read in different ways (guardrail g).',
+        Title: 'too long',
+      },
+    ],
     [tried('body: { title: { max_length: 5 } }'), `${create}?title=x`, { prompt: 'x' }],
     [tried('query: { first: { at_most: 5 } }', 'org.sessions.list'), `${list}?First=99`, undefined],
   ] as const) {

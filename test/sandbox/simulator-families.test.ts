@@ -16,6 +16,61 @@ function names(answer: Asked, member: string): unknown[] {
   return answer.body.items.map((item: Record<string, unknown>) => item[member])
 }
 
+describe('security profiles and default platforms', () => {
+  const SETTINGS = 'security-profile-settings'
+  const world = testWorld()
+  const settings = {
+    id: 'payments-settings',
+    name: 'Settings',
+    scope: 'organization' as const,
+    organization: 'org-payments',
+    keys: [keyOf('payments-settings')],
+    permissions: ['ManageSecureModeProfiles', 'ManageOrgSettings', 'ManageOrgSessions', 'ViewOrgSessions'],
+  }
+  const beta = '/v3beta1/organizations/org-payments'
+
+  async function started(): Promise<Bench> {
+    await bench.close()
+    bench = await startBench({ world: { ...world, serviceUsers: [...world.serviceUsers, settings] } })
+    return bench
+  }
+
+  it('pins profiles of the organization and of the enterprise, and keeps a pinned one', async () => {
+    const { ask: put } = await started()
+    const pin = (profile: string) =>
+      put(settings.id, `PATCH ${beta}/${SETTINGS}`, {
+        body: { default: { selection: 'profile', profile_id: profile } },
+      })
+    expect((await pin('security-profile-baseline')).body).toMatchObject({
+      default: { profile_id: 'security-profile-baseline' },
+      automations_default: { selection: 'inherit' },
+    })
+    expect((await pin('security-profile-other')).status).toBe(400)
+    expect((await pin('security-profile-ledger')).status).toBe(200)
+    const ledger = `${beta}/security-profiles/security-profile-ledger`
+    expect((await put(settings.id, `DELETE ${ledger}`)).status).toBe(409)
+    await put(settings.id, `PATCH ${beta}/${SETTINGS}`, { body: { default: { selection: 'inherit' } } })
+    expect((await put(settings.id, `DELETE ${ledger}`)).status).toBe(204)
+  })
+
+  it('sets and clears where sessions run, one of platform and outpost', async () => {
+    const { ask: put } = await started()
+    const set = (body: object) => put(settings.id, `PUT ${beta}/default-platform`, { body })
+    expect((await set({ platform: 'windows' })).body).toMatchObject({ platform: 'windows', outpost_pool_id: null })
+    expect((await set({ platform: 'windows', outpost_pool_id: 'outpost_env-main' })).status).toBe(400)
+    expect((await set({ platform: 'amiga' })).status).toBe(400)
+    expect((await set({})).body).toMatchObject({ platform: null, outpost_pool_id: null })
+  })
+
+  it('lists the sessions that another one has started', async () => {
+    const { ask: call } = await started()
+    const parent = 'devin-5a1f00000000000000000000000000a2'
+    await call(settings.id, `POST ${PAYMENTS}/sessions?devin_id=${parent}`, { body: { prompt: 'x', title: 'child' } })
+    const children = await call(settings.id, `GET ${PAYMENTS}/sessions?parent_session_id=${parent}`)
+    expect(names(children, 'title')).toEqual(['child'])
+  })
+})
+
 describe('knowledge and playbooks', () => {
   const note = { name: 'Cents', body: 'No floats', trigger: 'Money' }
 

@@ -128,6 +128,8 @@ function special(id: string): Readonly<Record<string, string>> {
   if (id === 'ent.idp-groups.delete') return { idp_group_name: 'sso-contractors' }
   if (id.startsWith('beta.ent.blueprints')) return { blueprint_id: 'blueprint-ent', file_id: 'file-ent' }
   if (id.startsWith('beta.org.blueprints')) return { blueprint_id: 'blueprint-infra', file_id: 'file-org' }
+  if (id.startsWith('beta.org.security-profiles')) return { profile_id: 'security-profile-ledger' }
+  if (id.startsWith('beta.ent.security-profiles')) return { profile_id: 'security-profile-baseline' }
   if (id.startsWith('ent.playbooks')) return { playbook_id: 'playbook-upgrade' }
   if (id.startsWith('outposts.devins')) return { session_id: 'devin-5a1f00000000000000000000000000f1' }
   if (id === 'ent.members.service-users.get') return { service_user_id: 'analytics' }

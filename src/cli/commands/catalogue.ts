@@ -1,6 +1,7 @@
 // `catalogue`: finds operations by any word of their id, address, permission or summary.
 
 import { existsSync } from 'node:fs'
+import { devinApi } from '../../catalogue/data.ts'
 import { loadCatalogue, type CatalogueSettings } from '../../catalogue/load.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import { loadConfig } from '../../config/load.ts'
@@ -89,5 +90,12 @@ function view(operation: Operation): Record<string, unknown> {
     idempotent: operation.idempotent,
     summary: operation.summary,
     source: operation.source,
+    documentation: documentationOf(operation),
   }
+}
+
+/** Where the operation is documented, and what of it is not; null for operations of extension files. */
+function documentationOf({ id, source }: Operation): Record<string, unknown> | null {
+  const entry = source === 'catalogue' ? devinApi.operations.find((each) => each.id === id) : undefined
+  return entry === undefined ? null : { page: entry.doc_url, seen: entry.source, unconfirmed: entry.unconfirmed }
 }

@@ -35,7 +35,11 @@ function cover(catalogue: Catalogue, word: string): Covered {
   const operations = served.map((operation) => operation.index)
   const [first] = found
   if (served.length > 0 || first === undefined) return { operations, permissions: [], problems: [] }
-  const message = `"${word}" covers no operation that is served: ${first.id} is of stability class ${first.stability} (see catalogue.stability)`
+  const why =
+    first.stability === 'unreviewed'
+      ? `has "served: false" in ${first.source}`
+      : `is of stability class ${first.stability} (see catalogue.stability)`
+  const message = `"${word}" covers no operation that is served: ${first.id} ${why}`
   return { operations, permissions: [], problems: [{ severity: 'warning', message }] }
 }
 

@@ -153,6 +153,13 @@ function unknownOperation(
   }
   if (found.why === 'unserved') {
     const { id, stability } = found.operation
+    if (stability === 'unreviewed') {
+      return new Problem(
+        'unknown-operation',
+        `${id} is not served until it is reviewed. Ask the operator to remove "served: false" from its entry in the extension file.`,
+        { reason: 'operation-not-served' },
+      )
+    }
     return new Problem(
       'unknown-operation',
       `${id} is of stability class ${stability}, which this gateway does not serve. Ask the operator to add it to catalogue.stability.`,

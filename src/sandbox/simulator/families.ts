@@ -10,6 +10,7 @@ import { figureHandlers } from './company/figures.ts'
 import { libraryHandlers } from './content/library.ts'
 import { limitHandlers } from './company/limits.ts'
 import { memberHandlers } from './company/members.ts'
+import { placementHandlers } from './company/placement.ts'
 import type { ObjectStore } from './state/objects.ts'
 import { organizationHandlers } from './company/organizations.ts'
 import { outpostHandlers } from './sessions/outposts.ts'
@@ -44,6 +45,7 @@ export function createHandlers({ state, objects, world, nowMs, origin }: Surroun
     ...memberHandlers(state),
     ...serviceUserHandlers(state),
     ...organizationHandlers(state),
+    ...placementHandlers(state),
     ...limitHandlers(state),
     ...figureHandlers(state),
     ...repositoryHandlers(state),

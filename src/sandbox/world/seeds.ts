@@ -103,6 +103,11 @@ const UNEVENTFUL = { notify_on: 'failure', consecutive_failures: 0, last_error_m
 const SCHEDULE = { ...RECURRING, ...UNEVENTFUL, last_executed_at: null, playbook: null, tags: [], ...AUTHOR }
 const GIT = { git_connection_id: 'git-connection-github', prefix_path: null, group_prefix: null, read_only: false }
 const INDEXED = { indexing_enabled: true, branches: ['main'] }
+const SECURED = {
+  net_policy: { allow: [{ hostname: 'github.com' }] },
+  git_access_level: 'read_write',
+  remove_github_cli_token: true,
+}
 const PROFILE = { name: 'Default', mode: 'scan', description: 'Everything, at every severity' }
 const SCANNED = { org_id: 'org-payments', repo_name: 'corp/payments-api' }
 const BUILD = { status: 'succeeded', trigger: 'auto', pinned: false, triggered_by_user_id: null }
@@ -155,6 +160,8 @@ export const items: readonly WorldItem[] = [
     contents: 'steps: []',
   }),
   item('builds', 'org-platform', 'build-1', BUILD),
+  item('security-profiles', null, 'security-profile-baseline', SECURED, { name: 'Baseline' }),
+  item('security-profiles', 'org-payments', 'security-profile-ledger', SECURED, { name: 'Ledger' }),
   item('scan-profiles', 'org-payments', 'profile-default', PROFILE),
   item('scan-profiles', null, 'profile-default', PROFILE),
   item('code-scans', 'org-payments', 'scan-1', SCANNED, {

@@ -62,7 +62,7 @@ function checkMember(member: BodyMember, value: unknown): ValidationIssue[] {
 
 /**
  * Checks a value against a documented type: `string(1..256)`, `integer|null`, `enum(a|b)`, `{key:string}[]`, a remark in
- * brackets at the end. Types that are only named (`GitPermissionCreateRequest`) are taken as objects.
+ * brackets at the end. `any` is not known any closer; types that are only named (`GitPermissionCreateRequest`) are taken as objects.
  */
 export function checkType(type: string, value: unknown, loc: ValidationIssue['loc']): ValidationIssue[] {
   const issue = (msg: string, kind: string): ValidationIssue[] => [{ loc, msg, type: kind }]
@@ -83,6 +83,8 @@ export function checkType(type: string, value: unknown, loc: ValidationIssue['lo
       if (typeof value !== 'number' || !Number.isInteger(value))
         return issue('Input should be a valid integer', 'int_type')
       return value < least || value > most ? issue(`Input should be from ${least} to ${most}`, 'out_of_range') : []
+    case 'any':
+      return []
     case 'boolean':
       return typeof value === 'boolean' ? [] : issue('Input should be a valid boolean', 'bool_type')
     case 'enum': {

@@ -16,12 +16,12 @@ import {
   visibleMessages,
   type Session,
 } from './session-record.ts'
+import { platforms } from '../company/placement.ts'
 import { mustFind, type State } from '../state/state.ts'
 import { idMembers } from '../state/kinds.ts'
 import { newId } from '../state/item.ts'
 
 const MAX_TAGS = 50
-const platforms = ['linux', 'windows', 'macos']
 
 /** Fills the state with the world's sessions and gives the handlers of both scopes. */
 export function sessionHandlers(state: State, seeds: readonly WorldSession[], nowMs: number): Handlers {
@@ -109,7 +109,9 @@ function filtered(state: State, call: Call): Session[] {
         passes(call, 'user_ids', [session.userId]) &&
         passes(call, 'service_user_ids', [session.serviceUserId]) &&
         passes(call, 'repo_names', session.repos) &&
-        // Sessions of the sandbox have no category and come from no schedule.
+        passes(call, 'parent_session_id', [session.parentId]) &&
+        // Sessions of the sandbox have no category and come from no schedule or automation.
+        passes(call, 'automation_ids', []) &&
         passes(call, 'category', []) &&
         passes(call, 'schedule_id', []),
     )

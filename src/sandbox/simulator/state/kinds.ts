@@ -17,6 +17,7 @@ export const idMembers = {
   'code-scans': 'scan_id',
   findings: 'finding_id',
   'scan-profiles': 'profile_id',
+  'security-profiles': 'profile_id',
   'pr-reviews': 'pr_url',
   'guardrail-violations': 'guardrail_violation_id',
   hypervisors: 'hypervisor_id',
