@@ -26,7 +26,6 @@ import type { StageName } from './stages/names.ts'
  */
 const phases = { deciding: 0, answering: 1, answered: 2, closed: 3, ended: 4 } as const
 
-/** Listeners of an exchange. */
 export interface ContextEvents {
   /** A refusal or failure is about to be answered, or has cut the answer off. */
   failed(context: RequestContext, problem: Problem): void
@@ -46,7 +45,6 @@ export class RequestContext {
   readonly method: string | null
   /** The request target as it was received. Never recorded: a query can hold anything. */
   readonly rawTarget: string
-  /** The snapshot that the whole request sees. */
   readonly policy: PolicySet
   /** Where it is, or where it has ended. */
   stage: StageName = 'open'
@@ -63,7 +61,6 @@ export class RequestContext {
   receivedBody: Buffer | null = null
   /** The Idempotency-Key that this request has claimed. */
   claim: Claim | null = null
-  /** The budget reservation. */
   reservation: CreateReservation | null = null
   /** What the cache gave in place of an answer: a lease or a place behind another caller. */
   acquired: CacheWait | FetchLease | null = null
@@ -142,7 +139,6 @@ export class RequestContext {
     return this.#phase >= phases.answered
   }
 
-  /** The whole answer was handed over: later errors change nothing. */
   get isComplete(): boolean {
     return this.#complete
   }

@@ -21,7 +21,6 @@ export class DecisionMemo {
   }
 }
 
-/** An evaluation and what was made of it. */
 export interface Evaluated {
   readonly evaluation: Evaluation
   readonly memo: DecisionMemo

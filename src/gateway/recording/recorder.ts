@@ -36,22 +36,7 @@ export interface ExchangeMeter {
   observeExchange(measure: ExchangeMeasure): void
 }
 
-export interface Recorder {
-  /** An exchange began; a `record` follows. */
-  begin(): void
-  /** Writes the records that are not written yet. */
-  record(context: RequestContext): void
-  /** Writes the decision record alone: how the exchange ends is not known yet. */
-  recordDecision(context: RequestContext): void
-  flush(): void
-}
-
-export function createRecorder(
-  records: Records,
-  meter: ExchangeMeter,
-  now: () => number,
-  monotonic: () => number,
-): Recorder {
+export function createRecorder(records: Records, meter: ExchangeMeter, now: () => number, monotonic: () => number) {
   let [timeMs, time] = [Number.NaN, '']
 
   /** Records of one millisecond share the text of it, which is dear to make. */
@@ -72,10 +57,13 @@ export function createRecorder(
   }
 
   return {
-    begin: () => meter.exchangeStarted(),
-    recordDecision: (context) => recordDecision(context, timeText()),
-    flush: () => records.flush(),
-    record(context) {
+    /** An exchange began; a `record` follows. */
+    begin: (): void => meter.exchangeStarted(),
+    /** Writes the decision record alone: how the exchange ends is not known yet. */
+    recordDecision: (context: RequestContext): void => recordDecision(context, timeText()),
+    flush: (): void => records.flush(),
+    /** Writes the records that are not written yet. */
+    record(context: RequestContext): void {
       if (context.isAccessRecorded) return
       context.isAccessRecorded = true
       const endedAtMs = monotonic()
@@ -135,6 +123,8 @@ export function createRecorder(
     },
   }
 }
+
+export type Recorder = ReturnType<typeof createRecorder>
 
 function rounded(milliseconds: number): number {
   return Math.round(milliseconds * 1000) / 1000

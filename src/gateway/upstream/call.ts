@@ -53,7 +53,6 @@ export class Call implements Dispatcher.DispatchHandler {
     this.#options = options
   }
 
-  /** Takes a connection and sends the request. */
   start(request: Dispatcher.DispatchOptions): void {
     if (this.#isEnded) return
     this.#request = request
@@ -138,7 +137,6 @@ export class Call implements Dispatcher.DispatchHandler {
     this.#connection.dispatch(request, this)
   }
 
-  /** Not a valid HTTP answer. */
   #refuse(problem: Problem): void {
     if (this.#isEnded) return
     this.#isAbandoned = true

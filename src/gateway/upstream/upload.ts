@@ -12,7 +12,6 @@ import type { RequestContext } from '../context.ts'
 export interface UploadOptions {
   readonly context: RequestContext
   readonly request: IncomingMessage
-  /** Content-Length, or null. */
   readonly declared: number | null
   readonly maxBytes: number
   /** Holds what has arrived before a connection takes it. */
@@ -20,7 +19,6 @@ export interface UploadOptions {
   readonly team: string
   /** Whether there are connections enough for a body that is sent in small parts. */
   readonly hasRoom: () => boolean
-  /** The monotonic clock. */
   readonly now: () => number
   /** The first part has to be here after this time, and every later stretch of it has to bring the least rate. */
   readonly timeoutMs: number

@@ -22,7 +22,6 @@ import { createUpstreamQueue, type HeldResult } from './queue.ts'
 import { Upload } from './upload.ts'
 
 export interface UpstreamSettings {
-  /** Scheme, host and port. */
   readonly origin: string
   /** Empty, or a path prefix without final slash that goes before every path. */
   readonly pathPrefix: string
@@ -32,19 +31,6 @@ export interface UpstreamSettings {
   /** Requests that may wait beyond those that have a connection; more are refused with `overloaded`. */
   readonly maxWaiting: number
   readonly timeouts: { readonly connectMs: number; readonly headersMs: number; readonly bodyIdleMs: number }
-}
-
-export interface Upstream {
-  /** Sends a request in its turn and feeds the answer to the sink. Throws what is refused at once. */
-  forward(forward: UpstreamRequest, sink: ResponseSink): void
-  /** A read of the gateway's own, which waits for its turn like those of callers. Rejects when there is no answer. */
-  ask(target: string, version: KeyVersion, requestId: string): Promise<OwnResponse>
-  /** Requests at the upstream and in the queue. */
-  readonly inFlight: number
-  /** Requests that wait for their turn. */
-  readonly waiting: number
-  /** Closes every connection; requests that nobody waits for any more are cut. */
-  close(): Promise<void>
 }
 
 export interface OwnResponse {
@@ -71,12 +57,11 @@ export interface UpstreamEvents extends ResponseEvents {
   breaker(key: string, event: BreakerEvent | 'refused'): void
   /** The Date of an answer that the upstream has just made; from time to time. */
   dated(date: string): void
-  /** An exception that escaped a handler. */
   defect(error: unknown): void
 }
 
 /** Nothing is connected before the first request. */
-export function createUpstream(options: UpstreamOptions): Upstream {
+export function createUpstream(options: UpstreamOptions) {
   const { settings, guard, events, maxBodyBytes, bodyMs, bodyMemory } = options
   const { now } = events
   const connections = createConnections({ ...settings, now, onDefect: events.defect })
@@ -100,7 +85,6 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     if (date !== null && firstValue(fields, 'age') === null) events.dated(date)
   }
 
-  /** Refuses while the circuit breaker is open. */
   function refused(key: string, waitMs: number): Problem {
     events.breaker(key, 'refused')
     return notAsked(waitMs)
@@ -112,7 +96,6 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     /** The caller's identity for breakers. */
     readonly caller: () => string
     readonly request: () => Dispatcher.DispatchOptions
-    /** The request will not be sent. */
     readonly refuse: (problem: Problem) => void
     readonly accepted: () => boolean
     readonly onWaited: (waitedMs: number | null) => void
@@ -179,7 +162,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
       },
       handler,
     )
-    sink.attach(handler)
+    handler.begin()
     if (body !== null) {
       context.bytesIn = body.length
       enter()
@@ -201,14 +184,17 @@ export function createUpstream(options: UpstreamOptions): Upstream {
   }
 
   return {
-    get inFlight() {
+    /** Requests at the upstream and in the queue. */
+    get inFlight(): number {
       return queue.active + queue.waiting
     },
-    get waiting() {
+    get waiting(): number {
       return queue.waiting
     },
+    /** Sends a request in its turn and feeds the answer to the sink. Throws what is refused at once. */
     forward,
-    ask: (target, version, requestId) =>
+    /** A read of the gateway's own, which waits for its turn like those of callers. Rejects when there is no answer. */
+    ask: (target: string, version: KeyVersion, requestId: string): Promise<OwnResponse> =>
       new Promise((resolve, reject) => {
         const chunks: Buffer[] = []
         let status = 0
@@ -254,12 +240,14 @@ export function createUpstream(options: UpstreamOptions): Upstream {
         )
         enter()
       }),
-    close: () => connections.close(),
+    /** Closes every connection; requests that nobody waits for any more are cut. */
+    close: (): Promise<void> => connections.close(),
   }
 }
 
+export type Upstream = ReturnType<typeof createUpstream>
+
 const maxOwnBytes = 2 << 20
-/** How often the clock of the upstream is looked at. */
 const clockEveryMs = 10_000
 /** The gateway's own reads, which stand beside the teams. */
 const own: Precedence = { team: 'gateway', priority: 'high', weight: 4, maxWaitMs: 0 }
