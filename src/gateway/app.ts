@@ -157,11 +157,7 @@ export async function createGatewayApp(parts: GatewayParts) {
     scope.addHook('onRequest', hookOf(stages.authenticate))
     for (const stage of stages.decide) scope.addHook('preHandler', hookOf(stage))
     const forward: RouteHandlerMethod = ({ context }) => stages.forward(context)
-    // The stages forward the request: the library's own handler would resolve an address for each that nobody uses.
-    scope.addHook('onRoute', (route) => {
-      route.handler = forward
-    })
-    scope.register(httpProxy, { upstream: parts.upstreamOrigin, retryMethods: [] })
+    scope.register(httpProxy, { upstream: parts.upstreamOrigin, handler: forward, retryMethods: [] })
     scope.setNotFoundHandler(forward)
     done()
   }

@@ -31,7 +31,7 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
     organization: string,
     bound: number | null,
   ): Promise<CreateReservation | null> {
-    const judged = await attempt(() =>
+    const judged = await unlessUnavailable(() =>
       budgets.reserve({ id: context.decisionId, organization, bound, budgets: charged }),
     )
     if (judged === null) return null
@@ -46,7 +46,7 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
   }
 
   async function wake(session: string): Promise<null> {
-    const asleep = await attempt(() => budgets.wake(session))
+    const asleep = await unlessUnavailable(() => budgets.wake(session))
     if (asleep === null) return null
     onResult('refused')
     throw new Problem(
@@ -56,8 +56,8 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
     )
   }
 
-  /** Null where creates are allowed although they cannot be counted. */
-  async function attempt<T>(ask: () => Promise<T>): Promise<T | null> {
+  /** What the budgets answer; null while they are unavailable, where creates are allowed all the same. */
+  async function unlessUnavailable<T>(ask: () => Promise<T>): Promise<T | null> {
     try {
       return await ask()
     } catch (error) {

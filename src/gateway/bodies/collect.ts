@@ -3,7 +3,8 @@
 
 import type { IncomingMessage } from 'node:http'
 import { Problem } from '../../problems.ts'
-import { leastRate, wasCutOff } from '../listener/http-versions.ts'
+import { isTooSlow, leastRate } from '../caller-pace.ts'
+import { wasCutOff } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'
 import type { BodyMemory } from './memory.ts'
 
@@ -85,7 +86,7 @@ export function collectBody(
     let timer = setTimeout(check, bodyMs)
     function check(): void {
       const elapsedMs = monotonic() - startedAtMs
-      if (body.size < (leastRate * elapsedMs) / 1000) give(tooSlow())
+      if (isTooSlow(body.size, elapsedMs)) give(tooSlow())
       else timer = setTimeout(check, bodyMs / 6)
     }
     function give(outcome: Buffer | Problem): void {

@@ -134,9 +134,9 @@ function outcomeOf(context: RequestContext): ExchangeOutcome {
   if (context.brokenOff) return 'failed'
   if (context.aborted) return 'aborted'
   if (context.problem !== null) return context.problem.status >= 500 ? 'failed' : 'refused'
-  if (context.ownPage !== null) return 'answered'
   if (context.replayed) return 'replayed'
-  return context.upstreamStatus === null ? 'cached' : 'forwarded'
+  if (context.upstreamStatus !== null) return 'forwarded'
+  return context.cache === null ? 'answered' : 'cached'
 }
 
 /** The decision is about the right to the operation: a failure after an allow does not turn it into a denial. */

@@ -6,7 +6,8 @@ import { Transform } from 'node:stream'
 import type { Problem } from '../../problems.ts'
 import { noRoom, tooLarge, tooSlow } from '../bodies/collect.ts'
 import type { BodyMemory } from '../bodies/memory.ts'
-import { leastRate, wasCutOff } from '../listener/http-versions.ts'
+import { isTooSlow } from '../caller-pace.ts'
+import { wasCutOff } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'
 
 export interface UploadOptions {
@@ -107,7 +108,7 @@ export class Upload extends Transform {
   #comesSteadily(): boolean {
     const { context, now, hasRoom } = this.#options
     const ratedMs = Math.max(0, now() - this.#sinceMs - graceMs)
-    return context.bytesIn >= firstPartBytes + (leastRate * ratedMs) / 1000 && hasRoom()
+    return !isTooSlow(context.bytesIn - firstPartBytes, ratedMs) && hasRoom()
   }
 
   #flow(): void {
@@ -126,7 +127,7 @@ export class Upload extends Transform {
     this.#timer = setTimeout(() => {
       const arrived = this.#options.context.bytesIn - this.#seenBytes
       const isWaiting = this.readableLength === 0 && !this.writableEnded
-      if (isWaiting && arrived < (leastRate * stretchMs) / 1000) this.#stalled()
+      if (isWaiting && isTooSlow(arrived, stretchMs)) this.#stalled()
       else this.#watch()
     }, stretchMs)
   }
