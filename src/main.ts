@@ -11,4 +11,5 @@ process.exitCode = await run(process.argv.slice(2), {
   env: process.env,
   out: process.stdout,
   err: process.stderr,
+  input: process.stdin,
 })

@@ -9,6 +9,7 @@ import { createRecorder } from './gateway/recording/recorder.ts'
 import { createStages } from './gateway/stages/list.ts'
 import { watchExpiry } from './keys/expiry.ts'
 import { createLocalLimiter } from './limits/local/local-limiter.ts'
+import type { PolicySet } from './policy/model/policy-set.ts'
 import { openBodies, openBodyMemory } from './runtime/bodies.ts'
 import { openCertificate } from './runtime/certificate.ts'
 import { createCore, type GatewayOptions } from './runtime/core.ts'
@@ -34,6 +35,8 @@ export interface Gateway {
   /** Another instance has certainly ended: stop waiting for its acknowledgements. */
   instanceEnded(instance: string): void
   readiness(): Readiness
+  /** The policies in force. */
+  policy(): PolicySet
   /** Reads policies, secrets and certificate again and reopens the record files. */
   reload(actor: string): Promise<ReloadResult>
   /** Lets requests under way finish, sends new ones elsewhere, writes what is unwritten, and stops. */
@@ -197,6 +200,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     instance: store?.instance ?? null,
     instanceEnded: (instance) => void store?.membership.remove(instance),
     readiness,
+    policy: () => policies.current,
     reload,
     drain: () => (drained ??= drain()),
     cut: () => app.cut(),

@@ -14,6 +14,7 @@ export interface WallTime {
   readonly latestMs: number
 }
 
+/** Tells the wall time. */
 export function createWallTime({ now, monotonic }: Clocks): () => WallTime {
   const startedAtMs = now() - monotonic()
   return () => {

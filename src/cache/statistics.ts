@@ -15,6 +15,11 @@ export interface OperationCounts {
 
 type Counts = { -readonly [name in keyof OperationCounts]: number }
 
+export interface Statistics {
+  count(operation: string, result: CacheOutcome['result'] | 'eviction'): void
+  readonly operations: ReadonlyMap<string, OperationCounts>
+}
+
 const counterOf = {
   hit: 'hits',
   stale: 'stale',
@@ -25,11 +30,11 @@ const counterOf = {
   eviction: 'evictions',
 } as const
 
-export function createStatistics() {
+export function createStatistics(): Statistics {
   const operations = new Map<string, Counts>()
   return {
     operations,
-    count(operation: string, result: CacheOutcome['result'] | 'eviction'): void {
+    count(operation, result) {
       let counts = operations.get(operation)
       if (counts === undefined) {
         counts = { hits: 0, stale: 0, validated: 0, collapsed: 0, misses: 0, bypassed: 0, evictions: 0 }
@@ -39,5 +44,3 @@ export function createStatistics() {
     },
   }
 }
-
-export type Statistics = ReturnType<typeof createStatistics>

@@ -10,6 +10,7 @@ import { UsageError } from './usage.ts'
 
 /** Loaded on demand: `start` should not load what only the sandbox needs. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  init: async () => (await import('./commands/init.ts')).initCommand,
   start: async () => (await import('./commands/start.ts')).startCommand,
   sandbox: async () => (await import('./commands/sandbox.ts')).sandboxCommand,
   token: async () => (await import('./commands/sandbox.ts')).tokenCommand,

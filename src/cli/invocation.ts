@@ -7,6 +7,8 @@ export interface Streams {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly out: NodeJS.WritableStream
   readonly err: NodeJS.WritableStream
+  /** Where answers to questions come from; without it nothing is asked. */
+  readonly input?: NodeJS.ReadableStream
 }
 
 export interface Invocation extends Streams {

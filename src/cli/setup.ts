@@ -5,12 +5,20 @@ import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { loadCatalogue, type CatalogueSettings } from '../catalogue/load.ts'
 import { Refused } from '../config/diagnostics.ts'
-import { loadConfig, outlineOf } from '../config/load.ts'
+import { loadConfig, outlineOf, type LoadedConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { didYouMean } from '../config/nearest.ts'
 import type { TestPrincipalDocument } from '../policy/documents/document.ts'
-import { loadPolicies, ownConnections, readPolicyDirectory, type LoadedPolicies } from '../policy/loading/load.ts'
+import {
+  loadPolicies,
+  ownConnections,
+  readPolicyDirectory,
+  type LoadedPolicies,
+  type LoadOptions,
+} from '../policy/loading/load.ts'
 import type { PolicySet } from '../policy/model/policy-set.ts'
+import { loadSandboxConfig, noSurroundings } from '../sandbox/configuration.ts'
+import { runningSandboxes, sandboxOf } from '../sandbox/state-folder.ts'
 import { UsageError } from './usage.ts'
 import type { Invocation } from './invocation.ts'
 import type { Condition } from '../policy/model/condition.ts'
@@ -41,7 +49,34 @@ export const callerOptions = {
 
 /** The configuration file a command works on. */
 export function configFile(invocation: Invocation): string {
-  return resolve(invocation.option('config') ?? invocation.env['GATEWAY_CONFIG'] ?? 'config/gateway.yaml')
+  return resolve(namedConfig(invocation) ?? usualConfig)
+}
+
+const usualConfig = 'config/gateway.yaml'
+
+function namedConfig({ option, env }: Invocation): string | null {
+  return option('config') ?? env['GATEWAY_CONFIG'] ?? null
+}
+
+/** How a command reads the configuration. Throws `Refused` with every diagnostic. */
+type ConfigReader = (invocation: Invocation) => Promise<LoadedConfig>
+
+/** Reads the configuration as `start` does. */
+const readConfig: ConfigReader = async (invocation) => await loadConfig(configFile(invocation), invocation.env)
+
+/**
+ * Reads the configuration of the gateway that runs here: where a sandbox runs it, with the sandbox's addresses. A command that
+ * is given no configuration, in a folder without one, is about the sandbox that was started last.
+ */
+export const readRunningConfig: ConfigReader = async (invocation) => {
+  const { env } = invocation
+  const file = configFile(invocation)
+  const isGiven = namedConfig(invocation) !== null || existsSync(file)
+  const sandbox = isGiven ? sandboxOf(env, file) : runningSandboxes(env)[0]
+  if (sandbox === null || sandbox === undefined) return await readConfig(invocation)
+  const { hostname, port } = new URL(sandbox.admin)
+  const admin = { host: hostname, port: Number(port) }
+  return await loadSandboxConfig(sandbox.config, env, { ...noSurroundings, admin })
 }
 
 export interface Setup {
@@ -49,36 +84,37 @@ export interface Setup {
   readonly loaded: LoadedPolicies
 }
 
+/** What a command needs less than `start` does. */
+interface Loosely {
+  readonly read?: ConfigReader
+  /** `ignored` by commands that help to find out why a policy test fails. */
+  readonly tests?: 'required' | 'ignored'
+}
+
 /** Loads configuration, catalogue and policies as `start` does, but for secrets, which a command may do without. */
-export async function loadSetup(invocation: Invocation): Promise<Setup> {
-  const { config, warnings } = await loadConfig(configFile(invocation), invocation.env).catch((error: unknown) =>
-    addOtherProblems(invocation, error),
-  )
+export async function loadSetup(invocation: Invocation, { read = readConfig, tests }: Loosely = {}): Promise<Setup> {
+  const { config, warnings } = await read(invocation).catch((error: unknown) => addOtherProblems(invocation, error))
   const directory = resolve(invocation.option('policies') ?? config.policiesDirectory)
-  const loaded = await loadWithCatalogue(
-    invocation,
-    config.catalogue,
-    directory,
-    config.upstream.origin,
-    ownConnections(config),
-  )
+  const { origin } = config.upstream
+  const loaded = await loadWithCatalogue(config.catalogue, directory, {
+    sources: { env: invocation.env, origin },
+    connections: ownConnections(config),
+    tests: tests ?? 'required',
+  })
   return { config, loaded: { ...loaded, diagnostics: [...warnings, ...loaded.diagnostics] } }
 }
 
 async function loadWithCatalogue(
-  { env }: Invocation,
   settings: CatalogueSettings,
   directory: string,
-  origin: string,
-  connections: number | null,
+  options: Pick<LoadOptions, 'sources' | 'connections' | 'tests'>,
 ): Promise<LoadedPolicies> {
   const { catalogue, diagnostics } = await loadCatalogue(settings).catch(async (error: unknown) => {
     if (!(error instanceof Refused)) throw error
     // Without the catalogue the syntax of the policies can be checked, their operation names cannot.
     throw new Refused([...error.diagnostics, ...(await readPolicyDirectory(directory)).diagnostics])
   })
-  const sources = { env, origin }
-  const loaded = await loadPolicies({ directory, catalogue, sources, secrets: 'reported', connections, now: Date.now })
+  const loaded = await loadPolicies({ ...options, directory, catalogue, secrets: 'reported', now: Date.now })
   return { ...loaded, diagnostics: [...diagnostics, ...loaded.diagnostics] }
 }
 
@@ -88,7 +124,8 @@ async function addOtherProblems(invocation: Invocation, error: unknown): Promise
   const { catalogue, policiesDirectory } = await outlineOf(configFile(invocation), invocation.env)
   const directory = resolve(invocation.option('policies') ?? policiesDirectory)
   if (!existsSync(directory)) throw error
-  const problems = await loadWithCatalogue(invocation, catalogue, directory, '', null).then(
+  const sources = { env: invocation.env, origin: '' }
+  const problems = await loadWithCatalogue(catalogue, directory, { sources, connections: null }).then(
     () => [],
     (other: unknown) => (other instanceof Refused ? other.diagnostics : []),
   )
@@ -103,7 +140,13 @@ export function callerFrom(invocation: Invocation, policy: PolicySet): TestPrinc
   const id = invocation.option('team')
   const groups = [...invocation.list('group')]
   let app = invocation.option('app')
-  const attributes: { subject?: string; email?: string; actor?: string; claims?: Record<string, unknown> } = {}
+  const attributes: {
+    subject?: string
+    email?: string
+    issuer?: string
+    actor?: string
+    claims?: Record<string, unknown>
+  } = {}
   if (id !== null) {
     const team = policy.team(id)
     if (team === null)
@@ -120,8 +163,10 @@ export function callerFrom(invocation: Invocation, policy: PolicySet): TestPrinc
     const email = first(entry.email)?.[0]
     const actor = first(entry.actor)?.[0] ?? (entry.delegated === true ? 'some-actor' : undefined)
     if (subject !== undefined) attributes.subject = subject
+    const issuer = first(entry.issuer)?.[0]
     if (email !== undefined) attributes.email = email
     if (actor !== undefined) attributes.actor = actor
+    if (issuer !== undefined) attributes.issuer = issuer
     if (entry.claims.size > 0)
       attributes.claims = Object.fromEntries([...entry.claims].map(([path, values]) => [path, [...values][0]]))
   }

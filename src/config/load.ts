@@ -27,8 +27,15 @@ export interface LoadedConfig {
   readonly warnings: readonly Diagnostic[]
 }
 
-/** Loads the configuration. Relative paths are relative to the file. Throws `Refused` with every diagnostic. */
-export async function loadConfig(file: string, env: Environment): Promise<LoadedConfig> {
+/**
+ * Loads the configuration. Relative paths are relative to the file. `adapt` changes what was written before the files that it
+ * names are read. Throws `Refused` with every diagnostic.
+ */
+export async function loadConfig(
+  file: string,
+  env: Environment,
+  adapt: (written: GatewayDocument) => GatewayDocument = (written) => written,
+): Promise<LoadedConfig> {
   const text = await readText(file)
   if ('error' in text)
     throw new Refused([
@@ -39,7 +46,7 @@ export async function loadConfig(file: string, env: Environment): Promise<Loaded
   const diagnostics: Diagnostic[] = [...result.diagnostics]
   const report: Report = (at, message, severity = 'error') =>
     diagnostics.push({ file, ...result.positionOf(at), severity, message })
-  const config = await resolve(result.value, path.resolve(file), env, report)
+  const config = await resolve(adapt(result.value), path.resolve(file), env, report)
   if (hasErrors(diagnostics)) throw new Refused(diagnostics)
   return { config, warnings: diagnostics }
 }

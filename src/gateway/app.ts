@@ -40,6 +40,7 @@ export interface GatewayParts {
   readonly recorder: Recorder
   /** The snapshot for a request that arrives now. */
   readonly policy: () => PolicySet
+  /** The monotonic clock. */
   readonly now: () => number
   /** A defect of the gateway, or a problem for operators, with its cause. */
   readonly onDefect: (context: RequestContext, problem: Problem) => void
@@ -47,6 +48,7 @@ export interface GatewayParts {
   readonly upstreamOrigin: string
 }
 
+/** Events of connections, for metrics and log. */
 export interface ListenerEvents {
   readonly onRefused: (reason: ConnectionRefusal) => void
   readonly onCut: (cause: ConnectionCut) => void
@@ -54,6 +56,20 @@ export interface ListenerEvents {
 
 /** `closing-connections`: still serving, and every answer closes its connection. `draining`: what arrives now is sent elsewhere. */
 export type ListenerPhase = 'open' | 'closing-connections' | 'draining'
+
+export interface GatewayApp {
+  listen(host: string, port: number): Promise<{ host: string; port: number }>
+  setPhase(phase: ListenerPhase): void
+  readonly inFlight: number
+  /** Connections of callers that are open. */
+  readonly connections: number
+  /** Shows another certificate to new connections. */
+  useCertificate(certificate: Certificate): void
+  /** Stops listening and waits until the last exchange is over, or cuts what is left at the deadline. */
+  close(deadlineMs: number): Promise<void>
+  /** Cuts every connection, and resolves when the last exchange is recorded. */
+  cut(): Promise<void>
+}
 
 /**
  * How long the record of a request whose caller has left waits for the upstream's answer. Shared reads and creates
@@ -64,7 +80,7 @@ function recordWithinMs({ isRead, claim }: RequestContext): number {
 }
 
 /** Builds the listener; nothing is bound before `listen`. */
-export async function createGatewayApp(parts: GatewayParts) {
+export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp> {
   const { stages, recorder, now } = parts
   let phase: ListenerPhase = 'open'
   let inFlight = 0
@@ -157,7 +173,11 @@ export async function createGatewayApp(parts: GatewayParts) {
     scope.addHook('onRequest', hookOf(stages.authenticate))
     for (const stage of stages.decide) scope.addHook('preHandler', hookOf(stage))
     const forward: RouteHandlerMethod = ({ context }) => stages.forward(context)
-    scope.register(httpProxy, { upstream: parts.upstreamOrigin, handler: forward, retryMethods: [] })
+    // The stages forward the request: the library's own handler would resolve an address for each that nobody uses.
+    scope.addHook('onRoute', (route) => {
+      route.handler = forward
+    })
+    scope.register(httpProxy, { upstream: parts.upstreamOrigin, retryMethods: [] })
     scope.setNotFoundHandler(forward)
     done()
   }
@@ -208,40 +228,35 @@ export async function createGatewayApp(parts: GatewayParts) {
   await app.ready()
 
   return {
-    get inFlight(): number {
+    get inFlight() {
       return inFlight
     },
-    /** Connections of callers that are open. */
-    get connections(): number {
+    get connections() {
       return connections.open
     },
-    setPhase(next: ListenerPhase): void {
+    setPhase(next) {
       phase = next
       if (next === 'open') return
       connections.goAway()
       for (const { response } of pipelines.ends()) if (!response.headersSent) response.shouldKeepAlive = false
     },
-    async listen(host: string, port: number): Promise<{ host: string; port: number }> {
+    async listen(host, port) {
       await app.listen({ host, port })
       const address = server.address()
       return typeof address === 'object' && address !== null
         ? { host: address.address, port: address.port }
         : { host, port }
     },
-    useCertificate: (certificate: Certificate): void => renewCertificate(server, certificate),
-    /** Stops listening and waits until the last exchange is over, or cuts what is left at the deadline. */
-    async close(deadlineMs: number): Promise<void> {
+    useCertificate: (certificate) => renewCertificate(server, certificate),
+    async close(deadlineMs) {
       const startedAtMs = now()
       await connections.close(deadlineMs)
       await untilRecorded(deadlineMs - (now() - startedAtMs))
       await app.close()
     },
-    /** Cuts every connection, and resolves when the last exchange is recorded. */
-    async cut(): Promise<void> {
+    async cut() {
       connections.cut()
       await untilRecorded(0)
     },
   }
 }
-
-export type GatewayApp = Awaited<ReturnType<typeof createGatewayApp>>

@@ -16,6 +16,17 @@ import { Problem } from '../problems.ts'
 import type { RequestContext } from './context.ts'
 import { sessionCreate } from '../catalogue/operation.ts'
 
+export interface Budgeting {
+  /**
+   * Reserves for a request that is about to be sent. Null at once when there is nothing to reserve; a promise of null when
+   * it may be sent without. Throws or rejects with `budget-exceeded`, `budget-unavailable`, or `guardrail` for a create that
+   * nothing bounds.
+   */
+  reserve(context: RequestContext, evaluation: Evaluation): Promise<CreateReservation | null> | null
+  /** The status of budgets; null while it is unknown. */
+  statuses(budgets: readonly Budget[]): Promise<readonly BudgetStatus[] | null>
+}
+
 export interface BudgetingOptions {
   readonly budgets: Budgets
   readonly now: () => number
@@ -24,14 +35,14 @@ export interface BudgetingOptions {
   readonly onResult: (result: 'reserved' | 'refused' | 'unbounded' | 'unavailable') => void
 }
 
-export function createBudgeting({ budgets, now, whenUnavailable, onResult }: BudgetingOptions) {
+export function createBudgeting({ budgets, now, whenUnavailable, onResult }: BudgetingOptions): Budgeting {
   async function reserve(
     context: RequestContext,
     charged: readonly Budget[],
     organization: string,
     bound: number | null,
   ): Promise<CreateReservation | null> {
-    const judged = await unlessUnavailable(() =>
+    const judged = await attempt(() =>
       budgets.reserve({ id: context.decisionId, organization, bound, budgets: charged }),
     )
     if (judged === null) return null
@@ -46,7 +57,7 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
   }
 
   async function wake(session: string): Promise<null> {
-    const asleep = await unlessUnavailable(() => budgets.wake(session))
+    const asleep = await attempt(() => budgets.wake(session))
     if (asleep === null) return null
     onResult('refused')
     throw new Problem(
@@ -56,8 +67,8 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
     )
   }
 
-  /** What the budgets answer; null while they are unavailable, where creates are allowed all the same. */
-  async function unlessUnavailable<T>(ask: () => Promise<T>): Promise<T | null> {
+  /** Null where creates are allowed although they cannot be counted. */
+  async function attempt<T>(ask: () => Promise<T>): Promise<T | null> {
     try {
       return await ask()
     } catch (error) {
@@ -73,8 +84,7 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
   }
 
   return {
-    /** The status of budgets; null while it is unknown. */
-    async statuses(asked: readonly Budget[]): Promise<readonly BudgetStatus[] | null> {
+    async statuses(asked) {
       if (asked.length === 0) return []
       try {
         return await budgets.statuses(asked)
@@ -83,12 +93,7 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
         throw error
       }
     },
-    /**
-     * Reserves for a request that is about to be sent. Null at once when there is nothing to reserve; a promise of null when
-     * it may be sent without. Throws or rejects with `budget-exceeded`, `budget-unavailable`, or `guardrail` for a create that
-     * nothing bounds.
-     */
-    reserve(context: RequestContext, evaluation: Evaluation): Promise<CreateReservation | null> | null {
+    reserve(context, evaluation) {
       const { facts, target, body } = evaluation
       const { operation, organization } = facts
       if (operation.id !== sessionCreate) {
@@ -108,8 +113,7 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
   }
 }
 
-export type Budgeting = ReturnType<typeof createBudgeting>
-
+/** Requests that wake a sleeping session. */
 const wakes: ReadonlySet<string> = new Set(['org.sessions.messages.send', 'ent.sessions.messages.send'])
 
 function exceeded(budgetStatus: BudgetStatus | null, bound: number, nowMs: number): Problem {

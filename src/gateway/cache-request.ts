@@ -16,41 +16,34 @@ import type { Facts, ResponseFilter } from '../policy/model/decision.ts'
 
 const notKept: CacheRule = { kind: 'never' }
 
-/**
- * The request for the cache. Those who would use the same key share answers. What follows from the evaluation alone is made
- * once for requests that repeat it.
- */
+/** The request for the cache. `key` is the handle that was chosen: those who would use the same one share answers. */
 export function cacheRequestOf(
   evaluation: Evaluation,
   memo: DecisionMemo,
   catalogue: Catalogue,
   method: string,
+  target: Target,
   fields: CallerFields,
   now: () => number,
 ): CacheRequest {
-  const { decision, facts, key, target } = evaluation
+  const { facts, decision, key } = evaluation
   const { operation } = facts
   const reads = method === 'GET' || method === 'HEAD'
-  const rule = !reads
-    ? (memo.cacheRequest?.rule ?? ruleOfWrite(catalogue, target))
-    : operation.streaming
+  const rule = reads
+    ? operation.streaming
       ? notKept
       : ruleFor(operation.cache, target.query, now)
-  // The rule of a window changes when the window is over.
-  if (memo.cacheRequest?.rule !== rule)
-    memo.cacheRequest = {
-      operation: operation.id,
-      partition: key === null ? '' : partitionOf(key.key, decision.response),
-      method,
-      target: addressOf(target),
-      rule,
-      tags: reads ? namesOfRead(facts, target, rule) : namesOfWrite(facts, catalogue),
-      atMostMs: decision.team?.cacheAtMostMs ?? null,
-      mayBeAbsent: asksForOneThing(operation),
-    }
+    : ruleOfWrite(catalogue, target)
   return {
-    ...memo.cacheRequest,
+    operation: operation.id,
+    partition: key === null ? '' : partitionOf(key.key, decision.response),
+    method,
+    target: addressOf(target),
     fields: [...fields.forward, ...fields.ranges, 'accept-encoding', acceptedCodings(fields.acceptEncoding)],
+    rule,
+    tags: reads ? namesOfRead(facts, target, rule) : (memo.stale ??= namesOfWrite(facts, catalogue)),
+    atMostMs: decision.team?.cacheAtMostMs ?? null,
+    mayBeAbsent: asksForOneThing(operation),
   }
 }
 
@@ -96,7 +89,9 @@ function namesOfRead(
   return names
 }
 
-/** A write inside an organization leaves the answers about the others alone. */
+/**
+ * A write inside an organization leaves the answers about the others alone. The names are made once for an evaluation.
+ */
 function namesOfWrite({ operation, organization }: Facts, catalogue: Catalogue): string[] {
   return operation.invalidates.map((id) => {
     const bound = organization !== null && (catalogue.operation(id)?.organizations.segment ?? -1) !== -1

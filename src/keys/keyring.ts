@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { isExpired } from './expiry.ts'
 import { isKeyValue, Secret } from './secret.ts'
-import type { KeyHandle, SecretReference } from './key.ts'
+import type { KeyHandle } from './key.ts'
 
 /** One value of a key. Versions count up from 1 at start. */
 export interface KeyVersion {
@@ -37,6 +37,8 @@ export interface SecretSources {
   readonly env: Readonly<Record<string, string | undefined>>
   /** The upstream's scheme, host and port, to which every value is bound. */
   readonly origin: string
+  /** Values by key id, in place of what the references of the keys say. */
+  readonly given?: ((id: string) => string) | undefined
   /** Called with every value that is read, before anything can use it, so that the leak guard knows it. */
   readonly protect?: (value: string) => void
   /**
@@ -54,14 +56,15 @@ export async function resolveSecrets(
   const secrets = new Map<string, Secret>()
   const unresolved: UnresolvedSecret[] = []
   for (const handle of handles) {
-    const found = await resolve(handle.secret, sources)
+    const found = await resolve(handle, sources)
     if (typeof found === 'string') unresolved.push({ handle, message: `key "${handle.id}": ${found}` })
     else secrets.set(handle.id, found)
   }
   return { secrets, unresolved }
 }
 
-async function resolve(reference: SecretReference, sources: SecretSources): Promise<Secret | string> {
+async function resolve({ id, secret: reference }: KeyHandle, sources: SecretSources): Promise<Secret | string> {
+  if (sources.given !== undefined) return secretOf(sources.given(id), sources)
   if ('file' in reference) sources.noteFile?.(reference.file)
   const where = 'env' in reference ? `the environment variable ${reference.env}` : `the file ${reference.file}`
   const text = 'env' in reference ? sources.env[reference.env] : await readText(reference.file)
@@ -71,8 +74,12 @@ async function resolve(reference: SecretReference, sources: SecretSources): Prom
   const value = 'file' in reference ? text.replace(/\r?\n$/, '') : text
   if (!isKeyValue(value))
     return `${where} does not hold a service-user key (it must be cog_ followed by letters, digits and . _ ~ + / = -)`
-  sources.protect?.(value)
-  return new Secret(value, sources.origin)
+  return secretOf(value, sources)
+}
+
+function secretOf(value: string, { protect, origin }: SecretSources): Secret {
+  protect?.(value)
+  return new Secret(value, origin)
 }
 
 async function readText(file: string): Promise<string | { problem: string }> {
@@ -149,7 +156,7 @@ export function createKeyring(options: KeyringOptions): Keyring {
 
   async function reread(entry: Entry): Promise<void> {
     const { version } = entry
-    const found = await resolve(entry.handle.secret, options.sources)
+    const found = await resolve(entry.handle, options.sources)
     // A new set was adopted meanwhile, so the reading and the report are about an old value.
     if (entries.get(entry.handle.id) !== entry || entry.version !== version) return
     if (typeof found !== 'string' && !found.equals(entry.secret)) {

@@ -37,7 +37,7 @@ export class LabelSet {
   }
 
   /** The names that were added. */
-  names(): Iterable<string> {
+  known(): Iterable<string> {
     return this.#positions.keys()
   }
 

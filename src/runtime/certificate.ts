@@ -4,8 +4,17 @@ import { certificateWarning, type ServerCertificate } from '../config/values/cer
 import { loadServerCertificate } from '../config/values/files.ts'
 import type { Core } from './core.ts'
 
+export interface CertificateInUse {
+  readonly current: ServerCertificate | null
+  /** A sentence for operators when it ends soon or has ended. */
+  readonly warning: string | null
+  /** Reads the files again. Returns why the certificate before stays in use; empty when it does not. */
+  renew(use: (certificate: ServerCertificate) => void): Promise<readonly string[]>
+  stop(): void
+}
+
 /** Reads the certificate, where one is configured. Throws when it cannot be used. */
-export async function openCertificate({ config, instruments, log, now }: Core) {
+export async function openCertificate({ config, instruments, log, now }: Core): Promise<CertificateInUse> {
   const { tls } = config.listen
   let current: ServerCertificate | null = null
   let warned: string | null = null
@@ -36,15 +45,13 @@ export async function openCertificate({ config, instruments, log, now }: Core) {
   const timer = setInterval(look, 3_600_000)
   timer.unref()
   return {
-    get current(): ServerCertificate | null {
+    get current() {
       return current
     },
-    /** A sentence for operators when it ends soon or has ended. */
-    get warning(): string | null {
+    get warning() {
       return warning()
     },
-    /** Reads the files again. Returns why the certificate before stays in use; empty when it does not. */
-    async renew(use: (certificate: ServerCertificate) => void): Promise<readonly string[]> {
+    async renew(use) {
       if (tls === null) return []
       const why = await load()
       instruments.certificateReload(why.length === 0 ? 'read' : 'kept')
@@ -57,8 +64,6 @@ export async function openCertificate({ config, instruments, log, now }: Core) {
       look()
       return why
     },
-    stop: (): void => clearInterval(timer),
+    stop: () => clearInterval(timer),
   }
 }
-
-export type CertificateInUse = Awaited<ReturnType<typeof openCertificate>>

@@ -31,6 +31,19 @@ export interface RefusedChange {
   readonly diagnostics: readonly string[]
 }
 
+export interface LivePolicies {
+  /** The snapshot for a request that begins now. */
+  readonly current: PolicySet
+  readonly loadedAtMs: number
+  /** Why the latest changed set was refused; null while the files and the snapshot agree. */
+  readonly refusal: RefusedChange | null
+  /** Reads the files again now. */
+  reload(actor: string): Promise<ReloadResult>
+  /** Begins to watch the policy files and the files of secrets. */
+  watch(): void
+  close(): void
+}
+
 export interface LivePoliciesOptions {
   readonly directory: string
   /** Policy files, and the files of secrets that loading has named. `read` rejects with `Refused`. */
@@ -57,10 +70,11 @@ const unrecorded = 'the audit log cannot be written, and a change that is not re
 const stillChanging = 'the files kept changing while they were read; reload again when they are written'
 const mostNamed = 20
 
+/** Puts the first set in force. */
 export function createLivePolicies(
   first: { readonly loaded: LoadedPolicies; readonly signature: string },
   options: LivePoliciesOptions,
-) {
+): LivePolicies {
   const { keyring, sinks, instruments, log, now } = options
   let inForce = first.loaded
   let loadedAtMs = now()
@@ -164,23 +178,20 @@ export function createLivePolicies(
   }
 
   return {
-    /** The snapshot for a request that begins now. */
-    get current(): PolicySet {
+    get current() {
       return inForce.policy
     },
-    get loadedAtMs(): number {
+    get loadedAtMs() {
       return loadedAtMs
     },
-    /** Why the latest changed set was refused; null while the files and the snapshot agree. */
-    get refusal(): RefusedChange | null {
+    get refusal() {
       return refusal
     },
-    /** Reads the files again now. */
-    reload: async (actor: string): Promise<ReloadResult> => {
+    reload: async (actor) => {
       if (watcher !== null) return await watcher.reload(actor)
       return await take((await readInOneState(options.watched)).outcome, actor, true)
     },
-    watch(): void {
+    watch() {
       watcher = watchFiles({
         watched: options.watched,
         signature: first.signature,
@@ -188,11 +199,9 @@ export function createLivePolicies(
         isDeferred: (result) => result === 'deferred',
       })
     },
-    close: (): void => watcher?.close(),
+    close: () => watcher?.close(),
   }
 }
-
-export type LivePolicies = ReturnType<typeof createLivePolicies>
 
 const refusalText = {
   refused: 'the changed policies were refused; the ones before stay in force',

@@ -3,7 +3,12 @@
 import { createDelayReader, Overload, readingMs, refusedAt } from '../gateway/load/overload.ts'
 import type { Core } from './core.ts'
 
-export function watchOverload({ eventLoopDelay, log }: Core) {
+export interface OverloadWatch {
+  readonly overload: Overload
+  stop(): void
+}
+
+export function watchOverload({ eventLoopDelay, log }: Core): OverloadWatch {
   const overload = new Overload((level, delayMs) => {
     const { beyondShare, withinShare } = refusedAt(level)
     const delay_ms = Math.round(delayMs)
@@ -24,11 +29,9 @@ export function watchOverload({ eventLoopDelay, log }: Core) {
   timer.unref()
   return {
     overload,
-    stop(): void {
+    stop() {
       clearInterval(timer)
       reader?.close()
     },
   }
 }
-
-export type OverloadWatch = ReturnType<typeof watchOverload>

@@ -13,8 +13,7 @@ export function openUpstream(
 ): { readonly upstream: Upstream; readonly ownCalls: OwnCalls } {
   const { config, guard, instruments, keyring, log, monotonic, now, policies, sinks } = core
   const upstream = createUpstream({
-    // A caller waits for the queue no longer than for the head of an answer.
-    settings: { ...config.upstream, maxWaitMs: config.upstream.timeouts.headersMs },
+    settings: config.upstream,
     maxBodyBytes: config.bodies.maxBytes,
     bodyMemory,
     bodyMs: config.listen.timeouts.bodyMs,

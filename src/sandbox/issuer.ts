@@ -1,15 +1,18 @@
 // The sandbox's SSO: signing keys that outlive a restart, tokens, and the issuer's metadata and key set over HTTP.
 // For trying the gateway on one machine; never configure it as an issuer anywhere else.
 
-import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile, rename, writeFile } from 'node:fs/promises'
 import { createServer, type Server, type ServerResponse } from 'node:http'
-import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { exportJWK, generateKeyPair, importJWK, SignJWT, type JWK } from 'jose'
+import type { IssuerConfig } from '../config/issuer-schema.ts'
+import { sandboxIssuer } from './configuration.ts'
 
-/** The issuer's name in every sandbox token. A name, not an address: the keys come from `jwks_uri`. */
-export const sandboxIssuer = 'https://sso.sandbox.example'
-const sandboxAudience = 'devin-gateway'
+const usualIssuer = {
+  issuer: sandboxIssuer,
+  audience: ['devin-gateway'],
+  claims: { subject: 'sub', email: 'email', groups: 'groups', app: 'azp' },
+}
 
 /** Private keys, newest first. The first one signs; the second one still verifies. */
 interface KeyFile {
@@ -24,27 +27,10 @@ export interface SandboxClaims {
   /** Who acts for the subject; null or absent for nobody. */
   readonly actor?: string | null
   readonly ttlSeconds: number
-}
-
-/** Where the sandbox keeps its keys: `GATEWAY_SANDBOX_STATE`, else the user's cache folder, else the temporary one. */
-export async function sandboxStateDirectory(env: Readonly<Record<string, string | undefined>>): Promise<string> {
-  const uid = process.getuid?.() ?? 0
-  const places = [
-    env['GATEWAY_SANDBOX_STATE'],
-    join(env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'devin-gateway', 'sandbox'),
-    join(tmpdir(), `devin-gateway-sandbox-${uid}`),
-  ]
-  for (const place of places) {
-    if (place === undefined || place === '') continue
-    try {
-      await mkdir(place, { recursive: true, mode: 0o700 })
-      await chmod(place, 0o700)
-      return place
-    } catch {
-      // Read-only or somebody else's: the next place.
-    }
-  }
-  throw new Error("no folder for the sandbox's keys: set GATEWAY_SANDBOX_STATE to one that can be written")
+  /** In whose name the token speaks; by default the sandbox issuer's. */
+  readonly issuer?: Pick<IssuerConfig, 'issuer' | 'audience' | 'claims'> | undefined
+  /** Further claims, by name. */
+  readonly others?: Readonly<Record<string, unknown>> | undefined
 }
 
 /** A token of the sandbox issuer, signed with its newest key. */
@@ -52,15 +38,20 @@ export async function signSandboxToken(directory: string, claims: SandboxClaims,
   const [key] = (await loadKeys(directory)).keys
   if (key === undefined) throw new Error('the sandbox has no signing key')
   const issuedAt = Math.floor(nowMs / 1000)
+  const { issuer, audience, claims: names } = claims.issuer ?? usualIssuer
   return await new SignJWT({
-    email: claims.email,
-    groups: claims.groups,
-    ...(claims.app === null ? {} : { azp: claims.app }),
+    ...claims.others,
+    // A claim that is named by a whole path counts as the claim at this path.
+    ...(claims.app === null ? {} : { [names.app]: claims.app }),
     ...(claims.actor === undefined || claims.actor === null ? {} : { act: { sub: claims.actor } }),
+    [names.groups]: claims.groups,
+    [names.email]: claims.email,
+    email_verified: true,
+    [names.subject]: claims.sub,
   })
     .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: String(key.kid) })
-    .setIssuer(sandboxIssuer)
-    .setAudience(sandboxAudience)
+    .setIssuer(issuer)
+    .setAudience([...audience])
     .setSubject(claims.sub)
     .setIssuedAt(issuedAt)
     .setExpirationTime(issuedAt + claims.ttlSeconds)

@@ -1,21 +1,26 @@
-// The sandbox: the real gateway with the sample configuration, in front of a simulator of the Devin API, with an SSO
+// The sandbox: the real gateway with the sample or your configuration, in front of a simulator of the Devin API, with an SSO
 // issuer of its own. Nothing else is needed; nothing leaves the machine.
 
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { loadConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import type { PolicySet } from '../policy/model/policy-set.ts'
 import type { Log } from '../records/log.ts'
 import { startGateway, type Gateway } from '../runtime.ts'
-import { createSandboxIssuer, sandboxIssuer, sandboxStateDirectory, type SandboxIssuer } from './issuer.ts'
+import { companyOf } from './company.ts'
+import { loadSandboxConfig } from './configuration.ts'
+import { createSandboxIssuer, type SandboxIssuer } from './issuer.ts'
 import { createSimulator, type Simulator } from './simulator/server.ts'
-import { createSandboxWorld, sandboxServiceUsers } from './world/world.ts'
+import { noteSandbox, sandboxStateDirectory } from './state-folder.ts'
+import { createBareWorld, createSandboxWorld } from './world/world.ts'
 
 export interface Sandbox {
   readonly gateway: Gateway
-  /** What callers speak: the configuration may name a certificate. */
-  readonly scheme: 'http' | 'https'
+  /** Of its two listeners: `http://127.0.0.1:8080`, https where the configuration names a certificate. */
+  readonly addresses: { readonly gateway: string; readonly admin: string }
+  readonly config: Config
   readonly simulator: Simulator
   readonly issuer: SandboxIssuer
   /** Folder with the issuer's keys and the records. */
@@ -24,8 +29,9 @@ export interface Sandbox {
 }
 
 export interface SandboxOptions {
-  /** Sample configuration to run; its `${…}` are pointed at the sandbox. */
   readonly configFile: string
+  /** Without the sample company: what the policies name is all that there is. */
+  readonly bare?: boolean
   readonly host: string
   readonly port: number
   readonly adminPort: number
@@ -36,33 +42,50 @@ export interface SandboxOptions {
 
 /** Starts simulator, issuer and gateway. Throws what `startGateway` throws, and for a port in use. */
 export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
+  const { configFile, host, log, version } = options
   const directory = await sandboxStateDirectory(options.env)
-  const keyValues = newKeyValues()
-  const simulator = await createSimulator({ world: createSandboxWorld(keyValues) })
+  const keyValue = createKeyValues()
+  let gateway: Gateway | null = null
+  const company = rememberLatest((policy: PolicySet) => companyOf(policy, keyValue))
+  const simulator = await createSimulator({
+    world: options.bare === true ? createBareWorld() : createSandboxWorld(keyValue),
+    declared: () => (gateway === null ? null : company(gateway.policy())),
+  })
   const issuer = await createSandboxIssuer(directory)
   // The company is new at every start, and so is what it has spent.
   const passing = await mkdtemp(join(tmpdir(), 'gateway-sandbox-'))
+  let forget = (): void => {}
   const closeOthers = async (): Promise<void> => {
+    forget()
     await Promise.all([simulator.close(), issuer.close(), rm(passing, { recursive: true, force: true })])
   }
   try {
-    const env = {
-      ...options.env,
-      ...sandboxEnvironment(options, directory, simulator, issuer),
-      ...keyEnvironment(keyValues),
+    const { config } = await loadSandboxConfig(configFile, options.env, {
+      gateway: { host, port: options.port },
+      admin: { host: '127.0.0.1', port: options.adminPort },
+      upstream: simulator.origin,
+      jwksUri: issuer.jwksUri,
+      recordsDirectory: join(directory, 'records'),
+      budgetJournal: join(passing, 'budgets.journal'),
+    })
+    gateway = await startGateway({ config, env: options.env, log, version, keyValue })
+    const started = gateway
+    await untilReady(started)
+    const scheme = config.listen.tls === null ? 'http' : 'https'
+    const addresses = {
+      gateway: `${scheme}://${host}:${started.gateway.port}`,
+      admin: `http://127.0.0.1:${started.admin.port}`,
     }
-    const { config: written } = await loadConfig(options.configFile, env)
-    const config = { ...written, budgets: { ...written.budgets, journalFile: join(passing, 'budgets.journal') } }
-    const gateway = await startGateway({ config, env, log: options.log, version: options.version })
-    await untilReady(gateway)
+    forget = noteSandbox(directory, { config: configFile, ...addresses, startedAtMs: Date.now() })
     return {
-      gateway,
-      scheme: config.listen.tls === null ? 'http' : 'https',
+      gateway: started,
+      addresses,
+      config,
       simulator,
       issuer,
       directory,
       async close() {
-        await gateway.drain()
+        await started.drain()
         await closeOthers()
       },
     }
@@ -80,28 +103,22 @@ async function untilReady(gateway: Gateway): Promise<void> {
 }
 
 /** New key values at every start: there is nothing to copy and nothing to leak. */
-function newKeyValues(): Record<string, string> {
-  return Object.fromEntries(sandboxServiceUsers.map(({ id }) => [id, `cog_${randomBytes(24).toString('base64url')}`]))
+function createKeyValues(): (id: string) => string {
+  const values = new Map<string, string>()
+  return (id) => {
+    const value = values.get(id) ?? `cog_${randomBytes(24).toString('base64url')}`
+    values.set(id, value)
+    return value
+  }
 }
 
-function keyEnvironment(keyValues: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(keyValues).map(([id, value]) => [`${id.toUpperCase().replaceAll('-', '_')}_KEY`, value]),
-  )
-}
-
-function sandboxEnvironment(
-  options: SandboxOptions,
-  directory: string,
-  simulator: Simulator,
-  issuer: SandboxIssuer,
-): Record<string, string> {
-  return {
-    GATEWAY_LISTEN: `${options.host}:${options.port}`,
-    GATEWAY_ADMIN_LISTEN: `127.0.0.1:${options.adminPort}`,
-    GATEWAY_UPSTREAM_ORIGIN: simulator.origin,
-    GATEWAY_ISSUER: sandboxIssuer,
-    GATEWAY_JWKS_URI: issuer.jwksUri,
-    GATEWAY_LOG_DIR: join(directory, 'records'),
+/** The same answer for as long as the question is the same. */
+function rememberLatest<Question extends object, Result>(
+  work: (question: Question) => Result,
+): (question: Question) => Result {
+  let latest: { readonly question: Question; readonly result: Result } | null = null
+  return (question) => {
+    if (latest?.question !== question) latest = { question, result: work(question) }
+    return latest.result
   }
 }

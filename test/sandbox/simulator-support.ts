@@ -1,7 +1,7 @@
 // A simulator on a real socket and a client for it, for the tests of the simulator.
 
 import { createSimulator, type Simulator, type SimulatorOptions } from '../../src/sandbox/simulator/server.ts'
-import { createSandboxWorld, sandboxServiceUsers } from '../../src/sandbox/world/world.ts'
+import { createSandboxWorld } from '../../src/sandbox/world/world.ts'
 import type { World } from '../../src/sandbox/world/types.ts'
 
 /** The key value of a sandbox service user in these tests. */
@@ -11,7 +11,7 @@ export function keyOf(serviceUser: string): string {
 
 /** The sandbox company with a key for everybody. */
 export function testWorld(): World {
-  return createSandboxWorld(Object.fromEntries(sandboxServiceUsers.map(({ id }) => [id, keyOf(id)])))
+  return createSandboxWorld(keyOf)
 }
 
 export interface Asked {

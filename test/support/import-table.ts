@@ -85,7 +85,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
     'idempotency',
   ],
   workers: ['records'],
-  sandbox: ['catalogue', 'config', 'runtime', 'types of records'],
+  sandbox: ['catalogue', 'config', 'runtime', 'types of policy', 'types of records'],
   // What a command shows of keys is what operators are shown.
   cli: [
     'runtime',

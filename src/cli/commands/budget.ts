@@ -1,10 +1,9 @@
 // `budget`: the status of the budgets of the running gateway.
 
 import type { BudgetView } from '../../admin/views.ts'
-import { loadConfig } from '../../config/load.ts'
 import type { Command } from '../invocation.ts'
 import { adminAddress } from '../operators.ts'
-import { configFile, configOption } from '../setup.ts'
+import { configOption, readRunningConfig } from '../setup.ts'
 import { painter } from '../style.ts'
 
 export const budgetCommand: Command = {
@@ -13,7 +12,7 @@ export const budgetCommand: Command = {
   positionals: 0,
   options: { ...configOption, team: { type: 'string', help: 'only budgets of this team' } },
   async run(invocation) {
-    const { config } = await loadConfig(configFile(invocation), invocation.env)
+    const { config } = await readRunningConfig(invocation)
     const team = invocation.option('team')
     const all = await budgetsOf(adminAddress(config.listen.admin))
     const budgets = team === null ? all : all.filter((budget) => budget.team === team)

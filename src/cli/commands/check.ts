@@ -14,11 +14,13 @@ export const checkCommand: Command = {
     const { loaded } = await loadSetup(invocation)
     const { policy, diagnostics, testsPassed } = loaded
     const failed = invocation.flag('strict') && diagnostics.length > 0
+    const valueless = policy.keys.flatMap(({ id }) => (loaded.secrets.has(id) ? [] : [id]))
     const summary = {
       revision: policy.revision,
       teams: policy.teams.length,
       keys: policy.keys.length,
       tests_passed: testsPassed,
+      keys_without_value: valueless,
     }
     if (invocation.json) invocation.print(JSON.stringify({ ok: !failed, ...summary, diagnostics }))
     else {
@@ -28,6 +30,8 @@ export const checkCommand: Command = {
       invocation.print(
         `${verdict}: ${summary.teams} teams, ${summary.keys} keys, ${testsPassed} policy tests passed, ${diagnostics.length} warnings, revision ${policy.revision}`,
       )
+      if (valueless.length > 0)
+        invocation.print(`what a start still needs here: the values of these keys: ${valueless.join(', ')}`)
     }
     return failed ? 1 : 0
   },

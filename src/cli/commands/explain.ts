@@ -5,7 +5,7 @@ import { parseCheckedBody, type CheckedBody } from '../../policy/decision/checke
 import { StrictJsonError } from '../../json/strict-json-error.ts'
 import { principalFrom } from '../../policy/tools/suite.ts'
 import type { Command, Invocation } from '../invocation.ts'
-import { callerFrom, callerOptions, configOption, loadSetup, policiesOption } from '../setup.ts'
+import { callerFrom, callerOptions, configOption, loadSetup, policiesOption, readRunningConfig } from '../setup.ts'
 import { painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
 
@@ -25,7 +25,7 @@ export const explainCommand: Command = {
     const [method, target, ...rest] = invocation.positionals
     if (method === undefined || target === undefined || rest.length > 0)
       throw new UsageError('say a method and a path: explain --team payments GET /v3/self')
-    const { loaded } = await loadSetup(invocation)
+    const { loaded } = await loadSetup(invocation, { read: readRunningConfig, tests: 'ignored' })
     const principal = principalFrom(callerFrom(invocation, loaded.policy))
     const id = invocation.option('devin-user')
     const found = explain(loaded.policy, principal, {

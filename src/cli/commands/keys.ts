@@ -5,7 +5,7 @@ import { isExpired } from '../../keys/expiry.ts'
 import type { KeyHandle } from '../../keys/key.ts'
 import type { Command } from '../invocation.ts'
 import { adminAddress } from '../operators.ts'
-import { configOption, loadSetup, policiesOption } from '../setup.ts'
+import { configOption, loadSetup, policiesOption, readRunningConfig } from '../setup.ts'
 import { painter } from '../style.ts'
 
 export const keysCommand: Command = {
@@ -14,7 +14,7 @@ export const keysCommand: Command = {
   positionals: 0,
   options: { ...configOption, ...policiesOption },
   async run(invocation) {
-    const { config, loaded } = await loadSetup(invocation)
+    const { config, loaded } = await loadSetup(invocation, { read: readRunningConfig })
     const live = await liveKeys(config.listen.admin)
     const keys = loaded.policy.keys.map(
       (handle) =>

@@ -1,10 +1,9 @@
 // `purge`: drops stored answers of the running gateway, and of all that share its store.
 
 import type { Purged } from '../../admin/views.ts'
-import { loadConfig } from '../../config/load.ts'
 import type { Command } from '../invocation.ts'
 import { adminAddress } from '../operators.ts'
-import { configFile, configOption } from '../setup.ts'
+import { configOption, readRunningConfig } from '../setup.ts'
 import { UsageError } from '../usage.ts'
 
 export const purgeCommand: Command = {
@@ -25,7 +24,7 @@ export const purgeCommand: Command = {
     const [name] = names
     if (name === undefined || names.length > 1)
       throw new UsageError('say what to drop: --organization ID or --resource ID')
-    const { config } = await loadConfig(configFile(invocation), invocation.env)
+    const { config } = await readRunningConfig(invocation)
     const address = `${adminAddress(config.listen.admin)}/api/purge?${name}=${encodeURIComponent(invocation.option(name) ?? '')}`
     const response = await fetch(address, {
       method: 'POST',

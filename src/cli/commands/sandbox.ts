@@ -5,10 +5,15 @@ import { Refused } from '../../config/diagnostics.ts'
 import { parseDuration } from '../../config/units.ts'
 import { Problem } from '../../problems.ts'
 import { createLog } from '../../records/log.ts'
-import { sandboxStateDirectory, signSandboxToken } from '../../sandbox/issuer.ts'
-import { startSandbox, type Sandbox } from '../../sandbox/sandbox.ts'
+import { loadSandboxConfig, noSurroundings } from '../../sandbox/configuration.ts'
+import { signSandboxToken } from '../../sandbox/issuer.ts'
+import { startSandbox } from '../../sandbox/sandbox.ts'
+import { runningSandboxes, sandboxStateDirectory } from '../../sandbox/state-folder.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { createEnding } from '../process.ts'
+import { addressesOf, bannerOf } from '../sandbox/banner.ts'
+import { plainLog } from '../sandbox/plain-log.ts'
+import { firstRequests } from '../sandbox/requests.ts'
 import { callerFrom, callerOptions, loadSetup, packageRoot, packageVersion } from '../setup.ts'
 import { painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
@@ -18,27 +23,37 @@ const drainMs = 60_000
 const sampleConfig = join(packageRoot, 'config', 'gateway.yaml')
 
 export const sandboxCommand: Command = {
-  usage: 'sandbox [--port 8080] [--admin-port 9090]',
+  usage: 'sandbox [--config F] [--port 8080] [--admin-port 9090]',
   summary: 'run the gateway with a simulator of the Devin API and an SSO issuer; prints requests to paste',
   positionals: 0,
   options: {
+    config: { type: 'string', help: 'your configuration, with its policies; without it the sample runs' },
     port: { type: 'string', help: "callers' listener on 127.0.0.1 (default: 8080)" },
     'admin-port': { type: 'string', help: "operators' listener on 127.0.0.1 (default: 9090)" },
-    config: { type: 'string', help: 'configuration to run instead of the sample' },
   },
   async run(invocation) {
-    const log = createLog({ level: 'warn', ownErrors: [Problem, Refused] })
+    const { json, env, err } = invocation
+    const log = json
+      ? createLog({ level: 'warn', ownErrors: [Problem, Refused] })
+      : createLog({ level: 'info', ownErrors: [Problem, Refused], destination: plainLog(err) })
     const ending = createEnding({ log, drainMs })
+    const own = invocation.option('config')
     const sandbox = await startSandbox({
-      configFile: invocation.option('config') ?? sampleConfig,
+      configFile: own ?? sampleConfig,
+      bare: own !== null,
       host: '127.0.0.1',
       port: portOf(invocation, 'port', 8080),
       adminPort: portOf(invocation, 'admin-port', 9090),
-      env: invocation.env,
+      env,
       log,
       version: packageVersion(),
     })
-    invocation.print(invocation.json ? JSON.stringify(addresses(sandbox)) : banner(invocation, sandbox))
+    if (json) invocation.print(JSON.stringify(addressesOf(sandbox)))
+    else {
+      const policy = sandbox.gateway.policy()
+      const requests = firstRequests(policy, (team) => callerFrom(memberOf(invocation, team), policy))
+      invocation.print(bannerOf(sandbox, requests, own, painter(invocation.out, env)))
+    }
     process.on('SIGHUP', () => void sandbox.gateway.reload('SIGHUP'))
     const code = await ending.watch(sandbox.gateway)
     await sandbox.close()
@@ -47,11 +62,16 @@ export const sandboxCommand: Command = {
 }
 
 export const tokenCommand: Command = {
-  usage: 'token --team T [--sub S] [--app A] [--actor A] [--group G]… [--ttl 1h]',
+  usage: 'token --team T [--sub S] [--app A] [--actor A] [--group G]… [--ttl 1h] [--config F]',
   summary: 'a token of the sandbox issuer, alone on standard output',
   positionals: 0,
-  options: { ...callerOptions, ttl: { type: 'string', help: 'lifetime (default: 1h)' } },
+  options: {
+    ...callerOptions,
+    ttl: { type: 'string', help: 'lifetime (default: 1h, or less where the issuer allows less)' },
+    config: { type: 'string', help: 'configuration that the sandbox runs (default: the one that was started last)' },
+  },
   async run(invocation) {
+    const { env } = invocation
     if (
       invocation.option('team') === null &&
       invocation.list('group').length === 0 &&
@@ -59,26 +79,36 @@ export const tokenCommand: Command = {
     ) {
       throw new UsageError('say whose token: --team payments')
     }
-    const { loaded } = await loadSetup({
-      ...invocation,
-      option: (name) => (name === 'config' ? sampleConfig : invocation.option(name)),
-    })
+    const file = invocation.option('config') ?? runningSandboxes(env)[0]?.config ?? sampleConfig
+    const { config, loaded } = await loadSetup(
+      { ...invocation, option: (name) => (name === 'config' ? file : invocation.option(name)) },
+      { read: () => loadSandboxConfig(file, env, noSurroundings), tests: 'ignored' },
+    )
     const caller = callerFrom(invocation, loaded.policy)
+    // A configuration without an issuer is refused when it is read.
+    const issuer = config.issuers.find((each) => each.issuer === caller.issuer) ?? config.issuers[0]
     const token = await signSandboxToken(
-      await sandboxStateDirectory(invocation.env),
+      await sandboxStateDirectory(env),
       {
         sub: caller.subject,
-        email: caller.email ?? `${caller.subject}@corp.example`,
+        email: caller.email ?? (caller.subject.includes('@') ? caller.subject : `${caller.subject}@corp.example`),
         groups: caller.groups ?? [],
         app: caller.app ?? null,
         actor: caller.actor ?? null,
-        ttlSeconds: ttlOf(invocation),
+        ttlSeconds: ttlOf(invocation, issuer?.maxLifetimeMs ?? Infinity),
+        issuer,
+        others: caller.claims,
       },
       Date.now(),
     )
     invocation.print(invocation.json ? JSON.stringify({ token }) : token)
     return 0
   },
+}
+
+/** The same command line, asking about a member of a team. */
+function memberOf(invocation: Invocation, team: string): Invocation {
+  return { ...invocation, option: (name) => (name === 'team' ? team : null), list: () => [] }
 }
 
 function portOf(invocation: Invocation, name: string, fallback: number): number {
@@ -89,62 +119,11 @@ function portOf(invocation: Invocation, name: string, fallback: number): number 
   return port
 }
 
-function ttlOf(invocation: Invocation): number {
-  const text = invocation.option('ttl') ?? '1h'
+function ttlOf(invocation: Invocation, mostMs: number): number {
+  const text = invocation.option('ttl')
+  if (text === null) return Math.floor(Math.min(3_600_000, mostMs) / 1000)
   const parsed = parseDuration(text)
   if ('error' in parsed) throw new UsageError(`--ttl: ${parsed.error}`)
   if (parsed.value < 1000) throw new UsageError(`--ttl: a token lives at least 1s, not ${text}`)
   return Math.floor(parsed.value / 1000)
-}
-
-function addresses({ gateway, scheme, simulator, issuer, directory }: Sandbox): Record<string, string> {
-  return {
-    gateway: `${scheme}://127.0.0.1:${gateway.gateway.port}`,
-    admin: `http://127.0.0.1:${gateway.admin.port}`,
-    upstream: simulator.origin,
-    issuer: issuer.origin,
-    records: join(directory, 'records'),
-  }
-}
-
-function banner(invocation: Invocation, sandbox: Sandbox): string {
-  const paint = painter(invocation.out, invocation.env)
-  const at = addresses(sandbox)
-  const base = `${at['gateway'] ?? ''}/v3/organizations`
-  const auth = '-H "Authorization: Bearer $TOKEN"'
-  return `${paint('bold', 'devin-gateway sandbox')}: the real gateway, a simulated Devin API, an SSO issuer of its own
-
-  callers       ${at['gateway'] ?? ''}
-  operators     ${at['admin'] ?? ''}   (/readyz, /metrics, /api/status, /api/keys)
-  Devin API     ${at['upstream'] ?? ''}   (simulated)
-  SSO issuer    ${at['issuer'] ?? ''}
-  records       ${at['records'] ?? ''}
-
-Paste into another terminal, in this folder. First a token, as a developer of the payments team has it:
-
-  TOKEN=$(npx devin-gateway token --team payments)
-
-${paint('green', 'allowed')}: the least powerful key that can list sessions is swapped in
-
-  curl -i "${base}/org-payments/sessions?first=1" ${auth}
-
-${paint('red', 'denied')}: another team's organization, with the reason and a decision id
-
-  curl -i ${base}/org-research/sessions ${auth}
-
-${paint('yellow', 'cached')}: the same question again within its lifetime costs no call upstream; see Cache-Status
-
-  curl -i "${base}/org-payments/playbooks" ${auth}
-  curl -i "${base}/org-payments/playbooks" ${auth}
-
-${paint('red', 'bounded')}: granted, and a guardrail bounds what a session may cost
-
-  curl -i ${base}/org-payments/sessions ${auth} \\
-    -H "Content-Type: application/json" -d '{"prompt":"Migrate everything","max_acu_limit":500}'
-
-And why something is allowed or denied, and what would be nearest:
-
-  npx devin-gateway explain --team payments GET /v3/organizations/org-research/sessions
-
-Ctrl-C stops everything.`
 }

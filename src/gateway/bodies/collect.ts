@@ -3,10 +3,16 @@
 
 import type { IncomingMessage } from 'node:http'
 import { Problem } from '../../problems.ts'
-import { isTooSlow, leastRate } from '../caller-pace.ts'
-import { wasCutOff } from '../listener/http-versions.ts'
+import { leastRate, wasCutOff } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'
 import type { BodyMemory } from './memory.ts'
+
+export interface Bodies {
+  /** The whole body, for rules that read it and for idempotency keys. Throws or rejects as `collectBody` does. */
+  whole(context: RequestContext): Buffer | Promise<Buffer>
+  /** A small one; null for one that is better streamed. */
+  small(context: RequestContext): Buffer | null | Promise<Buffer>
+}
 
 export interface BodiesOptions {
   readonly memory: BodyMemory
@@ -14,6 +20,7 @@ export interface BodiesOptions {
   readonly maxJudgedBytes: number
   /** A body may take so long; longer only while it keeps the least rate. */
   readonly bodyMs: number
+  /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
 }
 
@@ -21,7 +28,7 @@ export interface BodiesOptions {
 export const smallBodyBytes = 64 * 1024
 const noBody = Buffer.alloc(0)
 
-export function createBodies({ memory, maxJudgedBytes, bodyMs, monotonic }: BodiesOptions) {
+export function createBodies({ memory, maxJudgedBytes, bodyMs, monotonic }: BodiesOptions): Bodies {
   function collect(context: RequestContext, maxBytes: number): Buffer | Promise<Buffer> {
     const { request, response, fields } = context
     if (fields.expectsContinue) response.writeContinue()
@@ -37,23 +44,19 @@ export function createBodies({ memory, maxJudgedBytes, bodyMs, monotonic }: Bodi
   }
 
   return {
-    /** The whole body, for rules that read it and for idempotency keys. Throws or rejects as `collectBody` does. */
-    whole(context: RequestContext): Buffer | Promise<Buffer> {
+    whole(context) {
       if (context.receivedBody !== null) return context.receivedBody
       const { bodyLength } = context.fields
       if (bodyLength !== null && bodyLength > maxJudgedBytes) throw tooLarge(maxJudgedBytes)
       return bodyLength === 0 ? noBody : collect(context, maxJudgedBytes)
     },
-    /** A small one; null for one that is better streamed. */
-    small(context: RequestContext): Buffer | null | Promise<Buffer> {
+    small(context) {
       const { bodyLength } = context.fields
       if (bodyLength === 0) return noBody
       return bodyLength === null || bodyLength > smallBodyBytes ? null : collect(context, smallBodyBytes)
     },
   }
 }
-
-export type Bodies = ReturnType<typeof createBodies>
 
 export interface CollectRules {
   /** Asks for so many bytes of memory; false when there is no room. */
@@ -86,7 +89,7 @@ export function collectBody(
     let timer = setTimeout(check, bodyMs)
     function check(): void {
       const elapsedMs = monotonic() - startedAtMs
-      if (isTooSlow(body.size, elapsedMs)) give(tooSlow())
+      if (body.size < (leastRate * elapsedMs) / 1000) give(tooSlow())
       else timer = setTimeout(check, bodyMs / 6)
     }
     function give(outcome: Buffer | Problem): void {
@@ -167,6 +170,7 @@ export function tooLarge(maxBytes: number): Problem {
   )
 }
 
+/** The refusal of a body that comes too slowly. */
 export function tooSlow(): Problem {
   return new Problem(
     'malformed-request',
@@ -175,6 +179,7 @@ export function tooSlow(): Problem {
   )
 }
 
+/** There is no memory for another byte. */
 export function noRoom(): Problem {
   return new Problem(
     'overloaded',

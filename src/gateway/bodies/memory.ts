@@ -2,22 +2,28 @@
 // is free, so one team alone never gets more than half and there is always room for others (dynamic thresholds,
 // Choudhury and Hahne 1998).
 
-export function createBodyMemory(mostBytes: number) {
+export interface BodyMemory {
+  /** False when there is no room; then nothing is taken. */
+  take(team: string, bytes: number): boolean
+  giveBack(team: string, bytes: number): void
+  readonly heldBytes: number
+}
+
+export function createBodyMemory(mostBytes: number): BodyMemory {
   const held = new Map<string, number>()
   let heldBytes = 0
   return {
-    get heldBytes(): number {
+    get heldBytes() {
       return heldBytes
     },
-    /** False when there is no room; then nothing is taken. */
-    take(team: string, bytes: number): boolean {
+    take(team, bytes) {
       const ofTeam = (held.get(team) ?? 0) + bytes
       if (ofTeam > mostBytes - heldBytes - bytes) return false
       held.set(team, ofTeam)
       heldBytes += bytes
       return true
     },
-    giveBack(team: string, bytes: number): void {
+    giveBack(team, bytes) {
       const left = (held.get(team) ?? 0) - bytes
       if (left > 0) held.set(team, left)
       else held.delete(team)
@@ -25,5 +31,3 @@ export function createBodyMemory(mostBytes: number) {
     },
   }
 }
-
-export type BodyMemory = ReturnType<typeof createBodyMemory>

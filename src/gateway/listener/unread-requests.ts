@@ -17,7 +17,16 @@ export interface UnreadRequestsParts {
   readonly onCut: (cause: ConnectionCut) => void
 }
 
-export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRequestsParts) {
+export interface UnreadRequests {
+  /** A parser error is answered once, as the request it belongs to or as one of its own. */
+  refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket): void
+  /** An exchange of which no request was read. */
+  refuse(socket: Socket, problem: Problem): void
+  /** CONNECT passes the stages like any other request. */
+  connect(request: IncomingMessage, socket: Socket, route: (response: ServerResponse) => void): void
+}
+
+export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRequestsParts): UnreadRequests {
   /** After its first error Node's parser reports every later byte as well. */
   const refused = new WeakSet<Socket>()
 
@@ -50,10 +59,8 @@ export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRe
   }
 
   return {
-    /** An exchange of which no request was read. */
     refuse,
-    /** A parser error is answered once, as the request it belongs to or as one of its own. */
-    refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket): void {
+    refuseUnparsed(error, socket) {
       if (refused.has(socket)) return
       refused.add(socket)
       if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') onCut('head')
@@ -78,12 +85,9 @@ export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRe
       if (current.keyVersion === null) current.evaluation = null
       answerFailure(current, unparsable(error.code))
     },
-    /** CONNECT passes the stages like any other request. */
-    connect(request: IncomingMessage, socket: Socket, route: (response: ServerResponse) => void): void {
+    connect(request, socket, route) {
       const response = new ServerResponse(request)
       answerLast(response, socket, () => route(response))
     },
   }
 }
-
-export type UnreadRequests = ReturnType<typeof createUnreadRequests>

@@ -36,7 +36,22 @@ export interface ExchangeMeter {
   observeExchange(measure: ExchangeMeasure): void
 }
 
-export function createRecorder(records: Records, meter: ExchangeMeter, now: () => number, monotonic: () => number) {
+export interface Recorder {
+  /** An exchange began; a `record` follows. */
+  begin(): void
+  /** Writes the records that are not written yet. */
+  record(context: RequestContext): void
+  /** Writes the decision record alone: how the exchange ends is not known yet. */
+  recordDecision(context: RequestContext): void
+  flush(): void
+}
+
+export function createRecorder(
+  records: Records,
+  meter: ExchangeMeter,
+  now: () => number,
+  monotonic: () => number,
+): Recorder {
   let [timeMs, time] = [Number.NaN, '']
 
   /** Records of one millisecond share the text of it, which is dear to make. */
@@ -57,13 +72,10 @@ export function createRecorder(records: Records, meter: ExchangeMeter, now: () =
   }
 
   return {
-    /** An exchange began; a `record` follows. */
-    begin: (): void => meter.exchangeStarted(),
-    /** Writes the decision record alone: how the exchange ends is not known yet. */
-    recordDecision: (context: RequestContext): void => recordDecision(context, timeText()),
-    flush: (): void => records.flush(),
-    /** Writes the records that are not written yet. */
-    record(context: RequestContext): void {
+    begin: () => meter.exchangeStarted(),
+    recordDecision: (context) => recordDecision(context, timeText()),
+    flush: () => records.flush(),
+    record(context) {
       if (context.isAccessRecorded) return
       context.isAccessRecorded = true
       const endedAtMs = monotonic()
@@ -124,8 +136,6 @@ export function createRecorder(records: Records, meter: ExchangeMeter, now: () =
   }
 }
 
-export type Recorder = ReturnType<typeof createRecorder>
-
 function rounded(milliseconds: number): number {
   return Math.round(milliseconds * 1000) / 1000
 }
@@ -134,9 +144,9 @@ function outcomeOf(context: RequestContext): ExchangeOutcome {
   if (context.brokenOff) return 'failed'
   if (context.aborted) return 'aborted'
   if (context.problem !== null) return context.problem.status >= 500 ? 'failed' : 'refused'
+  if (context.ownPage !== null) return 'answered'
   if (context.replayed) return 'replayed'
-  if (context.upstreamStatus !== null) return 'forwarded'
-  return context.cache === null ? 'answered' : 'cached'
+  return context.upstreamStatus === null ? 'cached' : 'forwarded'
 }
 
 /** The decision is about the right to the operation: a failure after an allow does not turn it into a denial. */

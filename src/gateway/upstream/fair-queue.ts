@@ -9,6 +9,20 @@ export interface Waiter {
   readonly group: string
 }
 
+export interface FairQueue<T extends Waiter> {
+  readonly size: number
+  add(item: T): void
+  /** Removes an item from any position. False when it does not wait. */
+  remove(item: T): boolean
+  /**
+   * Takes out the item whose turn it is among those in open groups; null when there is none. `maySend` is asked about the
+   * first item of each flow: a flow that may not be served now is passed over.
+   */
+  next(isOpen: (group: string) => boolean, maySend: (item: T) => boolean): T | null
+  /** The items of a group, of each flow in the order of arrival. */
+  waitingIn(group: string): T[]
+}
+
 interface Flow<T> {
   /** Services so far, each divided by the weight: who has had least is next. */
   turn: number
@@ -25,7 +39,7 @@ interface Flow<T> {
  * have something to serve all the time, neither is ever more than one item ahead of its share; a flow that comes (again)
  * begins where the others are, so that nobody gathers credit by being away.
  */
-export function createFairQueue<T extends Waiter>() {
+export function createFairQueue<T extends Waiter>(): FairQueue<T> {
   const flows = new Map<string, Flow<T>>()
   /** Turn of the flow that was served last. */
   let clock = 0
@@ -55,10 +69,10 @@ export function createFairQueue<T extends Waiter>() {
   }
 
   return {
-    get size(): number {
+    get size() {
       return size
     },
-    add(item: T): void {
+    add(item) {
       const flow = flowOf(item)
       const group = flow.groups.get(item.group)
       arrivals += 1
@@ -67,13 +81,8 @@ export function createFairQueue<T extends Waiter>() {
       flow.size += 1
       size += 1
     },
-    /** Removes an item from any position. False when it does not wait. */
     remove: take,
-    /**
-     * Takes out the item whose turn it is among those in open groups; null when there is none. `maySend` is asked about the
-     * first item of each flow: a flow that may not be served now is passed over.
-     */
-    next(isOpen: (group: string) => boolean, maySend: (item: T) => boolean): T | null {
+    next(isOpen, maySend) {
       let best: { flow: Flow<T>; item: T; arrival: number } | null = null
       for (const [name, flow] of flows) {
         const first = firstOf(flow, isOpen)
@@ -103,9 +112,7 @@ export function createFairQueue<T extends Waiter>() {
       take(item)
       return item
     },
-    /** The items of a group, of each flow in the order of arrival. */
-    waitingIn: (group: string): T[] =>
-      [...flows.values()].flatMap((flow) => [...(flow.groups.get(group)?.keys() ?? [])]),
+    waitingIn: (group) => [...flows.values()].flatMap((flow) => [...(flow.groups.get(group)?.keys() ?? [])]),
   }
 }
 

@@ -14,23 +14,38 @@ const reportWithinMs = 10
 /** In one call: the store does nothing else meanwhile. */
 const most = { asks: 100, limits: 500 } as const
 
-export interface LimitCallsOptions {
+export interface LimitCallsOptions extends Pick<LimitClocks, 'now'> {
   readonly store: Store
-  readonly now: LimitClocks['now']
   /** How many slots of a concurrency limit are held here. */
   readonly heldOf: (limit: Limit) => number
   /** The call that should have reported these has failed. */
   readonly onUntold: (uses: readonly Uses[]) => void
 }
 
-export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOptions) {
+export interface LimitCalls {
+  ask(ask: Ask): void
+  /** The number of slots held here has changed, or has to be reported again. */
+  reportSlots(limit: Limit, when: 'now' | 'soon'): void
+  /** Uses that the store has not counted; below zero, that are given back. */
+  reportUses(uses: Uses): void
+  /** A use that the store has counted at this time of its clock has not been one. */
+  giveBack(limit: Limit, storeMs: number): void
+  /** Reports what is waiting to be reported. */
+  flush(): void
+  /** Drops waiting reports of rates and budgets. */
+  dropUses(): void
+  /** Resolves when everything is reported, or the store does not answer. */
+  whenIdle(): Promise<void>
+}
+
+export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOptions): LimitCalls {
   const keyOf = createKeyFinder(store.key)
   const write = createLimitWriter()
   let asks: Ask[] = []
   /** By meter. */
   const slots = new Map<string, Limit>()
   const uses = new Map<string, Uses>()
-  let backs: (Uses & { readonly storeMs: number })[] = []
+  let backs: { readonly limit: Limit; readonly storeMs: number }[] = []
   let isBusy = false
   /** Something has to be sent without waiting for the timer. */
   let isUrgent = false
@@ -47,7 +62,6 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
     setImmediate(send)
   }
 
-  /** Reports what is waiting to be reported. */
   function flush(): void {
     if (timer !== null) clearTimeout(timer)
     timer = null
@@ -110,8 +124,8 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
       slots.delete(meter)
       call.report(limit, 0)
     }
-    for (const { limit, storeMs, count } of backs.splice(0, Math.max(0, most.limits - call.size)))
-      call.giveBack(limit, storeMs, count)
+    for (const { limit, storeMs } of backs.splice(0, Math.max(0, most.limits - call.size)))
+      call.giveBack(limit, storeMs)
     isUrgent = isWaiting()
     return call
   }
@@ -127,33 +141,28 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
   }
 
   return {
-    ask(ask: Ask): void {
+    ask(ask) {
       asks.push(ask)
       plan()
     },
-    /** The number of slots held here has changed, or has to be reported again. */
-    reportSlots(limit: Limit, when: 'now' | 'soon'): void {
+    reportSlots(limit, when) {
       slots.set(limit.meter, limit)
       if (when === 'now') plan()
       else timer ??= setTimeout(flush, reportWithinMs)
     },
-    /** Uses that the store has not counted; below zero, that are given back. */
-    reportUses({ limit, count }: Uses): void {
+    reportUses({ limit, count }) {
       uses.set(limit.meter, { limit, count: count + (uses.get(limit.meter)?.count ?? 0) })
       plan()
     },
-    /** Uses that the store has counted at this time of its clock have not been any. */
-    giveBack(uses: Uses, storeMs: number): void {
-      backs.push({ ...uses, storeMs })
+    giveBack(limit, storeMs) {
+      backs.push({ limit, storeMs })
       plan()
     },
     flush,
-    /** Drops waiting reports of rates and budgets. */
-    dropUses(): void {
+    dropUses() {
       uses.clear()
       backs = []
     },
-    /** Resolves when everything is reported, or the store does not answer. */
-    whenIdle: (): Promise<void> => (isBusy ? new Promise((resolve) => idlers.push(resolve)) : Promise.resolve()),
+    whenIdle: () => (isBusy ? new Promise((resolve) => idlers.push(resolve)) : Promise.resolve()),
   }
 }

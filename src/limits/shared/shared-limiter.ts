@@ -2,7 +2,7 @@
 // instance judges by its share.
 
 import type { Store } from '../../store/store.ts'
-import { costOfRequest, type LimitDecision, type LimitClocks, type Limit, type LimitStatus } from '../limiter.ts'
+import type { LimitDecision, LimitClocks, Limit, Limiter, LimitStatus } from '../limiter.ts'
 import { createLimitCalls } from './limit-calls.ts'
 import { createLocalShare } from './local-share.ts'
 import { RecentRefusals } from './recent-refusals.ts'
@@ -22,7 +22,10 @@ const retellEveryMs = 2000
 /** After the store has lost its data, all instances have reported their uses again by this time. */
 const retoldWithinMs = 1500
 
-export type SharedLimiter = ReturnType<typeof createSharedLimiter>
+export interface SharedLimiter extends Limiter {
+  /** Resolves when the store has heard of all that is over, or cannot. */
+  close(): Promise<void>
+}
 
 /** A concurrency limit of which slots are held, or were until a moment ago. */
 interface HeldSlots {
@@ -31,7 +34,7 @@ interface HeldSlots {
   readonly remaining: number
 }
 
-export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: SharedLimiterOptions) {
+export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: SharedLimiterOptions): SharedLimiter {
   const here = createLocalShare({ now, monotonic })
   const calls = createLimitCalls({ store, now, heldOf: here.running, onUntold: here.putBack })
   /** By meter. */
@@ -47,27 +50,26 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
   let retoldAtMs = Number.NEGATIVE_INFINITY
   const isAlone = (): boolean => store.away || monotonic() < retoldAtMs
 
-  function judgeHere(limits: readonly Limit[], cost: number): LimitDecision {
+  function judgeHere(limits: readonly Limit[]): LimitDecision {
     const budget = limits.find(({ kind, shadow }) => kind === 'budget' && !shadow)
     if (budget !== undefined && budgetsWhenAway === 'refuse') return unjudged(budget)
-    const decision = here.take(limits, cost, store.state.instances)
+    const decision = here.take(limits, store.state.instances)
     if (decision.granted) hold(limits, [])
     if (!store.away) report(limits)
     return decision
   }
 
-  function ask(limits: readonly Limit[], cost: number): Promise<LimitDecision> {
+  function ask(limits: readonly Limit[]): Promise<LimitDecision> {
     const askedMs = monotonic()
     return new Promise((resolve) => {
       let refusedHere = false
       calls.ask({
         limits,
-        cost,
         what: 'take',
         settle(decided) {
-          const decision = decided ?? judgeHere(limits, cost)
+          const decision = decided ?? judgeHere(limits)
           if (decided?.granted === true) {
-            here.count(limits, cost)
+            here.count(limits)
             hold(limits, decided.statuses)
           }
           if (decided !== null) here.heard(decided.statuses)
@@ -77,18 +79,18 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
         },
         late({ granted }, storeMs) {
           // A request that was refused here meanwhile counts nowhere.
-          if (granted && refusedHere) takeBack(limits, cost, storeMs)
+          if (granted && refusedHere) takeBack(limits, storeMs)
         },
       })
     })
   }
 
   /** What the store has counted for a request that was refused here meanwhile. */
-  function takeBack(limits: readonly Limit[], cost: number, storeMs: number): void {
+  function takeBack(limits: readonly Limit[], storeMs: number): void {
     for (const limit of limits) {
       if (limit.quota === null) continue
-      if (limit.quota.perMs !== null && limit.quota.burst === null) calls.giveBack({ limit, count: cost }, storeMs)
-      else calls.reportUses({ limit, count: -cost })
+      if (limit.quota.perMs !== null && limit.quota.burst === null) calls.giveBack(limit, storeMs)
+      else calls.reportUses({ limit, count: -1 })
     }
   }
 
@@ -120,17 +122,16 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
   })
 
   return {
-    take(limits: readonly Limit[], cost = costOfRequest): LimitDecision | Promise<LimitDecision> {
-      if (isAlone()) return judgeHere(limits, cost)
-      return refusals.find(limits, monotonic()) ?? ask(limits, cost)
+    take(limits) {
+      if (isAlone()) return judgeHere(limits)
+      return refusals.find(limits, monotonic()) ?? ask(limits)
     },
-    peek(limits: readonly Limit[]): readonly LimitStatus[] | Promise<readonly LimitStatus[]> {
+    peek(limits) {
       const peekHere = () => here.peek(limits, store.state.instances)
       if (isAlone()) return peekHere()
       return new Promise((resolve) => {
         calls.ask({
           limits,
-          cost: 0,
           what: 'peek',
           settle(decided) {
             if (decided !== null) here.heard(decided.statuses)
@@ -140,7 +141,7 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
         })
       })
     },
-    release(limits: readonly Limit[]): void {
+    release(limits) {
       here.release(limits)
       if (store.away) return
       for (const limit of limits) {
@@ -150,13 +151,12 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
         calls.reportSlots(limit, isScarce ? 'now' : 'soon')
       }
     },
-    giveBack(limits: readonly Limit[], cost = costOfRequest): void {
-      here.giveBack(limits, cost)
+    giveBack(limits) {
+      here.giveBack(limits)
       if (store.away) return
-      for (const limit of limits) if (limit.kind === 'budget') calls.reportUses({ limit, count: -cost })
+      for (const limit of limits) if (limit.kind === 'budget') calls.reportUses({ limit, count: -1 })
     },
-    /** Resolves when the store has heard of all that is over, or cannot. */
-    close(): Promise<void> {
+    close() {
       clearInterval(upkeep)
       calls.flush()
       return calls.whenIdle()

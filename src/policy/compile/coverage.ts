@@ -20,7 +20,10 @@ export function unservedGrants(policy: PolicySet, documents: readonly TeamDocume
       const message = `no key of the inventory is for organization "${organization}"${didYouMean(organization, served.own)}`
       warnings.push(warningAt(document, ['organizations', index], message))
     }
-    const gaps = missingKeys(policy, team, served.own)
+    // Of an organization without any key all is said.
+    const isKeyless = (organization: string | null): boolean =>
+      organization !== null && organization !== anyOrganization && !served.all && !served.named.has(organization)
+    const gaps = missingKeys(policy, team, served.own, isKeyless)
     for (const [index, grant] of team.grants.entries()) {
       for (const [key, ids] of gaps.get(grant.id) ?? []) {
         const message = `grant "${grant.id}": no key can serve ${ids[0] ?? ''}${ids.length > 1 ? ` and ${ids.length - 1} more` : ''}: ${key} in keys.yaml`
@@ -64,14 +67,19 @@ export function unsettledBudgets(policy: PolicySet, documents: readonly TeamDocu
   })
 }
 
-function missingKeys(policy: PolicySet, team: Team, keyOrganizations: ReadonlySet<string>): Gaps {
+function missingKeys(
+  policy: PolicySet,
+  team: Team,
+  keyOrganizations: ReadonlySet<string>,
+  isKeyless: (organization: string | null) => boolean,
+): Gaps {
   const gaps: Gaps = new Map()
   for (const [index, grants] of team.byOperation.entries()) {
     const operation = policy.catalogue.operations[index]
     const applied = grants?.filter(({ mode }) => mode !== 'off') ?? []
     if (operation === undefined || applied.length === 0) continue
     for (const organization of organizationsOf(policy, team, operation, keyOrganizations)) {
-      if (policy.selectKey({ operation, organization, extra: [] }) !== null) continue
+      if (isKeyless(organization) || policy.selectKey({ operation, organization, extra: [] }) !== null) continue
       const key = `${organization === null ? 'an enterprise key' : `an organization key for ${organization}`} with ${operation.permission ?? 'any permission'} is missing`
       for (const grant of applied) {
         const ofGrant = gaps.get(grant.id) ?? new Map<string, string[]>()

@@ -6,7 +6,8 @@ import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
-import type { World } from '../world/types.ts'
+import type { DeclaredCompany, World } from '../world/types.ts'
+import { learn } from './company/declared.ts'
 import { ANSWERED } from './http/answers.ts'
 import { createHandlers } from './families.ts'
 import { createObjectStore } from './state/objects.ts'
@@ -37,6 +38,8 @@ export interface SimulatorOptions {
   readonly https?: { readonly key: string | Buffer; readonly cert: string | Buffer }
   /** Milliseconds since the epoch; sessions live by this clock. */
   readonly now?: () => number
+  /** Asked before each request: the simulator learns whatever a new object says that it does not know. */
+  readonly declared?: () => DeclaredCompany | null
   /** Called once for each request, when it is answered. */
   readonly observe?: (seen: SeenRequest) => void
 }
@@ -63,6 +66,7 @@ export async function createSimulator(options: SimulatorOptions): Promise<Simula
   const state = createState(options.world, now())
   const objects = createObjectStore()
   const requests: Seen[] = []
+  let learned: DeclaredCompany | null = null
   let origin = ''
   const handlers = createHandlers({ state, objects, world: options.world, nowMs: now(), origin: () => origin })
   const respond = createResponder({ state, objects, handlers, now })
@@ -93,6 +97,8 @@ export async function createSimulator(options: SimulatorOptions): Promise<Simula
     }
     requests.push(seen)
     if (requests.length > KEPT_REQUESTS) requests.shift()
+    const declared = options.declared?.() ?? null
+    if (declared !== null && declared !== learned) learn(state, (learned = declared), now())
     reply.raw.setHeader('x-request-id', request.headers['x-request-id'] ?? `req-${randomUUID()}`)
     const answer = await respond(request.raw, reply.raw, seen)
     seen.status = answer === ANSWERED ? 200 : answer.status

@@ -74,6 +74,13 @@ export interface WorldConsumption {
   readonly acus: number
 }
 
+/** What policies say of a company. */
+export interface DeclaredCompany {
+  readonly organizations: readonly string[]
+  readonly serviceUsers: readonly WorldServiceUser[]
+  readonly users: readonly WorldUser[]
+}
+
 /** A company before the first request. */
 export interface World {
   readonly organizations: readonly { readonly id: string; readonly name: string }[]

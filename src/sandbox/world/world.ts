@@ -2,6 +2,7 @@
 // started with it; tests make worlds of their own. Times are ages, so the data suits whatever clock the simulator gets.
 
 import { auditLogs, consumption, idpGroups, items, roles, sessions, users } from './seeds.ts'
+import { titleOf } from './organization.ts'
 import type { World, WorldServiceUser } from './types.ts'
 
 /** What running sessions needs; the documentation disagrees on which of the last two creates them, so both. */
@@ -35,12 +36,9 @@ export const sandboxServiceUsers: readonly SandboxServiceUser[] = [
   inEnterprise('fleet', FLEET),
 ]
 
-/** The sandbox company. `keyValues` gives each service user its key by id; one without a value has no key yet. */
-export function createSandboxWorld(keyValues: Readonly<Record<string, string>>): World {
-  const serviceUsers = sandboxServiceUsers.map((user) => {
-    const value = keyValues[user.id]
-    return { ...user, keys: value === undefined ? [] : [value] }
-  })
+/** The sandbox company. `keyValue` gives each service user its key by id. */
+export function createSandboxWorld(keyValue: (id: string) => string): World {
+  const serviceUsers = sandboxServiceUsers.map((user) => ({ ...user, keys: [keyValue(user.id)] }))
   const organizations = [
     { id: 'org-payments', name: 'Payments' },
     { id: 'org-platform', name: 'Platform' },
@@ -49,16 +47,18 @@ export function createSandboxWorld(keyValues: Readonly<Record<string, string>>):
   return { organizations, roles, users, idpGroups, serviceUsers, sessions, items, consumption, auditLogs }
 }
 
+/** A company of which nothing is known but what every enterprise has; organizations and people are declared later. */
+export function createBareWorld(): World {
+  const nobody = { organizations: [], users: [], idpGroups: [], serviceUsers: [], sessions: [], consumption: [] }
+  return { ...nobody, roles, items: items.filter(({ organization }) => organization === null), auditLogs: [] }
+}
+
 function inOrganization(id: string, organization: string, permissions: readonly string[]): SandboxServiceUser {
   return { id, name: titleOf(id), scope: 'organization', organization, permissions }
 }
 
 function inEnterprise(id: string, permissions: readonly string[]): SandboxServiceUser {
   return { id, name: titleOf(id), scope: 'enterprise', organization: null, permissions }
-}
-
-function titleOf(id: string): string {
-  return id.slice(0, 1).toUpperCase() + id.slice(1).replaceAll('-', ' ')
 }
 
 function words(text: string): string[] {

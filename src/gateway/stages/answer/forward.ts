@@ -22,7 +22,14 @@ export interface ForwardingParts extends SinkSettings {
   readonly upstream: Upstream
 }
 
-export function createForwarding(parts: ForwardingParts) {
+export interface Forwarding {
+  /** Asks the upstream for a request, as often as the cache says. Throws what is refused before anything was sent. */
+  askFor(context: RequestContext): AskUpstream
+  /** The handler of the proxied route: follows the lease or the wait that the cache gave. */
+  run(context: RequestContext): void
+}
+
+export function createForwarding(parts: ForwardingParts): Forwarding {
   const { keyring, limiter, upstream } = parts
 
   function forward(context: RequestContext, shared: readonly string[] | null, receiver: ResponseSink): void {
@@ -69,18 +76,14 @@ export function createForwarding(parts: ForwardingParts) {
   }
 
   return {
-    /** Asks the upstream for a request, as often as the cache says. Throws what is refused before anything was sent. */
     askFor,
-    /** The handler of the proxied route: follows the lease or the wait that the cache gave. */
-    run(context: RequestContext): void {
+    run(context) {
       if (context.acquired === null) throw new Error('the cache was not asked')
       const sink = inTakenCoding(sinksToClient(context, parts), context.method ?? '', context.fields.acceptEncoding)
       followAcquired(context.acquired, sink, askFor(context))
     },
   }
 }
-
-export type Forwarding = ReturnType<typeof createForwarding>
 
 /** The judged body is what is sent; empty for none, null to stream the rest. */
 function bodyToSend({ decided, receivedBody, fields }: RequestContext): Buffer | null {

@@ -23,6 +23,8 @@ export interface ApiKey {
 /** The keys, found by their value. Values leave it once, when a key is issued. */
 export interface Keyring {
   issue(serviceUser: string, name: string, now: number, expiresAt: number | null): { value: string; key: ApiKey }
+  /** A key with a value of the caller's choice; one that is known stays as it is. */
+  add(serviceUser: string, name: string, value: string, now: number): void
   revoke(value: string, now: number): void
   /** The service user behind an Authorization field. Throws 403 for a missing credential and 401 for a bad one. */
   authenticate(authorization: string | undefined, now: number): ServiceUser
@@ -51,6 +53,9 @@ export function createKeyring(world: World, directory: Directory, now: number): 
     issue(serviceUser, name, at, expiresAt) {
       const value = `cog_${randomBytes(24).toString('base64url')}`
       return { value, key: add(value, serviceUser, name, at, expiresAt) }
+    },
+    add(serviceUser, name, value, at) {
+      if (!byValue.has(value)) add(value, serviceUser, name, at, null)
     },
     revoke(value, at) {
       const key = byValue.get(value)

@@ -16,7 +16,7 @@ export interface State {
   readonly organizations: Map<string, Item>
   readonly sessions: Map<string, Session>
   /** Consumption of days before the start; what sessions consume since then is counted from the sessions. */
-  readonly consumption: readonly (Omit<WorldConsumption, 'daysAgo'> & { readonly day: number })[]
+  readonly consumption: (Omit<WorldConsumption, 'daysAgo'> & { readonly day: number })[]
   /** Newest last. */
   readonly auditLogs: Item[]
   /** Objects of one kind that belong to an organization or to the enterprise, by id. */
@@ -70,7 +70,8 @@ export function organizationItem(id: string, name: string, seconds: number): Ite
   return { org_id: id, name, ...limits, created_at: seconds, updated_at: seconds }
 }
 
-function itemOf(seed: WorldItem, nowMs: number): Item {
+/** An object of the world as it is kept. */
+export function itemOf(seed: WorldItem, nowMs: number): Item {
   const bornMs = nowMs - seed.daysAgo * DAY * 1000
   const born = isoKinds.has(seed.kind) ? isoTime(bornMs) : Math.floor(bornMs / 1000)
   return { [idMembers[seed.kind]]: seed.id, ...seed.fields, created_at: born, updated_at: born }

@@ -1,0 +1,77 @@
+// What the sandbox says when it runs: addresses, and requests to paste.
+
+import { join } from 'node:path'
+import type { Sandbox } from '../../sandbox/sandbox.ts'
+import type { FirstRequests } from './requests.ts'
+
+type Paint = (colour: 'bold' | 'green' | 'red' | 'yellow', text: string) => string
+
+/** Where everything is. */
+export function addressesOf({ addresses, config, simulator, issuer, directory }: Sandbox): Record<string, string> {
+  return {
+    ...addresses,
+    upstream: simulator.origin,
+    issuer: issuer.origin,
+    records: join(directory, 'records'),
+    config: config.file,
+    policies: config.policiesDirectory,
+  }
+}
+
+/** `own`: the configuration that was named with `--config`, for the commands to paste. */
+export function bannerOf(sandbox: Sandbox, requests: FirstRequests | null, own: string | null, paint: Paint): string {
+  const at = addressesOf(sandbox)
+  return [
+    `${paint('bold', 'devin-gateway sandbox')}: the real gateway, a simulated Devin API, an SSO issuer of its own`,
+    [
+      `  callers       ${at['gateway'] ?? ''}`,
+      `  operators     ${at['admin'] ?? ''}   (/readyz, /metrics, /api/status, /api/keys)`,
+      `  Devin API     ${at['upstream'] ?? ''}   (simulated)`,
+      `  SSO issuer    ${at['issuer'] ?? ''}`,
+      `  policies      ${at['policies'] ?? ''}`,
+      `  records       ${at['records'] ?? ''}`,
+    ].join('\n'),
+    ...(requests === null ? [] : toPaste(at['gateway'] ?? '', requests, own, paint)),
+    `Change a policy file while this runs: a good set is in force within about a second, a bad one is refused here.`,
+    'Ctrl-C stops everything.',
+  ].join('\n\n')
+}
+
+function toPaste(
+  base: string,
+  { team, allowed, denied, cached, bounded }: FirstRequests,
+  own: string | null,
+  paint: Paint,
+): string[] {
+  const auth = '-H "Authorization: Bearer $TOKEN"'
+  const config = own === null ? '' : ` --config ${quoted(own)}`
+  const get = (path: string): string => `  curl -i "${base}${path}" ${auth}`
+  const parts = [
+    `Paste into another terminal, in this folder. First a token, as a member of team ${team} has it:`,
+    `  TOKEN=$(npx devin-gateway token${config} --team ${team})`,
+  ]
+  if (allowed !== null)
+    parts.push(`${paint('green', 'allowed')}: the least powerful key that suffices is swapped in`, get(allowed))
+  if (denied !== null)
+    parts.push(`${paint('red', 'denied')}: not this team's, with the reason and a decision id`, get(denied))
+  if (cached !== null)
+    parts.push(
+      `${paint('yellow', 'cached')}: the same question again within its lifetime costs no call upstream; see Cache-Status`,
+      `${get(cached)}\n${get(cached)}`,
+    )
+  if (bounded !== null)
+    parts.push(
+      `${paint('red', 'bounded')}: granted, and a guardrail bounds what a session may cost`,
+      `  curl -i "${base}${bounded.path}" ${auth} \\\n    -H "Content-Type: application/json" -d '${bounded.body}'`,
+    )
+  if (denied !== null)
+    parts.push(
+      'And why something is allowed or denied, and what would be nearest:',
+      `  npx devin-gateway explain${config} --team ${team} GET ${denied}`,
+    )
+  return parts
+}
+
+function quoted(file: string): string {
+  return /^[\w@%+=:,./-]+$/.test(file) ? file : `'${file.replaceAll("'", String.raw`'\''`)}'`
+}
