@@ -38,7 +38,6 @@ export interface FetchLease {
   sinkBehind(sink: CacheSink, again: (lease: FetchLease) => void): ResponseSink
 }
 
-/** Another caller's call is under way for the same. */
 export interface CacheWait {
   readonly kind: 'wait'
   /** Calls back once with the answer or the lease. To be called at once. */

@@ -2,9 +2,7 @@
 
 import type { ResponseSink } from './response-stream.ts'
 
-/** Who decides how long an answer may be kept. */
 export type CacheRule =
-  /** Neither kept nor shared. */
   | { readonly kind: 'never' }
   /**
    * The operation's class decides; the upstream's Cache-Control and Vary can shorten or forbid. `alwaysCollapsed`: identical
@@ -14,7 +12,6 @@ export type CacheRule =
   /** The upstream's fields alone decide (RFC 9111); `heuristics` allows section 4.2.2 where they say nothing. */
   | { readonly kind: 'rfc9111'; readonly heuristics: boolean }
 
-/** One request that the policy has already allowed. */
 export interface CacheRequest {
   /** Id of the operation; statistics are kept by it. */
   readonly operation: string
@@ -41,7 +38,6 @@ export interface CacheRequest {
   readonly mayBeAbsent: boolean
 }
 
-/** How the cache came to an answer, for the response, the log and the metrics. */
 export interface CacheOutcome {
   /**
    * `hit`: a stored fresh answer. `stale`: a stored one past its lifetime, by an exception. `validated`: a stored one that the

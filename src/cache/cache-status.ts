@@ -14,7 +14,6 @@ export interface Forwarded {
   readonly detail: string | null
 }
 
-/** Our name in the field. */
 const name = 'devin-gateway'
 
 /** The answer came from the store and nobody was asked. `detail` names the exception by which a stale one was used. */

@@ -14,7 +14,6 @@ export interface WallTime {
   readonly latestMs: number
 }
 
-/** Tells the wall time. */
 export function createWallTime({ now, monotonic }: Clocks): () => WallTime {
   const startedAtMs = now() - monotonic()
   return () => {

@@ -13,7 +13,6 @@ const ofTheAsker: ReadonlySet<ProblemKindName> = new Set([
   'budget-exceeded',
 ])
 
-/** Refusals before anything was sent. */
 const unsent: ReadonlySet<ProblemKindName> = new Set([...ofTheAsker, 'overloaded', 'key-unavailable'])
 
 /** Whether the upstream surely got nothing of the request. */
@@ -41,7 +40,6 @@ export function tellsNothing(status: number): boolean {
   return status >= 500 || status === 429
 }
 
-/** The problem for callers who waited for an answer that was a 429. */
 export function restProblem({ fields }: ResponseHead): Problem {
   const seconds = Math.max(1, Math.ceil(restMs(fields) / 1000))
   return new Problem(

@@ -7,7 +7,6 @@ import type { WallTime } from './clocks.ts'
 import type { StoredResponse, Terms } from './rfc9111/stored-response.ts'
 import type { CacheOutcome } from './cache-request.ts'
 
-/** What a call is for. */
 export interface FetchPlan {
   readonly key: string
   /** Tags and path, by which a write bars it. */
@@ -22,7 +21,6 @@ export interface FetchPlan {
   readonly sequence: number
 }
 
-/** How an answer came about. */
 export interface FetchResult {
   readonly result: CacheOutcome['result']
   readonly fwdStatus: number | null
@@ -32,7 +30,6 @@ export interface FetchResult {
   readonly detail: string | null
 }
 
-/** A call, as writes see it. */
 export interface BarredFetch {
   readonly plan: FetchPlan
   /** A write came in between: nothing is kept. */
@@ -41,13 +38,11 @@ export interface BarredFetch {
   bar(): void
 }
 
-/** What a call needs of the rest of the cache. */
 export interface FetchParts {
   readonly monotonic: () => number
   readonly wallTime: () => WallTime
   readonly allowance: Allowance
   readonly maxEntryBytes: number
-  /** Value of the Age field. */
   age(entry: StoredResponse): string
   /** Counts how an answer came about and gives its outcome. */
   outcome(plan: FetchPlan, read: CacheRead, account: FetchResult): CacheOutcome

@@ -178,7 +178,6 @@ function nameOf(pair: string): string {
   return equals === -1 ? pair : pair.slice(0, equals)
 }
 
-/** The path of a target. */
 export function pathOf(target: string): string {
   const mark = target.indexOf('?')
   return mark === -1 ? target : target.slice(0, mark)

@@ -39,26 +39,12 @@ export interface CacheStats {
   readonly operations: ReadonlyMap<string, OperationCounts>
 }
 
-export interface ResponseCache {
-  /**
-   * Gives the answer, a lease to ask the upstream, or a place behind another caller who asks the same. Never throws.
-   */
-  acquire(request: CacheRequest): Acquired
-  /**
-   * Drops what is stored under any of these names (tags, or paths that begin with `/`), on all instances, and keeps reads that
-   * are under way from being stored. For purges, and for writes that went another way.
-   */
-  invalidate(names: readonly string[]): Promise<BroadcastResult>
-  stats(): CacheStats
-}
-
 /** Only answers about a past time are kept longer, and no write changes those. */
 const longestChangingMs = 3_600_000
 /** Answers that are being collected may take this part of the memory besides what is stored. */
 const collectingShare = 8
 
-/** Makes an empty cache. Nothing is kept on disk. */
-export function createResponseCache(options: ResponseCacheOptions): ResponseCache {
+export function createResponseCache(options: ResponseCacheOptions) {
   const { monotonic, maxBytes, maxEntryBytes, upstreamBase } = options
   const { peers = null } = options
   const statistics = createStatistics()
@@ -155,7 +141,6 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     return refusedAnswer(problem, uncached(request, fwd, null))
   }
 
-  /** The cache has no part in it. */
   function pass(request: CacheRequest, fwd: Forward): FetchLease {
     return passThrough({ outcome: (status) => uncached(request, fwd, status) })
   }
@@ -169,11 +154,21 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
   }
 
   return {
+    /**
+     * Gives the answer, a lease to ask the upstream, or a place behind another caller who asks the same. Never throws.
+     */
     acquire,
-    invalidate: (names) => invalidation.dropEverywhere({ names, unsettled: false }),
-    stats() {
+    /**
+     * Drops what is stored under any of these names (tags, or paths that begin with `/`), on all instances, and keeps reads that
+     * are under way from being stored. For purges, and for writes that went another way.
+     */
+    invalidate: (names: readonly string[]): Promise<BroadcastResult> =>
+      invalidation.dropEverywhere({ names, unsettled: false }),
+    stats(): CacheStats {
       const { bytes, bytesOf, entries } = store
       return { bytes, bytesOf, entries, fetches: fetches.underWay.size, operations: statistics.operations }
     },
   }
 }
+
+export type ResponseCache = ReturnType<typeof createResponseCache>

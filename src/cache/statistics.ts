@@ -15,11 +15,6 @@ export interface OperationCounts {
 
 type Counts = { -readonly [name in keyof OperationCounts]: number }
 
-export interface Statistics {
-  count(operation: string, result: CacheOutcome['result'] | 'eviction'): void
-  readonly operations: ReadonlyMap<string, OperationCounts>
-}
-
 const counterOf = {
   hit: 'hits',
   stale: 'stale',
@@ -30,11 +25,11 @@ const counterOf = {
   eviction: 'evictions',
 } as const
 
-export function createStatistics(): Statistics {
+export function createStatistics() {
   const operations = new Map<string, Counts>()
   return {
     operations,
-    count(operation, result) {
+    count(operation: string, result: CacheOutcome['result'] | 'eviction'): void {
       let counts = operations.get(operation)
       if (counts === undefined) {
         counts = { hits: 0, stale: 0, validated: 0, collapsed: 0, misses: 0, bypassed: 0, evictions: 0 }
@@ -44,3 +39,5 @@ export function createStatistics(): Statistics {
     },
   }
 }
+
+export type Statistics = ReturnType<typeof createStatistics>

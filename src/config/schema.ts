@@ -125,7 +125,9 @@ const upstream = z.strictObject({
   timeouts: z
     .strictObject({
       connect: timer().prefault('5s').describe('Longest time to connect, TLS included.'),
-      headers: timer().prefault('60s').describe('Longest wait for the head of a response.'),
+      headers: timer()
+        .prefault('60s')
+        .describe('Longest wait for the head of a response, and for a connection while all are in use.'),
       body_idle: timer().prefault('60s').describe('Longest pause inside a response body.'),
     })
     .prefault({})

@@ -41,7 +41,6 @@ export function filteredFields({ fields }: ResponseHead): string[] {
 
 const ofErrors = new Set([...contentFree, 'content-type', 'allow'])
 
-/** The fields of an upstream's error that goes on with its body. */
 export function errorFields({ fields }: ResponseHead): string[] {
   return kept(fields, ofErrors)
 }

@@ -8,7 +8,6 @@ import { UnknownShape } from './unknown-shape.ts'
 export interface SplitReceiver {
   /** One item of the list as it came; it has an end, and is not checked further. */
   item(bytes: Buffer): void
-  /** Another member of a page. */
   member(name: string, value: StrictJson): void
 }
 
@@ -36,7 +35,6 @@ type Expected =
   | 'first-item'
   | 'item-end'
   | 'nothing'
-/** What the value that is being read is. */
 type Role = 'name' | 'member' | 'item'
 
 export class ItemSplitter {

@@ -37,7 +37,6 @@ class FilteredList implements ResponseSink, ResponseSource {
   #calls = 0
   #bytes = 0
   #pageBytes = 0
-  /** Items given on. */
   #given = 0
   #sawForeign = false
   // Of the upstream's page that is being read.
@@ -233,7 +232,6 @@ class FilteredList implements ResponseSink, ResponseSource {
     return this.#calls >= maxCalls || this.#bytes >= maxBytes || elapsedMs >= maxMs
   }
 
-  /** Ends the caller's page. */
   #finish({ start: { after, skip }, seal }: CallerPage, next: PagePosition | null, more: boolean): void {
     const isWhole = !more && after === null && skip === 0
     const cursor = next === null ? null : seal(next)

@@ -13,7 +13,6 @@ export interface ObjectRequest {
   readonly selection: Selection
   /** The refusal of an object that is not there or not the caller's. */
   outside(): Problem
-  /** The refusal of an answer that is not as the catalogue says. */
   refusal(why: string): Problem
 }
 

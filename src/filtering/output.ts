@@ -33,7 +33,6 @@ export class Output {
     if (token !== null) this.unshare(token)
   }
 
-  /** It must not be shared, for the reason that the token names. */
   unshare(token: string): void {
     this.#head = { ...this.#head, unshared: this.#head.unshared ?? token }
   }

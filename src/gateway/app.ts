@@ -40,7 +40,6 @@ export interface GatewayParts {
   readonly recorder: Recorder
   /** The snapshot for a request that arrives now. */
   readonly policy: () => PolicySet
-  /** The monotonic clock. */
   readonly now: () => number
   /** A defect of the gateway, or a problem for operators, with its cause. */
   readonly onDefect: (context: RequestContext, problem: Problem) => void
@@ -48,7 +47,6 @@ export interface GatewayParts {
   readonly upstreamOrigin: string
 }
 
-/** Events of connections, for metrics and log. */
 export interface ListenerEvents {
   readonly onRefused: (reason: ConnectionRefusal) => void
   readonly onCut: (cause: ConnectionCut) => void
@@ -56,20 +54,6 @@ export interface ListenerEvents {
 
 /** `closing-connections`: still serving, and every answer closes its connection. `draining`: what arrives now is sent elsewhere. */
 export type ListenerPhase = 'open' | 'closing-connections' | 'draining'
-
-export interface GatewayApp {
-  listen(host: string, port: number): Promise<{ host: string; port: number }>
-  setPhase(phase: ListenerPhase): void
-  readonly inFlight: number
-  /** Connections of callers that are open. */
-  readonly connections: number
-  /** Shows another certificate to new connections. */
-  useCertificate(certificate: Certificate): void
-  /** Stops listening and waits until the last exchange is over, or cuts what is left at the deadline. */
-  close(deadlineMs: number): Promise<void>
-  /** Cuts every connection, and resolves when the last exchange is recorded. */
-  cut(): Promise<void>
-}
 
 /**
  * How long the record of a request whose caller has left waits for the upstream's answer. Shared reads and creates
@@ -80,7 +64,7 @@ function recordWithinMs({ isRead, claim }: RequestContext): number {
 }
 
 /** Builds the listener; nothing is bound before `listen`. */
-export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp> {
+export async function createGatewayApp(parts: GatewayParts) {
   const { stages, recorder, now } = parts
   let phase: ListenerPhase = 'open'
   let inFlight = 0
@@ -173,11 +157,7 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
     scope.addHook('onRequest', hookOf(stages.authenticate))
     for (const stage of stages.decide) scope.addHook('preHandler', hookOf(stage))
     const forward: RouteHandlerMethod = ({ context }) => stages.forward(context)
-    // The stages forward the request: the library's own handler would resolve an address for each that nobody uses.
-    scope.addHook('onRoute', (route) => {
-      route.handler = forward
-    })
-    scope.register(httpProxy, { upstream: parts.upstreamOrigin, retryMethods: [] })
+    scope.register(httpProxy, { upstream: parts.upstreamOrigin, handler: forward, retryMethods: [] })
     scope.setNotFoundHandler(forward)
     done()
   }
@@ -228,35 +208,40 @@ export async function createGatewayApp(parts: GatewayParts): Promise<GatewayApp>
   await app.ready()
 
   return {
-    get inFlight() {
+    get inFlight(): number {
       return inFlight
     },
-    get connections() {
+    /** Connections of callers that are open. */
+    get connections(): number {
       return connections.open
     },
-    setPhase(next) {
+    setPhase(next: ListenerPhase): void {
       phase = next
       if (next === 'open') return
       connections.goAway()
       for (const { response } of pipelines.ends()) if (!response.headersSent) response.shouldKeepAlive = false
     },
-    async listen(host, port) {
+    async listen(host: string, port: number): Promise<{ host: string; port: number }> {
       await app.listen({ host, port })
       const address = server.address()
       return typeof address === 'object' && address !== null
         ? { host: address.address, port: address.port }
         : { host, port }
     },
-    useCertificate: (certificate) => renewCertificate(server, certificate),
-    async close(deadlineMs) {
+    useCertificate: (certificate: Certificate): void => renewCertificate(server, certificate),
+    /** Stops listening and waits until the last exchange is over, or cuts what is left at the deadline. */
+    async close(deadlineMs: number): Promise<void> {
       const startedAtMs = now()
       await connections.close(deadlineMs)
       await untilRecorded(deadlineMs - (now() - startedAtMs))
       await app.close()
     },
-    async cut() {
+    /** Cuts every connection, and resolves when the last exchange is recorded. */
+    async cut(): Promise<void> {
       connections.cut()
       await untilRecorded(0)
     },
   }
 }
+
+export type GatewayApp = Awaited<ReturnType<typeof createGatewayApp>>

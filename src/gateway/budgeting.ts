@@ -16,17 +16,6 @@ import { Problem } from '../problems.ts'
 import type { RequestContext } from './context.ts'
 import { sessionCreate } from '../catalogue/operation.ts'
 
-export interface Budgeting {
-  /**
-   * Reserves for a request that is about to be sent. Null at once when there is nothing to reserve; a promise of null when
-   * it may be sent without. Throws or rejects with `budget-exceeded`, `budget-unavailable`, or `guardrail` for a create that
-   * nothing bounds.
-   */
-  reserve(context: RequestContext, evaluation: Evaluation): Promise<CreateReservation | null> | null
-  /** The status of budgets; null while it is unknown. */
-  statuses(budgets: readonly Budget[]): Promise<readonly BudgetStatus[] | null>
-}
-
 export interface BudgetingOptions {
   readonly budgets: Budgets
   readonly now: () => number
@@ -35,14 +24,14 @@ export interface BudgetingOptions {
   readonly onResult: (result: 'reserved' | 'refused' | 'unbounded' | 'unavailable') => void
 }
 
-export function createBudgeting({ budgets, now, whenUnavailable, onResult }: BudgetingOptions): Budgeting {
+export function createBudgeting({ budgets, now, whenUnavailable, onResult }: BudgetingOptions) {
   async function reserve(
     context: RequestContext,
     charged: readonly Budget[],
     organization: string,
     bound: number | null,
   ): Promise<CreateReservation | null> {
-    const judged = await attempt(() =>
+    const judged = await unlessUnavailable(() =>
       budgets.reserve({ id: context.decisionId, organization, bound, budgets: charged }),
     )
     if (judged === null) return null
@@ -57,7 +46,7 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
   }
 
   async function wake(session: string): Promise<null> {
-    const asleep = await attempt(() => budgets.wake(session))
+    const asleep = await unlessUnavailable(() => budgets.wake(session))
     if (asleep === null) return null
     onResult('refused')
     throw new Problem(
@@ -67,8 +56,8 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
     )
   }
 
-  /** Null where creates are allowed although they cannot be counted. */
-  async function attempt<T>(ask: () => Promise<T>): Promise<T | null> {
+  /** What the budgets answer; null while they are unavailable, where creates are allowed all the same. */
+  async function unlessUnavailable<T>(ask: () => Promise<T>): Promise<T | null> {
     try {
       return await ask()
     } catch (error) {
@@ -84,7 +73,8 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
   }
 
   return {
-    async statuses(asked) {
+    /** The status of budgets; null while it is unknown. */
+    async statuses(asked: readonly Budget[]): Promise<readonly BudgetStatus[] | null> {
       if (asked.length === 0) return []
       try {
         return await budgets.statuses(asked)
@@ -93,7 +83,12 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
         throw error
       }
     },
-    reserve(context, evaluation) {
+    /**
+     * Reserves for a request that is about to be sent. Null at once when there is nothing to reserve; a promise of null when
+     * it may be sent without. Throws or rejects with `budget-exceeded`, `budget-unavailable`, or `guardrail` for a create that
+     * nothing bounds.
+     */
+    reserve(context: RequestContext, evaluation: Evaluation): Promise<CreateReservation | null> | null {
       const { facts, target, body } = evaluation
       const { operation, organization } = facts
       if (operation.id !== sessionCreate) {
@@ -113,7 +108,8 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
   }
 }
 
-/** Requests that wake a sleeping session. */
+export type Budgeting = ReturnType<typeof createBudgeting>
+
 const wakes: ReadonlySet<string> = new Set(['org.sessions.messages.send', 'ent.sessions.messages.send'])
 
 function exceeded(budgetStatus: BudgetStatus | null, bound: number, nowMs: number): Problem {

@@ -16,34 +16,41 @@ import type { Facts, ResponseFilter } from '../policy/model/decision.ts'
 
 const notKept: CacheRule = { kind: 'never' }
 
-/** The request for the cache. `key` is the handle that was chosen: those who would use the same one share answers. */
+/**
+ * The request for the cache. Those who would use the same key share answers. What follows from the evaluation alone is made
+ * once for requests that repeat it.
+ */
 export function cacheRequestOf(
   evaluation: Evaluation,
   memo: DecisionMemo,
   catalogue: Catalogue,
   method: string,
-  target: Target,
   fields: CallerFields,
   now: () => number,
 ): CacheRequest {
-  const { facts, decision, key } = evaluation
+  const { decision, facts, key, target } = evaluation
   const { operation } = facts
   const reads = method === 'GET' || method === 'HEAD'
-  const rule = reads
-    ? operation.streaming
+  const rule = !reads
+    ? (memo.cacheRequest?.rule ?? ruleOfWrite(catalogue, target))
+    : operation.streaming
       ? notKept
       : ruleFor(operation.cache, target.query, now)
-    : ruleOfWrite(catalogue, target)
+  // The rule of a window changes when the window is over.
+  if (memo.cacheRequest?.rule !== rule)
+    memo.cacheRequest = {
+      operation: operation.id,
+      partition: key === null ? '' : partitionOf(key.key, decision.response),
+      method,
+      target: addressOf(target),
+      rule,
+      tags: reads ? namesOfRead(facts, target, rule) : namesOfWrite(facts, catalogue),
+      atMostMs: decision.team?.cacheAtMostMs ?? null,
+      mayBeAbsent: asksForOneThing(operation),
+    }
   return {
-    operation: operation.id,
-    partition: key === null ? '' : partitionOf(key.key, decision.response),
-    method,
-    target: addressOf(target),
+    ...memo.cacheRequest,
     fields: [...fields.forward, ...fields.ranges, 'accept-encoding', acceptedCodings(fields.acceptEncoding)],
-    rule,
-    tags: reads ? namesOfRead(facts, target, rule) : (memo.stale ??= namesOfWrite(facts, catalogue)),
-    atMostMs: decision.team?.cacheAtMostMs ?? null,
-    mayBeAbsent: asksForOneThing(operation),
   }
 }
 
@@ -89,9 +96,7 @@ function namesOfRead(
   return names
 }
 
-/**
- * A write inside an organization leaves the answers about the others alone. The names are made once for an evaluation.
- */
+/** A write inside an organization leaves the answers about the others alone. */
 function namesOfWrite({ operation, organization }: Facts, catalogue: Catalogue): string[] {
   return operation.invalidates.map((id) => {
     const bound = organization !== null && (catalogue.operation(id)?.organizations.segment ?? -1) !== -1

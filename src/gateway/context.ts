@@ -16,7 +16,6 @@ import type { PolicySet } from '../policy/model/policy-set.ts'
 import { asProblem, type Problem } from '../problems.ts'
 import type { DecisionMemo } from './evaluation-memo.ts'
 import type { CallerFields } from './fields.ts'
-import { Releases } from './releases.ts'
 import type { StageName } from './stages/names.ts'
 
 /**
@@ -26,7 +25,6 @@ import type { StageName } from './stages/names.ts'
  */
 const phases = { deciding: 0, answering: 1, answered: 2, closed: 3, ended: 4 } as const
 
-/** Listeners of an exchange. */
 export interface ContextEvents {
   /** A refusal or failure is about to be answered, or has cut the answer off. */
   failed(context: RequestContext, problem: Problem): void
@@ -46,7 +44,6 @@ export class RequestContext {
   readonly method: string | null
   /** The request target as it was received. Never recorded: a query can hold anything. */
   readonly rawTarget: string
-  /** The snapshot that the whole request sees. */
   readonly policy: PolicySet
   /** Where it is, or where it has ended. */
   stage: StageName = 'open'
@@ -63,7 +60,6 @@ export class RequestContext {
   receivedBody: Buffer | null = null
   /** The Idempotency-Key that this request has claimed. */
   claim: Claim | null = null
-  /** The budget reservation. */
   reservation: CreateReservation | null = null
   /** What the cache gave in place of an answer: a lease or a place behind another caller. */
   acquired: CacheWait | FetchLease | null = null
@@ -107,8 +103,9 @@ export class RequestContext {
   #complete = false
   #calls = 0
   readonly #events: ContextEvents
-  readonly #ofCaller = new Releases()
-  readonly #ofCall = new Releases()
+  /** What it holds until its caller has the answer, and until no call is left; null once it was released. */
+  #ofCaller: (() => void)[] | null = []
+  #ofCall: (() => void)[] | null = []
 
   constructor(
     request: IncomingMessage,
@@ -142,7 +139,6 @@ export class RequestContext {
     return this.#phase >= phases.answered
   }
 
-  /** The whole answer was handed over: later errors change nothing. */
   get isComplete(): boolean {
     return this.#complete
   }
@@ -213,7 +209,9 @@ export class RequestContext {
     if (this.isClosed) return
     this.aborted = aborted
     this.#advance(phases.closed)
-    this.#release(this.#ofCaller)
+    const held = this.#ofCaller
+    this.#ofCaller = null
+    this.#release(held)
     this.#endWhenDone()
   }
 
@@ -237,19 +235,23 @@ export class RequestContext {
 
   /** Released when the caller has its answer or has left. */
   whenClosed(release: () => void): void {
-    this.#ofCaller.add(release)
+    if (this.#ofCaller === null) release()
+    else this.#ofCaller.push(release)
   }
 
   /** Released when the exchange is over and so is every call to the upstream that was made for it. */
   whenEnded(release: () => void): void {
-    this.#ofCall.add(release)
+    if (this.#ofCall === null) release()
+    else this.#ofCall.push(release)
   }
 
   /** Nothing is waited for any more, also not what is under way at the upstream. */
   end(): void {
     if (this.isEnded) return
     this.#phase = phases.ended
-    this.#release(this.#ofCall)
+    const held = this.#ofCall
+    this.#ofCall = null
+    this.#release(held)
     this.#events.ended(this)
   }
 
@@ -261,13 +263,14 @@ export class RequestContext {
     if (this.#phase === phases.closed && this.#calls === 0) this.end()
   }
 
-  /** No caller is left on the stack to catch an error. */
-  #release(releases: Releases): void {
-    try {
-      releases.release()
-    } catch (error) {
-      this.#events.failed(this, asProblem(error))
-    }
+  /** In reverse order, also after a failure: no caller is left on the stack to catch an error. */
+  #release(held: (() => void)[] | null): void {
+    for (let release = held?.pop(); release !== undefined; release = held?.pop())
+      try {
+        release()
+      } catch (error) {
+        this.#events.failed(this, asProblem(error))
+      }
   }
 
   #advance(phase: number): void {

@@ -8,20 +8,6 @@ import type { DevinUser } from '../policy/guardrails/attributes.ts'
 import type { PolicySet } from '../policy/model/policy-set.ts'
 import { Problem } from '../problems.ts'
 
-export interface DevinUsers {
-  /**
-   * The caller's user in an organization (null: in the enterprise). A promise only where Devin has to be asked; when the
-   * member list cannot be read and nothing is remembered it rejects with `upstream-unreachable`, or, where the answer is
-   * not required, says so.
-   */
-  find(
-    policy: PolicySet,
-    principal: Principal,
-    organization: string | null,
-    required: boolean,
-  ): DevinUser | Promise<DevinUser>
-}
-
 /** How the member list is read: the JSON of a successful answer, `absent` for a 404, null when there was none. */
 export interface MemberCalls {
   read(
@@ -49,8 +35,7 @@ const unknownMs = 30_000
 /** More than the members of a large company. */
 const mostRemembered = 20_000
 
-/** Makes the finder. */
-export function createDevinUsers({ calls, now }: DevinUsersOptions): DevinUsers {
+export function createDevinUsers({ calls, now }: DevinUsersOptions) {
   const remembered = new LRUCache<string, Remembered>({ max: mostRemembered })
   const underWay = new Map<string, Promise<DevinUser | null>>()
 
@@ -68,7 +53,17 @@ export function createDevinUsers({ calls, now }: DevinUsersOptions): DevinUsers 
   }
 
   return {
-    find(policy, principal, organization, required) {
+    /**
+     * The caller's user in an organization (null: in the enterprise). A promise only where Devin has to be asked; when the
+     * member list cannot be read and nothing is remembered it rejects with `upstream-unreachable`, or, where the answer is
+     * not required, says so.
+     */
+    find(
+      policy: PolicySet,
+      principal: Principal,
+      organization: string | null,
+      required: boolean,
+    ): DevinUser | Promise<DevinUser> {
       const { email } = principal
       if (email === null)
         return { unknown: 'the token of this caller says no e-mail address, by which Devin could know it' }
@@ -95,6 +90,8 @@ export function createDevinUsers({ calls, now }: DevinUsersOptions): DevinUsers 
     },
   }
 }
+
+export type DevinUsers = ReturnType<typeof createDevinUsers>
 
 interface MemberList {
   readonly operation: string

@@ -1,6 +1,7 @@
 // Remembers evaluations of repeated requests, as dashboards and pollers send them. The same principal, policies,
 // method and target give the same evaluation, so it is computed and serialised once.
 
+import type { CacheRequest } from '../cache/cache-request.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { Evaluation } from '../policy/decision/evaluate.ts'
 import type { Problem } from '../problems.ts'
@@ -11,8 +12,8 @@ export class DecisionMemo {
   refusal: Problem | null | undefined = undefined
   /** Its decision record as JSON; null while it was not recorded. */
   record: string | null = null
-  /** Tags that a write makes stale in the cache; null while not computed. */
-  stale: readonly string[] | null = null
+  /** What the cache is asked, without the fields of the caller; null while not computed. */
+  cacheRequest: Omit<CacheRequest, 'fields'> | null = null
   #afterBody: DecisionMemo | null = null
 
   /** The memo of the evaluation after reading a body that added no facts. */
@@ -21,7 +22,6 @@ export class DecisionMemo {
   }
 }
 
-/** An evaluation and what was made of it. */
 export interface Evaluated {
   readonly evaluation: Evaluation
   readonly memo: DecisionMemo

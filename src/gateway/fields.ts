@@ -32,7 +32,6 @@ const requestFields = new Set([
   'user-agent',
 ])
 
-/** What the gateway itself reads from a caller's fields. */
 export interface CallerFields {
   /** Name and value alternating, names in lower case: ready to be sent upstream once the credential is added. */
   readonly forward: string[]

@@ -15,7 +15,6 @@ export function firstValue(fields: readonly string[], name: string): string | nu
   return null
 }
 
-/** How many lines a field has. */
 export function countLines(fields: readonly string[], name: string): number {
   let count = 0
   for (let index = 0; index < fields.length; index += 2) if (fields[index] === name) count += 1

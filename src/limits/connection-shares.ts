@@ -1,15 +1,6 @@
 // How much of a scarce resource one team may hold, by what is left of it. Pure.
 
-/** What is shared: connections to the upstream, or places in the queue before them. */
-export interface ConnectionShares {
-  /** True when the team may take one more. */
-  allows(team: string, weight: number): boolean
-  take(team: string): void
-  giveBack(team: string): void
-  /** Taken by all. */
-  readonly taken: number
-  takenBy(team: string): number
-}
+export type ConnectionShares = ReturnType<typeof createConnectionShares>
 
 /** A team may hold so many times what is left, for each unit of weight; beyond the highest, weight only orders. */
 const timesOfWeight = 4
@@ -28,29 +19,31 @@ export function mostForOneTeam(capacity: number, weight: number): number {
  * Dynamic thresholds (Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998): a team may take one more
  * while what it holds is below a multiple of what is free. Alone it gets most of it, and less beside others, without
  * knowing about them; whatever teams hold, some is left for who comes next. With one or two in all there is nothing
- * to leave.
+ * to leave. What is shared are connections to the upstream, and places in the queue before them.
  */
-export function createConnectionShares(capacity: number): ConnectionShares {
+export function createConnectionShares(capacity: number) {
   const held = new Map<string, number>()
   const spared = capacity > 2 ? Math.max(1, Math.floor(capacity * sparedPart)) : 0
   let taken = 0
 
   return {
-    get taken() {
+    /** Taken by all. */
+    get taken(): number {
       return taken
     },
-    takenBy: (team) => held.get(team) ?? 0,
-    allows(team, weight) {
+    takenBy: (team: string): number => held.get(team) ?? 0,
+    /** True when the team may take one more. */
+    allows(team: string, weight: number): boolean {
       const free = capacity - taken
       const own = held.get(team) ?? 0
       if (free <= 0) return false
       return own === 0 || own < Math.min(timesOfWeight * weight, mostTimes) * (free - spared)
     },
-    take(team) {
+    take(team: string): void {
       taken += 1
       held.set(team, (held.get(team) ?? 0) + 1)
     },
-    giveBack(team) {
+    giveBack(team: string): void {
       const own = held.get(team) ?? 0
       if (own === 0) return
       taken -= 1

@@ -1,5 +1,4 @@
-// The limiter's interface: all limits of a request are checked together, and it is counted in all or in none. Types
-// only. local/ is the limiter of one instance, shared/ that of several over a store.
+// The limiter's interface: all limits of a request are checked together, and it is counted in all or in none. local/ is the limiter of one instance, shared/ that of several over a store.
 
 /** So many in a span of time: sliding (`perMs`), sliding with a burst, or in a calendar day, week or month. */
 export interface Quota {
@@ -49,16 +48,19 @@ export interface LimitDecision {
   readonly storeAway: boolean
 }
 
+/** What a request counts in rates and budgets where nobody says more. It always holds one slot of a concurrency limit. */
+export const costOfRequest = 1
+
 /** A promise only where a shared store has to be asked. Nothing rejects. */
 export interface Limiter {
-  /** Judges and, when every limit has room, counts. A refused request counts nowhere. */
-  take(limits: readonly Limit[]): LimitDecision | Promise<LimitDecision>
+  /** Judges and, when every limit has room, counts the cost. A refused request counts nowhere. */
+  take(limits: readonly Limit[], cost?: number): LimitDecision | Promise<LimitDecision>
   /** How the limits stand, without counting. */
   peek(limits: readonly Limit[]): readonly LimitStatus[] | Promise<readonly LimitStatus[]>
   /** The request is over: frees its concurrency slots. Exactly once for each granted `take`. */
   release(limits: readonly Limit[]): void
-  /** The call came to nothing (a create that failed): gives its budgets back. */
-  giveBack(limits: readonly Limit[]): void
+  /** The call came to nothing (a create that failed): gives its budgets back, which counted this cost. */
+  giveBack(limits: readonly Limit[], cost?: number): void
 }
 
 export interface LimitClocks {

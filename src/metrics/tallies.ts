@@ -37,7 +37,7 @@ export class LabelSet {
   }
 
   /** The names that were added. */
-  known(): Iterable<string> {
+  names(): Iterable<string> {
     return this.#positions.keys()
   }
 

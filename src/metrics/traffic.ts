@@ -1,11 +1,10 @@
 // Counters that every exchange updates.
 
-import { metricList } from './metric-list.ts'
-import { createGauge, registerCounter, registerDurations, type Gauge, type Registry } from './prometheus.ts'
+import type { Metrics } from './prometheus.ts'
 import { Durations, LabelSet, Tally } from './tallies.ts'
 
 /** The closed lists of label values. */
-export interface TrafficOptions {
+export interface TrafficLabels {
   /** Ids of the catalogue's operations. */
   readonly operations: readonly string[]
   readonly problemKinds: readonly string[]
@@ -37,53 +36,66 @@ const effects = ['allow', 'deny']
 const secondsBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
 
 /** Counts in plain numbers, and turns them into samples on a scrape. `teams`: whose names may be label values. */
-export function createTraffic(registry: Registry, options: TrafficOptions, teams: LabelSet) {
+export function addTraffic(metrics: Metrics, options: TrafficLabels, teams: LabelSet) {
   const operations = new LabelSet(options.operations)
   const ends = new LabelSet(outcomes)
-  const kinds = new LabelSet(options.problemKinds)
   const reasons = new LabelSet(options.reasons)
   const requestsOfTeam: Tally[] = []
   const requestSeconds = new Durations(secondsBounds)
   const upstreamSeconds = new Durations(secondsBounds)
   const decisions = new Tally(effects.length)
-  const problems = new Tally(1)
-  let inFlight = 0
 
-  registerCounter(registry, metricList.requests, function* () {
-    for (const [team, requests] of requestsOfTeam.entries()) {
-      for (const { row, column, count } of requests?.entries() ?? []) {
-        const outcome = ends.name(column % ends.size)
-        const statusClass = statusClasses[Math.floor(column / ends.size)] ?? 'other'
-        yield [{ operation: operations.name(row), team: teams.name(team), outcome, status_class: statusClass }, count]
+  metrics.readCounter(
+    'gateway_requests_total',
+    'Requests that ended, by operation, team, how they ended and class of the status that was sent.',
+    ['operation', 'team', 'outcome', 'status_class'],
+    function* () {
+      for (const [team, requests] of requestsOfTeam.entries()) {
+        for (const { row, column, count } of requests?.entries() ?? []) {
+          const outcome = ends.name(column % ends.size)
+          const statusClass = statusClasses[Math.floor(column / ends.size)] ?? 'other'
+          yield [{ operation: operations.name(row), team: teams.name(team), outcome, status_class: statusClass }, count]
+        }
       }
-    }
-  })
-  registerDurations(registry, metricList.requestSeconds, requestSeconds, operations)
-  registerDurations(registry, metricList.upstreamSeconds, upstreamSeconds, operations)
-  const gauge: Gauge = createGauge(registry, metricList.inFlight, () => gauge.set(inFlight))
-  registerCounter(registry, metricList.decisions, function* () {
-    for (const { row, column, count } of decisions.entries()) {
+    },
+  )
+  metrics.durations(
+    'gateway_request_seconds',
+    'From the first byte of a request to the end of its answer.',
+    requestSeconds,
+    operations,
+  )
+  metrics.durations(
+    'gateway_upstream_seconds',
+    'From asking the upstream to the end of its answer.',
+    upstreamSeconds,
+    operations,
+  )
+  const inFlight = metrics.gauge('gateway_in_flight', 'Requests that have begun and not ended.')
+  metrics.readCounter('gateway_decisions_total', 'Decisions by effect and reason.', ['effect', 'reason'], function* () {
+    for (const { row, column, count } of decisions.entries())
       yield [{ effect: effects[column] ?? 'deny', reason: reasons.name(row) }, count]
-    }
   })
-  registerCounter(registry, metricList.problems, function* () {
-    for (const kind of options.problemKinds) yield [{ kind }, 0]
-    for (const { row, count } of problems.entries()) yield [{ kind: kinds.name(row) }, count]
-  })
+  const problem = metrics.counterOf(
+    'gateway_problems_total',
+    'Problem documents that the gateway itself answered, by kind.',
+    'kind',
+    options.problemKinds,
+  )
 
   return {
-    exchangeStarted: () => {
-      inFlight += 1
-    },
+    /** An exchange began. Each needs exactly one `observeExchange`. */
+    exchangeStarted: () => inFlight.inc(),
+    /** An exchange ended: counts request, decision, problem and durations. Cheap: no label text is built. */
     observeExchange: (exchange: ExchangeObservation) => {
-      inFlight -= 1
+      inFlight.dec()
       const operation = operations.position(exchange.operation)
       const requests = (requestsOfTeam[teams.position(exchange.team)] ??= new Tally(ends.size * statusClasses.length))
       requests.add(operation, ends.position(exchange.outcome) + ends.size * statusClassOf(exchange.status))
       requestSeconds.observe(operation, exchange.durationMs / 1000)
       if (exchange.upstreamMs !== null) upstreamSeconds.observe(operation, exchange.upstreamMs / 1000)
       if (exchange.effect !== null) decisions.add(reasons.position(exchange.reason), effects.indexOf(exchange.effect))
-      if (exchange.problem !== null) problems.add(kinds.position(exchange.problem), 0)
+      if (exchange.problem !== null) problem(exchange.problem)
     },
   }
 }

@@ -1,35 +1,32 @@
-// Lines that wait to be written, as bytes, and how far their target has taken them.
+// Lines that wait to be written, and how far their target has taken them.
 
-/** Memory that is filled before a write is due. */
-const usualBytes = 64 * 1024
-const mostBytesOfUnit = 3
 const lineFeed = 0x0a
 
 export class LineBuffer {
-  #bytes = Buffer.allocUnsafeSlow(usualBytes)
-  /** Everything before it is taken. Of a line that is taken in part, the beginning is kept. */
+  /** Lines behind those of `#bytes`. */
+  #text = ''
+  /** Whole lines; everything before `#start` is taken. */
+  #bytes = Buffer.alloc(0)
   #start = 0
-  #end = 0
 
-  /** How many bytes wait. */
+  /** How much waits: bytes, and characters of lines that are not encoded yet. */
   get waiting(): number {
-    return this.#end - this.#start
-  }
-
-  /** Whether a line fits without more memory. */
-  hasRoom(line: string): boolean {
-    return this.#end + line.length * mostBytesOfUnit <= this.#bytes.length
+    return this.#bytes.length - this.#start + this.#text.length
   }
 
   append(line: string): void {
-    if (!this.hasRoom(line)) this.#makeRoom(line.length * mostBytesOfUnit)
-    this.#end += this.#bytes.write(line, this.#end)
+    this.#text += line
   }
 
   /** What to write next: whole lines up to so many bytes, or the one line that is longer. */
   next(maxBytes: number): Buffer {
+    if (this.#start === this.#bytes.length) {
+      this.#bytes = Buffer.from(this.#text)
+      this.#text = ''
+      this.#start = 0
+    }
     const limit = this.#start + maxBytes
-    if (this.#end <= limit) return this.#bytes.subarray(this.#start, this.#end)
+    if (this.#bytes.length <= limit) return this.#bytes.subarray(this.#start)
     const last = this.#bytes.lastIndexOf(lineFeed, limit - 1)
     const end = last >= this.#start ? last : this.#bytes.indexOf(lineFeed, this.#start)
     return this.#bytes.subarray(this.#start, end + 1)
@@ -38,10 +35,6 @@ export class LineBuffer {
   /** The target has taken so many bytes more. */
   took(bytes: number): void {
     this.#start += bytes
-    if (this.waiting > 0) return
-    this.#start = 0
-    this.#end = 0
-    if (this.#bytes.length > usualBytes) this.#bytes = Buffer.allocUnsafeSlow(usualBytes)
   }
 
   /** Whether the target has taken a part of a line. */
@@ -56,23 +49,13 @@ export class LineBuffer {
 
   /** Drops everything; returns how many lines were not taken whole. */
   clear(): number {
-    let lines = 0
-    for (let at = this.#start; at < this.#end; at = this.#bytes.indexOf(lineFeed, at) + 1) lines += 1
-    this.took(this.waiting)
-    return lines
+    const left = this.#bytes.toString('latin1', this.#start) + this.#text
+    this.#text = ''
+    this.#start = this.#bytes.length
+    return left.split('\n').length - 1
   }
 
   #lineStart(): number {
     return this.#start === 0 ? 0 : this.#bytes.lastIndexOf(lineFeed, this.#start - 1) + 1
-  }
-
-  #makeRoom(bytes: number): void {
-    const lineStart = this.#lineStart()
-    const kept = this.#bytes.subarray(lineStart, this.#end)
-    const isTooSmall = kept.length + bytes > this.#bytes.length
-    const next = isTooSmall ? Buffer.allocUnsafeSlow(2 * (kept.length + bytes)) : this.#bytes
-    this.#end = kept.copy(next)
-    this.#start -= lineStart
-    this.#bytes = next
   }
 }

@@ -59,6 +59,9 @@ const defaults = {
   maxWriteBytes: 1024 * 1024,
 }
 
+/** Lines are written early when more than this waits. */
+const usualBytes = 64 * 1024
+
 /** A pipe that is full is asked again after so long: its reader is slow, and that is no trouble. */
 const fullPipeMs = 5
 
@@ -94,7 +97,7 @@ export class LineWriter {
 
   /** Takes one line, which must end in a line feed. False: it was not taken and is lost. */
   write(line: string): boolean {
-    if (this.#closed === null && !this.#lines.hasRoom(line)) this.flush()
+    if (this.#closed === null && this.#lines.waiting + line.length > usualBytes) this.flush()
     const isTooMuch = this.#lines.waiting + line.length > this.#options.maxWaitingBytes
     if (this.#closed !== null || isTooMuch) {
       this.#lost += 1

@@ -2,7 +2,7 @@
 
 import { resolve } from 'node:path'
 import { AuditLog } from './audit/audit-log.ts'
-import { LineWriter } from './line-writer.ts'
+import { LineWriter, type LineWriterOptions } from './line-writer.ts'
 import { recordJson } from './safe-text.ts'
 import { standardDescriptor } from './target.ts'
 import type { ChainHead } from './audit/chain.ts'
@@ -32,11 +32,8 @@ export interface SinksOptions {
   readonly nowMs: () => number
   /** Called with a sentence when a stream begins to fail, loses entries, or works again. Must not throw. */
   readonly onTrouble: (stream: Stream, text: string) => void
-  /** Pace and memory of the writers; the defaults suit production. */
-  readonly flushMs?: number
-  readonly retryMs?: number
-  readonly closeMs?: number
-  readonly maxWaitingBytes?: number
+  /** Of the writers; the defaults suit production. */
+  readonly pace?: Pick<LineWriterOptions, 'flushMs' | 'retryMs' | 'closeMs' | 'maxWaitingBytes'>
 }
 
 /** What takes audit entries: the log itself, or the way to the process that writes it. */
@@ -98,7 +95,7 @@ export function createSinks(options: SinksOptions): Sinks {
       target: targets.audit,
       nowMs: options.nowMs,
       onTrouble: (text) => options.onTrouble('audit', text),
-      ...(options.retryMs === undefined ? {} : { retryMs: options.retryMs }),
+      ...(options.pace?.retryMs === undefined ? {} : { retryMs: options.pace.retryMs }),
     })
   const writers = new Set([access, decisions])
   const lost = { access: 0, decisions: 0 }
@@ -140,16 +137,12 @@ export function createSinks(options: SinksOptions): Sinks {
 }
 
 function createWriter(options: SinksOptions, target: string, streams: readonly LineStream[]): LineWriter {
-  const { flushMs, retryMs, closeMs, maxWaitingBytes } = options
   return new LineWriter({
     target,
     onTrouble: (text) => {
       for (const stream of streams) options.onTrouble(stream, text)
     },
-    ...(flushMs === undefined ? {} : { flushMs }),
-    ...(retryMs === undefined ? {} : { retryMs }),
-    ...(closeMs === undefined ? {} : { closeMs }),
-    ...(maxWaitingBytes === undefined ? {} : { maxWaitingBytes }),
+    ...options.pace,
     // Audit lines are written past this writer, straight to the descriptor; other workers write to the same pipe. To a
     // file each write appends as a whole, whoever else does.
     ...(target === pathOf(options.audit) ||

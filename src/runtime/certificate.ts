@@ -4,17 +4,8 @@ import { certificateWarning, type ServerCertificate } from '../config/values/cer
 import { loadServerCertificate } from '../config/values/files.ts'
 import type { Core } from './core.ts'
 
-export interface CertificateInUse {
-  readonly current: ServerCertificate | null
-  /** A sentence for operators when it ends soon or has ended. */
-  readonly warning: string | null
-  /** Reads the files again. Returns why the certificate before stays in use; empty when it does not. */
-  renew(use: (certificate: ServerCertificate) => void): Promise<readonly string[]>
-  stop(): void
-}
-
 /** Reads the certificate, where one is configured. Throws when it cannot be used. */
-export async function openCertificate({ config, instruments, log, now }: Core): Promise<CertificateInUse> {
+export async function openCertificate({ config, instruments, log, now }: Core) {
   const { tls } = config.listen
   let current: ServerCertificate | null = null
   let warned: string | null = null
@@ -45,13 +36,15 @@ export async function openCertificate({ config, instruments, log, now }: Core): 
   const timer = setInterval(look, 3_600_000)
   timer.unref()
   return {
-    get current() {
+    get current(): ServerCertificate | null {
       return current
     },
-    get warning() {
+    /** A sentence for operators when it ends soon or has ended. */
+    get warning(): string | null {
       return warning()
     },
-    async renew(use) {
+    /** Reads the files again. Returns why the certificate before stays in use; empty when it does not. */
+    async renew(use: (certificate: ServerCertificate) => void): Promise<readonly string[]> {
       if (tls === null) return []
       const why = await load()
       instruments.certificateReload(why.length === 0 ? 'read' : 'kept')
@@ -64,6 +57,8 @@ export async function openCertificate({ config, instruments, log, now }: Core): 
       look()
       return why
     },
-    stop: () => clearInterval(timer),
+    stop: (): void => clearInterval(timer),
   }
 }
+
+export type CertificateInUse = Awaited<ReturnType<typeof openCertificate>>

@@ -1,25 +1,24 @@
 // The core that every other part needs: catalogue, policies, keys, records, metrics, tokens.
 
 import { loadCatalogue } from '../catalogue/load.ts'
-import type { Catalogue } from '../catalogue/catalogue.ts'
 import { formatDiagnostic } from '../config/diagnostics.ts'
 import type { Config } from '../config/schema.ts'
 import { connectionRefusals } from '../gateway/listener/caps.ts'
 import { connectionCuts } from '../gateway/listener/connections.ts'
-import { createLeakGuard, type LeakGuard } from '../gateway/responses/leak-guard.ts'
+import { createLeakGuard } from '../gateway/responses/leak-guard.ts'
 import { exchangeReasons } from '../gateway/recording/recorder.ts'
 import { idempotencyEvents } from '../idempotency/idempotency-service.ts'
 import { rejectionReasons } from '../identity/rejection.ts'
-import { createTokenVerifier, type TokenVerifier } from '../identity/token-verifier.ts'
-import { createKeyring, type Keyring } from '../keys/keyring.ts'
-import { createInstruments, type Instruments } from '../metrics/instruments.ts'
+import { createTokenVerifier } from '../identity/token-verifier.ts'
+import { createKeyring } from '../keys/keyring.ts'
+import { createInstruments } from '../metrics/instruments.ts'
 import { decisionReasons } from '../policy/decision/decide.ts'
 import { watchedPolicyFiles } from '../policy/loading/folder.ts'
 import { loadPolicies, ownConnections } from '../policy/loading/load.ts'
 import { problemKinds } from '../problems.ts'
 import type { Log } from '../records/log.ts'
-import { createSinks, type AuditTarget, type Sinks } from '../records/sinks.ts'
-import { createLivePolicies, loadFirstPolicies, type LivePolicies } from './live-policies.ts'
+import { createSinks, type AuditTarget } from '../records/sinks.ts'
+import { createLivePolicies, loadFirstPolicies } from './live-policies.ts'
 
 export interface GatewayOptions {
   readonly config: Config
@@ -36,26 +35,8 @@ export interface GatewayOptions {
   readonly auditElsewhere?: AuditTarget
 }
 
-export interface Core {
-  readonly config: Config
-  readonly log: Log
-  readonly version: string
-  readonly now: () => number
-  /** For durations, which must not jump when the wall clock is set. */
-  readonly monotonic: () => number
-  /** Null: it is measured. */
-  readonly eventLoopDelay: (() => number | null) | null
-  readonly catalogue: Catalogue
-  readonly guard: LeakGuard
-  readonly instruments: Instruments
-  readonly sinks: Sinks
-  readonly keyring: Keyring
-  readonly policies: LivePolicies
-  readonly tokens: TokenVerifier
-}
-
 /** Creates the core. Throws `Refused` with every diagnostic when policies, catalogue or secrets cannot be used. */
-export async function createCore(options: GatewayOptions): Promise<Core> {
+export async function createCore(options: GatewayOptions) {
   const { config, env, log, version } = options
   const now = options.now ?? Date.now
   const monotonic = (): number => performance.now()
@@ -133,7 +114,9 @@ export async function createCore(options: GatewayOptions): Promise<Core> {
     log,
     version,
     now,
+    /** Null: it is measured. */
     eventLoopDelay: options.eventLoopDelay ?? null,
+    /** For durations, which must not jump when the wall clock is set. */
     monotonic,
     catalogue,
     guard,
@@ -144,6 +127,8 @@ export async function createCore(options: GatewayOptions): Promise<Core> {
     tokens,
   }
 }
+
+export type Core = Awaited<ReturnType<typeof createCore>>
 
 const keyEventText = {
   'key-version': 'a new value of the key is in use',

@@ -6,7 +6,6 @@ import { setTimeout as wait } from 'node:timers/promises'
 
 /** Files, and how what they hold is read. */
 export interface WatchedFiles<Value> {
-  /** The files at the moment. */
   readonly files: () => Promise<readonly string[]>
   /** Files that reading has found out about; only ever added to. */
   readonly found: ReadonlySet<string>
@@ -57,7 +56,6 @@ export async function readInOneState<Value>(watched: WatchedFiles<Value>): Promi
   return { outcome: { error: new StillChanging() }, signature: '' }
 }
 
-/** Starts to watch. */
 export function watchFiles<Value, Result>(options: FileWatcherOptions<Value, Result>): FileWatcher<Result> {
   const { watched, take, isDeferred } = options
   let seen = options.signature

@@ -3,23 +3,18 @@
 import { randomBytes } from 'node:crypto'
 import { NoRoom, type EntryStore } from '../idempotency/entry-store.ts'
 import { createMemoryEntries } from '../idempotency/memory-entries.ts'
-import { createIdempotencyService, type IdempotencyService } from '../idempotency/idempotency-service.ts'
+import { createIdempotencyService } from '../idempotency/idempotency-service.ts'
 import { createSharedEntries } from '../idempotency/shared-entries.ts'
 import { createOutageLog, type OutageLog } from '../records/outage-log.ts'
 import type { Store } from '../store/store.ts'
 import type { Core } from './core.ts'
-
-export interface Idempotency {
-  readonly idempotency: IdempotencyService
-  readonly entries: EntryStore
-}
 
 /** What this instance keeps, in its memory or in the store. */
 const maxBytes = 64 * 1024 * 1024
 const keepMs = 24 * 3_600_000
 
 /** `maxRunMs`: how long the upstream may take for a create. */
-export function openIdempotency(core: Core, store: Store | null, maxRunMs: number): Idempotency {
+export function openIdempotency(core: Core, store: Store | null, maxRunMs: number) {
   const { config, instruments, log, monotonic } = core
   const entries =
     store === null ? createMemoryEntries({ monotonic, maxBytes }) : createSharedEntries({ store, monotonic, maxBytes })

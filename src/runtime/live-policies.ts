@@ -31,19 +31,6 @@ export interface RefusedChange {
   readonly diagnostics: readonly string[]
 }
 
-export interface LivePolicies {
-  /** The snapshot for a request that begins now. */
-  readonly current: PolicySet
-  readonly loadedAtMs: number
-  /** Why the latest changed set was refused; null while the files and the snapshot agree. */
-  readonly refusal: RefusedChange | null
-  /** Reads the files again now. */
-  reload(actor: string): Promise<ReloadResult>
-  /** Begins to watch the policy files and the files of secrets. */
-  watch(): void
-  close(): void
-}
-
 export interface LivePoliciesOptions {
   readonly directory: string
   /** Policy files, and the files of secrets that loading has named. `read` rejects with `Refused`. */
@@ -70,11 +57,10 @@ const unrecorded = 'the audit log cannot be written, and a change that is not re
 const stillChanging = 'the files kept changing while they were read; reload again when they are written'
 const mostNamed = 20
 
-/** Puts the first set in force. */
 export function createLivePolicies(
   first: { readonly loaded: LoadedPolicies; readonly signature: string },
   options: LivePoliciesOptions,
-): LivePolicies {
+) {
   const { keyring, sinks, instruments, log, now } = options
   let inForce = first.loaded
   let loadedAtMs = now()
@@ -178,20 +164,23 @@ export function createLivePolicies(
   }
 
   return {
-    get current() {
+    /** The snapshot for a request that begins now. */
+    get current(): PolicySet {
       return inForce.policy
     },
-    get loadedAtMs() {
+    get loadedAtMs(): number {
       return loadedAtMs
     },
-    get refusal() {
+    /** Why the latest changed set was refused; null while the files and the snapshot agree. */
+    get refusal(): RefusedChange | null {
       return refusal
     },
-    reload: async (actor) => {
+    /** Reads the files again now. */
+    reload: async (actor: string): Promise<ReloadResult> => {
       if (watcher !== null) return await watcher.reload(actor)
       return await take((await readInOneState(options.watched)).outcome, actor, true)
     },
-    watch() {
+    watch(): void {
       watcher = watchFiles({
         watched: options.watched,
         signature: first.signature,
@@ -199,9 +188,11 @@ export function createLivePolicies(
         isDeferred: (result) => result === 'deferred',
       })
     },
-    close: () => watcher?.close(),
+    close: (): void => watcher?.close(),
   }
 }
+
+export type LivePolicies = ReturnType<typeof createLivePolicies>
 
 const refusalText = {
   refused: 'the changed policies were refused; the ones before stay in force',

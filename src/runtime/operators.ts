@@ -14,13 +14,6 @@ import { fullNotes } from './idempotency.ts'
 import { clockNote, refusalNote, staleKeysNote } from './notes.ts'
 import type { SharedState } from './shared-state.ts'
 
-export interface Operators {
-  readonly admin: AdminApp
-  readiness(): Readiness
-  /** Reads policies, secrets and certificate again and reopens the record files. */
-  reload(actor: string): Promise<ReloadResult>
-}
-
 /** `lifecycle` is called at each request. */
 export function createOperators(
   core: Core,
@@ -30,7 +23,7 @@ export function createOperators(
   certificate: CertificateInUse,
   overload: Overload,
   lifecycle: { readonly draining: boolean },
-): Operators {
+): { readonly admin: AdminApp; readiness(): Readiness; reload(actor: string): Promise<ReloadResult> } {
   const { config, catalogue, instruments, keyring, policies, sinks, tokens, version } = core
   const { broadcast, cache, keys, showBudgets, store } = shares
   const group = () =>
@@ -100,6 +93,7 @@ export function createOperators(
     }),
   })
 
+  /** Reads policies, secrets and certificate again and reopens the record files. */
   async function reload(actor: string): Promise<ReloadResult> {
     return (await renew(actor)).result
   }

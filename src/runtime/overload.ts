@@ -3,12 +3,7 @@
 import { createDelayReader, Overload, readingMs, refusedAt } from '../gateway/load/overload.ts'
 import type { Core } from './core.ts'
 
-export interface OverloadWatch {
-  readonly overload: Overload
-  stop(): void
-}
-
-export function watchOverload({ eventLoopDelay, log }: Core): OverloadWatch {
+export function watchOverload({ eventLoopDelay, log }: Core) {
   const overload = new Overload((level, delayMs) => {
     const { beyondShare, withinShare } = refusedAt(level)
     const delay_ms = Math.round(delayMs)
@@ -29,9 +24,11 @@ export function watchOverload({ eventLoopDelay, log }: Core): OverloadWatch {
   timer.unref()
   return {
     overload,
-    stop() {
+    stop(): void {
       clearInterval(timer)
       reader?.close()
     },
   }
 }
+
+export type OverloadWatch = ReturnType<typeof watchOverload>

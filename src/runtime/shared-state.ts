@@ -2,43 +2,21 @@
 // idempotency keys.
 
 import { createFileBudgetStore } from '../budgets/file/file-budget-store.ts'
-import { createBudgetService, type BudgetService } from '../budgets/budget-service.ts'
+import { createBudgetService } from '../budgets/budget-service.ts'
 import { createValkeyBudgetStore } from '../budgets/valkey-budget-store.ts'
 import { budgetView, type BudgetView } from '../budgets/budget-status.ts'
-import { createResponseCache, type ResponseCache } from '../cache/response-cache.ts'
+import { createResponseCache } from '../cache/response-cache.ts'
 import { reportMembership } from '../cache/shared/group-view.ts'
-import { createInvalidationBroadcast, type InvalidationBroadcast } from '../cache/shared/invalidation-broadcast.ts'
-import { createBudgeting, type Budgeting } from '../gateway/budgeting.ts'
+import { createInvalidationBroadcast } from '../cache/shared/invalidation-broadcast.ts'
+import { createBudgeting } from '../gateway/budgeting.ts'
 import type { OwnCalls } from '../gateway/own-calls/own-calls.ts'
 import { createSessionReader } from '../gateway/own-calls/session-reader.ts'
-import type { EntryStore } from '../idempotency/entry-store.ts'
-import type { IdempotencyService } from '../idempotency/idempotency-service.ts'
-import type { Limiter } from '../limits/limiter.ts'
 import { createLocalLimiter } from '../limits/local/local-limiter.ts'
-import { createSharedLimiter, type SharedLimiter } from '../limits/shared/shared-limiter.ts'
-import type { Store } from '../store/store.ts'
+import { createSharedLimiter } from '../limits/shared/shared-limiter.ts'
 import type { Core } from './core.ts'
 import { openIdempotency } from './idempotency.ts'
 
-/** Null where there is no store. */
-export interface SharedState {
-  readonly store: Store | null
-  readonly sharedLimiter: SharedLimiter | null
-  readonly limiter: Limiter
-  readonly budgets: BudgetService
-  readonly budgeting: Budgeting
-  /** The status of budgets that are not of a single caller; null while it is unknown. */
-  readonly showBudgets: () => Promise<readonly BudgetView[] | null>
-  readonly broadcast: InvalidationBroadcast | null
-  readonly cache: ResponseCache
-  readonly idempotency: IdempotencyService
-  /** How long the upstream may take for a create with an Idempotency-Key. */
-  readonly idempotentCreateMs: number
-  /** Where idempotency keys are kept. */
-  readonly keys: EntryStore
-}
-
-export async function openSharedState(core: Core, ownCalls: OwnCalls): Promise<SharedState> {
+export async function openSharedState(core: Core, ownCalls: OwnCalls) {
   const { config, instruments, log, monotonic, now, policies } = core
   const store =
     config.store === null
@@ -91,11 +69,16 @@ export async function openSharedState(core: Core, ownCalls: OwnCalls): Promise<S
     limiter,
     budgets,
     budgeting,
+    /** The status of budgets that are not of a single caller; null while it is unknown. */
     showBudgets,
     broadcast,
     cache,
     idempotency,
+    /** How long the upstream may take for a create with an Idempotency-Key. */
     idempotentCreateMs,
+    /** Where idempotency keys are kept. */
     keys: entries,
   }
 }
+
+export type SharedState = Awaited<ReturnType<typeof openSharedState>>

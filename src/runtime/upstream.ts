@@ -13,7 +13,8 @@ export function openUpstream(
 ): { readonly upstream: Upstream; readonly ownCalls: OwnCalls } {
   const { config, guard, instruments, keyring, log, monotonic, now, policies, sinks } = core
   const upstream = createUpstream({
-    settings: config.upstream,
+    // A caller waits for the queue no longer than for the head of an answer.
+    settings: { ...config.upstream, maxWaitMs: config.upstream.timeouts.headersMs },
     maxBodyBytes: config.bodies.maxBytes,
     bodyMemory,
     bodyMs: config.listen.timeouts.bodyMs,

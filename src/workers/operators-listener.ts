@@ -6,13 +6,6 @@ import { mergeMetrics } from './merged-metrics.ts'
 import type { BoundAddress } from './messages.ts'
 import type { Pool, WorkerStatus } from './pool.ts'
 
-export interface WorkersListener {
-  /** Rejects with Node's own error when the address cannot be had. */
-  listen(host: string, port: number): Promise<BoundAddress>
-  close(): Promise<void>
-}
-
-/** What one worker answered. */
 interface Answer {
   readonly worker: WorkerStatus
   readonly status: number
@@ -20,7 +13,6 @@ interface Answer {
   readonly text: string
 }
 
-/** What a worker is asked. */
 type Question = Pick<IncomingMessage, 'method' | 'url' | 'headers'>
 
 /** The format of metrics, when no worker says it. */
@@ -30,7 +22,7 @@ const metricsType = 'text/plain; version=0.0.4; charset=utf-8'
 const answerMs = { GET: 1_000, POST: 30_000 } as const
 
 /** Makes the listener; nothing is bound before `listen`. */
-export function createWorkersListener(pool: Pool): WorkersListener {
+export function createWorkersListener(pool: Pool) {
   const server = createServer((request, response) => {
     request.resume()
     void answer(pool, request, response).catch(() =>
@@ -38,7 +30,8 @@ export function createWorkersListener(pool: Pool): WorkersListener {
     )
   })
   return {
-    listen: (host, port) =>
+    /** Rejects with Node's own error when the address cannot be had. */
+    listen: (host: string, port: number): Promise<BoundAddress> =>
       new Promise((resolve, reject) => {
         // Kept after `listen`: without a listener an error of accept(2) would end the process, and with it all
         // workers.
@@ -50,13 +43,15 @@ export function createWorkersListener(pool: Pool): WorkersListener {
           )
         })
       }),
-    close: () =>
+    close: (): Promise<void> =>
       new Promise((resolve) => {
         server.close(() => resolve())
         server.closeAllConnections()
       }),
   }
 }
+
+export type WorkersListener = ReturnType<typeof createWorkersListener>
 
 async function answer(pool: Pool, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const path = (request.url ?? '').split('?', 1)[0] ?? ''
@@ -108,7 +103,6 @@ async function answer(pool: Pool, request: IncomingMessage, response: ServerResp
   })
 }
 
-/** Why there is no answer of a worker. */
 function silenceOf({ admin }: WorkerStatus): string {
   return admin === null ? 'it is being started' : 'it does not answer'
 }

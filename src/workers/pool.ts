@@ -10,15 +10,12 @@ export interface PoolOptions {
   readonly count: number
   /** The program and the arguments of each worker, and the variable that gives it its number. */
   readonly command: { readonly file: string; readonly args: readonly string[]; readonly numberVariable: string }
-  /** Target of the audit log. */
   readonly audit: string
   readonly log: Log
-  /** How long a worker may take to drain. */
   readonly drainMs: number
   readonly nowMs: () => number
 }
 
-/** A worker as the operators see it. */
 export interface WorkerStatus {
   readonly number: number
   readonly pid: number
@@ -26,19 +23,6 @@ export interface WorkerStatus {
   readonly restarts: number
   /** Its own operators' listener; null until it listens. */
   readonly admin: BoundAddress | null
-}
-
-export interface Pool {
-  /** Starts all. Resolves with the callers' address, or null when the first could not start: it has said why itself. */
-  start(): Promise<BoundAddress | null>
-  readonly workers: readonly WorkerStatus[]
-  /** Opens the audit log anew, and tells the workers to read policies, secrets and certificate again (SIGHUP). */
-  reopen(): void
-  hangUp(): void
-  /** Tells all workers to drain, ends those that do not, and closes the audit log. Resolves with the hash of its head. */
-  stop(): Promise<string>
-  /** Tells all workers to cut what is under way, and ends those that do not. */
-  cut(): Promise<void>
 }
 
 interface WorkerSlot extends WorkerStatus {
@@ -64,8 +48,7 @@ const pauseMs = { first: 100, most: 10_000, forgivenAfter: 10_000 } as const
 /** Each worker is asked so often whether it does anything; one that has not answered so many times is killed and replaced. */
 const pulse = { everyMs: 1_000, mostUnanswered: 5 } as const
 
-/** Makes the pool; nothing is started yet. */
-export function createPool({ count, command, audit: target, log, drainMs, nowMs }: PoolOptions): Pool {
+export function createPool({ count, command, audit: target, log, drainMs, nowMs }: PoolOptions) {
   const { file, args, numberVariable } = command
   cluster.setupPrimary({ exec: file, args: [...args] })
   const slots = Array.from({ length: count }, (_, index): WorkerSlot => {
@@ -172,7 +155,8 @@ export function createPool({ count, command, audit: target, log, drainMs, nowMs 
     new Promise((resolve) => launch(slot, pauseMs.first / 2, resolve))
 
   return {
-    async start() {
+    /** Starts all. Resolves with the callers' address, or null when the first could not start: it has said why itself. */
+    async start(): Promise<BoundAddress | null> {
       const [first, ...others] = slots
       // The first worker starts alone: what stops it would stop all, and should be reported once.
       const gateway = first === undefined ? null : await listening(first)
@@ -180,19 +164,24 @@ export function createPool({ count, command, audit: target, log, drainMs, nowMs 
       return gateway
     },
     workers: slots,
-    reopen: () => audit.reopen(),
-    hangUp() {
+    /** Opens the audit log anew, and tells the workers to read policies, secrets and certificate again (SIGHUP). */
+    reopen: (): void => audit.reopen(),
+    hangUp(): void {
       audit.reopen()
       for (const { worker } of slots) worker?.process.kill('SIGHUP')
     },
-    async stop() {
+    /** Tells all workers to drain, ends those that do not, and closes the audit log. Resolves with the hash of its head. */
+    async stop(): Promise<string> {
       await end('drain', drainMs)
       await audit.close()
       return audit.head().hash
     },
-    cut: () => end('cut', cutMs),
+    /** Tells all workers to cut what is under way, and ends those that do not. */
+    cut: (): Promise<void> => end('cut', cutMs),
   }
 }
+
+export type Pool = ReturnType<typeof createPool>
 
 function tell(worker: Worker | null, message: ToWorker): void {
   if (worker?.isConnected() === true) worker.send(message)

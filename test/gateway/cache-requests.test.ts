@@ -68,7 +68,9 @@ function keyFor({ key, filter, path, query, accept, language, agent }: Request):
     filter === null ? null : { guardrails: [], organizations: 'all', drop: [], digest: filter }
   const chosen = evaluation.key === null ? null : { ...evaluation.key, key: keyOf(key.id, key) }
   const decided = { ...evaluation, key: chosen, decision: { ...evaluation.decision, response } }
-  return parseCacheRequest(cacheRequestOf(decided, new DecisionMemo(), catalogue, 'GET', target, fields, () => 0)).key
+  return parseCacheRequest(
+    cacheRequestOf({ ...decided, target }, new DecisionMemo(), catalogue, 'GET', fields, () => 0),
+  ).key
 }
 
 /** The same spelled out: what Devin would see, and what the caller would be shown of it. */

@@ -79,9 +79,14 @@ const anyStep = fc.record({
   pauseMs: anyPause,
   instance: fc.constantFrom('one', 'other'),
   ends: fc.array(fc.record({ which: fc.nat(), fails: fc.boolean() }), { maxLength: 2 }),
-  asks: fc.array(fc.record({ which: fc.nat(), what: fc.constantFrom('take', 'take', 'take', 'peek') }), {
-    maxLength: 4,
-  }),
+  asks: fc.array(
+    fc.record({
+      which: fc.nat(),
+      what: fc.constantFrom('take', 'take', 'take', 'peek'),
+      cost: fc.constantFrom(1, 1, 1, 2, 5),
+    }),
+    { maxLength: 4 },
+  ),
 })
 
 /** The store tells whole milliseconds. */
@@ -124,8 +129,9 @@ const goes = (name: string) => server.command('ZREM', 'test:there', name)
 const hold = (held: Held, limits: readonly Limit[], by: 1 | -1): void => {
   for (const { quota, meter } of limits) if (quota === null) held.set(meter, (held.get(meter) ?? 0) + by)
 }
-const asked = (limits: readonly Limit[], what: 'take' | 'peek'): Ask => ({
+const asked = (limits: readonly Limit[], what: 'take' | 'peek', cost = 1): Ask => ({
   limits,
+  cost,
   what,
   settle: () => {},
   late: null,
@@ -158,8 +164,8 @@ describeWithValkey('the script of the shared store', () => {
         // It remembers where the days turn, and each history begins on the first day.
         const write = createLimitWriter()
         const sides = {
-          one: { held: new Map<string, number>(), open: [] as (readonly Limit[])[] },
-          other: { held: new Map<string, number>(), open: [] as (readonly Limit[])[] },
+          one: { held: new Map<string, number>(), open: [] as Pick<Ask, 'limits' | 'cost'>[] },
+          other: { held: new Map<string, number>(), open: [] as Pick<Ask, 'limits' | 'cost'>[] },
         }
         for (const { pauseMs, instance, ends, asks } of steps) {
           atMs += pauseMs
@@ -168,32 +174,32 @@ describeWithValkey('the script of the shared store', () => {
           for (const { which, fails } of ends) {
             const [ended] = open.splice(which % Math.max(1, open.length), 1)
             if (ended === undefined) continue
-            hold(held, ended, -1)
-            local.release(ended)
-            for (const limit of ended) if (limit.quota === null) call.report(limit, 0)
+            hold(held, ended.limits, -1)
+            local.release(ended.limits)
+            for (const limit of ended.limits) if (limit.quota === null) call.report(limit, 0)
             if (!fails) continue
-            local.giveBack(ended)
-            for (const limit of ended) if (limit.kind === 'budget') call.report(limit, -1)
+            local.giveBack(ended.limits, ended.cost)
+            for (const limit of ended.limits) if (limit.kind === 'budget') call.report(limit, -ended.cost)
           }
-          for (const { which, what } of asks) {
+          for (const { which, what, cost } of asks) {
             const limits = all.filter((_, position) => ((which >> position) & 1) === 0 || all.length === 1)
-            if (limits.length > 0) expect(call.add(asked(limits, what))).toBe(true)
+            if (limits.length > 0) expect(call.add(asked(limits, what, cost))).toBe(true)
           }
           const frame = { history: String(histories), instance, held, atMs }
           for (const { ask, decision } of await send(call, frame)) {
-            const { limits, what } = ask
+            const { limits, what, cost } = ask
             if (what === 'peek') {
               expect(decision.statuses).toEqual(local.peek(limits).map(rounded))
               continue
             }
-            const alone = local.take(limits)
+            const alone = local.take(limits, cost)
             expect(decision).toEqual({
               ...alone,
               retryAfterMs: Math.ceil(alone.retryAfterMs),
               statuses: alone.statuses.map(rounded),
             })
             if (!decision.granted) continue
-            open.push(limits)
+            open.push(ask)
             hold(held, limits, 1)
           }
         }

@@ -181,7 +181,7 @@ describeWithValkey('the limiter of several instances', () => {
     await back(instances)
     await until(async () => (await left(one, limits)).join() === '5', 'what was counted to be taken back')
     // The second was never asked about.
-    expect(seen.lines().filter((line) => line.includes('"take 1"'))).toHaveLength(1)
+    expect(seen.lines().filter((line) => line.includes('"take 1 1"'))).toHaveLength(1)
     seen.close()
   })
 

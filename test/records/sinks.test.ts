@@ -33,8 +33,7 @@ function open(at: (name: string) => string, options: Partial<SinksOptions> = {})
     audit: at('audit.ndjson'),
     nowMs: () => Date.UTC(2026, 10, 24, 10),
     onTrouble: (stream, text) => troubles.push(`${stream}: ${text}`),
-    flushMs: 5,
-    retryMs: 20,
+    pace: { flushMs: 5, retryMs: 20 },
     ...options,
   })
   return { sinks, troubles }
@@ -77,7 +76,7 @@ describe('the streams of records', () => {
 
   it('are in their files when flush returns', async () => {
     const at = freshFolder()
-    const { sinks } = open(at, { flushMs: 600_000 })
+    const { sinks } = open(at, { pace: { flushMs: 600_000 } })
     sinks.access(accessEntry('r1'))
     sinks.decision(decisionHead('r1'), () => '{"effect":"allow"}')
     sinks.flush()
@@ -180,7 +179,10 @@ describe('a target that fails', () => {
       const at = freshFolder()
       symlinkSync('/dev/full', at('decisions.ndjson'))
       const lineLength = JSON.stringify(accessEntry('r0')).length + 1
-      const { sinks, troubles } = open(at, { access: at('decisions.ndjson'), maxWaitingBytes: 10 * lineLength })
+      const { sinks, troubles } = open(at, {
+        access: at('decisions.ndjson'),
+        pace: { flushMs: 5, retryMs: 20, maxWaitingBytes: 10 * lineLength },
+      })
       for (const id of ids(10)) sinks.access(accessEntry(id))
       sinks.decision(decisionHead('r0'), () => '{"effect":"allow"}')
       sinks.access(accessEntry('r1'))
@@ -293,7 +295,7 @@ describe('a named pipe', () => {
     const path = at('access.ndjson')
     execFileSync('mkfifo', [path])
     const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
-    const { sinks } = open(at, { closeMs: 50 })
+    const { sinks } = open(at, { pace: { flushMs: 5, retryMs: 20, closeMs: 50 } })
     for (const id of ids(1000)) sinks.access(accessEntry(id))
     const ending: unknown = await sinks.close().catch((error: unknown) => error)
     const [, left] = /(\d+) line\(s\) could not be written to \S+ \(it takes too long\)$/.exec(String(ending)) ?? []
@@ -308,7 +310,7 @@ describe('standard streams', () => {
   it('take all three streams without mixing lines on a full pipe, and the audit chain is kept there too', async () => {
     const program = startProgram(
       `
-      const sinks = open({ flushMs: 1 })
+      const sinks = open({ pace: { flushMs: 1 } })
       for (let index = 0; index < 3000; index += 1) {
         sinks.access(accessEntry('r' + index))
         if (index % 300 === 299) {
@@ -332,7 +334,7 @@ describe('standard streams', () => {
 
   it('keep the entries when the reader has gone, without a throw or a crash', async () => {
     const program = startProgram(`
-      const sinks = open({ flushMs: 1, retryMs: 5, audit: 'stderr' })
+      const sinks = open({ pace: { flushMs: 1, retryMs: 5 }, audit: 'stderr' })
       sinks.access(accessEntry('r1'))
       await new Promise((resolve) => setTimeout(resolve, 50))
       while (sinks.health()[0].healthy) {
@@ -355,7 +357,7 @@ describe('standard streams', () => {
 
   it('get what waits when the process exits without closing', async () => {
     const program = startProgram(`
-      const sinks = open({ flushMs: 60_000 })
+      const sinks = open({ pace: { flushMs: 60_000 } })
       const log = createLog({ level: 'info' })
       for (let index = 0; index < 50; index += 1) sinks.access(accessEntry('r' + index))
       log.error({}, 'going down')
@@ -372,7 +374,7 @@ describe('standard streams', () => {
 
   it('do not keep a process alive', async () => {
     const program = startProgram(`
-      const sinks = open({ flushMs: 60_000 })
+      const sinks = open({ pace: { flushMs: 60_000 } })
       sinks.access(accessEntry('r1'))
     `)
     expect(await textOf(program.stdout)).toBe(`${JSON.stringify(accessEntry('r1'))}\n`)
@@ -388,7 +390,7 @@ describe('a disk that takes half a line', () => {
       process.on('SIGXFSZ', () => {})
       const at = (name) => ${JSON.stringify(`${at('')}/`)} + name
       const { renameSync } = await import('node:fs')
-      const sinks = open({ access: at('access'), decisions: at('decisions'), audit: at('audit'), flushMs: 1, retryMs: 10 })
+      const sinks = open({ access: at('access'), decisions: at('decisions'), audit: at('audit'), pace: { flushMs: 1, retryMs: 10 } })
       for (let index = 0; index < 2; index += 1) sinks.access(accessEntry('r' + index))
       for (let index = 0; index < 5; index += 1) sinks.audit('event' + index, 'test', {})
       while (sinks.health()[0].healthy) await new Promise((resolve) => setTimeout(resolve, 5))
@@ -441,7 +443,7 @@ describe('a disk that takes half a line', () => {
       process.on('SIGXFSZ', () => {})
       const at = (name) => ${JSON.stringify(`${at('')}/`)} + name
       const { execFileSync } = await import('node:child_process')
-      const sinks = open({ access: at('access'), decisions: at('decisions'), audit: at('audit'), flushMs: 1, retryMs: 10 })
+      const sinks = open({ access: at('access'), decisions: at('decisions'), audit: at('audit'), pace: { flushMs: 1, retryMs: 10 } })
       const subject = ${JSON.stringify(subject)}
       for (let index = 0; index < 3; index += 1) sinks.access({ ...accessEntry('r' + index), subject })
       for (let index = 0; index < 5; index += 1) sinks.audit('event' + index, 'test', {})

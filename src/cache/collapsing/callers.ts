@@ -12,14 +12,11 @@ import { mayStandIn } from '../rfc9111/reuse.ts'
 import type { CacheAnswer, FetchLease, CacheWait } from '../acquired.ts'
 import type { FetchResult, FetchParts, FetchPlan } from '../fetch-plan.ts'
 
-/** Failed calls a caller waits for before it asks by itself. */
 const maxAttempts = 2
 
-/** One who waits for another caller's call. */
 export class WaitingCaller implements CacheWait {
   readonly kind = 'wait'
   readonly read: CacheRead
-  /** Failed calls it has waited for. */
   attempts = 0
   left = false
   /** Takes it out of the call that it waits for; null between two of them. */
@@ -51,7 +48,6 @@ export class WaitingCaller implements CacheWait {
 /** How an answer came about, without what differs from caller to caller. */
 export type FetchSummary = Omit<FetchResult, 'result'>
 
-/** What happens to callers whom the call does not serve. */
 export interface FetchCallbacks {
   /** These ask again: what came was a failure (`problem`, when there was no answer), or nothing came in time. */
   retry(waiters: readonly WaitingCaller[], problem: Problem | null): void
@@ -66,7 +62,6 @@ export interface FetchCallbacks {
   ended(): void
 }
 
-/** The part of the callbacks that is about callers who are not served. */
 type Callbacks = Pick<FetchCallbacks, 'askAlone' | 'closed'>
 
 export class FetchCallers {
@@ -154,7 +149,6 @@ export class FetchCallers {
     return this.isEmpty
   }
 
-  /** There is no answer, or no more of it. */
   failLeader(problem: Problem): void {
     const leader = this.#leader
     this.#leader = null

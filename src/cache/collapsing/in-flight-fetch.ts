@@ -20,11 +20,9 @@ import { FetchCallers, type FetchCallbacks, type FetchSummary, type WaitingCalle
 export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, ResponseSource {
   readonly kind = 'fetch'
   readonly plan: FetchPlan
-  /** A write came in between: nothing is kept. */
   barred = false
   /** Its number among the calls under way. */
   place = -1
-  /** The timer of waiters. */
   deadline: NodeJS.Timeout | null = null
   readonly #callers: FetchCallers
   readonly #parts: FetchParts
@@ -145,13 +143,11 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
     this.#finish()
   }
 
-  /** The leader has room again. */
   resume(): void {
     const wantsMore = this.#callers.resume()
     if (wantsMore && this.#state === 'receiving' && this.#collector === null) this.#source.resume()
   }
 
-  /** The leader has left. */
   abort(): void {
     this.#callers.leaderLeft()
     this.#stopIfDeserted()

@@ -15,7 +15,6 @@ import type { CacheAnswer, FetchLease, Refresh, CacheWait } from '../acquired.ts
 import { WaitingCaller, type FetchCallbacks } from './callers.ts'
 import { InFlightFetch } from './in-flight-fetch.ts'
 
-/** Why the upstream has to be asked, and the stored answer, if any. */
 export interface Need {
   readonly fwd: Forward
   readonly candidate: StoredResponse | null
@@ -29,14 +28,6 @@ export interface InFlightFetchesOptions {
   readonly unanswered: (read: CacheRead) => CacheOutcome
 }
 
-export interface InFlightFetches {
-  /** Joins the call that is under way for the same, or leases a new one. */
-  joinOrLease(read: CacheRead, need: Need): FetchLease | CacheWait
-  /** Leases a call for the store alone; null while one is under way. */
-  refresh(read: CacheRead, candidate: StoredResponse): Refresh | null
-  readonly underWay: SlotMap<InFlightFetch>
-}
-
 /** Callers wait no longer for another's call; one of them asks again then. */
 const maxWaitMs = 10_000
 /** More do not wait for one call: they ask for themselves. */
@@ -45,7 +36,7 @@ const maxWaiters = 4_096
 const maxUnshared = 1_000
 const unsharedMs = 10_000
 
-export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFetchesOptions): InFlightFetches {
+export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFetchesOptions) {
   const { monotonic } = parts
   const underWay = new SlotMap<InFlightFetch>()
   /** Numbers of calls under way, by key. */
@@ -154,8 +145,10 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
   }
 
   return {
+    /** Joins the call that is under way for the same, or leases a new one. */
     joinOrLease,
-    refresh(read, candidate) {
+    /** Leases a call for the store alone; null while one is under way. */
+    refresh(read: CacheRead, candidate: StoredResponse): Refresh | null {
       if (joinable.has(read.parsed.key)) return null
       const fetch = lease(read, { fwd: 'stale', candidate }, true, true)
       return { fields: fetch.fields, sink: fetch }
@@ -163,6 +156,8 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
     underWay,
   }
 }
+
+export type InFlightFetches = ReturnType<typeof createInFlightFetches>
 
 /** Only the answer to a GET can be kept and shared. It is asked for whole, also where the caller wants a part. */
 function isWhole({ request }: CacheRead): boolean {

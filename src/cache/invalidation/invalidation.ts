@@ -9,23 +9,6 @@ import type { CacheRequest } from '../cache-request.ts'
 import type { ResponseStore } from '../memory/response-store.ts'
 import { pathTag } from './tags.ts'
 
-export interface Invalidation {
-  /** Drops all entries with one of these names and bars the reads under way that have one. Returns the count of entries. */
-  drop(drop: Drop): number
-  /** Drops all entries and bars all reads under way. */
-  dropAll(): void
-  /** Drops at the peers, too. */
-  dropEverywhere(drop: Drop): Promise<BroadcastResult>
-  /** A write has an answer. A promise when its caller has to wait until the peers have dropped what it made stale. */
-  answered(write: CacheRequest, head: ResponseHead): Promise<unknown> | null
-  /**
-   * A write has no answer, or an unclear one: it may still be running, so for some time nothing it touches is kept.
-   */
-  unclear(write: CacheRequest): Promise<unknown> | null
-  /** Whether the answer of this call may be kept. */
-  allows(fetch: BarredFetch): boolean
-}
-
 export interface InvalidationOptions {
   readonly store: ResponseStore
   readonly peers: Peers | null
@@ -41,7 +24,7 @@ const unsettledMs = 30_000
 const maxUnsettled = 10_000
 const addressFields = ['location', 'content-location']
 
-export function createInvalidation(options: InvalidationOptions): Invalidation {
+export function createInvalidation(options: InvalidationOptions) {
   const { store, peers, underWay, monotonic, upstreamBase } = options
   /** Until when nothing is kept under a name, in the order of these times. */
   const unsettledUntil = new Map<string, number>()
@@ -86,27 +69,34 @@ export function createInvalidation(options: InvalidationOptions): Invalidation {
   }
 
   return {
+    /** Drops all entries with one of these names and bars the reads under way that have one. Returns the count of entries. */
     drop,
     dropAll,
-    async dropEverywhere(what) {
+    async dropEverywhere(what: Drop): Promise<BroadcastResult> {
       const dropped = drop(what)
       if (peers === null) return { dropped, instances: 1, silent: 0, reached: true }
       const result = await peers.broadcast(what)
       return { ...result, dropped: dropped + result.dropped }
     },
+    /**
+     * A write has no answer, or an unclear one: it may still be running, so for some time nothing it touches is kept.
+     */
     unclear,
-    answered(write, head) {
+    /** A write has an answer. A promise when its caller has to wait until the peers have dropped what it made stale. */
+    answered(write: CacheRequest, head: ResponseHead): Promise<unknown> | null {
       if (isUnclear(write, head.status)) return unclear(write)
       if (head.status >= 400) return null
       return spread([...write.tags, pathTag(write.target), ...addresses(head, write.target, upstreamBase)], false)
     },
-    allows({ barred, plan }) {
+    allows({ barred, plan }: BarredFetch): boolean {
       if (barred) return false
       const nowMs = monotonic()
       return allUnsettledUntil <= nowMs && plan.names.every((name) => (unsettledUntil.get(name) ?? 0) <= nowMs)
     },
   }
 }
+
+export type Invalidation = ReturnType<typeof createInvalidation>
 
 /** After a 5xx it is unknown how far the upstream came. RFC 9111 invalidates only on success. */
 function isUnclear({ rule }: CacheRequest, status: number): boolean {

@@ -1,7 +1,6 @@
 // The interface between the caches of the instances. Types only; shared/ implements it over a store. Without a store
 // there are no peers.
 
-/** What a write or a purge makes stale. */
 export interface Drop {
   /** Tags, and paths that begin with `/`. */
   readonly names: readonly string[]
@@ -9,7 +8,6 @@ export interface Drop {
   readonly unsettled: boolean
 }
 
-/** The result of a drop. */
 export interface BroadcastResult {
   /** Entries that were dropped, by all instances that answered. */
   readonly dropped: number
@@ -24,7 +22,6 @@ export interface BroadcastResult {
   readonly reached: boolean
 }
 
-/** What the cache does when a message arrives. */
 export interface PeerHandlers {
   /** Drops what another instance says; returns how many entries there were. */
   drop(drop: Drop): number

@@ -8,7 +8,6 @@ export interface Allowance {
   usedBytes: number
 }
 
-/** Collects one body up to a limit. */
 export class BodyCollector {
   readonly #maxBytes: number
   readonly #allowance: Allowance
@@ -54,7 +53,6 @@ export class BodyCollector {
   }
 }
 
-/** Passes bytes on to a sink as it has room. */
 export class Pipe {
   readonly #sink: ResponseSink
   #waiting: Buffer[] = []
@@ -65,7 +63,6 @@ export class Pipe {
     this.#sink = sink
   }
 
-  /** Nothing waits and the sink has room. */
   get hasRoom(): boolean {
     return !this.#paused && this.#waiting.length === 0
   }
@@ -84,7 +81,6 @@ export class Pipe {
     this.#ended = true
   }
 
-  /** The sink has room again. */
   resume(): void {
     this.#paused = false
     while (!this.#paused) {

@@ -5,7 +5,6 @@
 import { LRUCache } from 'lru-cache'
 import { entryBytes, type StoredResponse } from '../rfc9111/stored-response.ts'
 
-/** What is stored under one key. */
 export interface Slot {
   readonly key: string
   readonly names: readonly string[]
@@ -14,25 +13,6 @@ export interface Slot {
   proven: boolean
 }
 
-export interface ResponseStore {
-  /** The slot of a key, if any; asking counts as use. */
-  find(key: string): Slot | undefined
-  /** It has served a hit. */
-  prove(slot: Slot): void
-  /** Keeps an entry, in place of an older one. False when a newer one is there. */
-  put(key: string, names: readonly string[], entry: StoredResponse): boolean
-  /** Drops one entry, if it is still kept. */
-  remove(key: string, entry: StoredResponse): void
-  /** Drops everything that has the name. Returns how many entries there were. */
-  drop(name: string): number
-  clear(): void
-  readonly bytes: number
-  /** The same by operation. */
-  readonly bytesOf: ReadonlyMap<string, number>
-  readonly entries: number
-}
-
-/** Share of the memory that proven slots may take. */
 const provenShare = 0.8
 /** Slot, list and index, as measured on Node 24; a name in the index takes its characters twice at worst. */
 const slotOverheadBytes = 480
@@ -41,7 +21,7 @@ const nameOverheadBytes = 160
 const leastSlotBytes = 1_024
 
 /** `onEvict` is called for each evicted entry. */
-export function createResponseStore(maxBytes: number, onEvict: (entry: StoredResponse) => void): ResponseStore {
+export function createResponseStore(maxBytes: number, onEvict: (entry: StoredResponse) => void) {
   const maxSlots = Math.max(1, Math.ceil(maxBytes / leastSlotBytes))
   // Bounded by size and not by `max`: for `max` a list reserves all its room at once.
   const bound = { maxSize: maxSlots + 1, sizeCalculation: () => 1 }
@@ -171,21 +151,28 @@ export function createResponseStore(maxBytes: number, onEvict: (entry: StoredRes
   }
 
   return {
+    /** The slot of a key, if any; asking counts as use. */
     find,
+    /** It has served a hit. */
     prove,
+    /** Keeps an entry, in place of an older one. False when a newer one is there. */
     put,
     remove,
+    /** Drops everything that has the name. Returns how many entries there were. */
     drop,
     clear,
+    /** The same by operation. */
     bytesOf,
-    get bytes() {
+    get bytes(): number {
       return bytes
     },
-    get entries() {
+    get entries(): number {
       return probation.size + proven.size
     },
   }
 }
+
+export type ResponseStore = ReturnType<typeof createResponseStore>
 
 function slotBytes({ key, names, entry }: Slot): number {
   let bytes = slotOverheadBytes + key.length + entryBytes(entry)

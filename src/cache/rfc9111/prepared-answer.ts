@@ -12,7 +12,6 @@ import type { CacheOutcome, CacheSink, CacheRequest } from '../cache-request.ts'
 import type { ParsedCacheRequest } from '../parsed-request.ts'
 import type { CacheAnswer, Refresh } from '../acquired.ts'
 
-/** A read, and what its fields ask of a cache. */
 export interface CacheRead {
   readonly request: CacheRequest
   readonly parsed: ParsedCacheRequest
@@ -84,7 +83,6 @@ export function prepareAnswer(
   return new PreparedAnswer(outcome, head, request.method === 'HEAD' || length === 0 ? null : body)
 }
 
-/** An answer that is there as a whole. */
 export class PreparedAnswer implements CacheAnswer {
   readonly kind = 'answer'
   refresh: Refresh | null = null
@@ -111,7 +109,6 @@ export class PreparedAnswer implements CacheAnswer {
   }
 }
 
-/** Answers with a failure. */
 export function refusedAnswer(problem: Problem, outcome: CacheOutcome): CacheAnswer {
   return {
     kind: 'answer',
@@ -129,7 +126,6 @@ export function ageField(entry: StoredResponse, nowMs: number): string {
   return String(Math.floor(ageMs(entry, nowMs) / 1000))
 }
 
-/** The head of a 304 in place of an answer with these fields. */
 export function notModified(fields: readonly string[]): ResponseHead {
   return { status: 304, fields: withoutFields(fields, (name) => !ofNotModified.has(name)), length: null }
 }

@@ -30,7 +30,6 @@ export interface StoredResponse extends Terms, Validators {
   /** As ResponseHead's, without Age and what section 3.1 excludes. */
   readonly fields: readonly string[]
   readonly body: Buffer
-  /** Content coding of the body; null for none. */
   readonly coding: string | null
   /** The ETag is the cache's own: the upstream does not know it. */
   readonly ownEtag: boolean
@@ -100,7 +99,6 @@ export function withEveryField(entry: StoredResponse, head: ResponseHead): Store
   return { ...entry, fields: [...head.fields, ...own] }
 }
 
-/** Current age (section 4.2.3). */
 export function ageMs(entry: Terms, nowMs: number): number {
   return entry.initialAgeMs + (nowMs - entry.receivedAtMs)
 }

@@ -20,7 +20,6 @@ export interface StoringDecision {
   readonly detail: string | null
 }
 
-/** Neither kept nor shared. */
 export const forbidden: StoringDecision = { terms: null, keep: false, share: false, detail: null }
 
 /** What must-understand stands for (RFC 9111 section 5.2.2.3): the statuses of RFC 9110 that a cache can treat as they want. */
@@ -44,7 +43,6 @@ export interface Times {
   readonly wall: WallTime
 }
 
-/** Judges an answer's head. */
 export function judge(request: CacheRequest, head: ResponseHead, times: Times): StoringDecision {
   const directives = answerDirectives(head.fields)
   const { rule } = request

@@ -10,7 +10,6 @@ interface Call {
   finish: () => void
 }
 
-/** How a call ended. */
 export interface BroadcastOutcome {
   readonly dropped: number
   readonly instances: number
@@ -45,7 +44,6 @@ export class Acknowledgements {
     return { dropped, instances: call.answers.size, silent: awaited.size }
   }
 
-  /** Nobody waits any more. */
   forget(call: number): void {
     this.#calls.delete(call)
   }

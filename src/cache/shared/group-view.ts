@@ -39,7 +39,6 @@ export function groupView({ status, ...state }: MembershipState, broadcasts: Bro
   return { ...state, standing: shown[status].standing, broadcasts: { ...broadcasts } }
 }
 
-/** One line whenever the status changes. */
 export function reportMembership(log: Log, { status, members, missing, reason }: MembershipState): void {
   const { standing, text } = shown[status]
   const fields = { event: 'cache-standing', standing, members, missing, reason }

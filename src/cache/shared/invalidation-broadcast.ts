@@ -13,7 +13,6 @@ const cautiousMs = 30_000
 
 export interface BroadcastOptions {
   readonly store: Pick<Store, 'instance' | 'membership' | 'subscribe' | 'channel' | 'publish'>
-  /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
 }
 

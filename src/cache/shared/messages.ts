@@ -9,14 +9,12 @@ export interface DropMessage {
   readonly call: number
 }
 
-/** The answer to a drop. */
 export interface Acknowledgement {
   readonly call: number
   readonly member: string
   readonly dropped: number
 }
 
-/** Null when it is not a drop. */
 export function readDrop({ drop, unsettled, from, call }: Readonly<Record<string, unknown>>): DropMessage | null {
   const isDrop = Array.isArray(drop) && drop.every((name): name is string => typeof name === 'string')
   if (!isDrop || typeof unsettled !== 'boolean' || typeof from !== 'string' || typeof call !== 'number') return null
@@ -27,7 +25,6 @@ export function writeAcknowledgement({ call, member, dropped }: Acknowledgement)
   return `${call} ${member} ${dropped}`
 }
 
-/** Null when it is not one. */
 export function readAcknowledgement(text: string): Acknowledgement | null {
   const [, call = '', member = '', dropped = ''] = /^(\d{1,15}) ([\w-]{1,64}) (\d{1,15})$/.exec(text) ?? []
   return member === '' ? null : { call: Number(call), member, dropped: Number(dropped) }

@@ -7,13 +7,11 @@ import type { Problem } from '../../problems.ts'
 import type { PagePosition } from './cursor.ts'
 import type { Selection } from '../selection.ts'
 
-/** The page that a caller asks for. */
 export interface CallerPage {
   readonly size: number
   readonly start: PagePosition
   /** The upstream is asked for these organizations only: as long as it keeps to that, its pages are the caller's. */
   readonly isNarrowed: boolean
-  /** The cursor for a position. */
   seal(position: PagePosition): string
 }
 
@@ -24,9 +22,7 @@ export interface ListRequest {
   readonly page: CallerPage | null
   /** Asks the upstream for a page, or (null) for what the caller asked. May throw a Problem. */
   fetch(page: Pick<PagePosition, 'after' | 'size'> | null, sink: ResponseSink): void
-  /** The refusal of an answer that is not as the catalogue says. */
   refusal(why: string): Problem
-  /** Monotonic clock, milliseconds. */
   monotonic(): number
 }
 

@@ -33,7 +33,6 @@ export function askedPage(query: string, paging: Paging): AskedPage {
   }
 }
 
-/** The query of one page of the upstream's list. */
 export function pageQuery(
   rest: readonly string[],
   paging: Paging,
@@ -68,7 +67,6 @@ export function listOf(rest: readonly string[]): string {
   return rest.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : nameOf(a) > nameOf(b) ? 1 : 0)).join('&')
 }
 
-/** The refusal of a cursor that was not given out for this list. */
 export function unknownCursor({ after }: Paging): Problem {
   return malformed(
     `the cursor in ${after} was not given out for this list, this query and these organizations, or is older than a day. Begin again without ${after}`,

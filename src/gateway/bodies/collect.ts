@@ -3,16 +3,10 @@
 
 import type { IncomingMessage } from 'node:http'
 import { Problem } from '../../problems.ts'
-import { leastRate, wasCutOff } from '../listener/http-versions.ts'
+import { isTooSlow, leastRate } from '../caller-pace.ts'
+import { wasCutOff } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'
 import type { BodyMemory } from './memory.ts'
-
-export interface Bodies {
-  /** The whole body, for rules that read it and for idempotency keys. Throws or rejects as `collectBody` does. */
-  whole(context: RequestContext): Buffer | Promise<Buffer>
-  /** A small one; null for one that is better streamed. */
-  small(context: RequestContext): Buffer | null | Promise<Buffer>
-}
 
 export interface BodiesOptions {
   readonly memory: BodyMemory
@@ -20,7 +14,6 @@ export interface BodiesOptions {
   readonly maxJudgedBytes: number
   /** A body may take so long; longer only while it keeps the least rate. */
   readonly bodyMs: number
-  /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
 }
 
@@ -28,7 +21,7 @@ export interface BodiesOptions {
 export const smallBodyBytes = 64 * 1024
 const noBody = Buffer.alloc(0)
 
-export function createBodies({ memory, maxJudgedBytes, bodyMs, monotonic }: BodiesOptions): Bodies {
+export function createBodies({ memory, maxJudgedBytes, bodyMs, monotonic }: BodiesOptions) {
   function collect(context: RequestContext, maxBytes: number): Buffer | Promise<Buffer> {
     const { request, response, fields } = context
     if (fields.expectsContinue) response.writeContinue()
@@ -44,19 +37,23 @@ export function createBodies({ memory, maxJudgedBytes, bodyMs, monotonic }: Bodi
   }
 
   return {
-    whole(context) {
+    /** The whole body, for rules that read it and for idempotency keys. Throws or rejects as `collectBody` does. */
+    whole(context: RequestContext): Buffer | Promise<Buffer> {
       if (context.receivedBody !== null) return context.receivedBody
       const { bodyLength } = context.fields
       if (bodyLength !== null && bodyLength > maxJudgedBytes) throw tooLarge(maxJudgedBytes)
       return bodyLength === 0 ? noBody : collect(context, maxJudgedBytes)
     },
-    small(context) {
+    /** A small one; null for one that is better streamed. */
+    small(context: RequestContext): Buffer | null | Promise<Buffer> {
       const { bodyLength } = context.fields
       if (bodyLength === 0) return noBody
       return bodyLength === null || bodyLength > smallBodyBytes ? null : collect(context, smallBodyBytes)
     },
   }
 }
+
+export type Bodies = ReturnType<typeof createBodies>
 
 export interface CollectRules {
   /** Asks for so many bytes of memory; false when there is no room. */
@@ -89,7 +86,7 @@ export function collectBody(
     let timer = setTimeout(check, bodyMs)
     function check(): void {
       const elapsedMs = monotonic() - startedAtMs
-      if (body.size < (leastRate * elapsedMs) / 1000) give(tooSlow())
+      if (isTooSlow(body.size, elapsedMs)) give(tooSlow())
       else timer = setTimeout(check, bodyMs / 6)
     }
     function give(outcome: Buffer | Problem): void {
@@ -170,7 +167,6 @@ export function tooLarge(maxBytes: number): Problem {
   )
 }
 
-/** The refusal of a body that comes too slowly. */
 export function tooSlow(): Problem {
   return new Problem(
     'malformed-request',
@@ -179,7 +175,6 @@ export function tooSlow(): Problem {
   )
 }
 
-/** There is no memory for another byte. */
 export function noRoom(): Problem {
   return new Problem(
     'overloaded',

@@ -2,28 +2,22 @@
 // is free, so one team alone never gets more than half and there is always room for others (dynamic thresholds,
 // Choudhury and Hahne 1998).
 
-export interface BodyMemory {
-  /** False when there is no room; then nothing is taken. */
-  take(team: string, bytes: number): boolean
-  giveBack(team: string, bytes: number): void
-  readonly heldBytes: number
-}
-
-export function createBodyMemory(mostBytes: number): BodyMemory {
+export function createBodyMemory(mostBytes: number) {
   const held = new Map<string, number>()
   let heldBytes = 0
   return {
-    get heldBytes() {
+    get heldBytes(): number {
       return heldBytes
     },
-    take(team, bytes) {
+    /** False when there is no room; then nothing is taken. */
+    take(team: string, bytes: number): boolean {
       const ofTeam = (held.get(team) ?? 0) + bytes
       if (ofTeam > mostBytes - heldBytes - bytes) return false
       held.set(team, ofTeam)
       heldBytes += bytes
       return true
     },
-    giveBack(team, bytes) {
+    giveBack(team: string, bytes: number): void {
       const left = (held.get(team) ?? 0) - bytes
       if (left > 0) held.set(team, left)
       else held.delete(team)
@@ -31,3 +25,5 @@ export function createBodyMemory(mostBytes: number): BodyMemory {
     },
   }
 }
+
+export type BodyMemory = ReturnType<typeof createBodyMemory>

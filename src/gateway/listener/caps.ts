@@ -29,7 +29,6 @@ export class ConnectionCaps {
     this.#firstReserved = maxDescriptors - Math.min(mostReserved, Math.floor(maxDescriptors / 4))
   }
 
-  /** Connections that were taken and are open. */
   get open(): number {
     return this.#open
   }

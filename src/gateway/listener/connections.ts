@@ -8,7 +8,6 @@ import { Sessions, type SessionCut } from './sessions.ts'
 
 export interface ConnectionOptions extends CapOptions {
   readonly headMs: number
-  /** The monotonic clock. */
   readonly now: () => number
   /** A request of this connection is being answered. */
   readonly isBusy: (socket: Socket) => boolean
@@ -23,25 +22,12 @@ export const connectionCuts = ['handshake', 'head', 'idle', 'flood'] as const sa
 )[]
 export type ConnectionCut = (typeof connectionCuts)[number]
 
-export interface ListenerConnections {
-  readonly open: number
-  /** Asks HTTP/2 callers to open no further streams; requests under way go on. */
-  goAway(): void
-  /** Stops listening, closes what is idle, and resolves when the rest has ended or was cut at the deadline. */
-  close(deadlineMs: number): Promise<void>
-  /** Closes every connection at once. */
-  cut(): void
-}
-
-/** How long a connection is kept for the next request. */
 export const idleMs = 72_000
-/** How often deadlines of heads are checked. */
 export const checkMs = 1_000
 /** Most refused connections that are answered at a time; others are closed without a response. */
 const mostAnsweredAtOnce = 8
 
-/** Watches over a server's connections from now on. */
-export function watchConnections(server: Server, options: ConnectionOptions): ListenerConnections {
+export function watchConnections(server: Server, options: ConnectionOptions) {
   const caps = new ConnectionCaps(options)
   const sessions = new Sessions({ ...options, idleMs })
   const sockets = new Set<Socket>()
@@ -92,11 +78,13 @@ export function watchConnections(server: Server, options: ConnectionOptions): Li
   }
   return {
     cut,
-    get open() {
+    get open(): number {
       return caps.open
     },
-    goAway: () => sessions.goAway(),
-    async close(deadlineMs) {
+    /** Asks HTTP/2 callers to open no further streams; requests under way go on. */
+    goAway: (): void => sessions.goAway(),
+    /** Stops listening, closes what is idle, and resolves when the rest has ended or was cut at the deadline. */
+    async close(deadlineMs: number): Promise<void> {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       sessions.goAway()
       const sweep = setInterval(closeIdle, 50)
@@ -109,6 +97,8 @@ export function watchConnections(server: Server, options: ConnectionOptions): Li
     },
   }
 }
+
+export type ListenerConnections = ReturnType<typeof watchConnections>
 
 function isHttp2Socket(socket: Socket): boolean {
   return 'alpnProtocol' in socket && socket.alpnProtocol === 'h2'

@@ -35,9 +35,6 @@ export function onceClosed(response: ServerResponse, listener: () => void): void
   else stream.once('close', listener)
 }
 
-/** Bytes a second that callers have to send of a body, and to take of an answer, once they have had time to begin. */
-export const leastRate = 8 * 1024
-
 /** True when the caller did not get the whole answer. */
 export function hasLeft(response: ServerResponse): boolean {
   const stream = streamOf(response)

@@ -11,7 +11,6 @@ const texts: Readonly<Record<ConnectionRefusal, string>> = {
   'not-accepted': 'The system of the gateway could not take the connection. Try again after Retry-After.',
 }
 
-/** A new connection that cannot be taken. */
 export function connectionRefused(reason: ConnectionRefusal): Problem {
   return new Problem('overloaded', texts[reason], {
     reason: `connections-${reason}`,

@@ -102,17 +102,14 @@ function routeOf(request: RawRequest): string {
   return isOwnTarget(request.url ?? '') ? '/gateway' : '/'
 }
 
-/** As it was received; null for what could not be parsed. */
 export function methodOf({ method, originalMethod }: RawRequest): string | null {
   return originalMethod ?? method ?? null
 }
 
-/** As it was received. */
 export function targetOf({ originalUrl, url }: RawRequest): string {
   return originalUrl ?? url ?? ''
 }
 
-/** Puts a renewed certificate in use for new connections. */
 export function renewCertificate(server: Server, { cert, key }: Certificate): void {
   if ('setSecureContext' in server && typeof server.setSecureContext === 'function')
     server.setSecureContext({ cert, key })

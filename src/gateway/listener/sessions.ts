@@ -4,11 +4,9 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 
 export interface SessionOptions {
-  /** Longest time for the head of a request to arrive. */
   readonly headMs: number
   /** How long a session may stay without a request after the last one. */
   readonly idleMs: number
-  /** The monotonic clock. */
   readonly now: () => number
   readonly onCut: (cause: SessionCut) => void
 }
@@ -111,7 +109,6 @@ export class Sessions {
     session.close()
   }
 
-  /** Asks callers to open no further streams. */
   goAway(): void {
     for (const session of this.#states.keys()) session.close()
   }

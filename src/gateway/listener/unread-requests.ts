@@ -17,16 +17,7 @@ export interface UnreadRequestsParts {
   readonly onCut: (cause: ConnectionCut) => void
 }
 
-export interface UnreadRequests {
-  /** A parser error is answered once, as the request it belongs to or as one of its own. */
-  refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket): void
-  /** An exchange of which no request was read. */
-  refuse(socket: Socket, problem: Problem): void
-  /** CONNECT passes the stages like any other request. */
-  connect(request: IncomingMessage, socket: Socket, route: (response: ServerResponse) => void): void
-}
-
-export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRequestsParts): UnreadRequests {
+export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRequestsParts) {
   /** After its first error Node's parser reports every later byte as well. */
   const refused = new WeakSet<Socket>()
 
@@ -59,8 +50,10 @@ export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRe
   }
 
   return {
+    /** An exchange of which no request was read. */
     refuse,
-    refuseUnparsed(error, socket) {
+    /** A parser error is answered once, as the request it belongs to or as one of its own. */
+    refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket): void {
       if (refused.has(socket)) return
       refused.add(socket)
       if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') onCut('head')
@@ -85,9 +78,12 @@ export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRe
       if (current.keyVersion === null) current.evaluation = null
       answerFailure(current, unparsable(error.code))
     },
-    connect(request, socket, route) {
+    /** CONNECT passes the stages like any other request. */
+    connect(request: IncomingMessage, socket: Socket, route: (response: ServerResponse) => void): void {
       const response = new ServerResponse(request)
       answerLast(response, socket, () => route(response))
     },
   }
 }
+
+export type UnreadRequests = ReturnType<typeof createUnreadRequests>

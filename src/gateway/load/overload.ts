@@ -17,7 +17,6 @@ const readingsToRise = 2
  * requests are refused.
  */
 const readingsToFall = 2
-/** Between two readings. */
 export const readingMs = 250
 const retryAfterSeconds = 3
 
@@ -43,7 +42,6 @@ const bytesOfCost = 64 * 1024
 /** What a body without a length may be. */
 const unknownBodyBytes = 1024 * 1024
 
-/** Whose request it is. */
 export type LoadOwner = Pick<Precedence, 'team' | 'priority' | 'weight'>
 
 export class Overload {
@@ -67,7 +65,6 @@ export class Overload {
     return this.#refused
   }
 
-  /** Takes a reading of the event loop's delay. */
   take(delayMs: number): void {
     this.#loads.age()
     const wanted = levelOf(delayMs)
@@ -125,20 +122,15 @@ function shed(): Problem {
   )
 }
 
-export interface DelayReader {
-  /** Mean delay of the event loop since the last reading, in milliseconds; null when there was none. */
-  read(): number | null
-  close(): void
-}
-
 const resolutionMs = 20
 
-export function createDelayReader(): DelayReader {
+export function createDelayReader() {
   const histogram = monitorEventLoopDelay({ resolution: resolutionMs })
   histogram.enable()
   let before = { count: 0, sum: 0 }
   return {
-    read() {
+    /** Mean delay of the event loop since the last reading, in milliseconds; null when there was none. */
+    read(): number | null {
       const { count, mean } = histogram
       // Resetting the histogram would lose the first sample after it, which under overload is the only one.
       const now = { count, sum: count === 0 ? 0 : count * mean }
@@ -147,6 +139,8 @@ export function createDelayReader(): DelayReader {
       // A sample is the time between two wake-ups, which is the resolution when nothing delays them.
       return samples === 0 ? null : Math.max(0, sum / samples / 1e6 - resolutionMs)
     },
-    close: () => void histogram.disable(),
+    close: (): void => void histogram.disable(),
   }
 }
+
+export type DelayReader = ReturnType<typeof createDelayReader>

@@ -13,22 +13,11 @@ import type { OwnResponse, Upstream } from '../upstream/upstream.ts'
 /** The JSON of a successful answer; `absent` for a 404; null when no key may, or when there was no such answer. */
 export type OwnAnswer = { readonly value: unknown } | 'absent' | null
 
-export interface OwnCalls {
-  /** Reads an operation of the catalogue by its id. Never rejects. */
-  read(
-    id: string,
-    /** Path parameters by name. `org_id` also chooses the key. */
-    parameters: Readonly<Record<string, string>>,
-    query?: readonly (readonly [name: string, value: string])[],
-  ): Promise<OwnAnswer>
-}
-
 export interface OwnCallsOptions {
   readonly policy: () => PolicySet
   readonly keyring: Keyring
   readonly upstream: Pick<Upstream, 'ask'>
   readonly now: () => number
-  /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
   readonly record: (entry: AccessEntry) => void
   readonly onTrouble: (operation: string, error: unknown) => void
@@ -37,10 +26,9 @@ export interface OwnCallsOptions {
 /** A page of a hundred sessions holds some thousand values; one that holds many times more is not read. */
 const pageBounds = { maxDepth: 64, maxValues: 20_000 }
 
-export function createOwnCalls(options: OwnCallsOptions): OwnCalls {
+export function createOwnCalls(options: OwnCallsOptions) {
   const { policy, keyring, upstream, now, monotonic, onTrouble } = options
 
-  /** Sends the request and records the outcome. */
   async function ask(
     id: string,
     organization: string | null,
@@ -108,7 +96,12 @@ export function createOwnCalls(options: OwnCallsOptions): OwnCalls {
   }
 
   return {
-    async read(id, parameters, query = []) {
+    /** Reads an operation of the catalogue by its id. Never rejects. */
+    async read(
+      id: string,
+      parameters: Readonly<Record<string, string>>,
+      query: readonly (readonly [name: string, value: string])[] = [],
+    ): Promise<OwnAnswer> {
       const found = keyFor(id, parameters['org_id'] ?? null)
       if (found === null) return null
       const path = found.template.replaceAll(/\{(\w+)\}/g, (_, name: string) =>
@@ -127,3 +120,5 @@ export function createOwnCalls(options: OwnCallsOptions): OwnCalls {
     },
   }
 }
+
+export type OwnCalls = ReturnType<typeof createOwnCalls>

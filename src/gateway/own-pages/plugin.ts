@@ -32,7 +32,6 @@ const unreachable: RouteHandlerMethod = () => {
   throw new Error('no page has answered')
 }
 
-/** Answers a problem page, which anybody may read. */
 function answerProblemPageOf(context: RequestContext): StageResult {
   const [, version, page, kind, ...rest] = context.target.segments
   const isPage = version === 'v1' && page === 'problems' && kind !== undefined && rest.length === 0 && context.isRead

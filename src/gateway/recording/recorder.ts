@@ -36,22 +36,7 @@ export interface ExchangeMeter {
   observeExchange(measure: ExchangeMeasure): void
 }
 
-export interface Recorder {
-  /** An exchange began; a `record` follows. */
-  begin(): void
-  /** Writes the records that are not written yet. */
-  record(context: RequestContext): void
-  /** Writes the decision record alone: how the exchange ends is not known yet. */
-  recordDecision(context: RequestContext): void
-  flush(): void
-}
-
-export function createRecorder(
-  records: Records,
-  meter: ExchangeMeter,
-  now: () => number,
-  monotonic: () => number,
-): Recorder {
+export function createRecorder(records: Records, meter: ExchangeMeter, now: () => number, monotonic: () => number) {
   let [timeMs, time] = [Number.NaN, '']
 
   /** Records of one millisecond share the text of it, which is dear to make. */
@@ -72,10 +57,13 @@ export function createRecorder(
   }
 
   return {
-    begin: () => meter.exchangeStarted(),
-    recordDecision: (context) => recordDecision(context, timeText()),
-    flush: () => records.flush(),
-    record(context) {
+    /** An exchange began; a `record` follows. */
+    begin: (): void => meter.exchangeStarted(),
+    /** Writes the decision record alone: how the exchange ends is not known yet. */
+    recordDecision: (context: RequestContext): void => recordDecision(context, timeText()),
+    flush: (): void => records.flush(),
+    /** Writes the records that are not written yet. */
+    record(context: RequestContext): void {
       if (context.isAccessRecorded) return
       context.isAccessRecorded = true
       const endedAtMs = monotonic()
@@ -136,6 +124,8 @@ export function createRecorder(
   }
 }
 
+export type Recorder = ReturnType<typeof createRecorder>
+
 function rounded(milliseconds: number): number {
   return Math.round(milliseconds * 1000) / 1000
 }
@@ -144,9 +134,9 @@ function outcomeOf(context: RequestContext): ExchangeOutcome {
   if (context.brokenOff) return 'failed'
   if (context.aborted) return 'aborted'
   if (context.problem !== null) return context.problem.status >= 500 ? 'failed' : 'refused'
-  if (context.ownPage !== null) return 'answered'
   if (context.replayed) return 'replayed'
-  return context.upstreamStatus === null ? 'cached' : 'forwarded'
+  if (context.upstreamStatus !== null) return 'forwarded'
+  return context.cache === null ? 'answered' : 'cached'
 }
 
 /** The decision is about the right to the operation: a failure after an allow does not turn it into a denial. */

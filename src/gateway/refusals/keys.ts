@@ -3,7 +3,6 @@
 import type { Operation } from '../../catalogue/operation.ts'
 import { Problem } from '../../problems.ts'
 
-/** No key of the inventory will do. */
 export function keyMissing({ id, scope }: Operation, organization: string | null): Problem {
   const where = scope === 'enterprise' ? 'at enterprise scope' : `for organization ${organization ?? 'of the caller'}`
   return new Problem(
@@ -13,7 +12,6 @@ export function keyMissing({ id, scope }: Operation, organization: string | null
   )
 }
 
-/** The chosen key is set aside. */
 export function keySetAside(id: string): Problem {
   return new Problem(
     'key-unavailable',
@@ -31,7 +29,6 @@ export function keyExpired(id: string): Problem {
   )
 }
 
-/** Its id has meanwhile been given to another key. */
 export function keyReplaced(): Problem {
   return new Problem(
     'key-unavailable',

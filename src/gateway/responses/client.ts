@@ -5,7 +5,8 @@ import type { ServerResponse } from 'node:http'
 import type { ResponseHead, ResponseSource } from '../../cache/response-stream.ts'
 import type { CacheOutcome, CacheSink } from '../../cache/cache-request.ts'
 import type { Problem } from '../../problems.ts'
-import { isHttp2, leastRate, setHead } from '../listener/http-versions.ts'
+import { isHttp2, setHead } from '../listener/http-versions.ts'
+import { isTooSlow } from '../caller-pace.ts'
 import type { RequestContext } from '../context.ts'
 import { scheduleWrite } from '../event-loop-batch.ts'
 import { answerFailure } from './own-answer.ts'
@@ -149,7 +150,7 @@ export class ClientResponseWriter implements CacheSink {
     this.#reading = setTimeout(() => {
       this.#reading = null
       if (this.#response.writableLength === 0) return
-      if (this.#taken() - this.#takenBytes < (leastRate * this.#idleMs) / 1000) this.#response.destroy()
+      if (isTooSlow(this.#taken() - this.#takenBytes, this.#idleMs)) this.#response.destroy()
       else this.#watchReader()
     }, this.#idleMs)
   }

@@ -5,7 +5,6 @@ import type { Transform } from 'node:stream'
 import type { Decoder } from '../../http/content-coding.ts'
 import type { LeakGuard, Scanner } from './leak-guard.ts'
 
-/** How an inspected answer goes on. */
 export interface InspectedHead {
   /**
    * False: the bytes are the upstream's, and so are its fields. True: the coding is gone, so Content-Encoding, Accept-Ranges
@@ -34,15 +33,11 @@ export interface InspectionReceiver {
 }
 
 export interface Inspector {
-  /** The next chunk from the upstream. */
   push(chunk: Buffer): void
-  /** The upstream's answer is complete. */
   end(): void
-  /** The caller takes data again. */
   resume(): void
   /** Frees everything: the caller or the upstream is gone. */
   abort(): void
-  /** Keys masked so far. */
   readonly found: number
 }
 

@@ -17,7 +17,6 @@ import { PlainAnswer } from './plain-answer.ts'
 import { proxyStatus } from '../upstream/errors.ts'
 import type { ResponseFilter } from '../../policy/model/decision.ts'
 
-/** The way to the upstream, as `Upstream.forward`. */
 export type Send = (forward: UpstreamRequest, sink: ResponseSink) => void
 
 /**

@@ -7,37 +7,11 @@ const keyForm = /^cog_[A-Za-z0-9._~+/=-]+$/
 const prefixBytes = Buffer.from(prefix)
 const asterisk = 0x2a
 
-/** Searches an answer that comes in chunks; one scanner per answer. */
-export interface Scanner {
-  /**
-   * What may be passed on now, keys masked; null when that is nothing. Held back is only a tail that may be the start of a
-   * key, mostly none. Without a key or a held tail it is the chunk itself, not a copy; a chunk is never written to.
-   */
-  push(chunk: Buffer): Buffer | null
-  /** The tail that was held back, now that nothing follows; null when there is none. */
-  end(): Buffer | null
-  /** Keys masked so far. */
-  readonly found: number
-}
-
-export interface LeakGuard {
-  /**
-   * Protects one more key value. The value it replaces stays protected, since an upstream may still repeat it; of more than
-   * 10,000 values the one protected longest ago is forgotten. Throws TypeError (without the value) for what is no key.
-   */
-  protect(value: string): void
-  /** The text with keys masked; the same string when it holds none. For header values. */
-  maskText(text: string): string
-  /** A complete body with keys masked; the same buffer when it holds none. */
-  maskBuffer(body: Buffer): Buffer
-  createScanner(): Scanner
-}
-
 /**
  * Creates a guard that protects nothing yet. A key is replaced by as many bytes, `cog_` and asterisks, so that lengths,
  * ranges and JSON stay valid. Where keys begin at the same byte the longest counts; where they overlap, the first.
  */
-export function createLeakGuard(maxValues = 10_000): LeakGuard {
+export function createLeakGuard(maxValues = 10_000) {
   // A Set keeps the order of insertion, which is the order of forgetting.
   const values = new Set<string>()
   let dictionary = createDictionary([])
@@ -51,7 +25,11 @@ export function createLeakGuard(maxValues = 10_000): LeakGuard {
   }
 
   return {
-    protect(value) {
+    /**
+     * Protects one more key value. The value it replaces stays protected, since an upstream may still repeat it; of more than
+     * 10,000 values the one protected longest ago is forgotten. Throws TypeError (without the value) for what is no key.
+     */
+    protect(value: string): void {
       if (!keyForm.test(value)) throw new TypeError('A protected value must be a service-user key (cog_…)')
       values.delete(value)
       values.add(value)
@@ -59,19 +37,28 @@ export function createLeakGuard(maxValues = 10_000): LeakGuard {
       if (values.size > maxValues && oldest !== undefined) values.delete(oldest)
       stale = true
     },
-    maskText: (text) => maskText(text, current()),
-    maskBuffer(body) {
+    /** The text with keys masked; the same string when it holds none. For header values. */
+    maskText: (text: string): string => maskText(text, current()),
+    /** A complete body with keys masked; the same buffer when it holds none. */
+    maskBuffer(body: Buffer): Buffer {
       return mask(body, current(), true).bytes
     },
-    createScanner: () => createScanner(current),
+    createScanner: (): Scanner => createScanner(current),
   }
 }
 
-function createScanner(current: () => Dictionary): Scanner {
+export type LeakGuard = ReturnType<typeof createLeakGuard>
+
+/** Searches an answer that comes in chunks; one scanner per answer. */
+function createScanner(current: () => Dictionary) {
   let held: Buffer | null = null
   let found = 0
   return {
-    push(chunk) {
+    /**
+     * What may be passed on now, keys masked; null when that is nothing. Held back is only a tail that may be the start of a
+     * key, mostly none. Without a key or a held tail it is the chunk itself, not a copy; a chunk is never written to.
+     */
+    push(chunk: Buffer): Buffer | null {
       const data = held === null ? chunk : Buffer.concat([held, chunk])
       const result = mask(data, current(), false)
       found += result.found
@@ -80,18 +67,21 @@ function createScanner(current: () => Dictionary): Scanner {
       if (result.decided === 0) return null
       return held === null ? result.bytes : result.bytes.subarray(0, result.decided)
     },
-    end() {
+    /** The tail that was held back, now that nothing follows; null when there is none. */
+    end(): Buffer | null {
       if (held === null) return null
       const result = mask(held, current(), true)
       held = null
       found += result.found
       return result.bytes
     },
-    get found() {
+    get found(): number {
       return found
     },
   }
 }
+
+export type Scanner = ReturnType<typeof createScanner>
 
 interface Masked {
   /** The input itself when nothing was found. */
@@ -146,17 +136,7 @@ function maskText(text: string, dictionary: Dictionary): string {
 }
 
 /** The protected values, sorted, so that a look-up is a binary search however many there are. */
-interface Dictionary {
-  readonly size: number
-  /** Length of the longest value. */
-  readonly longest: number
-  /** Length of the longest value that `text` begins with, or 0. */
-  match(text: string): number
-  /** Whether a value begins with `text` and is longer. */
-  mayContinue(text: string): boolean
-}
-
-function createDictionary(values: readonly string[]): Dictionary {
+function createDictionary(values: readonly string[]) {
   const sorted = values.toSorted((a, b) => (a < b ? -1 : 1))
   // For each value the index of the longest other one that it begins with, or -1. In sorted order that one is the value
   // before, or one that the value before begins with.
@@ -184,7 +164,11 @@ function createDictionary(values: readonly string[]): Dictionary {
   return {
     size: sorted.length,
     longest: sorted.reduce((longest, value) => Math.max(longest, value.length), 0),
-    match: (text) => sorted[ancestor(rank(text) - 1, text)]?.length ?? 0,
-    mayContinue: (text) => sorted[rank(text)]?.startsWith(text) ?? false,
+    /** Length of the longest value that `text` begins with, or 0. */
+    match: (text: string): number => sorted[ancestor(rank(text) - 1, text)]?.length ?? 0,
+    /** Whether a value begins with `text` and is longer. */
+    mayContinue: (text: string): boolean => sorted[rank(text)]?.startsWith(text) ?? false,
   }
 }
+
+type Dictionary = ReturnType<typeof createDictionary>

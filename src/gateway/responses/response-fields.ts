@@ -3,7 +3,6 @@
 import { firstValue } from '../../http/field-list.ts'
 import { dropListed, plainId } from '../fields.ts'
 
-/** Fields of the upstream's answer that go to the caller. */
 const responseFields = new Set([
   'accept-ranges',
   'age',

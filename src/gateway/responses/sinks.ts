@@ -1,6 +1,6 @@
 // Builds the sinks of a response. An answer of the upstream passes, in this order:
 //
-//   leak guard (upstream-response.ts) → end of the call → budget → filter → cache → idempotency → client
+//   leak guard (upstream-response.ts) → budget → filter → cache → idempotency → client
 //
 // Each sink takes what the one before it gives, and most requests have few of them.
 
@@ -12,7 +12,6 @@ import { ClientResponseWriter } from './client.ts'
 import { forwardFiltered, type Send } from './filter.ts'
 import { IdempotentResponse } from './idempotent.ts'
 import { ReservationSink } from './reservation.ts'
-import { UpstreamCallSink } from './upstream-call.ts'
 
 export interface SinkSettings {
   /** How long a caller may leave an answer unread. */
@@ -20,7 +19,6 @@ export interface SinkSettings {
   /** How long the upstream may take for a create with an Idempotency-Key, with or without its caller. */
   readonly idempotentCreateMs: number
   readonly now: () => number
-  /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
 }
 
@@ -39,11 +37,8 @@ export function forwardThroughSinks(
 ): void {
   const { context } = forward
   const { reservation } = context
-  const sendOnce: Send = (asking, sink) =>
-    send(
-      asking,
-      new UpstreamCallSink(context, reservation === null ? sink : new ReservationSink(context, reservation, sink)),
-    )
+  const sendOnce: Send =
+    reservation === null ? send : (asking, sink) => send(asking, new ReservationSink(context, reservation, sink))
   const { response } = context.decided.decision
   if (response === null) sendOnce(forward, cache)
   else forwardFiltered(sendOnce, forward, response, cache, clocks)

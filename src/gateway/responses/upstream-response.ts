@@ -15,22 +15,17 @@ import type { AnswerReceiver } from '../upstream/call.ts'
 import { proxyStatus } from '../upstream/errors.ts'
 import type { StreamTurn } from '../stream-turns.ts'
 
-/** Listeners of answers. */
 export interface ResponseEvents {
   now(): number
-  /** The upstream took the key. */
   accepted(version: KeyVersion): void
   /** The upstream answered 401; resolves when the secret has been read again. */
   rejected(version: KeyVersion): Promise<void>
   /** The upstream answered 429: the key has to pause so long, milliseconds. */
   throttled(version: KeyVersion, waitMs: number): void
-  /** Key values were found in an answer and masked. */
   leaked(context: RequestContext): void
-  /** An error of the connection, for the log. */
   trouble(context: RequestContext, error: unknown): void
 }
 
-/** The request that is answered. */
 export interface AskedRequest {
   readonly context: RequestContext
   /** As the upstream got it. */
@@ -65,6 +60,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
   /** Null before the answer comes in pieces. */
   #turn: StreamTurn | null = null
   #over = false
+  #endCall = (): void => {}
 
   constructor(
     { context, method, version }: AskedRequest,
@@ -82,6 +78,12 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
     this.#call = call
   }
 
+  /** The request has its place in the queue. The call ends when all sinks have run, or at once when one gives it up. */
+  begin(): void {
+    this.#endCall = this.#context.beginCall()
+    this.#sink.attach(this)
+  }
+
   /** Nothing more is given to the sink. */
   get isOver(): boolean {
     return this.#over
@@ -94,8 +96,8 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
 
   /** The sink needs no more of the answer: the call is aborted at once. */
   abort(): void {
-    if (this.#over) return
-    this.#letGo(new Error('the caller left'))
+    if (!this.#over) this.#letGo(new Error('the caller left'))
+    this.#endCall()
   }
 
   resume(): void {
@@ -108,7 +110,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
   refuse(problem: Problem): void {
     if (this.#over) return
     this.#letGo(problem)
-    this.#sink.fail(problem)
+    this.#failSink(problem)
   }
 
   started(controller: Dispatcher.DispatchController): void {
@@ -179,8 +181,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
     if (this.#scanner !== null) {
       const tail = this.#scanner.end()
       if (this.#scanner.found > 0) this.#events.leaked(this.#context)
-      this.#finish()
-      this.#sink.end(tail)
+      this.#endSink(tail)
       return
     }
     // The body was empty.
@@ -218,7 +219,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
       "The Devin API rejected the gateway's key, not your token. Its secret has been read again; try once more after Retry-After.",
       { fields: { 'retry-after': '1', 'proxy-status': proxyStatus('http_request_denied') } },
     )
-    const fail = (): void => this.#sink.fail(problem)
+    const fail = (): void => this.#failSink(problem)
     this.#events.rejected(this.#version).then(fail, fail)
   }
 
@@ -232,8 +233,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
       onData: (chunk) => this.#sink.data(chunk),
       onEnd: (found) => {
         if (found > 0) this.#events.leaked(this.#context)
-        this.#finish()
-        this.#sink.end(null)
+        this.#endSink(null)
       },
       onError: () => this.refuse(unsearchable('its content coding is broken')),
       onFlow: (more) => {
@@ -258,8 +258,18 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
 
   #end(length: number | null, coding: string | null, last: Buffer | null): void {
     this.#head(length, coding)
+    this.#endSink(last)
+  }
+
+  #endSink(last: Buffer | null): void {
     this.#finish()
     this.#sink.end(last)
+    this.#endCall()
+  }
+
+  #failSink(problem: Problem): void {
+    this.#sink.fail(problem)
+    this.#endCall()
   }
 
   /** An answer that breaks off still raises the alarm for keys masked before. */

@@ -12,21 +12,10 @@ export type Passage = 'pass' | 'probe' | number
 
 export type BreakerEvent = 'opened' | 'closed' | 'probe'
 
-export interface Breakers {
-  /** Asks without beginning: null, or the milliseconds to wait. */
-  refusalMs(credential: string, caller: string): number | null
-  /** A request of the caller is about to be sent with the credential. `ended` belongs to each that is not refused. */
-  begin(credential: string, caller: string): Passage
-  ended(credential: string, caller: string, passage: 'pass' | 'probe', result: CallResult): void
-  /** False while no breaker has counted a failure, so that callers can skip the check. */
-  readonly troubled: boolean
-}
-
 interface Breaker {
   failures: number
   /** Callers whose requests were sent and not answered. */
   readonly callers: Set<string>
-  /** When it may be tried again; null while it is closed. */
   retryAtMs: number | null
   pauseMs: number
   isProbing: boolean
@@ -53,7 +42,7 @@ export interface BreakersOptions {
  * counts for all. A request without an answer may have caused that itself: it blocks its own caller, and others only
  * when several callers meet the same. An answer of any status, from whomever, closes both.
  */
-export function createBreakers({ now, onEvent }: BreakersOptions): Breakers {
+export function createBreakers({ now, onEvent }: BreakersOptions) {
   const breakers = new Map<string, Breaker>()
 
   function namesOf(credential: string, caller: string): readonly [string, string] {
@@ -99,11 +88,14 @@ export function createBreakers({ now, onEvent }: BreakersOptions): Breakers {
   }
 
   return {
-    get troubled() {
+    /** False while no breaker has counted a failure, so that callers can skip the check. */
+    get troubled(): boolean {
       return breakers.size > 0
     },
+    /** Asks without beginning: null, or the milliseconds to wait. */
     refusalMs,
-    begin(credential, caller) {
+    /** A request of the caller is about to be sent with the credential. `ended` belongs to each that is not refused. */
+    begin(credential: string, caller: string): Passage {
       if (breakers.size === 0) return 'pass'
       const refused = refusalMs(credential, caller)
       if (refused !== null) return refused
@@ -115,7 +107,7 @@ export function createBreakers({ now, onEvent }: BreakersOptions): Breakers {
       onEvent(credential, 'probe')
       return 'probe'
     },
-    ended(credential, caller, passage, result) {
+    ended(credential: string, caller: string, passage: 'pass' | 'probe', result: CallResult): void {
       if (result === 'answered') {
         if (breakers.size === 0) return
         for (const name of namesOf(credential, caller)) {
@@ -146,3 +138,5 @@ export function createBreakers({ now, onEvent }: BreakersOptions): Breakers {
     },
   }
 }
+
+export type Breakers = ReturnType<typeof createBreakers>

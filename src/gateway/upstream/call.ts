@@ -1,18 +1,21 @@
-// One request to the upstream, from taking a connection to giving it back.
+// One request to the upstream, from its place in the queue to the end of its answer.
 
 import type { Dispatcher } from 'undici'
-import type { Secret } from '../../keys/secret.ts'
+import type { KeyVersion } from '../../keys/keyring.ts'
+import type { Precedence } from '../../limits/precedence.ts'
 import type { Problem } from '../../problems.ts'
-import type { CallResult } from './breakers.ts'
+import type { Breakers, CallResult } from './breakers.ts'
 import type { Connection, Connections } from './connections.ts'
 import {
   blamesUpstream,
   impossibleStatus,
   isConnectionLoss,
+  notAsked,
   tooManyInterim,
   upstreamProblem,
   type CallStage,
 } from './errors.ts'
+import type { QueueCallbacks, QueueEntry, UpstreamQueue } from './queue.ts'
 
 /** Takes the answer as undici reads it: `started`, `head`, `data`…, `end`; `failed` may take the place of anything. */
 export interface AnswerReceiver {
@@ -26,20 +29,39 @@ export interface AnswerReceiver {
   failed(problem: Problem, error: unknown): void
 }
 
-export interface CallOptions {
+/** Who asks the upstream. */
+export interface Asker {
+  readonly version: KeyVersion
+  readonly precedence: Precedence
+  /** The caller, as circuit breakers tell callers apart. */
+  readonly caller: string
+  /** The upstream answered, and not with 429. */
+  readonly isAccepted: boolean
+  request(): Dispatcher.DispatchOptions
+  /** The request will not be sent. */
+  refuse(problem: Problem): void
+  /** How long it was in the queue; null when it did not have to wait. */
+  waited(waitedMs: number | null): void
+}
+
+/** What all calls share. */
+export interface CallParts {
   readonly connections: Connections
-  /** The value of a key: its connections are apart from all others. */
-  readonly credential: Secret
-  readonly receiver: AnswerReceiver
-  /** Once, when nothing of the call is left. */
-  readonly onEnded: (result: CallResult) => void
+  readonly queue: UpstreamQueue
+  readonly breakers: Breakers
+  /** A request was not sent, because the circuit breaker of its key is open. */
+  readonly onBroken: (key: string) => void
 }
 
 /** More interim answers than any honest server sends. */
 const mostInterim = 64
 
-export class Call implements Dispatcher.DispatchHandler {
-  readonly #options: CallOptions
+export class Call implements Dispatcher.DispatchHandler, QueueCallbacks {
+  readonly #parts: CallParts
+  readonly #asker: Asker
+  readonly #receiver: AnswerReceiver
+  readonly #entry: QueueEntry
+  #passage: 'pass' | 'probe' | null = null
   #request: Dispatcher.DispatchOptions | null = null
   #connection: Connection | null = null
   #controller: Dispatcher.DispatchController | null = null
@@ -49,15 +71,44 @@ export class Call implements Dispatcher.DispatchHandler {
   #isAbandoned = false
   #isEnded = false
 
-  constructor(options: CallOptions) {
-    this.#options = options
+  /** Throws what is refused at once. */
+  constructor(parts: CallParts, asker: Asker, receiver: AnswerReceiver) {
+    const { breakers, queue } = parts
+    const { precedence, version } = asker
+    const key = version.handle.id
+    const waitMs = breakers.troubled ? breakers.refusalMs(key, asker.caller) : null
+    if (waitMs !== null) {
+      parts.onBroken(key)
+      throw notAsked(waitMs)
+    }
+    this.#parts = parts
+    this.#asker = asker
+    this.#receiver = receiver
+    this.#entry = queue.open(key, precedence)
   }
 
-  /** Takes a connection and sends the request. */
-  start(request: Dispatcher.DispatchOptions): void {
+  /** Begins at once, or in its turn. */
+  enter(): void {
+    this.#parts.queue.enter(this.#entry, this)
+  }
+
+  /** Its turn has come: takes a connection and sends the request. */
+  begin(): void {
+    const { breakers, onBroken } = this.#parts
+    const passage = breakers.troubled ? breakers.begin(this.#entry.key, this.#asker.caller) : 'pass'
+    if (typeof passage === 'number') {
+      onBroken(this.#entry.key)
+      this.refuse(notAsked(passage))
+      return
+    }
+    this.#passage = passage
     if (this.#isEnded) return
-    this.#request = request
-    this.#send(request, false)
+    this.#request = this.#asker.request()
+    this.#send(this.#request, false)
+  }
+
+  refuse(problem: Problem): void {
+    this.#asker.refuse(problem)
   }
 
   /** Gives the request up, wherever it is; nothing more is received of it. */
@@ -77,31 +128,31 @@ export class Call implements Dispatcher.DispatchHandler {
     }
     this.#connection?.expectAnswer()
     this.#stage = 'sent'
-    this.#options.receiver.started(controller)
+    this.#receiver.started(controller)
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
     // Interim answers (102, 103) are for one hop.
     if (status >= 100 && status < 200) {
       this.#interim += 1
-      if (this.#interim > mostInterim) this.#refuse(tooManyInterim())
+      if (this.#interim > mostInterim) this.#refuseAnswer(tooManyInterim())
       return
     }
     if (status < 100 || status > 599) {
-      this.#refuse(impossibleStatus(status))
+      this.#refuseAnswer(impossibleStatus(status))
       return
     }
     this.#stage = 'body'
-    this.#options.receiver.head(status, controller)
+    this.#receiver.head(status, controller)
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (!this.#isAbandoned && !this.#options.receiver.data(chunk)) controller.pause()
+    if (!this.#isAbandoned && !this.#receiver.data(chunk)) controller.pause()
   }
 
   onResponseEnd(): void {
     if (this.#isEnded) return
-    this.#options.receiver.end()
+    this.#receiver.end()
     this.#end('answered', true)
   }
 
@@ -117,7 +168,7 @@ export class Call implements Dispatcher.DispatchHandler {
       return
     }
     this.#end(this.#resultOf(error), false)
-    this.#options.receiver.failed(upstreamProblem(error, this.#stage), error)
+    this.#receiver.failed(upstreamProblem(error, this.#stage), error)
   }
 
   /** A read on a connection that the other side was closing: there was no answer, and repeating a read is safe. */
@@ -133,18 +184,17 @@ export class Call implements Dispatcher.DispatchHandler {
   }
 
   #send(request: Dispatcher.DispatchOptions, fresh: boolean): void {
-    const { connections, credential } = this.#options
-    this.#connection = connections.take(credential, fresh)
+    this.#connection = this.#parts.connections.take(this.#asker.version.secret, fresh)
     this.#connection.dispatch(request, this)
   }
 
-  /** Not a valid HTTP answer. */
-  #refuse(problem: Problem): void {
+  /** What came is no HTTP answer. */
+  #refuseAnswer(problem: Problem): void {
     if (this.#isEnded) return
     this.#isAbandoned = true
     this.#controller?.abort(problem)
     this.#end('answered', false)
-    this.#options.receiver.failed(problem, problem)
+    this.#receiver.failed(problem, problem)
   }
 
   #resultOf(error: Error): CallResult {
@@ -156,13 +206,17 @@ export class Call implements Dispatcher.DispatchHandler {
   #end(result: CallResult, isReusable: boolean): void {
     if (this.#isEnded) return
     this.#isEnded = true
-    if (isReusable && this.#connection !== null) this.#options.connections.release(this.#connection)
+    const { breakers, connections, queue } = this.#parts
+    if (isReusable && this.#connection !== null) connections.release(this.#connection)
     else this.#discard()
     this.#connection = null
-    this.#options.onEnded(result)
+    this.#asker.waited(this.#entry.waitedMs)
+    if (this.#passage !== null && (result !== 'answered' || breakers.troubled))
+      breakers.ended(this.#entry.key, this.#asker.caller, this.#passage, result)
+    queue.leave(this.#entry, this.#asker.isAccepted)
   }
 
   #discard(): void {
-    if (this.#connection !== null) this.#options.connections.discard(this.#connection)
+    if (this.#connection !== null) this.#parts.connections.discard(this.#connection)
   }
 }

@@ -8,29 +8,14 @@ import type { Secret } from '../../keys/secret.ts'
 import { InterimAnswers } from './interim-answers.ts'
 
 export interface ConnectionSettings {
-  /** Scheme, host and port. */
   readonly origin: string
   /** PEM of the authorities to trust instead of the system's, or null. */
   readonly ca: string | null
   /** Largest number over all credentials. */
   readonly connections: number
   readonly timeouts: { readonly connectMs: number; readonly headersMs: number; readonly bodyIdleMs: number }
-  /** The monotonic clock. */
   readonly now: () => number
-  /** An exception that escaped a handler of ours. */
   readonly onDefect: (error: unknown) => void
-}
-
-export interface Connections {
-  /** An idle connection of the credential, or a new one. `fresh`: a new one in any case. */
-  take(credential: Secret, fresh: boolean): Connection
-  /** The answer is complete: the connection may serve another request of its credential. */
-  release(connection: Connection): void
-  /** The connection is closed, and with it whatever it carries. */
-  discard(connection: Connection): void
-  /** Open or being opened. */
-  readonly size: number
-  close(): Promise<void>
 }
 
 /** A name that changed its address is followed within 30 seconds: so long, and the request that was sent last. */
@@ -92,7 +77,6 @@ export class Connection {
     this.#answering = false
   }
 
-  /** The answer is complete. */
   rest(): void {
     this.#expectsAnswer = false
     this.#served += 1
@@ -128,7 +112,7 @@ export class Connection {
 }
 
 /** Nothing is connected before the first request. */
-export function createConnections(settings: ConnectionSettings): Connections {
+export function createConnections(settings: ConnectionSettings) {
   const { origin, ca, timeouts } = settings
   // One for all, so that TLS sessions are resumed across credentials: they say who the server is, not who asks.
   const connect = buildConnector({
@@ -169,10 +153,11 @@ export function createConnections(settings: ConnectionSettings): Connections {
   }
 
   return {
-    get size() {
+    get size(): number {
       return all.size
     },
-    take(credential, fresh) {
+    /** An idle connection of the credential, or a new one. `fresh`: a new one in any case. */
+    take(credential: Secret, fresh: boolean): Connection {
       for (;;) {
         const mates = fresh ? undefined : idle.get(credential)
         const connection = mates?.at(-1)
@@ -187,7 +172,8 @@ export function createConnections(settings: ConnectionSettings): Connections {
         return connection
       }
     },
-    release(connection) {
+    /** The answer is complete: the connection may serve another request of its credential. */
+    release(connection: Connection): void {
       connection.rest()
       if (closed || !connection.canServe) {
         discard(connection)
@@ -198,8 +184,9 @@ export function createConnections(settings: ConnectionSettings): Connections {
       else mates.push(connection)
       idleInOrder.add(connection)
     },
+    /** The connection is closed, and with it whatever it carries. */
     discard,
-    async close() {
+    async close(): Promise<void> {
       closed = true
       await Promise.all([...all].map((connection) => connection.close()))
       all.clear()
@@ -208,3 +195,5 @@ export function createConnections(settings: ConnectionSettings): Connections {
     },
   }
 }
+
+export type Connections = ReturnType<typeof createConnections>

@@ -125,7 +125,6 @@ export function notAsked(waitMs: number): Problem {
   )
 }
 
-/** The upstream has asked to wait with the key. */
 export function resting(key: string, restMs: number): Problem {
   const seconds = Math.max(1, Math.ceil(restMs / 1000))
   const detail = `The Devin API has had too many requests with the key ${key} and asked to wait, so this one was not sent. Wait ${seconds} second${seconds === 1 ? '' : 's'}.`
@@ -151,7 +150,6 @@ export function shareReached(): Problem {
   )
 }
 
-/** The value of Proxy-Status for an error type. */
 export function proxyStatus(error: string): string {
   return `devin-gateway; error=${error}`
 }

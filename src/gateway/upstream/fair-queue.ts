@@ -9,20 +9,6 @@ export interface Waiter {
   readonly group: string
 }
 
-export interface FairQueue<T extends Waiter> {
-  readonly size: number
-  add(item: T): void
-  /** Removes an item from any position. False when it does not wait. */
-  remove(item: T): boolean
-  /**
-   * Takes out the item whose turn it is among those in open groups; null when there is none. `maySend` is asked about the
-   * first item of each flow: a flow that may not be served now is passed over.
-   */
-  next(isOpen: (group: string) => boolean, maySend: (item: T) => boolean): T | null
-  /** The items of a group, of each flow in the order of arrival. */
-  waitingIn(group: string): T[]
-}
-
 interface Flow<T> {
   /** Services so far, each divided by the weight: who has had least is next. */
   turn: number
@@ -39,7 +25,7 @@ interface Flow<T> {
  * have something to serve all the time, neither is ever more than one item ahead of its share; a flow that comes (again)
  * begins where the others are, so that nobody gathers credit by being away.
  */
-export function createFairQueue<T extends Waiter>(): FairQueue<T> {
+export function createFairQueue<T extends Waiter>() {
   const flows = new Map<string, Flow<T>>()
   /** Turn of the flow that was served last. */
   let clock = 0
@@ -69,10 +55,10 @@ export function createFairQueue<T extends Waiter>(): FairQueue<T> {
   }
 
   return {
-    get size() {
+    get size(): number {
       return size
     },
-    add(item) {
+    add(item: T): void {
       const flow = flowOf(item)
       const group = flow.groups.get(item.group)
       arrivals += 1
@@ -81,8 +67,13 @@ export function createFairQueue<T extends Waiter>(): FairQueue<T> {
       flow.size += 1
       size += 1
     },
+    /** Removes an item from any position. False when it does not wait. */
     remove: take,
-    next(isOpen, maySend) {
+    /**
+     * Takes out the item whose turn it is among those in open groups; null when there is none. `maySend` is asked about the
+     * first item of each flow: a flow that may not be served now is passed over.
+     */
+    next(isOpen: (group: string) => boolean, maySend: (item: T) => boolean): T | null {
       let best: { flow: Flow<T>; item: T; arrival: number } | null = null
       for (const [name, flow] of flows) {
         const first = firstOf(flow, isOpen)
@@ -112,7 +103,9 @@ export function createFairQueue<T extends Waiter>(): FairQueue<T> {
       take(item)
       return item
     },
-    waitingIn: (group) => [...flows.values()].flatMap((flow) => [...(flow.groups.get(group)?.keys() ?? [])]),
+    /** The items of a group, of each flow in the order of arrival. */
+    waitingIn: (group: string): T[] =>
+      [...flows.values()].flatMap((flow) => [...(flow.groups.get(group)?.keys() ?? [])]),
   }
 }
 

@@ -22,7 +22,6 @@ export class InterimAnswers {
   /** The end of the bytes before, from a minor version of 0 on, when its status is still to come. */
   #held: Buffer | null = null
 
-  /** An answer is expected from the next byte on. */
   begin(): void {
     this.#part = 'status'
     this.#index = 0

@@ -9,42 +9,25 @@ import { createFairQueue, type Waiter } from './fair-queue.ts'
 import { createConnectionShares } from '../../limits/connection-shares.ts'
 import { createThrottles } from './throttles.ts'
 
-/** Callbacks of a queued request; one of them is called, once. */
 export interface QueueCallbacks {
   begin(): void
   /** Called in place of `begin`; the entry is given up by then. */
   refuse(problem: Problem): void
 }
 
-/** The outcome of a request that was held. */
 export type HeldResult = 'sent' | 'refused' | 'left'
 
 export interface QueueSettings {
-  /** Requests at the upstream at once. */
   readonly capacity: number
   /** Requests that wait beyond those; more are refused. */
   readonly maxWaiting: number
   /** Longest wait for one of the `capacity`, milliseconds. */
   readonly maxWaitMs: number
-  /** Monotonic clock, milliseconds. */
   readonly now: () => number
   /** A request of the team was held: it went on after a while, was refused, or its caller has left. */
   readonly onHeld: (team: string, result: HeldResult) => void
   /** A request had to wait or was refused although there was room: its team holds its share. */
   readonly onShareReached: (team: string, of: 'connections' | 'queue') => void
-}
-
-export interface UpstreamQueue {
-  /** Throws `rate-limit-exceeded` when the key rests for longer than the request may wait, `overloaded` when there is no room. */
-  open(key: string, precedence: Precedence): QueueEntry
-  /** Begins at once, waits for its turn, or is refused when there is no room any more. */
-  enter(entry: QueueEntry, callbacks: QueueCallbacks): void
-  /** The request is over, or its caller has left. `accepted`: the upstream answered, and not with 429. */
-  leave(entry: QueueEntry, accepted: boolean): void
-  /** The upstream has answered 429 to a request with this key and priority: what is of lower priority makes room. */
-  throttled(key: string, priority: Priority, waitMs: number): void
-  readonly active: number
-  readonly waiting: number
 }
 
 type Priority = Precedence['priority']
@@ -92,7 +75,7 @@ export class QueueEntry implements Waiter {
   }
 }
 
-export function createUpstreamQueue(settings: QueueSettings): UpstreamQueue {
+export function createUpstreamQueue(settings: QueueSettings) {
   const { capacity, maxWaiting, now, onHeld, onShareReached } = settings
   const queue = createFairQueue<QueueEntry>()
   const throttles = createThrottles()
@@ -189,20 +172,22 @@ export function createUpstreamQueue(settings: QueueSettings): UpstreamQueue {
   }
 
   return {
-    get active() {
+    get active(): number {
       return connections.taken
     },
-    get waiting() {
+    get waiting(): number {
       return queue.size
     },
-    open(key, precedence) {
+    /** Throws `rate-limit-exceeded` when the key rests for longer than the request may wait, `overloaded` when there is no room. */
+    open(key: string, precedence: Precedence): QueueEntry {
       const entry = new QueueEntry(key, precedence)
       const refusal = refusalOf(entry, isHeld(entry))
       if (refusal === null) return entry
       onHeld(precedence.team, 'refused')
       throw refusal
     },
-    enter(entry, callbacks) {
+    /** Begins at once, waits for its turn, or is refused when there is no room any more. */
+    enter(entry: QueueEntry, callbacks: QueueCallbacks): void {
       if (entry.phase === 'gone') return
       entry.callbacks = callbacks
       const isResting = isHeld(entry)
@@ -221,7 +206,8 @@ export function createUpstreamQueue(settings: QueueSettings): UpstreamQueue {
       if (!isResting && connections.taken < capacity) onShareReached(entry.flow, 'connections')
       wait(entry, isResting ? entry.precedence.maxWaitMs : settings.maxWaitMs)
     },
-    leave(entry, accepted) {
+    /** The request is over, or its caller has left. `accepted`: the upstream answered, and not with 429. */
+    leave(entry: QueueEntry, accepted: boolean): void {
       const { phase } = entry
       entry.phase = 'gone'
       if (phase === 'begun') {
@@ -233,7 +219,8 @@ export function createUpstreamQueue(settings: QueueSettings): UpstreamQueue {
       }
       if (queue.size > 0) advance()
     },
-    throttled(key, priority, waitMs) {
+    /** The upstream has answered 429 to a request with this key and priority: what is of lower priority makes room. */
+    throttled(key: string, priority: Priority, waitMs: number): void {
       for (const group of heldBy[priority].map((held) => groupOf(key, held))) {
         throttles.refused(group, waitMs, now())
         for (const entry of queue.waitingIn(group)) {
@@ -247,3 +234,5 @@ export function createUpstreamQueue(settings: QueueSettings): UpstreamQueue {
     },
   }
 }
+
+export type UpstreamQueue = ReturnType<typeof createUpstreamQueue>

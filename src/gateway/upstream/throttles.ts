@@ -4,22 +4,6 @@
 /** What a key may do. `rest`: its time is not over. `full`: it is over, and as many as may try are under way. */
 export type ThrottleState = 'open' | 'rest' | 'full'
 
-export interface Throttles {
-  /** The upstream refused a request with this key, and named a time. Returns until when the key rests now. */
-  refused(key: string, waitMs: number, nowMs: number): number
-  stateOf(key: string, nowMs: number): ThrottleState
-  /** Milliseconds until a key's rest is over; 0 when it has none. */
-  restMs(key: string, nowMs: number): number
-  /** A request begins. True when it is one of those that try; `ended` belongs to it then. */
-  begun(key: string, nowMs: number): boolean
-  /** A request that tried is over. `accepted`: the upstream answered, and not with 429. */
-  ended(key: string, accepted: boolean): void
-  /** Keys that rest or are coming back. */
-  readonly size: number
-  /** Milliseconds until the next rest is over; null when nothing rests. */
-  nextMs(nowMs: number): number | null
-}
-
 interface Throttle {
   untilMs: number
   /** How many may try at once, and how many do. */
@@ -31,7 +15,7 @@ interface Throttle {
 const recovered = 16
 const recoveryMs = 10_000
 
-export function createThrottles(): Throttles {
+export function createThrottles() {
   const throttles = new Map<string, Throttle>()
 
   function restMs(key: string, nowMs: number): number {
@@ -39,10 +23,11 @@ export function createThrottles(): Throttles {
   }
 
   return {
-    get size() {
+    get size(): number {
       return throttles.size
     },
-    refused(key, waitMs, nowMs) {
+    /** The upstream refused a request with this key, and named a time. Returns until when the key rests now. */
+    refused(key: string, waitMs: number, nowMs: number): number {
       const untilMs = nowMs + waitMs
       const known = throttles.get(key)
       if (known === undefined) throttles.set(key, { untilMs, window: 1, trying: 0 })
@@ -52,8 +37,9 @@ export function createThrottles(): Throttles {
       }
       return known?.untilMs ?? untilMs
     },
+    /** Milliseconds until a key's rest is over; 0 when it has none. */
     restMs,
-    stateOf(key, nowMs) {
+    stateOf(key: string, nowMs: number): ThrottleState {
       const throttle = throttles.get(key)
       if (throttle === undefined) return 'open'
       if (throttle.untilMs > nowMs) return 'rest'
@@ -63,20 +49,23 @@ export function createThrottles(): Throttles {
       }
       return throttle.trying < throttle.window ? 'open' : 'full'
     },
-    begun(key, nowMs) {
+    /** A request begins. True when it is one of those that try; `ended` belongs to it then. */
+    begun(key: string, nowMs: number): boolean {
       const throttle = throttles.get(key)
       if (throttle === undefined || throttle.untilMs > nowMs) return false
       throttle.trying += 1
       return true
     },
-    ended(key, accepted) {
+    /** A request that tried is over. `accepted`: the upstream answered, and not with 429. */
+    ended(key: string, accepted: boolean): void {
       const throttle = throttles.get(key)
       if (throttle === undefined) return
       throttle.trying = Math.max(0, throttle.trying - 1)
       if (accepted) throttle.window += 1
       if (throttle.window >= recovered) throttles.delete(key)
     },
-    nextMs(nowMs) {
+    /** Milliseconds until the next rest is over; null when nothing rests. */
+    nextMs(nowMs: number): number | null {
       let next: number | null = null
       for (const { untilMs } of throttles.values())
         if (untilMs > nowMs && (next === null || untilMs - nowMs < next)) next = untilMs - nowMs
@@ -84,3 +73,5 @@ export function createThrottles(): Throttles {
     },
   }
 }
+
+export type Throttles = ReturnType<typeof createThrottles>

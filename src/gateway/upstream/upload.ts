@@ -6,13 +6,13 @@ import { Transform } from 'node:stream'
 import type { Problem } from '../../problems.ts'
 import { noRoom, tooLarge, tooSlow } from '../bodies/collect.ts'
 import type { BodyMemory } from '../bodies/memory.ts'
-import { leastRate, wasCutOff } from '../listener/http-versions.ts'
+import { isTooSlow } from '../caller-pace.ts'
+import { wasCutOff } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'
 
 export interface UploadOptions {
   readonly context: RequestContext
   readonly request: IncomingMessage
-  /** Content-Length, or null. */
   readonly declared: number | null
   readonly maxBytes: number
   /** Holds what has arrived before a connection takes it. */
@@ -20,7 +20,6 @@ export interface UploadOptions {
   readonly team: string
   /** Whether there are connections enough for a body that is sent in small parts. */
   readonly hasRoom: () => boolean
-  /** The monotonic clock. */
   readonly now: () => number
   /** The first part has to be here after this time, and every later stretch of it has to bring the least rate. */
   readonly timeoutMs: number
@@ -109,7 +108,7 @@ export class Upload extends Transform {
   #comesSteadily(): boolean {
     const { context, now, hasRoom } = this.#options
     const ratedMs = Math.max(0, now() - this.#sinceMs - graceMs)
-    return context.bytesIn >= firstPartBytes + (leastRate * ratedMs) / 1000 && hasRoom()
+    return !isTooSlow(context.bytesIn - firstPartBytes, ratedMs) && hasRoom()
   }
 
   #flow(): void {
@@ -128,7 +127,7 @@ export class Upload extends Transform {
     this.#timer = setTimeout(() => {
       const arrived = this.#options.context.bytesIn - this.#seenBytes
       const isWaiting = this.readableLength === 0 && !this.writableEnded
-      if (isWaiting && arrived < (leastRate * stretchMs) / 1000) this.#stalled()
+      if (isWaiting && isTooSlow(arrived, stretchMs)) this.#stalled()
       else this.#watch()
     }, stretchMs)
   }

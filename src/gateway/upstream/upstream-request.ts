@@ -24,7 +24,6 @@ export interface UpstreamRequest {
   /** The body when it has been collected; null to stream it. */
   readonly body: Buffer | null
   readonly version: KeyVersion
-  /** How its team ranks in the queue. */
   readonly precedence: Precedence
 }
 
@@ -40,7 +39,6 @@ export function fieldsOf(forward: UpstreamRequest, origin: string): string[] {
   return shared === null ? ownFields(forward, credential) : sharedFields(forward, shared, credential)
 }
 
-/** Those of a read of the gateway's own. */
 export function ownReadFields(version: KeyVersion, origin: string, requestId: string): string[] {
   return [
     'authorization',

@@ -9,20 +9,17 @@ import type { KeyVersion } from '../../keys/keyring.ts'
 import type { Precedence } from '../../limits/precedence.ts'
 import type { Problem } from '../../problems.ts'
 import type { BodyMemory } from '../bodies/memory.ts'
-import type { RequestContext } from '../context.ts'
 import type { LeakGuard } from '../responses/leak-guard.ts'
-import { UpstreamResponseHandler, type ResponseEvents } from '../responses/upstream-response.ts'
+import { UpstreamResponseHandler, type ResponseEvents, type UpstreamCall } from '../responses/upstream-response.ts'
 import { StreamTurn, StreamTurns } from '../stream-turns.ts'
-import { createBreakers, type BreakerEvent, type CallResult } from './breakers.ts'
-import { Call, type AnswerReceiver } from './call.ts'
+import { createBreakers, type BreakerEvent } from './breakers.ts'
+import { Call, type AnswerReceiver, type Asker, type CallParts } from './call.ts'
 import { createConnections } from './connections.ts'
-import { notAsked } from './errors.ts'
 import { fieldsOf, ownReadFields, type UpstreamRequest } from './upstream-request.ts'
 import { createUpstreamQueue, type HeldResult } from './queue.ts'
 import { Upload } from './upload.ts'
 
 export interface UpstreamSettings {
-  /** Scheme, host and port. */
   readonly origin: string
   /** Empty, or a path prefix without final slash that goes before every path. */
   readonly pathPrefix: string
@@ -31,20 +28,9 @@ export interface UpstreamSettings {
   readonly connections: number
   /** Requests that may wait beyond those that have a connection; more are refused with `overloaded`. */
   readonly maxWaiting: number
+  /** How long one of them may wait for a connection. */
+  readonly maxWaitMs: number
   readonly timeouts: { readonly connectMs: number; readonly headersMs: number; readonly bodyIdleMs: number }
-}
-
-export interface Upstream {
-  /** Sends a request in its turn and feeds the answer to the sink. Throws what is refused at once. */
-  forward(forward: UpstreamRequest, sink: ResponseSink): void
-  /** A read of the gateway's own, which waits for its turn like those of callers. Rejects when there is no answer. */
-  ask(target: string, version: KeyVersion, requestId: string): Promise<OwnResponse>
-  /** Requests at the upstream and in the queue. */
-  readonly inFlight: number
-  /** Requests that wait for their turn. */
-  readonly waiting: number
-  /** Closes every connection; requests that nobody waits for any more are cut. */
-  close(): Promise<void>
 }
 
 export interface OwnResponse {
@@ -71,24 +57,22 @@ export interface UpstreamEvents extends ResponseEvents {
   breaker(key: string, event: BreakerEvent | 'refused'): void
   /** The Date of an answer that the upstream has just made; from time to time. */
   dated(date: string): void
-  /** An exception that escaped a handler. */
   defect(error: unknown): void
 }
 
 /** Nothing is connected before the first request. */
-export function createUpstream(options: UpstreamOptions): Upstream {
-  const { settings, guard, events, maxBodyBytes, bodyMs, bodyMemory } = options
+export function createUpstream(options: UpstreamOptions) {
+  const { settings, events } = options
   const { now } = events
   const connections = createConnections({ ...settings, now, onDefect: events.defect })
   const queue = createUpstreamQueue({
     capacity: settings.connections,
     maxWaiting: settings.maxWaiting,
-    maxWaitMs: settings.timeouts.headersMs,
+    maxWaitMs: settings.maxWaitMs,
     now,
     onHeld: events.held,
     onShareReached: events.shareReached,
   })
-  const turns = new StreamTurns()
   const breakers = createBreakers({ now, onEvent: events.breaker })
 
   let clockDueMs = 0
@@ -100,115 +84,30 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     if (date !== null && firstValue(fields, 'age') === null) events.dated(date)
   }
 
-  /** Refuses while the circuit breaker is open. */
-  function refused(key: string, waitMs: number): Problem {
-    events.breaker(key, 'refused')
-    return notAsked(waitMs)
-  }
-
-  interface Asking {
-    readonly version: KeyVersion
-    readonly precedence: Precedence
-    /** The caller's identity for breakers. */
-    readonly caller: () => string
-    readonly request: () => Dispatcher.DispatchOptions
-    /** The request will not be sent. */
-    readonly refuse: (problem: Problem) => void
-    readonly accepted: () => boolean
-    readonly onWaited: (waitedMs: number | null) => void
-  }
-
-  /** A call with its place in the queue. `enter` starts it, at once or in its turn. Throws what is refused at once. */
-  function prepare(asking: Asking, receiver: AnswerReceiver): { readonly call: Call; readonly enter: () => void } {
-    const { version, precedence } = asking
-    const key = version.handle.id
-    if (breakers.troubled) {
-      const waitMs = breakers.refusalMs(key, asking.caller())
-      if (waitMs !== null) throw refused(key, waitMs)
-    }
-    const entry = queue.open(key, precedence)
-    let passage: 'pass' | 'probe' | null = null
-    const ended = (result: CallResult): void => {
-      asking.onWaited(entry.waitedMs)
-      if (passage !== null && (result !== 'answered' || breakers.troubled))
-        breakers.ended(key, asking.caller(), passage, result)
-      queue.leave(entry, asking.accepted())
-    }
-    const call = new Call({ connections, credential: version.secret, receiver, onEnded: ended })
-    const begin = (): void => {
-      const found = breakers.troubled ? breakers.begin(key, asking.caller()) : 'pass'
-      if (typeof found === 'number') {
-        asking.refuse(refused(key, found))
-        return
-      }
-      passage = found
-      call.start(asking.request())
-    }
-    return { call, enter: () => queue.enter(entry, { begin, refuse: asking.refuse }) }
-  }
-
-  function forward(forwarded: UpstreamRequest, sink: ResponseSink): void {
-    const { context, version, precedence, fields, request, body } = forwarded
-    let upload: Upload | null = null
-    const handler: UpstreamResponseHandler = new UpstreamResponseHandler(forwarded, sink, guard, events, {
-      abandon(reason) {
-        call.abandon(reason)
-        upload?.destroy()
-      },
-      answered: lookAtClock,
-      throttled: (waitMs) => queue.throttled(version.handle.id, precedence.priority, waitMs),
-      takeTurns: (goOn) => new StreamTurn(turns, precedence.team, goOn),
-    })
-    const { call, enter } = prepare(
-      {
-        version,
-        precedence,
-        caller: () => callerOf(context),
-        request: () => ({
-          path: settings.pathPrefix + addressOf(forwarded.target),
-          method: forwarded.method,
-          headers: fieldsOf(forwarded, settings.origin),
-          body: upload ?? (body === null || body.length === 0 ? null : body),
-          ...(forwarded.operation.streaming ? { bodyTimeout: 0 } : {}),
-        }),
-        refuse: (problem) => handler.refuse(problem),
-        accepted: () => handler.isAccepted,
-        onWaited(waitedMs) {
-          context.waitedMs ??= waitedMs
-        },
-      },
-      handler,
-    )
-    sink.attach(handler)
-    if (body !== null) {
-      context.bytesIn = body.length
-      enter()
-    } else if (fields.bodyLength === 0) enter()
-    else if (!handler.isOver)
-      upload = new Upload({
-        context,
-        request,
-        declared: fields.bodyLength,
-        maxBytes: maxBodyBytes,
-        memory: bodyMemory,
-        team: precedence.team,
-        hasRoom: () => queue.active < settings.connections / 2,
-        now,
-        timeoutMs: bodyMs,
-        onReady: enter,
-        onRefused: (problem) => handler.refuse(problem),
-      })
+  const shared: Shared = {
+    ...options,
+    connections,
+    queue,
+    breakers,
+    turns: new StreamTurns(),
+    lookAtClock,
+    onBroken: (key) => events.breaker(key, 'refused'),
   }
 
   return {
-    get inFlight() {
+    /** Requests at the upstream and in the queue. */
+    get inFlight(): number {
       return queue.active + queue.waiting
     },
-    get waiting() {
+    get waiting(): number {
       return queue.waiting
     },
-    forward,
-    ask: (target, version, requestId) =>
+    /** Sends a request in its turn and feeds the answer to the sink. Throws what is refused at once. */
+    forward(request: UpstreamRequest, sink: ResponseSink): void {
+      new ForwardedCall(shared, request, sink).send()
+    },
+    /** A read of the gateway's own, which waits for its turn like those of callers. Rejects when there is no answer. */
+    ask: (target: string, version: KeyVersion, requestId: string): Promise<OwnResponse> =>
       new Promise((resolve, reject) => {
         const chunks: Buffer[] = []
         let status = 0
@@ -233,37 +132,140 @@ export function createUpstream(options: UpstreamOptions): Upstream {
           end: () => resolve({ status, body: Buffer.concat(chunks) }),
           failed: (problem) => reject(problem),
         }
-        const { call, enter } = prepare(
+        const call = new Call(
+          shared,
           {
             version,
             precedence: own,
-            caller: () => own.team,
+            caller: own.team,
+            get isAccepted() {
+              return status !== 0 && status !== 429
+            },
             request: () => ({
               path: settings.pathPrefix + target,
               method: 'GET',
               headers: ownReadFields(version, settings.origin, requestId),
             }),
-            refuse: (problem) => {
+            refuse(problem) {
               call.abandon(problem)
               reject(problem)
             },
-            accepted: () => status !== 0 && status !== 429,
-            onWaited() {},
+            waited() {},
           },
           receiver,
         )
-        enter()
+        call.enter()
       }),
-    close: () => connections.close(),
+    close: (): Promise<void> => connections.close(),
   }
 }
 
+export type Upstream = ReturnType<typeof createUpstream>
+
 const maxOwnBytes = 2 << 20
-/** How often the clock of the upstream is looked at. */
 const clockEveryMs = 10_000
 /** The gateway's own reads, which stand beside the teams. */
 const own: Precedence = { team: 'gateway', priority: 'high', weight: 4, maxWaitMs: 0 }
 
-function callerOf({ principal }: RequestContext): string {
-  return principal === null ? '' : `${principal.issuer} ${principal.subject}`
+/** What all calls for callers share. */
+interface Shared extends CallParts, UpstreamOptions {
+  readonly turns: StreamTurns
+  readonly lookAtClock: (fields: readonly string[]) => void
+}
+
+/** A caller's request on its way to the upstream, its body included. */
+class ForwardedCall implements Asker, UpstreamCall {
+  readonly #shared: Shared
+  readonly #request: UpstreamRequest
+  readonly #handler: UpstreamResponseHandler
+  readonly #call: Call
+  #upload: Upload | null = null
+
+  constructor(shared: Shared, request: UpstreamRequest, sink: ResponseSink) {
+    this.#shared = shared
+    this.#request = request
+    this.#handler = new UpstreamResponseHandler(request, sink, shared.guard, shared.events, this)
+    this.#call = new Call(shared, this, this.#handler)
+  }
+
+  send(): void {
+    const { body, context, fields } = this.#request
+    this.#handler.begin()
+    if (body !== null) context.bytesIn = body.length
+    if (body !== null || fields.bodyLength === 0) this.#call.enter()
+    else if (!this.#handler.isOver) this.#upload = this.#startUpload()
+  }
+
+  #startUpload(): Upload {
+    const { bodyMemory, bodyMs, events, maxBodyBytes, queue, settings } = this.#shared
+    const { context, fields, precedence, request } = this.#request
+    return new Upload({
+      context,
+      request,
+      declared: fields.bodyLength,
+      maxBytes: maxBodyBytes,
+      memory: bodyMemory,
+      team: precedence.team,
+      hasRoom: () => queue.active < settings.connections / 2,
+      now: events.now,
+      timeoutMs: bodyMs,
+      onReady: () => this.#call.enter(),
+      onRefused: (problem) => this.refuse(problem),
+    })
+  }
+
+  get version(): KeyVersion {
+    return this.#request.version
+  }
+
+  get precedence(): Precedence {
+    return this.#request.precedence
+  }
+
+  get caller(): string {
+    const { principal } = this.#request.context
+    return principal === null ? '' : `${principal.issuer} ${principal.subject}`
+  }
+
+  get isAccepted(): boolean {
+    return this.#handler.isAccepted
+  }
+
+  request(): Dispatcher.DispatchOptions {
+    const { pathPrefix, origin } = this.#shared.settings
+    const { body, method, operation, target } = this.#request
+    return {
+      path: pathPrefix + addressOf(target),
+      method,
+      headers: fieldsOf(this.#request, origin),
+      body: this.#upload ?? (body === null || body.length === 0 ? null : body),
+      ...(operation.streaming ? { bodyTimeout: 0 } : {}),
+    }
+  }
+
+  refuse(problem: Problem): void {
+    this.#handler.refuse(problem)
+  }
+
+  waited(waitedMs: number | null): void {
+    this.#request.context.waitedMs ??= waitedMs
+  }
+
+  abandon(reason: Error): void {
+    this.#call.abandon(reason)
+    this.#upload?.destroy()
+  }
+
+  answered(fields: readonly string[]): void {
+    this.#shared.lookAtClock(fields)
+  }
+
+  throttled(waitMs: number): void {
+    const { precedence, version } = this.#request
+    this.#shared.queue.throttled(version.handle.id, precedence.priority, waitMs)
+  }
+
+  takeTurns(goOn: () => void): StreamTurn {
+    return new StreamTurn(this.#shared.turns, this.#request.precedence.team, goOn)
+  }
 }

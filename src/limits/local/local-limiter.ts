@@ -1,24 +1,22 @@
 // The limiter of one instance, which answers at once. Windows use the monotonic clock, so that setting the system's
 // time neither drops uses nor keeps them longer; calendar windows follow the calendar.
 
-import type { LimitDecision, LimitClocks, Limit, Limiter, LimitStatus, Quota } from '../limiter.ts'
+import {
+  costOfRequest,
+  type LimitDecision,
+  type LimitClocks,
+  type Limit,
+  type LimitStatus,
+  type Quota,
+} from '../limiter.ts'
 import { createMeter, type QuotaMeter } from './meter.ts'
 
-export interface LocalLimiter extends Limiter {
-  take(limits: readonly Limit[]): LimitDecision
-  peek(limits: readonly Limit[]): readonly LimitStatus[]
-  /** Counts a request that the shared store has granted, whether or not there is room. */
-  count(limits: readonly Limit[]): void
-  /** How much of a rate or budget is used, as far as its amount. */
-  used(limit: Limit): number
-  /** How many requests hold a slot of a concurrency limit. */
-  running(limit: Limit): number
-}
+export type LocalLimiter = ReturnType<typeof createLocalLimiter>
 
 /** Meters that nobody uses are dropped when there are more than this: callers come and go. */
 const sweepAbove = 10_000
 
-export function createLocalLimiter({ now, monotonic }: LimitClocks): LocalLimiter {
+export function createLocalLimiter({ now, monotonic }: LimitClocks) {
   const meters = new Map<string, { readonly meter: QuotaMeter; readonly quota: Quota }>()
   const running = new Map<string, number>()
   let sweepAt = sweepAbove
@@ -47,9 +45,9 @@ export function createLocalLimiter({ now, monotonic }: LimitClocks): LocalLimite
     sweepAt = Math.max(sweepAbove, 2 * meters.size)
   }
 
-  function waitFor({ quota, meter, most }: Limit): number {
+  function waitFor({ quota, meter, most }: Limit, cost: number): number {
     if (quota === null) return (running.get(meter) ?? 0) < most ? 0 : 1000
-    return meterOf(meter, quota).waitMs(quota, 1, timeOf(quota))
+    return meterOf(meter, quota).waitMs(quota, cost, timeOf(quota))
   }
 
   function statusOf(limit: Limit): LimitStatus {
@@ -60,21 +58,21 @@ export function createLocalLimiter({ now, monotonic }: LimitClocks): LocalLimite
     return { limit, remaining: meter.remaining(quota, timeMs), resetMs: meter.resetMs(quota, timeMs) }
   }
 
-  function count(limits: readonly Limit[]): void {
+  function count(limits: readonly Limit[], cost: number): void {
     for (const { quota, meter } of limits) {
       if (quota === null) running.set(meter, (running.get(meter) ?? 0) + 1)
-      else meterOf(meter, quota).take(quota, 1, timeOf(quota))
+      else meterOf(meter, quota).take(quota, cost, timeOf(quota))
     }
   }
 
   return {
-    take(limits) {
+    take(limits: readonly Limit[], cost = costOfRequest): LimitDecision {
       readClocks()
       let exceeded: Limit | null = null
       let shadowed: Limit | null = null
       let retryAfterMs = 0
       for (const limit of limits) {
-        const wait = waitFor(limit)
+        const wait = waitFor(limit, cost)
         if (wait <= 0) continue
         if (limit.shadow) shadowed ??= limit
         else if (exceeded === null || wait > retryAfterMs) {
@@ -82,7 +80,7 @@ export function createLocalLimiter({ now, monotonic }: LimitClocks): LocalLimite
           retryAfterMs = wait
         }
       }
-      if (exceeded === null) count(limits)
+      if (exceeded === null) count(limits, cost)
       return {
         granted: exceeded === null,
         exceeded: exceeded ?? shadowed,
@@ -91,20 +89,23 @@ export function createLocalLimiter({ now, monotonic }: LimitClocks): LocalLimite
         storeAway: false,
       }
     },
-    count(limits) {
+    /** Counts a request that the shared store has granted, whether or not there is room. */
+    count(limits: readonly Limit[], cost = costOfRequest): void {
       readClocks()
-      count(limits)
+      count(limits, cost)
     },
-    used(limit) {
+    /** How much of a rate or budget is used, as far as its amount. */
+    used(limit: Limit): number {
       readClocks()
       return limit.quota === null ? 0 : (limit.quota.burst ?? limit.quota.amount) - statusOf(limit).remaining
     },
-    running: ({ meter }) => running.get(meter) ?? 0,
-    peek(limits) {
+    /** How many requests hold a slot of a concurrency limit. */
+    running: ({ meter }: Limit): number => running.get(meter) ?? 0,
+    peek(limits: readonly Limit[]): readonly LimitStatus[] {
       readClocks()
       return limits.map(statusOf)
     },
-    release(limits) {
+    release(limits: readonly Limit[]): void {
       for (const { quota, meter } of limits) {
         if (quota !== null) continue
         const left = (running.get(meter) ?? 0) - 1
@@ -112,8 +113,8 @@ export function createLocalLimiter({ now, monotonic }: LimitClocks): LocalLimite
         else running.delete(meter)
       }
     },
-    giveBack(limits) {
-      for (const limit of limits) if (limit.kind === 'budget') meters.get(limit.meter)?.meter.giveBack(1)
+    giveBack(limits: readonly Limit[], cost = costOfRequest): void {
+      for (const limit of limits) if (limit.kind === 'budget') meters.get(limit.meter)?.meter.giveBack(cost)
     },
   }
 }

@@ -14,7 +14,7 @@ import { meterKinds } from './meter-scripts.ts'
  *
  * - `back place time count`: uses that were counted for this moment and have not been.
  * - `uses place count`: uses that the store has not heard of; below zero, that are given back.
- * - `take place…`, `peek place…`: a request, to be counted in all of its limits or in none; `peek` only reads.
+ * - `take cost place…`, `peek cost place…`: a request, to be counted in all of its limits or in none; `peek` only reads.
  *
  * Answers nothing when the epoch is another one: the store has lost what it held. Else the store's time, as seconds and
  * microseconds; then for each request whether it was granted, the place of the limit that was exceeded (0 for none),
@@ -66,11 +66,12 @@ function doing.uses(numbers)
     limit.changed = true
   end
 end
-local function judge(places, is_peek)
+local function judge(numbers, is_peek)
+  local cost = table.remove(numbers, 1)
   local exceeded, shadowed, retry = 0, 0, 0
-  for _, place in ipairs(places) do
+  for _, place in ipairs(numbers) do
     local limit = limits[place]
-    local wait = limit.kind.wait(limit)
+    local wait = limit.kind.wait(limit, cost)
     if wait > 0 then
       if limit.shadow then
         if shadowed == 0 then shadowed = place end
@@ -83,17 +84,17 @@ local function judge(places, is_peek)
   answer[size + 1], answer[size + 2] = granted and 1 or 0, granted and shadowed or exceeded
   answer[size + 3] = retry == math.huge and -1 or math.ceil(retry)
   size = size + 3
-  for _, place in ipairs(places) do
+  for _, place in ipairs(numbers) do
     local limit = limits[place]
     if granted and not is_peek then
-      limit.kind.count(limit, 1)
+      limit.kind.count(limit, cost)
       limit.changed = true
     end
     stand(limit)
   end
 end
 doing.take = judge
-function doing.peek(places) judge(places, true) end
+function doing.peek(numbers) judge(numbers, true) end
 for index = #KEYS + 1, #ARGV do
   local numbers = {}
   for number in string.gmatch(ARGV[index], '%-?%d+') do numbers[#numbers + 1] = tonumber(number) end

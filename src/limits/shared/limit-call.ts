@@ -9,6 +9,8 @@ import type { Uses } from './local-share.ts'
 /** A request to be judged. */
 export interface Ask {
   readonly limits: readonly Limit[]
+  /** What it counts in each of them. */
+  readonly cost: number
   /** `peek`: only reads the state of the limits. */
   readonly what: 'take' | 'peek'
   /** What the store has decided; null when it could not be asked. Called once. */
@@ -67,9 +69,9 @@ export class LimitCall {
     this.#rowOf(limit).uses += count
   }
 
-  /** A use that was counted when the store's clock showed this time has not been one. */
-  giveBack(limit: Limit, storeMs: number): void {
-    this.#backs.push(`back ${this.#rowOf(limit).place} ${storeMs} 1`)
+  /** Uses that were counted when the store's clock showed this time have not been any. */
+  giveBack(limit: Limit, storeMs: number, count: number): void {
+    this.#backs.push(`back ${this.#rowOf(limit).place} ${storeMs} ${count}`)
   }
 
   /** The arguments of the script; `heldOf` says how many slots of a concurrency limit this instance holds. */
@@ -79,7 +81,7 @@ export class LimitCall {
     for (const { limit, words } of rows) values.push(limit.quota === null ? `${words} ${heldOf(limit)}` : words)
     values.push(...this.#backs)
     for (const { place, uses } of rows) if (uses !== 0) values.push(`uses ${place} ${uses}`)
-    for (const { ask, places } of this.#asks) values.push(`${ask.what} ${places.join(' ')}`)
+    for (const { ask, places } of this.#asks) values.push(`${ask.what} ${ask.cost} ${places.join(' ')}`)
     return values
   }
 

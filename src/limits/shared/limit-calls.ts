@@ -14,38 +14,23 @@ const reportWithinMs = 10
 /** In one call: the store does nothing else meanwhile. */
 const most = { asks: 100, limits: 500 } as const
 
-export interface LimitCallsOptions extends Pick<LimitClocks, 'now'> {
+export interface LimitCallsOptions {
   readonly store: Store
+  readonly now: LimitClocks['now']
   /** How many slots of a concurrency limit are held here. */
   readonly heldOf: (limit: Limit) => number
   /** The call that should have reported these has failed. */
   readonly onUntold: (uses: readonly Uses[]) => void
 }
 
-export interface LimitCalls {
-  ask(ask: Ask): void
-  /** The number of slots held here has changed, or has to be reported again. */
-  reportSlots(limit: Limit, when: 'now' | 'soon'): void
-  /** Uses that the store has not counted; below zero, that are given back. */
-  reportUses(uses: Uses): void
-  /** A use that the store has counted at this time of its clock has not been one. */
-  giveBack(limit: Limit, storeMs: number): void
-  /** Reports what is waiting to be reported. */
-  flush(): void
-  /** Drops waiting reports of rates and budgets. */
-  dropUses(): void
-  /** Resolves when everything is reported, or the store does not answer. */
-  whenIdle(): Promise<void>
-}
-
-export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOptions): LimitCalls {
+export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOptions) {
   const keyOf = createKeyFinder(store.key)
   const write = createLimitWriter()
   let asks: Ask[] = []
   /** By meter. */
   const slots = new Map<string, Limit>()
   const uses = new Map<string, Uses>()
-  let backs: { readonly limit: Limit; readonly storeMs: number }[] = []
+  let backs: (Uses & { readonly storeMs: number })[] = []
   let isBusy = false
   /** Something has to be sent without waiting for the timer. */
   let isUrgent = false
@@ -62,6 +47,7 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
     setImmediate(send)
   }
 
+  /** Reports what is waiting to be reported. */
   function flush(): void {
     if (timer !== null) clearTimeout(timer)
     timer = null
@@ -124,8 +110,8 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
       slots.delete(meter)
       call.report(limit, 0)
     }
-    for (const { limit, storeMs } of backs.splice(0, Math.max(0, most.limits - call.size)))
-      call.giveBack(limit, storeMs)
+    for (const { limit, storeMs, count } of backs.splice(0, Math.max(0, most.limits - call.size)))
+      call.giveBack(limit, storeMs, count)
     isUrgent = isWaiting()
     return call
   }
@@ -141,28 +127,33 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
   }
 
   return {
-    ask(ask) {
+    ask(ask: Ask): void {
       asks.push(ask)
       plan()
     },
-    reportSlots(limit, when) {
+    /** The number of slots held here has changed, or has to be reported again. */
+    reportSlots(limit: Limit, when: 'now' | 'soon'): void {
       slots.set(limit.meter, limit)
       if (when === 'now') plan()
       else timer ??= setTimeout(flush, reportWithinMs)
     },
-    reportUses({ limit, count }) {
+    /** Uses that the store has not counted; below zero, that are given back. */
+    reportUses({ limit, count }: Uses): void {
       uses.set(limit.meter, { limit, count: count + (uses.get(limit.meter)?.count ?? 0) })
       plan()
     },
-    giveBack(limit, storeMs) {
-      backs.push({ limit, storeMs })
+    /** Uses that the store has counted at this time of its clock have not been any. */
+    giveBack(uses: Uses, storeMs: number): void {
+      backs.push({ ...uses, storeMs })
       plan()
     },
     flush,
-    dropUses() {
+    /** Drops waiting reports of rates and budgets. */
+    dropUses(): void {
       uses.clear()
       backs = []
     },
-    whenIdle: () => (isBusy ? new Promise((resolve) => idlers.push(resolve)) : Promise.resolve()),
+    /** Resolves when everything is reported, or the store does not answer. */
+    whenIdle: (): Promise<void> => (isBusy ? new Promise((resolve) => idlers.push(resolve)) : Promise.resolve()),
   }
 }

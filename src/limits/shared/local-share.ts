@@ -12,31 +12,11 @@ export interface Uses {
   readonly count: number
 }
 
-export interface LocalShare {
-  /** Judges by the share of so many instances. */
-  take(limits: readonly Limit[], instances: number): LimitDecision
-  peek(limits: readonly Limit[], instances: number): readonly LimitStatus[]
-  /** The store has granted a request: counts it here as well. */
-  count(limits: readonly Limit[]): void
-  /** Notes the state of limits from the store, which includes this instance's uses. */
-  heard(statuses: readonly LimitStatus[]): void
-  /** Uses that the store has not heard of; from now on it has. */
-  collect(): readonly Uses[]
-  /** It may not have heard of them after all. */
-  putBack(unreported: readonly Uses[]): void
-  /** It has heard of nothing: all that counts here still is unreported. */
-  recount(): void
-  /** How many requests of this instance hold a slot of a concurrency limit. */
-  running(limit: Limit): number
-  release(limits: readonly Limit[]): void
-  giveBack(limits: readonly Limit[]): void
-}
-
 /** Meters of single callers come and go; the store can do without what a few of them used. */
 const mostUntold = 10_000
 const sweepAbove = 10_000
 
-export function createLocalShare(clocks: LimitClocks): LocalShare {
+export function createLocalShare(clocks: LimitClocks) {
   const limiter = createLocalLimiter(clocks)
   const shares = new WeakMap<Limit, { readonly instances: number; readonly share: Limit }>()
   /** Uses that only this instance knows, by meter. */
@@ -99,24 +79,28 @@ export function createLocalShare(clocks: LimitClocks): LocalShare {
     limits.map((limit) => shareOf(limit, instances))
 
   return {
-    take(limits, instances) {
+    /** Judges by the share of so many instances. */
+    take(limits: readonly Limit[], cost: number, instances: number): LimitDecision {
       const refused = refusedAsHeard(limits, instances)
       if (refused !== null) return refused
-      const decision = limiter.take(sharesOf(limits, instances))
+      const decision = limiter.take(sharesOf(limits, instances), cost)
       if (!decision.granted) return decision
       remember(limits)
-      for (const limit of limits) if (limit.quota !== null) note(limit, 1)
+      for (const limit of limits) if (limit.quota !== null) note(limit, cost)
       return decision
     },
-    peek: (limits, instances) => limiter.peek(sharesOf(limits, instances)),
-    count(limits) {
-      limiter.count(limits)
+    peek: (limits: readonly Limit[], instances: number) => limiter.peek(sharesOf(limits, instances)),
+    /** The store has granted a request: counts it here as well. */
+    count(limits: readonly Limit[], cost: number): void {
+      limiter.count(limits, cost)
       remember(limits)
     },
-    heard(statuses) {
+    /** Notes the state of limits from the store, which includes this instance's uses. */
+    heard(statuses: readonly LimitStatus[]): void {
       for (const status of statuses) lastKnown.note(status, ownUse(status.limit), clocks.monotonic())
     },
-    collect() {
+    /** Uses that the store has not heard of; from now on it has. */
+    collect(): readonly Uses[] {
       // Expired uses need not be reported.
       const uses = [...unreported.values()].map(({ limit, count }) => ({
         limit,
@@ -125,18 +109,20 @@ export function createLocalShare(clocks: LimitClocks): LocalShare {
       unreported.clear()
       return uses
     },
-    putBack(uses) {
+    /** It may not have heard of them after all. */
+    putBack(uses: readonly Uses[]): void {
       for (const { limit, count } of uses) note(limit, count)
     },
-    recount() {
+    /** It has heard of nothing: all that counts here still is unreported. */
+    recount(): void {
       unreported.clear()
       for (const limit of counted.values()) {
         const count = limiter.used(limit)
         if (count > 0) unreported.set(limit.meter, { limit, count })
       }
     },
-    running: (limit) => limiter.running(limit),
-    release: (limits) => limiter.release(limits),
-    giveBack: (limits) => limiter.giveBack(limits),
+    running: limiter.running,
+    release: limiter.release,
+    giveBack: limiter.giveBack,
   }
 }

@@ -9,7 +9,7 @@
 //   An instance tells how many it holds, not what has changed: a call that is lost or late is put right by the next, and
 //   nothing is freed twice.
 //
-// Each kind is a table of functions of a limit: `read` and `keep` it; `wait` until one more fits; `count` and `give_back`
+// Each kind is a table of functions of a limit: `read` and `keep` it; `wait` until a cost fits; `count` and `give_back`
 // uses; what is `remaining`, and when it is `reset`; sliding ones also `take_off` uses of an earlier moment. A limit is read
 // once and kept once in a call. Everything expires with its window.
 
@@ -52,9 +52,9 @@ function sliding.read(limit)
   limit.first, limit.last = first, first and last
   limit.used = first and last.sum - first.sum + first.count or 0
 end
-function sliding.wait(limit)
-  if limit.amount < 1 then return math.huge end
-  local excess = limit.used + 1 - limit.amount
+function sliding.wait(limit, cost)
+  if cost > limit.amount then return math.huge end
+  local excess = limit.used + cost - limit.amount
   if excess <= 0 then return 0 end
   local goal = limit.first.sum - limit.first.count + excess
   local length = redis.call('LLEN', limit.key) + (limit.is_new and 1 or 0)
@@ -135,9 +135,9 @@ function bucket.read(limit)
   -- After the clock was set back it would be fuller than full.
   limit.arrival = math.min(tonumber(redis.call('GET', limit.key) or 0), now + limit.tolerance)
 end
-function bucket.wait(limit)
-  if limit.amount < 1 then return math.huge end
-  return math.max(0, math.max(limit.arrival, now) + limit.interval - limit.tolerance - now)
+function bucket.wait(limit, cost)
+  if cost > limit.amount then return math.huge end
+  return math.max(0, math.max(limit.arrival, now) + cost * limit.interval - limit.tolerance - now)
 end
 -- Uses that were counted without being judged make it full, and no more than that.
 function bucket.count(limit, cost)
@@ -174,9 +174,9 @@ function calendar.read(limit)
     limit.ending = ending
   end
 end
-function calendar.wait(limit)
-  if limit.used + 1 <= limit.amount then return 0 end
-  if limit.amount < 1 then return math.huge end
+function calendar.wait(limit, cost)
+  if limit.used + cost <= limit.amount then return 0 end
+  if cost > limit.amount then return math.huge end
   return limit.ending - now
 end
 function calendar.count(limit, cost) limit.used = limit.used + cost end
@@ -228,7 +228,7 @@ function slots.read(limit)
   limit.mine = mine_now
 end
 function slots.wait(limit) return limit.used < limit.amount and 0 or 1000 end
-function slots.count(limit, cost) limit.used, limit.mine = limit.used + cost, limit.mine + cost end
+function slots.count(limit) limit.used, limit.mine = limit.used + 1, limit.mine + 1 end
 function slots.keep(limit)
   if limit.used <= 0 then
     redis.call('DEL', limit.key)

@@ -2,7 +2,7 @@
 // instance judges by its share.
 
 import type { Store } from '../../store/store.ts'
-import type { LimitDecision, LimitClocks, Limit, Limiter, LimitStatus } from '../limiter.ts'
+import { costOfRequest, type LimitDecision, type LimitClocks, type Limit, type LimitStatus } from '../limiter.ts'
 import { createLimitCalls } from './limit-calls.ts'
 import { createLocalShare } from './local-share.ts'
 import { RecentRefusals } from './recent-refusals.ts'
@@ -22,10 +22,7 @@ const retellEveryMs = 2000
 /** After the store has lost its data, all instances have reported their uses again by this time. */
 const retoldWithinMs = 1500
 
-export interface SharedLimiter extends Limiter {
-  /** Resolves when the store has heard of all that is over, or cannot. */
-  close(): Promise<void>
-}
+export type SharedLimiter = ReturnType<typeof createSharedLimiter>
 
 /** A concurrency limit of which slots are held, or were until a moment ago. */
 interface HeldSlots {
@@ -34,7 +31,7 @@ interface HeldSlots {
   readonly remaining: number
 }
 
-export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: SharedLimiterOptions): SharedLimiter {
+export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: SharedLimiterOptions) {
   const here = createLocalShare({ now, monotonic })
   const calls = createLimitCalls({ store, now, heldOf: here.running, onUntold: here.putBack })
   /** By meter. */
@@ -50,26 +47,27 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
   let retoldAtMs = Number.NEGATIVE_INFINITY
   const isAlone = (): boolean => store.away || monotonic() < retoldAtMs
 
-  function judgeHere(limits: readonly Limit[]): LimitDecision {
+  function judgeHere(limits: readonly Limit[], cost: number): LimitDecision {
     const budget = limits.find(({ kind, shadow }) => kind === 'budget' && !shadow)
     if (budget !== undefined && budgetsWhenAway === 'refuse') return unjudged(budget)
-    const decision = here.take(limits, store.state.instances)
+    const decision = here.take(limits, cost, store.state.instances)
     if (decision.granted) hold(limits, [])
     if (!store.away) report(limits)
     return decision
   }
 
-  function ask(limits: readonly Limit[]): Promise<LimitDecision> {
+  function ask(limits: readonly Limit[], cost: number): Promise<LimitDecision> {
     const askedMs = monotonic()
     return new Promise((resolve) => {
       let refusedHere = false
       calls.ask({
         limits,
+        cost,
         what: 'take',
         settle(decided) {
-          const decision = decided ?? judgeHere(limits)
+          const decision = decided ?? judgeHere(limits, cost)
           if (decided?.granted === true) {
-            here.count(limits)
+            here.count(limits, cost)
             hold(limits, decided.statuses)
           }
           if (decided !== null) here.heard(decided.statuses)
@@ -79,18 +77,18 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
         },
         late({ granted }, storeMs) {
           // A request that was refused here meanwhile counts nowhere.
-          if (granted && refusedHere) takeBack(limits, storeMs)
+          if (granted && refusedHere) takeBack(limits, cost, storeMs)
         },
       })
     })
   }
 
   /** What the store has counted for a request that was refused here meanwhile. */
-  function takeBack(limits: readonly Limit[], storeMs: number): void {
+  function takeBack(limits: readonly Limit[], cost: number, storeMs: number): void {
     for (const limit of limits) {
       if (limit.quota === null) continue
-      if (limit.quota.perMs !== null && limit.quota.burst === null) calls.giveBack(limit, storeMs)
-      else calls.reportUses({ limit, count: -1 })
+      if (limit.quota.perMs !== null && limit.quota.burst === null) calls.giveBack({ limit, count: cost }, storeMs)
+      else calls.reportUses({ limit, count: -cost })
     }
   }
 
@@ -122,16 +120,17 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
   })
 
   return {
-    take(limits) {
-      if (isAlone()) return judgeHere(limits)
-      return refusals.find(limits, monotonic()) ?? ask(limits)
+    take(limits: readonly Limit[], cost = costOfRequest): LimitDecision | Promise<LimitDecision> {
+      if (isAlone()) return judgeHere(limits, cost)
+      return refusals.find(limits, monotonic()) ?? ask(limits, cost)
     },
-    peek(limits) {
+    peek(limits: readonly Limit[]): readonly LimitStatus[] | Promise<readonly LimitStatus[]> {
       const peekHere = () => here.peek(limits, store.state.instances)
       if (isAlone()) return peekHere()
       return new Promise((resolve) => {
         calls.ask({
           limits,
+          cost: 0,
           what: 'peek',
           settle(decided) {
             if (decided !== null) here.heard(decided.statuses)
@@ -141,7 +140,7 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
         })
       })
     },
-    release(limits) {
+    release(limits: readonly Limit[]): void {
       here.release(limits)
       if (store.away) return
       for (const limit of limits) {
@@ -151,12 +150,13 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
         calls.reportSlots(limit, isScarce ? 'now' : 'soon')
       }
     },
-    giveBack(limits) {
-      here.giveBack(limits)
+    giveBack(limits: readonly Limit[], cost = costOfRequest): void {
+      here.giveBack(limits, cost)
       if (store.away) return
-      for (const limit of limits) if (limit.kind === 'budget') calls.reportUses({ limit, count: -1 })
+      for (const limit of limits) if (limit.kind === 'budget') calls.reportUses({ limit, count: -cost })
     },
-    close() {
+    /** Resolves when the store has heard of all that is over, or cannot. */
+    close(): Promise<void> {
       clearInterval(upkeep)
       calls.flush()
       return calls.whenIdle()

@@ -1,16 +1,17 @@
 // The file under an audit log, compared before every write with how this process left it.
 
-import { fstatSync } from 'node:fs'
+import { closeSync, fstatSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { isSameFile, openTarget, standardDescriptor, statOf, type OpenTarget } from '../target.ts'
 import { emptyTail, readAuditTail, type AuditTail } from './audit-tail.ts'
-import { SyncedFile } from './synced-file.ts'
 
 type FileState = Omit<OpenTarget, 'descriptor'>
 
 export interface AuditFileOptions {
   /** `stdout`, `stderr`, or the path of a file. */
   readonly target: string
+  /** Resolves when everything written to the descriptor before the call is on the disk. */
   readonly sync: (descriptor: number) => Promise<void>
   /**
    * The file is not as this process left it. `tail`: what it ends with; null where that cannot be read, as of a pipe. `hasGrown`:
@@ -21,9 +22,18 @@ export interface AuditFileOptions {
   readonly onTrouble: (text: string) => void
 }
 
+interface OpenFile {
+  readonly descriptor: number
+  /**
+   * The last sync. They run one after the other, and none succeeds after a failure: what the system has forgotten then it
+   * does not complain of twice.
+   */
+  synced: Promise<void>
+}
+
 export class AuditFile {
   readonly #options: AuditFileOptions
-  #file: SyncedFile | null = null
+  #file: OpenFile | null = null
   #left: FileState | null = null
 
   constructor(options: AuditFileOptions) {
@@ -32,14 +42,14 @@ export class AuditFile {
 
   /** A descriptor of the target as it is now. Throws the error of the file system, and for a chain that was changed. */
   open(): number {
-    const { target, sync } = this.#options
+    const { target } = this.#options
     if (standardDescriptor(target) !== null) return openTarget(target).descriptor
     const now = statOf(target)
     if (this.#file !== null && this.#isAsLeft(now)) return this.#file.descriptor
     this.#reportLoss(now)
     void this.release()
     const { descriptor, ...state } = openTarget(target)
-    this.#file = new SyncedFile(descriptor, sync)
+    this.#file = { descriptor, synced: state.size === 0 ? syncFolder(dirname(target)) : Promise.resolve() }
     if (!this.#isAsLeft(state)) this.#goOnIn(state)
     return descriptor
   }
@@ -54,14 +64,21 @@ export class AuditFile {
   sync(): { readonly done: Promise<void>; readonly isOpen: () => boolean } | null {
     const file = this.#file
     if (file === null || this.#left === null || this.#left.size === null) return null
-    return { done: file.sync(), isOpen: () => file === this.#file }
+    file.synced = file.synced.then(() => this.#options.sync(file.descriptor))
+    return { done: file.synced, isOpen: () => file === this.#file }
   }
 
-  /** Resolves when the file is closed; the next use opens the path anew. */
+  /** Resolves when the file is closed, after its last sync; the next use opens the path anew. Never rejects. */
   async release(): Promise<void> {
     const file = this.#file
     this.#file = null
-    await file?.close()
+    if (file === null) return
+    await file.synced.catch(() => {})
+    try {
+      closeSync(file.descriptor)
+    } catch {
+      // Every line counts as written only after its sync: there is nothing left to lose.
+    }
   }
 
   #isAsLeft(now: FileState | null): boolean {
@@ -82,9 +99,18 @@ export class AuditFile {
   #goOnIn({ place, size }: FileState): void {
     const { target, onOther } = this.#options
     const tail = size === null ? null : size === 0 ? emptyTail : readAuditTail(target, size)
-    if (size === 0) this.#file?.bringFolderToDisk(dirname(target))
     const left = this.#left
     onOther(tail, left !== null && isSameFile(left.place, place) && (size ?? 0) >= (left.size ?? 0))
     this.#left = { place, size }
+  }
+}
+
+/** Makes the name of a new file survive a crash of the machine; not every file system can. */
+async function syncFolder(path: string): Promise<void> {
+  try {
+    await using folder = await open(path, 'r')
+    await folder.sync()
+  } catch {
+    // The lines themselves are synced; only their file's name is at stake.
   }
 }

@@ -1,13 +1,14 @@
 // The audit stream: rare entries, hash-chained (chain.ts), each on the disk before its change is made. What cannot be
 // written stays queued in order, and the stream is unhealthy until it is; then changes are refused.
 
+import { fsync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { AuditFile } from './audit-file.ts'
 import { seamOf, type AuditTail } from './audit-tail.ts'
 import { chainLine, genesis, segmentEvent, type ChainHead } from './chain.ts'
 import type { AuditEntry } from '../entries.ts'
 import { printable } from '../mask.ts'
-import { syncToDisk } from './synced-file.ts'
 import { writeOn } from '../target.ts'
 
 export interface AuditLogOptions {
@@ -70,7 +71,7 @@ export class AuditLog {
   #timer: NodeJS.Timeout | null = null
 
   constructor(options: AuditLogOptions) {
-    this.#options = { retryMs: 1000, slowSyncMs: 10_000, sync: syncToDisk, ...options }
+    this.#options = { retryMs: 1000, slowSyncMs: 10_000, sync: promisify(fsync), ...options }
     this.#file = new AuditFile({ ...this.#options, onOther: (tail, hasGrown) => this.#goOnFrom(tail, hasGrown) })
     this.#drain()
   }

@@ -2,14 +2,18 @@
 
 import { createServer, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { Call, type AnswerReceiver } from '../../../src/gateway/upstream/call.ts'
-import type { CallResult } from '../../../src/gateway/upstream/breakers.ts'
+import { Call, type AnswerReceiver, type Asker } from '../../../src/gateway/upstream/call.ts'
+import type { Breakers, CallResult } from '../../../src/gateway/upstream/breakers.ts'
 import { createConnections, type Connections } from '../../../src/gateway/upstream/connections.ts'
+import { createUpstreamQueue, type UpstreamQueue } from '../../../src/gateway/upstream/queue.ts'
+import type { KeyHandle } from '../../../src/keys/key.ts'
+import type { Precedence } from '../../../src/limits/precedence.ts'
 import { Secret } from '../../../src/keys/secret.ts'
 import { until } from '../../support/start-gateway.ts'
 
 let nowMs = 0
 let connections: Connections
+let queue: UpstreamQueue
 let sockets: Socket[]
 let close: () => Promise<void>
 
@@ -36,6 +40,14 @@ beforeEach(async () => {
       throw error
     },
   })
+  queue = createUpstreamQueue({
+    capacity: 8,
+    maxWaiting: 0,
+    maxWaitMs: 0,
+    now: () => nowMs,
+    onHeld() {},
+    onShareReached() {},
+  })
   close = async () => {
     await connections.close()
     for (const socket of sockets) socket.destroy()
@@ -52,22 +64,46 @@ function credentialOf(name: string): Secret {
   return known
 }
 
+const receiver: AnswerReceiver = { started() {}, head() {}, data: () => true, end() {}, failed() {} }
+const precedence: Precedence = { team: 'payments', priority: 'normal', weight: 1, maxWaitMs: 0 }
+
+/** A call with a credential, in a queue with room for all; `onEnded` hears what became of it. */
+function callWith(name: string, onEnded: (result: CallResult) => void): Call {
+  const handle: KeyHandle = {
+    id: name,
+    scope: 'enterprise',
+    organization: null,
+    permissions: new Set(),
+    serves: 'none',
+    secret: { env: 'KEY' },
+    expiresAtMs: null,
+    source: { file: 'keys.yaml', line: 1 },
+  }
+  const asker: Asker = {
+    version: { handle, secret: credentialOf(name), version: 1 },
+    precedence,
+    caller: 'somebody',
+    isAccepted: true,
+    request: () => ({ path: '/', method: 'GET' }),
+    refuse() {},
+    waited() {},
+  }
+  const breakers: Breakers = {
+    troubled: true,
+    refusalMs: () => null,
+    begin: () => 'pass',
+    ended: (_key, _caller, _passage, result) => onEnded(result),
+  }
+  return new Call({ connections, queue, breakers, onBroken() {} }, asker, receiver)
+}
+
 /** A read with a credential: what became of it, and the connection of the server that it came on. */
 function read(name: string): Promise<{ result: CallResult; connection: number }> {
   return new Promise((resolve) => {
     const before = sockets.map((socket) => socket.bytesRead)
-    const receiver: AnswerReceiver = { started() {}, head() {}, data: () => true, end() {}, failed() {} }
-    const call = new Call({
-      connections,
-      credential: credentialOf(name),
-      receiver,
-      onEnded: (result) =>
-        resolve({
-          result,
-          connection: sockets.findIndex((socket, index) => socket.bytesRead !== (before[index] ?? 0)),
-        }),
-    })
-    call.start({ path: '/', method: 'GET' })
+    callWith(name, (result) =>
+      resolve({ result, connection: sockets.findIndex((socket, index) => socket.bytesRead !== (before[index] ?? 0)) }),
+    ).enter()
   })
 }
 
@@ -113,15 +149,9 @@ describe('a connection', () => {
 
 describe('a call that is given up', () => {
   test('before its connection is open leaves no connection and no request behind', async () => {
-    const receiver: AnswerReceiver = { started() {}, head() {}, data: () => true, end() {}, failed() {} }
     const results: CallResult[] = []
-    const call = new Call({
-      connections,
-      credential: credentialOf('a'),
-      receiver,
-      onEnded: (result) => results.push(result),
-    })
-    call.start({ path: '/', method: 'GET' })
+    const call = callWith('a', (result) => results.push(result))
+    call.enter()
     call.abandon(new Error('the caller left'))
     call.abandon(new Error('again'))
     expect(results).toEqual(['abandoned'])
@@ -132,15 +162,9 @@ describe('a call that is given up', () => {
 
   test('before it begins never begins', () => {
     const results: CallResult[] = []
-    const receiver: AnswerReceiver = { started() {}, head() {}, data: () => true, end() {}, failed() {} }
-    const call = new Call({
-      connections,
-      credential: credentialOf('a'),
-      receiver,
-      onEnded: (result) => results.push(result),
-    })
+    const call = callWith('a', (result) => results.push(result))
     call.abandon(new Error('the caller left'))
-    call.start({ path: '/', method: 'GET' })
-    expect([results, connections.size]).toEqual([['abandoned'], 0])
+    call.enter()
+    expect([results, connections.size, queue.active]).toEqual([[], 0, 0])
   })
 })

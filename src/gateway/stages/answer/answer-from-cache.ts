@@ -23,7 +23,7 @@ export function createAnswerFromCache(parts: AnswerFromCacheParts, forwarding: F
     name: 'answer-from-cache',
     run(context) {
       const { decided, memo, fields, policy, method } = context
-      const request = cacheRequestOf(decided, memo, policy.catalogue, method ?? '', decided.target, fields, earliest)
+      const request = cacheRequestOf(decided, memo, policy.catalogue, method ?? '', fields, earliest)
       const acquired = cache.acquire(request)
       if (acquired.kind === 'answer')
         followAcquired(acquired, sinksToClient(context, parts), forwarding.askFor(context))

@@ -22,14 +22,7 @@ export interface ForwardingParts extends SinkSettings {
   readonly upstream: Upstream
 }
 
-export interface Forwarding {
-  /** Asks the upstream for a request, as often as the cache says. Throws what is refused before anything was sent. */
-  askFor(context: RequestContext): AskUpstream
-  /** The handler of the proxied route: follows the lease or the wait that the cache gave. */
-  run(context: RequestContext): void
-}
-
-export function createForwarding(parts: ForwardingParts): Forwarding {
+export function createForwarding(parts: ForwardingParts) {
   const { keyring, limiter, upstream } = parts
 
   function forward(context: RequestContext, shared: readonly string[] | null, receiver: ResponseSink): void {
@@ -76,14 +69,18 @@ export function createForwarding(parts: ForwardingParts): Forwarding {
   }
 
   return {
+    /** Asks the upstream for a request, as often as the cache says. Throws what is refused before anything was sent. */
     askFor,
-    run(context) {
+    /** The handler of the proxied route: follows the lease or the wait that the cache gave. */
+    run(context: RequestContext): void {
       if (context.acquired === null) throw new Error('the cache was not asked')
       const sink = inTakenCoding(sinksToClient(context, parts), context.method ?? '', context.fields.acceptEncoding)
       followAcquired(context.acquired, sink, askFor(context))
     },
   }
 }
+
+export type Forwarding = ReturnType<typeof createForwarding>
 
 /** The judged body is what is sent; empty for none, null to stream the rest. */
 function bodyToSend({ decided, receivedBody, fields }: RequestContext): Buffer | null {
