@@ -82,7 +82,7 @@ try {
     `| attack | others' median, calm | attacked | times | p99, attacked | failed | memory added |\n| --- | --- | --- | --- | --- | --- | --- |\n`,
   )
   for (const name of Object.keys(attacks) as AttackName[]) {
-    if (!name.includes(values.only)) continue
+    if (!`${name}.`.includes(values.only)) continue
     const seen: Round[] = []
     for (let round = 0; round < rounds; round += 1) seen.push(await runRound(name))
     const of = (pick: (round: Round) => number): ReturnType<typeof spreadOf> => spreadOf(seen.map(pick))

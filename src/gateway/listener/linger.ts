@@ -9,17 +9,36 @@ import type { Socket } from 'node:net'
  */
 export const lingerMs = 5_000
 /** What is read and dropped meanwhile. The rest stays in the buffers of the system, so that reading it takes no time. */
-export const mostLingeringBytes = 64 * 1024
+export const mostLingeringBytes = 16 * 1024
+/** How many connections stay open so; one more closes the oldest. Over TLS each holds more than 100 KiB in buffers of Node. */
+export const mostLingering = 256
+
+/** The oldest first. */
+const lingering = new Set<Socket>()
 
 /** The answer has been written: ends this side, and closes the connection when the other side has ended or after a while. */
 export function lingerBeforeClosing(socket: Socket): void {
   socket.end()
   const timer = setTimeout(() => socket.destroy(), lingerMs)
-  socket.once('close', () => clearTimeout(timer))
+  socket.once('close', () => {
+    clearTimeout(timer)
+    lingering.delete(socket)
+  })
   // Node starts to read a paused connection on this event, and only while its parser is still attached.
   if (socket.isPaused()) socket.once('resume', () => dropInput(socket))
   else dropInput(socket)
   socket.resume()
+  lingering.add(socket)
+  if (lingering.size > mostLingering) closeOldest()
+}
+
+function closeOldest(): void {
+  for (const socket of lingering) {
+    // Its close event comes later.
+    lingering.delete(socket)
+    socket.destroy()
+    return
+  }
 }
 
 /** Nothing that arrives is a request any more, so the parser does not see it. */
@@ -28,6 +47,13 @@ function dropInput(socket: Socket): void {
   let droppedBytes = 0
   socket.on('data', (chunk: Buffer) => {
     droppedBytes += chunk.length
-    if (droppedBytes >= mostLingeringBytes) socket.pause()
+    if (droppedBytes >= mostLingeringBytes) stopReading(socket)
   })
+}
+
+/** Below the stream: one that is only paused goes on reading until its buffers are full. */
+function stopReading(socket: Socket): void {
+  const handle: unknown = Reflect.get(socket, '_handle')
+  if (typeof handle === 'object' && handle !== null && 'readStop' in handle && typeof handle.readStop === 'function')
+    handle.readStop()
 }
