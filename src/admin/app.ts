@@ -3,7 +3,7 @@
 import { isIP } from 'node:net'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { withoutSchemas } from '../no-schemas.ts'
-import type { Purged } from './views.ts'
+import type { PoliciesView, Purged } from './views.ts'
 import { visibleLines } from '../records/visible.ts'
 
 export interface Readiness {
@@ -19,6 +19,8 @@ export interface AdminParts {
   readonly metrics: { readonly contentType: string; text(): Promise<string> }
   readonly status: () => unknown
   readonly keys: () => unknown
+  /** The policies in force, as their files say them. */
+  readonly policies: () => PoliciesView
   /** Every budget that is not of a single caller; null while their state is unknown. */
   readonly budgets: () => Promise<readonly unknown[] | null>
   /** Drops stored answers about an organization or a resource, on all instances. */
@@ -67,7 +69,7 @@ export function createAdminApp(parts: AdminParts): AdminApp {
   app.setNotFoundHandler((_request, reply) =>
     reply.code(404).send({
       error:
-        'There are /livez, /readyz, /metrics, /api/status, /api/keys, /api/budgets, POST /api/reload and POST /api/purge here.',
+        'There are /livez, /readyz, /metrics, /api/status, /api/keys, /api/policies, /api/budgets, POST /api/reload and POST /api/purge here.',
     }),
   )
   app.setErrorHandler((error: { statusCode?: number }, _request, reply) => {
@@ -101,6 +103,7 @@ function guardedApi(app: FastifyInstance, parts: AdminParts): void {
   })
   app.get('/api/status', (_request, reply) => reply.send(parts.status()))
   app.get('/api/keys', (_request, reply) => reply.send(parts.keys()))
+  app.get('/api/policies', (_request, reply) => reply.send(parts.policies()))
   app.get('/api/budgets', async (_request, reply) => {
     const budgets = await parts.budgets()
     return budgets === null

@@ -85,6 +85,12 @@ export function issuerView(status: {
   }
 }
 
+/** The policies in force, as their files say them. They name secrets and hold none. */
+export interface PoliciesView {
+  readonly revision: string
+  readonly files: readonly { readonly name: string; readonly text: string }[]
+}
+
 /** The result of a purge. */
 export interface Purged {
   /** Cached responses that were dropped, on all instances that answered. */

@@ -17,6 +17,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   check: async () => (await import('./commands/check.ts')).checkCommand,
   explain: async () => (await import('./commands/explain.ts')).explainCommand,
   test: async () => (await import('./commands/check.ts')).testCommand,
+  diff: async () => (await import('./commands/diff.ts')).diffCommand,
   keys: async () => (await import('./commands/keys.ts')).keysCommand,
   budget: async () => (await import('./commands/budget.ts')).budgetCommand,
   catalogue: async () => (await import('./commands/catalogue.ts')).catalogueCommand,

@@ -4,7 +4,7 @@ import { formatDiagnostic, Refused } from '../config/diagnostics.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import type { Instruments } from '../metrics/instruments.ts'
 import { vanishedBounds } from '../policy/loading/bounds.ts'
-import type { LoadedPolicies } from '../policy/loading/load.ts'
+import type { LoadedPolicies, PolicyText } from '../policy/loading/load.ts'
 import type { PolicySet } from '../policy/model/policy-set.ts'
 import type { Log } from '../records/log.ts'
 import type { Sinks } from '../records/sinks.ts'
@@ -167,6 +167,10 @@ export function createLivePolicies(
     /** The snapshot for a request that begins now. */
     get current(): PolicySet {
       return inForce.policy
+    },
+    /** Its files as they were read. */
+    get files(): readonly PolicyText[] {
+      return inForce.files
     },
     get loadedAtMs(): number {
       return loadedAtMs

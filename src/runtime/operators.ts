@@ -55,6 +55,7 @@ export function createOperators(
     readiness,
     metrics: instruments,
     keys: () => keyring.status().map(keyView),
+    policies: () => ({ revision: policies.current.revision, files: policies.files }),
     budgets: showBudgets,
     purge: async (what, actor) => {
       const { dropped, instances, silent, reached } = await cache.invalidate(

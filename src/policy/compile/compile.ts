@@ -165,6 +165,7 @@ function compileTeam(
     grants,
     cacheAtMostMs: document.cacheAtMostMs,
     limitsFor: createLimitFinder(document.team, compileLimits(document, allow, diagnostics), gatewayLimits),
+    limitedApps: new Set(Object.keys(document.limits?.apps ?? {})),
     attempts: compileAttempts(document),
     cachedIsFree: document.limits?.cached === 'free',
     precedence: precedenceOf(document, gatewayLimits),

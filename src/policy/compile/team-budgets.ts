@@ -143,6 +143,7 @@ export function createPolicyBudgets(
   ]
   return {
     shared: new Map(shared.map((budget) => [budget.account, budget])),
+    organizations: new Set(organizations.keys()),
     any: shared.length > 0 || [...teams.values()].some((team) => team.ofCallers),
     of(team, principal, organization) {
       const own = teams.get(team)?.budgetsFor(principal) ?? none

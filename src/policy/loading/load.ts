@@ -29,12 +29,20 @@ export interface LoadedPolicies {
   readonly policy: PolicySet
   /** Of the files, whole; the revision is its beginning. */
   readonly digest: string
+  /** The policy files as they were read, by their path below the folder. They name secrets and hold none. */
+  readonly files: readonly PolicyText[]
   readonly secrets: ResolvedSecrets
   /** Warnings only: with an error the load is refused. */
   readonly diagnostics: readonly Diagnostic[]
   readonly testsPassed: number
   /** What the files forbid, to be compared with the next set. */
   readonly bounds: Bounds
+}
+
+/** A policy file as it was read. */
+export interface PolicyText {
+  readonly name: string
+  readonly text: string
 }
 
 export interface LoadOptions {
@@ -59,7 +67,7 @@ export function ownConnections({ store, upstream }: Pick<Config, 'store' | 'upst
 /** Reads, validates, compiles and tests the whole directory. Throws `Refused`. */
 export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies> {
   const { directory, catalogue } = options
-  const { documents, words, digest, diagnostics } = await readPolicyDirectory(directory)
+  const { documents, files, words, digest, diagnostics } = await readPolicyDirectory(directory)
   const teams = documents.filter((document): document is TeamDocument => document.kind === 'team')
   const keys = documents.flatMap((document): readonly KeyDocument[] => (document.kind === 'keys' ? document.keys : []))
   const tests = documents.filter((document): document is TestDocument => document.kind === 'tests')
@@ -97,6 +105,7 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
   return {
     policy: compiled.policy,
     digest,
+    files,
     secrets: resolved.secrets,
     diagnostics: found,
     testsPassed: suite.passed,
@@ -105,6 +114,7 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
 }
 
 interface PolicyDirectory {
+  readonly files: readonly PolicyText[]
   readonly documents: readonly PolicyDocument[]
   /** Of the files that are none of the documents. */
   readonly words: readonly PolicyWord[]
@@ -117,10 +127,11 @@ export async function readPolicyDirectory(directory: string): Promise<PolicyDire
   const folder = await listPolicyFolder(directory)
   if (folder === null) {
     const unreadable = fileProblem(directory, 'the policy directory cannot be read')
-    return { documents: [], words: [], digest: '', diagnostics: [unreadable] }
+    return { files: [], documents: [], words: [], digest: '', diagnostics: [unreadable] }
   }
   const diagnostics: Diagnostic[] = [...folder.diagnostics]
   const documents: PolicyDocument[] = []
+  const files: PolicyText[] = []
   const words: PolicyWord[] = []
   const digest = createHash('sha256')
   for (const file of folder.files) {
@@ -131,6 +142,7 @@ export async function readPolicyDirectory(directory: string): Promise<PolicyDire
       continue
     }
     const { text } = content
+    files.push({ name, text })
     digest.update(`${name}\0${text.length}\0${text}`)
     const read = readPolicyFile({ file, name, text })
     diagnostics.push(...read.diagnostics)
@@ -144,7 +156,7 @@ export async function readPolicyDirectory(directory: string): Promise<PolicyDire
       fileProblem(directory, 'there is no team file here, so nobody could call anything: add teams/<name>.yaml'),
     )
   }
-  return { documents, words, digest: digest.digest('hex'), diagnostics }
+  return { files, documents, words, digest: digest.digest('hex'), diagnostics }
 }
 
 /** Secret files may lie beside the inventory that names them. */

@@ -38,6 +38,8 @@ export interface Team {
   readonly cacheAtMostMs: number | null
   /** The limits that a request of the team is judged against; empty when there are none. */
   limitsFor(principal: Principal, operation: Operation): readonly Limit[]
+  /** Apps whose limits or budgets differ from the team's. */
+  readonly limitedApps: ReadonlySet<string>
   /** How often this caller may send a body that has to be read before the other limits are judged. */
   readonly attempts: AttemptLimits
   /** An answer from the cache counts against none of the limits: they are judged when the upstream is asked. */
@@ -56,6 +58,8 @@ export interface PolicyBudgets {
   of(team: string, principal: Principal, organization: string | null): readonly Budget[]
   /** Those that are not of a single caller, by account. */
   readonly shared: ReadonlyMap<string, Budget>
+  /** Organizations that have budgets of their own. */
+  readonly organizations: ReadonlySet<string>
   /** False when nothing is bounded anywhere. */
   readonly any: boolean
 }

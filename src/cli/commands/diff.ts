@@ -1,0 +1,92 @@
+// `diff`: what changes in rights between two policy sets, for each team, operation and organization.
+
+import { loadCatalogue } from '../../catalogue/load.ts'
+import { Refused } from '../../config/diagnostics.ts'
+import { loadConfig } from '../../config/load.ts'
+import { nearest } from '../../config/nearest.ts'
+import { changeKinds, comparePolicies, type ChangeKind, type ComparedSet } from '../../policy/comparison/compare.ts'
+import { comparisonData, comparisonMarkdown, comparisonText } from '../../policy/comparison/report.ts'
+import type { Command, Invocation } from '../invocation.ts'
+import { loadPolicySource, type PolicySourceOptions } from '../policy-source.ts'
+import { configFile, configOption } from '../setup.ts'
+import { UsageError } from '../usage.ts'
+
+export const diffCommand: Command = {
+  usage: 'diff A B [--fail-on KINDS] [--markdown] [--config F]',
+  summary: 'show who gains and loses what between two policy sets: directories, git:REF, or running',
+  positionals: 2,
+  options: {
+    ...configOption,
+    'fail-on': { type: 'string', help: `exit with 1 on such changes, separated by commas: ${changeKinds.join(', ')}` },
+    markdown: { type: 'boolean', help: 'a table for a review comment' },
+  },
+  async run(invocation) {
+    const [from, to] = invocation.positionals
+    if (from === undefined || to === undefined)
+      throw new UsageError('say two policy sets: diff policies git:main, or diff running policies')
+    const failOn = kindsOf(invocation.option('fail-on'))
+    const file = configFile(invocation)
+    const { config } = await loadConfig(file, invocation.env)
+    const { catalogue } = await loadCatalogue(config.catalogue)
+    const options = { config, configFile: file, catalogue, env: invocation.env }
+    const [one, other] = await loadBoth([from, to], options)
+    const comparison = comparePolicies(one, other)
+    if (invocation.json) invocation.print(JSON.stringify(comparisonData(comparison)))
+    else
+      printAll(
+        invocation,
+        invocation.flag('markdown')
+          ? comparisonMarkdown(comparison, [from, to])
+          : comparisonText(comparison, [from, to]),
+      )
+    return comparison.undecided > 0 || comparison.changes.some(({ change }) => failOn.has(change)) ? 1 : 0
+  },
+}
+
+/** Both are loaded before either is refused, and their diagnostics are told apart. */
+async function loadBoth(
+  names: readonly [string, string],
+  options: PolicySourceOptions,
+): Promise<readonly [ComparedSet, ComparedSet]> {
+  const [one, other] = await Promise.allSettled(names.map((name) => loadPolicySource(name, options)))
+  if (one?.status === 'fulfilled' && other?.status === 'fulfilled') {
+    const [from, to] = [one.value, other.value]
+    return [
+      { policy: from.loaded.policy, nameOf: from.nameOf },
+      { policy: to.loaded.policy, nameOf: to.nameOf },
+    ]
+  }
+  const reasons = [one, other].map((result) => (result?.status === 'rejected' ? (result.reason as unknown) : null))
+  const strange = reasons.find((reason) => reason !== null && !(reason instanceof Refused))
+  if (strange !== undefined) throw strange
+  throw new Refused(
+    reasons.flatMap((reason, index) =>
+      reason instanceof Refused
+        ? reason.diagnostics.map((each) => ({
+            ...each,
+            message: `[${index === 0 ? 'A' : 'B'}: ${names[index] ?? ''}] ${each.message}`,
+          }))
+        : [],
+    ),
+  )
+}
+
+function kindsOf(text: string | null): ReadonlySet<ChangeKind> {
+  const kinds = new Set<ChangeKind>()
+  for (const word of (text ?? '').split(',').map((each) => each.trim())) {
+    if (word === '') continue
+    const kind = changeKinds.find((each) => each === word)
+    if (kind === undefined) {
+      const near = nearest(word, changeKinds)
+      throw new UsageError(
+        `unknown kind of change "${word}" in --fail-on${near === null ? '' : `; did you mean "${near}"?`}; there are ${changeKinds.join(', ')}`,
+      )
+    }
+    kinds.add(kind)
+  }
+  return kinds
+}
+
+function printAll(invocation: Invocation, lines: readonly string[]): void {
+  for (const line of lines) invocation.print(line)
+}

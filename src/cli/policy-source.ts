@@ -1,0 +1,155 @@
+// Where a command reads a policy set from: a directory, a commit (`git:REF`), or the gateway that runs this configuration.
+
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join, normalize, relative, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import type { Catalogue } from '../catalogue/catalogue.ts'
+import { Refused, type Diagnostic } from '../config/diagnostics.ts'
+import { didYouMean } from '../config/nearest.ts'
+import type { Config } from '../config/schema.ts'
+import type { PoliciesView } from '../admin/views.ts'
+import { loadPolicies, type LoadedPolicies } from '../policy/loading/load.ts'
+import { adminAddress } from './operators.ts'
+
+const run = promisify(execFile)
+
+export interface PolicySourceOptions {
+  readonly config: Config
+  readonly configFile: string
+  readonly catalogue: Catalogue
+  readonly env: Readonly<Record<string, string | undefined>>
+}
+
+/** A set that was loaded. `nameOf` names one of its files as it lies in the set's folder. */
+export interface PolicySource {
+  readonly loaded: LoadedPolicies
+  readonly nameOf: (file: string) => string
+}
+
+/** The files of a set, below a folder that is removed by `close`. */
+interface OpenSource {
+  readonly directory: string
+  /** How messages name a file below the folder. */
+  readonly shown: (file: string) => string
+  readonly close: () => Promise<void>
+}
+
+/** Files of one set are no more than that; a larger tree is something else. */
+const mostFiles = 10_000
+
+/**
+ * Loads the set that a text names, without its secrets. Throws `Refused` with diagnostics that begin with the text, and an
+ * error where there is nothing to load.
+ */
+export async function loadPolicySource(text: string, options: PolicySourceOptions): Promise<PolicySource> {
+  const source = await open(text, options)
+  const sources = { env: options.env, origin: options.config.upstream.origin }
+  const { catalogue } = options
+  try {
+    const loaded = await loadPolicies({
+      directory: source.directory,
+      catalogue,
+      sources,
+      secrets: 'reported',
+      connections: null,
+      now: Date.now,
+    })
+    return { loaded, nameOf: (file) => relative(source.directory, file) }
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error
+    throw new Refused(error.diagnostics.map((each): Diagnostic => ({ ...each, file: source.shown(each.file) })))
+  } finally {
+    await source.close()
+  }
+}
+
+async function open(text: string, options: PolicySourceOptions): Promise<OpenSource> {
+  if (text === 'running') return await openRunning(options.config)
+  if (text.startsWith('git:')) return await openCommit(text.slice('git:'.length), options)
+  const directory = resolve(text)
+  return { directory, shown: (file) => file, close: async () => {} }
+}
+
+async function openRunning({ listen }: Config): Promise<OpenSource> {
+  const address = `${adminAddress(listen.admin)}/api/policies`
+  const answer = await fetch(address, { signal: AbortSignal.timeout(15_000), redirect: 'error' }).catch(() => null)
+  if (answer === null || !answer.ok)
+    throw new Error(
+      `the running gateway could not be asked at ${adminAddress(listen.admin)}: start it, or name a directory or git:REF in place of "running"`,
+    )
+  // Our own listener's answer.
+  const { files } = (await answer.json()) as PoliciesView
+  return await unpacked(files, 'running')
+}
+
+async function openCommit(ref: string, { config, configFile }: PolicySourceOptions): Promise<OpenSource> {
+  const place = dirname(configFile)
+  const git = async (...args: readonly string[]): Promise<string> =>
+    (await run('git', ['-C', place, ...args], { maxBuffer: 64 * 1024 * 1024 })).stdout
+  const top = await git('rev-parse', '--show-toplevel').catch((error: unknown) => {
+    throw new Error(
+      isMissing(error)
+        ? 'git:REF needs the program git, which is not installed'
+        : `git:${ref} needs a Git repository, and ${place} is in none`,
+      { cause: error },
+    )
+  })
+  const commit = await git('rev-parse', '--verify', '--quiet', '--end-of-options', `${ref}^{commit}`).catch(
+    async () => {
+      const refs = await git('for-each-ref', '--format=%(refname:short)').catch(() => '')
+      throw new Error(`git:${ref} names no commit${didYouMean(ref, refs.split('\n').filter(Boolean))}`)
+    },
+  )
+  const root = await realpath(top.trim())
+  const parent = await realpath(dirname(config.policiesDirectory)).catch(() => dirname(config.policiesDirectory))
+  const folder = relative(
+    root,
+    join(parent, config.policiesDirectory.slice(dirname(config.policiesDirectory).length + 1)),
+  )
+  if (folder.startsWith('..'))
+    throw new Error(`git:${ref}: the policies at ${config.policiesDirectory} lie outside the repository ${root}`)
+  const listed = await git('ls-tree', '-r', '-z', '--full-tree', commit.trim(), '--', folder === '' ? '.' : folder)
+  const entries = listed.split('\0').filter(Boolean)
+  if (entries.length === 0) throw new Error(`git:${ref} has no policies: there is nothing at ${folder} in that commit`)
+  if (entries.length > mostFiles) throw new Error(`git:${ref} has more than ${mostFiles} files at ${folder}`)
+  const files = await Promise.all(
+    entries.map(async (entry) => {
+      const [meta = '', path = ''] = entry.split('\t')
+      const [mode = '', , object = ''] = meta.split(' ')
+      if (!mode.startsWith('100')) throw new Error(`git:${ref}: ${path} is no regular file`)
+      return { name: relative(folder, path), text: await git('cat-file', 'blob', object) }
+    }),
+  )
+  return await unpacked(files, `git:${ref}:${folder}`)
+}
+
+/** Writes files to a folder of their own. */
+async function unpacked(
+  files: readonly { readonly name: string; readonly text: string }[],
+  shownAs: string,
+): Promise<OpenSource> {
+  const directory = await mkdtemp(join(tmpdir(), 'devin-gateway-policies-'))
+  const close = (): Promise<void> => rm(directory, { recursive: true, force: true })
+  try {
+    for (const { name, text } of files) {
+      const file = normalize(join(directory, name))
+      if (!file.startsWith(`${directory}/`)) throw new Error(`${shownAs}: "${name}" leads out of the folder`)
+      await mkdir(dirname(file), { recursive: true })
+      await writeFile(file, text)
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return {
+    directory,
+    shown: (file) => (file.startsWith(directory) ? `${shownAs}${file.slice(directory.length)}` : file),
+    close,
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+}

@@ -1,0 +1,93 @@
+// The bounds around a right, as texts that can be compared: guardrails, limits and budgets. Two rights with equal texts are
+// bounded alike. Pure.
+
+import { unitsOf, type Budget } from '../../budgets/budget.ts'
+import { sessionCreate, type Operation } from '../../catalogue/operation.ts'
+import type { Principal } from '../../identity/principal.ts'
+import type { Limit, Quota } from '../../limits/limiter.ts'
+import type { BoundField } from '../guardrails/guardrail.ts'
+import type { TeamView } from './right.ts'
+
+/** The bounds of the guardrails in force on one operation, one text for each: `body max_acu_limit at most 25`. */
+export function guardrailBounds(
+  { policy, team }: TeamView,
+  operation: Operation,
+  app: string | null,
+): readonly string[] {
+  if (team === null || policy.guardrails.on(operation) === undefined) return []
+  const { enforced } = policy.guardrails.binding(operation, team.id, app)
+  return sorted([
+    ...enforced.query.flatMap((field) => fieldBounds('query', field)),
+    ...enforced.body.flatMap((field) => fieldBounds('body', field)),
+  ])
+}
+
+function fieldBounds(site: 'query' | 'body', bounds: BoundField): readonly string[] {
+  const { field, forbid, require, atMost, atLeast, maxLength, maxItems } = bounds
+  const texts = [
+    ...(forbid === undefined ? [] : ['forbidden']),
+    ...(require === undefined ? [] : ['required']),
+    ...(atMost === null ? [] : [`at most ${atMost.bound}`]),
+    ...(atLeast === null ? [] : [`at least ${atLeast.bound}`]),
+    ...(maxLength === null ? [] : [`at most ${maxLength.bound} characters`]),
+    ...(maxItems === null ? [] : [`at most ${maxItems.bound} items`]),
+    ...bounds.rules.flatMap(({ rule }) => [
+      ...(rule.equals === null ? [] : [`equal to ${rule.equals.text}`]),
+      ...(rule.oneOf === null ? [] : [`one of ${rule.oneOf.map(({ text }) => text).join(', ')}`]),
+      ...(rule.matches === null ? [] : [`like ${rule.matches.text}`]),
+      ...(rule.eachMatches === null ? [] : [`each item like ${rule.eachMatches.text}`]),
+      ...(rule.default === null || bounds.putsNothing ? [] : [`${rule.default.text} where it is absent`]),
+      ...rule.add.map(({ text }) => `${text} is added`),
+      ...rule.reserve.map(
+        ({ beginning, own }) => `${beginning}… reserved${own === null ? '' : `, but for ${own.text}`}`,
+      ),
+    ]),
+  ]
+  return texts.map((text) => `${site} ${field} ${text}`)
+}
+
+/** Limits and budgets that a request of this caller counts against: `requests 300/min, burst 50`. */
+export function limitBounds(
+  { policy, team }: TeamView,
+  principal: Principal,
+  operation: Operation,
+  organization: string | null,
+): readonly string[] {
+  if (team === null) return []
+  const attempts = operation.method === 'GET' || !team.attempts.isStated ? [] : [team.attempts.of(principal)]
+  const budgets = operation.id === sessionCreate ? policy.budgets.of(team.id, principal, organization) : []
+  return sorted([...[...team.limitsFor(principal, operation), ...attempts].map(limitText), ...budgets.map(budgetText)])
+}
+
+function limitText({ name, scope, quota, most, shadow }: Limit): string {
+  const whose = scope === 'gateway' ? 'gateway ' : ''
+  return `${whose}${name} ${quota === null ? most : quotaText(quota)}${shadow ? ', in shadow mode' : ''}`
+}
+
+function quotaText({ amount, perMs, calendar, burst, timeZone }: Quota): string {
+  if (calendar !== null) return `${amount}/${calendar} in ${timeZone}`
+  return `${amount}/${spanText(perMs ?? 0)}${burst === null ? '' : `, burst ${burst}`}`
+}
+
+function spanText(ms: number): string {
+  const units = [
+    [3_600_000, 'h'],
+    [60_000, 'min'],
+    [1_000, 's'],
+  ] as const
+  const [size, unit] = units.find(([each]) => ms % each === 0) ?? [1, 'ms']
+  return ms === size ? unit : `${ms / size} ${unit}`
+}
+
+function budgetText({ name, owner, hard, soft, period, shadow, measure }: Budget): string {
+  const bounds = [
+    hard === null ? null : `hard ${hard / unitsOf(measure)}`,
+    soft === null ? null : `soft ${soft / unitsOf(measure)}`,
+  ].filter((text) => text !== null)
+  const turns = period === null ? '' : ` each ${period.calendar} in ${period.timeZone}, from ${period.turnsAtHour}:00`
+  return `budget ${name} of ${owner}: ${bounds.join(', ')} ${measure}${turns}${shadow ? ', in shadow mode' : ''}`
+}
+
+function sorted(texts: readonly string[]): readonly string[] {
+  return [...new Set(texts)].sort()
+}

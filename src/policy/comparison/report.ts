@@ -1,0 +1,213 @@
+// A comparison as text, as Markdown for a review, and as data. Pure.
+
+import { addressIn, changeKinds, type Comparison, type RightChange } from './compare.ts'
+import { callersText, rowsOf, type ChangeRow } from './rows.ts'
+
+/** A caller as it would be sent to `explain`. */
+export interface ExampleCaller {
+  readonly team: string
+  readonly subject: string
+  /** Absent where any will do. */
+  readonly issuer?: string
+  readonly email?: string
+  readonly groups: readonly string[]
+  readonly app?: string
+  readonly claims?: Readonly<Record<string, unknown>>
+}
+
+export interface ChangeData {
+  readonly change: string
+  readonly team: string
+  readonly callers: string
+  readonly operation: string
+  /** Members of the body that make the difference; absent for none. */
+  readonly with?: readonly string[]
+  /** `any other`: every organization that no set names. Null: the request names none. */
+  readonly organization: string | null
+  readonly from: string
+  readonly to: string
+  /** The other team by which these callers have the right before and after. */
+  readonly also_by?: string
+  readonly example: {
+    readonly method: string
+    readonly path: string
+    readonly body?: unknown
+    readonly as: ExampleCaller
+  }
+}
+
+export interface ComparisonData {
+  readonly cells: number
+  readonly undecided: number
+  readonly changes: readonly ChangeData[]
+}
+
+/** One entry for each team, class of callers, operation and organization. */
+export function comparisonData({ decided, undecided, changes }: Comparison): ComparisonData {
+  return {
+    cells: decided,
+    undecided,
+    changes: rowsInOrder(changes).flatMap((change) =>
+      change.organizations.map((organization) => ({
+        change: change.change,
+        team: change.team,
+        callers: change.callers.text,
+        operation: change.request.operation.id,
+        ...(change.request.members.length === 0 ? {} : { with: change.request.members }),
+        organization,
+        from: change.from,
+        to: change.to,
+        ...(change.alsoBy === null ? {} : { also_by: change.alsoBy }),
+        example: exampleOf(change),
+      })),
+    ),
+  }
+}
+
+function rowsInOrder(changes: readonly RightChange[]): readonly RightChange[] {
+  return [...changes].sort(
+    (a, b) =>
+      changeKinds.indexOf(a.change) - changeKinds.indexOf(b.change) ||
+      (a.team < b.team ? -1 : a.team > b.team ? 1 : 0) ||
+      (a.request.operation.id < b.request.operation.id ? -1 : 1),
+  )
+}
+
+function exampleOf(change: RightChange): ChangeData['example'] {
+  const { operation, bodyText } = change.request
+  return {
+    method: operation.method,
+    path: addressIn(change),
+    ...(bodyText === null ? {} : { body: JSON.parse(bodyText) as unknown }),
+    as: callerOf(change),
+  }
+}
+
+function callerOf({ team, callers }: RightChange): ExampleCaller {
+  const { subject, issuer, email, groups, app, claims } = callers.principal
+  return {
+    team,
+    subject,
+    ...(callers.named.issuer ? { issuer } : {}),
+    ...(email === null ? {} : { email }),
+    groups,
+    ...(app === null ? {} : { app }),
+    ...(Object.keys(claims).length === 0 ? {} : { claims }),
+  }
+}
+
+const verbs = {
+  gained: 'gain',
+  lost: 'lose',
+  key: 'with another key:',
+  guardrail: 'with other bounds of guardrails:',
+  limit: 'with other limits:',
+  filter: 'with another part of the answer:',
+} as const
+const mostNamed = 8
+
+/** Lines for a terminal; with `explain`, the commands that show the difference. */
+export function comparisonText(comparison: Comparison, explainIn: readonly [string, string]): readonly string[] {
+  const rows = rowsOf(comparison.changes)
+  return [
+    ...rows.flatMap((row) => [
+      `${marks[row.change]} ${sentence(row)}`,
+      ...detailsOf(row).map((line) => `    ${line}`),
+      `    see: ${explainingCommand(row.example, explainIn[row.change === 'lost' ? 0 : 1])}`,
+    ]),
+    ...(rows.length === 0 ? ['no difference in rights'] : []),
+    summaryOf(comparison, rows),
+  ]
+}
+
+const marks = { gained: '+', lost: '-', key: '~', guardrail: '~', limit: '~', filter: '~' } as const
+
+/** A comment for a review. */
+export function comparisonMarkdown(comparison: Comparison, names: readonly [string, string]): readonly string[] {
+  const rows = rowsOf(comparison.changes)
+  const head = [`### Rights: \`${names[0]}\` → \`${names[1]}\``, '']
+  const table = [
+    '| | team | callers | operations | organizations | before | after |',
+    '| --- | --- | --- | --- | --- | --- | --- |',
+    ...rows.map((row) =>
+      [
+        '',
+        row.alsoBy === null ? row.change : `${row.change} (also by team ${row.alsoBy})`,
+        row.team,
+        callersText(row),
+        row.operations.map((id) => `\`${id}\``).join(', '),
+        organizationsText(row),
+        row.from,
+        row.to,
+        '',
+      ]
+        .map((cell) => cell.replaceAll('|', '\\|').replaceAll('\n', ' '))
+        .join(' | ')
+        .trim(),
+    ),
+  ]
+  return [...head, ...(rows.length === 0 ? ['No difference in rights.'] : table), '', summaryOf(comparison, rows)]
+}
+
+function sentence(row: ChangeRow): string {
+  const whose = `${row.team}: ${callersText(row)}`
+  const operations = named(row.operations)
+  const kept = row.alsoBy === null ? '' : ` (they have it as members of team ${row.alsoBy}, before and after)`
+  return `${whose} ${verbs[row.change]} ${operations}${organizationsPhrase(row)}${kept}`
+}
+
+function detailsOf({ change, from, to }: ChangeRow): readonly string[] {
+  if (change === 'gained') return [`${to}; before: ${from}`]
+  if (change === 'lost') return [`${to}; before: ${from}`]
+  return [`before: ${from}`, `after:  ${to}`]
+}
+
+function organizationsPhrase(row: ChangeRow): string {
+  const text = organizationsText(row)
+  return text === '' ? '' : ` in ${text}`
+}
+
+function organizationsText({ organizations }: ChangeRow): string {
+  const ids = organizations.filter((id) => id !== null)
+  if (ids.length === 0) return ''
+  return `${named(ids)}${organizations.includes(null) ? ' and without naming one' : ''}`
+}
+
+function named(names: readonly string[]): string {
+  const more = names.length - mostNamed
+  return more > 0 ? `${names.slice(0, mostNamed).join(', ')} and ${more} more` : names.join(', ')
+}
+
+function summaryOf({ decided, undecided, changes }: Comparison, rows: readonly ChangeRow[]): string {
+  const counts = changeKinds.flatMap((kind) => {
+    const count = changes.reduce((sum, each) => (each.change === kind ? sum + each.organizations.length : sum), 0)
+    return count === 0 ? [] : [`${count} ${kind}`]
+  })
+  const found = rows.length === 0 ? '' : `; ${counts.join(', ')}`
+  return `${decided} cells decided under both sets, ${undecided} could not be${found}`
+}
+
+/** The command that shows one request under one of the sets. */
+export function explainingCommand(change: RightChange, policies: string): string {
+  const { principal, named: says } = change.callers
+  const { operation, bodyText } = change.request
+  const claims = Object.entries(principal.claims).flatMap(([path, values]) =>
+    (Array.isArray(values) ? values : [values]).flatMap((value) => ['--claim', `${path}=${String(value)}`]),
+  )
+  return [
+    'devin-gateway explain',
+    ...quoted(['--policies', policies]),
+    ...(says.issuer ? quoted(['--issuer', principal.issuer]) : []),
+    ...(says.subject ? quoted(['--sub', principal.subject]) : []),
+    ...(principal.email === null ? [] : quoted(['--email', principal.email])),
+    ...principal.groups.flatMap((group) => quoted(['--group', group])),
+    ...(principal.app === null ? [] : quoted(['--app', principal.app])),
+    ...quoted(claims),
+    ...quoted([operation.method, addressIn(change)]),
+    ...(bodyText === null ? [] : quoted(['--body', bodyText])),
+  ].join(' ')
+}
+
+function quoted(words: readonly string[]): readonly string[] {
+  return words.map((word) => (/^[\w./:@=+-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`))
+}

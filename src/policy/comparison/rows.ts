@@ -1,0 +1,91 @@
+// Differences as rows for people: equal ones are put together, and what matters most comes first. Pure.
+
+import type { Operation } from '../../catalogue/operation.ts'
+import { describeCallers, type CallerClass } from '../cells/caller-classes.ts'
+import { changeKinds, type ChangeKind, type RightChange } from './compare.ts'
+
+/** Callers × operations × organizations of one team with the same difference. */
+export interface ChangeRow {
+  readonly change: ChangeKind
+  readonly team: string
+  readonly callers: readonly CallerClass[]
+  /** Operation ids; with the members of the body where a request has such. */
+  readonly operations: readonly string[]
+  /** Null for requests that name none. */
+  readonly organizations: readonly (string | null)[]
+  readonly from: string
+  readonly to: string
+  readonly alsoBy: string | null
+  readonly example: RightChange
+}
+
+/** Collapses differences; the order is by weight, then by team. */
+export function rowsOf(changes: readonly RightChange[]): readonly ChangeRow[] {
+  const single = changes.map((change): ChangeRow => ({
+    change: change.change,
+    team: change.team,
+    callers: [change.callers],
+    operations: [changedOperation(change)],
+    organizations: change.organizations,
+    from: change.from,
+    to: change.to,
+    alsoBy: change.alsoBy,
+    example: change,
+  }))
+  const byOrganization = joined(single, 'organizations')
+  const byOperation = joined(byOrganization, 'operations')
+  return joined(byOperation, 'callers').sort(
+    (a, b) =>
+      changeKinds.indexOf(a.change) - changeKinds.indexOf(b.change) ||
+      weight(b.example.request.operation) - weight(a.example.request.operation) ||
+      (a.team < b.team ? -1 : a.team > b.team ? 1 : 0),
+  )
+}
+
+/** Whose rights differ, in words. */
+export function callersText({ callers, example }: ChangeRow): string {
+  return describeCallers(callers, example.allCallers)
+}
+
+/** The operation of a difference, with the members of its body that need permissions of their own. */
+export function changedOperation({ request }: RightChange): string {
+  const { operation, members } = request
+  return members.length === 0 ? operation.id : `${operation.id} with ${members.join(' and ')}`
+}
+
+/** Writes before reads, then what is sensitive, then what reaches the whole enterprise. */
+function weight({ method, sensitive, scope }: Operation): number {
+  return (method === 'GET' ? 0 : 4) + (sensitive ? 2 : 0) + (scope === 'enterprise' ? 1 : 0)
+}
+
+type Dimension = 'callers' | 'operations' | 'organizations'
+
+/** Puts rows together that differ in one dimension alone; the weightiest example stays. */
+function joined(rows: readonly ChangeRow[], dimension: Dimension): ChangeRow[] {
+  const groups = new Map<string, ChangeRow>()
+  for (const row of rows) {
+    const { change, team, callers, operations, organizations, from, to, alsoBy } = row
+    const parts = { callers: callers.map(({ text }) => text), operations, organizations, [dimension]: null }
+    const key = JSON.stringify([change, team, from, to, alsoBy, rank(row, dimension), parts])
+    const known = groups.get(key)
+    groups.set(
+      key,
+      known === undefined
+        ? row
+        : {
+            ...known,
+            [dimension]: [...new Set<unknown>([...known[dimension], ...row[dimension]])],
+            example:
+              weight(row.example.request.operation) > weight(known.example.request.operation)
+                ? row.example
+                : known.example,
+          },
+    )
+  }
+  return [...groups.values()]
+}
+
+/** Operations of different weight stay in rows of their own. */
+function rank(row: ChangeRow, dimension: Dimension): number {
+  return dimension === 'operations' ? weight(row.example.request.operation) : 0
+}

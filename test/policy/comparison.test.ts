@@ -1,0 +1,179 @@
+// What changes in rights between two policy sets, and how it is told.
+
+import { describe, expect, test } from 'vitest'
+import { comparePolicies, type Comparison } from '../../src/policy/comparison/compare.ts'
+import {
+  comparisonData,
+  comparisonMarkdown,
+  comparisonText,
+  type ChangeData,
+} from '../../src/policy/comparison/report.ts'
+import { policyFrom, type PolicyFiles } from '../support/policies.ts'
+
+const team = `team: payments
+members: [{ groups: [eng] }, { app: [bot] }]
+organizations: [org-a, org-b]
+grants:
+  - { id: read, allow: [ViewOrgSessions] }
+  - { id: leads, allow: [ManageOrgSecrets], when: { groups: [leads] } }
+`
+const keys = `keys:
+  - { id: a-all, scope: organization, organization: org-a, permissions: [ViewOrgSessions, ManageOrgSessions, ManageOrgSecrets, ImpersonateOrgSessions], secret: { env: A } }
+  - { id: b-read, scope: organization, organization: org-b, permissions: [ViewOrgSessions, ManageOrgSessions], secret: { env: B } }
+  - { id: all, scope: enterprise, permissions: [ViewAccountSessions], serves_organizations: all, secret: { env: E } }
+`
+const base: PolicyFiles = { 'teams/payments.yaml': team, 'keys.yaml': keys }
+
+function compare(from: PolicyFiles, to: PolicyFiles): Comparison {
+  const set = (files: PolicyFiles) => ({ policy: policyFrom(files), nameOf: (file: string) => file })
+  return comparePolicies(set(from), set(to))
+}
+
+function changed(edit: (text: string) => string, file: 'teams/payments.yaml' | 'keys.yaml' = 'teams/payments.yaml') {
+  const text = edit(base[file] ?? '')
+  expect(text).not.toBe(base[file])
+  return comparisonData(compare(base, { ...base, [file]: text }))
+}
+
+const short = ({ change, callers, operation, with: members, organization }: ChangeData): string =>
+  [change, callers, operation, ...(members ?? []), organization ?? '-'].join(' ')
+
+test('equal sets do not differ, and every cell is decided', () => {
+  const { changes, decided, undecided } = compare(base, base)
+  expect(changes).toEqual([])
+  expect(undecided).toBe(0)
+  // Six classes of members: eng or bot or both, each with leads and without.
+  expect(decided % 6).toBe(0)
+  expect(decided).toBeGreaterThan(6 * 200)
+})
+
+describe('a right', () => {
+  test('of callers with a group is gained where a condition goes', () => {
+    const { changes } = changed((text) => text.replace(', when: { groups: [leads] }', ''))
+    expect(new Set(changes.map(({ change }) => change))).toEqual(new Set(['gained']))
+    // Only org-a has a key for it.
+    expect(new Set(changes.map(({ organization }) => organization))).toEqual(new Set(['org-a']))
+    expect(new Set(changes.map(({ operation }) => operation))).toEqual(
+      new Set(['org.secrets.create', 'org.secrets.delete', 'org.secrets.list']),
+    )
+    expect(new Set(changes.map(({ callers }) => callers))).toEqual(
+      new Set(['groups eng', 'app bot', 'groups eng and app bot']),
+    )
+    expect(changes[0]).toMatchObject({
+      from: 'denied (not-granted)',
+      to: 'by grant leads (teams/payments.yaml:6), with key a-all (organization)',
+    })
+  })
+
+  test('is lost with an organization, and by the callers who are members no longer', () => {
+    const fence = changed((text) => text.replace('[org-a, org-b]', '[org-a]'))
+    expect(new Set(fence.changes.map(({ change, organization }) => `${change} ${organization}`))).toEqual(
+      new Set(['lost org-b']),
+    )
+    const members = changed((text) => text.replace(', { app: [bot] }', ''))
+    expect(new Set(members.changes.map(({ change, callers }) => `${change} ${callers}`))).toEqual(
+      new Set(['lost app bot', 'lost groups leads and app bot']),
+    )
+  })
+
+  test('is lost with the last key that serves it, and moves to another key', () => {
+    const { changes } = changed((text) => text.replace(/ {2}- \{ id: b-read.*\n/, ''), 'keys.yaml')
+    const kinds = new Set(changes.map(({ change, from, to }) => `${change}: ${from} → ${to}`))
+    expect(kinds).toEqual(new Set(['key: key b-read (organization) → key all (enterprise)']))
+  })
+
+  test('to act for others is told apart by the member of the body', () => {
+    const { changes } = changed((text) =>
+      text.replace('allow: [ViewOrgSessions]', 'allow: [ViewOrgSessions, org.sessions.create, ImpersonateOrgSessions]'),
+    )
+    const creates = changes.filter(({ operation }) => operation === 'org.sessions.create').map(short)
+    expect(creates).toContain('gained groups eng org.sessions.create create_as_user_id org-a')
+    expect(creates).toContain('gained groups eng org.sessions.create org-b')
+    // No key of org-b may impersonate.
+    expect(creates).not.toContain('gained groups eng org.sessions.create create_as_user_id org-b')
+  })
+
+  test('that another team gives before and after is said to be so', () => {
+    const twin =
+      'team: twin\nmembers: [{ groups: [eng] }]\norganizations: [org-a]\ngrants: [{ id: own, allow: [ViewOrgSessions] }]\n'
+    const from = { ...base, 'teams/twin.yaml': twin }
+    const { changes } = comparisonData(
+      compare(from, { ...from, 'teams/payments.yaml': team.replace('ViewOrgSessions', 'org.playbooks.list') }),
+    )
+    const lost = changes.filter(({ change, callers }) => change === 'lost' && callers === 'groups eng')
+    expect(new Set(lost.map(({ organization, also_by: by }) => `${organization} ${by}`))).toEqual(
+      new Set(['org-a twin', 'org-b undefined']),
+    )
+  })
+})
+
+describe('bounds', () => {
+  const guarded = `guardrails:
+  - { id: cost, on: [org.sessions.create], body: { max_acu_limit: { at_most: 25 } } }
+`
+  const create = {
+    ...base,
+    'teams/payments.yaml': team.replace('[ViewOrgSessions]', '[ViewOrgSessions, org.sessions.create]'),
+  }
+
+  test('of guardrails and limits are told as they were and as they are', () => {
+    const from = { ...create, 'guardrails.yaml': guarded }
+    const to = {
+      ...create,
+      'guardrails.yaml': guarded.replace('25', '50'),
+      'teams/payments.yaml': `${create['teams/payments.yaml']}limits: { writes: { rate: 30/min, burst: 5 } }\n`,
+    }
+    const { changes } = comparisonData(compare(from, to))
+    expect(new Set(changes.map(({ change, from: before, to: after }) => `${change}: ${before} → ${after}`))).toEqual(
+      new Set([
+        'guardrail: body max_acu_limit at most 25 → body max_acu_limit at most 50',
+        'limit: no such bound → writes 30/min, burst 5',
+      ]),
+    )
+  })
+
+  test('of another name alone are no difference', () => {
+    const from = { ...create, 'guardrails.yaml': guarded }
+    expect(compare(from, { ...from, 'guardrails.yaml': guarded.replace('id: cost', 'id: money') }).changes).toEqual([])
+  })
+})
+
+test('a comparison mirrors the one the other way round', () => {
+  const other = {
+    ...base,
+    'teams/payments.yaml': team.replace('[org-a, org-b]', 'all').replace('ViewOrgSessions', 'ManageOrgSessions'),
+  }
+  const there = comparisonData(compare(base, other)).changes
+  const back = comparisonData(compare(other, base)).changes
+  const mirror: Readonly<Record<string, string>> = { gained: 'lost', lost: 'gained' }
+  const plain = (changes: readonly ChangeData[], turned: boolean): readonly string[] =>
+    changes
+      .map(({ change, team: id, callers, operation, with: members, organization, from, to }) =>
+        JSON.stringify([
+          turned ? (mirror[change] ?? change) : change,
+          id,
+          callers,
+          operation,
+          members,
+          organization,
+          ...(turned ? [to, from] : [from, to]),
+        ]),
+      )
+      .sort()
+  expect(there.length).toBeGreaterThan(10)
+  expect(plain(back, true)).toEqual(plain(there, false))
+})
+
+test('the text puts equal differences together and names a command for each; the table has the same rows', () => {
+  const comparison = compare(base, { ...base, 'teams/payments.yaml': team.replace(', when: { groups: [leads] }', '') })
+  const lines = comparisonText(comparison, ['policies', "next's"])
+  expect(lines[0]).toBe(
+    '+ payments: members with app bot, or groups eng, or groups eng and app bot gain org.secrets.create, org.secrets.delete in org-a',
+  )
+  expect(lines).toContain(
+    String.raw`    see: devin-gateway explain --policies 'next'\''s' --app bot POST /v3/organizations/org-a/secrets`,
+  )
+  expect(lines.at(-1)).toMatch(/^\d+ cells decided under both sets, 0 could not be; 9 gained$/)
+  const table = comparisonMarkdown(comparison, ['a', 'b']).filter((line) => line.startsWith('| gained'))
+  expect(table).toHaveLength(2)
+})
