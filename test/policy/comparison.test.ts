@@ -107,6 +107,18 @@ describe('a right', () => {
   })
 })
 
+test('callers for whom somebody acts are told apart, whoever acts', () => {
+  const { changes } = changed((text) => text.replace('{ groups: [leads] }', '{ groups: [leads], delegated: false }'))
+  const lost = new Set(changes.map(({ change, callers }) => `${change} ${callers}`))
+  expect(lost).toEqual(
+    new Set([
+      'lost groups eng and leads and actor any-other-actor',
+      'lost groups leads and app bot and actor any-other-actor',
+      'lost groups eng and leads and app bot and actor any-other-actor',
+    ]),
+  )
+})
+
 describe('bounds', () => {
   const guarded = `guardrails:
   - { id: cost, on: [org.sessions.create], body: { max_acu_limit: { at_most: 25 } } }

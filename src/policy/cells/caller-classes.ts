@@ -35,10 +35,15 @@ interface Attribute {
   readonly name: string
   /** Whether a caller can have several values at once. */
   readonly several: boolean
+  /** The values that a condition tells apart; null where it does not read the attribute. */
   readonly valuesOf: (condition: Condition) => ReadonlySet<string> | null
+  /** Whether a condition that reads it holds for a caller with this value, or with none. */
+  readonly holds: (condition: Condition, value: string | null) => boolean
 }
 
 const single = ['app', 'subject', 'email', 'issuer'] as const
+/** Stands for every actor that no condition names. */
+const otherActor = 'any-other-actor'
 
 /**
  * The classes that the conditions tell apart. `isMember` keeps those that matter: callers outside the team are decided
@@ -78,27 +83,37 @@ export function callerClasses(
 function attributesOf(conditions: readonly Condition[]): readonly Attribute[] {
   const paths = new Set(conditions.flatMap(({ claims }) => [...claims.keys()]))
   const attributes: Attribute[] = [
-    { name: 'groups', several: true, valuesOf: ({ groups }) => groups },
-    ...single.map((name) => ({ name, several: false, valuesOf: (condition: Condition) => condition[name] })),
-    ...[...paths].map((path) => ({
-      name: `claim ${path}`,
-      several: true,
-      valuesOf: ({ claims }: Condition) => claims.get(path) ?? null,
-    })),
+    plain('groups', true, ({ groups }) => groups),
+    ...single.map((name) => plain(name, false, (condition) => condition[name])),
+    {
+      name: 'actor',
+      several: false,
+      valuesOf: ({ actor, delegated }) =>
+        actor === null && delegated === null ? null : new Set([...(actor ?? []), otherActor]),
+      holds: ({ actor, delegated }, value) =>
+        (actor === null || (value !== null && actor.has(value))) &&
+        (delegated === null || delegated === (value !== null)),
+    },
+    ...[...paths].map((path) => plain(`claim ${path}`, true, ({ claims }) => claims.get(path) ?? null)),
   ]
   return attributes.filter(({ valuesOf }) => conditions.some((condition) => valuesOf(condition) !== null))
 }
 
+function plain(name: string, several: boolean, valuesOf: Attribute['valuesOf']): Attribute {
+  const holds: Attribute['holds'] = (condition, value) => value !== null && valuesOf(condition)?.has(value) === true
+  return { name, several, valuesOf, holds }
+}
+
 /** What a caller can have of one attribute: none of the values that are named, first, then each class of values. */
 function optionsOf(
-  { several, valuesOf }: Attribute,
+  { several, valuesOf, holds }: Attribute,
   conditions: readonly Condition[],
 ): { readonly options: readonly Option[]; readonly complete: boolean } {
   const named = new Set(conditions.flatMap((condition) => [...(valuesOf(condition) ?? [])]))
   const bitsOf = (value: string | null): bigint =>
     conditions.reduce((bits, condition, index) => {
-      const values = valuesOf(condition)
-      return values === null || (value !== null && values.has(value)) ? bits | (1n << BigInt(index)) : bits
+      const fits = valuesOf(condition) === null || holds(condition, value)
+      return fits ? bits | (1n << BigInt(index)) : bits
     }, 0n)
   const options = new Map<bigint, Option>([[bitsOf(null), { bits: bitsOf(null), values: [] }]])
   for (const value of named) {
@@ -126,6 +141,9 @@ function principalOf(chosen: ReadonlyMap<string, readonly string[]>, conditions:
     email,
     emailVerified: email !== null,
     groups: chosen.get('groups') ?? [],
+    groupsOmitted: false,
+    actor: first('actor'),
+    priorActors: [],
     app: first('app'),
     // A claim whose whole name is the path is what the path finds.
     claims: Object.fromEntries(claims),

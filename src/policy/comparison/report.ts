@@ -12,6 +12,7 @@ export interface ExampleCaller {
   readonly email?: string
   readonly groups: readonly string[]
   readonly app?: string
+  readonly actor?: string
   readonly claims?: Readonly<Record<string, unknown>>
 }
 
@@ -84,7 +85,7 @@ function exampleOf(change: RightChange): ChangeData['example'] {
 }
 
 function callerOf({ team, callers }: RightChange): ExampleCaller {
-  const { subject, issuer, email, groups, app, claims } = callers.principal
+  const { subject, issuer, email, groups, app, actor, claims } = callers.principal
   return {
     team,
     subject,
@@ -92,6 +93,7 @@ function callerOf({ team, callers }: RightChange): ExampleCaller {
     ...(email === null ? {} : { email }),
     groups,
     ...(app === null ? {} : { app }),
+    ...(actor === null ? {} : { actor }),
     ...(Object.keys(claims).length === 0 ? {} : { claims }),
   }
 }
@@ -202,6 +204,7 @@ export function explainingCommand(change: RightChange, policies: string): string
     ...(principal.email === null ? [] : quoted(['--email', principal.email])),
     ...principal.groups.flatMap((group) => quoted(['--group', group])),
     ...(principal.app === null ? [] : quoted(['--app', principal.app])),
+    ...(principal.actor === null ? [] : quoted(['--actor', principal.actor])),
     ...quoted(claims),
     ...quoted([operation.method, addressIn(change)]),
     ...(bodyText === null ? [] : quoted(['--body', bodyText])),
