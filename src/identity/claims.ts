@@ -141,7 +141,10 @@ function groupsOf(claims: Claims, path: string): readonly string[] {
  */
 function areGroupsOmitted(claims: Claims, path: string): boolean {
   const elsewhere = claims['_claim_names']
-  return (path === 'groups' && claims['hasgroups'] === true) || (isObject(elsewhere) && Object.hasOwn(elsewhere, path))
+  return (
+    (path === 'groups' && claims['hasgroups'] === true) ||
+    (isObject(elsewhere) && claimAt(elsewhere, path) !== undefined)
+  )
 }
 
 function wrongShape(path: string, meaning: string, wanted: string): Problem {

@@ -121,6 +121,11 @@ describe('groups that are too many for a token', () => {
   it.each<[string, string, object]>([
     ['a distributed claim', 'groups', { _claim_names: { groups: 'src1' }, _claim_sources: { src1: {} } }],
     ['a distributed claim of another name', 'roles', { _claim_names: { roles: 'src1' } }],
+    [
+      'a distributed claim with dots in its name',
+      'https://corp\\.example/groups',
+      { _claim_names: { 'https://corp.example/groups': 's' } },
+    ],
     ['the mark of Entra ID', 'groups', { hasgroups: true }],
     ['the mark beside an empty list', 'groups', { hasgroups: true, groups: [] }],
   ])('are known to be left out by %s', (_, path, claims) => {

@@ -328,7 +328,7 @@ test('at least 100 000 random requests are decided as the plain evaluator decide
     'deny not-granted': 5000,
     'deny organization-not-granted': 5000,
     'deny no-team': 5000,
-    'a key': 2000,
+    'a key': 1500,
     'a shadow grant': 2000,
     'a refusal for the body': 500,
     'an enterprise call from inside a fence': 500,

@@ -612,6 +612,10 @@ describe('a refused token', () => {
         /^the group ".*" of the token differs from "sso-payments-eng" of team payments only /,
       )
       expect(text).not.toContain('differs')
+      const page = '/gateway/v1/explain?method=GET&path=%2Fv3%2Fself'
+      const explained = await (await running.call(page, { claims: { groups: ['others', group] } })).text()
+      expect(explained).toContain('"nearest":null')
+      expect(explained).not.toContain('team payments')
     }
     const { decision } = await refused(await running.token({ groups: ['sso-payments'] }))
     expect(decision.nearest).toBeNull()

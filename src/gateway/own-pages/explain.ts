@@ -32,11 +32,17 @@ export function explainPage(
   }
   const request: ExplainedRequest = { method: method.toUpperCase(), target: path, body: bodyOf(body) }
   const wanted = lookupWanted(policy, principal, request)
-  if (wanted === null) return explain(policy, principal, request)
+  if (wanted === null) return explainToCaller(policy, principal, request)
   const found = devinUsers.find(policy, principal, wanted.organization, wanted.required)
   return found instanceof Promise
-    ? found.then((devinUser) => explain(policy, principal, { ...request, devinUser }))
-    : explain(policy, principal, { ...request, devinUser: found })
+    ? found.then((devinUser) => explainToCaller(policy, principal, { ...request, devinUser }))
+    : explainToCaller(policy, principal, { ...request, devinUser: found })
+}
+
+/** Who is of no team does not learn what would make a member: any pipeline may have a token of an issuer that is open to all. */
+function explainToCaller(policy: PolicySet, principal: Principal, request: ExplainedRequest): Explanation {
+  const found = explain(policy, principal, request)
+  return policy.teamsOf(principal).length === 0 ? { ...found, nearest: null } : found
 }
 
 function bodyOf(text: string | undefined): CheckedBody | null {

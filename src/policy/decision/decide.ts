@@ -4,6 +4,7 @@ import type { Decision, Denial, Facts, NearMiss, ResponseFilter } from '../model
 import type { Principal } from '../../identity/principal.ts'
 import { isInside, misspelledName, outsideFence, undocumentedName } from './fence.ts'
 import type { Grant, PolicySet, Team } from '../model/policy-set.ts'
+import { nearEntry } from './near-entries.ts'
 import { nearGroup, nearMembership } from './near-groups.ts'
 import { responseFilter } from './response-filter.ts'
 import { conditionHolds, describeCondition } from '../model/condition.ts'
@@ -31,8 +32,10 @@ export function decide(
 ): Decision {
   const first = teams[0]
   if (first === undefined) {
-    const near = nearMembership(policy.teams, facts.principal)
-    const nearest = near === null ? null : { ...near, grant: null, what: 'group' as const }
+    const group = nearMembership(policy.teams, facts.principal)
+    const near = group ?? nearEntry(policy.teams, facts.principal)
+    const what = group === null ? 'entry' : 'group'
+    const nearest: NearMiss | null = near === null ? null : { ...near, grant: null, what }
     return deny(policy, teams, { ...refusalWithoutTeam(facts.principal), nearest })
   }
   if (facts.operation.open) return decideForMember(policy, facts, teams, first)

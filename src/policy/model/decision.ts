@@ -33,7 +33,7 @@ export interface Facts {
 export interface NearMiss {
   readonly team: string
   readonly grant: string | null
-  readonly what: 'organization' | 'name' | 'extra-permission' | 'condition' | 'group' | 'mode' | 'grant'
+  readonly what: 'organization' | 'name' | 'extra-permission' | 'condition' | 'group' | 'entry' | 'mode' | 'grant'
   readonly text: string
 }
 
