@@ -1,13 +1,8 @@
 // Says once for each window when a budget has reached 50, 80 or 100 percent, or its soft bound.
 
-import type { BudgetAccount } from './budget-model.ts'
+import type { BudgetAccount } from './budget-store.ts'
 import type { Budget } from './budget.ts'
 import { isSoftExceeded, levelOf, type BudgetStatus, type WarningLevel } from './budget-status.ts'
-
-export interface Alarms {
-  /** Accounts that have changed, by name. */
-  note(accounts: ReadonlyMap<string, BudgetAccount>): void
-}
 
 export interface AlarmsOptions {
   /** The budget of an account, by the account's name without its window; null for budgets without alarms. */
@@ -19,7 +14,7 @@ export interface AlarmsOptions {
 /** Windows that are remembered. The oldest are forgotten, so their alarm could repeat. */
 const maxRemembered = 10_000
 
-export function createAlarms({ budgetOf, onLevel, onSoft }: AlarmsOptions): Alarms {
+export function createAlarms({ budgetOf, onLevel, onSoft }: AlarmsOptions) {
   const reported = new Map<string, { level: WarningLevel | 0; soft: boolean }>()
 
   function remember(name: string, state: { level: WarningLevel | 0; soft: boolean }): void {
@@ -30,7 +25,8 @@ export function createAlarms({ budgetOf, onLevel, onSoft }: AlarmsOptions): Alar
   }
 
   return {
-    note(accounts) {
+    /** Accounts that have changed, by name. */
+    note(accounts: ReadonlyMap<string, BudgetAccount>): void {
       for (const [name, account] of accounts) {
         const budget = budgetOf(withoutWindow(name))
         if (budget === null) continue

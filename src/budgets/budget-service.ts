@@ -4,7 +4,7 @@
 import { createAlarms } from './alarms.ts'
 import type { BudgetStore } from './budget-store.ts'
 import type { Budget } from './budget.ts'
-import { createBudgets, type Budgets } from './budgets.ts'
+import { createBudgets } from './budgets.ts'
 import { createSettlement, type SessionReader } from './settlement.ts'
 import { budgetView, type BudgetStatus } from './budget-status.ts'
 
@@ -26,13 +26,7 @@ export interface BudgetServiceOptions {
   readonly log: Log
 }
 
-export interface BudgetService extends Budgets {
-  /**
-   * Starts settlement. Rejects with `BudgetsUnavailable` when there are budgets and their stored state cannot be
-   * read: starting from zero would let everything be spent again.
-   */
-  start(): Promise<void>
-}
+export type BudgetService = ReturnType<typeof createBudgetService>
 
 export function createBudgetService({
   budgetStore,
@@ -42,7 +36,7 @@ export function createBudgetService({
   monotonic,
   pollMs,
   log,
-}: BudgetServiceOptions): BudgetService {
+}: BudgetServiceOptions) {
   const entry = (event: string, { budget, ...status }: BudgetStatus, more: object = {}): object => {
     const { owner, ...view } = budgetView({ budget, ...status }, now())
     return { event, ...more, owner, budget: view }
@@ -74,11 +68,15 @@ export function createBudgetService({
   })
   return {
     ...budgets,
-    async start() {
+    /**
+     * Starts settlement. Rejects with `BudgetsUnavailable` when there are budgets and their stored state cannot be
+     * read: starting from zero would let everything be spent again.
+     */
+    async start(): Promise<void> {
       if (inForce().any) await budgetStore.ready()
       settlement.start()
     },
-    async close() {
+    async close(): Promise<void> {
       await settlement.close()
       await budgets.close()
       await budgetStore.close()

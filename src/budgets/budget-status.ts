@@ -2,7 +2,7 @@
 // callers' page, to operators, in refusals and in metrics.
 
 import { basename } from 'node:path'
-import type { BudgetAccount } from './budget-model.ts'
+import type { BudgetAccount } from './budget-store.ts'
 import { unitsOf, windowAt, type Budget } from './budget.ts'
 
 export interface BudgetStatus {
@@ -51,32 +51,9 @@ export function forecastOf({ budget, account }: BudgetStatus, nowMs: number): nu
 }
 
 /** One budget as it is shown; amounts in ACUs or sessions, times as ISO 8601. */
-export interface BudgetView {
-  readonly name: string
-  readonly owner: string
-  readonly team: string | null
-  readonly measure: string
-  /** `500 per month`, `10 at once`; null when nothing is bounded. */
-  readonly limit: string | null
-  readonly soft_limit: string | null
-  /** The limit as a number. */
-  readonly hard: number | null
-  readonly spent: number
-  readonly reserved: number
-  readonly left: number | null
-  /** Percent of the limit, spent and reserved together. */
-  readonly used_percent: number | null
-  /** The highest warning level that is reached; 0 below all of them. */
-  readonly level: number
-  /** What will have been spent at the reset, at the present pace. */
-  readonly forecast: number | null
-  readonly resets_at: string | null
-  readonly mode: 'enforce' | 'shadow'
-  /** Name of the policy file, whose owner may change it. */
-  readonly policy: string
-}
+export type BudgetView = ReturnType<typeof budgetView>
 
-export function budgetView(status: BudgetStatus, nowMs: number): BudgetView {
+export function budgetView(status: BudgetStatus, nowMs: number) {
   const { budget, account } = status
   const unit = unitsOf(budget.measure)
   const shown = (units: number | null): number | null => (units === null ? null : inUnits(units, unit))
@@ -86,18 +63,23 @@ export function budgetView(status: BudgetStatus, nowMs: number): BudgetView {
     owner: budget.owner,
     team: budget.team,
     measure: budget.measure,
+    /** `500 per month`, `10 at once`; null when nothing is bounded. */
     limit: limitText(budget, budget.hard),
     soft_limit: limitText(budget, budget.soft),
+    /** The limit as a number. */
     hard: shown(budget.hard),
     spent: inUnits(account.spent, unit),
     reserved: inUnits(account.reserved, unit),
     left: shown(leftOf(status)),
+    /** Spent and reserved together. */
     used_percent:
       budget.hard === null ? null : Math.round(((account.reserved + account.spent) / budget.hard) * 1000) / 10,
     level: levelOf(status),
+    /** What will have been spent at the reset, at the present pace. */
     forecast: shown(forecastOf(status, nowMs)),
     resets_at: wait === null ? null : new Date(nowMs + wait).toISOString(),
-    mode: budget.shadow ? 'shadow' : 'enforce',
+    mode: budget.shadow ? ('shadow' as const) : ('enforce' as const),
+    /** Name of the policy file, whose owner may change it. */
     policy: basename(budget.file),
   }
 }

@@ -2,11 +2,16 @@
 // the store has it.
 
 import { once } from 'node:events'
-import { BudgetsUnavailable, type BudgetStore, type BudgetChange, type ChangeResult } from './budget-store.ts'
-import type { BudgetAccount } from './budget-model.ts'
+import {
+  BudgetsUnavailable,
+  type BudgetAccount,
+  type BudgetChange,
+  type BudgetStore,
+  type ChangeResult,
+  type SessionReservation,
+} from './budget-store.ts'
 import { accountOf, windowEnd, type Budget } from './budget.ts'
 import { recordSession, release, reserve, touch, transition } from './session-reservation.ts'
-import type { SessionReservation } from './budget-model.ts'
 import type { BudgetStatus } from './budget-status.ts'
 
 /** A create that is about to be sent. */
@@ -50,31 +55,16 @@ export interface BudgetsOptions {
   readonly onDefect?: (error: unknown) => void
 }
 
-export interface Budgets {
-  /** Takes what a create may cost from every budget, or from none. Rejects with `BudgetsUnavailable`. */
-  reserve(intent: Intent): Promise<ReserveResult>
-  /**
-   * A message is about to be sent to a session: one that sleeps takes again what it gave back, and one that may have fallen
-   * asleep unseen is given time to wake. The reservation when there is no room; null when the message may go. Rejects with
-   * `BudgetsUnavailable`.
-   */
-  wake(session: string): Promise<SessionReservation | null>
-  /** Changes the current version of a reservation; null changes nothing. Rejects with `BudgetsUnavailable`. */
-  update(
-    id: string,
-    next: (reservation: SessionReservation | null) => BudgetChange | null,
-  ): Promise<ChangeResult | null>
-  /** The status of budgets now. Rejects with `BudgetsUnavailable`. */
-  statuses(budgets: readonly Budget[]): Promise<readonly BudgetStatus[]>
-  /** Writes what is not written yet, as far as the store takes it. */
-  close(): Promise<void>
-}
+export type Budgets = ReturnType<typeof createBudgets>
+
+/** The change that follows from what is known of a reservation; null changes nothing. */
+type NextChange = (reservation: SessionReservation | null) => BudgetChange | null
 
 const none: BudgetAccount = { reserved: 0, spent: 0, endMs: null }
 /** Attempts of one change. Others may change the reservation in between, but hardly this often. */
 const maxTries = 20
 
-export function createBudgets({ budgetStore, now, onChange, onDefect }: BudgetsOptions): Budgets {
+export function createBudgets({ budgetStore, now, onChange, onDefect }: BudgetsOptions) {
   const unwritten = new Set<Promise<void>>()
   const closing = new AbortController()
   const closed = once(closing.signal, 'abort')
@@ -85,10 +75,8 @@ export function createBudgets({ budgetStore, now, onChange, onDefect }: BudgetsO
     return outcome
   }
 
-  async function update(
-    id: string,
-    next: (reservation: SessionReservation | null) => BudgetChange | null,
-  ): Promise<ChangeResult | null> {
+  /** Changes the current version of a reservation; null when nothing was to change. Rejects with `BudgetsUnavailable`. */
+  async function update(id: string, next: NextChange): Promise<ChangeResult | null> {
     for (let tries = 0; tries < maxTries; tries++) {
       const wanted = next(await budgetStore.find(id))
       if (wanted === null) return null
@@ -99,11 +87,7 @@ export function createBudgets({ budgetStore, now, onChange, onDefect }: BudgetsO
   }
 
   /** The outcome of a create must not be lost while the store is away; after a restart settlement finds it. */
-  function note(
-    id: string,
-    next: (reservation: SessionReservation | null) => BudgetChange | null,
-    isWithdrawn = false,
-  ): void {
+  function note(id: string, next: NextChange, isWithdrawn = false): void {
     const written = (async () => {
       for (;;) {
         try {
@@ -144,7 +128,8 @@ export function createBudgets({ budgetStore, now, onChange, onDefect }: BudgetsO
   }
 
   return {
-    async reserve({ id, organization, bound, budgets }) {
+    /** Takes what a create may cost from every budget, or from none. Rejects with `BudgetsUnavailable`. */
+    async reserve({ id, organization, bound, budgets }: Intent): Promise<ReserveResult> {
       const atMs = now()
       const accounts = budgets.map((budget) => accountOf(budget, windowEnd(budget, atMs)))
       const reservation: SessionReservation = {
@@ -186,7 +171,12 @@ export function createBudgets({ budgetStore, now, onChange, onDefect }: BudgetsO
       const [last] = full.toSorted((a, b) => endOf(b) - endOf(a))
       return { reservation: null, refused: last ?? statuses[0] ?? null, statuses }
     },
-    async wake(session) {
+    /**
+     * A message is about to be sent to a session: one that sleeps takes again what it gave back, and one that may have fallen
+     * asleep unseen is given time to wake. The reservation when there is no room; null when the message may go. Rejects with
+     * `BudgetsUnavailable`.
+     */
+    async wake(session: string): Promise<SessionReservation | null> {
       const reservation = await budgetStore.findSession(sessionName(session))
       if (reservation === null) return null
       const outcome = await update(reservation.id, (known) => {
@@ -196,13 +186,15 @@ export function createBudgets({ budgetStore, now, onChange, onDefect }: BudgetsO
       return outcome?.result === 'full' ? reservation : null
     },
     update,
-    async statuses(budgets) {
+    /** The status of budgets now. Rejects with `BudgetsUnavailable`. */
+    async statuses(budgets: readonly Budget[]): Promise<readonly BudgetStatus[]> {
       const atMs = now()
       const names = budgets.map((budget) => accountOf(budget, windowEnd(budget, atMs)))
       const accounts = await budgetStore.accounts(names)
       return budgets.map((budget, index) => ({ budget, account: accounts.get(names[index] ?? '') ?? none }))
     },
-    async close() {
+    /** Writes what is not written yet, as far as the store takes it. */
+    async close(): Promise<void> {
       closing.abort()
       await Promise.all(unwritten)
     },

@@ -1,35 +1,26 @@
-// The age of something dated by the wall clock, which can be set: by its date when it is first seen, and from then on
-// by the monotonic clock.
-
-export interface ElapsedOptions {
-  /** Milliseconds since the epoch. */
-  readonly now: () => number
-  readonly monotonic: () => number
-}
-
-interface Seen {
-  readonly atMs: number
-  readonly ageMs: number
-  readonly monotonicMs: number
-}
+// Ages of what is dated by the wall clock, which can be set: by the date when it is first seen, and from then on by the
+// monotonic clock.
 
 export class Elapsed {
-  readonly #options: ElapsedOptions
-  readonly #seen = new Map<string, Seen>()
+  readonly #now: () => number
+  readonly #monotonic: () => number
+  /** When each was dated, and when that was by the monotonic clock. */
+  readonly #seen = new Map<string, { readonly atMs: number; readonly monotonicMs: number }>()
 
-  constructor(options: ElapsedOptions) {
-    this.#options = options
+  /** `now` is in milliseconds since the epoch. */
+  constructor({ now, monotonic }: { readonly now: () => number; readonly monotonic: () => number }) {
+    this.#now = now
+    this.#monotonic = monotonic
   }
 
   /** Milliseconds since a date of something with this name; never negative. */
   since(name: string, atMs: number): number {
-    const { now, monotonic } = this.#options
     let seen = this.#seen.get(name)
     if (seen?.atMs !== atMs) {
-      seen = { atMs, ageMs: Math.max(0, now() - atMs), monotonicMs: monotonic() }
+      seen = { atMs, monotonicMs: this.#monotonic() - Math.max(0, this.#now() - atMs) }
       this.#seen.set(name, seen)
     }
-    return seen.ageMs + monotonic() - seen.monotonicMs
+    return this.#monotonic() - seen.monotonicMs
   }
 
   /** Forgets every name but these. */

@@ -1,7 +1,6 @@
 // One session, or one that may come to be, and what it takes from each account. Pure: states and what they cost.
 
-import type { AccountChange, BudgetAccount, SessionReservation } from './budget-model.ts'
-import type { BudgetChange } from './budget-store.ts'
+import type { AccountChange, BudgetAccount, BudgetChange, SessionReservation } from './budget-store.ts'
 import type { Measure } from './budget.ts'
 
 /** What a reservation takes from an account of a measure. */

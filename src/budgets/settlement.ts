@@ -2,12 +2,11 @@
 // creates with an unknown outcome, and what the bill says. Rounds do not overlap; of several instances only the
 // leader runs them.
 
-import type { BudgetStore } from './budget-store.ts'
 import type { Budgets } from './budgets.ts'
 import { unitsOfAcus, windowAt, billingPeriod } from './budget.ts'
 import { Elapsed } from './elapsed.ts'
 import { removeReservation, release, transition } from './session-reservation.ts'
-import type { SessionReservation, ReservationState } from './budget-model.ts'
+import type { BudgetStore, ReservationState, SessionReservation } from './budget-store.ts'
 
 /** A session as the API shows it. */
 export interface SeenSession {
@@ -47,15 +46,6 @@ export interface SettlementOptions {
   readonly onTrouble: (error: unknown) => void
 }
 
-export interface Settlement {
-  /** Begins the rounds. */
-  start(): void
-  /** One round now. */
-  round(): Promise<void>
-  /** Waits for the round under way. */
-  close(): Promise<void>
-}
-
 /** Sessions in one list call: as many as an address of 4 KiB holds. */
 export const batchSize = 50
 const minuteMs = 60_000
@@ -84,7 +74,9 @@ export const ages = {
   billPatienceMs: 3 * dayMs,
 } as const
 
-export function createSettlement(options: SettlementOptions): Settlement {
+export type Settlement = ReturnType<typeof createSettlement>
+
+export function createSettlement(options: SettlementOptions) {
   const { budgetStore, budgets, sessions, isNeeded, now, monotonic, everyMs, onTrouble } = options
   const elapsed = new Elapsed(options)
   const stateName = (id: string): string => `${id} state`
@@ -224,6 +216,7 @@ export function createSettlement(options: SettlementOptions): Settlement {
       await budgets.update(reservation.id, (known) => (known?.state === 'ended' ? removeReservation(known) : null))
   }
 
+  /** One round now, or the one under way. */
   function round(): Promise<void> {
     underWay ??= settle()
       .catch(onTrouble)
@@ -238,9 +231,11 @@ export function createSettlement(options: SettlementOptions): Settlement {
   }
 
   return {
+    /** Begins the rounds. */
     start: schedule,
     round,
-    close() {
+    /** Waits for the round under way. */
+    close(): Promise<void> {
       closed = true
       if (timer !== null) clearTimeout(timer)
       return underWay ?? Promise.resolve()

@@ -9,9 +9,9 @@ import {
   type BudgetStore,
   type BudgetChange,
   type ChangeResult,
+  type BudgetAccount,
+  type SessionReservation,
 } from './budget-store.ts'
-import type { BudgetAccount } from './budget-model.ts'
-import type { SessionReservation } from './budget-model.ts'
 
 /**
  * KEYS: reservations by id, ids by session, the mark of a withdrawn id, then the account of each step. ARGV: id, version, the reservation as JSON (empty: it

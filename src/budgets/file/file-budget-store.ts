@@ -4,43 +4,31 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { BudgetsUnavailable, type BudgetStore } from '../budget-store.ts'
 import { transition } from '../session-reservation.ts'
-import { openJournal, type Journal, type JournalFiles } from './journal.ts'
+import { openJournal, type Journal, type JournalOptions } from './journal.ts'
 import { lockJournal } from './journal-lock.ts'
-import { Ledger, type LedgerEntry, type Snapshot } from './ledger.ts'
 
-export interface FileBudgetStoreOptions {
-  readonly file: string
-  /** Milliseconds since the epoch. */
-  readonly now: () => number
+export interface FileBudgetStoreOptions extends JournalOptions {
   /** A sentence for the log, when trouble with the file begins and when a crash had left something behind. */
   readonly onTrouble: (text: string) => void
   /** The file can be used again, after so many uses that could not. */
   readonly onRecovered?: (failures: number) => void
-  readonly files?: JournalFiles
-  readonly compactAboveBytes?: number
 }
 
 /** Each attempt reads the whole file. */
 const retryMs = 2_000
 
-/** A journal with the memory that was read from it. */
-interface Opened {
-  readonly journal: Journal<LedgerEntry>
-  readonly ledger: Ledger
-}
-
 /** A store in a file; nothing is touched before its first use. A journal that cannot be used makes every use reject. */
 export function createFileBudgetStore(options: FileBudgetStoreOptions): BudgetStore {
   const { file, now, onTrouble, onRecovered } = options
   let failures = 0
-  let opening: Promise<Opened> | null = null
+  let opening: Promise<Journal> | null = null
   let unlock: (() => Promise<void>) | null = null
   let closed = false
 
-  function opened(): Promise<Opened> {
+  function opened(): Promise<Journal> {
     if (closed) return Promise.reject(new BudgetsUnavailable('the journal is closed'))
     if (opening === null) {
-      const mine: Promise<Opened> = open().catch((error: unknown) => {
+      const mine: Promise<Journal> = open().catch((error: unknown) => {
         if (opening === mine) opening = null
         throw unavailable(error)
       })
@@ -49,38 +37,19 @@ export function createFileBudgetStore(options: FileBudgetStoreOptions): BudgetSt
     return opening
   }
 
-  async function open(): Promise<Opened> {
+  async function open(): Promise<Journal> {
     unlock ??= await lockJournal(file)
-    let ledger = new Ledger()
-    const journal = await openJournal<Snapshot, LedgerEntry>({
-      file,
-      snapshot: () => ledger.snapshot(now()),
-      restore: (snapshot) => {
-        ledger = new Ledger(snapshot)
-      },
-      entry: (entry) => ledger.apply(entry),
-      onTorn: (bytes) =>
-        onTrouble(`the journal ${file} ended in ${bytes} bytes of an entry that a crash had cut; they were dropped`),
-      ...(options.files === undefined ? {} : { files: options.files }),
-      ...(options.compactAboveBytes === undefined ? {} : { compactAboveBytes: options.compactAboveBytes }),
-    })
+    const journal = await openJournal(options)
+    if (journal.tornBytes > 0)
+      onTrouble(
+        `the journal ${file} ended in ${journal.tornBytes} bytes of an entry that a crash had cut; they were dropped`,
+      )
     if (failures > 0) onRecovered?.(failures)
     failures = 0
-    const found = { journal, ledger }
     // The process that sent these creates has ended, and their outcome with it.
-    for (const reservation of ledger.reservations())
-      if (reservation.state === 'pending') await keep(found, transition(reservation, { state: 'unclear' }, now()))
-    return found
-  }
-
-  async function keep({ journal, ledger }: Opened, { id, after, steps }: LedgerEntry): Promise<void> {
-    const entry = {
-      id,
-      after,
-      steps: steps.map(({ account, endMs, reserved, spent }) => ({ account, endMs, reserved, spent })),
-    }
-    ledger.apply(entry)
-    await journal.append(entry)
+    for (const reservation of journal.ledger.reservations())
+      if (reservation.state === 'pending') await journal.append(transition(reservation, { state: 'unclear' }, now()))
+    return journal
   }
 
   function unavailable(error: unknown): BudgetsUnavailable {
@@ -97,16 +66,16 @@ export function createFileBudgetStore(options: FileBudgetStoreOptions): BudgetSt
     },
     async change(change) {
       const using = opened()
-      const budgetStore = await using
-      const outcome = budgetStore.ledger.judge(change)
+      const journal = await using
+      const outcome = journal.ledger.judge(change)
       if (outcome.result !== 'done') return outcome
       try {
-        await keep(budgetStore, change)
+        await journal.append(change)
       } catch (error) {
         // Memory is ahead of the disk now. The next use reads what the disk holds.
         if (opening === using) {
           opening = null
-          void budgetStore.journal.close().catch(() => {})
+          void journal.close().catch(() => {})
         }
         throw unavailable(error)
       }
@@ -125,8 +94,8 @@ export function createFileBudgetStore(options: FileBudgetStoreOptions): BudgetSt
     isLeader: () => true,
     async close() {
       closed = true
-      const budgetStore = await opening?.catch(() => null)
-      await budgetStore?.journal.close()
+      const journal = await opening?.catch(() => null)
+      await journal?.close()
       await unlock?.()
     },
   }

@@ -1,9 +1,10 @@
-// An append-only file of records that survives a crash at any point: records that wait are written as one frame and synced
-// once, and the file is replaced by a snapshot when it has grown. The form is frames.ts's.
+// An append-only file of changes to the ledger that survives a crash at any point: entries that wait are written as one
+// frame and synced once, and the file is replaced by a snapshot when it has grown. The form is frames.ts's.
 
 import { mkdir, open, readFile, rename, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { frameOf, readFrames } from './frames.ts'
+import { Ledger, type LedgerEntry, type Snapshot } from './ledger.ts'
 
 /** What the journal does to files, for tests that let it fail at any of them. */
 export interface JournalFiles {
@@ -16,35 +17,21 @@ export interface JournalFiles {
   syncFolder(path: string): Promise<void>
 }
 
-export interface JournalOptions<Snapshot, LedgerEntry> {
+export interface JournalOptions {
   readonly file: string
-  /** Everything as it is now, entries that still wait included. */
-  readonly snapshot: () => Snapshot
-  /** Begins from a snapshot; called once, before any `entry`. */
-  readonly restore: (snapshot: Snapshot) => void
-  /** An entry of the file, in their order. */
-  readonly entry: (entry: LedgerEntry) => void
-  /** Bytes that a crash left behind were dropped. */
-  readonly onTorn: (bytes: number) => void
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
   readonly files?: JournalFiles
   /** The file is compacted when it is larger than this and has doubled since the last time. */
   readonly compactAboveBytes?: number
 }
 
-export interface Journal<LedgerEntry> {
-  /** Resolves when the entry is on the disk. After a rejection nothing more can be written: open the journal anew. */
-  append(entry: LedgerEntry): Promise<void>
-  /** Waits for what is being written. */
-  close(): Promise<void>
-}
+export type Journal = Awaited<ReturnType<typeof openJournal>>
 
 const form = { journal: 'devin-gateway budgets', form: 1 }
 
-/** Opens or creates a journal and hands over what it holds. Rejects with a sentence about the file. */
-export async function openJournal<Snapshot, LedgerEntry>(
-  options: JournalOptions<Snapshot, LedgerEntry>,
-): Promise<Journal<LedgerEntry>> {
-  const { file, files = diskFiles, compactAboveBytes = 1 << 20 } = options
+/** Opens or creates a journal and reads it. Rejects with a sentence about the file. */
+export async function openJournal({ file, now, files = diskFiles, compactAboveBytes = 1 << 20 }: JournalOptions) {
   const waiting: { text: string; resolve: () => void; reject: (error: unknown) => void }[] = []
   let handle: Awaited<ReturnType<JournalFiles['create']>> | null = null
   let size = 0
@@ -54,7 +41,7 @@ export async function openJournal<Snapshot, LedgerEntry>(
 
   /** A snapshot beside the file, which takes its place in one step. */
   async function compact(): Promise<void> {
-    const text = JSON.stringify({ ...form, snapshot: options.snapshot() })
+    const text = JSON.stringify({ ...form, snapshot: ledger.snapshot(now()) })
     const next = await files.create(`${file}.new`)
     try {
       size = compactedSize = await writeAll(next, frameOf(text), 0)
@@ -67,19 +54,6 @@ export async function openJournal<Snapshot, LedgerEntry>(
     }
     await handle?.close()
     handle = next
-  }
-
-  function load(content: Buffer): void {
-    const { payloads, wholeBytes } = readFrames(content)
-    const [first, ...rest] = payloads
-    const begin = first === undefined ? null : (JSON.parse(first) as typeof form & { snapshot: Snapshot })
-    // A new journal gets its name when it is complete, so one without a snapshot was damaged from outside.
-    if (begin === null) throw new Error('it does not begin with a snapshot; something has cut or overwritten it')
-    if (begin.journal !== form.journal || begin.form !== form.form)
-      throw new Error('it is not a journal of budgets that this version can read')
-    options.restore(begin.snapshot)
-    for (const payload of rest) for (const entry of JSON.parse(payload) as LedgerEntry[]) options.entry(entry)
-    if (wholeBytes < content.length) options.onTorn(content.length - wholeBytes)
   }
 
   async function writeWaiting(): Promise<void> {
@@ -103,13 +77,24 @@ export async function openJournal<Snapshot, LedgerEntry>(
 
   await mkdir(dirname(file), { recursive: true })
   const content = await files.read(file)
-  if (content !== null) load(content)
+  const { ledger, tornBytes } = content === null ? { ledger: new Ledger(), tornBytes: 0 } : read(content)
   // Rewrites the file, so that it holds exactly what was read, whatever a crash or a failing disk has left.
   await compact()
 
   return {
-    append: (entry) =>
-      new Promise((resolve, reject) => {
+    /** What the file holds, and the entries that are being written. */
+    ledger,
+    /** How much a crash had left behind, which was dropped. */
+    tornBytes,
+    /** Resolves when the entry is in the ledger and on the disk. After a rejection open the journal anew: the ledger is ahead. */
+    append({ id, after, steps }: LedgerEntry): Promise<void> {
+      const entry: LedgerEntry = {
+        id,
+        after,
+        steps: steps.map(({ account, endMs, reserved, spent }) => ({ account, endMs, reserved, spent })),
+      }
+      ledger.apply(entry)
+      return new Promise((resolve, reject) => {
         if (broken !== null) {
           reject(broken instanceof Error ? broken : new Error('the journal is broken'))
           return
@@ -117,14 +102,29 @@ export async function openJournal<Snapshot, LedgerEntry>(
         waiting.push({ text: JSON.stringify(entry), resolve, reject })
         // Deferred, so that entries of the same event-loop turn are synced together.
         writing ??= Promise.resolve().then(writeWaiting)
-      }),
-    async close() {
+      })
+    },
+    /** Waits for what is being written. */
+    async close(): Promise<void> {
       await writing
       broken ??= new Error('the journal is closed')
       await handle?.close()
       handle = null
     },
   }
+}
+
+function read(content: Buffer): { readonly ledger: Ledger; readonly tornBytes: number } {
+  const { payloads, wholeBytes } = readFrames(content)
+  const [first, ...rest] = payloads
+  // A new journal gets its name when it is complete, so one without a snapshot was damaged from outside.
+  if (first === undefined) throw new Error('it does not begin with a snapshot; something has cut or overwritten it')
+  const begin = JSON.parse(first) as typeof form & { snapshot: Snapshot }
+  if (begin.journal !== form.journal || begin.form !== form.form)
+    throw new Error('it is not a journal of budgets that this version can read')
+  const ledger = new Ledger(begin.snapshot)
+  for (const payload of rest) for (const entry of JSON.parse(payload) as LedgerEntry[]) ledger.apply(entry)
+  return { ledger, tornBytes: content.length - wholeBytes }
 }
 
 /** Writes every byte from a place on; the file system may take them in several pieces. */

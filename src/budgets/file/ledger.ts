@@ -1,9 +1,13 @@
 // Accounts and reservations in memory: checks a change, applies it, and gives a snapshot. Checking and applying are
 // separate, because a change that is read back from the disk is not checked again.
 
-import { keptAfterMs, type BudgetChange, type ChangeResult } from '../budget-store.ts'
-import type { BudgetAccount } from '../budget-model.ts'
-import type { SessionReservation } from '../budget-model.ts'
+import {
+  keptAfterMs,
+  type BudgetAccount,
+  type BudgetChange,
+  type ChangeResult,
+  type SessionReservation,
+} from '../budget-store.ts'
 
 /** A change as it is stored, without its bounds, which were checked before. */
 export type LedgerEntry = Pick<BudgetChange, 'id' | 'after'> & {
