@@ -22,7 +22,7 @@ export function createStore({ settings, now, monotonic }: StoreOptions): Store {
   const subscriptions = createSubscriptions(settings)
   const watchers: ((away: boolean) => void)[] = []
   const calls = { answered: 0, failed: 0, spared: 0 }
-  const name = (parts: readonly string[]): string => `${settings.prefix}:${parts.join(':')}`
+  const key: Store['key'] = (...parts) => `${settings.prefix}:${parts.join(':')}`
   let sinceMs = now()
   /** The last error of the connection: a call without a connection does not know the cause. */
   let trouble: string | null = null
@@ -110,8 +110,7 @@ export function createStore({ settings, now, monotonic }: StoreOptions): Store {
     probe: (script, keys, values, late) => attempt(() => evaluate(script, keys, values), true, late),
     run,
     subscribe: (channel, listener) => subscriptions.add(channel, listener),
-    key: (...parts) => name(parts),
-    channel: (...parts) => name(parts),
+    key,
     monotonic,
     now,
   })
@@ -132,20 +131,12 @@ export function createStore({ settings, now, monotonic }: StoreOptions): Store {
     },
     membership,
     run,
-    get: (key) => call(() => connection.getBuffer(key)),
-    async set(key, value, ttlMs) {
-      await call(() => connection.set(key, value, 'PX', Math.max(1, Math.ceil(ttlMs))))
-    },
-    async remove(keys) {
-      await Promise.all(keys.map((key) => call(() => connection.del(key))))
-    },
     async publish(channel, message) {
       await call(() => connection.publish(channel, message))
     },
     subscribe: (channel, listener) => subscriptions.add(channel, listener),
     onChange: (listener) => void watchers.push(listener),
-    key: (...parts) => name(parts),
-    channel: (...parts) => name(parts),
+    key,
     async close() {
       await membership.close()
       subscriptions.close()

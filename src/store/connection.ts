@@ -32,13 +32,11 @@ export interface StoreSettings {
   readonly timeoutMs: number
 }
 
-/** A connection for calls. */
-export type CallConnection = Redis | Cluster
 /** A connection for listening. */
 export type ListenConnection = Redis
 
 /** Opens the connection for calls; it connects again by itself until it is closed. */
-export function openForCalls(settings: StoreSettings): CallConnection {
+export function openForCalls(settings: StoreSettings): Redis | Cluster {
   if (settings.kind !== 'cluster')
     return new Redis({ ...optionsFor(settings), ...placeOf(settings, 0), replyMapping: 'legacy' })
   return new Cluster([...settings.nodes], {

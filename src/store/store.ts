@@ -9,8 +9,7 @@
 //   or make the call such that doing it twice does no harm.
 // - What must happen together is one script: `run(script, keys, arguments)`. Make scripts with `script(…)`, once, at the
 //   top of a module. Take the time from the server (`redis.call('TIME')`), never from the caller.
-// - Names of keys are made by `key('{tag}', …)` and of channels by `channel(…)`, which put the configured prefix first.
-//   All keys of one script must share a tag in braces: on a cluster they must be on one node.
+// - Names of keys and channels are made by `key('{tag}', …)`, which puts the configured prefix first. All keys of one script must share a tag in braces: on a cluster they must be on one node.
 // - Every key gets an expiry. Nothing is kept in the store that cannot be lost: it may be emptied at any time.
 // - `onChange` tells when the store goes away and comes back, once each. Nobody else logs or counts it.
 // - Messages can be missed: `lost` and `restored` of a subscription say from when and until when.
@@ -85,11 +84,6 @@ export interface Store {
     values: readonly Argument[],
     late?: (answer: unknown) => void,
   ): Promise<unknown>
-  get(key: string): Promise<Buffer | null>
-  /** Keeps a value for so many milliseconds. */
-  set(key: string, value: Buffer, ttlMs: number): Promise<void>
-  /** Removes keys; they need not share a tag. */
-  remove(keys: readonly string[]): Promise<void>
   /** Tells all subscribers of a channel, on all instances, this one included. */
   publish(channel: string, message: string | Buffer): Promise<void>
   /** Listens to a channel until the store is closed. */
@@ -98,7 +92,6 @@ export interface Store {
   onChange(listener: (away: boolean) => void): void
   /** `prefix:` and the parts, joined by colons. The first part of keys that belong together is a tag: `{limits}`. */
   key(...parts: readonly string[]): string
-  channel(...parts: readonly string[]): string
   /** Removes this instance from the membership and closes every connection. */
   close(): Promise<void>
 }

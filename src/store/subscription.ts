@@ -9,13 +9,8 @@ import type { Listener } from './store.ts'
 const pulseMs = 1000
 const restMs = 250
 
-export interface Subscriptions {
-  add(channel: string, listener: Listener): void
-  close(): void
-}
-
 /** Opens its connection with the first channel. */
-export function createSubscriptions(settings: StoreSettings): Subscriptions {
+export function createSubscriptions(settings: StoreSettings) {
   const listeners = new Map<string, Listener[]>()
   let connection: ListenConnection | null = null
   let listening = false
@@ -27,9 +22,8 @@ export function createSubscriptions(settings: StoreSettings): Subscriptions {
     const opened = openForListening(settings, attempts)
     attempts += 1
     connection = opened
-    opened.on('error', () => {
-      // The `end` event follows and handles it.
-    })
+    // The `end` event follows and handles it.
+    opened.on('error', () => {})
     opened.on('messageBuffer', (channel, message) => {
       for (const listener of listeners.get(channel.toString()) ?? []) listener.message(message)
     })
@@ -78,7 +72,7 @@ export function createSubscriptions(settings: StoreSettings): Subscriptions {
   }
 
   return {
-    add(channel, listener) {
+    add(channel: string, listener: Listener): void {
       const known = listeners.get(channel)
       if (known === undefined) listeners.set(channel, [listener])
       else known.push(listener)
@@ -97,7 +91,7 @@ export function createSubscriptions(settings: StoreSettings): Subscriptions {
         },
       )
     },
-    close() {
+    close(): void {
       closed = true
       listening = false
       replace()

@@ -54,6 +54,13 @@ const limit = (meter: string, amount: number): Limit => ({
   shadow: false,
 })
 
+/** Keeps a value and gives it back. */
+const keep = script(
+  'test.keep',
+  `redis.call('SET', KEYS[1], ARGV[1], 'PX', 10000)
+return redis.call('GET', KEYS[1])`,
+)
+
 /** Everything that the gateway asks of a store, once. */
 async function useAll(store: Store): Promise<void> {
   const limiter = createSharedLimiter({
@@ -66,17 +73,15 @@ async function useAll(store: Store): Promise<void> {
   expect(await limiter.take(limits)).toMatchObject({ granted: true, storeAway: false })
   expect(await limiter.take(limits)).toMatchObject({ granted: false, exceeded: { name: 'two' } })
   await limiter.close()
-  await store.set(store.key('value'), Buffer.from('kept'), 10_000)
-  expect((await store.get(store.key('value')))?.toString()).toBe('kept')
-  await store.remove([store.key('value'), store.key('other')])
+  expect(await store.run(keep, [store.key('value')], ['kept'])).toBe('kept')
   const heard: string[] = []
-  store.subscribe(store.channel('news'), {
+  store.subscribe(store.key('news'), {
     message: (text) => heard.push(text.toString()),
     lost: () => {},
     restored: () => heard.push('restored'),
   })
   await until(() => heard.includes('restored'), 'the subscription')
-  await store.publish(store.channel('news'), 'heard')
+  await store.publish(store.key('news'), 'heard')
   await until(() => heard.includes('heard'), 'the message')
 }
 
@@ -138,7 +143,7 @@ describeWithValkey('a store of one node', () => {
     const store = open(server, login)
     await here(store)
     await useAll(store)
-    await expect(store.get('another:prefix')).rejects.toThrow('NOPERM')
+    await expect(store.run(keep, ['another:prefix'], [''])).rejects.toThrow('NOPERM')
     await expect(store.run(script('test.flush', `return redis.call('FLUSHALL')`), [], [])).rejects.toThrow('ACL')
     const stranger = open(server, { ...login, password: () => 'wrong' })
     await until(() => stranger.state.reason?.startsWith('WRONGPASS') === true, 'the login to be refused')
@@ -172,12 +177,12 @@ describeWithValkey('a store behind sentinels', () => {
       'the instance there',
     )
     await until(async () => (await first.command('ROLE')).includes('slave'), 'the first to follow')
-    const keep = (): Promise<boolean> =>
-      store.set(store.key('value'), Buffer.from('moved'), 10_000).then(
+    const isKept = (): Promise<boolean> =>
+      store.run(keep, [store.key('value')], ['moved']).then(
         () => true,
         () => false,
       )
-    await until(keep, 'the store')
+    await until(isKept, 'the store')
     expect(await second.command('GET', 'test:value')).toContain('moved')
   })
 })

@@ -44,7 +44,6 @@ function begin(): void {
     run: () => Promise.reject(new StoreAway('nobody asks for this')),
     subscribe: (_channel, given) => (listener = given),
     key: (...parts) => parts.join(':'),
-    channel: (...parts) => parts.join(':'),
     monotonic: () => nowMs,
     now: () => nowMs,
   })

@@ -49,12 +49,7 @@ describeWithValkey('the shared store', () => {
     const store = open()
     await here(store)
     const bytes = Buffer.from([0, 255, 13, 10, 128])
-    await store.set(store.key('bytes'), bytes, 10_000)
-    expect(await store.get(store.key('bytes'))).toEqual(bytes)
-    expect(Number(/\d+/.exec(await server.command('PTTL', 'test:bytes'))?.[0])).toBeGreaterThan(0)
     expect(await store.run(echo, [], [bytes])).toEqual([bytes, 7])
-    await store.remove([store.key('bytes'), store.key('other')])
-    expect(await store.get(store.key('bytes'))).toBeNull()
   })
 
   test('is away while nobody answers, says why, refuses at once, and is back by itself', async () => {
@@ -66,7 +61,7 @@ describeWithValkey('the shared store', () => {
     await server.kill()
     await gone(store)
     const { spared } = store.state.calls
-    await expect(store.get('x')).rejects.toThrow(StoreAway)
+    await expect(store.run(add, ['x'], [1])).rejects.toThrow(StoreAway)
     expect(store.state.calls.spared).toBe(spared + 1)
     await until(() => store.state.reason?.includes('ECONNREFUSED') === true, 'the reason')
     await server.restart()
@@ -84,7 +79,7 @@ describeWithValkey('the shared store', () => {
     const first = store.run(add, [store.key('{late}')], [1], (answer) => (late = answer))
     await expect(first).rejects.toThrow('the store did not answer within 50 ms')
     await gone(store)
-    await expect(store.get('x')).rejects.toThrow(/the store (did|does) not answer/)
+    await expect(store.run(add, ['x'], [1])).rejects.toThrow(/the store (did|does) not answer/)
     server.thaw()
     await here(store)
     await until(() => late === 1, 'the late answer')
@@ -124,20 +119,20 @@ describeWithValkey('the shared store', () => {
     const [one, other] = [open(), open()]
     await here(one)
     const heard: string[] = []
-    other.subscribe(other.channel('news'), {
+    other.subscribe(other.key('news'), {
       message: (text) => heard.push(text.toString()),
       lost: () => heard.push('lost'),
       restored: () => heard.push('restored'),
     })
     await until(() => heard.includes('restored'), 'the subscription')
-    await one.publish(one.channel('news'), 'first')
+    await one.publish(one.key('news'), 'first')
     await until(() => heard.includes('first'), 'the message')
     await server.kill()
     await until(() => heard.includes('lost'), 'the gap')
     await server.restart()
     await here(one)
     await until(() => heard.at(-1) === 'restored', 'the subscription to be back')
-    await one.publish(one.channel('news'), 'second')
+    await one.publish(one.key('news'), 'second')
     await until(() => heard.includes('second'), 'the message')
     expect(heard.slice(heard.indexOf('restored'))).toEqual(['restored', 'first', 'lost', 'restored', 'second'])
   })
@@ -146,7 +141,7 @@ describeWithValkey('the shared store', () => {
     const store = open({ timeoutMs: 50 })
     const heard: string[] = []
     const listener = { message: () => {}, lost: () => heard.push('lost'), restored: () => heard.push('restored') }
-    store.subscribe(store.channel('news'), listener)
+    store.subscribe(store.key('news'), listener)
     await until(() => heard.includes('restored'), 'the subscription')
     server.freeze()
     await until(() => heard.includes('lost'), 'the gap')

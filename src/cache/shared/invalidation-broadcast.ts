@@ -12,7 +12,7 @@ const retryMs = 50
 const cautiousMs = 30_000
 
 export interface BroadcastOptions {
-  readonly store: Pick<Store, 'instance' | 'membership' | 'subscribe' | 'channel' | 'publish'>
+  readonly store: Pick<Store, 'instance' | 'key' | 'membership' | 'subscribe' | 'publish'>
   readonly monotonic: () => number
 }
 
@@ -23,7 +23,7 @@ export interface InvalidationBroadcast extends Peers {
 export function createInvalidationBroadcast({ store, monotonic }: BroadcastOptions): InvalidationBroadcast {
   const { membership } = store
   const acknowledgements = new Acknowledgements()
-  const channelOf = (instance: string): string => store.channel('cache', instance)
+  const channelOf = (instance: string): string => store.key('cache', instance)
   const counts = { answered: 0, silent: 0, unreached: 0 }
   let handlers: PeerHandlers = { drop: () => 0, dropAll: () => undefined }
   let calls = 0

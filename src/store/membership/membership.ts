@@ -9,8 +9,7 @@ import { randomBytes } from 'node:crypto'
 import type { Store } from '../store.ts'
 import { absentAfterMs, Headcount } from './headcount.ts'
 import { Lease, leaseMs, type Moment } from './lease.ts'
-import { MessageLog } from './message-log.ts'
-import { namesIn, readMessage } from './messages.ts'
+import { MessageLog, namesIn, readMessage } from './message-log.ts'
 import { heartbeat, leave, remove, send } from './scripts.ts'
 import { StatusTracker } from './status-tracker.ts'
 import type { MemberHandlers, Membership } from './types.ts'
@@ -31,7 +30,7 @@ const leadForMs = absentAfterMs - 1000
 const removedForMs = 30_000
 
 /** What it needs of the store. */
-export interface MembershipOptions extends Pick<Store, 'instance' | 'run' | 'subscribe' | 'key' | 'channel'> {
+export interface MembershipOptions extends Pick<Store, 'instance' | 'run' | 'subscribe' | 'key'> {
   /** Runs a script although the store may be away. */
   readonly probe: Store['run']
   /** Monotonic clock, milliseconds. */
@@ -47,7 +46,7 @@ export function createMembership(options: MembershipOptions): Membership {
   const shown = { epoch: key('{limits}', 'epoch'), instances: key('{limits}', 'instances') }
   const own = ['group', 'members', 'missing'].map((name) => key('{limits}', name))
   const keys = [...own, shown.instances, shown.epoch]
-  const channel = options.channel('members')
+  const channel = key('members')
   const log = new MessageLog()
   const lease = new Lease({ monotonic, now })
   const headcount = new Headcount()

@@ -1,5 +1,6 @@
-// A hash chain over the messages of all members. Equal heads mean that the same messages were applied in the same
-// order, so a renewal that names a known head proves that nothing before it was missed.
+// The messages of all members, and a hash chain over them. Others may write into the store, so every message is validated
+// here and by its receiver. Equal heads mean that the same messages were applied in the same order, so a renewal that names
+// a known head proves that nothing before it was missed.
 
 import { hash } from 'node:crypto'
 
@@ -45,4 +46,20 @@ export class MessageLog {
     const [oldest] = this.#heads
     if (this.#heads.size > maxHeads && oldest !== undefined) this.#heads.delete(oldest)
   }
+}
+
+/** One message: the head of the chain before it, and its payload as it was sent and as it reads. Null for what is none. */
+export function readMessage(text: string) {
+  const [, before = '', payload = ''] = /^([0-9a-f]{40}) (\{.*\})$/s.exec(text) ?? []
+  try {
+    // The pattern lets only objects pass.
+    return payload === '' ? null : { before, payload, body: JSON.parse(payload) as Readonly<Record<string, unknown>> }
+  } catch {
+    return null
+  }
+}
+
+/** The names in a field of a message; none when it is no list of texts. */
+export function namesIn(value: unknown): readonly string[] | null {
+  return Array.isArray(value) && value.every((each) => typeof each === 'string') ? value : null
 }

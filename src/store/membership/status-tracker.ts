@@ -2,17 +2,10 @@
 
 import type { MembershipState, MembershipStatus } from './types.ts'
 
-/** What changes of it. */
-interface Facts {
-  isJoined: boolean
-  members: number
-  missing: number
-  lapses: number
-  reason: string | null
-}
+type Facts = Omit<MembershipState, 'status'> & { readonly isJoined: boolean }
 
 export class StatusTracker {
-  readonly #facts: Facts = {
+  #facts: Facts = {
     isJoined: false,
     members: 0,
     missing: 0,
@@ -76,7 +69,7 @@ export class StatusTracker {
 
   #change(news: Partial<Facts>): void {
     const before = this.status
-    Object.assign(this.#facts, news)
+    this.#facts = { ...this.#facts, ...news }
     if (this.status !== before) for (const watcher of this.#watchers) watcher(this.state)
   }
 }
