@@ -15,6 +15,7 @@ export interface CatalogueSettings {
 
 export interface LoadedCatalogue {
   readonly catalogue: Catalogue
+  readonly extensions: readonly Extension[]
   /** Warnings only: with an error the load is refused. */
   readonly diagnostics: readonly Diagnostic[]
 }
@@ -36,5 +37,5 @@ export async function loadCatalogue(settings: CatalogueSettings): Promise<Loaded
   if (hasErrors(diagnostics)) throw new Refused(diagnostics)
   const compiled = compileCatalogue({ data: devinApi, stability: settings.stability, extensions })
   if (hasErrors(compiled.diagnostics)) throw new Refused(compiled.diagnostics)
-  return { catalogue: compiled.catalogue, diagnostics: [...diagnostics, ...compiled.diagnostics] }
+  return { catalogue: compiled.catalogue, extensions, diagnostics: [...diagnostics, ...compiled.diagnostics] }
 }

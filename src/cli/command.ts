@@ -21,6 +21,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   keys: async () => (await import('./commands/keys.ts')).keysCommand,
   budget: async () => (await import('./commands/budget.ts')).budgetCommand,
   catalogue: async () => (await import('./commands/catalogue.ts')).catalogueCommand,
+  drift: async () => (await import('./commands/drift.ts')).driftCommand,
   purge: async () => (await import('./commands/purge.ts')).purgeCommand,
   audit: async () => (await import('./commands/audit.ts')).auditCommand,
 }

@@ -1,0 +1,49 @@
+// Files and standard input that commands read whole.
+
+import { open, type FileHandle } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
+
+/** Reads a file, or standard input for `-`. Throws when it cannot be read or holds more than `most` bytes. */
+export async function readInput(name: string, most: number): Promise<string> {
+  if (name === '-') return collect(process.stdin, name, most)
+  const file = await openFile(name)
+  try {
+    return await collect(file.createReadStream({ autoClose: false }), name, most)
+  } catch (error) {
+    throw plain(name, error)
+  } finally {
+    await file.close()
+  }
+}
+
+async function openFile(name: string): Promise<FileHandle> {
+  try {
+    return await open(name)
+  } catch (error) {
+    throw plain(name, error)
+  }
+}
+
+async function collect(stream: Readable, name: string, most: number): Promise<string> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    length += chunk.length
+    if (length > most) throw new Error(`${name === '-' ? 'standard input' : name} holds more than ${most} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EISDIR: 'it is a folder',
+  EACCES: 'permission denied',
+}
+
+function plain(name: string, error: unknown): Error {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  const reason = reasons[code]
+  if (reason !== undefined) return new Error(`${name} cannot be read: ${reason}`)
+  return error instanceof Error ? error : new Error(String(error))
+}
