@@ -95,7 +95,7 @@ function inUnits(units: number, unit: number): number {
 }
 
 /** One sentence about a budget without room: how much was asked, what is left, why, and when it resets. */
-export function refusalText(status: BudgetStatus, asked: number, nowMs: number): string {
+export function refusalText(status: BudgetStatus, asked: number, nowMs: number, whom: string): string {
   const view = budgetView(status, nowMs)
   const { budget } = status
   const acus = budget.measure === 'acus'
@@ -108,5 +108,5 @@ export function refusalText(status: BudgetStatus, asked: number, nowMs: number):
       : view.resets_at === null
         ? 'Wait until a session has ended, or end one.'
         : `It begins anew at ${view.resets_at}; sessions that end below their bound give the rest back before.`
-  return `The budget ${budget.name} of ${budget.owner} has ${left} ${noun} left: ${view.spent} spent, ${view.reserved} reserved by sessions under way.${wants} ${again} The budget stands in ${view.policy}, for its owner to change.`
+  return `The budget ${budget.name} of ${budget.owner} has ${left} ${noun} left: ${view.spent} spent, ${view.reserved} reserved by sessions under way.${wants} ${again} The budget stands in ${view.policy}, for ${whom} to change.`
 }

@@ -12,8 +12,11 @@ import {
   needsBound,
   needsBoundText,
 } from '../policy/decision/session-bound.ts'
+import type { Team } from '../policy/model/policy-set.ts'
+import { ownerText, type Owner } from '../policy/model/remarks.ts'
 import { Problem } from '../problems.ts'
 import type { RequestContext } from './context.ts'
+import { ownerMembers } from './refusals/request.ts'
 import { sessionCreate } from '../catalogue/operation.ts'
 
 export interface BudgetingOptions {
@@ -30,6 +33,7 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
     charged: readonly Budget[],
     organization: string,
     bound: number | null,
+    team: Team | null,
   ): Promise<CreateReservation | null> {
     const judged = await unlessUnavailable(() =>
       budgets.reserve({ id: context.decisionId, organization, bound, budgets: charged }),
@@ -42,17 +46,17 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
       return judged.reservation
     }
     onResult('refused')
-    throw exceeded(judged.refused, bound ?? 0, now())
+    throw exceeded(judged.refused, bound ?? 0, now(), team)
   }
 
-  async function wake(session: string): Promise<null> {
+  async function wake(session: string, owner: Owner | null): Promise<null> {
     const asleep = await unlessUnavailable(() => budgets.wake(session))
     if (asleep === null) return null
     onResult('refused')
     throw new Problem(
       'budget-exceeded',
-      `The session ${session} sleeps and has given back what it had not used. Waking it may cost ${((asleep.bound ?? 0) - asleep.consumed) / unitsPerAcu} ACUs or another open session, and the budgets it was created in have no room for that. End another session, or ask the owner of the policy.`,
-      { reason: 'session-asleep', fields: { 'retry-after': '60' } },
+      `The session ${session} sleeps and has given back what it had not used. Waking it may cost ${((asleep.bound ?? 0) - asleep.consumed) / unitsPerAcu} ACUs or another open session, and the budgets it was created in have no room for that. End another session, or ask ${ownerText(owner, 'the owner of the policy')}.`,
+      { reason: 'session-asleep', fields: { 'retry-after': '60' }, members: ownerMembers(owner) },
     )
   }
 
@@ -89,12 +93,13 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
      * nothing bounds.
      */
     reserve(context: RequestContext, evaluation: Evaluation): Promise<CreateReservation | null> | null {
-      const { facts, target, body } = evaluation
+      const { facts, decision, target, body } = evaluation
       const { operation, organization } = facts
       if (operation.id !== sessionCreate) {
         if (!wakes.has(operation.id) || !context.policy.budgets.any) return null
         // Devin reads escapes in an id; readTarget has let none pass that cannot be read.
-        return wake(decodeURIComponent(target.segments[operation.segments.indexOf('{devin_id}')] ?? ''))
+        const session = decodeURIComponent(target.segments[operation.segments.indexOf('{devin_id}')] ?? '')
+        return wake(session, decision.team?.owner ?? null)
       }
       const charged = chargedFor(context.policy, evaluation)
       if (charged.length === 0) return null
@@ -103,7 +108,7 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
         onResult('unbounded')
         throw new Problem('guardrail', needsBoundText(needing), { reason: needsBound })
       }
-      return reserve(context, charged, organization ?? '', boundOf(body))
+      return reserve(context, charged, organization ?? '', boundOf(body), decision.team)
     },
   }
 }
@@ -112,15 +117,17 @@ export type Budgeting = ReturnType<typeof createBudgeting>
 
 const wakes: ReadonlySet<string> = new Set(['org.sessions.messages.send', 'ent.sessions.messages.send'])
 
-function exceeded(budgetStatus: BudgetStatus | null, bound: number, nowMs: number): Problem {
+function exceeded(budgetStatus: BudgetStatus | null, bound: number, nowMs: number, team: Team | null): Problem {
   if (budgetStatus === null) return new Problem('budget-exceeded', 'The budget is spent.')
+  // Budgets of the gateway's own file are nobody's of the team.
+  const owner = budgetStatus.budget.file === team?.source.file ? (team.owner ?? null) : null
   const asked = budgetStatus.budget.measure === 'acus' ? bound : unitsOf(budgetStatus.budget.measure)
   const waitMs = resetMs(budgetStatus, nowMs)
   const never = budgetStatus.budget.hard !== null && asked > budgetStatus.budget.hard
   const seconds = waitMs === null ? 60 : Math.max(1, Math.ceil(waitMs / 1000))
-  return new Problem('budget-exceeded', refusalText(budgetStatus, asked, nowMs), {
+  return new Problem('budget-exceeded', refusalText(budgetStatus, asked, nowMs, ownerText(owner, 'its owner')), {
     fields: never ? {} : { 'retry-after': String(seconds) },
-    members: { budget: budgetView(budgetStatus, nowMs) },
+    members: { ...ownerMembers(owner), budget: budgetView(budgetStatus, nowMs) },
   })
 }
 

@@ -21,7 +21,7 @@ function writePolicy(limits: readonly Limit[]): string {
     .map(({ name, quota, most }) => {
       if (quota === null) return `"${name}";q=${most};qu="concurrent-requests"`
       const seconds = windowSeconds(quota)
-      return `"${name}";q=${quota.amount}${seconds === null ? '' : `;w=${seconds}`}`
+      return `"${name}";q=${quota.burst ?? quota.amount}${seconds === null ? '' : `;w=${seconds}`}`
     })
     .join(', ')
 }
@@ -41,8 +41,11 @@ function seconds(milliseconds: number): number {
   return Math.max(0, Math.ceil(milliseconds / 1000))
 }
 
-/** Length of the quota's window in whole seconds; null for a month, which has no one length. */
-function windowSeconds({ perMs, calendar }: Quota): number | null {
+/**
+ * Length of the quota's window in whole seconds; null for a month, which has no one length. A bucket lets its burst through
+ * at once and is full again after the time in which the rate gives so much, so that is its window.
+ */
+function windowSeconds({ amount, perMs, calendar, burst }: Quota): number | null {
   if (calendar !== null) return calendarSeconds[calendar]
-  return perMs === null ? null : Math.ceil(perMs / 1000)
+  return perMs === null ? null : Math.ceil((perMs * (burst ?? amount)) / amount / 1000)
 }

@@ -26,11 +26,25 @@ export interface ExchangeObservation {
   readonly reason: string
   /** Kind of the problem that was answered, if one was. */
   readonly problem: string | null
+  /** What rules in mode `warn` would have changed; absent: nothing. */
+  readonly warnings?: readonly WarningObservation[]
+}
+
+/** A grant or a guardrail in mode `warn`, by its id. */
+export type WarnRule = { readonly grant: string } | { readonly guardrail: string }
+
+export interface WarningObservation {
+  readonly team: string
+  readonly rule: WarnRule
+  readonly effect: string
 }
 
 const outcomes = ['forwarded', 'cached', 'replayed', 'answered', 'refused', 'aborted', 'failed']
 const statusClasses = ['none', '1xx', '2xx', '3xx', '4xx', '5xx', 'other']
 const effects = ['allow', 'deny']
+const warnEffects = ['deny', 'other-team', 'filter']
+/** Rules that a long-lived process can collect over many policies; those beyond count as `other`. */
+const mostWarnRules = 2000
 
 // From a cache hit to the longest time-out of the upstream.
 const secondsBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
@@ -76,6 +90,23 @@ export function addTraffic(metrics: Metrics, options: TrafficLabels, teams: Labe
     for (const { row, column, count } of decisions.entries())
       yield [{ effect: effects[column] ?? 'deny', reason: reasons.name(row) }, count]
   })
+  const warned = metrics.counter(
+    'gateway_warned_requests_total',
+    'Allowed requests that would be different without a grant in mode warn, or with a guardrail in it in force, by team, rule and what would happen: deny, other-team or filter.',
+    ['team', 'grant', 'guardrail', 'effect'],
+  )
+  const warnGrants = new LabelSet([], mostWarnRules)
+  const warnGuardrails = new LabelSet([], mostWarnRules)
+  const countWarning = ({ team, rule, effect }: WarningObservation, count: number): void =>
+    warned.inc(
+      {
+        team: teams.closed(team),
+        grant: warnGrants.closed('grant' in rule ? rule.grant : null),
+        guardrail: warnGuardrails.closed('guardrail' in rule ? rule.guardrail : null),
+        effect: warnEffects.includes(effect) ? effect : 'other',
+      },
+      count,
+    )
   const problem = metrics.counterOf(
     'gateway_problems_total',
     'Problem documents that the gateway itself answered, by kind.',
@@ -84,6 +115,17 @@ export function addTraffic(metrics: Metrics, options: TrafficLabels, teams: Labe
   )
 
   return {
+    /**
+     * Makes the rules in mode `warn` known; the team is null for a guardrail, which may bind several. A grant that nobody
+     * needs any more shows as 0, and not as nothing.
+     */
+    warnRules: (rules: readonly { readonly team: string | null; readonly rule: WarnRule }[]) => {
+      for (const { team, rule } of rules) {
+        if ('grant' in rule) warnGrants.add([rule.grant])
+        else warnGuardrails.add([rule.guardrail])
+        if (team !== null) countWarning({ team, rule, effect: 'deny' }, 0)
+      }
+    },
     /** An exchange began. Each needs exactly one `observeExchange`. */
     exchangeStarted: () => inFlight.inc(),
     /** An exchange ended: counts request, decision, problem and durations. Cheap: no label text is built. */
@@ -95,6 +137,7 @@ export function addTraffic(metrics: Metrics, options: TrafficLabels, teams: Labe
       requestSeconds.observe(operation, exchange.durationMs / 1000)
       if (exchange.upstreamMs !== null) upstreamSeconds.observe(operation, exchange.upstreamMs / 1000)
       if (exchange.effect !== null) decisions.add(reasons.position(exchange.reason), effects.indexOf(exchange.effect))
+      for (const warning of exchange.warnings ?? []) countWarning(warning, 1)
       if (exchange.problem !== null) problem(exchange.problem)
     },
   }

@@ -52,6 +52,21 @@ export interface ShadowEntry {
 }
 
 /**
+ * What would be different without a grant in mode `warn`, or with a guardrail in it: `deny`, or `other-team` (another team of
+ * the caller would allow it and be charged), or `filter` (less of the answer would be shown).
+ */
+export interface WarnEntry {
+  readonly team: string
+  /** One of the two is null. */
+  readonly grant: string | null
+  readonly guardrail: string | null
+  readonly effect: 'deny' | 'other-team' | 'filter'
+  /** Of the refusal; null for another effect. */
+  readonly reason: string | null
+  readonly detail: string
+}
+
+/**
  * A value that a guardrail added, or a bound that was broken. `place` is a field of the body, a parameter or an
  * operation.
  */
@@ -104,6 +119,8 @@ export interface DecisionContent {
   readonly subject: string | null
   readonly issuer: string | null
   readonly email: string | null
+  /** Whether the issuer vouches for the address; an address that it does not vouch for matches no condition. */
+  readonly email_verified: boolean
   readonly app: string | null
   /** Who acts for the subject. */
   readonly actor: string | null
@@ -113,6 +130,8 @@ export interface DecisionContent {
   readonly teams: readonly string[]
   readonly team: string | null
   readonly grant: string | null
+  /** Who may change what decided, as the policies say it. */
+  readonly owner: string | null
   readonly operation: string | null
   readonly organizations: readonly string[]
   /** Permissions that the body asked for besides the operation's own. */
@@ -120,6 +139,7 @@ export interface DecisionContent {
   readonly key: string | null
   readonly nearest: string | null
   readonly shadow: readonly ShadowEntry[]
+  readonly warn: readonly WarnEntry[]
   /** Null where no guardrail binds the request, or none was asked. */
   readonly guardrails: GuardrailsEntry | null
   readonly policy_revision: string | null

@@ -3,6 +3,7 @@
 import { formatDiagnostic, Refused } from '../config/diagnostics.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import type { Instruments } from '../metrics/instruments.ts'
+import { warnRulesOf } from '../policy/decision/warnings.ts'
 import { vanishedBounds } from '../policy/loading/bounds.ts'
 import type { LoadedPolicies, PolicyText } from '../policy/loading/load.ts'
 import type { PolicySet } from '../policy/model/policy-set.ts'
@@ -79,6 +80,7 @@ export function createLivePolicies(
       teams: policy.teams.map((team) => team.id),
       keys: policy.keys.map((handle) => handle.id),
     })
+    instruments.warnRules(warnRulesOf(policy))
     agree()
     for (const diagnostic of diagnostics) log.warn({ event: 'policy-warning' }, formatDiagnostic(diagnostic))
   }

@@ -60,7 +60,19 @@ const condition = fc.oneof(
 const grant = fc.record({
   allow: fc.array(word, { minLength: 1, maxLength: 3 }),
   when: fc.option(condition, { nil: null, freq: 3 }),
-  mode: fc.constantFrom('enforce' as const, 'enforce' as const, 'enforce' as const, 'shadow' as const, 'off' as const),
+  narrowed: fc.oneof(
+    { weight: 4, arbitrary: fc.constant(null) },
+    { weight: 1, arbitrary: fc.subarray(organizations, { minLength: 1 }) },
+  ),
+  mode: fc.constantFrom(
+    'enforce' as const,
+    'enforce' as const,
+    'enforce' as const,
+    'enforce' as const,
+    'warn' as const,
+    'shadow' as const,
+    'off' as const,
+  ),
 })
 const team = fc.record({
   members: fc.array(condition, { minLength: 1, maxLength: 2 }),
@@ -195,13 +207,34 @@ function documentsOf({ slice, teams }: Scene): readonly TeamDocument[] {
         id: `g${position}`,
         allow: entry.allow.map((each) => spell(slice, each)),
         when: entry.when,
+        organizations: withinFence(entry.narrowed, drawn.organizations),
         mode: entry.mode,
+        remarks: noRemarks,
       })),
+      remarks: noRemarks,
       cacheAtMostMs: null,
       limits: null,
       positionOf: nowhere,
     }
   })
+}
+
+const noRemarks = { owner: null, contact: null, description: null }
+
+/** A grant reaches no further than its team; the validator refuses one that says so. */
+function withinFence(narrowed: readonly string[] | null, fence: 'all' | readonly string[]): readonly string[] | null {
+  const inside = fence === 'all' ? narrowed : (narrowed?.filter((id) => fence.includes(id)) ?? null)
+  return inside === null || inside.length === 0 ? null : inside
+}
+
+/** The effects that warnings must have: what the plain evaluator says of the same documents without grants in mode warn. */
+function expectedWarnings(documents: readonly TeamDocument[], call: Call): string[] {
+  const now = plainDecision(documents, call)
+  const rest = documents.map((team) => ({ ...team, grants: team.grants.filter(({ mode }) => mode !== 'warn') }))
+  const without = plainDecision(rest, call)
+  if (now.effect === 'deny') return []
+  if (without.effect === 'deny') return [`deny ${without.reason}`]
+  return without.team === now.team ? [] : ['other-team null']
 }
 
 function keysOf({ slice, keys }: Scene): readonly KeyHandle[] {
@@ -282,7 +315,7 @@ test('at least 100 000 random requests are decided as the plain evaluator decide
         const method = operation.method === 'GET' && each.head ? 'HEAD' : operation.method
         expect(policy.catalogue.match(method, read.segments)).toBe(operation)
         const judged = call.body === undefined ? null : bodyOf(call.body)
-        const { decision, key: choice } = evaluate(policy, caller, operation, read, judged)
+        const { decision, key: choice, warnings } = evaluate(policy, caller, operation, read, judged)
         const found = {
           effect: decision.effect,
           reason: decision.reason,
@@ -294,6 +327,11 @@ test('at least 100 000 random requests are decided as the plain evaluator decide
         expect(found, `${method} ${target} (${operation.id}) with ${JSON.stringify(call.body)}`).toEqual(
           expected(documents, keys, call),
         )
+
+        expect(
+          [...new Set(warnings.map(({ effect, reason }) => `${effect} ${reason}`))],
+          `${method} ${target} (${operation.id}) without grants in mode warn`,
+        ).toEqual(expectedWarnings(documents, call))
 
         // Before the body is read the answer may still change for the worse, never for the better; and where no rule
         // looks at the body, the answer without it is final.
@@ -310,6 +348,9 @@ test('at least 100 000 random requests are decided as the plain evaluator decide
           [`${decision.effect} ${decision.reason}`]: true,
           'a key': choice !== null,
           'a shadow grant': found.shadow.length > 0,
+          'a warning of a refusal': warnings.some(({ effect }) => effect === 'deny'),
+          'a warning of another team': warnings.some(({ effect }) => effect === 'other-team'),
+          'a refusal beyond a grant': decision.nearest?.what === 'organization' && decision.nearest.grant !== null,
           'a refusal for the body': decision.nearest?.what === 'extra-permission',
           'an enterprise call from inside a fence':
             operation.scope === 'enterprise' && found.effect === 'allow' && fenced,
@@ -331,6 +372,9 @@ test('at least 100 000 random requests are decided as the plain evaluator decide
     'a key': 1500,
     'a shadow grant': 2000,
     'a refusal for the body': 500,
+    'a warning of a refusal': 500,
+    'a warning of another team': 100,
+    'a refusal beyond a grant': 500,
     'an enterprise call from inside a fence': 500,
   })) {
     expect(tally[outcome] ?? 0, outcome).toBeGreaterThanOrEqual(least)

@@ -241,7 +241,9 @@ describe('a team file', () => {
       'a misspelt mode',
       'mode: shadow',
       'mode: shadows',
-      ['team.yaml:14:11: expected "enforce", "shadow" or "off", found the text "shadows"; did you mean "shadow"?'],
+      [
+        'team.yaml:14:11: expected "enforce", "warn", "shadow" or "off", found the text "shadows"; did you mean "shadow"?',
+      ],
     ],
     [
       'a denial',
@@ -249,7 +251,7 @@ describe('a team file', () => {
       'deny: [ent.consumption.*]',
       [
         'team.yaml:11:5: missing key "allow"',
-        'team.yaml:12:5: unknown key "deny": the keys here are id, allow, when, mode',
+        'team.yaml:12:5: unknown key "deny": the keys here are id, allow, when, organizations, mode, owner, contact, description',
       ],
     ],
     ['a team that has no name', 'team: payments', 'team:', ['team.yaml:1:1: expected a string, found nothing']],

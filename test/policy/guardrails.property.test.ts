@@ -68,6 +68,7 @@ function guardrail(id: string): fc.Arbitrary<GuardrailDocument> {
       apps: 'all',
       grants: null,
       response: null,
+      remarks: { owner: null, contact: null, description: null },
       mode: mode === 'shadow' ? 'shadow' : 'enforce',
       // The shapes above are those of the schema, with keys left out.
       body: body as Readonly<Record<string, Written>>,

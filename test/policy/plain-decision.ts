@@ -45,26 +45,31 @@ export function plainDecision(documents: readonly TeamDocument[], call: Call): V
   const shadow = teams.flatMap((team) =>
     team.grants
       .filter((grant) => isActive(grant, 'shadow', call) && covers(grant, call.operation))
-      .filter(() => insideFence(team, call) && missingExtra(team, call) === null)
+      .filter((grant) => insideFence(reachOf(team, grant), call) && missingExtra(team, call) === null)
       .map((grant) => `${team.team}/${grant.id}`),
   )
-  for (const team of teams) {
-    const grant = decidingGrant(team, call)
-    if (grant !== null && insideFence(team, call) && missingExtra(team, call) === null)
-      return { effect: 'allow', reason: 'granted', team: team.team, grant: grant.id, shadow }
-  }
-  const granting = teams.filter((team) => decidingGrant(team, call) !== null)
-  const inside = granting.find((team) => insideFence(team, call))
-  const deny = (reason: string, team: TeamDocument): Verdict => ({
+  // A grant in mode warn counts, and behind the others of its team.
+  const granting = teams.flatMap((team) =>
+    ['enforce' as const, 'warn' as const].flatMap((mode) =>
+      team.grants
+        .filter((grant) => isActive(grant, mode, call) && covers(grant, call.operation))
+        .map((grant) => ({ team, grant, fence: reachOf(team, grant) })),
+    ),
+  )
+  const inside = granting.filter(({ fence }) => insideFence(fence, call))
+  const allowing = inside.find(({ team }) => missingExtra(team, call) === null)
+  if (allowing !== undefined)
+    return { effect: 'allow', reason: 'granted', team: allowing.team.team, grant: allowing.grant.id, shadow }
+  const deny = (reason: string, nearest: { team: TeamDocument; grant: GrantDocument | null }): Verdict => ({
     effect: 'deny',
     reason,
-    team: team.team,
-    grant: decidingGrant(team, call)?.id ?? null,
+    team: nearest.team.team,
+    grant: nearest.grant?.id ?? null,
     shadow,
   })
-  if (inside !== undefined) return deny('not-granted', inside)
-  if (granting[0] !== undefined) return deny(fenceReason(granting[0], call) ?? '', granting[0])
-  return deny('not-granted', first)
+  if (inside[0] !== undefined) return deny('not-granted', inside[0])
+  if (granting[0] !== undefined) return deny(fenceReason(granting[0].fence, call) ?? '', granting[0])
+  return deny('not-granted', { team: first, grant: null })
 }
 
 /** Inside an entry all attributes must match; of an attribute any value. */
@@ -88,12 +93,13 @@ function matches(entry: MemberEntry, principal: Principal): boolean {
   return true
 }
 
-function isActive(grant: GrantDocument, mode: 'enforce' | 'shadow', call: Call): boolean {
-  return grant.mode === mode && (grant.when === null || matches(grant.when, call.principal))
+/** The team, fenced to what the grant reaches. */
+function reachOf(team: TeamDocument, grant: GrantDocument): TeamDocument {
+  return grant.organizations === null ? team : { ...team, organizations: grant.organizations }
 }
 
-function decidingGrant(team: TeamDocument, call: Call): GrantDocument | null {
-  return team.grants.find((grant) => isActive(grant, 'enforce', call) && covers(grant, call.operation)) ?? null
+function isActive(grant: GrantDocument, mode: 'enforce' | 'warn' | 'shadow', call: Call): boolean {
+  return grant.mode === mode && (grant.when === null || matches(grant.when, call.principal))
 }
 
 function covers(grant: GrantDocument, operation: Operation): boolean {
@@ -225,7 +231,8 @@ function missingExtra(team: TeamDocument, call: Call): string | null {
     ({ permission }) =>
       !team.grants.some(
         (grant) =>
-          isActive(grant, 'enforce', call) &&
+          (isActive(grant, 'enforce', call) || isActive(grant, 'warn', call)) &&
+          (grant.organizations === null || isInside(reachOf(team, grant), call)) &&
           grant.allow.some((word) => word === permission || impliedBy(word) === permission),
       ),
   )

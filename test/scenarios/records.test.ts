@@ -464,6 +464,10 @@ describe('the fields of a record', () => {
     expect(Object.keys(found.decisions[0] ?? {}).toSorted()).toEqual(
       [
         'time',
+        'actor',
+        'email_verified',
+        'owner',
+        'warn',
         'decision_id',
         'request_id',
         'ended',

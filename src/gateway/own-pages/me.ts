@@ -1,17 +1,16 @@
 // GET /gateway/v1/me: the caller's identity, the operations it may call, and the status of its limits and budgets.
 
 import { budgetView, type BudgetView } from '../../budgets/budget-status.ts'
-import type { Operation } from '../../catalogue/operation.ts'
 import type { Principal } from '../../identity/principal.ts'
-import type { Limiter } from '../../limits/limiter.ts'
+import { policyField, statusField } from '../../limits/fields.ts'
+import type { Limiter, LimitStatus } from '../../limits/limiter.ts'
 import type { LocalLimiter } from '../../limits/local/local-limiter.ts'
-import { conditionHolds } from '../../policy/model/condition.ts'
 import { refusalWithoutTeam } from '../../policy/decision/decide.ts'
-import { isWithheld } from '../../policy/decision/guarded-decision.ts'
 import type { PolicySet, Team } from '../../policy/model/policy-set.ts'
 import { Problem } from '../../problems.ts'
 import type { Budgeting } from '../budgeting.ts'
 import { limitView } from '../refusals/limits.ts'
+import { guardrailsOf, operationsOf, ownerView, type CallerOperation } from './rights.ts'
 
 export interface MeParts {
   readonly limiter: Limiter
@@ -20,18 +19,17 @@ export interface MeParts {
   readonly now: () => number
 }
 
-/** Throws `identity-incomplete` for a caller of no team. */
-export function describeCaller(policy: PolicySet, principal: Principal, parts: MeParts): Promise<unknown> {
-  const teams = policy.teamsOf(principal)
-  if (teams.length === 0) throw noTeam(principal)
-  return describe(policy, teams, principal, parts)
+/** The page, and the RateLimit fields of its answer; empty for a caller of several teams, whose limits have the same names. */
+export interface DescribedCaller {
+  readonly page: unknown
+  readonly limitFields: readonly string[]
 }
 
-interface CallerOperation {
-  readonly id: string
-  readonly team: string
-  /** Null for what every member may call. */
-  readonly grant: string | null
+/** Throws `identity-incomplete` for a caller of no team. */
+export function describeCaller(policy: PolicySet, principal: Principal, parts: MeParts): Promise<DescribedCaller> {
+  const teams = policy.teamsOf(principal)
+  if (teams.length === 0) throw noTeam(policy, principal)
+  return describe(policy, teams, principal, parts)
 }
 
 async function describe(
@@ -39,8 +37,10 @@ async function describe(
   teams: readonly Team[],
   principal: Principal,
   parts: MeParts,
-): Promise<unknown> {
-  return {
+): Promise<DescribedCaller> {
+  const operations = teams.flatMap((team) => operationsOf(policy, team, principal))
+  const limits = await limitsOf(policy, teams, principal, operations, parts)
+  const page = {
     subject: principal.subject,
     email: principal.email,
     app: principal.app,
@@ -49,11 +49,14 @@ async function describe(
     groups_omitted: principal.groupsOmitted,
     teams: teams.map((team) => ({
       team: team.id,
+      description: team.remarks.description,
+      ...ownerView(team.owner),
       organizations: team.organizations === 'all' ? 'all' : [...team.organizations],
       default_organization: team.defaultOrganization,
     })),
-    operations: teams.flatMap((team) => operationsOf(policy, team, principal)),
-    limits: await limitsOf(policy, teams, principal, parts),
+    operations,
+    guardrails: guardrailsOf(policy, operations),
+    limits: Object.fromEntries(limits.map(([team, statuses]) => [team, statuses.map(limitView)])),
     attempts: Object.fromEntries(
       teams.map((team) => [team.id, parts.attempts.peek([team.attempts.of(principal)]).map(limitView)[0]]),
     ),
@@ -61,30 +64,37 @@ async function describe(
     token_expires_at: new Date(principal.expiresAtMs).toISOString(),
     policy_revision: policy.revision,
   }
+  const [only, ...others] = limits
+  return { page, limitFields: only === undefined || others.length > 0 ? [] : fieldsOf(only[1]) }
+}
+
+function fieldsOf(statuses: readonly LimitStatus[]): readonly string[] {
+  if (statuses.length === 0) return []
+  return ['ratelimit-policy', policyField(statuses.map(({ limit }) => limit)), 'ratelimit', statusField(statuses)]
 }
 
 /** The same refusal that every call of this caller meets. */
-function noTeam(principal: Principal): Problem {
-  const { problem, detail, reason } = refusalWithoutTeam(principal)
+function noTeam(policy: PolicySet, principal: Principal): Problem {
+  const { problem, detail, reason } = refusalWithoutTeam(policy, principal)
   return new Problem(problem, detail, { reason })
 }
 
 /** A create counts against every kind of limit, so its own come first; then those of groups that the caller may call. */
-async function limitsOf(
+function limitsOf(
   policy: PolicySet,
   teams: readonly Team[],
   principal: Principal,
+  operations: readonly CallerOperation[],
   { limiter }: MeParts,
-): Promise<Record<string, unknown>> {
+): Promise<readonly (readonly [team: string, statuses: readonly LimitStatus[]])[]> {
   const create = policy.catalogue.operation('org.sessions.create')
   const entries = teams.map(async (team) => {
-    const granted = operationsOf(policy, team, principal).map(({ id }) => policy.catalogue.operation(id))
+    const granted = operations.filter((each) => each.team === team.id).map(({ id }) => policy.catalogue.operation(id))
     const limits = [create, ...granted].flatMap((each) => (each === null ? [] : team.limitsFor(principal, each)))
     const distinct = [...new Map(limits.map((limit) => [limit.meter, limit])).values()]
-    const statuses = await limiter.peek(distinct)
-    return [team.id, statuses.map(limitView)] as const
+    return [team.id, await limiter.peek(distinct)] as const
   })
-  return Object.fromEntries(await Promise.all(entries))
+  return Promise.all(entries)
 }
 
 /** What a session of the caller would be charged to, by team; those of organizations for each of the team's. */
@@ -102,26 +112,4 @@ async function budgetsOf(
     return [team.id, statuses?.map((budgetStatus) => budgetView(budgetStatus, now())) ?? null] as const
   })
   return Object.fromEntries(await Promise.all(shown))
-}
-
-function operationsOf(policy: PolicySet, team: Team, principal: Principal): CallerOperation[] {
-  return policy.catalogue.operations.flatMap((operation): CallerOperation[] => {
-    if (operation.open && policy.catalogue.isServed(operation))
-      return [{ id: operation.id, team: team.id, grant: null }]
-    if (!isWithinReach(team, operation) || isWithheld(policy, team, operation, principal)) return []
-    const grant = team.byOperation[operation.index]?.find(
-      (each) => each.mode === 'enforce' && (each.when === null || conditionHolds(each.when, principal)),
-    )
-    return grant === undefined ? [] : [{ id: operation.id, team: team.id, grant: grant.id }]
-  })
-}
-
-/** An enterprise operation that no organization can bound is out of reach behind a fence, whatever is granted. */
-function isWithinReach(team: Team, { scope, organizations }: Operation): boolean {
-  return (
-    scope !== 'enterprise' ||
-    team.organizations === 'all' ||
-    organizations.segment !== -1 ||
-    organizations.query.includes('org_ids')
-  )
 }

@@ -48,7 +48,10 @@ function answerOwnPage(context: RequestContext, parts: OwnPagesParts): StageResu
   if (!context.isRead || principal === null || (page !== 'v1/me' && page !== 'v1/explain')) return unknownPage()
   if (page === 'v1/me') {
     context.ownPage = 'gateway.me'
-    return describeCaller(policy, principal, parts).then((found) => show(context, found))
+    return describeCaller(policy, principal, parts).then(({ page: described, limitFields }) => {
+      context.limitFields = limitFields
+      return show(context, described)
+    })
   }
   context.ownPage = 'gateway.explain'
   const explained = explainPage(policy, principal, target.query, parts.devinUsers)

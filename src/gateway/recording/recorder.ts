@@ -4,12 +4,15 @@
 import { claimAt } from '../../identity/claim-path.ts'
 import { TokenProblem } from '../../identity/rejection.ts'
 import { recordJson, safeText } from '../../records/safe-text.ts'
-import type { AccessEntry, DecisionContent, DecisionHead, ExchangeOutcome } from '../../records/entries.ts'
+import type { Warning } from '../../policy/decision/warnings.ts'
+import type { AccessEntry, DecisionContent, DecisionHead, ExchangeOutcome, WarnEntry } from '../../records/entries.ts'
 import type { RequestContext } from '../context.ts'
 import { guardrailsEntry } from './guardrails-entry.ts'
 
 /** Reasons of exchanges that came to no decision of the policy, besides the problem kinds. */
 export const exchangeReasons = ['own-page', 'caller-left'] as const
+
+const noWarnings: readonly Warning[] = []
 
 export interface Records {
   access(entry: AccessEntry): void
@@ -27,6 +30,8 @@ export interface ExchangeMeasure {
   readonly effect: 'allow' | 'deny'
   readonly reason: string
   readonly problem: string | null
+  /** What the rules in mode `warn` would have changed. */
+  readonly warnings: readonly Warning[]
   readonly durationMs: number
   readonly upstreamMs: number | null
 }
@@ -117,6 +122,7 @@ export function createRecorder(records: Records, meter: ExchangeMeter, now: () =
         effect,
         reason,
         problem: context.problem?.kind ?? null,
+        warnings: context.evaluation?.warnings ?? noWarnings,
         durationMs,
         upstreamMs,
       })
@@ -169,6 +175,7 @@ function contentOf(context: RequestContext, effect: 'allow' | 'deny', reason: st
     subject: principal?.subject ?? null,
     issuer: principal?.issuer ?? null,
     email: principal?.email ?? null,
+    email_verified: principal !== null && principal.email !== null && principal.emailVerified,
     app: principal?.app ?? null,
     actor: principal?.actor ?? null,
     groups: principal?.groups ?? [],
@@ -179,12 +186,14 @@ function contentOf(context: RequestContext, effect: 'allow' | 'deny', reason: st
     teams: decision?.teams.map((team) => team.id) ?? [],
     team: decision?.team?.id ?? null,
     grant: decision?.grant?.id ?? null,
+    owner: decision?.owner?.owner ?? decision?.owner?.contact ?? null,
     operation: context.operation?.id ?? null,
     organizations: evaluation?.facts.organizations ?? [],
     extra_permissions: evaluation?.facts.extra.map((extra) => extra.permission) ?? [],
     key: evaluation?.key?.key.id ?? null,
     nearest: decision?.nearest?.text ?? null,
     shadow: decision?.shadow.map((grant) => ({ team: grant.team, grant: grant.id, effect: 'allow' as const })) ?? [],
+    warn: evaluation?.warnings.map(warnEntry) ?? [],
     guardrails: evaluation === null ? null : guardrailsEntry(evaluation),
     policy_revision: policy.revision,
     ...(principal === null || principal.priorActors.length === 0 ? {} : { prior_actors: principal.priorActors }),
@@ -192,6 +201,12 @@ function contentOf(context: RequestContext, effect: 'allow' | 'deny', reason: st
       ? { token_seen: context.problem.seen }
       : {}),
   }
+}
+
+function warnEntry({ team, rule, effect, reason, text }: Warning): WarnEntry {
+  const grant = 'grant' in rule ? rule.grant : null
+  const guardrail = 'guardrail' in rule ? rule.guardrail : null
+  return { team, grant, guardrail, effect, reason, detail: text }
 }
 
 /** A path for the log, shortened after masking: a truncated secret would not be recognised. */

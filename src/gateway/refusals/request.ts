@@ -2,6 +2,7 @@
 
 import type { IncomingMessage } from 'node:http'
 import { queryParameters } from '../../catalogue/target.ts'
+import type { Owner } from '../../policy/model/remarks.ts'
 import { Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
 import { isHttp2 } from '../listener/http-versions.ts'
@@ -9,11 +10,22 @@ import { mostFieldBytes } from '../listener/server.ts'
 
 /** The denial as a problem; null when allowed. */
 export function refusalOf({ decided, memo }: RequestContext): Problem | null {
-  const { problem, detail, reason } = decided.decision
+  const { problem, detail, reason, owner } = decided.decision
   // Made once for an evaluation, because creating errors is expensive.
   if (memo.refusal === undefined)
-    memo.refusal = problem === null ? null : new Problem(problem, detail ?? '', { reason })
+    memo.refusal =
+      problem === null ? null : new Problem(problem, detail ?? '', { reason, members: ownerMembers(owner) })
   return memo.refusal
+}
+
+/** Whom to ask, as members of a problem document; none where the policies name nobody. */
+export function ownerMembers(found: Owner | null): Readonly<Record<string, string>> {
+  return found === null
+    ? {}
+    : {
+        ...(found.owner === null ? {} : { owner: found.owner }),
+        ...(found.contact === null ? {} : { contact: found.contact }),
+      }
 }
 
 /** Throws for another version than 1.0, 1.1 and 2: Node's parser takes any version that is one digit, a dot and one digit. A real HTTP/2 request has a stream. */
@@ -35,13 +47,6 @@ export function checkFieldBytes(request: IncomingMessage): void {
   let bytes = 0
   for (const text of request.rawHeaders) bytes += text.length
   if (bytes > mostFieldBytes) throw fieldsTooLarge()
-}
-
-/** The body of a read is not judged, so an upstream that reads it could do more than was decided. */
-export function bodyOfRead(): Problem {
-  return new Problem('malformed-request', 'A GET has no body. Send its parameters in the query.', {
-    reason: 'body-of-read',
-  })
 }
 
 /** True when a query holds the token of the caller's Authorization field, also percent-escaped, however needlessly. */

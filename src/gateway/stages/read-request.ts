@@ -2,9 +2,10 @@
 
 import { readTarget } from '../../catalogue/target.ts'
 import { authorizationField } from '../../identity/token-form.ts'
+import { bodyOfRead } from '../../policy/decision/evaluate.ts'
 import type { RequestContext } from '../context.ts'
 import { readCallerFields } from '../fields.ts'
-import { bodyOfRead, checkFieldBytes, checkVersion, holdsToken, tokenInQuery } from '../refusals/request.ts'
+import { checkFieldBytes, checkVersion, holdsToken, tokenInQuery } from '../refusals/request.ts'
 import type { StageResult } from './stage.ts'
 
 export function readRequest(context: RequestContext): StageResult {

@@ -7,6 +7,7 @@ import type { KeyHandle } from '../../keys/key.ts'
 import { createKeySelector } from '../../keys/select.ts'
 import { compileAllow, unknownPermission, type AllowCompiler } from './allow.ts'
 import { unservedGrants, unsettledBudgets } from './coverage.ts'
+import { grantWarnings } from './grant-warnings.ts'
 import type {
   DevinUsersDocument,
   GatewayLimitsDocument,
@@ -24,6 +25,7 @@ import { compileGuardrails } from '../guardrails/compile.ts'
 import type { GuardrailTable } from '../guardrails/guardrail.ts'
 import type { Grant, PolicySet, Team, DevinUserFinder, PolicyBudgets } from '../model/policy-set.ts'
 import { compileCondition } from '../model/condition.ts'
+import { ownerOf } from '../model/remarks.ts'
 import { sessionCreate } from '../../catalogue/operation.ts'
 
 export interface PolicyDocuments {
@@ -59,7 +61,11 @@ export function compilePolicies(
   const budgets = compileBudgets(documents.teams, documents.limits?.[0], create, allow)
   const devinUserOf = compileDevinUsers(documents.devinUsers ?? [], diagnostics)
   const policy = createPolicySet(documents.revision, catalogue, teams, keys, guardrails, devinUserOf, budgets)
-  diagnostics.push(...unservedGrants(policy, documents.teams), ...unsettledBudgets(policy, documents.teams))
+  diagnostics.push(
+    ...unservedGrants(policy, documents.teams),
+    ...unsettledBudgets(policy, documents.teams),
+    ...grantWarnings(policy, documents.teams),
+  )
   return { policy, diagnostics }
 }
 
@@ -155,9 +161,13 @@ function compileTeam(
     }
     return grant
   })
+  for (const list of [...byOperation, ...byPermission.values()]) list?.sort(warnLast)
+  const { remarks } = document
   return {
     id: document.team,
     source: { file: document.file, line: document.positionOf(['team']).line },
+    remarks,
+    owner: ownerOf(remarks),
     members: document.members.map(compileCondition),
     organizations: document.organizations === 'all' ? 'all' : new Set(document.organizations),
     defaultOrganization:
@@ -180,9 +190,17 @@ function compileGrant(document: TeamDocument, entry: GrantDocument, index: numbe
     team: document.team,
     mode: entry.mode,
     when: entry.when === null ? null : compileCondition(entry.when),
+    organizations: entry.organizations === null ? null : new Set(entry.organizations),
+    remarks: entry.remarks,
+    owner: ownerOf(entry.remarks, document.remarks),
     allow: entry.allow,
     source: { file: document.file, line: document.positionOf(['grants', index, 'id']).line },
   }
+}
+
+/** A grant in mode `warn` decides only where no other grant of the team does. */
+function warnLast(a: Grant, b: Grant): number {
+  return Number(a.mode === 'warn') - Number(b.mode === 'warn')
 }
 
 function addOnce(list: Grant[], grant: Grant): void {

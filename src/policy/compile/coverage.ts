@@ -78,10 +78,18 @@ function missingKeys(
     const operation = policy.catalogue.operations[index]
     const applied = grants?.filter(({ mode }) => mode !== 'off') ?? []
     if (operation === undefined || applied.length === 0) continue
-    for (const organization of organizationsOf(policy, team, operation, keyOrganizations)) {
+    const usual = organizationsOf(policy, team, operation, keyOrganizations)
+    const narrowed =
+      operation.scope === 'organization' ? applied.flatMap((grant) => [...(grant.organizations ?? [])]) : []
+    for (const organization of new Set([...usual, ...narrowed])) {
       if (isKeyless(organization) || policy.selectKey({ operation, organization, extra: [] }) !== null) continue
       const key = `${organization === null ? 'an enterprise key' : `an organization key for ${organization}`} with ${operation.permission ?? 'any permission'} is missing`
       for (const grant of applied) {
+        const reaches =
+          grant.organizations === null
+            ? usual.includes(organization)
+            : organization === null || grant.organizations.has(organization)
+        if (!reaches) continue
         const ofGrant = gaps.get(grant.id) ?? new Map<string, string[]>()
         gaps.set(grant.id, ofGrant)
         const ids = ofGrant.get(key) ?? []

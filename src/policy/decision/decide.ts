@@ -2,12 +2,13 @@
 
 import type { Decision, Denial, Facts, NearMiss, ResponseFilter } from '../model/decision.ts'
 import type { Principal } from '../../identity/principal.ts'
-import { isInside, misspelledName, outsideFence, undocumentedName } from './fence.ts'
+import { holdsWhereAsked, isInside, misspelledName, outsideFence, reachOf, undocumentedName } from './fence.ts'
 import type { Grant, PolicySet, Team } from '../model/policy-set.ts'
 import { nearEntry } from './near-entries.ts'
 import { nearGroup, nearMembership } from './near-groups.ts'
 import { responseFilter } from './response-filter.ts'
 import { conditionHolds, describeCondition } from '../model/condition.ts'
+import { ownerText, type Owner } from '../model/remarks.ts'
 
 /** Every reason a decision may have besides the problem kinds. */
 export const decisionReasons = [
@@ -21,6 +22,9 @@ export const decisionReasons = [
 
 const noGrants: readonly Grant[] = []
 
+/** `applied`: as requests are decided. `ignored`: as they would be if the grants in mode `warn` were gone. */
+export type WarnGrants = 'applied' | 'ignored'
+
 /**
  * Decides one request. The first team (by id) whose grant allows is charged. `teams` are those of the caller that
  * may, by default all of them.
@@ -29,29 +33,24 @@ export function decide(
   policy: PolicySet,
   facts: Facts,
   teams: readonly Team[] = policy.teamsOf(facts.principal),
+  warn: WarnGrants = 'applied',
 ): Decision {
   const first = teams[0]
-  if (first === undefined) {
-    const group = nearMembership(policy.teams, facts.principal)
-    const near = group ?? nearEntry(policy.teams, facts.principal)
-    const what = group === null ? 'entry' : 'group'
-    const nearest: NearMiss | null = near === null ? null : { ...near, grant: null, what }
-    return deny(policy, teams, { ...refusalWithoutTeam(facts.principal), nearest })
-  }
+  if (first === undefined) return deny(policy, teams, refusalWithoutTeam(policy, facts.principal))
   if (facts.operation.open) return decideForMember(policy, facts, teams, first)
 
   let refusal: Denial | null = null
   for (const team of teams) {
-    const grant = applying(team.byOperation[facts.operation.index] ?? noGrants, facts.principal, 'enforce')
-    if (grant === null) continue
-    const obstacle = obstacleFor(policy, team, facts)
-    if (obstacle === null) {
-      const response = filterFor(policy, facts, teams, team)
-      return { ...allow(policy, teams, team, 'granted'), grant, shadow: shadowsOf(policy, teams, facts), response }
+    for (const grant of covering(team, facts, warn)) {
+      const obstacle = obstacleFor(policy, team, grant, facts, warn)
+      if (obstacle === null) {
+        const response = filterFor(policy, facts, teams, team, warn)
+        return { ...allow(policy, teams, team, grant), shadow: shadowsOf(policy, teams, facts, warn), response }
+      }
+      if (refusal === null || obstacle.rank > refusal.rank) refusal = { ...obstacle, grant }
     }
-    if (refusal === null || obstacle.rank > refusal.rank) refusal = { ...obstacle, grant }
   }
-  return { ...deny(policy, teams, refusal ?? notGranted(teams, facts)), shadow: shadowsOf(policy, teams, facts) }
+  return { ...deny(policy, teams, refusal ?? notGranted(teams, facts)), shadow: shadowsOf(policy, teams, facts, warn) }
 }
 
 /** `/v3/self` and its like are open to every member of a team; the fence still holds whatever organizations it names. */
@@ -59,37 +58,65 @@ function decideForMember(policy: PolicySet, facts: Facts, teams: readonly Team[]
   const team = teams.find(
     (candidate) => facts.doubtful === null && facts.organizations.every((id) => isInside(candidate, id)),
   )
-  if (team === undefined) return deny(policy, teams, outsideFence(policy, first, facts) ?? notGranted(teams, facts))
-  return { ...allow(policy, teams, team, 'member'), response: responseFilter(policy, facts, [team]) }
+  if (team === undefined)
+    return deny(policy, teams, outsideFence(policy, first, null, facts) ?? notGranted(teams, facts))
+  return { ...allow(policy, teams, team, null), response: responseFilter(policy, facts, [team], [team.organizations]) }
+}
+
+/** The grants of a team in force that cover the operation for the caller, wherever they reach. */
+function covering(team: Team, { operation, principal }: Facts, warn: WarnGrants): readonly Grant[] {
+  const grants = team.byOperation[operation.index] ?? noGrants
+  return grants.every((grant) => isInForce(grant, principal, warn))
+    ? grants
+    : grants.filter((grant) => isInForce(grant, principal, warn))
+}
+
+/** Whether a grant counts for a caller. The one place that says so. */
+export function isInForce({ mode, when }: Grant, principal: Principal, warn: WarnGrants): boolean {
+  return (
+    (mode === 'enforce' || (mode === 'warn' && warn === 'applied')) &&
+    (when === null || conditionHolds(when, principal))
+  )
 }
 
 /** Why a grant that covers the operation does not allow it; null when it does. */
-function obstacleFor(policy: PolicySet, team: Team, facts: Facts): Denial | null {
-  return outsideFence(policy, team, facts) ?? missingExtra(team, facts)
+function obstacleFor(policy: PolicySet, team: Team, grant: Grant, facts: Facts, warn: WarnGrants): Denial | null {
+  return outsideFence(policy, team, grant, facts) ?? missingExtra(team, facts, warn)
 }
 
-/** Each team of the caller that would allow the request shows what is inside its own fence. */
-function filterFor(policy: PolicySet, facts: Facts, teams: readonly Team[], decided: Team): ResponseFilter | null {
+/** Each grant that would allow the request shows what is inside its own reach. */
+function filterFor(
+  policy: PolicySet,
+  facts: Facts,
+  teams: readonly Team[],
+  decided: Team,
+  warn: WarnGrants,
+): ResponseFilter | null {
   if (policy.guardrails.onAnswer(facts.operation) === undefined) return null
-  const { operation, principal } = facts
-  const others = teams.filter(
-    (team) =>
-      team !== decided &&
-      applying(team.byOperation[operation.index] ?? noGrants, principal, 'enforce') !== null &&
-      obstacleFor(policy, team, facts) === null,
+  const allowing = [decided, ...teams.filter((team) => team !== decided)].flatMap((team) =>
+    covering(team, facts, warn)
+      .filter((grant) => obstacleFor(policy, team, grant, facts, warn) === null)
+      .map((grant) => ({ team, reach: reachOf(team, grant) })),
   )
-  return responseFilter(policy, facts, [decided, ...others])
+  return responseFilter(
+    policy,
+    facts,
+    allowing.map(({ team }) => team),
+    allowing.map(({ reach }) => reach),
+  )
 }
 
-function allow(policy: PolicySet, teams: readonly Team[], team: Team, reason: 'granted' | 'member'): Decision {
+/** `grant`: null for what is open to every member. */
+function allow(policy: PolicySet, teams: readonly Team[], team: Team, grant: Grant | null): Decision {
   return {
     effect: 'allow',
-    reason,
+    reason: grant === null ? 'member' : 'granted',
     problem: null,
     detail: null,
     teams,
     team,
-    grant: null,
+    grant,
+    owner: grant === null ? team.owner : grant.owner,
     nearest: null,
     shadow: noGrants,
     response: null,
@@ -98,7 +125,7 @@ function allow(policy: PolicySet, teams: readonly Team[], team: Team, reason: 'g
 }
 
 function deny(policy: PolicySet, teams: readonly Team[], refusal: Denial): Decision {
-  const { problem, reason, detail, team, grant, nearest } = refusal
+  const { problem, reason, detail, team, grant, owner, nearest } = refusal
   return {
     effect: 'deny',
     reason,
@@ -107,6 +134,7 @@ function deny(policy: PolicySet, teams: readonly Team[], refusal: Denial): Decis
     teams,
     team,
     grant,
+    owner,
     nearest,
     shadow: noGrants,
     response: null,
@@ -114,33 +142,39 @@ function deny(policy: PolicySet, teams: readonly Team[], refusal: Denial): Decis
   }
 }
 
-function applying(grants: readonly Grant[], principal: Principal, mode: 'enforce' | 'shadow'): Grant | null {
-  for (const grant of grants) {
-    if (grant.mode === mode && (grant.when === null || conditionHolds(grant.when, principal))) return grant
-  }
-  return null
-}
-
-function missingExtra(team: Team, facts: Facts): Denial | null {
+function missingExtra(team: Team, facts: Facts, warn: WarnGrants): Denial | null {
+  const { principal } = facts
   const missing = facts.extra.find(
-    ({ permission }) => applying(team.byPermission.get(permission) ?? noGrants, facts.principal, 'enforce') === null,
+    ({ permission }) =>
+      !(team.byPermission.get(permission) ?? noGrants).some(
+        (grant) => isInForce(grant, principal, warn) && holdsWhereAsked(grant, facts),
+      ),
   )
   if (missing === undefined) return null
+  const elsewhere = team.byPermission
+    .get(missing.permission)
+    ?.find((grant) => grant.organizations !== null && isInForce(grant, principal, warn))
+  const where =
+    elsewhere === undefined ? '' : ` (grant ${elsewhere.id} in ${[...(elsewhere.organizations ?? [])].join(', ')} only)`
   const because = missing.when === 'present' ? `the body holds ${missing.field}` : `the body lacks ${missing.field}`
-  const text = `team ${team.id} has no grant of ${missing.permission}, needed because ${because}`
+  const text = `team ${team.id} has no grant of ${missing.permission}${where}, needed because ${because}`
   return {
     problem: 'not-granted',
     reason: 'not-granted',
-    detail: `${facts.operation.id} also needs ${missing.permission} because ${because}, and no grant of team ${team.id} holds it. ${missing.when === 'present' ? `Leave ${missing.field} out` : `Send ${missing.field}`}, or ask the owner of the policy.`,
+    detail: `${facts.operation.id} also needs ${missing.permission} because ${because}, and no grant of team ${team.id} holds it${where === '' ? '' : ` here${where}`}. ${missing.when === 'present' ? `Leave ${missing.field} out` : `Send ${missing.field}`}, or ask ${ownerText(team.owner, 'the owner of the policy')}.`,
     team,
     grant: null,
+    owner: team.owner,
     nearest: { team: team.id, grant: null, what: 'extra-permission', text },
     rank: 2,
   }
 }
 
 /** The refusal of a caller who is a member of no team. */
-export function refusalWithoutTeam(principal: Principal): Denial {
+export function refusalWithoutTeam(policy: PolicySet, principal: Principal): Denial {
+  const group = nearMembership(policy.teams, principal)
+  const near = group ?? nearEntry(policy.teams, principal)
+  const owner = near === null ? null : (policy.team(near.team)?.owner ?? null)
   const groups = principal.groups.length === 0 ? 'none' : principal.groups.slice(0, 50).join(', ')
   const app = principal.app ?? 'none'
   return {
@@ -148,69 +182,64 @@ export function refusalWithoutTeam(principal: Principal): Denial {
     reason: principal.groupsOmitted ? 'groups-omitted' : 'no-team',
     detail: principal.groupsOmitted
       ? `The identity provider left the groups out of this token, because the caller has too many of them, and no team lists this caller by anything else. App seen: ${app}. Ask the identity team to put only groups that are assigned to this application, or app roles, into the token.`
-      : `No team lists this caller as a member. Groups seen in the token: ${groups}; app seen: ${app}. Ask the owner of the policies to add one of them to a team, or the identity team to put the group into the token.`,
+      : `No team lists this caller as a member. Groups seen in the token: ${groups}; app seen: ${app}. Ask ${ownerText(owner, 'the owner of the policies')} to add one of them to a team, or the identity team to put the group into the token.`,
     team: null,
     grant: null,
-    nearest: null,
+    owner,
+    nearest: near === null ? null : { ...near, grant: null, what: group === null ? 'entry' : 'group' },
     rank: 0,
   }
 }
 
 function notGranted(teams: readonly Team[], facts: Facts): Denial {
-  const nearest = nearMiss(teams, facts)
+  const { miss, owner } = nearMiss(teams, facts)
   const names = teams.map((team) => team.id).join(', ')
   const wanted =
     facts.operation.permission === null
       ? `the operation id ${facts.operation.id}`
       : `the permission ${facts.operation.permission} or the operation id ${facts.operation.id}`
-  const hint = nearest === null || nearest.what === 'grant' ? '' : ` Nearest: ${nearest.text}.`
+  const hint = miss === null || miss.what === 'grant' ? '' : ` Nearest: ${miss.text}.`
   return {
     problem: 'not-granted',
     reason: 'not-granted',
-    detail: `No grant of team ${names} allows ${facts.operation.id}.${hint} Ask the owner of the policy for a grant of ${wanted}.`,
+    detail: `No grant of team ${names} allows ${facts.operation.id}.${hint} Ask ${ownerText(owner, 'the owner of the policy')} for a grant of ${wanted}.`,
     team: teams[0] ?? null,
     grant: null,
-    nearest,
+    owner,
+    nearest: miss,
     rank: 0,
   }
 }
 
-function nearMiss(teams: readonly Team[], facts: Facts): NearMiss | null {
+/** What comes nearest to allowing the request, and who may change it. */
+function nearMiss(
+  teams: readonly Team[],
+  facts: Facts,
+): { readonly miss: NearMiss | null; readonly owner: Owner | null } {
   for (const team of teams) {
     for (const grant of team.byOperation[facts.operation.index] ?? noGrants) {
       const place = { team: team.id, grant: grant.id }
-      if (grant.mode !== 'enforce')
-        return {
-          ...place,
-          what: 'mode',
-          text: `grant ${grant.id} of team ${team.id} covers it and is in mode ${grant.mode}`,
-        }
-      if (grant.when !== null)
-        return {
-          ...place,
-          what: 'condition',
-          text: `grant ${grant.id} of team ${team.id} covers it for callers with ${describeCondition(grant.when)}${nearGroup(grant.when, facts.principal)}`,
-        }
+      const covers = `grant ${grant.id} of team ${team.id} covers it`
+      if (grant.mode === 'shadow' || grant.mode === 'off')
+        return { miss: { ...place, what: 'mode', text: `${covers} and is in mode ${grant.mode}` }, owner: grant.owner }
+      if (grant.when === null) continue
+      const text = `${covers} for callers with ${describeCondition(grant.when)}${nearGroup(grant.when, facts.principal)}`
+      return { miss: { ...place, what: 'condition', text }, owner: grant.owner }
     }
   }
   const team = teams[0]
-  return team === undefined
-    ? null
-    : {
-        team: team.id,
-        grant: null,
-        what: 'grant',
-        text: `team ${team.id} has no grant that covers ${facts.operation.id}`,
-      }
+  if (team === undefined) return { miss: null, owner: null }
+  const text = `team ${team.id} has no grant that covers ${facts.operation.id}`
+  return { miss: { team: team.id, grant: null, what: 'grant', text }, owner: team.owner }
 }
 
-function shadowsOf(policy: PolicySet, teams: readonly Team[], facts: Facts): readonly Grant[] {
+function shadowsOf(policy: PolicySet, teams: readonly Team[], facts: Facts, warn: WarnGrants): readonly Grant[] {
   let found: Grant[] | null = null
   for (const team of teams) {
     const grants = team.byOperation[facts.operation.index]
     if (grants === undefined) continue
     for (const grant of grants) {
-      if (grant.mode !== 'shadow' || obstacleFor(policy, team, facts) !== null) continue
+      if (grant.mode !== 'shadow' || obstacleFor(policy, team, grant, facts, warn) !== null) continue
       if (grant.when === null || conditionHolds(grant.when, facts.principal)) (found ??= []).push(grant)
     }
   }

@@ -8,9 +8,10 @@ import type { Target } from '../../catalogue/target.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { KeyChoice, Requirement } from '../../keys/select.ts'
 import { Problem } from '../../problems.ts'
-import { decide } from './decide.ts'
+import { decide, type WarnGrants } from './decide.ts'
 import { decidesAlike, factsOf, readsBody } from './facts.ts'
 import { applyGuardrails, type Needs } from './guarded-decision.ts'
+import { reliesOnWarn, warningsOf, type Warning } from './warnings.ts'
 import type { GuardrailVerdict, WantsDevinUser } from '../guardrails/apply.ts'
 import type { DevinUser } from '../guardrails/attributes.ts'
 import type { CheckedBody } from './checked-body.ts'
@@ -33,6 +34,8 @@ export interface Evaluation {
   readonly body: CheckedBody | null | undefined
   /** What the guardrails said; null where none binds the request, and while something is needed. */
   readonly verdict: GuardrailVerdict | null
+  /** What would be different without the rules in mode `warn`; empty while something is needed. */
+  readonly warnings: readonly Warning[]
 }
 
 const none: readonly never[] = []
@@ -47,6 +50,13 @@ export function findOperation(policy: PolicySet, method: string, target: Target)
   return found
 }
 
+/** The body of a read is not judged, so an upstream that reads it could do more than was decided. */
+export function bodyOfRead(): Problem {
+  return new Problem('malformed-request', 'A GET has no body. Send its parameters in the query.', {
+    reason: 'body-of-read',
+  })
+}
+
 /**
  * Evaluates a request. `body` is undefined while it has not been read, null when the request has none; `devinUser` is
  * undefined while it has not been looked up, and the policies' own word is taken where there is one.
@@ -59,25 +69,38 @@ export function evaluate(
   body?: CheckedBody | null,
   devinUser?: DevinUser,
 ): Evaluation {
-  return evaluateFacts(policy, factsOf(principal, operation, target, body), target, body, devinUser)
+  return withWarnings(policy, { facts: factsOf(principal, operation, target, body), target, body, devinUser })
 }
 
-function evaluateFacts(
-  policy: PolicySet,
-  facts: Facts,
-  target: Target,
-  body: CheckedBody | null | undefined,
-  devinUser?: DevinUser,
-): Evaluation {
+/** What is evaluated: `target` and `body` as they came. */
+interface Asked {
+  readonly facts: Facts
+  readonly target: Target
+  readonly body: CheckedBody | null | undefined
+  readonly devinUser?: DevinUser | undefined
+}
+
+/** The evaluation, and beside it the one that there would be without the grants in mode `warn`. */
+function withWarnings(policy: PolicySet, asked: Asked, first = evaluateFacts(policy, asked, 'applied')): Evaluation {
+  if (first.decision.effect === 'deny' || first.needsBody || first.needsDevinUser !== null) return first
+  const { teams } = first.decision
+  const without = reliesOnWarn(teams, first.facts) ? evaluateFacts(policy, asked, 'ignored') : null
+  const warnings = warningsOf(teams, first, without)
+  if (without?.needsDevinUser !== undefined && without.needsDevinUser !== null)
+    return { ...first, warnings, needsDevinUser: 'shadow' }
+  return warnings.length === 0 ? first : { ...first, warnings }
+}
+
+function evaluateFacts(policy: PolicySet, { facts, target, body, devinUser }: Asked, warn: WarnGrants): Evaluation {
   const { principal, operation } = facts
-  const decision = decide(policy, facts)
+  const decision = decide(policy, facts, policy.teamsOf(principal), warn)
   if (decision.effect === 'deny' || policy.guardrails.on(operation) === undefined) {
     const needs = body === undefined && readsBody(operation) ? 'body' : null
     return conclude(policy, facts, decision, target, body, needs, null)
   }
   const mapped = devinUser === undefined ? policy.devinUserOf(principal) : null
   const user = mapped === null ? devinUser : { id: mapped }
-  const guarded = applyGuardrails(policy, facts, decision, { target, body }, user)
+  const guarded = applyGuardrails(policy, facts, decision, { target, body }, user, warn)
   return conclude(
     policy,
     guarded.facts,
@@ -97,9 +120,10 @@ export function evaluateBody(policy: PolicySet, first: Evaluation, body: Checked
   const { facts, decision, target } = first
   const { principal, operation } = facts
   const known = factsOf(principal, operation, target, body)
+  const asked = { facts: known, target, body }
   if (policy.guardrails.on(operation) === undefined && decidesAlike(facts, known))
-    return conclude(policy, facts, decision, target, body, null, null)
-  return evaluateFacts(policy, known, target, body)
+    return withWarnings(policy, asked, conclude(policy, facts, decision, target, body, null, null))
+  return withWarnings(policy, asked)
 }
 
 function conclude(
@@ -136,6 +160,7 @@ function conclude(
     target,
     body,
     verdict,
+    warnings: none,
   }
 }
 

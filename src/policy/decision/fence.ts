@@ -1,10 +1,11 @@
 // The fence of a team: which organizations a request may name, and when a request that names none is bounded by it.
 // Pure.
 
-import type { Denial, Facts } from '../model/decision.ts'
+import type { Denial, Facts, NearMiss } from '../model/decision.ts'
 import { quotedName } from '../../catalogue/name-folding.ts'
 import { didYouMean } from '../../config/nearest.ts'
-import type { PolicySet, Team } from '../model/policy-set.ts'
+import type { Grant, PolicySet, Team } from '../model/policy-set.ts'
+import { ownerText } from '../model/remarks.ts'
 import { filtersItems } from './response-filter.ts'
 
 /** Reasons finer than the kinds of the refusals made here. */
@@ -16,42 +17,77 @@ export function isInside(team: Team, organization: string): boolean {
   return team.organizations === 'all' || team.organizations.has(organization)
 }
 
+/** What a grant reaches: its own organizations, or all of its team's. */
+export function reachOf(team: Team, grant: Grant | null): 'all' | ReadonlySet<string> {
+  return grant?.organizations ?? team.organizations
+}
+
+/** Whether a grant that adds a permission to another one holds for all that the request touches. */
+export function holdsWhereAsked({ organizations }: Grant, facts: Facts): boolean {
+  return organizations === null || (isBounded(facts) && facts.organizations.every((id) => organizations.has(id)))
+}
+
 /**
- * The refusal of a request that reaches beyond the fence of a team, or that a server could read as one that does; null when
- * it stays inside.
+ * The refusal of a request that reaches beyond the fence of a team or beyond the organizations of a grant, or that a server
+ * could read as one that does; null when it stays inside.
  */
-export function outsideFence(policy: PolicySet, team: Team, facts: Facts): Denial | null {
+export function outsideFence(policy: PolicySet, team: Team, grant: Grant | null, facts: Facts): Denial | null {
   if (facts.organization?.includes('%') === true) return escapedId(team)
-  if (team.organizations === 'all') return doubtfulName(team, facts)
-  const fence = [...team.organizations].join(', ')
-  const outside = facts.organizations.find((id) => !isInside(team, id))
-  if (outside !== undefined) {
-    const text = `organization ${shown(outside)} is outside the fence of team ${team.id} (${fence})`
-    return fenceRefusal(
-      team,
-      text,
-      `Team ${team.id} may not touch organization ${shown(outside)}; its organizations are ${fence}. Use one of them, or ask the owner of the policy to widen the fence.`,
-    )
-  }
+  const reach = reachOf(team, grant)
+  if (reach === 'all') return doubtfulName(team, facts)
   return (
+    outside(team, grant, facts) ??
     doubtfulName(team, facts) ??
-    (isBounded(facts) || filtersItems(policy, facts, team) ? null : unbounded(team, facts, fence)) ??
+    (isBounded(facts) || filtersItems(policy, facts, team) ? null : unbounded(team, grant, facts)) ??
     undocumentedParameter(team, facts)
   )
 }
 
-function unbounded(team: Team, { operation }: Facts, fence: string): Denial {
-  const text = `${operation.id} names no organization and team ${team.id} is fenced to ${fence}`
+function outside(team: Team, grant: Grant | null, facts: Facts): Denial | null {
+  const beyond = facts.organizations.find((id) => !isInside(team, id))
+  if (beyond !== undefined && team.organizations !== 'all') {
+    const fence = [...team.organizations].join(', ')
+    const text = `organization ${shown(beyond)} is outside the fence of team ${team.id} (${fence})`
+    return fenceRefusal(
+      team,
+      text,
+      `Team ${team.id} may not touch organization ${shown(beyond)}; its organizations are ${fence}. Use one of them, or ask ${ownerText(team.owner, 'the owner of the policy')} to widen the fence.`,
+    )
+  }
+  const organizations = grant?.organizations ?? null
+  const missing = organizations === null ? undefined : facts.organizations.find((id) => !organizations.has(id))
+  if (grant === null || organizations === null || missing === undefined) return null
+  const own = [...organizations].join(', ')
+  const refusal = fenceRefusal(
+    team,
+    `grant ${grant.id} of team ${team.id} covers it in ${own} only, and not in organization ${shown(missing)}`,
+    `Grant ${grant.id} of team ${team.id} allows ${facts.operation.id} in ${own} only, and not in organization ${shown(missing)}. Use one of them, or ask ${ownerText(grant.owner, 'the owner of the policy')} for a grant in that organization.`,
+  )
+  return {
+    ...refusal,
+    owner: grant.owner,
+    nearest: { team: team.id, grant: grant.id, what: 'organization', text: refusal.nearest.text },
+  }
+}
+
+function unbounded(team: Team, grant: Grant | null, { operation }: Facts): Denial {
+  const narrowed = grant === null || grant.organizations === null ? null : grant
+  const organizations = reachOf(team, narrowed)
+  const reach = organizations === 'all' ? 'all' : [...organizations].join(', ')
+  const holder = narrowed === null ? `team ${team.id}` : `grant ${narrowed.id} of team ${team.id}`
+  const owner = narrowed === null ? team.owner : narrowed.owner
+  const wish = narrowed === null ? 'organizations: all' : 'a grant of all organizations'
   const narrowBy = operation.organizations.query.find((name) => name === 'org_ids')
   const advice =
     narrowBy === undefined
       ? "Use the organization's own operation"
       : `Name the organizations with the query parameter ${narrowBy}`
-  return fenceRefusal(
+  const refusal = fenceRefusal(
     team,
-    text,
-    `${operation.id} reaches every organization, and team ${team.id} is fenced to ${fence}. ${advice}, or ask the owner of the policy for organizations: all.`,
+    `${operation.id} names no organization and ${holder} is fenced to ${reach}`,
+    `${operation.id} reaches every organization, and ${holder} is fenced to ${reach}. ${advice}, or ask ${ownerText(owner, 'the owner of the policy')} for ${wish}.`,
   )
+  return { ...refusal, owner }
 }
 
 /** A server that reads names leniently would see another request than the one that is decided. */
@@ -101,7 +137,7 @@ function isBounded({ operation, narrowed }: Facts): boolean {
   return operation.scope !== 'enterprise' || narrowed
 }
 
-function fenceRefusal(team: Team, text: string, detail: string): Denial {
+function fenceRefusal(team: Team, text: string, detail: string): Denial & { readonly nearest: NearMiss } {
   const kind = 'organization-not-granted'
   return {
     problem: kind,
@@ -109,6 +145,7 @@ function fenceRefusal(team: Team, text: string, detail: string): Denial {
     detail,
     team,
     grant: null,
+    owner: team.owner,
     nearest: { team: team.id, grant: null, what: 'organization', text },
     rank: 1,
   }

@@ -5,14 +5,14 @@ import type { Decision, Facts } from '../model/decision.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import type { Target } from '../../catalogue/target.ts'
 import type { Principal } from '../../identity/principal.ts'
-import { decide } from './decide.ts'
+import { decide, isInForce, type WarnGrants } from './decide.ts'
 import { decidesAlike, factsOf, readsBody } from './facts.ts'
 import { applyRules, type Granted, type GuardrailVerdict } from '../guardrails/apply.ts'
 import { CallerAttributes, type DevinUser } from '../guardrails/attributes.ts'
 import type { Violation } from '../guardrails/check.ts'
 import { changedBody, type CheckedBody } from './checked-body.ts'
 import type { PolicySet, Team } from '../model/policy-set.ts'
-import { conditionHolds } from '../model/condition.ts'
+import { ownerText, type Owner } from '../model/remarks.ts'
 
 /** What is sent: where to, and with which body (undefined: not read yet, null: none). */
 export interface GuardedMessage {
@@ -43,18 +43,19 @@ export function applyGuardrails(
   decision: Decision,
   request: GuardedMessage,
   devinUser: DevinUser | undefined,
+  warn: WarnGrants,
 ): GuardedDecision {
   let refusal: GuardedDecision | null = null
   let teams = decision.teams
   let current = decision
   for (let team = current.team; team !== null && current.effect === 'allow'; team = current.team) {
-    const guarded = applyForTeam(policy, facts, { ...current, teams: decision.teams }, team, request, devinUser)
+    const guarded = applyForTeam(policy, facts, { ...current, teams: decision.teams }, team, request, devinUser, warn)
     if (guarded.needs !== null || guarded.decision.effect === 'allow') return guarded
     refusal ??= guarded
     const tried = team
     teams = teams.filter((each) => each !== tried)
     if (teams.length === 0) break
-    current = decide(policy, facts, teams)
+    current = decide(policy, facts, teams, warn)
   }
   return refusal ?? { facts, decision, request, needs: null, verdict: null }
 }
@@ -66,6 +67,7 @@ function applyForTeam(
   team: Team,
   request: GuardedMessage,
   devinUser: DevinUser | undefined,
+  warn: WarnGrants,
 ): GuardedDecision {
   const { principal, operation, organization } = facts
   const { target, body } = request
@@ -74,14 +76,14 @@ function applyForTeam(
     return { facts, decision, request, needs: 'body', verdict: null }
   const caller = new CallerAttributes(principal, team.id, organization, devinUser)
   const sites = body === undefined ? (['query'] as const) : (['query', 'body'] as const)
-  const before = { query: target.query, body: body?.value, granted: grantedIn(team, operation, principal) }
+  const before = { query: target.query, body: body?.value, granted: grantedIn(team, operation, principal, warn) }
   const verdict = applyRules(bound, before, caller, sites)
   if (verdict.wantsDevinUser !== null) {
     const needs = verdict.wantsDevinUser === 'enforced' ? 'devin-user' : 'devin-user-for-shadow'
     return { facts, decision, request, needs, verdict: null }
   }
   if (verdict.violations.length > 0)
-    return { facts, decision: refused(decision, verdict.violations), request, needs: null, verdict }
+    return { facts, decision: refused(policy, decision, verdict.violations), request, needs: null, verdict }
   if (verdict.changes.length === 0) return { facts, decision, request, needs: null, verdict }
   const after = verdict.request
   const sent: GuardedMessage = {
@@ -91,7 +93,7 @@ function applyForTeam(
   // An added value may name an organization, or need a permission of its own.
   const sentFacts = factsOf(principal, operation, sent.target, sent.body)
   if (decidesAlike(facts, sentFacts)) return { facts: sentFacts, decision, request: sent, needs: null, verdict }
-  const again = decide(policy, sentFacts, [team])
+  const again = decide(policy, sentFacts, [team], warn)
   return { facts: sentFacts, decision: { ...again, teams: decision.teams }, request: sent, needs: null, verdict }
 }
 
@@ -99,27 +101,40 @@ function applyForTeam(
 export function isWithheld(policy: PolicySet, team: Team, operation: Operation, principal: Principal): boolean {
   return (
     policy.guardrails.binding(operation, team.id, principal.app).enforced.guardrails.some(({ named }) => named) &&
-    !grantedIn(team, operation, principal).byName
+    !grantedIn(team, operation, principal, 'applied').byName
   )
 }
 
 /** An open operation needs no grant at all. */
-function grantedIn(team: Team, operation: Operation, principal: Principal): Granted {
+function grantedIn(team: Team, operation: Operation, principal: Principal, warn: WarnGrants): Granted {
   const byName =
     operation.open ||
     (team.byOperation[operation.index] ?? []).some(
-      ({ mode, when, allow }) =>
-        mode === 'enforce' && allow.includes(operation.id) && (when === null || conditionHolds(when, principal)),
+      (grant) => isInForce(grant, principal, warn) && grant.allow.includes(operation.id),
     )
   return { operation: operation.id, byName, parameters: operation.parameters }
 }
 
 const maxNamed = 5
 
-/** Names field, bound and guardrail of what is broken, a few at a time. */
-function refused(decision: Decision, violations: readonly Violation[]): Decision {
+/** Names field, bound and guardrail of what is broken, a few at a time, and whom to ask about them. */
+function refused(policy: PolicySet, decision: Decision, violations: readonly Violation[]): Decision {
   const named = violations.slice(0, maxNamed).map(({ text, guardrail }) => `${text} (guardrail ${guardrail})`)
   const more = violations.length > maxNamed ? [`and ${violations.length - maxNamed} more`] : []
-  const detail = `${[...named, ...more].join('; ')}. Change the request, or ask the owner of the guardrail.`
-  return { ...decision, effect: 'deny', reason: 'guardrail', problem: 'guardrail', detail }
+  const owners = ownersOf(policy, violations)
+  const whom =
+    owners.length === 0
+      ? 'the owner of the guardrail'
+      : owners.map((owner) => ownerText(owner, 'the owner of the guardrail')).join(' or ')
+  const detail = `${[...named, ...more].join('; ')}. Change the request, or ask ${whom}.`
+  return { ...decision, effect: 'deny', reason: 'guardrail', problem: 'guardrail', detail, owner: owners[0] ?? null }
+}
+
+const maxOwners = 3
+
+/** Those of the guardrails that are broken, each once. */
+function ownersOf(policy: PolicySet, violations: readonly Violation[]): readonly Owner[] {
+  const broken = new Set(violations.map(({ guardrail }) => guardrail))
+  const named = policy.guardrails.all.flatMap(({ id, owner }) => (owner !== null && broken.has(id) ? [owner] : []))
+  return [...new Map(named.map((owner) => [JSON.stringify(owner), owner])).values()].slice(0, maxOwners)
 }

@@ -12,17 +12,30 @@ export function filtersItems(policy: PolicySet, { operation, principal }: Facts,
   )
 }
 
+/** Whether the same holds for the operation whichever app of the team asks. */
+export function filtersAnswers(policy: PolicySet, team: Team, operation: Facts['operation']): boolean {
+  return (policy.guardrails.onAnswer(operation) ?? none).some(
+    ({ mode, teams, response }) =>
+      mode === 'enforce' && response?.filterItemsBy === 'organizations' && (teams === 'all' || teams.has(team.id)),
+  )
+}
+
 /**
  * The filter for a request that is allowed; null when its caller may see all of the answer. `teams` are those that would
- * allow it, the one that decided first: together they show what each shows.
+ * allow it, the one that decided first, and `reaches` what they allow it in: together they show what each shows.
  */
-export function responseFilter(policy: PolicySet, facts: Facts, teams: readonly Team[]): ResponseFilter | null {
+export function responseFilter(
+  policy: PolicySet,
+  facts: Facts,
+  teams: readonly Team[],
+  reaches: readonly Reach[],
+): ResponseFilter | null {
   const [decided] = teams
   if (decided === undefined || policy.guardrails.onAnswer(facts.operation) === undefined) return null
   const isFiltered = filtersItems(policy, facts, decided)
-  const shown = isFiltered ? teams : [decided]
-  const guardrails = shown.flatMap((team) => enforcedFor(policy, team, facts.operation, facts.principal.app))
-  const organizations = isFiltered ? visibleTo(shown, facts) : 'all'
+  const shown = isFiltered ? new Set(teams) : [decided]
+  const guardrails = [...shown].flatMap((team) => enforcedFor(policy, team, facts.operation, facts.principal.app))
+  const organizations = isFiltered ? visibleIn(reaches, facts) : 'all'
   const drop = sorted(guardrails.flatMap(({ response }) => response?.dropFields ?? []))
   if (organizations === 'all' && drop.length === 0) return null
   return {
@@ -35,11 +48,12 @@ export function responseFilter(policy: PolicySet, facts: Facts, teams: readonly 
   }
 }
 
-/** The fence has checked what the request names; where it names nothing, the fences are what is visible. */
-function visibleTo(teams: readonly Team[], { narrowed, organizations }: Facts): 'all' | readonly string[] {
-  const fences = teams.map((team) => team.organizations)
-  if (fences.includes('all')) return 'all'
-  return sorted(narrowed ? organizations : fences.flatMap((fence) => [...fence]))
+type Reach = Team['organizations']
+
+/** The fence has checked what the request names; where it names nothing, what the grants reach is visible. */
+function visibleIn(reaches: readonly Reach[], { narrowed, organizations }: Facts): 'all' | readonly string[] {
+  if (reaches.includes('all')) return 'all'
+  return sorted(narrowed ? organizations : reaches.flatMap((reach) => [...reach]))
 }
 
 const none: readonly Guardrail[] = []

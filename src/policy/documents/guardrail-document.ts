@@ -4,12 +4,16 @@ import { z } from 'zod'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { id, oneOrSeveral, text, textAt, withoutTwins } from '../../config/fields.ts'
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
+import type { Remarks } from '../model/remarks.ts'
+import type { RuleMode } from '../model/source.ts'
+import { remarkFields, remarksOf } from './document-fields.ts'
 
 /** Bounds on one field of a body or one parameter of a query; an absent bound is none. */
 export type FieldRule = z.output<typeof fieldRule>
 
 export interface GuardrailDocument {
   readonly id: string
+  readonly remarks: Remarks
   /** Operation ids or patterns. */
   readonly on: readonly string[]
   readonly teams: 'all' | readonly string[]
@@ -21,7 +25,7 @@ export interface GuardrailDocument {
   /** By parameter name. */
   readonly query: Readonly<Record<string, FieldRule>>
   readonly response: ResponseRule | null
-  readonly mode: 'enforce' | 'shadow' | 'off'
+  readonly mode: RuleMode
 }
 
 /** What is taken out of answers before a caller sees them. */
@@ -124,9 +128,12 @@ const guardrail = z.strictObject({
     .optional()
     .describe('What is taken out of answers.'),
   mode: z
-    .enum(['enforce', 'shadow', 'off'])
+    .enum(['enforce', 'warn', 'shadow', 'off'])
     .default('enforce')
-    .describe('`enforce`: applied; `shadow`: decided and logged, not applied; `off`: not looked at.'),
+    .describe(
+      '`enforce`: applied; `warn`: not applied yet, and recorded as what would be denied; `shadow`: decided and recorded, not applied; `off`: not looked at.',
+    ),
+  ...remarkFields('guardrail'),
 })
 
 /** Schema of `guardrails*.yaml`. */
@@ -146,9 +153,10 @@ export function readGuardrails(
   const result = readYaml({ file, text, schema: guardrailsSchema, holds: 'a list of guardrails' })
   if (!result.ok) return { document: null, diagnostics: result.diagnostics }
   const guardrails = result.value.guardrails.map((written): GuardrailDocument => {
-    const { response } = written
+    const { response, owner, contact, description, ...rest } = written
     return {
-      ...written,
+      ...rest,
+      remarks: remarksOf({ owner, contact, description }),
       grants: written.grants ?? null,
       response:
         response === undefined

@@ -4,7 +4,9 @@ import { z } from 'zod'
 import { claimPath, claimValues, duration, id, oneOrSeveral, text, textAt, withoutTwins } from '../../config/fields.ts'
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
-import { organizationId } from './document-fields.ts'
+import { didYouMean } from '../../config/nearest.ts'
+import { quoted } from '../../config/units.ts'
+import { organizationId, remarkFields, remarksOf } from './document-fields.ts'
 import type { PolicyWord } from './policy-words.ts'
 import {
   attempts,
@@ -17,16 +19,21 @@ import {
   type QuotaDocument,
 } from './limit-fields.ts'
 import type { ConditionDocument } from '../model/condition.ts'
+import type { Remarks } from '../model/remarks.ts'
+import type { RuleMode } from '../model/source.ts'
 
 /** A condition as written, each attribute a list; at least one attribute. */
 export type MemberEntry = ConditionDocument
 
 export interface GrantDocument {
   readonly id: string
+  readonly remarks: Remarks
   /** Permission names, operation ids or patterns of ids, as written; at least one. */
   readonly allow: readonly string[]
   readonly when: MemberEntry | null
-  readonly mode: 'enforce' | 'shadow' | 'off'
+  /** Null: all organizations of the team. */
+  readonly organizations: readonly string[] | null
+  readonly mode: RuleMode
 }
 
 export interface TeamLimitsDocument extends LimitsDocument {
@@ -50,6 +57,7 @@ export interface TeamDocument {
   readonly kind: 'team'
   readonly file: string
   readonly team: string
+  readonly remarks: Remarks
   readonly members: readonly MemberEntry[]
   readonly organizations: 'all' | readonly string[]
   readonly defaultOrganization: string | null
@@ -104,10 +112,21 @@ const grant = z.strictObject({
       'Devin permission names, operation ids of the catalogue, or patterns: `*` is one segment, a final `*` all that follow.',
     ),
   when: condition.optional().describe('Narrows the grant to callers for whom all attributes match.'),
+  organizations: z
+    .array(organizationId(), {
+      error: ({ input }) =>
+        input === 'all' ? "leave it out: without organizations a grant reaches all of the team's" : undefined,
+    })
+    .min(1, "name at least one organization, or leave it out for all of the team's")
+    .optional()
+    .describe("Narrows the grant to some of the team's organizations; absent: all of them."),
   mode: z
-    .enum(['enforce', 'shadow', 'off'])
+    .enum(['enforce', 'warn', 'shadow', 'off'])
     .default('enforce')
-    .describe('`enforce`: applied; `shadow`: decided and logged, not applied; `off`: not looked at.'),
+    .describe(
+      '`enforce`: applied; `warn`: applied, and recorded as what would be denied without it; `shadow`: decided and recorded, not applied; `off`: not looked at.',
+    ),
+  ...remarkFields('grant'),
 })
 
 const limits = z.strictObject({
@@ -143,6 +162,31 @@ const limits = z.strictObject({
   time_zone: timeZone(),
 })
 
+interface NamedOrganizations {
+  readonly organizations?: unknown
+  readonly default_organization?: unknown
+  readonly grants?: unknown
+}
+
+/** The default organization and those of grants lie inside the fence; checked even when other members are wrong. */
+function checkOrganizations(written: NamedOrganizations, context: z.core.$RefinementCtx): void {
+  const { organizations: fence, default_organization: chosen, grants } = written
+  if (!Array.isArray(fence)) return
+  const known = fence.filter((each) => typeof each === 'string')
+  const refuse = (message: string, path: (string | number)[]): void =>
+    context.addIssue({ code: 'custom', message, path })
+  if (typeof chosen === 'string' && !known.includes(chosen))
+    refuse(`default_organization "${chosen}" is not among the team's organizations`, ['default_organization'])
+  for (const [index, entry] of (Array.isArray(grants) ? grants : []).entries()) {
+    const narrowed: unknown = typeof entry === 'object' && entry !== null ? Reflect.get(entry, 'organizations') : null
+    for (const [place, id] of (Array.isArray(narrowed) ? narrowed : []).entries()) {
+      if (typeof id !== 'string' || known.includes(id)) continue
+      const message = `organization ${quoted(id)} is not among the team's organizations, and a grant cannot reach beyond them${didYouMean(id, known)}`
+      refuse(message, ['grants', index, 'organizations', place])
+    }
+  }
+}
+
 /** Schema of `teams/*.yaml`. */
 export const teamSchema = z
   .strictObject({
@@ -165,18 +209,9 @@ export const teamSchema = z
       .optional()
       .describe('Shortens the lifetimes of stored answers for this team.'),
     limits: limits.optional().describe('Limits of the team, judged together; an absent limit is none.'),
+    ...remarkFields('team'),
   })
-  .superRefine(
-    ({ organizations, default_organization: chosen }, context) => {
-      if (!Array.isArray(organizations) || typeof chosen !== 'string' || organizations.includes(chosen)) return
-      context.addIssue({
-        code: 'custom',
-        message: `default_organization "${chosen}" is not among the team's organizations`,
-        path: ['default_organization'],
-      })
-    },
-    { when: ({ value }) => typeof value === 'object' && value !== null },
-  )
+  .superRefine(checkOrganizations, { when: ({ value }) => typeof value === 'object' && value !== null })
   .describe('Policy of one team: who is a member, which organizations it may touch, what it may do there.')
 
 /** Reads a team's file. */
@@ -200,10 +235,18 @@ export function readTeam(
       kind: 'team',
       file,
       team: value.team,
+      remarks: remarksOf(value),
       members: value.members,
       organizations: value.organizations,
       defaultOrganization: value.default_organization ?? null,
-      grants: value.grants.map((entry) => ({ ...entry, when: entry.when ?? null })),
+      grants: value.grants.map((entry) => ({
+        id: entry.id,
+        remarks: remarksOf(entry),
+        allow: entry.allow,
+        when: entry.when ?? null,
+        organizations: entry.organizations ?? null,
+        mode: entry.mode,
+      })),
       cacheAtMostMs: value.cache?.at_most ?? null,
       limits: value.limits === undefined ? null : teamLimitsOf(value.limits),
       positionOf,

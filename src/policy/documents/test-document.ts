@@ -28,6 +28,9 @@ export interface TestCaseDocument {
   readonly expect: 'allow' | 'deny'
   readonly reason?: string | undefined
   readonly grant?: string | undefined
+  /** A grant or guardrail in mode `warn`. */
+  readonly warn?: string | undefined
+  readonly owner?: string | undefined
   readonly key?: string | undefined
   readonly team?: string | undefined
 }
@@ -63,6 +66,10 @@ const testCase = z
     expect: z.enum(['allow', 'deny']).describe('The decision that is right.'),
     reason: text().optional().describe('Reason code of the denial.'),
     grant: id().optional().describe('The grant that must have allowed it.'),
+    warn: id()
+      .optional()
+      .describe('The grant or guardrail in mode `warn` that must have been recorded: it would be denied.'),
+    owner: text().optional().describe('Whom the refusal or the grant must name as owner.'),
     key: id().optional().describe('The key that must have been chosen.'),
     team: id().optional().describe('The team whose grant must have decided.'),
   })
@@ -72,7 +79,7 @@ const testCase = z
         written.expect === 'allow'
           ? (['reason'] as const)
           : written.expect === 'deny'
-            ? (['grant', 'key'] as const)
+            ? (['grant', 'key', 'warn'] as const)
             : []
       for (const name of idle) {
         if (written[name] === undefined) continue

@@ -41,9 +41,10 @@ export interface Guarded {
   readonly violations: readonly Violation[]
 }
 
-/** What a guardrail in shadow mode would have done. */
+/** What a guardrail in mode `shadow` or `warn` would have done. */
 export interface ShadowGuardrailVerdict {
   readonly guardrail: string
+  readonly mode: 'shadow' | 'warn'
   readonly changes: readonly GuardrailChange[]
   readonly violations: readonly Violation[]
 }
@@ -73,9 +74,10 @@ export function applyRules(
 ): GuardrailVerdict {
   const guarded = guard(enforced, request, caller, sites)
   const enforcedWants = caller.wantsDevinUser
-  const shadow = tried.map((layer) => {
+  const shadow = tried.map((layer): ShadowGuardrailVerdict => {
     const { changes, violations } = guard(layer, guarded.request, caller, sites)
-    return { guardrail: layer.guardrail, changes, violations }
+    const { id, mode } = layer.guardrail
+    return { guardrail: id, mode: mode === 'warn' ? 'warn' : 'shadow', changes, violations }
   })
   const wantsDevinUser = enforcedWants ? 'enforced' : caller.wantsDevinUser ? 'shadow' : null
   return { ...guarded, bound: all, shadow, wantsDevinUser }

@@ -59,6 +59,8 @@ export type FilledIn = { readonly value: StrictJson } | { readonly lacks: Attrib
 export interface ValueTemplate {
   /** As it stands in the policies, for messages. */
   readonly text: string
+  /** The same as the YAML value it is. */
+  readonly written: unknown
   /** Whether every caller gets the same value. */
   readonly constant: boolean
   for(caller: CallerAttributes): FilledIn
@@ -71,10 +73,11 @@ export function compileValue(written: unknown): ValueTemplate | { readonly error
   const text = typeof written === 'string' ? written : JSON.stringify(written)
   if (!/principal\.|\$\{/.test(text)) {
     const filled = { value: strictValue(written, (each) => each) }
-    return { text, constant: true, for: () => filled }
+    return { text, written, constant: true, for: () => filled }
   }
   return {
     text,
+    written,
     constant: false,
     for(caller) {
       let lacks: AttributeName | null = null

@@ -12,8 +12,8 @@ export function boundGuardrails(guardrails: readonly Guardrail[]): BoundGuardrai
     all: guardrails,
     enforced: layerOf(guardrails.filter(({ mode }) => mode === 'enforce')),
     shadow: guardrails
-      .filter(({ mode }) => mode === 'shadow')
-      .map((each) => ({ guardrail: each.id, ...layerOf([each]) })),
+      .filter(({ mode }) => mode !== 'enforce')
+      .map((each) => ({ guardrail: each, ...layerOf([each]) })),
   }
 }
 

@@ -20,6 +20,7 @@ import {
 import { compilePattern, type Pattern } from './pattern.ts'
 import { reservationOf } from './reserve.ts'
 import { checkResponse } from './responses.ts'
+import { ownerOf } from '../model/remarks.ts'
 
 /** Compiles every guardrail; `teams` are the ids of all teams. With an error among the diagnostics the table must not be used. */
 export function compileGuardrails(
@@ -57,6 +58,8 @@ export function compileGuardrails(
         ...rulesOf(written, report),
         named: written.grants === 'named',
         response: written.response,
+        remarks: written.remarks,
+        owner: ownerOf(written.remarks),
       }
       if (mode === 'off') continue
       const compiled: Guardrail = { ...guardrail, mode }

@@ -6,7 +6,8 @@ import type { ResponseRule } from '../documents/guardrail-document.ts'
 import type { ValueTemplate } from './attributes.ts'
 import type { Pattern } from './pattern.ts'
 import type { NameTree } from '../model/name-tree.ts'
-import type { Source } from '../model/source.ts'
+import type { Owner, Remarks } from '../model/remarks.ts'
+import type { RuleMode, Source } from '../model/source.ts'
 
 /** Notes a mistake at a path below the guardrail that is being compiled. */
 export type ReportMistake = (
@@ -50,7 +51,10 @@ export interface Guardrail {
   readonly source: Source
   readonly teams: 'all' | ReadonlySet<string>
   readonly apps: 'all' | ReadonlySet<string>
-  readonly mode: 'enforce' | 'shadow'
+  readonly mode: Exclude<RuleMode, 'off'>
+  readonly remarks: Remarks
+  /** Whom to ask about it; null where it names nobody. */
+  readonly owner: Owner | null
   /** Whether only a grant that names the operation by its id counts. */
   readonly named: boolean
   /** Sorted by field. */
@@ -107,8 +111,8 @@ export interface Layer {
 export interface BoundGuardrails {
   readonly all: readonly Guardrail[]
   readonly enforced: Layer
-  /** Separately: each one checks the request as the enforced ones have changed it. */
-  readonly shadow: readonly (Layer & { readonly guardrail: string })[]
+  /** Those in mode `shadow` or `warn`, separately: each one checks the request as the enforced ones have changed it. */
+  readonly shadow: readonly (Layer & { readonly guardrail: Guardrail })[]
 }
 
 /** All guardrails of a policy set. */

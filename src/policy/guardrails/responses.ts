@@ -8,8 +8,18 @@ import type { GuardrailDocument } from '../documents/guardrail-document.ts'
 import type { ReportMistake } from './guardrail.ts'
 
 /** Reports each word of `on` that names an operation whose answer cannot be filtered as the guardrail says. */
-export function checkResponse({ on, response }: GuardrailDocument, catalogue: Catalogue, report: ReportMistake): void {
+export function checkResponse(
+  { on, mode, response }: GuardrailDocument,
+  catalogue: Catalogue,
+  report: ReportMistake,
+): void {
   if (response === null) return
+  if (mode === 'warn')
+    report(
+      'error',
+      ['mode'],
+      'warn records what a bound would refuse, and a filter of answers refuses nothing: try it with mode: shadow',
+    )
   for (const [index, word] of on.entries()) {
     const named = operationsNamed(catalogue, word)
     // The unknown word was reported before.

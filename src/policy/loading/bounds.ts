@@ -55,7 +55,7 @@ export function vanishedBounds(before: Bounds, after: Bounds): readonly string[]
 type Add = (name: string, holder: string | null, written: unknown) => void
 
 /** Members that only describe a grant or a guardrail; every other member narrows it. */
-const remarks: ReadonlySet<string> = new Set(['id', 'mode', 'owner', 'description', 'reason', 'allow'])
+const remarks: ReadonlySet<string> = new Set(['id', 'mode', 'remarks', 'reason', 'allow'])
 
 function withoutRemarks(written: object): Readonly<Record<string, unknown>> {
   return Object.fromEntries(Object.entries(written).filter(([name]) => !remarks.has(name)))

@@ -4,6 +4,7 @@ import type { Operation } from '../../catalogue/operation.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { ProblemKindName } from '../../problems.ts'
 import type { Grant, Team } from './policy-set.ts'
+import type { Owner } from './remarks.ts'
 
 /** A permission the request needs besides the operation's own, and the body member that makes it so. */
 export interface ExtraPermission {
@@ -50,6 +51,8 @@ export interface Decision {
   /** The team whose grant decided; of a refusal the team that came nearest. */
   readonly team: Team | null
   readonly grant: Grant | null
+  /** Who may change what decided; of a refusal what came nearest. Null where the policies name nobody. */
+  readonly owner: Owner | null
   readonly nearest: NearMiss | null
   /** Grants in shadow mode that would have allowed this. */
   readonly shadow: readonly Grant[]
@@ -88,6 +91,8 @@ export interface Denial {
   readonly detail: string
   readonly team: Team | null
   readonly grant: Grant | null
+  /** Whom its text names; null where the policies name nobody. */
+  readonly owner: Owner | null
   readonly nearest: NearMiss | null
   /** How far the request came: a higher rank is the better explanation. */
   readonly rank: number

@@ -11,14 +11,20 @@ import type { Limit } from '../../limits/limiter.ts'
 import type { GuardrailTable } from '../guardrails/guardrail.ts'
 import type { AttemptLimits } from '../compile/team-limits.ts'
 import type { Condition } from './condition.ts'
-import type { Mode, Source } from './source.ts'
+import type { Owner, Remarks } from './remarks.ts'
+import type { RuleMode, Source } from './source.ts'
 
 /** A grant only allows; nothing a grant says takes anything away. */
 export interface Grant {
   readonly id: string
   readonly team: string
-  readonly mode: Mode
+  readonly mode: RuleMode
   readonly when: Condition | null
+  /** Inside the fence of the team; null: all of it. */
+  readonly organizations: ReadonlySet<string> | null
+  readonly remarks: Remarks
+  /** Whom to ask about it: its own owner, else the team's. */
+  readonly owner: Owner | null
   /** Permission names and operation ids or patterns, as written. */
   readonly allow: readonly string[]
   readonly source: Source
@@ -27,6 +33,9 @@ export interface Grant {
 export interface Team {
   readonly id: string
   readonly source: Source
+  readonly remarks: Remarks
+  /** Null where the policies name nobody. */
+  readonly owner: Owner | null
   /** Any that matches makes a principal a member. */
   readonly members: readonly Condition[]
   /** The outer fence. */
@@ -46,9 +55,9 @@ export interface Team {
   readonly cachedIsFree: boolean
   /** Its place in the queue before the upstream. */
   readonly precedence: Precedence
-  /** Grants that cover an operation, by its index. */
+  /** Grants that cover an operation, by its index; those in mode `warn` behind the others. */
   readonly byOperation: readonly (readonly Grant[] | undefined)[]
-  /** Grants that hold a permission, by name or by the enterprise permission that stands for it. */
+  /** Grants that hold a permission, by name or by the enterprise permission that stands for it; in the same order. */
   readonly byPermission: ReadonlyMap<string, readonly Grant[]>
 }
 

@@ -6,8 +6,10 @@ import type { Principal } from '../../identity/principal.ts'
 import type { KeyChoice } from '../../keys/select.ts'
 import type { Evaluation } from '../decision/evaluate.ts'
 import { readsBody } from '../decision/facts.ts'
-import type { ResponseFilter } from '../model/decision.ts'
+import type { Warning } from '../decision/warnings.ts'
+import type { Decision, ResponseFilter } from '../model/decision.ts'
 import type { Grant, PolicySet } from '../model/policy-set.ts'
+import { ownerText } from '../model/remarks.ts'
 
 /** Who the caller is, and of which teams. */
 export function callerText(principal: Principal, teams: readonly string[]): string {
@@ -100,4 +102,22 @@ function keyReason({ key, basis, through }: KeyChoice): string {
     case 'scope':
       return `${where} with ${count}; the operation demands no permission`
   }
+}
+
+/** One step for each grant in mode `warn` that bears on the request; guardrails in it have steps of their own. */
+export function warnSteps(
+  warnings: readonly Warning[],
+): readonly { readonly stage: 'warn'; readonly ok: true; readonly text: string }[] {
+  return warnings.flatMap(({ team, rule, effect, reason, text }) => {
+    if (!('grant' in rule)) return []
+    const without = `grant ${rule.grant} of team ${team} is in warn mode; without it `
+    const change = effect === 'deny' ? `this would be denied (${reason ?? ''}): ${text}` : text
+    return [{ stage: 'warn' as const, ok: true as const, text: without + change }]
+  })
+}
+
+/** Whom to ask about the decision. */
+export function ownerStep({ effect, owner }: Decision): string {
+  const whom = ownerText(owner, 'the owner')
+  return effect === 'allow' ? `${whom} may change this right` : `ask ${whom}`
 }

@@ -3,10 +3,10 @@
 import type { Operation } from '../../catalogue/operation.ts'
 import { parseTarget, type Target } from '../../catalogue/target.ts'
 import type { Principal } from '../../identity/principal.ts'
-import { Problem } from '../../problems.ts'
-import { evaluate, findOperation, type Evaluation } from '../decision/evaluate.ts'
+import { Problem, type ProblemKindName } from '../../problems.ts'
+import { bodyOfRead, evaluate, findOperation, type Evaluation } from '../decision/evaluate.ts'
 import type { CheckedBody } from '../decision/checked-body.ts'
-import { callerText, decisionText, filterText, keyText, operationText } from './explain-texts.ts'
+import { callerText, decisionText, filterText, keyText, operationText, ownerStep, warnSteps } from './explain-texts.ts'
 import { guardrailSteps } from './guardrail-steps.ts'
 import type { DevinUser } from '../guardrails/attributes.ts'
 import type { PolicySet } from '../model/policy-set.ts'
@@ -14,7 +14,22 @@ import { budgetNeedingBound, chargedFor, needsBound, needsBoundText } from '../d
 import { serializeStrictJson } from '../../json/value.ts'
 
 export interface ExplanationStep {
-  readonly stage: 'path' | 'caller' | 'operation' | 'decision' | 'guardrail' | 'shadow' | 'response' | 'key' | 'budget'
+  readonly stage:
+    | 'token'
+    | 'path'
+    | 'caller'
+    | 'operation'
+    | 'body'
+    | 'decision'
+    | 'guardrail'
+    | 'warn'
+    | 'shadow'
+    | 'response'
+    | 'key'
+    | 'limit'
+    | 'budget'
+    | 'owner'
+    | 'note'
   readonly ok: boolean
   readonly text: string
 }
@@ -22,15 +37,24 @@ export interface ExplanationStep {
 export interface Explanation {
   readonly effect: 'allow' | 'deny'
   readonly reason: string
+  /** Kind of the problem that the gateway would answer with; null when it is allowed. */
+  readonly problem: ProblemKindName | null
   readonly detail: string | null
+  readonly method: string
+  readonly path: string
   readonly operation: string | null
   readonly permission: string | null
   readonly team: string | null
   readonly grant: string | null
+  /** Who may change what decided; null where the policies name nobody. */
+  readonly owner: string | null
+  readonly contact: string | null
   readonly organizations: readonly string[]
   readonly key: string | null
   readonly nearest: string | null
   readonly shadow: readonly string[]
+  /** What would be different without a grant in mode `warn`, or with a guardrail in it. */
+  readonly warn: readonly ExplainedWarning[]
   /** Ids of the guardrails in force that bind the request. */
   readonly guardrails: readonly string[]
   /** Values they added. */
@@ -39,6 +63,14 @@ export interface Explanation {
   readonly response: ExplainedFilter | null
   readonly policy_revision: string
   readonly steps: readonly ExplanationStep[]
+}
+
+export interface ExplainedWarning {
+  readonly team: string
+  readonly grant: string | null
+  readonly guardrail: string | null
+  readonly effect: string
+  readonly reason: string | null
 }
 
 export interface ExplainedChange {
@@ -65,8 +97,22 @@ export interface ExplainedRequest {
   readonly devinUser?: DevinUser | undefined
 }
 
+/** An explanation, and the evaluation it speaks of. */
+export interface Explained {
+  readonly explanation: Explanation
+  /** Null where there was no operation to evaluate. */
+  readonly evaluation: Evaluation | null
+  /** The gateway reads the body before it decides, which counts as an attempt. */
+  readonly readsBody: boolean
+}
+
 /** Explains what would happen; the same functions decide requests. A malformed path is explained, not thrown. */
 export function explain(policy: PolicySet, principal: Principal, request: ExplainedRequest): Explanation {
+  return explainFully(policy, principal, request).explanation
+}
+
+/** The same with the evaluation, for those who know more of the moment. */
+export function explainFully(policy: PolicySet, principal: Principal, request: ExplainedRequest): Explained {
   const steps: ExplanationStep[] = []
   try {
     const target = parseTarget(request.target)
@@ -77,48 +123,64 @@ export function explain(policy: PolicySet, principal: Principal, request: Explai
     })
     const teams = policy.teamsOf(principal).map((team) => team.id)
     steps.push({ stage: 'caller', ok: teams.length > 0, text: callerText(principal, teams) })
+    if (request.body !== null && (request.method === 'GET' || request.method === 'HEAD')) throw bodyOfRead()
     const operation = findOperation(policy, request.method, target)
     steps.push({ stage: 'operation', ok: true, text: operationText(operation) })
     return explainOperation(policy, principal, operation, target, request, steps)
   } catch (error) {
     if (!(error instanceof Problem)) throw error
-    steps.push({ stage: error.kind === 'ambiguous-path' ? 'path' : 'operation', ok: false, text: error.message })
+    const stage = error.kind === 'ambiguous-path' ? 'path' : error.kind === 'malformed-request' ? 'body' : 'operation'
+    steps.push({ stage, ok: false, text: error.message })
     return {
-      effect: 'deny',
-      reason: error.kind,
-      detail: error.message,
-      operation: null,
-      permission: null,
-      team: null,
-      grant: null,
-      organizations: [],
-      key: null,
-      nearest: null,
-      shadow: [],
-      guardrails: [],
-      changes: [],
-      response: null,
-      policy_revision: policy.revision,
-      steps,
+      evaluation: null,
+      readsBody: false,
+      explanation: {
+        ...nothingDecided,
+        reason: error.kind === 'malformed-request' ? error.reason : error.kind,
+        problem: error.kind,
+        detail: error.message,
+        method: request.method,
+        path: request.target,
+        policy_revision: policy.revision,
+        steps,
+      },
     }
   }
 }
+
+const nothingDecided = {
+  effect: 'deny',
+  operation: null,
+  permission: null,
+  team: null,
+  grant: null,
+  owner: null,
+  contact: null,
+  organizations: [],
+  key: null,
+  nearest: null,
+  shadow: [],
+  warn: [],
+  guardrails: [],
+  changes: [],
+  response: null,
+} as const
 
 function explainOperation(
   policy: PolicySet,
   principal: Principal,
   operation: Operation,
   target: Target,
-  { body, devinUser }: ExplainedRequest,
+  { method, target: path, body, devinUser }: ExplainedRequest,
   steps: ExplanationStep[],
-): Explanation {
+): Explained {
   const asked = evaluate(policy, principal, operation, target, body, devinUser)
   const evaluation =
     asked.needsDevinUser !== null ? evaluate(policy, principal, operation, target, body, { unknown: unasked }) : asked
-  const { decision, facts, key, verdict } = evaluation
+  const { decision, facts, key, verdict, warnings } = evaluation
   const granted = decision.effect === 'allow' || decision.reason === 'guardrail'
   steps.push({ stage: 'decision', ok: granted, text: decisionText(policy, evaluation, granted) })
-  steps.push(...guardrailSteps(verdict))
+  steps.push(...guardrailSteps(verdict), ...warnSteps(warnings))
   for (const grant of decision.shadow) {
     steps.push({
       stage: 'shadow',
@@ -131,40 +193,62 @@ function explainOperation(
   if (decision.effect === 'allow') steps.push({ stage: 'key', ok: key !== null, text: keyText(evaluation) })
   const later = laterRefusal(policy, evaluation)
   if (later?.reason === needsBound) steps.push({ stage: 'budget', ok: false, text: later.detail })
+  const { owner } = decision
+  if (owner !== null) steps.push({ stage: 'owner', ok: true, text: ownerStep(decision) })
   return {
-    effect: later === null ? decision.effect : 'deny',
-    reason: later?.reason ?? decision.reason,
-    detail: later?.detail ?? decision.detail,
-    operation: operation.id,
-    permission: operation.permission,
-    team: decision.team?.id ?? null,
-    grant: decision.grant?.id ?? null,
-    organizations: facts.organizations,
-    key: key?.key.id ?? null,
-    nearest: decision.nearest?.text ?? null,
-    shadow: decision.shadow.map((grant) => `${grant.team}/${grant.id}`),
-    guardrails: (verdict?.bound ?? []).flatMap(({ id, mode }) => (mode === 'enforce' ? [id] : [])),
-    changes: (verdict?.changes ?? []).map(({ guardrail, in: site, place, value }) => ({
-      guardrail,
-      in: site,
-      place,
-      value: serializeStrictJson(value).toString(),
-    })),
-    response:
-      filter === null
-        ? null
-        : { guardrails: filter.guardrails, organizations: filter.organizations, dropped_fields: filter.drop },
-    policy_revision: policy.revision,
-    steps,
+    evaluation,
+    readsBody: body !== null && evaluate(policy, principal, operation, target).needsBody,
+    explanation: {
+      effect: later === null ? decision.effect : 'deny',
+      reason: later?.reason ?? decision.reason,
+      problem: later?.problem ?? decision.problem,
+      detail: later?.detail ?? decision.detail,
+      method,
+      path,
+      operation: operation.id,
+      permission: operation.permission,
+      team: decision.team?.id ?? null,
+      grant: decision.grant?.id ?? null,
+      owner: owner?.owner ?? null,
+      contact: owner?.contact ?? null,
+      organizations: facts.organizations,
+      key: key?.key.id ?? null,
+      nearest: decision.nearest?.text ?? null,
+      shadow: decision.shadow.map((grant) => `${grant.team}/${grant.id}`),
+      warn: warnings.map(({ team, rule, effect, reason }) => ({
+        team,
+        grant: 'grant' in rule ? rule.grant : null,
+        guardrail: 'guardrail' in rule ? rule.guardrail : null,
+        effect,
+        reason,
+      })),
+      guardrails: (verdict?.bound ?? []).flatMap(({ id, mode }) => (mode === 'enforce' ? [id] : [])),
+      changes: (verdict?.changes ?? []).map(({ guardrail, in: site, place, value }) => ({
+        guardrail,
+        in: site,
+        place,
+        value: serializeStrictJson(value).toString(),
+      })),
+      response:
+        filter === null
+          ? null
+          : { guardrails: filter.guardrails, organizations: filter.organizations, dropped_fields: filter.drop },
+      policy_revision: policy.revision,
+      steps,
+    },
   }
 }
 
 /** What stops an allowed request before it is sent, as far as it does not depend on the moment. */
-function laterRefusal(policy: PolicySet, evaluation: Evaluation): { reason: string; detail: string } | null {
+function laterRefusal(
+  policy: PolicySet,
+  evaluation: Evaluation,
+): { readonly reason: string; readonly problem: ProblemKindName; readonly detail: string } | null {
   if (evaluation.decision.effect === 'deny') return null
-  if (evaluation.key === null) return { reason: 'key-unavailable', detail: keyText(evaluation) }
+  if (evaluation.key === null)
+    return { reason: 'key-unavailable', problem: 'key-unavailable', detail: keyText(evaluation) }
   const budget = budgetNeedingBound(chargedFor(policy, evaluation), evaluation.body)
-  return budget === null ? null : { reason: needsBound, detail: needsBoundText(budget) }
+  return budget === null ? null : { reason: needsBound, problem: 'guardrail', detail: needsBoundText(budget) }
 }
 
 const unasked = 'only a running gateway asks Devin who a caller is: say it with --devin-user, or in devin-users.yaml'

@@ -6,7 +6,7 @@ import type { ShadowGuardrailVerdict, GuardrailVerdict } from '../guardrails/app
 import type { GuardrailChange } from '../guardrails/added-values.ts'
 
 interface Step {
-  readonly stage: 'guardrail' | 'shadow'
+  readonly stage: 'guardrail' | 'shadow' | 'warn'
   readonly ok: boolean
   readonly text: string
 }
@@ -33,9 +33,9 @@ export function guardrailSteps(verdict: GuardrailVerdict | null): readonly Step[
   for (const shadow of verdict.shadow)
     for (const text of shadowTexts(shadow))
       steps.push({
-        stage: 'shadow',
+        stage: shadow.mode,
         ok: true,
-        text: `guardrail ${where(shadow.guardrail)} is in shadow mode and would ${text}`,
+        text: `guardrail ${where(shadow.guardrail)} is in ${shadow.mode} mode and would ${text}`,
       })
   return steps
 }

@@ -3,7 +3,7 @@
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { TestCaseDocument, TestDocument, TestPrincipalDocument } from '../documents/document.ts'
-import { explain, type Explanation } from './explain.ts'
+import { explain } from './explain.ts'
 import type { DevinUser } from '../guardrails/attributes.ts'
 import { checkedBodyOf } from '../decision/checked-body.ts'
 import type { PolicySet } from '../model/policy-set.ts'
@@ -72,19 +72,18 @@ function runCase(
     body: expected.body === undefined ? null : checkedBodyOf(expected.body),
     devinUser,
   })
-  const differences: string[] = []
   if (found.effect !== expected.expect)
-    differences.push(
+    return [
       `expected ${expected.expect}, got ${found.effect} (${found.reason}${found.detail === null ? '' : `: ${found.detail}`})`,
-    )
-  for (const name of ['reason', 'grant', 'key', 'team'] as const) {
+    ]
+  const warned = found.warn.flatMap(({ grant, guardrail, effect }) =>
+    effect === 'deny' ? (grant ?? guardrail ?? []) : [],
+  )
+  if (expected.warn !== undefined && !warned.includes(expected.warn))
+    return [`expected a warning of ${expected.warn}, got ${warned.length === 0 ? 'none' : warned.join(', ')}`]
+  for (const name of ['reason', 'grant', 'key', 'team', 'owner'] as const) {
     const want = expected[name]
-    if (want !== undefined && differences.length === 0 && found[name] !== want)
-      differences.push(`expected ${name} ${want}, got ${shown(found, name)}`)
+    if (want !== undefined && found[name] !== want) return [`expected ${name} ${want}, got ${found[name] ?? 'none'}`]
   }
-  return differences
-}
-
-function shown(found: Explanation, name: 'reason' | 'grant' | 'key' | 'team'): string {
-  return found[name] ?? 'none'
+  return []
 }
