@@ -7,8 +7,8 @@ import type { Remarks } from '../model/remarks.ts'
 export const organizationId = () =>
   z.string().regex(/^[^%/\s]+$/, 'an organization id must not be empty nor hold "%", "/" or spaces')
 
-/** Breaks, other controls, and characters that cannot be seen or turn the direction of a text. */
-const oneLine = /^[^\u0000-\u001F\u007F-\u009F\u200B-\u200F\u2028-\u202E\u2060-\u2069\uFEFF]*$/
+/** No breaks, other controls, and characters that cannot be seen or turn the direction of a text. */
+const oneLine = /^[^\p{Cc}\u200B-\u200F\u2028-\u202E\u2060-\u2069\uFEFF]*$/u
 
 /** A text that refusals, records and pages show as it stands. */
 const remark = (longest: number) =>
