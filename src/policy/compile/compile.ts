@@ -20,6 +20,7 @@ import { compileBudgets } from './compile-budgets.ts'
 import { compileAttempts, compileGatewayLimits, compileLimits, precedenceOf } from './compile-limits.ts'
 import { compileDevinUsers } from './devin-users.ts'
 import { createMembershipFinder } from './memberships.ts'
+import { openEntries } from './open-issuers.ts'
 import { createLimitFinder, type GatewayLimits } from './team-limits.ts'
 import { compileGuardrails } from '../guardrails/compile.ts'
 import type { GuardrailTable } from '../guardrails/guardrail.ts'
@@ -62,6 +63,7 @@ export function compilePolicies(
   const devinUserOf = compileDevinUsers(documents.devinUsers ?? [], diagnostics)
   const policy = createPolicySet(documents.revision, catalogue, teams, keys, guardrails, devinUserOf, budgets)
   diagnostics.push(
+    ...openEntries(documents.teams),
     ...unservedGrants(policy, documents.teams),
     ...unsettledBudgets(policy, documents.teams),
     ...grantWarnings(policy, documents.teams),
