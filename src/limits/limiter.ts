@@ -17,10 +17,11 @@ export interface Limit {
   readonly meter: string
   /** Name in the RateLimit fields and in refusals: `requests`, `writes`, `sessions`, `app-requests`… */
   readonly name: string
-  readonly kind: 'rate' | 'concurrency' | 'budget'
+  /** `refundable`: a rate whose uses are given back when nothing came of the request, as `sessions` is. */
+  readonly kind: 'rate' | 'concurrency' | 'refundable'
   /** Whose limit it is: the team's (its apps', callers' and operations' included), or that of all teams together. */
   readonly scope: 'team' | 'gateway'
-  /** For rates and budgets; null for concurrency. */
+  /** For rates; null for concurrency. */
   readonly quota: Quota | null
   /** For concurrency: the most at once. */
   readonly most: number

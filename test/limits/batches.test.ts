@@ -252,7 +252,10 @@ describeWithValkey('the calls of several instances', () => {
     await one?.take(second, 1)
     await one?.settle()
     expect(one?.open).toHaveLength(2)
-    for (const each of [limit('slots', null, 1), { ...limit('sessions', quota(1, 60_000)), kind: 'budget' } as const]) {
+    for (const each of [
+      limit('slots', null, 1),
+      { ...limit('sessions', quota(1, 60_000)), kind: 'refundable' } as const,
+    ]) {
       await one?.take([each], 2)
       await one?.settle()
       const { calls } = steps

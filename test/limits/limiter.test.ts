@@ -73,7 +73,7 @@ describe('limits of a request', () => {
   test('name the limit with the longest wait', () => {
     const limiter = createLocalLimiter(clocks())
     const day: Limit = rate('sessions', 1, {
-      kind: 'budget',
+      kind: 'refundable',
       quota: calendarDay,
     })
     const limits = [rate('requests', 1), day]
@@ -112,7 +112,7 @@ describe('limits of a request', () => {
 
   test('give back the budget of a call that came to nothing, and no rate', () => {
     const limiter = createLocalLimiter(clocks())
-    const limits = [rate('requests', 5), rate('sessions', 5, { kind: 'budget' })]
+    const limits = [rate('requests', 5), rate('sessions', 5, { kind: 'refundable' })]
     limiter.take(limits)
     limiter.giveBack(limits)
     expect(limiter.peek(limits).map(({ remaining }) => remaining)).toEqual([4, 5])

@@ -52,14 +52,14 @@ const anyQuota: fc.Arbitrary<Quota | null> = fc.oneof(
 
 const anyLimits = fc
   .array(
-    fc.record({ quota: anyQuota, budget: fc.boolean(), shadow: fc.boolean(), most: fc.integer({ min: 1, max: 4 }) }),
+    fc.record({ quota: anyQuota, refundable: fc.boolean(), shadow: fc.boolean(), most: fc.integer({ min: 1, max: 4 }) }),
     { minLength: 1, maxLength: 4 },
   )
   .map((list) =>
-    list.map(({ quota, budget, shadow, most }, index): Limit => ({
+    list.map(({ quota, refundable, shadow, most }, index): Limit => ({
       meter: `meter ${index}`,
       name: `limit-${index}`,
-      kind: quota === null ? 'concurrency' : budget ? 'budget' : 'rate',
+      kind: quota === null ? 'concurrency' : refundable ? 'refundable' : 'rate',
       scope: 'team',
       quota,
       most,
@@ -179,7 +179,7 @@ describeWithValkey('the script of the shared store', () => {
             for (const limit of ended.limits) if (limit.quota === null) call.report(limit, 0)
             if (!fails) continue
             local.giveBack(ended.limits, ended.cost)
-            for (const limit of ended.limits) if (limit.kind === 'budget') call.report(limit, -ended.cost)
+            for (const limit of ended.limits) if (limit.kind === 'refundable') call.report(limit, -ended.cost)
           }
           for (const { which, what, cost } of asks) {
             const limits = all.filter((_, position) => ((which >> position) & 1) === 0 || all.length === 1)

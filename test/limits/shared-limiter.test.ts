@@ -100,14 +100,14 @@ describeWithValkey('the limiter of several instances', () => {
     await one?.take(shadow)
     expect(await one?.take(shadow)).toMatchObject({ granted: true, exceeded: { name: 'shadow' } })
     const quota = { amount: 1, perMs: null, calendar: 'month', burst: null, timeZone: 'Asia/Tokyo' } as const
-    const limits = [rate('short', 1), rate('long', 1, { kind: 'budget', quota })]
+    const limits = [rate('short', 1), rate('long', 1, { kind: 'refundable', quota })]
     expect((await one?.take(limits))?.granted).toBe(true)
     expect(await one?.take(limits)).toMatchObject({ granted: false, exceeded: { name: 'long' } })
   })
 
   test('frees slots with the request, and gives budgets back', async () => {
     const [one, other] = await startInstances(2)
-    const limits = [slots('concurrent', 1), rate('sessions', 1, { kind: 'budget' })]
+    const limits = [slots('concurrent', 1), rate('sessions', 1, { kind: 'refundable' })]
     await one?.take(limits)
     expect((await other?.take(limits))?.granted).toBe(false)
     one?.limiter.release(limits)
@@ -170,7 +170,7 @@ describeWithValkey('the limiter of several instances', () => {
 
   test('decides requests behind an unanswered call together with it', async () => {
     const [one] = await startInstances(1)
-    const limits = [rate('sessions', 5, { kind: 'budget' })]
+    const limits = [rate('sessions', 5, { kind: 'refundable' })]
     const seen = await server.watch()
     server.freeze()
     const first = one?.take(limits)
@@ -332,7 +332,7 @@ describeWithValkey('the limiter of several instances', () => {
 
   test('refuses what a budget bounds while the store is away, and nothing else; counting nothing', async () => {
     const [one] = await startInstances(1)
-    const limits = [rate('requests', 10), rate('sessions', 5, { kind: 'budget' })]
+    const limits = [rate('requests', 10), rate('sessions', 5, { kind: 'refundable' })]
     await server.kill()
     await away(instances)
     expect(await one?.take(limits)).toMatchObject({ granted: false, storeAway: true, exceeded: { name: 'sessions' } })
@@ -344,7 +344,7 @@ describeWithValkey('the limiter of several instances', () => {
 
   test('lets a share of a budget through while the store is away where that was chosen', async () => {
     const all = await startInstances(2, 'share')
-    const limits = [rate('sessions', 6, { kind: 'budget' })]
+    const limits = [rate('sessions', 6, { kind: 'refundable' })]
     await server.kill()
     await away(all)
     expect(await storm(all, limits, 9)).toHaveLength(6)
@@ -356,7 +356,7 @@ describeWithValkey('the limiter of several instances', () => {
 
   test('decides requests that the store leaves hanging, and takes back what the store counted for refused ones', async () => {
     const [one] = await startInstances(1)
-    const limits = [rate('requests', 10), rate('sessions', 5, { kind: 'budget' }), slots('concurrent', 5)]
+    const limits = [rate('requests', 10), rate('sessions', 5, { kind: 'refundable' }), slots('concurrent', 5)]
     server.freeze()
     expect(await one?.take(limits)).toMatchObject({ granted: false, storeAway: true })
     server.thaw()

@@ -22,7 +22,7 @@ export function limitExceeded(team: Team, limit: Limit, retryAfterMs: number): P
     const detail = `${subject} may have ${limit.most} requests under way at once (limit ${limit.name}), and ${verb} them. Wait until some have ended.`
     return new Problem('concurrency-exceeded', detail, { fields: { 'retry-after': '1' }, members })
   }
-  const kind = limit.kind === 'budget' ? 'budget-exceeded' : 'rate-limit-exceeded'
+  const kind = limit.kind === 'refundable' ? 'budget-exceeded' : 'rate-limit-exceeded'
   const seconds = Number.isFinite(retryAfterMs) ? Math.max(1, Math.ceil(retryAfterMs / 1000)) : null
   const wait = seconds === null ? 'It never lets this through.' : `Wait ${seconds} second${seconds === 1 ? '' : 's'}.`
   return new Problem(

@@ -114,7 +114,7 @@ export function createLocalLimiter({ now, monotonic }: LimitClocks) {
       }
     },
     giveBack(limits: readonly Limit[], cost = costOfRequest): void {
-      for (const limit of limits) if (limit.kind === 'budget') meters.get(limit.meter)?.meter.giveBack(cost)
+      for (const limit of limits) if (limit.kind === 'refundable') meters.get(limit.meter)?.meter.giveBack(cost)
     },
   }
 }

@@ -48,8 +48,8 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
   const isAlone = (): boolean => store.away || monotonic() < retoldAtMs
 
   function judgeHere(limits: readonly Limit[], cost: number): LimitDecision {
-    const budget = limits.find(({ kind, shadow }) => kind === 'budget' && !shadow)
-    if (budget !== undefined && budgetsWhenAway === 'refuse') return unjudged(budget)
+    const costly = limits.find(({ kind, shadow }) => kind === 'refundable' && !shadow)
+    if (costly !== undefined && budgetsWhenAway === 'refuse') return unjudged(costly)
     const decision = here.take(limits, cost, store.state.instances)
     if (decision.granted) hold(limits, [])
     if (!store.away) report(limits)
@@ -153,7 +153,7 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
     giveBack(limits: readonly Limit[], cost = costOfRequest): void {
       here.giveBack(limits, cost)
       if (store.away) return
-      for (const limit of limits) if (limit.kind === 'budget') calls.reportUses({ limit, count: -cost })
+      for (const limit of limits) if (limit.kind === 'refundable') calls.reportUses({ limit, count: -cost })
     },
     /** Resolves when the store has heard of all that is over, or cannot. */
     close(): Promise<void> {

@@ -133,7 +133,7 @@ interface Whose extends Pick<Limit, 'meter' | 'scope' | 'shadow'> {
 
 function limitsOf(rules: LimitRules, { meter, prefix, scope, shadow }: Whose, operation: Operation): Limit[] {
   const made: Limit[] = []
-  const rate = (name: string, quota: Quota | null, kind: 'rate' | 'budget'): void => {
+  const rate = (name: string, quota: Quota | null, kind: 'rate' | 'refundable'): void => {
     if (quota === null) return
     made.push({
       meter: `${meter} ${name} ${spanName(quota)}`,
@@ -157,7 +157,7 @@ function limitsOf(rules: LimitRules, { meter, prefix, scope, shadow }: Whose, op
       most: rules.concurrent,
       shadow,
     })
-  if (operation.id === sessionCreate) rate('sessions', rules.sessions, 'budget')
+  if (operation.id === sessionCreate) rate('sessions', rules.sessions, 'refundable')
   return made
 }
 
