@@ -103,21 +103,24 @@ function verifyToken(
   const [encodedHeader = '', encodedPayload = ''] = token.split('.', 2)
   const claims = parsePart(encodedPayload)
   const header = parsePart(encodedHeader)
-  const verified = verifyParts(token, header, claims, issuers, now)
   const noteSeen = (settled: Verification): Verification => {
     if (settled instanceof TokenProblem) settled.seen = unverifiedToken(header, claims, issuers)
     return settled
   }
-  return verified instanceof Promise ? verified.then(noteSeen) : noteSeen(verified)
+  const use = readForm(token, header, claims, issuers)
+  if (use instanceof Problem) return noteSeen(use)
+  return checkSignature(token, use).then((refusal) =>
+    noteSeen(refusal ?? identityIn(use.claims, use.issuer.settings, now())),
+  )
 }
 
-function verifyParts(
+/** What chooses the keys to verify a token with, or why it has none. */
+function readForm(
   token: string,
   header: Claims | null,
   claims: Claims | null,
   issuers: ReadonlyMap<string, Issuer>,
-  now: () => number,
-): Verification | Promise<Verification> {
+): KeyUse | Problem {
   if (!isCanonicalJwt(token)) return rejected(isEncryptedJwt(token) ? 'encrypted' : 'malformed')
   if (claims === null || header === null) return rejected('malformed')
   // Unverified: it chooses whose keys to try, and principalOf() checks it again once the signature has been.
@@ -125,11 +128,7 @@ function verifyParts(
   if (claimedIssuer === undefined) return rejected('claim-missing', 'The token lacks the claim `iss`.')
   const issuer = typeof claimedIssuer === 'string' ? issuers.get(claimedIssuer) : undefined
   if (issuer === undefined) return rejected('issuer-unknown')
-  const use = readHeader(header, issuer.algorithms)
-  if (use instanceof Problem) return use
-  return checkSignature(token, use, issuer.keys).then(
-    (refusal) => refusal ?? identityIn(claims, issuer.settings, now()),
-  )
+  return readHeader(header, claims, issuer)
 }
 
 /** Only for claims whose signature was verified. */
@@ -142,8 +141,10 @@ function identityIn(claims: Claims, settings: IssuerConfig, nowMs: number): Veri
   }
 }
 
-/** The header members that choose a key. */
+/** The issuer, the header members that choose one of its keys, and what the signature has to vouch for. */
 interface KeyUse {
+  readonly claims: Claims
+  readonly issuer: Issuer
   readonly alg: Algorithm
   readonly kid: string | null
 }
@@ -152,15 +153,15 @@ interface KeyUse {
  * What the header may decide: the algorithm among the allowed ones, and which of the issuer's keys. Keys and key
  * addresses inside it (`jwk`, `jku`, `x5c`, `x5u`) are not looked at.
  */
-function readHeader(header: Claims, algorithms: ReadonlySet<Algorithm>): KeyUse | Problem {
+function readHeader(header: Claims, claims: Claims, issuer: Issuer): KeyUse | Problem {
   const { alg, kid, crit, typ } = header
-  if (typeof alg !== 'string' || !isSignatureAlgorithm(alg) || !algorithms.has(alg))
+  if (typeof alg !== 'string' || !isSignatureAlgorithm(alg) || !issuer.algorithms.has(alg))
     return rejected('algorithm-not-allowed')
   // RFC 7515 section 4.1.11: an extension that is not understood makes the token invalid, and none is understood here.
   if (crit !== undefined) return rejected('critical-header')
   if (typ !== undefined && !isTokenType(typ)) return rejected('token-type')
   if (kid !== undefined && typeof kid !== 'string') return rejected('malformed')
-  return { alg, kid: kid ?? null }
+  return { claims, issuer, alg, kid: kid ?? null }
 }
 
 /**
@@ -174,7 +175,7 @@ function isTokenType(typ: unknown): boolean {
 }
 
 /** Null when a key has signed it. Keys that are known are tried first; the issuer is asked when none of them has. */
-async function checkSignature(token: string, { alg, kid }: KeyUse, keys: SigningKeys): Promise<Problem | null> {
+async function checkSignature(token: string, { alg, kid, issuer: { keys } }: KeyUse): Promise<Problem | null> {
   const known = keys.candidates(alg, kid)
   if (await isSignedByAny(token, known)) return null
   if (kid !== null && known.length > 0) {
@@ -190,9 +191,11 @@ async function checkSignature(token: string, { alg, kid }: KeyUse, keys: Signing
   return rejected(known.length + fresh.length === 0 ? 'key-unknown' : 'signature-invalid')
 }
 
-async function isSignedByAny(token: string, keys: readonly SigningKey[]): Promise<boolean> {
-  for (const key of keys) if (await isSignedBy(token, key)) return true
-  return false
+/** Tries one after the other: most tokens name the one key. */
+function isSignedByAny(token: string, [first, ...others]: readonly SigningKey[]): Promise<boolean> {
+  if (first === undefined) return Promise.resolve(false)
+  const signed = isSignedBy(token, first)
+  return others.length === 0 ? signed : signed.then((isSigned) => isSigned || isSignedByAny(token, others))
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

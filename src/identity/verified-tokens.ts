@@ -70,12 +70,20 @@ export class VerifiedTokens {
 
   #waitFor(pending: Promise<Verification>, digest: string): Promise<Verification> {
     const before = this.#generation
-    const shared = pending
-      .then((verified) => this.#note(verified, digest, before))
-      .finally(() => {
-        // Another one may have begun since.
-        if (this.#underWay.get(digest) === shared) this.#underWay.delete(digest)
-      })
+    const over = (): void => {
+      // Another one may have begun since.
+      if (this.#underWay.get(digest) === shared) this.#underWay.delete(digest)
+    }
+    const shared: Promise<Verification> = pending.then(
+      (verified) => {
+        over()
+        return this.#note(verified, digest, before)
+      },
+      (error: unknown) => {
+        over()
+        throw error
+      },
+    )
     this.#underWay.set(digest, shared)
     return shared
   }
