@@ -5,12 +5,7 @@ import { setImmediate, setTimeout } from 'node:timers/promises'
 import * as zlib from 'node:zlib'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import {
-  inspectCompressed,
-  type InspectedHead,
-  type InspectionLimits,
-  type Inspector,
-} from '../../src/gateway/responses/compressed-answer.ts'
+import { Inspector, type InspectedHead, type InspectionLimits } from '../../src/gateway/responses/compressed-answer.ts'
 import { decodersFor, type Decoder } from '../../src/http/content-coding.ts'
 import { acceptedCodings } from '../../src/http/accept-encoding.ts'
 import { createLeakGuard, type LeakGuard } from '../../src/gateway/responses/leak-guard.ts'
@@ -86,7 +81,7 @@ class Caller {
         this.flow.push(more)
       },
     }
-    this.inspector = inspectCompressed(guard, decoders(spelling), receiver, limits)
+    this.inspector = new Inspector(guard, decoders(spelling), receiver, limits)
   }
 
   async receive(chunks: readonly Buffer[]): Promise<this> {
@@ -444,7 +439,7 @@ test('the decoders of an answer are closed when the caller leaves and when it fa
       onError: () => failed.resolve(),
       onFlow: () => {},
     }
-    const inspector = inspectCompressed(guardOf(key), watched, receiver, { maxBufferedBytes: 8, maxDecodedBytes: 8 })
+    const inspector = new Inspector(guardOf(key), watched, receiver, { maxBufferedBytes: 8, maxDecodedBytes: 8 })
     inspector.push(chunk)
     expect(streams.map((stream) => stream.destroyed)).toEqual([false, false])
     if (chunk.length === 1000) await failed.promise
@@ -459,7 +454,7 @@ test('an answer without coding is not for the inspector', () => {
 
 test('the caller who leaves during a callback hears nothing more', async () => {
   const events: string[] = []
-  const inspector = inspectCompressed(guardOf(key), decoders('gzip'), {
+  const inspector = new Inspector(guardOf(key), decoders('gzip'), {
     onHead: () => {
       events.push('head')
       inspector.abort()

@@ -32,15 +32,6 @@ export interface InspectionReceiver {
   onFlow(more: boolean): void
 }
 
-export interface Inspector {
-  push(chunk: Buffer): void
-  end(): void
-  resume(): void
-  /** Frees everything: the caller or the upstream is gone. */
-  abort(): void
-  readonly found: number
-}
-
 export interface InspectionLimits {
   /** Compressed bytes up to which an answer is held until it is complete. */
   readonly maxBufferedBytes: number
@@ -56,188 +47,141 @@ const maxSyncDecodedBytes = 256 * 1024
 /**
  * Looks for keys in a compressed answer. One within the limits is held, decoded and searched: clean, its original bytes go on;
  * otherwise the masked bytes without coding. A larger one, a decompression bomb among them, is decoded, masked and handed on
- * as it comes; memory stays bounded as long as `onFlow` is heeded. `decoders` is what `decodersFor` gave; throws TypeError when empty.
+ * as it comes; memory stays bounded as long as `onFlow` is heeded.
  */
-export function inspectCompressed(
-  guard: LeakGuard,
-  decoders: readonly Decoder[],
-  receiver: InspectionReceiver,
-  limits: InspectionLimits = defaultLimits,
-): Inspector {
-  if (decoders.length === 0) throw new TypeError('Nothing to decode: an answer without coding needs a scanner only')
-  return new HeldInspector(guard, decoders, receiver, limits)
-}
-
-/** Holds an answer; hands over to a streaming inspector when it grows too large. */
-class HeldInspector implements Inspector {
+export class Inspector {
   readonly #guard: LeakGuard
   readonly #decoders: readonly Decoder[]
   readonly #receiver: InspectionReceiver
   readonly #limits: InspectionLimits
+  readonly #scanner: Scanner
   #held: Buffer[] = []
   #size = 0
-  #streaming: Inspector | null = null
-  #found = 0
+  /** The decoders one behind the other, for an answer that is not held. */
+  #streams: readonly Transform[] | null = null
+  /** A key was found in bytes that no decoder shows. */
+  #isHidden = false
+  #begun = false
   #over = false
 
-  constructor(guard: LeakGuard, decoders: readonly Decoder[], receiver: InspectionReceiver, limits: InspectionLimits) {
+  /** `decoders` is what `decodersFor` gave; throws TypeError when empty. */
+  constructor(
+    guard: LeakGuard,
+    decoders: readonly Decoder[],
+    receiver: InspectionReceiver,
+    limits: InspectionLimits = defaultLimits,
+  ) {
+    if (decoders.length === 0) throw new TypeError('Nothing to decode: an answer without coding needs a scanner only')
     this.#guard = guard
     this.#decoders = decoders
     this.#receiver = receiver
     this.#limits = limits
+    this.#scanner = guard.createScanner()
   }
 
+  /** Keys masked so far. */
   get found(): number {
-    return this.#streaming?.found ?? this.#found
+    return this.#isHidden ? Math.max(this.#scanner.found, 1) : this.#scanner.found
   }
 
   push(chunk: Buffer): void {
     if (this.#over) return
-    if (this.#streaming !== null) {
-      this.#streaming.push(chunk)
-      return
-    }
-    this.#held.push(chunk)
-    this.#size += chunk.length
-    if (this.#size > this.#limits.maxBufferedBytes) this.#stream(this.#held)
+    if (this.#streams === null) {
+      this.#held.push(chunk)
+      this.#size += chunk.length
+      if (this.#size > this.#limits.maxBufferedBytes) this.#stream(this.#held)
+    } else if (chunk.length > 0 && this.#streams[0]?.write(chunk) === false) this.#receiver.onFlow(false)
   }
 
   end(): void {
     if (this.#over) return
-    if (this.#streaming !== null) this.#streaming.end()
-    else this.#search(Buffer.concat(this.#held))
+    if (this.#streams === null) this.#search(Buffer.concat(this.#held))
+    else this.#streams[0]?.end()
   }
 
   resume(): void {
-    this.#streaming?.resume()
+    this.#streams?.at(-1)?.resume()
   }
 
+  /** Frees everything: the caller or the upstream is gone. */
   abort(): void {
     this.#over = true
     this.#held = []
-    this.#streaming?.abort()
+    for (const stream of this.#streams ?? []) stream.destroy()
   }
 
-  #stream(chunks: readonly Buffer[]): Inspector {
-    const streaming = new StreamingInspector(this.#guard, this.#decoders, this.#receiver)
-    this.#streaming = streaming
+  /** Decodes, masks and hands on what comes, at the pace of the slower of caller and decoder. */
+  #stream(chunks: readonly Buffer[]): void {
     this.#held = []
-    for (const chunk of chunks) streaming.push(chunk)
-    return streaming
+    const streams = this.#decoders.map((decoder) => decoder.createStream())
+    this.#streams = streams
+    for (const [index, stream] of streams.entries()) {
+      streams[index - 1]?.pipe(stream)
+      stream.on('error', (error) => this.#fail(error))
+    }
+    const last = streams.at(-1)
+    streams[0]?.on('drain', () => this.#receiver.onFlow(true))
+    last?.on('data', (chunk: Buffer) => {
+      if (!this.#pass(this.#scanner.push(chunk), true, null)) last.pause()
+    })
+    last?.on('end', () => this.#finish(this.#scanner.end(), true, null))
+    for (const chunk of chunks) this.push(chunk)
   }
 
   #search(original: Buffer): void {
     this.#held = []
     // An empty body is not valid in any coding, but common.
     if (original.length === 0) {
-      this.#finish(original, false)
+      this.#finish(original, false, 0)
       return
     }
     const { maxDecodedBytes } = this.#limits
     if (original.length <= maxSyncBytes) {
       const layers = decodeLayersSync(this.#decoders, original, Math.min(maxDecodedBytes, maxSyncDecodedBytes))
-      if (layers instanceof Error) this.#fail(layers)
-      else if (layers !== null) this.#judge(original, layers)
-      if (layers !== null) return
+      if (layers !== null) {
+        this.#judge(original, layers)
+        return
+      }
     }
     void decodeLayers(this.#decoders, original, maxDecodedBytes).then((layers) => {
-      if (layers instanceof Error) this.#fail(layers)
-      else if (layers !== null) this.#judge(original, layers)
-      else if (!this.#over) this.#stream([original]).end()
+      if (this.#over) return
+      if (layers !== null) this.#judge(original, layers)
+      else {
+        this.#stream([original])
+        this.end()
+      }
     })
   }
 
-  #judge(original: Buffer, layers: readonly Buffer[]): void {
+  #judge(original: Buffer, layers: readonly Buffer[] | Error): void {
     if (this.#over) return
+    if (layers instanceof Error) {
+      this.#fail(layers)
+      return
+    }
     // Codings have room for bytes that no decoder shows (a file name in gzip, skippable frames in zstd), so what lies above
     // the innermost layer is searched as well.
     const outer = [original, ...layers.slice(0, -1)]
-    const hidden = outer.some((bytes) => this.#guard.maskBuffer(bytes) !== bytes)
+    this.#isHidden = outer.some((bytes) => this.#guard.maskBuffer(bytes) !== bytes)
     const decoded = layers.at(-1) ?? original
-    const scanner = this.#guard.createScanner()
-    const masked = [scanner.push(decoded), scanner.end()].filter((part) => part !== null)
-    this.#found = hidden ? Math.max(scanner.found, 1) : scanner.found
-    if (this.#found === 0) this.#finish(original, false)
-    else this.#finish(Buffer.concat(masked), true)
-  }
-
-  #finish(bytes: Buffer, identity: boolean): void {
-    this.#receiver.onHead({ identity, length: bytes.length })
-    if (!this.#over && bytes.length > 0) this.#receiver.onData(bytes)
-    if (this.#over) return
-    this.#over = true
-    this.#receiver.onEnd(this.#found)
-  }
-
-  #fail(error: Error): void {
-    if (this.#over) return
-    this.#over = true
-    this.#receiver.onError(error)
-  }
-}
-
-/** Decodes, masks and hands on as the answer comes, at the pace of the slower of caller and decoder. */
-class StreamingInspector implements Inspector {
-  readonly #scanner: Scanner
-  readonly #receiver: InspectionReceiver
-  readonly #stages: readonly Transform[]
-  #begun = false
-  #over = false
-
-  constructor(guard: LeakGuard, decoders: readonly Decoder[], receiver: InspectionReceiver) {
-    this.#scanner = guard.createScanner()
-    this.#receiver = receiver
-    this.#stages = decoders.map((decoder) => decoder.createStream())
-    for (const [index, stage] of this.#stages.entries()) {
-      this.#stages[index - 1]?.pipe(stage)
-      stage.on('error', (error) => this.#fail(error))
-    }
-    this.#stages.at(0)?.on('drain', () => receiver.onFlow(true))
-    this.#stages.at(-1)?.on('data', (chunk: Buffer) => this.#pass(this.#scanner.push(chunk)))
-    this.#stages.at(-1)?.on('end', () => this.#end())
-  }
-
-  get found(): number {
-    return this.#scanner.found
-  }
-
-  push(chunk: Buffer): void {
-    if (this.#over || chunk.length === 0) return
-    if (this.#stages[0]?.write(chunk) === false) this.#receiver.onFlow(false)
-  }
-
-  end(): void {
-    if (!this.#over) this.#stages[0]?.end()
-  }
-
-  resume(): void {
-    this.#stages.at(-1)?.resume()
-  }
-
-  abort(): void {
-    this.#over = true
-    for (const stage of this.#stages) stage.destroy()
-  }
-
-  #pass(chunk: Buffer | null): void {
-    if (this.#over || chunk === null) return
-    this.#begin()
-    if (!this.#over && !this.#receiver.onData(chunk)) this.#stages.at(-1)?.pause()
+    const masked = Buffer.concat([this.#scanner.push(decoded), this.#scanner.end()].filter((part) => part !== null))
+    if (this.found === 0) this.#finish(original, false, original.length)
+    else this.#finish(masked, true, masked.length)
   }
 
   /** The head waits for the first decoded byte, so that an answer that cannot be decoded can still be refused. */
-  #begin(): void {
-    if (this.#begun) return
+  #pass(bytes: Buffer | null, identity: boolean, length: number | null): boolean {
+    if (this.#over || bytes === null) return true
+    if (!this.#begun) this.#receiver.onHead({ identity, length })
     this.#begun = true
-    this.#receiver.onHead({ identity: true, length: null })
+    return this.#over || bytes.length === 0 || this.#receiver.onData(bytes)
   }
 
-  #end(): void {
-    this.#pass(this.#scanner.end())
-    this.#begin()
+  #finish(last: Buffer | null, identity: boolean, length: number | null): void {
+    this.#pass(last ?? nothing, identity, length)
     if (this.#over) return
     this.#over = true
-    this.#receiver.onEnd(this.#scanner.found)
+    this.#receiver.onEnd(this.found)
   }
 
   #fail(error: Error): void {
@@ -246,6 +190,8 @@ class StreamingInspector implements Inspector {
     this.#receiver.onError(error)
   }
 }
+
+const nothing = Buffer.alloc(0)
 
 type Layers = Buffer[] | Error | null
 

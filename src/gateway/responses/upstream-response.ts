@@ -5,7 +5,7 @@ import type { Dispatcher } from 'undici'
 import type { ResponseSink, ResponseSource } from '../../cache/response-stream.ts'
 import type { KeyVersion } from '../../keys/keyring.ts'
 import { Problem } from '../../problems.ts'
-import { inspectCompressed, type Inspector } from './compressed-answer.ts'
+import { Inspector } from './compressed-answer.ts'
 import { decodersFor, type Decoder } from '../../http/content-coding.ts'
 import type { RequestContext } from '../context.ts'
 import { restMs } from '../../http/retry-after.ts'
@@ -225,7 +225,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
 
   #inspect(decoders: readonly Decoder[]): Inspector {
     this.#takeTurns()
-    return inspectCompressed(this.#guard, decoders, {
+    return new Inspector(this.#guard, decoders, {
       onHead: ({ identity, length }) => {
         if (identity && this.#answer !== null) this.#answer = weakened(this.#answer)
         this.#head(length, identity ? null : (this.#answer?.contentEncoding ?? null))
