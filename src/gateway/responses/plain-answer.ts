@@ -14,18 +14,24 @@ import { proxyStatus } from '../upstream/errors.ts'
 const maxDecodedBytes = 4 * 1024 * 1024
 
 /** Feeds its sink the answer without coding. */
-export class PlainAnswer implements ResponseSink {
-  readonly #sink: ResponseSink
+export class PlainAnswer implements CacheSink {
+  readonly #sink: ResponseSink & Partial<CacheSink>
   readonly #refusal: (why: string) => Problem
+  readonly #isHead: boolean
   #decoders: readonly Decoder[] = []
   #head: ResponseHead | null = null
   #held: Buffer[] = []
   #over = false
 
-  /** `refusal` is what the sink gets in place of an answer that cannot be decoded. */
-  constructor(sink: ResponseSink, refusal: (why: string) => Problem) {
+  /** `refusal` is what the sink gets in place of an answer that cannot be decoded. `isHead`: there is no body to decode. */
+  constructor(sink: ResponseSink & Partial<CacheSink>, refusal: (why: string) => Problem, isHead = false) {
     this.#sink = sink
     this.#refusal = refusal
+    this.#isHead = isHead
+  }
+
+  outcome(outcome: CacheOutcome): void {
+    this.#sink.outcome?.(outcome)
   }
 
   attach(flow: ResponseSource): void {
@@ -40,10 +46,13 @@ export class PlainAnswer implements ResponseSink {
 
   head(head: ResponseHead): void {
     const coding = firstValue(head.fields, 'content-encoding')
-    const hasBody = head.status !== 204 && head.status !== 304
+    const hasBody = !this.#isHead && head.status !== 204 && head.status !== 304
     this.#decoders = coding === null || !hasBody ? [] : (decodersFor(coding) ?? [])
-    if (this.#decoders.length === 0) this.#sink.head(head)
-    else this.#head = head
+    if (this.#decoders.length > 0) this.#head = head
+    // How long it would be without its coding is not known.
+    else if (this.#isHead && coding !== null)
+      this.#sink.head({ ...head, fields: withoutCoding(head.fields), length: null })
+    else this.#sink.head(head)
   }
 
   data(chunk: Buffer): boolean {
@@ -85,28 +94,8 @@ export class PlainAnswer implements ResponseSink {
  */
 export function inTakenCoding(caller: CacheSink, method: string, acceptEncoding: string | undefined): CacheSink {
   if (acceptEncoding !== undefined && asksFor(acceptEncoding, sharedCoding)) return caller
-  return method === 'GET' || method === 'HEAD' ? new PlainForCaller(caller, method === 'HEAD') : caller
-}
-
-class PlainForCaller extends PlainAnswer implements CacheSink {
-  readonly #caller: CacheSink
-  readonly #isHead: boolean
-
-  constructor(caller: CacheSink, isHead: boolean) {
-    super(caller, broken)
-    this.#caller = caller
-    this.#isHead = isHead
-  }
-
-  outcome(outcome: CacheOutcome): void {
-    this.#caller.outcome(outcome)
-  }
-
-  override head(head: ResponseHead): void {
-    const isCoded = this.#isHead && firstValue(head.fields, 'content-encoding') !== null
-    // How long it would be without its coding is not known.
-    super.head(isCoded ? { ...head, fields: withoutCoding(head.fields), length: null } : head)
-  }
+  const isHead = method === 'HEAD'
+  return isHead || method === 'GET' ? new PlainAnswer(caller, broken, isHead) : caller
 }
 
 function broken(why: string): Problem {

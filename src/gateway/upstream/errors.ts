@@ -9,14 +9,8 @@ import { Problem, type ProblemKindName, type ProblemOptions } from '../../proble
  */
 export type CallStage = 'connecting' | 'sent' | 'head' | 'body'
 
-interface Row {
-  readonly kind: ProblemKindName
-  /** Error type of RFC 9209. */
-  readonly error: string
-  readonly detail: string
-  readonly reason?: string
-  readonly fields?: Readonly<Record<string, string>>
-}
+/** The kind of the problem, the error type of RFC 9209, and the words. */
+type Row = readonly [kind: ProblemKindName, error: string, detail: string, options?: ProblemOptions]
 
 const unreachable = 'The Devin API could not be reached. Nothing was sent; try again later.'
 const late = 'The Devin API could not be reached in time. Nothing was sent; try again later.'
@@ -24,74 +18,68 @@ const tls =
   'The certificate of the Devin API was not accepted, so nothing was sent. The operator has to check upstream.origin and upstream.ca.'
 const mayHaveHappened = 'A write may have happened: read back before you repeat it.'
 
-const exhausted: Row = {
-  kind: 'overloaded',
-  error: 'proxy_internal_error',
-  detail:
-    'This gateway has no descriptor, port or memory left for another connection. Nothing was sent; try again after Retry-After.',
-  reason: 'upstream-no-descriptors',
-  fields: { 'retry-after': '1' },
-}
-const tlsRefused: Row = { kind: 'upstream-tls-failed', error: 'tls_certificate_error', detail: tls }
-const tlsBroken: Row = { kind: 'upstream-tls-failed', error: 'tls_protocol_error', detail: tls }
-
-function unreachableBy(error: string): Row {
-  return { kind: 'upstream-unreachable', error, detail: unreachable }
-}
+const exhausted: Row = [
+  'overloaded',
+  'proxy_internal_error',
+  'This gateway has no descriptor, port or memory left for another connection. Nothing was sent; try again after Retry-After.',
+  { reason: 'upstream-no-descriptors', fields: { 'retry-after': '1' } },
+]
+const tlsRefused: Row = ['upstream-tls-failed', 'tls_certificate_error', tls]
+const tlsBroken: Row = ['upstream-tls-failed', 'tls_protocol_error', tls]
+const noRoute: Row = ['upstream-unreachable', 'destination_ip_unroutable', unreachable]
+const noName: Row = ['upstream-unreachable', 'dns_error', unreachable]
+const tooLate: Row = ['upstream-timeout', 'connection_timeout', late]
 
 /** Before a connection was there, by the code of the error. */
 const connecting: Readonly<Record<string, Row>> = {
-  ECONNREFUSED: unreachableBy('connection_refused'),
-  ENOTFOUND: unreachableBy('dns_error'),
-  EAI_AGAIN: unreachableBy('dns_error'),
-  EHOSTUNREACH: unreachableBy('destination_ip_unroutable'),
-  ENETUNREACH: unreachableBy('destination_ip_unroutable'),
-  ETIMEDOUT: { kind: 'upstream-timeout', error: 'connection_timeout', detail: late },
-  UND_ERR_CONNECT_TIMEOUT: { kind: 'upstream-timeout', error: 'connection_timeout', detail: late },
+  ECONNREFUSED: ['upstream-unreachable', 'connection_refused', unreachable],
+  ENOTFOUND: noName,
+  EAI_AGAIN: noName,
+  EHOSTUNREACH: noRoute,
+  ENETUNREACH: noRoute,
+  ETIMEDOUT: tooLate,
+  UND_ERR_CONNECT_TIMEOUT: tooLate,
   EMFILE: exhausted,
   ENFILE: exhausted,
   ENOBUFS: exhausted,
   ENOMEM: exhausted,
   EADDRNOTAVAIL: exhausted,
 }
+const terminated: Row = ['upstream-unreachable', 'connection_terminated', unreachable]
 
-const silent: Row = {
-  kind: 'upstream-timeout',
-  error: 'http_response_timeout',
-  detail: `The Devin API did not answer in time. ${mayHaveHappened}`,
-}
-const stopped: Row = {
-  kind: 'upstream-timeout',
-  error: 'http_response_timeout',
-  detail: 'The answer of the Devin API stopped half way.',
-}
-const malformed: Row = {
-  kind: 'upstream-answer-refused',
-  error: 'http_protocol_error',
-  detail: `The answer of the Devin API is not well-formed HTTP and was not passed on. ${mayHaveHappened}`,
-}
-const incomplete: Row = {
-  kind: 'upstream-answer-refused',
-  error: 'http_response_incomplete',
-  detail: `The answer of the Devin API broke off before its head was complete. ${mayHaveHappened}`,
-}
-const brokenBefore: Row = {
-  kind: 'upstream-unreachable',
-  error: 'connection_terminated',
-  detail: `The connection to the Devin API broke before an answer came. ${mayHaveHappened}`,
-}
-const brokenWithin: Row = {
-  kind: 'upstream-unreachable',
-  error: 'connection_terminated',
-  detail: `The connection to the Devin API broke in the middle of its answer. ${mayHaveHappened}`,
-}
+const silent: Row = [
+  'upstream-timeout',
+  'http_response_timeout',
+  `The Devin API did not answer in time. ${mayHaveHappened}`,
+]
+const stopped: Row = ['upstream-timeout', 'http_response_timeout', 'The answer of the Devin API stopped half way.']
+const malformed: Row = [
+  'upstream-answer-refused',
+  'http_protocol_error',
+  `The answer of the Devin API is not well-formed HTTP and was not passed on. ${mayHaveHappened}`,
+]
+const incomplete: Row = [
+  'upstream-answer-refused',
+  'http_response_incomplete',
+  `The answer of the Devin API broke off before its head was complete. ${mayHaveHappened}`,
+]
+const brokenBefore: Row = [
+  'upstream-unreachable',
+  'connection_terminated',
+  `The connection to the Devin API broke before an answer came. ${mayHaveHappened}`,
+]
+const brokenWithin: Row = [
+  'upstream-unreachable',
+  'connection_terminated',
+  `The connection to the Devin API broke in the middle of its answer. ${mayHaveHappened}`,
+]
 
 /** The problem a caller sees for an error of the connection to the upstream. */
 export function upstreamProblem(error: unknown, stage: CallStage): Problem {
   if (error instanceof Problem) return error
-  const { kind, detail, reason, fields, error: type } = rowFor(error, stage)
-  const options: ProblemOptions = { fields: { ...fields, 'proxy-status': proxyStatus(type) }, cause: error }
-  return new Problem(kind, detail, reason === undefined ? options : { ...options, reason })
+  const [kind, type, detail, options] = rowFor(error, stage)
+  const fields = { ...options?.fields, 'proxy-status': proxyStatus(type) }
+  return new Problem(kind, detail, { ...options, fields, cause: error })
 }
 
 /** An answer whose status is not valid in HTTP (RFC 9110 section 15). */
@@ -172,7 +160,7 @@ export function blamesUpstream(error: unknown): boolean {
 
 function rowFor(error: unknown, stage: CallStage): Row {
   const code = codeOf(error)
-  if (stage === 'connecting') return connecting[code] ?? tlsRow(code) ?? unreachableBy('connection_terminated')
+  if (stage === 'connecting') return connecting[code] ?? tlsRow(code) ?? terminated
   if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'ETIMEDOUT') return silent
   if (code === 'UND_ERR_BODY_TIMEOUT') return stopped
   if (stage === 'sent') return tlsRow(code) ?? brokenBefore
