@@ -39,5 +39,3 @@ export function createStatistics() {
     },
   }
 }
-
-export type Statistics = ReturnType<typeof createStatistics>

@@ -198,8 +198,6 @@ export function createLivePolicies(
   }
 }
 
-export type LivePolicies = ReturnType<typeof createLivePolicies>
-
 const refusalText = {
   refused: 'the changed policies were refused; the ones before stay in force',
   deferred: 'the changed policies were refused; the ones before stay in force',

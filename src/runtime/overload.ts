@@ -30,5 +30,3 @@ export function watchOverload({ eventLoopDelay, log }: Core) {
     },
   }
 }
-
-export type OverloadWatch = ReturnType<typeof watchOverload>

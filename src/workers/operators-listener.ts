@@ -51,8 +51,6 @@ export function createWorkersListener(pool: Pool) {
   }
 }
 
-export type WorkersListener = ReturnType<typeof createWorkersListener>
-
 async function answer(pool: Pool, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const path = (request.url ?? '').split('?', 1)[0] ?? ''
   const route = `${request.method} ${path}`

@@ -21,8 +21,6 @@ export class InFlightFetch implements FetchLease, BarredFetch, ResponseSink, Res
   readonly kind = 'fetch'
   readonly plan: FetchPlan
   barred = false
-  /** Its number among the calls under way. */
-  place = -1
   deadline: NodeJS.Timeout | null = null
   readonly #callers: FetchCallers
   readonly #parts: FetchParts

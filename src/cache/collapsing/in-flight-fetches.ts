@@ -9,7 +9,6 @@ import { isOfTheAsker, mayPass, restProblem } from '../failures.ts'
 import type { FetchParts } from '../fetch-plan.ts'
 import type { CacheOutcome } from '../cache-request.ts'
 import type { ResponseHead } from '../response-stream.ts'
-import { SlotMap } from '../memory/slot-map.ts'
 import { pathTag } from '../invalidation/tags.ts'
 import type { CacheAnswer, FetchLease, Refresh, CacheWait } from '../acquired.ts'
 import { WaitingCaller, type FetchCallbacks } from './callers.ts'
@@ -38,9 +37,9 @@ const unsharedMs = 10_000
 
 export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFetchesOptions) {
   const { monotonic } = parts
-  const underWay = new SlotMap<InFlightFetch>()
-  /** Numbers of calls under way, by key. */
-  const joinable = new Map<string, number>()
+  const underWay = new Set<InFlightFetch>()
+  /** By key. */
+  const joinable = new Map<string, InFlightFetch>()
   const unsharedUntil = new Map<string, number>()
   let sequence = 0
 
@@ -51,10 +50,10 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
 
   /** Adds a caller to the call that is under way; null where it has to ask by itself. */
   function join(read: CacheRead, before: WaitingCaller | null): WaitingCaller | null {
-    const fetch = joinableFor(read.parsed.key)
+    const fetch = joinable.get(read.parsed.key)
     // A caller who sends no-cache wants an answer that is younger than its request.
     const mayJoin = isWhole(read) && read.parsed.directives?.noCache !== true
-    if (fetch === null || !mayJoin || fetch.waiting >= maxWaiters) return null
+    if (fetch === undefined || !mayJoin || fetch.waiting >= maxWaiters) return null
     const waiter = before ?? new WaitingCaller(read)
     fetch.join(waiter)
     fetch.deadline ??= setTimeout(() => fetch.expire(), maxWaitMs).unref()
@@ -62,12 +61,7 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
   }
 
   function joinableIsFull({ parsed }: CacheRead): boolean {
-    return (joinableFor(parsed.key)?.waiting ?? 0) >= maxWaiters
-  }
-
-  function joinableFor(key: string): InFlightFetch | null {
-    const place = joinable.get(key)
-    return place === undefined ? null : underWay.at(place)
+    return (joinable.get(parsed.key)?.waiting ?? 0) >= maxWaiters
   }
 
   function lease(read: CacheRead, need: Need, mayBeJoined: boolean, isForStore = false): InFlightFetch {
@@ -81,14 +75,14 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
       sendAway,
       leaseAgain: (again) => lease(again, { fwd: 'miss', candidate: null }, mayBeJoined),
       closed: () => close(fetch),
-      ended: () => underWay.remove(fetch.place),
+      ended: () => void underWay.delete(fetch),
     }
     const fetch: InFlightFetch = new InFlightFetch(plan, parts, callbacks, isForStore)
-    fetch.place = underWay.add(fetch)
+    underWay.add(fetch)
     if (mayBeJoined) {
-      const before = joinableFor(parsed.key)
-      if (before !== null) close(before)
-      joinable.set(parsed.key, fetch.place)
+      const before = joinable.get(parsed.key)
+      if (before !== undefined) close(before)
+      joinable.set(parsed.key, fetch)
     }
     return fetch
   }
@@ -129,7 +123,7 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
   }
 
   function close(fetch: InFlightFetch): void {
-    if (joinableFor(fetch.plan.key) === fetch) joinable.delete(fetch.plan.key)
+    if (joinable.get(fetch.plan.key) === fetch) joinable.delete(fetch.plan.key)
     if (fetch.deadline !== null) clearTimeout(fetch.deadline)
     fetch.deadline = null
   }

@@ -96,8 +96,6 @@ export function createInvalidation(options: InvalidationOptions) {
   }
 }
 
-export type Invalidation = ReturnType<typeof createInvalidation>
-
 /** After a 5xx it is unknown how far the upstream came. RFC 9111 invalidates only on success. */
 function isUnclear({ rule }: CacheRequest, status: number): boolean {
   return rule.kind === 'rfc9111' ? status === 502 || status === 504 : status >= 500

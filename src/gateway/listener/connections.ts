@@ -98,8 +98,6 @@ export function watchConnections(server: Server, options: ConnectionOptions) {
   }
 }
 
-export type ListenerConnections = ReturnType<typeof watchConnections>
-
 function isHttp2Socket(socket: Socket): boolean {
   return 'alpnProtocol' in socket && socket.alpnProtocol === 'h2'
 }

@@ -85,5 +85,3 @@ export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRe
     },
   }
 }
-
-export type UnreadRequests = ReturnType<typeof createUnreadRequests>

@@ -142,5 +142,3 @@ export function createDelayReader() {
     close: (): void => void histogram.disable(),
   }
 }
-
-export type DelayReader = ReturnType<typeof createDelayReader>

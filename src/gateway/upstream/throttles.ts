@@ -73,5 +73,3 @@ export function createThrottles() {
     },
   }
 }
-
-export type Throttles = ReturnType<typeof createThrottles>
