@@ -10,7 +10,6 @@ import { createStages } from './gateway/stages/list.ts'
 import { watchExpiry } from './keys/expiry.ts'
 import { createLocalLimiter } from './limits/local/local-limiter.ts'
 import type { PolicySet } from './policy/model/policy-set.ts'
-import { openBodies, openBodyMemory } from './runtime/bodies.ts'
 import { openCertificate } from './runtime/certificate.ts'
 import { createCore, type GatewayOptions } from './runtime/core.ts'
 import { listenerOf } from './runtime/listener.ts'
@@ -55,8 +54,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const certificate = await openCertificate(core)
   // Watching begins here, because a change during the rest of the start would be missed.
   policies.watch()
-  const bodyMemory = openBodyMemory(core)
-  const { upstream, ownCalls } = openUpstream(core, bodyMemory)
+  const { upstream, ownCalls, bodies } = openUpstream(core)
   const shared = await openSharedState(core, ownCalls)
   const { budgets, budgeting, cache, limiter, idempotency, idempotentCreateMs, sharedLimiter, store } = shared
   const overloadWatch = watchOverload(core)
@@ -78,7 +76,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     monotonic,
     upstream,
     maxBodyBytes: config.bodies.maxBytes,
-    bodies: openBodies(core, bodyMemory),
+    bodies,
     callerIdleMs: config.upstream.timeouts.bodyIdleMs,
   })
   const app = await createGatewayApp({

@@ -54,16 +54,13 @@ function visiblePart(
   return isNamed ? visible : null
 }
 
-interface Rules {
-  readonly organizations: ReadonlySet<string>
-  readonly optional: boolean
-}
-
 interface Trimmed {
   readonly value: StrictJson
   /** Whether the value names one of the organizations. */
   readonly isNamed: boolean
 }
+
+type Rules = Readonly<{ organizations: ReadonlySet<string>; optional: boolean }>
 
 function trim(value: StrictJson, place: readonly string[], rules: Rules): Trimmed {
   const [step, ...rest] = place

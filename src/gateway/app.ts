@@ -21,9 +21,8 @@ import {
   type Certificate,
   type ServerOptions,
 } from './listener/server.ts'
-import type { CapOptions, ConnectionRefusal } from './listener/caps.ts'
+import { connectionRefused, type CapOptions, type ConnectionRefusal } from './listener/caps.ts'
 import { watchConnections, type ConnectionCut } from './listener/connections.ts'
-import { connectionRefused } from './listener/refusals.ts'
 import { createUnreadRequests } from './listener/unread-requests.ts'
 import { createOwnPages, type OwnPagesParts } from './own-pages/plugin.ts'
 import { Pipelines } from './listener/pipelines.ts'

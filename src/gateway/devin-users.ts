@@ -7,6 +7,7 @@ import type { Principal } from '../identity/principal.ts'
 import type { DevinUser } from '../policy/guardrails/attributes.ts'
 import type { PolicySet } from '../policy/model/policy-set.ts'
 import { Problem } from '../problems.ts'
+import { memberOf, type OwnAnswer } from './own-calls/own-calls.ts'
 
 /** How the member list is read: the JSON of a successful answer, `absent` for a 404, null when there was none. */
 export interface MemberCalls {
@@ -14,7 +15,7 @@ export interface MemberCalls {
     id: string,
     parameters: Readonly<Record<string, string>>,
     query: readonly (readonly [name: string, value: string])[],
-  ): Promise<{ readonly value: unknown } | 'absent' | null>
+  ): Promise<OwnAnswer>
 }
 
 export interface DevinUsersOptions {
@@ -148,10 +149,6 @@ function userOf(ids: readonly string[], { organization }: MemberList): DevinUser
   if (id === undefined) return { unknown: `nobody ${where} has the e-mail address of this caller` }
   // Either could be another person, so neither is used.
   return ids.length === 1 ? { id } : { unknown: `several users ${where} have the e-mail address of this caller` }
-}
-
-function memberOf(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
 }
 
 function unreadable(): Problem {

@@ -6,7 +6,7 @@ import type { LimitDecision, Limit, Limiter, LimitStatus } from '../limits/limit
 import type { Team } from '../policy/model/policy-set.ts'
 import type { RequestContext } from './context.ts'
 import { limitExceeded, limitsUnjudged } from './refusals/limits.ts'
-import type { StageResult } from './stages/stage.ts'
+import { whenReady, type StageResult } from './stages/stage.ts'
 
 /**
  * Checks limits together and counts the request against them, or refuses it. Limits that were taken before are not
@@ -22,10 +22,7 @@ export function takeLimits(
   const due =
     taken.length === 0 ? limits : limits.filter(({ meter }) => taken.every(({ limit }) => limit.meter !== meter))
   if (due.length === 0) return undefined
-  const decision = limiter.take(due)
-  return decision instanceof Promise
-    ? decision.then((made) => heed(limiter, team, due, made, context))
-    : heed(limiter, team, due, decision, context)
+  return whenReady(limiter.take(due), (decision) => heed(limiter, team, due, decision, context))
 }
 
 function heed(

@@ -6,10 +6,20 @@ import { listMembers } from './field-list.ts'
 const member = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+)([ \t]*;[ \t]*[qQ]=(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?$/
 /** What `*` stands for in an Accept-Encoding field. */
 const all = ['gzip', 'deflate', 'br', 'zstd', 'identity']
+
 /** Clients of one fleet send a handful of different fields. */
-const remembered = new Map<string, string>()
-const rememberedWeights = new Map<string, ReadonlyMap<string, number>>()
+const remembered = new Map<string, { accepted: string; weights: ReadonlyMap<string, number> }>()
 const maxRemembered = 256
+
+function readingOf(field: string) {
+  const known = remembered.get(field)
+  if (known !== undefined) return known
+  const reading = { accepted: restrict(field), weights: weightsOf(field) }
+  const [oldest] = remembered.keys()
+  if (remembered.size >= maxRemembered && oldest !== undefined) remembered.delete(oldest)
+  if (field.length <= 256) remembered.set(field, reading)
+  return reading
+}
 
 /**
  * The Accept-Encoding to send upstream for a caller's own (RFC 9110 section 12.5.3), so that every answer can be looked into:
@@ -17,12 +27,7 @@ const maxRemembered = 256
  * names it stands for. Absent, empty and nothing left are `identity`.
  */
 export function acceptedCodings(field: string | undefined): string {
-  if (field === undefined) return 'identity'
-  const known = remembered.get(field)
-  if (known !== undefined) return known
-  const accepted = restrict(field)
-  remember(remembered, field, accepted)
-  return accepted
+  return field === undefined ? 'identity' : readingOf(field).accepted
 }
 
 /**
@@ -30,12 +35,6 @@ export function acceptedCodings(field: string | undefined): string {
  * what nearly every client takes. Who does not take it gets the answer decoded.
  */
 export const sharedCoding = 'gzip'
-
-function remember<T>(memory: Map<string, T>, field: string, value: T): void {
-  const [oldest] = memory.keys()
-  if (memory.size >= maxRemembered && oldest !== undefined) memory.delete(oldest)
-  if (field.length <= 256) memory.set(field, value)
-}
 
 function restrict(field: string): string {
   const items = field.split(',').map((item) => item.trim())
@@ -63,19 +62,16 @@ function isKnown(name: string): boolean {
 /** Whether the Accept-Encoding field asks for a coding. A request without the field is taken to ask for none. */
 export function asksFor(acceptEncoding: string | null, coding: string): boolean {
   if (acceptEncoding === null) return false
-  const weights = weightsOf(acceptEncoding)
+  const { weights } = readingOf(acceptEncoding)
   return (weights.get(coding) ?? weights.get('*') ?? 0) > 0
 }
 
-function weightsOf(acceptEncoding: string): ReadonlyMap<string, number> {
-  const known = rememberedWeights.get(acceptEncoding)
-  if (known !== undefined) return known
+function weightsOf(field: string): ReadonlyMap<string, number> {
   const weights = new Map<string, number>()
-  for (const member of listMembers(acceptEncoding.toLowerCase())) {
+  for (const member of listMembers(field.toLowerCase())) {
     const [name = '', ...parameters] = member.split(';').map((part) => part.trim())
     const weight = parameters.find((parameter) => parameter.startsWith('q='))
     weights.set(name, weight === undefined ? 1 : Number(weight.slice(2)) || 0)
   }
-  remember(rememberedWeights, acceptEncoding, weights)
   return weights
 }

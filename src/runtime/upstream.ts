@@ -1,23 +1,29 @@
-// Builds the upstream client, for callers and for the gateway's own reads.
+// Builds the upstream client, for callers and for the gateway's own reads, and the memory for bodies on their way.
 
-import type { BodyMemory } from '../gateway/bodies/memory.ts'
-import { createUpstream, type Upstream } from '../gateway/upstream/upstream.ts'
-import { createOwnCalls, type OwnCalls } from '../gateway/own-calls/own-calls.ts'
+import { createBodies } from '../gateway/bodies/collect.ts'
+import { createBodyMemory } from '../gateway/bodies/memory.ts'
+import { createUpstream } from '../gateway/upstream/upstream.ts'
+import { createOwnCalls } from '../gateway/own-calls/own-calls.ts'
 import { parseHttpDate } from '../http/date.ts'
 import type { Core } from './core.ts'
 
+/** For all bodies together; and always for some that are as large as may be. */
+const mostHeldBytes = 64 * 1024 * 1024
+const mostHeldBodies = 4
+
 /** Opens the pool; nothing is connected before the first request. */
-export function openUpstream(
-  core: Core,
-  bodyMemory: BodyMemory,
-): { readonly upstream: Upstream; readonly ownCalls: OwnCalls } {
+export function openUpstream(core: Core) {
   const { config, guard, instruments, keyring, log, monotonic, now, policies, sinks } = core
+  const { maxBytes, maxJudgedBytes } = config.bodies
+  const { bodyMs } = config.listen.timeouts
+  const bodyMemory = createBodyMemory(Math.max(mostHeldBytes, mostHeldBodies * maxJudgedBytes))
+  const bodies = createBodies({ memory: bodyMemory, maxJudgedBytes, bodyMs, monotonic })
   const upstream = createUpstream({
     // A caller waits for the queue no longer than for the head of an answer.
     settings: { ...config.upstream, maxWaitMs: config.upstream.timeouts.headersMs },
-    maxBodyBytes: config.bodies.maxBytes,
+    maxBodyBytes: maxBytes,
     bodyMemory,
-    bodyMs: config.listen.timeouts.bodyMs,
+    bodyMs,
     guard,
     events: {
       now: monotonic,
@@ -55,7 +61,6 @@ export function openUpstream(
       defect: (error) => log.error({ event: 'defect', error }, 'an answer of the upstream was not handled'),
     },
   })
-  // Its library is loaded only where there is a store.
   const ownCalls = createOwnCalls({
     policy: () => policies.current,
     keyring,
@@ -66,5 +71,5 @@ export function openUpstream(
     onTrouble: (operation, error) =>
       log.warn({ event: 'own-call', operation, error }, "a read of the gateway's own failed"),
   })
-  return { upstream, ownCalls }
+  return { upstream, ownCalls, bodies }
 }

@@ -5,16 +5,8 @@ import type { Paging } from '../../catalogue/operation.ts'
 import { Problem } from '../../problems.ts'
 import type { PagePosition } from './cursor.ts'
 
-export interface AskedPage {
-  readonly size: number
-  /** The caller's cursor; null for the first page. */
-  readonly cursor: string | null
-  /** What else the query holds: raw pairs in their order. */
-  readonly rest: readonly string[]
-}
-
 /** Reads which page is asked for. Throws `malformed-request` for a size out of bounds and for a parameter that is repeated. */
-export function askedPage(query: string, paging: Paging): AskedPage {
+export function askedPage(query: string, paging: Paging) {
   const pairs = query === '' ? [] : query.split('&')
   const named = queryParameters(query)
   const valueOf = (parameter: string): string | null => {
@@ -28,7 +20,9 @@ export function askedPage(query: string, paging: Paging): AskedPage {
   const cursor = valueOf(paging.after)
   return {
     size: size === null ? paging.usual : Number(size),
+    /** The caller's cursor; null for the first page. */
     cursor: cursor === '' ? null : cursor,
+    /** What else the query holds: raw pairs in their order. */
     rest: pairs.filter((_, index) => named[index]?.[0] !== paging.size && named[index]?.[0] !== paging.after),
   }
 }
@@ -45,14 +39,14 @@ export function pageQuery(
 /** Longest list of organizations that is put into a query; what is longer is filtered here alone. */
 const maxNarrowingBytes = 4096
 
-export interface NarrowedQuery {
-  readonly pairs: readonly string[]
-  /** Whether it names the organizations, all of them and no other. */
-  readonly isNarrowed: boolean
-}
-
-/** Puts `org_ids` into a query that has none, so that the upstream does the work. */
-export function narrowed(pairs: readonly string[], organizations: ReadonlySet<string>): NarrowedQuery {
+/**
+ * Puts `org_ids` into a query that has none, so that the upstream does the work. `isNarrowed`: it names the organizations, all
+ * of them and no other.
+ */
+export function narrowed(
+  pairs: readonly string[],
+  organizations: ReadonlySet<string>,
+): { pairs: readonly string[]; isNarrowed: boolean } {
   // The policy has checked the caller's own parameter against the fence, so it stays as it is.
   if (queryParameters(pairs.join('&')).some(([name]) => name === 'org_ids')) return { pairs, isNarrowed: true }
   const added = [...organizations].map((id) => `org_ids=${encodeURIComponent(id)}`)

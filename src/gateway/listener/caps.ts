@@ -2,6 +2,7 @@
 
 import type { Server } from 'node:http'
 import { isIPv6, type Socket } from 'node:net'
+import { Problem } from '../../problems.ts'
 
 export interface CapOptions {
   readonly maxConnections: number
@@ -91,4 +92,20 @@ export function clientOf(address: string): string {
     .slice(0, 4)
     .map((group) => Number.parseInt(group, 16).toString(16))
     .join(':')}::/64`
+}
+
+/** What a caller reads whose connection is refused. */
+const refusalTexts: Readonly<Record<ConnectionRefusal, string>> = {
+  'too-many': 'The gateway holds as many connections as it may. Close idle ones, and try again after Retry-After.',
+  'too-many-of-address':
+    'Your address holds as many connections as it may. Reuse them or close idle ones, and try again after Retry-After.',
+  'no-descriptors': 'The gateway has no file descriptors left for connections. Try again after Retry-After.',
+  'not-accepted': 'The system of the gateway could not take the connection. Try again after Retry-After.',
+}
+
+export function connectionRefused(reason: ConnectionRefusal): Problem {
+  return new Problem('overloaded', refusalTexts[reason], {
+    reason: `connections-${reason}`,
+    fields: { 'retry-after': '1', connection: 'close' },
+  })
 }

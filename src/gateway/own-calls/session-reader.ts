@@ -3,7 +3,7 @@
 
 import { sessionName } from '../../budgets/budgets.ts'
 import type { SeenSession, SessionReader } from '../../budgets/settlement.ts'
-import type { OwnAnswer, OwnCalls } from './own-calls.ts'
+import { memberOf, type OwnAnswer, type OwnCalls } from './own-calls.ts'
 
 const pageSize = 100
 /** More sessions than this in the window cannot be matched to creates. */
@@ -97,8 +97,4 @@ function sessionOf(value: unknown): SeenSession | null {
     acus,
     createdAtMs: created * 1000,
   }
-}
-
-function memberOf(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
 }

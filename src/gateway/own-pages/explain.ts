@@ -8,6 +8,7 @@ import type { PolicySet } from '../../policy/model/policy-set.ts'
 import { StrictJsonError } from '../../json/strict-json-error.ts'
 import { Problem } from '../../problems.ts'
 import type { DevinUsers } from '../devin-users.ts'
+import { whenReady } from '../stages/stage.ts'
 
 /**
  * Explains the call that `method`, `path` and `body` of the query describe. A promise only where a guardrail asks who the
@@ -33,10 +34,9 @@ export function explainPage(
   const request: ExplainedRequest = { method: method.toUpperCase(), target: path, body: bodyOf(body) }
   const wanted = lookupWanted(policy, principal, request)
   if (wanted === null) return explainToCaller(policy, principal, request)
-  const found = devinUsers.find(policy, principal, wanted.organization, wanted.required)
-  return found instanceof Promise
-    ? found.then((devinUser) => explainToCaller(policy, principal, { ...request, devinUser }))
-    : explainToCaller(policy, principal, { ...request, devinUser: found })
+  return whenReady(devinUsers.find(policy, principal, wanted.organization, wanted.required), (devinUser) =>
+    explainToCaller(policy, principal, { ...request, devinUser }),
+  )
 }
 
 /** Who is of no team does not learn what would make a member: any pipeline may have a token of an issuer that is open to all. */

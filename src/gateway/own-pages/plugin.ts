@@ -6,7 +6,7 @@ import { Problem, problemKinds, type ProblemKindName } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
 import type { DevinUsers } from '../devin-users.ts'
 import { answerJson, answerProblemPage } from '../responses/own-answer.ts'
-import { hookOf, type Stage, type StageResult } from '../stages/stage.ts'
+import { hookOf, whenReady, type Stage, type StageResult } from '../stages/stage.ts'
 import { explainPage } from './explain.ts'
 import { describeCaller, type MeParts } from './me.ts'
 
@@ -54,8 +54,7 @@ function answerOwnPage(context: RequestContext, parts: OwnPagesParts): StageResu
     })
   }
   context.ownPage = 'gateway.explain'
-  const explained = explainPage(policy, principal, target.query, parts.devinUsers)
-  return explained instanceof Promise ? explained.then((found) => show(context, found)) : show(context, explained)
+  return whenReady(explainPage(policy, principal, target.query, parts.devinUsers), (found) => show(context, found))
 }
 
 function show(context: RequestContext, value: unknown): StageResult {

@@ -6,7 +6,7 @@ import { withoutFields } from '../../http/field-list.ts'
 import type { Paging } from '../../catalogue/operation.ts'
 import { Bodiless } from '../../filtering/bodiless.ts'
 import { cursorBinding, openCursor, sealCursor, type PagePosition } from '../../filtering/paging/cursor.ts'
-import type { CallerPage, ListRequest } from '../../filtering/paging/list-request.ts'
+import type { ListRequest } from '../../filtering/paging/list-request.ts'
 import { filterList } from '../../filtering/list.ts'
 import { FilteredObject } from '../../filtering/object.ts'
 import { askedPage, listOf, narrowed, pageQuery, unknownCursor } from '../../filtering/paging/page-query.ts'
@@ -64,12 +64,6 @@ export function forwardFiltered(
   }
 }
 
-interface Pages {
-  readonly page: CallerPage
-  /** The query for a page of the upstream's. */
-  queryOf(at: Pick<PagePosition, 'after' | 'size'>): string
-}
-
 /** The page that a request asks for, behind a cursor of ours. */
 function pageOf(
   { operation, target, version }: UpstreamRequest,
@@ -77,7 +71,7 @@ function pageOf(
   organizations: ReadonlySet<string>,
   digest: string,
   nowMs: number,
-): Pages {
+) {
   const { size, cursor, rest } = askedPage(target.query, paging)
   const mayNarrow = operation.organizations.query.includes('org_ids')
   const { pairs, isNarrowed } = mayNarrow ? narrowed(rest, organizations) : { pairs: rest, isNarrowed: false }
@@ -94,8 +88,9 @@ function pageOf(
   const start = cursor === null ? beginning : openCursor(key, binding, cursor, nowMs)
   if (start === null) throw unknownCursor(paging)
   return {
-    page: { size, start, isNarrowed, seal: (position) => sealCursor(key, binding, position, nowMs) },
-    queryOf: (at) => pageQuery(pairs, paging, at),
+    page: { size, start, isNarrowed, seal: (position: PagePosition) => sealCursor(key, binding, position, nowMs) },
+    /** The query for a page of the upstream's. */
+    queryOf: (at: Pick<PagePosition, 'after' | 'size'>): string => pageQuery(pairs, paging, at),
   }
 }
 

@@ -46,9 +46,8 @@ export interface UpstreamCall {
 }
 
 export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
+  readonly #asked: AskedRequest
   readonly #context: RequestContext
-  readonly #method: string
-  readonly #version: KeyVersion
   readonly #sink: ResponseSink
   readonly #guard: LeakGuard
   readonly #events: ResponseEvents
@@ -62,16 +61,9 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
   #over = false
   #endCall = (): void => {}
 
-  constructor(
-    { context, method, version }: AskedRequest,
-    sink: ResponseSink,
-    guard: LeakGuard,
-    events: ResponseEvents,
-    call: UpstreamCall,
-  ) {
-    this.#context = context
-    this.#method = method
-    this.#version = version
+  constructor(asked: AskedRequest, sink: ResponseSink, guard: LeakGuard, events: ResponseEvents, call: UpstreamCall) {
+    this.#asked = asked
+    this.#context = asked.context
     this.#sink = sink
     this.#guard = guard
     this.#events = events
@@ -125,7 +117,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
       this.#credentialRejected()
       return
     }
-    this.#events.accepted(this.#version)
+    this.#events.accepted(this.#asked.version)
     // undici hands on name and value buffers alternating; its type speaks of every form there is.
     const rawFields = (controller.rawHeaders ?? []) as RawFields
     const answer = readAnswerFields(rawFields, (value) => this.#masked(value))
@@ -134,11 +126,11 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
     if (status === 429) {
       const waitMs = restMs(answer.pass)
       this.#call.throttled(waitMs)
-      this.#events.throttled(this.#version, waitMs)
+      this.#events.throttled(this.#asked.version, waitMs)
     }
     if (answer.requestId !== null && answer.requestId !== this.#context.requestId)
       this.#context.upstreamRequestId = answer.requestId
-    if (hasNoBody(this.#method, status)) {
+    if (hasNoBody(this.#asked.method, status)) {
       // Not at its end: undici takes the length that a 304 speaks of (RFC 9110 section 8.6) for one that did not come. The
       // length and coding of an answer to HEAD and of a 304 stay; a 204 has none.
       this.#end(status === 204 ? null : answer.contentLength, answer.contentEncoding, null)
@@ -220,7 +212,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
       { fields: { 'retry-after': '1', 'proxy-status': proxyStatus('http_request_denied') } },
     )
     const fail = (): void => this.#failSink(problem)
-    this.#events.rejected(this.#version).then(fail, fail)
+    this.#events.rejected(this.#asked.version).then(fail, fail)
   }
 
   #inspect(decoders: readonly Decoder[]): Inspector {

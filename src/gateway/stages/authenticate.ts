@@ -5,17 +5,13 @@ import { authorizationField } from '../../identity/token-form.ts'
 import type { TokenVerifier } from '../../identity/token-verifier.ts'
 import { Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
-import type { Stage, StageResult } from './stage.ts'
+import { whenReady, type Stage, type StageResult } from './stage.ts'
 
 export function createAuthenticate(tokens: TokenVerifier): Stage {
   return {
     name: 'authenticate',
-    run(context) {
-      const verified = tokens.verify(authorizationField(context.request.rawHeaders))
-      return verified instanceof Promise
-        ? verified.then((settled) => accept(context, settled))
-        : accept(context, verified)
-    },
+    run: (context) =>
+      whenReady(tokens.verify(authorizationField(context.request.rawHeaders)), (verified) => accept(context, verified)),
   }
 }
 

@@ -21,6 +21,11 @@ export interface Stage {
   readonly run: (context: RequestContext) => StageResult | Promise<StageResult>
 }
 
+/** Goes on with a value: at once where it is there. */
+export function whenReady<T, R>(value: T | Promise<T>, goOn: (value: T) => R | Promise<R>): R | Promise<R> {
+  return value instanceof Promise ? value.then(goOn) : goOn(value)
+}
+
 /** Publishes which stage a request enters, for tests and tracing. */
 export const stageChannel = channel('devin-gateway.stage')
 

@@ -9,7 +9,7 @@ import type { RequestContext } from '../../context.ts'
 import type { DevinUsers } from '../../devin-users.ts'
 import { DecisionMemo } from '../../evaluation-memo.ts'
 import { refusalOf } from '../../refusals/request.ts'
-import type { Stage, StageResult } from '../stage.ts'
+import { whenReady, type Stage, type StageResult } from '../stage.ts'
 
 export interface JudgeBodyParts {
   readonly devinUsers: DevinUsers
@@ -51,10 +51,7 @@ export function createJudgeBody({ devinUsers, bodies }: JudgeBodyParts): Stage {
     run(context) {
       const first = context.decided
       if (!first.needsBody) return identify(context, first)
-      const received = bodies.whole(context)
-      return received instanceof Promise
-        ? received.then((bytes) => judge(context, first, bytes))
-        : judge(context, first, received)
+      return whenReady(bodies.whole(context), (received) => judge(context, first, received))
     },
   }
 }
