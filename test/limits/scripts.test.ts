@@ -52,7 +52,12 @@ const anyQuota: fc.Arbitrary<Quota | null> = fc.oneof(
 
 const anyLimits = fc
   .array(
-    fc.record({ quota: anyQuota, refundable: fc.boolean(), shadow: fc.boolean(), most: fc.integer({ min: 1, max: 4 }) }),
+    fc.record({
+      quota: anyQuota,
+      refundable: fc.boolean(),
+      shadow: fc.boolean(),
+      most: fc.integer({ min: 1, max: 4 }),
+    }),
     { minLength: 1, maxLength: 4 },
   )
   .map((list) =>
