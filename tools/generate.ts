@@ -9,6 +9,7 @@ import { gatewaySchema } from '../src/config/schema.ts'
 import { gatewayLimitsSchema } from '../src/policy/documents/gateway-limits-document.ts'
 import { devinUsersSchema } from '../src/policy/documents/devin-user-document.ts'
 import { guardrailsSchema } from '../src/policy/documents/guardrail-document.ts'
+import { invariantsSchema } from '../src/policy/documents/invariant-document.ts'
 import { keysSchema } from '../src/policy/documents/key-document.ts'
 import { teamSchema } from '../src/policy/documents/team-document.ts'
 import { testsSchema } from '../src/policy/documents/test-document.ts'
@@ -35,6 +36,7 @@ const sources: readonly Source[] = [
   { name: 'keys', title: 'Inventory of service-user keys', place: 'policies/keys.yaml', schema: keysSchema },
   { name: 'limits', title: 'Limits of the whole gateway', place: 'policies/limits.yaml', schema: gatewayLimitsSchema },
   { name: 'guardrails', title: 'Guardrails', place: 'policies/guardrails*.yaml', schema: guardrailsSchema },
+  { name: 'invariants', title: 'Invariants', place: 'policies/invariants*.yaml', schema: invariantsSchema },
   { name: 'devin-users', title: 'Users of Devin', place: 'policies/devin-users.yaml', schema: devinUsersSchema },
   { name: 'tests', title: 'Policy tests', place: 'policies/**/*.test.yaml', schema: testsSchema },
 ]

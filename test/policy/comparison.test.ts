@@ -82,6 +82,15 @@ describe('a right', () => {
     expect(kinds).toEqual(new Set(['key: key b-read (organization) → key all (enterprise)']))
   })
 
+  test('is lost in the organizations to which a grant is narrowed no longer', () => {
+    const { changes } = changed((text) =>
+      text.replace('[ViewOrgSessions]', '[ViewOrgSessions], organizations: [org-a]'),
+    )
+    expect(new Set(changes.map(({ change, organization }) => `${change} ${organization}`))).toEqual(
+      new Set(['lost org-b']),
+    )
+  })
+
   test('to act for others is told apart by the member of the body', () => {
     const { changes } = changed((text) =>
       text.replace('allow: [ViewOrgSessions]', 'allow: [ViewOrgSessions, org.sessions.create, ImpersonateOrgSessions]'),

@@ -839,3 +839,24 @@ describe('SIGHUP', () => {
     }
   })
 })
+
+test('a set that breaks an invariant is refused as one whose tests fail, and the file of invariants may not just vanish', async () => {
+  const invariants = 'invariants:\n  - { id: no-secrets, never: { do: [org.secrets.list] } }\n'
+  await start({ policies: { 'invariants.yaml': invariants } })
+  await running.writePolicy(
+    'teams/payments.yaml',
+    payments.replace('grants:', 'grants:\n  - { id: more, allow: [org.secrets.*] }'),
+  )
+  const { result, diagnostics } = await reload()
+  expect(result).toBe('refused')
+  expect(diagnostics.join('\n')).toMatch(
+    /invariants\.yaml:2:\d+: invariant "no-secrets" is broken: .*GET \/v3\/organizations\//,
+  )
+  await running.writePolicy('teams/payments.yaml', payments)
+  await rm(join(running.directory, 'policies', 'invariants.yaml'))
+  await until(
+    async () =>
+      (await status()).last_refusal?.diagnostics.join('\n').includes('invariant "no-secrets" is gone') === true,
+    'the set without invariants to be held',
+  )
+})

@@ -41,13 +41,15 @@ export interface WalkOptions {
   readonly conditions?: readonly Condition[]
   /** Organizations besides those that the sets name. */
   readonly organizations?: readonly string[]
+  /** Which operations of which teams are visited; by default all. */
+  readonly concerns?: (team: string, operation: Operation) => boolean
 }
 
 /** Visits every cell of the sets, which share one catalogue. */
 export function walkCells(
   policies: readonly [PolicySet, ...PolicySet[]],
   visit: (cells: Cells) => void,
-  { conditions = [], organizations = [] }: WalkOptions = {},
+  { conditions = [], organizations = [], concerns = () => true }: WalkOptions = {},
 ): CellCount {
   const { catalogue } = policies[0]
   const operations = catalogue.operations.filter((operation) => catalogue.isServed(operation))
@@ -57,6 +59,8 @@ export function walkCells(
   let decided = 0
   let undecided = 0
   for (const team of teams) {
+    const asked = operations.filter((operation) => concerns(team, operation))
+    if (asked.length === 0) continue
     const views = policies.map((policy) => viewOf(policy, team))
     const members = views.map((view) => view.team?.members ?? [])
     const allCallers = callerClasses([...conditionsOf(views), ...conditions], (principal) =>
@@ -64,7 +68,7 @@ export function walkCells(
     )
     const alike = organizationGroups(views, named)
     let cells = 0
-    for (const operation of operations) {
+    for (const operation of asked) {
       const isCovered = operation.open || views.some((view) => covers(view, operation))
       const groups = groupsFor(operation, isCovered ? alike : [named])
       for (const choice of memberChoices(operation)) {
@@ -123,7 +127,10 @@ function conditionsOf(views: readonly TeamView[]): readonly Condition[] {
 /** Every organization that a set names anywhere. */
 function organizationsOf({ teams, keys, budgets }: PolicySet): readonly string[] {
   return [
-    ...teams.flatMap((team) => (team.organizations === 'all' ? [] : [...team.organizations])),
+    ...teams.flatMap((team) => [
+      ...(team.organizations === 'all' ? [] : team.organizations),
+      ...team.grants.flatMap((grant) => [...(grant.organizations ?? [])]),
+    ]),
     ...keys.flatMap(({ organization, serves }) => [
       ...(organization === null ? [] : [organization]),
       ...(typeof serves === 'string' ? [] : serves),
@@ -132,7 +139,7 @@ function organizationsOf({ teams, keys, budgets }: PolicySet): readonly string[]
   ]
 }
 
-/** Organizations by what the sets know of them: the fence, the keys that reach them, their budgets. */
+/** Organizations by what the sets know of them: the fence, the keys that reach them, the grants that name them, their budgets. */
 function organizationGroups(views: readonly TeamView[], named: readonly string[]): readonly (readonly string[])[] {
   const groups = new Map<string, string[]>()
   for (const organization of named) {
@@ -149,7 +156,10 @@ function organizationSignature({ policy, team }: TeamView, organization: string)
   // Outside the fence everything is denied, whatever keys there are.
   if (team.organizations !== 'all' && !team.organizations.has(organization)) return 'outside'
   const keys = policy.keys.flatMap((key) => (isOwn(key, organization) ? [key.id] : []))
-  return `${keys.join(' ')} ${policy.budgets.organizations.has(organization) ? organization : ''}`
+  const narrowed = team.grants.flatMap(({ organizations }, index) =>
+    organizations?.has(organization) === true ? [index] : [],
+  )
+  return `${keys.join(' ')} ${narrowed.join(' ')} ${policy.budgets.organizations.has(organization) ? organization : ''}`
 }
 
 function isOwn({ organization: own, serves }: KeyHandle, organization: string): boolean {

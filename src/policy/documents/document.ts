@@ -5,6 +5,7 @@ import { topLevelKeys } from '../../config/yaml/document.ts'
 import { readDevinUsers, type DevinUsersDocument } from './devin-user-document.ts'
 import { readGatewayLimits, type GatewayLimitsDocument } from './gateway-limits-document.ts'
 import { readGuardrails, type GuardrailsDocument } from './guardrail-document.ts'
+import { readInvariants, type InvariantsDocument } from './invariant-document.ts'
 import { readKeys, type KeysDocument } from './key-document.ts'
 import { readTeam, type TeamDocument } from './team-document.ts'
 import type { PolicyWord } from './policy-words.ts'
@@ -13,6 +14,7 @@ import { readTests, type TestDocument } from './test-document.ts'
 export type { DevinUsersDocument } from './devin-user-document.ts'
 export type { GatewayLimitsDocument } from './gateway-limits-document.ts'
 export type { FieldRule, GuardrailDocument, GuardrailsDocument } from './guardrail-document.ts'
+export type { InvariantsDocument } from './invariant-document.ts'
 export type { KeyDocument, KeysDocument } from './key-document.ts'
 export type { BudgetDocument, LimitsDocument, QuotaDocument } from './limit-fields.ts'
 export type { GrantDocument, MemberEntry, TeamDocument } from './team-document.ts'
@@ -23,6 +25,7 @@ export type PolicyDocument =
   | DevinUsersDocument
   | GatewayLimitsDocument
   | GuardrailsDocument
+  | InvariantsDocument
   | KeysDocument
   | TestDocument
 export type PolicyFileKind = PolicyDocument['kind']
@@ -47,6 +50,7 @@ const readers: Readonly<Record<PolicyFileKind, (file: string, text: string) => P
   team: readTeam,
   limits: readGatewayLimits,
   guardrails: readGuardrails,
+  invariants: readInvariants,
   'devin-users': readDevinUsers,
   keys: readKeys,
   tests: readTests,
@@ -58,10 +62,11 @@ export function classifyPolicyFile(name: string, text: string): PolicyFileKind |
   if (base.endsWith('.test')) return 'tests'
   if (base === 'keys' || base === 'limits' || base === 'devin-users') return base
   if (base.startsWith('guardrails')) return 'guardrails'
+  if (base.startsWith('invariants')) return 'invariants'
   if (/(^|\/)teams\//.test(name)) return 'team'
   const words = topLevelKeys(text)
   if (words.includes('devin_users')) return 'devin-users'
-  return (['team', 'keys', 'guardrails', 'limits'] as const).find((word) => words.includes(word)) ?? null
+  return (['team', 'keys', 'guardrails', 'limits', 'invariants'] as const).find((word) => words.includes(word)) ?? null
 }
 
 /** Reads one file, whatever its kind. Pure. */

@@ -70,7 +70,8 @@ export interface TeamDocument {
 
 const conditionAttributes = ['groups', 'app', 'subject', 'email', 'issuer', 'actor', 'delegated', 'claims'] as const
 
-const condition = z
+/** A condition on who is calling. */
+export const callerCondition = z
   .strictObject({
     groups: oneOrSeveral('group').optional().describe('Groups of the token; any of them matches.'),
     app: oneOrSeveral('app').optional().describe('Calling applications; any of them matches.'),
@@ -98,7 +99,7 @@ const condition = z
     error: 'with `delegated: false` no actor can match: remove one of the two',
   })
 
-const member = condition.refine(
+const member = callerCondition.refine(
   ({ delegated, claims, ...others }) => delegated === undefined || Object.keys({ ...others, ...claims }).length > 0,
   { error: 'an entry of members must name more than `delegated`: alone it would match everybody' },
 )
@@ -111,7 +112,7 @@ const grant = z.strictObject({
     .describe(
       'Devin permission names, operation ids of the catalogue, or patterns: `*` is one segment, a final `*` all that follow.',
     ),
-  when: condition.optional().describe('Narrows the grant to callers for whom all attributes match.'),
+  when: callerCondition.optional().describe('Narrows the grant to callers for whom all attributes match.'),
   organizations: z
     .array(organizationId(), {
       error: ({ input }) =>

@@ -23,7 +23,7 @@ export interface Bounds {
   readonly holders: ReadonlySet<string>
 }
 
-/** The enforced guardrails, limits and conditions of grants. */
+/** The enforced guardrails, limits, conditions of grants, and invariants. */
 export function boundsOf(documents: readonly PolicyDocument[]): Bounds {
   const bounds = new Map<string, Bound>()
   const holders = new Set<string>()
@@ -36,6 +36,8 @@ export function boundsOf(documents: readonly PolicyDocument[]): Bounds {
     if (document.kind === 'guardrails') addGuardrails(document, add)
     else if (document.kind === 'limits') addGatewayLimits(document, add)
     else if (document.kind === 'team') addTeam(document, holders, add)
+    else if (document.kind === 'invariants')
+      for (const { id, kind, about } of document.invariants) add(`invariant "${id}"`, null, { [kind]: about })
   }
   return { bounds, holders }
 }

@@ -108,7 +108,7 @@ export async function readPolicyText(file: string): Promise<{ text: string } | {
   }
 }
 
-const knownNames = ['guardrails.yaml', 'keys.yaml', 'limits.yaml', 'devin-users.yaml']
+const knownNames = ['guardrails.yaml', 'invariants.yaml', 'keys.yaml', 'limits.yaml', 'devin-users.yaml']
 
 /** Why a file that is no policy refuses the set, with the nearest name that would be read. */
 export function strayFile(file: string): Diagnostic {

@@ -15,6 +15,7 @@ import {
   type GatewayLimitsDocument,
   type DevinUsersDocument,
   type GuardrailsDocument,
+  type InvariantsDocument,
   type KeyDocument,
   type PolicyDocument,
   type TeamDocument,
@@ -23,6 +24,8 @@ import {
 import { fileProblem, listPolicyFolder, readPolicyText, strayFile } from './folder.ts'
 import type { PolicySet } from '../model/policy-set.ts'
 import { unknownWords, type PolicyWord } from '../documents/policy-words.ts'
+import { brokenInvariants } from '../invariants/check.ts'
+import { compileInvariants } from '../invariants/invariant.ts'
 import { runSuites } from '../tools/suite.ts'
 
 export interface LoadedPolicies {
@@ -74,16 +77,18 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
   const limits = documents.filter((document): document is GatewayLimitsDocument => document.kind === 'limits')
   const guardrails = documents.filter((document): document is GuardrailsDocument => document.kind === 'guardrails')
   const devinUsers = documents.filter((document): document is DevinUsersDocument => document.kind === 'devin-users')
+  const rules = documents.filter((document): document is InvariantsDocument => document.kind === 'invariants')
   const compiled = compilePolicies(
     { revision: digest.slice(0, 12), teams, keys, limits, guardrails, devinUsers },
     catalogue,
   )
+  const { invariants, diagnostics: ofInvariants } = compileInvariants(rules, compiled.policy)
   if (hasErrors(diagnostics)) {
     // With a broken file warnings would only be about its missing content.
     const errors = compiled.diagnostics.filter(({ severity }) => severity === 'error')
     throw new Refused([...diagnostics, ...errors, ...unknownWords(words, catalogue)])
   }
-  const found: Diagnostic[] = [...diagnostics, ...compiled.diagnostics]
+  const found: Diagnostic[] = [...diagnostics, ...compiled.diagnostics, ...ofInvariants]
   const resolved = await resolveSecrets(compiled.policy.keys, options.sources)
   for (const { handle, message } of resolved.unresolved) {
     found.push({
@@ -101,7 +106,8 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
   if (options.connections !== null) found.push(...concurrencyWarnings(teams, limits, options.connections))
   if (hasErrors(found)) throw new Refused(found)
   const suite = runSuites(compiled.policy, tests)
-  if (suite.failures.length > 0 && options.tests !== 'ignored') throw new Refused([...found, ...suite.failures])
+  const failures = [...suite.failures, ...brokenInvariants(compiled.policy, invariants)]
+  if (failures.length > 0 && options.tests !== 'ignored') throw new Refused([...found, ...failures])
   return {
     policy: compiled.policy,
     digest,

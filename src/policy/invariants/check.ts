@@ -1,0 +1,142 @@
+// Checks that a policy set keeps its invariants: over every team, class of callers, operation and organization. Pure.
+
+import { basename } from 'node:path'
+import type { Diagnostic } from '../../config/diagnostics.ts'
+import { organizationPlace } from '../cells/requests.ts'
+import type { Right } from '../cells/right.ts'
+import { walkCells, type Cells } from '../cells/walk.ts'
+import { conditionHolds } from '../model/condition.ts'
+import type { PolicySet, Team } from '../model/policy-set.ts'
+import type { Invariant } from './invariant.ts'
+
+/** The first request that breaks an invariant, and how many kinds of requests do. */
+interface Breach {
+  readonly text: string
+  count: number
+}
+
+/** One error for each invariant that is broken, at its place, with a request that breaks it. */
+export function brokenInvariants(policy: PolicySet, invariants: readonly Invariant[]): readonly Diagnostic[] {
+  if (invariants.length === 0) return []
+  const breaches = new Map<Invariant, Breach>()
+  const { undecided } = walkCells(
+    [policy],
+    (cells) => {
+      for (const invariant of invariants) {
+        const broken = breachOf(invariant, cells)
+        if (broken.length === 0) continue
+        const known = breaches.get(invariant)
+        if (known === undefined)
+          breaches.set(invariant, { text: breachText(invariant, cells, broken[0] ?? null), count: broken.length })
+        else known.count += broken.length
+      }
+    },
+    {
+      conditions: invariants.flatMap(({ callers }) => (callers === null ? [] : [callers])),
+      organizations: invariants.flatMap(({ organizations }) =>
+        typeof organizations === 'string' ? [] : [...organizations],
+      ),
+      concerns: (team, operation) =>
+        invariants.some(
+          ({ teams, operations, permissions }) =>
+            teams.has(team) &&
+            (operations.has(operation.index) || operation.conditional.some((each) => permissions.has(each.permission))),
+        ),
+    },
+  )
+  const broken = [...breaches].map(([{ id, source, column }, { text, count }]): Diagnostic => {
+    const more = count === 1 ? '' : ` (and ${count - 1} more such cases)`
+    return { ...source, column, severity: 'error', message: `invariant "${id}" is broken: ${text}${more}` }
+  })
+  const [first] = invariants
+  if (undecided === 0 || first === undefined) return broken
+  const message =
+    'the invariants cannot be checked: a team tells apart more classes of callers than can be listed. Use fewer groups in its conditions'
+  return [...broken, { ...first.source, column: first.column, severity: 'error', message }]
+}
+
+/** The organizations for which the cells break the invariant. */
+function breachOf(invariant: Invariant, cells: Cells): readonly (string | null)[] {
+  const { team, callers, request, organizations } = cells
+  const [right] = cells.rights
+  const found = cells.views[0]?.team
+  if (right === undefined || found === undefined || found === null) return []
+  if (!invariant.teams.has(team) || !speaksOf(invariant, cells)) return []
+  if (invariant.callers !== null && !conditionHolds(invariant.callers, callers.principal)) return []
+  const isMet = invariant.kind === 'always' ? mayNow(invariant, right) : !mightEver(invariant, right)
+  if (isMet) return []
+  // Another member of the body asks for more than the operation itself.
+  if (invariant.kind === 'always' && request.members.length > 0) return []
+  return organizations.filter((organization) => concerns(invariant, cells, found, right, organization))
+}
+
+function speaksOf({ operations, permissions }: Invariant, { request }: Cells): boolean {
+  const { operation, members } = request
+  return (
+    operations.has(operation.index) ||
+    operation.conditional.some(({ field, permission }) => members.includes(field) && permissions.has(permission))
+  )
+}
+
+/** What must always be possible needs its key as well. */
+function mayNow(invariant: Invariant, right: Right): boolean {
+  return right.effect === 'allow' && usesSuchKey(invariant, right)
+}
+
+/** What must never happen is refused when it is granted: the key that is missing today may be there tomorrow. */
+function mightEver(invariant: Invariant, right: Right): boolean {
+  if (invariant.key !== null) return mayNow(invariant, right)
+  return right.effect === 'allow' || right.reason === 'key-unavailable'
+}
+
+function usesSuchKey({ key: wanted }: Invariant, { key }: Right): boolean {
+  if (wanted === null) return true
+  if (key === null) return false
+  const { scope, permissions } = key.key
+  return (
+    (wanted.scope === null || wanted.scope === scope) &&
+    (wanted.permissions === null || [...wanted.permissions].some((name) => permissions.has(name)))
+  )
+}
+
+function concerns(
+  { organizations, kind }: Invariant,
+  { request }: Cells,
+  team: Team,
+  { filter }: Right,
+  organization: string | null,
+): boolean {
+  if (organizations === 'any') return true
+  if (organization === null) {
+    if (kind === 'always') return organizationPlace(request.operation) === 'none' && organizations === 'own'
+    // It reaches every organization, unless its answer is filtered.
+    return request.operation.scope === 'enterprise' && (filter === null || filter.organizations === 'all')
+  }
+  if (organizations !== 'own' && organizations !== 'outside') return organizations.has(organization)
+  const own =
+    team.organizations === 'all' ? organization === team.defaultOrganization : team.organizations.has(organization)
+  return own === (organizations === 'own')
+}
+
+function breachText(
+  { kind }: Invariant,
+  { team, callers, request, rights }: Cells,
+  organization: string | null,
+): string {
+  const [right] = rights
+  const { operation, members, address, bodyText } = request
+  const where = organization === null ? '' : ` in ${organization}`
+  const what = `${operation.id}${members.length === 0 ? '' : ` with ${members.join(' and ')}`}${where}`
+  // All organizations of the cells are alike; the request names the first of them.
+  const shown = organization === null ? address : address.replace(request.organization ?? '', organization)
+  const example = `${operation.method} ${shown}${bodyText === null ? '' : ` ${bodyText}`}`
+  const who = `a member of ${team} with ${callers.text}`
+  if (kind === 'always' && right?.effect === 'deny') return `${who} may not do ${what} (${right.reason}): ${example}`
+  const grant = right?.grant ?? null
+  const by =
+    grant === null ? 'as a member' : `by grant ${grant.id} (${basename(grant.source.file)}:${grant.source.line})`
+  const key =
+    right?.key == null ? ', for which there is no key yet' : `, with key ${right.key.key.id} (${right.key.key.scope})`
+  const may = kind === 'always' ? 'does' : 'may do'
+  return `${who} ${may} ${what}, ${by}${key}: ${example}`
+}
