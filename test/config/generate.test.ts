@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { generatedFiles, outdatedFiles } from '../../tools/generate.ts'
 
-const names = ['gateway', 'extension', 'team', 'keys', 'limits', 'guardrails', 'devin-users', 'tests']
+const names = ['gateway', 'extension', 'team', 'keys', 'limits', 'guardrails', 'invariants', 'devin-users', 'tests']
 
 describe('the generated files', () => {
   it('are up to date (else: npm run generate)', () => {
