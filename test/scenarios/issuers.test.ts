@@ -31,14 +31,15 @@ beforeAll(async () => {
       'teams/payments.yaml': `team: payments\norganizations: [org-payments]\n${delegationSample()}`,
       'teams/analytics.yaml': null,
       ...Object.fromEntries(pages.map(({ name, team }) => [`teams/${name}.yaml`, team])),
+      ...Object.fromEntries(pages.map(({ name, tests }) => [`${name}.test.yaml`, tests])),
     },
   })
   results = await sendAll()
 })
 
 afterAll(async () => {
-  await running.close()
   keyServer.close()
+  await running.close()
 })
 
 /** The configuration of a page with the address of our key set in the place of the vendor's. */

@@ -13,6 +13,8 @@ export interface IssuerPage {
   /** The entries below `issuers:`, as text. */
   readonly issuers: string
   readonly team: string
+  /** Policy tests of the page; null for none. */
+  readonly tests: string | null
   readonly sees: Json
   /** The documented token first, then those of the page's table. */
   readonly rows: readonly PageRow[]
@@ -60,6 +62,7 @@ function readPage(name: string, text: string): IssuerPage {
     token,
     issuers: block(/```yaml\n# config\/gateway\.yaml\nissuers:\n([^]*?)```/, 'a configuration'),
     team: block(/```yaml\n# policies\/teams\/.*\n([^]*?)```/, 'a team'),
+    tests: /```yaml\n# policies\/[^/]*\.test\.yaml\n([^]*?)```/.exec(text)?.[1] ?? null,
     sees: object(block(/The gateway sees:\n\n```json\n([^]*?)```/, 'what the gateway sees')),
     rows: [
       documented(token),
