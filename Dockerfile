@@ -25,7 +25,8 @@ COPY --from=build --chown=10001:10001 /compile-cache /compile-cache
 ENV NODE_ENV=production \
     NODE_COMPILE_CACHE=/compile-cache \
     MALLOC_ARENA_MAX=2 \
-    GATEWAY_CONFIG=/etc/devin-gateway/config/gateway.yaml
+    GATEWAY_CONFIG=/etc/devin-gateway/config/gateway.yaml \
+    GATEWAY_LOG_DIR=/var/log/devin-gateway
 USER 10001:10001
 EXPOSE 8080
 STOPSIGNAL SIGTERM

@@ -5,10 +5,15 @@ import module from 'node:module'
 import { fileURLToPath } from 'node:url'
 
 const [major] = process.versions.node.split('.').map(Number)
+// A checkout runs its TypeScript as it is; the published package holds the compiled form.
+const source = new URL('../src/main.ts', import.meta.url)
+const isCheckout = existsSync(source)
 if (major < 24) {
   console.error(
     `devin-gateway needs Node.js 24 or newer, and this is ${process.versions.node}. ` +
-      'Run it through npm (`npm start`, `npx devin-gateway …`), which brings its own Node.js 24, or install Node.js 24.',
+      (isCheckout
+        ? 'Run it through npm (`npm start`, `npx devin-gateway …`), which brings its own Node.js 24, or install Node.js 24.'
+        : 'Install Node.js 24, and run it again.'),
   )
   process.exit(2)
 }
@@ -18,6 +23,4 @@ if (major < 24) {
 // otherwise, this does nothing.
 module.enableCompileCache?.(fileURLToPath(new URL('../node_modules/.cache/devin-gateway', import.meta.url)))
 
-// A checkout runs its TypeScript as it is; the published package holds the compiled form.
-const source = new URL('../src/main.ts', import.meta.url)
-await import(existsSync(source) ? source.href : new URL('../dist/main.js', import.meta.url).href)
+await import(isCheckout ? source.href : new URL('../dist/main.js', import.meta.url).href)

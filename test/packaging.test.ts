@@ -1,8 +1,13 @@
-// What a fresh clone on a fresh machine depends on: the lockfile, the pinned runtime, and dependencies without known holes.
+// What a fresh machine depends on. In a clone: the lockfile, the pinned runtime, and dependencies without known holes. Of the
+// package: that all commands run from it in an empty folder, and that its documents link to what is there.
 
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { execFileSync } from 'node:child_process'
+import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { runCommand, startCommand, type Ended, type RunningCommand } from './support/command.ts'
+import { until } from './support/start-gateway.ts'
 
 const root = join(import.meta.dirname, '..')
 
@@ -102,3 +107,168 @@ describe('the manifest', () => {
     expect(process.versions.node).toMatch(/^2[4-9]\./)
   })
 })
+
+describe('npm in a checkout', () => {
+  test('says nothing of engines, because another Node.js runs the code', () => {
+    // npm reads this file beside package.json alone, so whoever installs the package is warned.
+    expect(readFileSync(join(root, '.npmrc'), 'utf8')).toMatch(/^loglevel=error$/m)
+  })
+})
+
+describe('the package', () => {
+  let folder: string
+  let installed: string
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'gateway-package-'))
+    execFileSync('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: root, stdio: 'pipe' })
+    const [archive = ''] = globSync('*.tgz', { cwd: folder })
+    installed = join(folder, 'node_modules', 'devin-gateway')
+    mkdirSync(installed, { recursive: true })
+    execFileSync('tar', ['xzf', join(folder, archive), '--strip-components=1', '-C', installed])
+    // Its dependencies as npm would lay them beside it, without a registry; those of development stay away.
+    for (const [path, { dev, link }] of Object.entries(lock.packages)) {
+      const [, name = ''] = /^node_modules\/((?:@[^/]+\/)?[^/]+)$/.exec(path) ?? []
+      if (name === '' || dev === true || link === true || !existsSync(join(root, path))) continue
+      mkdirSync(dirname(join(folder, path)), { recursive: true })
+      symlinkSync(join(root, path), join(folder, path))
+    }
+  })
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+  const state = (): Record<string, string> => ({ GATEWAY_SANDBOX_STATE: join(folder, 'state') })
+  const file = (): string => join(installed, 'bin', 'devin-gateway.mjs')
+  const run = (...args: string[]): Promise<Ended> => runCommand(args, { cwd: folder, file: file(), env: state() })
+
+  test('holds what runs and what explains it, and neither tests nor sources', () => {
+    const files = globSync('**/*', { cwd: installed, exclude: ['dist/**'] })
+    for (const name of [
+      'README.md',
+      'LICENSE',
+      'CHANGELOG.md',
+      'deploy/systemd/devin-gateway.service',
+      'examples/devin_gateway.py',
+    ])
+      expect(files).toContain(name)
+    expect(files.filter((name) => /\.test\.ts$|\.ts$|\.map$/.test(name))).toEqual([])
+    expect(globSync('dist/**/*.{ts,map}', { cwd: installed })).toEqual([])
+  })
+
+  test('links in its documents lead to a file of it, at a heading that is there, or to an absolute address', () => {
+    const dead = globSync('**/*.md', { cwd: installed }).flatMap((document) =>
+      linksIn(readFileSync(join(installed, document), 'utf8')).flatMap((link) => {
+        if (/^[a-z]+:/.test(link)) return []
+        const [path = '', anchor] = link.split('#')
+        const target = path === '' ? join(installed, document) : join(installed, dirname(document), path)
+        const isThere = existsSync(target) && (anchor === undefined || headingsOf(target).includes(anchor))
+        return isThere ? [] : [`${document}: ${link}`]
+      }),
+    )
+    expect(dead).toEqual([])
+  })
+
+  test('its unit for systemd starts files that the package has, where docs/install.md puts it', () => {
+    const unit = readFileSync(join(installed, 'deploy', 'systemd', 'devin-gateway.service'), 'utf8')
+    const home = '/opt/devin-gateway/node_modules/devin-gateway/'
+    const named = [...unit.matchAll(/\/opt\/devin-gateway\/\S+/g)].map(([path]) => path)
+    expect(named.length).toBeGreaterThanOrEqual(3)
+    for (const path of named) {
+      expect(path.startsWith(home), path).toBe(true)
+      expect(existsSync(join(installed, path.slice(home.length))), path).toBe(true)
+    }
+    expect(readFileSync(join(installed, 'docs', 'install.md'), 'utf8')).toContain(
+      'npm install --prefix /opt/devin-gateway ',
+    )
+  })
+
+  test('every command explains itself', async () => {
+    const { code, out } = await run('--help')
+    const names = [...new Set([...out.matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name ?? ''))]
+    expect([code, names.length > 10]).toEqual([0, true])
+    const helps = await Promise.all(names.map((name) => run(name, '--help')))
+    for (const [index, help] of helps.entries())
+      expect([help.code, help.err, help.out]).toEqual([
+        0,
+        '',
+        expect.stringContaining(`devin-gateway ${names[index] ?? ''}`),
+      ])
+  })
+
+  describe('in an empty folder', () => {
+    let sandbox: RunningCommand
+    let base: string
+    const config = 'set/config/gateway.yaml'
+    beforeAll(async () => {
+      expect(await run('init', 'set', '--yes')).toMatchObject({ code: 0, err: '' })
+      sandbox = startCommand(['sandbox', '--config', config, '--port', '0', '--admin-port', '0'], {
+        cwd: folder,
+        file: file(),
+        env: state(),
+      })
+      await until(() => sandbox.out.includes('Ctrl-C') || sandbox.child.exitCode !== null, 'the banner')
+      base = /callers +(\S+)/.exec(sandbox.out)?.[1] ?? ''
+    })
+    afterAll(() => sandbox.kill())
+
+    test('the set of `init` passes its check and its tests', async () => {
+      const [check, tests] = await Promise.all([run('check', '--config', config), run('test', '--config', config)])
+      expect(check).toMatchObject({ code: 0, out: expect.stringMatching(/^fine: .*\n.*developers-runner\n$/) })
+      expect(tests).toMatchObject({ code: 0, out: '6 policy tests passed\n' })
+    })
+
+    test('the sandbox answers the requests of its banner, with a token of the command', async () => {
+      const { out } = await run('token', '--team', 'developers')
+      const asked = async (path: string, body?: string): Promise<number> => {
+        const headers = { authorization: `Bearer ${out.trim()}`, 'content-type': 'application/json' }
+        return (await fetch(path, body === undefined ? { headers } : { method: 'POST', headers, body })).status
+      }
+      const paths = [...sandbox.out.matchAll(/curl -i "([^"]+)"/g)].map(([, path]) => path ?? '')
+      expect(paths.every((path) => path.startsWith(base))).toBe(true)
+      // Allowed, denied, twice the same; the last one is the create that costs too much.
+      expect(await Promise.all(paths.slice(0, -1).map((path) => asked(path)))).toEqual([200, 403, 200, 200])
+      expect(await asked(paths.at(-1) ?? '', '{"prompt":"Migrate everything","max_acu_limit":500}')).toBe(403)
+      expect(await asked(paths.at(-1) ?? '', '{"prompt":"Try it"}')).toBe(200)
+    })
+
+    test('the other commands find it, and the catalogue needs nothing', async () => {
+      const ended = await Promise.all([
+        run('explain', '--team', 'developers', 'GET', '/v3/organizations/org-developers/sessions'),
+        run('keys'),
+        run('budget'),
+        run('purge', '--organization', 'org-developers'),
+        run('catalogue', 'sessions'),
+        run('audit', 'verify', 'state/records/audit.ndjson'),
+      ])
+      expect(ended.map(({ code, err }) => [code, err])).toEqual(ended.map(() => [0, '']))
+      expect(ended[1]?.out).toContain('developers-runner  ready')
+      expect(ended[2]?.out).toContain('acus of team developers')
+    })
+
+    test('the production process starts with a key, and says what is missing without one', async () => {
+      const missing = await run('start', '--config', config)
+      expect([missing.code, missing.err]).toEqual([1, expect.stringContaining('DEVELOPERS_RUNNER_KEY is not set')])
+      const env = { GATEWAY_LISTEN: '127.0.0.1:0', GATEWAY_ADMIN_LISTEN: '127.0.0.1:0', DEVELOPERS_RUNNER_KEY: 'cog_x' }
+      const gateway = startCommand(['start', '--config', config], { cwd: folder, file: file(), env })
+      await until(() => gateway.err.includes('"event":"started"') || gateway.child.exitCode !== null, 'the start')
+      gateway.signal('SIGTERM')
+      expect((await gateway.ended).code).toBe(0)
+      expect(existsSync(join(folder, 'set', 'records', 'audit.ndjson'))).toBe(true)
+    })
+  })
+})
+
+/** Targets of Markdown links outside of code. */
+function linksIn(text: string): string[] {
+  const prose = text.replaceAll(/^```[^]*?^```/gm, '').replaceAll(/`[^`\n]*`/g, '')
+  return [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target ?? '')
+}
+
+/** Anchors of a document's headings, as GitHub forms them. */
+function headingsOf(path: string): string[] {
+  const text = readFileSync(path, 'utf8').replaceAll(/^```[^]*?^```/gm, '')
+  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replaceAll(' ', '-'),
+  )
+}

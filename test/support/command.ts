@@ -11,6 +11,8 @@ export const commandFile = fileURLToPath(new URL('../../bin/devin-gateway.mjs', 
 export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
+  /** Another file than the command of this checkout. */
+  readonly file?: string
   /** Another Node than the one that runs the tests. */
   readonly node?: string
   /** Ends a command that should have ended by itself; default 50 s. */
@@ -43,7 +45,7 @@ function environment(env: Readonly<Record<string, string>> = {}): Record<string,
 }
 
 export function startCommand(args: readonly string[], options: CommandOptions = {}): RunningCommand {
-  const child = spawn(options.node ?? process.execPath, [commandFile, ...args], {
+  const child = spawn(options.node ?? process.execPath, [options.file ?? commandFile, ...args], {
     env: environment(options.env),
     cwd: options.cwd ?? fileURLToPath(new URL('../..', import.meta.url)),
     stdio: ['ignore', 'pipe', 'pipe'],
