@@ -54,7 +54,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const certificate = await openCertificate(core)
   // Watching begins here, because a change during the rest of the start would be missed.
   policies.watch()
-  const { upstream, ownCalls, bodies } = openUpstream(core)
+  const { upstream, ownCalls, bodies, turns } = openUpstream(core)
   const shared = await openSharedState(core, ownCalls)
   const { budgets, budgeting, cache, limiter, idempotency, idempotentCreateMs, sharedLimiter, store } = shared
   const overloadWatch = watchOverload(core)
@@ -77,6 +77,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     upstream,
     maxBodyBytes: config.bodies.maxBytes,
     bodies,
+    turns,
     callerIdleMs: config.upstream.timeouts.bodyIdleMs,
   })
   const app = await createGatewayApp({

@@ -1,10 +1,12 @@
-// Long answers share the event loop: in one turn only so much of them is read, and what is beyond it waits for later turns,
-// team after team. Short answers take no part.
+// Long answers share the event loop: in one turn only so much of them is read or written, and what is beyond it waits for later
+// turns, team after team. Between turns there is time for everything else. Short answers take no part.
 
-/** Answers up to this size take no turns: handling many of them in one turn costs each of them less. */
-const shortBytes = 64 * 1024
-/** How much of long answers is read in one turn before the next one has to wait. */
-const turnBytes = 512 * 1024
+/** Answers up to this size take no turns: handling many of them at once costs each of them less. */
+export const shortBytes = 64 * 1024
+/** How much of long answers passes in one turn before the next one has to wait. */
+const turnBytes = 128 * 1024
+/** From one turn to the next. Turns without a pause would take all the time that there is, and garbage collections with them. */
+const turnMs = 2
 /** How many answers go on in one turn, because what comes of each is known only when it is there. */
 const turnStreams = 16
 /** An answer goes on without a turn until it has read this much: events, and the ends of answers. */
@@ -27,6 +29,13 @@ export class StreamTurn {
     this.#goOn = goOn
   }
 
+  /** A long answer begins that is there already. False: it has to wait until `goOn` is called. */
+  enter(): boolean {
+    this.#totalBytes = shortBytes
+    this.#readBytes = freeBytes + 1
+    return this.#mayGoOn()
+  }
+
   /** Whoever takes the answer has no room, until `release`. */
   hold(): void {
     this.#isHeld = true
@@ -38,7 +47,7 @@ export class StreamTurn {
     if (this.#mayGoOn()) this.#goOn()
   }
 
-  /** So much was read. False: it has to pause until `goOn` is called. */
+  /** So much was read or written. False: it has to pause until `goOn` is called. */
   read(bytes: number): boolean {
     this.#totalBytes += bytes
     if (this.#totalBytes > shortBytes) {
@@ -75,8 +84,8 @@ export class StreamTurns {
   #readBytes = 0
   #isScheduled = false
 
-  /** `later` runs its argument in the next turn of the event loop. */
-  constructor(later: (work: () => void) => void = setImmediate) {
+  /** `later` runs its argument when the next turn begins. */
+  constructor(later: (work: () => void) => void = (work) => setTimeout(work, turnMs)) {
     this.#later = later
   }
 

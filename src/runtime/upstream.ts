@@ -1,8 +1,10 @@
-// Builds the upstream client, for callers and for the gateway's own reads, and the memory for bodies on their way.
+// Builds the upstream client, for callers and for the gateway's own reads, the memory for bodies on their way, and the turns of long
+// answers.
 
 import { createBodies } from '../gateway/bodies/collect.ts'
 import { createBodyMemory } from '../gateway/bodies/memory.ts'
 import { createUpstream } from '../gateway/upstream/upstream.ts'
+import { StreamTurns } from '../gateway/stream-turns.ts'
 import { createOwnCalls } from '../gateway/own-calls/own-calls.ts'
 import { parseHttpDate } from '../http/date.ts'
 import type { Core } from './core.ts'
@@ -18,6 +20,7 @@ export function openUpstream(core: Core) {
   const { bodyMs } = config.listen.timeouts
   const bodyMemory = createBodyMemory(Math.max(mostHeldBytes, mostHeldBodies * maxJudgedBytes))
   const bodies = createBodies({ memory: bodyMemory, maxJudgedBytes, bodyMs, monotonic })
+  const turns = new StreamTurns()
   const upstream = createUpstream({
     // A caller waits for the queue no longer than for the head of an answer.
     settings: { ...config.upstream, maxWaitMs: config.upstream.timeouts.headersMs },
@@ -25,6 +28,7 @@ export function openUpstream(core: Core) {
     bodyMemory,
     bodyMs,
     guard,
+    turns,
     events: {
       now: monotonic,
       accepted: (keyVersion) => keyring.accepted(keyVersion),
@@ -71,5 +75,5 @@ export function openUpstream(core: Core) {
     onTrouble: (operation, error) =>
       log.warn({ event: 'own-call', operation, error }, "a read of the gateway's own failed"),
   })
-  return { upstream, ownCalls, bodies }
+  return { upstream, ownCalls, bodies, turns }
 }

@@ -6,6 +6,7 @@ import { RequestContext } from '../../src/gateway/context.ts'
 import { scheduleAdmission } from '../../src/gateway/event-loop-batch.ts'
 import { ClientResponseWriter } from '../../src/gateway/responses/client.ts'
 import { answerFailure } from '../../src/gateway/responses/own-answer.ts'
+import { shortBytes, StreamTurns } from '../../src/gateway/stream-turns.ts'
 import type { PolicySet } from '../../src/policy/model/policy-set.ts'
 import { Problem } from '../../src/problems.ts'
 
@@ -17,7 +18,7 @@ async function answered(act: (writer: ClientResponseWriter, context: RequestCont
     const opening = { decisionId: '0b0e8ab4', method: 'GET', rawTarget: '/', policy: {} as PolicySet, nowMs: 0 }
     const context = new RequestContext(request, response, opening, { failed() {}, leaving() {}, ended() {} })
     try {
-      act(new ClientResponseWriter(context, 1000), context)
+      act(new ClientResponseWriter(context, { callerIdleMs: 1000, turns: new StreamTurns() }), context)
     } catch (error) {
       failure = error
       response.destroy()
@@ -97,4 +98,34 @@ test.each([
     })
   })
   expect([inOneBatch, inSeveral]).toEqual(['200 onetwoend', '200 onetwoend'])
+})
+
+test.each([
+  ['from a store', (writer: ClientResponseWriter, body: Buffer) => writer.end(body)],
+  [
+    'decoded at once',
+    (writer: ClientResponseWriter, body: Buffer) => {
+      writer.data(body)
+      writer.end(null)
+    },
+  ],
+])('of a long answer %s little is handed over at a time, and all of it arrives', async (_name, give) => {
+  const body = Buffer.from('0123456789abcdef'.repeat(300_000))
+  let most = 0
+  const states: boolean[] = []
+  const text = await answered((writer, context) => {
+    const { response } = context
+    writer.head({ status: 200, fields: [], length: body.length })
+    give(writer, body)
+    states.push(context.isComplete)
+    const look = setInterval(() => (most = Math.max(most, response.writableLength)))
+    most = response.writableLength
+    response.once('close', () => {
+      states.push(context.isComplete)
+      clearInterval(look)
+    })
+  })
+  expect(text === `200 ${body.toString()}`).toBe(true)
+  expect(states).toEqual([false, true])
+  expect(most).toBeLessThanOrEqual(3 * shortBytes)
 })

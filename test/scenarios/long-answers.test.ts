@@ -24,7 +24,12 @@ const sockets: Socket[] = []
 beforeAll(async () => {
   running = await startTestGateway({
     upstream: '{ origin: "ORIGIN", connections: 64 }',
-    policies: { 'teams/greedy.yaml': teamFile('greedy'), 'teams/other.yaml': teamFile('other') },
+    config: 'cache: { max_size: 64MiB, max_entry_size: 2MiB }',
+    policies: {
+      'teams/greedy.yaml': teamFile('greedy'),
+      'teams/other.yaml': teamFile('other'),
+      'teams/caching.yaml': teamFile('caching').replace('cache: { at_most: 0s }\n', ''),
+    },
   })
   running.upstream.respond((request, response) => {
     const url = request.url ?? ''
@@ -75,4 +80,24 @@ test('a caller who leaves in the middle of a long answer takes nothing of the ne
     leaving.abort()
     expect(await (await running.call(`${sessions}?pieces=after-${round}`, { token })).text()).toBe(body)
   }
+})
+
+test('a long answer from the cache arrives whole beside callers who do not read it or leave', async () => {
+  const token = await running.token({ groups: ['caching'] })
+  const target = `${sessions}/devin-1/insights?length=cached`
+  const asked = running.upstream.seen.length
+  expect(await (await running.call(target, { token })).text()).toBe(body)
+  for (let index = 0; index < unread; index += 1) {
+    const socket = await openSocket(running.port)
+    sockets.push(socket)
+    socket.on('error', () => {})
+    socket.pause()
+    socket.write(`GET ${target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\n`)
+    if (index % 2 === 0) socket.end()
+  }
+  const texts = await Promise.all([1, 2, 3].map(async () => (await running.call(target, { token })).text()))
+  const head = await running.call(target, { token, method: 'HEAD' })
+  expect(texts.map((text) => text === body)).toEqual([true, true, true])
+  expect([head.headers.get('content-length'), await head.text()]).toEqual([String(body.length), ''])
+  expect(running.upstream.seen.length).toBe(asked + 1)
 })

@@ -9,6 +9,8 @@ import { isHttp2, setHead } from '../listener/http-versions.ts'
 import { isTooSlow } from '../caller-pace.ts'
 import type { RequestContext } from '../context.ts'
 import { scheduleWrite } from '../event-loop-batch.ts'
+import { LongPieces } from '../long-pieces.ts'
+import { shortBytes, type StreamTurns } from '../stream-turns.ts'
 import { answerFailure } from './own-answer.ts'
 
 /** How long the answer to a write is waited for whose caller has left. */
@@ -17,11 +19,23 @@ export const abandonedMs = 10_000
 /** Text is encoded on the stack up to 16 KiB (libuv's stream base in Node), head included. */
 const oneWriteBytes = 12 * 1024
 
+/** What comes in larger pieces is cut up; most that come from the upstream are smaller. */
+const mostAtOnce = 2 * shortBytes
+
+export interface ClientSettings {
+  /** How long a caller may leave an answer unread. */
+  readonly callerIdleMs: number
+  readonly turns: StreamTurns
+}
+
 export class ClientResponseWriter implements CacheSink {
   readonly #context: RequestContext
   readonly #response: ServerResponse
   readonly #idleMs: number
+  readonly #turns: StreamTurns
   #flow: ResponseSource | null = null
+  /** Null before a large piece came. */
+  #pieces: LongPieces | null = null
   #begun = false
   /** Data was written in this batch and not flushed yet. */
   #gathering = false
@@ -30,12 +44,13 @@ export class ClientResponseWriter implements CacheSink {
   /** Bytes that it had read when the timer started. */
   #takenBytes = 0
 
-  /** `idleMs`: how long a caller may leave an answer unread. */
-  constructor(context: RequestContext, idleMs: number) {
+  constructor(context: RequestContext, { callerIdleMs, turns }: ClientSettings) {
     this.#context = context
     this.#response = context.response
-    this.#idleMs = idleMs
+    this.#idleMs = callerIdleMs
+    this.#turns = turns
     context.whenClosed(() => {
+      this.#pieces?.drop()
       // Also after an answer of the gateway: the upstream may still process a request that was refused half way.
       if (this.#reading !== null) clearTimeout(this.#reading)
       const flow = this.#flow
@@ -97,13 +112,17 @@ export class ClientResponseWriter implements CacheSink {
 
   data(chunk: Buffer): boolean {
     if (this.#context.isAnswered) return true
+    return this.#pieces?.isEmpty === false || chunk.length > mostAtOnce ? this.#cutUp().add(chunk) : this.#write(chunk)
+  }
+
+  #write(chunk: Buffer): boolean {
     if (!this.#begun) this.#context.partLeaves()
     this.#begun = true
     this.#context.bytesOut += chunk.length
     this.#gather()
     const room = this.#response.write(chunk)
     if (!room) {
-      this.#response.once('drain', () => this.#flow?.resume())
+      this.#response.once('drain', () => (this.#pieces === null ? this.#flow?.resume() : this.#pieces.release()))
       this.#watchReader()
     }
     return room
@@ -111,6 +130,24 @@ export class ClientResponseWriter implements CacheSink {
 
   end(last: Buffer | null): void {
     if (this.#context.isAnswered) return
+    const isLong = last !== null && last.length > mostAtOnce && this.#context.method !== 'HEAD'
+    if (this.#pieces?.isEmpty === false || isLong) {
+      const pieces = this.#cutUp()
+      if (last !== null) pieces.add(last)
+      pieces.end()
+    } else this.#end(last)
+  }
+
+  #cutUp(): LongPieces {
+    const team = this.#context.evaluation?.decision.team?.id ?? ''
+    return (this.#pieces ??= new LongPieces(this.#turns, team, {
+      write: (piece) => this.#write(piece),
+      end: (last) => this.#end(last),
+      drained: () => this.#flow?.resume(),
+    }))
+  }
+
+  #end(last: Buffer | null): void {
     const isWhole = !this.#begun
     this.#begun = true
     const body = this.#context.method === 'HEAD' ? null : last

@@ -8,14 +8,12 @@ import type { ResponseSink } from '../../cache/response-stream.ts'
 import type { CacheSink } from '../../cache/cache-request.ts'
 import type { RequestContext } from '../context.ts'
 import type { UpstreamRequest } from '../upstream/upstream-request.ts'
-import { ClientResponseWriter } from './client.ts'
+import { ClientResponseWriter, type ClientSettings } from './client.ts'
 import { forwardFiltered, type Send } from './filter.ts'
 import { IdempotentResponse } from './idempotent.ts'
 import { ReservationSink } from './reservation.ts'
 
-export interface SinkSettings {
-  /** How long a caller may leave an answer unread. */
-  readonly callerIdleMs: number
+export interface SinkSettings extends ClientSettings {
   /** How long the upstream may take for a create with an Idempotency-Key, with or without its caller. */
   readonly idempotentCreateMs: number
   readonly now: () => number
@@ -23,9 +21,11 @@ export interface SinkSettings {
 }
 
 /** From the cache to the caller. */
-export function sinksToClient(context: RequestContext, { callerIdleMs, idempotentCreateMs }: SinkSettings): CacheSink {
-  const client = new ClientResponseWriter(context, callerIdleMs)
-  return context.claim === null ? client : new IdempotentResponse(context, context.claim, client, idempotentCreateMs)
+export function sinksToClient(context: RequestContext, settings: SinkSettings): CacheSink {
+  const client = new ClientResponseWriter(context, settings)
+  return context.claim === null
+    ? client
+    : new IdempotentResponse(context, context.claim, client, settings.idempotentCreateMs)
 }
 
 /** From the upstream to the cache. A filtered list asks several times; each call has its own way back. */

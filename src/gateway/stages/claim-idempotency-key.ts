@@ -8,17 +8,18 @@ import { upstreamKey } from '../../idempotency/upstream-key.ts'
 import type { Evaluation } from '../../policy/decision/evaluate.ts'
 import type { Bodies } from '../bodies/collect.ts'
 import type { RequestContext } from '../context.ts'
-import { ClientResponseWriter } from '../responses/client.ts'
+import { ClientResponseWriter, type ClientSettings } from '../responses/client.ts'
 import { answerAgain } from '../responses/idempotent.ts'
 import type { Stage, StageResult } from './stage.ts'
 
-export interface ClaimParts {
+export interface ClaimParts extends ClientSettings {
   readonly idempotency: IdempotencyService
   readonly bodies: Bodies
-  readonly callerIdleMs: number
 }
 
-export function createClaimIdempotencyKey({ idempotency, bodies, callerIdleMs }: ClaimParts): Stage {
+export function createClaimIdempotencyKey(parts: ClaimParts): Stage {
+  const { idempotency, bodies } = parts
+
   async function claim(context: RequestContext, key: string): Promise<StageResult> {
     context.receivedBody ??= await bodies.whole(context)
     if (!context.isOpen) return undefined
@@ -30,7 +31,7 @@ export function createClaimIdempotencyKey({ idempotency, bodies, callerIdleMs }:
       body: context.receivedBody,
     })
     if (begun.kind === 'first') hold(context, begun.claim)
-    else if (context.isOpen) answerAgain(begun.answer, context, new ClientResponseWriter(context, callerIdleMs))
+    else if (context.isOpen) answerAgain(begun.answer, context, new ClientResponseWriter(context, parts))
     return undefined
   }
 

@@ -11,7 +11,7 @@ import type { Problem } from '../../problems.ts'
 import type { BodyMemory } from '../bodies/memory.ts'
 import type { LeakGuard } from '../responses/leak-guard.ts'
 import { UpstreamResponseHandler, type ResponseEvents, type UpstreamCall } from '../responses/upstream-response.ts'
-import { StreamTurn, StreamTurns } from '../stream-turns.ts'
+import { StreamTurn, type StreamTurns } from '../stream-turns.ts'
 import { createBreakers, type BreakerEvent } from './breakers.ts'
 import { Call, type AnswerReceiver, type Asker, type CallParts } from './call.ts'
 import { createConnections } from './connections.ts'
@@ -45,6 +45,8 @@ export interface UpstreamOptions {
   /** How long a body may be in coming, and how long it may stall. */
   readonly bodyMs: number
   readonly guard: LeakGuard
+  /** Long answers share them. */
+  readonly turns: StreamTurns
   readonly events: UpstreamEvents
 }
 
@@ -62,7 +64,7 @@ export interface UpstreamEvents extends ResponseEvents {
 
 /** Nothing is connected before the first request. */
 export function createUpstream(options: UpstreamOptions) {
-  const { settings, events } = options
+  const { settings, turns, events } = options
   const { now } = events
   const connections = createConnections({ ...settings, now, onDefect: events.defect })
   const queue = createUpstreamQueue({
@@ -89,7 +91,7 @@ export function createUpstream(options: UpstreamOptions) {
     connections,
     queue,
     breakers,
-    turns: new StreamTurns(),
+    turns,
     lookAtClock,
     onBroken: (key) => events.breaker(key, 'refused'),
   }

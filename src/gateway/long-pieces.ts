@@ -1,0 +1,77 @@
+// What is there already of an answer and is long: an answer from the cache, or a large piece of one. It is cut up and written as
+// fast as the caller reads it, in turns with other long answers.
+
+import { shortBytes, StreamTurn, type StreamTurns } from './stream-turns.ts'
+
+/** Writes to the caller. */
+export interface PieceWriter {
+  /** False asks for a pause until `release`. Nothing is done once the caller has left. */
+  write(piece: Buffer): boolean
+  end(last: Buffer | null): void
+  /** All of it was written after `add` asked for a pause. */
+  drained(): void
+}
+
+export class LongPieces {
+  readonly #turn: StreamTurn
+  readonly #writer: PieceWriter
+  #rest: Buffer[] = []
+  #isEnding = false
+
+  constructor(turns: StreamTurns, team: string, writer: PieceWriter) {
+    this.#turn = new StreamTurn(turns, team, () => this.#goOn())
+    this.#writer = writer
+  }
+
+  get isEmpty(): boolean {
+    return this.#rest.length === 0
+  }
+
+  /** False asks for a pause until `drained` is called. */
+  add(bytes: Buffer): boolean {
+    const isFirst = this.isEmpty
+    this.#rest.push(bytes)
+    return isFirst && this.#turn.enter() && this.#pass()
+  }
+
+  /** Nothing more comes. */
+  end(): void {
+    this.#isEnding = true
+    if (this.isEmpty) this.#writer.end(null)
+  }
+
+  /** The caller has room again. */
+  release(): void {
+    this.#turn.release()
+  }
+
+  /** The caller has left. */
+  drop(): void {
+    this.#rest = []
+  }
+
+  #goOn(): void {
+    if (this.#pass() && !this.#isEnding) this.#writer.drained()
+  }
+
+  /** Writes what may be written now; true when that was all, and there is room for more. */
+  #pass(): boolean {
+    let hasRoom = true
+    for (let piece = this.#next(); piece !== null; piece = this.#next()) {
+      const isLast = this.isEmpty && this.#isEnding
+      if (isLast) this.#writer.end(piece)
+      else if (!this.#writer.write(piece)) this.#turn.hold()
+      hasRoom = this.#turn.read(piece.length)
+      if (!hasRoom) break
+    }
+    return hasRoom && this.isEmpty
+  }
+
+  #next(): Buffer | null {
+    const [first] = this.#rest
+    if (first === undefined) return null
+    if (first.length <= shortBytes) this.#rest.shift()
+    else this.#rest[0] = first.subarray(shortBytes)
+    return first.subarray(0, shortBytes)
+  }
+}
