@@ -111,6 +111,16 @@ describe('a condition on claims holds', () => {
     expect(holds({ claims: { org: ['red'] } }, { claims: { org: [['red']] } })).toBe(false)
   })
 
+  test('for each word of a scope, and of nothing else', () => {
+    for (const name of ['scope', 'scp']) {
+      expect(holds({ claims: { [name]: ['use'] } }, { claims: { [name]: 'openid use email' } })).toBe(true)
+      expect(holds({ claims: { [name]: ['openid use'] } }, { claims: { [name]: 'openid use' } })).toBe(true)
+      expect(holds({ claims: { [name]: ['us'] } }, { claims: { [name]: 'openid use email' } })).toBe(false)
+      expect(holds({ claims: { [name]: ['use'] } }, { claims: { [name]: ['openid', 'use'] } })).toBe(true)
+    }
+    expect(holds({ claims: { name: ['Ann'] } }, { claims: { name: 'Ann Example' } })).toBe(false)
+  })
+
   test('never for a number that was not read exactly', () => {
     const [one, other]: unknown[] = ['9007199254740992', '9007199254740993'].map((text) => JSON.parse(text))
     for (const claim of [one, other, 1e300])

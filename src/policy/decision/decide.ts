@@ -181,7 +181,7 @@ export function refusalWithoutTeam(policy: PolicySet, principal: Principal): Den
     problem: 'identity-incomplete',
     reason: principal.groupsOmitted ? 'groups-omitted' : 'no-team',
     detail: principal.groupsOmitted
-      ? `The identity provider left the groups out of this token, because the caller has too many of them, and no team lists this caller by anything else. App seen: ${app}. Ask the identity team to put only groups that are assigned to this application, or app roles, into the token.`
+      ? `The identity provider left the groups out of this token, because the caller has too many of them (a group overage), and no team lists this caller by anything else. App seen: ${app}. Ask the identity team to put only groups that are assigned to this application, or app roles, into the token.`
       : `No team lists this caller as a member. Groups seen in the token: ${groups}; app seen: ${app}. Ask ${ownerText(owner, 'the owner of the policies')} to add one of them to a team, or the identity team to put the group into the token.`,
     team: null,
     grant: null,

@@ -55,7 +55,7 @@ export function conditionHolds(condition: Condition, principal: Principal): bool
     holds(condition.issuer, principal.issuer) &&
     holds(condition.actor, principal.actor) &&
     (condition.delegated === null || condition.delegated === (principal.actor !== null)) &&
-    [...condition.claims].every(([path, values]) => claimHolds(values, claimAt(principal.claims, path)))
+    [...condition.claims].every(([path, values]) => claimHolds(values, path, claimAt(principal.claims, path)))
   )
 }
 
@@ -63,8 +63,12 @@ function holds(values: ReadonlySet<string> | null, value: string | null): boolea
   return values === null || (value !== null && values.has(value))
 }
 
-function claimHolds(values: ReadonlySet<string>, claim: unknown): boolean {
-  const found: readonly unknown[] = Array.isArray(claim) ? claim : [claim]
+/** Claims that hold words with spaces between them (RFC 8693 section 4.2). */
+const wordClaims: ReadonlySet<string> = new Set(['scope', 'scp'])
+
+function claimHolds(values: ReadonlySet<string>, path: string, claim: unknown): boolean {
+  const words = typeof claim === 'string' && wordClaims.has(path) ? claim.split(' ') : []
+  const found: readonly unknown[] = Array.isArray(claim) ? claim : [claim, ...words]
   return found.some((value) => isExact(value) && values.has(String(value)))
 }
 
