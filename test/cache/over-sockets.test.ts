@@ -2,7 +2,6 @@
 
 import { createServer, get, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { setTimeout } from 'node:timers/promises'
 import { Pool, type Dispatcher } from 'undici'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { ResponseHead, ResponseSink, ResponseSource } from '../../src/cache/response-stream.ts'
@@ -10,6 +9,7 @@ import { followAcquired, type AskUpstream } from '../../src/cache/acquired.ts'
 import type { CacheSink } from '../../src/cache/cache-request.ts'
 import { createResponseCache } from '../../src/cache/response-cache.ts'
 import { Problem } from '../../src/problems.ts'
+import { until } from '../support/start-gateway.ts'
 import { classRule, rfc9111 } from './support.ts'
 
 const closing: (() => Promise<void> | void)[] = []
@@ -96,11 +96,12 @@ function feed(sink: ResponseSink): Dispatcher.DispatchHandler {
   }
 }
 
-/** A proxy with the cache before an upstream. Returns its port and how often the upstream was asked. */
+/** A proxy with the cache before an upstream: its port, how often it and the upstream were asked, and what is open there. */
 async function start(
   upstream: (request: IncomingMessage, response: ServerResponse, call: number) => void,
   rule: typeof classRule | typeof rfc9111 = classRule,
-): Promise<{ port: number; calls: () => number; open: () => number }> {
+): Promise<{ port: number; asked: () => number; calls: () => number; open: () => number }> {
+  let asks = 0
   let calls = 0
   let open = 0
   const origin = await listen(
@@ -140,9 +141,10 @@ async function start(
         new ResponseWriter(response),
         fetch,
       )
+      asks += 1
     }),
   )
-  return { port, calls: () => calls, open: () => open }
+  return { port, asked: () => asks, calls: () => calls, open: () => open }
 }
 
 interface Got {
@@ -175,8 +177,8 @@ function pattern(length: number): Buffer {
 
 describe('over real sockets', () => {
   it('five hundred identical concurrent reads cost one upstream call', async () => {
-    const { port, calls } = await start((_request, response) => {
-      void setTimeout(100).then(() => response.end(pattern(5_000)))
+    const { asked, calls, port } = await start((_request, response) => {
+      void until(() => asked() === 500, 'all to ask').then(() => response.end(pattern(5_000)))
     })
     const got = await Promise.all(Array.from({ length: 500 }, () => read(port)))
     expect(calls()).toBe(1)
@@ -186,7 +188,7 @@ describe('over real sockets', () => {
 
   it('a leader that breaks its connection does no harm to the others', async () => {
     const release: (() => void)[] = []
-    const { port, calls } = await start((_request, response) => {
+    const { asked, calls, port } = await start((_request, response) => {
       response.writeHead(200, { 'cache-control': 'max-age=60' })
       response.write(pattern(1_000))
       release.push(() => response.end(pattern(1_000)))
@@ -195,9 +197,9 @@ describe('over real sockets', () => {
     const leader = read(port, (response) => {
       leave = () => response.destroy()
     })
-    while (release.length === 0) await setTimeout(2)
+    await until(() => release.length > 0, 'the call')
     const followers = [1, 2, 3].map(() => read(port))
-    await setTimeout(50)
+    await until(() => asked() === 4, 'all to ask')
     leave()
     expect((await leader).complete).toBe(false)
     for (const go of release) go()
@@ -206,30 +208,28 @@ describe('over real sockets', () => {
   })
 
   it('when all have left, the upstream is let go', async () => {
-    const { port, open } = await start((_request, response) => {
+    const { asked, open, port } = await start((_request, response) => {
       response.write(pattern(1_000))
     })
     const requests = [1, 2, 3].map(() => get({ port, host: '127.0.0.1', path: '/thing', agent: false }))
     for (const request of requests) request.on('error', () => undefined)
-    while (open() === 0) await setTimeout(2)
-    await setTimeout(50)
+    await until(() => asked() === 3 && open() > 0, 'all to ask')
     for (const request of requests) request.destroy()
-    while (open() > 0) await setTimeout(2)
-    expect(open()).toBe(0)
+    await until(() => open() === 0, 'the call to be given up')
   })
 
   it('a leader that does not read slows nobody, and gets every byte when it does', async () => {
     const body = pattern(900_000)
-    const { port, calls } = await start((_request, response) => {
+    const { asked, calls, port } = await start((_request, response) => {
       response.writeHead(200, { 'cache-control': 'max-age=60' })
-      void setTimeout(50).then(() => response.end(body))
+      void until(() => asked() === 2, 'both to ask').then(() => response.end(body))
     }, rfc9111)
     const paused: IncomingMessage[] = []
     const leader = read(port, (response) => paused.push(response.pause()))
-    while (calls() === 0) await setTimeout(2)
+    await until(() => calls() > 0, 'the call')
     const follower = await read(port)
     expect(follower).toMatchObject({ bytes: 900_000, complete: true })
-    while (paused.length === 0) await setTimeout(2)
+    await until(() => paused.length > 0, 'the head')
     paused[0]?.resume()
     expect(await leader).toMatchObject({ bytes: 900_000, digest: follower.digest, complete: true })
     expect(calls()).toBe(1)
@@ -238,10 +238,10 @@ describe('over real sockets', () => {
   it('what is too large to keep reaches all whole, each by its own call', async () => {
     const body = pattern(3_000_000)
     for (const rule of [classRule, rfc9111]) {
-      const { port, calls } = await start((_request, response) => {
+      const { asked, calls, port } = await start((_request, response) => {
         response.writeHead(200, { 'cache-control': 'max-age=60' })
         response.write(body.subarray(0, 500_000))
-        void setTimeout(20).then(() => response.end(body.subarray(500_000)))
+        void until(() => asked() === 3, 'all to ask').then(() => response.end(body.subarray(500_000)))
       }, rule)
       const got = await Promise.all([read(port), read(port), read(port)])
       for (const one of got) expect(one).toMatchObject({ bytes: 3_000_000, complete: true, digest: got[0]?.digest })
@@ -250,16 +250,16 @@ describe('over real sockets', () => {
   })
 
   it('an upstream that breaks off half way: the next who waits tries again', async () => {
-    const { port, calls } = await start((_request, response, call) => {
+    const { asked, calls, port } = await start((_request, response, call) => {
       if (call > 1) response.end(pattern(2_000))
       else {
         response.writeHead(200, { 'content-length': 2_000 })
         response.write(pattern(1_000))
-        void setTimeout(100).then(() => response.destroy())
+        void until(() => asked() === 2, 'both to ask').then(() => response.destroy())
       }
     })
     const leader = read(port)
-    while (calls() === 0) await setTimeout(2)
+    await until(() => calls() > 0, 'the call')
     const follower = read(port)
     expect(await leader).toMatchObject({ status: 502 })
     expect(await follower).toMatchObject({ status: 200, bytes: 2_000, complete: true })

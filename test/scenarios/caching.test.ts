@@ -244,9 +244,12 @@ describe('a failing upstream', () => {
   test('is stood in for by a stored answer that has just expired, marked as such', async () => {
     const path = `${payments}/sessions?first=77`
     await running.call(path)
-    await new Promise((resolve) => setTimeout(resolve, 2100))
     running.upstream.respond((_request, response) => response.writeHead(503).end('busy'))
-    const answer = await running.call(path)
+    let answer = await running.call(path)
+    await until(async () => {
+      if (answer.headers.get('cache-status')?.includes('; hit') === true) answer = await running.call(path)
+      return answer.headers.get('cache-status')?.includes('; hit') === false
+    }, 'the stored answer to expire')
     expect(answer.status).toBe(200)
     expect(answer.headers.get('cache-status')).toContain('fwd=stale; fwd-status=503')
   })

@@ -182,13 +182,13 @@ describe('a stop signal', () => {
     await until(() => held.length === 1, 'a request under way')
     gateway.signal('SIGTERM')
     await until(() => refused(gateway.port), 'the port to be closed')
+    // Behind an answer that closes the connection nothing is done: the caller knows that it has to ask again. The gateway has
+    // read this when it answers what is written after it.
+    busy.socket.write(request())
     half.socket.write(`Authorization: Bearer ${token}\r\n\r\n`)
     await until(() => half.closed, 'the refusal')
     expect(parseAnswer(half.text)).toMatchObject({ status: 503, fields: { 'retry-after': '1', connection: 'close' } })
     expect(half.text).toContain('/gateway/v1/problems/draining')
-    // Behind an answer that closes the connection nothing is done: the caller knows that it has to ask again.
-    busy.socket.write(request())
-    await new Promise((resolve) => setTimeout(resolve, 100))
     held[0]?.writeHead(200, { 'content-length': '5' }).end('first')
     await until(() => busy.closed, 'the end')
     expect(parseAnswer(busy.text)).toMatchObject({ status: 200, body: 'first', fields: { connection: 'close' } })
