@@ -1,5 +1,4 @@
-// The composition root: builds every part once, in order, starts it and stops it. Read it from top to bottom; what is built
-// together has a file of its own in runtime/.
+// The composition root: builds every part once, in order, starts it and stops it. Read it from top to bottom.
 
 import { setTimeout } from 'node:timers/promises'
 import type { Readiness } from './admin/app.ts'

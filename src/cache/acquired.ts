@@ -1,5 +1,4 @@
-// What a request gets from the cache: the answer, a lease to ask the upstream, or a place behind another caller's
-// call.
+// What a request gets from the cache: an answer, a lease to ask the upstream, or a place behind another caller's call.
 
 import { Problem } from '../problems.ts'
 import type { ResponseSink } from './response-stream.ts'

@@ -1,5 +1,4 @@
-// The sink of an answer that the cache does not handle: passed on as it comes, with Cache-Status. A write is
-// broadcast to all instances before its caller gets the answer.
+// The sink of an answer that is not cached. A write is broadcast to all instances before its caller gets the answer.
 
 import { Problem } from '../problems.ts'
 import type { ResponseHead, ResponseSink, ResponseSource } from './response-stream.ts'

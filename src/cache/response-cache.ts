@@ -1,5 +1,4 @@
-// A shared cache after RFC 9111 for what an allowed caller may see. It knows requests and answers, and nothing of tokens,
-// policies, Fastify or undici: the gateway asks it after the decision, and asks the upstream under its leases.
+// A shared cache after RFC 9111 for what an allowed caller may see. It knows no tokens, policies, Fastify or undici.
 
 import { Problem } from '../problems.ts'
 import { ageField, prepareAnswer, refusedAnswer, type CacheRead } from './rfc9111/prepared-answer.ts'

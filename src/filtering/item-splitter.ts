@@ -1,5 +1,4 @@
-// Cuts the JSON of a list into its items while it arrives, so that a list of any length takes the memory of one item. Knows
-// the outermost level only: what an item holds is read by parseStrictJson, byte for byte as it came.
+// Cuts the JSON of a list into its items as it arrives, so that a list of any length takes the memory of one item.
 
 import type { StrictJson } from '../json/value.ts'
 import { parseStrictJson } from '../json/strict-parser.ts'

@@ -1,5 +1,4 @@
-// Filters a list: reads the upstream's pages until the caller's page is full, and passes on only the selected items.
-// It is the sink of each upstream answer, and the source of the caller's answer.
+// Filters a list: the sink of the upstream's pages, which are read until the caller's page is full, and its source.
 
 import type { ResponseHead, ResponseSink, ResponseSource } from '../cache/response-stream.ts'
 import { Problem } from '../problems.ts'

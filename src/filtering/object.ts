@@ -1,5 +1,4 @@
-// Filters a single object: holds it until its organization is known, then passes it on without the fields that a
-// guardrail drops, or refuses it in the same words as an object that does not exist.
+// Filters a single object: held until its organization is known, then passed on without dropped fields, or refused.
 
 import type { ResponseHead, ResponseSink, ResponseSource } from '../cache/response-stream.ts'
 import type { AnswerShape } from '../catalogue/operation.ts'

@@ -1,5 +1,4 @@
-// The output of a filter: held until it is complete, so that an unreadable answer can still be refused; a large one
-// streams.
+// The output of a filter: held until complete, so that an unreadable answer can still be refused; a large one streams.
 
 import type { ResponseHead, ResponseSink } from '../cache/response-stream.ts'
 import { fieldValue } from '../http/field-list.ts'

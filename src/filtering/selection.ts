@@ -1,5 +1,4 @@
-// Selects what of an item passes: nothing of another organization's item, the caller's part of an item that names
-// several organizations, and no field that a guardrail drops. Pure.
+// Selects what of an item passes: the caller's organizations in it, and no field that a guardrail drops. Pure.
 
 import type { AnswerShape } from '../catalogue/operation.ts'
 import { isJsonObject, serializeStrictJson, type JsonObject, type StrictJson } from '../json/value.ts'

@@ -1,6 +1,4 @@
-// The callers' listener in Fastify's terms: hooks in order, own pages as a plugin, one proxied route, one error
-// handler. Every request passes them, whatever its method. What the parser refuses is answered and recorded the same
-// way.
+// The callers' listener in Fastify's terms: hooks in order, own pages as a plugin, one proxied route, one error handler.
 
 import { randomUUID } from 'node:crypto'
 import { IncomingMessage, METHODS, ServerResponse } from 'node:http'

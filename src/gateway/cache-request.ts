@@ -1,5 +1,4 @@
-// Makes the cache request of an allowed request: who shares the answer, how long it may be kept, and which tags drop
-// it.
+// Makes the cache request of an allowed request: who shares the answer, for how long, and which tags drop it.
 
 import { ruleFor } from '../cache/lifetimes.ts'
 import type { CacheRule, CacheRequest } from '../cache/cache-request.ts'

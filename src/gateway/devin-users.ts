@@ -1,5 +1,4 @@
-// Finds a caller's user at Devin by the e-mail address of the token. Looked up when a guardrail asks for it,
-// remembered, refreshed in the background.
+// Finds a caller's user at Devin by the e-mail address of the token, where a guardrail asks for it, and remembers it.
 
 import { LRUCache } from 'lru-cache'
 import { addressName, verifiedAddress } from '../identity/claims.ts'

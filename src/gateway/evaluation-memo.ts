@@ -1,5 +1,4 @@
-// Remembers evaluations of repeated requests, as dashboards and pollers send them. The same principal, policies,
-// method and target give the same evaluation, so it is computed and serialised once.
+// Remembers evaluations of repeated requests, as dashboards and pollers send them.
 
 import type { CacheRequest } from '../cache/cache-request.ts'
 import type { Principal } from '../identity/principal.ts'

@@ -1,5 +1,4 @@
-// Handles everything that one event-loop turn brings as a batch: Node reads every request that has arrived, then all
-// are admitted, and answers are written last. docs/performance.md says what that saves. A lone request does not wait.
+// Handles what one event-loop turn brings as a batch: all is read, then all is admitted, and answers are written last.
 
 import { setImmediate } from 'node:timers'
 

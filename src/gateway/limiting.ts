@@ -1,5 +1,4 @@
-// Checks a request against limits, for the two stages that do it: attempts and concurrency before a body is read; all
-// others after the decision. What is taken is registered on the context and released there.
+// Checks a request against limits, for the two stages that do it. What is taken is registered on the context.
 
 import { policyField, statusField } from '../limits/fields.ts'
 import type { LimitDecision, Limit, Limiter, LimitStatus } from '../limits/limiter.ts'

@@ -1,5 +1,4 @@
-// Content codings of answers (RFC 9110 section 8.4): which are known, and how they are undone. Request bodies are never
-// decoded.
+// Content codings of answers (RFC 9110 section 8.4), and how they are undone.
 
 import { Transform, type TransformCallback } from 'node:stream'
 import * as zlib from 'node:zlib'

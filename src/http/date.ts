@@ -1,5 +1,4 @@
-// HTTP dates (RFC 9110 section 5.6.7): the three forms, read strictly but for letter case, so that no two caches could take
-// a malformed date for different times.
+// HTTP dates (RFC 9110 section 5.6.7), read strictly, so that no two caches take a malformed date for different times.
 
 const months = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec']
 const fixed = /^(?:mon|tue|wed|thu|fri|sat|sun), (\d{2}) ([a-z]{3}) (\d{4}) (\d{2}):(\d{2}):(\d{2}) gmt$/

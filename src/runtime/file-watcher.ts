@@ -1,5 +1,4 @@
-// Watches files by polling and reads them again when they have changed. Polling survives mounted config maps, editors that
-// rename and network disks, where file events do not.
+// Watches files by polling, which survives mounted config maps, editors that rename and network disks.
 
 import { stat } from 'node:fs/promises'
 import { setTimeout as wait } from 'node:timers/promises'

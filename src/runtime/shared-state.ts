@@ -1,5 +1,4 @@
-// Builds the state that instances share through a store, or keep alone without one: limits, budgets, cached answers,
-// idempotency keys.
+// Builds the state that instances share through a store, or keep alone: limits, budgets, cache, idempotency keys.
 
 import { createFileBudgetStore } from '../budgets/file/file-budget-store.ts'
 import { createBudgetService } from '../budgets/budget-service.ts'

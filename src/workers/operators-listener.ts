@@ -1,5 +1,4 @@
-// The operators' listener of a gateway with several workers: each request goes to the workers' own listeners, and
-// their answers are merged. The workers decide whether a request is allowed.
+// The operators' listener of several workers, which decide by themselves: their answers are merged.
 
 import { createServer, request as send, type IncomingMessage, type ServerResponse } from 'node:http'
 import { mergeMetrics } from './merged-metrics.ts'

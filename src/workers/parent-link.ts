@@ -1,5 +1,4 @@
-// A worker's side of the channel to its parent: the audit log that the parent writes for it, and the parent's
-// messages.
+// A worker's side of the channel to its parent: the audit log, and the parent's messages.
 
 import cluster from 'node:cluster'
 import type { AuditTarget } from '../records/sinks.ts'

@@ -1,5 +1,4 @@
-// The parent's side: several worker processes behind one listener, one audit log for all of them, a new worker for one that
-// ends or hangs. The parent serves no caller, so that nothing a caller does can end it.
+// The parent's side: worker processes behind one listener, one audit log, a new worker for one that ends or hangs.
 
 import cluster, { type Worker } from 'node:cluster'
 import { AuditLog } from '../records/audit/audit-log.ts'

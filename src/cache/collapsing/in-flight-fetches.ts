@@ -1,5 +1,4 @@
-// The calls to the upstream that are under way: who may join which, how long anybody waits, and who gets the lease after a
-// failure.
+// The calls to the upstream under way: who joins which, how long anybody waits, who gets the lease after a failure.
 
 import type { Problem } from '../../problems.ts'
 import { refusedAnswer, type CacheRead } from '../rfc9111/prepared-answer.ts'

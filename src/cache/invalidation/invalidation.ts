@@ -1,5 +1,4 @@
-// What a write makes stale (RFC 9111 section 4.4): dropping it, here and at the peers, and keeping reads that were under way
-// meanwhile from bringing it back.
+// What a write makes stale (RFC 9111 section 4.4): dropped here and at the peers, and not brought back by reads under way.
 
 import type { ResponseHead } from '../response-stream.ts'
 import { firstValue } from '../../http/field-list.ts'

@@ -1,5 +1,4 @@
-// The interface between the caches of the instances. Types only; shared/ implements it over a store. Without a store
-// there are no peers.
+// The interface between the caches of the instances, which shared/ implements over a store. Types only.
 
 export interface Drop {
   /** Tags, and paths that begin with `/`. */

@@ -1,5 +1,4 @@
-// Names under which stored answers can be dropped. The gateway builds a request's tags from these, and the cache adds
-// the path; reads and writes have to spell them alike.
+// Names under which stored answers can be dropped: reads and writes have to spell them alike.
 
 import { pathOf } from '../parsed-request.ts'
 

@@ -1,5 +1,4 @@
-// Turns a stored answer into the answer to one request: 304 or 206 where the caller asks so, without body for HEAD, without
-// its content coding for who does not take it. Fields are prepared; only Age and Cache-Status are made each time.
+// Turns a stored answer into the answer to one request: whole, a part, 304, without a body or without its content coding.
 
 import type { Problem } from '../../problems.ts'
 import type { ResponseHead, ResponseSource } from '../response-stream.ts'

@@ -1,5 +1,4 @@
-// May an answer be kept, on which terms, and may others who wait for the same have it? RFC 9111 section 3 and the rules of
-// the operations' classes. Pure; times are passed in.
+// May an answer be kept, on which terms, and may those who wait have it? RFC 9111 section 3 and the classes. Pure.
 
 import type { ResponseHead } from '../response-stream.ts'
 import type { WallTime } from '../clocks.ts'

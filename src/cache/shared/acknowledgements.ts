@@ -1,5 +1,4 @@
-// Acknowledgements of broadcasts: each call waits until every member has answered, has left, or must have dropped out
-// because its lease has expired.
+// Acknowledgements of broadcasts: a call waits until every member has answered, has left, or its lease has expired.
 
 import type { Acknowledgement } from './messages.ts'
 

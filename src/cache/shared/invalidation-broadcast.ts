@@ -1,5 +1,4 @@
-// Connects the caches of the instances that share a store: what one drops, all drop before it continues. A cache
-// serves what it has stored only while its instance is a member and receives every message; no hit asks the store.
+// Connects the caches of the instances that share a store: what one drops, all drop before it continues.
 
 import type { Store } from '../../store/store.ts'
 import type { Drop, PeerHandlers, Peers, BroadcastResult } from '../invalidation/peers.ts'

@@ -1,5 +1,4 @@
-// Messages between caches over the members' channel, and their acknowledgements. Others may write into the store, so
-// every message is validated here.
+// Messages between caches, and their acknowledgements. Others may write into the store, so every message is validated.
 
 /** Drop something; `from` waits for an answer under the number `call`. */
 export interface DropMessage {

@@ -1,5 +1,4 @@
-// The cursors of filtered lists. They replace the upstream's, which may name objects of other organizations.
-// Encrypted and authenticated, bound to one list, valid for a day or two.
+// The cursors of filtered lists, in place of the upstream's: encrypted, bound to one list, valid for a day or two.
 
 import { createCipheriv, createDecipheriv, createHash, createHmac, randomBytes } from 'node:crypto'
 

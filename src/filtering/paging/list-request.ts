@@ -1,5 +1,4 @@
-// The request for a filtered list: the caller's page, how the upstream is asked, and the bounds on further pages.
-// Types only.
+// The request for a filtered list: the caller's page, how the upstream is asked, and bounds on further pages. Types only.
 
 import type { ResponseSink } from '../../cache/response-stream.ts'
 import type { AnswerShape } from '../../catalogue/operation.ts'

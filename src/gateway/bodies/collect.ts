@@ -1,5 +1,4 @@
-// Collects a request's body in memory: a small one so that it leaves in one write, a judged one because a rule reads
-// it. Memory is counted as bytes arrive, and a body that arrives too slowly is refused.
+// Collects a body in memory, which is counted as bytes arrive: a small one, to send it in one write, or a judged one.
 
 import type { IncomingMessage } from 'node:http'
 import { Problem } from '../../problems.ts'

@@ -1,5 +1,4 @@
-// Requests that the parser hands over without a response: what it refuses, and CONNECT. Each gets a response of its own, so that it
-// is answered and recorded as any other, and its connection ends with it.
+// Requests that come without a response: what the parser refuses, and CONNECT. They are answered and recorded like others.
 
 import { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'

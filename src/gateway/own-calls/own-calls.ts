@@ -1,5 +1,4 @@
-// The gateway's own reads of the Devin API: with the least powerful key that suffices, recorded like calls of
-// callers, with the gateway as subject.
+// The gateway's own reads of the Devin API: with the least powerful key that suffices, recorded like those of callers.
 
 import { randomUUID } from 'node:crypto'
 import { parseStrictJson } from '../../json/strict-parser.ts'

@@ -1,5 +1,4 @@
-// Sessions and their bills as settlement wants them, read from the Devin API. An undocumented shape counts as no
-// answer.
+// Sessions and their bills, read from the Devin API for settlement. An undocumented shape counts as no answer.
 
 import { sessionName } from '../../budgets/budgets.ts'
 import type { SeenSession, SessionReader } from '../../budgets/settlement.ts'

@@ -1,5 +1,4 @@
-// The pages under /gateway/ as a plugin: explanations of problems, for everybody; for verified callers their own page
-// and `explain`. Nothing else exists there.
+// The pages under /gateway/ as a plugin: explanations of problems for everybody, two pages for verified callers.
 
 import type { FastifyPluginCallback, RouteHandlerMethod } from 'fastify'
 import { Problem, problemKinds, type ProblemKindName } from '../../problems.ts'

@@ -1,5 +1,4 @@
-// One access record and one decision record for each exchange, however it ended. Those of a write that was sent are written
-// before its answer leaves.
+// One access and one decision record for each exchange. Those of a sent write are written before its answer leaves.
 
 import { claimAt } from '../../identity/claim-path.ts'
 import { TokenProblem } from '../../identity/rejection.ts'

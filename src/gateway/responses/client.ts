@@ -1,5 +1,4 @@
-// The last sink of every answer: writes status, fields and body to the caller's response, in one write where the answer comes
-// in one piece.
+// The last sink of every answer: writes it to the caller's response, in one write where it comes in one piece.
 
 import type { ServerResponse } from 'node:http'
 import type { ResponseHead, ResponseSource } from '../../cache/response-stream.ts'

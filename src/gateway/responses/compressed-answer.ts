@@ -1,5 +1,4 @@
-// The inspection of a compressed answer on its way to the caller: decoded and searched for keys, and where it is clean
-// handed on as it came.
+// Inspects a compressed answer: decoded and searched for keys, and where it is clean handed on as it came.
 
 import type { Transform } from 'node:stream'
 import type { Decoder } from '../../http/content-coding.ts'

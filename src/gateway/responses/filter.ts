@@ -1,5 +1,4 @@
-// Forwards requests whose answer a guardrail filters: narrows the query where it can, and passes the answer through
-// src/filtering/ before the cache or the caller gets any of it.
+// Forwards requests whose answer a guardrail filters: narrows the query, and passes the answer through src/filtering/.
 
 import type { ResponseSink } from '../../cache/response-stream.ts'
 import { withoutFields } from '../../http/field-list.ts'

@@ -1,5 +1,4 @@
-// The sink of an answer to a create with an Idempotency-Key: stores the answer before the caller gets it, and waits
-// for it, for a bounded time, when the caller has left.
+// The sink of a create with an Idempotency-Key: stores the answer first, and waits for it when the caller has left.
 
 import type { ResponseHead, ResponseSource } from '../../cache/response-stream.ts'
 import type { CacheOutcome, CacheSink } from '../../cache/cache-request.ts'

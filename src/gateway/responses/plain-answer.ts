@@ -1,5 +1,4 @@
-// Takes the content coding off an answer, for a sink that has to read it or a caller that does not take it. The leak guard runs
-// before and decodes large answers, so a coded answer here is small and complete.
+// Takes the coding off an answer that the leak guard has passed on coded, and which is small and complete therefore.
 
 import type { CacheOutcome, CacheSink } from '../../cache/cache-request.ts'
 import type { ResponseHead, ResponseSink, ResponseSource } from '../../cache/response-stream.ts'

@@ -1,5 +1,4 @@
-// The sink of an answer to a create with a budget reservation: passes everything on and reports the outcome of the
-// create to the reservation. It reads the answer before it is filtered.
+// The sink of a create with a budget reservation, before any filter: tells the reservation what became of the create.
 
 import type { CreateReservation } from '../../budgets/budgets.ts'
 import type { ResponseHead, ResponseSink, ResponseSource } from '../../cache/response-stream.ts'

@@ -1,5 +1,4 @@
-// Passes the upstream's answer back: status and fields through the allow-list, every byte through the leak guard. One
-// object for each forwarded request; it feeds a sink.
+// Passes one answer of the upstream back: fields through the allow-list, every byte through the leak guard.
 
 import type { Dispatcher } from 'undici'
 import type { ResponseSink, ResponseSource } from '../../cache/response-stream.ts'

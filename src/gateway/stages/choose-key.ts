@@ -1,5 +1,4 @@
-// Stage: whether the inventory has a key that can serve the request. Which one was chosen with the decision; it is opened
-// last of all.
+// Stage: whether the inventory has a key that can serve the request, as chosen with the decision.
 
 import type { RequestContext } from '../context.ts'
 import { keyMissing } from '../refusals/keys.ts'

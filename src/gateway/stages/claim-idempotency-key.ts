@@ -1,5 +1,4 @@
-// Stage: the first create with an Idempotency-Key claims the key, and repetitions get its stored answer. Requests are
-// compared as they were received, before a guardrail changed them.
+// Stage: a create claims its Idempotency-Key as it was received; repetitions get the stored answer.
 
 import { addressOf } from '../../catalogue/target.ts'
 import { idempotencyKeyIn } from '../../idempotency/key-field.ts'

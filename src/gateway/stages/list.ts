@@ -1,5 +1,4 @@
-// The stages of a request, in order. Fastify runs these as hooks of its life cycle (app.ts): the first ones for every
-// request, `decide` for what is addressed to the API, `forward` as the handler of the proxied route.
+// The stages of a request, in order, as app.ts adds them to Fastify's life cycle.
 
 import type { TokenVerifier } from '../../identity/token-verifier.ts'
 import type { Bodies } from '../bodies/collect.ts'

@@ -1,5 +1,4 @@
-// Stage: checks all limits of a request together; limits that were taken before its body was read are not taken
-// twice.
+// Stage: checks all limits of a request together, but for those that were taken before its body was read.
 
 import type { Limiter } from '../../limits/limiter.ts'
 import type { RequestContext } from '../context.ts'

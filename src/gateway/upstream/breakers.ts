@@ -1,5 +1,4 @@
-// Circuit breakers: an upstream that does not answer gets no requests for a while, then one probe at a time. Pure:
-// times are passed in.
+// Circuit breakers: an upstream that does not answer gets no requests for a while, then one probe at a time.
 
 /**
  * The outcome of a request. `answered`: an answer began, of whatever status. `unsent`: there was no connection.

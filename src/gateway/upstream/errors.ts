@@ -1,5 +1,4 @@
-// Turns errors of the connection to the upstream into problems with a Proxy-Status (RFC 9209 section 2.3). The inner
-// message, which names addresses, goes to the log only.
+// Failures of the connection to the upstream as problems (RFC 9209 section 2.3). What names addresses goes to the log only.
 
 import { Problem, type ProblemKindName, type ProblemOptions } from '../../problems.ts'
 

@@ -1,5 +1,4 @@
-// A queue in which flows (teams) take turns by weight, each serving its own items in the order of arrival. Pure: no clock, no
-// timers.
+// A queue in which flows (teams) take turns by weight, each serving its own items in the order of arrival. Pure.
 
 /** A waiting item. Items of one flow share its turn; items of a closed group (a key that has to pause) wait. */
 export interface Waiter {

@@ -1,5 +1,4 @@
-// Which keys have to pause after a 429 of the upstream, and how they recover: one request first, then one more for
-// each success, per priority. Pure: times are passed in.
+// Which keys pause after a 429 of the upstream, and how they recover: one request first, then one more for each success.
 
 /** What a key may do. `rest`: its time is not over. `full`: it is over, and as many as may try are under way. */
 export type ThrottleState = 'open' | 'rest' | 'full'

@@ -1,5 +1,4 @@
-// Streams a body to the upstream while it arrives. It takes a connection only when enough bytes are here, and gives
-// the connection back when its caller stalls.
+// Streams a body to the upstream while it arrives, on a connection that is taken when enough bytes are here.
 
 import type { IncomingMessage } from 'node:http'
 import { Transform } from 'node:stream'

@@ -1,5 +1,4 @@
-// Stage: answers from the cache. Otherwise the request continues with a lease to ask the upstream, or waits for
-// another caller's call.
+// Stage: answers from the cache, or goes on with a lease to ask the upstream, or waits for another caller's call.
 
 import { followAcquired } from '../../../cache/acquired.ts'
 import { createWallTime } from '../../../cache/clocks.ts'

@@ -1,5 +1,4 @@
-// The end of the pipeline, where the upstream has to be asked. In this order: limits of teams whose cached answers
-// are free, the key, the call.
+// The end of the pipeline, where the upstream is asked: limits of teams whose cached answers are free, the key, the call.
 
 import { followAcquired, type AskUpstream } from '../../../cache/acquired.ts'
 import type { ResponseSink } from '../../../cache/response-stream.ts'

@@ -1,5 +1,4 @@
-// Stage: the current value of the key that was chosen, or why there is none. It runs last of all, when the upstream has to
-// be asked.
+// Stage, last of all: the current value of the key that was chosen, or why there is none.
 
 import type { Keyring, KeyVersion } from '../../../keys/keyring.ts'
 import type { RequestContext } from '../../context.ts'

@@ -1,5 +1,4 @@
-// Stage: the decision again, where it depends on the body or on who the caller is at Devin. The body is read once, and what
-// was judged is what is sent: the evaluation holds it for everything that follows.
+// Stage: the decision again, where it depends on the body or the caller's Devin user. What was judged is what is sent.
 
 import { setImmediate } from 'node:timers/promises'
 import { evaluate, evaluateBody, type Evaluation } from '../../../policy/decision/evaluate.ts'
