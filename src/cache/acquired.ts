@@ -30,10 +30,7 @@ export interface FetchLease {
    * shared, and the request goes out as the caller sent it.
    */
   readonly fields: readonly string[] | null
-  /**
-   * The sink for the upstream's answer, which passes on what is for the caller. `again` is called when the upstream has to be
-   * asked once more, before the caller has got anything.
-   */
+  /** The sink for the upstream's answer. `again` is called when the upstream has to be asked once more. */
   sinkBehind(sink: CacheSink, again: (lease: FetchLease) => void): ResponseSink
 }
 
@@ -50,10 +47,7 @@ export type Acquired = CacheAnswer | FetchLease | CacheWait
 /** Asks the upstream with these fields in place of the caller's, or (null) with the caller's own. May throw before anything is sent. */
 export type AskUpstream = (fields: readonly string[] | null, sink: ResponseSink) => void
 
-/**
- * Follows what the cache says until the caller has its answer: a lease that cannot be used goes on to the next who waits. Throws
- * what `ask` throws for a request in which the cache has no part.
- */
+/** Follows what the cache says until the caller has its answer. Throws what `ask` throws where the cache has no part. */
 export function followAcquired(first: Acquired, sink: CacheSink, ask: AskUpstream): void {
   const use = (fields: readonly string[] | null, behind: ResponseSink): void => {
     try {

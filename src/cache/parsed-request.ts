@@ -19,10 +19,7 @@ export interface ParsedCacheRequest {
   readonly forOrigin: boolean
 }
 
-/**
- * Fields of a request that never go upstream with a read that others may share, so that they cannot shape its answer. The
- * cache itself does what most of them ask for.
- */
+/** Fields that never go upstream with a read that others may share. The cache itself does what most of them ask for. */
 const unsent = new Set([
   'accept-encoding',
   'authorization',

@@ -7,10 +7,7 @@ import { isUnsent } from './failures.ts'
 import type { CacheOutcome, CacheSink } from './cache-request.ts'
 import type { FetchLease } from './acquired.ts'
 
-/**
- * Called before the caller gets the answer. A returned promise holds the answer back until it resolves; it must not
- * reject.
- */
+/** Called before the caller gets the answer, which a promise holds back until it resolves; it must not reject. */
 export interface PassThroughEvents {
   /** Gives the outcome; `status` is null where there was no answer. */
   outcome(status: number | null): CacheOutcome

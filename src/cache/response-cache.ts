@@ -153,9 +153,7 @@ export function createResponseCache(options: ResponseCacheOptions) {
   }
 
   return {
-    /**
-     * Gives the answer, a lease to ask the upstream, or a place behind another caller who asks the same. Never throws.
-     */
+    /** Gives the answer, a lease to ask the upstream, or a place behind another caller who asks the same. Never throws. */
     acquire,
     /**
      * Drops what is stored under any of these names (tags, or paths that begin with `/`), on all instances, and keeps reads that

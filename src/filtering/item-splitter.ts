@@ -208,9 +208,7 @@ export class ItemSplitter {
   }
 }
 
-/**
- * Parses strict JSON. Throws an UnknownShape that does not repeat the text, which may belong to another organization.
- */
+/** Throws an UnknownShape that does not repeat the text, which may belong to another organization. */
 export function parsed(bytes: Buffer): StrictJson {
   try {
     return parseStrictJson(bytes)

@@ -19,10 +19,7 @@ export function pageTail(
   return Buffer.from(`],${JSON.stringify(tail).slice(1)}`)
 }
 
-/**
- * The end of a list that came whole. Its other members could reveal filtered items, so they stay only where nothing
- * was filtered.
- */
+/** The end of a list that came whole. Other members could reveal filtered items: they stay where nothing was filtered. */
 export function listTail({ shape, selection }: ListRequest, members: ReadonlyMap<string, StrictJson>): Buffer {
   if (shape.items === null) return closeList
   const others = selection.organizations === 'all' ? members : new Map<string, StrictJson>()

@@ -136,10 +136,7 @@ class FilteredList implements ResponseSink, ResponseSource {
     return output
   }
 
-  /**
-   * An error of the upstream goes to the caller as it is. With items already selected the caller gets a short page
-   * instead.
-   */
+  /** The caller gets an error of the upstream as it is, or a short page where items were selected already. */
   #failed(otherwise: () => void): void {
     const { page } = this.#request
     if (this.#given === 0 || page === null) otherwise()

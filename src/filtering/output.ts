@@ -22,10 +22,7 @@ export class Output {
     this.#head = head
   }
 
-  /**
-   * Another answer of the upstream contributes: the result must not be shared when that answer forbids it or differs
-   * from the first.
-   */
+  /** Another answer of the upstream contributes, which may forbid that the result is shared. */
   heed(head: ResponseHead): void {
     const differs = aboutCaching.some((name) => fieldValue(head.fields, name) !== fieldValue(this.#head.fields, name))
     const token = head.unshared ?? (differs ? 'partial' : null)

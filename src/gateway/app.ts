@@ -65,10 +65,7 @@ export async function createGatewayApp(parts: GatewayParts) {
   const { stages, recorder, now } = parts
   let phase: ListenerPhase = 'open'
   let inFlight = 0
-  /**
-   * Requests whose callers have left while a call to the upstream continues, each with the timer of its record; null
-   * once the record is written.
-   */
+  /** Requests whose callers have left during a call, with the timer of their record; null once it is written. */
   const lingering = new Map<RequestContext, NodeJS.Timeout | null>()
   let onIdle = (): void => {}
   const pipelines = new Pipelines()
@@ -123,10 +120,7 @@ export async function createGatewayApp(parts: GatewayParts) {
     return context
   }
 
-  /**
-   * The first hook: continues when earlier requests of the connection are answered, together with everything that has
-   * arrived.
-   */
+  /** The first hook: goes on when earlier requests of the connection are answered, with all that has arrived. */
   const open: StageHook = (fastifyRequest, { raw: response }, done) => {
     const { raw: request } = fastifyRequest
     const context = openContext(request, response)
@@ -146,10 +140,7 @@ export async function createGatewayApp(parts: GatewayParts) {
       })
   }
 
-  /**
-   * Requests to the API: one proxied route behind the stages, and the same stages for methods that the router does
-   * not know.
-   */
+  /** The proxied route behind the stages, and the same stages for methods that the router does not know. */
   const api: FastifyPluginCallback = (scope, _options, done) => {
     scope.addHook('onRequest', hookOf(stages.authenticate))
     for (const stage of stages.decide) scope.addHook('preHandler', hookOf(stage))

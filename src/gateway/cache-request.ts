@@ -67,10 +67,7 @@ function ruleOfWrite(catalogue: Catalogue, { segments }: Target): CacheRule {
   return 'cache' in read && read.cache.startsWith('rfc9111') ? ruleFor(read.cache, '', () => 0) : notKept
 }
 
-/**
- * Not the value's version: a rotated key sees what the one before saw. Scope and organization count, since an id can
- * be reassigned to another key.
- */
+/** Not the value's version, since a rotated key sees the same; scope and organization, since an id can be reassigned. */
 function partitionOf({ id, scope, organization }: KeyHandle, filter: ResponseFilter | null): string {
   const handle = `${id} ${scope} ${organization ?? ''}`
   return filter === null ? handle : `${handle} ${filter.digest}`

@@ -7,10 +7,7 @@ import type { RequestContext } from './context.ts'
 import { limitExceeded, limitsUnjudged } from './refusals/limits.ts'
 import { whenReady, type StageResult } from './stages/stage.ts'
 
-/**
- * Checks limits together and counts the request against them, or refuses it. Limits that were taken before are not
- * taken again. A promise only where a store is asked.
- */
+/** Counts a request against limits that were not taken before, or refuses it. A promise only where a store is asked. */
 export function takeLimits(
   limiter: Limiter,
   team: Team,
@@ -56,10 +53,7 @@ export function addLimitFields(
   context.limitFields = ['ratelimit-policy', policyField(shown), 'ratelimit', statusField(context.limitStatuses)]
 }
 
-/**
- * Whether the answer shows the limit of attempts: always where the policy states it, else only when half of it is
- * used.
- */
+/** Whether the answer shows the limit of attempts: where the policy states it, or half of it is used. */
 export function showsAttempts({ attempts }: Team, { limit, remaining }: LimitStatus): boolean {
   return attempts.isStated || (limit.quota !== null && 2 * remaining < limit.quota.amount)
 }

@@ -38,10 +38,7 @@ interface WorkerSlot extends WorkerStatus {
 
 /** How long a worker may take to record what it was asked to cut. */
 const cutMs = 1_000
-/**
- * Pauses before a new worker is started grow from the first to the last, and start again from the first after a
- * worker lived this long.
- */
+/** Pauses before a new worker is started, from the first to the last; anew after a worker lived this long. */
 const pauseMs = { first: 100, most: 10_000, forgivenAfter: 10_000 } as const
 
 /** Each worker is asked so often whether it does anything; one that has not answered so many times is killed and replaced. */

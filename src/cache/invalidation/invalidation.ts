@@ -77,9 +77,7 @@ export function createInvalidation(options: InvalidationOptions) {
       const result = await peers.broadcast(what)
       return { ...result, dropped: dropped + result.dropped }
     },
-    /**
-     * A write has no answer, or an unclear one: it may still be running, so for some time nothing it touches is kept.
-     */
+    /** A write has no answer, or an unclear one: it may still be running, so for some time nothing it touches is kept. */
     unclear,
     /** A write has an answer. A promise when its caller has to wait until the peers have dropped what it made stale. */
     answered(write: CacheRequest, head: ResponseHead): Promise<unknown> | null {

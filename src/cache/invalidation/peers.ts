@@ -14,10 +14,7 @@ export interface BroadcastResult {
   readonly instances: number
   /** Instances that did not answer in time. They cannot serve any of it any more either. */
   readonly silent: number
-  /**
-   * The broadcast reached the others. If false, they have noticed by now that they are cut off, and have dropped
-   * everything.
-   */
+  /** False: the others have noticed by now that they are cut off, and have dropped everything. */
   readonly reached: boolean
 }
 
@@ -35,9 +32,6 @@ export interface Peers {
   check(): void
   /** Longest use of an answer that a write could make stale; null: its own lifetime. */
   readonly atMostMs: number | null
-  /**
-   * Tells all instances to drop something. Resolves when none of them can serve it any more, whether it answered or not.
-   * Never rejects.
-   */
+  /** Tells all instances to drop something. Resolves when none of them can serve it any more. Never rejects. */
   broadcast(drop: Drop): Promise<BroadcastResult>
 }

@@ -27,10 +27,7 @@ export function useOf(
   return maxStaleS !== null && !entry.mustRevalidate && -leftMs <= maxStaleS * 1000 ? 'max-stale' : 'stale'
 }
 
-/**
- * Whether a stored answer may stand in for a failing upstream: after an answer with an error, or for want of any. A caller who
- * asked for something fresher than stored gets the failure instead.
- */
+/** Whether a stored answer may stand in for a failing upstream; not for a caller who asked for something fresher. */
 export function mayStandIn(
   entry: StoredResponse,
   request: CacheRequest,

@@ -104,10 +104,7 @@ function isForOthers(status: number, { rule, mayBeAbsent }: CacheRequest, { expl
   return (status >= 200 && status < 300) || explicitMs !== null
 }
 
-/**
- * Whether those who wait may have an answer that must not be stored, where the class says so: they asked the same at the same
- * time, and the upstream would have seen the same credential.
- */
+/** Whether those who wait may have an answer that must not be stored: they asked the same at the same time. */
 function mayBeCollapsed(rule: CacheRequest['rule'], refusal: string): boolean {
   return rule.kind === 'class' && rule.alwaysCollapsed && (refusal === 'no-store' || refusal === 'private')
 }

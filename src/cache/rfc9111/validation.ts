@@ -27,10 +27,7 @@ export interface Renewed {
   readonly verdict: StoringDecision
 }
 
-/**
- * Takes a 304, or the answer to a HEAD, over into the store. Null when it speaks of another answer. What is stored goes when it
- * may not be kept any more.
- */
+/** Takes a 304, or the answer to a HEAD, over into the store. Null when it speaks of another answer. */
 export function renew(
   fetch: BarredFetch,
   stored: StoredResponse,
@@ -45,10 +42,7 @@ export function renew(
   return freshened === null ? null : { ...freshened, stored: freshened.verdict.keep && store(fetch, freshened.entry) }
 }
 
-/**
- * The stored answer with the fields of a 304, or of the answer to a HEAD (sections 4.3.4 and 4.3.5), and what may be done with
- * it. Null when the update speaks of another answer.
- */
+/** The stored answer with the fields of a 304, or of the answer to a HEAD (sections 4.3.4 and 4.3.5); null as `renew`. */
 function freshen(
   { request, sequence }: { readonly request: CacheRequest; readonly sequence: number },
   stored: StoredResponse,
@@ -71,10 +65,7 @@ function freshen(
   return { entry: createStoredResponse(request, head, stored.body, verdict.terms ?? stored, sequence), verdict }
 }
 
-/**
- * Whether the answer to a HEAD leaves open if the body is still the same. A class would give it a new life then, and bodies
- * of equal length are not equal.
- */
+/** Whether the answer to a HEAD leaves open if the body is still the same: bodies of equal length are not equal. */
 function saysNothingOf({ method, rule }: CacheRequest, stored: StoredResponse, update: ResponseHead): boolean {
   return method === 'HEAD' && rule.kind === 'class' && !hasValidator(update) && !hasOtherLength(stored, update)
 }

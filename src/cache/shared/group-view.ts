@@ -2,10 +2,7 @@
 
 import type { MembershipState, MembershipStatus } from '../../store/membership/types.ts'
 
-/**
- * Results of broadcasts: all members answered, some were silent and their lease was waited for, or the store could
- * not be reached.
- */
+/** Broadcasts: all members answered, some were silent until their lease was over, or the store could not be reached. */
 export interface BroadcastCounts {
   readonly answered: number
   readonly silent: number

@@ -12,10 +12,7 @@ export const priorities = ['low', 'normal', 'high'] as const satisfies readonly 
 const boundsMs = [100, 250, 1_000] as const
 /** Readings in a row before the level rises: a single pause of the process is no overload. */
 const readingsToRise = 2
-/**
- * Readings in a row below half of a bound before the level falls, from then on with each reading: the delay is short only because
- * requests are refused.
- */
+/** Readings in a row below half of a bound before the level falls: the delay is short because requests are refused. */
 const readingsToFall = 2
 export const readingMs = 250
 const retryAfterSeconds = 3
@@ -85,10 +82,7 @@ export class Overload {
     this.#onChange(level, delayMs)
   }
 
-  /**
-   * Counts a request of a team, whose body has so many bytes (null: nobody knows yet). Returns its refusal, or what to call when
-   * it is over.
-   */
+  /** Counts a request of a team; null: nobody knows the size yet. Returns its refusal, or what to call when it is over. */
   admit({ team, priority, weight }: LoadOwner, bodyBytes: number | null): Problem | (() => void) {
     const load = this.#loads.begin(team, weight, 1 + (bodyBytes ?? unknownBodyBytes) / bytesOfCost)
     if (this.#isRefused(priority, load)) {

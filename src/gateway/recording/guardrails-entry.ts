@@ -70,10 +70,7 @@ function shownOne(values: readonly unknown[], rule: Rule): unknown {
 /** Members with content that only the upstream should read. */
 const confidential = /secret|password|token|prompt|message|value|body|contents/i
 
-/**
- * Numbers and booleans as they are, a text only where the rule compares it, and of anything else its
- * type.
- */
+/** Numbers and booleans as they are, a text only where the rule compares it, and of anything else its type. */
 function shown(value: unknown, rule: Rule): unknown {
   if (value === null || typeof value === 'boolean') return value
   if (value instanceof JsonNumber) return value.toNumber() ?? value.raw.slice(0, 64)

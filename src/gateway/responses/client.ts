@@ -57,10 +57,7 @@ export class ClientResponseWriter implements CacheSink {
     })
   }
 
-  /**
-   * Without a caller a read is useless. A write that was sent may have an effect, so its answer is awaited for the
-   * record.
-   */
+  /** Without a caller a read is useless. A write that was sent may have an effect: its answer is awaited for the record. */
   #letGo(flow: ResponseSource): void {
     const context = this.#context
     if (context.isRead || context.isComplete || context.upstreamStartedAtMs === null) {

@@ -18,10 +18,7 @@ import type { ResponseFilter } from '../../policy/model/decision.ts'
 
 export type Send = (forward: UpstreamRequest, sink: ResponseSink) => void
 
-/**
- * Sends a request and feeds the sink the filtered answer. Throws `malformed-request` for a page that cannot be read, and
- * what `forward` throws before anything is sent.
- */
+/** Feeds the sink the filtered answer. Throws `malformed-request` for a page that cannot be read, and what `send` throws. */
 export function forwardFiltered(
   send: Send,
   forward: UpstreamRequest,

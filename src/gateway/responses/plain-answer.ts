@@ -87,10 +87,7 @@ export class PlainAnswer implements CacheSink {
   }
 }
 
-/**
- * The sink for what comes through the cache: a caller that does not take the coding the cache asks for gets its answer in
- * none.
- */
+/** The sink for what comes through the cache: without the coding, for a caller that does not take it. */
 export function inTakenCoding(caller: CacheSink, method: string, acceptEncoding: string | undefined): CacheSink {
   if (acceptEncoding !== undefined && asksFor(acceptEncoding, sharedCoding)) return caller
   const isHead = method === 'HEAD'

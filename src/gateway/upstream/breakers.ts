@@ -22,10 +22,7 @@ interface Breaker {
 
 /** So many failures in a row, with no answer between them. */
 const failuresToOpen = 5
-/**
- * A failure that the request itself may have caused counts against its caller alone until so many callers have met
- * it.
- */
+/** A failure that the request may have caused itself counts for all only when so many callers have met it. */
 const callersToOpen = 3
 const [firstPauseMs, longestPauseMs] = [1_000, 30_000]
 /** The number of callers is unbounded, so the oldest are forgotten. */

@@ -35,10 +35,7 @@ const firstPartBytes = 8
 /** A client may take so long before the least rate is asked of it. */
 const graceMs = 1_000
 
-/**
- * Counts the bytes, and never ends a partial body as a complete one. It handles its own errors, which end the
- * exchange elsewhere.
- */
+/** Counts the bytes, and never ends a partial body as a complete one. It handles its own errors. */
 export class Upload extends Transform {
   readonly #options: UploadOptions
   #ready = false
