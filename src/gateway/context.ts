@@ -215,6 +215,13 @@ export class RequestContext {
     this.#endWhenDone()
   }
 
+  /** The reservation, to be settled by who takes it: there is none any more after that. */
+  takeReservation(): CreateReservation | null {
+    const { reservation } = this
+    this.reservation = null
+    return reservation
+  }
+
   /** A failure was answered, or has cut the answer off. */
   fail(problem: Problem): void {
     this.problem ??= problem

@@ -36,10 +36,8 @@ export function connectToParent(number: number, channel: Channel): Promise<Paren
     let state: AuditState | null = null
     let sent = 0
     let connected = true
-    let stop = (): void => {}
-    const drain = new Promise<void>((done) => (stop = done))
-    let end = (): void => {}
-    const cut = new Promise<void>((done) => (end = done))
+    const drain = Promise.withResolvers<void>()
+    const cut = Promise.withResolvers<void>()
     const waiting = new Set<() => void>()
     const endListeners: ((instance: string) => void)[] = []
     /** Entries the parent has not answered, in their order. */
@@ -72,21 +70,16 @@ export function connectToParent(number: number, channel: Channel): Promise<Paren
       },
     }
     channel.on('message', (message) => {
-      if (message.kind === 'drain') {
-        stop()
-        return
-      }
-      if (message.kind === 'cut') {
-        end()
-        return
-      }
-      if (message.kind === 'ping') {
-        send({ kind: 'pong' })
-        return
-      }
-      if (message.kind === 'ended') {
-        for (const listener of endListeners) listener(message.instance)
-        return
+      switch (message.kind) {
+        case 'drain':
+          return drain.resolve()
+        case 'cut':
+          return cut.resolve()
+        case 'ping':
+          return send({ kind: 'pong' })
+        case 'ended':
+          return endListeners.forEach((listener) => listener(message.instance))
+        case 'audit-state':
       }
       state = message
       for (const settle of entries.splice(0, entries.length - (sent - message.taken))) settle(message.healthy)
@@ -96,15 +89,15 @@ export function connectToParent(number: number, channel: Channel): Promise<Paren
         audit,
         listening: (gateway, admin, instance) => send({ kind: 'listening', gateway, admin, instance }),
         onEnded: (listener) => void endListeners.push(listener),
-        drain,
-        cut,
+        drain: drain.promise,
+        cut: cut.promise,
       })
     })
     channel.on('disconnect', () => {
       connected = false
       for (const settle of entries.splice(0)) settle(false)
       for (const done of waiting) done()
-      stop()
+      drain.resolve()
     })
     send({ kind: 'here' })
   })

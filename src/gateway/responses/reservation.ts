@@ -1,6 +1,5 @@
 // The sink of a create with a budget reservation, before any filter: tells the reservation what became of the create.
 
-import type { CreateReservation } from '../../budgets/budgets.ts'
 import type { ResponseHead, ResponseSink, ResponseSource } from '../../cache/response-stream.ts'
 import type { Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
@@ -10,15 +9,13 @@ const maxBytes = 256 * 1024
 
 export class ReservationSink implements ResponseSink {
   readonly #context: RequestContext
-  readonly #reservation: CreateReservation
   readonly #next: ResponseSink
   #status = 0
   #chunks: Buffer[] | null = []
   #bytes = 0
 
-  constructor(context: RequestContext, reservation: CreateReservation, next: ResponseSink) {
+  constructor(context: RequestContext, next: ResponseSink) {
     this.#context = context
-    this.#reservation = reservation
     this.#next = next
   }
 
@@ -73,9 +70,10 @@ export class ReservationSink implements ResponseSink {
   }
 
   #tell(verdict: 'released' | 'unclear' | { readonly session: string }): void {
-    if (verdict === 'released') this.#reservation.released()
-    else if (verdict === 'unclear') this.#reservation.unclear()
-    else this.#reservation.opened(verdict.session)
+    const reservation = this.#context.takeReservation()
+    if (verdict === 'released') reservation?.released()
+    else if (verdict === 'unclear') reservation?.unclear()
+    else reservation?.opened(verdict.session)
   }
 }
 

@@ -38,7 +38,7 @@ export function forwardThroughSinks(
   const { context } = forward
   const { reservation } = context
   const sendOnce: Send =
-    reservation === null ? send : (asking, sink) => send(asking, new ReservationSink(context, reservation, sink))
+    reservation === null ? send : (asking, sink) => send(asking, new ReservationSink(context, sink))
   const { response } = context.decided.decision
   if (response === null) sendOnce(forward, cache)
   else forwardFiltered(sendOnce, forward, response, cache, clocks)
