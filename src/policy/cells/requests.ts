@@ -43,11 +43,7 @@ export function memberChoices(operation: Operation): readonly (readonly string[]
   )
 }
 
-export function sampleRequest(
-  operation: Operation,
-  organization: string | null,
-  members: readonly string[],
-): SampleRequest {
+function sampleRequest(operation: Operation, organization: string | null, members: readonly string[]): SampleRequest {
   const place = organizationPlace(operation)
   const path = operation.segments
     .map((segment, index) =>
@@ -85,5 +81,19 @@ function setAt(holder: Record<string, unknown>, [step = '', ...rest]: readonly s
     const inner: Record<string, unknown> = {}
     holder[name] = inner
     setAt(inner, rest, value)
+  }
+}
+
+/** Sample requests, each made once: they are the same for all teams and callers. */
+export class SampleRequests {
+  readonly #known = new Map<string, SampleRequest>()
+
+  of(operation: Operation, organization: string | null, members: readonly string[]): SampleRequest {
+    const key = `${operation.index} ${organization ?? ''} ${members.join(' ')}`
+    const known = this.#known.get(key)
+    if (known !== undefined) return known
+    const made = sampleRequest(operation, organization, members)
+    this.#known.set(key, made)
+    return made
   }
 }

@@ -2,32 +2,29 @@
 // What no set can tell apart is decided once and counted as often as it stands for. Pure.
 
 import type { Operation } from '../../catalogue/operation.ts'
-import type { KeyHandle } from '../../keys/key.ts'
-import { compileCondition, type Condition } from '../model/condition.ts'
-import type { PolicySet } from '../model/policy-set.ts'
+import { compileCondition, conditionHolds, type Condition } from '../model/condition.ts'
+import type { Grant, PolicySet } from '../model/policy-set.ts'
 import { callerClasses, fulfilsAny, type CallerClass, type CallerClasses } from './caller-classes.ts'
-import {
-  anyOtherOrganization,
-  memberChoices,
-  organizationPlace,
-  sampleRequest,
-  type SampleRequest,
-} from './requests.ts'
+import { OrganizationGroups, type KeyDistinction } from './organization-groups.ts'
+import { memberChoices, organizationPlace, SampleRequests, type SampleRequest } from './requests.ts'
 import { viewOf, type Right, type TeamView } from './right.ts'
 
 /** Cells that all sets decide alike, with the request that stands for them. */
 export interface Cells {
   readonly team: string
-  readonly callers: CallerClass
+  /** Classes that nothing about this operation tells apart. The first one made the request. */
+  readonly callers: readonly [CallerClass, ...CallerClass[]]
   /** All classes of the team. */
   readonly allCallers: CallerClasses
   /** Of the first of `organizations`. */
   readonly request: SampleRequest
-  /** All that the sets cannot tell apart; `[null]` where the request names none. */
+  /** All that are alike; `[null]` where the request names none. */
   readonly organizations: readonly (string | null)[]
   /** One for each set, in their order. */
   readonly rights: readonly Right[]
   readonly views: readonly TeamView[]
+  /** The same cell for another of the organizations, which may have another key. */
+  rightsIn(organization: string): { readonly request: SampleRequest; readonly rights: readonly Right[] }
 }
 
 export interface CellCount {
@@ -43,18 +40,20 @@ export interface WalkOptions {
   readonly organizations?: readonly string[]
   /** Which operations of which teams are visited; by default all. */
   readonly concerns?: (team: string, operation: Operation) => boolean
+  /** Which organizations are told apart by their keys. Default: `each`. */
+  readonly keys?: KeyDistinction
 }
 
 /** Visits every cell of the sets, which share one catalogue. */
 export function walkCells(
   policies: readonly [PolicySet, ...PolicySet[]],
   visit: (cells: Cells) => void,
-  { conditions = [], organizations = [], concerns = () => true }: WalkOptions = {},
+  { conditions = [], organizations = [], concerns = () => true, keys = 'each' }: WalkOptions = {},
 ): CellCount {
   const { catalogue } = policies[0]
   const operations = catalogue.operations.filter((operation) => catalogue.isServed(operation))
-  const named = [...new Set([...policies.flatMap(organizationsOf), ...organizations, anyOtherOrganization])].sort()
-  const requests = new Requests()
+  const places = new OrganizationGroups(policies, organizations, keys)
+  const requests = new SampleRequests()
   const teams = [...new Set(policies.flatMap((policy) => policy.teams.map(({ id }) => id)))].sort()
   let decided = 0
   let undecided = 0
@@ -62,23 +61,43 @@ export function walkCells(
     const asked = operations.filter((operation) => concerns(team, operation))
     if (asked.length === 0) continue
     const views = policies.map((policy) => viewOf(policy, team))
-    const members = views.map((view) => view.team?.members ?? [])
-    const allCallers = callerClasses([...conditionsOf(views), ...conditions], (principal) =>
-      members.some((entries) => fulfilsAny(entries, principal)),
+    const members = views.flatMap((view) => view.team?.members ?? [])
+    const byApp = appConditions(views)
+    const allCallers = callerClasses(
+      [...members, ...grantsOf(views).flatMap(whenOf), ...byApp, ...conditions],
+      (caller) => fulfilsAny(members, caller),
     )
-    const alike = organizationGroups(views, named)
+    const ofTeam = places.ofTeam(views)
     let cells = 0
     for (const operation of asked) {
-      const isCovered = operation.open || views.some((view) => covers(view, operation))
-      const groups = groupsFor(operation, isCovered ? alike : [named])
+      const covering = views.flatMap((view) => coveringGrants(view, operation))
+      const groups = groupsFor(operation, operation.open || covering.length > 0 ? ofTeam(operation) : [places.all])
+      const alike = classGroups(allCallers.classes, [
+        ...views.map((view) => view.team?.members ?? []),
+        ...covering.flatMap(whenOf).map((when) => [when]),
+        ...[...byApp, ...conditions].map((condition) => [condition]),
+      ])
       for (const choice of memberChoices(operation)) {
         for (const group of groups) {
-          const request = requests.of(operation, group[0] ?? null, choice)
-          for (const callers of allCallers.classes) {
-            const rights = views.map((view) => view.rightTo(callers.principal, request))
-            visit({ team, callers, allCallers, request, organizations: group, rights, views })
-          }
           cells += group.length
+          const request = requests.of(operation, group[0] ?? null, choice)
+          for (const callers of alike) {
+            const [{ principal }] = callers
+            const decide = (each: SampleRequest) => views.map((view) => view.rightTo(principal, each))
+            visit({
+              team,
+              callers,
+              allCallers,
+              request,
+              organizations: group,
+              rights: decide(request),
+              views,
+              rightsIn(organization) {
+                const other = requests.of(operation, organization, choice)
+                return { request: other, rights: decide(other) }
+              },
+            })
+          }
         }
       }
     }
@@ -88,82 +107,53 @@ export function walkCells(
   return { decided, undecided }
 }
 
-/** Requests are the same for all teams and classes. */
-class Requests {
-  readonly #known = new Map<string, SampleRequest>()
-
-  of(operation: Operation, organization: string | null, members: readonly string[]): SampleRequest {
-    const key = `${operation.index} ${organization ?? ''} ${members.join(' ')}`
-    const known = this.#known.get(key)
-    if (known !== undefined) return known
-    const made = sampleRequest(operation, organization, members)
-    this.#known.set(key, made)
-    return made
-  }
+function grantsOf(views: readonly TeamView[]): readonly Grant[] {
+  return views.flatMap((view) => view.team?.grants ?? [])
 }
 
-function covers({ team }: TeamView, { index }: Operation): boolean {
-  return team?.byOperation[index] !== undefined
+function whenOf({ when }: Grant): readonly Condition[] {
+  return when === null ? [] : [when]
 }
 
-/** Every condition by which a decision, a bound or a key of the team can differ. */
-function conditionsOf(views: readonly TeamView[]): readonly Condition[] {
-  return views.flatMap(({ policy, team }) => {
-    if (team === null) return []
-    const apps = [
-      ...team.limitedApps,
-      ...policy.guardrails.all.flatMap(({ teams, apps: named }) =>
-        named !== 'all' && (teams === 'all' || teams.has(team.id)) ? [...named] : [],
-      ),
-    ]
-    return [
-      ...team.members,
-      ...team.grants.flatMap(({ when }) => (when === null ? [] : [when])),
-      ...apps.map((app) => compileCondition({ app: [app] })),
-    ]
-  })
-}
-
-/** Every organization that a set names anywhere. */
-function organizationsOf({ teams, keys, budgets }: PolicySet): readonly string[] {
+/** Grants that can allow the operation, or a permission that a member of its body needs. */
+function coveringGrants({ team }: TeamView, operation: Operation): readonly Grant[] {
+  if (team === null) return []
   return [
-    ...teams.flatMap((team) => [
-      ...(team.organizations === 'all' ? [] : team.organizations),
-      ...team.grants.flatMap((grant) => [...(grant.organizations ?? [])]),
-    ]),
-    ...keys.flatMap(({ organization, serves }) => [
-      ...(organization === null ? [] : [organization]),
-      ...(typeof serves === 'string' ? [] : serves),
-    ]),
-    ...budgets.organizations,
+    ...(team.byOperation[operation.index] ?? []),
+    ...operation.conditional.flatMap(({ permission }) => team.byPermission.get(permission) ?? []),
   ]
 }
 
-/** Organizations by what the sets know of them: the fence, the keys that reach them, the grants that name them, their budgets. */
-function organizationGroups(views: readonly TeamView[], named: readonly string[]): readonly (readonly string[])[] {
-  const groups = new Map<string, string[]>()
-  for (const organization of named) {
-    const signature = views.map((view) => organizationSignature(view, organization)).join('\n')
-    const group = groups.get(signature)
-    if (group === undefined) groups.set(signature, [organization])
-    else group.push(organization)
+/** Apps whose limits, budgets or guardrails differ from those of others. */
+function appConditions(views: readonly TeamView[]): readonly Condition[] {
+  const apps = views.flatMap(({ policy, team }) =>
+    team === null
+      ? []
+      : [
+          ...team.limitedApps,
+          ...policy.guardrails.all.flatMap(({ teams, apps: named }) =>
+            named !== 'all' && (teams === 'all' || teams.has(team.id)) ? [...named] : [],
+          ),
+        ],
+  )
+  return [...new Set(apps)].map((app) => compileCondition({ app: [app] }))
+}
+
+/** Classes by which of the alternatives hold for them. */
+function classGroups(
+  classes: readonly CallerClass[],
+  alternatives: readonly (readonly Condition[])[],
+): readonly (readonly [CallerClass, ...CallerClass[]])[] {
+  const groups = new Map<string, [CallerClass, ...CallerClass[]]>()
+  for (const each of classes) {
+    const key = alternatives
+      .map((conditions) => (conditions.some((condition) => conditionHolds(condition, each.principal)) ? '1' : '0'))
+      .join('')
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [each])
+    else group.push(each)
   }
   return [...groups.values()]
-}
-
-function organizationSignature({ policy, team }: TeamView, organization: string): string {
-  if (team === null) return 'no team'
-  // Outside the fence everything is denied, whatever keys there are.
-  if (team.organizations !== 'all' && !team.organizations.has(organization)) return 'outside'
-  const keys = policy.keys.flatMap((key) => (isOwn(key, organization) ? [key.id] : []))
-  const narrowed = team.grants.flatMap(({ organizations }, index) =>
-    organizations?.has(organization) === true ? [index] : [],
-  )
-  return `${keys.join(' ')} ${narrowed.join(' ')} ${policy.budgets.organizations.has(organization) ? organization : ''}`
-}
-
-function isOwn({ organization: own, serves }: KeyHandle, organization: string): boolean {
-  return own === organization || (typeof serves !== 'string' && serves.has(organization))
 }
 
 function groupsFor(

@@ -20,7 +20,8 @@ export type ChangeKind = (typeof changeKinds)[number]
 export interface RightChange {
   readonly change: ChangeKind
   readonly team: string
-  readonly callers: CallerClass
+  /** Classes of callers that it holds for. The first one made the request. */
+  readonly callers: readonly [CallerClass, ...CallerClass[]]
   /** All classes of the team. */
   readonly allCallers: CallerClasses
   readonly request: SampleRequest
@@ -47,15 +48,50 @@ export function comparePolicies(one: ComparedSet, other: ComparedSet): Compariso
   const [from, to] = [one.policy, other.policy]
   const changes: RightChange[] = []
   const bounds = new Bounds()
-  const count = walkCells([from, to], (cells) => {
-    for (const { change, ...words } of changesOf(cells, bounds, [one.nameOf, other.nameOf])) {
-      const { team, callers, allCallers, request, organizations } = cells
-      const alsoBy =
-        change === 'gained' || change === 'lost' ? otherTeam([from, to], team, callers.principal, request) : null
-      changes.push({ change, team, callers, allCallers, request, organizations, ...words, alsoBy })
-    }
-  })
+  const count = walkCells(
+    [from, to],
+    (cells) => {
+      changes.push(...differencesOf(cells, [from, to], bounds, [one.nameOf, other.nameOf]))
+    },
+    { keys: 'changed' },
+  )
   return { ...count, changes }
+}
+
+/** The differences of alike cells, each for the organizations that have the same words for it. */
+function differencesOf(
+  cells: Cells,
+  policies: readonly PolicySet[],
+  bounds: Bounds,
+  names: readonly [ComparedSet['nameOf'], ComparedSet['nameOf']],
+): Iterable<RightChange> {
+  const { team, callers, allCallers, organizations } = cells
+  const found = changesOf(cells, cells.rights, bounds, names)
+  if (found.length === 0) return []
+  const differences = new Map<string, RightChange & { readonly organizations: (string | null)[] }>()
+  for (const [index, organization] of organizations.entries()) {
+    const { request, rights } = index === 0 || organization === null ? cells : cells.rightsIn(organization)
+    for (const words of index === 0 ? found : changesOf(cells, rights, bounds, names)) {
+      const { change, from, to } = words
+      const isRight = change === 'gained' || change === 'lost'
+      for (const [alsoBy, group] of isRight ? byOtherTeam(policies, cells, request) : [[null, callers] as const]) {
+        const key = [change, from, to, alsoBy, ...group.map(({ text }) => text)].join('\n')
+        const known = differences.get(key)
+        if (known === undefined)
+          differences.set(key, {
+            team,
+            callers: group,
+            allCallers,
+            request,
+            organizations: [organization],
+            ...words,
+            alsoBy,
+          })
+        else known.organizations.push(organization)
+      }
+    }
+  }
+  return differences.values()
 }
 
 interface ChangeWords {
@@ -64,31 +100,35 @@ interface ChangeWords {
   readonly to: string
 }
 
-function* changesOf(
-  { callers, request, organizations, rights, views }: Cells,
+function changesOf(
+  { callers, request, organizations, views }: Cells,
+  rights: readonly Right[],
   bounds: Bounds,
   [nameBefore, nameAfter]: readonly [ComparedSet['nameOf'], ComparedSet['nameOf']],
-): Generator<ChangeWords> {
+): readonly ChangeWords[] {
   const [before, after] = rights
   const [viewBefore, viewAfter] = views
-  if (before === undefined || after === undefined || viewBefore === undefined || viewAfter === undefined) return
+  if (before === undefined || after === undefined || viewBefore === undefined || viewAfter === undefined) return []
   if (before.effect !== after.effect) {
     const change = after.effect === 'allow' ? 'gained' : 'lost'
-    yield { change, from: rightText(before, nameBefore), to: rightText(after, nameAfter) }
-    return
+    return [{ change, from: rightText(before, nameBefore), to: rightText(after, nameAfter) }]
   }
-  if (before.effect === 'deny') return
-  if (keyOf(before.key) !== keyOf(after.key)) yield { change: 'key', from: keyText(before.key), to: keyText(after.key) }
+  if (before.effect === 'deny') return []
+  const found: ChangeWords[] = []
+  if (keyOf(before.key) !== keyOf(after.key))
+    found.push({ change: 'key', from: keyText(before.key), to: keyText(after.key) })
   if (before.filter?.digest !== after.filter?.digest)
-    yield { change: 'filter', from: filterText(before), to: filterText(after) }
+    found.push({ change: 'filter', from: filterText(before), to: filterText(after) })
+  const { principal } = callers[0]
   const organization = organizations[0] ?? null
   for (const kind of ['guardrail', 'limit'] as const) {
     const [one, other] = [viewBefore, viewAfter].map((view) =>
-      bounds.of(kind, view, callers.principal, request.operation, organization),
+      bounds.of(kind, view, principal, request.operation, organization),
     )
     if (one === undefined || other === undefined || one.join('\n') === other.join('\n')) continue
-    yield { change: kind, from: without(one, other), to: without(other, one) }
+    found.push({ change: kind, from: without(one, other), to: without(other, one) })
   }
+  return found
 }
 
 /** Bounds by what they depend on, so that each is put into words once. */
@@ -117,17 +157,24 @@ class Bounds {
   }
 }
 
-/** A right is neither gained nor lost by callers who have it through another team before and after. */
-function otherTeam(
+/** A right is neither gained nor lost by callers who have it through another team before and after: callers by that team. */
+function byOtherTeam(
   policies: readonly PolicySet[],
-  team: string,
-  principal: Principal,
+  { callers, team }: Cells,
   { operation, target, body }: SampleRequest,
-): string | null {
-  const found = policies.map((policy) => evaluate(policy, principal, operation, target, body))
-  if (found.some(({ key }) => key === null)) return null
-  const other = found.find(({ decision }) => decision.team !== null && decision.team.id !== team)
-  return other?.decision.team?.id ?? null
+): ReadonlyMap<string | null, readonly [CallerClass, ...CallerClass[]]> {
+  const groups = new Map<string | null, [CallerClass, ...CallerClass[]]>()
+  for (const caller of callers) {
+    const found = policies.map((policy) => evaluate(policy, caller.principal, operation, target, body))
+    const others = found.flatMap(({ key, decision }) =>
+      key !== null && decision.team !== null && decision.team.id !== team ? [decision.team.id] : [],
+    )
+    const other = found.every(({ key }) => key !== null) ? (others[0] ?? null) : null
+    const group = groups.get(other)
+    if (group === undefined) groups.set(other, [caller])
+    else group.push(caller)
+  }
+  return groups
 }
 
 function rightText({ effect, reason, grant, key }: Right, nameOf: ComparedSet['nameOf']): string {

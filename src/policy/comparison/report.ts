@@ -1,6 +1,7 @@
 // A comparison as text, as Markdown for a review, and as data. Pure.
 
 import { addressIn, changeKinds, type Comparison, type RightChange } from './compare.ts'
+import { describeCallers } from '../cells/caller-classes.ts'
 import { callersText, rowsOf, type ChangeRow } from './rows.ts'
 
 /** A caller as it would be sent to `explain`. */
@@ -52,7 +53,7 @@ export function comparisonData({ decided, undecided, changes }: Comparison): Com
       change.organizations.map((organization) => ({
         change: change.change,
         team: change.team,
-        callers: change.callers.text,
+        callers: describeCallers(change.callers, change.allCallers),
         operation: change.request.operation.id,
         ...(change.request.members.length === 0 ? {} : { with: change.request.members }),
         organization,
@@ -85,11 +86,12 @@ function exampleOf(change: RightChange): ChangeData['example'] {
 }
 
 function callerOf({ team, callers }: RightChange): ExampleCaller {
-  const { subject, issuer, email, groups, app, actor, claims } = callers.principal
+  const [{ principal, named: says }] = callers
+  const { subject, issuer, email, groups, app, actor, claims } = principal
   return {
     team,
     subject,
-    ...(callers.named.issuer ? { issuer } : {}),
+    ...(says.issuer ? { issuer } : {}),
     ...(email === null ? {} : { email }),
     groups,
     ...(app === null ? {} : { app }),
@@ -191,7 +193,7 @@ function summaryOf({ decided, undecided, changes }: Comparison, rows: readonly C
 
 /** The command that shows one request under one of the sets. */
 export function explainingCommand(change: RightChange, policies: string): string {
-  const { principal, named: says } = change.callers
+  const [{ principal, named: says }] = change.callers
   const { operation, bodyText } = change.request
   const claims = Object.entries(principal.claims).flatMap(([path, values]) =>
     (Array.isArray(values) ? values : [values]).flatMap((value) => ['--claim', `${path}=${String(value)}`]),

@@ -24,7 +24,7 @@ export function rowsOf(changes: readonly RightChange[]): readonly ChangeRow[] {
   const single = changes.map((change): ChangeRow => ({
     change: change.change,
     team: change.team,
-    callers: [change.callers],
+    callers: change.callers,
     operations: [changedOperation(change)],
     organizations: change.organizations,
     from: change.from,

@@ -25,10 +25,11 @@ export function brokenInvariants(policy: PolicySet, invariants: readonly Invaria
       for (const invariant of invariants) {
         const broken = breachOf(invariant, cells)
         if (broken.length === 0) continue
+        const count = broken.length * cells.callers.length
         const known = breaches.get(invariant)
         if (known === undefined)
-          breaches.set(invariant, { text: breachText(invariant, cells, broken[0] ?? null), count: broken.length })
-        else known.count += broken.length
+          breaches.set(invariant, { text: breachText(invariant, cells, broken[0] ?? null), count })
+        else known.count += count
       }
     },
     {
@@ -62,7 +63,7 @@ function breachOf(invariant: Invariant, cells: Cells): readonly (string | null)[
   const found = cells.views[0]?.team
   if (right === undefined || found === undefined || found === null) return []
   if (!invariant.teams.has(team) || !speaksOf(invariant, cells)) return []
-  if (invariant.callers !== null && !conditionHolds(invariant.callers, callers.principal)) return []
+  if (invariant.callers !== null && !conditionHolds(invariant.callers, callers[0].principal)) return []
   const isMet = invariant.kind === 'always' ? mayNow(invariant, right) : !mightEver(invariant, right)
   if (isMet) return []
   // Another member of the body asks for more than the operation itself.
@@ -130,7 +131,7 @@ function breachText(
   // All organizations of the cells are alike; the request names the first of them.
   const shown = organization === null ? address : address.replace(request.organization ?? '', organization)
   const example = `${operation.method} ${shown}${bodyText === null ? '' : ` ${bodyText}`}`
-  const who = `a member of ${team} with ${callers.text}`
+  const who = `a member of ${team} with ${callers[0].text}`
   if (kind === 'always' && right?.effect === 'deny') return `${who} may not do ${what} (${right.reason}): ${example}`
   const grant = right?.grant ?? null
   const by =
