@@ -581,7 +581,7 @@ describe('sandbox and token', () => {
     const { code, out, err } = await runCommand(['sandbox', '--port', port, '--admin-port', '0'], { env: env() })
     expect([code, out]).toEqual([1, ''])
     expect(err).toContain(
-      `listen.gateway: cannot listen on 127.0.0.1:${port}: another process uses the port; stop it or choose another one`,
+      `listen.gateway: cannot listen on 127.0.0.1:${port}: another process uses the port; stop it or choose another one: --port 8081 --admin-port 9091, or 0 for free ones`,
     )
     expect(err).not.toMatch(/\n {4}at |cog_/)
   })

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { stripVTControlCharacters } from 'node:util'
+import { parse } from 'yaml'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { run } from '../../src/cli/command.ts'
 import { callCommand } from '../support/command.ts'
@@ -128,6 +129,18 @@ describe('with options', () => {
   })
 })
 
+test.each([
+  ['github', '.github/workflows/devin-gateway.yml', ['on', 'jobs']],
+  ['gitlab', '.gitlab-ci.yml', ['devin-gateway-check']],
+])('the CI file for %s is YAML that runs `check` with the image of the gateway', async (ci, name, members) => {
+  const folder = emptyFolder()
+  await callCommand(['init', folder, '--yes', '--ci', ci])
+  const text = await readFile(join(folder, name), 'utf8')
+  expect(parse(text)).toMatchObject(Object.fromEntries(members.map((member) => [member, expect.anything()])))
+  expect(text).toMatch(/ check( --config config\/gateway\.yaml)?\n/)
+  expect(text).toContain('DEVIN_GATEWAY_IMAGE')
+})
+
 describe('beside files that exist', () => {
   test('a set that differs stays as it is until --force, and is named', async () => {
     const folder = emptyFolder()
@@ -227,6 +240,16 @@ describe('on a terminal', () => {
     expect(await readFile(join(folder, 'config', 'gateway.yaml'), 'utf8')).toContain(
       'issuer: https://login.acme.example #',
     )
+  })
+
+  test('answers that are pasted at once are taken one by one', async () => {
+    const folder = emptyFolder()
+    const dialogue = start(folder)
+    dialogue.type('\r\rapi://gateway\rrisk\r\rorg-1\rnone\r')
+    expect(await dialogue.code).toBe(0)
+    const config = await readFile(join(folder, 'config', 'gateway.yaml'), 'utf8')
+    expect(config).toContain('audience: "api://gateway" #')
+    expect(await filesIn(folder)).not.toContain('.github/workflows/devin-gateway.yml')
   })
 
   test.each([

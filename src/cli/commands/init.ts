@@ -128,12 +128,12 @@ function remainingFor(answers: Answers): string[] {
   const { assumed, origin, issuer, audience, group, organization, team, ci } = answers
   const guesses: readonly (readonly [name: string, text: string])[] = [
     ['origin', `config/gateway.yaml: is ${origin} the address of your Devin API? A dedicated deployment has its own.`],
-    ['issuer', `config/gateway.yaml: replace ${issuer} by the issuer of your SSO tokens.`],
+    ['issuer', `config/gateway.yaml: replace ${issuer} with the issuer of your SSO tokens.`],
     ['audience', `config/gateway.yaml: is ${audience} the audience of your tokens?`],
     ['group', `policies/teams/${team}.yaml: is ${group} the SSO group of the team? The policy tests name it, too.`],
     [
       'organization',
-      `policies/: replace ${organization} by the id of an organization at Devin, in the team, the key and the tests.`,
+      `policies/: replace ${organization} with the id of an organization at Devin, in the team, the key and the tests.`,
     ],
   ]
   return [

@@ -47,6 +47,9 @@ export const sandboxCommand: Command = {
       env,
       log,
       version: packageVersion(),
+    }).catch((error: unknown) => {
+      if (!(error instanceof Error) || !error.message.includes('another process uses the port')) throw error
+      throw new Error(`${error.message}: --port 8081 --admin-port 9091, or 0 for free ones`, { cause: error })
     })
     if (json) invocation.print(JSON.stringify(addressesOf(sandbox)))
     else {

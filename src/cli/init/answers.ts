@@ -121,20 +121,18 @@ interface Terminal {
 function terminalOf({ input, out, json, flag }: Invocation): Terminal | null {
   if (json || flag('yes') || input === undefined || !isTerminal(input) || !isTerminal(out)) return null
   const lines = createInterface({ input, output: out, terminal: true })
-  const closed = new AbortController()
-  lines.on('close', () => closed.abort())
+  // Keeps what is typed or pasted ahead of its question.
+  const typed = lines[Symbol.asyncIterator]()
   return {
     async ask({ text, problem }, usual) {
       for (;;) {
-        const answer = await lines
-          .question(`${text} [${usual}]: `, { signal: closed.signal })
-          .catch((error: unknown) => {
-            if (closed.signal.aborted) throw new Error('stopped; nothing was written', { cause: error })
-            throw error
-          })
-        const taken = answer.trim() === '' ? usual : answer.trim()
-        const wrong = problem(taken)
-        if (wrong === null) return taken
+        lines.setPrompt(`${text} [${usual}]: `)
+        lines.prompt()
+        const line = await typed.next()
+        if (line.done === true) throw new Error('stopped; nothing was written')
+        const answer = line.value.trim() === '' ? usual : line.value.trim()
+        const wrong = problem(answer)
+        if (wrong === null) return answer
         out.write(`  ${wrong}\n`)
       }
     },
