@@ -279,7 +279,7 @@ describe('a document that says what the catalogue says', () => {
           expect(lines(driftOf(text)).toSorted()).toEqual(expected.toSorted())
         },
       ),
-      { numRuns: 25 },
+      { numRuns: 12 },
     )
   })
 })
@@ -339,6 +339,7 @@ describe('what is read of a document', () => {
   test.each([
     [{ 'x-required-permissions': ['ViewAllSessions'] }, 'ViewOrgSessions ViewAllSessions'],
     [{ description: 'Requires the `ViewAllSessions` permission.' }, 'ViewOrgSessions ViewAllSessions'],
+    [{ security: [{ bearerAuth: ['ViewAllSessions'] }] }, 'ViewOrgSessions ViewAllSessions'],
     [{ 'x-permissions': [] }, 'ViewOrgSessions none'],
   ])('is the permission, where it is stated plainly: %j', (fields, text) => {
     const drift = only(list, (api) => {
@@ -353,6 +354,8 @@ describe('what is read of a document', () => {
     [{ 'x-permission': { any: 'thing' } }],
     [{ description: 'Either the ViewAll or the ViewSome permission, or ManageOrg permission.' }],
     [{ description: 'Needs your permission.' }],
+    [{ security: [{ bearerAuth: ['ViewAll'] }, { other: ['ViewSome'] }] }],
+    [{ security: [{ bearerAuth: ['sessions:read'] }] }],
     [{ 'x-rate-limit': 'ViewAllSessions' }],
   ])('is no permission where it could be read in two ways: %j', (fields) => {
     const drift = only(list, (api) => {
@@ -495,6 +498,43 @@ describe('a document that cannot be used', () => {
     }
     expect(problems(bomb.join('\n'))[0]).toMatch(/^spec:1:1: the document cannot be read: .*alias/i)
     expect(problems(`openapi: 3.1.0\nx: ${'['.repeat(20_000)}`)[0]).toContain('the document is nested too deeply')
+  })
+
+  test('is refused in a sentence, or read, whatever stands in it', () => {
+    const small = describeApi(operations.filter(({ id }) => /^org\.(sessions|automations)\./.test(id)))
+    const places: (string | number)[][] = []
+    const walk = (value: unknown, path: (string | number)[]): void => {
+      if (path.length > 0) places.push(path)
+      if (typeof value !== 'object' || value === null) return
+      for (const [key, child] of Object.entries(value)) walk(child, [...path, Array.isArray(value) ? Number(key) : key])
+    }
+    walk(small, [])
+    const junk = fc.oneof(
+      fc.constantFrom<unknown>(null, 7, '', 'text', [], {}, [null], [[]], { $ref: '#' }, { $ref: 7 }, true),
+      fc.json().map((text): unknown => JSON.parse(text)),
+    )
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(places.length - 1), junk), { minLength: 1, maxLength: 4 }), (changes) => {
+        const copy = structuredClone(small)
+        for (const [index, value] of changes) {
+          const path = places[index] ?? []
+          let holder = copy as unknown as Record<string | number, unknown>
+          for (const step of path.slice(0, -1)) {
+            const next = holder[step]
+            if (typeof next !== 'object' || next === null) return
+            holder = next as typeof holder
+          }
+          holder[path.at(-1) ?? ''] = structuredClone(value)
+        }
+        try {
+          const drift = driftOf(JSON.stringify(copy))
+          propose(drift.new, catalogue)
+        } catch (error) {
+          if (!(error instanceof Refused)) throw error
+        }
+      }),
+      { numRuns: 100 },
+    )
   })
 
   test('but data that looks like a reference is none', () => {

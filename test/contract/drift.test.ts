@@ -113,8 +113,12 @@ describe('drift', () => {
 
   test.each([
     [[], 2, 'devin-gateway drift: say which document: drift openapi.yaml, or - for standard input'],
-    [['--fail-on', 'gone', 'x'], 2, 'devin-gateway drift: --fail-on takes new, changed, vanished, not "gone"'],
-    [['--fail-on', 'chnged', 'x'], 2, 'not "chnged"; did you mean "changed"?'],
+    [
+      ['--fail-on', 'gone', 'x'],
+      2,
+      'devin-gateway drift: unknown kind of change "gone" in --fail-on; there are new, changed, vanished',
+    ],
+    [['--fail-on', 'chnged', 'x'], 2, '"chnged" in --fail-on; did you mean "changed"?'],
     [['/no/such/file'], 1, 'devin-gateway drift: /no/such/file cannot be read: there is no such file'],
     [[tmpdir()], 1, `devin-gateway drift: ${tmpdir()} cannot be read: it is a folder`],
     [['package.json'], 1, 'package.json:1:1: not an OpenAPI document: it should begin with "openapi: 3.1.0"'],

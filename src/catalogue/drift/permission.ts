@@ -1,12 +1,12 @@
-// The permission that an OpenAPI document states for an operation. OpenAPI has no place for it, so extensions and
-// descriptions are read, and only what can be read in one way counts.
+// The permission that an OpenAPI document states for an operation. OpenAPI has no place of its own for it, so extensions, the
+// scopes of security requirements and descriptions are read, and only what can be read in one way counts.
 
-import { itemsOf, textOf, type SpecObject } from './document.ts'
+import { itemsOf, objectOf, textOf, type SpecObject } from './document.ts'
 
 export interface StatedPermission {
   /** Null: stated to be none. */
   readonly name: string | null
-  /** Where it stands: the name of the extension, or `description`. */
+  /** Where it stands: the name of the extension, `security` or `description`. */
   readonly where: string
 }
 
@@ -25,6 +25,9 @@ export function statedPermission(operation: SpecObject): StatedPermission | null
     if (names.length === 1 && typeof first === 'string' && name.test(first)) return { name: first, where: key }
     return null
   }
+  const scopes = itemsOf(operation['security']).flatMap((each) => Object.values(objectOf(each) ?? {}).flat())
+  const [scope, second] = scopes
+  if (typeof scope === 'string' && second === undefined && name.test(scope)) return { name: scope, where: 'security' }
   const text = `${textOf(operation['summary']) ?? ''}\n${textOf(operation['description']) ?? ''}`
   const [only, ...others] = new Set([...text.matchAll(inText)].map((match) => match[1] ?? ''))
   return only === undefined || others.length > 0 ? null : { name: only, where: 'description' }

@@ -3,9 +3,9 @@
 import { loadCatalogue } from '../../catalogue/load.ts'
 import { Refused } from '../../config/diagnostics.ts'
 import { loadConfig } from '../../config/load.ts'
-import { nearest } from '../../config/nearest.ts'
-import { changeKinds, comparePolicies, type ChangeKind, type ComparedSet } from '../../policy/comparison/compare.ts'
+import { changeKinds, comparePolicies, type ComparedSet } from '../../policy/comparison/compare.ts'
 import { comparisonData, comparisonMarkdown, comparisonText } from '../../policy/comparison/report.ts'
+import { failKinds } from '../fail-on.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { loadPolicySource, type PolicySourceOptions } from '../policy-source.ts'
 import { configFile, configOption } from '../setup.ts'
@@ -24,7 +24,7 @@ export const diffCommand: Command = {
     const [from, to] = invocation.positionals
     if (from === undefined || to === undefined)
       throw new UsageError('say two policy sets: diff policies git:main, or diff running policies')
-    const failOn = kindsOf(invocation.option('fail-on'))
+    const failOn = failKinds(invocation.option('fail-on'), changeKinds)
     const file = configFile(invocation)
     const { config } = await loadConfig(file, invocation.env)
     const { catalogue } = await loadCatalogue(config.catalogue)
@@ -69,22 +69,6 @@ async function loadBoth(
         : [],
     ),
   )
-}
-
-function kindsOf(text: string | null): ReadonlySet<ChangeKind> {
-  const kinds = new Set<ChangeKind>()
-  for (const word of (text ?? '').split(',').map((each) => each.trim())) {
-    if (word === '') continue
-    const kind = changeKinds.find((each) => each === word)
-    if (kind === undefined) {
-      const near = nearest(word, changeKinds)
-      throw new UsageError(
-        `unknown kind of change "${word}" in --fail-on${near === null ? '' : `; did you mean "${near}"?`}; there are ${changeKinds.join(', ')}`,
-      )
-    }
-    kinds.add(kind)
-  }
-  return kinds
 }
 
 function printAll(invocation: Invocation, lines: readonly string[]): void {

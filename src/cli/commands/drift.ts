@@ -11,12 +11,12 @@ import { propose } from '../../catalogue/drift/proposal.ts'
 import { readExtension, type Extension } from '../../catalogue/extension.ts'
 import { loadCatalogue } from '../../catalogue/load.ts'
 import { loadConfig } from '../../config/load.ts'
-import { didYouMean } from '../../config/nearest.ts'
 import { usualStability } from '../../config/schema.ts'
 import { loadPolicies } from '../../policy/loading/load.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
 import { driftReport, type DriftReport } from '../drift/report.ts'
 import { driftLines } from '../drift/text.ts'
+import { failKinds } from '../fail-on.ts'
 import { readInput } from '../input.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { configFile, configOption, loadSetup, policiesOption } from '../setup.ts'
@@ -26,7 +26,6 @@ import { UsageError } from '../usage.ts'
 /** Far above the size of any published document. */
 const mostBytes = 32 * 1024 * 1024
 const kinds = ['new', 'changed', 'vanished'] as const
-type FailKind = (typeof kinds)[number]
 
 export const driftCommand: Command = {
   usage: 'drift SPEC [--partial] [--extension] [--fail-on new,changed,vanished] [--config F] [--policies DIR]',
@@ -43,7 +42,7 @@ export const driftCommand: Command = {
   async run(invocation) {
     const [spec] = invocation.positionals
     if (spec === undefined) throw new UsageError('say which document: drift openapi.yaml, or - for standard input')
-    const failOn = failKinds(invocation.option('fail-on'))
+    const failOn = failKinds(invocation.option('fail-on'), kinds)
     const text = await readInput(spec, mostBytes)
     const document = readOpenApi(spec === '-' ? 'standard input' : spec, text)
     const { catalogue, extensions, policy } = await surroundings(invocation)
@@ -52,19 +51,8 @@ export const driftCommand: Command = {
     const extended = extendedBy(proposal.text, extensions)
     const report = driftReport({ document, drift, proposal, policy, catalogue, extended })
     write(invocation, report, proposal.text)
-    return failOn.some((kind) => report[kind].length > 0) ? 1 : 0
+    return kinds.some((kind) => failOn.has(kind) && report[kind].length > 0) ? 1 : 0
   },
-}
-
-function failKinds(option: string | null): readonly FailKind[] {
-  if (option === null) return []
-  return option.split(',').map((word) => {
-    const kind = kinds.find((each) => each === word.trim())
-    if (kind === undefined) {
-      throw new UsageError(`--fail-on takes ${kinds.join(', ')}, not "${word.trim()}"${didYouMean(word.trim(), kinds)}`)
-    }
-    return kind
-  })
 }
 
 interface Surroundings {

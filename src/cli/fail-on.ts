@@ -1,0 +1,21 @@
+// `--fail-on`: the kinds of changes with which a command ends with 1.
+
+import { nearest } from '../config/nearest.ts'
+import { UsageError } from './usage.ts'
+
+/** The kinds that the option names, separated by commas. Throws a usage error for a word that is none of them. */
+export function failKinds<Kind extends string>(text: string | null, kinds: readonly Kind[]): ReadonlySet<Kind> {
+  const named = new Set<Kind>()
+  for (const word of (text ?? '').split(',').map((each) => each.trim())) {
+    if (word === '') continue
+    const kind = kinds.find((each) => each === word)
+    if (kind === undefined) {
+      const near = nearest(word, kinds)
+      throw new UsageError(
+        `unknown kind of change "${word}" in --fail-on${near === null ? '' : `; did you mean "${near}"?`}; there are ${kinds.join(', ')}`,
+      )
+    }
+    named.add(kind)
+  }
+  return named
+}
