@@ -5,20 +5,10 @@ import { didYouMean } from '../config/nearest.ts'
 import type { CatalogueData, LegacyEntry, OperationEntry } from './data.ts'
 import type { Extension, ExtensionOperation } from './extension.ts'
 import { compileMatcher, isOperation, type Matcher, type Mismatch } from './matcher.ts'
-import type { ConditionalPermission, Operation, Scope, Stability } from './operation.ts'
-import { compilePermissions, type PermissionModel } from './permissions.ts'
+import type { ConditionalPermission, Operation, Stability } from './operation.ts'
+import { compilePermissions } from './permissions.ts'
 
-export interface Catalogue {
-  /** Every operation, also those whose stability class is not served. */
-  readonly operations: readonly Operation[]
-  readonly permissions: PermissionModel
-  operation(id: string): Operation | null
-  isServed(operation: Operation): boolean
-  /** Finds the operation of a request over raw segments. `unserved` names a known operation that is switched off. */
-  match(method: string, segments: readonly string[]): Operation | Mismatch | { why: 'unserved'; operation: Operation }
-  /** For a `/v1` or `/v2` path: the v3 operation that replaces it; null when the path is not a known old one. */
-  replacementOf(method: string, segments: readonly string[]): Operation | null
-}
+export type Catalogue = ReturnType<typeof compileCatalogue>['catalogue']
 
 export interface CatalogueOptions {
   readonly data: CatalogueData
@@ -27,18 +17,14 @@ export interface CatalogueOptions {
 }
 
 /** Compiles the catalogue. Diagnostics are about the extension files; with an error among them the catalogue must not be used. */
-export function compileCatalogue(options: CatalogueOptions): {
-  catalogue: Catalogue
-  diagnostics: readonly Diagnostic[]
-} {
-  const { data } = options
+export function compileCatalogue({ data, stability, extensions }: CatalogueOptions) {
   const diagnostics: Diagnostic[] = []
   const operations = data.operations.map((entry, index) => fromData(entry, index, conditionsOf(entry, data)))
   const byId = new Map(operations.map((operation) => [operation.id, operation]))
   const byShape = new Map(operations.map((operation) => [shapeOf(operation), operation]))
   const namedPermissions = new Set<string>()
 
-  for (const extension of options.extensions) {
+  for (const extension of extensions) {
     for (const entry of extension.operations) {
       const operation = fromExtension(entry, operations.length, extension.file)
       const other = byId.get(operation.id) ?? byShape.get(shapeOf(operation))
@@ -59,7 +45,7 @@ export function compileCatalogue(options: CatalogueOptions): {
     }
   }
   const known = compilePermissions(data.permissions)
-  for (const extension of options.extensions) {
+  for (const extension of extensions) {
     for (const entry of extension.operations) {
       for (const id of entry.invalidates) {
         if (!byId.has(id))
@@ -77,22 +63,26 @@ export function compileCatalogue(options: CatalogueOptions): {
     }
   }
 
-  const served = new Set<Operation['stability']>(options.stability)
+  const served = new Set<Operation['stability']>(stability)
   const matcher = compileMatcher(operations)
-  return {
-    diagnostics,
-    catalogue: {
-      operations,
-      permissions: compilePermissions(data.permissions, namedPermissions),
-      operation: (id) => byId.get(id) ?? null,
-      isServed: (operation) => served.has(operation.stability),
-      match(method, segments) {
-        const found = matcher.match(method, segments)
-        return isOperation(found) && !served.has(found.stability) ? { why: 'unserved', operation: found } : found
-      },
-      replacementOf: replacementFinder(data.legacy, byId),
+  const catalogue = {
+    /** Every operation, also those whose stability class is not served. */
+    operations: operations as readonly Operation[],
+    permissions: compilePermissions(data.permissions, namedPermissions),
+    operation: (id: string): Operation | null => byId.get(id) ?? null,
+    isServed: (operation: Operation): boolean => served.has(operation.stability),
+    /** Finds the operation of a request over raw segments. `unserved` names a known operation that is switched off. */
+    match(
+      method: string,
+      segments: readonly string[],
+    ): Operation | Mismatch | { why: 'unserved'; operation: Operation } {
+      const found = matcher.match(method, segments)
+      return isOperation(found) && !served.has(found.stability) ? { why: 'unserved', operation: found } : found
     },
+    /** For a `/v1` or `/v2` path: the v3 operation that replaces it; null when the path is not a known old one. */
+    replacementOf: replacementFinder(data.legacy, byId),
   }
+  return { diagnostics: diagnostics as readonly Diagnostic[], catalogue }
 }
 
 function errorAt(extension: Extension, entry: ExtensionOperation, message: string): Diagnostic {
@@ -159,34 +149,26 @@ function fromData(entry: OperationEntry, index: number, conditional: readonly Co
 }
 
 function fromExtension(entry: ExtensionOperation, index: number, file: string): Operation {
-  const segments = segmentsOf(entry.path)
-  const scope: Scope = entry.scope
+  const { path, served, position: _position, ...said } = entry
+  const segments = segmentsOf(path)
   return {
+    ...said,
     index,
-    id: entry.id,
-    method: entry.method,
-    template: entry.path,
+    template: path,
     segments,
     summary: '',
-    scope,
     open: false,
-    permission: entry.permission,
     permissionBasis: entry.permission === null ? null : 'documented',
     alternatives: [],
     conditional: [],
     fields: [],
     parameters: [],
     organizations: { segment: segments.indexOf('{org_id}'), query: [], body: [] },
-    slashes: entry.slashes,
-    cache: entry.cache,
-    invalidates: entry.invalidates,
     // Operations of extension files are served, because an operator listed them, unless the file says otherwise.
-    stability: entry.served ? 'stable' : 'unreviewed',
+    stability: served ? 'stable' : 'unreviewed',
     sensitive: false,
     paginated: false,
     streaming: false,
-    answer: entry.answer,
-    idempotent: entry.idempotent,
     docUrl: null,
     source: file,
   }
@@ -195,7 +177,7 @@ function fromExtension(entry: ExtensionOperation, index: number, file: string): 
 function replacementFinder(
   legacy: readonly LegacyEntry[],
   byId: ReadonlyMap<string, Operation>,
-): Catalogue['replacementOf'] {
+): (method: string, segments: readonly string[]) => Operation | null {
   const matchers = new Map<string, { matcher: Matcher; replacement: Operation }[]>()
   for (const entry of legacy) {
     const replacement = entry.replacement === null ? undefined : byId.get(entry.replacement)

@@ -4,20 +4,10 @@ import type { PermissionEntry } from './data.ts'
 
 export type InheritanceBasis = 'documented' | 'inferred'
 
-export interface PermissionModel {
-  readonly names: ReadonlySet<string>
-  /** The organization permission that an enterprise permission implies, or null. */
-  implies(enterprisePermission: string): string | null
-  /** Whether the pair is spelled out in the documentation or follows from its general rule. */
-  basis(enterprisePermission: string): InheritanceBasis | null
-  /** Enterprise permissions that imply this organization permission. */
-  impliedBy(organizationPermission: string): readonly string[]
-  /** True when the name exists at organization scope. */
-  isOrganizationPermission(name: string): boolean
-}
+export type PermissionModel = ReturnType<typeof compilePermissions>
 
 /** Builds the model; `extra` are names that only extension files use. */
-export function compilePermissions(entries: readonly PermissionEntry[], extra: Iterable<string> = []): PermissionModel {
+export function compilePermissions(entries: readonly PermissionEntry[], extra: Iterable<string> = []) {
   const names = new Set<string>(extra)
   const implied = new Map<string, { permission: string; basis: InheritanceBasis }>()
   const impliedBy = new Map<string, string[]>()
@@ -30,10 +20,13 @@ export function compilePermissions(entries: readonly PermissionEntry[], extra: I
     impliedBy.set(entry.implies, [...(impliedBy.get(entry.implies) ?? []), entry.name])
   }
   return {
-    names,
-    implies: (name) => implied.get(name)?.permission ?? null,
-    basis: (name) => implied.get(name)?.basis ?? null,
-    impliedBy: (name) => impliedBy.get(name) ?? [],
-    isOrganizationPermission: (name) => atOrganization.has(name),
+    names: names as ReadonlySet<string>,
+    /** The organization permission that an enterprise permission implies, or null. */
+    implies: (name: string): string | null => implied.get(name)?.permission ?? null,
+    /** Whether the pair is spelled out in the documentation or follows from its general rule. */
+    basis: (name: string): InheritanceBasis | null => implied.get(name)?.basis ?? null,
+    /** Enterprise permissions that imply this organization permission. */
+    impliedBy: (name: string): readonly string[] => impliedBy.get(name) ?? [],
+    isOrganizationPermission: (name: string): boolean => atOrganization.has(name),
   }
 }

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { loadCatalogue, type CatalogueSettings } from '../catalogue/load.ts'
 import { Refused } from '../config/diagnostics.ts'
 import { loadConfig, outlineOf, type LoadedConfig } from '../config/load.ts'
-import type { Config } from '../config/schema.ts'
+import type { Config } from '../config/load.ts'
 import { didYouMean } from '../config/nearest.ts'
 import type { TestPrincipalDocument } from '../policy/documents/document.ts'
 import {

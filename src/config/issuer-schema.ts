@@ -2,36 +2,11 @@
 
 import { z } from 'zod'
 import { parseIssuer, parseKeySetAddress } from './values/addresses.ts'
-import { parseAlgorithm, type Algorithm } from './values/algorithms.ts'
+import { parseAlgorithm } from './values/algorithms.ts'
 import { claimPath, duration, oneOrSeveral, text, textAs, textAt, withoutTwins } from './fields.ts'
 
 /** One trusted issuer, resolved. */
-export interface IssuerConfig {
-  /** Compared with the token's `iss` exactly, character by character. */
-  readonly issuer: string
-  /** At least one; a token must be meant for one of them. */
-  readonly audience: readonly string[]
-  /** Where the signing keys are, or null to look it up in the issuer's metadata document. */
-  readonly jwksUri: string | null
-  /** Allow-list of signature algorithms (RFC 7518 and RFC 8037 names); never `none`, never HS*. */
-  readonly algorithms: readonly Algorithm[]
-  readonly clockToleranceMs: number
-  /** Longest accepted `exp - iat`. */
-  readonly maxLifetimeMs: number
-  readonly claims: ClaimMapping
-  /** PEM text of the only certificate authorities to trust, or null for the system's. */
-  readonly ca: string | null
-  /** Whether an address counts as verified where `email_verified` is absent. */
-  readonly emailVerified: 'required' | 'optional'
-}
-
-/** Which claim says what about the caller: names or dotted paths, as `claimAt` reads them. */
-export interface ClaimMapping {
-  readonly subject: string
-  readonly email: string
-  readonly groups: string
-  readonly app: string
-}
+export type IssuerConfig = ReturnType<typeof issuerConfig>
 
 const claims = z.strictObject({
   subject: claimPath().default('sub').describe('Claim that names the caller.'),
@@ -39,6 +14,9 @@ const claims = z.strictObject({
   groups: claimPath().default('groups').describe('Claim with the groups: a list, or one text for one group.'),
   app: claimPath().default('azp').describe('Claim with the calling application.'),
 })
+
+/** Which claim says what about the caller: names or dotted paths, as `claimAt` reads them. */
+export type ClaimMapping = z.output<typeof claims>
 
 const issuer = z.strictObject({
   issuer: textAs(parseIssuer).describe("The issuer's identifier, exactly as the `iss` claim spells it."),
@@ -78,7 +56,7 @@ export const issuersSchema = withoutTwins(
 )
 
 /** Resolves an issuer as written. */
-export function issuerConfig(written: z.output<typeof issuer>, ca: string | null): IssuerConfig {
+export function issuerConfig(written: z.output<typeof issuer>, ca: string | null) {
   return {
     issuer: written.issuer,
     audience: written.audience,

@@ -8,7 +8,6 @@ import {
   stabilityClasses,
   usualPolicies,
   usualStability,
-  type Config,
   type GatewayDocument,
   type TlsFiles,
 } from './schema.ts'
@@ -21,6 +20,9 @@ import { readYaml, type Path } from './yaml/document.ts'
 
 type Report = (path: Path, message: string, severity?: Diagnostic['severity']) => void
 type Environment = Readonly<Record<string, string | undefined>>
+
+/** The resolved configuration: nothing is left to parse or look up. */
+export type Config = Awaited<ReturnType<typeof resolve>>
 
 export interface LoadedConfig {
   readonly config: Config
@@ -77,11 +79,12 @@ export async function outlineOf(
   }
 }
 
-async function resolve(document: GatewayDocument, file: string, env: Environment, report: Report): Promise<Config> {
+async function resolve(document: GatewayDocument, file: string, env: Environment, report: Report) {
   const absolute = (written: string) => path.resolve(path.dirname(file), written)
   const { listen, upstream, catalogue, cache, bodies, shutdown } = document
   const records = resolveRecords(document.records, absolute, report)
   return {
+    /** Absolute path of the file. */
     file,
     listen: {
       gateway: listen.gateway,
@@ -93,10 +96,12 @@ async function resolve(document: GatewayDocument, file: string, env: Environment
         handshakeMs: listen.timeouts.handshake,
       },
       maxConnections: listen.max_connections,
+      /** 0: no cap. */
       maxConnectionsPerAddress: listen.max_connections_per_address,
     },
     upstream: {
       ...upstream.origin,
+      /** PEM text of the authorities to trust instead of the system's, or null. */
       ca: upstream.ca === undefined ? null : await readAuthorities(absolute(upstream.ca), ['upstream', 'ca'], report),
       timeouts: {
         connectMs: upstream.timeouts.connect,
@@ -118,9 +123,11 @@ async function resolve(document: GatewayDocument, file: string, env: Environment
     policiesDirectory: absolute(document.policies),
     catalogue: { stability: catalogue.stability, files: catalogue.files.map(absolute) },
     cache: { maxBytes: cache.max_size, maxEntryBytes: cache.max_entry_size },
+    /** Null: `memory`, nothing is shared. */
     store: document.store === null ? null : await resolveStore(document.store, absolute, env, report),
     records,
     budgets: {
+      /** Used where there is no shared store. */
       journalFile: absolute(
         document.budgets.journal ??
           (path.isAbsolute(records.audit) ? path.join(path.dirname(records.audit), journalName) : journalName),
@@ -137,11 +144,7 @@ async function resolve(document: GatewayDocument, file: string, env: Environment
 const journalName = 'budgets.journal'
 
 /** The audit log is a hash chain: another stream in the same file would break it. */
-function resolveRecords(
-  written: GatewayDocument['records'],
-  absolute: (path: string) => string,
-  report: Report,
-): Config['records'] {
+function resolveRecords(written: GatewayDocument['records'], absolute: (path: string) => string, report: Report) {
   const place = (target: string) => (target === 'stdout' || target === 'stderr' ? target : absolute(target))
   const records = { access: place(written.access), decisions: place(written.decisions), audit: place(written.audit) }
   const shared = (['access', 'decisions'] as const).filter(

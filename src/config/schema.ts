@@ -1,50 +1,10 @@
-// The schema of config/gateway.yaml, from which the JSON schema and the reference are generated, and the resolved Config.
+// The schema of config/gateway.yaml, from which the JSON schema and the reference are generated.
 
 import { z } from 'zod'
-import { parseListen, parseUpstream, type ListenAddress } from './values/addresses.ts'
+import { parseListen, parseUpstream } from './values/addresses.ts'
 import { duration, size, text, textAs, textOrNumberAs } from './fields.ts'
-import { issuersSchema, type IssuerConfig } from './issuer-schema.ts'
-import { storeSchema, type StoreConfig } from './store-schema.ts'
-
-/** The resolved configuration: nothing is left to parse or look up. */
-export interface Config {
-  /** Absolute path of the file. */
-  readonly file: string
-  readonly listen: ListenConfig
-  readonly upstream: UpstreamConfig
-  readonly issuers: readonly IssuerConfig[]
-  readonly policiesDirectory: string
-  readonly catalogue: { readonly stability: readonly StabilityClass[]; readonly files: readonly string[] }
-  readonly cache: CacheConfig
-  /** Null: `memory`, nothing is shared. */
-  readonly store: StoreConfig | null
-  readonly budgets: {
-    /** Absolute path of the journal; used where there is no shared store. */
-    readonly journalFile: string
-    readonly pollMs: number
-    readonly whenUnavailable: 'refuse' | 'allow'
-  }
-  /** Each `stdout`, `stderr` or an absolute path. */
-  readonly records: { readonly access: string; readonly decisions: string; readonly audit: string }
-  readonly bodies: { readonly maxBytes: number; readonly maxJudgedBytes: number }
-  readonly shutdown: { readonly delayMs: number; readonly deadlineMs: number }
-  readonly log: { readonly level: LogLevel }
-}
-
-export interface ListenConfig {
-  readonly gateway: ListenAddress
-  readonly admin: ListenAddress
-  readonly tls: TlsFiles | null
-  readonly timeouts: { readonly headMs: number; readonly bodyMs: number; readonly handshakeMs: number }
-  readonly maxConnections: number
-  /** 0: no cap. */
-  readonly maxConnectionsPerAddress: number
-}
-
-export interface CacheConfig {
-  readonly maxBytes: number
-  readonly maxEntryBytes: number
-}
+import { issuersSchema } from './issuer-schema.ts'
+import { storeSchema } from './store-schema.ts'
 
 /** Absolute paths; the files are read again when the certificate is renewed. */
 export interface TlsFiles {
@@ -52,26 +12,12 @@ export interface TlsFiles {
   readonly keyFile: string
 }
 
-export interface UpstreamConfig {
-  /** Scheme, host and port. */
-  readonly origin: string
-  /** Empty, or a path prefix without final slash. */
-  readonly pathPrefix: string
-  /** PEM text of the authorities to trust instead of the system's, or null. */
-  readonly ca: string | null
-  readonly timeouts: { readonly connectMs: number; readonly headersMs: number; readonly bodyIdleMs: number }
-  readonly connections: number
-  readonly maxWaiting: number
-}
-
 export const stabilityClasses = ['stable', 'beta', 'early-access', 'deprecated', 'superseded', 'removed?'] as const
-export type StabilityClass = (typeof stabilityClasses)[number]
 /** Served by default. */
-export const usualStability: readonly StabilityClass[] = ['stable', 'beta']
+export const usualStability: (typeof stabilityClasses)[number][] = ['stable', 'beta']
 /** Default directory of the policies, relative to the configuration file. */
 export const usualPolicies = '../policies'
 const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
-export type LogLevel = (typeof logLevels)[number]
 
 // Node's timers hold at most 24 days; longer ones fire at once.
 const timer = () => duration('1ms', '1d')

@@ -5,26 +5,7 @@ import { duration, text, textAs } from './fields.ts'
 import { quoted, type Parsed } from './units.ts'
 
 /** The shared store, resolved. */
-export interface StoreConfig {
-  /** `sentinel`: the nodes are sentinels, which know where the store is. */
-  readonly kind: 'single' | 'sentinel' | 'cluster'
-  readonly nodes: readonly { readonly host: string; readonly port: number }[]
-  /** TLS, verified against the system's authorities or those of the PEM text; null for none. */
-  readonly tls: { readonly ca: string | null } | null
-  /** What the sentinels call the store; null without sentinels. */
-  readonly sentinel: string | null
-  readonly user: string | null
-  /** A function, so that nothing that prints a configuration prints the password. */
-  readonly password: (() => string) | null
-  /** What keys of sealed values are derived from, at least 32 bytes; null when none is given. A function for the same reason. */
-  readonly secret: (() => Buffer) | null
-  readonly database: number
-  /** Begins the name of every key and channel. */
-  readonly prefix: string
-  readonly timeoutMs: number
-  /** What happens to limits of cost while the store is away: refused, or checked against this instance's share. */
-  readonly budgetsWhenAway: 'refuse' | 'share'
-}
+export type StoreConfig = ReturnType<typeof storeConfig>
 
 interface StoreAddress {
   readonly host: string
@@ -167,15 +148,11 @@ export function storeProblems(written: NonNullable<StoreDocument>): { at: string
   return problems
 }
 
-/** What the settings name and config/load.ts has read: PEM text, and values. */
-export interface StoreSecrets {
-  readonly ca: string | null
-  readonly password: string | null
-  readonly secret: string | null
-}
-
-/** The store in final values. */
-export function storeConfig(written: NonNullable<StoreDocument>, read: StoreSecrets): StoreConfig {
+/** The store in final values. `read`: what the settings name and load.ts has read, PEM text and values. */
+export function storeConfig(
+  written: NonNullable<StoreDocument>,
+  read: { readonly ca: string | null; readonly password: string | null; readonly secret: string | null },
+) {
   const { list } = written.nodes
   const first = list[0]
   const value = read.password ?? first?.password ?? null
@@ -184,19 +161,26 @@ export function storeConfig(written: NonNullable<StoreDocument>, read: StoreSecr
   return {
     kind,
     nodes: list.map(({ host, port }) => ({ host, port: port ?? (kind === 'sentinel' ? 26_379 : 6379) })),
+    /** TLS, verified against the system's authorities or those of the PEM text; null for none. */
     tls: first?.tls === true ? { ca: read.ca } : null,
+    /** What the sentinels call the store; null without sentinels. */
     sentinel: written.sentinel ?? null,
     user: written.user ?? first?.user ?? null,
+    /** A function, so that nothing that prints a configuration prints the password. */
     password: value === null ? null : () => value,
+    /** What keys of sealed values are derived from, at least 32 bytes. */
     secret: secret === null ? null : () => Buffer.from(secret),
     database: first?.database ?? 0,
+    /** Begins the name of every key and channel. */
     prefix: written.prefix,
     timeoutMs: written.timeout,
+    /** What happens to limits of cost while the store is away: refused, or checked against this instance's share. */
     budgetsWhenAway: written.budgets_when_away,
   }
 }
 
-function kindOf({ sentinel, nodes: { cluster } }: NonNullable<StoreDocument>): StoreConfig['kind'] {
+/** `sentinel`: the nodes are sentinels, which know where the store is. */
+function kindOf({ sentinel, nodes: { cluster } }: NonNullable<StoreDocument>): 'single' | 'sentinel' | 'cluster' {
   if (sentinel !== undefined) return 'sentinel'
   return cluster ? 'cluster' : 'single'
 }

@@ -23,28 +23,14 @@ export interface TokenVerifierOptions {
   /** Monotonic clock, milliseconds, for ages and waits. */
   readonly monotonic: () => number
   readonly log: IdentityLog
-  /** Verified tokens that are remembered, the least recently used forgotten first. Default 10 000. */
+  /** Verified tokens that are remembered, the least recently used forgotten first. */
   readonly maxCachedTokens?: number
   readonly timings?: Partial<KeyTimings>
   /** Called with the outcome of each token, for metrics. */
   readonly onVerified?: (result: 'cached' | 'verified' | 'rejected') => void
 }
 
-export interface TokenVerifier {
-  /**
-   * The principal behind the value of an Authorization field: at once where it is remembered or refused by its form, else as
-   * a promise. Else what `bearerToken` refuses with, `token-rejected`, `token-expired`, `identity-incomplete` or
-   * `identity-provider-unavailable`.
-   */
-  verify(credentials: string): Verification | Promise<Verification>
-  /** Whether the keys of every issuer are known. */
-  ready(): boolean
-  status(): readonly IssuerStatus[]
-  /** Begins to fetch keys. Never rejects: an issuer that cannot be reached only keeps `ready()` false. */
-  start(): Promise<void>
-  /** Ends fetches and timers. Tokens whose key is known can still be verified, for requests that are under way. */
-  close(): void
-}
+export type TokenVerifier = ReturnType<typeof createTokenVerifier>
 
 interface Issuer {
   readonly settings: IssuerConfig
@@ -55,7 +41,7 @@ interface Issuer {
 const maxCachedTokensByDefault = 10_000
 
 /** Throws an Error for settings that config validation must not let through: no or repeated issuers. */
-export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifier {
+export function createTokenVerifier(options: TokenVerifierOptions) {
   const { now, monotonic, log, timings = {} } = options
   const issuers = new Map<string, Issuer>()
   const tokens = new VerifiedTokens({
@@ -79,13 +65,21 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   const all = [...issuers.values()].map(({ keys }) => keys)
 
   return {
-    verify: (credentials) => tokens.verify(credentials),
-    ready: () => all.every((keys) => keys.status.keys > 0),
-    status: () => all.map((keys) => keys.status),
-    start: async () => {
+    /**
+     * The principal behind the value of an Authorization field: at once where it is remembered or refused by its form, else as
+     * a promise. Else what `bearerToken` refuses with, `token-rejected`, `token-expired`, `identity-incomplete` or
+     * `identity-provider-unavailable`.
+     */
+    verify: (credentials: string): Verification | Promise<Verification> => tokens.verify(credentials),
+    /** Whether the keys of every issuer are known. */
+    ready: (): boolean => all.every((keys) => keys.status.keys > 0),
+    status: (): readonly IssuerStatus[] => all.map((keys) => keys.status),
+    /** Begins to fetch keys. Never rejects: an issuer that cannot be reached only keeps `ready()` false. */
+    async start(): Promise<void> {
       await Promise.all(all.map((keys) => keys.start()))
     },
-    close: () => all.forEach((keys) => keys.close()),
+    /** Ends fetches and timers. Tokens whose key is known can still be verified, for requests that are under way. */
+    close: (): void => all.forEach((keys) => keys.close()),
   }
 }
 

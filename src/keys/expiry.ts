@@ -24,16 +24,12 @@ export function expiryWarning(handle: KeyHandle, nowMs: number): string | null {
   return `key "${id}" ends at ${end}, ${left}: renew it, and write its new end into \`expires\``
 }
 
-export interface ExpiryWatch {
-  stop(): void
-}
-
 /** Checks every hour, and warns once a day, and once when the key has ended. */
 export function watchExpiry(
   keys: () => readonly KeyHandle[],
   now: () => number,
   warn: (handle: KeyHandle, text: string) => void,
-): ExpiryWatch {
+) {
   const warned = new Map<string, string>()
   const look = (): void => {
     for (const handle of keys()) {

@@ -15,15 +15,7 @@ export interface KeyVersion {
 /** `rejected`: the upstream answered 401 lately. `set-aside`: three times in a row; the key is not used for a minute. `expired`: by the inventory. */
 export type KeyState = 'ready' | 'rejected' | 'set-aside' | 'expired'
 
-export interface KeyStatus {
-  readonly handle: KeyHandle
-  readonly version: number
-  readonly loadedAtMs: number
-  readonly state: KeyState
-  readonly lastUsedAtMs: number | null
-  /** Permissions that calls have needed from this key since start. */
-  readonly usedPermissions: ReadonlySet<string>
-}
+export type KeyStatus = ReturnType<Keyring['status']>[number]
 
 /** Values read for a set of handles, not yet in use. */
 export type ResolvedSecrets = ReadonlyMap<string, Secret>
@@ -90,27 +82,7 @@ async function readText(file: string): Promise<string | { problem: string }> {
   }
 }
 
-export interface Keyring {
-  /** Puts a whole set in use. Unchanged values keep their version and state; gone handles are forgotten. */
-  adopt(handles: readonly KeyHandle[], secrets: ResolvedSecrets): void
-  /** Whether the value in use for a handle is this one. */
-  holds(handle: KeyHandle, secret: Secret): boolean
-  /**
-   * The current version of a handle. `set-aside`: it is not used for a minute after three rejections. `expired`: its end has passed.
-   * `replaced`: the id now stands for another key than the handle of the asking request's snapshot.
-   */
-  open(handle: KeyHandle): KeyVersion | 'set-aside' | 'expired' | 'replaced'
-  /** Notes that a call used the version, for the inventory of used and unused permissions. */
-  used(handle: KeyHandle, permissions: readonly string[]): void
-  /** The upstream accepted the key: the count of rejections starts anew. */
-  accepted(version: KeyVersion): void
-  /**
-   * The upstream answered 401. Reads the secret again at once (concurrent reports share one reading); when the value
-   * has changed the next call uses it, else the rejection counts, and the third in a row sets the key aside.
-   */
-  rejected(version: KeyVersion): Promise<void>
-  status(): readonly KeyStatus[]
-}
+export type Keyring = ReturnType<typeof createKeyring>
 
 export interface KeyringOptions {
   readonly sources: SecretSources
@@ -142,7 +114,7 @@ const rejectionsBeforeSetAside = 3
 const setAsideMs = 60_000
 
 /** Creates an empty keyring. */
-export function createKeyring(options: KeyringOptions): Keyring {
+export function createKeyring(options: KeyringOptions) {
   const entries = new Map<string, Entry>()
 
   function replaceValue(entry: Entry, secret: Secret): void {
@@ -170,7 +142,8 @@ export function createKeyring(options: KeyringOptions): Keyring {
   }
 
   return {
-    adopt(handles, secrets) {
+    /** Puts a whole set in use. Unchanged values keep their version and state; gone handles are forgotten. */
+    adopt(handles: readonly KeyHandle[], secrets: ResolvedSecrets): void {
       const ids = new Set(handles.map((handle) => handle.id))
       for (const id of entries.keys()) if (!ids.has(id)) entries.delete(id)
       for (const handle of handles) {
@@ -195,8 +168,13 @@ export function createKeyring(options: KeyringOptions): Keyring {
         }
       }
     },
-    holds: (handle, secret) => entries.get(handle.id)?.secret.equals(secret) === true,
-    open(handle) {
+    /** Whether the value in use for a handle is this one. */
+    holds: (handle: KeyHandle, secret: Secret): boolean => entries.get(handle.id)?.secret.equals(secret) === true,
+    /**
+     * The current version of a handle. `set-aside`: it is not used for a minute after three rejections. `expired`: its end has passed.
+     * `replaced`: the id now stands for another key than the handle of the asking request's snapshot.
+     */
+    open(handle: KeyHandle): KeyVersion | 'set-aside' | 'expired' | 'replaced' {
       const entry = entries.get(handle.id)
       if (entry === undefined || !sameKey(entry.handle, handle)) return 'replaced'
       if (entry.handle.expiresAtMs !== null && isExpired(entry.handle, options.now())) return 'expired'
@@ -204,17 +182,23 @@ export function createKeyring(options: KeyringOptions): Keyring {
         return 'set-aside'
       return { handle: entry.handle, version: entry.version, secret: entry.secret }
     },
-    used(handle, permissions) {
+    /** Notes that a call used the version, for the inventory of used and unused permissions. */
+    used(handle: KeyHandle, permissions: readonly string[]): void {
       const entry = entries.get(handle.id)
       if (entry === undefined) return
       entry.lastUsedAtMs = options.now()
       for (const permission of permissions) entry.usedPermissions.add(permission)
     },
-    accepted(version) {
+    /** The upstream accepted the key: the count of rejections starts anew. */
+    accepted(version: KeyVersion): void {
       const entry = entries.get(version.handle.id)
       if (entry !== undefined && entry.version === version.version) entry.rejections = 0
     },
-    async rejected(version) {
+    /**
+     * The upstream answered 401. Reads the secret again at once (concurrent reports share one reading); when the value
+     * has changed the next call uses it, else the rejection counts, and the third in a row sets the key aside.
+     */
+    async rejected(version: KeyVersion): Promise<void> {
       const entry = entries.get(version.handle.id)
       // A report about an older version says nothing about the current one.
       if (entry === undefined || entry.version !== version.version) return
@@ -231,7 +215,8 @@ export function createKeyring(options: KeyringOptions): Keyring {
         loadedAtMs: entry.loadedAtMs,
         state: stateOf(entry, now, options.monotonic()),
         lastUsedAtMs: entry.lastUsedAtMs,
-        usedPermissions: entry.usedPermissions,
+        /** Permissions that calls have needed from this key since start. */
+        usedPermissions: entry.usedPermissions as ReadonlySet<string>,
       }))
     },
   }

@@ -2,7 +2,7 @@
 
 import { loadCatalogue } from '../catalogue/load.ts'
 import { formatDiagnostic } from '../config/diagnostics.ts'
-import type { Config } from '../config/schema.ts'
+import type { Config } from '../config/load.ts'
 import { connectionRefusals } from '../gateway/listener/caps.ts'
 import { connectionCuts } from '../gateway/listener/connections.ts'
 import { createLeakGuard } from '../gateway/responses/leak-guard.ts'

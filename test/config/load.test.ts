@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { formatDiagnostic, Refused } from '../../src/config/diagnostics.ts'
 import { loadConfig } from '../../src/config/load.ts'
-import type { Config } from '../../src/config/schema.ts'
+import type { Config } from '../../src/config/load.ts'
 import { makeSelfSigned } from '../identity/self-signed.ts'
 
 let folder = ''

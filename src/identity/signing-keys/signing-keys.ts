@@ -15,24 +15,7 @@ export interface IdentityLog {
   error(fields: object, message: string): void
 }
 
-/** How one issuer's keys stand, for the operators. */
-export interface IssuerStatus {
-  readonly issuer: string
-  /** Usable keys, counted once for each algorithm they serve. */
-  readonly keys: number
-  /** When the set was last fetched, milliseconds since the epoch, or null. */
-  readonly fetchedAtMs: number | null
-  /** How long ago that was. */
-  readonly ageMs: number | null
-  /** Why the latest fetch failed, or null when it did not. */
-  readonly lastError: string | null
-  /** While fetches fail: how long the known keys are still believed. */
-  readonly givenUpInMs: number | null
-  /** Fetches since the start, by result. */
-  readonly fetches: { readonly fetched: number; readonly failed: number }
-  /** How far the issuer's clock is ahead, by its latest answer. */
-  readonly clockSkewMs: number | null
-}
+export type IssuerStatus = SigningKeys['status']
 
 /** A token without a key id is tried with this many keys at most, since each try costs a verification. */
 const maxCandidates = 4
@@ -79,18 +62,25 @@ export class SigningKeys {
     this.#timings = { ...defaultKeyTimings, ...options.timings }
   }
 
-  get status(): IssuerStatus {
+  /** How the issuer's keys stand, for the operators. */
+  get status() {
     const fetched = this.#fetched
     const ageMs = fetched === null ? null : this.#options.monotonic() - fetched.atMs
     const isKept = this.#lastError !== null && this.#set.keys.length > 0 && ageMs !== null
     return {
       issuer: this.#options.settings.issuer,
+      /** Usable keys, counted once for each algorithm they serve. */
       keys: this.#set.keys.length,
+      /** When the set was last fetched, milliseconds since the epoch, or null. */
       fetchedAtMs: fetched?.wallMs ?? null,
       ageMs,
+      /** Why the latest fetch failed, or null when it did not. */
       lastError: this.#lastError,
+      /** While fetches fail: how long the known keys are still believed. */
       givenUpInMs: isKept ? Math.max(0, this.#timings.maxAgeMs - ageMs) : null,
+      /** Since the start, by result. */
       fetches: { ...this.#fetches },
+      /** How far the issuer's clock is ahead, by its latest answer. */
       clockSkewMs: this.#clockSkewMs,
     }
   }
