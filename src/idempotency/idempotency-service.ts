@@ -58,17 +58,7 @@ export const idempotencyEvents = [
 ] as const
 export type IdempotencyEvent = (typeof idempotencyEvents)[number]
 
-export interface IdempotencyService {
-  /**
-   * Rejects with `idempotency-key-reused`, `idempotency-in-progress`, `idempotency-unclear`, or `idempotency-unavailable` when
-   * the store cannot be asked: then nothing may be sent.
-   */
-  begin(request: KeyedRequest): Promise<ClaimResult>
-  /** Claims of this instance that have not ended. */
-  readonly underWay: number
-  /** Resolves when there are none. */
-  whenIdle(): Promise<void>
-}
+export type IdempotencyService = ReturnType<typeof createIdempotencyService>
 
 export interface IdempotencyServiceOptions {
   readonly store: EntryStore
@@ -95,11 +85,21 @@ interface Place {
   readonly running: Buffer
 }
 
-export function createIdempotencyService(options: IdempotencyServiceOptions): IdempotencyService {
-  const { store, secret, keepMs, maxRunMs, onEvent, onAsked } = options
+export function createIdempotencyService({
+  store,
+  secret,
+  keepMs,
+  maxRunMs,
+  onEvent,
+  onAsked,
+}: IdempotencyServiceOptions) {
   let underWay = 0
   let idle: (() => void)[] = []
 
+  /**
+   * Rejects with `idempotency-key-reused`, `idempotency-in-progress`, `idempotency-unclear`, or `idempotency-unavailable` when
+   * the store cannot be asked: then nothing may be sent.
+   */
   async function begin(request: KeyedRequest): Promise<ClaimResult> {
     const place = placeOf(request)
     underWay += 1
@@ -218,12 +218,12 @@ export function createIdempotencyService(options: IdempotencyServiceOptions): Id
 
   return {
     begin,
-    get underWay() {
+    /** Claims of this instance that have not ended. */
+    get underWay(): number {
       return underWay
     },
-    whenIdle() {
-      return underWay === 0 ? Promise.resolve() : new Promise((resolve) => idle.push(resolve))
-    },
+    /** Resolves when there are none. */
+    whenIdle: (): Promise<void> => (underWay === 0 ? Promise.resolve() : new Promise((resolve) => idle.push(resolve))),
   }
 }
 

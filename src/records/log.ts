@@ -13,14 +13,7 @@ type PrintedLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 /** What belongs to a message. Values of members named like a secret are dropped; errors may stand anywhere. */
 export type LogFields = Readonly<Record<string, unknown>>
 
-export interface Log {
-  debug(fields: LogFields, message: string): void
-  info(fields: LogFields, message: string): void
-  warn(fields: LogFields, message: string): void
-  error(fields: LogFields, message: string): void
-  /** Waits until all lines are written. A log that cannot be written any more rejects. */
-  close(): Promise<void>
-}
+export type Log = ReturnType<typeof createLog>
 
 export interface LogOptions {
   /** The least level that is printed. */
@@ -35,7 +28,7 @@ export interface LogOptions {
 const reserved = new Set(['level', 'time', 'msg'])
 
 /** Creates a log. Without a destination, lines go to stderr in the background; when the process exits, what waits is written. */
-export function createLog({ level, destination, ownErrors = [] }: LogOptions): Log {
+export function createLog({ level, destination, ownErrors = [] }: LogOptions) {
   // An error of the log itself cannot be reported anywhere.
   const writer =
     destination === undefined ? new LineWriter({ target: 'stderr', onTrouble: () => {}, flushMs: 0 }) : null
@@ -51,17 +44,20 @@ export function createLog({ level, destination, ownErrors = [] }: LogOptions): L
     destination ?? { write: (line: string) => void writer?.write(line) },
   )
 
-  const put = (method: 'debug' | 'info' | 'warn' | 'error') => (fields: LogFields, message: string) => {
-    if (logger.isLevelEnabled(method))
-      logger[method](membersOf(printable(fields, ownErrors)), visibleLines(maskSecrets(message)))
-  }
+  const put =
+    (method: 'debug' | 'info' | 'warn' | 'error') =>
+    (fields: LogFields, message: string): void => {
+      if (logger.isLevelEnabled(method))
+        logger[method](membersOf(printable(fields, ownErrors)), visibleLines(maskSecrets(message)))
+    }
 
   return {
     debug: put('debug'),
     info: put('info'),
     warn: put('warn'),
     error: put('error'),
-    close: async () => writer?.close(),
+    /** Waits until all lines are written. A log that cannot be written any more rejects. */
+    close: async (): Promise<void> => writer?.close(),
   }
 }
 

@@ -11,19 +11,16 @@ export interface OutageLogOptions {
   readonly over: string
 }
 
-export interface OutageLog {
-  failed(error: unknown): void
-  worked(): void
-}
+export type OutageLog = ReturnType<typeof createOutageLog>
 
-export function createOutageLog({ log, fields, begun, over }: OutageLogOptions): OutageLog {
+export function createOutageLog({ log, fields, begun, over }: OutageLogOptions) {
   let count = 0
   return {
-    failed(error) {
+    failed(error: unknown): void {
       count += 1
       if (count === 1) log.error({ ...fields, error }, begun)
     },
-    worked() {
+    worked(): void {
       if (count === 0) return
       log.info({ ...fields, count }, over)
       count = 0

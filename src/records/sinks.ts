@@ -39,32 +39,7 @@ export interface SinksOptions {
 /** What takes audit entries: the log itself, or the way to the process that writes it. */
 export type AuditTarget = Pick<AuditLog, 'write' | 'healthy' | 'error' | 'head' | 'reopen' | 'close'>
 
-export interface Sinks {
-  /** Never waits and never throws: the line is written soon, or with the next `flush`. */
-  access(entry: AccessEntry): void
-  /** `content` gives a `DecisionContent` by `recordJson`: decisions that are repeated say the same, so it is kept with them. */
-  decision(head: DecisionHead, content: () => string): void
-  /**
-   * Hands the access and decision records so far to the system: they survive the end of this process from then on. What a
-   * full pipe or a failing target does not take stays in memory.
-   */
-  flush(): void
-  /**
-   * Resolves with true when the entry is on the disk, with false when it cannot be brought there now: it is queued then,
-   * and `auditHealthy()` is false. Never rejects. Secrets in `details` are masked.
-   */
-  audit(event: string, actor: string, details: Readonly<Record<string, unknown>>): Promise<boolean>
-  /** False while an audit entry is not on the disk: be not ready, and refuse changes. */
-  auditHealthy(): boolean
-  /** Number and hash of the last audit line, to be noted where the file's owner cannot change it. */
-  auditHead(): ChainHead
-  /** In the order access, decisions, audit. */
-  health(): StreamHealth[]
-  /** After a log rotation has moved files away: further entries go to new files under the old names. */
-  reopen(): void
-  /** Writes everything that waits. Rejects with `RecordsLost` when something could not be written. */
-  close(): Promise<void>
-}
+export type Sinks = ReturnType<typeof createSinks>
 
 /** Rejection of `close`, with a sentence for each stream that lost something. */
 export class RecordsLost extends Error {
@@ -79,7 +54,7 @@ export class RecordsLost extends Error {
 const pipeBufferBytes = 4096
 
 /** Opens the three streams. Throws only for targets that cannot go together; a target that fails shows in `health()`. */
-export function createSinks(options: SinksOptions): Sinks {
+export function createSinks(options: SinksOptions) {
   const targets = { access: pathOf(options.access), decisions: pathOf(options.decisions), audit: pathOf(options.audit) }
   const sharesAudit = targets.audit === targets.access || targets.audit === targets.decisions
   if (sharesAudit && standardDescriptor(targets.audit) === null) {
@@ -110,25 +85,41 @@ export function createSinks(options: SinksOptions): Sinks {
   }
 
   return {
-    access: (entry) => put(access, 'access', () => recordJson(entry)),
-    decision: (head, content) =>
+    /** Never waits and never throws: the line is written soon, or with the next `flush`. */
+    access: (entry: AccessEntry): void => put(access, 'access', () => recordJson(entry)),
+    /** `content` gives a `DecisionContent` by `recordJson`: decisions that are repeated say the same, so it is kept with them. */
+    decision: (head: DecisionHead, content: () => string): void =>
       put(decisions, 'decisions', () => `${recordJson(head).slice(0, -1)},${content().slice(1)}`),
-    flush: () => {
+    /**
+     * Hands the access and decision records so far to the system: they survive the end of this process from then on. What a
+     * full pipe or a failing target does not take stays in memory.
+     */
+    flush(): void {
       for (const writer of writers) writer.flush()
     },
-    audit: (event, actor, details) => audit.write(event, actor, details),
-    auditHealthy: () => audit.healthy(),
-    auditHead: () => audit.head(),
-    health: () => [
+    /**
+     * Resolves with true when the entry is on the disk, with false when it cannot be brought there now: it is queued then,
+     * and `auditHealthy()` is false. Never rejects. Secrets in `details` are masked.
+     */
+    audit: (event: string, actor: string, details: Readonly<Record<string, unknown>>): Promise<boolean> =>
+      audit.write(event, actor, details),
+    /** False while an audit entry is not on the disk: be not ready, and refuse changes. */
+    auditHealthy: (): boolean => audit.healthy(),
+    /** Number and hash of the last audit line, to be noted where the file's owner cannot change it. */
+    auditHead: (): ChainHead => audit.head(),
+    /** In the order access, decisions, audit. */
+    health: (): StreamHealth[] => [
       { stream: 'access', ...access.health(), lost: lost.access },
       { stream: 'decisions', ...decisions.health(), lost: lost.decisions },
       { stream: 'audit', healthy: audit.healthy(), lost: 0, error: audit.error() },
     ],
-    reopen: () => {
+    /** After a log rotation has moved files away: further entries go to new files under the old names. */
+    reopen(): void {
       for (const writer of writers) writer.reopen()
       audit.reopen()
     },
-    close: async () => {
+    /** Writes everything that waits. Rejects with `RecordsLost` when something could not be written. */
+    async close(): Promise<void> {
       const endings = await Promise.allSettled([...[...writers].map((writer) => writer.close()), audit.close()])
       const losses = endings.flatMap((ending) => (ending.status === 'rejected' ? [String(ending.reason)] : []))
       if (losses.length > 0) throw new RecordsLost(losses)
