@@ -34,6 +34,25 @@ function parametersOf(path: string): string[] {
   return path.split('/').flatMap((segment) => (segment.startsWith('{') ? [segment.slice(1, -1)] : []))
 }
 
+test('every word of a closed set is one of it', () => {
+  const basis = [null, 'documented', 'inferred']
+  for (const { id, scope, permission_basis, cache, stability, source, conditional, values, answer } of operations) {
+    expect(['organization', 'enterprise', 'any'], id).toContain(scope)
+    expect(basis, id).toContain(permission_basis)
+    expect(['never', 'micro', 'short', 'medium', 'long', 'closed-window-long'], id).toContain(cache)
+    expect(['stable', 'beta', 'early-access', 'deprecated', 'superseded', 'removed?'], id).toContain(stability)
+    expect(['page', 'documentation', 'unconfirmed'], id).toContain(source)
+    for (const { when } of conditional) expect(['present', 'absent'], id).toContain(when)
+    for (const { in: place } of values) expect(['query', 'body'], id).toContain(place)
+    expect([undefined, 'object', 'list', 'page'], id).toContain(answer?.form)
+  }
+  for (const { name, scope, implies_basis } of permissions) {
+    expect(['enterprise', 'organization'], name).toContain(scope)
+    expect(basis, name).toContain(implies_basis)
+  }
+  for (const { path, version } of legacy) expect(['v1', 'v2'], path).toContain(version)
+})
+
 describe('the operations', () => {
   test('stand there once by id and once by request', () => {
     expect(new Set(operations.map(({ id }) => id)).size).toBe(operations.length)

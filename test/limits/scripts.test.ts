@@ -6,7 +6,7 @@ import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { decideScript } from '../../src/limits/shared/decision-script.ts'
 import { LimitCall, type Ask } from '../../src/limits/shared/limit-call.ts'
-import { createKeyFinder, createLimitWriter } from '../../src/limits/shared/limit-wire.ts'
+import { createLimitWriter, keyOf } from '../../src/limits/shared/limit-wire.ts'
 import type { LimitDecision, Limit, LimitStatus, Quota } from '../../src/limits/limiter.ts'
 import { createLocalLimiter } from '../../src/limits/local/local-limiter.ts'
 import { createStore } from '../../src/store/client.ts'
@@ -105,8 +105,7 @@ async function send(
   call: LimitCall,
   { history, instance, held, atMs }: CallFrame,
 ): Promise<{ ask: Ask; decision: LimitDecision }[]> {
-  const keyOf = createKeyFinder((...parts) => `${history}:${parts.join(':')}`)
-  const keys = call.limits.map(({ meter }) => keyOf(meter))
+  const keys = call.limits.map(({ meter }) => keyOf((...parts) => `${history}:${parts.join(':')}`, meter))
   const answer = await store.run(
     decideAt,
     [store.key('epoch'), store.key('there'), ...keys],

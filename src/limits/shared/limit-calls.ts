@@ -5,7 +5,7 @@ import type { Store } from '../../store/store.ts'
 import type { LimitClocks, Limit } from '../limiter.ts'
 import { decideScript } from './decision-script.ts'
 import { LimitCall, type Ask } from './limit-call.ts'
-import { createKeyFinder, createLimitWriter } from './limit-wire.ts'
+import { createLimitWriter, keyOf } from './limit-wire.ts'
 import type { Uses } from './local-share.ts'
 
 /** Freed slots of a limit that has room may wait so long for a call to go with. */
@@ -24,7 +24,6 @@ export interface LimitCallsOptions {
 }
 
 export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOptions) {
-  const keyOf = createKeyFinder(store.key)
   const write = createLimitWriter()
   let asks: Ask[] = []
   /** By meter. */
@@ -61,7 +60,7 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
       return
     }
     const call = compose()
-    const meters = call.limits.map(({ meter }) => keyOf(meter))
+    const meters = call.limits.map(({ meter }) => keyOf(store.key, meter))
     let isLost = false
     store
       .run(

@@ -1,27 +1,17 @@
 // Limits as the script of decision-script.ts reads them, and what it answers.
 
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
+import type { Store } from '../../store/store.ts'
 import { calendarEndMs } from '../calendar.ts'
 import type { LimitDecision, Limit, LimitStatus, Quota } from '../limiter.ts'
 import { bucketIntervalMs } from '../local/meter.ts'
 
-/** Names that are remembered; those of single callers come and go. */
-const mostNames = 10_000
-
 /**
- * Finds the name of a meter in the store: a digest, so that the store holds no names of people. All are under one tag
- * and so on one node of a cluster, because limits of a team and of the gateway are judged together.
+ * The name of a meter in the store: a digest, so that the store holds no names of people. All are under one tag and so
+ * on one node of a cluster, because limits of a team and of the gateway are judged together.
  */
-export function createKeyFinder(key: (...parts: readonly string[]) => string): (meter: string) => string {
-  const names = new Map<string, string>()
-  return (meter) => {
-    const known = names.get(meter)
-    if (known !== undefined) return known
-    if (names.size >= mostNames) names.clear()
-    const name = key('{limits}', createHash('sha256').update(meter).digest('base64url').slice(0, 22))
-    names.set(meter, name)
-    return name
-  }
+export function keyOf(key: Store['key'], meter: string): string {
+  return key('{limits}', hash('sha256', meter, 'base64url').slice(0, 22))
 }
 
 export type LimitWriter = (limit: Limit, nowMs: number) => string
