@@ -195,7 +195,7 @@ const literal = /^[A-Za-z0-9._~!$&'()*+,=:@-]+$/
 const parameter = /^\{([A-Za-z][A-Za-z0-9_-]*)\}$/
 
 /** What is wrong with the path, in a sentence, or null. */
-function pathProblem(path: string): string | null {
+export function pathProblem(path: string): string | null {
   if (!path.startsWith('/')) return 'a path begins with "/"'
   if (/[?#]/.test(path)) return 'a path has no query and no fragment: remove what begins with "?" or "#"'
   if (path === '/gateway' || path.startsWith('/gateway/')) return "paths under /gateway/ are the gateway's own"

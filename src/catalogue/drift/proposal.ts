@@ -3,7 +3,7 @@
 
 import { quoted } from '../../config/units.ts'
 import type { Catalogue } from '../catalogue.ts'
-import { pathProblem } from '../extension-path.ts'
+import { pathProblem } from '../extension.ts'
 import type { Scope } from '../operation.ts'
 import type { PublishedOperation } from './published.ts'
 
