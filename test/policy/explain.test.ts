@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 import { explain } from '../../src/policy/tools/explain.ts'
+import type { PolicySet } from '../../src/policy/model/policy-set.ts'
 import { ask, bodyOf, policyFrom, principalOf } from '../support/policies.ts'
 
 const policy = policyFrom({
@@ -39,6 +40,9 @@ function steps(request: string, body?: unknown, principal = ada): string[] {
 
 const seen = '+ caller: subject ada, app cli, groups payments: a member of payments'
 
+const attempt =
+  '+ limit: a body is read before the other limits, and the request counts as an attempt, allowed or not: attempts 120/min (by default) for each caller of team payments'
+
 describe('an explanation', () => {
   test('of an allowed call names the grant, its file and line without folders, and the key with its reason', () => {
     expect(steps('GET /v3/organizations/org-payments/sessions')).toEqual([
@@ -69,6 +73,7 @@ describe('an explanation', () => {
       '+ path: the path is read as 4 segments: /v3/organizations/org-payments/sessions',
       seen,
       '+ operation: org.sessions.create (POST /v3/organizations/{org_id}/sessions), organization scope, needs ManageOrgSessions; other pages name UseDevinSessions, which can qualify a key and widen no grant; ImpersonateOrgSessions too when create_as_user_id, message_as_user_id or run_as_user_id is present',
+      attempt,
       '+ decision: allowed by grant run of team payments (payments.yaml:6); the body is read and judged',
       '+ key: runner: organization key of org-payments with 3 permissions, holds UseDevinSessions, which other pages of the documentation name for this operation',
     ])
@@ -232,6 +237,7 @@ keys:
   test('shows what is put in, and what one in shadow mode would do', () => {
     const found = explainedWith(create, { prompt: 'x' })
     expect(steps(found)).toEqual([
+      attempt,
       '+ decision: allowed by grant run of team payments (payments.yaml:5); the body is read and judged',
       '+ guardrail: bounded (guardrails.yaml:2) puts in max_acu_limit: 10',
       '+ guardrail: bounded (guardrails.yaml:2) puts in "app:cli" behind what tags holds',
@@ -257,7 +263,8 @@ keys:
 
   test('of a refusal says that it is granted, and names guardrail, field and bound', () => {
     const found = explainedWith(create, { max_acu_limit: 99 })
-    expect(steps(found).slice(0, 2)).toEqual([
+    expect(steps(found).slice(0, 3)).toEqual([
+      attempt,
       '+ decision: allowed by grant run of team payments (payments.yaml:5); the body is read and judged',
       '- guardrail: bounded (guardrails.yaml:2): max_acu_limit must be at most 25, and is 99',
     ])
@@ -270,7 +277,7 @@ keys:
   test('takes the user at Devin as it is given, and says where it comes from when it is not', () => {
     expect(explainedWith(create, { create_as_user_id: 'u1' }, 'u1').effect).toBe('allow')
     expect(explainedWith(create, { create_as_user_id: 'u1' }, 'u2').reason).toBe('guardrail')
-    expect(steps(explainedWith(create, { create_as_user_id: 'u1' }))[1]).toBe(
+    expect(steps(explainedWith(create, { create_as_user_id: 'u1' }))[2]).toBe(
       '- guardrail: self (guardrails.yaml:9): create_as_user_id must be principal.devin_user_id, and only a running gateway asks Devin who a caller is: say it with --devin-user, or in devin-users.yaml',
     )
   })
@@ -303,5 +310,43 @@ keys:
     expect(refused).toMatchObject({ effect: 'deny', reason: 'budget-needs-bound', key: 'runner' })
     expect(refused.detail).toContain('send max_acu_limit as a number of ACUs above 0')
     expect(refused.steps.at(-1)).toEqual({ stage: 'budget', ok: false, text: refused.detail })
+  })
+})
+
+describe('a request whose body is read first', () => {
+  const team = (limits: string, allow: string): PolicySet =>
+    policyFrom({
+      'teams/payments.yaml': `team: payments\nmembers: [{ groups: [payments] }]\norganizations: [org-payments]\ngrants: [{ id: run, allow: [${allow}] }]\n${limits}`,
+    })
+  const attemptsOf = (policy: PolicySet, method: string, path: string): string | undefined =>
+    explain(policy, ada, { method, target: `/v3/organizations/org-payments/${path}`, body: null }).steps.find(
+      ({ stage }) => stage === 'limit',
+    )?.text
+
+  test.each([
+    ['', 'attempts 120/min (by default)'],
+    ['limits: { writes: 30/min }', 'attempts 60/min (by default)'],
+    ['limits: { attempts: 7/h }', 'attempts 7/h'],
+    ['limits: { attempts: 7/h, mode: shadow }', 'attempts 7/h, in shadow mode'],
+  ])('says which limit of attempts it meets: %s', (limits, text) => {
+    expect(attemptsOf(team(limits, 'ManageOrgSessions'), 'POST', 'sessions')).toBe(
+      `a body is read before the other limits, and the request counts as an attempt, allowed or not: ${text} for each caller of team payments`,
+    )
+  })
+
+  test('or says when it would', () => {
+    const policy = team('', '"org.*"')
+    expect(attemptsOf(policy, 'POST', 'pr-reviews')).toMatch(
+      /^with an Idempotency-Key the body is read .* attempts 120\/min/,
+    )
+    for (const [method, path] of [
+      ['GET', 'sessions'],
+      ['DELETE', 'playbooks/p-1'],
+    ] as const)
+      expect([path, attemptsOf(policy, method, path)]).toEqual([path, undefined])
+  })
+
+  test('and nothing where it is refused before', () => {
+    expect(attemptsOf(team('', 'ViewOrgSessions'), 'POST', 'sessions')).toBe(undefined)
   })
 })

@@ -59,7 +59,8 @@ export function limitBounds(
   return sorted([...[...team.limitsFor(principal, operation), ...attempts].map(limitText), ...budgets.map(budgetText)])
 }
 
-function limitText({ name, scope, quota, most, shadow }: Limit): string {
+/** Its name and amount. */
+export function limitText({ name, scope, quota, most, shadow }: Limit): string {
   const whose = scope === 'gateway' ? 'gateway ' : ''
   return `${whose}${name} ${quota === null ? most : quotaText(quota)}${shadow ? ', in shadow mode' : ''}`
 }

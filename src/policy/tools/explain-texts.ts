@@ -5,6 +5,7 @@ import type { Operation } from '../../catalogue/operation.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { KeyChoice } from '../../keys/select.ts'
 import type { Evaluation } from '../decision/evaluate.ts'
+import { limitText } from '../cells/bounds.ts'
 import { readsBody } from '../decision/facts.ts'
 import type { Warning } from '../decision/warnings.ts'
 import type { Decision, ResponseFilter } from '../model/decision.ts'
@@ -18,6 +19,21 @@ export function callerText(principal: Principal, teams: readonly string[]): stri
   const acting = actor === null ? '' : `, for whom ${actor} acts`
   const seen = `subject ${subject}${acting}, app ${app ?? 'none'}, groups ${groups.length === 0 ? none : groups.join(', ')}`
   return teams.length === 0 ? `${seen}: a member of no team` : `${seen}: a member of ${teams.join(', ')}`
+}
+
+/**
+ * The limit that is taken before a body is read; null where none is read before the other limits. `first` is the evaluation without
+ * the body.
+ */
+export function attemptsText({
+  decision: { effect, team },
+  facts: { operation, principal },
+  needsBody,
+}: Evaluation): string | null {
+  if (effect === 'deny' || team === null || !(needsBody || operation.idempotent)) return null
+  const when = needsBody ? 'a body is' : 'with an Idempotency-Key the body is'
+  const source = team.attempts.isStated ? '' : ' (by default)'
+  return `${when} read before the other limits, and the request counts as an attempt, allowed or not: ${limitText(team.attempts.of(principal))}${source} for each caller of team ${team.id}`
 }
 
 /** The operation and what it needs. */

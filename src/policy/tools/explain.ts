@@ -6,7 +6,16 @@ import type { Principal } from '../../identity/principal.ts'
 import { Problem, type ProblemKindName } from '../../problems.ts'
 import { bodyOfRead, evaluate, findOperation, type Evaluation } from '../decision/evaluate.ts'
 import type { CheckedBody } from '../decision/checked-body.ts'
-import { callerText, decisionText, filterText, keyText, operationText, ownerStep, warnSteps } from './explain-texts.ts'
+import {
+  attemptsText,
+  callerText,
+  decisionText,
+  filterText,
+  keyText,
+  operationText,
+  ownerStep,
+  warnSteps,
+} from './explain-texts.ts'
 import { guardrailSteps } from './guardrail-steps.ts'
 import type { DevinUser } from '../guardrails/attributes.ts'
 import type { PolicySet } from '../model/policy-set.ts'
@@ -179,6 +188,10 @@ function explainOperation(
     asked.needsDevinUser !== null ? evaluate(policy, principal, operation, target, body, { unknown: unasked }) : asked
   const { decision, facts, key, verdict, warnings } = evaluation
   const granted = decision.effect === 'allow' || decision.reason === 'guardrail'
+  // As the gateway begins: without the body.
+  const first = evaluate(policy, principal, operation, target)
+  const attempts = attemptsText(first)
+  if (attempts !== null) steps.push({ stage: 'limit', ok: true, text: attempts })
   steps.push({ stage: 'decision', ok: granted, text: decisionText(policy, evaluation, granted) })
   steps.push(...guardrailSteps(verdict), ...warnSteps(warnings))
   for (const grant of decision.shadow) {
@@ -197,7 +210,7 @@ function explainOperation(
   if (owner !== null) steps.push({ stage: 'owner', ok: true, text: ownerStep(decision) })
   return {
     evaluation,
-    readsBody: body !== null && evaluate(policy, principal, operation, target).needsBody,
+    readsBody: body !== null && first.needsBody,
     explanation: {
       effect: later === null ? decision.effect : 'deny',
       reason: later?.reason ?? decision.reason,
