@@ -1,6 +1,6 @@
 // The folder in which sandboxes keep their keys and records, and say that they run, so that other commands find them.
 
-import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { chmod, mkdir } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -48,7 +48,12 @@ export function noteSandbox(directory: string, { config, ...about }: Omit<Runnin
   const file = join(folder, `${process.pid}-${about.startedAtMs}.json`)
   const note: RunningSandbox = { pid: process.pid, config: realpathSync(config), ...about }
   writeFileSync(file, JSON.stringify(note), { mode: 0o600 })
-  return () => rmSync(file, { force: true })
+  const remove = (): void => rmSync(file, { force: true })
+  process.once('exit', remove)
+  return () => {
+    process.off('exit', remove)
+    remove()
+  }
 }
 
 /** The sandboxes that run, the latest first. */
@@ -73,7 +78,8 @@ function notesIn(directory: string): RunningSandbox[] {
   const folder = join(directory, 'running')
   let names: string[] = []
   try {
-    names = readdirSync(folder)
+    // In the temporary folder somebody else could say that a sandbox runs, and where commands should ask.
+    if (statSync(folder).uid === (process.getuid?.() ?? 0)) names = readdirSync(folder)
   } catch {
     // No sandbox has run there.
   }
@@ -89,12 +95,18 @@ function notesIn(directory: string): RunningSandbox[] {
   })
 }
 
+/** Whether the process runs and, where this can be seen, is a sandbox: ids of killed processes are given again. */
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
-    return true
   } catch {
     // Gone, or somebody else's, who is no sandbox of ours.
     return false
+  }
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes('sandbox')
+  } catch {
+    // Not Linux.
+    return true
   }
 }

@@ -1,10 +1,11 @@
 // `sandbox --config`: policies of one's own, with what production has around them, on a machine that has none of it. One sandbox
 // for all: the edits follow each other as a person makes them.
 
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { runningSandboxes } from '../../src/sandbox/state-folder.ts'
 import { callCommand, startCommand, type Ended, type RunningCommand } from '../support/command.ts'
 import { until } from '../support/start-gateway.ts'
 
@@ -212,6 +213,11 @@ describe('edits while it runs', () => {
     await until(() => sandbox.err.slice(from).includes(text), text)
     return sandbox.err.slice(from)
   }
+  /** Without waiting for the file watch. */
+  const edit = async (name: string, text: string): Promise<void> => {
+    await put(name, text)
+    sandbox.signal('SIGHUP')
+  }
   const inForce = 'The changed policies are in force'
 
   test('an organization that a test forbids: refused in sentences, with what to do; the token and the rest go on', async () => {
@@ -233,7 +239,7 @@ describe('edits while it runs', () => {
   test('with the test changed as well it is in force', async () => {
     const from = sandbox.err.length
     const tests = files['rules/risk.test.yaml'] ?? ''
-    await put(
+    await edit(
       'rules/risk.test.yaml',
       tests.replace('org-ledger/sessions, expect: deny', 'org-ledger/sessions, expect: allow'),
     )
@@ -243,7 +249,7 @@ describe('edits while it runs', () => {
 
   test('an organization that no key is for: one line, then a refusal that says it; with a key it works at once', async () => {
     let from = sandbox.err.length
-    await put('rules/teams/risk.yaml', team('[org-risk, org-ledger, org-new]'))
+    await edit('rules/teams/risk.yaml', team('[org-risk, org-ledger, org-new]'))
     const text = await said(inForce, from)
     expect(text.match(/org-new/g)).toHaveLength(1)
     expect(text).toContain('no key of the inventory is for organization "org-new"')
@@ -255,26 +261,26 @@ describe('edits while it runs', () => {
     const keys = files['rules/keys.yaml'] ?? ''
     const more =
       '  - { id: new-key, scope: organization, organization: org-new, permissions: [ViewOrgSessions], secret: { env: N } }\n'
-    await put('rules/keys.yaml', keys + more)
+    await edit('rules/keys.yaml', keys + more)
     await said(inForce, from)
     expect(await ask(token, sessionsOf('org-new'))).toMatchObject({ status: 200, body: { total: 3 } })
   })
 
   test('a permission of a key, a member group, a grant and a new team file: each is in force, at Devin too', async () => {
     const from = sandbox.err.length
-    await put(
+    await edit(
       'rules/teams/fresh.yaml',
       'team: fresh\nmembers: [{ groups: [acme-fresh] }]\norganizations: [org-ledger]\ngrants: [{ id: all, allow: [org.sessions.create, org.playbooks.list] }]\n',
     )
     const keys = files['rules/keys.yaml'] ?? ''
-    await put(
+    await edit(
       'rules/keys.yaml',
       keys.replace(
         '[ViewOrgSessions], secret: { env: L',
         '[ViewOrgSessions, ManageOrgSessions, UseDevinSessions, ManageOrgPlaybooks], secret: { env: L',
       ),
     )
-    await put('rules/teams/risk.yaml', team('[org-risk, org-ledger]').replace('acme-risk]', 'acme-risk, acme-guests]'))
+    await edit('rules/teams/risk.yaml', team('[org-risk, org-ledger]').replace('acme-risk]', 'acme-risk, acme-guests]'))
     const guest = await tokenOf('--group', 'acme-guests')
     const fresh = async (): Promise<number> =>
       (await ask(await tokenOf('--team', 'fresh'), sessionsOf('org-ledger'), '{"prompt":"x"}')).status
@@ -290,14 +296,14 @@ describe('edits while it runs', () => {
 
   test('a mistake is refused with its place, without the warnings about the rest', async () => {
     const from = sandbox.err.length
-    await put(
+    await edit(
       'rules/teams/fresh.yaml',
       'team: fresh\nmembers: [{ groups: [acme-fresh] }]\norganizatons: [org-ledger]\ngrants: []\n',
     )
     const text = await said('The changed policies are refused', from)
     expect(text).toMatch(/\n {2}\/.*fresh\.yaml:3:1: .*"organizatons".*"organizations"/)
     expect(text).not.toContain('warning')
-    await put(
+    await edit(
       'rules/teams/fresh.yaml',
       'team: fresh\nmembers: [{ groups: [acme-fresh] }]\norganizations: [org-ledger]\ngrants: []\n',
     )
@@ -312,4 +318,38 @@ test('after its end nothing takes it for running, and what it wrote lies in its 
   expect([code, err]).toMatchObject([1, expect.stringContaining('config/gateway.yaml')])
   expect(await readFile(join(folder, 'state', 'records', 'decisions.ndjson'), 'utf8')).toContain('org-ledger')
   expect(sandbox.out + sandbox.err).not.toMatch(/cog_|\n {4}at /)
+})
+
+describe('what says that a sandbox runs', () => {
+  const note = async (content: object): Promise<string> => {
+    const state = await mkdtemp(join(folder, 'notes-'))
+    await mkdir(join(state, 'running'))
+    const file = join(state, 'running', '1.json')
+    await writeFile(
+      file,
+      JSON.stringify({ config: join(folder, 'config', 'gateway.yaml'), startedAtMs: 1, ...content }),
+    )
+    return state
+  }
+
+  test('is not believed of a process that has ended, or that is something else, nor where the note is half written', async () => {
+    const ended = await note({ pid: sandbox.pid })
+    const other = await note({ pid: process.pid })
+    const half = await note({})
+    await writeFile(join(half, 'running', '1.json'), '{"pid":')
+    for (const state of [ended, other, half, join(folder, 'nowhere')])
+      expect(runningSandboxes({ GATEWAY_SANDBOX_STATE: state })).toEqual([])
+  })
+
+  test.skipIf(process.getuid?.() !== 0)('is not believed in a folder of somebody else', async () => {
+    const alive = startCommand(['sandbox', '--port', '0', '--admin-port', '0', '--json'], { env: env() })
+    await until(() => alive.out.includes('\n') || alive.child.exitCode !== null, 'the sandbox')
+    const state = await note({ pid: alive.pid })
+    expect(runningSandboxes({ GATEWAY_SANDBOX_STATE: state })).toHaveLength(1)
+    await chown(join(state, 'running'), 65_534, 65_534)
+    expect(runningSandboxes({ GATEWAY_SANDBOX_STATE: state })).toEqual([])
+    await alive.kill()
+    await chown(join(state, 'running'), 0, 0)
+    expect(runningSandboxes({ GATEWAY_SANDBOX_STATE: state })).toEqual([])
+  })
 })
