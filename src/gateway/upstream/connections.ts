@@ -24,6 +24,8 @@ const maxAgeMs = 25_000
 /** One connection, and what undici does not tell of it. */
 export class Connection {
   readonly credential: Secret
+  /** Later uses, of whatever connection, have higher numbers. */
+  lastUse = 0
   readonly #client: Client
   readonly #now: () => number
   readonly #interim = new InterimAnswers()
@@ -77,7 +79,8 @@ export class Connection {
     this.#answering = false
   }
 
-  rest(): void {
+  rest(lastUse: number): void {
+    this.lastUse = lastUse
     this.#expectsAnswer = false
     this.#served += 1
   }
@@ -124,19 +127,19 @@ export function createConnections(settings: ConnectionSettings) {
   const all = new Set<Connection>()
   /** By credential, the most recently used last. */
   const idle = new Map<Secret, Connection[]>()
-  /** In the order of their last use. */
-  const idleInOrder = new Set<Connection>()
+  let uses = 0
   let closed = false
 
   function open(credential: Secret): Connection {
     if (all.size >= settings.connections) {
-      const [oldest] = idleInOrder
-      if (oldest !== undefined) discard(oldest)
+      const longestOfEach = [...idle.values()].flatMap((mates) => mates.slice(0, 1))
+      const [longestIdle] = longestOfEach.sort((one, other) => one.lastUse - other.lastUse)
+      if (longestIdle !== undefined) discard(longestIdle)
     }
     const connection = new Connection(credential, { ...settings, origin }, connect)
     all.add(connection)
     connection.onClosed(() => {
-      if (idleInOrder.has(connection)) discard(connection)
+      if (idle.get(credential)?.includes(connection) === true) discard(connection)
     })
     if (closed) discard(connection)
     return connection
@@ -144,11 +147,10 @@ export function createConnections(settings: ConnectionSettings) {
 
   function discard(connection: Connection): void {
     all.delete(connection)
-    if (idleInOrder.delete(connection)) {
-      const mates = idle.get(connection.credential) ?? []
-      mates.splice(mates.indexOf(connection), 1)
-      if (mates.length === 0) idle.delete(connection.credential)
-    }
+    const mates = idle.get(connection.credential) ?? []
+    const place = mates.indexOf(connection)
+    if (place !== -1) mates.splice(place, 1)
+    if (mates.length === 0) idle.delete(connection.credential)
     connection.close().catch(settings.onDefect)
   }
 
@@ -167,14 +169,12 @@ export function createConnections(settings: ConnectionSettings) {
           continue
         }
         mates.pop()
-        if (mates.length === 0) idle.delete(credential)
-        idleInOrder.delete(connection)
         return connection
       }
     },
     /** The answer is complete: the connection may serve another request of its credential. */
     release(connection: Connection): void {
-      connection.rest()
+      connection.rest((uses += 1))
       if (closed || !connection.canServe) {
         discard(connection)
         return
@@ -182,7 +182,6 @@ export function createConnections(settings: ConnectionSettings) {
       const mates = idle.get(connection.credential)
       if (mates === undefined) idle.set(connection.credential, [connection])
       else mates.push(connection)
-      idleInOrder.add(connection)
     },
     /** The connection is closed, and with it whatever it carries. */
     discard,
@@ -191,7 +190,6 @@ export function createConnections(settings: ConnectionSettings) {
       await Promise.all([...all].map((connection) => connection.close()))
       all.clear()
       idle.clear()
-      idleInOrder.clear()
     },
   }
 }
