@@ -1,7 +1,6 @@
 // The composition root: builds every part once, in order, starts it and stops it. Read it from top to bottom.
 
 import { setTimeout } from 'node:timers/promises'
-import type { Readiness } from './admin/app.ts'
 import { createGatewayApp } from './gateway/app.ts'
 import { createDevinUsers } from './gateway/devin-users.ts'
 import { createRecorder } from './gateway/recording/recorder.ts'
@@ -17,37 +16,17 @@ import { watchOverload } from './runtime/overload.ts'
 import { openSharedState } from './runtime/shared-state.ts'
 import { openUpstream } from './runtime/upstream.ts'
 import { reportChanges } from './store/report.ts'
-import type { ReloadResult } from './runtime/live-policies.ts'
 
 export interface Address {
   readonly host: string
   readonly port: number
 }
 
-export interface Gateway {
-  /** Where the callers' and the operators' listener are bound. */
-  readonly gateway: Address
-  readonly admin: Address
-  /** Its name among the instances that share the store; null without one. */
-  readonly instance: string | null
-  /** Another instance has certainly ended: stop waiting for its acknowledgements. */
-  instanceEnded(instance: string): void
-  readiness(): Readiness
-  /** The policies in force. */
-  policy(): PolicySet
-  /** Reads policies, secrets and certificate again and reopens the record files. */
-  reload(actor: string): Promise<ReloadResult>
-  /** Lets requests under way finish, sends new ones elsewhere, writes what is unwritten, and stops. */
-  drain(): Promise<void>
-  /** Cuts requests under way, and resolves when all are recorded; what is unwritten is written as the process exits. */
-  cut(): Promise<void>
-}
-
 /** How long a start waits for the caches of the other instances; without them this one keeps answers shortly. */
 const joinMs = 1_000
 
 /** Starts a gateway. Throws `Refused` with every diagnostic when policies, catalogue or secrets cannot be used. */
-export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+export async function startGateway(options: GatewayOptions) {
   const core = await createCore(options)
   const { config, instruments, keyring, log, monotonic, now, policies, sinks, tokens, version } = core
   const certificate = await openCertificate(core)
@@ -193,17 +172,26 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   let drained: Promise<void> | null = null
 
   return {
+    /** Where the callers' and the operators' listener are bound. */
     gateway: gatewayAddress,
     admin: adminAddress,
+    /** Its name among the instances that share the store; null without one. */
     instance: store?.instance ?? null,
-    instanceEnded: (instance) => void store?.membership.remove(instance),
+    /** Another instance has certainly ended: stop waiting for its acknowledgements. */
+    instanceEnded: (instance: string): void => void store?.membership.remove(instance),
     readiness,
-    policy: () => policies.current,
+    /** The policies in force. */
+    policy: (): PolicySet => policies.current,
+    /** Reads policies, secrets and certificate again and reopens the record files. */
     reload,
-    drain: () => (drained ??= drain()),
-    cut: () => app.cut(),
+    /** Lets requests under way finish, sends new ones elsewhere, writes what is unwritten, and stops. */
+    drain: (): Promise<void> => (drained ??= drain()),
+    /** Cuts requests under way, and resolves when all are recorded; what is unwritten is written as the process exits. */
+    cut: (): Promise<void> => app.cut(),
   }
 }
+
+export type Gateway = Awaited<ReturnType<typeof startGateway>>
 
 /** Waits for work, at most this long. */
 async function within(deadlineMs: number, work: Promise<void>): Promise<void> {
