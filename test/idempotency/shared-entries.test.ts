@@ -1,6 +1,7 @@
 // Idempotency keys in a real store: one claim for all instances, changed only by who knows what is there, gone in time.
 
-import { setTimeout } from 'node:timers/promises'
+import { subscribe } from 'node:diagnostics_channel'
+import type { Socket } from 'node:net'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { EntryStore, Occupied } from '../../src/idempotency/entry-store.ts'
 import { NoRoom } from '../../src/idempotency/entry-store.ts'
@@ -31,6 +32,10 @@ function settingsOf(kind: StoreSettings['kind'], ports: readonly number[]): Stor
 function entriesOf(store: Store, maxBytes = 1_000_000): EntryStore {
   return createSharedEntries({ store, monotonic: () => performance.now(), maxBytes })
 }
+
+/** Connections of this process to the store's server. */
+const sockets: Socket[] = []
+subscribe('net.client.socket', (message) => sockets.push((message as { socket: Socket }).socket))
 
 async function connected(settings: StoreSettings): Promise<Store> {
   const store = createStore({ settings, now: Date.now, monotonic: () => performance.now() })
@@ -129,11 +134,12 @@ describeWithValkey('keys in a shared store', () => {
   })
 
   it('that a frozen store gets to after it was given up on are free, however long it was frozen', async () => {
+    const before = sockets.filter(({ destroyed, remotePort }) => !destroyed && remotePort === server.port)
     server.freeze()
     await expect(one.claim('frozen', 'team', value('a'), 60_000)).rejects.toThrow('did not answer')
-    // Longer than the connection lives: what was written to it is still there for the server to read.
+    // What was written to the connection is still there for the server to read when the connection is given up.
     await until(() => stores[0]?.state.reason !== null, 'the outage')
-    await setTimeout(4_000)
+    await until(() => before.every(({ destroyed }) => destroyed), 'the connections to be given up')
     server.thaw()
     await until(() => stores.every((store) => !store.away), 'the store to be back')
     await until(async () => (await one.claim('frozen', 'team', value('b'), 60_000)) === null, 'the place to be free')
