@@ -381,6 +381,21 @@ describe('catalogue', () => {
     })
   })
 
+  test('says what stands on no public page', async () => {
+    const found = await call('catalogue', 'org.sessions.list')
+    expect(found.out).toContain('cache micro\n    unconfirmed: automation_ids, parent_session_id\n')
+    expect((await call('catalogue', 'beta.org.searches.list')).out).toContain(', on no public page\n')
+    const [machine] = json(await call('catalogue', '--json', 'beta.org.default-platform.set')) as Record<
+      string,
+      unknown
+    >[]
+    expect(machine?.['documentation']).toEqual({
+      page: 'https://docs.devin.ai/api-reference/v3/organization-settings/put-organization-default-platform',
+      seen: 'page',
+      unconfirmed: [],
+    })
+  })
+
   test('lists all without a word, and finding nothing is 1', async () => {
     const all = await run('catalogue')
     expect(all.out.trim().split('\n').at(-1)).toBe(

@@ -15,6 +15,7 @@ const extension = `operations:
   - { id: org.things.put, method: PUT, path: "/v3/organizations/{org_id}/things/{id}", scope: organization }
   - { id: org.things.search, method: M-SEARCH, path: "/v3/organizations/{org_id}/things/{id}", scope: organization }
   - { id: org.guesses.get, method: GET, path: "/v3/organizations/{org_id}/guesses/{id}", scope: organization, cache: rfc9111-heuristic }
+  - { id: org.things.review.get, method: GET, path: "/v3/organizations/{org_id}/things/{id}/review", scope: organization, served: false }
 `
 let directory: string
 let running: RunningGateway
@@ -57,6 +58,17 @@ async function ask(method: string, target: string, fields: readonly string[] = [
 }
 
 const statusOf = (response: Response): string => response.headers.get('cache-status') ?? ''
+
+test('an operation that waits for a review is refused, though a grant by pattern covers it', async () => {
+  const response = await running.call(`${path()}/review`)
+  expect(response.status).toBe(403)
+  expect(await response.json()).toMatchObject({
+    type: '/gateway/v1/problems/unknown-operation',
+    reason: 'operation-not-served',
+    detail: expect.stringContaining('org.things.review.get is not served until it is reviewed'),
+  })
+  expect(running.upstream.seen).toEqual([])
+})
 
 describe('what the upstream says of its answers', () => {
   test('max-age is enough to share one: whoever shares it would have asked with the same key', async () => {

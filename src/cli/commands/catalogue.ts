@@ -1,7 +1,7 @@
 // `catalogue`: finds operations by any word of their id, address, permission or summary.
 
 import { existsSync } from 'node:fs'
-import { devinApi } from '../../catalogue/data.ts'
+import { devinApi, type DocumentationSource } from '../../catalogue/data.ts'
 import { loadCatalogue, type CatalogueSettings } from '../../catalogue/load.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import { loadConfig } from '../../config/load.ts'
@@ -28,7 +28,7 @@ export const catalogueCommand: Command = {
       for (const operation of found) {
         const served = catalogue.isServed(operation) ? '' : paint('yellow', ` (${operation.stability}, not served)`)
         invocation.print(
-          `${paint('bold', operation.id)}${served}\n    ${operation.method} ${operation.template}\n    ${operation.scope} scope, ${permissionText(operation)}, cache ${operation.cache}${operation.idempotent ? ', takes an Idempotency-Key' : ''}`,
+          `${paint('bold', operation.id)}${served}\n    ${operation.method} ${operation.template}\n    ${operation.scope} scope, ${permissionText(operation)}, cache ${operation.cache}${operation.idempotent ? ', takes an Idempotency-Key' : ''}${doubtOf(operation)}`,
         )
       }
       invocation.print(paint('dim', `${found.length} of ${catalogue.operations.length} operations`))
@@ -94,8 +94,22 @@ function view(operation: Operation): Record<string, unknown> {
   }
 }
 
+/** A remark where no public page is known to name the operation, or a part of it. */
+function doubtOf(operation: Operation): string {
+  const found = documentationOf(operation)
+  if (found === null) return ''
+  if (found.seen === 'unconfirmed') return ', on no public page'
+  return found.unconfirmed.length === 0 ? '' : `\n    unconfirmed: ${found.unconfirmed.join(', ')}`
+}
+
+interface Documentation {
+  readonly page: string | null
+  readonly seen: DocumentationSource
+  readonly unconfirmed: readonly string[]
+}
+
 /** Where the operation is documented, and what of it is not; null for operations of extension files. */
-function documentationOf({ id, source }: Operation): Record<string, unknown> | null {
+function documentationOf({ id, source }: Operation): Documentation | null {
   const entry = source === 'catalogue' ? devinApi.operations.find((each) => each.id === id) : undefined
   return entry === undefined ? null : { page: entry.doc_url, seen: entry.source, unconfirmed: entry.unconfirmed }
 }
