@@ -22,7 +22,10 @@ RUN mkdir /var/log/devin-gateway && chown 10001:10001 /var/log/devin-gateway
 WORKDIR /app
 COPY --from=build --chown=0:0 /app /app
 COPY --from=build --chown=10001:10001 /compile-cache /compile-cache
+# docker build --build-arg COMMIT=$(git rev-parse HEAD): what --version says.
+ARG COMMIT=
 ENV NODE_ENV=production \
+    GATEWAY_COMMIT=$COMMIT \
     NODE_COMPILE_CACHE=/compile-cache \
     MALLOC_ARENA_MAX=2 \
     GATEWAY_CONFIG=/etc/devin-gateway/config/gateway.yaml \

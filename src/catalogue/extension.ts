@@ -130,7 +130,13 @@ export function readExtension({ file, text }: { readonly file: string; readonly 
   extension: Extension | null
   diagnostics: readonly Diagnostic[]
 } {
-  const result = readYaml({ file, text, schema: extensionSchema, holds: 'a list of operations' })
+  const result = readYaml({
+    file,
+    text,
+    schema: extensionSchema,
+    holds: 'a list of operations',
+    noVariables: 'write the value itself',
+  })
   if (!result.ok) return { extension: null, diagnostics: result.diagnostics }
   const operations = result.value.operations.map((entry, index) => ({
     ...entry,

@@ -1,7 +1,7 @@
 // The built-in catalogue plus the extension files of the configuration, or a refusal with every diagnostic.
 
-import { readFile } from 'node:fs/promises'
 import { hasErrors, Refused, type Diagnostic } from '../config/diagnostics.ts'
+import { readText } from '../config/values/files.ts'
 import { compileCatalogue, type Catalogue } from './catalogue.ts'
 import { devinApi } from './data.ts'
 import { readExtension, type Extension } from './extension.ts'
@@ -25,12 +25,13 @@ export async function loadCatalogue(settings: CatalogueSettings): Promise<Loaded
   const diagnostics: Diagnostic[] = []
   const extensions: Extension[] = []
   for (const file of settings.files) {
-    const text = await readFile(file, 'utf8').catch(() => null)
-    if (text === null) {
-      diagnostics.push({ file, line: 0, column: 0, severity: 'error', message: 'the extension file cannot be read' })
+    const text = await readText(file)
+    if ('error' in text) {
+      const message = `the extension file cannot be read: ${text.error}`
+      diagnostics.push({ file, line: 0, column: 0, severity: 'error', message })
       continue
     }
-    const read = readExtension({ file, text })
+    const read = readExtension({ file, text: text.value })
     diagnostics.push(...read.diagnostics)
     if (read.extension !== null) extensions.push(read.extension)
   }

@@ -33,11 +33,14 @@ export async function run(argv: readonly string[], streams: Streams): Promise<nu
     streams.out.write(await overview())
     return name === undefined ? 2 : 0
   }
+  if (versionNames.includes(name)) {
+    const { versionText } = await import('./version.ts')
+    streams.out.write(`${versionText(streams.env, rest.includes('--json'))}\n`)
+    return 0
+  }
   const load = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (load === undefined) {
-    streams.err.write(
-      `devin-gateway: unknown command "${name}"${didYouMean(name, Object.keys(commands))}\n\n${await overview()}`,
-    )
+    streams.err.write(`devin-gateway: ${unknownCommand(name)}\n\n${await overview()}`)
     return 2
   }
   const command = await load()
@@ -48,11 +51,20 @@ export async function run(argv: readonly string[], streams: Streams): Promise<nu
   }
 }
 
+const versionNames: readonly string[] = ['version', '--version', '-v', '-V']
+
+function unknownCommand(name: string): string {
+  if (!name.startsWith('-'))
+    return `unknown command "${name}"${didYouMean(name, [...Object.keys(commands), 'version', 'help'])}`
+  const near = didYouMean(name, ['--version', '--help'])
+  return `unknown option "${name}"${near === '' ? ': options stand behind a command, as in "devin-gateway check --json"' : near}`
+}
+
 function invocationOf(command: Command, argv: readonly string[], streams: Streams): Invocation {
   const { values, positionals } = parse(command, argv)
   if (values['help'] === true) throw new UsageError('')
   const stray = positionals[command.positionals]
-  if (stray !== undefined) throw new UsageError(`"${stray}" is one argument too many`)
+  if (stray !== undefined) throw new UsageError(`"${stray}" is one argument too many${optionMeant(command, stray)}`)
   return {
     ...streams,
     positionals,
@@ -72,17 +84,23 @@ function parse(command: Command, argv: readonly string[]): ReturnType<typeof par
   try {
     return parseArgs({ args: [...argv], options, allowPositionals: true })
   } catch (error) {
-    const message = error instanceof Error ? error.message : 'wrong arguments'
-    const unknown = /Unknown option '(--?[^']*)'/.exec(message)?.[1]
-    throw new UsageError(
-      unknown === undefined
-        ? message
-        : `unknown option "${unknown}"${didYouMean(
-            unknown,
-            Object.keys(options).map((option) => `--${option}`),
-          )}`,
-    )
+    throw new UsageError(argumentProblem(error instanceof Error ? error.message : '', options))
   }
+}
+
+/** What Node.js says of arguments, in our words. */
+function argumentProblem(message: string, options: Readonly<Record<string, unknown>>): string {
+  const names = Object.keys(options).map((option) => `--${option}`)
+  const named = /'(?:-\w, )?(--?[^' ]+)/.exec(message)?.[1] ?? 'an option'
+  if (message.startsWith('Unknown option')) return `unknown option "${named}"${didYouMean(named, names)}`
+  if (message.includes('does not take')) return `${named} takes no value`
+  return `${named} needs a value behind it`
+}
+
+/** A file or folder that stands alone was most likely meant for an option. */
+function optionMeant({ options }: Command, stray: string): string {
+  const option = /\.ya?ml$/.test(stray) ? 'config' : /\/|^policies/.test(stray) ? 'policies' : null
+  return option !== null && Object.hasOwn(options, option) ? `; did you mean "--${option} ${stray}"?` : ''
 }
 
 function fail(error: unknown, name: string, command: Command, streams: Streams, json: boolean): number {
@@ -106,7 +124,7 @@ function fail(error: unknown, name: string, command: Command, streams: Streams, 
 async function overview(): Promise<string> {
   const all = await Promise.all(Object.values(commands).map((load) => load()))
   const lines = all.map(({ usage, summary }) => `  ${usage}\n      ${summary}`)
-  return `Usage: devin-gateway <command> [options]\n\n${lines.join('\n')}\n\nEvery command takes --json and --help. Exit codes: 0 fine, 1 refused or failed, 2 usage.\n`
+  return `Usage: devin-gateway <command> [options]\n\n${lines.join('\n')}\n\nEvery command takes --json and --help; devin-gateway --version says which version this is. Exit codes: 0 fine, 1 refused or failed, 2 usage.\n`
 }
 
 function help({ usage, summary, options }: Command): string {

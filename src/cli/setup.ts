@@ -4,9 +4,11 @@ import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { loadCatalogue, type CatalogueSettings } from '../catalogue/load.ts'
-import { Refused } from '../config/diagnostics.ts'
+import { Refused, type Diagnostic } from '../config/diagnostics.ts'
+import { policyFolderProblem } from '../config/checks.ts'
 import { loadConfig, outlineOf, type LoadedConfig } from '../config/load.ts'
 import type { Config } from '../config/load.ts'
+import { readText } from '../config/values/files.ts'
 import { didYouMean } from '../config/nearest.ts'
 import type { TestPrincipalDocument } from '../policy/documents/document.ts'
 import {
@@ -61,8 +63,13 @@ function namedConfig({ option, env }: Invocation): string | null {
 /** How a command reads the configuration. Throws `Refused` with every diagnostic. */
 type ConfigReader = (invocation: Invocation) => Promise<LoadedConfig>
 
-/** Reads the configuration as `start` does. */
-const readConfig: ConfigReader = async (invocation) => await loadConfig(configFile(invocation), invocation.env)
+/** Reads the configuration as `start` does. Says how to begin where there is none and none was named. */
+export const configOf: ConfigReader = async (invocation) => {
+  const file = configFile(invocation)
+  if (namedConfig(invocation) === null && !existsSync(file))
+    throw new Refused([{ file, line: 0, column: 0, severity: 'error', message: noConfig }])
+  return await loadConfig(file, invocation.env)
+}
 
 /**
  * Reads the configuration of the gateway that runs here: where a sandbox runs it, with the sandbox's addresses. A command that
@@ -73,10 +80,28 @@ export const readRunningConfig: ConfigReader = async (invocation) => {
   const file = configFile(invocation)
   const isGiven = namedConfig(invocation) !== null || existsSync(file)
   const sandbox = isGiven ? sandboxOf(env, file) : runningSandboxes(env)[0]
-  if (sandbox === null || sandbox === undefined) return await readConfig(invocation)
+  if (sandbox === null || sandbox === undefined) return await configOf(invocation)
   const { hostname, port } = new URL(sandbox.admin)
   const admin = { host: hostname, port: Number(port) }
   return await loadSandboxConfig(sandbox.config, env, { ...noSurroundings, admin })
+}
+
+const noConfig =
+  'there is no configuration here, and neither --config nor GATEWAY_CONFIG names another file. "devin-gateway init" writes a first one; "devin-gateway sandbox" needs none'
+
+/** Refuses a configuration that names files or folders that cannot be read, at the places where it does. */
+export async function requireNamed({ config, positionOf, warnings }: LoadedConfig, withPolicies = true): Promise<void> {
+  const { catalogue, file, policiesDirectory: folder } = config
+  const found: Diagnostic[] = []
+  const report = (place: string, problem: string, ...path: (string | number)[]): void =>
+    void found.push({ file, ...positionOf(path), severity: 'error', message: `${place}: ${problem}` })
+  for (const [index, extension] of catalogue.files.entries()) {
+    const text = await readText(extension)
+    if ('error' in text) report(extension, text.error, 'catalogue', 'files', index)
+  }
+  const problem = withPolicies ? await policyFolderProblem(folder) : null
+  if (problem !== null) report(folder, problem, 'policies')
+  if (found.length > 0) throw new Refused([...warnings, ...found])
 }
 
 export interface Setup {
@@ -92,14 +117,20 @@ interface Loosely {
 }
 
 /** Loads configuration, catalogue and policies as `start` does, but for secrets, which a command may do without. */
-export async function loadSetup(invocation: Invocation, { read = readConfig, tests }: Loosely = {}): Promise<Setup> {
-  const { config, warnings } = await read(invocation).catch((error: unknown) => addOtherProblems(invocation, error))
-  const directory = resolve(invocation.option('policies') ?? config.policiesDirectory)
+export async function loadSetup(invocation: Invocation, { read = configOf, tests }: Loosely = {}): Promise<Setup> {
+  const loadedConfig = await read(invocation).catch((error: unknown) => addOtherProblems(invocation, error))
+  const { config, warnings } = loadedConfig
+  const named = invocation.option('policies')
+  await requireNamed(loadedConfig, named === null)
+  const directory = resolve(named ?? config.policiesDirectory)
   const { origin } = config.upstream
   const loaded = await loadWithCatalogue(config.catalogue, directory, {
     sources: { env: invocation.env, origin },
     connections: ownConnections(config),
+    issuers: config.issuers.map(({ issuer }) => issuer),
     tests: tests ?? 'required',
+  }).catch((error: unknown) => {
+    throw error instanceof Refused ? new Refused([...warnings, ...error.diagnostics]) : error
   })
   return { config, loaded: { ...loaded, diagnostics: [...warnings, ...loaded.diagnostics] } }
 }
@@ -107,7 +138,7 @@ export async function loadSetup(invocation: Invocation, { read = readConfig, tes
 async function loadWithCatalogue(
   settings: CatalogueSettings,
   directory: string,
-  options: Pick<LoadOptions, 'sources' | 'connections' | 'tests'>,
+  options: Pick<LoadOptions, 'sources' | 'connections' | 'issuers' | 'tests'>,
 ): Promise<LoadedPolicies> {
   const { catalogue, diagnostics } = await loadCatalogue(settings).catch(async (error: unknown) => {
     if (!(error instanceof Refused)) throw error
@@ -123,7 +154,7 @@ async function addOtherProblems(invocation: Invocation, error: unknown): Promise
   if (!(error instanceof Refused)) throw error
   const { catalogue, policiesDirectory } = await outlineOf(configFile(invocation), invocation.env)
   const directory = resolve(invocation.option('policies') ?? policiesDirectory)
-  if (!existsSync(directory)) throw error
+  if (!existsSync(configFile(invocation)) || !existsSync(directory)) throw error
   const sources = { env: invocation.env, origin: '' }
   const problems = await loadWithCatalogue(catalogue, directory, { sources, connections: null }).then(
     () => [],

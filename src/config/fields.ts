@@ -47,14 +47,14 @@ export const size = () => textOrNumberAs(parseSize).meta({ title: 'size', exampl
 
 /** A count in a span of time. */
 export const rate = () =>
-  textAs(parseRate).meta({ title: 'rate', examples: ['10/s', '600/min', '50/day', '500/month'] })
+  textAs((text) => parseRate(text)).meta({ title: 'rate', examples: ['10/s', '600/min', '50/day', '500/month'] })
 
 /** A non-empty text. */
 export const text = () => z.string().min(1, 'must not be empty')
 
-/** A list, or a single text for a list of one; never empty, nor any of its members. */
-export function oneOrSeveral(what: string) {
-  const list = z.array(text()).min(1, `name at least one ${what}, or remove the key`)
+/** A list, or a single text for a list of one; never empty, nor any of its members. `isNeeded`: the key cannot be left out. */
+export function oneOrSeveral(what: string, isNeeded = false) {
+  const list = z.array(text()).min(1, `name at least one ${what}${isNeeded ? '' : ', or remove the key'}`)
   return z.union([text().transform((one): string[] => [one]), list])
 }
 

@@ -20,7 +20,9 @@ export type ClaimMapping = z.output<typeof claims>
 
 const issuer = z.strictObject({
   issuer: textAs(parseIssuer).describe("The issuer's identifier, exactly as the `iss` claim spells it."),
-  audience: oneOrSeveral('audience').describe('Audience that a token must be meant for; a list accepts any of them.'),
+  audience: oneOrSeveral('audience', true).describe(
+    'Audience that a token must be meant for; a list accepts any of them.',
+  ),
   jwks_uri: textAs(parseKeySetAddress)
     .optional()
     .describe("Address of the signing keys; when absent, taken from the issuer's metadata document."),

@@ -15,10 +15,10 @@ import { issuerConfig } from './issuer-schema.ts'
 import { storeConfig, storeProblems, type StoreConfig, type StoreDocument } from './store-schema.ts'
 import { alternatives } from './yaml/issues.ts'
 import { loadServerCertificate, readText } from './values/files.ts'
+import { checkConfig, type Report } from './checks.ts'
 import type { Parsed } from './units.ts'
-import { readYaml, type Path } from './yaml/document.ts'
+import { readYaml, type Path, type PositionOf } from './yaml/document.ts'
 
-type Report = (path: Path, message: string, severity?: Diagnostic['severity']) => void
 type Environment = Readonly<Record<string, string | undefined>>
 
 /** The resolved configuration: nothing is left to parse or look up. */
@@ -27,6 +27,7 @@ export type Config = Awaited<ReturnType<typeof resolve>>
 export interface LoadedConfig {
   readonly config: Config
   readonly warnings: readonly Diagnostic[]
+  readonly positionOf: PositionOf
 }
 
 /**
@@ -48,9 +49,11 @@ export async function loadConfig(
   const diagnostics: Diagnostic[] = [...result.diagnostics]
   const report: Report = (at, message, severity = 'error') =>
     diagnostics.push({ file, ...result.positionOf(at), severity, message })
-  const config = await resolve(adapt(result.value), path.resolve(file), env, report)
+  const written = adapt(result.value)
+  const config = await resolve(written, path.resolve(file), env, report)
+  await checkConfig(config, written, report)
   if (hasErrors(diagnostics)) throw new Refused(diagnostics)
-  return { config, warnings: diagnostics }
+  return { config, warnings: diagnostics, positionOf: result.positionOf }
 }
 
 /**
@@ -74,7 +77,10 @@ export async function outlineOf(
   const absolute = (place: string) => path.resolve(path.dirname(file), place)
   const stability = stabilityClasses.filter((each) => written.stability.includes(each))
   return {
-    catalogue: { stability: stability.length > 0 ? stability : usualStability, files: written.files.map(absolute) },
+    catalogue: {
+      stability: stability.length > 0 ? stability : usualStability,
+      files: written.files.map(absolute),
+    },
     policiesDirectory: absolute(written.policies ?? usualPolicies),
   }
 }

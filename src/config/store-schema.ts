@@ -64,7 +64,7 @@ const reference = (what: string) =>
     .strictObject({
       env: z
         .string()
-        .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')
+        .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable, without "$"')
         .optional()
         .describe(`Environment variable that holds the ${what}.`),
       file: text().optional().describe(`File that holds the ${what}; one final line break is dropped.`),

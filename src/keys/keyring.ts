@@ -1,9 +1,12 @@
 // The current value of each key: requests open it here, rejections are reported here, and rotations take effect here.
 
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
+import { didYouMean } from '../config/nearest.ts'
+import { whyUnreadable } from '../config/values/file-errors.ts'
 import { isExpired } from './expiry.ts'
-import { isKeyValue, Secret } from './secret.ts'
-import type { KeyHandle } from './key.ts'
+import { Secret } from './secret.ts'
+import { valueFault } from './value-fault.ts'
+import type { KeyHandle, SecretReference } from './key.ts'
 
 /** One value of a key. Versions count up from 1 at start. */
 export interface KeyVersion {
@@ -20,7 +23,8 @@ export type KeyStatus = ReturnType<Keyring['status']>[number]
 /** Values read for a set of handles, not yet in use. */
 export type ResolvedSecrets = ReadonlyMap<string, Secret>
 
-export interface UnresolvedSecret {
+/** What is to be said about one key. */
+export interface KeyRemark {
   readonly handle: KeyHandle
   readonly message: string
 }
@@ -44,29 +48,46 @@ export interface SecretSources {
 export async function resolveSecrets(
   handles: readonly KeyHandle[],
   sources: SecretSources,
-): Promise<{ secrets: ResolvedSecrets; unresolved: readonly UnresolvedSecret[] }> {
+): Promise<{
+  secrets: ResolvedSecrets
+  unresolved: readonly KeyRemark[]
+  /** About values that can be used. */
+  warnings: readonly KeyRemark[]
+}> {
   const secrets = new Map<string, Secret>()
-  const unresolved: UnresolvedSecret[] = []
+  const unresolved: KeyRemark[] = []
+  const warnings: KeyRemark[] = []
   for (const handle of handles) {
+    const remark = (message: string): KeyRemark => ({ handle, message: `key "${handle.id}": ${message}` })
     const found = await resolve(handle, sources)
-    if (typeof found === 'string') unresolved.push({ handle, message: `key "${handle.id}": ${found}` })
-    else secrets.set(handle.id, found)
+    if (typeof found === 'string') {
+      unresolved.push(remark(found))
+      continue
+    }
+    const twin = [...secrets].find(([, other]) => other.equals(found))?.[0]
+    if (twin !== undefined)
+      warnings.push(
+        remark(`its value is also that of key "${twin}": one of the two names the wrong secret, or is superfluous`),
+      )
+    if (sources.given === undefined && 'file' in handle.secret && (await mayOthersRead(handle.secret.file)))
+      warnings.push(remark(`other users of this machine may read ${handle.secret.file}: chmod o-rwx takes that away`))
+    secrets.set(handle.id, found)
   }
-  return { secrets, unresolved }
+  return { secrets, unresolved, warnings }
 }
 
 async function resolve({ id, secret: reference }: KeyHandle, sources: SecretSources): Promise<Secret | string> {
   if (sources.given !== undefined) return secretOf(sources.given(id), sources)
   if ('file' in reference) sources.noteFile?.(reference.file)
-  const where = 'env' in reference ? `the environment variable ${reference.env}` : `the file ${reference.file}`
   const text = 'env' in reference ? sources.env[reference.env] : await readText(reference.file)
-  if (text === undefined || text === '') return `${where} is not set or empty`
+  const where = 'env' in reference ? `the environment variable ${reference.env}` : `the file ${reference.file}`
+  if (text === undefined) return `${where} is not set: it should hold the key${nearName(reference, sources.env)}`
+  if (text === '') return `${where} is empty: it should hold the key`
   if (typeof text !== 'string') return `${where} cannot be read: ${text.problem}`
   // A single final line break of a secret file is dropped: editors and `echo` add one.
   const value = 'file' in reference ? text.replace(/\r?\n$/, '') : text
-  if (!isKeyValue(value))
-    return `${where} does not hold a service-user key (it must be cog_ followed by letters, digits and . _ ~ + / = -)`
-  return secretOf(value, sources)
+  const fault = valueFault(value)
+  return fault === null ? secretOf(value, sources) : `${where} does not hold a service-user key: ${fault}`
 }
 
 function secretOf(value: string, { protect, origin }: SecretSources): Secret {
@@ -74,12 +95,21 @@ function secretOf(value: string, { protect, origin }: SecretSources): Secret {
   return new Secret(value, origin)
 }
 
+function nearName(reference: SecretReference, env: SecretSources['env']): string {
+  return 'env' in reference ? didYouMean(reference.env, Object.keys(env)) : ''
+}
+
 async function readText(file: string): Promise<string | { problem: string }> {
   try {
     return await readFile(file, 'utf8')
   } catch (error) {
-    return { problem: error instanceof Error && 'code' in error ? String(error.code) : 'unknown error' }
+    return { problem: whyUnreadable(error) }
   }
+}
+
+/** On Windows modes say nothing. */
+async function mayOthersRead(file: string): Promise<boolean> {
+  return process.platform !== 'win32' && ((await stat(file).catch(() => null))?.mode ?? 0) % 8 >= 4
 }
 
 export type Keyring = ReturnType<typeof createKeyring>

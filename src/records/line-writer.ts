@@ -1,6 +1,7 @@
 // Writes whole lines to one target (stdout, stderr or a file): gathered in memory, and handed to the system in one
 // synchronous write that never waits for a reader. What a target does not take stays in bounded memory and is tried again.
 
+import { codeInWords } from '../config/values/file-errors.ts'
 import { close as closeFile, fsync, writeSync } from 'node:fs'
 import { flushAtExit, forgetAtExit } from './exit-flush.ts'
 import { LineBuffer } from './line-buffer.ts'
@@ -194,7 +195,7 @@ export class LineWriter {
     this.#file.release()
     if (this.#error !== code) {
       this.#error = code
-      const text = `cannot write to ${this.#options.target} (${code}); lines wait in memory and are tried again`
+      const text = `cannot write to ${this.#options.target} (${codeInWords(code)}); lines wait in memory and are tried again`
       this.#options.onTrouble(text)
     }
     if (this.#closing !== null) this.#giveUp(code)

@@ -62,6 +62,7 @@ export async function createCore(options: GatewayOptions) {
         sources,
         secrets: 'required' as const,
         connections: ownConnections(config),
+        issuers: config.issuers.map(({ issuer }) => issuer),
         now,
       }),
   }

@@ -263,7 +263,7 @@ describe('an extension file', () => {
 
   it('says how to write a path inside braces', () => {
     expect(problems('operations:\n  - { id: a.b, method: GET, path: /v3/{a}, scope: any }\n')).toEqual([
-      'ext.yaml:2:39: not valid YAML: unexpected "{"; texts that hold { } [ ] or , must be in quotes inside { … } and [ … ]',
+      'ext.yaml:2:39: unexpected "{"; texts that hold { } [ ] or , must be in quotes inside { … } and [ … ]',
     ])
   })
 })

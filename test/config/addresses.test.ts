@@ -18,13 +18,11 @@ describe('an address to listen on', () => {
 
   it.each([
     '',
-    ':8080',
     'localhost',
     'localhost:',
     '::1:8080',
     '[::1]',
     '[::1%eth0]:1',
-    'http://localhost:8080',
     'a b:1',
     '1.5',
     '-1',
@@ -34,6 +32,14 @@ describe('an address to listen on', () => {
     expect(parse(text)).toEqual({
       error: `${JSON.stringify(text)} is not an address to listen on: write host:port like 0.0.0.0:8080, "[::1]:8080" (in quotes), or a port alone`,
     })
+  })
+
+  it.each([
+    [':8080', '8080'],
+    ['http://localhost:8080', 'localhost:8080'],
+    ['https://0.0.0.0:8443/', '0.0.0.0:8443'],
+  ])('is refused when it reads %j, with what is meant', (text, meant) => {
+    expect(parse(text)).toMatchObject({ error: expect.stringMatching(`a port alone; did you mean "${meant}"\\?$`) })
   })
 
   it('is refused beyond the last port', () => {
@@ -54,6 +60,18 @@ describe('the upstream', () => {
     ['https://[2001:db8::1]', 'https://[2001:db8::1]', ''],
   ])('%s has origin %s and prefix %j', (text, origin, pathPrefix) => {
     expect(parseUpstream(text)).toEqual({ value: { origin, pathPrefix } })
+  })
+
+  it.each([
+    ['https://api.corp.example/v3', '/v3'],
+    ['https://api.corp.example/devin/v3/', '/v3'],
+    ['https://api.corp.example/v3beta1', '/v3beta1'],
+    ['https://api.corp.example/v1', '/v1'],
+    ['https://api.corp.example/v3/organizations/org-a', '/v3/organizations/org-a'],
+  ])('%s is refused: the paths of callers begin with the version', (text, version) => {
+    expect(parseUpstream(text)).toEqual({
+      error: `"${text}" must end before "${version}": callers send the version of the API as part of the path, and it would stand there twice`,
+    })
   })
 
   const notAbsolute = (text: string) =>

@@ -39,12 +39,12 @@ describe('a file that is no YAML', () => {
       'f.yaml:3:1: the file holds several documents: remove the "---" line and what follows, or make it a file of its own',
     ],
     ['inner:\n\talgorithms: []\n', 'f.yaml:2:1: YAML does not allow tabs as indentation: use spaces'],
-    ['name: "a\n', 'f.yaml:2:1: not valid YAML: missing closing "quote'],
-    ['name: @a\n', 'f.yaml:1:7: not valid YAML: plain value cannot start with reserved character @'],
-    ['name: a: b\n', 'f.yaml:1:7: not valid YAML: nested mappings are not allowed in compact mappings'],
+    ['name: "a\n', 'f.yaml:1:7: this " is never closed: put another one where the text ends'],
+    ['name: @a\n', 'f.yaml:1:7: a text that begins with "@" must be in quotes'],
+    ['name: a: b\n', 'f.yaml:1:7: a text with ": " in it must be in quotes'],
     [
       'inner: { claims: /v3/{id}, algorithms: [] }\n',
-      'f.yaml:1:22: not valid YAML: unexpected "{"; texts that hold { } [ ] or , must be in quotes inside { … } and [ … ]',
+      'f.yaml:1:22: unexpected "{"; texts that hold { } [ ] or , must be in quotes inside { … } and [ … ]',
     ],
     [`free: ${'{a: '.repeat(70)}1${'}'.repeat(70)}\n`, 'f.yaml:1:263: the file is nested too deeply'],
   ])('is refused with its place: %.40j', (text, message) => {
@@ -58,21 +58,34 @@ describe('a file that is no YAML', () => {
   })
 
   it.each([
-    ['names: &n [a]\n', ['f.yaml:1:11: anchors and aliases are not supported: write the value out']],
+    [
+      'names: &n [a]\n',
+      [
+        'f.yaml:1:11: anchors and aliases are not supported: write the value out, or put a text that begins with "&" or "*" in quotes',
+      ],
+    ],
     [
       'free:\n  a: &a [x, x]\n  b: [*a, *a]\n',
       [
-        'f.yaml:2:9: anchors and aliases are not supported: write the value out',
-        'f.yaml:3:7: anchors and aliases are not supported: write the value out',
-        'f.yaml:3:11: anchors and aliases are not supported: write the value out',
+        'f.yaml:2:9: anchors and aliases are not supported: write the value out, or put a text that begins with "&" or "*" in quotes',
+        'f.yaml:3:7: anchors and aliases are not supported: write the value out, or put a text that begins with "&" or "*" in quotes',
+        'f.yaml:3:11: anchors and aliases are not supported: write the value out, or put a text that begins with "&" or "*" in quotes',
       ],
     ],
-    ['name: *nobody\n', ['f.yaml:1:7: anchors and aliases are not supported: write the value out']],
+    [
+      'name: *nobody\n',
+      [
+        'f.yaml:1:7: anchors and aliases are not supported: write the value out, or put a text that begins with "&" or "*" in quotes',
+      ],
+    ],
     [
       'name: !!binary aGVs\n',
       ['f.yaml:1:16: tags like !!binary are not supported: write the plain value, in quotes if it is a text'],
     ],
-    ['name: !env X\n', ['f.yaml:1:7: not valid YAML: unresolved tag: !env']],
+    [
+      'name: !env X\n',
+      ['f.yaml:1:7: tags like !env are not supported: write the plain value, in quotes if it is a text'],
+    ],
     ['__proto__: 1\n', ['f.yaml:1:1: the key "__proto__" is not allowed']],
     ['0123: 1\n', ['f.yaml:1:1: the key 0123 is not a text for YAML: put it in quotes']],
     ['? [a]\n: 1\n', ['f.yaml:1:3: a key must be a plain word']],
@@ -123,16 +136,16 @@ describe('a value of the wrong kind', () => {
     ['name: [a]', 'f.yaml:1:7: expected a string, found a list'],
     ['name: { a: 1 }', 'f.yaml:1:7: expected a string, found a mapping'],
     ['name:', 'f.yaml:1:1: expected a string, found nothing'],
-    ['names: a', 'f.yaml:1:8: expected a list, found the text "a"'],
+    ['names: a', 'f.yaml:1:8: expected a list, found the text "a": put it in brackets, [a]'],
     ['names:\n  - a\n  - [b]', 'f.yaml:3:5: expected a string, found a list'],
     ['inner: a', 'f.yaml:1:8: expected a mapping, found the text "a"'],
     ['inner:\n  - a', 'f.yaml:1:1: expected a mapping, found a list'],
     ['free: 5', 'f.yaml:1:7: expected a mapping, found the number 5'],
-    ['count: "5"', 'f.yaml:1:8: expected a number, found the text "5"'],
+    ['count: "5"', 'f.yaml:1:8: expected a number, found the text "5": remove the quotes'],
     ['count: 12_3', 'f.yaml:1:8: expected a number, found the text "12_3"'],
     ['count: 1.5', 'f.yaml:1:8: expected a whole number, found the number 1.5'],
     ['count: true', 'f.yaml:1:8: expected a number, found true'],
-    ['open: yes', 'f.yaml:1:7: expected true or false, found the text "yes"'],
+    ['open: yes', 'f.yaml:1:7: expected true or false, found the text "yes": write true'],
     ['open: null', 'f.yaml:1:7: expected true or false, found nothing (null)'],
     [
       'mode: shadows',
@@ -144,7 +157,7 @@ describe('a value of the wrong kind', () => {
     ['quota: { burst: 1 }', 'f.yaml:1:1: missing key "rate"'],
     ['quota: { rat: a }', 'f.yaml:1:10: unknown key "rat"; did you mean "rate"?'],
     ['quota: { rate: a, burst: b }', 'f.yaml:1:26: expected a number, found the text "b"'],
-    ['fence: { a: b }', 'f.yaml:1:8: expected "all" or a list, found a mapping'],
+    ['fence: { a: b }', 'f.yaml:1:8: expected "all" or a list, found a mapping: begin each entry with "- "'],
     ['fence: [a, 5]', 'f.yaml:1:12: expected a string, but YAML reads 5 as a number: put it in quotes'],
     [
       `name: a\nmode: ${'x'.repeat(100)}`,

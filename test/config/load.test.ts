@@ -263,7 +263,7 @@ describe('a mistake in the configuration', () => {
     [
       'no audience',
       least.replace('audience: devin-gateway', 'audience: []'),
-      ['gateway.yaml:5:15: name at least one audience, or remove the key'],
+      ['gateway.yaml:5:15: name at least one audience'],
     ],
     ['an empty audience', least.replace('devin-gateway', '[a, ""]'), ['gateway.yaml:5:19: must not be empty']],
     [

@@ -13,14 +13,19 @@ describe('a duration', () => {
     expect(parseDuration(text)).toEqual({ value })
   })
 
-  it.each(['5', 's', '', '1.5s', '-1s', '5 s', '5S', '5min', '1h30m', '0x5s', '５s'])(
-    'is refused when it reads %j',
-    (text) => {
-      expect(parseDuration(text)).toEqual({
-        error: `${JSON.stringify(text)} is not a duration: write a whole number and a unit, like 250ms, 5s, 5m, 24h or 1d`,
-      })
-    },
-  )
+  it.each([
+    ...['5', 's', '', '1.5s', '-1s', '1h30m', '0x5s', '５s'].map((text) => [text, null] as const),
+    ['5 s', '5s'],
+    ['5S', '5s'],
+    ['5min', '5m'],
+    ['30secs', '30s'],
+    ['2 hours', '2h'],
+    ['7 Days', '7d'],
+  ] as const)('is refused when it reads %j, with the unit that is meant', (text, meant) => {
+    expect(parseDuration(text)).toEqual({
+      error: `${JSON.stringify(text)} is not a duration: write a whole number and a unit, like 250ms, 5s, 5m, 24h or 1d${meant === null ? '' : `; did you mean "${meant}"?`}`,
+    })
+  })
 
   it('is refused beyond exact numbers', () => {
     expect(parseDuration('999999999999999d')).toEqual({ error: '"999999999999999d" is too large' })
@@ -43,9 +48,22 @@ describe('a size', () => {
     expect(parseSize(text)).toEqual({ value })
   })
 
-  it.each(['', 'MiB', '1.5MiB', '64 MiB', '64mib', '64M', '1e6', '-1'])('is refused when it reads %j', (text) => {
+  it.each([
+    ...['', 'MiB', '1.5MiB', '1e6', '-1'].map((text) => [text, null] as const),
+    ['64 MiB', '64MiB'],
+    ['64mib', '64MiB'],
+    ['64M', '64MiB'],
+    ['512k', '512KiB'],
+    ['1gb', '1GB'],
+  ] as const)('is refused when it reads %j, with the unit that is meant', (text, meant) => {
     expect(parseSize(text)).toEqual({
-      error: `${JSON.stringify(text)} is not a size: write a number of bytes, or a whole number and a unit, like 512KiB, 64MiB, 1GiB or 10MB`,
+      error: `${JSON.stringify(text)} is not a size: write a number of bytes, or a whole number and a unit, like 512KiB, 64MiB, 1GiB or 10MB${meant === null ? '' : `; did you mean "${meant}"?`}`,
+    })
+  })
+
+  it.each(['64', '1', '999'])('is refused without a unit when it is as small as %s', (text) => {
+    expect(parseSize(text)).toEqual({
+      error: `"${text}" has no unit: write ${text}MiB or ${text}KiB, or ${text}B where so few bytes are meant`,
     })
   })
 })
@@ -65,8 +83,22 @@ describe('a rate', () => {
   const form =
     'write a whole number, a slash and s, min, h, day, week or month, like 10/s, 600/min, 5/h, 50/day or 500/month'
 
-  it.each(['', '600', '600/', '/min', '6.5/min', '600 / min', '600/minute'])('is refused when it reads %j', (text) => {
-    expect(parseRate(text)).toEqual({ error: `${JSON.stringify(text)} is not a rate: ${form}` })
+  it.each([
+    ...['', '600/', '/min', '6.5/min', '5/year'].map((text) => [text, null] as const),
+    ['600', '600/min'],
+    ['600 / min', '600/min'],
+    ['600/minute', '600/min'],
+    ['60/m', '60/min'],
+    ['5 per day', '5/day'],
+    ['5/Hours', '5/h'],
+  ] as const)('is refused when it reads %j, with what is meant', (text, meant) => {
+    expect(parseRate(text)).toEqual({
+      error: `${JSON.stringify(text)} is not a rate: ${form}${meant === null ? '' : `; did you mean "${meant}"?`}`,
+    })
+  })
+
+  it('without a window is one of a month where only windows of the calendar count', () => {
+    expect(parseRate('500', 'month')).toEqual({ error: `"500" is not a rate: ${form}; did you mean "500/month"?` })
   })
 
   it('is refused with the nearest unit', () => {

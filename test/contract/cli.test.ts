@@ -66,7 +66,12 @@ describe('what is asked wrongly', () => {
     ['sandox', 'devin-gateway: unknown command "sandox"; did you mean "sandbox"?'],
     ['simulate', 'devin-gateway: unknown command "simulate"'],
     ['toString', 'devin-gateway: unknown command "toString"'],
-    ['--jsn', 'devin-gateway: unknown command "--jsn"'],
+    [
+      '--jsn',
+      'devin-gateway: unknown option "--jsn": options stand behind a command, as in "devin-gateway check --json"',
+    ],
+    ['--versoin', 'devin-gateway: unknown option "--versoin"; did you mean "--version"?'],
+    ['versoin', 'devin-gateway: unknown command "versoin"; did you mean "version"?'],
   ])('the command %s: 2, the nearest spelling, and the list', async (name, message) => {
     const { code, out, err } = await (name === 'chek' ? runCommand([name]) : callCommand([name]))
     expect([code, out, err.split('\n')[0]]).toEqual([2, '', message])
@@ -526,9 +531,9 @@ describe('start and keys', () => {
       .split('\n')
       .filter((line) => !line.includes(': warning: '))
     expect(lines.map((line) => line.replace(/^.*\/policies\//, '').replace(/^(keys\.yaml:\d+):\d+:/, '$1:'))).toEqual([
-      'keys.yaml:2: key "payments-runner": the environment variable PAYMENTS_RUNNER_KEY is not set or empty',
-      'keys.yaml:7: key "payments-impersonator": the environment variable PAYMENTS_IMPERSONATOR_KEY is not set or empty',
-      'keys.yaml:12: key "analytics": the environment variable ANALYTICS_KEY is not set or empty',
+      'keys.yaml:6: key "payments-runner": the environment variable PAYMENTS_RUNNER_KEY is not set: it should hold the key',
+      'keys.yaml:11: key "payments-impersonator": the environment variable PAYMENTS_IMPERSONATOR_KEY is not set: it should hold the key',
+      'keys.yaml:15: key "analytics": the environment variable ANALYTICS_KEY is not set: it should hold the key',
     ])
   })
 })

@@ -189,7 +189,7 @@ describe('beside files that exist', () => {
     await writeFile(file, '')
     const { code, err } = await callCommand(['init', file, '--yes'])
     expect(code).toBe(1)
-    expect(err).toMatch(/^devin-gateway init: .*(cannot be read|cannot be written): there is no such file/)
+    expect(err).toMatch(/^devin-gateway init: .*(cannot be read|cannot be written): a part of the path is a file/)
   })
 })
 

@@ -40,16 +40,16 @@ describe('a secret is read from the environment', () => {
   })
 
   test.each([
-    [{}, 'key "a": the environment variable KEY is not set or empty'],
-    [{ KEY: '' }, 'key "a": the environment variable KEY is not set or empty'],
-    [{ KEY: undefined }, 'key "a": the environment variable KEY is not set or empty'],
+    [{}, 'key "a": the environment variable KEY is not set: it should hold the key'],
+    [{ KEY: '' }, 'key "a": the environment variable KEY is empty: it should hold the key'],
+    [{ KEY: undefined }, 'key "a": the environment variable KEY is not set: it should hold the key'],
     [
       { KEY: 'cog_abc\n' },
-      'key "a": the environment variable KEY does not hold a service-user key (it must be cog_ followed by letters, digits and . _ ~ + / = -)',
+      'key "a": the environment variable KEY does not hold a service-user key: it ends with an empty line; keep the key alone, in one line',
     ],
     [
       { KEY: 'apk_user_needle' },
-      'key "a": the environment variable KEY does not hold a service-user key (it must be cog_ followed by letters, digits and . _ ~ + / = -)',
+      'key "a": the environment variable KEY does not hold a service-user key: it is an older API key (apk_…); create a service user at Devin, whose key begins with cog_',
     ],
   ])('or refused with a sentence that holds no part of it: %j', async (env, message) => {
     expect(await resolved(envKey('a'), env)).toBe(message)
@@ -67,24 +67,40 @@ describe('a secret is read from a file', () => {
     expect(await resolved(fileKey('a', file))).toBe('value: cog_abc')
   })
 
+  const form = 'it must be cog_ followed by letters, digits and . _ ~ + / = -'
   test.each([
-    'cog_abc\n\n',
-    'cog_abc\r\n\r\n',
-    'cog_abc\r',
-    '\ncog_abc',
-    'cog_abc \n',
-    ' cog_abc',
-    '\uFEFFcog_abc',
-    'cog_needle\ncog_other\n',
-    '\n',
-    'needle',
-    'cog_',
-  ])('and refused when it holds anything else: %j', async (content) => {
+    ['cog_abc\n\n', 'it ends with an empty line; keep the key alone, in one line'],
+    ['cog_abc\r\n\r\n', 'it ends with an empty line; keep the key alone, in one line'],
+    ['cog_abc\r', 'it ends with an empty line; keep the key alone, in one line'],
+    ['\ncog_abc', 'it begins with white space; remove it'],
+    ['cog_abc \n', 'it ends with white space; remove it'],
+    ['cog_abc\t', 'it ends with white space; remove it'],
+    ['cog_abc\u00A0', 'it ends with white space; remove it'],
+    [' cog_abc', 'it begins with white space; remove it'],
+    ['cog_needle other', 'it holds white space; remove it'],
+    ['\uFEFFcog_abc', 'it begins with a byte order mark; save it as UTF-8 without one'],
+    [Buffer.from('cog_needle', 'utf16le'), 'it is not UTF-8 text; save it as UTF-8'],
+    ['cog_needle\ncog_other\n', 'it has a second line; keep the key alone, in one line'],
+    ['# my key\ncog_needle', 'it has a second line; keep the key alone, in one line'],
+    ['\n', 'it holds nothing but white space; put the key in'],
+    ['"cog_needle"\n', 'it stands in quotes; remove them'],
+    ["'cog_needle'", 'it stands in quotes; remove them'],
+    ['Bearer cog_needle', 'it begins with "Bearer"; keep the key alone'],
+    ['DEVIN_KEY=cog_needle', 'it begins with a name and "="; keep the key alone'],
+    ['export DEVIN_KEY=cog_needle', 'it begins with a name and "="; keep the key alone'],
+    [Buffer.from('cog_needle').toString('base64'), 'it is encoded in Base64; put the decoded key in'],
+    ['${DEVIN_KEY}', 'it is a placeholder; put the key in'],
+    ['<your key>', 'it is a placeholder; put the key in'],
+    ['apk_needle', 'it is an older API key (apk_…); create a service user at Devin, whose key begins with cog_'],
+    ['cog_', 'it ends behind "cog_"; put the whole key in'],
+    ['needle', form],
+    ['cog_nee|dle', form],
+  ])('and refused when it holds anything else: %j', async (content, fault) => {
     const file = join(await folder(), 'key')
     await writeFile(file, content)
-    expect(await resolved(fileKey('a', file))).toBe(
-      `key "a": the file ${file} does not hold a service-user key (it must be cog_ followed by letters, digits and . _ ~ + / = -)`,
-    )
+    const message = await resolved(fileKey('a', file))
+    expect(message).toBe(`key "a": the file ${file} does not hold a service-user key: ${fault}`)
+    expect(message).not.toContain('needle')
   })
 
   test('and refused when the file is empty, missing, or no file', async () => {
@@ -92,13 +108,13 @@ describe('a secret is read from a file', () => {
     await writeFile(join(path, 'empty'), '')
     await mkdir(join(path, 'directory'))
     expect(await resolved(fileKey('a', join(path, 'empty')))).toBe(
-      `key "a": the file ${join(path, 'empty')} is not set or empty`,
+      `key "a": the file ${join(path, 'empty')} is empty: it should hold the key`,
     )
     expect(await resolved(fileKey('a', join(path, 'missing')))).toBe(
-      `key "a": the file ${join(path, 'missing')} cannot be read: ENOENT`,
+      `key "a": the file ${join(path, 'missing')} cannot be read: there is no such file`,
     )
     expect(await resolved(fileKey('a', join(path, 'directory')))).toBe(
-      `key "a": the file ${join(path, 'directory')} cannot be read: EISDIR`,
+      `key "a": the file ${join(path, 'directory')} cannot be read: it is a directory`,
     )
   })
 
@@ -106,7 +122,9 @@ describe('a secret is read from a file', () => {
     const file = join(await folder(), 'key')
     await writeFile(file, 'cog_abc')
     await chmod(file, 0o000)
-    expect(await resolved(fileKey('a', file))).toBe(`key "a": the file ${file} cannot be read: EACCES`)
+    expect(await resolved(fileKey('a', file))).toBe(
+      `key "a": the file ${file} cannot be read: permission denied to this user`,
+    )
   })
 })
 

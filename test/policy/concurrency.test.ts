@@ -1,7 +1,7 @@
 // Limits of requests under way compared with the connections of one instance: warns where one could take all of them.
 
 import { expect, test } from 'vitest'
-import { concurrencyWarnings } from '../../src/policy/compile/concurrency.ts'
+import { concurrencyWarnings } from '../../src/policy/warnings/concurrency.ts'
 import { readPolicyFile, type GatewayLimitsDocument, type TeamDocument } from '../../src/policy/documents/document.ts'
 import { formatDiagnostic } from '../../src/config/diagnostics.ts'
 

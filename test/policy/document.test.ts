@@ -186,31 +186,31 @@ describe('a team file', () => {
       'an organization with a slash',
       'org-payments, org-ledger',
       'a/b, org-ledger',
-      ['team.yaml:6:17: an organization id must not be empty nor hold "%", "/" or spaces'],
+      ['team.yaml:6:17: an organization id must not be empty nor hold "%", "/", "*" or spaces'],
     ],
     [
       'an organization with an escape',
       'org-payments, org-ledger',
       'org%2d1, org-ledger',
-      ['team.yaml:6:17: an organization id must not be empty nor hold "%", "/" or spaces'],
+      ['team.yaml:6:17: an organization id must not be empty nor hold "%", "/", "*" or spaces'],
     ],
     [
       'an empty organization',
       'org-payments, org-ledger',
       '"", org-ledger',
-      ['team.yaml:6:17: an organization id must not be empty nor hold "%", "/" or spaces'],
+      ['team.yaml:6:17: an organization id must not be empty nor hold "%", "/", "*" or spaces'],
     ],
     [
       'an organization with a space',
       'org-payments, org-ledger',
       '"org 1", org-ledger',
-      ['team.yaml:6:17: an organization id must not be empty nor hold "%", "/" or spaces'],
+      ['team.yaml:6:17: an organization id must not be empty nor hold "%", "/", "*" or spaces'],
     ],
     [
       'an organization alone',
       '[org-payments, org-ledger]',
       'org-ledger',
-      ['team.yaml:6:16: expected "all" or a list, found the text "org-ledger"'],
+      ['team.yaml:6:16: expected "all" or a list, found the text "org-ledger": put it in brackets, [org-ledger]'],
     ],
     [
       'a misspelt all',
@@ -279,7 +279,7 @@ describe('a team file', () => {
       'grants:',
       'limits: { requests: 600, concurrent: 0, apps: { bot: { writes: 5/year } } }\ngrants:',
       [
-        'team.yaml:8:21: "600" is not a rate: write a whole number, a slash and s, min, h, day, week or month, like 10/s, 600/min, 5/h, 50/day or 500/month',
+        'team.yaml:8:21: "600" is not a rate: write a whole number, a slash and s, min, h, day, week or month, like 10/s, 600/min, 5/h, 50/day or 500/month; did you mean "600/min"?',
         'team.yaml:8:38: concurrent must be at least 1',
         'team.yaml:8:64: "5/year" is not a rate: write a whole number, a slash and s, min, h, day, week or month, like 10/s, 600/min, 5/h, 50/day or 500/month',
       ],
@@ -431,7 +431,7 @@ describe('the inventory of keys', () => {
       'with a variable that cannot be one',
       'env: PAYMENTS_RUNNER_KEY',
       'env: payments-runner',
-      ['keys.yaml:6:20: must be the name of an environment variable'],
+      ['keys.yaml:6:20: must be the name of an environment variable, without "$"'],
     ],
     ['that expires on no day', '2027-01-31', '2027-02-30', [`keys.yaml:12:14: ${date}`]],
     ['that expires some time', '2027-01-31', 'next year', [`keys.yaml:12:14: ${date}`]],
@@ -523,7 +523,7 @@ describe('a file of policy tests', () => {
   it.each<[string, string[]]>([
     ['', ['x.test.yaml:1:1: the file is empty: it should hold a list of blocks, each with "as" and "cases"']],
     ['[]\n', ['x.test.yaml:1:1: the file should hold at least one block']],
-    ['as: {}\ncases: []\n', ['x.test.yaml:1:1: expected a list, found a mapping']],
+    ['as: {}\ncases: []\n', ['x.test.yaml:1:1: expected a list, found a mapping: begin each entry with "- "']],
     ['- as: {}\n  cases: []\n', ['x.test.yaml:2:10: a block needs at least one case']],
     [
       '- as: { app: [a] }\n  cases: [{ do: GET /v3/self, expect: deny }]\n',

@@ -677,13 +677,13 @@ describe('a file of guardrails', () => {
     [
       'title: { equals: principal.devin_userid }',
       [
-        'guardrails.yaml:5:24: unknown attribute "devin_userid"; did you mean "devin_user_id"?: a value may name devin_user_id, subject, email, app, issuer, team, organization',
+        'guardrails.yaml:5:24: unknown attribute "devin_userid": a value may name devin_user_id, subject, email, app, issuer, team, organization; did you mean "devin_user_id"?',
       ],
     ],
     [
       'tags: { add: ["team:${taem}"] }',
       [
-        'guardrails.yaml:5:21: unknown attribute "taem"; did you mean "team"?: a value may name devin_user_id, subject, email, app, issuer, team, organization',
+        'guardrails.yaml:5:21: unknown attribute "taem": a value may name devin_user_id, subject, email, app, issuer, team, organization; did you mean "team"?',
       ],
     ],
     [

@@ -156,7 +156,7 @@ describe('the files of a directory', () => {
     await writeFile(join(directory, 'latin.yaml'), Buffer.from('team: caf\xe9\n', 'latin1'))
     await writeFile(join(directory, 'huge.yaml'), '# '.repeat(3_000_000))
     expect(await refusal(directory)).toEqual([
-      'gone.yaml: the file cannot be read',
+      'gone.yaml: the link leads to nothing that can be read: remove it, or create what it names',
       'huge.yaml: the file is larger than 4194304 bytes',
       'latin.yaml: the file is not UTF-8 text',
       'loop: the link leads back to a folder above it',
@@ -258,7 +258,7 @@ describe('a refusal', () => {
   test('of a directory that is missing or empty says what to do', async () => {
     const directory = await directoryOf({})
     const missing = join(directory, 'missing')
-    expect(await refusal(missing)).toEqual([`${missing}: the policy directory cannot be read`])
+    expect(await refusal(missing)).toEqual([`${missing}: the policy directory cannot be read: there is no such folder`])
     expect((await refusal(directory))[0]).toBe(
       `${directory}: there is no team file here, so nobody could call anything: add teams/<name>.yaml`,
     )
@@ -283,15 +283,15 @@ describe('a refusal', () => {
     const directory = await directoryOf({ ...good, 'keys.yaml': inventory })
     const sources = { env: { RUNNER_KEY: 'cog_runner', WRONG: 'needle' }, origin }
     const lines = [
-      'keys.yaml:3:1: key "one": the environment variable MISSING is not set or empty',
-      'keys.yaml:4:1: key "two": the environment variable WRONG does not hold a service-user key (it must be cog_ followed by letters, digits and . _ ~ + / = -)',
-      'keys.yaml:5:1: key "three": the file /nowhere/three cannot be read: ENOENT',
+      'keys.yaml:3:73: key "one": the environment variable MISSING is not set: it should hold the key',
+      'keys.yaml:4:73: key "two": the environment variable WRONG does not hold a service-user key: it must be cog_ followed by letters, digits and . _ ~ + / = -',
+      'keys.yaml:8:13: key "three": the file /nowhere/three cannot be read: there is no such file',
     ]
     expect(await refusal(directory, { sources })).toEqual(lines)
 
     const reported = await load(directory, { sources, secrets: 'reported' })
     expect(reported.diagnostics.map((each) => formatDiagnostic(each).replace(`${directory}/`, ''))).toEqual(
-      lines.map((line) => line.replace(':1: ', ':1: warning: ')),
+      lines.map((line) => line.replace(/^(\S+) /, '$1 warning: ')),
     )
     expect([...reported.secrets.keys()]).toEqual(['runner'])
   })

@@ -168,7 +168,7 @@ describe('a target that fails', () => {
     await sinks.close()
     expect(idsOf(at('access.ndjson'))).toEqual([...ids(500), ...ids(500, 's')])
     expect(troubles).toEqual([
-      `access: cannot write to ${at('access.ndjson')} (ENOSPC); lines wait in memory and are tried again`,
+      `access: cannot write to ${at('access.ndjson')} (ENOSPC: the disk is full); lines wait in memory and are tried again`,
       `access: writing to ${at('access.ndjson')} again`,
     ])
   })

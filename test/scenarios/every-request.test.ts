@@ -427,3 +427,36 @@ describe('HTTP/2', () => {
     expect(await secure.settled()).toBe(answered ? before + 1 : before)
   })
 })
+
+test.each([
+  ['without a token', ''],
+  ['with one', 'Authorization: Bearer needle\r\n'],
+])('a request without TLS to the port that speaks TLS, %s, is refused in words that it can read', async (_, field) => {
+  const answer = (): Promise<Answer> =>
+    new Promise((resolve, reject) => {
+      const socket = connectTcp(secure.port, '127.0.0.1')
+      let text = ''
+      socket.on('connect', () => socket.write(`GET ${sessions} HTTP/1.1\r\nHost: gateway.example\r\n${field}\r\n`))
+      socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')))
+      socket.on('error', reject)
+      socket.on('close', () => resolve(parseAnswer(text)))
+    })
+  let said = ''
+  await isOneExchange(
+    secure,
+    async () => {
+      const found = await answer()
+      said = found.body
+      return found
+    },
+    [400],
+    { subject: false },
+  )
+  expect(JSON.parse(said)).toMatchObject({
+    type: '/gateway/v1/problems/malformed-request',
+    reason: 'plain-http',
+    detail:
+      'This port speaks TLS, and the request came without it. Begin the address with https:// and replace the token: it went over the network in plain text.',
+  })
+  expect(said).not.toContain('needle')
+})

@@ -296,7 +296,7 @@ describe('a set that is not good', () => {
       'with a secret nobody has',
       'keys.yaml',
       keysFile.replace('ANALYTICS_KEY', 'NOT_SET'),
-      /keys\.yaml:\d+:\d+: key "analytics": the environment variable NOT_SET is not set or empty/,
+      /keys\.yaml:\d+:\d+: key "analytics": the environment variable NOT_SET is not set: it should hold the key/,
     ],
     [
       'with a test that fails',
@@ -573,7 +573,7 @@ describe('a secret file', () => {
   })
 
   test.each([
-    ['empty', '', /is not set or empty/],
+    ['empty', '', /is empty: it should hold the key/],
     ['half written', 'cog_', /does not hold a service-user key/],
     ['no key', 'hunter2-not-a-key', /does not hold a service-user key/],
     ['two lines', `${second}\n${second}\n`, /does not hold a service-user key/],
@@ -594,7 +594,7 @@ describe('a secret file', () => {
     await startWithFile()
     await rm(file)
     await until(async () => (await status()).last_refusal !== null, 'the refusal')
-    expect((await status()).last_refusal?.diagnostics.join()).toMatch(/cannot be read: ENOENT/)
+    expect((await status()).last_refusal?.diagnostics.join()).toMatch(/cannot be read: there is no such file/)
     expect((await running.call(sessions)).status).toBe(200)
     await writeFile(file, second)
     await until(async () => (await status()).last_refusal === null, 'the file to be found')

@@ -14,11 +14,11 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
   metrics: [],
   store: [],
   idempotency: ['problems', 'store/retry', 'store/sealing', 'store/store'],
-  records: ['types of problems'],
+  records: ['types of problems', 'config/values/file-errors'],
   cache: ['problems', 'http', 'types of catalogue', 'types of store', 'store/store'],
   identity: ['problems', 'http/date', 'types of config', 'config/values/addresses'],
   catalogue: ['problems', 'config'],
-  keys: ['problems', 'types of catalogue', 'catalogue/permissions'],
+  keys: ['problems', 'config/nearest', 'config/values/file-errors', 'types of catalogue', 'catalogue/permissions'],
   budgets: ['limits/calendar', 'store/retry', 'store/store'],
   policy: [
     'problems',

@@ -1,6 +1,6 @@
 // `audit verify FILE`: checks the hash chain of an audit log.
 
-import { whyUnreadable } from '../../config/values/files.ts'
+import { whyUnreadable } from '../../config/values/file-errors.ts'
 import { auditLines } from '../../records/audit/audit-tail.ts'
 import { verifyChain } from '../../records/audit/chain.ts'
 import type { Command } from '../invocation.ts'

@@ -4,11 +4,11 @@ import { existsSync } from 'node:fs'
 import { devinApi, type DocumentationSource } from '../../catalogue/data.ts'
 import { loadCatalogue, type CatalogueSettings } from '../../catalogue/load.ts'
 import type { Operation } from '../../catalogue/operation.ts'
-import { loadConfig } from '../../config/load.ts'
+import { nearest } from '../../config/nearest.ts'
 import { usualStability } from '../../config/schema.ts'
 import type { Command, Invocation } from '../invocation.ts'
-import { configFile, configOption } from '../setup.ts'
-import { painter } from '../style.ts'
+import { configFile, configOf, configOption } from '../setup.ts'
+import { forPeople, painter } from '../style.ts'
 
 export const catalogueCommand: Command = {
   usage: 'catalogue [TEXT] [--config F]',
@@ -17,8 +17,19 @@ export const catalogueCommand: Command = {
   options: configOption,
   async run(invocation) {
     const { catalogue } = await loadCatalogue(await settingsOf(invocation))
-    const words = invocation.positionals.map((word) => word.toLowerCase())
-    const found = catalogue.operations.filter((operation) => words.every((word) => haystack(operation).includes(word)))
+    const texts = catalogue.operations.map(haystack)
+    const words = invocation.positionals.map((written) => {
+      const word = written.toLowerCase()
+      if (texts.some((text) => text.includes(word))) return word
+      const near = nearest(word, new Set(texts.flatMap((text) => text.split(/[^a-z0-9_]+/))))
+      invocation.err.write(
+        `no operation is described by "${forPeople(written)}"${near === null ? '' : `; these are described by "${near}"`}\n`,
+      )
+      return near ?? word
+    })
+    const found = catalogue.operations.filter((_, index) =>
+      words.every((word) => texts[index]?.includes(word) === true),
+    )
     if (invocation.json)
       invocation.print(
         JSON.stringify(found.map((operation) => ({ ...view(operation), served: catalogue.isServed(operation) }))),
@@ -42,7 +53,7 @@ async function settingsOf(invocation: Invocation): Promise<CatalogueSettings> {
   const file = configFile(invocation)
   const named = invocation.option('config') !== null || invocation.env['GATEWAY_CONFIG'] !== undefined
   if (!named && !existsSync(file)) return { stability: usualStability, files: [] }
-  return (await loadConfig(file, invocation.env)).config.catalogue
+  return (await configOf(invocation)).config.catalogue
 }
 
 function haystack(operation: Operation): string {

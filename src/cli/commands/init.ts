@@ -2,7 +2,7 @@
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
-import { whyUnreadable } from '../../config/values/files.ts'
+import { whyUnreadable } from '../../config/values/file-errors.ts'
 import { answerOptions, answersFor, type Answers } from '../init/answers.ts'
 import { keyId, keyPermissions, keyVariable, schemaFiles, startingFiles, type StartingFile } from '../init/files.ts'
 import type { Command, Invocation } from '../invocation.ts'

@@ -3,8 +3,7 @@
 
 import { availableParallelism } from 'node:os'
 import { setFlagsFromString } from 'node:v8'
-import { Refused } from '../../config/diagnostics.ts'
-import { loadConfig } from '../../config/load.ts'
+import { formatDiagnostic, Refused } from '../../config/diagnostics.ts'
 import type { Config } from '../../config/load.ts'
 import { Problem } from '../../problems.ts'
 import { createLog, type Log } from '../../records/log.ts'
@@ -14,7 +13,7 @@ import { createPool } from '../../workers/pool.ts'
 import { connectToParent, logOf } from '../../workers/parent-link.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { createEnding } from '../process.ts'
-import { configFile, configOption, packageVersion } from '../setup.ts'
+import { configFile, configOf, configOption, packageVersion, requireNamed } from '../setup.ts'
 import { UsageError } from '../usage.ts'
 
 /** Set by the parent for each worker. */
@@ -36,9 +35,14 @@ export const startCommand: Command = {
     const count = workersOf(invocation)
     // Before the gateway runs SIGHUP has nothing to reload, and Node.js would end the process.
     process.on('SIGHUP', () => {})
-    const { config } = await loadConfig(configFile(invocation), invocation.env)
+    const loaded = await configOf(invocation)
+    await requireNamed(loaded)
+    const { config } = loaded
     const log = createLog({ level: config.log.level, ownErrors: [Problem, Refused] })
     const number = invocation.env[numberVariable]
+    // The parent has said it for all its workers.
+    for (const warning of number === undefined ? loaded.warnings : [])
+      log.warn({ event: 'config-warning' }, formatDiagnostic(warning))
     if (number !== undefined) return await work(Number(number), invocation, config, log)
     if (count > 1) return await lead(count, invocation, config, log)
     const ending = createEnding({ log, drainMs: drainMsOf(config) })

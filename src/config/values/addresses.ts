@@ -17,7 +17,13 @@ export function parseListen(defaultHost: string): (text: string) => Parsed<Liste
     const [, bracketed, plain, digits = ''] =
       /^(?:(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):)?(\d{1,5})$/.exec(text) ?? []
     const port = Number(digits)
-    if (digits === '') return { error: `${quoted(text)} is not an address to listen on: ${listenForm}` }
+    if (digits === '') {
+      const meant = /^(?:[a-z]+:\/\/)?((?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]*):\d{1,5})\/?$/
+        .exec(text)?.[1]
+        ?.replace(/^:/, '')
+      const hint = meant === undefined ? '' : `; did you mean "${meant}"?`
+      return { error: `${quoted(text)} is not an address to listen on: ${listenForm}${hint}` }
+    }
     if (port > 65_535) return { error: `port ${digits} does not exist: ports end at 65535` }
     return { value: { host: bracketed ?? plain ?? defaultHost, port } }
   }
@@ -40,14 +46,28 @@ export function parseUpstream(text: string): Parsed<UpstreamAddress> {
   if (!/^(\/[A-Za-z0-9._~-]+)*$/.test(path) || path.split('/').some((segment) => /^\.\.?$/.test(segment))) {
     return { error: `the path of ${quoted(text)} must be plain segments of letters, digits, ".", "_", "~" and "-"` }
   }
+  const version = apiPath.exec(path)?.[0]
+  if (version !== undefined)
+    return {
+      error: `${quoted(text)} must end before "${version}": callers send the version of the API as part of the path, and it would stand there twice`,
+    }
   return { value: { origin: url.value.origin, pathPrefix: path } }
 }
+
+/** The beginning of the API's own paths: a version, and what may follow it. */
+const apiPath = /\/v\d+(?:(?:alpha|beta)\d*)?(?:\/(?:organizations|enterprise|self|sessions)(?:\/.*)?)?$/i
 
 /** An issuer's identifier: an absolute URL without query and fragment (RFC 8414 section 2), kept character by character. */
 export function parseIssuer(text: string): Parsed<string> {
   const url = parseUrl(text, 'https://sso.corp.example')
   if ('error' in url) return url
-  return /[?#]/.test(text) ? { error: `${quoted(text)} must not have a query or a fragment` } : { value: text }
+  if (/[?#]/.test(text)) return { error: `${quoted(text)} must not have a query or a fragment` }
+  const metadata = text.indexOf('/.well-known/')
+  return metadata === -1
+    ? { value: text }
+    : {
+        error: `${quoted(text)} is the address of a document: the issuer is what its "issuer" and the iss claim of tokens say, probably ${quoted(text.slice(0, metadata))}`,
+      }
 }
 
 /** Where an issuer's keys are. A query is kept: some identity providers name the application in it. */

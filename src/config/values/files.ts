@@ -1,17 +1,10 @@
 // Reads files that the configuration names: texts, and the certificate of the callers' listener.
 
 import { readFile } from 'node:fs/promises'
+import { whyUnreadable } from './file-errors.ts'
 import { parseServerCertificate, type CertificateFault, type ServerCertificate } from './certificates.ts'
 import type { TlsFiles } from '../schema.ts'
 import type { Parsed } from '../units.ts'
-
-const plainErrors: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file',
-  ENOTDIR: 'there is no such file',
-  EACCES: 'permission denied',
-  EISDIR: 'it is a directory',
-  ERR_ENCODING_INVALID_ENCODED_DATA: 'it is not UTF-8 text',
-}
 
 /** The text of a UTF-8 file, or why there is none. */
 export async function readText(file: string): Promise<Parsed<string>> {
@@ -20,12 +13,6 @@ export async function readText(file: string): Promise<Parsed<string>> {
   } catch (error) {
     return { error: whyUnreadable(error) }
   }
-}
-
-/** Why a file cannot be read, in a few words. */
-export function whyUnreadable(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-  return plainErrors[code] ?? code
 }
 
 /** The certificate and its key as they are on disk now, or what is wrong with them. */

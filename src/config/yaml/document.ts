@@ -4,7 +4,8 @@ import { LineCounter, parseDocument, type Document } from 'yaml'
 import type { z } from 'zod'
 import { sortDiagnostics, type Diagnostic } from '../diagnostics.ts'
 import { describeIssues, messageFor } from './issues.ts'
-import { readTree, tooDeep, type Found, type Place, type Tree } from './tree.ts'
+import { syntaxProblems } from './syntax.ts'
+import { readTree, type Found, type Place, type Tree } from './tree.ts'
 
 export interface YamlInput<T> {
   /** As it shall be shown in diagnostics. */
@@ -15,6 +16,8 @@ export interface YamlInput<T> {
   readonly holds: string
   /** When given, `${NAME}` and `${NAME:-default}` in string values are replaced; without it they stay as written. */
   readonly env?: Readonly<Record<string, string | undefined>>
+  /** Without `env`: `${NAME}` in a value is probably a mistake, and this says what to write instead. */
+  readonly noVariables?: string
 }
 
 export type Path = readonly (string | number)[]
@@ -54,22 +57,27 @@ export type YamlResult<T> =
 export function readYaml<T>(input: YamlInput<T>): YamlResult<T> {
   const lines = new LineCounter()
   const document = parse(input.text, lines)
+  const diagnosticOf =
+    (severity: Diagnostic['severity']) =>
+    ({ place, message }: Found): Diagnostic =>
+      diagnosticAt(input.file, lineAndColumn(lines, place), severity, message)
+  const warningsOf = (tree: Tree | null) => (tree?.warnings ?? []).map(diagnosticOf('warning'))
   const refuse = (found: readonly Found[], tree: Tree | null = null): YamlResult<T> => ({
     ok: false,
-    diagnostics: sortDiagnostics(
-      found.map(({ place, message }) => diagnosticAt(input.file, lineAndColumn(lines, place), message)),
-    ),
+    diagnostics: sortDiagnostics([...found.map(diagnosticOf('error')), ...warningsOf(tree)]),
     wordsAt: (pattern) =>
       [...(tree?.matching(pattern) ?? [])].flatMap(({ value, place }) =>
         typeof value === 'string' ? [{ text: value, ...lineAndColumn(lines, place) }] : [],
       ),
   })
 
-  const broken = syntaxProblems(document, input.text)
+  const broken = syntaxProblems(document, input.text, input.env !== undefined)
   if (broken.length > 0) return refuse(broken)
   if (document.contents === null)
     return refuse([{ place: { offset: 0 }, message: `the file is empty: it should hold ${input.holds}` }])
-  const tree = readTree(document.contents, lines, input.env ?? null)
+  const { env, noVariables } = input
+  const variables = env !== undefined ? { env } : noVariables === undefined ? null : { advice: noVariables }
+  const tree = readTree(document.contents, lines, variables)
   if (!tree.complete) return refuse(tree.problems)
   const checked = input.schema.safeParse(tree.value, { error: messageFor })
   const problems = [...tree.problems, ...describeIssues(checked.success ? [] : checked.error.issues, tree)]
@@ -78,7 +86,7 @@ export function readYaml<T>(input: YamlInput<T>): YamlResult<T> {
     ok: true,
     value: checked.data,
     positionOf: (path) => lineAndColumn(lines, tree.placeOf(path)),
-    diagnostics: [],
+    diagnostics: warningsOf(tree),
   }
 }
 
@@ -107,43 +115,12 @@ function lineAndColumn(lines: LineCounter, place: Place): Position {
   return { line: Math.max(line, 1), column: Math.max(col, 1) }
 }
 
-function diagnosticAt(file: string, position: Position, message: string): Diagnostic {
+function diagnosticAt(file: string, position: Position, severity: Diagnostic['severity'], message: string): Diagnostic {
   // Messages quote what was found, which may be a key value in the wrong place.
   return {
     file,
     ...position,
-    severity: 'error',
+    severity,
     message: message.replaceAll(/(cog_|apk_)[A-Za-z0-9._~+/=%-]+/g, '$1…'),
   }
-}
-
-const plainMessages: Readonly<Record<string, string>> = {
-  DUPLICATE_KEY: 'this key appears twice in the same mapping: remove one of the two',
-  MULTIPLE_DOCS:
-    'the file holds several documents: remove the "---" line and what follows, or make it a file of its own',
-  TAB_AS_INDENT: 'YAML does not allow tabs as indentation: use spaces',
-}
-
-/** What the parser found. Of plain syntax errors only the first: the others are mostly its consequences. */
-function syntaxProblems(document: Document.Parsed, text: string): Found[] {
-  const exhausted = document.errors.find(({ code }) => code === 'RESOURCE_EXHAUSTION')
-  if (exhausted !== undefined) return [{ place: { offset: exhausted.pos[0] }, message: tooDeep }]
-  const problems: Found[] = []
-  let syntax = false
-  for (const { code, message, pos } of [...document.errors, ...document.warnings]) {
-    const plain = plainMessages[code]
-    if (plain === undefined && syntax) continue
-    syntax ||= plain === undefined
-    problems.push({
-      place: { offset: pos[0] },
-      message: plain ?? `not valid YAML: ${syntaxMessage(message, text.charAt(pos[0]))}`,
-    })
-  }
-  return problems
-}
-
-function syntaxMessage(message: string, at: string): string {
-  if (at !== '' && '{}[],'.includes(at))
-    return `unexpected "${at}"; texts that hold { } [ ] or , must be in quotes inside { … } and [ … ]`
-  return `${message.charAt(0).toLowerCase()}${message.slice(1)}`
 }

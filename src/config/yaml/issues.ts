@@ -55,10 +55,25 @@ function describe(issue: Issue, path: Path, tree: Tree): Found[] {
   }
   if (node === null) return [{ place: tree.placeOf(path), message: issue.message }]
   if (issue.code === 'invalid_key') return [{ place: node.keyPlace, message: issue.issues[0]?.message ?? '' }]
+  const variable = node.value === '' ? /^\$\{(\w+)\}$/.exec(node.template ?? '')?.[1] : undefined
+  if (variable !== undefined)
+    return [
+      {
+        place: node.place,
+        message: `the environment variable ${variable} is empty: set it, or give a default with \${${variable}:-default}`,
+      },
+    ]
   if (issue.message !== '') return [{ place: node.place, message: concealed(issue.message, node) }]
   if (issue.code === 'invalid_union') return describeUnion(issue.errors, path, node, tree)
   const wanted = wantedBy(issue)
-  return [{ place: node.place, message: wanted === null ? issue.code : expectation([wanted], node) }]
+  return [{ place: node.place, message: wanted === null ? boundOf(issue) : expectation([wanted], node) }]
+}
+
+/** A bound of the schema that has no sentence of its own. */
+function boundOf(issue: Issue): string {
+  if (issue.code === 'too_small') return `must be at least ${issue.minimum}`
+  if (issue.code === 'too_big') return `must be at most ${issue.maximum}`
+  return 'is not accepted here: docs/configuration.md says what is'
 }
 
 function unknownKeys(keys: readonly string[], known: readonly string[], path: Path, tree: Tree): Found[] {
@@ -141,7 +156,24 @@ function expectation(wanted: readonly Wanted[], node: TreeNode): string {
           wanted.flatMap(({ texts }) => texts),
         )
       : ''
-  return `${expected}, found ${found(node)}${near}`
+  return `${expected}, found ${found(node)}${near}${near === '' ? adviceFor(wanted, node) : ''}`
+}
+
+/** What to change where another kind of value was almost right. */
+function adviceFor(wanted: readonly Wanted[], { value, source, template }: TreeNode): string {
+  const words = wanted.flatMap((each) => each.words)
+  const has = (kind: string): boolean => words.includes(kinds[kind] ?? kind)
+  if (value === null && source === '' && (has('object') || has('array')))
+    return ': indent what belongs to it, or remove the key'
+  if (typeof value === 'string' && has('array') && !has('string'))
+    return `: put it in brackets, [${template ?? value}]`.slice(0, 200)
+  if (typeof value === 'string' && template === null && (has('number') || has('int')) && /^-?\d+(\.\d+)?$/.test(value))
+    return ': remove the quotes'
+  if (typeof value === 'string' && template === null && has('boolean') && /^(yes|no|on|off|y|n)$/i.test(value))
+    return `: write ${/^(yes|on|y)$/i.test(value) ? 'true' : 'false'}`
+  if (typeof value === 'object' && value !== null && !Array.isArray(value) && has('array'))
+    return ': begin each entry with "- "'
+  return ''
 }
 
 function readAs(value: unknown, source: string): string {

@@ -11,7 +11,7 @@ import {
   type ParsedNode,
   type Range,
 } from 'yaml'
-import { expandVariables } from './variables.ts'
+import { expandVariables, unreplacedVariable } from './variables.ts'
 import { quoted } from '../units.ts'
 
 /** Offset into the text. */
@@ -40,6 +40,8 @@ export interface TreeNode {
 export interface Tree {
   readonly value: unknown
   readonly problems: readonly Found[]
+  /** What looks like a variable and is not replaced. */
+  readonly warnings: readonly Found[]
   /** False when parts of the file could not be read, so that further checks would mislead. */
   readonly complete: boolean
   node(path: readonly PropertyKey[]): TreeNode | null
@@ -61,9 +63,13 @@ interface Branch extends TreeNode {
   readonly children: ReadonlyMap<PropertyKey, Branch> | null
 }
 
-/** Reads the whole tree. Refuses anchors and aliases, tags, and keys that are not texts; puts variables in when `env` is given. */
-export function readTree(root: ParsedNode, lines: LineCounter, env: Environment | null): Tree {
+/** What a `${NAME}` in a value means: it is replaced from an environment, it is probably a mistake with this advice, or it stays. */
+export type Variables = { readonly env: Environment } | { readonly advice: string } | null
+
+/** Reads the whole tree. Refuses anchors and aliases, tags, and keys that are not texts; puts variables in from an environment. */
+export function readTree(root: ParsedNode, lines: LineCounter, variables: Variables): Tree {
   const problems: Found[] = []
+  const warnings: Found[] = []
   let complete = true
   const refuse = (node: Node | null, message: string): null => {
     problems.push({ place: start(node), message })
@@ -85,7 +91,10 @@ export function readTree(root: ParsedNode, lines: LineCounter, env: Environment 
     })
     if (depth > maxDepth) return refuse(node, tooDeep)
     if (isAlias(node) || (node !== null && 'anchor' in node && node.anchor !== undefined)) {
-      return refuse(node, 'anchors and aliases are not supported: write the value out')
+      return refuse(
+        node,
+        'anchors and aliases are not supported: write the value out, or put a text that begins with "&" or "*" in quotes',
+      )
     }
     if (node?.tag !== undefined && node.tag !== '')
       return refuse(
@@ -103,7 +112,10 @@ export function readTree(root: ParsedNode, lines: LineCounter, env: Environment 
     }
     if (!isScalar(node)) return branch(null, { source: '' })
     if (typeof node.value !== 'string') return branch(node.value, { source: node.source ?? '' })
-    const expanded = env === null ? { value: node.value } : expandVariables(node.value, env)
+    const doubt = variableDoubt(node.value, key, variables)
+    if (doubt !== null) warnings.push({ place, message: doubt })
+    const expanded =
+      variables !== null && 'env' in variables ? expandVariables(node.value, variables.env) : { value: node.value }
     if ('error' in expanded) {
       problems.push({ place, message: expanded.error })
       return branch(node.value)
@@ -126,6 +138,7 @@ export function readTree(root: ParsedNode, lines: LineCounter, env: Environment 
   return {
     value: top?.value,
     problems,
+    warnings,
     complete,
     node(path) {
       const { branch, whole } = descend(top, path)
@@ -135,6 +148,19 @@ export function readTree(root: ParsedNode, lines: LineCounter, env: Environment 
     matching: (pattern) => (top === null ? [] : along(top, pattern)),
     placeOf: (path) => descend(top, path).branch?.place ?? start(root),
   }
+}
+
+/** What looks like a variable and is none. Descriptions may speak of variables, and passwords hold any sign. */
+function variableDoubt(text: string, key: Node | null, variables: Variables): string | null {
+  if (variables === null || (isScalar(key) && key.value === 'description')) return null
+  if ('env' in variables) {
+    const bare = text.includes('@') ? null : unreplacedVariable(text)
+    return bare === null ? null : `"${bare.written}" is not replaced: a variable is written \${${bare.name}}`
+  }
+  const written = /\$\{[^}]*\}?/.exec(text)?.[0]
+  return written === undefined
+    ? null
+    : `${quoted(written)} stands for itself, because variables are not replaced in this file: ${variables.advice}`
 }
 
 /** Notes what was read under its key or index, and gives its value. */
@@ -169,7 +195,13 @@ function* along(branch: Branch, [step, ...rest]: readonly string[]): Iterable<Br
 
 function keyName(key: Node | null, refuse: (node: Node | null, message: string) => void): string | null {
   if (!isScalar(key)) {
-    refuse(key, 'a key must be a plain word')
+    const template = isMap(key) && key.flow === true
+    refuse(
+      key,
+      template
+        ? '"{{" begins a template, and templates are not filled in here: render the file first'
+        : 'a key must be a plain word',
+    )
     return null
   }
   const { value } = key

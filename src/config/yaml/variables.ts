@@ -1,5 +1,6 @@
 // Expands `${NAME}` and `${NAME:-default}` in a text. Pure: the environment is passed in.
 
+import { didYouMean } from '../nearest.ts'
 import type { Parsed } from '../units.ts'
 
 const reference = /\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{/g
@@ -23,9 +24,20 @@ export function expandVariables(text: string, env: Readonly<Record<string, strin
       const found = Object.hasOwn(env, name) ? env[name] : undefined
       if (fallback !== undefined) return found === undefined || found === '' ? fallback : found
       if (found === undefined)
-        errors.push(`the environment variable ${name} is not set: set it, or give a default with \${${name}:-default}`)
+        errors.push(
+          `the environment variable ${name} is not set: set it, or give a default with \${${name}:-default}${didYouMean(name, Object.keys(env))}`,
+        )
       return found ?? written
     },
   )
   return errors.length > 0 ? { error: errors.join('; ') } : { value }
+}
+
+const bare = /(?<![$\\])(?:\$(?<shell>[A-Za-z_][A-Za-z0-9_]*)|%(?<windows>[A-Z_][A-Z0-9_]*)%)/
+
+/** A variable in a spelling that is not replaced, like `$NAME`; null where there is none. */
+export function unreplacedVariable(text: string): { readonly written: string; readonly name: string } | null {
+  const found = bare.exec(text)
+  const name = found?.groups?.['shell'] ?? found?.groups?.['windows']
+  return found === null || name === undefined ? null : { written: found[0], name }
 }

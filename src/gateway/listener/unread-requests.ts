@@ -1,7 +1,7 @@
 // Requests that come without a response: what the parser refuses, and CONNECT. They are answered and recorded like others.
 
 import { IncomingMessage, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import type { Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
 import type { Pipelines } from './pipelines.ts'
@@ -57,6 +57,11 @@ export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRe
       refused.add(socket)
       if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') onCut('head')
       if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') onCut('handshake')
+      const plain = error.code === 'ERR_SSL_HTTP_REQUEST' ? socketBelow(socket) : null
+      if (plain !== null) {
+        refuse(plain, unparsable(error.code))
+        return
+      }
       // A connection that broke, or that was only opened, is no exchange.
       if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesRead === 0) {
         socket.destroy()
@@ -83,4 +88,16 @@ export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRe
       answerLast(response, socket, () => route(response))
     },
   }
+}
+
+/** The connection below one that TLS has given up, kept open for an answer; null where there is none. */
+function socketBelow(socket: Socket): Socket | null {
+  const below: unknown = Reflect.get(socket, '_parent')
+  if (!(below instanceof Socket) || !below.writable) return null
+  // TLS closes it at once, before the answer is written; its first attempt is passed over.
+  below.destroy = () => {
+    Reflect.deleteProperty(below, 'destroy')
+    return below
+  }
+  return below
 }

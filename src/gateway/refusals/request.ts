@@ -91,6 +91,12 @@ export function unparsable(code: string | undefined): Problem {
       reason: 'request-incomplete',
     })
   if (code === 'HPE_HEADER_OVERFLOW') return fieldsTooLarge()
+  if (code === 'ERR_SSL_HTTP_REQUEST')
+    return new Problem(
+      'malformed-request',
+      'This port speaks TLS, and the request came without it. Begin the address with https:// and replace the token: it went over the network in plain text.',
+      { reason: 'plain-http' },
+    )
   return new Problem('malformed-request', 'The request is not well-formed HTTP/1.1. Repair the client (RFC 9112).', {
     reason: 'unparsable',
   })

@@ -43,11 +43,24 @@ function cover(catalogue: Catalogue, word: string): Covered {
   return { operations, permissions: [], problems: [{ severity: 'warning', message }] }
 }
 
+/** Ids of the operations that a permission, an id or a pattern of ids covers, served or not; none for an unknown word. */
+export function operationsCovered(catalogue: Catalogue, word: string): readonly string[] {
+  if (!catalogue.permissions.names.has(word)) {
+    const found = operationsNamed(catalogue, word)
+    return typeof found === 'string' ? [] : found.map(({ id }) => id)
+  }
+  return coverPermission(catalogue, word).operations.flatMap((index) => catalogue.operations[index]?.id ?? [])
+}
+
 /**
  * The operations that an id or a pattern of ids names, at least one, served or not; or a sentence about the mistake,
  * with the nearest spelling.
  */
 export function operationsNamed(catalogue: Catalogue, word: string): readonly Operation[] | string {
+  if (catalogue.permissions.names.has(word)) {
+    const [example] = operationsCovered(catalogue, word)
+    return `"${word}" is a permission: name operations here, by their ids${example === undefined ? '' : ` like ${example}`}`
+  }
   const matches = word.includes('*') ? idPattern(word) : (id: string) => id === word
   const found = catalogue.operations.filter((operation) => matches(operation.id))
   return found.length > 0 ? found : unknownWord(catalogue, word)
@@ -78,13 +91,17 @@ function idPattern(pattern: string): (id: string) => boolean {
 }
 
 function unknownWord(catalogue: Catalogue, word: string): string {
+  const path = /^(?:([A-Z]+) +)?(\/\S*)$/.exec(word)
+  if (path !== null) return pathInPlaceOfId(catalogue, word, path[1] ?? null, path[2] ?? '')
   if (word.includes('*')) {
     const prefixes = new Set(
       catalogue.operations.flatMap(({ id }) =>
         id.split('.').map((_, index, parts) => `${parts.slice(0, index).join('.')}.*`),
       ),
     )
-    return `the pattern "${word}" covers no operation of the catalogue${didYouMean(word, prefixes)}`
+    const partial = word.split('.').some((segment) => segment.includes('*') && segment !== '*')
+    const near = didYouMean(word, prefixes)
+    return `the pattern "${word}" covers no operation of the catalogue${near === '' && partial ? ': "*" stands for a whole segment, like org.sessions.*' : near}`
   }
   if (word.includes('.'))
     return `unknown operation "${word}"${didYouMean(
@@ -92,6 +109,16 @@ function unknownWord(catalogue: Catalogue, word: string): string {
       catalogue.operations.map((operation) => operation.id),
     )}`
   return unknownPermission(catalogue, word)
+}
+
+/** The message about a method and path where an id belongs, with the id. */
+function pathInPlaceOfId(catalogue: Catalogue, word: string, method: string | null, path: string): string {
+  const shape = (template: string): string => template.replaceAll(/\{[^}]*\}|\*/g, '{}').replace(/\?.*$/, '')
+  const found = catalogue.operations.filter(
+    (operation) => (method === null || operation.method === method) && shape(operation.template) === shape(path),
+  )
+  const ids = found.map(({ id }) => `"${id}"`).join(' or ')
+  return `operations are named by their ids, not by paths: "${word}" ${ids === '' ? 'is none; devin-gateway catalogue finds ids' : `is ${ids}`}`
 }
 
 /** The message about a permission that the catalogue does not know. */

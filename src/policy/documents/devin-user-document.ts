@@ -45,7 +45,13 @@ export function readDevinUsers(
   file: string,
   text: string,
 ): { document: DevinUsersDocument | null; diagnostics: readonly Diagnostic[] } {
-  const result = readYaml({ file, text, schema: devinUsersSchema, holds: 'a list of devin_users' })
+  const result = readYaml({
+    file,
+    text,
+    schema: devinUsersSchema,
+    holds: 'a list of devin_users',
+    noVariables: 'write the value itself',
+  })
   if (!result.ok) return { document: null, diagnostics: result.diagnostics }
   const users = result.value.devin_users.map(({ email, subject, issuer, id }) => ({
     email: email ?? null,

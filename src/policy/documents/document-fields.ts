@@ -5,7 +5,10 @@ import type { Remarks } from '../model/remarks.ts'
 
 /** An organization's id as it stands raw in a path segment, where a slash, an escape or a space could not be compared. */
 export const organizationId = () =>
-  z.string().regex(/^[^%/\s]+$/, 'an organization id must not be empty nor hold "%", "/" or spaces')
+  z
+    .string()
+    .regex(/^[^%/*\s]+$/, 'an organization id must not be empty nor hold "%", "/", "*" or spaces')
+    .regex(/^(?!all$)/i, '"all" stands alone, without brackets')
 
 /** No breaks, other controls, and characters that cannot be seen or turn the direction of a text. */
 const oneLine = /^[^\p{Cc}\u200B-\u200F\u2028-\u202E\u2060-\u2069\uFEFF]*$/u

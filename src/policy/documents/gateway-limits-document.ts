@@ -71,7 +71,13 @@ export function readGatewayLimits(
   file: string,
   text: string,
 ): { document: GatewayLimitsDocument | null; diagnostics: readonly Diagnostic[] } {
-  const result = readYaml({ file, text, schema: gatewayLimitsSchema, holds: 'limits' })
+  const result = readYaml({
+    file,
+    text,
+    schema: gatewayLimitsSchema,
+    holds: 'limits',
+    noVariables: 'write the value itself',
+  })
   if (!result.ok) return { document: null, diagnostics: result.diagnostics }
   const written = result.value.limits
   const operations = Object.entries(written.operations).map(([word, group]) => [word, limitsOf(group)] as const)

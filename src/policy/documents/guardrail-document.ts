@@ -95,7 +95,7 @@ const subjects = (what: string) => z.union([z.literal('all'), oneOrSeveral(what)
 
 const guardrail = z.strictObject({
   id: id().describe('Name of the guardrail; stands in every refusal it makes.'),
-  on: oneOrSeveral('operation').describe('Operation ids of the catalogue, or patterns of them.'),
+  on: oneOrSeveral('operation', true).describe('Operation ids of the catalogue, or patterns of them.'),
   teams: subjects('team').prefault('all').describe('Teams it binds.'),
   apps: subjects('app').prefault('all').describe('Apps it binds.'),
   grants: z

@@ -38,10 +38,11 @@ const secret = z
     {
       env: z
         .string()
-        .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')
+        .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable, without "$"')
         .optional()
         .describe('Environment variable that holds the value.'),
       file: text()
+        .refine((file) => !file.startsWith('~'), '"~" is not replaced: write the whole path')
         .optional()
         .describe('File that holds the value, relative to this file; one final line break is dropped.'),
     },
@@ -98,7 +99,13 @@ export function readKeys(
   file: string,
   text: string,
 ): { document: KeysDocument | null; diagnostics: readonly Diagnostic[]; words?: readonly PolicyWord[] } {
-  const result = readYaml({ file, text, schema: keysSchema, holds: 'a list of keys' })
+  const result = readYaml({
+    file,
+    text,
+    schema: keysSchema,
+    holds: 'a list of keys',
+    noVariables: 'write the value itself; a secret is named like { env: NAME }',
+  })
   if (!result.ok) {
     const words = result.wordsAt(['keys', '*', 'permissions', '*'])
     return {

@@ -2,8 +2,8 @@
 // `{ hard: 500/month, soft: 400/month }`, `10`.
 
 import { z } from 'zod'
-import { rate } from '../../config/fields.ts'
-import type { Rate } from '../../config/units.ts'
+import { rate, textAs } from '../../config/fields.ts'
+import { parseRate, type Rate } from '../../config/units.ts'
 
 /** Limits of one scope: a team, an app of it, all teams together. An absent limit is none. */
 export interface LimitsDocument {
@@ -81,7 +81,7 @@ export const timeZone = () =>
 
 /** So many in a window of the calendar. */
 export const calendarRate = (what: string) =>
-  rate().refine(({ calendar }) => calendar !== null, {
+  textAs((text) => parseRate(text, 'month')).refine(({ calendar }) => calendar !== null, {
     error: `${what} needs a window of the calendar: write day, week or month, like 50/day or 500/month`,
   })
 

@@ -220,7 +220,13 @@ export function readTeam(
   file: string,
   text: string,
 ): { document: TeamDocument | null; diagnostics: readonly Diagnostic[]; words?: readonly PolicyWord[] } {
-  const result = readYaml({ file, text, schema: teamSchema, holds: 'team, members, organizations and grants' })
+  const result = readYaml({
+    file,
+    text,
+    schema: teamSchema,
+    holds: 'team, members, organizations and grants',
+    noVariables: 'write the value itself',
+  })
   if (!result.ok) {
     const words = result.wordsAt(['grants', '*', 'allow', '*'])
     return {

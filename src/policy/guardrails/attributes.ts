@@ -108,7 +108,7 @@ function unknownAttribute(written: unknown): string | null {
     const named = alone === undefined ? [...written.matchAll(inside)].map((match) => match[1] ?? '') : [alone]
     const unknown = named.find((name) => !(names as readonly string[]).includes(name))
     if (unknown === undefined) return null
-    return `unknown attribute "${unknown}"${didYouMean(unknown, names)}: a value may name ${names.join(', ')}`
+    return `unknown attribute "${unknown}": a value may name ${names.join(', ')}${didYouMean(unknown, names)}`
   }
   if (typeof written !== 'object' || written === null) return null
   return (

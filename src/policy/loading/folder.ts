@@ -6,6 +6,7 @@ import { basename, join, relative, sep } from 'node:path'
 import { isUtf8 } from 'node:buffer'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { nearest } from '../../config/nearest.ts'
+import { whyUnreadable } from '../../config/values/file-errors.ts'
 import { ignoreFileName, readIgnoreFile, type IgnoreRule } from './ignore-file.ts'
 
 /** More entries than this are not a policy folder but a mistake in `policies:`. */
@@ -26,10 +27,13 @@ export async function listPolicyFolder(directory: string): Promise<PolicyFolder 
   const root = await realpath(directory).catch(() => null)
   if (root === null || (await readdir(root).catch(() => null)) === null) return null
   const ignoreFile = join(directory, ignoreFileName)
-  const text = await readFile(ignoreFile, 'utf8').catch((error: unknown) => (isMissing(error) ? null : undefined))
-  const { ignores, diagnostics } = readIgnoreFile(ignoreFile, text ?? '')
+  const text = await readFile(ignoreFile, 'utf8').catch((error: unknown) =>
+    isMissing(error) ? '' : { problem: whyUnreadable(error) },
+  )
+  const { ignores, diagnostics } = readIgnoreFile(ignoreFile, typeof text === 'string' ? text : '')
   const walk: Walk = { directory, ignores, files: [], others: [], diagnostics: [...diagnostics], entries: 0 }
-  if (text === undefined) walk.diagnostics.push(fileProblem(ignoreFile, 'the file cannot be read'))
+  if (typeof text !== 'string')
+    walk.diagnostics.push(fileProblem(ignoreFile, `the file cannot be read: ${text.problem}`))
   await walkFolder(walk, directory, [root])
   if (walk.entries > maxEntries) {
     const message = `more than ${maxEntries} files lie here: is this the policy folder? Point \`policies\` at the one that holds the policies`
@@ -61,9 +65,11 @@ interface Walk {
 
 /** `parents`: real paths of the folders on the way here, so that a link back to one of them ends. */
 async function walkFolder(walk: Walk, folder: string, parents: readonly string[]): Promise<void> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch(() => null)
-  if (entries === null) {
-    walk.diagnostics.push(fileProblem(folder, 'the folder cannot be read'))
+  const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) =>
+    whyUnreadable(error, 'folder'),
+  )
+  if (typeof entries === 'string') {
+    walk.diagnostics.push(fileProblem(folder, `the folder cannot be read: ${entries}`))
     return
   }
   for (const entry of entries) {
@@ -81,7 +87,10 @@ async function lookAt(walk: Walk, folder: string, entry: Dirent, parents: readon
   const found = entry.isSymbolicLink() ? await stat(path).catch(() => null) : entry
   const isFolder = found?.isDirectory() === true
   if (walk.ignores(place, isFolder) || isNoPolicy(name, found)) return
-  if (found === null) walk.diagnostics.push(fileProblem(path, 'the file cannot be read'))
+  if (found === null)
+    walk.diagnostics.push(
+      fileProblem(path, 'the link leads to nothing that can be read: remove it, or create what it names'),
+    )
   else if (isFolder && name.startsWith('.')) walk.others.push(path)
   else if (isFolder) {
     const real = await realpath(path).catch(() => path)
@@ -103,8 +112,8 @@ export async function readPolicyText(file: string): Promise<{ text: string } | {
     if ((await stat(file)).size > maxFileBytes) return { problem: `the file is larger than ${maxFileBytes} bytes` }
     const bytes = await readFile(file)
     return isUtf8(bytes) ? { text: bytes.toString('utf8') } : { problem: 'the file is not UTF-8 text' }
-  } catch {
-    return { problem: 'the file cannot be read' }
+  } catch (error) {
+    return { problem: `the file cannot be read: ${whyUnreadable(error)}` }
   }
 }
 

@@ -3,13 +3,18 @@
 import { createHash } from 'node:crypto'
 import { relative, resolve } from 'node:path'
 import type { Catalogue } from '../../catalogue/catalogue.ts'
+import { policyFolderProblem } from '../../config/checks.ts'
 import { hasErrors, Refused, type Diagnostic } from '../../config/diagnostics.ts'
 import type { Config } from '../../config/load.ts'
 import { expiryWarning } from '../../keys/expiry.ts'
-import { resolveSecrets, type ResolvedSecrets, type SecretSources } from '../../keys/keyring.ts'
+import { resolveSecrets, type KeyRemark, type ResolvedSecrets, type SecretSources } from '../../keys/keyring.ts'
 import { boundsOf, type Bounds } from './bounds.ts'
 import { compilePolicies } from '../compile/compile.ts'
-import { concurrencyWarnings } from '../compile/concurrency.ts'
+import { concurrencyWarnings } from '../warnings/concurrency.ts'
+import { conditionWarnings } from '../warnings/conditions.ts'
+import { idleGuardrails } from '../warnings/idle-guardrails.ts'
+import { idleLimits } from '../warnings/idle-limits.ts'
+import { reachWarnings } from '../warnings/reach.ts'
 import {
   readPolicyFile,
   type GatewayLimitsDocument,
@@ -58,6 +63,8 @@ export interface LoadOptions {
   readonly tests?: 'required' | 'ignored'
   /** Connections to the upstream, with which limits are compared; null where several instances share the limits. */
   readonly connections: number | null
+  /** The issuers of the configuration, with which conditions are compared. */
+  readonly issuers?: readonly string[]
   /** Milliseconds since the epoch: keys that end soon are warned about. */
   readonly now: () => number
 }
@@ -90,19 +97,24 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
   }
   const found: Diagnostic[] = [...diagnostics, ...compiled.diagnostics, ...ofInvariants]
   const resolved = await resolveSecrets(compiled.policy.keys, options.sources)
-  for (const { handle, message } of resolved.unresolved) {
-    found.push({
-      file: handle.source.file,
-      line: handle.source.line,
-      column: 1,
-      severity: options.secrets === 'required' ? 'error' : 'warning',
-      message,
-    })
+  const about = ({ handle, message }: KeyRemark, severity: Diagnostic['severity']): Diagnostic => {
+    const document = keys.find(({ id }) => id === handle.id)
+    const position = document?.positionOf(['secret']) ?? { line: handle.source.line, column: 1 }
+    return { file: handle.source.file, ...position, severity, message }
   }
+  const severity = options.secrets === 'required' ? 'error' : 'warning'
+  found.push(...resolved.unresolved.map((remark) => about(remark, severity)))
+  found.push(...resolved.warnings.map((remark) => about(remark, 'warning')))
   for (const handle of compiled.policy.keys) {
     const message = expiryWarning(handle, options.now())
     if (message !== null) found.push({ ...handle.source, column: 1, severity: 'warning', message })
   }
+  found.push(
+    ...conditionWarnings(teams, devinUsers, options.issuers ?? null),
+    ...idleLimits(compiled.policy, teams, limits),
+    ...idleGuardrails(compiled.policy, guardrails, teams),
+    ...reachWarnings(compiled.policy, teams, keys),
+  )
   if (options.connections !== null) found.push(...concurrencyWarnings(teams, limits, options.connections))
   if (hasErrors(found)) throw new Refused(found)
   const suite = runSuites(compiled.policy, tests)
@@ -132,8 +144,8 @@ interface PolicyDirectory {
 export async function readPolicyDirectory(directory: string): Promise<PolicyDirectory> {
   const folder = await listPolicyFolder(directory)
   if (folder === null) {
-    const unreadable = fileProblem(directory, 'the policy directory cannot be read')
-    return { files: [], documents: [], words: [], digest: '', diagnostics: [unreadable] }
+    const problem = (await policyFolderProblem(directory)) ?? 'the policy directory cannot be read'
+    return { files: [], documents: [], words: [], digest: '', diagnostics: [fileProblem(directory, problem)] }
   }
   const diagnostics: Diagnostic[] = [...folder.diagnostics]
   const documents: PolicyDocument[] = []

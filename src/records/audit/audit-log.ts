@@ -4,6 +4,7 @@
 import { fsync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { codeInWords } from '../../config/values/file-errors.ts'
 import { AuditFile } from './audit-file.ts'
 import { seamOf, type AuditTail } from './audit-tail.ts'
 import { chainLine, genesis, segmentEvent, type ChainHead } from './chain.ts'
@@ -206,7 +207,7 @@ export class AuditLog {
     if (this.#error === text) return
     this.#error = text
     this.#options.onTrouble(
-      `audit entries cannot be written to ${this.#options.target} (${text}); ${this.#queue.length} wait in memory`,
+      `audit entries cannot be written to ${this.#options.target} (${codeInWords(text)}); ${this.#queue.length} wait in memory`,
     )
   }
 

@@ -196,7 +196,7 @@ describe('the audit log', () => {
     expect(eventsOf(path)).toEqual(['first', 'second', 'third'])
     expect(await verdictOf(path)).toMatchObject({ ok: true, entries: 3 })
     expect(troubles).toEqual([
-      `audit entries cannot be written to ${path} (ENOSPC); 1 wait in memory`,
+      `audit entries cannot be written to ${path} (ENOSPC: the disk is full); 1 wait in memory`,
       `writing audit entries to ${path} again`,
     ])
     await log.close()
@@ -230,7 +230,9 @@ describe('the audit log', () => {
     mkdirSync(at('folder'))
     const { log, troubles } = open(at('folder'))
     expect(log.healthy()).toBe(false)
-    expect(troubles).toEqual([`audit entries cannot be written to ${at('folder')} (EISDIR); 0 wait in memory`])
+    expect(troubles).toEqual([
+      `audit entries cannot be written to ${at('folder')} (EISDIR: it is a directory); 0 wait in memory`,
+    ])
   })
 
   it('begins a new file after a rotation, linked to the old one, without a signal', async () => {

@@ -4,7 +4,7 @@
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { mostForOneTeam } from '../../limits/connection-shares.ts'
 import type { GatewayLimitsDocument, LimitsDocument, TeamDocument } from '../documents/document.ts'
-import { precedenceOf } from './compile-limits.ts'
+import { precedenceOf } from '../compile/compile-limits.ts'
 import { warningAt } from './coverage.ts'
 
 /** Warnings about `concurrent` of teams and of all together that `upstream.connections` of one instance cannot serve. */

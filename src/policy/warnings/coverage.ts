@@ -25,14 +25,27 @@ export function unservedGrants(policy: PolicySet, documents: readonly TeamDocume
       organization !== null && organization !== anyOrganization && !served.all && !served.named.has(organization)
     const gaps = missingKeys(policy, team, served.own, isKeyless)
     for (const [index, grant] of team.grants.entries()) {
-      for (const [key, ids] of gaps.get(grant.id) ?? []) {
-        const message = `grant "${grant.id}": no key can serve ${ids[0] ?? ''}${ids.length > 1 ? ` and ${ids.length - 1} more` : ''}: ${key} in keys.yaml`
+      // A grant of everything has a warning of its own.
+      const missing = grant.allow.includes('*') ? [] : [...(gaps.get(grant.id) ?? [])]
+      const warn = (ids: readonly string[], keys: string): void => {
+        const more = ids.length > 1 ? ` and ${ids.length - 1} more` : ''
+        const message = `grant "${grant.id}": no key can serve ${ids[0] ?? ''}${more}: ${keys} in keys.yaml`
         warnings.push(warningAt(document, ['grants', index, 'id'], message))
       }
+      for (const [key, ids] of missing.slice(0, mostNamed)) warn(ids, `${key} is missing`)
+      const others = missing.slice(mostNamed)
+      if (others.length > 0)
+        warn(
+          others.flatMap(([, ids]) => ids),
+          `${others.length} more keys are missing, like ${others[0]?.[0] ?? ''}`,
+        )
     }
   }
   return warnings
 }
+
+/** Most missing keys that are named for one grant. */
+const mostNamed = 3
 
 /** Operations by the key that they lack, by the grant that covers them. */
 type Gaps = Map<string, Map<string, string[]>>
@@ -83,7 +96,7 @@ function missingKeys(
       operation.scope === 'organization' ? applied.flatMap((grant) => [...(grant.organizations ?? [])]) : []
     for (const organization of new Set([...usual, ...narrowed])) {
       if (isKeyless(organization) || policy.selectKey({ operation, organization, extra: [] }) !== null) continue
-      const key = `${organization === null ? 'an enterprise key' : `an organization key for ${organization}`} with ${operation.permission ?? 'any permission'} is missing`
+      const key = `${organization === null ? 'an enterprise key' : `an organization key for ${organization}`} with ${operation.permission ?? 'any permission'}`
       for (const grant of applied) {
         const reaches =
           grant.organizations === null

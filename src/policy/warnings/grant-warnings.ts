@@ -53,7 +53,8 @@ function unboundedWarning(policy: PolicySet, team: Team, grant: Grant): string |
   return `grant "${grant.id}" holds in some organizations only, and ${first.id}${more} can name none: it is never allowed by this grant. Grant it without organizations, or leave it out`
 }
 
-function isBoundable(policy: PolicySet, team: Team, operation: Operation): boolean {
+/** Whether a request for the operation can name organizations, or its answer is filtered by them. */
+export function isBoundable(policy: PolicySet, team: Team, operation: Operation): boolean {
   const { scope, organizations } = operation
   return (
     scope !== 'enterprise' ||

@@ -1,0 +1,123 @@
+// What is wrong with a configuration although each value is well-formed. Errors cannot work; warnings probably do not do what
+// was meant.
+
+import { constants } from 'node:fs'
+import { access, readdir, stat } from 'node:fs/promises'
+import path from 'node:path'
+import type { Diagnostic } from './diagnostics.ts'
+import { didYouMean } from './nearest.ts'
+import type { GatewayDocument } from './schema.ts'
+import { quoted } from './units.ts'
+import type { ListenAddress } from './values/addresses.ts'
+import { whyUnreadable } from './values/file-errors.ts'
+import type { Path } from './yaml/document.ts'
+
+export type Report = (path: Path, message: string, severity?: Diagnostic['severity']) => void
+
+/** What is looked at of a resolved configuration. */
+interface CheckedConfig {
+  readonly listen: { readonly gateway: ListenAddress; readonly admin: ListenAddress }
+  readonly upstream: { readonly origin: string }
+  readonly issuers: readonly { readonly issuer: string; readonly jwksUri: string | null }[]
+  readonly records: { readonly access: string; readonly decisions: string; readonly audit: string }
+}
+
+/** Reports contradictions and doubtful values. */
+export async function checkConfig(config: CheckedConfig, written: GatewayDocument, report: Report): Promise<void> {
+  checkPorts(config.listen, report)
+  checkUpstream(config.upstream.origin, report)
+  checkIssuers(config.issuers, report)
+  for (const stream of ['access', 'decisions', 'audit'] as const) {
+    const problem = await targetProblem(written.records[stream], config.records[stream])
+    // A warning, because what is in the way may go away while the gateway runs.
+    if (problem !== null) report(['records', stream], problem, 'warning')
+  }
+}
+
+/** An address on all interfaces takes the port of every other one. */
+function checkPorts({ gateway, admin }: CheckedConfig['listen'], report: Report): void {
+  const everywhere = (host: string): boolean => host === '0.0.0.0' || host === '::'
+  const same = gateway.host === admin.host || everywhere(gateway.host) || everywhere(admin.host)
+  if (gateway.port === admin.port && gateway.port !== 0 && same)
+    report(['listen', 'admin'], `listen.gateway has port ${admin.port}, too: choose another port for one of the two`)
+}
+
+function checkUpstream(origin: string, report: Report): void {
+  const { hostname } = new URL(origin)
+  const warn = (message: string): void => report(['upstream', 'origin'], message, 'warning')
+  if (/(^|\.)your-?company\b/.test(hostname))
+    warn(`${quoted(origin)} is the placeholder of the sample: write the API domain of your company`)
+  else if (hostname === 'app.devin.ai')
+    warn(
+      `${quoted(origin)} is the web application: the API answers at https://api.devin.ai, or at the API domain of your company`,
+    )
+}
+
+function checkIssuers(issuers: CheckedConfig['issuers'], report: Report): void {
+  const plain = (issuer: string): string => issuer.replace(/\/+$/, '').toLowerCase()
+  for (const [index, { issuer, jwksUri }] of issuers.entries()) {
+    const at = ['issuers', index, 'issuer']
+    const twin = issuers.slice(0, index).find((other) => plain(other.issuer) === plain(issuer))
+    if (twin !== undefined)
+      report(
+        at,
+        `${quoted(issuer)} differs from the issuer ${quoted(twin.issuer)} in letter case or a final slash only: tokens say one of the two`,
+        'warning',
+      )
+    else if (issuer.endsWith('/') && !saysFinalSlash(issuer, jwksUri))
+      report(
+        at,
+        `the final slash counts: the iss claim of tokens must end with one, too. Remove it where theirs does not`,
+        'warning',
+      )
+  }
+}
+
+/** Auth0 ends its issuer with a slash, also under a domain of the customer. */
+function saysFinalSlash(issuer: string, jwksUri: string | null): boolean {
+  return new URL(issuer).hostname.endsWith('.auth0.com') || jwksUri === `${issuer}.well-known/jwks.json`
+}
+
+/** Why the folder of the policies cannot be read, with the nearest name beside it; null when it can. */
+export async function policyFolderProblem(folder: string): Promise<string | null> {
+  const found = await readdir(folder).catch((error: unknown) => whyUnreadable(error, 'folder'))
+  if (typeof found !== 'string') return null
+  const beside = await readdir(path.dirname(folder)).catch((): string[] => [])
+  return `the policy directory cannot be read: ${found}${didYouMean(path.basename(folder), beside)}`
+}
+
+const standardStreams = ['stdout', 'stderr']
+
+/** Why lines cannot go to a target of records, as far as it can be seen without writing; null when they can. */
+async function targetProblem(written: string, target: string): Promise<string | null> {
+  if (standardStreams.includes(target)) return null
+  if (!/[./\\]/.test(written) && (written === '-' || didYouMean(written, standardStreams) !== ''))
+    return `${quoted(written)} is a file of that name${written === '-' ? '; did you mean "stdout"?' : didYouMean(written, standardStreams)}`
+  const found = await stat(target).catch((error: unknown) => whyUnreadable(error))
+  if (typeof found !== 'string') {
+    if (found.isDirectory())
+      return `${target} is a folder: name a file in it, like ${path.join(written, 'decisions.ndjson')}`
+    return (await mayWrite(target)) ? null : `this user may not write to ${target}`
+  }
+  const parent = await existingParent(path.dirname(target))
+  if (parent === null || !parent.isFolder)
+    return `${target} cannot be created: ${parent?.place ?? path.dirname(target)} is no folder`
+  // Missing folders are created at the start, perhaps by another user.
+  if (parent.place !== path.dirname(target) || (await mayWrite(parent.place))) return null
+  return `this user may not create ${path.basename(target)} in ${parent.place}`
+}
+
+async function mayWrite(place: string): Promise<boolean> {
+  return await access(place, constants.W_OK).then(
+    () => true,
+    () => false,
+  )
+}
+
+/** The nearest place above a path that exists. */
+async function existingParent(place: string): Promise<{ place: string; isFolder: boolean } | null> {
+  const found = await stat(place).catch(() => null)
+  if (found !== null) return { place, isFolder: found.isDirectory() }
+  const above = path.dirname(place)
+  return above === place ? null : await existingParent(above)
+}

@@ -1,0 +1,29 @@
+// Errors of the file system in words, for messages about files that people name.
+
+/** Why a file or folder cannot be read or written, as the end of a sentence. */
+export function whyUnreadable(error: unknown, what: 'file' | 'folder' = 'file'): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+  if (code === 'ENOENT') return `there is no such ${what}`
+  return plainErrors[code] ?? code
+}
+
+const plainErrors: Readonly<Record<string, string>> = {
+  ENOTDIR: 'a part of the path is a file, not a folder',
+  EACCES: 'permission denied to this user',
+  EPERM: 'permission denied to this user',
+  EISDIR: 'it is a directory',
+  ELOOP: 'its links lead back to themselves',
+  EMFILE: 'this process has too many files open',
+  ENAMETOOLONG: 'its name is too long',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the quota of the disk is used up',
+  EROFS: 'the file system is read-only',
+  EIO: 'the disk cannot be read or written',
+  ERR_ENCODING_INVALID_ENCODED_DATA: 'it is not UTF-8 text',
+}
+
+/** An error code with its words, for logs that are searched for the code. */
+export function codeInWords(code: string): string {
+  const words = code === 'ENOENT' ? 'there is no such folder' : plainErrors[code]
+  return words === undefined ? code : `${code}: ${words}`
+}

@@ -1,0 +1,77 @@
+// Values of conditions that no token will have: patterns, which are not looked for, and issuers that are not configured. Pure.
+
+import type { Diagnostic } from '../../config/diagnostics.ts'
+import { didYouMean } from '../../config/nearest.ts'
+import { quoted } from '../../config/units.ts'
+import type { DevinUsersDocument, MemberEntry, TeamDocument } from '../documents/document.ts'
+import { warningAt } from './coverage.ts'
+
+/** `issuers`: those of the configuration; null where they are not known. */
+export function conditionWarnings(
+  teams: readonly TeamDocument[],
+  users: readonly DevinUsersDocument[],
+  issuers: readonly string[] | null,
+): readonly Diagnostic[] {
+  const ofTeams = teams.flatMap((document) => [
+    ...document.members.flatMap((entry, index) => entryWarnings(document, ['members', index], entry, issuers)),
+    ...document.grants.flatMap(({ when }, index) =>
+      when === null ? [] : entryWarnings(document, ['grants', index, 'when'], when, issuers),
+    ),
+  ])
+  const ofUsers = users.flatMap((document) =>
+    document.users.flatMap(({ issuer }, index) => {
+      const doubt = issuer === null ? null : issuerDoubt(issuer, issuers)
+      return doubt === null ? [] : [warningAt(document, ['devin_users', index, 'issuer'], doubt)]
+    }),
+  )
+  return [...ofTeams, ...ofUsers]
+}
+
+function entryWarnings(
+  document: TeamDocument,
+  path: readonly (string | number)[],
+  entry: MemberEntry,
+  issuers: readonly string[] | null,
+): Diagnostic[] {
+  const { claims = {}, ...attributes } = entry
+  const named = [
+    ...Object.entries(attributes).map(([name, values]) => [[name], name, values] as const),
+    ...Object.entries(claims).map(([name, values]) => [['claims', name], `claim ${name}`, values] as const),
+  ]
+  return named.flatMap(([steps, name, values]) =>
+    (Array.isArray(values) ? values : []).flatMap((value: unknown, index) => {
+      if (typeof value !== 'string') return []
+      const doubt =
+        patternDoubt(value) ??
+        (name === 'issuer' ? issuerDoubt(value, issuers) : name === 'email' ? addressDoubt(value) : null)
+      return doubt === null ? [] : [warningAt(document, [...path, ...steps, index], doubt)]
+    }),
+  )
+}
+
+const letterByLetter = 'is compared letter by letter with what the token says'
+
+/** A star where a list of names would have one, not somewhere in a name. */
+const wildcard = /^\*|\*$|[-_./:@]\*|\*[-_./:@]/
+
+function patternDoubt(value: string): string | null {
+  if (value !== value.trim())
+    return `${quoted(value)} ${letterByLetter}, and begins or ends with white space: remove it`
+  if (wildcard.test(value))
+    return `${quoted(value)} ${letterByLetter}, and "*" stands for itself: list the values one by one`
+  if (value.startsWith('^') && value.endsWith('$'))
+    return `${quoted(value)} ${letterByLetter}, and is no regular expression: list the values one by one`
+  return null
+}
+
+function addressDoubt(value: string): string | null {
+  return value.includes('@')
+    ? null
+    : `${quoted(value)} ${letterByLetter}, and is no e-mail address: write all of it, like jane@corp.example`
+}
+
+function issuerDoubt(value: string, issuers: readonly string[] | null): string | null {
+  if (issuers === null || issuers.includes(value)) return null
+  const near = didYouMean(value, issuers)
+  return `no issuer ${quoted(value)} is configured, so no caller has it${near === '' ? `: the issuers are ${issuers.join(', ')}` : near}`
+}

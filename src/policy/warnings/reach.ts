@@ -1,0 +1,67 @@
+// Grants and keys that reach nothing: operations of the whole enterprise behind a fence, keys of organizations that no team has,
+// and grants of everything. Pure.
+
+import type { Diagnostic } from '../../config/diagnostics.ts'
+import { didYouMean } from '../../config/nearest.ts'
+import { operationsCovered } from '../compile/allow.ts'
+import type { KeyDocument, TeamDocument } from '../documents/document.ts'
+import type { PolicySet } from '../model/policy-set.ts'
+import { warningAt } from './coverage.ts'
+import { isBoundable } from './grant-warnings.ts'
+
+/** Warnings about grants of fenced teams, and about keys that serve nobody. */
+export function reachWarnings(
+  policy: PolicySet,
+  teams: readonly TeamDocument[],
+  keys: readonly KeyDocument[],
+): readonly Diagnostic[] {
+  return [...teams.flatMap((document) => grantWarnings(policy, document)), ...keyWarnings(teams, keys)]
+}
+
+function grantWarnings(policy: PolicySet, document: TeamDocument): Diagnostic[] {
+  const team = policy.team(document.team)
+  if (team === null || team.organizations === 'all') return []
+  const fence = [...team.organizations].join(', ')
+  return document.grants.flatMap(({ id, allow, mode }, grant) =>
+    allow.flatMap((word, index) => {
+      if (mode === 'off') return []
+      const path = ['grants', grant, 'allow', index]
+      const covered = operationsCovered(policy.catalogue, word).flatMap(
+        (each) => policy.catalogue.operation(each) ?? [],
+      )
+      const served = covered.filter((operation) => policy.catalogue.isServed(operation))
+      const beyond = served.filter((operation) => !isBoundable(policy, team, operation))
+      if (word === '*')
+        return [
+          warningAt(
+            document,
+            path,
+            `grant "${id}" covers all ${served.length} operations, and ${beyond.length} of them reach the whole enterprise, which the fence of team ${team.id} (${fence}) refuses: name what the team needs, like org.*`,
+          ),
+        ]
+      const [first] = beyond
+      if (first === undefined || beyond.length < served.length) return []
+      const what = beyond.length === 1 ? first.id : `${first.id} and ${beyond.length - 1} more`
+      return [
+        warningAt(
+          document,
+          path,
+          `${what} names no organization, so the fence of team ${team.id} (${fence}) always refuses it: grant the organization's own operation, filter the answers with a guardrail (filter_items_by: organizations), or write organizations: all`,
+        ),
+      ]
+    }),
+  )
+}
+
+/** A key of an organization that no team may touch. */
+function keyWarnings(teams: readonly TeamDocument[], keys: readonly KeyDocument[]): Diagnostic[] {
+  const fences = teams.map(({ organizations }) => organizations)
+  if (fences.includes('all')) return []
+  const known = fences.flatMap((fence) => (fence === 'all' ? [] : fence))
+  return keys.flatMap((document) => {
+    const { id, organization } = document
+    if (organization === null || known.includes(organization)) return []
+    const message = `no team may touch organization "${organization}", so key "${id}" is never used${didYouMean(organization, known)}`
+    return [warningAt(document, ['organization'], message)]
+  })
+}
