@@ -42,7 +42,7 @@ test('every reason that is finer than its kind stands there, or on the page abou
 })
 
 test('every error of Proxy-Status stands there', async () => {
-  const errors = await wordsInCode(/(?:\berror: |proxyStatus\()'([a-z]+(?:_[a-z]+)+)'/g)
+  const errors = await wordsInCode(/'((?:connection|destination|dns|http|proxy|tls)_[a-z]+(?:_[a-z]+)*)'/g)
   expect(errors.length).toBeGreaterThan(5)
   expect(errors.filter((error) => !page.includes(`\`${error}\``))).toEqual([])
 })
