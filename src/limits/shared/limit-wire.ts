@@ -22,7 +22,6 @@ export type LimitWriter = (limit: Limit, nowMs: number) => string
  */
 export function createLimitWriter(): LimitWriter {
   const calendars = new Map<string, { readonly fromMs: number; readonly endMs: number; readonly words: string }>()
-  const plain = new WeakMap<Limit, string>()
 
   /** The end of the window and of its neighbours: the store's clock may not be where ours is. */
   function turns(unit: NonNullable<Quota['calendar']>, timeZone: string, nowMs: number): string {
@@ -36,20 +35,13 @@ export function createLimitWriter(): LimitWriter {
     return found.words
   }
 
-  function words({ quota, most, shadow }: Limit, nowMs: number): string {
+  return ({ quota, most, shadow }, nowMs) => {
     const mode = shadow ? 1 : 0
     if (quota === null) return `slots ${mode} ${most}`
     const { amount, perMs, calendar, burst, timeZone } = quota
     if (calendar !== null) return `calendar ${mode} ${amount} ${turns(calendar, timeZone, nowMs)}`
     if (burst === null) return `sliding ${mode} ${amount} ${perMs}`
     return `bucket ${mode} ${burst} ${bucketIntervalMs(quota)}`
-  }
-
-  return (limit, nowMs) => {
-    if (limit.quota?.calendar != null) return words(limit, nowMs)
-    let text = plain.get(limit)
-    if (text === undefined) plain.set(limit, (text = words(limit, nowMs)))
-    return text
   }
 }
 

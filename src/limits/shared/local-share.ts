@@ -17,7 +17,6 @@ const sweepAbove = 10_000
 
 export function createLocalShare(clocks: LimitClocks) {
   const limiter = createLocalLimiter(clocks)
-  const shares = new WeakMap<Limit, { readonly instances: number; readonly share: Limit }>()
   /** Uses that only this instance knows, by meter. */
   const unreported = new Map<string, Uses>()
   /** Rates and budgets of which something was used, by meter. */
@@ -58,11 +57,9 @@ export function createLocalShare(clocks: LimitClocks) {
 
   function shareOf(limit: Limit, instances: number): Limit {
     if (instances === 1) return limit
-    const known = shares.get(limit)
-    if (known?.instances === instances) return known.share
     const part = (amount: number): number => Math.max(1, Math.floor(amount / instances))
     const { quota, most } = limit
-    const share = {
+    return {
       ...limit,
       quota:
         quota === null
@@ -70,8 +67,6 @@ export function createLocalShare(clocks: LimitClocks) {
           : { ...quota, amount: part(quota.amount), burst: quota.burst === null ? null : part(quota.burst) },
       most: part(most),
     }
-    shares.set(limit, { instances, share })
-    return share
   }
 
   const sharesOf = (limits: readonly Limit[], instances: number): readonly Limit[] =>

@@ -106,40 +106,17 @@ function filterFor(
   )
 }
 
+const nothingFound = { problem: null, detail: null, nearest: null, shadow: noGrants, response: null } as const
+
 /** `grant`: null for what is open to every member. */
 function allow(policy: PolicySet, teams: readonly Team[], team: Team, grant: Grant | null): Decision {
-  return {
-    effect: 'allow',
-    reason: grant === null ? 'member' : 'granted',
-    problem: null,
-    detail: null,
-    teams,
-    team,
-    grant,
-    owner: grant === null ? team.owner : grant.owner,
-    nearest: null,
-    shadow: noGrants,
-    response: null,
-    revision: policy.revision,
-  }
+  const reason = grant === null ? 'member' : 'granted'
+  const { owner } = grant ?? team
+  return { ...nothingFound, effect: 'allow', reason, teams, team, grant, owner, revision: policy.revision }
 }
 
-function deny(policy: PolicySet, teams: readonly Team[], refusal: Denial): Decision {
-  const { problem, reason, detail, team, grant, owner, nearest } = refusal
-  return {
-    effect: 'deny',
-    reason,
-    problem,
-    detail,
-    teams,
-    team,
-    grant,
-    owner,
-    nearest,
-    shadow: noGrants,
-    response: null,
-    revision: policy.revision,
-  }
+function deny(policy: PolicySet, teams: readonly Team[], { rank: _rank, ...refusal }: Denial): Decision {
+  return { ...nothingFound, ...refusal, effect: 'deny', teams, revision: policy.revision }
 }
 
 function missingExtra(team: Team, facts: Facts, warn: WarnGrants): Denial | null {

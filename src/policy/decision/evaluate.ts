@@ -10,7 +10,7 @@ import type { KeyChoice, Requirement } from '../../keys/select.ts'
 import { Problem } from '../../problems.ts'
 import { decide, type WarnGrants } from './decide.ts'
 import { decidesAlike, factsOf, readsBody } from './facts.ts'
-import { applyGuardrails, type Needs } from './guarded-decision.ts'
+import { applyGuardrails, type GuardedDecision } from './guarded-decision.ts'
 import { reliesOnWarn, warningsOf, type Warning } from './warnings.ts'
 import type { GuardrailVerdict, WantsDevinUser } from '../guardrails/apply.ts'
 import type { DevinUser } from '../guardrails/attributes.ts'
@@ -96,20 +96,11 @@ function evaluateFacts(policy: PolicySet, { facts, target, body, devinUser }: As
   const decision = decide(policy, facts, policy.teamsOf(principal), warn)
   if (decision.effect === 'deny' || policy.guardrails.on(operation) === undefined) {
     const needs = body === undefined && readsBody(operation) ? 'body' : null
-    return conclude(policy, facts, decision, target, body, needs, null)
+    return conclude(policy, { facts, decision, request: { target, body }, needs, verdict: null })
   }
   const mapped = devinUser === undefined ? policy.devinUserOf(principal) : null
   const user = mapped === null ? devinUser : { id: mapped }
-  const guarded = applyGuardrails(policy, facts, decision, { target, body }, user, warn)
-  return conclude(
-    policy,
-    guarded.facts,
-    guarded.decision,
-    guarded.request.target,
-    guarded.request.body,
-    guarded.needs,
-    guarded.verdict,
-  )
+  return conclude(policy, applyGuardrails(policy, facts, decision, { target, body }, user, warn))
 }
 
 /**
@@ -122,19 +113,15 @@ export function evaluateBody(policy: PolicySet, first: Evaluation, body: Checked
   const known = factsOf(principal, operation, target, body)
   const asked = { facts: known, target, body }
   if (policy.guardrails.on(operation) === undefined && decidesAlike(facts, known))
-    return withWarnings(policy, asked, conclude(policy, facts, decision, target, body, null, null))
+    return withWarnings(
+      policy,
+      asked,
+      conclude(policy, { facts, decision, request: { target, body }, needs: null, verdict: null }),
+    )
   return withWarnings(policy, asked)
 }
 
-function conclude(
-  policy: PolicySet,
-  facts: Facts,
-  decision: Decision,
-  target: Target,
-  body: CheckedBody | null | undefined,
-  needs: Needs,
-  verdict: GuardrailVerdict | null,
-): Evaluation {
+function conclude(policy: PolicySet, { facts, decision, request, needs, verdict }: GuardedDecision): Evaluation {
   const { operation } = facts
   const allowed = decision.effect === 'allow'
   const requirement: Requirement | null = allowed
@@ -148,17 +135,11 @@ function conclude(
     facts,
     decision,
     needsBody: allowed && needs === 'body',
-    needsDevinUser: !allowed
-      ? null
-      : needs === 'devin-user'
-        ? 'enforced'
-        : needs === 'devin-user-for-shadow'
-          ? 'shadow'
-          : null,
+    needsDevinUser: allowed && needs !== 'body' ? needs : null,
     requirement,
     key: requirement === null || needs !== null ? null : policy.selectKey(requirement),
-    target,
-    body,
+    target: request.target,
+    body: request.body,
     verdict,
     warnings: none,
   }
@@ -176,45 +157,35 @@ function unknownOperation(
       'The path is refused because an escaped slash or letter in it makes it another path for a server that decodes first. Only parameters that hold repository paths, branch, group and file names may hold %2F.',
     )
   }
+  const unknown = (detail: string, reason = 'unknown-operation'): Problem =>
+    new Problem('unknown-operation', detail, { reason })
   if (found.why === 'unserved') {
     const { id, stability } = found.operation
-    if (stability === 'unreviewed') {
-      return new Problem(
-        'unknown-operation',
-        `${id} is not served until it is reviewed. Ask the operator to remove "served: false" from its entry in the extension file.`,
-        { reason: 'operation-not-served' },
-      )
-    }
-    return new Problem(
-      'unknown-operation',
-      `${id} is of stability class ${stability}, which this gateway does not serve. Ask the operator to add it to catalogue.stability.`,
-      { reason: 'operation-not-served' },
-    )
+    const detail =
+      stability === 'unreviewed'
+        ? `${id} is not served until it is reviewed. Ask the operator to remove "served: false" from its entry in the extension file.`
+        : `${id} is of stability class ${stability}, which this gateway does not serve. Ask the operator to add it to catalogue.stability.`
+    return unknown(detail, 'operation-not-served')
   }
   const replacement = policy.catalogue.replacementOf(method, target.segments)
-  if (replacement !== null) {
-    return new Problem(
-      'unknown-operation',
+  if (replacement !== null)
+    return unknown(
       `This is an old address of the API. Use ${replacement.method} ${replacement.template} (${replacement.id}) instead.`,
-      { reason: 'legacy-path' },
+      'legacy-path',
     )
-  }
   const other = sameUnderOtherPrefix(policy, method, target)
-  if (other !== null) {
-    return new Problem(
-      'unknown-operation',
+  if (other !== null)
+    return unknown(
       `The operation is served under another prefix. Use ${other.method} ${other.template} (${other.id}) instead.`,
-      { reason: 'other-prefix' },
+      'other-prefix',
     )
-  }
-  const old = target.segments[0] === 'v1' || target.segments[0] === 'v2'
-  const detail =
-    found.why === 'method'
-      ? `This path does not know ${plainMethod(method)}; it knows ${found.methods.join(', ')}.`
-      : old
-        ? "The v1 and v2 addresses of the API are not served. Use the v3 operation; see the API's migration guide."
-        : 'No operation of the API has this path. Check it against the API reference; paths are case-sensitive and have no final slash.'
-  return new Problem('unknown-operation', detail)
+  if (found.why === 'method')
+    return unknown(`This path does not know ${plainMethod(method)}; it knows ${found.methods.join(', ')}.`)
+  return unknown(
+    target.segments[0] === 'v1' || target.segments[0] === 'v2'
+      ? "The v1 and v2 addresses of the API are not served. Use the v3 operation; see the API's migration guide."
+      : 'No operation of the API has this path. Check it against the API reference; paths are case-sensitive and have no final slash.',
+  )
 }
 
 /**

@@ -7,7 +7,7 @@ import type { Target } from '../../catalogue/target.ts'
 import type { Principal } from '../../identity/principal.ts'
 import { decide, isInForce, type WarnGrants } from './decide.ts'
 import { decidesAlike, factsOf, readsBody } from './facts.ts'
-import { applyRules, type Granted, type GuardrailVerdict } from '../guardrails/apply.ts'
+import { applyRules, type Granted, type GuardrailVerdict, type WantsDevinUser } from '../guardrails/apply.ts'
 import { CallerAttributes, type DevinUser } from '../guardrails/attributes.ts'
 import type { Violation } from '../guardrails/check.ts'
 import { changedBody, type CheckedBody } from './checked-body.ts'
@@ -20,8 +20,8 @@ export interface GuardedMessage {
   readonly body: CheckedBody | null | undefined
 }
 
-/** The body, or the caller's user at Devin, for a guardrail in force or only for one in shadow mode. */
-export type Needs = 'body' | 'devin-user' | 'devin-user-for-shadow' | null
+/** The body, or the caller's user at Devin. */
+type Needs = 'body' | WantsDevinUser
 
 export interface GuardedDecision {
   /** Of the request as it is sent. */
@@ -78,10 +78,7 @@ function applyForTeam(
   const sites = body === undefined ? (['query'] as const) : (['query', 'body'] as const)
   const before = { query: target.query, body: body?.value, granted: grantedIn(team, operation, principal, warn) }
   const verdict = applyRules(bound, before, caller, sites)
-  if (verdict.wantsDevinUser !== null) {
-    const needs = verdict.wantsDevinUser === 'enforced' ? 'devin-user' : 'devin-user-for-shadow'
-    return { facts, decision, request, needs, verdict: null }
-  }
+  if (verdict.wantsDevinUser !== null) return { facts, decision, request, needs: verdict.wantsDevinUser, verdict: null }
   if (verdict.violations.length > 0)
     return { facts, decision: refused(policy, decision, verdict.violations), request, needs: null, verdict }
   if (verdict.changes.length === 0) return { facts, decision, request, needs: null, verdict }
