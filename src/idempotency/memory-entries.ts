@@ -2,21 +2,14 @@
 // an entry would let a create be repeated.
 
 import { NoRoom, type EntryStore } from './entry-store.ts'
-import { TeamShares } from './team-shares.ts'
-
-export interface MemoryEntriesOptions {
-  /** Monotonic clock, milliseconds. */
-  readonly monotonic: () => number
-  /** For all teams together. */
-  readonly maxBytes: number
-}
+import { TeamShares, type TeamSharesOptions } from './team-shares.ts'
 
 interface Place {
   value: Buffer
   readonly claimedAtMs: number
 }
 
-export function createMemoryEntries({ monotonic, maxBytes }: MemoryEntriesOptions): EntryStore {
+export function createMemoryEntries({ monotonic, maxBytes }: TeamSharesOptions): EntryStore {
   const places = new Map<string, Place>()
   const shares = new TeamShares({ monotonic, maxBytes, onExpire: (name) => places.delete(name) })
 

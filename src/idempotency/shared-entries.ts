@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { createRetryWait } from '../store/retry.ts'
 import { StoreAway, script, type Store } from '../store/store.ts'
 import { NoRoom, type EntryStore, type Occupied } from './entry-store.ts'
-import { TeamShares } from './team-shares.ts'
+import { TeamShares, type TeamSharesOptions } from './team-shares.ts'
 
 /**
  * KEYS: the place, the mark of a withdrawn claim. ARGV: the value (empty: only look), its lifetime in milliseconds. Answers
@@ -49,17 +49,9 @@ return 1`,
 /** An abandoned call can still arrive for as long as TCP retransmits it. */
 const markMs = 20 * 60_000
 
-export interface SharedEntriesOptions {
-  readonly store: Store
-  /** Monotonic clock, milliseconds. */
-  readonly monotonic: () => number
-  /** What this instance may give the store, for all teams together. */
-  readonly maxBytes: number
-}
-
-export function createSharedEntries({ store, monotonic, maxBytes }: SharedEntriesOptions): EntryStore {
+export function createSharedEntries({ store, ...options }: TeamSharesOptions & { readonly store: Store }): EntryStore {
   const retryWait = createRetryWait(store)
-  const shares = new TeamShares({ monotonic, maxBytes, onExpire: () => {} })
+  const shares = new TeamShares(options)
   const placeOf = (name: string): string => store.key('idempotency', name)
 
   /** Retries until the store has confirmed the mark: then a late claim has no effect. */

@@ -4,10 +4,10 @@
 export interface TeamSharesOptions {
   /** Monotonic clock, milliseconds. */
   readonly monotonic: () => number
-  /** For all teams together. */
+  /** What this instance keeps, or may give the store, for all teams together. */
   readonly maxBytes: number
   /** An entry's time is over. */
-  readonly onExpire: (name: string) => void
+  readonly onExpire?: (name: string) => void
 }
 
 interface Kept {
@@ -92,7 +92,7 @@ export class TeamShares {
     for (const [name, { expiresAtMs }] of this.#kept) {
       if (expiresAtMs > nowMs) return
       this.give(name)
-      this.#options.onExpire(name)
+      this.#options.onExpire?.(name)
     }
   }
 }

@@ -128,7 +128,7 @@ function rulesOf({ body, query }: GuardrailDocument, report: ReportMistake): Pic
       .map(([field, rule]) => {
         const at: ReportMistake = (severity, path, message) => report(severity, [site, field, ...path], message)
         const compiled = compileRule(field, rule, at)
-        contradictionsOf(compiled, site, at)
+        contradictionsOf(compiled, rule, site, at)
         return compiled
       })
       .sort((a, b) => (a.field < b.field ? -1 : 1))

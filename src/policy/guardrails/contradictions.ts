@@ -4,7 +4,7 @@
 import type { Operation } from '../../catalogue/operation.ts'
 import { nearest } from '../../config/nearest.ts'
 import type { Principal } from '../../identity/principal.ts'
-import type { GuardrailDocument } from '../documents/guardrail-document.ts'
+import type { FieldRule, GuardrailDocument } from '../documents/guardrail-document.ts'
 import { CallerAttributes, type FilledIn } from './attributes.ts'
 import { boundField } from './bound.ts'
 import { violationsOf, type Site } from './check.ts'
@@ -14,8 +14,8 @@ import type { Rule, ReportMistake } from './guardrail.ts'
 import { parameterText } from './places.ts'
 
 /** Reports bounds of one rule that contradict each other: every request that they speak of would be refused. */
-export function contradictionsOf(rule: Rule, site: Site, report: ReportMistake): void {
-  const set = boundsOf(rule)
+export function contradictionsOf(rule: Rule, written: FieldRule, site: Site, report: ReportMistake): void {
+  const set = Object.entries(written).flatMap(([name, bound]) => (bound === undefined || bound === false ? [] : [name]))
   if (rule.forbid && set.length > 1)
     report(
       'error',
@@ -64,25 +64,6 @@ const kindOf: Readonly<Record<string, 'number' | 'text' | 'list' | undefined>> =
   each_matches: 'list',
   add: 'list',
   max_items: 'list',
-}
-
-function boundsOf(rule: Rule): string[] {
-  const bounds: readonly (readonly [string, boolean])[] = [
-    ['forbid', rule.forbid],
-    ['require', rule.require],
-    ['default', rule.default !== null],
-    ['add', rule.add.length > 0],
-    ['reserve', rule.reserve.length > 0],
-    ['at_most', rule.atMost !== null],
-    ['at_least', rule.atLeast !== null],
-    ['equals', rule.equals !== null],
-    ['one_of', rule.oneOf !== null],
-    ['matches', rule.matches !== null],
-    ['each_matches', rule.eachMatches !== null],
-    ['max_items', rule.maxItems !== null],
-    ['max_length', rule.maxLength !== null],
-  ]
-  return bounds.flatMap(([name, isSet]) => (isSet ? [name] : []))
 }
 
 const noPrincipal: Principal = {
