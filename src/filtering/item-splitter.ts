@@ -10,14 +10,10 @@ export interface SplitReceiver {
   member(name: string, value: StrictJson): void
 }
 
-export interface SplitLimits {
-  readonly maxItemBytes: number
-  /** Of each member of a page besides its items. */
-  readonly maxMemberBytes: number
-  readonly maxMembers: number
-}
-
-const defaultLimits: SplitLimits = { maxItemBytes: 1024 * 1024, maxMemberBytes: 64 * 1024, maxMembers: 64 }
+const maxItemBytes = 1024 * 1024
+/** Of each member of a page besides its items. */
+const maxMemberBytes = 64 * 1024
+const maxMembers = 64
 
 const [quote, backslash, comma, colon] = [0x22, 0x5c, 0x2c, 0x3a]
 const [openBracket, closeBracket, openBrace, closeBrace] = [0x5b, 0x5d, 0x7b, 0x7d]
@@ -40,7 +36,6 @@ export class ItemSplitter {
   /** Member that holds the items; null: the document is the list itself. */
   readonly #items: string | null
   readonly #receiver: SplitReceiver
-  readonly #limits: SplitLimits
   readonly #names = new Set<string>()
   #expected: Expected = 'start'
   #name = ''
@@ -52,10 +47,9 @@ export class ItemSplitter {
   #inString = false
   #escaped = false
 
-  constructor(items: string | null, receiver: SplitReceiver, limits: SplitLimits = defaultLimits) {
+  constructor(items: string | null, receiver: SplitReceiver) {
     this.#items = items
     this.#receiver = receiver
-    this.#limits = limits
   }
 
   /** The next bytes. Throws UnknownShape when it is not such a list. */
@@ -175,7 +169,7 @@ export class ItemSplitter {
 
   #hold(bytes: Buffer): void {
     this.#heldBytes += bytes.length
-    if (this.#heldBytes > (this.#role === 'item' ? this.#limits.maxItemBytes : this.#limits.maxMemberBytes))
+    if (this.#heldBytes > (this.#role === 'item' ? maxItemBytes : maxMemberBytes))
       throw new UnknownShape(this.#role === 'item' ? 'an item is too large' : 'a member beside its list is too large')
     this.#held.push(bytes)
   }
@@ -200,7 +194,7 @@ export class ItemSplitter {
 
   #named(name: StrictJson): void {
     // Two members of one name: two readers could see two lists.
-    if (typeof name !== 'string' || this.#names.has(name) || this.#names.size >= this.#limits.maxMembers)
+    if (typeof name !== 'string' || this.#names.has(name) || this.#names.size >= maxMembers)
       throw new UnknownShape('its members are repeated or too many')
     this.#names.add(name)
     this.#name = name

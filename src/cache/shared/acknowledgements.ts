@@ -1,56 +1,52 @@
 // Acknowledgements of broadcasts: a call waits until every member has answered, has left, or its lease has expired.
 
+import type { BroadcastResult } from '../invalidation/peers.ts'
 import type { Acknowledgement } from './messages.ts'
 
 interface Call {
+  readonly number: number
   readonly answers: Map<string, number>
-  /** Members that have not answered; null before it is known who they are. */
-  awaited: Set<string> | null
-  finish: () => void
-}
-
-export interface BroadcastOutcome {
-  readonly dropped: number
-  readonly instances: number
-  readonly silent: number
+  /** Members that have not answered; empty before it is known who they are. */
+  awaited: Set<string>
+  readonly finished: PromiseWithResolvers<void>
 }
 
 export class Acknowledgements {
   readonly #calls = new Map<number, Call>()
 
-  /** From now on answers to this call are noted; they may come before `complete`. */
-  open(call: number): void {
-    this.#calls.set(call, { answers: new Map(), awaited: null, finish: () => undefined })
+  /** From now on answers to a call with this number are noted; they may come before `complete`. */
+  open(number: number): Call {
+    const call = { number, answers: new Map(), awaited: new Set<string>(), finished: Promise.withResolvers<void>() }
+    this.#calls.set(number, call)
+    return call
   }
 
   /** Waits for these members, no longer than the time given. */
-  async complete(number: number, members: readonly string[], withinMs: number): Promise<BroadcastOutcome> {
-    const call = this.#calls.get(number)
-    if (call === undefined) return { dropped: 0, instances: 0, silent: members.length }
-    const awaited = new Set(members.filter((member) => !call.answers.has(member)))
-    if (awaited.size > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, withinMs)
-        call.awaited = awaited
-        call.finish = () => {
-          clearTimeout(timer)
-          resolve()
-        }
-      })
+  async complete(
+    call: Call,
+    members: readonly string[],
+    withinMs: number,
+  ): Promise<Pick<BroadcastResult, 'dropped' | 'instances' | 'silent'>> {
+    const { answers, finished } = call
+    call.awaited = new Set(members.filter((member) => !answers.has(member)))
+    if (call.awaited.size > 0) {
+      const timer = setTimeout(finished.resolve, withinMs)
+      await finished.promise
+      clearTimeout(timer)
     }
-    this.#calls.delete(number)
-    const dropped = [...call.answers.values()].reduce((sum, each) => sum + each, 0)
-    return { dropped, instances: call.answers.size, silent: awaited.size }
+    this.close(call)
+    const dropped = [...answers.values()].reduce((sum, each) => sum + each, 0)
+    return { dropped, instances: answers.size, silent: call.awaited.size }
   }
 
-  forget(call: number): void {
-    this.#calls.delete(call)
+  /** Nothing is noted any more. */
+  close({ number }: Call): void {
+    this.#calls.delete(number)
   }
 
   answered({ call: number, member, dropped }: Acknowledgement): void {
     const call = this.#calls.get(number)
-    if (call === undefined) return
-    call.answers.set(member, dropped)
+    call?.answers.set(member, dropped)
     strike(call, member)
   }
 
@@ -60,6 +56,6 @@ export class Acknowledgements {
   }
 }
 
-function strike(call: Call, member: string): void {
-  if (call.awaited?.delete(member) === true && call.awaited.size === 0) call.finish()
+function strike(call: Call | undefined, member: string): void {
+  if (call?.awaited.delete(member) === true && call.awaited.size === 0) call.finished.resolve()
 }

@@ -64,12 +64,12 @@ export function createInvalidationBroadcast({ store, monotonic }: BroadcastOptio
     async broadcast({ names, unsettled }: Drop): Promise<BroadcastResult> {
       calls += 1
       const call = calls
-      acknowledgements.open(call)
+      const opened = acknowledgements.open(call)
       do {
         try {
           const drop = { drop: names, unsettled, from: store.instance, call }
           const { members, answerWithinMs, untilMs } = await membership.send(drop)
-          const outcome = await acknowledgements.complete(call, members, answerWithinMs)
+          const outcome = await acknowledgements.complete(opened, members, answerWithinMs)
           await sleep(untilMs - monotonic())
           counts[outcome.silent === 0 ? 'answered' : 'silent'] += 1
           return { ...outcome, reached: true }
@@ -78,7 +78,7 @@ export function createInvalidationBroadcast({ store, monotonic }: BroadcastOptio
           await sleep(isMember() ? retryMs : 0)
         }
       } while (isMember())
-      acknowledgements.forget(call)
+      acknowledgements.close(opened)
       await sleep(membership.noticedAtMs - monotonic())
       counts.unreached += 1
       return { dropped: 0, instances: 1, silent: 0, reached: false }
