@@ -1,7 +1,12 @@
 // What is there already of an answer and is long: an answer from the cache, or a large piece of one. It is cut up and written as
 // fast as the caller reads it, in turns with other long answers.
 
+import type { ResponseHead, ResponseSink, ResponseSource } from '../cache/response-stream.ts'
+import type { Problem } from '../problems.ts'
 import { shortBytes, StreamTurn, type StreamTurns } from './stream-turns.ts'
+
+/** What comes in larger pieces is cut up; most that come from the upstream are smaller. */
+export const mostAtOnce = 2 * shortBytes
 
 /** Writes to the caller. */
 export interface PieceWriter {
@@ -73,5 +78,53 @@ export class LongPieces {
     if (first.length <= shortBytes) this.#rest.shift()
     else this.#rest[0] = first.subarray(shortBytes)
     return first.subarray(0, shortBytes)
+  }
+}
+
+/** Before a sink that reads what it gets, which takes time: a filter. It is fed long pieces in turns. */
+export class InPieces implements ResponseSink {
+  readonly #sink: ResponseSink
+  readonly #pieces: LongPieces
+  #flow: ResponseSource | null = null
+
+  constructor(sink: ResponseSink, turns: StreamTurns, team: string) {
+    this.#sink = sink
+    this.#pieces = new LongPieces(turns, team, {
+      write: (piece) => sink.data(piece),
+      end: (last) => sink.end(last),
+      drained: () => this.#flow?.resume(),
+    })
+  }
+
+  attach(flow: ResponseSource): void {
+    this.#flow = flow
+    this.#sink.attach({
+      resume: () => this.#pieces.release(),
+      abort: () => {
+        this.#pieces.drop()
+        flow.abort()
+      },
+    })
+  }
+
+  head(head: ResponseHead): void {
+    this.#sink.head(head)
+  }
+
+  data(chunk: Buffer): boolean {
+    return this.#pieces.isEmpty && chunk.length <= mostAtOnce ? this.#sink.data(chunk) : this.#pieces.add(chunk)
+  }
+
+  end(last: Buffer | null): void {
+    if (this.#pieces.isEmpty && (last === null || last.length <= mostAtOnce)) this.#sink.end(last)
+    else {
+      if (last !== null) this.#pieces.add(last)
+      this.#pieces.end()
+    }
+  }
+
+  fail(problem: Problem): void {
+    this.#pieces.drop()
+    this.#sink.fail(problem)
   }
 }

@@ -1,7 +1,8 @@
 // Long answers that are there already, with callers who read them at their own pace and a loop that the test turns.
 
 import { describe, expect, test } from 'vitest'
-import { LongPieces } from '../../src/gateway/long-pieces.ts'
+import type { ResponseSource } from '../../src/cache/response-stream.ts'
+import { InPieces, LongPieces } from '../../src/gateway/long-pieces.ts'
 import { shortBytes, StreamTurns } from '../../src/gateway/stream-turns.ts'
 
 /** Runs the next turn when it is told to. */
@@ -135,4 +136,38 @@ test('what comes behind a large piece keeps its place, and the source goes on wh
   expect(Buffer.concat(caller.taken).equals(Buffer.concat([body, Buffer.from('tail')]))).toBe(true)
   caller.pieces.end()
   expect(caller.isComplete).toBe(true)
+})
+
+test('a filter is fed a long answer that was decoded at once in pieces, over several turns, and pauses it', () => {
+  const loop = new Loop()
+  const fed: Buffer[] = []
+  const source: ResponseSource[] = []
+  const ended: boolean[] = []
+  const pieces = new InPieces(
+    {
+      attach: (flow) => void source.push(flow),
+      head() {},
+      data(chunk) {
+        fed.push(chunk)
+        return fed.length !== 2
+      },
+      end(last) {
+        if (last !== null) fed.push(last)
+        ended.push(true)
+      },
+      fail() {},
+    },
+    new StreamTurns(loop.later),
+    'payments',
+  )
+  pieces.attach({ resume() {}, abort() {} })
+  pieces.end(body)
+  for (let turn = 0; turn < 5; turn += 1) loop.turn()
+  expect([fed.length, ended]).toEqual([2, []])
+  source[0]?.resume()
+  let turns = 0
+  for (; ended.length === 0; turns += 1) loop.turn()
+  expect(turns).toBeGreaterThan(3)
+  expect(Math.max(...fed.map(({ length }) => length))).toBeLessThanOrEqual(shortBytes)
+  expect(Buffer.concat(fed).equals(body)).toBe(true)
 })

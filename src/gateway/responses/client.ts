@@ -8,8 +8,8 @@ import { isHttp2, setHead } from '../listener/http-versions.ts'
 import { isTooSlow } from '../caller-pace.ts'
 import type { RequestContext } from '../context.ts'
 import { scheduleWrite } from '../event-loop-batch.ts'
-import { LongPieces } from '../long-pieces.ts'
-import { shortBytes, type StreamTurns } from '../stream-turns.ts'
+import { LongPieces, mostAtOnce } from '../long-pieces.ts'
+import type { StreamTurns } from '../stream-turns.ts'
 import { answerFailure } from './own-answer.ts'
 
 /** How long the answer to a write is waited for whose caller has left. */
@@ -17,9 +17,6 @@ export const abandonedMs = 10_000
 
 /** Text is encoded on the stack up to 16 KiB (libuv's stream base in Node), head included. */
 const oneWriteBytes = 12 * 1024
-
-/** What comes in larger pieces is cut up; most that come from the upstream are smaller. */
-const mostAtOnce = 2 * shortBytes
 
 export interface ClientSettings {
   /** How long a caller may leave an answer unread. */

@@ -12,6 +12,8 @@ import { askedPage, listOf, narrowed, pageQuery, unknownCursor } from '../../fil
 import { Problem } from '../../problems.ts'
 import type { UpstreamRequest } from '../upstream/upstream-request.ts'
 import { sharedCoding } from '../../http/accept-encoding.ts'
+import { InPieces } from '../long-pieces.ts'
+import type { StreamTurns } from '../stream-turns.ts'
 import { PlainAnswer } from './plain-answer.ts'
 import { proxyStatus } from '../upstream/errors.ts'
 import type { ResponseFilter } from '../../policy/model/decision.ts'
@@ -24,7 +26,7 @@ export function forwardFiltered(
   forward: UpstreamRequest,
   filter: ResponseFilter,
   sink: ResponseSink,
-  { now, monotonic }: { readonly now: () => number; readonly monotonic: () => number },
+  { now, monotonic, turns }: FilterSettings,
 ): void {
   const { operation, target } = forward
   const shape = operation.answer
@@ -45,7 +47,10 @@ export function forwardFiltered(
     shared: forward.shared === null ? null : unconditional(forward.shared),
   }
   const ask = (query: string, answer: ResponseSink): void =>
-    send({ ...asking, target: { ...target, query } }, new PlainAnswer(answer, refusal))
+    send(
+      { ...asking, target: { ...target, query } },
+      new PlainAnswer(new InPieces(answer, turns, forward.precedence.team), refusal),
+    )
 
   const organizations = filter.organizations === 'all' ? ('all' as const) : new Set(filter.organizations)
   const selection = { organizations, drop: filter.drop }
@@ -116,4 +121,10 @@ function refusal(why: string): Problem {
     `The answer of the Devin API was not passed on: a guardrail filters it, and ${why}. Tell the operator of the gateway the decision id.`,
     { reason: 'answer-shape-unknown', fields: { 'proxy-status': proxyStatus('http_protocol_error') } },
   )
+}
+export interface FilterSettings {
+  readonly now: () => number
+  /** Monotonic clock, milliseconds. */
+  readonly monotonic: () => number
+  readonly turns: StreamTurns
 }
