@@ -29,7 +29,7 @@ export interface SandboxClaims {
   readonly ttlSeconds: number
   /** In whose name the token speaks; by default the sandbox issuer's. */
   readonly issuer?: Pick<IssuerConfig, 'issuer' | 'audience' | 'claims'> | undefined
-  /** Further claims, by name. */
+  /** Claims by name, in place of all others. */
   readonly others?: Readonly<Record<string, unknown>> | undefined
 }
 
@@ -40,7 +40,6 @@ export async function signSandboxToken(directory: string, claims: SandboxClaims,
   const issuedAt = Math.floor(nowMs / 1000)
   const { issuer, audience, claims: names } = claims.issuer ?? usualIssuer
   return await new SignJWT({
-    ...claims.others,
     // A claim that is named by a whole path counts as the claim at this path.
     ...(claims.app === null ? {} : { [names.app]: claims.app }),
     ...(claims.actor === undefined || claims.actor === null ? {} : { act: { sub: claims.actor } }),
@@ -48,11 +47,12 @@ export async function signSandboxToken(directory: string, claims: SandboxClaims,
     [names.email]: claims.email,
     email_verified: true,
     [names.subject]: claims.sub,
+    ...claims.others,
   })
     .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: String(key.kid) })
     .setIssuer(issuer)
     .setAudience([...audience])
-    .setSubject(claims.sub)
+    .setSubject(typeof claims.others?.['sub'] === 'string' ? claims.others['sub'] : claims.sub)
     .setIssuedAt(issuedAt)
     .setExpirationTime(issuedAt + claims.ttlSeconds)
     .sign(await importJWK(key, 'ES256'))

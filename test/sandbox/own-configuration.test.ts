@@ -39,7 +39,7 @@ grants:
   - { id: notes, allow: [org.knowledge.notes.*] }
 `,
   'rules/teams/bots.yaml': `team: bots
-members: [{ app: [nightly], issuer: https://bots.acme.example, claims: { environment: [production] } }]
+members: [{ app: [nightly], issuer: https://bots.acme.example, claims: { environment: [production], oid: [bot-7] } }]
 organizations: [org-ledger]
 grants: [{ id: sessions, allow: [org.sessions.list] }]
 `,
@@ -148,7 +148,7 @@ describe('tokens and the company', () => {
     expect(Number(risk['exp']) - Number(risk['iat'])).toBe(600)
     expect(claimsOf(await tokenOf('--team', 'bots'))).toMatchObject({
       iss: 'https://bots.acme.example',
-      oid: 'bots-developer',
+      oid: 'bot-7',
       client_id: 'nightly',
       environment: 'production',
       'realm_access.roles': [],
