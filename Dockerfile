@@ -1,5 +1,5 @@
 # The production image: Node.js, the TypeScript of src/ as it is, and the production dependencies. No build tools, no
-# tests, no sample policies. Configuration, policies and keys are mounted; see docs/deployment.md.
+# tests. Configuration, policies and keys are mounted; the samples are for `init` and `sandbox`. See docs/deployment.md.
 
 FROM node:24.21.0-slim AS build
 WORKDIR /app
@@ -9,6 +9,8 @@ COPY tools/runtime/package.json tools/runtime/
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 COPY bin bin
 COPY src src
+COPY config config
+COPY policies policies
 # Types are stripped and modules compiled once, here, by the user who runs the gateway: Node.js keeps the cache by user
 # id, and on a read-only root nothing could be added to it later.
 RUN mkdir /compile-cache && chown 10001:10001 /compile-cache

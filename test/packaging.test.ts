@@ -2,11 +2,11 @@
 // package: that all commands run from it in an empty folder, and that its documents link to what is there.
 
 import { execFileSync } from 'node:child_process'
-import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { runCommand, startCommand, type Ended, type RunningCommand } from './support/command.ts'
+import { callCommand, runCommand, startCommand, type Ended, type RunningCommand } from './support/command.ts'
 import { until } from './support/start-gateway.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -184,13 +184,13 @@ describe('the package', () => {
     const { code, out } = await run('--help')
     const names = [...new Set([...out.matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name ?? ''))]
     expect([code, names.length > 10]).toEqual([0, true])
-    const helps = await Promise.all(names.map((name) => run(name, '--help')))
-    for (const [index, help] of helps.entries())
-      expect([help.code, help.err, help.out]).toEqual([
-        0,
-        '',
-        expect.stringContaining(`devin-gateway ${names[index] ?? ''}`),
-      ])
+    const compiled = (await import(join(installed, 'dist', 'cli', 'command.js'))) as {
+      readonly run: NonNullable<Parameters<typeof callCommand>[2]>
+    }
+    for (const name of names) {
+      const help = await callCommand([name, '--help'], {}, compiled.run)
+      expect(help).toEqual({ code: 0, err: '', out: expect.stringContaining(`devin-gateway ${name}`) })
+    }
   })
 
   describe('in an empty folder', () => {
@@ -254,6 +254,24 @@ describe('the package', () => {
       expect(existsSync(join(folder, 'set', 'records', 'audit.ndjson'))).toBe(true)
     })
   })
+})
+
+test('the image holds what its commands read: a set can be made and checked in it', async () => {
+  const image = mkdtempSync(join(tmpdir(), 'gateway-image-'))
+  const lines = [...readFileSync(join(root, 'Dockerfile'), 'utf8').matchAll(/^COPY (?!--)(.+) \S+$/gm)]
+  const named = lines.flatMap(([, names = '']) => names.split(' '))
+  // What is not named there does not reach the build.
+  const sent = readFileSync(join(root, '.dockerignore'), 'utf8').split('\n')
+  expect(named.filter((name) => !sent.includes(`!${name}`))).toEqual([])
+  for (const name of named)
+    cpSync(join(root, name), join(image, name), { recursive: true, filter: (source) => !source.endsWith('.md') })
+  symlinkSync(join(root, 'node_modules'), join(image, 'node_modules'))
+  const file = join(image, 'bin', 'devin-gateway.mjs')
+  const made = await runCommand(['init', join(image, 'set'), '--yes'], { file, cwd: image })
+  const env = { GATEWAY_CONFIG: join(image, 'set', 'config', 'gateway.yaml') }
+  const checked = await runCommand(['check'], { file, cwd: image, env })
+  rmSync(image, { recursive: true, force: true })
+  expect([made.err, made.code, checked.code]).toEqual(['', 0, 0])
 })
 
 /** Targets of Markdown links outside of code. */

@@ -87,9 +87,13 @@ export async function runCommand(args: readonly string[], options: CommandOption
 }
 
 /** The same in this process, for tables: a process for each row would take a second. */
-export async function callCommand(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
+export async function callCommand(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  command: typeof run = run,
+): Promise<Ended> {
   const [out, err] = [new PassThrough(), new PassThrough()]
-  const code = await run(args, { env, out, err })
+  const code = await command(args, { env, out, err })
   const text = (stream: PassThrough): string => Buffer.from((stream.read() as Buffer | null) ?? []).toString('utf8')
   return { code, out: text(out), err: text(err) }
 }
