@@ -1,6 +1,6 @@
 // The way there and back: what the caller sends, what the upstream receives, what the record says.
 
-import { gzipSync } from 'node:zlib'
+import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { openSocket, parseAnswer, rawRequest, sendRaw } from '../support/raw-request.ts'
 import { startTestGateway, until, usualKeys, type RunningGateway } from '../support/start-gateway.ts'
@@ -189,6 +189,18 @@ describe('fields', () => {
     expect(answer.headers.get('content-encoding')).toBe('gzip')
     expect(await answer.json()).toEqual({ items: [1] })
     expect(fieldOf(running.upstream.seen[0], 'accept-encoding')).toBe('gzip')
+  })
+
+  test('that are not cached have their own coding, which the gateway does not take off', async () => {
+    const coded = brotliCompressSync('{"items":[1]}')
+    running.upstream.respond((_request, response) =>
+      response.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'br' }).end(coded),
+    )
+    const headers = { 'accept-encoding': 'br', 'cache-control': 'no-store' }
+    const answer = await running.call(sessions, { headers })
+    expect(answer.headers.get('content-encoding')).toBe('br')
+    expect(await answer.json()).toEqual({ items: [1] })
+    expect(fieldOf(running.upstream.seen[0], 'accept-encoding')).toBe('br')
   })
 })
 

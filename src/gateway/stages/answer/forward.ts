@@ -72,9 +72,13 @@ export function createForwarding(parts: ForwardingParts) {
     askFor,
     /** The handler of the proxied route: follows the lease or the wait that the cache gave. */
     run(context: RequestContext): void {
-      if (context.acquired === null) throw new Error('the cache was not asked')
-      const sink = inTakenCoding(sinksToClient(context, parts), context.method ?? '', context.fields.acceptEncoding)
-      followAcquired(context.acquired, sink, askFor(context))
+      const { acquired, fields, method } = context
+      if (acquired === null) throw new Error('the cache was not asked')
+      const client = sinksToClient(context, parts)
+      // Where nobody else gets the answer, the caller's own Accept-Encoding goes upstream.
+      const isOwn = acquired.kind === 'fetch' && acquired.fields === null
+      const sink = isOwn ? client : inTakenCoding(client, method ?? '', fields.acceptEncoding)
+      followAcquired(acquired, sink, askFor(context))
     },
   }
 }
