@@ -1,7 +1,7 @@
-// `drift` as a shell sees it: exit codes, both forms of output, the extension file put to use, and the example of the docs.
+// `drift` as a shell sees it: exit codes, both forms of output, and the extension file put to use.
 
 import { execFileSync } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -160,19 +160,4 @@ describe('drift', () => {
     const { out } = await drift(spec, '--json', '--extension')
     expect((JSON.parse(out) as { extension: string }).extension).toContain('- id: org.sessions.cost.get')
   })
-})
-
-test('the example of docs/catalogue.md prints what it says there', async () => {
-  const text = await readFile(new URL('../../docs/catalogue.md', import.meta.url), 'utf8')
-  const [, document = ''] = /```yaml\n(# openapi\.yaml\n[\s\S]*?)```/.exec(text) ?? []
-  const directory = await mkdtemp(join(tmpdir(), 'gateway-drift-'))
-  const file = join(directory, 'openapi.yaml')
-  await writeFile(file, document)
-  const examples = [...text.matchAll(/\$ npx devin-gateway (drift openapi\.yaml .*)\n([\s\S]*?)```/g)]
-  expect(examples).toHaveLength(2)
-  for (const [, command = '', printed] of examples) {
-    const args = command.split(' ').map((word) => (word === 'openapi.yaml' ? file : word))
-    expect((await callCommand(args)).out).toBe(printed)
-  }
-  await rm(directory, { recursive: true })
 })
