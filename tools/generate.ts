@@ -14,6 +14,7 @@ import { keysSchema } from '../src/policy/documents/key-document.ts'
 import { teamSchema } from '../src/policy/documents/team-document.ts'
 import { testsSchema } from '../src/policy/documents/test-document.ts'
 import { importTables } from '../test/support/import-table.ts'
+import { completeSchema } from './json-schema.ts'
 import { configurationReference, type JsonSchema } from './reference.ts'
 
 interface Source {
@@ -52,9 +53,10 @@ function jsonSchema(source: Source): JsonSchema {
 export function generatedFiles(): ReadonlyMap<string, string> {
   const described = sources.map((source) => ({ ...source, json: jsonSchema(source) }))
   return new Map([
-    ...described.map(
-      ({ name, json }) => [`config/schemas/${name}.schema.json`, `${JSON.stringify(json, null, 2)}\n`] as const,
-    ),
+    ...described.map(({ name, json }) => {
+      const schema = completeSchema(json, { variables: name === 'gateway' })
+      return [`config/schemas/${name}.schema.json`, `${JSON.stringify(schema, null, 2)}\n`] as const
+    }),
     ['docs/configuration.md', configurationReference(described)] as const,
     ['src/README.md', mapOfTheCode()] as const,
   ])

@@ -3,7 +3,7 @@
 
 import { z } from 'zod'
 import type { Diagnostic } from '../config/diagnostics.ts'
-import { text, textAt, withoutTwins } from '../config/fields.ts'
+import { text, textAt, where, withoutTwins } from '../config/fields.ts'
 import { quoted } from '../config/units.ts'
 import { readYaml, type Position } from '../config/yaml/document.ts'
 import { cursorPaging } from './paging.ts'
@@ -80,7 +80,10 @@ const operation = z
       'Name of the operation, for grants and records: lower-case words with dots between them.',
     ),
     method: z.enum(methods).describe('Method. HEAD follows GET by itself.'),
-    path: z.string().describe('Path from the root; {name} stands for one segment, {org_id} for the organization.'),
+    path: z
+      .string()
+      .meta({ pattern: '^/([^/?#\\s]+(/[^/?#\\s]+)*)?$' })
+      .describe('Path from the root; {name} stands for one segment, {org_id} for the organization.'),
     scope: z
       .enum(['organization', 'enterprise', 'any'])
       .describe('Which kind of permission the upstream checks; `organization` needs {org_id} in the path.'),
@@ -112,6 +115,21 @@ const operation = z
       ),
   })
   .superRefine(checkOperation, { when: ({ value }) => typeof value === 'object' && value !== null })
+  .meta({
+    allOf: [
+      where('scope', 'organization', { properties: { path: { pattern: '/\\{org_id\\}(/|$)' } } }),
+      where(
+        'method',
+        methods.filter((method) => method !== 'GET'),
+        { properties: { cache: { const: 'never' } } },
+      ),
+      where(
+        'method',
+        methods.filter((method) => method !== 'POST' && method !== 'PATCH'),
+        { properties: { idempotent: { const: false } } },
+      ),
+    ],
+  })
 
 /** Schema of an extension file. */
 export const extensionSchema = z

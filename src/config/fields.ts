@@ -1,19 +1,37 @@
 // Building blocks of schemas: texts with a unit, "one or several", lists without duplicates.
 
 import { z } from 'zod'
-import { parseDuration, parseRate, parseSize, quoted, type Parsed } from './units.ts'
+import {
+  durationForm,
+  fewestPlainBytes,
+  parseDuration,
+  parseRate,
+  parseSize,
+  quoted,
+  rateForm,
+  sizeForm,
+  type Parsed,
+} from './units.ts'
+
+/** What a text looks like, for the JSON schema: editors check and complete by it. The parser decides. */
+interface TextForm {
+  readonly pattern?: string
+  readonly enum?: readonly string[]
+}
 
 /** A text that a parser turns into a value. The parser's message is also used for values that are not texts. */
-export function textAs<T>(parse: (text: string) => Parsed<T>) {
+export function textAs<T>(parse: (text: string) => Parsed<T>, form: TextForm = {}) {
   return z
     .string({ error: ({ input }) => refusal(parse, input) })
+    .meta({ ...form })
     .transform((text, context): T => take(parse(text), text, context))
 }
 
 /** Like `textAs`, where a bare number is also a spelling: a port, a number of bytes. */
-export function textOrNumberAs<T>(parse: (text: string) => Parsed<T>) {
+export function textOrNumberAs<T>(parse: (text: string) => Parsed<T>, form: TextForm & { readonly number?: object }) {
+  const { number, ...ofText } = form
   return z
-    .union([z.string(), z.number()])
+    .union([z.string().meta(ofText), z.number().meta({ minimum: 0, multipleOf: 1, ...number })])
     .transform((written, context): T => take(parse(String(written)), written, context))
 }
 
@@ -35,28 +53,52 @@ export function duration(least: string, most: string) {
   const [leastMs, mostMs] = [parseDuration(least), parseDuration(most)].map((bound) =>
     'value' in bound ? bound.value : Number.NaN,
   )
-  return textAs((text) => {
+  const parse = (text: string): Parsed<number> => {
     const parsed = parseDuration(text)
     if ('error' in parsed || (parsed.value >= Number(leastMs) && parsed.value <= Number(mostMs))) return parsed
     return { error: `${quoted(text)} is out of bounds: at least ${least}, at most ${most}` }
-  }).meta({ title: 'duration', examples: ['250ms', '5s', '5m', '24h', '1d'] })
+  }
+  return textAs(parse, { pattern: durationForm }).meta({
+    title: 'duration',
+    examples: ['250ms', '5s', '5m', '24h', '1d'],
+  })
 }
 
 /** Bytes. */
-export const size = () => textOrNumberAs(parseSize).meta({ title: 'size', examples: ['64MiB', '512KiB', '10MB'] })
+export const size = () =>
+  textOrNumberAs(parseSize, { pattern: sizeForm, number: { not: { minimum: 1, maximum: fewestPlainBytes - 1 } } }).meta(
+    { title: 'size', examples: ['64MiB', '512KiB', '10MB'] },
+  )
 
 /** A count in a span of time. */
 export const rate = () =>
-  textAs((text) => parseRate(text)).meta({ title: 'rate', examples: ['10/s', '600/min', '50/day', '500/month'] })
+  textAs((text) => parseRate(text), { pattern: rateForm }).meta({
+    title: 'rate',
+    examples: ['10/s', '600/min', '50/day', '500/month'],
+  })
 
 /** A non-empty text. */
 export const text = () => z.string().min(1, 'must not be empty')
 
+/** Words that are looked up when a set is loaded. The JSON schema lists them (tools/json-schema.ts). */
+export type Words = 'allowed' | 'operations' | 'permissions' | 'reasons' | 'time-zones'
+export const word = (words: Words) => text().meta({ words })
+
 /** A list, or a single text for a list of one; never empty, nor any of its members. `isNeeded`: the key cannot be left out. */
-export function oneOrSeveral(what: string, isNeeded = false) {
-  const list = z.array(text()).min(1, `name at least one ${what}${isNeeded ? '' : ', or remove the key'}`)
-  return z.union([text().transform((one): string[] => [one]), list])
+export function oneOrSeveral(what: string, { isNeeded = false, words }: { isNeeded?: boolean; words?: Words } = {}) {
+  const one = words === undefined ? text() : word(words)
+  const list = z.array(one).min(1, `name at least one ${what}${isNeeded ? '' : ', or remove the key'}`)
+  return z.union([one.transform((single): string[] => [single]), list])
 }
+
+/** For the JSON schema: exactly one of these keys. */
+export const oneKeyOf = (...keys: readonly string[]) => ({ oneOf: keys.map((key) => ({ required: [key] })) })
+
+/** For the JSON schema: where a key has one of these values, others must look so. By `else`, because an object with `then` is a promise. */
+export const where = (key: string, values: string | readonly string[], others: object) => ({
+  if: { not: { properties: { [key]: { enum: [values].flat() } }, required: [key] } },
+  else: others,
+})
 
 /** Name of a claim, or names with dots between them. */
 export const claimPath = () =>

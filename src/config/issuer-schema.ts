@@ -1,8 +1,8 @@
 // The `issuers` of config/gateway.yaml: who may sign tokens, and what the claims say.
 
 import { z } from 'zod'
-import { parseIssuer, parseKeySetAddress } from './values/addresses.ts'
-import { parseAlgorithm } from './values/algorithms.ts'
+import { parseIssuer, parseKeySetAddress, urlForm } from './values/addresses.ts'
+import { parseAlgorithm, signatureAlgorithms } from './values/algorithms.ts'
 import { claimPath, duration, oneOrSeveral, text, textAs, textAt, withoutTwins } from './fields.ts'
 
 /** One trusted issuer, resolved. */
@@ -19,16 +19,18 @@ const claims = z.strictObject({
 export type ClaimMapping = z.output<typeof claims>
 
 const issuer = z.strictObject({
-  issuer: textAs(parseIssuer).describe("The issuer's identifier, exactly as the `iss` claim spells it."),
-  audience: oneOrSeveral('audience', true).describe(
+  issuer: textAs(parseIssuer, { pattern: urlForm }).describe(
+    "The issuer's identifier, exactly as the `iss` claim spells it.",
+  ),
+  audience: oneOrSeveral('audience', { isNeeded: true }).describe(
     'Audience that a token must be meant for; a list accepts any of them.',
   ),
-  jwks_uri: textAs(parseKeySetAddress)
+  jwks_uri: textAs(parseKeySetAddress, { pattern: urlForm })
     .optional()
     .describe("Address of the signing keys; when absent, taken from the issuer's metadata document."),
   ca: text().optional().describe("PEM file of the CA certificates to trust at this issuer. Default: the system's."),
   algorithms: z
-    .array(textAs(parseAlgorithm))
+    .array(textAs(parseAlgorithm, { enum: signatureAlgorithms }))
     .min(1, 'name at least one algorithm, or remove the key')
     .prefault(['RS256', 'ES256'])
     .describe('Accepted signature algorithms. `none` and HS* are never accepted.'),

@@ -1,7 +1,7 @@
 // The schema of config/gateway.yaml, from which the JSON schema and the reference are generated.
 
 import { z } from 'zod'
-import { parseListen, parseUpstream } from './values/addresses.ts'
+import { listenTextForm, originForm, parseListen, parseUpstream } from './values/addresses.ts'
 import { duration, size, text, textAs, textOrNumberAs } from './fields.ts'
 import { issuersSchema } from './issuer-schema.ts'
 import { storeSchema } from './store-schema.ts'
@@ -28,10 +28,10 @@ const tls = z.strictObject({
 })
 
 const listen = z.strictObject({
-  gateway: textOrNumberAs(parseListen('0.0.0.0'))
+  gateway: textOrNumberAs(parseListen('0.0.0.0'), { pattern: listenTextForm, number: { maximum: 65_535 } })
     .prefault('0.0.0.0:8080')
     .describe(`Callers' listener: host:port, "[::1]:8080", or a port alone. Port 0 takes any free one.`),
-  admin: textOrNumberAs(parseListen('127.0.0.1'))
+  admin: textOrNumberAs(parseListen('127.0.0.1'), { pattern: listenTextForm, number: { maximum: 65_535 } })
     .prefault('127.0.0.1:9090')
     .describe("Operators' listener: health, metrics, status. A port alone means 127.0.0.1."),
   tls: tls.optional().describe("TLS (and HTTP/2) for the callers' listener."),
@@ -62,7 +62,7 @@ const listen = z.strictObject({
 })
 
 const upstream = z.strictObject({
-  origin: textAs(parseUpstream).describe(
+  origin: textAs(parseUpstream, { pattern: originForm }).describe(
     'Address of the Devin API, with an optional path prefix. https; plain http only to loopback.',
   ),
   ca: text()
@@ -131,6 +131,7 @@ export const gatewaySchema = z
             when: () => true,
           })
           .optional()
+          .meta({ not: {} })
           .describe('Gone. Remove it.'),
       })
       .refine((cache) => cache.max_entry_size <= cache.max_size, {
@@ -165,6 +166,7 @@ export const gatewaySchema = z
     telemetry: z
       .strictObject({ otlp: z.string().describe('Address of an OpenTelemetry collector.') })
       .refine(() => false, { error: 'telemetry is not supported by this version', when: () => true })
+      .meta({ not: {} })
       .optional()
       .describe('Traces. Not supported by this version.'),
     bodies: z

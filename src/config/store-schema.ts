@@ -1,7 +1,7 @@
 // The `store` of config/gateway.yaml: what instances share their limits, budgets and invalidations over.
 
 import { z } from 'zod'
-import { duration, text, textAs } from './fields.ts'
+import { duration, oneKeyOf, text, textAs } from './fields.ts'
 import { quoted, type Parsed } from './units.ts'
 
 /** The shared store, resolved. */
@@ -56,7 +56,8 @@ function unescaped(part: string): string | null {
   }
 }
 
-const node = () => textAs(parseAddress)
+// Without names for its groups, which not every reader of JSON schemas knows.
+const node = () => textAs(parseAddress, { pattern: address.source.replaceAll(/\?<\w+>/g, '') })
 const nodes = () => z.array(node()).min(1, 'name at least one node')
 
 const reference = (what: string) =>
@@ -72,6 +73,7 @@ const reference = (what: string) =>
     .refine((written) => (written.env === undefined) !== (written.file === undefined), {
       error: `a ${what} has exactly one source: write { env: NAME } or { file: PATH }`,
     })
+    .meta(oneKeyOf('env', 'file'))
 
 const settings = z.strictObject({
   nodes: z

@@ -60,6 +60,40 @@ test('what a start compiles is kept beside the code, never where other users may
   expect(await readdir(temporary)).toEqual([])
 })
 
+test.each(['--version', '-v', '-V', 'version'])('%s says version, commit and Node.js', async (name) => {
+  const commit = execFileSync('git', ['-C', root, 'rev-parse', 'HEAD'], { encoding: 'utf8' }).trim()
+  const { code, out } = await callCommand([name])
+  expect([code, out]).toEqual([0, `devin-gateway 0.1.0 (commit ${commit}, Node.js ${process.versions.node})\n`])
+  expect(json(await callCommand([name, '--json']))).toEqual({
+    version: '0.1.0',
+    commit,
+    node: process.versions.node,
+  })
+  expect((await callCommand([name], { GATEWAY_COMMIT: 'abc123' })).out).toContain('(commit abc123, ')
+})
+
+test.each([
+  ['sesions', 'sessions', 'org.sessions.create'],
+  ['plybooks', 'playbooks', 'org.playbooks.list'],
+  ['ViewOrgSesions', 'vieworgsessions', 'org.sessions.list'],
+])('catalogue %s finds what is nearest', async (written, near, id) => {
+  const { code, out, err } = await call('catalogue', written)
+  expect([code, err]).toEqual([0, `no operation is described by "${written}"; these are described by "${near}"\n`])
+  expect(out).toContain(`${id}\n`)
+})
+
+test('without any configuration it says where it looked, and how to begin', async () => {
+  const empty = await mkdtemp(join(tmpdir(), 'gateway-empty-'))
+  for (const command of ['start', 'check']) {
+    const { code, err } = await runCommand([command], { cwd: empty })
+    expect([code, err]).toEqual([
+      1,
+      `${join(empty, 'config/gateway.yaml')}: there is no configuration here, and neither --config nor GATEWAY_CONFIG names another file. "devin-gateway init" writes a first one; "devin-gateway sandbox" needs none\n`,
+    ])
+  }
+  await rm(empty, { recursive: true, force: true })
+})
+
 describe('what is asked wrongly', () => {
   test.each([
     ['chek', 'devin-gateway: unknown command "chek"; did you mean "check"?'],
@@ -121,6 +155,26 @@ describe('what is asked wrongly', () => {
     if (typeof message === 'string') expect(first).toBe(message)
     else expect(first).toMatch(message)
     expect(err).toContain('\nUsage: devin-gateway ')
+  })
+
+  test.each([
+    [['check', '--strict=yes'], 'devin-gateway check: --strict takes no value'],
+    [['check', '--config'], 'devin-gateway check: --config needs a value behind it'],
+    [
+      ['check', 'config/gateway.yaml'],
+      'devin-gateway check: "config/gateway.yaml" is one argument too many; did you mean "--config config/gateway.yaml"?',
+    ],
+    [
+      ['check', './policies'],
+      'devin-gateway check: "./policies" is one argument too many; did you mean "--policies ./policies"?',
+    ],
+    [
+      ['--config', 'x', 'check'],
+      'devin-gateway: unknown option "--config": options stand behind a command, as in "devin-gateway check --json"',
+    ],
+  ])('%j: 2, in our words', async (args, message) => {
+    const { code, err } = await callCommand(args)
+    expect([code, err.split('\n')[0]]).toEqual([2, message])
   })
 
   test('no command at all is 2 with the list, asking for help is 0 with the same on stdout', async () => {

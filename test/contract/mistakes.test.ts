@@ -1,88 +1,11 @@
 // Mistakes that people make in configurations, policies and keys: each is told at its place, with what to do. The set that they
 // are made in has none, and neither have the samples.
 
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { config, guardrails, keys, limits, right, team, told, type Edit } from '../support/checked-set.ts'
 import { callCommand } from '../support/command.ts'
-
-const config = 'config/gateway.yaml'
-const team = 'policies/teams/payments.yaml'
-const guardrails = 'policies/guardrails.yaml'
-const keys = 'policies/keys.yaml'
-const limits = 'policies/limits.yaml'
-
-const right: Readonly<Record<string, string>> = {
-  [config]: `listen:
-  gateway: 127.0.0.1:8080
-  admin: 127.0.0.1:9090
-upstream:
-  origin: https://api.corp.example
-issuers:
-  - issuer: https://sso.corp.example
-    audience: devin-gateway
-policies: ../policies
-records: { access: stdout, decisions: stdout, audit: stdout }
-`,
-  [team]: `team: payments
-members:
-  - groups: [sso-payments]
-organizations: [org-payments]
-grants:
-  - id: run-sessions
-    allow: [ViewOrgSessions, ManageOrgSessions]
-`,
-  [keys]: `keys:
-  - id: runner
-    scope: organization
-    organization: org-payments
-    permissions: [ViewOrgSessions, ManageOrgSessions]
-    secret: { env: RUNNER_KEY }
-`,
-  [guardrails]: `guardrails:
-  - id: bounded
-    on: [org.sessions.create]
-    body:
-      prompt: { max_length: 9000 }
-`,
-}
-
-const roots: string[] = []
-afterAll(() => {
-  for (const root of roots) rmSync(root, { recursive: true, force: true })
-})
-
-type Edit = readonly [file: string, written: string, instead: string]
-
-/** The right set with edits (an empty `written`: the whole file, or its end), checked; with paths relative to the set. */
-async function told(edits: readonly Edit[], env: Readonly<Record<string, string>> = {}): Promise<string[]> {
-  const root = mkdtempSync(join(tmpdir(), 'gateway-mistakes-'))
-  roots.push(root)
-  const files = { ...right }
-  for (const [file, written, instead] of edits) {
-    const before = files[file]
-    if (written !== '') expect(before).toContain(written)
-    files[file] = written === '' ? (before ?? '') + instead : (before ?? '').replace(written, () => instead)
-  }
-  for (const [file, text] of Object.entries(files)) {
-    mkdirSync(dirname(join(root, file)), { recursive: true })
-    writeFileSync(join(root, file), text)
-    if (file.startsWith('secrets/')) chmodSync(join(root, file), file.endsWith('open') ? 0o644 : 0o600)
-  }
-  const { out } = await callCommand(['check', '--json', '--config', join(root, config)], {
-    RUNNER_KEY: 'cog_runner',
-    ...env,
-  })
-  // The answer of the command, as the other suites of the contract read it.
-  const { diagnostics } = JSON.parse(out) as {
-    diagnostics: { file: string; line: number; column: number; severity: string; message: string }[]
-  }
-  return diagnostics.map(({ file, line, column, severity, message }) =>
-    `${file}:${line}:${column}: ${severity === 'warning' ? 'warning: ' : ''}${message}`.replaceAll(`${root}/`, ''),
-  )
-}
 
 const secretFile: Edit = [keys, '{ env: RUNNER_KEY }', '{ file: ../secrets/runner }']
 const secondKey = right[keys]?.replace('keys:\n', '').replace('runner', 'second') ?? ''

@@ -9,13 +9,20 @@ export interface ListenAddress {
   readonly port: number
 }
 
+/** What a URL of the configuration looks like: https, or http to loopback. */
+export const urlForm =
+  /^([Hh][Tt][Tt][Pp][Ss]:\/\/[^/?#\\@\s]+|[Hh][Tt][Tt][Pp]:\/\/(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?)([/?][^#\\\s]*)?$/
+    .source
+
+const listenPattern = /^(?:(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):)?(\d{1,5})$/
+/** What an address to listen on looks like. */
+export const listenTextForm = listenPattern.source
 const listenForm = 'write host:port like 0.0.0.0:8080, "[::1]:8080" (in quotes), or a port alone'
 
 /** `host:port`, `[address]:port`, or a port alone, which means the given host. */
 export function parseListen(defaultHost: string): (text: string) => Parsed<ListenAddress> {
   return (text) => {
-    const [, bracketed, plain, digits = ''] =
-      /^(?:(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):)?(\d{1,5})$/.exec(text) ?? []
+    const [, bracketed, plain, digits = ''] = listenPattern.exec(text) ?? []
     const port = Number(digits)
     if (digits === '') {
       const meant = /^(?:[a-z]+:\/\/)?((?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]*):\d{1,5})\/?$/
@@ -53,6 +60,9 @@ export function parseUpstream(text: string): Parsed<UpstreamAddress> {
     }
   return { value: { origin: url.value.origin, pathPrefix: path } }
 }
+
+/** What the origin looks like: it ends before the paths of the API begin. */
+export const originForm = `^(?!.*/v\\d+[0-9a-z]*/?$)${urlForm.slice(1)}`
 
 /** The beginning of the API's own paths: a version, and what may follow it. */
 const apiPath = /\/v\d+(?:(?:alpha|beta)\d*)?(?:\/(?:organizations|enterprise|self|sessions)(?:\/.*)?)?$/i

@@ -3,7 +3,7 @@
 
 import { z } from 'zod'
 import type { Diagnostic } from '../../config/diagnostics.ts'
-import { text } from '../../config/fields.ts'
+import { oneKeyOf, text } from '../../config/fields.ts'
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
 
 export interface DevinUserEntry {
@@ -32,6 +32,7 @@ const entry = z
   .refine(({ email, subject }) => (email === undefined) !== (subject === undefined), {
     error: 'say either "email" or "subject"',
   })
+  .meta(oneKeyOf('email', 'subject'))
 
 /** Schema of `devin-users.yaml`. */
 export const devinUsersSchema = z

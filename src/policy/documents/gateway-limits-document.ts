@@ -1,7 +1,7 @@
 // Shape of policies/limits.yaml: the limits of all teams together, which protect the upstream. Validator, type and reader.
 
 import { z } from 'zod'
-import { duration, text } from '../../config/fields.ts'
+import { duration, word } from '../../config/fields.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
 import { organizationId } from './document-fields.ts'
@@ -44,7 +44,7 @@ const organizationBudgets = z
 const limits = z.strictObject({
   ...limitFields,
   operations: z
-    .record(text(), z.strictObject(limitFields).describe('Limits of this group of operations.'))
+    .record(word('allowed'), z.strictObject(limitFields).describe('Limits of this group of operations.'))
     .default({})
     .describe('Limits of groups of operations, by operation id, pattern or permission.'),
   queue: z

@@ -90,12 +90,15 @@ const fieldRule = z
   .refine((rule) => Object.values(rule).some((bound) => bound !== undefined), {
     error: 'a rule must set at least one bound',
   })
+  .meta({ minProperties: 1 })
 
 const subjects = (what: string) => z.union([z.literal('all'), oneOrSeveral(what)])
 
 const guardrail = z.strictObject({
   id: id().describe('Name of the guardrail; stands in every refusal it makes.'),
-  on: oneOrSeveral('operation', true).describe('Operation ids of the catalogue, or patterns of them.'),
+  on: oneOrSeveral('operation', { isNeeded: true, words: 'operations' }).describe(
+    'Operation ids of the catalogue, or patterns of them.',
+  ),
   teams: subjects('team').prefault('all').describe('Teams it binds.'),
   apps: subjects('app').prefault('all').describe('Apps it binds.'),
   grants: z
@@ -125,6 +128,7 @@ const guardrail = z.strictObject({
     .refine((response) => Object.keys(response).length > 0, {
       error: 'say what is filtered: filter_items_by or fields',
     })
+    .meta({ minProperties: 1 })
     .optional()
     .describe('What is taken out of answers.'),
   mode: z

@@ -2,7 +2,7 @@
 
 import { z } from 'zod'
 import type { Diagnostic } from '../../config/diagnostics.ts'
-import { id, oneOrSeveral, text, textAt, withoutTwins } from '../../config/fields.ts'
+import { id, oneKeyOf, oneOrSeveral, text, textAt, withoutTwins } from '../../config/fields.ts'
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
 import type { ConditionDocument } from '../model/condition.ts'
 import { organizationId } from './document-fields.ts'
@@ -49,7 +49,7 @@ const about = z
       .default('all')
       .describe('Teams it speaks of: `all`, names, or `{ except: [name] }`.'),
     callers: callerCondition.optional().describe('Only callers of these teams for whom all attributes match.'),
-    do: oneOrSeveral('operation')
+    do: oneOrSeveral('operation', { words: 'allowed' })
       .optional()
       .describe('Operation ids, patterns of them, or permission names. Default: every operation.'),
     write: z.boolean().optional().describe('`true`: only writes; `false`: only reads.'),
@@ -67,9 +67,12 @@ const about = z
     key: z
       .strictObject({
         scope: z.enum(['organization', 'enterprise']).optional().describe('Scope of the key that would be used.'),
-        permissions: oneOrSeveral('permission').optional().describe('The key holds one of these permissions.'),
+        permissions: oneOrSeveral('permission', { words: 'permissions' })
+          .optional()
+          .describe('The key holds one of these permissions.'),
       })
       .refine((key) => Object.keys(key).length > 0, { error: 'say what the key is: scope or permissions' })
+      .meta({ minProperties: 1 })
       .optional()
       .describe('Only requests that would be sent with such a key.'),
   })
@@ -88,6 +91,7 @@ const invariant = z
   .refine(({ never, always }) => (never === undefined) !== (always === undefined), {
     error: 'an invariant says either `never` or `always`',
   })
+  .meta(oneKeyOf('never', 'always'))
 
 /** Schema of `invariants.yaml`. */
 export const invariantsSchema = z

@@ -3,7 +3,7 @@
 import path from 'node:path'
 import { z } from 'zod'
 import type { Diagnostic } from '../../config/diagnostics.ts'
-import { id, text, textAt, withoutTwins } from '../../config/fields.ts'
+import { id, oneKeyOf, text, textAt, where, withoutTwins, word } from '../../config/fields.ts'
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
 import type { SecretReference } from '../../keys/key.ts'
 import { organizationId } from './document-fields.ts'
@@ -31,6 +31,8 @@ export interface KeysDocument {
   readonly keys: readonly KeyDocument[]
 }
 
+const isoDate =
+  /^(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))(?:T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,3})?Z)?$/
 const secretForm = 'write { env: NAME } or { file: PATH }'
 
 const secret = z
@@ -42,7 +44,7 @@ const secret = z
         .optional()
         .describe('Environment variable that holds the value.'),
       file: text()
-        .refine((file) => !file.startsWith('~'), '"~" is not replaced: write the whole path')
+        .regex(/^(?!~)/, '"~" is not replaced: write the whole path')
         .optional()
         .describe('File that holds the value, relative to this file; one final line break is dropped.'),
     },
@@ -57,6 +59,7 @@ const secret = z
   .refine((reference) => (reference.env === undefined) !== (reference.file === undefined), {
     error: `a secret has exactly one source: ${secretForm}`,
   })
+  .meta(oneKeyOf('env', 'file'))
   .transform((reference): SecretReference =>
     reference.env === undefined ? { file: reference.file ?? '' } : { env: reference.env },
   )
@@ -66,7 +69,7 @@ const key = z
     id: id().describe('Name of the key: the handle that stands in records and in the inventory.'),
     scope: z.enum(['organization', 'enterprise']).describe('Where the service user lives.'),
     organization: organizationId().optional().describe('The one organization of an organization key.'),
-    permissions: z.array(text()).describe('Permissions of the service user, by their Devin names.'),
+    permissions: z.array(word('permissions')).describe('Permissions of the service user, by their Devin names.'),
     secret: secret.describe('Where the value comes from; never the value.'),
     serves_organizations: z
       .union([
@@ -78,12 +81,22 @@ const key = z
     expires: z
       .string()
       .refine(isIsoDate, { error: 'must be a date like 2027-01-31, or a date and time like 2027-01-31T12:00:00Z' })
+      .meta({ pattern: isoDate.source, title: 'date', examples: ['2027-01-31', '2027-01-31T12:00:00Z'] })
       .optional()
       .describe(
         'End of life of the key in UTC: a date (its last day), or a date and time. From then on it is not used.',
       ),
   })
   .superRefine(checkScope, { when: ({ value }) => typeof value === 'object' && value !== null })
+  .meta({
+    allOf: [
+      where('scope', 'organization', {
+        required: ['organization'],
+        properties: { serves_organizations: { const: 'none' } },
+      }),
+      where('scope', 'enterprise', { properties: { organization: false } }),
+    ],
+  })
 
 /** Schema of `keys.yaml`. */
 export const keysSchema = z
@@ -151,7 +164,7 @@ function checkScope(written: ScopeFields, context: z.core.$RefinementCtx): void 
 }
 
 function isIsoDate(written: string): boolean {
-  const [, date] = /^(\d{4}-\d\d-\d\d)(T\d\d:\d\d:\d\d(\.\d{1,3})?Z)?$/.exec(written) ?? []
+  const [, date] = isoDate.exec(written) ?? []
   const ms = Date.parse(written)
   // Date.parse reads 30 February as 2 March; the way back shows it.
   return date !== undefined && !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(date)

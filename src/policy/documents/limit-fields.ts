@@ -2,8 +2,9 @@
 // `{ hard: 500/month, soft: 400/month }`, `10`.
 
 import { z } from 'zod'
-import { rate, textAs } from '../../config/fields.ts'
-import { parseRate, type Rate } from '../../config/units.ts'
+import { rate, textAs, type Words } from '../../config/fields.ts'
+import { didYouMean } from '../../config/nearest.ts'
+import { calendarRateForm, parseRate, type Rate } from '../../config/units.ts'
 
 /** Limits of one scope: a team, an app of it, all teams together. An absent limit is none. */
 export interface LimitsDocument {
@@ -75,15 +76,19 @@ export const limitsMode = () =>
 export const timeZone = () =>
   z
     .string()
-    .refine(isTimeZone, { error: 'must be the name of a time zone, like UTC or Europe/Berlin' })
+    .refine(isTimeZone, { error: ({ input }) => unknownTimeZone(input) })
+    .meta({ words: 'time-zones' satisfies Words })
     .default('UTC')
     .describe('Time zone whose midnight turns days, weeks and months; those of ACUs turn at 08:00 UTC.')
 
 /** So many in a window of the calendar. */
 export const calendarRate = (what: string) =>
-  textAs((text) => parseRate(text, 'month')).refine(({ calendar }) => calendar !== null, {
-    error: `${what} needs a window of the calendar: write day, week or month, like 50/day or 500/month`,
-  })
+  textAs((text) => parseRate(text, 'month'), { pattern: calendarRateForm }).refine(
+    ({ calendar }) => calendar !== null,
+    {
+      error: `${what} needs a window of the calendar: write day, week or month, like 50/day or 500/month`,
+    },
+  )
 
 const bothBounds = {
   error: 'name a hard bound, a soft one, or both: without one nothing is bounded',
@@ -185,6 +190,14 @@ function budgetOf(written: Written): BudgetDocument | null {
 
 function amountOf(bound: Rate | number | undefined): number | null {
   return bound === undefined ? null : typeof bound === 'number' ? bound : bound.amount
+}
+
+/** With the nearest name, also where only its city was written. */
+function unknownTimeZone(written: unknown): string {
+  const names = Intl.supportedValuesOf('timeZone')
+  const text = typeof written === 'string' ? written : ''
+  const city = names.find((name) => name.toLowerCase().endsWith(`/${text.toLowerCase().replaceAll(' ', '_')}`))
+  return `must be the name of a time zone, like UTC or Europe/Berlin${city === undefined ? didYouMean(text, names) : `; did you mean "${city}"?`}`
 }
 
 function isTimeZone(name: string): boolean {

@@ -1,7 +1,17 @@
 // Shape of a team's policy file: validator, type and reader. What its words mean is found in compile/.
 
 import { z } from 'zod'
-import { claimPath, claimValues, duration, id, oneOrSeveral, text, textAt, withoutTwins } from '../../config/fields.ts'
+import {
+  claimPath,
+  claimValues,
+  duration,
+  id,
+  oneOrSeveral,
+  text,
+  textAt,
+  withoutTwins,
+  word,
+} from '../../config/fields.ts'
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { didYouMean } from '../../config/nearest.ts'
@@ -95,6 +105,7 @@ export const callerCondition = z
   .refine(({ claims, ...others }) => Object.keys({ ...others, ...claims }).length > 0, {
     error: `a condition must name at least one of ${conditionAttributes.join(', ')}: an empty one would match everybody`,
   })
+  .meta({ minProperties: 1 })
   .refine(({ actor, delegated }) => actor === undefined || delegated !== false, {
     error: 'with `delegated: false` no actor can match: remove one of the two',
   })
@@ -107,7 +118,7 @@ const member = callerCondition.refine(
 const grant = z.strictObject({
   id: id().describe('Name of the grant, unique in the team; stands in every record of a decision it made.'),
   allow: z
-    .array(text())
+    .array(word('allowed'))
     .min(1, 'a grant must allow something: permission names or operation ids')
     .describe(
       'Devin permission names, operation ids of the catalogue, or patterns: `*` is one segment, a final `*` all that follow.',
@@ -142,7 +153,7 @@ const limits = z.strictObject({
     .optional()
     .describe('Limits that every caller of the team has for itself.'),
   operations: z
-    .record(text(), z.strictObject(limitFields).describe('Limits of this group of operations.'))
+    .record(word('allowed'), z.strictObject(limitFields).describe('Limits of this group of operations.'))
     .default({})
     .describe('Limits of groups of operations, by operation id, pattern or permission.'),
   cached: z

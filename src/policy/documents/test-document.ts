@@ -2,7 +2,7 @@
 
 import { z } from 'zod'
 import type { Diagnostic } from '../../config/diagnostics.ts'
-import { id, oneOrSeveral, text, textAs } from '../../config/fields.ts'
+import { id, oneOrSeveral, text, textAs, where, word } from '../../config/fields.ts'
 import { quoted, type Parsed } from '../../config/units.ts'
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
 
@@ -59,12 +59,16 @@ const caller = z.strictObject({
   devin_user_id: text().optional().describe("The caller's user at Devin, in place of its member list."),
 })
 
+const requestLine = /^[A-Z]+ \/\S*$/
+
 const testCase = z
   .strictObject({
-    do: textAs(parseRequestLine).describe('Method and path, as a caller would send them: GET /v3/self.'),
+    do: textAs(parseRequestLine, { pattern: requestLine.source }).describe(
+      'Method and path, as a caller would send them: GET /v3/self.',
+    ),
     body: z.unknown().optional().describe('JSON body of the request.'),
     expect: z.enum(['allow', 'deny']).describe('The decision that is right.'),
-    reason: text().optional().describe('Reason code of the denial.'),
+    reason: word('reasons').optional().describe('Reason code of the denial.'),
     grant: id().optional().describe('The grant that must have allowed it.'),
     warn: id()
       .optional()
@@ -92,6 +96,12 @@ const testCase = z
     },
     { when: ({ value }) => typeof value === 'object' && value !== null },
   )
+  .meta({
+    allOf: [
+      where('expect', 'allow', { properties: { reason: false } }),
+      where('expect', 'deny', { properties: { grant: false, key: false } }),
+    ],
+  })
 
 /** Schema of `*.test.yaml`. */
 export const testsSchema = z
@@ -118,6 +128,6 @@ export function readTests(
 }
 
 function parseRequestLine(written: string): Parsed<string> {
-  if (/^[A-Z]+ \/\S*$/.test(written)) return { value: written }
+  if (requestLine.test(written)) return { value: written }
   return { error: `${quoted(written)} is not a request: write a method, one space and a path, like GET /v3/self` }
 }
