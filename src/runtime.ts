@@ -60,7 +60,7 @@ export async function startGateway(options: GatewayOptions) {
   })
   const app = await createGatewayApp({
     stages,
-    ownPages: { devinUsers, limiter, attempts, budgeting, now },
+    ownPages: { devinUsers, limiter, attempts, budgeting, keyState: (key) => keyring.stateOf(key), now },
     recorder: createRecorder(sinks, instruments, now, monotonic),
     policy: () => policies.current,
     now: monotonic,

@@ -10,7 +10,7 @@ export async function readInput(name: string, most: number): Promise<string> {
   try {
     return await collect(file.createReadStream({ autoClose: false }), name, most)
   } catch (error) {
-    throw plain(name, error)
+    throw plainError(name, error)
   } finally {
     await file.close()
   }
@@ -20,7 +20,7 @@ async function openFile(name: string): Promise<FileHandle> {
   try {
     return await open(name)
   } catch (error) {
-    throw plain(name, error)
+    throw plainError(name, error)
   }
 }
 
@@ -41,7 +41,8 @@ const reasons: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
 }
 
-function plain(name: string, error: unknown): Error {
+/** The error of reading a file as a sentence that names it. */
+export function plainError(name: string, error: unknown): Error {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   const reason = reasons[code]
   if (reason !== undefined) return new Error(`${name} cannot be read: ${reason}`)

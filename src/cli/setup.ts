@@ -1,4 +1,4 @@
-// What several commands need before they can begin: configuration, catalogue, policies, and a caller to ask about.
+// What several commands need before they can begin: configuration, catalogue, policies.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
@@ -9,8 +9,6 @@ import { policyFolderProblem } from '../config/checks.ts'
 import { loadConfig, outlineOf, type LoadedConfig } from '../config/load.ts'
 import type { Config } from '../config/load.ts'
 import { readText } from '../config/values/files.ts'
-import { didYouMean } from '../config/nearest.ts'
-import type { TestPrincipalDocument } from '../policy/documents/document.ts'
 import {
   loadPolicies,
   ownConnections,
@@ -18,12 +16,9 @@ import {
   type LoadedPolicies,
   type LoadOptions,
 } from '../policy/loading/load.ts'
-import type { PolicySet } from '../policy/model/policy-set.ts'
 import { loadSandboxConfig, noSurroundings } from '../sandbox/configuration.ts'
 import { runningSandboxes, sandboxOf } from '../sandbox/state-folder.ts'
-import { UsageError } from './usage.ts'
 import type { Invocation } from './invocation.ts'
-import type { Condition } from '../policy/model/condition.ts'
 
 /** Root of the package: the sample configuration and policies lie there. */
 export const packageRoot = fileURLToPath(new URL('../..', import.meta.url))
@@ -39,14 +34,6 @@ export const configOption = {
 } as const
 export const policiesOption = {
   policies: { type: 'string', help: "policy directory instead of the configuration's" },
-} as const
-export const callerOptions = {
-  team: { type: 'string', help: 'a member of this team, with the attributes of its first members entry' },
-  sub: { type: 'string', help: "the caller's subject" },
-  email: { type: 'string', help: "the caller's e-mail address" },
-  app: { type: 'string', help: 'the calling application' },
-  actor: { type: 'string', help: 'who acts for the subject' },
-  group: { type: 'string', multiple: true, help: 'a group of the caller; repeatable' },
 } as const
 
 /** The configuration file a command works on. */
@@ -161,65 +148,4 @@ async function addOtherProblems(invocation: Invocation, error: unknown): Promise
     (other: unknown) => (other instanceof Refused ? other.diagnostics : []),
   )
   throw new Refused([...error.diagnostics, ...problems])
-}
-
-/**
- * The caller a command asks about; without `--sub` and a team that says so, a developer of the team or app. Throws a usage
- * error for an unknown team.
- */
-export function callerFrom(invocation: Invocation, policy: PolicySet): TestPrincipalDocument & { subject: string } {
-  const id = invocation.option('team')
-  const groups = [...invocation.list('group')]
-  let app = invocation.option('app')
-  const attributes: {
-    subject?: string
-    email?: string
-    issuer?: string
-    actor?: string
-    claims?: Record<string, unknown>
-  } = {}
-  if (id !== null) {
-    const team = policy.team(id)
-    if (team === null)
-      throw new UsageError(
-        `unknown team "${id}"${didYouMean(
-          id,
-          policy.teams.map((each) => each.id),
-        )}`,
-      )
-    const entry = memberEntry(team.members, app)
-    groups.unshift(...(first(entry.groups) ?? []))
-    app ??= first(entry.app)?.[0] ?? null
-    const subject = first(entry.subject)?.[0]
-    const email = first(entry.email)?.[0]
-    const actor = first(entry.actor)?.[0] ?? (entry.delegated === true ? 'some-actor' : undefined)
-    if (subject !== undefined) attributes.subject = subject
-    const issuer = first(entry.issuer)?.[0]
-    if (email !== undefined) attributes.email = email
-    if (actor !== undefined) attributes.actor = actor
-    if (issuer !== undefined) attributes.issuer = issuer
-    if (entry.claims.size > 0)
-      attributes.claims = Object.fromEntries([...entry.claims].map(([path, values]) => [path, [...values][0]]))
-  }
-  return {
-    ...attributes,
-    subject: invocation.option('sub') ?? attributes.subject ?? `${id ?? app ?? 'some'}-developer`,
-    ...(invocation.option('email') === null ? {} : { email: invocation.option('email') ?? '' }),
-    ...(invocation.option('actor') === null ? {} : { actor: invocation.option('actor') ?? '' }),
-    groups,
-    ...(app === null ? {} : { app }),
-  }
-}
-
-/** The entry that matches a named app, else the first one. */
-function memberEntry(members: readonly Condition[], app: string | null): Condition {
-  const fitting = app === null ? undefined : members.find((condition) => condition.app?.has(app) === true)
-  const entry = fitting ?? members[0]
-  // Policies with a team without members are refused when they are read.
-  if (entry === undefined) throw new UsageError('the team has no members')
-  return entry
-}
-
-function first(values: ReadonlySet<string> | null): string[] | null {
-  return values === null ? null : [...values].slice(0, 1)
 }

@@ -212,6 +212,11 @@ export function createKeyring(options: KeyringOptions) {
         return 'set-aside'
       return { handle: entry.handle, version: entry.version, secret: entry.secret }
     },
+    /** What `open` would say of the key, without its value. */
+    stateOf(handle: KeyHandle): 'ready' | 'set-aside' | 'expired' | 'replaced' {
+      const found = this.open(handle)
+      return typeof found === 'string' ? found : 'ready'
+    },
     /** Notes that a call used the version, for the inventory of used and unused permissions. */
     used(handle: KeyHandle, permissions: readonly string[]): void {
       const entry = entries.get(handle.id)

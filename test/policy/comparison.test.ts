@@ -102,6 +102,30 @@ describe('a right', () => {
     expect(creates).not.toContain('gained all members org.sessions.create create_as_user_id org-b')
   })
 
+  test('is lost where a grant holds in fewer organizations, and nothing changes where it only warns', () => {
+    const narrowed = changed((text) =>
+      text.replace('allow: [ViewOrgSessions]', 'allow: [ViewOrgSessions], organizations: [org-a]'),
+    )
+    expect(new Set(narrowed.changes.map(({ change, organization }) => `${change} ${organization}`))).toEqual(
+      new Set(['lost org-b']),
+    )
+    // Behind no fence only the grant names the organization.
+    const all = { ...base, 'teams/payments.yaml': team.replace('[org-a, org-b]', 'all') }
+    const one = {
+      ...all,
+      'teams/payments.yaml': (all['teams/payments.yaml'] ?? '').replace(
+        'allow: [ViewOrgSessions]',
+        'allow: [ViewOrgSessions], organizations: [org-new]',
+      ),
+    }
+    expect(new Set(comparisonData(compare(all, one)).changes.map(({ organization }) => organization))).not.toContain(
+      'org-new',
+    )
+    expect(
+      changed((text) => text.replace('allow: [ViewOrgSessions]', 'allow: [ViewOrgSessions], mode: warn')).changes,
+    ).toEqual([])
+  })
+
   test('that another team gives before and after is said to be so', () => {
     const twin =
       'team: twin\nmembers: [{ groups: [eng] }]\norganizations: [org-a]\ngrants: [{ id: own, allow: [ViewOrgSessions] }]\n'

@@ -1,43 +1,192 @@
 // `explain`: a decision step by step, with the grant, the key and the nearest miss.
 
-import { explain, type Explanation } from '../../policy/tools/explain.ts'
+import { resolve } from 'node:path'
+import type { Config } from '../../config/load.ts'
+import { isExpired } from '../../keys/expiry.ts'
+import { explain, type ExplainedRequest } from '../../policy/tools/explain.ts'
+import { withRefusal, withSteps, type Explanation } from '../../policy/tools/explanation.ts'
 import { parseCheckedBody, type CheckedBody } from '../../policy/decision/checked-body.ts'
 import { StrictJsonError } from '../../json/strict-json-error.ts'
+import type { Principal } from '../../identity/principal.ts'
+import type { PolicySet } from '../../policy/model/policy-set.ts'
+import { readWritten } from '../../policy/requests/written-request.ts'
+import { replayOf, type RecordedDecision } from '../../policy/tools/replay.ts'
 import { principalFrom } from '../../policy/tools/suite.ts'
+import { callerFrom, callerOptions } from '../callers/caller.ts'
+import { findDecision } from '../callers/decision-log.ts'
+import { readToken, type ReadToken } from '../callers/token.ts'
+import { readInput } from '../input.ts'
 import type { Command, Invocation } from '../invocation.ts'
-import { callerFrom, callerOptions, configOption, loadSetup, policiesOption, readRunningConfig } from '../setup.ts'
+import { configOption, loadSetup, policiesOption, readRunningConfig, type Setup } from '../setup.ts'
 import { painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
 
 export const explainCommand: Command = {
   usage:
-    'explain --team T [--app A] [--actor A] [--group G]… METHOD PATH [--body JSON] [--devin-user ID] [--policies DIR]',
+    'explain (--team T | --token FILE|- | --decision ID [--log FILE]…) [--app A] [--group G]… [--issuer I] [--claim NAME=VALUE]… [METHOD] PATH|OPERATION [--organization O] [--body JSON] [--devin-user ID] [--policies DIR]',
   summary: 'show how a call would be decided, which key would be used, and what is nearest when it is denied',
-  positionals: 2,
+  positionals: 100,
   options: {
     ...callerOptions,
     ...configOption,
     ...policiesOption,
+    token: { type: 'string', help: 'a file with the token of the caller, or - for standard input' },
+    decision: { type: 'string', help: 'id of a recorded decision, which is explained again' },
+    log: { type: 'string', multiple: true, help: 'decision log to look in (default: that of the configuration)' },
+    organization: { type: 'string', help: 'the organization that the operation is about' },
     body: { type: 'string', help: 'JSON body of the call' },
     'devin-user': { type: 'string', help: "the caller's user at Devin, in place of its member list" },
   },
   async run(invocation) {
-    const [method, target, ...rest] = invocation.positionals
-    if (method === undefined || target === undefined || rest.length > 0)
-      throw new UsageError('say a method and a path: explain --team payments GET /v3/self')
-    const { loaded } = await loadSetup(invocation, { read: readRunningConfig, tests: 'ignored' })
-    const principal = principalFrom(callerFrom(invocation, loaded.policy))
-    const id = invocation.option('devin-user')
-    const found = explain(loaded.policy, principal, {
-      method: method.toUpperCase(),
-      target,
-      body: bodyOf(invocation),
-      devinUser: id === null ? undefined : { id },
-    })
-    if (invocation.json) invocation.print(JSON.stringify(found))
-    else print(invocation, found)
-    return found.effect === 'allow' ? 0 : 1
+    refuseConflicts(invocation)
+    if (invocation.option('decision') === null && wordsOf(invocation).length === 0) throw new UsageError(howToAsk)
+    const setup = await loadSetup(invocation, { read: readRunningConfig, tests: 'ignored' })
+    const decision = invocation.option('decision')
+    return decision === null
+      ? await explainWritten(invocation, setup)
+      : await explainRecorded(invocation, setup, decision)
   },
+}
+
+const howToAsk = 'say a method and a path: explain --team payments GET /v3/self'
+
+/** With a decision all words are files: a shell expands `--log decisions*.ndjson` to several. */
+function wordsOf(invocation: Invocation): readonly string[] {
+  return invocation.positionals
+}
+
+function refuseConflicts(invocation: Invocation): void {
+  const callers = ['team', 'sub', 'email', 'app', 'actor', 'issuer'].filter((name) => invocation.option(name) !== null)
+  const lists = ['group', 'claim'].filter((name) => invocation.list(name).length > 0)
+  const [described] = [...callers, ...lists]
+  for (const name of ['token', 'decision'] as const) {
+    if (invocation.option(name) !== null && described !== undefined)
+      throw new UsageError(`--${name} says who is calling: leave out --${described}`)
+  }
+  if (invocation.option('token') !== null && invocation.option('decision') !== null)
+    throw new UsageError('--decision says who is calling: leave out --token')
+  if (invocation.option('decision') === null && invocation.list('log').length > 0)
+    throw new UsageError('--log is where --decision ID is looked for: say which decision')
+}
+
+async function explainWritten(invocation: Invocation, { config, loaded }: Setup): Promise<number> {
+  const { policy } = loaded
+  const token = await tokenOf(invocation, config)
+  const principal = token === null ? principalFrom(callerFrom(invocation, policy, config.issuers)) : token.principal
+  const said = invocation.option('organization')
+  const [team] = principal === null ? [] : policy.teamsOf(principal)
+  const organization = said ?? team?.defaultOrganization ?? null
+  const written = readWritten(policy.catalogue, wordsOf(invocation), { organization, isSaid: said !== null })
+  if (typeof written === 'string') throw new UsageError(written)
+  const notes = [...issuerNotes(invocation, config, principal), ...written.notes]
+  const body = bodyOf(invocation)
+  const found = written.requests.map((request) => {
+    const asked = { ...request, body, ...devinUserOf(invocation) }
+    return explainFor(policy, principal, asked, token)
+  })
+  const [only] = found
+  if (only !== undefined && found.length === 1) return printOne(invocation, withSteps(only, notes.map(note)))
+  return printList(invocation, found, notes)
+}
+
+function note(text: string): Explanation['steps'][number] {
+  return { stage: 'note', ok: true, text }
+}
+
+async function tokenOf(invocation: Invocation, config: Config): Promise<ReadToken | null> {
+  const file = invocation.option('token')
+  return file === null ? null : await readToken(await readInput(file, 65_536), config.issuers, Date.now)
+}
+
+/** The explanation, with what the gateway checks before it and after it. */
+function explainFor(
+  policy: PolicySet,
+  principal: Principal | null,
+  request: ExplainedRequest,
+  token: ReadToken | null,
+): Explanation {
+  const problem = token?.problem ?? null
+  if (principal === null) {
+    if (problem === null) throw new Error('nobody is asked about')
+    return withRefusal(null, policy, request, problem)
+  }
+  const found = explain(policy, principal, request)
+  const steps = token === null || token.note === null ? [] : [note(token.note)]
+  if (problem !== null) return withSteps(withRefusal(found, policy, request, problem), steps)
+  const key = policy.keys.find(({ id }) => id === found.key)
+  if (found.effect === 'deny' || key === undefined || !isExpired(key, Date.now())) return withSteps(found, steps)
+  const text = `the key ${key.id} has ended, by what the inventory says of it; no stronger key takes its place`
+  return withSteps(
+    {
+      ...found,
+      effect: 'deny',
+      reason: 'key-expired',
+      problem: 'key-unavailable',
+      detail: text,
+      steps: [...found.steps, { stage: 'key', ok: false, text }],
+    },
+    steps,
+  )
+}
+
+/** Tokens of an issuer that is not configured are refused, whatever the policies say of it. */
+function issuerNotes(invocation: Invocation, { issuers }: Config, principal: Principal | null): readonly string[] {
+  if (principal === null || invocation.option('token') !== null) return []
+  const known = issuers.map(({ issuer }) => issuer)
+  if (!known.includes(principal.issuer))
+    return [
+      `the gateway refuses every token of the issuer ${principal.issuer}: the configuration knows ${known.join(', ')}`,
+    ]
+  return known.length > 1 && invocation.option('issuer') === null
+    ? [`as a caller of the issuer ${principal.issuer}: --issuer says another one`]
+    : []
+}
+
+function devinUserOf(invocation: Invocation): Pick<ExplainedRequest, 'devinUser'> {
+  const id = invocation.option('devin-user')
+  return { devinUser: id === null ? undefined : { id } }
+}
+
+async function explainRecorded(invocation: Invocation, { config, loaded }: Setup, id: string): Promise<number> {
+  const { policy } = loaded
+  const named = [...invocation.list('log'), ...wordsOf(invocation)]
+  const { decisions } = config.records
+  const files = named.length > 0 ? named : decisions === 'stdout' || decisions === 'stderr' ? [] : [decisions]
+  if (files.length === 0)
+    throw new UsageError('say where the decision is recorded: --log decisions.ndjson, or --log - for standard input')
+  const record = await findDecision(
+    id,
+    files.map((file) => (file === '-' ? file : resolve(file))),
+  )
+  const replay = replayOf(policy, record)
+  if (typeof replay === 'string') throw new Error(`the decision ${record.decision_id} cannot be made again: ${replay}`)
+  const found = explain(policy, replay.principal, { ...replay.request, ...devinUserOf(invocation) })
+  const differences = differencesOf(record, found)
+  const steps = [note(recordedText(record)), ...replay.missing.map((what) => note(`the record does not hold ${what}`))]
+  const verdict =
+    differences.length === 0 ? 'now decided in the same way' : `now decided otherwise: ${differences.join('; ')}`
+  const again = withSteps(found, [...steps, note(verdict)])
+  const more = { recorded: record, same: differences.length === 0, missing: replay.missing }
+  return printOne(invocation, again, more)
+}
+
+function recordedText({ time, effect, reason, team, grant, key, policy_revision: revision }: RecordedDecision): string {
+  const by = [
+    grant === null || grant === undefined ? null : `grant ${grant}`,
+    team === null || team === undefined ? null : `team ${team}`,
+  ]
+  const who = by.filter((each) => each !== null).join(' of ')
+  return `recorded at ${time}: ${effect} (${reason})${who === '' ? '' : ` by ${who}`}${key === null || key === undefined ? '' : `, with key ${key}`}, under policy revision ${revision ?? 'unknown'}`
+}
+
+function differencesOf(record: RecordedDecision, found: Explanation): readonly string[] {
+  if (record.effect !== found.effect && found.problem !== 'key-unavailable')
+    return [`${record.effect} (${record.reason}) then, ${found.effect} (${found.reason}) now`]
+  return (['reason', 'team', 'grant', 'key'] as const).flatMap((name) => {
+    const [then, now] = [record[name] ?? null, found[name]]
+    if (then === now || (name === 'reason' && found.problem === 'key-unavailable')) return []
+    return [`${name} ${then ?? 'none'} then, ${now ?? 'none'} now`]
+  })
 }
 
 function bodyOf(invocation: Invocation): CheckedBody | null {
@@ -50,13 +199,48 @@ function bodyOf(invocation: Invocation): CheckedBody | null {
   }
 }
 
-function print(invocation: Invocation, found: Explanation): void {
-  const paint = painter(invocation.out, invocation.env)
-  for (const { stage, ok, text } of found.steps) {
-    const mark = stage === 'shadow' ? paint('dim', '·') : ok ? paint('green', '✓') : paint('red', '✗')
-    invocation.print(`${mark} ${stage.padEnd(9)} ${text}`)
+const quiet: ReadonlySet<string> = new Set(['shadow', 'note', 'owner', 'limit'])
+
+function printOne(invocation: Invocation, found: Explanation, more: object = {}): number {
+  if (invocation.json) invocation.print(JSON.stringify({ ...found, ...more }))
+  else {
+    const paint = painter(invocation.out, invocation.env)
+    for (const { stage, ok, text } of found.steps) {
+      const mark = !ok
+        ? paint('red', '✗')
+        : quiet.has(stage)
+          ? paint('dim', '·')
+          : stage === 'warn'
+            ? paint('yellow', '!')
+            : paint('green', '✓')
+      invocation.print(`${mark} ${stage.padEnd(9)} ${text}`)
+    }
+    if (found.nearest !== null) invocation.print(`${paint('yellow', '→')} ${'nearest'.padEnd(9)} ${found.nearest}`)
+    invocation.print(`${verdictOf(invocation, found)} (${found.reason}), policy revision ${found.policy_revision}`)
   }
-  if (found.nearest !== null) invocation.print(`${paint('yellow', '→')} ${'nearest'.padEnd(9)} ${found.nearest}`)
-  const verdict = found.effect === 'allow' ? paint('green', 'allow') : paint('red', 'deny')
-  invocation.print(`${verdict} (${found.reason}), policy revision ${found.policy_revision}`)
+  return found.effect === 'allow' ? 0 : 1
+}
+
+function verdictOf(invocation: Invocation, { effect }: Explanation): string {
+  const paint = painter(invocation.out, invocation.env)
+  return effect === 'allow' ? paint('green', 'allow') : paint('red', 'deny')
+}
+
+/** One line for each request. */
+function printList(invocation: Invocation, found: readonly Explanation[], notes: readonly string[]): number {
+  if (invocation.json) invocation.print(JSON.stringify({ notes, explanations: found }))
+  else {
+    for (const text of notes) invocation.print(`· ${'note'.padEnd(9)} ${text}`)
+    for (const each of found) {
+      const { effect, method, path, operation, grant, key, reason } = each
+      const why = effect === 'allow' ? `${grant === null ? reason : `grant ${grant}`}, key ${key ?? 'none'}` : reason
+      const gap = effect === 'allow' ? '' : ' '
+      invocation.print(
+        `${verdictOf(invocation, each)}${gap} ${method.padEnd(6)} ${path} (${operation ?? 'no operation'}): ${why}`,
+      )
+    }
+    const allowed = found.filter(({ effect }) => effect === 'allow').length
+    invocation.print(`${allowed} of ${found.length} allowed; name a method and a path for the steps of one`)
+  }
+  return found.every(({ effect }) => effect === 'allow') ? 0 : 1
 }

@@ -14,7 +14,8 @@ import { createEnding } from '../process.ts'
 import { addressesOf, bannerOf } from '../sandbox/banner.ts'
 import { plainLog } from '../sandbox/plain-log.ts'
 import { firstRequests } from '../sandbox/requests.ts'
-import { callerFrom, callerOptions, loadSetup, packageRoot, packageVersion } from '../setup.ts'
+import { callerFrom, callerOptions } from '../callers/caller.ts'
+import { loadSetup, packageRoot, packageVersion } from '../setup.ts'
 import { painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
 
@@ -54,7 +55,7 @@ export const sandboxCommand: Command = {
     if (json) invocation.print(JSON.stringify(addressesOf(sandbox)))
     else {
       const policy = sandbox.gateway.policy()
-      const requests = firstRequests(policy, (team) => callerFrom(memberOf(invocation, team), policy))
+      const requests = firstRequests(policy, (team) => callerFrom(memberOf(invocation, team), policy, []))
       invocation.print(bannerOf(sandbox, requests, own, painter(invocation.out, env)))
     }
     process.on('SIGHUP', () => void sandbox.gateway.reload('SIGHUP'))
@@ -87,7 +88,7 @@ export const tokenCommand: Command = {
       { ...invocation, option: (name) => (name === 'config' ? file : invocation.option(name)) },
       { read: () => loadSandboxConfig(file, env, noSurroundings), tests: 'ignored' },
     )
-    const caller = callerFrom(invocation, loaded.policy)
+    const caller = callerFrom(invocation, loaded.policy, config.issuers)
     // A configuration without an issuer is refused when it is read.
     const issuer = config.issuers.find((each) => each.issuer === caller.issuer) ?? config.issuers[0]
     const token = await signSandboxToken(

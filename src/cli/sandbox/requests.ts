@@ -4,7 +4,8 @@
 import { sessionCreate, type CacheClass, type Operation } from '../../catalogue/operation.ts'
 import { parseCheckedBody } from '../../policy/decision/checked-body.ts'
 import type { PolicySet, Team } from '../../policy/model/policy-set.ts'
-import { explain, type Explanation } from '../../policy/tools/explain.ts'
+import { explain } from '../../policy/tools/explain.ts'
+import type { Explanation } from '../../policy/tools/explanation.ts'
 import { principalFrom } from '../../policy/tools/suite.ts'
 import type { TestPrincipalDocument } from '../../policy/documents/document.ts'
 

@@ -3,15 +3,13 @@
 import type { FastifyPluginCallback, RouteHandlerMethod } from 'fastify'
 import { Problem, problemKinds, type ProblemKindName } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
-import type { DevinUsers } from '../devin-users.ts'
 import { answerJson, answerProblemPage } from '../responses/own-answer.ts'
-import { hookOf, whenReady, type Stage, type StageResult } from '../stages/stage.ts'
-import { explainPage } from './explain.ts'
+import { hookOf, type Stage, type StageResult } from '../stages/stage.ts'
+import { explainPage, type ExplainParts } from './explain.ts'
 import { describeCaller, type MeParts } from './me.ts'
 
-export interface OwnPagesParts extends MeParts {
+export interface OwnPagesParts extends MeParts, ExplainParts {
   readonly authenticate: Stage
-  readonly devinUsers: DevinUsers
 }
 
 /** Registered under the prefix to which the router sends every target below /gateway/. */
@@ -53,7 +51,7 @@ function answerOwnPage(context: RequestContext, parts: OwnPagesParts): StageResu
     })
   }
   context.ownPage = 'gateway.explain'
-  return whenReady(explainPage(policy, principal, target.query, parts.devinUsers), (found) => show(context, found))
+  return explainPage(policy, principal, target.query, parts).then((found) => show(context, found))
 }
 
 function show(context: RequestContext, value: unknown): StageResult {

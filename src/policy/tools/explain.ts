@@ -16,86 +16,14 @@ import {
   ownerStep,
   warnSteps,
 } from './explain-texts.ts'
+import { nearestOperation } from '../requests/nearest-operation.ts'
+import { refusalWithoutTeam } from '../decision/decide.ts'
+import { answeredItself, withRefusal, type Explanation, type ExplanationStep } from './explanation.ts'
 import { guardrailSteps } from './guardrail-steps.ts'
 import type { DevinUser } from '../guardrails/attributes.ts'
 import type { PolicySet } from '../model/policy-set.ts'
 import { budgetNeedingBound, chargedFor, needsBound, needsBoundText } from '../decision/session-bound.ts'
 import { serializeStrictJson } from '../../json/value.ts'
-
-export interface ExplanationStep {
-  readonly stage:
-    | 'token'
-    | 'path'
-    | 'caller'
-    | 'operation'
-    | 'body'
-    | 'decision'
-    | 'guardrail'
-    | 'warn'
-    | 'shadow'
-    | 'response'
-    | 'key'
-    | 'limit'
-    | 'budget'
-    | 'owner'
-    | 'note'
-  readonly ok: boolean
-  readonly text: string
-}
-
-export interface Explanation {
-  readonly effect: 'allow' | 'deny'
-  readonly reason: string
-  /** Kind of the problem that the gateway would answer with; null when it is allowed. */
-  readonly problem: ProblemKindName | null
-  readonly detail: string | null
-  readonly method: string
-  readonly path: string
-  readonly operation: string | null
-  readonly permission: string | null
-  readonly team: string | null
-  readonly grant: string | null
-  /** Who may change what decided; null where the policies name nobody. */
-  readonly owner: string | null
-  readonly contact: string | null
-  readonly organizations: readonly string[]
-  readonly key: string | null
-  readonly nearest: string | null
-  readonly shadow: readonly string[]
-  /** What would be different without a grant in mode `warn`, or with a guardrail in it. */
-  readonly warn: readonly ExplainedWarning[]
-  /** Ids of the guardrails in force that bind the request. */
-  readonly guardrails: readonly string[]
-  /** Values they added. */
-  readonly changes: readonly ExplainedChange[]
-  /** What guardrails take out of the answer; null for nothing. */
-  readonly response: ExplainedFilter | null
-  readonly policy_revision: string
-  readonly steps: readonly ExplanationStep[]
-}
-
-export interface ExplainedWarning {
-  readonly team: string
-  readonly grant: string | null
-  readonly guardrail: string | null
-  readonly effect: string
-  readonly reason: string | null
-}
-
-export interface ExplainedChange {
-  readonly guardrail: string
-  readonly in: 'body' | 'query'
-  readonly place: string
-  /** As JSON. */
-  readonly value: string
-}
-
-export interface ExplainedFilter {
-  readonly guardrails: readonly string[]
-  /** Whose items pass; `all` when the answer is not filtered by organization. */
-  readonly organizations: 'all' | readonly string[]
-  readonly dropped_fields: readonly string[]
-}
 
 export interface ExplainedRequest {
   readonly method: string
@@ -133,47 +61,59 @@ export function explainFully(policy: PolicySet, principal: Principal, request: E
     const teams = policy.teamsOf(principal).map((team) => team.id)
     steps.push({ stage: 'caller', ok: teams.length > 0, text: callerText(principal, teams) })
     if (request.body !== null && (request.method === 'GET' || request.method === 'HEAD')) throw bodyOfRead()
+    if (target.segments[0] === 'gateway') return ownPage(policy, principal, request, target, steps)
     const operation = findOperation(policy, request.method, target)
     steps.push({ stage: 'operation', ok: true, text: operationText(operation) })
     return explainOperation(policy, principal, operation, target, request, steps)
   } catch (error) {
     if (!(error instanceof Problem)) throw error
     const stage = error.kind === 'ambiguous-path' ? 'path' : error.kind === 'malformed-request' ? 'body' : 'operation'
-    steps.push({ stage, ok: false, text: error.message })
+    const found = withRefusal(null, policy, request, error, stage)
+    const nearest = stage === 'operation' ? nearestText(policy, request) : null
     return {
       evaluation: null,
       readsBody: false,
-      explanation: {
-        ...nothingDecided,
-        reason: error.kind === 'malformed-request' ? error.reason : error.kind,
-        problem: error.kind,
-        detail: error.message,
-        method: request.method,
-        path: request.target,
-        policy_revision: policy.revision,
-        steps,
-      },
+      explanation: { ...found, nearest, steps: [...steps, ...found.steps] },
     }
   }
 }
 
-const nothingDecided = {
-  effect: 'deny',
-  operation: null,
-  permission: null,
-  team: null,
-  grant: null,
-  owner: null,
-  contact: null,
-  organizations: [],
-  key: null,
-  nearest: null,
-  shadow: [],
-  warn: [],
-  guardrails: [],
-  changes: [],
-  response: null,
-} as const
+/** The operation that was probably meant. */
+function nearestText(policy: PolicySet, { method, target }: ExplainedRequest): string | null {
+  const { segments } = parseTarget(target)
+  const near = nearestOperation(policy.catalogue, method, segments)
+  return near === null ? null : `${near.method} ${near.template} (${near.id})`
+}
+
+/** Pages of the gateway itself, which answer every verified caller; `me` those of a team. */
+function ownPage(
+  policy: PolicySet,
+  principal: Principal,
+  request: ExplainedRequest,
+  { segments }: Target,
+  steps: readonly ExplanationStep[],
+): Explained {
+  const page = segments.slice(1).join('/')
+  const isRead = request.method === 'GET' || request.method === 'HEAD'
+  const isPage = page === 'v1/me' || page === 'v1/explain' || /^v1\/problems\/[a-z-]+$/.test(page)
+  if (!isRead || !isPage)
+    throw new Problem(
+      'unknown-operation',
+      `Under /gateway/ there is no ${request.method} ${request.target}: see GET /gateway/v1/me and GET /gateway/v1/explain.`,
+    )
+  const { problem, reason, detail } = refusalWithoutTeam(policy, principal)
+  if (page === 'v1/me' && policy.teamsOf(principal).length === 0) throw new Problem(problem, detail, { reason })
+  const step: ExplanationStep = {
+    stage: 'operation',
+    ok: true,
+    text: 'the gateway answers this by itself, and asks no policy',
+  }
+  return {
+    evaluation: null,
+    readsBody: false,
+    explanation: { ...answeredItself(policy, request), steps: [...steps, step] },
+  }
+}
 
 function explainOperation(
   policy: PolicySet,
