@@ -64,6 +64,8 @@ export function createLivePolicies(
 ) {
   const { keyring, sinks, instruments, log, now } = options
   let inForce = first.loaded
+  /** The instants between which `inForce.policy` is what is in force: rights end in between. */
+  let [fromMs, untilMs] = [0, 0]
   let loadedAtMs = now()
   let refusal: RefusedChange | null = null
   let watcher: FileWatcher<ReloadResult> | null = null
@@ -74,6 +76,7 @@ export function createLivePolicies(
     keyring.adopt(policy.keys, secrets)
     inForce = loaded
     loadedAtMs = now()
+    ;[fromMs, untilMs] = spanAround(policy.ends, loadedAtMs)
     instruments.policyLoaded({
       revision: policy.revision,
       atMs: loadedAtMs,
@@ -168,6 +171,11 @@ export function createLivePolicies(
   return {
     /** The snapshot for a request that begins now. */
     get current(): PolicySet {
+      const nowMs = now()
+      if (nowMs >= untilMs || nowMs < fromMs) {
+        inForce = { ...inForce, policy: inForce.policy.at(nowMs) }
+        ;[fromMs, untilMs] = spanAround(inForce.policy.ends, nowMs)
+      }
       return inForce.policy
     },
     /** Its files as they were read. */
@@ -203,3 +211,8 @@ const refusalText = {
   deferred: 'the changed policies were refused; the ones before stay in force',
   held: 'the changed policies lack bounds that are in force; the ones before stay in force until a reload on demand',
 } as const
+
+/** The latest end up to an instant, and the next one after it. */
+function spanAround(ends: readonly number[], nowMs: number): [number, number] {
+  return [ends.findLast((each) => each <= nowMs) ?? -Infinity, ends.find((each) => each > nowMs) ?? Infinity]
+}

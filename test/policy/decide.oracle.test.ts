@@ -200,7 +200,7 @@ function documentsOf({ slice, teams }: Scene): readonly TeamDocument[] {
       kind: 'team',
       file: `teams/${id}.yaml`,
       team: id,
-      members: drawn.members,
+      members: drawn.members.map((entry) => ({ ...entry, ending: endless })),
       organizations: drawn.organizations,
       defaultOrganization: null,
       grants: drawn.grants.map((entry, position) => ({
@@ -209,6 +209,7 @@ function documentsOf({ slice, teams }: Scene): readonly TeamDocument[] {
         when: entry.when,
         organizations: withinFence(entry.narrowed, drawn.organizations),
         mode: entry.mode,
+        ending: endless,
         remarks: noRemarks,
       })),
       remarks: noRemarks,
@@ -219,6 +220,7 @@ function documentsOf({ slice, teams }: Scene): readonly TeamDocument[] {
   })
 }
 
+const endless = { endsAtMs: null, reason: null }
 const noRemarks = { owner: null, contact: null, description: null }
 
 /** A grant reaches no further than its team; the validator refuses one that says so. */

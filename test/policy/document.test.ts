@@ -251,7 +251,7 @@ describe('a team file', () => {
       'deny: [ent.consumption.*]',
       [
         'team.yaml:11:5: missing key "allow"',
-        'team.yaml:12:5: unknown key "deny": the keys here are id, allow, when, organizations, mode, owner, contact, description',
+        'team.yaml:12:5: unknown key "deny": the keys here are id, allow, when, organizations, mode, until, reason, owner, contact, description',
       ],
     ],
     ['a team that has no name', 'team: payments', 'team:', ['team.yaml:1:1: expected a string, found nothing']],

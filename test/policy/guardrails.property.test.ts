@@ -66,6 +66,7 @@ function guardrail(id: string): fc.Arbitrary<GuardrailDocument> {
       on: ['org.sessions.create'],
       teams: 'all',
       apps: 'all',
+      except: [],
       grants: null,
       response: null,
       remarks: { owner: null, contact: null, description: null },

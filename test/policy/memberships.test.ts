@@ -37,9 +37,10 @@ const caller = fc.record({
 
 test('the teams found are those with a condition that holds, in their order', () => {
   if (template === undefined) throw new Error('the policy has a team')
-  const team = fc
-    .array(condition, { minLength: 1, maxLength: 3 })
-    .map((members): Team => ({ ...template, members: members.map(compileCondition) }))
+  const team = fc.array(condition, { minLength: 1, maxLength: 3 }).map((members): Team => ({
+    ...template,
+    members: members.map((each) => ({ ...compileCondition(each), ending: { endsAtMs: null, reason: null } })),
+  }))
   fc.assert(
     fc.property(
       fc.array(team, { maxLength: 6 }),

@@ -4,7 +4,8 @@
 import { devinApi } from '../../src/catalogue/data.ts'
 import type { Operation } from '../../src/catalogue/operation.ts'
 import type { Principal } from '../../src/identity/principal.ts'
-import type { GrantDocument, MemberEntry, TeamDocument } from '../../src/policy/documents/document.ts'
+import type { GrantDocument, TeamDocument } from '../../src/policy/documents/document.ts'
+import type { ConditionDocument } from '../../src/policy/model/condition.ts'
 import { bodyOf } from '../support/policies.ts'
 
 export interface Call {
@@ -73,7 +74,7 @@ export function plainDecision(documents: readonly TeamDocument[], call: Call): V
 }
 
 /** Inside an entry all attributes must match; of an attribute any value. */
-function matches(entry: MemberEntry, principal: Principal): boolean {
+function matches(entry: ConditionDocument, principal: Principal): boolean {
   const { groups, app, subject, email, issuer, claims } = entry
   if (groups !== undefined && !groups.some((group) => principal.groups.includes(group))) return false
   if (app !== undefined && !app.some((name) => name === principal.app)) return false

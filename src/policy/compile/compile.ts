@@ -19,6 +19,7 @@ import type {
 import { compileBudgets } from './compile-budgets.ts'
 import { compileAttempts, compileGatewayLimits, compileLimits, precedenceOf } from './compile-limits.ts'
 import { compileDevinUsers } from './devin-users.ts'
+import { endsOf, teamAt } from './effective.ts'
 import { createMembershipFinder } from './memberships.ts'
 import { openEntries } from '../warnings/open-issuers.ts'
 import { createLimitFinder, type GatewayLimits } from './team-limits.ts'
@@ -93,7 +94,8 @@ function createPolicySet(
       for (const path of condition.claims.keys()) claimPaths.add(path)
     }
   }
-  return {
+  const ends = endsOf(teams, guardrails.all)
+  const policy: PolicySet = {
     revision,
     catalogue,
     teams,
@@ -102,6 +104,24 @@ function createPolicySet(
     devinUserOf,
     budgets,
     claimPaths: [...claimPaths].sort(),
+    ends,
+    at: (nowMs) =>
+      (ends[0] ?? Infinity) > nowMs
+        ? policy
+        : {
+            ...createPolicySet(
+              revision,
+              catalogue,
+              teams.map((team) => teamAt(team, nowMs)),
+              keys,
+              guardrails.at(nowMs),
+              devinUserOf,
+              budgets,
+            ),
+            claimPaths: policy.claimPaths,
+            ends,
+            at: policy.at,
+          },
     team: (id) => byId.get(id) ?? null,
     teamsOf(principal) {
       const known = memberships.get(principal)
@@ -112,6 +132,7 @@ function createPolicySet(
     },
     selectKey: createKeySelector(keys, catalogue.permissions),
   }
+  return policy
 }
 
 function compileTeams(
@@ -170,7 +191,7 @@ function compileTeam(
     source: { file: document.file, line: document.positionOf(['team']).line },
     remarks,
     owner: ownerOf(remarks),
-    members: document.members.map(compileCondition),
+    members: document.members.map((entry) => ({ ...compileCondition(entry), ending: entry.ending })),
     organizations: document.organizations === 'all' ? 'all' : new Set(document.organizations),
     defaultOrganization:
       document.defaultOrganization ?? (document.organizations === 'all' ? null : (document.organizations[0] ?? null)),
@@ -191,6 +212,7 @@ function compileGrant(document: TeamDocument, entry: GrantDocument, index: numbe
     id: entry.id,
     team: document.team,
     mode: entry.mode,
+    ending: entry.ending,
     when: entry.when === null ? null : compileCondition(entry.when),
     organizations: entry.organizations === null ? null : new Set(entry.organizations),
     remarks: entry.remarks,

@@ -8,6 +8,7 @@ import { nearEntry } from './near-entries.ts'
 import { nearGroup, nearMembership } from './near-groups.ts'
 import { responseFilter } from './response-filter.ts'
 import { conditionHolds, describeCondition } from '../model/condition.ts'
+import { instantText } from '../model/ending.ts'
 import { ownerText, type Owner } from '../model/remarks.ts'
 
 /** Every reason a decision may have besides the problem kinds. */
@@ -197,6 +198,12 @@ function nearMiss(
     for (const grant of team.byOperation[facts.operation.index] ?? noGrants) {
       const place = { team: team.id, grant: grant.id }
       const covers = `grant ${grant.id} of team ${team.id} covers it`
+      if (grant.mode === 'ended') {
+        const { endsAtMs, reason } = grant.ending
+        const why = reason === null ? '' : ` (${reason})`
+        const text = `${covers} and ended at ${instantText(endsAtMs ?? 0)}${why}`
+        return { miss: { ...place, what: 'ended', text }, owner: grant.owner }
+      }
       if (grant.mode === 'shadow' || grant.mode === 'off')
         return { miss: { ...place, what: 'mode', text: `${covers} and is in mode ${grant.mode}` }, owner: grant.owner }
       if (grant.when === null) continue

@@ -1,6 +1,7 @@
 // What the schemas of the policy files have in common.
 
 import { z } from 'zod'
+import type { RightEnding } from '../model/ending.ts'
 import type { Remarks } from '../model/remarks.ts'
 
 /** An organization's id as it stands raw in a path segment, where a slash, an escape or a space could not be compared. */
@@ -35,4 +36,41 @@ export const remarkFields = (what: string) => ({
 export function remarksOf(written: { readonly [name in keyof Remarks]?: string | undefined }): Remarks {
   const { owner, contact, description } = written
   return { owner: owner ?? null, contact: contact ?? null, description: description ?? null }
+}
+
+const instant = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?(?:Z|[+-]\d\d:\d\d)$/
+const instantForm = 'must be a date and time with a zone, like 2026-12-24T18:00:00Z or 2026-12-24T18:00:00+01:00'
+
+/** An instant, in milliseconds since the epoch. */
+export const instantField = () =>
+  z
+    .string({ error: ({ input }) => (typeof input === 'number' ? instantForm : undefined) })
+    .regex(instant, instantForm)
+    .refine((written) => isOnCalendar(written), { error: `${instantForm}; there is no such date` })
+    .transform((written) => Date.parse(written))
+
+/** Date.parse reads 30 February as 2 March; the way back shows it. */
+function isOnCalendar(written: string): boolean {
+  const date = written.slice(0, 10)
+  const ms = Date.parse(`${date}T00:00:00Z`)
+  return !Number.isNaN(Date.parse(written)) && new Date(ms).toISOString().startsWith(date)
+}
+
+/** For grants, member entries and exceptions of guardrails. */
+export const endingFields = (what: string) => ({
+  until: instantField()
+    .optional()
+    .describe(`When the ${what} ends by itself, on every instance and without a reload: 2026-12-24T18:00:00Z.`),
+  reason: remark(200).optional().describe(`Why there is this ${what}: a ticket, an incident.`),
+})
+
+/** The same with null for what is not written. */
+export function endingOf({
+  until,
+  reason,
+}: {
+  readonly until?: number | undefined
+  readonly reason?: string | undefined
+}): RightEnding {
+  return { endsAtMs: until ?? null, reason: reason ?? null }
 }

@@ -17,7 +17,8 @@ export type { FieldRule, GuardrailDocument, GuardrailsDocument } from './guardra
 export type { InvariantsDocument } from './invariant-document.ts'
 export type { KeyDocument, KeysDocument } from './key-document.ts'
 export type { BudgetDocument, LimitsDocument, QuotaDocument } from './limit-fields.ts'
-export type { GrantDocument, MemberEntry, TeamDocument } from './team-document.ts'
+export type { MemberEntry } from './condition-document.ts'
+export type { GrantDocument, TeamDocument } from './team-document.ts'
 export type { TestBlockDocument, TestCaseDocument, TestDocument, TestPrincipalDocument } from './test-document.ts'
 
 export type PolicyDocument =

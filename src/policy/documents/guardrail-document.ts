@@ -6,7 +6,8 @@ import { id, oneOrSeveral, text, textAt, withoutTwins } from '../../config/field
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
 import type { Remarks } from '../model/remarks.ts'
 import type { RuleMode } from '../model/source.ts'
-import { remarkFields, remarksOf } from './document-fields.ts'
+import { endingFields, endingOf, remarkFields, remarksOf } from './document-fields.ts'
+import type { RightEnding } from '../model/ending.ts'
 
 /** Bounds on one field of a body or one parameter of a query; an absent bound is none. */
 export type FieldRule = z.output<typeof fieldRule>
@@ -18,6 +19,8 @@ export interface GuardrailDocument {
   readonly on: readonly string[]
   readonly teams: 'all' | readonly string[]
   readonly apps: 'all' | readonly string[]
+  /** Whom it does not bind. */
+  readonly except: readonly ExceptionDocument[]
   /** `named`: grants must name the operation by its id. */
   readonly grants: 'named' | null
   /** By dotted field name. */
@@ -26,6 +29,15 @@ export interface GuardrailDocument {
   readonly query: Readonly<Record<string, FieldRule>>
   readonly response: ResponseRule | null
   readonly mode: RuleMode
+}
+
+/** Whom a guardrail does not bind, and until when. */
+export interface ExceptionDocument {
+  /** Null: whatever the team. */
+  readonly teams: readonly string[] | null
+  /** Null: whatever the app. */
+  readonly apps: readonly string[] | null
+  readonly ending: RightEnding
 }
 
 /** What is taken out of answers before a caller sees them. */
@@ -94,6 +106,16 @@ const fieldRule = z
 
 const subjects = (what: string) => z.union([z.literal('all'), oneOrSeveral(what)])
 
+const exception = z
+  .strictObject({
+    teams: oneOrSeveral('team').optional().describe('Teams that it does not bind.'),
+    apps: oneOrSeveral('app').optional().describe('Apps that it does not bind; with `teams`, only in these teams.'),
+    ...endingFields('exception'),
+  })
+  .refine(({ teams, apps }) => teams !== undefined || apps !== undefined, {
+    error: 'say whom the exception is for: teams or apps',
+  })
+
 const guardrail = z.strictObject({
   id: id().describe('Name of the guardrail; stands in every refusal it makes.'),
   on: oneOrSeveral('operation', { isNeeded: true, words: 'operations' }).describe(
@@ -101,6 +123,11 @@ const guardrail = z.strictObject({
   ),
   teams: subjects('team').prefault('all').describe('Teams it binds.'),
   apps: subjects('app').prefault('all').describe('Apps it binds.'),
+  except: z
+    .array(exception)
+    .min(1, 'name at least one exception, or remove the key')
+    .optional()
+    .describe('Teams and apps that it does not bind, for a time.'),
   grants: z
     .enum(['named'])
     .optional()
@@ -162,6 +189,11 @@ export function readGuardrails(
       ...rest,
       remarks: remarksOf({ owner, contact, description }),
       grants: written.grants ?? null,
+      except: (written.except ?? []).map((each) => ({
+        teams: each.teams ?? null,
+        apps: each.apps ?? null,
+        ending: endingOf(each),
+      })),
       response:
         response === undefined
           ? null

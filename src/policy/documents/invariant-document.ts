@@ -6,7 +6,7 @@ import { id, oneKeyOf, oneOrSeveral, text, textAt, withoutTwins } from '../../co
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
 import type { ConditionDocument } from '../model/condition.ts'
 import { organizationId } from './document-fields.ts'
-import { callerCondition } from './team-document.ts'
+import { callerCondition } from './condition-document.ts'
 
 /** What an invariant speaks of; what is absent narrows nothing. */
 export interface InvariantSubject {

@@ -1,22 +1,13 @@
 // Shape of a team's policy file: validator, type and reader. What its words mean is found in compile/.
 
 import { z } from 'zod'
-import {
-  claimPath,
-  claimValues,
-  duration,
-  id,
-  oneOrSeveral,
-  text,
-  textAt,
-  withoutTwins,
-  word,
-} from '../../config/fields.ts'
+import { duration, id, text, textAt, withoutTwins, word } from '../../config/fields.ts'
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { didYouMean } from '../../config/nearest.ts'
 import { quoted } from '../../config/units.ts'
-import { organizationId, remarkFields, remarksOf } from './document-fields.ts'
+import { callerCondition, memberEntry, type MemberEntry } from './condition-document.ts'
+import { endingFields, endingOf, organizationId, remarkFields, remarksOf } from './document-fields.ts'
 import type { PolicyWord } from './policy-words.ts'
 import {
   attempts,
@@ -29,18 +20,17 @@ import {
   type QuotaDocument,
 } from './limit-fields.ts'
 import type { ConditionDocument } from '../model/condition.ts'
+import type { RightEnding } from '../model/ending.ts'
 import type { Remarks } from '../model/remarks.ts'
 import type { RuleMode } from '../model/source.ts'
-
-/** A condition as written, each attribute a list; at least one attribute. */
-export type MemberEntry = ConditionDocument
 
 export interface GrantDocument {
   readonly id: string
   readonly remarks: Remarks
   /** Permission names, operation ids or patterns of ids, as written; at least one. */
   readonly allow: readonly string[]
-  readonly when: MemberEntry | null
+  readonly when: ConditionDocument | null
+  readonly ending: RightEnding
   /** Null: all organizations of the team. */
   readonly organizations: readonly string[] | null
   readonly mode: RuleMode
@@ -78,43 +68,6 @@ export interface TeamDocument {
   readonly positionOf: PositionOf
 }
 
-const conditionAttributes = ['groups', 'app', 'subject', 'email', 'issuer', 'actor', 'delegated', 'claims'] as const
-
-/** A condition on who is calling. */
-export const callerCondition = z
-  .strictObject({
-    groups: oneOrSeveral('group').optional().describe('Groups of the token; any of them matches.'),
-    app: oneOrSeveral('app').optional().describe('Calling applications; any of them matches.'),
-    subject: oneOrSeveral('subject').optional().describe('Subjects of the token; any of them matches.'),
-    email: oneOrSeveral('e-mail address').optional().describe('E-mail addresses of the token; any of them matches.'),
-    issuer: oneOrSeveral('issuer').optional().describe('Issuers of the token; any of them matches.'),
-    actor: oneOrSeveral('actor')
-      .optional()
-      .describe('Who acts for the subject (`act.sub` of the token, RFC 8693); any of them matches.'),
-    delegated: z
-      .boolean()
-      .optional()
-      .describe('`true`: only where somebody acts for the subject; `false`: only where the subject acts itself.'),
-    claims: z
-      .record(claimPath(), claimValues().describe('Accepted values; any of them matches.'))
-      .optional()
-      .describe(
-        'Other claims of the token by name or dotted path; all of them must match. `\\.` is a dot inside a name: `kubernetes\\.io.namespace`.',
-      ),
-  })
-  .refine(({ claims, ...others }) => Object.keys({ ...others, ...claims }).length > 0, {
-    error: `a condition must name at least one of ${conditionAttributes.join(', ')}: an empty one would match everybody`,
-  })
-  .meta({ minProperties: 1 })
-  .refine(({ actor, delegated }) => actor === undefined || delegated !== false, {
-    error: 'with `delegated: false` no actor can match: remove one of the two',
-  })
-
-const member = callerCondition.refine(
-  ({ delegated, claims, ...others }) => delegated === undefined || Object.keys({ ...others, ...claims }).length > 0,
-  { error: 'an entry of members must name more than `delegated`: alone it would match everybody' },
-)
-
 const grant = z.strictObject({
   id: id().describe('Name of the grant, unique in the team; stands in every record of a decision it made.'),
   allow: z
@@ -138,6 +91,7 @@ const grant = z.strictObject({
     .describe(
       '`enforce`: applied; `warn`: applied, and recorded as what would be denied without it; `shadow`: decided and recorded, not applied; `off`: not looked at.',
     ),
+  ...endingFields('grant'),
   ...remarkFields('grant'),
 })
 
@@ -204,7 +158,7 @@ export const teamSchema = z
   .strictObject({
     team: id().describe('Name of the team, unique in the policies.'),
     members: z
-      .array(member)
+      .array(memberEntry)
       .min(1, 'a team needs at least one entry that makes a caller a member')
       .describe('Any entry that matches makes the caller a member; inside an entry all attributes must match.'),
     organizations: z
@@ -254,7 +208,7 @@ export function readTeam(
       file,
       team: value.team,
       remarks: remarksOf(value),
-      members: value.members,
+      members: value.members.map(({ until, reason, ...entry }) => ({ ...entry, ending: endingOf({ until, reason }) })),
       organizations: value.organizations,
       defaultOrganization: value.default_organization ?? null,
       grants: value.grants.map((entry) => ({
@@ -262,6 +216,7 @@ export function readTeam(
         remarks: remarksOf(entry),
         allow: entry.allow,
         when: entry.when ?? null,
+        ending: endingOf(entry),
         organizations: entry.organizations ?? null,
         mode: entry.mode,
       })),

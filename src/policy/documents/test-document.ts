@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { id, oneOrSeveral, text, textAs, where, word } from '../../config/fields.ts'
+import { instantField } from './document-fields.ts'
 import { quoted, type Parsed } from '../../config/units.ts'
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
 
@@ -37,6 +38,8 @@ export interface TestCaseDocument {
 
 export interface TestBlockDocument {
   readonly as: TestPrincipalDocument
+  /** Milliseconds since the epoch; undefined: when the tests run. */
+  readonly at?: number | undefined
   readonly cases: readonly TestCaseDocument[]
 }
 
@@ -108,6 +111,9 @@ export const testsSchema = z
   .array(
     z.strictObject({
       as: caller.describe('Who is calling.'),
+      at: instantField()
+        .optional()
+        .describe('When: rights with `until` can be tested before and after their end. Default: now.'),
       cases: z.array(testCase).min(1, 'a block needs at least one case').describe('Requests of this caller.'),
     }),
   )

@@ -20,6 +20,7 @@ import {
 import { compilePattern, type Pattern } from './pattern.ts'
 import { reservationOf } from './reserve.ts'
 import { checkResponse } from './responses.ts'
+import { hasEnded } from '../model/ending.ts'
 import { ownerOf } from '../model/remarks.ts'
 
 /** Compiles every guardrail; `teams` are the ids of all teams. With an error among the diagnostics the table must not be used. */
@@ -67,18 +68,24 @@ export function compileGuardrails(
       for (const operation of operations) bind(byOperation, operation, compiled)
     }
   }
-  const byId = (a: Guardrail, b: Guardrail): number => (a.id < b.id ? -1 : 1)
-  const onAnswers: Guardrail[][] = []
-  for (const [index, list] of byOperation.entries()) {
-    const ofAnswer = list?.sort(byId).filter(({ response }) => response !== null) ?? []
-    if (ofAnswer.length > 0) onAnswers[index] = ofAnswer
-  }
+  return tableOf(all, byOperation)
+}
+
+function tableOf(
+  all: readonly Guardrail[],
+  byOperation: readonly (readonly Guardrail[] | undefined)[],
+): GuardrailTable {
+  const sorted = byOperation.map((list) => list?.toSorted(byId))
+  const onAnswers = sorted.map((list) => {
+    const ofAnswer = list?.filter(({ response }) => response !== null) ?? []
+    return ofAnswer.length > 0 ? ofAnswer : undefined
+  })
   /** By operation, and by the ids of the set. */
   const bySet: Map<string, BoundGuardrails>[] = []
-  return {
-    on: (operation) => byOperation[operation.index],
+  const table: GuardrailTable = {
+    on: (operation) => sorted[operation.index],
     binding({ index }, team, app) {
-      const bound = byOperation[index]
+      const bound = sorted[index]
       if (bound === undefined) return nothingBinds
       const set = binding(bound, team, app)
       const key = set.map(({ id }) => id).join(' ')
@@ -88,9 +95,25 @@ export function compileGuardrails(
       return found
     },
     onAnswer: ({ index }) => onAnswers[index],
-    boundsBody: ({ index }) => byOperation[index]?.some(({ body }) => body.length > 0) === true,
-    all: all.sort(byId),
+    boundsBody: ({ index }) => sorted[index]?.some(({ body }) => body.length > 0) === true,
+    all: all.toSorted(byId),
+    at(nowMs) {
+      if (!all.some(({ exceptions }) => exceptions.some(({ ending }) => hasEnded(ending, nowMs)))) return table
+      const now = (each: Guardrail): Guardrail => ({
+        ...each,
+        exceptions: each.exceptions.filter(({ ending }) => !hasEnded(ending, nowMs)),
+      })
+      return tableOf(
+        all.map(now),
+        byOperation.map((list) => list?.map(now)),
+      )
+    },
   }
+  return table
+}
+
+function byId(a: Guardrail, b: Guardrail): number {
+  return a.id < b.id ? -1 : 1
 }
 
 const nothingBinds = boundGuardrails([])
@@ -112,14 +135,27 @@ function operationsOf({ on }: GuardrailDocument, catalogue: Catalogue, report: R
   return [...found]
 }
 
-function checkTeams({ teams }: GuardrailDocument, known: readonly string[], report: ReportMistake): void {
+function checkTeams({ teams, except }: GuardrailDocument, known: readonly string[], report: ReportMistake): void {
+  for (const [place, each] of except.entries()) {
+    for (const [index, team] of (each.teams ?? []).entries())
+      if (!known.includes(team))
+        report('error', ['except', place, 'teams', index], `unknown team "${team}"${didYouMean(team, known)}`)
+  }
   for (const [index, team] of (teams === 'all' ? [] : teams).entries()) {
     if (!known.includes(team)) report('error', ['teams', index], `unknown team "${team}"${didYouMean(team, known)}`)
   }
 }
 
-function whomOf({ teams, apps }: GuardrailDocument): Pick<Guardrail, 'teams' | 'apps'> {
-  return { teams: teams === 'all' ? teams : new Set(teams), apps: apps === 'all' ? apps : new Set(apps) }
+function whomOf({ teams, apps, except }: GuardrailDocument): Pick<Guardrail, 'teams' | 'apps' | 'exceptions'> {
+  return {
+    teams: teams === 'all' ? teams : new Set(teams),
+    apps: apps === 'all' ? apps : new Set(apps),
+    exceptions: except.map((each) => ({
+      teams: each.teams === null ? null : new Set(each.teams),
+      apps: each.apps === null ? null : new Set(each.apps),
+      ending: each.ending,
+    })),
+  }
 }
 
 function rulesOf({ body, query }: GuardrailDocument, report: ReportMistake): Pick<Guardrail, 'body' | 'query'> {

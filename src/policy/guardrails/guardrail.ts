@@ -5,6 +5,7 @@ import type { Diagnostic } from '../../config/diagnostics.ts'
 import type { ResponseRule } from '../documents/guardrail-document.ts'
 import type { ValueTemplate } from './attributes.ts'
 import type { Pattern } from './pattern.ts'
+import type { RightEnding } from '../model/ending.ts'
 import type { NameTree } from '../model/name-tree.ts'
 import type { Owner, Remarks } from '../model/remarks.ts'
 import type { RuleMode, Source } from '../model/source.ts'
@@ -46,11 +47,19 @@ export interface ReservedText {
   readonly own: ValueTemplate | null
 }
 
+/** Whom a guardrail does not bind; null: whatever the team, or the app. */
+export interface GuardrailException {
+  readonly teams: ReadonlySet<string> | null
+  readonly apps: ReadonlySet<string> | null
+  readonly ending: RightEnding
+}
+
 export interface Guardrail {
   readonly id: string
   readonly source: Source
   readonly teams: 'all' | ReadonlySet<string>
   readonly apps: 'all' | ReadonlySet<string>
+  readonly exceptions: readonly GuardrailException[]
   readonly mode: Exclude<RuleMode, 'off'>
   readonly remarks: Remarks
   /** Whom to ask about it; null where it names nobody. */
@@ -127,12 +136,20 @@ export interface GuardrailTable {
   onAnswer(operation: Operation): readonly Guardrail[] | undefined
   /** By id. */
   readonly all: readonly Guardrail[]
+  /** The table without the exceptions that have ended. */
+  at(nowMs: number): GuardrailTable
 }
 
 /** Those of a list that bind a request which is decided for this team and sent by this app. */
 export function binding(guardrails: readonly Guardrail[], team: string, app: string | null): readonly Guardrail[] {
   return guardrails.filter(
     (each) =>
-      (each.teams === 'all' || each.teams.has(team)) && (each.apps === 'all' || (app !== null && each.apps.has(app))),
+      (each.teams === 'all' || each.teams.has(team)) &&
+      (each.apps === 'all' || (app !== null && each.apps.has(app))) &&
+      !each.exceptions.some((exception) => isExcepted(exception, team, app)),
   )
+}
+
+function isExcepted({ teams, apps }: GuardrailException, team: string, app: string | null): boolean {
+  return (teams === null || teams.has(team)) && (apps === null || (app !== null && apps.has(app)))
 }

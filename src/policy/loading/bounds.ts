@@ -57,7 +57,7 @@ export function vanishedBounds(before: Bounds, after: Bounds): readonly string[]
 type Add = (name: string, holder: string | null, written: unknown) => void
 
 /** Members that only describe a grant or a guardrail; every other member narrows it. */
-const remarks: ReadonlySet<string> = new Set(['id', 'mode', 'remarks', 'reason', 'allow'])
+const remarks: ReadonlySet<string> = new Set(['except', 'ending', 'id', 'mode', 'remarks', 'reason', 'allow'])
 
 function withoutRemarks(written: object): Readonly<Record<string, unknown>> {
   return Object.fromEntries(Object.entries(written).filter(([name]) => !remarks.has(name)))
@@ -108,7 +108,10 @@ function addTeam({ team, limits, grants }: TeamDocument, holders: Set<string>, a
   for (const grant of grants) {
     const itself = `grant ${team} ${grant.id}`
     holders.add(itself)
-    add(`the condition of grant "${grant.id}" of team "${team}"`, itself, withoutRemarks(grant))
+    add(`the condition of grant "${grant.id}" of team "${team}"`, itself, {
+      ...withoutRemarks(grant),
+      until: grant.ending.endsAtMs === null ? null : true,
+    })
   }
 }
 

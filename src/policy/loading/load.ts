@@ -6,6 +6,7 @@ import type { Catalogue } from '../../catalogue/catalogue.ts'
 import { policyFolderProblem } from '../../config/checks.ts'
 import { hasErrors, Refused, type Diagnostic } from '../../config/diagnostics.ts'
 import type { Config } from '../../config/load.ts'
+import { endingWarnings } from '../warnings/endings.ts'
 import { expiryWarning } from '../../keys/expiry.ts'
 import { resolveSecrets, type KeyRemark, type ResolvedSecrets, type SecretSources } from '../../keys/keyring.ts'
 import { boundsOf, type Bounds } from './bounds.ts'
@@ -34,6 +35,7 @@ import { compileInvariants } from '../invariants/invariant.ts'
 import { runSuites } from '../tools/suite.ts'
 
 export interface LoadedPolicies {
+  /** As it is at the time of loading. */
   readonly policy: PolicySet
   /** Of the files, whole; the revision is its beginning. */
   readonly digest: string
@@ -65,7 +67,7 @@ export interface LoadOptions {
   readonly connections: number | null
   /** The issuers of the configuration, with which conditions are compared. */
   readonly issuers?: readonly string[]
-  /** Milliseconds since the epoch: keys that end soon are warned about. */
+  /** Milliseconds since the epoch: what has ended then is not in force, and what ends soon is warned about. */
   readonly now: () => number
 }
 
@@ -77,6 +79,7 @@ export function ownConnections({ store, upstream }: Pick<Config, 'store' | 'upst
 /** Reads, validates, compiles and tests the whole directory. Throws `Refused`. */
 export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies> {
   const { directory, catalogue } = options
+  const nowMs = options.now()
   const { documents, files, words, digest, diagnostics } = await readPolicyDirectory(directory)
   const teams = documents.filter((document): document is TeamDocument => document.kind === 'team')
   const keys = documents.flatMap((document): readonly KeyDocument[] => (document.kind === 'keys' ? document.keys : []))
@@ -106,7 +109,7 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
   found.push(...resolved.unresolved.map((remark) => about(remark, severity)))
   found.push(...resolved.warnings.map((remark) => about(remark, 'warning')))
   for (const handle of compiled.policy.keys) {
-    const message = expiryWarning(handle, options.now())
+    const message = expiryWarning(handle, nowMs)
     if (message !== null) found.push({ ...handle.source, column: 1, severity: 'warning', message })
   }
   found.push(
@@ -114,14 +117,16 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
     ...idleLimits(compiled.policy, teams, limits),
     ...idleGuardrails(compiled.policy, guardrails, teams),
     ...reachWarnings(compiled.policy, teams, keys),
+    ...endingWarnings(teams, guardrails, nowMs),
   )
   if (options.connections !== null) found.push(...concurrencyWarnings(teams, limits, options.connections))
   if (hasErrors(found)) throw new Refused(found)
-  const suite = runSuites(compiled.policy, tests)
-  const failures = [...suite.failures, ...brokenInvariants(compiled.policy, invariants)]
+  const policy = compiled.policy.at(nowMs)
+  const suite = runSuites(policy, tests)
+  const failures = [...suite.failures, ...brokenInvariants(policy, invariants)]
   if (failures.length > 0 && options.tests !== 'ignored') throw new Refused([...found, ...failures])
   return {
-    policy: compiled.policy,
+    policy,
     digest,
     files,
     secrets: resolved.secrets,

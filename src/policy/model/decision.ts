@@ -34,7 +34,16 @@ export interface Facts {
 export interface NearMiss {
   readonly team: string
   readonly grant: string | null
-  readonly what: 'organization' | 'name' | 'extra-permission' | 'condition' | 'group' | 'entry' | 'mode' | 'grant'
+  readonly what:
+    | 'organization'
+    | 'name'
+    | 'extra-permission'
+    | 'condition'
+    | 'group'
+    | 'entry'
+    | 'mode'
+    | 'ended'
+    | 'grant'
   readonly text: string
 }
 

@@ -11,6 +11,7 @@ import type { Limit } from '../../limits/limiter.ts'
 import type { GuardrailTable } from '../guardrails/guardrail.ts'
 import type { AttemptLimits } from '../compile/team-limits.ts'
 import type { Condition } from './condition.ts'
+import type { RightEnding } from './ending.ts'
 import type { Owner, Remarks } from './remarks.ts'
 import type { RuleMode, Source } from './source.ts'
 
@@ -18,7 +19,9 @@ import type { RuleMode, Source } from './source.ts'
 export interface Grant {
   readonly id: string
   readonly team: string
-  readonly mode: RuleMode
+  /** `ended`: its time is over; it counts no more than one that is off. */
+  readonly mode: RuleMode | 'ended'
+  readonly ending: RightEnding
   readonly when: Condition | null
   /** Inside the fence of the team; null: all of it. */
   readonly organizations: ReadonlySet<string> | null
@@ -30,6 +33,11 @@ export interface Grant {
   readonly source: Source
 }
 
+/** A condition that makes a caller a member, for as long as it lasts. */
+export interface MemberCondition extends Condition {
+  readonly ending: RightEnding
+}
+
 export interface Team {
   readonly id: string
   readonly source: Source
@@ -37,7 +45,7 @@ export interface Team {
   /** Null where the policies name nobody. */
   readonly owner: Owner | null
   /** Any that matches makes a principal a member. */
-  readonly members: readonly Condition[]
+  readonly members: readonly MemberCondition[]
   /** The outer fence. */
   readonly organizations: 'all' | ReadonlySet<string>
   /** The organization whose key answers `/v3/self`; null when the team is not bound to one. */
@@ -77,6 +85,10 @@ export interface PolicyBudgets {
 export type DevinUserFinder = (principal: Principal) => string | null
 
 export interface PolicySet {
+  /** Instants at which a right in the files ends, in order; milliseconds since the epoch. */
+  readonly ends: readonly number[]
+  /** The set as it is at an instant: rights that have ended are gone. Nothing remembered outlives the set. */
+  at(nowMs: number): PolicySet
   /** Digest of the files, so that equal files have equal revisions on every instance. */
   readonly revision: string
   readonly catalogue: Catalogue

@@ -19,11 +19,12 @@ export function runSuites(policy: PolicySet, documents: readonly TestDocument[])
   const failures: Diagnostic[] = []
   let passed = 0
   for (const document of documents) {
-    for (const [block, { as, cases }] of document.blocks.entries()) {
+    for (const [block, { as, at, cases }] of document.blocks.entries()) {
+      const then = at === undefined ? policy : policy.at(at)
       const principal = principalFrom(as)
       const devinUser = as.devin_user_id === undefined ? undefined : { id: as.devin_user_id }
       for (const [index, expected] of cases.entries()) {
-        const differences = runCase(policy, principal, devinUser, expected)
+        const differences = runCase(then, principal, devinUser, expected)
         if (differences.length === 0) passed += 1
         else {
           const place = document.positionOf([block, 'cases', index])

@@ -3,7 +3,8 @@
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { didYouMean } from '../../config/nearest.ts'
 import { quoted } from '../../config/units.ts'
-import type { DevinUsersDocument, MemberEntry, TeamDocument } from '../documents/document.ts'
+import type { DevinUsersDocument, TeamDocument } from '../documents/document.ts'
+import type { ConditionDocument } from '../model/condition.ts'
 import { warningAt } from './coverage.ts'
 
 /** `issuers`: those of the configuration; null where they are not known. */
@@ -30,7 +31,7 @@ export function conditionWarnings(
 function entryWarnings(
   document: TeamDocument,
   path: readonly (string | number)[],
-  entry: MemberEntry,
+  entry: ConditionDocument,
   issuers: readonly string[] | null,
 ): Diagnostic[] {
   const { claims = {}, ...attributes } = entry

@@ -2,7 +2,7 @@
 
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { alternatives } from '../../config/yaml/issues.ts'
-import type { MemberEntry, TeamDocument } from '../documents/team-document.ts'
+import type { MemberEntry, TeamDocument } from '../documents/document.ts'
 import { warningAt } from './coverage.ts'
 
 interface OpenIssuer {

@@ -1,0 +1,64 @@
+// Rights that have ended, and those that end soon. Pure.
+
+import type { Diagnostic } from '../../config/diagnostics.ts'
+import type { GuardrailsDocument, TeamDocument } from '../documents/document.ts'
+import { hasEnded, instantText, type RightEnding } from '../model/ending.ts'
+import { warningAt } from './coverage.ts'
+
+const dayMs = 86_400_000
+/** Two weeks outlast a holiday. */
+const warnedMs = 14 * dayMs
+
+/** A warning for each grant, member entry and exception that has ended or ends within two weeks. */
+export function endingWarnings(
+  teams: readonly TeamDocument[],
+  guardrails: readonly GuardrailsDocument[],
+  nowMs: number,
+): readonly Diagnostic[] {
+  const ofTeams = teams.flatMap((document) => [
+    ...document.members.flatMap(({ ending }, index) =>
+      warningsOf(
+        document,
+        ['members', index, 'until'],
+        `an entry of members of team "${document.team}"`,
+        ending,
+        nowMs,
+      ),
+    ),
+    ...document.grants.flatMap(({ id, mode, ending }, index) =>
+      mode === 'off' ? [] : warningsOf(document, ['grants', index, 'until'], `grant "${id}"`, ending, nowMs),
+    ),
+  ])
+  const ofGuardrails = guardrails.flatMap((document) =>
+    document.guardrails.flatMap(({ id, except }, index) =>
+      except.flatMap(({ ending }, place) =>
+        warningsOf(
+          document,
+          ['guardrails', index, 'except', place, 'until'],
+          `an exception of guardrail "${id}"`,
+          ending,
+          nowMs,
+        ),
+      ),
+    ),
+  )
+  return [...ofTeams, ...ofGuardrails]
+}
+
+function warningsOf(
+  document: Pick<TeamDocument, 'file' | 'positionOf'>,
+  path: readonly (string | number)[],
+  what: string,
+  ending: RightEnding,
+  nowMs: number,
+): readonly Diagnostic[] {
+  const { endsAtMs, reason } = ending
+  if (endsAtMs === null || nowMs < endsAtMs - warnedMs) return []
+  const why = reason === null ? '' : ` (${reason})`
+  const end = instantText(endsAtMs)
+  if (hasEnded(ending, nowMs))
+    return [warningAt(document, path, `${what}${why} ended at ${end}: remove it, or write a later end into \`until\``)]
+  const days = Math.floor((endsAtMs - nowMs) / dayMs)
+  const left = days === 0 ? 'within a day' : days === 1 ? 'in a day' : `in ${days} days`
+  return [warningAt(document, path, `${what}${why} ends at ${end}, ${left}`)]
+}
