@@ -179,7 +179,7 @@ describe('numbers', () => {
     const number = fc.oneof(fc.integer(), fc.double({ noNaN: true, noDefaultInfinity: true }))
     fc.assert(
       fc.property(number, number, (a, b) => {
-        expect(Math.sign(compareNumbers(JSON.stringify(a), JSON.stringify(b)))).toBe(
+        expect(0 + Math.sign(compareNumbers(JSON.stringify(a), JSON.stringify(b)))).toBe(
           Math.sign(a - b) || Number(a > b) - Number(a < b),
         )
       }),
