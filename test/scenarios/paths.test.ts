@@ -22,6 +22,7 @@ default_organization: org-payments
 grants:
   - id: everything
     allow: [org.*, ent.*, beta.*]
+cache: { at_most: 0s }
 `,
       'keys.yaml': `keys:
   - id: everything
