@@ -166,7 +166,7 @@ describe('a policy file', () => {
       'of a kind nobody knows',
       { policies: { 'payments.yml': 'hello: 1\n' } },
       [
-        'policies/payments.yml: cannot tell what kind of policy file this is: put it at teams/NAME.yaml, guardrails.yaml, keys.yaml, limits.yaml or NAME.test.yaml, or begin it with "team:", "guardrails:", "keys:" or "limits:"',
+        'policies/payments.yml: cannot tell what kind of policy file this is: put it at teams/NAME.yaml, guardrails.yaml, invariants.yaml, keys.yaml, limits.yaml, devin-users.yaml or NAME.test.yaml, or begin it with "team:", "guardrails:", "invariants:", "keys:", "limits:" or "devin_users:"',
       ],
     ],
   ])('%s: 1, and exactly this', async (_name, options, errors) => {

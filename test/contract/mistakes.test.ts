@@ -483,7 +483,7 @@ describe('policies', () => {
     [
       'a policy file of no kind',
       ['policies/roles.yaml', '', 'roles: []\n'],
-      'policies/roles.yaml:0:0: cannot tell what kind of policy file this is: put it at teams/NAME.yaml, guardrails.yaml, keys.yaml, limits.yaml or NAME.test.yaml, or begin it with "team:", "guardrails:", "keys:" or "limits:"',
+      'policies/roles.yaml:0:0: cannot tell what kind of policy file this is: put it at teams/NAME.yaml, guardrails.yaml, invariants.yaml, keys.yaml, limits.yaml, devin-users.yaml or NAME.test.yaml, or begin it with "team:", "guardrails:", "invariants:", "keys:", "limits:" or "devin_users:"',
     ],
   ])('%s', async (_, edit, message) => {
     const edits = (Array.isArray(edit[0]) ? edit : [edit]) as readonly Edit[]

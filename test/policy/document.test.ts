@@ -40,7 +40,7 @@ describe('the kind of a policy file', () => {
 
   it('must be known, because a file that nobody reads protects nothing', () => {
     expect(problems('notes.yaml', 'note: x\n')).toEqual([
-      'notes.yaml: cannot tell what kind of policy file this is: put it at teams/NAME.yaml, guardrails.yaml, keys.yaml, limits.yaml or NAME.test.yaml, or begin it with "team:", "guardrails:", "keys:" or "limits:"',
+      'notes.yaml: cannot tell what kind of policy file this is: put it at teams/NAME.yaml, guardrails.yaml, invariants.yaml, keys.yaml, limits.yaml, devin-users.yaml or NAME.test.yaml, or begin it with "team:", "guardrails:", "invariants:", "keys:", "limits:" or "devin_users:"',
     ])
   })
 })

@@ -92,7 +92,7 @@ export function readPolicyFile({ file, name, text }: PolicyFile): PolicyFileResu
 
 function unknownKind(file: string): Diagnostic {
   const message =
-    'cannot tell what kind of policy file this is: put it at teams/NAME.yaml, guardrails.yaml, keys.yaml, limits.yaml or NAME.test.yaml, or begin it with "team:", "guardrails:", "keys:" or "limits:"'
+    'cannot tell what kind of policy file this is: put it at teams/NAME.yaml, guardrails.yaml, invariants.yaml, keys.yaml, limits.yaml, devin-users.yaml or NAME.test.yaml, or begin it with "team:", "guardrails:", "invariants:", "keys:", "limits:" or "devin_users:"'
   return { file, line: 0, column: 0, severity: 'error', message }
 }
 
