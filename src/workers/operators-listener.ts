@@ -1,6 +1,7 @@
 // The operators' listener of several workers, which decide by themselves: their answers are merged.
 
 import { createServer, request as send, type IncomingMessage, type ServerResponse } from 'node:http'
+import { mergeKeys } from './merged-keys.ts'
 import { mergeMetrics } from './merged-metrics.ts'
 import type { BoundAddress } from './messages.ts'
 import type { Pool, WorkerStatus } from './pool.ts'
@@ -77,7 +78,7 @@ async function answer(pool: Pool, request: IncomingMessage, response: ServerResp
     const texts = answers.map(({ worker, text }) => ({ worker: worker.number, text }))
     return plain(response, 200, first?.type ?? metricsType, `${mergeMetrics(texts)}${answering(pool, answers)}`)
   }
-  if (route === 'GET /api/keys') return reply(response, 200, worstOfKeys(answers))
+  if (route === 'GET /api/keys') return reply(response, 200, mergeKeys(answers.map(({ text }) => text)))
   const workers = pool.workers.map((worker): Record<string, unknown> => {
     const { number, pid, restarts } = worker
     const found = answers.find((each) => each.worker === worker)
@@ -128,21 +129,6 @@ function readiness(pool: Pool, answers: readonly Answer[], response: ServerRespo
   const ready = answers.some(({ status }) => status === 200)
   const notes = collect('notes')
   reply(response, ready ? 200 : 503, { ready, reasons: collect('reasons'), ...(notes.length > 0 ? { notes } : {}) })
-}
-
-/** One entry a key: of several workers the one whose state is worst. */
-function worstOfKeys(answers: readonly Answer[]): readonly unknown[] {
-  const states = ['ready', 'rejected', 'set-aside']
-  const keys = new Map<unknown, Record<string, unknown>>()
-  for (const { text } of answers) {
-    const list: unknown = JSON.parse(text)
-    for (const key of Array.isArray(list) ? (list as Record<string, unknown>[]) : []) {
-      const known = keys.get(key['id'])
-      const rank = ({ state }: Record<string, unknown>): number => states.indexOf(String(state))
-      if (known === undefined || rank(key) > rank(known)) keys.set(key['id'], key)
-    }
-  }
-  return [...keys.values()]
 }
 
 /** Those that do anything: what may take long is asked of no others. */
