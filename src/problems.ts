@@ -29,10 +29,10 @@ const kinds = {
   },
   'body-unreadable': {
     status: 400,
-    title: 'The body cannot be judged',
+    title: 'The body cannot be read',
     turn: 'the caller',
     about:
-      'The policy has to look into this body, and it is not strict JSON: UTF-8 without byte order mark, no duplicate member names, no content coding, at most 64 levels and 10,000 names and values. Send plain JSON.',
+      'The policy has to read this body, and it is not strict JSON: UTF-8 without byte order mark, no duplicate member names, no content coding, at most 64 levels and 10,000 names and values. Send plain JSON.',
   },
   'token-missing': {
     status: 401,
@@ -89,17 +89,17 @@ const kinds = {
   },
   'idempotency-in-progress': {
     status: 409,
-    title: 'The first request under this key is still under way',
+    title: 'The first request with this key is still under way',
     turn: 'the caller',
     about:
       'Another request with the same `Idempotency-Key` has not ended yet. Repeat this one after `Retry-After`: it then gets the answer of the first.',
   },
   'idempotency-unclear': {
     status: 409,
-    title: 'Nobody knows what the first request under this key brought',
+    title: 'The outcome of the first request with this key is unknown',
     turn: 'the caller',
     about:
-      'The first request with this `Idempotency-Key` was sent and its outcome is not known: the connection broke, the Devin API failed or answered too late, the instance of the gateway ended, or the answer was too large to keep. It is not sent again, because that could create a second session. Look whether what it asked for is there; if it is not, send the request under a new key.',
+      'The first request with this `Idempotency-Key` was sent, and its outcome is unknown: the connection broke, the Devin API failed or answered too late, the instance of the gateway ended, or the answer was too large to keep. The gateway does not send it again, because that could create a second session. Look whether the Devin API has done it. If not, send the request with a new key.',
   },
   'body-too-large': {
     status: 413,
@@ -112,7 +112,7 @@ const kinds = {
     title: 'The key was used for another request',
     turn: 'the caller',
     about:
-      'An `Idempotency-Key` belongs to one request: method, path, query and body have to be the same byte for byte. Send each create under a key of its own, a UUID for example.',
+      'An `Idempotency-Key` belongs to one request: method, path, query and body must be the same, byte for byte. Send each create with its own key, for example a UUID.',
   },
   'rate-limit-exceeded': {
     status: 429,
@@ -125,7 +125,7 @@ const kinds = {
     title: 'Too many requests with a body',
     turn: 'the caller',
     about:
-      'A body that the policy has to look into is read before it is known whether the request may pass, so every caller may send so many, refused ones included: `limits.attempts` of its team. Wait for as many seconds as `Retry-After` says, and repair what is refused before you send it again.',
+      'The gateway must read some bodies before it knows whether the request may pass. So each caller may send only so many of them, refused ones included: `limits.attempts` of its team. Wait for as many seconds as `Retry-After` says, and repair refused requests before you send them again.',
   },
   'concurrency-exceeded': {
     status: 429,
@@ -138,7 +138,7 @@ const kinds = {
     title: 'The budget is spent',
     turn: 'the team',
     about:
-      'What the call may cost does not fit into what is left. The detail says how much that is, when the budget begins anew and whose it is. Wait, end a session, ask for less, or ask the owner of the policy.',
+      'The call may cost more than is left. The detail says how much is left, whose budget it is, and when it begins anew. Wait, end a session, ask for less, or ask the owner of the policy.',
   },
   internal: {
     status: 500,
@@ -151,7 +151,7 @@ const kinds = {
     title: 'The Devin API cannot be reached',
     turn: 'the operator of the gateway',
     about:
-      'No connection to the upstream, or it broke before an answer came, or the upstream has not answered lately and is left alone. A create may or may not have happened if the connection broke after the request was sent.',
+      'The gateway has no connection to the Devin API, the connection broke before an answer came, or the Devin API has not answered lately and the gateway pauses. If the connection broke after the request was sent, a create may have happened.',
   },
   'upstream-tls-failed': {
     status: 502,
@@ -188,24 +188,24 @@ const kinds = {
   },
   'budget-unavailable': {
     status: 503,
-    title: 'The budget cannot be asked at the moment',
+    title: 'The budget cannot be read at the moment',
     turn: 'the operator of the gateway',
     about:
-      'The call would be paid from a budget, and where the budget is kept cannot be read or written. Nothing was sent. Try again after `Retry-After`; the log says what is wrong.',
+      'A budget pays for the call, and the gateway cannot read or write the budget. Nothing was sent. Try again after `Retry-After`; the log says what is wrong.',
   },
   overloaded: {
     status: 503,
     title: 'The gateway is overloaded',
     turn: 'the operator of the gateway',
     about:
-      'The gateway has more to do than it can, holds as many connections as it may, too many requests wait for a connection to the upstream, or a limit of cost cannot be judged because the store that instances share is away. Nothing was sent; try again after `Retry-After`.',
+      'The process is too busy, it holds as many connections as it may, too many requests wait for a connection to the Devin API, or a limit of cost cannot be checked because the shared store is away. Nothing was sent. Try again after `Retry-After`.',
   },
   'idempotency-unavailable': {
     status: 503,
-    title: 'Keys of creates cannot be looked up at the moment',
+    title: 'Idempotency keys cannot be looked up at the moment',
     turn: 'the operator of the gateway',
     about:
-      'The request carries an `Idempotency-Key`, and the store of the keys cannot be reached or is full. It was not sent, because a repetition could not be told from a second create. Try again with the same key after `Retry-After`.',
+      'The request carries an `Idempotency-Key`, and the store of the keys cannot be reached or is full. It was not sent, because the gateway could not tell a repetition from a second create. Try again with the same key after `Retry-After`.',
   },
   draining: {
     status: 503,
@@ -217,8 +217,7 @@ const kinds = {
     status: 504,
     title: 'The Devin API did not answer in time',
     turn: 'the operator of the gateway',
-    about:
-      'The connection or the answer took longer than `upstream.timeouts` allow. A create may or may not have happened.',
+    about: 'The connection or the answer took longer than `upstream.timeouts` allow. A create may have happened.',
   },
 } as const satisfies Record<string, ProblemKind>
 

@@ -70,7 +70,7 @@ export function createBudgeting({ budgets, now, whenUnavailable, onResult }: Bud
       if (whenUnavailable === 'allow') return null
       throw new Problem(
         'budget-unavailable',
-        'What is left of the budget cannot be asked at the moment, so nothing that costs is started. Try again after Retry-After.',
+        'The gateway cannot read what is left of the budget at the moment, so it starts nothing that costs money. Try again after Retry-After.',
         { fields: { 'retry-after': '5' }, cause: error },
       )
     }

@@ -178,7 +178,6 @@ const volatile: readonly (readonly [RegExp, string])[] = [
   [/^(date|etag|content-length|ratelimit|age|keep-alive): .*$/gim, '$1: VALUE'],
   [/\bttl=\d+/g, 'ttl=N'],
   [/, by then about [\d.]+ at this pace/g, ''],
-  [/\beyJ[\w-]+\.[\w-]+\.[\w-]+/g, 'TOKEN'],
 ]
 
 /** Without what differs from run to run, and without white space. */

@@ -239,9 +239,9 @@ keys:
     expect(steps(found)).toEqual([
       attempt,
       '+ decision: allowed by grant run of team payments (payments.yaml:5); the body is read and judged',
-      '+ guardrail: bounded (guardrails.yaml:2) puts in max_acu_limit: 10',
-      '+ guardrail: bounded (guardrails.yaml:2) puts in "app:cli" behind what tags holds',
-      '+ shadow: guardrail tried (guardrails.yaml:5) is in shadow mode and would put in title: "abc"',
+      '+ guardrail: bounded (guardrails.yaml:2) adds max_acu_limit: 10',
+      '+ guardrail: bounded (guardrails.yaml:2) adds "app:cli" to tags',
+      '+ shadow: guardrail tried (guardrails.yaml:5) is in shadow mode and would add title: "abc"',
       '+ shadow: guardrail tried (guardrails.yaml:5) is in shadow mode and would refuse: max_acu_limit must be at most 5, and is 10',
       '+ key: runner: organization key of org-payments with 3 permissions, holds ManageOrgSessions',
     ])
@@ -254,7 +254,7 @@ keys:
       ],
     })
     expect(steps(explainedWith('GET /v3/organizations/org-payments/sessions'))[1]).toBe(
-      '+ guardrail: pages (guardrails.yaml:12) puts in the parameter first: 50',
+      '+ guardrail: pages (guardrails.yaml:12) adds the parameter first: 50',
     )
     expect(steps(explainedWith('GET /v3/organizations/org-payments/sessions?first=5'))[1]).toBe(
       '+ guardrail: pages lets it through as it is',

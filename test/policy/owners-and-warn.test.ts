@@ -356,7 +356,7 @@ describe('a guardrail in mode warn', () => {
     expect(ask(policy, ada, create, { max_acu_limit: 3 }).warnings).toEqual([])
     const found = explain(policy, ada, { method: 'POST', target: create.slice(5), body: bodyOf({ max_acu_limit: 9 }) })
     expect(found.steps.filter(({ stage }) => stage === 'warn').map(({ text }) => text)).toEqual([
-      'guardrail cheaper (guardrails.yaml:2) is in warn mode and would put in title: "none"',
+      'guardrail cheaper (guardrails.yaml:2) is in warn mode and would add title: "none"',
       'guardrail cheaper (guardrails.yaml:2) is in warn mode and would refuse: max_acu_limit must be at most 5, and is 9',
     ])
   })

@@ -203,7 +203,7 @@ describeWithValkey('several gateways over one store', () => {
     expect(refused.headers.get('retry-after')).toBe('5')
     expect(await refused.json()).toMatchObject({
       type: '/gateway/v1/problems/budget-unavailable',
-      detail: expect.stringContaining('What is left of the budget cannot be asked at the moment'),
+      detail: expect.stringContaining('The gateway cannot read what is left of the budget at the moment'),
     })
     expect(upstream.seen.length).toBe(sent)
     expect((await call(second)).status).toBe(200)

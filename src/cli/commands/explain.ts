@@ -115,7 +115,7 @@ function explainFor(
   if (problem !== null) return withSteps(withRefusal(found, policy, request, problem), steps)
   const key = policy.keys.find(({ id }) => id === found.key)
   if (found.effect === 'deny' || key === undefined || !isExpired(key, Date.now())) return withSteps(found, steps)
-  const text = `the key ${key.id} has ended, by what the inventory says of it; no stronger key takes its place`
+  const text = `the key ${key.id} has expired, by \`expires\` in the inventory; no stronger key takes its place`
   return withSteps(
     {
       ...found,
@@ -195,7 +195,7 @@ function bodyOf(invocation: Invocation): CheckedBody | null {
   try {
     return parseCheckedBody(Buffer.from(text))
   } catch (error) {
-    throw error instanceof StrictJsonError ? new UsageError(`--body cannot be judged: ${error.message}`) : error
+    throw error instanceof StrictJsonError ? new UsageError(`--body cannot be read: ${error.message}`) : error
   }
 }
 

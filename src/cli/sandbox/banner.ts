@@ -51,22 +51,25 @@ function toPaste(
     `  TOKEN=$(npx devin-gateway token${config} --team ${team})`,
   ]
   if (allowed !== null)
-    parts.push(`${paint('green', 'allowed')}: the least powerful key that suffices is swapped in`, get(allowed))
+    parts.push(`${paint('green', 'allowed')}: the gateway swaps in the least powerful key that suffices`, get(allowed))
   if (denied !== null)
-    parts.push(`${paint('red', 'denied')}: not this team's, with the reason and a decision id`, get(denied))
+    parts.push(
+      `${paint('red', 'denied')}: this team may not; the answer says why, and holds the id of the decision`,
+      get(denied),
+    )
   if (cached !== null)
     parts.push(
-      `${paint('yellow', 'cached')}: the same question again within its lifetime costs no call upstream; see Cache-Status`,
+      `${paint('yellow', 'cached')}: the second request is answered from the cache; see Cache-Status`,
       `${get(cached)}\n${get(cached)}`,
     )
   if (bounded !== null)
     parts.push(
-      `${paint('red', 'bounded')}: granted, and a guardrail bounds what a session may cost`,
+      `${paint('red', 'bounded')}: the create is granted, but a guardrail bounds what a session may cost`,
       `  curl -i "${base}${bounded.path}" ${auth} \\\n    -H "Content-Type: application/json" -d '${bounded.body}'`,
     )
   if (denied !== null)
     parts.push(
-      'And why something is allowed or denied, and what would be nearest:',
+      'Why a request is allowed or denied, and which rule comes nearest:',
       `  npx devin-gateway explain${config} --team ${team} GET ${denied}`,
     )
   return parts

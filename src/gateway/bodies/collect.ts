@@ -177,7 +177,7 @@ export function tooSlow(): Problem {
 export function noRoom(): Problem {
   return new Problem(
     'overloaded',
-    'The gateway holds as many bytes of request bodies as it may, or your team as many as it may beside others. Nothing was sent; try again after Retry-After.',
+    'The gateway holds as many bytes of request bodies as it may, or your team holds its share of them. Nothing was sent. Try again after Retry-After.',
     { reason: 'body-memory', fields: { 'retry-after': '1', connection: 'close' } },
   )
 }

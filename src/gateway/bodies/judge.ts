@@ -44,7 +44,7 @@ function unreadable(why: string, reason?: string): Problem {
   const advice = reason === undefined ? 'Send plain strict JSON.' : 'Send a smaller document, or several requests.'
   return new Problem(
     'body-unreadable',
-    `The policy has to look into this body, and cannot: ${why}. ${advice}`,
+    `The policy has to read this body, and cannot: ${why}. ${advice}`,
     reason === undefined ? {} : { reason },
   )
 }

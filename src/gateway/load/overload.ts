@@ -111,7 +111,7 @@ function least(levels: readonly OverloadLevel[]): OverloadLevel {
 function shed(): Problem {
   return new Problem(
     'overloaded',
-    'The gateway has more to do than it can, and first refuses teams that make the most load for their share, then those of lower priority. Nothing was sent; try again after Retry-After.',
+    'The gateway is overloaded. It first refuses teams that make more load than their share, then teams of lower priority. Nothing was sent. Try again after Retry-After.',
     { reason: 'gateway-busy', fields: { 'retry-after': String(retryAfterSeconds) } },
   )
 }

@@ -100,7 +100,7 @@ function bodyOf(text: string | undefined): CheckedBody | null {
     if (!(error instanceof StrictJsonError)) throw error
     throw new Problem(
       'body-unreadable',
-      `The parameter body cannot be judged: ${error.message}. Percent-encode strict JSON.`,
+      `The parameter body cannot be read: ${error.message}. Percent-encode strict JSON.`,
     )
   }
 }

@@ -107,7 +107,7 @@ async function budgetsFound(
   const statuses = await budgeting.statuses(charged)
   if (statuses === null)
     return [
-      { stage: 'note', ok: true, text: 'what is left of the budgets cannot be asked at the moment', ...budgetKind },
+      { stage: 'note', ok: true, text: 'what is left of the budgets cannot be read at the moment', ...budgetKind },
     ]
   return statuses.flatMap((status) => budgetFound(status, bound, team, now()))
 }

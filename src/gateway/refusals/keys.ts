@@ -24,7 +24,7 @@ export function keySetAside(id: string): Problem {
 export function keyExpired(id: string): Problem {
   return new Problem(
     'key-unavailable',
-    `The key ${id} has ended, by what the inventory says of it; no stronger key takes its place. The operator has to renew it and to correct \`expires\`.`,
+    `The key ${id} has expired, by \`expires\` in the inventory; no stronger key takes its place. The operator has to renew the key and change \`expires\`.`,
     { reason: 'key-expired' },
   )
 }

@@ -10,7 +10,7 @@ import { ownerMembers } from './request.ts'
 export function limitsUnjudged({ exceeded: limit, retryAfterMs }: LimitDecision): Problem {
   return new Problem(
     'overloaded',
-    `The limit ${limit?.name ?? ''} cannot be judged: the store that the instances share is away, and what costs money is not let through unjudged. Nothing was counted or sent; try again after Retry-After.`,
+    `The limit ${limit?.name ?? ''} cannot be checked: the store that the instances share is away, and requests that cost money wait for it. Nothing was counted or sent. Try again after Retry-After.`,
     { reason: 'store-away', fields: { 'retry-after': String(Math.ceil(retryAfterMs / 1000)) } },
   )
 }

@@ -19,7 +19,7 @@ export function guardrailSteps(verdict: GuardrailVerdict | null): readonly Step[
   const enforced = verdict.bound.filter(({ mode }) => mode === 'enforce')
   const steps: Step[] = []
   for (const change of verdict.violations.length === 0 ? verdict.changes : [])
-    steps.push({ stage: 'guardrail', ok: true, text: `${where(change.guardrail)} puts in ${changeText(change)}` })
+    steps.push({ stage: 'guardrail', ok: true, text: `${where(change.guardrail)} adds ${changeText(change)}` })
   for (const { guardrail, text } of verdict.violations)
     steps.push({ stage: 'guardrail', ok: false, text: `${where(guardrail)}: ${text}` })
   if (steps.length === 0 && enforced.length > 0) {
@@ -41,15 +41,12 @@ export function guardrailSteps(verdict: GuardrailVerdict | null): readonly Step[
 }
 
 function shadowTexts({ changes, violations }: ShadowGuardrailVerdict): readonly string[] {
-  return [
-    ...changes.map((change) => `put in ${changeText(change)}`),
-    ...violations.map(({ text }) => `refuse: ${text}`),
-  ]
+  return [...changes.map((change) => `add ${changeText(change)}`), ...violations.map(({ text }) => `refuse: ${text}`)]
 }
 
 function changeText({ in: site, place, bound, value }: GuardrailChange): string {
   const written = serializeStrictJson(value).toString()
   const what = written.length > 200 ? `${written.slice(0, 200)}…` : written
   const name = site === 'query' ? `the parameter ${place}` : place
-  return bound === 'add' ? `${what} behind what ${name} holds` : `${name}: ${what}`
+  return bound === 'add' ? `${what} to ${name}` : `${name}: ${what}`
 }
