@@ -95,13 +95,13 @@ const operation = z
       .enum(cacheClasses)
       .default('never')
       .describe(
-        'How long an answer may be kept; `rfc9111`: the fields of the upstream alone decide; `rfc9111-heuristic`: and where they say nothing, a tenth of the time since Last-Modified.',
+        'How long an answer may be stored. `rfc9111`: only the fields of the answer decide. `rfc9111-heuristic`: without such fields, a tenth of the time since Last-Modified.',
       ),
     slashes: z.array(text()).default([]).describe('Parameters whose value may hold %2F.'),
     invalidates: z
       .array(operationId())
       .default([])
-      .describe('Operations whose stored answers a successful call makes stale; its own path always is.'),
+      .describe('Operations whose stored answers a successful call makes stale. Answers of its own path always are.'),
     answer: answer.optional().describe('Shape of the JSON of an answer; guardrails on responses need it.'),
     idempotent: z
       .boolean()

@@ -93,7 +93,7 @@ const settings = z.strictObject({
   secret: reference('secret')
     .optional()
     .describe(
-      'Where the secret comes from that seals what is kept in the store: at least 32 characters, the same for all instances, and never in the store. `openssl rand -base64 32` makes one.',
+      'Where the secret comes from that encrypts stored values: at least 32 characters, the same for all instances, and never in the store. `openssl rand -base64 32` makes one.',
     ),
   prefix: z
     .string()

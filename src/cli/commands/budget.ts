@@ -8,7 +8,7 @@ import { painter } from '../style.ts'
 
 export const budgetCommand: Command = {
   usage: 'budget [--team T] [--config F]',
-  summary: 'how the budgets of the running gateway stand: spent, reserved, left, forecast, when they begin anew',
+  summary: 'show the budgets of the running gateway: spent, reserved, left, forecast, next window',
   positionals: 0,
   options: { ...configOption, team: { type: 'string', help: 'only budgets of this team' } },
   async run(invocation) {

@@ -9,7 +9,7 @@ export const checkCommand: Command = {
   usage: 'check [--config F] [--policies DIR] [--strict]',
   summary: 'validate configuration, catalogue, policies, keys and policy tests; all diagnostics at once',
   positionals: 0,
-  options: { ...configOption, ...policiesOption, strict: { type: 'boolean', help: 'warnings fail, too' } },
+  options: { ...configOption, ...policiesOption, strict: { type: 'boolean', help: 'a warning fails too' } },
   async run(invocation) {
     const { loaded } = await loadSetup(invocation)
     const { policy, diagnostics, testsPassed } = loaded

@@ -35,7 +35,10 @@ export const driftCommand: Command = {
   options: {
     ...configOption,
     ...policiesOption,
-    partial: { type: 'boolean', help: 'the document describes a part of the API: no operation is missed' },
+    partial: {
+      type: 'boolean',
+      help: 'the document describes only a part of the API: missing operations do not count as vanished',
+    },
     extension: { type: 'boolean', help: 'write an extension file for the new operations to standard output' },
     'fail-on': { type: 'string', help: 'end with 1 if there is any of these: new, changed, vanished' },
   },

@@ -24,17 +24,22 @@ import { UsageError } from '../usage.ts'
 export const explainCommand: Command = {
   usage:
     'explain (--team T | --token FILE|- | --decision ID [--log FILE]…) [--app A] [--group G]… [--issuer I] [--claim NAME=VALUE]… [METHOD] PATH|OPERATION [--organization O] [--body JSON] [--devin-user ID] [--policies DIR]',
-  summary: 'show how a call would be decided, which key would be used, and what is nearest when it is denied',
+  summary:
+    'show how a request would be decided, which key would serve it, and, if it is denied, which rule comes nearest',
   positionals: 100,
   options: {
     ...callerOptions,
     ...configOption,
     ...policiesOption,
     token: { type: 'string', help: 'a file with the token of the caller, or - for standard input' },
-    decision: { type: 'string', help: 'id of a recorded decision, which is explained again' },
-    log: { type: 'string', multiple: true, help: 'decision log to look in (default: that of the configuration)' },
+    decision: { type: 'string', help: 'id of a recorded decision to explain again' },
+    log: {
+      type: 'string',
+      multiple: true,
+      help: 'decision log to search (default: the one of the configuration); repeatable',
+    },
     organization: { type: 'string', help: 'the organization that the operation is about' },
-    body: { type: 'string', help: 'JSON body of the call' },
+    body: { type: 'string', help: 'JSON body of the request' },
     'devin-user': { type: 'string', help: "the caller's user at Devin, in place of its member list" },
   },
   async run(invocation) {

@@ -13,7 +13,7 @@ export const initCommand: Command = {
   usage:
     'init [DIR] [--origin URL] [--issuer URL] [--audience A] [--team T] [--group G] [--organization ID] [--ci github|gitlab|none] [--yes] [--force] | init [DIR] --schemas',
   summary:
-    'write a starting set: configuration, a team, keys, policy tests, ignore files, CI; asks what no option says',
+    'write a starting set: configuration, a team, keys, policy tests, ignore files, CI; asks for every option that is not given',
   positionals: 1,
   options: {
     ...answerOptions,

@@ -10,7 +10,8 @@ import { painter } from '../style.ts'
 
 export const keysCommand: Command = {
   usage: 'keys [--config F]',
-  summary: 'the inventory of service-user keys: powers, last use, unused permissions, expiry, state; never a value',
+  summary:
+    'show the inventory of service-user keys: permissions, last use, unused permissions, expiry, state; never a value',
   positionals: 0,
   options: { ...configOption, ...policiesOption },
   async run(invocation) {

@@ -28,7 +28,7 @@ export const sandboxCommand: Command = {
   summary: 'run the gateway with a simulator of the Devin API and an SSO issuer; prints requests to paste',
   positionals: 0,
   options: {
-    config: { type: 'string', help: 'your configuration, with its policies; without it the sample runs' },
+    config: { type: 'string', help: 'your configuration, with its policies (default: the sample)' },
     port: { type: 'string', help: "callers' listener on 127.0.0.1 (default: 8080)" },
     'admin-port': { type: 'string', help: "operators' listener on 127.0.0.1 (default: 9090)" },
   },
@@ -67,7 +67,7 @@ export const sandboxCommand: Command = {
 
 export const tokenCommand: Command = {
   usage: 'token --team T [--sub S] [--app A] [--actor A] [--group G]… [--ttl 1h] [--config F]',
-  summary: 'a token of the sandbox issuer, alone on standard output',
+  summary: 'print a token of the sandbox issuer, and nothing else, to standard output',
   positionals: 0,
   options: {
     ...callerOptions,

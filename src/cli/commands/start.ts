@@ -28,7 +28,7 @@ export const startCommand: Command = {
     ...configOption,
     workers: {
       type: 'string',
-      help: 'processes that share the listener, or auto: one a core (default: 1); needs a store',
+      help: 'processes that share the listener, or auto: one per core (default: 1); needs a store',
     },
   },
   async run(invocation) {

@@ -46,7 +46,7 @@ const questions: readonly Question[] = [
   },
   {
     name: 'audience',
-    text: 'Audience that stands in these tokens for the gateway',
+    text: 'Audience of the gateway in these tokens',
     usual: () => 'devin-gateway',
     problem: oneLine,
   },

@@ -64,7 +64,7 @@ const limits = z.strictObject({
 /** Schema of `limits.yaml`. */
 export const gatewayLimitsSchema = z
   .strictObject({ limits: limits.describe('What all teams together may use; an absent limit is none.') })
-  .describe("Limits of the whole gateway, which protect the Devin API; judged together with the teams' own.")
+  .describe("Limits of the whole gateway, which protect the Devin API. They apply together with the teams' own.")
 
 /** Reads the file of the gateway-wide limits. */
 export function readGatewayLimits(

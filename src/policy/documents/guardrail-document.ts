@@ -65,7 +65,7 @@ const fieldRule = z
     default: z
       .unknown()
       .optional()
-      .describe('Put in when the field is absent; may name attributes of the caller, as in `equals` and `add`.'),
+      .describe('Added when the field is absent. It may name attributes of the caller, as in `equals` and `add`.'),
     at_most: z.number().optional().describe('Largest number.'),
     at_least: z.number().optional().describe('Smallest number.'),
     equals: constant()
@@ -87,14 +87,14 @@ const fieldRule = z
       .min(1, 'name at least one value')
       .optional()
       .describe(
-        "Members that are added to the list where they are missing; ${team}, ${app}, ${subject}, ${email} and so on stand for the caller's, and a member whose attribute the caller lacks is left out.",
+        "Members that are added to the list if they are missing. ${team}, ${app}, ${subject}, ${email} and so on stand for the caller's attributes. A member whose attribute the caller lacks is left out.",
       ),
     reserve: z
       .array(text())
       .min(1, 'name at least one beginning')
       .optional()
       .describe(
-        'Beginnings of texts that the gateway alone gives: `team:` refuses every text that begins so, in the list or as the value, but for what `add` puts in. `team:${team}` lets the own one through, too.',
+        'Beginnings of texts that only the gateway may write. `team:` refuses every text that begins like this, in the list or as the value, except texts that `add` adds. `team:${team}` also accepts the own text of a caller.',
       ),
     max_items: count().optional().describe('Largest length of the list.'),
     max_length: count().optional().describe('Largest length of the text, in characters.'),
@@ -162,7 +162,7 @@ const guardrail = z.strictObject({
     .enum(['enforce', 'warn', 'shadow', 'off'])
     .default('enforce')
     .describe(
-      '`enforce`: applied; `warn`: not applied yet, and recorded as what would be denied; `shadow`: decided and recorded, not applied; `off`: not looked at.',
+      '`enforce`: applied; `warn`: not applied yet, and recorded as what would be denied; `shadow`: decided and recorded, not applied; `off`: not evaluated.',
     ),
   ...remarkFields('guardrail'),
 })

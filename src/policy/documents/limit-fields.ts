@@ -40,7 +40,7 @@ export const attempts = () =>
   quota()
     .optional()
     .describe(
-      'Requests of one caller whose body has to be read before anything else can be said of them, allowed or not, like 120/min. Never given back; each instance counts by itself. Default: twice `writes`, else 120/min.',
+      'Requests of one caller whose body the gateway must read before it decides, allowed or not, like 120/min. They are never given back. Each instance counts by itself. Default: twice `writes`, or 120/min.',
     )
 
 const plainQuota = () => rate().transform((value): QuotaDocument => ({ rate: value, burst: null }))
@@ -70,7 +70,7 @@ export const limitsMode = () =>
   z
     .enum(['enforce', 'shadow'])
     .default('enforce')
-    .describe('`enforce`: applied; `shadow`: judged and told, not applied.')
+    .describe('`enforce`: applied; `shadow`: evaluated and reported, not applied.')
 
 /** The time zone of calendar windows. */
 export const timeZone = () =>

@@ -89,7 +89,7 @@ const grant = z.strictObject({
     .enum(['enforce', 'warn', 'shadow', 'off'])
     .default('enforce')
     .describe(
-      '`enforce`: applied; `warn`: applied, and recorded as what would be denied without it; `shadow`: decided and recorded, not applied; `off`: not looked at.',
+      '`enforce`: applied; `warn`: applied, and recorded as what would be denied without it; `shadow`: decided and recorded, not applied; `off`: not evaluated.',
     ),
   ...endingFields('grant'),
   ...remarkFields('grant'),
@@ -174,7 +174,9 @@ export const teamSchema = z
       .strictObject({ at_most: duration('0s', '1d').describe('Longest lifetime, like 30s; 0s for no cache.') })
       .optional()
       .describe('Shortens the lifetimes of stored answers for this team.'),
-    limits: limits.optional().describe('Limits of the team, judged together; an absent limit is none.'),
+    limits: limits
+      .optional()
+      .describe('Limits of the team. All of them apply together. An absent limit does not exist.'),
     ...remarkFields('team'),
   })
   .superRefine(checkOrganizations, { when: ({ value }) => typeof value === 'object' && value !== null })
