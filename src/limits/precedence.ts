@@ -7,8 +7,8 @@ export interface Precedence {
   /** Its share beside other teams. */
   readonly weight: number
   /** How long a request may wait while its key rests, milliseconds; 0: it is refused at once. */
-  readonly maxWaitMs: number
+  readonly maxRestMs: number
 }
 
 /** Of requests that no team has made. */
-export const ofNoTeam: Precedence = { team: '', priority: 'normal', weight: 2, maxWaitMs: 0 }
+export const ofNoTeam: Precedence = { team: '', priority: 'normal', weight: 2, maxRestMs: 0 }

@@ -92,7 +92,7 @@ export function createUpstreamQueue(settings: QueueSettings) {
   function isHeld(entry: QueueEntry): boolean {
     if (throttles.size === 0) return false
     const state = throttles.stateOf(entry.group, now())
-    return state === 'rest' || (state === 'full' && entry.precedence.maxWaitMs > 0)
+    return state === 'rest' || (state === 'full' && entry.precedence.maxRestMs > 0)
   }
 
   function mayBegin({ flow, weight }: QueueEntry): boolean {
@@ -142,7 +142,7 @@ export function createUpstreamQueue(settings: QueueSettings) {
   /** Why it cannot even wait; null when it can. */
   function refusalOf({ key, precedence, group, flow, weight }: QueueEntry, isResting: boolean): Problem | null {
     const restMs = isResting ? throttles.restMs(group, now()) : 0
-    if (restMs > precedence.maxWaitMs) return resting(key, restMs)
+    if (restMs > precedence.maxRestMs) return resting(key, restMs)
     if (restMs === 0 && connections.allows(flow, weight)) return null
     if (places.taken >= maxWaiting) return overloaded()
     if (places.allows(flow, weight)) return null
@@ -204,7 +204,7 @@ export function createUpstreamQueue(settings: QueueSettings) {
         return
       }
       if (!isResting && connections.taken < capacity) onShareReached(entry.flow, 'connections')
-      wait(entry, isResting ? entry.precedence.maxWaitMs : settings.maxWaitMs)
+      wait(entry, isResting ? entry.precedence.maxRestMs : settings.maxWaitMs)
     },
     /** The request is over, or its caller has left. `accepted`: the upstream answered, and not with 429. */
     leave(entry: QueueEntry, accepted: boolean): void {
@@ -224,7 +224,7 @@ export function createUpstreamQueue(settings: QueueSettings) {
       for (const group of heldBy[priority].map((held) => groupOf(key, held))) {
         throttles.refused(group, waitMs, now())
         for (const entry of queue.waitingIn(group)) {
-          const deadlineMs = Math.min(entry.deadlineMs, now() + entry.precedence.maxWaitMs)
+          const deadlineMs = Math.min(entry.deadlineMs, now() + entry.precedence.maxRestMs)
           // Refuses at once those who could not be served in time.
           if (now() + throttles.restMs(group, now()) > deadlineMs) refuseWaiting(entry)
           else setDeadline(entry, deadlineMs)

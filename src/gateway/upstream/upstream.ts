@@ -167,7 +167,7 @@ export type Upstream = ReturnType<typeof createUpstream>
 const maxOwnBytes = 2 << 20
 const clockEveryMs = 10_000
 /** The gateway's own reads, which stand beside the teams. */
-const own: Precedence = { team: 'gateway', priority: 'high', weight: 4, maxWaitMs: 0 }
+const own: Precedence = { team: 'gateway', priority: 'high', weight: 4, maxRestMs: 0 }
 
 /** What all calls for callers share. */
 interface Shared extends CallParts, UpstreamOptions {

@@ -5,7 +5,7 @@ import { unitsOf, type Budget } from '../../budgets/budget.ts'
 import { sessionCreate, type Operation } from '../../catalogue/operation.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { Limit, Quota } from '../../limits/limiter.ts'
-import type { BoundField } from '../guardrails/guardrail.ts'
+import type { BoundField, Rule } from '../guardrails/guardrail.ts'
 import type { TeamView } from './right.ts'
 
 /** The bounds of the guardrails in force on one operation, one text for each: `body max_acu_limit at most 25`. */
@@ -22,28 +22,35 @@ export function guardrailBounds(
   ])
 }
 
+/** Each bound that a rule can have, in words. */
+const boundTexts: Readonly<Record<Exclude<keyof Rule, 'field'>, (bounds: BoundField) => readonly string[]>> = {
+  forbid: ({ forbid }) => (forbid === undefined ? [] : ['forbidden']),
+  require: ({ require }) => (require === undefined ? [] : ['required']),
+  atMost: ({ atMost }) => (atMost === null ? [] : [`at most ${atMost.bound}`]),
+  atLeast: ({ atLeast }) => (atLeast === null ? [] : [`at least ${atLeast.bound}`]),
+  maxLength: ({ maxLength }) => (maxLength === null ? [] : [`at most ${maxLength.bound} characters`]),
+  maxItems: ({ maxItems }) => (maxItems === null ? [] : [`at most ${maxItems.bound} items`]),
+  equals: ofRules(({ equals }) => (equals === null ? [] : [`equal to ${equals.text}`])),
+  oneOf: ofRules(({ oneOf }) => (oneOf === null ? [] : [`one of ${oneOf.map(({ text }) => text).join(', ')}`])),
+  matches: ofRules(({ matches }) => (matches === null ? [] : [`like ${matches.text}`])),
+  eachMatches: ofRules(({ eachMatches }) => (eachMatches === null ? [] : [`each item like ${eachMatches.text}`])),
+  default: ({ rules, putsNothing }) =>
+    rules.flatMap(({ rule }) =>
+      rule.default === null || putsNothing ? [] : [`${rule.default.text} where it is absent`],
+    ),
+  add: ofRules(({ add }) => add.map(({ text }) => `${text} is added`)),
+  reserve: ofRules(({ reserve }) =>
+    reserve.map(({ beginning, own }) => `${beginning}… reserved${own === null ? '' : `, but for ${own.text}`}`),
+  ),
+}
+
+function ofRules(textsOf: (rule: Rule) => readonly string[]): (bounds: BoundField) => readonly string[] {
+  return ({ rules }) => rules.flatMap(({ rule }) => textsOf(rule))
+}
+
 function fieldBounds(site: 'query' | 'body', bounds: BoundField): readonly string[] {
-  const { field, forbid, require, atMost, atLeast, maxLength, maxItems } = bounds
-  const texts = [
-    ...(forbid === undefined ? [] : ['forbidden']),
-    ...(require === undefined ? [] : ['required']),
-    ...(atMost === null ? [] : [`at most ${atMost.bound}`]),
-    ...(atLeast === null ? [] : [`at least ${atLeast.bound}`]),
-    ...(maxLength === null ? [] : [`at most ${maxLength.bound} characters`]),
-    ...(maxItems === null ? [] : [`at most ${maxItems.bound} items`]),
-    ...bounds.rules.flatMap(({ rule }) => [
-      ...(rule.equals === null ? [] : [`equal to ${rule.equals.text}`]),
-      ...(rule.oneOf === null ? [] : [`one of ${rule.oneOf.map(({ text }) => text).join(', ')}`]),
-      ...(rule.matches === null ? [] : [`like ${rule.matches.text}`]),
-      ...(rule.eachMatches === null ? [] : [`each item like ${rule.eachMatches.text}`]),
-      ...(rule.default === null || bounds.putsNothing ? [] : [`${rule.default.text} where it is absent`]),
-      ...rule.add.map(({ text }) => `${text} is added`),
-      ...rule.reserve.map(
-        ({ beginning, own }) => `${beginning}… reserved${own === null ? '' : `, but for ${own.text}`}`,
-      ),
-    ]),
-  ]
-  return texts.map((text) => `${site} ${field} ${text}`)
+  const texts = Object.values(boundTexts).flatMap((textsOf) => textsOf(bounds))
+  return texts.map((text) => `${site} ${bounds.field} ${text}`)
 }
 
 /** Limits and budgets that a request of this caller counts against: `requests 300/min, burst 50`. */

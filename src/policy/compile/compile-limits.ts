@@ -74,7 +74,7 @@ const weights = { high: 4, normal: 2, low: 1 } as const
 export function precedenceOf({ team, limits }: TeamDocument, gateway: GatewayLimits | null): Precedence {
   const { priority, weight } = limits ?? ({ priority: 'normal', weight: null } as const)
   const maxWaitMs = gateway?.maxWaitMs ?? 0
-  return { team, priority, weight: weight ?? weights[priority], maxWaitMs }
+  return { team, priority, weight: weight ?? weights[priority], maxRestMs: maxWaitMs }
 }
 
 type GroupsSource = Pick<TeamDocument, 'file' | 'positionOf'> & {

@@ -65,7 +65,7 @@ function credentialOf(name: string): Secret {
 }
 
 const receiver: AnswerReceiver = { started() {}, head() {}, data: () => true, end() {}, failed() {} }
-const precedence: Precedence = { team: 'payments', priority: 'normal', weight: 1, maxWaitMs: 0 }
+const precedence: Precedence = { team: 'payments', priority: 'normal', weight: 1, maxRestMs: 0 }
 
 /** A call with a credential, in a queue with room for all; `onEnded` hears what became of it. */
 function callWith(name: string, onEnded: (result: CallResult) => void): Call {

@@ -13,7 +13,7 @@ const team = (name: string, more: Partial<Precedence> = {}): Precedence => ({
   team: name,
   priority: 'low',
   weight: 1,
-  maxWaitMs: 0,
+  maxRestMs: 0,
   ...more,
 })
 
@@ -187,7 +187,7 @@ describe('while a key rests', () => {
 
   test('a request that may wait continues after the pause: one first, then more as they are answered', () => {
     const run = start(10)
-    const patient = team('a', { maxWaitMs: 5_000 })
+    const patient = team('a', { maxRestMs: 5_000 })
     run.queue.throttled('key', 'normal', 1_000)
     const places = ['1', '2', '3', '4', '5'].map((name) => run.ask(name, patient))
     vi.advanceTimersByTime(999)
@@ -203,7 +203,7 @@ describe('while a key rests', () => {
 
   test('a request that could not be served in time is refused at once, also one that already waits', () => {
     const run = start(10)
-    const patient = team('a', { maxWaitMs: 2_000 })
+    const patient = team('a', { maxRestMs: 2_000 })
     run.queue.throttled('key', 'normal', 1_500)
     run.ask('waits', patient)
     run.queue.throttled('key', 'normal', 3_000)
@@ -213,7 +213,7 @@ describe('while a key rests', () => {
 
   test('a key that does not come back refuses those who have waited as long as they may', () => {
     const run = start(10)
-    const patient = team('a', { maxWaitMs: 2_000 })
+    const patient = team('a', { maxRestMs: 2_000 })
     run.queue.throttled('key', 'normal', 1_000)
     run.ask('1', patient)
     run.ask('2', patient)
@@ -224,7 +224,7 @@ describe('while a key rests', () => {
 
   test('the answer 429 to the one that tries has the key rest anew', () => {
     const run = start(10)
-    const patient = team('a', { maxWaitMs: 10_000 })
+    const patient = team('a', { maxRestMs: 10_000 })
     run.queue.throttled('key', 'normal', 1_000)
     const first = run.ask('1', patient)
     run.ask('2', patient)
@@ -264,7 +264,7 @@ test('whatever happens, each is begun or refused once, no more run than may, and
           asked += 1
           const place = run.ask(
             `#${asked}`,
-            team(`team-${step.ask}`, { weight: step.ask + 1, maxWaitMs: step.wait }),
+            team(`team-${step.ask}`, { weight: step.ask + 1, maxRestMs: step.wait }),
             `key-${step.key}`,
           )
           if (place !== null) open.push(place)
