@@ -29,6 +29,7 @@ interface Block {
 
 interface Page {
   readonly name: string
+  readonly text: string
   readonly blocks: readonly Block[]
   readonly removed: readonly string[]
 }
@@ -53,6 +54,7 @@ async function readPage(name: string): Promise<Page> {
   const fences = /(?:<!-- test: (?<mark>[^>]*?) -->\n+)?^```(?<kind>\w+)\n(?<text>[\s\S]*?)^```$/gm
   return {
     name,
+    text,
     blocks: [...text.matchAll(fences)].map(({ groups }) => ({
       kind: groups?.['kind'] ?? '',
       text: groups?.['text'] ?? '',
@@ -220,4 +222,40 @@ test('every block of commands has commands, and what is not run says why', () =>
   // Commands in a block of another kind would not be found.
   expect(blocks.filter(({ kind, text }) => kind !== 'console' && /^\$ /m.test(text))).toEqual([])
   expect(blocks.filter(({ kind }) => kind === 'sh' || kind === 'bash')).toEqual([])
+})
+
+describe('what a sentence or a block that is not run names', () => {
+  /** Commands between backticks, and those of blocks. */
+  const named = pages.flatMap(({ name, text }) =>
+    [...text.matchAll(/(?:`|^[$#] )(?<command>(?:npx |\S*\/bin\/)?devin-gateway [a-z][^`\n]*|npm run [^`\n]*)/gm)].map(
+      ({ groups }) => [groups?.['command'] ?? '', name] as const,
+    ),
+  )
+  const helpOf = (words: readonly string[]): Promise<string> => callCommand(words).then(({ out, err }) => out + err)
+
+  test('commands of the gateway exist, with their options', async () => {
+    const overview = await helpOf(['--help'])
+    const helps = new Map<string, string>()
+    const wrong: string[] = []
+    for (const [command, page] of named) {
+      const [name = '', ...words] = command.replace(/^.*?devin-gateway /, '').split(/[\s=]+/)
+      if (command.startsWith('npm ') || name === 'help') continue
+      if (!overview.includes(`\n  ${name} `)) wrong.push(`${page}: ${command}`)
+      else if (!helps.has(name)) helps.set(name, await helpOf([name, '--help']))
+      const options = words.map((word) => /^\[?(?<option>--[a-z-]+)/.exec(word)?.groups?.['option']).filter(Boolean)
+      for (const option of options)
+        if (option !== '--help' && helps.get(name)?.includes(`  ${option} `) === false)
+          wrong.push(`${page}: ${command}`)
+    }
+    expect(named.length).toBeGreaterThan(60)
+    expect(wrong).toEqual([])
+  })
+
+  test('scripts of the package exist', async () => {
+    // The package of this checkout.
+    const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: object }
+    const scriptOf = (command: string): string =>
+      /^npm run (?:-s )?(?<name>[\w:-]+)/.exec(command)?.groups?.['name'] ?? ''
+    expect(named.filter(([command]) => command.startsWith('npm run ') && !(scriptOf(command) in scripts))).toEqual([])
+  })
 })
