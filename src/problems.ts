@@ -87,6 +87,13 @@ const kinds = {
     about:
       'The operation is granted, and a guardrail bounds what it may ask for. The detail names the field, the bound and the guardrail.',
   },
+  blocked: {
+    status: 403,
+    title: 'The caller is blocked',
+    turn: 'the operator of the gateway',
+    about:
+      'The operators of the gateway have blocked the subject, the app, the team, the issuer or the token of this caller, whatever the policy allows. The detail says which, why and until when. A new token or a repetition changes nothing; ask the operators.',
+  },
   'idempotency-in-progress': {
     status: 409,
     title: 'The first request with this key is still under way',
@@ -178,7 +185,7 @@ const kinds = {
     title: 'No key can serve this operation',
     turn: 'the operator of the gateway',
     about:
-      'The policy allows the call, and no service-user key in the inventory holds the permission for this organization, or its secret cannot be read or was rejected.',
+      'The policy allows the call, and no service-user key in the inventory holds the permission for this organization, its secret cannot be read or was rejected, or the key is blocked.',
   },
   'identity-provider-unavailable': {
     status: 503,

@@ -8,6 +8,7 @@ import { createStages } from './gateway/stages/list.ts'
 import { watchExpiry } from './keys/expiry.ts'
 import { createLocalLimiter } from './limits/local/local-limiter.ts'
 import type { PolicySet } from './policy/model/policy-set.ts'
+import { openBlocks } from './runtime/blocks.ts'
 import { openCertificate } from './runtime/certificate.ts'
 import { createCore, type GatewayOptions } from './runtime/core.ts'
 import { listenerOf } from './runtime/listener.ts'
@@ -35,6 +36,7 @@ export async function startGateway(options: GatewayOptions) {
   const { upstream, ownCalls, bodies, turns } = openUpstream(core)
   const shared = await openSharedState(core, ownCalls)
   const { budgets, budgeting, cache, limiter, idempotency, idempotentCreateMs, sharedLimiter, store } = shared
+  const blocks = openBlocks(core, store)
   const overloadWatch = watchOverload(core)
   const { overload } = overloadWatch
   const devinUsers = createDevinUsers({ calls: ownCalls, now })
@@ -42,6 +44,7 @@ export async function startGateway(options: GatewayOptions) {
   const stages = createStages({
     overload,
     tokens,
+    blocks,
     keyring,
     devinUsers,
     limiter,
@@ -60,9 +63,17 @@ export async function startGateway(options: GatewayOptions) {
   })
   const app = await createGatewayApp({
     stages,
-    ownPages: { devinUsers, limiter, attempts, budgeting, keyState: (key) => keyring.stateOf(key), now },
+    ownPages: {
+      devinUsers,
+      limiter,
+      attempts,
+      budgeting,
+      keyState: (key) => keyring.stateOf(key),
+      blocks: blocks.list,
+      now,
+    },
     recorder: createRecorder(sinks, instruments, now, monotonic),
-    policy: () => policies.current,
+    policy: blocks.policy,
     now: monotonic,
     onDefect: (context, problem) => {
       if (problem.kind === 'internal')
@@ -81,7 +92,17 @@ export async function startGateway(options: GatewayOptions) {
   })
 
   const lifecycle = { draining: false }
-  const { admin, readiness, reload } = createOperators(core, shared, upstream, app, certificate, overload, lifecycle)
+  const { admin, readiness, reload } = createOperators(
+    core,
+    shared,
+    upstream,
+    app,
+    certificate,
+    overload,
+    blocks,
+    lifecycle,
+  )
+  blocks.cutBy(app.refuse)
 
   void sinks.audit('started', 'gateway', {
     version,
@@ -106,6 +127,7 @@ export async function startGateway(options: GatewayOptions) {
     overloadWatch.stop()
     tokens.close()
     await budgets.close()
+    await blocks.close()
     await upstream.close()
     await within(1_000, idempotency.whenIdle())
     await sharedLimiter?.close()
@@ -126,7 +148,7 @@ export async function startGateway(options: GatewayOptions) {
       throw new Error(listenProblem(name, host, port, error), { cause: error })
     }
   }
-  await budgets.start().catch(async (error: unknown) => {
+  await Promise.all([blocks.start(), budgets.start()]).catch(async (error: unknown) => {
     await app.close(0)
     await release()
     throw error

@@ -4,6 +4,7 @@ import { isIP } from 'node:net'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { withoutSchemas } from '../no-schemas.ts'
 import type { PoliciesView, Purged } from './views.ts'
+import { addBlocksApi, type BlocksApi } from './blocks-api.ts'
 import { visibleLines } from '../records/visible.ts'
 
 export interface Readiness {
@@ -21,6 +22,7 @@ export interface AdminParts {
   readonly keys: () => unknown
   /** The policies in force, as their files say them. */
   readonly policies: () => PoliciesView
+  readonly blocks: BlocksApi
   /** Every budget that is not of a single caller; null while their state is unknown. */
   readonly budgets: () => Promise<readonly unknown[] | null>
   /** Drops stored answers about an organization or a resource, on all instances. */
@@ -69,7 +71,7 @@ export function createAdminApp(parts: AdminParts): AdminApp {
   app.setNotFoundHandler((_request, reply) =>
     reply.code(404).send({
       error:
-        'There are /livez, /readyz, /metrics, /api/status, /api/keys, /api/policies, /api/budgets, POST /api/reload and POST /api/purge here.',
+        'There are /livez, /readyz, /metrics, /api/status, /api/keys, /api/policies, /api/budgets, /api/blocks (GET, POST, DELETE), POST /api/reload and POST /api/purge here.',
     }),
   )
   app.setErrorHandler((error: { statusCode?: number }, _request, reply) => {
@@ -109,6 +111,10 @@ function guardedApi(app: FastifyInstance, parts: AdminParts): void {
     return budgets === null
       ? reply.code(503).send({ error: 'Where budgets are kept cannot be read at the moment; the log says why.' })
       : reply.send(budgets)
+  })
+  void app.register((scope, _options, done) => {
+    addBlocksApi(scope, parts.blocks)
+    done()
   })
   app.post<{ Querystring: Record<string, unknown> }>('/api/purge', async (request, reply) => {
     const { organization, resource, ...rest } = request.query

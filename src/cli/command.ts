@@ -22,6 +22,9 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   budget: async () => (await import('./commands/budget.ts')).budgetCommand,
   catalogue: async () => (await import('./commands/catalogue.ts')).catalogueCommand,
   drift: async () => (await import('./commands/drift.ts')).driftCommand,
+  block: async () => (await import('./blocks/commands.ts')).blockCommand,
+  unblock: async () => (await import('./blocks/commands.ts')).unblockCommand,
+  blocks: async () => (await import('./blocks/commands.ts')).blocksCommand,
   purge: async () => (await import('./commands/purge.ts')).purgeCommand,
   audit: async () => (await import('./commands/audit.ts')).auditCommand,
 }

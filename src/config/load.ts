@@ -89,6 +89,10 @@ async function resolve(document: GatewayDocument, file: string, env: Environment
   const absolute = (written: string) => path.resolve(path.dirname(file), written)
   const { listen, upstream, catalogue, cache, bodies, shutdown } = document
   const records = resolveRecords(document.records, absolute, report)
+  const journalFile = absolute(
+    document.budgets.journal ??
+      (path.isAbsolute(records.audit) ? path.join(path.dirname(records.audit), journalName) : journalName),
+  )
   return {
     /** Absolute path of the file. */
     file,
@@ -134,13 +138,12 @@ async function resolve(document: GatewayDocument, file: string, env: Environment
     records,
     budgets: {
       /** Used where there is no shared store. */
-      journalFile: absolute(
-        document.budgets.journal ??
-          (path.isAbsolute(records.audit) ? path.join(path.dirname(records.audit), journalName) : journalName),
-      ),
+      journalFile,
       pollMs: document.budgets.poll,
       whenUnavailable: document.budgets.when_unavailable,
     },
+    /** Blocked callers, beside the journal of budgets; two gateways in one folder have journals of different names. */
+    blocksFile: blocksFileBeside(journalFile),
     bodies: { maxBytes: bodies.max_size, maxJudgedBytes: bodies.max_judged_size },
     shutdown: { delayMs: shutdown.delay, deadlineMs: shutdown.deadline },
     log: document.log,
@@ -148,6 +151,11 @@ async function resolve(document: GatewayDocument, file: string, env: Environment
 }
 
 const journalName = 'budgets.journal'
+
+function blocksFileBeside(journal: string): string {
+  const name = path.basename(journal, '.journal')
+  return path.join(path.dirname(journal), name === 'budgets' ? 'blocks.json' : `${name}.blocks.json`)
+}
 
 /** The audit log is a hash chain: another stream in the same file would break it. */
 function resolveRecords(written: GatewayDocument['records'], absolute: (path: string) => string, report: Report) {

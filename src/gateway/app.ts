@@ -24,6 +24,7 @@ import { watchConnections, type ConnectionCut } from './listener/connections.ts'
 import { createUnreadRequests } from './listener/unread-requests.ts'
 import { createOwnPages, type OwnPagesParts } from './own-pages/plugin.ts'
 import { Pipelines } from './listener/pipelines.ts'
+import { RequestsUnderWay } from './blocking/requests-under-way.ts'
 import { draining } from './refusals/request.ts'
 import type { Recorder } from './recording/recorder.ts'
 import { abandonedMs } from './responses/client.ts'
@@ -33,7 +34,7 @@ import { enterStage, hookOf, type StageHook } from './stages/stage.ts'
 
 export interface GatewayParts {
   readonly stages: Stages
-  readonly ownPages: Omit<OwnPagesParts, 'authenticate'>
+  readonly ownPages: Omit<OwnPagesParts, 'identify'>
   readonly recorder: Recorder
   /** The snapshot for a request that arrives now. */
   readonly policy: () => PolicySet
@@ -69,6 +70,7 @@ export async function createGatewayApp(parts: GatewayParts) {
   const lingering = new Map<RequestContext, NodeJS.Timeout | null>()
   let onIdle = (): void => {}
   const pipelines = new Pipelines()
+  const underWay = new RequestsUnderWay()
   const events: ContextEvents = {
     failed(context, problem) {
       if (problem.status >= 500) parts.onDefect(context, problem)
@@ -82,6 +84,7 @@ export async function createGatewayApp(parts: GatewayParts) {
     },
     ended(context) {
       inFlight -= 1
+      underWay.ended(context)
       const waiting = lingering.get(context)
       lingering.delete(context)
       if (waiting !== null) {
@@ -108,6 +111,7 @@ export async function createGatewayApp(parts: GatewayParts) {
       nowMs: now(),
     }
     const context = new RequestContext(request, response, opening, events)
+    underWay.begun(context)
     onceClosed(response, () => {
       context.close(hasLeft(response))
       if (!context.isEnded)
@@ -142,7 +146,7 @@ export async function createGatewayApp(parts: GatewayParts) {
 
   /** The proxied route behind the stages, and the same stages for methods that the router does not know. */
   const api: FastifyPluginCallback = (scope, _options, done) => {
-    scope.addHook('onRequest', hookOf(stages.authenticate))
+    for (const stage of [stages.authenticate, stages.checkBlocks]) scope.addHook('onRequest', hookOf(stage))
     for (const stage of stages.decide) scope.addHook('preHandler', hookOf(stage))
     const forward: RouteHandlerMethod = ({ context }) => stages.forward(context)
     scope.register(httpProxy, { upstream: parts.upstreamOrigin, handler: forward, retryMethods: [] })
@@ -181,7 +185,9 @@ export async function createGatewayApp(parts: GatewayParts) {
   app.setErrorHandler((error, { context }) => answerFailure(context, error))
   app.addHook('onRequest', open)
   app.addHook('onRequest', hookOf(stages.readRequest))
-  await app.register(createOwnPages({ ...parts.ownPages, authenticate: stages.authenticate }), { prefix: '/gateway' })
+  await app.register(createOwnPages({ ...parts.ownPages, identify: [stages.authenticate, stages.checkBlocks] }), {
+    prefix: '/gateway',
+  })
   await app.register(api)
 
   // Without these listeners Node answers 417 and writes 100 by itself; the stages decide first.
@@ -224,6 +230,8 @@ export async function createGatewayApp(parts: GatewayParts) {
       await untilRecorded(deadlineMs - (now() - startedAtMs))
       await app.close()
     },
+    /** Refuses requests that are under way, for those for which there is a problem. */
+    refuse: (problemOf: (context: RequestContext) => Problem | undefined): void => underWay.refuse(problemOf),
     /** Cuts every connection, and resolves when the last exchange is recorded. */
     async cut(): Promise<void> {
       connections.cut()

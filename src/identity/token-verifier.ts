@@ -3,7 +3,7 @@
 import type { Algorithm } from '../config/values/algorithms.ts'
 import { isObject } from './claim-path.ts'
 import { principalOf } from './claims.ts'
-import type { Claims } from './principal.ts'
+import type { Claims, Principal } from './principal.ts'
 import type { IssuerConfig } from '../config/issuer-schema.ts'
 import { isSignatureAlgorithm, type SigningKey } from './signing-keys/key-set.ts'
 import { Problem } from '../problems.ts'
@@ -71,6 +71,8 @@ export function createTokenVerifier(options: TokenVerifierOptions) {
      * `identity-provider-unavailable`.
      */
     verify: (credentials: string): Verification | Promise<Verification> => tokens.verify(credentials),
+    /** Whether a caller like this has been seen lately. */
+    hasSeen: (isSuch: (principal: Principal) => boolean): boolean => tokens.some(isSuch),
     /** Whether the keys of every issuer are known. */
     ready: (): boolean => all.every((keys) => keys.status.keys > 0),
     status: (): readonly IssuerStatus[] => all.map((keys) => keys.status),

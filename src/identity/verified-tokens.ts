@@ -48,6 +48,11 @@ export class VerifiedTokens {
     return this.#underWay.get(digest) ?? this.#verifyNew(credentials, digest)
   }
 
+  /** Whether a token of such a caller is remembered. */
+  some(isSuch: (principal: Principal) => boolean): boolean {
+    return [...this.#verified.values()].some(isSuch)
+  }
+
   /** Because a key of the issuer is no longer trusted, and any of its tokens may have been verified with it. */
   forget(issuer: string): void {
     this.#generation += 1

@@ -15,8 +15,11 @@ export interface KeyVersion {
   readonly secret: Secret
 }
 
-/** `rejected`: the upstream answered 401 lately. `set-aside`: three times in a row; the key is not used for a minute. `expired`: by the inventory. */
-export type KeyState = 'ready' | 'rejected' | 'set-aside' | 'expired'
+/** `rejected`: the upstream answered 401 lately. `set-aside`: three times in a row; the key is not used for a minute. `expired`: by the inventory. `blocked`: by an operator. */
+export type KeyState = 'ready' | 'rejected' | 'set-aside' | 'expired' | 'blocked'
+
+/** Why a key cannot be used now. */
+export type UnusableKey = 'set-aside' | 'expired' | 'blocked' | 'replaced'
 
 export type KeyStatus = ReturnType<Keyring['status']>[number]
 
@@ -146,6 +149,7 @@ const setAsideMs = 60_000
 /** Creates an empty keyring. */
 export function createKeyring(options: KeyringOptions) {
   const entries = new Map<string, Entry>()
+  let isBlocked: (id: string) => boolean = () => false
 
   function replaceValue(entry: Entry, secret: Secret): void {
     entry.secret = secret
@@ -202,18 +206,21 @@ export function createKeyring(options: KeyringOptions) {
     holds: (handle: KeyHandle, secret: Secret): boolean => entries.get(handle.id)?.secret.equals(secret) === true,
     /**
      * The current version of a handle. `set-aside`: it is not used for a minute after three rejections. `expired`: its end has passed.
-     * `replaced`: the id now stands for another key than the handle of the asking request's snapshot.
+     * `blocked`: an operator says so. `replaced`: the id now stands for another key than the handle of the asking request's snapshot.
      */
-    open(handle: KeyHandle): KeyVersion | 'set-aside' | 'expired' | 'replaced' {
+    open(handle: KeyHandle): KeyVersion | UnusableKey {
       const entry = entries.get(handle.id)
       if (entry === undefined || !sameKey(entry.handle, handle)) return 'replaced'
+      if (isBlocked(handle.id)) return 'blocked'
       if (entry.handle.expiresAtMs !== null && isExpired(entry.handle, options.now())) return 'expired'
       if (entry.rejections >= rejectionsBeforeSetAside && options.monotonic() < entry.setAsideUntilMs)
         return 'set-aside'
       return { handle: entry.handle, version: entry.version, secret: entry.secret }
     },
+    /** Who says from now on which keys are blocked. */
+    blockBy: (asked: (id: string) => boolean): void => void (isBlocked = asked),
     /** What `open` would say of the key, without its value. */
-    stateOf(handle: KeyHandle): 'ready' | 'set-aside' | 'expired' | 'replaced' {
+    stateOf(handle: KeyHandle): 'ready' | UnusableKey {
       const found = this.open(handle)
       return typeof found === 'string' ? found : 'ready'
     },
@@ -248,7 +255,7 @@ export function createKeyring(options: KeyringOptions) {
         handle: entry.handle,
         version: entry.version,
         loadedAtMs: entry.loadedAtMs,
-        state: stateOf(entry, now, options.monotonic()),
+        state: isBlocked(entry.handle.id) ? 'blocked' : stateOf(entry, now, options.monotonic()),
         lastUsedAtMs: entry.lastUsedAtMs,
         /** Permissions that calls have needed from this key since start. */
         usedPermissions: entry.usedPermissions as ReadonlySet<string>,

@@ -55,7 +55,7 @@ export interface BudgetState {
   readonly level: number
 }
 
-const keyStateNames = ['ready', 'rejected', 'set-aside', 'expired', 'other']
+const keyStateNames = ['ready', 'rejected', 'set-aside', 'expired', 'blocked', 'other']
 const standings = ['together', 'cautious', 'alone']
 const streams = ['access', 'decisions', 'audit']
 

@@ -7,6 +7,7 @@ import { organizationTag, resourceTag } from '../cache/invalidation/tags.ts'
 import type { GatewayApp } from '../gateway/app.ts'
 import { refusedAt, type Overload, type OverloadLevel } from '../gateway/load/overload.ts'
 import type { Upstream } from '../gateway/upstream/upstream.ts'
+import type { BlocksInForce } from './blocks.ts'
 import type { CertificateInUse } from './certificate.ts'
 import type { Core } from './core.ts'
 import type { ReloadResult } from './live-policies.ts'
@@ -22,6 +23,7 @@ export function createOperators(
   app: GatewayApp,
   certificate: CertificateInUse,
   overload: Overload,
+  blocks: BlocksInForce,
   lifecycle: { readonly draining: boolean },
 ): { readonly admin: AdminApp; readiness(): Readiness; reload(actor: string): Promise<ReloadResult> } {
   const { config, catalogue, instruments, keyring, policies, sinks, tokens, version } = core
@@ -43,6 +45,7 @@ export function createOperators(
       store?.away === true ? `the shared store is away: ${store.state.reason}` : null,
       store === null ? null : groupNote(store.membership.state),
       policies.refusal === null ? null : refusalNote(policies.refusal),
+      blocks.note,
       certificate.warning,
       overload.level === 0 ? null : overloadNote(overload.level),
       ...fullNotes(keys),
@@ -56,6 +59,7 @@ export function createOperators(
     metrics: instruments,
     keys: () => keyring.status().map(keyView),
     policies: () => ({ revision: policies.current.revision, files: policies.files }),
+    blocks: blocks.api,
     budgets: showBudgets,
     purge: async (what, actor) => {
       const { dropped, instances, silent, reached } = await cache.invalidate(

@@ -13,18 +13,20 @@ interface Answer {
   readonly text: string
 }
 
-type Question = Pick<IncomingMessage, 'method' | 'url' | 'headers'>
+type Question = Pick<IncomingMessage, 'method' | 'url' | 'headers'> & { readonly body?: string }
 
 /** The format of metrics, when no worker says it. */
 const metricsType = 'text/plain; version=0.0.4; charset=utf-8'
 
 /** How long a worker may take for a read, and for a change. */
-const answerMs = { GET: 1_000, POST: 30_000 } as const
+const answerMs = { read: 1_000, change: 30_000 } as const
+
+/** Of a request; one that is cut off is no JSON any more, and is refused. */
+const mostBodyCharacters = 16 * 1024
 
 /** Makes the listener; nothing is bound before `listen`. */
 export function createWorkersListener(pool: Pool) {
   const server = createServer((request, response) => {
-    request.resume()
     void answer(pool, request, response).catch(() =>
       reply(response, 502, { error: 'The workers could not be asked; the log says more.' }),
     )
@@ -54,6 +56,7 @@ export function createWorkersListener(pool: Pool) {
 async function answer(pool: Pool, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const path = (request.url ?? '').split('?', 1)[0] ?? ''
   const route = `${request.method} ${path}`
+  const body = await bodyOf(request)
   if (route === 'GET /livez') return plain(response, 200, 'text/plain; charset=utf-8', 'ok\n')
   // What each worker keeps for itself is asked of all; what they share, one of them is asked about.
   const forAll = ['GET /readyz', 'GET /metrics', 'GET /api/status', 'GET /api/keys', 'POST /api/reload']
@@ -64,7 +67,8 @@ async function answer(pool: Pool, request: IncomingMessage, response: ServerResp
     : request.method === 'POST'
       ? await alive(listening, request)
       : listening
-  const answers = await askAll(asked, request)
+  const { method, url, headers } = request
+  const answers = await askAll(asked, { method, url, headers, body })
   if (route === 'GET /readyz') return readiness(pool, answers, response)
   const [first] = answers
   if (first === undefined && route !== 'GET /metrics' && route !== 'GET /api/status')
@@ -98,6 +102,16 @@ async function answer(pool: Pool, request: IncomingMessage, response: ServerResp
     result: same ? [...results][0] : 'divided',
     diagnostics: [...new Set(diagnostics)],
     workers,
+  })
+}
+
+function bodyOf(request: IncomingMessage): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = ''
+    request.setEncoding('utf8')
+    request.on('data', (chunk: string) => (text = (text + chunk).slice(0, mostBodyCharacters)))
+    request.on('error', reject)
+    request.once('end', () => resolve(text))
   })
 }
 
@@ -154,11 +168,11 @@ async function askAll(workers: readonly WorkerStatus[], request: Question): Prom
   return answers.filter((each) => each !== null)
 }
 
-function ask(worker: WorkerStatus, { method, url, headers }: Question): Promise<Answer> {
+function ask(worker: WorkerStatus, { method, url, headers, body }: Question): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const { host = '', port = 0 } = worker.admin ?? {}
     const { connection: _connection, 'content-length': _length, 'transfer-encoding': _coding, ...fields } = headers
-    const signal = AbortSignal.timeout(method === 'POST' ? answerMs.POST : answerMs.GET)
+    const signal = AbortSignal.timeout(method === 'GET' ? answerMs.read : answerMs.change)
     const asking = send({ host, port, method, path: url, headers: fields, agent: false, signal }, (response) => {
       let text = ''
       response.setEncoding('utf8')
@@ -169,7 +183,7 @@ function ask(worker: WorkerStatus, { method, url, headers }: Question): Promise<
       )
     })
     asking.on('error', reject)
-    asking.end()
+    asking.end(body)
   })
 }
 

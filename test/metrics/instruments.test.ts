@@ -270,6 +270,7 @@ describe('labels', () => {
       'gateway_key_state{key="b",state="rejected"} 1',
       'gateway_key_state{key="b",state="set-aside"} 0',
       'gateway_key_state{key="b",state="expired"} 0',
+      'gateway_key_state{key="b",state="blocked"} 0',
       'gateway_key_state{key="b",state="other"} 0',
     ])
   })

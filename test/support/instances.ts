@@ -18,6 +18,8 @@ export interface InstancesOptions {
   /** Further settings of the store: `, prefix: x`. */
   readonly storeSettings?: string
   readonly env?: Readonly<Record<string, string>>
+  /** Changes the configuration of one of them. */
+  readonly configOf?: (instance: number, text: string) => string
 }
 
 export interface Instances {
@@ -27,6 +29,8 @@ export interface Instances {
   readonly env: Readonly<Record<string, string>>
   /** A call of the payments team at one of them. */
   call(instance: number, path: string, init?: RequestInit): Promise<Response>
+  /** Of the payments team. */
+  readonly token: string
   /** A page of one operators' listener. */
   admin(instance: number, path: string): Promise<Response>
   close(): Promise<void>
@@ -44,9 +48,8 @@ export async function startInstances(options: InstancesOptions): Promise<Instanc
   const configFiles = await Promise.all(
     Array.from({ length: options.count }, async (_, index) => {
       const file = join(directory, `gateway-${index}.yaml`)
-      await writeFile(
-        file,
-        `listen: { gateway: "127.0.0.1:0", admin: "127.0.0.1:0" }
+      const { configOf = (_index, text) => text } = options
+      const text = `listen: { gateway: "127.0.0.1:0", admin: "127.0.0.1:0" }
 upstream: { origin: "${upstream.origin}", connections: 1000 }
 issuers: [{ issuer: "${issuer.issuer}", audience: devin-gateway, jwks_uri: "${issuer.jwksUri}" }]
 policies: policies
@@ -54,8 +57,8 @@ store: { nodes: "${options.store.address}", timeout: 250ms${options.storeSetting
 records: { access: access-${index}.ndjson, decisions: decisions-${index}.ndjson, audit: audit-${index}.ndjson }
 shutdown: { delay: 0s, deadline: 5s }
 ${options.config ?? ''}
-`,
-      )
+`
+      await writeFile(file, configOf(index, text))
       return file
     }),
   )
@@ -68,6 +71,7 @@ ${options.config ?? ''}
     processes,
     configFiles,
     env,
+    token,
     call: (instance, path, { headers, ...init } = {}) =>
       fetch(at(processes[instance]?.port, path), {
         ...init,

@@ -5,7 +5,7 @@ import type { Principal } from '../../identity/principal.ts'
 import { policyField, statusField } from '../../limits/fields.ts'
 import type { Limiter, LimitStatus } from '../../limits/limiter.ts'
 import type { LocalLimiter } from '../../limits/local/local-limiter.ts'
-import { refusalWithoutTeam } from '../../policy/decision/decide.ts'
+import { blockedTeamRefusal, refusalWithoutTeam } from '../../policy/decision/decide.ts'
 import type { PolicySet, Team } from '../../policy/model/policy-set.ts'
 import { Problem } from '../../problems.ts'
 import type { Budgeting } from '../budgeting.ts'
@@ -25,7 +25,7 @@ export interface DescribedCaller {
   readonly limitFields: readonly string[]
 }
 
-/** Throws `identity-incomplete` for a caller of no team. */
+/** Throws `identity-incomplete` for a caller of no team, `blocked` where all of its teams are. */
 export function describeCaller(policy: PolicySet, principal: Principal, parts: MeParts): Promise<DescribedCaller> {
   const teams = policy.teamsOf(principal)
   if (teams.length === 0) throw noTeam(policy, principal)
@@ -54,6 +54,10 @@ async function describe(
       organizations: team.organizations === 'all' ? 'all' : [...team.organizations],
       default_organization: team.defaultOrganization,
     })),
+    blocked_teams: policy.blockedTeamsOf(principal).map(({ id }) => {
+      const { reason = '', untilMs = null } = policy.blocked.get(id) ?? {}
+      return { team: id, reason, until: untilMs === null ? null : new Date(untilMs).toISOString() }
+    }),
     operations,
     guardrails: guardrailsOf(policy, operations),
     limits: Object.fromEntries(limits.map(([team, statuses]) => [team, statuses.map(limitView)])),
@@ -75,7 +79,9 @@ function fieldsOf(statuses: readonly LimitStatus[]): readonly string[] {
 
 /** The same refusal that every call of this caller meets. */
 function noTeam(policy: PolicySet, principal: Principal): Problem {
-  const { problem, detail, reason } = refusalWithoutTeam(policy, principal)
+  const [blocked] = policy.blockedTeamsOf(principal)
+  const { problem, detail, reason } =
+    blocked === undefined ? refusalWithoutTeam(policy, principal) : blockedTeamRefusal(policy, blocked)
   return new Problem(problem, detail, { reason })
 }
 

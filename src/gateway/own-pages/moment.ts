@@ -3,7 +3,9 @@
 
 import { leftOf, refusalText, type BudgetStatus } from '../../budgets/budget-status.ts'
 import { unitsOf } from '../../budgets/budget.ts'
+import type { BlockList } from '../../blocks/block-list.ts'
 import type { KeyHandle } from '../../keys/key.ts'
+import type { UnusableKey } from '../../keys/keyring.ts'
 import type { Limit, Limiter, LimitStatus } from '../../limits/limiter.ts'
 import type { LocalLimiter } from '../../limits/local/local-limiter.ts'
 import type { Evaluation } from '../../policy/decision/evaluate.ts'
@@ -14,7 +16,7 @@ import type { Explained } from '../../policy/tools/explain.ts'
 import type { Explanation, ExplanationStep } from '../../policy/tools/explanation.ts'
 import { Problem, type ProblemKindName } from '../../problems.ts'
 import type { Budgeting } from '../budgeting.ts'
-import { keyExpired, keyReplaced, keySetAside } from '../refusals/keys.ts'
+import { keyUnusable } from '../refusals/keys.ts'
 import { quotaText } from '../refusals/limits.ts'
 
 export interface MomentParts {
@@ -22,7 +24,8 @@ export interface MomentParts {
   readonly attempts: LocalLimiter
   readonly budgeting: Budgeting
   /** Whether the current value of a key can be used; its value stays where it is. */
-  readonly keyState: (key: KeyHandle) => 'ready' | 'set-aside' | 'expired' | 'replaced'
+  readonly keyState: (key: KeyHandle) => 'ready' | UnusableKey
+  readonly blocks: BlockList
   readonly now: () => number
 }
 
@@ -134,10 +137,9 @@ function budgetFound(status: BudgetStatus, bound: number, team: Team, nowMs: num
   return [{ stage: 'budget', ok: false, text, ...budgetKind }]
 }
 
-function keyFound({ key }: Evaluation, { keyState }: MomentParts): readonly Found[] {
+function keyFound({ key }: Evaluation, { blocks, keyState }: MomentParts): readonly Found[] {
   const state = key === null ? 'ready' : keyState(key.key)
   if (key === null || state === 'ready') return []
-  const problem: Problem =
-    state === 'set-aside' ? keySetAside(key.key.id) : state === 'expired' ? keyExpired(key.key.id) : keyReplaced()
+  const problem = keyUnusable(key.key.id, state, blocks)
   return [{ stage: 'key', ok: false, text: problem.message, kind: problem.kind, reason: problem.reason }]
 }

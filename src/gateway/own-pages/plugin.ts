@@ -9,7 +9,8 @@ import { explainPage, type ExplainParts } from './explain.ts'
 import { describeCaller, type MeParts } from './me.ts'
 
 export interface OwnPagesParts extends MeParts, ExplainParts {
-  readonly authenticate: Stage
+  /** The stages that say who asks. */
+  readonly identify: readonly Stage[]
 }
 
 /** Registered under the prefix to which the router sends every target below /gateway/. */
@@ -17,7 +18,7 @@ export function createOwnPages(parts: OwnPagesParts): FastifyPluginCallback {
   const ownPage = hookOf({ name: 'own-page', run: (context) => answerOwnPage(context, parts) })
   return (app, _options, done) => {
     app.addHook('onRequest', hookOf({ name: 'own-page', run: answerProblemPageOf }))
-    app.addHook('onRequest', hookOf(parts.authenticate))
+    for (const stage of parts.identify) app.addHook('onRequest', hookOf(stage))
     app.all('/', { preHandler: ownPage }, unreachable)
     app.setNotFoundHandler({ preHandler: ownPage }, unreachable)
     done()

@@ -144,13 +144,19 @@ function outcomeOf(context: RequestContext): ExchangeOutcome {
   return context.cache === null ? 'answered' : 'cached'
 }
 
-/** The decision is about the right to the operation: a failure after an allow does not turn it into a denial. */
+/** The decision is about the right to the operation: a failure after an allow does not turn it into a denial, but a block does. */
 function effectOf(context: RequestContext): 'allow' | 'deny' {
+  if (isBlocked(context)) return 'deny'
   if (context.evaluation !== null) return context.evaluation.decision.effect
   return context.problem === null && context.ownPage !== null ? 'allow' : 'deny'
 }
 
+function isBlocked({ problem }: RequestContext): boolean {
+  return problem?.kind === 'blocked'
+}
+
 function reasonOf(context: RequestContext): string {
+  if (isBlocked(context)) return 'blocked'
   if (context.evaluation !== null) return context.evaluation.decision.reason
   return context.problem?.reason ?? (context.ownPage === null ? 'caller-left' : 'own-page')
 }
@@ -158,7 +164,7 @@ function reasonOf(context: RequestContext): string {
 /** As JSON. Made once for an evaluation, and reused for requests that repeat it. */
 function decisionContent(context: RequestContext, effect: 'allow' | 'deny', reason: string): string {
   const { evaluation } = context
-  if (evaluation === null) return recordJson(contentOf(context, effect, reason))
+  if (evaluation === null || isBlocked(context)) return recordJson(contentOf(context, effect, reason))
   context.memo.record ??= recordJson(contentOf(context, effect, reason))
   return context.memo.record
 }
@@ -170,7 +176,7 @@ function contentOf(context: RequestContext, effect: 'allow' | 'deny', reason: st
   return {
     effect,
     reason,
-    detail: decision?.detail ?? (evaluation === null ? (context.problem?.message ?? null) : null),
+    detail: decision?.detail ?? (evaluation === null || isBlocked(context) ? (context.problem?.message ?? null) : null),
     subject: principal?.subject ?? null,
     issuer: principal?.issuer ?? null,
     email: principal?.email ?? null,

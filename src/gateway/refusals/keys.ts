@@ -1,6 +1,9 @@
 // Refusals for want of a usable key.
 
+import { blockedText, type Block } from '../../blocks/block.ts'
+import type { BlockList } from '../../blocks/block-list.ts'
 import type { Operation } from '../../catalogue/operation.ts'
+import type { UnusableKey } from '../../keys/keyring.ts'
 import { Problem } from '../../problems.ts'
 
 export function keyMissing({ id, scope }: Operation, organization: string | null): Problem {
@@ -12,7 +15,20 @@ export function keyMissing({ id, scope }: Operation, organization: string | null
   )
 }
 
-export function keySetAside(id: string): Problem {
+/** Why the chosen key cannot be used now. */
+export function keyUnusable(id: string, why: UnusableKey, blocks: BlockList): Problem {
+  if (why === 'blocked') return keyBlocked(id, blocks.get('key', id))
+  if (why === 'set-aside') return keySetAside(id)
+  return why === 'expired' ? keyExpired(id) : keyReplaced()
+}
+
+/** `block`: null for one that has just ended. */
+export function keyBlocked(id: string, block: Block | null): Problem {
+  const text = blockedText(`the key ${id}`, block?.reason ?? 'it was blocked', block?.untilMs ?? null)
+  return new Problem('key-unavailable', `${text} No stronger key takes its place.`, { reason: 'key-blocked' })
+}
+
+function keySetAside(id: string): Problem {
   return new Problem(
     'key-unavailable',
     `The key ${id} was rejected by the Devin API several times and is set aside; no stronger key takes its place. The operator has to replace it.`,
@@ -21,7 +37,7 @@ export function keySetAside(id: string): Problem {
 }
 
 /** The chosen key has expired, by the inventory. */
-export function keyExpired(id: string): Problem {
+function keyExpired(id: string): Problem {
   return new Problem(
     'key-unavailable',
     `The key ${id} has expired, by \`expires\` in the inventory; no stronger key takes its place. The operator has to renew the key and change \`expires\`.`,
@@ -29,7 +45,7 @@ export function keyExpired(id: string): Problem {
   )
 }
 
-export function keyReplaced(): Problem {
+function keyReplaced(): Problem {
   return new Problem(
     'key-unavailable',
     'The inventory of keys was changed while this request was under way. Send it again.',

@@ -11,6 +11,7 @@ import { createAdmitBody, type AdmitBodyParts } from './body/admit-body.ts'
 import { createAnswerFromCache, type AnswerFromCacheParts } from './answer/answer-from-cache.ts'
 import { createAuthenticate } from './authenticate.ts'
 import { createAuthorize } from './authorize.ts'
+import { createCheckBlocks } from './check-blocks.ts'
 import { chooseKey } from './choose-key.ts'
 import { createClaimIdempotencyKey } from './claim-idempotency-key.ts'
 import { createForwarding, type ForwardingParts } from './answer/forward.ts'
@@ -35,6 +36,7 @@ export interface StageParts extends AdmitBodyParts, AnswerFromCacheParts, Forwar
 export interface Stages {
   readonly readRequest: Stage
   readonly authenticate: Stage
+  readonly checkBlocks: Stage
   readonly decide: readonly Stage[]
   readonly forward: (context: RequestContext) => void
 }
@@ -44,6 +46,7 @@ export function createStages(parts: StageParts): Stages {
   return {
     readRequest: { name: 'read-request', run: readRequest },
     authenticate: createAuthenticate(parts.tokens),
+    checkBlocks: createCheckBlocks(parts.blocks),
     decide: [
       createAuthorize(parts.maxBodyBytes),
       createShedLoad(parts.overload),

@@ -6,6 +6,7 @@ export const stageNames = [
   'read-request',
   'own-page',
   'authenticate',
+  'check-blocks',
   'authorize',
   'shed-load',
   'admit-body',

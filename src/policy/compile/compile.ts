@@ -123,6 +123,8 @@ function createPolicySet(
             at: policy.at,
           },
     team: (id) => byId.get(id) ?? null,
+    blocked: new Map(),
+    blockedTeamsOf: () => [],
     teamsOf(principal) {
       const known = memberships.get(principal)
       if (known !== undefined) return known

@@ -9,6 +9,7 @@ import { nearGroup, nearMembership } from './near-groups.ts'
 import { responseFilter } from './response-filter.ts'
 import { conditionHolds, describeCondition } from '../model/condition.ts'
 import { instantText } from '../model/ending.ts'
+import { blockedText } from '../../blocks/block.ts'
 import { ownerText, type Owner } from '../model/remarks.ts'
 
 /** Every reason a decision may have besides the problem kinds. */
@@ -36,6 +37,24 @@ export function decide(
   teams: readonly Team[] = policy.teamsOf(facts.principal),
   warn: WarnGrants = 'applied',
 ): Decision {
+  const decision = decideForTeams(policy, facts, teams, warn)
+  return decision.effect === 'allow' || policy.blocked.size === 0
+    ? decision
+    : refuseForBlocked(policy, facts, decision, warn)
+}
+
+/** A refusal is due to a block where a blocked team of the caller would have allowed the request, or none is left. */
+function refuseForBlocked(policy: PolicySet, facts: Facts, decision: Decision, warn: WarnGrants): Decision {
+  const blocked = policy.blockedTeamsOf(facts.principal)
+  const [first] = blocked
+  if (first === undefined) return decision
+  const without = decideForTeams(policy, facts, blocked, warn)
+  return without.effect === 'allow' || decision.teams.length === 0
+    ? { ...deny(policy, decision.teams, blockedTeamRefusal(policy, without.team ?? first)), shadow: decision.shadow }
+    : decision
+}
+
+function decideForTeams(policy: PolicySet, facts: Facts, teams: readonly Team[], warn: WarnGrants): Decision {
   const first = teams[0]
   if (first === undefined) return deny(policy, teams, refusalWithoutTeam(policy, facts.principal))
   if (facts.operation.open) return decideForMember(policy, facts, teams, first)
@@ -145,6 +164,21 @@ function missingExtra(team: Team, facts: Facts, warn: WarnGrants): Denial | null
     owner: team.owner,
     nearest: { team: team.id, grant: null, what: 'extra-permission', text },
     rank: 2,
+  }
+}
+
+/** The refusal of a caller whose team is blocked. */
+export function blockedTeamRefusal(policy: PolicySet, team: Team): Denial {
+  const { reason = '', untilMs = null } = policy.blocked.get(team.id) ?? {}
+  return {
+    problem: 'blocked',
+    reason: 'blocked',
+    detail: blockedText(`team ${team.id}`, reason, untilMs),
+    team,
+    grant: null,
+    owner: team.owner,
+    nearest: null,
+    rank: 0,
   }
 }
 

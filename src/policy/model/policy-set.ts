@@ -69,6 +69,12 @@ export interface Team {
   readonly byPermission: ReadonlyMap<string, readonly Grant[]>
 }
 
+/** Why a team is blocked, and until when; null: until somebody ends it. */
+export interface BlockedTeam {
+  readonly reason: string
+  readonly untilMs: number | null
+}
+
 /** All budgets of a policy set. */
 export interface PolicyBudgets {
   /** What a session of a caller is charged to, in this organization; empty when nothing is bounded. */
@@ -103,8 +109,12 @@ export interface PolicySet {
   /** Dotted claim paths that conditions read; the decision log keeps their values for replay. */
   readonly claimPaths: readonly string[]
   team(id: string): Team | null
-  /** Teams the principal is a member of, by id. Remembered per principal. */
+  /** Teams whose grants do not count for now. */
+  readonly blocked: ReadonlyMap<string, BlockedTeam>
+  /** Teams the principal is a member of, by id, without those that are blocked. Remembered per principal. */
   teamsOf(principal: Principal): readonly Team[]
+  /** The principal's teams that are blocked, by id. */
+  blockedTeamsOf(principal: Principal): readonly Team[]
   /** The key that serves a requirement, or null. Remembered per requirement. */
   selectKey(need: Requirement): KeyChoice | null
 }

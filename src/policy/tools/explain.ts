@@ -60,6 +60,8 @@ export function explainFully(policy: PolicySet, principal: Principal, request: E
     })
     const teams = policy.teamsOf(principal).map((team) => team.id)
     steps.push({ stage: 'caller', ok: teams.length > 0, text: callerText(principal, teams) })
+    for (const { id } of policy.blockedTeamsOf(principal))
+      steps.push({ stage: 'caller', ok: false, text: `team ${id} is blocked: its grants do not count for now` })
     if (request.body !== null && (request.method === 'GET' || request.method === 'HEAD')) throw bodyOfRead()
     if (target.segments[0] === 'gateway') return ownPage(policy, principal, request, target, steps)
     const operation = findOperation(policy, request.method, target)

@@ -6,6 +6,7 @@ import type { Keyring } from '../../../keys/keyring.ts'
 import type { Limiter } from '../../../limits/limiter.ts'
 import { ofNoTeam } from '../../../limits/precedence.ts'
 import { asProblem } from '../../../problems.ts'
+import { lookAgain, type Blocks } from '../../blocking/refusals.ts'
 import type { RequestContext } from '../../context.ts'
 import { declareJson } from '../../fields.ts'
 import type { Upstream } from '../../upstream/upstream.ts'
@@ -19,17 +20,18 @@ export interface ForwardingParts extends SinkSettings {
   readonly limiter: Limiter
   readonly keyring: Keyring
   readonly upstream: Upstream
+  readonly blocks: Blocks
 }
 
 export function createForwarding(parts: ForwardingParts) {
-  const { keyring, limiter, upstream } = parts
+  const { blocks, keyring, limiter, upstream } = parts
 
   function forward(context: RequestContext, shared: readonly string[] | null, receiver: ResponseSink): void {
     const { request, response, method, decided, claim, reservation } = context
     const body = bodyToSend(context)
     if (body === null && context.fields.expectsContinue) response.writeContinue()
     enterStage(context, 'open-key')
-    const version = openKey(keyring, context)
+    const version = openKey(keyring, blocks.list, context)
     enterStage(context, 'forward')
     forwardThroughSinks(
       {
@@ -56,7 +58,8 @@ export function createForwarding(parts: ForwardingParts) {
   function askFor(context: RequestContext): AskUpstream {
     let limitsAreDue = countsUpstreamOnly(context)
     return (shared, sink) => {
-      const ask = (): void => forward(context, shared, sink)
+      // A request that has waited may be one of a caller who was blocked meanwhile.
+      const ask = (): void => whenGranted(lookAgain(context, blocks), sink, () => forward(context, shared, sink))
       if (!limitsAreDue) ask()
       else {
         // Once, however often the upstream has to be asked.

@@ -1,17 +1,16 @@
 // Stage, last of all: the current value of the key that was chosen, or why there is none.
 
 import type { Keyring, KeyVersion } from '../../../keys/keyring.ts'
+import type { BlockList } from '../../../blocks/block-list.ts'
 import type { RequestContext } from '../../context.ts'
-import { keyExpired, keyMissing, keyReplaced, keySetAside } from '../../refusals/keys.ts'
+import { keyMissing, keyUnusable } from '../../refusals/keys.ts'
 
 /** Opens the key and notes what it is used for. Throws `key-unavailable`. */
-export function openKey(keyring: Keyring, context: RequestContext): KeyVersion {
+export function openKey(keyring: Keyring, list: BlockList, context: RequestContext): KeyVersion {
   const { key, facts, requirement } = context.decided
   if (key === null) throw keyMissing(facts.operation, requirement?.organization ?? null)
   const version = keyring.open(key.key)
-  if (version === 'set-aside') throw keySetAside(key.key.id)
-  if (version === 'expired') throw keyExpired(key.key.id)
-  if (version === 'replaced') throw keyReplaced()
+  if (typeof version === 'string') throw keyUnusable(key.key.id, version, list)
   const { permission } = facts.operation
   keyring.used(
     key.key,

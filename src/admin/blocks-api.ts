@@ -1,0 +1,76 @@
+// Blocks on the operators' listener: GET lists them, POST makes one, DELETE ends one.
+
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { readBlockTarget, readWanted, type BlockTarget, type WantedBlock } from '../blocks/wanted.ts'
+
+/** One block, as operators see it. Times in ISO 8601. */
+export interface BlockView {
+  readonly kind: string
+  readonly value: string
+  readonly reason: string
+  readonly note: string | null
+  readonly by: string
+  readonly since: string
+  /** Null: until somebody ends it. */
+  readonly until: string | null
+}
+
+/** A block that was made or ended, and how far that has come. */
+export interface ChangedBlock extends BlockView {
+  readonly instances: number
+  /** Instances that have not confirmed it within a second. */
+  readonly unconfirmed: number
+  /** False: the shared store has not been told yet. */
+  readonly everywhere: boolean
+  /** False: it could not be written to the disk. */
+  readonly kept: boolean
+  /** Sentences about what is not as it should be. */
+  readonly notes: readonly string[]
+}
+
+export interface BlocksApi {
+  readonly list: () => readonly BlockView[]
+  readonly block: (wanted: WantedBlock) => Promise<ChangedBlock>
+  readonly unblock: (
+    target: BlockTarget,
+    by: string,
+  ) => Promise<ChangedBlock | { readonly status: number; readonly error: string }>
+}
+
+const actor = "operators' listener"
+const mostBytes = 16 * 1024
+
+/** Fields come as JSON in the body, or as parameters of the query. */
+export function addBlocksApi(app: FastifyInstance, blocks: BlocksApi): void {
+  app.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: mostBytes }, (_request, text, done) =>
+    done(null, text),
+  )
+  app.get('/api/blocks', (_request, reply) => reply.send(blocks.list()))
+  app.post('/api/blocks', async (request, reply) => {
+    const wanted = readWanted(fieldsOf(request), actor)
+    if ('error' in wanted) return reply.code(400).send({ error: `${wanted.field}: ${wanted.error}` })
+    return reply.send(await blocks.block(wanted.value))
+  })
+  app.delete('/api/blocks', async (request, reply) => {
+    const asked = fieldsOf(request)
+    const target = readBlockTarget(asked)
+    if ('error' in target) return reply.code(400).send({ error: `${target.field}: ${target.error}` })
+    const { by } = asked
+    const ended = await blocks.unblock(target.value, typeof by === 'string' && by !== '' ? by : actor)
+    return 'error' in ended ? reply.code(ended.status).send({ error: ended.error }) : reply.send(ended)
+  })
+}
+
+/** Both together; what is no object in JSON has no fields, and is refused for want of them. */
+function fieldsOf({ query, body }: FastifyRequest): Readonly<Record<string, unknown>> {
+  return { ...(query as Record<string, unknown>), ...objectIn(body) }
+}
+
+function objectIn(body: unknown): object {
+  try {
+    const found: unknown = typeof body === 'string' ? JSON.parse(body) : null
+    return typeof found === 'object' && found !== null && !Array.isArray(found) ? found : {}
+  } catch {
+    return {}
+  }
+}

@@ -1,0 +1,89 @@
+// The file that keeps blocks over restarts: all there are without a store, and with one a copy for starts while it is away.
+
+import { randomBytes } from 'node:crypto'
+import { mkdir, open, readFile, rename, unlink } from 'node:fs/promises'
+import path from 'node:path'
+import { Refused } from '../config/diagnostics.ts'
+import { whyUnreadable } from '../config/values/file-errors.ts'
+import { readBlock, slotOf, type Block } from './block.ts'
+
+/** What the file says. `unsent`: blocks that were made while the store was away, by their slots. */
+export interface KeptBlocks {
+  readonly blocks: ReadonlyMap<string, Block>
+  readonly unsent: ReadonlySet<string>
+}
+
+const form = 1
+
+/** Reads the file; null when there is none. Throws `Refused` for one that cannot be read whole: nothing of it is guessed. */
+export async function readBlockFile(file: string): Promise<KeptBlocks | null> {
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
+    throw broken(file, whyUnreadable(error))
+  })
+  if (text === null) return null
+  const entries = entriesOf(text)
+  if (entries === null) throw broken(file, 'it is not a file of blocks that this version can read')
+  const blocks = new Map<string, Block>()
+  const unsent = new Set<string>()
+  for (const [index, entry] of entries.entries()) {
+    const block = readBlock(entry)
+    if (block === null) throw broken(file, `entry ${index + 1} is no block`)
+    const slot = slotOf(block.kind, block.value)
+    blocks.set(slot, block)
+    if ((entry as { unsent?: unknown }).unsent === true) unsent.add(slot)
+  }
+  return { blocks, unsent }
+}
+
+/** Replaces the file: afterwards it holds the old blocks or the new ones, whatever happens meanwhile. */
+export async function writeBlockFile(file: string, { blocks, unsent }: KeptBlocks): Promise<void> {
+  const entries = [...blocks].map(([slot, { sinceMs: since, untilMs: until, ...block }]) => ({
+    ...block,
+    since,
+    until,
+    ...(unsent.has(slot) ? { unsent: true } : {}),
+  }))
+  await mkdir(path.dirname(file), { recursive: true })
+  // Workers of one gateway keep their copies in one file.
+  const draft = `${file}.${randomBytes(6).toString('hex')}`
+  try {
+    const handle = await open(draft, 'wx', 0o640)
+    try {
+      await handle.writeFile(`${JSON.stringify({ form, blocks: entries }, null, 2)}\n`)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await rename(draft, file)
+  } catch (error) {
+    await unlink(draft).catch(() => {})
+    throw error
+  }
+  await syncFolder(path.dirname(file))
+}
+
+function entriesOf(text: string): readonly unknown[] | null {
+  try {
+    const found = JSON.parse(text) as { form?: unknown; blocks?: unknown } | null
+    return found?.form === form && Array.isArray(found.blocks) ? found.blocks : null
+  } catch {
+    return null
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  // Windows cannot sync a folder, and its renames are durable.
+  if (process.platform === 'win32') return
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+function broken(file: string, why: string): Refused {
+  const message = `the blocked callers cannot be read: ${why}. Repair the file, or remove it and block them again: without it nobody is blocked`
+  return new Refused([{ file, line: 0, column: 0, severity: 'error', message }])
+}

@@ -1,0 +1,32 @@
+// The requests that are under way, so that those of a caller who is blocked, or with a key that is, can be cut.
+
+import type { Problem } from '../../problems.ts'
+import type { RequestContext } from '../context.ts'
+import { answerFailure } from '../responses/own-answer.ts'
+
+export class RequestsUnderWay {
+  readonly #contexts = new Set<RequestContext>()
+
+  begun(context: RequestContext): void {
+    this.#contexts.add(context)
+  }
+
+  ended(context: RequestContext): void {
+    this.#contexts.delete(context)
+  }
+
+  /**
+   * Refuses those for which there is a problem. Where an answer has begun, it is broken off. What was sent stays recorded as sent;
+   * a call that goes on without its caller (other callers wait for it, or it is a create with an Idempotency-Key) is left alone.
+   */
+  refuse(problemOf: (context: RequestContext) => Problem | undefined): void {
+    for (const context of this.#contexts) {
+      if (context.isClosed) continue
+      const problem = problemOf(context)
+      if (problem === undefined) continue
+      if (!context.isComplete) answerFailure(context, problem)
+      // All of the answer is handed over, and the caller has not read it.
+      else if (context.response.writableLength > 0) context.response.destroy()
+    }
+  }
+}
