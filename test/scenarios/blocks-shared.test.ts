@@ -120,7 +120,7 @@ describeWithValkey('four processes on one store', () => {
     await store.kill()
     await store.restart()
     await until(
-      async () => (await (await gateways.admin(0, '/readyz')).text()).includes('"notes"') === false,
+      async () => !(await (await gateways.admin(0, '/readyz')).text()).includes('"notes"'),
       'the store to be back',
     )
     expect(await Promise.all([0, 2, 3].map(statusAt))).toEqual([403, 403, 403])
