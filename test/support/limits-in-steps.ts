@@ -3,6 +3,7 @@
 
 import { expect, vi } from 'vitest'
 import { decideScript } from '../../src/limits/shared/decision-script.ts'
+import { keyOf } from '../../src/limits/shared/limit-wire.ts'
 import type { LimitDecision, Limit } from '../../src/limits/limiter.ts'
 import { createSharedLimiter, type SharedLimiter } from '../../src/limits/shared/shared-limiter.ts'
 import { script, StoreAway, type Argument, type Script, type Store } from '../../src/store/store.ts'
@@ -18,8 +19,14 @@ export function withClock({ name, text }: Script): Script {
 }
 
 const decideAt = withClock(decideScript)
-/** Says that an instance is there. */
-const enter = script('test.enter', `return redis.call('ZADD', KEYS[1], 0, ARGV[1])`)
+/** Says that an instance is there, and which epoch it is. */
+const enter = script(
+  'test.enter',
+  `redis.call('SET', KEYS[2], ARGV[2])
+return redis.call('ZADD', KEYS[1], 0, ARGV[1])`,
+)
+
+const forget = script('test.forget', `return redis.call('DEL', unpack(KEYS))`)
 
 /** A use of a limit that the store has counted, and when. */
 export interface Use {
@@ -54,14 +61,29 @@ export class Steps {
   calls = 0
 
   readonly name: string
+  readonly #store: Store
+  #losses = 0
 
   constructor(store: Store, name: string, count: number, beginMs: number) {
     this.name = name
+    this.#store = store
     this.nowMs = beginMs
     // Only these: the connection to the store needs the real others.
     if (!vi.isFakeTimers()) vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     for (let index = 0; index < count; index += 1)
       this.instances.push(new Instance(this, store, `${name}:${index}`, name, count))
+  }
+
+  /** The epoch of the store. */
+  get epoch(): string {
+    return `${this.name} ${this.#losses}`
+  }
+
+  /** The store loses what it held. */
+  async loseAll(limits: readonly Limit[]): Promise<void> {
+    this.#losses += 1
+    const key = (...parts: readonly string[]): string => `${this.name}:${parts.join(':')}`
+    await this.#store.run(forget, [key('there'), ...limits.map(({ meter }) => keyOf(key, meter))], [])
   }
 
   async advance(ms: number): Promise<void> {
@@ -96,6 +118,9 @@ export class Instance {
   readonly #store: Store
   readonly #name: string
   readonly #there: string
+  readonly #epochKey: string
+  readonly #epochs: (() => void)[] = []
+  #epoch: string
   #takings: Taking[] = []
   #call: Call | null = null
   #given: Call[] = []
@@ -105,9 +130,17 @@ export class Instance {
     this.#store = store
     this.#name = name
     const key = (...parts: readonly string[]): string => `${world}:${parts.join(':')}`
-    const { epoch, keys } = store.membership
     this.#there = key('there')
-    const membership = { epoch, keys: { ...keys, instances: this.#there }, instances: count, onEpoch: () => {} }
+    this.#epochKey = key('epoch')
+    this.#epoch = `${world} 0`
+    const membership = {
+      keys: { epoch: this.#epochKey, instances: this.#there },
+      instances: count,
+      onEpoch: (watcher: () => void) => void this.#epochs.push(watcher),
+      // The test says when it is heard.
+      heartbeat: () => {},
+    }
+    Object.defineProperty(membership, 'epoch', { get: () => this.#epoch })
     const stand: Partial<Store> = {
       instance: name,
       away: false,
@@ -154,13 +187,21 @@ export class Instance {
 
   /** The call under way arrives at the store. */
   async arrive(): Promise<void> {
-    await this.#store.run(enter, [this.#there], [this.#name])
+    await this.#store.run(enter, [this.#there, this.#epochKey], [this.#name, this.#steps.epoch])
     // On one connection none overtakes another.
     for (const call of [...this.#given, this.#call]) {
       if (call === null || call.ran !== null) continue
       const atMs = this.#steps.nowMs
       call.ran = { atMs, answer: await this.#store.run(decideAt, call.keys, [...call.values, atMs]) }
     }
+  }
+
+  /** Hears that the store has been emptied. */
+  async hearOfLoss(): Promise<void> {
+    if (this.#epoch === this.#steps.epoch) return
+    this.#epoch = this.#steps.epoch
+    for (const watcher of this.#epochs) watcher()
+    await turn()
   }
 
   /** Its answer arrives here. */

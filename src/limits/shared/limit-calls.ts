@@ -67,7 +67,11 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
         decideScript,
         [keys.epoch, keys.instances, ...meters],
         call.values(store.instance, epoch, heldOf),
-        (answer) => call.read(answer, (ask, decision, storeMs) => ask.late?.(decision, storeMs)),
+        (answer) => {
+          // What a lost store has counted must not be taken off what has been told to the next.
+          if (store.membership.epoch === epoch)
+            call.read(answer, (ask, decision, storeMs) => ask.late?.(decision, storeMs))
+        },
       )
       .then((answer) => {
         isLost = !call.read(answer, (ask, decision) => ask.settle(decision))
