@@ -70,7 +70,7 @@ function withoutCase(text: string): string {
  * behind `most` letters.
  */
 export function* foldedHolders(name: string, most: number): Generator<string> {
-  if (!step.test(name)) return
+  if (!hasSteps(name)) return
   let folded = ''
   for (const part of name.split(step).slice(0, -1)) {
     if (part === '') continue
@@ -78,6 +78,11 @@ export function* foldedHolders(name: string, most: number): Generator<string> {
     if (folded.length > most) return
     if (folded !== '') yield folded
   }
+}
+
+/** Whether some servers read a name as one step behind the other. */
+export function hasSteps(name: string): boolean {
+  return step.test(name)
 }
 
 const step = /[.:/\u2024\ufe52\uff0e\uff0f\uff1a]/
@@ -112,6 +117,27 @@ export function beginsLike(text: string, folded: string, start: number, end: num
   return false
 }
 
+/**
+ * Finds the pieces of a text that may begin so, each from the separator before it: those that do, and those with a character
+ * outside ASCII before that is decided. Takes time linear in the text: separators are not overlooked in a piece.
+ */
+export function piecesLike(folded: string, separators: string): RegExp {
+  const overlooked = `${asciiClass('', separators)}*`
+  const others = [...folded].reduceRight(
+    (behind, character) => `${overlooked}(?:[^\\u0000-\\u007f]|${asciiClass(character, separators)}${behind})`,
+    '',
+  )
+  return new RegExp(`[${separators}]${others}`, 'g')
+}
+
+/** The ASCII characters that fold to this. */
+function asciiClass(fold: string, without: string): string {
+  const codes = asciiFolds.flatMap((each, code) =>
+    each === fold && !without.includes(String.fromCharCode(code)) ? [code.toString(16).padStart(4, '0')] : [],
+  )
+  return `[${codes.map((code) => `\\u${code}`).join('')}]`
+}
+
 /** The letter, digit or punctuation without case; empty for what is overlooked. */
 function foldCharacter(character: string): string {
   const cased = withoutCase(character.normalize('NFKD').replaceAll(colons, ':'))
@@ -136,7 +162,7 @@ export function parameterReadings(rawName: string): readonly string[] {
 }
 
 /** No name of the API or of a rule is longer. */
-const longestParameter = 256
+const longestParameter = 128
 
 function withoutEscapes(rawName: string): string {
   let name = rawName

@@ -109,6 +109,7 @@ class FilteredList implements ResponseSink, ResponseSource {
   data(chunk: Buffer): boolean {
     if (this.#state === 'passing') return this.#sink.data(chunk)
     this.#read(() => this.#splitter?.push(chunk), chunk.length)
+    if (this.#state === 'reading' && this.#output?.isBegun === true) this.#output.pass()
     return this.#output?.hasRoom ?? true
   }
 

@@ -6,6 +6,9 @@ import { fieldValue } from '../http/field-list.ts'
 /** Bytes up to which nothing is given on before the end. */
 const maxHeldBytes = 512 * 1024
 
+/** Of what was gathered. */
+const blockBytes = 16 * 1024
+
 const aboutCaching = ['cache-control', 'cdn-cache-control', 'expires', 'vary']
 
 export class Output {
@@ -13,6 +16,8 @@ export class Output {
   #head: ResponseHead
   #held: Buffer[] = []
   #heldBytes = 0
+  readonly #block = Buffer.allocUnsafe(blockBytes)
+  #gatheredBytes = 0
   #begun = false
   /** False: the sink asked for a pause. */
   hasRoom = true
@@ -20,6 +25,11 @@ export class Output {
   constructor(sink: ResponseSink, head: ResponseHead) {
     this.#sink = sink
     this.#head = head
+  }
+
+  /** Whether it streams. */
+  get isBegun(): boolean {
+    return this.#begun
   }
 
   /** Another answer of the upstream contributes, which may forbid that the result is shared. */
@@ -33,7 +43,33 @@ export class Output {
     this.#head = { ...this.#head, unshared: this.#head.unshared ?? token }
   }
 
+  /** Small ones are gathered until there are many, or `pass`: thousands of them would cost memory and time. */
   write(bytes: Buffer): void {
+    if (bytes.length > this.#block.length - this.#gatheredBytes) this.pass()
+    if (bytes.length > this.#block.length) this.#give(bytes)
+    else this.#gatheredBytes += bytes.copy(this.#block, this.#gatheredBytes)
+  }
+
+  /** Gives on what was gathered, or holds it. */
+  pass(): void {
+    if (this.#gatheredBytes === 0) return
+    const gathered = Buffer.from(this.#block.subarray(0, this.#gatheredBytes))
+    this.#gatheredBytes = 0
+    this.#give(gathered)
+  }
+
+  end(last: Buffer): void {
+    this.pass()
+    if (this.#begun) {
+      this.#sink.end(last)
+      return
+    }
+    const whole = Buffer.concat([...this.#held, last])
+    this.#sink.head({ ...this.#head, length: whole.length })
+    this.#sink.end(whole)
+  }
+
+  #give(bytes: Buffer): void {
     if (this.#begun) {
       this.hasRoom = this.#sink.data(bytes)
       return
@@ -47,15 +83,5 @@ export class Output {
     this.#sink.head({ ...this.#head, length: null })
     for (const held of this.#held) this.hasRoom = this.#sink.data(held)
     this.#held = []
-  }
-
-  end(last: Buffer): void {
-    if (this.#begun) {
-      this.#sink.end(last)
-      return
-    }
-    const whole = Buffer.concat([...this.#held, last])
-    this.#sink.head({ ...this.#head, length: whole.length })
-    this.#sink.end(whole)
   }
 }

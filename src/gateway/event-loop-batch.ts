@@ -9,10 +9,15 @@ let admissions: Work[] = []
 let writes: Work[] = []
 let flush: Work | null = null
 let isOpen = false
+let admitted = 0
+
+/** How many requests have been admitted: tells whether any came in the meantime. */
+export const admittedRequests = (): number => admitted
 
 /** Runs when everything that has arrived in this turn of the event loop was read. */
 export function scheduleAdmission(work: Work): void {
   admissions.push(work)
+  admitted += 1
   endSoon()
 }
 

@@ -20,10 +20,13 @@ export interface PieceWriter {
 export class LongPieces {
   readonly #turn: StreamTurn
   readonly #writer: PieceWriter
+  readonly #pieceBytes: number
   #rest: Buffer[] = []
   #isEnding = false
 
-  constructor(turns: StreamTurns, team: string, writer: PieceWriter) {
+  /** A smaller piece counts as much as a usual one: whoever takes it needs as long for it. */
+  constructor(turns: StreamTurns, team: string, writer: PieceWriter, pieceBytes = shortBytes) {
+    this.#pieceBytes = pieceBytes
     this.#turn = new StreamTurn(turns, team, () => this.#goOn())
     this.#writer = writer
   }
@@ -66,7 +69,7 @@ export class LongPieces {
       const isLast = this.isEmpty && this.#isEnding
       if (isLast) this.#writer.end(piece)
       else if (!this.#writer.write(piece)) this.#turn.hold()
-      hasRoom = this.#turn.read(piece.length)
+      hasRoom = this.#turn.read(piece.length * (shortBytes / this.#pieceBytes))
       if (!hasRoom) break
     }
     return hasRoom && this.isEmpty
@@ -75,13 +78,16 @@ export class LongPieces {
   #next(): Buffer | null {
     const [first] = this.#rest
     if (first === undefined) return null
-    if (first.length <= shortBytes) this.#rest.shift()
-    else this.#rest[0] = first.subarray(shortBytes)
-    return first.subarray(0, shortBytes)
+    if (first.length <= this.#pieceBytes) this.#rest.shift()
+    else this.#rest[0] = first.subarray(this.#pieceBytes)
+    return first.subarray(0, this.#pieceBytes)
   }
 }
 
-/** Before a sink that reads what it gets, which takes time: a filter. It is fed long pieces in turns. */
+/** What is read closely takes several times as long as what is only passed on. */
+const readPieceBytes = 16 * 1024
+
+/** Before a sink that reads what it gets, which takes time: a filter. It is fed small pieces in turns. */
 export class InPieces implements ResponseSink {
   readonly #sink: ResponseSink
   readonly #pieces: LongPieces
@@ -89,11 +95,12 @@ export class InPieces implements ResponseSink {
 
   constructor(sink: ResponseSink, turns: StreamTurns, team: string) {
     this.#sink = sink
-    this.#pieces = new LongPieces(turns, team, {
+    const writer: PieceWriter = {
       write: (piece) => sink.data(piece),
       end: (last) => sink.end(last),
       drained: () => this.#flow?.resume(),
-    })
+    }
+    this.#pieces = new LongPieces(turns, team, writer, readPieceBytes)
   }
 
   attach(flow: ResponseSource): void {
@@ -112,11 +119,11 @@ export class InPieces implements ResponseSink {
   }
 
   data(chunk: Buffer): boolean {
-    return this.#pieces.isEmpty && chunk.length <= mostAtOnce ? this.#sink.data(chunk) : this.#pieces.add(chunk)
+    return this.#pieces.isEmpty && chunk.length <= readPieceBytes ? this.#sink.data(chunk) : this.#pieces.add(chunk)
   }
 
   end(last: Buffer | null): void {
-    if (this.#pieces.isEmpty && (last === null || last.length <= mostAtOnce)) this.#sink.end(last)
+    if (this.#pieces.isEmpty && (last === null || last.length <= readPieceBytes)) this.#sink.end(last)
     else {
       if (last !== null) this.#pieces.add(last)
       this.#pieces.end()

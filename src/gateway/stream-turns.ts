@@ -5,8 +5,10 @@
 export const shortBytes = 64 * 1024
 /** How much of long answers passes in one turn before the next one has to wait. */
 const turnBytes = 128 * 1024
-/** From one turn to the next. Turns without a pause would take all the time that there is, and garbage collections with them. */
-const turnMs = 2
+/** Between turns while other requests come: turns without a pause would take all the time that there is, and garbage collections too. */
+const pauseMs = 2
+/** Requests come while the last one began so recently. Nobody waits otherwise, and long answers get all the time. */
+const recentMs = 10
 /** How many answers go on in one turn, because what comes of each is known only when it is there. */
 const turnStreams = 16
 /** An answer goes on without a turn until it has read this much: events, and the ends of answers. */
@@ -85,7 +87,7 @@ export class StreamTurns {
   #isScheduled = false
 
   /** `later` runs its argument when the next turn begins. */
-  constructor(later: (work: () => void) => void = (work) => setTimeout(work, turnMs)) {
+  constructor(later: (work: () => void) => void) {
     this.#later = later
   }
 
@@ -127,5 +129,19 @@ export class StreamTurns {
       first?.begin()
     }
     if (this.#waiting.size > 0) this.#schedule()
+  }
+}
+
+/** Runs the work in the next turn of the event loop, or after a pause while requests come: `requests` is how many have come. */
+export function betweenTurns(requests: () => number, monotonic: () => number): (work: () => void) => void {
+  let known = 0
+  let lastMs = Number.NEGATIVE_INFINITY
+  return (work) => {
+    const count = requests()
+    const nowMs = monotonic()
+    if (count !== known) lastMs = nowMs
+    known = count
+    if (nowMs - lastMs < recentMs) setTimeout(work, pauseMs)
+    else setImmediate(work)
   }
 }

@@ -3,8 +3,9 @@
 
 import { createBodies } from '../gateway/bodies/collect.ts'
 import { createBodyMemory } from '../gateway/bodies/memory.ts'
+import { admittedRequests } from '../gateway/event-loop-batch.ts'
 import { createUpstream } from '../gateway/upstream/upstream.ts'
-import { StreamTurns } from '../gateway/stream-turns.ts'
+import { betweenTurns, StreamTurns } from '../gateway/stream-turns.ts'
 import { createOwnCalls } from '../gateway/own-calls/own-calls.ts'
 import { parseHttpDate } from '../http/date.ts'
 import type { Core } from './core.ts'
@@ -20,7 +21,7 @@ export function openUpstream(core: Core) {
   const { bodyMs } = config.listen.timeouts
   const bodyMemory = createBodyMemory(Math.max(mostHeldBytes, mostHeldBodies * maxJudgedBytes))
   const bodies = createBodies({ memory: bodyMemory, maxJudgedBytes, bodyMs, monotonic })
-  const turns = new StreamTurns()
+  const turns = new StreamTurns(betweenTurns(admittedRequests, monotonic))
   const upstream = createUpstream({
     // A caller waits for the queue no longer than for the head of an answer.
     settings: { ...config.upstream, maxWaitMs: config.upstream.timeouts.headersMs },

@@ -376,3 +376,38 @@ describe('a caller', () => {
     expect(events).toEqual(['resume', 'abort'])
   })
 })
+
+test('a list of many tiny items is given on in large pieces, and each of them as soon as it was read', () => {
+  const given: number[] = []
+  const sink = collect()
+  const { data } = sink
+  sink.data = (chunk) => {
+    given.push(chunk.length)
+    return data.call(sink, chunk)
+  }
+  const item = JSON.stringify({ id: 'x', org_id: 'a' })
+  const count = 60_000
+  let opened: ResponseSink | null = null
+  filterList(
+    {
+      shape,
+      selection: { organizations: mine, drop: [] },
+      page: null,
+      fetch: (_page, to) => (opened = to),
+      refusal: (why) => new Problem('upstream-answer-refused', why),
+      monotonic: () => 0,
+    },
+    sink,
+  )
+  const to = opened as ResponseSink | null
+  to?.attach(nothing)
+  to?.head({ status: 200, fields: ['content-type', 'application/json'], length: null })
+  to?.data(Buffer.from(`{"items":[${Array(count).fill(item).join(',')}`))
+  const before = sink.text.length
+  expect(before).toBeGreaterThan(count * item.length)
+  expect(given.length).toBeLessThan(2 + (count * (item.length + 1)) / 10_000)
+  to?.data(Buffer.from(`,${item}`))
+  expect(sink.text.length).toBe(before + 1 + item.length)
+  to?.end(Buffer.from(']}'))
+  expect(sink.isOver).toBe(true)
+})

@@ -145,3 +145,17 @@ test('one place of the catalogue names one organization, or each names several: 
     expect(organizations.length <= 1 || organizations.every((place) => place.includes('*'))).toBe(true)
   expect(shapes.filter(({ organizations }) => organizations.length > 0).length).toBeGreaterThan(30)
 })
+
+test('members of every member are dropped, and members that have none stay as they are', () => {
+  const members = Object.fromEntries(
+    Array.from({ length: 500 }, (_, index) => [`m${index}`, index % 2 === 0 ? { secret: index, kept: null } : null]),
+  )
+  const item = { org_id: 'org-a', of: members, all: { a: 1, b: 2 }, ['__proto__']: { secret: 1 } }
+  const { text } = select(session, JSON.stringify(item), ['of.*.secret', 'all.*', 'of.m2'])
+  const left = Object.entries(members).flatMap(([name, member]) =>
+    name === 'm2' ? [] : [[name, member === null ? null : { kept: null }]],
+  )
+  expect(JSON.parse(text ?? '')).toEqual({ ...item, of: Object.fromEntries(left), all: {} })
+  const without = JSON.stringify({ org_id: 'org-a', of: { a: 1, b: [{}] } })
+  expect(select(session, without, ['of.*.secret', 'all.*']).text).toBe(without)
+})

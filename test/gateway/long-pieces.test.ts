@@ -168,6 +168,39 @@ test('a filter is fed a long answer that was decoded at once in pieces, over sev
   let turns = 0
   for (; ended.length === 0; turns += 1) loop.turn()
   expect(turns).toBeGreaterThan(3)
-  expect(Math.max(...fed.map(({ length }) => length))).toBeLessThanOrEqual(shortBytes)
+  expect(Math.max(...fed.map(({ length }) => length))).toBeLessThanOrEqual(shortBytes / 4)
   expect(Buffer.concat(fed).equals(body)).toBe(true)
+})
+
+test('a hundred filters are fed a quarter of what is only passed on in each turn, however an answer comes', () => {
+  for (const chunkBytes of [shortBytes, 300_000]) {
+    const loop = new Loop()
+    const turns = new StreamTurns(loop.later)
+    let fedBytes = 0
+    const take = (bytes: Buffer | null): boolean => {
+      fedBytes += bytes?.length ?? 0
+      return true
+    }
+    const filters = Array.from(
+      { length: 100 },
+      () =>
+        new InPieces(
+          { attach() {}, head() {}, data: take, end: (last) => void take(last), fail() {} },
+          turns,
+          'payments',
+        ),
+    )
+    const most = (3 * shortBytes) / 4
+    for (const filter of filters) filter.attach({ resume() {}, abort() {} })
+    for (const filter of filters) {
+      for (let at = 0; at < body.length; at += chunkBytes) filter.data(body.subarray(at, at + chunkBytes))
+      filter.end(null)
+    }
+    expect(fedBytes).toBeLessThanOrEqual(most)
+    for (let before = fedBytes; !loop.isIdle; before = fedBytes) {
+      loop.turn()
+      expect(fedBytes - before).toBeLessThanOrEqual(most)
+    }
+    expect(fedBytes).toBe(100 * body.length)
+  }
 })

@@ -1,8 +1,8 @@
 // Long answers that share the event loop, with sources that always have more and a loop that the test turns.
 
 import * as fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
-import { StreamTurn, StreamTurns } from '../../src/gateway/stream-turns.ts'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { betweenTurns, StreamTurn, StreamTurns } from '../../src/gateway/stream-turns.ts'
 
 const mebibyte = 1024 * 1024
 
@@ -157,5 +157,45 @@ describe('an answer whose caller has no room', () => {
       loop.turn()
       expect({ went: went(), idle: loop.isIdle }).toEqual({ went: 1, idle: true })
     }
+  })
+})
+
+describe('between two turns', () => {
+  afterEach(() => vi.useRealTimers())
+
+  test('there is a pause while requests come, and none when the last one began a while ago', () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'setImmediate', 'clearTimeout', 'clearImmediate'] })
+    let [requests, nowMs, begun] = [0, 0, 0]
+    const later = betweenTurns(
+      () => requests,
+      () => nowMs,
+    )
+    /** Whether the next turn waits for more than the event loop. */
+    const isPaused = (): boolean => {
+      const before = begun
+      later(() => (begun += 1))
+      vi.advanceTimersByTime(0)
+      const paused = begun === before
+      vi.advanceTimersByTime(2)
+      expect(begun).toBe(before + 1)
+      return paused
+    }
+    expect(isPaused()).toBe(false)
+    requests = 1
+    expect([isPaused(), isPaused()]).toEqual([true, true])
+    nowMs = 9
+    expect(isPaused()).toBe(true)
+    nowMs = 10
+    expect([isPaused(), isPaused()]).toEqual([false, false])
+    requests = 7
+    expect(isPaused()).toBe(true)
+    // Each request begins the time anew.
+    nowMs = 15
+    requests = 8
+    expect(isPaused()).toBe(true)
+    nowMs = 24
+    expect(isPaused()).toBe(true)
+    nowMs = 1000
+    expect(isPaused()).toBe(false)
   })
 })

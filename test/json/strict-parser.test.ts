@@ -421,3 +421,43 @@ describe('laws', () => {
     )
   })
 })
+
+test('a number of a thousand characters is read, and a longer one is refused where it begins', () => {
+  for (const number of ['1'.repeat(1000), `0.${'0'.repeat(998)}`, `-${'9'.repeat(900)}e${'1'.repeat(98)}`]) {
+    expect(parse(`[${number}]`)).toEqual([new JsonNumber(number)])
+    const longer = `${number}1`
+    expect(refusal(Buffer.from(`[1,${longer}]`))).toBe('number of more than 1000 characters at byte 3 (1:4)')
+  }
+})
+
+test('strings of escapes, quotes and surrogates are what JSON.parse reads, and refused where a surrogate is alone', () => {
+  const piece = fc.constantFrom(
+    '\\n',
+    '\\"',
+    '\\\\',
+    '\\u0041',
+    '\\ud83d',
+    '\\ude00',
+    'a',
+    '😀',
+    '"',
+    '\\',
+    '\n',
+    '\\x',
+  )
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
+      const text = `"${pieces.join('')}"`
+      let expected: unknown
+      try {
+        expected = JSON.parse(text)
+      } catch {
+        expected = null
+      }
+      const accepted = refusal(Buffer.from(text)) === 'accepted'
+      expect(accepted).toBe(typeof expected === 'string' && expected.isWellFormed())
+      if (accepted) expect(parse(text)).toBe(expected)
+    }),
+    { numRuns: 2000 },
+  )
+})

@@ -270,30 +270,33 @@ describeWithValkey('the calls of several instances', () => {
     ['in a window', quota(5, 3_600_000)],
     ['in a bucket', quota(5, 3_600_000, 5)],
     ['of a day', { ...quota(5, 0), perMs: null, calendar: 'day' } as const],
-  ])('take off what was counted for a refused request, but not from a store that has been emptied since: %s', async (_what, each) => {
-    const limits = [{ ...limit('sessions', each), kind: 'refundable' } as const]
-    for (const isEmptied of [false, true]) {
-      const steps = begun(2)
-      const [one, two] = steps.instances
-      await one?.take(limits, 1)
-      await one?.arrive()
-      // It is refused, because nobody knows whether the store has counted it.
-      await one?.fail()
-      await two?.take(limits, 3)
-      await two?.settle()
-      expect([one?.open.length, two?.open.length]).toEqual([0, 3])
-      if (isEmptied) {
-        await steps.loseAll(limits)
-        for (const instance of steps.instances) await instance.hearOfLoss()
+  ])(
+    'take off what was counted for a refused request, but not from a store that has been emptied since: %s',
+    async (_what, each) => {
+      const limits = [{ ...limit('sessions', each), kind: 'refundable' } as const]
+      for (const isEmptied of [false, true]) {
+        const steps = begun(2)
+        const [one, two] = steps.instances
+        await one?.take(limits, 1)
+        await one?.arrive()
+        // It is refused, because nobody knows whether the store has counted it.
+        await one?.fail()
+        await two?.take(limits, 3)
         await two?.settle()
+        expect([one?.open.length, two?.open.length]).toEqual([0, 3])
+        if (isEmptied) {
+          await steps.loseAll(limits)
+          for (const instance of steps.instances) await instance.hearOfLoss()
+          await two?.settle()
+        }
+        await one?.late()
+        await one?.settle()
+        await steps.advance(2000)
+        const statuses = two?.limiter.peek(limits)
+        await two?.settle()
+        expect((await statuses)?.map(({ remaining }) => remaining)).toEqual([2])
+        await steps.end()
       }
-      await one?.late()
-      await one?.settle()
-      await steps.advance(2000)
-      const statuses = two?.limiter.peek(limits)
-      await two?.settle()
-      expect((await statuses)?.map(({ remaining }) => remaining)).toEqual([2])
-      await steps.end()
-    }
-  })
+    },
+  )
 })

@@ -2,7 +2,7 @@
 // a rule that reserves nothing.
 
 import * as fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { PolicySet } from '../../src/policy/model/policy-set.ts'
 import { ask, compileFiles, policyFrom, principalOf } from '../support/policies.ts'
 import { spellingOf } from '../support/spellings.ts'
@@ -115,5 +115,33 @@ describe('a reserved beginning', () => {
       }),
       { numRuns: 1000 },
     )
+  })
+
+  test('is found in every piece of a text as in a text of its own', () => {
+    const policy = reserving('reserve: ["team:", "a-pp|x:"]')
+    const piece = fc.string({ unit: fc.constantFrom(...'team:apx- \t_.ｔé\u200b|,;\n\r'), maxLength: 16 })
+    const isRefused = (text: string): boolean => sent(policy, [text]).decision.effect === 'deny'
+    fc.assert(
+      fc.property(piece, piece, (first, second) => {
+        const text = `${first},${second}`
+        const pieces = text.split(/[,;|\n\r]/)
+        if (pieces.some(isRefused)) expect(isRefused(text), text).toBe(true)
+        else if (!isRefused(first.replaceAll(/[\n\r]/g, '')))
+          expect(isRefused(text.replaceAll(/[\n\r]/g, ' ')), text).toBe(false)
+      }),
+      { numRuns: 1500 },
+    )
+  })
+
+  test('is looked for in a text of any number of pieces, and few of them are compared', () => {
+    const policy = reserving('reserve: ["team:"]')
+    const compared = vi.spyOn(String.prototype, 'codePointAt')
+    for (const near of ['team,', 'tea;', ',', 't-e-a-m|', 'TEAM \n']) {
+      compared.mockClear()
+      expect(sent(policy, [near.repeat(20_000)]).decision.effect).toBe('allow')
+      expect(compared.mock.calls.length).toBeLessThan(100)
+      expect(sent(policy, [`${near.repeat(20_000)},team:x`]).decision.effect).toBe('deny')
+    }
+    compared.mockRestore()
   })
 })

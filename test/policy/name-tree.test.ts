@@ -23,12 +23,16 @@ test.each<[string, string]>([
   ['small letters', 'n'.repeat(124)],
   ['capitals', 'N'.repeat(124)],
   ['separators', '_'.repeat(124)],
-  ['items', '.1'.repeat(62)],
 ])('names of %s pass up to 262,144 characters, and the one beyond them is refused', (_name, name) => {
   expect(found(documentOf(2048, name))).toBe(null)
   expect(found({ ...documentOf(2048, name), other: 1 })).toEqual({ spelled: 'other', name: 'tags', holder: '' })
   // Names behind what does not count are not looked at.
   expect(found({ ...documentOf(2000, name), other: documentOf(2000, name) })).toBe(null)
+})
+
+test.each([['.1'], [':a'], ['/n']])('names of steps (%s) pass up to half as many', (step) => {
+  expect(found(documentOf(1024, step.repeat(62)))).toBe(null)
+  expect(found({ ...documentOf(1024, step.repeat(62)), other: 1 })?.spelled).toBe('other')
 })
 
 test('names outside ASCII pass up to so many characters less', () => {

@@ -1,6 +1,7 @@
 // Inspects a compressed answer: decoded and searched for keys, and where it is clean handed on as it came.
 
 import type { Transform } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
 import type { Decoder } from '../../http/content-coding.ts'
 import type { LeakGuard, Scanner } from './leak-guard.ts'
 
@@ -144,7 +145,7 @@ export class Inspector {
     }
     void decodeLayers(this.#decoders, original, maxDecodedBytes).then((layers) => {
       if (this.#over) return
-      if (layers !== null) this.#judge(original, layers)
+      if (layers !== null) void this.#judgeInTurns(original, layers)
       else {
         this.#stream([original])
         this.end()
@@ -152,18 +153,34 @@ export class Inspector {
     })
   }
 
+  /** A small answer at once. */
   #judge(original: Buffer, layers: readonly Buffer[] | Error): void {
-    if (this.#over) return
     if (layers instanceof Error) {
       this.#fail(layers)
       return
     }
-    // Codings have room for bytes that no decoder shows (a file name in gzip, skippable frames in zstd), so what lies above
-    // the innermost layer is searched as well.
-    const outer = [original, ...layers.slice(0, -1)]
-    this.#isHidden = outer.some((bytes) => this.#guard.maskBuffer(bytes) !== bytes)
-    const decoded = layers.at(-1) ?? original
-    const masked = Buffer.concat([this.#scanner.push(decoded), this.#scanner.end()].filter((part) => part !== null))
+    this.#isHidden = outerLayers(original, layers).some((bytes) => this.#guard.maskBuffer(bytes) !== bytes)
+    this.#conclude(original, [this.#scanner.push(layers.at(-1) ?? original)])
+  }
+
+  /** A larger one piece by piece, so that no turn of the event loop is long. */
+  async #judgeInTurns(original: Buffer, layers: readonly Buffer[] | Error): Promise<void> {
+    if (layers instanceof Error) {
+      this.#fail(layers)
+      return
+    }
+    for (const bytes of outerLayers(original, layers)) {
+      const scanner = this.#guard.createScanner()
+      await scanInTurns(scanner, bytes)
+      scanner.end()
+      if (scanner.found > 0) this.#isHidden = true
+    }
+    const parts = await scanInTurns(this.#scanner, layers.at(-1) ?? original)
+    if (!this.#over) this.#conclude(original, parts)
+  }
+
+  #conclude(original: Buffer, parts: readonly (Buffer | null)[]): void {
+    const masked = Buffer.concat([...parts, this.#scanner.end()].filter((part) => part !== null))
     if (this.found === 0) this.#finish(original, false, original.length)
     else this.#finish(masked, true, masked.length)
   }
@@ -191,6 +208,25 @@ export class Inspector {
 }
 
 const nothing = Buffer.alloc(0)
+
+/**
+ * Codings have room for bytes that no decoder shows (a file name in gzip, skippable frames in zstd), so what lies above the
+ * innermost layer is searched as well.
+ */
+function outerLayers(original: Buffer, layers: readonly Buffer[]): readonly Buffer[] {
+  return [original, ...layers.slice(0, -1)]
+}
+
+const pieceBytes = 128 * 1024
+
+async function scanInTurns(scanner: Scanner, bytes: Buffer): Promise<(Buffer | null)[]> {
+  const parts: (Buffer | null)[] = []
+  for (let at = 0; at < bytes.length; at += pieceBytes) {
+    if (at > 0) await setImmediate()
+    parts.push(scanner.push(bytes.subarray(at, at + pieceBytes)))
+  }
+  return parts
+}
 
 type Layers = Buffer[] | Error | null
 

@@ -97,6 +97,10 @@ function mask(data: Buffer, dictionary: Dictionary, complete: boolean): Masked {
   let from = 0
   if (dictionary.size === 0) return { bytes, decided: data.length, found }
   for (let at = data.indexOf(prefixBytes); at !== -1; at = data.indexOf(prefixBytes, from)) {
+    if (dictionary.isForeign(data, at + prefix.length)) {
+      from = at + prefix.length
+      continue
+    }
     // Keys are ASCII and latin1 is one character per byte, so the dictionary can compare strings.
     const ahead = data.toString('latin1', at, at + dictionary.longest)
     if (!complete && dictionary.mayContinue(ahead)) return { bytes, decided: at, found }
@@ -161,8 +165,15 @@ function createDictionary(values: readonly string[]) {
     return low
   }
 
+  // The four bytes behind the prefix, where every value is so long: they tell nearly everything from a value at once.
+  const isLong = sorted.every(({ length }) => length >= 2 * prefix.length)
+  const beginnings = new Set(isLong ? sorted.map((value) => Buffer.from(value).readUInt32BE(prefix.length)) : [])
+
   return {
     size: sorted.length,
+    /** Whether no value goes on so behind its prefix; false where that takes a closer look. */
+    isForeign: (data: Buffer, at: number): boolean =>
+      isLong && at + prefix.length <= data.length && !beginnings.has(data.readUInt32BE(at)),
     longest: sorted.reduce((longest, value) => Math.max(longest, value.length), 0),
     /** Length of the longest value that `text` begins with, or 0. */
     match: (text: string): number => sorted[ancestor(rank(text) - 1, text)]?.length ?? 0,

@@ -61,6 +61,7 @@ export function namesInQuery(operation: Operation, query: string): QueryNames {
   const organizations: NamedOrganization[] = []
   let doubtful: DoubtfulName | null = null
   let undocumented: string | null = null
+  const reach = new Reach(operation)
   for (const { spelled, folded, value, isPlain } of lenientParameters(query)) {
     const organization = foldedOrganizations.get(folded)
     if (organization !== undefined) {
@@ -72,7 +73,7 @@ export function namesInQuery(operation: Operation, query: string): QueryNames {
     if (parameters.has(spelled)) continue
     const field = fields.get(folded)
     if (field !== undefined) doubtful ??= { in: 'query', spelled, name: field, fault: 'place', isOrganization: false }
-    if (couldReachFurther(operation, spelled, folded)) undocumented ??= spelled
+    if (undocumented === null && reach.isFurther(spelled, folded)) undocumented = spelled
   }
   return { organizations, doubtful, undocumented }
 }
@@ -81,11 +82,30 @@ export function namesInQuery(operation: Operation, query: string): QueryNames {
  * Whether an undocumented parameter could make an operation reach beyond the organizations that the request names. The path
  * bounds an organization's own operations, but for a parameter that speaks of organizations. Extension files document none.
  */
-function couldReachFurther({ scope, source }: Operation, spelled: string, folded: string): boolean {
-  if (source !== 'catalogue') return false
-  if (scope === 'enterprise' || folded.includes('org')) return true
-  // Folding cuts off what is in brackets.
-  return spelled.search(brackets) !== -1 && foldParameterName(spelled.replaceAll(brackets, '_')).includes('org')
+class Reach {
+  readonly #operation: Operation
+  #spelled = ''
+  #speaksOfThem = false
+
+  constructor(operation: Operation) {
+    this.#operation = operation
+  }
+
+  isFurther(spelled: string, folded: string): boolean {
+    const { scope, source } = this.#operation
+    if (source !== 'catalogue') return false
+    return scope === 'enterprise' || folded.includes('org') || this.#speaks(spelled)
+  }
+
+  /** Folding cuts off what is in brackets. All readings of a name come together, so it is looked at once. */
+  #speaks(spelled: string): boolean {
+    if (spelled !== this.#spelled) {
+      this.#spelled = spelled
+      this.#speaksOfThem =
+        spelled.search(brackets) !== -1 && foldParameterName(spelled.replaceAll(brackets, '_')).includes('org')
+    }
+    return this.#speaksOfThem
+  }
 }
 
 /** Also escaped, however often. */

@@ -43,6 +43,8 @@ export interface ReservedText {
   readonly beginning: string
   /** The same as texts are compared with it. */
   readonly folded: string
+  /** Finds pieces of a text that may begin like that. */
+  readonly pieces: RegExp
   /** The caller's own text, where attributes follow the beginning; null: nobody sends it. */
   readonly own: ValueTemplate | null
 }

@@ -1,7 +1,7 @@
 // Reserved prefixes: `team:payments` says for whom a session ran, and no caller may set it for another team. Prefixes
 // are compared as leniently as names.
 
-import { beginsLike, foldedBeginning } from '../../catalogue/name-folding.ts'
+import { beginsLike, foldedBeginning, piecesLike } from '../../catalogue/name-folding.ts'
 import { isJsonObject, type StrictJson } from '../../json/value.ts'
 import type { CallerAttributes, ValueTemplate } from './attributes.ts'
 import type { BoundField, BoundRule, ReservedText } from './guardrail.ts'
@@ -10,7 +10,8 @@ import type { BoundField, BoundRule, ReservedText } from './guardrail.ts'
 export function reservationOf(written: string, template: ValueTemplate): ReservedText | null {
   const [beginning = ''] = written.split('${')
   const folded = foldedBeginning(beginning)
-  return folded === null ? null : { beginning, folded, own: beginning === written ? null : template }
+  if (folded === null) return null
+  return { beginning, folded, pieces: piecesLike(folded, separators), own: beginning === written ? null : template }
 }
 
 /** A text that the caller must not send. */
@@ -38,7 +39,7 @@ export function brokenReservation(
     const item = Array.isArray(value) ? index : null
     if (Array.isArray(each) || isJsonObject(each)) return { by: first.by, item, clause: 'must be a text' }
     if (typeof each !== 'string' || own.has(each)) continue
-    const broken = reserved.find(({ reservation: { folded } }) => hidesBeginning(each, folded, mayFold))
+    const broken = reserved.find(({ reservation }) => hidesBeginning(each, reservation, mayFold))
     if (broken === undefined) continue
     const clause =
       foldsLeft < 0
@@ -67,18 +68,20 @@ function ownTexts({ rules, reserved }: BoundField, caller: CallerAttributes): Re
 const mostFolds = 4096
 
 /** Whether the text begins like that, or a piece of it: some readers take one text for a list. */
-function hidesBeginning(text: string, folded: string, mayFold: () => boolean): boolean {
+function hidesBeginning(text: string, { folded, pieces }: ReservedText, mayFold: () => boolean): boolean {
   if (beginsLike(text, folded, 0, text.length, mayFold)) return true
-  if (!separator.test(text)) return false
-  let start = 0
-  for (let at = 0; at <= text.length; at += 1) {
-    if (at < text.length && separators[text.charCodeAt(at)] !== true) continue
-    // The first piece begins as the text does.
-    if (start > 0 && start < at && beginsLike(text, folded, start, at, mayFold)) return true
-    start = at + 1
+  pieces.lastIndex = 0
+  for (let found = pieces.exec(text); found !== null; found = pieces.exec(text)) {
+    const start = found.index + 1
+    if (beginsLike(text, folded, start, endOfPiece(text, start), mayFold)) return true
   }
   return false
 }
 
-const separator = /[,;|\n\r]/
-const separators = Array.from({ length: 0x80 }, (_, code) => separator.test(String.fromCharCode(code)))
+function endOfPiece(text: string, start: number): number {
+  separator.lastIndex = start
+  return separator.exec(text)?.index ?? text.length
+}
+
+const separators = ',;|\n\r'
+const separator = new RegExp(`[${separators}]`, 'g')

@@ -1,7 +1,7 @@
 // The names of a JSON document that count, level by level, and the first name in a document that could be taken for one of
 // them and is not spelled as it is. Pure.
 
-import { foldName, foldedHolders } from '../../catalogue/name-folding.ts'
+import { foldName, foldedHolders, hasSteps } from '../../catalogue/name-folding.ts'
 import { isJsonObject, type StrictJson } from '../../json/value.ts'
 
 /** The names that count at one level. */
@@ -45,10 +45,12 @@ function treeOf(paths: readonly (readonly string[])[]): NameTree {
 
 /**
  * Characters of names that are looked at in one document: callers choose how many there are, and beyond them a name is taken for
- * a misspelling. In a name that is not all ASCII they take much longer to tell apart, and each counts so many times.
+ * a misspelling. In a name that is not all ASCII they take much longer to tell apart, in one of several steps twice as long, and
+ * each counts so many times.
  */
 const mostCharacters = 262_144
 const oddWeight = 16
+const stepsWeight = 2
 
 /** The first misspelling in a document; null when there is none. */
 export function misspelledIn(value: StrictJson, tree: NameTree): Misspelling | null {
@@ -87,7 +89,7 @@ class Search {
 
   /** The name that another one could be taken for. */
   #meant(name: string, { folded, longest }: NameTree): string | undefined {
-    this.#characters += odd.test(name) ? name.length * oddWeight : name.length
+    this.#characters += name.length * (odd.test(name) ? oddWeight : hasSteps(name) ? stepsWeight : 1)
     if (this.#characters > mostCharacters) return folded.values().next().value
     const meant = folded.get(foldName(name, longest))
     if (meant !== undefined) return meant

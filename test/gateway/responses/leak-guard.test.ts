@@ -1,7 +1,7 @@
 // The leak guard: keys in header values, complete bodies and chunks, against an obvious replacement on the whole.
 
 import * as fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { createLeakGuard, type LeakGuard } from '../../../src/gateway/responses/leak-guard.ts'
 
 const key = 'cog_9f8e7d6c5b4a~x+y/z=='
@@ -217,4 +217,22 @@ describe('against replacing on the whole', () => {
       { numRuns: 1000 },
     )
   })
+})
+
+test('a text full of beginnings of keys is told from keys without looking at each closely', () => {
+  const guard = guardOf(key, 'cog_other-key')
+  const text = 'cog_'.repeat(10_000)
+  const looked = vi.spyOn(Buffer.prototype, 'toString')
+  const body = Buffer.from(text)
+  expect(guard.maskBuffer(body)).toBe(body)
+  expect(scan(guard, cut(text, [10_001, 30_002])).found).toBe(0)
+  expect(looked.mock.calls.length).toBeLessThan(20)
+  looked.mockRestore()
+  // Keys among them are found, the last one too, and short ones.
+  expect(scan(guard, cut(text + key, [39_990, 40_003, 40_008]))).toEqual({ text: text + masked, found: 1 })
+  expect(
+    guardOf(key, 'cog_ab')
+      .maskBuffer(Buffer.from(`${text}cog_ab${key}`))
+      .toString(),
+  ).toBe(`${text}cog_**${masked}`)
 })
