@@ -104,9 +104,9 @@ p.status { color: #5b6676 }
 @media (prefers-color-scheme: dark) { body { color: #e3e8ef; background: #12161c } code { background: #232a34 } p.status { color: #9aa7b8 } }
 </style>
 <h1>${title}</h1>
-<p class="status"><code>${kind}</code> · HTTP status ${status} · it is the turn of ${turn}</p>
+<p class="status"><code>${kind}</code> · HTTP status ${status} · who can act: ${turn}</p>
 <p>${about.replaceAll(/`([^`]*)`/g, '<code>$1</code>').replaceAll('<token>', '&lt;token&gt;')}</p>
-<p>Every refusal carries a <code>decision_id</code>. The operators of the gateway find the whole decision under it in the decision log.</p>
+<p>Every refusal carries a <code>decision_id</code>. With it the operators of the gateway find the decision record.</p>
 </html>
 `
 }
