@@ -29,13 +29,21 @@ function compare(from: PolicyFiles, to: PolicyFiles): Comparison {
   return comparePolicies(set(from), set(to))
 }
 
+type PlacedChange = ChangeData & { readonly organization: string | null }
+
+/** One entry for each organization. */
+function dataOf(comparison: Comparison): { readonly changes: readonly PlacedChange[] } {
+  const { changes } = comparisonData(comparison)
+  return { changes: changes.flatMap((each) => each.organizations.map((organization) => ({ ...each, organization }))) }
+}
+
 function changed(edit: (text: string) => string, file: 'teams/payments.yaml' | 'keys.yaml' = 'teams/payments.yaml') {
   const text = edit(base[file] ?? '')
   expect(text).not.toBe(base[file])
-  return comparisonData(compare(base, { ...base, [file]: text }))
+  return dataOf(compare(base, { ...base, [file]: text }))
 }
 
-const short = ({ change, callers, operation, with: members, organization }: ChangeData): string =>
+const short = ({ change, callers, operation, with: members, organization }: PlacedChange): string =>
   [change, callers, operation, ...(members ?? []), organization ?? '-'].join(' ')
 
 test('equal sets do not differ, and every cell is decided', () => {
@@ -118,9 +126,7 @@ describe('a right', () => {
         'allow: [ViewOrgSessions], organizations: [org-new]',
       ),
     }
-    expect(new Set(comparisonData(compare(all, one)).changes.map(({ organization }) => organization))).not.toContain(
-      'org-new',
-    )
+    expect(new Set(dataOf(compare(all, one)).changes.map(({ organization }) => organization))).not.toContain('org-new')
     expect(
       changed((text) => text.replace('allow: [ViewOrgSessions]', 'allow: [ViewOrgSessions], mode: warn')).changes,
     ).toEqual([])
@@ -130,7 +136,7 @@ describe('a right', () => {
     const twin =
       'team: twin\nmembers: [{ groups: [eng] }]\norganizations: [org-a]\ngrants: [{ id: own, allow: [ViewOrgSessions] }]\n'
     const from = { ...base, 'teams/twin.yaml': twin }
-    const { changes } = comparisonData(
+    const { changes } = dataOf(
       compare(from, { ...from, 'teams/payments.yaml': team.replace('ViewOrgSessions', 'org.playbooks.list') }),
     )
     const lost = changes.filter(({ change }) => change === 'lost')
@@ -170,7 +176,7 @@ describe('bounds', () => {
       'guardrails.yaml': guarded.replace('25', '50'),
       'teams/payments.yaml': `${create['teams/payments.yaml']}limits: { writes: { rate: 30/min, burst: 5 } }\n`,
     }
-    const { changes } = comparisonData(compare(from, to))
+    const { changes } = dataOf(compare(from, to))
     expect(new Set(changes.map(({ change, from: before, to: after }) => `${change}: ${before} → ${after}`))).toEqual(
       new Set([
         'guardrail: body max_acu_limit at most 25 → body max_acu_limit at most 50',
@@ -190,10 +196,10 @@ test('a comparison mirrors the one the other way round', () => {
     ...base,
     'teams/payments.yaml': team.replace('[org-a, org-b]', 'all').replace('ViewOrgSessions', 'ManageOrgSessions'),
   }
-  const there = comparisonData(compare(base, other)).changes
-  const back = comparisonData(compare(other, base)).changes
+  const there = dataOf(compare(base, other)).changes
+  const back = dataOf(compare(other, base)).changes
   const mirror: Readonly<Record<string, string>> = { gained: 'lost', lost: 'gained' }
-  const plain = (changes: readonly ChangeData[], turned: boolean): readonly string[] =>
+  const plain = (changes: readonly PlacedChange[], turned: boolean): readonly string[] =>
     changes
       .map(({ change, team: id, callers, operation, with: members, organization, from, to }) =>
         JSON.stringify([

@@ -106,9 +106,9 @@ export interface StartedGateway extends RunningCommand {
 /** `start` with a configuration file; resolves when it listens and, by default, is ready. */
 export async function startGatewayProcess(
   configFile: string,
-  options: CommandOptions & { readonly awaitReady?: boolean } = {},
+  options: CommandOptions & { readonly awaitReady?: boolean; readonly options?: readonly string[] } = {},
 ): Promise<StartedGateway> {
-  const running = startCommand(['start', '--config', configFile], options)
+  const running = startCommand(['start', '--config', configFile, ...(options.options ?? [])], options)
   const started = (): { gateway: { port: number }; admin: { port: number } } | null => {
     const line = running.err.split('\n').find((each) => each.includes('"event":"started"'))
     // The line that the gateway logs when both listeners are bound.

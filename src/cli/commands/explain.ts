@@ -220,6 +220,8 @@ function printOne(invocation: Invocation, found: Explanation, more: object = {})
             : paint('green', '✓')
       invocation.print(`${mark} ${stage.padEnd(9)} ${text}`)
     }
+    if (found.limits.length > 0)
+      invocation.print(`${paint('dim', '·')} ${'limit'.padEnd(9)} it counts against ${found.limits.join('; ')}`)
     if (found.nearest !== null) invocation.print(`${paint('yellow', '→')} ${'nearest'.padEnd(9)} ${found.nearest}`)
     invocation.print(`${verdictOf(invocation, found)} (${found.reason}), policy revision ${found.policy_revision}`)
   }

@@ -6,20 +6,38 @@ import { sessionCreate, type Operation } from '../../catalogue/operation.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { Limit, Quota } from '../../limits/limiter.ts'
 import type { BoundField, Rule } from '../guardrails/guardrail.ts'
+import type { FieldPlace } from './guarded-request.ts'
 import type { TeamView } from './right.ts'
 
 /** The bounds of the guardrails in force on one operation, one text for each: `body max_acu_limit at most 25`. */
-export function guardrailBounds(
-  { policy, team }: TeamView,
+export function guardrailBounds(view: TeamView, operation: Operation, app: string | null): readonly string[] {
+  return sorted([...fieldTexts(view, operation, app).values()].flat())
+}
+
+/** The places that two views bound otherwise. */
+export function placesBoundOtherwise(
+  views: readonly [TeamView, TeamView],
   operation: Operation,
   app: string | null,
-): readonly string[] {
-  if (team === null || policy.guardrails.on(operation) === undefined) return []
-  const { enforced } = policy.guardrails.binding(operation, team.id, app)
-  return sorted([
-    ...enforced.query.flatMap((field) => fieldBounds('query', field)),
-    ...enforced.body.flatMap((field) => fieldBounds('body', field)),
-  ])
+): readonly FieldPlace[] {
+  const [one, other] = [fieldTexts(views[0], operation, app), fieldTexts(views[1], operation, app)]
+  const names = [...new Set([...one.keys(), ...other.keys()])]
+  return names
+    .filter((name) => sorted(one.get(name) ?? []).join('\n') !== sorted(other.get(name) ?? []).join('\n'))
+    .map((name): FieldPlace => {
+      const site = name.startsWith('query ') ? 'query' : 'body'
+      return { in: site, field: name.slice(site.length + 1) }
+    })
+}
+
+/** Texts by place: `body max_acu_limit`. */
+function fieldTexts(view: TeamView, operation: Operation, app: string | null): ReadonlyMap<string, readonly string[]> {
+  const layer = view.guardrailsOn(operation, app)
+  return new Map(
+    (['query', 'body'] as const).flatMap((site) =>
+      layer[site].map((bounds) => [`${site} ${bounds.field}`, fieldBounds(site, bounds)] as const),
+    ),
+  )
 }
 
 /** Each bound that a rule can have, in words. */
@@ -49,13 +67,15 @@ function ofRules(textsOf: (rule: Rule) => readonly string[]): (bounds: BoundFiel
 }
 
 function fieldBounds(site: 'query' | 'body', bounds: BoundField): readonly string[] {
-  const texts = Object.values(boundTexts).flatMap((textsOf) => textsOf(bounds))
-  return texts.map((text) => `${site} ${bounds.field} ${text}`)
+  const { forbid, require } = boundTexts
+  // What must be absent has no other bound.
+  const inForce = bounds.forbid === undefined ? Object.values(boundTexts) : [forbid, require]
+  return inForce.flatMap((textsOf) => textsOf(bounds)).map((text) => `${site} ${bounds.field} ${text}`)
 }
 
 /** Limits and budgets that a request of this caller counts against: `requests 300/min, burst 50`. */
 export function limitBounds(
-  { policy, team }: TeamView,
+  { policy, team }: Pick<TeamView, 'policy' | 'team'>,
   principal: Principal,
   operation: Operation,
   organization: string | null,

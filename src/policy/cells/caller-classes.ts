@@ -8,7 +8,7 @@ import { conditionHolds, describeCondition, type Condition } from '../model/cond
 export interface CallerClass {
   /** One of them, with as few attributes as possible. */
   readonly principal: Principal
-  /** Whether a condition says which subject and which issuer it has; else they are made up. */
+  /** Whether conditions ask for the subject and for the issuer; else any will do. */
   readonly named: { readonly subject: boolean; readonly issuer: boolean }
   /** The attributes that make them one class, in words: `groups sso-payments-eng and payments-leads`. */
   readonly text: string
@@ -43,7 +43,7 @@ interface Attribute {
 
 const single = ['app', 'subject', 'email', 'issuer'] as const
 /** Stands for every actor that no condition names. */
-const otherActor = 'any-other-actor'
+export const otherActor = 'any-other-actor'
 
 /**
  * The classes that the conditions tell apart. `isMember` keeps those that matter: callers outside the team are decided
@@ -74,8 +74,9 @@ export function callerClasses(
   const classes = combined.flatMap(({ chosen }) => {
     const principal = principalOf(chosen, distinct)
     if (!isMember(principal)) return []
-    const has = (name: string): boolean => (chosen.get(name)?.length ?? 0) > 0
-    return [{ principal, named: { subject: has('subject'), issuer: has('issuer') }, text: textOf(chosen) }]
+    return [
+      { principal, named: { subject: chosen.has('subject'), issuer: chosen.has('issuer') }, text: textOf(chosen) },
+    ]
   })
   return { classes, conditions: distinct, complete }
 }

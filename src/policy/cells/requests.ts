@@ -43,44 +43,78 @@ export function memberChoices(operation: Operation): readonly (readonly string[]
   )
 }
 
-function sampleRequest(operation: Operation, organization: string | null, members: readonly string[]): SampleRequest {
-  const place = organizationPlace(operation)
+/** Whether one request can name several organizations: in a list, or in path and body. */
+export function namesSeveral({ organizations: { segment, query, body } }: Operation): 'list' | 'two' | 'no' {
+  if (segment !== -1) return body.length > 0 ? 'two' : 'no'
+  return query.includes('org_ids') || body.some((place) => place.endsWith('.*')) ? 'list' : 'no'
+}
+
+/** `named`: the organizations, of which the path takes the first. */
+function sampleRequest(operation: Operation, named: readonly string[], members: readonly string[]): SampleRequest {
+  const { segment: place, query: parameters, body: places } = operation.organizations
   const path = operation.segments
     .map((segment, index) =>
       !segment.startsWith('{')
         ? segment
-        : index === operation.organizations.segment
-          ? (organization ?? anyOtherOrganization)
+        : index === place
+          ? (named[0] ?? anyOtherOrganization)
           : `any-${segment.slice(1, -1).replaceAll('_', '-')}`,
     )
     .join('/')
-  const [parameter = ''] = operation.organizations.query
-  const query = place === 'query' && organization !== null ? `?${parameter}=${encodeURIComponent(organization)}` : ''
-  const address = `/${path}${query}`
+  const rest = place === -1 ? named : named.slice(1)
+  const [parameter] = parameters
+  const query = parameter === undefined ? [] : rest.map((id) => `${parameter}=${encodeURIComponent(id)}`)
   const content: Record<string, unknown> = Object.fromEntries(members.map((member) => [member, 'any']))
-  if (place === 'body' && organization !== null)
-    setAt(content, (operation.organizations.body[0] ?? '').split('.'), organization)
-  const bodyText = Object.keys(content).length === 0 ? null : JSON.stringify(content)
-  return {
-    operation,
-    organization,
-    members,
-    target: parseTarget(address),
-    address,
-    body: bodyText === null ? null : checkedBodyOf(content),
-    bodyText,
-  }
+  const [inBody] = places
+  if (parameter === undefined && inBody !== undefined && rest.length > 0)
+    setAt(content, inBody.split('.'), inBody.endsWith('.*') ? rest : rest[0])
+  const address = `/${path}${query.length === 0 ? '' : `?${query.join('&')}`}`
+  return { ...sentRequest(address, content), operation, organization: named[0] ?? null, members }
 }
 
-/** Puts a value at a dotted place, in which `*` stands for one member. */
+function sentRequest(
+  address: string,
+  content: Readonly<Record<string, unknown>>,
+): Pick<SampleRequest, 'target' | 'address' | 'body' | 'bodyText'> {
+  const bodyText = Object.keys(content).length === 0 ? null : JSON.stringify(content)
+  const body = bodyText === null ? null : checkedBodyOf(content)
+  return { target: parseTarget(address), address, body, bodyText }
+}
+
+/** The request with another value of a field of its body, or of a parameter; undefined: without it. */
+export function withValue(
+  request: SampleRequest,
+  site: 'body' | 'query',
+  field: string,
+  value: unknown,
+): SampleRequest {
+  const { address, bodyText } = request
+  const content = bodyText === null ? {} : (JSON.parse(bodyText) as Record<string, unknown>)
+  if (site === 'body') {
+    setAt(content, field.split('.'), value)
+    return { ...request, ...sentRequest(address, content) }
+  }
+  const [path = '', query = ''] = address.split('?')
+  const others = query.split('&').filter((pair) => pair !== '' && !pair.startsWith(`${field}=`))
+  const pairs =
+    value === undefined
+      ? others
+      : [...others, `${field}=${encodeURIComponent(typeof value === 'string' ? value : JSON.stringify(value))}`]
+  return { ...request, ...sentRequest(`${path}${pairs.length === 0 ? '' : `?${pairs.join('&')}`}`, content) }
+}
+
+/** Puts a value at a dotted place, in which `*` stands for the only item of a list; undefined: takes it away. */
 function setAt(holder: Record<string, unknown>, [step = '', ...rest]: readonly string[], value: unknown): void {
-  const name = step === '*' ? 'any' : step
-  if (rest.length === 0) holder[name] = value
-  else if (rest.length === 1 && rest[0] === '*') holder[name] = [value]
+  const [next] = rest
+  if (next === undefined) {
+    if (value === undefined) delete holder[step]
+    else holder[step] = value
+  } else if (next === '*' && rest.length === 1) holder[step] = value === undefined ? [] : [value].flat()
   else {
-    const inner: Record<string, unknown> = {}
-    holder[name] = inner
-    setAt(inner, rest, value)
+    const held = next === '*' ? (holder[step] as readonly unknown[] | undefined)?.[0] : holder[step]
+    const inner = typeof held === 'object' && held !== null ? (held as Record<string, unknown>) : {}
+    holder[step] = next === '*' ? [inner] : inner
+    setAt(inner, next === '*' ? rest.slice(1) : rest, value)
   }
 }
 
@@ -88,11 +122,12 @@ function setAt(holder: Record<string, unknown>, [step = '', ...rest]: readonly s
 export class SampleRequests {
   readonly #known = new Map<string, SampleRequest>()
 
-  of(operation: Operation, organization: string | null, members: readonly string[]): SampleRequest {
-    const key = `${operation.index} ${organization ?? ''} ${members.join(' ')}`
+  /** `named`: the organizations that the request names; several only where the operation takes several. */
+  of(operation: Operation, named: readonly string[], members: readonly string[]): SampleRequest {
+    const key = `${operation.index} ${named.join(' ')}\n${members.join(' ')}`
     const known = this.#known.get(key)
     if (known !== undefined) return known
-    const made = sampleRequest(operation, organization, members)
+    const made = sampleRequest(operation, named, members)
     this.#known.set(key, made)
     return made
   }

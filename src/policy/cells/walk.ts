@@ -6,7 +6,7 @@ import { compileCondition, conditionHolds, type Condition } from '../model/condi
 import type { Grant, PolicySet } from '../model/policy-set.ts'
 import { callerClasses, fulfilsAny, type CallerClass, type CallerClasses } from './caller-classes.ts'
 import { OrganizationGroups, type KeyDistinction } from './organization-groups.ts'
-import { memberChoices, organizationPlace, SampleRequests, type SampleRequest } from './requests.ts'
+import { memberChoices, namesSeveral, organizationPlace, SampleRequests, type SampleRequest } from './requests.ts'
 import { viewOf, type Right, type TeamView } from './right.ts'
 
 /** Cells that all sets decide alike, with the request that stands for them. */
@@ -20,6 +20,8 @@ export interface Cells {
   readonly request: SampleRequest
   /** All that are alike; `[null]` where the request names none. */
   readonly organizations: readonly (string | null)[]
+  /** One request names several of the organizations at once. */
+  readonly together: boolean
   /** One for each set, in their order. */
   readonly rights: readonly Right[]
   readonly views: readonly TeamView[]
@@ -42,13 +44,15 @@ export interface WalkOptions {
   readonly concerns?: (team: string, operation: Operation) => boolean
   /** Which organizations are told apart by their keys. Default: `each`. */
   readonly keys?: KeyDistinction
+  /** Whether requests that name several organizations are visited, where every set allows each of them alone. */
+  readonly together?: boolean
 }
 
 /** Visits every cell of the sets, which share one catalogue. */
 export function walkCells(
   policies: readonly [PolicySet, ...PolicySet[]],
   visit: (cells: Cells) => void,
-  { conditions = [], organizations = [], concerns = () => true, keys = 'each' }: WalkOptions = {},
+  { conditions = [], organizations = [], concerns = () => true, keys = 'each', together = false }: WalkOptions = {},
 ): CellCount {
   const { catalogue } = policies[0]
   const operations = catalogue.operations.filter((operation) => catalogue.isServed(operation))
@@ -77,27 +81,29 @@ export function walkCells(
         ...covering.flatMap(whenOf).map((when) => [when]),
         ...[...byApp, ...conditions].map((condition) => [condition]),
       ])
+      const reaches = together ? narrowedReaches(views, operation) : []
       for (const choice of memberChoices(operation)) {
-        for (const group of groups) {
-          cells += group.length
-          const request = requests.of(operation, group[0] ?? null, choice)
-          for (const callers of alike) {
-            const [{ principal }] = callers
-            const decide = (each: SampleRequest) => views.map((view) => view.rightTo(principal, each))
-            visit({
-              team,
-              callers,
-              allCallers,
-              request,
-              organizations: group,
-              rights: decide(request),
-              views,
-              rightsIn(organization) {
-                const other = requests.of(operation, organization, choice)
-                return { request: other, rights: decide(other) }
-              },
-            })
+        const alone = groups.map((group) => ({ group, request: requests.of(operation, namedIn(group), choice) }))
+        for (const { group } of alone) cells += group.length
+        for (const callers of alike) {
+          const [{ principal }] = callers
+          const decide = (request: SampleRequest) => views.map((view) => view.rightTo(principal, request))
+          const see = (
+            request: SampleRequest,
+            organizations: readonly (string | null)[],
+            isSeveral: boolean,
+          ): boolean => {
+            const rights = decide(request)
+            const rightsIn: Cells['rightsIn'] = (organization) => {
+              const other = requests.of(operation, [organization], choice)
+              return { request: other, rights: decide(other) }
+            }
+            visit({ team, callers, allCallers, request, organizations, together: isSeveral, rights, views, rightsIn })
+            return rights.every(({ effect }) => effect === 'allow')
           }
+          const allowed = alone.filter(({ group, request }) => see(request, group, false))
+          for (const several of groupsTogether(operation, allowed, reaches))
+            see(requests.of(operation, several.flatMap(namedIn), choice), several.flat(), true)
         }
       }
     }
@@ -111,8 +117,42 @@ function grantsOf(views: readonly TeamView[]): readonly Grant[] {
   return views.flatMap((view) => view.team?.grants ?? [])
 }
 
-function whenOf({ when }: Grant): readonly Condition[] {
-  return when === null ? [] : [when]
+/** Grants that are not applied tell nobody apart. */
+function whenOf({ when, mode }: Grant): readonly Condition[] {
+  return when === null || mode === 'shadow' || mode === 'off' ? [] : [when]
+}
+
+/** What the grants of an operation reach, where one of them reaches less than its team: else all or none is reached at once. */
+function narrowedReaches(views: readonly TeamView[], operation: Operation): readonly ('all' | ReadonlySet<string>)[] {
+  if (namesSeveral(operation) === 'no') return []
+  const found = views.flatMap(({ team }) =>
+    (team?.byOperation[operation.index] ?? []).map(({ organizations }) => ({
+      organizations,
+      fence: team?.organizations,
+    })),
+  )
+  if (found.every(({ organizations }) => organizations === null)) return []
+  return found.map(({ organizations, fence }) => organizations ?? fence ?? new Set())
+}
+
+/** The organization that a request names for all of its group. */
+function namedIn([first = null]: readonly (string | null)[]): readonly string[] {
+  return first === null ? [] : [first]
+}
+
+/** Groups of organizations that one request could name: as many as a grant reaches, or any two. */
+function groupsTogether(
+  operation: Operation,
+  allowed: readonly { readonly group: readonly (string | null)[] }[],
+  reaches: readonly ('all' | ReadonlySet<string>)[],
+): readonly (readonly (readonly (string | null)[])[])[] {
+  if (reaches.length === 0) return []
+  const groups = allowed.map(({ group }) => group).filter(([first]) => first !== null)
+  if (namesSeveral(operation) === 'two')
+    return groups.flatMap((one, index) => groups.slice(index + 1).map((other) => [one, other]))
+  const found = reaches.map((reach) => groups.filter(([first]) => reach === 'all' || reach.has(first ?? '')))
+  const distinct = new Map(found.map((each) => [each.map(([first]) => first).join(' '), each]))
+  return [...distinct.values()].filter((each) => each.length > 1)
 }
 
 /** Grants that can allow the operation, or a permission that a member of its body needs. */

@@ -2,19 +2,24 @@
 // Exhaustive over the cells that the sets can tell apart. Pure.
 
 import { addressOf } from '../../catalogue/target.ts'
-import type { Operation } from '../../catalogue/operation.ts'
 import type { Principal } from '../../identity/principal.ts'
-import type { KeyChoice } from '../../keys/select.ts'
-import { guardrailBounds, limitBounds } from '../cells/bounds.ts'
-import type { CallerClass, CallerClasses } from '../cells/caller-classes.ts'
+import { otherActor, type CallerClass, type CallerClasses } from '../cells/caller-classes.ts'
 import type { SampleRequest } from '../cells/requests.ts'
-import type { Right, TeamView } from '../cells/right.ts'
+import type { Right } from '../cells/right.ts'
 import { walkCells, type CellCount, type Cells } from '../cells/walk.ts'
 import { evaluate } from '../decision/evaluate.ts'
 import type { PolicySet } from '../model/policy-set.ts'
-
-export const changeKinds = ['gained', 'lost', 'key', 'guardrail', 'limit', 'filter'] as const
-export type ChangeKind = (typeof changeKinds)[number]
+import { exampleOf } from './examples.ts'
+import {
+  BoundTexts,
+  shownText,
+  keyIdentity,
+  chosenKeyText,
+  rightText,
+  without,
+  type FileNamer,
+  type ChangeKind,
+} from './words.ts'
 
 /** One difference, for organizations that are alike in it. */
 export interface RightChange {
@@ -26,10 +31,12 @@ export interface RightChange {
   readonly allCallers: CallerClasses
   readonly request: SampleRequest
   readonly organizations: readonly (string | null)[]
+  /** Only requests differ that name several of the organizations at once. */
+  readonly together: boolean
   /** What is in force under the first set, and under the second, in words. */
   readonly from: string
   readonly to: string
-  /** The other team by which these callers have the right under both sets; null when there is none. */
+  /** The other team by which these callers have a right before it is gained, or after it is lost; null when there is none. */
   readonly alsoBy: string | null
 }
 
@@ -40,20 +47,20 @@ export interface Comparison extends CellCount {
 /** A policy set, and how its files are named to people. */
 export interface ComparedSet {
   readonly policy: PolicySet
-  readonly nameOf: (file: string) => string
+  readonly nameOf: FileNamer
 }
 
 /** Compares two sets over one catalogue. */
 export function comparePolicies(one: ComparedSet, other: ComparedSet): Comparison {
   const [from, to] = [one.policy, other.policy]
   const changes: RightChange[] = []
-  const bounds = new Bounds()
+  const bounds = new BoundTexts()
   const count = walkCells(
     [from, to],
     (cells) => {
       changes.push(...differencesOf(cells, [from, to], bounds, [one.nameOf, other.nameOf]))
     },
-    { keys: 'changed' },
+    { keys: 'changed', together: true },
   )
   return { ...count, changes }
 }
@@ -62,32 +69,29 @@ export function comparePolicies(one: ComparedSet, other: ComparedSet): Compariso
 function differencesOf(
   cells: Cells,
   policies: readonly PolicySet[],
-  bounds: Bounds,
-  names: readonly [ComparedSet['nameOf'], ComparedSet['nameOf']],
+  bounds: BoundTexts,
+  names: readonly [FileNamer, FileNamer],
 ): Iterable<RightChange> {
-  const { team, callers, allCallers, organizations } = cells
+  const { team, allCallers, organizations, together } = cells
   const found = changesOf(cells, cells.rights, bounds, names)
   if (found.length === 0) return []
   const differences = new Map<string, RightChange & { readonly organizations: (string | null)[] }>()
   for (const [index, organization] of organizations.entries()) {
-    const { request, rights } = index === 0 || organization === null ? cells : cells.rightsIn(organization)
-    for (const words of index === 0 ? found : changesOf(cells, rights, bounds, names)) {
+    const isSame = index === 0 || organization === null || together
+    const { request, rights } = isSame ? cells : cells.rightsIn(organization)
+    for (const words of isSame ? found : changesOf(cells, rights, bounds, names)) {
       const { change, from, to } = words
-      const isRight = change === 'gained' || change === 'lost'
-      for (const [alsoBy, group] of isRight ? byOtherTeam(policies, cells, request) : [[null, callers] as const]) {
+      const example = exampleOf(change, cells, request)
+      if (example === null) continue
+      const without = change === 'gained' ? policies[0] : change === 'lost' ? policies[1] : undefined
+      for (const [alsoBy, group] of byOtherTeam(without, cells, example)) {
         const key = [change, from, to, alsoBy, ...group.map(({ text }) => text)].join('\n')
         const known = differences.get(key)
-        if (known === undefined)
-          differences.set(key, {
-            team,
-            callers: group,
-            allCallers,
-            request,
-            organizations: [organization],
-            ...words,
-            alsoBy,
-          })
-        else known.organizations.push(organization)
+        if (known !== undefined) known.organizations.push(organization)
+        else {
+          const where = { organizations: [organization], together }
+          differences.set(key, { team, callers: group, allCallers, request: example, ...where, ...words, alsoBy })
+        }
       }
     }
   }
@@ -101,10 +105,10 @@ interface ChangeWords {
 }
 
 function changesOf(
-  { callers, request, organizations, views }: Cells,
+  { callers, request, organizations, views, together }: Cells,
   rights: readonly Right[],
-  bounds: Bounds,
-  [nameBefore, nameAfter]: readonly [ComparedSet['nameOf'], ComparedSet['nameOf']],
+  bounds: BoundTexts,
+  [nameBefore, nameAfter]: readonly [FileNamer, FileNamer],
 ): readonly ChangeWords[] {
   const [before, after] = rights
   const [viewBefore, viewAfter] = views
@@ -113,12 +117,13 @@ function changesOf(
     const change = after.effect === 'allow' ? 'gained' : 'lost'
     return [{ change, from: rightText(before, nameBefore), to: rightText(after, nameAfter) }]
   }
-  if (before.effect === 'deny') return []
+  // Whatever else differs for several organizations differs for each of them.
+  if (before.effect === 'deny' || together) return []
   const found: ChangeWords[] = []
-  if (keyOf(before.key) !== keyOf(after.key))
-    found.push({ change: 'key', from: keyText(before.key), to: keyText(after.key) })
+  if (keyIdentity(before.key) !== keyIdentity(after.key))
+    found.push({ change: 'key', from: chosenKeyText(before.key), to: chosenKeyText(after.key) })
   if (before.filter?.digest !== after.filter?.digest)
-    found.push({ change: 'filter', from: filterText(before), to: filterText(after) })
+    found.push({ change: 'filter', from: shownText(before), to: shownText(after) })
   const { principal } = callers[0]
   const organization = organizations[0] ?? null
   for (const kind of ['guardrail', 'limit'] as const) {
@@ -131,45 +136,23 @@ function changesOf(
   return found
 }
 
-/** Bounds by what they depend on, so that each is put into words once. */
-class Bounds {
-  readonly #known = new Map<TeamView, Map<string, readonly string[]>>()
-
-  of(
-    kind: 'guardrail' | 'limit',
-    view: TeamView,
-    principal: Principal,
-    operation: Operation,
-    organization: string | null,
-  ): readonly string[] {
-    const ofView = this.#known.get(view) ?? new Map<string, readonly string[]>()
-    this.#known.set(view, ofView)
-    const place = kind === 'limit' && organization !== null && view.policy.budgets.organizations.has(organization)
-    const key = `${kind} ${operation.index} ${place ? organization : ''} ${principal.app ?? ''}`
-    const known = ofView.get(key)
-    if (known !== undefined) return known
-    const made =
-      kind === 'guardrail'
-        ? guardrailBounds(view, operation, principal.app)
-        : limitBounds(view, principal, operation, organization)
-    ofView.set(key, made)
-    return made
-  }
-}
-
-/** A right is neither gained nor lost by callers who have it through another team before and after: callers by that team. */
+/**
+ * Callers by the other team that gives them the right where this one does not; null: no team does. A right is neither gained nor
+ * lost by callers who have it anyway.
+ */
 function byOtherTeam(
-  policies: readonly PolicySet[],
-  { callers, team }: Cells,
+  policy: PolicySet | undefined,
+  { callers, allCallers }: Cells,
   { operation, target, body }: SampleRequest,
 ): ReadonlyMap<string | null, readonly [CallerClass, ...CallerClass[]]> {
   const groups = new Map<string | null, [CallerClass, ...CallerClass[]]>()
   for (const caller of callers) {
-    const found = policies.map((policy) => evaluate(policy, caller.principal, operation, target, body))
-    const others = found.flatMap(({ key, decision }) =>
-      key !== null && decision.team !== null && decision.team.id !== team ? [decision.team.id] : [],
-    )
-    const other = found.every(({ key }) => key !== null) ? (others[0] ?? null) : null
+    const teams = actingOrNot(caller.principal, allCallers).map((principal) => {
+      if (policy === undefined) return null
+      const { key, decision } = evaluate(policy, principal, operation, target, body, noUser)
+      return key === null ? null : (decision.team?.id ?? null)
+    })
+    const other = teams.includes(null) ? null : (teams[0] ?? null)
     const group = groups.get(other)
     if (group === undefined) groups.set(other, [caller])
     else group.push(caller)
@@ -177,30 +160,12 @@ function byOtherTeam(
   return groups
 }
 
-function rightText({ effect, reason, grant, key }: Right, nameOf: ComparedSet['nameOf']): string {
-  if (effect === 'deny') return `denied (${reason})`
-  const by = grant === null ? 'as a member' : `by grant ${grant.id} (${nameOf(grant.source.file)}:${grant.source.line})`
-  return `${by}, with ${keyText(key)}`
-}
+const noUser = { unknown: 'nobody was asked' }
 
-function keyOf(choice: KeyChoice | null): string {
-  return choice === null ? '' : `${choice.key.id} ${choice.key.scope} ${choice.key.organization ?? ''}`
-}
-
-function keyText(choice: KeyChoice | null): string {
-  return choice === null ? 'no key' : `key ${choice.key.id} (${choice.key.scope})`
-}
-
-function filterText({ filter }: Right): string {
-  if (filter === null) return 'the whole answer'
-  const kept = filter.organizations === 'all' ? [] : [`items of ${filter.organizations.join(', ')}`]
-  const dropped = filter.drop.length === 0 ? [] : [`without ${filter.drop.join(', ')}`]
-  return [...kept, ...dropped].join(' ')
-}
-
-function without(texts: readonly string[], others: readonly string[]): string {
-  const found = texts.filter((text) => !others.includes(text))
-  return found.length === 0 ? 'no such bound' : found.join('; ')
+/** Somebody may act for a caller of a class that does not say so, and other teams may ask for nobody who does. */
+function actingOrNot(principal: Principal, { conditions }: CallerClasses): readonly Principal[] {
+  const isTold = conditions.some(({ actor, delegated }) => actor !== null || delegated !== null)
+  return isTold ? [principal] : [principal, { ...principal, actor: otherActor }]
 }
 
 /** The request of a change as a person would send it. */

@@ -1,6 +1,7 @@
 // A comparison as text, as Markdown for a review, and as data. Pure.
 
-import { addressIn, changeKinds, type Comparison, type RightChange } from './compare.ts'
+import { addressIn, type Comparison, type RightChange } from './compare.ts'
+import { changeKinds } from './words.ts'
 import { describeCallers } from '../cells/caller-classes.ts'
 import { callersText, rowsOf, type ChangeRow } from './rows.ts'
 
@@ -24,11 +25,13 @@ export interface ChangeData {
   readonly operation: string
   /** Members of the body that make the difference; absent for none. */
   readonly with?: readonly string[]
-  /** `any other`: every organization that no set names. Null: the request names none. */
-  readonly organization: string | null
+  /** Alike in this; `org-any-other` stands for every one that no set names. Null: the request names none. */
+  readonly organizations: readonly (string | null)[]
+  /** Only requests differ that name several of them at once. */
+  readonly together?: true
   readonly from: string
   readonly to: string
-  /** The other team by which these callers have the right before and after. */
+  /** The other team by which these callers have the right before it is gained, or after it is lost. */
   readonly also_by?: string
   readonly example: {
     readonly method: string
@@ -44,25 +47,24 @@ export interface ComparisonData {
   readonly changes: readonly ChangeData[]
 }
 
-/** One entry for each team, class of callers, operation and organization. */
+/** One entry for each team, class of callers, operation and organizations that are alike. */
 export function comparisonData({ decided, undecided, changes }: Comparison): ComparisonData {
   return {
     cells: decided,
     undecided,
-    changes: rowsInOrder(changes).flatMap((change) =>
-      change.organizations.map((organization) => ({
-        change: change.change,
-        team: change.team,
-        callers: describeCallers(change.callers, change.allCallers),
-        operation: change.request.operation.id,
-        ...(change.request.members.length === 0 ? {} : { with: change.request.members }),
-        organization,
-        from: change.from,
-        to: change.to,
-        ...(change.alsoBy === null ? {} : { also_by: change.alsoBy }),
-        example: exampleOf(change),
-      })),
-    ),
+    changes: rowsInOrder(changes).map((change) => ({
+      change: change.change,
+      team: change.team,
+      callers: describeCallers(change.callers, change.allCallers),
+      operation: change.request.operation.id,
+      ...(change.request.members.length === 0 ? {} : { with: change.request.members }),
+      organizations: change.organizations,
+      ...(change.together ? { together: true } : {}),
+      from: change.from,
+      to: change.to,
+      ...(change.alsoBy === null ? {} : { also_by: change.alsoBy }),
+      example: exampleOf(change),
+    })),
   }
 }
 
@@ -156,7 +158,8 @@ export function comparisonMarkdown(comparison: Comparison, names: readonly [stri
 function sentence(row: ChangeRow): string {
   const whose = `${row.team}: ${callersText(row)}`
   const operations = named(row.operations)
-  const kept = row.alsoBy === null ? '' : ` (they have it as members of team ${row.alsoBy}, before and after)`
+  const had = row.change === 'gained' ? 'they had it already' : 'they keep it'
+  const kept = row.alsoBy === null ? '' : ` (${had}, as members of team ${row.alsoBy})`
   return `${whose} ${verbs[row.change]} ${operations}${organizationsPhrase(row)}${kept}`
 }
 
@@ -171,9 +174,10 @@ function organizationsPhrase(row: ChangeRow): string {
   return text === '' ? '' : ` in ${text}`
 }
 
-function organizationsText({ organizations }: ChangeRow): string {
+function organizationsText({ organizations, together }: ChangeRow): string {
   const ids = organizations.filter((id) => id !== null)
   if (ids.length === 0) return ''
+  if (together) return `${named(ids)}, where one request names several of them`
   return `${named(ids)}${organizations.includes(null) ? ' and without naming one' : ''}`
 }
 
@@ -196,7 +200,7 @@ export function explainingCommand(change: RightChange, policies: string): string
   const [{ principal, named: says }] = change.callers
   const { operation, bodyText } = change.request
   const claims = Object.entries(principal.claims).flatMap(([path, values]) =>
-    (Array.isArray(values) ? values : [values]).flatMap((value) => ['--claim', `${path}=${String(value)}`]),
+    [values].flat().flatMap((value) => ['--claim', `${path}=${claimText(String(value))}`]),
   )
   return [
     'devin-gateway explain',
@@ -211,6 +215,11 @@ export function explainingCommand(change: RightChange, policies: string): string
     ...quoted([operation.method, addressIn(change)]),
     ...(bodyText === null ? [] : quoted(['--body', bodyText])),
   ].join(' ')
+}
+
+/** `explain` takes what begins like a list for one. */
+function claimText(value: string): string {
+  return /^[[{]/.test(value) ? JSON.stringify([value]) : value
 }
 
 function quoted(words: readonly string[]): readonly string[] {

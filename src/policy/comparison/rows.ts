@@ -2,7 +2,8 @@
 
 import type { Operation } from '../../catalogue/operation.ts'
 import { describeCallers, type CallerClass } from '../cells/caller-classes.ts'
-import { changeKinds, type ChangeKind, type RightChange } from './compare.ts'
+import { type RightChange } from './compare.ts'
+import { changeKinds, type ChangeKind } from './words.ts'
 
 /** Callers × operations × organizations of one team with the same difference. */
 export interface ChangeRow {
@@ -13,6 +14,8 @@ export interface ChangeRow {
   readonly operations: readonly string[]
   /** Null for requests that name none. */
   readonly organizations: readonly (string | null)[]
+  /** Only requests that name several of them at once. */
+  readonly together: boolean
   readonly from: string
   readonly to: string
   readonly alsoBy: string | null
@@ -27,12 +30,19 @@ export function rowsOf(changes: readonly RightChange[]): readonly ChangeRow[] {
     callers: change.callers,
     operations: [changedOperation(change)],
     organizations: change.organizations,
+    together: change.together,
     from: change.from,
     to: change.to,
     alsoBy: change.alsoBy,
     example: change,
   }))
-  const byOrganization = joined(single, 'organizations')
+  const byOrganization = [
+    ...joined(
+      single.filter(({ together }) => !together),
+      'organizations',
+    ),
+    ...single.filter(({ together }) => together),
+  ]
   const byOperation = joined(byOrganization, 'operations')
   return joined(byOperation, 'callers').sort(
     (a, b) =>
@@ -64,9 +74,9 @@ type Dimension = 'callers' | 'operations' | 'organizations'
 function joined(rows: readonly ChangeRow[], dimension: Dimension): ChangeRow[] {
   const groups = new Map<string, ChangeRow>()
   for (const row of rows) {
-    const { change, team, callers, operations, organizations, from, to, alsoBy } = row
+    const { change, team, callers, operations, organizations, together, from, to, alsoBy } = row
     const parts = { callers: callers.map(({ text }) => text), operations, organizations, [dimension]: null }
-    const key = JSON.stringify([change, team, from, to, alsoBy, rank(row, dimension), parts])
+    const key = JSON.stringify([change, team, together, from, to, alsoBy, rank(row, dimension), parts])
     const known = groups.get(key)
     groups.set(
       key,

@@ -2,6 +2,7 @@
 
 import type { Operation } from '../../catalogue/operation.ts'
 import { parseTarget, type Target } from '../../catalogue/target.ts'
+import { limitBounds } from '../cells/bounds.ts'
 import type { Principal } from '../../identity/principal.ts'
 import { Problem, type ProblemKindName } from '../../problems.ts'
 import { bodyOfRead, evaluate, findOperation, type Evaluation } from '../decision/evaluate.ts'
@@ -184,6 +185,10 @@ function explainOperation(
         place,
         value: serializeStrictJson(value).toString(),
       })),
+      limits:
+        decision.effect === 'allow'
+          ? limitBounds({ policy, team: decision.team }, principal, operation, facts.organization)
+          : [],
       response:
         filter === null
           ? null

@@ -51,6 +51,8 @@ export interface Explanation {
   readonly changes: readonly ExplainedChange[]
   /** What guardrails take out of the answer; null for nothing. */
   readonly response: ExplainedFilter | null
+  /** Limits and budgets that an allowed request counts against: `requests 300/min, burst 50`. */
+  readonly limits: readonly string[]
   readonly policy_revision: string
   readonly steps: readonly ExplanationStep[]
 }
@@ -94,6 +96,7 @@ const nothingDecided = {
   guardrails: [],
   changes: [],
   response: null,
+  limits: [],
 } as const
 
 /** Of a request that the gateway answers without asking a policy. */

@@ -1,0 +1,217 @@
+// `diff` as a shell sees it: where sets come from, what is refused, and that the commands it prints show the difference.
+
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { ComparisonData } from '../../src/policy/comparison/report.ts'
+import { describeWithValkey, startStoreServer } from '../support/valkey.ts'
+import { callCommand, startGatewayProcess, type Ended, type StartedGateway } from '../support/command.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'diff-'))
+const repository = join(folder, 'repository')
+// The policies lie in a folder of a larger repository, and the configuration beside them.
+const place = join(repository, 'platform', 'access')
+const policies = join(place, 'policies')
+const config = join(place, 'gateway.yaml')
+const payments = join(policies, 'teams', 'payments.yaml')
+const gateways: StartedGateway[] = []
+
+const keys = {
+  PAYMENTS_RUNNER_KEY: 'cog_payments_runner_0123456789abcdef',
+}
+
+const git = (...args: readonly string[]): string =>
+  execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@example.com', '-C', repository, ...args], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
+
+const diff = async (...args: readonly string[]): Promise<Ended> =>
+  await callCommand(['diff', '--config', config, ...args], { PATH: process.env['PATH'] ?? '' })
+
+async function dataOf(from: string, to: string): Promise<ComparisonData> {
+  const { out } = await diff('--json', from, to)
+  return JSON.parse(out) as ComparisonData
+}
+
+const teamFile = `team: payments
+members: [{ groups: [eng] }, { app: [bot], issuer: ["https://sso.corp.example"], actor: [deployer] }]
+organizations: [org-a, org-b]
+grants:
+  - { id: read, allow: [ViewOrgSessions] }
+  - { id: create, allow: [ManageOrgSessions], when: { claims: { "kube\\\\.io.ns": [prod] } } }
+limits: { requests: 60/min, acus: 500/month }
+`
+const keyFile = `keys:
+  - { id: a, scope: organization, organization: org-a, permissions: [ViewOrgSessions, ManageOrgSessions], secret: { env: PAYMENTS_RUNNER_KEY } }
+`
+const guardrailFile = `guardrails:
+  - { id: small, on: [org.sessions.create], body: { max_acu_limit: { require: true, at_most: 25 }, title: { matches: "job-*" } } }
+`
+
+beforeAll(() => {
+  mkdirSync(join(policies, 'teams'), { recursive: true })
+  writeFileSync(payments, teamFile)
+  writeFileSync(join(policies, 'keys.yaml'), keyFile)
+  writeFileSync(join(policies, 'guardrails.yaml'), guardrailFile)
+  writeFileSync(
+    config,
+    `listen: { gateway: "127.0.0.1:0", admin: "127.0.0.1:0" }
+upstream: { origin: http://127.0.0.1:9 }
+issuers: [{ issuer: https://sso.corp.example, audience: devin-gateway, jwks_uri: http://127.0.0.1:9/jwks }]
+policies: policies
+`,
+  )
+  git('init', '-q', '-b', 'main')
+  git('add', '-A')
+  git('commit', '-q', '-m', 'one')
+  git('tag', 'v1')
+  writeFileSync(
+    payments,
+    teamFile.replace(', when: { claims: { "kube\\\\.io.ns": [prod] } }', '').replace('60/min', '90/min'),
+  )
+  writeFileSync(join(policies, 'guardrails.yaml'), guardrailFile.replace('25', '50').replace('job-*', 'task-*'))
+  git('switch', '-q', '-c', 'feature/next')
+  git('commit', '-q', '-a', '-m', 'two')
+})
+
+afterAll(async () => {
+  await Promise.all(gateways.map((gateway) => gateway.kill()))
+  rmSync(folder, { recursive: true, force: true })
+})
+
+describe('a commit', () => {
+  test('is read by tag, branch and id, without a checkout, from a folder of the repository', async () => {
+    const id = git('rev-parse', 'v1').trim()
+    const [byTag, byId, byBranch] = [
+      await dataOf('git:v1', policies),
+      await dataOf(`git:${id}`, 'git:feature/next'),
+      await dataOf('git:main', 'git:HEAD'),
+    ]
+    expect(byTag.changes.length).toBeGreaterThan(2)
+    expect(byTag.undecided).toBe(0)
+    expect(byId).toEqual(byTag)
+    expect(byBranch).toEqual(byTag)
+    expect((await diff('git:v1', 'git:v1')).out).toContain('no difference in rights')
+  })
+
+  test('that does not exist is refused with the nearest name, and one without policies says so', async () => {
+    const unknown = await diff('git:mian', policies)
+    expect(unknown).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('git:mian names no commit; did you mean "main"?'),
+    })
+    const empty = git('commit-tree', git('hash-object', '-t', 'tree', '-w', '/dev/null').trim(), '-m', 'empty').trim()
+    expect((await diff(`git:${empty}`, policies)).err).toContain('has no policies')
+    expect((await diff('git:--help', policies)).code).toBe(1)
+  })
+
+  test('whose policies hold a link is refused, and a folder that is reached by a link is found', async () => {
+    const linked = join(folder, 'linked')
+    symlinkSync(place, linked)
+    const { out } = await callCommand(
+      ['diff', '--json', '--config', join(linked, 'gateway.yaml'), 'git:v1', 'git:HEAD'],
+      {
+        PATH: process.env['PATH'] ?? '',
+      },
+    )
+    expect((JSON.parse(out) as ComparisonData).changes.length).toBeGreaterThan(2)
+    git('switch', '-q', '-c', 'with-link')
+    symlinkSync('/etc/passwd', join(policies, 'passwd.yaml'))
+    git('add', '-A')
+    git('commit', '-q', '-m', 'link')
+    git('switch', '-q', 'feature/next')
+    expect((await diff('git:with-link', policies)).err).toContain('passwd.yaml is no regular file')
+  })
+})
+
+test('what does not compile is told for both sets, each with its name', async () => {
+  const broken = ['one', 'other'].map((name) => {
+    const at = join(folder, name)
+    cpSync(policies, at, { recursive: true })
+    writeFileSync(join(at, 'teams', 'payments.yaml'), teamFile.replace('ViewOrgSessions', `ViewOrgSession${name}`))
+    return at
+  })
+  const [one = '', other = ''] = broken
+  const { code, err } = await diff(one, other)
+  expect(code).toBe(1)
+  expect(err).toContain(`${one}/teams/payments.yaml:5:25: [A: ${one}] unknown permission "ViewOrgSessionone"`)
+  expect(err).toContain(`${other}/teams/payments.yaml:5:25: [B: ${other}] unknown permission "ViewOrgSessionother"`)
+  expect((await diff('git:v1', join(folder, 'nowhere'))).code).toBe(1)
+})
+
+test('every printed command shows the difference under the two sets, and --fail-on sets the exit code', async () => {
+  const before = join(folder, 'before')
+  mkdirSync(join(before, 'teams'), { recursive: true })
+  for (const name of ['teams/payments.yaml', 'keys.yaml', 'guardrails.yaml'])
+    writeFileSync(join(before, name), git('show', `v1:platform/access/policies/${name}`))
+  const { out, code } = await diff(before, policies)
+  expect(code).toBe(0)
+  const commands = out.split('\n').flatMap((line) => /^ {4}see: devin-gateway (.*)$/.exec(line)?.[1] ?? [])
+  expect(commands.length).toBeGreaterThan(3)
+  expect(
+    new Set(out.split('\n').map((line) => /^(?:[+~-]) .* (gain|lose|guardrails:|limits:)/.exec(line)?.[1])),
+  ).toEqual(new Set([undefined, 'gain', 'guardrails:', 'limits:']))
+  for (const command of commands) {
+    const words = JSON.parse(
+      execFileSync('/bin/sh', ['-c', `${process.execPath} -p 'JSON.stringify(process.argv.slice(1))' -- ${command}`], {
+        encoding: 'utf8',
+      }),
+    ) as string[]
+    const at = words.indexOf('--policies') + 1
+    const [one, other] = await Promise.all(
+      [before, policies].map(async (set) => {
+        const args = words.map((word, index) => (index === at ? set : word))
+        const { out: explained, err } = await callCommand([...args, '--config', config, '--json'])
+        expect(err).toBe('')
+        const { effect, reason, key, changes, limits } = JSON.parse(explained) as Record<string, unknown>
+        return { effect, reason, key, changes, limits }
+      }),
+    )
+    expect(one, command).not.toEqual(other)
+  }
+  expect((await diff('--fail-on', 'lost,key', before, policies)).code).toBe(0)
+  expect((await diff('--fail-on', 'gained', before, policies)).code).toBe(1)
+  expect(await diff('--fail-on', 'gaind', before, policies)).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('did you mean "gained"?'),
+  })
+})
+
+async function runningIsCompared(store: string, options: readonly string[]): Promise<void> {
+  const at = mkdtempSync(join(folder, 'running-'))
+  cpSync(place, at, { recursive: true })
+  const file = join(at, 'gateway.yaml')
+  const text = `${readFileSync(file, 'utf8')}${store}`
+  writeFileSync(file, text)
+  const gateway = await startGatewayProcess(file, { env: keys, awaitReady: false, options })
+  gateways.push(gateway)
+  const asked = join(at, 'asked.yaml')
+  writeFileSync(asked, text.replace('admin: "127.0.0.1:0"', `admin: "127.0.0.1:${gateway.adminPort}"`))
+  const same = await callCommand(['diff', '--config', asked, 'running', join(at, 'policies')])
+  expect(same.out).toContain('no difference in rights')
+  const next = join(at, 'next')
+  cpSync(join(at, 'policies'), next, { recursive: true })
+  writeFileSync(join(next, 'teams', 'payments.yaml'), teamFile)
+  const changed = await callCommand(['diff', '--config', asked, 'running', next])
+  expect(changed.out).toMatch(/^- payments: .* lose org\.sessions\./m)
+  await gateway.kill()
+  expect((await callCommand(['diff', '--config', asked, 'running', next])).err).toContain('could not be asked')
+}
+
+test('`running` is what the gateway has in force, whatever the files say since', async () => {
+  await runningIsCompared('', [])
+})
+
+describeWithValkey('with worker processes', () => {
+  test('`running` is what they have in force', async () => {
+    const store = await startStoreServer()
+    try {
+      await runningIsCompared(`store: ${store.address}\n`, ['--workers', '2'])
+    } finally {
+      await store.close()
+    }
+  })
+})
