@@ -146,8 +146,8 @@ export async function createGatewayApp(parts: GatewayParts) {
 
   /** The proxied route behind the stages, and the same stages for methods that the router does not know. */
   const api: FastifyPluginCallback = (scope, _options, done) => {
-    for (const stage of [stages.authenticate, stages.checkBlocks]) scope.addHook('onRequest', hookOf(stage))
-    for (const stage of stages.decide) scope.addHook('preHandler', hookOf(stage))
+    scope.addHook('onRequest', hookOf(stages.authenticate, stages.checkBlocks))
+    scope.addHook('preHandler', hookOf(...stages.decide))
     const forward: RouteHandlerMethod = ({ context }) => stages.forward(context)
     scope.register(httpProxy, { upstream: parts.upstreamOrigin, handler: forward, retryMethods: [] })
     scope.setNotFoundHandler(forward)

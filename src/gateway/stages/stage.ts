@@ -1,4 +1,4 @@
-// A stage of the pipeline and how it becomes a hook of Fastify's life cycle. A stage reads what earlier stages wrote into
+// A stage of the pipeline and how stages become a hook of Fastify's life cycle. A stage reads what earlier stages wrote into
 // the context and writes its own fields; it refuses by returning or throwing a Problem. It waits only where it has to:
 // nothing here makes a promise of a stage that returns at once.
 
@@ -36,23 +36,30 @@ export function enterStage(context: RequestContext, stage: StageName): void {
   if (stageChannel.hasSubscribers) stageChannel.publish({ context, stage })
 }
 
-/** The stage as a hook. What it refuses goes to the error handler; when it has answered, or the caller has left, the request is over. */
-export function hookOf({ name, run }: Stage): StageHook {
+/**
+ * Stages in order as one hook. What one refuses goes to the error handler; when one has answered, or the caller has left, the
+ * request is over.
+ */
+export function hookOf(...stages: readonly Stage[]): StageHook {
   return ({ context }, _reply, done) => {
-    enterStage(context, name)
-    const result = run(context)
-    if (result === undefined) {
-      if (context.isOpen) done()
-    } else if (result instanceof Promise)
-      result.then(
-        (settled) => goOn(context, settled, done),
-        (error: unknown) => goOn(context, asProblem(error), done),
-      )
-    else done(result)
+    const goOn = (problem: StageResult): void => {
+      if (problem !== undefined) done(problem)
+      else if (context.isOpen) done()
+    }
+    const result = runFrom(0, stages, context)
+    if (result instanceof Promise) result.then(goOn, (error: unknown) => goOn(asProblem(error)))
+    else goOn(result)
   }
 }
 
-function goOn(context: RequestContext, problem: StageResult, done: HookHandlerDoneFunction): void {
-  if (problem !== undefined) done(problem)
-  else if (context.isOpen) done()
+function runFrom(first: number, stages: readonly Stage[], context: RequestContext): StageResult | Promise<StageResult> {
+  for (let index = first; context.isOpen; index += 1) {
+    const stage = stages[index]
+    if (stage === undefined) return undefined
+    enterStage(context, stage.name)
+    const result = stage.run(context)
+    if (result instanceof Promise) return result.then((problem) => problem ?? runFrom(index + 1, stages, context))
+    if (result !== undefined) return result
+  }
+  return undefined
 }
