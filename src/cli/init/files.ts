@@ -161,7 +161,7 @@ keys:
     # What the service user may do at Devin. Give it no more than this.
     permissions: [${keyPermissions.join(', ')}]
     secret: { env: ${keyVariable(answers)} }
-    # expires: 2027-01-31 # warns a month before
+    # expires: 2027-01-31 # warns two weeks before
 `
 }
 
