@@ -8,7 +8,7 @@ const turnBytes = 128 * 1024
 /** Between turns while other requests come: turns without a pause would take all the time that there is, and garbage collections too. */
 const pauseMs = 2
 /** Requests come while the last one began so recently. Nobody waits otherwise, and long answers get all the time. */
-const recentMs = 10
+const recentMs = 25
 /** How many answers go on in one turn, because what comes of each is known only when it is there. */
 const turnStreams = 16
 /** An answer goes on without a turn until it has read this much: events, and the ends of answers. */

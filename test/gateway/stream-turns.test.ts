@@ -183,17 +183,17 @@ describe('between two turns', () => {
     expect(isPaused()).toBe(false)
     requests = 1
     expect([isPaused(), isPaused()]).toEqual([true, true])
-    nowMs = 9
+    nowMs = 24
     expect(isPaused()).toBe(true)
-    nowMs = 10
+    nowMs = 25
     expect([isPaused(), isPaused()]).toEqual([false, false])
     requests = 7
     expect(isPaused()).toBe(true)
     // Each request begins the time anew.
-    nowMs = 15
+    nowMs = 30
     requests = 8
     expect(isPaused()).toBe(true)
-    nowMs = 24
+    nowMs = 54
     expect(isPaused()).toBe(true)
     nowMs = 1000
     expect(isPaused()).toBe(false)
