@@ -14,6 +14,7 @@ import type { LimitStatus } from '../limits/limiter.ts'
 import type { Evaluation } from '../policy/decision/evaluate.ts'
 import type { PolicySet } from '../policy/model/policy-set.ts'
 import { asProblem, type Problem } from '../problems.ts'
+import type { DevinUser } from '../policy/guardrails/attributes.ts'
 import type { DecisionMemo } from './evaluation-memo.ts'
 import type { CallerFields } from './fields.ts'
 import type { StageName } from './stages/names.ts'
@@ -56,6 +57,8 @@ export class RequestContext {
   principal: Principal | null = null
   operation: Operation | null = null
   evaluation: Evaluation | null = null
+  /** The caller's user at Devin, where a guardrail asked for it. */
+  devinUser: DevinUser | undefined = undefined
   /** The body as it was received; null while it was not collected. */
   receivedBody: Buffer | null = null
   /** The Idempotency-Key that this request has claimed. */

@@ -96,6 +96,26 @@ export interface GuardrailsEntry {
   readonly read: Readonly<Record<string, unknown>>
 }
 
+/** What the request itself said, as far as a rule could read it: so that it can be decided again under other rules. */
+export interface RequestEntry {
+  readonly body_read: boolean
+  /** Documented parameters by name: numbers, booleans and organizations as they are, of other texts the length. */
+  readonly query?: Readonly<Record<string, unknown>>
+  /** The first parameter that the API does not document and that could reach beyond an organization. */
+  readonly undocumented?: string
+  /** A name that could be taken for one that decides. */
+  readonly doubtful?: { readonly in: 'query' | 'body'; readonly name: string; readonly spelled: string }
+  /**
+   * The members of the body as the caller sent it, of texts the length; of lists that a guardrail adds to or reserves a beginning
+   * in, the items. Only where guardrails bound its fields; null: no body.
+   */
+  readonly body?: Readonly<Record<string, unknown>> | null
+  /** What guardrails put behind lists, by place (`body.tags`); absent where they did not. */
+  readonly added?: Readonly<Record<string, readonly unknown[]>>
+  /** The caller's user at Devin, where a rule asked for it; null: it was not found. */
+  readonly devin_user?: string | null
+}
+
 /** One decision, with every attribute that a rule may read, so that it can be replayed. No bodies, no tokens. */
 export type DecisionEntry = DecisionHead & DecisionContent
 
@@ -104,6 +124,8 @@ export interface DecisionHead {
   readonly time: string
   readonly decision_id: string
   readonly request_id: string
+  /** Decisions before this one that could not be written and are lost; absent where there are none. */
+  readonly lost_before?: number
   /**
    * The outcome of the request, which a limit, a budget or a missing key may have stopped although the policy allows
    * it: `how` as in the access record, the stage it reached, and whether any of it was sent to the Devin API.
@@ -142,6 +164,8 @@ export interface DecisionContent {
   readonly warn: readonly WarnEntry[]
   /** Null where no guardrail binds the request, or none was asked. */
   readonly guardrails: GuardrailsEntry | null
+  /** Null where no operation was found or no policy was asked. */
+  readonly request: RequestEntry | null
   readonly policy_revision: string | null
   /** Those for whom the actor acts in turn, the latest first; absent where there is nobody. */
   readonly prior_actors?: readonly string[]

@@ -74,6 +74,7 @@ export function createSinks(options: SinksOptions) {
     })
   const writers = new Set([access, decisions])
   const lost = { access: 0, decisions: 0 }
+  let lostSaid = 0
 
   function put(writer: LineWriter, stream: LineStream, json: () => string): void {
     try {
@@ -88,8 +89,13 @@ export function createSinks(options: SinksOptions) {
     /** Never waits and never throws: the line is written soon, or with the next `flush`. */
     access: (entry: AccessEntry): void => put(access, 'access', () => recordJson(entry)),
     /** `content` gives a `DecisionContent` by `recordJson`: decisions that are repeated say the same, so it is kept with them. */
-    decision: (head: DecisionHead, content: () => string): void =>
-      put(decisions, 'decisions', () => `${recordJson(head).slice(0, -1)},${content().slice(1)}`),
+    decision(head: DecisionHead, content: () => string): void {
+      const before = lost.decisions
+      const said = before === lostSaid ? head : { ...head, lost_before: before - lostSaid }
+      put(decisions, 'decisions', () => `${recordJson(said).slice(0, -1)},${content().slice(1)}`)
+      // The next decision that is taken says how many were lost before it.
+      if (lost.decisions === before) lostSaid = before
+    },
     /**
      * Hands the access and decision records so far to the system: they survive the end of this process from then on. What a
      * full pipe or a failing target does not take stays in memory.

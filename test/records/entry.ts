@@ -147,5 +147,6 @@ export const anyDecisionEntry: fc.Arbitrary<DecisionEntry> = fc.record({
       read: fc.dictionary(anyName, fc.oneof(anyText, anyNumber), { maxKeys: 2 }),
     }),
   ),
+  request: fc.option(fc.record({ body_read: fc.boolean() })),
   policy_revision: anyTextOrNull,
 })

@@ -8,6 +8,7 @@ import { loadConfig } from '../../src/config/load.ts'
 import type { AccessEntry, DecisionEntry } from '../../src/records/entries.ts'
 import { createLog } from '../../src/records/log.ts'
 import { startGateway, type Gateway } from '../../src/runtime.ts'
+import { replayAll } from './replayed-decisions.ts'
 import { startIssuer, type Issuer, type SignOptions } from './issuer.ts'
 import { startUpstream, type RecordingUpstream } from './upstream.ts'
 
@@ -245,6 +246,7 @@ ${options.config ?? ''}
       await gateway.drain().catch(() => {})
       await upstream.close()
       if (options.issuer === undefined) await issuer.stop()
+      await replayAll(config, env, join(directory, decisions))
       await rm(directory, { recursive: true, force: true, maxRetries: 5 })
     },
   }

@@ -10,10 +10,11 @@ import { StrictJsonError } from '../../json/strict-json-error.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
 import { readWritten } from '../../policy/requests/written-request.ts'
-import { replayOf, type RecordedDecision } from '../../policy/tools/replay.ts'
+import type { RecordedDecision } from '../../policy/replay/recorded-decision.ts'
+import { missingFacts, replayOf } from '../../policy/replay/replay.ts'
 import { principalFrom } from '../../policy/tools/suite.ts'
 import { callerFrom, callerOptions } from '../callers/caller.ts'
-import { findDecision } from '../callers/decision-log.ts'
+import { findDecision } from '../logs/find-decision.ts'
 import { readToken, type ReadToken } from '../callers/token.ts'
 import { readInput } from '../input.ts'
 import type { Command, Invocation } from '../invocation.ts'
@@ -165,13 +166,19 @@ async function explainRecorded(invocation: Invocation, { config, loaded }: Setup
   )
   const replay = replayOf(policy, record)
   if (typeof replay === 'string') throw new Error(`the decision ${record.decision_id} cannot be made again: ${replay}`)
-  const found = explain(policy, replay.principal, { ...replay.request, ...devinUserOf(invocation) })
+  const missing = missingFacts(policy, record, replay)
+  const found = explain(policy, replay.principal, {
+    method: replay.operation.method,
+    target: replay.address,
+    body: replay.body ?? null,
+    devinUser: devinUserOf(invocation).devinUser ?? replay.devinUser,
+  })
   const differences = differencesOf(record, found)
-  const steps = [note(recordedText(record)), ...replay.missing.map((what) => note(`the record does not hold ${what}`))]
+  const steps = [note(recordedText(record)), ...missing.map((what) => note(`the record does not hold ${what}`))]
   const verdict =
     differences.length === 0 ? 'now decided in the same way' : `now decided otherwise: ${differences.join('; ')}`
   const again = withSteps(found, [...steps, note(verdict)])
-  const more = { recorded: record, same: differences.length === 0, missing: replay.missing }
+  const more = { recorded: record, same: differences.length === 0, missing }
   return printOne(invocation, again, more)
 }
 

@@ -50,7 +50,10 @@ function valuesRead({ verdict, body, target }: Evaluation): Record<string, unkno
   for (const guardrail of verdict?.bound ?? []) {
     for (const rule of guardrail.body) {
       const values = body?.valuesAt(rule.field) ?? []
-      if (values.length > 0) read[`body.${rule.field}`] = shownOne(values, rule)
+      // Of several rules on one field the one that compares texts says them.
+      const place = `body.${rule.field}`
+      if (values.length > 0 && (comparesTexts(rule) || !Object.hasOwn(read, place)))
+        read[place] = shownOne(values, rule)
     }
     for (const rule of guardrail.query) {
       const found = valuesOf((parameters ??= parametersByName(target.query)), rule.field)
@@ -70,11 +73,15 @@ function shownOne(values: readonly unknown[], rule: Rule): unknown {
 /** Members with content that only the upstream should read. */
 const confidential = /secret|password|token|prompt|message|value|body|contents/i
 
+function comparesTexts({ oneOf, equals, matches, eachMatches }: Rule): boolean {
+  return oneOf !== null || equals !== null || matches !== null || eachMatches !== null
+}
+
 /** Numbers and booleans as they are, a text only where the rule compares it, and of anything else its type. */
 function shown(value: unknown, rule: Rule): unknown {
   if (value === null || typeof value === 'boolean') return value
   if (value instanceof JsonNumber) return value.toNumber() ?? value.raw.slice(0, 64)
-  const compares = rule.oneOf !== null || rule.equals !== null || rule.matches !== null || rule.eachMatches !== null
+  const compares = comparesTexts(rule)
   if (typeof value === 'string') {
     if (!compares || confidential.test(rule.field)) return `(text of ${value.length})`
     return masked(value.slice(0, 128))

@@ -7,6 +7,7 @@ import type { Warning } from '../../policy/decision/warnings.ts'
 import type { AccessEntry, DecisionContent, DecisionHead, ExchangeOutcome, WarnEntry } from '../../records/entries.ts'
 import type { RequestContext } from '../context.ts'
 import { guardrailsEntry } from './guardrails-entry.ts'
+import { requestEntry } from './request-entry.ts'
 
 /** Reasons of exchanges that came to no decision of the policy, besides the problem kinds. */
 export const exchangeReasons = ['own-page', 'caller-left'] as const
@@ -200,6 +201,7 @@ function contentOf(context: RequestContext, effect: 'allow' | 'deny', reason: st
     shadow: decision?.shadow.map((grant) => ({ team: grant.team, grant: grant.id, effect: 'allow' as const })) ?? [],
     warn: evaluation?.warnings.map(warnEntry) ?? [],
     guardrails: evaluation === null ? null : guardrailsEntry(evaluation),
+    request: evaluation === null ? null : requestEntry(evaluation, context.devinUser),
     policy_revision: policy.revision,
     ...(principal === null || principal.priorActors.length === 0 ? {} : { prior_actors: principal.priorActors }),
     ...(context.problem instanceof TokenProblem && context.problem.seen !== null

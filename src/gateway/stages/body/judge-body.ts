@@ -31,9 +31,10 @@ export function createJudgeBody({ devinUsers, bodies }: JudgeBodyParts): Stage {
     const { policy, target } = context
     const { principal, operation, organization } = evaluation.facts
     const found = devinUsers.find(policy, principal, organization, evaluation.needsDevinUser === 'enforced')
-    return Promise.resolve(found).then((devinUser) =>
-      settle(context, evaluate(policy, principal, operation, target, evaluation.body, devinUser)),
-    )
+    return Promise.resolve(found).then((devinUser) => {
+      context.devinUser = devinUser
+      return settle(context, evaluate(policy, principal, operation, target, evaluation.body, devinUser))
+    })
   }
 
   function settle(context: RequestContext, evaluation: Evaluation): StageResult {

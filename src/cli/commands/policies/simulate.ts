@@ -1,0 +1,64 @@
+// `simulate`: recorded decisions, decided again under another policy set.
+
+import { loadCatalogue } from '../../../catalogue/load.ts'
+import { loadConfig } from '../../../config/load.ts'
+import { outcomeKinds } from '../../../policy/replay/outcome.ts'
+import { ReplayTally } from '../../../policy/replay/tally.ts'
+import { failKinds } from '../../fail-on.ts'
+import type { Command } from '../../invocation.ts'
+import { readDecisions } from '../../logs/decisions.ts'
+import { showProgress } from '../../logs/progress.ts'
+import { simulationData, simulationText } from '../../logs/simulation-report.ts'
+import { loadPolicySource } from '../../policy-source.ts'
+import { configFile, configOption } from '../../setup.ts'
+import { UsageError } from '../../usage.ts'
+
+const failNames = [...outcomeKinds.filter((kind) => kind !== 'same'), 'gaps'] as const
+
+export const simulateCommand: Command = {
+  usage: 'simulate --log FILE… --policies SET [--fail-on KINDS] [--config F]',
+  summary: 'decide recorded decisions again under another policy set: a directory, git:REF, or running',
+  positionals: 10_000,
+  options: {
+    ...configOption,
+    log: {
+      type: 'string',
+      multiple: true,
+      help: 'decision log; repeatable, rotated and compressed ones too, - for standard input',
+    },
+    policies: { type: 'string', help: 'the policy set to decide under: a directory, git:REF, or running' },
+    'fail-on': { type: 'string', help: `exit with 1 on such results, separated by commas: ${failNames.join(', ')}` },
+  },
+  async run(invocation) {
+    const { positionals } = invocation
+    const name = invocation.option('policies')
+    // A shell expands `--log decisions*` to several words.
+    const logs = [...invocation.list('log'), ...positionals]
+    if (invocation.list('log').length === 0)
+      throw new UsageError('say which decisions: --log decisions.ndjson, or --log - for standard input')
+    if (name === null)
+      throw new UsageError('say the policy set to decide under: --policies policies, or --policies git:main')
+    const failOn = failKinds(invocation.option('fail-on'), failNames)
+    const file = configFile(invocation)
+    const { config } = await loadConfig(file, invocation.env)
+    const { catalogue } = await loadCatalogue(config.catalogue)
+    const { loaded } = await loadPolicySource(name, { config, configFile: file, catalogue, env: invocation.env })
+    const tally = new ReplayTally(loaded.policy)
+    const progress = showProgress(invocation.err)
+    const read = await readDecisions(
+      logs,
+      process.stdin,
+      {
+        repeated: (content) => tally.repeated(content),
+        decision: (record, content) => tally.add(record, content),
+      },
+      progress.tell,
+    ).finally(progress.end)
+    if (invocation.json) invocation.print(JSON.stringify(simulationData(tally, read)))
+    else for (const line of simulationText(tally, read, { logs, policies: name })) invocation.print(line)
+    const isFailed =
+      outcomeKinds.some((kind) => kind !== 'same' && failOn.has(kind) && tally.counts[kind] > 0) ||
+      (failOn.has('gaps') && read.gaps.length > 0)
+    return isFailed ? 1 : 0
+  },
+}

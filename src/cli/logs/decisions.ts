@@ -1,0 +1,106 @@
+// The decisions of logs, one after the other, with what is missing between them. Other records of the gateway are passed over.
+
+import type { Readable } from 'node:stream'
+import { isRecordedDecision, type RecordedDecision } from '../../policy/replay/recorded-decision.ts'
+import { readLogs, type Gap } from './read-logs.ts'
+
+export interface DecisionTaker {
+  /** A decision that repeats an earlier one but for time and ids: true when it was counted by `content` alone. */
+  readonly repeated: (content: string, time: string) => boolean
+  /** `content`: null where the line is not as the gateway writes it. */
+  readonly decision: (record: RecordedDecision, content: string | null) => void
+}
+
+/** What was read. */
+export interface ReadDecisions {
+  readonly decisions: number
+  /** Lines that are no decisions: access records, lines of other programs. */
+  readonly others: number
+  readonly gaps: readonly Gap[]
+  /** Times of the first and of the last decision. */
+  readonly first: string
+  readonly last: string
+}
+
+export type Progress = (decisions: number, bytes: number, total: number | null) => void
+
+/** How the gateway begins a decision, and the members that repeat. */
+const lineStart = '{"time":"'
+const contentStart = ',"ended":{'
+const timeLength = 24
+const mostGaps = 1_000
+
+/** Gives every decision to `taker`. Throws a sentence where the logs hold none, or cannot be read. */
+export async function readDecisions(
+  names: readonly string[],
+  input: Readable,
+  taker: DecisionTaker,
+  progress: Progress = () => {},
+): Promise<ReadDecisions> {
+  const gaps: Gap[] = []
+  let [decisions, others, first, last] = [0, 0, '', '']
+  let sample: unknown = null
+  const note = (gap: Gap): void => {
+    if (gaps.length < mostGaps) gaps.push(gap)
+  }
+  const count = (time: string): void => {
+    decisions += 1
+    if (first === '' || time < first) first = time
+    if (time > last) last = time
+  }
+  const isWhole = (text: string, file: string, line: number): boolean => {
+    const start = text.startsWith(lineStart) ? text.indexOf(contentStart) : -1
+    const content = start > 0 ? text.slice(start) : null
+    const time = text.slice(lineStart.length, lineStart.length + timeLength)
+    if (content !== null && text.lastIndexOf(lossMember, start) === -1 && taker.repeated(content, time)) {
+      count(time)
+      return true
+    }
+    const value = parsed(text)
+    if (value === undefined) return false
+    if (!isRecordedDecision(value)) {
+      others += 1
+      sample ??= value
+      return true
+    }
+    count(value.time)
+    const { lost_before: lost } = value
+    if (typeof lost === 'number' && lost > 0) note({ kind: 'lost-records', file, line, count: lost })
+    taker.decision(value, content)
+    return true
+  }
+  await readLogs(names, input, {
+    line(text, file, line) {
+      if (!isWhole(text, file, line)) note({ kind: 'cut-line', file, line, count: 1 })
+    },
+    rest: isWhole,
+    gap: note,
+    progress: (bytes, total) => progress(decisions, bytes, total),
+  })
+  if (decisions === 0) throw new Error(noDecisions(names, others, gaps.length, sample))
+  return { decisions, others, gaps, first, last }
+}
+
+const lossMember = '"lost_before":'
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function noDecisions(names: readonly string[], others: number, cut: number, sample: unknown): string {
+  const where = names.map((name) => (name === '-' ? 'standard input' : name)).join(', ')
+  if (others === 0 && cut === 0) return `there is no decision in ${where}: the log is empty`
+  const has = (name: string): boolean => typeof sample === 'object' && sample !== null && Object.hasOwn(sample, name)
+  const kind = has('outcome')
+    ? 'These are access records'
+    : has('hash') || has('event')
+      ? 'These are audit records'
+      : others > 0
+        ? 'Its lines are records of something else'
+        : 'Its lines are no JSON'
+  return `there is no decision in ${where} (${others + cut} line${others + cut === 1 ? '' : 's'}). ${kind}: name the file of records.decisions in the configuration`
+}

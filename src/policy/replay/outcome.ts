@@ -1,0 +1,155 @@
+// What becomes of a recorded decision under another policy set: the same, another right, key or guardrail effect, or nothing that
+// can be said, because the record lacks a fact. Pure.
+
+import { plainJson, type StrictJson } from '../../json/value.ts'
+import type { Evaluation } from '../decision/evaluate.ts'
+import type { PolicySet } from '../model/policy-set.ts'
+import type { RecordedDecision } from './recorded-decision.ts'
+import { redecide, replayOf, type Replay } from './replay.ts'
+
+export const outcomeKinds = [
+  'same',
+  'newly-allowed',
+  'newly-denied',
+  'other-key',
+  'other-guardrail',
+  'not-replayable',
+] as const
+export type OutcomeKind = (typeof outcomeKinds)[number]
+
+export interface Outcome {
+  readonly kind: OutcomeKind
+  readonly team: string | null
+  readonly operation: string | null
+  /** What is different, in words; null for the same. */
+  readonly from: string | null
+  readonly to: string | null
+  /** Null where no policy decided the request: a refused token, an unknown path. */
+  readonly replay: Replay | null
+  /** Null where nothing was decided again. */
+  readonly evaluation: Evaluation | null
+}
+
+/** Decides a record again and compares. */
+export function outcomeOf(policy: PolicySet, record: RecordedDecision): Outcome {
+  const replay = replayOf(policy, record)
+  const none = { team: record.team ?? null, operation: record.operation ?? null, replay: null, evaluation: null }
+  if (typeof replay === 'string') {
+    // What no policy decided is as it was under every set.
+    if (typeof record.subject !== 'string' || typeof record.operation !== 'string')
+      return { kind: 'same', from: null, to: null, ...none }
+    return { kind: 'not-replayable', from: recordedText(record), to: replay, ...none }
+  }
+  const { evaluation, missing } = redecide(policy, record, replay)
+  const about = {
+    team: record.team ?? evaluation.decision.team?.id ?? null,
+    operation: replay.operation.id,
+    replay,
+    evaluation,
+  }
+  if (missing.length > 0)
+    return { kind: 'not-replayable', from: recordedText(record), to: [...new Set(missing)].join(' and '), ...about }
+  return { ...difference(record, evaluation), ...about }
+}
+
+type Difference = Pick<Outcome, 'kind' | 'from' | 'to'>
+const same: Difference = { kind: 'same', from: null, to: null }
+
+function difference(record: RecordedDecision, evaluation: Evaluation): Difference {
+  const isPending = evaluation.needsBody || evaluation.needsDevinUser !== null
+  const [was, is] = [record.effect === 'allow', evaluation.decision.effect === 'allow']
+  // The request ended before everything was known, and so it does now.
+  if (was && is && isPending) return same
+  const keyBefore = record.key ?? null
+  const keyAfter = evaluation.key?.key.id ?? null
+  const [had, has] = [was && keyBefore !== null, is && keyAfter !== null]
+  if (had !== has)
+    return {
+      kind: has ? 'newly-allowed' : 'newly-denied',
+      from: recordedText(record),
+      to: decisionText(evaluation),
+    }
+  if (!has) return same
+  if (keyBefore !== keyAfter) return { kind: 'other-key', from: `key ${keyBefore}`, to: `key ${keyAfter}` }
+  const [effectBefore, effectAfter] = [recordedEffects(record), effectsOf(record, evaluation)]
+  if (effectBefore.join('; ') === effectAfter.join('; ')) return same
+  return {
+    kind: 'other-guardrail',
+    from: without(effectBefore, effectAfter),
+    to: without(effectAfter, effectBefore),
+  }
+}
+
+/** What was recorded, in words: `allowed by grant run of team payments, with key runner`. */
+function recordedText({ effect, reason, grant, team, key }: RecordedDecision): string {
+  if (effect !== 'allow') return `denied (${reason})`
+  if ((key ?? null) === null) return 'denied (key-unavailable)'
+  const by = grant === null || grant === undefined ? 'as a member' : `by grant ${grant}`
+  return `allowed ${by}${team === null || team === undefined ? '' : ` of team ${team}`}, with key ${key}`
+}
+
+function decisionText({ decision, key }: Evaluation): string {
+  if (decision.effect === 'deny') return `denied (${decision.reason})`
+  if (key === null) return 'denied (key-unavailable)'
+  const by = decision.grant === null ? 'as a member' : `by grant ${decision.grant.id}`
+  return `allowed ${by} of team ${decision.team?.id ?? ''}, with key ${key.key.id}`
+}
+
+/** What guardrails did, one text each. */
+function recordedEffects({ guardrails, request }: RecordedDecision): readonly string[] {
+  const changed = (guardrails?.changed ?? []).map(({ in: site = '', place = '', bound = '' }) =>
+    changeText(site, place, bound, (bound === 'add' ? request?.added : guardrails?.read)?.[`${site}.${place}`]),
+  )
+  const filtered = guardrails?.filtered
+  return sorted([
+    ...changed,
+    ...(filtered === null || filtered === undefined
+      ? []
+      : [filterText(filtered.organizations ?? 'all', filtered.fields ?? [])]),
+  ])
+}
+
+function effectsOf(
+  { guardrails, request }: RecordedDecision,
+  { decision, verdict, body }: Evaluation,
+): readonly string[] {
+  const changes = verdict?.changes ?? []
+  const changed = changes.map(({ in: site, place, bound, value }) => {
+    const recorded = (bound === 'add' ? request?.added : guardrails?.read)?.[`${site}.${place}`]
+    const beside = changes.filter((each) => each.in === site && each.place === place && each.bound === 'add')
+    const sent = site === 'body' ? (body?.valuesAt(place)[0] as StrictJson | undefined) : value
+    const after = bound === 'add' ? beside.map((each) => each.value) : sent
+    // Compared as far as the record holds it.
+    return changeText(site, place, bound, recorded === undefined ? undefined : comparable(after, recorded))
+  })
+  const { response } = decision
+  return sorted([...changed, ...(response === null ? [] : [filterText(response.organizations, response.drop)])])
+}
+
+/** The value, or what the record says in place of one that it withholds. */
+function comparable(value: StrictJson | undefined, recorded: unknown): unknown {
+  const texts = JSON.stringify(recorded)
+  if (texts.includes('(text of ') || texts.includes('(list of ') || texts.includes('[masked]')) return recorded
+  const plain = value === undefined ? undefined : plainJson(value)
+  // A parameter is a text, and a record says one value without its list.
+  return typeof recorded === 'string' && typeof plain !== 'string' ? String(plain) : plain
+}
+
+function changeText(site: string, place: string, bound: string, value: unknown): string {
+  const shown = value === undefined ? '' : ` ${JSON.stringify(value)}`
+  return `${site} ${place}: ${bound === 'add' ? 'added' : 'put in as'}${shown}`
+}
+
+function filterText(organizations: 'all' | readonly string[], fields: readonly string[]): string {
+  const kept = organizations === 'all' ? 'items of all organizations' : `items of ${sorted(organizations).join(', ')}`
+  return `answer filtered: ${kept}${fields.length === 0 ? '' : ` without ${sorted(fields).join(', ')}`}`
+}
+
+function without(texts: readonly string[], others: readonly string[]): string {
+  const found = texts.filter((text) => !others.includes(text))
+  return found.length === 0 ? 'no such effect of guardrails' : found.join('; ')
+}
+
+function sorted(texts: readonly string[]): readonly string[] {
+  return [...new Set(texts)].sort()
+}

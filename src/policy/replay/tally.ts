@@ -1,0 +1,146 @@
+// Counts what became of recorded decisions: by result, and in groups with one example each. Bounded, however many there are. Pure.
+
+import type { Principal } from '../../identity/principal.ts'
+import type { PolicySet } from '../model/policy-set.ts'
+import { outcomeOf, type Outcome, type OutcomeKind } from './outcome.ts'
+import type { RecordedDecision } from './recorded-decision.ts'
+
+export interface ReplayGroup {
+  readonly result: OutcomeKind
+  readonly team: string | null
+  readonly operation: string | null
+  /** Of what is not replayable the recorded decision, and the facts that are missing. */
+  readonly from: string | null
+  readonly to: string | null
+  readonly count: number
+  readonly example: ReplayExample
+}
+
+/** The first decision of a group. */
+export interface ReplayExample {
+  readonly decision_id: string
+  readonly time: string
+  readonly method: string | null
+  /** Values that no rule reads are made up. */
+  readonly path: string | null
+  readonly as: Readonly<Record<string, unknown>> | null
+}
+
+/** Groups beyond these are counted together: names in a log are its writer's. */
+const mostGroups = 5_000
+/** Records whose outcome is remembered: most of a log repeat others. */
+const mostKnown = 8_000
+
+/** What is remembered of a record. */
+interface Known {
+  readonly kind: OutcomeKind
+  readonly group: Counted | null
+  readonly isOlder: boolean
+}
+
+type Counted = Omit<ReplayGroup, 'count'> & { count: number }
+
+export class ReplayTally {
+  readonly #policy: PolicySet
+  readonly #groups = new Map<string, Counted>()
+  readonly #known = new Map<string, Known>()
+  readonly counts: Record<OutcomeKind, number> = {
+    same: 0,
+    'newly-allowed': 0,
+    'newly-denied': 0,
+    'other-key': 0,
+    'other-guardrail': 0,
+    'not-replayable': 0,
+  }
+  /** Decisions of earlier versions, which did not record the names of undocumented parameters. */
+  older = 0
+
+  constructor(policy: PolicySet) {
+    this.#policy = policy
+  }
+
+  /** Counts a record like one before it; false where there was none, or it is forgotten. */
+  repeated(content: string): boolean {
+    const known = this.#known.get(content)
+    if (known === undefined) return false
+    this.#count(known)
+    return true
+  }
+
+  /** Decides one record again. `content`: equal for records that say the same but for time and ids; null: unknown. */
+  add(record: RecordedDecision, content: string | null): void {
+    const outcome = outcomeOf(this.#policy, record)
+    const { kind, replay } = outcome
+    const result = { kind, group: this.#groupOf(outcome, record), isOlder: replay?.isWhole === false }
+    if (content !== null) {
+      if (this.#known.size >= mostKnown) this.#known.clear()
+      this.#known.set(content, result)
+    }
+    this.#count(result)
+  }
+
+  #count({ kind, group, isOlder }: Known): void {
+    this.counts[kind] += 1
+    if (isOlder) this.older += 1
+    if (group !== null) group.count += 1
+  }
+
+  #groupOf(outcome: Outcome, record: RecordedDecision): Counted | null {
+    const { kind, team, operation, from, to } = outcome
+    if (kind === 'same') return null
+    const key = JSON.stringify([kind, team, operation, from, to])
+    const known = this.#groups.get(key) ?? (this.#groups.size >= mostGroups ? this.#others(kind) : undefined)
+    if (known !== undefined) return known
+    const made = { result: kind, team, operation, from, to, count: 0, example: exampleOf(outcome, record) }
+    this.#groups.set(key, made)
+    return made
+  }
+
+  /** The largest first, by result. */
+  groups(): readonly ReplayGroup[] {
+    const order: readonly OutcomeKind[] = [
+      'newly-denied',
+      'newly-allowed',
+      'other-key',
+      'other-guardrail',
+      'not-replayable',
+    ]
+    return [...this.#groups.values()].toSorted(
+      (a, b) => order.indexOf(a.result) - order.indexOf(b.result) || b.count - a.count,
+    )
+  }
+
+  #others(kind: OutcomeKind): Counted | undefined {
+    return [...this.#groups.values()].find(({ result }) => result === kind)
+  }
+}
+
+function exampleOf({ replay }: Outcome, { decision_id, time }: RecordedDecision): ReplayExample {
+  return {
+    decision_id,
+    time,
+    method: replay?.operation.method ?? null,
+    path: replay?.address ?? null,
+    as: replay === null ? null : callerOf(replay.principal),
+  }
+}
+
+function callerOf({
+  subject,
+  issuer,
+  email,
+  groups,
+  app,
+  actor,
+  claims,
+}: Principal): Readonly<Record<string, unknown>> {
+  return {
+    subject,
+    issuer,
+    ...(email === null ? {} : { email }),
+    groups,
+    ...(app === null ? {} : { app }),
+    ...(actor === null ? {} : { actor }),
+    ...(Object.keys(claims).length === 0 ? {} : { claims }),
+  }
+}
