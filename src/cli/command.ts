@@ -19,6 +19,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   test: async () => (await import('./commands/check.ts')).testCommand,
   diff: async () => (await import('./commands/diff.ts')).diffCommand,
   simulate: async () => (await import('./commands/policies/simulate.ts')).simulateCommand,
+  suggest: async () => (await import('./commands/policies/suggest.ts')).suggestCommand,
   keys: async () => (await import('./commands/keys.ts')).keysCommand,
   budget: async () => (await import('./commands/budget.ts')).budgetCommand,
   catalogue: async () => (await import('./commands/catalogue.ts')).catalogueCommand,

@@ -1,0 +1,194 @@
+// `suggest`: a tighter policy set as a patch, drawn from recorded decisions, with its proof.
+
+import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join, relative, resolve } from 'node:path'
+import { loadCatalogue } from '../../../catalogue/load.ts'
+import type { Catalogue } from '../../../catalogue/catalogue.ts'
+import { Refused } from '../../../config/diagnostics.ts'
+import { loadConfig } from '../../../config/load.ts'
+import { didYouMean } from '../../../config/nearest.ts'
+import { loadPolicies, type LoadedPolicies } from '../../../policy/loading/load.ts'
+import type { PolicySet, Team } from '../../../policy/model/policy-set.ts'
+import { patchOf, tightenedTeam, withoutUnused, type TextOf } from '../../../policy/suggestion/changes.ts'
+import { provenChanges, type Trial } from '../../../policy/suggestion/proof.ts'
+import { deniedUnder, SeenRequests } from '../../../policy/suggestion/seen-requests.ts'
+import { policyUseOf } from '../../../policy/suggestion/use.ts'
+import type { Command, Invocation } from '../../invocation.ts'
+import { readDecisions } from '../../logs/decisions.ts'
+import { showProgress } from '../../logs/progress.ts'
+import { configFile, configOption, policiesOption } from '../../setup.ts'
+import { UsageError } from '../../usage.ts'
+
+export const suggestCommand: Command = {
+  usage: 'suggest --log FILE… (--team T | --unused 30d) [--policies DIR] [--config F]',
+  summary: 'write a patch that takes away what recorded decisions did not use, with its proof',
+  positionals: 10_000,
+  options: {
+    ...configOption,
+    ...policiesOption,
+    log: {
+      type: 'string',
+      multiple: true,
+      help: 'decision log; repeatable, rotated and compressed ones too, - for standard input',
+    },
+    team: { type: 'string', help: 'the smallest grants of this team that cover what was seen' },
+    unused: {
+      type: 'string',
+      help: 'what nobody used for so long before the last decision: grants, organizations, members, permissions of keys',
+    },
+  },
+  async run(invocation) {
+    const name = invocation.option('team')
+    const unused = invocation.option('unused')
+    if ((name === null) === (unused === null)) throw new UsageError('say one of --team T and --unused 30d')
+    if (invocation.list('log').length === 0)
+      throw new UsageError('say which decisions: --log decisions.ndjson, or --log - for standard input')
+    const periodMs = unused === null ? null : periodOf(unused)
+    const { config } = await loadConfig(configFile(invocation), invocation.env)
+    const { catalogue } = await loadCatalogue(config.catalogue)
+    const directory = resolve(invocation.option('policies') ?? config.policiesDirectory)
+    const load = (folder: string): Promise<LoadedPolicies> =>
+      loadFrom(folder, catalogue, invocation, config.upstream.origin)
+    const loaded = await load(directory)
+    const { policy } = loaded
+    const team = name === null ? null : teamOf(policy, name)
+    const requests = new SeenRequests(policy)
+    const progress = showProgress(invocation.err)
+    const logs = [...invocation.list('log'), ...invocation.positionals]
+    const read = await readDecisions(
+      logs,
+      process.stdin,
+      {
+        repeated: (content, time) => requests.repeated(content, time),
+        decision: (record, content) => requests.add(record, content),
+      },
+      progress.tell,
+    ).finally(progress.end)
+    const since = periodMs === null ? '' : new Date(Date.parse(read.last) - periodMs).toISOString()
+    const seen = requests.all.filter(({ lastSeen }) => lastSeen >= since)
+    const ofTeam = seen.filter(({ evaluation }) => team === null || evaluation.decision.team === team)
+    if (ofTeam.length === 0)
+      throw new Error(
+        `no recorded decision was allowed${team === null ? '' : ` by team ${team.id}`}: nothing can be drawn from this log`,
+      )
+    const textOf = textsOf(directory, loaded)
+    const use = policyUseOf(policy, seen)
+    const wanted = team === null ? withoutUnused(policy, use, textOf) : tightenedTeam(policy, team, use, textOf)
+    const trial: Trial = async (texts) => {
+      const folder = await mkdtemp(join(tmpdir(), 'devin-gateway-suggest-'))
+      try {
+        for (const { name: file, text } of loaded.files) {
+          const place = join(folder, file)
+          await mkdir(dirname(place), { recursive: true })
+          await writeFile(place, texts.get(join(directory, file)) ?? text)
+        }
+        const { policy: after } = await load(folder)
+        return deniedUnder(after, seen)
+      } catch (error) {
+        if (error instanceof Refused) return null
+        throw error
+      } finally {
+        await rm(folder, { recursive: true, force: true })
+      }
+    }
+    const proven = await provenChanges(policy, wanted, team, textOf, trial)
+    const patch = patchOf(proven.changes, textOf, await namesFor(directory))
+    const replayed = ofTeam.reduce((sum, { count }) => sum + count, 0)
+    const proof = { replayed, denied: 0, minimal: proven.minimal }
+    const covers = (Date.parse(read.last) - Date.parse(read.first)) / dayMs
+    const notes = [
+      ...proven.changes.map(({ what }) => `- ${what}`),
+      ...proven.kept.map(
+        (what) => `kept, because a policy test, an invariant or the rest of the set needs it: ${what}`,
+      ),
+      ...(proven.changes.length === 0 ? ['nothing can be taken away'] : []),
+      ...(read.gaps.length === 0
+        ? []
+        : [`note: the log has ${read.gaps.length} gaps, and what they held is not covered`]),
+      ...(requests.left === 0
+        ? []
+        : [
+            `note: ${requests.left} decisions were allowed then and are not under these policies, or cannot be decided again; they are not covered`,
+          ]),
+      ...(periodMs !== null && covers * dayMs < periodMs
+        ? [`note: the log covers ${covers.toFixed(1)} days, which is less than ${unused ?? ''}`]
+        : []),
+      `proof: ${replayed} decisions replayed, 0 denied that were allowed; ${team === null ? 'every grant that is left was used, or is needed by a test or an invariant' : 'no proposed grant can be dropped'}`,
+    ]
+    if (invocation.json)
+      invocation.print(
+        JSON.stringify({
+          patch,
+          grants: proven.grants,
+          proof,
+          changes: proven.changes.map(({ what }) => what),
+          kept: proven.kept,
+        }),
+      )
+    else {
+      if (patch !== '') invocation.out.write(patch)
+      for (const note of notes) invocation.err.write(`${note}\n`)
+    }
+    return 0
+  },
+}
+
+const dayMs = 86_400_000
+
+function periodOf(text: string): number {
+  const found = /^([1-9]\d{0,4})([hdw])$/.exec(text)
+  if (found === null) throw new UsageError(`--unused takes a time like 30d, 12h or 8w, not ${JSON.stringify(text)}`)
+  const unit = found[2] === 'h' ? dayMs / 24 : found[2] === 'd' ? dayMs : 7 * dayMs
+  return Number(found[1]) * unit
+}
+
+function loadFrom(
+  directory: string,
+  catalogue: Catalogue,
+  { env }: Invocation,
+  origin: string,
+): Promise<LoadedPolicies> {
+  return loadPolicies({
+    directory,
+    catalogue,
+    sources: { env, origin },
+    secrets: 'reported',
+    connections: null,
+    now: Date.now,
+  })
+}
+
+function teamOf(policy: PolicySet, name: string): Team {
+  const team = policy.team(name)
+  if (team !== null) return team
+  throw new UsageError(
+    `unknown team "${name}"${didYouMean(
+      name,
+      policy.teams.map(({ id }) => id),
+    )}`,
+  )
+}
+
+function textsOf(directory: string, { files }: LoadedPolicies): TextOf {
+  const texts = new Map(files.map(({ name, text }) => [join(directory, name), text]))
+  return (file) => texts.get(file) ?? ''
+}
+
+/** Files as `git apply` and `patch -p1` find them: below the repository, else below the working directory or the folder's parent. */
+async function namesFor(directory: string): Promise<(file: string) => string> {
+  const real = await realpath(directory)
+  const { execFile } = await import('node:child_process')
+  const top = await new Promise<string>((found) => {
+    execFile('git', ['-C', real, 'rev-parse', '--show-toplevel'], (error, out) =>
+      found(error === null ? out.trim() : ''),
+    )
+  })
+  const from =
+    top !== ''
+      ? top
+      : real.startsWith(`${await realpath(process.cwd())}/`)
+        ? await realpath(process.cwd())
+        : dirname(real)
+  return (file) => relative(from, join(real, relative(directory, file)))
+}

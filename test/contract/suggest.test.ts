@@ -1,0 +1,206 @@
+// `suggest` as people type it: a patch that real git applies, its proof, and `simulate` on what comes out.
+
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import * as fc from 'fast-check'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { RecordedDecision } from '../../src/policy/replay/recorded-decision.ts'
+import { callCommand, type Ended } from '../support/command.ts'
+import { startTestGateway, usualKeys, type RunningGateway } from '../support/start-gateway.ts'
+
+const run = promisify(execFile)
+
+const payments = `# Everything of payments.
+team: payments
+members:
+  # People.
+  - groups: [sso-payments-eng]
+  - app: [payments-bot]   # the bot
+organizations: [org-payments, org-other]
+default_organization: org-payments
+grants:
+  # Sessions of the squad.
+  - id: run-sessions
+    allow:
+      - ViewOrgSessions
+      - ManageOrgSessions
+  - id: playbooks
+    allow: [org.playbooks.*, org.secrets.list]   # everything
+  # Nobody knows why.
+  - { id: old, allow: [org.knowledge.*] }
+  - id: act
+    allow: [ImpersonateOrgSessions]
+    when: { groups: [payments-leads] }
+cache: { at_most: 0s }
+`
+const keys = `keys:
+  - id: runner
+    scope: organization
+    organization: org-payments
+    permissions: [ViewOrgSessions, ManageOrgSessions, UseDevinSessions, ManageOrgPlaybooks, ManageOrgSecrets, ImpersonateOrgSessions]
+    secret: { env: PAYMENTS_RUNNER_KEY }
+`
+const policies = { 'teams/payments.yaml': payments, 'teams/analytics.yaml': null, 'keys.yaml': keys }
+
+let running: RunningGateway
+let log: string
+beforeAll(async () => {
+  running = await startTestGateway({ policies })
+  const base = '/v3/organizations/org-payments'
+  for (const path of [
+    `${base}/sessions`,
+    `${base}/sessions/s-1`,
+    `${base}/sessions/s-2`,
+    `${base}/playbooks`,
+    '/v3/self',
+  ])
+    expect((await running.call(path)).status, path).toBe(200)
+  const body = JSON.stringify({ prompt: 'a' })
+  await running.call(`${base}/sessions`, { method: 'POST', body, headers: { 'content-type': 'application/json' } })
+  expect((await running.call('/v3/organizations/org-elsewhere/sessions')).status).toBe(403)
+  await running.settled()
+  log = join(running.directory, 'decisions.ndjson')
+})
+afterAll(() => running.close())
+
+const folders: string[] = []
+afterEach(async () => {
+  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true })
+})
+
+/** A repository with these policies. */
+async function repository(files: Readonly<Record<string, string | null>> = policies): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'gateway-suggest-'))
+  folders.push(folder)
+  for (const [name, text] of Object.entries(files)) {
+    if (text === null) continue
+    await mkdir(dirname(join(folder, 'policies', name)), { recursive: true })
+    await writeFile(join(folder, 'policies', name), text)
+  }
+  await run('git', ['init', '-q', folder])
+  return folder
+}
+
+const asked = (folder: string, ...args: string[]): Promise<Ended> =>
+  callCommand(
+    [...args, '--policies', join(folder, 'policies'), '--config', join(running.directory, 'gateway.yaml')],
+    usualKeys,
+  )
+
+async function applied(folder: string, patch: string): Promise<string> {
+  const file = join(folder, 'suggested.patch')
+  await writeFile(file, patch)
+  await run('git', ['-C', folder, 'apply', file])
+  return await readFile(join(folder, 'policies/teams/payments.yaml'), 'utf8')
+}
+
+async function newlyDenied(folder: string, file = log): Promise<number> {
+  const { out } = await asked(folder, 'simulate', '--json', '--log', file)
+  const { newly_denied } = JSON.parse(out) as { newly_denied?: number }
+  expect(newly_denied, out).toBeTypeOf('number')
+  return newly_denied ?? 0
+}
+
+describe('for a team', () => {
+  test('is the smallest set of grants that covers what was seen, as a patch that keeps comments and order', async () => {
+    const folder = await repository()
+    const { code, out, err } = await asked(folder, 'suggest', '--log', log, '--team', 'payments')
+    expect([code, err]).toEqual([0, expect.stringMatching(/proof: 7? ?.*replayed, 0 denied/)])
+    const text = await applied(folder, out)
+    expect(text).toContain('organizations: [org-payments]\n')
+    expect(text).toContain('# Sessions of the squad.\n  - id: run-sessions\n')
+    expect(text).toContain('      - org.sessions.create\n      - org.sessions.get\n      - org.sessions.list\n')
+    expect(text).toContain('allow: [org.playbooks.list]   # everything')
+    expect(text).not.toMatch(/id: (old|act)\b/)
+    for (const comment of payments.match(/#.*/g) ?? []) expect(text).toContain(comment)
+    expect(await newlyDenied(folder)).toBe(0)
+    expect((await asked(folder, 'suggest', '--log', log, '--team', 'payments')).out).toBe('')
+  })
+
+  test('tells its proof, and none of its grants can be dropped', async () => {
+    const folder = await repository()
+    const { out } = await asked(folder, 'suggest', '--json', '--log', log, '--team', 'payments')
+    const found = JSON.parse(out) as { patch: string; grants: { id: string; allow: string[] }[]; proof: object }
+    expect(found.proof).toEqual({ replayed: 6, denied: 0, minimal: true })
+    const text = await applied(folder, found.patch)
+    for (const word of found.grants.flatMap(({ allow }) => allow)) {
+      // A grant that is left with nothing allows what nobody asked for.
+      const at = text.search(new RegExp(String.raw`\b${word.replaceAll('.', String.raw`\.`)}(?![\w.])`))
+      const without = text.slice(0, at) + 'org.knowledge.*' + text.slice(at + word.length)
+      await writeFile(join(folder, 'policies/teams/payments.yaml'), without)
+      expect(await newlyDenied(folder), word).toBeGreaterThan(0)
+    }
+  })
+
+  test('keeps what a policy test needs, and says so', async () => {
+    const folder = await repository({
+      ...policies,
+      'payments.test.yaml': `- as: { groups: [sso-payments-eng] }
+  cases:
+    - { do: GET /v3/organizations/org-payments/secrets, expect: allow }
+`,
+    })
+    const { out, err } = await asked(folder, 'suggest', '--log', log, '--team', 'payments')
+    expect(err).toContain('kept, because a policy test')
+    expect(await applied(folder, out)).toContain('org.secrets.list')
+    expect(await newlyDenied(folder)).toBe(0)
+  })
+
+  test('that is not there, or was allowed nothing, is said', async () => {
+    const folder = await repository()
+    expect((await asked(folder, 'suggest', '--log', log, '--team', 'payment')).err).toContain(
+      'did you mean "payments"?',
+    )
+    expect((await asked(folder, 'suggest', '--log', log)).code).toBe(2)
+    expect((await asked(folder, 'suggest', '--log', log, '--unused', 'soon')).err).toContain('a time like 30d')
+    const other = await repository({
+      ...policies,
+      'teams/idle.yaml': 'team: idle\nmembers: [{ groups: [nobody] }]\norganizations: [org-payments]\n',
+    })
+    expect((await asked(other, 'suggest', '--log', log, '--team', 'idle')).err).toContain(
+      'no recorded decision was allowed by team idle',
+    )
+  })
+})
+
+test('unused: grants, organizations, members and permissions of keys that nobody used, but for what tests and invariants need', async () => {
+  const folder = await repository({
+    ...policies,
+    'invariants.yaml':
+      'invariants:\n  - { id: leads-act, always: { teams: [payments], callers: { groups: [payments-leads] }, do: [org.secrets.list], organizations: [org-payments] } }\n',
+  })
+  const { out, err } = await asked(folder, 'suggest', '--log', log, '--unused', '30d')
+  expect(err).toContain('which is less than 30d')
+  const text = await applied(folder, out)
+  expect(text).not.toMatch(/payments-bot|org-other|id: old/)
+  const after = await readFile(join(folder, 'policies/keys.yaml'), 'utf8')
+  expect(after).toContain('ManageOrgSecrets')
+  expect(after).not.toContain('ImpersonateOrgSessions')
+  expect(await newlyDenied(folder)).toBe(0)
+})
+
+test('of random traffic: what was allowed stays allowed, and no grant that is left can go', async () => {
+  const lines = (await readFile(log, 'utf8')).split('\n').filter(Boolean)
+  const allowed = lines.filter((line) => (JSON.parse(line) as RecordedDecision).effect === 'allow')
+  await fc.assert(
+    fc.asyncProperty(fc.subarray(allowed, { minLength: 1 }), async (some) => {
+      const folder = await repository()
+      const file = join(folder, 'log.ndjson')
+      await writeFile(file, `${some.join('\n')}\n`)
+      const { out } = await asked(folder, 'suggest', '--json', '--log', file, '--team', 'payments')
+      const { patch, grants } = JSON.parse(out) as { patch: string; grants: { id: string }[] }
+      if (patch !== '') await applied(folder, patch)
+      expect(await newlyDenied(folder, file)).toBe(0)
+      const team = join(folder, 'policies/teams/payments.yaml')
+      const text = await readFile(team, 'utf8')
+      for (const { id } of grants) {
+        await writeFile(team, text.replace(new RegExp(String.raw`(id: ${id}\b)`), '$1\n    mode: off'))
+        expect(await newlyDenied(folder, file), id).toBeGreaterThan(0)
+      }
+    }),
+    { numRuns: 6 },
+  )
+})
