@@ -50,12 +50,18 @@ function namedConfig({ option, env }: Invocation): string | null {
 /** How a command reads the configuration. Throws `Refused` with every diagnostic. */
 type ConfigReader = (invocation: Invocation) => Promise<LoadedConfig>
 
-/** Reads the configuration as `start` does. Says how to begin where there is none and none was named. */
-export const configOf: ConfigReader = async (invocation) => {
+/** Reads the configuration as `start` needs it, with all that it names. */
+export const configToStart: ConfigReader = async (invocation) => await readConfig(invocation, 'refused')
+
+/** Reads the configuration, which may name certificates and secrets that are missing here. */
+export const configOf: ConfigReader = async (invocation) => await readConfig(invocation, 'reported')
+
+/** Says how to begin where there is no configuration and none was named. */
+async function readConfig(invocation: Invocation, missing: 'refused' | 'reported'): Promise<LoadedConfig> {
   const file = configFile(invocation)
   if (namedConfig(invocation) === null && !existsSync(file))
     throw new Refused([{ file, line: 0, column: 0, severity: 'error', message: noConfig }])
-  return await loadConfig(file, invocation.env)
+  return await loadConfig(file, invocation.env, { missing })
 }
 
 /**
@@ -94,6 +100,8 @@ export async function requireNamed({ config, positionOf, warnings }: LoadedConfi
 export interface Setup {
   readonly config: Config
   readonly loaded: LoadedPolicies
+  /** Settings whose file or variable is missing here. */
+  readonly missing: readonly string[]
 }
 
 /** What a command needs less than `start` does. */
@@ -106,7 +114,7 @@ interface Loosely {
 /** Loads configuration, catalogue and policies as `start` does, but for secrets, which a command may do without. */
 export async function loadSetup(invocation: Invocation, { read = configOf, tests }: Loosely = {}): Promise<Setup> {
   const loadedConfig = await read(invocation).catch((error: unknown) => addOtherProblems(invocation, error))
-  const { config, warnings } = loadedConfig
+  const { config, warnings, missing } = loadedConfig
   const named = invocation.option('policies')
   await requireNamed(loadedConfig, named === null)
   const directory = resolve(named ?? config.policiesDirectory)
@@ -119,7 +127,7 @@ export async function loadSetup(invocation: Invocation, { read = configOf, tests
   }).catch((error: unknown) => {
     throw error instanceof Refused ? new Refused([...warnings, ...error.diagnostics]) : error
   })
-  return { config, loaded: { ...loaded, diagnostics: [...warnings, ...loaded.diagnostics] } }
+  return { config, missing, loaded: { ...loaded, diagnostics: [...warnings, ...loaded.diagnostics] } }
 }
 
 async function loadWithCatalogue(

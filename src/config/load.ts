@@ -28,16 +28,24 @@ export interface LoadedConfig {
   readonly config: Config
   readonly warnings: readonly Diagnostic[]
   readonly positionOf: PositionOf
+  /** Settings of `listen.tls` and `store` whose file or variable is missing here, like `store.secret`. */
+  readonly missing: readonly string[]
+}
+
+interface LoadConfigOptions {
+  /** Changes what was written before the files that it names are read. */
+  readonly adapt?: (written: GatewayDocument) => GatewayDocument
+  /** A missing file or variable of `listen.tls` and `store`: an error, or a warning for commands that do not need them. */
+  readonly missing?: 'refused' | 'reported'
 }
 
 /**
- * Loads the configuration. Relative paths are relative to the file. `adapt` changes what was written before the files that it
- * names are read. Throws `Refused` with every diagnostic.
+ * Loads the configuration. Relative paths are relative to the file. Throws `Refused` with every diagnostic.
  */
 export async function loadConfig(
   file: string,
   env: Environment,
-  adapt: (written: GatewayDocument) => GatewayDocument = (written) => written,
+  { adapt = (written) => written, missing = 'refused' }: LoadConfigOptions = {},
 ): Promise<LoadedConfig> {
   const text = await readText(file)
   if ('error' in text)
@@ -50,10 +58,15 @@ export async function loadConfig(
   const report: Report = (at, message, severity = 'error') =>
     diagnostics.push({ file, ...result.positionOf(at), severity, message })
   const written = adapt(result.value)
-  const config = await resolve(written, path.resolve(file), env, report)
+  const absent: string[] = []
+  const reportRead: ReportRead = (at, message, outOfReach) => {
+    if (outOfReach) absent.push(at.join('.'))
+    report(at, message, outOfReach && missing === 'reported' ? 'warning' : 'error')
+  }
+  const config = await resolve(written, path.resolve(file), env, report, reportRead)
   await checkConfig(config, written, report)
   if (hasErrors(diagnostics)) throw new Refused(diagnostics)
-  return { config, warnings: diagnostics, positionOf: result.positionOf }
+  return { config, warnings: diagnostics, positionOf: result.positionOf, missing: absent }
 }
 
 /**
@@ -85,9 +98,20 @@ export async function outlineOf(
   }
 }
 
-async function resolve(document: GatewayDocument, file: string, env: Environment, report: Report) {
+/** Reports why a value behind a setting cannot be used; `outOfReach`: because it is missing here. */
+type ReportRead = (at: Path, message: string, outOfReach: boolean) => void
+
+async function resolve(
+  document: GatewayDocument,
+  file: string,
+  env: Environment,
+  report: Report,
+  reportRead: ReportRead,
+) {
   const absolute = (written: string) => path.resolve(path.dirname(file), written)
   const { listen, upstream, catalogue, cache, bodies, shutdown } = document
+  // Without them a command would trust the system's authorities in place of those that were chosen.
+  const refuseRead: ReportRead = (at, message) => report(at, message)
   const records = resolveRecords(document.records, absolute, report)
   const journalFile = absolute(
     document.budgets.journal ??
@@ -99,7 +123,7 @@ async function resolve(document: GatewayDocument, file: string, env: Environment
     listen: {
       gateway: listen.gateway,
       admin: listen.admin,
-      tls: listen.tls === undefined ? null : await checkTls(listen.tls, absolute, report),
+      tls: listen.tls === undefined ? null : await checkTls(listen.tls, absolute, report, reportRead),
       timeouts: {
         headMs: listen.timeouts.head,
         bodyMs: listen.timeouts.body,
@@ -112,7 +136,8 @@ async function resolve(document: GatewayDocument, file: string, env: Environment
     upstream: {
       ...upstream.origin,
       /** PEM text of the authorities to trust instead of the system's, or null. */
-      ca: upstream.ca === undefined ? null : await readAuthorities(absolute(upstream.ca), ['upstream', 'ca'], report),
+      ca:
+        upstream.ca === undefined ? null : await readAuthorities(absolute(upstream.ca), ['upstream', 'ca'], refuseRead),
       timeouts: {
         connectMs: upstream.timeouts.connect,
         headersMs: upstream.timeouts.headers,
@@ -126,7 +151,7 @@ async function resolve(document: GatewayDocument, file: string, env: Environment
         const { ca } = issuer
         return issuerConfig(
           issuer,
-          ca === undefined ? null : await readAuthorities(absolute(ca), ['issuers', index, 'ca'], report),
+          ca === undefined ? null : await readAuthorities(absolute(ca), ['issuers', index, 'ca'], refuseRead),
         )
       }),
     ),
@@ -134,7 +159,7 @@ async function resolve(document: GatewayDocument, file: string, env: Environment
     catalogue: { stability: catalogue.stability, files: catalogue.files.map(absolute) },
     cache: { maxBytes: cache.max_size, maxEntryBytes: cache.max_entry_size },
     /** Null: `memory`, nothing is shared. */
-    store: document.store === null ? null : await resolveStore(document.store, absolute, env, report),
+    store: document.store === null ? null : await resolveStore(document.store, absolute, env, report, reportRead),
     records,
     budgets: {
       /** Used where there is no shared store. */
@@ -172,11 +197,11 @@ function resolveRecords(written: GatewayDocument['records'], absolute: (path: st
   return records
 }
 
-async function readAuthorities(file: string, at: Path, report: Report): Promise<string | null> {
+async function readAuthorities(file: string, at: Path, report: ReportRead): Promise<string | null> {
   const text = await readText(file)
   const authorities: Parsed<string> = 'error' in text ? text : parseAuthorities(text.value)
   if ('value' in authorities) return authorities.value
-  report(at, `${file}: ${authorities.error}`)
+  report(at, `${file}: ${authorities.error}`, 'error' in text && text.outOfReach)
   return null
 }
 
@@ -185,10 +210,11 @@ async function resolveStore(
   absolute: (path: string) => string,
   env: Environment,
   report: Report,
+  reportRead: ReportRead,
 ): Promise<StoreConfig> {
   for (const { at, message } of storeProblems(written)) report(['store', ...at], message)
-  const ca = written.ca === undefined ? null : await readAuthorities(absolute(written.ca), ['store', 'ca'], report)
-  const read = (what: 'password' | 'secret') => readReference(written[what], what, absolute, env, report)
+  const ca = written.ca === undefined ? null : await readAuthorities(absolute(written.ca), ['store', 'ca'], reportRead)
+  const read = (what: 'password' | 'secret') => readReference(written[what], what, absolute, env, reportRead)
   const secret = await read('secret')
   if (secret !== null && secret !== '' && Buffer.byteLength(secret) < 32)
     report(['store', 'secret'], 'the secret is shorter than 32 characters: openssl rand -base64 32 makes one')
@@ -201,20 +227,21 @@ async function readReference(
   what: 'password' | 'secret',
   absolute: (path: string) => string,
   env: Environment,
-  report: Report,
+  report: ReportRead,
 ): Promise<string | null> {
   if (reference?.env !== undefined) {
     const { env: name } = reference
     const value = (Object.hasOwn(env, name) ? env[name] : undefined) ?? ''
     if (value === '')
-      report(['store', what, 'env'], `the environment variable ${name} is not set: it should hold the ${what}`)
+      report(['store', what, 'env'], `the environment variable ${name} is not set: it should hold the ${what}`, true)
     return value
   }
   if (reference?.file === undefined) return null
   const file = absolute(reference.file)
   const text = await readText(file)
   const value = 'error' in text ? '' : text.value.replace(/\r?\n$/, '')
-  if (value === '') report(['store', what, 'file'], `${file}: ${'error' in text ? text.error : 'it is empty'}`)
+  if ('error' in text) report(['store', what, 'file'], `${file}: ${text.error}`, text.outOfReach)
+  else if (value === '') report(['store', what, 'file'], `${file}: it is empty`, false)
   return value
 }
 
@@ -222,11 +249,13 @@ async function checkTls(
   written: { cert: string; key: string },
   absolute: (path: string) => string,
   report: Report,
+  reportRead: ReportRead,
 ): Promise<TlsFiles> {
   const files: TlsFiles = { certFile: absolute(written.cert), keyFile: absolute(written.key) }
   const nowMs = Date.now()
   const loaded = await loadServerCertificate(files, nowMs)
-  if ('faults' in loaded) for (const { part, message } of loaded.faults) report(['listen', 'tls', part], message)
+  if ('faults' in loaded)
+    for (const { part, message, outOfReach } of loaded.faults) reportRead(['listen', 'tls', part], message, outOfReach)
   else {
     const warning = certificateWarning(loaded.certificate, nowMs)
     if (warning !== null) report(['listen', 'tls', 'cert'], `${files.certFile}: ${warning}`, 'warning')

@@ -40,8 +40,10 @@ export async function loadSandboxConfig(
   env: Readonly<Record<string, string | undefined>>,
   around: Surroundings,
 ): Promise<LoadedConfig> {
-  return await loadConfig(file, { ...env, ...environmentOf(around) }, (written) =>
-    adapt(written, path.dirname(path.resolve(file)), around),
+  return await loadConfig(
+    file,
+    { ...env, ...environmentOf(around) },
+    { adapt: (written) => adapt(written, path.dirname(path.resolve(file)), around) },
   )
 }
 

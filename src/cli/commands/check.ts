@@ -11,7 +11,7 @@ export const checkCommand: Command = {
   positionals: 0,
   options: { ...configOption, ...policiesOption, strict: { type: 'boolean', help: 'a warning fails too' } },
   async run(invocation) {
-    const { loaded } = await loadSetup(invocation)
+    const { loaded, missing } = await loadSetup(invocation)
     const { policy, diagnostics, testsPassed } = loaded
     const failed = invocation.flag('strict') && diagnostics.length > 0
     const valueless = policy.keys.flatMap(({ id }) => (loaded.secrets.has(id) ? [] : [id]))
@@ -21,6 +21,7 @@ export const checkCommand: Command = {
       keys: policy.keys.length,
       tests_passed: testsPassed,
       keys_without_value: valueless,
+      settings_without_value: missing,
     }
     if (invocation.json) invocation.print(JSON.stringify({ ok: !failed, ...summary, diagnostics }))
     else {
@@ -30,8 +31,11 @@ export const checkCommand: Command = {
       invocation.print(
         `${verdict}: ${summary.teams} teams, ${summary.keys} keys, ${testsPassed} policy tests passed, ${diagnostics.length} warnings, revision ${policy.revision}`,
       )
-      if (valueless.length > 0)
-        invocation.print(`what a start still needs here: the values of these keys: ${valueless.join(', ')}`)
+      const needs = [
+        ...(valueless.length === 0 ? [] : [`the values of these keys: ${valueless.join(', ')}`]),
+        ...(missing.length === 0 ? [] : [`what these settings name: ${missing.join(', ')}`]),
+      ]
+      if (needs.length > 0) invocation.print(`what a start still needs here: ${needs.join('; ')}`)
     }
     return failed ? 1 : 0
   },

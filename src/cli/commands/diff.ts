@@ -27,7 +27,7 @@ export const diffCommand: Command = {
       throw new UsageError('say two policy sets: diff policies git:main, or diff running policies')
     const failOn = failKinds(invocation.option('fail-on'), changeKinds)
     const file = configFile(invocation)
-    const { config } = await loadConfig(file, invocation.env)
+    const { config } = await loadConfig(file, invocation.env, { missing: 'reported' })
     const { catalogue } = await loadCatalogue(config.catalogue)
     const options = { config, configFile: file, catalogue, env: invocation.env }
     const [one, other] = await loadBoth([from, to], options)

@@ -71,7 +71,7 @@ async function surroundings(invocation: Invocation): Promise<Surroundings> {
   const directory = invocation.option('policies')
   const named = invocation.option('config') !== null || invocation.env['GATEWAY_CONFIG'] !== undefined
   if (named || existsSync(file)) {
-    const { config } = await loadConfig(file, invocation.env)
+    const { config } = await loadConfig(file, invocation.env, { missing: 'reported' })
     const { extensions } = await loadCatalogue(config.catalogue)
     const { loaded } = await loadSetup(invocation)
     return { catalogue: loaded.policy.catalogue, extensions, policy: loaded.policy }

@@ -13,7 +13,7 @@ import { createPool } from '../../workers/pool.ts'
 import { connectToParent, logOf } from '../../workers/parent-link.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { createEnding } from '../process.ts'
-import { configFile, configOf, configOption, packageVersion, requireNamed } from '../setup.ts'
+import { configFile, configOption, configToStart, packageVersion, requireNamed } from '../setup.ts'
 import { UsageError } from '../usage.ts'
 
 /** Set by the parent for each worker. */
@@ -35,7 +35,7 @@ export const startCommand: Command = {
     const count = workersOf(invocation)
     // Before the gateway runs SIGHUP has nothing to reload, and Node.js would end the process.
     process.on('SIGHUP', () => {})
-    const loaded = await configOf(invocation)
+    const loaded = await configToStart(invocation)
     await requireNamed(loaded)
     const { config } = loaded
     const log = createLog({ level: config.log.level, ownErrors: [Problem, Refused] })

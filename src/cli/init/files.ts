@@ -224,7 +224,7 @@ records/
 const ciFiles: Readonly<Record<Exclude<CiKind, 'none'>, StartingFile>> = {
   github: {
     path: '.github/workflows/devin-gateway.yml',
-    text: `# Checks configuration, policies and policy tests on every change. It needs no key values.
+    text: `# Checks configuration, policies and policy tests on every change. It needs no secrets.
 # DEVIN_GATEWAY_IMAGE is a variable of the repository: the image of the gateway in your registry.
 
 name: devin-gateway
@@ -242,7 +242,7 @@ jobs:
   },
   gitlab: {
     path: '.gitlab-ci.yml',
-    text: `# Checks configuration, policies and policy tests on every change. It needs no key values.
+    text: `# Checks configuration, policies and policy tests on every change. It needs no secrets.
 # DEVIN_GATEWAY_IMAGE is a variable of the project: the image of the gateway in your registry.
 
 devin-gateway-check:

@@ -35,17 +35,34 @@ export function parseServerCertificate(
 ): { readonly certificate: ServerCertificate } | { readonly fault: CertificateFault } {
   const chain = parseAuthorities(certPem)
   if ('error' in chain) return { fault: { part: 'cert', message: chain.error } }
-  const certificate = readCertificate(certPem.match(certificateBlock)?.[0] ?? '')
+  const noKey = faultOfKey(keyPem)
+  if (noKey !== null) return { fault: noKey }
+  const certificate = firstOf(certPem)
   const key = readKey(keyPem)
-  if (key === null)
-    return {
-      fault: { part: 'key', message: 'it holds no usable PEM private key (one with a passphrase is not supported)' },
-    }
-  if (certificate?.checkPrivateKey(key) !== true)
+  if (certificate === null || key === null || !certificate.checkPrivateKey(key))
     return { fault: { part: 'key', message: 'the private key does not belong to the certificate' } }
   const message = whyNotAccepted(certificate, nowMs) ?? whyNotUsable(certPem, keyPem)
   if (message !== null) return { fault: { part: 'cert', message } }
   return { certificate: { cert: certPem, key: keyPem, endsAtMs: certificate.validToDate.getTime() } }
+}
+
+/** What is wrong with a chain, as far as it can be said without its key. */
+export function faultOfCertificate(certPem: string, nowMs: number): CertificateFault | null {
+  const chain = parseAuthorities(certPem)
+  if ('error' in chain) return { part: 'cert', message: chain.error }
+  const certificate = firstOf(certPem)
+  const message = certificate === null ? null : whyNotAccepted(certificate, nowMs)
+  return message === null ? null : { part: 'cert', message }
+}
+
+/** What is wrong with a key, as far as it can be said without its certificate. */
+export function faultOfKey(keyPem: string): CertificateFault | null {
+  if (readKey(keyPem) !== null) return null
+  return { part: 'key', message: 'it holds no usable PEM private key (one with a passphrase is not supported)' }
+}
+
+function firstOf(certPem: string): X509Certificate | null {
+  return readCertificate(certPem.match(certificateBlock)?.[0] ?? '')
 }
 
 /** Server authentication, and any purpose (RFC 5280, section 4.2.1.12). */

@@ -7,6 +7,12 @@ export function whyUnreadable(error: unknown, what: 'file' | 'folder' = 'file'):
   return plainErrors[code] ?? code
 }
 
+/** Whether a file is missing, or only for another user: elsewhere it may be readable. */
+export function isOutOfReach(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : null
+  return code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES' || code === 'EPERM'
+}
+
 const plainErrors: Readonly<Record<string, string>> = {
   ENOTDIR: 'a part of the path is a file, not a folder',
   EACCES: 'permission denied to this user',

@@ -1,36 +1,56 @@
 // Reads files that the configuration names: texts, and the certificate of the callers' listener.
 
 import { readFile } from 'node:fs/promises'
-import { whyUnreadable } from './file-errors.ts'
-import { parseServerCertificate, type CertificateFault, type ServerCertificate } from './certificates.ts'
+import { isOutOfReach, whyUnreadable } from './file-errors.ts'
+import {
+  faultOfCertificate,
+  faultOfKey,
+  parseServerCertificate,
+  type CertificateFault,
+  type ServerCertificate,
+} from './certificates.ts'
 import type { TlsFiles } from '../schema.ts'
-import type { Parsed } from '../units.ts'
+
+/** `outOfReach`: the file is missing, or for another user; it may be there where the gateway runs. */
+export type ReadText = { readonly value: string } | { readonly error: string; readonly outOfReach: boolean }
 
 /** The text of a UTF-8 file, or why there is none. */
-export async function readText(file: string): Promise<Parsed<string>> {
+export async function readText(file: string): Promise<ReadText> {
   try {
     return { value: new TextDecoder('utf-8', { fatal: true }).decode(await readFile(file)) }
   } catch (error) {
-    return { error: whyUnreadable(error) }
+    return { error: whyUnreadable(error), outOfReach: isOutOfReach(error) }
   }
+}
+
+/** A fault of the certificate or of the key on disk. `outOfReach` as of a text. */
+export interface CertificateFileFault extends CertificateFault {
+  readonly outOfReach: boolean
 }
 
 /** The certificate and its key as they are on disk now, or what is wrong with them. */
 export async function loadServerCertificate(
   { certFile, keyFile }: TlsFiles,
   nowMs: number,
-): Promise<{ readonly certificate: ServerCertificate } | { readonly faults: readonly CertificateFault[] }> {
+): Promise<{ readonly certificate: ServerCertificate } | { readonly faults: readonly CertificateFileFault[] }> {
   const [cert, key] = await Promise.all([readText(certFile), readText(keyFile)])
-  if ('error' in cert || 'error' in key) {
-    return {
-      faults: [
-        ...('error' in cert ? [{ part: 'cert' as const, message: `${certFile}: ${cert.error}` }] : []),
-        ...('error' in key ? [{ part: 'key' as const, message: `${keyFile}: ${key.error}` }] : []),
-      ],
-    }
+  const faultIn = ({ part, message }: CertificateFault, outOfReach: boolean): CertificateFileFault => ({
+    part,
+    message: `${part === 'cert' ? certFile : keyFile}: ${message}`,
+    outOfReach,
+  })
+  if ('value' in cert && 'value' in key) {
+    const parsed = parseServerCertificate(cert.value, key.value, nowMs)
+    return 'certificate' in parsed ? parsed : { faults: [faultIn(parsed.fault, false)] }
   }
-  const parsed = parseServerCertificate(cert.value, key.value, nowMs)
-  if ('certificate' in parsed) return parsed
-  const { part, message } = parsed.fault
-  return { faults: [{ part, message: `${part === 'cert' ? certFile : keyFile}: ${message}` }] }
+  // Each of the two can be checked without the other.
+  const ofCert =
+    'value' in cert ? faultOfCertificate(cert.value, nowMs) : ({ part: 'cert', message: cert.error } as const)
+  const ofKey = 'value' in key ? faultOfKey(key.value) : ({ part: 'key', message: key.error } as const)
+  return {
+    faults: [
+      ...(ofCert === null ? [] : [faultIn(ofCert, 'error' in cert && cert.outOfReach)]),
+      ...(ofKey === null ? [] : [faultIn(ofKey, 'error' in key && key.outOfReach)]),
+    ],
+  }
 }
