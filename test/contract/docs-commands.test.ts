@@ -104,7 +104,8 @@ async function folderFor(page: Page): Promise<string> {
   const saved = page.blocks.filter(({ mark }) => mark === 'save')
   if (saved.length === 0 && page.removed.length === 0) return root
   const folder = await mkdtemp(join(state, 'page-'))
-  for (const name of ['config', 'policies']) await cp(join(root, name), join(folder, name), { recursive: true })
+  for (const name of ['config', 'policies', 'examples'])
+    await cp(join(root, name), join(folder, name), { recursive: true })
   for await (const name of glob([...page.removed], { cwd: folder })) await rm(join(folder, name))
   for (const { text } of saved) {
     const name = /^# (?<name>[\w./-]+)/.exec(text)?.groups?.['name'] ?? ''

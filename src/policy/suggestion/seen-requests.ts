@@ -1,10 +1,10 @@
 // The requests that were allowed, each kind once: what a tighter policy set must still allow. Pure.
 
-import type { Target } from '../../catalogue/target.ts'
+import { parseTarget, type Target } from '../../catalogue/target.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { CheckedBody } from '../decision/checked-body.ts'
-import { evaluate, type Evaluation } from '../decision/evaluate.ts'
+import { evaluate, findOperation, type Evaluation } from '../decision/evaluate.ts'
 import type { DevinUser } from '../guardrails/attributes.ts'
 import { conditionHolds } from '../model/condition.ts'
 import type { PolicySet, Team } from '../model/policy-set.ts'
@@ -23,6 +23,11 @@ export interface SeenRequest {
   count: number
   lastSeen: string
 }
+
+type Kind = Omit<SeenRequest, 'count' | 'lastSeen'> & { readonly address: string }
+
+/** Behind every time. */
+const always = '~'
 
 /** More kinds of requests than a policy set tells apart in practice. */
 const mostKinds = 100_000
@@ -73,7 +78,27 @@ export class SeenRequests {
     if (typeof replay === 'string') return null
     const { evaluation, missing } = redecide(policy, record, replay)
     if (missing.length > 0 || !isAllowed(evaluation)) return null
-    const { principal, operation, target, body, address, devinUser } = replay
+    return this.#kindLike({ ...replay, evaluation })
+  }
+
+  /** A request of a policy test: it counts as seen where it is granted, and as no decision. Throws for an unknown path. */
+  require(
+    principal: Principal,
+    method: string,
+    address: string,
+    body: CheckedBody | null,
+    devinUser?: DevinUser,
+  ): void {
+    const target = parseTarget(address)
+    const operation = findOperation(this.#policy, method, target)
+    const evaluation = evaluate(this.#policy, principal, operation, target, body, devinUser)
+    // A guardrail refuses what is granted: without the grant the reason would be another one.
+    if (!isAllowed(evaluation) && evaluation.decision.reason !== 'guardrail') return
+    this.#kindLike({ principal, operation, target, address, body, devinUser, evaluation }).lastSeen = always
+  }
+
+  #kindLike({ principal, operation, target, body, address, devinUser, evaluation }: Kind): SeenRequest {
+    const policy = this.#policy
     const key = JSON.stringify([
       conditionsHeld(policy.teamsOf(principal), principal),
       principal.app,

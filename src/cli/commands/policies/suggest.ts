@@ -8,12 +8,17 @@ import type { Catalogue } from '../../../catalogue/catalogue.ts'
 import { Refused } from '../../../config/diagnostics.ts'
 import { loadConfig } from '../../../config/load.ts'
 import { didYouMean } from '../../../config/nearest.ts'
-import { loadPolicies, type LoadedPolicies } from '../../../policy/loading/load.ts'
+import { loadPolicies, readPolicyDirectory, type LoadedPolicies } from '../../../policy/loading/load.ts'
 import type { PolicySet, Team } from '../../../policy/model/policy-set.ts'
 import { patchOf, tightenedTeam, withoutUnused, type TextOf } from '../../../policy/suggestion/changes.ts'
 import { provenChanges, type Trial } from '../../../policy/suggestion/proof.ts'
 import { deniedUnder, SeenRequests } from '../../../policy/suggestion/seen-requests.ts'
 import { policyUseOf } from '../../../policy/suggestion/use.ts'
+import { Problem } from '../../../problems.ts'
+import type { Principal } from '../../../identity/principal.ts'
+import { checkedBodyOf } from '../../../policy/decision/checked-body.ts'
+import type { TestCaseDocument } from '../../../policy/documents/document.ts'
+import { principalFrom } from '../../../policy/tools/suite.ts'
 import type { Command, Invocation } from '../../invocation.ts'
 import { readDecisions } from '../../logs/decisions.ts'
 import { showProgress } from '../../logs/progress.ts'
@@ -66,12 +71,24 @@ export const suggestCommand: Command = {
       progress.tell,
     ).finally(progress.end)
     const since = periodMs === null ? '' : new Date(Date.parse(read.last) - periodMs).toISOString()
-    const seen = requests.all.filter(({ lastSeen }) => lastSeen >= since)
-    const ofTeam = seen.filter(({ evaluation }) => team === null || evaluation.decision.team === team)
+    const ofTeam = requests.all.filter(
+      ({ evaluation, lastSeen }) => lastSeen >= since && (team === null || evaluation.decision.team === team),
+    )
     if (ofTeam.length === 0)
       throw new Error(
         `no recorded decision was allowed${team === null ? '' : ` by team ${team.id}`}: nothing can be drawn from this log`,
       )
+    for (const { principal, test, devinUser } of await requestsOfTests(directory)) {
+      const [method = '', address = ''] = test.do.split(/ +/)
+      const body = test.body === undefined ? null : checkedBodyOf(test.body)
+      try {
+        requests.require(principal, method, address, body, devinUser)
+      } catch (error) {
+        // Tests may speak of paths that are refused.
+        if (!(error instanceof Problem)) throw error
+      }
+    }
+    const seen = requests.all.filter(({ lastSeen }) => lastSeen >= since)
     const textOf = textsOf(directory, loaded)
     const use = policyUseOf(policy, seen)
     const wanted = team === null ? withoutUnused(policy, use, textOf) : tightenedTeam(policy, team, use, textOf)
@@ -173,6 +190,28 @@ function teamOf(policy: PolicySet, name: string): Team {
 function textsOf(directory: string, { files }: LoadedPolicies): TextOf {
   const texts = new Map(files.map(({ name, text }) => [join(directory, name), text]))
   return (file) => texts.get(file) ?? ''
+}
+
+/** The requests of the policy tests. */
+async function requestsOfTests(directory: string): Promise<
+  readonly {
+    readonly principal: Principal
+    readonly test: TestCaseDocument
+    readonly devinUser: { readonly id: string } | undefined
+  }[]
+> {
+  const { documents } = await readPolicyDirectory(directory)
+  return documents.flatMap((document) =>
+    document.kind !== 'tests'
+      ? []
+      : document.blocks.flatMap(({ as, cases }) =>
+          cases.map((test) => ({
+            principal: principalFrom(as),
+            test,
+            devinUser: as.devin_user_id === undefined ? undefined : { id: as.devin_user_id },
+          })),
+        ),
+  )
 }
 
 /** Files as `git apply` and `patch -p1` find them: below the repository, else below the working directory or the folder's parent. */
