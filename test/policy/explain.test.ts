@@ -72,9 +72,9 @@ describe('an explanation', () => {
     expect(steps('POST /v3/organizations/org-payments/sessions', { prompt: 'x' })).toEqual([
       '+ path: the path is read as 4 segments: /v3/organizations/org-payments/sessions',
       seen,
-      '+ operation: org.sessions.create (POST /v3/organizations/{org_id}/sessions), organization scope, needs ManageOrgSessions; other pages name UseDevinSessions, which can qualify a key and widen no grant; ImpersonateOrgSessions too when create_as_user_id, message_as_user_id or run_as_user_id is present',
+      '+ operation: org.sessions.create (POST /v3/organizations/{org_id}/sessions), organization scope, needs ManageOrgSessions; other pages name UseDevinSessions, which can qualify a key and never widen a grant; ImpersonateOrgSessions too when create_as_user_id, message_as_user_id or run_as_user_id is present',
       attempt,
-      '+ decision: allowed by grant run of team payments (payments.yaml:6); the body is read and judged',
+      '+ decision: allowed by grant run of team payments (payments.yaml:6); the body is read and checked',
       '+ key: runner: organization key of org-payments with 3 permissions, holds UseDevinSessions, which other pages of the documentation name for this operation',
     ])
   })
@@ -238,7 +238,7 @@ keys:
     const found = explainedWith(create, { prompt: 'x' })
     expect(steps(found)).toEqual([
       attempt,
-      '+ decision: allowed by grant run of team payments (payments.yaml:5); the body is read and judged',
+      '+ decision: allowed by grant run of team payments (payments.yaml:5); the body is read and checked',
       '+ guardrail: bounded (guardrails.yaml:2) adds max_acu_limit: 10',
       '+ guardrail: bounded (guardrails.yaml:2) adds "app:cli" to tags',
       '+ shadow: guardrail tried (guardrails.yaml:5) is in shadow mode and would add title: "abc"',
@@ -257,7 +257,7 @@ keys:
       '+ guardrail: pages (guardrails.yaml:12) adds the parameter first: 50',
     )
     expect(steps(explainedWith('GET /v3/organizations/org-payments/sessions?first=5'))[1]).toBe(
-      '+ guardrail: pages lets it through as it is',
+      '+ guardrail: pages: nothing to change',
     )
   })
 
@@ -265,7 +265,7 @@ keys:
     const found = explainedWith(create, { max_acu_limit: 99 })
     expect(steps(found).slice(0, 3)).toEqual([
       attempt,
-      '+ decision: allowed by grant run of team payments (payments.yaml:5); the body is read and judged',
+      '+ decision: allowed by grant run of team payments (payments.yaml:5); the body is read and checked',
       '- guardrail: bounded (guardrails.yaml:2): max_acu_limit must be at most 25, and is 99',
     ])
     expect(found).toMatchObject({ effect: 'deny', reason: 'guardrail', key: null })

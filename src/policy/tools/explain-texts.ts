@@ -45,7 +45,7 @@ export function operationText(operation: Operation): string {
   const alternatives =
     operation.alternatives.length === 0
       ? ''
-      : `; other pages name ${operation.alternatives.join(', ')}, which can qualify a key and widen no grant`
+      : `; other pages name ${operation.alternatives.join(', ')}, which can qualify a key and never widen a grant`
   const conditional = conditionTexts(operation)
     .map((text) => `; ${text}`)
     .join('')
@@ -74,7 +74,7 @@ export function decisionText(policy: PolicySet, { decision, facts }: Evaluation,
   const { grant } = decision
   const extra =
     facts.extra.length === 0 ? '' : `, and ${facts.extra.map((each) => each.permission).join(', ')} for the body`
-  const body = readsBody(facts.operation) ? '; the body is read and judged' : ''
+  const body = readsBody(facts.operation) ? '; the body is read and checked' : ''
   return `allowed by grant ${grant.id} of team ${grant.team} (${basename(grant.source.file)}:${grant.source.line})${coverText(policy, grant, facts.operation)}${extra}${body}`
 }
 
@@ -116,7 +116,7 @@ function keyReason({ key, basis, through }: KeyChoice): string {
     case 'alternative':
       return `${where} with ${count}, holds ${through ?? ''}, which other pages of the documentation name for this operation`
     case 'scope':
-      return `${where} with ${count}; the operation demands no permission`
+      return `${where} with ${count}; the operation needs no permission`
   }
 }
 

@@ -27,7 +27,7 @@ export function guardrailSteps(verdict: GuardrailVerdict | null): readonly Step[
     steps.push({
       stage: 'guardrail',
       ok: true,
-      text: `${ids} let${enforced.length === 1 ? 's' : ''} it through as it is`,
+      text: `${ids}: nothing to change`,
     })
   }
   for (const shadow of verdict.shadow)
