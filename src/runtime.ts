@@ -29,10 +29,11 @@ const joinMs = 1_000
 /** Starts a gateway. Throws `Refused` with every diagnostic when policies, catalogue or secrets cannot be used. */
 export async function startGateway(options: GatewayOptions) {
   const core = await createCore(options)
-  const { config, instruments, keyring, log, monotonic, now, policies, sinks, tokens, version } = core
+  const { config, instruments, keyring, log, monotonic, now, policies, shadow, sinks, tokens, version } = core
   const certificate = await openCertificate(core)
   // Watching begins here, because a change during the rest of the start would be missed.
   policies.watch()
+  shadow?.set.watch()
   const { upstream, ownCalls, bodies, turns } = openUpstream(core)
   const shared = await openSharedState(core, ownCalls)
   const { budgets, budgeting, cache, limiter, idempotency, idempotentCreateMs, sharedLimiter, store } = shared
@@ -73,6 +74,7 @@ export async function startGateway(options: GatewayOptions) {
       now,
     },
     recorder: createRecorder(sinks, instruments, now, monotonic),
+    shadow: shadow?.decisions ?? null,
     policy: blocks.policy,
     now: monotonic,
     onDefect: (context, problem) => {
@@ -122,6 +124,8 @@ export async function startGateway(options: GatewayOptions) {
   const release = async (): Promise<void> => {
     void sinks.audit('stopped', 'gateway', { policy_revision: policies.current.revision })
     policies.close()
+    shadow?.set.close()
+    shadow?.decisions.close()
     expiry.stop()
     certificate.stop()
     overloadWatch.stop()

@@ -25,15 +25,21 @@ export interface AdminParts {
   readonly blocks: BlocksApi
   /** Every budget that is not of a single caller; null while their state is unknown. */
   readonly budgets: () => Promise<readonly unknown[] | null>
+  /** What the shadow set decides otherwise; null where there is none. */
+  readonly shadow: () => unknown
   /** Drops stored answers about an organization or a resource, on all instances. */
   readonly purge: (
     what: { readonly organization: string } | { readonly resource: string },
     actor: string,
   ) => Promise<Purged>
   /** Reloads policies, secrets and certificate now. `certificate`: `read` again, or the one before was `kept`; absent when there is none. */
-  readonly reload: (
-    actor: string,
-  ) => Promise<{ result: string; certificate?: 'read' | 'kept'; diagnostics: readonly string[] }>
+  readonly reload: (actor: string) => Promise<{
+    result: string
+    certificate?: 'read' | 'kept'
+    /** Absent where there is no shadow set. A refused one does not make the reload fail. */
+    shadow?: { result: string; diagnostics: readonly string[] }
+    diagnostics: readonly string[]
+  }>
 }
 
 export interface AdminApp {
@@ -71,7 +77,7 @@ export function createAdminApp(parts: AdminParts): AdminApp {
   app.setNotFoundHandler((_request, reply) =>
     reply.code(404).send({
       error:
-        'There are /livez, /readyz, /metrics, /api/status, /api/keys, /api/policies, /api/budgets, /api/blocks (GET, POST, DELETE), POST /api/reload and POST /api/purge here.',
+        'There are /livez, /readyz, /metrics, /api/status, /api/keys, /api/policies, /api/budgets, /api/shadow, /api/blocks (GET, POST, DELETE), POST /api/reload and POST /api/purge here.',
     }),
   )
   app.setErrorHandler((error: { statusCode?: number }, _request, reply) => {
@@ -115,6 +121,15 @@ function guardedApi(app: FastifyInstance, parts: AdminParts): void {
   void app.register((scope, _options, done) => {
     addBlocksApi(scope, parts.blocks)
     done()
+  })
+  app.get('/api/shadow', (_request, reply) => {
+    const shadow = parts.shadow()
+    return shadow === null
+      ? reply.code(404).send({
+          error:
+            'There is no shadow set: name its directory as shadow_policies in config/gateway.yaml, and start again.',
+        })
+      : reply.send(shadow)
   })
   app.post<{ Querystring: Record<string, unknown> }>('/api/purge', async (request, reply) => {
     const { organization, resource, ...rest } = request.query

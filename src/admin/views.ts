@@ -1,6 +1,7 @@
 // The JSON that operators see, built from metadata. No function here is given the value of a key.
 
 export type { BudgetView } from '../budgets/budget-status.ts'
+import type { ShadowCounts } from '../policy/comparison/shadow-counts.ts'
 import type { KeyHandle } from '../keys/key.ts'
 import type { KeyStatus } from '../keys/keyring.ts'
 
@@ -69,6 +70,25 @@ export function policiesView(policies: {
     last_refusal: refusal === null ? null : { at: isoTime(refusal.atMs), diagnostics: refusal.diagnostics },
   }
 }
+
+/** The shadow set and, when a changed one was refused, why. */
+export function shadowView(shadow: {
+  readonly directory: string
+  readonly current: { readonly revision: string } | null
+  readonly loadedAtMs: number | null
+  readonly refusal: { readonly atMs: number; readonly diagnostics: readonly string[] } | null
+}) {
+  const { directory, current, loadedAtMs, refusal } = shadow
+  return {
+    directory,
+    revision: current?.revision ?? null,
+    loaded_at: isoTime(loadedAtMs),
+    last_refusal: refusal === null ? null : { at: isoTime(refusal.atMs), diagnostics: refusal.diagnostics },
+  }
+}
+
+/** What `/api/shadow` answers. */
+export type ShadowAnswer = ReturnType<typeof shadowView> & ShadowCounts
 
 /** An issuer and the state of its signing keys. */
 export function issuerView(status: {

@@ -20,6 +20,8 @@ interface CheckedConfig {
   readonly upstream: { readonly origin: string }
   readonly issuers: readonly { readonly issuer: string; readonly jwksUri: string | null }[]
   readonly records: { readonly access: string; readonly decisions: string; readonly audit: string }
+  readonly policiesDirectory: string
+  readonly shadowPoliciesDirectory: string | null
 }
 
 /** Reports contradictions and doubtful values. */
@@ -27,6 +29,7 @@ export async function checkConfig(config: CheckedConfig, written: GatewayDocumen
   checkPorts(config.listen, report)
   checkUpstream(config.upstream.origin, report)
   checkIssuers(config.issuers, report)
+  await checkShadow(config, report)
   for (const stream of ['access', 'decisions', 'audit'] as const) {
     const problem = await targetProblem(written.records[stream], config.records[stream])
     // A warning, because what is in the way may go away while the gateway runs.
@@ -76,6 +79,25 @@ function checkIssuers(issuers: CheckedConfig['issuers'], report: Report): void {
 /** Auth0 ends its issuer with a slash, also under a domain of the customer. */
 function saysFinalSlash(issuer: string, jwksUri: string | null): boolean {
   return new URL(issuer).hostname.endsWith('.auth0.com') || jwksUri === `${issuer}.well-known/jwks.json`
+}
+
+/** A shadow set that cannot be read is a warning: the gateway serves without it, and takes it when it appears. */
+async function checkShadow(config: CheckedConfig, report: Report): Promise<void> {
+  const { policiesDirectory: folder, shadowPoliciesDirectory: shadow } = config
+  if (shadow === null) return
+  const at = ['shadow_policies']
+  const isInside = (inner: string, outer: string): boolean => `${inner}/`.startsWith(`${outer}/`)
+  if (shadow === folder)
+    report(at, `${shadow} is the directory of the policies in force: name a copy of it that holds the next set`)
+  else if (isInside(shadow, folder) || isInside(folder, shadow))
+    report(
+      at,
+      `${shadow} and the policies in force at ${folder} lie in each other, and would read each other's files: put them side by side`,
+    )
+  else {
+    const problem = await policyFolderProblem(shadow)
+    if (problem !== null) report(at, `${shadow}: ${problem}`, 'warning')
+  }
 }
 
 /** Why the folder of the policies cannot be read, with the nearest name beside it; null when it can. */

@@ -156,6 +156,8 @@ async function resolve(
       }),
     ),
     policiesDirectory: absolute(document.policies),
+    /** Of the set that is decided beside the one in force; null: there is none. */
+    shadowPoliciesDirectory: document.shadow_policies === undefined ? null : absolute(document.shadow_policies),
     catalogue: { stability: catalogue.stability, files: catalogue.files.map(absolute) },
     cache: { maxBytes: cache.max_size, maxEntryBytes: cache.max_entry_size },
     /** Null: `memory`, nothing is shared. */

@@ -108,6 +108,11 @@ export const gatewaySchema = z
     upstream: upstream.describe('The Devin API.'),
     issuers: issuersSchema.describe('Identity providers whose tokens are accepted.'),
     policies: text().default(usualPolicies).describe('Directory of the policies, relative to this file.'),
+    shadow_policies: text()
+      .optional()
+      .describe(
+        'Directory of a second whole set of policies, relative to this file: decided beside the one in force and never applied.',
+      ),
     catalogue: z
       .strictObject({
         stability: z

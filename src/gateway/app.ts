@@ -29,6 +29,7 @@ import { draining } from './refusals/request.ts'
 import type { Recorder } from './recording/recorder.ts'
 import { abandonedMs } from './responses/client.ts'
 import { answerFailure } from './responses/own-answer.ts'
+import type { ShadowDecisions } from './shadow/shadow-decisions.ts'
 import type { Stages } from './stages/list.ts'
 import { enterStage, hookOf, type StageHook } from './stages/stage.ts'
 
@@ -36,6 +37,8 @@ export interface GatewayParts {
   readonly stages: Stages
   readonly ownPages: Omit<OwnPagesParts, 'identify'>
   readonly recorder: Recorder
+  /** Learns of each exchange that has ended; null where no shadow set is decided. */
+  readonly shadow: Pick<ShadowDecisions, 'note'> | null
   /** The snapshot for a request that arrives now. */
   readonly policy: () => PolicySet
   readonly now: () => number
@@ -91,6 +94,7 @@ export async function createGatewayApp(parts: GatewayParts) {
         clearTimeout(waiting)
         recorder.record(context)
       }
+      parts.shadow?.note(context)
       if (inFlight === 0) onIdle()
     },
   }

@@ -2,6 +2,7 @@
 
 import { addInboundMetrics, type InboundLabels } from './inbound-metrics.ts'
 import { Metrics } from './prometheus.ts'
+import { addShadowMetrics } from './shadow-metrics.ts'
 import { addBudgetMetrics, addCacheMetrics, addPolicyMetrics, addStoreMetrics } from './state-metrics.ts'
 import { LabelSet } from './tallies.ts'
 import { addTraffic, type TrafficLabels } from './traffic.ts'
@@ -28,6 +29,7 @@ export function createInstruments(options: InstrumentsOptions) {
     ...addTraffic(metrics, options, teams),
     ...addInboundMetrics(metrics, options),
     ...addPolicyMetrics(metrics, teams, keys),
+    ...addShadowMetrics(metrics, options.operations, teams),
     ...addCacheMetrics(metrics, options.operations),
     ...addStoreMetrics(metrics),
     ...addUpstreamMetrics(metrics, teams, keys),

@@ -18,7 +18,9 @@ import { loadPolicies, ownConnections } from '../policy/loading/load.ts'
 import { problemKinds } from '../problems.ts'
 import type { Log } from '../records/log.ts'
 import { createSinks, type AuditTarget } from '../records/sinks.ts'
+import { createShadowDecisions } from '../gateway/shadow/shadow-decisions.ts'
 import { createLivePolicies, loadFirstPolicies } from './live-policies.ts'
+import { openShadowPolicies } from './policies/shadow-policies.ts'
 
 export interface GatewayOptions {
   readonly config: Config
@@ -103,6 +105,21 @@ export async function createCore(options: GatewayOptions) {
     log,
     now,
   })
+  const shadow = config.shadowPoliciesDirectory === null ? null : await openShadow(config.shadowPoliciesDirectory)
+  async function openShadow(directory: string) {
+    const set = await openShadowPolicies({ directory, config, catalogue, instruments, log, now })
+    const decisions = createShadowDecisions({
+      shadow: () => set.current,
+      inForce: () => policies.current,
+      meter: instruments,
+      now,
+      monotonic,
+      maxJudgedBytes: config.bodies.maxJudgedBytes,
+      onDefect: (error) =>
+        log.error({ event: 'defect', error }, "deciding under the shadow set failed for a reason of the gateway's own"),
+    })
+    return { set, decisions }
+  }
   const tokens = createTokenVerifier({
     issuers: config.issuers,
     now,
@@ -125,6 +142,8 @@ export async function createCore(options: GatewayOptions) {
     sinks,
     keyring,
     policies,
+    /** The shadow set and what it decides; null without one. */
+    shadow,
     tokens,
   }
 }

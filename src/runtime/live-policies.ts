@@ -6,6 +6,7 @@ import type { Instruments } from '../metrics/instruments.ts'
 import { warnRulesOf } from '../policy/decision/warnings.ts'
 import { vanishedBounds } from '../policy/loading/bounds.ts'
 import type { LoadedPolicies, PolicyText } from '../policy/loading/load.ts'
+import { PolicyInTime } from '../policy/model/policy-in-time.ts'
 import type { PolicySet } from '../policy/model/policy-set.ts'
 import type { Log } from '../records/log.ts'
 import type { Sinks } from '../records/sinks.ts'
@@ -64,8 +65,8 @@ export function createLivePolicies(
 ) {
   const { keyring, sinks, instruments, log, now } = options
   let inForce = first.loaded
-  /** The instants between which `inForce.policy` is what is in force: rights end in between. */
-  let [fromMs, untilMs] = [0, 0]
+  /** Its rights end while it is in force. */
+  let inTime = new PolicyInTime(first.loaded.policy, now)
   let loadedAtMs = now()
   let refusal: RefusedChange | null = null
   let watcher: FileWatcher<ReloadResult> | null = null
@@ -76,7 +77,7 @@ export function createLivePolicies(
     keyring.adopt(policy.keys, secrets)
     inForce = loaded
     loadedAtMs = now()
-    ;[fromMs, untilMs] = spanAround(policy.ends, loadedAtMs)
+    inTime = new PolicyInTime(policy, now)
     instruments.policyLoaded({
       revision: policy.revision,
       atMs: loadedAtMs,
@@ -171,12 +172,7 @@ export function createLivePolicies(
   return {
     /** The snapshot for a request that begins now. */
     get current(): PolicySet {
-      const nowMs = now()
-      if (nowMs >= untilMs || nowMs < fromMs) {
-        inForce = { ...inForce, policy: inForce.policy.at(nowMs) }
-        ;[fromMs, untilMs] = spanAround(inForce.policy.ends, nowMs)
-      }
-      return inForce.policy
+      return inTime.current
     },
     /** Its files as they were read. */
     get files(): readonly PolicyText[] {
@@ -211,8 +207,3 @@ const refusalText = {
   deferred: 'the changed policies were refused; the ones before stay in force',
   held: 'the changed policies lack bounds that are in force; the ones before stay in force until a reload on demand',
 } as const
-
-/** The latest end up to an instant, and the next one after it. */
-function spanAround(ends: readonly number[], nowMs: number): [number, number] {
-  return [ends.findLast((each) => each <= nowMs) ?? -Infinity, ends.find((each) => each > nowMs) ?? Infinity]
-}

@@ -11,6 +11,12 @@ export function refusalNote({ result, diagnostics }: RefusedChange): string {
   return `the changed policies ${why}, and the ones before stay in force: ${diagnostics[0] ?? ''}${others}`
 }
 
+/** That the files of the shadow set were refused, and the first reason. */
+export function shadowNote(diagnostics: readonly string[]): string {
+  const others = diagnostics.length > 1 ? `, and ${diagnostics.length - 1} more` : ''
+  return `the shadow set was refused, and the policies in force are not concerned: ${diagnostics[0] ?? ''}${others}`
+}
+
 /** That keys could not be renewed and are still believed. Null for an issuer whose keys are fresh, or that has none. */
 export function staleKeysNote({ issuer, ageMs, givenUpInMs, lastError }: IssuerStatus): string | null {
   if (givenUpInMs === null || ageMs === null) return null

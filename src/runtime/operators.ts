@@ -1,7 +1,7 @@
 // Builds the operators' side: readiness, status, metrics, purge, reload.
 
 import { createAdminApp, type AdminApp, type Readiness } from '../admin/app.ts'
-import { cacheView, issuerView, keyView, policiesView, storeView } from '../admin/views.ts'
+import { cacheView, issuerView, keyView, policiesView, shadowView, storeView } from '../admin/views.ts'
 import { groupNote, groupView } from '../cache/shared/group-view.ts'
 import { organizationTag, resourceTag } from '../cache/invalidation/tags.ts'
 import type { GatewayApp } from '../gateway/app.ts'
@@ -12,7 +12,8 @@ import type { CertificateInUse } from './certificate.ts'
 import type { Core } from './core.ts'
 import type { ReloadResult } from './live-policies.ts'
 import { fullNotes } from './idempotency.ts'
-import { clockNote, refusalNote, staleKeysNote } from './notes.ts'
+import { clockNote, refusalNote, shadowNote, staleKeysNote } from './notes.ts'
+import type { ShadowReload } from './policies/shadow-policies.ts'
 import type { SharedState } from './shared-state.ts'
 
 /** `lifecycle` is called at each request. */
@@ -26,7 +27,7 @@ export function createOperators(
   blocks: BlocksInForce,
   lifecycle: { readonly draining: boolean },
 ): { readonly admin: AdminApp; readiness(): Readiness; reload(actor: string): Promise<ReloadResult> } {
-  const { config, catalogue, instruments, keyring, policies, sinks, tokens, version } = core
+  const { config, catalogue, instruments, keyring, policies, shadow, sinks, tokens, version } = core
   const { broadcast, cache, keys, showBudgets, store } = shares
   const group = () =>
     store === null || broadcast === null ? null : groupView(store.membership.state, broadcast.counts)
@@ -46,6 +47,7 @@ export function createOperators(
       store === null ? null : groupNote(store.membership.state),
       policies.refusal === null ? null : refusalNote(policies.refusal),
       blocks.note,
+      shadow === null || shadow.set.refusal === null ? null : shadowNote(shadow.set.refusal.diagnostics),
       certificate.warning,
       overload.level === 0 ? null : overloadNote(overload.level),
       ...fullNotes(keys),
@@ -61,6 +63,7 @@ export function createOperators(
     policies: () => ({ revision: policies.current.revision, files: policies.files }),
     blocks: blocks.api,
     budgets: showBudgets,
+    shadow: () => (shadow === null ? null : { ...shadowView(shadow.set), ...shadow.decisions.counts }),
     purge: async (what, actor) => {
       const { dropped, instances, silent, reached } = await cache.invalidate(
         'organization' in what
@@ -72,11 +75,14 @@ export function createOperators(
       return purged
     },
     reload: async (actor) => {
-      const { result, kept } = await renew(actor)
+      const { result, kept, ofShadow } = await renew(actor)
       const isDone = result === 'replaced' || result === 'unchanged'
       return {
         result,
         ...(config.listen.tls === null ? {} : { certificate: kept.length === 0 ? 'read' : 'kept' }),
+        ...(shadow === null || ofShadow === null
+          ? {}
+          : { shadow: { result: ofShadow, diagnostics: shadow.set.refusal?.diagnostics ?? [] } }),
         diagnostics: [...(isDone ? [] : (policies.refusal?.diagnostics ?? [])), ...kept],
       }
     },
@@ -86,6 +92,7 @@ export function createOperators(
       draining: lifecycle.draining,
       in_flight: app.inFlight,
       policies: policiesView(policies),
+      ...(shadow === null ? {} : { shadow_policies: shadowView(shadow.set) }),
       catalogue: {
         operations: catalogue.operations.length,
         served: catalogue.operations.filter((operation) => catalogue.isServed(operation)).length,
@@ -104,10 +111,13 @@ export function createOperators(
   }
 
   /** `kept`: why the certificate before stays in use; empty when it does not, or there is none. */
-  async function renew(actor: string): Promise<{ result: ReloadResult; kept: readonly string[] }> {
+  async function renew(
+    actor: string,
+  ): Promise<{ result: ReloadResult; kept: readonly string[]; ofShadow: ShadowReload | null }> {
     sinks.reopen()
     const kept = await certificate.renew((renewed) => app.useCertificate(renewed))
-    return { result: await policies.reload(actor), kept }
+    const [result, ofShadow] = await Promise.all([policies.reload(actor), shadow?.set.reload(actor) ?? null])
+    return { result, kept, ofShadow }
   }
 
   instruments.beforeScrape(async () => {

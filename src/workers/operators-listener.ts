@@ -3,6 +3,7 @@
 import { createServer, request as send, type IncomingMessage, type ServerResponse } from 'node:http'
 import { mergeKeys } from './merged-keys.ts'
 import { mergeMetrics } from './merged-metrics.ts'
+import { mergeShadow } from './merged-shadow.ts'
 import type { BoundAddress } from './messages.ts'
 import type { Pool, WorkerStatus } from './pool.ts'
 
@@ -59,7 +60,14 @@ async function answer(pool: Pool, request: IncomingMessage, response: ServerResp
   const body = await bodyOf(request)
   if (route === 'GET /livez') return plain(response, 200, 'text/plain; charset=utf-8', 'ok\n')
   // What each worker keeps for itself is asked of all; what they share, one of them is asked about.
-  const forAll = ['GET /readyz', 'GET /metrics', 'GET /api/status', 'GET /api/keys', 'POST /api/reload']
+  const forAll = [
+    'GET /readyz',
+    'GET /metrics',
+    'GET /api/status',
+    'GET /api/keys',
+    'GET /api/shadow',
+    'POST /api/reload',
+  ]
   if (route === 'POST /api/reload') pool.reopen()
   const listening = pool.workers.filter(({ admin }) => admin !== null)
   const asked = !forAll.includes(route)
@@ -82,6 +90,7 @@ async function answer(pool: Pool, request: IncomingMessage, response: ServerResp
     const texts = answers.map(({ worker, text }) => ({ worker: worker.number, text }))
     return plain(response, 200, first?.type ?? metricsType, `${mergeMetrics(texts)}${answering(pool, answers)}`)
   }
+  if (route === 'GET /api/shadow') return reply(response, 200, mergeShadow(answers.map(({ text }) => objectOf(text))))
   if (route === 'GET /api/keys') return reply(response, 200, mergeKeys(answers.map(({ text }) => text)))
   const workers = pool.workers.map((worker): Record<string, unknown> => {
     const { number, pid, restarts } = worker

@@ -82,6 +82,7 @@ describe('the configuration', () => {
         },
       ],
       policiesDirectory: join(folder, '../policies'),
+      shadowPoliciesDirectory: null,
       catalogue: { stability: ['stable', 'beta'], files: [] },
       cache: { maxBytes: 67_108_864, maxEntryBytes: 1_048_576 },
       store: null,
@@ -228,9 +229,27 @@ describe('a mistake in the configuration', () => {
       'a key of another version',
       `${least}reload: { every: 1s }\n`,
       [
-        'gateway.yaml:6:1: unknown key "reload": the keys here are listen, upstream, issuers, policies, catalogue, cache, store, budgets, records, telemetry, bodies, shutdown, log',
+        'gateway.yaml:6:1: unknown key "reload": the keys here are listen, upstream, issuers, policies, shadow_policies, catalogue, cache, store, budgets, records, telemetry, bodies, shutdown, log',
       ],
     ],
+    ...[
+      [
+        '/srv/policies',
+        '/srv/policies is the directory of the policies in force: name a copy of it that holds the next set',
+      ],
+      [
+        '/srv/policies/next/',
+        "/srv/policies/next and the policies in force at /srv/policies lie in each other, and would read each other's files: put them side by side",
+      ],
+      [
+        '/srv',
+        "/srv and the policies in force at /srv/policies lie in each other, and would read each other's files: put them side by side",
+      ],
+    ].map(([shadow = '', message = '']): [string, string, string[]] => [
+      `a shadow set at ${shadow}`,
+      `${least}policies: /srv/policies\nshadow_policies: ${shadow}\n`,
+      [`gateway.yaml:7:18: ${message}`],
+    ]),
     [
       'no address of a store',
       `${least}store: store:6379\n`,

@@ -207,7 +207,7 @@ describe('everything else there', () => {
       404,
       {
         error:
-          'There are /livez, /readyz, /metrics, /api/status, /api/keys, /api/policies, /api/budgets, /api/blocks (GET, POST, DELETE), POST /api/reload and POST /api/purge here.',
+          'There are /livez, /readyz, /metrics, /api/status, /api/keys, /api/policies, /api/budgets, /api/shadow, /api/blocks (GET, POST, DELETE), POST /api/reload and POST /api/purge here.',
       },
     ])
   })

@@ -252,6 +252,7 @@ describeWithValkey('a gateway of two workers', () => {
       ask(adminPort, '/livez'),
       ask(adminPort, '/api/keys'),
       ask(adminPort, '/api/budgets'),
+      ask(adminPort, '/api/shadow'),
       ask(adminPort, '/api/reload', 'POST'),
       ask(adminPort, '/api/purge?organization=org-payments', 'POST'),
     ])

@@ -123,7 +123,7 @@ function changesOf(
   if (keyIdentity(before.key) !== keyIdentity(after.key))
     found.push({ change: 'key', from: chosenKeyText(before.key), to: chosenKeyText(after.key) })
   if (before.filter?.digest !== after.filter?.digest)
-    found.push({ change: 'filter', from: shownText(before), to: shownText(after) })
+    found.push({ change: 'filter', from: shownText(before.filter), to: shownText(after.filter) })
   const { principal } = callers[0]
   const organization = organizations[0] ?? null
   for (const kind of ['guardrail', 'limit'] as const) {

@@ -5,6 +5,7 @@ import type { Principal } from '../../identity/principal.ts'
 import type { KeyChoice } from '../../keys/select.ts'
 import { guardrailBounds, limitBounds } from '../cells/bounds.ts'
 import type { Right, TeamView } from '../cells/right.ts'
+import type { ResponseFilter } from '../model/decision.ts'
 
 export const changeKinds = ['gained', 'lost', 'key', 'guardrail', 'limit', 'filter'] as const
 export type ChangeKind = (typeof changeKinds)[number]
@@ -52,7 +53,7 @@ export function chosenKeyText(choice: KeyChoice | null): string {
   return choice === null ? 'no key' : `key ${choice.key.id} (${choice.key.scope})`
 }
 
-export function shownText({ filter }: Right): string {
+export function shownText(filter: ResponseFilter | null): string {
   if (filter === null) return 'the whole answer'
   const kept = filter.organizations === 'all' ? [] : [`items of ${filter.organizations.join(', ')}`]
   const dropped = filter.drop.length === 0 ? [] : [`without ${filter.drop.join(', ')}`]

@@ -59,8 +59,11 @@ export interface LoadOptions {
   readonly directory: string
   readonly catalogue: Catalogue
   readonly sources: SecretSources
-  /** `required`: a secret that cannot be resolved refuses the load. `reported`: it is a warning (`check` in CI has no secrets). */
-  readonly secrets: 'required' | 'reported'
+  /**
+   * `required`: a secret that cannot be resolved refuses the load. `reported`: it is a warning (`check` in CI has no secrets).
+   * `unopened`: no secret is looked for.
+   */
+  readonly secrets: 'required' | 'reported' | 'unopened'
   /** `ignored`: what fails in the policy tests refuses nothing. Default: `required`. */
   readonly tests?: 'required' | 'ignored'
   /** Connections to the upstream, with which limits are compared; null where several instances share the limits. */
@@ -99,7 +102,7 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
     throw new Refused([...diagnostics, ...errors, ...unknownWords(words, catalogue)])
   }
   const found: Diagnostic[] = [...diagnostics, ...compiled.diagnostics, ...ofInvariants]
-  const resolved = await resolveSecrets(compiled.policy.keys, options.sources)
+  const resolved = await resolveSecrets(options.secrets === 'unopened' ? [] : compiled.policy.keys, options.sources)
   const about = ({ handle, message }: KeyRemark, severity: Diagnostic['severity']): Diagnostic => {
     const document = keys.find(({ id }) => id === handle.id)
     const position = document?.positionOf(['secret']) ?? { line: handle.source.line, column: 1 }

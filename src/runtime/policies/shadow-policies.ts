@@ -1,0 +1,109 @@
+// The shadow set: a second whole set of policies that is loaded, watched and reloaded beside the one in force and never
+// applied. Its secrets are not looked for, and what is wrong with it hurts nothing else.
+
+import type { Catalogue } from '../../catalogue/catalogue.ts'
+import { formatDiagnostic, Refused } from '../../config/diagnostics.ts'
+import type { Config } from '../../config/load.ts'
+import type { Instruments } from '../../metrics/instruments.ts'
+import { watchedPolicyFiles } from '../../policy/loading/folder.ts'
+import { loadPolicies, ownConnections, type LoadedPolicies } from '../../policy/loading/load.ts'
+import { PolicyInTime } from '../../policy/model/policy-in-time.ts'
+import type { PolicySet } from '../../policy/model/policy-set.ts'
+import type { Log } from '../../records/log.ts'
+import { readInOneState, StillChanging, watchFiles, type FileWatcher, type ReadFiles } from '../file-watcher.ts'
+
+export interface ShadowPoliciesOptions {
+  readonly directory: string
+  readonly config: Config
+  readonly catalogue: Catalogue
+  readonly instruments: Instruments
+  readonly log: Log
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+}
+
+export type ShadowReload = 'replaced' | 'unchanged' | 'refused'
+
+/** Reads the shadow set for the first time. Never rejects: a set that cannot be used is told of, and awaited. */
+export async function openShadowPolicies(options: ShadowPoliciesOptions) {
+  const { directory, config, catalogue, instruments, log, now } = options
+  let taken: { readonly loaded: LoadedPolicies; readonly inTime: PolicyInTime; readonly atMs: number } | null = null
+  let refusal: { readonly atMs: number; readonly diagnostics: readonly string[] } | null = null
+  let watcher: FileWatcher<ShadowReload> | null = null
+  const watched = {
+    files: () => watchedPolicyFiles(directory),
+    found: new Set<string>(),
+    read: () =>
+      loadPolicies({
+        directory,
+        catalogue,
+        sources: { env: {}, origin: config.upstream.origin },
+        secrets: 'unopened' as const,
+        connections: ownConnections(config),
+        issuers: config.issuers.map(({ issuer }) => issuer),
+        now,
+      }),
+  }
+
+  function take(outcome: ReadFiles<LoadedPolicies>['outcome'], actor: string): ShadowReload {
+    if ('error' in outcome) return refuse(reasonsOf(outcome.error), actor)
+    const loaded = outcome.value
+    const { policy, digest, diagnostics } = loaded
+    refusal = null
+    instruments.shadowRefused(false)
+    if (taken?.loaded.digest === digest) return 'unchanged'
+    taken = { loaded, inTime: new PolicyInTime(policy, now), atMs: now() }
+    instruments.shadowLoaded({ revision: policy.revision, teams: policy.teams.map(({ id }) => id) })
+    log.info(
+      { event: 'shadow-policies-replaced', revision: policy.revision, actor, warnings: diagnostics.length },
+      'a shadow set is decided beside the policies in force',
+    )
+    return 'replaced'
+  }
+
+  /** The shadow set before goes on being decided. */
+  function refuse(diagnostics: readonly string[], actor: string): ShadowReload {
+    refusal = { atMs: now(), diagnostics }
+    instruments.shadowRefused(true)
+    log.warn(
+      { event: 'shadow-policies-refused', actor, diagnostics },
+      'the shadow set was refused; the policies in force are not concerned',
+    )
+    return 'refused'
+  }
+
+  function reasonsOf(error: unknown): readonly string[] {
+    if (error instanceof Refused) return error.diagnostics.map(formatDiagnostic)
+    if (error instanceof StillChanging)
+      return [`${directory}: the files kept changing while they were read; reload again when they are written`]
+    log.error({ event: 'defect', error }, "loading the shadow set failed for a reason of the gateway's own")
+    return ['the shadow set could not be loaded']
+  }
+
+  const first = await readInOneState(watched)
+  take(first.outcome, 'start')
+
+  return {
+    directory,
+    /** The set as it is now; null while none could be loaded. */
+    get current(): PolicySet | null {
+      return taken?.inTime.current ?? null
+    },
+    get loadedAtMs(): number | null {
+      return taken?.atMs ?? null
+    },
+    /** Why the latest set was refused; null while files and set agree. */
+    get refusal() {
+      return refusal
+    },
+    /** Reads the files again now. */
+    reload: async (actor: string): Promise<ShadowReload> =>
+      watcher === null ? take((await readInOneState(watched)).outcome, actor) : await watcher.reload(actor),
+    watch(): void {
+      watcher = watchFiles({ watched, signature: first.signature, take, isDeferred: () => false })
+    },
+    close: (): void => watcher?.close(),
+  }
+}
+
+export type ShadowPolicies = Awaited<ReturnType<typeof openShadowPolicies>>
