@@ -177,20 +177,25 @@ async function askAll(workers: readonly WorkerStatus[], request: Question): Prom
   return answers.filter((each) => each !== null)
 }
 
-function ask(worker: WorkerStatus, { method, url, headers, body }: Question): Promise<Answer> {
+function ask(worker: WorkerStatus, { method, url, headers, body = '' }: Question): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const { host = '', port = 0 } = worker.admin ?? {}
     const { connection: _connection, 'content-length': _length, 'transfer-encoding': _coding, ...fields } = headers
+    // Node.js frames no body of a DELETE by itself.
+    const length = body === '' ? {} : { 'content-length': Buffer.byteLength(body) }
     const signal = AbortSignal.timeout(method === 'GET' ? answerMs.read : answerMs.change)
-    const asking = send({ host, port, method, path: url, headers: fields, agent: false, signal }, (response) => {
-      let text = ''
-      response.setEncoding('utf8')
-      response.on('data', (chunk: string) => (text += chunk))
-      response.on('error', reject)
-      response.once('end', () =>
-        resolve({ worker, status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', text }),
-      )
-    })
+    const asking = send(
+      { host, port, method, path: url, headers: { ...fields, ...length }, agent: false, signal },
+      (response) => {
+        let text = ''
+        response.setEncoding('utf8')
+        response.on('data', (chunk: string) => (text += chunk))
+        response.on('error', reject)
+        response.once('end', () =>
+          resolve({ worker, status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', text }),
+        )
+      },
+    )
     asking.on('error', reject)
     asking.end(body)
   })

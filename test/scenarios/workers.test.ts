@@ -189,6 +189,32 @@ describeWithValkey('a gateway of two workers', () => {
     expect((await ask(adminPort, '/nowhere')).status).toBe(404)
   })
 
+  test('blocks a caller at all of them, whichever is told', async () => {
+    const blocks = async (method: string, body: object): Promise<{ status: number; text: string }> => {
+      const response = await fetch(`http://127.0.0.1:${adminPort}/api/blocks`, {
+        method,
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      })
+      return { status: response.status, text: await response.text() }
+    }
+    const target = { kind: 'subject', value: 'ann' }
+    const statuses = async (): Promise<ReadonlySet<number>> =>
+      new Set((await Promise.all(Array.from({ length: 20 }, () => call(sessions)))).map(({ status }) => status))
+    const made = await blocks('POST', { ...target, reason: 'INC-4711' })
+    expect([made.status, JSON.parse(made.text)]).toMatchObject([
+      200,
+      { instances: 2, unconfirmed: 0, everywhere: true },
+    ])
+    expect(await statuses()).toEqual(new Set([403]))
+    expect(JSON.parse((await ask(adminPort, '/api/blocks')).text)).toMatchObject([target])
+    expect((await blocks('POST', { ...target, kind: 'sbject', reason: 'x' })).status).toBe(400)
+    expect((await blocks('DELETE', { ...target, value: 'anne' })).status).toBe(404)
+    expect((await blocks('DELETE', target)).status).toBe(200)
+    expect(await statuses()).toEqual(new Set([200]))
+    expect(await audited('blocked')).toHaveLength(1)
+  })
+
   test('replaces policies in all of them, or says what each came to', async () => {
     const team = (usualPolicies['teams/analytics.yaml'] ?? '').replace('sso-analytics', 'sso-analysts')
     await site.writePolicy('teams/analytics.yaml', team)

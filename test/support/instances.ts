@@ -11,7 +11,7 @@ import type { StoreServer } from './valkey.ts'
 
 export interface InstancesOptions {
   readonly count: number
-  readonly store: StoreServer
+  readonly store: Pick<StoreServer, 'address'>
   readonly policies?: Readonly<Record<string, string>>
   /** Lines that are added at the end of every configuration. */
   readonly config?: string
