@@ -14,7 +14,7 @@ const rounds = Number(process.argv[2] ?? 30)
 
 /** A request that was let through: when it was sent. */
 let allowedMs: number[] = []
-let ended = false
+const ending = new AbortController()
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
@@ -47,7 +47,7 @@ async function ask(instance: number, method: 'POST' | 'DELETE'): Promise<{ uncon
 }
 
 async function loop(instance: number): Promise<void> {
-  while (!ended) {
+  while (!ending.signal.aborted) {
     const sentMs = performance.now()
     const response = await gateways.call(instance, path).catch(() => null)
     await response?.arrayBuffer().catch(() => null)
@@ -80,7 +80,7 @@ async function round(number: number): Promise<{ paused: boolean; answeredMs: num
 const loops = Array.from({ length: count * loopsEach }, (_, index) => loop(index % count))
 const results = []
 for (let number = 0; number < rounds; number += 1) results.push(await round(number))
-ended = true
+ending.abort()
 await Promise.all(loops)
 await gateways.close()
 valkey.kill()
