@@ -9,6 +9,8 @@ export async function openCertificate({ config, instruments, log, now }: Core) {
   const { tls } = config.listen
   let current: ServerCertificate | null = null
   let warned: string | null = null
+  /** Why the files as they were read last cannot be used. */
+  let kept: readonly string[] = []
 
   /** Warns once a day, and once when the certificate has ended. */
   function look(): void {
@@ -39,14 +41,21 @@ export async function openCertificate({ config, instruments, log, now }: Core) {
     get current(): ServerCertificate | null {
       return current
     },
-    /** A sentence for operators when it ends soon or has ended. */
-    get warning(): string | null {
-      return warning()
+    /** Sentences for operators: it ends soon or has ended, and a renewed one could not be used. */
+    get notes(): readonly string[] {
+      const text = warning()
+      return [
+        ...(text === null ? [] : [text]),
+        ...(kept.length === 0
+          ? []
+          : [`the renewed certificate could not be used, and the one before stays in use: ${kept.join('; ')}`]),
+      ]
     },
     /** Reads the files again. Returns why the certificate before stays in use; empty when it does not. */
     async renew(use: (certificate: ServerCertificate) => void): Promise<readonly string[]> {
       if (tls === null) return []
       const why = await load()
+      kept = why
       instruments.certificateReload(why.length === 0 ? 'read' : 'kept')
       if (why.length === 0 && current !== null) use(current)
       else

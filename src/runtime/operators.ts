@@ -48,7 +48,7 @@ export function createOperators(
       policies.refusal === null ? null : refusalNote(policies.refusal),
       blocks.note,
       shadow === null || shadow.set.refusal === null ? null : shadowNote(shadow.set.refusal.diagnostics),
-      certificate.warning,
+      ...certificate.notes,
       overload.level === 0 ? null : overloadNote(overload.level),
       ...fullNotes(keys),
       ...tokens.status().flatMap((status) => [staleKeysNote(status), clockNote(status, config.issuers)]),

@@ -1,6 +1,9 @@
 // Warnings about entries that let in whoever has a token of an issuer that is open to everybody.
 
 import { expect, test } from 'vitest'
+import { createSite } from '../support/site.ts'
+import { callCommand } from '../support/command.ts'
+import { usualKeys } from '../support/start-gateway.ts'
 import { compileFiles } from '../support/policies.ts'
 import { readIssuerPages } from '../support/issuer-pages.ts'
 
@@ -58,5 +61,33 @@ test('the teams of the pages about issuers bring none', () => {
   for (const { name, team } of readIssuerPages()) {
     const { lines } = compileFiles({ [`teams/${name}.yaml`]: team, 'keys.yaml': 'keys: []\n' })
     expect(lines.filter((line) => line.includes('by this entry'))).toEqual([])
+  }
+})
+
+test.each([
+  ['https://gitlab.com', true],
+  ['https://gitlab.corp.example', false],
+])('an entry without issuer beside the further issuer %s: a warning of check is %s', async (further, expected) => {
+  const team = `team: payments
+members:
+  - { groups: [sso-payments-eng] }
+  - { issuer: https://sso.test, groups: [leads] }
+organizations: [org-payments]
+`
+  const site = await createSite({
+    issuer: {
+      issuer: 'https://sso.test',
+      jwksUri: `http://127.0.0.1:9/jwks\n  - issuer: ${further}\n    audience: devin-gateway`,
+    },
+    policies: { 'teams/payments.yaml': team },
+  })
+  try {
+    const { err } = await callCommand(['check', '--config', site.configFile], usualKeys)
+    const text =
+      'payments.yaml:3:5: warning: this entry names no issuer, so it matches tokens of all 2 issuers, among them https://gitlab.com, which anybody can use: add issuer'
+    expect(err.includes(text)).toBe(expected)
+    expect(err).not.toContain('payments.yaml:4:')
+  } finally {
+    await site.remove()
   }
 })

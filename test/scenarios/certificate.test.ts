@@ -104,6 +104,12 @@ describe('a running gateway', () => {
     expect(await shown()).toBe(before)
     expect(running.logLines.join('')).toContain('"event":"certificate"')
     expect(await metrics()).toContain('gateway_certificate_reloads_total{result="kept"} 1')
+    const notes = (): string => (running.gateway.readiness().notes ?? []).join('\n')
+    expect(notes()).toContain('the renewed certificate could not be used, and the one before stays in use: ')
+    expect(notes()).toMatch(why)
+    await put(good)
+    expect((await reload()).certificate).toBe('read')
+    expect(notes()).not.toContain('renewed')
   })
 
   test('takes a good one, and tells when it ends', async () => {

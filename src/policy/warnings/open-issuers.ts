@@ -60,6 +60,18 @@ export function openEntries(documents: readonly TeamDocument[]): Diagnostic[] {
   )
 }
 
+/** Warns of entries that name no issuer while one of several is open to everybody: anybody could get a matching token there. */
+export function entriesOfAllIssuers(documents: readonly TeamDocument[], issuers: readonly string[]): Diagnostic[] {
+  const open = issuers.filter((issuer) => openIssuers.some((each) => each.issuer === issuer))
+  if (issuers.length < 2 || open.length === 0) return []
+  const message = `this entry names no issuer, so it matches tokens of all ${issuers.length} issuers, among them ${open.join(', ')}, which anybody can use: add issuer`
+  return documents.flatMap((document) =>
+    document.members.flatMap((entry, index) =>
+      entry.issuer === undefined ? [warningAt(document, ['members', index], message)] : [],
+    ),
+  )
+}
+
 function isOwned({ groups, app, subject, email, claims = {} }: MemberEntry, owners: readonly string[]): boolean {
   return (
     [groups, app, subject, email].some((values) => values !== undefined) ||
