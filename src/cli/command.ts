@@ -21,6 +21,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   simulate: async () => (await import('./commands/policies/simulate.ts')).simulateCommand,
   suggest: async () => (await import('./commands/policies/suggest.ts')).suggestCommand,
   shadow: async () => (await import('./commands/policies/shadow.ts')).shadowCommand,
+  matrix: async () => (await import('./commands/policies/matrix.ts')).matrixCommand,
   keys: async () => (await import('./commands/keys.ts')).keysCommand,
   budget: async () => (await import('./commands/budget.ts')).budgetCommand,
   catalogue: async () => (await import('./commands/catalogue.ts')).catalogueCommand,

@@ -10,7 +10,7 @@ import { Refused, type Diagnostic } from '../config/diagnostics.ts'
 import { didYouMean } from '../config/nearest.ts'
 import type { Config } from '../config/load.ts'
 import type { PoliciesView } from '../admin/views.ts'
-import { loadPolicies, type LoadedPolicies } from '../policy/loading/load.ts'
+import { loadPolicies, type LoadedPolicies, type LoadOptions } from '../policy/loading/load.ts'
 import { adminAddress } from './operators.ts'
 
 const run = promisify(execFile)
@@ -20,6 +20,8 @@ export interface PolicySourceOptions {
   readonly configFile: string
   readonly catalogue: Catalogue
   readonly env: Readonly<Record<string, string | undefined>>
+  /** Default: `reported`, since a change is looked at before its tests are right. A broken invariant refuses it all the same. */
+  readonly tests?: NonNullable<LoadOptions['tests']>
 }
 
 /** A set that was loaded. `nameOf` names one of its files as it lies in the set's folder. */
@@ -53,6 +55,7 @@ export async function loadPolicySource(text: string, options: PolicySourceOption
       catalogue,
       sources,
       secrets: 'reported',
+      tests: options.tests ?? 'reported',
       connections: null,
       now: Date.now,
     })
@@ -63,6 +66,11 @@ export async function loadPolicySource(text: string, options: PolicySourceOption
   } finally {
     await source.close()
   }
+}
+
+/** Whether a set is named that lies in no folder. */
+export function isElsewhere(text: string): boolean {
+  return text === 'running' || text.startsWith('git:')
 }
 
 async function open(text: string, options: PolicySourceOptions): Promise<OpenSource> {

@@ -18,6 +18,7 @@ import {
 } from '../policy/loading/load.ts'
 import { loadSandboxConfig, noSurroundings } from '../sandbox/configuration.ts'
 import { runningSandboxes, sandboxOf } from '../sandbox/state-folder.ts'
+import { isElsewhere, loadPolicySource } from './policy-source.ts'
 import type { Invocation } from './invocation.ts'
 
 /** Root of the package: the sample configuration and policies lie there. */
@@ -33,7 +34,7 @@ export const configOption = {
   config: { type: 'string', help: 'configuration file (default: GATEWAY_CONFIG or config/gateway.yaml)' },
 } as const
 export const policiesOption = {
-  policies: { type: 'string', help: "policy directory instead of the configuration's" },
+  policies: { type: 'string', help: "policy directory instead of the configuration's; also git:REF, or running" },
 } as const
 
 /** The configuration file a command works on. */
@@ -119,6 +120,18 @@ export async function loadSetup(invocation: Invocation, { read = configOf, tests
   await requireNamed(loadedConfig, named === null)
   const directory = resolve(named ?? config.policiesDirectory)
   const { origin } = config.upstream
+  if (named !== null && isElsewhere(named)) {
+    const { catalogue } = await loadCatalogue(config.catalogue)
+    const options = {
+      config,
+      configFile: configFile(invocation),
+      catalogue,
+      env: invocation.env,
+      tests: tests ?? 'required',
+    }
+    const { loaded } = await loadPolicySource(named, options)
+    return { config, missing, loaded: { ...loaded, diagnostics: [...warnings, ...loaded.diagnostics] } }
+  }
   const loaded = await loadWithCatalogue(config.catalogue, directory, {
     sources: { env: invocation.env, origin },
     connections: ownConnections(config),

@@ -98,7 +98,7 @@ describe('what is asked wrongly', () => {
   test.each([
     ['chek', 'devin-gateway: unknown command "chek"; did you mean "check"?'],
     ['sandox', 'devin-gateway: unknown command "sandox"; did you mean "sandbox"?'],
-    ['simulate', 'devin-gateway: unknown command "simulate"'],
+    ['frobnicate', 'devin-gateway: unknown command "frobnicate"'],
     ['toString', 'devin-gateway: unknown command "toString"'],
     [
       '--jsn',

@@ -127,6 +127,17 @@ describe('a commit', () => {
   })
 })
 
+test('a printed command takes the commit as it stands', async () => {
+  const { out } = await diff('git:v1', policies)
+  const [command = ''] = out
+    .split('\n')
+    .flatMap((line) => /^ {4}see: devin-gateway (explain .*)$/.exec(line)?.[1] ?? [])
+  const words = command.split(' ').map((word) => word.replaceAll("'", ''))
+  const args = words.map((word, index) => (words[index - 1] === '--policies' ? 'git:v1' : word))
+  const explained = await callCommand([...args, '--config', config], { PATH: process.env['PATH'] ?? '' })
+  expect(explained).toMatchObject({ err: '', out: expect.stringContaining('policy revision') })
+})
+
 test('what does not compile is told for both sets, each with its name', async () => {
   const broken = ['one', 'other'].map((name) => {
     const at = join(folder, name)
@@ -137,6 +148,7 @@ test('what does not compile is told for both sets, each with its name', async ()
   const [one = '', other = ''] = broken
   const { code, err } = await diff(one, other)
   expect(code).toBe(1)
+  expect(err).not.toContain('warning')
   expect(err).toContain(`${one}/teams/payments.yaml:5:25: [A: ${one}] unknown permission "ViewOrgSessionone"`)
   expect(err).toContain(`${other}/teams/payments.yaml:5:25: [B: ${other}] unknown permission "ViewOrgSessionother"`)
   expect((await diff('git:v1', join(folder, 'nowhere'))).code).toBe(1)

@@ -1,9 +1,12 @@
 // `check` and `test`: everything that `start` would check, without starting; the policy tests alone.
 
+import { relative } from 'node:path'
 import { formatDiagnostic, Refused } from '../../config/diagnostics.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { configOption, loadSetup, policiesOption } from '../setup.ts'
 import { forPeople, painter } from '../style.ts'
+import { UsageError } from '../usage.ts'
+import { testCoverage, type CoverageItem } from '../../policy/tools/test-coverage.ts'
 
 export const checkCommand: Command = {
   usage: 'check [--config F] [--policies DIR] [--strict]',
@@ -42,32 +45,92 @@ export const checkCommand: Command = {
 }
 
 export const testCommand: Command = {
-  usage: 'test [--config F] [--policies DIR]',
-  summary: 'run the policy tests (*.test.yaml)',
+  usage: 'test [--coverage [--min PERCENT]] [--config F] [--policies DIR]',
+  summary: 'run the policy tests (*.test.yaml); with --coverage, say what they leave out',
   positionals: 0,
-  options: { ...configOption, ...policiesOption },
+  options: {
+    ...configOption,
+    ...policiesOption,
+    coverage: {
+      type: 'boolean',
+      help: 'grants, conditions, bounds of guardrails and invariants that no test exercises',
+    },
+    min: { type: 'string', help: 'with --coverage: end with 1 below so many percent' },
+  },
   async run(invocation) {
+    const least = leastOf(invocation)
     try {
       const { loaded } = await loadSetup(invocation)
-      return report(invocation, loaded.testsPassed, [])
+      const { policy, tests, invariants } = loaded
+      const coverage = invocation.flag('coverage') ? coverageOf(testCoverage(policy, tests, invariants)) : null
+      return report(invocation, loaded.testsPassed, [], coverage, least)
     } catch (error) {
       const failures =
         error instanceof Refused ? error.diagnostics.filter(({ message }) => message.startsWith('test failed: ')) : []
       if (!(error instanceof Refused) || failures.length === 0) throw error
-      return report(invocation, null, failures.map(formatDiagnostic))
+      return report(invocation, null, failures.map(formatDiagnostic), null, least)
     }
   },
 }
 
-function report(invocation: Invocation, passed: number | null, failures: readonly string[]): number {
-  const ok = failures.length === 0
-  if (invocation.json) invocation.print(JSON.stringify({ ok, passed, failures }))
+function leastOf(invocation: Invocation): number | null {
+  const written = invocation.option('min')
+  if (written === null) return null
+  const least = Number(written)
+  if (!/^\d+(\.\d+)?$/.test(written) || least > 100)
+    throw new UsageError(`--min takes a percentage from 0 to 100, not "${written}"`)
+  if (!invocation.flag('coverage')) throw new UsageError('--min goes with --coverage: test --coverage --min 90')
+  return least
+}
+
+interface Coverage {
+  /** Rounded down, so that 100 means all. */
+  readonly percent: number
+  readonly covered: number
+  readonly total: number
+  readonly missing: readonly {
+    readonly kind: string
+    readonly file: string
+    readonly line: number
+    readonly text: string
+  }[]
+}
+
+function coverageOf(items: readonly CoverageItem[]): Coverage {
+  const covered = items.filter((item) => item.covered).length
+  const percent = items.length === 0 ? 100 : Math.floor((covered * 1000) / items.length) / 10
+  const missing = items
+    .filter((item) => !item.covered)
+    .map(({ kind, file, line, text }) => ({ kind, file, line, text }))
+  return { percent, covered, total: items.length, missing }
+}
+
+function report(
+  invocation: Invocation,
+  passed: number | null,
+  failures: readonly string[],
+  coverage: Coverage | null,
+  least: number | null,
+): number {
+  const isEnough = least === null || coverage === null || coverage.percent >= least
+  const ok = failures.length === 0 && isEnough
+  if (invocation.json)
+    invocation.print(JSON.stringify({ ok, passed, failures, ...(coverage === null ? {} : { coverage }) }))
   else {
     const paint = painter(invocation.out, invocation.env)
     for (const failure of failures) invocation.print(`${paint('red', 'failed')} ${failure}`)
+    for (const { file, line, text } of coverage?.missing ?? [])
+      invocation.print(`${paint('yellow', 'not tested')} ${relative('', file)}:${line}: ${text}`)
     invocation.print(
-      ok ? paint('green', `${passed ?? 0} policy tests passed`) : `${failures.length} policy tests failed`,
+      failures.length === 0
+        ? paint('green', `${passed ?? 0} policy tests passed`)
+        : `${failures.length} policy tests failed`,
     )
+    if (coverage !== null) {
+      const verdict = isEnough ? '' : `; at least ${least ?? 0} % is wanted`
+      const text = `coverage ${coverage.percent} %: ${coverage.covered} of ${coverage.total} grants, conditions, bounds, invariants and refusals${verdict}`
+      invocation.print(isEnough ? text : paint('red', text))
+    }
   }
   return ok ? 0 : 1
 }

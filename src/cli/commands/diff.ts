@@ -63,10 +63,12 @@ async function loadBoth(
   throw new Refused(
     reasons.flatMap((reason, index) =>
       reason instanceof Refused
-        ? reason.diagnostics.map((each) => ({
-            ...each,
-            message: `[${index === 0 ? 'A' : 'B'}: ${names[index] ?? ''}] ${each.message}`,
-          }))
+        ? reason.diagnostics
+            .filter(({ severity }) => severity === 'error')
+            .map((each) => ({
+              ...each,
+              message: `[${index === 0 ? 'A' : 'B'}: ${names[index] ?? ''}] ${each.message}`,
+            }))
         : [],
     ),
   )

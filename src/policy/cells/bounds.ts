@@ -87,9 +87,8 @@ export function limitBounds(
 }
 
 /** Its name and amount. */
-export function limitText({ name, scope, quota, most, shadow }: Limit): string {
-  const whose = scope === 'gateway' ? 'gateway ' : ''
-  return `${whose}${name} ${quota === null ? most : quotaText(quota)}${shadow ? ', in shadow mode' : ''}`
+export function limitText({ name, quota, most, shadow }: Limit): string {
+  return `${name} ${quota === null ? most : quotaText(quota)}${shadow ? ', in shadow mode' : ''}`
 }
 
 function quotaText({ amount, perMs, calendar, burst, timeZone }: Quota): string {

@@ -32,7 +32,7 @@ import { fileProblem, listPolicyFolder, readPolicyText, strayFile } from './fold
 import type { PolicySet } from '../model/policy-set.ts'
 import { unknownWords, type PolicyWord } from '../documents/policy-words.ts'
 import { brokenInvariants } from '../invariants/check.ts'
-import { compileInvariants } from '../invariants/invariant.ts'
+import { compileInvariants, type Invariant } from '../invariants/invariant.ts'
 import { runSuites } from '../tools/suite.ts'
 
 export interface LoadedPolicies {
@@ -46,6 +46,8 @@ export interface LoadedPolicies {
   /** Warnings only: with an error the load is refused. */
   readonly diagnostics: readonly Diagnostic[]
   readonly testsPassed: number
+  readonly tests: readonly TestDocument[]
+  readonly invariants: readonly Invariant[]
   /** What the files forbid, to be compared with the next set. */
   readonly bounds: Bounds
 }
@@ -65,8 +67,11 @@ export interface LoadOptions {
    * `unopened`: no secret is looked for.
    */
   readonly secrets: 'required' | 'reported' | 'unopened'
-  /** `ignored`: what fails in the policy tests refuses nothing. Default: `required`. */
-  readonly tests?: 'required' | 'ignored'
+  /**
+   * `ignored`: neither a failing policy test nor a broken invariant refuses the load. `reported`: a failing test is a warning.
+   * Default: `required`.
+   */
+  readonly tests?: 'required' | 'reported' | 'ignored'
   /** Connections to the upstream, with which limits are compared; null where several instances share the limits. */
   readonly connections: number | null
   /** The issuers of the configuration, with which conditions are compared. */
@@ -128,7 +133,9 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
   if (hasErrors(found)) throw new Refused(found)
   const policy = compiled.policy.at(nowMs)
   const suite = runSuites(policy, tests)
-  const failures = [...suite.failures, ...brokenInvariants(policy, invariants)]
+  const isReported = options.tests === 'reported'
+  if (isReported) found.push(...suite.failures.map((each) => ({ ...each, severity: 'warning' as const })))
+  const failures = [...(isReported ? [] : suite.failures), ...brokenInvariants(policy, invariants)]
   if (failures.length > 0 && options.tests !== 'ignored') throw new Refused([...found, ...failures])
   return {
     policy,
@@ -137,6 +144,8 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
     secrets: resolved.secrets,
     diagnostics: found,
     testsPassed: suite.passed,
+    tests,
+    invariants,
     bounds: boundsOf(documents),
   }
 }

@@ -3,8 +3,8 @@
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { TestCaseDocument, TestDocument, TestPrincipalDocument } from '../documents/document.ts'
-import { explain } from './explain.ts'
-import type { DevinUser } from '../guardrails/attributes.ts'
+import { explain, explainFully, type ExplainedRequest } from './explain.ts'
+import type { Evaluation } from '../decision/evaluate.ts'
 import { checkedBodyOf } from '../decision/checked-body.ts'
 import type { PolicySet } from '../model/policy-set.ts'
 
@@ -21,10 +21,8 @@ export function runSuites(policy: PolicySet, documents: readonly TestDocument[])
   for (const document of documents) {
     for (const [block, { as, at, cases }] of document.blocks.entries()) {
       const then = at === undefined ? policy : policy.at(at)
-      const principal = principalFrom(as)
-      const devinUser = as.devin_user_id === undefined ? undefined : { id: as.devin_user_id }
       for (const [index, expected] of cases.entries()) {
-        const differences = runCase(then, principal, devinUser, expected)
+        const differences = differencesOf(then, as, expected)
         if (differences.length === 0) passed += 1
         else {
           const place = document.positionOf([block, 'cases', index])
@@ -39,6 +37,16 @@ export function runSuites(policy: PolicySet, documents: readonly TestDocument[])
     }
   }
   return { passed, failures }
+}
+
+/** How every case of the documents is decided; cases whose path names no operation are left out. */
+export function evaluationsOf(policy: PolicySet, documents: readonly TestDocument[]): readonly Evaluation[] {
+  return documents
+    .flatMap(({ blocks }) => blocks)
+    .flatMap(({ as, at, cases }) => {
+      const then = at === undefined ? policy : policy.at(at)
+      return cases.flatMap((each) => explainFully(then, principalFrom(as), requestOf(as, each)).evaluation ?? [])
+    })
 }
 
 /** A principal with just the attributes a test or a command names. */
@@ -58,21 +66,21 @@ export function principalFrom(as: TestPrincipalDocument): Principal {
   }
 }
 
-function runCase(
-  policy: PolicySet,
-  principal: Principal,
-  devinUser: DevinUser | undefined,
-  expected: TestCaseDocument,
-): string[] {
-  const space = expected.do.indexOf(' ')
-  const method = expected.do.slice(0, space)
-  const target = expected.do.slice(space + 1).trim()
-  const found = explain(policy, principal, {
-    method,
-    target,
-    body: expected.body === undefined ? null : checkedBodyOf(expected.body),
-    devinUser,
-  })
+function requestOf(
+  { devin_user_id: id }: TestPrincipalDocument,
+  { do: asked, body }: TestCaseDocument,
+): ExplainedRequest {
+  const space = asked.indexOf(' ')
+  return {
+    method: asked.slice(0, space),
+    target: asked.slice(space + 1).trim(),
+    body: body === undefined ? null : checkedBodyOf(body),
+    devinUser: id === undefined ? undefined : { id },
+  }
+}
+
+function differencesOf(policy: PolicySet, as: TestPrincipalDocument, expected: TestCaseDocument): readonly string[] {
+  const found = explain(policy, principalFrom(as), requestOf(as, expected))
   if (found.effect !== expected.expect)
     return [
       `expected ${expected.expect}, got ${found.effect} (${found.reason}${found.detail === null ? '' : `: ${found.detail}`})`,

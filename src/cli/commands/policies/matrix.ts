@@ -1,0 +1,99 @@
+// `matrix`: who may do what under a policy set, as a page, as a table and as data.
+
+import { createWriteStream } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { LastUses, matrixOf, type Matrix } from '../../../policy/matrix/matrix.ts'
+import { matrixPage } from '../../../policy/matrix/page.ts'
+import { csvLines, tableRows } from '../../../policy/matrix/table.ts'
+import type { Command, Invocation } from '../../invocation.ts'
+import { readDecisions } from '../../logs/decisions.ts'
+import { showProgress } from '../../logs/progress.ts'
+import { configOption, loadSetup, policiesOption, readRunningConfig } from '../../setup.ts'
+import { UsageError } from '../../usage.ts'
+
+export const matrixCommand: Command = {
+  usage: 'matrix [--html FILE] [--csv FILE|-] [--log FILE]… [--all] [--policies DIR] [--config F]',
+  summary: 'show who may do what: team, callers, operation, organization, with grant, key, conditions and last use',
+  positionals: 10_000,
+  options: {
+    ...configOption,
+    ...policiesOption,
+    html: { type: 'string', help: 'write one HTML file that needs nothing from outside' },
+    csv: { type: 'string', help: 'write CSV (RFC 4180); - for standard output' },
+    log: {
+      type: 'string',
+      multiple: true,
+      help: 'decision log that says what was used; repeatable, - for standard input',
+    },
+    all: { type: 'boolean', help: 'list what no grant covers, too' },
+  },
+  async run(invocation) {
+    const [html, csv] = [invocation.option('html'), invocation.option('csv')]
+    // A shell expands `--log decisions*` to several words.
+    const logs = [...invocation.list('log'), ...invocation.positionals]
+    if (invocation.positionals.length > 0 && invocation.list('log').length === 0)
+      throw new UsageError(`"${invocation.positionals[0] ?? ''}" is one argument too many: logs are given by --log`)
+    const { loaded } = await loadSetup(invocation, { read: readRunningConfig, tests: 'ignored' })
+    const { policy } = loaded
+    const matrix = matrixOf(policy, invocation.flag('all') ? 'all' : 'covered')
+    const uses = logs.length === 0 ? null : await usesIn(logs, matrix, invocation)
+    if (html !== null) {
+      const about = { revision: policy.revision, madeAt: new Date().toISOString(), hasLog: uses !== null }
+      await writeFile(html, matrixPage(matrix, uses, about))
+    }
+    if (csv !== null) {
+      const lines = csvLines(tableRows(matrix, uses))
+      if (csv === '-') invocation.out.write([...lines].join(''))
+      else await pipeline(Readable.from(lines), createWriteStream(csv))
+    }
+    if (invocation.json) {
+      const { decided: cells, undecided } = matrix
+      invocation.print(JSON.stringify({ cells, undecided, rows: [...tableRows(matrix, uses)] }))
+    } else if (csv !== '-') printText(invocation, matrix, uses, [html, csv])
+    return matrix.undecided > 0 ? 1 : 0
+  },
+}
+
+async function usesIn(logs: readonly string[], matrix: Matrix, invocation: Invocation): Promise<LastUses> {
+  const uses = new LastUses(matrix)
+  const progress = showProgress(invocation.err)
+  await readDecisions(
+    logs,
+    process.stdin,
+    {
+      repeated: () => false,
+      decision: ({ time, effect, team, grant, operation, organizations }) => {
+        if (effect !== 'allow' || team == null || operation == null) return
+        uses.add({ time, team, grant: grant ?? null, operation, organizations: organizations ?? [] })
+      },
+    },
+    progress.tell,
+  ).finally(progress.end)
+  return uses
+}
+
+function printText(
+  invocation: Invocation,
+  { rows, decided, undecided }: Matrix,
+  uses: LastUses | null,
+  files: readonly (string | null)[],
+): void {
+  const written = files.filter((file) => file !== null)
+  if (written.length === 0) {
+    for (const row of rows) {
+      const { team, callers, operation, organizations, effect, reason, grant, key, conditions } = row
+      const places = organizations.filter((id) => id !== null)
+      const where = places.length === 0 ? '' : ` in ${places.join(', ')}`
+      const by = grant === null ? 'as a member' : `grant ${grant}`
+      const how = effect === 'allow' ? `${by}, key ${key ?? 'none'}` : `denied (${reason}), ${by}`
+      const times = organizations.flatMap((id) => uses?.of(row, id) ?? []).sort()
+      const last = uses === null ? '' : `, last used ${times.at(-1) ?? 'never'}`
+      const when = conditions === null ? '' : ` (${conditions})`
+      invocation.print(`${team}: ${callers}: ${operation}${where}: ${how}${when}${last}`)
+    }
+  }
+  for (const file of written) invocation.print(`written to ${file}`)
+  invocation.print(`${rows.length} rows, ${decided} cells decided, ${undecided} could not be`)
+}
