@@ -128,7 +128,7 @@ test('the banner speaks of these policies: a team, its organization, another one
   expect(sandbox.out).toMatch(/callers {7}http:\/\/127\.0\.0\.1:\d+\n/)
   expect(sandbox.out).toContain('TOKEN=$(npx devin-gateway token --config config/gateway.yaml --team bots)')
   expect(sandbox.out).toContain(
-    `allowed: the least powerful key that suffices is swapped in\n\n  curl -i "${base}${sessionsOf('org-ledger')}?first=1"`,
+    `allowed: the gateway swaps in the least powerful key that suffices\n\n  curl -i "${base}${sessionsOf('org-ledger')}?first=1"`,
   )
   expect(sandbox.out).toContain(`curl -i "${base}${sessionsOf('org-risk')}"`)
   expect(sandbox.out).toContain(`explain --config config/gateway.yaml --team bots GET ${sessionsOf('org-risk')}`)

@@ -469,6 +469,7 @@ describe('the fields of a record', () => {
         'owner',
         'warn',
         'decision_id',
+        'request',
         'request_id',
         'ended',
         'effect',

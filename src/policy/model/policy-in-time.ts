@@ -19,7 +19,11 @@ export class PolicyInTime {
 
   /** What is in force now. */
   get current(): PolicySet {
-    const nowMs = this.#now()
+    return this.at(this.#now())
+  }
+
+  /** What is in force at an instant. */
+  at(nowMs: number): PolicySet {
     if (nowMs >= this.#untilMs || nowMs < this.#fromMs) {
       this.#policy = this.#policy.at(nowMs)
       this.#setSpan(nowMs)

@@ -3,6 +3,7 @@
 
 import { plainJson, type StrictJson } from '../../json/value.ts'
 import type { Evaluation } from '../decision/evaluate.ts'
+import { PolicyInTime } from '../model/policy-in-time.ts'
 import type { PolicySet } from '../model/policy-set.ts'
 import type { RecordedDecision } from './recorded-decision.ts'
 import { redecide, replayOf, type Replay } from './replay.ts'
@@ -31,11 +32,13 @@ export interface Outcome {
 }
 
 /** Decides a record again and compares. */
-export function outcomeOf(policy: PolicySet, record: RecordedDecision): Outcome {
+export function outcomeOf(whole: PolicySet, record: RecordedDecision): Outcome {
+  const policy = policyThen(whole, record)
   const replay = replayOf(policy, record)
   const none = { team: record.team ?? null, operation: record.operation ?? null, replay: null, evaluation: null }
+  // What no policy decided is as it was under every set; blocks are of operators.
+  if (record.reason === 'blocked') return { kind: 'same', from: null, to: null, ...none }
   if (typeof replay === 'string') {
-    // What no policy decided is as it was under every set.
     if (typeof record.subject !== 'string' || typeof record.operation !== 'string')
       return { kind: 'same', from: null, to: null, ...none }
     return { kind: 'not-replayable', from: recordedText(record), to: replay, ...none }
@@ -50,6 +53,17 @@ export function outcomeOf(policy: PolicySet, record: RecordedDecision): Outcome 
   if (missing.length > 0)
     return { kind: 'not-replayable', from: recordedText(record), to: [...new Set(missing)].join(' and '), ...about }
   return { ...difference(record, evaluation), ...about }
+}
+
+const inTime = new WeakMap<PolicySet, PolicyInTime>()
+
+/** The set as it is at the time of the record: a right that has ended since still counts. */
+function policyThen(policy: PolicySet, { time }: RecordedDecision): PolicySet {
+  const ms = Date.parse(time)
+  if (policy.ends.length === 0 || Number.isNaN(ms)) return policy
+  const known = inTime.get(policy) ?? new PolicyInTime(policy, () => ms)
+  inTime.set(policy, known)
+  return known.at(ms)
 }
 
 type Difference = Pick<Outcome, 'kind' | 'from' | 'to'>
