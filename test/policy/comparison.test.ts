@@ -150,6 +150,55 @@ describe('a right', () => {
   })
 })
 
+test('a right is kept by another team only where it is kept whoever acts for the caller', () => {
+  const twin = (members: string): string =>
+    `team: twin\nmembers: [${members}]\norganizations: [org-a]\ngrants: [{ id: own, allow: [ViewOrgSessions] }]\n`
+  const lostWith = (members: string): readonly (string | undefined)[] => {
+    const from = { ...base, 'teams/twin.yaml': twin(members) }
+    const to = { ...from, 'teams/payments.yaml': team.replace('ViewOrgSessions', 'org.playbooks.list') }
+    const { changes } = dataOf(compare(from, to))
+    return [...new Set(changes.flatMap((each) => (each.change === 'lost' ? [each.also_by] : [])))]
+  }
+  expect(lostWith('{ groups: [eng] }')).toContain('twin')
+  expect(lostWith('{ groups: [eng], delegated: false }')).toEqual([undefined])
+})
+
+test('requests that name several organizations are lost where no one grant reaches them all', () => {
+  const metrics = (grants: string): PolicyFiles => ({
+    'teams/payments.yaml': `team: payments\nmembers: [{ groups: [eng] }]\norganizations: [org-a, org-b]\ngrants: [${grants}]\n`,
+    'keys.yaml':
+      'keys: [{ id: e, scope: enterprise, permissions: [ViewAccountMetrics], serves_organizations: none, secret: { env: E } }]',
+  })
+  const one = metrics('{ id: m, allow: [ent.metrics.usage.get] }')
+  const two = metrics(
+    '{ id: a, allow: [ent.metrics.usage.get], organizations: [org-a] }, { id: b, allow: [ent.metrics.usage.get], organizations: [org-b] }',
+  )
+  const comparison = compare(one, two)
+  expect(comparisonData(comparison).changes).toEqual([
+    expect.objectContaining({ change: 'lost', organizations: ['org-a', 'org-b'], together: true }),
+  ])
+  expect(comparisonText(comparison, ['a', 'b'])[0]).toContain(
+    'in org-a, org-b, where one request names several of them',
+  )
+})
+
+test('examples hold the values that guardrails and budgets want, and rights that no value passes are none', () => {
+  const create = (guardrail: string): PolicyFiles => ({
+    ...base,
+    'teams/payments.yaml': `${team.replace('[ViewOrgSessions]', '[ViewOrgSessions, org.sessions.create]')}limits: { acus: 9/month }\n`,
+    'guardrails.yaml': `guardrails: [{ id: g, on: [org.sessions.create], body: ${guardrail} }]\n`,
+  })
+  const gained = (guardrail: string): readonly PlacedChange[] =>
+    dataOf(compare({ ...create(guardrail), 'teams/payments.yaml': team }, create(guardrail))).changes.filter(
+      ({ change, operation }) => change === 'gained' && operation === 'org.sessions.create',
+    )
+  const [change] = gained('{ title: { require: true, matches: "job-*" }, max_acu_limit: { at_most: 4 } }')
+  expect(change?.example.body).toEqual({ title: 'job-any', max_acu_limit: 4 })
+  // Required by one rule and forbidden by another.
+  const never = '{ title: { require: true } } }, { id: h, on: [org.sessions.create], body: { title: { forbid: true } }'
+  expect(gained(never)).toEqual([])
+})
+
 test('callers for whom somebody acts are told apart, whoever acts', () => {
   const { changes } = changed((text) => text.replace('{ groups: [leads] }', '{ groups: [leads], delegated: false }'))
   const lost = new Set(changes.map(({ change, callers }) => `${change} ${callers}`))

@@ -142,17 +142,21 @@ function changesOf(
  */
 function byOtherTeam(
   policy: PolicySet | undefined,
-  { callers, allCallers }: Cells,
+  { team, callers, allCallers }: Cells,
   { operation, target, body }: SampleRequest,
 ): ReadonlyMap<string | null, readonly [CallerClass, ...CallerClass[]]> {
   const groups = new Map<string | null, [CallerClass, ...CallerClass[]]>()
+  // Somebody may act for a caller of a class that does not say so, and other teams may ask for nobody who does.
+  const isTold = allCallers.conditions.some(({ actor, delegated }) => actor !== null || delegated !== null)
+  const isActingToo = (principal: Principal): boolean => isTold || byOther({ ...principal, actor: otherActor }) !== null
+  const byOther = (principal: Principal): string | null => {
+    if (policy === undefined || policy.teamsOf(principal).every(({ id }) => id === team)) return null
+    const { key, decision } = evaluate(policy, principal, operation, target, body, noUser)
+    return key === null ? null : (decision.team?.id ?? null)
+  }
   for (const caller of callers) {
-    const teams = actingOrNot(caller.principal, allCallers).map((principal) => {
-      if (policy === undefined) return null
-      const { key, decision } = evaluate(policy, principal, operation, target, body, noUser)
-      return key === null ? null : (decision.team?.id ?? null)
-    })
-    const other = teams.includes(null) ? null : (teams[0] ?? null)
+    const found = byOther(caller.principal)
+    const other = found === null || isActingToo(caller.principal) ? found : null
     const group = groups.get(other)
     if (group === undefined) groups.set(other, [caller])
     else group.push(caller)
@@ -161,12 +165,6 @@ function byOtherTeam(
 }
 
 const noUser = { unknown: 'nobody was asked' }
-
-/** Somebody may act for a caller of a class that does not say so, and other teams may ask for nobody who does. */
-function actingOrNot(principal: Principal, { conditions }: CallerClasses): readonly Principal[] {
-  const isTold = conditions.some(({ actor, delegated }) => actor !== null || delegated !== null)
-  return isTold ? [principal] : [principal, { ...principal, actor: otherActor }]
-}
 
 /** The request of a change as a person would send it. */
 export function addressIn({ request }: RightChange): string {
