@@ -87,7 +87,7 @@ const generatorMs = performance.now() - generating
 const startedAtMs = performance.now()
 const tally = new ReplayTally(policy)
 const read = await readDecisions(['-'], Readable.from(log(), { objectMode: false }), {
-  repeated: (content) => tally.repeated(content),
+  repeated: (content, time) => tally.repeated(content, time),
   decision: (record, content) => tally.add(record, content),
 })
 const seconds = (performance.now() - startedAtMs - generatorMs) / 1000

@@ -131,6 +131,20 @@ describe('decided again', () => {
     })
   })
 
+  test('a right that ends is decided as of the time of the record, also where records repeat', async () => {
+    const allow = 'allow: [ent.consumption.*, ent.sessions.list, ent.members.*]'
+    const line = (await readFile(log, 'utf8')).split('\n').find((each) => each.includes('"ent.sessions.list"')) ?? ''
+    const then = (time: string): string => line.replace(/^\{"time":"[^"]*"/, `{"time":"${time}"`)
+    const file = join(running.directory, 'ending.ndjson')
+    const times = ['2026-01-01T00:00:00.000Z', '2026-01-02T00:00:00.000Z', '2026-03-01T00:00:00.000Z']
+    await writeFile(file, `${times.map(then).join('\n')}\n`)
+    const until = `${allow}\n    until: 2026-02-01T00:00:00Z\n    reason: trial`
+    expect(await asData(replaced('teams/analytics.yaml', allow, until), file)).toMatchObject({
+      same: 2,
+      newly_denied: 1,
+    })
+  })
+
   test('another key is told, and a key that is gone denies', async () => {
     const renamed = await asData(replaced('keys.yaml', 'id: payments-runner', 'id: runner-two'))
     expect(renamed.other_key).toBeGreaterThan(0)

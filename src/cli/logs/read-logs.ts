@@ -42,7 +42,7 @@ export async function readLogs(names: readonly string[], input: Readable, reader
   const total = sizes.includes(null) ? null : sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0)
   let bytes = 0
   for (const file of files) {
-    const source: Readable = file === '-' ? input : createReadStream(file, { highWaterMark: 256 * 1024 })
+    const source: Readable = file === '-' ? input : createReadStream(file, { highWaterMark: 32 * 1024 })
     await readOne(file, source, reader, (count) => {
       bytes += count
       reader.progress(bytes, total)

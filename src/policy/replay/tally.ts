@@ -29,7 +29,7 @@ export interface ReplayExample {
 /** Groups beyond these are counted together: names in a log are its writer's. */
 const mostGroups = 5_000
 /** Records whose outcome is remembered: most of a log repeat others. */
-const mostKnown = 8_000
+const mostKnown = 1_000
 
 /** What is remembered of a record. */
 interface Known {
@@ -55,12 +55,16 @@ export class ReplayTally {
   /** Decisions of earlier versions, which did not record the names of undocumented parameters. */
   older = 0
 
+  /** How many rights had ended when the last record was written. */
+  #ended = 0
+
   constructor(policy: PolicySet) {
     this.#policy = policy
   }
 
   /** Counts a record like one before it; false where there was none, or it is forgotten. */
-  repeated(content: string): boolean {
+  repeated(content: string, time: string): boolean {
+    this.#turnTo(time)
     const known = this.#known.get(content)
     if (known === undefined) return false
     this.#count(known)
@@ -69,6 +73,7 @@ export class ReplayTally {
 
   /** Decides one record again. `content`: equal for records that say the same but for time and ids; null: unknown. */
   add(record: RecordedDecision, content: string | null): void {
+    this.#turnTo(record.time)
     const outcome = outcomeOf(this.#policy, record)
     const { kind, replay } = outcome
     const result = { kind, group: this.#groupOf(outcome, record), isOlder: replay?.isWhole === false }
@@ -77,6 +82,17 @@ export class ReplayTally {
       this.#known.set(content, result)
     }
     this.#count(result)
+  }
+
+  /** What was decided before a right ended says nothing of what came after it. */
+  #turnTo(time: string): void {
+    const { ends } = this.#policy
+    if (ends.length === 0) return
+    const atMs = Date.parse(time)
+    const ended = ends.filter((end) => end <= atMs).length
+    if (ended === this.#ended) return
+    this.#ended = ended
+    this.#known.clear()
   }
 
   #count({ kind, group, isOlder }: Known): void {

@@ -1,5 +1,6 @@
 // `simulate`: recorded decisions, decided again under another policy set.
 
+import { setFlagsFromString } from 'node:v8'
 import { loadCatalogue } from '../../../catalogue/load.ts'
 import { loadConfig } from '../../../config/load.ts'
 import { outcomeKinds } from '../../../policy/replay/outcome.ts'
@@ -30,6 +31,8 @@ export const simulateCommand: Command = {
     'fail-on': { type: 'string', help: `exit with 1 on such results, separated by commas: ${failNames.join(', ')}` },
   },
   async run(invocation) {
+    // Records are read and forgotten: room for more young objects would only make the process larger.
+    setFlagsFromString('--semi-space-growth-factor=1')
     const { positionals } = invocation
     const name = invocation.option('policies')
     // A shell expands `--log decisions*` to several words.
@@ -49,7 +52,7 @@ export const simulateCommand: Command = {
       logs,
       process.stdin,
       {
-        repeated: (content) => tally.repeated(content),
+        repeated: (content, time) => tally.repeated(content, time),
         decision: (record, content) => tally.add(record, content),
       },
       progress.tell,
