@@ -149,8 +149,6 @@ export function createSharedBlocks(store: Pick<Store, 'instance' | 'key' | 'memb
   }
 }
 
-export type SharedBlocks = ReturnType<typeof createSharedBlocks>
-
 /** Others may write into the store, so every entry is validated. */
 function contentOf(entries: readonly string[]): NonNullable<StoredBlocks['content']> {
   const blocks = new Map<string, Block>()

@@ -26,8 +26,6 @@ export interface BudgetServiceOptions {
   readonly log: Log
 }
 
-export type BudgetService = ReturnType<typeof createBudgetService>
-
 export function createBudgetService({
   budgetStore,
   sessions,

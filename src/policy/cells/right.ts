@@ -15,7 +15,7 @@ import { fulfilsAny } from './caller-classes.ts'
 import { passingRequest, type FieldPlace } from './guarded-request.ts'
 import type { SampleRequest } from './requests.ts'
 
-/** `bounded`: allowed as far as the guardrails on its body and query let it through. */
+/** Allowed where some values of body and query pass the guardrails. */
 export interface Right {
   readonly effect: 'allow' | 'deny'
   /** Reason of the decision, or `key-unavailable`. */

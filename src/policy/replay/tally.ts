@@ -44,6 +44,8 @@ export class ReplayTally {
   readonly #policy: PolicySet
   readonly #groups = new Map<string, Counted>()
   readonly #known = new Map<string, Known>()
+  /** How many rights had ended when the last record was written. */
+  #ended = 0
   readonly counts: Record<OutcomeKind, number> = {
     same: 0,
     'newly-allowed': 0,
@@ -54,9 +56,6 @@ export class ReplayTally {
   }
   /** Decisions of earlier versions, which did not record the names of undocumented parameters. */
   older = 0
-
-  /** How many rights had ended when the last record was written. */
-  #ended = 0
 
   constructor(policy: PolicySet) {
     this.#policy = policy

@@ -105,5 +105,3 @@ export async function openShadowPolicies(options: ShadowPoliciesOptions) {
     close: (): void => watcher?.close(),
   }
 }
-
-export type ShadowPolicies = Awaited<ReturnType<typeof openShadowPolicies>>
