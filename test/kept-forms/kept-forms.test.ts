@@ -5,6 +5,8 @@ import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readBlockFile, writeBlockFile } from '../../src/blocks/block-file.ts'
+import { createBlockService } from '../../src/blocks/block-service.ts'
 import type { BudgetStore } from '../../src/budgets/budget-store.ts'
 import { createBudgets } from '../../src/budgets/budgets.ts'
 import { frameOf, readFrames } from '../../src/budgets/file/frames.ts'
@@ -91,6 +93,31 @@ describe('on the disk', () => {
   })
 })
 
+describe('the file of blocks', () => {
+  const blocked = [
+    ['subject ann@corp.example', { reason: 'INC-1: your token leaked', note: 'called in', by: 'ops', untilMs: null }],
+    ['key payments-runner', { reason: 'INC-2', note: null, untilMs: 7_258_118_400_000 }],
+    ['app bot', { reason: 'INC-3', sinceMs: 1_795_953_600_000 }],
+  ]
+
+  test('is read, and written again as it was', async () => {
+    const found = await readBlockFile(kept('blocks.json'))
+    if (found === null) throw new Error('there is no file')
+    expect([...found.blocks]).toMatchObject(blocked)
+    expect([...found.unsent]).toEqual(['app bot'])
+    const file = join(await folder(), 'blocks.json')
+    await writeBlockFile(file, found)
+    expect(JSON.parse(await readFile(file, 'utf8'))).toEqual(JSON.parse(await readFile(kept('blocks.json'), 'utf8')))
+  })
+
+  test('with members that a later version adds blocks the same callers', async () => {
+    const file = join(await folder(), 'blocks.json')
+    const text = await readFile(kept('blocks.json'), 'utf8')
+    await writeFile(file, text.replace('"form": 1', '"form": 1, "x": {}').replaceAll('"kind"', '"later": [1], "kind"'))
+    expect([...((await readBlockFile(file))?.blocks ?? [])]).toMatchObject(blocked)
+  })
+})
+
 describeWithValkey('in the store', () => {
   let server: StoreServer
   let store: Store
@@ -117,6 +144,38 @@ describeWithValkey('in the store', () => {
     const budgetStore = createValkeyBudgetStore(store)
     await expectBudgets(budgetStore)
     await expectSettles(budgetStore)
+  })
+
+  test('blocks are read, ended ones stay ended, and one that was made apart is told', async () => {
+    const file = join(await folder(), 'blocks.json')
+    const troubles: string[] = []
+    const options = {
+      file,
+      store,
+      now: Date.now,
+      monotonic: () => performance.now(),
+      onBlocked: () => {},
+      onOver: () => {},
+      onTrouble: (text: string) => troubles.push(text),
+    }
+    const service = createBlockService(options)
+    await service.start()
+    expect(service.list.all.map(({ kind, value }) => [kind, value])).toEqual([
+      ['subject', 'ann@corp.example'],
+      ['key', 'payments-runner'],
+    ])
+    expect(service.list.get('key', 'payments-runner')).toMatchObject({ untilMs: 7_258_118_400_000, note: null })
+    await service.unblock('subject', 'ann@corp.example')
+    expect(await service.find('subject', 'ann@corp.example')).toBe(null)
+    await service.close()
+    // Its copy holds a block that the store has not heard of.
+    await copyFile(kept('blocks.json'), file)
+    const apart = createBlockService(options)
+    await apart.start()
+    expect(apart.list.all.map(({ value }) => value).toSorted()).toEqual(['bot', 'payments-runner'])
+    expect(await server.command('HGET', 'devin-gateway:{limits}:blocks', 'app bot')).toContain('"reason":"INC-3"')
+    expect(troubles).toEqual([])
+    await apart.close()
   })
 
   test('idempotency keys are found: the kept answer comes again, and what is unclear is not sent', async () => {

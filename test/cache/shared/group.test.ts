@@ -261,13 +261,10 @@ describeWithValkey('instances that share a store', () => {
     // Nothing of that time is kept either: no writes were broadcast.
     expect(other.setting.cache.stats().entries).toBe(0)
     // A slow machine may lapse once more right after the store has come back.
-    await until(
-      async () => {
-        const { instances: heard, silent, reached } = await one.group.broadcast(drop)
-        return heard === 2 && silent === 0 && reached
-      },
-      'both to hear each other',
-    )
+    await until(async () => {
+      const { instances: heard, silent, reached } = await one.group.broadcast(drop)
+      return heard === 2 && silent === 0 && reached
+    }, 'both to hear each other')
     expect(other.changes.map(({ standing }) => standing)).toEqual(expect.arrayContaining(['alone']))
   })
 })
