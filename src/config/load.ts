@@ -120,6 +120,7 @@ async function resolve(
   return {
     /** Absolute path of the file. */
     file,
+    filesOfStart: [file, ...filesOfStart(document).map(absolute)],
     listen: {
       gateway: listen.gateway,
       admin: listen.admin,
@@ -175,6 +176,12 @@ async function resolve(
     shutdown: { delayMs: shutdown.delay, deadlineMs: shutdown.deadline },
     log: document.log,
   }
+}
+
+/** Files that are read at the start only: a reload leaves what they say as it is. */
+function filesOfStart({ catalogue, issuers, store, upstream }: GatewayDocument): readonly string[] {
+  const named = [upstream.ca, ...issuers.map(({ ca }) => ca), store?.ca, store?.password?.file, store?.secret?.file]
+  return [...new Set([...catalogue.files, ...named.filter((each) => each !== undefined)])]
 }
 
 const journalName = 'budgets.journal'

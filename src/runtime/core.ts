@@ -3,6 +3,7 @@
 import { loadCatalogue } from '../catalogue/load.ts'
 import { formatDiagnostic } from '../config/diagnostics.ts'
 import type { Config } from '../config/load.ts'
+import { rememberFiles } from '../config/values/changed-files.ts'
 import { connectionRefusals } from '../gateway/listener/caps.ts'
 import { connectionCuts } from '../gateway/listener/connections.ts'
 import { createLeakGuard } from '../gateway/responses/leak-guard.ts'
@@ -42,6 +43,7 @@ export async function createCore(options: GatewayOptions) {
   const { config, env, log, version } = options
   const now = options.now ?? Date.now
   const monotonic = (): number => performance.now()
+  const changedFiles = await rememberFiles(config.filesOfStart)
   const { catalogue, diagnostics } = await loadCatalogue(config.catalogue)
   for (const diagnostic of diagnostics) log.warn({ event: 'catalogue-warning' }, formatDiagnostic(diagnostic))
   const guard = createLeakGuard()
@@ -129,6 +131,8 @@ export async function createCore(options: GatewayOptions) {
   })
   return {
     config,
+    /** Names the files that are read at the start only and have changed since. */
+    changedFiles,
     log,
     version,
     now,

@@ -17,6 +17,11 @@ export function shadowNote(diagnostics: readonly string[]): string {
   return `the shadow set was refused, and the policies in force are not concerned: ${diagnostics[0] ?? ''}${others}`
 }
 
+/** That a file which is read at the start only says something else now. */
+export function changedFileNote(file: string): string {
+  return `${file} has changed since the start: restart to use it`
+}
+
 /** That keys could not be renewed and are still believed. Null for an issuer whose keys are fresh, or that has none. */
 export function staleKeysNote({ issuer, ageMs, givenUpInMs, lastError }: IssuerStatus): string | null {
   if (givenUpInMs === null || ageMs === null) return null

@@ -12,7 +12,7 @@ import type { CertificateInUse } from './certificate.ts'
 import type { Core } from './core.ts'
 import type { ReloadResult } from './live-policies.ts'
 import { fullNotes } from './idempotency.ts'
-import { clockNote, refusalNote, shadowNote, staleKeysNote } from './notes.ts'
+import { changedFileNote, clockNote, refusalNote, shadowNote, staleKeysNote } from './notes.ts'
 import type { ShadowReload } from './policies/shadow-policies.ts'
 import type { SharedState } from './shared-state.ts'
 
@@ -27,10 +27,13 @@ export function createOperators(
   blocks: BlocksInForce,
   lifecycle: { readonly draining: boolean },
 ): { readonly admin: AdminApp; readiness(): Readiness; reload(actor: string): Promise<ReloadResult> } {
-  const { config, catalogue, instruments, keyring, policies, shadow, sinks, tokens, version } = core
+  const { config, catalogue, changedFiles, instruments, keyring, log, policies, shadow, sinks, tokens, version } = core
   const { broadcast, cache, keys, showBudgets, store } = shares
   const group = () =>
     store === null || broadcast === null ? null : groupView(store.membership.state, broadcast.counts)
+
+  /** Of files that are read at the start only, as the latest reload found them. */
+  let ofChangedFiles: readonly string[] = []
 
   function readiness(): Readiness {
     const reasons = [
@@ -49,6 +52,7 @@ export function createOperators(
       blocks.note,
       shadow === null || shadow.set.refusal === null ? null : shadowNote(shadow.set.refusal.diagnostics),
       ...certificate.notes,
+      ...ofChangedFiles,
       overload.level === 0 ? null : overloadNote(overload.level),
       ...fullNotes(keys),
       ...tokens.status().flatMap((status) => [staleKeysNote(status), clockNote(status, config.issuers)]),
@@ -83,11 +87,12 @@ export function createOperators(
         ...(shadow === null || ofShadow === null
           ? {}
           : { shadow: { result: ofShadow, diagnostics: shadow.set.refusal?.diagnostics ?? [] } }),
-        diagnostics: [...(isDone ? [] : (policies.refusal?.diagnostics ?? [])), ...kept],
+        diagnostics: [...(isDone ? [] : (policies.refusal?.diagnostics ?? [])), ...kept, ...ofChangedFiles],
       }
     },
     status: () => ({
       version,
+      configuration: { file: config.file, notes: ofChangedFiles },
       ready: readiness(),
       draining: lifecycle.draining,
       in_flight: app.inFlight,
@@ -115,6 +120,8 @@ export function createOperators(
     actor: string,
   ): Promise<{ result: ReloadResult; kept: readonly string[]; ofShadow: ShadowReload | null }> {
     sinks.reopen()
+    ofChangedFiles = (await changedFiles()).map(changedFileNote)
+    for (const note of ofChangedFiles) log.warn({ event: 'config-changed', actor }, note)
     const kept = await certificate.renew((renewed) => app.useCertificate(renewed))
     const [result, ofShadow] = await Promise.all([policies.reload(actor), shadow?.set.reload(actor) ?? null])
     return { result, kept, ofShadow }

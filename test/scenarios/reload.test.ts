@@ -860,3 +860,41 @@ test('a set that breaks an invariant is refused as one whose tests fail, and the
     'the set without invariants to be held',
   )
 })
+
+describe('a changed file that is read at the start only', () => {
+  const restart = (file: string): string => `${file} has changed since the start: restart to use it`
+
+  test('is named by the reload, in the log, in the notes of readiness and in the status, until it is as before', async () => {
+    await start({
+      config: 'catalogue: { stability: [stable, beta], files: [extension.yaml] }',
+      files: { 'extension.yaml': 'operations: []\n' },
+    })
+    const configFile = join(running.directory, 'gateway.yaml')
+    const extension = join(running.directory, 'extension.yaml')
+    const before = await readFile(configFile, 'utf8')
+    const shown = async (): Promise<unknown[]> => {
+      const { notes = [] } = (await (await fetch(`${running.adminUrl}/readyz`)).json()) as { notes?: string[] }
+      const { configuration } = (await (await fetch(`${running.adminUrl}/api/status`)).json()) as {
+        configuration: unknown
+      }
+      return [notes, configuration]
+    }
+    expect(await reload()).toEqual({ status: 200, result: 'unchanged', diagnostics: [] })
+    expect(await shown()).toEqual([[], { file: configFile, notes: [] }])
+
+    await writeFile(configFile, `${before}log: { level: debug }\n`)
+    expect(await reload()).toEqual({ status: 200, result: 'unchanged', diagnostics: [restart(configFile)] })
+    expect(await shown()).toEqual([[restart(configFile)], { file: configFile, notes: [restart(configFile)] }])
+    expect(running.logLines.map((line) => JSON.parse(line) as { event: string; msg: string })).toContainEqual(
+      expect.objectContaining({ event: 'config-changed', msg: restart(configFile) }),
+    )
+
+    await put('teams/payments.yaml', nothingGranted)
+    await rm(extension)
+    expect(await reload()).toMatchObject({ diagnostics: [restart(configFile), restart(extension)] })
+    await writeFile(configFile, before)
+    await writeFile(extension, 'operations: []\n')
+    expect(await reload()).toMatchObject({ diagnostics: [] })
+    expect(await shown()).toEqual([[], { file: configFile, notes: [] }])
+  })
+})

@@ -1,7 +1,7 @@
 // One gateway of several worker processes on one real store: one listener, one set of records, one audit chain, one
 // listener for operators; what callers and operators see while workers serve, reload, crash and stop.
 
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { request as send, type IncomingHttpHeaders } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -239,6 +239,21 @@ describeWithValkey('a gateway of two workers', () => {
     expect(new Set((await workers()).map(({ policies }) => policies?.revision))).toEqual(revisions)
     await site.writePolicy('teams/analytics.yaml', team)
     expect((await ask(adminPort, '/api/reload', 'POST')).status).toBe(200)
+  })
+
+  test('says of a changed configuration that it waits for a restart', async () => {
+    const before = await readFile(site.configFile, 'utf8')
+    await writeFile(site.configFile, `${before}# changed\n`)
+    const note = `${site.configFile} has changed since the start: restart to use it`
+    const reloaded = await ask(adminPort, '/api/reload', 'POST')
+    expect([reloaded.status, JSON.parse(reloaded.text)]).toMatchObject([
+      200,
+      { result: 'unchanged', diagnostics: [note] },
+    ])
+    const { notes } = JSON.parse((await ask(adminPort, '/readyz')).text) as { notes: string[] }
+    expect(notes).toEqual(expect.arrayContaining([`worker 1: ${note}`, `worker 2: ${note}`]))
+    await writeFile(site.configFile, before)
+    expect(JSON.parse((await ask(adminPort, '/api/reload', 'POST')).text)).toMatchObject({ diagnostics: [] })
   })
 
   test('goes on when a worker is killed, and starts another in its place', async () => {
