@@ -7,7 +7,7 @@ import { BlocksUnavailable, createBlockService, type Spread } from '../blocks/bl
 import { didYouMean } from '../config/nearest.ts'
 import { refusalOfBlocked } from '../gateway/blocking/refusals.ts'
 import type { RequestContext } from '../gateway/context.ts'
-import { keyBlocked } from '../gateway/refusals/keys.ts'
+import { keyBlocked } from '../blocks/refusals.ts'
 import { withoutTeams } from '../policy/model/blocked-teams.ts'
 import type { BlockedTeam, PolicySet } from '../policy/model/policy-set.ts'
 import type { Problem } from '../problems.ts'

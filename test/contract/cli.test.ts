@@ -362,6 +362,8 @@ describe('explain', () => {
       '✓ operation',
       '✓ decision',
       '✓ key',
+      // No gateway runs that could be asked about blocks.
+      '· note',
       expect.stringMatching(/^allow \(granted\),/),
       '',
     ])

@@ -121,7 +121,8 @@ describe('a request', () => {
     const path = await explained('--team', 'payments', sessions)
     expect([path.code, path.out]).toEqual([
       0,
-      `allow POST   ${sessions} (org.sessions.create): grant run-sessions, key payments-runner
+      `· note      blocks were not asked: no gateway answers at http://127.0.0.1:0
+allow POST   ${sessions} (org.sessions.create): grant run-sessions, key payments-runner
 allow GET    ${sessions} (org.sessions.list): grant run-sessions, key payments-runner
 2 of 2 allowed; name a method and a path for the steps of one
 `,

@@ -13,6 +13,7 @@ import { readWritten } from '../../policy/requests/written-request.ts'
 import type { RecordedDecision } from '../../policy/replay/recorded-decision.ts'
 import { missingFacts, replayOf } from '../../policy/replay/replay.ts'
 import { principalFrom } from '../../policy/tools/suite.ts'
+import { askBlocks, withBlocks, withoutBlocked, type AskedBlocks } from '../blocks/explained-blocks.ts'
 import { callerFrom, callerOptions } from '../callers/caller.ts'
 import { findDecision } from '../logs/find-decision.ts'
 import { readToken, type ReadToken } from '../callers/token.ts'
@@ -76,9 +77,11 @@ function refuseConflicts(invocation: Invocation): void {
 }
 
 async function explainWritten(invocation: Invocation, { config, loaded }: Setup): Promise<number> {
-  const { policy } = loaded
   const token = await tokenOf(invocation, config)
-  const principal = token === null ? principalFrom(callerFrom(invocation, policy, config.issuers)) : token.principal
+  const principal =
+    token === null ? principalFrom(callerFrom(invocation, loaded.policy, config.issuers)) : token.principal
+  const blocks = await askBlocks(config)
+  const policy = withoutBlocked(loaded.policy, blocks)
   const said = invocation.option('organization')
   const [team] = principal === null ? [] : policy.teamsOf(principal)
   const organization = said ?? team?.defaultOrganization ?? null
@@ -88,15 +91,21 @@ async function explainWritten(invocation: Invocation, { config, loaded }: Setup)
   const body = bodyOf(invocation)
   const found = written.requests.map((request) => {
     const asked = { ...request, body, ...devinUserOf(invocation) }
-    return explainFor(policy, principal, asked, token)
+    return explainFor(policy, principal, asked, { token, blocks })
   })
   const [only] = found
-  if (only !== undefined && found.length === 1) return printOne(invocation, withSteps(only, notes.map(note)))
-  return printList(invocation, found, notes)
+  if (only !== undefined && found.length === 1)
+    return printOne(invocation, sayUnasked(withSteps(only, notes.map(note)), blocks))
+  return printList(invocation, found, blocks.unasked === null ? notes : [...notes, blocks.unasked])
 }
 
 function note(text: string): Explanation['steps'][number] {
   return { stage: 'note', ok: true, text }
+}
+
+/** The explanation, which ends with why blocks are not part of it where they are not. */
+function sayUnasked(found: Explanation, { unasked }: AskedBlocks): Explanation {
+  return unasked === null ? found : { ...found, steps: [...found.steps, note(unasked)] }
 }
 
 async function tokenOf(invocation: Invocation, config: Config): Promise<ReadToken | null> {
@@ -109,16 +118,17 @@ function explainFor(
   policy: PolicySet,
   principal: Principal | null,
   request: ExplainedRequest,
-  token: ReadToken | null,
+  { token, blocks }: { readonly token: ReadToken | null; readonly blocks: AskedBlocks },
 ): Explanation {
   const problem = token?.problem ?? null
   if (principal === null) {
     if (problem === null) throw new Error('nobody is asked about')
     return withRefusal(null, policy, request, problem)
   }
-  const found = explain(policy, principal, request)
+  const explained = explain(policy, principal, request)
   const steps = token === null || token.note === null ? [] : [note(token.note)]
-  if (problem !== null) return withSteps(withRefusal(found, policy, request, problem), steps)
+  if (problem !== null) return withSteps(withRefusal(explained, policy, request, problem), steps)
+  const found = withBlocks(explained, policy, principal, blocks)
   const key = policy.keys.find(({ id }) => id === found.key)
   if (found.effect === 'deny' || key === undefined || !isExpired(key, Date.now())) return withSteps(found, steps)
   const text = `the key ${key.id} has expired, by \`expires\` in the inventory; no stronger key takes its place`
@@ -154,7 +164,8 @@ function devinUserOf(invocation: Invocation): Pick<ExplainedRequest, 'devinUser'
 }
 
 async function explainRecorded(invocation: Invocation, { config, loaded }: Setup, id: string): Promise<number> {
-  const { policy } = loaded
+  const blocks = await askBlocks(config)
+  const policy = withoutBlocked(loaded.policy, blocks)
   const named = [...invocation.list('log'), ...wordsOf(invocation)]
   const { decisions } = config.records
   const files = named.length > 0 ? named : decisions === 'stdout' || decisions === 'stderr' ? [] : [decisions]
@@ -167,19 +178,20 @@ async function explainRecorded(invocation: Invocation, { config, loaded }: Setup
   const replay = replayOf(policy, record)
   if (typeof replay === 'string') throw new Error(`the decision ${record.decision_id} cannot be made again: ${replay}`)
   const missing = missingFacts(policy, record, replay)
-  const found = explain(policy, replay.principal, {
+  const explained = explain(policy, replay.principal, {
     method: replay.operation.method,
     target: replay.address,
     body: replay.body ?? null,
     devinUser: devinUserOf(invocation).devinUser ?? replay.devinUser,
   })
+  const found = withBlocks(explained, policy, replay.principal, blocks)
   const differences = differencesOf(record, found)
   const steps = [note(recordedText(record)), ...missing.map((what) => note(`the record does not hold ${what}`))]
   const verdict =
     differences.length === 0 ? 'now decided in the same way' : `now decided otherwise: ${differences.join('; ')}`
   const again = withSteps(found, [...steps, note(verdict)])
   const more = { recorded: record, same: differences.length === 0, missing }
-  return printOne(invocation, again, more)
+  return printOne(invocation, sayUnasked(again, blocks), more)
 }
 
 function recordedText({ time, effect, reason, team, grant, key, policy_revision: revision }: RecordedDecision): string {
@@ -192,11 +204,13 @@ function recordedText({ time, effect, reason, team, grant, key, policy_revision:
 }
 
 function differencesOf(record: RecordedDecision, found: Explanation): readonly string[] {
-  if (record.effect !== found.effect && found.problem !== 'key-unavailable')
+  // Records of decisions say nothing of keys that are missing; of blocked ones they do.
+  const isKeyMissing = found.problem === 'key-unavailable' && found.reason !== 'key-blocked'
+  if (record.effect !== found.effect && !isKeyMissing)
     return [`${record.effect} (${record.reason}) then, ${found.effect} (${found.reason}) now`]
   return (['reason', 'team', 'grant', 'key'] as const).flatMap((name) => {
     const [then, now] = [record[name] ?? null, found[name]]
-    if (then === now || (name === 'reason' && found.problem === 'key-unavailable')) return []
+    if (then === now || (name === 'reason' && isKeyMissing)) return []
     return [`${name} ${then ?? 'none'} then, ${now ?? 'none'} now`]
   })
 }

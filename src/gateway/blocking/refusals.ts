@@ -1,8 +1,8 @@
 // What blocked callers get.
 
-import { blockedText, type Block } from '../../blocks/block.ts'
 import type { BlockList } from '../../blocks/block-list.ts'
-import { Problem } from '../../problems.ts'
+import { callerBlocked } from '../../blocks/refusals.ts'
+import type { Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
 
 /** The blocks, as stages look at them. */
@@ -16,10 +16,10 @@ export interface Blocks {
 export function refusalOfBlocked({ principal, evaluation }: RequestContext, list: BlockList): Problem | undefined {
   if (list.isEmpty || principal === null) return undefined
   const block = list.find(principal)
-  if (block !== null) return blocked(block)
+  if (block !== null) return callerBlocked(block)
   const team = evaluation?.decision.effect === 'allow' ? (evaluation.decision.team?.id ?? null) : null
   const ofTeam = team === null ? null : list.get('team', team)
-  return ofTeam === null ? undefined : blocked(ofTeam)
+  return ofTeam === null ? undefined : callerBlocked(ofTeam)
 }
 
 /** Looks again, for a request that has waited. A promise only where what is known is not recent. */
@@ -28,12 +28,4 @@ export function lookAgain(context: RequestContext, blocks: Blocks): Problem | un
   return waiting === null
     ? refusalOfBlocked(context, blocks.list)
     : waiting.then(() => refusalOfBlocked(context, blocks.list))
-}
-
-function blocked({ kind, value, reason, sinceMs, untilMs }: Block): Problem {
-  const who = kind === 'jti' ? 'this token' : `the ${kind} ${value}`
-  const [since, until] = [sinceMs, untilMs].map((ms) => (ms === null ? null : new Date(ms).toISOString()))
-  return new Problem('blocked', blockedText(who, reason, untilMs), {
-    members: { blocked: { kind, reason, since, until } },
-  })
 }

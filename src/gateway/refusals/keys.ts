@@ -1,7 +1,7 @@
 // Refusals for want of a usable key.
 
-import { blockedText, type Block } from '../../blocks/block.ts'
 import type { BlockList } from '../../blocks/block-list.ts'
+import { keyBlocked } from '../../blocks/refusals.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import type { UnusableKey } from '../../keys/keyring.ts'
 import { Problem } from '../../problems.ts'
@@ -20,12 +20,6 @@ export function keyUnusable(id: string, why: UnusableKey, blocks: BlockList): Pr
   if (why === 'blocked') return keyBlocked(id, blocks.get('key', id))
   if (why === 'set-aside') return keySetAside(id)
   return why === 'expired' ? keyExpired(id) : keyReplaced()
-}
-
-/** `block`: null for one that has just ended. */
-export function keyBlocked(id: string, block: Block | null): Problem {
-  const text = blockedText(`the key ${id}`, block?.reason ?? 'it was blocked', block?.untilMs ?? null)
-  return new Problem('key-unavailable', `${text} No stronger key takes its place.`, { reason: 'key-blocked' })
 }
 
 function keySetAside(id: string): Problem {
