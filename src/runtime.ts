@@ -120,6 +120,8 @@ export async function startGateway(options: GatewayOptions) {
     now,
     ({ id }, text) => log.warn({ event: 'key-expiry', key: id }, text),
   )
+  const refreshing = setInterval(() => keyring.refreshDue(), 1_000)
+  refreshing.unref()
   /** Runs after a failed start, too, so that the audit log says how each start ended. */
   const release = async (): Promise<void> => {
     void sinks.audit('stopped', 'gateway', { policy_revision: policies.current.revision })
@@ -127,6 +129,7 @@ export async function startGateway(options: GatewayOptions) {
     shadow?.set.close()
     shadow?.decisions.close()
     expiry.stop()
+    clearInterval(refreshing)
     certificate.stop()
     overloadWatch.stop()
     tokens.close()

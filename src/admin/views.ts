@@ -16,6 +16,12 @@ export interface KeyView {
   readonly state: string
   readonly version: number
   readonly loaded_at: string | null
+  /** How long ago the key's source last gave the value in use; null where it is not asked regularly. */
+  readonly value_age_seconds: number | null
+  /** What the source calls the value in use; null where it has no versions. */
+  readonly source_version: string | null
+  /** Why the source cannot be read at present; null while it can. */
+  readonly source_error: string | null
   readonly last_used_at: string | null
   readonly expires_at: string | null
   readonly source: string
@@ -29,6 +35,9 @@ export function keyView(status: KeyStatus): KeyView {
     unused_permissions: view.permissions.filter((permission) => !status.usedPermissions.has(permission)),
     version: status.version,
     loaded_at: isoTime(status.loadedAtMs),
+    value_age_seconds: status.valueAgeMs === null ? null : Math.round(status.valueAgeMs / 1000),
+    source_version: status.sourceVersion,
+    source_error: status.sourceFault,
     last_used_at: isoTime(status.lastUsedAtMs),
   }
 }
@@ -45,6 +54,9 @@ export function declaredKeyView(handle: KeyHandle, state: string): KeyView {
     state,
     version: 0,
     loaded_at: null,
+    value_age_seconds: null,
+    source_version: null,
+    source_error: null,
     last_used_at: null,
     expires_at: isoTime(handle.expiresAtMs),
     source: `${handle.source.file}:${handle.source.line}`,

@@ -1,7 +1,6 @@
 // A service-user key: its name and permissions. Its value is a Secret and is kept in the keyring only.
 
-/** Where a secret's value comes from; values are never written in a policy. */
-export type SecretReference = { readonly env: string } | { readonly file: string }
+import type { SecretReference } from '../config/secret-schema.ts'
 
 export interface KeyHandle {
   readonly id: string

@@ -17,6 +17,10 @@ export interface KeyReading {
   readonly key: string
   readonly state: string
   readonly expiresAtMs: number | null
+  /** How long ago its source last gave the value in use; null where it is not asked regularly. */
+  readonly valueAgeMs?: number | null
+  /** Whether the latest reading of its source failed. */
+  readonly isSourceFailing?: boolean
 }
 
 /** What the cache has counted since start, by operation. */
@@ -55,7 +59,7 @@ export interface BudgetState {
   readonly level: number
 }
 
-const keyStateNames = ['ready', 'rejected', 'set-aside', 'expired', 'blocked', 'other']
+const keyStateNames = ['ready', 'rejected', 'set-aside', 'unresolved', 'expired', 'blocked', 'other']
 const standings = ['together', 'cautious', 'alone']
 const streams = ['access', 'decisions', 'audit']
 
@@ -95,6 +99,16 @@ export function addPolicyMetrics(metrics: Metrics, teams: LabelSet, keys: LabelS
     'When a key ends by the inventory, in seconds since the epoch; absent where the inventory does not say.',
     ['key'],
   )
+  const keyValueAge = metrics.gauge(
+    'gateway_key_value_age_seconds',
+    'Seconds since the source of a key last gave the value in use; absent for variables, and for files that can be read.',
+    ['key'],
+  )
+  const keySourceFailing = metrics.gauge(
+    'gateway_key_source_failing',
+    '1 while the source of a key cannot be read; a value that is known stays in use.',
+    ['key'],
+  )
   const leaks = metrics.counter(
     'gateway_leaks_masked_total',
     'Key values that were found in answers of the upstream and masked.',
@@ -121,7 +135,11 @@ export function addPolicyMetrics(metrics: Metrics, teams: LabelSet, keys: LabelS
     keyStates(states: readonly KeyReading[]) {
       keyState.reset()
       keyExpires.reset()
-      for (const { key, state, expiresAtMs } of states) {
+      keyValueAge.reset()
+      keySourceFailing.reset()
+      for (const { key, state, expiresAtMs, valueAgeMs = null, isSourceFailing = false } of states) {
+        keySourceFailing.set({ key: keys.closed(key) }, isSourceFailing ? 1 : 0)
+        if (valueAgeMs !== null) keyValueAge.set({ key: keys.closed(key) }, valueAgeMs / 1000)
         if (expiresAtMs !== null) keyExpires.set({ key: keys.closed(key) }, expiresAtMs / 1000)
         const now = keyStateNames.includes(state) ? state : 'other'
         for (const name of keyStateNames) keyState.set({ key: keys.closed(key), state: name }, name === now ? 1 : 0)

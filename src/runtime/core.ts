@@ -12,6 +12,9 @@ import { idempotencyEvents } from '../idempotency/idempotency-service.ts'
 import { rejectionReasons } from '../identity/rejection.ts'
 import { createTokenVerifier } from '../identity/token-verifier.ts'
 import { createKeyring } from '../keys/keyring.ts'
+import type { SecretSources } from '../keys/reading.ts'
+import { createRemoteSources } from '../keys/sources/open.ts'
+import type { SecretSource, SourceFault } from '../keys/sources/source.ts'
 import { createInstruments } from '../metrics/instruments.ts'
 import { decisionReasons } from '../policy/decision/decide.ts'
 import { watchedPolicyFiles } from '../policy/loading/folder.ts'
@@ -30,8 +33,8 @@ export interface GatewayOptions {
   /** Milliseconds since the epoch. */
   readonly now?: () => number
   readonly version: string
-  /** Values of the keys by their ids, in place of what the inventory says; for the sandbox. */
-  readonly keyValue?: (id: string) => string
+  /** Sources of the keys by their ids, in place of what the inventory says; for the sandbox. */
+  readonly keySource?: (id: string) => SecretSource
   /** Reads the delay of the event loop in milliseconds; null where there is no reading. By default it is measured. */
   readonly eventLoopDelay?: () => number | null
   /** One of several workers: another process writes the audit log. */
@@ -48,13 +51,32 @@ export async function createCore(options: GatewayOptions) {
   for (const diagnostic of diagnostics) log.warn({ event: 'catalogue-warning' }, formatDiagnostic(diagnostic))
   const guard = createLeakGuard()
   const secretFiles = new Set<string>()
-  const sources = {
+  const remote = createRemoteSources({ env })
+  const sources: SecretSources = {
     env,
     origin: config.upstream.origin,
-    given: options.keyValue,
+    given: options.keySource,
+    remote,
+    isKnown: (handle) => keyring.isKnown(handle),
     protect: (value: string) => guard.protect(value),
     noteFile: (file: string) => secretFiles.add(file),
   }
+  const keyring = createKeyring({
+    sources,
+    now,
+    monotonic,
+    onChange(event, handle, keyVersion) {
+      if (event !== 'key-version') instruments.keyRejected(handle.id)
+      const level = event === 'key-version' ? 'info' : 'error'
+      log[level]({ event, key: handle.id, version: keyVersion }, keyEventText[event])
+      void sinks.audit(event, 'gateway', { key: handle.id, version: keyVersion })
+    },
+    onSource(handle, fault, hasValue) {
+      const about = { event: 'key-source', key: handle.id }
+      if (fault === null) log.info(about, "the key's source can be read again")
+      else log.error({ ...about, fault: fault.kind, has_value: hasValue }, sourceFaultText(fault, hasValue))
+    },
+  })
   const directory = config.policiesDirectory
   const watched = {
     files: () => watchedPolicyFiles(directory),
@@ -86,17 +108,6 @@ export async function createCore(options: GatewayOptions) {
     ...(options.auditElsewhere === undefined ? {} : { auditElsewhere: options.auditElsewhere }),
     onTrouble: (stream, text) => log.error({ event: 'records', stream }, text),
     nowMs: now,
-  })
-  const keyring = createKeyring({
-    sources,
-    now,
-    monotonic,
-    onChange(event, handle, keyVersion) {
-      if (event !== 'key-version') instruments.keyRejected(handle.id)
-      const level = event === 'key-version' ? 'info' : 'error'
-      log[level]({ event, key: handle.id, version: keyVersion }, keyEventText[event])
-      void sinks.audit(event, 'gateway', { key: handle.id, version: keyVersion })
-    },
   })
   const policies = createLivePolicies(first, {
     directory,
@@ -145,6 +156,8 @@ export async function createCore(options: GatewayOptions) {
     instruments,
     sinks,
     keyring,
+    /** Where the values of keys are kept. */
+    secretSources: sources,
     policies,
     /** The shadow set and what it decides; null without one. */
     shadow,
@@ -160,3 +173,10 @@ const keyEventText = {
   'key-set-aside':
     'the upstream rejected the key three times in a row; it is set aside and no stronger key takes its place',
 } as const
+
+function sourceFaultText({ message }: SourceFault, hasValue: boolean): string {
+  const then = hasValue
+    ? 'the value that is known stays in use, and the source is asked again'
+    : 'calls that need the key are refused with 503, and the source is asked again'
+  return `${message}; ${then}`
+}

@@ -104,6 +104,8 @@ export function createLivePolicies(
     if ('error' in outcome) return refuse(actor, 'refused', reasonsOf(outcome.error))
     const next = outcome.value
     if (next.digest === inForce.digest && sameSecrets(next)) {
+      // Its sources have answered, or have not.
+      keyring.adopt(inForce.policy.keys, next.secrets)
       agree()
       instruments.policyReload('unchanged')
       log.info(
@@ -112,6 +114,8 @@ export function createLivePolicies(
       )
       return 'unchanged'
     }
+    const lost = lostValues(next)
+    if (lost.length > 0) return refuse(actor, 'deferred', lost)
     const vanished = vanishedBounds(inForce.bounds, next.bounds)
     if (vanished.length > 0 && !onDemand) return refuse(actor, 'held', heldReasons(vanished))
     return await replace(next, actor, vanished)
@@ -152,10 +156,17 @@ export function createLivePolicies(
   }
 
   function sameSecrets(next: LoadedPolicies): boolean {
-    return next.policy.keys.every((handle) => {
-      const secret = next.secrets.get(handle.id)
-      return secret !== undefined && keyring.holds(handle, secret)
-    })
+    return next.policy.keys.every((handle) => keyring.holds(handle, next.secrets))
+  }
+
+  /** Keys that work, and would not any more because their new place gives no answer. */
+  function lostValues({ policy, secrets }: LoadedPolicies): readonly string[] {
+    return policy.keys
+      .filter((handle) => keyring.wouldLose(handle, secrets))
+      .map(({ id, source }) => {
+        const why = secrets.away.get(id)?.message ?? ''
+        return `${source.file}:${source.line}: key "${id}": ${why}; it has a value from its earlier place, so the change waits until the new place answers`
+      })
   }
 
   function refuse(actor: string, result: RefusedChange['result'], diagnostics: readonly string[]): ReloadResult {

@@ -1,7 +1,8 @@
-// Notes of `/readyz` on policies and issuers: not as they should be, and no reason to take the instance out of service.
+// Notes of `/readyz` on policies, keys and issuers: not as they should be, and no reason to take the instance out of service.
 
 import type { IssuerConfig } from '../config/issuer-schema.ts'
 import type { IssuerStatus } from '../identity/signing-keys/signing-keys.ts'
+import type { KeyStatus } from '../keys/keyring.ts'
 import type { RefusedChange } from './live-policies.ts'
 
 /** That the policy files and the policies in force differ, and the first reason. */
@@ -35,6 +36,22 @@ export function clockNote({ issuer, clockSkewMs }: IssuerStatus, issuers: readon
   if (clockSkewMs === null || Math.abs(clockSkewMs) <= toleranceMs + 1000) return null
   const seconds = Math.round(Math.abs(clockSkewMs) / 1000)
   return `the clock of issuer ${issuer} is ${seconds} s ${clockSkewMs > 0 ? 'ahead' : 'behind'}, more than clock_tolerance: check both clocks`
+}
+
+/** That a key's source cannot be read, and what follows. Null while it can. */
+export function keySourceNote({ handle, state, sourceFault, valueAgeMs }: KeyStatus): string | null {
+  if (sourceFault === null) return null
+  const then =
+    state === 'unresolved'
+      ? 'calls that need it are refused'
+      : `its value stays in use${valueAgeMs === null ? '' : `, as it was ${spanOf(valueAgeMs)} ago`}`
+  return `key "${handle.id}": ${sourceFault}; ${then}`
+}
+
+/** That no key has a value, so that nothing could be forwarded. */
+export function noValuesReason(keys: readonly KeyStatus[]): readonly string[] {
+  const hasNone = keys.length > 0 && keys.every(({ state }) => state === 'unresolved')
+  return hasNone ? ['no key has a value yet: the places where they are kept give no answer'] : []
 }
 
 /** In the largest unit that tells something. */

@@ -12,7 +12,15 @@ import type { CertificateInUse } from './certificate.ts'
 import type { Core } from './core.ts'
 import type { ReloadResult } from './live-policies.ts'
 import { fullNotes } from './idempotency.ts'
-import { changedFileNote, clockNote, refusalNote, shadowNote, staleKeysNote } from './notes.ts'
+import {
+  changedFileNote,
+  clockNote,
+  keySourceNote,
+  noValuesReason,
+  refusalNote,
+  shadowNote,
+  staleKeysNote,
+} from './notes.ts'
 import type { ShadowReload } from './policies/shadow-policies.ts'
 import type { SharedState } from './shared-state.ts'
 
@@ -42,6 +50,7 @@ export function createOperators(
         .status()
         .filter((issuer) => issuer.keys === 0)
         .map((issuer) => `no signing keys of issuer ${issuer.issuer} yet: ${issuer.lastError ?? 'being fetched'}`),
+      ...noValuesReason(keyring.status()),
       ...(sinks.auditHealthy() ? [] : ['the audit log cannot be written; changes are refused until it can']),
     ]
     // A note and no reason: an instance serves without the store as well.
@@ -55,6 +64,7 @@ export function createOperators(
       ...ofChangedFiles,
       overload.level === 0 ? null : overloadNote(overload.level),
       ...fullNotes(keys),
+      ...keyring.status().map(keySourceNote),
       ...tokens.status().flatMap((status) => [staleKeysNote(status), clockNote(status, config.issuers)]),
     ].filter((note) => note !== null)
     return { ready: reasons.length === 0, reasons, ...(notes.length > 0 ? { notes } : {}) }
@@ -133,7 +143,13 @@ export function createOperators(
     instruments.overload(overload.level, overload.refused)
     instruments.waiting(upstream.waiting)
     instruments.keyStates(
-      keyring.status().map(({ handle, state }) => ({ key: handle.id, state, expiresAtMs: handle.expiresAtMs })),
+      keyring.status().map(({ handle, state, valueAgeMs, sourceFault }) => ({
+        key: handle.id,
+        state,
+        expiresAtMs: handle.expiresAtMs,
+        valueAgeMs,
+        isSourceFailing: sourceFault !== null,
+      })),
     )
     instruments.issuers(tokens.status())
     for (const { stream, lost } of sinks.health()) instruments.recordsLost(stream, lost)

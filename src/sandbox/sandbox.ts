@@ -9,6 +9,7 @@ import type { Config } from '../config/load.ts'
 import type { PolicySet } from '../policy/model/policy-set.ts'
 import type { Log } from '../records/log.ts'
 import { startGateway, type Gateway } from '../runtime.ts'
+import type { GatewayOptions } from '../runtime/core.ts'
 import { companyOf } from './company.ts'
 import { loadSandboxConfig } from './configuration.ts'
 import { createSandboxIssuer, type SandboxIssuer } from './issuer.ts'
@@ -68,7 +69,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       recordsDirectory: join(directory, 'records'),
       budgetJournal: join(passing, 'budgets.journal'),
     })
-    gateway = await startGateway({ config, env: options.env, log, version, keyValue })
+    gateway = await startGateway({ config, env: options.env, log, version, keySource: createKeySources(keyValue) })
     const started = gateway
     await untilReady(started)
     const scheme = config.listen.tls === null ? 'http' : 'https'
@@ -110,6 +111,16 @@ function createKeyValues(): (id: string) => string {
     values.set(id, value)
     return value
   }
+}
+
+/** Keys are kept in memory, and can be replaced there as in a vault. */
+function createKeySources(keyValue: (id: string) => string): NonNullable<GatewayOptions['keySource']> {
+  const written = new Map<string, string>()
+  return (id) => ({
+    place: `the sandbox's memory of ${id}`,
+    read: () => Promise.resolve({ text: written.get(id) ?? keyValue(id), version: null }),
+    write: (text) => Promise.resolve(void written.set(id, text)),
+  })
 }
 
 /** The same answer for as long as the question is the same. */

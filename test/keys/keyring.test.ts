@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { KeyHandle } from '../../src/keys/key.ts'
-import { createKeyring, resolveSecrets, type Keyring, type KeyVersion } from '../../src/keys/keyring.ts'
+import { createKeyring, type Keyring, type KeyVersion } from '../../src/keys/keyring.ts'
+import { resolveSecrets, type ResolvedSecrets } from '../../src/keys/reading.ts'
 import { Secret } from '../../src/keys/secret.ts'
 import { keyOf } from '../support/policies.ts'
 
@@ -28,8 +29,8 @@ function fileKey(id: string, file: string): KeyHandle {
 
 /** What one reference resolves to: `value: …`, or the message. */
 async function resolved(handle: KeyHandle, env: Record<string, string | undefined> = {}): Promise<string> {
-  const { secrets, unresolved } = await resolveSecrets([handle], { env, origin })
-  const secret = secrets.get(handle.id)
+  const { values, unresolved } = await resolveSecrets([handle], { env, origin })
+  const secret = values.get(handle.id)?.secret
   expect(unresolved).toHaveLength(secret === undefined ? 1 : 0)
   return secret === undefined ? (unresolved[0]?.message ?? '') : `value: ${secret.reveal(origin)}`
 }
@@ -131,8 +132,8 @@ describe('a secret is read from a file', () => {
 describe('references that cannot be resolved', () => {
   test('are listed all at once, beside those that can', async () => {
     const handles = [envKey('a', 'A'), envKey('b', 'B'), envKey('c', 'C'), fileKey('d', '/nowhere/key')]
-    const { secrets, unresolved } = await resolveSecrets(handles, { env: { A: 'cog_a', B: 'needle' }, origin })
-    expect([...secrets.keys()]).toEqual(['a'])
+    const { values, unresolved } = await resolveSecrets(handles, { env: { A: 'cog_a', B: 'needle' }, origin })
+    expect([...values.keys()]).toEqual(['a'])
     expect(unresolved.map(({ handle }) => handle.id)).toEqual(['b', 'c', 'd'])
     expect(inspect(unresolved, { depth: null, showHidden: true })).not.toContain('needle')
   })
@@ -163,13 +164,13 @@ describe('every value that is read', () => {
     const protectedValues: string[] = []
     const handles = [envKey('a', 'A'), fileKey('b', file), envKey('c', 'C'), envKey('d', 'D')]
     const env = { A: 'cog_a', C: 'needle', D: '' }
-    const { secrets } = await resolveSecrets(handles, {
+    const { values } = await resolveSecrets(handles, {
       env,
       origin,
       protect: (value) => void protectedValues.push(value),
     })
     expect(protectedValues).toEqual(['cog_a', 'cog_file'])
-    expect([...secrets.keys()]).toEqual(['a', 'b'])
+    expect([...values.keys()]).toEqual(['a', 'b'])
   })
 })
 
@@ -200,15 +201,18 @@ function bench(env: Record<string, string> = {}): Bench {
   return own
 }
 
-function secretOf(value: string): Secret {
-  return new Secret(value, origin)
+function adopt(keyring: Keyring, values: Readonly<Record<string, string>>, handles?: readonly KeyHandle[]): void {
+  keyring.adopt(handles ?? Object.keys(values).map((id) => envKey(id)), read(values))
 }
 
-function adopt(keyring: Keyring, values: Readonly<Record<string, string>>, handles?: readonly KeyHandle[]): void {
-  keyring.adopt(
-    handles ?? Object.keys(values).map((id) => envKey(id)),
-    new Map(Object.entries(values).map(([id, value]) => [id, secretOf(value)])),
-  )
+/** What reading a set has come to. */
+function read(values: Readonly<Record<string, string>>): ResolvedSecrets {
+  return {
+    values: new Map(
+      Object.entries(values).map(([id, value]) => [id, { secret: new Secret(value, origin), sourceVersion: null }]),
+    ),
+    away: new Map(),
+  }
 }
 
 function opened(keyring: Keyring, handle = envKey('a')): KeyVersion {
@@ -242,9 +246,9 @@ describe('the keyring', () => {
     adopt(keyring, { a: 'cog_2', b: 'cog_9' })
     expect(states(keyring)).toEqual(['a 2 ready', 'b 1 ready'])
     expect(events).toEqual(['key-version a 2'])
-    expect(keyring.holds(envKey('a'), secretOf('cog_2'))).toBe(true)
-    expect(keyring.holds(envKey('a'), secretOf('cog_1'))).toBe(false)
-    expect(keyring.holds(envKey('c'), secretOf('cog_2'))).toBe(false)
+    expect(keyring.holds(envKey('a'), read({ a: 'cog_2' }))).toBe(true)
+    expect(keyring.holds(envKey('a'), read({ a: 'cog_1' }))).toBe(false)
+    expect(keyring.holds(envKey('c'), read({ c: 'cog_2' }))).toBe(false)
   })
 
   test('forgets keys that are gone from the set, and those that came without a value', () => {

@@ -80,7 +80,15 @@ describe('the metrics text', () => {
     instruments.exchangeStarted()
     instruments.leakMasked()
     instruments.keyRejected('payments-runner')
-    instruments.keyStates([{ key: 'payments-runner', state: 'rejected', expiresAtMs: 1_800_000_000_000 }])
+    instruments.keyStates([
+      {
+        key: 'payments-runner',
+        state: 'rejected',
+        expiresAtMs: 1_800_000_000_000,
+        valueAgeMs: 12_000,
+        isSourceFailing: true,
+      },
+    ])
     instruments.recordsLost('access', 7)
     instruments.issuers([
       {
@@ -269,6 +277,7 @@ describe('labels', () => {
       'gateway_key_state{key="b",state="ready"} 0',
       'gateway_key_state{key="b",state="rejected"} 1',
       'gateway_key_state{key="b",state="set-aside"} 0',
+      'gateway_key_state{key="b",state="unresolved"} 0',
       'gateway_key_state{key="b",state="expired"} 0',
       'gateway_key_state{key="b",state="blocked"} 0',
       'gateway_key_state{key="b",state="other"} 0',

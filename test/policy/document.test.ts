@@ -355,6 +355,8 @@ describe('the inventory of keys', () => {
 
   const inline =
     'a secret is never written in a policy: write { env: NAME } or { file: PATH }, and replace the key that was written here'
+  const oneSource =
+    'a secret has exactly one source: write { env: NAME } or { file: PATH }, or name a program or a vault (exec)'
   const date = 'must be a date like 2027-01-31, or a date and time like 2027-01-31T12:00:00Z'
 
   it.each<[string, string, string, string[]]>([
@@ -413,14 +415,9 @@ describe('the inventory of keys', () => {
       'with two sources',
       '{ file: secrets/analytics }',
       '{ file: secrets/analytics, env: A }',
-      ['keys.yaml:11:13: a secret has exactly one source: write { env: NAME } or { file: PATH }'],
+      [`keys.yaml:11:13: ${oneSource}`],
     ],
-    [
-      'with no source',
-      '{ file: secrets/analytics }',
-      '{}',
-      ['keys.yaml:11:13: a secret has exactly one source: write { env: NAME } or { file: PATH }'],
-    ],
+    ['with no source', '{ file: secrets/analytics }', '{}', [`keys.yaml:11:13: ${oneSource}`]],
     [
       'with a misspelt source',
       '{ file: secrets/analytics }',

@@ -66,7 +66,7 @@ describe('a policy directory', () => {
     const loaded = await load(await directoryOf(good))
     expect(loaded.policy.teams.map((team) => team.id)).toEqual(['payments'])
     expect(loaded.policy.keys.map((key) => key.id)).toEqual(['runner'])
-    expect(loaded.secrets.get('runner')?.reveal(origin)).toBe('cog_runner')
+    expect(loaded.secrets.values.get('runner')?.secret.reveal(origin)).toBe('cog_runner')
     expect(loaded.testsPassed).toBe(2)
     expect(loaded.diagnostics).toEqual([])
     expect(inspect(loaded, { depth: null, showHidden: true })).not.toContain('cog_runner')
@@ -89,7 +89,7 @@ describe('a policy directory', () => {
       'keys.yaml': keys.replace('env: RUNNER_KEY', 'file: sub/runner'),
       'sub/runner': 'cog_file\n',
     })
-    expect((await load(directory)).secrets.get('runner')?.reveal(origin)).toBe('cog_file')
+    expect((await load(directory)).secrets.values.get('runner')?.secret.reveal(origin)).toBe('cog_file')
   })
 })
 
@@ -293,7 +293,7 @@ describe('a refusal', () => {
     expect(reported.diagnostics.map((each) => formatDiagnostic(each).replace(`${directory}/`, ''))).toEqual(
       lines.map((line) => line.replace(/^(\S+) /, '$1 warning: ')),
     )
-    expect([...reported.secrets.keys()]).toEqual(['runner'])
+    expect([...reported.secrets.values.keys()]).toEqual(['runner'])
   })
 
   test('of policies whose tests fail names the case', async () => {

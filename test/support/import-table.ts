@@ -26,7 +26,14 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
   cache: ['problems', 'http', 'types of catalogue', 'types of store', 'store/store'],
   identity: ['problems', 'http/date', 'types of config', 'config/values/addresses'],
   catalogue: ['problems', 'config'],
-  keys: ['problems', 'config/nearest', 'config/values/file-errors', 'types of catalogue', 'catalogue/permissions'],
+  keys: [
+    'problems',
+    'config/nearest',
+    'config/values/file-errors',
+    'types of config/secret-schema',
+    'types of catalogue',
+    'catalogue/permissions',
+  ],
   budgets: ['limits/calendar', 'store/retry', 'store/store'],
   policy: [
     'problems',

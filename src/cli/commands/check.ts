@@ -17,13 +17,16 @@ export const checkCommand: Command = {
     const { loaded, missing } = await loadSetup(invocation)
     const { policy, diagnostics, testsPassed } = loaded
     const failed = invocation.flag('strict') && diagnostics.length > 0
-    const valueless = policy.keys.flatMap(({ id }) => (loaded.secrets.has(id) ? [] : [id]))
+    const valueless = policy.keys.flatMap(({ id }) =>
+      loaded.secrets.values.has(id) || loaded.unasked.includes(id) ? [] : [id],
+    )
     const summary = {
       revision: policy.revision,
       teams: policy.teams.length,
       keys: policy.keys.length,
       tests_passed: testsPassed,
       keys_without_value: valueless,
+      keys_not_asked: loaded.unasked,
       settings_without_value: missing,
     }
     if (invocation.json) invocation.print(JSON.stringify({ ok: !failed, ...summary, diagnostics }))
@@ -38,6 +41,10 @@ export const checkCommand: Command = {
         ...(valueless.length === 0 ? [] : [`the values of these keys: ${valueless.join(', ')}`]),
         ...(missing.length === 0 ? [] : [`what these settings name: ${missing.join(', ')}`]),
       ]
+      if (loaded.unasked.length > 0)
+        invocation.print(
+          `not asked for a value, because programs and servers are asked by a start alone: ${loaded.unasked.join(', ')}`,
+        )
       if (needs.length > 0) invocation.print(`what a start still needs here: ${needs.join('; ')}`)
     }
     return failed ? 1 : 0

@@ -20,7 +20,10 @@ export const keysCommand: Command = {
     const keys = loaded.policy.keys.map(
       (handle) =>
         live?.find((key) => key.id === handle.id) ??
-        declaredKeyView(handle, stateOf(handle, loaded.secrets.has(handle.id))),
+        declaredKeyView(
+          handle,
+          stateOf(handle, loaded.secrets.values.has(handle.id) || loaded.unasked.includes(handle.id)),
+        ),
     )
     if (invocation.json) invocation.print(JSON.stringify({ live: live !== null, keys }))
     else {
@@ -47,9 +50,9 @@ export const keysCommand: Command = {
 }
 
 /** Without a gateway only the presence and the expiry of a secret can be checked. */
-function stateOf(handle: KeyHandle, resolved: boolean): string {
+function stateOf(handle: KeyHandle, mayHaveValue: boolean): string {
   if (isExpired(handle, Date.now())) return 'expired'
-  return resolved ? 'unknown' : 'unresolved'
+  return mayHaveValue ? 'unknown' : 'unresolved'
 }
 
 /** The answer of the running gateway of this configuration; null when there is none. */

@@ -1,15 +1,20 @@
 // Errors of the file system in words, for messages about files that people name.
 
+/** The code of an error of the system, like `ENOENT`; null for an error without one. */
+export function errorCode(error: unknown): string | null {
+  return error instanceof Error && 'code' in error ? String(error.code) : null
+}
+
 /** Why a file or folder cannot be read or written, as the end of a sentence. */
 export function whyUnreadable(error: unknown, what: 'file' | 'folder' = 'file'): string {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+  const code = errorCode(error) ?? 'unknown error'
   if (code === 'ENOENT') return `there is no such ${what}`
   return plainErrors[code] ?? code
 }
 
 /** Whether a file is missing, or only for another user: elsewhere it may be readable. */
 export function isOutOfReach(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? error.code : null
+  const code = errorCode(error)
   return code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES' || code === 'EPERM'
 }
 

@@ -19,6 +19,7 @@ export function keyMissing({ id, scope }: Operation, organization: string | null
 export function keyUnusable(id: string, why: UnusableKey, blocks: BlockList): Problem {
   if (why === 'blocked') return keyBlocked(id, blocks.get('key', id))
   if (why === 'set-aside') return keySetAside(id)
+  if (why === 'unresolved') return keyUnresolved(id)
   return why === 'expired' ? keyExpired(id) : keyReplaced()
 }
 
@@ -36,6 +37,15 @@ function keyExpired(id: string): Problem {
     'key-unavailable',
     `The key ${id} has expired, by \`expires\` in the inventory; no stronger key takes its place. The operator has to renew the key and change \`expires\`.`,
     { reason: 'key-expired' },
+  )
+}
+
+/** Its source has given no value since the start. */
+function keyUnresolved(id: string): Problem {
+  return new Problem(
+    'key-unavailable',
+    `The value of the key ${id} could not be read yet, because the place where it is kept gives no answer; no stronger key takes its place. The gateway asks again by itself: send the request once more after Retry-After. The operator finds the cause in the log.`,
+    { reason: 'key-unresolved', fields: { 'retry-after': '5' } },
   )
 }
 

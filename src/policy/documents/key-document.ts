@@ -3,9 +3,9 @@
 import path from 'node:path'
 import { z } from 'zod'
 import type { Diagnostic } from '../../config/diagnostics.ts'
-import { id, oneKeyOf, text, textAt, where, withoutTwins, word } from '../../config/fields.ts'
+import { id, textAt, where, withoutTwins, word } from '../../config/fields.ts'
+import { secretReference, withPathsFrom, type SecretReference } from '../../config/secret-schema.ts'
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
-import type { SecretReference } from '../../keys/key.ts'
 import { organizationId } from './document-fields.ts'
 import type { PolicyWord } from './policy-words.ts'
 
@@ -16,7 +16,7 @@ export interface KeyDocument {
   /** Set exactly when the scope is `organization`. */
   readonly organization: string | null
   readonly permissions: readonly string[]
-  /** A file is an absolute path. */
+  /** Its paths are absolute. */
   readonly secret: SecretReference
   readonly servesOrganizations: 'none' | 'all' | readonly string[]
   /** A date (its first moment, UTC) or a date and time, as ISO 8601 writes them. */
@@ -33,36 +33,11 @@ export interface KeysDocument {
 
 const isoDate =
   /^(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))(?:T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,3})?Z)?$/
-const secretForm = 'write { env: NAME } or { file: PATH }'
-
-const secret = z
-  .strictObject(
-    {
-      env: z
-        .string()
-        .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable, without "$"')
-        .optional()
-        .describe('Environment variable that holds the value.'),
-      file: text()
-        .regex(/^(?!~)/, '"~" is not replaced: write the whole path')
-        .optional()
-        .describe('File that holds the value, relative to this file; one final line break is dropped.'),
-    },
-    // The value that stands here instead of a reference is never repeated.
-    {
-      error: (issue) =>
-        typeof issue.input === 'string'
-          ? `a secret is never written in a policy: ${secretForm}, and replace the key that was written here`
-          : undefined,
-    },
-  )
-  .refine((reference) => (reference.env === undefined) !== (reference.file === undefined), {
-    error: `a secret has exactly one source: ${secretForm}`,
-  })
-  .meta(oneKeyOf('env', 'file'))
-  .transform((reference): SecretReference =>
-    reference.env === undefined ? { file: reference.file ?? '' } : { env: reference.env },
-  )
+const localForms = 'write { env: NAME } or { file: PATH }'
+const secret = secretReference(
+  `${localForms}, or name a program or a vault (exec)`,
+  `a secret is never written in a policy: ${localForms}, and replace the key that was written here`,
+)
 
 const key = z
   .strictObject({
@@ -134,7 +109,7 @@ export function readKeys(
     scope: written.scope,
     organization: written.organization ?? null,
     permissions: written.permissions,
-    secret: 'file' in written.secret ? { file: path.resolve(path.dirname(file), written.secret.file) } : written.secret,
+    secret: withPathsFrom(path.dirname(file), written.secret),
     servesOrganizations: written.serves_organizations,
     expires: written.expires ?? null,
     positionOf: (inside) => positionOf(['keys', index, ...inside]),

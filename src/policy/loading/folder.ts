@@ -7,6 +7,7 @@ import { isUtf8 } from 'node:buffer'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { nearest } from '../../config/nearest.ts'
 import { whyUnreadable } from '../../config/values/file-errors.ts'
+import { isBeingWritten } from '../../keys/sources/file-source.ts'
 import { ignoreFileName, readIgnoreFile, type IgnoreRule } from './ignore-file.ts'
 
 /** More entries than this are not a policy folder but a mistake in `policies:`. */
@@ -101,9 +102,13 @@ async function lookAt(walk: Walk, folder: string, entry: Dirent, parents: readon
   else walk.others.push(path)
 }
 
-/** Generations of a mounted config map (`..data`, `..2026_…`), whose files have links beside them, and a Git checkout's data. */
+/**
+ * Generations of a mounted config map (`..data`, `..2026_…`), whose files have links beside them; a secret file that is being
+ * written; a Git checkout's data.
+ */
 function isNoPolicy(name: string, found: Pick<Stats, 'isDirectory'> | null): boolean {
-  return name === '.git' || (name.startsWith('..') && (found === null || found.isDirectory()))
+  if (name === '.git' || isBeingWritten(name)) return true
+  return name.startsWith('..') && (found === null || found.isDirectory())
 }
 
 /** The text of a policy file, or a sentence about why it has none. */

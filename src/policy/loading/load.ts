@@ -8,7 +8,7 @@ import { hasErrors, Refused, type Diagnostic } from '../../config/diagnostics.ts
 import type { Config } from '../../config/load.ts'
 import { endingWarnings } from '../warnings/endings.ts'
 import { expiryWarning } from '../../keys/expiry.ts'
-import { resolveSecrets, type KeyRemark, type ResolvedSecrets, type SecretSources } from '../../keys/keyring.ts'
+import { resolveSecrets, type KeyRemark, type ResolvedSecrets, type SecretSources } from '../../keys/reading.ts'
 import { boundsOf, type Bounds } from './bounds.ts'
 import { compilePolicies } from '../compile/compile.ts'
 import { concurrencyWarnings } from '../warnings/concurrency.ts'
@@ -43,6 +43,8 @@ export interface LoadedPolicies {
   /** The policy files as they were read, by their path below the folder. They name secrets and hold none. */
   readonly files: readonly PolicyText[]
   readonly secrets: ResolvedSecrets
+  /** Keys whose value is kept by a program or a server, which nobody has asked. */
+  readonly unasked: readonly string[]
   /** Warnings only: with an error the load is refused. */
   readonly diagnostics: readonly Diagnostic[]
   readonly testsPassed: number
@@ -63,7 +65,8 @@ export interface LoadOptions {
   readonly catalogue: Catalogue
   readonly sources: SecretSources
   /**
-   * `required`: a secret that cannot be resolved refuses the load. `reported`: it is a warning (`check` in CI has no secrets).
+   * `required`: a secret that cannot be resolved refuses the load, unless its source may answer later. `reported`: it is a warning
+   * (`check` in CI has no secrets).
    * `unopened`: no secret is looked for.
    */
   readonly secrets: 'required' | 'reported' | 'unopened'
@@ -141,7 +144,8 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
     policy,
     digest,
     files,
-    secrets: resolved.secrets,
+    secrets: { values: resolved.values, away: resolved.away },
+    unasked: resolved.unasked.map(({ id }) => id),
     diagnostics: found,
     testsPassed: suite.passed,
     tests,

@@ -1,0 +1,96 @@
+// One key of the keyring: its value in use, how its source answers, what the upstream says of it. Knows no clock.
+
+import { isExpired } from './expiry.ts'
+import type { KeyHandle } from './key.ts'
+import type { ReadSecret } from './reading.ts'
+import type { Secret } from './secret.ts'
+import type { SourceFault } from './sources/source.ts'
+
+/**
+ * `rejected`: the upstream answered 401 lately. `set-aside`: three times in a row; the key is not used for a minute. `expired`: by the
+ * inventory. `blocked`: by an operator. `unresolved`: its source has given no value yet.
+ */
+export type KeyState = 'ready' | 'rejected' | 'set-aside' | 'expired' | 'blocked' | 'unresolved'
+
+const rejectionsBeforeSetAside = 3
+/** A key that was set aside is tried again after this time: the provider may have been at fault. */
+const setAsideMs = 60_000
+
+/** Times are milliseconds: `nowMs` since the epoch, `monotonicMs` of the clock that nobody sets. */
+export class KeyEntry {
+  handle: KeyHandle
+  version = 0
+  /** Null until the source has given a value. */
+  secret: Secret | null = null
+  /** What the source calls the value in use; null where it has no versions. */
+  sourceVersion: string | null = null
+  loadedAtMs: number | null = null
+  /** When the source last said that the value in use is the one it keeps, on the monotonic clock. */
+  #confirmedAtMs = -Infinity
+  /** Why the latest reading failed. */
+  fault: SourceFault | null = null
+  /** Failed readings in a row. */
+  failures = 0
+  /** When its source is asked again, on the monotonic clock. */
+  nextReadingMs = Infinity
+  /** When it was last asked because of a rejection. */
+  askedAgainAtMs = -Infinity
+  rejections = 0
+  #setAsideUntilMs = -Infinity
+  lastUsedAtMs: number | null = null
+  readonly usedPermissions = new Set<string>()
+  rereading: Promise<void> | null = null
+  isRefreshing = false
+
+  constructor(handle: KeyHandle) {
+    this.handle = handle
+  }
+
+  /** The source has given a value. True when it is another one than before. */
+  take({ secret, sourceVersion }: ReadSecret, nowMs: number, monotonicMs: number): boolean {
+    this.fault = null
+    this.failures = 0
+    this.sourceVersion = sourceVersion
+    this.#confirmedAtMs = monotonicMs
+    if (this.secret?.equals(secret) === true) return false
+    this.secret = secret
+    this.version += 1
+    this.loadedAtMs = nowMs
+    this.rejections = 0
+    this.#setAsideUntilMs = -Infinity
+    return true
+  }
+
+  /** The source has given no value. True when it says another thing than before. */
+  fail(fault: SourceFault): boolean {
+    const isNews = this.fault?.message !== fault.message
+    this.fault = fault
+    this.failures += 1
+    return isNews
+  }
+
+  /** The upstream has rejected the value in use. True when the key is set aside for it. */
+  reject(monotonicMs: number): boolean {
+    this.rejections += 1
+    if (this.rejections < rejectionsBeforeSetAside) return false
+    this.#setAsideUntilMs = monotonicMs + setAsideMs
+    return true
+  }
+
+  isSetAside(monotonicMs: number): boolean {
+    return this.rejections >= rejectionsBeforeSetAside && monotonicMs < this.#setAsideUntilMs
+  }
+
+  /** Whatever operators say of it. */
+  state(nowMs: number, monotonicMs: number): Exclude<KeyState, 'blocked'> {
+    if (isExpired(this.handle, nowMs)) return 'expired'
+    if (this.secret === null) return 'unresolved'
+    if (this.rejections === 0) return 'ready'
+    return this.isSetAside(monotonicMs) ? 'set-aside' : 'rejected'
+  }
+
+  /** How long ago the source last gave the value in use; null without a value. */
+  valueAgeMs(monotonicMs: number): number | null {
+    return this.secret === null ? null : Math.max(0, monotonicMs - this.#confirmedAtMs)
+  }
+}
