@@ -178,8 +178,13 @@ describe('what happens in one place only', () => {
 
   test('no text becomes code', () => {
     expect(sourcesWith(/\beval\s*\(|\bnew\s+Function\b|from 'node:vm'/)).toEqual([])
-    // `git`, by an argument list, for a command that a person types. Never a shell.
-    expect(sourcesWith(/from 'node:child_process'/)).toEqual(['cli/policy-source', 'cli/version'])
+    // `git`, by an argument list, for a command that a person types; and programs that print keys. Never a shell.
+    expect(sourcesWith(/from 'node:child_process'/)).toEqual([
+      'cli/policy-source',
+      'cli/version',
+      'keys/sources/exec-source',
+    ])
+    expect(sourcesWith(/\bshell:/)).toEqual([])
   })
 
   test('there are no default exports, no catch-all files, and no imports by computed names', () => {
