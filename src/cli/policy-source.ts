@@ -1,11 +1,13 @@
 // Where a command reads a policy set from: a directory, a commit (`git:REF`), or the gateway that runs this configuration.
 
 import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, normalize, relative, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import type { Catalogue } from '../catalogue/catalogue.ts'
+import { policyFolderProblem } from '../config/checks.ts'
 import { Refused, type Diagnostic } from '../config/diagnostics.ts'
 import { didYouMean } from '../config/nearest.ts'
 import type { Config } from '../config/load.ts'
@@ -16,8 +18,8 @@ import { adminAddress } from './operators.ts'
 const run = promisify(execFile)
 
 export interface PolicySourceOptions {
+  /** Of the gateway that runs, where a set can be `running`. */
   readonly config: Config
-  readonly configFile: string
   readonly catalogue: Catalogue
   readonly env: Readonly<Record<string, string | undefined>>
   /** Default: `reported`, since a change is looked at before its tests are right. A broken invariant refuses it all the same. */
@@ -27,6 +29,8 @@ export interface PolicySourceOptions {
 /** A set that was loaded. `nameOf` names one of its files as it lies in the set's folder. */
 export interface PolicySource {
   readonly loaded: LoadedPolicies
+  /** Which gateway was asked for it; null for a set of files. */
+  readonly asked: string | null
   readonly nameOf: (file: string) => string
 }
 
@@ -36,6 +40,8 @@ interface OpenSource {
   /** How messages name a file below the folder. */
   readonly shown: (file: string) => string
   readonly close: () => Promise<void>
+  /** Address of the gateway that has it in force. */
+  readonly asked?: string
 }
 
 /** Files of one set are no more than that; a larger tree is something else. */
@@ -59,7 +65,8 @@ export async function loadPolicySource(text: string, options: PolicySourceOption
       connections: null,
       now: Date.now,
     })
-    return { loaded, nameOf: (file) => relative(source.directory, file) }
+    const asked = source.asked === undefined ? null : `running: revision ${loaded.policy.revision} at ${source.asked}`
+    return { loaded, asked, nameOf: (file) => relative(source.directory, file) }
   } catch (error) {
     if (!(error instanceof Refused)) throw error
     throw new Refused(error.diagnostics.map((each): Diagnostic => ({ ...each, file: source.shown(each.file) })))
@@ -77,23 +84,45 @@ async function open(text: string, options: PolicySourceOptions): Promise<OpenSou
   if (text === 'running') return await openRunning(options.config)
   if (text.startsWith('git:')) return await openCommit(text.slice('git:'.length), options)
   const directory = resolve(text)
+  const problem = existsSync(directory) ? null : await policyFolderProblem(directory)
+  if (problem !== null) {
+    const message = problem.includes('did you mean') ? problem : problem + (await otherSetNear(text, options.config))
+    throw new Refused([{ file: directory, line: 0, column: 0, severity: 'error', message }])
+  }
   return { directory, shown: (file) => file, close: async () => {} }
 }
 
+/** A set that is no folder and that a text could mean: a commit without `git:`, or `running` misspelled. */
+async function otherSetNear(text: string, config: Config): Promise<string> {
+  const isCommit = await run('git', ['-C', dirname(config.file), ...commitOf(text)]).then(
+    () => true,
+    () => false,
+  )
+  return isCommit ? `; did you mean "git:${text}"?` : didYouMean(text, ['running'])
+}
+
+/** What `git` says of a commit: its id, or an error. */
+function commitOf(ref: string): readonly string[] {
+  return ['rev-parse', '--verify', '--quiet', '--end-of-options', `${ref}^{commit}`]
+}
+
 async function openRunning({ listen }: Config): Promise<OpenSource> {
-  const address = `${adminAddress(listen.admin)}/api/policies`
-  const answer = await fetch(address, { signal: AbortSignal.timeout(15_000), redirect: 'error' }).catch(() => null)
+  const address = adminAddress(listen.admin)
+  const answer = await fetch(`${address}/api/policies`, {
+    signal: AbortSignal.timeout(15_000),
+    redirect: 'error',
+  }).catch(() => null)
   if (answer === null || !answer.ok)
     throw new Error(
-      `the running gateway could not be asked at ${adminAddress(listen.admin)}: start it, or name a directory or git:REF in place of "running"`,
+      `the running gateway could not be asked at ${address}: start it, or name a directory or git:REF in place of "running"`,
     )
   // Our own listener's answer.
   const { files } = (await answer.json()) as PoliciesView
-  return await unpacked(files, 'running')
+  return { ...(await unpacked(files, 'running')), asked: address }
 }
 
-async function openCommit(ref: string, { config, configFile }: PolicySourceOptions): Promise<OpenSource> {
-  const place = dirname(configFile)
+async function openCommit(ref: string, { config }: PolicySourceOptions): Promise<OpenSource> {
+  const place = dirname(config.file)
   const git = async (...args: readonly string[]): Promise<string> =>
     (await run('git', ['-C', place, ...args], { maxBuffer: 64 * 1024 * 1024 })).stdout
   const top = await git('rev-parse', '--show-toplevel').catch((error: unknown) => {
@@ -104,12 +133,13 @@ async function openCommit(ref: string, { config, configFile }: PolicySourceOptio
       { cause: error },
     )
   })
-  const commit = await git('rev-parse', '--verify', '--quiet', '--end-of-options', `${ref}^{commit}`).catch(
-    async () => {
-      const refs = await git('for-each-ref', '--format=%(refname:short)').catch(() => '')
-      throw new Error(`git:${ref} names no commit${didYouMean(ref, refs.split('\n').filter(Boolean))}`)
-    },
-  )
+  const commit = await git(...commitOf(ref)).catch(async () => {
+    const [commit = '', path] = ref.split(':')
+    if (path !== undefined && commit !== '')
+      throw new Error(`git:${ref}: write git:${commit}; the folder is that of \`policies\` in the configuration`)
+    const refs = await git('for-each-ref', '--format=%(refname:short)').catch(() => '')
+    throw new Error(`git:${ref} names no commit${didYouMean(ref, refs.split('\n').filter(Boolean))}`)
+  })
   const root = await realpath(top.trim())
   const parent = await realpath(dirname(config.policiesDirectory)).catch(() => dirname(config.policiesDirectory))
   const folder = relative(

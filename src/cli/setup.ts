@@ -77,7 +77,8 @@ export const readRunningConfig: ConfigReader = async (invocation) => {
   if (sandbox === null || sandbox === undefined) return await configOf(invocation)
   const { hostname, port } = new URL(sandbox.admin)
   const admin = { host: hostname, port: Number(port) }
-  return await loadSandboxConfig(sandbox.config, env, { ...noSurroundings, admin })
+  const recordsDirectory = sandbox.records ?? noSurroundings.recordsDirectory
+  return await loadSandboxConfig(sandbox.config, env, { ...noSurroundings, admin, recordsDirectory })
 }
 
 const noConfig =
@@ -113,10 +114,11 @@ interface Loosely {
 }
 
 /** Loads configuration, catalogue and policies as `start` does, but for secrets, which a command may do without. */
-export async function loadSetup(invocation: Invocation, { read = configOf, tests }: Loosely = {}): Promise<Setup> {
-  const loadedConfig = await read(invocation).catch((error: unknown) => addOtherProblems(invocation, error))
-  const { config, warnings, missing } = loadedConfig
+export async function loadSetup(invocation: Invocation, { read, tests }: Loosely = {}): Promise<Setup> {
   const named = invocation.option('policies')
+  const readIt = read ?? (named === 'running' ? readRunningConfig : configOf)
+  const loadedConfig = await readIt(invocation).catch((error: unknown) => addOtherProblems(invocation, error))
+  const { config, warnings, missing } = loadedConfig
   await requireNamed(loadedConfig, named === null)
   const directory = resolve(named ?? config.policiesDirectory)
   const { origin } = config.upstream
@@ -124,7 +126,6 @@ export async function loadSetup(invocation: Invocation, { read = configOf, tests
     const { catalogue } = await loadCatalogue(config.catalogue)
     const options = {
       config,
-      configFile: configFile(invocation),
       catalogue,
       env: invocation.env,
       tests: tests ?? 'required',

@@ -60,13 +60,14 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     forget()
     await Promise.all([simulator.close(), issuer.close(), rm(passing, { recursive: true, force: true })])
   }
+  const records = join(directory, 'records')
   try {
     const { config } = await loadSandboxConfig(configFile, options.env, {
       gateway: { host, port: options.port },
       admin: { host: '127.0.0.1', port: options.adminPort },
       upstream: simulator.origin,
       jwksUri: issuer.jwksUri,
-      recordsDirectory: join(directory, 'records'),
+      recordsDirectory: records,
       budgetJournal: join(passing, 'budgets.journal'),
     })
     gateway = await startGateway({ config, env: options.env, log, version, keySource: createKeySources(keyValue) })
@@ -77,7 +78,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       gateway: `${scheme}://${host}:${started.gateway.port}`,
       admin: `http://127.0.0.1:${started.admin.port}`,
     }
-    forget = noteSandbox(directory, { config: configFile, ...addresses, startedAtMs: Date.now() })
+    forget = noteSandbox(directory, { config: configFile, ...addresses, records, startedAtMs: Date.now() })
     return {
       gateway: started,
       addresses,

@@ -38,6 +38,8 @@ export interface RunningSandbox {
   /** Addresses of its two listeners: `http://127.0.0.1:8080`. */
   readonly gateway: string
   readonly admin: string
+  /** Its folder of records. A sandbox of an earlier version does not say it. */
+  readonly records?: string
   readonly startedAtMs: number
 }
 

@@ -15,6 +15,7 @@ const repository = join(folder, 'repository')
 const bin = join(folder, 'bin')
 const calls = join(folder, 'calls')
 let base = ''
+let empty = ''
 
 function run(script: string, env: Readonly<Record<string, string>>): string {
   return execFileSync('bash', ['-eo', 'pipefail', '-c', script], {
@@ -44,6 +45,8 @@ beforeAll(() => {
       encoding: 'utf8',
     })
   git('init', '-q', '-b', 'main')
+  git('commit', '-q', '--allow-empty', '-m', 'nothing yet')
+  empty = git('rev-parse', 'HEAD').trim()
   git('add', '-A')
   git('commit', '-q', '-m', 'as it is')
   base = git('rev-parse', 'HEAD').trim()
@@ -79,15 +82,44 @@ test('GitHub Actions: the steps check, compare with the target branch, and keep 
     GITHUB_REPOSITORY: 'o/r',
   }
   run(script('Check'), env)
-  expect(run(script('Coverage').replace('60', '20'), env)).toMatch(/coverage \d+(?:\.\d+)? %/)
+  expect(run(script('Coverage'), env)).toMatch(/coverage \d+(?:\.\d+)? %/)
   run(script('Compare rights'), env)
   expect(rights()).toMatch(/^<!-- devin-gateway rights -->\n### Rights: /)
   expect(rights()).toContain('| lost | payments |')
   expect(readFileSync(summary, 'utf8')).toBe(rights())
+  run(script('Compare rights'), { ...env, TARGET: empty })
+  expect(rights()).toContain('The target branch has no policies yet')
   run(script('Comment'), { ...env, EXISTING: '' })
   expect(asked()).toContain('--method POST repos/o/r/issues/7/comments --field body=@rights.md')
   run(script('Comment'), { ...env, EXISTING: '41' })
   expect(asked()).toContain('--method PATCH repos/o/r/issues/comments/41 --field body=@rights.md')
+})
+
+test('the package is taken from where a variable says, and not under its bare name from a public registry', () => {
+  program('npm', `echo "npm $*" >> ${calls}`)
+  const texts = ['github-actions.yml', 'gitlab-ci.yml'].map((name) =>
+    readFileSync(join(root, 'deploy/ci', name), 'utf8'),
+  )
+  const variables = ['PACKAGE', 'DEVIN_GATEWAY_PACKAGE']
+  for (const [index, text] of texts.entries()) {
+    const line = /^.*?(npm install .*)$/m.exec(text)?.[1] ?? ''
+    for (const none of [{}, { [variables[index] ?? '']: '' }])
+      expect(() => run(line, none)).toThrow('set the variable DEVIN_GATEWAY_PACKAGE')
+    expect(asked()).toBe('')
+    run(line, { [variables[index] ?? '']: '@platform/devin-gateway@0.1.0' })
+    expect(asked()).toBe('npm install --global --ignore-scripts --omit=optional @platform/devin-gateway@0.1.0\n')
+  }
+})
+
+test('a starting set of `init` passes the check and the coverage of both files', () => {
+  const made = join(folder, 'made')
+  run(`devin-gateway init ${made} --yes`, {})
+  for (const name of ['github-actions.yml', 'gitlab-ci.yml']) {
+    const commands =
+      readFileSync(join(root, 'deploy/ci', name), 'utf8').match(/devin-gateway (?:check|test .*)$/gm) ?? []
+    expect(commands).toHaveLength(2)
+    for (const command of commands) run(`cd ${made} && ${command}`, {})
+  }
 })
 
 test('GitLab CI: the same as a note of the merge request', () => {
@@ -101,8 +133,10 @@ test('GitLab CI: the same as a note of the merge request', () => {
     CI_MERGE_REQUEST_IID: '9',
     RIGHTS_TOKEN: 't',
   }
-  const script = file['devin-gateway'].script.join('\n').replace('--min 60', '--min 20')
-  rmSync(join(repository, 'rights.md'))
+  const script = file['devin-gateway'].script.join('\n')
+  run(script, { ...env, CI_MERGE_REQUEST_DIFF_BASE_SHA: empty, EXISTING: '' })
+  expect(rights()).toContain('The target branch has no policies yet')
+  asked()
   run(script, { ...env, EXISTING: '' })
   expect(rights()).toContain('| lost | payments |')
   expect(asked()).toMatch(/--request POST .*merge_requests\/9\/notes$/m)

@@ -108,6 +108,18 @@ describe('a commit', () => {
     expect((await diff('git:--help', policies)).code).toBe(1)
   })
 
+  test('a word that is no folder names the commit or the word that was meant', async () => {
+    const [commit, word, path] = [
+      await diff('HEAD', policies),
+      await diff('runing', policies),
+      await diff('git:v1:policies', policies),
+    ]
+    expect(commit.err).toMatch(/\[A: HEAD\] .* there is no such folder; did you mean "git:HEAD"\?\n$/)
+    expect(word.err).toMatch(/\[A: runing\] .* there is no such folder; did you mean "running"\?\n$/)
+    expect(path.err).toContain('git:v1:policies: write git:v1; the folder is that of `policies` in the configuration')
+    expect([commit.code, word.code, path.code]).toEqual([1, 1, 1])
+  })
+
   test('whose policies hold a link is refused, and a folder that is reached by a link is found', async () => {
     const linked = join(folder, 'linked')
     symlinkSync(place, linked)

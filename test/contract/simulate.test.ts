@@ -100,7 +100,7 @@ describe('decided again', () => {
     const { code, out } = await simulated('--log', log, '--policies', set, '--fail-on', 'newly-denied')
     expect(code).toBe(1)
     expect(out).toContain('newly denied: 1 × ent.sessions.list of team analytics')
-    expect(out).toMatch(/see: devin-gateway explain --decision [0-9a-f-]{36} --log /)
+    expect(out).toMatch(/see: devin-gateway explain --decision [0-9a-f-]{36} --log .* --policies \S+$/m)
     expect((await simulated('--log', log, '--policies', set, '--fail-on', 'newly-allowed,gaps')).code).toBe(0)
   })
 

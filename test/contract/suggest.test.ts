@@ -153,7 +153,17 @@ describe('for a team', () => {
     expect((await asked(folder, 'suggest', '--log', log, '--team', 'payment')).err).toContain(
       'did you mean "payments"?',
     )
-    expect((await asked(folder, 'suggest', '--log', log)).code).toBe(2)
+    const neither = await asked(folder, 'suggest', '--log', log)
+    expect([neither.code, neither.err.split('\n')[0]]).toEqual([
+      2,
+      'devin-gateway suggest: say what to look for: --team T, or --unused 30d',
+    ])
+    const both = await asked(folder, 'suggest', '--log', log, '--team', 'payments', '--unused', '30d')
+    expect([both.code, both.err]).toEqual([2, expect.stringMatching(/^[^\n]*--team and --unused look for different/)])
+    for (const place of ['running', 'git:HEAD']) {
+      const { code, err } = await callCommand(['suggest', '--log', log, '--team', 'payments', '--policies', place])
+      expect([code, err]).toEqual([2, expect.stringContaining(`a directory here, not ${place}: a patch changes files`)])
+    }
     expect((await asked(folder, 'suggest', '--log', log, '--unused', 'soon')).err).toContain('a time like 30d')
     const other = await repository({
       ...policies,
@@ -174,12 +184,23 @@ test('unused: grants, organizations, members and permissions of keys that nobody
   const { out, err } = await asked(folder, 'suggest', '--log', log, '--unused', '30d')
   expect(err).toContain('which is less than 30d')
   expect(err).toContain('kept, because a policy test, an invariant')
+  expect(err).toContain('a grant that stays can be left unserved')
+  expect(err).not.toContain('days ago')
   const text = await applied(folder, out)
   expect(text).not.toMatch(/payments-bot|org-other|id: old/)
   const after = await readFile(join(folder, 'policies/keys.yaml'), 'utf8')
   expect(after).toContain('ManageOrgSecrets')
   expect(after).not.toContain('ImpersonateOrgSessions')
   expect(await newlyDenied(folder)).toBe(0)
+})
+
+test('of a log that ended long ago: that newer rights look unused is said', async () => {
+  const folder = await repository()
+  const old = join(folder, 'old.ndjson')
+  const past = new Date(Date.now() - 40 * 86_400_000).toISOString()
+  await writeFile(old, (await readFile(log, 'utf8')).replace(/"time":"[^"]+"/g, `"time":"${past}"`))
+  const { err } = await asked(folder, 'suggest', '--log', old, '--unused', '30d')
+  expect(err).toContain('note: the log ends 40 days ago: what was used or added since then looks unused here')
 })
 
 test('of random traffic: what was allowed stays allowed, and no grant that is left can go', async () => {

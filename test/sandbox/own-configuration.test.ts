@@ -27,6 +27,7 @@ issuers:
     audience: robots
     claims: { subject: oid, groups: realm_access.roles, app: client_id }
 policies: ../rules
+shadow_policies: ../rules-next
 store: { nodes: [valkeys://store.acme.example], ca: /etc/acme/ca.pem, password: { file: /run/secrets/store } }
 records: { access: stdout, decisions: /var/log/acme/decisions.ndjson, audit: /var/log/acme/audit.ndjson }
 shutdown: { delay: 0s, deadline: 5s }
@@ -78,7 +79,12 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'gateway-own-'))
   elsewhere = join(folder, 'elsewhere')
   await mkdir(elsewhere)
-  for (const [name, text] of Object.entries(files)) await put(name, text)
+  for (const [name, text] of Object.entries(files)) {
+    await put(name, text)
+    // A copy whose tests are not changed with it.
+    if (name.startsWith('rules/'))
+      await put(name.replace('rules/', 'rules-next/'), text.replace('ViewOrgSessions, ManageOrgS', 'ManageOrgS'))
+  }
   sandbox = startCommand(['sandbox', '--config', 'config/gateway.yaml', '--port', '0', '--admin-port', '0'], {
     env: env(),
     cwd: folder,
@@ -123,7 +129,7 @@ const claimsOf = (token: string): Record<string, unknown> =>
   JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Record<string, unknown>
 
 test('the banner speaks of these policies: a team, its organization, another one, and the configuration for commands', () => {
-  expect(sandbox.err).toBe('')
+  expect(sandbox.err.replace(/^The shadow set is refused[^]*change the test too\.\n/, '')).toBe('')
   expect(sandbox.out).toContain(`policies      ${join(folder, 'rules')}`)
   expect(sandbox.out).toMatch(/callers {7}http:\/\/127\.0\.0\.1:\d+\n/)
   expect(sandbox.out).toContain('TOKEN=$(npx devin-gateway token --config config/gateway.yaml --team bots)')
@@ -206,6 +212,54 @@ test('other commands find it on its ports, from a folder without a configuration
   expect([budgets.code, budgets.out]).toEqual([0, 'there are no budgets\n'])
 })
 
+test('`running`, and a decision that is explained again, are those of this sandbox, whatever the configuration says', async () => {
+  const status = await ask(await tokenOf('--team', 'bots'), sessionsOf('org-risk'))
+  const id = String(status.body['decision_id'])
+  const rules = join(folder, 'rules')
+  const [compared, simulated, tested, explained] = [
+    await inEmptyFolder('diff', 'running', rules),
+    await inEmptyFolder('simulate', '--log', join(folder, 'state/records/decisions.ndjson'), '--policies', 'running'),
+    await inEmptyFolder('test', '--policies', 'running'),
+    await inEmptyFolder('explain', '--decision', id),
+  ]
+  const admin = /operators +(\S+)/.exec(sandbox.out)?.[1] ?? ''
+  expect(compared).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/^no difference in rights\n/),
+    err: expect.stringMatching(new RegExp(`^running: revision [0-9a-f]{12} at ${admin}\n$`)),
+  })
+  expect(simulated).toMatchObject({ code: 0, err: compared.err, out: expect.stringContaining('0 newly denied') })
+  expect(tested).toMatchObject({ code: 0, out: '2 policy tests passed\n' })
+  expect(explained).toMatchObject({ code: 1, err: '', out: expect.stringContaining('now decided in the same way') })
+  expect(explained.out).toMatch(/: deny \(organization-not-granted\) in team bots, under policy revision/)
+  const elsewhereNamed = await inEmptyFolder('explain', '--decision', id, '--log', join(folder, 'nothing.ndjson'))
+  expect(elsewhereNamed.err).toContain('nothing.ndjson cannot be read: there is no such file\n')
+})
+
+describe('a shadow set', () => {
+  test('is named, and refused with its reasons; when it is mended, that is said', async () => {
+    expect(sandbox.out).toContain(`  shadow set    ${join(folder, 'rules-next')}\n`)
+    expect(sandbox.err).toMatch(
+      /^The shadow set is refused\. The policies in force go on as before\.\n {2}\/.*rules-next\/risk\.test\.yaml:3:7: test failed: /m,
+    )
+    expect((await inEmptyFolder('shadow')).out).toMatch(
+      /was refused, so nothing is decided[^\n]*\n +\/[^\n]*test failed/,
+    )
+    await rm(join(folder, 'rules-next/risk.test.yaml'))
+    sandbox.signal('SIGHUP')
+    const line = /^The shadow set is decided beside the policies in force, revision [0-9a-f]{12}\.$/m
+    await until(() => line.test(sandbox.err), 'the shadow set')
+    await ask(await tokenOf('--team', 'risk'), sessionsOf('org-risk'))
+    await until(async () => (await inEmptyFolder('shadow')).out.includes('lost  org.sessions.list'), 'the difference')
+    expect((await inEmptyFolder('shadow', '--team', 'rsik')).out).toMatch(
+      /\nnone of them is about team rsik; did you mean "risk"\?\n$/,
+    )
+    expect((await inEmptyFolder('shadow', '--team', 'overview')).out).toMatch(
+      /\nnone of them is about team overview\n$/,
+    )
+  })
+})
+
 describe('edits while it runs', () => {
   const team = (organizations: string, more = ''): string =>
     (files['rules/teams/risk.yaml'] ?? '').replace('[org-risk]', organizations) + more
@@ -221,8 +275,9 @@ describe('edits while it runs', () => {
   const inForce = 'The changed policies are in force'
 
   test('an organization that a test forbids: refused in sentences, with what to do; the token and the rest go on', async () => {
+    const from = sandbox.err.length
     await put('rules/teams/risk.yaml', team('[org-risk, org-ledger]'))
-    const text = await said('change the test too.')
+    const text = await said('change the test too.', from)
     expect(text.split('\n')).toEqual([
       expect.stringMatching(/^The changed policies are refused\. Revision [0-9a-f]{12} stays in force\.$/),
       expect.stringMatching(

@@ -2,14 +2,13 @@
 
 import { loadCatalogue } from '../../catalogue/load.ts'
 import { Refused } from '../../config/diagnostics.ts'
-import { loadConfig } from '../../config/load.ts'
 import { comparePolicies, type ComparedSet } from '../../policy/comparison/compare.ts'
 import { changeKinds } from '../../policy/comparison/words.ts'
 import { comparisonData, comparisonMarkdown, comparisonText } from '../../policy/comparison/report.ts'
 import { failKinds } from '../fail-on.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { loadPolicySource, type PolicySourceOptions } from '../policy-source.ts'
-import { configFile, configOption } from '../setup.ts'
+import { configOption, readRunningConfig } from '../setup.ts'
 import { UsageError } from '../usage.ts'
 
 export const diffCommand: Command = {
@@ -26,11 +25,11 @@ export const diffCommand: Command = {
     if (from === undefined || to === undefined)
       throw new UsageError('say two policy sets: diff policies git:main, or diff running policies')
     const failOn = failKinds(invocation.option('fail-on'), changeKinds)
-    const file = configFile(invocation)
-    const { config } = await loadConfig(file, invocation.env, { missing: 'reported' })
+    const { config } = await readRunningConfig(invocation)
     const { catalogue } = await loadCatalogue(config.catalogue)
-    const options = { config, configFile: file, catalogue, env: invocation.env }
+    const options = { config, catalogue, env: invocation.env }
     const [one, other] = await loadBoth([from, to], options)
+    for (const { asked } of [one, other]) if (asked !== null) invocation.err.write(`${asked}\n`)
     const comparison = comparePolicies(one, other)
     if (invocation.json) invocation.print(JSON.stringify(comparisonData(comparison)))
     else
@@ -44,17 +43,21 @@ export const diffCommand: Command = {
   },
 }
 
+interface LoadedSet extends ComparedSet {
+  readonly asked: string | null
+}
+
 /** Both are loaded before either is refused, and their diagnostics are told apart. */
 async function loadBoth(
   names: readonly [string, string],
   options: PolicySourceOptions,
-): Promise<readonly [ComparedSet, ComparedSet]> {
+): Promise<readonly [LoadedSet, LoadedSet]> {
   const [one, other] = await Promise.allSettled(names.map((name) => loadPolicySource(name, options)))
   if (one?.status === 'fulfilled' && other?.status === 'fulfilled') {
     const [from, to] = [one.value, other.value]
     return [
-      { policy: from.loaded.policy, nameOf: from.nameOf },
-      { policy: to.loaded.policy, nameOf: to.nameOf },
+      { policy: from.loaded.policy, nameOf: from.nameOf, asked: from.asked },
+      { policy: to.loaded.policy, nameOf: to.nameOf, asked: to.asked },
     ]
   }
   const reasons = [one, other].map((result) => (result?.status === 'rejected' ? (result.reason as unknown) : null))

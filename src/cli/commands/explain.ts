@@ -1,5 +1,6 @@
 // `explain`: a decision step by step, with the grant, the key and the nearest miss.
 
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Config } from '../../config/load.ts'
 import { isExpired } from '../../keys/expiry.ts'
@@ -86,7 +87,7 @@ async function explainWritten(invocation: Invocation, { config, loaded }: Setup)
   const [team] = principal === null ? [] : policy.teamsOf(principal)
   const organization = said ?? team?.defaultOrganization ?? null
   const written = readWritten(policy.catalogue, wordsOf(invocation), { organization, isSaid: said !== null })
-  if (typeof written === 'string') throw new UsageError(written)
+  if (typeof written === 'string') throw new UsageError(`${written}${whereToFind(written, wordsOf(invocation))}`)
   const notes = [...issuerNotes(invocation, config, principal), ...written.notes]
   const body = bodyOf(invocation)
   const found = written.requests.map((request) => {
@@ -97,6 +98,13 @@ async function explainWritten(invocation: Invocation, { config, loaded }: Setup)
   if (only !== undefined && found.length === 1)
     return printOne(invocation, sayUnasked(withSteps(only, notes.map(note)), blocks))
   return printList(invocation, found, blocks.unasked === null ? notes : [...notes, blocks.unasked])
+}
+
+/** How to find an operation, where none is near what was written. */
+function whereToFind(problem: string, words: readonly string[]): string {
+  return problem.startsWith('unknown') && !problem.includes('did you mean')
+    ? `. "devin-gateway catalogue ${words.join(' ')}" finds operations by their words`
+    : ''
 }
 
 function note(text: string): Explanation['steps'][number] {
@@ -174,7 +182,12 @@ async function explainRecorded(invocation: Invocation, { config, loaded }: Setup
   const record = await findDecision(
     id,
     files.map((file) => (file === '-' ? file : resolve(file))),
-  )
+  ).catch((error: unknown) => {
+    if (named.length > 0 || !(error instanceof Error) || existsSync(decisions)) throw error
+    throw new Error(`${error.message}. The configuration names it as records.decisions: name another one with --log`, {
+      cause: error,
+    })
+  })
   const replay = replayOf(policy, record)
   if (typeof replay === 'string') throw new Error(`the decision ${record.decision_id} cannot be made again: ${replay}`)
   const missing = missingFacts(policy, record, replay)
@@ -196,11 +209,12 @@ async function explainRecorded(invocation: Invocation, { config, loaded }: Setup
 
 function recordedText({ time, effect, reason, team, grant, key, policy_revision: revision }: RecordedDecision): string {
   const by = [
-    grant === null || grant === undefined ? null : `grant ${grant}`,
+    grant === null || grant === undefined || effect === 'deny' ? null : `grant ${grant}`,
     team === null || team === undefined ? null : `team ${team}`,
   ]
   const who = by.filter((each) => each !== null).join(' of ')
-  return `recorded at ${time}: ${effect} (${reason})${who === '' ? '' : ` by ${who}`}${key === null || key === undefined ? '' : `, with key ${key}`}, under policy revision ${revision ?? 'unknown'}`
+  const how = effect === 'deny' ? 'in' : 'by'
+  return `recorded at ${time}: ${effect} (${reason})${who === '' ? '' : ` ${how} ${who}`}${key === null || key === undefined ? '' : `, with key ${key}`}, under policy revision ${revision ?? 'unknown'}`
 }
 
 function differencesOf(record: RecordedDecision, found: Explanation): readonly string[] {

@@ -79,8 +79,7 @@ function groupLines(group: ReplayGroup, logs: readonly string[], policies: strin
 }
 
 function explaining(id: string, logs: readonly string[], policies: string): string {
-  const where = policies === 'running' || policies.startsWith('git:') ? [] : ['--policies', policies]
-  return ['devin-gateway explain', '--decision', id, ...logs.flatMap((log) => ['--log', log]), ...where]
+  return ['devin-gateway explain', '--decision', id, ...logs.flatMap((log) => ['--log', log]), '--policies', policies]
     .map((word) => (/^[\w./:@=+ -]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`))
     .join(' ')
 }

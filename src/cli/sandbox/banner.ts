@@ -15,6 +15,7 @@ export function addressesOf({ addresses, config, simulator, issuer, directory }:
     records: join(directory, 'records'),
     config: config.file,
     policies: config.policiesDirectory,
+    ...(config.shadowPoliciesDirectory === null ? {} : { shadow: config.shadowPoliciesDirectory }),
   }
 }
 
@@ -29,6 +30,7 @@ export function bannerOf(sandbox: Sandbox, requests: FirstRequests | null, own: 
       `  Devin API     ${at['upstream'] ?? ''}   (simulated)`,
       `  SSO issuer    ${at['issuer'] ?? ''}`,
       `  policies      ${at['policies'] ?? ''}`,
+      ...(at['shadow'] === undefined ? [] : [`  shadow set    ${at['shadow']}`]),
       `  records       ${at['records'] ?? ''}`,
     ].join('\n'),
     ...(requests === null ? [] : toPaste(at['gateway'] ?? '', requests, own, paint)),

@@ -30,19 +30,20 @@ export function plainLog(stream: NodeJS.WritableStream): { write(line: string): 
 
 function sentenceOf({ level, event, msg, revision = '', diagnostics = [] }: Line): string | null {
   if (event === 'policies-replaced') return `The changed policies are in force, revision ${revision}.`
-  if (event === 'policies-refused' || event === 'policies-held') return refusalOf(revision, diagnostics)
+  if (event === 'policies-refused' || event === 'policies-held')
+    return refusalOf(`The changed policies are refused. Revision ${revision} stays in force.`, diagnostics)
+  if (event === 'shadow-policies-replaced')
+    return `The shadow set is decided beside the policies in force, revision ${revision}.`
+  if (event === 'shadow-policies-refused')
+    return refusalOf('The shadow set is refused. The policies in force go on as before.', diagnostics)
   if (level === 'info' || level === 'debug') return null
   return event === 'policy-warning' || event === 'catalogue-warning' ? msg : `${level}: ${msg}`
 }
 
-function refusalOf(revision: string, diagnostics: readonly string[]): string {
+function refusalOf(verdict: string, diagnostics: readonly string[]): string {
   const reasons = diagnostics.filter((text) => !text.includes(': warning: '))
   const advice = reasons.some((text) => text.includes(': test failed: '))
     ? ['A policy test expects something else. If the change is intended, change the test too.']
     : []
-  return [
-    `The changed policies are refused. Revision ${revision} stays in force.`,
-    ...reasons.map((text) => `  ${text}`),
-    ...advice,
-  ].join('\n')
+  return [verdict, ...reasons.map((text) => `  ${text}`), ...advice].join('\n')
 }

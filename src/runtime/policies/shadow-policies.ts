@@ -73,7 +73,8 @@ export async function openShadowPolicies(options: ShadowPoliciesOptions) {
   }
 
   function reasonsOf(error: unknown): readonly string[] {
-    if (error instanceof Refused) return error.diagnostics.map(formatDiagnostic)
+    if (error instanceof Refused)
+      return error.diagnostics.filter(({ severity }) => severity === 'error').map(formatDiagnostic)
     if (error instanceof StillChanging)
       return [`${directory}: the files kept changing while they were read; reload again when they are written`]
     log.error({ event: 'defect', error }, "loading the shadow set failed for a reason of the gateway's own")

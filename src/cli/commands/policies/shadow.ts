@@ -4,6 +4,7 @@ import type { ShadowAnswer } from '../../../admin/views.ts'
 import type { Command, Invocation } from '../../invocation.ts'
 import { adminAddress } from '../../operators.ts'
 import { configOption, readRunningConfig } from '../../setup.ts'
+import { didYouMean } from '../../../config/nearest.ts'
 import { painter } from '../../style.ts'
 
 export const shadowCommand: Command = {
@@ -18,9 +19,17 @@ export const shadowCommand: Command = {
     const disagreements =
       team === null ? answer.disagreements : answer.disagreements.filter((each) => each.team === team)
     if (invocation.json) invocation.print(JSON.stringify({ ...answer, disagreements }))
-    else printAnswer(invocation, { ...answer, disagreements }, config.shadowPoliciesDirectory ?? answer.directory)
+    else {
+      printAnswer(invocation, { ...answer, disagreements }, config.shadowPoliciesDirectory ?? answer.directory)
+      if (team !== null && disagreements.length === 0) invocation.print(nothingAbout(team, answer))
+    }
     return 0
   },
+}
+
+function nothingAbout(team: string, { disagreements }: ShadowAnswer): string {
+  const teams = new Set(disagreements.flatMap((each) => each.team ?? []))
+  return `none of them is about team ${team}${didYouMean(team, teams)}`
 }
 
 async function shadowOf(address: string): Promise<ShadowAnswer> {

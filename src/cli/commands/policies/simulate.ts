@@ -2,7 +2,6 @@
 
 import { setFlagsFromString } from 'node:v8'
 import { loadCatalogue } from '../../../catalogue/load.ts'
-import { loadConfig } from '../../../config/load.ts'
 import { outcomeKinds } from '../../../policy/replay/outcome.ts'
 import { ReplayTally } from '../../../policy/replay/tally.ts'
 import { failKinds } from '../../fail-on.ts'
@@ -11,7 +10,7 @@ import { readDecisions } from '../../logs/decisions.ts'
 import { showProgress } from '../../logs/progress.ts'
 import { simulationData, simulationText } from '../../logs/simulation-report.ts'
 import { loadPolicySource } from '../../policy-source.ts'
-import { configFile, configOption } from '../../setup.ts'
+import { configOption, readRunningConfig } from '../../setup.ts'
 import { UsageError } from '../../usage.ts'
 
 const failNames = [...outcomeKinds.filter((kind) => kind !== 'same'), 'gaps'] as const
@@ -42,10 +41,10 @@ export const simulateCommand: Command = {
     if (name === null)
       throw new UsageError('say the policy set to decide under: --policies policies, or --policies git:main')
     const failOn = failKinds(invocation.option('fail-on'), failNames)
-    const file = configFile(invocation)
-    const { config } = await loadConfig(file, invocation.env)
+    const { config } = await readRunningConfig(invocation)
     const { catalogue } = await loadCatalogue(config.catalogue)
-    const { loaded } = await loadPolicySource(name, { config, configFile: file, catalogue, env: invocation.env })
+    const { loaded, asked } = await loadPolicySource(name, { config, catalogue, env: invocation.env })
+    if (asked !== null) invocation.err.write(`${asked}\n`)
     const tally = new ReplayTally(loaded.policy)
     const progress = showProgress(invocation.err)
     const read = await readDecisions(

@@ -6,7 +6,6 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { loadCatalogue } from '../../../catalogue/load.ts'
 import type { Catalogue } from '../../../catalogue/catalogue.ts'
 import { Refused } from '../../../config/diagnostics.ts'
-import { loadConfig } from '../../../config/load.ts'
 import { didYouMean } from '../../../config/nearest.ts'
 import { loadPolicies, readPolicyDirectory, type LoadedPolicies } from '../../../policy/loading/load.ts'
 import type { PolicySet, Team } from '../../../policy/model/policy-set.ts'
@@ -22,7 +21,8 @@ import { principalFrom } from '../../../policy/tools/suite.ts'
 import type { Command, Invocation } from '../../invocation.ts'
 import { readDecisions } from '../../logs/decisions.ts'
 import { showProgress } from '../../logs/progress.ts'
-import { configFile, configOption, policiesOption } from '../../setup.ts'
+import { isElsewhere } from '../../policy-source.ts'
+import { configOption, readRunningConfig } from '../../setup.ts'
 import { UsageError } from '../../usage.ts'
 
 export const suggestCommand: Command = {
@@ -31,7 +31,7 @@ export const suggestCommand: Command = {
   positionals: 10_000,
   options: {
     ...configOption,
-    ...policiesOption,
+    policies: { type: 'string', help: "policy directory instead of the configuration's" },
     log: {
       type: 'string',
       multiple: true,
@@ -46,15 +46,20 @@ export const suggestCommand: Command = {
   async run(invocation) {
     const name = invocation.option('team')
     const unused = invocation.option('unused')
-    if ((name === null) === (unused === null)) throw new UsageError('say one of --team T and --unused 30d')
+    if (name === null && unused === null) throw new UsageError('say what to look for: --team T, or --unused 30d')
+    if (name !== null && unused !== null)
+      throw new UsageError('--team and --unused look for different things: run suggest once for each')
+    const folder = invocation.option('policies')
+    if (folder !== null && isElsewhere(folder))
+      throw new UsageError(`--policies takes a directory here, not ${folder}: a patch changes files`)
     if (invocation.list('log').length === 0)
       throw new UsageError('say which decisions: --log decisions.ndjson, or --log - for standard input')
     const periodMs = unused === null ? null : periodOf(unused)
-    const { config } = await loadConfig(configFile(invocation), invocation.env)
+    const { config } = await readRunningConfig(invocation)
     const { catalogue } = await loadCatalogue(config.catalogue)
-    const directory = resolve(invocation.option('policies') ?? config.policiesDirectory)
-    const load = (folder: string): Promise<LoadedPolicies> =>
-      loadFrom(folder, catalogue, invocation, config.upstream.origin)
+    const directory = resolve(folder ?? config.policiesDirectory)
+    const load = (place: string): Promise<LoadedPolicies> =>
+      loadFrom(place, catalogue, invocation, config.upstream.origin)
     const loaded = await load(directory)
     const { policy } = loaded
     const team = name === null ? null : teamOf(policy, name)
@@ -113,6 +118,7 @@ export const suggestCommand: Command = {
     const patch = patchOf(proven.changes, textOf, await namesFor(directory))
     const replayed = ofTeam.reduce((sum, { count }) => sum + count, 0)
     const proof = { replayed, denied: 0, minimal: proven.minimal }
+    const age = (Date.now() - Date.parse(read.last)) / dayMs
     const covers = (Date.parse(read.last) - Date.parse(read.first)) / dayMs
     const notes = [
       ...proven.changes.map(({ what }) => `- ${what}`),
@@ -130,6 +136,12 @@ export const suggestCommand: Command = {
           ]),
       ...(periodMs !== null && covers * dayMs < periodMs
         ? [`note: the log covers ${covers.toFixed(1)} days, which is less than ${unused ?? ''}`]
+        : []),
+      ...(age < mostAge
+        ? []
+        : [`note: the log ends ${Math.floor(age)} days ago: what was used or added since then looks unused here`]),
+      ...(proven.changes.some(({ what }) => what.startsWith('permission '))
+        ? ['note: without a permission of its key a grant that stays can be left unserved: `check` names such grants']
         : []),
       `proof: ${replayed} decisions replayed, 0 denied that were allowed; ${team === null ? 'every grant that is left was used, or is needed by a test or an invariant' : 'no proposed grant can be dropped'}`,
     ]
@@ -152,6 +164,8 @@ export const suggestCommand: Command = {
 }
 
 const dayMs = 86_400_000
+/** In days: a log that is read where it is written ends today. */
+const mostAge = 2
 
 function periodOf(text: string): number {
   const found = /^([1-9]\d{0,4})([hdw])$/.exec(text)
