@@ -1,4 +1,5 @@
-// Where a command reads a policy set from: a directory, a commit (`git:REF`), or the gateway that runs this configuration.
+// Where a command reads a policy set from: a directory, a commit (`git:REF`), the gateway that runs this configuration, or its
+// shadow set.
 
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -75,15 +76,16 @@ export async function loadPolicySource(text: string, options: PolicySourceOption
   }
 }
 
-/** Whether a set is named that lies in no folder. */
+/** Whether a set is named in another way than by its folder. */
 export function isElsewhere(text: string): boolean {
-  return text === 'running' || text.startsWith('git:')
+  return text === 'running' || text === 'shadow' || text.startsWith('git:')
 }
 
 async function open(text: string, options: PolicySourceOptions): Promise<OpenSource> {
   if (text === 'running') return await openRunning(options.config)
   if (text.startsWith('git:')) return await openCommit(text.slice('git:'.length), options)
-  const directory = resolve(text)
+  const { shadowPoliciesDirectory: shadow } = options.config
+  const directory = text === 'shadow' && shadow !== null ? shadow : resolve(text)
   const problem = existsSync(directory) ? null : await policyFolderProblem(directory)
   if (problem !== null) {
     const message = problem.includes('did you mean') ? problem : problem + (await otherSetNear(text, options.config))

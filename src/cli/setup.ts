@@ -19,6 +19,7 @@ import {
 import { loadSandboxConfig, noSurroundings } from '../sandbox/configuration.ts'
 import { runningSandboxes, sandboxOf } from '../sandbox/state-folder.ts'
 import { isElsewhere, loadPolicySource } from './policy-source.ts'
+import { loadShadowSet } from './shadow-set.ts'
 import type { Invocation } from './invocation.ts'
 
 /** Root of the package: the sample configuration and policies lie there. */
@@ -34,7 +35,10 @@ export const configOption = {
   config: { type: 'string', help: 'configuration file (default: GATEWAY_CONFIG or config/gateway.yaml)' },
 } as const
 export const policiesOption = {
-  policies: { type: 'string', help: "policy directory instead of the configuration's; also git:REF, or running" },
+  policies: {
+    type: 'string',
+    help: "policy directory instead of the configuration's; also git:REF, running, or shadow",
+  },
 } as const
 
 /** The configuration file a command works on. */
@@ -106,6 +110,11 @@ export interface Setup {
   readonly missing: readonly string[]
 }
 
+/** With the shadow set; null where there is none, or other policies are looked at. */
+export interface WholeSetup extends Setup {
+  readonly shadow: LoadedPolicies | null
+}
+
 /** What a command needs less than `start` does. */
 interface Loosely {
   readonly read?: ConfigReader
@@ -142,6 +151,26 @@ export async function loadSetup(invocation: Invocation, { read, tests }: Loosely
     throw error instanceof Refused ? new Refused([...warnings, ...error.diagnostics]) : error
   })
   return { config, missing, loaded: { ...loaded, diagnostics: [...warnings, ...loaded.diagnostics] } }
+}
+
+/** Loads the shadow set as well. Neither hides what is wrong with the other. */
+export async function loadWholeSetup(invocation: Invocation): Promise<WholeSetup> {
+  if (invocation.option('policies') !== null) return { ...(await loadSetup(invocation)), shadow: null }
+  const shadowOf = async (): Promise<LoadedPolicies | null> => {
+    // What is wrong with configuration and catalogue is told once, with the policies in force.
+    const config = await configOf(invocation).then(
+      (found) => found.config,
+      () => null,
+    )
+    const isUsable = config !== null && (await loadCatalogue(config.catalogue).then(Boolean, () => false))
+    return isUsable ? await loadShadowSet(config) : null
+  }
+  const [own, beside] = await Promise.allSettled([loadSetup(invocation), shadowOf()])
+  if (own.status === 'fulfilled' && beside.status === 'fulfilled') return { ...own.value, shadow: beside.value }
+  const reasons = [own, beside].flatMap((each) => (each.status === 'rejected' ? [each.reason as unknown] : []))
+  const strange = reasons.find((reason) => !(reason instanceof Refused))
+  if (strange !== undefined) throw strange
+  throw new Refused(reasons.flatMap((reason) => (reason instanceof Refused ? reason.diagnostics : [])))
 }
 
 async function loadWithCatalogue(

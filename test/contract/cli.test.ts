@@ -312,6 +312,61 @@ grants: [{ id: one, allow: [org.reports.list, org.reports.lost] }]
     }
   })
 
+  test('looks at the shadow set as well, and tells its diagnostics apart', async () => {
+    const wrong = 'team: payments\nmembers: [{ gruops: [x] }]\n'
+    const good = 'team: payments\nmembers: [{ groups: [a] }]\norganizations: [org-payments]\n'
+    const asserted = (expected: string): string =>
+      `- { as: { groups: [a] }, cases: [{ do: GET /v3/organizations/org-x/sessions, expect: ${expected} }] }\n`
+    const site = await createSite({
+      config: 'shadow_policies: next',
+      policies: { '../next/teams/payments.yaml': good, '../next/a.test.yaml': asserted('deny') },
+    })
+    const called = async (...args: string[]) => {
+      const { code, out, err } = await callCommand([...args, '--config', site.configFile], withKeys)
+      return { code, out, err: err.replaceAll(`${site.directory}/`, '') }
+    }
+    try {
+      const fine = await called('check')
+      // The set has no keys, which is a warning of its own.
+      expect([fine.code, fine.err]).toEqual([0, expect.stringMatching(/^next\S*: warning: \[shadow set\] /m)])
+      expect(fine.out).toMatch(/^fine: 2 teams, 3 keys, 0 policy tests passed, \d+ warnings, revision [0-9a-f]{12}\n/)
+      expect(fine.out).toMatch(
+        /^shadow set: 1 teams, 0 keys, 1 policy tests passed, \d+ warnings, revision [0-9a-f]{12}$/m,
+      )
+      const { ok, shadow } = json(await called('check', '--json')) as { ok: boolean; shadow: object }
+      expect([ok, shadow]).toMatchObject([true, { teams: 1, keys: 0, tests_passed: 1 }])
+      expect(await called('test')).toMatchObject({
+        code: 0,
+        out: '0 policy tests passed\nshadow set: 1 policy tests passed\n',
+      })
+      expect((await called('diff', 'policies', 'shadow')).out).toContain('lost')
+      expect((await called('diff', 'shadow', 'shadow')).out).toMatch(/ 0 could not be/)
+
+      await site.writePolicy('../next/a.test.yaml', asserted('allow'))
+      const failing = await called('test')
+      expect([failing.code, failing.out]).toEqual([
+        1,
+        expect.stringMatching(/next\/a\.test\.yaml:1:\d+: \[shadow set\] test failed: [^\n]*\n1 policy tests failed\n/),
+      ])
+      await site.writePolicy('teams/payments.yaml', wrong)
+      await site.writePolicy('../next/teams/payments.yaml', wrong)
+      const both = await called('check')
+      expect([both.code, both.out]).toEqual([1, ''])
+      expect(both.err).toMatch(/^policies\/teams\/payments\.yaml:2:13: unknown key "gruops"/m)
+      expect(both.err).toMatch(/^next\/teams\/payments\.yaml:2:13: \[shadow set\] unknown key "gruops"/m)
+      expect((await called('check', '--policies', join(site.directory, 'next'))).err).not.toContain('[shadow set]')
+      // One that is not there yet is a warning about the configuration.
+      await site.writePolicy('teams/payments.yaml', usualPolicies['teams/payments.yaml'] ?? '')
+      await rm(join(site.directory, 'next'), { recursive: true })
+      expect(await called('check')).toMatchObject({
+        code: 0,
+        err: expect.stringMatching(/gateway\.yaml:10:\d+: warning: next: /) as string,
+      })
+    } finally {
+      await site.remove()
+    }
+  })
+
   test('looks at the policies that are named instead', async () => {
     const other = await createSite({ policies: { 'teams/analytics.yaml': null } })
     try {

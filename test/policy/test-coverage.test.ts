@@ -58,6 +58,29 @@ test('one allowed read leaves out all that it does not ask for', () => {
   ])
 })
 
+test('a denied operation is near a grant by a pattern, whatever its `*` stands for, and below what a word opens', () => {
+  const asked = (allow: string, denied: string): boolean => {
+    const { policy, tests } = compileFiles({
+      'teams/directory.yaml': `team: directory
+members: [{ groups: [eng] }]
+organizations: all
+grants: [{ id: read, allow: [${allow}] }]
+`,
+      'keys.yaml':
+        'keys:\n  - { id: a, scope: enterprise, permissions: [ManageAccountMembership, ManageOrganizations], secret: { env: A } }\n',
+      'a.test.yaml': `- { as: { groups: [eng] }, cases: [{ do: ${denied}, expect: deny }] }\n`,
+    })
+    return testCoverage(policy, tests, []).some(({ kind, covered }) => kind === 'refusal' && covered)
+  }
+  const removed = 'DELETE /v3/enterprise/members/users/u'
+  expect(asked('ent.members.*.get', removed)).toBe(true)
+  expect(asked('ent.members.users.get', removed)).toBe(true)
+  expect(asked('ent.members.service-users.get', removed)).toBe(false)
+  expect(asked('ent.organizations.members.*.list', removed)).toBe(false)
+  expect(asked('ent.organizations.get', 'POST /v3/enterprise/organizations/org-a/members/users/u')).toBe(true)
+  expect(asked('ent.organizations.get', removed)).toBe(false)
+})
+
 test('tests that go to both sides of everything leave nothing out', () => {
   expect(
     missing(`- as: { groups: [eng] }

@@ -1,9 +1,11 @@
 // `check` and `test`: everything that `start` would check, without starting; the policy tests alone.
 
 import { relative } from 'node:path'
-import { formatDiagnostic, Refused } from '../../config/diagnostics.ts'
+import { formatDiagnostic, Refused, type Diagnostic } from '../../config/diagnostics.ts'
+import type { LoadedPolicies } from '../../policy/loading/load.ts'
 import type { Command, Invocation } from '../invocation.ts'
-import { configOption, loadSetup, policiesOption } from '../setup.ts'
+import { configOption, loadWholeSetup, policiesOption } from '../setup.ts'
+import { withoutMark } from '../shadow-set.ts'
 import { forPeople, painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
 import { testCoverage, type CoverageItem } from '../../policy/tools/test-coverage.ts'
@@ -14,8 +16,9 @@ export const checkCommand: Command = {
   positionals: 0,
   options: { ...configOption, ...policiesOption, strict: { type: 'boolean', help: 'a warning fails too' } },
   async run(invocation) {
-    const { loaded, missing } = await loadSetup(invocation)
-    const { policy, diagnostics, testsPassed } = loaded
+    const { loaded, missing, shadow } = await loadWholeSetup(invocation)
+    const { policy, testsPassed } = loaded
+    const diagnostics = [...loaded.diagnostics, ...(shadow?.diagnostics ?? [])]
     const failed = invocation.flag('strict') && diagnostics.length > 0
     const valueless = policy.keys.flatMap(({ id }) =>
       loaded.secrets.values.has(id) || loaded.unasked.includes(id) ? [] : [id],
@@ -28,6 +31,7 @@ export const checkCommand: Command = {
       keys_without_value: valueless,
       keys_not_asked: loaded.unasked,
       settings_without_value: missing,
+      ...(shadow === null ? {} : { shadow: shadowSummary(shadow) }),
     }
     if (invocation.json) invocation.print(JSON.stringify({ ok: !failed, ...summary, diagnostics }))
     else {
@@ -35,8 +39,14 @@ export const checkCommand: Command = {
       const paint = painter(invocation.out, invocation.env)
       const verdict = failed ? paint('red', 'refused') : paint('green', 'fine')
       invocation.print(
-        `${verdict}: ${summary.teams} teams, ${summary.keys} keys, ${testsPassed} policy tests passed, ${diagnostics.length} warnings, revision ${policy.revision}`,
+        `${verdict}: ${summary.teams} teams, ${summary.keys} keys, ${testsPassed} policy tests passed, ${loaded.diagnostics.length} warnings, revision ${policy.revision}`,
       )
+      if (shadow !== null) {
+        const { teams, keys, tests_passed: passed, revision } = shadowSummary(shadow)
+        invocation.print(
+          `shadow set: ${teams} teams, ${keys} keys, ${passed} policy tests passed, ${shadow.diagnostics.length} warnings, revision ${revision}`,
+        )
+      }
       const needs = [
         ...(valueless.length === 0 ? [] : [`the values of these keys: ${valueless.join(', ')}`]),
         ...(missing.length === 0 ? [] : [`what these settings name: ${missing.join(', ')}`]),
@@ -49,6 +59,11 @@ export const checkCommand: Command = {
     }
     return failed ? 1 : 0
   },
+}
+
+function shadowSummary({ policy, testsPassed }: LoadedPolicies) {
+  const { revision, teams, keys } = policy
+  return { revision, teams: teams.length, keys: keys.length, tests_passed: testsPassed }
 }
 
 export const testCommand: Command = {
@@ -67,17 +82,20 @@ export const testCommand: Command = {
   async run(invocation) {
     const least = leastOf(invocation)
     try {
-      const { loaded } = await loadSetup(invocation)
+      const { loaded, shadow } = await loadWholeSetup(invocation)
       const { policy, tests, invariants } = loaded
       const coverage = invocation.flag('coverage') ? coverageOf(testCoverage(policy, tests, invariants)) : null
-      return report(invocation, loaded.testsPassed, [], coverage, least)
+      return report(invocation, [loaded, shadow], [], coverage, least)
     } catch (error) {
-      const failures =
-        error instanceof Refused ? error.diagnostics.filter(({ message }) => message.startsWith('test failed: ')) : []
+      const failures = error instanceof Refused ? error.diagnostics.filter(isFailedTest) : []
       if (!(error instanceof Refused) || failures.length === 0) throw error
-      return report(invocation, null, failures.map(formatDiagnostic), null, least)
+      return report(invocation, [null, null], failures.map(formatDiagnostic), null, least)
     }
   },
+}
+
+function isFailedTest({ message }: Diagnostic): boolean {
+  return withoutMark(message).startsWith('test failed: ')
 }
 
 function leastOf(invocation: Invocation): number | null {
@@ -114,15 +132,17 @@ function coverageOf(items: readonly CoverageItem[]): Coverage {
 
 function report(
   invocation: Invocation,
-  passed: number | null,
+  [loaded, shadow]: readonly [LoadedPolicies | null, LoadedPolicies | null],
   failures: readonly string[],
   coverage: Coverage | null,
   least: number | null,
 ): number {
   const isEnough = least === null || coverage === null || coverage.percent >= least
   const ok = failures.length === 0 && isEnough
+  const passed = loaded?.testsPassed ?? null
+  const inShadow = shadow === null ? {} : { shadow_passed: shadow.testsPassed }
   if (invocation.json)
-    invocation.print(JSON.stringify({ ok, passed, failures, ...(coverage === null ? {} : { coverage }) }))
+    invocation.print(JSON.stringify({ ok, passed, ...inShadow, failures, ...(coverage === null ? {} : { coverage }) }))
   else {
     const paint = painter(invocation.out, invocation.env)
     for (const failure of failures) invocation.print(`${paint('red', 'failed')} ${failure}`)
@@ -133,6 +153,7 @@ function report(
         ? paint('green', `${passed ?? 0} policy tests passed`)
         : `${failures.length} policy tests failed`,
     )
+    if (shadow !== null) invocation.print(`shadow set: ${shadow.testsPassed} policy tests passed`)
     if (coverage !== null) {
       const verdict = isEnough ? '' : `; at least ${least ?? 0} % is wanted`
       const text = `coverage ${coverage.percent} %: ${coverage.covered} of ${coverage.total} grants, conditions, bounds, invariants and refusals${verdict}`

@@ -13,7 +13,7 @@ import { UsageError } from '../usage.ts'
 
 export const diffCommand: Command = {
   usage: 'diff A B [--fail-on KINDS] [--markdown] [--config F]',
-  summary: 'show who gains and loses what between two policy sets: directories, git:REF, or running',
+  summary: 'show who gains and loses what between two policy sets: directories, git:REF, running, or shadow',
   positionals: 2,
   options: {
     ...configOption,

@@ -116,9 +116,15 @@ function grantItems(
     return allow.some((word) =>
       catalogue.permissions.names.has(word)
         ? catalogue.operations.some((each) => each.permission === word && familyOf(each.id) === family)
-        : familyOf(word) === family,
+        : isInFamily(id, familyOf(word)),
     )
   }
+}
+
+/** `pattern`: a family, in which `*` stands for one segment. */
+function isInFamily(id: string, pattern: string): boolean {
+  const segments = id.split('.')
+  return pattern.split('.').every((each, index) => each === '*' || each === segments[index])
 }
 
 function familyOf(id: string): string {

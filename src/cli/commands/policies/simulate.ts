@@ -17,7 +17,7 @@ const failNames = [...outcomeKinds.filter((kind) => kind !== 'same'), 'gaps'] as
 
 export const simulateCommand: Command = {
   usage: 'simulate --log FILE… --policies SET [--fail-on KINDS] [--config F]',
-  summary: 'decide recorded decisions again under another policy set: a directory, git:REF, or running',
+  summary: 'decide recorded decisions again under another policy set: a directory, git:REF, running, or shadow',
   positionals: 10_000,
   options: {
     ...configOption,
@@ -26,7 +26,7 @@ export const simulateCommand: Command = {
       multiple: true,
       help: 'decision log; repeatable, rotated and compressed ones too, - for standard input',
     },
-    policies: { type: 'string', help: 'the policy set to decide under: a directory, git:REF, or running' },
+    policies: { type: 'string', help: 'the policy set to decide under: a directory, git:REF, running, or shadow' },
     'fail-on': { type: 'string', help: `exit with 1 on such results, separated by commas: ${failNames.join(', ')}` },
   },
   async run(invocation) {
