@@ -86,7 +86,7 @@ describe('a policy test fails at its line', () => {
   test.each([
     [
       'do: GET /v3/organizations/org-other/sessions, expect: allow',
-      'test failed: GET /v3/organizations/org-other/sessions: expected allow, got deny (organization-not-granted: Team payments may not touch organization "org-other"; its organizations are org-payments. Use one of them, or ask the owner of the policy to widen the fence.)',
+      'test failed: GET /v3/organizations/org-other/sessions: expected allow, got deny (organization-not-granted: Team payments may not touch organization "org-other"; its organizations are org-payments. Use one of them, or ask the owner of the policy to widen the fence.); nearest: organization "org-other" is outside the fence of team payments (org-payments)',
     ],
     ['do: GET /v3/self, expect: deny', 'test failed: GET /v3/self: expected deny, got allow (member)'],
     [
@@ -107,7 +107,7 @@ describe('a policy test fails at its line', () => {
     ],
     [
       'do: GET /v3/organizations/org-other/sessions, expect: deny, reason: not-granted',
-      'test failed: GET /v3/organizations/org-other/sessions: expected reason not-granted, got organization-not-granted',
+      'test failed: GET /v3/organizations/org-other/sessions: expected reason not-granted, got organization-not-granted; nearest: organization "org-other" is outside the fence of team payments (org-payments)',
     ],
     [
       'do: GET /v3/organizations/org-payments/secrets, expect: allow',
@@ -139,6 +139,67 @@ describe('a policy test fails at its line', () => {
         ),
       ],
     })
+  })
+})
+
+describe('a policy test that is denied against its expectation names what comes nearest', () => {
+  const teams = {
+    'teams/checkout.yaml': `
+team: checkout
+members:
+  - { groups: [sso-checkout], issuer: "https://sso.test" }
+  - { app: deployer, claims: { ref: refs/heads/main } }
+organizations: [org-payments]
+grants: [{ id: leads, allow: [ManageOrgSecrets], when: { groups: [checkout-leads] } }]
+`,
+  }
+  const failureOf = (as: string, expected = 'do: GET /v3/self, expect: allow'): string => {
+    const text = `- as: { ${as} }\n  cases: [{ ${expected} }]\n`
+    const { policy, tests } = compileFiles({ ...files, ...teams, 'checkout.test.yaml': text })
+    return runSuites(policy, tests).failures.map(formatDiagnostic).join('\n')
+  }
+
+  test.each([
+    [
+      'an issuer',
+      'groups: [sso-checkout]',
+      'an entry of team checkout matches but for issuer: https://sso.test; the test names none',
+    ],
+    [
+      'a claim',
+      'app: deployer',
+      'an entry of team checkout matches but for claim ref: refs/heads/main; the test names none',
+    ],
+    ['an app', 'claims: { unit: red }', 'an entry of team payments matches but for app: bot; the test names none'],
+  ])('%s that the test left out', (_, as, near) => {
+    const failure = failureOf(as)
+    expect(failure).toContain('expected allow, got deny (no-team: ')
+    expect(failure.endsWith(`); nearest: ${near}`)).toBe(true)
+  })
+
+  test('also for the team that it meant, where it is in another one, and where only the reason differs', () => {
+    const inBoth = 'groups: [sso-checkout, sso-payments-eng]'
+    const near = 'an entry of team checkout matches but for issuer'
+    expect(failureOf(inBoth, 'do: GET /v3/organizations/org-payments/schedules, expect: allow')).toContain(near)
+    expect(
+      failureOf(inBoth, 'do: GET /v3/organizations/org-payments/schedules, expect: deny, reason: guardrail'),
+    ).toContain(`expected reason guardrail, got not-granted; nearest: ${near}`)
+  })
+
+  test('as `explain` says it, once', () => {
+    const member = 'groups: [sso-checkout], issuer: "https://sso.test"'
+    const secrets = 'GET /v3/organizations/org-payments/secrets'
+    expect(failureOf(member, `do: ${secrets}, expect: allow`).match(/covers it for callers/g)).toHaveLength(1)
+    expect(failureOf(member, 'do: GET /v3/organizations/org-payments/sesions, expect: allow')).toMatch(
+      /; nearest: GET .*sessions \(org\.sessions\.list\)$/,
+    )
+  })
+
+  test('and nothing, where the test says another value, or the caller is in the team', () => {
+    expect(failureOf('groups: [sso-checkout], issuer: "https://other.test"')).not.toContain('nearest')
+    expect(
+      failureOf('groups: [sso-checkout], issuer: "https://sso.test"', 'do: GET /v3/self, expect: deny'),
+    ).not.toContain('nearest')
   })
 })
 

@@ -37,6 +37,30 @@ export function nearEntry(
   return null
 }
 
+/**
+ * The first entry, of a team that the caller is not in, that fails by one attribute alone, where nobody has said what the caller has
+ * of it; null for none. For policy tests, which name what they think of.
+ */
+export function entryWithUnsaid(
+  teams: readonly Team[],
+  principal: Principal,
+  isSaid: (attribute: Condition) => boolean,
+): string | null {
+  for (const { id, members } of teams) {
+    if (members.some((entry) => conditionHolds(entry, principal))) continue
+    for (const entry of members) {
+      const attributes = [
+        ...attributesOf(entry),
+        ...(entry.issuer === null ? [] : [{ ...nothing, issuer: entry.issuer }]),
+      ]
+      const [unmet, ...others] = attributes.filter((attribute) => !conditionHolds(attribute, principal))
+      if (unmet === undefined || others.length > 0 || attributes.length < 2 || isSaid(unmet)) continue
+      return `an entry of team ${id} matches but for ${shortened(describeCondition(unmet))}; the test names none`
+    }
+  }
+  return null
+}
+
 function entriesByIssuer(teams: readonly Team[]): ReadonlyMap<string, readonly Entry[]> {
   const index = new Map<string, Entry[]>()
   for (const { id, members } of teams) {

@@ -1,11 +1,15 @@
 // Policy tests: expected decisions in YAML, run by `check`, by `test` and before every swap. Pure.
 
 import type { Diagnostic } from '../../config/diagnostics.ts'
+import { claimAt } from '../../identity/claim-path.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { TestCaseDocument, TestDocument, TestPrincipalDocument } from '../documents/document.ts'
 import { explain, explainFully, type ExplainedRequest } from './explain.ts'
 import type { Evaluation } from '../decision/evaluate.ts'
 import { checkedBodyOf } from '../decision/checked-body.ts'
+import { entryWithUnsaid } from '../decision/near-entries.ts'
+import type { Condition } from '../model/condition.ts'
+import type { Explanation } from './explanation.ts'
 import type { PolicySet } from '../model/policy-set.ts'
 
 export interface SuiteResult {
@@ -81,6 +85,25 @@ function requestOf(
 
 function differencesOf(policy: PolicySet, as: TestPrincipalDocument, expected: TestCaseDocument): readonly string[] {
   const found = explain(policy, principalFrom(as), requestOf(as, expected))
+  const differences = differencesFrom(found, expected)
+  if (differences.length === 0 || found.effect === 'allow') return differences
+  // What was not said comes first: in a test it is the likelier mistake.
+  const near = [entryWithUnsaid(policy.teams, principalFrom(as), (attribute) => isSaid(as, attribute)), found.nearest]
+  const said = differences.join(' ')
+  return [...differences, ...near.flatMap((each) => (each === null || said.includes(each) ? [] : [`nearest: ${each}`]))]
+}
+
+/** Whether a test says anything about what an attribute of an entry asks for. */
+function isSaid(as: TestPrincipalDocument, attribute: Condition): boolean {
+  if (attribute.delegated !== null) return as.actor !== undefined
+  const names = ['groups', 'app', 'subject', 'email', 'issuer', 'actor'] as const
+  return (
+    names.some((name) => attribute[name] !== null && as[name] !== undefined) ||
+    [...attribute.claims.keys()].some((path) => claimAt(as.claims ?? {}, path) !== undefined)
+  )
+}
+
+function differencesFrom(found: Explanation, expected: TestCaseDocument): readonly string[] {
   if (found.effect !== expected.expect)
     return [
       `expected ${expected.expect}, got ${found.effect} (${found.reason}${found.detail === null ? '' : `: ${found.detail}`})`,
