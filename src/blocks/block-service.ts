@@ -127,7 +127,7 @@ export function createBlockService(options: BlockServiceOptions) {
       }
     }
     if (content.unreadable > unreadable)
-      onTrouble(`${content.unreadable} entries of the blocked callers in the store cannot be read; they block nobody`)
+      onTrouble(`entries of the blocked callers in the store cannot be read, and block nobody: ${content.unreadable}`)
     unreadable = content.unreadable
     if (!isSame(next, blocks)) void put(next, new Set([...unsent].filter((slot) => next.has(slot))))
     version = found

@@ -80,7 +80,7 @@ function missing(name: string): Problem {
 
 function lifetimeTooLong(maxLifetimeMs: number): Problem {
   const seconds = Math.floor(maxLifetimeMs / 1000)
-  const detail = `The token lives longer than the ${seconds} seconds that are accepted here (\`exp\` - \`iat\`). Request one with a shorter lifetime.`
+  const detail = `The token lives longer than is accepted here, ${seconds} second${seconds === 1 ? '' : 's'} (\`exp\` - \`iat\`). Request one with a shorter lifetime.`
   return rejected('lifetime-too-long', detail)
 }
 

@@ -66,7 +66,7 @@ export function connectToParent(number: number, channel: Channel): Promise<Paren
             setTimeout(done, closeMs).unref()
           })
         const missing = sent - (state?.taken ?? 0)
-        if (missing > 0) throw new Error(`${missing} audit entries did not reach the parent process`)
+        if (missing > 0) throw new Error(`audit entries that did not reach the parent process: ${missing}`)
       },
     }
     channel.on('message', (message) => {

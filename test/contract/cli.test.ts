@@ -368,9 +368,22 @@ grants: [{ id: one, allow: [org.reports.list, org.reports.lost] }]
   })
 
   test('looks at the policies that are named instead', async () => {
-    const other = await createSite({ policies: { 'teams/analytics.yaml': null } })
+    const other = await createSite({
+      policies: {
+        'teams/analytics.yaml': null,
+        'teams/payments.yaml':
+          'team: payments\nmembers: [{ groups: [eng] }]\norganizations: [org-payments]\ngrants: [{ id: g, allow: [ViewOrgSessions] }]\n',
+        'keys.yaml':
+          'keys: [{ id: k, scope: organization, organization: org-other, permissions: [ViewOrgSessions], secret: { env: K } }]\n',
+        'payments.test.yaml': '- as: { groups: [eng] }\n  cases: [{ do: GET /v3/self, expect: deny }]\n',
+      },
+    })
+    const policies = join(other.directory, 'policies')
     try {
-      expect((await call('check', '--policies', join(other.directory, 'policies'))).out).toMatch(/^fine: 1 teams?, /)
+      const { out } = await call('check', '--policies', policies)
+      expect(out).toMatch(/^fine: 1 team, 1 key, 1 policy test passed, \d+ warnings?, revision /)
+      expect(out).not.toContain('1 warnings')
+      expect((await call('test', '--policies', policies)).out).toBe('1 policy test passed\n')
     } finally {
       await other.remove()
     }

@@ -348,7 +348,7 @@ describe('a rule on a parameter of the query', () => {
     [
       'tags: { max_items: 1 }',
       '?tags=corp1&tags=corp2',
-      'the parameter tags must be a list of at most 1 items, and holds 2 (guardrail g)',
+      'the parameter tags must be a list of at most 1 item, and holds 2 (guardrail g)',
     ],
     ['created_after: { require: true }', '', 'the parameter created_after must be there, and is absent (guardrail g)'],
     ['is_archived: { equals: false }', '?is_archived=false', '?is_archived=false'],

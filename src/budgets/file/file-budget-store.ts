@@ -42,7 +42,7 @@ export function createFileBudgetStore(options: FileBudgetStoreOptions): BudgetSt
     const journal = await openJournal(options)
     if (journal.tornBytes > 0)
       onTrouble(
-        `the journal ${file} ended in ${journal.tornBytes} bytes of an entry that a crash had cut; they were dropped`,
+        `the journal ${file} ended in an entry that a crash had cut; it was dropped (bytes: ${journal.tornBytes})`,
       )
     if (failures > 0) onRecovered?.(failures)
     failures = 0

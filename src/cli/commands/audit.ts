@@ -1,5 +1,6 @@
 // `audit verify FILE`: checks the hash chain of an audit log.
 
+import { counted } from '../../config/plural.ts'
 import { whyUnreadable } from '../../config/values/file-errors.ts'
 import { auditLines } from '../../records/audit/audit-tail.ts'
 import { verifyChain } from '../../records/audit/chain.ts'
@@ -21,7 +22,9 @@ export const auditCommand: Command = {
     const paint = painter(invocation.out, invocation.env)
     if (invocation.json) invocation.print(JSON.stringify(verdict))
     else if (verdict.ok)
-      invocation.print(`${paint('green', 'unbroken')}: ${verdict.entries} entries, head ${verdict.head}`)
+      invocation.print(
+        `${paint('green', 'unbroken')}: ${counted(verdict.entries, 'entry', 'entries')}, head ${verdict.head}`,
+      )
     else invocation.print(`${paint('red', 'broken')} at ${file}:${verdict.line}: ${verdict.problem}`)
     return verdict.ok ? 0 : 1
   },

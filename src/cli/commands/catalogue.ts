@@ -1,6 +1,7 @@
 // `catalogue`: finds operations by any word of their id, address, permission or summary.
 
 import { existsSync } from 'node:fs'
+import { counted } from '../../config/plural.ts'
 import { devinApi, type DocumentationSource } from '../../catalogue/data.ts'
 import { loadCatalogue, type CatalogueSettings } from '../../catalogue/load.ts'
 import type { Operation } from '../../catalogue/operation.ts'
@@ -42,7 +43,7 @@ export const catalogueCommand: Command = {
           `${paint('bold', operation.id)}${served}\n    ${operation.method} ${operation.template}\n    ${operation.scope} scope, ${permissionText(operation)}, cache ${operation.cache}${operation.idempotent ? ', takes an Idempotency-Key' : ''}${doubtOf(operation)}`,
         )
       }
-      invocation.print(paint('dim', `${found.length} of ${catalogue.operations.length} operations`))
+      invocation.print(paint('dim', `${found.length} of ${counted(catalogue.operations.length, 'operation')}`))
     }
     return found.length > 0 ? 0 : 1
   },

@@ -1,6 +1,7 @@
 // `check` and `test`: everything that `start` would check, without starting; the policy tests alone.
 
 import { relative } from 'node:path'
+import { counted } from '../../config/plural.ts'
 import { formatDiagnostic, Refused, type Diagnostic } from '../../config/diagnostics.ts'
 import type { LoadedPolicies } from '../../policy/loading/load.ts'
 import type { Command, Invocation } from '../invocation.ts'
@@ -39,12 +40,12 @@ export const checkCommand: Command = {
       const paint = painter(invocation.out, invocation.env)
       const verdict = failed ? paint('red', 'refused') : paint('green', 'fine')
       invocation.print(
-        `${verdict}: ${summary.teams} teams, ${summary.keys} keys, ${testsPassed} policy tests passed, ${loaded.diagnostics.length} warnings, revision ${policy.revision}`,
+        `${verdict}: ${counted(summary.teams, 'team')}, ${counted(summary.keys, 'key')}, ${counted(testsPassed, 'policy test')} passed, ${counted(loaded.diagnostics.length, 'warning')}, revision ${policy.revision}`,
       )
       if (shadow !== null) {
         const { teams, keys, tests_passed: passed, revision } = shadowSummary(shadow)
         invocation.print(
-          `shadow set: ${teams} teams, ${keys} keys, ${passed} policy tests passed, ${shadow.diagnostics.length} warnings, revision ${revision}`,
+          `shadow set: ${counted(teams, 'team')}, ${counted(keys, 'key')}, ${counted(passed, 'policy test')} passed, ${counted(shadow.diagnostics.length, 'warning')}, revision ${revision}`,
         )
       }
       const needs = [
@@ -150,10 +151,10 @@ function report(
       invocation.print(`${paint('yellow', 'not tested')} ${relative('', file)}:${line}: ${text}`)
     invocation.print(
       failures.length === 0
-        ? paint('green', `${passed ?? 0} policy tests passed`)
-        : `${failures.length} policy tests failed`,
+        ? paint('green', `${counted(passed ?? 0, 'policy test')} passed`)
+        : `${counted(failures.length, 'policy test')} failed`,
     )
-    if (shadow !== null) invocation.print(`shadow set: ${shadow.testsPassed} policy tests passed`)
+    if (shadow !== null) invocation.print(`shadow set: ${counted(shadow.testsPassed, 'policy test')} passed`)
     if (coverage !== null) {
       const verdict = isEnough ? '' : `; at least ${least ?? 0} % is wanted`
       const text = `coverage ${coverage.percent} %: ${coverage.covered} of ${coverage.total} grants, conditions, bounds, invariants and refusals${verdict}`

@@ -2,6 +2,7 @@
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
+import { counted } from '../../config/plural.ts'
 import { whyUnreadable } from '../../config/values/file-errors.ts'
 import { answerOptions, answersFor, type Answers } from '../init/answers.ts'
 import { keyId, keyPermissions, keyVariable, schemaFiles, startingFiles, type StartingFile } from '../init/files.ts'
@@ -120,7 +121,8 @@ function tellFiles(invocation: Invocation, { written, replaced, kept, unchanged 
   for (const path of named(replaced)) invocation.print(`${paint('yellow', 'replaced')}  ${path}`)
   for (const path of named(kept))
     invocation.print(`${paint('yellow', 'kept    ')}  ${path}: it exists and differs; --force replaces it`)
-  if (unchanged.length > 0) invocation.print(`${unchanged.length} files are as they would be written`)
+  if (unchanged.length > 0)
+    invocation.print(`${counted(unchanged.length, 'file is as it', 'files are as they')} would be written`)
 }
 
 /** What nobody but the reader can do, a sentence each. */
@@ -153,7 +155,7 @@ function tellWhatRemains(
   const near = relative('.', configFile)
   const config = forPeople(near.startsWith('..') ? configFile : near)
   invocation.print(`
-${paint('green', 'The set passes its check')}: ${testsPassed} policy tests.
+${paint('green', 'The set passes its check')}: ${counted(testsPassed, 'policy test')}.
 
 Try it now, without key or SSO:
   npx devin-gateway sandbox --config ${config}

@@ -1,5 +1,6 @@
 // `purge`: drops stored answers of the running gateway, and of all that share its store.
 
+import { counted } from '../../config/plural.ts'
 import type { Purged } from '../../admin/views.ts'
 import type { Command } from '../invocation.ts'
 import { adminAddress } from '../operators.ts'
@@ -42,7 +43,7 @@ export const purgeCommand: Command = {
 
 function sentence({ dropped, instances, silent, everywhere }: Purged): string {
   if (!everywhere)
-    return `${dropped} stored answers dropped here; the shared store is away, so no other instance was reached`
+    return `${counted(dropped, 'stored answer')} dropped here; the shared store is away, so no other instance was reached`
   const others = silent === 0 ? '' : `; ${silent} did not answer and cannot serve theirs any more`
-  return `${dropped} stored answers dropped${instances === 1 ? '' : ` by ${instances} instances`}${others}`
+  return `${counted(dropped, 'stored answer')} dropped${instances === 1 ? '' : ` by ${instances} instances`}${others}`
 }

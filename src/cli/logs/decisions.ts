@@ -1,6 +1,7 @@
 // The decisions of logs, one after the other, with what is missing between them. Other records of the gateway are passed over.
 
 import type { Readable } from 'node:stream'
+import { counted } from '../../config/plural.ts'
 import { isRecordedDecision, type RecordedDecision } from '../../policy/replay/recorded-decision.ts'
 import { readLogs, type Gap } from './read-logs.ts'
 
@@ -102,5 +103,5 @@ function noDecisions(names: readonly string[], others: number, cut: number, samp
       : others > 0
         ? 'Its lines are records of something else'
         : 'Its lines are no JSON'
-  return `there is no decision in ${where} (${others + cut} line${others + cut === 1 ? '' : 's'}). ${kind}: name the file of records.decisions in the configuration`
+  return `there is no decision in ${where} (${counted(others + cut, 'line')}). ${kind}: name the file of records.decisions in the configuration`
 }

@@ -1,5 +1,6 @@
 // Finds one decision in logs of decision records.
 
+import { counted } from '../../config/plural.ts'
 import type { RecordedDecision } from '../../policy/replay/recorded-decision.ts'
 import { isRecordedDecision } from '../../policy/replay/recorded-decision.ts'
 import { readLogs } from './read-logs.ts'
@@ -25,7 +26,7 @@ export async function findDecision(id: string, files: readonly string[]): Promis
   const found = byId ?? byRequest
   if (found !== null) return found
   throw new Error(
-    `no decision ${JSON.stringify(id)} in ${lines} line${lines === 1 ? '' : 's'} of ${files.join(', ')}. Its id is in the Gateway-Decision field of the answer; say every log file, rotated ones too`,
+    `no decision ${JSON.stringify(id)} in ${counted(lines, 'line')} of ${files.join(', ')}. Its id is in the Gateway-Decision field of the answer; say every log file, rotated ones too`,
   )
 }
 

@@ -1,5 +1,6 @@
 // How far the reading of logs has come, on a terminal.
 
+import { plural } from '../../config/plural.ts'
 import type { Progress } from './decisions.ts'
 
 const everyMs = 200
@@ -14,7 +15,7 @@ export function showProgress(err: NodeJS.WritableStream): { readonly tell: Progr
       if (now - shownAt < everyMs) return
       shownAt = now
       const share = total === null || total === 0 ? '' : `, ${Math.floor((bytes / total) * 100)} %`
-      err.write(`\r${decisions.toLocaleString('en')} decisions${share}\u001b[K`)
+      err.write(`\r${decisions.toLocaleString('en')} ${plural(decisions, 'decision')}${share}\u001b[K`)
     },
     end: () => void err.write('\r\u001b[K'),
   }

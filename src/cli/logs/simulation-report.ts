@@ -1,5 +1,6 @@
 // What `simulate` found, as text and as data.
 
+import { plural } from '../../config/plural.ts'
 import type { OutcomeKind } from '../../policy/replay/outcome.ts'
 import type { ReplayGroup, ReplayTally } from '../../policy/replay/tally.ts'
 import type { ReadDecisions } from './decisions.ts'
@@ -51,7 +52,7 @@ export function simulationText(
   const groups = tally.groups()
   return [
     ...groups.flatMap((group) => groupLines(group, logs, policies)),
-    `${number(read.decisions)} recorded decisions, from ${read.first} to ${read.last}`,
+    `${number(read.decisions)} recorded ${plural(read.decisions, 'decision')}, from ${read.first} to ${read.last}`,
     `decided again: ${number(counts.same)} the same, ${number(counts['newly-denied'])} newly denied, ${number(counts['newly-allowed'])} newly allowed, ${number(counts['other-key'])} with another key, ${number(counts['other-guardrail'])} with another effect of guardrails`,
     `not replayable: ${number(counts['not-replayable'])}`,
     read.gaps.length === 0 ? 'gaps in the log: none found' : `gaps in the log: ${read.gaps.length}`,
@@ -59,9 +60,13 @@ export function simulationText(
     ...(older === 0
       ? []
       : [
-          `note: ${number(older)} decisions were recorded by an earlier version, which did not say whether the query held undocumented parameters; they are decided as if it held none`,
+          `note: ${number(older)} ${plural(older, 'decision was', 'decisions were')} recorded by an earlier version, which did not say whether the query held undocumented parameters; ${plural(older, 'it is', 'they are')} decided as if it held none`,
         ]),
-    ...(read.others === 0 ? [] : [`note: ${number(read.others)} lines are no decisions and were passed over`]),
+    ...(read.others === 0
+      ? []
+      : [
+          `note: ${number(read.others)} ${plural(read.others, 'line is no decision and was', 'lines are no decisions and were')} passed over`,
+        ]),
   ]
 }
 
@@ -86,7 +91,8 @@ function explaining(id: string, logs: readonly string[], policies: string): stri
 
 function gapText({ kind, file, line, count }: Gap): string {
   const place = `${file}:${line}`
-  if (kind === 'lost-records') return `${place}: ${count} decisions before this one could not be written and are lost`
+  if (kind === 'lost-records')
+    return `${place}: ${count} ${plural(count, 'decision', 'decisions')} before this one could not be written and ${plural(count, 'is', 'are')} lost`
   if (kind === 'half-line') return `${place}: the last line has no end; it was not counted`
   if (kind === 'cut-file') return `${place}: the compressed file ends early; what follows is missing`
   return `${place}: the line is not whole; it was not counted`

@@ -19,7 +19,7 @@ export function limitExceeded(team: Team, limit: Limit, retryAfterMs: number): P
   const { subject, verb, owner } = wordsFor(team, limit)
   const members = limit.scope === 'team' ? ownerMembers(team.owner) : {}
   if (limit.quota === null) {
-    const detail = `${subject} may have ${limit.most} requests under way at once (limit ${limit.name}), and ${verb} them. Wait until some have ended.`
+    const detail = `${subject} may have ${limit.most} request${limit.most === 1 ? '' : 's'} under way at once (limit ${limit.name}), and ${verb} them. Wait until some have ended.`
     return new Problem('concurrency-exceeded', detail, { fields: { 'retry-after': '1' }, members })
   }
   const kind = limit.kind === 'refundable' ? 'budget-exceeded' : 'rate-limit-exceeded'

@@ -245,7 +245,7 @@ export class SigningKeys {
     const seconds = Math.max(1, Math.ceil(this.#timings.coolDownMs / 1000))
     return new TokenProblem(
       'identity-provider-unavailable',
-      `The token cannot be checked at the moment, because the signing keys of its issuer could not be fetched. Try again in ${seconds} seconds.`,
+      `The token cannot be checked at the moment, because the signing keys of its issuer could not be fetched. Try again in ${seconds} second${seconds === 1 ? '' : 's'}.`,
       { reason: 'signing-keys-unavailable', fields: { 'retry-after': String(seconds) } },
     )
   }

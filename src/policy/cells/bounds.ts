@@ -1,6 +1,7 @@
 // The bounds around a right, as texts that can be compared: guardrails, limits and budgets. Two rights with equal texts are
 // bounded alike. Pure.
 
+import { counted } from '../../config/plural.ts'
 import { unitsOf, type Budget } from '../../budgets/budget.ts'
 import { sessionCreate, type Operation } from '../../catalogue/operation.ts'
 import type { Principal } from '../../identity/principal.ts'
@@ -46,8 +47,8 @@ const boundTexts: Readonly<Record<Exclude<keyof Rule, 'field'>, (bounds: BoundFi
   require: ({ require }) => (require === undefined ? [] : ['required']),
   atMost: ({ atMost }) => (atMost === null ? [] : [`at most ${atMost.bound}`]),
   atLeast: ({ atLeast }) => (atLeast === null ? [] : [`at least ${atLeast.bound}`]),
-  maxLength: ({ maxLength }) => (maxLength === null ? [] : [`at most ${maxLength.bound} characters`]),
-  maxItems: ({ maxItems }) => (maxItems === null ? [] : [`at most ${maxItems.bound} items`]),
+  maxLength: ({ maxLength }) => (maxLength === null ? [] : [`at most ${counted(maxLength.bound, 'character')}`]),
+  maxItems: ({ maxItems }) => (maxItems === null ? [] : [`at most ${counted(maxItems.bound, 'item')}`]),
   equals: ofRules(({ equals }) => (equals === null ? [] : [`equal to ${equals.text}`])),
   oneOf: ofRules(({ oneOf }) => (oneOf === null ? [] : [`one of ${oneOf.map(({ text }) => text).join(', ')}`])),
   matches: ofRules(({ matches }) => (matches === null ? [] : [`like ${matches.text}`])),

@@ -1,5 +1,6 @@
 // A comparison as text, as Markdown for a review, and as data. Pure.
 
+import { counted } from '../../config/plural.ts'
 import { addressIn, type Comparison, type RightChange } from './compare.ts'
 import { changeKinds } from './words.ts'
 import { describeCallers } from '../cells/caller-classes.ts'
@@ -192,7 +193,7 @@ function summaryOf({ decided, undecided, changes }: Comparison, rows: readonly C
     return count === 0 ? [] : [`${count} ${kind}`]
   })
   const found = rows.length === 0 ? '' : `; ${counts.join(', ')}`
-  return `${decided} cells decided under both sets, ${undecided} could not be${found}`
+  return `${counted(decided, 'cell')} decided under both sets, ${undecided} could not be${found}`
 }
 
 /** The command that shows one request under one of the sets. */

@@ -1,6 +1,7 @@
 // Whether a value keeps the bounds of the rules on its field: pure, exact for numbers, strict about types. A value of
 // another type than its bound speaks of breaks it, since a lenient server could read "99" or [99] as 99.
 
+import { counted } from '../../config/plural.ts'
 import { isJsonObject, JsonNumber, type StrictJson } from '../../json/value.ts'
 import type { CallerAttributes, ValueTemplate } from './attributes.ts'
 import { compareNumbers, isNumberText } from '../../json/decimal.ts'
@@ -72,14 +73,14 @@ export function violationsOf(
       broken(
         maxLength.by,
         'max_length',
-        `must be a text of at most ${maxLength.bound} characters, and is ${typeof each === 'string' ? 'longer' : shown(each)}`,
+        `must be a text of at most ${counted(maxLength.bound, 'character')}, and is ${typeof each === 'string' ? 'longer' : shown(each)}`,
       )
   }
   if (maxItems !== null && !(Array.isArray(value) && value.length <= maxItems.bound))
     broken(
       maxItems.by,
       'max_items',
-      `must be a list of at most ${maxItems.bound} items, and ${Array.isArray(value) ? `holds ${value.length}` : `is ${shown(value)}`}`,
+      `must be a list of at most ${counted(maxItems.bound, 'item')}, and ${Array.isArray(value) ? `holds ${value.length}` : `is ${shown(value)}`}`,
     )
   const forged = brokenReservation(bounds, value, caller)
   if (forged !== null)

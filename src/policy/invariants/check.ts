@@ -1,6 +1,7 @@
 // Checks that a policy set keeps its invariants: over every team, class of callers, operation and organization. Pure.
 
 import { basename } from 'node:path'
+import { plural } from '../../config/plural.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { organizationPlace } from '../cells/requests.ts'
 import type { Right } from '../cells/right.ts'
@@ -46,7 +47,7 @@ export function brokenInvariants(policy: PolicySet, invariants: readonly Invaria
     },
   )
   const broken = [...breaches].map(([{ id, source, column }, { text, count }]): Diagnostic => {
-    const more = count === 1 ? '' : ` (and ${count - 1} more such cases)`
+    const more = count === 1 ? '' : ` (and ${count - 1} more such ${plural(count - 1, 'case')})`
     return { ...source, column, severity: 'error', message: `invariant "${id}" is broken: ${text}${more}` }
   })
   const [first] = invariants

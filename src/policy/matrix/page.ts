@@ -1,6 +1,7 @@
 // The matrix as one HTML file that needs nothing from outside. Pure.
 
 import { createHash } from 'node:crypto'
+import { counted } from '../../config/plural.ts'
 import type { LastUses, Matrix } from './matrix.ts'
 
 export interface PageAbout {
@@ -34,7 +35,7 @@ export function matrixPage(matrix: Matrix, uses: LastUses | null, about: PageAbo
 <body>
 <header>
 <h1>Who may do what</h1>
-<p>Policy revision <code>${escaped(about.revision)}</code>, ${escaped(about.madeAt)}. ${allowed} rows of rights, ${matrix.decided} cells decided${matrix.undecided > 0 ? `, <strong>${matrix.undecided} could not be</strong>` : ''}. What is not listed is denied.${about.hasLog ? '' : ' No decision log was given, so nothing is said of use.'}</p>
+<p>Policy revision <code>${escaped(about.revision)}</code>, ${escaped(about.madeAt)}. ${counted(allowed, 'row')} of rights, ${counted(matrix.decided, 'cell')} decided${matrix.undecided > 0 ? `, <strong>${matrix.undecided} could not be</strong>` : ''}. What is not listed is denied.${about.hasLog ? '' : ' No decision log was given, so nothing is said of use.'}</p>
 <form role="search">
 <label>Search <input id="search" type="search" placeholder="words, all of which must occur ( / )" autocomplete="off"></label>
 <label>Team <select id="team"><option value="">all</option></select></label>

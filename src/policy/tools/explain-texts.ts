@@ -1,6 +1,7 @@
 // The sentences of an explanation. Pure.
 
 import { basename } from 'node:path'
+import { counted } from '../../config/plural.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { KeyChoice } from '../../keys/select.ts'
@@ -107,7 +108,7 @@ export function keyText({ key, requirement, facts }: Evaluation): string {
 
 function keyReason({ key, basis, through }: KeyChoice): string {
   const where = key.scope === 'organization' ? `organization key of ${key.organization ?? ''}` : 'enterprise key'
-  const count = `${key.permissions.size} permission${key.permissions.size === 1 ? '' : 's'}`
+  const count = counted(key.permissions.size, 'permission')
   switch (basis) {
     case 'exact':
       return `${where} with ${count}, holds ${through ?? ''}`

@@ -1,5 +1,6 @@
 // Explains a decision step by step, as text and as data: for the command, the callers' own page, and operators.
 
+import { counted } from '../../config/plural.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import { parseTarget, type Target } from '../../catalogue/target.ts'
 import { limitBounds } from '../cells/bounds.ts'
@@ -57,7 +58,7 @@ export function explainFully(policy: PolicySet, principal: Principal, request: E
     steps.push({
       stage: 'path',
       ok: true,
-      text: `the path is read as ${target.segments.length} segments: ${target.path}`,
+      text: `the path is read as ${counted(target.segments.length, 'segment')}: ${target.path}`,
     })
     const teams = policy.teamsOf(principal).map((team) => team.id)
     steps.push({ stage: 'caller', ok: teams.length > 0, text: callerText(principal, teams) })

@@ -1,6 +1,7 @@
 // Limits of requests under way compared with the connections to the upstream: beyond what a team gets of those, requests wait
 // instead of being refused. Pure.
 
+import { counted } from '../../config/plural.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { mostForOneTeam } from '../../limits/connection-shares.ts'
 import type { GatewayLimitsDocument, LimitsDocument, TeamDocument } from '../documents/document.ts'
@@ -21,7 +22,7 @@ export function concurrencyWarnings(
   const sum = bounded.reduce((total, { limits }) => total + (limits?.concurrent ?? 0), 0)
   const [first] = bounded
   if (first === undefined || sum <= connections) return []
-  const message = `the teams together may have ${sum} requests under way, and upstream.connections is ${connections}: bound them together by limits.concurrent in limits.yaml, or raise upstream.connections`
+  const message = `the teams together may have ${counted(sum, 'request')} under way, and upstream.connections is ${connections}: bound them together by limits.concurrent in limits.yaml, or raise upstream.connections`
   return [warningAt(first, ['limits', 'concurrent'], message)]
 }
 
@@ -40,7 +41,7 @@ function gatewayWarnings(document: GatewayLimitsDocument, connections: number): 
     warningAt(
       document,
       ['limits', ...path, 'concurrent'],
-      `concurrent lets ${concurrent} requests of ${whom} be under way, and upstream.connections is ${connections}: the rest waits for a connection instead of being refused; lower it to at most ${connections}, or raise upstream.connections`,
+      `concurrent lets ${counted(concurrent, 'request')} of ${whom} be under way, and upstream.connections is ${connections}: the rest waits for a connection instead of being refused; lower it to at most ${connections}, or raise upstream.connections`,
     ),
   )
 }
@@ -67,7 +68,7 @@ function teamWarnings(document: TeamDocument, connections: number): Diagnostic[]
     warningAt(
       document,
       ['limits', ...path, 'concurrent'],
-      `concurrent lets ${who} have ${concurrent} requests under way, and upstream.connections is ${connections}, of which a team alone gets at most ${most}: the rest waits for a connection instead of being refused; lower it to at most ${most}, or raise upstream.connections`,
+      `concurrent lets ${who} have ${counted(concurrent, 'request')} under way, and upstream.connections is ${connections}, of which a team alone gets at most ${most}: the rest waits for a connection instead of being refused; lower it to at most ${most}, or raise upstream.connections`,
     ),
   )
 }

@@ -1,6 +1,7 @@
 // What the inventory of keys leaves open: grants that no key can serve, named before a caller meets them as a 503, and
 // budgets whose sessions no key can read. Pure.
 
+import { plural } from '../../config/plural.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import { didYouMean } from '../../config/nearest.ts'
@@ -37,7 +38,7 @@ export function unservedGrants(policy: PolicySet, documents: readonly TeamDocume
       if (others.length > 0)
         warn(
           others.flatMap(([, ids]) => ids),
-          `${others.length} more keys are missing, like ${others[0]?.[0] ?? ''}`,
+          `${others.length} more ${plural(others.length, 'key is missing:', 'keys are missing, like')} ${others[0]?.[0] ?? ''}`,
         )
     }
   }

@@ -1,6 +1,7 @@
 // Grants and keys that reach nothing: operations of the whole enterprise behind a fence, keys of organizations that no team has,
 // and grants of everything. Pure.
 
+import { plural } from '../../config/plural.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { didYouMean } from '../../config/nearest.ts'
 import { operationsCovered } from '../compile/allow.ts'
@@ -36,7 +37,7 @@ function grantWarnings(policy: PolicySet, document: TeamDocument): Diagnostic[] 
           warningAt(
             document,
             path,
-            `grant "${id}" covers all ${served.length} operations, and ${beyond.length} of them reach the whole enterprise, which the fence of team ${team.id} (${fence}) refuses: name what the team needs, like org.*`,
+            `grant "${id}" covers all ${served.length} operations, and ${beyond.length} of them ${plural(beyond.length, 'reaches', 'reach')} the whole enterprise, which the fence of team ${team.id} (${fence}) refuses: name what the team needs, like org.*`,
           ),
         ]
       const [first] = beyond

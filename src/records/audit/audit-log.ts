@@ -207,7 +207,7 @@ export class AuditLog {
     if (this.#error === text) return
     this.#error = text
     this.#options.onTrouble(
-      `audit entries cannot be written to ${this.#options.target} (${codeInWords(text)}); ${this.#queue.length} wait in memory`,
+      `audit entries cannot be written to ${this.#options.target} (${codeInWords(text)}); ${this.#queue.length} ${this.#queue.length === 1 ? 'waits' : 'wait'} in memory`,
     )
   }
 

@@ -196,7 +196,7 @@ describe('the audit log', () => {
     expect(eventsOf(path)).toEqual(['first', 'second', 'third'])
     expect(await verdictOf(path)).toMatchObject({ ok: true, entries: 3 })
     expect(troubles).toEqual([
-      `audit entries cannot be written to ${path} (ENOSPC: the disk is full); 1 wait in memory`,
+      `audit entries cannot be written to ${path} (ENOSPC: the disk is full); 1 waits in memory`,
       `writing audit entries to ${path} again`,
     ])
     await log.close()

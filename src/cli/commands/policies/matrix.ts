@@ -4,6 +4,7 @@ import { createWriteStream } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { counted } from '../../../config/plural.ts'
 import { LastUses, matrixOf, type Matrix } from '../../../policy/matrix/matrix.ts'
 import { matrixPage } from '../../../policy/matrix/page.ts'
 import { csvLines, tableRows } from '../../../policy/matrix/table.ts'
@@ -95,5 +96,5 @@ function printText(
     }
   }
   for (const file of written) invocation.print(`written to ${file}`)
-  invocation.print(`${rows.length} rows, ${decided} cells decided, ${undecided} could not be`)
+  invocation.print(`${counted(rows.length, 'row')}, ${counted(decided, 'cell')} decided, ${undecided} could not be`)
 }

@@ -1,5 +1,6 @@
 // `shadow`: what the shadow set of the running gateway decides otherwise than the policies in force.
 
+import { counted } from '../../../config/plural.ts'
 import type { ShadowAnswer } from '../../../admin/views.ts'
 import type { Command, Invocation } from '../../invocation.ts'
 import { adminAddress } from '../../operators.ts'
@@ -57,7 +58,7 @@ function printAnswer(invocation: Invocation, answer: ShadowAnswer, directory: st
   }
   if (revision === null) return
   invocation.print(`Shadow set ${revision} beside ${in_force} in force, since ${since}`)
-  invocation.print(`${decided} requests decided by both: ${same} alike, ${different} different`)
+  invocation.print(`${counted(decided, 'request')} decided by both: ${same} alike, ${different} different`)
   const doubts = Object.entries(answer.undecided).filter(([, count]) => count > 0)
   for (const [reason, count] of doubts) invocation.print(`${count} undecided: ${reasonTexts[reason] ?? reason}`)
   if (dropped > 0) invocation.print(`${dropped} not looked at: too many waited`)
@@ -65,7 +66,7 @@ function printAnswer(invocation: Invocation, answer: ShadowAnswer, directory: st
     const colour = change === 'gained' ? 'red' : 'yellow'
     invocation.print('')
     invocation.print(
-      `${paint(colour, change)}  ${paint('bold', operation)}  ${team === null ? 'no team' : `team ${team}`}  ${count} request${count === 1 ? '' : 's'}`,
+      `${paint(colour, change)}  ${paint('bold', operation)}  ${team === null ? 'no team' : `team ${team}`}  ${counted(count, 'request')}`,
     )
     for (const { at, decision_id, method, path, subject, app, from, to } of examples) {
       const who = app === null ? subject : `${subject} through ${app}`

@@ -3,6 +3,7 @@
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
+import { counted, plural } from '../../../config/plural.ts'
 import { loadCatalogue } from '../../../catalogue/load.ts'
 import type { Catalogue } from '../../../catalogue/catalogue.ts'
 import { Refused } from '../../../config/diagnostics.ts'
@@ -128,22 +129,26 @@ export const suggestCommand: Command = {
       ...(proven.changes.length === 0 ? ['nothing can be taken away'] : []),
       ...(read.gaps.length === 0
         ? []
-        : [`note: the log has ${read.gaps.length} gaps, and what they held is not covered`]),
+        : [
+            `note: the log has ${counted(read.gaps.length, 'gap')}, and what ${plural(read.gaps.length, 'it', 'they')} held is not covered`,
+          ]),
       ...(requests.left === 0
         ? []
         : [
-            `note: ${requests.left} decisions were allowed then and are not under these policies, or cannot be decided again; they are not covered`,
+            `note: ${counted(requests.left, 'decision was', 'decisions were')} allowed then and ${plural(requests.left, 'is', 'are')} not under these policies, or cannot be decided again; ${plural(requests.left, 'it is', 'they are')} not covered`,
           ]),
       ...(periodMs !== null && covers * dayMs < periodMs
         ? [`note: the log covers ${covers.toFixed(1)} days, which is less than ${unused ?? ''}`]
         : []),
       ...(age < mostAge
         ? []
-        : [`note: the log ends ${Math.floor(age)} days ago: what was used or added since then looks unused here`]),
+        : [
+            `note: the log ends ${counted(Math.floor(age), 'day')} ago: what was used or added since then looks unused here`,
+          ]),
       ...(proven.changes.some(({ what }) => what.startsWith('permission '))
         ? ['note: without a permission of its key a grant that stays can be left unserved: `check` names such grants']
         : []),
-      `proof: ${replayed} decisions replayed, 0 denied that were allowed; ${team === null ? 'every grant that is left was used, or is needed by a test or an invariant' : 'no proposed grant can be dropped'}`,
+      `proof: ${counted(replayed, 'decision')} replayed, 0 denied that were allowed; ${team === null ? 'every grant that is left was used, or is needed by a test or an invariant' : 'no proposed grant can be dropped'}`,
     ]
     if (invocation.json)
       invocation.print(
