@@ -112,10 +112,15 @@ function optionMeant({ options }: Command, stray: string): string {
 
 function fail(error: unknown, name: string, command: Command, streams: Streams, json: boolean): number {
   if (error instanceof UsageError) {
-    const asked = error.message === ''
-    const target = asked ? streams.out : streams.err
-    target.write(`${asked ? '' : `devin-gateway ${name}: ${error.message}\n\n`}${help(command)}`)
-    return asked ? 0 : 2
+    if (error.message === '') {
+      streams.out.write(help(command))
+      return 0
+    }
+    // Not the whole help: the sentence would scroll away.
+    streams.err.write(
+      `devin-gateway ${name}: ${forPeople(error.message)}\nUsage: devin-gateway ${command.usage}\nSee "devin-gateway ${name} --help".\n`,
+    )
+    return 2
   }
   if (error instanceof Refused) {
     if (json) streams.out.write(`${JSON.stringify({ ok: false, diagnostics: error.diagnostics })}\n`)

@@ -1,4 +1,4 @@
-// Wrong usage of a command: exit code 2 with the command's usage. An empty message asks for the usage alone.
+// Wrong usage of a command: exit code 2 with the command's usage line. An empty message asks for its help.
 
 export class UsageError extends Error {
   override readonly name = 'UsageError'

@@ -135,6 +135,30 @@ describe('what is asked wrongly', () => {
     [['explain', '--team', 'payments'], /^devin-gateway explain: say a method and a path/],
     [['token'], 'devin-gateway token: say whose token: --team payments'],
     [['token', '--team', 'paymnts'], 'devin-gateway token: unknown team "paymnts"; did you mean "payments"?'],
+    [
+      ['token', '--team', 'nobody'],
+      'devin-gateway token: unknown team "nobody": there is analytics, audit, directory, payments, platform, platform-maintainers, release-bot',
+    ],
+    [
+      ['token', '--team', 'payments', '--issuer', 'https://sso.sandbx.example'],
+      'devin-gateway token: unknown issuer "https://sso.sandbx.example"; did you mean "https://sso.sandbox.example"?',
+    ],
+    [
+      ['token', '--team', 'payments', '--issuer', 'https://x'],
+      'devin-gateway token: unknown issuer "https://x": there is https://sso.sandbox.example',
+    ],
+    [
+      ['explain', '--team', 'payments', '--organization', 'org-paymnts', 'org.sessions.list'],
+      'devin-gateway explain: no team and no key names the organization "org-paymnts"; did you mean "org-payments"?',
+    ],
+    [
+      ['purge', '--organization', 'org-paymnts'],
+      'devin-gateway purge: no team and no key names the organization "org-paymnts"; did you mean "org-payments"?',
+    ],
+    [
+      ['suggest', '--team', 'paymnts', '--log', '/dev/null'],
+      'devin-gateway suggest: unknown team "paymnts"; did you mean "payments"?',
+    ],
     [['token', '--team', 'payments', '--ttl', '1 hour'], /^devin-gateway token: --ttl: /],
     [['token', '--team', 'payments', '--ttl', '0s'], 'devin-gateway token: --ttl: a token lives at least 1s, not 0s'],
     [['sandbox', '--port', 'http'], 'devin-gateway sandbox: --port takes a port number, not "http"'],
@@ -154,7 +178,11 @@ describe('what is asked wrongly', () => {
     const first = err.split('\n')[0] ?? ''
     if (typeof message === 'string') expect(first).toBe(message)
     else expect(first).toMatch(message)
-    expect(err).toContain('\nUsage: devin-gateway ')
+    expect(err.split('\n').slice(1)).toEqual([
+      expect.stringMatching(/^Usage: devin-gateway /),
+      `See "devin-gateway ${args[0] ?? ''} --help".`,
+      '',
+    ])
   })
 
   test.each([

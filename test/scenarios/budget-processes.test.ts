@@ -127,7 +127,13 @@ describe('one instance with a journal', () => {
     expect(shown.out).toContain('acus of team payments  600 per month  100 %\n    spent ')
     expect(shown.out).toContain('open_sessions of team payments  1000 at once')
     const json = await callCommand(['budget', '--json', '--team', 'nobody', '--config', asking])
-    expect([json.code, json.out]).toEqual([0, '{"budgets":[]}\n'])
+    expect([json.code, json.out]).toEqual([2, ''])
+    expect(json.err).toContain('devin-gateway budget: unknown team "nobody": there is ')
+    const near = await callCommand(['budget', '--team', 'paymnts', '--config', asking])
+    expect([near.code, near.err.split('\n')[0]]).toEqual([
+      2,
+      'devin-gateway budget: unknown team "paymnts"; did you mean "payments"?',
+    ])
     await gateway.kill()
     const gone = await callCommand(['budget', '--config', asking])
     expect([gone.code, gone.err]).toEqual([1, expect.stringContaining('the running gateway could not be asked at')])

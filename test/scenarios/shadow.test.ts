@@ -167,6 +167,11 @@ test('the command shows the same, as text and as data', async () => {
   )
   expect(shown.out).toContain('        in force: denied (not-granted)\n        shadow:   allowed by grant knowledge')
   expect(shown.out).not.toContain('analytics')
+  const unknown = await callCommand(['shadow', '--config', config, '--team', 'paymnts'])
+  expect([unknown.code, unknown.err.split('\n')[0]]).toEqual([
+    2,
+    'devin-gateway shadow: unknown team "paymnts"; did you mean "payments"?',
+  ])
   const { out } = await callCommand(['shadow', '--config', config, '--json'])
   expect(JSON.parse(out)).toEqual(JSON.parse(JSON.stringify(await shadow())))
 })

@@ -104,7 +104,14 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
     'idempotency',
   ],
   workers: ['records'],
-  sandbox: ['catalogue', 'config', 'runtime', 'types of policy', 'types of records'],
+  sandbox: [
+    'catalogue',
+    'config',
+    'runtime',
+    'types of policy',
+    'policy/model/named-organizations',
+    'types of records',
+  ],
   // What a command shows of keys is what operators are shown.
   cli: [
     'runtime',

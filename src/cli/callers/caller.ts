@@ -1,7 +1,7 @@
 // The caller that a command asks about: a member of a team, with attributes and claims as they are given.
 
+import { unknownName } from './known.ts'
 import { claimAt } from '../../identity/claim-path.ts'
-import { didYouMean } from '../../config/nearest.ts'
 import type { ClaimMapping, IssuerConfig } from '../../config/issuer-schema.ts'
 import type { TestPrincipalDocument } from '../../policy/documents/document.ts'
 import type { Condition } from '../../policy/model/condition.ts'
@@ -98,7 +98,7 @@ function membersOf(policy: PolicySet, id: string): readonly Condition[] {
   const team = policy.team(id)
   if (team !== null) return team.members
   const ids = policy.teams.map((each) => each.id)
-  throw new UsageError(`unknown team "${id}"${didYouMean(id, ids)}`)
+  throw unknownName('team', id, ids)
 }
 
 /** The first entry that holds for what is said, else the first of all. */

@@ -1,5 +1,6 @@
 // `budget`: the status of the budgets of the running gateway.
 
+import { policyForNames, requireKnown } from '../callers/known.ts'
 import type { BudgetView } from '../../admin/views.ts'
 import type { Command } from '../invocation.ts'
 import { adminAddress } from '../operators.ts'
@@ -16,6 +17,15 @@ export const budgetCommand: Command = {
     const team = invocation.option('team')
     const all = await budgetsOf(adminAddress(config.listen.admin))
     const budgets = team === null ? all : all.filter((budget) => budget.team === team)
+    if (team !== null && budgets.length === 0) {
+      const policy = await policyForNames(invocation)
+      if (policy !== null)
+        requireKnown(
+          'team',
+          team,
+          policy.teams.map(({ id }) => id),
+        )
+    }
     if (invocation.json) {
       invocation.print(JSON.stringify({ budgets }))
       return 0

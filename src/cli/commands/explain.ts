@@ -2,6 +2,8 @@
 
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { didYouMean } from '../../config/nearest.ts'
+import { refuseMisspelled } from '../callers/known.ts'
 import type { Config } from '../../config/load.ts'
 import { isExpired } from '../../keys/expiry.ts'
 import { explain, type ExplainedRequest } from '../../policy/tools/explain.ts'
@@ -84,6 +86,7 @@ async function explainWritten(invocation: Invocation, { config, loaded }: Setup)
   const blocks = await askBlocks(config)
   const policy = withoutBlocked(loaded.policy, blocks)
   const said = invocation.option('organization')
+  if (said !== null) refuseMisspelled(said, policy)
   const [team] = principal === null ? [] : policy.teamsOf(principal)
   const organization = said ?? team?.defaultOrganization ?? null
   const written = readWritten(policy.catalogue, wordsOf(invocation), { organization, isSaid: said !== null })
@@ -159,7 +162,7 @@ function issuerNotes(invocation: Invocation, { issuers }: Config, principal: Pri
   const known = issuers.map(({ issuer }) => issuer)
   if (!known.includes(principal.issuer))
     return [
-      `the gateway refuses every token of the issuer ${principal.issuer}: the configuration knows ${known.join(', ')}`,
+      `the gateway refuses every token of the issuer ${principal.issuer}: the configuration knows ${known.join(', ')}${didYouMean(principal.issuer, known)}`,
     ]
   return known.length > 1 && invocation.option('issuer') === null
     ? [`as a caller of the issuer ${principal.issuer}: --issuer says another one`]

@@ -1,5 +1,6 @@
 // `purge`: drops stored answers of the running gateway, and of all that share its store.
 
+import { policyForNames, refuseMisspelled } from '../callers/known.ts'
 import { counted } from '../../config/plural.ts'
 import type { Purged } from '../../admin/views.ts'
 import type { Command } from '../invocation.ts'
@@ -26,6 +27,9 @@ export const purgeCommand: Command = {
     if (name === undefined || names.length > 1)
       throw new UsageError('say what to drop: --organization ID or --resource ID')
     const { config } = await readRunningConfig(invocation)
+    const organization = invocation.option('organization')
+    const policy = organization === null ? null : await policyForNames(invocation)
+    if (organization !== null && policy !== null) refuseMisspelled(organization, policy)
     const address = `${adminAddress(config.listen.admin)}/api/purge?${name}=${encodeURIComponent(invocation.option(name) ?? '')}`
     const response = await fetch(address, {
       method: 'POST',

@@ -1,6 +1,7 @@
 // `sandbox` and `token`: the gateway on one machine with nothing else installed, and a token to call it with.
 
 import { join } from 'node:path'
+import { requireKnown } from '../callers/known.ts'
 import { Refused } from '../../config/diagnostics.ts'
 import { parseDuration } from '../../config/units.ts'
 import { Problem } from '../../problems.ts'
@@ -88,6 +89,13 @@ export const tokenCommand: Command = {
       { ...invocation, option: (name) => (name === 'config' ? file : invocation.option(name)) },
       { read: () => loadSandboxConfig(file, env, noSurroundings), tests: 'ignored' },
     )
+    const named = invocation.option('issuer')
+    if (named !== null)
+      requireKnown(
+        'issuer',
+        named,
+        config.issuers.map(({ issuer }) => issuer),
+      )
     const caller = callerFrom(invocation, loaded.policy, config.issuers)
     // A configuration without an issuer is refused when it is read.
     const issuer = config.issuers.find((each) => each.issuer === caller.issuer) ?? config.issuers[0]

@@ -1,5 +1,6 @@
 // `shadow`: what the shadow set of the running gateway decides otherwise than the policies in force.
 
+import { policyForNames, requireKnown } from '../../callers/known.ts'
 import { counted } from '../../../config/plural.ts'
 import type { ShadowAnswer } from '../../../admin/views.ts'
 import type { Command, Invocation } from '../../invocation.ts'
@@ -19,6 +20,7 @@ export const shadowCommand: Command = {
     const team = invocation.option('team')
     const disagreements =
       team === null ? answer.disagreements : answer.disagreements.filter((each) => each.team === team)
+    if (team !== null && disagreements.length === 0) await requireTeam(invocation, team, config.shadowPoliciesDirectory)
     if (invocation.json) invocation.print(JSON.stringify({ ...answer, disagreements }))
     else {
       printAnswer(invocation, { ...answer, disagreements }, config.shadowPoliciesDirectory ?? answer.directory)
@@ -31,6 +33,16 @@ export const shadowCommand: Command = {
 function nothingAbout(team: string, { disagreements }: ShadowAnswer): string {
   const teams = new Set(disagreements.flatMap((each) => each.team ?? []))
   return `none of them is about team ${team}${didYouMean(team, teams)}`
+}
+
+/** Of either set. */
+async function requireTeam(invocation: Invocation, team: string, directory: string | null): Promise<void> {
+  const sets = [
+    await policyForNames(invocation),
+    directory === null ? null : await policyForNames(invocation, directory),
+  ]
+  const known = sets.flatMap((policy) => (policy === null ? [] : policy.teams.map(({ id }) => id)))
+  if (!sets.includes(null)) requireKnown('team', team, [...new Set(known)])
 }
 
 async function shadowOf(address: string): Promise<ShadowAnswer> {

@@ -3,11 +3,11 @@
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
+import { unknownName } from '../../callers/known.ts'
 import { counted, plural } from '../../../config/plural.ts'
 import { loadCatalogue } from '../../../catalogue/load.ts'
 import type { Catalogue } from '../../../catalogue/catalogue.ts'
 import { Refused } from '../../../config/diagnostics.ts'
-import { didYouMean } from '../../../config/nearest.ts'
 import { loadPolicies, readPolicyDirectory, type LoadedPolicies } from '../../../policy/loading/load.ts'
 import type { PolicySet, Team } from '../../../policy/model/policy-set.ts'
 import { patchOf, tightenedTeam, withoutUnused, type TextOf } from '../../../policy/suggestion/changes.ts'
@@ -198,12 +198,8 @@ function loadFrom(
 function teamOf(policy: PolicySet, name: string): Team {
   const team = policy.team(name)
   if (team !== null) return team
-  throw new UsageError(
-    `unknown team "${name}"${didYouMean(
-      name,
-      policy.teams.map(({ id }) => id),
-    )}`,
-  )
+  const ids = policy.teams.map(({ id }) => id)
+  throw unknownName('team', name, ids)
 }
 
 function textsOf(directory: string, { files }: LoadedPolicies): TextOf {
