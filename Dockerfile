@@ -2,11 +2,13 @@
 # tests. Configuration, policies and keys are mounted; the samples are for `init` and `sandbox`. See docs/deployment.md.
 
 FROM node:24.21.0-slim AS build
-WORKDIR /app
+WORKDIR /opt/devin-gateway
 COPY package.json package-lock.json ./
 COPY tools/runtime/package.json tools/runtime/
 # No dev dependencies. The optional ones are the Node.js that development pins; this image brings its own.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
+# The parts of the image, as CycloneDX. npm names it after the folder.
+RUN npm sbom --package-lock-only --workspaces=false --omit=dev --omit=optional --sbom-type=application --sbom-format=cyclonedx > sbom.cdx.json
 COPY bin bin
 COPY src src
 COPY config config
@@ -21,11 +23,17 @@ RUN NODE_COMPILE_CACHE=/compile-cache node --max-semi-space-size=8 bin/devin-gat
 FROM node:24.21.0-slim
 # A new volume that is mounted here takes over the owner.
 RUN mkdir /var/log/devin-gateway && chown 10001:10001 /var/log/devin-gateway
-WORKDIR /app
-COPY --from=build --chown=0:0 /app /app
+WORKDIR /opt/devin-gateway
+COPY --from=build --chown=0:0 /opt/devin-gateway /opt/devin-gateway
 COPY --from=build --chown=10001:10001 /compile-cache /compile-cache
 # docker build --build-arg COMMIT=$(git rev-parse HEAD): what --version says.
 ARG COMMIT=
+LABEL org.opencontainers.image.title="devin-gateway" \
+      org.opencontainers.image.description="A least-privilege gateway in front of the Devin Enterprise API" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="$COMMIT" \
+      org.opencontainers.image.base.name="docker.io/library/node:24.21.0-slim"
 ENV NODE_ENV=production \
     GATEWAY_COMMIT=$COMMIT \
     NODE_COMPILE_CACHE=/compile-cache \

@@ -13,6 +13,8 @@ export interface CommandOptions {
   readonly cwd?: string
   /** Another file than the command of this checkout. */
   readonly file?: string
+  /** Arguments between that file and those of the command. */
+  readonly before?: readonly string[]
   /** Another Node than the one that runs the tests. */
   readonly node?: string
   /** Ends a command that should have ended by itself; default 50 s. */
@@ -45,11 +47,15 @@ function environment(env: Readonly<Record<string, string>> = {}): Record<string,
 }
 
 export function startCommand(args: readonly string[], options: CommandOptions = {}): RunningCommand {
-  const child = spawn(options.node ?? process.execPath, [options.file ?? commandFile, ...args], {
-    env: environment(options.env),
-    cwd: options.cwd ?? fileURLToPath(new URL('../..', import.meta.url)),
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const child = spawn(
+    options.node ?? process.execPath,
+    [options.file ?? commandFile, ...(options.before ?? []), ...args],
+    {
+      env: environment(options.env),
+      cwd: options.cwd ?? fileURLToPath(new URL('../..', import.meta.url)),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  )
   const chunks = { out: [] as Buffer[], err: [] as Buffer[] }
   child.stdout.on('data', (chunk: Buffer) => chunks.out.push(chunk))
   child.stderr.on('data', (chunk: Buffer) => chunks.err.push(chunk))
