@@ -13,7 +13,7 @@ if (major < 24) {
     `devin-gateway needs Node.js 24 or newer, and this is ${process.versions.node}. ` +
       (isCheckout
         ? 'Run it through npm (`npm start`, `npx devin-gateway …`), which brings its own Node.js 24, or install Node.js 24.'
-        : 'Install Node.js 24, and run it again.'),
+        : 'Install Node.js 24. On Linux and Windows `npm install node@24` beside this package is enough: npx then uses it.'),
   )
   process.exit(2)
 }

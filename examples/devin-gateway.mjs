@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Starts a Devin session through the gateway, once, and waits for limits. Node.js 20 or newer, nothing else.
+// Starts a Devin session through the gateway, once, lists all sessions, and waits for limits. Node.js 20 or newer, nothing else.
 //
 //   DEVIN_GATEWAY_URL=https://devin-gateway.corp.example \
 //   OAUTH_TOKEN_URL=https://sso.corp.example/token OAUTH_CLIENT_ID=my-app OAUTH_CLIENT_SECRET=... \
@@ -16,9 +16,10 @@ const longestWait = 60
 
 /** The gateway or Devin said no, and asking again would not help. */
 class Refused extends Error {
-  constructor(status, { reason, detail, decision_id }) {
-    super(`${status} ${reason}: ${detail}`)
-    this.decision = decision_id
+  constructor(status, { reason, title, detail }, decision) {
+    // Errors of Devin itself have no reason, and their detail may be a list.
+    super(`${status} ${reason ?? title}: ${typeof detail === 'string' ? detail : JSON.stringify(detail)}`)
+    this.decision = decision
   }
 }
 
@@ -40,6 +41,8 @@ function createTokens(env) {
           audience: env.OAUTH_AUDIENCE ?? 'devin-gateway',
         }),
         signal: AbortSignal.timeout(30_000),
+      }).catch((error) => {
+        throw new Error(`no token from ${env.OAUTH_TOKEN_URL}: ${causeOf(error)}`)
       })
       if (!response.ok) throw new Error(`no token: ${response.status} ${await response.text()}`)
       const said = await response.json()
@@ -80,13 +83,13 @@ function createGateway(url, tokens) {
           renewed = true
           continue
         }
-        failure = new Refused(response.status, problem)
+        failure = new Refused(response.status, problem, response.headers.get('gateway-decision'))
         wait = waitAfter(response, problem, attempt)
         if (wait === null) throw failure
       } catch (error) {
         if (error instanceof Refused) throw error
         // Nobody knows whether it was done. A read does no harm, and a create has its key.
-        failure = error
+        failure = new Error(causeOf(error))
         wait = Math.min(2 ** attempt / 4, 10)
       }
       if (attempt === tries) throw failure
@@ -95,8 +98,20 @@ function createGateway(url, tokens) {
     }
   }
 
+  const read = (path) => call('GET', path, null, {})
   return {
-    read: (path) => call('GET', path, null, {}),
+    read,
+    /** Every item of a list, page by page. A page may be empty and still not be the last one. */
+    async *readAll(path, pageSize = 100) {
+      for (let after = null; ;) {
+        // A cursor holds +, / and =, which have to be percent-encoded.
+        const query = new URLSearchParams({ first: pageSize, ...(after === null ? {} : { after }) })
+        const page = await read(`${path}?${query}`)
+        yield* page.items
+        if (!page.has_next_page) return
+        after = page.end_cursor
+      }
+    },
     /** Creates once: every repetition has the same key, so the gateway asks Devin once and repeats its answer. */
     create: (path, body) => call('POST', path, body, { 'idempotency-key': randomUUID() }),
   }
@@ -125,7 +140,29 @@ async function pace(rateLimit) {
   }
 }
 
-const [organization, prompt] = process.argv.slice(2)
+/** `fetch` says only that it failed; the reason is behind it. */
+function causeOf(error) {
+  return error.cause?.message || error.cause?.code || error.message
+}
+
+/** What is missing before anything can be sent, or null. */
+function wrongSetting(env) {
+  const oauth = env.DEVIN_GATEWAY_TOKEN ? [] : ['OAUTH_TOKEN_URL', 'OAUTH_CLIENT_ID', 'OAUTH_CLIENT_SECRET']
+  const missing = ['DEVIN_GATEWAY_URL', ...oauth].filter((name) => !env[name])
+  if (missing.length > 0)
+    return `set ${missing.join(', ')}${oauth.length > 0 ? '; or set DEVIN_GATEWAY_TOKEN to a token' : ''}`
+  return /^https?:\/\//.test(env.DEVIN_GATEWAY_URL)
+    ? null
+    : `DEVIN_GATEWAY_URL begins with https://, not ${env.DEVIN_GATEWAY_URL}`
+}
+
+const words = process.argv.slice(2)
+const wrong = words.length === 2 ? wrongSetting(process.env) : 'usage: devin-gateway.mjs ORGANIZATION PROMPT'
+if (wrong !== null) {
+  console.error(wrong)
+  process.exit(2)
+}
+const [organization, prompt] = words
 const gateway = createGateway(process.env.DEVIN_GATEWAY_URL, createTokens(process.env))
 const sessions = `/v3/organizations/${encodeURIComponent(organization)}/sessions`
 try {
@@ -133,11 +170,13 @@ try {
   const session = await gateway.create(sessions, { prompt, max_acu_limit: 5 })
   console.log(JSON.stringify({ session_id: session.session_id, status: session.status }))
   let listed
-  for (let reads = Number(process.env.SAMPLE_READS ?? 1); reads > 0; reads--)
-    listed = await gateway.read(`${sessions}?first=5`)
-  console.log(JSON.stringify({ listed: listed.items.length }))
+  for (let reads = Number(process.env.SAMPLE_READS ?? 1); reads > 0; reads--) {
+    listed = 0
+    for await (const _ of gateway.readAll(sessions, process.env.SAMPLE_PAGE_SIZE)) listed += 1
+  }
+  console.log(JSON.stringify({ listed }))
 } catch (error) {
-  if (!(error instanceof Refused)) throw error
-  console.error(`refused: ${error.message} (decision ${error.decision})`)
+  const isRefused = error instanceof Refused
+  console.error(isRefused ? `refused: ${error.message} (decision ${error.decision})` : `failed: ${causeOf(error)}`)
   process.exitCode = 1
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts a Devin session through the gateway, once, and waits for limits. bash, curl and sed, nothing else.
+# Starts a Devin session through the gateway, once, lists all sessions, and waits for limits. bash, curl and sed, nothing else.
 #
 #   DEVIN_GATEWAY_URL=https://devin-gateway.corp.example \
 #   OAUTH_TOKEN_URL=https://sso.corp.example/token OAUTH_CLIENT_ID=my-app OAUTH_CLIENT_SECRET=... \
@@ -7,7 +7,19 @@
 #
 # DEVIN_GATEWAY_TOKEN takes the place of the three OAUTH_ variables where a token is at hand, as in the sandbox.
 set -euo pipefail
+stop() {
+  echo "$1" >&2
+  exit 2
+}
+[ $# -eq 2 ] || stop "usage: devin-gateway.sh ORGANIZATION PROMPT"
 organization=$1 prompt=$2
+needed=DEVIN_GATEWAY_URL instead='' missing=''
+if [ -z "${DEVIN_GATEWAY_TOKEN:-}" ]; then
+  needed+=' OAUTH_TOKEN_URL OAUTH_CLIENT_ID OAUTH_CLIENT_SECRET' instead='; or set DEVIN_GATEWAY_TOKEN to a token'
+fi
+for name in $needed; do [ -n "${!name:-}" ] || missing+=", $name"; done
+[ -z "$missing" ] || stop "set ${missing#, }$instead"
+[[ $DEVIN_GATEWAY_URL =~ ^https?:// ]] || stop "DEVIN_GATEWAY_URL begins with https://, not $DEVIN_GATEWAY_URL"
 answer=$(mktemp -d)
 trap 'rm -r "$answer"' EXIT
 
@@ -30,6 +42,7 @@ call() {
   local attempt status after
   for attempt in 1 2 3 4 5 6; do
     : >"$answer/head"
+    : >"$answer/body"
     status=$(curl --silent --show-error --max-time 120 --output "$answer/body" --dump-header "$answer/head" --write-out '%{http_code}' \
       --header @<(printf 'Authorization: Bearer %s\n' "$TOKEN") --header 'Content-Type: application/json' "$@") || status=broken
     after=$(field retry-after)
@@ -49,7 +62,11 @@ call() {
     echo "$status; again in $after s" >&2
     sleep "$after"
   done
-  echo "refused: $status $(cat "$answer/body")" >&2
+  if [ "$status" = broken ]; then
+    echo "failed: no answer from $DEVIN_GATEWAY_URL" >&2
+  else
+    echo "refused: $status $(cat "$answer/body") (decision $(field gateway-decision))" >&2
+  fi
   return 1
 }
 
@@ -72,5 +89,15 @@ sessions="${DEVIN_GATEWAY_URL%/}/v3/organizations/$organization/sessions"
 # refuses a create without a bound.
 call --header "Idempotency-Key: $(cat /proc/sys/kernel/random/uuid 2>/dev/null || uuidgen)" \
   --data "{\"prompt\":$(json "$prompt"),\"max_acu_limit\":5}" "$sessions"
-for _ in $(seq "${SAMPLE_READS:-1}"); do call "$sessions?first=5" >"$answer/list"; done
+for _ in $(seq "${SAMPLE_READS:-1}"); do
+  : >"$answer/list"
+  after=()
+  while :; do
+    # A cursor holds +, / and =, which have to be percent-encoded.
+    call --get --data-urlencode "first=${SAMPLE_PAGE_SIZE:-100}" "${after[@]}" "$sessions" >"$answer/page"
+    cat "$answer/page" >>"$answer/list"
+    grep -q '"has_next_page" *: *true' "$answer/page" || break
+    after=(--data-urlencode "after=$(sed -n 's/.*"end_cursor" *: *"\([^"]*\)".*/\1/p' "$answer/page")")
+  done
+done
 cat "$answer/list"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Starts a Devin session through the gateway, once, and waits for limits. Python 3.9 or newer, nothing else.
+"""Starts a Devin session through the gateway, once, lists all sessions, and waits for limits. Python 3.9 or newer, nothing else.
 
     DEVIN_GATEWAY_URL=https://devin-gateway.corp.example \
     OAUTH_TOKEN_URL=https://sso.corp.example/token OAUTH_CLIENT_ID=my-app OAUTH_CLIENT_SECRET=... \
@@ -24,10 +24,11 @@ LONGEST_WAIT = 60  # seconds: a limit of a whole day is not worth waiting for he
 class Refused(Exception):
     """The gateway or Devin said no, and asking again would not help."""
 
-    def __init__(self, status, problem):
+    def __init__(self, status, problem, decision):
         self.status = status
-        self.reason = problem.get("reason")
-        self.decision = problem.get("decision_id")
+        # Errors of Devin itself have no reason, and their detail may be a list.
+        self.reason = problem.get("reason") or problem.get("title")
+        self.decision = decision
         super().__init__(f"{status} {self.reason}: {problem.get('detail')}")
 
 
@@ -53,8 +54,11 @@ class Tokens:
             request = urllib.request.Request(
                 self._environment["OAUTH_TOKEN_URL"], data=urllib.parse.urlencode(form).encode()
             )
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                said = json.load(answer)
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    said = json.load(answer)
+            except urllib.error.URLError as error:
+                raise RuntimeError(f"no token from {request.full_url}: {error}") from None
             self._token = said["access_token"]
             self._ends = time.monotonic() + max(0, said.get("expires_in", 60) - 30)
         return self._token
@@ -69,6 +73,18 @@ class Gateway:
 
     def read(self, path):
         return self._call("GET", path, None, {})
+
+    def read_all(self, path, page_size=100):
+        """Every item of a list, page by page. A page may be empty and still not be the last one."""
+        after = None
+        while True:
+            query = {"first": page_size, **({} if after is None else {"after": after})}
+            # A cursor holds +, / and =, which have to be percent-encoded.
+            page = self.read(f"{path}?{urllib.parse.urlencode(query)}")
+            yield from page["items"]
+            if not page["has_next_page"]:
+                return
+            after = page["end_cursor"]
 
     def create(self, path, body):
         """Creates once: every repetition has the same key, so the gateway asks Devin once and repeats its answer."""
@@ -88,7 +104,7 @@ class Gateway:
                     return result
             except urllib.error.HTTPError as error:
                 problem = problem_of(error)
-                refused = Refused(error.code, problem)
+                refused = Refused(error.code, problem, error.headers.get("Gateway-Decision"))
                 if error.code == 401 and not renewed:
                     self._tokens.forget()
                     renewed = True
@@ -136,16 +152,34 @@ def problem_of(error):
         return {"detail": error.reason}
 
 
+def check_settings(environment):
+    """Says what is missing before anything is sent."""
+    needed = ["DEVIN_GATEWAY_URL"]
+    if not environment.get("DEVIN_GATEWAY_TOKEN"):
+        needed += ["OAUTH_TOKEN_URL", "OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET"]
+    missing = [name for name in needed if not environment.get(name)]
+    if missing:
+        instead = "; or set DEVIN_GATEWAY_TOKEN to a token" if len(needed) > 1 else ""
+        return f"set {', '.join(missing)}{instead}"
+    if not environment["DEVIN_GATEWAY_URL"].startswith(("https://", "http://")):
+        return f"DEVIN_GATEWAY_URL begins with https://, not {environment['DEVIN_GATEWAY_URL']}"
+    return None
+
+
 def main():
-    organization, prompt = sys.argv[1:3]
+    wrong = "usage: devin_gateway.py ORGANIZATION PROMPT" if len(sys.argv) != 3 else check_settings(os.environ)
+    if wrong:
+        print(wrong, file=sys.stderr)
+        sys.exit(2)
+    organization, prompt = sys.argv[1:]
     gateway = Gateway(os.environ["DEVIN_GATEWAY_URL"], Tokens(os.environ))
     sessions = f"/v3/organizations/{urllib.parse.quote(organization, safe='')}/sessions"
     # Say what it may cost: a budget refuses a create without a bound.
     session = gateway.create(sessions, {"prompt": prompt, "max_acu_limit": 5})
     print(json.dumps({"session_id": session["session_id"], "status": session["status"]}))
     for _ in range(int(os.environ.get("SAMPLE_READS", "1"))):
-        listed = gateway.read(f"{sessions}?first=5")
-    print(json.dumps({"listed": len(listed["items"])}))
+        listed = list(gateway.read_all(sessions, int(os.environ.get("SAMPLE_PAGE_SIZE", "100"))))
+    print(json.dumps({"listed": len(listed)}))
 
 
 if __name__ == "__main__":
@@ -153,3 +187,5 @@ if __name__ == "__main__":
         main()
     except Refused as refused:
         sys.exit(f"refused: {refused} (decision {refused.decision})")
+    except (RuntimeError, OSError) as failure:
+        sys.exit(f"failed: {failure}")

@@ -15,10 +15,10 @@ export interface ProblemKind {
 const kinds = {
   'malformed-request': {
     status: 400,
-    title: 'The request is not well-formed HTTP',
+    title: 'The request is malformed',
     turn: 'the caller',
     about:
-      "A header field, the request line or the framing breaks a rule of RFC 9110 or RFC 9112, or the query carries the caller's token. Repair the client; the request was not forwarded.",
+      "A header field, the request line, the framing or a parameter is not as it must be, a read has a body, or the query carries the caller's token. The detail says what to repair; the request was not forwarded.",
   },
   'ambiguous-path': {
     status: 400,
@@ -36,7 +36,7 @@ const kinds = {
   },
   'token-missing': {
     status: 401,
-    title: 'No token',
+    title: 'No bearer token',
     turn: 'the caller',
     about: 'Send the SSO token as `Authorization: Bearer <token>`.',
   },
@@ -72,11 +72,11 @@ const kinds = {
     title: 'No grant allows this operation',
     turn: "the owner of the team's policy",
     about:
-      "Everything is denied unless a grant of the caller's team allows it. Ask the owner of the policy for the permission the detail names.",
+      "Everything is denied unless a grant of the caller's team allows it. Ask the owner of the policy for the operation that the detail names.",
   },
   'organization-not-granted': {
     status: 403,
-    title: "The organization is outside the team's fence",
+    title: 'The organization does not belong to the team',
     turn: "the owner of the team's policy",
     about: 'Every place where an organization id stands (path, query, body) must name an organization of the team.',
   },

@@ -100,7 +100,6 @@ export function refusalText(status: BudgetStatus, asked: number, nowMs: number, 
   const { budget } = status
   const acus = budget.measure === 'acus'
   const noun = acus ? 'ACUs' : budget.measure === 'sessions' ? 'sessions' : 'open sessions'
-  const left = `${view.left ?? 0} of ${view.limit ?? ''}`
   const wants = acus ? ` This session may cost ${asked / unitsOf(budget.measure)}.` : ''
   const again =
     budget.hard !== null && asked > budget.hard
@@ -108,5 +107,5 @@ export function refusalText(status: BudgetStatus, asked: number, nowMs: number, 
       : view.resets_at === null
         ? 'Wait until a session has ended, or end one.'
         : `It begins anew at ${view.resets_at}; sessions that end below their bound give the rest back before.`
-  return `The budget ${budget.name} of ${budget.owner} has ${left} ${noun} left: ${view.spent} spent, ${view.reserved} reserved by sessions under way.${wants} ${again} The budget stands in ${view.policy}, for ${whom} to change.`
+  return `The budget ${budget.name} of ${budget.owner} has ${view.left ?? 0} ${noun} left of ${view.limit ?? ''}: ${view.spent} spent, ${view.reserved} reserved by sessions under way.${wants} ${again} The budget stands in ${view.policy}, for ${whom} to change.`
 }

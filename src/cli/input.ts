@@ -41,10 +41,17 @@ const reasons: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
 }
 
+/** A path may have been made of it: then only one slash is left. */
+function isAddress(name: string): boolean {
+  return /(^|\/)https?:\/{1,2}[^/]/.test(name)
+}
+
+const fetchFirst = 'it is an address, and a file is expected: download it first, or pipe it in and write - in its place'
+
 /** The error of reading a file as a sentence that names it. */
 export function plainError(name: string, error: unknown): Error {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  const reason = reasons[code]
+  const reason = code === 'ENOENT' && isAddress(name) ? fetchFirst : reasons[code]
   if (reason !== undefined) return new Error(`${name} cannot be read: ${reason}`)
   return error instanceof Error ? error : new Error(String(error))
 }

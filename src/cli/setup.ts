@@ -64,8 +64,11 @@ export const configOf: ConfigReader = async (invocation) => await readConfig(inv
 /** Says how to begin where there is no configuration and none was named. */
 async function readConfig(invocation: Invocation, missing: 'refused' | 'reported'): Promise<LoadedConfig> {
   const file = configFile(invocation)
-  if (namedConfig(invocation) === null && !existsSync(file))
-    throw new Refused([{ file, line: 0, column: 0, severity: 'error', message: noConfig }])
+  if (namedConfig(invocation) === null && !existsSync(file)) {
+    const sandbox = runningSandboxes(invocation.env)[0]
+    const message = sandbox === undefined ? noConfig : `${noConfig}. A sandbox runs: --config ${sandbox.config}`
+    throw new Refused([{ file, line: 0, column: 0, severity: 'error', message }])
+  }
   return await loadConfig(file, invocation.env, { missing })
 }
 
@@ -154,18 +157,18 @@ export async function loadSetup(invocation: Invocation, { read, tests }: Loosely
 }
 
 /** Loads the shadow set as well. Neither hides what is wrong with the other. */
-export async function loadWholeSetup(invocation: Invocation): Promise<WholeSetup> {
-  if (invocation.option('policies') !== null) return { ...(await loadSetup(invocation)), shadow: null }
+export async function loadWholeSetup(invocation: Invocation, read: ConfigReader = configOf): Promise<WholeSetup> {
+  if (invocation.option('policies') !== null) return { ...(await loadSetup(invocation, { read })), shadow: null }
   const shadowOf = async (): Promise<LoadedPolicies | null> => {
     // What is wrong with configuration and catalogue is told once, with the policies in force.
-    const config = await configOf(invocation).then(
+    const config = await read(invocation).then(
       (found) => found.config,
       () => null,
     )
     const isUsable = config !== null && (await loadCatalogue(config.catalogue).then(Boolean, () => false))
     return isUsable ? await loadShadowSet(config) : null
   }
-  const [own, beside] = await Promise.allSettled([loadSetup(invocation), shadowOf()])
+  const [own, beside] = await Promise.allSettled([loadSetup(invocation, { read }), shadowOf()])
   if (own.status === 'fulfilled' && beside.status === 'fulfilled') return { ...own.value, shadow: beside.value }
   const reasons = [own, beside].flatMap((each) => (each.status === 'rejected' ? [each.reason as unknown] : []))
   const strange = reasons.find((reason) => !(reason instanceof Refused))

@@ -22,7 +22,7 @@ export function bearerToken(value: string): string | Problem {
   const token = bearerCredentials.exec(value)?.[1]
   if (token !== undefined) return token
   const scheme = bearerScheme.exec(value)?.[0]
-  if (scheme === undefined || value.length === scheme.length) return tokenMissing()
+  if (scheme === undefined || value.length === scheme.length) return tokenMissing(insteadOfToken(value, scheme))
   return malformed(
     'The Authorization field must hold one bearer token and nothing else: `Authorization: Bearer <token>`. This one holds several, or characters that no token has.',
   )
@@ -44,9 +44,17 @@ export function authorizationField(rawHeaders: readonly string[]): string {
   return found ?? ''
 }
 
+/** What an Authorization field without a bearer token holds, as a sentence before the advice. */
+function insteadOfToken(value: string, scheme: string | undefined): string {
+  if (value === '') return ''
+  if (scheme !== undefined) return 'No token stands behind `Bearer`: an empty variable is a common cause. '
+  if (compactForm.test(value)) return 'The word `Bearer` is missing before the token. '
+  return 'The Authorization field does not begin with `Bearer`. '
+}
+
 /** RFC 6750 section 3.1: the challenge to a request without credentials names the scheme and no error code. */
-function tokenMissing(): Problem {
-  const detail = 'Send the SSO token of your identity provider as `Authorization: Bearer <token>`.'
+function tokenMissing(found: string): Problem {
+  const detail = `${found}Send the SSO token of your identity provider as \`Authorization: Bearer <token>\`.`
   return new Problem('token-missing', detail, { fields: { 'www-authenticate': 'Bearer' } })
 }
 

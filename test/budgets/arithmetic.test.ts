@@ -180,7 +180,7 @@ describe('the status of a budget', () => {
 
   test('is described in one sentence that says what to do', () => {
     expect(refusalText(status(3, 6.25), 2_000_000, noon, 'its owner')).toBe(
-      'The budget acus of team a has 0.75 of 10 per month ACUs left: 6.25 spent, 3 reserved by sessions under way. This session may cost 2. It begins anew at 2026-12-01T08:00:00.000Z; sessions that end below their bound give the rest back before. The budget stands in a.yaml, for its owner to change.',
+      'The budget acus of team a has 0.75 ACUs left of 10 per month: 6.25 spent, 3 reserved by sessions under way. This session may cost 2. It begins anew at 2026-12-01T08:00:00.000Z; sessions that end below their bound give the rest back before. The budget stands in a.yaml, for its owner to change.',
     )
     expect(refusalText(status(0, 0), 11_000_000, noon, 'its owner')).toContain(
       'No waiting lets this through: ask for less.',

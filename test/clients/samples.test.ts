@@ -51,10 +51,10 @@ interface Run {
 async function run(
   [, program, file]: Sample,
   env: Readonly<Record<string, string>>,
-  where = organization,
+  where: string | null = organization,
 ): Promise<Run> {
   const path = fileURLToPath(new URL(`../../examples/${file}`, import.meta.url))
-  const child = spawn(program, [path, where, 'Say "hello"\n\\o/'], {
+  const child = spawn(program, [path, ...(where === null ? [] : [where, 'Say "hello"\n\\o/'])], {
     env: { PATH: process.env['PATH'] ?? '', DEVIN_GATEWAY_URL: `${company.base}/`, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -104,7 +104,7 @@ async function brokenWay(): Promise<{ url: string; cut: () => number; close: () 
 const creates = (): number => company.arrived().filter(({ method }) => method === 'POST').length
 
 describe.each(samples)('the sample in %s', (...sample) => {
-  const [, , , isThere] = sample
+  const [, , file, isThere] = sample
 
   it.skipIf(!isThere)('fetches a token, creates a session with what was asked, and reads it', async () => {
     forms.length = 0
@@ -154,7 +154,42 @@ describe.each(samples)('the sample in %s', (...sample) => {
     )
     expect([code, out]).toEqual([1, ''])
     expect(err).toMatch(/refused: 403[^]*organizations are org-platform/)
-    expect(err).toMatch(/[0-9a-f]{8}-[0-9a-f]{4}-/)
+    expect(err).toMatch(/\(decision [0-9a-f]{8}-[0-9a-f]{4}-[^)]*\)\n$/)
     expect(err).not.toContain('again')
+  })
+
+  it.skipIf(!isThere)('lists every session, page by page', async () => {
+    const token = { DEVIN_GATEWAY_TOKEN: await company.token('builder') }
+    const countOf = ({ out }: Run): number =>
+      file === 'devin-gateway.sh' ? out.split('"session_id"').length - 2 : Number(/"listed": ?(\d+)/.exec(out)?.[1])
+    const one = countOf(await run(sample, token))
+    const more = await run(sample, { ...token, SAMPLE_PAGE_SIZE: '2' })
+    expect([more.code, more.err.includes('refused')]).toEqual([0, false])
+    expect(one).toBeGreaterThan(2)
+    // The second run has started one more.
+    expect(countOf(more)).toBe(one + 1)
+  })
+
+  it.skipIf(!isThere)('says in one line what is missing or cannot be reached, and sends nothing', async () => {
+    const token = { DEVIN_GATEWAY_TOKEN: 'x.y.z' }
+    const oauth = 'set OAUTH_TOKEN_URL, OAUTH_CLIENT_ID, OAUTH_CLIENT_SECRET; or set DEVIN_GATEWAY_TOKEN to a token\n'
+    const wrong: [Record<string, string>, string | null, number, string | RegExp][] = [
+      [token, null, 2, `usage: ${file} ORGANIZATION PROMPT\n`],
+      [{}, organization, 2, oauth],
+      [{ ...token, DEVIN_GATEWAY_URL: '' }, organization, 2, 'set DEVIN_GATEWAY_URL\n'],
+      [
+        { ...token, DEVIN_GATEWAY_URL: 'gateway.test' },
+        organization,
+        2,
+        'DEVIN_GATEWAY_URL begins with https://, not gateway.test\n',
+      ],
+      [{ ...asApp('builder'), OAUTH_TOKEN_URL: 'http://127.0.0.1:1/token' }, organization, 1, /127\.0\.0\.1/],
+    ]
+    for (const [env, where, code, text] of wrong) {
+      const ended = await run(sample, env, where)
+      expect([ended.code === 0 ? 0 : ended.code === 2 ? 2 : 1, ended.out]).toEqual([code, ''])
+      expect(ended.err).toEqual(typeof text === 'string' ? text : expect.stringMatching(text))
+      expect(ended.err.trim().split('\n')).toHaveLength(1)
+    }
   })
 })

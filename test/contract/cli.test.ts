@@ -85,7 +85,7 @@ test.each([
 test('without any configuration it says where it looked, and how to begin', async () => {
   const empty = await mkdtemp(join(tmpdir(), 'gateway-empty-'))
   for (const command of ['start', 'check']) {
-    const { code, err } = await runCommand([command], { cwd: empty })
+    const { code, err } = await runCommand([command], { cwd: empty, env: { GATEWAY_SANDBOX_STATE: empty } })
     expect([code, err]).toEqual([
       1,
       `${join(empty, 'config/gateway.yaml')}: there is no configuration here, and neither --config nor GATEWAY_CONFIG names another file. "devin-gateway init" writes a first one; "devin-gateway sandbox" needs none\n`,

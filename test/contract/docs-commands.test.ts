@@ -214,6 +214,18 @@ describe.each(pages.filter(({ blocks }) => blocks.some(isRun)))('$name', (page) 
   })
 })
 
+test('the sandbox prints the requests that the README shows', () => {
+  const plain = (text: string): string => text.replaceAll(/[\s"\\]/g, '')
+  const banner = plain(sandbox.out)
+  const requests = (pages.find(({ name }) => name === 'README.md')?.blocks ?? [])
+    .filter(isRun)
+    .flatMap(stepsOf)
+    .map(({ command }) => command.replace('127.0.0.1:8080', `127.0.0.1:${ports.callers}`))
+    .filter((command) => /^(?:curl|npx devin-gateway explain)/.test(command))
+  expect(requests.length).toBeGreaterThan(6)
+  expect(requests.filter((command) => !banner.includes(plain(command)))).toEqual([])
+})
+
 test('every block of commands has commands, and what is not run says why', () => {
   const blocks = pages.flatMap(({ name, blocks: all }) => all.map((block) => ({ name, ...block })))
   const consoles = blocks.filter(({ kind }) => kind === 'console')

@@ -97,6 +97,19 @@ describe('a member of a team', () => {
   })
 })
 
+test('asked without a word about the caller says that nobody was named', async () => {
+  const nobody = 'nothing says who is calling'
+  const { out, code } = await explained('GET', sessions)
+  expect([code, out]).toEqual([1, expect.stringContaining(`note      ${nobody}`)])
+  for (const caller of [
+    ['--team', 'payments'],
+    ['--group', 'x'],
+    ['--sub', 'x'],
+    ['--claim', 'a=b'],
+  ])
+    expect((await explained(...caller, 'GET', sessions)).out, caller.join(' ')).not.toContain(nobody)
+})
+
 describe('a request', () => {
   test.each([
     [['GET', sessions], 'GET', sessions],
@@ -322,6 +335,11 @@ describe('a recorded decision', () => {
     expect([nowhere.code, nowhere.err]).toEqual([
       1,
       expect.stringContaining('/nowhere/x.gz cannot be read: there is no such file'),
+    ])
+    const address = await explained('--decision', id, '--log', 'https://logs.test/x.ndjson')
+    expect([address.code, address.err]).toEqual([
+      1,
+      expect.stringContaining('cannot be read: it is an address, and a file is expected: download it first'),
     ])
   })
 

@@ -264,7 +264,7 @@ default_organization: org-tools
     const { decision } = ask(policy, ada, 'GET /v3/organizations/org-payments/secrets')
     expect(decision).toMatchObject({ effect: 'deny', problem: 'not-granted', reason: 'not-granted', grant: null })
     expect(decision.detail).toBe(
-      'No grant of team payments allows org.secrets.list. Ask the owner of the policy for a grant of the permission ManageOrgSecrets or the operation id org.secrets.list.',
+      'No grant of team payments allows org.secrets.list. Ask the owner of the policy for a grant of the operation org.secrets.list, or of the permission ManageOrgSecrets, which may allow more.',
     )
   })
 })

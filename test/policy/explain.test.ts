@@ -72,7 +72,7 @@ describe('an explanation', () => {
     expect(steps('POST /v3/organizations/org-payments/sessions', { prompt: 'x' })).toEqual([
       '+ path: the path is read as 4 segments: /v3/organizations/org-payments/sessions',
       seen,
-      '+ operation: org.sessions.create (POST /v3/organizations/{org_id}/sessions), organization scope, needs ManageOrgSessions; other pages name UseDevinSessions, which can qualify a key and never widen a grant; ImpersonateOrgSessions too when create_as_user_id, message_as_user_id or run_as_user_id is present',
+      '+ operation: org.sessions.create (POST /v3/organizations/{org_id}/sessions), organization scope, needs ManageOrgSessions; other pages name UseDevinSessions: a key that has it is enough, a grant that names it is not; ImpersonateOrgSessions too when create_as_user_id, message_as_user_id or run_as_user_id is present',
       attempt,
       '+ decision: allowed by grant run of team payments (payments.yaml:6); the body is read and checked',
       '+ key: runner: organization key of org-payments with 3 permissions, holds UseDevinSessions, which other pages of the documentation name for this operation',
@@ -114,7 +114,9 @@ describe('an explanation', () => {
   test('of a refusal names the nearest miss', () => {
     const found = explained('GET /v3/organizations/org-other/sessions')
     expect(found).toMatchObject({ effect: 'deny', reason: 'organization-not-granted', team: 'payments', key: null })
-    expect(found.nearest).toBe('organization "org-other" is outside the fence of team payments (org-payments)')
+    expect(found.nearest).toBe(
+      'organization "org-other" is not among the organizations of team payments (org-payments)',
+    )
     expect(found.steps.at(-1)).toMatchObject({ stage: 'decision', ok: false })
   })
 

@@ -43,9 +43,24 @@ function askRaw(policy: ReturnType<typeof policyFrom>, body: string, caller: Pri
 /** The body that is sent, or the refusal. */
 function sent({ decision, body }: Evaluation): string {
   if (decision.effect === 'deny')
-    return `${decision.reason}: ${(decision.detail ?? '').replace(/ Change the request.*/, '')}`
+    return `${decision.reason}: ${(decision.detail ?? '').replace(/ (Leave out fields|Write numbers|Change the request).*/, '')}`
   return body?.bytes.toString() ?? '(none)'
 }
+
+describe('a refusal', () => {
+  const field = 'max_acu_limit: { at_most: 25, at_least: 1 }'
+  const bounds = 'must be at most 25, and is # (guardrail g); max_acu_limit must be at least 1, and is # (guardrail g).'
+  test.each([
+    ['null', 'null', ' Leave out fields that are not set: null is a value.'],
+    ['"5"', 'a text', ' Write numbers without quotes.'],
+    ['"five"', 'a text', ''],
+  ])('says once what is wrong with %s', (value, shown, hint) => {
+    const { decision } = askRaw(withRules(`body: { ${field} }`), `{"max_acu_limit":${value}}`)
+    expect(decision.detail).toBe(
+      `max_acu_limit ${bounds.replaceAll('#', shown)}${hint} Change the request, or ask the owner of the guardrail.`,
+    )
+  })
+})
 
 describe('a rule on a field of the body', () => {
   const longDigits = '{"max_acu_limit":24.99999999999999999999}'

@@ -51,13 +51,13 @@ grants:
     [
       'of the team, outside its fence',
       'GET /v3/organizations/org-x/secrets',
-      'or ask team-owner@corp.example (#team-help) to widen the fence.',
+      'or ask team-owner@corp.example (#team-help) to add the organization to the team.',
       { owner: 'team-owner@corp.example', contact: '#team-help' },
     ],
     [
       'of the grant that comes nearest',
       'GET /v3/organizations/org-a/sessions',
-      'Ask grant-owner@corp.example for a grant of the permission ViewOrgSessions',
+      'Ask grant-owner@corp.example for a grant of the operation org.sessions.list',
       { owner: 'grant-owner@corp.example', contact: null },
     ],
     [
@@ -248,7 +248,7 @@ describe('a grant in mode warn', () => {
       warn: [{ team: 't', grant: 'old', guardrail: null, effect: 'deny', reason: 'not-granted' }],
     })
     expect(found.steps.find(({ stage }) => stage === 'warn')?.text).toBe(
-      'grant old of team t is in warn mode; without it this would be denied (not-granted): No grant of team t allows org.sessions.list. Ask the owner of the policy for a grant of the permission ViewOrgSessions or the operation id org.sessions.list.',
+      'grant old of team t is in warn mode; without it this would be denied (not-granted): No grant of team t allows org.sessions.list. Ask the owner of the policy for a grant of the operation org.sessions.list, or of the permission ViewOrgSessions, which may allow more.',
     )
   })
 

@@ -86,7 +86,7 @@ describe('a policy test fails at its line', () => {
   test.each([
     [
       'do: GET /v3/organizations/org-other/sessions, expect: allow',
-      'test failed: GET /v3/organizations/org-other/sessions: expected allow, got deny (organization-not-granted: Team payments may not touch organization "org-other"; its organizations are org-payments. Use one of them, or ask the owner of the policy to widen the fence.); nearest: organization "org-other" is outside the fence of team payments (org-payments)',
+      'test failed: GET /v3/organizations/org-other/sessions: expected allow, got deny (organization-not-granted: Team payments may not touch organization "org-other"; its organizations are org-payments. Use one of them, or ask the owner of the policy to add the organization to the team.); nearest: organization "org-other" is not among the organizations of team payments (org-payments)',
     ],
     ['do: GET /v3/self, expect: deny', 'test failed: GET /v3/self: expected deny, got allow (member)'],
     [

@@ -124,6 +124,7 @@ async function ask(
   return { status: response.status, body: (await response.json()) as Record<string, unknown> }
 }
 
+const log = (): string => join(folder, 'state', 'records', 'decisions.ndjson')
 const sessionsOf = (organization: string): string => `/v3/organizations/${organization}/sessions`
 const claimsOf = (token: string): Record<string, unknown> =>
   JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Record<string, unknown>
@@ -258,6 +259,51 @@ describe('a shadow set', () => {
       /\nnone of them is about team overview\n$/,
     )
   })
+})
+
+test('the id of a refusal is explained, in every form in which the answer holds it', async () => {
+  const token = await tokenOf('--team', 'risk')
+  const { body } = await ask(token, sessionsOf('org-ledger'))
+  const id = String(body['decision_id'])
+  const unknown = String((await ask(token, '/v3/nothing')).body['decision_id'])
+  await until(async () => (await readFile(log(), 'utf8')).includes(unknown), 'the records')
+  const forms = [['--decision', id], ['--decision', String(body['instance'])], [id], [String(body['instance'])]]
+  for (const words of forms) {
+    const { code, out, err } = await inEmptyFolder('explain', ...words)
+    expect([code, err], words.join(' ')).toEqual([1, ''])
+    expect(out).toMatch(/note +recorded at .*: deny \(organization-not-granted\) .* team risk/)
+    expect(out).toContain('now decided in the same way')
+  }
+  const named = await callCommand(['explain', '--config', join(folder, 'config', 'gateway.yaml'), id], env())
+  expect([named.code, named.err]).toEqual([1, ''])
+  const notAgain = await inEmptyFolder('explain', unknown)
+  expect([notAgain.code, notAgain.err]).toEqual([
+    1,
+    expect.stringMatching(
+      /no operation was found: unknown-operation.* It was recorded at .*: deny .*The answer said: No operation/,
+    ),
+  ])
+})
+
+test('commands about policies take its configuration, and others say which one it runs', async () => {
+  const rules = join(folder, 'rules')
+  const [compared, simulated, suggested, tested] = [
+    await inEmptyFolder('diff', rules, rules),
+    await inEmptyFolder('simulate', '--log', log(), '--policies', rules),
+    await inEmptyFolder('suggest', '--log', log(), '--team', 'risk'),
+    await inEmptyFolder('test'),
+  ]
+  expect([compared.code, compared.err, compared.out]).toMatchObject([0, '', expect.stringContaining('no difference')])
+  expect([simulated.code, simulated.out]).toMatchObject([0, expect.stringContaining(' 0 newly denied')])
+  expect([suggested.code, suggested.err]).toMatchObject([0, expect.stringContaining('proof: ')])
+  expect([tested.code, tested.out]).toMatchObject([0, expect.stringContaining('policy tests passed')])
+  for (const command of ['check', 'start']) {
+    const { code, err } = await inEmptyFolder(command)
+    expect([code, err]).toMatchObject([
+      1,
+      expect.stringContaining(`A sandbox runs: --config ${join(folder, 'config', 'gateway.yaml')}`),
+    ])
+  }
 })
 
 describe('edits while it runs', () => {

@@ -116,7 +116,7 @@ describe('a budget of ACUs', () => {
     const problem = (await refused.json()) as { type: string; detail: string; budget: BudgetView }
     expect(problem.type).toBe('/gateway/v1/problems/budget-exceeded')
     expect(problem.detail).toMatch(
-      /^The budget acus of team payments has 5 of 25 per month ACUs left: 0(\.\d+)? spent, \d+(\.\d+)? reserved by sessions under way\. This session may cost 6\. It begins anew at 20\d\d-\d\d-01T08:00:00\.000Z; .* The budget stands in payments\.yaml, for its owner to change\.$/,
+      /^The budget acus of team payments has 5 ACUs left of 25 per month: 0(\.\d+)? spent, \d+(\.\d+)? reserved by sessions under way\. This session may cost 6\. It begins anew at 20\d\d-\d\d-01T08:00:00\.000Z; .* The budget stands in payments\.yaml, for its owner to change\.$/,
     )
     expect(problem.budget).toMatchObject({ name: 'acus', left: 5, policy: 'payments.yaml' })
     expect(simulator.requests.filter(({ method }) => method === 'POST')).toHaveLength(seen)
@@ -247,9 +247,11 @@ describe('a budget of ACUs', () => {
       'The budget app-acus of app payments-bot of team payments has 0',
     )
     expect((await create(8)).status).toBe(200)
-    expect(await detail(await create(1))).toContain('The budget principal-acus of ann in team payments has 0 of 8')
+    expect(await detail(await create(1))).toContain(
+      'The budget principal-acus of ann in team payments has 0 ACUs left of 8',
+    )
     expect(await detail(await create(8, { sub: 'bob' }))).toContain(
-      'The budget organization-acus of organization org-payments has 7 of 20 per month',
+      'The budget organization-acus of organization org-payments has 7 ACUs left of 20 per month',
     )
     expect(await budget('gateway-acus')).toMatchObject({ left: 17, owner: 'all teams together', team: null })
     const me = (await (await call('/gateway/v1/me')).json()) as { budgets: Record<string, BudgetView[]> }
@@ -301,7 +303,7 @@ describe('budgets of sessions', () => {
     expect(refused.status).toBe(429)
     expect(await refused.json()).toMatchObject({
       detail: expect.stringMatching(
-        /^The budget open_sessions of team payments has 0 of 2 at once open sessions left: 0 spent, 2 reserved by sessions under way\. Wait until a session has ended, or end one\./,
+        /^The budget open_sessions of team payments has 0 open sessions left of 2 at once: 0 spent, 2 reserved by sessions under way\. Wait until a session has ended, or end one\./,
       ),
     })
     expect((await call(`${sessions}/${id}`, { method: 'DELETE' })).status).toBe(200)
@@ -323,7 +325,7 @@ describe('budgets of sessions', () => {
     const refused = await create(1)
     expect(refused.status).toBe(429)
     expect(await refused.json()).toMatchObject({
-      detail: expect.stringContaining('The budget sessions of team payments has 0 of 2 per day sessions left'),
+      detail: expect.stringContaining('The budget sessions of team payments has 0 sessions left of 2 per day'),
     })
   })
 })

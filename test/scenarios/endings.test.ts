@@ -52,7 +52,7 @@ grants:
     const refused = await ask()
     expect(refused.status).toBe(403)
     expect(((await refused.json()) as { detail: string }).detail).toBe(
-      'No grant of team payments allows org.sessions.list. Nearest: grant incident of team payments covers it and ended at 2126-12-24T18:00:00Z (INC-4711). Ask platform-access@corp.example for a grant of the permission ViewOrgSessions or the operation id org.sessions.list.',
+      'No grant of team payments allows org.sessions.list. Nearest: grant incident of team payments covers it and ended at 2126-12-24T18:00:00Z (INC-4711). Ask platform-access@corp.example for a grant of the operation org.sessions.list, or of the permission ViewOrgSessions, which may allow more.',
     )
     setClock(1_000)
     expect((await ask()).status).toBe(200)

@@ -121,7 +121,10 @@ describe('a body that a guardrail bounds', () => {
 
   test.each<[body: string, clause: string]>([
     ['{"max_acu_limit":99}', 'max_acu_limit must be at most 25, and is 99 (guardrail bounded-sessions)'],
-    ['{"max_acu_limit":null}', 'max_acu_limit must be at most 25, and is null (guardrail bounded-sessions)'],
+    [
+      '{"max_acu_limit":null}',
+      'max_acu_limit must be at most 25, and is null (guardrail bounded-sessions). Leave out fields that are not set: null is a value',
+    ],
     ['{"bypass_approval":true}', 'bypass_approval is forbidden: leave it out (guardrail bounded-sessions)'],
     [
       '{"session_secrets":[{"key":"A","value":"hunter2"}]}',
@@ -157,7 +160,10 @@ describe('a body that a guardrail bounds', () => {
     ],
     ['a content coding', '{}', { 'content-encoding': 'gzip' }],
   ])('is refused as unreadable: %s', async (_name, body, headers) => {
-    expect(await refusalOf(await post(body, headers))).toMatchObject({ status: 400, kind: 'body-unreadable' })
+    const refusal = await refusalOf(await post(body, headers))
+    expect(refusal).toMatchObject({ status: 400, kind: 'body-unreadable' })
+    const isOtherType = 'content-type' in headers && !/json/.test(headers['content-type'] ?? '')
+    if (isOtherType) expect(refusal.detail).toContain('Send JSON with `Content-Type: application/json`.')
     expect(running.upstream.seen).toEqual([])
   })
 

@@ -218,22 +218,24 @@ describe('what is not one good token', () => {
   afterAll(() => running.close())
 
   const missing = 'Send the SSO token of your identity provider as `Authorization: Bearer <token>`.'
+  const nothingBehind = 'No token stands behind `Bearer`: an empty variable is a common cause. '
+  const noBearer = 'The Authorization field does not begin with `Bearer`. '
   test.each([
-    'none',
-    'an empty field',
-    'the scheme alone',
-    'the scheme and a space',
-    'another scheme',
-    'the token under another scheme',
-    'the token without a scheme',
-    'a scheme that begins alike',
-    'for a proxy',
-    'in a cookie',
-    'in a field that looks alike',
-    'only in the query',
-  ])('%s: the token is missing', (name) => {
+    ['none', ''],
+    ['an empty field', ''],
+    ['the scheme alone', nothingBehind],
+    ['the scheme and a space', nothingBehind],
+    ['another scheme', noBearer],
+    ['the token under another scheme', noBearer],
+    ['the token without a scheme', 'The word `Bearer` is missing before the token. '],
+    ['a scheme that begins alike', noBearer],
+    ['for a proxy', ''],
+    ['in a cookie', ''],
+    ['in a field that looks alike', ''],
+    ['only in the query', ''],
+  ])('%s: the token is missing', (name, sentence) => {
     const found = sidesOf(sides, name)
-    expectProblem(found, 'token-missing', missing)
+    expectProblem(found, 'token-missing', sentence + missing)
     expect(found.answer.fields['www-authenticate']).toBe('Bearer')
   })
 

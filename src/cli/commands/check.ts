@@ -5,7 +5,7 @@ import { counted } from '../../config/plural.ts'
 import { formatDiagnostic, Refused, type Diagnostic } from '../../config/diagnostics.ts'
 import type { LoadedPolicies } from '../../policy/loading/load.ts'
 import type { Command, Invocation } from '../invocation.ts'
-import { configOption, loadWholeSetup, policiesOption } from '../setup.ts'
+import { configOption, loadWholeSetup, policiesOption, readRunningConfig } from '../setup.ts'
 import { withoutMark } from '../shadow-set.ts'
 import { forPeople, painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
@@ -83,7 +83,7 @@ export const testCommand: Command = {
   async run(invocation) {
     const least = leastOf(invocation)
     try {
-      const { loaded, shadow } = await loadWholeSetup(invocation)
+      const { loaded, shadow } = await loadWholeSetup(invocation, readRunningConfig)
       const { policy, tests, invariants } = loaded
       const coverage = invocation.flag('coverage') ? coverageOf(testCoverage(policy, tests, invariants)) : null
       return report(invocation, [loaded, shadow], [], coverage, least)

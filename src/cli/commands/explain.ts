@@ -23,7 +23,7 @@ import { readToken, type ReadToken } from '../callers/token.ts'
 import { readInput } from '../input.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { configOption, loadSetup, policiesOption, readRunningConfig, type Setup } from '../setup.ts'
-import { painter } from '../style.ts'
+import { printList, printOne } from '../explain/print.ts'
 import { UsageError } from '../usage.ts'
 
 export const explainCommand: Command = {
@@ -49,9 +49,9 @@ export const explainCommand: Command = {
   },
   async run(invocation) {
     refuseConflicts(invocation)
-    if (invocation.option('decision') === null && wordsOf(invocation).length === 0) throw new UsageError(howToAsk)
+    const decision = decisionOf(invocation)
+    if (decision === null && wordsOf(invocation).length === 0) throw new UsageError(howToAsk)
     const setup = await loadSetup(invocation, { read: readRunningConfig, tests: 'ignored' })
-    const decision = invocation.option('decision')
     return decision === null
       ? await explainWritten(invocation, setup)
       : await explainRecorded(invocation, setup, decision)
@@ -60,9 +60,17 @@ export const explainCommand: Command = {
 
 const howToAsk = 'say a method and a path: explain --team payments GET /v3/self'
 
+/** The decision asked about, also where its id stands without an option, or as `instance` of a problem document spells it. */
+function decisionOf(invocation: Invocation): string | null {
+  const named = invocation.option('decision') ?? invocation.positionals.find((word) => decisionId.test(word))
+  return named?.replace(/^urn:uuid:/, '') ?? null
+}
+
+const decisionId = /^(urn:uuid:)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
 /** With a decision all words are files: a shell expands `--log decisions*.ndjson` to several. */
-function wordsOf(invocation: Invocation): readonly string[] {
-  return invocation.positionals
+function wordsOf({ positionals }: Invocation): readonly string[] {
+  return positionals.filter((word) => !decisionId.test(word))
 }
 
 function refuseConflicts(invocation: Invocation): void {
@@ -70,12 +78,13 @@ function refuseConflicts(invocation: Invocation): void {
   const lists = ['group', 'claim'].filter((name) => invocation.list(name).length > 0)
   const [described] = [...callers, ...lists]
   for (const name of ['token', 'decision'] as const) {
-    if (invocation.option(name) !== null && described !== undefined)
+    const isSaid = (name === 'decision' ? decisionOf(invocation) : invocation.option(name)) !== null
+    if (isSaid && described !== undefined)
       throw new UsageError(`--${name} says who is calling: leave out --${described}`)
   }
-  if (invocation.option('token') !== null && invocation.option('decision') !== null)
+  if (invocation.option('token') !== null && decisionOf(invocation) !== null)
     throw new UsageError('--decision says who is calling: leave out --token')
-  if (invocation.option('decision') === null && invocation.list('log').length > 0)
+  if (decisionOf(invocation) === null && invocation.list('log').length > 0)
     throw new UsageError('--log is where --decision ID is looked for: say which decision')
 }
 
@@ -91,7 +100,7 @@ async function explainWritten(invocation: Invocation, { config, loaded }: Setup)
   const organization = said ?? team?.defaultOrganization ?? null
   const written = readWritten(policy.catalogue, wordsOf(invocation), { organization, isSaid: said !== null })
   if (typeof written === 'string') throw new UsageError(`${written}${whereToFind(written, wordsOf(invocation))}`)
-  const notes = [...issuerNotes(invocation, config, principal), ...written.notes]
+  const notes = [...callerNotes(invocation), ...issuerNotes(invocation, config, principal), ...written.notes]
   const body = bodyOf(invocation)
   const found = written.requests.map((request) => {
     const asked = { ...request, body, ...devinUserOf(invocation) }
@@ -117,6 +126,17 @@ function note(text: string): Explanation['steps'][number] {
 /** The explanation, which ends with why blocks are not part of it where they are not. */
 function sayUnasked(found: Explanation, { unasked }: AskedBlocks): Explanation {
   return unasked === null ? found : { ...found, steps: [...found.steps, note(unasked)] }
+}
+
+/** Without a word about the caller the answer is about somebody of no team, which is hardly what was meant. */
+function callerNotes(invocation: Invocation): readonly string[] {
+  const isDescribed = Object.keys(callerOptions).some(
+    (name) => invocation.option(name) !== null || invocation.list(name).length > 0,
+  )
+  if (isDescribed || invocation.option('token') !== null) return []
+  return [
+    'nothing says who is calling, so this is about a caller without a team: add --team T, --token FILE or --group G',
+  ]
 }
 
 async function tokenOf(invocation: Invocation, config: Config): Promise<ReadToken | null> {
@@ -192,7 +212,12 @@ async function explainRecorded(invocation: Invocation, { config, loaded }: Setup
     })
   })
   const replay = replayOf(policy, record)
-  if (typeof replay === 'string') throw new Error(`the decision ${record.decision_id} cannot be made again: ${replay}`)
+  if (typeof replay === 'string') {
+    const { decision_id: decision, detail } = record
+    const said =
+      detail === null || detail === undefined ? '' : `. It was ${recordedText(record)}. The answer said: ${detail}`
+    throw new Error(`the decision ${decision} cannot be made again: ${replay}${said}`)
+  }
   const missing = missingFacts(policy, record, replay)
   const explained = explain(policy, replay.principal, {
     method: replay.operation.method,
@@ -240,52 +265,4 @@ function bodyOf(invocation: Invocation): CheckedBody | null {
   } catch (error) {
     throw error instanceof StrictJsonError ? new UsageError(`--body cannot be read: ${error.message}`) : error
   }
-}
-
-const quiet: ReadonlySet<string> = new Set(['shadow', 'note', 'owner', 'limit'])
-
-function printOne(invocation: Invocation, found: Explanation, more: object = {}): number {
-  if (invocation.json) invocation.print(JSON.stringify({ ...found, ...more }))
-  else {
-    const paint = painter(invocation.out, invocation.env)
-    for (const { stage, ok, text } of found.steps) {
-      const mark = !ok
-        ? paint('red', '✗')
-        : quiet.has(stage)
-          ? paint('dim', '·')
-          : stage === 'warn'
-            ? paint('yellow', '!')
-            : paint('green', '✓')
-      invocation.print(`${mark} ${stage.padEnd(9)} ${text}`)
-    }
-    if (found.limits.length > 0)
-      invocation.print(`${paint('dim', '·')} ${'limit'.padEnd(9)} it counts against ${found.limits.join('; ')}`)
-    if (found.nearest !== null) invocation.print(`${paint('yellow', '→')} ${'nearest'.padEnd(9)} ${found.nearest}`)
-    invocation.print(`${verdictOf(invocation, found)} (${found.reason}), policy revision ${found.policy_revision}`)
-  }
-  return found.effect === 'allow' ? 0 : 1
-}
-
-function verdictOf(invocation: Invocation, { effect }: Explanation): string {
-  const paint = painter(invocation.out, invocation.env)
-  return effect === 'allow' ? paint('green', 'allow') : paint('red', 'deny')
-}
-
-/** One line for each request. */
-function printList(invocation: Invocation, found: readonly Explanation[], notes: readonly string[]): number {
-  if (invocation.json) invocation.print(JSON.stringify({ notes, explanations: found }))
-  else {
-    for (const text of notes) invocation.print(`· ${'note'.padEnd(9)} ${text}`)
-    for (const each of found) {
-      const { effect, method, path, operation, grant, key, reason } = each
-      const why = effect === 'allow' ? `${grant === null ? reason : `grant ${grant}`}, key ${key ?? 'none'}` : reason
-      const gap = effect === 'allow' ? '' : ' '
-      invocation.print(
-        `${verdictOf(invocation, each)}${gap} ${method.padEnd(6)} ${path} (${operation ?? 'no operation'}): ${why}`,
-      )
-    }
-    const allowed = found.filter(({ effect }) => effect === 'allow').length
-    invocation.print(`${allowed} of ${found.length} allowed; name a method and a path for the steps of one`)
-  }
-  return found.every(({ effect }) => effect === 'allow') ? 0 : 1
 }

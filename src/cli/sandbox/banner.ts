@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 import type { Sandbox } from '../../sandbox/sandbox.ts'
-import type { FirstRequests } from './requests.ts'
+import type { Create, FirstRequests } from './requests.ts'
 
 type Paint = (colour: 'bold' | 'green' | 'red' | 'yellow', text: string) => string
 
@@ -41,13 +41,15 @@ export function bannerOf(sandbox: Sandbox, requests: FirstRequests | null, own: 
 
 function toPaste(
   base: string,
-  { team, allowed, denied, cached, bounded }: FirstRequests,
+  { team, allowed, denied, cached, created, bounded }: FirstRequests,
   own: string | null,
   paint: Paint,
 ): string[] {
   const auth = '-H "Authorization: Bearer $TOKEN"'
   const config = own === null ? '' : ` --config ${quoted(own)}`
   const get = (path: string): string => `  curl -i "${base}${path}" ${auth}`
+  const post = ({ path, body }: Create): string =>
+    `  curl -i "${base}${path}" ${auth} \\\n    -H "Content-Type: application/json" -d '${body}'`
   const parts = [
     `Paste into another terminal, in this folder. First a token, as a member of team ${team} has it:`,
     `  TOKEN=$(npx devin-gateway token${config} --team ${team})`,
@@ -64,15 +66,18 @@ function toPaste(
       `${paint('yellow', 'cached')}: the second request is answered from the cache; see Cache-Status`,
       `${get(cached)}\n${get(cached)}`,
     )
+  if (created !== null) parts.push(`${paint('green', 'created')}: the team may start sessions`, post(created))
   if (bounded !== null)
     parts.push(
       `${paint('red', 'bounded')}: the create is granted, but a guardrail bounds what a session may cost`,
-      `  curl -i "${base}${bounded.path}" ${auth} \\\n    -H "Content-Type: application/json" -d '${bounded.body}'`,
+      post(bounded),
     )
   if (denied !== null)
     parts.push(
       'Why a request is allowed or denied, and which rule comes nearest:',
       `  npx devin-gateway explain${config} --team ${team} GET ${denied}`,
+      'The same for a decision that was made, by the `decision_id` of its answer:',
+      `  npx devin-gateway explain${config} DECISION_ID`,
     )
   return parts
 }

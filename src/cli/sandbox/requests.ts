@@ -1,5 +1,5 @@
 // Requests to begin with, found in the policies themselves: one that is allowed, one that is denied, one that is answered from the
-// cache, and one that a guardrail bounds.
+// cache, a create, and one that a guardrail bounds.
 
 import { sessionCreate, type CacheClass, type Operation } from '../../catalogue/operation.ts'
 import { parseCheckedBody } from '../../policy/decision/checked-body.ts'
@@ -16,8 +16,14 @@ export interface FirstRequests {
   readonly allowed: string | null
   readonly denied: string | null
   readonly cached: string | null
+  readonly created: Create | null
   /** A create that costs too much. */
-  readonly bounded: { readonly path: string; readonly body: string } | null
+  readonly bounded: Create | null
+}
+
+export interface Create {
+  readonly path: string
+  readonly body: string
 }
 
 /** Kept long enough to be seen in a second request that a person types. */
@@ -56,7 +62,8 @@ function requestsOf(policy: PolicySet, team: Team, caller: TestPrincipalDocument
   const foreign = organizationsOf(policy).findLast((id) => team.organizations !== 'all' && !team.organizations.has(id))
   const creates = policy.catalogue.operations.find(({ id }) => id === sessionCreate)
   const createPath = creates === undefined ? null : pathOf(creates, own)
-  const body = '{"prompt":"Migrate everything","max_acu_limit":500}'
+  const createWith = (body: string, isWanted: (found: Explanation) => boolean): Create | null =>
+    createPath !== null && isWanted(ask('POST', createPath, body)) ? { path: createPath, body } : null
   return {
     team: team.id,
     allowed:
@@ -68,8 +75,8 @@ function requestsOf(policy: PolicySet, team: Team, caller: TestPrincipalDocument
           ? null
           : pathOf(refused, own),
     cached: cached === undefined ? null : pathOf(cached, own),
-    bounded:
-      createPath !== null && ask('POST', createPath, body).reason === 'guardrail' ? { path: createPath, body } : null,
+    created: createWith('{"prompt":"Upgrade a dependency","max_acu_limit":5}', ({ effect }) => effect === 'allow'),
+    bounded: createWith('{"prompt":"Migrate everything","max_acu_limit":500}', ({ reason }) => reason === 'guardrail'),
   }
 }
 

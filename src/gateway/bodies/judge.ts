@@ -15,7 +15,7 @@ export function judgeBody(bytes: Buffer, fields: CallerFields, jsonOnly: boolean
   if (fields.contentEncoding !== null && fields.contentEncoding.trim().toLowerCase() !== 'identity') {
     throw unreadable('it has a content coding')
   }
-  if (jsonOnly && !isDeclaredJson(fields.forward)) throw unreadable('its media type is not application/json')
+  if (jsonOnly && !isDeclaredJson(fields.forward)) throw otherType()
   try {
     return parseCheckedBody(bytes)
   } catch (error) {
@@ -30,6 +30,14 @@ const jsonType = /^\s*application\/(?:[a-z0-9.+-]+\+)?json\s*(?:;|$)/i
 function isDeclaredJson(fields: readonly string[]): boolean {
   return fields.every(
     (name, index) => index % 2 === 1 || name !== 'content-type' || jsonType.test(fields[index + 1] ?? ''),
+  )
+}
+
+/** The JSON itself may be right: many clients declare a form unless they are told otherwise. */
+function otherType(): Problem {
+  return new Problem(
+    'body-unreadable',
+    'The policy has to read this body as JSON, and its media type is not application/json. Send JSON with `Content-Type: application/json`.',
   )
 }
 

@@ -208,8 +208,8 @@ function notGranted(teams: readonly Team[], facts: Facts): Denial {
   const names = teams.map((team) => team.id).join(', ')
   const wanted =
     facts.operation.permission === null
-      ? `the operation id ${facts.operation.id}`
-      : `the permission ${facts.operation.permission} or the operation id ${facts.operation.id}`
+      ? `the operation ${facts.operation.id}`
+      : `the operation ${facts.operation.id}, or of the permission ${facts.operation.permission}, which may allow more`
   const hint = miss === null || miss.what === 'grant' ? '' : ` Nearest: ${miss.text}.`
   return {
     problem: 'not-granted',

@@ -184,7 +184,7 @@ function unknownOperation(
   return unknown(
     target.segments[0] === 'v1' || target.segments[0] === 'v2'
       ? "The v1 and v2 addresses of the API are not served. Use the v3 operation; see the API's migration guide."
-      : 'No operation of the API has this path. Check it against the API reference; paths are case-sensitive and have no final slash.',
+      : 'No operation of the API has this path. Check it against the API reference; paths are case-sensitive and have no final slash. /gateway/v1/explain?path=… names the nearest operation.',
   )
 }
 

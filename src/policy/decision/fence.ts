@@ -47,11 +47,11 @@ function outside(team: Team, grant: Grant | null, facts: Facts): Denial | null {
   const beyond = facts.organizations.find((id) => !isInside(team, id))
   if (beyond !== undefined && team.organizations !== 'all') {
     const fence = [...team.organizations].join(', ')
-    const text = `organization ${shown(beyond)} is outside the fence of team ${team.id} (${fence})`
+    const text = `organization ${shown(beyond)} is not among the organizations of team ${team.id} (${fence})`
     return fenceRefusal(
       team,
       text,
-      `Team ${team.id} may not touch organization ${shown(beyond)}; its organizations are ${fence}. Use one of them, or ask ${ownerText(team.owner, 'the owner of the policy')} to widen the fence.`,
+      `Team ${team.id} may not touch organization ${shown(beyond)}; its organizations are ${fence}. Use one of them, or ask ${ownerText(team.owner, 'the owner of the policy')} to add the organization to the team.`,
     )
   }
   const organizations = grant?.organizations ?? null

@@ -123,7 +123,8 @@ function refused(policy: PolicySet, decision: Decision, violations: readonly Vio
     owners.length === 0
       ? 'the owner of the guardrail'
       : owners.map((owner) => ownerText(owner, 'the owner of the guardrail')).join(' or ')
-  const detail = `${[...named, ...more].join('; ')}. Change the request, or ask ${whom}.`
+  const hints = [...new Set(violations.flatMap(({ hint = null }) => (hint === null ? [] : [`${hint} `])))].join('')
+  const detail = `${[...named, ...more].join('; ')}. ${hints}Change the request, or ask ${whom}.`
   return { ...decision, effect: 'deny', reason: 'guardrail', problem: 'guardrail', detail, owner: owners[0] ?? null }
 }
 

@@ -20,6 +20,8 @@ export interface Violation {
   readonly bound: string
   /** A clause that names the place, the bound and what was found: `max_acu_limit must be at most 25, and is 99`. */
   readonly text: string
+  /** What the caller most likely got wrong, as a sentence of advice. */
+  readonly hint?: string | null
 }
 
 /** `body`: values have JSON types. `query`: every value is a text, and there may be several. */
@@ -37,7 +39,8 @@ export function violationsOf(
   const found: Violation[] = []
   const name = site === 'query' ? `the parameter ${place}` : place
   const broken = (by: BoundRule, bound: string, clause: string, where = name): void => {
-    found.push({ guardrail: by.guardrail, in: site, field: by.rule.field, bound, text: `${where} ${clause}` })
+    const hint = require === undefined ? hintOf(value, bounds, site) : null
+    found.push({ guardrail: by.guardrail, in: site, field: by.rule.field, bound, text: `${where} ${clause}`, hint })
   }
   if (value === undefined) {
     if (require !== undefined) broken(require, 'require', 'must be there, and is absent')
@@ -93,6 +96,14 @@ export function violationsOf(
       )
   }
   return found
+}
+
+/** Advice about values of another type: `null` for what was not set, and a number as text. */
+function hintOf(value: StrictJson | undefined, { atMost, atLeast }: BoundField, site: Site): string | null {
+  if (site === 'query') return null
+  if (value === null) return 'Leave out fields that are not set: null is a value.'
+  const isNumber = typeof value === 'string' && isNumberText(value) && (atMost !== null || atLeast !== null)
+  return isNumber ? 'Write numbers without quotes.' : null
 }
 
 function brokenEquals(equals: ValueTemplate, value: StrictJson, site: Site, caller: CallerAttributes): string | null {

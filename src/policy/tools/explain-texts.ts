@@ -46,7 +46,7 @@ export function operationText(operation: Operation): string {
   const alternatives =
     operation.alternatives.length === 0
       ? ''
-      : `; other pages name ${operation.alternatives.join(', ')}, which can qualify a key and never widen a grant`
+      : `; other pages name ${operation.alternatives.join(', ')}: a key that has it is enough, a grant that names it is not`
   const conditional = conditionTexts(operation)
     .map((text) => `; ${text}`)
     .join('')
