@@ -10,6 +10,7 @@ import { createLocalLimiter } from './limits/local/local-limiter.ts'
 import type { PolicySet } from './policy/model/policy-set.ts'
 import { openBlocks } from './runtime/blocks.ts'
 import { openCertificate } from './runtime/certificate.ts'
+import { openIdentities } from './runtime/keys/identities.ts'
 import { createCore, type GatewayOptions } from './runtime/core.ts'
 import { listenerOf } from './runtime/listener.ts'
 import { createOperators } from './runtime/operators.ts'
@@ -35,6 +36,7 @@ export async function startGateway(options: GatewayOptions) {
   policies.watch()
   shadow?.set.watch()
   const { upstream, ownCalls, bodies, turns } = openUpstream(core)
+  const identities = openIdentities(core, ownCalls)
   const shared = await openSharedState(core, ownCalls)
   const { budgets, budgeting, cache, limiter, idempotency, idempotentCreateMs, sharedLimiter, store } = shared
   const blocks = openBlocks(core, store)
@@ -102,6 +104,7 @@ export async function startGateway(options: GatewayOptions) {
     certificate,
     overload,
     blocks,
+    identities,
     lifecycle,
   )
   blocks.cutBy(app.refuse)
@@ -130,6 +133,7 @@ export async function startGateway(options: GatewayOptions) {
     shadow?.decisions.close()
     expiry.stop()
     clearInterval(refreshing)
+    identities.close()
     certificate.stop()
     overloadWatch.stop()
     tokens.close()
@@ -166,6 +170,7 @@ export async function startGateway(options: GatewayOptions) {
   const gatewayAddress = await listen('gateway', config.listen.gateway, () =>
     app.listen(config.listen.gateway.host, config.listen.gateway.port),
   )
+  identities.start()
   log.info(
     // The operational log notes the head of the audit chain: a truncated audit file does not match it.
     {

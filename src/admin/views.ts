@@ -3,6 +3,7 @@
 export type { BudgetView } from '../budgets/budget-status.ts'
 import type { ShadowCounts } from '../policy/comparison/shadow-counts.ts'
 import type { KeyHandle } from '../keys/key.ts'
+import type { KeyIdentityStatus } from '../keys/identity/identity-watch.ts'
 import type { KeyStatus } from '../keys/keyring.ts'
 
 /** One key of the inventory: names, permissions and times. */
@@ -25,10 +26,29 @@ export interface KeyView {
   readonly last_used_at: string | null
   readonly expires_at: string | null
   readonly source: string
+  /** Who the key is by Devin; absent without a running gateway. */
+  readonly identity?: KeyIdentityView
+}
+
+export interface KeyIdentityView {
+  readonly service_user: string | null
+  readonly name: string | null
+  readonly organization: string | null
+  /** When Devin last said so; null: never. */
+  readonly checked_at: string | null
+  /** Why the key is quarantined, or null. */
+  readonly fault: string | null
+  readonly action: string | null
+  /** The service user that Devin named before, where it is another one. */
+  readonly changed_from: string | null
+  /** Why the latest question had no answer. */
+  readonly last_error: string | null
+  /** When Devin ends the key or its service user, where that is known. */
+  readonly ends_at: string | null
 }
 
 /** A key that a running gateway uses. */
-export function keyView(status: KeyStatus): KeyView {
+export function keyView(status: KeyStatus, found: KeyIdentityStatus): KeyView {
   const view = declaredKeyView(status.handle, status.state)
   return {
     ...view,
@@ -39,6 +59,17 @@ export function keyView(status: KeyStatus): KeyView {
     source_version: status.sourceVersion,
     source_error: status.sourceFault,
     last_used_at: isoTime(status.lastUsedAtMs),
+    identity: {
+      service_user: found.identity?.serviceUser ?? null,
+      name: found.identity?.name ?? null,
+      organization: found.identity?.organization ?? null,
+      checked_at: isoTime(found.answeredAtMs),
+      fault: found.fault?.text ?? null,
+      action: found.fault?.action ?? null,
+      changed_from: found.changedFrom?.serviceUser ?? null,
+      last_error: found.trouble,
+      ends_at: isoTime(found.endsAtMs),
+    },
   }
 }
 

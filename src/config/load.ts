@@ -159,6 +159,7 @@ async function resolve(
     policiesDirectory: absolute(document.policies),
     /** Of the set that is decided beside the one in force; null: there is none. */
     shadowPoliciesDirectory: document.shadow_policies === undefined ? null : absolute(document.shadow_policies),
+    keyIdentity: document.key_identity,
     catalogue: { stability: catalogue.stability, files: catalogue.files.map(absolute) },
     cache: { maxBytes: cache.max_size, maxEntryBytes: cache.max_entry_size },
     /** Null: `memory`, nothing is shared. */

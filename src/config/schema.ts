@@ -113,6 +113,12 @@ export const gatewaySchema = z
       .describe(
         'Directory of a second whole set of policies, relative to this file: decided beside the one in force and never applied.',
       ),
+    key_identity: z
+      .enum(['enforce', 'report', 'off'])
+      .default('enforce')
+      .describe(
+        'Whether Devin is asked who each key is (GET /v3/self): enforce quarantines a key that is another one than the inventory declares, report only tells, off does not ask.',
+      ),
     catalogue: z
       .strictObject({
         stability: z

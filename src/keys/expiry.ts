@@ -14,14 +14,20 @@ export function isExpired({ expiresAtMs }: KeyHandle, nowMs: number): boolean {
 /** A sentence about a key that ends soon or has ended; null for any other. */
 export function expiryWarning(handle: KeyHandle, nowMs: number): string | null {
   const { id, expiresAtMs } = handle
-  if (expiresAtMs === null || nowMs < expiresAtMs - warnedMs) return null
-  const end = new Date(expiresAtMs).toISOString().replace('.000', '')
-  if (isExpired(handle, nowMs)) {
-    return `key "${id}" ended at ${end}: calls that need it are refused with 503 until it is renewed and \`expires\` says so`
-  }
-  const days = Math.floor((expiresAtMs - nowMs) / dayMs)
-  const left = days === 0 ? 'within a day' : days === 1 ? 'in a day' : `in ${days} days`
-  return `key "${id}" ends at ${end}, ${left}: renew it, and write its new end into \`expires\``
+  const ending = expiresAtMs === null ? null : endingText(expiresAtMs, nowMs)
+  if (ending === null) return null
+  return isExpired(handle, nowMs)
+    ? `key "${id}" ${ending}: calls that need it are refused with 503 until it is renewed and \`expires\` says so`
+    : `key "${id}" ${ending}: renew it, and write its new end into \`expires\``
+}
+
+/** When something ends, from the verb on; null for an end that is more than two weeks away. */
+export function endingText(endsAtMs: number, nowMs: number): string | null {
+  if (nowMs < endsAtMs - warnedMs) return null
+  const end = new Date(endsAtMs).toISOString().replace('.000', '')
+  if (nowMs >= endsAtMs) return `ended at ${end}`
+  const days = Math.floor((endsAtMs - nowMs) / dayMs)
+  return `ends at ${end}, ${days === 0 ? 'within a day' : days === 1 ? 'in a day' : `in ${days} days`}`
 }
 
 /** Checks every hour, and warns once a day, and once when the key has ended. */

@@ -8,9 +8,10 @@ import type { SourceFault } from './sources/source.ts'
 
 /**
  * `rejected`: the upstream answered 401 lately. `set-aside`: three times in a row; the key is not used for a minute. `expired`: by the
- * inventory. `blocked`: by an operator. `unresolved`: its source has given no value yet.
+ * inventory. `blocked`: by an operator. `quarantined`: by Devin it is another key than the inventory declares. `unresolved`: its source
+ * has given no value yet.
  */
-export type KeyState = 'ready' | 'rejected' | 'set-aside' | 'expired' | 'blocked' | 'unresolved'
+export type KeyState = 'ready' | 'rejected' | 'set-aside' | 'expired' | 'blocked' | 'quarantined' | 'unresolved'
 
 const rejectionsBeforeSetAside = 3
 /** A key that was set aside is tried again after this time: the provider may have been at fault. */

@@ -11,6 +11,8 @@ export interface KeyHandle {
   /** Organizations that an enterprise key may serve where no organization key suffices. */
   readonly serves: 'none' | 'all' | ReadonlySet<string>
   readonly secret: SecretReference
+  /** Id, or name, of the service user that the key must belong to; null where the inventory does not say. */
+  readonly serviceUser: string | null
   /** Declared end of life, milliseconds since the epoch, or null. */
   readonly expiresAtMs: number | null
   readonly source: { readonly file: string; readonly line: number }

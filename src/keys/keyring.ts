@@ -18,7 +18,7 @@ export interface KeyVersion {
 }
 
 /** Why a key cannot be used now. */
-export type UnusableKey = 'set-aside' | 'expired' | 'blocked' | 'unresolved' | 'replaced'
+export type UnusableKey = 'set-aside' | 'expired' | 'blocked' | 'quarantined' | 'unresolved' | 'replaced'
 
 export type KeyStatus = ReturnType<Keyring['status']>[number]
 
@@ -49,6 +49,8 @@ export function createKeyring(options: KeyringOptions) {
   const { now, monotonic, sources, onChange, onSource } = options
   const entries = new Map<string, KeyEntry>()
   let isBlocked: (id: string) => boolean = () => false
+  let isQuarantined: (id: string, version: number) => boolean = () => false
+  let changed: () => void = () => {}
 
   /** The source has answered. True when the value is another one. */
   function take(entry: KeyEntry, read: ReadSecret): boolean {
@@ -56,6 +58,7 @@ export function createKeyring(options: KeyringOptions) {
     const isNew = entry.take(read, now(), monotonic())
     schedule(entry)
     if (wasFailing) onSource?.(entry.handle, null, true)
+    if (isNew) changed()
     return isNew
   }
 
@@ -100,7 +103,8 @@ export function createKeyring(options: KeyringOptions) {
   }
 
   function stateOf(entry: KeyEntry, nowMs: number): KeyState {
-    return isBlocked(entry.handle.id) ? 'blocked' : entry.state(nowMs, monotonic())
+    if (isBlocked(entry.handle.id)) return 'blocked'
+    return isQuarantined(entry.handle.id, entry.version) ? 'quarantined' : entry.state(nowMs, monotonic())
   }
 
   async function refresh(entry: KeyEntry): Promise<void> {
@@ -139,7 +143,13 @@ export function createKeyring(options: KeyringOptions) {
         // Its value stays, and the source is asked at once, with more time than a reload has.
         else if (fault !== undefined) entry.nextReadingMs = monotonic()
       }
+      changed()
     },
+    /** The present version of every key that has a value, also of those that must not be used. */
+    versions: (): readonly KeyVersion[] =>
+      [...entries.values()].flatMap(({ handle, version, secret }) =>
+        secret === null ? [] : [{ handle, version, secret }],
+      ),
     /** Whether a reading gave what is in use for a handle. */
     holds(handle: KeyHandle, { values, away }: ResolvedSecrets): boolean {
       const entry = entries.get(handle.id)
@@ -164,12 +174,13 @@ export function createKeyring(options: KeyringOptions) {
     },
     /**
      * The current version of a handle. `set-aside`: it is not used for a minute after three rejections. `expired`: its end has passed.
-     * `blocked`: an operator says so. `unresolved`: its source has given no value yet. `replaced`: the id now stands for another key than the handle of the asking request's snapshot.
+     * `blocked`: an operator says so. `quarantined`: it is another key than declared. `unresolved`: its source has given no value yet. `replaced`: the id now stands for another key than the handle of the asking request's snapshot.
      */
     open(handle: KeyHandle): KeyVersion | UnusableKey {
       const entry = entries.get(handle.id)
       if (entry === undefined || !sameKey(entry.handle, handle)) return 'replaced'
       if (isBlocked(handle.id)) return 'blocked'
+      if (isQuarantined(handle.id, entry.version)) return 'quarantined'
       if (entry.handle.expiresAtMs !== null && isExpired(entry.handle, now())) return 'expired'
       if (entry.isSetAside(monotonic())) return 'set-aside'
       if (entry.secret === null) return 'unresolved'
@@ -177,6 +188,10 @@ export function createKeyring(options: KeyringOptions) {
     },
     /** Who says from now on which keys are blocked. */
     blockBy: (asked: (id: string) => boolean): void => void (isBlocked = asked),
+    /** Who says from now on which versions of keys are quarantined. */
+    quarantineBy: (asked: (id: string, version: number) => boolean): void => void (isQuarantined = asked),
+    /** Called after each set that is adopted and each new value. */
+    whenChanged: (listener: () => void): void => void (changed = listener),
     /** What `open` would say of the key, without its value. */
     stateOf(handle: KeyHandle): 'ready' | UnusableKey {
       const found = this.open(handle)

@@ -21,6 +21,9 @@ export interface KeyReading {
   readonly valueAgeMs?: number | null
   /** Whether the latest reading of its source failed. */
   readonly isSourceFailing?: boolean
+  /** When Devin last said who the key is, and when it ends the key; null where that is not known. */
+  readonly answeredAtMs?: number | null
+  readonly endsAtMs?: number | null
 }
 
 /** What the cache has counted since start, by operation. */
@@ -59,7 +62,7 @@ export interface BudgetState {
   readonly level: number
 }
 
-const keyStateNames = ['ready', 'rejected', 'set-aside', 'unresolved', 'expired', 'blocked', 'other']
+const keyStateNames = ['ready', 'rejected', 'set-aside', 'unresolved', 'expired', 'blocked', 'quarantined', 'other']
 const standings = ['together', 'cautious', 'alone']
 const streams = ['access', 'decisions', 'audit']
 
@@ -109,6 +112,16 @@ export function addPolicyMetrics(metrics: Metrics, teams: LabelSet, keys: LabelS
     '1 while the source of a key cannot be read; a value that is known stays in use.',
     ['key'],
   )
+  const keyEnds = metrics.gauge(
+    'gateway_key_upstream_end_timestamp_seconds',
+    'When Devin ends a key or its service user, in seconds since the epoch; absent where that is not known.',
+    ['key'],
+  )
+  const keyIdentity = metrics.gauge(
+    'gateway_key_identity_timestamp_seconds',
+    'When Devin last said who a key is, in seconds since the epoch; absent where it never has.',
+    ['key'],
+  )
   const leaks = metrics.counter(
     'gateway_leaks_masked_total',
     'Key values that were found in answers of the upstream and masked.',
@@ -134,13 +147,17 @@ export function addPolicyMetrics(metrics: Metrics, teams: LabelSet, keys: LabelS
     /** State (of `KeyState`) and declared end of every key there is. Replaces the earlier values. */
     keyStates(states: readonly KeyReading[]) {
       keyState.reset()
-      keyExpires.reset()
-      keyValueAge.reset()
-      keySourceFailing.reset()
-      for (const { key, state, expiresAtMs, valueAgeMs = null, isSourceFailing = false } of states) {
-        keySourceFailing.set({ key: keys.closed(key) }, isSourceFailing ? 1 : 0)
-        if (valueAgeMs !== null) keyValueAge.set({ key: keys.closed(key) }, valueAgeMs / 1000)
-        if (expiresAtMs !== null) keyExpires.set({ key: keys.closed(key) }, expiresAtMs / 1000)
+      for (const gauge of [keyExpires, keyEnds, keyIdentity, keyValueAge, keySourceFailing]) gauge.reset()
+      for (const reading of states) {
+        const { key, state } = reading
+        keySourceFailing.set({ key: keys.closed(key) }, reading.isSourceFailing === true ? 1 : 0)
+        for (const [gauge, timeMs = null] of [
+          [keyExpires, reading.expiresAtMs],
+          [keyEnds, reading.endsAtMs],
+          [keyIdentity, reading.answeredAtMs],
+          [keyValueAge, reading.valueAgeMs],
+        ] as const)
+          if (timeMs !== null) gauge.set({ key: keys.closed(key) }, timeMs / 1000)
         const now = keyStateNames.includes(state) ? state : 'other'
         for (const name of keyStateNames) keyState.set({ key: keys.closed(key), state: name }, name === now ? 1 : 0)
       }

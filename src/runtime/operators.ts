@@ -10,6 +10,7 @@ import type { Upstream } from '../gateway/upstream/upstream.ts'
 import type { BlocksInForce } from './blocks.ts'
 import type { CertificateInUse } from './certificate.ts'
 import type { Core } from './core.ts'
+import type { Identities } from './keys/identities.ts'
 import type { ReloadResult } from './live-policies.ts'
 import { fullNotes } from './idempotency.ts'
 import {
@@ -33,6 +34,7 @@ export function createOperators(
   certificate: CertificateInUse,
   overload: Overload,
   blocks: BlocksInForce,
+  identities: Identities,
   lifecycle: { readonly draining: boolean },
 ): { readonly admin: AdminApp; readiness(): Readiness; reload(actor: string): Promise<ReloadResult> } {
   const { config, catalogue, changedFiles, instruments, keyring, log, policies, shadow, sinks, tokens, version } = core
@@ -51,6 +53,7 @@ export function createOperators(
         .filter((issuer) => issuer.keys === 0)
         .map((issuer) => `no signing keys of issuer ${issuer.issuer} yet: ${issuer.lastError ?? 'being fetched'}`),
       ...noValuesReason(keyring.status()),
+      ...(identities.reason === null ? [] : [identities.reason]),
       ...(sinks.auditHealthy() ? [] : ['the audit log cannot be written; changes are refused until it can']),
     ]
     // A note and no reason: an instance serves without the store as well.
@@ -59,6 +62,7 @@ export function createOperators(
       store === null ? null : groupNote(store.membership.state),
       policies.refusal === null ? null : refusalNote(policies.refusal),
       blocks.note,
+      ...identities.notes,
       shadow === null || shadow.set.refusal === null ? null : shadowNote(shadow.set.refusal.diagnostics),
       ...certificate.notes,
       ...ofChangedFiles,
@@ -73,7 +77,7 @@ export function createOperators(
   const admin = createAdminApp({
     readiness,
     metrics: instruments,
-    keys: () => keyring.status().map(keyView),
+    keys: () => keyring.status().map((status) => keyView(status, identities.statusOf(status.handle.id))),
     policies: () => ({ revision: policies.current.revision, files: policies.files }),
     blocks: blocks.api,
     budgets: showBudgets,
@@ -149,6 +153,8 @@ export function createOperators(
         expiresAtMs: handle.expiresAtMs,
         valueAgeMs,
         isSourceFailing: sourceFault !== null,
+        answeredAtMs: identities.statusOf(handle.id).answeredAtMs,
+        endsAtMs: identities.statusOf(handle.id).endsAtMs,
       })),
     )
     instruments.issuers(tokens.status())

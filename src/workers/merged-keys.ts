@@ -3,7 +3,7 @@
 type Key = Readonly<Record<string, unknown>>
 
 /** From good to bad; a key is as bad as its worst worker says. */
-const states = ['ready', 'rejected', 'set-aside', 'unresolved', 'expired', 'blocked']
+const states = ['ready', 'rejected', 'set-aside', 'unresolved', 'expired', 'quarantined', 'blocked']
 
 /**
  * One row a key, in the order of the first inventory: the row of the worker that says the worst state, with the permissions that no worker

@@ -280,6 +280,7 @@ describe('labels', () => {
       'gateway_key_state{key="b",state="unresolved"} 0',
       'gateway_key_state{key="b",state="expired"} 0',
       'gateway_key_state{key="b",state="blocked"} 0',
+      'gateway_key_state{key="b",state="quarantined"} 0',
       'gateway_key_state{key="b",state="other"} 0',
     ])
   })

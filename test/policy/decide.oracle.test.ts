@@ -258,6 +258,7 @@ function keyDocumentOf(handle: KeyHandle): KeyDocument {
     permissions: [...handle.permissions],
     secret: handle.secret,
     servesOrganizations: typeof handle.serves === 'string' ? handle.serves : [...handle.serves],
+    serviceUser: null,
     expires: null,
     positionOf: nowhere,
   }

@@ -107,6 +107,17 @@ describe('what it shows', () => {
       last_used_at: isoTime,
       expires_at: null,
       source: expect.stringMatching(/policies\/keys\.yaml:2$/),
+      identity: {
+        service_user: null,
+        name: null,
+        organization: null,
+        checked_at: null,
+        fault: null,
+        action: null,
+        changed_from: null,
+        last_error: 'Devin answered GET /v3/self with 404',
+        ends_at: null,
+      },
     })
     expect(keys[2]).toMatchObject({ organization: null, last_used_at: null, scope: 'enterprise' })
   })

@@ -65,6 +65,7 @@ export function keyOf(id: string, changes: Partial<KeyHandle> = {}): KeyHandle {
     permissions: new Set(),
     serves: 'none',
     secret: { env: 'KEY' },
+    serviceUser: null,
     expiresAtMs: null,
     source: { file: 'keys.yaml', line: 1 },
     ...changes,

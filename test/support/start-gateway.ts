@@ -10,7 +10,7 @@ import { createLog } from '../../src/records/log.ts'
 import { startGateway, type Gateway } from '../../src/runtime.ts'
 import { replayAll } from './replayed-decisions.ts'
 import { startIssuer, type Issuer, type SignOptions } from './issuer.ts'
-import { startUpstream, type RecordingUpstream } from './upstream.ts'
+import { startUpstream, type RecordingUpstream, type Respond } from './upstream.ts'
 
 export const usualKeys: Readonly<Record<string, string>> = {
   PAYMENTS_RUNNER_KEY: 'cog_payments-runner-0123456789abcdef',
@@ -72,8 +72,10 @@ export interface StartOptions {
   readonly config?: string
   /** Further files beside the configuration. */
   readonly files?: Readonly<Record<string, string>>
-  /** Replaces the whole `upstream` line of the configuration. */
+  /** Replaces the whole `upstream` line of the configuration. One of the test's own is not asked who the keys are. */
   readonly upstream?: string
+  /** Answers who the keys are, from the start; default: 404, which says nothing. */
+  readonly identify?: Respond
   readonly issuer?: Issuer
   readonly issuerConfig?: string
   /** Instead of a file: a target for one of the records. */
@@ -123,6 +125,7 @@ export const paymentsGroups = ['sso-payments-eng']
 export async function startTestGateway(options: StartOptions = {}): Promise<RunningGateway> {
   const directory = await mkdtemp(join(tmpdir(), 'gateway-test-'))
   const upstream = await startUpstream()
+  if (options.identify !== undefined) upstream.identify(options.identify)
   const issuer = options.issuer ?? (await startIssuer())
   for (const [name, text] of Object.entries({ ...usualPolicies, ...options.policies }))
     if (text !== null) await put(directory, name, text)
@@ -141,6 +144,7 @@ ${options.issuerConfig ?? ''}
 policies: policies
 records: { access: ${access}, decisions: ${decisions}, audit: ${audit} }
 shutdown: { delay: 0s, deadline: 5s }
+${options.upstream?.includes('ORIGIN') === false ? 'key_identity: off' : ''}
 ${options.config ?? ''}
 `,
   )

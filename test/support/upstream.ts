@@ -23,6 +23,10 @@ export interface RecordingUpstream {
   readonly sockets: ReadonlySet<Socket>
   /** Answers from now on; the default is 200 with a small JSON body. */
   respond(handler: Respond): void
+  /** Answers the gateway's own `GET /v3/self` from now on, which is not among `seen`; the default is 404, which says nothing. */
+  identify(handler: Respond): void
+  /** How often the gateway has asked who a key is. */
+  readonly identityChecks: number
   /** Hands out requests before their body was read, for streaming tests; null goes back to normal. */
   takeOver(handler: ((request: IncomingMessage, response: ServerResponse) => void) | null): void
   close(): Promise<void>
@@ -36,9 +40,15 @@ export async function startUpstream(tls?: { key: string; cert: string }): Promis
   const seen: Seen[] = []
   const sockets = new Set<Socket>()
   let respond = usual
+  let identityChecks = 0
+  let identify: Respond = (_request, response) => response.writeHead(404).end()
   let taken: ((request: IncomingMessage, response: ServerResponse) => void) | null = null
 
   const receive = (request: IncomingMessage, response: ServerResponse): void => {
+    if (isIdentityCheck(request)) {
+      identityChecks += 1
+      return identify(request, response, Buffer.alloc(0))
+    }
     if (taken !== null) {
       seen.push({
         method: request.method ?? '',
@@ -84,6 +94,12 @@ export async function startUpstream(tls?: { key: string; cert: string }): Promis
     respond(handler) {
       respond = handler
     },
+    get identityChecks() {
+      return identityChecks
+    },
+    identify(handler) {
+      identify = handler
+    },
     takeOver(handler) {
       taken = handler
     },
@@ -93,6 +109,11 @@ export async function startUpstream(tls?: { key: string; cert: string }): Promis
         for (const socket of sockets) socket.destroy()
       }),
   }
+}
+
+/** Whether the gateway asks for itself who a key is; what it sends for callers has a Via field. */
+export function isIdentityCheck({ url, headers }: IncomingMessage): boolean {
+  return url?.endsWith('/v3/self') === true && headers['user-agent'] === 'devin-gateway' && headers.via === undefined
 }
 
 /** The value of a field as the upstream received it, or undefined. */

@@ -2,25 +2,34 @@
 
 import { relative } from 'node:path'
 import { counted } from '../../config/plural.ts'
-import { formatDiagnostic, Refused, type Diagnostic } from '../../config/diagnostics.ts'
+import { isoTime } from '../../admin/views.ts'
+import { formatDiagnostic, hasErrors, Refused, type Diagnostic } from '../../config/diagnostics.ts'
 import type { LoadedPolicies } from '../../policy/loading/load.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { configOption, loadWholeSetup, policiesOption, readRunningConfig } from '../setup.ts'
 import { withoutMark } from '../shadow-set.ts'
 import { forPeople, painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
+import { describeIdentity } from '../../keys/identity/self.ts'
+import { checkKeysOnline, type CheckedKey } from '../../runtime/keys/online-check.ts'
 import { testCoverage, type CoverageItem } from '../../policy/tools/test-coverage.ts'
 
 export const checkCommand: Command = {
-  usage: 'check [--config F] [--policies DIR] [--strict]',
+  usage: 'check [--config F] [--policies DIR] [--strict] [--online]',
   summary: 'validate configuration, catalogue, policies, keys and policy tests; all diagnostics at once',
   positionals: 0,
-  options: { ...configOption, ...policiesOption, strict: { type: 'boolean', help: 'a warning fails too' } },
+  options: {
+    ...configOption,
+    ...policiesOption,
+    strict: { type: 'boolean', help: 'a warning fails too' },
+    online: { type: 'boolean', help: 'ask Devin who each key is; one that is not what the inventory declares fails' },
+  },
   async run(invocation) {
-    const { loaded, missing, shadow } = await loadWholeSetup(invocation)
+    const { config, loaded, missing, shadow } = await loadWholeSetup(invocation)
     const { policy, testsPassed } = loaded
-    const diagnostics = [...loaded.diagnostics, ...(shadow?.diagnostics ?? [])]
-    const failed = invocation.flag('strict') && diagnostics.length > 0
+    const online = invocation.flag('online') ? await checkKeysOnline(config, policy, invocation.env, Date.now) : null
+    const diagnostics = [...loaded.diagnostics, ...(shadow?.diagnostics ?? []), ...(online?.diagnostics ?? [])]
+    const failed = hasErrors(diagnostics) || (invocation.flag('strict') && diagnostics.length > 0)
     const valueless = policy.keys.flatMap(({ id }) =>
       loaded.secrets.values.has(id) || loaded.unasked.includes(id) ? [] : [id],
     )
@@ -34,7 +43,15 @@ export const checkCommand: Command = {
       settings_without_value: missing,
       ...(shadow === null ? {} : { shadow: shadowSummary(shadow) }),
     }
-    if (invocation.json) invocation.print(JSON.stringify({ ok: !failed, ...summary, diagnostics }))
+    if (invocation.json)
+      invocation.print(
+        JSON.stringify({
+          ok: !failed,
+          ...summary,
+          ...(online === null ? {} : { online: online.keys.map(checkedKeyView) }),
+          diagnostics,
+        }),
+      )
     else {
       for (const diagnostic of diagnostics) invocation.err.write(`${forPeople(formatDiagnostic(diagnostic))}\n`)
       const paint = painter(invocation.out, invocation.env)
@@ -48,11 +65,15 @@ export const checkCommand: Command = {
           `shadow set: ${counted(teams, 'team')}, ${counted(keys, 'key')}, ${counted(passed, 'policy test')} passed, ${counted(shadow.diagnostics.length, 'warning')}, revision ${revision}`,
         )
       }
+      for (const { id, result, identity } of online?.keys ?? []) {
+        const who = identity === null ? '' : `: service user ${describeIdentity(identity)}`
+        invocation.print(`key ${id}  ${paint(result === 'fine' ? 'green' : 'red', result)}${who}`)
+      }
       const needs = [
         ...(valueless.length === 0 ? [] : [`the values of these keys: ${valueless.join(', ')}`]),
         ...(missing.length === 0 ? [] : [`what these settings name: ${missing.join(', ')}`]),
       ]
-      if (loaded.unasked.length > 0)
+      if (loaded.unasked.length > 0 && online === null)
         invocation.print(
           `not asked for a value, because programs and servers are asked by a start alone: ${loaded.unasked.join(', ')}`,
         )
@@ -65,6 +86,17 @@ export const checkCommand: Command = {
 function shadowSummary({ policy, testsPassed }: LoadedPolicies) {
   const { revision, teams, keys } = policy
   return { revision, teams: teams.length, keys: keys.length, tests_passed: testsPassed }
+}
+
+function checkedKeyView({ id, result, identity, endsAtMs }: CheckedKey) {
+  return {
+    id,
+    result,
+    service_user: identity?.serviceUser ?? null,
+    name: identity?.name ?? null,
+    organization: identity?.organization ?? null,
+    ends_at: isoTime(endsAtMs),
+  }
 }
 
 export const testCommand: Command = {

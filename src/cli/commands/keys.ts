@@ -40,6 +40,16 @@ export const keysCommand: Command = {
           invocation.print(
             `    unused       ${key.unused_permissions.length === 0 ? 'none' : key.unused_permissions.join(', ')}`,
           )
+        const { identity } = key
+        if (identity?.service_user != null)
+          invocation.print(
+            `    belongs to   ${identity.name === null ? '' : `${identity.name}, `}${identity.service_user}, of ${identity.organization ?? 'the enterprise'}; asked ${identity.checked_at ?? 'never'}`,
+          )
+        if (identity?.fault != null) invocation.print(`    quarantined  it ${identity.fault}. ${identity.action ?? ''}`)
+        if (identity?.changed_from != null)
+          invocation.print(`    changed      belonged to ${identity.changed_from} before`)
+        if (identity?.last_error != null) invocation.print(`    not asked    ${identity.last_error}`)
+        if (identity?.ends_at != null) invocation.print(`    ends         ${identity.ends_at} at Devin`)
         invocation.print(
           `    last used    ${key.last_used_at ?? (live === null ? 'unknown (no running gateway)' : 'never since start')}, expires ${key.expires_at ?? 'unknown'}`,
         )

@@ -33,11 +33,13 @@ export function createOwnCalls(options: OwnCallsOptions) {
     organization: string | null,
     target: string,
     version: KeyVersion,
+    isRecorded = true,
   ): Promise<OwnResponse> {
     const requestId = randomUUID()
     const { revision } = policy()
     const startedAtMs = monotonic()
     const record = (status: number | null, bytes: number, problem: Problem | null): void => {
+      if (!isRecorded) return
       const durationMs = Math.round((monotonic() - startedAtMs) * 1000) / 1000
       options.record({
         time: new Date(now()).toISOString(),
@@ -95,6 +97,19 @@ export function createOwnCalls(options: OwnCallsOptions) {
   }
 
   return {
+    /** Asks with a given key, for the key's own sake: no record says that it was used. Never rejects. */
+    async readAs(
+      id: string,
+      version: KeyVersion,
+    ): Promise<{ readonly status: number; readonly value: unknown } | Problem> {
+      const template = policy().catalogue.operation(id)?.template ?? ''
+      try {
+        const { status, body } = await ask(id, null, template, version, false)
+        return { status, value: status === 200 ? valueOf(body) : null }
+      } catch (error) {
+        return asProblem(error)
+      }
+    },
     /** Reads an operation of the catalogue by its id. Never rejects. */
     async read(
       id: string,
@@ -117,6 +132,15 @@ export function createOwnCalls(options: OwnCallsOptions) {
         return null
       }
     },
+  }
+}
+
+/** Null for what is no JSON. */
+function valueOf(body: Buffer): unknown {
+  try {
+    return plainJson(parseStrictJson(body, pageBounds))
+  } catch {
+    return null
   }
 }
 

@@ -20,6 +20,7 @@ export function keyUnusable(id: string, why: UnusableKey, blocks: BlockList): Pr
   if (why === 'blocked') return keyBlocked(id, blocks.get('key', id))
   if (why === 'set-aside') return keySetAside(id)
   if (why === 'unresolved') return keyUnresolved(id)
+  if (why === 'quarantined') return keyQuarantined(id)
   return why === 'expired' ? keyExpired(id) : keyReplaced()
 }
 
@@ -28,6 +29,15 @@ function keySetAside(id: string): Problem {
     'key-unavailable',
     `The key ${id} was rejected by the Devin API several times and is set aside; no stronger key takes its place. The operator has to replace it.`,
     { reason: 'key-set-aside', fields: { 'retry-after': '60' } },
+  )
+}
+
+/** What differs stands where operators see it: it names service users and organizations that are not the caller's. */
+function keyQuarantined(id: string): Problem {
+  return new Problem(
+    'key-unavailable',
+    `The key ${id} is quarantined: by the Devin API it is another key than the inventory declares. No stronger key takes its place. The operator sees what differs with "devin-gateway keys" and has to put the declared key in its place.`,
+    { reason: 'key-quarantined' },
   )
 }
 

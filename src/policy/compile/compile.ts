@@ -260,6 +260,7 @@ function compileKeys(documents: readonly KeyDocument[], catalogue: Catalogue, di
           ? document.servesOrganizations
           : new Set(document.servesOrganizations),
       secret: document.secret,
+      serviceUser: document.serviceUser,
       expiresAtMs: document.expires === null ? null : endOf(document.expires),
       source: { file: document.file, line: document.positionOf(['id']).line },
     })

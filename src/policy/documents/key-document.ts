@@ -3,7 +3,7 @@
 import path from 'node:path'
 import { z } from 'zod'
 import type { Diagnostic } from '../../config/diagnostics.ts'
-import { id, textAt, where, withoutTwins, word } from '../../config/fields.ts'
+import { id, text, textAt, where, withoutTwins, word } from '../../config/fields.ts'
 import { secretReference, withPathsFrom, type SecretReference } from '../../config/secret-schema.ts'
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
 import { organizationId } from './document-fields.ts'
@@ -19,6 +19,8 @@ export interface KeyDocument {
   /** Its paths are absolute. */
   readonly secret: SecretReference
   readonly servesOrganizations: 'none' | 'all' | readonly string[]
+  /** The service user that the key must belong to. */
+  readonly serviceUser: string | null
   /** A date (its first moment, UTC) or a date and time, as ISO 8601 writes them. */
   readonly expires: string | null
   /** Paths begin at this key: `['permissions', 0]`. */
@@ -46,6 +48,11 @@ const key = z
     organization: organizationId().optional().describe('The one organization of an organization key.'),
     permissions: z.array(word('permissions')).describe('Permissions of the service user, by their Devin names.'),
     secret: secret.describe('Where the value comes from; never the value.'),
+    service_user: text()
+      .optional()
+      .describe(
+        'Id of the service user at Devin that the key belongs to, or its name. A key of another one is quarantined.',
+      ),
     serves_organizations: z
       .union([
         z.enum(['none', 'all']),
@@ -111,6 +118,7 @@ export function readKeys(
     permissions: written.permissions,
     secret: withPathsFrom(path.dirname(file), written.secret),
     servesOrganizations: written.serves_organizations,
+    serviceUser: written.service_user ?? null,
     expires: written.expires ?? null,
     positionOf: (inside) => positionOf(['keys', index, ...inside]),
   }))

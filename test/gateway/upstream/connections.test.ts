@@ -76,6 +76,7 @@ function callWith(name: string, onEnded: (result: CallResult) => void): Call {
     permissions: new Set(),
     serves: 'none',
     secret: { env: 'KEY' },
+    serviceUser: null,
     expiresAtMs: null,
     source: { file: 'keys.yaml', line: 1 },
   }

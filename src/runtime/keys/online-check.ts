@@ -1,0 +1,135 @@
+// Asks Devin who the keys of an inventory are, without a running gateway.
+
+import type { Diagnostic } from '../../config/diagnostics.ts'
+import type { Config } from '../../config/load.ts'
+import { createBodyMemory } from '../../gateway/bodies/memory.ts'
+import { readEnd, readSelf } from '../../gateway/own-calls/key-reader.ts'
+import { createOwnCalls } from '../../gateway/own-calls/own-calls.ts'
+import { createLeakGuard } from '../../gateway/responses/leak-guard.ts'
+import { StreamTurns } from '../../gateway/stream-turns.ts'
+import { createUpstream } from '../../gateway/upstream/upstream.ts'
+import { endingText } from '../../keys/expiry.ts'
+import type { SelfAnswer } from '../../keys/identity/identity-watch.ts'
+import { identityFault, type KeyIdentity } from '../../keys/identity/self.ts'
+import type { KeyHandle } from '../../keys/key.ts'
+import { createKeyring } from '../../keys/keyring.ts'
+import { resolveSecrets } from '../../keys/reading.ts'
+import { createRemoteSources } from '../../keys/sources/open.ts'
+import type { PolicySet } from '../../policy/model/policy-set.ts'
+
+/** One key of the inventory and what Devin says of it. */
+export interface CheckedKey {
+  readonly id: string
+  /** `fine`, or why it is not; `absent`: there is no value here; `unanswered`: Devin did not say who it is. */
+  readonly result: 'fine' | 'quarantined' | 'rejected' | 'absent' | 'unanswered'
+  readonly identity: KeyIdentity | null
+  /** When Devin ends it, milliseconds since the epoch, where that is known. */
+  readonly endsAtMs: number | null
+}
+
+/** Asks for every key, one after the other. The diagnostics are errors, and warnings of keys that end soon. */
+export async function checkKeysOnline(
+  { upstream: settings }: Pick<Config, 'upstream'>,
+  policy: PolicySet,
+  env: Readonly<Record<string, string | undefined>>,
+  now: () => number,
+): Promise<{ readonly keys: readonly CheckedKey[]; readonly diagnostics: readonly Diagnostic[] }> {
+  const monotonic = (): number => performance.now()
+  const quiet = (): void => {}
+  const sources = { env, origin: settings.origin, remote: createRemoteSources({ env }) }
+  const secrets = await resolveSecrets(policy.keys, sources)
+  const keyring = createKeyring({ sources, now, monotonic, onChange: quiet })
+  keyring.adopt(policy.keys, secrets)
+  const upstream = createUpstream({
+    settings: { ...settings, maxWaitMs: settings.timeouts.headersMs },
+    maxBodyBytes: 0,
+    bodyMemory: createBodyMemory(0),
+    bodyMs: settings.timeouts.bodyIdleMs,
+    guard: createLeakGuard(),
+    turns: new StreamTurns((goOn) => setImmediate(goOn)),
+    events: {
+      now: monotonic,
+      accepted: quiet,
+      rejected: () => Promise.resolve(),
+      throttled: quiet,
+      leaked: quiet,
+      trouble: quiet,
+      held: quiet,
+      shareReached: quiet,
+      breaker: quiet,
+      dated: quiet,
+      defect: quiet,
+    },
+  })
+  const calls = createOwnCalls({
+    policy: () => policy,
+    keyring,
+    upstream,
+    now,
+    monotonic,
+    record: quiet,
+    onTrouble: quiet,
+  })
+  const diagnostics: Diagnostic[] = []
+  const found = new Map<string, CheckedKey>()
+  keyring.quarantineBy((id) => found.get(id)?.result === 'quarantined')
+  const reporter =
+    ({ id, source }: KeyHandle) =>
+    (message: string, severity: Diagnostic['severity'] = 'error'): void =>
+      void diagnostics.push({ ...source, column: 1, severity, message: `key "${id}" ${message}` })
+  try {
+    let away: SelfAnswer | null = null
+    for (const handle of policy.keys) {
+      const version = keyring.versions().find((each) => each.handle === handle)
+      const answer: SelfAnswer | null = version === undefined ? null : (away ?? (await readSelf(calls, version)))
+      // Where Devin does not answer one key, asking for the others would only take time.
+      if (answer?.kind === 'away') away = answer
+      const missing =
+        secrets.away.get(handle.id)?.message ?? secrets.unresolved.find((each) => each.handle === handle)?.message
+      found.set(handle.id, {
+        ...checked(handle, answer ?? missing ?? '', reporter(handle)),
+        id: handle.id,
+        endsAtMs: null,
+      })
+    }
+    // Only now it is certain which keys may read when others end.
+    for (const handle of policy.keys) {
+      const fine = found.get(handle.id)
+      if (fine?.result !== 'fine' || fine.identity === null) continue
+      const endsAtMs = await readEnd(calls, fine.identity, now())
+      found.set(handle.id, { ...fine, endsAtMs })
+      const ending = endsAtMs === null ? null : endingText(endsAtMs, now())
+      if (ending !== null) reporter(handle)(`${ending} at Devin: rotate it`, 'warning')
+    }
+  } finally {
+    await upstream.close()
+  }
+  return { keys: [...found.values()], diagnostics }
+}
+
+/** `answer`: a text where there is no value to ask with. */
+function checked(
+  handle: KeyHandle,
+  answer: SelfAnswer | string,
+  report: (message: string) => void,
+): Pick<CheckedKey, 'result' | 'identity'> {
+  if (typeof answer === 'string') {
+    report(`cannot be asked who it is: ${answer.replace(`key "${handle.id}": `, '')}`)
+    return { result: 'absent', identity: null }
+  }
+  if (answer.kind === 'rejected') {
+    report(
+      'is rejected by Devin (401): it was revoked, has ended, or belongs to another Devin. Put a new one in its place',
+    )
+    return { result: 'rejected', identity: null }
+  }
+  if (answer.kind !== 'identity') {
+    report(`could not be checked: ${answer.why}`)
+    return { result: 'unanswered', identity: null }
+  }
+  const { identity } = answer
+  const fault = identityFault(handle, identity)
+  if (fault === null) return { result: 'fine', identity }
+  report(`${fault.text}. A start would quarantine it. ${fault.action}`)
+  return { result: 'quarantined', identity }
+}
