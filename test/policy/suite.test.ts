@@ -107,7 +107,7 @@ describe('a policy test fails at its line', () => {
     ],
     [
       'do: GET /v3/organizations/org-other/sessions, expect: deny, reason: not-granted',
-      'test failed: GET /v3/organizations/org-other/sessions: expected reason not-granted, got organization-not-granted; nearest: organization "org-other" is outside the fence of team payments (org-payments)',
+      'test failed: GET /v3/organizations/org-other/sessions: expected reason not-granted, got organization-not-granted; nearest: organization "org-other" is not among the organizations of team payments (org-payments)',
     ],
     [
       'do: GET /v3/organizations/org-payments/secrets, expect: allow',
