@@ -130,6 +130,68 @@ describe('a key that the upstream repeats', () => {
     await running.call(sessions)
   })
 
+  /** What tools on the way write: an echo of the request, a page of HTML, a dump. */
+  const spellings: readonly (readonly [name: string, spell: (value: string) => string])[] = [
+    ['base64', (value) => Buffer.from(`Bearer ${value}`).toString('base64')],
+    ['base64url of JSON', (value) => Buffer.from(JSON.stringify({ k: value, n: 1 })).toString('base64url')],
+    [
+      'base64 in lines',
+      (value) =>
+        (
+          Buffer.from(`x${value}`)
+            .toString('base64')
+            .match(/.{1,19}/g) ?? []
+        ).join('\\r\\n'),
+    ],
+    ['percent encoding', (value) => encodeURIComponent(value).replaceAll('_', '%5F')],
+    ['JSON escapes', (value) => value.replaceAll(/[c_0]/g, (each) => `\\u00${each.charCodeAt(0).toString(16)}`)],
+    ['entities', (value) => value.replaceAll(/[og_-]/g, (each) => `&#${each.charCodeAt(0)};`)],
+    ['hexadecimal', (value) => Buffer.from(value).toString('hex')],
+    ['a list of bytes', (value) => JSON.stringify([...Buffer.from(value)])],
+    ['lines that go on', (value) => value.replaceAll(/.{9}/g, '$&\\\n')],
+  ]
+
+  test.each(spellings)(
+    'spelled as %s is masked: in fields, in pieces, compressed, and when it is answered again',
+    async (spelling, spell) => {
+      const spelled = spell(key)
+      // A half of it is none of the bytes that stand around a key in base64, and none of its prefix.
+      const expectMasked = (text: string): void => {
+        expect(text).not.toContain(spelled.slice(spelled.length / 2, -8))
+        expectNowhere(text, [key])
+      }
+      const body = `{"echo":"${spelled}"}`
+      running.upstream.respond((request, response) => {
+        const isCompressed = request.url?.includes('compressed') ?? false
+        response.writeHead(200, {
+          'content-type': 'text/plain',
+          'x-devin-debug': spelled.includes('\n') ? key : spelled,
+          ...(isCompressed ? { 'content-encoding': 'gzip' } : {}),
+        })
+        const bytes = isCompressed ? gzipSync(body) : Buffer.from(body)
+        response.write(bytes.subarray(0, 20))
+        setImmediate(() => response.end(bytes.subarray(20)))
+      })
+      const name = encodeURIComponent(spelling)
+      for (const query of [`?cursor=${name}`, `?cursor=${name}`, `?cursor=compressed-${name}`]) {
+        const answer = await running.call(`${sessions}${query}`)
+        expect(answer.status).toBe(200)
+        expect(answer.headers.get('x-devin-debug')).toHaveLength((spelled.includes('\n') ? key : spelled).length)
+        expectMasked(JSON.stringify([...answer.headers]))
+        const text = await answer.text()
+        expect(text).toHaveLength(body.length)
+        expectMasked(text)
+      }
+      const create = { method: 'POST', body: '{"prompt":"x"}', headers: { 'idempotency-key': `"${name}"` } }
+      for (const again of [false, true]) {
+        const answer = await running.call(sessions, create)
+        expect([answer.status, again]).toEqual([200, again])
+        expectMasked(await answer.text())
+      }
+      expect(await alarms()).toBeGreaterThan(0)
+    },
+  )
+
   test('across every border between chunks is masked', async () => {
     const text = `a${key}b${otherKey}${key}`
     for (let cut = 1; cut < text.length; cut += 3) {

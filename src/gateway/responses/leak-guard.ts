@@ -1,15 +1,14 @@
-// Finds our own service-user keys in answers of the upstream and masks them. Exact bytes only: an upstream that
-// encodes a key (base64, percent, UTF-16) is beyond it.
+// Finds our own service-user keys in answers of the upstream and masks them: as they are, escaped, in base64, and as numbers (leaks/).
 
-/** The prefix of every key. Answers rarely hold it, so for most of them one native search is enough. */
-const prefix = 'cog_'
+import { createDictionary, type Dictionary } from './leaks/protected-values.ts'
+import { maskKey, spelledKey } from './leaks/spelled-key.ts'
+import { keyStart, suspects, suspectText, unfinishedBytes } from './leaks/suspects.ts'
+
 const keyForm = /^cog_[A-Za-z0-9._~+/=-]+$/
-const prefixBytes = Buffer.from(prefix)
-const asterisk = 0x2a
 
 /**
- * Creates a guard that protects nothing yet. A key is replaced by as many bytes, `cog_` and asterisks, so that lengths,
- * ranges and JSON stay valid. Where keys begin at the same byte the longest counts; where they overlap, the first.
+ * Creates a guard that protects nothing yet. What follows `cog_` is replaced by asterisks in the same spelling, and by as many
+ * bytes, so that lengths, ranges and JSON stay valid. Where keys begin at the same byte the longest counts; where they overlap, the first.
  */
 export function createLeakGuard(maxValues = 10_000) {
   // A Set keeps the order of insertion, which is the order of forgetting.
@@ -95,91 +94,40 @@ function mask(data: Buffer, dictionary: Dictionary, complete: boolean): Masked {
   let bytes = data
   let found = 0
   let from = 0
+  const isUnfinished = (start: number): boolean => {
+    if (start < from) return false
+    const key = spelledKey(data, start, dictionary, complete)
+    if (key === 'unfinished') return true
+    if (key === null) return false
+    // Copied once, at the first key: the incoming buffer may be shared.
+    if (bytes === data) bytes = Buffer.from(data)
+    maskKey(data, start, key, bytes)
+    found += 1
+    from = key.end
+    return false
+  }
   if (dictionary.size === 0) return { bytes, decided: data.length, found }
-  for (let at = data.indexOf(prefixBytes); at !== -1; at = data.indexOf(prefixBytes, from)) {
-    if (dictionary.isForeign(data, at + prefix.length)) {
-      from = at + prefix.length
-      continue
-    }
-    // Keys are ASCII and latin1 is one character per byte, so the dictionary can compare strings.
-    const ahead = data.toString('latin1', at, at + dictionary.longest)
-    if (!complete && dictionary.mayContinue(ahead)) return { bytes, decided: at, found }
-    const length = dictionary.match(ahead)
-    if (length > 0) {
-      // Copied once, at the first key: the incoming buffer may be shared.
-      if (bytes === data) bytes = Buffer.from(data)
-      bytes.fill(asterisk, at + prefix.length, at + length)
-      found += 1
-    }
-    from = at + Math.max(length, prefix.length)
+  for (
+    let suspect = suspects.next(data, 0);
+    suspect !== -1;
+    suspect = suspects.next(data, Math.max(suspect + 1, from))
+  ) {
+    const start = keyStart(data, suspect)
+    if (isUnfinished(start)) return { bytes, decided: start, found }
   }
-  return { bytes, decided: complete ? data.length : data.length - brokenPrefix(data, from), found }
-}
-
-/** How many bytes at the end, none of them before `from`, are the beginning of `cog_`. */
-function brokenPrefix(data: Buffer, from: number): number {
-  const end = data.length
-  for (let length = Math.min(prefix.length - 1, end - from); length > 0; length -= 1) {
-    if (data[end - length] === prefixBytes[0] && data.toString('latin1', end - length) === prefix.slice(0, length))
-      return length
-  }
-  return 0
+  // What begins at the end may be too short to be suspect.
+  for (
+    let start = complete ? data.length : Math.max(from, data.length - unfinishedBytes);
+    start < data.length;
+    start += 1
+  )
+    if (isUnfinished(start)) return { bytes, decided: start, found }
+  return { bytes, decided: data.length, found }
 }
 
 function maskText(text: string, dictionary: Dictionary): string {
-  let masked = ''
-  let from = 0
-  for (let at = text.indexOf(prefix); at !== -1; at = text.indexOf(prefix, at + prefix.length)) {
-    if (at < from) continue
-    const length = dictionary.match(text.slice(at, at + dictionary.longest))
-    if (length === 0) continue
-    masked += text.slice(from, at) + prefix + '*'.repeat(length - prefix.length)
-    from = at + length
-  }
-  return from === 0 ? text : masked + text.slice(from)
+  if (text.length < dictionary.shortest || !suspectText.test(text)) return text
+  // In UTF-8 no byte of another character is like one of a spelled key.
+  const { bytes, found } = mask(Buffer.from(text), dictionary, true)
+  return found === 0 ? text : bytes.toString()
 }
-
-/** The protected values, sorted, so that a look-up is a binary search however many there are. */
-function createDictionary(values: readonly string[]) {
-  const sorted = values.toSorted((a, b) => (a < b ? -1 : 1))
-  // For each value the index of the longest other one that it begins with, or -1. In sorted order that one is the value
-  // before, or one that the value before begins with.
-  const shorter: number[] = []
-  for (const value of sorted) shorter.push(ancestor(shorter.length - 1, value))
-
-  function ancestor(start: number, text: string): number {
-    let index = start
-    while (index >= 0 && !text.startsWith(sorted[index] ?? '')) index = shorter[index] ?? -1
-    return index
-  }
-
-  /** How many values are at most `text`. */
-  function rank(text: string): number {
-    let low = 0
-    let high = sorted.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((sorted[middle] ?? '') <= text) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
-
-  // The four bytes behind the prefix, where every value is so long: they tell nearly everything from a value at once.
-  const isLong = sorted.every(({ length }) => length >= 2 * prefix.length)
-  const beginnings = new Set(isLong ? sorted.map((value) => Buffer.from(value).readUInt32BE(prefix.length)) : [])
-
-  return {
-    size: sorted.length,
-    /** Whether no value goes on so behind its prefix; false where that takes a closer look. */
-    isForeign: (data: Buffer, at: number): boolean =>
-      isLong && at + prefix.length <= data.length && !beginnings.has(data.readUInt32BE(at)),
-    longest: sorted.reduce((longest, value) => Math.max(longest, value.length), 0),
-    /** Length of the longest value that `text` begins with, or 0. */
-    match: (text: string): number => sorted[ancestor(rank(text) - 1, text)]?.length ?? 0,
-    /** Whether a value begins with `text` and is longer. */
-    mayContinue: (text: string): boolean => sorted[rank(text)]?.startsWith(text) ?? false,
-  }
-}
-
-type Dictionary = ReturnType<typeof createDictionary>

@@ -63,7 +63,8 @@ export function readAnswerFields(rawHeaders: RawFields, mask: (value: string) =>
   let pragma = false
   let connection: string | null = null
   for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = textOf(rawHeaders[index]).toLowerCase()
+    const nameAsSent = textOf(rawHeaders[index])
+    const name = nameAsSent.toLowerCase()
     const value = textOf(rawHeaders[index + 1])
     if (name === 'content-length') contentLength = Number(value)
     else if (name === 'content-encoding')
@@ -73,7 +74,7 @@ export function readAnswerFields(rawHeaders: RawFields, mask: (value: string) =>
     else if (name === 'pragma') pragma ||= /no-cache/i.test(value)
     else if (name === 'x-request-id') requestId = plainId.test(value) ? mask(value) : null
     // The upstream chooses names, too: a field whose name holds a key is dropped.
-    else if (responseFields.has(name) || (responsePrefixes.test(name) && mask(name) === name))
+    else if (responseFields.has(name) || (responsePrefixes.test(name) && mask(nameAsSent) === nameAsSent))
       pass.push(name, mask(value))
   }
   // Pragma is HTTP/1.0's form, used only without Cache-Control.

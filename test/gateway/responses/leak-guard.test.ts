@@ -175,10 +175,17 @@ describe('against replacing on the whole', () => {
     return fc.record({ values: fc.constant(values), text, places: fc.array(fc.nat(200), { maxLength: 8 }) })
   })
 
+  /** What may stand between two characters, as far as these cases hold it. */
+  const between = /[\n\0]/
+
   /** The obvious way: one regular expression of all values, longest first. */
   function replaced(values: readonly string[], text: string): string {
     const longestFirst = values.toSorted((a, b) => b.length - a.length)
-    return text.replace(new RegExp(longestFirst.join('|'), 'g'), (value) => `cog_${'*'.repeat(value.length - 4)}`)
+    const spelled = longestFirst.map((value) => [...value].join(`${between.source}*`))
+    return text.replace(new RegExp(spelled.join('|'), 'g'), (value) => {
+      let characters = 0
+      return [...value].map((each) => (between.test(each) || ++characters <= 4 ? each : '*')).join('')
+    })
   }
 
   test('text, body and any chunking give the same, as long as before and without a protected value', () => {
@@ -210,7 +217,7 @@ describe('against replacing on the whole', () => {
         for (const chunk of cut(text, places)) {
           taken += chunk.toString('latin1')
           given += scanner.push(chunk)?.length ?? 0
-          const held = taken.slice(given)
+          const held = taken.slice(given).replaceAll(new RegExp(between, 'g'), '')
           expect(held === '' || values.some((value) => value.startsWith(held) && value !== held)).toBe(true)
         }
       }),
