@@ -9,6 +9,7 @@ import { principalFrom } from '../../src/policy/tools/suite.ts'
 import { comparisonData, type ChangeData } from '../../src/policy/comparison/report.ts'
 import { comparePolicies, type RightChange } from '../../src/policy/comparison/compare.ts'
 import { checkedBodyOf } from '../../src/policy/decision/checked-body.ts'
+import { sampleDevinUser } from '../../src/policy/cells/requests.ts'
 import { evaluate } from '../../src/policy/decision/evaluate.ts'
 import { conditionHolds } from '../../src/policy/model/condition.ts'
 import type { PolicySet } from '../../src/policy/model/policy-set.ts'
@@ -258,7 +259,16 @@ function guardrail(draw: Draw, teams: readonly string[], index: number): DrawnGu
             draw.one([{ add: [draw.one(['team:${team}', 'x'])] }, { max_items: 1 }, { reserve: ['team:'] }]),
           ),
           ...maybe('bypass_approval', { forbid: true }),
-          ...maybe('create_as_user_id', draw.one([{ forbid: true }, { default: 'user-1' }, { require: true }])),
+          ...maybe(
+            'create_as_user_id',
+            draw.one([
+              { forbid: true },
+              { default: 'user-1' },
+              { require: true },
+              { equals: 'principal.devin_user_id' },
+              { default: 'principal.devin_user_id' },
+            ]),
+          ),
         },
       }
     case 'message':
@@ -471,7 +481,8 @@ function request(draw: Draw, operation: Operation, places: readonly string[]): F
   }
   let inBody: readonly string[] = []
   if (operation.method !== 'GET') {
-    for (const { field } of operation.conditional) if (draw.chance(0.3)) body[field] = draw.one(['user-1', 'user-2'])
+    for (const { field } of operation.conditional)
+      if (draw.chance(0.3)) body[field] = draw.one(['user-1', 'user-2', sampleDevinUser.id])
     const [place] = operation.organizations.body
     if (place !== undefined && draw.chance(0.7)) {
       if (place === 'groups.*.org_ids.*') {
@@ -513,9 +524,14 @@ function outcomeOf(policy: PolicySet, principal: Principal, { operation, address
     target,
     body: sent,
     facts,
-  } = evaluate(policy, principal, operation, parseTarget(address), body === null ? null : checkedBodyOf(body), {
-    unknown: 'nobody was asked',
-  })
+  } = evaluate(
+    policy,
+    principal,
+    operation,
+    parseTarget(address),
+    body === null ? null : checkedBodyOf(body),
+    sampleDevinUser,
+  )
   if (decision.effect === 'deny' || choice === null || decision.team === null)
     return { isAllowed: false, key: '', filter: '', sent: '', limits: '' }
   const { team: charged } = decision
@@ -641,7 +657,7 @@ export function provePair(seed: number, requests: number, proof: Proof): void {
     }
   }
   for (const change of changes) proveChange(change, policies, fail)
-  const samples = comparisonData({ changes, decided: 0, undecided }).changes
+  const samples = comparisonData({ changes, decided: 0, undecided, notes: [] }).changes
   for (let index = 0; index < samples.length; index += Math.ceil(samples.length / 25)) {
     const sample = samples[index]
     if (sample !== undefined && sample.also_by === undefined) proveExplained(sample, policies, fail)
@@ -700,6 +716,7 @@ function proveExplained(
       method,
       target: path,
       body: body === undefined ? null : checkedBodyOf(body),
+      devinUser: as.devin_user_id === undefined ? undefined : { id: as.devin_user_id },
     })
     const { effect, key: id, response, changes, limits, reason } = found
     const keyed = policy.keys.find((each) => each.id === id)

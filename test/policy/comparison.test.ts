@@ -84,6 +84,70 @@ describe('a right', () => {
     )
   })
 
+  test('to act as oneself is gained where it was forbidden, by a request that says who that is', () => {
+    const files = (rule: string): PolicyFiles => ({
+      ...base,
+      'teams/payments.yaml': team.replace('[ViewOrgSessions]', '[ManageOrgSessions, ImpersonateOrgSessions]'),
+      'guardrails.yaml': `guardrails:\n  - { id: self, on: [org.sessions.create], body: { create_as_user_id: { ${rule} } } }\n`,
+    })
+    const comparison = compare(files('forbid: true'), files('equals: principal.devin_user_id'))
+    const { changes } = dataOf(comparison)
+    expect(changes.map(short)).toEqual(['gained all members org.sessions.create create_as_user_id org-a'])
+    expect(changes[0]?.example).toMatchObject({
+      body: { create_as_user_id: 'any-devin-user' },
+      as: { devin_user_id: 'any-devin-user' },
+    })
+    expect(comparisonText(comparison, ['a', 'b']).join('\n')).toMatch(/ --body \S+ --devin-user any-devin-user\n/)
+  })
+
+  test('that ends at another time, or whose removal is tried, is told though nothing differs now', () => {
+    const files = (read: string, members = '', except = ''): PolicyFiles => ({
+      ...base,
+      'teams/payments.yaml': team
+        .replace('allow: [ViewOrgSessions]', `allow: [ViewOrgSessions]${read}`)
+        .replace('{ app: [bot] }', `{ app: [bot]${members} }`),
+      'guardrails.yaml': `guardrails:
+  - { id: g, on: [org.sessions.create], body: { title: { require: true } }, except: [{ teams: [payments], apps: [bot]${except} }] }
+`,
+    })
+    const soon = ', until: 2096-12-24T18:00:00Z'
+    const later = ', until: 2097-01-31T00:00:00+01:00'
+    const longer = compare(files(soon, soon, soon), files('', later, ''))
+    const told = [
+      'grant read of team payments: until 2096-12-24T18:00:00Z before, without an end after',
+      'members of team payments with app: bot: until 2096-12-24T18:00:00Z before, until 2097-01-30T23:00:00Z after',
+      'exception of guardrail g for teams payments and apps bot: until 2096-12-24T18:00:00Z before, without an end after',
+    ]
+    expect(comparisonData(longer)).toMatchObject({ changes: [], notes: told })
+    expect(comparisonText(longer, ['a', 'b'])).toEqual([
+      'no difference in rights',
+      ...told.map((note) => `note: ${note}`),
+      expect.stringContaining('cells decided under both sets'),
+    ])
+    expect(comparisonMarkdown(longer, ['a', 'b']).join('\n')).toContain(`\n\n- ${told.join('\n- ')}\n\n`)
+    const tried = compare(files(''), files(', mode: warn'))
+    expect(tried).toMatchObject({
+      changes: [],
+      notes: ['grant read of team payments: mode enforce before, mode warn after'],
+    })
+    expect(compare(files(soon, later), files(soon, later)).notes).toEqual([])
+    // One that is gained or lost with its end has it in its own line.
+    const gained = compare(files(', mode: off'), files(soon))
+    expect(gained.notes).toEqual([])
+    expect(gained.changes[0]?.to).toMatch(/by grant read .*, until 2096-12-24T18:00:00Z$/)
+  })
+
+  test('that no key serves yet is told, since it counts as denied', () => {
+    const next =
+      'team: next\nmembers: [{ groups: [next] }]\norganizations: [org-c]\ngrants: [{ id: g, allow: [org.secrets.list, org.secrets.delete] }]\n'
+    const { changes, notes } = compare(base, { ...base, 'teams/next.yaml': next })
+    expect(new Set(changes.map(({ request }) => request.operation.id))).toEqual(new Set(['self.get']))
+    expect(notes).toEqual([
+      'grant g of team next (teams/next.yaml:4) newly covers 2 cells that no key serves: denied until keys.yaml has one',
+    ])
+    expect(compare({ ...base, 'teams/next.yaml': next }, { ...base, 'teams/next.yaml': next }).notes).toEqual([])
+  })
+
   test('is lost with the last key that serves it, and moves to another key', () => {
     const { changes } = changed((text) => text.replace(/ {2}- \{ id: b-read.*\n/, ''), 'keys.yaml')
     const kinds = new Set(changes.map(({ change, from, to }) => `${change}: ${from} → ${to}`))

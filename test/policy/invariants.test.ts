@@ -45,6 +45,19 @@ describe('never', () => {
     )
   })
 
+  test('counts callers who may act as the user that they have at Devin', () => {
+    const ruled = (body: string): PolicyFiles => ({
+      'teams/eng.yaml': teamOf('eng', '[org-a]', 'ManageOrgSessions, ImpersonateOrgSessions'),
+      'guardrails.yaml': `guardrails:\n  - { id: self, on: [org.sessions.*, org.schedules.*], body: { ${body} } }\n`,
+    })
+    const never = '  - { id: x, never: { do: [ImpersonateOrgSessions] } }'
+    const fields = ['create_as_user_id', 'message_as_user_id', 'run_as_user_id']
+    const self = ruled(fields.map((field) => `${field}: { equals: principal.devin_user_id }`).join(', '))
+    expect(check(self, never)[0]).toMatch(/a member of eng .* may do org\.sessions\.create with create_as_user_id/)
+    expect(check(self, '  - { id: x, always: { teams: [eng], do: [org.sessions.create] } }')).toEqual([])
+    expect(check(ruled(fields.map((field) => `${field}: { forbid: true }`).join(', ')), never)).toEqual([])
+  })
+
   test.each([
     ['teams by name', '{ teams: [eng], do: [ViewOrgSessions] }', true],
     ['other teams', '{ teams: { except: [eng] }, do: [ViewOrgSessions] }', false],

@@ -58,6 +58,23 @@ describe('rows', () => {
     }
   })
 
+  test('say when a grant ends, and that it is in mode warn', () => {
+    const ending = policyFrom({
+      'teams/a.yaml': `team: a
+members: [{ groups: [eng] }]
+organizations: [org-a]
+grants:
+  - { id: read, allow: [org.sessions.list], when: { groups: [leads] }, until: 2096-12-24T18:00:00Z }
+  - { id: old, allow: [org.secrets.list], mode: warn }
+`,
+    })
+    const conditions = [...tableRows(matrixOf(ending, 'covered'), null)].map((row) => [row.operation, row.conditions])
+    expect(conditions).toEqual([
+      ['org.secrets.list', 'mode warn'],
+      ['org.sessions.list', 'groups: leads; until 2096-12-24T18:00:00Z'],
+    ])
+  })
+
   test('leave out what no grant covers, unless all is wanted', () => {
     expect(of('org.playbooks.list')).toEqual([])
     const all = [...tableRows(matrixOf(policy, 'all'), null)].filter(

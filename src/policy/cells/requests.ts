@@ -8,6 +8,9 @@ import { checkedBodyOf, type CheckedBody } from '../decision/checked-body.ts'
 /** Stands for every organization that no policy names. */
 export const anyOtherOrganization = 'org-any-other'
 
+/** The user at Devin of every caller who is asked about: what callers with a user may do is the most that anybody may. */
+export const sampleDevinUser = { id: 'any-devin-user' } as const
+
 /** One request, with what it is about. */
 export interface SampleRequest {
   readonly operation: Operation

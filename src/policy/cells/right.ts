@@ -13,7 +13,7 @@ import type { ResponseFilter } from '../model/decision.ts'
 import type { Grant, PolicySet, Team } from '../model/policy-set.ts'
 import { fulfilsAny } from './caller-classes.ts'
 import { passingRequest, type FieldPlace } from './guarded-request.ts'
-import type { SampleRequest } from './requests.ts'
+import { sampleDevinUser, type SampleRequest } from './requests.ts'
 
 /** Allowed where some values of body and query pass the guardrails. */
 export interface Right {
@@ -38,7 +38,6 @@ export interface TeamView {
   guardrailsOn(operation: Operation, app: string | null): Layer
 }
 
-const noUser = { unknown: 'nobody was asked' }
 const noGuardrails = boundGuardrails([]).enforced
 
 /** Sees a policy set with the eyes of a team. */
@@ -52,7 +51,7 @@ export function viewOf(policy: PolicySet, id: string): TeamView {
   // for a fence may rely on it.
   const unbounded: PolicySet = { ...bounded, guardrails: { ...policy.guardrails, on: () => undefined } }
   const evaluationOf = (principal: Principal, { operation, target, body }: SampleRequest): Evaluation =>
-    evaluate(bounded, principal, operation, target, body, noUser)
+    evaluate(bounded, principal, operation, target, body, sampleDevinUser)
   const guardrailsOn = (operation: Operation, app: string | null): Layer =>
     team === null || policy.guardrails.on(operation) === undefined
       ? noGuardrails
@@ -68,7 +67,7 @@ export function viewOf(policy: PolicySet, id: string): TeamView {
     if (sent.decision.reason !== 'guardrail') return rightFrom(sent)
     const layer = guardrailsOn(operation, principal.app)
     const brokenBy = (each: SampleRequest): readonly FieldPlace[] => brokenPlaces(evaluationOf(principal, each))
-    const caller = new CallerAttributes(principal, id, request.organization, noUser)
+    const caller = new CallerAttributes(principal, id, request.organization, sampleDevinUser)
     const passing = passingRequest([{ layer, brokenBy }], request, caller)
     if (passing === 'impossible') return { ...denied('guardrail'), grant: free.decision.grant }
     return rightFrom(passing === 'unknown' ? free : evaluationOf(principal, passing))

@@ -4,12 +4,13 @@
 import { addressOf } from '../../catalogue/target.ts'
 import type { Principal } from '../../identity/principal.ts'
 import { otherActor, type CallerClass, type CallerClasses } from '../cells/caller-classes.ts'
-import type { SampleRequest } from '../cells/requests.ts'
+import { sampleDevinUser, type SampleRequest } from '../cells/requests.ts'
 import type { Right } from '../cells/right.ts'
 import { walkCells, type CellCount, type Cells } from '../cells/walk.ts'
 import { evaluate } from '../decision/evaluate.ts'
 import type { PolicySet } from '../model/policy-set.ts'
 import { exampleOf } from './examples.ts'
+import { endingNotes, UnservedRights } from './notes.ts'
 import {
   BoundTexts,
   shownText,
@@ -30,6 +31,8 @@ export interface RightChange {
   /** All classes of the team. */
   readonly allCallers: CallerClasses
   readonly request: SampleRequest
+  /** Whether guardrails ask for the user that the caller has at Devin. */
+  readonly asksUser: boolean
   readonly organizations: readonly (string | null)[]
   /** Only requests differ that name several of the organizations at once. */
   readonly together: boolean
@@ -42,6 +45,8 @@ export interface RightChange {
 
 export interface Comparison extends CellCount {
   readonly changes: readonly RightChange[]
+  /** Sentences about what is no difference in rights now. */
+  readonly notes: readonly string[]
 }
 
 /** A policy set, and how its files are named to people. */
@@ -55,14 +60,16 @@ export function comparePolicies(one: ComparedSet, other: ComparedSet): Compariso
   const [from, to] = [one.policy, other.policy]
   const changes: RightChange[] = []
   const bounds = new BoundTexts()
+  const unserved = new UnservedRights(other.nameOf)
   const count = walkCells(
     [from, to],
     (cells) => {
+      unserved.add(cells)
       changes.push(...differencesOf(cells, [from, to], bounds, [one.nameOf, other.nameOf]))
     },
     { keys: 'changed', together: true },
   )
-  return { ...count, changes }
+  return { ...count, changes, notes: [...endingNotes(from, to), ...unserved.notes()] }
 }
 
 /** The differences of alike cells, each for the organizations that have the same words for it. */
@@ -90,12 +97,30 @@ function differencesOf(
         if (known !== undefined) known.organizations.push(organization)
         else {
           const where = { organizations: [organization], together }
-          differences.set(key, { team, callers: group, allCallers, request: example, ...where, ...words, alsoBy })
+          const asksUser = asksDevinUser(policies, group[0].principal, example)
+          differences.set(key, {
+            team,
+            callers: group,
+            allCallers,
+            request: example,
+            asksUser,
+            ...where,
+            ...words,
+            alsoBy,
+          })
         }
       }
     }
   }
   return differences.values()
+}
+
+function asksDevinUser(
+  policies: readonly PolicySet[],
+  principal: Principal,
+  { operation, target, body }: SampleRequest,
+): boolean {
+  return policies.some((policy) => evaluate(policy, principal, operation, target, body).needsDevinUser !== null)
 }
 
 interface ChangeWords {
@@ -151,7 +176,7 @@ function byOtherTeam(
   const isActingToo = (principal: Principal): boolean => isTold || byOther({ ...principal, actor: otherActor }) !== null
   const byOther = (principal: Principal): string | null => {
     if (policy === undefined || policy.teamsOf(principal).every(({ id }) => id === team)) return null
-    const { key, decision } = evaluate(policy, principal, operation, target, body, noUser)
+    const { key, decision } = evaluate(policy, principal, operation, target, body, sampleDevinUser)
     return key === null ? null : (decision.team?.id ?? null)
   }
   for (const caller of callers) {
@@ -163,8 +188,6 @@ function byOtherTeam(
   }
   return groups
 }
-
-const noUser = { unknown: 'nobody was asked' }
 
 /** The request of a change as a person would send it. */
 export function addressIn({ request }: RightChange): string {

@@ -11,7 +11,7 @@ import {
   type FieldPlace,
   type Guard,
 } from '../cells/guarded-request.ts'
-import type { SampleRequest } from '../cells/requests.ts'
+import { sampleDevinUser, type SampleRequest } from '../cells/requests.ts'
 import { brokenPlaces, type TeamView } from '../cells/right.ts'
 import type { Cells } from '../cells/walk.ts'
 import type { Principal } from '../../identity/principal.ts'
@@ -34,7 +34,7 @@ export function exampleOf(
   const guards = [before, after].map((view) => guardOf(view, principal, request))
   const [guardBefore, guardAfter] = guards
   if (guardBefore === undefined || guardAfter === undefined) return request
-  const caller = new CallerAttributes(principal, team, request.organization, { unknown: 'nobody was asked' })
+  const caller = new CallerAttributes(principal, team, request.organization, sampleDevinUser)
   if (change !== 'guardrail') {
     const asked = change === 'gained' ? [guardAfter] : change === 'lost' ? [guardBefore] : guards
     const passing = passingRequest(asked, request, caller)

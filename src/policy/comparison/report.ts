@@ -4,6 +4,7 @@ import { counted } from '../../config/plural.ts'
 import { addressIn, type Comparison, type RightChange } from './compare.ts'
 import { changeKinds } from './words.ts'
 import { describeCallers } from '../cells/caller-classes.ts'
+import { sampleDevinUser } from '../cells/requests.ts'
 import { callersText, rowsOf, type ChangeRow } from './rows.ts'
 
 /** A caller as it would be sent to `explain`. */
@@ -17,6 +18,8 @@ export interface ExampleCaller {
   readonly app?: string
   readonly actor?: string
   readonly claims?: Readonly<Record<string, unknown>>
+  /** Where guardrails ask for it. */
+  readonly devin_user_id?: string
 }
 
 export interface ChangeData {
@@ -46,13 +49,16 @@ export interface ComparisonData {
   readonly cells: number
   readonly undecided: number
   readonly changes: readonly ChangeData[]
+  /** What is no difference in rights now: other ends, trials, rights without a key. */
+  readonly notes: readonly string[]
 }
 
 /** One entry for each team, class of callers, operation and organizations that are alike. */
-export function comparisonData({ decided, undecided, changes }: Comparison): ComparisonData {
+export function comparisonData({ decided, undecided, changes, notes }: Comparison): ComparisonData {
   return {
     cells: decided,
     undecided,
+    notes,
     changes: rowsInOrder(changes).map((change) => ({
       change: change.change,
       team: change.team,
@@ -84,7 +90,7 @@ function exampleOf(change: RightChange): ChangeData['example'] {
     method: operation.method,
     path: addressIn(change),
     ...(bodyText === null ? {} : { body: JSON.parse(bodyText) as unknown }),
-    as: callerOf(change),
+    as: { ...callerOf(change), ...(change.asksUser ? { devin_user_id: sampleDevinUser.id } : {}) },
   }
 }
 
@@ -123,6 +129,7 @@ export function comparisonText(comparison: Comparison, explainIn: readonly [stri
       `    see: ${explainingCommand(row.example, explainIn[row.change === 'lost' ? 0 : 1])}`,
     ]),
     ...(rows.length === 0 ? ['no difference in rights'] : []),
+    ...comparison.notes.map((note) => `note: ${note}`),
     summaryOf(comparison, rows),
   ]
 }
@@ -153,7 +160,14 @@ export function comparisonMarkdown(comparison: Comparison, names: readonly [stri
         .trim(),
     ),
   ]
-  return [...head, ...(rows.length === 0 ? ['No difference in rights.'] : table), '', summaryOf(comparison, rows)]
+  const notes = comparison.notes.map((note) => `- ${note.replaceAll('\n', ' ')}`)
+  return [
+    ...head,
+    ...(rows.length === 0 ? ['No difference in rights.'] : table),
+    '',
+    ...(notes.length === 0 ? [] : [...notes, '']),
+    summaryOf(comparison, rows),
+  ]
 }
 
 function sentence(row: ChangeRow): string {
@@ -215,6 +229,7 @@ export function explainingCommand(change: RightChange, policies: string): string
     ...quoted(claims),
     ...quoted([operation.method, addressIn(change)]),
     ...(bodyText === null ? [] : quoted(['--body', bodyText])),
+    ...(change.asksUser ? ['--devin-user', sampleDevinUser.id] : []),
   ].join(' ')
 }
 

@@ -6,6 +6,7 @@ import type { KeyChoice } from '../../keys/select.ts'
 import { guardrailBounds, limitBounds } from '../cells/bounds.ts'
 import type { Right, TeamView } from '../cells/right.ts'
 import type { ResponseFilter } from '../model/decision.ts'
+import { instantText } from '../model/ending.ts'
 
 export const changeKinds = ['gained', 'lost', 'key', 'guardrail', 'limit', 'filter'] as const
 export type ChangeKind = (typeof changeKinds)[number]
@@ -42,7 +43,8 @@ export class BoundTexts {
 export function rightText({ effect, reason, grant, key }: Right, nameOf: FileNamer): string {
   if (effect === 'deny') return `denied (${reason})`
   const by = grant === null ? 'as a member' : `by grant ${grant.id} (${nameOf(grant.source.file)}:${grant.source.line})`
-  return `${by}, with ${chosenKeyText(key)}`
+  const end = grant?.ending.endsAtMs ?? null
+  return `${by}, with ${chosenKeyText(key)}${end === null ? '' : `, until ${instantText(end)}`}`
 }
 
 export function keyIdentity(choice: KeyChoice | null): string {

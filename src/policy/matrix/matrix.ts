@@ -5,7 +5,8 @@ import { describeCallers } from '../cells/caller-classes.ts'
 import { anyOtherOrganization } from '../cells/requests.ts'
 import { walkCells, type CellCount, type Cells } from '../cells/walk.ts'
 import { describeCondition } from '../model/condition.ts'
-import type { PolicySet } from '../model/policy-set.ts'
+import { instantText } from '../model/ending.ts'
+import type { Grant, PolicySet } from '../model/policy-set.ts'
 
 export interface MatrixRow {
   readonly team: string
@@ -19,7 +20,7 @@ export interface MatrixRow {
   readonly reason: string
   readonly grant: string | null
   readonly key: string | null
-  /** What the grant asks of callers; null: nothing. */
+  /** What the grant asks of callers, when it ends, and whether it is in mode `warn`; null: nothing of this. */
   readonly conditions: string | null
   readonly guardrails: readonly string[]
   readonly limits: readonly string[]
@@ -83,10 +84,20 @@ function rowOf({ team, callers, request, organizations, rights, views }: Cells):
     reason: right?.reason ?? '',
     grant: grant?.id ?? null,
     key: right?.key?.key.id ?? null,
-    conditions: grant === null || grant.when === null ? null : describeCondition(grant.when),
+    conditions: grant === null ? null : conditionsOf(grant),
     guardrails: isAllowed ? guardrailBounds(view, operation, principal.app) : [],
     limits: isAllowed ? limitBounds(view, principal, operation, organizations[0] ?? null) : [],
   }
+}
+
+/** Whom the grant is for, how long, and whether its removal is tried. */
+function conditionsOf({ when, ending: { endsAtMs }, mode }: Grant): string | null {
+  const parts = [
+    ...(when === null ? [] : [describeCondition(when)]),
+    ...(endsAtMs === null ? [] : [`until ${instantText(endsAtMs)}`]),
+    ...(mode === 'warn' ? ['mode warn'] : []),
+  ]
+  return parts.length === 0 ? null : parts.join('; ')
 }
 
 /** When rights were last used, by what decision records say. */

@@ -21,7 +21,6 @@ export function matrixPage(matrix: Matrix, uses: LastUses | null, about: PageAbo
     "form-action 'none'",
   ].join('; ')
   const data = JSON.stringify(packed(matrix, uses)).replaceAll('<', String.raw`\u003c`)
-  const allowed = matrix.rows.filter(({ effect }) => effect === 'allow').length
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -35,7 +34,7 @@ export function matrixPage(matrix: Matrix, uses: LastUses | null, about: PageAbo
 <body>
 <header>
 <h1>Who may do what</h1>
-<p>Policy revision <code>${escaped(about.revision)}</code>, ${escaped(about.madeAt)}. ${counted(allowed, 'row')} of rights, ${counted(matrix.decided, 'cell')} decided${matrix.undecided > 0 ? `, <strong>${matrix.undecided} could not be</strong>` : ''}. What is not listed is denied.${about.hasLog ? '' : ' No decision log was given, so nothing is said of use.'}</p>
+<p>Policy revision <code>${escaped(about.revision)}</code>, ${escaped(about.madeAt)}. ${counted(matrix.decided, 'cell')} decided, each an operation for a class of callers in an organization${matrix.undecided > 0 ? `, <strong>${matrix.undecided} could not be</strong>` : ''}. What is not listed is denied. <code>org-any-other</code> stands for every organization that the policies do not name.${about.hasLog ? '' : ' No decision log was given, so nothing is said of use.'}</p>
 <form role="search">
 <label>Search <input id="search" type="search" placeholder="words, all of which must occur ( / )" autocomplete="off"></label>
 <label>Team <select id="team"><option value="">all</option></select></label>
@@ -192,6 +191,7 @@ document.addEventListener('keydown', (event) => {
   const inField = /^(INPUT|SELECT)$/.test(event.target.tagName)
   if (event.key === '/' && !inField) { event.preventDefault(); search.focus() }
   if (event.key === 'Escape' && event.target === search) { search.value = ''; find() }
+  if (event.key === 'Escape' && !inField) search.focus()
   const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 20, PageUp: -20 }[event.key]
   if (step === undefined || (inField && !(event.target === search && event.key === 'ArrowDown'))) return
   const lines = [...body.children]
