@@ -1,6 +1,7 @@
 // Loads config/gateway.yaml: a resolved Config, or every diagnostic. The files that it names are read and checked too.
 
 import path from 'node:path'
+import { openToOthers } from './values/file-errors.ts'
 import { certificateWarning, parseAuthorities } from './values/certificates.ts'
 import { hasErrors, Refused, type Diagnostic } from './diagnostics.ts'
 import {
@@ -224,7 +225,7 @@ async function resolveStore(
 ): Promise<StoreConfig> {
   for (const { at, message } of storeProblems(written)) report(['store', ...at], message)
   const ca = written.ca === undefined ? null : await readAuthorities(absolute(written.ca), ['store', 'ca'], reportRead)
-  const read = (what: 'password' | 'secret') => readReference(written[what], what, absolute, env, reportRead)
+  const read = (what: 'password' | 'secret') => readReference(written[what], what, absolute, env, report, reportRead)
   const secret = await read('secret')
   if (secret !== null && secret !== '' && Buffer.byteLength(secret) < 32)
     report(['store', 'secret'], 'the secret is shorter than 32 characters: openssl rand -base64 32 makes one')
@@ -237,21 +238,27 @@ async function readReference(
   what: 'password' | 'secret',
   absolute: (path: string) => string,
   env: Environment,
-  report: ReportRead,
+  report: Report,
+  reportRead: ReportRead,
 ): Promise<string | null> {
   if (reference?.env !== undefined) {
     const { env: name } = reference
     const value = (Object.hasOwn(env, name) ? env[name] : undefined) ?? ''
     if (value === '')
-      report(['store', what, 'env'], `the environment variable ${name} is not set: it should hold the ${what}`, true)
+      reportRead(
+        ['store', what, 'env'],
+        `the environment variable ${name} is not set: it should hold the ${what}`,
+        true,
+      )
     return value
   }
   if (reference?.file === undefined) return null
   const file = absolute(reference.file)
   const text = await readText(file)
   const value = 'error' in text ? '' : text.value.replace(/\r?\n$/, '')
-  if ('error' in text) report(['store', what, 'file'], `${file}: ${text.error}`, text.outOfReach)
-  else if (value === '') report(['store', what, 'file'], `${file}: it is empty`, false)
+  if ('error' in text) reportRead(['store', what, 'file'], `${file}: ${text.error}`, text.outOfReach)
+  else if (value === '') reportRead(['store', what, 'file'], `${file}: it is empty`, false)
+  else await warnIfOpen(['store', what, 'file'], file, report)
   return value
 }
 
@@ -269,6 +276,13 @@ async function checkTls(
   else {
     const warning = certificateWarning(loaded.certificate, nowMs)
     if (warning !== null) report(['listen', 'tls', 'cert'], `${files.certFile}: ${warning}`, 'warning')
+    await warnIfOpen(['listen', 'tls', 'key'], files.keyFile, report)
   }
   return files
+}
+
+/** Warns of a file with a secret that others on this machine can read. */
+async function warnIfOpen(at: Path, file: string, report: Report): Promise<void> {
+  const text = await openToOthers(file)
+  if (text !== null) report(at, text, 'warning')
 }

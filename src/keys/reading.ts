@@ -1,6 +1,6 @@
 // Reads the values of keys from their sources: each with a deadline, all at once, and without a word of any value in what is said.
 
-import { stat } from 'node:fs/promises'
+import { openToOthers } from '../config/values/file-errors.ts'
 import type { SecretReference } from '../config/secret-schema.ts'
 import type { KeyHandle } from './key.ts'
 import { Secret } from './secret.ts'
@@ -93,8 +93,9 @@ export async function resolveSecrets(
         warnings.push(
           remark(`its value is also that of key "${twin}": one of the two names the wrong secret, or is superfluous`),
         )
-      if (sources.given === undefined && 'file' in handle.secret && (await mayOthersRead(handle.secret.file)))
-        warnings.push(remark(`other users of this machine may read ${handle.secret.file}: chmod o-rwx takes that away`))
+      const isOpen =
+        sources.given === undefined && 'file' in handle.secret ? await openToOthers(handle.secret.file) : null
+      if (isOpen !== null) warnings.push(remark(isOpen))
       values.set(handle.id, found)
     }
   }
@@ -154,9 +155,4 @@ export async function withDeadline<T>(
   const first = await Promise.race([answer, late])
   clearTimeout(timer)
   return first
-}
-
-/** On Windows modes say nothing. */
-async function mayOthersRead(file: string): Promise<boolean> {
-  return process.platform !== 'win32' && ((await stat(file).catch(() => null))?.mode ?? 0) % 8 >= 4
 }

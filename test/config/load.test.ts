@@ -52,6 +52,7 @@ describe('the configuration', () => {
   it('has a default for everything but the upstream and the issuers', async () => {
     expect(await load(least)).toEqual({
       file: join(folder, 'gateway.yaml'),
+      filesOfStart: [join(folder, 'gateway.yaml')],
       blocksFile: join(folder, 'blocks.json'),
       listen: {
         gateway: { host: '0.0.0.0', port: 8080 },

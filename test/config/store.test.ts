@@ -1,6 +1,6 @@
 // `store` of config/gateway.yaml: the forms it takes, where user and password come from, and what does not fit together.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -13,7 +13,7 @@ const folder = mkdtempSync(join(tmpdir(), 'gateway-config-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const { ca } = createAuthority('store authority')
 writeFileSync(join(folder, 'ca.pem'), ca)
-writeFileSync(join(folder, 'password'), 'from-a-file\n')
+writeFileSync(join(folder, 'password'), 'from-a-file\n', { mode: 0o600 })
 writeFileSync(join(folder, 'empty'), '')
 
 async function load(store: string, env: Record<string, string> = {}): Promise<StoreConfig | null> {
@@ -27,6 +27,39 @@ store: ${store}
   )
   return (await loadConfig(file, env)).config.store
 }
+
+it.runIf(process.platform !== 'win32')(
+  'warns of every file with a secret that other users may read, the key of the certificate included',
+  async () => {
+    const { cert, key } = createAuthority('gateway').issue({ name: 'localhost' })
+    const secret = 'x'.repeat(40)
+    const texts = { cert, key, 'store-secret': secret, 'store-password': 'p' }
+    for (const [name, text] of Object.entries(texts)) writeFileSync(join(folder, name), text)
+    const file = join(folder, 'open.yaml')
+    writeFileSync(
+      file,
+      `upstream: { origin: https://api.corp.example }
+issuers: [{ issuer: https://sso.corp.example, audience: a }]
+listen: { tls: { cert: cert, key: key } }
+store: { nodes: [valkeys://a], password: { file: store-password }, secret: { file: store-secret } }
+`,
+    )
+    const warned = async (mode: number): Promise<string[]> => {
+      for (const name of Object.keys(texts)) chmodSync(join(folder, name), mode)
+      return (await loadConfig(file, {})).warnings
+        .map(({ line, message }) => `${line}: ${message}`)
+        .filter((text) => text.includes('other users'))
+    }
+    const open = (name: string): string =>
+      `other users of this machine may read ${join(folder, name)}: chmod o-rwx takes that away`
+    expect((await warned(0o644)).toSorted()).toEqual([
+      `3: ${open('key')}`,
+      `4: ${open('store-password')}`,
+      `4: ${open('store-secret')}`,
+    ])
+    expect(await warned(0o640)).toEqual([])
+  },
+)
 
 async function problems(store: string, env: Record<string, string> = {}): Promise<string[]> {
   const error = await load(store, env).then(

@@ -112,6 +112,28 @@ describe('with options', () => {
     expect(people?.out).not.toContain('id.acme.example')
   })
 
+  test('without a terminal it says what it chose and by which options, but for --yes', async () => {
+    const { code, out } = await callCommand(['init', emptyFolder(), '--team', 'risk'])
+    expect(code).toBe(0)
+    expect(out).toMatch(
+      /^Nobody could be asked, because this is no terminal\. init chose:\n {2}--origin https:\/\/api\.devin\.ai\n/,
+    )
+    for (const choice of [
+      '--issuer https://sso.corp.example',
+      '--group sso-risk',
+      '--organization org-risk',
+      '--ci github',
+    ])
+      expect(out).toContain(`\n  ${choice}\n`)
+    expect(out).not.toContain('--team risk')
+    const quiet = await callCommand(['init', emptyFolder(), '--yes'])
+    expect(quiet.out).not.toContain('Nobody could be asked')
+    const machine = await callCommand(['init', emptyFolder(), '--team', 'risk', '--json'])
+    expect(JSON.parse(machine.out)).toMatchObject({
+      assumed: { issuer: 'https://sso.corp.example', group: 'sso-risk' },
+    })
+  })
+
   test.each([
     [['--origin', 'http://api.devin.ai'], /^devin-gateway init: --origin: /],
     [['--issuer', 'sso.corp.example'], /^devin-gateway init: --issuer: /],

@@ -391,6 +391,20 @@ describe('policies', () => {
       ),
     ],
     [
+      'a permission of the whole enterprise behind a fence, which can never be used',
+      [team, 'ManageOrgSessions]', 'ManageOrgSessions, ViewEnterpriseInfraDetails]'],
+      expect.stringMatching(
+        /^policies\/teams\/payments\.yaml:7:49: warning: permission ViewEnterpriseInfraDetails can never be used here: \S*ent\.\S+ names no organization, so the fence of team payments \(org-payments\) always refuses it: /,
+      ),
+    ],
+    [
+      'a permission of the enterprise that reaches further than the fence',
+      [team, 'ManageOrgSessions]', 'ManageOrgSessions, ManageBilling]'],
+      expect.stringMatching(
+        /^policies\/teams\/payments\.yaml:7:49: warning: permission ManageBilling reaches further than the fence of team payments \(org-payments\): \d+ of its \d+ operations, like ent\.\S+, name no organization and are always refused, the others are allowed inside the fence\. Grant by id what the team needs, like ent\.\S+$/,
+      ),
+    ],
+    [
       'a path in place of an operation',
       [team, '[ViewOrgSessions, ManageOrgSessions]', '["GET /v3/organizations/{org_id}/sessions"]'],
       'policies/teams/payments.yaml:7:13: operations are named by their ids, not by paths: "GET /v3/organizations/{org_id}/sessions" is "org.sessions.list"',
@@ -563,5 +577,30 @@ describe('keys', () => {
 
   test('a secret file that only its owner can read, and with one final line break, is right', async () => {
     expect(await told([secretFile, ['secrets/runner', '', 'cog_runner\n']])).toEqual([])
+  })
+})
+
+describe('a name of another product', () => {
+  const grant = 'allow: [ViewOrgSessions, ManageOrgSessions]'
+  test.each<[string, string, string, string]>([
+    [config, 'origin:', 'url:', 'origin'],
+    [config, 'listen:', 'server:', 'listen'],
+    [config, 'issuer:', 'iss:', 'issuer'],
+    [config, 'audience: devin-gateway', 'audience: devin-gateway\n    jwksUrl: https://x.example/keys', 'jwks_uri'],
+    [config, 'audience: devin-gateway', 'audience: devin-gateway\n    leeway: 30s', 'clock_tolerance'],
+    [team, 'groups:', 'roles:', 'groups'],
+    [team, 'grants:', 'rules:', 'grants'],
+    [team, grant, `${grant}\n    expires: 2030-01-01T00:00:00Z`, 'until'],
+    [team, 'allow:', 'permissions:', 'allow'],
+    [keys, 'organization:', 'org_id:', 'organization'],
+    [keys, '{ env: RUNNER_KEY }', '{ path: ../secrets/runner }', 'file'],
+    [keys, 'permissions:', 'scopes:', 'permissions'],
+    [guardrails, 'max_length: 9000', 'pattern: "a*"', 'matches'],
+    [guardrails, 'on:', 'operations:', 'on'],
+  ])('%s: "%s" as "%s" is told as "%s"', async (file, written, instead, ours) => {
+    const theirs = /(\w+):[^:]*$/.exec(instead.replace(/(https?|T00).*/, ''))?.[1] ?? ''
+    expect(await told([[file, written, instead]])).toContainEqual(
+      expect.stringMatching(new RegExp(`^${file}:\\d+:\\d+: unknown key "${theirs}"; did you mean "${ours}"\\?$`)),
+    )
   })
 })

@@ -4,7 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { counted } from '../../config/plural.ts'
 import { whyUnreadable } from '../../config/values/file-errors.ts'
-import { answerOptions, answersFor, type Answers } from '../init/answers.ts'
+import { answerOptions, answersFor, choicesText, type Answers } from '../init/answers.ts'
 import { keyId, keyPermissions, keyVariable, schemaFiles, startingFiles, type StartingFile } from '../init/files.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { loadSetup, packageRoot } from '../setup.ts'
@@ -41,9 +41,17 @@ export const initCommand: Command = {
     const remaining = remainingFor(answers)
     if (invocation.json)
       invocation.print(
-        JSON.stringify({ ok: true, directory, ...outcomes, tests_passed: loaded.testsPassed, remaining }),
+        JSON.stringify({
+          ok: true,
+          directory,
+          ...outcomes,
+          tests_passed: loaded.testsPassed,
+          assumed: Object.fromEntries([...answers.assumed].map((name) => [name, Reflect.get(answers, name)])),
+          remaining,
+        }),
       )
     else {
+      if (answers.unasked) invocation.print(`${choicesText(answers)}\n`)
       tellFiles(invocation, outcomes)
       tellWhatRemains(invocation, configFile, loaded.testsPassed, remaining)
     }

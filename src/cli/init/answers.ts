@@ -20,10 +20,12 @@ export interface Answers {
   readonly ci: CiKind
   /** Names of those that nobody has given. */
   readonly assumed: ReadonlySet<string>
+  /** Neither asked nor told to take the usual values: there is no terminal. */
+  readonly unasked: boolean
 }
 
 interface Question {
-  readonly name: Exclude<keyof Answers, 'assumed'>
+  readonly name: Exclude<keyof Answers, 'assumed' | 'unasked'>
   readonly text: string
   /** The usual answer, by what was answered before. */
   readonly usual: (before: Readonly<Record<string, string>>) => string
@@ -110,7 +112,16 @@ export async function answersFor(invocation: Invocation): Promise<Answers> {
     terminal?.close()
   }
   // Every question has its answer, checked above.
-  return { ...(given as unknown as Omit<Answers, 'assumed'>), assumed }
+  const unasked = terminal === null && assumed.size > 0 && !invocation.flag('yes')
+  return { ...(given as unknown as Omit<Answers, 'assumed' | 'unasked'>), assumed, unasked }
+}
+
+/** What was chosen for those who could not be asked, and how to say something else. */
+export function choicesText({ assumed, ...answers }: Answers): string {
+  const chosen = questions.filter(({ name }) => assumed.has(name)).map(({ name }) => `  --${name} ${answers[name]}`)
+  return `Nobody could be asked, because this is no terminal. init chose:
+${chosen.join('\n')}
+Give these options to say something else, or run init on a terminal. --yes takes these values without a word.`
 }
 
 interface Terminal {

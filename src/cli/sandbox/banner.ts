@@ -1,6 +1,7 @@
 // What the sandbox says when it runs: addresses, and requests to paste.
 
 import { join } from 'node:path'
+import { quoted, trustOf, type CurlTrust } from './curl.ts'
 import type { Sandbox } from '../../sandbox/sandbox.ts'
 import type { Create, FirstRequests } from './requests.ts'
 
@@ -33,23 +34,25 @@ export function bannerOf(sandbox: Sandbox, requests: FirstRequests | null, own: 
       ...(at['shadow'] === undefined ? [] : [`  shadow set    ${at['shadow']}`]),
       `  records       ${at['records'] ?? ''}`,
     ].join('\n'),
-    ...(requests === null ? [] : toPaste(at['gateway'] ?? '', requests, own, paint)),
+    ...(requests === null ? [] : toPaste(trustOf(sandbox), requests, own, paint)),
     `Change a policy file while this runs: a good set is in force within about a second, a bad one is refused here.`,
     'Ctrl-C stops everything.',
   ].join('\n\n')
 }
 
 function toPaste(
-  base: string,
+  trust: CurlTrust,
   { team, allowed, denied, cached, created, bounded }: FirstRequests,
   own: string | null,
   paint: Paint,
 ): string[] {
+  const base = trust.address
   const auth = '-H "Authorization: Bearer $TOKEN"'
   const config = own === null ? '' : ` --config ${quoted(own)}`
-  const get = (path: string): string => `  curl -i "${base}${path}" ${auth}`
+  const curl = `curl -i${trust.options}`
+  const get = (path: string): string => `  ${curl} "${base}${path}" ${auth}`
   const post = ({ path, body }: Create): string =>
-    `  curl -i "${base}${path}" ${auth} \\\n    -H "Content-Type: application/json" -d '${body}'`
+    `  ${curl} "${base}${path}" ${auth} \\\n    -H "Content-Type: application/json" -d '${body}'`
   const parts = [
     `Paste into another terminal, in this folder. First a token, as a member of team ${team} has it:`,
     `  TOKEN=$(npx devin-gateway token${config} --team ${team})`,
@@ -80,8 +83,4 @@ function toPaste(
       `  npx devin-gateway explain${config} DECISION_ID`,
     )
   return parts
-}
-
-function quoted(file: string): string {
-  return /^[\w@%+=:,./-]+$/.test(file) ? file : `'${file.replaceAll("'", String.raw`'\''`)}'`
 }

@@ -1,4 +1,6 @@
-// Errors of the file system in words, for messages about files that people name.
+// Errors and rights of the file system in words, for messages about files that people name.
+
+import { stat } from 'node:fs/promises'
 
 /** The code of an error of the system, like `ENOENT`; null for an error without one. */
 export function errorCode(error: unknown): string | null {
@@ -10,6 +12,13 @@ export function whyUnreadable(error: unknown, what: 'file' | 'folder' = 'file'):
   const code = errorCode(error) ?? 'unknown error'
   if (code === 'ENOENT') return `there is no such ${what}`
   return plainErrors[code] ?? code
+}
+
+/** What to say of a file with a secret that other users of this machine may read; null where they may not. */
+export async function openToOthers(file: string): Promise<string | null> {
+  if (process.platform === 'win32') return null
+  const mode = (await stat(file).catch(() => null))?.mode ?? 0
+  return mode % 8 >= 4 ? `other users of this machine may read ${file}: chmod o-rwx takes that away` : null
 }
 
 /** Whether a file is missing, or only for another user: elsewhere it may be readable. */

@@ -1,6 +1,7 @@
 // Turns what zod found wrong into sentences at exact places of the file.
 
 import type { z } from 'zod'
+import { synonymOf } from '../synonyms.ts'
 import { didYouMean, nearest } from '../nearest.ts'
 import { quoted } from '../units.ts'
 import type { Found, Tree, TreeNode } from './tree.ts'
@@ -36,9 +37,15 @@ function withoutConsequences(issues: readonly Issue[]): Issue[] {
   for (const issue of issues) {
     if (issue.code !== 'unrecognized_keys') continue
     unfinished.add(pathKey(issue.path))
-    for (const key of issue.keys) misspelt.add(pathKey([...issue.path, nearest(key, issue.message.split('\n')) ?? key]))
+    for (const key of issue.keys)
+      misspelt.add(pathKey([...issue.path, meantKey(key, issue.message.split('\n')) ?? key]))
   }
   return issues.filter((issue) => !(issue.code === 'custom' ? unfinished : misspelt).has(pathKey(issue.path)))
+}
+
+/** What another product calls so comes before what is spelled alike. */
+function meantKey(key: string, known: readonly string[]): string | null {
+  return synonymOf(key, known) ?? nearest(key, known)
 }
 
 /** Paths as keys of a map: a JSON array of their parts. */
@@ -79,10 +86,10 @@ function boundOf(issue: Issue): string {
 function unknownKeys(keys: readonly string[], known: readonly string[], path: Path, tree: Tree): Found[] {
   return keys.map((key) => {
     const place = tree.node([...path, key])?.keyPlace ?? tree.placeOf(path)
-    const near = didYouMean(key, known)
+    const meant = meantKey(key, known)
     return {
       place,
-      message: `unknown key ${quoted(key)}${near === '' ? `: the keys here are ${known.join(', ')}` : near}`,
+      message: `unknown key ${quoted(key)}${meant === null ? `: the keys here are ${known.join(', ')}` : `; did you mean ${quoted(meant)}?`}`,
     }
   })
 }

@@ -41,13 +41,26 @@ function grantWarnings(policy: PolicySet, document: TeamDocument): Diagnostic[] 
           ),
         ]
       const [first] = beyond
-      if (first === undefined || beyond.length < served.length) return []
-      const what = beyond.length === 1 ? first.id : `${first.id} and ${beyond.length - 1} more`
+      if (first === undefined) return []
+      if (beyond.length < served.length) {
+        const within = served.find((operation) => !beyond.includes(operation))
+        if (word.includes('.') || within === undefined) return []
+        return [
+          warningAt(
+            document,
+            path,
+            `permission ${word} reaches further than the fence of team ${team.id} (${fence}): ${beyond.length} of its ${served.length} operations, like ${first.id}, ${plural(beyond.length, 'names', 'name')} no organization and ${plural(beyond.length, 'is', 'are')} always refused, the others are allowed inside the fence. Grant by id what the team needs, like ${within.id}`,
+          ),
+        ]
+      }
+      const isOne = beyond.length === 1
+      const what = isOne ? `${first.id} names` : `${first.id} and ${beyond.length - 1} more name`
+      const never = word.includes('.') ? '' : `permission ${word} can never be used here: `
       return [
         warningAt(
           document,
           path,
-          `${what} names no organization, so the fence of team ${team.id} (${fence}) always refuses it: grant the organization's own operation, filter the answers with a guardrail (filter_items_by: organizations), or write organizations: all`,
+          `${never}${what} no organization, so the fence of team ${team.id} (${fence}) always refuses ${isOne ? 'it' : 'them'}: grant the organization's own operation, filter the answers with a guardrail (filter_items_by: organizations), or write organizations: all`,
         ),
       ]
     }),
