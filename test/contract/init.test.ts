@@ -1,5 +1,6 @@
 // `init`: a starting set that passes its check at once, by options, by answers on a terminal, and beside files that exist.
 
+import { execFileSync } from 'node:child_process'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -294,4 +295,32 @@ describe('on a terminal', () => {
     expect(await dialogue.code).toBe(0)
     expect(dialogue.said()).not.toContain('Address of the Devin API')
   })
+})
+
+test('the lines for Kubernetes put every policy file into one config map, which the gateway accepts', async () => {
+  const folder = emptyFolder()
+  const { out } = await callCommand(['init', folder, '--yes', '--team', 'risk'])
+  const lines = out.split('\n').flatMap((line) => /^ {2}(kubectl .*)$/.exec(line)?.[1] ?? [])
+  const documented = await readFile(join(import.meta.dirname, '../../docs/deployment.md'), 'utf8')
+  for (const line of lines) expect(documented).toContain(`$ ${line}\n`)
+  const [config = '', policies = ''] = lines
+  expect(config).toContain(' --from-file=config/gateway.yaml ')
+  // What stands for kubectl puts files where a config map has them: side by side, under their names.
+  const bin = emptyFolder()
+  const flat = join(bin, 'policies')
+  await mkdir(flat, { recursive: true })
+  const script = `#!/bin/sh\nfor each; do case "$each" in --from-file=*) cp "\${each#--from-file=}" '${flat}/';; esac; done\n`
+  await writeFile(join(bin, 'kubectl'), script, { mode: 0o755 })
+  execFileSync('sh', ['-c', policies], {
+    cwd: folder,
+    env: { ...process.env, PATH: `${bin}:${process.env['PATH'] ?? ''}` },
+  })
+  expect((await readdir(flat)).toSorted()).toEqual(
+    ['.gatewayignore', 'guardrails.recommended.yaml', 'keys.yaml', 'risk.test.yaml', 'risk.yaml'].toSorted(),
+  )
+  const checked = await check(folder, '--policies', flat)
+  expect([checked.code, checked.out]).toMatchObject([
+    0,
+    expect.stringContaining('1 team, 1 key, 6 policy tests passed'),
+  ])
 })

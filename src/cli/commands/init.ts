@@ -153,6 +153,12 @@ function remainingFor(answers: Answers): string[] {
   ]
 }
 
+/** Run in the folder of the set. A config map has no folders, so each file is named. */
+const kubernetesLines: readonly string[] = [
+  'kubectl -n devin-gateway create configmap devin-gateway-config --from-file=config/gateway.yaml --dry-run=client -o yaml | kubectl apply -f -',
+  "kubectl -n devin-gateway create configmap devin-gateway-policies $(find policies -type f | sed 's/^/--from-file=/') --dry-run=client -o yaml | kubectl apply -f -",
+]
+
 function tellWhatRemains(
   invocation: Invocation,
   configFile: string,
@@ -173,5 +179,8 @@ ${remaining.map((text, index) => `  ${index + 1}. ${text}`).join('\n')}
 
 Then:
   npx devin-gateway check --config ${config}
-  npx devin-gateway start --config ${config}`)
+  npx devin-gateway start --config ${config}
+
+On Kubernetes, with deploy/kubernetes/ of the package; docs/deployment.md says what to set before:
+${kubernetesLines.map((line) => `  ${line}`).join('\n')}`)
 }

@@ -1,7 +1,7 @@
 // What the sandbox says when it runs: addresses, and requests to paste.
 
 import { join } from 'node:path'
-import { quoted, trustOf, type CurlTrust } from './curl.ts'
+import { shellWord, trustOf, type CurlTrust } from './curl.ts'
 import type { Sandbox } from '../../sandbox/sandbox.ts'
 import type { Create, FirstRequests } from './requests.ts'
 
@@ -48,7 +48,7 @@ function toPaste(
 ): string[] {
   const base = trust.address
   const auth = '-H "Authorization: Bearer $TOKEN"'
-  const config = own === null ? '' : ` --config ${quoted(own)}`
+  const config = own === null ? '' : ` --config ${shellWord(own)}`
   const curl = `curl -i${trust.options}`
   const get = (path: string): string => `  ${curl} "${base}${path}" ${auth}`
   const post = ({ path, body }: Create): string =>

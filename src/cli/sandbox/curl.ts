@@ -15,7 +15,7 @@ export function trustOf({ addresses, config }: Pick<Sandbox, 'addresses' | 'conf
   const address = addresses.gateway
   const { tls } = config.listen
   if (tls === null) return { address, options: '' }
-  const trusted = ` --cacert ${quoted(tls.certFile)}`
+  const trusted = ` --cacert ${shellWord(tls.certFile)}`
   const { hostname, port } = new URL(address)
   const name = nameFor(new X509Certificate(readFileSync(tls.certFile)), hostname)
   if (name === null) return { address, options: trusted }
@@ -31,6 +31,6 @@ function nameFor(certificate: X509Certificate, hostname: string): string | null 
 }
 
 /** A word of a shell command. */
-export function quoted(word: string): string {
+export function shellWord(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`
 }
