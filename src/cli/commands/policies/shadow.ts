@@ -6,7 +6,6 @@ import type { ShadowAnswer } from '../../../admin/views.ts'
 import type { Command, Invocation } from '../../invocation.ts'
 import { adminAddress } from '../../operators.ts'
 import { configOption, readRunningConfig } from '../../setup.ts'
-import { didYouMean } from '../../../config/nearest.ts'
 import { painter } from '../../style.ts'
 
 export const shadowCommand: Command = {
@@ -24,15 +23,10 @@ export const shadowCommand: Command = {
     if (invocation.json) invocation.print(JSON.stringify({ ...answer, disagreements }))
     else {
       printAnswer(invocation, { ...answer, disagreements }, config.shadowPoliciesDirectory ?? answer.directory)
-      if (team !== null && disagreements.length === 0) invocation.print(nothingAbout(team, answer))
+      if (team !== null && disagreements.length === 0) invocation.print(`none of them is about team ${team}`)
     }
     return 0
   },
-}
-
-function nothingAbout(team: string, { disagreements }: ShadowAnswer): string {
-  const teams = new Set(disagreements.flatMap((each) => each.team ?? []))
-  return `none of them is about team ${team}${didYouMean(team, teams)}`
 }
 
 /** Of either set. */
