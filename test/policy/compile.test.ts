@@ -185,6 +185,7 @@ keys:
         secret: { env: 'ANALYTICS_KEY' },
         expiresAtMs: Date.UTC(2027, 1, 1),
         source: { file: 'keys.yaml', line: 3 },
+        serviceUser: null,
       },
       {
         id: 'everything',
@@ -195,6 +196,7 @@ keys:
         secret: { env: 'EVERYTHING_KEY' },
         expiresAtMs: null,
         source: { file: 'keys.yaml', line: 9 },
+        serviceUser: null,
       },
     ])
   })

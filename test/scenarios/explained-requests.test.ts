@@ -158,6 +158,8 @@ const odd = fc.constantFrom<{ method: string; path: string; body: string | null 
   { method: 'GET', path: '/v3/organisations/org-a/sessions', body: null },
   { method: 'GET', path: '/v3//self', body: null },
   { method: 'GET', path: '/gateway/v1/problems/not-granted', body: null },
+  { method: 'GET', path: '/gateway/v1/problems', body: null },
+  { method: 'GET', path: '/gateway/v1/problems/nothing', body: null },
   { method: 'GET', path: '/gateway/v1/me', body: null },
   { method: 'POST', path: '/gateway/v1/me', body: null },
   { method: 'GET', path: '/gateway/v1/nothing', body: null },

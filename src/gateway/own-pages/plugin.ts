@@ -32,11 +32,11 @@ const unreachable: RouteHandlerMethod = () => {
 
 function answerProblemPageOf(context: RequestContext): StageResult {
   const [, version, page, kind, ...rest] = context.target.segments
-  const isPage = version === 'v1' && page === 'problems' && kind !== undefined && rest.length === 0 && context.isRead
-  if (!isPage || !Object.hasOwn(problemKinds, kind)) return undefined
+  const isPage = version === 'v1' && page === 'problems' && rest.length === 0 && context.isRead
+  if (!isPage || (kind !== undefined && !Object.hasOwn(problemKinds, kind))) return undefined
   context.ownPage = 'gateway.problems'
   // Just checked to be a key of the table.
-  answerProblemPage(context, kind as ProblemKindName)
+  answerProblemPage(context, (kind ?? null) as ProblemKindName | null)
   return undefined
 }
 
@@ -63,6 +63,6 @@ function show(context: RequestContext, value: unknown): StageResult {
 function unknownPage(): Problem {
   return new Problem(
     'unknown-operation',
-    'Under /gateway/ there are only GET /gateway/v1/me, GET /gateway/v1/explain and GET /gateway/v1/problems/{kind}.',
+    'Under /gateway/ there are only GET /gateway/v1/me, GET /gateway/v1/explain, GET /gateway/v1/problems and GET /gateway/v1/problems/{kind}.',
   )
 }

@@ -56,8 +56,8 @@ export function answerJson(context: RequestContext, value: unknown): void {
 }
 
 /** The page behind a problem's `type`: what it means and who has to act. */
-export function answerProblemPage(context: RequestContext, kind: ProblemKindName): void {
-  answer(context, 200, 'text/html; charset=utf-8', problemPage(kind), [
+export function answerProblemPage(context: RequestContext, kind: ProblemKindName | null): void {
+  answer(context, 200, 'text/html; charset=utf-8', kind === null ? problemIndex() : problemPage(kind), [
     'content-security-policy',
     "default-src 'none'; style-src 'unsafe-inline'",
     'cache-control',
@@ -92,21 +92,37 @@ function answer(context: RequestContext, status: number, type: string, text: str
 
 function problemPage(kind: ProblemKindName): string {
   const { title, status, turn, about } = problemKinds[kind]
+  return htmlPage(
+    `${kind}: ${title}`,
+    `<h1>${title}</h1>
+<p class="status"><code>${kind}</code> · HTTP status ${status} · who can act: ${turn}</p>
+<p>${about.replaceAll(/`([^`]*)`/g, '<code>$1</code>').replaceAll('<token>', '&lt;token&gt;')}</p>
+<p>Every refusal carries a <code>decision_id</code>. With it the operators of the gateway find the decision record.</p>
+<p><a href="/gateway/v1/problems">All problems</a></p>`,
+  )
+}
+
+function problemIndex(): string {
+  const rows = Object.entries(problemKinds).map(
+    ([kind, { status, title }]) =>
+      `<li>${status} <a href="/gateway/v1/problems/${kind}"><code>${kind}</code></a>: ${title}</li>`,
+  )
+  return htmlPage('Problems', `<h1>What the gateway refuses</h1>\n<ul>\n${rows.join('\n')}\n</ul>`)
+}
+
+function htmlPage(title: string, body: string): string {
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>${kind}: ${title}</title>
+<title>${title}</title>
 <style>
 body { font: 16px/1.6 system-ui, sans-serif; max-width: 40rem; margin: 4rem auto; padding: 0 1rem; color: #1d2430; background: #fff }
 code { background: #eef1f5; padding: .1em .35em; border-radius: 4px }
 p.status { color: #5b6676 }
-@media (prefers-color-scheme: dark) { body { color: #e3e8ef; background: #12161c } code { background: #232a34 } p.status { color: #9aa7b8 } }
+@media (prefers-color-scheme: dark) { body { color: #e3e8ef; background: #12161c } a { color: #8ab4f8 } code { background: #232a34 } p.status { color: #9aa7b8 } }
 </style>
-<h1>${title}</h1>
-<p class="status"><code>${kind}</code> · HTTP status ${status} · who can act: ${turn}</p>
-<p>${about.replaceAll(/`([^`]*)`/g, '<code>$1</code>').replaceAll('<token>', '&lt;token&gt;')}</p>
-<p>Every refusal carries a <code>decision_id</code>. With it the operators of the gateway find the decision record.</p>
+${body}
 </html>
 `
 }

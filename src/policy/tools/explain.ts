@@ -5,7 +5,7 @@ import type { Operation } from '../../catalogue/operation.ts'
 import { parseTarget, type Target } from '../../catalogue/target.ts'
 import { limitBounds } from '../cells/bounds.ts'
 import type { Principal } from '../../identity/principal.ts'
-import { Problem, type ProblemKindName } from '../../problems.ts'
+import { Problem, problemKinds, type ProblemKindName } from '../../problems.ts'
 import { bodyOfRead, evaluate, findOperation, type Evaluation } from '../decision/evaluate.ts'
 import type { CheckedBody } from '../decision/checked-body.ts'
 import {
@@ -89,6 +89,11 @@ function nearestText(policy: PolicySet, { method, target }: ExplainedRequest): s
   return near === null ? null : `${near.method} ${near.template} (${near.id})`
 }
 
+function isProblemPage(page: string): boolean {
+  const kind = /^v1\/problems\/([a-z-]+)$/.exec(page)?.[1]
+  return page === 'v1/problems' || (kind !== undefined && Object.hasOwn(problemKinds, kind))
+}
+
 /** Pages of the gateway itself, which answer every verified caller; `me` those of a team. */
 function ownPage(
   policy: PolicySet,
@@ -99,7 +104,7 @@ function ownPage(
 ): Explained {
   const page = segments.slice(1).join('/')
   const isRead = request.method === 'GET' || request.method === 'HEAD'
-  const isPage = page === 'v1/me' || page === 'v1/explain' || /^v1\/problems\/[a-z-]+$/.test(page)
+  const isPage = page === 'v1/me' || page === 'v1/explain' || isProblemPage(page)
   if (!isRead || !isPage)
     throw new Problem(
       'unknown-operation',
