@@ -30,7 +30,8 @@ const joinMs = 1_000
 /** Starts a gateway. Throws `Refused` with every diagnostic when policies, catalogue or secrets cannot be used. */
 export async function startGateway(options: GatewayOptions) {
   const core = await createCore(options)
-  const { config, instruments, keyring, log, monotonic, now, policies, shadow, sinks, tokens, version } = core
+  const { config, instruments, keyring, log, monotonic, now, policies, shadow, secretSources, sinks, tokens, version } =
+    core
   const certificate = await openCertificate(core)
   // Watching begins here, because a change during the rest of the start would be missed.
   policies.watch()
@@ -123,7 +124,7 @@ export async function startGateway(options: GatewayOptions) {
     now,
     ({ id }, text) => log.warn({ event: 'key-expiry', key: id }, text),
   )
-  const refreshing = setInterval(() => keyring.refreshDue(), 1_000)
+  const refreshing = setInterval(() => keyring.refreshDue(), 250)
   refreshing.unref()
   /** Runs after a failed start, too, so that the audit log says how each start ended. */
   const release = async (): Promise<void> => {
@@ -144,6 +145,7 @@ export async function startGateway(options: GatewayOptions) {
     await sharedLimiter?.close()
     await store?.close()
     await admin.close()
+    await secretSources.remote?.close()
     await sinks.close()
   }
   const listen = async (

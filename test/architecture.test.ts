@@ -130,7 +130,7 @@ describe('the table', () => {
     ],
     [
       { from: 'gateway/app', specifier: 'undici', typesOnly: false },
-      'gateway/app imports undici, which belongs in gateway/upstream, types of gateway, identity/signing-keys/json-fetch',
+      'gateway/app imports undici, which belongs in gateway/upstream, types of gateway, identity/signing-keys/json-fetch, keys/sources/vault/vault-client',
     ],
     [{ from: 'gateway/app', specifier: 'undici', typesOnly: true }, null],
     [

@@ -7,7 +7,7 @@ import type { KeyHandle } from './key.ts'
 import { nextReadingMs } from './reading-times.ts'
 import { readNow, type ReadSecret, type ResolvedSecrets, type SecretSources } from './reading.ts'
 import type { Secret } from './secret.ts'
-import { isLocal } from './sources/open.ts'
+import { isLocal } from './sources/local-source.ts'
 import { SourceFault } from './sources/source.ts'
 
 /** One value of a key. Versions count up from 1, the first value since start. */
@@ -167,7 +167,7 @@ export function createKeyring(options: KeyringOptions) {
       const hasValue = (entries.get(handle.id)?.secret ?? null) !== null
       return hasValue && away.has(handle.id) && !values.has(handle.id) && !this.isKnown(handle)
     },
-    /** Asks the sources that are due again; to be called every second or so. */
+    /** Asks the sources that are due again; to be called several times a second. */
     refreshDue(): void {
       for (const entry of entries.values())
         if (entry.nextReadingMs <= monotonic() && !entry.isRefreshing && entry.rereading === null) void refresh(entry)

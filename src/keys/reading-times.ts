@@ -1,7 +1,7 @@
 // When the source of a key is asked again: regularly, and sooner with growing waits while it cannot be read. Pure but for chance.
 
 import type { SecretReference } from '../config/secret-schema.ts'
-import { isLocal } from './sources/open.ts'
+import { isLocal } from './sources/local-source.ts'
 import type { SourceFault } from './sources/source.ts'
 
 const firstWaitMs = 1_000
@@ -9,7 +9,8 @@ const longestWaitMs = 60_000
 
 /** The interval of a source that is asked regularly; null for a variable, which cannot change, and a file, which is watched. */
 export function refreshMsOf(reference: SecretReference): number | null {
-  return isLocal(reference) ? null : reference.exec.refreshMs
+  if (isLocal(reference)) return null
+  return 'exec' in reference ? reference.exec.refreshMs : reference.vault.refreshMs
 }
 
 /**

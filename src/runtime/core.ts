@@ -51,7 +51,7 @@ export async function createCore(options: GatewayOptions) {
   for (const diagnostic of diagnostics) log.warn({ event: 'catalogue-warning' }, formatDiagnostic(diagnostic))
   const guard = createLeakGuard()
   const secretFiles = new Set<string>()
-  const remote = createRemoteSources({ env })
+  const remote = createRemoteSources({ env, monotonic })
   const sources: SecretSources = {
     env,
     origin: config.upstream.origin,

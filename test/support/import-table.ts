@@ -136,7 +136,12 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
 export const corners: Readonly<Record<string, Allowed>> = {
   fastify: ['gateway', 'admin', 'sandbox'],
   '@fastify/http-proxy': ['gateway/app'],
-  undici: ['gateway/upstream', 'types of gateway', 'identity/signing-keys/json-fetch'],
+  undici: [
+    'gateway/upstream',
+    'types of gateway',
+    'identity/signing-keys/json-fetch',
+    'keys/sources/vault/vault-client',
+  ],
   jose: ['identity', 'sandbox'],
   ioredis: ['store/connection'],
   'lru-cache': ['identity', 'cache', 'gateway/devin-users'],

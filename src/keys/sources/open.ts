@@ -1,10 +1,11 @@
 // Opens what references name. Sources that ask a program or a server are limited in how much they are asked at once.
 
-import type { LocalReference, SecretReference } from '../../config/secret-schema.ts'
-import { envSource } from './env-source.ts'
+import type { LocalReference, SecretReference, VaultReference } from '../../config/secret-schema.ts'
 import { execSource } from './exec-source.ts'
-import { fileSource } from './file-source.ts'
 import { SourceFault, type SecretSource } from './source.ts'
+import { createVaultClient, type VaultClient } from './vault/vault-client.ts'
+import { createVaultSession, type VaultSession } from './vault/vault-session.ts'
+import { vaultSource } from './vault/vault-source.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -13,42 +14,62 @@ export type RemoteReference = Exclude<SecretReference, LocalReference>
 
 export type RemoteSources = ReturnType<typeof createRemoteSources>
 
-/** Whether a secret is in a file or a variable of this machine. */
-export function isLocal(reference: SecretReference): reference is LocalReference {
-  return 'env' in reference || 'file' in reference
-}
-
-/** The source of a secret that this machine holds. */
-export function localSource(reference: LocalReference, env: Environment): SecretSource {
-  return 'env' in reference ? envSource(reference.env, env) : fileSource(reference.file)
-}
-
 /** So many readings of one server, or so many programs, are under way at once. */
 const mostAtOnce = 8
 
+export interface RemoteSourcesOptions {
+  readonly env: Environment
+  /** Monotonic clock, milliseconds. */
+  readonly monotonic: () => number
+}
+
 /** Opens sources outside this process. Equal references share one source, and sources of one server its session. */
-export function createRemoteSources({ env }: { readonly env: Environment }) {
+export function createRemoteSources({ env, monotonic }: RemoteSourcesOptions) {
   const opened = new Map<string, SecretSource>()
   const turns = new Map<string, Turns>()
+  const vaults = new Map<string, Vault>()
 
   function turnsOf(group: string): Turns {
-    const known = turns.get(group) ?? new Turns(mostAtOnce)
-    turns.set(group, known)
-    return known
+    return rememberIn(turns, group, () => new Turns(mostAtOnce))
+  }
+
+  function vaultOf({ address, namespace, ca, auth }: VaultReference): Vault {
+    return rememberIn(vaults, JSON.stringify([address, namespace, ca, auth]), () => {
+      const client = createVaultClient({ address, namespace, ca })
+      return { client, session: createVaultSession({ client, auth, env, monotonic }) }
+    })
   }
 
   function openNew(reference: RemoteReference): SecretSource {
-    return inTurn(execSource(reference.exec, env), turnsOf('exec'))
+    if ('exec' in reference) return inTurn(execSource(reference.exec, env), turnsOf('exec'))
+    const { client, session } = vaultOf(reference.vault)
+    return inTurn(vaultSource(reference.vault, client, session), turnsOf(`vault ${reference.vault.address}`))
   }
 
   return {
-    of(reference: RemoteReference): SecretSource {
-      const name = JSON.stringify(reference)
-      const source = opened.get(name) ?? openNew(reference)
-      opened.set(name, source)
-      return source
+    of: (reference: RemoteReference): SecretSource =>
+      rememberIn(opened, JSON.stringify(reference), () => openNew(reference)),
+    /** Ends all sessions. */
+    async close(): Promise<void> {
+      await Promise.all(
+        [...vaults.values()].map(async ({ client, session }) => {
+          await session.close()
+          await client.close()
+        }),
+      )
     },
   }
+}
+
+interface Vault {
+  readonly client: VaultClient
+  readonly session: VaultSession
+}
+
+function rememberIn<Value>(map: Map<string, Value>, name: string, make: () => Value): Value {
+  const known = map.get(name) ?? make()
+  map.set(name, known)
+  return known
 }
 
 function inTurn(source: SecretSource, turns: Turns): SecretSource {

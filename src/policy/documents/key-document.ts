@@ -4,7 +4,8 @@ import path from 'node:path'
 import { z } from 'zod'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { id, text, textAt, where, withoutTwins, word } from '../../config/fields.ts'
-import { secretReference, withPathsFrom, type SecretReference } from '../../config/secret-schema.ts'
+import { localForms, secretReference, withPathsFrom, type SecretReference } from '../../config/secret-schema.ts'
+import { isReadOnTheWay } from '../../config/values/secret-places.ts'
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
 import { organizationId } from './document-fields.ts'
 import type { PolicyWord } from './policy-words.ts'
@@ -35,9 +36,7 @@ export interface KeysDocument {
 
 const isoDate =
   /^(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))(?:T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,3})?Z)?$/
-const localForms = 'write { env: NAME } or { file: PATH }'
 const secret = secretReference(
-  `${localForms}, or name a program or a vault (exec)`,
   `a secret is never written in a policy: ${localForms}, and replace the key that was written here`,
 )
 
@@ -122,7 +121,20 @@ export function readKeys(
     expires: written.expires ?? null,
     positionOf: (inside) => positionOf(['keys', index, ...inside]),
   }))
-  return { document: { kind: 'keys', file, keys }, diagnostics }
+  const readable = value.keys.flatMap(({ secret: reference }, index): Diagnostic[] => {
+    const address = 'vault' in reference ? reference.vault.address : null
+    if (address === null || !isReadOnTheWay(address)) return []
+    const position = positionOf(['keys', index, 'secret', 'vault', 'address'])
+    return [
+      {
+        file,
+        ...position,
+        severity: 'warning',
+        message: `${address} is asked without TLS: whoever is on the way reads the login and the key; write https`,
+      },
+    ]
+  })
+  return { document: { kind: 'keys', file, keys }, diagnostics: [...diagnostics, ...readable] }
 }
 
 interface ScopeFields {

@@ -83,7 +83,8 @@ export function describeSource(name: string, open: () => Promise<SourceBench>): 
       const gone = new AbortController()
       const asked = faultOf(bench, bench.source.read(gone.signal))
       setTimeout(() => gone.abort(), 50)
-      expect(await asked).toBe('unavailable')
+      const late = new Promise((resolve) => setTimeout(() => resolve('late'), 3_000).unref())
+      expect(await Promise.race([asked, late])).toBe('unavailable')
       const sources = { env: {}, origin, given: () => bench.source }
       const found = await readNow(keyOf('a'), sources, 50)
       expect(found).toBeInstanceOf(SourceFault)

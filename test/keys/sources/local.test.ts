@@ -219,14 +219,14 @@ describe('a program', () => {
   })
 
   test('waits for its turn when many are asked, and all get theirs', async () => {
-    const remote = createRemoteSources({ env: process.env })
+    const remote = createRemoteSources({ env: process.env, monotonic: () => performance.now() })
     const sources = Array.from({ length: 20 }, (_, index) => remote.of({ exec: program(['echo', `cog_${index}`]) }))
     const texts = await Promise.all(sources.map(async (source) => (await source.read(never)).text))
     expect(texts).toEqual(sources.map((_, index) => `cog_${index}`))
   })
 
   test('that hangs holds others only for as long as it may, and who has waited long enough leaves', async () => {
-    const remote = createRemoteSources({ env: process.env })
+    const remote = createRemoteSources({ env: process.env, monotonic: () => performance.now() })
     const gone = new AbortController()
     const hanging = Array.from({ length: 8 }, (_, index) =>
       messageOf(remote.of({ exec: program(['sleep', `3${index}`]) }).read(gone.signal)),
