@@ -36,7 +36,8 @@ export async function checkKeysOnline(
 ): Promise<{ readonly keys: readonly CheckedKey[]; readonly diagnostics: readonly Diagnostic[] }> {
   const monotonic = (): number => performance.now()
   const quiet = (): void => {}
-  const sources = { env, origin: settings.origin, remote: createRemoteSources({ env }) }
+  const remote = createRemoteSources({ env, monotonic })
+  const sources = { env, origin: settings.origin, remote }
   const secrets = await resolveSecrets(policy.keys, sources)
   const keyring = createKeyring({ sources, now, monotonic, onChange: quiet })
   keyring.adopt(policy.keys, secrets)
@@ -102,7 +103,7 @@ export async function checkKeysOnline(
       if (ending !== null) reporter(handle)(`${ending} at Devin: rotate it`, 'warning')
     }
   } finally {
-    await upstream.close()
+    await Promise.all([upstream.close(), remote.close()])
   }
   return { keys: [...found.values()], diagnostics }
 }
