@@ -144,7 +144,7 @@ export function createVaultSession({ client, auth, env, monotonic }: VaultSessio
     return new SourceFault('denied', `${client.name} refused the login at auth/${mount}: ${what}`)
   }
 
-  /** The token lasts so long; it is renewed when two thirds have passed. */
+  /** The token lasts so long, and is renewed well before its end. */
   function last(token: Token, seconds: number, isRenewable: boolean): void {
     const leftMs = seconds * 1000
     token.endsAtMs = monotonic() + leftMs
