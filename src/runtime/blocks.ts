@@ -100,7 +100,10 @@ export function openBlocks(core: Core, store: Store | null) {
             value,
             list.all.filter((each) => each.kind === kind).map((each) => each.value),
           )
-          return { status: 404, error: `the ${kind} "${value}" is not blocked${near}. "blocks" lists what is` }
+          return {
+            status: 404,
+            error: `the ${kind} "${value}" is not blocked${near === '' ? '.' : near} "blocks" lists what is`,
+          }
         }
         const { reason, untilMs } = block
         if (!(await sinks.audit('unblocked', by, { kind, value, reason, until: isoTime(untilMs) })))

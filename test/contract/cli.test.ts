@@ -538,6 +538,23 @@ describe('catalogue', () => {
     })
   })
 
+  test('reads a text in quotes as its words, and says what has most of them where nothing has all', async () => {
+    const [quoted, plain] = [
+      await call('catalogue', 'upload an attachment'),
+      await call('catalogue', 'upload', 'an', 'attachment'),
+    ]
+    expect(quoted).toEqual(plain)
+    expect([quoted.code, quoted.err, quoted.out.split('\n')[0]]).toEqual([0, '', 'org.attachments.upload'])
+    const none = await call('catalogue', 'change tags of a session')
+    expect([none.code, none.out]).toEqual([1, expect.stringMatching(/^0 of \d+ operations\n$/)])
+    expect(none.err).toMatch(
+      /no operation has all of these words; these have most of them: .*org\.sessions\.tags\.replace/,
+    )
+    expect((await call('explain', '--team', 'payments', 'upload')).err).toMatch(
+      /^[^\n]*"devin-gateway catalogue upload" finds operations by their words\n/,
+    )
+  })
+
   test('says what stands on no public page', async () => {
     const found = await call('catalogue', 'org.sessions.list')
     expect(found.out).toContain('cache micro\n    unconfirmed: automation_ids, parent_session_id\n')

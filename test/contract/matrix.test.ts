@@ -19,6 +19,13 @@ interface Row {
   readonly last_used: string | null
 }
 
+test('`matrix` says why a file cannot be written', async () => {
+  for (const option of ['--html', '--csv']) {
+    const { code, err } = await callCommand(['matrix', option, join(folder, 'nowhere', 'x')])
+    expect([code, err]).toEqual([1, expect.stringMatching(/nowhere\/x cannot be written: there is no such folder\n$/)])
+  }
+})
+
 test('`matrix` writes a page, a table and data, and says when each right was last used', async () => {
   const [html, csv, log] = ['matrix.html', 'matrix.csv', 'decisions.ndjson.gz'].map((name) => join(folder, name))
   const plain = await callCommand(['matrix', '--json'])

@@ -114,6 +114,21 @@ describe('the configuration', () => {
       [config, '', 'shutdown: { delay: 5sec }\n'],
       'config/gateway.yaml:11:20: "5sec" is not a duration: write a whole number and a unit, like 250ms, 5s, 5m, 24h or 1d; did you mean "5s"?',
     ],
+    [
+      'a star where all is the word',
+      [team, '[org-payments]', '"*"'],
+      `${team}:4:16: expected "all" or a list, found the text "*": write all`,
+    ],
+    [
+      'all where there is no such word',
+      [team, '\n  - groups: [sso-payments]', ' all'],
+      `${team}:2:10: expected a list, found the text "all": name each of them`,
+    ],
+    [
+      'a duration in place of an instant',
+      [team, 'ManageOrgSessions]\n', 'ManageOrgSessions]\n    until: 30d\n'],
+      `${team}:8:12: must be a date and time with a zone, like 2026-12-24T18:00:00Z or 2026-12-24T18:00:00+01:00`,
+    ],
     ['no audience', [config, 'devin-gateway', '[]'], 'config/gateway.yaml:8:15: name at least one audience'],
     [
       'one algorithm without brackets',

@@ -270,6 +270,38 @@ describe('the log', () => {
     expect([code, err]).toEqual([1, expect.stringContaining(sentence)])
   })
 
+  test('whose lines have no time is not guessed at, and a mark at its beginning costs no line', async () => {
+    const lines = (await readFile(log, 'utf8')).split('\n').filter((line) => line !== '')
+    const untimed = lines.map((line, index) =>
+      index % 2 === 0
+        ? line
+        : line.replace(
+            /"time":"[^"]{24}"/,
+            index % 4 === 1 ? '"time":"yesterday, at about noon"' : '"time":"2026-99-99T00:00:00.000Z"',
+          ),
+    )
+    const file = join(running.directory, 'untimed.ndjson')
+    await writeFile(file, `\ufeff${untimed.join('\n')}\n`)
+    const found = await asData({}, file)
+    const whole = Math.ceil(lines.length / 2)
+    expect(found).toMatchObject({ records: whole, gaps: 0, other_lines: lines.length - whole })
+    const suggested = await callCommand(
+      [
+        'suggest',
+        '--log',
+        file,
+        '--unused',
+        '1d',
+        '--policies',
+        await policySet(),
+        '--config',
+        join(running.directory, 'gateway.yaml'),
+      ],
+      usualKeys,
+    )
+    expect(suggested.code).toBe(0)
+  })
+
   test('that is not there, and a set that does not compile, are said', async () => {
     const missing = await simulated('--log', join(running.directory, 'nothing'), '--policies', await policySet())
     expect([missing.code, missing.err]).toEqual([1, expect.stringContaining('cannot be read: there is no such file')])

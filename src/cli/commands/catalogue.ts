@@ -19,7 +19,8 @@ export const catalogueCommand: Command = {
   async run(invocation) {
     const { catalogue } = await loadCatalogue(await settingsOf(invocation))
     const texts = catalogue.operations.map(haystack)
-    const words = invocation.positionals.map((written) => {
+    const asked = invocation.positionals.flatMap((written) => written.split(/\s+/).filter(Boolean))
+    const words = asked.map((written) => {
       const word = written.toLowerCase()
       if (texts.some((text) => text.includes(word))) return word
       const near = nearest(word, new Set(texts.flatMap((text) => text.split(/[^a-z0-9_]+/))))
@@ -31,6 +32,11 @@ export const catalogueCommand: Command = {
     const found = catalogue.operations.filter((_, index) =>
       words.every((word) => texts[index]?.includes(word) === true),
     )
+    if (found.length === 0 && words.length > 1) {
+      const near = withMostOf(words, texts).map((index) => catalogue.operations[index]?.id ?? '')
+      if (near.length > 0)
+        invocation.err.write(`no operation has all of these words; these have most of them: ${near.join(', ')}\n`)
+    }
     if (invocation.json)
       invocation.print(
         JSON.stringify(found.map((operation) => ({ ...view(operation), served: catalogue.isServed(operation) }))),
@@ -47,6 +53,17 @@ export const catalogueCommand: Command = {
     }
     return found.length > 0 ? 0 : 1
   },
+}
+
+/** Of which texts most of the words are, each as a whole, the singular for the plural. A few, or none where no word tells. */
+function withMostOf(words: readonly string[], texts: readonly string[]): readonly number[] {
+  const telling = words.filter((word) => word.length > 3)
+  const counts = texts.map((text) => {
+    const own = new Set(text.split(/[^a-z0-9]+/).flatMap((word) => [word, word.replace(/s$/, '')]))
+    return telling.filter((word) => own.has(word) || own.has(word.replace(/s$/, ''))).length
+  })
+  const most = Math.max(0, ...counts)
+  return most === 0 ? [] : [...counts.keys()].filter((index) => counts[index] === most).slice(0, 8)
 }
 
 /** Without a configuration the command shows the built-in catalogue. */

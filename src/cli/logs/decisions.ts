@@ -29,6 +29,7 @@ export type Progress = (decisions: number, bytes: number, total: number | null) 
 const lineStart = '{"time":"'
 const contentStart = ',"ended":{'
 const timeLength = 24
+const timeForm = /^\d{4}-(?:0\d|1[0-2])-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{3}Z$/
 const mostGaps = 1_000
 
 /** Gives every decision to `taker`. Throws a sentence where the logs hold none, or cannot be read. */
@@ -53,7 +54,8 @@ export async function readDecisions(
     const start = text.startsWith(lineStart) ? text.indexOf(contentStart) : -1
     const content = start > 0 ? text.slice(start) : null
     const time = text.slice(lineStart.length, lineStart.length + timeLength)
-    if (content !== null && text.lastIndexOf(lossMember, start) === -1 && taker.repeated(content, time)) {
+    const isPlain = content !== null && timeForm.test(time) && text.lastIndexOf(lossMember, start) === -1
+    if (isPlain && taker.repeated(content, time)) {
       count(time)
       return true
     }
@@ -86,7 +88,8 @@ const lossMember = '"lost_before":'
 
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text)
+    // Some editors begin a file with a mark of its encoding.
+    return JSON.parse(text.startsWith('\ufeff') ? text.slice(1) : text)
   } catch {
     return undefined
   }

@@ -172,6 +172,8 @@ function adviceFor(wanted: readonly Wanted[], { value, source, template }: TreeN
   const has = (kind: string): boolean => words.includes(kinds[kind] ?? kind)
   if (value === null && source === '' && (has('object') || has('array')))
     return ': indent what belongs to it, or remove the key'
+  if (typeof value === 'string' && has('array') && /^(?:\*|all|any|every(?:body|one))$/i.test(value))
+    return words.includes('"all"') ? ': write all' : ': name each of them'
   if (typeof value === 'string' && has('array') && !has('string'))
     return `: put it in brackets, [${template ?? value}]`.slice(0, 200)
   if (typeof value === 'string' && template === null && (has('number') || has('int')) && /^-?\d+(\.\d+)?$/.test(value))

@@ -46,7 +46,9 @@ export const instantField = () =>
   z
     .string({ error: ({ input }) => (typeof input === 'number' ? instantForm : undefined) })
     .regex(instant, instantForm)
-    .refine((written) => isOnCalendar(written), { error: `${instantForm}; there is no such date` })
+    .refine((written) => !instant.test(written) || isOnCalendar(written), {
+      error: `${instantForm}; there is no such date`,
+    })
     .transform((written) => Date.parse(written))
 
 /** Date.parse reads 30 February as 2 March; the way back shows it. */

@@ -38,8 +38,8 @@ export function compileInvariants(
   const invariants = documents.flatMap((document) =>
     document.invariants.map((written, index): Invariant => {
       const at = (path: readonly (string | number)[]) => document.positionOf(['invariants', index, ...path])
-      const report = (path: readonly (string | number)[], message: string): void => {
-        diagnostics.push({ file: document.file, ...at(path), severity: 'error', message })
+      const report: Report = (path, message, severity = 'error') => {
+        diagnostics.push({ file: document.file, ...at(path), severity, message })
       }
       const { line, column } = at(['id'])
       const other = seen.get(written.id)
@@ -52,22 +52,23 @@ export function compileInvariants(
   return { invariants, diagnostics }
 }
 
-type Report = (path: readonly (string | number)[], message: string) => void
+type Report = (path: readonly (string | number)[], message: string, severity?: Diagnostic['severity']) => void
 
 function compile(
   { id, kind, about }: InvariantDocument,
   policy: PolicySet,
-  report: Report,
+  reportAt: Report,
 ): Omit<Invariant, 'source' | 'column'> {
-  const { operations, permissions } = operationsOf(about, policy, (path, message) => report([kind, ...path], message))
+  const report: Report = (path, ...told) => reportAt([kind, ...path], ...told)
+  const { operations, permissions } = operationsOf(about, policy, report)
   for (const [index, name] of (about.key?.permissions ?? []).entries()) {
     if (!policy.catalogue.permissions.names.has(name))
-      report([kind, 'key', 'permissions', index], unknownPermission(policy.catalogue, name))
+      report(['key', 'permissions', index], unknownPermission(policy.catalogue, name))
   }
   return {
     id,
     kind,
-    teams: teamsOf(about, policy, (path, message) => report([kind, ...path], message)),
+    teams: teamsOf(about, policy, report),
     callers: about.callers === null ? null : compileCondition(about.callers),
     operations,
     permissions,
@@ -91,7 +92,11 @@ function teamsOf({ teams }: InvariantDocument['about'], policy: PolicySet, repor
   for (const [index, name] of named.entries()) {
     if (!all.includes(name)) report([...path, index], `unknown team "${name}"${didYouMean(name, all)}`)
   }
-  return 'except' in teams ? new Set(all.filter((id) => !named.includes(id))) : new Set(named)
+  if (!('except' in teams)) return new Set(named)
+  const others = all.filter((id) => !named.includes(id))
+  if (others.length === 0)
+    report(path, 'every team is excepted: the invariant says nothing until there is another one', 'warning')
+  return new Set(others)
 }
 
 function operationsOf(

@@ -66,6 +66,7 @@ export function isRecordedDecision(value: unknown): value is RecordedDecision {
   const member = (name: string): unknown => (Object.hasOwn(value, name) ? Reflect.get(value, name) : undefined)
   return (
     ['decision_id', 'effect', 'reason', 'time'].every((name) => typeof member(name) === 'string') &&
+    isTime(String(member('time'))) &&
     ['subject', 'issuer', 'email', 'app', 'actor', 'team', 'grant', 'key', 'operation'].every((name) =>
       isAbsentOr(member(name), (each) => typeof each === 'string'),
     ) &&
@@ -73,6 +74,11 @@ export function isRecordedDecision(value: unknown): value is RecordedDecision {
     ['claims', 'guardrails', 'request', 'ended'].every((name) => isAbsentOr(member(name), isMembers)) &&
     isGuardrails(member('guardrails'))
   )
+}
+
+/** Records are put into order, and asked for their age, by their times. */
+function isTime(text: string): boolean {
+  return /^\d{4}-\d\d-\d\dT/.test(text) && !Number.isNaN(Date.parse(text))
 }
 
 function isGuardrails(value: unknown): boolean {

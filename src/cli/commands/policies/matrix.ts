@@ -5,6 +5,7 @@ import { writeFile } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { counted } from '../../../config/plural.ts'
+import { whyUnreadable } from '../../../config/values/file-errors.ts'
 import { LastUses, matrixOf, type Matrix } from '../../../policy/matrix/matrix.ts'
 import { matrixPage } from '../../../policy/matrix/page.ts'
 import { csvLines, tableRows } from '../../../policy/matrix/table.ts'
@@ -42,12 +43,12 @@ export const matrixCommand: Command = {
     const uses = logs.length === 0 ? null : await usesIn(logs, matrix, invocation)
     if (html !== null) {
       const about = { revision: policy.revision, madeAt: new Date().toISOString(), hasLog: uses !== null }
-      await writeFile(html, matrixPage(matrix, uses, about))
+      await written(html, writeFile(html, matrixPage(matrix, uses, about)))
     }
     if (csv !== null) {
       const lines = csvLines(tableRows(matrix, uses))
       if (csv === '-') invocation.out.write([...lines].join(''))
-      else await pipeline(Readable.from(lines), createWriteStream(csv))
+      else await written(csv, pipeline(Readable.from(lines), createWriteStream(csv)))
     }
     if (invocation.json) {
       const { decided: cells, undecided } = matrix
@@ -55,6 +56,13 @@ export const matrixCommand: Command = {
     } else if (csv !== '-') printText(invocation, matrix, uses, [html, csv])
     return matrix.undecided > 0 ? 1 : 0
   },
+}
+
+/** Says in a sentence why a file could not be written. */
+async function written(file: string, writing: Promise<void>): Promise<void> {
+  await writing.catch((error: unknown) => {
+    throw new Error(`${file} cannot be written: ${whyUnreadable(error, 'folder')}`, { cause: error })
+  })
 }
 
 async function usesIn(logs: readonly string[], matrix: Matrix, invocation: Invocation): Promise<LastUses> {
@@ -81,8 +89,8 @@ function printText(
   uses: LastUses | null,
   files: readonly (string | null)[],
 ): void {
-  const written = files.filter((file) => file !== null)
-  if (written.length === 0) {
+  const named = files.filter((file) => file !== null)
+  if (named.length === 0) {
     for (const row of rows) {
       const { team, callers, operation, organizations, effect, reason, grant, key, conditions } = row
       const places = organizations.filter((id) => id !== null)
@@ -95,6 +103,6 @@ function printText(
       invocation.print(`${team}: ${callers}: ${operation}${where}: ${how}${when}${last}`)
     }
   }
-  for (const file of written) invocation.print(`written to ${file}`)
+  for (const file of named) invocation.print(`written to ${file}`)
   invocation.print(`${counted(rows.length, 'row')}, ${counted(decided, 'cell')} decided, ${undecided} could not be`)
 }
