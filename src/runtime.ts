@@ -12,6 +12,7 @@ import { openBlocks } from './runtime/blocks.ts'
 import { openCertificate } from './runtime/certificate.ts'
 import { openIdentities } from './runtime/keys/identities.ts'
 import { createCore, type GatewayOptions } from './runtime/core.ts'
+import { openRotations } from './runtime/keys/rotations.ts'
 import { listenerOf } from './runtime/listener.ts'
 import { createOperators } from './runtime/operators.ts'
 import { watchOverload } from './runtime/overload.ts'
@@ -97,6 +98,7 @@ export async function startGateway(options: GatewayOptions) {
   })
 
   const lifecycle = { draining: false }
+  const rotations = openRotations(core, ownCalls, upstream, app, store)
   const { admin, readiness, reload } = createOperators(
     core,
     shared,
@@ -106,6 +108,7 @@ export async function startGateway(options: GatewayOptions) {
     overload,
     blocks,
     identities,
+    rotations,
     lifecycle,
   )
   blocks.cutBy(app.refuse)
@@ -133,6 +136,7 @@ export async function startGateway(options: GatewayOptions) {
     shadow?.set.close()
     shadow?.decisions.close()
     expiry.stop()
+    await rotations.close()
     clearInterval(refreshing)
     identities.close()
     certificate.stop()
@@ -173,6 +177,7 @@ export async function startGateway(options: GatewayOptions) {
     app.listen(config.listen.gateway.host, config.listen.gateway.port),
   )
   identities.start()
+  await rotations.start()
   log.info(
     // The operational log notes the head of the audit chain: a truncated audit file does not match it.
     {

@@ -160,8 +160,11 @@ describe('what happens in one place only', () => {
     return sources.filter(({ code }) => pattern.test(code)).map(({ name }) => name)
   }
 
-  test("a key's value is opened where the request is sent", () => {
-    expect(sourcesWith(/\.\s*reveal\b|\['reveal'\]/)).toEqual(['gateway/upstream/upstream-request'])
+  test("a key's value is opened where the request is sent, and where a rotation writes it to its source", () => {
+    expect(sourcesWith(/\.\s*reveal\b|\['reveal'\]/)).toEqual([
+      'gateway/upstream/upstream-request',
+      'keys/rotation/steps/place',
+    ])
   })
 
   test('the environment is read by the process entry and handed on', () => {

@@ -5,6 +5,7 @@ import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { withoutSchemas } from '../no-schemas.ts'
 import type { PoliciesView, Purged } from './views.ts'
 import { addBlocksApi, type BlocksApi } from './blocks-api.ts'
+import { addRotationsApi, type RotationsApi } from './rotations-api.ts'
 import { visibleLines } from '../records/visible.ts'
 
 export interface Readiness {
@@ -23,6 +24,7 @@ export interface AdminParts {
   /** The policies in force, as their files say them. */
   readonly policies: () => PoliciesView
   readonly blocks: BlocksApi
+  readonly rotations: RotationsApi
   /** Every budget that is not of a single caller; null while their state is unknown. */
   readonly budgets: () => Promise<readonly unknown[] | null>
   /** What the shadow set decides otherwise; null where there is none. */
@@ -77,7 +79,7 @@ export function createAdminApp(parts: AdminParts): AdminApp {
   app.setNotFoundHandler((_request, reply) =>
     reply.code(404).send({
       error:
-        'There are /livez, /readyz, /metrics, /api/status, /api/keys, /api/policies, /api/budgets, /api/shadow, /api/blocks (GET, POST, DELETE), POST /api/reload and POST /api/purge here.',
+        'There are /livez, /readyz, /metrics, /api/status, /api/keys, /api/policies, /api/budgets, /api/shadow, /api/blocks (GET, POST, DELETE), /api/rotations (GET, POST), POST /api/reload and POST /api/purge here.',
     }),
   )
   app.setErrorHandler((error: { statusCode?: number }, _request, reply) => {
@@ -120,6 +122,10 @@ function guardedApi(app: FastifyInstance, parts: AdminParts): void {
   })
   void app.register((scope, _options, done) => {
     addBlocksApi(scope, parts.blocks)
+    done()
+  })
+  void app.register((scope, _options, done) => {
+    addRotationsApi(scope, parts.rotations)
     done()
   })
   app.get('/api/shadow', (_request, reply) => {

@@ -1,10 +1,9 @@
 // The file that keeps blocks over restarts: all there are without a store, and with one a copy for starts while it is away.
 
-import { randomBytes } from 'node:crypto'
-import { mkdir, open, readFile, rename, unlink } from 'node:fs/promises'
-import path from 'node:path'
+import { readFile } from 'node:fs/promises'
 import { Refused } from '../config/diagnostics.ts'
 import { whyUnreadable } from '../config/values/file-errors.ts'
+import { replaceFile } from '../config/values/replace-file.ts'
 import { readBlock, slotOf, type Block } from './block.ts'
 
 /** What the file says. `unsent`: blocks that were made while the store was away, by their slots. */
@@ -44,23 +43,7 @@ export async function writeBlockFile(file: string, { blocks, unsent }: KeptBlock
     until,
     ...(unsent.has(slot) ? { unsent: true } : {}),
   }))
-  await mkdir(path.dirname(file), { recursive: true })
-  // Workers of one gateway keep their copies in one file.
-  const draft = `${file}.${randomBytes(6).toString('hex')}`
-  try {
-    const handle = await open(draft, 'wx', 0o640)
-    try {
-      await handle.writeFile(`${JSON.stringify({ form, blocks: entries }, null, 2)}\n`)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    await rename(draft, file)
-  } catch (error) {
-    await unlink(draft).catch(() => {})
-    throw error
-  }
-  await syncFolder(path.dirname(file))
+  await replaceFile(file, `${JSON.stringify({ form, blocks: entries }, null, 2)}\n`, 0o640)
 }
 
 function entriesOf(text: string): readonly unknown[] | null {
@@ -69,17 +52,6 @@ function entriesOf(text: string): readonly unknown[] | null {
     return found?.form === form && Array.isArray(found.blocks) ? found.blocks : null
   } catch {
     return null
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  // Windows cannot sync a folder, and its renames are durable.
-  if (process.platform === 'win32') return
-  const handle = await open(folder, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
   }
 }
 

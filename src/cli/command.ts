@@ -23,6 +23,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   shadow: async () => (await import('./commands/policies/shadow.ts')).shadowCommand,
   matrix: async () => (await import('./commands/policies/matrix.ts')).matrixCommand,
   keys: async () => (await import('./commands/keys.ts')).keysCommand,
+  rotate: async () => (await import('./keys/rotate.ts')).rotateCommand,
   budget: async () => (await import('./commands/budget.ts')).budgetCommand,
   catalogue: async () => (await import('./commands/catalogue.ts')).catalogueCommand,
   drift: async () => (await import('./commands/drift.ts')).driftCommand,

@@ -234,6 +234,8 @@ export async function createGatewayApp(parts: GatewayParts) {
       await untilRecorded(deadlineMs - (now() - startedAtMs))
       await app.close()
     },
+    /** How many requests under way satisfy. */
+    count: (isIt: (context: RequestContext) => boolean): number => underWay.count(isIt),
     /** Refuses requests that are under way, for those for which there is a problem. */
     refuse: (problemOf: (context: RequestContext) => Problem | undefined): void => underWay.refuse(problemOf),
     /** Cuts every connection, and resolves when the last exchange is recorded. */

@@ -3,6 +3,7 @@
 import { isExpired } from './expiry.ts'
 import type { KeyHandle } from './key.ts'
 import type { ReadSecret } from './reading.ts'
+import { KeyTrial } from './rotation/trial.ts'
 import type { Secret } from './secret.ts'
 import type { SourceFault } from './sources/source.ts'
 
@@ -12,6 +13,18 @@ import type { SourceFault } from './sources/source.ts'
  * has given no value yet.
  */
 export type KeyState = 'ready' | 'rejected' | 'set-aside' | 'expired' | 'blocked' | 'quarantined' | 'unresolved'
+
+/** With what cursors are sealed, and with what they are opened, the likeliest first. */
+export interface SealingSecrets {
+  readonly seal: Secret | null
+  readonly open: readonly Secret[]
+}
+
+/** Longer than any reading takes. */
+const retiredMs = 60_000
+
+/** More values of one key in the life of a cursor are not expected. */
+const mostEarlier = 2
 
 const rejectionsBeforeSetAside = 3
 /** A key that was set aside is tried again after this time: the provider may have been at fault. */
@@ -42,6 +55,15 @@ export class KeyEntry {
   readonly usedPermissions = new Set<string>()
   rereading: Promise<void> | null = null
   isRefreshing = false
+  /** Values of before, the latest first: what was sealed with one of them is still opened. */
+  #earlier: readonly Secret[] = []
+  #sealing: SealingSecrets | null = null
+  /** The next value, while a rotation says which requests use it. */
+  trial: KeyTrial | null = null
+  /** With what cursors are sealed until a rotation is over. */
+  #sealedBy: Secret | null = null
+  /** What a rotation has taken out of use. */
+  #retired: { readonly secret: Secret; readonly untilMs: number } | null = null
 
   constructor(handle: KeyHandle) {
     this.handle = handle
@@ -54,12 +76,64 @@ export class KeyEntry {
     this.sourceVersion = sourceVersion
     this.#confirmedAtMs = monotonicMs
     if (this.secret?.equals(secret) === true) return false
+    // A reading that began before a rotation went on gives the value of before.
+    if (this.#retired !== null && monotonicMs < this.#retired.untilMs && this.#retired.secret.equals(secret))
+      return false
+    // A rotation holds it back, unless the upstream has just rejected the value in use.
+    if (this.trial?.secret.equals(secret) === true && this.rereading === null) return false
+    this.trial = null
+    if (this.secret !== null) this.#earlier = [this.secret, ...this.#earlier].slice(0, mostEarlier)
     this.secret = secret
+    this.#sealing = null
     this.version += 1
     this.loadedAtMs = nowMs
     this.rejections = 0
     this.#setAsideUntilMs = -Infinity
     return true
+  }
+
+  /** For cursors. While a rotation runs they are sealed with the value of before, which the other instances have. */
+  get sealing(): SealingSecrets {
+    return (this.#sealing ??= this.#sealingNow())
+  }
+
+  #sealingNow(): SealingSecrets {
+    const values = [this.secret, this.trial?.secret ?? null, ...this.#earlier].filter((value) => value !== null)
+    return { seal: this.#sealedBy ?? this.secret, open: values }
+  }
+
+  /** A rotation is about to put this value into the source. */
+  hold(secret: Secret): void {
+    if (this.secret?.equals(secret) === true || this.trial?.secret.equals(secret) === true) return
+    this.trial = new KeyTrial(secret, this.version + 1)
+    this.#sealedBy = this.secret
+    this.#sealing = null
+  }
+
+  /** One in so many requests uses the value that is held back. Null where all do already. */
+  tryOut(secret: Secret, every: number): KeyTrial | null {
+    if (this.trial?.secret.equals(secret) !== true) return null
+    this.trial.share(every)
+    return this.trial
+  }
+
+  /** All requests use this value from now on. True when it is another one than before. */
+  use(secret: Secret, nowMs: number, monotonicMs: number): boolean {
+    // Its object has connections already.
+    const held = this.trial?.secret.equals(secret) === true ? this.trial.secret : secret
+    const before = this.secret
+    this.trial = null
+    this.#retired = null
+    const isNew = this.take({ secret: held, sourceVersion: null }, nowMs, monotonicMs)
+    if (before !== null && isNew) this.#retired = { secret: before, untilMs: monotonicMs + retiredMs }
+    return isNew
+  }
+
+  /** The rotation is over, or has stopped. */
+  release(): void {
+    this.trial = null
+    this.#sealedBy = null
+    this.#sealing = null
   }
 
   /** The source has given no value. True when it says another thing than before. */

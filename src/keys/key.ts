@@ -15,5 +15,17 @@ export interface KeyHandle {
   readonly serviceUser: string | null
   /** Declared end of life, milliseconds since the epoch, or null. */
   readonly expiresAtMs: number | null
+  /** Null: it is rotated by hand. */
+  readonly rotate: KeyRotation | null
   readonly source: { readonly file: string; readonly line: number }
+}
+
+/** How a key is rotated by itself, milliseconds. */
+export interface KeyRotation {
+  /** How old it may become. */
+  readonly everyMs: number
+  /** When a new key ends at Devin, counted from its creation; null: never. */
+  readonly lifetimeMs: number | null
+  /** How long instances that nobody knows of may take to read the source again; null: as the source says. */
+  readonly settleMs: number | null
 }

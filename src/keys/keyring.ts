@@ -2,10 +2,11 @@
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { isExpired } from './expiry.ts'
-import { KeyEntry, type KeyState } from './key-entry.ts'
+import { KeyEntry, type KeyState, type SealingSecrets } from './key-entry.ts'
 import type { KeyHandle } from './key.ts'
 import { nextReadingMs } from './reading-times.ts'
 import { readNow, type ReadSecret, type ResolvedSecrets, type SecretSources } from './reading.ts'
+import type { KeyTrial } from './rotation/trial.ts'
 import type { Secret } from './secret.ts'
 import { isLocal } from './sources/local-source.ts'
 import { SourceFault } from './sources/source.ts'
@@ -15,6 +16,8 @@ export interface KeyVersion {
   readonly handle: KeyHandle
   readonly version: number
   readonly secret: Secret
+  /** Absent for values that no caller's request uses. */
+  readonly sealing?: SealingSecrets
 }
 
 /** Why a key cannot be used now. */
@@ -52,7 +55,7 @@ export function createKeyring(options: KeyringOptions) {
   let isQuarantined: (id: string, version: number) => boolean = () => false
   let changed: () => void = () => {}
 
-  /** The source has answered. True when the value is another one. */
+  /** The source has answered. True when the value is another one. A value that a rotation holds back is taken when it says so. */
   function take(entry: KeyEntry, read: ReadSecret): boolean {
     const wasFailing = entry.fault !== null
     const isNew = entry.take(read, now(), monotonic())
@@ -155,7 +158,9 @@ export function createKeyring(options: KeyringOptions) {
       const entry = entries.get(handle.id)
       if (entry === undefined || !sameKey(entry.handle, handle)) return false
       const read = values.get(handle.id)
-      return read === undefined ? away.has(handle.id) : entry.secret?.equals(read.secret) === true
+      return read === undefined
+        ? away.has(handle.id)
+        : entry.secret?.equals(read.secret) === true || entry.trial?.secret.equals(read.secret) === true
     },
     /** Whether a value of this key is in use. */
     isKnown(handle: KeyHandle): boolean {
@@ -184,7 +189,11 @@ export function createKeyring(options: KeyringOptions) {
       if (entry.handle.expiresAtMs !== null && isExpired(entry.handle, now())) return 'expired'
       if (entry.isSetAside(monotonic())) return 'set-aside'
       if (entry.secret === null) return 'unresolved'
-      return { handle: entry.handle, version: entry.version, secret: entry.secret }
+      const { trial } = entry
+      const { sealing } = entry
+      if (trial?.isTurn() === true)
+        return { handle: entry.handle, version: trial.version, secret: trial.secret, sealing }
+      return { handle: entry.handle, version: entry.version, secret: entry.secret, sealing }
     },
     /** Who says from now on which keys are blocked. */
     blockBy: (asked: (id: string) => boolean): void => void (isBlocked = asked),
@@ -207,7 +216,9 @@ export function createKeyring(options: KeyringOptions) {
     /** The upstream accepted the key: the count of rejections starts anew. */
     accepted(version: KeyVersion): void {
       const entry = entries.get(version.handle.id)
-      if (entry !== undefined && entry.version === version.version) entry.rejections = 0
+      if (entry === undefined) return
+      if (entry.version === version.version) entry.rejections = 0
+      else if (entry.trial?.version === version.version) entry.trial.answered += 1
     },
     /**
      * The upstream answered 401. Reads the secret again at once (concurrent reports share one reading); when the value
@@ -216,6 +227,7 @@ export function createKeyring(options: KeyringOptions) {
      */
     async rejected(version: KeyVersion): Promise<void> {
       const entry = entries.get(version.handle.id)
+      if (entry?.trial?.version === version.version) entry.trial.isRejected = true
       // A report about an older version says nothing about the current one.
       if (entry === undefined || entry.version !== version.version) return
       entry.rereading ??= reread(entry).finally(() => {
@@ -227,6 +239,28 @@ export function createKeyring(options: KeyringOptions) {
         wait(rereadingWaitMs, undefined, { signal: enough.signal, ref: false }).catch(() => {}),
       ])
       enough.abort()
+    },
+    /** A rotation is about to write this value to the source: from now on `tryOut` and `use` say which requests use it. */
+    hold: (id: string, secret: Secret): void => entries.get(id)?.hold(secret),
+    /** One in so many requests uses the value that is held back. Null where all do already, or none may. */
+    tryOut: (id: string, secret: Secret, every: number): KeyTrial | null =>
+      entries.get(id)?.tryOut(secret, every) ?? null,
+    /** All requests use this value from now on. */
+    use(id: string, secret: Secret): void {
+      const entry = entries.get(id)
+      if (entry === undefined) return
+      if (!entry.use(secret, now(), monotonic())) return
+      onChange('key-version', entry.handle, entry.version)
+      changed()
+    },
+    /** Nothing is held back any more. */
+    release: (id: string): void => entries.get(id)?.release(),
+    /** Number of the version in use; 0 without one. */
+    versionOf: (id: string): number => entries.get(id)?.version ?? 0,
+    /** Reads the source of a key again, now. */
+    async refresh(id: string): Promise<void> {
+      const entry = entries.get(id)
+      if (entry !== undefined && !entry.isRefreshing && entry.rereading === null) await refresh(entry)
     },
     status() {
       const nowMs = now()

@@ -157,3 +157,18 @@ export async function withDeadline<T>(
   clearTimeout(timer)
   return first
 }
+
+/** The same source, which answers within a time, whatever it does. */
+export function inTime(source: SecretSource, withinMs: number): SecretSource {
+  const { place, write } = source
+  async function ask<T>(outer: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const found = await withDeadline(source, withinMs, (signal) => work(AbortSignal.any([outer, signal])))
+    if (found instanceof SourceFault) throw found
+    return found
+  }
+  return {
+    place,
+    read: (signal) => ask(signal, (either) => source.read(either)),
+    write: write === null ? null : (text, signal) => ask(signal, (either) => write.call(source, text, either)),
+  }
+}

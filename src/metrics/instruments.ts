@@ -2,6 +2,7 @@
 
 import { addInboundMetrics, type InboundLabels } from './inbound-metrics.ts'
 import { Metrics } from './prometheus.ts'
+import { addRotationMetrics } from './rotation-metrics.ts'
 import { addShadowMetrics } from './shadow-metrics.ts'
 import { addBudgetMetrics, addCacheMetrics, addPolicyMetrics, addStoreMetrics } from './state-metrics.ts'
 import { LabelSet } from './tallies.ts'
@@ -29,6 +30,7 @@ export function createInstruments(options: InstrumentsOptions) {
     ...addTraffic(metrics, options, teams),
     ...addInboundMetrics(metrics, options),
     ...addPolicyMetrics(metrics, teams, keys),
+    ...addRotationMetrics(metrics, keys),
     ...addShadowMetrics(metrics, options.operations, teams),
     ...addCacheMetrics(metrics, options.operations),
     ...addStoreMetrics(metrics),

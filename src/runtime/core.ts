@@ -35,6 +35,8 @@ export interface GatewayOptions {
   readonly version: string
   /** Sources of the keys by their ids, in place of what the inventory says; for the sandbox. */
   readonly keySource?: (id: string) => SecretSource
+  /** No other instance uses these keys; for the sandbox. */
+  readonly isAlone?: boolean
   /** Reads the delay of the event loop in milliseconds; null where there is no reading. By default it is measured. */
   readonly eventLoopDelay?: () => number | null
   /** One of several workers: another process writes the audit log. */
@@ -156,6 +158,8 @@ export async function createCore(options: GatewayOptions) {
     instruments,
     sinks,
     keyring,
+    /** No other instance uses these keys. */
+    isAlone: options.isAlone ?? false,
     /** Where the values of keys are kept. */
     secretSources: sources,
     policies,

@@ -11,6 +11,7 @@ import type { BlocksInForce } from './blocks.ts'
 import type { CertificateInUse } from './certificate.ts'
 import type { Core } from './core.ts'
 import type { Identities } from './keys/identities.ts'
+import type { RotationsInForce } from './keys/rotations.ts'
 import type { ReloadResult } from './live-policies.ts'
 import { fullNotes } from './idempotency.ts'
 import {
@@ -35,6 +36,7 @@ export function createOperators(
   overload: Overload,
   blocks: BlocksInForce,
   identities: Identities,
+  rotations: RotationsInForce,
   lifecycle: { readonly draining: boolean },
 ): { readonly admin: AdminApp; readiness(): Readiness; reload(actor: string): Promise<ReloadResult> } {
   const { config, catalogue, changedFiles, instruments, keyring, log, policies, shadow, sinks, tokens, version } = core
@@ -69,6 +71,7 @@ export function createOperators(
       overload.level === 0 ? null : overloadNote(overload.level),
       ...fullNotes(keys),
       ...keyring.status().map(keySourceNote),
+      ...rotations.notes,
       ...tokens.status().flatMap((status) => [staleKeysNote(status), clockNote(status, config.issuers)]),
     ].filter((note) => note !== null)
     return { ready: reasons.length === 0, reasons, ...(notes.length > 0 ? { notes } : {}) }
@@ -80,6 +83,7 @@ export function createOperators(
     keys: () => keyring.status().map((status) => keyView(status, identities.statusOf(status.handle.id))),
     policies: () => ({ revision: policies.current.revision, files: policies.files }),
     blocks: blocks.api,
+    rotations: rotations.api,
     budgets: showBudgets,
     shadow: () => (shadow === null ? null : { ...shadowView(shadow.set), ...shadow.decisions.counts }),
     purge: async (what, actor) => {

@@ -70,7 +70,14 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       recordsDirectory: records,
       budgetJournal: join(passing, 'budgets.journal'),
     })
-    gateway = await startGateway({ config, env: options.env, log, version, keySource: createKeySources(keyValue) })
+    gateway = await startGateway({
+      config,
+      env: options.env,
+      log,
+      version,
+      keySource: createKeySources(keyValue),
+      isAlone: true,
+    })
     const started = gateway
     await untilReady(started)
     const scheme = config.listen.tls === null ? 'http' : 'https'

@@ -3,6 +3,7 @@
 import { createServer, request as send, type IncomingMessage, type ServerResponse } from 'node:http'
 import { mergeKeys } from './merged-keys.ts'
 import { mergeMetrics } from './merged-metrics.ts'
+import { mergeRotations } from './merged-rotations.ts'
 import { mergeShadow } from './merged-shadow.ts'
 import type { BoundAddress } from './messages.ts'
 import type { Pool, WorkerStatus } from './pool.ts'
@@ -66,6 +67,7 @@ async function answer(pool: Pool, request: IncomingMessage, response: ServerResp
     'GET /api/status',
     'GET /api/keys',
     'GET /api/shadow',
+    'GET /api/rotations',
     'POST /api/reload',
   ]
   if (route === 'POST /api/reload') pool.reopen()
@@ -91,6 +93,7 @@ async function answer(pool: Pool, request: IncomingMessage, response: ServerResp
     return plain(response, 200, first?.type ?? metricsType, `${mergeMetrics(texts)}${answering(pool, answers)}`)
   }
   if (route === 'GET /api/shadow') return reply(response, 200, mergeShadow(answers.map(({ text }) => objectOf(text))))
+  if (route === 'GET /api/rotations') return reply(response, 200, mergeRotations(answers.map(({ text }) => text)))
   if (route === 'GET /api/keys') return reply(response, 200, mergeKeys(answers.map(({ text }) => text)))
   const workers = pool.workers.map((worker): Record<string, unknown> => {
     const { number, pid, restarts } = worker

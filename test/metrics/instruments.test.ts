@@ -89,6 +89,10 @@ describe('the metrics text', () => {
         isSourceFailing: true,
       },
     ])
+    instruments.keyRotation('payments-runner', 'done')
+    instruments.keyRotationStates([
+      { key: 'payments-runner', dueAtMs: 1_800_000_000_000, madeAtMs: 1_790_000_000_000, isFailing: true },
+    ])
     instruments.recordsLost('access', 7)
     instruments.issuers([
       {

@@ -260,6 +260,7 @@ function keyDocumentOf(handle: KeyHandle): KeyDocument {
     servesOrganizations: typeof handle.serves === 'string' ? handle.serves : [...handle.serves],
     serviceUser: null,
     expires: null,
+    rotate: null,
     positionOf: nowhere,
   }
 }

@@ -67,6 +67,7 @@ export function keyOf(id: string, changes: Partial<KeyHandle> = {}): KeyHandle {
     secret: { env: 'KEY' },
     serviceUser: null,
     expiresAtMs: null,
+    rotate: null,
     source: { file: 'keys.yaml', line: 1 },
     ...changes,
   }

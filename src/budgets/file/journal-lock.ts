@@ -6,8 +6,8 @@ import { mkdir, unlink } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { dirname, resolve } from 'node:path'
 
-/** Takes the lock of a file and resolves with what gives it back. Rejects with a sentence when another process holds it. */
-export async function lockJournal(file: string): Promise<() => Promise<void>> {
+/** Takes the lock of a file and resolves with what gives it back. Rejects with `held`, a sentence, when another process holds it. */
+export async function lockJournal(file: string, held: string = countsTwice): Promise<() => Promise<void>> {
   const place = lockPlace(file)
   await mkdir(dirname(file), { recursive: true })
   const server = createServer((socket) => socket.on('error', () => {}).destroy())
@@ -16,10 +16,7 @@ export async function lockJournal(file: string): Promise<() => Promise<void>> {
   // The lock must not keep the process alive.
   server.unref()
   if (!(await listens(server, place))) {
-    if (await isHeld(place))
-      throw new Error(
-        'another process uses it: two gateways cannot count in one journal. Give each its own file, or share budgets through a store',
-      )
+    if (await isHeld(place)) throw new Error(held)
     // Left behind by a process that was killed.
     await unlink(place).catch(() => {})
     if (!(await listens(server, place))) throw new Error(`its lock ${place} cannot be taken`)
@@ -29,6 +26,9 @@ export async function lockJournal(file: string): Promise<() => Promise<void>> {
       server.close(() => done())
     })
 }
+
+const countsTwice =
+  'another process uses it: two gateways cannot count in one journal. Give each its own file, or share budgets through a store'
 
 function lockPlace(file: string): string {
   const path = resolve(file)

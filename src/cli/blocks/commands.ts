@@ -1,10 +1,9 @@
 // `block`, `unblock`, `blocks`: who is blocked by the running gateway and all that share its store.
 
-import { userInfo } from 'node:os'
 import type { BlockView, ChangedBlock } from '../../admin/blocks-api.ts'
 import { readBlockTarget, readWanted } from '../../blocks/wanted.ts'
 import type { Command, Invocation } from '../invocation.ts'
-import { adminAddress } from '../operators.ts'
+import { adminAddress, whoAsks } from '../operators.ts'
 import { configOption, readRunningConfig } from '../setup.ts'
 import { painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
@@ -83,16 +82,6 @@ function given({ option }: Invocation, names: readonly string[]): Record<string,
       return value === null ? [] : [[name, value]]
     }),
   )
-}
-
-/** The account of the operating system; a statement, not a proof. */
-function whoAsks(): string {
-  try {
-    return userInfo().username
-  } catch {
-    // A container may run under a number without a name.
-    return `uid ${process.getuid?.() ?? 'unknown'}`
-  }
 }
 
 function usageError({ field, error }: { readonly field: string; readonly error: string }): UsageError {

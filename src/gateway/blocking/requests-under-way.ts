@@ -15,6 +15,13 @@ export class RequestsUnderWay {
     this.#contexts.delete(context)
   }
 
+  /** How many there are that satisfy; those whose caller has left are among them, as long as a call for them is under way. */
+  count(isIt: (context: RequestContext) => boolean): number {
+    let found = 0
+    for (const context of this.#contexts) if (isIt(context)) found += 1
+    return found
+  }
+
   /**
    * Refuses those for which there is a problem. Where an answer has begun, it is broken off. What was sent stays recorded as sent;
    * a call that goes on without its caller (other callers wait for it, or it is a create with an Idempotency-Key) is left alone.

@@ -7,7 +7,7 @@ import type { KeyVersion, Keyring } from '../../keys/keyring.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
 import { asProblem, type Problem } from '../../problems.ts'
 import type { AccessEntry } from '../../records/entries.ts'
-import type { OwnResponse, Upstream } from '../upstream/upstream.ts'
+import type { OwnRequest, OwnResponse, Upstream } from '../upstream/upstream.ts'
 
 /** The JSON of a successful answer; `absent` for a 404; null when no key may, or when there was no such answer. */
 export type OwnAnswer = { readonly value: unknown } | 'absent' | null
@@ -31,7 +31,7 @@ export function createOwnCalls(options: OwnCallsOptions) {
   async function ask(
     id: string,
     organization: string | null,
-    target: string,
+    request: OwnRequest,
     version: KeyVersion,
     isRecorded = true,
   ): Promise<OwnResponse> {
@@ -45,7 +45,7 @@ export function createOwnCalls(options: OwnCallsOptions) {
         time: new Date(now()).toISOString(),
         request_id: requestId,
         decision_id: requestId,
-        method: 'GET',
+        method: request.method,
         operation: id,
         path: null,
         organization,
@@ -72,7 +72,7 @@ export function createOwnCalls(options: OwnCallsOptions) {
       })
     }
     try {
-      const response = await upstream.ask(target, version, requestId)
+      const response = await upstream.ask(request, version, requestId)
       record(response.status, response.body.length, null)
       return response
     } catch (error) {
@@ -104,11 +104,24 @@ export function createOwnCalls(options: OwnCallsOptions) {
     ): Promise<{ readonly status: number; readonly value: unknown } | Problem> {
       const template = policy().catalogue.operation(id)?.template ?? ''
       try {
-        const { status, body } = await ask(id, null, template, version, false)
+        const { status, body } = await ask(id, null, { method: 'GET', target: template, body: null }, version, false)
         return { status, value: status === 200 ? valueOf(body) : null }
       } catch (error) {
         return asProblem(error)
       }
+    },
+    /** Sends a request of an operation with this key. Rejects when there is no answer. */
+    async send(
+      id: string,
+      parameters: Readonly<Record<string, string>>,
+      query: string,
+      body: string | null,
+      version: KeyVersion,
+    ): Promise<OwnResponse> {
+      const operation = policy().catalogue.operation(id)
+      const method = (['GET', 'POST', 'DELETE'] as const).find((each) => each === operation?.method)
+      if (operation === null || method === undefined) throw new Error(`the catalogue has no operation ${id}`)
+      return await ask(id, null, { method, target: targetOf(operation.template, parameters, query), body }, version)
     },
     /** Reads an operation of the catalogue by its id. Never rejects. */
     async read(
@@ -118,13 +131,14 @@ export function createOwnCalls(options: OwnCallsOptions) {
     ): Promise<OwnAnswer> {
       const found = keyFor(id, parameters['org_id'] ?? null)
       if (found === null) return null
-      const path = found.template.replaceAll(/\{(\w+)\}/g, (_, name: string) =>
-        encodeURIComponent(parameters[name] ?? ''),
+      const target = targetOf(
+        found.template,
+        parameters,
+        new URLSearchParams([...query] as [string, string][]).toString(),
       )
-      const search = new URLSearchParams([...query] as [string, string][]).toString()
       try {
-        const target = search === '' ? path : `${path}?${search}`
-        const { status, body } = await ask(id, parameters['org_id'] ?? null, target, found.version)
+        const request: OwnRequest = { method: 'GET', target, body: null }
+        const { status, body } = await ask(id, parameters['org_id'] ?? null, request, found.version)
         if (status === 404) return 'absent'
         return status === 200 ? { value: plainJson(parseStrictJson(body, pageBounds)) } : null
       } catch (error) {
@@ -142,6 +156,11 @@ function valueOf(body: Buffer): unknown {
   } catch {
     return null
   }
+}
+
+function targetOf(template: string, parameters: Readonly<Record<string, string>>, query: string): string {
+  const path = template.replaceAll(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(parameters[name] ?? ''))
+  return query === '' ? path : `${path}?${query}`
 }
 
 export type OwnCalls = ReturnType<typeof createOwnCalls>

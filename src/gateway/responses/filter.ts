@@ -9,6 +9,7 @@ import type { ListRequest } from '../../filtering/paging/list-request.ts'
 import { filterList } from '../../filtering/list.ts'
 import { FilteredObject } from '../../filtering/object.ts'
 import { askedPage, listOf, narrowed, pageQuery, unknownCursor } from '../../filtering/paging/page-query.ts'
+import type { Secret } from '../../keys/secret.ts'
 import { Problem } from '../../problems.ts'
 import type { UpstreamRequest } from '../upstream/upstream-request.ts'
 import { sharedCoding } from '../../http/accept-encoding.ts'
@@ -65,6 +66,10 @@ export function forwardFiltered(
   }
 }
 
+function cursorKey(value: Secret): Buffer {
+  return value.derive('devin-gateway: cursors of filtered lists')
+}
+
 /** The page that a request asks for, behind a cursor of ours. */
 function pageOf(
   { operation, target, version }: UpstreamRequest,
@@ -76,8 +81,9 @@ function pageOf(
   const { size, cursor, rest } = askedPage(target.query, paging)
   const mayNarrow = operation.organizations.query.includes('org_ids')
   const { pairs, isNarrowed } = mayNarrow ? narrowed(rest, organizations) : { pairs: rest, isNarrowed: false }
-  // Cursors are sealed with the key's value, which every instance has; a rotation invalidates them.
-  const key = version.secret.derive('devin-gateway: cursors of filtered lists')
+  // Cursors are sealed with the key's value, which every instance has. Those of the value before are opened as well.
+  const { seal, open } = version.sealing ?? { seal: version.secret, open: [version.secret] }
+  const key = cursorKey(seal ?? version.secret)
   const binding = cursorBinding(operation.id, target.path, listOf(rest), digest)
   // One item more than asked for shows whether another page follows.
   const beginning: PagePosition = {
@@ -86,7 +92,14 @@ function pageOf(
     skip: 0,
     last: null,
   }
-  const start = cursor === null ? beginning : openCursor(key, binding, cursor, nowMs)
+  const openedWith = (values: readonly Secret[]): PagePosition | null => {
+    for (const value of values) {
+      const found = openCursor(cursorKey(value), binding, cursor ?? '', nowMs)
+      if (found !== null) return found
+    }
+    return null
+  }
+  const start = cursor === null ? beginning : openedWith(open)
   if (start === null) throw unknownCursor(paging)
   return {
     page: { size, start, isNarrowed, seal: (position: PagePosition) => sealCursor(key, binding, position, nowMs) },

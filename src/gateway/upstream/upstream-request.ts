@@ -39,7 +39,7 @@ export function fieldsOf(forward: UpstreamRequest, origin: string): string[] {
   return shared === null ? ownFields(forward, credential) : sharedFields(forward, shared, credential)
 }
 
-export function ownReadFields(version: KeyVersion, origin: string, requestId: string): string[] {
+export function ownFieldsOf(version: KeyVersion, origin: string, requestId: string, hasBody: boolean): string[] {
   return [
     'authorization',
     credentialOf(version, origin),
@@ -49,6 +49,7 @@ export function ownReadFields(version: KeyVersion, origin: string, requestId: st
     'devin-gateway',
     'x-request-id',
     requestId,
+    ...(hasBody ? ['content-type', 'application/json'] : []),
   ]
 }
 

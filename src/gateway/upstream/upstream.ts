@@ -5,6 +5,7 @@ import type { Dispatcher } from 'undici'
 import type { ResponseSink } from '../../cache/response-stream.ts'
 import { addressOf } from '../../catalogue/target.ts'
 import { firstValue } from '../../http/field-list.ts'
+import { restMs } from '../../http/retry-after.ts'
 import type { KeyVersion } from '../../keys/keyring.ts'
 import type { Precedence } from '../../limits/precedence.ts'
 import type { Problem } from '../../problems.ts'
@@ -15,7 +16,7 @@ import { StreamTurn, type StreamTurns } from '../stream-turns.ts'
 import { createBreakers, type BreakerEvent } from './breakers.ts'
 import { Call, type AnswerReceiver, type Asker, type CallParts } from './call.ts'
 import { createConnections } from './connections.ts'
-import { fieldsOf, ownReadFields, type UpstreamRequest } from './upstream-request.ts'
+import { fieldsOf, ownFieldsOf, type UpstreamRequest } from './upstream-request.ts'
 import { createUpstreamQueue, type HeldResult } from './queue.ts'
 import { Upload } from './upload.ts'
 
@@ -35,7 +36,17 @@ export interface UpstreamSettings {
 
 export interface OwnResponse {
   readonly status: number
+  /** How long a 429 asks to wait, milliseconds; else 0. */
+  readonly waitMs: number
   readonly body: Buffer
+}
+
+/** A request of the gateway's own. */
+export interface OwnRequest {
+  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly target: string
+  /** JSON; null for none. */
+  readonly body: string | null
 }
 
 export interface UpstreamOptions {
@@ -77,6 +88,7 @@ export function createUpstream(options: UpstreamOptions) {
   })
   const breakers = createBreakers({ now, onEvent: events.breaker })
 
+  const asking = new Set<KeyVersion>()
   let clockDueMs = 0
   function lookAtClock(fields: readonly string[]): void {
     if (now() < clockDueMs) return
@@ -108,16 +120,18 @@ export function createUpstream(options: UpstreamOptions) {
     forward(request: UpstreamRequest, sink: ResponseSink): void {
       new ForwardedCall(shared, request, sink).send()
     },
-    /** A read of the gateway's own, which waits for its turn like those of callers. Rejects when there is no answer. */
-    ask: (target: string, version: KeyVersion, requestId: string): Promise<OwnResponse> =>
-      new Promise((resolve, reject) => {
+    /** A request of the gateway's own, which waits for its turn like those of callers. Rejects when there is no answer. */
+    ask: ({ method, target, body }: OwnRequest, version: KeyVersion, requestId: string): Promise<OwnResponse> => {
+      const answer = new Promise<OwnResponse>((resolve, reject) => {
         const chunks: Buffer[] = []
         let status = 0
+        let waitMs = 0
         let bytes = 0
         const receiver: AnswerReceiver = {
           started() {},
-          head(found) {
+          head(found, controller) {
             status = found
+            if (found === 429) waitMs = restMs(rawFieldsOf(controller))
             if (found === 401) events.rejected(version).catch(events.defect)
             else events.accepted(version)
           },
@@ -131,7 +145,7 @@ export function createUpstream(options: UpstreamOptions) {
             }
             return true
           },
-          end: () => resolve({ status, body: Buffer.concat(chunks) }),
+          end: () => resolve({ status, waitMs, body: Buffer.concat(chunks) }),
           failed: (problem) => reject(problem),
         }
         const call = new Call(
@@ -145,8 +159,9 @@ export function createUpstream(options: UpstreamOptions) {
             },
             request: () => ({
               path: settings.pathPrefix + target,
-              method: 'GET',
-              headers: ownReadFields(version, settings.origin, requestId),
+              method,
+              headers: ownFieldsOf(version, settings.origin, requestId, body !== null),
+              body,
             }),
             refuse(problem) {
               call.abandon(problem)
@@ -157,12 +172,23 @@ export function createUpstream(options: UpstreamOptions) {
           receiver,
         )
         call.enter()
-      }),
+      })
+      asking.add(version)
+      return answer.finally(() => asking.delete(version))
+    },
+    /** The gateway's own requests that are under way. */
+    asking: asking as ReadonlySet<KeyVersion>,
     close: (): Promise<void> => connections.close(),
   }
 }
 
 export type Upstream = ReturnType<typeof createUpstream>
+
+/** Names in lower case and values by turns; undici gives buffers. */
+function rawFieldsOf({ rawHeaders }: Dispatcher.DispatchController): string[] {
+  const fields = (rawHeaders ?? []) as Iterable<Buffer | string>
+  return Array.from(fields, (each, index) => (index % 2 === 0 ? each.toString().toLowerCase() : each.toString()))
+}
 
 const maxOwnBytes = 2 << 20
 const clockEveryMs = 10_000

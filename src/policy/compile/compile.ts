@@ -262,6 +262,7 @@ function compileKeys(documents: readonly KeyDocument[], catalogue: Catalogue, di
       secret: document.secret,
       serviceUser: document.serviceUser,
       expiresAtMs: document.expires === null ? null : endOf(document.expires),
+      rotate: document.rotate,
       source: { file: document.file, line: document.positionOf(['id']).line },
     })
   }

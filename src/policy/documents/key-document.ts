@@ -3,10 +3,11 @@
 import path from 'node:path'
 import { z } from 'zod'
 import type { Diagnostic } from '../../config/diagnostics.ts'
-import { id, text, textAt, where, withoutTwins, word } from '../../config/fields.ts'
+import { duration, id, text, textAt, where, withoutTwins, word } from '../../config/fields.ts'
 import { localForms, secretReference, withPathsFrom, type SecretReference } from '../../config/secret-schema.ts'
 import { isReadOnTheWay } from '../../config/values/secret-places.ts'
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
+import type { KeyRotation } from '../../keys/key.ts'
 import { organizationId } from './document-fields.ts'
 import type { PolicyWord } from './policy-words.ts'
 
@@ -24,6 +25,8 @@ export interface KeyDocument {
   readonly serviceUser: string | null
   /** A date (its first moment, UTC) or a date and time, as ISO 8601 writes them. */
   readonly expires: string | null
+  /** Null: it is rotated by hand. */
+  readonly rotate: KeyRotation | null
   /** Paths begin at this key: `['permissions', 0]`. */
   readonly positionOf: PositionOf
 }
@@ -39,6 +42,30 @@ const isoDate =
 const secret = secretReference(
   `a secret is never written in a policy: ${localForms}, and replace the key that was written here`,
 )
+
+const rotate = z
+  .strictObject({
+    every: duration('1h', '1000d').describe(
+      'How old a key may become. It is rotated up to a tenth of this time earlier, so that not all keys are rotated at once.',
+    ),
+    lifetime: duration('2h', '2000d')
+      .optional()
+      .describe('How long after its creation a new key ends at Devin: twice `every` at least. Default: never.'),
+    settle: duration('0s', '1h')
+      .optional()
+      .describe(
+        'Without a shared store: how long other instances may take to read the new value, before the old key is revoked. Default: as long as the kind of the source needs.',
+      ),
+  })
+  .refine(({ every, lifetime }) => lifetime === undefined || lifetime >= 2 * every, {
+    error: 'lifetime must be at least twice every: a rotation that fails for a while must not leave an ended key',
+    path: ['lifetime'],
+  })
+  .transform(({ every, lifetime, settle }): KeyRotation => ({
+    everyMs: every,
+    lifetimeMs: lifetime ?? null,
+    settleMs: settle ?? null,
+  }))
 
 const key = z
   .strictObject({
@@ -67,8 +94,9 @@ const key = z
       .describe(
         'End of life of the key in UTC: a date (its last day), or a date and time. From then on it is not used.',
       ),
+    rotate: rotate.optional().describe('Rotates the key at Devin by itself.'),
   })
-  .superRefine(checkScope, { when: ({ value }) => typeof value === 'object' && value !== null })
+  .superRefine(checkKey, { when: ({ value }) => typeof value === 'object' && value !== null })
   .meta({
     allOf: [
       where('scope', 'organization', {
@@ -119,6 +147,7 @@ export function readKeys(
     servesOrganizations: written.serves_organizations,
     serviceUser: written.service_user ?? null,
     expires: written.expires ?? null,
+    rotate: written.rotate ?? null,
     positionOf: (inside) => positionOf(['keys', index, ...inside]),
   }))
   const readable = value.keys.flatMap(({ secret: reference }, index): Diagnostic[] => {
@@ -137,13 +166,16 @@ export function readKeys(
   return { document: { kind: 'keys', file, keys }, diagnostics: [...diagnostics, ...readable] }
 }
 
-interface ScopeFields {
+interface CheckedFields {
+  readonly expires?: unknown
+  readonly rotate?: unknown
+  readonly secret?: unknown
   readonly scope?: unknown
   readonly organization?: unknown
   readonly serves_organizations?: unknown
 }
 
-function checkScope(written: ScopeFields, context: z.core.$RefinementCtx): void {
+function checkKey(written: CheckedFields, context: z.core.$RefinementCtx): void {
   const refuse = (at: string, message: string) =>
     context.issues.push({ code: 'custom', message, path: [at], input: written })
   if (written.scope === 'organization') {
@@ -153,10 +185,25 @@ function checkScope(written: ScopeFields, context: z.core.$RefinementCtx): void 
       refuse('serves_organizations', 'only an enterprise key can serve other organizations: remove the key')
     }
   }
+  if (written.rotate !== undefined && written.expires !== undefined)
+    refuse(
+      'expires',
+      'a key that is rotated by itself has a new end each time: remove the key, and say rotate.lifetime',
+    )
+  const source = unwritable.find(
+    (kind) => typeof written.secret === 'object' && written.secret !== null && kind in written.secret,
+  )
+  if (written.rotate !== undefined && source !== undefined)
+    refuse(
+      'rotate',
+      `the new value has to be kept somewhere, and { ${source}: … } cannot be written: keep the secret in a file or a vault`,
+    )
   if (written.scope === 'enterprise' && written.organization !== undefined) {
     refuse('organization', 'an enterprise key belongs to no organization: remove the key, or use serves_organizations')
   }
 }
+
+const unwritable = ['env', 'exec']
 
 function isIsoDate(written: string): boolean {
   const [, date] = isoDate.exec(written) ?? []

@@ -33,6 +33,7 @@ export const sandboxServiceUsers: readonly SandboxServiceUser[] = [
   inEnterprise('analytics', words('ViewAccountMetrics ViewAccountConsumption ManageBilling ViewAccountSessions')),
   inEnterprise('directory', words('ManageOrganizations ViewAccountMembership ManageAccountMembership')),
   inEnterprise('auditor', words('ManageEnterpriseSettings')),
+  inEnterprise('key-officer', words('ManageAccountServiceUsers')),
   inEnterprise('fleet', FLEET),
 ]
 

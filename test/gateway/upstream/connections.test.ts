@@ -78,6 +78,7 @@ function callWith(name: string, onEnded: (result: CallResult) => void): Call {
     secret: { env: 'KEY' },
     serviceUser: null,
     expiresAtMs: null,
+    rotate: null,
     source: { file: 'keys.yaml', line: 1 },
   }
   const asker: Asker = {

@@ -1,0 +1,113 @@
+// Rotations without a gateway: the command does by itself what a running gateway would do, for a configuration that no gateway runs here.
+
+import { isAbsolute } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Config } from '../../config/load.ts'
+import { createBodyMemory } from '../../gateway/bodies/memory.ts'
+import { createOwnCalls } from '../../gateway/own-calls/own-calls.ts'
+import { createLeakGuard } from '../../gateway/responses/leak-guard.ts'
+import { StreamTurns } from '../../gateway/stream-turns.ts'
+import { createUpstream } from '../../gateway/upstream/upstream.ts'
+import { createKeyring } from '../../keys/keyring.ts'
+import { resolveSecrets, sourceOf, type SecretSources } from '../../keys/reading.ts'
+import { createAbsentFleet } from '../../keys/rotation/fleet.ts'
+import type { Rotation } from '../../keys/rotation/rotation.ts'
+import { createRotations } from '../../keys/rotation/service.ts'
+import { Secret } from '../../keys/secret.ts'
+import { createRemoteSources } from '../../keys/sources/open.ts'
+import type { PolicySet } from '../../policy/model/policy-set.ts'
+import { AuditLog } from '../../records/audit/audit-log.ts'
+import { devinKeysFor } from './devin-access.ts'
+import { lockRotation, rotationFolder, usualSettleMs } from './rotations.ts'
+
+export interface LoneOptions {
+  readonly config: Config
+  readonly policy: PolicySet
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** What happens, as sentences. */
+  readonly onEvent: (rotation: Rotation, text: string, isFault: boolean) => void
+  readonly onTrouble: (text: string) => void
+}
+
+/** Reads the sources and opens what a rotation needs; `close` gives it back. */
+export async function openLoneRotations({ config, policy, env, onEvent, onTrouble }: LoneOptions) {
+  const { origin } = config.upstream
+  const now = Date.now
+  // The command has nothing else to wait for.
+  const clock = { now, sleep: async (ms: number, signal: AbortSignal) => await wait(ms, undefined, { signal }) }
+  const monotonic = (): number => performance.now()
+  const guard = createLeakGuard()
+  const sources: SecretSources = {
+    env,
+    origin,
+    remote: createRemoteSources({ env, monotonic }),
+    protect: (value) => guard.protect(value),
+  }
+  const quiet = (): void => {}
+  const keyring = createKeyring({ sources, now, monotonic, onChange: quiet })
+  keyring.adopt(policy.keys, await resolveSecrets(policy.keys, sources))
+  const upstream = createUpstream({
+    settings: { ...config.upstream, maxWaitMs: config.upstream.timeouts.headersMs },
+    maxBodyBytes: 0,
+    bodyMemory: createBodyMemory(0),
+    bodyMs: config.upstream.timeouts.bodyIdleMs,
+    guard,
+    turns: new StreamTurns((goOn) => setImmediate(goOn)),
+    events: {
+      now: monotonic,
+      accepted: (version) => keyring.accepted(version),
+      rejected: (version) => keyring.rejected(version),
+      throttled: quiet,
+      leaked: quiet,
+      trouble: quiet,
+      held: quiet,
+      shareReached: quiet,
+      breaker: quiet,
+      dated: quiet,
+      defect: quiet,
+    },
+  })
+  const calls = createOwnCalls({
+    policy: () => policy,
+    keyring,
+    upstream,
+    now,
+    monotonic,
+    record: quiet,
+    onTrouble: quiet,
+  })
+  const folder = rotationFolder(config.blocksFile)
+  // What would stand among the output of the command goes to standard error.
+  const target = isAbsolute(config.records.audit) ? config.records.audit : 'stderr'
+  const audit = new AuditLog({ target, nowMs: now, onTrouble })
+  const rotations = createRotations({
+    folder,
+    keys: () => policy.keys,
+    operation: (id) => policy.catalogue.operation(id),
+    permissions: policy.catalogue.permissions,
+    sourceOf: (handle) => sourceOf(handle, sources),
+    devin: (handle, rotating) => devinKeysFor(calls, keyring, handle, rotating),
+    fleet: (handle, settleMs) => createAbsentFleet(settleMs ?? handle.rotate?.settleMs ?? usualSettleMs(handle), clock),
+    valueOf: (key) => keyring.versions().find(({ handle }) => handle.id === key)?.secret ?? null,
+    unusable: (handle) => {
+      const state = keyring.stateOf(handle)
+      return state === 'ready' ? null : `it is ${state}`
+    },
+    secretOf: (text) => new Secret(text, origin),
+    origin,
+    lock: (key) => lockRotation(folder, key),
+    lease: null,
+    clock,
+    audit: (event, by, details) => audit.write(event, by, details),
+    onEvent,
+    onEnd: quiet,
+  })
+  return {
+    rotations,
+    async close(): Promise<void> {
+      await rotations.close()
+      await upstream.close()
+      await audit.close()
+    },
+  }
+}
