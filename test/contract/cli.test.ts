@@ -358,14 +358,12 @@ grants: [{ id: one, allow: [org.reports.list, org.reports.lost] }]
       // The set has no keys, which is a warning of its own.
       expect([fine.code, fine.err]).toEqual([0, expect.stringMatching(/^next\S*: warning: \[shadow set\] /m)])
       expect(fine.out).toMatch(/^fine: 2 teams, 3 keys, 0 policy tests passed, \d+ warnings, revision [0-9a-f]{12}\n/)
-      expect(fine.out).toMatch(
-        /^shadow set: 1 teams, 0 keys, 1 policy tests passed, \d+ warnings, revision [0-9a-f]{12}$/m,
-      )
+      expect(fine.out).toMatch(/^shadow set: 1 team, 0 keys, 1 policy test passed, 1 warning, revision [0-9a-f]{12}$/m)
       const { ok, shadow } = json(await called('check', '--json')) as { ok: boolean; shadow: object }
       expect([ok, shadow]).toMatchObject([true, { teams: 1, keys: 0, tests_passed: 1 }])
       expect(await called('test')).toMatchObject({
         code: 0,
-        out: '0 policy tests passed\nshadow set: 1 policy tests passed\n',
+        out: '0 policy tests passed\nshadow set: 1 policy test passed\n',
       })
       expect((await called('diff', 'policies', 'shadow')).out).toContain('lost')
       expect((await called('diff', 'shadow', 'shadow')).out).toMatch(/ 0 could not be/)
