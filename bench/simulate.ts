@@ -1,15 +1,17 @@
-// How long `simulate` takes for a million recorded decisions, and its memory. `node bench/simulate.ts [DECISIONS]`. The log is made
-// by a generator in the process, so that no disk is measured: every second decision repeats, every tenth has a body.
+// How long `devin-gateway simulate` takes for a million recorded decisions, and its memory: `node bench/simulate.ts [DECISIONS]`. The
+// command reads from a pipe what this process makes, so that no disk is measured. Every second decision repeats, every tenth has a body.
 
-import { Readable } from 'node:stream'
-import { ReplayTally } from '../src/policy/replay/tally.ts'
-import { readDecisions } from '../src/cli/logs/decisions.ts'
-import { policyFrom } from '../test/support/policies.ts'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createSite } from '../test/support/site.ts'
+import { usualPolicies } from '../test/support/start-gateway.ts'
 
 const count = Number(process.argv[2] ?? 1_000_000)
 const teams = 100
 
-const policy = policyFrom({
+const policies = {
+  ...Object.fromEntries(Object.keys(usualPolicies).map((name) => [name, null])),
   ...Object.fromEntries(
     Array.from({ length: teams }, (_, t) => [
       `teams/t${t}.yaml`,
@@ -25,7 +27,7 @@ grants:
   'guardrails.yaml':
     'guardrails:\n  - { id: small, on: [org.sessions.create], body: { max_acu_limit: { default: 10, at_most: 25 } } }\n',
   'keys.yaml': `keys:\n${Array.from({ length: teams }, (_, t) => `  - { id: k${t}, scope: organization, organization: org-${t}, permissions: [ViewOrgSessions, ManageOrgSessions, UseDevinSessions], secret: { env: A } }`).join('\n')}\n`,
-})
+}
 
 function line(index: number): string {
   const t = index % teams
@@ -74,24 +76,46 @@ function line(index: number): string {
   return `${JSON.stringify(head)}\n`
 }
 
-function* log(): Generator<Buffer> {
-  for (let from = 0; from < count; from += 500)
-    yield Buffer.from(Array.from({ length: Math.min(500, count - from) }, (_, index) => line(from + index)).join(''))
-}
-
-let made = 0
-for (const chunk of log()) made += chunk.length
-const generating = performance.now()
-for (const chunk of log()) made -= chunk.length
-const generatorMs = performance.now() - generating
+const site = await createSite({ policies })
+const command = [
+  'bin/devin-gateway.mjs',
+  'simulate',
+  '--json',
+  '--log',
+  '-',
+  '--policies',
+  `${site.directory}/policies`,
+]
 const startedAtMs = performance.now()
-const tally = new ReplayTally(policy)
-const read = await readDecisions(['-'], Readable.from(log(), { objectMode: false }), {
-  repeated: (content, time) => tally.repeated(content, time),
-  decision: (record, content) => tally.add(record, content),
+const child = spawn(process.execPath, [...command, '--config', site.configFile], {
+  stdio: ['pipe', 'pipe', 'inherit'],
+  env: { ...process.env, A: 'cog_0123456789abcdef' },
 })
-const seconds = (performance.now() - startedAtMs - generatorMs) / 1000
-const megabytes = Math.round(process.resourceUsage().maxRSS / 1024)
+let printed = ''
+child.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()))
+/** The most memory that it has had so far, MiB, and its CPU time, seconds; Linux alone. */
+let used = { mebibytes: Number.NaN, seconds: Number.NaN }
+const watching = setInterval(() => {
+  try {
+    const [, kilobytes] = /^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8')) ?? []
+    const fields = readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+    if (kilobytes === undefined) return
+    used = { mebibytes: Number(kilobytes) / 1024, seconds: (Number(fields[11]) + Number(fields[12])) / 100 }
+  } catch {
+    // It has ended, or there is no /proc.
+  }
+}, 50)
+const ended = once(child, 'close')
+for (let from = 0; from < count; from += 50) {
+  const lines = Array.from({ length: Math.min(50, count - from) }, (_, index) => line(from + index)).join('')
+  if (!child.stdin.write(lines)) await once(child.stdin, 'drain')
+}
+child.stdin.end()
+await ended
+clearInterval(watching)
+await site.remove()
+const seconds = (performance.now() - startedAtMs) / 1000
+const { records, same } = JSON.parse(printed) as { records: number; same: number }
 console.log(
-  `${read.decisions} decisions: ${seconds.toFixed(1)} s beside the generator, at most ${megabytes} MiB resident, ${tally.counts.same} the same`,
+  `${records} decisions: ${seconds.toFixed(1)} s, ${used.seconds.toFixed(1)} s of CPU time, at most ${Math.round(used.mebibytes)} MiB resident, ${same} the same`,
 )

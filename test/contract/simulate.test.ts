@@ -1,11 +1,14 @@
 // `simulate` as people type it: what a gateway recorded, decided again under other policies.
 
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ReplayGroup } from '../../src/policy/replay/tally.ts'
-import { callCommand, type Ended } from '../support/command.ts'
+import { callCommand, commandFile, type Ended } from '../support/command.ts'
 import { startTestGateway, usualKeys, usualPolicies, type RunningGateway } from '../support/start-gateway.ts'
 
 const guardrails =
@@ -43,6 +46,7 @@ beforeAll(async () => {
 afterAll(() => running.close())
 
 const total = 12
+const config = (): string => join(running.directory, 'gateway.yaml')
 
 interface Simulation {
   readonly records: number
@@ -239,6 +243,56 @@ describe('the log', () => {
     await writeFile(c ?? '', part(8, total))
     const found = await asData({}, c ?? '', a ?? '', b ?? '')
     expect(found).toMatchObject({ records: total, same: total, gaps: 0 })
+  })
+
+  test('comes from standard input as well, compressed or not', async () => {
+    const set = await policySet()
+    const text = await readFile(log)
+    const records = text.toString().split('\n').length - 1
+    for (const content of [text, gzipSync(text)]) {
+      const child = spawn(
+        process.execPath,
+        [commandFile, 'simulate', '--json', '--log', '-', '--policies', set, '--config', config()],
+        {
+          env: { ...usualKeys },
+          stdio: ['pipe', 'pipe', 'pipe'],
+        },
+      )
+      const out: Buffer[] = []
+      child.stdout.on('data', (chunk: Buffer) => out.push(chunk))
+      const ended = once(child, 'close')
+      // In pieces, of which none ends with a line.
+      for (let at = 0; at < content.length; at += 700) child.stdin.write(content.subarray(at, at + 700))
+      child.stdin.end()
+      expect((await ended)[0]).toBe(0)
+      const found = JSON.parse(Buffer.concat(out).toString()) as Simulation
+      expect(found).toMatchObject({ records, same: records, gaps: 0 })
+    }
+  })
+
+  test('is read with progress on a terminal, which is taken away in the end, and without elsewhere', async () => {
+    const terminal = 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)'
+    const command = [
+      process.execPath,
+      commandFile,
+      'simulate',
+      '--log',
+      log,
+      '--policies',
+      await policySet(),
+      '--config',
+      config(),
+    ]
+    const shown = await promisify(execFile)('python3', ['-c', terminal, ...command], {
+      env: { ...process.env, ...usualKeys },
+    })
+    const [progress = '', rest = ''] = shown.stdout.split('\r\u001b[K')
+    expect(progress).toMatch(/^\r[\d,]+ decisions, \d+ %\u001b\[K$/)
+    expect(rest).toContain('recorded decisions, from ')
+    const plain = await promisify(execFile)(command[0] ?? '', command.slice(1), {
+      env: { ...process.env, ...usualKeys },
+    })
+    expect([plain.stderr, plain.stdout]).toEqual(['', expect.not.stringContaining('\r')])
   })
 
   test('tells what is missing in it', async () => {

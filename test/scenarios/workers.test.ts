@@ -6,6 +6,7 @@ import { request as send, type IncomingHttpHeaders } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runCommand, startCommand, type RunningCommand } from '../support/command.ts'
+import type { ShadowAnswer } from '../../src/admin/views.ts'
 import { startIssuer, type Issuer } from '../support/issuer.ts'
 import { createSite, type Site } from '../support/site.ts'
 import { paymentsGroups, until, usualKeys, usualPolicies } from '../support/start-gateway.ts'
@@ -105,6 +106,15 @@ async function start(): Promise<void> {
   adminPort = started.admin.port
 }
 
+/** A shadow set in which the payments team may do this alone. */
+const shadowTeam = (allow: string): string =>
+  `team: payments\nmembers: [{ groups: [sso-payments-eng] }]\norganizations: [org-payments]\ngrants: [{ id: few, allow: [${allow}] }]\n`
+
+/** What both workers say of the shadow set. */
+async function shadow(): Promise<ShadowAnswer> {
+  return JSON.parse((await ask(adminPort, '/api/shadow')).text) as ShadowAnswer
+}
+
 describeWithValkey('a gateway of two workers', () => {
   beforeAll(async () => {
     store = await startStoreServer()
@@ -123,8 +133,10 @@ describeWithValkey('a gateway of two workers', () => {
           'UseDevinSessions',
           'UseDevinSessions, ManageOrgPlaybooks',
         ),
+        '../next/teams/payments.yaml': shadowTeam('org.sessions.list'),
+        '../next/keys.yaml': usualPolicies['keys.yaml'] ?? '',
       },
-      config: `store: { nodes: "${store.address}", timeout: 250ms }`,
+      config: `store: { nodes: "${store.address}", timeout: 250ms }\nshadow_policies: next`,
     })
     upstream.respond((request, response) => {
       if (request.method === 'PUT') value += 1
@@ -254,6 +266,65 @@ describeWithValkey('a gateway of two workers', () => {
     expect(notes).toEqual(expect.arrayContaining([`worker 1: ${note}`, `worker 2: ${note}`]))
     await writeFile(site.configFile, before)
     expect(JSON.parse((await ask(adminPort, '/api/reload', 'POST')).text)).toMatchObject({ diagnostics: [] })
+  })
+
+  test('adds up what its workers decide under the shadow set, and reloads that set alone in all of them', async () => {
+    const before = await shadow()
+    const group = ({ disagreements }: ShadowAnswer) =>
+      disagreements.find(({ change, operation }) => change === 'lost' && operation === 'org.sessions.get')
+    const mine = before.decided
+    const lostBefore = group(before)?.count ?? 0
+    const ids = Array.from({ length: 12 }, (_, index) => `devin-${index}`)
+    for (const id of ids) expect((await call(`${sessions}/${id}`)).status).toBe(200)
+    for (let count = 0; count < 4; count += 1) expect((await call(sessions)).status).toBe(200)
+    await until(async () => (await shadow()).decided >= mine + 16, 'all to be decided')
+    const after = await shadow()
+    expect([after.decided, after.same + after.different]).toEqual([mine + 16, mine + 16])
+    const lost = group(after)
+    expect(lost).toMatchObject({ team: 'payments', count: lostBefore + 12 })
+    // The latest of both workers, no more than one would show.
+    expect(lost?.examples).toHaveLength(3)
+    const times = (lost?.examples ?? []).map(({ at }) => at)
+    expect(times).toEqual(times.toSorted().toReversed())
+    for (const { path, subject } of lost?.examples ?? [])
+      expect([path, subject]).toEqual([expect.stringMatching(/devin-\d+$/), 'ann'])
+    const { text } = await ask(adminPort, '/metrics')
+    const counted = [1, 2].map((worker) =>
+      Number(
+        new RegExp(`^gateway_shadow_decisions_total\\{worker="${worker}",result="different"\\} (\\d+)$`, 'm').exec(
+          text,
+        )?.[1],
+      ),
+    )
+    expect(Math.min(...counted)).toBeGreaterThan(0)
+    expect(counted.reduce((sum, count) => sum + count, 0)).toBeGreaterThanOrEqual(after.different)
+
+    const inForce = new Set((await workers()).map(({ policies }) => policies?.revision))
+    await site.writePolicy('../next/teams/payments.yaml', shadowTeam('org.sessions.*'))
+    const reloaded = await ask(adminPort, '/api/reload', 'POST')
+    expect([reloaded.status, JSON.parse(reloaded.text)]).toMatchObject([
+      200,
+      { result: 'unchanged', workers: [{ shadow: { result: 'replaced' } }, { shadow: { result: 'replaced' } }] },
+    ])
+    expect(new Set((await workers()).map(({ policies }) => policies?.revision))).toEqual(inForce)
+    const anew = await shadow()
+    expect(anew).toMatchObject({ decided: 0, disagreements: [] })
+    expect(anew.revision).not.toBe(after.revision)
+    expect(anew).not.toHaveProperty('workers_with_other_sets')
+    await call(`${sessions}/devin-1`)
+    await until(async () => (await shadow()).decided === 1, 'it to be decided')
+    expect(await shadow()).toMatchObject({ same: 1, different: 0 })
+
+    // A broken one is refused in all of them, and nothing else is.
+    await site.writePolicy('../next/teams/payments.yaml', 'team: [')
+    const refused = await ask(adminPort, '/api/reload', 'POST')
+    expect([refused.status, JSON.parse(refused.text)]).toMatchObject([
+      200,
+      { result: 'unchanged', workers: [{ shadow: { result: 'refused' } }, { shadow: { result: 'refused' } }] },
+    ])
+    expect((await shadow()).revision).toBe(anew.revision)
+    await site.writePolicy('../next/teams/payments.yaml', shadowTeam('org.sessions.*'))
+    expect((await ask(adminPort, '/api/reload', 'POST')).status).toBe(200)
   })
 
   test('goes on when a worker is killed, and starts another in its place', async () => {
