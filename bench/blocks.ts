@@ -1,5 +1,6 @@
 // How soon a block is in force: `node bench/blocks.ts [ROUNDS]`. Four gateways over a real valkey-server, each asked without a pause by
-// several callers of one subject. In each round one gateway is told to block it; in every third, another one is paused for that time.
+// several callers of one subject. In each round one gateway is told to block it. Rounds take turns: all run; one is paused for that
+// time; one is cut off from the store for that time. In the end one is killed, and the last rounds go on without it.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -7,13 +8,16 @@ import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startInstances } from '../test/support/instances.ts'
+import { startRelay } from '../test/support/relay.ts'
 
 const path = '/v3/organizations/org-payments/sessions'
-const [count, loopsEach, pausedMs] = [4, 4, 1_500]
+const [count, loopsEach, awayMs] = [4, 4, 1_500]
+/** It reaches the store through a relay. */
+const apart = count - 1
 const rounds = Number(process.argv[2] ?? 30)
 
-/** A request that was let through: when it was sent. */
-let allowedMs: number[] = []
+/** Requests that were let through: where, and when each was sent. */
+let allowed: { readonly instance: number; readonly sentMs: number }[] = []
 const ending = new AbortController()
 
 async function freePort(): Promise<number> {
@@ -30,7 +34,15 @@ const settings = ['--port', String(port), '--bind', '127.0.0.1', '--dir', tmpdir
 const valkey = spawn('valkey-server', settings, { stdio: 'ignore' })
 await sleep(500)
 const store = { address: `valkey://127.0.0.1:${port}` }
-const gateways = await startInstances({ count, store })
+const relay = await startRelay(port)
+const gateways = await startInstances({
+  count,
+  store,
+  configOf: (index, text) =>
+    index === apart
+      ? `${text.replace(store.address, `valkey://127.0.0.1:${relay.port}`)}budgets: { journal: apart.journal }\n`
+      : text,
+})
 
 const addressOf = (instance: number): string => `http://127.0.0.1:${gateways.processes[instance]?.adminPort}/api/blocks`
 
@@ -51,51 +63,98 @@ async function loop(instance: number): Promise<void> {
     const sentMs = performance.now()
     const response = await gateways.call(instance, path).catch(() => null)
     await response?.arrayBuffer().catch(() => null)
-    if (response?.status === 200) allowedMs.push(sentMs)
+    if (response?.status === 200) allowed.push({ instance, sentMs })
     else await sleep(1)
   }
 }
 
-/** Milliseconds from the command to the answer, and to the last request that was let through after it. */
-async function round(number: number): Promise<{ paused: boolean; answeredMs: number; lastMs: number; late: number }> {
-  const paused = number % 3 === 2
-  const told = number % count
-  const child = gateways.processes[(told + 1) % count]?.child
-  await sleep(300)
-  allowedMs = []
-  if (paused) child?.kill('SIGSTOP')
+const states = ['all run', 'one is paused', 'one is cut off from the store', 'one was killed'] as const
+type State = (typeof states)[number]
+
+interface Round {
+  readonly state: State
+  /** Milliseconds from the command to its answer, and to the last request that was let through after it. */
+  readonly answeredMs: number
+  readonly lastMs: number
+  /** Of the one that was cut off: from when it reached the store again to its last request. */
+  readonly afterReturnMs: number
+  /** Requests that were let through later than a second after the answer, where the store could be reached. */
+  readonly late: number
+}
+
+const killed = 0
+
+async function round(number: number, state: State): Promise<Round> {
+  const living = state === 'one was killed' ? [1, 2] : [0, 1, 2]
+  const told = living[number % living.length] ?? 1
+  const paused = gateways.processes[living[(number + 1) % living.length] ?? 2]?.child
+  // One that was away has to be back.
+  await sleep(state === 'all run' ? 3_000 : 300)
+  allowed = []
+  if (state === 'one is paused') paused?.kill('SIGSTOP')
+  if (state === 'one is cut off from the store') relay.cut()
   const beganMs = performance.now()
   const asked = ask(told, 'POST')
-  const resumed = paused ? sleep(pausedMs).then(() => child?.kill('SIGCONT')) : null
+  let returnedMs = Number.POSITIVE_INFINITY
+  const returned = sleep(awayMs).then(() => {
+    if (state === 'one is paused') paused?.kill('SIGCONT')
+    if (state === 'one is cut off from the store') relay.mend()
+    returnedMs = performance.now()
+  })
   await asked
   const answeredMs = performance.now()
-  await resumed
-  await sleep(1_500)
-  const last = Math.max(beganMs, ...allowedMs)
-  const late = allowedMs.filter((sentMs) => sentMs > answeredMs + 1_000).length
+  await returned
+  await sleep(state === 'one is cut off from the store' ? 5_000 : 1_500)
+  const isAway = (instance: number): boolean => state === 'one is cut off from the store' && instance === apart
+  const ofOthers = allowed.filter(({ instance }) => !isAway(instance)).map(({ sentMs }) => sentMs)
+  const ofAway = allowed.filter(({ instance }) => isAway(instance)).map(({ sentMs }) => sentMs)
+  const result = {
+    state,
+    answeredMs: answeredMs - beganMs,
+    lastMs: Math.max(beganMs, ...ofOthers) - beganMs,
+    afterReturnMs: Math.max(returnedMs, ...ofAway) - returnedMs,
+    late: ofOthers.filter((sentMs) => sentMs > answeredMs + 1_000).length,
+  }
   await ask(told, 'DELETE')
-  return { paused, answeredMs: answeredMs - beganMs, lastMs: last - beganMs, late }
+  return result
 }
 
 const loops = Array.from({ length: count * loopsEach }, (_, index) => loop(index % count))
-const results = []
-for (let number = 0; number < rounds; number += 1) results.push(await round(number))
+const results: Round[] = []
+for (let number = 0; number < rounds; number += 1) results.push(await round(number, states[number % 3] ?? 'all run'))
+await gateways.processes[killed]?.kill()
+for (let number = 0; number < rounds / 3; number += 1) results.push(await round(number, 'one was killed'))
 ending.abort()
 await Promise.all(loops)
 await gateways.close()
+relay.close()
 valkey.kill()
 
-for (const paused of [false, true]) {
-  const of = results.filter((each) => each.paused === paused)
-  const sorted = (values: readonly number[]): number[] => values.toSorted((a, b) => a - b)
-  const [answered, last] = [sorted(of.map(({ answeredMs }) => answeredMs)), sorted(of.map(({ lastMs }) => lastMs))]
-  const at = (values: readonly number[], part: number): string =>
-    `${Math.round(values[Math.min(values.length - 1, Math.floor(values.length * part))] ?? 0)} ms`
-  const late = of.reduce((sum, each) => sum + each.late, 0)
+for (const state of states) {
+  const of = results.filter((each) => each.state === state)
+  const line = (what: string, values: readonly number[]): string => {
+    const sorted = values.toSorted((a, b) => a - b)
+    const [half, most] = [sorted[Math.floor(sorted.length / 2)] ?? 0, sorted.at(-1) ?? 0]
+    return `  ${what.padEnd(60)} p50 ${Math.round(half)} ms, most ${Math.round(most)} ms\n`
+  }
   process.stdout.write(
-    `${paused ? 'one gateway paused' : 'all gateways running'}: ${of.length} rounds\n` +
-      `  command to answer:               p50 ${at(answered, 0.5)}, most ${at(answered, 1)}\n` +
-      `  command to last allowed request: p50 ${at(last, 0.5)}, most ${at(last, 1)}\n` +
-      `  allowed later than a second after the answer: ${late}\n`,
+    [
+      `${state}: ${of.length} rounds\n`,
+      line(
+        'command to answer',
+        of.map(({ answeredMs }) => answeredMs),
+      ),
+      line(
+        'command to last allowed request',
+        of.map(({ lastMs }) => lastMs),
+      ),
+      state === 'one is cut off from the store'
+        ? line(
+            'store reached again to last request of the one cut off',
+            of.map(({ afterReturnMs }) => afterReturnMs),
+          )
+        : '',
+      `  allowed later than a second after the answer: ${of.reduce((sum, { late }) => sum + late, 0)}\n`,
+    ].join(''),
   )
 }

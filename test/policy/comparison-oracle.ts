@@ -11,7 +11,7 @@ import { comparePolicies, type RightChange } from '../../src/policy/comparison/c
 import { checkedBodyOf } from '../../src/policy/decision/checked-body.ts'
 import { sampleDevinUser } from '../../src/policy/cells/requests.ts'
 import { evaluate } from '../../src/policy/decision/evaluate.ts'
-import { conditionHolds } from '../../src/policy/model/condition.ts'
+import { conditionHolds, describeCondition } from '../../src/policy/model/condition.ts'
 import type { PolicySet } from '../../src/policy/model/policy-set.ts'
 import { catalogue, policyFrom, principalOf, type PolicyFiles } from '../support/policies.ts'
 
@@ -599,6 +599,41 @@ export interface Proof {
 
 export function newProof(): Proof {
   return { requests: 0, differing: 0, kinds: {}, changes: 0, refused: 0 }
+}
+
+/** Compares one random pair both ways round, and each set with itself. Throws where the ways differ, or equal sets do. */
+export function proveMirror(seed: number): number {
+  const draw = new Draw(seed)
+  const one = drawnSet(draw)
+  const nameOf = (file: string): string => file
+  const [from, to] = [one, edited(draw, one)].map((set) => ({ policy: policyFrom(filesOf(set)), nameOf }))
+  if (from === undefined || to === undefined) return 0
+  const there = comparePolicies(from, to).changes
+  const turned: Readonly<Record<string, string>> = { gained: 'lost', lost: 'gained' }
+  // Each class of callers by the conditions that hold for it: what stands for it may be another caller.
+  const plain = (changes: readonly RightChange[], isTurned: boolean): readonly string[] =>
+    changes.flatMap(({ change, team, callers, allCallers, request: sample, organizations: places, ...sides }) =>
+      callers.flatMap(({ principal }) => {
+        const held = allCallers.conditions.filter((each) => conditionHolds(each, principal)).map(describeCondition)
+        return places.map((place) =>
+          JSON.stringify([
+            isTurned ? (turned[change] ?? change) : change,
+            team,
+            held.toSorted(),
+            sample.operation.id,
+            sample.members,
+            place,
+            ...(isTurned ? [sides.to, sides.from] : [sides.from, sides.to]),
+          ]),
+        )
+      }),
+    )
+  const [forth, back] = [plain(there, false), plain(comparePolicies(to, from).changes, true)]
+  const alone = [from, to].flatMap((set) => comparePolicies(set, set).changes)
+  if (alone.length > 0) throw new Error(`seed ${seed}: a set differs from itself in ${alone.length} ways`)
+  const unmatched = [...new Set(forth).symmetricDifference(new Set(back))]
+  if (unmatched.length > 0) throw new Error(`seed ${seed}: one way round alone: ${unmatched.slice(0, 3).join('\n')}`)
+  return there.length
 }
 
 /** Compares one random pair, and proves it with random requests. Throws with what does not fit. */

@@ -1,7 +1,7 @@
 // The comparison of policy sets held against random whole requests between random pairs of sets.
 
 import { expect, test } from 'vitest'
-import { newProof, provePair } from './comparison-oracle.ts'
+import { newProof, proveMirror, provePair } from './comparison-oracle.ts'
 
 test('no request differs that the comparison does not report, and each reported one differs, in `explain` as well', () => {
   const proof = newProof()
@@ -12,3 +12,9 @@ test('no request differs that the comparison does not report, and each reported 
   for (const [kind, least] of Object.entries({ gained: 50, lost: 50, key: 20, limit: 50 }))
     expect(proof.kinds[kind] ?? 0, kind).toBeGreaterThanOrEqual(least)
 }, 60_000)
+
+test('a comparison mirrors the one the other way round, and equal sets do not differ', () => {
+  let changes = 0
+  for (let seed = 1_001; seed <= 1_020; seed += 1) changes += proveMirror(seed)
+  expect(changes).toBeGreaterThan(500)
+})

@@ -2,8 +2,6 @@
 // empty, or back.
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
-import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -13,54 +11,19 @@ import { createStore } from '../../src/store/client.ts'
 import type { Store } from '../../src/store/store.ts'
 import { callCommand, startGatewayProcess } from '../support/command.ts'
 import { startInstances, type Instances } from '../support/instances.ts'
+import { startRelay, type Relay } from '../support/relay.ts'
 import { until } from '../support/start-gateway.ts'
 import { describeWithValkey, startStoreServer, storeSettings, type StoreServer } from '../support/valkey.ts'
 
 const sessions = '/v3/organizations/org-payments/sessions'
 
-/** Passes connections on to the store, until it is told to pass nothing. */
-async function startRelay(store: StoreServer) {
-  const sockets = new Set<Socket>()
-  let isOpen = true
-  const server: Server = createServer((near) => {
-    if (!isOpen) {
-      near.destroy()
-      return
-    }
-    const far = connect(store.port, '127.0.0.1')
-    for (const [one, other] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(one)
-      one.on('error', () => {})
-      one.once('close', () => other.destroy())
-      one.pipe(other)
-    }
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    port: (server.address() as AddressInfo).port,
-    cut(): void {
-      isOpen = false
-      for (const socket of sockets) socket.destroy()
-    },
-    mend: (): void => void (isOpen = true),
-    close(): void {
-      for (const socket of sockets) socket.destroy()
-      server.close()
-    },
-  }
-}
-
 describeWithValkey('four processes on one store', () => {
   let store: StoreServer
-  let relay: Awaited<ReturnType<typeof startRelay>>
+  let relay: Relay
   let gateways: Instances
   beforeAll(async () => {
     store = await startStoreServer()
-    relay = await startRelay(store)
+    relay = await startRelay(store.port)
     gateways = await startInstances({
       count: 4,
       store,
