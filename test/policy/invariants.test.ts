@@ -133,6 +133,52 @@ describe('always', () => {
   })
 })
 
+describe('always, of a team with all organizations', () => {
+  const audit = { 'teams/audit.yaml': teamOf('audit', 'all', 'ent.sessions.list') }
+  const readable = '  - { id: x, always: { teams: [audit], do: [ent.sessions.list] } }'
+  const keyed = (permissions: string) => ({
+    'keys.yaml': `keys:\n  - { id: top, scope: enterprise, permissions: [${permissions}], secret: { env: E } }\n`,
+  })
+
+  test('means all of them where an operation at enterprise scope can name one, and no default says which', () => {
+    expect(check({ ...audit, ...keyed('ViewAccountSessions') }, readable)).toEqual([])
+    const closed = { 'teams/audit.yaml': teamOf('audit', 'all', 'ent.audit-logs.list') }
+    expect(check({ ...closed, ...keyed('ViewAccountSessions') }, readable)[0]).toContain('may not do ent.sessions.list')
+    expect(check({ ...audit, ...keyed('ManageOrganizations') }, readable)[0]).toContain('(key-unavailable)')
+  })
+
+  test('is refused where it would be about no request, since it would hold whatever the policies say', () => {
+    const silent = '  - { id: x, always: { teams: [audit], do: [org.sessions.list] } }'
+    expect(check(audit, silent)).toEqual([
+      expect.stringMatching(/^invariants\.yaml:2:11: invariant "x" says nothing: .*default_organization$/),
+    ])
+    const named = '  - { id: x, always: { teams: [audit], do: [org.sessions.list], organizations: [org-a] } }'
+    expect(check(audit, named)[0]).toContain('may not do org.sessions.list in org-a')
+    const own = { 'teams/audit.yaml': `${teamOf('audit', 'all', 'ViewOrgSessions')}default_organization: org-a\n` }
+    expect(check(own, silent)).toEqual([])
+  })
+})
+
+test.each([
+  [
+    'always: { teams: [eng], do: [org.sessions.list], organizations: outside }',
+    'No grant reaches an organization outside',
+  ],
+  [
+    'always: { teams: [eng], do: [org.sessions.list], organizations: [org-z] }',
+    'No grant reaches an organization outside',
+  ],
+  ['never: { do: [self.get] }', 'Every member of a team may do that'],
+  [
+    'always: { teams: [top], do: [ent.audit-logs.list], key: { scope: organization } }',
+    'Operations at enterprise scope take',
+  ],
+])('%s can never hold, which is said', (rule, why) => {
+  const top = { 'teams/top.yaml': teamOf('top', 'all', 'ent.audit-logs.list') }
+  const lines = check({ ...eng, ...top }, `  - { id: x, ${rule} }`)
+  expect(lines).toEqual([expect.stringMatching(new RegExp(`is broken: .*\\. ${why}.* the invariant can never hold$`))])
+})
+
 describe('a mistake is told with its place and the nearest spelling', () => {
   test.each([
     ['{ id: x, never: { teams: [egn] , do: [org.*] } }', 'unknown team "egn"; did you mean "eng"?'],

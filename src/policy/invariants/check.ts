@@ -1,8 +1,8 @@
 // Checks that a policy set keeps its invariants: over every team, class of callers, operation and organization. Pure.
 
 import { basename } from 'node:path'
-import { plural } from '../../config/plural.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
+import type { Operation } from '../../catalogue/operation.ts'
 import { organizationPlace } from '../cells/requests.ts'
 import type { Right } from '../cells/right.ts'
 import { walkCells, type Cells } from '../cells/walk.ts'
@@ -13,6 +13,7 @@ import type { Invariant } from './invariant.ts'
 /** The first request that breaks an invariant, and how many kinds of requests do. */
 interface Breach {
   readonly text: string
+  readonly hint: string
   count: number
 }
 
@@ -20,16 +21,21 @@ interface Breach {
 export function brokenInvariants(policy: PolicySet, invariants: readonly Invariant[]): readonly Diagnostic[] {
   if (invariants.length === 0) return []
   const breaches = new Map<Invariant, Breach>()
+  const spoken = new Set<Invariant>()
   const { undecided } = walkCells(
     [policy],
     (cells) => {
       for (const invariant of invariants) {
-        const broken = breachOf(invariant, cells)
+        const broken = breachOf(invariant, cells, () => spoken.add(invariant))
         if (broken.length === 0) continue
         const count = broken.length * cells.callers.length
         const known = breaches.get(invariant)
         if (known === undefined)
-          breaches.set(invariant, { text: breachText(invariant, cells, broken[0] ?? null), count })
+          breaches.set(invariant, {
+            text: breachText(invariant, cells, broken[0] ?? null),
+            hint: neverHolds(invariant, cells),
+            count,
+          })
         else known.count += count
       }
     },
@@ -46,10 +52,14 @@ export function brokenInvariants(policy: PolicySet, invariants: readonly Invaria
         ),
     },
   )
-  const broken = [...breaches].map(([{ id, source, column }, { text, count }]): Diagnostic => {
-    const more = count === 1 ? '' : ` (and ${count - 1} more such ${plural(count - 1, 'case')})`
-    return { ...source, column, severity: 'error', message: `invariant "${id}" is broken: ${text}${more}` }
+  const broken = [...breaches].map(([{ id, source, column }, { text, hint, count }]): Diagnostic => {
+    const more = count === 1 ? '' : ` (and ${count - 1} more such cases)`
+    return { ...source, column, severity: 'error', message: `invariant "${id}" is broken: ${text}${more}${hint}` }
   })
+  // What must always be possible and is about no request would hold whatever the policies say.
+  const silent = invariants.filter((each) => each.kind === 'always' && !spoken.has(each) && undecided === 0)
+  for (const { id, source, column } of silent)
+    broken.push({ ...source, column, severity: 'error', message: `invariant "${id}" says nothing: ${silence}` })
   const [first] = invariants
   if (undecided === 0 || first === undefined) return broken
   const message =
@@ -57,19 +67,25 @@ export function brokenInvariants(policy: PolicySet, invariants: readonly Invaria
   return [...broken, { ...first.source, column: first.column, severity: 'error', message }]
 }
 
-/** The organizations for which the cells break the invariant. */
-function breachOf(invariant: Invariant, cells: Cells): readonly (string | null)[] {
+const silence =
+  'no request of its teams is meant. List the organizations that it is about, or give the team a default_organization'
+
+/** The organizations for which the cells break the invariant. `onSpoken`: told where it is about the cells at all. */
+function breachOf(invariant: Invariant, cells: Cells, onSpoken: () => void): readonly (string | null)[] {
   const { team, callers, request, organizations } = cells
   const [right] = cells.rights
   const found = cells.views[0]?.team
   if (right === undefined || found === undefined || found === null) return []
   if (!invariant.teams.has(team) || !speaksOf(invariant, cells)) return []
   if (invariant.callers !== null && !conditionHolds(invariant.callers, callers[0].principal)) return []
-  const isMet = invariant.kind === 'always' ? mayNow(invariant, right) : !mightEver(invariant, right)
-  if (isMet) return []
   // Another member of the body asks for more than the operation itself.
   if (invariant.kind === 'always' && request.members.length > 0) return []
-  return organizations.filter((organization) => concerns(invariant, cells, found, right, organization))
+  const isMet = invariant.kind === 'always' ? mayNow(invariant, right) : !mightEver(invariant, right)
+  // Most of what must never be is not, and is not looked at further.
+  if (isMet && invariant.kind === 'never') return []
+  const about = organizations.filter((organization) => concerns(invariant, cells, found, right, organization))
+  if (about.length > 0) onSpoken()
+  return isMet ? [] : about
 }
 
 function speaksOf({ operations, permissions }: Invariant, { request }: Cells): boolean {
@@ -115,9 +131,30 @@ function concerns(
     return request.operation.scope === 'enterprise' && (filter === null || filter.organizations === 'all')
   }
   if (organizations !== 'own' && organizations !== 'outside') return organizations.has(organization)
-  const own =
-    team.organizations === 'all' ? organization === team.defaultOrganization : team.organizations.has(organization)
+  const own = isOwn(kind, request.operation, team, organization)
   return own === (organizations === 'own')
+}
+
+/** Of a team with all organizations its default one; without one, enterprise operations must always reach all of them. */
+function isOwn(kind: Invariant['kind'], { scope }: Operation, team: Team, organization: string): boolean {
+  if (team.organizations !== 'all') return team.organizations.has(organization)
+  if (team.defaultOrganization !== null) return organization === team.defaultOrganization
+  return kind === 'always' && scope === 'enterprise'
+}
+
+/** Why no change of the policies could keep the invariant; empty where one could. */
+function neverHolds({ kind, key }: Invariant, { request, rights }: Cells): string {
+  const [right] = rights
+  const scope = key?.scope ?? null
+  if (kind === 'never')
+    return right?.effect === 'allow' && right.grant === null
+      ? '. Every member of a team may do that, so the invariant can never hold'
+      : ''
+  if (right?.reason === 'organization-not-granted')
+    return '. No grant reaches an organization outside of the team: add it to the team, or the invariant can never hold'
+  return scope !== null && scope !== request.operation.scope && request.operation.scope === 'enterprise'
+    ? '. Operations at enterprise scope take enterprise keys alone, so the invariant can never hold'
+    : ''
 }
 
 function breachText(
