@@ -56,6 +56,7 @@ describe('with options', () => {
       'config/gateway.yaml',
       'policies/.gatewayignore',
       'policies/guardrails.recommended.yaml',
+      'policies/invariants.recommended.yaml',
       'policies/keys.yaml',
       'policies/risk.test.yaml',
       'policies/teams/risk.yaml',

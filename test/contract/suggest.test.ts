@@ -135,6 +135,23 @@ describe('for a team', () => {
     }
   })
 
+  test('drops a grant that was used and that another one can do without', async () => {
+    const leads = '  - id: leads-first\n    allow: [ViewOrgSessions]\n    when: { groups: [payments-leads] }\n'
+    const folder = await repository({
+      ...policies,
+      'teams/payments.yaml': payments.replace('grants:\n', `grants:\n${leads}`),
+    })
+    const [line = ''] = (await readFile(log, 'utf8')).split('\n').filter((each) => each.includes('"org.sessions.list"'))
+    const asLead = line.replace('"groups":[', '"groups":["payments-leads",')
+    const file = join(folder, 'log.ndjson')
+    await writeFile(file, `${line}\n${asLead}\n`)
+    const { out } = await asked(folder, 'suggest', '--log', file, '--team', 'payments')
+    const text = await applied(folder, out)
+    expect(text).not.toContain('leads-first')
+    expect(text).toContain('id: run-sessions')
+    expect(await newlyDenied(folder, file)).toBe(0)
+  })
+
   test('keeps what a policy test needs', async () => {
     const folder = await repository({
       ...policies,

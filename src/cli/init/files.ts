@@ -21,15 +21,19 @@ export const keyPermissions = [
   'ViewOrgMetrics',
 ]
 
-/** All files of the set. `packageRoot`: where the schemas and the recommended guardrails of this version lie. */
+/** All files of the set. `packageRoot`: where the schemas and the recommended guardrails and invariants of this version lie. */
 export async function startingFiles(answers: Answers, packageRoot: string): Promise<readonly StartingFile[]> {
   const { team, ci } = answers
-  const recommended = await readFile(join(packageRoot, 'policies', 'guardrails.recommended.yaml'), 'utf8')
+  const recommended = async (name: string): Promise<StartingFile> => {
+    const path = `policies/${name}.recommended.yaml`
+    return { path, text: await readFile(join(packageRoot, path), 'utf8') }
+  }
   return [
     { path: 'config/gateway.yaml', text: configText(answers) },
     { path: `policies/teams/${team}.yaml`, text: teamText(answers) },
     { path: 'policies/keys.yaml', text: keysText(answers) },
-    { path: 'policies/guardrails.recommended.yaml', text: recommended },
+    await recommended('guardrails'),
+    await recommended('invariants'),
     { path: `policies/${team}.test.yaml`, text: testText(answers) },
     { path: 'policies/.gatewayignore', text: ignoreText },
     { path: '.gitignore', text: gitIgnoreText },
