@@ -118,7 +118,7 @@ async function shadowed(shadow: typeof alike | null, next: () => RequestContext)
       const contexts = Array.from({ length: batch }, next)
       for (const each of contexts) decisions?.note(each)
       noted += batch
-      while (decisions !== null && decisions.counts.decided < noted) await turn()
+      if (decisions !== null) while (decisions.counts.decided < noted) await turn()
     }
   })
 }
