@@ -372,7 +372,7 @@ grants: [{ id: one, allow: [org.reports.list, org.reports.lost] }]
       const failing = await called('test')
       expect([failing.code, failing.out]).toEqual([
         1,
-        expect.stringMatching(/next\/a\.test\.yaml:1:\d+: \[shadow set\] test failed: [^\n]*\n1 policy tests failed\n/),
+        expect.stringMatching(/next\/a\.test\.yaml:1:\d+: \[shadow set\] test failed: [^\n]*\n1 policy test failed\n/),
       ])
       await site.writePolicy('teams/payments.yaml', wrong)
       await site.writePolicy('../next/teams/payments.yaml', wrong)
