@@ -317,7 +317,14 @@ test('the lines for Kubernetes put every policy file into one config map, which 
     env: { ...process.env, PATH: `${bin}:${process.env['PATH'] ?? ''}` },
   })
   expect((await readdir(flat)).toSorted()).toEqual(
-    ['.gatewayignore', 'guardrails.recommended.yaml', 'keys.yaml', 'risk.test.yaml', 'risk.yaml'].toSorted(),
+    [
+      '.gatewayignore',
+      'guardrails.recommended.yaml',
+      'invariants.recommended.yaml',
+      'keys.yaml',
+      'risk.test.yaml',
+      'risk.yaml',
+    ].toSorted(),
   )
   const checked = await check(folder, '--policies', flat)
   expect([checked.code, checked.out]).toMatchObject([
