@@ -3,6 +3,7 @@
 export type { BudgetView } from '../budgets/budget-status.ts'
 import type { ShadowCounts } from '../policy/comparison/shadow-counts.ts'
 import type { KeyHandle } from '../keys/key.ts'
+import type { KeyRole } from '../keys/identity/account.ts'
 import type { KeyIdentityStatus } from '../keys/identity/identity-watch.ts'
 import type { KeyStatus } from '../keys/keyring.ts'
 
@@ -26,6 +27,8 @@ export interface KeyView {
   readonly last_used_at: string | null
   readonly expires_at: string | null
   readonly source: string
+  /** The key of the inventory before it that has the same value, or null; absent without a running gateway. */
+  readonly same_value_as?: string | null
   /** Who the key is by Devin; absent without a running gateway. */
   readonly identity?: KeyIdentityView
 }
@@ -45,6 +48,8 @@ export interface KeyIdentityView {
   readonly last_error: string | null
   /** When Devin ends the key or its service user, where that is known. */
   readonly ends_at: string | null
+  /** Roles of the service user, where a key of the inventory may read them. */
+  readonly roles: readonly KeyRole[] | null
 }
 
 /** A key that a running gateway uses. */
@@ -59,6 +64,7 @@ export function keyView(status: KeyStatus, found: KeyIdentityStatus): KeyView {
     source_version: status.sourceVersion,
     source_error: status.sourceFault,
     last_used_at: isoTime(status.lastUsedAtMs),
+    same_value_as: status.sameValueAs,
     identity: {
       service_user: found.identity?.serviceUser ?? null,
       name: found.identity?.name ?? null,
@@ -69,6 +75,7 @@ export function keyView(status: KeyStatus, found: KeyIdentityStatus): KeyView {
       changed_from: found.changedFrom?.serviceUser ?? null,
       last_error: found.trouble,
       ends_at: isoTime(found.endsAtMs),
+      roles: found.roles,
     },
   }
 }

@@ -105,6 +105,14 @@ export function createKeyring(options: KeyringOptions) {
     onChange(entry.reject(monotonic()) ? 'key-set-aside' : 'key-rejected', entry.handle, entry.version)
   }
 
+  function twinOf({ handle, secret }: KeyEntry): string | null {
+    for (const other of entries.values()) {
+      if (other.handle.id === handle.id) return null
+      if (secret !== null && other.secret?.equals(secret) === true) return other.handle.id
+    }
+    return null
+  }
+
   function stateOf(entry: KeyEntry, nowMs: number): KeyState {
     if (isBlocked(entry.handle.id)) return 'blocked'
     return isQuarantined(entry.handle.id, entry.version) ? 'quarantined' : entry.state(nowMs, monotonic())
@@ -269,6 +277,8 @@ export function createKeyring(options: KeyringOptions) {
         version: entry.version,
         loadedAtMs: entry.loadedAtMs,
         sourceVersion: entry.sourceVersion,
+        /** The key before it that has the same value. */
+        sameValueAs: twinOf(entry),
         /**
          * How long ago the source last gave the value in use. Null without a value, and for a variable or a file that can be
          * read: the one cannot change, the other is watched.

@@ -140,3 +140,17 @@ export function createKeySelector(
     return choice
   }
 }
+
+/**
+ * The permissions of a key that a call with it may need: that of the operation and its alternative names, or what stands for them,
+ * and those of the body. Where the API reference contradicts itself, nobody knows which name Devin asks for.
+ */
+export function throughOf(
+  key: KeyHandle,
+  operation: Operation,
+  extra: readonly string[],
+  permissions: PermissionModel,
+): readonly string[] {
+  const names = operation.permission === null ? [] : [operation.permission, ...operation.alternatives]
+  return [...names, ...extra].flatMap((name) => permissionHeld(key, name, permissions)?.through ?? [])
+}

@@ -1,6 +1,7 @@
 // What the gateway measures. Labels take values from closed lists, so no caller can make a series.
 
 import { addInboundMetrics, type InboundLabels } from './inbound-metrics.ts'
+import { addKeyFindingMetrics } from './key-metrics.ts'
 import { Metrics } from './prometheus.ts'
 import { addRotationMetrics } from './rotation-metrics.ts'
 import { addShadowMetrics } from './shadow-metrics.ts'
@@ -9,6 +10,8 @@ import { LabelSet } from './tallies.ts'
 import { addTraffic, type TrafficLabels } from './traffic.ts'
 
 export interface InstrumentsOptions extends TrafficLabels, InboundLabels {
+  /** Kinds of findings about keys. */
+  readonly keyFindings: readonly string[]
   /** Events of idempotency keys. */
   readonly idempotencyEvents: readonly string[]
   /** Adds memory, CPU, event loop and garbage collection of the process, which only one instance should watch. On by default. */
@@ -31,6 +34,7 @@ export function createInstruments(options: InstrumentsOptions) {
     ...addInboundMetrics(metrics, options),
     ...addPolicyMetrics(metrics, teams, keys),
     ...addRotationMetrics(metrics, keys),
+    ...addKeyFindingMetrics(metrics, keys, options.keyFindings),
     ...addShadowMetrics(metrics, options.operations, teams),
     ...addCacheMetrics(metrics, options.operations),
     ...addStoreMetrics(metrics),

@@ -17,6 +17,7 @@ import { createRemoteSources } from '../keys/sources/open.ts'
 import type { SecretSource, SourceFault } from '../keys/sources/source.ts'
 import { createInstruments } from '../metrics/instruments.ts'
 import { decisionReasons } from '../policy/decision/decide.ts'
+import { keyFindingKinds } from '../policy/key-report/findings.ts'
 import { watchedPolicyFiles } from '../policy/loading/folder.ts'
 import { loadPolicies, ownConnections } from '../policy/loading/load.ts'
 import { problemKinds } from '../problems.ts'
@@ -101,6 +102,7 @@ export async function createCore(options: GatewayOptions) {
     problemKinds: Object.keys(problemKinds),
     reasons: [...Object.keys(problemKinds), ...decisionReasons, ...rejectionReasons, ...exchangeReasons],
     issuers: config.issuers.map((issuer) => issuer.issuer),
+    keyFindings: keyFindingKinds,
     idempotencyEvents,
     connectionRefusals,
     connectionCuts,

@@ -12,6 +12,7 @@ import type { CertificateInUse } from './certificate.ts'
 import type { Core } from './core.ts'
 import type { Identities } from './keys/identities.ts'
 import type { RotationsInForce } from './keys/rotations.ts'
+import { createKeyReport } from './keys/key-report.ts'
 import type { ReloadResult } from './live-policies.ts'
 import { fullNotes } from './idempotency.ts'
 import {
@@ -41,6 +42,7 @@ export function createOperators(
 ): { readonly admin: AdminApp; readiness(): Readiness; reload(actor: string): Promise<ReloadResult> } {
   const { config, catalogue, changedFiles, instruments, keyring, log, policies, shadow, sinks, tokens, version } = core
   const { broadcast, cache, keys, showBudgets, store } = shares
+  const report = createKeyReport(core, identities)
   const group = () =>
     store === null || broadcast === null ? null : groupView(store.membership.state, broadcast.counts)
 
@@ -161,6 +163,7 @@ export function createOperators(
         endsAtMs: identities.statusOf(handle.id).endsAtMs,
       })),
     )
+    instruments.keyFindings(report.findings())
     instruments.issuers(tokens.status())
     for (const { stream, lost } of sinks.health()) instruments.recordsLost(stream, lost)
     instruments.cache(cache.stats())

@@ -12,6 +12,7 @@ function create(options: Partial<InstrumentsOptions> = {}) {
     reasons: ['granted', 'not-granted'],
     issuers: ['https://sso.corp.example'],
     idempotencyEvents: ['kept'],
+    keyFindings: ['no-team', 'never-used'],
     connectionRefusals: ['too-many'],
     connectionCuts: ['head'],
     processMetrics: false,
@@ -93,6 +94,7 @@ describe('the metrics text', () => {
     instruments.keyRotationStates([
       { key: 'payments-runner', dueAtMs: 1_800_000_000_000, madeAtMs: 1_790_000_000_000, isFailing: true },
     ])
+    instruments.keyFindings([{ key: 'payments-runner', finding: 'no-team' }])
     instruments.recordsLost('access', 7)
     instruments.issuers([
       {

@@ -1,6 +1,6 @@
 // Keys that are other keys than the inventory declares: Devin says so by GET /v3/self, and they are not used.
 
-import { rename, writeFile } from 'node:fs/promises'
+import { readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import type { KeyView } from '../../src/admin/views.ts'
@@ -192,6 +192,74 @@ test('key_identity: report tells and keeps the key in use; off asks nobody', asy
   onTestFinished(() => silent.close())
   expect((await silent.call(sessions)).status).toBe(200)
   expect(silent.upstream.identityChecks).toBe(0)
+})
+
+test('what is to be said about keys is told by the command with its use, and by metrics', async () => {
+  const role = { role: { role_id: 'r', role_name: 'Admin' }, org_id: null }
+  const keys = (usualPolicies['keys.yaml'] ?? '').replace(
+    '{ env: PAYMENTS_IMPERSONATOR_KEY }',
+    '{ env: PAYMENTS_RUNNER_KEY }',
+  )
+  const { promise: prepared, resolve: begin } = Promise.withResolvers<void>()
+  const running = await startTestGateway({
+    identify: (...exchange) => void prepared.then(() => usual()(...exchange)),
+    policies: { 'keys.yaml': keys },
+    awaitReady: false,
+  })
+  onTestFinished(() => running.close())
+  running.upstream.respond((request, response) => {
+    const isOfRunner = request.url?.endsWith('/members/service-users/service-user-runner') === true
+    const value = isOfRunner ? { service_user_id: 'service-user-runner', role_assignments: [role] } : { items: [] }
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value))
+  })
+  begin()
+  await until(async () => (await keysOf(running)).get('payments-runner')?.identity?.roles != null, 'the roles')
+  expect((await running.call(sessions)).status).toBe(200)
+  await running.settled()
+  // The configuration names port 0, and the command needs the one that was bound.
+  const config = join(running.directory, 'asked.yaml')
+  const text = await readFile(join(running.directory, 'gateway.yaml'), 'utf8')
+  await writeFile(config, text.replace('admin: "127.0.0.1:0"', `admin: "127.0.0.1:${new URL(running.adminUrl).port}"`))
+  const args = ['keys', '--report', '--log', join(running.directory, 'decisions.ndjson'), '--config', config]
+  const ended = await callCommand([...args, '--json'], usualKeys)
+  const report = JSON.parse(ended.out) as {
+    live: boolean
+    keys: { id: string; used: string[]; service_user: string; roles: unknown }[]
+    findings: { key: string; finding: string; text: string; file: string; line: number }[]
+  }
+  expect([ended.code, report.live]).toEqual([0, true])
+  expect(report.keys[0]).toMatchObject({ used: ['ViewOrgSessions'], service_user: 'service-user-runner' })
+  const said = report.findings.map(({ key, finding, line }) => `${key} ${finding} ${line}`)
+  expect(said).toEqual(
+    expect.arrayContaining([
+      'payments-runner wider-roles 2',
+      'payments-impersonator shared-value 7',
+      'payments-impersonator never-used 7',
+      // It has read the roles, so it was used.
+      'analytics unneeded-permission 12',
+    ]),
+  )
+  expect(report.findings.every(({ file }) => file.endsWith('policies/keys.yaml'))).toBe(true)
+  const human = await callCommand(args, usualKeys)
+  expect(human.out).toMatch(
+    /wider-roles .*keys\.yaml:2: key "payments-runner" has more roles at Devin .*Admin at enterprise level/,
+  )
+  await until(async () => {
+    const metrics = await (await fetch(`${running.adminUrl}/metrics`)).text()
+    return ['payments-runner",finding="wider-roles"', 'payments-impersonator",finding="shared-value"'].every((each) =>
+      metrics.includes(`gateway_key_findings{key="${each}} 1`),
+    )
+  }, 'the findings')
+  expect((await (await fetch(`${running.adminUrl}/metrics`)).text()).includes('finding="never-used"')).toBe(false)
+})
+
+test.each([
+  [['keys', '--log', 'x'], '--log and --days go with --report'],
+  [['keys', '--report', '--days', 'soon'], '--days takes a number of days'],
+  [['keys', '--report', 'x'], 'logs are given by --log'],
+])('%j is wrong usage', async (args, words) => {
+  const ended = await callCommand(args)
+  expect([ended.code, ended.err]).toEqual([2, expect.stringContaining(words)])
 })
 
 describe('check --online', () => {

@@ -1,22 +1,42 @@
 // `keys`: the inventory. Last use, unused permissions and state come from the running gateway; without one they are unknown.
 
-import { declaredKeyView, type KeyView } from '../../admin/views.ts'
+import { declaredKeyView } from '../../admin/views.ts'
 import { isExpired } from '../../keys/expiry.ts'
 import type { KeyHandle } from '../../keys/key.ts'
 import type { Command } from '../invocation.ts'
-import { adminAddress } from '../operators.ts'
+import { liveKeys } from '../keys/live-keys.ts'
+import { reportKeys } from '../keys/report.ts'
 import { configOption, loadSetup, policiesOption, readRunningConfig } from '../setup.ts'
 import { painter } from '../style.ts'
+import { UsageError } from '../usage.ts'
 
 export const keysCommand: Command = {
-  usage: 'keys [--config F]',
+  usage: 'keys [--report [--log FILE]… [--days N]] [--config F]',
   summary:
     'show the inventory of service-user keys: permissions, last use, unused permissions, expiry, state; never a value',
-  positionals: 0,
-  options: { ...configOption, ...policiesOption },
+  positionals: 10_000,
+  options: {
+    ...configOption,
+    ...policiesOption,
+    report: { type: 'boolean', help: 'hold the powers of each key against their use, and say what to do' },
+    log: {
+      type: 'string',
+      multiple: true,
+      help: 'with --report: decision log that says what was used; repeatable, - for standard input',
+    },
+    days: { type: 'string', help: 'with --report: look at so many days before the last record (default: 30)' },
+  },
   async run(invocation) {
+    // A shell expands `--log decisions*` to several words.
+    const logs = [...invocation.list('log'), ...invocation.positionals]
+    if (invocation.positionals.length > 0 && invocation.list('log').length === 0)
+      throw new UsageError(`"${invocation.positionals[0] ?? ''}" is one argument too many: logs are given by --log`)
+    if (!invocation.flag('report') && (logs.length > 0 || invocation.option('days') !== null))
+      throw new UsageError('--log and --days go with --report: keys --report --log FILE')
     const { config, loaded } = await loadSetup(invocation, { read: readRunningConfig })
     const live = await liveKeys(config.listen.admin)
+    if (invocation.flag('report'))
+      return await reportKeys(invocation, logs, { policy: loaded.policy, secrets: loaded.secrets, live })
     const keys = loaded.policy.keys.map(
       (handle) =>
         live?.find((key) => key.id === handle.id) ??
@@ -63,18 +83,4 @@ export const keysCommand: Command = {
 function stateOf(handle: KeyHandle, mayHaveValue: boolean): string {
   if (isExpired(handle, Date.now())) return 'expired'
   return mayHaveValue ? 'unknown' : 'unresolved'
-}
-
-/** The answer of the running gateway of this configuration; null when there is none. */
-async function liveKeys(admin: { host: string; port: number }): Promise<readonly KeyView[] | null> {
-  try {
-    const response = await fetch(`${adminAddress(admin)}/api/keys`, {
-      signal: AbortSignal.timeout(1000),
-      redirect: 'error',
-    })
-    // Our own listener's answer.
-    return response.ok ? ((await response.json()) as KeyView[]) : null
-  } catch {
-    return null
-  }
 }

@@ -1,6 +1,6 @@
-// What Devin says of a key: who it is, asked with the key itself; and when it ends, asked with a key that may read that.
+// What Devin says of a key: who it is, asked with the key itself; and its roles and its end, asked with a key that may read them.
 
-import { certainlyOurs, endOfServiceUser, listedKeys } from '../../keys/identity/ends.ts'
+import { certainlyOurs, endOfServiceUser, listedKeys, rolesOf, type KeyAccount } from '../../keys/identity/account.ts'
 import type { SelfAnswer } from '../../keys/identity/identity-watch.ts'
 import { identityOf, type KeyIdentity } from '../../keys/identity/self.ts'
 import type { KeyVersion } from '../../keys/keyring.ts'
@@ -21,22 +21,23 @@ export async function readSelf(calls: Pick<OwnCalls, 'readAs'>, version: KeyVers
     : { kind: 'identity', identity }
 }
 
-/** When Devin ends a key or its service user, milliseconds since the epoch; null where no key may read it, or none is certain. */
-export async function readEnd(
+/** Roles and end of a key; null where no key may read them, or the end is not certain. Never rejects. */
+export async function readAccount(
   calls: Pick<OwnCalls, 'read'>,
   { serviceUser }: KeyIdentity,
   usedAtMs: number,
-): Promise<number | null> {
-  if (serviceUser === null) return null
+): Promise<KeyAccount> {
+  if (serviceUser === null) return { endsAtMs: null, roles: null }
   const parameters = { service_user_id: serviceUser }
   const [list, user] = [
     await calls.read('beta.ent.service-users.api-keys.list', parameters),
     await calls.read('ent.members.service-users.get', parameters),
   ]
+  const found = user === null || user === 'absent' ? null : user.value
   const keys = list === null || list === 'absent' ? null : listedKeys(list.value)
   const ends = [
     keys === null ? null : (certainlyOurs(keys, usedAtMs)?.endsAtMs ?? null),
-    user === null || user === 'absent' ? null : endOfServiceUser(user.value),
+    found === null ? null : endOfServiceUser(found),
   ].filter((end) => end !== null)
-  return ends.length === 0 ? null : Math.min(...ends)
+  return { endsAtMs: ends.length === 0 ? null : Math.min(...ends), roles: rolesOf(found) }
 }

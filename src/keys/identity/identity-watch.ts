@@ -1,5 +1,6 @@
 // Asks Devin who each key is: at start, after each new value, and about every hour. One question at a time, and nobody waits for it.
 
+import type { KeyAccount } from './account.ts'
 import type { KeyHandle } from '../key.ts'
 import type { KeyVersion } from '../keyring.ts'
 import { describeIdentity, identityFault, type IdentityFault, type KeyIdentity } from './self.ts'
@@ -11,7 +12,7 @@ export type SelfAnswer =
   | { readonly kind: 'unclear' | 'away'; readonly why: string }
 
 /** What is known of one key. */
-export interface KeyIdentityStatus {
+export interface KeyIdentityStatus extends KeyAccount {
   /** Of the value in use, or of the one before while the new one was not asked; null: never answered. */
   readonly identity: KeyIdentity | null
   /** When Devin last said who the key is, milliseconds since the epoch. */
@@ -22,8 +23,6 @@ export interface KeyIdentityStatus {
   readonly changedFrom: KeyIdentity | null
   /** Why the latest question had no answer; null when it had one. */
   readonly trouble: string | null
-  /** When Devin ends the key or its service user, where that is known; milliseconds since the epoch. */
-  readonly endsAtMs: number | null
 }
 
 export type IdentityEvent = 'key-quarantined' | 'key-released' | 'key-service-user-changed'
@@ -34,8 +33,8 @@ export interface IdentityWatchOptions {
   readonly mayAsk: (handle: KeyHandle) => boolean
   /** Never rejects. */
   readonly ask: (version: KeyVersion) => Promise<SelfAnswer>
-  /** When Devin ends a key that has just answered; null where that is not known. Never rejects. */
-  readonly askEnd: (identity: KeyIdentity, version: KeyVersion) => Promise<number | null>
+  /** Roles and end of a key that has just answered, where they are known. Never rejects. */
+  readonly askAccount: (identity: KeyIdentity) => Promise<KeyAccount>
   readonly onEvent: (event: IdentityEvent, version: KeyVersion, text: string) => void
   readonly now: () => number
   readonly monotonic: () => number
@@ -65,6 +64,7 @@ const unasked: KeyIdentityStatus = {
   changedFrom: null,
   trouble: null,
   endsAtMs: null,
+  roles: null,
 }
 
 /** Nothing is asked before `start`. */
@@ -128,7 +128,7 @@ export function createIdentityWatch(options: IdentityWatchOptions) {
       return false
     }
     // A new value is asked anew, so what was found of the one before is over.
-    if (entry.version !== version.version) entry.status = { ...entry.status, fault: null, endsAtMs: null }
+    if (entry.version !== version.version) entry.status = { ...entry.status, fault: null, endsAtMs: null, roles: null }
     entry.version = version.version
     entry.dueAtMs = monotonic() + (answer.kind === 'unclear' ? unclearMs : everyMs) * (0.9 + options.random() / 5)
     if (answer.kind === 'unclear') entry.status = { ...entry.status, trouble: answer.why }
@@ -137,8 +137,8 @@ export function createIdentityWatch(options: IdentityWatchOptions) {
     entry.status = { ...entry.status, answeredAtMs: options.now(), trouble: null }
     judge(entry, version, answer.identity)
     if (entry.status.fault !== null) return true
-    const endsAtMs = await options.askEnd(answer.identity, version)
-    if (isPresent(version)) entry.status = { ...entry.status, endsAtMs }
+    const account = await options.askAccount(answer.identity)
+    if (isPresent(version)) entry.status = { ...entry.status, ...account }
     return true
   }
 

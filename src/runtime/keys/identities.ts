@@ -1,6 +1,6 @@
 // Watches who the keys are, and tells: log, audit log, notes of /readyz.
 
-import { readEnd, readSelf } from '../../gateway/own-calls/key-reader.ts'
+import { readAccount, readSelf } from '../../gateway/own-calls/key-reader.ts'
 import type { OwnCalls } from '../../gateway/own-calls/own-calls.ts'
 import { endingText } from '../../keys/expiry.ts'
 import { changedText, createIdentityWatch, type IdentityEvent } from '../../keys/identity/identity-watch.ts'
@@ -20,7 +20,7 @@ export function openIdentities(
     versions: keyring.versions,
     mayAsk: (handle) => ['ready', 'quarantined'].includes(keyring.stateOf(handle)),
     ask: (version) => readSelf(calls, version),
-    askEnd: (identity) => readEnd(calls, identity, now()),
+    askAccount: (identity) => readAccount(calls, identity, now()),
     onEvent(event, { handle, version }, text) {
       const level = levels[event]
       const mode = config.keyIdentity === 'report' ? ' (reported only: key_identity in the configuration says so)' : ''

@@ -3,7 +3,7 @@
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import type { Config } from '../../config/load.ts'
 import { createBodyMemory } from '../../gateway/bodies/memory.ts'
-import { readEnd, readSelf } from '../../gateway/own-calls/key-reader.ts'
+import { readAccount, readSelf } from '../../gateway/own-calls/key-reader.ts'
 import { createOwnCalls } from '../../gateway/own-calls/own-calls.ts'
 import { createLeakGuard } from '../../gateway/responses/leak-guard.ts'
 import { StreamTurns } from '../../gateway/stream-turns.ts'
@@ -97,7 +97,7 @@ export async function checkKeysOnline(
     for (const handle of policy.keys) {
       const fine = found.get(handle.id)
       if (fine?.result !== 'fine' || fine.identity === null) continue
-      const endsAtMs = await readEnd(calls, fine.identity, now())
+      const { endsAtMs } = await readAccount(calls, fine.identity, now())
       found.set(handle.id, { ...fine, endsAtMs })
       const ending = endsAtMs === null ? null : endingText(endsAtMs, now())
       if (ending !== null) reporter(handle)(`${ending} at Devin: rotate it`, 'warning')

@@ -37,7 +37,8 @@ beforeEach(() => {
       const answer = answers.get(handle.id) ?? answerOf(`service-user-${handle.id}`)
       return typeof answer === 'function' ? await answer() : answer
     },
-    askEnd: ({ serviceUser }) => Promise.resolve(serviceUser === 'service-user-a' ? 5 : null),
+    askAccount: ({ serviceUser }) =>
+      Promise.resolve({ endsAtMs: serviceUser === 'service-user-a' ? 5 : null, roles: null }),
     onEvent: (event, { handle, version }) => void events.push(`${event} ${handle.id} ${version}`),
     now: Date.now,
     monotonic: Date.now,

@@ -1,7 +1,7 @@
 // Who a key is, compared with what the inventory says; and which listed key is ours.
 
 import { describe, expect, test } from 'vitest'
-import { certainlyOurs, endOfServiceUser, listedKeys } from '../../../src/keys/identity/ends.ts'
+import { certainlyOurs, endOfServiceUser, listedKeys } from '../../../src/keys/identity/account.ts'
 import { identityFault, identityOf } from '../../../src/keys/identity/self.ts'
 import { enterpriseKeyOf, keyOf } from '../../support/policies.ts'
 

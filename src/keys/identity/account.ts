@@ -1,4 +1,5 @@
-// When Devin ends a key. The list of a service user's API keys does not say which of them is ours. Pure.
+// What Devin keeps about the service user of a key: its roles, and when it or its key ends. The list of API keys does not say which
+// of them is ours. Pure.
 
 /** An API key of a service user, as Devin lists it. Times are milliseconds since the epoch. */
 export interface ListedKey {
@@ -37,6 +38,42 @@ export function certainlyOurs(keys: readonly ListedKey[], usedAtMs: number): Lis
 /** `expires_at` of a service user, milliseconds since the epoch; null: none, or it is not told. */
 export function endOfServiceUser(value: unknown): number | null {
   return timeOf(memberOf(value, 'expires_at'))
+}
+
+/** A role of a service user. */
+export interface KeyRole {
+  readonly role: string
+  /** Null: at enterprise level. */
+  readonly organization: string | null
+  /** Null where Devin does not list them. */
+  readonly permissions: readonly string[] | null
+}
+
+/** `role_assignments` of a service user; null for a form that the API does not document. */
+export function rolesOf(value: unknown): readonly KeyRole[] | null {
+  const assignments = memberOf(value, 'role_assignments')
+  if (!Array.isArray(assignments)) return null
+  return assignments.flatMap((assignment: unknown) => {
+    const role = memberOf(assignment, 'role')
+    const name = memberOf(role, 'role_name') ?? memberOf(role, 'role_id')
+    const organization = memberOf(assignment, 'org_id') ?? null
+    if (typeof name !== 'string' || (organization !== null && typeof organization !== 'string')) return []
+    const permissions = memberOf(role, 'permissions')
+    return [
+      {
+        role: name,
+        organization,
+        permissions: Array.isArray(permissions) ? permissions.filter((each) => typeof each === 'string') : null,
+      },
+    ]
+  })
+}
+
+/** What is known of the account of a key. */
+export interface KeyAccount {
+  /** When Devin ends the key or its service user, milliseconds since the epoch. */
+  readonly endsAtMs: number | null
+  readonly roles: readonly KeyRole[] | null
 }
 
 /** Devin tells times in seconds. */
