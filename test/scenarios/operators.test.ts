@@ -108,6 +108,9 @@ describe('what it shows', () => {
       last_used_at: isoTime,
       expires_at: null,
       source: expect.stringMatching(/policies\/keys\.yaml:2$/),
+      source_error: null,
+      source_version: null,
+      value_age_seconds: null,
       same_value_as: null,
       identity: {
         service_user: null,
