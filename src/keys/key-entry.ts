@@ -169,3 +169,12 @@ export class KeyEntry {
     return this.secret === null ? null : Math.max(0, monotonicMs - this.#confirmedAtMs)
   }
 }
+
+/** The id of the first of the keys before this one that has the same value; null: none has. */
+export function twinOf({ handle, secret }: KeyEntry, all: Iterable<KeyEntry>): string | null {
+  for (const other of all) {
+    if (other.handle.id === handle.id) return null
+    if (secret !== null && other.secret?.equals(secret) === true) return other.handle.id
+  }
+  return null
+}

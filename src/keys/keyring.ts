@@ -2,7 +2,7 @@
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { isExpired } from './expiry.ts'
-import { KeyEntry, type KeyState, type SealingSecrets } from './key-entry.ts'
+import { KeyEntry, twinOf, type KeyState, type SealingSecrets } from './key-entry.ts'
 import type { KeyHandle } from './key.ts'
 import { nextReadingMs } from './reading-times.ts'
 import { readNow, type ReadSecret, type ResolvedSecrets, type SecretSources } from './reading.ts'
@@ -103,14 +103,6 @@ export function createKeyring(options: KeyringOptions) {
     entry.askedAgainAtMs = monotonic()
     if ((await readAgain(entry)) !== false) return
     onChange(entry.reject(monotonic()) ? 'key-set-aside' : 'key-rejected', entry.handle, entry.version)
-  }
-
-  function twinOf({ handle, secret }: KeyEntry): string | null {
-    for (const other of entries.values()) {
-      if (other.handle.id === handle.id) return null
-      if (secret !== null && other.secret?.equals(secret) === true) return other.handle.id
-    }
-    return null
   }
 
   function stateOf(entry: KeyEntry, nowMs: number): KeyState {
@@ -278,7 +270,7 @@ export function createKeyring(options: KeyringOptions) {
         loadedAtMs: entry.loadedAtMs,
         sourceVersion: entry.sourceVersion,
         /** The key before it that has the same value. */
-        sameValueAs: twinOf(entry),
+        sameValueAs: twinOf(entry, entries.values()),
         /**
          * How long ago the source last gave the value in use. Null without a value, and for a variable or a file that can be
          * read: the one cannot change, the other is watched.
