@@ -81,7 +81,9 @@ describe('the sources', () => {
   test('keep every library that the package depends on, and no other', () => {
     const manifest: unknown = JSON.parse(readFileSync(join(sourceRoot, '..', 'package.json'), 'utf8'))
     expect(manifest).toHaveProperty('dependencies')
-    const dependencies = Object.keys(Object(Reflect.get(Object(manifest), 'dependencies')))
+    const dependencies = ['dependencies', 'peerDependencies'].flatMap((kind) =>
+      Object.keys(Object(Reflect.get(Object(manifest), kind))),
+    )
     expect(Object.keys(corners).sort()).toEqual(dependencies.sort())
   })
 })

@@ -18,7 +18,7 @@ function namedFiles(): string[] {
   return tree.split('\n').flatMap((line) => {
     const head = /^(src\/\S*)(.*)$/.exec(line)
     if (head !== null) folder = head[1] ?? ''
-    return [...(head?.[2] ?? line).matchAll(/[\w-]+\.(?:ts|json)\b/g)].map(([name]) => join(folder, name))
+    return [...(head?.[2] ?? line).matchAll(/[\w-]+\.(?:d\.ts|ts|json)\b/g)].map(([name]) => join(folder, name))
   })
 }
 

@@ -1,51 +1,18 @@
-// References to secrets: where a value is kept, never the value. Shape, validator, and the paths in them made absolute.
+// Validators of references to secrets: where a value is kept, never the value.
 
-import path from 'node:path'
 import { z } from 'zod'
 import { duration, oneKeyOf, text, textAs } from './fields.ts'
+import type {
+  AwsReference,
+  AzureReference,
+  ExecReference,
+  GoogleReference,
+  LocalReference,
+  SecretReference,
+  VaultAuth,
+  VaultReference,
+} from './values/secret-reference.ts'
 import { parseKvPath, parseServer, serverForm } from './values/secret-places.ts'
-
-/** Where a secret's value comes from. A file is an absolute path. */
-export type SecretReference = LocalReference | { readonly exec: ExecReference } | { readonly vault: VaultReference }
-
-/** A secret that this machine holds. */
-export type LocalReference = { readonly env: string } | { readonly file: string }
-
-/** A program that prints the value. */
-export interface ExecReference {
-  /** The program and its arguments; no shell reads them. */
-  readonly command: readonly string[]
-  readonly timeoutMs: number
-  /** Names of environment variables that the program gets beside the usual ones. */
-  readonly env: readonly string[]
-  readonly refreshMs: number
-}
-
-/** A field of a secret in HashiCorp Vault or OpenBao, KV version 2. */
-export interface VaultReference {
-  /** Without a slash at its end. */
-  readonly address: string
-  /** Of the API, below `/v1/`: `kv/data/devin/payments`. */
-  readonly path: string
-  readonly field: string
-  readonly namespace: string | null
-  /** File with the only certificate authorities to trust; null for the system's. */
-  readonly ca: string | null
-  readonly auth: VaultAuth
-  readonly refreshMs: number
-}
-
-export type VaultAuth =
-  | { readonly token: LocalReference }
-  | {
-      readonly approle: {
-        readonly roleId: LocalReference | string
-        readonly secretId: LocalReference
-        readonly mount: string
-      }
-    }
-  /** `path`: the file of the service account's token. */
-  | { readonly kubernetes: { readonly role: string; readonly path: string; readonly mount: string } }
 
 const variableName = () =>
   z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable, without "$"')
@@ -176,10 +143,75 @@ const vault = z
     refreshMs,
   }))
 
+const endpoint = () =>
+  textAs(parseServer, { pattern: serverForm })
+    .optional()
+    .describe('Address of the API, in place of the usual one: a private endpoint.')
+
+const aws = z
+  .strictObject({
+    secret: text().describe('Name or ARN of the secret.'),
+    field: text()
+      .optional()
+      .describe('Field of the JSON object that the secret holds. Default: the secret is the value.'),
+    region: z
+      .string()
+      .regex(/^[a-z]{2}(?:-[a-z]+)+-\d+$/, 'must be a region like eu-central-1')
+      .optional()
+      .describe("Region. Default: the machine's."),
+    endpoint: endpoint(),
+    refresh: refresh('5m'),
+  })
+  .transform(({ secret, field = null, region = null, endpoint: at = null, refresh: refreshMs }): AwsReference => ({
+    secret,
+    field,
+    region,
+    endpoint: at,
+    refreshMs,
+  }))
+
+const google = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(
+        /^projects\/[^/\s]+(?:\/locations\/[^/\s]+)?\/secrets\/[A-Za-z0-9_-]+(?:\/versions\/[A-Za-z0-9_-]+)?$/,
+        'must be the name of a secret like projects/my-project/secrets/devin-payments, or one version of it',
+      )
+      .describe('Name of the secret: projects/p/secrets/s. Its latest version is read, or the one that is named.'),
+    endpoint: endpoint(),
+    refresh: refresh('5m'),
+  })
+  .transform(({ name, endpoint: at = null, refresh: refreshMs }): GoogleReference => ({
+    name,
+    endpoint: at,
+    refreshMs,
+  }))
+
+const azure = z
+  .strictObject({
+    vault: textAs(parseServer, { pattern: serverForm }).describe(
+      'Address of the key vault, like https://corp.vault.azure.net.',
+    ),
+    name: z
+      .string()
+      .regex(/^[A-Za-z0-9-]{1,127}$/, 'must be letters, digits and "-", as Azure takes names')
+      .describe('Name of the secret.'),
+    refresh: refresh('5m'),
+  })
+  .transform(({ vault: at, name, refresh: refreshMs }): AzureReference => ({ vault: at, name, refreshMs }))
+
 const secretSources = {
   ...localSources,
   exec: exec.optional().describe('Program that prints the value on standard output; one final line break is dropped.'),
   vault: vault.optional().describe('Secret in HashiCorp Vault or OpenBao, KV version 2.'),
+  aws: aws.optional().describe('Secret in AWS Secrets Manager. Needs the package @aws-sdk/client-secrets-manager.'),
+  google: google
+    .optional()
+    .describe('Secret in Google Secret Manager. Needs the package @google-cloud/secret-manager.'),
+  azure: azure
+    .optional()
+    .describe('Secret in Azure Key Vault. Needs the packages @azure/keyvault-secrets and @azure/identity.'),
 }
 const kinds = Object.keys(secretSources)
 
@@ -201,38 +233,4 @@ export function secretReference(inline: string) {
       // Exactly one is there.
       .transform((written) => written as unknown as SecretReference)
   )
-}
-
-/** The reference with its relative paths read from a folder. */
-export function withPathsFrom(folder: string, reference: SecretReference): SecretReference {
-  if ('file' in reference || 'env' in reference) return localFrom(folder, reference)
-  if ('exec' in reference) {
-    const [program = '', ...rest] = reference.exec.command
-    const found = program.includes('/') ? path.resolve(folder, program) : program
-    return { exec: { ...reference.exec, command: [found, ...rest] } }
-  }
-  if ('vault' in reference) {
-    const { vault: written } = reference
-    const ca = written.ca === null ? null : path.resolve(folder, written.ca)
-    return { vault: { ...written, ca, auth: authFrom(folder, written.auth) } }
-  }
-  return reference
-}
-
-function authFrom(folder: string, auth: VaultAuth): VaultAuth {
-  if ('token' in auth) return { token: localFrom(folder, auth.token) }
-  if ('kubernetes' in auth)
-    return { kubernetes: { ...auth.kubernetes, path: path.resolve(folder, auth.kubernetes.path) } }
-  const { roleId, secretId, mount: at } = auth.approle
-  return {
-    approle: {
-      roleId: typeof roleId === 'string' ? roleId : localFrom(folder, roleId),
-      secretId: localFrom(folder, secretId),
-      mount: at,
-    },
-  }
-}
-
-function localFrom(folder: string, reference: LocalReference): LocalReference {
-  return 'file' in reference ? { file: path.resolve(folder, reference.file) } : reference
 }

@@ -1,6 +1,6 @@
 // When the source of a key is asked again: regularly, and sooner with growing waits while it cannot be read. Pure but for chance.
 
-import type { SecretReference } from '../config/secret-schema.ts'
+import type { SecretReference } from '../config/values/secret-reference.ts'
 import { isLocal } from './sources/local-source.ts'
 import type { SourceFault } from './sources/source.ts'
 
@@ -10,7 +10,8 @@ const longestWaitMs = 60_000
 /** The interval of a source that is asked regularly; null for a variable, which cannot change, and a file, which is watched. */
 export function refreshMsOf(reference: SecretReference): number | null {
   if (isLocal(reference)) return null
-  return 'exec' in reference ? reference.exec.refreshMs : reference.vault.refreshMs
+  const [{ refreshMs }] = Object.values(reference) as [{ readonly refreshMs: number }]
+  return refreshMs
 }
 
 /**

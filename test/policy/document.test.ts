@@ -355,7 +355,8 @@ describe('the inventory of keys', () => {
 
   const inline =
     'a secret is never written in a policy: write { env: NAME } or { file: PATH }, and replace the key that was written here'
-  const oneSource = 'a secret has exactly one source: write { env: NAME } or { file: PATH }, or name one of exec, vault'
+  const oneSource =
+    'a secret has exactly one source: write { env: NAME } or { file: PATH }, or name one of exec, vault, aws, google, azure'
   const date = 'must be a date like 2027-01-31, or a date and time like 2027-01-31T12:00:00Z'
 
   it.each<[string, string, string, string[]]>([

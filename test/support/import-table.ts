@@ -32,7 +32,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
     'config/nearest',
     'config/values/file-errors',
     'config/values/replace-file',
-    'types of config/secret-schema',
+    'types of config/values/secret-reference',
     'types of catalogue',
     'catalogue/permissions',
     'store/sealing',
@@ -142,6 +142,10 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
 export const corners: Readonly<Record<string, Allowed>> = {
   fastify: ['gateway', 'admin', 'sandbox'],
   '@fastify/http-proxy': ['gateway/app'],
+  '@aws-sdk/client-secrets-manager': ['keys/sources/cloud/aws-source'],
+  '@azure/identity': ['keys/sources/cloud/azure-source'],
+  '@azure/keyvault-secrets': ['keys/sources/cloud/azure-source'],
+  '@google-cloud/secret-manager': ['keys/sources/cloud/google-source'],
   undici: [
     'gateway/upstream',
     'types of gateway',

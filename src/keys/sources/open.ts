@@ -1,6 +1,9 @@
 // Opens what references name. Sources that ask a program or a server are limited in how much they are asked at once.
 
-import type { LocalReference, SecretReference, VaultReference } from '../../config/secret-schema.ts'
+import type { LocalReference, SecretReference, VaultReference } from '../../config/values/secret-reference.ts'
+import { awsSource } from './cloud/aws-source.ts'
+import { azureSource } from './cloud/azure-source.ts'
+import { googleSource } from './cloud/google-source.ts'
 import { execSource } from './exec-source.ts'
 import { SourceFault, type SecretSource } from './source.ts'
 import { createVaultClient, type VaultClient } from './vault/vault-client.ts'
@@ -42,6 +45,9 @@ export function createRemoteSources({ env, monotonic }: RemoteSourcesOptions) {
 
   function openNew(reference: RemoteReference): SecretSource {
     if ('exec' in reference) return inTurn(execSource(reference.exec, env), turnsOf('exec'))
+    if ('aws' in reference) return inTurn(awsSource(reference.aws), turnsOf('aws'))
+    if ('google' in reference) return inTurn(googleSource(reference.google), turnsOf('google'))
+    if ('azure' in reference) return inTurn(azureSource(reference.azure), turnsOf(`azure ${reference.azure.vault}`))
     const { client, session } = vaultOf(reference.vault)
     return inTurn(vaultSource(reference.vault, client, session), turnsOf(`vault ${reference.vault.address}`))
   }

@@ -4,8 +4,9 @@ import path from 'node:path'
 import { z } from 'zod'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { duration, id, text, textAt, where, withoutTwins, word } from '../../config/fields.ts'
-import { localForms, secretReference, withPathsFrom, type SecretReference } from '../../config/secret-schema.ts'
+import { localForms, secretReference } from '../../config/secret-schema.ts'
 import { isReadOnTheWay } from '../../config/values/secret-places.ts'
+import { withPathsFrom, type SecretReference } from '../../config/values/secret-reference.ts'
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
 import type { KeyRotation } from '../../keys/key.ts'
 import { organizationId } from './document-fields.ts'
@@ -151,9 +152,9 @@ export function readKeys(
     positionOf: (inside) => positionOf(['keys', index, ...inside]),
   }))
   const readable = value.keys.flatMap(({ secret: reference }, index): Diagnostic[] => {
-    const address = 'vault' in reference ? reference.vault.address : null
+    const [kind, address] = serverOf(reference)
     if (address === null || !isReadOnTheWay(address)) return []
-    const position = positionOf(['keys', index, 'secret', 'vault', 'address'])
+    const position = positionOf(['keys', index, 'secret', ...kind])
     return [
       {
         file,
@@ -210,4 +211,12 @@ function isIsoDate(written: string): boolean {
   const ms = Date.parse(written)
   // Date.parse reads 30 February as 2 March; the way back shows it.
   return date !== undefined && !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(date)
+}
+
+/** Where the address of a secret's server is written, and the address; null where there is none. */
+function serverOf(reference: SecretReference): readonly [place: readonly string[], address: string | null] {
+  if ('vault' in reference) return [['vault', 'address'], reference.vault.address]
+  if ('aws' in reference) return [['aws', 'endpoint'], reference.aws.endpoint]
+  if ('google' in reference) return [['google', 'endpoint'], reference.google.endpoint]
+  return 'azure' in reference ? [['azure', 'vault'], reference.azure.vault] : [[], null]
 }

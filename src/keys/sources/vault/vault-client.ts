@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { Agent, request } from 'undici'
 import { errorCode, whyUnreadable } from '../../../config/values/file-errors.ts'
+import { keepNumber } from '../json-text.ts'
 import { mostBytes, SourceFault } from '../source.ts'
 
 /** A server, and the part of it that is asked. */
@@ -106,13 +107,6 @@ function parse(text: Buffer): unknown {
   } catch {
     return null
   }
-}
-
-/** Numbers of other fields go back as they came, however long they are. */
-function keepNumber(this: unknown, _: string, value: unknown, context?: { readonly source?: string }): unknown {
-  const rawJson: unknown = Reflect.get(JSON, 'rawJSON')
-  const isPlain = typeof value !== 'number' || String(value) === context?.source
-  return isPlain || typeof rawJson !== 'function' ? value : Reflect.apply(rawJson, JSON, [context?.source])
 }
 
 /** Codes of OpenSSL and of Node.js that say that a certificate was not accepted. */

@@ -1,7 +1,7 @@
 // The token with which secrets are read: from a place of its own or by a login, renewed before its end, made anew when it has ended.
 
 import { readFile } from 'node:fs/promises'
-import type { LocalReference, VaultAuth } from '../../../config/secret-schema.ts'
+import type { LocalReference, VaultAuth } from '../../../config/values/secret-reference.ts'
 import { whyUnreadable } from '../../../config/values/file-errors.ts'
 import { localSource } from '../local-source.ts'
 import { SourceFault } from '../source.ts'

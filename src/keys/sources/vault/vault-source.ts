@@ -1,16 +1,12 @@
 // A field of a secret in Vault or OpenBao, KV version 2.
 
-import type { VaultReference } from '../../../config/secret-schema.ts'
+import type { VaultReference } from '../../../config/values/secret-reference.ts'
 import { didYouMean } from '../../../config/nearest.ts'
+import { isShowable } from '../json-text.ts'
 import { SourceFault, withoutFinalBreak, type SecretSource } from '../source.ts'
 import type { VaultAnswer, VaultClient } from './vault-client.ts'
 import { memberIn, numberIn, outageOf, textIn, wordsOf } from './vault-faults.ts'
 import type { VaultSession } from './vault-session.ts'
-
-/** Names of fields that may be shown: what is no plain word may be a value in the wrong place. */
-function isName(text: string): boolean {
-  return /^(?!cog_|apk_)[A-Za-z][A-Za-z0-9_.-]{0,30}$/.test(text)
-}
 
 /** How often a write that another one has overtaken is tried. */
 const writeTries = 3
@@ -115,7 +111,7 @@ export function vaultSource(reference: VaultReference, client: VaultClient, sess
     async read(signal) {
       const { data, version } = await readStored(await ask('GET', signal), signal)
       if (!Object.hasOwn(data, field))
-        throw wrong(`the secret has no such field${didYouMean(field, Object.keys(data).filter(isName))}`)
+        throw wrong(`the secret has no such field${didYouMean(field, Object.keys(data).filter(isShowable))}`)
       const text: unknown = Reflect.get(data, field)
       if (typeof text !== 'string') throw wrong('the field is no text')
       return { text: withoutFinalBreak(text), version: String(version) }
