@@ -790,7 +790,7 @@ describe('sandbox and token', () => {
     await until(() => secure.out.includes('Ctrl-C') || secure.child.exitCode !== null, 'the banner')
     expect(secure.out).toMatch(/callers {7}https:\/\/127\.0\.0\.1:\d+\n/)
     expect(secure.out).toMatch(/operators {5}http:\/\/127\.0\.0\.1:\d+ /)
-    expect(secure.out).toMatch(/curl -i "https:\/\//)
+    expect(secure.out).toMatch(/curl -i --cacert \S+cert\.pem[^"]* "https:\/\//)
     await secure.kill()
   })
 

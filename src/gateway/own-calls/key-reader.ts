@@ -30,8 +30,8 @@ export async function readAccount(
   if (serviceUser === null) return { endsAtMs: null, roles: null }
   const parameters = { service_user_id: serviceUser }
   const [list, user] = [
-    await calls.read('beta.ent.service-users.api-keys.list', parameters),
-    await calls.read('ent.members.service-users.get', parameters),
+    await calls.read('beta.ent.service-users.api-keys.list', parameters, [], 'keys'),
+    await calls.read('ent.members.service-users.get', parameters, [], 'keys'),
   ]
   const found = user === null || user === 'absent' ? null : user.value
   const keys = list === null || list === 'absent' ? null : listedKeys(list.value)

@@ -123,11 +123,12 @@ export function createOwnCalls(options: OwnCallsOptions) {
       if (operation === null || method === undefined) throw new Error(`the catalogue has no operation ${id}`)
       return await ask(id, null, { method, target: targetOf(operation.template, parameters, query), body }, version)
     },
-    /** Reads an operation of the catalogue by its id. Never rejects. */
+    /** Reads an operation of the catalogue by its id. What is read about a key is not recorded, like `readAs`. Never rejects. */
     async read(
       id: string,
       parameters: Readonly<Record<string, string>>,
       query: readonly (readonly [name: string, value: string])[] = [],
+      about: 'callers' | 'keys' = 'callers',
     ): Promise<OwnAnswer> {
       const found = keyFor(id, parameters['org_id'] ?? null)
       if (found === null) return null
@@ -138,7 +139,13 @@ export function createOwnCalls(options: OwnCallsOptions) {
       )
       try {
         const request: OwnRequest = { method: 'GET', target, body: null }
-        const { status, body } = await ask(id, parameters['org_id'] ?? null, request, found.version)
+        const { status, body } = await ask(
+          id,
+          parameters['org_id'] ?? null,
+          request,
+          found.version,
+          about === 'callers',
+        )
         if (status === 404) return 'absent'
         return status === 200 ? { value: plainJson(parseStrictJson(body, pageBounds)) } : null
       } catch (error) {
