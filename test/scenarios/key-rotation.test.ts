@@ -1,85 +1,33 @@
 // Rotation of keys by a real gateway in front of the simulated Devin: under a steady load, cut off by SIGKILL, and refused.
 
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createSimulator, type SeenRequest, type Simulator } from '../../src/sandbox/simulator/server.ts'
-import { createSandboxWorld } from '../../src/sandbox/world/world.ts'
-import { callCommand } from '../support/command.ts'
-import { startTestGateway, type RunningGateway } from '../support/start-gateway.ts'
+import { callCommand, startCommand, startGatewayProcess } from '../support/command.ts'
+import {
+  configFor,
+  rotationFiles,
+  rotationPolicies,
+  rotationSessions as sessions,
+  startRotatedDevin,
+  valueOf,
+  writeRotationSetup,
+  type RotatedDevin,
+} from '../support/rotation.ts'
+import { startTestGateway, until, type RunningGateway } from '../support/start-gateway.ts'
 
-const valueOf = (id: string): string => `cog_${id}-0123456789abcdef`
-
-const policies = {
-  'teams/payments.yaml': `team: payments
-members: [{ groups: [sso-payments-eng] }]
-organizations: [org-payments]
-grants: [{ id: run, allow: [ViewOrgSessions, ManageOrgSessions] }]
-limits: { attempts: 100000/min }
-cache: { at_most: 0s }
-`,
-  'teams/analytics.yaml': `team: analytics
-members: [{ groups: [sso-analytics] }]
-organizations: [org-payments, org-platform]
-grants: [{ id: read, allow: [ent.sessions.list] }]
-cache: { at_most: 0s }
-`,
-  'guardrails.yaml': `guardrails:
-  - { id: own, on: [ent.sessions.list], response: { filter_items_by: organizations } }
-`,
-  'keys.yaml': `keys:
-  - id: payments-runner
-    scope: organization
-    organization: org-payments
-    permissions: [ViewOrgSessions, ManageOrgSessions, UseDevinSessions]
-    secret: { file: ../payments-runner.key }
-  - id: analytics
-    scope: enterprise
-    permissions: [ViewAccountMetrics, ViewAccountConsumption, ManageBilling, ViewAccountSessions]
-    secret: { file: ../analytics.key }
-  - id: key-officer
-    scope: enterprise
-    permissions: [ManageAccountServiceUsers]
-    secret: { file: ../key-officer.key }
-`,
-}
-
-const files = Object.fromEntries(
-  ['payments-runner', 'analytics', 'key-officer'].map((id) => [`${id}.key`, `${valueOf(id)}\n`]),
-)
-const sessions = '/v3/organizations/org-payments/sessions'
-
-let simulator: Simulator
-let seen: SeenRequest[] = []
+let devin: RotatedDevin
 beforeEach(async () => {
-  seen = []
-  simulator = await createSimulator({ world: createSandboxWorld(valueOf), observe: (request) => seen.push(request) })
+  devin = await startRotatedDevin()
 })
-afterEach(() => simulator.close())
+afterEach(() => devin.simulator.close())
 
 const start = (): Promise<RunningGateway> =>
-  startTestGateway({ policies, files, upstream: `{ origin: "${simulator.origin}" }` })
-
-async function keysAt(
-  serviceUser: string,
-): Promise<readonly { api_key_id: string; api_key_name: string; is_active: boolean }[]> {
-  const response = await fetch(`${simulator.origin}/v3beta1/enterprise/service-users/${serviceUser}/api-keys`, {
-    headers: { authorization: `Bearer ${(await currentOfficer()).trim()}` },
+  startTestGateway({
+    policies: rotationPolicies,
+    files: rotationFiles,
+    upstream: `{ origin: "${devin.simulator.origin}" }`,
   })
-  return ((await response.json()) as { items: { api_key_id: string; api_key_name: string; is_active: boolean }[] })
-    .items
-}
-const currentOfficer = (): Promise<string> => Promise.resolve(valueOf('key-officer'))
-
-const configOf = (running: RunningGateway): string => join(running.directory, 'gateway.yaml')
-
-/** Another configuration for commands that ask the listener of a gateway that a test has started on a free port. */
-async function configFor(running: RunningGateway): Promise<string> {
-  const file = join(running.directory, 'command.yaml')
-  const text = await readFile(configOf(running), 'utf8')
-  await writeFile(file, text.replace('admin: "127.0.0.1:0"', `admin: "${running.adminUrl.replace('http://', '')}"`))
-  return file
-}
 
 describe('a rotation by the running gateway', () => {
   test('fails no request of a steady load, and no cursor that callers hold', async () => {
@@ -133,9 +81,8 @@ describe('a rotation by the running gateway', () => {
       await Promise.all(load)
       expect([...statuses.keys()].toSorted()).toEqual(['page 200', 'read 200', 'write 200'])
       // Devin has seen no key that it rejected, either.
-      expect(seen.filter(({ status }) => status === 401)).toEqual([])
-      for (const user of ['payments-runner', 'analytics'])
-        expect((await keysAt(user)).filter(({ is_active }) => is_active)).toHaveLength(1)
+      expect(devin.seen.filter(({ status }) => status === 401)).toEqual([])
+      for (const user of ['payments-runner', 'analytics']) expect(await devin.activeKeys(user)).toHaveLength(1)
       const kept = await readFile(join(running.directory, 'payments-runner.key'), 'utf8')
       expect(kept).not.toContain(valueOf('payments-runner'))
       const everything = await running.everything()
@@ -152,6 +99,139 @@ describe('a rotation by the running gateway', () => {
       expect(metrics).toContain('gateway_key_rotations_total{key="payments-runner",result="done"} 2')
     } finally {
       await running.close()
+    }
+  })
+})
+
+const journalOf = async (directory: string, key = 'payments-runner'): Promise<string> =>
+  await readFile(join(directory, 'rotations', `${key}.rotation.json`), 'utf8').catch(() => '')
+
+describe('a rotation that is killed', () => {
+  test('with its gateway goes on in the next one, which says until then that it has stopped', async () => {
+    const directory = await writeRotationSetup(devin.simulator.origin)
+    const config = join(directory, 'gateway.yaml')
+    const first = await startGatewayProcess(config, { awaitReady: false })
+    await fetch(`http://127.0.0.1:${first.adminPort}/api/rotations?key=payments-runner`, { method: 'POST' })
+    await until(async () => (await journalOf(directory)).includes('"phase": "trying"'), 'the new value in the source')
+    await first.kill()
+    expect(await devin.activeKeys('payments-runner')).toHaveLength(2)
+    const second = await startGatewayProcess(config, { awaitReady: false })
+    try {
+      const ready = await (await fetch(`http://127.0.0.1:${second.adminPort}/readyz`)).text()
+      expect(ready).toContain('of key \\"payments-runner\\" has stopped: it was cut off. Take it up with')
+      const { code, out } = await callCommand([
+        'rotate',
+        'payments-runner',
+        '--resume',
+        '--settle',
+        '0s',
+        '--config',
+        config,
+      ])
+      expect({ code, out }).toEqual({ code: 0, out: expect.stringMatching(/is rotated: api-key-\w+ is in use\n$/) })
+      expect(await devin.activeKeys('payments-runner')).toHaveLength(1)
+      const after = await (await fetch(`http://127.0.0.1:${second.adminPort}/readyz`)).text()
+      expect(after).not.toContain('has stopped')
+    } finally {
+      await second.kill()
+      await rm(directory, { recursive: true, force: true })
+    }
+  })
+
+  test('without a gateway keeps others out while it runs, and can be undone afterwards', async () => {
+    const directory = await writeRotationSetup(devin.simulator.origin)
+    const config = join(directory, 'gateway.yaml')
+    const file = join(directory, 'payments-runner.key')
+    try {
+      const killed = startCommand(['rotate', 'payments-runner', '--settle', '1h', '--config', config])
+      await until(async () => (await journalOf(directory)).includes('"phase": "settling"'), 'it to wait')
+      expect(await readFile(file, 'utf8')).not.toContain(valueOf('payments-runner'))
+      for (const words of [[], ['--resume'], ['--undo']]) {
+        const { code, err } = await callCommand(['rotate', 'payments-runner', ...words, '--config', config])
+        expect({ code, err }).toEqual({
+          code: 1,
+          err: expect.stringContaining('another process rotates key "payments-runner"'),
+        })
+      }
+      await killed.kill()
+      const again = await callCommand(['rotate', 'payments-runner', '--config', config])
+      expect(again.err).toContain('is not over: finish it with --resume, or go back with --undo')
+      const { code, out } = await callCommand([
+        'rotate',
+        'payments-runner',
+        '--undo',
+        '--settle',
+        '0s',
+        '--config',
+        config,
+      ])
+      expect({ code, out }).toEqual({
+        code: 0,
+        out: expect.stringMatching(/key "payments-runner" is as it was before\n$/),
+      })
+      expect(await readFile(file, 'utf8')).toBe(`${valueOf('payments-runner')}\n`)
+      expect((await stat(file)).mode & 0o777).toBe(0o640)
+      expect(await devin.activeKeys('payments-runner')).toHaveLength(1)
+      const audit = await callCommand(['audit', 'verify', join(directory, 'audit.ndjson')])
+      expect(audit.code, audit.err).toBe(0)
+      expect(await readFile(join(directory, 'audit.ndjson'), 'utf8')).toContain('"event":"key-rotation-undone"')
+    } finally {
+      await rm(directory, { recursive: true, force: true })
+    }
+  })
+})
+
+describe('a rotation is refused, or shown, by the command without a gateway', () => {
+  test('with key, source, and what to do', async () => {
+    const extra = `  - { id: in-environment, scope: organization, organization: org-payments, permissions: [ViewOrgSessions], secret: { env: PAYMENTS_KEY } }
+  - { id: twin, scope: enterprise, permissions: [ViewAccountMetrics], secret: { file: ../analytics.key } }
+  - { id: absent, scope: enterprise, permissions: [], secret: { file: ../absent.key } }
+  - { id: elsewhere, scope: organization, organization: org-research, permissions: [], secret: { file: ../payments-runner.key } }
+`
+    const directory = await writeRotationSetup(devin.simulator.origin, `${rotationPolicies['keys.yaml']}${extra}`)
+    const config = join(directory, 'gateway.yaml')
+    const env = { PAYMENTS_KEY: valueOf('payments-reader') }
+    const refusalOf = async (...words: readonly string[]): Promise<readonly string[]> => {
+      const { code, out } = await callCommand(['rotate', ...words, '--dry-run', '--json', '--config', config], env)
+      expect(code, out).toBe(1)
+      const { refused } = JSON.parse(out) as { refused: readonly string[] }
+      return refused
+    }
+    try {
+      expect(await refusalOf('in-environment')).toEqual([
+        'the environment variable PAYMENTS_KEY cannot be written: keep the value in a file or a vault, so that the new one can be put there',
+      ])
+      expect(await refusalOf('twin')).toEqual([
+        'key "analytics" has the same value, and would be left with a revoked one: give each entry a key of its own',
+      ])
+      expect((await refusalOf('absent'))[0]).toContain('absent.key')
+      expect((await refusalOf('elsewhere')).join()).toContain(
+        'its value is a key of org-payments, and the inventory says org-research',
+      )
+      expect(await refusalOf('key-officer')).toEqual([expect.stringContaining('a key does not rotate itself')])
+      expect(await refusalOf('payment-runner')).toEqual([
+        'there is no key "payment-runner" in the inventory; did you mean "payments-runner"?',
+      ])
+      devin.simulator.issueKey('analytics')
+      const [many = ''] = await refusalOf('analytics')
+      expect(many).toContain('key "twin" has the same value')
+      devin.simulator.revokeKey(valueOf('payments-runner'))
+      const { code, err } = await callCommand(['rotate', 'payments-runner', '--config', config], env)
+      expect({ code, err }).toEqual({
+        code: 1,
+        err: expect.stringContaining('Devin rejects the value that the file'),
+      })
+      expect(await journalOf(directory)).toBe('')
+      for (const [words, text] of [
+        [['rotate'], 'name the key'],
+        [['rotate', 'a', '--undo', '--resume'], 'do not go together'],
+        [['rotate', 'a', '--settle', 'soon'], '--settle: "soon" is not a duration'],
+      ] as const) {
+        const usage = await callCommand([...words, '--config', config])
+        expect([usage.code, usage.err]).toEqual([2, expect.stringContaining(text)])
+      }
+    } finally {
+      await rm(directory, { recursive: true, force: true })
     }
   })
 })
