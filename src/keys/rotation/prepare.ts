@@ -23,7 +23,7 @@ export interface PrepareParts {
   /** Devin, with the key that rotates. */
   readonly devin: (rotating: KeyHandle) => DevinKeys
   /** The value of another key that is in use, where there is one. */
-  readonly valueOf: (key: string) => Secret | null
+  readonly valueInUse: (key: string) => Secret | null
   /** Why a key cannot be used now; null where it can. */
   readonly unusable: (handle: KeyHandle) => string | null
   readonly secretOf: (text: string) => Secret
@@ -64,7 +64,7 @@ export async function prepareRotation(parts: PrepareParts): Promise<RotationPlan
   const rotating = typeof chosen === 'string' ? refuse(chosen) : chosen
   const value = source === null ? refuse('its source cannot be asked here') : await read(source)
   const twin =
-    value === null ? undefined : parts.keys.find(({ id }) => id !== handle.id && parts.valueOf(id)?.equals(value))
+    value === null ? undefined : parts.keys.find(({ id }) => id !== handle.id && parts.valueInUse(id)?.equals(value))
   if (twin !== undefined)
     refuse(
       `key "${twin.id}" has the same value, and would be left with a revoked one: give each entry a key of its own`,

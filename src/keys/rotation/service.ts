@@ -22,7 +22,7 @@ export interface RotationLease {
 
 export interface RotationsOptions extends Pick<
   PrepareParts,
-  'operation' | 'permissions' | 'valueOf' | 'unusable' | 'secretOf'
+  'operation' | 'permissions' | 'valueInUse' | 'unusable' | 'secretOf'
 > {
   /** Where the journals are. */
   readonly folder: string
@@ -83,7 +83,7 @@ export function createRotations(options: RotationsOptions) {
       permissions: options.permissions,
       source: sourceOf(handle),
       devin: (rotating) => options.devin(handle, rotating),
-      valueOf: options.valueOf,
+      valueInUse: options.valueInUse,
       unusable: options.unusable,
       secretOf: options.secretOf,
       latest,

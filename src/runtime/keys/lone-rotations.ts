@@ -88,7 +88,7 @@ export async function openLoneRotations({ config, policy, env, onEvent, onTroubl
     sourceOf: (handle) => sourceOf(handle, sources),
     devin: (handle, rotating) => devinKeysFor(calls, keyring, handle, rotating),
     fleet: (handle, settleMs) => createAbsentFleet(settleMs ?? handle.rotate?.settleMs ?? usualSettleMs(handle), clock),
-    valueOf: (key) => keyring.versions().find(({ handle }) => handle.id === key)?.secret ?? null,
+    valueInUse: (key) => keyring.versions().find(({ handle }) => handle.id === key)?.secret ?? null,
     unusable: (handle) => {
       const state = keyring.stateOf(handle)
       return state === 'ready' ? null : `it is ${state}`

@@ -113,7 +113,7 @@ export function openRotations(
         settleMs: isAlone ? 0 : (settleMs ?? handle.rotate?.settleMs ?? usualSettleMs(handle)),
         clock,
       }),
-    valueOf: (key) => keyring.versions().find(({ handle }) => handle.id === key)?.secret ?? null,
+    valueInUse: (key) => keyring.versions().find(({ handle }) => handle.id === key)?.secret ?? null,
     unusable: (handle) => {
       const state = keyring.stateOf(handle)
       return state === 'ready' ? null : `it is ${state}`
