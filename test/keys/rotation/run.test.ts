@@ -18,7 +18,7 @@ class Crash extends Error {}
 /** What happens at an effect: `before` and `after` say whether it is done. `late`: it is done at the next start. */
 type Trouble =
   | { readonly kind: 'crash' | 'fails'; readonly when: 'before' | 'after' | 'late' }
-  | { readonly kind: 'by-hand'; readonly what: 'old' | 'new' | 'source' }
+  | { readonly kind: 'by-hand'; readonly what: 'old' | 'new' | 'source' | 'restored' }
   | { readonly kind: 'clock'; readonly ms: number }
 
 interface World {
@@ -33,6 +33,8 @@ interface World {
   /** In use by requests, and the values that were tried by a share of them. */
   used: string
   readonly broken: string[]
+  /** The most keys that were active at one time. */
+  mostActive: number
   readonly clock: { nowMs: number }
 }
 
@@ -48,6 +50,7 @@ function startWorld(): World {
     byHand: new Set(),
     used: oldValue,
     broken: [],
+    mostActive: 0,
   }
   const [old] = world.devin.keys()
   const secret = new Secret(oldValue, origin)
@@ -74,6 +77,7 @@ function startWorld(): World {
 
 /** Holds after every effect, whatever happens: what the source gives works, and what requests use does. */
 function look(world: World, at: string): void {
+  world.mostActive = Math.max(world.mostActive, world.devin.activeKeys().length)
   for (const [who, value] of [
     ['the source gives', world.kept],
     ['requests use', world.used],
@@ -180,9 +184,13 @@ function startProcess(world: World, troubles: (index: number, effect: string) =>
   }
 }
 
-function actByHand(world: World, what: 'old' | 'new' | 'source'): void {
+function actByHand(world: World, what: 'old' | 'new' | 'source' | 'restored'): void {
   if (what === 'source') {
     world.kept = foreignKey(world)
+    return
+  }
+  if (what === 'restored') {
+    world.kept = oldValue
     return
   }
   const value = what === 'old' ? oldValue : world.kept === oldValue ? null : world.kept
@@ -257,6 +265,8 @@ describe('a rotation', () => {
         const world = startWorld()
         await startProcess(world, (index) => (index === place ? { kind: 'crash', when } : null)).run()
         const rotation = await recover(world)
+        // A key whose value was lost before it was written is revoked before the next one is made.
+        if (when === 'after' && place < effects.indexOf('journal.write')) expect(world.mostActive).toBe(2)
         expect({ when, effect: effects[place], place, found: verdict(world, rotation), phase: rotation.phase }).toEqual(
           {
             when,
@@ -326,6 +336,82 @@ describe('a rotation', () => {
         const rotation = await recover(world, change)
         expect({ name, found: verdict(world, rotation) }).toEqual({ name, found: [] })
       }
+  })
+
+  test('goes back when somebody revokes the new key, as long as the old one is there', async () => {
+    const effects = await effectsOf()
+    const written = effects.indexOf('source.write') + 1
+    for (let place = written; place <= effects.lastIndexOf('self.get'); place += 1) {
+      const world = startWorld()
+      const ended = await startProcess(world, (index) =>
+        index === place ? { kind: 'by-hand', what: 'new' } : null,
+      ).run()
+      expect({ place, ended: (ended as Rotation).phase, kept: world.kept }).toEqual({
+        place,
+        ended: 'undone',
+        kept: oldValue,
+      })
+      expect(world.devin.accepts(oldValue)).toBe(true)
+      expect((ended as Rotation).reason).toMatch(/reject/)
+    }
+  })
+
+  test('goes on when somebody revokes the old key', async () => {
+    const effects = await effectsOf()
+    for (let place = effects.indexOf('source.write'); place < effects.length; place += 1) {
+      const world = startWorld()
+      const ended = await startProcess(world, (index) =>
+        index === place ? { kind: 'by-hand', what: 'old' } : null,
+      ).run()
+      expect({ place, ended: (ended as Rotation).phase, works: world.devin.accepts(world.kept) }).toEqual({
+        place,
+        ended: 'done',
+        works: true,
+      })
+    }
+  })
+
+  test('revokes nothing that the source gives when somebody puts the old value back, or another one in', async () => {
+    const effects = await effectsOf()
+    for (const what of ['restored', 'source'] as const)
+      for (let place = 0; place <= effects.lastIndexOf('source.read'); place += 1) {
+        const world = startWorld()
+        await startProcess(world, (index) => (index === place ? { kind: 'by-hand', what } : null)).run()
+        const rotation = await recover(world)
+        // Once the old key is revoked, its value is put back in vain, and only a person can help.
+        if (what === 'restored' && place >= effects.indexOf('beta.ent.service-users.api-keys.revoke')) continue
+        const works = world.devin.accepts(world.kept)
+        expect(verdict(world, rotation)).toEqual([])
+        expect({ what, effect: effects[place], place, works, broken: world.broken }).toEqual({
+          what,
+          effect: effects[place],
+          place,
+          works: true,
+          broken: [],
+        })
+      }
+  })
+
+  test('does not write a value that Devin does not accept, and waits for one that it does not know yet', async () => {
+    for (const [rejections, phase] of [
+      [3, 'done'],
+      [Infinity, 'undone'],
+    ] as const) {
+      const world = startWorld()
+      let left: number = rejections
+      const { ask } = world.devin
+      Object.assign(world.devin, {
+        ask: (...[request, value, signal]: Parameters<AskDevin>) =>
+          request.operation === 'self.get' && value.reveal(origin) !== oldValue && (left -= 1) >= 0
+            ? Promise.resolve({ status: 401, waitMs: 0, body: Buffer.from('{}') })
+            : ask(request, value, signal),
+      })
+      const process = startProcess(world)
+      const ended = await process.run()
+      expect(ended).toMatchObject({ phase })
+      expect(process.seen.includes('source.write')).toBe(phase === 'done')
+      expect(verdict(world, ended as Rotation)).toEqual([])
+    }
   })
 
   test('thousands of times: crashes, failures, hands and clocks at random, and no state without a working key, no orphan, no key revoked that the source gives', async () => {
