@@ -437,6 +437,55 @@ describe('the inventory of keys', () => {
     expect(problems('keys.yaml', keys.replace(written, instead))).toEqual(messages)
   })
 
+  it('says how a key is rotated by itself', () => {
+    const rotated = keys.replace('expires: 2027-01-31', 'rotate: { every: 30d, lifetime: 90d }')
+    expect(documentOf('keys.yaml', rotated)).toMatchObject({
+      keys: [{ rotate: null }, { rotate: { everyMs: 2_592_000_000, lifetimeMs: 7_776_000_000, settleMs: null } }],
+    })
+  })
+
+  it.each([
+    [
+      'beside an end',
+      'expires: 2027-01-31',
+      'expires: 2027-01-31\n    rotate: { every: 30d }',
+      [
+        'keys.yaml:12:14: a key that is rotated by itself has a new end each time: remove the key, and say rotate.lifetime',
+      ],
+    ],
+    [
+      'from a variable',
+      '{ env: PAYMENTS_RUNNER_KEY }',
+      '{ env: PAYMENTS_RUNNER_KEY }\n    rotate: { every: 30d }',
+      [
+        'keys.yaml:7:13: the new value has to be kept somewhere, and { env: … } cannot be written: keep the secret in a file or a vault',
+      ],
+    ],
+    [
+      'too often',
+      'expires: 2027-01-31',
+      'rotate: { every: 1m }',
+      ['keys.yaml:12:22: "1m" is out of bounds: at least 1h, at most 1000d'],
+    ],
+    [
+      'with a short life',
+      'expires: 2027-01-31',
+      'rotate: { every: 30d, lifetime: 31d }',
+      [
+        'keys.yaml:12:37: lifetime must be at least twice every: a rotation that fails for a while must not leave an ended key',
+      ],
+    ],
+    ['without an interval', 'expires: 2027-01-31', 'rotate: {}', ['keys.yaml:12:5: missing key "every"']],
+    [
+      'with a misspelt one',
+      'expires: 2027-01-31',
+      'rotate: { evry: 30d }',
+      ['keys.yaml:12:15: unknown key "evry"; did you mean "every"?'],
+    ],
+  ])('with a rotation %s is refused at its place', (_, written, instead, messages) => {
+    expect(problems('keys.yaml', keys.replace(written, instead))).toEqual(messages)
+  })
+
   it('may give the end of a key as a moment', () => {
     const document = documentOf('keys.yaml', keys.replace('2027-01-31', '2027-01-31T12:00:00Z'))
     expect(document).toMatchObject({ keys: [{}, { expires: '2027-01-31T12:00:00Z' }] })

@@ -181,11 +181,11 @@ describe('the schedule', () => {
   })
 
   const ended = { phase: 'done', endedAtMs: 5, reason: null, fault: null, failures: 0 } as Rotation
-  test.each([
+  test.each<[Rotation | null, number | null]>([
     [null, null],
     [ended, 5],
-    [{ ...ended, phase: 'undone' } as Rotation, null],
-    [{ ...ended, phase: 'writing' } as Rotation, null],
+    [{ ...ended, phase: 'undone' }, null],
+    [{ ...ended, phase: 'writing' }, null],
   ])('knows how old a key is by its journal: %#', (latest, made) => {
     expect(madeAtMs(latest)).toBe(made)
   })
