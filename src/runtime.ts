@@ -151,6 +151,7 @@ export async function startGateway(options: GatewayOptions) {
     await admin.close()
     await secretSources.remote?.close()
     await sinks.close()
+    await core.closeCheckpoints()
   }
   const listen = async (
     name: string,

@@ -6,6 +6,7 @@ import { withoutSchemas } from '../no-schemas.ts'
 import type { PoliciesView, Purged } from './views.ts'
 import { addBlocksApi, type BlocksApi } from './blocks-api.ts'
 import { addRotationsApi, type RotationsApi } from './rotations-api.ts'
+import type { CheckpointOutcome } from '../records/checkpoints/checkpoints.ts'
 import { visibleLines } from '../records/visible.ts'
 
 export interface Readiness {
@@ -27,6 +28,8 @@ export interface AdminParts {
   readonly rotations: RotationsApi
   /** Every budget that is not of a single caller; null while their state is unknown. */
   readonly budgets: () => Promise<readonly unknown[] | null>
+  /** Signs the head of the audit log now; null where no checkpoints are configured. */
+  readonly checkpoint: () => Promise<CheckpointOutcome | null>
   /** What the shadow set decides otherwise; null where there is none. */
   readonly shadow: () => unknown
   /** Drops stored answers about an organization or a resource, on all instances. */
@@ -145,6 +148,15 @@ function guardedApi(app: FastifyInstance, parts: AdminParts): void {
     if (typeof resource === 'string' && organization === undefined && Object.keys(rest).length === 0)
       return reply.send(await parts.purge({ resource }, actor))
     return reply.code(400).send({ error: 'Say what to drop: /api/purge?organization=ID or /api/purge?resource=ID.' })
+  })
+  app.post('/api/audit/checkpoint', async (_request, reply) => {
+    const outcome = await parts.checkpoint()
+    if (outcome === null)
+      return reply.code(404).send({
+        error:
+          'No checkpoints are configured: name a key and places as checkpoints in config/gateway.yaml, and start again.',
+      })
+    return reply.code('error' in outcome ? 503 : 200).send(outcome)
   })
   app.post('/api/reload', async (_request, reply) => {
     const outcome = await parts.reload("operators' listener")

@@ -1,6 +1,7 @@
 // The JSON that operators see, built from metadata. No function here is given the value of a key.
 
 export type { BudgetView } from '../budgets/budget-status.ts'
+import type { CheckpointsStatus } from '../records/checkpoints/checkpoints.ts'
 import type { ShadowCounts } from '../policy/comparison/shadow-counts.ts'
 import type { KeyHandle } from '../keys/key.ts'
 import type { KeyRole } from '../keys/identity/account.ts'
@@ -204,5 +205,24 @@ export function storeView(
     since: isoTime(state.sinceMs),
     reason: state.reason,
     instances: state.instances,
+  }
+}
+
+/** Null where no checkpoints are configured. */
+export function checkpointsView(status: CheckpointsStatus | null): unknown {
+  if (status === null) return null
+  return {
+    origin: status.origin,
+    key_id: status.keyId,
+    key_error: status.keyError,
+    places: status.places.map(({ place, waiting, delivered, dropped, error, lastSequence, lastAtMs }) => ({
+      place,
+      waiting,
+      delivered,
+      dropped,
+      error,
+      last_sequence: lastSequence,
+      last_at: lastAtMs === null ? null : new Date(lastAtMs).toISOString(),
+    })),
   }
 }

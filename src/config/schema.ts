@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import { listenTextForm, originForm, parseListen, parseUpstream } from './values/addresses.ts'
 import { duration, size, text, textAs, textOrNumberAs } from './fields.ts'
+import { checkpointsSchema } from './checkpoint-schema.ts'
 import { issuersSchema } from './issuer-schema.ts'
 import { storeSchema } from './store-schema.ts'
 
@@ -174,6 +175,9 @@ export const gatewaySchema = z
       .prefault({})
       .describe('Budgets of ACUs and sessions.'),
     records: records.prefault({}).describe('Targets of the three record streams.'),
+    checkpoints: checkpointsSchema
+      .optional()
+      .describe('Signed checkpoints of the audit log, kept in places outside, so that nobody can rewrite it unseen.'),
     telemetry: z
       .strictObject({ otlp: z.string().describe('Address of an OpenTelemetry collector.') })
       .refine(() => false, { error: 'telemetry is not supported by this version', when: () => true })

@@ -5,6 +5,7 @@ import { addKeyFindingMetrics } from './key-metrics.ts'
 import { Metrics } from './prometheus.ts'
 import { addRotationMetrics } from './rotation-metrics.ts'
 import { addShadowMetrics } from './shadow-metrics.ts'
+import { addCheckpointMetrics } from './audit-metrics.ts'
 import { addBudgetMetrics, addCacheMetrics, addPolicyMetrics, addStoreMetrics } from './state-metrics.ts'
 import { LabelSet } from './tallies.ts'
 import { addTraffic, type TrafficLabels } from './traffic.ts'
@@ -32,6 +33,7 @@ export function createInstruments(options: InstrumentsOptions) {
   const instruments = {
     ...addTraffic(metrics, options, teams),
     ...addInboundMetrics(metrics, options),
+    ...addCheckpointMetrics(metrics),
     ...addPolicyMetrics(metrics, teams, keys),
     ...addRotationMetrics(metrics, keys),
     ...addKeyFindingMetrics(metrics, keys, options.keyFindings),

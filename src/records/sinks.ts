@@ -113,6 +113,8 @@ export function createSinks(options: SinksOptions) {
     auditHealthy: (): boolean => audit.healthy(),
     /** Number and hash of the last audit line, to be noted where the file's owner cannot change it. */
     auditHead: (): ChainHead => audit.head(),
+    /** The same of the last line that is on the disk. Only where the audit log is written here. */
+    durableAuditHead: (): ChainHead => (audit instanceof AuditLog ? audit.durableHead() : audit.head()),
     /** In the order access, decisions, audit. */
     health: (): StreamHealth[] => [
       { stream: 'access', ...access.health(), lost: lost.access },

@@ -23,7 +23,9 @@ import { loadPolicies, ownConnections } from '../policy/loading/load.ts'
 import { problemKinds } from '../problems.ts'
 import type { Log } from '../records/log.ts'
 import { createSinks, type AuditTarget } from '../records/sinks.ts'
+import type { CheckpointsHandle } from '../records/checkpoints/checkpoints.ts'
 import { createShadowDecisions } from '../gateway/shadow/shadow-decisions.ts'
+import { openCheckpoints } from './audit/checkpoints.ts'
 import { createLivePolicies, loadFirstPolicies } from './live-policies.ts'
 import { openShadowPolicies } from './policies/shadow-policies.ts'
 
@@ -41,7 +43,7 @@ export interface GatewayOptions {
   /** Reads the delay of the event loop in milliseconds; null where there is no reading. By default it is measured. */
   readonly eventLoopDelay?: () => number | null
   /** One of several workers: another process writes the audit log. */
-  readonly auditElsewhere?: AuditTarget
+  readonly auditElsewhere?: AuditTarget & { readonly checkpoints: CheckpointsHandle }
 }
 
 /** Creates the core. Throws `Refused` with every diagnostic when policies, catalogue or secrets cannot be used. */
@@ -137,6 +139,15 @@ export async function createCore(options: GatewayOptions) {
     })
     return { set, decisions }
   }
+  // The process that writes the log signs its head.
+  const ownCheckpoints =
+    options.auditElsewhere === undefined
+      ? await openCheckpoints({ config, env, log, now, head: sinks.durableAuditHead }).catch(async (error: unknown) => {
+          policies.close()
+          await sinks.close()
+          throw error
+        })
+      : null
   const tokens = createTokenVerifier({
     issuers: config.issuers,
     now,
@@ -159,6 +170,10 @@ export async function createCore(options: GatewayOptions) {
     guard,
     instruments,
     sinks,
+    /** Signed heads of the audit log; null where none are configured. */
+    checkpoints: options.auditElsewhere?.checkpoints ?? ownCheckpoints,
+    /** The last checkpoint, and the end of them; after the records are closed. */
+    closeCheckpoints: async (): Promise<void> => await ownCheckpoints?.close(),
     keyring,
     /** No other instance uses these keys. */
     isAlone: options.isAlone ?? false,

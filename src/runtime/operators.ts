@@ -1,7 +1,7 @@
 // Builds the operators' side: readiness, status, metrics, purge, reload.
 
 import { createAdminApp, type AdminApp, type Readiness } from '../admin/app.ts'
-import { cacheView, issuerView, keyView, policiesView, shadowView, storeView } from '../admin/views.ts'
+import { cacheView, checkpointsView, issuerView, keyView, policiesView, shadowView, storeView } from '../admin/views.ts'
 import { groupNote, groupView } from '../cache/shared/group-view.ts'
 import { organizationTag, resourceTag } from '../cache/invalidation/tags.ts'
 import type { GatewayApp } from '../gateway/app.ts'
@@ -9,6 +9,7 @@ import { refusedAt, type Overload, type OverloadLevel } from '../gateway/load/ov
 import type { Upstream } from '../gateway/upstream/upstream.ts'
 import type { BlocksInForce } from './blocks.ts'
 import type { CertificateInUse } from './certificate.ts'
+import { checkpointNotes } from './audit/checkpoints.ts'
 import type { Core } from './core.ts'
 import type { Identities } from './keys/identities.ts'
 import type { RotationsInForce } from './keys/rotations.ts'
@@ -40,7 +41,20 @@ export function createOperators(
   rotations: RotationsInForce,
   lifecycle: { readonly draining: boolean },
 ): { readonly admin: AdminApp; readiness(): Readiness; reload(actor: string): Promise<ReloadResult> } {
-  const { config, catalogue, changedFiles, instruments, keyring, log, policies, shadow, sinks, tokens, version } = core
+  const {
+    config,
+    catalogue,
+    changedFiles,
+    checkpoints,
+    instruments,
+    keyring,
+    log,
+    policies,
+    shadow,
+    sinks,
+    tokens,
+    version,
+  } = core
   const { broadcast, cache, keys, showBudgets, store } = shares
   const report = createKeyReport(core, identities)
   const group = () =>
@@ -69,6 +83,7 @@ export function createOperators(
       ...identities.notes,
       shadow === null || shadow.set.refusal === null ? null : shadowNote(shadow.set.refusal.diagnostics),
       ...certificate.notes,
+      ...checkpointNotes(checkpoints?.status() ?? null),
       ...ofChangedFiles,
       overload.level === 0 ? null : overloadNote(overload.level),
       ...fullNotes(keys),
@@ -87,6 +102,7 @@ export function createOperators(
     blocks: blocks.api,
     rotations: rotations.api,
     budgets: showBudgets,
+    checkpoint: async () => (await checkpoints?.now()) ?? null,
     shadow: () => (shadow === null ? null : { ...shadowView(shadow.set), ...shadow.decisions.counts }),
     purge: async (what, actor) => {
       const { dropped, instances, silent, reached } = await cache.invalidate(
@@ -124,6 +140,7 @@ export function createOperators(
       },
       issuers: tokens.status().map(issuerView),
       records: sinks.health(),
+      checkpoints: checkpointsView(checkpoints?.status() ?? null),
       store: storeView(store?.state ?? null),
       cache: cacheView(cache.stats(), group()),
       upstream: { origin: config.upstream.origin, in_flight: upstream.inFlight, waiting: upstream.waiting },
@@ -140,6 +157,7 @@ export function createOperators(
     actor: string,
   ): Promise<{ result: ReloadResult; kept: readonly string[]; ofShadow: ShadowReload | null }> {
     sinks.reopen()
+    checkpoints?.renewKey?.()
     ofChangedFiles = (await changedFiles()).map(changedFileNote)
     for (const note of ofChangedFiles) log.warn({ event: 'config-changed', actor }, note)
     const kept = await certificate.renew((renewed) => app.useCertificate(renewed))
@@ -166,6 +184,7 @@ export function createOperators(
     instruments.keyFindings(report.findings())
     instruments.issuers(tokens.status())
     for (const { stream, lost } of sinks.health()) instruments.recordsLost(stream, lost)
+    instruments.checkpoints(checkpoints?.status()?.places ?? [])
     instruments.cache(cache.stats())
     if (store !== null) instruments.store(store.state)
     const shown = group()

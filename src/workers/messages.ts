@@ -1,5 +1,6 @@
 // Messages between the parent and its workers. Everything else is asked at a worker's own operators' listener.
 
+import type { CheckpointOutcome, CheckpointsStatus } from '../records/checkpoints/checkpoints.ts'
 import type { ChainHead } from '../records/audit/chain.ts'
 
 /** How the one audit log stands, after so many entries of this worker were taken. */
@@ -9,12 +10,16 @@ export interface AuditState {
   readonly healthy: boolean
   readonly error: string | null
   readonly head: ChainHead
+  /** Null where none are configured. */
+  readonly checkpoints: CheckpointsStatus | null
 }
 
 export type ToWorker =
   | AuditState
   | { readonly kind: 'drain' }
   | { readonly kind: 'cut' }
+  /** What a checkpoint came to that this worker has asked for. */
+  | { readonly kind: 'checkpoint'; readonly id: number; readonly outcome: CheckpointOutcome | null }
   /** To be answered at once, by a worker that does not hang. */
   | { readonly kind: 'ping' }
   /** Another worker has ended: its name among the instances that share the store. */
@@ -41,3 +46,4 @@ export type ToParent =
       readonly instance: string
     }
   | { readonly kind: 'pong' }
+  | { readonly kind: 'checkpoint'; readonly id: number }

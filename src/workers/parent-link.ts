@@ -1,6 +1,7 @@
 // A worker's side of the channel to its parent: the audit log, and the parent's messages.
 
 import cluster from 'node:cluster'
+import type { CheckpointOutcome, CheckpointsStatus } from '../records/checkpoints/checkpoints.ts'
 import type { AuditTarget } from '../records/sinks.ts'
 import type { Log } from '../records/log.ts'
 import type { AuditState, BoundAddress, ToParent, ToWorker } from './messages.ts'
@@ -9,6 +10,8 @@ export interface ParentLink {
   /** Counted from 1; a worker that takes the place of another has its number. */
   readonly number: number
   readonly audit: AuditTarget
+  /** Those of the parent: null where none are configured. */
+  readonly checkpoints: { status(): CheckpointsStatus | null; now(): Promise<CheckpointOutcome | null> }
   /** Tells the parent where the worker can be reached, and its name among the instances that share the store. */
   listening(gateway: BoundAddress, admin: BoundAddress, instance: string): void
   /** Called when other workers have ended, with their names as instances. */
@@ -45,6 +48,8 @@ export function connectToParent(number: number, channel: Channel): Promise<Paren
     const send = (message: ToParent): void => {
       if (connected) channel.send?.(message)
     }
+    let asked = 0
+    const outcomes = new Map<number, (outcome: CheckpointOutcome | null) => void>()
     const settled = (): boolean => !connected || state?.taken === sent
 
     const audit: AuditTarget = {
@@ -75,6 +80,10 @@ export function connectToParent(number: number, channel: Channel): Promise<Paren
           return drain.resolve()
         case 'cut':
           return cut.resolve()
+        case 'checkpoint':
+          outcomes.get(message.id)?.(message.outcome)
+          outcomes.delete(message.id)
+          return
         case 'ping':
           return send({ kind: 'pong' })
         case 'ended':
@@ -87,6 +96,16 @@ export function connectToParent(number: number, channel: Channel): Promise<Paren
       resolve({
         number,
         audit,
+        checkpoints: {
+          status: () => state?.checkpoints ?? null,
+          now: () =>
+            new Promise((done) => {
+              if (!connected) return done({ error: 'the parent process is gone' })
+              asked += 1
+              outcomes.set(asked, done)
+              send({ kind: 'checkpoint', id: asked })
+            }),
+        },
         listening: (gateway, admin, instance) => send({ kind: 'listening', gateway, admin, instance }),
         onEnded: (listener) => void endListeners.push(listener),
         drain: drain.promise,
@@ -96,6 +115,7 @@ export function connectToParent(number: number, channel: Channel): Promise<Paren
     channel.on('disconnect', () => {
       connected = false
       for (const settle of entries.splice(0)) settle(false)
+      for (const done of outcomes.values()) done({ error: 'the parent process is gone' })
       for (const done of waiting) done()
       drain.resolve()
     })

@@ -2,6 +2,7 @@
 
 import cluster, { type Worker } from 'node:cluster'
 import { AuditLog } from '../records/audit/audit-log.ts'
+import type { Checkpoints } from '../records/checkpoints/checkpoints.ts'
 import type { Log } from '../records/log.ts'
 import type { BoundAddress, ToParent, ToWorker } from './messages.ts'
 
@@ -60,6 +61,7 @@ export function createPool({ count, command, audit: target, log, drainMs, nowMs 
     }
   })
   let stopping = false
+  let checkpoints: Checkpoints | null = null
   const audit = new AuditLog({
     target,
     nowMs,
@@ -71,7 +73,7 @@ export function createPool({ count, command, audit: target, log, drainMs, nowMs 
 
   function tellAudit({ worker, taken }: WorkerSlot): void {
     const [healthy, error, head] = [audit.healthy(), audit.error(), audit.head()]
-    tell(worker, { kind: 'audit-state', taken, healthy, error, head })
+    tell(worker, { kind: 'audit-state', taken, healthy, error, head, checkpoints: checkpoints?.status() ?? null })
   }
 
   /** Starts a worker in a slot; calls back with the callers' address when it listens, or null when it ended before. */
@@ -86,6 +88,13 @@ export function createPool({ count, command, audit: target, log, drainMs, nowMs 
         slot.admin = message.admin
         slot.instance = message.instance
         onFirst(message.gateway)
+        return
+      }
+      if (message.kind === 'checkpoint') {
+        const { id } = message
+        void (checkpoints?.now() ?? Promise.resolve(null)).then((outcome) =>
+          tell(worker, { kind: 'checkpoint', id, outcome }),
+        )
         return
       }
       if (message.kind === 'audit') {
@@ -124,6 +133,8 @@ export function createPool({ count, command, audit: target, log, drainMs, nowMs 
   const watch = setInterval(() => {
     for (const slot of slots) {
       if (slot.worker === null || slot.admin === null) continue
+      // Their state changes without an entry.
+      if (checkpoints !== null) tellAudit(slot)
       if (slot.unanswered < pulse.mostUnanswered) {
         slot.unanswered += 1
         tell(slot.worker, { kind: 'ping' })
@@ -160,16 +171,27 @@ export function createPool({ count, command, audit: target, log, drainMs, nowMs 
       return gateway
     },
     workers: slots,
+    /** The last audit line that is on the disk. */
+    auditHead: () => audit.durableHead(),
+    /** Signs the head of the audit log from now on. */
+    use(opened: Checkpoints | null): void {
+      checkpoints = opened
+    },
     /** Opens the audit log anew, and tells the workers to read policies, secrets and certificate again (SIGHUP). */
-    reopen: (): void => audit.reopen(),
+    reopen(): void {
+      audit.reopen()
+      checkpoints?.renewKey()
+    },
     hangUp(): void {
       audit.reopen()
+      checkpoints?.renewKey()
       for (const { worker } of slots) worker?.process.kill('SIGHUP')
     },
     /** Tells all workers to drain, ends those that do not, and closes the audit log. Resolves with the hash of its head. */
     async stop(): Promise<string> {
       await end('drain', drainMs)
       await audit.close()
+      await checkpoints?.close()
       return audit.head().hash
     },
     /** Tells all workers to cut what is under way, and ends those that do not. */

@@ -48,6 +48,56 @@ async function problems(text: string, env: Readonly<Record<string, string | unde
   return refused.diagnostics.map((diagnostic) => formatDiagnostic(diagnostic).replaceAll(`${folder}/`, ''))
 }
 
+describe('checkpoints', () => {
+  const withPlaces = (to: string, more = ''): string =>
+    `${least}checkpoints:\n  key: { file: keys/audit.pem }\n  to: [${to}]\n${more}`
+
+  it('go to places of four kinds, with the paths made absolute', async () => {
+    const to =
+      '{ file: out/checkpoints }, { stdout: true }, { http: https://audit.corp.example/take }, { syslog: udp://log.corp.example }, { syslog: "tcp://[::1]:1514" }, { syslog: tls://log.corp.example }, { syslog: unix:/run/syslog.sock }'
+    expect((await load(withPlaces(to, '  origin: corp/eu\n  every: 30s\n'))).checkpoints).toEqual({
+      origin: 'corp/eu',
+      key: { file: join(folder, 'keys/audit.pem') },
+      everyMs: 30_000,
+      targets: [
+        { kind: 'file', file: join(folder, 'out/checkpoints') },
+        { kind: 'stdout' },
+        { kind: 'http', url: 'https://audit.corp.example/take' },
+        { kind: 'syslog', protocol: 'udp', host: 'log.corp.example', port: 514 },
+        { kind: 'syslog', protocol: 'tcp', host: '::1', port: 1514 },
+        { kind: 'syslog', protocol: 'tls', host: 'log.corp.example', port: 6514 },
+        { kind: 'syslog', protocol: 'unix', path: '/run/syslog.sock' },
+      ],
+    })
+  })
+
+  it.each([
+    ['', 'gateway.yaml:8:7: name at least one place'],
+    ['{}', 'gateway.yaml:8:8: a place is exactly one of file, syslog, http, stdout'],
+    ['{ file: a, stdout: true }', 'gateway.yaml:8:8: a place is exactly one of file, syslog, http, stdout'],
+    ['{ sysolg: udp://x }', 'gateway.yaml:8:10: unknown key "sysolg"; did you mean "syslog"?'],
+    ['{ http: http://audit.corp.example }', /plain http is accepted only to loopback/],
+    ['{ syslog: log.corp.example }', /must be udp:\/\/HOST:PORT, tcp:\/\/HOST:PORT, tls:\/\/HOST:PORT or unix:\/PATH/],
+    ['{ syslog: "udp://x:99999" }', /has a port that does not exist/],
+  ])('are refused with a place like %j', async (to, message) => {
+    expect((await problems(withPlaces(to)))[0]).toEqual(
+      typeof message === 'string' ? message : expect.stringMatching(message),
+    )
+  })
+
+  it('are refused with a key that is written there, with a name of two words, and in a file of records', async () => {
+    const inline = withPlaces('{ stdout: true }').replace('{ file: keys/audit.pem }', 'MC4CAQAwBQYDK2VwBCIE')
+    expect(await problems(inline)).toEqual([expect.stringContaining('a key is never written here')])
+    expect((await problems(inline)).join()).not.toContain('MC4CAQ')
+    expect(await problems(withPlaces('{ stdout: true }', '  origin: two words\n'))).toEqual([
+      expect.stringContaining('must be a name without white space'),
+    ])
+    expect(await problems(withPlaces('{ file: audit.ndjson }', 'records: { audit: audit.ndjson }\n'))).toEqual([
+      expect.stringContaining('a checkpoint needs a place of its own'),
+    ])
+  })
+})
+
 describe('the configuration', () => {
   it('has a default for everything but the upstream and the issuers', async () => {
     expect(await load(least)).toEqual({
@@ -90,6 +140,7 @@ describe('the configuration', () => {
       store: null,
       budgets: { journalFile: join(folder, 'budgets.journal'), pollMs: 30_000, whenUnavailable: 'refuse' },
       records: { access: 'stdout', decisions: 'stdout', audit: 'stdout' },
+      checkpoints: null,
       bodies: { maxBytes: 268_435_456, maxJudgedBytes: 1_048_576 },
       shutdown: { delayMs: 1000, deadlineMs: 30_000 },
       log: { level: 'info' },
@@ -231,7 +282,7 @@ describe('a mistake in the configuration', () => {
       'a key of another version',
       `${least}reload: { every: 1s }\n`,
       [
-        'gateway.yaml:6:1: unknown key "reload": the keys here are listen, upstream, issuers, policies, shadow_policies, catalogue, cache, store, budgets, records, telemetry, bodies, shutdown, log',
+        'gateway.yaml:6:1: unknown key "reload": the keys here are listen, upstream, issuers, policies, shadow_policies, catalogue, cache, store, budgets, records, checkpoints, telemetry, bodies, shutdown, log',
       ],
     ],
     ...[

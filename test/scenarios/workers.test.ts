@@ -1,6 +1,7 @@
 // One gateway of several worker processes on one real store: one listener, one set of records, one audit chain, one
 // listener for operators; what callers and operators see while workers serve, reload, crash and stop.
 
+import { generateKeyPairSync } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { request as send, type IncomingHttpHeaders } from 'node:http'
 import { join } from 'node:path'
@@ -30,6 +31,7 @@ interface Answer {
   readonly headers: IncomingHttpHeaders
 }
 
+const auditKey = String(generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }))
 let store: StoreServer
 let upstream: RecordingUpstream
 let issuer: Issuer
@@ -93,7 +95,9 @@ const isAlive = (pid: number): boolean => {
 }
 
 async function start(): Promise<void> {
-  gateway = startCommand(['start', '--workers', '2', '--config', site.configFile], { env: usualKeys })
+  gateway = startCommand(['start', '--workers', '2', '--config', site.configFile], {
+    env: { ...usualKeys, AUDIT_KEY: auditKey },
+  })
   const line = (): string | undefined =>
     gateway.err.split('\n').find((each) => each.includes('"event":"workers-started"'))
   await until(() => {
@@ -136,7 +140,7 @@ describeWithValkey('a gateway of two workers', () => {
         '../next/teams/payments.yaml': shadowTeam('org.sessions.list'),
         '../next/keys.yaml': usualPolicies['keys.yaml'] ?? '',
       },
-      config: `store: { nodes: "${store.address}", timeout: 250ms }\nshadow_policies: next`,
+      config: `checkpoints: { key: { env: AUDIT_KEY }, origin: test/workers, to: [{ file: checkpoints.ndjson }, { http: "http://127.0.0.1:9/away" }] }\nstore: { nodes: "${store.address}", timeout: 250ms }\nshadow_policies: next`,
     })
     upstream.respond((request, response) => {
       if (request.method === 'PUT') value += 1
@@ -225,6 +229,26 @@ describeWithValkey('a gateway of two workers', () => {
     expect((await blocks('DELETE', target)).status).toBe(200)
     expect(await statuses()).toEqual(new Set([200]))
     expect(await audited('blocked')).toHaveLength(1)
+  })
+
+  test('has its parent sign the head of the one audit log, and every worker tells how that goes', async () => {
+    const { status, text } = await ask(adminPort, '/api/audit/checkpoint', 'POST')
+    expect(status).toBe(200)
+    const { checkpoint, places } = JSON.parse(text) as { checkpoint: { sequence: number }; places: object[] }
+    expect(places).toMatchObject([{ delivered: true }, { delivered: false }])
+    expect(await lines('checkpoints.ndjson')).toContain(JSON.stringify(checkpoint))
+    expect((await lines('audit.ndjson')).length).toBeGreaterThanOrEqual(checkpoint.sequence)
+    await until(async () => {
+      const ready = await ask(adminPort, '/readyz')
+      return (
+        ready.status === 200 &&
+        [1, 2].every((each) => ready.text.includes(`worker ${each}: audit checkpoints do not reach http`))
+      )
+    }, 'the note of both workers')
+    const metrics = await ask(adminPort, '/metrics')
+    expect(metrics.text).toMatch(
+      /^gateway_audit_checkpoints_waiting\{worker="1",place="http:\/\/127.0.0.1:9\/away"\} [1-9]/m,
+    )
   })
 
   test('replaces policies in all of them, or says what each came to', async () => {

@@ -8,6 +8,7 @@ import type { Config } from '../../config/load.ts'
 import { Problem } from '../../problems.ts'
 import { createLog, type Log } from '../../records/log.ts'
 import { listenProblem, startGateway } from '../../runtime.ts'
+import { openCheckpoints } from '../../runtime/audit/checkpoints.ts'
 import { createWorkersListener } from '../../workers/operators-listener.ts'
 import { createPool } from '../../workers/pool.ts'
 import { connectToParent, logOf } from '../../workers/parent-link.ts'
@@ -78,7 +79,7 @@ async function work(number: number, { env }: Invocation, config: Config, log: Lo
     env,
     log: workerLog,
     version: packageVersion(),
-    auditElsewhere: parent.audit,
+    auditElsewhere: { ...parent.audit, checkpoints: parent.checkpoints },
   })
   boundGarbage()
   process.on('SIGHUP', () => void gateway.reload('SIGHUP'))
@@ -119,6 +120,7 @@ async function lead(count: number, invocation: Invocation, config: Config, log: 
     drainMs: drainMsOf(config),
     nowMs: Date.now,
   })
+  pool.use(await openCheckpoints({ config, env: invocation.env, log, now: Date.now, head: pool.auditHead }))
   const operators = createWorkersListener(pool)
   const { host, port } = config.listen.admin
   const admin = await operators.listen(host, port).catch((error: unknown) => {

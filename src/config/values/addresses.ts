@@ -87,6 +87,12 @@ export function parseKeySetAddress(text: string): Parsed<string> {
   return text.includes('#') ? { error: `${quoted(text)} must not have a fragment` } : { value: url.value.href }
 }
 
+/** The address that checkpoints are posted to. https, or http to loopback. */
+export function parseCheckpointAddress(text: string): Parsed<string> {
+  const url = parseUrl(text, 'https://audit.corp.example/checkpoints')
+  return 'error' in url ? url : { value: url.value.href }
+}
+
 /** An https URL, or http to loopback, without user information. Refuses spellings that two parsers could read differently. */
 function parseUrl(text: string, example: string): Parsed<URL> {
   // The URL parser forgives backslashes, spaces, tabs and missing slashes.

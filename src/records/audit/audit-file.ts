@@ -3,6 +3,8 @@
 import { closeSync, fstatSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import type { ChainHead } from './chain.ts'
+import { readHead, writeHead } from './head-file.ts'
 import { isSameFile, openTarget, standardDescriptor, statOf, type OpenTarget } from '../target.ts'
 import { emptyTail, readAuditTail, type AuditTail } from './audit-tail.ts'
 
@@ -35,9 +37,11 @@ export class AuditFile {
   readonly #options: AuditFileOptions
   #file: OpenFile | null = null
   #left: FileState | null = null
+  readonly #headFile: string | null
 
   constructor(options: AuditFileOptions) {
     this.#options = options
+    this.#headFile = standardDescriptor(options.target) === null ? `${options.target}.head` : null
   }
 
   /** A descriptor of the target as it is now. Throws the error of the file system, and for a chain that was changed. */
@@ -79,6 +83,15 @@ export class AuditFile {
     } catch {
       // Every line counts as written only after its sync: there is nothing left to lose.
     }
+  }
+
+  /** The head that was noted last, for a file that was moved away while no process ran. */
+  notedHead(): ChainHead {
+    return this.#headFile === null ? emptyTail.head : readHead(this.#headFile)
+  }
+
+  noteHead(head: ChainHead): void {
+    if (this.#headFile !== null) writeHead(this.#headFile, head)
   }
 
   #isAsLeft(now: FileState | null): boolean {

@@ -64,6 +64,8 @@ export class AuditLog {
   readonly #options: Required<AuditLogOptions>
   readonly #queue: QueuedEntry[] = []
   #head: ChainHead = { seq: 0, hash: genesis }
+  /** As `#head`, of what is on the disk. */
+  #durable: ChainHead = { seq: 0, hash: genesis }
   #line: LineUnderWay | null = null
   #seam: Readonly<Record<string, unknown>> | null = null
   #needsLineFeed = false
@@ -107,6 +109,11 @@ export class AuditLog {
   /** Number and hash of the last line written; to be noted elsewhere, because a cut-off end shows only against it. */
   head(): ChainHead {
     return this.#head
+  }
+
+  /** The same of the last line that is on the disk: what a crash of the machine cannot take back. */
+  durableHead(): ChainHead {
+    return this.#durable
   }
 
   /** Goes on in a new file if the old one was moved away. */
@@ -154,11 +161,13 @@ export class AuditLog {
 
   /** Away from the event loop: a disk may take long, and only those wait who have something to record. */
   #bringToDisk(entries: readonly QueuedEntry[]): void {
+    const head = this.#head
     const sync = this.#file.sync()
     const tell = (isOnDisk: boolean): void => {
       for (const { settle } of entries) settle(isOnDisk)
     }
     if (sync === null) {
+      this.#isDurable(head)
       tell(true)
       this.#recovered()
       return
@@ -171,6 +180,7 @@ export class AuditLog {
     sync.done.then(
       () => {
         clearTimeout(slow)
+        this.#isDurable(head)
         tell(true)
         if (sync.isOpen()) this.#recovered()
       },
@@ -180,6 +190,12 @@ export class AuditLog {
         if (sync.isOpen()) this.#failed(describe(error))
       },
     )
+  }
+
+  #isDurable(head: ChainHead): void {
+    if (head.seq < this.#durable.seq) return
+    this.#durable = head
+    this.#file.noteHead(head)
   }
 
   #recovered(): void {
@@ -235,13 +251,18 @@ export class AuditLog {
     return this.#line
   }
 
-  /** The chain continues from the file's end; a segment line explains a break. */
+  /** The chain continues from the file's end, or in an empty file from where it stood; a segment line explains a break. */
   #goOnFrom(tail: AuditTail | null, hasGrown: boolean): void {
-    const head = tail?.head ?? this.#head
-    const follows = this.#head.seq > 0 && !hasGrown && head.hash !== this.#head.hash
-    this.#seam = seamOf(tail?.torn ?? [], follows ? this.#head : null)
+    const known = this.#head.seq === 0 ? this.#file.notedHead() : this.#head
+    const isEmpty = tail !== null && tail.head.seq === 0
+    const head = tail === null ? this.#head : isEmpty ? known : tail.head
+    const follows = known.seq > 0 && !hasGrown && tail !== null && tail.head.hash !== known.hash
+    // A file that was there at the start is the chain itself, whatever was noted.
+    const isOther = follows && (isEmpty || this.#head.seq > 0)
+    this.#seam = seamOf(tail?.torn ?? [], isOther ? known : null)
     this.#line = null
     this.#head = head
+    if (!isEmpty) this.#durable = head
     this.#needsLineFeed = tail?.endsMidLine ?? false
   }
 }

@@ -1,6 +1,9 @@
 // Reading an audit file: its end, to go on from there, and its lines, to check them.
 
-import { closeSync, createReadStream, openSync, readSync } from 'node:fs'
+import { closeSync, openSync, readSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { pipeline, type Readable } from 'node:stream'
+import { createGunzip } from 'node:zlib'
 import { describeTorn, genesis, readChainLine } from './chain.ts'
 import type { ChainHead } from './chain.ts'
 
@@ -78,15 +81,25 @@ function readRange(descriptor: number, start: number, end: number): Buffer {
 }
 
 /**
- * The lines of an audit file without their line feeds, for `verifyChain`. Splits at line feeds and nothing else: node's
- * readline would also drop carriage returns, and so hide them.
+ * The lines of an audit file without their line feeds, for `verifyChain`; of one that gzip has compressed as well. Splits at line feeds and nothing else:
+ * node's readline would also drop carriage returns, and so hide them.
  */
 export async function* auditLines(path: string): AsyncGenerator<string> {
   let rest = ''
-  for await (const chunk of createReadStream(path, 'utf8')) {
+  for await (const chunk of await openText(path)) {
     const lines = (rest + String(chunk)).split('\n')
     rest = lines.pop() ?? ''
     yield* lines
   }
   if (rest !== '') yield rest
+}
+
+async function openText(path: string): Promise<Readable> {
+  const handle = await open(path, 'r')
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(2), 0, 2, 0)
+  const bytes = handle.createReadStream({ start: 0 })
+  if (bytesRead < 2 || buffer[0] !== 0x1f || buffer[1] !== 0x8b) return bytes.setEncoding('utf8')
+  return pipeline(bytes, createGunzip(), () => {
+    // The reader of the text hears of the error.
+  }).setEncoding('utf8')
 }

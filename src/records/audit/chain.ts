@@ -42,6 +42,8 @@ export type ReadLine =
       readonly hash: string
       readonly previous: string
       readonly torn: Torn | null
+      /** The end of the file before, where a segment line names it. */
+      readonly follows: ChainHead | null
     }
   | { readonly kind: 'cut-off' }
   | { readonly kind: 'foreign'; readonly problem: string }
@@ -65,7 +67,7 @@ export function readChainLine(text: string): ReadLine {
   if (sha256(`${text.slice(0, -hashMemberLength)}}`) !== hash) {
     return { kind: 'foreign', problem: 'was changed: its hash does not fit what it says' }
   }
-  return { kind: 'line', seq, hash, previous, torn: tornOf(parsed) }
+  return { kind: 'line', seq, hash, previous, torn: tornOf(parsed), follows: followsOf(parsed) }
 }
 
 const hashMemberLength = ',"hash":""}'.length + genesis.length
@@ -98,18 +100,36 @@ export async function verifyChain(
   return check.end()
 }
 
-class ChainCheck {
+/** Takes the lines of one file. Where the first of them follows another file's, it belongs there. */
+export class ChainCheck {
   readonly #expectedHead: string | null
   #headSeen: boolean
   #number = 0
   #entries = 0
   #head: ChainHead = { seq: 0, hash: genesis }
   #cutOff: string[] = []
+  #start: { readonly before: ChainHead; readonly follows: ChainHead | null } | null = null
   readonly #tornLines: number[] = []
+  readonly #begins: 'first' | 'anywhere'
 
-  constructor(expectedHead: string | null) {
+  /** `begins`: whether it has to be the first file of a chain, but for one that says itself which one it follows. */
+  constructor(expectedHead: string | null, begins: 'first' | 'anywhere' = 'first') {
     this.#expectedHead = expectedHead
+    this.#begins = begins
     this.#headSeen = expectedHead === null || expectedHead === genesis
+  }
+
+  get head(): ChainHead {
+    return this.#head
+  }
+
+  get entries(): number {
+    return this.#entries
+  }
+
+  /** What the first line stands behind: the line before by its number, and the end of the file that it names. Null before there is one. */
+  get start(): { readonly before: ChainHead; readonly follows: ChainHead | null } | null {
+    return this.#start
   }
 
   take(text: string): ChainVerdict | null {
@@ -125,6 +145,7 @@ class ChainCheck {
     for (const index of this.#cutOff.keys()) this.#tornLines.push(this.#number - this.#cutOff.length + index)
     this.#cutOff = []
     this.#entries += 1
+    this.#start ??= { before: { seq: read.seq - 1, hash: read.previous }, follows: read.follows }
     this.#head = { seq: read.seq, hash: read.hash }
     this.#headSeen ||= read.hash === this.#expectedHead
     return null
@@ -163,8 +184,10 @@ class ChainCheck {
     return `vouches for ${torn.lines} unfinished line(s) before it, and they were removed or changed since`
   }
 
-  #placeProblem({ seq, previous, hash }: ChainHead & { readonly previous: string }): string | null {
+  #placeProblem({ seq, previous, hash, follows }: ChainHead & { previous: string; follows: ChainHead | null }) {
     const { seq: last, hash: lastHash } = this.#head
+    if (last === 0 && (this.#begins === 'anywhere' || (follows?.seq === seq - 1 && follows.hash === previous)))
+      return null
     if (hash === lastHash) return 'repeats the line before it'
     if (last === 0 && seq !== 1) return `has seq ${seq}, and it is the first: ${seq - 1} line(s) before it were removed`
     if (seq > last + 1)
@@ -195,6 +218,12 @@ function tornOf({ event, details }: Readonly<Record<string, unknown>>): Torn | n
   if (event !== segmentEvent || !isRecord(details)) return null
   const { torn_lines: lines, torn_sha256: digest } = details
   return typeof lines === 'number' && typeof digest === 'string' ? { lines, sha256: digest } : null
+}
+
+function followsOf({ event, details }: Readonly<Record<string, unknown>>): ChainHead | null {
+  if (event !== segmentEvent || !isRecord(details)) return null
+  const { previous_seq: seq, previous_hash: hash } = details
+  return typeof seq === 'number' && typeof hash === 'string' ? { seq, hash } : null
 }
 
 function ascii(json: string): string {

@@ -174,8 +174,9 @@ describe('the audit log', () => {
     renameSync(path, `${path}.bad`)
     log.reopen()
     await vi.waitFor(() => expect(log.healthy()).toBe(true), 10_000)
-    expect(eventsOf(path)).toEqual(['start'])
-    expect(await verdictOf(path)).toMatchObject({ ok: true, entries: 1 })
+    // It goes on from the last line that was whole.
+    expect(eventsOf(path)).toEqual([segmentEvent, 'start'])
+    expect(await verdictOf(path)).toMatchObject({ ok: true, entries: 2 })
   })
 
   onLinux('keeps entries in order while the disk is full, and writes them when it is not', async () => {
@@ -244,8 +245,14 @@ describe('the audit log', () => {
     renameSync(path, `${path}.1`)
     await log.write('after', 'test', {})
     expect(readJsonLines(path)).toMatchObject([
-      { seq: 1, event: segmentEvent, actor: 'gateway', details: { previous_seq: 2, previous_hash: before.hash } },
-      { seq: 2, event: 'after' },
+      {
+        seq: 3,
+        event: segmentEvent,
+        actor: 'gateway',
+        details: { previous_seq: 2, previous_hash: before.hash },
+        previous: before.hash,
+      },
+      { seq: 4, event: 'after' },
     ])
     expect(await verdictOf(`${path}.1`)).toMatchObject({ ok: true, entries: 2, head: before.hash })
     expect(await verdictOf(path)).toMatchObject({ ok: true, entries: 2 })
