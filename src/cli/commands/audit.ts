@@ -197,7 +197,7 @@ function show(invocation: Invocation, verdict: AuditVerdict, read: ReadCheckpoin
   for (const range of anchored) print(`  ${paint('green', 'anchored')}: ${rangeText(range)}`)
   for (const range of unanchored)
     print(
-      `  ${paint('yellow', 'not anchored')}: ${rangeText(range)}: no checkpoint has seen them, so they may have been written anew`,
+      `  ${paint('yellow', 'not anchored')}: ${rangeText(range)}: no checkpoint has seen this, so it may have been written anew`,
     )
 }
 

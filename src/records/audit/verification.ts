@@ -234,7 +234,7 @@ function anchors(runs: readonly (readonly ScannedFile[])[], checkpoints: readonl
   const lastSeq = runs.at(-1)?.at(-1)?.last.seq ?? 0
   const beyond = checkpoints.filter(({ sequence }) => sequence > lastSeq).toSorted((a, b) => b.sequence - a.sequence)[0]
   if (beyond !== undefined) {
-    const problem = `the lines of seq ${lastSeq + 1} to ${beyond.sequence} are gone: a checkpoint of ${beyond.time} has seen them, and the log ends before them`
+    const problem = `${linesOf(lastSeq + 1, beyond.sequence)} gone: a checkpoint of ${beyond.time} has seen seq ${beyond.sequence}, and the log ends before it`
     problems.push({ file: null, line: 0, problem })
   }
   for (const run of runs) {
@@ -261,4 +261,8 @@ function anchors(runs: readonly (readonly ScannedFile[])[], checkpoints: readonl
     if (good < to) unanchored.push({ from: Math.max(good + 1, from), to })
   }
   return { problems, anchored, unanchored }
+}
+
+function linesOf(from: number, to: number): string {
+  return from === to ? `the line of seq ${from} is` : `the lines of seq ${from} to ${to} are`
 }

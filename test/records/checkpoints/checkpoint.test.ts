@@ -87,7 +87,7 @@ describe('a checkpoint', () => {
 })
 
 test('a key of another kind, and what is no key, are refused without repeating them', () => {
-  const rsa = pemOf(generateKeyPairSync('rsa', { modulusLength: 1024 }) as never)
+  const rsa = pemOf(generateKeyPairSync('rsa', { modulusLength: 1024 }))
   expect(() => readSigningKey(rsa)).toThrow(
     new CheckpointKeyFault(
       'it is a key of type rsa, and must be Ed25519: make one with "openssl genpkey -algorithm ed25519"',
