@@ -12,7 +12,7 @@ import {
   type GatewayDocument,
   type TlsFiles,
 } from './schema.ts'
-import { checkpointsConfig, type CheckpointsConfig } from './checkpoint-schema.ts'
+import { resolveCheckpoints } from './records/checkpoint-schema.ts'
 import { issuerConfig } from './issuer-schema.ts'
 import { storeConfig, storeProblems, type StoreConfig, type StoreDocument } from './store-schema.ts'
 import { alternatives } from './yaml/issues.ts'
@@ -209,23 +209,6 @@ function resolveRecords(written: GatewayDocument['records'], absolute: (path: st
       `the audit log needs a file of its own: ${alternatives(shared).replace(' or ', ' and ')} would write into it too`,
     )
   return records
-}
-
-function resolveCheckpoints(
-  written: GatewayDocument['checkpoints'],
-  folder: string,
-  records: readonly string[],
-  report: Report,
-): CheckpointsConfig | null {
-  if (written === undefined) return null
-  const config = checkpointsConfig(written, folder)
-  for (const [index, target] of config.targets.entries())
-    if (target.kind === 'file' && records.includes(target.file))
-      report(
-        ['checkpoints', 'to', index, 'file'],
-        'a checkpoint needs a place of its own: a record stream writes into this file',
-      )
-  return config
 }
 
 async function readAuthorities(file: string, at: Path, report: ReportRead): Promise<string | null> {

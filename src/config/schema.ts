@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import { listenTextForm, originForm, parseListen, parseUpstream } from './values/addresses.ts'
 import { duration, size, text, textAs, textOrNumberAs } from './fields.ts'
-import { checkpointsSchema } from './checkpoint-schema.ts'
+import { checkpointsSchema } from './records/checkpoint-schema.ts'
 import { issuersSchema } from './issuer-schema.ts'
 import { storeSchema } from './store-schema.ts'
 

@@ -141,6 +141,7 @@ describe('the configuration', () => {
       budgets: { journalFile: join(folder, 'budgets.journal'), pollMs: 30_000, whenUnavailable: 'refuse' },
       records: { access: 'stdout', decisions: 'stdout', audit: 'stdout' },
       checkpoints: null,
+      keyIdentity: 'enforce',
       bodies: { maxBytes: 268_435_456, maxJudgedBytes: 1_048_576 },
       shutdown: { delayMs: 1000, deadlineMs: 30_000 },
       log: { level: 'info' },
@@ -282,7 +283,7 @@ describe('a mistake in the configuration', () => {
       'a key of another version',
       `${least}reload: { every: 1s }\n`,
       [
-        'gateway.yaml:6:1: unknown key "reload": the keys here are listen, upstream, issuers, policies, shadow_policies, catalogue, cache, store, budgets, records, checkpoints, telemetry, bodies, shutdown, log',
+        'gateway.yaml:6:1: unknown key "reload": the keys here are listen, upstream, issuers, policies, shadow_policies, key_identity, catalogue, cache, store, budgets, records, checkpoints, telemetry, bodies, shutdown, log',
       ],
     ],
     ...[

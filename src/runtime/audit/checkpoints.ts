@@ -2,7 +2,8 @@
 
 import { hostname } from 'node:os'
 import type { Config } from '../../config/load.ts'
-import { createRemoteSources, isLocal, localSource } from '../../keys/sources/open.ts'
+import { isLocal, localSource } from '../../keys/sources/local-source.ts'
+import { createRemoteSources } from '../../keys/sources/open.ts'
 import { SourceFault } from '../../keys/sources/source.ts'
 import type { ChainHead } from '../../records/audit/chain.ts'
 import { CheckpointKeyFault } from '../../records/checkpoints/checkpoint.ts'
@@ -24,7 +25,9 @@ interface Opening {
 export async function openCheckpoints({ config, env, log, now, head }: Opening): Promise<Checkpoints | null> {
   if (config.checkpoints === null) return null
   const { origin, key, everyMs, targets } = config.checkpoints
-  const source = isLocal(key) ? localSource(key, env) : createRemoteSources({ env }).of(key)
+  const source = isLocal(key)
+    ? localSource(key, env)
+    : createRemoteSources({ env, monotonic: () => performance.now() }).of(key)
   return await Checkpoints.open({
     settings: {
       // A note names its key by its origin, which holds neither white space nor "+".

@@ -2,10 +2,11 @@
 
 import path from 'node:path'
 import { z } from 'zod'
-import { duration, oneKeyOf, text, textAs } from './fields.ts'
-import { secretReference, withPathsFrom, type SecretReference } from './secret-schema.ts'
-import { quoted, type Parsed } from './units.ts'
-import { parseCheckpointAddress, urlForm } from './values/addresses.ts'
+import type { Path } from '../yaml/document.ts'
+import { duration, oneKeyOf, text, textAs } from '../fields.ts'
+import { secretReference, withPathsFrom, type SecretReference } from '../secret-schema.ts'
+import { quoted, type Parsed } from '../units.ts'
+import { parseCheckpointAddress, urlForm } from '../values/addresses.ts'
 
 /** Where checkpoints go. */
 export type CheckpointTargetConfig =
@@ -64,7 +65,6 @@ export const checkpointsSchema = z.strictObject({
       "Names the log in its checkpoints, wherever its files are. Default: devin-gateway/ and the machine's name.",
     ),
   key: secretReference(
-    '{ env: NAME }, { file: PATH } or another source',
     'a key is never written here: { file: PATH } names it, and replace the key that was written here',
   ).describe('Ed25519 private key that signs, in PEM form. Its public key checks: keep that one elsewhere.'),
   every: duration('1s', '1d').prefault('1m').describe('How often the head is signed.'),
@@ -81,16 +81,29 @@ export interface CheckpointsConfig {
   readonly targets: readonly CheckpointTargetConfig[]
 }
 
-/** The configuration with absolute paths. */
-export function checkpointsConfig({ origin, key, every, to }: CheckpointsDocument, folder: string): CheckpointsConfig {
+/** The configuration with absolute paths; null where there is none. `records` are the targets of the record streams. */
+export function resolveCheckpoints(
+  written: CheckpointsDocument | undefined,
+  folder: string,
+  records: readonly string[],
+  report: (at: Path, message: string) => void,
+): CheckpointsConfig | null {
+  if (written === undefined) return null
+  const { origin, key, every, to } = written
   return {
     origin: origin ?? null,
     key: withPathsFrom(folder, key),
     everyMs: every,
-    targets: to.map(({ file, syslog, http }): CheckpointTargetConfig => {
-      if (file !== undefined) return { kind: 'file', file: path.resolve(folder, file) }
+    targets: to.map(({ file, syslog, http }, index): CheckpointTargetConfig => {
       if (http !== undefined) return { kind: 'http', url: http }
-      return syslog ?? { kind: 'stdout' }
+      if (file === undefined) return syslog ?? { kind: 'stdout' }
+      const target = path.resolve(folder, file)
+      if (records.includes(target))
+        report(
+          ['checkpoints', 'to', index, 'file'],
+          'a checkpoint needs a place of its own: a record stream writes into this file',
+        )
+      return { kind: 'file', file: target }
     }),
   }
 }
