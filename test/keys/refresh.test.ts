@@ -14,7 +14,8 @@ function printed(id: string, refreshMs = 60_000, program = id): KeyHandle {
   return keyOf(id, { secret: { exec: { command: [program], timeoutMs: 1_000, env: [], refreshMs } } })
 }
 
-type Answer = string | SourceFaultKind | Promise<KeptText>
+/** A value, the kind of a fault, or whenever it comes. */
+type Answer = string | Promise<KeptText>
 
 /** A keyring whose keys are all kept elsewhere, by the names of their programs. */
 function bench(places: Record<string, Answer>) {

@@ -75,7 +75,7 @@ export const checkCommand: Command = {
       ]
       if (loaded.unasked.length > 0 && online === null)
         invocation.print(
-          `not asked for a value, because programs and servers are asked by a start alone: ${loaded.unasked.join(', ')}`,
+          `not asked for a value, because only a start and --online ask programs and servers: ${loaded.unasked.join(', ')}`,
         )
       if (needs.length > 0) invocation.print(`what a start still needs here: ${needs.join('; ')}`)
     }
