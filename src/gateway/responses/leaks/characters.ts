@@ -5,7 +5,7 @@ import { cutOff, ended, hexDigit, keyCharacter, type KeyReader } from './key-rea
 
 const [lineFeed, carriageReturn, space, tab, nul] = [10, 13, 32, 9, 0]
 const [percent, backslash, ampersand, hash, semicolon] = [0x25, 0x5c, 0x26, 0x23, 0x3b]
-const [braceOpen, braceClose, zero, lowerX] = [0x7b, 0x7d, 0x30, 0x78]
+const [braceOpen, braceClose, zero, lowerX, lowerA] = [0x7b, 0x7d, 0x30, 0x78, 0x61]
 const asterisk = 0x2a
 
 /** How deep escapes may be escaped, and how much may stand between two characters. */
@@ -81,10 +81,10 @@ export class EscapedText {
   #entity(): number {
     const { data } = this
     let at = this.at + 1
-    for (let depth = 0; depth < maxDepth && matches(data, at, 'amp;'); depth += 1) at += 4
-    if (at >= data.length || 'amp;'.startsWith(data.toString('latin1', at, at + 4)))
-      return data.length - at < 4 ? cutOff : ended
-    if (data[at] !== hash) return ended
+    for (let depth = 0; depth < maxDepth && data[at] === lowerA && matches(data, at, 'amp;'); depth += 1) at += 4
+    if (at >= data.length) return cutOff
+    if (data[at] !== hash)
+      return data.length - at < 4 && 'amp;'.startsWith(data.toString('latin1', at)) ? cutOff : ended
     at += 1
     if (at >= data.length) return cutOff
     const isHex = ((data[at] ?? 0) | 0x20) === lowerX

@@ -26,9 +26,11 @@ export class Base64Reader implements KeyReader {
   /** The last sextets, and how many of their bits belong to the next character. */
   #bits: number
   #left: number
-  /** The two base64 characters that hold the last character. */
-  #before = { start: 0, end: 0 }
-  #last = { start: 0, end: 0 }
+  /** Where the two base64 characters stand that hold the last character. */
+  #beforeStart = 0
+  #beforeEnd = 0
+  #lastStart = 0
+  #lastEnd = 0
 
   /** Null where no base64 of `cog_` begins with this byte. */
   static at(data: Buffer, at: number): Base64Reader | null {
@@ -62,11 +64,10 @@ export class Base64Reader implements KeyReader {
       const code = this.#text.character()
       if (code < 0) return code
       if (isWhitespace(code)) continue
-      const { before, last } = { before: this.#last, last: this.#before }
-      last.start = this.#text.start
-      last.end = this.#text.at
-      this.#before = before
-      this.#last = last
+      this.#beforeStart = this.#lastStart
+      this.#beforeEnd = this.#lastEnd
+      this.#lastStart = this.#text.start
+      this.#lastEnd = this.#text.at
       return sextets[code] ?? ended
     }
     return ended
@@ -75,25 +76,21 @@ export class Base64Reader implements KeyReader {
   /** Puts an asterisk in its place. */
   mask(bytes: Buffer): void {
     const inLast = 6 - this.#left
-    putBits(bytes, this.#before, 2 + this.#left, 0, asterisk >> inLast)
-    putBits(bytes, this.#last, inLast, this.#left, asterisk & ((1 << inLast) - 1))
+    const ofBefore = asterisk >> inLast
+    const ofLast = asterisk & ((1 << inLast) - 1)
+    putBits(bytes, this.#beforeStart, this.#beforeEnd, 2 + this.#left, 0, ofBefore)
+    putBits(bytes, this.#lastStart, this.#lastEnd, inLast, this.#left, ofLast)
   }
 }
 
 /** Puts `count` bits into a base64 character, `shift` bits from its end. One that is escaped becomes asterisks: its length is not that of another one. */
-function putBits(
-  bytes: Buffer,
-  span: { readonly start: number; readonly end: number },
-  count: number,
-  shift: number,
-  value: number,
-): void {
-  if (span.end - span.start > 1) {
-    bytes.fill(asterisk, span.start, span.end)
+function putBits(bytes: Buffer, start: number, end: number, count: number, shift: number, value: number): void {
+  if (end - start > 1) {
+    bytes.fill(asterisk, start, end)
     return
   }
-  const kept = (sextets[bytes[span.start] ?? 0] ?? 0) & ~(((1 << count) - 1) << shift)
-  bytes.write(alphabet[kept | (value << shift)] ?? '*', span.start, 'latin1')
+  const kept = (sextets[bytes[start] ?? 0] ?? 0) & ~(((1 << count) - 1) << shift)
+  bytes.write(alphabet[kept | (value << shift)] ?? '*', start, 'latin1')
 }
 
 /** Bytes as numbers: two hexadecimal digits each (`636f`, `63 6f`, `63:6f`, `0x63, 0x6f`), or a list of decimal ones (`99,111`). */

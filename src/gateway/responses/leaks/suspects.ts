@@ -54,12 +54,8 @@ function escapeStart(data: Buffer, suspect: number): number {
   let at = suspect
   if (byte === percent || byte === ampersand) return at
   if (byte === semicolon) {
-    for (
-      ;
-      data.toString('latin1', at - 4, at + 1) === '&amp;' || data.toString('latin1', at - 3, at + 1) === 'amp;';
-      at -= 4
-    );
-    return data[at] === ampersand ? at : -1
+    while (at >= 4 && data.toString('latin1', at - 3, at + 1) === 'amp;') at -= 4
+    return at < suspect && data[at] === ampersand ? at : -1
   }
   if (byte !== backslash) at -= 1
   if (data[at] !== backslash) return -1
