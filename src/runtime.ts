@@ -10,6 +10,7 @@ import { createLocalLimiter } from './limits/local/local-limiter.ts'
 import type { PolicySet } from './policy/model/policy-set.ts'
 import { openBlocks } from './runtime/blocks.ts'
 import { openCertificate } from './runtime/certificate.ts'
+import { openCopies } from './runtime/keys/copies.ts'
 import { openIdentities } from './runtime/keys/identities.ts'
 import { createCore, type GatewayOptions } from './runtime/core.ts'
 import { openRotations } from './runtime/keys/rotations.ts'
@@ -41,6 +42,7 @@ export async function startGateway(options: GatewayOptions) {
   const identities = openIdentities(core, ownCalls)
   const shared = await openSharedState(core, ownCalls)
   const { budgets, budgeting, cache, limiter, idempotency, idempotentCreateMs, sharedLimiter, store } = shared
+  const copies = openCopies(core, identities, ownCalls, store, store !== null || options.auditElsewhere === undefined)
   const blocks = openBlocks(core, store)
   const overloadWatch = watchOverload(core)
   const { overload } = overloadWatch
@@ -77,7 +79,7 @@ export async function startGateway(options: GatewayOptions) {
       blocks: blocks.list,
       now,
     },
-    recorder: createRecorder(sinks, instruments, now, monotonic),
+    recorder: createRecorder(copies.noting(sinks), instruments, now, monotonic),
     shadow: shadow?.decisions ?? null,
     policy: blocks.policy,
     now: monotonic,
@@ -108,6 +110,7 @@ export async function startGateway(options: GatewayOptions) {
     overload,
     blocks,
     identities,
+    copies,
     rotations,
     lifecycle,
   )
@@ -139,6 +142,7 @@ export async function startGateway(options: GatewayOptions) {
     await rotations.close()
     clearInterval(refreshing)
     identities.close()
+    copies.close()
     certificate.stop()
     overloadWatch.stop()
     tokens.close()
@@ -178,6 +182,7 @@ export async function startGateway(options: GatewayOptions) {
     app.listen(config.listen.gateway.host, config.listen.gateway.port),
   )
   identities.start()
+  copies.look()
   await rotations.start()
   log.info(
     // The operational log notes the head of the audit chain: a truncated audit file does not match it.

@@ -30,6 +30,8 @@ export interface KeyView {
   readonly source: string
   /** The key of the inventory before it that has the same value, or null; absent without a running gateway. */
   readonly same_value_as?: string | null
+  /** What was done with the key elsewhere; null where it is not watched, absent without a running gateway. */
+  readonly foreign_uses?: readonly unknown[] | null
   /** Who the key is by Devin; absent without a running gateway. */
   readonly identity?: KeyIdentityView
 }
@@ -54,7 +56,7 @@ export interface KeyIdentityView {
 }
 
 /** A key that a running gateway uses. */
-export function keyView(status: KeyStatus, found: KeyIdentityStatus): KeyView {
+export function keyView(status: KeyStatus, found: KeyIdentityStatus, foreignUses: readonly unknown[] | null): KeyView {
   const view = declaredKeyView(status.handle, status.state)
   return {
     ...view,
@@ -66,6 +68,7 @@ export function keyView(status: KeyStatus, found: KeyIdentityStatus): KeyView {
     source_error: status.sourceFault,
     last_used_at: isoTime(status.lastUsedAtMs),
     same_value_as: status.sameValueAs,
+    foreign_uses: foreignUses,
     identity: {
       service_user: found.identity?.serviceUser ?? null,
       name: found.identity?.name ?? null,

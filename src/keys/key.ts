@@ -15,6 +15,8 @@ export interface KeyHandle {
   readonly serviceUser: string | null
   /** Declared end of life, milliseconds since the epoch, or null. */
   readonly expiresAtMs: number | null
+  /** Whether uses that did not pass through the gateway are looked for. */
+  readonly watch: boolean
   /** Null: it is rotated by hand. */
   readonly rotate: KeyRotation | null
   readonly source: { readonly file: string; readonly line: number }

@@ -1,4 +1,4 @@
-// Metrics of what is to be said about the powers of keys.
+// Metrics of what is to be said about the powers of keys, and of their use elsewhere.
 
 import type { Metrics } from './prometheus.ts'
 import { LabelSet } from './tallies.ts'
@@ -17,7 +17,15 @@ export function addKeyFindingMetrics(metrics: Metrics, keys: LabelSet, findings:
     '1 for each finding of `devin-gateway keys --report` about a key; use is that of this instance, from its second day on.',
     ['key', 'finding'],
   )
+  const elsewhere = metrics.counterOf(
+    'gateway_key_foreign_uses_total',
+    'Uses of a watched key that did not pass through the gateway, by key.',
+    'key',
+    keys,
+  )
   return {
+    /** The key was used elsewhere. */
+    keyUsedElsewhere: elsewhere,
     /** Replaces the earlier findings. */
     keyFindings(readings: readonly FindingReading[]) {
       found.reset()

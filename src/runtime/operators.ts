@@ -11,6 +11,7 @@ import type { BlocksInForce } from './blocks.ts'
 import type { CertificateInUse } from './certificate.ts'
 import { checkpointNotes } from './audit/checkpoints.ts'
 import type { Core } from './core.ts'
+import type { Copies } from './keys/copies.ts'
 import type { Identities } from './keys/identities.ts'
 import type { RotationsInForce } from './keys/rotations.ts'
 import { createKeyReport } from './keys/key-report.ts'
@@ -38,6 +39,7 @@ export function createOperators(
   overload: Overload,
   blocks: BlocksInForce,
   identities: Identities,
+  copies: Copies,
   rotations: RotationsInForce,
   lifecycle: { readonly draining: boolean },
 ): { readonly admin: AdminApp; readiness(): Readiness; reload(actor: string): Promise<ReloadResult> } {
@@ -81,6 +83,7 @@ export function createOperators(
       policies.refusal === null ? null : refusalNote(policies.refusal),
       blocks.note,
       ...identities.notes,
+      ...copies.notes,
       shadow === null || shadow.set.refusal === null ? null : shadowNote(shadow.set.refusal.diagnostics),
       ...certificate.notes,
       ...checkpointNotes(checkpoints?.status() ?? null),
@@ -97,7 +100,10 @@ export function createOperators(
   const admin = createAdminApp({
     readiness,
     metrics: instruments,
-    keys: () => keyring.status().map((status) => keyView(status, identities.statusOf(status.handle.id))),
+    keys: () =>
+      keyring
+        .status()
+        .map((status) => keyView(status, identities.statusOf(status.handle.id), copies.usesOf(status.handle.id))),
     policies: () => ({ revision: policies.current.revision, files: policies.files }),
     blocks: blocks.api,
     rotations: rotations.api,
@@ -162,6 +168,8 @@ export function createOperators(
     for (const note of ofChangedFiles) log.warn({ event: 'config-changed', actor }, note)
     const kept = await certificate.renew((renewed) => app.useCertificate(renewed))
     const [result, ofShadow] = await Promise.all([policies.reload(actor), shadow?.set.reload(actor) ?? null])
+    // A key may be watched from now on.
+    copies.look()
     return { result, kept, ofShadow }
   }
 

@@ -471,6 +471,18 @@ describe('policies', () => {
       'policies/limits.yaml:1:41: warning: no team may touch organization "org-paymnts", so its budgets bind nothing; did you mean "org-payments"?',
     ],
     [
+      'a watched key where no key may read the audit log',
+      [keys, '{ env: RUNNER_KEY }', '{ env: RUNNER_KEY }\n    watch: true'],
+      expect.stringMatching(
+        /^policies\/keys\.yaml:\d+:12: warning: key "runner" cannot be watched: no enterprise key .* Add one with ManageEnterpriseSettings$/,
+      ),
+    ],
+    [
+      'a misspelt service user',
+      [keys, '{ env: RUNNER_KEY }', '{ env: RUNNER_KEY }\n    service_usr: x'],
+      expect.stringMatching(/^policies\/keys\.yaml:\d+:5: unknown key "service_usr"; did you mean "service_user"\?/),
+    ],
+    [
       'a guardrail without a bound',
       [guardrails, '    body:\n      prompt: { max_length: 9000 }\n', ''],
       'policies/guardrails.yaml:2:9: warning: guardrail "bounded" bounds nothing: add body, query, response, or grants: named',

@@ -94,6 +94,7 @@ describe('the metrics text', () => {
     instruments.keyRotationStates([
       { key: 'payments-runner', dueAtMs: 1_800_000_000_000, madeAtMs: 1_790_000_000_000, isFailing: true },
     ])
+    instruments.keyUsedElsewhere('payments-runner')
     instruments.keyFindings([{ key: 'payments-runner', finding: 'no-team' }])
     instruments.recordsLost('access', 7)
     instruments.issuers([

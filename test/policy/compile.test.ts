@@ -169,6 +169,8 @@ keys:
     serves_organizations: [org-payments]
     secret: { env: ANALYTICS_KEY }
     expires: 2027-01-31
+    service_user: service-user-1
+    watch: true
   - id: everything
     scope: enterprise
     permissions: []
@@ -185,7 +187,9 @@ keys:
         secret: { env: 'ANALYTICS_KEY' },
         expiresAtMs: Date.UTC(2027, 1, 1),
         source: { file: 'keys.yaml', line: 3 },
-        serviceUser: null,
+        serviceUser: 'service-user-1',
+        watch: true,
+        rotate: null,
       },
       {
         id: 'everything',
@@ -195,8 +199,10 @@ keys:
         serves: 'all',
         secret: { env: 'EVERYTHING_KEY' },
         expiresAtMs: null,
-        source: { file: 'keys.yaml', line: 9 },
+        source: { file: 'keys.yaml', line: 11 },
         serviceUser: null,
+        watch: false,
+        rotate: null,
       },
     ])
   })

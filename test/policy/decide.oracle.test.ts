@@ -260,6 +260,7 @@ function keyDocumentOf(handle: KeyHandle): KeyDocument {
     secret: handle.secret,
     servesOrganizations: typeof handle.serves === 'string' ? handle.serves : [...handle.serves],
     serviceUser: null,
+    watch: false,
     expires: null,
     rotate: null,
     positionOf: nowhere,

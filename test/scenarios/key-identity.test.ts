@@ -253,6 +253,57 @@ test('what is to be said about keys is told by the command with its use, and by 
   expect((await (await fetch(`${running.adminUrl}/metrics`)).text()).includes('finding="never-used"')).toBe(false)
 })
 
+test('a watched key that is used elsewhere is told, and what passed through the gateway is not', async () => {
+  const clock = { offMs: 0 }
+  const now = (): number => Date.now() + clock.offMs
+  const keys = (usualPolicies['keys.yaml'] ?? '')
+    .replace('    secret: { env: PAYMENTS_RUNNER_KEY }', '    watch: true\n    secret: { env: PAYMENTS_RUNNER_KEY }')
+    .replace('ManageBilling,', 'ManageEnterpriseSettings,')
+  const running = await startTestGateway({ identify: usual(), now, policies: { 'keys.yaml': keys } })
+  onTestFinished(() => running.close())
+  const logged: Record<string, unknown>[] = []
+  running.upstream.respond((request, response) => {
+    const isLog = request.url?.startsWith('/v3/enterprise/audit-logs') === true
+    response
+      .writeHead(200, { 'content-type': 'application/json' })
+      .end(JSON.stringify({ items: isLog ? logged : [], has_next_page: false }))
+  })
+  await until(
+    async () => (await keysOf(running)).get('payments-runner')?.identity?.service_user != null,
+    'the identity',
+  )
+  const line = (id: string, action: string): Record<string, unknown> => ({
+    audit_log_id: id,
+    action,
+    created_at: Math.floor(now() / 1000),
+    org_id: 'org-payments',
+    service_user_id: 'service-user-runner',
+    ip_address: '203.0.113.7',
+  })
+  clock.offMs = 10 * 60_000
+  const seconds = Math.floor(now() / 1000)
+  const created = await running.call(sessions, {
+    method: 'POST',
+    body: '{"prompt":"x"}',
+    claims: { iat: seconds, exp: seconds + 600 },
+  })
+  expect(created.status).toBe(200)
+  logged.push(line('ours', 'create_session'), line('theirs', 'delete_secret'))
+  clock.offMs += 20 * 60_000
+  await until(async () => {
+    await fetch(`${running.adminUrl}/api/reload`, { method: 'POST' })
+    return ((await keysOf(running)).get('payments-runner')?.foreign_uses ?? []).length > 0
+  }, 'the alarm')
+  expect((await keysOf(running)).get('payments-runner')?.foreign_uses).toEqual([
+    expect.objectContaining({ audit_log_id: 'theirs', action: 'delete_secret', address: '203.0.113.7' }),
+  ])
+  expect(running.logLines.filter((text) => text.includes('"event":"key-used-elsewhere"'))).toHaveLength(1)
+  expect(await running.auditText()).toContain('"event":"key-used-elsewhere"')
+  const metrics = await (await fetch(`${running.adminUrl}/metrics`)).text()
+  expect(metrics).toContain('gateway_key_foreign_uses_total{key="payments-runner"} 1')
+  expect(running.gateway.readiness().notes).toEqual([expect.stringContaining('was used elsewhere: delete_secret')])
+})
+
 test.each([
   [['keys', '--log', 'x'], '--log and --days go with --report'],
   [['keys', '--report', '--days', 'soon'], '--days takes a number of days'],

@@ -112,6 +112,7 @@ describe('what it shows', () => {
       source_version: null,
       value_age_seconds: null,
       same_value_as: null,
+      foreign_uses: null,
       identity: {
         service_user: null,
         name: null,

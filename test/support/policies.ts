@@ -66,6 +66,7 @@ export function keyOf(id: string, changes: Partial<KeyHandle> = {}): KeyHandle {
     serves: 'none',
     secret: { env: 'KEY' },
     serviceUser: null,
+    watch: false,
     expiresAtMs: null,
     rotate: null,
     source: { file: 'keys.yaml', line: 1 },

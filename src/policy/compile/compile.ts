@@ -261,6 +261,7 @@ function compileKeys(documents: readonly KeyDocument[], catalogue: Catalogue, di
           : new Set(document.servesOrganizations),
       secret: document.secret,
       serviceUser: document.serviceUser,
+      watch: document.watch,
       expiresAtMs: document.expires === null ? null : endOf(document.expires),
       rotate: document.rotate,
       source: { file: document.file, line: document.positionOf(['id']).line },

@@ -26,6 +26,8 @@ export interface KeyDocument {
   readonly serviceUser: string | null
   /** A date (its first moment, UTC) or a date and time, as ISO 8601 writes them. */
   readonly expires: string | null
+  /** Whether uses elsewhere are looked for. */
+  readonly watch: boolean
   /** Null: it is rotated by hand. */
   readonly rotate: KeyRotation | null
   /** Paths begin at this key: `['permissions', 0]`. */
@@ -95,6 +97,12 @@ const key = z
       .describe(
         'End of life of the key in UTC: a date (its last day), or a date and time. From then on it is not used.',
       ),
+    watch: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Whether the audit log of Devin is searched for uses of the key that did not pass through the gateway.',
+      ),
     rotate: rotate.optional().describe('Rotates the key at Devin by itself.'),
   })
   .superRefine(checkKey, { when: ({ value }) => typeof value === 'object' && value !== null })
@@ -148,6 +156,7 @@ export function readKeys(
     servesOrganizations: written.serves_organizations,
     serviceUser: written.service_user ?? null,
     expires: written.expires ?? null,
+    watch: written.watch,
     rotate: written.rotate ?? null,
     positionOf: (inside) => positionOf(['keys', index, ...inside]),
   }))

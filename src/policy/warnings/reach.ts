@@ -16,7 +16,26 @@ export function reachWarnings(
   teams: readonly TeamDocument[],
   keys: readonly KeyDocument[],
 ): readonly Diagnostic[] {
-  return [...teams.flatMap((document) => grantWarnings(policy, document)), ...keyWarnings(teams, keys)]
+  return [
+    ...teams.flatMap((document) => grantWarnings(policy, document)),
+    ...keyWarnings(teams, keys),
+    ...watchWarnings(policy, keys),
+  ]
+}
+
+/** Keys that are to be watched where no key may read the audit log. */
+function watchWarnings(policy: PolicySet, keys: readonly KeyDocument[]): Diagnostic[] {
+  const operation = policy.catalogue.operation('ent.audit-logs.list')
+  if (operation === null || policy.selectKey({ operation, organization: null, extra: [] }) !== null) return []
+  return keys
+    .filter(({ watch }) => watch)
+    .map((document) =>
+      warningAt(
+        document,
+        ['watch'],
+        `key "${document.id}" cannot be watched: no enterprise key of the inventory may read the audit log of Devin. Add one with ${operation.permission ?? 'its permission'}`,
+      ),
+    )
 }
 
 function grantWarnings(policy: PolicySet, document: TeamDocument): Diagnostic[] {

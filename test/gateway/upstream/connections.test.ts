@@ -77,6 +77,7 @@ function callWith(name: string, onEnded: (result: CallResult) => void): Call {
     serves: 'none',
     secret: { env: 'KEY' },
     serviceUser: null,
+    watch: false,
     expiresAtMs: null,
     rotate: null,
     source: { file: 'keys.yaml', line: 1 },
