@@ -79,6 +79,11 @@ export function compileCatalogue({ data, stability, extensions }: CatalogueOptio
       const found = matcher.match(method, segments)
       return isOperation(found) && !served.has(found.stability) ? { why: 'unserved', operation: found } : found
     },
+    /** What does for one organization what an operation does for the whole enterprise; null when there is no such one, or it is not served. */
+    ofOneOrganization({ id, scope }: Operation): Operation | null {
+      const own = scope === 'enterprise' ? byId.get(id.replace(/^((?:beta\.)?)ent\./, '$1org.')) : undefined
+      return own === undefined || own.scope !== 'organization' || !served.has(own.stability) ? null : own
+    },
     /** For a `/v1` or `/v2` path: the v3 operation that replaces it; null when the path is not a known old one. */
     replacementOf: replacementFinder(data.legacy, byId),
   }

@@ -48,7 +48,10 @@ export async function run(argv: readonly string[], streams: Streams): Promise<nu
   }
   const load = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (load === undefined) {
-    streams.err.write(`devin-gateway: ${unknownCommand(name)}\n\n${await overview()}`)
+    // Not the whole list: the sentence would scroll away.
+    streams.err.write(
+      `devin-gateway: ${unknownCommand(name)}\nThe commands are ${Object.keys(commands).join(', ')}.\nSee "devin-gateway --help".\n`,
+    )
     return 2
   }
   const command = await load()

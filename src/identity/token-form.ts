@@ -52,6 +52,16 @@ function insteadOfToken(value: string, scheme: string | undefined): string {
   return 'The Authorization field does not begin with `Bearer`. '
 }
 
+/** The parameters in which other services take tokens (RFC 6750 section 2.3, and its kin). */
+const tokenParameter = /(?:^|[&;])(?:access_?token|id_?token|auth_?token|bearer_?token|token|jwt)=./i
+
+/** The same refusal, which says so where the query holds what is probably the token: it is not read there. */
+export function orInQuery(refusal: Problem, query: string): Problem {
+  return refusal.kind === 'token-missing' && tokenParameter.test(query)
+    ? tokenMissing('A token in the query is not read, because addresses end up in logs. ')
+    : refusal
+}
+
 /** RFC 6750 section 3.1: the challenge to a request without credentials names the scheme and no error code. */
 function tokenMissing(found: string): Problem {
   const detail = `${found}Send the SSO token of your identity provider as \`Authorization: Bearer <token>\`.`

@@ -26,6 +26,8 @@ export interface ResolvedSecrets {
 export interface KeyRemark {
   readonly handle: KeyHandle
   readonly message: string
+  /** Nothing is there: usual where only the files are checked. False where a name beside it was probably meant. */
+  readonly isAbsent?: boolean
 }
 
 export interface SecretSources {
@@ -87,7 +89,11 @@ export async function resolveSecrets(
     if (found === null) unasked.push(handle)
     else if (found instanceof SourceFault) {
       if (found.kind === 'unavailable') away.set(handle.id, found)
-      else unresolved.push(remark(found.message))
+      else
+        unresolved.push({
+          ...remark(found.message),
+          isAbsent: found.kind === 'absent' && !found.message.includes('did you mean'),
+        })
     } else {
       const twin = [...values].find(([, other]) => other.secret.equals(found.secret))?.[0]
       if (twin !== undefined)

@@ -331,6 +331,27 @@ describe('a recorded decision', () => {
         /no decision "[0-9a-f-]+" in 2 lines of .*old\.ndjson\. Its id is in the Gateway-Decision field/,
       ),
     ])
+    // The beginning of an id is enough where it fits no other one, also without the name of the option.
+    expect((await again(id.slice(0, 20))).recorded.decision_id).toBe(id)
+    const empty = join(running.directory, 'empty.ndjson')
+    await writeFile(empty, '')
+    const begun = await explained(id.slice(0, 9), '--log', empty)
+    expect([begun.code, begun.err]).toEqual([1, expect.stringMatching(/no decision "[0-9a-f]{8}-" in 0 lines of/)])
+    const others = join(running.directory, 'alike.ndjson')
+    const line =
+      text
+        .toString()
+        .split('\n')
+        .find((each) => each.includes(id)) ?? ''
+    const twin = `${id.slice(0, -1)}${id.endsWith('0') ? '1' : '0'}`
+    await writeFile(others, `${line}\n${line.replaceAll(id, twin)}\n`)
+    const several = await explained('--decision', id.slice(0, -1), '--log', others)
+    expect([several.code, several.err]).toEqual([
+      1,
+      expect.stringContaining(
+        `several decisions begin with "${id.slice(0, -1)}": ${id}, ${twin}. Write more of the id`,
+      ),
+    ])
     const nowhere = await explained('--decision', id, '--log', '/nowhere/x.gz')
     expect([nowhere.code, nowhere.err]).toEqual([
       1,

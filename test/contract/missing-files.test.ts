@@ -45,6 +45,29 @@ test('`check` warns of each at its place, and names them as what a start still n
   })
 })
 
+test('many keys without a value share one line, in which no other warning drowns; the machine-readable form keeps each', async () => {
+  const entry = (id: string, secret: string): string =>
+    `  - { id: ${id}, scope: organization, organization: org-payments, permissions: [ViewOrgSessions], secret: ${secret} }\n`
+  const absent = ['a', 'b', 'c', 'd'].map((id) => entry(id, `{ env: NOT_SET_${id.toUpperCase()} }`))
+  const other = entry('e', '{ file: . }') + entry('f', '{ env: PAYMENTS_RUNER_KEY }')
+  const policies = join(site.directory, 'policies')
+  await put('policies/keys.yaml', `keys:\n${absent.join('')}${entry('g', '{ file: no/such/key }')}${other}`)
+  const keyLines = (err: string): string[] =>
+    err.split('\n').filter((line) => line.includes(join(policies, 'keys.yaml')))
+  const { err, out } = await call('check')
+  expect(keyLines(err)).toEqual([
+    expect.stringMatching(
+      /keys\.yaml:2:\d+: warning: 5 keys have no value here, because their variables or files are missing: a start needs them, and they are named below$/,
+    ),
+    expect.stringMatching(/key "e": the file .* cannot be read: it is a directory$/),
+    expect.stringMatching(/PAYMENTS_RUNER_KEY is not set: .*; did you mean "PAYMENTS_RUNNER_KEY"\?$/),
+  ])
+  expect(out).toContain('what a start still needs here: the values of these keys: a, b, c, d, g, e, f')
+  expect((await call('check', '--json')).out.match(/NOT_SET_\w is not set: it should hold the key/g)).toHaveLength(4)
+  await put('policies/keys.yaml', `keys:\n${absent.slice(1).join('')}`)
+  expect(keyLines((await call('check')).err)).toHaveLength(3)
+})
+
 test('`start` refuses all of them', async () => {
   const { code, err } = await call('start')
   expect(code).toBe(1)

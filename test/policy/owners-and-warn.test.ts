@@ -154,7 +154,7 @@ describe('organizations of a grant', () => {
     expect(outcomeOf(ask(all, ada, 'GET /v3/organizations/org-b/sessions'))).toBe('deny organization-not-granted t')
     expect(outcomeOf(ask(all, ada, 'GET /v3/enterprise/sessions'))).toBe('deny organization-not-granted t')
     expect(ask(all, ada, 'GET /v3/enterprise/sessions').decision.detail).toContain(
-      'grant g of team t is fenced to org-a. Name the organizations with the query parameter org_ids, or ask the owner of the policy for a grant of all organizations.',
+      'grant g of team t is fenced to org-a. Name the organizations with the query parameter org_ids, use org.sessions.list (GET /v3/organizations/{org_id}/sessions), which is about one organization, or ask the owner of the policy for a grant of all organizations.',
     )
   })
 

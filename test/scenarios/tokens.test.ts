@@ -195,6 +195,8 @@ describe('what is not one good token', () => {
       { name: 'in the query behind a semicolon', target: `${sessions}?a=b;t=${token}`, fields: [bearer] },
       { name: 'in the query of a page of our own', target: `/gateway/v1/me?t=${token}`, fields: [bearer] },
       { name: 'only in the query', target: `${sessions}?access_token=${token}`, fields: [] },
+      { name: 'only in the query, of a page of our own', target: `/gateway/v1/me?first=1&jwt=${token}`, fields: [] },
+      { name: 'a parameter that ends alike', target: `${sessions}?next_page_token=abc`, fields: [] },
       { name: 'one letter more', fields: [`${bearer}A`] },
       { name: 'padding', fields: [`${bearer}=`] },
       { name: 'another last letter', fields: [`Authorization: Bearer ${respell(token)}`] },
@@ -232,7 +234,9 @@ describe('what is not one good token', () => {
     ['for a proxy', ''],
     ['in a cookie', ''],
     ['in a field that looks alike', ''],
-    ['only in the query', ''],
+    ['only in the query', 'A token in the query is not read, because addresses end up in logs. '],
+    ['only in the query, of a page of our own', 'A token in the query is not read, because addresses end up in logs. '],
+    ['a parameter that ends alike', ''],
   ])('%s: the token is missing', (name, sentence) => {
     const found = sidesOf(sides, name)
     expectProblem(found, 'token-missing', sentence + missing)

@@ -53,7 +53,8 @@ export const checkCommand: Command = {
         }),
       )
     else {
-      for (const diagnostic of diagnostics) invocation.err.write(`${forPeople(formatDiagnostic(diagnostic))}\n`)
+      for (const diagnostic of withFewAbsent(diagnostics, loaded.absentValues))
+        invocation.err.write(`${forPeople(formatDiagnostic(diagnostic))}\n`)
       const paint = painter(invocation.out, invocation.env)
       const verdict = failed ? paint('red', 'refused') : paint('green', 'fine')
       invocation.print(
@@ -81,6 +82,17 @@ export const checkCommand: Command = {
     }
     return failed ? 1 : 0
   },
+}
+
+/** Most keys without a value that have a line each: where only the files are checked, no key has one. */
+const mostAbsent = 3
+
+/** The diagnostics for people: many keys without a value share one line, in which the other warnings do not drown. */
+function withFewAbsent(diagnostics: readonly Diagnostic[], absent: readonly Diagnostic[]): readonly Diagnostic[] {
+  const [first] = absent
+  if (first === undefined || absent.length <= mostAbsent) return diagnostics
+  const message = `${absent.length} keys have no value here, because their variables or files are missing: a start needs them, and they are named below`
+  return diagnostics.flatMap((each) => (each === first ? [{ ...each, message }] : absent.includes(each) ? [] : [each]))
 }
 
 function shadowSummary({ policy, testsPassed }: LoadedPolicies) {

@@ -60,13 +60,16 @@ export const explainCommand: Command = {
 
 const howToAsk = 'say a method and a path: explain --team payments GET /v3/self'
 
-/** The decision asked about, also where its id stands without an option, or as `instance` of a problem document spells it. */
+/**
+ * The decision asked about, also where its id, or the beginning of it, stands without an option, or as `instance` of a problem
+ * document spells it.
+ */
 function decisionOf(invocation: Invocation): string | null {
   const named = invocation.option('decision') ?? invocation.positionals.find((word) => decisionId.test(word))
   return named?.replace(/^urn:uuid:/, '') ?? null
 }
 
-const decisionId = /^(urn:uuid:)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+const decisionId = /^(urn:uuid:)?[0-9a-f]{8}(-[0-9a-f-]{0,27})?$/
 
 /** With a decision all words are files: a shell expands `--log decisions*.ndjson` to several. */
 function wordsOf({ positionals }: Invocation): readonly string[] {

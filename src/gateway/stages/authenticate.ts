@@ -1,7 +1,7 @@
 // Stage: the caller's token, verified. A promise only where signing keys have to be fetched.
 
 import type { Principal } from '../../identity/principal.ts'
-import { authorizationField } from '../../identity/token-form.ts'
+import { authorizationField, orInQuery } from '../../identity/token-form.ts'
 import type { TokenVerifier } from '../../identity/token-verifier.ts'
 import { Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
@@ -16,7 +16,7 @@ export function createAuthenticate(tokens: TokenVerifier): Stage {
 }
 
 function accept(context: RequestContext, verified: Principal | Problem): StageResult {
-  if (verified instanceof Problem) return verified
+  if (verified instanceof Problem) return orInQuery(verified, context.target.query)
   context.principal = verified
   return undefined
 }

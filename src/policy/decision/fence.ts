@@ -38,7 +38,7 @@ export function outsideFence(policy: PolicySet, team: Team, grant: Grant | null,
   return (
     outside(team, grant, facts) ??
     doubtfulName(team, facts) ??
-    (isBounded(facts) || filtersItems(policy, facts, team) ? null : unbounded(team, grant, facts)) ??
+    (isBounded(facts) || filtersItems(policy, facts, team) ? null : unbounded(policy, team, grant, facts)) ??
     undocumentedParameter(team, facts)
   )
 }
@@ -70,7 +70,7 @@ function outside(team: Team, grant: Grant | null, facts: Facts): Denial | null {
   }
 }
 
-function unbounded(team: Team, grant: Grant | null, { operation }: Facts): Denial {
+function unbounded(policy: PolicySet, team: Team, grant: Grant | null, { operation }: Facts): Denial {
   const narrowed = grant === null || grant.organizations === null ? null : grant
   const organizations = reachOf(team, narrowed)
   const reach = organizations === 'all' ? 'all' : [...organizations].join(', ')
@@ -78,14 +78,20 @@ function unbounded(team: Team, grant: Grant | null, { operation }: Facts): Denia
   const owner = narrowed === null ? team.owner : narrowed.owner
   const wish = narrowed === null ? 'organizations: all' : 'a grant of all organizations'
   const narrowBy = operation.organizations.query.find((name) => name === 'org_ids')
-  const advice =
-    narrowBy === undefined
-      ? "Use the organization's own operation"
-      : `Name the organizations with the query parameter ${narrowBy}`
+  const own = policy.catalogue.ofOneOrganization(operation)
+  const ways = [
+    ...(narrowBy === undefined ? [] : [`name the organizations with the query parameter ${narrowBy}`]),
+    ...(own === null ? [] : [`use ${own.id} (${own.method} ${own.template}), which is about one organization`]),
+    `ask ${ownerText(owner, 'the owner of the policy')} for ${wish}`,
+  ]
+  const advice = `${ways
+    .slice(0, -1)
+    .map((way) => `${way}, `)
+    .join('')}${ways.length > 1 ? 'or ' : ''}${ways.at(-1) ?? ''}`
   const refusal = fenceRefusal(
     team,
     `${operation.id} names no organization and ${holder} is fenced to ${reach}`,
-    `${operation.id} reaches every organization, and ${holder} is fenced to ${reach}. ${advice}, or ask ${ownerText(owner, 'the owner of the policy')} for ${wish}.`,
+    `${operation.id} reaches every organization, and ${holder} is fenced to ${reach}. ${advice.charAt(0).toUpperCase()}${advice.slice(1)}.`,
   )
   return { ...refusal, owner }
 }

@@ -47,6 +47,8 @@ export interface LoadedPolicies {
   readonly unasked: readonly string[]
   /** Warnings only: with an error the load is refused. */
   readonly diagnostics: readonly Diagnostic[]
+  /** Those that only say that nothing is where a key's value should be. */
+  readonly absentValues: readonly Diagnostic[]
   readonly testsPassed: number
   readonly tests: readonly TestDocument[]
   readonly invariants: readonly Invariant[]
@@ -118,7 +120,8 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
     return { file: handle.source.file, ...position, severity, message }
   }
   const severity = options.secrets === 'required' ? 'error' : 'warning'
-  found.push(...resolved.unresolved.map((remark) => about(remark, severity)))
+  const unresolved = resolved.unresolved.map((remark) => ({ remark, diagnostic: about(remark, severity) }))
+  found.push(...unresolved.map(({ diagnostic }) => diagnostic))
   found.push(...resolved.warnings.map((remark) => about(remark, 'warning')))
   for (const handle of compiled.policy.keys) {
     const message = expiryWarning(handle, nowMs)
@@ -147,6 +150,7 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
     secrets: { values: resolved.values, away: resolved.away },
     unasked: resolved.unasked.map(({ id }) => id),
     diagnostics: found,
+    absentValues: unresolved.flatMap(({ remark, diagnostic }) => (remark.isAbsent === true ? [diagnostic] : [])),
     testsPassed: suite.passed,
     tests,
     invariants,
