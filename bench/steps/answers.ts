@@ -150,6 +150,8 @@ export const answers: readonly Step[] = [
   ...filtered('large items', list({ ...own, a: 'a'.repeat(mebibyte - 100) }, 4), some, 'list'),
   ...filtered('large items of escapes', list({ ...own, a: '\n'.repeat(mebibyte / 2 - 100) }, 4), some, 'list'),
   fed('an answer full of beginnings of keys', prefixes, () => scanning(), readBytes),
+  fed('an answer full of beginnings of escaped keys', Buffer.alloc(mebibyte, 'cog%5F'), () => scanning(), readBytes),
+  fed('an answer full of beginnings of keys in base64', Buffer.alloc(mebibyte, 'Y29nX2'), () => scanning(), readBytes),
   {
     name: 'an answer in one piece, of beginnings of keys',
     run: (turn) => turn(() => guard.maskBuffer(prefixes.subarray(0, readBytes))),

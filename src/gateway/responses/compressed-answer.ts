@@ -217,7 +217,7 @@ function outerLayers(original: Buffer, layers: readonly Buffer[]): readonly Buff
   return [original, ...layers.slice(0, -1)]
 }
 
-const pieceBytes = 128 * 1024
+const pieceBytes = 64 * 1024
 
 async function scanInTurns(scanner: Scanner, bytes: Buffer): Promise<(Buffer | null)[]> {
   const parts: (Buffer | null)[] = []
