@@ -39,12 +39,15 @@ function syslogMessage(line: string): Buffer {
 function sendDatagram(host: string, port: number, message: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4')
+    let isOver = false
     const end = (error: Error | null): void => {
+      if (isOver) return
+      isOver = true
       socket.close()
       if (error === null) resolve()
       else reject(inWords(error))
     }
-    socket.once('error', end)
+    socket.on('error', end)
     socket.send(message, port, host, end)
   })
 }

@@ -52,6 +52,11 @@ describe('syslog', () => {
     expect(String((await received)[0])).toMatch(header)
   })
 
+  test('by UDP to a name that does not exist is an error', async () => {
+    const place = openPlace({ kind: 'syslog', protocol: 'udp', host: 'no-such-host.invalid', port: 514 })
+    await expect(place.send('{}', signal())).rejects.toThrow(/ENOTFOUND|EAI_AGAIN/)
+  })
+
   test('by TCP counts its octets', async () => {
     const { server, messages } = await syslogServer((each) => each.listen(0, '127.0.0.1'))
     const place = openPlace({ kind: 'syslog', protocol: 'tcp', host: '127.0.0.1', port: portOf(server) })
