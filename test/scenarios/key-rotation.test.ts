@@ -15,6 +15,7 @@ import {
   type RotatedDevin,
 } from '../support/rotation.ts'
 import { startTestGateway, until, type RunningGateway } from '../support/start-gateway.ts'
+import { startVault, type StandInVault } from '../support/vault.ts'
 
 let devin: RotatedDevin
 beforeEach(async () => {
@@ -233,5 +234,63 @@ describe('a rotation is refused, or shown, by the command without a gateway', ()
     } finally {
       await rm(directory, { recursive: true, force: true })
     }
+  })
+})
+
+describe('a key that is kept in Vault', () => {
+  let vault: StandInVault
+  let directory: string
+  beforeEach(async () => {
+    vault = await startVault()
+    vault.keep('kv/devin/payments', { key: valueOf('payments-runner'), owner: 'payments' })
+    const reference = `{ vault: { address: "${vault.address}", path: kv/data/devin/payments, field: key, auth: { token: { env: VAULT_TOKEN } } } }`
+    const keys = rotationPolicies['keys.yaml'].replace('{ file: ../payments-runner.key }', reference)
+    directory = await writeRotationSetup(devin.simulator.origin, keys)
+  })
+  afterEach(async () => {
+    await vault.close()
+    await rm(directory, { recursive: true, force: true })
+  })
+  const rotate = (...words: readonly string[]) =>
+    callCommand(
+      ['rotate', 'payments-runner', ...words, '--settle', '0s', '--config', join(directory, 'gateway.yaml')],
+      {
+        VAULT_TOKEN: vault.rootToken,
+      },
+    )
+
+  test('is rotated there, beside its other fields, also when the vault is sealed in the middle', async () => {
+    vault.interfereOnce(() => vault.be('sealed'))
+    const rotated = rotate()
+    const asked = (): number => vault.requests.length
+    await until(async () => (await journalOf(directory)).includes('"phase": "writing"'), 'the new key')
+    const before = asked()
+    await until(() => asked() > before + 3, 'it to be tried again')
+    vault.be('serving')
+    const { code, out, err } = await rotated
+    expect({ code, err }, out).toEqual({ code: 0, err: '' })
+    expect(out).toMatch(
+      /kept in the field key of the Vault secret kv\/data\/devin\/payments at \S+, step "write the new value": the source: Vault at \S+ is sealed.*; it is tried again/,
+    )
+    const kept = JSON.parse(vault.latest('kv/devin/payments')) as { key: string; owner: string }
+    expect(kept.owner).toBe('payments')
+    expect(kept.key).not.toBe(valueOf('payments-runner'))
+    expect(await devin.activeKeys('payments-runner')).toHaveLength(1)
+    for (const text of [out, await journalOf(directory), await readFile(join(directory, 'audit.ndjson'), 'utf8')])
+      for (const secret of [kept.key, valueOf('payments-runner'), vault.rootToken]) expect(text).not.toContain(secret)
+  })
+
+  test('stays as it is where the vault does not let us write, and so does Devin', async () => {
+    vault.forbidWriting()
+    const { code, err } = await rotate()
+    expect(code).toBe(1)
+    expect(err).toMatch(
+      /^the rotation of key "payments-runner" went back: key "payments-runner", kept in the field key of the Vault secret kv\/data\/devin\/payments at \S+, step "write the new value": the source may not be written: .*\n$/,
+    )
+    expect(JSON.parse(vault.latest('kv/devin/payments'))).toEqual({
+      key: valueOf('payments-runner'),
+      owner: 'payments',
+    })
+    expect(await devin.activeKeys('payments-runner')).toHaveLength(1)
   })
 })

@@ -90,6 +90,7 @@ export function createLocalFleet(options: LocalFleetOptions): KeyFleet {
       )
       await clock.sleep(settleMs, signal)
     },
+    settled: 'all requests use the new key, and none with the old one is under way',
     release() {
       keyring.release(key)
       peers?.withdraw(key)
@@ -115,6 +116,7 @@ export function createAbsentFleet(settleMs: number, clock: RotationClock): KeyFl
       tell(`gateways elsewhere may use the key: it waits ${settleMs / 1000} s, so that they read the source again`)
       await clock.sleep(settleMs, signal)
     },
+    settled: 'gateways elsewhere have had the time to read the new value',
     release() {},
   }
 }

@@ -16,6 +16,8 @@ export interface KeyFleet {
   ): Promise<{ readonly answered: number; readonly isRejected: boolean } | null>
   /** Resolves when all requests of every instance that is known use this value, and none with another one is under way. */
   use(value: Secret, tell: (text: string) => void, signal: AbortSignal): Promise<void>
+  /** What holds when `use` has resolved with the new value, as a sentence. */
+  readonly settled: string
   /** Ends what `hold` and `tryOut` have begun. */
   release(): void
 }

@@ -141,6 +141,7 @@ function startProcess(world: World, troubles: (index: number, effect: string) =>
       tryOut: (value) =>
         effect('fleet.try', () => ({ answered: 20, isRejected: !world.devin.accepts(value.reveal(origin)) }), sealed),
       use: (value) => effect('fleet.use', () => void (world.used = value.reveal(origin)), sealed),
+      settled: 'settled',
       release() {},
     },
     journal: {

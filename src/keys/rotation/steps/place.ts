@@ -104,7 +104,9 @@ export class RotationPlace {
     const where = { key, place: this.#parts.source.place, step }
     if (error instanceof RotationFault) return error
     if (typeof error === 'string') return new RotationFault(where, error, { mayPass })
-    const message = error instanceof Error ? error.message : 'it failed for a reason that is no error'
+    const text = error instanceof Error ? error.message : 'it failed for a reason that is no error'
+    // The place is named already.
+    const message = text.startsWith(where.place) ? `the source${text.slice(where.place.length)}` : text
     if (error instanceof SourceFault)
       return new RotationFault(where, message, { mayPass: error.kind === 'unavailable', cause: error })
     if (error instanceof DevinFault) {

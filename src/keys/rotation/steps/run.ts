@@ -183,10 +183,7 @@ class RotationRun {
     if (value === null) return
     await fleet.use(value, tell, signal)
     if ((await this.#fresh('settling')) === null) return
-    await this.#record.advance(
-      { phase: 'revoking' },
-      'all requests use the new key, and none with the old one is under way',
-    )
+    await this.#record.advance({ phase: 'revoking' }, fleet.settled)
   }
 
   async #revoke(): Promise<void> {
