@@ -73,7 +73,7 @@ describe('a rotation by the running gateway', () => {
         ),
         pages(),
       ]
-      for (const key of ['payments-runner', 'analytics', 'payments-runner']) {
+      for (const key of ['payments-runner', 'analytics']) {
         const { code, out, err } = await callCommand(['rotate', key, '--settle', '0s', '--config', config])
         expect({ code, err }, out).toEqual({ code: 0, err: '' })
         expect(out).toMatch(/: [1-9]\d* answered, none rejected\n/)
@@ -95,9 +95,9 @@ describe('a rotation by the running gateway', () => {
       expect((await stat(join(running.directory, 'rotations', 'payments-runner.rotation.json'))).mode & 0o777).toBe(
         0o600,
       )
-      expect((await running.auditText()).match(/"event":"key-rotated"/g)).toHaveLength(3)
+      expect((await running.auditText()).match(/"event":"key-rotated"/g)).toHaveLength(2)
       const metrics = await (await fetch(`${running.adminUrl}/metrics`)).text()
-      expect(metrics).toContain('gateway_key_rotations_total{key="payments-runner",result="done"} 2')
+      expect(metrics).toContain('gateway_key_rotations_total{key="payments-runner",result="done"} 1')
     } finally {
       await running.close()
     }
@@ -260,12 +260,13 @@ describe('a key that is kept in Vault', () => {
     )
 
   test('is rotated there, beside its other fields, also when the vault is sealed in the middle', async () => {
-    vault.interfereOnce(() => vault.be('sealed'))
+    let sealedAfter = Infinity
+    vault.interfereOnce(() => {
+      vault.be('sealed')
+      sealedAfter = vault.requests.length
+    })
     const rotated = rotate()
-    const asked = (): number => vault.requests.length
-    await until(async () => (await journalOf(directory)).includes('"phase": "writing"'), 'the new key')
-    const before = asked()
-    await until(() => asked() > before + 3, 'it to be tried again')
+    await until(() => vault.requests.length > sealedAfter, 'a request to the sealed vault')
     vault.be('serving')
     const { code, out, err } = await rotated
     expect({ code, err }, out).toEqual({ code: 0, err: '' })

@@ -98,6 +98,11 @@ export async function prepareRotation(parts: PrepareParts): Promise<RotationPlan
     const asking = parts.devin(rotating ?? handle)
     try {
       const found = await asking.self(secret, signal)
+      const declared = handle.serviceUser
+      if (declared !== null && declared !== found.serviceUser && declared !== found.name)
+        return refuse(
+          `its value is a key of the service user ${found.name}, and the inventory says ${declared}: put the right value into ${place} first`,
+        )
       if (found.organization === handle.organization) return found
       const where = (organization: string | null): string => (organization === null ? 'the enterprise' : organization)
       return refuse(

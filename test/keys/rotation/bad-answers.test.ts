@@ -133,6 +133,14 @@ describe('what is looked at before a rotation begins', () => {
     expect((await prepareRotation(partsOf(devin, { latest: done }))).old?.id).toBe(only?.id)
   })
 
+  test('refuses a value of another service user than the inventory says', async () => {
+    const devin = simulateDevin(oldValue, () => now)
+    const handle = { ...analytics, serviceUser: 'reporting' }
+    expect((await prepareRotation(partsOf(devin, { handle }))).refusals).toEqual([
+      'its value is a key of the service user analytics, and the inventory says reporting: put the right value into the file /etc/keys/analytics first',
+    ])
+  })
+
   test('refuses all at once what is known', async () => {
     const devin = simulateDevin(oldValue, () => now)
     const { refusals } = await prepareRotation(
