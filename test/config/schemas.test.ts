@@ -8,7 +8,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { describe, expect, test } from 'vitest'
-import { parse, parseAllDocuments } from 'yaml'
+import { parse } from 'yaml'
 import { generatedFiles } from '../../tools/generate.ts'
 import { config, guardrails, keys, limits, right, team, told } from '../support/checked-set.ts'
 import { callCommand } from '../support/command.ts'
@@ -74,28 +74,20 @@ describe('a sample', () => {
     }
   })
 
-  test('inside a config map keeps the schema of its name', () => {
+  test('of deploy/kubernetes keeps the schema of its name', async () => {
     const byName: readonly (readonly [RegExp, Kind])[] = [
       [/^gateway\.yaml$/, 'gateway'],
       [/^keys\.yaml$/, 'keys'],
-      [/^limits\.yaml$/, 'limits'],
-      [/^guardrails.*\.yaml$/, 'guardrails'],
       [/\.test\.yaml$/, 'tests'],
       [/\.yaml$/, 'team'],
     ]
-    let seen = 0
-    for (const name of ['configmap-config', 'configmap-policies']) {
-      for (const document of parseAllDocuments(readFileSync(join(root, `deploy/kubernetes/${name}.yaml`), 'utf8'))) {
-        const { data } = document.toJS() as { data: Record<string, string> }
-        for (const [file, text] of Object.entries(data)) {
-          const kind = byName.find(([pattern]) => pattern.test(file))?.[1]
-          if (kind === undefined) continue
-          seen += 1
-          expect(underlined(kind, text), file).toEqual([])
-        }
-      }
+    const folder = join(root, 'deploy/kubernetes')
+    const files = (await yamlBelow(folder)).filter((file) => /\/(config|policies)\//.test(file))
+    expect(files.length).toBeGreaterThan(4)
+    for (const file of files) {
+      const kind = byName.find(([pattern]) => pattern.test(basename(file)))?.[1] ?? 'team'
+      expect(underlined(kind, readFileSync(file, 'utf8')), file).toEqual([])
     }
-    expect(seen).toBeGreaterThan(2)
   })
 
   test('that `init` writes names its schema and keeps it', async () => {

@@ -1,0 +1,26 @@
+// The systemd unit, as systemd itself reads it; skipped where systemd is not installed.
+
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+
+const unit = join(import.meta.dirname, '../../deploy/systemd/devin-gateway.service')
+const isInstalled = spawnSync('systemd-analyze', ['--version']).status === 0
+const directory = mkdtempSync(join(tmpdir(), 'gateway-unit-'))
+afterAll(() => rmSync(directory, { recursive: true, force: true }))
+
+/** What systemd says of a unit whose programs are there. */
+function verify(text: string): { status: number | null; said: string } {
+  const file = join(directory, 'devin-gateway.service')
+  writeFileSync(file, text.replaceAll('/usr/bin/node ', '/bin/true '))
+  const { status, stderr } = spawnSync('systemd-analyze', ['verify', file], { encoding: 'utf8' })
+  return { status, said: stderr }
+}
+
+test.skipIf(!isInstalled)('the systemd unit has nothing that systemd does not know', () => {
+  const text = readFileSync(unit, 'utf8')
+  expect(verify(text)).toEqual({ status: 0, said: '' })
+  expect(verify(text.replace('LimitNOFILE=', 'LimitNoFile=')).said).toContain('LimitNoFile')
+})
