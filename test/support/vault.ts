@@ -2,8 +2,10 @@
 // as their documentation describes the API. hvac, which knows nothing of us, drives it as well (test/keys/sources/vault.test.ts).
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { randomBytes } from 'node:crypto'
+import type { ServerCertificate } from './certificates.ts'
 
 interface Version {
   readonly data: Record<string, unknown> | null
@@ -36,6 +38,7 @@ export interface VaultOptions {
   readonly ttlSeconds?: number
   /** No renewal lets a token last longer. */
   readonly mostSeconds?: number
+  readonly tls?: ServerCertificate
   /** Where AppRole and Kubernetes are mounted. */
   readonly approleMount?: string
   readonly kubernetesMount?: string
@@ -328,7 +331,7 @@ export async function startVault(options: VaultOptions = {}) {
     return kv(method, path, searchParams, namespace, text)
   }
 
-  const server = createServer((request: IncomingMessage, response: ServerResponse) => {
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
     let text = ''
     request.setEncoding('utf8')
     request.on('data', (chunk: string) => (text += chunk))
@@ -342,14 +345,15 @@ export async function startVault(options: VaultOptions = {}) {
       response.writeHead(found.status, headers)
       response.end(found.body === undefined ? '' : (found.raw ?? JSON.stringify(found.body)))
     })
-  })
+  }
+  const server = options.tls === undefined ? createServer(listener) : createTlsServer(options.tls, listener)
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve)
   })
   const { port } = server.address() as AddressInfo
 
   return {
-    address: `http://127.0.0.1:${port}`,
+    address: `${options.tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
     rootToken,
     roleId,
     secretId,

@@ -9,6 +9,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import type { VaultAuth, VaultReference } from '../../../src/config/values/secret-reference.ts'
 import { createRemoteSources } from '../../../src/keys/sources/open.ts'
 import { SourceFault, type SecretSource } from '../../../src/keys/sources/source.ts'
+import { createAuthority } from '../../support/certificates.ts'
 import { describeWithPython, pythonWith } from '../../support/debian-python.ts'
 import { startVault, type StandInVault, type VaultOptions } from '../../support/vault.ts'
 import { describeSource } from './contract.ts'
@@ -339,6 +340,28 @@ describe('a server that does not serve', () => {
     expect(await messageOf(open({ ca: '/nowhere/ca.pem' }).read(signal()))).toMatch(
       /^wrong: .* cannot be asked: \/nowhere\/ca.pem, the file of its authorities: there is no such file$/,
     )
+  })
+})
+
+describe('a certificate', () => {
+  test('is verified, by the authorities of a file that may be replaced, and by nothing else', async () => {
+    const [right, wrong] = [createAuthority('right'), createAuthority('wrong')]
+    const { vault, open } = await bench({ tls: right.issue({ name: '127.0.0.1' }) })
+    vault.keep('kv/devin/a', { key: 'cog_1' })
+    const folder = await mkdtemp(join(tmpdir(), 'vault-'))
+    onTestFinished(() => rm(folder, { recursive: true, force: true }))
+    const ca = join(folder, 'ca.pem')
+    const refused =
+      /^unavailable: .* its certificate was not accepted \(\w+\); name the authority that signed it by `ca`$/
+    expect(await messageOf(open().read(signal()))).toMatch(refused)
+    await writeFile(ca, wrong.ca)
+    const source = open({ ca, auth: { token: { env: 'VAULT_TOKEN' } } })
+    expect(await messageOf(source.read(signal()))).toMatch(refused)
+    await writeFile(ca, right.ca)
+    expect((await source.read(signal())).text).toBe('cog_1')
+    await writeFile(ca, wrong.ca)
+    expect(await messageOf(source.read(signal()))).toMatch(refused)
+    expect(vault.requests.every(({ token }) => token === null || token === vault.rootToken)).toBe(true)
   })
 })
 
