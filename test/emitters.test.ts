@@ -32,6 +32,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   'sandbox/simulator/state/objects': 'await',
   // undici gives the errors of its connections to the requests, which are awaited.
   'identity/signing-keys/json-fetch': 'await',
+  'keys/sources/vault/vault-client': 'await',
 }
 
 const listens = /\.on\(\s*'error'/
