@@ -32,8 +32,21 @@ const joinMs = 1_000
 /** Starts a gateway. Throws `Refused` with every diagnostic when policies, catalogue or secrets cannot be used. */
 export async function startGateway(options: GatewayOptions) {
   const core = await createCore(options)
-  const { config, instruments, keyring, log, monotonic, now, policies, shadow, secretSources, sinks, tokens, version } =
-    core
+  const {
+    config,
+    instruments,
+    keyring,
+    log,
+    monotonic,
+    now,
+    policies,
+    recent,
+    shadow,
+    secretSources,
+    sinks,
+    tokens,
+    version,
+  } = core
   const certificate = await openCertificate(core)
   // Watching begins here, because a change during the rest of the start would be missed.
   policies.watch()
@@ -79,7 +92,7 @@ export async function startGateway(options: GatewayOptions) {
       blocks: blocks.list,
       now,
     },
-    recorder: createRecorder(copies.noting(sinks), instruments, now, monotonic),
+    recorder: createRecorder(copies.noting(sinks), instruments, now, monotonic, recent),
     shadow: shadow?.decisions ?? null,
     policy: blocks.policy,
     now: monotonic,
@@ -101,7 +114,7 @@ export async function startGateway(options: GatewayOptions) {
 
   const lifecycle = { draining: false }
   const rotations = openRotations(core, ownCalls, upstream, app, store)
-  const { admin, readiness, reload } = createOperators(
+  const operators = createOperators(
     core,
     shared,
     upstream,
@@ -114,6 +127,7 @@ export async function startGateway(options: GatewayOptions) {
     rotations,
     lifecycle,
   )
+  const { admin, readiness, reload } = operators
   blocks.cutBy(app.refuse)
 
   void sinks.audit('started', 'gateway', {
@@ -152,6 +166,7 @@ export async function startGateway(options: GatewayOptions) {
     await within(1_000, idempotency.whenIdle())
     await sharedLimiter?.close()
     await store?.close()
+    operators.close()
     await admin.close()
     await secretSources.remote?.close()
     await sinks.close()

@@ -7,6 +7,7 @@ import type { PoliciesView, Purged } from './views.ts'
 import { addBlocksApi, type BlocksApi } from './blocks-api.ts'
 import { addRotationsApi, type RotationsApi } from './rotations-api.ts'
 import type { CheckpointOutcome } from '../records/checkpoints/checkpoints.ts'
+import { addConsoleApi, type ConsoleParts } from './console/routes.ts'
 import { visibleLines } from '../records/visible.ts'
 
 export interface Readiness {
@@ -26,6 +27,7 @@ export interface AdminParts {
   readonly policies: () => PoliciesView
   readonly blocks: BlocksApi
   readonly rotations: RotationsApi
+  readonly console: ConsoleParts
   /** Every budget that is not of a single caller; null while their state is unknown. */
   readonly budgets: () => Promise<readonly unknown[] | null>
   /** Signs the head of the audit log now; null where no checkpoints are configured. */
@@ -48,6 +50,8 @@ export interface AdminParts {
 }
 
 export interface AdminApp {
+  /** `GET /livez` and so on. */
+  readonly routes: readonly string[]
   listen(host: string, port: number): Promise<{ host: string; port: number }>
   close(): Promise<void>
 }
@@ -55,6 +59,10 @@ export interface AdminApp {
 /** Builds the listener; nothing is bound before `listen`. */
 export function createAdminApp(parts: AdminParts): AdminApp {
   const app = fastify({ logger: false, forceCloseConnections: true, schemaController: withoutSchemas })
+  const routes: string[] = []
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const each of [method].flat()) if (each !== 'HEAD') routes.push(`${each} ${url}`)
+  })
   // Without a listener an error of accept(2) would end the process.
   app.server.on('error', () => {})
   // No request here needs a body; a body is dropped.
@@ -81,8 +89,7 @@ export function createAdminApp(parts: AdminParts): AdminApp {
   })
   app.setNotFoundHandler((_request, reply) =>
     reply.code(404).send({
-      error:
-        'There are /livez, /readyz, /metrics, /api/status, /api/keys, /api/policies, /api/budgets, /api/shadow, /api/blocks (GET, POST, DELETE), /api/rotations (GET, POST), POST /api/reload and POST /api/purge here.',
+      error: `There are ${routes.map((route) => route.replace(/^GET /, '')).join(', ')} here. docs/admin-api.yaml describes them.`,
     }),
   )
   app.setErrorHandler((error: { statusCode?: number }, _request, reply) => {
@@ -92,6 +99,7 @@ export function createAdminApp(parts: AdminParts): AdminApp {
     })
   })
   return {
+    routes,
     async listen(host, port) {
       // This process alone, also where several workers share a listener.
       await app.listen({ host, port, exclusive: true })
@@ -131,6 +139,7 @@ function guardedApi(app: FastifyInstance, parts: AdminParts): void {
     addRotationsApi(scope, parts.rotations)
     done()
   })
+  addConsoleApi(app, parts.console)
   app.get('/api/shadow', (_request, reply) => {
     const shadow = parts.shadow()
     return shadow === null

@@ -98,6 +98,8 @@ export class RequestContext {
   /** Which records are written. */
   isDecisionRecorded = false
   isAccessRecorded = false
+  /** What its decision record says, as JSON; empty until it was made. */
+  decisionText = ''
 
   #memo: DecisionMemo | null = null
   #fields: CallerFields | null = null

@@ -22,6 +22,7 @@ import { watchedPolicyFiles } from '../policy/loading/folder.ts'
 import { loadPolicies, ownConnections } from '../policy/loading/load.ts'
 import { problemKinds } from '../problems.ts'
 import type { Log } from '../records/log.ts'
+import { RecentDecisions } from '../records/search/recent-decisions.ts'
 import { createSinks, type AuditTarget } from '../records/sinks.ts'
 import type { CheckpointsHandle } from '../records/checkpoints/checkpoints.ts'
 import { createShadowDecisions } from '../gateway/shadow/shadow-decisions.ts'
@@ -174,6 +175,7 @@ export async function createCore(options: GatewayOptions) {
     checkpoints: options.auditElsewhere?.checkpoints ?? ownCheckpoints,
     /** The last checkpoint, and the end of them; after the records are closed. */
     closeCheckpoints: async (): Promise<void> => await ownCheckpoints?.close(),
+    recent: new RecentDecisions(),
     keyring,
     /** No other instance uses these keys. */
     isAlone: options.isAlone ?? false,

@@ -10,6 +10,7 @@ import type { Upstream } from '../gateway/upstream/upstream.ts'
 import type { BlocksInForce } from './blocks.ts'
 import type { CertificateInUse } from './certificate.ts'
 import { checkpointNotes } from './audit/checkpoints.ts'
+import { openConsole } from './console/console.ts'
 import type { Core } from './core.ts'
 import type { Copies } from './keys/copies.ts'
 import type { Identities } from './keys/identities.ts'
@@ -42,7 +43,13 @@ export function createOperators(
   copies: Copies,
   rotations: RotationsInForce,
   lifecycle: { readonly draining: boolean },
-): { readonly admin: AdminApp; readiness(): Readiness; reload(actor: string): Promise<ReloadResult> } {
+): {
+  readonly admin: AdminApp
+  readiness(): Readiness
+  reload(actor: string): Promise<ReloadResult>
+  /** Ends what is measured for operators. */
+  close(): void
+} {
   const {
     config,
     catalogue,
@@ -97,8 +104,11 @@ export function createOperators(
     return { ready: reasons.length === 0, reasons, ...(notes.length > 0 ? { notes } : {}) }
   }
 
+  const view = openConsole({ core, shares, upstream, app, group })
+
   const admin = createAdminApp({
     readiness,
+    console: view.parts,
     metrics: instruments,
     keys: () =>
       keyring
@@ -201,7 +211,7 @@ export function createOperators(
     instruments.budgets(await showBudgets())
   })
 
-  return { admin, readiness, reload }
+  return { admin, readiness, reload, close: view.close }
 }
 
 function overloadNote(level: OverloadLevel): string {

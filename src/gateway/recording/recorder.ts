@@ -5,6 +5,7 @@ import { TokenProblem } from '../../identity/rejection.ts'
 import { recordJson, safeText } from '../../records/safe-text.ts'
 import type { Warning } from '../../policy/decision/warnings.ts'
 import type { AccessEntry, DecisionContent, DecisionHead, ExchangeOutcome, WarnEntry } from '../../records/entries.ts'
+import type { RecentDecision } from '../../records/search/recent-decisions.ts'
 import type { RequestContext } from '../context.ts'
 import { guardrailsEntry } from './guardrails-entry.ts'
 import { requestEntry } from './request-entry.ts'
@@ -41,7 +42,18 @@ export interface ExchangeMeter {
   observeExchange(measure: ExchangeMeasure): void
 }
 
-export function createRecorder(records: Records, meter: ExchangeMeter, now: () => number, monotonic: () => number) {
+/** Keeps both records of an exchange that has ended. */
+export interface RecentRecords {
+  add(decision: RecentDecision): void
+}
+
+export function createRecorder(
+  records: Records,
+  meter: ExchangeMeter,
+  now: () => number,
+  monotonic: () => number,
+  recent: RecentRecords | null = null,
+) {
   let [timeMs, time] = [Number.NaN, '']
 
   /** Records of one millisecond share the text of it, which is dear to make. */
@@ -56,9 +68,10 @@ export function createRecorder(records: Records, meter: ExchangeMeter, now: () =
     context.isDecisionRecorded = true
     const { decisionId, requestId } = context
     const ended = { how: outcomeOf(context), stage: context.stage, sent: context.upstreamStartedAtMs !== null }
-    records.decision({ time, decision_id: decisionId, request_id: requestId, ended }, () =>
-      decisionContent(context, effectOf(context), reasonOf(context)),
-    )
+    records.decision({ time, decision_id: decisionId, request_id: requestId, ended }, () => {
+      context.decisionText = decisionContent(context, effectOf(context), reasonOf(context))
+      return context.decisionText
+    })
   }
 
   return {
@@ -84,7 +97,7 @@ export function createRecorder(records: Records, meter: ExchangeMeter, now: () =
           : rounded((context.upstreamEndedAtMs ?? endedAtMs) - context.upstreamStartedAtMs)
       const { requestId, decisionId } = context
       recordDecision(context, time)
-      records.access({
+      const access: AccessEntry = {
         time,
         request_id: requestId,
         decision_id: decisionId,
@@ -113,6 +126,13 @@ export function createRecorder(records: Records, meter: ExchangeMeter, now: () =
         waited_ms: context.waitedMs === null ? null : rounded(context.waitedMs),
         trace_id: context.traceId,
         policy_revision: context.policy.revision,
+      }
+      records.access(access)
+      recent?.add({
+        access,
+        content: context.decisionText,
+        stage: context.stage,
+        sent: context.upstreamStartedAtMs !== null,
       })
       meter.observeExchange({
         operation: context.operation?.id ?? null,

@@ -1,0 +1,78 @@
+// What operators see of decisions. Types only: listed fields of plain data, so that no secret fits in.
+
+import type { ExchangeOutcome } from '../../records/entries.ts'
+
+export interface DecisionView {
+  readonly time: string
+  readonly decision_id: string
+  readonly request_id: string
+  readonly effect: 'allow' | 'deny'
+  readonly reason: string
+  readonly problem: string | null
+  readonly method: string | null
+  readonly operation: string | null
+  /** Only where no operation was found. */
+  readonly path: string | null
+  readonly organization: string | null
+  readonly team: string | null
+  readonly app: string | null
+  readonly subject: string | null
+  readonly key: string | null
+  readonly status: number | null
+  readonly outcome: ExchangeOutcome
+  readonly cache: string | null
+  readonly limit: string | null
+  readonly duration_ms: number | null
+  readonly upstream_ms: number | null
+  readonly waited_ms: number | null
+  /** Decision records in files do not hold what access records do: such members are null. */
+  readonly source: 'memory' | 'file'
+}
+
+/** How far was looked. */
+export interface SearchedView {
+  readonly memory: {
+    readonly decisions: number
+    readonly bytes: number
+    readonly max_bytes: number
+    readonly oldest: string | null
+  }
+  /** Null where no file was searched. */
+  readonly files: {
+    readonly names: readonly string[]
+    readonly bytes: number
+    readonly oldest: string | null
+    readonly complete: boolean
+  } | null
+  readonly note: string
+}
+
+export interface DecisionsView {
+  readonly decisions: readonly DecisionView[]
+  /** The cursor of the next page; null where there is none. */
+  readonly next: string | null
+  readonly searched: SearchedView
+}
+
+/** Filters are compared as a whole, and all have to fit. Times in ISO 8601, as records spell them. */
+export interface DecisionQuery {
+  readonly id: string | null
+  readonly subject: string | null
+  readonly team: string | null
+  readonly operation: string | null
+  readonly organization: string | null
+  readonly reason: string | null
+  readonly key: string | null
+  readonly effect: string | null
+  readonly outcome: string | null
+  readonly from: string | null
+  readonly to: string | null
+  readonly limit: number
+  readonly cursor: DecisionCursor | null
+}
+
+/** The last decision of the page before: what follows is older, or has a smaller id at the same time. */
+export interface DecisionCursor {
+  readonly time: string
+  readonly id: string
+}

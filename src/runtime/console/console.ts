@@ -1,0 +1,78 @@
+// Builds what the console shows of this instance.
+
+import type { ConsoleParts } from '../../admin/console/routes.ts'
+import { cursorText } from '../../admin/console/query.ts'
+import type { DecisionQuery, DecisionsView, SearchedView } from '../../admin/console/decision-view.ts'
+import type { GroupView } from '../../cache/shared/group-view.ts'
+import type { GatewayApp } from '../../gateway/app.ts'
+import type { Upstream } from '../../gateway/upstream/upstream.ts'
+import type { Core } from '../core.ts'
+import type { SharedState } from '../shared-state.ts'
+import { cacheStateView } from './cache-state.ts'
+import { latencyOf } from './latency.ts'
+import { searchRecent } from './recent-search.ts'
+import { stepSeconds, TimeSeries } from './series.ts'
+
+export interface ConsoleOptions {
+  readonly core: Core
+  readonly shares: SharedState
+  readonly upstream: Upstream
+  readonly app: GatewayApp
+  readonly group: () => GroupView | null
+}
+
+/** `close` ends the measuring. */
+export function openConsole({ core, shares, upstream, app, group }: ConsoleOptions) {
+  const { config, now, recent } = core
+  const series = new TimeSeries()
+  let [seen, before] = [recent.total, recent.totals]
+
+  function measure(): void {
+    const { total, totals } = recent
+    const latency = latencyOf(recent.newestFirst(seen))
+    series.add(Math.round(now() / 1000), {
+      requests: total - seen,
+      refused: totals.outcomes.refused - before.outcomes.refused,
+      failed: totals.outcomes.failed - before.outcomes.failed,
+      gateway_p50_ms: latency.gateway.p50,
+      gateway_p99_ms: latency.gateway.p99,
+      devin_p50_ms: latency.devin.p50,
+      devin_p99_ms: latency.devin.p99,
+      cache_asked: totals.cacheAsked - before.cacheAsked,
+      cache_answered: totals.cacheAnswered - before.cacheAnswered,
+      waiting: upstream.waiting,
+      in_flight: app.inFlight,
+      rss_bytes: process.memoryUsage.rss(),
+    })
+    seen = total
+    before = totals
+  }
+  const timer = setInterval(measure, stepSeconds * 1000)
+  timer.unref()
+
+  const memory = (): SearchedView['memory'] => ({
+    decisions: recent.size,
+    bytes: recent.bytes,
+    max_bytes: recent.maxBytes,
+    oldest: recent.oldest?.access.time ?? null,
+  })
+
+  async function decisions(query: DecisionQuery): Promise<DecisionsView> {
+    const found = searchRecent(recent, query)
+    const page = found.slice(0, query.limit)
+    const last = page.at(-1)
+    return {
+      decisions: page,
+      next:
+        found.length > page.length && last !== undefined ? cursorText({ time: last.time, id: last.decision_id }) : null,
+      searched: { memory: memory(), files: null, note: 'The decisions in memory were searched.' },
+    }
+  }
+
+  const parts: ConsoleParts = {
+    series: () => series.view(),
+    decisions,
+    cache: () => cacheStateView(shares.cache.stats(), config.cache.maxBytes, group()),
+  }
+  return { parts, measure, close: (): void => clearInterval(timer) }
+}

@@ -1,0 +1,83 @@
+// Finds decisions in memory: the newest first, page by page. Pure.
+
+import type { DecisionCursor, DecisionQuery, DecisionView } from '../../admin/console/decision-view.ts'
+import type { RecentDecision, RecentDecisions } from '../../records/search/recent-decisions.ts'
+import { recordJson } from '../../records/safe-text.ts'
+
+/** The decisions that fit, in order, one more than the page holds where there are more. */
+export function searchRecent(recent: RecentDecisions, query: DecisionQuery): readonly DecisionView[] {
+  const found: RecentDecision[] = []
+  for (const each of recent.newestFirst()) {
+    const { time } = each.access
+    // Decisions of one millisecond are ordered by their ids, so all of them have to be seen.
+    if (found.length > query.limit && time < (found.at(-1)?.access.time ?? '')) break
+    if (query.from !== null && time < query.from) break
+    if (isBehind(query.cursor, time, each.access.decision_id) && fits(each, query)) found.push(each)
+  }
+  return found
+    .map(viewOfRecent)
+    .sort(newestFirst)
+    .slice(0, query.limit + 1)
+}
+
+/** Whether a decision comes on a later page. */
+export function isBehind(cursor: DecisionCursor | null, time: string, id: string): boolean {
+  return cursor === null || time < cursor.time || (time === cursor.time && id < cursor.id)
+}
+
+/** The order of decisions. */
+export function newestFirst(a: DecisionView, b: DecisionView): number {
+  if (a.time !== b.time) return a.time < b.time ? 1 : -1
+  return a.decision_id < b.decision_id ? 1 : a.decision_id > b.decision_id ? -1 : 0
+}
+
+function fits({ access, content }: RecentDecision, query: DecisionQuery): boolean {
+  const { id, reason, effect } = query
+  return (
+    (query.to === null || access.time <= query.to) &&
+    (id === null || access.decision_id === id || access.request_id === id) &&
+    (query.subject === null || access.subject === query.subject) &&
+    (query.team === null || access.team === query.team) &&
+    (query.operation === null || access.operation === query.operation) &&
+    (query.organization === null || access.organization === query.organization) &&
+    (reason === null || access.reason === reason || access.problem === reason) &&
+    (query.key === null || access.key === query.key) &&
+    (query.outcome === null || access.outcome === query.outcome) &&
+    (effect === null || effectIn(content) === effect)
+  )
+}
+
+/** The content of a decision record begins with it. */
+function effectIn(content: string): 'allow' | 'deny' {
+  return content.startsWith('{"effect":"allow"') ? 'allow' : 'deny'
+}
+
+export function viewOfRecent({ access, content }: RecentDecision): DecisionView {
+  const { time, decision_id, request_id, reason, problem, method, operation, path } = access
+  const view: DecisionView = {
+    time,
+    decision_id,
+    request_id,
+    effect: effectIn(content),
+    reason,
+    problem,
+    method,
+    operation,
+    path,
+    organization: access.organization,
+    team: access.team,
+    app: access.app,
+    subject: access.subject,
+    key: access.key,
+    status: access.status,
+    outcome: access.outcome,
+    cache: access.cache,
+    limit: access.limit,
+    duration_ms: access.duration_ms,
+    upstream_ms: access.upstream_ms,
+    waited_ms: access.waited_ms,
+    source: 'memory',
+  }
+  // As in the files: callers choose some of these texts.
+  return JSON.parse(recordJson(view)) as DecisionView
+}

@@ -1,0 +1,77 @@
+// The memory for decisions: bounded, in order, and with totals that outlive what is kept.
+
+import { expect, test } from 'vitest'
+import { readDecisionQuery, cursorText } from '../../src/admin/console/query.ts'
+import { RecentDecisions } from '../../src/records/search/recent-decisions.ts'
+import { searchRecent } from '../../src/runtime/console/recent-search.ts'
+import { recentDecision } from './recent.ts'
+
+test('keeps the latest so many, and counts all', () => {
+  const recent = new RecentDecisions({ most: 3 })
+  for (const id of ['a', 'b', 'c', 'd', 'e']) recent.add(recentDecision({ decision_id: id }))
+  expect([...recent.newestFirst()].map(({ access }) => access.decision_id)).toEqual(['e', 'd', 'c'])
+  expect([recent.size, recent.total, recent.oldest?.access.decision_id]).toEqual([3, 5, 'c'])
+  expect(recent.totals.outcomes.forwarded).toBe(5)
+  expect([recent.find('d')?.access.decision_id, recent.find('a')]).toEqual(['d', null])
+})
+
+test('keeps so many bytes at most, of whatever size decisions are', () => {
+  const recent = new RecentDecisions({ maxBytes: 20_000 })
+  for (let count = 0; count < 200; count += 1) {
+    recent.add(recentDecision({}, 'x'.repeat((count * 977) % 9_000)))
+    expect(recent.bytes).toBeLessThanOrEqual(20_000)
+  }
+  recent.add(recentDecision({}, 'x'.repeat(30_000)))
+  expect([recent.size, recent.bytes, recent.total]).toEqual([0, 0, 201])
+  recent.add(recentDecision({ decision_id: 'after' }))
+  expect([...recent.newestFirst()].map(({ access }) => access.decision_id)).toEqual(['after'])
+})
+
+test('counts what asked the cache, and what it answered', () => {
+  const recent = new RecentDecisions()
+  for (const cache of ['hit', 'stale', 'validated', 'collapsed', 'miss', 'bypass', null])
+    recent.add(recentDecision({ cache }))
+  expect(recent.totals).toMatchObject({ cacheAsked: 6, cacheAnswered: 4 })
+})
+
+test('pages hold every decision once, those of one millisecond and of a growing memory too', () => {
+  const recent = new RecentDecisions()
+  const times = ['2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.001Z', '2026-01-01T00:00:00.002Z']
+  const ids = Array.from({ length: 40 }, (_, index) => `d${String((index * 17) % 40).padStart(2, '0')}`)
+  for (const [index, id] of ids.entries())
+    recent.add(recentDecision({ decision_id: id, time: times[Math.floor(index / 14)] ?? '' }))
+  for (const limit of [1, 3, 7, 40]) {
+    const seen: string[] = []
+    for (let cursor = ''; ;) {
+      const found = searchRecent(
+        recent,
+        readDecisionQuery({ limit: String(limit), ...(cursor === '' ? {} : { cursor }) }),
+      )
+      const page = found.slice(0, limit)
+      seen.push(...page.map(({ decision_id }) => decision_id))
+      const last = page.at(-1)
+      if (found.length <= limit || last === undefined) break
+      cursor = cursorText({ time: last.time, id: last.decision_id })
+    }
+    expect(seen.toSorted()).toEqual(ids.toSorted())
+  }
+})
+
+test('what a caller chose is masked and made visible as it is in the files', () => {
+  const recent = new RecentDecisions()
+  recent.add(recentDecision({ request_id: 'cog_0123456789abcdef', path: '/a\u202eb', subject: 'token=hunter2' }))
+  const [found] = searchRecent(recent, readDecisionQuery({}))
+  expect(found).toMatchObject({ request_id: 'cog_[masked]', path: '/a\\u202eb', subject: 'token=[masked]' })
+})
+
+test.each([
+  ['a misspelled filter', { subjct: 'ann' }, /no parameter "subjct"; did you mean "subject"/],
+  ['a filter said twice', { team: ['a', 'b'] }, /Say team once/],
+  ['a limit of none', { limit: '0' }, /from 1 to 200/],
+  ['too many', { limit: '201' }, /from 1 to 200/],
+  ['a time that is none', { from: 'yesterday' }, /2026-01-31T12:00:00Z/],
+  ['a cursor of another kind', { cursor: 'abc' }, /`next` of the page before/],
+  ['a long text', { subject: 'x'.repeat(600) }, /512 characters/],
+])('%s is refused with what to do', (_name, fields, message) => {
+  expect(() => readDecisionQuery(fields)).toThrow(message)
+})
