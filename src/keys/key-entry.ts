@@ -50,6 +50,7 @@ export class KeyEntry {
   /** When it was last asked because of a rejection. */
   askedAgainAtMs = -Infinity
   rejections = 0
+  #isDoubted = false
   #setAsideUntilMs = -Infinity
   lastUsedAtMs: number | null = null
   readonly usedPermissions = new Set<string>()
@@ -87,7 +88,7 @@ export class KeyEntry {
     this.#sealing = null
     this.version += 1
     this.loadedAtMs = nowMs
-    this.rejections = 0
+    this.accept()
     this.#setAsideUntilMs = -Infinity
     return true
   }
@@ -144,8 +145,16 @@ export class KeyEntry {
     return isNews
   }
 
+  /** The upstream has accepted the value in use. */
+  accept(): void {
+    this.rejections = 0
+    this.#isDoubted = false
+  }
+
   /** The upstream has rejected the value in use. True when the key is set aside for it. */
-  reject(monotonicMs: number): boolean {
+  reject(monotonicMs: number, isCheck: boolean): boolean {
+    this.#isDoubted = true
+    if (isCheck) return false
     this.rejections += 1
     if (this.rejections < rejectionsBeforeSetAside) return false
     this.#setAsideUntilMs = monotonicMs + setAsideMs
@@ -160,7 +169,7 @@ export class KeyEntry {
   state(nowMs: number, monotonicMs: number): Exclude<KeyState, 'blocked'> {
     if (isExpired(this.handle, nowMs)) return 'expired'
     if (this.secret === null) return 'unresolved'
-    if (this.rejections === 0) return 'ready'
+    if (!this.#isDoubted) return 'ready'
     return this.isSetAside(monotonicMs) ? 'set-aside' : 'rejected'
   }
 

@@ -97,12 +97,12 @@ export function createKeyring(options: KeyringOptions) {
     return isNew
   }
 
-  async function reread(entry: KeyEntry): Promise<void> {
+  async function reread(entry: KeyEntry, isCheck: boolean): Promise<void> {
     const restMs = entry.askedAgainAtMs + betweenRereadingsMs - monotonic()
     if (restMs > 0 && isElsewhere(entry)) await wait(restMs)
     entry.askedAgainAtMs = monotonic()
     if ((await readAgain(entry)) !== false) return
-    onChange(entry.reject(monotonic()) ? 'key-set-aside' : 'key-rejected', entry.handle, entry.version)
+    onChange(entry.reject(monotonic(), isCheck) ? 'key-set-aside' : 'key-rejected', entry.handle, entry.version)
   }
 
   function stateOf(entry: KeyEntry, nowMs: number): KeyState {
@@ -217,20 +217,20 @@ export function createKeyring(options: KeyringOptions) {
     accepted(version: KeyVersion): void {
       const entry = entries.get(version.handle.id)
       if (entry === undefined) return
-      if (entry.version === version.version) entry.rejections = 0
+      if (entry.version === version.version) entry.accept()
       else if (entry.trial?.version === version.version) entry.trial.answered += 1
     },
     /**
      * The upstream answered 401. Reads the secret again at once (concurrent reports share one reading); when the value
-     * has changed the next call uses it, else the rejection counts, and the third in a row sets the key aside. Resolves after
-     * the reading, or when a source takes longer than a caller should wait.
+     * has changed the next call uses it, else the rejection counts, and the third in a row sets the key aside. A check does not
+     * count: nobody was served by it. Resolves after the reading, or when a source takes longer than a caller should wait.
      */
-    async rejected(version: KeyVersion): Promise<void> {
+    async rejected(version: KeyVersion, isCheck = false): Promise<void> {
       const entry = entries.get(version.handle.id)
       if (entry?.trial?.version === version.version) entry.trial.isRejected = true
       // A report about an older version says nothing about the current one.
       if (entry === undefined || entry.version !== version.version) return
-      entry.rereading ??= reread(entry).finally(() => {
+      entry.rereading ??= reread(entry, isCheck).finally(() => {
         entry.rereading = null
       })
       const enough = new AbortController()

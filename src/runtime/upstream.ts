@@ -33,7 +33,7 @@ export function openUpstream(core: Core) {
     events: {
       now: monotonic,
       accepted: (keyVersion) => keyring.accepted(keyVersion),
-      rejected: (keyVersion) => keyring.rejected(keyVersion),
+      rejected: (keyVersion, isCheck) => keyring.rejected(keyVersion, isCheck),
       throttled(keyVersion, waitMs) {
         instruments.upstreamThrottled(keyVersion.handle.id)
         log.warn(

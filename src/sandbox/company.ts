@@ -9,8 +9,9 @@ import type { DeclaredCompany, WorldUser } from './world/types.ts'
 export function companyOf(policy: PolicySet, keyValue: (id: string) => string): DeclaredCompany {
   return {
     organizations: namedOrganizations(policy),
-    serviceUsers: policy.keys.map(({ id, scope, organization, permissions }) => ({
-      id,
+    serviceUsers: policy.keys.map(({ id, scope, organization, permissions, serviceUser }) => ({
+      // By the inventory the key is one of this service user.
+      id: serviceUser ?? id,
       name: titleOf(id),
       scope,
       organization,

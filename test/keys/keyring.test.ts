@@ -356,6 +356,18 @@ describe('a key that the upstream rejects', () => {
     ])
   })
 
+  test('is rejected by a check, which does not count towards setting it aside, until it is accepted', async () => {
+    const { keyring, events } = bench({ KEY: 'cog_1' })
+    adopt(keyring, { a: 'cog_1' })
+    for (let count = 0; count < 4; count += 1) await keyring.rejected(opened(keyring), true)
+    expect([states(keyring), events.filter((event) => event.startsWith('key-set'))]).toEqual([['a 1 rejected'], []])
+    await keyring.rejected(opened(keyring))
+    await keyring.rejected(opened(keyring))
+    expect(states(keyring)).toEqual(['a 1 rejected'])
+    keyring.accepted(opened(keyring))
+    expect(states(keyring)).toEqual(['a 1 ready'])
+  })
+
   test('counts as rejected also when its secret cannot be read any more, and keeps the value it has', async () => {
     const { keyring, events } = bench({})
     adopt(keyring, { a: 'cog_1' })

@@ -55,7 +55,7 @@ grants: [{ id: lists, allow: [ent.organizations.list, ent.members.users.list] }]
     organization: org-risk
     permissions: [ViewOrgSessions, ManageOrgSessions, UseDevinSessions, ManageOrgKnowledge]
     secret: { file: /run/secrets/risk }
-  - { id: ledger-key, scope: organization, organization: org-ledger, permissions: [ViewOrgSessions], secret: { env: LEDGER_KEY } }
+  - { id: ledger-key, service_user: service-user-ledger, scope: organization, organization: org-ledger, permissions: [ViewOrgSessions], secret: { env: LEDGER_KEY } }
   - { id: company, scope: enterprise, permissions: [ManageOrganizations, ManageAccountMembership], secret: { env: COMPANY_KEY } }
 `,
   'rules/risk.test.yaml': `- as: { groups: [acme-risk], issuer: https://login.acme.example }

@@ -43,13 +43,15 @@ function lineOf(value: unknown): AuditLine | null {
   const [id, serviceUser, action] = ['audit_log_id', 'service_user_id', 'action'].map((name) => memberOf(value, name))
   const createdAt = memberOf(value, 'created_at')
   if (typeof id !== 'string' || typeof serviceUser !== 'string' || typeof action !== 'string') return null
+  // An upstream may repeat a key anywhere.
+  if (id.length > 200 || id.includes('cog_')) return null
   if (typeof createdAt !== 'number' || !Number.isFinite(createdAt)) return null
   const organization = memberOf(value, 'org_id')
   return {
     id,
     serviceUser,
     action,
-    organization: typeof organization === 'string' ? organization : null,
+    organization: typeof organization === 'string' && /^[\w-]{1,100}$/.test(organization) ? organization : null,
     atMs: createdAt * 1000,
     session: textIn(memberOf(value, 'data'), 'session_id') ?? textIn(value, 'session_id'),
     address: addressIn(value) ?? addressIn(memberOf(value, 'data')),

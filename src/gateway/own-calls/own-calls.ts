@@ -104,7 +104,13 @@ export function createOwnCalls(options: OwnCallsOptions) {
     ): Promise<{ readonly status: number; readonly value: unknown } | Problem> {
       const template = policy().catalogue.operation(id)?.template ?? ''
       try {
-        const { status, body } = await ask(id, null, { method: 'GET', target: template, body: null }, version, false)
+        const { status, body } = await ask(
+          id,
+          null,
+          { method: 'GET', target: template, body: null, isCheck: true },
+          version,
+          false,
+        )
         return { status, value: status === 200 ? valueOf(body) : null }
       } catch (error) {
         return asProblem(error)

@@ -17,8 +17,8 @@ import type { StreamTurn } from '../stream-turns.ts'
 export interface ResponseEvents {
   now(): number
   accepted(version: KeyVersion): void
-  /** The upstream answered 401; resolves when the secret has been read again. */
-  rejected(version: KeyVersion): Promise<void>
+  /** The upstream answered 401, to a caller's call or to a check; resolves when the secret has been read again. */
+  rejected(version: KeyVersion, isCheck?: boolean): Promise<void>
   /** The upstream answered 429: the key has to pause so long, milliseconds. */
   throttled(version: KeyVersion, waitMs: number): void
   leaked(context: RequestContext): void

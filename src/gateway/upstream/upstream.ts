@@ -47,6 +47,8 @@ export interface OwnRequest {
   readonly target: string
   /** JSON; null for none. */
   readonly body: string | null
+  /** Asks for the key's own sake: a rejection is told, and does not set the key aside. */
+  readonly isCheck?: boolean
 }
 
 export interface UpstreamOptions {
@@ -121,7 +123,11 @@ export function createUpstream(options: UpstreamOptions) {
       new ForwardedCall(shared, request, sink).send()
     },
     /** A request of the gateway's own, which waits for its turn like those of callers. Rejects when there is no answer. */
-    ask: ({ method, target, body }: OwnRequest, version: KeyVersion, requestId: string): Promise<OwnResponse> => {
+    ask: (
+      { method, target, body, isCheck }: OwnRequest,
+      version: KeyVersion,
+      requestId: string,
+    ): Promise<OwnResponse> => {
       const answer = new Promise<OwnResponse>((resolve, reject) => {
         const chunks: Buffer[] = []
         let status = 0
@@ -132,7 +138,7 @@ export function createUpstream(options: UpstreamOptions) {
           head(found, controller) {
             status = found
             if (found === 429) waitMs = restMs(rawFieldsOf(controller))
-            if (found === 401) events.rejected(version).catch(events.defect)
+            if (found === 401) events.rejected(version, isCheck).catch(events.defect)
             else events.accepted(version)
           },
           data(chunk) {

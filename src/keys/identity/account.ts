@@ -57,7 +57,13 @@ export function rolesOf(value: unknown): readonly KeyRole[] | null {
     const role = memberOf(assignment, 'role')
     const name = memberOf(role, 'role_name') ?? memberOf(role, 'role_id')
     const organization = memberOf(assignment, 'org_id') ?? null
-    if (typeof name !== 'string' || (organization !== null && typeof organization !== 'string')) return []
+    // An upstream may repeat a key anywhere.
+    if (
+      typeof name !== 'string' ||
+      name.includes('cog_') ||
+      (organization !== null && typeof organization !== 'string')
+    )
+      return []
     const permissions = memberOf(role, 'permissions')
     return [
       {
