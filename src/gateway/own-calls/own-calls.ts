@@ -7,7 +7,8 @@ import type { KeyVersion, Keyring } from '../../keys/keyring.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
 import { asProblem, type Problem } from '../../problems.ts'
 import type { AccessEntry } from '../../records/entries.ts'
-import type { OwnRequest, OwnResponse, Upstream } from '../upstream/upstream.ts'
+import type { OwnResponse, Upstream } from '../upstream/upstream.ts'
+import type { OwnRequest } from '../upstream/upstream-request.ts'
 
 /** The JSON of a successful answer; `absent` for a 404; null when no key may, or when there was no such answer. */
 export type OwnAnswer = { readonly value: unknown } | 'absent' | null

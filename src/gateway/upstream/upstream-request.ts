@@ -27,6 +27,16 @@ export interface UpstreamRequest {
   readonly precedence: Precedence
 }
 
+/** A request of the gateway's own. */
+export interface OwnRequest {
+  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly target: string
+  /** JSON; null for none. */
+  readonly body: string | null
+  /** Asks for the key's own sake: a rejection is told, and does not set the key aside. */
+  readonly isCheck?: boolean
+}
+
 /** This is the only place where a key's value is opened. */
 function credentialOf({ secret }: KeyVersion, origin: string): string {
   return `Bearer ${secret.reveal(origin)}`

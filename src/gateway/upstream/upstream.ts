@@ -16,7 +16,7 @@ import { StreamTurn, type StreamTurns } from '../stream-turns.ts'
 import { createBreakers, type BreakerEvent } from './breakers.ts'
 import { Call, type AnswerReceiver, type Asker, type CallParts } from './call.ts'
 import { createConnections } from './connections.ts'
-import { fieldsOf, ownFieldsOf, type UpstreamRequest } from './upstream-request.ts'
+import { fieldsOf, ownFieldsOf, type OwnRequest, type UpstreamRequest } from './upstream-request.ts'
 import { createUpstreamQueue, type HeldResult } from './queue.ts'
 import { Upload } from './upload.ts'
 
@@ -39,16 +39,6 @@ export interface OwnResponse {
   /** How long a 429 asks to wait, milliseconds; else 0. */
   readonly waitMs: number
   readonly body: Buffer
-}
-
-/** A request of the gateway's own. */
-export interface OwnRequest {
-  readonly method: 'GET' | 'POST' | 'DELETE'
-  readonly target: string
-  /** JSON; null for none. */
-  readonly body: string | null
-  /** Asks for the key's own sake: a rejection is told, and does not set the key aside. */
-  readonly isCheck?: boolean
 }
 
 export interface UpstreamOptions {
