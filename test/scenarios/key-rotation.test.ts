@@ -1,6 +1,9 @@
 // Rotation of keys by a real gateway in front of the simulated Devin: under a steady load, cut off by SIGKILL, and refused.
 
+import { once } from 'node:events'
 import { readFile, rm, stat } from 'node:fs/promises'
+import { createServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { callCommand, startCommand, startGatewayProcess } from '../support/command.ts'
@@ -100,6 +103,62 @@ describe('a rotation by the running gateway', () => {
       expect(metrics).toContain('gateway_key_rotations_total{key="payments-runner",result="done"} 1')
     } finally {
       await running.close()
+    }
+  })
+})
+
+/** Stands before Devin, and passes a request whose target holds the word on only when it is told to. */
+async function holdingProxy(target: string, word: string) {
+  const held: (() => void)[] = []
+  const server = createServer((incoming, outgoing) => {
+    const pass = (): void => {
+      const { method, url, headers } = incoming
+      const onward = request(`${target}${url}`, { method, headers }, (answer) => {
+        outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
+        answer.pipe(outgoing)
+      })
+      onward.on('error', () => outgoing.destroy())
+      incoming.pipe(onward)
+    }
+    if (incoming.url?.includes(word) === true) held.push(pass)
+    else pass()
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    held,
+    close(): void {
+      server.closeAllConnections()
+      server.close()
+    },
+  }
+}
+
+describe('the old key', () => {
+  test('is alive as long as a request with it is under way, whose caller gets its answer', async () => {
+    const proxy = await holdingProxy(devin.simulator.origin, 'first=77')
+    const running = await startTestGateway({
+      policies: rotationPolicies,
+      files: rotationFiles,
+      upstream: `{ origin: "${proxy.origin}" }`,
+    })
+    try {
+      const slow = running.call(`${sessions}?first=77`)
+      await until(() => proxy.held.length === 1, 'the request at Devin')
+      const config = await configFor(running)
+      const rotated = callCommand(['rotate', 'payments-runner', '--settle', '0s', '--config', config])
+      const list = async (): Promise<string> => (await fetch(`${running.adminUrl}/api/rotations`)).text()
+      await until(async () => (await list()).includes('1 request with the other value is under way'), 'it to wait')
+      expect(await devin.activeKeys('payments-runner')).toHaveLength(2)
+      expect((await running.call(sessions)).status).toBe(200)
+      proxy.held[0]?.()
+      expect((await slow).status).toBe(200)
+      const { code, out } = await rotated
+      expect(code, out).toBe(0)
+      expect(await devin.activeKeys('payments-runner')).toHaveLength(1)
+    } finally {
+      await running.close()
+      proxy.close()
     }
   })
 })
