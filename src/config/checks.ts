@@ -18,7 +18,12 @@ export type Report = (path: Path, message: string, severity?: Diagnostic['severi
 interface CheckedConfig {
   readonly listen: { readonly gateway: ListenAddress; readonly admin: ListenAddress }
   readonly upstream: { readonly origin: string }
-  readonly issuers: readonly { readonly issuer: string; readonly jwksUri: string | null }[]
+  readonly issuers: readonly {
+    readonly issuer: string
+    readonly jwksUri: string | null
+    readonly audience: readonly string[]
+    readonly claims: Readonly<Record<string, string>>
+  }[]
   readonly records: { readonly access: string; readonly decisions: string; readonly audit: string }
   readonly policiesDirectory: string
   readonly shadowPoliciesDirectory: string | null
@@ -40,7 +45,8 @@ export async function checkConfig(config: CheckedConfig, written: GatewayDocumen
 /** An address on all interfaces takes the port of every other one. */
 function checkPorts({ gateway, admin }: CheckedConfig['listen'], report: Report): void {
   const everywhere = (host: string): boolean => host === '0.0.0.0' || host === '::'
-  const same = gateway.host === admin.host || everywhere(gateway.host) || everywhere(admin.host)
+  const plain = (host: string): string => (host === 'localhost' || host === '::1' ? '127.0.0.1' : host)
+  const same = plain(gateway.host) === plain(admin.host) || everywhere(gateway.host) || everywhere(admin.host)
   if (gateway.port === admin.port && gateway.port !== 0 && same)
     report(['listen', 'admin'], `listen.gateway has port ${admin.port}, too: choose another port for one of the two`)
 }
@@ -50,16 +56,36 @@ function checkUpstream(origin: string, report: Report): void {
   const warn = (message: string): void => report(['upstream', 'origin'], message, 'warning')
   if (/(^|\.)your-?company\b/.test(hostname))
     warn(`${quoted(origin)} is the placeholder of the sample: write the API domain of your company`)
-  else if (hostname === 'app.devin.ai')
+  else if (hostname !== 'api.devin.ai' && /(^|\.)devin\.ai$/.test(hostname))
     warn(
-      `${quoted(origin)} is the web application: the API answers at https://api.devin.ai, or at the API domain of your company`,
+      `${quoted(origin)} is ${hostname === 'app.devin.ai' ? 'the web application' : 'not the API'}: the API answers at https://api.devin.ai, or at the API domain of your company`,
     )
 }
 
 function checkIssuers(issuers: CheckedConfig['issuers'], report: Report): void {
   const plain = (issuer: string): string => issuer.replace(/\/+$/, '').toLowerCase()
-  for (const [index, { issuer, jwksUri }] of issuers.entries()) {
+  for (const [index, { issuer, jwksUri, audience, claims }] of issuers.entries()) {
     const at = ['issuers', index, 'issuer']
+    const warn = (path: Path, message: string): void => report(['issuers', index, ...path], message, 'warning')
+    const shared = sharedTenant.exec(issuer)?.[1]
+    if (shared !== undefined)
+      warn(
+        ['issuer'],
+        `tokens never say ${quoted(issuer)}: they name the tenant. Write its id in place of ${quoted(shared)}`,
+      )
+    else if (sampleName.test(issuer))
+      warn(['issuer'], `${quoted(issuer)} is the placeholder of a sample: write the issuer of your company`)
+    if (audience.some((each) => each.includes('*')))
+      warn(
+        ['audience'],
+        'an audience is compared letter by letter with the aud claim, and "*" stands for itself: list the values one by one',
+      )
+    for (const [name, claim] of Object.entries(claims))
+      if (/^[$.]|\.$|\[[^\]]*\]|^\//.test(claim))
+        warn(
+          ['claims', name],
+          `${quoted(claim)} names no claim: write its name, or names with dots between them, like realm_access.roles`,
+        )
     const twin = issuers.slice(0, index).find((other) => plain(other.issuer) === plain(issuer))
     if (twin !== undefined)
       report(
@@ -75,6 +101,12 @@ function checkIssuers(issuers: CheckedConfig['issuers'], report: Report): void {
       )
   }
 }
+
+/** Addresses of Entra ID that stand for several tenants. */
+const sharedTenant =
+  /^https:\/\/(?:login\.microsoftonline\.com|sts\.windows\.net)\/(common|organizations|consumers|\{[^}]*\})/
+/** What samples of vendors have in place of a name. */
+const sampleName = /\byour-?_?(?:company|org|organization|domain|tenant|realm)\b/i
 
 /** Auth0 ends its issuer with a slash, also under a domain of the customer. */
 function saysFinalSlash(issuer: string, jwksUri: string | null): boolean {
@@ -109,18 +141,26 @@ export async function policyFolderProblem(folder: string): Promise<string | null
 }
 
 const standardStreams = ['stdout', 'stderr']
+/** Words that other programs have for where lines go; here each would be a file. */
+const otherTargets = /^(?:-|none|off|null|console|syslog|journald?|stream|file|true|false)$/i
 
 /** Why lines cannot go to a target of records, as far as it can be seen without writing; null when they can. */
 async function targetProblem(written: string, target: string): Promise<string | null> {
   if (standardStreams.includes(target)) return null
-  if (!/[./\\]/.test(written) && (written === '-' || didYouMean(written, standardStreams) !== ''))
-    return `${quoted(written)} is a file of that name${written === '-' ? '; did you mean "stdout"?' : didYouMean(written, standardStreams)}`
+  const near =
+    written === '-' || written === 'console' ? '; did you mean "stdout"?' : didYouMean(written, standardStreams)
+  if (otherTargets.test(written) || (!/[./\\]/.test(written) && near !== ''))
+    return `${quoted(written)} is a file of that name${near === '' ? ': write stdout, stderr, or the path of a file' : near}`
+  if (/^[a-z][a-z0-9+]*:\/\//i.test(written))
+    return `${quoted(written)} is an address, and lines go to a stream or a file: write stdout, stderr, or the path of a file`
   const found = await stat(target).catch((error: unknown) => whyUnreadable(error))
   if (typeof found !== 'string') {
     if (found.isDirectory())
       return `${target} is a folder: name a file in it, like ${path.join(written, 'decisions.ndjson')}`
     return (await mayWrite(target)) ? null : `this user may not write to ${target}`
   }
+  if (written.endsWith('/'))
+    return `${quoted(written)} is a folder: name a file in it, like ${path.join(written, 'decisions.ndjson')}`
   const parent = await existingParent(path.dirname(target))
   if (parent === null || !parent.isFolder)
     return `${target} cannot be created: ${parent?.place ?? path.dirname(target)} is no folder`

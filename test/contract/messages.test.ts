@@ -114,7 +114,9 @@ describe('a policy file', () => {
           'organizations: [org-payments]\ndefault_organization: org-paymnts',
         ),
       ),
-      ['policies/teams/payments.yaml:6:23: default_organization "org-paymnts" is not among the team\'s organizations'],
+      [
+        'policies/teams/payments.yaml:6:23: default_organization "org-paymnts" is not among the team\'s organizations; did you mean "org-payments"?',
+      ],
     ],
     [
       'with two grants of one id',

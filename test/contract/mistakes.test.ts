@@ -10,6 +10,24 @@ import { callCommand } from '../support/command.ts'
 const secretFile: Edit = [keys, '{ env: RUNNER_KEY }', '{ file: ../secrets/runner }']
 const secondKey = right[keys]?.replace('keys:\n', '').replace('runner', 'second') ?? ''
 
+const tests = 'policies/payments.test.yaml'
+const testsOf = (as: string): string =>
+  `- as: { ${as} }\n  cases:\n    - { do: GET /v3/organizations/org-payments/sessions, expect: deny }\n`
+
+test('what may hold anything is not doubted: bodies of tests, texts for people', async () => {
+  const body = '{ prompt: "${NAME} {{ x }} <word>" }'
+  expect(
+    await told([
+      [
+        tests,
+        '',
+        `- as: { groups: [nobody] }\n  cases:\n    - { do: POST /v3/organizations/org-payments/sessions, body: ${body}, expect: deny }\n`,
+      ],
+      [team, 'members:', 'owner: Ann <ann@corp.example>, <the platform team>\ndescription: what $HOME means\nmembers:'],
+    ]),
+  ).toEqual([])
+})
+
 test('the right set has no mistake, and the samples have none that is not meant', async () => {
   expect(await told([])).toEqual([])
   const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -27,7 +45,9 @@ test('the right set has no mistake, and the samples have none that is not meant'
     const { err } = await callCommand(args)
     const lines = err
       .split('\n')
-      .filter((line) => line !== '' && !/is not set: it should hold the key|no such file/.test(line))
+      .filter(
+        (line) => line !== '' && !/is not set: it should hold the key|no such file|keys have no value here/.test(line),
+      )
     expect(lines).toEqual([
       expect.stringContaining('is the placeholder of the sample: write the API domain of your company'),
     ])
@@ -186,6 +206,76 @@ describe('the configuration', () => {
       'config/gateway.yaml:10:20: warning: "-" is a file of that name; did you mean "stdout"?',
     ],
     [
+      'records in a folder that is not there yet',
+      [config, 'decisions: stdout', 'decisions: ../logs/'],
+      'config/gateway.yaml:10:39: warning: "../logs/" is a folder: name a file in it, like ../logs/decisions.ndjson',
+    ],
+    ...['none', 'syslog', 'OFF'].map((word): [string, Edit, string] => [
+      `records to ${word}`,
+      [config, 'access: stdout', `access: ${word}`],
+      `config/gateway.yaml:10:20: warning: "${word}" is a file of that name: write stdout, stderr, or the path of a file`,
+    ]),
+    [
+      'records at an address',
+      [config, 'access: stdout', 'access: https://logs.corp.example'],
+      'config/gateway.yaml:10:20: warning: "https://logs.corp.example" is an address, and lines go to a stream or a file: write stdout, stderr, or the path of a file',
+    ],
+    [
+      'the same port twice, by name and by address',
+      [config, '127.0.0.1:8080', 'localhost:9090'],
+      'config/gateway.yaml:3:10: listen.gateway has port 9090, too: choose another port for one of the two',
+    ],
+    [
+      'the documentation in place of the API',
+      [config, 'api.corp.example', 'docs.devin.ai'],
+      'config/gateway.yaml:5:11: warning: "https://docs.devin.ai" is not the API: the API answers at https://api.devin.ai, or at the API domain of your company',
+    ],
+    ...['common', 'organizations', '{tenantid}'].map((tenant): [string, Edit, string] => [
+      `the issuer of several tenants: ${tenant}`,
+      [config, 'https://sso.corp.example', `https://login.microsoftonline.com/${tenant}/v2.0`],
+      `config/gateway.yaml:7:13: warning: tokens never say "https://login.microsoftonline.com/${tenant}/v2.0": they name the tenant. Write its id in place of "${tenant}"`,
+    ]),
+    [
+      "the placeholder of a vendor's sample as issuer",
+      [config, 'sso.corp.example', 'your-domain.okta.com'],
+      'config/gateway.yaml:7:13: warning: "https://your-domain.okta.com" is the placeholder of a sample: write the issuer of your company',
+    ],
+    [
+      'an audience with a star',
+      [config, 'devin-gateway', '["api://*"]'],
+      'config/gateway.yaml:8:15: warning: an audience is compared letter by letter with the aud claim, and "*" stands for itself: list the values one by one',
+    ],
+    ...['$.realm_access.roles', '.groups', 'roles[]', 'a.roles[0]', '/groups'].map((claim): [string, Edit, string] => [
+      `the path ${claim} of a claim, in the language of another tool`,
+      [config, 'devin-gateway', `devin-gateway\n    claims: { groups: "${claim}" }`],
+      `config/gateway.yaml:9:23: warning: "${claim}" names no claim: write its name, or names with dots between them, like realm_access.roles`,
+    ]),
+    [
+      'a variable of make',
+      [config, 'devin-gateway', '$(AUDIENCE)'],
+      'config/gateway.yaml:8:15: warning: "$(AUDIENCE)" is not replaced: a variable is written ${AUDIENCE}',
+    ],
+    ...['{{ audience }}', '{% audience %}', '<%= audience %>'].map((mark): [string, Edit, string] => [
+      `the template ${mark} in quotes`,
+      [config, 'devin-gateway', `"x-${mark}"`],
+      `config/gateway.yaml:8:15: warning: "${mark}" is a template, and templates are not filled in here: render the file first`,
+    ]),
+    [
+      'a placeholder',
+      [config, 'devin-gateway', '<your audience>'],
+      'config/gateway.yaml:8:15: warning: "<your audience>" is a placeholder: write the value itself',
+    ],
+    [
+      'a home directory in short',
+      [config, '../policies', '~/policies'],
+      'config/gateway.yaml:9:11: warning: "~" is not replaced: write the whole path',
+    ],
+    [
+      'typographic quotes',
+      [config, 'devin-gateway', '“devin-gateway”'],
+      'config/gateway.yaml:8:15: warning: "“devin-gateway”" stands in typographic quotes, which are part of the text: write plain ones, or none',
+    ],
+    [
       'a number in quotes',
       [config, 'upstream:', 'upstream:\n  connections: "128"'],
       'config/gateway.yaml:5:16: expected a number, found the text "128": remove the quotes',
@@ -315,6 +405,60 @@ describe('the form of a file', () => {
       'policies/teams/payments.yaml:3:14: variables like ${NAME} are not replaced in this file: write the value itself',
     ],
     [
+      'a comma that is missing in braces',
+      [
+        team,
+        '[ViewOrgSessions, ManageOrgSessions]',
+        '[ViewOrgSessions]\n    when: { app: [bot], subject: ann groups: [leads] }',
+      ],
+      'policies/teams/payments.yaml:8:38: a comma is missing before "groups:", or the text before it must be in quotes',
+    ],
+    [
+      'a comma that is missing at the end of a line',
+      [keys, '{ env: RUNNER_KEY }', '{\n      env: RUNNER_KEY\n      file: x\n    }'],
+      'policies/keys.yaml:7:12: a comma is missing at the end of this line',
+    ],
+    [
+      'a comma that is missing between two names',
+      [keys, 'ViewOrgSessions, Man', 'ViewOrgSessions Man'],
+      'policies/keys.yaml:5:19: "ViewOrgSessions ManageOrgSessions" is read as one text: put a comma between "ViewOrgSessions" and "ManageOrgSessions"',
+    ],
+    [
+      'two commas',
+      [team, ', ManageOrgSessions', ',, ManageOrgSessions'],
+      'policies/teams/payments.yaml:7:29: an entry is missing before this ",": add it, or remove the ","',
+    ],
+    [
+      'a dash in brackets',
+      [team, '[sso-payments]', '[- sso-payments]'],
+      'policies/teams/payments.yaml:3:14: inside [ ] entries have commas between them, and no "- " before them',
+    ],
+    [
+      'a space that is missing in braces',
+      [keys, 'env: RUNNER_KEY', 'env:RUNNER_KEY'],
+      'policies/keys.yaml:6:15: a space is missing behind "env:"',
+    ],
+    [
+      'an equals sign in braces',
+      [keys, 'env: RUNNER_KEY', 'env=RUNNER_KEY'],
+      'policies/keys.yaml:6:15: write ":" and a space in place of "=" behind "env"',
+    ],
+    [
+      'a space that is missing inside a list',
+      [team, 'groups: [', 'groups:['],
+      'policies/teams/payments.yaml:3:5: expected a mapping, found the text "groups:[sso-payments]": a space is missing behind "groups:"',
+    ],
+    [
+      'no-break spaces',
+      [team, '    allow', '\u00A0\u00A0\u00A0\u00A0allow'],
+      'policies/teams/payments.yaml:7:1: this line holds a space that is none for YAML, like a no-break space: type its spaces anew',
+    ],
+    [
+      'a tag in brackets',
+      [team, '[sso-payments]', '[!sso]'],
+      'policies/teams/payments.yaml:3:14: tags like !sso are not supported: write the plain value, in quotes if it is a text',
+    ],
+    [
       'a mapping without content',
       [team, '[ViewOrgSessions, ManageOrgSessions]', '\n    when:'],
       'policies/teams/payments.yaml:8:5: expected a mapping, found nothing: indent what belongs to it, or remove the key',
@@ -375,6 +519,61 @@ describe('policies', () => {
       'a variable in the inventory',
       [keys, 'organization: org-payments', 'organization: "${ORG}"'],
       'policies/keys.yaml:4:19: warning: "${ORG}" stands for itself, because variables are not replaced in this file: write the value itself; a secret is named like { env: NAME }',
+    ],
+    ...['bot-[0-9]+', 'sso-(a|b)', 'team\\d', 'x.+'].map((written): [string, Edit, string] => [
+      `a group as the regular expression ${written}`,
+      [team, 'sso-payments', `'${written}'`],
+      `policies/teams/payments.yaml:3:14: warning: ${JSON.stringify(written)} is compared letter by letter with what the token says, and is no regular expression: list the values one by one`,
+    ]),
+    [
+      'a variable of a shell in a policy',
+      [team, 'sso-payments', '$GROUP'],
+      'policies/teams/payments.yaml:3:14: warning: "$GROUP" stands for itself, because variables are not replaced in this file: write the value itself',
+    ],
+    [
+      'a variable in a test',
+      [tests, '', testsOf('groups: ["${GROUP}"]')],
+      'policies/payments.test.yaml:1:18: warning: "${GROUP}" stands for itself, because variables are not replaced in this file: write the value itself',
+    ],
+    [
+      'a group with a star in a test',
+      [tests, '', testsOf('groups: [sso-*]')],
+      'policies/payments.test.yaml:1:18: warning: "sso-*" is compared letter by letter with what the token says, and "*" stands for itself: list the values one by one',
+    ],
+    [
+      'an issuer in a test that is not configured',
+      [tests, '', testsOf('issuer: https://sso.corp.exmple')],
+      'policies/payments.test.yaml:1:17: warning: no issuer "https://sso.corp.exmple" is configured, so no caller has it; did you mean "https://sso.corp.example"?',
+    ],
+    [
+      'a wrong organization that a key serves',
+      [
+        keys,
+        '',
+        '  - { id: all, scope: enterprise, serves_organizations: [org-paymnts], permissions: [ViewAccountSessions], secret: { env: ALL_KEY } }\n',
+      ],
+      'policies/keys.yaml:7:58: warning: no team may touch organization "org-paymnts", so key "all" is never used for it; did you mean "org-payments"?',
+    ],
+    [
+      'a wrong organization in an invariant',
+      [
+        'policies/invariants.yaml',
+        '',
+        'invariants:\n  - { id: x, never: { do: [org.secrets.*], organizations: [org-paymnts] } }\n',
+      ],
+      'policies/invariants.yaml:2:60: warning: no team and no key names organization "org-paymnts"; did you mean "org-payments"?',
+    ],
+    [
+      'a wrong default organization',
+      [team, 'grants:', 'default_organization: org-paymnts\ngrants:'],
+      `policies/teams/payments.yaml:5:23: default_organization "org-paymnts" is not among the team's organizations; did you mean "org-payments"?`,
+    ],
+    [
+      'a grant of the whole enterprise behind a fence, by a pattern',
+      [team, 'ManageOrgSessions]', 'ManageOrgSessions, ent.*]'],
+      expect.stringMatching(
+        /^policies\/teams\/payments\.yaml:7:49: warning: "ent\.\*" reaches further than the fence of team payments \(org-payments\): \d+ of its \d+ operations, like ent\.\S+, name no organization and are always refused/,
+      ),
     ],
     [
       'an organization with a star',
@@ -574,6 +773,19 @@ describe('keys', () => {
       [secretFile, ['secrets/runner', '', 'cog_runner ']],
       'policies/keys.yaml:6:13: warning: key "runner": the file secrets/runner does not hold a service-user key: it ends with white space; remove it',
     ],
+    ...(
+      [
+        ['“cog_runner”', 'it stands in quotes; remove them'],
+        ['cog_run\u200Bner', 'it holds a character that cannot be seen; type the key, or copy it anew'],
+        ['{"key":"cog_runner"}', 'it is a JSON document; keep the key alone'],
+        ['key: cog_runner', 'it begins with a name and ":"; keep the key alone'],
+        ['Authorization: Bearer cog_runner', 'it begins with "Authorization:"; keep the key alone'],
+      ] as const
+    ).map(([text, fault]): [string, readonly Edit[], string] => [
+      `a file whose text is not the key alone: ${fault}`,
+      [secretFile, ['secrets/runner', '', text]],
+      `policies/keys.yaml:6:13: warning: key "runner": the file secrets/runner does not hold a service-user key: ${fault}`,
+    ]),
     [
       'one value under two ids',
       [[keys, '', secondKey]],

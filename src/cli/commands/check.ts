@@ -91,7 +91,7 @@ const mostAbsent = 3
 function withFewAbsent(diagnostics: readonly Diagnostic[], absent: readonly Diagnostic[]): readonly Diagnostic[] {
   const [first] = absent
   if (first === undefined || absent.length <= mostAbsent) return diagnostics
-  const message = `${absent.length} keys have no value here, because their variables or files are missing: a start needs them, and they are named below`
+  const message = `${counted(absent.length, 'key')} have no value here, because their variables or files are missing: a start needs them, and they are named below`
   return diagnostics.flatMap((each) => (each === first ? [{ ...each, message }] : absent.includes(each) ? [] : [each]))
 }
 

@@ -87,11 +87,23 @@ function unknownKeys(keys: readonly string[], known: readonly string[], path: Pa
   return keys.map((key) => {
     const place = tree.node([...path, key])?.keyPlace ?? tree.placeOf(path)
     const meant = meantKey(key, known)
+    const fault = keyFault(key, known)
+    if (fault !== null) return { place, message: fault }
     return {
       place,
       message: `unknown key ${quoted(key)}${meant === null ? `: the keys here are ${known.join(', ')}` : `; did you mean ${quoted(meant)}?`}`,
     }
   })
+}
+
+/** What went wrong in writing a key, where another name is not what is missing. */
+function keyFault(key: string, known: readonly string[]): string | null {
+  const [, name = '', sign = '', rest = ''] = /^([\w.-]+)([:=])(.*)$/s.exec(key) ?? []
+  if (sign === ':' && rest !== '') return `a space is missing behind "${name}:"`
+  if (sign === '=' && known.includes(name)) return `write ":" and a space in place of "=" behind "${name}"`
+  return /[\u00A0\u2000-\u200B\u202F\u3000\uFEFF]/.test(key)
+    ? 'this line holds a space that is none for YAML, like a no-break space: type its spaces anew'
+    : null
 }
 
 /** One line for a union: the mistakes inside the only form that was meant, or all forms that would have been accepted. */
@@ -172,6 +184,8 @@ function adviceFor(wanted: readonly Wanted[], { value, source, template }: TreeN
   const has = (kind: string): boolean => words.includes(kinds[kind] ?? kind)
   if (value === null && source === '' && (has('object') || has('array')))
     return ': indent what belongs to it, or remove the key'
+  const unspaced = typeof value === 'string' && has('object') ? /^([\w.-]+):\S/.exec(template ?? value)?.[1] : undefined
+  if (unspaced !== undefined) return `: a space is missing behind "${unspaced}:"`
   if (typeof value === 'string' && has('array') && /^(?:\*|all|any|every(?:body|one))$/i.test(value))
     return words.includes('"all"') ? ': write all' : ': name each of them'
   if (typeof value === 'string' && has('array') && !has('string'))

@@ -47,6 +47,10 @@ function sentence(code: string, message: string, offset: number, text: string, v
     )
   const character = text.charAt(offset)
   const open = unclosedAt(text, offset)
+  if (open !== null && unclosedAt(text, text.length) === null) {
+    const found = inBrackets(code, offset, text, line)
+    if (found !== null) return found
+  }
   switch (code) {
     case 'TAB_AS_INDENT':
       return at(offset, 'YAML does not allow tabs as indentation: use spaces')
@@ -62,7 +66,7 @@ function sentence(code: string, message: string, offset: number, text: string, v
     case 'TAG_RESOLVE_FAILED':
       return at(
         offset,
-        `tags like ${/![^\s]*/.exec(text.slice(offset))?.[0] ?? '!'} are not supported: write the plain value, in quotes if it is a text`,
+        `tags like ${/![^\s,[\]{}]*/.exec(text.slice(offset))?.[0] ?? '!'} are not supported: write the plain value, in quotes if it is a text`,
       )
     case 'MULTILINE_IMPLICIT_KEY':
       return withoutColon(line, offset)
@@ -94,6 +98,22 @@ function sentence(code: string, message: string, offset: number, text: string, v
   return at(offset, `not valid YAML: ${message.charAt(0).toLowerCase()}${message.slice(1)}`)
 }
 
+/** What is wrong between brackets that are all closed; null where nothing particular can be said. */
+function inBrackets(code: string, offset: number, text: string, line: Line): Found | null {
+  if (text.startsWith('- ', offset))
+    return at(offset, 'inside [ ] entries have commas between them, and no "- " before them')
+  if (code !== 'BLOCK_IN_FLOW' && code !== 'MULTILINE_IMPLICIT_KEY') return null
+  const next = /^[^,{}[\]"'#]*?\s([\w.-]+):(?:\s|$)/.exec(text.slice(offset, line.end))?.[1]
+  if (next !== undefined)
+    return at(
+      text.indexOf(` ${next}:`, offset) + 1,
+      `a comma is missing before "${next}:", or the text before it must be in quotes`,
+    )
+  return /^[^\n,{}[\]]*\n\s*[\w.-]+:\s/.test(text.slice(offset))
+    ? at(offset, 'a comma is missing at the end of this line')
+    : null
+}
+
 const hasColon = (part: string): boolean => /:(?:\s|$)/.test(part)
 
 /** A line that begins no entry, because ": " is missing. */
@@ -121,6 +141,8 @@ function unexpected(character: string, offset: number, text: string, variables: 
         : `this "${character}" does not close the "${open.opening}" before it: put "${open.closing}" here, or the text in quotes`,
     )
   }
+  if (character === ',' && /[[{,]\s*$/.test(text.slice(0, offset)))
+    return at(offset, 'an entry is missing before this ",": add it, or remove the ","')
   return at(offset, `unexpected "${character}"; texts that hold { } [ ] or , must be in quotes inside { … } and [ … ]`)
 }
 

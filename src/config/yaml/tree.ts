@@ -11,7 +11,7 @@ import {
   type ParsedNode,
   type Range,
 } from 'yaml'
-import { expandVariables, unreplacedVariable } from './variables.ts'
+import { expandVariables, unreplaced } from './variables.ts'
 import { quoted } from '../units.ts'
 
 /** Offset into the text. */
@@ -77,7 +77,8 @@ export function readTree(root: ParsedNode, lines: LineCounter, variables: Variab
     return null
   }
 
-  function read(node: Node | null, depth: number, key: Node | null): Branch | null {
+  /** `isGiven`: below a body or claims of a test, which may hold anything. */
+  function read(node: Node | null, depth: number, key: Node | null, isGiven = false): Branch | null {
     const place = key !== null && beginsLater(lines, key, node) ? start(key) : start(node)
     const keyPlace = key === null ? start(node) : start(key)
     const branch = (value: unknown, more: Partial<Branch> = {}): Branch => ({
@@ -103,16 +104,18 @@ export function readTree(root: ParsedNode, lines: LineCounter, variables: Variab
       )
     if (isMap(node)) {
       const children = new Map<string, Branch>()
-      return branch(readMap(node.items, depth, children), { children })
+      return branch(readMap(node.items, depth, children, isGiven), { children })
     }
     if (isSeq(node)) {
       const children = new Map<number, Branch>()
-      const values = node.items.map((item, index) => keep(children, index, read(asNode(item), depth + 1, null)))
+      const values = node.items.map((item, index) =>
+        keep(children, index, read(asNode(item), depth + 1, null, isGiven)),
+      )
       return branch(values, { children })
     }
     if (!isScalar(node)) return branch(null, { source: '' })
     if (typeof node.value !== 'string') return branch(node.value, { source: node.source ?? '' })
-    const doubt = variableDoubt(node.value, key, variables)
+    const doubt = isGiven ? null : variableDoubt(node.value, key, variables)
     if (doubt !== null) warnings.push({ place, message: doubt })
     const expanded =
       variables !== null && 'env' in variables ? expandVariables(node.value, variables.env) : { value: node.value }
@@ -123,13 +126,19 @@ export function readTree(root: ParsedNode, lines: LineCounter, variables: Variab
     return branch(expanded.value, { template: expanded.value === node.value ? null : node.value })
   }
 
-  function readMap(pairs: readonly Pair[], depth: number, children: Map<string, Branch>): Record<string, unknown> {
+  function readMap(
+    pairs: readonly Pair[],
+    depth: number,
+    children: Map<string, Branch>,
+    isGiven: boolean,
+  ): Record<string, unknown> {
     // Without a prototype, so that no key can name anything inherited.
     const value: Record<string, unknown> = Object.create(null)
     for (const pair of pairs) {
       const key = asNode(pair.key)
       const name = keyName(key, refuse)
-      if (name !== null) value[name] = keep(children, name, read(asNode(pair.value), depth + 1, key))
+      if (name !== null)
+        value[name] = keep(children, name, read(asNode(pair.value), depth + 1, key, isGiven || name === 'body'))
     }
     return value
   }
@@ -150,17 +159,16 @@ export function readTree(root: ParsedNode, lines: LineCounter, variables: Variab
   }
 }
 
-/** What looks like a variable and is none. Descriptions may speak of variables, and passwords hold any sign. */
+/** Texts that may speak of variables. */
+const forPeople: ReadonlySet<string> = new Set(['description', 'reason', 'owner', 'contact'])
+
+/** What looks like a variable and is none. */
 function variableDoubt(text: string, key: Node | null, variables: Variables): string | null {
-  if (variables === null || (isScalar(key) && key.value === 'description')) return null
-  if ('env' in variables) {
-    const bare = text.includes('@') ? null : unreplacedVariable(text)
-    return bare === null ? null : `"${bare.written}" is not replaced: a variable is written \${${bare.name}}`
-  }
-  const written = /\$\{[^}]*\}?/.exec(text)?.[0]
-  return written === undefined
-    ? null
-    : `${quoted(written)} stands for itself, because variables are not replaced in this file: ${variables.advice}`
+  if (/^[\u2018\u201A-\u201C\u201E].*[\u2018-\u201F]$/.test(text))
+    return `${quoted(text)} stands in typographic quotes, which are part of the text: write plain ones, or none`
+  if (variables === null || (isScalar(key) && forPeople.has(String(key.value)))) return null
+  if ('env' in variables && /^~(?:\/|$)/.test(text)) return '"~" is not replaced: write the whole path'
+  return unreplaced(text, 'env' in variables ? null : variables.advice)
 }
 
 /** Notes what was read under its key or index, and gives its value. */

@@ -1,7 +1,7 @@
 // Expands `${NAME}` and `${NAME:-default}` in a text. Pure: the environment is passed in.
 
 import { didYouMean } from '../nearest.ts'
-import type { Parsed } from '../units.ts'
+import { quoted, type Parsed } from '../units.ts'
 
 const reference = /\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{/g
 
@@ -33,11 +33,30 @@ export function expandVariables(text: string, env: Readonly<Record<string, strin
   return errors.length > 0 ? { error: errors.join('; ') } : { value }
 }
 
-const bare = /(?<![$\\])(?:\$(?<shell>[A-Za-z_][A-Za-z0-9_]*)|%(?<windows>[A-Z_][A-Z0-9_]*)%)/
+const bare =
+  /(?<![$\\])(?:\$(?<shell>[A-Za-z_][A-Za-z0-9_]*)|\$\((?<make>[A-Za-z_][A-Za-z0-9_]*)\)|%(?<windows>[A-Z_][A-Z0-9_]*)%)/
+const template = /\{\{.*?\}\}|\{%.*?%\}|<%.*?%>/
+/** Words in angle brackets; addresses and markup are something else. */
+const placeholder = /<[A-Za-z][\w .-]*>/
 
-/** A variable in a spelling that is not replaced, like `$NAME`; null where there is none. */
-export function unreplacedVariable(text: string): { readonly written: string; readonly name: string } | null {
+/**
+ * What looks as if something else should stand in its place: a variable in a spelling that is not replaced, like `$NAME`, a
+ * template, a placeholder. With `advice` no variable is replaced at all. Null where there is nothing of the kind.
+ */
+export function unreplaced(text: string, advice: string | null): string | null {
+  const mark = template.exec(text)?.[0]
+  if (mark !== undefined) return `"${mark}" is a template, and templates are not filled in here: render the file first`
+  const gap = placeholder.exec(text)?.[0]
+  if (gap !== undefined) return `"${gap}" is a placeholder: write the value itself`
+  const braced = advice === null ? undefined : /\$\{[^}]*\}?/.exec(text)?.[0]
   const found = bare.exec(text)
-  const name = found?.groups?.['shell'] ?? found?.groups?.['windows']
-  return found === null || name === undefined ? null : { written: found[0], name }
+  const { shell, make, windows } = found?.groups ?? {}
+  const name = shell ?? make ?? windows
+  if (braced !== undefined)
+    return `${quoted(braced)} stands for itself, because variables are not replaced in this file: ${advice}`
+  // A password holds any sign.
+  if (found === null || name === undefined || text.includes('@')) return null
+  return advice === null
+    ? `"${found[0]}" is not replaced: a variable is written \${${name}}`
+    : `"${found[0]}" stands for itself, because variables are not replaced in this file: ${advice}`
 }

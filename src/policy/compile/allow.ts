@@ -123,5 +123,8 @@ function pathInPlaceOfId(catalogue: Catalogue, word: string, method: string | nu
 
 /** The message about a permission that the catalogue does not know. */
 export function unknownPermission({ permissions }: Catalogue, name: string): string {
-  return `unknown permission "${name}"${didYouMean(name, permissions.names)}`
+  const parts = name.split(/[\s;,|+]+/).filter((part) => part !== '')
+  return parts.length > 1 && parts.some((part) => permissions.names.has(part) || part.includes('.'))
+    ? `"${name}" is read as one text: put a comma between ${parts.map((part) => `"${part}"`).join(' and ')}`
+    : `unknown permission "${name}"${didYouMean(name, permissions.names)}`
 }

@@ -107,7 +107,13 @@ export function readInvariants(
   file: string,
   source: string,
 ): { document: InvariantsDocument | null; diagnostics: readonly Diagnostic[] } {
-  const result = readYaml({ file, text: source, schema: invariantsSchema, holds: 'a list of invariants' })
+  const result = readYaml({
+    file,
+    text: source,
+    schema: invariantsSchema,
+    holds: 'a list of invariants',
+    noVariables: 'write the value itself',
+  })
   if (!result.ok) return { document: null, diagnostics: result.diagnostics }
   const invariants = result.value.invariants.map((written): InvariantDocument => {
     const { never, always } = written

@@ -142,7 +142,9 @@ function checkOrganizations(written: NamedOrganizations, context: z.core.$Refine
   const refuse = (message: string, path: (string | number)[]): void =>
     context.addIssue({ code: 'custom', message, path })
   if (typeof chosen === 'string' && !known.includes(chosen))
-    refuse(`default_organization "${chosen}" is not among the team's organizations`, ['default_organization'])
+    refuse(`default_organization "${chosen}" is not among the team's organizations${didYouMean(chosen, known)}`, [
+      'default_organization',
+    ])
   for (const [index, entry] of (Array.isArray(grants) ? grants : []).entries()) {
     const narrowed: unknown = typeof entry === 'object' && entry !== null ? Reflect.get(entry, 'organizations') : null
     for (const [place, id] of (Array.isArray(narrowed) ? narrowed : []).entries()) {

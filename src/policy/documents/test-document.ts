@@ -125,7 +125,13 @@ export function readTests(
   file: string,
   text: string,
 ): { document: TestDocument | null; diagnostics: readonly Diagnostic[] } {
-  const result = readYaml({ file, text, schema: testsSchema, holds: 'a list of blocks, each with "as" and "cases"' })
+  const result = readYaml({
+    file,
+    text,
+    schema: testsSchema,
+    holds: 'a list of blocks, each with "as" and "cases"',
+    noVariables: 'write the value itself',
+  })
   if (!result.ok) return { document: null, diagnostics: result.diagnostics }
   return {
     document: { kind: 'tests', file, blocks: result.value, positionOf: result.positionOf },

@@ -7,6 +7,7 @@ import { didYouMean } from '../../config/nearest.ts'
 import { compileAllow, unknownPermission } from '../compile/allow.ts'
 import type { InvariantDocument, InvariantsDocument } from '../documents/invariant-document.ts'
 import { compileCondition, type Condition } from '../model/condition.ts'
+import { namedOrganizations } from '../model/named-organizations.ts'
 import type { PolicySet } from '../model/policy-set.ts'
 import type { Source } from '../model/source.ts'
 
@@ -64,6 +65,13 @@ function compile(
   for (const [index, name] of (about.key?.permissions ?? []).entries()) {
     if (!policy.catalogue.permissions.names.has(name))
       report(['key', 'permissions', index], unknownPermission(policy.catalogue, name))
+  }
+  const named = namedOrganizations(policy)
+  for (const [index, each] of (Array.isArray(about.organizations) ? about.organizations : []).entries()) {
+    // An invariant may well keep everybody away from an organization that nobody names.
+    const near = named.includes(each) ? '' : didYouMean(each, named)
+    if (near !== '')
+      report(['organizations', index], `no team and no key names organization "${each}"${near}`, 'warning')
   }
   return {
     id,

@@ -128,7 +128,7 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
     if (message !== null) found.push({ ...handle.source, column: 1, severity: 'warning', message })
   }
   found.push(
-    ...conditionWarnings(teams, devinUsers, options.issuers ?? null),
+    ...conditionWarnings(teams, devinUsers, options.issuers ?? null, tests),
     ...entriesOfAllIssuers(teams, options.issuers ?? []),
     ...idleLimits(compiled.policy, teams, limits),
     ...idleGuardrails(compiled.policy, guardrails, teams),

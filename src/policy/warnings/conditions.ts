@@ -3,7 +3,7 @@
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { didYouMean } from '../../config/nearest.ts'
 import { quoted } from '../../config/units.ts'
-import type { DevinUsersDocument, TeamDocument } from '../documents/document.ts'
+import type { DevinUsersDocument, TeamDocument, TestDocument } from '../documents/document.ts'
 import type { ConditionDocument } from '../model/condition.ts'
 import { warningAt } from './coverage.ts'
 
@@ -12,7 +12,23 @@ export function conditionWarnings(
   teams: readonly TeamDocument[],
   users: readonly DevinUsersDocument[],
   issuers: readonly string[] | null,
+  tests: readonly TestDocument[] = [],
 ): readonly Diagnostic[] {
+  // A test of a caller who cannot exist passes for another reason than was meant.
+  const ofTests = tests.flatMap((document) =>
+    document.blocks.flatMap(({ as }, index) => [
+      ...(as.groups ?? []).flatMap((group, place) => {
+        const doubt = patternDoubt(group)
+        return doubt === null ? [] : [warningAt(document, [index, 'as', 'groups', place], doubt)]
+      }),
+      ...(['app', 'email', 'issuer'] as const).flatMap((name) => {
+        const value = as[name]
+        if (value === undefined) return []
+        const doubt = patternDoubt(value) ?? (name === 'issuer' ? issuerDoubt(value, issuers) : null)
+        return doubt === null ? [] : [warningAt(document, [index, 'as', name], doubt)]
+      }),
+    ]),
+  )
   const ofTeams = teams.flatMap((document) => [
     ...document.members.flatMap((entry, index) => entryWarnings(document, ['members', index], entry, issuers)),
     ...document.grants.flatMap(({ when }, index) =>
@@ -25,7 +41,7 @@ export function conditionWarnings(
       return doubt === null ? [] : [warningAt(document, ['devin_users', index, 'issuer'], doubt)]
     }),
   )
-  return [...ofTeams, ...ofUsers]
+  return [...ofTeams, ...ofUsers, ...ofTests]
 }
 
 function entryWarnings(
@@ -55,12 +71,15 @@ const letterByLetter = 'is compared letter by letter with what the token says'
 /** A star where a list of names would have one, not somewhere in a name. */
 const wildcard = /^\*|\*$|[-_./:@]\*|\*[-_./:@]/
 
+/** What a regular expression has, and a name has not. */
+const expression = /^\^.*\$$|\[[^\]]+\][+*?{]|\.[+*]|\\[dwsb.]|\([^()]+\|[^()]+\)|^\/\^.*\/$/
+
 function patternDoubt(value: string): string | null {
   if (value !== value.trim())
     return `${quoted(value)} ${letterByLetter}, and begins or ends with white space: remove it`
   if (wildcard.test(value))
     return `${quoted(value)} ${letterByLetter}, and "*" stands for itself: list the values one by one`
-  if (value.startsWith('^') && value.endsWith('$'))
+  if (expression.test(value))
     return `${quoted(value)} ${letterByLetter}, and is no regular expression: list the values one by one`
   return null
 }

@@ -63,12 +63,13 @@ function grantWarnings(policy: PolicySet, document: TeamDocument): Diagnostic[] 
       if (first === undefined) return []
       if (beyond.length < served.length) {
         const within = served.find((operation) => !beyond.includes(operation))
-        if (word.includes('.') || within === undefined) return []
+        const isPattern = word.includes('*')
+        if ((word.includes('.') && !isPattern) || within === undefined) return []
         return [
           warningAt(
             document,
             path,
-            `permission ${word} reaches further than the fence of team ${team.id} (${fence}): ${beyond.length} of its ${served.length} operations, like ${first.id}, ${plural(beyond.length, 'names', 'name')} no organization and ${plural(beyond.length, 'is', 'are')} always refused, the others are allowed inside the fence. Grant by id what the team needs, like ${within.id}`,
+            `${isPattern ? `"${word}"` : `permission ${word}`} reaches further than the fence of team ${team.id} (${fence}): ${beyond.length} of its ${served.length} operations, like ${first.id}, ${plural(beyond.length, 'names', 'name')} no organization and ${plural(beyond.length, 'is', 'are')} always refused, the others are allowed inside the fence. Grant by id what the team needs, like ${within.id}`,
           ),
         ]
       }
@@ -92,9 +93,17 @@ function keyWarnings(teams: readonly TeamDocument[], keys: readonly KeyDocument[
   if (fences.includes('all')) return []
   const known = fences.flatMap((fence) => (fence === 'all' ? [] : fence))
   return keys.flatMap((document) => {
-    const { id, organization } = document
-    if (organization === null || known.includes(organization)) return []
-    const message = `no team may touch organization "${organization}", so key "${id}" is never used${didYouMean(organization, known)}`
-    return [warningAt(document, ['organization'], message)]
+    const { id, organization, servesOrganizations: served } = document
+    const strange = (each: string, what: string): string =>
+      `no team may touch organization "${each}", so key "${id}" is never used${what}${didYouMean(each, known)}`
+    const listed = Array.isArray(served) ? served : []
+    return [
+      ...(organization === null || known.includes(organization)
+        ? []
+        : [warningAt(document, ['organization'], strange(organization, ''))]),
+      ...listed.flatMap((each: string, index) =>
+        known.includes(each) ? [] : [warningAt(document, ['serves_organizations', index], strange(each, ' for it'))],
+      ),
+    ]
   })
 }
