@@ -27,7 +27,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   'records/audit/audit-tail': 'for await',
   'cli/input': 'for await',
   'cli/logs/read-logs': 'for await',
-  'cli/commands/policies/matrix': 'await pipeline',
+  'cli/commands/policies/matrix': 'await written',
   // A pipeline, which is awaited, and an iterator, which takes the errors of a stream as its own.
   'sandbox/simulator/state/objects': 'await',
   // undici gives the errors of its connections to the requests, which are awaited.
