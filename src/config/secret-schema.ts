@@ -156,7 +156,7 @@ const aws = z
       .describe('Field of the JSON object that the secret holds. Default: the secret is the value.'),
     region: z
       .string()
-      .regex(/^[a-z]{2}(?:-[a-z]+)+-\d+$/, 'must be a region like eu-central-1')
+      .regex(/^[a-z]{2,5}(?:-[a-z]+)+-\d+$/, 'must be a region like eu-central-1')
       .optional()
       .describe("Region. Default: the machine's."),
     endpoint: endpoint(),

@@ -68,8 +68,8 @@ export function createVaultSession({ client, auth, env, monotonic }: VaultSessio
   async function lookAt(value: string): Promise<Token> {
     const token: Token = { value, endsAtMs: Infinity }
     const answer = await client.call({ method: 'GET', path: 'auth/token/lookup-self', token: value }, deadline())
-    const outage = outageOf(answer, client.name)
-    if (outage !== null) throw outage
+    // The reading itself tells what is wrong, and the next one looks again.
+    if (outageOf(answer, client.name) !== null) return token
     // A token may be forbidden to look at itself; then its end shows when it has come.
     const ttl = answer.status === 200 ? (numberIn(answer.body, 'data', 'ttl') ?? 0) : 0
     current = token

@@ -82,7 +82,8 @@ export function vaultSource(reference: VaultReference, client: VaultClient, sess
 
   interface Stored {
     readonly data: object
-    readonly version: number
+    /** Null where the server does not tell. */
+    readonly version: number | null
   }
 
   async function readStored(answer: VaultAnswer, signal: AbortSignal): Promise<Stored> {
@@ -91,10 +92,8 @@ export function vaultSource(reference: VaultReference, client: VaultClient, sess
     if (answer.status !== 200) throw wrong(`Vault answered ${answer.status} to the question`)
     const data = memberIn(memberIn(answer.body, 'data'), 'data')
     const version = numberIn(answer.body, 'data', 'metadata', 'version')
-    if (version === null) throw versionOne()
-    if (typeof data !== 'object' || data === null)
-      throw absent(`version ${version} was deleted; undelete it, or write the key anew`)
-    return { data, version }
+    if (typeof data === 'object' && data !== null) return { data, version }
+    throw version === null ? versionOne() : absent(`version ${version} was deleted; undelete it, or write the key anew`)
   }
 
   /** What stands there before a write; nothing, at the version that the next one follows, where it was deleted. */
@@ -114,14 +113,14 @@ export function vaultSource(reference: VaultReference, client: VaultClient, sess
         throw wrong(`the secret has no such field${didYouMean(field, Object.keys(data).filter(isShowable))}`)
       const text: unknown = Reflect.get(data, field)
       if (typeof text !== 'string') throw wrong('the field is no text')
-      return { text: withoutFinalBreak(text), version: String(version) }
+      return { text: withoutFinalBreak(text), version: version === null ? null : String(version) }
     },
     async write(text, signal) {
       for (let tries = 1; ; tries += 1) {
         const before = await beforeWriting(signal)
         // The other fields stay, and a write that came in between is not undone.
         const answer = await ask('POST', signal, {
-          options: { cas: before.version },
+          options: before.version === null ? {} : { cas: before.version },
           data: { ...before.data, [field]: text },
         })
         if (answer.status === 200 || answer.status === 204) return
