@@ -3,21 +3,15 @@
 import { isAbsolute } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Config } from '../../config/load.ts'
-import { createBodyMemory } from '../../gateway/bodies/memory.ts'
-import { createOwnCalls } from '../../gateway/own-calls/own-calls.ts'
-import { createLeakGuard } from '../../gateway/responses/leak-guard.ts'
-import { StreamTurns } from '../../gateway/stream-turns.ts'
-import { createUpstream } from '../../gateway/upstream/upstream.ts'
-import { createKeyring } from '../../keys/keyring.ts'
-import { resolveSecrets, sourceOf, type SecretSources } from '../../keys/reading.ts'
+import { sourceOf } from '../../keys/reading.ts'
 import { createAbsentFleet } from '../../keys/rotation/fleet.ts'
 import type { Rotation } from '../../keys/rotation/rotation.ts'
 import { createRotations } from '../../keys/rotation/service.ts'
 import { Secret } from '../../keys/secret.ts'
-import { createRemoteSources } from '../../keys/sources/open.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
 import { AuditLog } from '../../records/audit/audit-log.ts'
 import { devinKeysFor } from './devin-access.ts'
+import { openLoneDevin } from './lone-devin.ts'
 import { lockRotation, rotationFolder, usualSettleMs } from './rotations.ts'
 
 export interface LoneOptions {
@@ -35,47 +29,8 @@ export async function openLoneRotations({ config, policy, env, onEvent, onTroubl
   const now = Date.now
   // The command has nothing else to wait for.
   const clock = { now, sleep: async (ms: number, signal: AbortSignal) => await wait(ms, undefined, { signal }) }
-  const monotonic = (): number => performance.now()
-  const guard = createLeakGuard()
-  const sources: SecretSources = {
-    env,
-    origin,
-    remote: createRemoteSources({ env, monotonic }),
-    protect: (value) => guard.protect(value),
-  }
-  const quiet = (): void => {}
-  const keyring = createKeyring({ sources, now, monotonic, onChange: quiet })
-  keyring.adopt(policy.keys, await resolveSecrets(policy.keys, sources))
-  const upstream = createUpstream({
-    settings: { ...config.upstream, maxWaitMs: config.upstream.timeouts.headersMs },
-    maxBodyBytes: 0,
-    bodyMemory: createBodyMemory(0),
-    bodyMs: config.upstream.timeouts.bodyIdleMs,
-    guard,
-    turns: new StreamTurns((goOn) => setImmediate(goOn)),
-    events: {
-      now: monotonic,
-      accepted: (version) => keyring.accepted(version),
-      rejected: (version) => keyring.rejected(version),
-      throttled: quiet,
-      leaked: quiet,
-      trouble: quiet,
-      held: quiet,
-      shareReached: quiet,
-      breaker: quiet,
-      dated: quiet,
-      defect: quiet,
-    },
-  })
-  const calls = createOwnCalls({
-    policy: () => policy,
-    keyring,
-    upstream,
-    now,
-    monotonic,
-    record: quiet,
-    onTrouble: quiet,
-  })
+  const devin = await openLoneDevin(config, policy, env, now)
+  const { calls, keyring, sources } = devin
   const folder = rotationFolder(config.blocksFile)
   // What would stand among the output of the command goes to standard error.
   const target = isAbsolute(config.records.audit) ? config.records.audit : 'stderr'
@@ -100,13 +55,13 @@ export async function openLoneRotations({ config, policy, env, onEvent, onTroubl
     clock,
     audit: (event, by, details) => audit.write(event, by, details),
     onEvent,
-    onEnd: quiet,
+    onEnd() {},
   })
   return {
     rotations,
     async close(): Promise<void> {
       await rotations.close()
-      await upstream.close()
+      await devin.close()
       await audit.close()
     },
   }

@@ -2,20 +2,13 @@
 
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import type { Config } from '../../config/load.ts'
-import { createBodyMemory } from '../../gateway/bodies/memory.ts'
 import { readAccount, readSelf } from '../../gateway/own-calls/key-reader.ts'
-import { createOwnCalls } from '../../gateway/own-calls/own-calls.ts'
-import { createLeakGuard } from '../../gateway/responses/leak-guard.ts'
-import { StreamTurns } from '../../gateway/stream-turns.ts'
-import { createUpstream } from '../../gateway/upstream/upstream.ts'
 import { endingText } from '../../keys/expiry.ts'
 import type { SelfAnswer } from '../../keys/identity/identity-watch.ts'
 import { identityFault, type KeyIdentity } from '../../keys/identity/self.ts'
 import type { KeyHandle } from '../../keys/key.ts'
-import { createKeyring } from '../../keys/keyring.ts'
-import { resolveSecrets } from '../../keys/reading.ts'
-import { createRemoteSources } from '../../keys/sources/open.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
+import { openLoneDevin } from './lone-devin.ts'
 
 /** One key of the inventory and what Devin says of it. */
 export interface CheckedKey {
@@ -29,48 +22,12 @@ export interface CheckedKey {
 
 /** Asks for every key, one after the other. The diagnostics are errors, and warnings of keys that end soon. */
 export async function checkKeysOnline(
-  { upstream: settings }: Pick<Config, 'upstream'>,
+  config: Pick<Config, 'upstream'>,
   policy: PolicySet,
   env: Readonly<Record<string, string | undefined>>,
   now: () => number,
 ): Promise<{ readonly keys: readonly CheckedKey[]; readonly diagnostics: readonly Diagnostic[] }> {
-  const monotonic = (): number => performance.now()
-  const quiet = (): void => {}
-  const remote = createRemoteSources({ env, monotonic })
-  const sources = { env, origin: settings.origin, remote }
-  const secrets = await resolveSecrets(policy.keys, sources)
-  const keyring = createKeyring({ sources, now, monotonic, onChange: quiet })
-  keyring.adopt(policy.keys, secrets)
-  const upstream = createUpstream({
-    settings: { ...settings, maxWaitMs: settings.timeouts.headersMs },
-    maxBodyBytes: 0,
-    bodyMemory: createBodyMemory(0),
-    bodyMs: settings.timeouts.bodyIdleMs,
-    guard: createLeakGuard(),
-    turns: new StreamTurns((goOn) => setImmediate(goOn)),
-    events: {
-      now: monotonic,
-      accepted: quiet,
-      rejected: () => Promise.resolve(),
-      throttled: quiet,
-      leaked: quiet,
-      trouble: quiet,
-      held: quiet,
-      shareReached: quiet,
-      breaker: quiet,
-      dated: quiet,
-      defect: quiet,
-    },
-  })
-  const calls = createOwnCalls({
-    policy: () => policy,
-    keyring,
-    upstream,
-    now,
-    monotonic,
-    record: quiet,
-    onTrouble: quiet,
-  })
+  const { calls, close, keyring, secrets } = await openLoneDevin(config, policy, env, now)
   const diagnostics: Diagnostic[] = []
   const found = new Map<string, CheckedKey>()
   keyring.quarantineBy((id) => found.get(id)?.result === 'quarantined')
@@ -103,7 +60,7 @@ export async function checkKeysOnline(
       if (ending !== null) reporter(handle)(`${ending} at Devin: rotate it`, 'warning')
     }
   } finally {
-    await Promise.all([upstream.close(), remote.close()])
+    await close()
   }
   return { keys: [...found.values()], diagnostics }
 }
