@@ -55,7 +55,7 @@ export function noValuesReason(keys: readonly KeyStatus[]): readonly string[] {
 }
 
 /** In the largest unit that tells something. */
-function spanOf(ms: number): string {
+export function spanOf(ms: number): string {
   const minutes = Math.floor(ms / 60_000)
   return minutes < 1 ? 'less than a minute' : minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h`
 }

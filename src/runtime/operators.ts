@@ -104,7 +104,21 @@ export function createOperators(
     return { ready: reasons.length === 0, reasons, ...(notes.length > 0 ? { notes } : {}) }
   }
 
-  const view = openConsole({ core, shares, upstream, app, group })
+  const view = openConsole({
+    core,
+    shares,
+    upstream,
+    app,
+    certificate,
+    overload,
+    blocks,
+    identities,
+    readiness,
+    lifecycle,
+    group,
+    changedFiles: () => ofChangedFiles,
+    extraNotes: () => [...copies.notes, ...rotations.notes],
+  })
 
   const admin = createAdminApp({
     readiness,

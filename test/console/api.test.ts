@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { DecisionsView } from '../../src/admin/console/decision-view.ts'
+import type { NowView } from '../../src/admin/console/now-view.ts'
 import type { CacheStateView } from '../../src/admin/console/state-views.ts'
 import { expectDocumented } from '../support/admin-api.ts'
 import { startTestGateway, type RunningGateway } from '../support/start-gateway.ts'
@@ -65,6 +66,14 @@ describe('/api/decisions', () => {
     expect(response.status).toBe(400)
     await expectDocumented(response)
   })
+})
+
+test('/api/now tells the traffic and what is refused, and that nothing is wrong', async () => {
+  const now = await read<NowView>('/api/now')
+  expect(now).toMatchObject({ ready: true, summary: 'All is well.', troubles: [] })
+  expect(now.traffic.outcomes).toMatchObject({ refused: 3 })
+  expect(now.refusals.find(({ reason }) => reason === 'not-granted')).toMatchObject({ count: 1, teams: ['payments'] })
+  expect(now.latency.devin.p50).toBeGreaterThan(0)
 })
 
 test('/api/series has columns of one length', async () => {

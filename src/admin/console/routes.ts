@@ -3,10 +3,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { CacheStateView } from './state-views.ts'
 import type { DecisionQuery, DecisionsView } from './decision-view.ts'
-import type { SeriesView } from './now-view.ts'
+import type { NowView, SeriesView } from './now-view.ts'
 import { QueryError, readDecisionQuery, refuseUnknown, type QueryFields } from './query.ts'
 
 export interface ConsoleParts {
+  readonly now: () => NowView
   readonly series: () => SeriesView
   readonly decisions: (query: DecisionQuery) => Promise<DecisionsView>
   readonly cache: () => CacheStateView
@@ -24,15 +25,15 @@ export function addConsoleApi(app: FastifyInstance, parts: ConsoleParts): void {
         return refused(reply, error)
       }
     })
-  get('/api/series', (query) => {
-    refuseUnknown(query, [])
-    return parts.series()
-  })
+  const simple = (path: string, answer: () => unknown): void =>
+    get(path, (query) => {
+      refuseUnknown(query, [])
+      return answer()
+    })
+  simple('/api/now', parts.now)
+  simple('/api/series', parts.series)
+  simple('/api/cache', parts.cache)
   get('/api/decisions', (query) => parts.decisions(readDecisionQuery(query)))
-  get('/api/cache', (query) => {
-    refuseUnknown(query, [])
-    return parts.cache()
-  })
 }
 
 function refused(reply: FastifyReply, error: unknown): FastifyReply {

@@ -88,6 +88,10 @@ export function createBreakers({ now, onEvent }: BreakersOptions) {
     get troubled(): boolean {
       return breakers.size > 0
     },
+    /** Credentials with which the upstream is left alone for every caller. */
+    get open(): readonly string[] {
+      return [...breakers].flatMap(([name, { retryAtMs }]) => (retryAtMs === null || name.includes('\n') ? [] : [name]))
+    },
     /** Asks without beginning: null, or the milliseconds to wait. */
     refusalMs,
     /** A request of the caller is about to be sent with the credential. `ended` belongs to each that is not refused. */

@@ -108,6 +108,8 @@ export function createUpstream(options: UpstreamOptions) {
     get waiting(): number {
       return queue.waiting
     },
+    /** Keys with which the upstream does not answer. */
+    brokenKeys: (): readonly string[] => breakers.open,
     /** Sends a request in its turn and feeds the answer to the sink. Throws what is refused at once. */
     forward(request: UpstreamRequest, sink: ResponseSink): void {
       new ForwardedCall(shared, request, sink).send()

@@ -3,27 +3,20 @@
 import type { ConsoleParts } from '../../admin/console/routes.ts'
 import { cursorText } from '../../admin/console/query.ts'
 import type { DecisionQuery, DecisionsView, SearchedView } from '../../admin/console/decision-view.ts'
-import type { GroupView } from '../../cache/shared/group-view.ts'
-import type { GatewayApp } from '../../gateway/app.ts'
-import type { Upstream } from '../../gateway/upstream/upstream.ts'
-import type { Core } from '../core.ts'
-import type { SharedState } from '../shared-state.ts'
+import type { ConsoleOptions } from './console-options.ts'
 import { cacheStateView } from './cache-state.ts'
+import { keepBudgets } from './kept-budgets.ts'
+import { createNow } from './now.ts'
 import { latencyOf } from './latency.ts'
 import { searchRecent } from './recent-search.ts'
 import { stepSeconds, TimeSeries } from './series.ts'
 
-export interface ConsoleOptions {
-  readonly core: Core
-  readonly shares: SharedState
-  readonly upstream: Upstream
-  readonly app: GatewayApp
-  readonly group: () => GroupView | null
-}
-
 /** `close` ends the measuring. */
-export function openConsole({ core, shares, upstream, app, group }: ConsoleOptions) {
-  const { config, now, recent } = core
+export function openConsole(options: ConsoleOptions) {
+  const { core, shares, upstream, app, group } = options
+  const { config, log, now, recent } = core
+  const budgets = keepBudgets(shares.showBudgets, now)
+  const moment = createNow(options, () => budgets.latest?.views ?? [])
   const series = new TimeSeries()
   let [seen, before] = [recent.total, recent.totals]
 
@@ -46,8 +39,18 @@ export function openConsole({ core, shares, upstream, app, group }: ConsoleOptio
     })
     seen = total
     before = totals
+    budgets.renew()
+    // So that the beginning of a trouble is known when somebody looks.
+    moment.view()
   }
-  const timer = setInterval(measure, stepSeconds * 1000)
+  budgets.renew()
+  const timer = setInterval(() => {
+    try {
+      measure()
+    } catch (error) {
+      log.error({ event: 'defect', error }, "measuring for the console failed for a reason of the gateway's own")
+    }
+  }, stepSeconds * 1000)
   timer.unref()
 
   const memory = (): SearchedView['memory'] => ({
@@ -70,6 +73,7 @@ export function openConsole({ core, shares, upstream, app, group }: ConsoleOptio
   }
 
   const parts: ConsoleParts = {
+    now: moment.view,
     series: () => series.view(),
     decisions,
     cache: () => cacheStateView(shares.cache.stats(), config.cache.maxBytes, group()),

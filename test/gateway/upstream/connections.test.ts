@@ -93,6 +93,7 @@ function callWith(name: string, onEnded: (result: CallResult) => void): Call {
   }
   const breakers: Breakers = {
     troubled: true,
+    open: [],
     refusalMs: () => null,
     begin: () => 'pass',
     ended: (_key, _caller, _passage, result) => onEnded(result),

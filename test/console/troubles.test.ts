@@ -1,0 +1,75 @@
+// What the moment says is wrong: fault, owner, since when, what to do.
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { NowView, TroubleView } from '../../src/admin/console/now-view.ts'
+import { expectDocumented } from '../support/admin-api.ts'
+import { startTestGateway, until, usualPolicies, type RunningGateway } from '../support/start-gateway.ts'
+
+const sessions = '/v3/organizations/org-payments/sessions'
+
+let running: RunningGateway
+beforeAll(async () => {
+  running = await startTestGateway({
+    policies: {
+      'teams/payments.yaml': `${usualPolicies['teams/payments.yaml'] ?? ''}owner: payments-leads
+limits: { requests: 30/h, sessions: 1/day }
+`,
+    },
+  })
+})
+afterAll(() => running.close())
+
+async function troubles(): Promise<readonly TroubleView[]> {
+  return (await expectDocumented<NowView>(await fetch(`${running.adminUrl}/api/now`))).troubles
+}
+
+/** Waits until it is told. */
+async function told(id: RegExp): Promise<TroubleView> {
+  let found: TroubleView | undefined
+  await until(async () => (found = (await troubles()).find((each) => id.test(each.id))) !== undefined, String(id))
+  if (found === undefined) throw new Error('gone')
+  return found
+}
+
+describe('what is wrong is told', () => {
+  test('refused policies: the owner of policies, the diagnostic, since the refusal', async () => {
+    await running.writePolicy('teams/analytics.yaml', 'team: analytics\nmembers: nobody\n')
+    await fetch(`${running.adminUrl}/api/reload`, { method: 'POST' })
+    const found = await told(/^policies:refused$/)
+    expect(found).toMatchObject({ severity: 'degraded', owner: 'policy owner' })
+    expect(found.what).toMatch(/refused, and the ones before stay in force: .*analytics\.yaml:\d+:\d+: /)
+    expect(found.do).toContain('devin-gateway check')
+    const again = await told(/^policies:refused$/)
+    expect(again.since).toBe(found.since)
+    await running.writePolicy('teams/analytics.yaml', usualPolicies['teams/analytics.yaml'] ?? '')
+    await fetch(`${running.adminUrl}/api/reload`, { method: 'POST' })
+    await until(async () => !(await troubles()).some(({ id }) => id === 'policies:refused'), 'the end of it')
+  })
+
+  test('a key that Devin rejects: the platform, the key, how to rotate it', async () => {
+    running.upstream.respond((_request, response) => response.writeHead(401).end('{}'))
+    for (let count = 0; count < 4; count += 1) await running.call(sessions)
+    const found = await told(/^key:payments-runner:(rejected|set-aside)$/)
+    expect(found.owner).toBe('platform')
+    expect(found.what).toMatch(/Key payments-runner was rejected by Devin/)
+    expect(found.do).toContain('devin-gateway rotate payments-runner')
+  })
+
+  test('a blocked caller that keeps calling', async () => {
+    const block = { kind: 'subject', value: 'mallory', reason: 'token leaked' }
+    await fetch(`${running.adminUrl}/api/blocks`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(block),
+    })
+    await running.call(sessions, { claims: { sub: 'mallory' } })
+    const found = await told(/^block:mallory:/)
+    expect(found.what).toMatch(/mallory is blocked and keeps calling: 1 request was refused/)
+  })
+
+  test('a limit that a team has reached, with whom to ask', async () => {
+    for (let count = 0; count < 32; count += 1) await running.call(`${sessions}?first=${count}`)
+    const found = await told(/^limit:payments\/requests:/)
+    expect(found).toMatchObject({ owner: 'team', contact: 'payments-leads', severity: 'warning' })
+  })
+})
