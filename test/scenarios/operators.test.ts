@@ -86,6 +86,7 @@ describe('what it shows', () => {
       records: ['access', 'decisions', 'audit'].map((stream) => ({ stream, healthy: true, lost: 0, error: null })),
       cache: { bytes: expect.any(Number), entries: expect.any(Number) },
       store: { kind: 'memory' },
+      checkpoints: null,
       upstream: { origin: running.upstream.origin, in_flight: 0, waiting: 0 },
     })
   })
