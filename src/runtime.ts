@@ -20,6 +20,7 @@ import { watchOverload } from './runtime/overload.ts'
 import { openSharedState } from './runtime/shared-state.ts'
 import { openUpstream } from './runtime/upstream.ts'
 import { reportChanges } from './store/report.ts'
+import { openTelemetry } from './telemetry/open.ts'
 
 export interface Address {
   readonly host: string
@@ -48,6 +49,7 @@ export async function startGateway(options: GatewayOptions) {
     version,
   } = core
   const certificate = await openCertificate(core)
+  const telemetry = await openTelemetry(core)
   // Watching begins here, because a change during the rest of the start would be missed.
   policies.watch()
   shadow?.set.watch()
@@ -94,6 +96,7 @@ export async function startGateway(options: GatewayOptions) {
     },
     recorder: createRecorder(copies.noting(sinks), instruments, now, monotonic, recent),
     shadow: shadow?.decisions ?? null,
+    tracing: telemetry?.tracing ?? null,
     policy: blocks.policy,
     now: monotonic,
     onDefect: (context, problem) => {
@@ -169,6 +172,7 @@ export async function startGateway(options: GatewayOptions) {
     operators.close()
     await admin.close()
     await secretSources.remote?.close()
+    await telemetry?.close()
     await sinks.close()
     await core.closeCheckpoints()
   }

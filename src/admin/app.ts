@@ -20,7 +20,8 @@ export interface Readiness {
 
 export interface AdminParts {
   readonly readiness: () => Readiness
-  readonly metrics: { readonly contentType: string; text(): Promise<string> }
+  /** The metrics in one of the formats that a scraper accepts. */
+  readonly metrics: { page(accept: string): Promise<{ readonly type: string; readonly text: string }> }
   readonly status: () => unknown
   readonly keys: () => unknown
   /** The policies in force, as their files say them. */
@@ -82,7 +83,10 @@ export function createAdminApp(parts: AdminParts): AdminApp {
     const readiness = parts.readiness()
     return reply.code(readiness.ready ? 200 : 503).send(readiness)
   })
-  app.get('/metrics', async (_request, reply) => reply.type(parts.metrics.contentType).send(await parts.metrics.text()))
+  app.get('/metrics', async ({ headers }, reply) => {
+    const { type, text } = await parts.metrics.page(headers.accept ?? '')
+    return reply.type(type).send(text)
+  })
   void app.register((api, _options, done) => {
     guardedApi(api, parts)
     done()

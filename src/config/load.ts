@@ -169,6 +169,9 @@ async function resolve(
     records,
     /** Null: the audit log is not signed. */
     checkpoints: resolveCheckpoints(document.checkpoints, path.dirname(file), Object.values(records), report),
+    /** Null: no traces. */
+    telemetry:
+      document.telemetry === undefined ? null : { url: document.telemetry.otlp, sample: document.telemetry.sample },
     budgets: {
       /** Used where there is no shared store. */
       journalFile,

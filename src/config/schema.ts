@@ -1,7 +1,14 @@
 // The schema of config/gateway.yaml, from which the JSON schema and the reference are generated.
 
 import { z } from 'zod'
-import { listenTextForm, originForm, parseListen, parseUpstream } from './values/addresses.ts'
+import {
+  collectorForm,
+  listenTextForm,
+  originForm,
+  parseCollector,
+  parseListen,
+  parseUpstream,
+} from './values/addresses.ts'
 import { duration, size, text, textAs, textOrNumberAs } from './fields.ts'
 import { checkpointsSchema } from './records/checkpoint-schema.ts'
 import { issuersSchema } from './issuer-schema.ts'
@@ -179,11 +186,21 @@ export const gatewaySchema = z
       .optional()
       .describe('Signed checkpoints of the audit log, kept in places outside, so that nobody can rewrite it unseen.'),
     telemetry: z
-      .strictObject({ otlp: z.string().describe('Address of an OpenTelemetry collector.') })
-      .refine(() => false, { error: 'telemetry is not supported by this version', when: () => true })
-      .meta({ not: {} })
+      .strictObject({
+        otlp: textAs(parseCollector, { pattern: collectorForm }).describe(
+          'Address of an OpenTelemetry collector that takes OTLP over HTTP (protobuf); traces go to `/v1/traces` below it.',
+        ),
+        sample: z
+          .number()
+          .min(0, 'must be at least 0')
+          .max(1, 'must be at most 1')
+          .default(1)
+          .describe(
+            'Share of the traces that begin here and are exported, 0 to 1. A trace that a caller began goes on as the caller says.',
+          ),
+      })
       .optional()
-      .describe('Traces. Not supported by this version.'),
+      .describe('Traces by OpenTelemetry. Default: none.'),
     bodies: z
       .strictObject({
         max_size: size().prefault('256MiB').describe('Largest request body that is forwarded.'),

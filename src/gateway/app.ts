@@ -31,6 +31,7 @@ import { abandonedMs } from './responses/client.ts'
 import { answerFailure } from './responses/own-answer.ts'
 import type { ShadowDecisions } from './shadow/shadow-decisions.ts'
 import type { Stages } from './stages/list.ts'
+import type { Tracing } from '../telemetry/trace.ts'
 import { enterStage, hookOf, type StageHook } from './stages/stage.ts'
 
 export interface GatewayParts {
@@ -39,6 +40,8 @@ export interface GatewayParts {
   readonly recorder: Recorder
   /** Learns of each exchange that has ended; null where no shadow set is decided. */
   readonly shadow: Pick<ShadowDecisions, 'note'> | null
+  /** Null without telemetry. */
+  readonly tracing: Tracing | null
   /** The snapshot for a request that arrives now. */
   readonly policy: () => PolicySet
   readonly now: () => number
@@ -94,6 +97,7 @@ export async function createGatewayApp(parts: GatewayParts) {
         clearTimeout(waiting)
         recorder.record(context)
       }
+      context.trace?.end(context)
       parts.shadow?.note(context)
       if (inFlight === 0) onIdle()
     },
@@ -115,6 +119,7 @@ export async function createGatewayApp(parts: GatewayParts) {
       nowMs: now(),
     }
     const context = new RequestContext(request, response, opening, events)
+    if (parts.tracing !== null) context.trace = parts.tracing.begin(request.headers, opening.nowMs)
     underWay.begun(context)
     onceClosed(response, () => {
       context.close(hasLeft(response))

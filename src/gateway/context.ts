@@ -14,6 +14,7 @@ import type { LimitStatus } from '../limits/limiter.ts'
 import type { Evaluation } from '../policy/decision/evaluate.ts'
 import type { PolicySet } from '../policy/model/policy-set.ts'
 import { asProblem, type Problem } from '../problems.ts'
+import type { RequestTrace } from '../telemetry/trace.ts'
 import type { DevinUser } from '../policy/guardrails/attributes.ts'
 import type { DecisionMemo } from './evaluation-memo.ts'
 import type { CallerFields } from './fields.ts'
@@ -52,6 +53,8 @@ export class RequestContext {
   /** The caller's own request id where it is short and plain, else the decision id. */
   requestId: string
   traceId: string | null = null
+  /** Null without telemetry. */
+  trace: RequestTrace | null = null
   /** Raw path for requests that match no operation. */
   path: string | null = null
   principal: Principal | null = null

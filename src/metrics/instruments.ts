@@ -2,7 +2,7 @@
 
 import { addInboundMetrics, type InboundLabels } from './inbound-metrics.ts'
 import { addKeyFindingMetrics } from './key-metrics.ts'
-import { Metrics } from './prometheus.ts'
+import { Metrics, openMetricsType } from './prometheus.ts'
 import { addRotationMetrics } from './rotation-metrics.ts'
 import { addShadowMetrics } from './shadow-metrics.ts'
 import { addCheckpointMetrics } from './audit-metrics.ts'
@@ -30,6 +30,10 @@ export function createInstruments(options: InstrumentsOptions) {
   const teams = new LabelSet([], maxNames)
   const keys = new LabelSet([], maxNames)
   const refreshes: (() => void | Promise<void>)[] = []
+  let hasExemplars = false
+  const refresh = async (): Promise<void> => {
+    for (const each of refreshes) await each()
+  }
   const instruments = {
     ...addTraffic(metrics, options, teams),
     ...addInboundMetrics(metrics, options),
@@ -47,10 +51,27 @@ export function createInstruments(options: InstrumentsOptions) {
     beforeScrape: (refresh: () => void | Promise<void>) => void refreshes.push(refresh),
     /** All metrics in the Prometheus text format. */
     async text(): Promise<string> {
-      for (const refresh of refreshes) await refresh()
+      await refresh()
       return await metrics.text()
     },
     contentType: metrics.contentType,
+    /** All metrics in the format for an `Accept` field: OpenMetrics where it is wanted and there are exemplars to show. */
+    async page(accept: string): Promise<{ readonly type: string; readonly text: string }> {
+      await refresh()
+      return hasExemplars && accept.includes('application/openmetrics-text')
+        ? { type: openMetricsType, text: await metrics.openMetrics() }
+        : { type: metrics.contentType, text: await metrics.text() }
+    },
+    /** There are traces: durations have exemplars, and spans are counted. */
+    withTelemetry(counts: () => { readonly exported: number; readonly dropped: number }): void {
+      hasExemplars = true
+      metrics.readCounter(
+        'gateway_telemetry_spans_total',
+        'Spans of traces, by result: exported to the collector, or dropped because it was slow or away.',
+        ['result'],
+        () => Object.entries(counts()).map(([result, count]) => [{ result }, count]),
+      )
+    },
   }
   if (options.processMetrics ?? true) metrics.addProcess()
   return instruments

@@ -1,7 +1,7 @@
 // Metrics on prom-client, which is used in this file only.
 
 import { collectDefaultMetrics, Counter, Gauge, Registry, type Histogram } from 'prom-client'
-import { LabelSet, type Durations } from './tallies.ts'
+import { LabelSet, type Durations, type Exemplar } from './tallies.ts'
 
 /** Numbers with their labels. */
 type Samples = Iterable<readonly [labels: Readonly<Record<string, string>>, count: number]>
@@ -13,6 +13,12 @@ export class Metrics {
 
   text(): Promise<string> {
     return this.#registry.metrics()
+  }
+
+  /** The same in the OpenMetrics format, which has room for exemplars. The library's own would rename our counters for good. */
+  async openMetrics(): Promise<string> {
+    const families = (await this.#registry.getMetricsAsJSON()) as unknown as readonly Family[]
+    return `${families.map(openMetricsFamily).join('')}# EOF\n`
   }
 
   /** Memory, CPU, event loop and garbage collection of the process, under the library's own names. */
@@ -78,10 +84,11 @@ export class Metrics {
       const values = [...durations.entries()].flatMap(({ row, buckets, count, sum }) => {
         const labels = { operation: operations.name(row) }
         return [
-          ...buckets.map(({ le, count: upTo }) => ({
+          ...buckets.map(({ le, count: upTo, exemplar }) => ({
             metricName: `${name}_bucket`,
             labels: { le: Number.isFinite(le) ? String(le) : '+Inf', ...labels },
             value: upTo,
+            exemplar,
           })),
           { metricName: `${name}_sum`, labels, value: sum },
           { metricName: `${name}_count`, labels, value: count },
@@ -92,4 +99,46 @@ export class Metrics {
     // All that a registry asks of a metric is its name and `get`; the type names the library's own classes only.
     this.#registry.registerMetric({ name, get } as unknown as Histogram)
   }
+}
+
+/** A metric as the library reads it; `exemplar` is ours. */
+interface Family {
+  readonly name: string
+  readonly help: string
+  readonly type: string
+  readonly values: readonly {
+    readonly metricName?: string
+    readonly labels?: Readonly<Record<string, string | number>>
+    readonly value: number
+    readonly exemplar?: Exemplar | null | undefined
+  }[]
+}
+
+export const openMetricsType = 'application/openmetrics-text; version=1.0.0; charset=utf-8'
+
+/** The family of a counter is named without `_total`. */
+function openMetricsFamily({ name, help, type, values }: Family): string {
+  const family = type === 'counter' ? name.replace(/_total$/, '') : name
+  const lines = values.map(({ metricName = name, labels = {}, value, exemplar }) => {
+    const trace = exemplar === undefined || exemplar === null ? '' : exemplarText(exemplar)
+    return `${metricName}${labelsText(labels)} ${numberText(value)}${trace}`
+  })
+  return [`# HELP ${family} ${escaped(help)}`, `# TYPE ${family} ${type}`, ...lines, ''].join('\n')
+}
+
+function exemplarText({ traceId, seconds, atMs }: Exemplar): string {
+  return ` # {trace_id="${traceId}"} ${seconds} ${atMs / 1000}`
+}
+
+function labelsText(labels: Readonly<Record<string, string | number>>): string {
+  const pairs = Object.entries(labels).map(([label, value]) => `${label}="${escaped(String(value))}"`)
+  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`
+}
+
+function numberText(value: number): string {
+  return Number.isFinite(value) || Number.isNaN(value) ? String(value) : value > 0 ? '+Inf' : '-Inf'
+}
+
+function escaped(text: string): string {
+  return text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('"', '\\"')
 }

@@ -70,30 +70,44 @@ export class Tally {
   }
 }
 
+/** A trace that shows what a bucket counts. */
+export interface Exemplar {
+  readonly traceId: string
+  readonly seconds: number
+  readonly atMs: number
+}
+
 /** How often durations fell into each bucket, for each row. Seconds. */
 export class Durations {
   readonly #bounds: readonly number[]
   // For each row: a count for each bound, the count of everything beyond, and the sum.
   readonly #rows: (Float64Array | undefined)[] = []
+  // The latest one of each bucket.
+  readonly #exemplars: (Exemplar | undefined)[][] = []
 
   /** `bounds` are upper bounds, rising. */
   constructor(bounds: readonly number[]) {
     this.#bounds = bounds
   }
 
-  observe(row: number, seconds: number): void {
+  observe(row: number, seconds: number, traceId?: string | null): void {
     const bounds = this.#bounds
     const counts = (this.#rows[row] ??= new Float64Array(bounds.length + 2))
     let bucket = 0
     while (bucket < bounds.length && seconds > (bounds[bucket] ?? 0)) bucket += 1
     counts[bucket] = (counts[bucket] ?? 0) + 1
     counts[bounds.length + 1] = (counts[bounds.length + 1] ?? 0) + seconds
+    if (typeof traceId === 'string') (this.#exemplars[row] ??= [])[bucket] = { traceId, seconds, atMs: Date.now() }
   }
 
   /** Cumulative counts, as Prometheus wants them: `le` is the bound, the last one infinite. */
   *entries(): Generator<{
     readonly row: number
-    readonly buckets: readonly { readonly le: number; readonly count: number }[]
+    readonly buckets: readonly {
+      readonly le: number
+      readonly count: number
+      readonly exemplar?: Exemplar | undefined
+    }[]
     readonly count: number
     readonly sum: number
   }> {
@@ -102,7 +116,7 @@ export class Durations {
       let count = 0
       const buckets = [...this.#bounds, Number.POSITIVE_INFINITY].map((le, index) => {
         count += counts[index] ?? 0
-        return { le, count }
+        return { le, count, exemplar: this.#exemplars[row]?.[index] }
       })
       yield { row, buckets, count, sum: counts[this.#bounds.length + 1] ?? 0 }
     }

@@ -21,6 +21,8 @@ export interface ExchangeObservation {
   readonly durationMs: number
   /** Null when the upstream was not asked. */
   readonly upstreamMs: number | null
+  /** Of a trace that is exported: the exemplar of the durations. */
+  readonly traceId?: string | null
   /** Null when no decision was made. */
   readonly effect: 'allow' | 'deny' | null
   readonly reason: string
@@ -134,8 +136,8 @@ export function addTraffic(metrics: Metrics, options: TrafficLabels, teams: Labe
       const operation = operations.position(exchange.operation)
       const requests = (requestsOfTeam[teams.position(exchange.team)] ??= new Tally(ends.size * statusClasses.length))
       requests.add(operation, ends.position(exchange.outcome) + ends.size * statusClassOf(exchange.status))
-      requestSeconds.observe(operation, exchange.durationMs / 1000)
-      if (exchange.upstreamMs !== null) upstreamSeconds.observe(operation, exchange.upstreamMs / 1000)
+      requestSeconds.observe(operation, exchange.durationMs / 1000, exchange.traceId)
+      if (exchange.upstreamMs !== null) upstreamSeconds.observe(operation, exchange.upstreamMs / 1000, exchange.traceId)
       if (exchange.effect !== null) decisions.add(reasons.position(exchange.reason), effects.indexOf(exchange.effect))
       for (const warning of exchange.warnings ?? []) countWarning(warning, 1)
       if (exchange.problem !== null) problem(exchange.problem)

@@ -7,7 +7,7 @@ export function mergeMetrics(texts: readonly { readonly worker: number; readonly
     let family = familyOf(families, '')
     let isNew = true
     for (const line of text.split('\n')) {
-      if (line === '') continue
+      if (line === '' || line === '# EOF') continue
       if (!line.startsWith('#')) {
         family.samples.push(withLabel(line, worker))
         continue

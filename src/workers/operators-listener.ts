@@ -90,7 +90,10 @@ async function answer(pool: Pool, request: IncomingMessage, response: ServerResp
   if (single !== undefined) return plain(response, single.status, single.type, single.text)
   if (route === 'GET /metrics') {
     const texts = answers.map(({ worker, text }) => ({ worker: worker.number, text }))
-    return plain(response, 200, first?.type ?? metricsType, `${mergeMetrics(texts)}${answering(pool, answers)}`)
+    const type = first?.type ?? metricsType
+    const text = `${mergeMetrics(texts)}${answering(pool, answers)}`
+    // OpenMetrics knows no empty lines and says where it ends.
+    return plain(response, 200, type, type.startsWith('text/') ? text : `${text.replace(/\n{2,}/g, '\n')}# EOF\n`)
   }
   if (route === 'GET /api/shadow') return reply(response, 200, mergeShadow(answers.map(({ text }) => objectOf(text))))
   if (route === 'GET /api/rotations') return reply(response, 200, mergeRotations(answers.map(({ text }) => text)))

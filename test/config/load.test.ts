@@ -142,6 +142,7 @@ describe('the configuration', () => {
       records: { access: 'stdout', decisions: 'stdout', audit: 'stdout' },
       checkpoints: null,
       keyIdentity: 'enforce',
+      telemetry: null,
       bodies: { maxBytes: 268_435_456, maxJudgedBytes: 1_048_576 },
       shutdown: { delayMs: 1000, deadlineMs: 30_000 },
       log: { level: 'info' },
@@ -181,6 +182,7 @@ cache: { max_size: 10MB, max_entry_size: 1000 }
 store: memory
 budgets: { poll: 5s, when_unavailable: allow }
 records: { access: stderr, decisions: log/decisions.ndjson, audit: /var/log/audit.ndjson }
+telemetry: { otlp: https://collector.corp.example/tenants/a/, sample: 0.25 }
 bodies: { max_size: 1GiB, max_judged_size: 512KiB }
 shutdown: { delay: 0s, deadline: 5m }
 log: { level: debug }
@@ -207,6 +209,7 @@ log: { level: debug }
       cache: { maxBytes: 10_000_000, maxEntryBytes: 1000 },
       budgets: { journalFile: '/var/log/budgets.journal', pollMs: 5000, whenUnavailable: 'allow' },
       records: { access: 'stderr', decisions: join(folder, 'log/decisions.ndjson'), audit: '/var/log/audit.ndjson' },
+      telemetry: { url: 'https://collector.corp.example/tenants/a/v1/traces', sample: 0.25 },
       bodies: { maxBytes: 1_073_741_824, maxJudgedBytes: 524_288 },
       shutdown: { delayMs: 0, deadlineMs: 300_000 },
       log: { level: 'debug' },
@@ -311,10 +314,24 @@ describe('a mistake in the configuration', () => {
         'gateway.yaml:6:8: "store:6379" is not the address of a store: write memory, or an address like valkey://host:6379/0 (valkeys:// for TLS; redis:// and rediss:// mean the same)',
       ],
     ],
+    ...[
+      ['collector:4318', '"collector:4318" is not an absolute URL: write one like http://collector:4318'],
+      ['ftp://collector', '"ftp://collector" must begin with https://'],
+      ['http://me:pw@collector:4318', 'a URL must not hold user information (what stands before "@")'],
+      ['http://collector:4318/?a=b', '"http://collector:4318/?a=b" must not have a query or a fragment'],
+      [
+        'http://collector:4317',
+        '"http://collector:4317" is the port for gRPC: write the one for OTLP over HTTP, usually 4318',
+      ],
+    ].map(([otlp, message]): [string, string, string[]] => [
+      `a collector ${otlp}`,
+      `${least}telemetry: { otlp: "${otlp}" }\n`,
+      [`gateway.yaml:6:20: ${message}`],
+    ]),
     [
-      'telemetry',
-      `${least}telemetry: { otlp: http://collector:4318 }\n`,
-      ['gateway.yaml:6:12: telemetry is not supported by this version'],
+      'a share of traces beyond all',
+      `${least}telemetry: { otlp: http://collector:4318, sample: 1.5 }\n`,
+      ['gateway.yaml:6:51: must be at most 1'],
     ],
     ...[true, false, '{ ttl: 1 }'].map((shared): [string, string, string[]] => [
       `a second level of the cache: ${shared}`,
@@ -526,7 +543,6 @@ telemetry: {}
       'gateway.yaml:8:13: issuer "https://sso.corp.example" appears twice',
       'gateway.yaml:9:8: "redis" is not the address of a store: write memory, or an address like valkey://host:6379/0 (valkeys:// for TLS; redis:// and rediss:// mean the same)',
       'gateway.yaml:10:1: missing key "otlp"',
-      'gateway.yaml:10:12: telemetry is not supported by this version',
     ])
   })
 })

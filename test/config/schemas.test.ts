@@ -160,7 +160,7 @@ const mistakes: readonly (readonly [Kind, string, string])[] = [
   ['gateway', 'policies:', 'store: { nodes: valkey://a, secret: { env: A, file: b } }\npolicies:'],
   ['gateway', 'policies:', 'log: { level: warning }\npolicies:'],
   ['gateway', '[more.yaml]', '[more.yaml], stability: [stabel]'],
-  ['gateway', 'policies:', 'telemetry: { otlp: http://collector:4318 }\npolicies:'],
+  ['gateway', 'policies:', 'telemetry: { otlp: collector:4318 }\npolicies:'],
   ['team', 'ViewOrgSessions', 'ViewOrgSesions'],
   ['team', 'ViewOrgSessions', 'view_org_sessions'],
   ['team', 'ViewOrgSessions', 'org.sesions.list'],

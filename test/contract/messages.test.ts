@@ -319,7 +319,11 @@ describe('the configuration', () => {
       'store: localhost:6379',
       ':10:8: "localhost:6379" is not the address of a store: write memory, or an address like valkey://host:6379/0 (valkeys:// for TLS; redis:// and rediss:// mean the same)',
     ],
-    ['of traces', 'telemetry: { otlp: http://127.0.0.1:4318 }', ':10:12: telemetry is not supported by this version'],
+    [
+      'of a collector by gRPC',
+      'telemetry: { otlp: http://127.0.0.1:4317 }',
+      ':10:20: "http://127.0.0.1:4317" is the port for gRPC',
+    ],
     ['of an unknown key', 'limits: { requests: 1 }', ':10:1: unknown key "limits"'],
     ['of a size without its unit', 'bodies: { max_size: 10x }', ':10:21: '],
   ])('%s: 1, at its place', async (_name, line, message) => {

@@ -36,3 +36,17 @@ seconds_count{worker="2"} 4
 only_here{worker="2"} 7
 `)
 })
+
+test('the end that OpenMetrics asks for is of one text and stays out, and exemplars stay with their sample', () => {
+  const text = `# TYPE seconds histogram
+seconds_bucket{le="1"} 2 # {trace_id="ab"} 0.5 1795514400
+# EOF
+`
+  expect(mergeMetrics([1, 2].map((worker) => ({ worker, text: `# HELP seconds Time.\n${text}` })))).toBe(
+    `# HELP seconds Time.
+# TYPE seconds histogram
+seconds_bucket{worker="1",le="1"} 2 # {trace_id="ab"} 0.5 1795514400
+seconds_bucket{worker="2",le="1"} 2 # {trace_id="ab"} 0.5 1795514400
+`,
+  )
+})

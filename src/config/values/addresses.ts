@@ -93,8 +93,37 @@ export function parseCheckpointAddress(text: string): Parsed<string> {
   return 'error' in url ? url : { value: url.value.href }
 }
 
+/** What the address of a collector looks like. */
+export const collectorForm = /^[Hh][Tt][Tt][Pp][Ss]?:\/\/[^/?#\\@\s]+(\/[^?#\\\s]*)?$/.source
+
+/**
+ * Where a collector takes traces by OTLP over HTTP: `/v1/traces` below the address, which is also understood where it is
+ * written out. Plain http is accepted to any host, because spans hold no secret.
+ */
+export function parseCollector(text: string): Parsed<string> {
+  const example = 'http://collector:4318'
+  const url = parseAnyUrl(text, example)
+  if ('error' in url) return url
+  if (/[?#]/.test(text)) return { error: `${quoted(text)} must not have a query or a fragment` }
+  if (url.value.port === '4317')
+    return {
+      error: `${quoted(text)} is the port for gRPC: write the one for OTLP over HTTP, usually 4318`,
+    }
+  const base = url.value.href.replace(/\/$/, '')
+  return { value: base.endsWith('/v1/traces') ? base : `${base}/v1/traces` }
+}
+
 /** An https URL, or http to loopback, without user information. Refuses spellings that two parsers could read differently. */
 function parseUrl(text: string, example: string): Parsed<URL> {
+  const url = parseAnyUrl(text, example)
+  return 'error' in url || url.value.protocol === 'https:' || isLoopback(url.value)
+    ? url
+    : {
+        error: `${quoted(text)} must begin with https://: plain http is accepted only to loopback (localhost, 127.0.0.1, [::1])`,
+      }
+}
+
+function parseAnyUrl(text: string, example: string): Parsed<URL> {
   // The URL parser forgives backslashes, spaces, tabs and missing slashes.
   if (!/^[a-z]+:\/\/[^/?#\\\s]+[^\\\s]*$/i.test(text) || !URL.canParse(text)) {
     return { error: `${quoted(text)} is not an absolute URL: write one like ${example}` }
@@ -103,11 +132,6 @@ function parseUrl(text: string, example: string): Parsed<URL> {
   // Without the value: user information is a name and a password.
   if (/^[a-z]+:\/\/[^/?#]*@/i.test(text))
     return { error: 'a URL must not hold user information (what stands before "@")' }
-  if (url.protocol === 'http:' && !isLoopback(url)) {
-    return {
-      error: `${quoted(text)} must begin with https://: plain http is accepted only to loopback (localhost, 127.0.0.1, [::1])`,
-    }
-  }
   return url.protocol === 'https:' || url.protocol === 'http:'
     ? { value: url }
     : { error: `${quoted(text)} must begin with https://` }

@@ -35,6 +35,8 @@ export interface ExchangeMeasure {
   readonly warnings: readonly Warning[]
   readonly durationMs: number
   readonly upstreamMs: number | null
+  /** Of a trace that is exported; null without one. */
+  readonly traceId: string | null
 }
 
 export interface ExchangeMeter {
@@ -145,6 +147,7 @@ export function createRecorder(
         warnings: context.evaluation?.warnings ?? noWarnings,
         durationMs,
         upstreamMs,
+        traceId: context.trace?.isSampled === true ? context.trace.traceId : null,
       })
     },
   }

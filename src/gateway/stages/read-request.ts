@@ -14,7 +14,7 @@ export function readRequest(context: RequestContext): StageResult {
   checkFieldBytes(request)
   const fields = readCallerFields(request)
   if (fields.requestId !== null) context.requestId = fields.requestId
-  context.traceId = fields.traceId
+  context.traceId = context.trace?.traceId ?? fields.traceId
   // CONNECT names an authority, which is not a path and belongs to no operation (RFC 9110 section 9.3.6).
   const target =
     context.method === 'CONNECT'

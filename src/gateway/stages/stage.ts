@@ -26,13 +26,14 @@ export function whenReady<T, R>(value: T | Promise<T>, goOn: (value: T) => R | P
   return value instanceof Promise ? value.then(goOn) : goOn(value)
 }
 
-/** Publishes which stage a request enters, for tests and tracing. */
+/** Publishes which stage a request enters, for tests. */
 export const stageChannel = channel('devin-gateway.stage')
 
 export type StageHook = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void
 
 export function enterStage(context: RequestContext, stage: StageName): void {
   context.stage = stage
+  context.trace?.enterStage(stage)
   if (stageChannel.hasSubscribers) stageChannel.publish({ context, stage })
 }
 

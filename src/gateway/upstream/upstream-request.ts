@@ -7,6 +7,7 @@ import type { Target } from '../../catalogue/target.ts'
 import { acceptedCodings, sharedCoding } from '../../http/accept-encoding.ts'
 import type { KeyVersion } from '../../keys/keyring.ts'
 import type { Precedence } from '../../limits/precedence.ts'
+import type { TraceParent } from '../../telemetry/trace.ts'
 import type { RequestContext } from '../context.ts'
 import type { CallerFields } from '../fields.ts'
 
@@ -44,9 +45,10 @@ function credentialOf({ secret }: KeyVersion, origin: string): string {
 
 /** The fields of a request to the upstream, name and value alternating. */
 export function fieldsOf(forward: UpstreamRequest, origin: string): string[] {
-  const { shared, version } = forward
+  const { context, method, shared, version } = forward
   const credential = credentialOf(version, origin)
-  return shared === null ? ownFields(forward, credential) : sharedFields(forward, shared, credential)
+  const trace = context.trace?.beginCall(method) ?? null
+  return shared === null ? ownFields(forward, credential, trace) : sharedFields(forward, shared, credential, trace)
 }
 
 export function ownFieldsOf(version: KeyVersion, origin: string, requestId: string, hasBody: boolean): string[] {
@@ -64,9 +66,13 @@ export function ownFieldsOf(version: KeyVersion, origin: string, requestId: stri
 }
 
 /** The caller's allowed fields plus ours. */
-function ownFields({ fields, context, body, request, operation }: UpstreamRequest, credential: string): string[] {
+function ownFields(
+  { fields, context, body, request, operation }: UpstreamRequest,
+  credential: string,
+  trace: TraceParent | null,
+): string[] {
   const list = [
-    ...fields.forward,
+    ...(trace === null ? fields.forward : tracedFields(fields.forward, trace)),
     'authorization',
     credential,
     'accept-encoding',
@@ -82,11 +88,27 @@ function ownFields({ fields, context, body, request, operation }: UpstreamReques
   return list
 }
 
+/** The caller's trace context gives way to ours; its `tracestate` belongs to a trace that goes on, and is dropped with another. */
+function tracedFields(fields: readonly string[], { traceparent, goesOn }: TraceParent): string[] {
+  const list = ['traceparent', traceparent]
+  for (let index = 0; index < fields.length; index += 2) {
+    const name = fields[index] ?? ''
+    if (name !== 'traceparent' && (goesOn || name !== 'tracestate')) list.push(name, fields[index + 1] ?? '')
+  }
+  return list
+}
+
 /**
  * What the cache says plus ours: nothing that the caller could have put there, as others may get the answer. Ids are new ones,
- * so the answer can show none of the caller's; the record of the exchange holds them.
+ * so the answer can show none of the caller's; the record of the exchange holds them. With telemetry the call belongs to the
+ * trace of the request that made it, and nothing else of that request goes along.
  */
-function sharedFields({ context }: UpstreamRequest, shared: readonly string[], credential: string): string[] {
+function sharedFields(
+  { context }: UpstreamRequest,
+  shared: readonly string[],
+  credential: string,
+  trace: TraceParent | null,
+): string[] {
   const id = randomUUID()
   const traceId = id.replaceAll('-', '')
   context.upstreamRequestId = id
@@ -101,7 +123,7 @@ function sharedFields({ context }: UpstreamRequest, shared: readonly string[], c
     'x-request-id',
     id,
     'traceparent',
-    `00-${traceId}-${traceId.slice(16)}-00`,
+    trace?.traceparent ?? `00-${traceId}-${traceId.slice(16)}-00`,
     'via',
     '1.1 devin-gateway',
   ]

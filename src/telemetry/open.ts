@@ -1,0 +1,66 @@
+// Opens telemetry. Its libraries are loaded only where the configuration names a collector.
+
+import { randomUUID } from 'node:crypto'
+import { createOutageLog } from '../records/outage-log.ts'
+import type { Log } from '../records/log.ts'
+import type { SpanCounts, Tracing } from './trace.ts'
+
+/** How long a stop waits for the collector. */
+const closeMs = 2_000
+
+export interface Telemetry {
+  readonly tracing: Tracing
+  /** Exports the spans that wait. */
+  close(): Promise<void>
+}
+
+export interface TelemetryOptions {
+  readonly config: {
+    /** Where the collector takes traces, and the share of those that begin here. */
+    readonly telemetry: { readonly url: string; readonly sample: number } | null
+    readonly upstream: { readonly origin: string; readonly pathPrefix: string }
+    readonly listen: { readonly tls: object | null }
+  }
+  readonly instruments: { withTelemetry(counts: () => SpanCounts): void }
+  readonly log: Log
+  readonly monotonic: () => number
+  readonly version: string
+}
+
+/** Null without telemetry. */
+export async function openTelemetry(options: TelemetryOptions): Promise<Telemetry | null> {
+  const { config, instruments, log, monotonic, version } = options
+  const { telemetry } = config
+  if (telemetry === null) return null
+  const [{ createSpanExport }, { createRequestTracing }] = await Promise.all([
+    import('./export.ts'),
+    import('./requests.ts'),
+  ])
+  const outage = createOutageLog({
+    log,
+    fields: { event: 'telemetry' },
+    begun: 'the collector of traces does not take them; spans are dropped meanwhile',
+    over: 'the collector takes traces again',
+  })
+  const spans = createSpanExport({
+    ...telemetry,
+    version,
+    instance: randomUUID(),
+    onExported: (error) => (error === null ? outage.worked() : outage.failed(error)),
+  })
+  instruments.withTelemetry(spans.counts)
+  const tracing = createRequestTracing({
+    tracer: spans.tracer,
+    upstream: config.upstream,
+    isSecure: config.listen.tls !== null,
+    monotonic,
+  })
+  return {
+    tracing,
+    async close() {
+      const lost = await spans.close(closeMs)
+      if (lost > 0)
+        log.warn({ event: 'telemetry', lost }, 'the collector of traces did not take the last spans in time')
+    },
+  }
+}

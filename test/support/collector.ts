@@ -1,0 +1,115 @@
+// A collector of traces that knows OTLP by the published definitions alone (test/support/otlp, opentelemetry-proto), and
+// refuses what they do not describe.
+
+import { createServer } from 'node:http'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import protobuf from 'protobufjs'
+
+export interface SeenSpan {
+  readonly traceId: string
+  readonly spanId: string
+  readonly parentSpanId: string
+  readonly traceState: string
+  readonly name: string
+  readonly kind: string
+  readonly startTimeUnixNano: bigint
+  readonly endTimeUnixNano: bigint
+  readonly status: { readonly code?: string; readonly message?: string }
+  readonly attributes: Readonly<Record<string, string | number | boolean>>
+  readonly resource: Readonly<Record<string, string | number | boolean>>
+}
+
+interface Attribute {
+  readonly key: string
+  readonly value: { readonly stringValue?: string; readonly intValue?: string; readonly boolValue?: boolean }
+}
+
+interface Exported {
+  readonly resourceSpans: readonly {
+    readonly resource: { readonly attributes: readonly Attribute[] }
+    readonly scopeSpans: readonly {
+      readonly spans: readonly (Omit<SeenSpan, 'attributes' | 'resource'> & {
+        readonly attributes: readonly Attribute[]
+      })[]
+    }[]
+  }[]
+}
+
+const root = new protobuf.Root()
+root.resolvePath = (_origin, target) => join(import.meta.dirname, 'otlp', target)
+const service = root.loadSync('opentelemetry/proto/collector/trace/v1/trace_service.proto')
+const requestType = service.lookupType('opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest')
+
+export type Collector = Awaited<ReturnType<typeof startCollector>>
+
+/** `answer`: the status that it gives, by default 200; null: it never answers. */
+export async function startCollector(answer: () => number | null = () => 200) {
+  const spans: SeenSpan[] = []
+  const texts: string[] = []
+  const faults: string[] = []
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      const status = answer()
+      if (status === null) return
+      if (request.method !== 'POST' || request.url !== '/v1/traces') faults.push(`${request.method} ${request.url}`)
+      if (request.headers['content-type'] !== 'application/x-protobuf') faults.push('the media type')
+      const body = Buffer.concat(chunks)
+      if (status === 200) take(body)
+      response.writeHead(status, { 'content-type': 'application/x-protobuf' }).end()
+    })
+  })
+  function take(body: Buffer): void {
+    const message = requestType.decode(body)
+    // What the definitions do not describe is lost by decoding: what is left has to be as long as what came.
+    if (requestType.encode(message).finish().length !== body.length) faults.push('fields that OTLP does not have')
+    texts.push(body.toString('latin1'))
+    const { resourceSpans } = requestType.toObject(message, {
+      longs: String,
+      enums: String,
+      bytes: Buffer,
+      defaults: true,
+    }) as Exported
+    for (const { resource, scopeSpans } of resourceSpans)
+      for (const span of scopeSpans.flatMap((scope) => scope.spans))
+        spans.push({
+          ...span,
+          traceId: Buffer.from(span.traceId).toString('hex'),
+          spanId: Buffer.from(span.spanId).toString('hex'),
+          parentSpanId: Buffer.from(span.parentSpanId).toString('hex'),
+          startTimeUnixNano: BigInt(span.startTimeUnixNano),
+          endTimeUnixNano: BigInt(span.endTimeUnixNano),
+          attributes: valuesOf(span.attributes),
+          resource: valuesOf(resource.attributes),
+        })
+  }
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  return {
+    port,
+    /** Spans that have arrived. */
+    spans,
+    /** All bytes that have arrived, one character each. */
+    text: () => texts.join('\n'),
+    /** What was not as OTLP over HTTP has it. */
+    faults,
+    async close() {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
+
+function valuesOf(attributes: readonly Attribute[]): Record<string, string | number | boolean> {
+  return Object.fromEntries(
+    attributes.map(({ key, value }) => [
+      key,
+      value.stringValue ?? (value.intValue === undefined ? (value.boolValue ?? '') : Number(value.intValue)),
+    ]),
+  )
+}
