@@ -35,11 +35,12 @@ interface World {
   readonly broken: string[]
   /** The most keys that were active at one time. */
   mostActive: number
-  readonly clock: { nowMs: number }
+  /** `aheadMs`: of this machine, before Devin's. */
+  readonly clock: { nowMs: number; aheadMs: number }
 }
 
 function startWorld(): World {
-  const clock = { nowMs: Date.UTC(2026, 10, 27, 12) }
+  const clock = { nowMs: Date.UTC(2026, 10, 27, 12), aheadMs: 0 }
   const world: World = {
     clock,
     devin: simulateDevin(oldValue, () => clock.nowMs),
@@ -148,7 +149,7 @@ function startProcess(world: World, troubles: (index: number, effect: string) =>
       write: (rotation) => effect('journal.write', () => void (world.journal = JSON.stringify(rotation)), noSpace),
     },
     clock: {
-      now: () => world.clock.nowMs,
+      now: () => world.clock.nowMs + world.clock.aheadMs,
       sleep: (ms) => {
         world.clock.nowMs += ms
         return Promise.resolve()
@@ -411,6 +412,22 @@ describe('a rotation', () => {
       const ended = await process.run()
       expect(ended).toMatchObject({ phase })
       expect(process.seen.includes('source.write')).toBe(phase === 'done')
+      expect(verdict(world, ended as Rotation)).toEqual([])
+    }
+  })
+
+  test('does not take a key that ends early because the clock of this machine is wrong', async () => {
+    const day = 86_400_000
+    for (const [aheadMs, phase] of [
+      [0, 'done'],
+      [day, 'done'],
+      [-80 * day, 'undone'],
+    ] as const) {
+      const world = startWorld()
+      world.clock.aheadMs = aheadMs
+      const ended = await startProcess(world).run((rotation) => ({ ...rotation, lifetimeMs: 90 * day }))
+      expect(ended).toMatchObject({ phase })
+      if (phase === 'undone') expect((ended as Rotation).reason).toContain('set the clock of this machine')
       expect(verdict(world, ended as Rotation)).toEqual([])
     }
   })

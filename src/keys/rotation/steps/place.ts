@@ -72,6 +72,14 @@ export class RotationPlace {
     }
   }
 
+  /** Whether a new key lives about as long as was asked for: this machine's clock may be wrong, and Devin's counts. */
+  async livesLongEnough(rotation: Rotation, step: RotationStep, id: string): Promise<boolean> {
+    const { lifetimeMs } = rotation
+    if (lifetimeMs === null) return true
+    const found = (await this.#active(rotation, step)).find((key) => key.id === id)
+    return found !== undefined && (found.expiresAtMs ?? Infinity) - found.createdAtMs > lifetimeMs * 0.9
+  }
+
   /** Revokes the keys that this rotation has created, as their names say, but for those that `spared` holds. */
   async revokeCreated(rotation: Rotation, step: RotationStep, spared: readonly string[]): Promise<void> {
     for (const { id, name } of await this.#active(rotation, step))

@@ -105,6 +105,11 @@ class RotationRun {
         throw this.#fault('creating', `the value of the new key ${id} is no service-user key: ${fault}`)
       const fresh = secretOf(value)
       if (!(await this.#becomesKnown(fresh))) throw this.#fault('creating', `Devin does not accept the new key ${id}`)
+      if (!(await this.#place.livesLongEnough(rotation, 'creating', id)))
+        throw this.#fault(
+          'creating',
+          `the new key ${id} would end earlier than rotate.lifetime says: set the clock of this machine, which differs from Devin's`,
+        )
       const created = {
         apiKeyId: id,
         fingerprint: fingerprintOf(fresh, rotation),
