@@ -82,7 +82,7 @@ const operation = z
     method: z.enum(methods).describe('Method. HEAD follows GET by itself.'),
     path: z
       .string()
-      .meta({ pattern: '^/([^/?#\\s]+(/[^/?#\\s]+)*)?$' })
+      .meta({ pattern: '^/(?!gateway(/|$))([^/?#:\\s][^/?#\\s]*(/[^/?#:\\s][^/?#\\s]*)*)?$' })
       .describe('Path from the root; {name} stands for one segment, {org_id} for the organization.'),
     scope: z
       .enum(['organization', 'enterprise', 'any'])
@@ -230,6 +230,7 @@ export function pathProblem(path: string): string | null {
     const name = parameter.exec(segment)?.[1]
     if (name !== undefined && names.has(name)) return `the parameter {${name}} appears twice`
     if (name !== undefined) names.add(name)
+    else if (segment.startsWith(':')) return `${quoted(segment)}: a parameter is written {${segment.slice(1)}}`
     else if (/[{}]/.test(segment))
       return `${quoted(segment)}: a parameter is a whole segment, written {name} in letters, digits, "_" and "-"`
     else if (!literal.test(segment))

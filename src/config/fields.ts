@@ -58,7 +58,7 @@ export function duration(least: string, most: string) {
     if ('error' in parsed || (parsed.value >= Number(leastMs) && parsed.value <= Number(mostMs))) return parsed
     return { error: `${quoted(text)} is out of bounds: at least ${least}, at most ${most}` }
   }
-  return textAs(parse, { pattern: durationForm }).meta({
+  return textAs(parse, { pattern: durationForm(Number(leastMs), Number(mostMs)) }).meta({
     title: 'duration',
     examples: ['250ms', '5s', '5m', '24h', '1d'],
   })

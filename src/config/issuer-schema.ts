@@ -1,7 +1,7 @@
 // The `issuers` of config/gateway.yaml: who may sign tokens, and what the claims say.
 
 import { z } from 'zod'
-import { parseIssuer, parseKeySetAddress, urlForm } from './values/addresses.ts'
+import { issuerForm, parseIssuer, parseKeySetAddress, urlForm } from './values/addresses.ts'
 import { parseAlgorithm, signatureAlgorithms } from './values/algorithms.ts'
 import { claimPath, duration, oneOrSeveral, text, textAs, textAt, withoutTwins } from './fields.ts'
 
@@ -19,7 +19,7 @@ const claims = z.strictObject({
 export type ClaimMapping = z.output<typeof claims>
 
 const issuer = z.strictObject({
-  issuer: textAs(parseIssuer, { pattern: urlForm }).describe(
+  issuer: textAs(parseIssuer, { pattern: issuerForm }).describe(
     "The issuer's identifier, exactly as the `iss` claim spells it.",
   ),
   audience: oneOrSeveral('audience', { isNeeded: true }).describe(

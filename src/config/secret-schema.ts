@@ -15,9 +15,15 @@ import type {
 import { parseKvPath, parseServer, serverForm } from './values/secret-places.ts'
 
 const variableName = () =>
-  z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable, without "$"')
+  z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable, without "$"')
+    .meta({ pattern: '^(?!cog_|apk_)[A-Za-z_][A-Za-z0-9_]*$' })
 
-const filePath = () => text().regex(/^(?!~)/, '"~" is not replaced: write the whole path')
+const filePath = () =>
+  text()
+    .regex(/^(?!~)/, '"~" is not replaced: write the whole path')
+    .meta({ pattern: '^(?!~|cog_|apk_)' })
 
 /** How often a source is asked whether the value is another one. */
 const refresh = (usual: string) =>

@@ -30,8 +30,16 @@ const durationsElsewhere: Readonly<Record<string, string>> = {
   day: 'd',
 }
 
-/** What a duration looks like. */
-export const durationForm = quantityForm(durations)
+/** What a duration between two bounds looks like, by the number of digits that each unit leaves room for. */
+export function durationForm(leastMs: number, mostMs: number): string {
+  const amount = leastMs > 0 ? '(?=\\d*[1-9])' : ''
+  const forms = [...durations].flatMap(([unit, ms]) => {
+    const most = Math.floor(mostMs / ms)
+    const zero = leastMs > 0 ? [] : [`0+${unit}`]
+    return most === 0 ? zero : [`0*\\d{1,${String(most).length}}${unit}`]
+  })
+  return `^${amount}(${forms.join('|')})$`
+}
 
 /** `250ms`, `5s`, `5m`, `24h`, `1d` → milliseconds. Whole numbers only. */
 export function parseDuration(text: string): Parsed<number> {

@@ -62,7 +62,10 @@ export function parseUpstream(text: string): Parsed<UpstreamAddress> {
 }
 
 /** What the origin looks like: it ends before the paths of the API begin. */
-export const originForm = `^(?!.*/v\\d+[0-9a-z]*/?$)${urlForm.slice(1)}`
+export const originForm = `^(?!.*\\?)(?!.*/[Vv]\\d+((alpha|beta)\\d*)?(/(organizations|enterprise|self|sessions)(/.*)?)?/?$)${urlForm.slice(1)}`
+
+/** What the identifier of an issuer looks like. */
+export const issuerForm = `^(?!.*\\?)(?!.*/\\.well-known/)${urlForm.slice(1)}`
 
 /** The beginning of the API's own paths: a version, and what may follow it. */
 const apiPath = /\/v\d+(?:(?:alpha|beta)\d*)?(?:\/(?:organizations|enterprise|self|sessions)(?:\/.*)?)?$/i

@@ -38,6 +38,11 @@ export function remarksOf(written: { readonly [name in keyof Remarks]?: string |
   return { owner: owner ?? null, contact: contact ?? null, description: description ?? null }
 }
 
+/** A day that the calendar has, but for 29 February, which editors may take in every year. */
+export const dayForm =
+  '\\d{4}-((0[13578]|1[02])-(0[1-9]|[12]\\d|3[01])|(0[469]|11)-(0[1-9]|[12]\\d|30)|02-(0[1-9]|[12]\\d))'
+const timeForm = '(([01]\\d|2[0-3]):[0-5]\\d(:[0-5]\\d(\\.\\d{1,3})?)?|24:00(:00(\\.0{1,3})?)?)'
+const editedInstant = `^${dayForm}T${timeForm}(Z|[+-]([01]\\d|2[0-3]):[0-5]\\d)$`
 const instant = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?(?:Z|[+-]\d\d:\d\d)$/
 const instantForm = 'must be a date and time with a zone, like 2026-12-24T18:00:00Z or 2026-12-24T18:00:00+01:00'
 
@@ -45,10 +50,11 @@ const instantForm = 'must be a date and time with a zone, like 2026-12-24T18:00:
 export const instantField = () =>
   z
     .string({ error: ({ input }) => (typeof input === 'number' ? instantForm : undefined) })
-    .regex(instant, instantForm)
+    .refine((written) => instant.test(written), { error: instantForm })
     .refine((written) => !instant.test(written) || isOnCalendar(written), {
       error: `${instantForm}; there is no such date`,
     })
+    .meta({ pattern: editedInstant })
     .transform((written) => Date.parse(written))
 
 /** Date.parse reads 30 February as 2 March; the way back shows it. */

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { id, oneOrSeveral, text, textAt, withoutTwins } from '../../config/fields.ts'
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
+import { attributeNames } from '../guardrails/attributes.ts'
 import type { Remarks } from '../model/remarks.ts'
 import type { RuleMode } from '../model/source.ts'
 import { endingFields, endingOf, remarkFields, remarksOf } from './document-fields.ts'
@@ -54,7 +55,10 @@ export interface GuardrailsDocument {
 }
 
 const count = () => z.int().min(0, 'must be at least 0')
-const constant = () => z.union([z.string(), z.number(), z.boolean(), z.null()])
+/** A text in which an attribute of the caller may stand, alone or inside. */
+const named = `(${attributeNames.join('|')})`
+const withAttributes = `^(principal\\.${named}|(?!principal\\.)([^$]|\\$(?!\\{)|\\$\\{${named}\\})*)$`
+const constant = () => z.union([z.string().meta({ pattern: withAttributes }), z.number(), z.boolean(), z.null()])
 /** `*` for some characters, or a regular expression from ^ to $. */
 const pattern = () => text()
 const dottedName = () =>
@@ -83,7 +87,7 @@ const fieldRule = z
     forbid: z.literal(true).optional().describe('The field must be absent; null is not.'),
     require: z.literal(true).optional().describe('The field must be present and not null.'),
     add: z
-      .array(text())
+      .array(text().meta({ pattern: withAttributes }))
       .min(1, 'name at least one value')
       .optional()
       .describe(

@@ -9,7 +9,7 @@ import { isReadOnTheWay } from '../../config/values/secret-places.ts'
 import { withPathsFrom, type SecretReference } from '../../config/values/secret-reference.ts'
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
 import type { KeyRotation } from '../../keys/key.ts'
-import { organizationId } from './document-fields.ts'
+import { dayForm, organizationId } from './document-fields.ts'
 import type { PolicyWord } from './policy-words.ts'
 
 export interface KeyDocument {
@@ -92,7 +92,11 @@ const key = z
     expires: z
       .string()
       .refine(isIsoDate, { error: 'must be a date like 2027-01-31, or a date and time like 2027-01-31T12:00:00Z' })
-      .meta({ pattern: isoDate.source, title: 'date', examples: ['2027-01-31', '2027-01-31T12:00:00Z'] })
+      .meta({
+        pattern: `^${dayForm}(T([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d{1,3})?Z)?$`,
+        title: 'date',
+        examples: ['2027-01-31', '2027-01-31T12:00:00Z'],
+      })
       .optional()
       .describe(
         'End of life of the key in UTC: a date (its last day), or a date and time. From then on it is not used.',

@@ -102,7 +102,7 @@ const testCase = z
   .meta({
     allOf: [
       where('expect', 'allow', { properties: { reason: false } }),
-      where('expect', 'deny', { properties: { grant: false, key: false } }),
+      where('expect', 'deny', { properties: { grant: false, key: false, warn: false } }),
     ],
   })
 

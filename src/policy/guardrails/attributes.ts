@@ -6,8 +6,8 @@ import type { Principal } from '../../identity/principal.ts'
 import { jsonNumber, type StrictJson } from '../../json/value.ts'
 import { Effort } from './pattern.ts'
 
-const names = ['devin_user_id', 'subject', 'email', 'app', 'issuer', 'team', 'organization'] as const
-export type AttributeName = (typeof names)[number]
+export const attributeNames = ['devin_user_id', 'subject', 'email', 'app', 'issuer', 'team', 'organization'] as const
+export type AttributeName = (typeof attributeNames)[number]
 
 /** The caller's user at Devin: its id, or a sentence that says why there is none. */
 export type DevinUser = { readonly id: string } | { readonly unknown: string }
@@ -106,9 +106,9 @@ function unknownAttribute(written: unknown): string | null {
   if (typeof written === 'string') {
     const alone = whole.exec(written)?.[1]
     const named = alone === undefined ? [...written.matchAll(inside)].map((match) => match[1] ?? '') : [alone]
-    const unknown = named.find((name) => !(names as readonly string[]).includes(name))
+    const unknown = named.find((name) => !(attributeNames as readonly string[]).includes(name))
     if (unknown === undefined) return null
-    return `unknown attribute "${unknown}": a value may name ${names.join(', ')}${didYouMean(unknown, names)}`
+    return `unknown attribute "${unknown}": a value may name ${attributeNames.join(', ')}${didYouMean(unknown, attributeNames)}`
   }
   if (typeof written !== 'object' || written === null) return null
   return (

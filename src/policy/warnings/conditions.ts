@@ -36,7 +36,9 @@ export function conditionWarnings(
     ),
   ])
   const ofUsers = users.flatMap((document) =>
-    document.users.flatMap(({ issuer }, index) => {
+    document.users.flatMap(({ issuer, email }, index) => {
+      const address = email === null ? null : addressDoubt(email)
+      if (address !== null) return [warningAt(document, ['devin_users', index, 'email'], address)]
       const doubt = issuer === null ? null : issuerDoubt(issuer, issuers)
       return doubt === null ? [] : [warningAt(document, ['devin_users', index, 'issuer'], doubt)]
     }),
