@@ -2,7 +2,7 @@
 // stop this one: upgrades and rollbacks. The files of a version are never made anew; a new form gets a folder of its own.
 
 import { copyFile, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readBlockFile, writeBlockFile } from '../../src/blocks/block-file.ts'
@@ -13,6 +13,10 @@ import { frameOf, readFrames } from '../../src/budgets/file/frames.ts'
 import { createValkeyBudgetStore } from '../../src/budgets/valkey-budget-store.ts'
 import { createIdempotencyService, type KeyedRequest } from '../../src/idempotency/idempotency-service.ts'
 import { createSharedEntries } from '../../src/idempotency/shared-entries.ts'
+import { readJournal } from '../../src/keys/rotation/journal.ts'
+import { fingerprintOf } from '../../src/keys/rotation/rotation.ts'
+import { openOld } from '../../src/keys/rotation/steps/place.ts'
+import { Secret } from '../../src/keys/secret.ts'
 import { AuditLog } from '../../src/records/audit/audit-log.ts'
 import { auditLines } from '../../src/records/audit/audit-tail.ts'
 import { verifyChain } from '../../src/records/audit/chain.ts'
@@ -90,6 +94,32 @@ describe('on the disk', () => {
     expect(await log.write('started', 'gateway', { version: '9.9.9' })).toBe(true)
     await log.close()
     expect(await verifyChain(auditLines(file))).toMatchObject({ ok: true, entries: 4 })
+  })
+})
+
+describe('the journal of a rotation', () => {
+  const value = (text: string): Secret => new Secret(`cog_${text}-value-0123456789abcdef`, 'https://api.devin.example')
+  const [old, fresh] = [value('old'), value('new')]
+
+  async function expectTakenUp(directory: string): Promise<void> {
+    const rotation = await readJournal(directory, 'payments-runner')
+    if (rotation === null) throw new Error('there is no journal')
+    const { created, phase } = rotation
+    expect([phase, rotation.old.fingerprint]).toEqual(['trying', fingerprintOf(old, rotation)])
+    expect(created.map(({ fingerprint }) => fingerprint)).toEqual([fingerprintOf(fresh, rotation)])
+    expect(created.map((each) => openOld(each, fresh, rotation))).toEqual(['cog_old-value-0123456789abcdef'])
+    expect(created.map((each) => openOld(each, old, rotation))).toEqual([null])
+  }
+
+  test('is taken up, and the old value comes back by the new one alone', async () => {
+    await expectTakenUp(dirname(kept('payments-runner.rotation.json')))
+  })
+
+  test('with members that a later version adds is taken up as well', async () => {
+    const directory = await folder()
+    const text = await readFile(kept('payments-runner.rotation.json'), 'utf8')
+    await writeFile(join(directory, 'payments-runner.rotation.json'), text.replace('{', '{ "later": [1],'))
+    await expectTakenUp(directory)
   })
 })
 
