@@ -80,9 +80,10 @@ export function createOperators(
         .filter((issuer) => issuer.keys === 0)
         .map((issuer) => `no signing keys of issuer ${issuer.issuer} yet: ${issuer.lastError ?? 'being fetched'}`),
       ...noValuesReason(keyring.status()),
-      ...(identities.reason === null ? [] : [identities.reason]),
       ...(sinks.auditHealthy() ? [] : ['the audit log cannot be written; changes are refused until it can']),
     ]
+    // Over in a moment, so it is said only where nothing else keeps the instance from being ready.
+    if (reasons.length === 0 && identities.reason !== null) reasons.push(identities.reason)
     // A note and no reason: an instance serves without the store as well.
     const notes = [
       store?.away === true ? `the shared store is away: ${store.state.reason}` : null,

@@ -57,9 +57,9 @@ describeWithValkey('a key that two instances use', () => {
     })
     for (const calls of load) calls.catch(() => {})
     expect((await ask(one, {})).status).toBe(202)
-    await until(async () => (await shown(one))?.waiting?.includes('1 of 2 instances') === true, 'it to wait')
+    await until(async () => (await shown(one))?.waiting?.includes(': 1 of 2') === true, 'it to wait')
     // The other one has its own file, which still holds the old value.
-    expect((await shown(one))?.waiting).toContain('1 of 2 instances do not say yet that they use only this value')
+    expect((await shown(one))?.waiting).toContain('instances that do not say yet that they use only this value: 1 of 2')
     expect(await devin.activeKeys('payments-runner')).toHaveLength(2)
     const second = await ask(other, {})
     expect([second.status, await second.text()]).toEqual([
@@ -78,7 +78,7 @@ describeWithValkey('a key that two instances use', () => {
 
   test('is not revoked while the store is away, and goes on when it is back', async () => {
     expect((await ask(one, {})).status).toBe(202)
-    await until(async () => (await shown(one))?.waiting?.includes('1 of 2 instances') === true, 'it to wait')
+    await until(async () => (await shown(one))?.waiting?.includes(': 1 of 2') === true, 'it to wait')
     await store.kill()
     await until(async () => (await shown(one))?.waiting?.includes('the shared store is away') === true, 'it to notice')
     const value = await readFile(join(one.directory, 'payments-runner.key'), 'utf8')

@@ -120,7 +120,7 @@ export function createSharedPeers({ store, follow }: SharedPeersOptions) {
       const expected = Math.max(count, store.membership.instances)
       return done >= expected
         ? null
-        : `${expected - done} of ${expected} instances do not say yet that they use only this value`
+        : `instances that do not say yet that they use only this value: ${expected - done} of ${expected}`
     },
     withdraw(key) {
       void store.run(withdraw, keys, [key]).catch(() => {})
