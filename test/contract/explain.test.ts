@@ -110,6 +110,16 @@ test('asked without a word about the caller says that nobody was named', async (
     expect((await explained(...caller, 'GET', sessions)).out, caller.join(' ')).not.toContain(nobody)
 })
 
+test('a group or app that is nearly one of the policies is told', async () => {
+  const noted = async (...caller: string[]): Promise<string[]> =>
+    (await explained(...caller, 'GET', sessions)).out.split('\n').filter((line) => line.includes('no team names'))
+  expect(await noted('--group', 'sso-payment-eng', '--group', 'quite-another', '--app', 'payment-bot')).toEqual([
+    '· note      no team names the group "sso-payment-eng"; did you mean "sso-payments-eng"?',
+    '· note      no team names the app "payment-bot"; did you mean "payments-bot"?',
+  ])
+  expect(await noted('--group', 'sso-payments-eng', '--app', 'nightly', '--sub', 'ann')).toEqual([])
+})
+
 describe('a request', () => {
   test.each([
     [['GET', sessions], 'GET', sessions],
@@ -256,6 +266,16 @@ describe('a token', () => {
     expect([code, out.split('\n')[0]]).toEqual([
       0,
       expect.stringMatching(/^· note {6}the signature is not checked: the keys of /),
+    ])
+  })
+
+  test('that is empty is said so', async () => {
+    const file = join(running.directory, 'empty-token')
+    await writeFile(file, ' \n')
+    const ended = await explained('--token', file, 'GET', sessions)
+    expect([ended.code, firstLine(ended)]).toEqual([
+      2,
+      `devin-gateway explain: ${file} is empty: it should hold the token`,
     ])
   })
 

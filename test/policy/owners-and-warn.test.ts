@@ -411,3 +411,27 @@ grants:
     ])
   })
 })
+
+describe('an operation of the whole enterprise that is not granted', () => {
+  test.each([
+    [
+      'GET /v3/enterprise/sessions',
+      'Use org.sessions.list (GET /v3/organizations/{org_id}/sessions), which team t may call, or ask the owner of the policy for a grant of the operation ent.sessions.list',
+    ],
+    [
+      'GET /v3/enterprise/sessions/devin-1/messages',
+      'Use org.sessions.messages.list (GET /v3/organizations/{org_id}/sessions/{devin_id}/messages), which team t may call, or ask',
+    ],
+    ['GET /v3/enterprise/knowledge/notes', 'ent.knowledge.notes.list. Ask the owner of the policy for a grant'],
+    ['GET /v3/enterprise/audit-logs', 'ent.audit-logs.list. Ask the owner of the policy for a grant'],
+  ])('%s points to the one of a single organization where the team has it', (request, words) => {
+    const policy = of('grants: [{ id: g, allow: [ViewOrgSessions] }]\n')
+    const { decision } = ask(policy, ada, request)
+    expect([decision.reason, decision.detail]).toEqual(['not-granted', expect.stringContaining(words)])
+  })
+
+  test('points to none that a grant off or in shadow covers', () => {
+    const policy = of('grants: [{ id: g, allow: [ViewOrgSessions], mode: shadow }, { id: h, allow: [Read] }]\n')
+    expect(ask(policy, ada, 'GET /v3/enterprise/sessions').decision.detail).not.toContain('org.sessions.list')
+  })
+})

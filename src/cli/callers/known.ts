@@ -1,7 +1,7 @@
 // Options that name a team, an issuer or an organization which has to exist: a misspelled one is no empty answer.
 
 import { Refused } from '../../config/diagnostics.ts'
-import { nearest } from '../../config/nearest.ts'
+import { didYouMean, nearest } from '../../config/nearest.ts'
 import { namedOrganizations } from '../../policy/model/named-organizations.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
 import type { Invocation } from '../invocation.ts'
@@ -30,6 +30,20 @@ export function refuseMisspelled(organization: string, policy: PolicySet): void 
   const near = known.includes(organization) ? null : nearest(organization, known)
   if (near !== null)
     throw new UsageError(`no team and no key names the organization "${organization}"; did you mean "${near}"?`)
+}
+
+/** Groups, apps and so on that no condition names, but for their spelling: the answer is right, and hardly what was meant. */
+export function misspelledNotes(invocation: Invocation, { teams }: PolicySet): readonly string[] {
+  const conditions = teams.flatMap(({ members, grants }) => [...members, ...grants.flatMap(({ when }) => when ?? [])])
+  const options = { group: 'groups', app: 'app', sub: 'subject', email: 'email', actor: 'actor' } as const
+  return Object.entries(options).flatMap(([option, attribute]) => {
+    const known = new Set(conditions.flatMap((condition) => [...(condition[attribute] ?? [])]))
+    const said = option === 'group' ? invocation.list(option) : [invocation.option(option) ?? '']
+    return said.flatMap((value) => {
+      const near = value === '' || known.has(value) ? '' : didYouMean(value, known)
+      return near === '' ? [] : [`no team names the ${option === 'sub' ? 'subject' : option} "${value}"${near}`]
+    })
+  })
 }
 
 /**

@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { didYouMean } from '../../config/nearest.ts'
-import { refuseMisspelled } from '../callers/known.ts'
+import { misspelledNotes, refuseMisspelled } from '../callers/known.ts'
 import type { Config } from '../../config/load.ts'
 import { isExpired } from '../../keys/expiry.ts'
 import { explain, type ExplainedRequest } from '../../policy/tools/explain.ts'
@@ -103,7 +103,12 @@ async function explainWritten(invocation: Invocation, { config, loaded }: Setup)
   const organization = said ?? team?.defaultOrganization ?? null
   const written = readWritten(policy.catalogue, wordsOf(invocation), { organization, isSaid: said !== null })
   if (typeof written === 'string') throw new UsageError(`${written}${whereToFind(written, wordsOf(invocation))}`)
-  const notes = [...callerNotes(invocation), ...issuerNotes(invocation, config, principal), ...written.notes]
+  const notes = [
+    ...callerNotes(invocation),
+    ...misspelledNotes(invocation, policy),
+    ...issuerNotes(invocation, config, principal),
+    ...written.notes,
+  ]
   const body = bodyOf(invocation)
   const found = written.requests.map((request) => {
     const asked = { ...request, body, ...devinUserOf(invocation) }
@@ -144,7 +149,11 @@ function callerNotes(invocation: Invocation): readonly string[] {
 
 async function tokenOf(invocation: Invocation, config: Config): Promise<ReadToken | null> {
   const file = invocation.option('token')
-  return file === null ? null : await readToken(await readInput(file, 65_536), config.issuers, Date.now)
+  if (file === null) return null
+  const text = await readInput(file, 65_536)
+  if (text.trim() === '')
+    throw new UsageError(`${file === '-' ? 'standard input' : file} is empty: it should hold the token`)
+  return await readToken(text, config.issuers, Date.now)
 }
 
 /** The explanation, with what the gateway checks before it and after it. */

@@ -70,7 +70,10 @@ function decideForTeams(policy: PolicySet, facts: Facts, teams: readonly Team[],
       if (refusal === null || obstacle.rank > refusal.rank) refusal = { ...obstacle, grant }
     }
   }
-  return { ...deny(policy, teams, refusal ?? notGranted(teams, facts)), shadow: shadowsOf(policy, teams, facts, warn) }
+  return {
+    ...deny(policy, teams, refusal ?? notGranted(policy, teams, facts, warn)),
+    shadow: shadowsOf(policy, teams, facts, warn),
+  }
 }
 
 /** `/v3/self` and its like are open to every member of a team; the fence still holds whatever organizations it names. */
@@ -79,7 +82,7 @@ function decideForMember(policy: PolicySet, facts: Facts, teams: readonly Team[]
     (candidate) => facts.doubtful === null && facts.organizations.every((id) => isInside(candidate, id)),
   )
   if (team === undefined)
-    return deny(policy, teams, outsideFence(policy, first, null, facts) ?? notGranted(teams, facts))
+    return deny(policy, teams, outsideFence(policy, first, null, facts) ?? notGranted(policy, teams, facts, 'applied'))
   return { ...allow(policy, teams, team, null), response: responseFilter(policy, facts, [team], [team.organizations]) }
 }
 
@@ -203,7 +206,7 @@ export function refusalWithoutTeam(policy: PolicySet, principal: Principal): Den
   }
 }
 
-function notGranted(teams: readonly Team[], facts: Facts): Denial {
+function notGranted(policy: PolicySet, teams: readonly Team[], facts: Facts, warn: WarnGrants): Denial {
   const { miss, owner } = nearMiss(teams, facts)
   const names = teams.map((team) => team.id).join(', ')
   const wanted =
@@ -211,10 +214,17 @@ function notGranted(teams: readonly Team[], facts: Facts): Denial {
       ? `the operation ${facts.operation.id}`
       : `the operation ${facts.operation.id}, or of the permission ${facts.operation.permission}, which may allow more`
   const hint = miss === null || miss.what === 'grant' ? '' : ` Nearest: ${miss.text}.`
+  const own = policy.catalogue.ofOneOrganization(facts.operation)
+  const holder =
+    own === null ? undefined : teams.find((team) => covering(team, { ...facts, operation: own }, warn).length > 0)
+  const instead =
+    own === null || holder === undefined
+      ? 'Ask'
+      : `Use ${own.id} (${own.method} ${own.template}), which team ${holder.id} may call, or ask`
   return {
     problem: 'not-granted',
     reason: 'not-granted',
-    detail: `No grant of team ${names} allows ${facts.operation.id}.${hint} Ask ${ownerText(owner, 'the owner of the policy')} for a grant of ${wanted}.`,
+    detail: `No grant of team ${names} allows ${facts.operation.id}.${hint} ${instead} ${ownerText(owner, 'the owner of the policy')} for a grant of ${wanted}.`,
     team: teams[0] ?? null,
     grant: null,
     owner,
