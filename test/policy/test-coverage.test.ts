@@ -28,14 +28,14 @@ const rules = `invariants:
 const list = '/v3/organizations/org-a/sessions'
 
 /** What the cases leave out, by the beginning of each text. */
-function missing(cases: string): readonly string[] {
+function missing(cases: string, written = rules): readonly string[] {
   const { policy, tests } = compileFiles({
     'teams/payments.yaml': team,
     'keys.yaml': keys,
     'guardrails.yaml': guardrails,
     'payments.test.yaml': cases,
   })
-  const { document } = readPolicyFile({ file: 'invariants.yaml', name: 'invariants.yaml', text: rules })
+  const { document } = readPolicyFile({ file: 'invariants.yaml', name: 'invariants.yaml', text: written })
   const { invariants } = compileInvariants([document as InvariantsDocument], policy)
   return testCoverage(policy, tests, invariants)
     .filter(({ covered }) => !covered)
@@ -94,4 +94,27 @@ test('tests that go to both sides of everything leave nothing out', () => {
 - { as: { app: bot, groups: [leads] }, cases: [{ do: POST ${list}, body: { create_as_user_id: u }, expect: allow }] }
 `),
   ).toEqual([])
+})
+
+test.each([
+  ['an operation of it', '{ do: [org.secrets.*] }', true],
+  ['another operation', '{ do: [org.playbooks.*] }', false],
+  ['another caller', '{ callers: { groups: [leads] }, do: [org.secrets.*] }', false],
+  ['a caller who is excepted', '{ callers: { except: { groups: [eng] } }, do: [org.secrets.*] }', false],
+  ['one of the others', '{ callers: { except: { groups: [leads] } }, do: [org.secrets.*] }', true],
+  ['its organization', '{ do: [org.secrets.*], organizations: own }', true],
+  ['another organization', '{ do: [org.secrets.*], organizations: outside }', false],
+  ['an organization that is excepted', '{ do: [org.secrets.*], organizations: { except: [org-a] } }', false],
+  ['an organization beside them', '{ do: [org.secrets.*], organizations: { except: [org-b] } }', true],
+  ['a permission that its body needs', '{ do: [ImpersonateOrgSessions] }', true],
+  ['a key that was not taken', '{ do: [org.sessions.list], key: { scope: enterprise } }', true],
+])('a test exercises an invariant by asking for what it is about: %s', (_what, about, isCovered) => {
+  const cases = `- as: { groups: [eng] }
+  cases:
+    - { do: GET /v3/organizations/org-a/secrets, expect: deny }
+    - { do: GET ${list}, expect: allow }
+    - { do: POST ${list}, body: { prompt: x, create_as_user_id: u }, expect: deny }
+`
+  const found = missing(cases, `invariants:\n  - { id: x, never: ${about} }\n`)
+  expect(found.some((line) => line.includes('invariant x'))).toBe(!isCovered)
 })

@@ -57,6 +57,16 @@ export const callerCondition = z
   .meta({ minProperties: 1 })
   .refine(canHaveActor, { error: neverActor })
 
+/** Whom an invariant speaks of: those for whom all attributes match, but not those for whom all of `except` match. */
+export const callerSelection = z
+  .strictObject({
+    ...conditionFields,
+    except: callerCondition.optional().describe('All callers but those for whom all of these attributes match.'),
+  })
+  .refine((written) => attributesOf(written).length > 0, { error: emptyCondition })
+  .meta({ minProperties: 1 })
+  .refine(canHaveActor, { error: neverActor })
+
 /** An entry of `members`. */
 export const memberEntry = z
   .strictObject({ ...conditionFields, ...endingFields('entry') })

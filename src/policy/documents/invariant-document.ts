@@ -6,18 +6,23 @@ import { id, oneKeyOf, oneOrSeveral, text, textAt, withoutTwins } from '../../co
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
 import type { ConditionDocument } from '../model/condition.ts'
 import { organizationId } from './document-fields.ts'
-import { callerCondition } from './condition-document.ts'
+import { callerSelection } from './condition-document.ts'
+
+/** Callers for whom the attributes match, if any are written, and `except` does not. */
+export interface CallerSelectionDocument extends ConditionDocument {
+  readonly except?: ConditionDocument | undefined
+}
 
 /** What an invariant speaks of; what is absent narrows nothing. */
 export interface InvariantSubject {
   readonly teams: 'all' | readonly string[] | { readonly except: readonly string[] }
-  readonly callers: ConditionDocument | null
+  readonly callers: CallerSelectionDocument | null
   /** Operation ids, patterns of them, or permission names. */
   readonly do: readonly string[] | null
   readonly write: boolean | null
   readonly sensitive: boolean | null
   readonly scope: 'organization' | 'enterprise' | null
-  readonly organizations: 'own' | 'outside' | readonly string[] | null
+  readonly organizations: 'own' | 'outside' | readonly string[] | { readonly except: readonly string[] } | null
   readonly key: {
     readonly scope: 'organization' | 'enterprise' | null
     readonly permissions: readonly string[] | null
@@ -38,6 +43,8 @@ export interface InvariantsDocument {
   readonly positionOf: PositionOf
 }
 
+const organizationIds = () => z.array(organizationId()).min(1, 'name at least one organization')
+
 const about = z
   .strictObject({
     teams: z
@@ -48,7 +55,9 @@ const about = z
       ])
       .default('all')
       .describe('Teams it speaks of: `all`, names, or `{ except: [name] }`.'),
-    callers: callerCondition.optional().describe('Only callers of these teams for whom all attributes match.'),
+    callers: callerSelection
+      .optional()
+      .describe('Only callers of these teams for whom all attributes match, or all but those of `except`.'),
     do: oneOrSeveral('operation', { words: 'allowed' })
       .optional()
       .describe('Operation ids, patterns of them, or permission names. Default: every operation.'),
@@ -59,10 +68,14 @@ const about = z
       .describe('Only operations that the catalogue marks as sensitive, or only others.'),
     scope: z.enum(['organization', 'enterprise']).optional().describe('Only operations of this scope.'),
     organizations: z
-      .union([z.enum(['own', 'outside']), z.array(organizationId()).min(1, 'name at least one organization')])
+      .union([
+        z.enum(['own', 'outside']),
+        organizationIds(),
+        z.strictObject({ except: organizationIds().describe('All organizations but these.') }),
+      ])
       .optional()
       .describe(
-        '`own`: those the team lists; of a team with `organizations: all` its default organization. `outside`: all others. Or ids.',
+        '`own`: those the team lists; of a team with `organizations: all` its default organization. `outside`: all others. Or ids, or `{ except: [id] }`.',
       ),
     key: z
       .strictObject({

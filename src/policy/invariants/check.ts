@@ -2,13 +2,11 @@
 
 import { basename } from 'node:path'
 import type { Diagnostic } from '../../config/diagnostics.ts'
-import type { Operation } from '../../catalogue/operation.ts'
 import { organizationPlace } from '../cells/requests.ts'
 import type { Right } from '../cells/right.ts'
 import { walkCells, type Cells } from '../cells/walk.ts'
-import { conditionHolds } from '../model/condition.ts'
 import type { PolicySet, Team } from '../model/policy-set.ts'
-import type { Invariant } from './invariant.ts'
+import { speaksOfCaller, speaksOfOrganization, type Invariant } from './invariant.ts'
 
 /** The first request that breaks an invariant, and how many kinds of requests do. */
 interface Breach {
@@ -40,15 +38,14 @@ export function brokenInvariants(policy: PolicySet, invariants: readonly Invaria
       }
     },
     {
-      conditions: invariants.flatMap(({ callers }) => (callers === null ? [] : [callers])),
+      conditions: invariants.flatMap(({ callers }) => [callers?.only ?? [], callers?.except ?? []].flat()),
       organizations: invariants.flatMap(({ organizations }) =>
-        typeof organizations === 'string' ? [] : [...organizations],
+        typeof organizations === 'string' ? [] : [...organizations.named],
       ),
       concerns: (team, operation) =>
         invariants.some(
-          ({ teams, operations, permissions }) =>
-            teams.has(team) &&
-            (operations.has(operation.index) || operation.conditional.some((each) => permissions.has(each.permission))),
+          ({ teams, operations, conditional }) =>
+            teams.has(team) && (operations.has(operation.index) || conditional.has(operation.index)),
         ),
     },
   )
@@ -77,7 +74,7 @@ function breachOf(invariant: Invariant, cells: Cells, onSpoken: () => void): rea
   const found = cells.views[0]?.team
   if (right === undefined || found === undefined || found === null) return []
   if (!invariant.teams.has(team) || !speaksOf(invariant, cells)) return []
-  if (invariant.callers !== null && !conditionHolds(invariant.callers, callers[0].principal)) return []
+  if (!speaksOfCaller(invariant, callers[0].principal)) return []
   // Another member of the body asks for more than the operation itself.
   if (invariant.kind === 'always' && request.members.length > 0) return []
   const isMet = invariant.kind === 'always' ? mayNow(invariant, right) : !mightEver(invariant, right)
@@ -88,11 +85,12 @@ function breachOf(invariant: Invariant, cells: Cells, onSpoken: () => void): rea
   return isMet ? [] : about
 }
 
-function speaksOf({ operations, permissions }: Invariant, { request }: Cells): boolean {
+function speaksOf({ operations, conditional, permissions }: Invariant, { request }: Cells): boolean {
   const { operation, members } = request
   return (
     operations.has(operation.index) ||
-    operation.conditional.some(({ field, permission }) => members.includes(field) && permissions.has(permission))
+    (conditional.has(operation.index) &&
+      operation.conditional.some(({ field, permission }) => members.includes(field) && permissions.has(permission)))
   )
 }
 
@@ -118,28 +116,20 @@ function usesSuchKey({ key: wanted }: Invariant, { key }: Right): boolean {
 }
 
 function concerns(
-  { organizations, kind }: Invariant,
-  { request }: Cells,
+  invariant: Invariant,
+  { request: { operation } }: Cells,
   team: Team,
   { filter }: Right,
   organization: string | null,
 ): boolean {
+  const { organizations, kind } = invariant
   if (organizations === 'any') return true
-  if (organization === null) {
-    if (kind === 'always') return organizationPlace(request.operation) === 'none' && organizations === 'own'
-    // It reaches every organization, unless its answer is filtered.
-    return request.operation.scope === 'enterprise' && (filter === null || filter.organizations === 'all')
-  }
-  if (organizations !== 'own' && organizations !== 'outside') return organizations.has(organization)
-  const own = isOwn(kind, request.operation, team, organization)
-  return own === (organizations === 'own')
-}
-
-/** Of a team with all organizations its default one; without one, enterprise operations must always reach all of them. */
-function isOwn(kind: Invariant['kind'], { scope }: Operation, team: Team, organization: string): boolean {
-  if (team.organizations !== 'all') return team.organizations.has(organization)
-  if (team.defaultOrganization !== null) return organization === team.defaultOrganization
-  return kind === 'always' && scope === 'enterprise'
+  if (organization !== null) return speaksOfOrganization(invariant, operation, team, organization)
+  if (kind === 'always') return organizationPlace(operation) === 'none' && organizations === 'own'
+  if (operation.scope !== 'enterprise') return false
+  // It reaches every organization, unless its answer is filtered.
+  const shown = filter?.organizations ?? 'all'
+  return shown === 'all' || shown.some((id) => speaksOfOrganization(invariant, operation, team, id))
 }
 
 /** Why no change of the policies could keep the invariant; empty where one could. */

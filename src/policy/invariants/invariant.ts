@@ -4,11 +4,11 @@
 import type { Operation } from '../../catalogue/operation.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { didYouMean } from '../../config/nearest.ts'
+import type { Principal } from '../../identity/principal.ts'
 import { compileAllow, unknownPermission } from '../compile/allow.ts'
-import type { InvariantDocument, InvariantsDocument } from '../documents/invariant-document.ts'
-import { compileCondition, type Condition } from '../model/condition.ts'
-import { namedOrganizations } from '../model/named-organizations.ts'
-import type { PolicySet } from '../model/policy-set.ts'
+import type { CallerSelectionDocument, InvariantDocument, InvariantsDocument } from '../documents/invariant-document.ts'
+import { compileCondition, conditionHolds, type Condition } from '../model/condition.ts'
+import type { PolicySet, Team } from '../model/policy-set.ts'
 import type { Source } from '../model/source.ts'
 
 export interface Invariant {
@@ -17,16 +17,25 @@ export interface Invariant {
   readonly column: number
   readonly kind: 'never' | 'always'
   readonly teams: ReadonlySet<string>
-  readonly callers: Condition | null
+  /** Callers for whom the first holds and the second does not; null: whoever. */
+  readonly callers: { readonly only: Condition; readonly except: Condition | null } | null
   /** Indexes of operations. */
   readonly operations: ReadonlySet<number>
+  /** Indexes of operations whose body can need one of the permissions. */
+  readonly conditional: ReadonlySet<number>
   /** Permissions that `do` names: requests whose body needs one of them are meant as well. */
   readonly permissions: ReadonlySet<string>
-  readonly organizations: 'any' | 'own' | 'outside' | ReadonlySet<string>
+  readonly organizations: 'any' | 'own' | 'outside' | NamedOrganizations
   readonly key: {
     readonly scope: 'organization' | 'enterprise' | null
     readonly permissions: ReadonlySet<string> | null
   } | null
+}
+
+export interface NamedOrganizations {
+  readonly named: ReadonlySet<string>
+  /** All but those that are named. */
+  readonly excepted: boolean
 }
 
 /** Compiles all documents. With an error among the diagnostics the set must not be used. */
@@ -61,28 +70,20 @@ function compile(
   reportAt: Report,
 ): Omit<Invariant, 'source' | 'column'> {
   const report: Report = (path, ...told) => reportAt([kind, ...path], ...told)
-  const { operations, permissions } = operationsOf(about, policy, report)
+  const { operations, conditional, permissions } = operationsOf(about, policy, report)
   for (const [index, name] of (about.key?.permissions ?? []).entries()) {
     if (!policy.catalogue.permissions.names.has(name))
       report(['key', 'permissions', index], unknownPermission(policy.catalogue, name))
-  }
-  const named = namedOrganizations(policy)
-  for (const [index, each] of (Array.isArray(about.organizations) ? about.organizations : []).entries()) {
-    // An invariant may well keep everybody away from an organization that nobody names.
-    const near = named.includes(each) ? '' : didYouMean(each, named)
-    if (near !== '')
-      report(['organizations', index], `no team and no key names organization "${each}"${near}`, 'warning')
   }
   return {
     id,
     kind,
     teams: teamsOf(about, policy, report),
-    callers: about.callers === null ? null : compileCondition(about.callers),
+    callers: about.callers === null ? null : callersOf(about.callers),
     operations,
+    conditional,
     permissions,
-    organizations: Array.isArray(about.organizations)
-      ? new Set(about.organizations)
-      : ((about.organizations as 'own' | 'outside' | null) ?? (kind === 'always' ? 'own' : 'any')),
+    organizations: organizationsOf(about.organizations ?? (kind === 'always' ? 'own' : 'any')),
     key:
       about.key === null
         ? null
@@ -91,6 +92,19 @@ function compile(
             permissions: about.key.permissions === null ? null : new Set(about.key.permissions),
           },
   }
+}
+
+function callersOf({ except, ...only }: CallerSelectionDocument): NonNullable<Invariant['callers']> {
+  return { only: compileCondition(only), except: except === undefined ? null : compileCondition(except) }
+}
+
+function organizationsOf(
+  written: NonNullable<InvariantDocument['about']['organizations']> | 'any',
+): Invariant['organizations'] {
+  if (typeof written === 'string') return written
+  return 'except' in written
+    ? { named: new Set(written.except), excepted: true }
+    : { named: new Set(written), excepted: false }
 }
 
 function teamsOf({ teams }: InvariantDocument['about'], policy: PolicySet, report: Report): ReadonlySet<string> {
@@ -111,7 +125,7 @@ function operationsOf(
   about: InvariantDocument['about'],
   { catalogue }: PolicySet,
   report: Report,
-): { readonly operations: ReadonlySet<number>; readonly permissions: ReadonlySet<string> } {
+): Pick<Invariant, 'operations' | 'conditional' | 'permissions'> {
   const fits = ({ method, sensitive, scope }: Operation): boolean =>
     (about.write === null || about.write === (method !== 'GET')) &&
     (about.sensitive === null || about.sensitive === sensitive) &&
@@ -130,14 +144,43 @@ function operationsOf(
     for (const operation of covered.operations) named.add(operation)
     for (const permission of covered.permissions) permissions.add(permission)
   }
-  const operations = catalogue.operations.filter(
-    (operation) =>
-      catalogue.isServed(operation) && fits(operation) && (about.do === null || named.has(operation.index)),
+  const ofKind = catalogue.operations.filter((operation) => catalogue.isServed(operation) && fits(operation))
+  const operations = ofKind.filter(({ index }) => about.do === null || named.has(index))
+  const conditional = ofKind.filter((operation) =>
+    operation.conditional.some(({ permission }) => permissions.has(permission)),
   )
-  if (operations.length === 0 && named.size > 0)
+  const isUnknown = about.do !== null && named.size === 0 && permissions.size === 0
+  if (operations.length === 0 && conditional.length === 0 && !isUnknown)
     report(
-      ['do'],
-      'none of these operations is of this kind: the invariant says nothing. Remove write, sensitive or scope',
+      about.do === null ? [] : ['do'],
+      'no operation is of this kind: the invariant says nothing. Remove write, sensitive or scope',
     )
-  return { operations: new Set(operations.map(({ index }) => index)), permissions }
+  const indexes = (found: typeof operations) => new Set(found.map(({ index }) => index))
+  return { operations: indexes(operations), conditional: indexes(conditional), permissions }
+}
+
+/** Whether an invariant is about a caller of its teams. */
+export function speaksOfCaller({ callers }: Pick<Invariant, 'callers'>, principal: Principal): boolean {
+  if (callers === null) return true
+  const { only, except } = callers
+  return conditionHolds(only, principal) && (except === null || !conditionHolds(except, principal))
+}
+
+/** Whether an invariant is about an organization, as it is seen from a team. */
+export function speaksOfOrganization(
+  { organizations, kind }: Pick<Invariant, 'organizations' | 'kind'>,
+  operation: Operation,
+  team: Team,
+  organization: string,
+): boolean {
+  if (organizations === 'any') return true
+  if (typeof organizations !== 'string') return organizations.named.has(organization) !== organizations.excepted
+  return isOwn(kind, operation, team, organization) === (organizations === 'own')
+}
+
+/** Of a team with all organizations its default one; without one, enterprise operations must always reach all of them. */
+function isOwn(kind: Invariant['kind'], { scope }: Operation, team: Team, organization: string): boolean {
+  if (team.organizations !== 'all') return team.organizations.has(organization)
+  if (team.defaultOrganization !== null) return organization === team.defaultOrganization
+  return kind === 'always' && scope === 'enterprise'
 }

@@ -3,7 +3,7 @@
 import type { TestDocument } from '../documents/document.ts'
 import type { Evaluation } from '../decision/evaluate.ts'
 import type { Rule } from '../guardrails/guardrail.ts'
-import type { Invariant } from '../invariants/invariant.ts'
+import { speaksOfCaller, speaksOfOrganization, type Invariant } from '../invariants/invariant.ts'
 import { conditionHolds, describeCondition } from '../model/condition.ts'
 import type { Grant, PolicySet } from '../model/policy-set.ts'
 import type { Source } from '../model/source.ts'
@@ -214,11 +214,24 @@ function changedFields({
   ]
 }
 
-function speaksOf({ kind, teams, operations, callers }: Invariant, { decision, facts }: Evaluation): boolean {
+/** A key that must not be used is shown not to be by a request that is allowed with another one, too. */
+function speaksOf(invariant: Invariant, { decision, facts }: Evaluation): boolean {
+  const { kind, operations, conditional, permissions, key } = invariant
+  const { operation, organizations } = facts
+  const isWanted = (decision.effect === 'deny') === (kind === 'never') || (kind === 'never' && key !== null)
+  const isMeant =
+    operations.has(operation.index) ||
+    (conditional.has(operation.index) && facts.extra.some(({ permission }) => permissions.has(permission)))
   return (
-    (decision.effect === 'deny') === (kind === 'never') &&
-    operations.has(facts.operation.index) &&
-    decision.teams.some(({ id }) => teams.has(id)) &&
-    (callers === null || conditionHolds(callers, facts.principal))
+    isWanted &&
+    isMeant &&
+    speaksOfCaller(invariant, facts.principal) &&
+    decision.teams.some(
+      (team) =>
+        invariant.teams.has(team.id) &&
+        (organizations.length === 0
+          ? operation.scope === 'enterprise' || invariant.organizations === 'any'
+          : organizations.some((id) => speaksOfOrganization(invariant, operation, team, id))),
+    )
   )
 }

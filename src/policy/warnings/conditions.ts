@@ -46,8 +46,9 @@ export function conditionWarnings(
   return [...ofTeams, ...ofUsers, ...ofTests]
 }
 
-function entryWarnings(
-  document: TeamDocument,
+/** Of one condition at its place. */
+export function entryWarnings(
+  document: Pick<TeamDocument, 'file' | 'positionOf'>,
   path: readonly (string | number)[],
   entry: ConditionDocument,
   issuers: readonly string[] | null,
