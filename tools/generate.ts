@@ -1,5 +1,6 @@
 // Writes what is derived: a JSON schema for each file that people write and the configuration reference from the
-// validators, and the import tables of src/README.md from the test that holds them. `node tools/generate.ts` writes, `--check` only compares and exits 1 when a file differs.
+// validators, the import tables of src/README.md from the test that holds them, and what monitors the gateway from
+// its metrics and alerts. `node tools/generate.ts` writes, `--check` only compares and exits 1 when a file differs.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -15,6 +16,7 @@ import { teamSchema } from '../src/policy/documents/team-document.ts'
 import { testsSchema } from '../src/policy/documents/test-document.ts'
 import { importTables } from '../test/support/import-table.ts'
 import { completeSchema } from './json-schema.ts'
+import { monitoringFiles } from './monitoring/files.ts'
 import { configurationReference, type JsonSchema } from './reference.ts'
 
 interface Source {
@@ -49,6 +51,8 @@ function jsonSchema(source: Source): JsonSchema {
   return { $schema, title: source.title, ...rest } as JsonSchema
 }
 
+const monitoring = await monitoringFiles()
+
 /** Content of every generated file, by path relative to the repository. */
 export function generatedFiles(): ReadonlyMap<string, string> {
   const described = sources.map((source) => ({ ...source, json: jsonSchema(source) }))
@@ -59,6 +63,7 @@ export function generatedFiles(): ReadonlyMap<string, string> {
     }),
     ['docs/configuration.md', configurationReference(described)] as const,
     ['src/README.md', mapOfTheCode()] as const,
+    ...monitoring,
   ])
 }
 

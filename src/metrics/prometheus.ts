@@ -24,6 +24,9 @@ export class Metrics {
   /** Memory, CPU, event loop and garbage collection of the process, under the library's own names. */
   addProcess(): void {
     collectDefaultMetrics({ register: this.#registry })
+    // Gauges with the ending of counters, which are the sums of gauges that stay.
+    for (const what of ['handles', 'requests', 'resources'])
+      this.#registry.removeSingleMetric(`nodejs_active_${what}_total`)
   }
 
   counter(name: string, help: string, labelNames: readonly string[] = []): Counter {
