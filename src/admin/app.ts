@@ -7,7 +7,7 @@ import type { PoliciesView, Purged } from './views.ts'
 import { addBlocksApi, type BlocksApi } from './blocks-api.ts'
 import { addRotationsApi, type RotationsApi } from './rotations-api.ts'
 import type { CheckpointOutcome } from '../records/checkpoints/checkpoints.ts'
-import { addConsoleApi, type ConsoleParts } from './console/routes.ts'
+import { addConsoleApi, addExplainApi, type ConsoleParts } from './console/routes.ts'
 import { visibleLines } from '../records/visible.ts'
 
 export interface Readiness {
@@ -128,7 +128,12 @@ function guardedApi(app: FastifyInstance, parts: AdminParts): void {
   })
   app.get('/api/status', (_request, reply) => reply.send(parts.status()))
   app.get('/api/keys', (_request, reply) => reply.send(parts.keys()))
-  app.get('/api/policies', (_request, reply) => reply.send(parts.policies()))
+  app.get<{ Querystring: Record<string, unknown> }>('/api/policies', (request, reply) => {
+    const { revision, files, ...state } = parts.policies()
+    // `diff` needs the texts, and the console does not.
+    const named = request.query['files'] === 'names' ? files.map(({ name }) => ({ name })) : files
+    return reply.send({ revision, files: named, ...state })
+  })
   app.get('/api/budgets', async (_request, reply) => {
     const budgets = await parts.budgets()
     return budgets === null
@@ -144,6 +149,10 @@ function guardedApi(app: FastifyInstance, parts: AdminParts): void {
     done()
   })
   addConsoleApi(app, parts.console)
+  void app.register((scope, _options, done) => {
+    addExplainApi(scope, parts.console.explain)
+    done()
+  })
   app.get('/api/shadow', (_request, reply) => {
     const shadow = parts.shadow()
     return shadow === null

@@ -2,6 +2,7 @@
 
 export type { BudgetView } from '../budgets/budget-status.ts'
 import type { CheckpointsStatus } from '../records/checkpoints/checkpoints.ts'
+import type { PolicyStateView } from './console/policy-view.ts'
 import type { ShadowCounts } from '../policy/comparison/shadow-counts.ts'
 import type { KeyHandle } from '../keys/key.ts'
 import type { KeyRole } from '../keys/identity/account.ts'
@@ -160,7 +161,9 @@ export function issuerView(status: {
 }
 
 /** The policies in force, as their files say them. They name secrets and hold none. */
-export interface PoliciesView {
+export interface PoliciesView extends PolicyStateView {
+  /** The shadow set; null where there is none. */
+  readonly shadow: unknown
   readonly revision: string
   readonly files: readonly { readonly name: string; readonly text: string }[]
 }

@@ -128,6 +128,13 @@ export function addTraffic(metrics: Metrics, options: TrafficLabels, teams: Labe
         if (team !== null) countWarning({ team, rule, effect: 'deny' }, 0)
       }
     },
+    /** Requests of a team since the start, by operation and how they ended. */
+    requestsOf: (team: string): readonly { operation: string; outcome: string; count: number }[] =>
+      [...(requestsOfTeam[teams.position(team)]?.entries() ?? [])].map(({ row, column, count }) => ({
+        operation: operations.name(row),
+        outcome: ends.name(column % ends.size),
+        count,
+      })),
     /** An exchange began. Each needs exactly one `observeExchange`. */
     exchangeStarted: () => inFlight.inc(),
     /** An exchange ended: counts request, decision, problem and durations. Cheap: no label text is built. */

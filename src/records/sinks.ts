@@ -6,7 +6,7 @@ import { LineWriter, type LineWriterOptions } from './line-writer.ts'
 import { recordJson } from './safe-text.ts'
 import { standardDescriptor } from './target.ts'
 import type { ChainHead } from './audit/chain.ts'
-import type { AccessEntry, DecisionHead } from './entries.ts'
+import type { AccessEntry, AuditEntry, DecisionHead } from './entries.ts'
 
 type LineStream = 'access' | 'decisions'
 export type Stream = LineStream | 'audit'
@@ -53,6 +53,9 @@ export class RecordsLost extends Error {
 // Writes up to this size are never mixed with another writer's on a pipe (POSIX PIPE_BUF on Linux).
 const pipeBufferBytes = 4096
 
+/** Audit entries that are kept in memory. */
+const mostChanges = 200
+
 /** Opens the three streams. Throws only for targets that cannot go together; a target that fails shows in `health()`. */
 export function createSinks(options: SinksOptions) {
   const targets = { access: pathOf(options.access), decisions: pathOf(options.decisions), audit: pathOf(options.audit) }
@@ -75,6 +78,7 @@ export function createSinks(options: SinksOptions) {
   const writers = new Set([access, decisions])
   const lost = { access: 0, decisions: 0 }
   let lostSaid = 0
+  const changes: AuditEntry[] = []
 
   function put(writer: LineWriter, stream: LineStream, json: () => string): void {
     try {
@@ -107,8 +111,13 @@ export function createSinks(options: SinksOptions) {
      * Resolves with true when the entry is on the disk, with false when it cannot be brought there now: it is queued then,
      * and `auditHealthy()` is false. Never rejects. Secrets in `details` are masked.
      */
-    audit: (event: string, actor: string, details: Readonly<Record<string, unknown>>): Promise<boolean> =>
-      audit.write(event, actor, details),
+    audit(event: string, actor: string, details: Readonly<Record<string, unknown>>): Promise<boolean> {
+      changes.unshift({ time: new Date(options.nowMs()).toISOString(), event, actor, details })
+      changes.length = Math.min(changes.length, mostChanges)
+      return audit.write(event, actor, details)
+    },
+    /** The latest audit entries of this process, the latest first; secrets in details are not masked yet. */
+    changes: (): readonly AuditEntry[] => changes,
     /** False while an audit entry is not on the disk: be not ready, and refuse changes. */
     auditHealthy: (): boolean => audit.healthy(),
     /** Number and hash of the last audit line, to be noted where the file's owner cannot change it. */

@@ -33,6 +33,16 @@ export interface RefusedChange {
   readonly diagnostics: readonly string[]
 }
 
+/** What came of reading the files. */
+export interface PolicyReload {
+  readonly atMs: number
+  readonly result: ReloadResult | 'loaded'
+  readonly actor: string
+  /** In force after it. */
+  readonly revision: string
+  readonly diagnostics: readonly string[]
+}
+
 export interface LivePoliciesOptions {
   readonly directory: string
   /** Policy files, and the files of secrets that loading has named. `read` rejects with `Refused`. */
@@ -58,6 +68,8 @@ export async function loadFirstPolicies({
 const unrecorded = 'the audit log cannot be written, and a change that is not recorded is not made'
 const stillChanging = 'the files kept changing while they were read; reload again when they are written'
 const mostNamed = 20
+/** Reloads that are remembered, and diagnostics of each. */
+const mostReloads = 50
 
 export function createLivePolicies(
   first: { readonly loaded: LoadedPolicies; readonly signature: string },
@@ -70,7 +82,15 @@ export function createLivePolicies(
   let loadedAtMs = now()
   let refusal: RefusedChange | null = null
   let watcher: FileWatcher<ReloadResult> | null = null
+  const history: PolicyReload[] = []
   enforce(first.loaded)
+  remember('loaded', 'gateway', [])
+
+  function remember(result: PolicyReload['result'], actor: string, diagnostics: readonly string[]): void {
+    const { revision } = inForce.policy
+    history.unshift({ atMs: now(), result, actor, revision, diagnostics: diagnostics.slice(0, mostNamed) })
+    history.length = Math.min(history.length, mostReloads)
+  }
 
   function enforce(loaded: LoadedPolicies): void {
     const { policy, secrets, diagnostics } = loaded
@@ -108,6 +128,7 @@ export function createLivePolicies(
       keyring.adopt(inForce.policy.keys, next.secrets)
       agree()
       instruments.policyReload('unchanged')
+      if (onDemand) remember('unchanged', actor, [])
       log.info(
         { event: 'policies-unchanged', revision: inForce.policy.revision, actor },
         'the policies are what they were',
@@ -134,6 +155,7 @@ export function createLivePolicies(
     if (!recorded) return refuse(actor, 'deferred', [unrecorded])
     enforce(next)
     instruments.policyReload('replaced')
+    remember('replaced', actor, next.diagnostics.map(formatDiagnostic))
     log.info({ event: 'policies-replaced', revision: policy.revision, actor }, 'policies replaced')
     return 'replaced'
   }
@@ -172,6 +194,7 @@ export function createLivePolicies(
   function refuse(actor: string, result: RefusedChange['result'], diagnostics: readonly string[]): ReloadResult {
     refusal = { atMs: now(), result, diagnostics }
     instruments.policyReload(result === 'held' ? 'held' : 'refused')
+    remember(result, actor, diagnostics)
     instruments.policyRefused(true)
     const event = result === 'held' ? 'policies-held' : 'policies-refused'
     const { revision } = inForce.policy
@@ -191,6 +214,14 @@ export function createLivePolicies(
     },
     get loadedAtMs(): number {
       return loadedAtMs
+    },
+    /** The set as it was loaded, with warnings and invariants. */
+    get loaded(): Pick<LoadedPolicies, 'diagnostics' | 'invariants'> {
+      return inForce
+    },
+    /** The latest reloads, the latest first. */
+    get history(): readonly PolicyReload[] {
+      return history
     },
     /** Why the latest changed set was refused; null while the files and the snapshot agree. */
     get refusal(): RefusedChange | null {

@@ -105,6 +105,7 @@ export function createOperators(
     return { ready: reasons.length === 0, reasons, ...(notes.length > 0 ? { notes } : {}) }
   }
 
+  const showShadow = (): unknown => (shadow === null ? null : { ...shadowView(shadow.set), ...shadow.decisions.counts })
   const view = openConsole({
     core,
     shares,
@@ -129,12 +130,17 @@ export function createOperators(
       keyring
         .status()
         .map((status) => keyView(status, identities.statusOf(status.handle.id), copies.usesOf(status.handle.id))),
-    policies: () => ({ revision: policies.current.revision, files: policies.files }),
+    policies: () => ({
+      revision: policies.current.revision,
+      files: policies.files,
+      ...view.policies(),
+      shadow: showShadow(),
+    }),
     blocks: blocks.api,
     rotations: rotations.api,
     budgets: showBudgets,
     checkpoint: async () => (await checkpoints?.now()) ?? null,
-    shadow: () => (shadow === null ? null : { ...shadowView(shadow.set), ...shadow.decisions.counts }),
+    shadow: showShadow,
     purge: async (what, actor) => {
       const { dropped, instances, silent, reached } = await cache.invalidate(
         'organization' in what

@@ -1,7 +1,10 @@
 // The API of the operators' listener: as its document says, from memory, and without secrets.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { DecisionsView } from '../../src/admin/console/decision-view.ts'
+import type { DecisionDetailView, DecisionsView } from '../../src/admin/console/decision-view.ts'
+import type { Explanation } from '../../src/policy/tools/explanation.ts'
+import type { AuditView, PolicyStateView } from '../../src/admin/console/policy-view.ts'
+import type { TeamDetailView, TeamsView } from '../../src/admin/console/team-view.ts'
 import type { NowView } from '../../src/admin/console/now-view.ts'
 import type { CacheStateView } from '../../src/admin/console/state-views.ts'
 import { expectDocumented } from '../support/admin-api.ts'
@@ -83,4 +86,96 @@ test('/api/series has columns of one length', async () => {
 test('/api/cache counts by operation', async () => {
   const { operations } = await read<CacheStateView>('/api/cache')
   expect(operations.find(({ operation }) => operation === 'org.sessions.list')).toMatchObject({ hits: 0 })
+})
+
+describe('/api/decisions/{id}', () => {
+  const detailOf = async (query: string): Promise<DecisionDetailView> => {
+    const { decisions } = await read<DecisionsView>(`/api/decisions?${query}&limit=1`)
+    return await read<DecisionDetailView>(`/api/decisions/${decisions[0]?.decision_id ?? ''}`)
+  }
+
+  test('shows every step, and that it is decided now as it was then', async () => {
+    const { explained, steps, decided, what_would_allow: path, caller } = await detailOf('reason=not-granted')
+    expect(explained).toMatchObject({ again: true, same: true, differences: [], why_not: null })
+    expect(steps.map(({ stage }) => stage)).toContain('decision')
+    expect(decided).toMatchObject({ effect: 'deny', sent: false })
+    expect(caller).toMatchObject({ subject: 'ann', teams: ['payments'] })
+    expect(path).toMatch(/\/what-would-allow$/)
+  })
+
+  test('says why a refused token cannot be decided again', async () => {
+    const { explained, steps } = await detailOf('reason=token-missing')
+    expect([explained.again, steps]).toEqual([false, []])
+    expect(explained.why_not).toMatch(/the caller was not known: token-missing/)
+  })
+
+  test('is 404 for another id', async () => {
+    const response = await fetch(`${running.adminUrl}/api/decisions/none`)
+    expect(response.status).toBe(404)
+    expect(await expectDocumented(response)).toEqual({ error: 'There is no decision "none" here.' })
+  })
+})
+
+test('/api/teams says what teams call, what they are refused and what they never use', async () => {
+  const { teams } = await read<TeamsView>('/api/teams')
+  expect(teams.map(({ id }) => id)).toEqual(['analytics', 'payments'])
+  const team = await read<TeamDetailView>('/api/teams/payments')
+  expect(team.calls.find(({ operation }) => operation === 'org.sessions.create')).toMatchObject({ requests: 1 })
+  expect(team.refusals.map(({ reason }) => reason)).toContain('not-granted')
+  const never = team.never_used.map(({ operation }) => operation)
+  expect(never).toContain('org.sessions.get')
+  // Called, and in shadow mode.
+  for (const id of ['org.sessions.list', 'org.secrets.list']) expect(never).not.toContain(id)
+  expect((await fetch(`${running.adminUrl}/api/teams/nobody`)).status).toBe(404)
+})
+
+test('/api/policies has files, history and what ends soon', async () => {
+  const policies = await read<PolicyStateView & { files: readonly { text?: string }[] }>('/api/policies')
+  expect(policies.history.map(({ result }) => result)).toEqual(['loaded'])
+  expect(policies.files.every(({ text }) => text !== undefined)).toBe(true)
+  const named = await read<{ files: readonly { text?: string }[] }>('/api/policies?files=names')
+  expect(named.files.map(({ text }) => text)).toEqual(policies.files.map(() => undefined))
+})
+
+test('/api/audit has the head of the chain and the latest changes', async () => {
+  const { head, changes, healthy } = await read<AuditView>('/api/audit')
+  expect([healthy, changes.map(({ event }) => event)]).toEqual([true, ['started']])
+  const last = (await running.auditText()).trim().split('\n').at(-1) ?? ''
+  expect(JSON.parse(last)).toMatchObject(head)
+})
+
+describe('POST /api/explain', () => {
+  const ask = (body: unknown): Promise<Response> =>
+    fetch(`${running.adminUrl}/api/explain`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+    })
+
+  test('explains as the command does', async () => {
+    const answer = await ask({ method: 'get', path: sessions, as: { team: 'payments' } })
+    const found = await expectDocumented<Explanation>(answer, 'POST')
+    expect(found).toMatchObject({ effect: 'allow', grant: 'run-sessions', key: 'payments-runner' })
+    const other = await expectDocumented<Explanation>(
+      await ask({
+        method: 'DELETE',
+        path: '/v3/organizations/org-other/secrets/s',
+        as: { groups: ['sso-payments-eng'] },
+      }),
+      'POST',
+    )
+    expect(other).toMatchObject({ effect: 'deny', problem: 'not-granted' })
+  })
+
+  test.each([
+    ['no JSON', '{', /the body: it is a JSON object/],
+    ['a misspelled member', { method: 'GET', path: '/', ass: {} }, /no "ass" here. There are method, path, body, as/],
+    ['no path', { method: 'GET' }, /path: say it/],
+    ['an unknown team', { method: 'GET', path: '/v3/self', as: { team: 'payment' } }, /did you mean "payments"/],
+    ['groups that are none', { method: 'GET', path: '/v3/self', as: { groups: 'x' } }, /as.groups: it is a list/],
+  ])('refuses %s', async (_name, body, message) => {
+    const response = await ask(body)
+    expect(response.status).toBe(400)
+    expect((await expectDocumented<{ error: string }>(response, 'POST')).error).toMatch(message)
+  })
 })

@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest'
 import { readDecisionQuery, cursorText } from '../../src/admin/console/query.ts'
 import { RecentDecisions } from '../../src/records/search/recent-decisions.ts'
-import { searchRecent } from '../../src/runtime/console/recent-search.ts'
+import { searchRecent } from '../../src/runtime/console/decisions/recent-search.ts'
 import { recentDecision } from './recent.ts'
 
 test('keeps the latest so many, and counts all', () => {

@@ -76,3 +76,47 @@ export interface DecisionCursor {
   readonly time: string
   readonly id: string
 }
+
+/** One decision: as it was recorded, and as it would be decided now. */
+export interface DecisionDetailView {
+  readonly decision: DecisionView
+  readonly caller: {
+    readonly subject: string | null
+    readonly issuer: string | null
+    readonly email: string | null
+    readonly email_verified: boolean
+    readonly app: string | null
+    readonly actor: string | null
+    readonly groups: readonly string[]
+    readonly teams: readonly string[]
+  }
+  readonly decided: {
+    readonly effect: 'allow' | 'deny'
+    readonly reason: string
+    readonly detail: string | null
+    readonly grant: string | null
+    readonly owner: string | null
+    readonly nearest: string | null
+    readonly organizations: readonly string[]
+    readonly extra_permissions: readonly string[]
+    /** Those that bound the request. */
+    readonly guardrails: readonly string[]
+    readonly policy_revision: string | null
+    readonly stage: string
+    readonly sent: boolean
+  }
+  /** As it would be decided now. */
+  readonly steps: readonly { readonly stage: string; readonly ok: boolean; readonly text: string }[]
+  readonly explained: {
+    /** Whether the request could be decided again. */
+    readonly again: boolean
+    readonly policy_revision: string
+    readonly same: boolean | null
+    readonly differences: readonly string[]
+    readonly missing: readonly string[]
+    readonly why_not: string | null
+  }
+  /** The path to ask; null for a request that was allowed. */
+  readonly what_would_allow: string | null
+  readonly searched: SearchedView
+}

@@ -6,6 +6,12 @@ import type { DecisionCursor, DecisionQuery } from './decision-view.ts'
 /** A query that cannot be read: a sentence for whoever sent it. */
 export class QueryError extends Error {
   override readonly name = 'QueryError'
+  readonly status: number
+
+  constructor(message: string, status = 400) {
+    super(message)
+    this.status = status
+  }
 }
 
 export type QueryFields = Readonly<Record<string, unknown>>

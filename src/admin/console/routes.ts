@@ -1,8 +1,12 @@
 // What the console reads from the operators' listener: routes over functions that answer from memory.
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Explanation } from '../../policy/tools/explanation.ts'
+import { readExplainRequest, type AskedExplanation } from './explain-request.ts'
+import type { AuditView } from './policy-view.ts'
+import type { TeamDetailView, TeamsView } from './team-view.ts'
 import type { CacheStateView } from './state-views.ts'
-import type { DecisionQuery, DecisionsView } from './decision-view.ts'
+import type { DecisionDetailView, DecisionQuery, DecisionsView } from './decision-view.ts'
 import type { NowView, SeriesView } from './now-view.ts'
 import { QueryError, readDecisionQuery, refuseUnknown, type QueryFields } from './query.ts'
 
@@ -10,7 +14,14 @@ export interface ConsoleParts {
   readonly now: () => NowView
   readonly series: () => SeriesView
   readonly decisions: (query: DecisionQuery) => Promise<DecisionsView>
+  /** Null where it is found nowhere. */
+  readonly decision: (id: string) => Promise<DecisionDetailView | null>
   readonly cache: () => CacheStateView
+  readonly audit: () => AuditView
+  readonly teams: () => TeamsView
+  readonly team: (id: string) => TeamDetailView | null
+  /** Throws `QueryError` for what does not exist. */
+  readonly explain: (asked: AskedExplanation) => Explanation
 }
 
 type Asked = FastifyRequest<{ Querystring: Record<string, unknown>; Params: { id: string } }>
@@ -33,10 +44,37 @@ export function addConsoleApi(app: FastifyInstance, parts: ConsoleParts): void {
   simple('/api/now', parts.now)
   simple('/api/series', parts.series)
   simple('/api/cache', parts.cache)
+  simple('/api/audit', parts.audit)
+  simple('/api/teams', parts.teams)
+  const one = (path: string, what: string, answer: (id: string) => unknown): void =>
+    get(path, async (query, { params: { id } }) => {
+      refuseUnknown(query, [])
+      const found = (await answer(id)) ?? null
+      if (found === null) throw new QueryError(`There is no ${what} "${id.slice(0, 128)}" here.`, 404)
+      return found
+    })
+  one('/api/teams/:id', 'team', parts.team)
+  one('/api/decisions/:id', 'decision', parts.decision)
   get('/api/decisions', (query) => parts.decisions(readDecisionQuery(query)))
+}
+
+const mostBytes = 256 * 1024
+
+/** The body of a request to explain is read as text. */
+export function addExplainApi(app: FastifyInstance, explain: ConsoleParts['explain']): void {
+  app.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: mostBytes }, (_request, text, done) =>
+    done(null, text),
+  )
+  app.post('/api/explain', (request, reply) => {
+    try {
+      return reply.send(explain(readExplainRequest(request.body)))
+    } catch (error) {
+      return refused(reply, error)
+    }
+  })
 }
 
 function refused(reply: FastifyReply, error: unknown): FastifyReply {
   if (!(error instanceof QueryError)) throw error
-  return reply.code(400).send({ error: error.message })
+  return reply.code(error.status).send({ error: error.message })
 }

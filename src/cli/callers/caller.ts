@@ -1,11 +1,10 @@
 // The caller that a command asks about: a member of a team, with attributes and claims as they are given.
 
 import { unknownName } from './known.ts'
-import { claimAt } from '../../identity/claim-path.ts'
-import type { ClaimMapping, IssuerConfig } from '../../config/issuer-schema.ts'
+import type { IssuerConfig } from '../../config/issuer-schema.ts'
 import type { TestPrincipalDocument } from '../../policy/documents/document.ts'
-import type { Condition } from '../../policy/model/condition.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
+import { describedCaller } from '../../policy/tools/described-caller.ts'
 import { UsageError } from '../usage.ts'
 import type { Invocation } from '../invocation.ts'
 
@@ -20,10 +19,6 @@ export const callerOptions = {
   claim: { type: 'string', multiple: true, help: 'another claim, NAME=VALUE; repeatable, equal names make a list' },
 } as const
 
-/** What a caller can be told by; `issuer` last, since it alone tells nobody apart. */
-type Attributes = { subject?: string; email?: string; issuer?: string; actor?: string; app?: string }
-const attributeOptions = { subject: 'sub', email: 'email', app: 'app', actor: 'actor', issuer: 'issuer' } as const
-
 /**
  * The caller a command asks about; without `--sub` and a team that says so, a developer of the team or app. Claims that an issuer
  * maps to an attribute are the attribute too. Throws a usage error for an unknown team, and for a claim without a value.
@@ -33,44 +28,17 @@ export function callerFrom(
   policy: PolicySet,
   issuers: readonly IssuerConfig[],
 ): TestPrincipalDocument & { subject: string } {
-  const claims = claimsFrom(invocation.list('claim'))
-  const issuerOf = (id: string | undefined): IssuerConfig | undefined =>
-    issuers.find(({ issuer }) => issuer === id) ?? issuers[0]
-  const said = saidBy(invocation, claims, issuerOf(invocation.option('issuer') ?? undefined)?.claims)
+  const said = {
+    ...Object.fromEntries(
+      (['team', 'sub', 'email', 'app', 'actor', 'issuer'] as const).map((name) => [name, invocation.option(name)]),
+    ),
+    groups: invocation.list('group'),
+    claims: claimsFrom(invocation.list('claim')),
+  }
   const team = invocation.option('team')
-  const entry = team === null ? null : fittingEntry(membersOf(policy, team), said)
-  const found: Attributes = { ...(entry === null ? {} : attributesOf(entry)), ...said.attributes }
-  const groups = [...(entry === null ? [] : first(entry.groups)), ...said.groups, ...invocation.list('group')]
-  const ofEntry = Object.fromEntries([...(entry?.claims ?? [])].map(([path, values]) => [path, [...values][0]]))
-  const all = { ...ofEntry, ...claims }
-  const issuer = found.issuer ?? issuerOf(undefined)?.issuer
-  return {
-    ...found,
-    ...(issuer === undefined ? {} : { issuer }),
-    subject: found.subject ?? `${team ?? found.app ?? 'some'}-developer`,
-    groups: [...new Set(groups)],
-    ...(Object.keys(all).length === 0 ? {} : { claims: all }),
-  }
-}
-
-interface Said {
-  readonly attributes: Attributes
-  readonly groups: readonly string[]
-  readonly claims: Readonly<Record<string, unknown>>
-}
-
-/** What the options say, and the claims that stand for attributes. */
-function saidBy(invocation: Invocation, claims: Readonly<Record<string, unknown>>, mapping?: ClaimMapping): Said {
-  const attributes: Attributes = {}
-  for (const [name, option] of Object.entries(attributeOptions) as [keyof Attributes, string][]) {
-    const path = name === 'subject' || name === 'email' || name === 'app' ? mapping?.[name] : undefined
-    const claim = name === 'issuer' ? claims['iss'] : path === undefined ? undefined : claimAt(claims, path)
-    const value = invocation.option(option) ?? (typeof claim === 'string' ? claim : null)
-    if (value !== null) attributes[name] = value
-  }
-  const mapped = mapping === undefined ? undefined : claimAt(claims, mapping.groups)
-  const groups = [mapped].flat().filter((each) => typeof each === 'string')
-  return { attributes, groups, claims }
+  const ids = policy.teams.map(({ id }) => id)
+  if (team !== null && !ids.includes(team)) throw unknownName('team', team, ids)
+  return describedCaller(said, policy, issuers)
 }
 
 /** Equal names make a list; a value that begins like a list or an object is JSON. */
@@ -92,49 +60,4 @@ function valueOf(text: string): unknown {
   } catch (error) {
     throw new UsageError(`--claim: ${text} is no JSON: ${error instanceof Error ? error.message : ''}`)
   }
-}
-
-function membersOf(policy: PolicySet, id: string): readonly Condition[] {
-  const team = policy.team(id)
-  if (team !== null) return team.members
-  const ids = policy.teams.map((each) => each.id)
-  throw unknownName('team', id, ids)
-}
-
-/** The first entry that holds for what is said, else the first of all. */
-function fittingEntry(members: readonly Condition[], { attributes, claims }: Said): Condition {
-  const fits = (entry: Condition): boolean =>
-    (Object.keys(attributeOptions) as (keyof Attributes)[]).every((name) => {
-      const value = attributes[name]
-      return value === undefined || entry[name] === null || entry[name].has(value)
-    }) &&
-    (attributes.actor === undefined || entry.delegated !== false) &&
-    [...entry.claims].every(([path, values]) => {
-      const value = claimAt(claims, path)
-      return (
-        value === undefined ||
-        [value].flat().some((each) => values.has(typeof each === 'string' ? each : JSON.stringify(each)))
-      )
-    })
-  // Of several that fit, one that names what was said is meant.
-  const fitting = members.filter(fits)
-  const naming = fitting.find((entry) => attributes.app !== undefined && entry.app?.has(attributes.app) === true)
-  const entry = naming ?? fitting[0] ?? members[0]
-  // Policies with a team without members are refused when they are read.
-  if (entry === undefined) throw new UsageError('the team has no members')
-  return entry
-}
-
-function attributesOf(entry: Condition): Attributes {
-  const found: Attributes = {}
-  for (const name of Object.keys(attributeOptions) as (keyof Attributes)[]) {
-    const [value] = first(entry[name])
-    if (value !== undefined) found[name] = value
-  }
-  if (entry.delegated === true) found.actor ??= 'some-actor'
-  return found
-}
-
-function first(values: ReadonlySet<string> | null): readonly string[] {
-  return values === null ? [] : [...values].slice(0, 1)
 }

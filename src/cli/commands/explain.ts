@@ -14,7 +14,7 @@ import type { Principal } from '../../identity/principal.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
 import { readWritten } from '../../policy/requests/written-request.ts'
 import type { RecordedDecision } from '../../policy/replay/recorded-decision.ts'
-import { missingFacts, replayOf } from '../../policy/replay/replay.ts'
+import { differencesOf, explainRecord } from '../../policy/tools/explained-record.ts'
 import { principalFrom } from '../../policy/tools/suite.ts'
 import { askBlocks, withBlocks, withoutBlocked, type AskedBlocks } from '../blocks/explained-blocks.ts'
 import { callerFrom, callerOptions } from '../callers/caller.ts'
@@ -223,28 +223,22 @@ async function explainRecorded(invocation: Invocation, { config, loaded }: Setup
       cause: error,
     })
   })
-  const replay = replayOf(policy, record)
-  if (typeof replay === 'string') {
+  const again = explainRecord(policy, record, devinUserOf(invocation).devinUser)
+  if (typeof again === 'string') {
     const { decision_id: decision, detail } = record
     const said =
       detail === null || detail === undefined ? '' : `. It was ${recordedText(record)}. The answer said: ${detail}`
-    throw new Error(`the decision ${decision} cannot be made again: ${replay}${said}`)
+    throw new Error(`the decision ${decision} cannot be made again: ${again}${said}`)
   }
-  const missing = missingFacts(policy, record, replay)
-  const explained = explain(policy, replay.principal, {
-    method: replay.operation.method,
-    target: replay.address,
-    body: replay.body ?? null,
-    devinUser: devinUserOf(invocation).devinUser ?? replay.devinUser,
-  })
-  const found = withBlocks(explained, policy, replay.principal, blocks)
+  const { replay, explanation, missing } = again
+  const found = withBlocks(explanation, policy, replay.principal, blocks)
   const differences = differencesOf(record, found)
   const steps = [note(recordedText(record)), ...missing.map((what) => note(`the record does not hold ${what}`))]
   const verdict =
     differences.length === 0 ? 'now decided in the same way' : `now decided otherwise: ${differences.join('; ')}`
-  const again = withSteps(found, [...steps, note(verdict)])
+  const shown = withSteps(found, [...steps, note(verdict)])
   const more = { recorded: record, same: differences.length === 0, missing }
-  return printOne(invocation, sayUnasked(again, blocks), more)
+  return printOne(invocation, sayUnasked(shown, blocks), more)
 }
 
 function recordedText({ time, effect, reason, team, grant, key, policy_revision: revision }: RecordedDecision): string {
@@ -255,18 +249,6 @@ function recordedText({ time, effect, reason, team, grant, key, policy_revision:
   const who = by.filter((each) => each !== null).join(' of ')
   const how = effect === 'deny' ? 'in' : 'by'
   return `recorded at ${time}: ${effect} (${reason})${who === '' ? '' : ` ${how} ${who}`}${key === null || key === undefined ? '' : `, with key ${key}`}, under policy revision ${revision ?? 'unknown'}`
-}
-
-function differencesOf(record: RecordedDecision, found: Explanation): readonly string[] {
-  // Records of decisions say nothing of keys that are missing; of blocked ones they do.
-  const isKeyMissing = found.problem === 'key-unavailable' && found.reason !== 'key-blocked'
-  if (record.effect !== found.effect && !isKeyMissing)
-    return [`${record.effect} (${record.reason}) then, ${found.effect} (${found.reason}) now`]
-  return (['reason', 'team', 'grant', 'key'] as const).flatMap((name) => {
-    const [then, now] = [record[name] ?? null, found[name]]
-    if (then === now || (name === 'reason' && isKeyMissing)) return []
-    return [`${name} ${then ?? 'none'} then, ${now ?? 'none'} now`]
-  })
 }
 
 function bodyOf(invocation: Invocation): CheckedBody | null {

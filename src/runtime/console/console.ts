@@ -1,15 +1,16 @@
 // Builds what the console shows of this instance.
 
 import type { ConsoleParts } from '../../admin/console/routes.ts'
-import { cursorText } from '../../admin/console/query.ts'
-import type { DecisionQuery, DecisionsView, SearchedView } from '../../admin/console/decision-view.ts'
 import type { ConsoleOptions } from './console-options.ts'
 import { cacheStateView } from './cache-state.ts'
+import { openDecisions } from './decisions/decisions.ts'
+import { explained } from './decisions/explained.ts'
+import { auditState, policyState } from './policy-state.ts'
+import { createTeams } from './teams.ts'
 import { keepBudgets } from './kept-budgets.ts'
-import { createNow } from './now.ts'
-import { latencyOf } from './latency.ts'
-import { searchRecent } from './recent-search.ts'
-import { stepSeconds, TimeSeries } from './series.ts'
+import { createNow } from './moment/now.ts'
+import { latencyOf } from './moment/latency.ts'
+import { stepSeconds, TimeSeries } from './moment/series.ts'
 
 /** `close` ends the measuring. */
 export function openConsole(options: ConsoleOptions) {
@@ -53,30 +54,18 @@ export function openConsole(options: ConsoleOptions) {
   }, stepSeconds * 1000)
   timer.unref()
 
-  const memory = (): SearchedView['memory'] => ({
-    decisions: recent.size,
-    bytes: recent.bytes,
-    max_bytes: recent.maxBytes,
-    oldest: recent.oldest?.access.time ?? null,
-  })
-
-  async function decisions(query: DecisionQuery): Promise<DecisionsView> {
-    const found = searchRecent(recent, query)
-    const page = found.slice(0, query.limit)
-    const last = page.at(-1)
-    return {
-      decisions: page,
-      next:
-        found.length > page.length && last !== undefined ? cursorText({ time: last.time, id: last.decision_id }) : null,
-      searched: { memory: memory(), files: null, note: 'The decisions in memory were searched.' },
-    }
-  }
-
+  const decisions = openDecisions(options)
+  const teams = createTeams(options, budgets)
   const parts: ConsoleParts = {
     now: moment.view,
     series: () => series.view(),
-    decisions,
+    decisions: decisions.search,
+    decision: decisions.detail,
+    teams: teams.list,
+    team: teams.one,
+    audit: () => auditState(options),
+    explain: (asked) => explained(options, asked),
     cache: () => cacheStateView(shares.cache.stats(), config.cache.maxBytes, group()),
   }
-  return { parts, measure, close: (): void => clearInterval(timer) }
+  return { parts, policies: () => policyState(options), measure, close: (): void => clearInterval(timer) }
 }

@@ -1,7 +1,7 @@
 // What is wrong, in sentences with their owner, since when, and what to do. Pure, but for what it remembers of the beginning of each.
 
-import { isoTime } from '../../admin/views.ts'
-import type { TroubleOwner, TroubleSubject, TroubleView } from '../../admin/console/now-view.ts'
+import { isoTime } from '../../../admin/views.ts'
+import type { TroubleOwner, TroubleSubject, TroubleView } from '../../../admin/console/now-view.ts'
 
 /** A trouble as it is found. */
 export interface FoundTrouble {

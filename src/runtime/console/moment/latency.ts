@@ -1,7 +1,7 @@
 // How long requests took, the time of the gateway and that of Devin apart. Pure.
 
-import type { PercentilesView } from '../../admin/console/now-view.ts'
-import type { RecentDecision } from '../../records/search/recent-decisions.ts'
+import type { PercentilesView } from '../../../admin/console/now-view.ts'
+import type { RecentDecision } from '../../../records/search/recent-decisions.ts'
 
 export interface Latency {
   /** Without the time that Devin took, and without the wait for a connection to it. */

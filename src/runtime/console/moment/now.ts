@@ -1,13 +1,13 @@
 // The moment as operators see it: what is wrong, and the traffic of the last minutes.
 
-import type { NowView, RefusalCountView } from '../../admin/console/now-view.ts'
-import { isoTime } from '../../admin/views.ts'
-import type { BudgetView } from '../../budgets/budget-status.ts'
-import type { RecentDecision } from '../../records/search/recent-decisions.ts'
-import { fullNotes } from '../idempotency.ts'
-import { percentOf } from './cache-state.ts'
+import type { NowView, RefusalCountView } from '../../../admin/console/now-view.ts'
+import { isoTime } from '../../../admin/views.ts'
+import type { BudgetView } from '../../../budgets/budget-status.ts'
+import type { RecentDecision } from '../../../records/search/recent-decisions.ts'
+import { fullNotes } from '../../idempotency.ts'
+import { percentOf } from '../cache-state.ts'
 import { latencyOf } from './latency.ts'
-import type { ConsoleOptions } from './console-options.ts'
+import type { ConsoleOptions } from '../console-options.ts'
 import {
   certificateTroubles,
   checkpointTroubles,

@@ -1,12 +1,12 @@
 // What is wrong by what requests came to lately, and with what they use: Devin, the store, budgets, limits, callers. Pure.
 
-import { counted } from '../../config/plural.ts'
-import type { BudgetView } from '../../budgets/budget-status.ts'
-import type { RecentDecision } from '../../records/search/recent-decisions.ts'
-import type { PolicySet, Team } from '../../policy/model/policy-set.ts'
-import type { StoreStatus } from '../../store/store.ts'
-import type { MembershipState } from '../../store/membership/types.ts'
-import { groupNote } from '../../cache/shared/group-view.ts'
+import { counted } from '../../../config/plural.ts'
+import type { BudgetView } from '../../../budgets/budget-status.ts'
+import type { RecentDecision } from '../../../records/search/recent-decisions.ts'
+import type { PolicySet, Team } from '../../../policy/model/policy-set.ts'
+import type { StoreStatus } from '../../../store/store.ts'
+import type { MembershipState } from '../../../store/membership/types.ts'
+import { groupNote } from '../../../cache/shared/group-view.ts'
 import { sentence } from './part-troubles.ts'
 import type { FoundTrouble } from './troubles.ts'
 

@@ -1,6 +1,6 @@
 // Time series of the last hour, in memory of a fixed size: one point for each step.
 
-import { seriesNames, type SeriesName, type SeriesView } from '../../admin/console/now-view.ts'
+import { seriesNames, type SeriesName, type SeriesView } from '../../../admin/console/now-view.ts'
 
 export const stepSeconds = 10
 const steps = 360

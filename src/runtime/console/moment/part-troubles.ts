@@ -1,14 +1,14 @@
 // What is wrong with issuers, keys, policies, certificate and records, as these parts know it. Pure.
 
-import type { IssuerConfig } from '../../config/issuer-schema.ts'
-import { endingText } from '../../keys/expiry.ts'
-import type { KeyIdentityStatus } from '../../keys/identity/identity-watch.ts'
-import type { KeyStatus } from '../../keys/keyring.ts'
-import type { IssuerStatus } from '../../identity/signing-keys/signing-keys.ts'
-import type { CheckpointsStatus } from '../../records/checkpoints/checkpoints.ts'
-import type { StreamHealth } from '../../records/sinks.ts'
-import type { RefusedChange } from '../live-policies.ts'
-import { clockNote, spanOf } from '../notes.ts'
+import type { IssuerConfig } from '../../../config/issuer-schema.ts'
+import { endingText } from '../../../keys/expiry.ts'
+import type { KeyIdentityStatus } from '../../../keys/identity/identity-watch.ts'
+import type { KeyStatus } from '../../../keys/keyring.ts'
+import type { IssuerStatus } from '../../../identity/signing-keys/signing-keys.ts'
+import type { CheckpointsStatus } from '../../../records/checkpoints/checkpoints.ts'
+import type { StreamHealth } from '../../../records/sinks.ts'
+import type { RefusedChange } from '../../live-policies.ts'
+import { clockNote, spanOf } from '../../notes.ts'
 import type { FoundTrouble } from './troubles.ts'
 
 export function issuerTroubles(

@@ -1,8 +1,8 @@
 // Finds decisions in memory: the newest first, page by page. Pure.
 
-import type { DecisionCursor, DecisionQuery, DecisionView } from '../../admin/console/decision-view.ts'
-import type { RecentDecision, RecentDecisions } from '../../records/search/recent-decisions.ts'
-import { recordJson } from '../../records/safe-text.ts'
+import type { DecisionCursor, DecisionQuery, DecisionView } from '../../../admin/console/decision-view.ts'
+import type { RecentDecision, RecentDecisions } from '../../../records/search/recent-decisions.ts'
+import { recordJson } from '../../../records/safe-text.ts'
 
 /** The decisions that fit, in order, one more than the page holds where there are more. */
 export function searchRecent(recent: RecentDecisions, query: DecisionQuery): readonly DecisionView[] {

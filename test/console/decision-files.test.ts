@@ -1,0 +1,99 @@
+// Decisions that have left the memory: found in the files, the newest first, as far as the bounds allow.
+
+import { mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { readDecisionQuery } from '../../src/admin/console/query.ts'
+import { readNewestFirst } from '../../src/records/search/decision-files.ts'
+import { openFileDecisions } from '../../src/runtime/console/decisions/file-decisions.ts'
+
+let folder: string
+let file: string
+const timeOf = (number: number): string => new Date(1_800_000_000_000 + number * 1000).toISOString()
+const lineOf = (number: number): string =>
+  JSON.stringify({
+    time: timeOf(number),
+    decision_id: `d${number}`,
+    request_id: `r${number}`,
+    ended: { how: 'forwarded', stage: 'forward', sent: true },
+    effect: number % 3 === 0 ? 'deny' : 'allow',
+    reason: number % 3 === 0 ? 'not-granted' : 'granted',
+    detail: 'ü'.repeat((number * 37) % 900),
+    subject: `s${number % 7}`,
+    team: 'payments',
+    operation: 'org.sessions.list',
+    organizations: ['org-payments'],
+    key: null,
+  })
+const linesOf = (from: number, to: number): string =>
+  Array.from({ length: to - from }, (_, index) => `${lineOf(from + index)}\n`).join('')
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'decision-files-'))
+  file = join(folder, 'decisions.ndjson')
+  await writeFile(`${file}.1`, linesOf(0, 500))
+  await utimes(`${file}.1`, 1, 1)
+  await writeFile(file, `${linesOf(500, 1500)}{"time":"cut off`)
+  await writeFile(join(folder, 'decisions.ndjson.2.gz'), 'x')
+  await writeFile(join(folder, 'other.ndjson'), linesOf(5000, 5001))
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+test('reads every line of all files once, the newest first', async () => {
+  const seen: unknown[] = []
+  const read = await readNewestFirst({
+    file,
+    maxBytes: 1e9,
+    maxMs: 1e6,
+    monotonic: () => 0,
+    texts: [],
+    take: ({ decision_id: id }) => seen.push(id) > 0,
+  })
+  expect(seen).toEqual(Array.from({ length: 1500 }, (_, index) => `d${1499 - index}`))
+  expect(read).toMatchObject({ isComplete: true, oldest: timeOf(0), compressed: ['decisions.ndjson.2.gz'] })
+})
+
+test('stops at its bounds, and says how far it came', async () => {
+  const count = async (maxBytes: number, times: readonly number[]): Promise<[number, boolean]> => {
+    let [lines, readings] = [0, 0]
+    const monotonic = (): number => times[Math.min(readings++, times.length - 1)] ?? 0
+    const read = await readNewestFirst({
+      file,
+      maxBytes,
+      maxMs: 10,
+      monotonic,
+      texts: [],
+      take: () => (lines += 1) > 0,
+    })
+    return [lines, read.isComplete]
+  }
+  const [byBytes, isComplete] = await count(300_000, [0])
+  expect([byBytes > 0 && byBytes < 1500, isComplete]).toEqual([true, false])
+  expect(await count(1e9, [0, 0, 11])).toEqual([expect.any(Number), false])
+})
+
+test('finds by filters, page by page', async () => {
+  const decisions = openFileDecisions(file, () => 0)
+  const found = await decisions.search(readDecisionQuery({ subject: 's3', effect: 'deny' }), 5, () => false)
+  const wanted = Array.from({ length: 1500 }, (_, index) => 1499 - index).filter(
+    (each) => each % 7 === 3 && each % 3 === 0,
+  )
+  expect(found?.entries.map(({ decision_id: id }) => id)).toEqual(wanted.slice(0, 5).map((each) => `d${each}`))
+  const cursor = `${timeOf(wanted[4] ?? 0)}~d${wanted[4] ?? 0}`
+  const next = await decisions.search(readDecisionQuery({ subject: 's3', effect: 'deny', cursor }), 2, () => false)
+  expect(next?.entries.map(({ decision_id: id }) => id)).toEqual(wanted.slice(5, 7).map((each) => `d${each}`))
+  const known = await decisions.search(readDecisionQuery({ id: 'r7' }), 2, (id) => id === 'd7')
+  expect(known?.entries).toEqual([])
+  const between = await decisions.search(readDecisionQuery({ from: timeOf(3), to: timeOf(5) }), 10, () => false)
+  expect(between?.entries.map(({ decision_id: id }) => id)).toEqual(['d5', 'd4', 'd3'])
+})
+
+test('nothing is searched where records go to a pipe, and few may search at once', async () => {
+  expect(await openFileDecisions('stdout', () => 0).search(readDecisionQuery({}), 1, () => false)).toBeNull()
+  const decisions = openFileDecisions(file, () => 0)
+  const searches = await Promise.allSettled(
+    Array.from({ length: 6 }, () => decisions.search(readDecisionQuery({}), 1, () => false)),
+  )
+  expect(searches.map(({ status }) => status)).toEqual([...Array(4).fill('fulfilled'), ...Array(2).fill('rejected')])
+})
