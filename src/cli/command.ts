@@ -4,6 +4,7 @@
 import { parseArgs } from 'node:util'
 import { Refused } from '../config/diagnostics.ts'
 import { didYouMean } from '../config/nearest.ts'
+import { synonymOf } from '../config/synonyms.ts'
 import type { Command, Invocation, Streams } from './invocation.ts'
 import { forPeople } from './style.ts'
 import { UsageError } from './usage.ts'
@@ -103,7 +104,13 @@ function parse(command: Command, argv: readonly string[]): ReturnType<typeof par
 function argumentProblem(message: string, options: Readonly<Record<string, unknown>>): string {
   const names = Object.keys(options).map((option) => `--${option}`)
   const named = /'(?:-\w, )?(--?[^' ]+)/.exec(message)?.[1] ?? 'an option'
-  if (message.startsWith('Unknown option')) return `unknown option "${named}"${didYouMean(named, names)}`
+  if (message.startsWith('Unknown option')) {
+    // What another product calls so comes before what is spelled alike.
+    const known = Object.keys(options).map((option) => option.replaceAll('-', '_'))
+    const meant = synonymOf(named.replace(/^-+/, ''), known)
+    const hint = meant === null ? didYouMean(named, names) : `; did you mean "--${meant.replaceAll('_', '-')}"?`
+    return `unknown option "${named}"${hint}`
+  }
   if (message.includes('does not take')) return `${named} takes no value`
   return `${named} needs a value behind it`
 }

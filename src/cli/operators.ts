@@ -17,3 +17,10 @@ export function whoAsks(): string {
     return `uid ${process.getuid?.() ?? 'unknown'}`
   }
 }
+
+/** That nobody answers at the operators' listener, and what to do. */
+export function unreachable(address: string): Error {
+  return new Error(
+    `the running gateway could not be asked at ${address}: start it, or name the configuration that it runs with --config`,
+  )
+}

@@ -116,6 +116,12 @@ describe('what is asked wrongly', () => {
   test.each([
     [['check', '--confg', 'x'], 'devin-gateway check: unknown option "--confg"; did you mean "--config"?'],
     [['token', '--tem', 'x'], 'devin-gateway token: unknown option "--tem"; did you mean "--team"?'],
+    [
+      ['explain', '--subject', 'ann', 'GET', '/v3/self'],
+      'devin-gateway explain: unknown option "--subject"; did you mean "--sub"?',
+    ],
+    [['init', '--upstream', 'https://x'], 'devin-gateway init: unknown option "--upstream"; did you mean "--origin"?'],
+    [['init', '--org', 'org-x'], 'devin-gateway init: unknown option "--org"; did you mean "--organization"?'],
     [['explain', '-x'], 'devin-gateway explain: unknown option "-x"'],
     [['check', '--config'], /^devin-gateway check: .*--config/],
     [

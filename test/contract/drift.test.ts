@@ -161,3 +161,27 @@ describe('drift', () => {
     expect((JSON.parse(out) as { extension: string }).extension).toContain('- id: org.sessions.cost.get')
   })
 })
+
+test.each([
+  [
+    'a page of text',
+    '# Our API\n\nIt is **good**: [see](x) there\n',
+    /^SPEC:\d+:\d+: not valid YAML or JSON: .*(this line is no entry|must be in quotes|the indentation of this line)/,
+  ],
+  [
+    'JSON with a comma that is missing',
+    '{ "openapi": "3.1.0" "paths": {} }',
+    /^SPEC:1:\d+: not valid YAML or JSON: a comma is missing/,
+  ],
+  [
+    'JSON that ends in the middle',
+    '{ "openapi": "3.1.0", "paths": {',
+    /^SPEC:1:\d+: not valid YAML or JSON: this "\{" is never closed/,
+  ],
+])('%s is told in plain words', async (_, text, message) => {
+  const file = join(site.directory, 'broken.txt')
+  await writeFile(file, text)
+  const { code, err } = await drift(file)
+  expect([code, err.replace(file, 'SPEC')]).toEqual([1, expect.stringMatching(message)])
+  expect(err).not.toMatch(/implicit|collection|scalar|node end|flow/i)
+})

@@ -414,6 +414,16 @@ describe('the form of a file', () => {
       'policies/teams/payments.yaml:8:38: a comma is missing before "groups:", or the text before it must be in quotes',
     ],
     [
+      'a comma that is missing behind a text in quotes',
+      [keys, '{ env: RUNNER_KEY }', '{ env: "RUNNER_KEY" file: x }'],
+      'policies/keys.yaml:6:33: a comma is missing between two entries',
+    ],
+    [
+      'a comma that is missing behind a list',
+      [team, 'groups: [sso-payments]', '{ groups: [sso-payments] app: [bot] }'],
+      'policies/teams/payments.yaml:3:30: a comma is missing between two entries',
+    ],
+    [
       'a comma that is missing at the end of a line',
       [keys, '{ env: RUNNER_KEY }', '{\n      env: RUNNER_KEY\n      file: x\n    }'],
       'policies/keys.yaml:7:12: a comma is missing at the end of this line',

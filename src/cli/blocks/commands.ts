@@ -3,7 +3,7 @@
 import type { BlockView, ChangedBlock } from '../../admin/blocks-api.ts'
 import { readBlockTarget, readWanted } from '../../blocks/wanted.ts'
 import type { Command, Invocation } from '../invocation.ts'
-import { adminAddress, whoAsks } from '../operators.ts'
+import { adminAddress, whoAsks, unreachable } from '../operators.ts'
 import { configOption, readRunningConfig } from '../setup.ts'
 import { painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
@@ -112,7 +112,7 @@ async function ask(invocation: Invocation, method: string, asked: object | null)
     signal: AbortSignal.timeout(15_000),
     redirect: 'error',
   }).catch(() => null)
-  if (response === null) throw new Error(`the running gateway could not be asked at ${address}`)
+  if (response === null) throw unreachable(address)
   const answer: unknown = await response.json().catch(() => null)
   if (response.ok) return answer
   const error: unknown = typeof answer === 'object' && answer !== null ? Reflect.get(answer, 'error') : null

@@ -13,7 +13,7 @@ import {
 } from '../../records/checkpoints/checkpoint.ts'
 import type { CheckpointOutcome } from '../../records/checkpoints/checkpoints.ts'
 import type { Command, Invocation } from '../invocation.ts'
-import { adminAddress } from '../operators.ts'
+import { adminAddress, unreachable } from '../operators.ts'
 import { configOption, readRunningConfig } from '../setup.ts'
 import { painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
@@ -214,7 +214,7 @@ async function checkpointNow(invocation: Invocation): Promise<number> {
     signal: AbortSignal.timeout(20_000),
     redirect: 'error',
   }).catch(() => null)
-  if (response === null) throw new Error(`the running gateway could not be asked at ${address}`)
+  if (response === null) throw unreachable(address)
   // Our own listener's answer.
   const outcome = (await response
     .json()

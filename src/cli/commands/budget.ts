@@ -3,7 +3,7 @@
 import { policyForNames, requireKnown } from '../callers/known.ts'
 import type { BudgetView } from '../../admin/views.ts'
 import type { Command } from '../invocation.ts'
-import { adminAddress } from '../operators.ts'
+import { adminAddress, unreachable } from '../operators.ts'
 import { configOption, readRunningConfig } from '../setup.ts'
 import { painter } from '../style.ts'
 
@@ -55,7 +55,7 @@ async function budgetsOf(address: string): Promise<readonly BudgetView[]> {
     signal: AbortSignal.timeout(5000),
     redirect: 'error',
   }).catch(() => null)
-  if (response === null) throw new Error(`the running gateway could not be asked at ${address}`)
+  if (response === null) throw unreachable(address)
   if (!response.ok) throw new Error('the running gateway cannot read where its budgets are kept; its log says why')
   // Our own listener's answer.
   return (await response.json()) as BudgetView[]

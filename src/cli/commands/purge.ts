@@ -4,7 +4,7 @@ import { policyForNames, refuseMisspelled } from '../callers/known.ts'
 import { counted } from '../../config/plural.ts'
 import type { Purged } from '../../admin/views.ts'
 import type { Command } from '../invocation.ts'
-import { adminAddress } from '../operators.ts'
+import { adminAddress, unreachable } from '../operators.ts'
 import { configOption, readRunningConfig } from '../setup.ts'
 import { UsageError } from '../usage.ts'
 
@@ -36,8 +36,7 @@ export const purgeCommand: Command = {
       signal: AbortSignal.timeout(15_000),
       redirect: 'error',
     }).catch(() => null)
-    if (response === null || !response.ok)
-      throw new Error(`the running gateway could not be asked at ${adminAddress(config.listen.admin)}`)
+    if (response === null || !response.ok) throw unreachable(adminAddress(config.listen.admin))
     // Our own listener's answer.
     const purged = (await response.json()) as Purged
     invocation.print(invocation.json ? JSON.stringify(purged) : sentence(purged))

@@ -3,6 +3,7 @@
 import { LineCounter, parseDocument, isNode, type Document } from 'yaml'
 import { Refused, type Diagnostic } from '../diagnostics.ts'
 import type { Path, Position } from './document.ts'
+import { syntaxProblems } from './syntax.ts'
 
 export interface ForeignDocument {
   readonly file: string
@@ -24,7 +25,7 @@ export function readForeign(file: string, text: string): ForeignDocument {
   }
   const parsed = parse(source)
   const [error] = parsed.document.errors
-  if (error !== undefined) throw new Refused([mistake(file, parsed, error.pos[0], syntaxText(error))])
+  if (error !== undefined) throw new Refused([syntaxMistake(file, parsed, source, error.code)])
   return {
     file,
     value: plainValue(file, parsed),
@@ -68,10 +69,12 @@ function plainValue(file: string, parsed: Parsed): unknown {
   }
 }
 
-function syntaxText({ code, message }: { readonly code: string; readonly message: string }): string {
-  if (code === 'RESOURCE_EXHAUSTION') return 'the document is nested too deeply'
-  if (code === 'MULTIPLE_DOCS') return 'the file holds several documents: give one at a time'
-  return `not valid YAML or JSON: ${message.charAt(0).toLowerCase()}${message.slice(1)}`
+function syntaxMistake(file: string, parsed: Parsed, source: string, code: string): Diagnostic {
+  const { place, message } = syntaxProblems(parsed.document, source, false)[0] ?? { place: { offset: 0 }, message: '' }
+  if (code === 'RESOURCE_EXHAUSTION') return mistake(file, parsed, place.offset, 'the document is nested too deeply')
+  if (code === 'MULTIPLE_DOCS')
+    return mistake(file, parsed, place.offset, 'the file holds several documents: give one at a time')
+  return mistake(file, parsed, place.offset, `not valid YAML or JSON: ${message.replace(/^not valid YAML: /, '')}`)
 }
 
 function placed(file: string, parsed: Parsed, path: Path, message: string): Diagnostic {

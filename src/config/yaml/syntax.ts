@@ -102,6 +102,8 @@ function sentence(code: string, message: string, offset: number, text: string, v
 function inBrackets(code: string, offset: number, text: string, line: Line): Found | null {
   if (text.startsWith('- ', offset))
     return at(offset, 'inside [ ] entries have commas between them, and no "- " before them')
+  if (code === 'UNEXPECTED_TOKEN' && /["'\]}]\s+$/.test(text.slice(0, offset)) && !/[\]},:]/.test(text.charAt(offset)))
+    return at(offset, 'a comma is missing between two entries')
   if (code !== 'BLOCK_IN_FLOW' && code !== 'MULTILINE_IMPLICIT_KEY') return null
   const next = /^[^,{}[\]"'#]*?\s([\w.-]+):(?:\s|$)/.exec(text.slice(offset, line.end))?.[1]
   if (next !== undefined)

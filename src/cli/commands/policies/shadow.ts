@@ -4,7 +4,7 @@ import { policyForNames, requireKnown } from '../../callers/known.ts'
 import { counted } from '../../../config/plural.ts'
 import type { ShadowAnswer } from '../../../admin/views.ts'
 import type { Command, Invocation } from '../../invocation.ts'
-import { adminAddress } from '../../operators.ts'
+import { adminAddress, unreachable } from '../../operators.ts'
 import { configOption, readRunningConfig } from '../../setup.ts'
 import { painter } from '../../style.ts'
 
@@ -44,7 +44,7 @@ async function shadowOf(address: string): Promise<ShadowAnswer> {
     signal: AbortSignal.timeout(5000),
     redirect: 'error',
   }).catch(() => null)
-  if (response === null) throw new Error(`the running gateway could not be asked at ${address}: start it`)
+  if (response === null) throw unreachable(address)
   if (response.status === 404)
     throw new Error(
       'the running gateway has no shadow set: name its directory as shadow_policies in config/gateway.yaml, and start again',
