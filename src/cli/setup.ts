@@ -111,6 +111,7 @@ export interface Setup {
   readonly loaded: LoadedPolicies
   /** Settings whose file or variable is missing here. */
   readonly missing: readonly string[]
+  readonly positionOf: LoadedConfig['positionOf']
 }
 
 /** With the shadow set; null where there is none, or other policies are looked at. */
@@ -130,7 +131,7 @@ export async function loadSetup(invocation: Invocation, { read, tests }: Loosely
   const named = invocation.option('policies')
   const readIt = read ?? (named === 'running' ? readRunningConfig : configOf)
   const loadedConfig = await readIt(invocation).catch((error: unknown) => addOtherProblems(invocation, error))
-  const { config, warnings, missing } = loadedConfig
+  const { config, warnings, missing, positionOf } = loadedConfig
   await requireNamed(loadedConfig, named === null)
   const directory = resolve(named ?? config.policiesDirectory)
   const { origin } = config.upstream
@@ -143,7 +144,7 @@ export async function loadSetup(invocation: Invocation, { read, tests }: Loosely
       tests: tests ?? 'required',
     }
     const { loaded } = await loadPolicySource(named, options)
-    return { config, missing, loaded: { ...loaded, diagnostics: [...warnings, ...loaded.diagnostics] } }
+    return { config, missing, positionOf, loaded: { ...loaded, diagnostics: [...warnings, ...loaded.diagnostics] } }
   }
   const loaded = await loadWithCatalogue(config.catalogue, directory, {
     sources: { env: invocation.env, origin },
@@ -153,7 +154,7 @@ export async function loadSetup(invocation: Invocation, { read, tests }: Loosely
   }).catch((error: unknown) => {
     throw error instanceof Refused ? new Refused([...warnings, ...error.diagnostics]) : error
   })
-  return { config, missing, loaded: { ...loaded, diagnostics: [...warnings, ...loaded.diagnostics] } }
+  return { config, missing, positionOf, loaded: { ...loaded, diagnostics: [...warnings, ...loaded.diagnostics] } }
 }
 
 /** Loads the shadow set as well. Neither hides what is wrong with the other. */

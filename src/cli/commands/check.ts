@@ -6,11 +6,12 @@ import { isoTime } from '../../admin/views.ts'
 import { formatDiagnostic, hasErrors, Refused, type Diagnostic } from '../../config/diagnostics.ts'
 import type { LoadedPolicies } from '../../policy/loading/load.ts'
 import type { Command, Invocation } from '../invocation.ts'
-import { configOption, loadWholeSetup, policiesOption, readRunningConfig } from '../setup.ts'
+import { configOption, loadWholeSetup, policiesOption, readRunningConfig, type Setup } from '../setup.ts'
 import { withoutMark } from '../shadow-set.ts'
 import { forPeople, painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
 import { describeIdentity } from '../../keys/identity/self.ts'
+import { checkCheckpointKey } from '../../runtime/audit/checkpoint-key.ts'
 import { checkKeysOnline, type CheckedKey } from '../../runtime/keys/online-check.ts'
 import { testCoverage, type CoverageItem } from '../../policy/tools/test-coverage.ts'
 
@@ -25,10 +26,14 @@ export const checkCommand: Command = {
     online: { type: 'boolean', help: 'ask Devin who each key is; one that is not what the inventory declares fails' },
   },
   async run(invocation) {
-    const { config, loaded, missing, shadow } = await loadWholeSetup(invocation)
+    const { config, loaded, shadow, ...setup } = await loadWholeSetup(invocation)
     const { policy, testsPassed } = loaded
-    const online = invocation.flag('online') ? await checkKeysOnline(config, policy, invocation.env, Date.now) : null
-    const diagnostics = [...loaded.diagnostics, ...(shadow?.diagnostics ?? []), ...(online?.diagnostics ?? [])]
+    const isOnline = invocation.flag('online')
+    const signing = await checkSigningKey({ config, ...setup }, invocation.env, isOnline)
+    const missing = [...setup.missing, ...signing.missing]
+    const online = isOnline ? await checkKeysOnline(config, policy, invocation.env, Date.now) : null
+    const own = [...signing.diagnostics, ...loaded.diagnostics]
+    const diagnostics = [...own, ...(shadow?.diagnostics ?? []), ...(online?.diagnostics ?? [])]
     const failed = hasErrors(diagnostics) || (invocation.flag('strict') && diagnostics.length > 0)
     const valueless = policy.keys.flatMap(({ id }) =>
       loaded.secrets.values.has(id) || loaded.unasked.includes(id) ? [] : [id],
@@ -58,7 +63,7 @@ export const checkCommand: Command = {
       const paint = painter(invocation.out, invocation.env)
       const verdict = failed ? paint('red', 'refused') : paint('green', 'fine')
       invocation.print(
-        `${verdict}: ${counted(summary.teams, 'team')}, ${counted(summary.keys, 'key')}, ${counted(testsPassed, 'policy test')} passed, ${counted(loaded.diagnostics.length, 'warning')}, revision ${policy.revision}`,
+        `${verdict}: ${counted(summary.teams, 'team')}, ${counted(summary.keys, 'key')}, ${counted(testsPassed, 'policy test')} passed, ${counted(own.filter(isWarning).length, 'warning')}, revision ${policy.revision}`,
       )
       if (shadow !== null) {
         const { teams, keys, tests_passed: passed, revision } = shadowSummary(shadow)
@@ -82,6 +87,26 @@ export const checkCommand: Command = {
     }
     return failed ? 1 : 0
   },
+}
+
+/** What is to be said of the key that signs checkpoints, and its setting where the key is missing here. */
+async function checkSigningKey(
+  { config: { file, checkpoints }, positionOf }: Pick<Setup, 'config' | 'positionOf'>,
+  env: Invocation['env'],
+  isOnline: boolean,
+): Promise<{ readonly diagnostics: readonly Diagnostic[]; readonly missing: readonly string[] }> {
+  if (checkpoints === null) return { diagnostics: [], missing: [] }
+  const [kind = ''] = Object.keys(checkpoints.key)
+  const at = ['checkpoints', 'key', kind]
+  const remarks = await checkCheckpointKey(checkpoints.key, env, isOnline)
+  return {
+    diagnostics: remarks.map(({ severity, message }) => ({ file, ...positionOf(at), severity, message })),
+    missing: remarks.flatMap(({ isMissing }) => (isMissing ? [at.join('.')] : [])),
+  }
+}
+
+function isWarning({ severity }: Diagnostic): boolean {
+  return severity === 'warning'
 }
 
 /** Most keys without a value that have a line each: where only the files are checked, no key has one. */

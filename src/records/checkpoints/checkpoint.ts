@@ -33,6 +33,12 @@ export class CheckpointKeyFault extends Error {
 
 /** Reads a private key. Throws CheckpointKeyFault. */
 export function readSigningKey(pem: string): CheckpointKey {
+  if (pem.includes('-----BEGIN PUBLIC KEY-----'))
+    throw new CheckpointKeyFault('it is the public key, which only checks: put the private key there')
+  if (/-----BEGIN ENCRYPTED|^Proc-Type: 4,ENCRYPTED/m.test(pem))
+    throw new CheckpointKeyFault(
+      'it is encrypted with a passphrase, which nobody can type: "openssl pkey -in KEY" writes it without one',
+    )
   return keyOf(() => createPrivateKey(pem), 'make one with "openssl genpkey -algorithm ed25519"')
 }
 

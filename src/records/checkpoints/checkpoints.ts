@@ -20,6 +20,10 @@ export interface CheckpointSettings {
   readonly targets: readonly CheckpointTarget[]
   /** The private key in PEM form, as its source has it now. Rejects with a reason in words. */
   readonly readKey: () => Promise<string>
+  /** Where that is, in words. */
+  readonly keyPlace?: string
+  /** Ends the session with the server that keeps the key, where there is one. */
+  readonly closeKey?: () => Promise<void>
   /** Of the outboxes; the defaults suit production. */
   readonly pace?: Pick<OutboxOptions, 'maxWaiting' | 'retryMs' | 'sendMs'>
 }
@@ -72,8 +76,8 @@ export class Checkpoints {
   /** Reads the key first. Rejects with `CheckpointKeyFault` for one that cannot be used; a source that cannot be reached is tried again. */
   static async open(options: CheckpointsOptions): Promise<Checkpoints> {
     const checkpoints = new Checkpoints(options)
-    await checkpoints.#readKey().catch((error: unknown) => {
-      void checkpoints.close(false)
+    await checkpoints.#readKey().catch(async (error: unknown) => {
+      await checkpoints.close(false)
       throw error
     })
     return checkpoints
@@ -134,18 +138,21 @@ export class Checkpoints {
     if (withLast) await Promise.race([this.now(), new Promise((resolve) => (deadline = setTimeout(resolve, closeMs)))])
     clearTimeout(deadline)
     for (const outbox of this.#outboxes) outbox.close()
+    await this.#options.settings.closeKey?.()
   }
 
   async #readKey(): Promise<void> {
     const { settings, onTrouble } = this.#options
-    let fault: string
+    let where = ''
     try {
-      this.#key = readSigningKey(await settings.readKey())
+      const text = await settings.readKey()
+      if (settings.keyPlace !== undefined) where = `; it was read from ${settings.keyPlace}`
+      this.#key = readSigningKey(text)
       this.#keyError = null
       return
     } catch (error) {
-      fault = error instanceof Error ? error.message : 'unknown error'
-      const text = `the signing key of audit checkpoints cannot be used: ${fault}`
+      const fault = error instanceof Error ? error.message : 'unknown error'
+      const text = `the signing key of audit checkpoints cannot be used: ${fault}${where}`
       if (this.#keyError !== text) onTrouble(text)
       this.#keyError = text
       if (error instanceof CheckpointKeyFault) throw new CheckpointKeyFault(text)

@@ -2,15 +2,12 @@
 
 import { hostname } from 'node:os'
 import type { Config } from '../../config/load.ts'
-import { isLocal, localSource } from '../../keys/sources/local-source.ts'
-import { createRemoteSources } from '../../keys/sources/open.ts'
 import { SourceFault } from '../../keys/sources/source.ts'
 import type { ChainHead } from '../../records/audit/chain.ts'
 import { CheckpointKeyFault } from '../../records/checkpoints/checkpoint.ts'
 import { Checkpoints, type CheckpointsStatus } from '../../records/checkpoints/checkpoints.ts'
 import type { Log } from '../../records/log.ts'
-
-const readMs = 10_000
+import { openKeyFile, openKeySource } from './checkpoint-key.ts'
 
 interface Opening {
   readonly config: Config
@@ -25,9 +22,9 @@ interface Opening {
 export async function openCheckpoints({ config, env, log, now, head }: Opening): Promise<Checkpoints | null> {
   if (config.checkpoints === null) return null
   const { origin, key, everyMs, targets } = config.checkpoints
-  const source = isLocal(key)
-    ? localSource(key, env)
-    : createRemoteSources({ env, monotonic: () => performance.now() }).of(key)
+  const source = openKeySource(key, env)
+  const warning = await openKeyFile(key)
+  if (warning !== null) log.warn({ event: 'audit-checkpoints' }, warning)
   return await Checkpoints.open({
     settings: {
       // A note names its key by its origin, which holds neither white space nor "+".
@@ -36,12 +33,14 @@ export async function openCheckpoints({ config, env, log, now, head }: Opening):
       targets,
       readKey: async () => {
         try {
-          return (await source.read(AbortSignal.timeout(readMs))).text
+          return await source.read()
         } catch (error) {
           if (error instanceof SourceFault && error.kind !== 'unavailable') throw new CheckpointKeyFault(error.message)
           throw error
         }
       },
+      keyPlace: source.place,
+      closeKey: source.close,
     },
     head,
     nowMs: now,

@@ -35,9 +35,7 @@ function findings(
     reaches: reachesOf(policy),
     uses: null,
     watched: null,
-    atDevin: new Map(
-      Object.entries(live).map(([id, known]) => [id, { ...nothing, usedPermissions: null, ...known } as KeyAtDevin]),
-    ),
+    atDevin: new Map(Object.entries(live).map(([id, known]) => [id, { ...nothing, usedPermissions: null, ...known }])),
     twins: new Map(),
     nowMs,
     ...rest,
@@ -175,7 +173,7 @@ describe('by the policy alone', () => {
         return r
       })(),
     })
-    const useless = said.filter((text) => text.includes(' no-team')).map((text) => text.split(' ')[0])
+    const useless = said.flatMap((text) => /^(\S+) no-team/.exec(text)?.[1] ?? [])
     expect(useless.toSorted()).toEqual(
       policy.keys
         .map(({ id }) => id)

@@ -97,6 +97,6 @@ test('a key of another kind, and what is no key, are refused without repeating t
     'it is no key in PEM form: make one with "openssl genpkey -algorithm ed25519"',
   )
   // The public half cannot sign.
-  expect(() => readSigningKey(publicPem)).toThrow('it is no key in PEM form')
+  expect(() => readSigningKey(publicPem)).toThrow('it is the public key')
   expect(() => readPublicKey('x')).toThrow('write it with "openssl pkey -in KEY -pubout"')
 })
