@@ -715,6 +715,43 @@ describe('policies', () => {
         `policies/guardrails.yaml:5:26: warning: ${JSON.stringify(pattern)} is read as a plain pattern, in which only "*" is special. Where a regular expression is meant, write it from ^ to $`,
       ],
     ),
+    ...(
+      [
+        [
+          'devin_mode: { one_of: [normal, ltie] }',
+          38,
+          'the API documents no value "ltie" of devin_mode; did you mean "lite"?',
+        ],
+        ['devin_mode: { equals: Fast }', 29, 'the API documents no value "Fast" of devin_mode; did you mean "fast"?'],
+        ['prompt: { at_most: 5 }', 26, 'at_most bounds a number, and the API documents prompt as a text'],
+        [
+          'max_acu_limit: { max_length: 5 }',
+          36,
+          'max_length bounds a text, and the API documents max_acu_limit as a number',
+        ],
+        ['repos: { matches: "corp/*" }', 25, 'matches bounds a text, and the API documents repos as a list'],
+        [
+          'prompt: { each_matches: "corp/*" }',
+          31,
+          'each_matches bounds a list, and the API documents prompt as a text',
+        ],
+        ['max_acu_limit: { default: "10" }', 33, 'the API documents max_acu_limit as a number, and "10" is a text'],
+        [
+          'bypass_approval: { equals: "false" }',
+          34,
+          'the API documents bypass_approval as true or false, and "false" is a text',
+        ],
+      ] as const
+    ).map(([rule, column, message]): [string, Edit, string] => [
+      `a bound that does not fit its field: ${rule}`,
+      [guardrails, 'prompt: { max_length: 9000 }', rule],
+      `policies/guardrails.yaml:5:${column}: warning: ${message}`,
+    ]),
+    [
+      'a guardrail whose teams are all excepted',
+      [guardrails, '    body:', '    except: [{ teams: [payments] }]\n    body:'],
+      'policies/guardrails.yaml:4:13: warning: guardrail "bounded" binds nobody: every team that it is for is excepted',
+    ],
     [
       'an attribute without braces',
       [guardrails, 'prompt: { max_length: 9000 }', 'tags: { add: ["team:$team"] }'],
@@ -740,6 +777,17 @@ describe('policies', () => {
   ])('plain patterns that are meant are not doubted: %s', async (...patterns) => {
     for (const pattern of patterns)
       expect(await told([[guardrails, '{ max_length: 9000 }', `{ matches: '${pattern}' }`]]), pattern).toEqual([])
+  })
+
+  test.each([
+    'devin_mode: { one_of: [normal, swe-2-max], default: normal }',
+    'create_as_user_id: { equals: principal.devin_user_id }',
+    'tags: { add: ["team:${team}"], max_items: 9, reserve: ["team:"] }',
+    'max_acu_limit: { default: 5, at_most: 25, at_least: 1 }',
+    'title: { default: "by ${subject}", matches: "a*", max_length: 5 }',
+    'bypass_approval: { equals: false }',
+  ])('bounds that fit their field are not doubted: %s', async (rule) => {
+    expect(await told([[guardrails, 'prompt: { max_length: 9000 }', rule]])).toEqual([])
   })
 
   test('limits and guardrails that bind are not doubted', async () => {

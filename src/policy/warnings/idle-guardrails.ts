@@ -7,6 +7,7 @@ import { operationsCovered } from '../compile/allow.ts'
 import type { FieldRule, GuardrailDocument, GuardrailsDocument, TeamDocument } from '../documents/document.ts'
 import type { PolicySet } from '../model/policy-set.ts'
 import { warningAt } from './coverage.ts'
+import { valueDoubts } from './field-values.ts'
 
 type Warn = (path: readonly (string | number)[], message: string) => void
 
@@ -22,6 +23,9 @@ export function idleGuardrails(
       if (guardrail.mode === 'off') continue
       const warn: Warn = (path, message) => warnings.push(warningAt(document, ['guardrails', index, ...path], message))
       checkBinding(policy, guardrail, teams, warn)
+      const operations = guardrail.on.flatMap((word) => operationsCovered(policy.catalogue, word))
+      for (const [field, rule] of Object.entries(guardrail.body))
+        for (const { path, message } of valueDoubts(operations, field, rule)) warn(['body', field, ...path], message)
       for (const site of ['body', 'query'] as const)
         for (const [field, rule] of Object.entries(guardrail[site])) checkValues(rule, [site, field], warn)
     }
@@ -45,6 +49,8 @@ function checkBinding(
       ['on'],
       `guardrail "${id}" binds nothing: none of the operations under "on" is served (see catalogue.stability)`,
     )
+  const isExcepted = (team: string): boolean =>
+    guardrail.except.some(({ teams: free, apps: only }) => only === null && (free === null || free.includes(team)))
   const named = guardrail.teams
   const bound = named === 'all' ? teams : teams.filter(({ team }) => named.includes(team))
   if (
@@ -54,6 +60,8 @@ function checkBinding(
     !bound.some(({ team }) => mayDo(policy, team, served))
   )
     warn(['teams'], `guardrail "${id}" binds nothing: no grant allows its teams any of the operations under "on"`)
+  if (bound.length > 0 && bound.every(({ team }) => isExcepted(team)))
+    warn(['except'], `guardrail "${id}" binds nobody: every team that it is for is excepted`)
   if (apps === 'all' || bound.length === 0) return
   const known = bound.flatMap(({ members }) => members.flatMap((entry) => entry.app ?? []))
   const isClosed = bound.every(({ members }) => members.every((entry) => entry.app !== undefined))
