@@ -1,6 +1,7 @@
 // Reads the query parameters of the console's API strictly: a misspelled filter must not show everything. Pure.
 
 import { didYouMean } from '../../config/nearest.ts'
+import type { MatrixQuery } from './analysis-view.ts'
 import type { DecisionCursor, DecisionQuery } from './decision-view.ts'
 
 /** A query that cannot be read: a sentence for whoever sent it. */
@@ -40,6 +41,18 @@ export function readDecisionQuery(fields: QueryFields): DecisionQuery {
     to: timeOf(fields, 'to'),
     limit: countOf(fields, 'limit', 50, 200),
     cursor: cursorOf(parameterOf(fields, 'cursor')),
+  }
+}
+
+/** Reads the filters of the matrix. Throws `QueryError`. */
+export function readMatrixQuery(fields: QueryFields): MatrixQuery {
+  refuseUnknown(fields, ['team', 'operation', 'organization', 'effect', 'limit'])
+  return {
+    team: parameterOf(fields, 'team'),
+    operation: parameterOf(fields, 'operation'),
+    organization: parameterOf(fields, 'organization'),
+    effect: parameterOf(fields, 'effect'),
+    limit: countOf(fields, 'limit', 1000, 5000),
   }
 }
 

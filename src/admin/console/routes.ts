@@ -8,7 +8,8 @@ import type { TeamDetailView, TeamsView } from './team-view.ts'
 import type { CacheStateView } from './state-views.ts'
 import type { DecisionDetailView, DecisionQuery, DecisionsView } from './decision-view.ts'
 import type { NowView, SeriesView } from './now-view.ts'
-import { QueryError, readDecisionQuery, refuseUnknown, type QueryFields } from './query.ts'
+import type { AllowingView, MatrixQuery, MatrixView } from './analysis-view.ts'
+import { QueryError, readDecisionQuery, readMatrixQuery, refuseUnknown, type QueryFields } from './query.ts'
 
 export interface ConsoleParts {
   readonly now: () => NowView
@@ -16,6 +17,9 @@ export interface ConsoleParts {
   readonly decisions: (query: DecisionQuery) => Promise<DecisionsView>
   /** Null where it is found nowhere. */
   readonly decision: (id: string) => Promise<DecisionDetailView | null>
+  /** Null where the decision is found nowhere. */
+  readonly whatWouldAllow: (id: string) => Promise<AllowingView | null>
+  readonly matrix: (query: MatrixQuery) => Promise<MatrixView>
   readonly cache: () => CacheStateView
   readonly audit: () => AuditView
   readonly teams: () => TeamsView
@@ -55,6 +59,8 @@ export function addConsoleApi(app: FastifyInstance, parts: ConsoleParts): void {
     })
   one('/api/teams/:id', 'team', parts.team)
   one('/api/decisions/:id', 'decision', parts.decision)
+  one('/api/decisions/:id/what-would-allow', 'decision', parts.whatWouldAllow)
+  get('/api/matrix', (query) => parts.matrix(readMatrixQuery(query)))
   get('/api/decisions', (query) => parts.decisions(readDecisionQuery(query)))
 }
 

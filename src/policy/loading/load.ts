@@ -1,7 +1,7 @@
 // A policy directory → one policy set with the secrets of its keys, or a refusal with every diagnostic.
 
 import { createHash } from 'node:crypto'
-import { relative, resolve } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import type { Catalogue } from '../../catalogue/catalogue.ts'
 import { policyFolderProblem } from '../../config/checks.ts'
 import { hasErrors, Refused, type Diagnostic } from '../../config/diagnostics.ts'
@@ -65,6 +65,8 @@ export interface PolicyText {
 
 export interface LoadOptions {
   readonly directory: string
+  /** In place of the files of the directory. */
+  readonly files?: readonly PolicyText[]
   readonly catalogue: Catalogue
   readonly sources: SecretSources
   /**
@@ -95,7 +97,9 @@ export function ownConnections({ store, upstream }: Pick<Config, 'store' | 'upst
 export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies> {
   const { directory, catalogue } = options
   const nowMs = options.now()
-  const { documents, files, words, digest, diagnostics } = await readPolicyDirectory(directory)
+  const { documents, files, words, digest, diagnostics } = await (options.files === undefined
+    ? readPolicyDirectory(directory)
+    : readPolicyTexts(directory, options.files))
   const teams = documents.filter((document): document is TeamDocument => document.kind === 'team')
   const keys = documents.flatMap((document): readonly KeyDocument[] => (document.kind === 'keys' ? document.keys : []))
   const tests = documents.filter((document): document is TestDocument => document.kind === 'tests')
@@ -176,32 +180,38 @@ export async function readPolicyDirectory(directory: string): Promise<PolicyDire
     const problem = (await policyFolderProblem(directory)) ?? 'the policy directory cannot be read'
     return { files: [], documents: [], words: [], digest: '', diagnostics: [fileProblem(directory, problem)] }
   }
-  const diagnostics: Diagnostic[] = [...folder.diagnostics]
-  const documents: PolicyDocument[] = []
-  const files: PolicyText[] = []
-  const words: PolicyWord[] = []
-  const digest = createHash('sha256')
+  const problems: Diagnostic[] = [...folder.diagnostics]
+  const texts: PolicyText[] = []
   for (const file of folder.files) {
-    const name = relative(directory, file)
     const content = await readPolicyText(file)
-    if ('problem' in content) {
-      diagnostics.push(fileProblem(file, content.problem))
-      continue
-    }
-    const { text } = content
-    files.push({ name, text })
-    digest.update(`${name}\0${text.length}\0${text}`)
-    const read = readPolicyFile({ file, name, text })
-    diagnostics.push(...read.diagnostics)
-    if (read.document !== null) documents.push(read.document)
-    words.push(...(read.words ?? []))
+    if ('problem' in content) problems.push(fileProblem(file, content.problem))
+    else texts.push({ name: relative(directory, file), text: content.text })
   }
+  const read = readPolicyTexts(directory, texts)
+  const { documents } = read
+  const diagnostics = [...problems, ...read.diagnostics]
   const secretFiles = secretFilesOf(documents)
   diagnostics.push(...folder.others.filter((file) => !secretFiles.has(resolve(file))).map(strayFile))
   if (!documents.some((document) => document.kind === 'team') && !hasErrors(diagnostics)) {
     diagnostics.push(
       fileProblem(directory, 'there is no team file here, so nobody could call anything: add teams/<name>.yaml'),
     )
+  }
+  return { ...read, diagnostics }
+}
+
+/** Reads policy files whose texts are known. */
+function readPolicyTexts(directory: string, files: readonly PolicyText[]): PolicyDirectory {
+  const diagnostics: Diagnostic[] = []
+  const documents: PolicyDocument[] = []
+  const words: PolicyWord[] = []
+  const digest = createHash('sha256')
+  for (const { name, text } of files) {
+    digest.update(`${name}\0${text.length}\0${text}`)
+    const read = readPolicyFile({ file: join(directory, name), name, text })
+    diagnostics.push(...read.diagnostics)
+    if (read.document !== null) documents.push(read.document)
+    words.push(...(read.words ?? []))
   }
   return { files, documents, words, digest: digest.digest('hex'), diagnostics }
 }

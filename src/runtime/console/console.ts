@@ -5,6 +5,7 @@ import type { ConsoleOptions } from './console-options.ts'
 import { cacheStateView } from './cache-state.ts'
 import { openDecisions } from './decisions/decisions.ts'
 import { explained } from './decisions/explained.ts'
+import { openAnalysis } from './analysis/analysis.ts'
 import { auditState, policyState } from './policy-state.ts'
 import { createTeams } from './teams.ts'
 import { keepBudgets } from './kept-budgets.ts'
@@ -55,17 +56,27 @@ export function openConsole(options: ConsoleOptions) {
   timer.unref()
 
   const decisions = openDecisions(options)
+  const analysis = openAnalysis(options)
   const teams = createTeams(options, budgets)
   const parts: ConsoleParts = {
     now: moment.view,
     series: () => series.view(),
     decisions: decisions.search,
     decision: decisions.detail,
+    whatWouldAllow: async (id) => {
+      const found = await decisions.find(id)
+      return found === null ? null : await analysis.whatWouldAllow(found)
+    },
+    matrix: analysis.matrix,
     teams: teams.list,
     team: teams.one,
     audit: () => auditState(options),
     explain: (asked) => explained(options, asked),
     cache: () => cacheStateView(shares.cache.stats(), config.cache.maxBytes, group()),
   }
-  return { parts, policies: () => policyState(options), measure, close: (): void => clearInterval(timer) }
+  const close = (): void => {
+    clearInterval(timer)
+    analysis.close()
+  }
+  return { parts, policies: () => policyState(options), measure, close }
 }

@@ -1,14 +1,18 @@
 // `suggest`: a tighter policy set as a patch, drawn from recorded decisions, with its proof.
 
-import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { realpath } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { unknownName } from '../../callers/known.ts'
 import { counted, plural } from '../../../config/plural.ts'
 import { loadCatalogue } from '../../../catalogue/load.ts'
 import type { Catalogue } from '../../../catalogue/catalogue.ts'
 import { Refused } from '../../../config/diagnostics.ts'
-import { loadPolicies, readPolicyDirectory, type LoadedPolicies } from '../../../policy/loading/load.ts'
+import {
+  loadPolicies,
+  readPolicyDirectory,
+  type LoadedPolicies,
+  type PolicyText,
+} from '../../../policy/loading/load.ts'
 import type { PolicySet, Team } from '../../../policy/model/policy-set.ts'
 import { patchOf, tightenedTeam, withoutUnused, type TextOf } from '../../../policy/suggestion/changes.ts'
 import { provenChanges, type Trial } from '../../../policy/suggestion/proof.ts'
@@ -59,8 +63,8 @@ export const suggestCommand: Command = {
     const { config } = await readRunningConfig(invocation)
     const { catalogue } = await loadCatalogue(config.catalogue)
     const directory = resolve(folder ?? config.policiesDirectory)
-    const load = (place: string): Promise<LoadedPolicies> =>
-      loadFrom(place, catalogue, invocation, config.upstream.origin)
+    const load = (place: string, files?: readonly PolicyText[]): Promise<LoadedPolicies> =>
+      loadFrom(place, catalogue, invocation, config.upstream.origin, files)
     const loaded = await load(directory)
     const { policy } = loaded
     const team = name === null ? null : teamOf(policy, name)
@@ -99,20 +103,16 @@ export const suggestCommand: Command = {
     const use = policyUseOf(policy, seen)
     const wanted = team === null ? withoutUnused(policy, use, textOf) : tightenedTeam(policy, team, use, textOf)
     const trial: Trial = async (texts) => {
-      const folder = await mkdtemp(join(tmpdir(), 'devin-gateway-suggest-'))
+      const files = loaded.files.map(({ name: file, text }) => ({
+        name: file,
+        text: texts.get(join(directory, file)) ?? text,
+      }))
       try {
-        for (const { name: file, text } of loaded.files) {
-          const place = join(folder, file)
-          await mkdir(dirname(place), { recursive: true })
-          await writeFile(place, texts.get(join(directory, file)) ?? text)
-        }
-        const { policy: after } = await load(folder)
+        const { policy: after } = await load(directory, files)
         return deniedUnder(after, seen)
       } catch (error) {
         if (error instanceof Refused) return null
         throw error
-      } finally {
-        await rm(folder, { recursive: true, force: true })
       }
     }
     const proven = await provenChanges(policy, wanted, team, textOf, trial)
@@ -184,9 +184,11 @@ function loadFrom(
   catalogue: Catalogue,
   { env }: Invocation,
   origin: string,
+  files?: readonly PolicyText[],
 ): Promise<LoadedPolicies> {
   return loadPolicies({
     directory,
+    ...(files === undefined ? {} : { files }),
     catalogue,
     sources: { env, origin },
     secrets: 'reported',
