@@ -1,6 +1,9 @@
 // The process entry: arguments in, exit code out.
 
 import { run } from './cli/command.ts'
+import { guardCrashes } from './cli/process.ts'
+
+guardCrashes()
 
 // A reader that closes the pipe early (`devin-gateway keys | head`) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))

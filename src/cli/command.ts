@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { Refused } from '../config/diagnostics.ts'
 import { didYouMean } from '../config/nearest.ts'
 import { synonymOf } from '../config/synonyms.ts'
+import { maskSecrets } from '../records/mask.ts'
 import type { Command, Invocation, Streams } from './invocation.ts'
 import { forPeople } from './style.ts'
 import { UsageError } from './usage.ts'
@@ -138,7 +139,8 @@ function fail(error: unknown, name: string, command: Command, streams: Streams, 
     else streams.err.write(`${forPeople(error.message)}\n`)
     return 1
   }
-  const message = error instanceof Error ? error.message : String(error)
+  // A library may quote what it was given.
+  const message = maskSecrets(error instanceof Error ? error.message : String(error))
   if (json) streams.out.write(`${JSON.stringify({ ok: false, error: message })}\n`)
   else streams.err.write(`devin-gateway ${name}: ${forPeople(message)}\n`)
   return 1

@@ -1,6 +1,7 @@
-// Ends a serving process: on a signal, on a second one, or on an uncaught error.
+// Ends the process: a serving one on a signal, on a second one, or on an uncaught error; any other on an uncaught error.
 
 import type { Log } from '../records/log.ts'
+import { printable } from '../records/mask.ts'
 
 /** A gateway, or the parent of several workers. */
 export interface Service {
@@ -31,6 +32,21 @@ export interface Ending {
 const cutMs = 2_000
 /** An error that repeats with every request would fill the log while the instance drains. */
 const mostLogged = 10
+
+/**
+ * From now on nothing that the process writes about its own end holds a secret: neither Node's report, which would list the
+ * environment, nor the message of an error that nobody caught.
+ */
+export function guardCrashes(): void {
+  if (process.report !== undefined) process.report.excludeEnv = true
+  process.on('uncaughtException', endByDefect)
+}
+
+/** Node itself would write the message and the causes, which may quote a key. */
+function endByDefect(error: unknown): void {
+  const text = `devin-gateway: a defect that nobody caught; please report it: ${JSON.stringify(printable(error)) ?? 'undefined'}\n`
+  process.stderr.write(text, () => process.exit(1))
+}
 
 /**
  * From now on an uncaught error is logged in one line, and the service drains and ends with 1, so that it is
@@ -67,6 +83,7 @@ export function createEnding({ log, drainMs, signals = true }: EndOptions): Endi
     drain()
   }
 
+  process.off('uncaughtException', endByDefect)
   process.on('uncaughtException', (error, origin) => {
     defects += 1
     if (defects <= mostLogged)

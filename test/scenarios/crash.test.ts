@@ -1,7 +1,7 @@
 // An uncaught error: logged once, in one masked line; requests under way end and are recorded; the process ends with
 // 1, so that it is replaced. The defects are put in by a module that Node loads beside the product.
 
-import { readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -10,6 +10,7 @@ import { verifyChain } from '../../src/records/audit/chain.ts'
 import type { AccessEntry, DecisionEntry } from '../../src/records/entries.ts'
 import { startCommand, startGatewayProcess, type StartedGateway } from '../support/command.ts'
 import { startIssuer, type Issuer } from '../support/issuer.ts'
+import { expectNowhere } from '../support/planted.ts'
 import { openSocket, parseAnswer } from '../support/raw-request.ts'
 import { createSite, type Site } from '../support/site.ts'
 import { until, usualKeys } from '../support/start-gateway.ts'
@@ -33,7 +34,7 @@ afterEach(async () => {
 })
 
 /** Starts a gateway in whose process SIGUSR2 runs the statements. */
-async function start(defect: string, shutdown = '{ delay: 0s, deadline: 10s }'): Promise<void> {
+async function start(defect: string, shutdown = '{ delay: 0s, deadline: 10s }', nodeOptions = ''): Promise<void> {
   site = await createSite({ upstream: upstream.origin, issuer, shutdown })
   const file = join(site.directory, 'defect.mjs')
   await writeFile(
@@ -41,7 +42,7 @@ async function start(defect: string, shutdown = '{ delay: 0s, deadline: 10s }'):
     `import { EventEmitter } from 'node:events'\nimport { PassThrough } from 'node:stream'\nconst secret = '${secret}'\nlet times = 0\nprocess.on('SIGUSR2', () => { times += 1; ${defect} })\nexport { EventEmitter, PassThrough, secret }\n`,
   )
   gateway = await startGatewayProcess(site.configFile, {
-    env: { ...usualKeys, NODE_OPTIONS: `--import=${file}` },
+    env: { ...usualKeys, NODE_OPTIONS: `--import=${file} ${nodeOptions}` },
   })
 }
 
@@ -82,7 +83,11 @@ const crashLines = (): Record<string, unknown>[] =>
 describe.each([
   ['an exception', 'throw new TypeError(secret)', 'uncaughtException'],
   ['an exception that is no Error', 'throw secret', 'uncaughtException'],
-  ['an exception in a timer', 'setTimeout(() => { throw new Error(secret) })', 'uncaughtException'],
+  [
+    'an exception in a timer, whose cause holds the secret',
+    'setTimeout(() => { throw new Error("x", { cause: new AggregateError([new Error(secret)], secret) }) })',
+    'uncaughtException',
+  ],
   ['a rejection', 'void Promise.reject(new Error(secret))', 'unhandledRejection'],
   ['a rejection without a reason', 'void Promise.reject()', 'unhandledRejection'],
   ['an emitter without an owner', "new EventEmitter().emit('error', new Error(secret))", 'uncaughtException'],
@@ -111,6 +116,38 @@ describe.each([
     expect(await entries<DecisionEntry>('decisions')).toHaveLength(1)
     expect(await verifyChain(auditLines(join(site.directory, 'audit.ndjson')))).toMatchObject({ ok: true })
   })
+})
+
+test('reports that Node writes hold no key, neither of the environment nor of the error', async () => {
+  await start(
+    'process.report.directory = import.meta.dirname; process.report.writeReport(); throw new Error(secret, { cause: secret })',
+    '{ delay: 0s, deadline: 10s }',
+    '--report-uncaught-exception --report-on-fatalerror',
+  )
+  gateway.signal('SIGUSR2')
+  expect(await gateway.ended).toMatchObject({ code: 1 })
+  const names = (await readdir(site.directory)).filter((name) => name.startsWith('report.'))
+  expect(names.length).toBeGreaterThan(0)
+  const reports = await Promise.all(names.map((name) => readFile(join(site.directory, name), 'utf8')))
+  expect(reports[0]).toContain('"javascriptHeap"')
+  expectNowhere([gateway.err, gateway.out, ...reports].join('\n'), [secret, ...Object.values(usualKeys)])
+})
+
+test('a command that is no server says of a defect what it is, and not what it holds', async () => {
+  site = await createSite({ upstream: upstream.origin })
+  const file = join(site.directory, 'defect.mjs')
+  await writeFile(file, `process.on('SIGUSR2', () => { throw new TypeError('${secret}', { cause: '${secret}' }) })\n`)
+  let isAsked = false
+  upstream.identify(() => (isAsked = true))
+  const command = startCommand(['check', '--online', '--config', site.configFile], {
+    env: { ...usualKeys, NODE_OPTIONS: `--import=${file}` },
+  })
+  gateway = Object.assign(command, { port: 0, adminPort: 0 })
+  await until(() => isAsked, 'a question to Devin')
+  command.signal('SIGUSR2')
+  const { code, err } = await command.ended
+  expect([code, err]).toEqual([1, expect.stringMatching(/^devin-gateway: a defect that nobody caught.*TypeError.*\n$/)])
+  expect(err).not.toContain(secret)
 })
 
 test('what hangs is cut at the deadline and recorded, and defects that come again do not fill the log', async () => {
