@@ -464,12 +464,12 @@ describe('a document that cannot be used', () => {
     [
       'broken YAML',
       'openapi: 3.1.0\npaths: {\n  "/v3/self: {}',
-      'spec:3:16: not valid YAML or JSON: missing closing "quote',
+      'spec:3:3: not valid YAML or JSON: this " is never closed: put another one where the text ends',
     ],
     [
       'broken JSON',
       '{"openapi": "3.1.0", "paths": {"/v3/self" 1}}',
-      'spec:1:43: not valid YAML or JSON: missing , or : between flow map items',
+      'spec:1:43: not valid YAML or JSON: a comma is missing between two entries',
     ],
     [
       'with a reference to another file',

@@ -457,7 +457,9 @@ describe('a mistake in the configuration', () => {
     [
       'an unknown level',
       `${least}log: { level: warning }\n`,
-      ['gateway.yaml:6:15: expected "debug", "info", "warn", "error" or "silent", found the text "warning"'],
+      [
+        'gateway.yaml:6:15: expected "debug", "info", "warn", "error" or "silent", found the text "warning"; did you mean "warn"?',
+      ],
     ],
     [
       'an audit log that another stream writes into',

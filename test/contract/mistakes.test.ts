@@ -638,6 +638,20 @@ describe('policies', () => {
       [team, '[ViewOrgSessions, ManageOrgSessions]', '["org.sess*.list"]'],
       'policies/teams/payments.yaml:7:13: the pattern "org.sess*.list" covers no operation of the catalogue: "*" stands for a whole segment, like org.sessions.*',
     ],
+    ...[
+      ['warning', 'warn'],
+      ['enforced', 'enforce'],
+      ['shad', 'shadow'],
+    ].map(([written, meant]): [string, Edit, string] => [
+      `another form of a word: ${written}`,
+      [team, '', `    mode: ${written}\n`],
+      `policies/teams/payments.yaml:8:11: expected "enforce", "warn", "shadow" or "off", found the text "${written}"; did you mean "${meant}"?`,
+    ]),
+    [
+      'the beginning of a word',
+      [keys, 'scope: organization', 'scope: org'],
+      'policies/keys.yaml:3:12: expected "organization" or "enterprise", found the text "org"; did you mean "organization"?',
+    ],
     [
       'limits that are empty',
       [team, '', 'limits: {}\n'],

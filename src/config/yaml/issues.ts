@@ -168,14 +168,17 @@ function expectation(wanted: readonly Wanted[], node: TreeNode): string {
   if (source !== null && source !== '' && wanted.some(({ anyText }) => anyText)) {
     return `${expected}, but YAML reads ${source} as ${readAs(value, source)}: put it in quotes`
   }
-  const near =
-    typeof value === 'string' && node.template === null
-      ? didYouMean(
-          value,
-          wanted.flatMap(({ texts }) => texts),
-        )
-      : ''
+  const texts = wanted.flatMap((each) => each.texts)
+  const near = typeof value === 'string' && node.template === null ? meantText(value, texts) : ''
   return `${expected}, found ${found(node)}${near}${near === '' ? adviceFor(wanted, node) : ''}`
+}
+
+/** The nearest text, or else the only one that is a longer or a shorter form of the word. */
+function meantText(word: string, texts: readonly string[]): string {
+  const near = didYouMean(word, texts)
+  if (near !== '' || word.length < 3) return near
+  const [form, ...others] = texts.filter((text) => text.length > 2 && (text.startsWith(word) || word.startsWith(text)))
+  return form === undefined || others.length > 0 ? '' : `; did you mean "${form}"?`
 }
 
 /** What to change where another kind of value was almost right. */

@@ -17,7 +17,8 @@ import { UsageError } from '../../usage.ts'
 
 export const matrixCommand: Command = {
   usage: 'matrix [--html FILE] [--csv FILE|-] [--log FILE]… [--all] [--policies DIR] [--config F]',
-  summary: 'show who may do what: team, callers, operation, organization, with grant, key, conditions and last use',
+  summary:
+    'show who may do what: team, callers, operation, organization, with grant, key, conditions and last use; a cell is one operation for one class of callers in one organization',
   positionals: 10_000,
   options: {
     ...configOption,
