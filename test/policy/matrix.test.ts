@@ -122,3 +122,20 @@ test('the page runs its own script and style alone, and no text of the policies 
   expect(page).toContain(String.raw`lead, of \u003cus>`)
   expect(() => new Script(/<script>(.*?)<\/script>/s.exec(page)?.[1] ?? '')).not.toThrow()
 })
+
+test('the page says when a right was last used before its columns of long texts', () => {
+  const uses = new LastUses(matrix)
+  const time = '2026-11-01T10:00:00.000Z'
+  uses.add({ time, team: 'payments', grant: 'leads', operation: 'org.secrets.delete', organizations: ['org-a'] })
+  const page = matrixPage(matrix, uses, { revision: 'r', madeAt: 'now', hasLog: true })
+  const names = [...(/const names = \[(.*)\]/.exec(page)?.[1] ?? '').matchAll(/'([^']+)'/g)].map((match) => match[1])
+  const { texts, rows: packed } = JSON.parse(/id="data">(.*?)<\/script>/s.exec(page)?.[1] ?? '') as {
+    readonly texts: readonly string[]
+    readonly rows: readonly (readonly (number | readonly number[])[])[]
+  }
+  expect(names).toEqual(['team', 'callers', 'operation', 'organizations', 'effect', 'last used', ...names.slice(6)])
+  const shown = packed.map((row) => row.map((cell) => (typeof cell === 'number' ? texts[cell] : null)))
+  expect(shown.filter((row) => row.includes(time)).map((row) => [row[2], row[5], row[6]])).toEqual([
+    ['org.secrets.delete', time, 'leads'],
+  ])
+})

@@ -77,9 +77,10 @@ function packed(
     return [...byUse].map(([used, organizations]) => [
       ...[row.team, row.callers, row.operation].map(numberOf),
       organizations.map(numberOf),
-      ...[row.effect === 'allow' ? 'allow' : `deny (${row.reason})`, row.grant, row.key, row.conditions].map(numberOf),
-      ...[row.guardrails, row.limits].map((texts) => numberOf(texts.join('; '))),
+      numberOf(row.effect === 'allow' ? 'allow' : `deny (${row.reason})`),
       numberOf(row.effect === 'allow' ? used : ''),
+      ...[row.grant, row.key, row.conditions].map(numberOf),
+      ...[row.guardrails, row.limits].map((texts) => numberOf(texts.join('; '))),
     ])
   })
   return { texts: [...numbers.keys()], rows: made }
@@ -106,10 +107,14 @@ input,select,button{font:inherit;color:var(--ink);background:var(--band);border:
 input{width:22rem;max-width:70vw}
 main{overflow-x:auto;padding:0 1.25rem 2rem}
 table{border-collapse:collapse;width:100%}
-th,td{text-align:left;vertical-align:top;padding:.35rem .6rem;border-bottom:1px solid var(--line);overflow-wrap:break-word}
-td:nth-child(3){min-width:17rem}
-td:nth-child(2),td:nth-child(4){min-width:10rem;max-width:18rem}
-td:nth-child(9),td:nth-child(10){min-width:14rem;max-width:22rem;font-size:.92em}
+th,td{text-align:left;vertical-align:top;padding:.35rem .45rem;border-bottom:1px solid var(--line)}
+td{font-size:13px}
+td:nth-child(3),td:nth-child(n+8){overflow-wrap:anywhere}
+td:nth-child(3){min-width:13em}
+td:nth-child(2),td:nth-child(4){min-width:8em;max-width:18em}
+td:nth-child(6){min-width:6em}
+td:nth-child(8),td:nth-child(9){min-width:7em}
+td:nth-child(n+10){font-size:12px;min-width:10em}
 [hidden]{display:none}
 th{white-space:nowrap}
 th button{border:0;background:none;font-weight:600;padding:0;cursor:pointer}
@@ -123,7 +128,7 @@ tbody tr:focus,button:focus-visible,input:focus-visible,select:focus-visible{out
 const script = `
 'use strict'
 const data = JSON.parse(document.getElementById('data').textContent)
-const names = ['team', 'callers', 'operation', 'organizations', 'effect', 'grant', 'key', 'conditions', 'guardrails', 'limits', 'last used']
+const names = ['team', 'callers', 'operation', 'organizations', 'effect', 'last used', 'grant', 'key', 'conditions', 'guardrails', 'limits']
 const text = (cell) => [cell].flat().map((each) => data.texts[each] || 'none named')
 const rows = data.rows.map((row) => {
   const cells = row.map((cell, at) => (at === 3 ? text(cell).join(', ') : data.texts[cell]))
@@ -161,7 +166,7 @@ function find() {
     (team.value === '' || row.cells[0] === team.value) &&
     (organization.value === '' || row.organizations.includes(organization.value)) &&
     (effect.value === '' || row.cells[4].startsWith(effect.value)) &&
-    (use.value === '' || (use.value === 'used') === (row.cells[10] !== '')))
+    (use.value === '' || (use.value === 'used') === (row.cells[5] !== '')))
   if (sorted.at >= 0) found.sort((a, b) => a.cells[sorted.at].localeCompare(b.cells[sorted.at]) * (sorted.down ? -1 : 1))
   shown = page
   show()
@@ -172,7 +177,9 @@ function show() {
     line.tabIndex = -1
     row.cells.forEach((value, at) => {
       const cell = document.createElement('td')
-      cell.textContent = value
+      // An id breaks behind its dots.
+      const parts = at === 2 ? value.split(/(?<=\\.)/) : [at === 5 ? value.replace(/^(.{10})T(.{5}).*/, '$1 $2 UTC') : value]
+      cell.append(...parts.flatMap((part, index) => (index === 0 ? [part] : [document.createElement('wbr'), part])))
       cell.hidden = isEmpty[at]
       if (at === 4) cell.className = value.startsWith('allow') ? 'allow' : 'deny'
       line.append(cell)
