@@ -13,6 +13,7 @@ COPY bin bin
 COPY src src
 COPY config config
 COPY policies policies
+COPY deploy/ci deploy/ci
 # Types are stripped and modules compiled once, here, by the user who runs the gateway: Node.js keeps the cache by user
 # id, and on a read-only root nothing could be added to it later.
 RUN mkdir /compile-cache && chown 10001:10001 /compile-cache

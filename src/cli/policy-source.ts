@@ -5,7 +5,7 @@ import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join, normalize, relative, resolve } from 'node:path'
+import { basename, dirname, join, normalize, relative, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import type { Catalogue } from '../catalogue/catalogue.ts'
 import { policyFolderProblem } from '../config/checks.ts'
@@ -124,17 +124,8 @@ async function openRunning({ listen }: Config): Promise<OpenSource> {
 }
 
 async function openCommit(ref: string, { config }: PolicySourceOptions): Promise<OpenSource> {
-  const place = dirname(config.file)
-  const git = async (...args: readonly string[]): Promise<string> =>
-    (await run('git', ['-C', place, ...args], { maxBuffer: 64 * 1024 * 1024 })).stdout
-  const top = await git('rev-parse', '--show-toplevel').catch((error: unknown) => {
-    throw new Error(
-      isMissing(error)
-        ? 'git:REF needs the program git, which is not installed'
-        : `git:${ref} needs a Git repository, and ${place} is in none`,
-      { cause: error },
-    )
-  })
+  const { place, folder } = await repositoryOf(ref, config)
+  const git = async (...args: readonly string[]): Promise<string> => await gitIn(place, args)
   const commit = await git(...commitOf(ref)).catch(async () => {
     const [commit = '', path] = ref.split(':')
     if (path !== undefined && commit !== '')
@@ -142,14 +133,6 @@ async function openCommit(ref: string, { config }: PolicySourceOptions): Promise
     const refs = await git('for-each-ref', '--format=%(refname:short)').catch(() => '')
     throw new Error(`git:${ref} names no commit${didYouMean(ref, refs.split('\n').filter(Boolean))}`)
   })
-  const root = await realpath(top.trim())
-  const parent = await realpath(dirname(config.policiesDirectory)).catch(() => dirname(config.policiesDirectory))
-  const folder = relative(
-    root,
-    join(parent, config.policiesDirectory.slice(dirname(config.policiesDirectory).length + 1)),
-  )
-  if (folder.startsWith('..'))
-    throw new Error(`git:${ref}: the policies at ${config.policiesDirectory} lie outside the repository ${root}`)
   const listed = await git('ls-tree', '-r', '-z', '--full-tree', commit.trim(), '--', folder === '' ? '.' : folder)
   const entries = listed.split('\0').filter(Boolean)
   if (entries.length === 0) throw new Error(`git:${ref} has no policies: there is nothing at ${folder} in that commit`)
@@ -163,6 +146,51 @@ async function openCommit(ref: string, { config }: PolicySourceOptions): Promise
     }),
   )
   return await unpacked(files, `git:${ref}:${folder}`)
+}
+
+async function gitIn(place: string, args: readonly string[]): Promise<string> {
+  return (await run('git', ['-C', place, ...args], { maxBuffer: 64 * 1024 * 1024 })).stdout
+}
+
+/**
+ * The repository in which the configuration lies, and the folder of the policies there. Where the configuration lies in none, or in a
+ * bare one, the repository of the working directory, and the folder's name at its top.
+ */
+async function repositoryOf(
+  ref: string,
+  { file, policiesDirectory: policies }: Config,
+): Promise<{ readonly place: string; readonly folder: string }> {
+  const place = dirname(file)
+  const top = await gitIn(place, ['rev-parse', '--show-toplevel']).catch((error: unknown) => {
+    if (isMissing(error)) throw new Error('git:REF needs the program git, which is not installed', { cause: error })
+    const told = error instanceof Error ? error.message : ''
+    if (told.includes('dubious ownership'))
+      throw new Error(
+        `git:${ref}: git takes no repository of another user at ${place}: run git config --global --add safe.directory with its folder`,
+        { cause: error },
+      )
+    return null
+  })
+  if (top === null) {
+    for (const each of [place, process.cwd()])
+      if (await isRepository(each)) return { place: each, folder: basename(policies) }
+    throw new Error(
+      `git:${ref} needs a Git repository: neither ${place} nor the working directory is in one. Run it in a clone`,
+    )
+  }
+  const root = await realpath(top.trim())
+  const parent = await realpath(dirname(policies)).catch(() => dirname(policies))
+  const folder = relative(root, join(parent, basename(policies)))
+  if (folder.startsWith('..'))
+    throw new Error(`git:${ref}: the policies at ${policies} lie outside the repository ${root}`)
+  return { place, folder }
+}
+
+async function isRepository(place: string): Promise<boolean> {
+  return await gitIn(place, ['rev-parse', '--git-dir']).then(
+    () => true,
+    () => false,
+  )
 }
 
 /** Writes files to a folder of their own. */

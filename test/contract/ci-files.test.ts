@@ -89,6 +89,14 @@ test('GitHub Actions: the steps check, compare with the target branch, and keep 
   expect(readFileSync(summary, 'utf8')).toBe(rights())
   run(script('Compare rights'), { ...env, TARGET: empty })
   expect(rights()).toContain('The target branch has no policies yet')
+  // A set that does not load is told in the comment, in place of what was true of an earlier commit.
+  const stray = join(repository, 'policies', 'stray.yaml')
+  writeFileSync(stray, 'team: x\nmemberz: []\n')
+  run(script('Compare rights'), env)
+  rmSync(stray)
+  expect(rights()).toMatch(
+    /\*\*The comparison is not whole\.\*\*\n\n {4}\S*stray\.yaml:1:1: \[B: policies\] missing key /,
+  )
   run(script('Comment'), { ...env, EXISTING: '' })
   expect(asked()).toContain('--method POST repos/o/r/issues/7/comments --field body=@rights.md')
   run(script('Comment'), { ...env, EXISTING: '41' })
@@ -129,7 +137,7 @@ test('GitLab CI: the same as a note of the merge request', () => {
   const env = {
     CI_MERGE_REQUEST_DIFF_BASE_SHA: base,
     CI_API_V4_URL: 'https://gitlab.example/api/v4',
-    CI_PROJECT_ID: '3',
+    CI_MERGE_REQUEST_PROJECT_ID: '3',
     CI_MERGE_REQUEST_IID: '9',
     RIGHTS_TOKEN: 't',
   }
@@ -137,6 +145,10 @@ test('GitLab CI: the same as a note of the merge request', () => {
   run(script, { ...env, CI_MERGE_REQUEST_DIFF_BASE_SHA: empty, EXISTING: '' })
   expect(rights()).toContain('The target branch has no policies yet')
   asked()
+  expect(run(script, { ...env, RIGHTS_TOKEN: '' })).toContain(
+    'There is no comment: the variable RIGHTS_TOKEN is not set.',
+  )
+  expect(asked()).toBe('')
   run(script, { ...env, EXISTING: '' })
   expect(rights()).toContain('| lost | payments |')
   expect(asked()).toMatch(/--request POST .*merge_requests\/9\/notes$/m)

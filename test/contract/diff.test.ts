@@ -1,13 +1,13 @@
 // `diff` as a shell sees it: where sets come from, what is refused, and that the commands it prints show the difference.
 
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ComparisonData } from '../../src/policy/comparison/report.ts'
 import { describeWithValkey, startStoreServer } from '../support/valkey.ts'
-import { callCommand, startGatewayProcess, type Ended, type StartedGateway } from '../support/command.ts'
+import { callCommand, runCommand, startGatewayProcess, type Ended, type StartedGateway } from '../support/command.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'diff-'))
 const repository = join(folder, 'repository')
@@ -118,6 +118,25 @@ describe('a commit', () => {
     expect(word.err).toMatch(/\[A: runing\] .* there is no such folder; did you mean "running"\?\n$/)
     expect(path.err).toContain('git:v1:policies: write git:v1; the folder is that of `policies` in the configuration')
     expect([commit.code, word.code, path.code]).toEqual([1, 1, 1])
+  })
+
+  test('is read from a bare clone, and from the working directory where the configuration lies elsewhere', async () => {
+    const tops = ['v1', 'feature/next'].map((ref) =>
+      git('commit-tree', git('rev-parse', `${ref}:platform/access`).trim(), '-m', ref).trim(),
+    )
+    const [one = '', two = ''] = tops
+    const bare = join(folder, 'bare.git')
+    git('init', '-q', '--bare', bare)
+    for (const each of tops) git('push', '-q', bare, `${each}:refs/heads/${each}`)
+    const [within, outside] = [join(bare, 'gateway.yaml'), join(folder, 'gateway.yaml')]
+    for (const file of [within, outside]) copyFileSync(config, file)
+    const args = ['diff', '--json', `git:${one}`, `git:${two}`, '--config']
+    const env = { PATH: process.env['PATH'] ?? '' }
+    const known = await dataOf('git:v1', 'git:feature/next')
+    expect(JSON.parse((await callCommand([...args, within], env)).out)).toEqual(known)
+    expect(JSON.parse((await runCommand([...args, outside], { cwd: bare, env })).out)).toEqual(known)
+    const nowhere = await runCommand([...args, outside], { cwd: folder, env })
+    expect(nowhere.out).toContain('needs a Git repository: neither ')
   })
 
   test('whose policies hold a link is refused, and a folder that is reached by a link is found', async () => {

@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { stripVTControlCharacters } from 'node:util'
-import { parse } from 'yaml'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { run } from '../../src/cli/command.ts'
 import { callCommand } from '../support/command.ts'
@@ -154,15 +153,16 @@ describe('with options', () => {
 })
 
 test.each([
-  ['github', '.github/workflows/devin-gateway.yml', ['on', 'jobs']],
-  ['gitlab', '.gitlab-ci.yml', ['devin-gateway-check']],
-])('the CI file for %s is YAML that runs `check` with the image of the gateway', async (ci, name, members) => {
+  ['github', '.github/workflows/devin-gateway.yml', 'github-actions.yml'],
+  ['gitlab', '.gitlab-ci.yml', 'gitlab-ci.yml'],
+])('the CI file for %s is the one of deploy/ci, and what it needs is said', async (ci, name, source) => {
   const folder = emptyFolder()
-  await callCommand(['init', folder, '--yes', '--ci', ci])
-  const text = await readFile(join(folder, name), 'utf8')
-  expect(parse(text)).toMatchObject(Object.fromEntries(members.map((member) => [member, expect.anything()])))
-  expect(text).toMatch(/ check( --config config\/gateway\.yaml)?\n/)
-  expect(text).toContain('DEVIN_GATEWAY_IMAGE')
+  const { out } = await callCommand(['init', folder, '--yes', '--ci', ci])
+  const shipped = await readFile(new URL(`../../deploy/ci/${source}`, import.meta.url), 'utf8')
+  expect(await readFile(join(folder, name), 'utf8')).toBe(shipped)
+  const wanted = [...new Set(shipped.match(/\b(?:DEVIN_GATEWAY_PACKAGE|RIGHTS_TOKEN)\b/g))]
+  expect(wanted).toContain('DEVIN_GATEWAY_PACKAGE')
+  for (const variable of wanted) expect(out).toContain(variable)
 })
 
 describe('beside files that exist', () => {

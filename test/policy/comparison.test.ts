@@ -2,12 +2,8 @@
 
 import { describe, expect, test } from 'vitest'
 import { comparePolicies, type Comparison } from '../../src/policy/comparison/compare.ts'
-import {
-  comparisonData,
-  comparisonMarkdown,
-  comparisonText,
-  type ChangeData,
-} from '../../src/policy/comparison/report.ts'
+import { comparisonData, comparisonText, type ChangeData } from '../../src/policy/comparison/report.ts'
+import { comparisonMarkdown } from '../../src/policy/comparison/markdown.ts'
 import { policyFrom, type PolicyFiles } from '../support/policies.ts'
 
 const team = `team: payments
@@ -342,4 +338,41 @@ test('the text puts equal differences together and names a command for each; the
   expect(lines.at(-1)).toMatch(/^\d+ cells decided under both sets, 0 could not be; 3 gained$/)
   const table = comparisonMarkdown(comparison, ['a', 'b']).filter((line) => line.startsWith('| gained'))
   expect(table).toHaveLength(2)
+  const other = comparisonMarkdown(comparison, ['policies', "next's"]).join('\n')
+  const commands = lines.flatMap((line) => /^ {4}see: (.*)$/.exec(line)?.[1] ?? [])
+  for (const command of commands) expect(other).toContain(` | \`${command}\` |`)
+})
+
+describe('Markdown', () => {
+  const opened = (files: PolicyFiles): readonly string[] =>
+    comparisonMarkdown(compare(base, { ...base, ...files }), ['a', 'b'])
+
+  test('has no markup from names, and mentions nobody', () => {
+    const lines = opened({
+      'teams/x.yaml': `team: x
+members: [{ groups: [x] }]
+organizations: [org-a]
+grants: [{ id: g, allow: [org.sessions.list], when: { groups: ["@corp/all", "*|<b>_\`x\`"], app: ["me@corp"] } }]
+`,
+    })
+    const line = lines.find((each) => each.includes('sessions.list')) ?? ''
+    expect(line).toContain(String.raw`@<!-- -->corp/all`)
+    expect(line).toContain('me@corp')
+    expect(line).not.toMatch(/(?<!\\)<b>(?!.*` \|$)/)
+    // Cells end at bars that are not escaped.
+    expect(line.match(/(?<!\\)\|/g)).toHaveLength(9)
+  })
+
+  test('is no longer than a comment may be, says what it left out, and keeps what matters most', () => {
+    const teams = Array.from({ length: 120 }, (_, index): [string, string] => [
+      `teams/t${index}.yaml`,
+      `team: t${index}\nmembers: [{ groups: [g${index}] }]\norganizations: [org-a]\ngrants: [{ id: g, allow: [ViewOrgSessions, ${index === 119 ? 'org.secrets.delete' : 'org.playbooks.list'}] }]\n`,
+    ])
+    const lines = opened(Object.fromEntries(teams))
+    const text = lines.join('\n')
+    expect(text.length).toBeLessThan(62_000)
+    expect(text).toMatch(/\n\n… and \d+ more rows: run `devin-gateway diff a b` to see all\.\n/)
+    expect(lines.find((line) => line.startsWith('| gained'))).toContain('| t119 |')
+    expect(lines.at(-1)).toMatch(/cells decided under both sets, 0 could not be; \d+ gained$/)
+  })
 })

@@ -149,9 +149,15 @@ function remainingFor(answers: Answers): string[] {
   return [
     ...guesses.flatMap(([name, text]) => (assumed.has(name) ? [text] : [])),
     `At Devin: make a service user in ${organization} with ${keyPermissions.join(', ')}. Put its key into the environment variable ${keyVariable(answers)} (key ${keyId(answers)} in policies/keys.yaml).`,
-    ...(ci === 'none' ? [] : ['In CI: set the variable DEVIN_GATEWAY_IMAGE to your image of the gateway.']),
+    ...(ci === 'none' ? [] : [ciText[ci]]),
   ]
 }
+
+const packageText = 'In CI: set the variable DEVIN_GATEWAY_PACKAGE to the package of the gateway in your own registry.'
+const ciText = {
+  github: packageText,
+  gitlab: `${packageText} Set the masked variable RIGHTS_TOKEN to a token that may comment on merge requests.`,
+} as const
 
 /** Run in the folder of the set. A config map has no folders, so each file is named. */
 const kubernetesLines: readonly string[] = [

@@ -21,7 +21,10 @@ export const keyPermissions = [
   'ViewOrgMetrics',
 ]
 
-/** All files of the set. `packageRoot`: where the schemas and the recommended guardrails and invariants of this version lie. */
+/**
+ * All files of the set. `packageRoot`: where the schemas, the CI files and the recommended guardrails and
+ * invariants of this version lie.
+ */
 export async function startingFiles(answers: Answers, packageRoot: string): Promise<readonly StartingFile[]> {
   const { team, ci } = answers
   const recommended = async (name: string): Promise<StartingFile> => {
@@ -37,7 +40,7 @@ export async function startingFiles(answers: Answers, packageRoot: string): Prom
     { path: `policies/${team}.test.yaml`, text: testText(answers) },
     { path: 'policies/.gatewayignore', text: ignoreText },
     { path: '.gitignore', text: gitIgnoreText },
-    ...(ci === 'none' ? [] : [ciFiles[ci]]),
+    ...(ci === 'none' ? [] : [await ciFile(ci, packageRoot)]),
     ...(await schemaFiles(packageRoot)),
   ]
 }
@@ -225,34 +228,13 @@ keys/
 records/
 `
 
-const ciFiles: Readonly<Record<Exclude<CiKind, 'none'>, StartingFile>> = {
-  github: {
-    path: '.github/workflows/devin-gateway.yml',
-    text: `# Checks configuration, policies and policy tests on every change. It needs no secrets.
-# DEVIN_GATEWAY_IMAGE is a variable of the repository: the image of the gateway in your registry.
+/** The file of the package, and where it has to lie. */
+const ciFiles = {
+  github: { of: 'github-actions.yml', path: '.github/workflows/devin-gateway.yml' },
+  gitlab: { of: 'gitlab-ci.yml', path: '.gitlab-ci.yml' },
+} as const satisfies Readonly<Record<Exclude<CiKind, 'none'>, unknown>>
 
-name: devin-gateway
-on: [push, pull_request]
-permissions: { contents: read }
-jobs:
-  check:
-    runs-on: ubuntu-latest
-    steps:
-      - uses: actions/checkout@v4
-      - run: docker run --rm --volume "$PWD:/etc/devin-gateway:ro" "$IMAGE" check
-        env:
-          IMAGE: \${{ vars.DEVIN_GATEWAY_IMAGE }}
-`,
-  },
-  gitlab: {
-    path: '.gitlab-ci.yml',
-    text: `# Checks configuration, policies and policy tests on every change. It needs no secrets.
-# DEVIN_GATEWAY_IMAGE is a variable of the project: the image of the gateway in your registry.
-
-devin-gateway-check:
-  image: { name: $DEVIN_GATEWAY_IMAGE, entrypoint: [""] }
-  script:
-    - node /app/bin/devin-gateway.mjs check --config config/gateway.yaml
-`,
-  },
+async function ciFile(kind: keyof typeof ciFiles, packageRoot: string): Promise<StartingFile> {
+  const { of, path } = ciFiles[kind]
+  return { path, text: await readFile(join(packageRoot, 'deploy', 'ci', of), 'utf8') }
 }

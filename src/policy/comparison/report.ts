@@ -1,11 +1,11 @@
-// A comparison as text, as Markdown for a review, and as data. Pure.
+// A comparison as text and as data. Pure.
 
 import { counted } from '../../config/plural.ts'
 import { addressIn, type Comparison, type RightChange } from './compare.ts'
 import { changeKinds } from './words.ts'
 import { describeCallers } from '../cells/caller-classes.ts'
 import { sampleDevinUser } from '../cells/requests.ts'
-import { callersText, rowsOf, type ChangeRow } from './rows.ts'
+import { callersText, rowsOf, weightOf, type ChangeRow } from './rows.ts'
 
 /** A caller as it would be sent to `explain`. */
 export interface ExampleCaller {
@@ -79,6 +79,7 @@ function rowsInOrder(changes: readonly RightChange[]): readonly RightChange[] {
   return [...changes].sort(
     (a, b) =>
       changeKinds.indexOf(a.change) - changeKinds.indexOf(b.change) ||
+      weightOf(b.request.operation) - weightOf(a.request.operation) ||
       (a.team < b.team ? -1 : a.team > b.team ? 1 : 0) ||
       (a.request.operation.id < b.request.operation.id ? -1 : 1),
   )
@@ -126,49 +127,15 @@ export function comparisonText(comparison: Comparison, explainIn: readonly [stri
     ...rows.flatMap((row) => [
       `${marks[row.change]} ${sentence(row)}`,
       ...detailsOf(row).map((line) => `    ${line}`),
-      `    see: ${explainingCommand(row.example, explainIn[row.change === 'lost' ? 0 : 1])}`,
+      `    see: ${commandFor(row, explainIn)}`,
     ]),
     ...(rows.length === 0 ? ['no difference in rights'] : []),
     ...comparison.notes.map((note) => `note: ${note}`),
-    summaryOf(comparison, rows),
+    comparisonSummary(comparison, rows),
   ]
 }
 
 const marks = { gained: '+', lost: '-', key: '~', guardrail: '~', limit: '~', filter: '~' } as const
-
-/** A comment for a review. */
-export function comparisonMarkdown(comparison: Comparison, names: readonly [string, string]): readonly string[] {
-  const rows = rowsOf(comparison.changes)
-  const head = [`### Rights: \`${names[0]}\` → \`${names[1]}\``, '']
-  const table = [
-    '| | team | callers | operations | organizations | before | after |',
-    '| --- | --- | --- | --- | --- | --- | --- |',
-    ...rows.map((row) =>
-      [
-        '',
-        row.alsoBy === null ? row.change : `${row.change} (also by team ${row.alsoBy})`,
-        row.team,
-        callersText(row),
-        row.operations.map((id) => `\`${id}\``).join(', '),
-        organizationsText(row),
-        row.from,
-        row.to,
-        '',
-      ]
-        .map((cell) => cell.replaceAll('|', '\\|').replaceAll('\n', ' '))
-        .join(' | ')
-        .trim(),
-    ),
-  ]
-  const notes = comparison.notes.map((note) => `- ${note.replaceAll('\n', ' ')}`)
-  return [
-    ...head,
-    ...(rows.length === 0 ? ['No difference in rights.'] : table),
-    '',
-    ...(notes.length === 0 ? [] : [...notes, '']),
-    summaryOf(comparison, rows),
-  ]
-}
 
 function sentence(row: ChangeRow): string {
   const whose = `${row.team}: ${callersText(row)}`
@@ -189,7 +156,8 @@ function organizationsPhrase(row: ChangeRow): string {
   return text === '' ? '' : ` in ${text}`
 }
 
-function organizationsText({ organizations, together }: ChangeRow): string {
+/** Where rows differ, in words; empty where the requests name no organization. */
+export function organizationsText({ organizations, together }: ChangeRow): string {
   const ids = organizations.filter((id) => id !== null)
   if (ids.length === 0) return ''
   if (together) return `${named(ids)}, where one request names several of them`
@@ -201,13 +169,19 @@ function named(names: readonly string[]): string {
   return more > 0 ? `${names.slice(0, mostNamed).join(', ')} and ${more} more` : names.join(', ')
 }
 
-function summaryOf({ decided, undecided, changes }: Comparison, rows: readonly ChangeRow[]): string {
+/** How many cells were decided, and how many differ. */
+export function comparisonSummary({ decided, undecided, changes }: Comparison, rows: readonly ChangeRow[]): string {
   const counts = changeKinds.flatMap((kind) => {
     const count = changes.reduce((sum, each) => (each.change === kind ? sum + each.organizations.length : sum), 0)
     return count === 0 ? [] : [`${count} ${kind}`]
   })
   const found = rows.length === 0 ? '' : `; ${counts.join(', ')}`
   return `${counted(decided, 'cell')} decided under both sets, ${undecided} could not be${found}`
+}
+
+/** The command that shows the request of a row: under the set that allows it. */
+export function commandFor({ change, example }: ChangeRow, [from, to]: readonly [string, string]): string {
+  return explainingCommand(example, change === 'lost' ? from : to)
 }
 
 /** The command that shows one request under one of the sets. */

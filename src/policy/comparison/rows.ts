@@ -47,7 +47,7 @@ export function rowsOf(changes: readonly RightChange[]): readonly ChangeRow[] {
   return joined(byOperation, 'callers').sort(
     (a, b) =>
       changeKinds.indexOf(a.change) - changeKinds.indexOf(b.change) ||
-      weight(b.example.request.operation) - weight(a.example.request.operation) ||
+      weightOf(b.example.request.operation) - weightOf(a.example.request.operation) ||
       (a.team < b.team ? -1 : a.team > b.team ? 1 : 0),
   )
 }
@@ -64,7 +64,7 @@ export function changedOperation({ request }: RightChange): string {
 }
 
 /** Writes before reads, then what is sensitive, then what reaches the whole enterprise. */
-function weight({ method, sensitive, scope }: Operation): number {
+export function weightOf({ method, sensitive, scope }: Operation): number {
   return (method === 'GET' ? 0 : 4) + (sensitive ? 2 : 0) + (scope === 'enterprise' ? 1 : 0)
 }
 
@@ -86,7 +86,7 @@ function joined(rows: readonly ChangeRow[], dimension: Dimension): ChangeRow[] {
             ...known,
             [dimension]: [...new Set<unknown>([...known[dimension], ...row[dimension]])],
             example:
-              weight(row.example.request.operation) > weight(known.example.request.operation)
+              weightOf(row.example.request.operation) > weightOf(known.example.request.operation)
                 ? row.example
                 : known.example,
           },
@@ -97,5 +97,5 @@ function joined(rows: readonly ChangeRow[], dimension: Dimension): ChangeRow[] {
 
 /** Operations of different weight stay in rows of their own. */
 function rank(row: ChangeRow, dimension: Dimension): number {
-  return dimension === 'operations' ? weight(row.example.request.operation) : 0
+  return dimension === 'operations' ? weightOf(row.example.request.operation) : 0
 }
