@@ -9,7 +9,8 @@ import { watchExpiry } from './keys/expiry.ts'
 import { createLocalLimiter } from './limits/local/local-limiter.ts'
 import type { PolicySet } from './policy/model/policy-set.ts'
 import { openBlocks } from './runtime/blocks.ts'
-import { openCertificate } from './runtime/certificate.ts'
+import { openAccess } from './runtime/access/open-access.ts'
+import { openCertificates } from './runtime/certificate.ts'
 import { openCopies } from './runtime/keys/copies.ts'
 import { openIdentities } from './runtime/keys/identities.ts'
 import { createCore, type GatewayOptions } from './runtime/core.ts'
@@ -48,7 +49,7 @@ export async function startGateway(options: GatewayOptions) {
     tokens,
     version,
   } = core
-  const certificate = await openCertificate(core)
+  const certificates = await openCertificates(core)
   const telemetry = await openTelemetry(core)
   // Watching begins here, because a change during the rest of the start would be missed.
   policies.watch()
@@ -111,18 +112,20 @@ export async function startGateway(options: GatewayOptions) {
           problem.message,
         )
     },
-    listener: listenerOf(core, certificate.current),
+    listener: listenerOf(core, certificates.gateway),
     upstreamOrigin: config.upstream.origin,
   })
 
   const lifecycle = { draining: false }
   const rotations = openRotations(core, ownCalls, upstream, app, store)
+  const access = options.access ?? openAccess({ ...core, env: options.env })
   const operators = createOperators(
     core,
     shared,
     upstream,
     app,
-    certificate,
+    certificates,
+    access,
     overload,
     blocks,
     identities,
@@ -130,7 +133,7 @@ export async function startGateway(options: GatewayOptions) {
     rotations,
     lifecycle,
   )
-  const { admin, readiness, reload } = operators
+  const { admin, health, readiness, reload } = operators
   blocks.cutBy(app.refuse)
 
   void sinks.audit('started', 'gateway', {
@@ -140,6 +143,7 @@ export async function startGateway(options: GatewayOptions) {
   })
   // An issuer that cannot be reached keeps the instance from being ready, not from starting.
   void tokens.start()
+  void access.start()
   if (store !== null) await reportChanges(store, log)
   await store?.membership.joined(joinMs)
   const expiry = watchExpiry(
@@ -160,7 +164,7 @@ export async function startGateway(options: GatewayOptions) {
     clearInterval(refreshing)
     identities.close()
     copies.close()
-    certificate.stop()
+    certificates.stop()
     overloadWatch.stop()
     tokens.close()
     await budgets.close()
@@ -170,7 +174,8 @@ export async function startGateway(options: GatewayOptions) {
     await sharedLimiter?.close()
     await store?.close()
     operators.close()
-    await admin.close()
+    await Promise.all([admin.close(), health?.close()])
+    await access.close()
     await secretSources.remote?.close()
     await telemetry?.close()
     await sinks.close()
@@ -197,6 +202,11 @@ export async function startGateway(options: GatewayOptions) {
   const adminAddress = await listen('admin', config.listen.admin, () =>
     admin.listen(config.listen.admin.host, config.listen.admin.port),
   )
+  const { health: healthAt } = config.listen
+  const healthAddress =
+    health === null || healthAt === null
+      ? null
+      : await listen('health', healthAt, () => health.listen(healthAt.host, healthAt.port))
   const gatewayAddress = await listen('gateway', config.listen.gateway, () =>
     app.listen(config.listen.gateway.host, config.listen.gateway.port),
   )
@@ -209,6 +219,7 @@ export async function startGateway(options: GatewayOptions) {
       event: 'started',
       gateway: gatewayAddress,
       admin: adminAddress,
+      ...(healthAddress === null ? {} : { health: healthAddress }),
       revision: policies.current.revision,
       version,
       audit_head: sinks.auditHead().hash,
@@ -238,9 +249,10 @@ export async function startGateway(options: GatewayOptions) {
   let drained: Promise<void> | null = null
 
   return {
-    /** Where the callers' and the operators' listener are bound. */
+    /** Where the callers' and the operators' listener are bound, and that of health alone; null where there is none. */
     gateway: gatewayAddress,
     admin: adminAddress,
+    health: healthAddress,
     /** Its name among the instances that share the store; null without one. */
     instance: store?.instance ?? null,
     /** Another instance has certainly ended: stop waiting for its acknowledgements. */

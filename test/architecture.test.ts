@@ -132,7 +132,7 @@ describe('the table', () => {
     ],
     [
       { from: 'gateway/app', specifier: 'undici', typesOnly: false },
-      'gateway/app imports undici, which belongs in gateway/upstream, types of gateway, identity/signing-keys/json-fetch, keys/sources/vault/vault-client',
+      'gateway/app imports undici, which belongs in gateway/upstream, types of gateway, identity/signing-keys/json-fetch, keys/sources/vault/vault-client, identity/sign-in, cli/operators',
     ],
     [{ from: 'gateway/app', specifier: 'undici', typesOnly: true }, null],
     [

@@ -3,7 +3,7 @@
 
 import { decisionReasons } from '../src/policy/decision/decide.ts'
 import { devinApi } from '../src/catalogue/data.ts'
-import { problemKinds } from '../src/problems.ts'
+import { problemKinds } from '../src/problem-kinds.ts'
 import type { Words } from '../src/config/fields.ts'
 
 type Node = Record<string, unknown>

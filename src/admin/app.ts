@@ -1,9 +1,12 @@
 // The operators' listener: health, metrics, status, purge and reload. Nothing here is given a secret, so nothing can show one.
 
-import { isIP } from 'node:net'
-import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { withoutSchemas } from '../no-schemas.ts'
 import type { PoliciesView, Purged } from './views.ts'
+import { sessionRoutes, type Access } from './access/access.ts'
+import { actorOf, isChange, type BlockableOperator, type Operator } from './access/operator.ts'
+import { operatorBlocked, refusal } from './access/refusals.ts'
+import { accessRequestOf, type AccessAnswer } from './access/request.ts'
 import { addBlocksApi, type BlocksApi } from './blocks-api.ts'
 import { addRotationsApi, type RotationsApi } from './rotations-api.ts'
 import type { CheckpointOutcome } from '../records/checkpoints/checkpoints.ts'
@@ -18,10 +21,32 @@ export interface Readiness {
   readonly notes?: readonly string[]
 }
 
-export interface AdminParts {
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who uses the operators' listener; null for pages that are open to everybody. */
+    operator: Operator | null
+  }
+}
+
+/** PEM text. */
+export interface AdminCertificate {
+  readonly cert: string
+  readonly key: string
+}
+
+export interface HealthParts {
   readonly readiness: () => Readiness
   /** The metrics in one of the formats that a scraper accepts. */
   readonly metrics: { page(accept: string): Promise<{ readonly type: string; readonly text: string }> }
+}
+
+export interface AdminParts extends HealthParts {
+  readonly access: Access
+  /** Null: plain HTTP. */
+  readonly tls: AdminCertificate | null
+  readonly isBlocked: (caller: BlockableOperator) => boolean
+  /** Learns of each change that was asked for, and the status of its answer. */
+  readonly onChange: (operator: Operator, method: string, path: string, status: number) => void
   readonly status: () => unknown
   readonly keys: () => unknown
   /** The policies in force, as their files say them. */
@@ -54,16 +79,43 @@ export interface AdminApp {
   /** `GET /livez` and so on. */
   readonly routes: readonly string[]
   listen(host: string, port: number): Promise<{ host: string; port: number }>
+  /** For connections that begin from now on. */
+  useCertificate(certificate: AdminCertificate): void
   close(): Promise<void>
 }
 
 /** Builds the listener; nothing is bound before `listen`. */
 export function createAdminApp(parts: AdminParts): AdminApp {
-  const app = fastify({ logger: false, forceCloseConnections: true, schemaController: withoutSchemas })
-  const routes: string[] = []
-  app.addHook('onRoute', ({ method, url }) => {
-    for (const each of [method].flat()) if (each !== 'HEAD') routes.push(`${each} ${url}`)
+  const { app, listener } = createListener(parts.tls)
+  addWayIn(app, parts)
+  addHealth(app, parts)
+  addSession(app, parts)
+  void app.register((api, _options, done) => {
+    addApi(api, parts)
+    done()
   })
+  app.setNotFoundHandler((_request, reply) =>
+    reply.code(404).send({
+      error: `There are ${listener.routes.map((route) => route.replace(/^GET /, '')).join(', ')} here. docs/admin-api.yaml describes them.`,
+    }),
+  )
+  return listener
+}
+
+/** A listener of health and metrics alone, for other machines. */
+export function createHealthApp(parts: HealthParts): AdminApp {
+  const { app, listener } = createListener(null)
+  addHealth(app, parts)
+  app.setNotFoundHandler((_request, reply) =>
+    reply.code(404).send({ error: 'There are /livez, /readyz and /metrics here.' }),
+  )
+  return listener
+}
+
+function createListener(tls: AdminCertificate | null): { readonly app: FastifyInstance; readonly listener: AdminApp } {
+  const options = { logger: false, forceCloseConnections: true, schemaController: withoutSchemas } as const
+  // The instance types differ by server class only; everything used here is common to them.
+  const app = (tls === null ? fastify(options) : fastify({ ...options, https: tls })) as unknown as FastifyInstance
   // Without a listener an error of accept(2) would end the process.
   app.server.on('error', () => {})
   // No request here needs a body; a body is dropped.
@@ -78,31 +130,17 @@ export function createAdminApp(parts: AdminParts): AdminApp {
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff')
     done(null, payload)
   })
-  app.get('/livez', (_request, reply) => reply.type('text/plain').send('ok\n'))
-  app.get('/readyz', (_request, reply) => {
-    const readiness = parts.readiness()
-    return reply.code(readiness.ready ? 200 : 503).send(readiness)
-  })
-  app.get('/metrics', async ({ headers }, reply) => {
-    const { type, text } = await parts.metrics.page(headers.accept ?? '')
-    return reply.type(type).send(text)
-  })
-  void app.register((api, _options, done) => {
-    guardedApi(api, parts)
-    done()
-  })
-  app.setNotFoundHandler((_request, reply) =>
-    reply.code(404).send({
-      error: `There are ${routes.map((route) => route.replace(/^GET /, '')).join(', ')} here. docs/admin-api.yaml describes them.`,
-    }),
-  )
   app.setErrorHandler((error: { statusCode?: number }, _request, reply) => {
     const status = error.statusCode ?? 500
     return reply.code(status).send({
       error: status < 500 ? 'The request is not one this listener takes.' : 'The request failed; the log says more.',
     })
   })
-  return {
+  const routes: string[] = []
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const each of [method].flat()) if (each !== 'HEAD') routes.push(`${each} ${url}`)
+  })
+  const listener: AdminApp = {
     routes,
     async listen(host, port) {
       // This process alone, also where several workers share a listener.
@@ -112,20 +150,55 @@ export function createAdminApp(parts: AdminParts): AdminApp {
         ? { host: address.address, port: address.port }
         : { host, port }
     },
+    useCertificate({ cert, key }) {
+      if ('setSecureContext' in app.server && typeof app.server.setSecureContext === 'function')
+        app.server.setSecureContext({ cert, key })
+    },
     close: () => app.close(),
   }
+  return { app, listener }
 }
 
-/** A page in a browser can send requests here under a name of its own (DNS rebinding): only addresses and localhost may. */
-function guardedApi(app: FastifyInstance, parts: AdminParts): void {
-  app.addHook('onRequest', (request, reply, done) => {
-    if (isAddressed(request) && isOwnOrigin(request)) done()
-    else
-      void reply.code(403).send({
-        error:
-          "Use the listener's address, not a name, and no page of another site, to reach the API of the operators.",
-      })
+/** Who may pass, as whom, and what is recorded of it. */
+function addWayIn(app: FastifyInstance, { access, isBlocked, onChange }: AdminParts): void {
+  app.decorateRequest('operator', null)
+  app.addHook('onRequest', async (request, reply) => {
+    const asked = accessRequestOf(request.raw)
+    const entered = await access.enter(asked)
+    if ('answer' in entered) return await write(reply, entered.answer)
+    const { operator } = entered
+    const caller = operator?.caller ?? null
+    if (caller !== null && isBlocked(caller)) return await write(reply, refusal(operatorBlocked(caller.subject), asked))
+    request.operator = operator
   })
+  app.addHook('onResponse', async ({ method, operator, routeOptions }, reply) => {
+    const { url = '' } = routeOptions
+    if (operator !== null && isChange(method, url)) onChange(operator, method, url, reply.statusCode)
+  })
+}
+
+function addSession(app: FastifyInstance, { access }: AdminParts): void {
+  for (const route of sessionRoutes)
+    app.route({ ...route, handler: async ({ raw }, reply) => write(reply, await access.session(accessRequestOf(raw))) })
+}
+
+function write(reply: FastifyReply, { status, headers, body }: AccessAnswer): FastifyReply {
+  return reply.code(status).headers(headers).send(body)
+}
+
+function addHealth(app: FastifyInstance, parts: HealthParts): void {
+  app.get('/livez', (_request, reply) => reply.type('text/plain').send('ok\n'))
+  app.get('/readyz', (_request, reply) => {
+    const readiness = parts.readiness()
+    return reply.code(readiness.ready ? 200 : 503).send(readiness)
+  })
+  app.get('/metrics', async ({ headers }, reply) => {
+    const { type, text } = await parts.metrics.page(headers.accept ?? '')
+    return reply.type(type).send(text)
+  })
+}
+
+function addApi(app: FastifyInstance, parts: AdminParts): void {
   app.get('/api/status', (_request, reply) => reply.send(parts.status()))
   app.get('/api/keys', (_request, reply) => reply.send(parts.keys()))
   app.get<{ Querystring: Record<string, unknown> }>('/api/policies', (request, reply) => {
@@ -164,7 +237,7 @@ function guardedApi(app: FastifyInstance, parts: AdminParts): void {
   })
   app.post<{ Querystring: Record<string, unknown> }>('/api/purge', async (request, reply) => {
     const { organization, resource, ...rest } = request.query
-    const actor = "operators' listener"
+    const actor = actorOf(request.operator)
     if (typeof organization === 'string' && resource === undefined && Object.keys(rest).length === 0)
       return reply.send(await parts.purge({ organization }, actor))
     if (typeof resource === 'string' && organization === undefined && Object.keys(rest).length === 0)
@@ -180,22 +253,9 @@ function guardedApi(app: FastifyInstance, parts: AdminParts): void {
       })
     return reply.code('error' in outcome ? 503 : 200).send(outcome)
   })
-  app.post('/api/reload', async (_request, reply) => {
-    const outcome = await parts.reload("operators' listener")
+  app.post('/api/reload', async ({ operator }, reply) => {
+    const outcome = await parts.reload(actorOf(operator))
     const done = (outcome.result === 'replaced' || outcome.result === 'unchanged') && outcome.certificate !== 'kept'
     return reply.code(done ? 200 : 409).send(outcome)
   })
-}
-
-/** Browsers name the site whose page sends a request; command-line tools name none. */
-function isOwnOrigin({ headers }: FastifyRequest): boolean {
-  return headers.origin === undefined || headers.origin === `http://${headers.host ?? ''}`
-}
-
-function isAddressed(request: FastifyRequest): boolean {
-  const host = (request.headers.host ?? '')
-    .toLowerCase()
-    .replace(/:\d+$/, '')
-    .replace(/^\[(.*)\]$/, '$1')
-  return host === 'localhost' || isIP(host) !== 0
 }

@@ -1,6 +1,7 @@
 // Blocks on the operators' listener: GET lists them, POST makes one, DELETE ends one.
 
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { actorOf, withActor } from './access/operator.ts'
 import { readBlockTarget, readWanted, type BlockTarget, type WantedBlock } from '../blocks/wanted.ts'
 
 /** One block, as operators see it. Times in ISO 8601. */
@@ -37,7 +38,6 @@ export interface BlocksApi {
   ) => Promise<ChangedBlock | { readonly status: number; readonly error: string }>
 }
 
-const actor = "operators' listener"
 const mostBytes = 16 * 1024
 
 /** Fields come as JSON in the body, or as parameters of the query. */
@@ -47,7 +47,7 @@ export function addBlocksApi(app: FastifyInstance, blocks: BlocksApi): void {
   )
   app.get('/api/blocks', (_request, reply) => reply.send(blocks.list()))
   app.post('/api/blocks', async (request, reply) => {
-    const wanted = readWanted(fieldsOf(request), actor)
+    const wanted = readWanted(fieldsOf(request), actorOf(request.operator))
     if ('error' in wanted) return reply.code(400).send({ error: `${wanted.field}: ${wanted.error}` })
     return reply.send(await blocks.block(wanted.value))
   })
@@ -56,14 +56,17 @@ export function addBlocksApi(app: FastifyInstance, blocks: BlocksApi): void {
     const target = readBlockTarget(asked)
     if ('error' in target) return reply.code(400).send({ error: `${target.field}: ${target.error}` })
     const { by } = asked
-    const ended = await blocks.unblock(target.value, typeof by === 'string' && by !== '' ? by : actor)
+    const ended = await blocks.unblock(
+      target.value,
+      typeof by === 'string' && by !== '' ? by : actorOf(request.operator),
+    )
     return 'error' in ended ? reply.code(ended.status).send({ error: ended.error }) : reply.send(ended)
   })
 }
 
 /** Both together; what is no object in JSON has no fields, and is refused for want of them. */
-function fieldsOf({ query, body }: FastifyRequest): Readonly<Record<string, unknown>> {
-  return { ...(query as Record<string, unknown>), ...objectIn(body) }
+function fieldsOf({ query, body, operator }: FastifyRequest): Readonly<Record<string, unknown>> {
+  return withActor(operator, { ...(query as Record<string, unknown>), ...objectIn(body) })
 }
 
 function objectIn(body: unknown): object {

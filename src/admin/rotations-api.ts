@@ -1,6 +1,7 @@
 // Rotations of keys on the operators' listener: GET lists them, POST begins one, takes one up, goes back, or shows what would be done.
 
 import type { FastifyInstance } from 'fastify'
+import { withActor } from './access/operator.ts'
 import { parseDuration } from '../config/units.ts'
 import type { WantedRotation } from '../keys/rotation/asked.ts'
 import type { RotationPlanView, RotationView } from './rotation-views.ts'
@@ -28,7 +29,7 @@ export function addRotationsApi(app: FastifyInstance, rotations: RotationsApi): 
   )
   app.get('/api/rotations', async (_request, reply) => reply.send(await rotations.list()))
   app.post('/api/rotations', async (request, reply) => {
-    const asked = readAsked({ ...(request.query as object), ...objectIn(request.body) })
+    const asked = readAsked(withActor(request.operator, { ...(request.query as object), ...objectIn(request.body) }))
     if (typeof asked === 'string') return reply.code(400).send({ error: asked })
     const { status, body } = await rotations.ask(asked)
     return reply.code(status).send(body)

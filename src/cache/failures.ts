@@ -1,6 +1,7 @@
 // Classifies failures of a call for the callers who wait for its answer. Pure.
 
-import { Problem, type ProblemKindName } from '../problems.ts'
+import type { ProblemKindName } from '../problem-kinds.ts'
+import { Problem } from '../problems.ts'
 import type { ResponseHead } from './response-stream.ts'
 import { restMs } from '../http/retry-after.ts'
 

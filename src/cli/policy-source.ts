@@ -14,7 +14,7 @@ import { didYouMean } from '../config/nearest.ts'
 import type { Config } from '../config/load.ts'
 import type { PoliciesView } from '../admin/views.ts'
 import { loadPolicies, type LoadedPolicies, type LoadOptions } from '../policy/loading/load.ts'
-import { adminAddress } from './operators.ts'
+import { operatorsOf, type OperatorsAsker } from './operators.ts'
 
 const run = promisify(execFile)
 
@@ -22,7 +22,7 @@ export interface PolicySourceOptions {
   /** Of the gateway that runs, where a set can be `running`. */
   readonly config: Config
   readonly catalogue: Catalogue
-  readonly env: Readonly<Record<string, string | undefined>>
+  readonly asker: OperatorsAsker
   /** Default: `reported`, since a change is looked at before its tests are right. A broken invariant refuses it all the same. */
   readonly tests?: NonNullable<LoadOptions['tests']>
 }
@@ -54,7 +54,7 @@ const mostFiles = 10_000
  */
 export async function loadPolicySource(text: string, options: PolicySourceOptions): Promise<PolicySource> {
   const source = await open(text, options)
-  const sources = { env: options.env, origin: options.config.upstream.origin }
+  const sources = { env: options.asker.env, origin: options.config.upstream.origin }
   const { catalogue } = options
   try {
     const loaded = await loadPolicies({
@@ -82,7 +82,7 @@ export function isElsewhere(text: string): boolean {
 }
 
 async function open(text: string, options: PolicySourceOptions): Promise<OpenSource> {
-  if (text === 'running') return await openRunning(options.config)
+  if (text === 'running') return await openRunning(options)
   if (text.startsWith('git:')) return await openCommit(text.slice('git:'.length), options)
   const { shadowPoliciesDirectory: shadow } = options.config
   const directory = text === 'shadow' && shadow !== null ? shadow : resolve(text)
@@ -108,12 +108,9 @@ function commitOf(ref: string): readonly string[] {
   return ['rev-parse', '--verify', '--quiet', '--end-of-options', `${ref}^{commit}`]
 }
 
-async function openRunning({ listen }: Config): Promise<OpenSource> {
-  const address = adminAddress(listen.admin)
-  const answer = await fetch(`${address}/api/policies`, {
-    signal: AbortSignal.timeout(15_000),
-    redirect: 'error',
-  }).catch(() => null)
+async function openRunning({ config, asker }: PolicySourceOptions): Promise<OpenSource> {
+  const { address, ask } = operatorsOf(config, asker)
+  const answer = await ask('/api/policies', { signal: AbortSignal.timeout(15_000) })
   if (answer === null || !answer.ok)
     throw new Error(
       `the running gateway could not be asked at ${address}: start it, or name a directory or git:REF in place of "running"`,

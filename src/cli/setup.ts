@@ -21,6 +21,7 @@ import { runningSandboxes, sandboxOf } from '../sandbox/state-folder.ts'
 import { isElsewhere, loadPolicySource } from './policy-source.ts'
 import { loadShadowSet } from './shadow-set.ts'
 import type { Invocation } from './invocation.ts'
+import { operatorOption } from './operators.ts'
 
 /** Root of the package: the sample configuration and policies lie there. */
 export const packageRoot = fileURLToPath(new URL('../..', import.meta.url))
@@ -35,6 +36,7 @@ export const configOption = {
   config: { type: 'string', help: 'configuration file (default: GATEWAY_CONFIG or config/gateway.yaml)' },
 } as const
 export const policiesOption = {
+  ...operatorOption,
   policies: {
     type: 'string',
     help: "policy directory instead of the configuration's; also git:REF, running, or shadow",
@@ -140,7 +142,7 @@ export async function loadSetup(invocation: Invocation, { read, tests }: Loosely
     const options = {
       config,
       catalogue,
-      env: invocation.env,
+      asker: invocation,
       tests: tests ?? 'required',
     }
     const { loaded } = await loadPolicySource(named, options)

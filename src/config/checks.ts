@@ -8,7 +8,7 @@ import type { Diagnostic } from './diagnostics.ts'
 import { didYouMean } from './nearest.ts'
 import type { GatewayDocument } from './schema.ts'
 import { quoted } from './units.ts'
-import type { ListenAddress } from './values/addresses.ts'
+import { isLoopbackHost, type ListenAddress } from './values/addresses.ts'
 import { whyUnreadable } from './values/file-errors.ts'
 import type { Path } from './yaml/document.ts'
 
@@ -16,7 +16,13 @@ export type Report = (path: Path, message: string, severity?: Diagnostic['severi
 
 /** What is looked at of a resolved configuration. */
 interface CheckedConfig {
-  readonly listen: { readonly gateway: ListenAddress; readonly admin: ListenAddress }
+  readonly listen: {
+    readonly gateway: ListenAddress
+    readonly admin: ListenAddress
+    readonly health: ListenAddress | null
+    readonly adminTls: object | null
+  }
+  readonly admin: { readonly url: string | null; readonly auth: object | null }
   readonly upstream: { readonly origin: string }
   readonly issuers: readonly {
     readonly issuer: string
@@ -32,6 +38,7 @@ interface CheckedConfig {
 /** Reports contradictions and doubtful values. */
 export async function checkConfig(config: CheckedConfig, written: GatewayDocument, report: Report): Promise<void> {
   checkPorts(config.listen, report)
+  checkOperators(config, report)
   checkUpstream(config.upstream.origin, report)
   checkIssuers(config.issuers, report)
   await checkShadow(config, report)
@@ -43,12 +50,38 @@ export async function checkConfig(config: CheckedConfig, written: GatewayDocumen
 }
 
 /** An address on all interfaces takes the port of every other one. */
-function checkPorts({ gateway, admin }: CheckedConfig['listen'], report: Report): void {
+function checkPorts({ gateway, admin, health }: CheckedConfig['listen'], report: Report): void {
   const everywhere = (host: string): boolean => host === '0.0.0.0' || host === '::'
   const plain = (host: string): string => (host === 'localhost' || host === '::1' ? '127.0.0.1' : host)
-  const same = plain(gateway.host) === plain(admin.host) || everywhere(gateway.host) || everywhere(admin.host)
-  if (gateway.port === admin.port && gateway.port !== 0 && same)
-    report(['listen', 'admin'], `listen.gateway has port ${admin.port}, too: choose another port for one of the two`)
+  const collides = (one: ListenAddress, other: ListenAddress): boolean =>
+    one.port === other.port &&
+    one.port !== 0 &&
+    (plain(one.host) === plain(other.host) || [one, other].some(({ host }) => everywhere(host)))
+  const say = (name: string, other: string, port: number): void =>
+    report(['listen', name], `listen.${other} has port ${port}, too: choose another port for one of the two`)
+  if (collides(gateway, admin)) say('admin', 'gateway', admin.port)
+  if (health === null) return
+  if (collides(gateway, health)) say('health', 'gateway', health.port)
+  if (collides(admin, health)) say('health', 'admin', health.port)
+}
+
+/** What other machines can reach needs a login, and should have TLS. */
+function checkOperators({ listen, admin: { auth, url } }: CheckedConfig, report: Report): void {
+  const { host, port } = listen.admin
+  if (isLoopbackHost(host)) return
+  const at = ['listen', 'admin']
+  const address = `${host.includes(':') ? `[${host}]` : host}:${port}`
+  if (auth === null)
+    report(
+      at,
+      `other machines can reach ${address}, and nobody would have to sign in: set admin.auth (issuer, client_id, client_secret, roles), or write 127.0.0.1:${port}. For probes and monitoring alone set listen.health`,
+    )
+  else if (listen.adminTls === null && url?.startsWith('https:') !== true)
+    report(
+      at,
+      `${address} has no TLS: tokens of operators cross the network unprotected, and browsers can sign in from this machine alone. Set listen.admin_tls, or admin.url to the https address of a proxy in front`,
+      'warning',
+    )
 }
 
 function checkUpstream(origin: string, report: Report): void {

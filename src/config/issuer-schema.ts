@@ -18,7 +18,8 @@ const claims = z.strictObject({
 /** Which claim says what about the caller: names or dotted paths, as `claimAt` reads them. */
 export type ClaimMapping = z.output<typeof claims>
 
-const issuer = z.strictObject({
+/** How an issuer is trusted, wherever one is named. */
+export const issuerFields = {
   issuer: textAs(parseIssuer, { pattern: issuerForm }).describe(
     "The issuer's identifier, exactly as the `iss` claim spells it.",
   ),
@@ -49,7 +50,9 @@ const issuer = z.strictObject({
     .describe(
       'Which claim says what about the caller: names or dotted paths. `\\.` is a dot inside a name: `kubernetes\\.io.namespace`.',
     ),
-})
+}
+
+const issuer = z.strictObject(issuerFields)
 
 /** Schema of `issuers`. */
 export const issuersSchema = withoutTwins(

@@ -1,8 +1,6 @@
 // Loads config/gateway.yaml: a resolved Config, or every diagnostic. The files that it names are read and checked too.
 
 import path from 'node:path'
-import { openToOthers } from './values/file-errors.ts'
-import { certificateWarning, parseAuthorities } from './values/certificates.ts'
 import { hasErrors, Refused, type Diagnostic } from './diagnostics.ts'
 import {
   gatewaySchema,
@@ -14,12 +12,14 @@ import {
 } from './schema.ts'
 import { resolveCheckpoints } from './records/checkpoint-schema.ts'
 import { issuerConfig } from './issuer-schema.ts'
+import { adminConfig, type AdminDocument } from './operators/admin-schema.ts'
 import { storeConfig, storeProblems, type StoreConfig, type StoreDocument } from './store-schema.ts'
 import { alternatives } from './yaml/issues.ts'
-import { loadServerCertificate, readText } from './values/files.ts'
+import { isLoopbackHost } from './values/addresses.ts'
+import { readText } from './values/files.ts'
+import { checkTls, readAuthorities, readReference, type ReportRead } from './values/named-values.ts'
 import { checkConfig, type Report } from './checks.ts'
-import type { Parsed } from './units.ts'
-import { readYaml, type Path, type PositionOf } from './yaml/document.ts'
+import { readYaml, type PositionOf } from './yaml/document.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -100,9 +100,6 @@ export async function outlineOf(
   }
 }
 
-/** Reports why a value behind a setting cannot be used; `outOfReach`: because it is missing here. */
-type ReportRead = (at: Path, message: string, outOfReach: boolean) => void
-
 async function resolve(
   document: GatewayDocument,
   file: string,
@@ -119,6 +116,15 @@ async function resolve(
     document.budgets.journal ??
       (path.isAbsolute(records.audit) ? path.join(path.dirname(records.audit), journalName) : journalName),
   )
+  const issuers = await Promise.all(
+    document.issuers.map(async (issuer, index) => {
+      const { ca } = issuer
+      return issuerConfig(
+        issuer,
+        ca === undefined ? null : await readAuthorities(absolute(ca), ['issuers', index, 'ca'], refuseRead),
+      )
+    }),
+  )
   return {
     /** Absolute path of the file. */
     file,
@@ -126,7 +132,10 @@ async function resolve(
     listen: {
       gateway: listen.gateway,
       admin: listen.admin,
-      tls: listen.tls === undefined ? null : await checkTls(listen.tls, absolute, report, reportRead),
+      /** Null: there is none. */
+      health: listen.health ?? null,
+      tls: await checkTls('tls', listen.tls, absolute, report, reportRead),
+      adminTls: await adminTlsOf(listen, absolute, report, reportRead),
       timeouts: {
         headMs: listen.timeouts.head,
         bodyMs: listen.timeouts.body,
@@ -149,14 +158,12 @@ async function resolve(
       connections: upstream.connections,
       maxWaiting: upstream.max_waiting,
     },
-    issuers: await Promise.all(
-      document.issuers.map(async (issuer, index) => {
-        const { ca } = issuer
-        return issuerConfig(
-          issuer,
-          ca === undefined ? null : await readAuthorities(absolute(ca), ['issuers', index, 'ca'], refuseRead),
-        )
-      }),
+    issuers,
+    admin: adminConfig(
+      document.admin,
+      path.dirname(file),
+      await checkAuth(document.admin, absolute, env, report, reportRead),
+      issuers,
     ),
     policiesDirectory: absolute(document.policies),
     /** Of the set that is decided beside the one in force; null: there is none. */
@@ -187,8 +194,9 @@ async function resolve(
 }
 
 /** Files that are read at the start only: a reload leaves what they say as it is. */
-function filesOfStart({ catalogue, issuers, store, upstream }: GatewayDocument): readonly string[] {
-  const named = [upstream.ca, ...issuers.map(({ ca }) => ca), store?.ca, store?.password?.file, store?.secret?.file]
+function filesOfStart({ admin, catalogue, issuers, store, upstream }: GatewayDocument): readonly string[] {
+  const authorities = [upstream.ca, ...issuers.map(({ ca }) => ca), admin.auth?.ca, store?.ca]
+  const named = [...authorities, store?.password?.file, store?.secret?.file]
   return [...new Set([...catalogue.files, ...named.filter((each) => each !== undefined)])]
 }
 
@@ -214,14 +222,6 @@ function resolveRecords(written: GatewayDocument['records'], absolute: (path: st
   return records
 }
 
-async function readAuthorities(file: string, at: Path, report: ReportRead): Promise<string | null> {
-  const text = await readText(file)
-  const authorities: Parsed<string> = 'error' in text ? text : parseAuthorities(text.value)
-  if ('value' in authorities) return authorities.value
-  report(at, `${file}: ${authorities.error}`, 'error' in text && text.outOfReach)
-  return null
-}
-
 async function resolveStore(
   written: NonNullable<StoreDocument>,
   absolute: (path: string) => string,
@@ -231,64 +231,37 @@ async function resolveStore(
 ): Promise<StoreConfig> {
   for (const { at, message } of storeProblems(written)) report(['store', ...at], message)
   const ca = written.ca === undefined ? null : await readAuthorities(absolute(written.ca), ['store', 'ca'], reportRead)
-  const read = (what: 'password' | 'secret') => readReference(written[what], what, absolute, env, report, reportRead)
+  const read = (what: 'password' | 'secret') =>
+    readReference(written[what], what, ['store', what], absolute, env, report, reportRead)
   const secret = await read('secret')
   if (secret !== null && secret !== '' && Buffer.byteLength(secret) < 32)
     report(['store', 'secret'], 'the secret is shorter than 32 characters: openssl rand -base64 32 makes one')
   return storeConfig(written, { ca, password: await read('password'), secret })
 }
 
-/** The value behind a reference; empty when it cannot be read, which is reported; null without a reference. */
-async function readReference(
-  reference: { readonly env?: string | undefined; readonly file?: string | undefined } | undefined,
-  what: 'password' | 'secret',
+/** Reads what the sign-in of operators needs. Returns the authorities of its issuer, or null. */
+async function checkAuth(
+  { auth }: AdminDocument,
   absolute: (path: string) => string,
   env: Environment,
   report: Report,
   reportRead: ReportRead,
 ): Promise<string | null> {
-  if (reference?.env !== undefined) {
-    const { env: name } = reference
-    const value = (Object.hasOwn(env, name) ? env[name] : undefined) ?? ''
-    if (value === '')
-      reportRead(
-        ['store', what, 'env'],
-        `the environment variable ${name} is not set: it should hold the ${what}`,
-        true,
-      )
-    return value
-  }
-  if (reference?.file === undefined) return null
-  const file = absolute(reference.file)
-  const text = await readText(file)
-  const value = 'error' in text ? '' : text.value.replace(/\r?\n$/, '')
-  if ('error' in text) reportRead(['store', what, 'file'], `${file}: ${text.error}`, text.outOfReach)
-  else if (value === '') reportRead(['store', what, 'file'], `${file}: it is empty`, false)
-  else await warnIfOpen(['store', what, 'file'], file, report)
-  return value
+  const secret = auth?.client_secret
+  // Other sources are asked when somebody signs in, as those of keys are asked when they are needed.
+  if (secret !== undefined && ('env' in secret || 'file' in secret))
+    await readReference(secret, 'client secret', ['admin', 'auth', 'client_secret'], absolute, env, report, reportRead)
+  return auth?.ca === undefined ? null : await readAuthorities(absolute(auth.ca), ['admin', 'auth', 'ca'], reportRead)
 }
 
-async function checkTls(
-  written: { cert: string; key: string },
+/** On loopback the operators' listener has TLS only with a certificate of its own. */
+async function adminTlsOf(
+  listen: GatewayDocument['listen'],
   absolute: (path: string) => string,
   report: Report,
   reportRead: ReportRead,
-): Promise<TlsFiles> {
-  const files: TlsFiles = { certFile: absolute(written.cert), keyFile: absolute(written.key) }
-  const nowMs = Date.now()
-  const loaded = await loadServerCertificate(files, nowMs)
-  if ('faults' in loaded)
-    for (const { part, message, outOfReach } of loaded.faults) reportRead(['listen', 'tls', part], message, outOfReach)
-  else {
-    const warning = certificateWarning(loaded.certificate, nowMs)
-    if (warning !== null) report(['listen', 'tls', 'cert'], `${files.certFile}: ${warning}`, 'warning')
-    await warnIfOpen(['listen', 'tls', 'key'], files.keyFile, report)
-  }
-  return files
-}
-
-/** Warns of a file with a secret that others on this machine can read. */
-async function warnIfOpen(at: Path, file: string, report: Report): Promise<void> {
-  const text = await openToOthers(file)
-  if (text !== null) report(at, text, 'warning')
+): Promise<TlsFiles | null> {
+  const own = await checkTls('admin_tls', listen.admin_tls, absolute, report, reportRead)
+  if (own !== null || listen.tls === undefined || isLoopbackHost(listen.admin.host)) return own
+  return { certFile: absolute(listen.tls.cert), keyFile: absolute(listen.tls.key) }
 }

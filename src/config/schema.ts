@@ -12,6 +12,7 @@ import {
 import { duration, size, text, textAs, textOrNumberAs } from './fields.ts'
 import { checkpointsSchema } from './records/checkpoint-schema.ts'
 import { issuersSchema } from './issuer-schema.ts'
+import { adminSchema } from './operators/admin-schema.ts'
 import { storeSchema } from './store-schema.ts'
 
 /** Absolute paths; the files are read again when the certificate is renewed. */
@@ -41,8 +42,20 @@ const listen = z.strictObject({
     .describe(`Callers' listener: host:port, "[::1]:8080", or a port alone. Port 0 takes any free one.`),
   admin: textOrNumberAs(parseListen('127.0.0.1'), { pattern: listenTextForm, number: { maximum: 65_535 } })
     .prefault('127.0.0.1:9090')
-    .describe("Operators' listener: health, metrics, status. A port alone means 127.0.0.1."),
-  tls: tls.optional().describe("TLS (and HTTP/2) for the callers' listener."),
+    .describe(
+      "Operators' listener: health, metrics, status, console. A port alone means 127.0.0.1. Any other address than loopback needs `admin.auth`.",
+    ),
+  health: textOrNumberAs(parseListen('0.0.0.0'), { pattern: listenTextForm, number: { maximum: 65_535 } })
+    .optional()
+    .describe(
+      'A listener of /livez, /readyz and /metrics alone, for probes and monitoring of other machines. A port alone means 0.0.0.0. Default: none.',
+    ),
+  tls: tls
+    .optional()
+    .describe(
+      "TLS (and HTTP/2) for the callers' listener; also for the operators' listener when that is not loopback and has no certificate of its own.",
+    ),
+  admin_tls: tls.optional().describe("TLS for the operators' listener."),
   timeouts: z
     .strictObject({
       head: duration('100ms', '1h').prefault('10s').describe('Longest time for the head of a request to arrive.'),
@@ -115,6 +128,7 @@ export const gatewaySchema = z
     listen: listen.prefault({}).describe('Listeners.'),
     upstream: upstream.describe('The Devin API.'),
     issuers: issuersSchema.describe('Identity providers whose tokens are accepted.'),
+    admin: adminSchema.prefault({}).describe("Who may use the operators' listener."),
     policies: text().default(usualPolicies).describe('Directory of the policies, relative to this file.'),
     shadow_policies: text()
       .optional()

@@ -66,7 +66,7 @@ export function addInboundMetrics(metrics: Metrics, labels: InboundLabels) {
     connections: (count: number) => connections.set(count),
     connectionRefused,
     connectionCut,
-    certificateExpires: (listener: 'gateway', atMs: number) => certificateEnds.set({ listener }, atMs / 1000),
+    certificateExpires: (listener: 'gateway' | 'admin', atMs: number) => certificateEnds.set({ listener }, atMs / 1000),
     /** The certificate was read again, or the one before was kept. */
     certificateReload,
     /** How many priorities are refused, and how many requests of each were. */

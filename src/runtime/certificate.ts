@@ -1,12 +1,15 @@
-// The certificate of the callers' listener while the gateway runs: reloads it on demand, and warns before it ends.
+// The certificate of a listener while the gateway runs: reloads it on demand, and warns before it ends.
 
 import { certificateWarning, type ServerCertificate } from '../config/values/certificates.ts'
 import { loadServerCertificate } from '../config/values/files.ts'
+import type { TlsFiles } from '../config/schema.ts'
 import type { Core } from './core.ts'
 
-/** Reads the certificate, where one is configured. Throws when it cannot be used. */
-export async function openCertificate({ config, instruments, log, now }: Core) {
-  const { tls } = config.listen
+const settings = { gateway: 'listen.tls', admin: 'listen.admin_tls' } as const
+
+/** Reads the certificate of a listener; `tls` is null where it has none. Throws when it cannot be used. */
+async function openCertificate({ instruments, log, now }: Core, listener: keyof typeof settings, tls: TlsFiles | null) {
+  const setting = settings[listener]
   let current: ServerCertificate | null = null
   let warned: string | null = null
   /** Why the files as they were read last cannot be used. */
@@ -20,15 +23,15 @@ export async function openCertificate({ config, instruments, log, now }: Core) {
   }
   function warning(): string | null {
     const text = current === null ? null : certificateWarning(current, now())
-    return text === null ? null : `listen.tls.cert: ${text}`
+    return text === null ? null : `${setting}.cert: ${text}`
   }
   /** Loads the files; the certificate before stays when they cannot be used. */
   async function load(): Promise<readonly string[]> {
     if (tls === null) return []
     const loaded = await loadServerCertificate(tls, now())
-    if ('faults' in loaded) return loaded.faults.map(({ part, message }) => `listen.tls.${part}: ${message}`)
+    if ('faults' in loaded) return loaded.faults.map(({ part, message }) => `${setting}.${part}: ${message}`)
     current = loaded.certificate
-    instruments.certificateExpires('gateway', current.endsAtMs)
+    instruments.certificateExpires(listener, current.endsAtMs)
     return []
   }
 
@@ -70,4 +73,44 @@ export async function openCertificate({ config, instruments, log, now }: Core) {
   }
 }
 
-export type CertificateInUse = Awaited<ReturnType<typeof openCertificate>>
+type CertificateInUse = Awaited<ReturnType<typeof openCertificate>>
+
+export type Certificates = Awaited<ReturnType<typeof openCertificates>>
+
+/** Takes a renewed certificate. */
+interface Renewable {
+  useCertificate(certificate: ServerCertificate): void
+}
+
+/** Reads the certificates of the callers' and the operators' listener, which may be the same one. */
+export async function openCertificates(core: Core) {
+  const { tls, adminTls } = core.config.listen
+  const isShared = tls !== null && adminTls?.certFile === tls.certFile && adminTls.keyFile === tls.keyFile
+  const gateway = await openCertificate(core, 'gateway', tls)
+  const own = isShared ? null : await openCertificate(core, 'admin', adminTls)
+  const all: readonly CertificateInUse[] = [gateway, ...(own === null ? [] : [own])]
+  return {
+    get gateway(): ServerCertificate | null {
+      return gateway.current
+    },
+    get admin(): ServerCertificate | null {
+      return (own ?? gateway).current
+    },
+    /** When the first of them ends; never where there is none. */
+    get endsAtMs(): number {
+      return Math.min(...all.map(({ current }) => current?.endsAtMs ?? Number.POSITIVE_INFINITY))
+    },
+    get notes(): readonly string[] {
+      return all.flatMap(({ notes }) => notes)
+    },
+    async renew(app: Renewable, admin: Renewable): Promise<readonly string[]> {
+      const use = (certificate: ServerCertificate): void => {
+        app.useCertificate(certificate)
+        if (isShared) admin.useCertificate(certificate)
+      }
+      const kept = await gateway.renew(use)
+      return [...kept, ...((await own?.renew((certificate) => admin.useCertificate(certificate))) ?? [])]
+    },
+    stop: (): void => all.forEach(({ stop }) => stop()),
+  }
+}

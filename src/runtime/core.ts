@@ -20,13 +20,14 @@ import { decisionReasons } from '../policy/decision/decide.ts'
 import { keyFindingKinds } from '../policy/key-report/findings.ts'
 import { watchedPolicyFiles } from '../policy/loading/folder.ts'
 import { loadPolicies, ownConnections } from '../policy/loading/load.ts'
-import { problemKinds } from '../problems.ts'
+import { problemKinds } from '../problem-kinds.ts'
 import type { Log } from '../records/log.ts'
 import { RecentDecisions } from '../records/search/recent-decisions.ts'
 import { createSinks, type AuditTarget } from '../records/sinks.ts'
 import type { CheckpointsHandle } from '../records/checkpoints/checkpoints.ts'
 import { createShadowDecisions } from '../gateway/shadow/shadow-decisions.ts'
 import { openCheckpoints } from './audit/checkpoints.ts'
+import type { OpenAccess } from './access/open-access.ts'
 import { createLivePolicies, loadFirstPolicies } from './live-policies.ts'
 import { openShadowPolicies } from './policies/shadow-policies.ts'
 
@@ -45,6 +46,8 @@ export interface GatewayOptions {
   readonly eventLoopDelay?: () => number | null
   /** One of several workers: another process writes the audit log. */
   readonly auditElsewhere?: AuditTarget & { readonly checkpoints: CheckpointsHandle }
+  /** The way into the operators' listener, in place of what the configuration says; for workers. */
+  readonly access?: OpenAccess
 }
 
 /** Creates the core. Throws `Refused` with every diagnostic when policies, catalogue or secrets cannot be used. */

@@ -1,14 +1,16 @@
 // Builds the operators' side: readiness, status, metrics, purge, reload.
 
-import { createAdminApp, type AdminApp, type Readiness } from '../admin/app.ts'
+import { createAdminApp, createHealthApp, type AdminApp, type Readiness } from '../admin/app.ts'
 import { cacheView, checkpointsView, issuerView, keyView, policiesView, shadowView, storeView } from '../admin/views.ts'
 import { groupNote, groupView } from '../cache/shared/group-view.ts'
 import { organizationTag, resourceTag } from '../cache/invalidation/tags.ts'
 import type { GatewayApp } from '../gateway/app.ts'
 import { refusedAt, type Overload, type OverloadLevel } from '../gateway/load/overload.ts'
 import type { Upstream } from '../gateway/upstream/upstream.ts'
+import { auditedChange, isSignedIn } from '../admin/access/operator.ts'
+import type { OpenAccess } from './access/open-access.ts'
 import type { BlocksInForce } from './blocks.ts'
-import type { CertificateInUse } from './certificate.ts'
+import type { Certificates } from './certificate.ts'
 import { checkpointNotes } from './audit/checkpoints.ts'
 import { openConsole } from './console/console.ts'
 import type { Core } from './core.ts'
@@ -36,7 +38,8 @@ export function createOperators(
   shares: SharedState,
   upstream: Upstream,
   app: GatewayApp,
-  certificate: CertificateInUse,
+  certificates: Certificates,
+  access: OpenAccess,
   overload: Overload,
   blocks: BlocksInForce,
   identities: Identities,
@@ -45,6 +48,7 @@ export function createOperators(
   lifecycle: { readonly draining: boolean },
 ): {
   readonly admin: AdminApp
+  readonly health: AdminApp | null
   readiness(): Readiness
   reload(actor: string): Promise<ReloadResult>
   /** Ends what is measured for operators. */
@@ -93,7 +97,7 @@ export function createOperators(
       ...identities.notes,
       ...copies.notes,
       shadow === null || shadow.set.refusal === null ? null : shadowNote(shadow.set.refusal.diagnostics),
-      ...certificate.notes,
+      ...certificates.notes,
       ...checkpointNotes(checkpoints?.status() ?? null),
       ...ofChangedFiles,
       overload.level === 0 ? null : overloadNote(overload.level),
@@ -111,7 +115,7 @@ export function createOperators(
     shares,
     upstream,
     app,
-    certificate,
+    certificates,
     overload,
     blocks,
     identities,
@@ -122,10 +126,18 @@ export function createOperators(
     extraNotes: () => [...copies.notes, ...rotations.notes],
   })
 
+  const health = config.listen.health === null ? null : createHealthApp({ readiness, metrics: instruments })
   const admin = createAdminApp({
     readiness,
     console: view.parts,
     metrics: instruments,
+    access: access.access,
+    tls: certificates.admin,
+    isBlocked: (caller) => blocks.list.find({ ...caller, issuer: '', app: null }) !== null,
+    onChange(operator, method, path, status) {
+      if (isSignedIn(operator) && !access.isAuditedElsewhere)
+        void sinks.audit(...auditedChange(operator, method, path, status))
+    },
     keys: () =>
       keyring
         .status()
@@ -156,7 +168,9 @@ export function createOperators(
       const isDone = result === 'replaced' || result === 'unchanged'
       return {
         result,
-        ...(config.listen.tls === null ? {} : { certificate: kept.length === 0 ? 'read' : 'kept' }),
+        ...(config.listen.tls === null && config.listen.adminTls === null
+          ? {}
+          : { certificate: kept.length === 0 ? 'read' : 'kept' }),
         ...(shadow === null || ofShadow === null
           ? {}
           : { shadow: { result: ofShadow, diagnostics: shadow.set.refusal?.diagnostics ?? [] } }),
@@ -197,7 +211,7 @@ export function createOperators(
     checkpoints?.renewKey?.()
     ofChangedFiles = (await changedFiles()).map(changedFileNote)
     for (const note of ofChangedFiles) log.warn({ event: 'config-changed', actor }, note)
-    const kept = await certificate.renew((renewed) => app.useCertificate(renewed))
+    const kept = await certificates.renew(app, admin)
     const [result, ofShadow] = await Promise.all([policies.reload(actor), shadow?.set.reload(actor) ?? null])
     // A key may be watched from now on.
     copies.look()
@@ -232,7 +246,7 @@ export function createOperators(
     instruments.budgets(await showBudgets())
   })
 
-  return { admin, readiness, reload, close: view.close }
+  return { admin, health, readiness, reload, close: view.close }
 }
 
 function overloadNote(level: OverloadLevel): string {

@@ -70,7 +70,16 @@ function adapt(written: GatewayDocument, folder: string, around: Surroundings): 
     target === 'stdout' || target === 'stderr' ? target : path.join(around.recordsDirectory, path.basename(target))
   return {
     ...written,
-    listen: { ...listen, gateway: around.gateway, admin: around.admin, tls: hasCertificate ? tls : undefined },
+    listen: {
+      ...listen,
+      gateway: around.gateway,
+      admin: around.admin,
+      health: undefined,
+      tls: hasCertificate ? tls : undefined,
+      admin_tls: undefined,
+    },
+    // The sandbox's listener is on loopback, and its issuer has no people who sign in.
+    admin: { ...written.admin, auth: undefined },
     upstream: { ...upstream, origin: origin.value, ca: undefined },
     issuers: issuers.map((issuer) => ({ ...issuer, jwks_uri: around.jwksUri, ca: undefined, algorithms: ['ES256'] })),
     store: null,

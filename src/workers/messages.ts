@@ -43,6 +43,8 @@ export type ToParent =
       readonly kind: 'listening'
       readonly gateway: BoundAddress
       readonly admin: BoundAddress
+      /** What the parent has to send with each request to that listener. */
+      readonly secret: string
       readonly instance: string
     }
   | { readonly kind: 'pong' }

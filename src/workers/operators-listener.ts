@@ -1,6 +1,11 @@
 // The operators' listener of several workers, which decide by themselves: their answers are merged.
 
 import { createServer, request as send, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
+import { isSessionRoute, type Access } from '../admin/access/access.ts'
+import { auditedChange, isChange, isSignedIn, type Operator } from '../admin/access/operator.ts'
+import { operatorField, poolFields } from '../admin/access/pool-access.ts'
+import { accessRequestOf, askedPath, type AccessAnswer } from '../admin/access/request.ts'
 import { mergeKeys } from './merged-keys.ts'
 import { mergeMetrics } from './merged-metrics.ts'
 import { mergeRotations } from './merged-rotations.ts'
@@ -15,7 +20,32 @@ interface Answer {
   readonly text: string
 }
 
-type Question = Pick<IncomingMessage, 'method' | 'url' | 'headers'> & { readonly body?: string }
+/** A request for workers: of an operator, or to a page that is open to everybody. */
+interface Question {
+  readonly method: string
+  readonly url: string
+  readonly headers: IncomingMessage['headers']
+  readonly operator: Operator | null
+  readonly body: string
+}
+
+/** PEM text. */
+interface ListenerCertificate {
+  readonly cert: string
+  readonly key: string
+}
+
+export interface WorkersListenerOptions {
+  readonly pool: Pool
+  /** Null: a listener of health and metrics alone. */
+  readonly access: Access | null
+  /** Null: plain HTTP. */
+  readonly tls: ListenerCertificate | null
+  /** Called before the workers are told to reload. */
+  readonly onReload: () => void
+}
+
+const healthPaths = ['/livez', '/readyz', '/metrics']
 
 /** The format of metrics, when no worker says it. */
 const metricsType = 'text/plain; version=0.0.4; charset=utf-8'
@@ -27,13 +57,19 @@ const answerMs = { read: 1_000, change: 30_000 } as const
 const mostBodyCharacters = 16 * 1024
 
 /** Makes the listener; nothing is bound before `listen`. */
-export function createWorkersListener(pool: Pool) {
-  const server = createServer((request, response) => {
-    void answer(pool, request, response).catch(() =>
+export function createWorkersListener(options: WorkersListenerOptions) {
+  const { tls } = options
+  const handle = (request: IncomingMessage, response: ServerResponse): void => {
+    void enter(options, request, response).catch(() =>
       reply(response, 502, { error: 'The workers could not be asked; the log says more.' }),
     )
-  })
+  }
+  const server = tls === null ? createServer(handle) : createTlsServer({ ...tls }, handle)
   return {
+    /** For connections that begin from now on. */
+    useCertificate({ cert, key }: ListenerCertificate): void {
+      if (tls !== null) (server as TlsServer).setSecureContext({ cert, key })
+    },
     /** Rejects with Node's own error when the address cannot be had. */
     listen: (host: string, port: number): Promise<BoundAddress> =>
       new Promise((resolve, reject) => {
@@ -55,10 +91,31 @@ export function createWorkersListener(pool: Pool) {
   }
 }
 
-async function answer(pool: Pool, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const path = (request.url ?? '').split('?', 1)[0] ?? ''
+/** Lets the request in, or refuses it, and records what was to be changed. */
+async function enter(
+  { access, pool, onReload }: WorkersListenerOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const asked = accessRequestOf(request)
+  const { method, target, headers } = asked
+  if (access === null && !healthPaths.includes(askedPath(asked)))
+    return reply(response, 404, { error: 'There are /livez, /readyz and /metrics here.' })
+  const entered = access === null ? { operator: null } : await access.enter(asked)
+  if ('answer' in entered) return write(response, entered.answer)
+  if (access !== null && isSessionRoute(asked)) return write(response, await access.session(asked))
+  const { operator } = entered
+  response.once('finish', () => {
+    if (isSignedIn(operator) && isChange(method, askedPath(asked)))
+      pool.audit(...auditedChange(operator, method, askedPath(asked), response.statusCode))
+  })
+  if (method === 'POST' && askedPath(asked) === '/api/reload') onReload()
+  await answer(pool, { method, url: target, headers, operator, body: await bodyOf(request) }, response)
+}
+
+async function answer(pool: Pool, request: Question, response: ServerResponse): Promise<void> {
+  const path = request.url.split('?', 1)[0] ?? ''
   const route = `${request.method} ${path}`
-  const body = await bodyOf(request)
   if (route === 'GET /livez') return plain(response, 200, 'text/plain; charset=utf-8', 'ok\n')
   // What each worker keeps for itself is asked of all; what they share, one of them is asked about.
   const forAll = [
@@ -77,8 +134,7 @@ async function answer(pool: Pool, request: IncomingMessage, response: ServerResp
     : request.method === 'POST'
       ? await alive(listening, request)
       : listening
-  const { method, url, headers } = request
-  const answers = await askAll(asked, { method, url, headers, body })
+  const answers = await askAll(asked, request)
   if (route === 'GET /readyz') return readiness(pool, answers, response)
   const [first] = answers
   if (first === undefined && route !== 'GET /metrics' && route !== 'GET /api/status')
@@ -161,21 +217,18 @@ function readiness(pool: Pool, answers: readonly Answer[], response: ServerRespo
 }
 
 /** Those that do anything: what may take long is asked of no others. */
-async function alive(workers: readonly WorkerStatus[], request: IncomingMessage): Promise<readonly WorkerStatus[]> {
+async function alive(workers: readonly WorkerStatus[], request: Question): Promise<readonly WorkerStatus[]> {
   return (await askAll(workers, livenessOf(request))).map(({ worker }) => worker)
 }
 
 /** The first that does anything, in a list; an empty one when all hang. */
-async function firstAlive(
-  workers: readonly WorkerStatus[],
-  request: IncomingMessage,
-): Promise<readonly WorkerStatus[]> {
+async function firstAlive(workers: readonly WorkerStatus[], request: Question): Promise<readonly WorkerStatus[]> {
   const first = Promise.any(workers.map((worker) => ask(worker, livenessOf(request))))
   return await first.then(({ worker }) => [worker]).catch(() => [])
 }
 
-function livenessOf({ headers }: IncomingMessage): Question {
-  return { method: 'GET', url: '/livez', headers }
+function livenessOf(request: Question): Question {
+  return { ...request, method: 'GET', url: '/livez', body: '' }
 }
 
 async function askAll(workers: readonly WorkerStatus[], request: Question): Promise<readonly Answer[]> {
@@ -183,15 +236,18 @@ async function askAll(workers: readonly WorkerStatus[], request: Question): Prom
   return answers.filter((each) => each !== null)
 }
 
-function ask(worker: WorkerStatus, { method, url, headers, body = '' }: Question): Promise<Answer> {
+function ask(worker: WorkerStatus, { method, url, headers, operator, body }: Question): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const { host = '', port = 0 } = worker.admin ?? {}
-    const { connection: _connection, 'content-length': _length, 'transfer-encoding': _coding, ...fields } = headers
+    // Credentials end here: the worker is told who it is. A field of the caller's own cannot stand in for that.
+    const { connection: _connection, 'content-length': _length, 'transfer-encoding': _coding, ...rest } = headers
+    const { authorization: _authorization, cookie: _cookie, ...fields } = rest
+    const proof = { [poolFields.secret]: worker.secret, [poolFields.operator]: operatorField(operator) }
     // Node.js frames no body of a DELETE by itself.
     const length = body === '' ? {} : { 'content-length': Buffer.byteLength(body) }
     const signal = AbortSignal.timeout(method === 'GET' ? answerMs.read : answerMs.change)
     const asking = send(
-      { host, port, method, path: url, headers: { ...fields, ...length }, agent: false, signal },
+      { host, port, method, path: url, headers: { ...fields, ...length, ...proof }, agent: false, signal },
       (response) => {
         let text = ''
         response.setEncoding('utf8')
@@ -210,6 +266,11 @@ function ask(worker: WorkerStatus, { method, url, headers, body = '' }: Question
 function objectOf(text: string): Record<string, unknown> {
   const value: unknown = JSON.parse(text)
   return typeof value === 'object' && value !== null ? { ...value } : {}
+}
+
+function write(response: ServerResponse, { status, headers, body }: AccessAnswer): void {
+  response.writeHead(status, { ...headers, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
+  response.end(body)
 }
 
 function reply(response: ServerResponse, status: number, body: unknown): void {

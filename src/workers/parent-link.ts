@@ -12,8 +12,8 @@ export interface ParentLink {
   readonly audit: AuditTarget
   /** Those of the parent: null where none are configured. */
   readonly checkpoints: { status(): CheckpointsStatus | null; now(): Promise<CheckpointOutcome | null> }
-  /** Tells the parent where the worker can be reached, and its name among the instances that share the store. */
-  listening(gateway: BoundAddress, admin: BoundAddress, instance: string): void
+  /** Tells the parent where the worker can be reached, with which secret, and its name among the instances that share the store. */
+  listening(gateway: BoundAddress, admin: BoundAddress, secret: string, instance: string): void
   /** Called when other workers have ended, with their names as instances. */
   onEnded(listener: (instance: string) => void): void
   /** Resolves when the worker has to drain: the parent asked for it, or is gone. */
@@ -106,7 +106,7 @@ export function connectToParent(number: number, channel: Channel): Promise<Paren
               send({ kind: 'checkpoint', id: asked })
             }),
         },
-        listening: (gateway, admin, instance) => send({ kind: 'listening', gateway, admin, instance }),
+        listening: (gateway, admin, secret, instance) => send({ kind: 'listening', gateway, admin, secret, instance }),
         onEnded: (listener) => void endListeners.push(listener),
         drain: drain.promise,
         cut: cut.promise,

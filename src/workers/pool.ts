@@ -23,12 +23,15 @@ export interface WorkerStatus {
   readonly restarts: number
   /** Its own operators' listener; null until it listens. */
   readonly admin: BoundAddress | null
+  /** Proves to that listener that the parent asks. */
+  readonly secret: string
 }
 
 interface WorkerSlot extends WorkerStatus {
   pid: number
   restarts: number
   admin: BoundAddress | null
+  secret: string
   /** Pings that it has not answered. */
   unanswered: number
   /** Its name among the instances that share the store. */
@@ -54,6 +57,7 @@ export function createPool({ count, command, audit: target, log, drainMs, nowMs 
       pid: 0,
       restarts: 0,
       admin: null,
+      secret: '',
       unanswered: 0,
       instance: null,
       worker: null,
@@ -86,6 +90,7 @@ export function createPool({ count, command, audit: target, log, drainMs, nowMs 
       if (message.kind === 'pong') return
       if (message.kind === 'listening') {
         slot.admin = message.admin
+        slot.secret = message.secret
         slot.instance = message.instance
         onFirst(message.gateway)
         return
@@ -177,6 +182,9 @@ export function createPool({ count, command, audit: target, log, drainMs, nowMs 
     use(opened: Checkpoints | null): void {
       checkpoints = opened
     },
+    /** Writes an entry of the parent's own. */
+    audit: (event: string, actor: string, details: Readonly<Record<string, unknown>>): void =>
+      void audit.write(event, actor, details),
     /** Opens the audit log anew, and tells the workers to read policies, secrets and certificate again (SIGHUP). */
     reopen(): void {
       audit.reopen()

@@ -3,7 +3,7 @@
 
 import * as fc from 'fast-check'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import type { ProblemKindName } from '../../src/problems.ts'
+import type { ProblemKindName } from '../../src/problem-kinds.ts'
 import { classRule, rfc9111, Setting, type Call, type Caller } from './support.ts'
 
 type Step =

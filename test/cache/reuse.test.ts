@@ -1,7 +1,8 @@
 // Which stored answer a request may have: Vary, request directives, stale answers. RFC 9111 sections 4.1, 4.2.4 and 5.2.1.
 
 import { describe, expect, it } from 'vitest'
-import { Problem, type ProblemKindName } from '../../src/problems.ts'
+import type { ProblemKindName } from '../../src/problem-kinds.ts'
+import { Problem } from '../../src/problems.ts'
 import { classRule, rfc9111, Setting, type Ask } from './support.ts'
 
 describe('Vary (RFC 9111 section 4.1)', () => {

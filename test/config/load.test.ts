@@ -107,7 +107,9 @@ describe('the configuration', () => {
       listen: {
         gateway: { host: '0.0.0.0', port: 8080 },
         admin: { host: '127.0.0.1', port: 9090 },
+        health: null,
         tls: null,
+        adminTls: null,
         timeouts: { headMs: 10_000, bodyMs: 30_000, handshakeMs: 10_000 },
         maxConnections: 10_000,
         maxConnectionsPerAddress: 0,
@@ -120,6 +122,7 @@ describe('the configuration', () => {
         connections: 128,
         maxWaiting: 1024,
       },
+      admin: { url: null, open: ['/livez', '/readyz', '/metrics'], auth: null },
       issuers: [
         {
           issuer: 'https://sso.corp.example',
@@ -286,7 +289,7 @@ describe('a mistake in the configuration', () => {
       'a key of another version',
       `${least}reload: { every: 1s }\n`,
       [
-        'gateway.yaml:6:1: unknown key "reload": the keys here are listen, upstream, issuers, policies, shadow_policies, key_identity, catalogue, cache, store, budgets, records, checkpoints, telemetry, bodies, shutdown, log',
+        'gateway.yaml:6:1: unknown key "reload": the keys here are listen, upstream, issuers, admin, policies, shadow_policies, key_identity, catalogue, cache, store, budgets, records, checkpoints, telemetry, bodies, shutdown, log',
       ],
     ],
     ...[

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { rejectionReasons } from '../../src/identity/rejection.ts'
-import { problemKinds } from '../../src/problems.ts'
+import { problemKinds } from '../../src/problem-kinds.ts'
 
 const repository = fileURLToPath(new URL('../..', import.meta.url))
 const page = await readFile(join(repository, 'docs/errors.md'), 'utf8')

@@ -5,7 +5,8 @@ export type Allowed = readonly string[]
 
 /** What each part may import of ours, besides itself. */
 export const mayImport: Readonly<Record<string, Allowed>> = {
-  problems: [],
+  'problem-kinds': [],
+  problems: ['problem-kinds'],
   'no-schemas': [],
   http: [],
   config: [],
@@ -25,7 +26,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
   store: [],
   idempotency: ['problems', 'store/retry', 'store/sealing', 'store/store'],
   records: ['types of problems', 'config/values/file-errors'],
-  cache: ['problems', 'http', 'types of catalogue', 'types of store', 'store/store'],
+  cache: ['problem-kinds', 'problems', 'http', 'types of catalogue', 'types of store', 'store/store'],
   identity: ['problems', 'http/date', 'types of config', 'config/values/addresses'],
   catalogue: ['problems', 'config'],
   keys: [
@@ -41,6 +42,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
   ],
   budgets: ['limits/calendar', 'store/retry', 'store/store'],
   policy: [
+    'problem-kinds',
     'problems',
     'config',
     'blocks/block',
@@ -58,6 +60,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
   filtering: ['problems', 'http', 'types of cache', 'types of catalogue', 'catalogue/target', 'json'],
   gateway: [
     'no-schemas',
+    'problem-kinds',
     'problems',
     'http',
     'filtering',
@@ -78,6 +81,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
     'records/safe-text',
   ],
   admin: [
+    'problem-kinds',
     'problems',
     'config',
     'policy',
@@ -85,12 +89,14 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
     'limits',
     'blocks/wanted',
     'types of budgets',
+    'types of identity',
     'cache',
     'records',
     'metrics',
     'no-schemas',
   ],
   runtime: [
+    'problem-kinds',
     'problems',
     'http',
     'config',
@@ -110,7 +116,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
     'admin',
     'idempotency',
   ],
-  workers: ['records'],
+  workers: ['records', 'admin/access'],
   sandbox: [
     'catalogue',
     'config',
@@ -160,7 +166,10 @@ export const corners: Readonly<Record<string, Allowed>> = {
     'types of gateway',
     'identity/signing-keys/json-fetch',
     'keys/sources/vault/vault-client',
+    'identity/sign-in',
+    'cli/operators',
   ],
+  'openid-client': ['identity/sign-in'],
   jose: ['identity', 'sandbox'],
   ioredis: ['store/connection'],
   'lru-cache': ['identity', 'cache', 'gateway/devin-users'],

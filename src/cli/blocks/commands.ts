@@ -3,7 +3,7 @@
 import type { BlockView, ChangedBlock } from '../../admin/blocks-api.ts'
 import { readBlockTarget, readWanted } from '../../blocks/wanted.ts'
 import type { Command, Invocation } from '../invocation.ts'
-import { adminAddress, whoAsks, unreachable } from '../operators.ts'
+import { operatorOption, operatorsOf, whoAsks, unreachable } from '../operators.ts'
 import { configOption, readRunningConfig } from '../setup.ts'
 import { painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
@@ -17,6 +17,7 @@ export const blockCommand: Command = {
   positionals: 2,
   options: {
     ...configOption,
+    ...operatorOption,
     reason: { type: 'string', help: 'why; blocked callers are shown it' },
     for: { type: 'string', help: 'how long, like 30m, 1h or 7d (default: until "unblock")' },
     note: { type: 'string', help: 'for operators and the audit log alone' },
@@ -36,7 +37,7 @@ export const unblockCommand: Command = {
   usage: `unblock ${kinds} VALUE [--config F]`,
   summary: 'end a block before its time',
   positionals: 2,
-  options: configOption,
+  options: { ...configOption, ...operatorOption },
   async run(invocation) {
     const asked = { ...targetOf(invocation), by: whoAsks() }
     const target = readBlockTarget(asked)
@@ -51,7 +52,7 @@ export const blocksCommand: Command = {
   usage: 'blocks [--config F]',
   summary: 'who is blocked: why, by whom, since when and until when',
   positionals: 0,
-  options: configOption,
+  options: { ...configOption, ...operatorOption },
   async run(invocation) {
     // Our own listener's answer.
     const blocks = (await ask(invocation, 'GET', null)) as readonly BlockView[]
@@ -105,13 +106,12 @@ async function send(invocation: Invocation, method: string, asked: object): Prom
 
 async function ask(invocation: Invocation, method: string, asked: object | null): Promise<unknown> {
   const { config } = await readRunningConfig(invocation)
-  const address = adminAddress(config.listen.admin)
-  const response = await fetch(`${address}/api/blocks`, {
+  const { address, ask: askGateway } = operatorsOf(config, invocation)
+  const response = await askGateway('/api/blocks', {
     method,
     ...(asked === null ? {} : { body: JSON.stringify(asked), headers: { 'content-type': 'application/json' } }),
     signal: AbortSignal.timeout(15_000),
-    redirect: 'error',
-  }).catch(() => null)
+  })
   if (response === null) throw unreachable(address)
   const answer: unknown = await response.json().catch(() => null)
   if (response.ok) return answer

@@ -9,7 +9,7 @@ import type { Principal } from '../../identity/principal.ts'
 import { withoutTeams } from '../../policy/model/blocked-teams.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
 import { withRefusal, type Explanation } from '../../policy/tools/explanation.ts'
-import { adminAddress } from '../operators.ts'
+import { operatorsOf, OperatorsRefused, type OperatorsAsker } from '../operators.ts'
 
 /** What was found out; `list` is null where nobody could be asked, and `unasked` then says so. */
 export interface AskedBlocks {
@@ -19,13 +19,17 @@ export interface AskedBlocks {
 
 const withinMs = 2_000
 
-/** Asks the operators' listener of this configuration. Never rejects: an explanation without it is still right about the policies. */
-export async function askBlocks({ listen }: Config): Promise<AskedBlocks> {
-  const address = adminAddress(listen.admin)
+/** Asks the operators' listener of this configuration. Rejects only for a token that cannot be read: an explanation without it is still right about the policies. */
+export async function askBlocks(config: Config, asker: OperatorsAsker): Promise<AskedBlocks> {
+  const { address, ask } = operatorsOf(config, asker)
   const nobody = (why: string): AskedBlocks => ({ list: null, unasked: `blocks were not asked: ${why}` })
   const signal = AbortSignal.timeout(withinMs)
-  const response = await fetch(`${address}/api/blocks`, { signal, redirect: 'error' }).catch(() => null)
+  const response = await ask('/api/blocks', { signal }).catch((error: unknown) => {
+    if (error instanceof OperatorsRefused) return error
+    throw error
+  })
   if (response === null) return nobody(`no gateway answers at ${address}`)
+  if (response instanceof OperatorsRefused) return nobody(response.message)
   const found: unknown = response.ok ? await response.json().catch(() => null) : null
   const blocks = Array.isArray(found) ? found.map(blockOf) : [null]
   if (blocks.includes(null)) return nobody(`what answers at ${address} does not list any (status ${response.status})`)

@@ -13,7 +13,7 @@ import {
 } from '../../records/checkpoints/checkpoint.ts'
 import type { CheckpointOutcome } from '../../records/checkpoints/checkpoints.ts'
 import type { Command, Invocation } from '../invocation.ts'
-import { adminAddress, unreachable } from '../operators.ts'
+import { operatorOption, operatorsOf, unreachable } from '../operators.ts'
 import { configOption, readRunningConfig } from '../setup.ts'
 import { painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
@@ -26,6 +26,7 @@ export const auditCommand: Command = {
   positionals: 10_000,
   options: {
     ...configOption,
+    ...operatorOption,
     checkpoints: {
       type: 'string',
       multiple: true,
@@ -208,12 +209,8 @@ function rangeText({ from, to }: SequenceRange): string {
 /** Asks the running gateway. */
 async function checkpointNow(invocation: Invocation): Promise<number> {
   const { config } = await readRunningConfig(invocation)
-  const address = adminAddress(config.listen.admin)
-  const response = await fetch(`${address}/api/audit/checkpoint`, {
-    method: 'POST',
-    signal: AbortSignal.timeout(20_000),
-    redirect: 'error',
-  }).catch(() => null)
+  const { address, ask } = operatorsOf(config, invocation)
+  const response = await ask('/api/audit/checkpoint', { method: 'POST', signal: AbortSignal.timeout(20_000) })
   if (response === null) throw unreachable(address)
   // Our own listener's answer.
   const outcome = (await response

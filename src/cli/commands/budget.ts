@@ -3,7 +3,7 @@
 import { policyForNames, requireKnown } from '../callers/known.ts'
 import type { BudgetView } from '../../admin/views.ts'
 import type { Command } from '../invocation.ts'
-import { adminAddress, unreachable } from '../operators.ts'
+import { operatorOption, operatorsOf, unreachable, type Operators } from '../operators.ts'
 import { configOption, readRunningConfig } from '../setup.ts'
 import { painter } from '../style.ts'
 
@@ -11,11 +11,11 @@ export const budgetCommand: Command = {
   usage: 'budget [--team T] [--config F]',
   summary: 'show the budgets of the running gateway: spent, reserved, left, forecast, next window',
   positionals: 0,
-  options: { ...configOption, team: { type: 'string', help: 'only budgets of this team' } },
+  options: { ...configOption, ...operatorOption, team: { type: 'string', help: 'only budgets of this team' } },
   async run(invocation) {
     const { config } = await readRunningConfig(invocation)
     const team = invocation.option('team')
-    const all = await budgetsOf(adminAddress(config.listen.admin))
+    const all = await budgetsOf(operatorsOf(config, invocation))
     const budgets = team === null ? all : all.filter((budget) => budget.team === team)
     if (team !== null && budgets.length === 0) {
       const policy = await policyForNames(invocation)
@@ -50,11 +50,8 @@ export const budgetCommand: Command = {
   },
 }
 
-async function budgetsOf(address: string): Promise<readonly BudgetView[]> {
-  const response = await fetch(`${address}/api/budgets`, {
-    signal: AbortSignal.timeout(5000),
-    redirect: 'error',
-  }).catch(() => null)
+async function budgetsOf({ address, ask }: Operators): Promise<readonly BudgetView[]> {
+  const response = await ask('/api/budgets', { signal: AbortSignal.timeout(5000) })
   if (response === null) throw unreachable(address)
   if (!response.ok) throw new Error('the running gateway cannot read where its budgets are kept; its log says why')
   // Our own listener's answer.

@@ -28,7 +28,7 @@ export const diffCommand: Command = {
     const failOn = failKinds(invocation.option('fail-on'), changeKinds)
     const { config } = await readRunningConfig(invocation)
     const { catalogue } = await loadCatalogue(config.catalogue)
-    const options = { config, catalogue, env: invocation.env }
+    const options = { config, catalogue, asker: invocation }
     const [one, other] = await loadBoth([from, to], options)
     for (const { asked } of [one, other]) if (asked !== null) invocation.err.write(`${asked}\n`)
     const comparison = comparePolicies(one, other)

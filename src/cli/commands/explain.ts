@@ -95,7 +95,7 @@ async function explainWritten(invocation: Invocation, { config, loaded }: Setup)
   const token = await tokenOf(invocation, config)
   const principal =
     token === null ? principalFrom(callerFrom(invocation, loaded.policy, config.issuers)) : token.principal
-  const blocks = await askBlocks(config)
+  const blocks = await askBlocks(config, invocation)
   const policy = withoutBlocked(loaded.policy, blocks)
   const said = invocation.option('organization')
   if (said !== null) refuseMisspelled(said, policy)
@@ -207,7 +207,7 @@ function devinUserOf(invocation: Invocation): Pick<ExplainedRequest, 'devinUser'
 }
 
 async function explainRecorded(invocation: Invocation, { config, loaded }: Setup, id: string): Promise<number> {
-  const blocks = await askBlocks(config)
+  const blocks = await askBlocks(config, invocation)
   const policy = withoutBlocked(loaded.policy, blocks)
   const named = [...invocation.list('log'), ...wordsOf(invocation)]
   const { decisions } = config.records

@@ -34,7 +34,7 @@ export const keysCommand: Command = {
     if (!invocation.flag('report') && (logs.length > 0 || invocation.option('days') !== null))
       throw new UsageError('--log and --days go with --report: keys --report --log FILE')
     const { config, loaded } = await loadSetup(invocation, { read: readRunningConfig })
-    const live = await liveKeys(config.listen.admin)
+    const live = await liveKeys(config, invocation)
     if (invocation.flag('report'))
       return await reportKeys(invocation, logs, { policy: loaded.policy, secrets: loaded.secrets, live })
     const keys = loaded.policy.keys.map(

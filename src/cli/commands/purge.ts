@@ -4,7 +4,7 @@ import { policyForNames, refuseMisspelled } from '../callers/known.ts'
 import { counted } from '../../config/plural.ts'
 import type { Purged } from '../../admin/views.ts'
 import type { Command } from '../invocation.ts'
-import { adminAddress, unreachable } from '../operators.ts'
+import { operatorOption, operatorsOf, unreachable } from '../operators.ts'
 import { configOption, readRunningConfig } from '../setup.ts'
 import { UsageError } from '../usage.ts'
 
@@ -15,6 +15,7 @@ export const purgeCommand: Command = {
   positionals: 0,
   options: {
     ...configOption,
+    ...operatorOption,
     organization: { type: 'string', help: 'everything about this organization' },
     resource: {
       type: 'string',
@@ -30,13 +31,10 @@ export const purgeCommand: Command = {
     const organization = invocation.option('organization')
     const policy = organization === null ? null : await policyForNames(invocation)
     if (organization !== null && policy !== null) refuseMisspelled(organization, policy)
-    const address = `${adminAddress(config.listen.admin)}/api/purge?${name}=${encodeURIComponent(invocation.option(name) ?? '')}`
-    const response = await fetch(address, {
-      method: 'POST',
-      signal: AbortSignal.timeout(15_000),
-      redirect: 'error',
-    }).catch(() => null)
-    if (response === null || !response.ok) throw unreachable(adminAddress(config.listen.admin))
+    const { address, ask } = operatorsOf(config, invocation)
+    const path = `/api/purge?${name}=${encodeURIComponent(invocation.option(name) ?? '')}`
+    const response = await ask(path, { method: 'POST', signal: AbortSignal.timeout(15_000) })
+    if (response === null || !response.ok) throw unreachable(address)
     // Our own listener's answer.
     const purged = (await response.json()) as Purged
     invocation.print(invocation.json ? JSON.stringify(purged) : sentence(purged))

@@ -1,16 +1,19 @@
 // `start`: the production process. SIGTERM and SIGINT drain, SIGHUP reloads. With several workers this process is their
 // parent, and each of them runs the same command again with a number.
 
+import { randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { setFlagsFromString } from 'node:v8'
 import { formatDiagnostic, Refused } from '../../config/diagnostics.ts'
 import type { Config } from '../../config/load.ts'
 import { Problem } from '../../problems.ts'
 import { createLog, type Log } from '../../records/log.ts'
+import { loadServerCertificate } from '../../config/values/files.ts'
 import { listenProblem, startGateway } from '../../runtime.ts'
 import { openCheckpoints } from '../../runtime/audit/checkpoints.ts'
+import { openAccess, openWorkerAccess } from '../../runtime/access/open-access.ts'
 import { createWorkersListener } from '../../workers/operators-listener.ts'
-import { createPool } from '../../workers/pool.ts'
+import { createPool, type Pool } from '../../workers/pool.ts'
 import { connectToParent, logOf } from '../../workers/parent-link.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { createEnding } from '../process.ts'
@@ -74,8 +77,14 @@ async function work(number: number, { env }: Invocation, config: Config, log: Lo
   const workerLog = logOf(log, number)
   const ending = createEnding({ log: workerLog, drainMs: drainMsOf(config), signals: false })
   const parent = await connectToParent(number, process)
+  const secret = randomBytes(32).toString('base64url')
+  const { listen } = config
   const gateway = await startGateway({
-    config: { ...config, listen: { ...config.listen, admin: { host: '127.0.0.1', port: 0 } } },
+    config: {
+      ...config,
+      listen: { ...listen, admin: { host: '127.0.0.1', port: 0 }, adminTls: null, health: null },
+    },
+    access: openWorkerAccess(secret),
     env,
     log: workerLog,
     version: packageVersion(),
@@ -84,7 +93,7 @@ async function work(number: number, { env }: Invocation, config: Config, log: Lo
   boundGarbage()
   process.on('SIGHUP', () => void gateway.reload('SIGHUP'))
   parent.onEnded(gateway.instanceEnded)
-  parent.listening(gateway.gateway, gateway.admin, gateway.instance ?? '')
+  parent.listening(gateway.gateway, gateway.admin, secret, gateway.instance ?? '')
   void parent.drain.then(ending.stop)
   void parent.cut.then(ending.cut)
   const code = await ending.watch(gateway)
@@ -121,16 +130,16 @@ async function lead(count: number, invocation: Invocation, config: Config, log: 
     nowMs: Date.now,
   })
   pool.use(await openCheckpoints({ config, env: invocation.env, log, now: Date.now, head: pool.auditHead }))
-  const operators = createWorkersListener(pool)
-  const { host, port } = config.listen.admin
-  const admin = await operators.listen(host, port).catch((error: unknown) => {
-    throw new Error(listenProblem('admin', host, port, error), { cause: error })
+  const { operators, open, close, renew } = await createOperatorsListeners(pool, invocation, config, log)
+  const admin = await open('admin', operators, config.listen.admin)
+  process.on('SIGHUP', () => {
+    renew()
+    pool.hangUp()
   })
-  process.on('SIGHUP', pool.hangUp)
   const ended = ending.watch({
     async drain() {
       const auditHead = await pool.stop()
-      await operators.close()
+      await close()
       log.info({ event: 'workers-stopped', audit_head: auditHead }, 'stopped')
     },
     cut: pool.cut,
@@ -140,4 +149,41 @@ async function lead(count: number, invocation: Invocation, config: Config, log: 
   else log.info({ event: 'workers-started', workers: count, gateway, admin, version: packageVersion() }, 'listening')
   const code = await ended
   return gateway === null ? 1 : code
+}
+
+/** The listeners of the parent: the operators', and that of health alone where there is one. */
+async function createOperatorsListeners(pool: Pool, { env }: Invocation, config: Config, log: Log) {
+  const { adminTls, health: healthAt } = config.listen
+  const read = async () => {
+    const loaded = adminTls === null ? null : await loadServerCertificate(adminTls, Date.now())
+    return loaded === null ? { certificate: null } : loaded
+  }
+  const first = await read()
+  if ('faults' in first) throw new Error(first.faults.map(({ message }) => message).join('\n'))
+  const access = openAccess({ config, env, log, now: Date.now, monotonic: () => performance.now() })
+  void access.start()
+  const renew = (): void =>
+    void read().then((loaded) => {
+      if ('faults' in loaded)
+        log.error(
+          { event: 'certificate', diagnostics: loaded.faults.map(({ message }) => message) },
+          "the certificate of the operators' listener could not be read again; the one before stays in use",
+        )
+      else if (loaded.certificate !== null) operators.useCertificate(loaded.certificate)
+    })
+  const operators = createWorkersListener({ pool, access: access.access, tls: first.certificate, onReload: renew })
+  const health = healthAt === null ? null : createWorkersListener({ pool, access: null, tls: null, onReload: () => {} })
+  const open = (name: string, listener: typeof operators, { host, port }: { host: string; port: number }) =>
+    listener.listen(host, port).catch((error: unknown) => {
+      throw new Error(listenProblem(name, host, port, error), { cause: error })
+    })
+  if (health !== null && healthAt !== null) await open('health', health, healthAt)
+  return {
+    operators,
+    open,
+    renew,
+    async close() {
+      await Promise.all([operators.close(), health?.close(), access.close()])
+    },
+  }
 }

@@ -2,18 +2,18 @@
 
 import type { KeyView } from '../../admin/views.ts'
 import type { KeyAtDevin } from '../../policy/key-report/findings.ts'
-import { adminAddress } from '../operators.ts'
+import type { Config } from '../../config/load.ts'
+import type { Invocation } from '../invocation.ts'
+import { operatorsOf, OperatorsRefused } from '../operators.ts'
 
-/** The answer of the running gateway of this configuration; null when there is none. */
-export async function liveKeys(admin: { host: string; port: number }): Promise<readonly KeyView[] | null> {
+/** The answer of the running gateway of this configuration; null when there is none, and when it wants a login, which is told. */
+export async function liveKeys(config: Config, invocation: Invocation): Promise<readonly KeyView[] | null> {
   try {
-    const response = await fetch(`${adminAddress(admin)}/api/keys`, {
-      signal: AbortSignal.timeout(1000),
-      redirect: 'error',
-    })
+    const response = await operatorsOf(config, invocation).send('/api/keys', { signal: AbortSignal.timeout(1000) })
     // Our own listener's answer.
     return response.ok ? ((await response.json()) as KeyView[]) : null
-  } catch {
+  } catch (error) {
+    if (error instanceof OperatorsRefused) invocation.err.write(`note: ${error.message}\n`)
     return null
   }
 }

@@ -4,7 +4,7 @@ import { planView, rotationView, type RotationPlanView, type RotationView } from
 import { readAsked, type AskedRotation } from '../../admin/rotations-api.ts'
 import { openLoneRotations } from '../../runtime/keys/lone-rotations.ts'
 import type { Command, Invocation } from '../invocation.ts'
-import { adminAddress, whoAsks } from '../operators.ts'
+import { operatorOption, operatorsOf, OperatorsRefused, whoAsks, type Operators } from '../operators.ts'
 import { configOption, loadSetup, readRunningConfig } from '../setup.ts'
 import { painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
@@ -16,6 +16,7 @@ export const rotateCommand: Command = {
   positionals: 1,
   options: {
     ...configOption,
+    ...operatorOption,
     'dry-run': { type: 'boolean', help: 'show what would be done, and what would be refused' },
     resume: { type: 'boolean', help: 'finish a rotation that has stopped' },
     undo: { type: 'boolean', help: 'go back to the old key, as long as it is not being revoked' },
@@ -28,9 +29,9 @@ export const rotateCommand: Command = {
   async run(invocation) {
     const asked = askedFor(invocation)
     const { config } = await readRunningConfig(invocation)
-    const address = adminAddress(config.listen.admin)
-    const answer = await send(address, asked)
-    return answer === null ? await rotateHere(invocation, asked) : await follow(invocation, asked, address, answer)
+    const operators = operatorsOf(config, invocation)
+    const answer = await send(operators, asked)
+    return answer === null ? await rotateHere(invocation, asked) : await follow(invocation, asked, operators, answer)
   },
 }
 
@@ -59,19 +60,19 @@ interface Answer {
 }
 
 /** The answer of the running gateway; null where none runs at the address. */
-async function send(address: string, asked: AskedRotation): Promise<Answer | null> {
+async function send({ address, send: sendTo }: Operators, asked: AskedRotation): Promise<Answer | null> {
   const { action, key, by, oldApiKey, settleMs } = asked
   const body = { action, key, by, old_key: oldApiKey, settle: settleMs === null ? null : `${settleMs ?? 0}ms` }
   try {
-    const response = await fetch(`${address}/api/rotations`, {
+    const response = await sendTo('/api/rotations', {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body),
-      redirect: 'error',
       signal: AbortSignal.timeout(120_000),
     })
     return { status: response.status, body: await response.json() }
   } catch (error) {
+    if (error instanceof OperatorsRefused) throw error
     const cause = error instanceof Error ? error.cause : undefined
     if (cause instanceof Error && 'code' in cause && cause.code === 'ECONNREFUSED') return null
     throw new Error(
@@ -84,7 +85,7 @@ async function send(address: string, asked: AskedRotation): Promise<Answer | nul
 async function follow(
   invocation: Invocation,
   asked: AskedRotation,
-  address: string,
+  { address, send: sendTo }: Operators,
   { status, body }: Answer,
 ): Promise<number> {
   const { error, reasons } = body as { error?: unknown; reasons?: readonly string[] }
@@ -102,10 +103,7 @@ async function follow(
     teller.tell(view)
     if (view.state !== 'running') return finish(invocation, asked, view)
     await new Promise((resolve) => setTimeout(resolve, 200))
-    const response = await fetch(`${address}/api/rotations`, {
-      redirect: 'error',
-      signal: AbortSignal.timeout(10_000),
-    }).catch((cause: unknown) => {
+    const response = await sendTo('/api/rotations', { signal: AbortSignal.timeout(10_000) }).catch((cause: unknown) => {
       throw new Error(
         `the gateway at ${address} does not answer any more. Nothing is lost: when it runs again, "devin-gateway rotate ${asked.key} --resume" goes on`,
         { cause },

@@ -70,6 +70,22 @@ export const issuerForm = `^(?!.*\\?)(?!.*/\\.well-known/)${urlForm.slice(1)}`
 /** The beginning of the API's own paths: a version, and what may follow it. */
 const apiPath = /\/v\d+(?:(?:alpha|beta)\d*)?(?:\/(?:organizations|enterprise|self|sessions)(?:\/.*)?)?$/i
 
+/** An origin: scheme, host and port. https, or http to loopback. */
+export function parseOrigin(example: string): (text: string) => Parsed<string> {
+  return (text) => {
+    const url = parseUrl(text, example)
+    if ('error' in url) return url
+    return /^[a-z]+:\/\/[^/]+\/?$/i.test(text)
+      ? { value: url.value.origin }
+      : { error: `${quoted(text)} must end behind the host and its port, like ${example}` }
+  }
+}
+
+/** Whether a listener there is reached from this machine alone. A name other than localhost may mean any address. */
+export function isLoopbackHost(host: string): boolean {
+  return host.toLowerCase() === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+}
+
 /** An issuer's identifier: an absolute URL without query and fragment (RFC 8414 section 2), kept character by character. */
 export function parseIssuer(text: string): Parsed<string> {
   const url = parseUrl(text, 'https://sso.corp.example')

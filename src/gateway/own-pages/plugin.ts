@@ -1,7 +1,8 @@
 // The pages under /gateway/ as a plugin: explanations of problems for everybody, two pages for verified callers.
 
 import type { FastifyPluginCallback, RouteHandlerMethod } from 'fastify'
-import { Problem, problemKinds, type ProblemKindName } from '../../problems.ts'
+import { problemKinds, type ProblemKindName } from '../../problem-kinds.ts'
+import { Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
 import { answerJson, answerProblemPage } from '../responses/own-answer.ts'
 import { hookOf, type Stage, type StageResult } from '../stages/stage.ts'

@@ -1,6 +1,7 @@
 // Answers of the gateway itself, written straight to the response: problem documents, JSON and pages.
 
-import { asProblem, problemKinds, problemType, type Problem, type ProblemKindName } from '../../problems.ts'
+import { problemKinds, type ProblemKindName } from '../../problem-kinds.ts'
+import { asProblem, problemType, type Problem } from '../../problems.ts'
 import { maskSecrets } from '../../records/mask.ts'
 import { breakOff, isHttp2, leaveUnread, setHead } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'

@@ -1,6 +1,7 @@
 // Failures of the connection to the upstream as problems (RFC 9209 section 2.3). What names addresses goes to the log only.
 
-import { Problem, type ProblemKindName, type ProblemOptions } from '../../problems.ts'
+import type { ProblemKindName } from '../../problem-kinds.ts'
+import { Problem, type ProblemOptions } from '../../problems.ts'
 
 /**
  * How far a request had come. `connecting`: nothing was sent. `sent`: no byte of an answer. `head`: some bytes of one.

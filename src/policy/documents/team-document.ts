@@ -2,11 +2,12 @@
 
 import { z } from 'zod'
 import { duration, id, text, textAt, withoutTwins, word } from '../../config/fields.ts'
+import { callerCondition } from '../../config/values/caller-condition.ts'
 import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { didYouMean } from '../../config/nearest.ts'
 import { quoted } from '../../config/units.ts'
-import { callerCondition, memberEntry, type MemberEntry } from './condition-document.ts'
+import { memberEntry, type MemberEntry } from './condition-document.ts'
 import { endingFields, endingOf, organizationId, remarkFields, remarksOf } from './document-fields.ts'
 import type { PolicyWord } from './policy-words.ts'
 import {

@@ -2,7 +2,7 @@
 
 import type { Operation } from '../../catalogue/operation.ts'
 import type { Principal } from '../../identity/principal.ts'
-import type { ProblemKindName } from '../../problems.ts'
+import type { ProblemKindName } from '../../problem-kinds.ts'
 import type { Grant, Team } from './policy-set.ts'
 import type { Owner } from './remarks.ts'
 

@@ -1,7 +1,8 @@
 // What an explanation says, as data, and how refusals and further steps are added to one. Pure.
 
 import type { PolicySet } from '../model/policy-set.ts'
-import type { Problem, ProblemKindName } from '../../problems.ts'
+import type { ProblemKindName } from '../../problem-kinds.ts'
+import type { Problem } from '../../problems.ts'
 
 export interface ExplanationStep {
   readonly stage:

@@ -1,7 +1,7 @@
 // The parts that the console looks at.
 
 import type { BlocksInForce } from '../blocks.ts'
-import type { CertificateInUse } from '../certificate.ts'
+import type { Certificates } from '../certificate.ts'
 import type { Core } from '../core.ts'
 import type { GatewayApp } from '../../gateway/app.ts'
 import type { GroupView } from '../../cache/shared/group-view.ts'
@@ -16,7 +16,7 @@ export interface ConsoleOptions {
   readonly shares: SharedState
   readonly upstream: Upstream
   readonly app: Pick<GatewayApp, 'inFlight'>
-  readonly certificate: CertificateInUse
+  readonly certificates: Certificates
   readonly overload: Overload
   readonly blocks: BlocksInForce
   readonly identities: Identities

@@ -4,7 +4,7 @@ import { policyForNames, requireKnown } from '../../callers/known.ts'
 import { counted } from '../../../config/plural.ts'
 import type { ShadowAnswer } from '../../../admin/views.ts'
 import type { Command, Invocation } from '../../invocation.ts'
-import { adminAddress, unreachable } from '../../operators.ts'
+import { operatorOption, operatorsOf, unreachable, type Operators } from '../../operators.ts'
 import { configOption, readRunningConfig } from '../../setup.ts'
 import { painter } from '../../style.ts'
 
@@ -12,10 +12,10 @@ export const shadowCommand: Command = {
   usage: 'shadow [--team T] [--config F]',
   summary: 'show what the shadow set of the running gateway decides otherwise than the policies in force',
   positionals: 0,
-  options: { ...configOption, team: { type: 'string', help: 'only disagreements about this team' } },
+  options: { ...configOption, ...operatorOption, team: { type: 'string', help: 'only disagreements about this team' } },
   async run(invocation) {
     const { config } = await readRunningConfig(invocation)
-    const answer = await shadowOf(adminAddress(config.listen.admin))
+    const answer = await shadowOf(operatorsOf(config, invocation))
     const team = invocation.option('team')
     const disagreements =
       team === null ? answer.disagreements : answer.disagreements.filter((each) => each.team === team)
@@ -39,11 +39,8 @@ async function requireTeam(invocation: Invocation, team: string, directory: stri
   if (!sets.includes(null)) requireKnown('team', team, [...new Set(known)])
 }
 
-async function shadowOf(address: string): Promise<ShadowAnswer> {
-  const response = await fetch(`${address}/api/shadow`, {
-    signal: AbortSignal.timeout(5000),
-    redirect: 'error',
-  }).catch(() => null)
+async function shadowOf({ address, ask }: Operators): Promise<ShadowAnswer> {
+  const response = await ask('/api/shadow', { signal: AbortSignal.timeout(5000) })
   if (response === null) throw unreachable(address)
   if (response.status === 404)
     throw new Error(

@@ -43,7 +43,7 @@ export const simulateCommand: Command = {
     const failOn = failKinds(invocation.option('fail-on'), failNames)
     const { config } = await readRunningConfig(invocation)
     const { catalogue } = await loadCatalogue(config.catalogue)
-    const { loaded, asked } = await loadPolicySource(name, { config, catalogue, env: invocation.env })
+    const { loaded, asked } = await loadPolicySource(name, { config, catalogue, asker: invocation })
     if (asked !== null) invocation.err.write(`${asked}\n`)
     const tally = new ReplayTally(loaded.policy)
     const progress = showProgress(invocation.err)

@@ -137,7 +137,7 @@ export function refusalsOf(decisions: readonly RecentDecision[]): readonly Refus
 
 /** What the parts of this instance say of themselves. */
 function stateTroubles(
-  { core, shares, certificate, overload, blocks, identities, lifecycle, extraNotes, changedFiles }: ConsoleOptions,
+  { core, shares, certificates, overload, blocks, identities, lifecycle, extraNotes, changedFiles }: ConsoleOptions,
   nowMs: number,
 ): readonly FoundTrouble[] {
   const { config, checkpoints, keyring, policies, shadow, sinks, tokens } = core
@@ -150,7 +150,7 @@ function stateTroubles(
     ...storeTroubles(store?.state ?? null, store?.membership.state ?? null),
     ...(policies.refusal === null ? [] : [policyTroubles('policies', policies.refusal)]),
     ...(shadow === null || shadow.set.refusal === null ? [] : [policyTroubles('shadow', shadow.set.refusal)]),
-    ...certificateTroubles(certificate.notes, (certificate.current?.endsAtMs ?? Number.POSITIVE_INFINITY) <= nowMs),
+    ...certificateTroubles(certificates.notes, certificates.endsAtMs <= nowMs),
     ...recordTroubles(sinks.health()),
     ...checkpointTroubles(checkpoints?.status() ?? null),
     ...(blocks.note === null

@@ -1,0 +1,132 @@
+// The one operators' listener of several workers: it lets operators in, and tells the workers who they are.
+
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createAccess } from '../../src/admin/access/access.ts'
+import { createPoolAccess, poolFields } from '../../src/admin/access/pool-access.ts'
+import type { Operator } from '../../src/admin/access/operator.ts'
+import { signInRequired } from '../../src/admin/access/refusals.ts'
+import { createAdminApp, createHealthApp, type AdminParts } from '../../src/admin/app.ts'
+import type { Pool } from '../../src/workers/pool.ts'
+import { createWorkersListener } from '../../src/workers/operators-listener.ts'
+
+const secret = 'only-the-parent-knows'
+const audited: unknown[] = []
+const seen: string[] = []
+
+const parts = {
+  access: createPoolAccess(secret),
+  tls: null,
+  isBlocked: ({ subject }: { subject: string }) => subject === 'blocked',
+  onChange: () => {},
+  readiness: () => ({ ready: true, reasons: [] }),
+  metrics: { page: async () => ({ type: 'text/plain', text: '' }) },
+  console: {},
+  keys: () => [],
+  status: () => ({ ready: true }),
+  reload: async (actor: string) => {
+    seen.push(actor)
+    return { result: 'unchanged', diagnostics: [] }
+  },
+  purge: async (_what: unknown, actor: string) => {
+    seen.push(actor)
+    return { dropped: 0, instances: 1, silent: 0, everywhere: true }
+  },
+} as unknown as AdminParts
+
+const operator = (subject: string, roles: Operator['roles']): Operator => ({
+  subject,
+  email: null,
+  issuer: 'https://sso.corp.example',
+  roles,
+  signedIn: 'token',
+  caller: { subject, actor: null, priorActors: [], claims: {} },
+})
+const operators: Readonly<Record<string, Operator>> = {
+  'Bearer Ötto': operator('Ötto', ['operator']),
+  'Bearer vera': operator('vera', ['viewer']),
+  'Bearer blocked': operator('blocked', ['operator']),
+}
+
+const workers = [createAdminApp(parts), createAdminApp(parts)]
+const access = createAccess({
+  surface: { url: null, host: '127.0.0.1' },
+  open: ['/livez'],
+  identify: async ({ headers }) => operators[decodeURIComponent(headers.authorization ?? '')] ?? signInRequired(),
+  session: async () => ({ status: 200, headers: {}, body: 'session' }),
+  onRefused: () => {},
+})
+const pool = {
+  workers: [] as Pool['workers'],
+  reopen: () => {},
+  audit: (...entry: unknown[]) => void audited.push(entry),
+} as unknown as Pool & { workers: Pool['workers'][number][] }
+const listener = createWorkersListener({ pool, access, tls: null, onReload: () => void seen.push('certificate') })
+const health = createWorkersListener({ pool, access: null, tls: null, onReload: () => {} })
+let url: string
+let healthUrl: string
+let workerUrl: string
+
+beforeAll(async () => {
+  for (const [index, worker] of workers.entries()) {
+    const admin = await worker.listen('127.0.0.1', 0)
+    Object.assign(pool.workers, { [index]: { number: index + 1, pid: 1, restarts: 0, admin, secret } })
+    workerUrl = `http://127.0.0.1:${admin.port}`
+  }
+  url = `http://127.0.0.1:${(await listener.listen('127.0.0.1', 0)).port}`
+  healthUrl = `http://127.0.0.1:${(await health.listen('127.0.0.1', 0)).port}`
+})
+afterAll(async () => {
+  await Promise.all([listener.close(), health.close(), ...workers.map((worker) => worker.close())])
+})
+
+const as = (name: string): Record<string, string> => ({ authorization: `Bearer ${encodeURIComponent(name)}` })
+
+test('operators are let in by the parent, and each worker records who it was', async () => {
+  const answer = await fetch(`${url}/api/reload`, { method: 'POST', headers: as('Ötto') })
+  expect(answer.status).toBe(200)
+  expect(seen.splice(0)).toEqual(['certificate', 'Ötto', 'Ötto'])
+  // One entry, whatever the number of workers.
+  expect(audited.splice(0)).toEqual([
+    [
+      'operator-request',
+      'Ötto',
+      { method: 'POST', path: '/api/reload', status: 200, email: null, roles: ['operator'], signed_in: 'token' },
+    ],
+  ])
+  await fetch(`${url}/api/purge?organization=org-x`, { method: 'POST', headers: as('Ötto') })
+  expect(seen.splice(0)).toEqual(['Ötto'])
+})
+
+test('nobody is let in without a login, with another role, from another site, or by fields of the parent', async () => {
+  const post = async (headers: Record<string, string>): Promise<number> =>
+    (await fetch(`${url}/api/reload`, { method: 'POST', headers })).status
+  expect(await post({})).toBe(401)
+  expect(await post(as('vera'))).toBe(403)
+  expect(await post({ ...as('Ötto'), origin: 'https://evil.example' })).toBe(403)
+  expect(await post({ [poolFields.secret]: secret, [poolFields.operator]: 'null' })).toBe(401)
+  expect(await post(as('blocked'))).toBe(403)
+  const forged = encodeURIComponent(JSON.stringify(operators['Bearer Ötto']))
+  expect(await post({ ...as('vera'), [poolFields.operator]: forged })).toBe(403)
+  expect(seen.filter((each) => each !== 'certificate')).toEqual([])
+})
+
+test('a worker takes requests of its parent alone, also on loopback', async () => {
+  for (const headers of [{}, { [poolFields.secret]: 'x' }, { [poolFields.secret]: `${secret}x` }])
+    for (const path of ['/api/status', '/livez', '/metrics'])
+      expect((await fetch(`${workerUrl}${path}`, { headers })).status).toBe(403)
+})
+
+test('the pages of the session are answered by the parent', async () => {
+  expect(await (await fetch(`${url}/api/session`)).text()).toBe('session')
+})
+
+test('a listener of health has health and metrics alone', async () => {
+  for (const path of ['/livez', '/readyz', '/metrics']) expect((await fetch(`${healthUrl}${path}`)).status).toBe(200)
+  for (const path of ['/api/status', '/api/session', '/console/', '/'])
+    expect((await fetch(`${healthUrl}${path}`)).status).toBe(404)
+  const single = createHealthApp(parts)
+  const { port } = await single.listen('127.0.0.1', 0)
+  expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200)
+  expect((await fetch(`http://127.0.0.1:${port}/api/status`)).status).toBe(404)
+  await single.close()
+})
