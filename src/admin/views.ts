@@ -32,9 +32,19 @@ export interface KeyView {
   /** The key of the inventory before it that has the same value, or null; absent without a running gateway. */
   readonly same_value_as?: string | null
   /** What was done with the key elsewhere; null where it is not watched, absent without a running gateway. */
-  readonly foreign_uses?: readonly unknown[] | null
+  readonly foreign_uses?: readonly ForeignUse[] | null
   /** Who the key is by Devin; absent without a running gateway. */
   readonly identity?: KeyIdentityView
+}
+
+/** A use of a key that this gateway did not make, by Devin's audit log. */
+export interface ForeignUse {
+  readonly time: string
+  readonly action: string
+  readonly organization: string | null
+  /** Null where the audit log does not tell it. */
+  readonly address: string | null
+  readonly audit_log_id: string
 }
 
 export interface KeyIdentityView {
@@ -57,7 +67,11 @@ export interface KeyIdentityView {
 }
 
 /** A key that a running gateway uses. */
-export function keyView(status: KeyStatus, found: KeyIdentityStatus, foreignUses: readonly unknown[] | null): KeyView {
+export function keyView(
+  status: KeyStatus,
+  found: KeyIdentityStatus,
+  foreignUses: readonly ForeignUse[] | null,
+): KeyView {
   const view = declaredKeyView(status.handle, status.state)
   return {
     ...view,

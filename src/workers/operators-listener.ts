@@ -6,6 +6,7 @@ import { isSessionRoute, type Access } from '../admin/access/access.ts'
 import { auditedChange, isChange, isSignedIn, type Operator } from '../admin/access/operator.ts'
 import { operatorField, poolFields } from '../admin/access/pool-access.ts'
 import { accessRequestOf, askedPath, type AccessAnswer } from '../admin/access/request.ts'
+import { isSlow, mergedAnswer, mergeOf } from './merged-routes.ts'
 import { mergeKeys } from './merged-keys.ts'
 import { mergeMetrics } from './merged-metrics.ts'
 import { mergeRotations } from './merged-rotations.ts'
@@ -50,8 +51,8 @@ const healthPaths = ['/livez', '/readyz', '/metrics']
 /** The format of metrics, when no worker says it. */
 const metricsType = 'text/plain; version=0.0.4; charset=utf-8'
 
-/** How long a worker may take for a read, and for a change. */
-const answerMs = { read: 1_000, change: 30_000 } as const
+/** How long a worker may take for a read, for one that reads files or a whole policy set, and for a change. */
+const answerMs = { read: 1_000, slow: 70_000, change: 30_000 } as const
 
 /** Of a request; one that is cut off is no JSON any more, and is refused. */
 const mostBodyCharacters = 16 * 1024
@@ -129,6 +130,12 @@ async function answer(pool: Pool, request: Question, response: ServerResponse): 
   ]
   if (route === 'POST /api/reload') pool.reopen()
   const listening = pool.workers.filter(({ admin }) => admin !== null)
+  const silent = (): string => pool.workers.map((worker) => `worker ${worker.number}: ${silenceOf(worker)}`).join('; ')
+  const merge = mergeOf(request.method, path, request.url)
+  if (merge !== null) {
+    const merged = await mergedAnswer(merge, listening, (workers) => askAll(workers, request))
+    return merged === null ? reply(response, 503, { error: silent() }) : plain(response, ...merged)
+  }
   const asked = !forAll.includes(route)
     ? await firstAlive(listening, request)
     : request.method === 'POST'
@@ -138,9 +145,7 @@ async function answer(pool: Pool, request: Question, response: ServerResponse): 
   if (route === 'GET /readyz') return readiness(pool, answers, response)
   const [first] = answers
   if (first === undefined && route !== 'GET /metrics' && route !== 'GET /api/status')
-    return reply(response, 503, {
-      error: pool.workers.map((worker) => `worker ${worker.number}: ${silenceOf(worker)}`).join('; '),
-    })
+    return reply(response, 503, { error: silent() })
   const refusal = answers.find(({ status }) => status >= 400 && status !== 409)
   const single = refusal ?? (forAll.includes(route) ? undefined : first)
   if (single !== undefined) return plain(response, single.status, single.type, single.text)
@@ -245,7 +250,9 @@ function ask(worker: WorkerStatus, { method, url, headers, operator, body }: Que
     const proof = { [poolFields.secret]: worker.secret, [poolFields.operator]: operatorField(operator) }
     // Node.js frames no body of a DELETE by itself.
     const length = body === '' ? {} : { 'content-length': Buffer.byteLength(body) }
-    const signal = AbortSignal.timeout(method === 'GET' ? answerMs.read : answerMs.change)
+    const signal = AbortSignal.timeout(
+      method === 'GET' ? (isSlow(url) ? answerMs.slow : answerMs.read) : answerMs.change,
+    )
     const asking = send(
       { host, port, method, path: url, headers: { ...fields, ...length, ...proof }, agent: false, signal },
       (response) => {

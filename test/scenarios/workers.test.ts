@@ -1,6 +1,9 @@
 // One gateway of several worker processes on one real store: one listener, one set of records, one audit chain, one
 // listener for operators; what callers and operators see while workers serve, reload, crash and stop.
 
+import type { DecisionsView } from '../../src/admin/console/decision-view.ts'
+import type { NowView } from '../../src/admin/console/now-view.ts'
+import { expectDocumented } from '../support/admin-api.ts'
 import { generateKeyPairSync } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { request as send, type IncomingHttpHeaders } from 'node:http'
@@ -203,6 +206,26 @@ describeWithValkey('a gateway of two workers', () => {
     expect((await ask(adminPort, '/api/status', 'GET', { host: 'gateway.example' })).status).toBe(403)
     expect((await ask(adminPort, '/api/reload', 'POST', { origin: 'https://elsewhere.example' })).status).toBe(403)
     expect((await ask(adminPort, '/nowhere')).status).toBe(404)
+  })
+
+  test('answers the console for all of them, as the API says', async () => {
+    const read = async <T>(path: string): Promise<T> =>
+      await expectDocumented<T>(await fetch(`http://127.0.0.1:${adminPort}${path}`))
+    const before = await answered()
+    await until(async () => {
+      await call('/v3/self')
+      return (await answered()).every((count, index) => count > (before[index] ?? 0))
+    }, 'both workers to have answered')
+    const { decisions } = await read<DecisionsView>('/api/decisions?limit=200')
+    expect(new Set(decisions.map(({ decision_id: id }) => id)).size).toBe(decisions.length)
+    expect(decisions.length).toBeGreaterThan(1)
+    for (const { decision_id: id } of decisions.slice(0, 4)) await read(`/api/decisions/${id}`)
+    const now = await read<NowView>('/api/now')
+    expect(now.instance.workers).toBe(2)
+    for (const path of ['series', 'teams', 'teams/payments', 'cache', 'audit', 'policies', 'matrix?limit=1'])
+      await read(`/api/${path}`)
+    expect((await fetch(`http://127.0.0.1:${adminPort}/api/decisions/none`)).status).toBe(404)
+    expect((await fetch(`http://127.0.0.1:${adminPort}/api/decisions?nonsense=1`)).status).toBe(400)
   })
 
   test('blocks a caller at all of them, whichever is told', async () => {

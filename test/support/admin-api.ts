@@ -53,3 +53,10 @@ export async function expectDocumented<T = Json>(response: Response, method = 'G
 function escaped(path: string): string {
   return encodeURIComponent(path.replaceAll('~', '~0').replaceAll('/', '~1'))
 }
+
+/** Fails where a value is not as a schema of the document says. */
+export function expectDocumentedValue(schema: string, value: unknown): void {
+  const validate = ajv.compile({ $ref: `admin-api#/components/schemas/${schema}` })
+  validate(value)
+  expect(validate.errors ?? []).toEqual([])
+}

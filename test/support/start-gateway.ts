@@ -120,6 +120,27 @@ export interface RunningGateway {
   close(): Promise<void>
 }
 
+/** Whatever operators may read without naming anything. The matrix speaks of policies alone, and takes a while. */
+const plainReads = [
+  '/metrics',
+  '/readyz',
+  ...[
+    'status',
+    'keys',
+    'now',
+    'series',
+    'decisions',
+    'teams',
+    'policies',
+    'cache',
+    'audit',
+    'budgets',
+    'blocks',
+    'shadow',
+    'rotations',
+  ].map((name) => `/api/${name}`),
+]
+
 export const paymentsGroups = ['sso-payments-eng']
 
 export async function startTestGateway(options: StartOptions = {}): Promise<RunningGateway> {
@@ -239,8 +260,9 @@ ${options.config ?? ''}
       const files = await Promise.all(
         [access, decisions, audit].map((file) => readFile(join(directory, file), 'utf8').catch(() => '')),
       )
+      const latest = (await readDecisions()).at(-1)
       const pages = await Promise.all(
-        ['/metrics', '/api/status', '/api/keys', '/readyz'].map(async (path) =>
+        [...plainReads, `/api/decisions/${latest?.decision_id ?? ''}`].map(async (path) =>
           (await fetch(`${adminUrl}${path}`)).text(),
         ),
       )

@@ -1,6 +1,7 @@
 // Watches whether keys are used elsewhere: reads the audit log of the enterprise, holds it against the writes of all instances, and tells
 // what did not pass through them.
 
+import type { ForeignUse } from '../../admin/views.ts'
 import { readAuditLines } from '../../gateway/own-calls/audit-reader.ts'
 import { memberOf, type OwnCalls } from '../../gateway/own-calls/own-calls.ts'
 import { operationsByAction } from '../../keys/copies/actions.ts'
@@ -20,16 +21,6 @@ const wholeEveryMs = 3_600_000
 /** So long `/readyz` notes a foreign use. */
 const notedMs = 24 * 3_600_000
 const mostShown = 20
-
-/** A use of a key that did not pass through the gateway. */
-export interface ForeignUse {
-  readonly time: string
-  readonly action: string
-  readonly organization: string | null
-  /** Null where the audit log does not tell it. */
-  readonly address: string | null
-  readonly audit_log_id: string
-}
 
 export type Copies = ReturnType<typeof openCopies>
 
