@@ -11,10 +11,10 @@ import {
   type TlsFiles,
 } from './schema.ts'
 import { resolveCheckpoints } from './records/checkpoint-schema.ts'
+import { resolveRecords, resolveRotation } from './records/records-schema.ts'
 import { issuerConfig } from './issuer-schema.ts'
 import { adminConfig, type AdminDocument } from './operators/admin-schema.ts'
 import { storeConfig, storeProblems, type StoreConfig, type StoreDocument } from './store-schema.ts'
-import { alternatives } from './yaml/issues.ts'
 import { isLoopbackHost } from './values/addresses.ts'
 import { readText } from './values/files.ts'
 import { checkTls, readAuthorities, readReference, type ReportRead } from './values/named-values.ts'
@@ -174,6 +174,8 @@ async function resolve(
     /** Null: `memory`, nothing is shared. */
     store: document.store === null ? null : await resolveStore(document.store, absolute, env, report, reportRead),
     records,
+    /** Null: record files are rotated by others, if at all. */
+    recordRotation: resolveRotation(document.records, report),
     /** Null: the audit log is not signed. */
     checkpoints: resolveCheckpoints(document.checkpoints, path.dirname(file), Object.values(records), report),
     /** Null: no traces. */
@@ -205,21 +207,6 @@ const journalName = 'budgets.journal'
 function blocksFileBeside(journal: string): string {
   const name = path.basename(journal, '.journal')
   return path.join(path.dirname(journal), name === 'budgets' ? 'blocks.json' : `${name}.blocks.json`)
-}
-
-/** The audit log is a hash chain: another stream in the same file would break it. */
-function resolveRecords(written: GatewayDocument['records'], absolute: (path: string) => string, report: Report) {
-  const place = (target: string) => (target === 'stdout' || target === 'stderr' ? target : absolute(target))
-  const records = { access: place(written.access), decisions: place(written.decisions), audit: place(written.audit) }
-  const shared = (['access', 'decisions'] as const).filter(
-    (stream) => path.isAbsolute(records.audit) && records[stream] === records.audit,
-  )
-  if (shared.length > 0)
-    report(
-      ['records', 'audit'],
-      `the audit log needs a file of its own: ${alternatives(shared).replace(' or ', ' and ')} would write into it too`,
-    )
-  return records
 }
 
 async function resolveStore(

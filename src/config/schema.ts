@@ -13,6 +13,7 @@ import { duration, size, text, textAs, textOrNumberAs } from './fields.ts'
 import { checkpointsSchema } from './records/checkpoint-schema.ts'
 import { issuersSchema } from './issuer-schema.ts'
 import { adminSchema } from './operators/admin-schema.ts'
+import { recordsSchema } from './records/records-schema.ts'
 import { storeSchema } from './store-schema.ts'
 
 /** Absolute paths; the files are read again when the certificate is renewed. */
@@ -112,16 +113,6 @@ const upstream = z.strictObject({
     .describe('Most requests that wait for a connection; more are refused as `overloaded`.'),
 })
 
-const target = () => text().default('stdout')
-
-const records = z.strictObject({
-  access: target().describe('Access records, one line per request: `stdout`, `stderr` or a file.'),
-  decisions: target().describe('Decision records, one line per decision: `stdout`, `stderr` or a file.'),
-  audit: target().describe(
-    'Audit records, one line per change, hash-chained: `stdout`, `stderr` or a file of its own.',
-  ),
-})
-
 /** Schema of `config/gateway.yaml`. */
 export const gatewaySchema = z
   .strictObject({
@@ -195,7 +186,7 @@ export const gatewaySchema = z
       })
       .prefault({})
       .describe('Budgets of ACUs and sessions.'),
-    records: records.prefault({}).describe('Targets of the three record streams.'),
+    records: recordsSchema.prefault({}).describe('Targets of the three record streams.'),
     checkpoints: checkpointsSchema
       .optional()
       .describe('Signed checkpoints of the audit log, kept in places outside, so that nobody can rewrite it unseen.'),

@@ -2,7 +2,7 @@
 // synchronous write that never waits for a reader. What a target does not take stays in bounded memory and is tried again.
 
 import { codeInWords } from '../config/values/file-errors.ts'
-import { close as closeFile, fsync, writeSync } from 'node:fs'
+import { close as closeFile, fsync, renameSync, writeSync } from 'node:fs'
 import { flushAtExit, forgetAtExit } from './exit-flush.ts'
 import { LineBuffer } from './line-buffer.ts'
 import { NamedFile } from './named-file.ts'
@@ -21,6 +21,8 @@ export interface LineWriterOptions {
   readonly closeMs?: number
   /** How often a file is looked for under its name, so that one that was deleted or replaced is noticed. */
   readonly checkMs?: number
+  /** Files are rotated by this process or another one: a moved one is no trouble. */
+  readonly isRotated?: boolean
   /** Memory for lines that wait; lines beyond it are lost. */
   readonly maxWaitingBytes?: number
   /** Longest single write; it ends at the end of a line, or is one line. */
@@ -56,6 +58,7 @@ const defaults = {
   retryMs: 1000,
   closeMs: 5000,
   checkMs: 1000,
+  isRotated: false,
   maxWaitingBytes: 8 * 1024 * 1024,
   maxWriteBytes: 1024 * 1024,
 }
@@ -131,6 +134,17 @@ export class LineWriter {
     if (standardDescriptor(this.#options.target) !== null || this.#closed !== null) return
     this.#file.release()
     this.#drain()
+  }
+
+  /**
+   * Moves the file to another name, between two lines, and goes on in a new one. False: the file cannot be written now. Throws the
+   * error of the file system.
+   */
+  rotate(to: string): boolean {
+    if (this.#error !== null || this.#closed !== null || this.#lines.isInsideLine) return false
+    renameSync(this.#options.target, to)
+    this.reopen()
+    return true
   }
 
   /** Writes what is left and closes the target. Rejects with `LinesLost` when it fails or takes longer than `closeMs`. */

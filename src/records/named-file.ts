@@ -8,6 +8,8 @@ export interface NamedFileOptions {
   readonly target: string
   /** How often the file is looked for under its name. */
   readonly checkMs: number
+  /** Others move it away as they should: it is let go of at once, and nothing is said. */
+  readonly isRotated: boolean
   /** Called with a sentence when the file was deleted, replaced or shortened. */
   readonly onTrouble: (text: string) => void
   /** The target was opened. `isSame`: it is the file from before. `endsMidLine`: its last line was cut off. */
@@ -75,7 +77,7 @@ export class NamedFile {
 
   /** Checks from time to time whether the file is still there under its name, and reports what happened to it. */
   #isReplaced(descriptor: number): boolean {
-    const { target, checkMs, onTrouble } = this.#options
+    const { target, checkMs, isRotated, onTrouble } = this.#options
     const nowMs = performance.now()
     if (this.#size === null || nowMs - this.#checkedAtMs < checkMs) return false
     this.#checkedAtMs = nowMs
@@ -89,6 +91,7 @@ export class NamedFile {
       return false
     }
     const isDeleted = fstatSync(descriptor).nlink === 0
+    if (!isDeleted && isRotated) return true
     // A rotation moves the file first and then asks to reopen it, so only a file that stays gone is reported.
     if (!isDeleted && !this.#isMissing) {
       this.#isMissing = true

@@ -3,6 +3,7 @@
 import { resolve } from 'node:path'
 import { AuditLog } from './audit/audit-log.ts'
 import { LineWriter, type LineWriterOptions } from './line-writer.ts'
+import { createRotation, type RotatedFile, type RotationSettings } from './rotation/rotation.ts'
 import { recordJson } from './safe-text.ts'
 import { standardDescriptor } from './target.ts'
 import type { ChainHead } from './audit/chain.ts'
@@ -32,6 +33,8 @@ export interface SinksOptions {
   readonly nowMs: () => number
   /** Called with a sentence when a stream begins to fail, loses entries, or works again. Must not throw. */
   readonly onTrouble: (stream: Stream, text: string) => void
+  /** Absent: files are rotated by others, if at all. */
+  readonly rotation?: RotationSettings | null
   /** Of the writers; the defaults suit production. */
   readonly pace?: Pick<LineWriterOptions, 'flushMs' | 'retryMs' | 'closeMs' | 'maxWaitingBytes'>
 }
@@ -76,6 +79,24 @@ export function createSinks(options: SinksOptions) {
       ...(options.pace?.retryMs === undefined ? {} : { retryMs: options.pace.retryMs }),
     })
   const writers = new Set([access, decisions])
+  const files: readonly RotatedFile[] = [
+    { path: targets.access, rotate: (to: string) => access.rotate(to), isAudit: false },
+    ...(shared ? [] : [{ path: targets.decisions, rotate: (to: string) => decisions.rotate(to), isAudit: false }]),
+    ...(audit instanceof AuditLog
+      ? [{ path: targets.audit, rotate: (to: string) => audit.rotate(to), isAudit: true }]
+      : []),
+  ].filter(({ path }) => standardDescriptor(path) === null)
+  const rotation =
+    options.rotation === undefined || options.rotation === null
+      ? null
+      : createRotation({
+          settings: options.rotation,
+          files,
+          nowMs: options.nowMs,
+          onTrouble: (path, text) => options.onTrouble(streamOf(path), text),
+        })
+  const streamOf = (path: string): Stream =>
+    path === targets.audit ? 'audit' : path === targets.decisions ? 'decisions' : 'access'
   const lost = { access: 0, decisions: 0 }
   let lostSaid = 0
   const changes: AuditEntry[] = []
@@ -137,6 +158,7 @@ export function createSinks(options: SinksOptions) {
     },
     /** Writes everything that waits. Rejects with `RecordsLost` when something could not be written. */
     async close(): Promise<void> {
+      await rotation?.close()
       const endings = await Promise.allSettled([...[...writers].map((writer) => writer.close()), audit.close()])
       const losses = endings.flatMap((ending) => (ending.status === 'rejected' ? [String(ending.reason)] : []))
       if (losses.length > 0) throw new RecordsLost(losses)
@@ -151,6 +173,7 @@ function createWriter(options: SinksOptions, target: string, streams: readonly L
       for (const stream of streams) options.onTrouble(stream, text)
     },
     ...options.pace,
+    isRotated: options.rotation !== undefined && options.rotation !== null,
     // Audit lines are written past this writer, straight to the descriptor; other workers write to the same pipe. To a
     // file each write appends as a whole, whoever else does.
     ...(target === pathOf(options.audit) ||

@@ -115,6 +115,7 @@ export async function createCore(options: GatewayOptions) {
   })
   const sinks = createSinks({
     ...config.records,
+    rotation: config.recordRotation,
     ...(options.auditElsewhere === undefined ? {} : { auditElsewhere: options.auditElsewhere }),
     onTrouble: (stream, text) => log.error({ event: 'records', stream }, text),
     nowMs: now,

@@ -84,6 +84,11 @@ function adapt(written: GatewayDocument, folder: string, around: Surroundings): 
     issuers: issuers.map((issuer) => ({ ...issuer, jwks_uri: around.jwksUri, ca: undefined, algorithms: ['ES256'] })),
     store: null,
     budgets: { ...budgets, journal: around.budgetJournal },
-    records: { access: place(records.access), decisions: place(records.decisions), audit: place(records.audit) },
+    records: {
+      ...records,
+      access: place(records.access),
+      decisions: place(records.decisions),
+      audit: place(records.audit),
+    },
   }
 }

@@ -2,6 +2,7 @@
 
 import cluster, { type Worker } from 'node:cluster'
 import { AuditLog } from '../records/audit/audit-log.ts'
+import { createRotation, type RotationSettings } from '../records/rotation/rotation.ts'
 import type { Checkpoints } from '../records/checkpoints/checkpoints.ts'
 import type { Log } from '../records/log.ts'
 import type { BoundAddress, ToParent, ToWorker } from './messages.ts'
@@ -11,6 +12,8 @@ export interface PoolOptions {
   /** The program and the arguments of each worker, and the variable that gives it its number. */
   readonly command: { readonly file: string; readonly args: readonly string[]; readonly numberVariable: string }
   readonly audit: string
+  /** Of the audit log; null: others rotate it, if at all. */
+  readonly rotation: RotationSettings | null
   readonly log: Log
   readonly drainMs: number
   readonly nowMs: () => number
@@ -48,7 +51,7 @@ const pauseMs = { first: 100, most: 10_000, forgivenAfter: 10_000 } as const
 /** Each worker is asked so often whether it does anything; one that has not answered so many times is killed and replaced. */
 const pulse = { everyMs: 1_000, mostUnanswered: 5 } as const
 
-export function createPool({ count, command, audit: target, log, drainMs, nowMs }: PoolOptions) {
+export function createPool({ count, command, audit: target, rotation: settings, log, drainMs, nowMs }: PoolOptions) {
   const { file, args, numberVariable } = command
   cluster.setupPrimary({ exec: file, args: [...args] })
   const slots = Array.from({ length: count }, (_, index): WorkerSlot => {
@@ -74,6 +77,16 @@ export function createPool({ count, command, audit: target, log, drainMs, nowMs 
       setImmediate(() => slots.forEach(tellAudit))
     },
   })
+
+  const rotation =
+    settings === null || target === 'stdout' || target === 'stderr'
+      ? null
+      : createRotation({
+          settings,
+          files: [{ path: target, rotate: (to) => audit.rotate(to), isAudit: true }],
+          nowMs,
+          onTrouble: (_path, text) => log.error({ event: 'records', stream: 'audit' }, text),
+        })
 
   function tellAudit({ worker, taken }: WorkerSlot): void {
     const [healthy, error, head] = [audit.healthy(), audit.error(), audit.head()]
@@ -198,6 +211,7 @@ export function createPool({ count, command, audit: target, log, drainMs, nowMs 
     /** Tells all workers to drain, ends those that do not, and closes the audit log. Resolves with the hash of its head. */
     async stop(): Promise<string> {
       await end('drain', drainMs)
+      await rotation?.close()
       await audit.close()
       await checkpoints?.close()
       return audit.head().hash

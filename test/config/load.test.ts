@@ -143,6 +143,7 @@ describe('the configuration', () => {
       store: null,
       budgets: { journalFile: join(folder, 'budgets.journal'), pollMs: 30_000, whenUnavailable: 'refuse' },
       records: { access: 'stdout', decisions: 'stdout', audit: 'stdout' },
+      recordRotation: null,
       checkpoints: null,
       keyIdentity: 'enforce',
       telemetry: null,
@@ -184,7 +185,11 @@ catalogue: { stability: [stable, "removed?"], files: [more.yaml, /etc/ext.yaml] 
 cache: { max_size: 10MB, max_entry_size: 1000 }
 store: memory
 budgets: { poll: 5s, when_unavailable: allow }
-records: { access: stderr, decisions: log/decisions.ndjson, audit: /var/log/audit.ndjson }
+records:
+  access: stderr
+  decisions: log/decisions.ndjson
+  audit: /var/log/audit.ndjson
+  rotate: { size: 10MiB, daily: false, compress: zstd, keep: 90d, keep_size: 2GiB }
 telemetry: { otlp: https://collector.corp.example/tenants/a/, sample: 0.25 }
 bodies: { max_size: 1GiB, max_judged_size: 512KiB }
 shutdown: { delay: 0s, deadline: 5m }
@@ -212,6 +217,13 @@ log: { level: debug }
       cache: { maxBytes: 10_000_000, maxEntryBytes: 1000 },
       budgets: { journalFile: '/var/log/budgets.journal', pollMs: 5000, whenUnavailable: 'allow' },
       records: { access: 'stderr', decisions: join(folder, 'log/decisions.ndjson'), audit: '/var/log/audit.ndjson' },
+      recordRotation: {
+        maxBytes: 10_485_760,
+        daily: false,
+        compress: 'zstd',
+        keepMs: 7_776_000_000,
+        keepBytes: 2_147_483_648,
+      },
       telemetry: { url: 'https://collector.corp.example/tenants/a/v1/traces', sample: 0.25 },
       bodies: { maxBytes: 1_073_741_824, maxJudgedBytes: 524_288 },
       shutdown: { delayMs: 0, deadlineMs: 300_000 },
@@ -331,6 +343,11 @@ describe('a mistake in the configuration', () => {
       `${least}telemetry: { otlp: "${otlp}" }\n`,
       [`gateway.yaml:6:20: ${message}`],
     ]),
+    [
+      'a rotation of nothing',
+      `${least}records: { rotate: {} }\n`,
+      ['gateway.yaml:6:20: there is no file to rotate: name one in access, decisions or audit, or remove the key'],
+    ],
     [
       'a share of traces beyond all',
       `${least}telemetry: { otlp: http://collector:4318, sample: 1.5 }\n`,

@@ -125,6 +125,7 @@ async function lead(count: number, invocation: Invocation, config: Config, log: 
       numberVariable,
     },
     audit: config.records.audit,
+    rotation: config.recordRotation,
     log,
     drainMs: drainMsOf(config),
     nowMs: Date.now,

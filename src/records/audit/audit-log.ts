@@ -1,7 +1,7 @@
 // The audit stream: rare entries, hash-chained (chain.ts), each on the disk before its change is made. What cannot be
 // written stays queued in order, and the stream is unhealthy until it is; then changes are refused.
 
-import { fsync } from 'node:fs'
+import { fsync, renameSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { codeInWords } from '../../config/values/file-errors.ts'
@@ -119,6 +119,14 @@ export class AuditLog {
   /** Goes on in a new file if the old one was moved away. */
   reopen(): void {
     this.#drain()
+  }
+
+  /** Moves the file to another name; the chain goes on in a new one. False: an entry waits. Throws the error of the file system. */
+  rotate(to: string): boolean {
+    if (!this.healthy()) return false
+    renameSync(this.#options.target, to)
+    this.reopen()
+    return true
   }
 
   /** Tries once more, or while a pipe is full, then closes the file. Rejects with `AuditEntriesLost` when entries are left. */

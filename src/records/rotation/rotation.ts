@@ -1,0 +1,105 @@
+// Moves record files away when they are large or of yesterday, without a signal, and puts what was moved away in order: compressed, and
+// deleted when it is old. Several processes may write to one file; each lets go of a moved one within a second.
+
+import { statSync } from 'node:fs'
+import { createArchive } from './archive.ts'
+
+export interface RotationSettings {
+  readonly maxBytes: number
+  /** At midnight, UTC. */
+  readonly daily: boolean
+  readonly compress: 'gzip' | 'zstd' | 'none'
+  /** Rotated files that are older are deleted; null: none is. */
+  readonly keepMs: number | null
+  /** The oldest of one stream are deleted beyond so much; null: none is. */
+  readonly keepBytes: number | null
+}
+
+/** A file, and what writes it. */
+export interface RotatedFile {
+  readonly path: string
+  /** Moves it to another name, between two lines, and goes on in a new one. False: not now. Throws the error of the file system. */
+  readonly rotate: (to: string) => boolean
+  /** It is evidence: compressed by gzip at most, and never deleted. */
+  readonly isAudit: boolean
+}
+
+export interface RotationOptions {
+  readonly settings: RotationSettings
+  readonly files: readonly RotatedFile[]
+  readonly nowMs: () => number
+  /** Called with a sentence. Must not throw. */
+  readonly onTrouble: (path: string, text: string) => void
+  readonly checkMs?: number
+  /** How long other processes may still write to a file that was moved away. */
+  readonly graceMs?: number
+}
+
+/** Starts looking after the files. */
+export function createRotation(options: RotationOptions) {
+  const { settings, files, nowMs, onTrouble, checkMs = 1_000, graceMs = 10_000 } = options
+  const archives = files.map(({ path, isAudit }) =>
+    createArchive({
+      path,
+      compress: isAudit && settings.compress === 'zstd' ? 'gzip' : settings.compress,
+      keepMs: isAudit ? null : settings.keepMs,
+      keepBytes: isAudit ? null : settings.keepBytes,
+      nowMs,
+      graceMs,
+      onTrouble: (text) => onTrouble(path, text),
+    }),
+  )
+  // A clock that was set must not move a file away with each check.
+  const days = new Map<RotatedFile, string>()
+  const troubles = new Map<RotatedFile, string>()
+
+  function look(file: RotatedFile): boolean {
+    const status = statSync(file.path, { throwIfNoEntry: false })
+    if (status === undefined || !status.isFile() || status.size === 0) return false
+    const today = dayOf(nowMs())
+    const isOld = settings.daily && dayOf(status.birthtimeMs || status.mtimeMs) < today && days.get(file) !== today
+    if (!isOld && status.size < settings.maxBytes) return false
+    if (!file.rotate(freeName(file.path, nowMs()))) return false
+    if (isOld) days.set(file, today)
+    return true
+  }
+
+  const looking = setInterval(() => {
+    for (const [index, file] of files.entries()) {
+      try {
+        if (look(file)) archives[index]?.tidySoon()
+        troubles.delete(file)
+      } catch (error) {
+        const text = `${file.path} cannot be rotated (${codeOf(error)}); it grows on, and that is tried again`
+        if (troubles.get(file) !== text) onTrouble(file.path, text)
+        troubles.set(file, text)
+      }
+    }
+  }, checkMs).unref()
+  for (const archive of archives) archive.tidySoon()
+
+  return {
+    /** Stops; a compression that is under way is given up and done by the next process. */
+    async close(): Promise<void> {
+      clearInterval(looking)
+      await Promise.all(archives.map((archive) => archive.close()))
+    },
+  }
+}
+
+function dayOf(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10)
+}
+
+/** `decisions.ndjson.2026-11-29T120000.000Z`: names sort by time, and `decisions.ndjson*` is all of them. */
+function freeName(path: string, ms: number): string {
+  for (let at = ms; ; at += 1) {
+    const name = `${path}.${new Date(at).toISOString().replaceAll(':', '')}`
+    if (['', '.gz', '.zst'].every((end) => statSync(`${name}${end}`, { throwIfNoEntry: false }) === undefined))
+      return name
+  }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error)
+}
