@@ -201,7 +201,7 @@ test('unused: grants, organizations, members and permissions of keys that nobody
   const { out, err } = await asked(folder, 'suggest', '--log', log, '--unused', '30d')
   expect(err).toContain('which is less than 30d')
   expect(err).toContain('kept, because a policy test, an invariant')
-  expect(err).toContain('a grant that stays can be left unserved')
+  expect(err).not.toContain('no key serves')
   expect(err).not.toContain('days ago')
   const text = await applied(folder, out)
   expect(text).not.toMatch(/payments-bot|org-other|id: old/)
@@ -209,6 +209,24 @@ test('unused: grants, organizations, members and permissions of keys that nobody
   expect(after).toContain('ManageOrgSecrets')
   expect(after).not.toContain('ImpersonateOrgSessions')
   expect(await newlyDenied(folder)).toBe(0)
+})
+
+test('unused: a right that is left without a key is named, and the key that rotates others keeps its permission', async () => {
+  const folder = await repository({
+    'teams/payments.yaml': payments,
+    'keys.yaml': `${keys}  - { id: officer, scope: enterprise, permissions: [ManageAccountServiceUsers, ViewAccountMetrics], secret: { env: OFFICER } }\n`,
+  })
+  const { out } = await asked(folder, 'suggest', '--log', log, '--unused', '30d', '--json')
+  const found = JSON.parse(out) as { readonly changes: readonly string[]; readonly unserved: readonly string[] }
+  expect(found.changes).toContain('permission ManageOrgSecrets of key runner')
+  expect(found.changes).toContain('permission ViewAccountMetrics of key officer')
+  expect(found.changes).not.toContain('permission ManageAccountServiceUsers of key officer')
+  const [unserved = ''] = found.unserved
+  expect(found.unserved).toEqual([
+    'grant playbooks of team payments: org.secrets.list needs an organization key for org-payments with ManageOrgSecrets',
+  ])
+  const { err } = await asked(folder, 'suggest', '--log', log, '--unused', '30d')
+  expect(err).toContain(`note: 1 right would be left that no key serves (503): ${unserved}. `)
 })
 
 test('of a log that ended long ago: that newer rights look unused is said', async () => {

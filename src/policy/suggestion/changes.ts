@@ -114,15 +114,19 @@ export function withoutUnused(policy: PolicySet, use: PolicyUse, textOf: TextOf)
     const fence = team.organizations === 'all' ? [] : fenceChange(team, used.organizations, used.isUnbounded, yaml)
     return [...grants, ...members, ...fence]
   })
+  // No record names what the gateway itself does.
+  const rotation = policy.catalogue.operation('beta.ent.service-users.api-keys.create')
+  const rotating = rotation === null ? null : policy.selectKey({ operation: rotation, organization: null, extra: [] })
   const ofKeys = [...new Set(policy.keys.map(({ source }) => source.file))].flatMap((file) => {
     const yaml = new YamlText(textOf(file))
     return policy.keys.flatMap((key): PolicyChange[] => {
       const index = key.source.file === file ? yaml.indexOf(['keys'], 'id', key.id) : -1
       const names = use.permissions.get(key.id)
+      const ofRotation = key.id === rotating?.key.id ? rotating.through : null
       return index === -1
         ? []
         : [...key.permissions].flatMap((name, place): PolicyChange[] =>
-            names?.has(name) === true
+            names?.has(name) === true || name === ofRotation
               ? []
               : [
                   {

@@ -45,6 +45,18 @@ export function unservedGrants(policy: PolicySet, documents: readonly TeamDocume
   return warnings
 }
 
+/** What is granted and has no key: `grant g of team t: org.sessions.create needs an organization key for …`. */
+export function unservedRights(policy: PolicySet): ReadonlySet<string> {
+  const { own } = servedOrganizations(policy.keys)
+  return new Set(
+    policy.teams.flatMap((team) =>
+      [...missingKeys(policy, team, own, () => false)].flatMap(([grant, gaps]) =>
+        [...gaps].flatMap(([key, ids]) => ids.map((id) => `grant ${grant} of team ${team.id}: ${id} needs ${key}`)),
+      ),
+    ),
+  )
+}
+
 /** Most missing keys that are named for one grant. */
 const mostNamed = 3
 

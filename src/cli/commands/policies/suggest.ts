@@ -14,10 +14,11 @@ import {
   type PolicyText,
 } from '../../../policy/loading/load.ts'
 import type { PolicySet, Team } from '../../../policy/model/policy-set.ts'
-import { patchOf, tightenedTeam, withoutUnused, type TextOf } from '../../../policy/suggestion/changes.ts'
+import { changedTexts, patchOf, tightenedTeam, withoutUnused, type TextOf } from '../../../policy/suggestion/changes.ts'
 import { provenChanges, type Trial } from '../../../policy/suggestion/proof.ts'
 import { deniedUnder, SeenRequests } from '../../../policy/suggestion/seen-requests.ts'
 import { policyUseOf } from '../../../policy/suggestion/use.ts'
+import { unservedRights } from '../../../policy/warnings/coverage.ts'
 import { Problem } from '../../../problems.ts'
 import type { Principal } from '../../../identity/principal.ts'
 import { checkedBodyOf } from '../../../policy/decision/checked-body.ts'
@@ -102,13 +103,11 @@ export const suggestCommand: Command = {
     const textOf = textsOf(directory, loaded)
     const use = policyUseOf(policy, seen)
     const wanted = team === null ? withoutUnused(policy, use, textOf) : tightenedTeam(policy, team, use, textOf)
+    const filesWith = (texts: ReadonlyMap<string, string>): readonly PolicyText[] =>
+      loaded.files.map(({ name: file, text }) => ({ name: file, text: texts.get(join(directory, file)) ?? text }))
     const trial: Trial = async (texts) => {
-      const files = loaded.files.map(({ name: file, text }) => ({
-        name: file,
-        text: texts.get(join(directory, file)) ?? text,
-      }))
       try {
-        const { policy: after } = await load(directory, files)
+        const { policy: after } = await load(directory, filesWith(texts))
         return deniedUnder(after, seen)
       } catch (error) {
         if (error instanceof Refused) return null
@@ -117,6 +116,7 @@ export const suggestCommand: Command = {
     }
     const proven = await provenChanges(policy, wanted, team, textOf, trial)
     const patch = patchOf(proven.changes, textOf, await namesFor(directory))
+    const unserved = await leftUnserved(policy, load(directory, filesWith(changedTexts(proven.changes, textOf))))
     const replayed = ofTeam.reduce((sum, { count }) => sum + count, 0)
     const proof = { replayed, denied: 0, minimal: proven.minimal }
     const age = (Date.now() - Date.parse(read.last)) / dayMs
@@ -145,9 +145,11 @@ export const suggestCommand: Command = {
         : [
             `note: the log ends ${counted(Math.floor(age), 'day')} ago: what was used or added since then looks unused here`,
           ]),
-      ...(proven.changes.some(({ what }) => what.startsWith('permission '))
-        ? ['note: without a permission of its key a grant that stays can be left unserved: `check` names such grants']
-        : []),
+      ...(unserved.length === 0
+        ? []
+        : [
+            `note: ${counted(unserved.length, 'right')} would be left that no key serves (503): ${unserved.slice(0, mostNamed).join('; ')}${unserved.length > mostNamed ? `; and ${unserved.length - mostNamed} more` : ''}. Take the grant away as well, or keep the permission`,
+          ]),
       `proof: ${counted(replayed, 'decision')} replayed, 0 denied that were allowed; ${team === null ? 'every grant that is left was used, or is needed by a test or an invariant' : 'no proposed grant can be dropped'}`,
     ]
     if (invocation.json)
@@ -158,6 +160,7 @@ export const suggestCommand: Command = {
           proof,
           changes: proven.changes.map(({ what }) => what),
           kept: proven.kept,
+          unserved,
         }),
       )
     else {
@@ -168,6 +171,13 @@ export const suggestCommand: Command = {
   },
 }
 
+/** Rights that a key served before, and none does after. */
+async function leftUnserved(before: PolicySet, after: Promise<LoadedPolicies>): Promise<readonly string[]> {
+  const known = unservedRights(before)
+  return [...unservedRights((await after).policy)].filter((each) => !known.has(each))
+}
+
+const mostNamed = 4
 const dayMs = 86_400_000
 /** In days: a log that is read where it is written ends today. */
 const mostAge = 2
