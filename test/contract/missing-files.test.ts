@@ -1,7 +1,7 @@
 // A checkout without certificate, key and store secrets: every command but `start` does its work, and `check` says what a
 // start still needs. What is there has to be right.
 
-import { writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createAuthority, longAgo } from '../support/certificates.ts'
@@ -64,6 +64,14 @@ test('many keys without a value share one line, in which no other warning drowns
   ])
   expect(out).toContain('what a start still needs here: the values of these keys: a, b, c, d, g, e, f')
   expect((await call('check', '--json')).out.match(/NOT_SET_\w is not set: it should hold the key/g)).toHaveLength(4)
+  await put(
+    'policies/teams/broken.yaml',
+    'team: broken\nmembers: [{ groups: [x] }]\norganizations: [org-x]\ngrants: [{ id: a, allow: [org.sesions.list] }]\n',
+  )
+  const refused = await call('check')
+  expect([refused.code, refused.err]).toEqual([1, expect.stringContaining('unknown operation "org.sesions.list"')])
+  expect(refused.err).not.toMatch(/NOT_SET|have no value/)
+  await rm(join(policies, 'teams/broken.yaml'))
   await put('policies/keys.yaml', `keys:\n${absent.slice(1).join('')}`)
   expect(keyLines((await call('check')).err)).toHaveLength(3)
 })

@@ -4,7 +4,7 @@ import { relative } from 'node:path'
 import { counted } from '../../config/plural.ts'
 import { isoTime } from '../../admin/views.ts'
 import { formatDiagnostic, hasErrors, Refused, type Diagnostic } from '../../config/diagnostics.ts'
-import type { LoadedPolicies } from '../../policy/loading/load.ts'
+import { mostAbsentValues, type LoadedPolicies } from '../../policy/loading/load.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { configOption, loadWholeSetup, policiesOption, readRunningConfig, type Setup } from '../setup.ts'
 import { withoutMark } from '../shadow-set.ts'
@@ -109,13 +109,10 @@ function isWarning({ severity }: Diagnostic): boolean {
   return severity === 'warning'
 }
 
-/** Most keys without a value that have a line each: where only the files are checked, no key has one. */
-const mostAbsent = 3
-
 /** The diagnostics for people: many keys without a value share one line, in which the other warnings do not drown. */
 function withFewAbsent(diagnostics: readonly Diagnostic[], absent: readonly Diagnostic[]): readonly Diagnostic[] {
   const [first] = absent
-  if (first === undefined || absent.length <= mostAbsent) return diagnostics
+  if (first === undefined || absent.length <= mostAbsentValues) return diagnostics
   const message = `${counted(absent.length, 'key')} have no value here, because their variables or files are missing: a start needs them, and they are named below`
   return diagnostics.flatMap((each) => (each === first ? [{ ...each, message }] : absent.includes(each) ? [] : [each]))
 }

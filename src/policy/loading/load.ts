@@ -88,6 +88,9 @@ export interface LoadOptions {
   readonly now: () => number
 }
 
+/** Most keys without a value that have a line each. */
+export const mostAbsentValues = 3
+
 /** Connections to the upstream that the limits are for; null where other instances have some of their own. */
 export function ownConnections({ store, upstream }: Pick<Config, 'store' | 'upstream'>): number | null {
   return store === null ? upstream.connections : null
@@ -142,13 +145,18 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
     ...endingWarnings(teams, guardrails, nowMs),
   )
   if (options.connections !== null) found.push(...concurrencyWarnings(teams, limits, options.connections))
-  if (hasErrors(found)) throw new Refused(found)
+  const absentValues = unresolved.flatMap(({ remark, diagnostic }) => (remark.isAbsent === true ? [diagnostic] : []))
+  // Where only the files are checked no key has a value: many such lines would hide what refuses the set.
+  const isCrowded = severity === 'warning' && absentValues.length > mostAbsentValues
+  const toldOf = (all: readonly Diagnostic[]): readonly Diagnostic[] =>
+    isCrowded ? all.filter((each) => !absentValues.includes(each)) : all
+  if (hasErrors(found)) throw new Refused(toldOf(found))
   const policy = compiled.policy.at(nowMs)
   const suite = runSuites(policy, tests)
   const isReported = options.tests === 'reported'
   if (isReported) found.push(...suite.failures.map((each) => ({ ...each, severity: 'warning' as const })))
   const failures = [...(isReported ? [] : suite.failures), ...brokenInvariants(policy, invariants)]
-  if (failures.length > 0 && options.tests !== 'ignored') throw new Refused([...found, ...failures])
+  if (failures.length > 0 && options.tests !== 'ignored') throw new Refused(toldOf([...found, ...failures]))
   return {
     policy,
     digest,
@@ -156,7 +164,7 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
     secrets: { values: resolved.values, away: resolved.away },
     unasked: resolved.unasked.map(({ id }) => id),
     diagnostics: found,
-    absentValues: unresolved.flatMap(({ remark, diagnostic }) => (remark.isAbsent === true ? [diagnostic] : [])),
+    absentValues,
     testsPassed: suite.passed,
     tests,
     invariants,
