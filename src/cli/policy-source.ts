@@ -128,7 +128,7 @@ async function openCommit(ref: string, { config }: PolicySourceOptions): Promise
     if (path !== undefined && commit !== '')
       throw new Error(`git:${ref}: write git:${commit}; the folder is that of \`policies\` in the configuration`)
     const refs = await git('for-each-ref', '--format=%(refname:short)').catch(() => '')
-    throw new Error(`git:${ref} names no commit${didYouMean(ref, refs.split('\n').filter(Boolean))}`)
+    throw new Error(`git:${ref} names no commit${didYouMean(ref, ['HEAD', ...refs.split('\n').filter(Boolean)])}`)
   })
   const listed = await git('ls-tree', '-r', '-z', '--full-tree', commit.trim(), '--', folder === '' ? '.' : folder)
   const entries = listed.split('\0').filter(Boolean)

@@ -103,6 +103,7 @@ describe('a commit', () => {
       code: 1,
       err: expect.stringContaining('git:mian names no commit; did you mean "main"?'),
     })
+    expect((await diff('git:HAED', policies)).err).toContain('git:HAED names no commit; did you mean "HEAD"?')
     const empty = git('commit-tree', git('hash-object', '-t', 'tree', '-w', '/dev/null').trim(), '-m', 'empty').trim()
     expect((await diff(`git:${empty}`, policies)).err).toContain('has no policies')
     expect((await diff('git:--help', policies)).code).toBe(1)
