@@ -75,9 +75,11 @@ async function instance(options: { watch?: boolean; store?: Store; isAlone?: boo
         if (!canRead) return Promise.resolve(null)
         if (id !== 'ent.audit-logs.list') return Promise.resolve(origin === null ? null : { value: { origin } })
         const after = query.find(([name]) => name === 'after')?.[1] ?? '0'
-        const items = lines.slice(Number(after), Number(after) + 2)
+        const from = Number(query.find(([name]) => name === 'time_after')?.[1])
+        const all = lines.filter(({ created_at: at }) => Number(at) >= from)
         const next = Number(after) + 2
-        return Promise.resolve({ value: { items, has_next_page: next < lines.length, end_cursor: String(next) } })
+        const items = all.slice(Number(after), next)
+        return Promise.resolve({ value: { items, has_next_page: next < all.length, end_cursor: String(next) } })
       },
     } as never,
     options.store ?? null,
@@ -183,6 +185,31 @@ describe('a watched key', () => {
     canRead = true
     await pass(2)
     expect([one.told, one.copies.notes.length]).toEqual([['runner'], 1])
+  })
+
+  test('is watched on where a day of the log is longer than one reading; what is too long for any is told once', async () => {
+    const one = await instance()
+    await pass(10)
+    const others = Array.from({ length: 250 }, (_, count) => line(`p${count}`, Date.now(), { service_user_id: null }))
+    lines = others
+    await pass(60)
+    expect(one.logged).toEqual([expect.stringContaining('has more than 20000 lines in two hours')])
+    expect(one.copies.notes).toEqual([expect.stringContaining('keys are not watched: ')])
+    await pass(90)
+    expect(one.copies.notes).toEqual([])
+    lines = [...others, line('theirs', Date.now())]
+    // The whole day, which is read every hour, is too long all the same.
+    await pass(100)
+    expect([one.told, one.logged.length]).toEqual([['runner'], 2])
+  })
+
+  test('of a fresh enterprise, whose log is empty, is watched, and nothing is told', async () => {
+    const one = await instance()
+    await pass(120)
+    expect([one.told, one.logged, one.copies.notes, queries.length > 100]).toEqual([[], [], [], true])
+    lines = [line('theirs', Date.now())]
+    await pass(20)
+    expect(one.told).toEqual(['runner'])
   })
 
   test('is not judged among workers that do not know of each other', async () => {

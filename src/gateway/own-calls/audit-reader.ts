@@ -4,16 +4,17 @@ import type { AuditLine } from '../../keys/copies/foreign-uses.ts'
 import { memberOf, type OwnCalls } from './own-calls.ts'
 
 const pageSize = 200
-/** More lines in one reading are not read. */
 const maxPages = 100
+/** More lines in one reading are not read. */
+export const mostAuditLines = pageSize * maxPages
 
-/** Gives every line between two times to `take`. False when the log could not be read to its end. */
+/** Gives every line between two times to `take`, the oldest first, and says whether it came to the end. */
 export async function readAuditLines(
   calls: Pick<OwnCalls, 'read'>,
   fromMs: number,
   toMs: number,
   take: (line: AuditLine) => void,
-): Promise<boolean> {
+): Promise<'read' | 'too-long' | 'unreadable'> {
   const query: [string, string][] = [
     ['first', String(pageSize)],
     ['order', 'asc'],
@@ -25,17 +26,17 @@ export async function readAuditLines(
     const answer = await calls.read('ent.audit-logs.list', {}, cursor === null ? query : [...query, ['after', cursor]])
     const value = answer === null || answer === 'absent' ? null : answer.value
     const items = memberOf(value, 'items')
-    if (!Array.isArray(items)) return false
+    if (!Array.isArray(items)) return 'unreadable'
     for (const item of items) {
       const line = lineOf(item)
       if (line !== null) take(line)
     }
-    if (memberOf(value, 'has_next_page') !== true) return true
+    if (memberOf(value, 'has_next_page') !== true) return 'read'
     const next = memberOf(value, 'end_cursor')
-    if (typeof next !== 'string') return false
+    if (typeof next !== 'string') return 'unreadable'
     cursor = next
   }
-  return false
+  return 'too-long'
 }
 
 /** Null for what a person has done, and for a form that the API does not document. */

@@ -2,7 +2,7 @@
 // what did not pass through them.
 
 import type { ForeignUse } from '../../admin/views.ts'
-import { readAuditLines } from '../../gateway/own-calls/audit-reader.ts'
+import { mostAuditLines, readAuditLines } from '../../gateway/own-calls/audit-reader.ts'
 import { memberOf, type OwnCalls } from '../../gateway/own-calls/own-calls.ts'
 import { operationsByAction } from '../../keys/copies/actions.ts'
 import { CopyWatch, graceMs, keptMs } from '../../keys/copies/copy-watch.ts'
@@ -93,8 +93,10 @@ export function openCopies(
     const nowMs = now()
     const isWhole = nowMs - wholeAtMs >= wholeEveryMs
     const fromMs = Math.max(watching.sinceMs, nowMs - (isWhole ? keptMs : usualBackMs))
-    if (!(await readAuditLines(calls, fromMs - skewMs, nowMs + skewMs, (line) => watching.addLine(line))))
-      return fail(cannotRead)
+    const came = await readAuditLines(calls, fromMs - skewMs, nowMs + skewMs, (line) => watching.addLine(line))
+    if (came === 'unreadable') return fail(cannotRead)
+    // Of a whole day too much: the next readings are of the usual time again.
+    if (came === 'too-long') return isWhole ? void (wholeAtMs = nowMs) : fail(tooLong)
     if (shared !== null) {
       try {
         await shared.send()
@@ -169,6 +171,7 @@ export function openCopies(
 
 const cannotRead =
   'the audit log of the enterprise cannot be read: a key of the inventory needs ManageEnterpriseSettings, and Devin has to answer'
+const tooLong = `the audit log of the enterprise has more than ${mostAuditLines} lines in two hours, and the gateway reads no more`
 const storeAway = 'the shared store is away, so the writes of other instances are not known'
 const needsStore = 'with several workers `watch` needs a shared store, so that each knows the writes of the others'
 const whatToDo = 'Revoke it at Devin and rotate, unless somebody used it on purpose.'
