@@ -119,6 +119,7 @@ async function readCheckpoints(files: readonly string[], keys: readonly Checkpoi
   const problems: { file: string | null; line: number; problem: string }[] = []
   const unknown = new Map<string, { file: string; line: number; count: number }>()
   const origins = new Set<string>()
+  const others = new Set<string>()
   let [unreadable, forged] = [0, 0]
   for (const file of files) {
     let line = 0
@@ -129,7 +130,10 @@ async function readCheckpoints(files: readonly string[], keys: readonly Checkpoi
         unreadable += text.trim() === '' ? 0 : 1
         continue
       }
-      if (origin !== null && checkpoint.origin !== origin) continue
+      if (origin !== null && checkpoint.origin !== origin) {
+        others.add(checkpoint.origin)
+        continue
+      }
       const result = checkCheckpoint(checkpoint, keys)
       if (result === 'signed') {
         checkpoints.push(checkpoint)
@@ -156,7 +160,7 @@ async function readCheckpoints(files: readonly string[], keys: readonly Checkpoi
     problems.push({
       file: files[0] ?? null,
       line: 0,
-      problem: 'there is no signed checkpoint of this log: nothing anchors it',
+      problem: `there is no signed checkpoint of this log: nothing anchors it${others.size === 0 ? '' : `; --origin names ${origin}, and the checkpoints are of ${[...others].slice(0, 5).join(', ')}`}`,
     })
   const unknownKey = [...unknown.values()].reduce((sum, { count }) => sum + count, 0)
   return { checkpoints, problems, counts: { forged, unknown_key: unknownKey, unreadable } }
