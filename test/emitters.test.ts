@@ -32,6 +32,9 @@ const elsewhere: Readonly<Record<string, string>> = {
   'sandbox/simulator/state/objects': 'await',
   // undici gives the errors of its connections to the requests, which are awaited.
   'identity/signing-keys/json-fetch': 'await',
+  'identity/sign-in/sign-in': 'await',
+  'cli/operators': 'await',
+  'records/rotation/archive': 'await pipeline',
   'keys/sources/vault/vault-client': 'await',
 }
 

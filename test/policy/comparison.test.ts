@@ -371,7 +371,7 @@ grants: [{ id: g, allow: [org.sessions.list], when: { groups: ["@corp/all", "*|<
     const lines = opened(Object.fromEntries(teams))
     const text = lines.join('\n')
     expect(text.length).toBeLessThan(62_000)
-    expect(text).toMatch(/\n\n… and \d+ more rows: run `devin-gateway diff a b` to see all\.\n/)
+    expect(text).toMatch(/\n\n… and \d+ more: run `devin-gateway diff a b` to see all\.\n/)
     expect(lines.find((line) => line.startsWith('| gained'))).toContain('| t119 |')
     expect(lines.at(-1)).toMatch(/cells decided under both sets, 0 could not be; \d+ gained$/)
   })

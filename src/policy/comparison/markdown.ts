@@ -27,7 +27,7 @@ export function comparisonMarkdown(comparison: Comparison, names: readonly [stri
   const table = within(
     rows.map((row) => lineOf(row, names)),
     mostCharacters - used,
-    (count) => `\n… and ${count} more rows: ${whole}.`,
+    (count) => `\n… and ${count} more: ${whole}.`,
   )
   return [
     ...head,

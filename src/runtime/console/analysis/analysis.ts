@@ -38,7 +38,7 @@ export function openAnalysis({ core }: Pick<ConsoleOptions, 'core'>) {
       running = worker
       const timer = setTimeout(() => void worker.terminate(), mostMs)
       worker.once('message', resolve)
-      worker.once('error', reject)
+      worker.on('error', reject)
       worker.once('exit', () => {
         clearTimeout(timer)
         running = null

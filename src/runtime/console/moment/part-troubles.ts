@@ -18,7 +18,7 @@ export function issuerTroubles(
 ): readonly FoundTrouble[] {
   const { issuer, keys, lastError, fetchedAtMs, givenUpInMs } = status
   const about = { owner: 'identity team', kind: 'issuer', name: issuer } as const
-  const advice = `Ask the identity team whether ${issuer} answers, and look from this host with: devin-gateway doctor.`
+  const advice = `Ask the identity team whether ${issuer} is up, and ask it from this host with curl.`
   const clock = clockNote(status, issuers)
   const skewed: readonly FoundTrouble[] =
     clock === null
@@ -164,7 +164,7 @@ export function recordTroubles(health: readonly StreamHealth[]): readonly FoundT
     const isAudit = stream === 'audit'
     const effect = isAudit
       ? 'changes are refused until it can, and the instance is not ready'
-      : `${lost} records are lost so far`
+      : `records lost so far: ${lost}`
     if (!healthy)
       return [
         {
@@ -185,7 +185,7 @@ export function recordTroubles(health: readonly StreamHealth[]): readonly FoundT
         aspect: 'lost',
         severity: 'warning',
         owner: 'platform',
-        what: `${lost} ${stream} records were lost since the start.`,
+        what: `Lines lost from ${stream} since the start: ${lost}.`,
         do: 'See `records` in the log for when and why; the gap shows as `lost_before` in the decision records.',
       },
     ]

@@ -37,9 +37,7 @@ export function upstreamTroubles(reading: UpstreamReading, lately: readonly Rece
       severity: failures.length * 2 >= sent ? 'outage' : 'degraded',
       aspect: 'failures',
       what: `Devin fails: ${failures.length} of ${counted(Math.max(sent, failures.length), 'request')} in the last minutes came to nothing, the latest with ${latest.access.problem ?? ''}. Stored answers are given where they may be.`,
-      do:
-        upstreamAdvice[latest.access.problem ?? ''] ??
-        `Look whether ${origin} answers from this host: devin-gateway doctor.`,
+      do: upstreamAdvice[latest.access.problem ?? ''] ?? `Ask ${origin} from this host with curl.`,
     })
   if (brokenKeys.length > 0)
     found.push({
@@ -47,7 +45,7 @@ export function upstreamTroubles(reading: UpstreamReading, lately: readonly Rece
       severity: 'outage',
       aspect: 'breaker',
       what: `Devin does not answer with ${brokenKeys.length === 1 ? 'key' : 'keys'} ${brokenKeys.slice(0, 5).join(', ')} and is left alone for a while: requests are refused, but for a probe.`,
-      do: `Look at Devin's status page, and whether ${origin} answers from this host: devin-gateway doctor.`,
+      do: `Look at Devin's status page, and ask ${origin} from this host with curl.`,
     })
   if (devinP50Ms !== null && devinP50Ms >= slowMs)
     found.push({
@@ -175,7 +173,7 @@ export function callerTroubles(lately: readonly RecentDecision[], policy: Policy
             blocked > 0
               ? `${subject} is blocked and keeps calling: ${counted(blocked, 'request was', 'requests were')} refused in the last minutes.`
               : sentence(
-                  `${subject} keeps being refused: ${of.length} requests in the last minutes, the latest for ${access?.reason ?? ''}`,
+                  `${subject} keeps being refused: ${of.length} times in the last minutes, the latest for ${access?.reason ?? ''}`,
                 ),
           do:
             blocked > 0
