@@ -21,6 +21,8 @@ import { budgetTroubles, callerTroubles, storeTroubles, upstreamTroubles } from 
 import { createTroubleTracker, summaryOf, type FoundTrouble } from './troubles.ts'
 
 const windowMs = 300_000
+/** Of a busy instance the latest so many decisions are looked at, since requests wait meanwhile. */
+export const mostLookedAt = 2_000
 /** Whoever polls in between gets the same answer. */
 const keptMs = 500
 const mostReasons = 30
@@ -38,7 +40,7 @@ export function createNow(options: ConsoleOptions, budgets: () => readonly Budge
     const nowMs = now()
     const since = new Date(nowMs - windowMs).toISOString()
     const lately: RecentDecision[] = []
-    for (const each of recent.newestFirst()) {
+    for (const each of recent.newestFirst(recent.total - mostLookedAt)) {
       if (each.access.time < since) break
       lately.push(each)
     }
@@ -69,7 +71,8 @@ export function createNow(options: ConsoleOptions, budgets: () => readonly Budge
       ...stateTroubles(options, nowMs),
     ])
     // Fewer seconds after the start, and where the memory no longer reaches back.
-    const reachMs = recent.total > recent.size ? nowMs - Date.parse(recent.oldest?.access.time ?? '') : windowMs
+    const isCut = recent.total > recent.size || lately.length === mostLookedAt
+    const reachMs = isCut && lately.length > 0 ? nowMs - Date.parse(lately.at(-1)?.access.time ?? '') : windowMs
     const windowSeconds = Math.max(1, Math.round(Math.min(windowMs, nowMs - startedAtMs, reachMs) / 1000))
     const outcomes = Object.fromEntries(
       [...Map.groupBy(lately, ({ access }) => access.outcome)].map(([outcome, of]) => [outcome, of.length]),
