@@ -40,8 +40,9 @@ function maskJwt(run: string): string {
   return hasTwoDots || run.length - start >= shortestEncodedJson ? `${run.slice(0, start)}eyJ[masked]` : run
 }
 
+// The id of an API key is none: by it a reviewer finds the key at Devin. The secret_id of a Vault login is a credential.
 const sensitiveName =
-  /authorization|token|secret|password|passwd|passphrase|cookie|credential|apikey|privatekey|keyvalue|bearer|jwt|assertion/
+  /authorization|token|secret|password|passwd|passphrase|cookie|credential|apikey(?!id$)|privatekey|keyvalue|bearer|jwt|assertion/
 
 /** True for names of fields whose value is dropped unread: `Authorization`, `access_token`, `clientSecret`, `x-api-key`… */
 export function isSensitiveName(name: string): boolean {

@@ -80,12 +80,16 @@ describe('printable', () => {
       'privateKey',
       'id_token',
       'jwt',
+      'secret_id',
+      'api_key_identity',
     ]
     const fields = Object.fromEntries(names.map((name) => [name, 'planted']))
     expect(printable(fields)).toEqual(Object.fromEntries(names.map((name) => [name, '[redacted]'])))
     const kept = {
       key: 'payments-runner',
       key_version: 2,
+      api_key_id: 'api-key-1',
+      oldApiKeyId: 'api-key-2',
       keys: ['a'],
       operation: 'org.secrets.list',
       has_token: true,

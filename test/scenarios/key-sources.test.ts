@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { expectNowhere } from '../support/planted.ts'
 import { startTestGateway, until, usualKeys, type RunningGateway } from '../support/start-gateway.ts'
+import { callCommand } from '../support/command.ts'
+import { configFor } from '../support/rotation.ts'
 import { startVault, type StandInVault } from '../support/vault.ts'
 
 const sessions = '/v3/organizations/org-payments/sessions'
@@ -89,6 +91,8 @@ describe('a key whose vault is away at the start', () => {
     expect(status).toBe(200)
     expect(text).toContain('is sealed: somebody has to unseal it; calls that need it are refused')
     expect(await shownKey(running)).toMatchObject({ state: 'unresolved', version: 0, value_age_seconds: null })
+    const { out } = await callCommand(['keys', '--config', await configFor(running)])
+    expect(out).toMatch(/payments-runner {2}unresolved[^]*its source {3}.*is sealed: somebody has to unseal it\n/)
     vault.be('serving')
     await until(async () => (await running.call(sessions)).status === 200, 'the key to work')
     expect(sentKey(running)).toBe(firstValue)

@@ -318,7 +318,10 @@ export const alerts: readonly Alert[] = [
     meaning: 'The old key stays in use. No request fails for it.',
     threshold: 'Fifteen minutes: rotations that are cut off are resumed by themselves before.',
     turn: 'The key officers.',
-    steps: ['`GET /api/rotations` says why it has stopped.', '`devin-gateway rotate KEY --resume`, or `--undo`.'],
+    steps: [
+      '`GET /api/rotations` says why it has stopped.',
+      '`devin-gateway rotate KEY --resume`, or `--undo` while the old key is not being revoked.',
+    ],
     test: {
       at: '20m',
       fires: { [`gateway_key_rotation_failing${of('key="runner"')}`]: '1x30' },

@@ -60,6 +60,7 @@ export const keysCommand: Command = {
           invocation.print(
             `    unused       ${key.unused_permissions.length === 0 ? 'none' : key.unused_permissions.join(', ')}`,
           )
+        if (key.source_error !== null) invocation.print(`    its source   ${key.source_error}`)
         const { identity } = key
         if (identity?.service_user != null)
           invocation.print(

@@ -2,6 +2,7 @@
 
 import { planView, rotationView, type RotationPlanView, type RotationView } from '../../admin/rotation-views.ts'
 import { readAsked, type AskedRotation } from '../../admin/rotations-api.ts'
+import { orUndo } from '../../keys/rotation/rotation.ts'
 import { openLoneRotations } from '../../runtime/keys/lone-rotations.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { operatorOption, operatorsOf, OperatorsRefused, whoAsks, type Operators } from '../operators.ts'
@@ -197,7 +198,7 @@ function finish({ err, json, print }: Invocation, asked: AskedRotation, view: Ro
   else if (view.state === 'undone') err.write(`the rotation of key "${view.key}" went back: ${view.reason ?? ''}\n`)
   else
     err.write(
-      `the rotation of key "${view.key}" has stopped: ${view.fault ?? 'it was cut off'}\nNothing is lost. "devin-gateway rotate ${view.key} --resume" goes on, and --undo goes back to the old key\n`,
+      `the rotation of key "${view.key}" has stopped: ${view.fault ?? 'it was cut off'}\nNothing is lost. Finish it with "devin-gateway rotate ${view.key} --resume"${orUndo(view)}\n`,
     )
   return isWanted ? 0 : 1
 }

@@ -58,6 +58,13 @@ export function isOver({ phase }: Pick<Rotation, 'phase'>): boolean {
   return phase === 'done' || phase === 'undone'
 }
 
+/** What follows the advice to resume a rotation that has stopped: whether it can be undone instead. */
+export function orUndo({ phase }: Pick<Rotation, 'phase'>): string {
+  if (phase === 'revoking') return ': its old key is being revoked, so there is no way back'
+  if (phase === 'undoing') return ': it is going back to the old key'
+  return ', or go back with --undo'
+}
+
 /** The beginning of the names at Devin of all keys that a rotation creates. */
 export function namesOf({ id }: Pick<Rotation, 'id'>): string {
   return `devin-gateway rotation ${id} `

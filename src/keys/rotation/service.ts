@@ -56,6 +56,8 @@ const deadlineMs = 15_000
 export function createRotations(options: RotationsOptions) {
   const { folder, keys, clock } = options
   const running = new Map<string, Running>()
+  /** Keys that a request is looking at before their rotation runs. */
+  const claimed = new Set<string>()
   let isClosed = false
 
   function handleOf(key: string): KeyHandle {
@@ -98,6 +100,12 @@ export function createRotations(options: RotationsOptions) {
     if (isClosed) throw new RotationRefused(['the instance is shutting down'])
     const here = running.get(key)
     if (here !== undefined) throw new RotationRefused([`key "${key}" is being rotated already: ${here.rotation.id}`])
+    if (claimed.has(key)) throw new RotationRefused([`key "${key}" is being rotated already`])
+    claimed.add(key)
+    return await locked(key, work).finally(() => claimed.delete(key))
+  }
+
+  async function locked<T>(key: string, work: (lease: RotationLease) => Promise<T>): Promise<T> {
     const unlock = await options.lock(key).catch(refusedBy)
     try {
       const lease = options.lease === null ? null : await options.lease(key).catch(refusedBy)
@@ -156,7 +164,9 @@ export function createRotations(options: RotationsOptions) {
     return await alone(key, async (lease) => {
       const latest = await readJournal(folder, key).catch(refusedBy)
       if (latest === null)
-        throw new RotationRefused([`key "${key}" was never rotated here: there is nothing to take up`])
+        throw new RotationRefused([
+          `key "${key}" was never rotated here: there is nothing to ${isBack ? 'undo' : 'take up'}`,
+        ])
       if (isOver(latest)) throw new RotationRefused([overText(latest, isBack)])
       if (isBack && latest.phase === 'revoking')
         throw new RotationRefused([

@@ -79,10 +79,13 @@ type Said = readonly [kind: KeyFindingKind, text: string, action: string]
 
 function findingsOf(policy: PolicySet, handle: KeyHandle, evidence: KeyEvidence): readonly Said[] {
   const reach = evidence.reaches.get(handle.id)
+  const live = evidence.atDevin.get(handle.id)
+  const said = [...standing(handle, evidence), ...shared(policy, handle, evidence)]
+  // The value is another key, so advice about the roles of its service user, or to revoke it, would meet the wrong one.
+  if (live?.fault != null) return said
   return [
-    ...standing(handle, evidence),
-    ...shared(policy, handle, evidence),
-    ...ofRoles(handle, evidence.atDevin.get(handle.id)?.roles ?? null),
+    ...said,
+    ...ofRoles(handle, live?.roles ?? null),
     ...(reach === undefined ? [] : ofPowers(policy, handle, reach, evidence)),
   ]
 }

@@ -1,7 +1,7 @@
 // Rotates keys by themselves when they are due, one after the other, and tells of rotations that have stopped.
 
 import type { KeyHandle, KeyRotation } from '../../keys/key.ts'
-import { isOver, type Rotation } from '../../keys/rotation/rotation.ts'
+import { isOver, orUndo, type Rotation } from '../../keys/rotation/rotation.ts'
 import { dueAtMs, failedBefore, madeAtMs, retryAtMs } from '../../keys/rotation/schedule.ts'
 import { RotationRefused } from '../../keys/rotation/asked.ts'
 import type { Rotations } from '../../keys/rotation/service.ts'
@@ -100,9 +100,10 @@ export function watchSchedule({ rotations, keys, now, log, instruments }: Schedu
     notes = [
       ...list
         .filter(({ rotation, live }) => known.has(rotation.key) && !live && !isOver(rotation))
-        .map(({ rotation: { key, id, fault } }) => {
+        .map(({ rotation }) => {
+          const { key, id, fault } = rotation
           const why = fault === null ? 'it was cut off' : fault.text
-          return `the rotation ${id} of key "${key}" has stopped: ${why}. Take it up with "devin-gateway rotate ${key} --resume", or go back with --undo`
+          return `the rotation ${id} of key "${key}" has stopped: ${why}. Take it up with "devin-gateway rotate ${key} --resume"${orUndo(rotation)}`
         }),
       ...keys().flatMap(({ id, rotate }) => {
         const { madeAtMs: made, refused } = stateOf(id)

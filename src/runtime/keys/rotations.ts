@@ -34,7 +34,7 @@ export function rotationFolder(blocksFile: string): string {
 export async function lockRotation(folder: string, key: string): Promise<() => Promise<void>> {
   // Short, because addresses of sockets are.
   const name = createHash('sha256').update(key).digest('hex').slice(0, 8)
-  return await lockJournal(path.join(folder, name), `another process rotates key "${key}"`)
+  return await lockJournal(path.join(folder, name), `another process rotates key "${key}": wait until it has finished`)
 }
 
 /** How long an instance that nobody knows of may take to read a source again. */

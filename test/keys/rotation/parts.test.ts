@@ -279,6 +279,21 @@ describe('the schedule', () => {
     await schedule.lookNow()
     expect(asked).toEqual(['resume runner'])
   })
+
+  test.each([
+    ['creating', ', or go back with --undo'],
+    ['settling', ', or go back with --undo'],
+    ['revoking', ': its old key is being revoked, so there is no way back'],
+    ['undoing', ': it is going back to the old key'],
+  ] as const)('offers a way back in step %s only where there is one', async (phase, end) => {
+    const rotation: Rotation = { ...ended, id: 'r-1', key: 'runner', phase, endedAtMs: null }
+    const { schedule } = scheduleOf({
+      latest: () => Promise.resolve(rotation),
+      list: () => Promise.resolve([{ rotation, live: false, waiting: null }]),
+    })
+    await schedule.lookNow()
+    expect(schedule.notes[0]).toMatch(new RegExp(`--resume"${end}$`))
+  })
 })
 
 describe('what operators ask of the listener', () => {

@@ -305,4 +305,15 @@ describe('by Devin', () => {
       'two service-user-changed: belongs to the service user b now, and belonged to a before',
     ])
   })
+
+  test('of a quarantined key nothing that would meet the service user whose key it really is', () => {
+    const wrong = { fault: 'is a key of org-b', usedPermissions: [], roles: [] }
+    const asked = (live: Partial<KeyAtDevin>) =>
+      findings(
+        { 'teams/web.yaml': teamFile(reader, '[org-a]'), 'keys.yaml': keysFile(runner) },
+        { live: { runner: live }, watched: 'since the gateway started' },
+      ).map((text) => text.split(':')[0])
+    expect(asked({ ...wrong, fault: null })).toEqual(['runner never-used', 'runner unneeded-permission'])
+    expect(asked(wrong)).toEqual(['runner quarantined'])
+  })
 })
