@@ -157,7 +157,7 @@ describe('the old key', () => {
       expect((await running.call(sessions)).status).toBe(200)
       proxy.held[0]?.()
       expect((await slow).status).toBe(200)
-      const [done, refused] = (await twice).toSorted((one, other) => one.code - other.code)
+      const [done, refused] = (await twice).toSorted((one, other) => Number(one.code) - Number(other.code))
       expect(done).toMatchObject({ code: 0, err: '' })
       expect(refused).toMatchObject({ code: 1, err: expect.stringContaining('is being rotated already') })
       expect(await devin.activeKeys('payments-runner')).toHaveLength(1)
@@ -266,6 +266,9 @@ describe('a rotation is refused, or shown, by the command without a gateway', ()
       expect(await refusalOf('in-environment')).toEqual([
         'the environment variable PAYMENTS_KEY cannot be written: keep the value in a file or a vault, so that the new one can be put there',
       ])
+      const shown = await callCommand(['rotate', 'in-environment', '--dry-run', '--config', config], env)
+      expect(shown.out).toMatch(/refused: the environment variable PAYMENTS_KEY cannot be written/)
+      expect(shown.out).not.toMatch(/write the new value/)
       expect(await refusalOf('twin')).toEqual([
         'key "analytics" has the same value, and would be left with a revoked one: give each entry a key of its own',
       ])

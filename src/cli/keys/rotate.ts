@@ -163,7 +163,8 @@ function showPlan(invocation: Invocation, plan: RotationPlanView): number {
     print(`    service user  ${plan.service_user ?? 'unknown'}`)
     print(`    old key       ${plan.old_api_key ?? 'unknown'}`)
     print(`    rotated by    ${plan.rotating_key ?? 'no key'}`)
-    for (const [index, step] of plan.steps.entries()) print(`    ${index + 1}. ${step}`)
+    // Steps that are not going to happen would hide why.
+    if (plan.refused.length === 0) for (const [index, step] of plan.steps.entries()) print(`    ${index + 1}. ${step}`)
     for (const text of plan.refused) print(`    ${paint('red', 'refused')}: ${text}`)
     print(
       plan.refused.length === 0

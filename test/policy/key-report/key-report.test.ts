@@ -307,7 +307,7 @@ describe('by Devin', () => {
   })
 
   test('of a quarantined key nothing that would meet the service user whose key it really is', () => {
-    const wrong = { fault: 'is a key of org-b', usedPermissions: [], roles: [] }
+    const wrong = { fault: 'is a key of org-b', usedPermissions: new Set<string>(), roles: [] }
     const asked = (live: Partial<KeyAtDevin>) =>
       findings(
         { 'teams/web.yaml': teamFile(reader, '[org-a]'), 'keys.yaml': keysFile(runner) },
