@@ -1,0 +1,64 @@
+// Figures that the console shows: time series of an hour, percentiles, budgets that are nearly used up.
+
+import { expect, test } from 'vitest'
+import { seriesNames } from '../../src/admin/console/now-view.ts'
+import type { BudgetView } from '../../src/budgets/budget-status.ts'
+import { latencyOf } from '../../src/runtime/console/moment/latency.ts'
+import { TimeSeries, type SeriesPoint } from '../../src/runtime/console/moment/series.ts'
+import { budgetTroubles } from '../../src/runtime/console/moment/traffic-troubles.ts'
+import { policyFrom } from '../support/policies.ts'
+import { recentDecision } from './recent.ts'
+
+test('series keep the latest hour, oldest first, and null where nothing was measured', () => {
+  const series = new TimeSeries()
+  for (let step = 0; step < 400; step += 1) {
+    const value = step % 2 === 0 ? null : step
+    series.add(step * 10, Object.fromEntries(seriesNames.map((name) => [name, value])) as SeriesPoint)
+  }
+  const { at, columns } = series.view()
+  expect([at.length, at[0], at.at(-1)]).toEqual([360, 400, 3990])
+  for (const name of seriesNames)
+    expect([columns[name][0], columns[name][1], columns[name].length]).toEqual([null, 41, 360])
+})
+
+test('the time of Devin and the wait for it are no time of the gateway', () => {
+  const { gateway, devin } = latencyOf([
+    recentDecision({ duration_ms: 100, upstream_ms: 80, waited_ms: 15 }),
+    recentDecision({ duration_ms: 3, upstream_ms: null }),
+    recentDecision({ duration_ms: 900, upstream_ms: null, outcome: 'aborted' }),
+  ])
+  expect([gateway, devin]).toEqual([
+    { p50: 3, p99: 5 },
+    { p50: 80, p99: 80 },
+  ])
+  expect(latencyOf([])).toEqual({ gateway: { p50: null, p99: null }, devin: { p50: null, p99: null } })
+})
+
+test.each([
+  [50, null],
+  [80, 'warning'],
+  [100, 'degraded'],
+] as const)('a budget at %s percent', (level, severity) => {
+  const view: BudgetView = {
+    name: 'acus',
+    owner: 'team payments',
+    team: 'payments',
+    measure: 'acus',
+    limit: '500 per month',
+    soft_limit: null,
+    hard: 500,
+    spent: 5 * level,
+    reserved: 0,
+    left: 500 - 5 * level,
+    used_percent: level,
+    level,
+    forecast: null,
+    resets_at: '2026-02-01T00:00:00.000Z',
+    mode: 'enforce',
+    policy: 'payments.yaml',
+  }
+  const found = budgetTroubles([view], policyFrom({}))
+  expect(found.map((each) => each.severity)).toEqual(severity === null ? [] : [severity])
+  if (level === 100) expect(found[0]?.what).toMatch(/is used up .*: creates are refused until 2026-02-01/)
+  expect(budgetTroubles([{ ...view, mode: 'shadow' }], policyFrom({}))).toEqual([])
+})
