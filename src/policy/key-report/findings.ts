@@ -182,7 +182,9 @@ function ofPowers(policy: PolicySet, handle: KeyHandle, reach: KeyReach, evidenc
     said.push([
       'never-used',
       `was not used ${watched}`,
-      'Remove the entry if nobody needs it, and revoke the key at Devin.',
+      isOwn
+        ? 'Keep it if the gateway shall use it for its own calls. Else remove the entry, and revoke the key at Devin.'
+        : 'Remove the entry if nobody needs it, and revoke the key at Devin.',
     ])
   const own = ownPermissions(policy, handle, reach)
   const unneeded = [...handle.permissions].filter((each) => !reach.permissions.has(each) && !own.has(each)).sort()

@@ -86,6 +86,11 @@ describe('by the policy alone', () => {
       'beta.ent.service-users.api-keys.create',
       'beta.ent.service-users.api-keys.revoke',
     ])
+    // Nobody is told to revoke it before asking whether the gateway shall use it.
+    const policy = policyFrom(files)
+    const unused = { reaches: reachesOf(policy), uses: new Map(), watched: 'lately', atDevin: new Map() }
+    const said = keyFindings(policy, { ...unused, twins: new Map(), nowMs }).filter(({ key }) => key === 'rotator')
+    expect(said.map(({ action }) => action)).toEqual([expect.stringMatching(/^Keep it if the gateway shall use it/)])
   })
 
   test('a permission that a member of the body needs is needed, and only where a grant gives it', () => {
