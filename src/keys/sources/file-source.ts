@@ -13,6 +13,9 @@ export function fileSource(file: string): SecretSource {
   return {
     place,
     async read() {
+      // The reading of a pipe that nobody writes to never ends, and holds a thread.
+      if ((await stat(file).catch(() => null))?.isFIFO() === true)
+        throw new SourceFault('wrong', `${place} cannot be read: it is a pipe; name a file that keeps the key`)
       const text = await readBounded(file).catch((error: unknown) => {
         throw faultOf(error, `${place} cannot be read`)
       })

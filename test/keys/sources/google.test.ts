@@ -139,6 +139,28 @@ describe('a Google secret', () => {
     expect(pinned.write).toBeNull()
   })
 
+  test('without credentials is away, leaves no rejection that would end the process, and works when they are there', async () => {
+    const { source, keep } = await open()
+    await keep('cog_1')
+    const file = process.env['GOOGLE_APPLICATION_CREDENTIALS']
+    process.env['GOOGLE_APPLICATION_CREDENTIALS'] = join(folder, 'no-such-file')
+    const uncaught: unknown[] = []
+    const hear = (error: unknown): void => void uncaught.push(error)
+    process.on('unhandledRejection', hear)
+    try {
+      const said = await messageOf(source.read(signal()))
+      expect(said).toBe(
+        `unavailable: the Google secret ${name} cannot be asked: there are no Google credentials here that can be used; give the machine a service account, or let GOOGLE_APPLICATION_CREDENTIALS name a file with them`,
+      )
+      for (let turns = 0; turns < 5; turns += 1) await new Promise(setImmediate)
+      expect(uncaught).toEqual([])
+    } finally {
+      process.off('unhandledRejection', hear)
+      process.env['GOOGLE_APPLICATION_CREDENTIALS'] = file
+    }
+    expect((await source.read(signal())).text).toBe('cog_1')
+  })
+
   test('says what stands in the way', async () => {
     const { source, keep, versions, expire } = await open()
     await keep('cog_1')

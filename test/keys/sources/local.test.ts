@@ -1,5 +1,6 @@
 // Secrets that this machine keeps: variables, files, and programs that print them.
 
+import { execFileSync } from 'node:child_process'
 import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -140,6 +141,12 @@ describe('a file', () => {
       expect(await messageOf(fileSource(path).read(never))).toBe(
         `wrong: the file ${path} is too long for a key: it is larger than 64 KiB`,
       )
+  })
+
+  test.skipIf(process.platform === 'win32')('that is a pipe is refused, and nobody waits for its writer', async () => {
+    const pipe = join(await folder(), 'pipe')
+    execFileSync('mkfifo', [pipe])
+    expect(await messageOf(fileSource(pipe).read(never))).toContain('cannot be read: it is a pipe; name a file')
   })
 
   test('that is being written is known by its name, and no other is', () => {

@@ -22,11 +22,19 @@ export function googleSource(
     // By REST: one more connection of the kind that every network lets through.
     // With the project, or the client would ask another API for it, and end the process where that one says no.
     const projectId = name.split('/')[1]
-    return new SecretManagerServiceClient({
+    const client = new SecretManagerServiceClient({
       fallback: true,
       projectId,
       ...(endpoint === null ? {} : placeOf(endpoint)),
     })
+    // Asked for here, or the client leaves a rejection that nobody catches, which would end the process.
+    await client.auth.getClient().catch(() => {
+      throw new SourceFault(
+        'unavailable',
+        `${place} cannot be asked: there are no Google credentials here that can be used; give the machine a service account, or let GOOGLE_APPLICATION_CREDENTIALS name a file with them`,
+      )
+    })
+    return client
   }
 
   async function ask<Answer>(
@@ -36,13 +44,12 @@ export function googleSource(
   ): Promise<Answer> {
     opened ??= open()
     opened.catch(() => (opened = null))
-    const client = await opened
     const left = Promise.withResolvers<never>()
     const leave = (): void => left.reject(new SourceFault('unavailable', `${place} gave no answer in time`))
     if (signal.aborted) leave()
     signal.addEventListener('abort', leave)
     try {
-      return await Promise.race([work(client), left.promise])
+      return await Promise.race([opened.then(work), left.promise])
     } catch (error) {
       throw error instanceof SourceFault ? error : faultOf(error, doing)
     } finally {

@@ -20,6 +20,7 @@ declare module '@aws-sdk/client-secrets-manager' {
 
 declare module '@google-cloud/secret-manager' {
   export class SecretManagerServiceClient {
+    readonly auth: { getClient(): Promise<unknown> }
     constructor(options: object)
     accessSecretVersion(
       request: { name: string },
