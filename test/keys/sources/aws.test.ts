@@ -102,6 +102,20 @@ print(boto3.client('secretsmanager', endpoint_url=sys.argv[1]).get_secret_value(
   })
 })
 
+test('without a region, or without an answer, an AWS secret says what it is that is missing', async () => {
+  const reference = { secret: 'a', field: null, region: null, endpoint: 'http://127.0.0.1:9', refreshMs: 1 }
+  const before = { ...process.env }
+  onTestFinished(() => void (process.env = before))
+  delete process.env['AWS_REGION']
+  Object.assign(process.env, credentials, { AWS_EC2_METADATA_DISABLED: 'true', AWS_CONFIG_FILE: '/no/such/file' })
+  expect(await messageOf(awsSource(reference).read(signal()))).toBe(
+    'unavailable: the AWS secret a cannot be asked: this machine has no region; name one by `region`, or set AWS_REGION',
+  )
+  expect(await messageOf(awsSource({ ...reference, region: 'eu-central-1' }).read(signal()))).toMatch(
+    /\(ECONNREFUSED\)$/,
+  )
+})
+
 let count = 0
 
 /** A secret of its own, behind a proxy that can refuse or say nothing. */

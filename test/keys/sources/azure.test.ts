@@ -145,6 +145,16 @@ describe('an Azure secret', () => {
     expect(await messageOf(azureSource(reference, () => Promise.reject(missing)).read(signal()))).toMatch(
       /: npm install @azure\/keyvault-secrets@4 @azure\/identity@4$/,
     )
+    class Refusing {
+      constructor() {
+        throw new Error('Invalid value for AZURE_TOKEN_CREDENTIALS = needle')
+      }
+      getToken = (): Promise<null> => Promise.resolve(null)
+    }
+    const refusing = { SecretClient, DefaultAzureCredential: Refusing }
+    expect(await messageOf(azureSource(reference, () => Promise.resolve(refusing)).read(signal()))).toMatch(
+      /^unavailable: .* look at the variables that begin with AZURE_$/,
+    )
     const other = await open()
     await other.loseCredentials()
     expect(await messageOf(other.source.read(signal()))).toMatch(/^unavailable: .* there are no Azure credentials here/)

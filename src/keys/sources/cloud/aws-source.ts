@@ -2,6 +2,7 @@
 
 import type * as AwsLibrary from '@aws-sdk/client-secrets-manager'
 import type { AwsReference } from '../../../config/values/secret-reference.ts'
+import { errorCode } from '../../../config/values/file-errors.ts'
 import { SourceFault, withoutFinalBreak, type SecretSource } from '../source.ts'
 import { fieldOf, withField } from './json-field.ts'
 import { loadLibrary } from './library.ts'
@@ -63,14 +64,20 @@ export function awsSource(
         'unavailable',
         `${place} cannot be asked: there are no AWS credentials here; give the machine a role, or set the variables of the AWS SDK`,
       )
+    if (error instanceof Error && error.message === 'Region is missing')
+      return new SourceFault(
+        'unavailable',
+        `${place} cannot be asked: this machine has no region; name one by \`region\`, or set AWS_REGION`,
+      )
     if (name === 'DecryptionFailure')
       return new SourceFault(
         'denied',
         `${place} cannot be decrypted: the role may not use its KMS key, or the key is disabled`,
       )
+    const why = name === 'Error' ? (errorCode(error) ?? '') : name
     return new SourceFault(
       'unavailable',
-      `${place} could not be ${doing}: AWS gave no answer that can be used (${/^\w{1,60}$/.test(name) ? name : 'unknown error'})`,
+      `${place} could not be ${doing}: AWS gave no answer that can be used (${/^\w{1,60}$/.test(why) ? why : 'unknown error'})`,
     )
   }
 

@@ -28,7 +28,14 @@ export function azureSource(
 
   async function open(): Promise<AzureLibrary.SecretClient> {
     const { SecretClient, DefaultAzureCredential } = await loadLibrary(place, packages, load)
-    return new SecretClient(vault, new DefaultAzureCredential(), { retryOptions: { maxRetries: 1 } })
+    try {
+      return new SecretClient(vault, new DefaultAzureCredential(), { retryOptions: { maxRetries: 1 } })
+    } catch {
+      throw new SourceFault(
+        'unavailable',
+        `${place} cannot be asked: the Azure SDK does not accept how it is set up here; look at the variables that begin with AZURE_`,
+      )
+    }
   }
 
   async function ask<Answer>(
