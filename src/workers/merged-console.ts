@@ -193,7 +193,9 @@ function mergeRefusals(rows: readonly Json[]): readonly Json[] {
   return distinct(rows, 'reason', (known, each) => ({
     ...(text(known['last_at']) < text(each['last_at']) ? each : known),
     count: sum([known, each], 'count'),
-    teams: [...new Set([known, each].flatMap(({ teams }) => (Array.isArray(teams) ? teams : [])))].toSorted(),
+    teams: [
+      ...new Set([known, each].flatMap(({ teams }) => (Array.isArray(teams) ? teams.map(String) : []))),
+    ].toSorted(),
   })).toSorted((a, b) => number(b['count']) - number(a['count']))
 }
 

@@ -79,8 +79,8 @@ export async function startCollector(answer: () => number | null = () => 200) {
           traceId: Buffer.from(span.traceId).toString('hex'),
           spanId: Buffer.from(span.spanId).toString('hex'),
           parentSpanId: Buffer.from(span.parentSpanId).toString('hex'),
-          startTimeUnixNano: BigInt(span.startTimeUnixNano),
-          endTimeUnixNano: BigInt(span.endTimeUnixNano),
+          startTimeUnixNano: span.startTimeUnixNano,
+          endTimeUnixNano: span.endTimeUnixNano,
           attributes: valuesOf(span.attributes),
           resource: valuesOf(resource.attributes),
         })

@@ -50,7 +50,7 @@ export function createSignIn({ auth, tokens, secret, isEnough, now, onFault }: S
   })
   // undici's own `fetch` takes its agent; Node's global one may belong to another version.
   const customFetch: oidc.CustomFetch = async (url, options) =>
-    (await fetchWith(url, { ...options, dispatcher: agent } as Parameters<typeof fetchWith>[1])) as Response
+    await fetchWith(url, { ...options, dispatcher: agent } as Parameters<typeof fetchWith>[1])
   let known: { readonly metadata: oidc.ServerMetadata; readonly atMs: number } | null = null
 
   async function metadataOf(): Promise<oidc.ServerMetadata> {

@@ -50,7 +50,7 @@ export function valueDoubts(
   )
   const values = [
     ...(rule.one_of ?? []).map((value, index) => ({ path: ['one_of', index], value: value as unknown })),
-    ...(['equals', 'default'] as const).map((name) => ({ path: [name], value: rule[name] as unknown })),
+    ...(['equals', 'default'] as const).map((name) => ({ path: [name], value: rule[name] })),
   ]
   const known = types.every((type) => isClosed.test(type)) ? types.flatMap(valuesOf) : null
   return [
@@ -72,7 +72,8 @@ function valueDoubt(
   // An attribute of the caller is a text that is not known yet.
   if (typeof value === 'string' && /^principal\.|\$\{/.test(value)) return null
   const found = kindOfValue(value)
-  const shown = typeof value === 'object' ? 'the value' : typeof value === 'string' ? quoted(value) : String(value)
+  const shown =
+    typeof value === 'object' ? 'the value' : typeof value === 'string' ? quoted(value) : JSON.stringify(value)
   if (found !== kind) return `${documented}, and ${shown} is ${found === 'true or false' ? 'none' : articles[found]}`
   if (known === null || typeof value !== 'string' || known.includes(value)) return null
   const near = didYouMean(value, known)

@@ -9,7 +9,6 @@ import type {
 } from '../../../admin/console/decision-view.ts'
 import { cursorText, readDecisionQuery } from '../../../admin/console/query.ts'
 import { differencesOf, explainRecord } from '../../../policy/tools/explained-record.ts'
-import type { RecordedDecision } from '../../../policy/replay/recorded-decision.ts'
 import type { DecisionContent, DecisionEntry } from '../../../records/entries.ts'
 import { recordJson } from '../../../records/safe-text.ts'
 import type { ConsoleOptions } from '../console-options.ts'
@@ -101,8 +100,8 @@ export function openDecisions({ core, blocks }: ConsoleOptions) {
     if (found === null) return null
     const { view, entry, searched } = found
     const policy = blocks.policy()
-    const again = explainRecord(policy, entry as RecordedDecision)
-    const differences = typeof again === 'string' ? [] : differencesOf(entry as RecordedDecision, again.explanation)
+    const again = explainRecord(policy, entry)
+    const differences = typeof again === 'string' ? [] : differencesOf(entry, again.explanation)
     return {
       decision: view,
       caller: {

@@ -28,7 +28,7 @@ export function issuerTroubles(
             ...about,
             severity: 'warning',
             aspect: 'clock',
-            what: `${sentence(clock)}`,
+            what: sentence(clock),
             do: 'Check the clocks of this host and of the issuer.',
           },
         ]
