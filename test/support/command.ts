@@ -116,8 +116,9 @@ export async function startGatewayProcess(
 ): Promise<StartedGateway> {
   const running = startCommand(['start', '--config', configFile, ...(options.options ?? [])], options)
   const started = (): { gateway: { port: number }; admin: { port: number } } | null => {
-    const line = running.err.split('\n').find((each) => each.includes('"event":"started"'))
-    // The line that the gateway logs when both listeners are bound.
+    // The line that the gateway logs when both listeners are bound. Each worker logs one of its own; operators ask the pool.
+    const event = options.options?.includes('--workers') === true ? 'workers-started' : 'started'
+    const line = running.err.split('\n').find((each) => each.includes(`"event":"${event}"`))
     return line === undefined ? null : (JSON.parse(line) as { gateway: { port: number }; admin: { port: number } })
   }
   await until(() => {
