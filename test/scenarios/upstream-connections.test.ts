@@ -232,7 +232,7 @@ describe('an upstream that is away', () => {
   })
 
   test('only for the requests of one caller leaves the others alone', async () => {
-    await start(', timeouts: { headers: 100ms }')
+    await start()
     upstream.respond((socket, request) => {
       if (request.includes('bad')) socket.destroy()
       else socket.write(answerOf('{}'))
