@@ -132,7 +132,7 @@ export function policyTroubles(
   refusal: Pick<RefusedChange, 'atMs' | 'diagnostics'> & { readonly result?: RefusedChange['result'] },
 ): FoundTrouble {
   const { atMs, diagnostics, result = 'refused' } = refusal
-  const others = diagnostics.length > 1 ? ` There are ${diagnostics.length - 1} more findings.` : ''
+  const others = diagnostics.length > 1 ? ` Further findings: ${diagnostics.length - 1}.` : ''
   const isHeld = result === 'held'
   const name = set === 'policies' ? 'The changed policies' : 'The changed shadow set'
   return {
