@@ -27,6 +27,20 @@ test('keeps so many bytes at most, of whatever size decisions are', () => {
   expect([...recent.newestFirst()].map(({ access }) => access.decision_id)).toEqual(['after'])
 })
 
+test('gives back the latest ones whole and in order, however long they are and however often the memory was filled', () => {
+  const recent = new RecentDecisions({ most: 100 })
+  const added: string[] = []
+  for (let count = 0; count < 1_200; count += 1) {
+    const path = `/${count}/${'é'.repeat((count * 7919) % (count % 50 === 0 ? 9_000 : 700))}`
+    recent.add(recentDecision({ path }, `content ${count}`))
+    added.push(path)
+    const kept = [...recent.newestFirst()]
+    expect(kept.map(({ access }) => access.path)).toEqual(added.slice(added.length - kept.length).toReversed())
+    expect(kept.map(({ content }) => content)).toEqual(kept.map((_, index) => `content ${count - index}`))
+    expect(kept.length).toBeGreaterThan(0)
+  }
+}, 60_000)
+
 test('counts what asked the cache, and what it answered', () => {
   const recent = new RecentDecisions()
   for (const cache of ['hit', 'stale', 'validated', 'collapsed', 'miss', 'bypass', null])

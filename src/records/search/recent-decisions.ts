@@ -22,12 +22,23 @@ export interface DecisionTotals {
 
 /** An access entry and its own texts, without the content. An estimate. */
 const bytesOfEntry = 900
+/** In UTF-8, of one unit of a text. */
+const mostBytesOfCharacter = 3
+const leastAccessBytes = 64 * 1024
 
 /** Answers that came without a call of their own. */
 const fromCache: ReadonlySet<string | null> = new Set(['hit', 'stale', 'validated', 'collapsed'])
 
 export class RecentDecisions {
-  readonly #slots: (RecentDecision | undefined)[]
+  /** By number, modulo their length. What is kept of each request must be no objects: the collector would move all of them. */
+  readonly #contents: (string | undefined)[]
+  readonly #stages: string[]
+  readonly #sent: Uint8Array
+  readonly #starts: Uint32Array
+  readonly #lengths: Uint32Array
+  /** Access records as JSON, one behind the other. */
+  readonly #accesses: Buffer
+  #end = 0
   readonly maxBytes: number
   #bytes = 0
   /** Numbers count up from 0 at the start: the oldest that is kept, and the next that comes. */
@@ -38,7 +49,12 @@ export class RecentDecisions {
   #cacheAnswered = 0
 
   constructor({ most = 10_000, maxBytes = 16 * 1024 * 1024 } = {}) {
-    this.#slots = Array.from({ length: most })
+    this.#contents = Array.from({ length: most })
+    this.#stages = Array.from({ length: most }, () => '')
+    this.#sent = new Uint8Array(most)
+    this.#starts = new Uint32Array(most)
+    this.#lengths = new Uint32Array(most)
+    this.#accesses = Buffer.allocUnsafeSlow(Math.max(leastAccessBytes, most * bytesOfEntry))
     this.maxBytes = maxBytes
   }
 
@@ -47,10 +63,23 @@ export class RecentDecisions {
     this.#outcomes[outcome] += 1
     if (cache !== null) this.#cacheAsked += 1
     if (fromCache.has(cache)) this.#cacheAnswered += 1
-    if (this.#next - this.#oldest === this.#slots.length) this.#forgetOldest()
-    this.#slots[this.#next % this.#slots.length] = decision
+    if (this.size === this.#contents.length) this.#forgetOldest()
+    const slot = this.#next % this.#contents.length
+    const text = JSON.stringify(decision.access)
+    const start = this.#roomFor(text.length * mostBytesOfCharacter)
     this.#next += 1
-    this.#bytes += sizeOf(decision)
+    if (start === null) {
+      while (this.size > 0) this.#forgetOldest()
+      return
+    }
+    const length = this.#accesses.write(text, start)
+    this.#end = start + length
+    this.#starts[slot] = start
+    this.#lengths[slot] = length
+    this.#contents[slot] = decision.content
+    this.#stages[slot] = decision.stage
+    this.#sent[slot] = decision.sent ? 1 : 0
+    this.#bytes += sizeOf(decision.content)
     while (this.#bytes > this.maxBytes) this.#forgetOldest()
   }
 
@@ -91,18 +120,42 @@ export class RecentDecisions {
   }
 
   #at(number: number): RecentDecision | null {
-    return this.#slots[number % this.#slots.length] ?? null
+    const slot = number % this.#contents.length
+    const content = this.#contents[slot]
+    if (content === undefined) return null
+    const start = this.#starts[slot] ?? 0
+    const access = this.#accesses.toString('utf8', start, start + (this.#lengths[slot] ?? 0))
+    return {
+      access: JSON.parse(access) as AccessEntry,
+      content,
+      stage: this.#stages[slot] ?? '',
+      sent: this.#sent[slot] === 1,
+    }
+  }
+
+  /** Where so many bytes may be written, when the oldest that lie there are forgotten; null where they never fit. */
+  #roomFor(bytes: number): number | null {
+    if (bytes > this.#accesses.length) return null
+    const start = this.#end + bytes > this.#accesses.length ? 0 : this.#end
+    // What lies behind the last one is older than what lies at the beginning.
+    if (start === 0) while (this.size > 0 && this.#oldestStart() >= this.#end) this.#forgetOldest()
+    while (this.size > 0 && this.#oldestStart() >= start && this.#oldestStart() < start + bytes) this.#forgetOldest()
+    return start
+  }
+
+  #oldestStart(): number {
+    return this.#starts[this.#oldest % this.#contents.length] ?? 0
   }
 
   #forgetOldest(): void {
-    const slot = this.#oldest % this.#slots.length
-    const gone = this.#slots[slot]
-    this.#slots[slot] = undefined
+    const slot = this.#oldest % this.#contents.length
+    const gone = this.#contents[slot]
+    this.#contents[slot] = undefined
     this.#oldest += 1
     if (gone !== undefined) this.#bytes -= sizeOf(gone)
   }
 }
 
-function sizeOf({ content }: RecentDecision): number {
+function sizeOf(content: string): number {
   return bytesOfEntry + content.length
 }
