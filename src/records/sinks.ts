@@ -101,18 +101,24 @@ export function createSinks(options: SinksOptions) {
   let lostSaid = 0
   const changes: AuditEntry[] = []
 
-  function put(writer: LineWriter, stream: LineStream, json: () => string): void {
+  function put(writer: LineWriter, stream: LineStream, json: () => string): string | null {
     try {
-      if (!writer.write(`${json()}\n`)) lost[stream] += 1
+      const text = json()
+      if (!writer.write(`${text}\n`)) lost[stream] += 1
+      return text
     } catch {
       lost[stream] += 1
       options.onTrouble(stream, `an entry could not be written as JSON; ${lost[stream]} are lost since start`)
+      return null
     }
   }
 
   return {
-    /** Never waits and never throws: the line is written soon, or with the next `flush`. */
-    access: (entry: AccessEntry): void => put(access, 'access', () => recordJson(entry)),
+    /**
+     * Never waits and never throws: the line is written soon, or with the next `flush`. Returns its text, without the end of the
+     * line; null where the entry has none.
+     */
+    access: (entry: AccessEntry): string | null => put(access, 'access', () => recordJson(entry)),
     /** `content` gives a `DecisionContent` by `recordJson`: decisions that are repeated say the same, so it is kept with them. */
     decision(head: DecisionHead, content: () => string): void {
       const before = lost.decisions

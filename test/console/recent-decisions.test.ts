@@ -4,11 +4,11 @@ import { expect, test } from 'vitest'
 import { readDecisionQuery, cursorText } from '../../src/admin/console/query.ts'
 import { RecentDecisions } from '../../src/records/search/recent-decisions.ts'
 import { searchRecent } from '../../src/runtime/console/decisions/recent-search.ts'
-import { recentDecision } from './recent.ts'
+import { remember } from './recent.ts'
 
 test('keeps the latest so many, and counts all', () => {
   const recent = new RecentDecisions({ most: 3 })
-  for (const id of ['a', 'b', 'c', 'd', 'e']) recent.add(recentDecision({ decision_id: id }))
+  for (const id of ['a', 'b', 'c', 'd', 'e']) remember(recent, { decision_id: id })
   expect([...recent.newestFirst()].map(({ access }) => access.decision_id)).toEqual(['e', 'd', 'c'])
   expect([recent.size, recent.total, recent.oldest?.access.decision_id]).toEqual([3, 5, 'c'])
   expect(recent.totals.outcomes.forwarded).toBe(5)
@@ -18,12 +18,12 @@ test('keeps the latest so many, and counts all', () => {
 test('keeps so many bytes at most, of whatever size decisions are', () => {
   const recent = new RecentDecisions({ maxBytes: 20_000 })
   for (let count = 0; count < 200; count += 1) {
-    recent.add(recentDecision({}, 'x'.repeat((count * 977) % 9_000)))
+    remember(recent, {}, 'x'.repeat((count * 977) % 9_000))
     expect(recent.bytes).toBeLessThanOrEqual(20_000)
   }
-  recent.add(recentDecision({}, 'x'.repeat(30_000)))
+  remember(recent, {}, 'x'.repeat(30_000))
   expect([recent.size, recent.bytes, recent.total]).toEqual([0, 0, 201])
-  recent.add(recentDecision({ decision_id: 'after' }))
+  remember(recent, { decision_id: 'after' })
   expect([...recent.newestFirst()].map(({ access }) => access.decision_id)).toEqual(['after'])
 })
 
@@ -32,7 +32,7 @@ test('gives back the latest ones whole and in order, however long they are and h
   const added: string[] = []
   for (let count = 0; count < 1_200; count += 1) {
     const path = `/${count}/${'é'.repeat((count * 7919) % (count % 50 === 0 ? 9_000 : 700))}`
-    recent.add(recentDecision({ path }, `content ${count}`))
+    remember(recent, { path }, `content ${count}`)
     added.push(path)
     const kept = [...recent.newestFirst()]
     expect(kept.map(({ access }) => access.path)).toEqual(added.slice(added.length - kept.length).toReversed())
@@ -43,8 +43,7 @@ test('gives back the latest ones whole and in order, however long they are and h
 
 test('counts what asked the cache, and what it answered', () => {
   const recent = new RecentDecisions()
-  for (const cache of ['hit', 'stale', 'validated', 'collapsed', 'miss', 'bypass', null])
-    recent.add(recentDecision({ cache }))
+  for (const cache of ['hit', 'stale', 'validated', 'collapsed', 'miss', 'bypass', null]) remember(recent, { cache })
   expect(recent.totals).toMatchObject({ cacheAsked: 6, cacheAnswered: 4 })
 })
 
@@ -53,7 +52,7 @@ test('pages hold every decision once, those of one millisecond and of a growing 
   const times = ['2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.001Z', '2026-01-01T00:00:00.002Z']
   const ids = Array.from({ length: 40 }, (_, index) => `d${String((index * 17) % 40).padStart(2, '0')}`)
   for (const [index, id] of ids.entries())
-    recent.add(recentDecision({ decision_id: id, time: times[Math.floor(index / 14)] ?? '' }))
+    remember(recent, { decision_id: id, time: times[Math.floor(index / 14)] ?? '' })
   for (const limit of [1, 3, 7, 40]) {
     const seen: string[] = []
     for (let cursor = ''; ;) {
@@ -73,7 +72,7 @@ test('pages hold every decision once, those of one millisecond and of a growing 
 
 test('what a caller chose is masked and made visible as it is in the files', () => {
   const recent = new RecentDecisions()
-  recent.add(recentDecision({ request_id: 'cog_0123456789abcdef', path: '/a\u202eb', subject: 'token=hunter2' }))
+  remember(recent, { request_id: 'cog_0123456789abcdef', path: '/a\u202eb', subject: 'token=hunter2' })
   const [found] = searchRecent(recent, readDecisionQuery({}))
   expect(found).toMatchObject({ request_id: 'cog_[masked]', path: '/a\\u202eb', subject: 'token=[masked]' })
 })

@@ -1,7 +1,8 @@
 // Decisions in memory, for tests of what is shown of them.
 
 import type { AccessEntry } from '../../src/records/entries.ts'
-import type { RecentDecision } from '../../src/records/search/recent-decisions.ts'
+import { recordJson } from '../../src/records/safe-text.ts'
+import type { RecentDecision, RecentDecisions } from '../../src/records/search/recent-decisions.ts'
 
 const entry: AccessEntry = {
   time: '2026-01-01T00:00:00.000Z',
@@ -35,4 +36,10 @@ const entry: AccessEntry = {
 
 export function recentDecision(access: Partial<AccessEntry> = {}, content = '{"effect":"allow"}'): RecentDecision {
   return { access: { ...entry, ...access }, content, stage: 'forward', sent: true }
+}
+
+/** As the recorder does it. */
+export function remember(recent: RecentDecisions, ...what: Parameters<typeof recentDecision>): void {
+  const { access, ...end } = recentDecision(...what)
+  recent.add(access, recordJson(access), end)
 }

@@ -19,7 +19,7 @@ function outcomeOf(ended: Partial<Pick<RequestContext, 'cache' | 'ownPage' | 're
   Object.assign(context, ended, { status: 200 })
   const written: AccessEntry[] = []
   const recorder = createRecorder(
-    { access: (entry) => written.push(entry), decision() {}, flush() {} },
+    { access: (entry) => (written.push(entry), null), decision() {}, flush() {} },
     { exchangeStarted() {}, observeExchange() {} },
     () => 0,
     () => 0,

@@ -103,8 +103,7 @@ function write({ copies }: Instance, changes: Partial<AccessEntry> = {}): void {
     upstream_ms: 150,
     ...changes,
   } as AccessEntry
-  const records: { access: (entry: AccessEntry) => void } = { access: () => {} }
-  copies.noting(records).access(entry)
+  copies.noting({ access: (_entry: AccessEntry) => null }).access(entry)
 }
 
 beforeEach(() => {

@@ -5,7 +5,7 @@ import { TokenProblem } from '../../identity/rejection.ts'
 import { recordJson, safeText } from '../../records/safe-text.ts'
 import type { Warning } from '../../policy/decision/warnings.ts'
 import type { AccessEntry, DecisionContent, DecisionHead, ExchangeOutcome, WarnEntry } from '../../records/entries.ts'
-import type { RecentDecision } from '../../records/search/recent-decisions.ts'
+import type { DecisionEnd } from '../../records/search/recent-decisions.ts'
 import type { RequestContext } from '../context.ts'
 import { guardrailsEntry } from './guardrails-entry.ts'
 import { requestEntry } from './request-entry.ts'
@@ -16,7 +16,8 @@ export const exchangeReasons = ['own-page', 'caller-left'] as const
 const noWarnings: readonly Warning[] = []
 
 export interface Records {
-  access(entry: AccessEntry): void
+  /** The text that was written; null where there is none. */
+  access(entry: AccessEntry): string | null
   decision(head: DecisionHead, content: () => string): void
   /** From here on the records survive the end of this process. */
   flush(): void
@@ -46,7 +47,7 @@ export interface ExchangeMeter {
 
 /** Keeps both records of an exchange that has ended. */
 export interface RecentRecords {
-  add(decision: RecentDecision): void
+  add(access: AccessEntry, text: string, end: DecisionEnd): void
 }
 
 export function createRecorder(
@@ -129,13 +130,13 @@ export function createRecorder(
         trace_id: context.traceId,
         policy_revision: context.policy.revision,
       }
-      records.access(access)
-      recent?.add({
-        access,
-        content: context.decisionText,
-        stage: context.stage,
-        sent: context.upstreamStartedAtMs !== null,
-      })
+      const text = records.access(access)
+      if (text !== null)
+        recent?.add(access, text, {
+          content: context.decisionText,
+          stage: context.stage,
+          sent: context.upstreamStartedAtMs !== null,
+        })
       meter.observeExchange({
         operation: context.operation?.id ?? null,
         team,

@@ -3,8 +3,12 @@
 import type { AccessEntry, ExchangeOutcome } from '../entries.ts'
 
 /** An exchange that has ended, with both of its records. */
-export interface RecentDecision {
+export interface RecentDecision extends DecisionEnd {
   readonly access: AccessEntry
+}
+
+/** What the access record does not say. */
+export interface DecisionEnd {
   /** Of the decision record, as JSON. Requests that repeat a decision share the text. */
   readonly content: string
   /** The stage in which the request ended, and whether it was sent to Devin. */
@@ -58,14 +62,13 @@ export class RecentDecisions {
     this.maxBytes = maxBytes
   }
 
-  add(decision: RecentDecision): void {
-    const { outcome, cache } = decision.access
+  /** Keeps the text of the access record as it was written, so that nothing is kept that the files would not show. */
+  add({ outcome, cache }: Pick<AccessEntry, 'outcome' | 'cache'>, text: string, end: DecisionEnd): void {
     this.#outcomes[outcome] += 1
     if (cache !== null) this.#cacheAsked += 1
     if (fromCache.has(cache)) this.#cacheAnswered += 1
     if (this.size === this.#contents.length) this.#forgetOldest()
     const slot = this.#next % this.#contents.length
-    const text = JSON.stringify(decision.access)
     const start = this.#roomFor(text.length * mostBytesOfCharacter)
     this.#next += 1
     if (start === null) {
@@ -76,10 +79,10 @@ export class RecentDecisions {
     this.#end = start + length
     this.#starts[slot] = start
     this.#lengths[slot] = length
-    this.#contents[slot] = decision.content
-    this.#stages[slot] = decision.stage
-    this.#sent[slot] = decision.sent ? 1 : 0
-    this.#bytes += sizeOf(decision.content)
+    this.#contents[slot] = end.content
+    this.#stages[slot] = end.stage
+    this.#sent[slot] = end.sent ? 1 : 0
+    this.#bytes += sizeOf(end.content)
     while (this.#bytes > this.maxBytes) this.#forgetOldest()
   }
 

@@ -145,9 +145,9 @@ export function openCopies(
     /** The same records, of which the writes are remembered. */
     noting: <T extends Pick<Core['sinks'], 'access'>>(records: T): T => ({
       ...records,
-      access(entry: AccessEntry): void {
+      access(entry: AccessEntry): string | null {
         note(entry)
-        records.access(entry)
+        return records.access(entry)
       },
     }),
     /** What was done with a key elsewhere, the latest last; null for a key that is not watched. */

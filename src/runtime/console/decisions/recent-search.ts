@@ -2,7 +2,6 @@
 
 import type { DecisionCursor, DecisionQuery, DecisionView } from '../../../admin/console/decision-view.ts'
 import type { RecentDecision, RecentDecisions } from '../../../records/search/recent-decisions.ts'
-import { recordJson } from '../../../records/safe-text.ts'
 
 /** The decisions that fit, in order, one more than the page holds where there are more. */
 export function searchRecent(recent: RecentDecisions, query: DecisionQuery): readonly DecisionView[] {
@@ -54,7 +53,7 @@ function effectIn(content: string): 'allow' | 'deny' {
 
 export function viewOfRecent({ access, content }: RecentDecision): DecisionView {
   const { time, decision_id, request_id, reason, problem, method, operation, path } = access
-  const view: DecisionView = {
+  return {
     time,
     decision_id,
     request_id,
@@ -78,6 +77,4 @@ export function viewOfRecent({ access, content }: RecentDecision): DecisionView 
     waited_ms: access.waited_ms,
     source: 'memory',
   }
-  // As in the files: callers choose some of these texts.
-  return JSON.parse(recordJson(view)) as DecisionView
 }
