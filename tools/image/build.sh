@@ -36,10 +36,9 @@ if [ "${2:-}" = --stand-in ]; then
 fi
 
 # The build uses the npm settings and the certificates of this machine, and may not raise its limits.
-settings=()
-for file in "${HOME}/.npmrc" /etc/npmrc; do
-  [ -e "$file" ] && settings+=(--volume "$file:$([ "$file" = /etc/npmrc ] && echo /usr/local/etc/npmrc || echo /root/.npmrc):ro")
-done
+npmrc=$(mktemp)
+cat "$(npm config get globalconfig)" "$(npm config get userconfig)" >"$npmrc" 2>/dev/null || true
+settings=(--volume "$npmrc:/usr/local/etc/npmrc:ro")
 [ -d /etc/ssl/certs ] && settings+=(--volume /etc/ssl:/etc/ssl:ro)
 buildah build --quiet --format docker --pull=missing --network host \
   --ulimit "nofile=$(ulimit -Hn):$(ulimit -Hn)" --ulimit "nproc=$(ulimit -Hu):$(ulimit -Hu)" "${settings[@]}" \
