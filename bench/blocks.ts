@@ -3,10 +3,9 @@
 // time; one is cut off from the store for that time. In the end one is killed, and the last rounds go on without it.
 
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from '../test/support/free-ports.ts'
 import { startInstances } from '../test/support/instances.ts'
 import { startRelay } from '../test/support/relay.ts'
 
@@ -19,15 +18,6 @@ const rounds = Number(process.argv[2] ?? 30)
 /** Requests that were let through: where, and when each was sent. */
 let allowed: { readonly instance: number; readonly sentMs: number }[] = []
 const ending = new AbortController()
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 const port = await freePort()
 const settings = ['--port', String(port), '--bind', '127.0.0.1', '--dir', tmpdir(), '--save', '', '--appendonly', 'no']

@@ -2,11 +2,12 @@
 
 import { truncateSync } from 'node:fs'
 import { join } from 'node:path'
+import { freePorts } from '../test/support/free-ports.ts'
 import { startIdentity, type Caller } from './identity.ts'
 import { createInstallation, type InstallationOptions } from './installation.ts'
 import type { LoadOrder } from './load.ts'
 import { peerIds, type Site } from './peers/peer.ts'
-import { coresToUse, freePorts, type RunningProcess } from './processes.ts'
+import { coresToUse, type RunningProcess } from './processes.ts'
 import { wireRequests, writeRequests, type WireRequest } from './requests.ts'
 import type { RequestSpec } from './workloads.ts'
 

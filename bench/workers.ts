@@ -3,6 +3,7 @@
 // Needs valkey-server (or redis-server), because workers share a store.
 
 import { parseArgs } from 'node:util'
+import { freePorts } from '../test/support/free-ports.ts'
 import { openAccounting } from './accounting.ts'
 import { checkAnswers, probe } from './answers.ts'
 import { describeEnvironment } from './environment.ts'
@@ -10,7 +11,7 @@ import { chooseLoad } from './load.ts'
 import type { Laboratory } from './measure.ts'
 import { gateway } from './peers/node.ts'
 import { startServer, type Running, type Server } from './peers/peer.ts'
-import { accepts, freePorts, startProcess, untilReady, versionOf } from './processes.ts'
+import { accepts, startProcess, untilReady, versionOf } from './processes.ts'
 import { figure, ratio, runRounds, type Entrant } from './series.ts'
 import { openGround, type Ground } from './site.ts'
 import { disturbance, faults, judge, list, spread, table } from './tables.ts'

@@ -9,12 +9,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
+import { freePorts } from '../../test/support/free-ports.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { createLog } from '../../src/records/log.ts'
 import { startGateway } from '../../src/runtime.ts'
 import { audience, groupOf, teams } from '../company.ts'
 import { startIdentity, type Identity } from '../identity.ts'
-import { freePorts } from '../processes.ts'
 import { mapFields, startWire, unchanged, type Rewriting } from './wires.ts'
 
 export interface Subject {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { registerHooks } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { freePorts } from '../processes.ts'
+import { freePorts } from '../../test/support/free-ports.ts'
 
 /** What the suite has to say about one test. */
 export interface TestResult {

@@ -3,7 +3,6 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -16,6 +15,7 @@ import {
   type Ended,
   type RunningCommand,
 } from '../support/command.ts'
+import { freePorts } from '../support/free-ports.ts'
 import { devinApi } from '../../src/catalogue/data.ts'
 import { createAuthority } from '../support/certificates.ts'
 import { startIssuer } from '../support/issuer.ts'
@@ -820,21 +820,4 @@ function oldNode(): { path: string; version: string } | null {
     if (Number(version.split('.')[0]) < 24) return { path, version }
   }
   return null
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve) => {
-          const server = createServer()
-          server.listen(0, '127.0.0.1', () => resolve(server))
-        }),
-    ),
-  )
-  // A server that listens on TCP has an AddressInfo.
-  const ports = servers.map((server) => (server.address() as AddressInfo).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
 }

@@ -2,12 +2,11 @@
 // checked by the command with the public key alone.
 
 import { generateKeyPairSync } from 'node:crypto'
-import { once } from 'node:events'
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { freePort } from '../support/free-ports.ts'
 import { callCommand, startGatewayProcess, type StartedGateway } from '../support/command.ts'
 import { startIssuer, type Issuer } from '../support/issuer.ts'
 import { createSite, type Site } from '../support/site.ts'
@@ -24,15 +23,6 @@ const makeKey = (): { privatePem: string; publicPem: string } => {
     privatePem: String(pair.privateKey.export({ type: 'pkcs8', format: 'pem' })),
     publicPem: String(pair.publicKey.export({ type: 'spki', format: 'pem' })),
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 beforeAll(async () => {

@@ -2,10 +2,10 @@
 // commands that sign in.
 
 import { writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { freePort } from '../support/free-ports.ts'
 import { createAuthority } from '../support/certificates.ts'
 import { callCommand } from '../support/command.ts'
 import { consoleAudience, startSignInProvider, type SignInProvider } from '../support/sign-in-provider.ts'
@@ -44,15 +44,6 @@ afterAll(async () => {
   await running.close()
   await provider.close()
 })
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
-  // A server that listens on TCP has an AddressInfo.
-  const { port: free } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return free
-}
 
 /** The whole answer to a request over TLS, by an authority that clients trust. */
 function ask(head: string): Promise<string> {

@@ -1,10 +1,9 @@
 // A company whose keys are rotated: policies, keys in files, and the simulated Devin that knows them.
 
-import { once } from 'node:events'
 import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from './free-ports.ts'
 import { createSimulator, type SeenRequest, type Simulator } from '../../src/sandbox/simulator/server.ts'
 import { createSandboxWorld } from '../../src/sandbox/world/world.ts'
 import type { RunningGateway } from './start-gateway.ts'
@@ -97,15 +96,6 @@ shutdown: { delay: 0s, deadline: 5s }
 `,
   )
   return directory
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** A configuration by which commands find the listener of a gateway that a test has started on a free port. */

@@ -3,11 +3,12 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { connect, createServer, type AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe } from 'vitest'
 import type { StoreSettings } from '../../src/store/connection.ts'
+import { freePort } from './free-ports.ts'
 
 const binary = ['valkey-server', 'redis-server'].find(isInstalled) ?? null
 
@@ -59,7 +60,7 @@ export interface StoreServerOptions {
 }
 
 export async function startStoreServer(options: StoreServerOptions = {}): Promise<StoreServer> {
-  const port = await freePort()
+  const port = await freeNodePort()
   const directory = await mkdtemp(join(tmpdir(), 'gateway-store-'))
   let child: ChildProcess
 
@@ -207,13 +208,8 @@ function opens(port: number): Promise<boolean> {
   })
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  // A node of a cluster also listens 10,000 ports above.
-  return port < 55_000 ? port : await freePort()
+/** A node of a cluster also listens 10,000 ports above. */
+async function freeNodePort(): Promise<number> {
+  const port = await freePort()
+  return port < 55_000 ? port : await freeNodePort()
 }

@@ -1,9 +1,9 @@
 // Secrets in AWS Secrets Manager: Amazon's own client against Debian's moto, an independent server of the protocol.
 
 import { execFile, spawn } from 'node:child_process'
-import { createServer, type AddressInfo } from 'node:net'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { freePort } from '../../support/free-ports.ts'
 import type { AwsReference } from '../../../src/config/values/secret-reference.ts'
 import { awsSource } from '../../../src/keys/sources/cloud/aws-source.ts'
 import { SourceFault } from '../../../src/keys/sources/source.ts'
@@ -182,14 +182,4 @@ async function messageOf(ask: Promise<unknown>): Promise<string> {
     (reason: unknown) => reason,
   )
   return error instanceof SourceFault ? `${error.kind}: ${error.message}` : String(error)
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve)
-  })
-  const { port: free } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return free
 }
