@@ -1,7 +1,8 @@
 // Blocks on the operators' listener: GET lists them, POST makes one, DELETE ends one.
 
-import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { actorOf, withActor } from './access/operator.ts'
+import type { FastifyInstance } from 'fastify'
+import { actorOf } from './access/operator.ts'
+import { askedFields } from './asked-fields.ts'
 import { readBlockTarget, readWanted, type BlockTarget, type WantedBlock } from '../blocks/wanted.ts'
 
 /** One block, as operators see it. Times in ISO 8601. */
@@ -47,12 +48,12 @@ export function addBlocksApi(app: FastifyInstance, blocks: BlocksApi): void {
   )
   app.get('/api/blocks', (_request, reply) => reply.send(blocks.list()))
   app.post('/api/blocks', async (request, reply) => {
-    const wanted = readWanted(fieldsOf(request), actorOf(request.operator))
+    const wanted = readWanted(askedFields(request), actorOf(request.operator))
     if ('error' in wanted) return reply.code(400).send({ error: `${wanted.field}: ${wanted.error}` })
     return reply.send(await blocks.block(wanted.value))
   })
   app.delete('/api/blocks', async (request, reply) => {
-    const asked = fieldsOf(request)
+    const asked = askedFields(request)
     const target = readBlockTarget(asked)
     if ('error' in target) return reply.code(400).send({ error: `${target.field}: ${target.error}` })
     const { by } = asked
@@ -62,18 +63,4 @@ export function addBlocksApi(app: FastifyInstance, blocks: BlocksApi): void {
     )
     return 'error' in ended ? reply.code(ended.status).send({ error: ended.error }) : reply.send(ended)
   })
-}
-
-/** Both together; what is no object in JSON has no fields, and is refused for want of them. */
-function fieldsOf({ query, body, operator }: FastifyRequest): Readonly<Record<string, unknown>> {
-  return withActor(operator, { ...(query as Record<string, unknown>), ...objectIn(body) })
-}
-
-function objectIn(body: unknown): object {
-  try {
-    const found: unknown = typeof body === 'string' ? JSON.parse(body) : null
-    return typeof found === 'object' && found !== null && !Array.isArray(found) ? found : {}
-  } catch {
-    return {}
-  }
 }

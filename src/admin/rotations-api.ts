@@ -1,7 +1,7 @@
 // Rotations of keys on the operators' listener: GET lists them, POST begins one, takes one up, goes back, or shows what would be done.
 
 import type { FastifyInstance } from 'fastify'
-import { withActor } from './access/operator.ts'
+import { askedFields } from './asked-fields.ts'
 import { parseDuration } from '../config/units.ts'
 import type { WantedRotation } from '../keys/rotation/asked.ts'
 import type { RotationPlanView, RotationView } from './rotation-views.ts'
@@ -29,7 +29,7 @@ export function addRotationsApi(app: FastifyInstance, rotations: RotationsApi): 
   )
   app.get('/api/rotations', async (_request, reply) => reply.send(await rotations.list()))
   app.post('/api/rotations', async (request, reply) => {
-    const asked = readAsked(withActor(request.operator, { ...(request.query as object), ...objectIn(request.body) }))
+    const asked = readAsked(askedFields(request))
     if (typeof asked === 'string') return reply.code(400).send({ error: asked })
     const { status, body } = await rotations.ask(asked)
     return reply.code(status).send(body)
@@ -51,13 +51,4 @@ export function readAsked(found: Readonly<Record<string, unknown>>): AskedRotati
   const parsed = typeof settle === 'string' ? parseDuration(settle) : { error: 'write it like 30s' }
   if ('error' in parsed) return `settle: ${parsed.error}`
   return { action: wanted, key, by, oldApiKey, settleMs: parsed.value }
-}
-
-function objectIn(body: unknown): object {
-  try {
-    const found: unknown = typeof body === 'string' ? JSON.parse(body) : null
-    return typeof found === 'object' && found !== null && !Array.isArray(found) ? found : {}
-  } catch {
-    return {}
-  }
 }
