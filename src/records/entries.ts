@@ -1,5 +1,7 @@
 // One plain object per line of the three streams. Nothing here knows what an exchange is; gateway/recording/recorder.ts translates.
 
+export type Stream = 'access' | 'decisions' | 'audit'
+
 /**
  * How an exchange ended. `cached`: answered from the cache or another caller's call. `replayed`: the kept answer of an earlier
  * request with the same Idempotency-Key. `answered`: a page of the gateway's own. `aborted`: the caller left. `failed`: the

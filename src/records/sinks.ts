@@ -3,14 +3,13 @@
 import { resolve } from 'node:path'
 import { AuditLog } from './audit/audit-log.ts'
 import { LineWriter, type LineWriterOptions } from './line-writer.ts'
-import { createRotation, type RotatedFile, type RotationSettings } from './rotation/rotation.ts'
+import { createRotation, rotatedFiles, type RotationSettings } from './rotation/rotation.ts'
 import { recordJson } from './safe-text.ts'
 import { standardDescriptor } from './target.ts'
 import type { ChainHead } from './audit/chain.ts'
-import type { AccessEntry, AuditEntry, DecisionHead } from './entries.ts'
+import type { AccessEntry, AuditEntry, DecisionHead, Stream } from './entries.ts'
 
-type LineStream = 'access' | 'decisions'
-export type Stream = LineStream | 'audit'
+type LineStream = Exclude<Stream, 'audit'>
 
 /**
  * The health of a stream. `lost` counts entries since start; `error` is the code or sentence of the trouble there is
@@ -33,7 +32,7 @@ export interface SinksOptions {
   readonly nowMs: () => number
   /** Called with a sentence when a stream begins to fail, loses entries, or works again. Must not throw. */
   readonly onTrouble: (stream: Stream, text: string) => void
-  /** Absent: files are rotated by others, if at all. */
+  /** Absent: files are rotated by others, if at all. The process that writes the audit log moves the files of all. */
   readonly rotation?: RotationSettings | null
   /** Of the writers; the defaults suit production. */
   readonly pace?: Pick<LineWriterOptions, 'flushMs' | 'retryMs' | 'closeMs' | 'maxWaitingBytes'>
@@ -79,24 +78,19 @@ export function createSinks(options: SinksOptions) {
       ...(options.pace?.retryMs === undefined ? {} : { retryMs: options.pace.retryMs }),
     })
   const writers = new Set([access, decisions])
-  const files: readonly RotatedFile[] = [
-    { path: targets.access, rotate: (to: string) => access.rotate(to), isAudit: false },
-    ...(shared ? [] : [{ path: targets.decisions, rotate: (to: string) => decisions.rotate(to), isAudit: false }]),
-    ...(audit instanceof AuditLog
-      ? [{ path: targets.audit, rotate: (to: string) => audit.rotate(to), isAudit: true }]
-      : []),
-  ].filter(({ path }) => standardDescriptor(path) === null)
   const rotation =
-    options.rotation === undefined || options.rotation === null
+    options.rotation === undefined || options.rotation === null || !(audit instanceof AuditLog)
       ? null
       : createRotation({
           settings: options.rotation,
-          files,
+          files: rotatedFiles(targets, {
+            access: (to) => access.rotate(to),
+            decisions: (to) => decisions.rotate(to),
+            audit: (to) => audit.rotate(to),
+          }),
           nowMs: options.nowMs,
-          onTrouble: (path, text) => options.onTrouble(streamOf(path), text),
+          onTrouble: options.onTrouble,
         })
-  const streamOf = (path: string): Stream =>
-    path === targets.audit ? 'audit' : path === targets.decisions ? 'decisions' : 'access'
   const lost = { access: 0, decisions: 0 }
   let lostSaid = 0
   const changes: AuditEntry[] = []

@@ -1,6 +1,7 @@
 // Where lines go: `stdout`, `stderr` or the path of a file.
 
 import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync, statSync, writeSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 /** A file by what it is and not by its name, so that a moved or replaced one is noticed. */
@@ -97,4 +98,14 @@ export function endsWithLineFeed(path: string, size: number): boolean {
 /** True when both are known and are the same file. */
 export function isSameFile(a: FileIdentity | null, b: FileIdentity | null): boolean {
   return a !== null && b !== null && a.device === b.device && a.inode === b.inode
+}
+
+/** Makes the names in a folder survive a crash of the machine; not every file system can. */
+export async function syncFolder(path: string): Promise<void> {
+  try {
+    await using folder = await open(path, 'r')
+    await folder.sync()
+  } catch {
+    // What the files hold is synced; only their names are at stake.
+  }
 }

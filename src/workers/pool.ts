@@ -1,8 +1,10 @@
 // The parent's side: worker processes behind one listener, one audit log, a new worker for one that ends or hangs.
 
 import cluster, { type Worker } from 'node:cluster'
+import { renameSync } from 'node:fs'
 import { AuditLog } from '../records/audit/audit-log.ts'
-import { createRotation, type RotationSettings } from '../records/rotation/rotation.ts'
+import { createRotation, rotatedFiles, type RotationSettings } from '../records/rotation/rotation.ts'
+import type { Stream } from '../records/entries.ts'
 import type { Checkpoints } from '../records/checkpoints/checkpoints.ts'
 import type { Log } from '../records/log.ts'
 import type { BoundAddress, ToParent, ToWorker } from './messages.ts'
@@ -11,8 +13,9 @@ export interface PoolOptions {
   readonly count: number
   /** The program and the arguments of each worker, and the variable that gives it its number. */
   readonly command: { readonly file: string; readonly args: readonly string[]; readonly numberVariable: string }
-  readonly audit: string
-  /** Of the audit log; null: others rotate it, if at all. */
+  /** The target of each stream. Workers write the first two, this process the audit log. */
+  readonly records: Readonly<Record<Stream, string>>
+  /** Of all record files; null: others rotate them, if at all. */
   readonly rotation: RotationSettings | null
   readonly log: Log
   readonly drainMs: number
@@ -51,7 +54,7 @@ const pauseMs = { first: 100, most: 10_000, forgivenAfter: 10_000 } as const
 /** Each worker is asked so often whether it does anything; one that has not answered so many times is killed and replaced. */
 const pulse = { everyMs: 1_000, mostUnanswered: 5 } as const
 
-export function createPool({ count, command, audit: target, rotation: settings, log, drainMs, nowMs }: PoolOptions) {
+export function createPool({ count, command, records, rotation: settings, log, drainMs, nowMs }: PoolOptions) {
   const { file, args, numberVariable } = command
   cluster.setupPrimary({ exec: file, args: [...args] })
   const slots = Array.from({ length: count }, (_, index): WorkerSlot => {
@@ -70,7 +73,7 @@ export function createPool({ count, command, audit: target, rotation: settings, 
   let stopping = false
   let checkpoints: Checkpoints | null = null
   const audit = new AuditLog({
-    target,
+    target: records.audit,
     nowMs,
     onTrouble(text) {
       log.error({ event: 'records', stream: 'audit' }, text)
@@ -78,14 +81,23 @@ export function createPool({ count, command, audit: target, rotation: settings, 
     },
   })
 
+  /** The workers let go of a moved file by themselves. */
+  const move = (from: string) => (to: string) => {
+    renameSync(from, to)
+    return true
+  }
   const rotation =
-    settings === null || target === 'stdout' || target === 'stderr'
+    settings === null
       ? null
       : createRotation({
           settings,
-          files: [{ path: target, rotate: (to) => audit.rotate(to), isAudit: true }],
+          files: rotatedFiles(records, {
+            access: move(records.access),
+            decisions: move(records.decisions),
+            audit: (to) => audit.rotate(to),
+          }),
           nowMs,
-          onTrouble: (_path, text) => log.error({ event: 'records', stream: 'audit' }, text),
+          onTrouble: (stream, text) => log.error({ event: 'records', stream }, text),
         })
 
   function tellAudit({ worker, taken }: WorkerSlot): void {

@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { whyUnreadable } from '../../config/values/file-errors.ts'
 import { auditLines } from '../../records/audit/audit-tail.ts'
+import { isHeadFile } from '../../records/audit/head-file.ts'
 import { verifyAudit, type AuditVerdict, type SequenceRange } from '../../records/audit/verification.ts'
 import {
   checkCheckpoint,
@@ -12,6 +13,7 @@ import {
   type CheckpointKey,
 } from '../../records/checkpoints/checkpoint.ts'
 import type { CheckpointOutcome } from '../../records/checkpoints/checkpoints.ts'
+import { isBeingCompressed } from '../../records/rotation/archive.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { operatorOption, operatorsOf, unreachable } from '../operators.ts'
 import { configOption, readRunningConfig } from '../setup.ts'
@@ -52,7 +54,9 @@ export const auditCommand: Command = {
   },
 }
 
-async function verify(invocation: Invocation, named: readonly string[]): Promise<number> {
+async function verify(invocation: Invocation, given: readonly string[]): Promise<number> {
+  // `audit.ndjson*` names more than the log.
+  const named = given.filter((file) => !isHeadFile(file) && !isBeingCompressed(file))
   // A shell's pattern behind --checkpoints gives more than one file.
   const isCheckpoints = await Promise.all(named.map(holdsCheckpoints))
   const files = named.filter((_, index) => isCheckpoints[index] !== true)

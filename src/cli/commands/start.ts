@@ -124,7 +124,7 @@ async function lead(count: number, invocation: Invocation, config: Config, log: 
       args: ['start', '--config', configFile(invocation)],
       numberVariable,
     },
-    audit: config.records.audit,
+    records: config.records,
     rotation: config.recordRotation,
     log,
     drainMs: drainMsOf(config),

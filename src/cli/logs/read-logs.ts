@@ -6,6 +6,7 @@ import { open, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import { createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from 'node:zlib'
+import { isBeingCompressed } from '../../records/rotation/archive.ts'
 import { plainError } from '../input.ts'
 
 /**
@@ -151,7 +152,9 @@ function isCut(error: unknown): boolean {
 
 /** Rotated files by the time of their first record; what says no time stays behind the others, as it was given. */
 async function inOrder(names: readonly string[]): Promise<readonly string[]> {
-  const files = [...new Set(names.map((name) => (name === '-' ? name : resolve(name))))]
+  const files = [...new Set(names.map((name) => (name === '-' ? name : resolve(name))))].filter(
+    (file) => !isBeingCompressed(file),
+  )
   const begun = await Promise.all(
     files.map(async (file) => ({ file, time: file === '-' ? '~' : await firstTime(file) })),
   )

@@ -1,11 +1,10 @@
 // The file under an audit log, compared before every write with how this process left it.
 
 import { closeSync, fstatSync } from 'node:fs'
-import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { ChainHead } from './chain.ts'
-import { readHead, writeHead } from './head-file.ts'
-import { isSameFile, openTarget, standardDescriptor, statOf, type OpenTarget } from '../target.ts'
+import { headFileOf, readHead, writeHead } from './head-file.ts'
+import { isSameFile, openTarget, standardDescriptor, statOf, syncFolder, type OpenTarget } from '../target.ts'
 import { emptyTail, readAuditTail, type AuditTail } from './audit-tail.ts'
 
 type FileState = Omit<OpenTarget, 'descriptor'>
@@ -41,7 +40,7 @@ export class AuditFile {
 
   constructor(options: AuditFileOptions) {
     this.#options = options
-    this.#headFile = standardDescriptor(options.target) === null ? `${options.target}.head` : null
+    this.#headFile = standardDescriptor(options.target) === null ? headFileOf(options.target) : null
   }
 
   /** A descriptor of the target as it is now. Throws the error of the file system, and for a chain that was changed. */
@@ -115,15 +114,5 @@ export class AuditFile {
     const left = this.#left
     onOther(tail, left !== null && isSameFile(left.place, place) && (size ?? 0) >= (left.size ?? 0))
     this.#left = { place, size }
-  }
-}
-
-/** Makes the name of a new file survive a crash of the machine; not every file system can. */
-async function syncFolder(path: string): Promise<void> {
-  try {
-    await using folder = await open(path, 'r')
-    await folder.sync()
-  } catch {
-    // The lines themselves are synced; only their file's name is at stake.
   }
 }

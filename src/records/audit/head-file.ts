@@ -3,6 +3,18 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { genesis, type ChainHead } from './chain.ts'
 
+const end = '.head'
+
+/** Where the head of a log in a file is noted. */
+export function headFileOf(log: string): string {
+  return `${log}${end}`
+}
+
+/** Whether a file is such a note, by its name and by what it holds: a shell's pattern for a log names it as well. */
+export function isHeadFile(file: string): boolean {
+  return [end, `${end}.new`].some((each) => file.endsWith(each)) && readHead(file).seq > 0
+}
+
 /** The beginning of a chain where nothing readable is noted. */
 export function readHead(file: string): ChainHead {
   try {

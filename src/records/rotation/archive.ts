@@ -6,6 +6,8 @@ import { open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGzip, createZstdCompress } from 'node:zlib'
+import { codeInWords } from '../../config/values/file-errors.ts'
+import { syncFolder } from '../target.ts'
 
 export interface ArchiveOptions {
   /** The file that is written; rotated ones stand beside it. */
@@ -21,80 +23,98 @@ export interface ArchiveOptions {
 interface Rotated {
   readonly file: string
   readonly atMs: number
-  readonly isCompressed: boolean
+  /** A compressed file, one that is being compressed, or null for one as it was written. */
+  readonly form: 'compressed' | 'part' | null
 }
 
-const timeForm = /^(\d{4}-\d{2}-\d{2}T)(\d{2})(\d{2})(\d{2}\.\d{3}Z)(\.gz|\.zst)?$/
+const timeForm = /^(\d{4}-\d{2}-\d{2}T)(\d{2})(\d{2})(\d{2}\.\d{3}Z)((?:\.gz|\.zst)(\.part)?)?$/
+const compressedEnds = ['.gz', '.zst']
 
 const everyMs = 3_600_000
+const retryAfterGraces = 6
 /** A file that another process has begun to compress is left to it for so long. */
 const abandonedMs = 600_000
 
 export function createArchive(options: ArchiveOptions) {
   const { path, compress, keepMs, keepBytes, nowMs, graceMs, onTrouble } = options
+  const folder = dirname(path)
   const beginning = `${basename(path)}.`
   const stopping = new AbortController()
   let timer: NodeJS.Timeout | null = null
   let isSoon = false
+  let trouble: string | null = null
   let running: Promise<void> = Promise.resolve()
 
-  /** The oldest first. */
+  /** The files whose names `rotation.ts` gives, the oldest first. All others in the folder are somebody else's. */
   async function rotated(): Promise<Rotated[]> {
-    const names = await readdir(dirname(path))
-    return names
-      .flatMap((name) => {
-        const rest = name.startsWith(beginning) ? name.slice(beginning.length) : ''
-        const [, day, hour, minute, second, end] = timeForm.exec(rest) ?? []
-        if (day === undefined) return []
+    const entries = await readdir(folder, { withFileTypes: true })
+    return entries
+      .flatMap((entry): Rotated[] => {
+        const rest = entry.isFile() && entry.name.startsWith(beginning) ? entry.name.slice(beginning.length) : ''
+        const [, day, hour, minute, second, end, part] = timeForm.exec(rest) ?? []
         const atMs = Date.parse(`${day}${hour}:${minute}:${second}`)
-        return [{ file: join(dirname(path), name), atMs, isCompressed: end !== undefined }]
+        const form = part !== undefined ? 'part' : end !== undefined ? 'compressed' : null
+        return Number.isNaN(atMs) ? [] : [{ file: join(folder, entry.name), atMs, form }]
       })
       .sort((a, b) => a.atMs - b.atMs)
   }
 
   async function pack(file: string): Promise<void> {
+    // A process ended after it had compressed this file and before it deleted it.
+    for (const end of compressedEnds)
+      if ((await stat(`${file}${end}`).catch(() => null)) !== null) return await rm(file, { force: true })
     const target = `${file}${compress === 'zstd' ? '.zst' : '.gz'}`
     const part = `${target}.part`
-    const begun = await stat(part).catch(() => null)
-    if (begun !== null && Date.now() - begun.mtimeMs < abandonedMs) return
-    if (begun !== null) await rm(part, { force: true })
     // A file that another process begins at the same moment is its own: the flag lets one of them through.
     const output = createWriteStream(part, { flags: 'wx', mode: 0o640 })
     try {
       const coder = compress === 'zstd' ? createZstdCompress() : createGzip()
       await pipeline(createReadStream(file), coder, output, { signal: stopping.signal })
+      await using written = await open(part, 'r+')
+      await written.sync()
+      await rename(part, target)
     } catch (error) {
-      if (codeOf(error) !== 'EEXIST') await rm(part, { force: true })
-      if (!stopping.signal.aborted && codeOf(error) !== 'EEXIST') throw error
+      if (codeOf(error) === 'EEXIST') return
+      await rm(part, { force: true })
+      if (!stopping.signal.aborted) throw error
       return
     }
-    await using written = await open(part, 'r+')
-    await written.sync()
-    await rename(part, target)
+    await syncFolder(folder)
     await rm(file)
   }
 
   async function prune(): Promise<void> {
     let total = 0
-    for (const { file, atMs } of (await rotated()).reverse()) {
+    for (const { file, atMs, form } of (await rotated()).reverse()) {
+      if (form === 'part') continue
       total += (await stat(file)).size
       const isOld = keepMs !== null && nowMs() - atMs > keepMs
       if (isOld || (keepBytes !== null && total > keepBytes)) await rm(file, { force: true })
     }
   }
 
-  /** Whether everything is in order; else there is more to do soon. */
-  async function tidy(): Promise<boolean> {
+  async function packAll(): Promise<void> {
+    const files = await rotated()
+    for (const { file, form } of files)
+      if (form === 'part' && Date.now() - (await stat(file)).mtimeMs > abandonedMs) await rm(file, { force: true })
+    for (const { file, atMs, form } of files)
+      if (compress !== 'none' && form === null && nowMs() - atMs >= graceMs) await pack(file)
+  }
+
+  /** Returns after how long there is more to do. */
+  async function tidy(): Promise<number> {
     try {
-      for (const { file, atMs, isCompressed } of await rotated())
-        if (compress !== 'none' && !isCompressed && nowMs() - atMs >= graceMs) await pack(file)
-      await prune()
-      return compress === 'none' || (await rotated()).every(({ isCompressed }) => isCompressed)
+      // A disk that is too full to compress gets room all the same.
+      await packAll().finally(prune)
+      trouble = null
+      return compress === 'none' || (await rotated()).every(({ form }) => form === 'compressed') ? everyMs : graceMs
     } catch (error) {
       // Another process was quicker, or the folder is not there yet.
-      if (codeOf(error) !== 'ENOENT')
-        onTrouble(`rotated files of ${path} cannot be put in order (${codeOf(error)}); that is tried again`)
-      return true
+      if (codeOf(error) === 'ENOENT') return retryAfterGraces * graceMs
+      const text = `rotated files of ${path} cannot be put in order (${codeInWords(codeOf(error))}); that is tried again`
+      if (trouble !== text) onTrouble(text)
+      trouble = text
+      return retryAfterGraces * graceMs
     }
   }
 
@@ -104,8 +124,8 @@ export function createArchive(options: ArchiveOptions) {
     timer = setTimeout(() => {
       isSoon = false
       running = running.then(async () => {
-        const isInOrder = await tidy()
-        if (!stopping.signal.aborted && !isSoon) schedule(isInOrder ? everyMs : graceMs)
+        const nextMs = await tidy()
+        if (!stopping.signal.aborted && !isSoon) schedule(nextMs)
       })
     }, afterMs).unref()
   }
@@ -121,6 +141,11 @@ export function createArchive(options: ArchiveOptions) {
       await running
     },
   }
+}
+
+/** Half a compressed file, whose whole text is in the file beside it: a shell's pattern names it as well. */
+export function isBeingCompressed(file: string): boolean {
+  return compressedEnds.some((end) => file.endsWith(`${end}.part`))
 }
 
 function codeOf(error: unknown): string {
