@@ -229,6 +229,15 @@ describe('the package', () => {
       expect(await asked(paths.at(-1) ?? '', '{"prompt":"Try it"}')).toBe(200)
     })
 
+    test('the console opens, with all its modules', async () => {
+      const page = `${/operators +(\S+)/.exec(sandbox.out)?.[1] ?? ''}/console/`
+      const html = await (await fetch(page)).text()
+      const paths = [...html.matchAll(/(?:href|src)="(\/console\/[^"]+)"/g)].map(([, path]) => path ?? '')
+      expect(paths).toContain('/console/lib/preact.js')
+      const answers = await Promise.all(paths.map((path) => fetch(new URL(path, page))))
+      expect(answers.filter(({ status }) => status !== 200).map(({ url }) => url)).toEqual([])
+    })
+
     test('the other commands find it, and the catalogue needs nothing', async () => {
       const ended = await Promise.all([
         run('explain', '--team', 'developers', 'GET', '/v3/organizations/org-developers/sessions'),

@@ -10,6 +10,7 @@ import { accessRequestOf, type AccessAnswer } from './access/request.ts'
 import { addBlocksApi, type BlocksApi } from './blocks-api.ts'
 import { addRotationsApi, type RotationsApi } from './rotations-api.ts'
 import type { CheckpointOutcome } from '../records/checkpoints/checkpoints.ts'
+import { consolePage, consoleRequestOf } from './console/pages.ts'
 import { addConsoleApi, addExplainApi, type ConsoleParts } from './console/routes.ts'
 import { visibleLines } from '../records/visible.ts'
 
@@ -90,6 +91,7 @@ export function createAdminApp(parts: AdminParts): AdminApp {
   addWayIn(app, parts)
   addHealth(app, parts)
   addSession(app, parts)
+  addConsole(app)
   void app.register((api, _options, done) => {
     addApi(api, parts)
     done()
@@ -127,7 +129,8 @@ function createListener(tls: AdminCertificate | null): { readonly app: FastifyIn
   // The text holds names that others chose, so unseen characters are escaped; the JSON value stays the same.
   app.setReplySerializer((payload) => visibleLines(JSON.stringify(payload)))
   app.addHook('onSend', (_request, reply, payload, done) => {
-    reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff')
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
+    reply.header('x-content-type-options', 'nosniff')
     done(null, payload)
   })
   app.setErrorHandler((error: { statusCode?: number }, _request, reply) => {
@@ -196,6 +199,15 @@ function addHealth(app: FastifyInstance, parts: HealthParts): void {
     const { type, text } = await parts.metrics.page(headers.accept ?? '')
     return reply.type(type).send(text)
   })
+}
+
+/** Every view of the console is an address below /console/. */
+function addConsole(app: FastifyInstance): void {
+  for (const url of ['/console', '/console/*'])
+    app.get(url, ({ raw }, reply) => {
+      const { status, headers, body } = consolePage(consoleRequestOf(raw))
+      return reply.code(status).headers(headers).send(body)
+    })
 }
 
 function addApi(app: FastifyInstance, parts: AdminParts): void {

@@ -3,7 +3,8 @@
 import { createServer, request as send, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import { isSessionRoute, type Access } from '../admin/access/access.ts'
-import { auditedChange, isChange, isSignedIn, type Operator } from '../admin/access/operator.ts'
+import { consolePage, consoleRequestOf, isConsolePath } from '../admin/console/pages.ts'
+import { auditedChange, isChange, isRead, isSignedIn, type Operator } from '../admin/access/operator.ts'
 import { operatorField, poolFields } from '../admin/access/pool-access.ts'
 import { accessRequestOf, askedPath, type AccessAnswer } from '../admin/access/request.ts'
 import { isSlow, mergedAnswer, mergeOf } from './merged-routes.ts'
@@ -105,6 +106,11 @@ async function enter(
   const entered = access === null ? { operator: null } : await access.enter(asked)
   if ('answer' in entered) return write(response, entered.answer)
   if (access !== null && isSessionRoute(asked)) return write(response, await access.session(asked))
+  if (isConsolePath(askedPath(asked)) && isRead(method)) {
+    const page = consolePage(consoleRequestOf(request))
+    response.writeHead(page.status, { ...page.headers, 'x-content-type-options': 'nosniff' })
+    return void response.end(page.body)
+  }
   const { operator } = entered
   response.once('finish', () => {
     if (isSignedIn(operator) && isChange(method, askedPath(asked)))

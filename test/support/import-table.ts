@@ -116,7 +116,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
     'admin',
     'idempotency',
   ],
-  workers: ['records', 'admin/access'],
+  workers: ['records', 'admin/access', 'admin/console/pages'],
   sandbox: [
     'catalogue',
     'config',
@@ -176,6 +176,10 @@ export const corners: Readonly<Record<string, Allowed>> = {
   pino: ['records'],
   'prom-client': ['metrics/prometheus'],
   re2js: ['policy/guardrails/pattern'],
+  // Their modules are sent to browsers as they are.
+  preact: ['console'],
+  htm: ['console'],
+  uplot: ['console'],
   yaml: ['config'],
   zod: ['config', 'catalogue', 'policy'],
 }

@@ -120,6 +120,16 @@ test('the pages of the session are answered by the parent', async () => {
   expect(await (await fetch(`${url}/api/session`)).text()).toBe('session')
 })
 
+test('the console is answered by the parent, whole, and to operators alone', async () => {
+  for (const path of ['/console/', '/console/keys', '/console/main.js']) {
+    const answer = await fetch(`${url}${path}`, { headers: as('vera') })
+    expect([path, answer.status, answer.headers.get('content-encoding')]).toEqual([path, 200, 'gzip'])
+    expect(answer.headers.get('content-security-policy')).toMatch(/^default-src 'none'/)
+    expect(await answer.text()).toMatch(/<!doctype html>|import /)
+    expect((await fetch(`${url}${path}`)).status).toBe(401)
+  }
+})
+
 test('a listener of health has health and metrics alone', async () => {
   for (const path of ['/livez', '/readyz', '/metrics']) expect((await fetch(`${healthUrl}${path}`)).status).toBe(200)
   for (const path of ['/api/status', '/api/session', '/console/', '/'])

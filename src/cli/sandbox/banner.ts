@@ -27,7 +27,7 @@ export function bannerOf(sandbox: Sandbox, requests: FirstRequests | null, own: 
     `${paint('bold', 'devin-gateway sandbox')}: the real gateway, a simulated Devin API, an SSO issuer of its own`,
     [
       `  callers       ${at['gateway'] ?? ''}`,
-      `  operators     ${at['admin'] ?? ''}   (/readyz, /metrics, /api/status, /api/keys)`,
+      `  operators     ${at['admin'] ?? ''}   (/console/ in a browser; /readyz, /metrics, /api/status, /api/keys)`,
       `  Devin API     ${at['upstream'] ?? ''}   (simulated)`,
       `  SSO issuer    ${at['issuer'] ?? ''}`,
       `  policies      ${at['policies'] ?? ''}`,

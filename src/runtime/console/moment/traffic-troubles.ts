@@ -60,7 +60,7 @@ export function upstreamTroubles(reading: UpstreamReading, lately: readonly Rece
       ...about,
       severity: 'degraded',
       aspect: 'queue',
-      what: `All ${connections} connections to Devin are in use, and ${counted(waiting, 'request waits', 'requests wait')} for one.`,
+      what: `${connections === 1 ? 'The only connection to Devin is' : `All ${connections} connections to Devin are`} in use, and ${counted(waiting, 'request waits', 'requests wait')} for one.`,
       do: 'Find out whether Devin is slow or a team sends more than usual; upstream.connections is the bound.',
     })
   const throttled = lately.filter(({ access }) => access.upstream_status === 429)

@@ -1,0 +1,61 @@
+// Times and figures as people say them.
+
+/** @param {string | null | undefined} time */
+export function clock(time) {
+  if (time === null || time === undefined) return 'never'
+  const date = new Date(time)
+  const today = date.toDateString() === new Date().toDateString()
+  const hours = date.toLocaleTimeString('en-GB')
+  return today ? hours : `${date.toLocaleDateString('en-CA')} ${hours}`
+}
+
+/** @param {string | null | undefined} time How long ago, or in how long. */
+export function distance(time) {
+  if (time === null || time === undefined) return 'never'
+  const seconds = Math.round((Date.now() - Date.parse(time)) / 1000)
+  return seconds >= 0 ? `${span(seconds)} ago` : `in ${span(-seconds)}`
+}
+
+/** @param {number} seconds */
+export function span(seconds) {
+  const whole = Math.round(seconds)
+  if (whole < 90) return `${whole} s`
+  if (whole < 5400) return `${Math.round(whole / 60)} min`
+  if (whole < 172_800) return `${Math.round(whole / 3600)} h`
+  return `${Math.round(whole / 86_400)} days`
+}
+
+/** @param {number | null | undefined} value */
+export function milliseconds(value) {
+  if (value === null || value === undefined) return '–'
+  if (value >= 10_000) return `${(value / 1000).toFixed(1)} s`
+  return `${value >= 100 ? Math.round(value) : value >= 10 ? value.toFixed(1) : value.toFixed(2)} ms`
+}
+
+/** @param {number | null | undefined} value */
+export function bytes(value) {
+  if (value === null || value === undefined) return '–'
+  if (value < 1024) return `${value} B`
+  const units = ['KiB', 'MiB', 'GiB', 'TiB']
+  let [size, unit] = [value, -1]
+  while (size >= 1024 && unit < units.length - 1) [size, unit] = [size / 1024, unit + 1]
+  return `${size >= 100 ? Math.round(size) : size.toFixed(1)} ${units[unit]}`
+}
+
+/** @param {number | null | undefined} value */
+export function number(value) {
+  if (value === null || value === undefined) return '–'
+  return value.toLocaleString('en-US', { maximumFractionDigits: 2 })
+}
+
+/** @param {number | null | undefined} value */
+export function percent(value) {
+  return value === null || value === undefined
+    ? '–'
+    : `${value.toLocaleString('en-US', { maximumFractionDigits: 1 })} %`
+}
+
+/** @param {number} count @param {string} one @param {string} [many] */
+export function counted(count, one, many = `${one}s`) {
+  return `${number(count)} ${count === 1 ? one : many}`
+}

@@ -1,0 +1,47 @@
+// The audit log: its chain, where its head is noted, and the latest changes.
+
+import { html } from 'htm/preact'
+import { call, useData } from '../api.js'
+import { number } from '../format.js'
+import { Facts, Head, Mark, Change, State, Table, When } from '../parts.js'
+import { useMay } from '../session.js'
+
+/** @typedef {import('../../admin/console/policy-view.ts').AuditView} AuditView */
+
+export function Audit() {
+  const found = useData('/api/audit', 5000)
+  const data = /** @type {AuditView | null} */ (found.data)
+  const may = useMay('operator')
+  const sign = async () => {
+    const done = await call('POST', '/api/audit/checkpoint')
+    return `The head of the log was signed. ${JSON.stringify(done.places ?? [])}`
+  }
+  return html`<${Head} title="Audit">${may && data !== null && data.anchors.length > 0 && html`<${Change} label="Sign the head now" title="Sign the head of the audit log" text="A checkpoint is signed and sent to every place that is configured." run=${sign} after=${found.again} />`}<//>
+    <${State} of=${found} what="the audit log">${data !== null && html`<${Detail} audit=${data} />`}<//>`
+}
+
+/** @param {{ audit: AuditView }} props */
+function Detail({ audit }) {
+  return html`
+    <p class=${`notice ${audit.healthy ? 'good' : 'bad'}`}>${audit.healthy ? 'The audit log is written.' : `The audit log cannot be written: ${audit.error ?? 'the log says why'}`}</p>
+    <${Facts} pairs=${[
+      ['Written to', html`<code>${audit.target}</code>`],
+      ['Entries in the chain', number(audit.head.seq)],
+      ['Hash of the head', html`<code>${audit.head.hash}</code>`],
+    ]} />
+    <h2>Where the head is noted</h2>
+    <${Table} caption="Places outside the log that hold its head" heads=${['Where', 'Entry', 'When', 'State']} numbers=${[1]} rows=${audit.anchors}
+      empty="The head is noted nowhere else: whoever can write the log could rewrite all of it. Name a key and places as checkpoints in config/gateway.yaml."
+      cells=${(/** @type {AuditView['anchors'][number]} */ each) => [each.where, number(each.seq), html`<${When} time=${each.at} both />`, each.error === null ? html`<${Mark} kind="good">delivered<//>` : html`<${Mark} kind="bad">failed<//> ${each.error}`]} />
+    <h2>Latest changes</h2>
+    <${Table} caption="Changes of this instance since its start, newest first" heads=${['Time', 'Event', 'Who', 'Details']} rows=${audit.changes} empty="Nothing has been changed since the start."
+      cells=${(/** @type {AuditView['changes'][number]} */ each) => [
+        html`<${When} time=${each.time} />`,
+        each.event,
+        each.actor,
+        Object.entries(each.details).map(
+          ([name, value]) =>
+            html`<div><span class="muted">${name.replaceAll('_', ' ')}:</span> ${typeof value === 'string' ? value : JSON.stringify(value)}</div>`,
+        ),
+      ]} />`
+}

@@ -1,0 +1,116 @@
+// The inventory of keys: state, age, last use, source, who Devin says they are, and rotations.
+
+import { html } from 'htm/preact'
+import { call, useData } from '../api.js'
+import { linkTo } from '../address.js'
+import { span } from '../format.js'
+import { Facts, Head, Mark, Change, State, Table, Texts, When } from '../parts.js'
+import { useMay } from '../session.js'
+import { Block } from './blocks.js'
+import { Steps } from './decision.js'
+
+/** As in docs/admin-api.yaml: the sources of these views know parts of the gateway that browsers do not have. */
+/** @typedef {{ name: string | null, service_user: string | null, checked_at: string | null, fault: string | null, action: string | null, ends_at: string | null }} KeyIdentity */
+/** @typedef {{ id: string, scope: string, organization: string | null, serves_organizations: string | readonly string[], permissions: readonly string[], unused_permissions: readonly string[], state: string, version: number, loaded_at: string | null, value_age_seconds: number | null, source_version: string | null, source_error: string | null, last_used_at: string | null, expires_at: string | null, source: string, same_value_as?: string | null, identity?: KeyIdentity }} KeyView */
+/** @typedef {{ id: string, key: string, state: 'running' | 'stopped' | 'done' | 'undone', phase: string, by: string, began_at: string, ended_at: string | null, reason: string | null, fault: string | null, waiting: string | null, steps: readonly { at: string, text: string }[] }} RotationView */
+
+/** @type {Record<string, string>} */
+const stateWords = {
+  ready: 'is used',
+  rejected: 'Devin rejects it',
+  'set-aside': 'Devin rejected it; it is tried again later',
+  expired: 'its end in the inventory has passed',
+  quarantined: 'it is another key than the inventory says',
+  unresolved: 'its source cannot be read',
+  blocked: 'operators have blocked it',
+}
+
+/** @param {{ query: URLSearchParams }} props */
+export function Keys({ query }) {
+  const found = useData('/api/keys', 5000)
+  const rotations = useData('/api/rotations', 5000)
+  const keys = /** @type {readonly KeyView[]} */ (found.data ?? [])
+  const chosen = query.get('key')
+  const one = keys.find(({ id }) => id === chosen)
+  return html`<${Head} title="Keys"><p>Names, permissions and times. No value of a key is shown anywhere.</p><//>
+    <${State} of=${found} what="the keys">
+      ${chosen !== null && one === undefined && html`<p class="notice warn">There is no key ${chosen} in the inventory.</p>`}
+      ${one !== undefined && html`<${Detail} key=${one.id} view=${one} again=${() => (found.again(), rotations.again())} />`}
+      <${Table} caption="Keys of the inventory" heads=${['Key', 'State', 'Scope', 'Serves', 'Value', 'Last use', 'Ends', 'Who it is', 'Where']} rows=${keys} empty="The inventory has no key, so nothing can be forwarded."
+        cells=${(/** @type {KeyView} */ each) => [
+          html`<a href=${linkTo(['keys'], { key: each.id })}>${each.id}</a>`,
+          html`<${KeyState} of=${each.state} />`,
+          each.organization === null ? each.scope : `${each.scope} ${each.organization}`,
+          each.serves_organizations === 'none'
+            ? 'no others'
+            : typeof each.serves_organizations === 'string'
+              ? each.serves_organizations
+              : each.serves_organizations.join(', '),
+          each.source_error ??
+            (each.loaded_at === null ? 'none' : html`number ${each.version}, since <${When} time=${each.loaded_at} />`),
+          html`<${When} time=${each.last_used_at} both />`,
+          each.expires_at === null && (each.identity?.ends_at ?? null) === null
+            ? 'no end is known'
+            : html`<${When} time=${each.expires_at ?? each.identity?.ends_at} both />`,
+          each.identity?.name ?? 'not known yet',
+          html`<code title=${each.source}>${each.source.split('/').slice(-2).join('/')}</code>`,
+        ]} />
+    <//>
+    <h2>Rotations</h2>
+    <${State} of=${rotations} what="rotations">
+      ${(rotations.data ?? []).length === 0 && html`<p class="empty">No key has been rotated by the gateway.</p>`}
+      ${/** @type {readonly RotationView[]} */ (rotations.data ?? []).map((each) => html`<${Rotation} key=${each.id} of=${each} />`)}
+    <//>`
+}
+
+/** @param {{ of: string }} props */
+function KeyState({ of: state }) {
+  return html`<${Mark} kind=${state === 'ready' ? 'good' : 'bad'}>${state}<//> <span class="muted">${stateWords[state] ?? ''}</span>`
+}
+
+/** @param {{ view: KeyView, again: () => void }} props */
+function Detail({ view, again }) {
+  const { id, identity, unused_permissions: unused } = view
+  const may = useMay('key_officer')
+  /** @param {'begin' | 'plan' | 'resume' | 'undo'} action */
+  const ask = async (action) => {
+    const done = await call('POST', '/api/rotations', { key: id, action })
+    if (done.refused?.length > 0) return `It may not begin: ${done.refused.join('; ')}`
+    return done.steps === undefined
+      ? String(done.error ?? 'It has begun.')
+      : action === 'plan'
+        ? `It would: ${done.steps.join('; ')}.`
+        : `The rotation is ${done.state}, ${done.phase}.`
+  }
+  return html`<section class="one" aria-label=${`Key ${id}`}>
+    <h2>${id}</h2>
+    ${(identity?.fault ?? null) !== null && html`<p class="notice bad">${identity?.fault} ${identity?.action}</p>`}
+    ${view.source_error !== null && html`<p class="notice bad">Its source cannot be read: ${view.source_error}</p>`}
+    <${Facts} pairs=${[
+      ['State', html`<${KeyState} of=${view.state} />`],
+      ['Service user', identity?.name],
+      ['Id at Devin', identity?.service_user],
+      ['Devin said so', html`<${When} time=${identity?.checked_at} both />`],
+      ['Permissions', html`<${Texts} texts=${view.permissions} />`],
+      ['Never used since the start', html`<${Texts} texts=${unused} />`],
+      ['Age of the value', view.value_age_seconds === null ? null : span(view.value_age_seconds)],
+      ['Version at the source', view.source_version],
+      ['Same value as', view.same_value_as],
+    ]} />
+    <p><a href=${linkTo(['decisions'], { key: id })}>Decisions that used it</a></p>
+    <div class="buttons">
+      ${may && html`<${Change} label="Show what a rotation would do" title=${`Rotation of ${id}`} text="Nothing is changed." run=${() => ask('plan')} />`}
+      ${may && html`<${Change} label="Rotate" danger title=${`Rotate ${id}`} text="A new key is made at Devin, tried with a share of the requests, and the old one is revoked." run=${() => ask('begin')} after=${again} />`}
+      <${Block} kind="key" value=${id} after=${again} />
+    </div>
+  </section>`
+}
+
+/** @param {{ of: RotationView }} props */
+function Rotation({ of: { key, state, phase, by, began_at: began, ended_at: ended, reason, fault, waiting, steps } }) {
+  return html`<details open=${state === 'running' || state === 'stopped'}>
+    <summary>${key}: <${Mark} kind=${state === 'done' ? 'good' : state === 'running' ? 'plain' : 'warn'}>${state}<//> ${phase}, by ${by}, <${When} time=${ended ?? began} both /></summary>
+    ${[fault, reason, waiting].filter((each) => each !== null).map((each) => html`<p>${each}</p>`)}
+    <${Steps} steps=${steps.map(({ at, text }) => ({ stage: at.slice(11, 19), ok: true, text }))} />
+  </details>`
+}

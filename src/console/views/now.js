@@ -1,0 +1,178 @@
+// What is wrong, whose it is, since when, what to do; then the traffic.
+
+import { html } from 'htm/preact'
+import { useMemo } from 'preact/hooks'
+import { useData } from '../api.js'
+import { linkTo } from '../address.js'
+import { bytes, counted, distance, milliseconds, number, percent, clock } from '../format.js'
+import { Figure, Head, Mark, State, Table, Texts, When } from '../parts.js'
+import { Plot } from '../plot.js'
+
+/** @typedef {import('../../admin/console/now-view.ts').NowView} NowView */
+/** @typedef {import('../../admin/console/now-view.ts').SeriesView} SeriesView */
+/** @typedef {import('../../admin/console/now-view.ts').TroubleView} TroubleView */
+
+const severities = { outage: 'Requests fail', degraded: 'Works with less', warning: 'Will fail' }
+
+/** Where more is seen of what a trouble is about. @param {TroubleView['about']} about @returns {readonly [string, string] | null} */
+function viewOf({ kind, name }) {
+  if (kind === 'key') return ['See the key', linkTo(['keys'], { key: name })]
+  if (kind === 'policies' || kind === 'shadow') return ['See the policies', linkTo(['policies'])]
+  if (kind === 'cache') return ['See the cache', linkTo(['cache'])]
+  if (kind === 'audit') return ['See the audit log', linkTo(['audit'])]
+  if (kind === 'block') return ['See the blocks', linkTo(['blocks'], { kind: 'subject', value: name })]
+  if (kind === 'upstream') return ['See requests that failed', linkTo(['decisions'], { outcome: 'failed' })]
+  if (kind === 'limit' && name !== null) return ['See the team', linkTo(['teams', name.split('/', 1)[0] ?? ''])]
+  if (kind === 'budget') return ['See the teams', linkTo(['teams'])]
+  return null
+}
+
+/** @param {{ trouble: TroubleView }} props */
+function Trouble({ trouble }) {
+  const { severity, what, since, owner, contact, do: todo, about } = trouble
+  const more = viewOf(about)
+  return html`<article class=${`trouble ${severity}`}>
+    <h3>${what}</h3>
+    <dl>
+      <dt>Severity</dt><dd>${severities[severity]}</dd>
+      <dt>Owner</dt><dd>${owner}${contact !== null && ` (${contact})`}</dd>
+      <dt>Since</dt><dd>${clock(since)}, ${distance(since)}</dd>
+      <dt>What to do</dt><dd>${todo}</dd>
+    </dl>
+    ${more !== null && html`<p><a href=${more[1]}>${more[0]}</a></p>`}
+  </article>`
+}
+
+export function Now() {
+  const now = useData('/api/now', 2000)
+  const series = useData('/api/series', 10_000)
+  const data = /** @type {NowView | null} */ (now.data)
+  return html`<${Head} title="Now">${data !== null && html`<p>${clock(data.at)} · version ${data.instance.version}, started ${distance(data.instance.started_at)}${data.instance.workers > 1 && `, ${data.instance.workers} workers`}</p>`}<//>
+    <${State} of=${now} what="the state of the instance">${data !== null && html`<${Moment} now=${data} />`}<//>
+    <h2>Last hour</h2>
+    <${State} of=${series} what="the last hour">${series.data !== null && html`<${Hour} series=${series.data} />`}<//>
+    ${data !== null && html`<${Refusals} now=${data} />`}`
+}
+
+/** @param {{ now: NowView }} props */
+function Moment({ now }) {
+  const { traffic, latency, cache, queue, memory, troubles } = now
+  const grave = troubles.some(({ severity }) => severity === 'outage')
+  const minutes = traffic.window_seconds >= 300 ? 'in the last 5 minutes' : `in the last ${traffic.window_seconds} s`
+  return html`
+    <p class=${`notice summary ${troubles.length === 0 && now.ready ? 'good' : grave || !now.ready ? 'bad' : 'warn'}`} role="status">${troubles.length === 0 ? now.summary : summaryText(now)}</p>
+    ${troubles.length > 0 && html`<h2>What is wrong</h2>`}
+    ${troubles.map((trouble) => html`<${Trouble} key=${trouble.id} trouble=${trouble} />`)}
+    <h2>Traffic</h2>
+    <dl class="figures">
+      <${Figure} name="Requests" value=${`${number(traffic.per_second)}/s`} note=${`${number(traffic.requests)} ${minutes}`} />
+      <${Figure} name="Under way" value=${number(traffic.in_flight)} note="requests" />
+      <${Figure} name="Gateway" value=${milliseconds(latency.gateway.p50)} note=${`99 of 100 within ${milliseconds(latency.gateway.p99)}`} />
+      <${Figure} name="Devin" value=${milliseconds(latency.devin.p50)} note=${`99 of 100 within ${milliseconds(latency.devin.p99)}`} />
+      <${Figure} name="Cache" value=${percent(cache.hit_percent)} note=${`${number(cache.answered)} of ${number(cache.asked)} answered; ${bytes(cache.bytes)} of ${bytes(cache.max_bytes)}`} />
+      <${Figure} name="Queue for Devin" value=${number(queue.waiting)} note=${`${number(queue.at_devin)} at Devin on ${counted(queue.connections, 'connection')}`} />
+      <${Figure} name="Memory" value=${bytes(memory.rss_bytes)} note=${`${bytes(memory.heap_bytes)} of it in the heap`} />
+    </dl>
+    <p>${outcomesText(traffic.outcomes)}</p>`
+}
+
+/** Each trouble is told below; the sentence of the API repeats the first. @param {NowView} now */
+function summaryText({ troubles, ready, draining }) {
+  const served = draining
+    ? 'The instance is ending, and takes no new requests.'
+    : !ready
+      ? 'The instance is not ready: a balancer sends it no requests.'
+      : troubles.some(({ severity }) => severity === 'outage')
+        ? 'Requests fail.'
+        : 'Requests are served.'
+  return `${counted(troubles.length, 'thing is', 'things are')} wrong. ${served}`
+}
+
+/** @type {Record<string, string>} */
+const outcomeWords = {
+  forwarded: 'forwarded to Devin',
+  cached: 'answered from the cache',
+  replayed: 'answered again for an idempotency key',
+  answered: 'answered by the gateway itself',
+  refused: 'refused',
+  aborted: 'left by the caller',
+  failed: 'failed',
+}
+
+/** @param {NowView['traffic']['outcomes']} outcomes */
+function outcomesText(outcomes) {
+  const said = Object.entries(outcomes).filter(([, count]) => (count ?? 0) > 0)
+  if (said.length === 0) return 'No request has ended in this time.'
+  return said.map(
+    ([outcome, count], index) =>
+      html`${index > 0 && ' · '}<a href=${linkTo(['decisions'], { outcome })}>${number(count)} ${outcomeWords[outcome] ?? outcome}</a>`,
+  )
+}
+
+/** @param {{ series: SeriesView }} props */
+function Hour({ series }) {
+  const { at, columns } = series
+  const plots = useMemo(
+    () => [
+      {
+        title: 'Requests',
+        unit: `in ${series.step_seconds} s`,
+        show: number,
+        lines: [line('all', columns.requests, 1), line('refused', columns.refused, 2)],
+      },
+      {
+        title: 'Latency of the gateway',
+        unit: 'without Devin',
+        show: milliseconds,
+        lines: [line('median', columns.gateway_p50_ms, 1), line('99th percentile', columns.gateway_p99_ms, 2)],
+      },
+      {
+        title: 'Latency of Devin',
+        unit: 'of forwarded requests',
+        show: milliseconds,
+        lines: [line('median', columns.devin_p50_ms, 1), line('99th percentile', columns.devin_p99_ms, 2)],
+      },
+      {
+        title: 'Cache',
+        unit: `in ${series.step_seconds} s`,
+        show: number,
+        lines: [line('asked', columns.cache_asked, 1), line('answered', columns.cache_answered, 2)],
+      },
+      {
+        title: 'Queue',
+        unit: 'requests',
+        show: number,
+        lines: [line('under way', columns.in_flight, 1), line('waiting for Devin', columns.waiting, 2)],
+      },
+      { title: 'Memory', unit: 'of the process', show: bytes, lines: [line('resident', columns.rss_bytes, 1)] },
+    ],
+    [series],
+  )
+  if (at.length < 2) return html`<p class="empty">The plots begin ${2 * series.step_seconds} s after the start.</p>`
+  return html`<div class="plots">${plots.map(({ title, unit, show, lines }) => html`<${Plot} key=${title} title=${title} unit=${unit} at=${at} lines=${lines} show=${show} />`)}</div>`
+}
+
+/** @param {string} label @param {readonly (number | null)[]} values @param {1 | 2} color */
+function line(label, values, color) {
+  return { label, values, color }
+}
+
+/** @param {{ now: NowView }} props */
+function Refusals({ now }) {
+  return html`<h2>Refusals</h2>
+    <${Table}
+      caption="Requests that were refused in this time, by reason"
+      heads=${['Reason', 'Problem', 'Count', 'Teams', 'Last', 'Example']}
+      numbers=${[2]}
+      rows=${now.refusals}
+      empty="No request was refused in this time."
+      cells=${(/** @type {NowView['refusals'][number]} */ each) => [
+        html`<a href=${linkTo(['decisions'], { reason: each.reason })}><${Mark} kind="warn">${each.reason}<//></a>`,
+        each.problem,
+        number(each.count),
+        html`<${Texts} texts=${each.teams} none="no team" />`,
+        html`<${When} time=${each.last_at} />`,
+        html`<a href=${linkTo(['decisions', each.example])}>see one</a>`,
+      ]}
+    />`
+}

@@ -1,0 +1,243 @@
+// The console in a real browser: every view, both themes, both widths, the keyboard, and what it may not do.
+
+import type { HTTPRequest } from 'puppeteer-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { DecisionsView } from '../../src/admin/console/decision-view.ts'
+import { consoleFiles, consolePolicy } from '../../src/admin/console/pages.ts'
+import {
+  describeWithChromium,
+  readAgain,
+  startBrowser,
+  type Browsing,
+  type ConsolePageInBrowser,
+} from '../support/browser.ts'
+import { startTestGateway, until, usualKeys, usualPolicies, type RunningGateway } from '../support/start-gateway.ts'
+
+const sessions = '/v3/organizations/org-payments/sessions'
+
+let running: RunningGateway
+let refusedId = ''
+beforeAll(async () => {
+  running = await startTestGateway({
+    policies: {
+      'teams/payments.yaml': `${usualPolicies['teams/payments.yaml'] ?? ''}owner: payments-leads
+limits: { requests: 1000/h }
+`,
+    },
+  })
+  for (let count = 0; count < 12; count += 1) await running.call(`${sessions}?first=${count + 1}`)
+  const refused = await running.call('/v3/organizations/org-payments/secrets')
+  refusedId = refused.headers.get('gateway-decision') ?? ''
+  await running.call('/v3/organizations/org-other/sessions')
+  await running.call('/v3/nothing', { token: null })
+  await running.recorded(15)
+})
+afterAll(() => running.close())
+
+const get = (path: string, headers: Readonly<Record<string, string>> = {}): Promise<Response> =>
+  fetch(`${running.adminUrl}${path}`, { headers, redirect: 'manual' })
+
+describe('the files of the console', () => {
+  test('stay below 100 kB in all, compressed', () => {
+    const sizes = [...consoleFiles().values()]
+    expect(sizes.length).toBeGreaterThan(20)
+    expect(sizes.reduce((all, size) => all + size, 0)).toBeLessThanOrEqual(100_000)
+  })
+
+  test('are served with a strict policy, which the page of every view has', async () => {
+    for (const path of ['/console/', '/console/decisions?team=payments', '/console/teams/a.b', '/console/main.js']) {
+      const answer = await get(path)
+      expect([answer.status, answer.headers.get('content-security-policy')]).toEqual([200, consolePolicy])
+    }
+    expect(consolePolicy).toMatch(/^default-src 'none'; script-src 'self'; style-src 'self';/)
+    expect(consolePolicy).not.toContain('unsafe')
+    expect((await get('/console')).headers.get('location')).toBe('/console/')
+  })
+
+  test('hold no code or style within the page, and name no other site', async () => {
+    const page = await (await get('/console/')).text()
+    expect(page).not.toMatch(/<style|style=|\son\w+=|<script(?![^>]*\ssrc=)/)
+    expect(page).not.toMatch(/https?:/)
+  })
+
+  test('are sent again only when they have changed', async () => {
+    const first = await get('/console/main.js')
+    const again = await get('/console/main.js', { 'if-none-match': first.headers.get('etag') ?? '' })
+    expect([again.status, await again.text()]).toEqual([304, ''])
+  })
+
+  test('that are not there are refused, and nothing outside is read', async () => {
+    for (const path of [
+      '/console/none.js',
+      '/console/lib/../../../package.json',
+      '/console/views/none.js',
+      '/console/lib/%2e%2e%2fpages.ts',
+    ])
+      expect([path, (await get(path)).status]).toEqual([path, 404])
+  })
+})
+
+describeWithChromium('the console in a browser', () => {
+  let browsing: Browsing
+  let view: ConsolePageInBrowser
+  beforeAll(async () => {
+    browsing = await startBrowser()
+    view = await browsing.console(running.adminUrl)
+  }, 60_000)
+  afterAll(() => browsing.close())
+
+  const views: Readonly<Record<string, { readonly path: () => string; readonly says: string }>> = {
+    now: { path: () => 'now', says: 'not-granted' },
+    decisions: { path: () => 'decisions', says: 'token-missing' },
+    decision: { path: () => `decisions/${refusedId}`, says: 'What would allow this' },
+    teams: { path: () => 'teams', says: 'payments-leads' },
+    team: { path: () => 'teams/payments', says: 'What it never uses' },
+    policies: { path: () => 'policies?team=payments', says: 'Reload history' },
+    keys: { path: () => 'keys?key=payments-runner', says: 'Never used since the start' },
+    cache: { path: () => 'cache', says: 'Drop stored answers' },
+    audit: { path: () => 'audit', says: 'Hash of the head' },
+    blocks: { path: () => 'blocks', says: 'Nobody is blocked.' },
+    explain: {
+      path: () => 'explain?method=GET&path=/v3/organizations/org-other/sessions&team=payments',
+      says: 'would be refused: organization-not-granted',
+    },
+  }
+
+  const looks = [
+    ['light', 1280],
+    ['dark', 390],
+    ['dark', 1280],
+    ['light', 390],
+  ] as const
+
+  test.each(Object.entries(views).map((each, index) => [...each, index] as const))(
+    '%s: no findings of axe, nothing cut off and no secret, in both themes and both widths',
+    async (_name, { path, says }, index) => {
+      await view.open(path())
+      await view.shows(says)
+      for (const [turn, [theme, width]] of looks.entries()) {
+        await view.look(theme, width)
+        const wider = await view.page.evaluate('document.documentElement.scrollWidth > innerWidth')
+        expect([theme, width, wider]).toEqual([theme, width, false])
+        // Each view in both themes and both widths; its neighbours in the other pairs.
+        if (turn >> 1 === index % 2) expect([theme, width, await view.findings()]).toEqual([theme, width, []])
+      }
+      const html = await view.page.content()
+      for (const secret of Object.values(usualKeys)) expect(html).not.toContain(secret)
+    },
+  )
+
+  test('a view is a link: filters are in the address, and the back button goes back', async () => {
+    await view.open('decisions')
+    await view.page.type('input[name=reason]', 'not-granted')
+    // What is being written stays when the list is read again.
+    const isRead = view.page.waitForResponse((answer) => answer.url().includes('/api/decisions'))
+    await view.readAgain()
+    await isRead
+    await view.page.keyboard.press('Enter')
+    await view.page.waitForFunction("location.search === '?reason=not-granted'")
+    await view.page.waitForFunction("document.querySelectorAll('tbody tr').length === 1")
+    await view.page.click('tbody a')
+    await view.shows('Step by step, under the policies of now')
+    await view.page.evaluate('history.back()')
+    await view.page.waitForFunction("location.search === '?reason=not-granted'")
+    await view.page.waitForFunction("document.querySelectorAll('tbody tr').length === 1")
+    expect(await view.page.evaluate("document.querySelector('input[name=reason]').value")).toBe('not-granted')
+  })
+
+  test('the keyboard alone is enough: skip link, search key, and a dialog that gives the focus back', async () => {
+    await view.open('decisions')
+    await view.page.keyboard.press('Tab')
+    expect(await view.page.evaluate('document.activeElement.className')).toBe('skip')
+    await view.page.keyboard.press('Enter')
+    await view.page.waitForFunction("document.activeElement.id === 'main'")
+    await view.page.keyboard.press('/')
+    await view.page.waitForFunction("document.activeElement.id === 'search'")
+    expect(await view.page.evaluate('document.activeElement.value')).toBe('')
+    await view.open('now')
+    await view.page.keyboard.press('/')
+    await view.page.waitForFunction(
+      "location.pathname === '/console/decisions' && document.activeElement.id === 'search'",
+    )
+    await view.open('policies')
+    await view.page.focus('.head button')
+    await view.page.keyboard.press('Enter')
+    await view.page.waitForFunction("document.querySelector('dialog[open]') !== null")
+    await view.page.keyboard.press('Escape')
+    await view.page.waitForFunction("document.querySelector('dialog[open]') === null")
+    expect(await view.page.evaluate('document.activeElement.textContent')).toBe('Read again')
+  })
+
+  test('a caller is blocked with a reason, and unblocked', async () => {
+    await view.open('blocks?kind=subject&value=mallory')
+    await view.page.click('main button.danger')
+    await view.page.type('dialog[open] input', 'token leaked')
+    await view.page.click('dialog[open] button[type=submit]')
+    await view.shows('subject mallory is blocked on')
+    expect((await running.call(sessions, { claims: { sub: 'mallory' } })).status).toBe(403)
+    await view.page.click('dialog[open] .buttons button')
+    await view.shows('token leaked')
+    await view.page.click('tbody button')
+    await view.page.click('dialog[open] button[type=submit]')
+    await view.shows('The block of subject mallory was ended')
+    await view.shows('Nobody is blocked.')
+    expect((await running.call(sessions, { claims: { sub: 'mallory' } })).status).toBe(200)
+  })
+
+  test('what would allow a refused request is found by a button, as a patch that was tried', async () => {
+    await view.open(`decisions/${refusedId}`)
+    await view.page.click('main button.main')
+    await view.page.waitForFunction("document.querySelector('pre, main .notice.warn') !== null")
+    expect(await view.text()).not.toContain('Find changes')
+  })
+
+  test('a role sees no button for what it may not do', async () => {
+    const page = view.page
+    await page.setRequestInterception(true)
+    const answer = (request: HTTPRequest): void => {
+      if (!request.url().endsWith('/api/session')) return void request.continue()
+      const session = { signed_in: 'browser', subject: 'eve', email: null, issuer: 'https://sso.corp.example' }
+      const body = JSON.stringify({ ...session, roles: ['viewer'], since: null, until: null, idle_until: null })
+      void request.respond({ status: 200, contentType: 'application/json', body })
+    }
+    page.on('request', answer)
+    for (const path of ['policies', 'keys?key=payments-runner', 'blocks', 'cache', 'teams/payments']) {
+      await view.open(path)
+      await view.shows('eve (viewer)')
+      expect([path, await page.evaluate("document.querySelectorAll('main dialog').length")]).toEqual([path, 0])
+    }
+    page.off('request', answer)
+    await page.setRequestInterception(false)
+  })
+
+  test('errors and views that do not exist are told in words', async () => {
+    await view.open('nothing')
+    await view.shows('There is no view of this name.')
+    expect(view.faults).toEqual([])
+    await view.open('teams/nobody')
+    await view.shows('There is no team "nobody" here.')
+    await view.open('explain?path=/v3/self&body=x')
+    await view.shows('The body is not JSON.')
+    await view.open('now')
+    await view.page.setOfflineMode(true)
+    await view.shows('The instance does not answer.')
+    await view.shows('What is shown was read before that.')
+    await view.page.setOfflineMode(false)
+    await view.page.waitForFunction(
+      `${readAgain}, !document.body.innerText.includes('The instance does not answer.')`,
+      { polling: 100 },
+    )
+  })
+
+  test('names that callers choose are shown as text', async () => {
+    const name = '<img src=x onerror=alert(1)>'
+    await running.call(sessions, { claims: { sub: name } })
+    await until(async () => {
+      const found = (await (await get(`/api/decisions?subject=${encodeURIComponent(name)}`)).json()) as DecisionsView
+      return found.decisions.length === 1
+    }, 'the decision')
+    await view.open(`decisions?subject=${encodeURIComponent(name)}`)
+    await view.shows(name)
+    expect(await view.page.evaluate("document.querySelectorAll('main img').length")).toBe(0)
+  })
+})

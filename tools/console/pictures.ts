@@ -1,0 +1,58 @@
+// The pictures of docs/console.md: every view in both themes and both widths, of the sandbox company at work.
+// `node tools/console/pictures.ts [MINUTES]`, by default five minutes, so that the plots have something to show.
+
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { launch } from 'puppeteer-core'
+import { startCompany } from './company.ts'
+
+const folder = join(import.meta.dirname, '../../docs/pictures/console')
+const endsAtMs = Date.now() + Number(process.argv[2] ?? 5) * 60_000
+/** What is below is cut off: the pictures show what a screen shows. */
+const heights = { 1280: 960, 390: 844 } as const
+
+const company = await startCompany()
+for (let round = 0; Date.now() < endsAtMs; round += 1) {
+  await company.work(round)
+  // More and less, as the day goes.
+  await new Promise((resolve) => setTimeout(resolve, 700 + 500 * Math.sin(round / 30)))
+}
+
+interface Found {
+  readonly decisions: readonly { readonly decision_id: string }[]
+}
+const found = (await (await fetch(`${company.adminUrl}/api/decisions?reason=not-granted&limit=1`)).json()) as Found
+const asked = new URLSearchParams({
+  method: 'POST',
+  path: '/v3/organizations/org-payments/sessions',
+  team: 'payments',
+  body: '{"prompt":"Fix the build","max_acu_limit":99}',
+})
+const views = {
+  now: 'now',
+  decisions: 'decisions',
+  decision: `decisions/${found.decisions[0]?.decision_id ?? ''}`,
+  teams: 'teams',
+  team: 'teams/payments',
+  policies: 'policies',
+  keys: 'keys?key=payments-runner',
+  cache: 'cache',
+  audit: 'audit',
+  blocks: 'blocks',
+  explain: `explain?${asked.toString()}`,
+}
+
+await rm(folder, { recursive: true, force: true })
+await mkdir(folder, { recursive: true })
+const browser = await launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] })
+const page = await browser.newPage()
+for (const [name, path] of Object.entries(views))
+  for (const theme of ['light', 'dark'] as const)
+    for (const width of [1280, 390] as const) {
+      await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }])
+      await page.setViewport({ width, height: heights[width] })
+      await page.goto(`${company.adminUrl}/console/${path}`, { waitUntil: 'networkidle2' })
+      await page.screenshot({ path: join(folder, `${name}-${theme}-${width}.webp`), type: 'webp', quality: 60 })
+    }
+await browser.close()
+await company.close()
