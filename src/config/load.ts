@@ -12,6 +12,7 @@ import {
 } from './schema.ts'
 import { resolveCheckpoints } from './records/checkpoint-schema.ts'
 import { resolveRecords, resolveRotation } from './records/records-schema.ts'
+import { resolveTelemetry } from './records/telemetry-schema.ts'
 import { issuerConfig } from './issuer-schema.ts'
 import { adminConfig, type AdminDocument } from './operators/admin-schema.ts'
 import { storeConfig, storeProblems, type StoreConfig, type StoreDocument } from './store-schema.ts'
@@ -179,8 +180,10 @@ async function resolve(
     /** Null: the audit log is not signed. */
     checkpoints: resolveCheckpoints(document.checkpoints, path.dirname(file), Object.values(records), report),
     /** Null: no traces. */
-    telemetry:
-      document.telemetry === undefined ? null : { url: document.telemetry.otlp, sample: document.telemetry.sample },
+    telemetry: await resolveTelemetry(document.telemetry, path.dirname(file), report, {
+      authorities: (named, at) => readAuthorities(absolute(named), at, refuseRead),
+      local: (reference, what, at) => readReference(reference, what, at, absolute, env, report, reportRead),
+    }),
     budgets: {
       /** Used where there is no shared store. */
       journalFile,
@@ -196,8 +199,9 @@ async function resolve(
 }
 
 /** Files that are read at the start only: a reload leaves what they say as it is. */
-function filesOfStart({ admin, catalogue, issuers, store, upstream }: GatewayDocument): readonly string[] {
-  const authorities = [upstream.ca, ...issuers.map(({ ca }) => ca), admin.auth?.ca, store?.ca]
+function filesOfStart(document: GatewayDocument): readonly string[] {
+  const { admin, catalogue, issuers, store, telemetry, upstream } = document
+  const authorities = [upstream.ca, ...issuers.map(({ ca }) => ca), admin.auth?.ca, store?.ca, telemetry?.ca]
   const named = [...authorities, store?.password?.file, store?.secret?.file]
   return [...new Set([...catalogue.files, ...named.filter((each) => each !== undefined)])]
 }

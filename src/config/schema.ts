@@ -1,19 +1,13 @@
 // The schema of config/gateway.yaml, from which the JSON schema and the reference are generated.
 
 import { z } from 'zod'
-import {
-  collectorForm,
-  listenTextForm,
-  originForm,
-  parseCollector,
-  parseListen,
-  parseUpstream,
-} from './values/addresses.ts'
+import { listenTextForm, originForm, parseListen, parseUpstream } from './values/addresses.ts'
 import { duration, size, text, textAs, textOrNumberAs } from './fields.ts'
 import { checkpointsSchema } from './records/checkpoint-schema.ts'
 import { issuersSchema } from './issuer-schema.ts'
 import { adminSchema } from './operators/admin-schema.ts'
 import { recordsSchema } from './records/records-schema.ts'
+import { telemetrySchema } from './records/telemetry-schema.ts'
 import { storeSchema } from './store-schema.ts'
 
 /** Absolute paths; the files are read again when the certificate is renewed. */
@@ -190,22 +184,7 @@ export const gatewaySchema = z
     checkpoints: checkpointsSchema
       .optional()
       .describe('Signed checkpoints of the audit log, kept in places outside, so that nobody can rewrite it unseen.'),
-    telemetry: z
-      .strictObject({
-        otlp: textAs(parseCollector, { pattern: collectorForm }).describe(
-          'Address of an OpenTelemetry collector that takes OTLP over HTTP (protobuf); traces go to `/v1/traces` below it.',
-        ),
-        sample: z
-          .number()
-          .min(0, 'must be at least 0')
-          .max(1, 'must be at most 1')
-          .default(1)
-          .describe(
-            'Share of the traces that begin here and are exported, 0 to 1. A trace that a caller began goes on as the caller says.',
-          ),
-      })
-      .optional()
-      .describe('Traces by OpenTelemetry. Default: none.'),
+    telemetry: telemetrySchema.optional().describe('Traces by OpenTelemetry. Default: none.'),
     bodies: z
       .strictObject({
         max_size: size().prefault('256MiB').describe('Largest request body that is forwarded.'),

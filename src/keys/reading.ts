@@ -142,6 +142,19 @@ export async function readNow(
   return { secret: new Secret(kept.text, sources.origin), sourceVersion: kept.version }
 }
 
+/** The text behind a reference, as it is kept now. `what`: what it should be. Throws SourceFault. */
+export async function readPlainSecret(
+  reference: SecretReference,
+  what: string,
+  { env, remote }: { readonly env: SecretSources['env']; readonly remote: RemoteSources },
+): Promise<string> {
+  const source = isLocal(reference) ? localSource(reference, env) : remote.of(reference)
+  const kept = await withDeadline(source, deadlineOf(reference), (signal) => source.read(signal))
+  if (kept instanceof SourceFault) throw kept
+  if (kept.text === '') throw new SourceFault('wrong', `${source.place} is empty: it should hold the ${what}`)
+  return kept.text
+}
+
 /** What a source answers within a time, or why it does not. An error that is no SourceFault may hold anything, so it is not repeated. */
 export async function withDeadline<T>(
   { place }: SecretSource,

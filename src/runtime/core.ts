@@ -4,6 +4,7 @@ import { loadCatalogue } from '../catalogue/load.ts'
 import { formatDiagnostic } from '../config/diagnostics.ts'
 import type { Config } from '../config/load.ts'
 import { rememberFiles } from '../config/values/changed-files.ts'
+import type { SecretReference } from '../config/values/secret-reference.ts'
 import { connectionRefusals } from '../gateway/listener/caps.ts'
 import { connectionCuts } from '../gateway/listener/connections.ts'
 import { createLeakGuard } from '../gateway/responses/leak-guard.ts'
@@ -12,7 +13,8 @@ import { idempotencyEvents } from '../idempotency/idempotency-service.ts'
 import { rejectionReasons } from '../identity/rejection.ts'
 import { createTokenVerifier } from '../identity/token-verifier.ts'
 import { createKeyring } from '../keys/keyring.ts'
-import type { SecretSources } from '../keys/reading.ts'
+import { readPlainSecret, type SecretSources } from '../keys/reading.ts'
+import { refreshMsOf } from '../keys/reading-times.ts'
 import { createRemoteSources } from '../keys/sources/open.ts'
 import type { SecretSource, SourceFault } from '../keys/sources/source.ts'
 import { createInstruments } from '../metrics/instruments.ts'
@@ -185,12 +187,21 @@ export async function createCore(options: GatewayOptions) {
     isAlone: options.isAlone ?? false,
     /** Where the values of keys are kept. */
     secretSources: sources,
+    /** A header field for the collector of traces, whose value is kept there, too. */
+    fieldOf: (name: string, reference: SecretReference) => ({
+      name,
+      read: () => readPlainSecret(reference, `header field ${name}`, { env, remote }),
+      everyMs: refreshMsOf(reference) ?? fileReadAgainMs,
+    }),
     policies,
     /** The shadow set and what it decides; null without one. */
     shadow,
     tokens,
   }
 }
+
+/** A file with a header field is read again after so long. */
+const fileReadAgainMs = 1_000
 
 export type Core = Awaited<ReturnType<typeof createCore>>
 

@@ -14,6 +14,7 @@ import {
 } from '@opentelemetry/sdk-trace'
 import { ATTR_SERVICE_NAME, ATTR_SERVICE_VERSION } from '@opentelemetry/semantic-conventions'
 import { setTimeout } from 'node:timers/promises'
+import type { CollectorFields } from './collector-fields.ts'
 import type { SpanCounts } from './trace.ts'
 
 export interface ExportOptions {
@@ -23,6 +24,10 @@ export interface ExportOptions {
   readonly sample: number
   readonly version: string
   readonly instance: string
+  /** PEM text of the authorities to trust instead of the system's, or null. */
+  readonly ca: string | null
+  /** Header fields of each export. */
+  readonly fields: CollectorFields
   /** After each batch. */
   readonly onExported: (error: Error | null) => void
 }
@@ -32,20 +37,36 @@ const mostWaiting = 2048
 const batchEveryMs = 250
 const exportMs = 5_000
 
-export function createSpanExport({ url, sample, version, instance, onExported }: ExportOptions) {
+export function createSpanExport(options: ExportOptions) {
+  const { url, sample, version, instance, ca, fields, onExported } = options
   let exported = 0
   let dropped = 0
   let waiting = 0
-  const collector = new OTLPTraceExporter({ url, timeoutMillis: exportMs })
+  // As they were read for the batch: the library must not meet an error there.
+  let current: Record<string, string> = {}
+  const collector = new OTLPTraceExporter({
+    url,
+    timeoutMillis: exportMs,
+    headers: async () => ({ ...current }),
+    ...(ca === null ? {} : { httpAgentOptions: { keepAlive: true, ca } }),
+  })
   const counted: SpanExporter = {
     export(spans, done) {
-      collector.export(spans, (result: ExportResult) => {
+      const end = (result: ExportResult): void => {
         waiting -= spans.length
         if (result.code === ExportResultCode.SUCCESS) exported += spans.length
         else dropped += spans.length
+        if (isRefusal(result.error)) fields.refused()
         onExported(result.code === ExportResultCode.SUCCESS ? null : (result.error ?? new Error('not taken')))
         done(result)
-      })
+      }
+      fields.current().then(
+        (read) => {
+          current = read
+          collector.export(spans, end)
+        },
+        (error: Error) => end({ code: ExportResultCode.FAILED, error }),
+      )
     },
     shutdown: () => collector.shutdown(),
   }
@@ -89,4 +110,8 @@ export function createSpanExport({ url, sample, version, instance, onExported }:
       return waiting
     },
   }
+}
+
+function isRefusal(error: Error | undefined): boolean {
+  return error !== undefined && 'code' in error && (error.code === 401 || error.code === 403)
 }

@@ -1,8 +1,11 @@
 // Opens telemetry. Its libraries are loaded only where the configuration names a collector.
 
 import { randomUUID } from 'node:crypto'
+import type { TelemetryConfig } from '../config/records/telemetry-schema.ts'
+import type { SecretReference } from '../config/values/secret-reference.ts'
 import { createOutageLog } from '../records/outage-log.ts'
 import type { Log } from '../records/log.ts'
+import type { CollectorField } from './collector-fields.ts'
 import type { SpanCounts, Tracing } from './trace.ts'
 
 /** How long a stop waits for the collector. */
@@ -16,8 +19,7 @@ export interface Telemetry {
 
 export interface TelemetryOptions {
   readonly config: {
-    /** Where the collector takes traces, and the share of those that begin here. */
-    readonly telemetry: { readonly url: string; readonly sample: number } | null
+    readonly telemetry: TelemetryConfig | null
     readonly upstream: { readonly origin: string; readonly pathPrefix: string }
     readonly listen: { readonly tls: object | null }
   }
@@ -25,14 +27,17 @@ export interface TelemetryOptions {
   readonly log: Log
   readonly monotonic: () => number
   readonly version: string
+  /** How the value of a header field is read. */
+  readonly fieldOf: (name: string, reference: SecretReference) => CollectorField
 }
 
 /** Null without telemetry. */
 export async function openTelemetry(options: TelemetryOptions): Promise<Telemetry | null> {
-  const { config, instruments, log, monotonic, version } = options
+  const { config, instruments, log, monotonic, version, fieldOf } = options
   const { telemetry } = config
   if (telemetry === null) return null
-  const [{ createSpanExport }, { createRequestTracing }] = await Promise.all([
+  const [{ createCollectorFields }, { createSpanExport }, { createRequestTracing }] = await Promise.all([
+    import('./collector-fields.ts'),
     import('./export.ts'),
     import('./requests.ts'),
   ])
@@ -42,8 +47,10 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
     begun: 'the collector of traces does not take them; spans are dropped meanwhile',
     over: 'the collector takes traces again',
   })
+  const fields = Object.entries(telemetry.headers).map(([name, reference]) => fieldOf(name, reference))
   const spans = createSpanExport({
     ...telemetry,
+    fields: createCollectorFields(fields, monotonic),
     version,
     instance: randomUUID(),
     onExported: (error) => (error === null ? outage.worked() : outage.failed(error)),

@@ -224,7 +224,7 @@ log: { level: debug }
         keepMs: 7_776_000_000,
         keepBytes: 2_147_483_648,
       },
-      telemetry: { url: 'https://collector.corp.example/tenants/a/v1/traces', sample: 0.25 },
+      telemetry: { url: 'https://collector.corp.example/tenants/a/v1/traces', ca: null, headers: {}, sample: 0.25 },
       bodies: { maxBytes: 1_073_741_824, maxJudgedBytes: 524_288 },
       shutdown: { delayMs: 0, deadlineMs: 300_000 },
       log: { level: 'debug' },
@@ -347,6 +347,41 @@ describe('a mistake in the configuration', () => {
       'a rotation of nothing',
       `${least}records: { rotate: {} }\n`,
       ['gateway.yaml:6:20: there is no file to rotate: name one in access, decisions or audit, or remove the key'],
+    ],
+    [
+      'header fields for a collector that plain http would show, and an authority for no certificate',
+      `${least}telemetry: { otlp: http://collector:4318, ca: ca.pem, headers: { x-key: { file: key } } }\n`,
+      [
+        'gateway.yaml:6:20: header fields hold secrets, which plain http would show: write https://, or the address of a collector on this machine',
+        'gateway.yaml:6:47: ca.pem: there is no such file',
+        'gateway.yaml:6:47: plain http shows no certificate: write https:// in otlp, or remove the key',
+        'gateway.yaml:6:81: key: there is no such file',
+      ],
+    ],
+    [
+      'header fields for a collector whose values are nowhere, or that are none',
+      `${least}telemetry:
+  otlp: http://localhost:4318
+  headers:
+    authorization: "Bearer cog_0123456789abcdef"
+    x-key: { env: MISSING_KEY }
+    x-other: { env: A, file: b }
+    Content-Type: { env: PATH }
+    "x y": { env: PATH }
+`,
+      [
+        'gateway.yaml:9:20: the value of a header field is never written here: write { env: NAME } or { file: PATH }',
+        'gateway.yaml:11:14: a secret has exactly one source: write { env: NAME } or { file: PATH }, or name one of exec, vault, aws, google, azure',
+        'gateway.yaml:12:5: the gateway writes the header field "Content-Type" itself: remove the key',
+        'gateway.yaml:13:5: "x y" is no name of a header field, such as authorization',
+      ],
+    ],
+    [
+      'a header field for a collector whose value is not there',
+      `${least}telemetry: { otlp: "http://localhost:4318", headers: { x-key: { env: NO_SUCH_VARIABLE } } }\n`,
+      [
+        'gateway.yaml:6:70: the environment variable NO_SUCH_VARIABLE is not set: it should hold the header field x-key',
+      ],
     ],
     [
       'a share of traces beyond all',

@@ -1,11 +1,13 @@
 // Traces of requests, as a collector gets them that knows nothing but the published definitions of OTLP.
 
 import { execFile } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { pathToFileURL } from 'node:url'
+import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createAuthority } from '../support/certificates.ts'
 import { describeWithDefinitions, startCollector, type Collector, type SeenSpan } from '../support/collector.ts'
 import { expectNowhere } from '../support/planted.ts'
 import { rawRequest, sendRaw } from '../support/raw-request.ts'
@@ -199,56 +201,225 @@ describeWithDefinitions()('traces', () => {
   test('no token, key, body, query, header field or identifier of a path is in what is exported', async () => {
     const planted = 'Planted-7f3a9c51e8b2'
     const token = await running.token()
-    const fields = {
-      'user-agent': planted,
-      'x-request-id': planted,
-      'x-other': planted,
-      traceparent: sampled,
-      tracestate: `vendor=${planted}`,
-      'content-type': 'application/json',
-      authorization: `Bearer ${token}`,
-    }
-    const ask = async (path: string, init: RequestInit = {}) =>
-      await spansOf(await fetch(`${running.url}${path}`, { headers: fields, ...init }))
-    await Promise.all(
-      [`${sessions}?cursor=${planted}`, `${sessions}/${planted}`, `/v3/${planted}/nowhere?x=${planted}`].map((path) =>
-        ask(path),
+    const keys = new Set([
+      'http.request.method',
+      'http.request.resend_count',
+      'http.response.status_code',
+      'http.route',
+      'error.type',
+      'network.protocol.version',
+      'server.address',
+      'server.port',
+      'url.full',
+      'url.path',
+      'url.scheme',
+      ...[
+        'cache',
+        'decision_id',
+        'effect',
+        'key',
+        'operation',
+        'policy_revision',
+        'problem',
+        'reason',
+        'stage',
+        'team',
+      ].map((name) => `gateway.${name}`),
+    ])
+    const text = fc.constantFrom(planted, `${planted}/${planted}`, `${planted}%2F..`, `é${planted}`, `"${planted}\\`)
+    const segment = text.map((each) => encodeURIComponent(each).replaceAll('%2F..', ''))
+    const path = fc.oneof(
+      { weight: 8, arbitrary: fc.constant(sessions) },
+      { weight: 4, arbitrary: segment.map((each) => `${sessions}/${each}`) },
+      segment.map((each) => `${sessions}/${each}/messages`),
+      segment.map((each) => `/v3/organizations/${each}/sessions`),
+      segment.map((each) => `/v3/${each}/nowhere`),
+      segment.map((each) => `/v3/organizations/org-payments/../${each}`),
+      segment.map((each) => `/v1/sessions/${each}`),
+      segment.map((each) => `/gateway/v1/${each}`),
+      segment.map((each) => `/gateway/v1/explain?method=${each}&path=/v3/${each}`),
+    )
+    const request = fc.record({
+      method: fc.constantFrom(
+        ...'GET GET GET POST POST POST POST PUT DELETE HEAD PURGE'.split(' '),
+        planted.toUpperCase(),
       ),
+      path,
+      query: fc.oneof(
+        { weight: 6, arbitrary: fc.constant('') },
+        { weight: 6, arbitrary: segment.map((each) => `cursor=${each}`) },
+        fc.constant(token),
+      ),
+      token: fc.constantFrom(...Array.from({ length: 8 }, () => token), planted, `${token}${planted}`),
+      fields: fc.dictionary(
+        fc.constantFrom(
+          'user-agent',
+          'x-request-id',
+          'x-other',
+          'tracestate',
+          'referer',
+          'cookie',
+          'idempotency-key',
+          'baggage',
+        ),
+        fc.constantFrom(planted, `vendor=${planted}`),
+      ),
+      traceparent: fc.constantFrom(sampled, `${sampled.slice(0, -2)}01-${planted}`, planted),
+      body: fc.constantFrom(
+        null,
+        `{"prompt":"${planted}","tags":["${planted}"]}`,
+        `{"prompt":"${planted}"`,
+        `{"prompt":"x","max_acu_limit":"${planted}","create_as_user_id":"${planted}"}`,
+        planted,
+      ),
+      upstream: fc.constantFrom(200, 302, 401, 404, 429, 500, null),
+    })
+    await fc.assert(
+      fc.asyncProperty(
+        request,
+        async ({ method, path: target, query, token: bearer, fields, traceparent, body, upstream }) => {
+          running.upstream.respond((asked, response) => {
+            if (upstream === null) return void asked.socket.destroy()
+            response
+              .writeHead(upstream, planted, { 'x-request-id': planted, location: `/${planted}`, 'retry-after': '0' })
+              .end(`{"items":[],"detail":"${planted}","session_id":"${planted}"}`)
+          })
+          const lines = [
+            `Authorization: Bearer ${bearer}`,
+            `traceparent: ${traceparent}`,
+            ...Object.entries(fields).map(([name, value]) => `${name}: ${value}`),
+            ...(body === null || method !== 'POST'
+              ? []
+              : ['Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`]),
+            'Connection: close',
+          ]
+          const question = query === '' ? '' : `${target.includes('?') ? '&' : '?'}${query}`
+          await sendRaw(
+            running.port,
+            `${rawRequest(method, `${target}${question}`, lines)}${method === 'POST' ? (body ?? '') : ''}`,
+          )
+        },
+      ),
+      { numRuns: 150 },
     )
-    await ask(sessions, { method: 'POST', body: `{"prompt":"${planted}","tags":["${planted}"]}` })
-    running.upstream.respond((_request, response) => response.writeHead(500, planted).end(planted))
-    await ask(sessions, { method: 'POST', body: `{"prompt":"${planted}"}` })
     running.upstream.respond(usual)
-    // Methods are written by callers, too.
-    const unknown = await sendRaw(
-      running.port,
-      rawRequest('PURGE', `${sessions}?${planted}`, [`Authorization: Bearer ${planted}`, 'Connection: close']),
-    )
-    await spansOfDecision(unknown.fields['gateway-decision'] ?? '')
-    expect(collector.spans.length).toBeGreaterThan(0)
+    // What waited goes before this one.
+    await spansOf(await create())
+    expect(collector.faults).toEqual([])
+    expect(
+      collector.spans.flatMap(({ attributes }) => Object.keys(attributes)).filter((key) => !keys.has(key)),
+    ).toEqual([])
     expectNowhere(collector.text(), [planted, planted.toUpperCase(), token, ...Object.values(usualKeys)])
+    expectNowhere(await (await fetch(`${running.adminUrl}/metrics`)).text(), [planted])
   })
 
   describe('a collector that is away or slow', () => {
-    test.each([
-      ['refuses them', 400, 'dropped'],
-      ['never answers', null, null],
-    ] as const)('costs spans and nothing else: it %s', async (_how, status, result) => {
-      const away = await startCollector(() => status)
-      const started = await startTestGateway({ config: `telemetry: { otlp: "http://127.0.0.1:${away.port}/" }` })
+    const start = async (at: string, more = ''): Promise<RunningGateway> => {
+      const started = await startTestGateway({ config: `telemetry: { otlp: "${at}"${more} }` })
       started.upstream.respond((_request, response) => response.writeHead(200).end('{}'))
-      for (let count = 0; count < 3; count += 1) expect((await started.call(sessions)).status).toBe(200)
-      const metrics = async () => (await fetch(`${started.adminUrl}/metrics`)).text()
-      if (result !== null)
-        await until(
-          async () => /^gateway_telemetry_spans_total\{result="dropped"\} [1-9]/m.test(await metrics()),
-          'dropped spans',
-        )
+      return started
+    }
+    const metricsOf = async (started: RunningGateway): Promise<string> =>
+      await (await fetch(`${started.adminUrl}/metrics`)).text()
+    const spansIn = (text: string, result: string): number =>
+      Number(new RegExp(`^gateway_telemetry_spans_total\\{result="${result}"\\} (\\d+)`, 'm').exec(text)?.[1] ?? 0)
+    const said = (started: RunningGateway, text: string): number =>
+      started.logLines.filter((line) => line.includes(text)).length
+
+    test('costs spans and nothing else, which is logged once when it begins and once when it is over', async () => {
+      let isWell = false
+      const [elsewhere, free] = await Promise.all([startCollector(), startCollector()])
+      await free.close()
+      const of = (status: number, location?: string) =>
+        startCollector(() => (isWell ? 200 : status), location === undefined ? {} : { location })
+      const collectors = await Promise.all([
+        of(400),
+        of(429),
+        of(500),
+        // It is not followed: what is in the spans is for this collector.
+        of(307, `http://127.0.0.1:${elsewhere.port}/v1/traces`),
+      ])
+      const [away, ...gateways] = await Promise.all(
+        [free, ...collectors].map(({ port }) => start(`http://127.0.0.1:${port}/`)),
+      )
+      const all = [...(away === undefined ? [] : [away]), ...gateways]
+      // A status that may pass is tried again for a few seconds.
+      const isDropped = async (started: RunningGateway): Promise<boolean> =>
+        spansIn(await metricsOf(started), 'dropped') > 0
+      for (const started of all) expect((await started.call(sessions)).status).toBe(200)
+      await until(async () => (await Promise.all(all.map(isDropped))).every(Boolean), 'dropped spans')
+      for (const started of all) expect((await started.call(sessions)).status).toBe(200)
+      isWell = true
+      await until(async () => {
+        for (const started of gateways) await started.call(sessions)
+        return gateways.every((started) => said(started, 'takes traces again') > 0)
+      }, 'spans to be taken again')
+      for (const started of all) await started.close()
+      for (const started of gateways)
+        expect([said(started, 'does not take them'), said(started, 'takes traces again')]).toEqual([1, 1])
+      expect(said(all[0] as RunningGateway, 'does not take them')).toBe(1)
+      expect(elsewhere.spans).toEqual([])
+      for (const each of [elsewhere, ...collectors]) await each.close()
+    }, 60_000)
+
+    test('that never answers holds no request back, and no more spans than the queue has room for', async () => {
+      const silent = await startCollector(() => null)
+      const started = await start(`http://127.0.0.1:${silent.port}`)
+      let calls = 0
+      await until(async () => {
+        await Promise.all(Array.from({ length: 20 }, async () => await started.call(sessions)))
+        calls += 20
+        return spansIn(await metricsOf(started), 'dropped') > 0
+      }, 'dropped spans')
+      // Each request has more than ten spans.
+      expect(calls).toBeLessThan(400)
+      expect((await started.call(sessions)).status).toBe(200)
       await started.close()
-      const lines = started.logLines.join('')
-      if (result === null) expect(lines).toContain('did not take the last spans in time')
-      else expect(lines).toContain('does not take them')
-      await away.close()
+      const line = started.logLines.find((each) => each.includes('did not take the last spans in time')) ?? '{}'
+      expect((JSON.parse(line) as { lost?: number }).lost).toBe(2048)
+      await silent.close()
+    })
+
+    test('is reached by TLS alone with its authority, and knows the gateway by a field that is a secret', async () => {
+      const [authority, other] = [createAuthority('traces'), createAuthority('another one')]
+      let token = 'Bearer first-5f0c2d91'
+      const secured = await startCollector(({ authorization }) => (authorization === token ? 200 : 401), {
+        tls: authority.issue({ name: 'localhost' }),
+      })
+      const address = `https://localhost:${secured.port}`
+      const secret = join(running.directory, 'collector-token')
+      await writeFile(secret, `${token}\n`, { mode: 0o600 })
+      for (const [name, { ca }] of Object.entries({ right: authority, wrong: other }))
+        await writeFile(join(running.directory, `${name}.pem`), ca)
+      const at = (ca: string) =>
+        `, ca: "${running.directory}/${ca}.pem", headers: { Authorization: { file: "${secret}" } }`
+      const [trusting, wary] = await Promise.all(['right', 'wrong'].map((ca) => start(address, at(ca))))
+      if (trusting === undefined || wary === undefined) throw new Error('they did not start')
+      const taken = async (): Promise<void> => {
+        const before = secured.spans.length
+        await until(async () => {
+          await trusting.call(sessions)
+          return secured.spans.length > before
+        }, 'spans to be taken')
+      }
+      await taken()
+      await wary.call(sessions)
+      await until(() => said(wary, 'does not take them') === 1, 'the refusal of its certificate')
+      token = 'Bearer second-93ab77e0'
+      await until(async () => {
+        await trusting.call(sessions)
+        return said(trusting, 'does not take them') === 1
+      }, 'the old token to be refused')
+      await writeFile(secret, `${token}\n`)
+      await taken()
+      // A file that is gone for a moment: the value from before counts.
+      await rm(secret)
+      await taken()
+      const everything = (await trusting.everything()) + (await wary.everything())
+      await Promise.all([trusting.close(), wary.close()])
+      expectNowhere(everything + secured.text(), ['first-5f0c2d91', 'second-93ab77e0'])
+      expect(secured.faults).toEqual([])
+      await secured.close()
     })
   })
 

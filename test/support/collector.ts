@@ -1,12 +1,14 @@
 // A collector of traces that knows OTLP by the published definitions alone (Debian's opentelemetry-proto), and refuses what they
 // do not describe.
 
-import { createServer } from 'node:http'
+import { createServer, type IncomingHttpHeaders, type RequestListener } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import protobuf from 'protobufjs'
 import { describe } from 'vitest'
+import type { ServerCertificate } from './certificates.ts'
 
 export interface SeenSpan {
   readonly traceId: string
@@ -58,25 +60,42 @@ function loadRequestType(): protobuf.Type {
 
 export type Collector = Awaited<ReturnType<typeof startCollector>>
 
+export interface CollectorOptions {
+  /** Speaks TLS with this certificate. */
+  readonly tls?: ServerCertificate
+  /** Where a status of 300 to 399 leads. */
+  readonly location?: string
+}
+
 /** `answer`: the status that it gives, by default 200; null: it never answers. */
-export async function startCollector(answer: () => number | null = () => 200) {
+export async function startCollector(
+  answer: (fields: IncomingHttpHeaders) => number | null = () => 200,
+  { tls, location }: CollectorOptions = {},
+) {
   const requestType = loadRequestType()
   const spans: SeenSpan[] = []
   const texts: string[] = []
   const faults: string[] = []
-  const server = createServer((request, response) => {
+  const receive: RequestListener = (request, response) => {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
-      const status = answer()
+      const status = answer(request.headers)
       if (status === null) return
       if (request.method !== 'POST' || request.url !== '/v1/traces') faults.push(`${request.method} ${request.url}`)
       if (request.headers['content-type'] !== 'application/x-protobuf') faults.push('the media type')
       const body = Buffer.concat(chunks)
       if (status === 200) take(body)
-      response.writeHead(status, { 'content-type': 'application/x-protobuf' }).end()
+      response
+        .writeHead(status, {
+          'content-type': 'application/x-protobuf',
+          ...(location === undefined ? {} : { location }),
+        })
+        // As a careless one does: it says what it was sent.
+        .end(status === 200 ? '' : JSON.stringify(request.headers))
     })
-  })
+  }
+  const server = tls === undefined ? createServer(receive) : createTlsServer(tls, receive)
   function take(body: Buffer): void {
     const message = requestType.decode(body)
     // What the definitions do not describe is lost by decoding: what is left has to be as long as what came.

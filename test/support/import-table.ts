@@ -22,7 +22,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
     'store/store',
   ],
   metrics: [],
-  telemetry: ['types of records', 'records/outage-log'],
+  telemetry: ['types of config', 'types of records', 'records/outage-log'],
   store: [],
   idempotency: ['problems', 'store/retry', 'store/sealing', 'store/store'],
   records: ['types of problems', 'config/values/file-errors'],

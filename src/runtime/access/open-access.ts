@@ -6,13 +6,11 @@ import { createPoolAccess } from '../../admin/access/pool-access.ts'
 import { createSignedInAccess, roleReader } from '../../admin/access/signed-in-access.ts'
 import type { Operator } from '../../admin/access/operator.ts'
 import { askedPath } from '../../admin/access/request.ts'
-import type { AdminAuthConfig, AdminConfig } from '../../config/operators/admin-schema.ts'
+import type { AdminConfig } from '../../config/operators/admin-schema.ts'
 import { createSignIn } from '../../identity/sign-in/sign-in.ts'
 import { createTokenVerifier } from '../../identity/token-verifier.ts'
-import { withDeadline } from '../../keys/reading.ts'
-import { isLocal, localSource } from '../../keys/sources/local-source.ts'
-import { createRemoteSources, type RemoteSources } from '../../keys/sources/open.ts'
-import { SourceFault } from '../../keys/sources/source.ts'
+import { readPlainSecret } from '../../keys/reading.ts'
+import { createRemoteSources } from '../../keys/sources/open.ts'
 import type { Log } from '../../records/log.ts'
 
 export interface AccessSurroundings {
@@ -40,8 +38,6 @@ export function openWorkerAccess(secret: string): OpenAccess {
 function opened(access: Access): OpenAccess {
   return { access, isAuditedElsewhere: false, start: async () => {}, close: async () => {} }
 }
-
-const secretMs = 10_000
 
 export function openAccess({ config, env, log, now, monotonic }: AccessSurroundings): OpenAccess {
   const { url, open, auth } = config.admin
@@ -73,7 +69,9 @@ export function openAccess({ config, env, log, now, monotonic }: AccessSurroundi
     auth,
     tokens,
     now,
-    secret: () => readClientSecret(auth, env, remote),
+    // As the source keeps it now, so that a new one counts from the next sign-in on. Null for a public client.
+    secret: async () =>
+      auth.clientSecret === null ? null : await readPlainSecret(auth.clientSecret, 'client secret', { env, remote }),
     isEnough: (principal) => rolesFor(principal).length > 0,
     onFault: (text) =>
       log.warn({ event: 'sign-in-failed', issuer: auth.issuer.issuer, fault: text }, 'a sign-in failed'),
@@ -106,17 +104,3 @@ const sessionTexts = {
   'session-ended':
     'the session of an operator was ended: the issuer does not confirm it, or its claims give no role any more',
 } as const
-
-/** As the source keeps it now, so that a new one counts from the next sign-in on. Null for a public client. */
-async function readClientSecret(
-  { clientSecret }: AdminAuthConfig,
-  env: AccessSurroundings['env'],
-  remote: RemoteSources,
-): Promise<string | null> {
-  if (clientSecret === null) return null
-  const source = isLocal(clientSecret) ? localSource(clientSecret, env) : remote.of(clientSecret)
-  const kept = await withDeadline(source, secretMs, (signal) => source.read(signal))
-  if (kept instanceof SourceFault) throw kept
-  if (kept.text === '') throw new SourceFault('wrong', `${source.place} is empty: it should hold the client secret`)
-  return kept.text
-}
