@@ -8,6 +8,7 @@ import httpProxy from '@fastify/http-proxy'
 import type { FastifyPluginCallback, RouteHandlerMethod } from 'fastify'
 import type { PolicySet } from '../policy/model/policy-set.ts'
 import { Problem } from '../problems.ts'
+import { InFlightList } from '../in-flight-list.ts'
 import { hasLeft, isHttp2, onceClosed } from './listener/http-versions.ts'
 import { RequestContext, type ContextEvents } from './context.ts'
 import { scheduleAdmission, scheduleFlush } from './event-loop-batch.ts'
@@ -72,8 +73,8 @@ export async function createGatewayApp(parts: GatewayParts) {
   const { stages, recorder, now } = parts
   let phase: ListenerPhase = 'open'
   let inFlight = 0
-  /** Requests whose callers have left during a call, with the timer of their record; null once it is written. */
-  const lingering = new Map<RequestContext, NodeJS.Timeout | null>()
+  /** Requests whose callers have left during a call. */
+  const lingering = new InFlightList<RequestContext>()
   let onIdle = (): void => {}
   const pipelines = new Pipelines()
   const underWay = new RequestsUnderWay()
@@ -90,22 +91,20 @@ export async function createGatewayApp(parts: GatewayParts) {
     },
     ended(context) {
       inFlight -= 1
-      underWay.ended(context)
-      const waiting = lingering.get(context)
-      lingering.delete(context)
-      if (waiting !== null) {
-        clearTimeout(waiting)
-        recorder.record(context)
-      }
+      recorder.record(context)
       context.trace?.end(context)
       parts.shadow?.note(context)
       if (inFlight === 0) onIdle()
     },
   }
 
-  function recordEarly(context: RequestContext): void {
-    lingering.set(context, null)
-    recorder.record(context)
+  function linger(context: RequestContext): void {
+    const entry = lingering.add(context)
+    const timer = setTimeout(() => recorder.record(context), recordWithinMs(context))
+    context.whenEnded(() => {
+      lingering.remove(entry)
+      clearTimeout(timer)
+    })
   }
 
   function openContext(request: IncomingMessage, response: ServerResponse): RequestContext {
@@ -120,14 +119,10 @@ export async function createGatewayApp(parts: GatewayParts) {
     }
     const context = new RequestContext(request, response, opening, events)
     if (parts.tracing !== null) context.trace = parts.tracing.begin(request.headers, opening.nowMs)
-    underWay.begun(context)
+    underWay.add(context)
     onceClosed(response, () => {
       context.close(hasLeft(response))
-      if (!context.isEnded)
-        lingering.set(
-          context,
-          setTimeout(() => recordEarly(context), recordWithinMs(context)),
-        )
+      if (!context.isEnded) linger(context)
     })
     if (phase !== 'open') response.shouldKeepAlive = false
     return context
@@ -172,7 +167,7 @@ export async function createGatewayApp(parts: GatewayParts) {
       await idle
       clearTimeout(timer)
     }
-    for (const context of lingering.keys()) context.end()
+    for (const context of lingering.items()) context.end()
   }
 
   const unread = createUnreadRequests({ pipelines, openContext, onCut: parts.listener.onCut })

@@ -23,6 +23,7 @@ function series(name: string, cpu: readonly number[]): Series {
     requestsPerSecond: 1e6 / Math.abs(value),
     p50Us: 1000,
     p99Us: 2000,
+    slowestUs: 3000,
     unexpected: 0,
     errors: 0,
     cpuMsPer1000: Math.abs(value),

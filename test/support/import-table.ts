@@ -8,6 +8,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
   'problem-kinds': [],
   problems: ['problem-kinds'],
   'no-schemas': [],
+  'in-flight-list': [],
   http: [],
   config: [],
   json: [],
@@ -26,7 +27,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
   store: [],
   idempotency: ['problems', 'store/retry', 'store/sealing', 'store/store'],
   records: ['types of problems', 'config/values/file-errors'],
-  cache: ['problem-kinds', 'problems', 'http', 'types of catalogue', 'types of store', 'store/store'],
+  cache: ['in-flight-list', 'problem-kinds', 'problems', 'http', 'types of catalogue', 'types of store', 'store/store'],
   identity: ['problems', 'http/date', 'types of config', 'config/values/addresses'],
   catalogue: ['problems', 'config'],
   keys: [
@@ -59,6 +60,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
   ],
   filtering: ['problems', 'http', 'types of cache', 'types of catalogue', 'catalogue/target', 'json'],
   gateway: [
+    'in-flight-list',
     'no-schemas',
     'problem-kinds',
     'problems',

@@ -8,6 +8,7 @@ import { isOfTheAsker, mayPass, restProblem } from '../failures.ts'
 import type { FetchParts } from '../fetch-plan.ts'
 import type { CacheOutcome } from '../cache-request.ts'
 import type { ResponseHead } from '../response-stream.ts'
+import { InFlightList, type InFlightEntry } from '../../in-flight-list.ts'
 import { pathTag } from '../invalidation/tags.ts'
 import type { CacheAnswer, FetchLease, Refresh, CacheWait } from '../acquired.ts'
 import { WaitingCaller, type FetchCallbacks } from './callers.ts'
@@ -36,9 +37,9 @@ const unsharedMs = 10_000
 
 export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFetchesOptions) {
   const { monotonic } = parts
-  const underWay = new Set<InFlightFetch>()
+  const underWay = new InFlightList<InFlightFetch>()
   /** By key. */
-  const joinable = new Map<string, InFlightFetch>()
+  const joinable = new Map<string, InFlightEntry<InFlightFetch>>()
   const unsharedUntil = new Map<string, number>()
   let sequence = 0
 
@@ -49,10 +50,10 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
 
   /** Adds a caller to the call that is under way; null where it has to ask by itself. */
   function join(read: CacheRead, before: WaitingCaller | null): WaitingCaller | null {
-    const fetch = joinable.get(read.parsed.key)
+    const fetch = joinable.get(read.parsed.key)?.item ?? null
     // A caller who sends no-cache wants an answer that is younger than its request.
     const mayJoin = isWhole(read) && read.parsed.directives?.noCache !== true
-    if (fetch === undefined || !mayJoin || fetch.waiting >= maxWaiters) return null
+    if (fetch === null || !mayJoin || fetch.waiting >= maxWaiters) return null
     const waiter = before ?? new WaitingCaller(read)
     fetch.join(waiter)
     fetch.deadline ??= setTimeout(() => fetch.expire(), maxWaitMs).unref()
@@ -60,7 +61,7 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
   }
 
   function joinableIsFull({ parsed }: CacheRead): boolean {
-    return (joinable.get(parsed.key)?.waiting ?? 0) >= maxWaiters
+    return (joinable.get(parsed.key)?.item?.waiting ?? 0) >= maxWaiters
   }
 
   function lease(read: CacheRead, need: Need, mayBeJoined: boolean, isForStore = false): InFlightFetch {
@@ -74,14 +75,14 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
       sendAway,
       leaseAgain: (again) => lease(again, { fwd: 'miss', candidate: null }, mayBeJoined),
       closed: () => close(fetch),
-      ended: () => void underWay.delete(fetch),
+      ended: () => underWay.remove(entry),
     }
     const fetch: InFlightFetch = new InFlightFetch(plan, parts, callbacks, isForStore)
-    underWay.add(fetch)
+    const entry = underWay.add(fetch)
     if (mayBeJoined) {
-      const before = joinable.get(parsed.key)
-      if (before !== undefined) close(before)
-      joinable.set(parsed.key, fetch)
+      const before = joinable.get(parsed.key)?.item
+      if (before !== undefined && before !== null) close(before)
+      joinable.set(parsed.key, entry)
     }
     return fetch
   }
@@ -122,7 +123,7 @@ export function createInFlightFetches({ parts, lookUp, unanswered }: InFlightFet
   }
 
   function close(fetch: InFlightFetch): void {
-    if (joinable.get(fetch.plan.key) === fetch) joinable.delete(fetch.plan.key)
+    if (joinable.get(fetch.plan.key)?.item === fetch) joinable.delete(fetch.plan.key)
     if (fetch.deadline !== null) clearTimeout(fetch.deadline)
     fetch.deadline = null
   }

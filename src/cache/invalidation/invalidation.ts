@@ -11,7 +11,7 @@ import { pathTag } from './tags.ts'
 export interface InvalidationOptions {
   readonly store: ResponseStore
   readonly peers: Peers | null
-  readonly underWay: Iterable<BarredFetch>
+  readonly underWay: { items(): readonly BarredFetch[] }
   readonly monotonic: () => number
   /** Scheme, authority and path prefix of the upstream. */
   readonly upstreamBase: string
@@ -33,7 +33,7 @@ export function createInvalidation(options: InvalidationOptions) {
     let dropped = 0
     for (const name of names) dropped += store.drop(name)
     const barred = new Set(names)
-    for (const fetch of underWay) if (fetch.plan.names.some((name) => barred.has(name))) fetch.bar()
+    for (const fetch of underWay.items()) if (fetch.plan.names.some((name) => barred.has(name))) fetch.bar()
     if (unsettled) unsettle(names)
     return dropped
   }
@@ -54,7 +54,7 @@ export function createInvalidation(options: InvalidationOptions) {
 
   function dropAll(): void {
     store.clear()
-    for (const fetch of underWay) fetch.bar()
+    for (const fetch of underWay.items()) fetch.bar()
   }
 
   /** Here at once; null when there are no peers to wait for. */

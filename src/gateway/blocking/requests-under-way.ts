@@ -1,24 +1,23 @@
 // The requests that are under way, so that those of a caller who is blocked, or with a key that is, can be cut.
 
+import { InFlightList } from '../../in-flight-list.ts'
 import type { Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
 import { answerFailure } from '../responses/own-answer.ts'
 
 export class RequestsUnderWay {
-  readonly #contexts = new Set<RequestContext>()
+  readonly #contexts = new InFlightList<RequestContext>()
 
-  begun(context: RequestContext): void {
-    this.#contexts.add(context)
-  }
-
-  ended(context: RequestContext): void {
-    this.#contexts.delete(context)
+  /** Until it has ended. */
+  add(context: RequestContext): void {
+    const entry = this.#contexts.add(context)
+    context.whenEnded(() => this.#contexts.remove(entry))
   }
 
   /** How many there are that satisfy; those whose caller has left are among them, as long as a call for them is under way. */
   count(isIt: (context: RequestContext) => boolean): number {
     let found = 0
-    for (const context of this.#contexts) if (isIt(context)) found += 1
+    for (const context of this.#contexts.items()) if (isIt(context)) found += 1
     return found
   }
 
@@ -27,7 +26,7 @@ export class RequestsUnderWay {
    * a call that goes on without its caller (other callers wait for it, or it is a create with an Idempotency-Key) is left alone.
    */
   refuse(problemOf: (context: RequestContext) => Problem | undefined): void {
-    for (const context of this.#contexts) {
+    for (const context of this.#contexts.items()) {
       if (context.isClosed) continue
       const problem = problemOf(context)
       if (problem === undefined) continue

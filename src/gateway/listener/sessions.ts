@@ -2,6 +2,7 @@
 // HTTP/1.1 connections have Node's own deadlines. A session with a request in flight is never closed for its age.
 
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import { InFlightList } from '../../in-flight-list.ts'
 
 export interface SessionOptions {
   readonly headMs: number
@@ -19,7 +20,7 @@ const mostControlFrames = 500
 const frameBytes = { ping: 17, settings: 9 } as const
 
 interface State {
-  readonly openStreams: Set<ServerHttp2Stream>
+  readonly openStreams: InFlightList<ServerHttp2Stream>
   hadStream: boolean
   /** Since when no request is under way. */
   quietSinceMs: number
@@ -44,7 +45,7 @@ export class Sessions {
   add(session: ServerHttp2Session): void {
     const nowMs = this.#options.now()
     const state: State = {
-      openStreams: new Set(),
+      openStreams: new InFlightList(),
       hadStream: false,
       quietSinceMs: nowMs,
       controlFrames: 0,
@@ -58,13 +59,13 @@ export class Sessions {
     session.once('close', () => {
       this.#states.delete(session)
       // Streams with data that nobody has read may outlive their session.
-      for (const stream of state.openStreams) stream.destroy()
+      for (const stream of state.openStreams.items()) stream.destroy()
     })
     session.on('stream', (stream: ServerHttp2Stream) => {
-      state.openStreams.add(stream)
+      const entry = state.openStreams.add(stream)
       state.hadStream = true
       stream.once('close', () => {
-        state.openStreams.delete(stream)
+        state.openStreams.remove(entry)
         state.quietSinceMs = this.#options.now()
       })
     })

@@ -100,16 +100,19 @@ export function createUpstreamQueue(settings: QueueSettings) {
   }
 
   function begin(entry: QueueEntry): void {
+    const { callbacks } = entry
     const waited = entry.phase === 'waiting'
     entry.phase = 'begun'
     connections.take(entry.flow)
     if (throttles.size > 0) entry.tries = throttles.begun(entry.group, now())
     if (waited) settle(entry, 'sent')
-    entry.callbacks?.begin()
+    callbacks?.begin()
   }
 
   function settle(entry: QueueEntry, result: HeldResult): void {
     clearTimeout(entry.timer)
+    // The Map of the queue may keep the entry for a while; the request is not to stay with it.
+    entry.callbacks = null
     places.giveBack(entry.flow)
     entry.waitedMs = now() - entry.sinceMs
     onHeld(entry.flow, result)
@@ -135,8 +138,9 @@ export function createUpstreamQueue(settings: QueueSettings) {
     const problem = isOpen(entry.group) ? overloaded() : resting(entry.key, throttles.restMs(entry.group, now()))
     queue.remove(entry)
     entry.phase = 'gone'
+    const { callbacks } = entry
     settle(entry, 'refused')
-    entry.callbacks?.refuse(problem)
+    callbacks?.refuse(problem)
   }
 
   /** Why it cannot even wait; null when it can. */
