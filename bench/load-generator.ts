@@ -114,6 +114,7 @@ function finish(): void {
     requestsPerSecond: (answered - answeredBefore) / order.seconds,
     p50Us: quantile(measured, 0.5),
     p99Us: quantile(measured, 0.99),
+    slowestUs: quantile(measured, 1),
     unexpected,
     errors,
   }

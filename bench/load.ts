@@ -24,6 +24,7 @@ export interface LoadResult {
   readonly requestsPerSecond: number
   readonly p50Us: number
   readonly p99Us: number
+  readonly slowestUs: number
   /** Answers with another status than the right one. */
   readonly unexpected: number
   /** Connections that failed or answers that did not come. */
@@ -64,12 +65,16 @@ async function runWrk(order: LoadOrder, core: number | null): Promise<LoadResult
     core,
   )
   // Written by wrk.lua.
-  const told = JSON.parse(line) as Record<'requests' | 'micros' | 'p50' | 'p99' | 'refused' | 'errors', number>
+  const told = JSON.parse(line) as Record<
+    'requests' | 'micros' | 'p50' | 'p99' | 'slowest' | 'refused' | 'errors',
+    number
+  >
   return {
     requests: told.requests,
     requestsPerSecond: (told.requests * 1e6) / told.micros,
     p50Us: told.p50,
     p99Us: told.p99,
+    slowestUs: told.slowest,
     // wrk tells how many statuses were 400 or more; the exact status is checked before and after the run.
     unexpected: order.status >= 400 ? told.requests - told.refused : told.refused,
     errors: told.errors,

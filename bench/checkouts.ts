@@ -1,0 +1,173 @@
+// What a change costs: the gateway of this checkout, of others, and the bare proxy, in turn, on the same upstream.
+// node bench/checkouts.ts [--workloads LIST] [--rounds N] [--seconds N] [--warm N] [--rate N] [--no-bare] CHECKOUT…
+// A checkout is a directory with its own node_modules; flags for Node may follow it: 'before --min-semi-space-size=8'.
+
+import { cpSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { get } from 'node:http'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { freePorts } from '../test/support/free-ports.ts'
+import { openAccounting } from './accounting.ts'
+import { probe } from './answers.ts'
+import { chooseLoad } from './load.ts'
+import type { Laboratory } from './measure.ts'
+import { barePeer } from './peers/node.ts'
+import { startServer, type Running, type Server } from './peers/peer.ts'
+import { ratio, figure, runRounds, type Entrant } from './series.ts'
+import type { Spread } from './statistics.ts'
+import { openGround, type Ground } from './site.ts'
+import { startUpstream } from './upstream.ts'
+import { pacedRequest, workloads, type RequestSpec } from './workloads.ts'
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    workloads: { type: 'string', default: 'cached,get,denied' },
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '3' },
+    warm: { type: 'string', default: '6' },
+    rate: { type: 'string', default: '0' },
+    'no-bare': { type: 'boolean', default: false },
+  },
+})
+/** The length of a run at a fixed rate is that of 8,000 requests at 1,000 a second. */
+const pacedSeconds = 8
+const say = (text: string): void => void process.stderr.write(`${text}\n`)
+
+/** A copy of the installation on ports of its own, served by the code of a checkout. `tidy` empties its records. */
+async function gatewayOf(named: string, ground: Ground): Promise<{ server: Server; tidy: () => void }> {
+  const [root = '', ...flags] = named.split(' ')
+  const { installation, ports } = ground.site
+  const [gatewayPort = 0, adminPort = 0] = await freePorts(2)
+  const directory = join(installation.directory, `checkout-${gatewayPort}`)
+  for (const name of ['policies', 'secrets', 'records', 'gateway.yaml'])
+    cpSync(join(installation.directory, name), join(directory, name), { recursive: true })
+  const file = join(directory, 'gateway.yaml')
+  writeFileSync(
+    file,
+    readFileSync(file, 'utf8')
+      .replaceAll(`127.0.0.1:${ports.gateway}`, `127.0.0.1:${gatewayPort}`)
+      .replaceAll(`127.0.0.1:${ports.admin}`, `127.0.0.1:${adminPort}`)
+      .replaceAll(`${installation.directory}/`, `${directory}/`),
+  )
+  const server: Server = {
+    title: named,
+    guards: true,
+    installed: () => named,
+    port: () => gatewayPort,
+    prepare: (_site, nodeFlags) => ({
+      file: process.execPath,
+      args: [
+        ...nodeFlags,
+        '--max-semi-space-size=8',
+        ...flags,
+        join(root, 'bin/devin-gateway.mjs'),
+        'start',
+        '--config',
+        file,
+      ],
+      env: { MALLOC_ARENA_MAX: '2' },
+    }),
+    isReady: () =>
+      new Promise((done) => {
+        get({ host: '127.0.0.1', port: adminPort, path: '/readyz', agent: false }, (response) => {
+          response.resume()
+          done(response.statusCode === 200)
+        }).once('error', () => done(false))
+      }),
+  }
+  const tidy = (): void => {
+    for (const name of ['access', 'decisions']) truncateSync(join(directory, `records/${name}.ndjson`))
+  }
+  return { server, tidy }
+}
+
+const ground = await openGround()
+try {
+  const { site } = ground
+  const servers: (Running & { tidy: () => void })[] = []
+  for (const root of [resolve(import.meta.dirname, '..'), ...positionals.map((each) => resolve(each))]) {
+    const { server, tidy } = await gatewayOf(root, ground)
+    const running = await startServer(server, site)
+    ground.onClose(() => running.process.stop())
+    servers.push({ ...running, tidy })
+  }
+  if (!values['no-bare']) {
+    const bare = await startServer(barePeer, site)
+    ground.onClose(() => bare.process.stop())
+    servers.push({ ...bare, tidy: () => undefined })
+  }
+  const upstream = await startUpstream(site.ports.upstream, site.installation.directory, ground.loadCore)
+  ground.onClose(() => upstream.process.stop())
+  const lab: Laboratory = {
+    accounting: openAccounting(),
+    load: chooseLoad('auto', ground.loadCore),
+    noisePercent: 15,
+    quietSeconds: 5,
+    onRepeat: (percent) => say(`  other processes used ${percent.toFixed(0)} % of a core: once more`),
+    company: [upstream.process, ground.identity],
+  }
+  const entrants = (spec: (server: Server) => RequestSpec, ratePerSecond: number | null) =>
+    servers.map((running): Entrant => {
+      const request = spec(running.server)
+      const { order, requests } = ground.prepare(request, running.port, {
+        connections: 32,
+        seconds: ratePerSecond === null ? Number(values.seconds) : pacedSeconds,
+        warmSeconds: ratePerSecond === null ? 0 : 1,
+        ratePerSecond,
+      })
+      return {
+        name: running.server.title,
+        process: running.process,
+        order,
+        probe: () => probe(running.port, requests, request.status),
+        tidy: running.tidy,
+      }
+    })
+  const show = (spread: Spread | null, digits = 2): string =>
+    spread === null
+      ? 'disturbed'
+      : `${spread.median.toFixed(digits)} (${spread.min.toFixed(digits)}-${spread.max.toFixed(digits)})`
+  for (const id of values.workloads === 'none' ? [] : values.workloads.split(',')) {
+    const workload = workloads.find((each) => each.id === id)
+    if (workload === undefined) throw new Error(`no workload is called "${id}"`)
+    const series = await runRounds(
+      lab,
+      entrants(({ guards }) => (guards ? workload.request : workload.reference), null),
+      Number(values.rounds),
+      Number(values.warm),
+    )
+    process.stdout.write(`\n${workload.title}\n`)
+    for (const each of series) {
+      const last = series.at(-1)
+      process.stdout.write(
+        `  ${each.name}: CPU ms per 1,000 ${show(figure(each, (sample) => sample.cpuMsPer1000))}` +
+          `; of the last ${last === undefined ? '' : show(ratio(each, last, (sample) => sample.cpuMsPer1000).spread)}\n`,
+      )
+    }
+  }
+  if (Number(values.rate) > 0) {
+    const series = await runRounds(
+      lab,
+      entrants(() => pacedRequest, Number(values.rate)),
+      Number(values.rounds),
+      0,
+    )
+    process.stdout.write(`\n${values.rate} forwarded reads a second: ms\n`)
+    for (const each of series)
+      process.stdout.write(
+        `  ${each.name}: p50 ${show(
+          figure(each, (s) => s.p50Us / 1000),
+          2,
+        )} p99 ${show(
+          figure(each, (s) => s.p99Us / 1000),
+          2,
+        )} slowest ${show(
+          figure(each, (s) => s.slowestUs / 1000),
+          1,
+        )}\n`,
+      )
+  }
+} finally {
+  await ground.close()
+}
