@@ -1,8 +1,9 @@
-// What one team does to hurt the others: each attack continues until it is stopped. All of it is done with good
-// tokens of the attacking team, and none of it is more than a careless or hostile program can do.
+// What one team, or somebody without a token, does to hurt the others: each attack continues until it is stopped. None of it is
+// more than a careless or hostile program can do.
 
 import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2'
 import { connect, type TLSSocket } from 'node:tls'
+import { forged } from '../identity.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface Target {
@@ -153,6 +154,75 @@ const slowHeads: Attack = (target) =>
     trickle(socket, 'X-A: b\r\n', 2000)
   })
 
+/** Requests ahead of their turn, as many as fit, with the least head there is. Nobody reads the answers. */
+const tinyPipelines: Attack = (target) => {
+  const tiny = Buffer.from('GET / HTTP/1.1\r\n\r\n'.repeat(4000))
+  return keepOpen(300, target, (socket) => {
+    socket.pause()
+    const fill = (): void => {
+      while (socket.writable && socket.write(tiny));
+    }
+    socket.on('drain', fill)
+    fill()
+  })
+}
+
+/** Tokens with a wrong signature, each another one; the next when the one before is refused. */
+const junkTokens: Attack = (target) => {
+  let sent = 0
+  return keepOpen(300, target, (socket, index) => {
+    const next = (): void => {
+      sent += 1
+      socket.write(head('GET', `${target.home}/sessions`, junkToken(tokenAt(target, index), sent)))
+    }
+    socket.on('data', (chunk: Buffer) => {
+      if (chunk.toString('latin1').startsWith('HTTP/1.1')) next()
+    })
+    next()
+  })
+}
+
+/** The same over twenty HTTP/2 connections with fifty streams each. */
+const junkStreams: Attack = (target) => {
+  let over = false
+  let sent = 0
+  const sessions = new Set<ClientHttp2Session>()
+  const open = (index: number): void => {
+    if (over) return
+    const session = connectHttp2(`https://${host}:${target.port}`, { ca: target.ca })
+    sessions.add(session)
+    session.on('error', () => undefined)
+    session.once('close', () => {
+      sessions.delete(session)
+      setTimeout(() => open(index), 200)
+    })
+    const next = (): void => {
+      if (session.closed || session.destroyed) return
+      sent += 1
+      const request = session.request({
+        ':path': `${target.home}/sessions`,
+        authorization: `Bearer ${junkToken(tokenAt(target, index), sent)}`,
+      })
+      request.on('error', () => undefined)
+      request.once('close', next)
+      request.resume()
+    }
+    for (let stream = 0; stream < 50; stream += 1) next()
+  }
+  for (let index = 0; index < 20; index += 1) open(index)
+  return () => {
+    over = true
+    for (const session of sessions) session.destroy()
+  }
+}
+
+/** A token that nobody has signed, and that was not sent before. */
+function junkToken(token: string, number: number): string {
+  const [head = '', payload = '', signature = ''] = forged(token).split('.')
+  const mark = number.toString(36).padStart(8, 'A')
+  return `${head}.${payload}.${mark}${signature.slice(mark.length)}`
+}
+
 /** Each with the limits of the team that makes it: bodies are a matter of limits, connections to the upstream are not. */
 export const attacks = {
   'refused bodies of 1 MiB': { attack: refusedBodies, team: 'limited' },
@@ -162,6 +232,9 @@ export const attacks = {
   '300 hung calls': { attack: hungCalls, team: 'unlimited' },
   '300 unread answers': { attack: unreadAnswers, team: 'unlimited' },
   '300 slow heads': { attack: slowHeads, team: 'unlimited' },
+  '300 pipelines of tiny heads': { attack: tinyPipelines, team: 'unlimited' },
+  'junk tokens over 300 connections': { attack: junkTokens, team: 'unlimited' },
+  'junk tokens over 20 HTTP/2 connections': { attack: junkStreams, team: 'unlimited' },
 } as const satisfies Readonly<Record<string, { attack: Attack; team: 'limited' | 'unlimited' }>>
 
 export type AttackName = keyof typeof attacks

@@ -55,6 +55,8 @@ export interface GatewayParts {
 export interface ListenerEvents {
   readonly onRefused: (reason: ConnectionRefusal) => void
   readonly onCut: (cause: ConnectionCut) => void
+  /** Requests that were sent ahead left before their turn, without a record. */
+  readonly onDropped: (count: number) => void
 }
 
 /** `closing-connections`: still serving, and every answer closes its connection. `draining`: what arrives now is sent elsewhere. */
@@ -76,7 +78,10 @@ export async function createGatewayApp(parts: GatewayParts) {
   /** Requests whose callers have left during a call. */
   const lingering = new InFlightList<RequestContext>()
   let onIdle = (): void => {}
-  const pipelines = new Pipelines()
+  const pipelines = new Pipelines({
+    onCut: () => parts.listener.onCut('pipeline'),
+    onDropped: parts.listener.onDropped,
+  })
   const underWay = new RequestsUnderWay()
   const events: ContextEvents = {
     failed(context, problem) {
@@ -120,32 +125,38 @@ export async function createGatewayApp(parts: GatewayParts) {
     const context = new RequestContext(request, response, opening, events)
     if (parts.tracing !== null) context.trace = parts.tracing.begin(request.headers, opening.nowMs)
     underWay.add(context)
+    if (!isHttp2(request)) pipelines.began(context)
     onceClosed(response, () => {
       context.close(hasLeft(response))
       if (!context.isEnded) linger(context)
     })
-    if (phase !== 'open') response.shouldKeepAlive = false
     return context
   }
 
-  /** The first hook: goes on when earlier requests of the connection are answered, with all that has arrived. */
+  /** A request is read, and goes to Fastify when earlier ones of its connection are answered. By HTTP/2 none waits for others. */
+  function arrive(request: IncomingMessage, response: ServerResponse): void {
+    if (phase !== 'open') response.shouldKeepAlive = false
+    if (isHttp2(request)) app.routing(request, response)
+    else
+      pipelines.enter({
+        request,
+        response,
+        begin: () => app.routing(request, response),
+        leave: () => openContext(request, response).close(true),
+        context: null,
+      })
+  }
+
+  /** The first hook: goes on with all that has arrived. */
   const open: StageHook = (fastifyRequest, { raw: response }, done) => {
     const { raw: request } = fastifyRequest
     const context = openContext(request, response)
     fastifyRequest.context = context
     enterStage(context, 'open')
-    const before = isHttp2(request) ? null : pipelines.enter(context)
-    if (!isHttp2(request)) context.whenClosed(() => pipelines.leave(context))
-    const admit = (): void => {
+    scheduleAdmission(() => {
       // The caller has left, or the rest of the request has turned out to be malformed.
       if (context.isOpen) done(phase === 'draining' ? draining() : undefined)
-    }
-    if (before === null) scheduleAdmission(admit)
-    else
-      before.response.once('close', () => {
-        // An answer that closes the connection is the last one; requests behind it must not run.
-        if (request.socket.writable) scheduleAdmission(admit)
-      })
+    })
   }
 
   /** The proxied route behind the stages, and the same stages for methods that the router does not know. */
@@ -177,6 +188,7 @@ export async function createGatewayApp(parts: GatewayParts) {
     ...parts.listener,
     headMs: parts.listener.timeouts.headMs,
     now,
+    input: { isFull: (socket) => pipelines.isFull(socket), isKnown: (socket) => pipelines.isKnown(socket) },
     isBusy: (socket) => pipelines.latest(socket) !== null,
     onRefused: (reason, answerable) => {
       parts.listener.onRefused(reason)
@@ -194,9 +206,9 @@ export async function createGatewayApp(parts: GatewayParts) {
   })
   await app.register(api)
 
-  // Without these listeners Node answers 417 and writes 100 by itself; the stages decide first.
-  for (const event of ['checkContinue', 'checkExpectation'])
-    server.on(event, (request: IncomingMessage, response: ServerResponse) => app.routing(request, response))
+  server.removeAllListeners('request')
+  // Without the latter two listeners Node answers 417 and writes 100 by itself; the stages decide first.
+  for (const event of ['request', 'checkContinue', 'checkExpectation']) server.on(event, arrive)
   server.on('connect', (request: IncomingMessage, peer: Socket | ServerResponse) => {
     if ('writeHead' in peer) app.routing(request, peer)
     else unread.connect(request, peer, (response) => app.routing(request, response))
@@ -212,6 +224,10 @@ export async function createGatewayApp(parts: GatewayParts) {
     /** Connections of callers that are open. */
     get connections(): number {
       return connections.open
+    },
+    /** Requests that wait behind others of their HTTP/1 connection. */
+    get sentAhead(): number {
+      return pipelines.waiting
     },
     setPhase(next: ListenerPhase): void {
       phase = next

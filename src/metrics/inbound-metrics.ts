@@ -30,9 +30,17 @@ export function addInboundMetrics(metrics: Metrics, labels: InboundLabels) {
   )
   const connectionCut = metrics.counterOf(
     'gateway_connections_cut_total',
-    'Connections of callers that were closed because nothing useful came in time, by cause.',
+    'Connections of callers that were closed because nothing useful came in time, or too much of what costs, by cause.',
     'cause',
     labels.connectionCuts,
+  )
+  const sentAhead = metrics.gauge(
+    'gateway_requests_sent_ahead',
+    'Requests that wait behind others of their HTTP/1.1 connection (pipelining).',
+  )
+  const requestsDropped = metrics.counter(
+    'gateway_requests_dropped_total',
+    'Requests that were sent ahead on a connection that ended before their turn, beyond those that leave a record.',
   )
   const certificateEnds = metrics.gauge(
     'gateway_certificate_expires_timestamp_seconds',
@@ -66,6 +74,9 @@ export function addInboundMetrics(metrics: Metrics, labels: InboundLabels) {
     connections: (count: number) => connections.set(count),
     connectionRefused,
     connectionCut,
+    /** Requests that wait behind others of their connection now. */
+    sentAhead: (count: number) => sentAhead.set(count),
+    requestsDropped: (count: number) => requestsDropped.inc(count),
     certificateExpires: (listener: 'gateway' | 'admin', atMs: number) => certificateEnds.set({ listener }, atMs / 1000),
     /** The certificate was read again, or the one before was kept. */
     certificateReload,

@@ -38,6 +38,7 @@ export function listenerOf(
       log.warn({ event: 'connections-refused', reason }, texts[reason])
     },
     onCut: (cause) => instruments.connectionCut(cause),
+    onDropped: (count) => instruments.requestsDropped(count),
   }
 }
 

@@ -221,6 +221,7 @@ export function createOperators(
   instruments.beforeScrape(async () => {
     instruments.draining(lifecycle.draining)
     instruments.connections(app.connections)
+    instruments.sentAhead(app.sentAhead)
     instruments.overload(overload.level, overload.refused)
     instruments.waiting(upstream.waiting)
     instruments.keyStates(

@@ -4,6 +4,8 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { pieceBytes } from '../../src/gateway/listener/metered-input.ts'
+import { mostWaiting } from '../../src/gateway/listener/pipelines.ts'
 import { openSocket } from '../support/raw-request.ts'
 import { startTestGateway, until, type RunningGateway } from '../support/start-gateway.ts'
 
@@ -53,10 +55,18 @@ function hold(): ServerResponse[] {
   return held
 }
 
-async function inFlight(): Promise<number> {
+/** The value of a series of `/metrics`. */
+async function metric(series: string): Promise<number> {
   const metrics = await (await fetch(`${running.adminUrl}/metrics`)).text()
-  return Number(/^gateway_in_flight (\d+)$/m.exec(metrics)?.[1])
+  return Number(
+    metrics
+      .split('\n')
+      .find((line) => line.startsWith(`${series} `))
+      ?.slice(series.length + 1),
+  )
 }
+
+const sentAhead = (): Promise<number> => metric('gateway_requests_sent_ahead')
 
 test('a request is begun when the one before it is answered', async () => {
   const held = hold()
@@ -133,17 +143,68 @@ test('other callers have their turn in the middle of it', async () => {
   for (const each of [socket, other.socket]) each.destroy()
 })
 
+const tiny = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
+
 test('more than a few are not read before their time, and still all answered', async () => {
   const held = hold()
   const before = await running.settled()
-  const tiny = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
   const { socket, statuses } = await talk(`${request('GET', sessions)}${tiny.repeat(8000)}`)
   await until(() => held.length === 1, 'the first request at the upstream')
-  // What Node reads at once is 64 KiB.
-  for (let looks = 0; looks < 10; looks++) expect(await inFlight()).toBeLessThan(2 * (65_536 / tiny.length))
+  await until(async () => (await sentAhead()) >= 32, 'requests to wait')
+  // What is read of a caller who is not known yet is parsed in pieces.
+  for (let looks = 0; looks < 10; looks++) expect(await sentAhead()).toBeLessThan(32 + pieceBytes / tiny.length)
+  expect(await metric('gateway_in_flight')).toBe(1)
   held[0]?.end('{}')
   await until(() => statuses().length === 8001, 'all answers')
   expect(new Set(statuses().slice(1))).toEqual(new Set([401]))
   socket.destroy()
   expect(await running.settled()).toBe(before + 8001)
+})
+
+test('a body in pieces, a pipeline over their borders and one behind a known caller are read like any other', async () => {
+  const bodies: string[] = []
+  running.upstream.takeOver((incoming, response) => {
+    let text = ''
+    incoming.on('data', (chunk: Buffer) => (text += chunk.toString()))
+    incoming.on('end', () => {
+      bodies.push(text)
+      response.end('{}')
+    })
+  })
+  const body = Array.from({ length: 30_000 }, (_each, index) => String(index)).join(' ')
+  const upload = request('POST', `${sessions}/devin-1/tags`, `Content-Length: ${body.length}\r\n`, body)
+  const all = `${request('PUT', `${sessions}/devin-1/tags`, `Content-Length: ${body.length}\r\n`, body)}${page}`
+  const { socket, statuses } = await talk(all.repeat(2))
+  await until(() => statuses().length === 4, 'the answers')
+  socket.write(`${all}${upload}${request('GET', sessions)}`)
+  await until(() => statuses().length === 8, 'the answers on a known connection')
+  expect(bodies.filter((text) => text !== '')).toEqual(
+    Array.from({ length: bodies.filter((text) => text !== '').length }, () => body),
+  )
+  expect(bodies.length).toBeGreaterThan(3)
+  socket.destroy()
+})
+
+test('known callers who send too many ahead together are cut, the greediest alone, and leave a few records each', async () => {
+  const honest = await talk(request('GET', sessions))
+  await until(() => honest.statuses().length === 1, 'the first answer of an honest caller')
+  const greedy = await Promise.all(Array.from({ length: 6 }, () => talk(request('GET', sessions))))
+  await until(() => greedy.every(({ statuses }) => statuses().length === 1), 'them to be known')
+  const held = hold()
+  const before = await running.settled()
+  const cuts = 'gateway_connections_cut_total{cause="pipeline"}'
+  for (const { socket } of [honest, ...greedy]) socket.write(request('GET', sessions))
+  await until(() => held.length === 7, 'a request of each at the upstream')
+  honest.socket.write(page.repeat(20))
+  for (const { socket } of greedy) socket.write(tiny.repeat(3000))
+  await until(async () => (await metric(cuts)) > 0, 'one to be cut')
+  expect(await sentAhead()).toBeLessThanOrEqual(mostWaiting)
+  for (const response of held) response.end('{}')
+  await until(() => honest.statuses().length === 22, 'the answers to the honest caller')
+  for (const { socket } of [honest, ...greedy]) socket.destroy()
+  await running.settled()
+  const dropped = await metric('gateway_requests_dropped_total')
+  expect(dropped).toBeGreaterThan(1000)
+  expect((await running.settled()) - before).toBeLessThan(7 + 20 + 6 * 3000 - dropped + 1)
+  expect(await sentAhead()).toBe(0)
 })

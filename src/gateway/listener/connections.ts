@@ -4,9 +4,11 @@ import type { Server } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
 import { ConnectionCaps, guardConnections, type CapOptions, type ConnectionRefusal } from './caps.ts'
+import { meterInput, type InputGate } from './metered-input.ts'
 import { Sessions, type SessionCut } from './sessions.ts'
 
 export interface ConnectionOptions extends CapOptions {
+  readonly input: InputGate
   readonly headMs: number
   readonly now: () => number
   /** A request of this connection is being answered. */
@@ -16,9 +18,10 @@ export interface ConnectionOptions extends CapOptions {
   readonly onCut: (cause: ConnectionCut) => void
 }
 
-export const connectionCuts = ['handshake', 'head', 'idle', 'flood'] as const satisfies readonly (
+export const connectionCuts = ['handshake', 'head', 'idle', 'flood', 'pipeline'] as const satisfies readonly (
   | SessionCut
   | 'handshake'
+  | 'pipeline'
 )[]
 export type ConnectionCut = (typeof connectionCuts)[number]
 
@@ -62,6 +65,7 @@ export function watchConnections(server: Server, options: ConnectionOptions) {
   server.on('error', () => server.listening && options.onRefused('not-accepted', null))
   // With TLS every connection has a second, underlying socket, which is not tracked.
   if (isTls) server.on('secureConnection', track)
+  server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket) => meterInput(socket, options.input))
   server.on('session', (session: ServerHttp2Session) => sessions.add(session))
   const check = setInterval(() => sessions.look(), Math.min(checkMs, options.headMs))
   check.unref()

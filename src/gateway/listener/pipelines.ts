@@ -4,59 +4,155 @@
 // create would overtake the write before it; and a request behind a response that closes the connection would run, although
 // its caller never gets the answer (RFC 9112, sections 9.3.2 and 9.6).
 
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { RequestContext } from '../context.ts'
 
-interface Pipeline {
-  latest: RequestContext | null
-  length: number
+/** A request, or what the parser refused, in its place among those of its connection. */
+export interface Arrival {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  /** Its turn has come. Makes the response emit `close` at its end. */
+  begin: () => void
+  /** Its turn does not come, because the connection has ended. */
+  readonly leave: () => void
+  /** Null before it has begun. */
+  context: RequestContext | null
 }
 
-/** A connection with more requests waiting is not read until there are fewer. A caller that leaves is noticed only by reading. */
-const longestPipeline = 32
+interface Pipeline {
+  /** Begun, and not answered yet. */
+  current: Arrival | null
+  readonly waiting: Arrival[]
+  /** How many have left before their turn. */
+  left: number
+  /** A request with a verified token was answered. */
+  isKnown: boolean
+}
+
+export interface PipelineEvents {
+  /** A connection was closed because it made others wait beyond the bound. */
+  readonly onCut: () => void
+  /** Requests have left before their turn without a record. */
+  readonly onDropped: (count: number) => void
+}
+
+/** A connection with so many requests waiting is not read until there are fewer. A caller that leaves is noticed only by reading. */
+export const longestPipeline = 32
+/** How many of a connection leave a record when it ends before their turn; what costs a few bytes must not fill a disk. */
+const mostRecorded = longestPipeline
+/**
+ * Requests that wait on all connections together. Node parses all it has read, up to 64 KiB, which with the least heads is
+ * thousands of requests. Beyond this, a connection that has more waiting than `longestPipeline` is closed.
+ */
+export const mostWaiting = 10_000
 
 export class Pipelines {
+  readonly #events: PipelineEvents
   /** An entry stays as long as its connection: V8 keeps what was deleted from an old Map until the next full collection. */
   readonly #pipelines = new Map<Socket, Pipeline>()
+  #waiting = 0
 
-  /** Puts a request behind those of its connection: returns the one before it, or null when its own turn has come. */
-  enter(own: RequestContext): RequestContext | null {
-    const { socket } = own.request
-    const pipeline = this.#of(socket)
-    const before = pipeline.latest
-    pipeline.latest = own
-    pipeline.length += 1
-    if (pipeline.length === longestPipeline + 1) stopReading(socket)
-    return before
+  constructor(events: PipelineEvents) {
+    this.#events = events
   }
 
-  /** The request is answered, or its caller has left, and the connection perhaps with it. */
-  leave(own: RequestContext): void {
-    const { socket } = own.request
-    const pipeline = this.#pipelines.get(socket)
-    if (pipeline === undefined) return
-    if (pipeline.latest === own) pipeline.latest = null
-    pipeline.length -= 1
-    if (pipeline.length === longestPipeline) readOn(socket)
+  /** Requests that wait behind others of their connection. They are not begun, and hold what Node has read of them. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  /** Puts an arrival behind those of its connection; it begins at once when there are none. */
+  enter(arrival: Arrival): void {
+    const { socket } = arrival.request
+    const pipeline = this.#of(socket)
+    const { waiting } = pipeline
+    if (pipeline.current === null) this.#begin(socket, pipeline, arrival)
+    else if (socket.destroyed) this.#leave(pipeline, [arrival])
+    else {
+      waiting.push(arrival)
+      this.#waiting += 1
+      if (waiting.length === longestPipeline) stopReading(socket)
+      if (this.#waiting <= mostWaiting || waiting.length <= longestPipeline) return
+      this.#events.onCut()
+      socket.destroy()
+      this.#abandon(pipeline)
+    }
+  }
+
+  #begin(socket: Socket, pipeline: Pipeline, arrival: Arrival): void {
+    pipeline.current = arrival
+    arrival.response.once('close', () => {
+      pipeline.current = null
+      if (arrival.context !== null && arrival.context.principal !== null) pipeline.isKnown = true
+      const { waiting } = pipeline
+      if (waiting.length === 0) return
+      if (waiting.length === longestPipeline) readOn(socket)
+      // An answer that closes the connection is the last one; requests behind it must not run.
+      if (!socket.writable) {
+        this.#abandon(pipeline)
+        return
+      }
+      const next = waiting.shift()
+      this.#waiting -= 1
+      if (next !== undefined) this.#begin(socket, pipeline, next)
+    })
+    arrival.begin()
+  }
+
+  #abandon(pipeline: Pipeline): void {
+    const abandoned = pipeline.waiting.splice(0)
+    this.#waiting -= abandoned.length
+    this.#leave(pipeline, abandoned)
+  }
+
+  #leave(pipeline: Pipeline, arrivals: readonly Arrival[]): void {
+    const recorded = arrivals.slice(0, Math.max(0, mostRecorded - pipeline.left))
+    pipeline.left += arrivals.length
+    for (const { leave } of recorded) leave()
+    if (arrivals.length > recorded.length) this.#events.onDropped(arrivals.length - recorded.length)
   }
 
   #of(socket: Socket): Pipeline {
     const known = this.#pipelines.get(socket)
     if (known !== undefined) return known
-    const pipeline: Pipeline = { latest: null, length: 0 }
+    const pipeline: Pipeline = { current: null, waiting: [], left: 0, isKnown: false }
     this.#pipelines.set(socket, pipeline)
-    socket.once('close', () => this.#pipelines.delete(socket))
+    socket.once('close', () => {
+      this.#pipelines.delete(socket)
+      this.#abandon(pipeline)
+    })
     return pipeline
   }
 
-  /** The request that came last on this connection, unless it is answered. */
-  latest(socket: Socket): RequestContext | null {
-    return this.#pipelines.get(socket)?.latest ?? null
+  /** The one whose turn it is on this connection has a context. */
+  began(context: RequestContext): void {
+    const current = this.#pipelines.get(context.request.socket)?.current
+    if (current?.response === context.response) current.context = context
+  }
+
+  /** As many wait on this connection as may. */
+  isFull(socket: Socket): boolean {
+    return (this.#pipelines.get(socket)?.waiting.length ?? 0) >= longestPipeline
+  }
+
+  /** A caller with a verified token has used this connection. */
+  isKnown(socket: Socket): boolean {
+    return this.#pipelines.get(socket)?.isKnown ?? false
+  }
+
+  /** What came last on this connection, unless it is answered. */
+  latest(socket: Socket): Arrival | null {
+    const pipeline = this.#pipelines.get(socket)
+    return pipeline === undefined ? null : (pipeline.waiting.at(-1) ?? pipeline.current)
   }
 
   /** The last ones of all connections that are not answered yet. */
-  *ends(): Iterable<RequestContext> {
-    for (const { latest } of this.#pipelines.values()) if (latest !== null) yield latest
+  *ends(): Iterable<Arrival> {
+    for (const { current, waiting } of this.#pipelines.values()) {
+      const latest = waiting.at(-1) ?? current
+      if (latest !== null) yield latest
+    }
   }
 }
 

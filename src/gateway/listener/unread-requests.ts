@@ -24,12 +24,11 @@ export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRe
     refused.add(socket)
     const request = new IncomingMessage(socket)
     const response = new ServerResponse(request)
-    const context = openContext(request, response)
-    answerLast(response, socket, () => answerFailure(context, problem))
+    answerLast(request, response, socket, () => answerFailure(openContext(request, response), problem))
   }
 
   /** Answers when the requests before are answered, and closes the connection, also one on which more arrives. */
-  function answerLast(response: ServerResponse, socket: Socket, answer: () => void): void {
+  function answerLast(request: IncomingMessage, response: ServerResponse, socket: Socket, answer: () => void): void {
     response.shouldKeepAlive = false
     // Without a listener the reset of a caller that does not wait would end the process.
     socket.on('error', () => {})
@@ -43,9 +42,7 @@ export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRe
       answer()
       if (!isOpen) response.emit('close')
     }
-    const before = pipelines.latest(socket)
-    if (before === null) begin()
-    else before.response.once('close', begin)
+    pipelines.enter({ request, response, begin, leave: begin, context: null })
   }
 
   return {
@@ -77,15 +74,21 @@ export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRe
         socket.destroy()
         return
       }
-      current.response.shouldKeepAlive = false
+      const { context, request, response } = current
+      response.shouldKeepAlive = false
+      const problem = unparsable(error.code)
+      if (context === null) {
+        current.begin = () => answerFailure(openContext(request, response), problem)
+        return
+      }
       // Nothing was sent: the decision was about a request that turned out to be malformed, so it is dropped.
-      if (current.keyVersion === null) current.evaluation = null
-      answerFailure(current, unparsable(error.code))
+      if (context.keyVersion === null) context.evaluation = null
+      answerFailure(context, problem)
     },
     /** CONNECT passes the stages like any other request. */
     connect(request: IncomingMessage, socket: Socket, route: (response: ServerResponse) => void): void {
       const response = new ServerResponse(request)
-      answerLast(response, socket, () => route(response))
+      answerLast(request, response, socket, () => route(response))
     },
   }
 }

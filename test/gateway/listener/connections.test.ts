@@ -15,6 +15,7 @@ test.each(['EMFILE', 'ENFILE', 'ENOBUFS'])(
       maxDescriptors: 1000,
       headMs: 10_000,
       now: () => performance.now(),
+      input: { isFull: () => false, isKnown: () => false },
       isBusy: () => false,
       onRefused: (reason) => refused.push(reason),
       onCut: () => {},
