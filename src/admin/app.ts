@@ -4,7 +4,14 @@ import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { withoutSchemas } from '../no-schemas.ts'
 import type { PoliciesView, Purged } from './views.ts'
 import { sessionRoutes, type Access } from './access/access.ts'
-import { actorOf, isChange, type BlockableOperator, type Operator } from './access/operator.ts'
+import {
+  actorOf,
+  isChange,
+  reasonIn,
+  type AskedChange,
+  type BlockableOperator,
+  type Operator,
+} from './access/operator.ts'
 import { operatorBlocked, refusal } from './access/refusals.ts'
 import { accessRequestOf, type AccessAnswer } from './access/request.ts'
 import { addBlocksApi, type BlocksApi } from './blocks-api.ts'
@@ -47,7 +54,7 @@ export interface AdminParts extends HealthParts {
   readonly tls: AdminCertificate | null
   readonly isBlocked: (caller: BlockableOperator) => boolean
   /** Learns of each change that was asked for, and the status of its answer. */
-  readonly onChange: (operator: Operator, method: string, path: string, status: number) => void
+  readonly onChange: (operator: Operator, change: AskedChange) => void
   readonly status: () => unknown
   readonly keys: () => unknown
   /** The policies in force, as their files say them. */
@@ -174,9 +181,10 @@ function addWayIn(app: FastifyInstance, { access, isBlocked, onChange }: AdminPa
     if (caller !== null && isBlocked(caller)) return await write(reply, refusal(operatorBlocked(caller.subject), asked))
     request.operator = operator
   })
-  app.addHook('onResponse', async ({ method, operator, routeOptions }, reply) => {
-    const { url = '' } = routeOptions
-    if (operator !== null && isChange(method, url)) onChange(operator, method, url, reply.statusCode)
+  app.addHook('onResponse', async ({ method, operator, routeOptions, headers }, reply) => {
+    const { url: path = '' } = routeOptions
+    if (operator !== null && isChange(method, path))
+      onChange(operator, { method, path, status: reply.statusCode, reason: reasonIn(headers) })
   })
 }
 

@@ -22,12 +22,13 @@ const silence = 'The instance does not answer. It may be stopped or restarting, 
  * @param {string} method
  * @param {string} path
  * @param {unknown} [body]
- * @param {boolean} [isPoll] A poll does not count as use of a session.
+ * @param {{ isPoll?: boolean, reason?: string }} [how] A poll does not count as use of a session. The reason is for the audit log.
  * @returns {Promise<any>}
  */
-export async function call(method, path, body, isPoll = false) {
+export async function call(method, path, body, { isPoll = false, reason = '' } = {}) {
   /** @type {Record<string, string>} */
   const headers = { 'gateway-console': isPoll ? 'poll' : 'use', accept: 'application/json' }
+  if (reason !== '') headers['gateway-reason'] = encodeURIComponent(reason)
   if (body !== undefined) headers['content-type'] = 'application/json'
   const response = await fetch(path, {
     method,
@@ -84,7 +85,7 @@ export function useData(path, everyMs = 0) {
       isAsking = true
       /** @type {any} */
       let error = null
-      const data = await call('GET', path, undefined, isPoll).catch((thrown) => {
+      const data = await call('GET', path, undefined, { isPoll }).catch((thrown) => {
         error = thrown
         return null
       })

@@ -1,12 +1,11 @@
 // Times and figures as people say them.
 
-/** @param {string | null | undefined} time */
+/** In UTC, as records and messages tell times. @param {string | null | undefined} time */
 export function clock(time) {
   if (time === null || time === undefined) return 'never'
-  const date = new Date(time)
-  const today = date.toDateString() === new Date().toDateString()
-  const hours = date.toLocaleTimeString('en-GB')
-  return today ? hours : `${date.toLocaleDateString('en-CA')} ${hours}`
+  const text = new Date(time).toISOString()
+  const isToday = text.slice(0, 10) === new Date().toISOString().slice(0, 10)
+  return isToday ? text.slice(11, 19) : `${text.slice(0, 10)} ${text.slice(11, 16)}`
 }
 
 /** @param {string | null | undefined} time How long ago, or in how long. */

@@ -46,9 +46,15 @@ function searchKey(event) {
   if (document.querySelector('dialog[open]') !== null) return
   event.preventDefault()
   const field = document.querySelector('#search')
-  if (field instanceof HTMLElement) return field.focus()
+  if (field instanceof HTMLElement) return focusOn(field)
   wantsSearch = true
   go(linkTo(['decisions']))
+}
+
+/** @param {HTMLElement} element */
+function focusOn(element) {
+  element.closest('details')?.setAttribute('open', '')
+  element.focus()
 }
 
 function Console() {
@@ -62,7 +68,7 @@ function Console() {
   useEffect(() => {
     // After a change of the view, reading goes on at its head.
     const next = main.current?.querySelector(wantsSearch ? '#search' : 'h1')
-    if (!first.current && next instanceof HTMLElement) next.focus()
+    if (!first.current && next instanceof HTMLElement) focusOn(next)
     wantsSearch = false
     first.current = false
   }, [place])
@@ -89,9 +95,9 @@ function Who({ session, error }) {
   if (error !== null && error.signIn !== null)
     return html`<span class="who"><a href=${`${error.signIn}?return_to=${encodeURIComponent(window.location.pathname + window.location.search)}`}>Sign in</a></span>`
   if (session === null) return null
-  if (session.signed_in === 'local') return html`<span class="who">local, without a login</span>`
+  if (session.signed_in === 'local') return html`<span class="who">Local, no login · times in UTC</span>`
   const leave = () => call('POST', '/api/session/sign-out').then(() => window.location.assign('/console/'))
-  return html`<span class="who">${session.email ?? session.subject} (${session.roles.map((role) => role.replace('_', ' ')).join(', ')}) <button type="button" onClick=${leave}>Sign out</button></span>`
+  return html`<span class="who">${session.email ?? session.subject} (${session.roles.map((role) => role.replace('_', ' ')).join(', ')}) · times in UTC <button type="button" onClick=${leave}>Sign out</button></span>`
 }
 
 const place = document.getElementById('app')

@@ -45,22 +45,40 @@ export function When({ time, both = false }) {
 }
 
 /**
- * A table. On a narrow page each row becomes a list with the heads beside the cells. `keyOf` keeps the focus on a row that moves.
+ * A table. On a narrow page each row becomes a card with the heads above the cells, and `wide` cells take its whole width; roles keep
+ * it a table for screen readers. `dense`: for many columns. `quiet`: the
+ * caption is for those who do not see the heading above. `keyOf` keeps the focus on a row that moves.
  * @template Row
- * @param {{ caption: string, heads: readonly string[], rows: readonly Row[], cells: (row: Row) => readonly Children[], empty: string, numbers?: readonly number[], keyOf?: (row: Row) => string }} props
+ * @param {{ caption: string, heads: readonly string[], rows: readonly Row[], cells: (row: Row) => readonly Children[], empty: string, numbers?: readonly number[], wide?: readonly number[], quiet?: boolean, dense?: boolean, keyOf?: (row: Row) => string }} props
  */
-export function Table({ caption, heads, rows, cells, empty, numbers = [], keyOf }) {
+export function Table({
+  caption,
+  heads,
+  rows,
+  cells,
+  empty,
+  numbers = [],
+  wide = [],
+  quiet = false,
+  dense = false,
+  keyOf,
+}) {
   if (rows.length === 0) return html`<p class="empty">${empty}</p>`
+  /** @param {number} index @param {Children} [cell] */
+  const classOf = (index, cell) =>
+    [numbers.includes(index) && 'number', wide.includes(index) && 'wide', cell === null && 'none']
+      .filter((each) => each !== false)
+      .join(' ')
   return html`<div class="scroll" role="region" aria-label=${caption} tabindex="0">
-    <table>
-      <caption>${caption}</caption>
-      <thead><tr>${heads.map((head, index) => html`<th scope="col" class=${numbers.includes(index) ? 'number' : ''}>${head}</th>`)}</tr></thead>
-      <tbody>
+    <table role="table" class=${dense ? 'dense' : ''}>
+      <caption class=${quiet ? 'unseen' : ''}>${caption}</caption>
+      <thead role="rowgroup"><tr role="row">${heads.map((head, index) => html`<th scope="col" role="columnheader" class=${classOf(index)}>${head}</th>`)}</tr></thead>
+      <tbody role="rowgroup">
         ${rows.map(
           (row) =>
-            html`<tr key=${keyOf?.(row)}>${cells(row).map(
+            html`<tr role="row" key=${keyOf?.(row)}>${cells(row).map(
               (cell, index) =>
-                html`<td data-head=${heads[index] ?? ''} class=${numbers.includes(index) ? 'number' : ''}>${cell ?? '–'}</td>`,
+                html`<td role="cell" data-head=${heads[index] ?? ''} class=${classOf(index, cell ?? null)}>${cell ?? '–'}</td>`,
             )}</tr>`,
         )}
       </tbody>
@@ -68,11 +86,20 @@ export function Table({ caption, heads, rows, cells, empty, numbers = [], keyOf 
   </div>`
 }
 
-/** @param {{ pairs: readonly (readonly [string, Children])[] }} props */
+/** What is not known is left out. @param {{ pairs: readonly (readonly [string, Children])[] }} props */
 export function Facts({ pairs }) {
-  return html`<dl class="facts">
-    ${pairs.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value === null || value === undefined || value === '' ? '–' : value}</dd></div>`)}
-  </dl>`
+  const known = pairs.filter(([, value]) => value !== null && value !== undefined && value !== '')
+  return html`<dl class="facts">${known.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`
+}
+
+/** A list as a value; null where it is empty. @param {readonly string[]} texts @returns {Children} */
+export function listed(texts) {
+  return texts.length === 0 ? null : html`<${Texts} texts=${texts} />`
+}
+
+/** File and line, short; the whole path shows on hover. @param {{ of: string }} props */
+export function Source({ of }) {
+  return html`<code class="source" title=${of}>${of.split('/').slice(-2).join('/')}</code>`
 }
 
 /** @param {{ name: string, value: Children, note?: Children }} props */
@@ -100,14 +127,15 @@ export function TeamLink({ id }) {
 export function Share({ percent, what }) {
   if (percent === null) return html`<span>–</span>`
   const kind = percent >= 100 ? 'bad' : percent >= 80 ? 'warn' : 'good'
-  return html`<meter class=${kind} min="0" max="100" value=${Math.min(percent, 100)} aria-label=${what}></meter> ${Math.round(percent)} %`
+  const value = Math.max(0, Math.min(Math.round(percent), 100))
+  return html`<span class=${`bar ${kind}`} role="meter" aria-label=${what} aria-valuenow=${value} aria-valuemin="0" aria-valuemax="100"><span style=${{ width: `${value}%` }}></span></span><span class="percent">${Math.round(percent)} %</span>`
 }
 
 /**
  * A button whose change needs a reason: it opens a dialog, and shows the result there.
  * @param {{ label: string, title: string, text: string, needs?: 'reason' | 'nothing', danger?: boolean, run: (reason: string) => Promise<string>, after?: () => void }} props
  */
-export function Change({ label, title, text, needs = 'nothing', danger = false, run, after }) {
+export function Change({ label, title, text, needs = 'reason', danger = false, run, after }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null))
   const [reason, setReason] = useState('')
   const [state, setState] = useState(
@@ -147,12 +175,12 @@ export function Change({ label, title, text, needs = 'nothing', danger = false, 
           ? html`<form onSubmit=${submit}>
             ${
               needs === 'reason' &&
-              html`<label for=${`${id}-reason`}>Reason, which is recorded</label>
+              html`<label for=${`${id}-reason`}>Reason, for the audit log</label>
               <input id=${`${id}-reason`} required maxlength="200" value=${reason} onInput=${(/** @type {any} */ event) => setReason(event.target.value)} />`
             }
             ${state.error !== null && html`<p class="notice bad" role="alert">${state.error}</p>`}
             <div class="buttons">
-              <button type="submit" class=${danger ? 'danger' : 'main'} disabled=${state.busy}>${state.busy ? 'Wait …' : label}</button>
+              <button type="submit" class=${danger ? 'danger' : 'main'} disabled=${state.busy}>${state.busy ? 'Working …' : label}</button>
               <button type="button" onClick=${close}>Cancel</button>
             </div>
           </form>`

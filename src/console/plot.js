@@ -6,17 +6,17 @@ import UPlot from 'uplot'
 
 /** @typedef {{ label: string, values: readonly (number | null)[], color: 1 | 2 }} Line */
 
-/** @param {string} name */
-function colorOf(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim()
+/** The colour of the theme in use, which the name alone does not say. @param {HTMLElement} element @param {string} name */
+function colorOf(element, name) {
+  element.style.color = `var(${name})`
+  return getComputedStyle(element).color
 }
 
 /** With seconds while there are few minutes. @param {readonly number[]} at */
 function timeOf(at) {
   const isShort = (at.at(-1) ?? 0) - (at[0] ?? 0) < 600
   /** @param {number} seconds */
-  return (seconds) =>
-    new Date(seconds * 1000).toLocaleTimeString('en-GB', isShort ? {} : { hour: '2-digit', minute: '2-digit' })
+  return (seconds) => new Date(seconds * 1000).toISOString().slice(11, isShort ? 19 : 16)
 }
 
 /**
@@ -32,7 +32,7 @@ export function Plot({ title, unit, at, lines, show }) {
     let plot = null
     const draw = () => {
       plot?.destroy()
-      const [text, grid] = [colorOf('--muted'), colorOf('--line')]
+      const [text, grid] = [colorOf(element, '--muted'), colorOf(element, '--line')]
       const axis = { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { show: false }, font: '12px system-ui' }
       plot = new UPlot(
         {
@@ -49,7 +49,7 @@ export function Plot({ title, unit, at, lines, show }) {
             {},
             ...lines.map(({ label, color }) => ({
               label,
-              stroke: colorOf(`--line-${color}`),
+              stroke: colorOf(element, `--line-${color}`),
               width: 1.5,
               points: { show: false },
             })),

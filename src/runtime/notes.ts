@@ -59,3 +59,8 @@ export function spanOf(ms: number): string {
   const minutes = Math.floor(ms / 60_000)
   return minutes < 1 ? 'less than a minute' : minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h`
 }
+
+/** A time of ISO 8601 as people read it, to the minute. */
+export function minuteOf(time: string): string {
+  return `${time.slice(0, 16).replace('T', ' ')} UTC`
+}

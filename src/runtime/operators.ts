@@ -7,7 +7,7 @@ import { organizationTag, resourceTag } from '../cache/invalidation/tags.ts'
 import type { GatewayApp } from '../gateway/app.ts'
 import { refusedAt, type Overload, type OverloadLevel } from '../gateway/load/overload.ts'
 import type { Upstream } from '../gateway/upstream/upstream.ts'
-import { auditedChange, isSignedIn } from '../admin/access/operator.ts'
+import { auditedChange } from '../admin/access/operator.ts'
 import type { OpenAccess } from './access/open-access.ts'
 import type { BlocksInForce } from './blocks.ts'
 import type { Certificates } from './certificate.ts'
@@ -134,9 +134,9 @@ export function createOperators(
     access: access.access,
     tls: certificates.admin,
     isBlocked: (caller) => blocks.list.find({ ...caller, issuer: '', app: null }) !== null,
-    onChange(operator, method, path, status) {
-      if (isSignedIn(operator) && !access.isAuditedElsewhere)
-        void sinks.audit(...auditedChange(operator, method, path, status))
+    onChange(operator, change) {
+      const entry = access.isAuditedElsewhere ? null : auditedChange(operator, change)
+      if (entry !== null) void sinks.audit(...entry)
     },
     keys: () =>
       keyring

@@ -4,7 +4,7 @@ import { createServer, request as send, type IncomingMessage, type ServerRespons
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import { isSessionRoute, type Access } from '../admin/access/access.ts'
 import { consolePage, consoleRequestOf, isConsolePath } from '../admin/console/pages.ts'
-import { auditedChange, isChange, isRead, isSignedIn, type Operator } from '../admin/access/operator.ts'
+import { auditedChange, isChange, isRead, reasonIn, type Operator } from '../admin/access/operator.ts'
 import { operatorField, poolFields } from '../admin/access/pool-access.ts'
 import { accessRequestOf, askedPath, type AccessAnswer } from '../admin/access/request.ts'
 import { isSlow, mergedAnswer, mergeOf } from './merged-routes.ts'
@@ -113,8 +113,10 @@ async function enter(
   }
   const { operator } = entered
   response.once('finish', () => {
-    if (isSignedIn(operator) && isChange(method, askedPath(asked)))
-      pool.audit(...auditedChange(operator, method, askedPath(asked), response.statusCode))
+    const path = askedPath(asked)
+    if (!isChange(method, path)) return
+    const entry = auditedChange(operator, { method, path, status: response.statusCode, reason: reasonIn(headers) })
+    if (entry !== null) pool.audit(...entry)
   })
   if (method === 'POST' && askedPath(asked) === '/api/reload') onReload()
   await answer(pool, { method, url: target, headers, operator, body: await bodyOf(request) }, response)

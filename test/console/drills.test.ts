@@ -97,6 +97,9 @@ limits: { sessions: 1/day }
         },
       })
       view = await browsing.console(running.adminUrl)
+      // Of the budget, which is read every few seconds.
+      running.upstream.respond((_request, response) => response.writeHead(200).end('{"session_id":"devin-1"}'))
+      await running.call(sessions, { method: 'POST', body: '{"prompt":"x"}' })
       await view.open('now')
     }, 60_000)
     afterAll(async () => {
@@ -128,16 +131,6 @@ limits: { sessions: 1/day }
       })
     })
 
-    test('a budget is used up', async () => {
-      running.upstream.respond((_request, response) => response.writeHead(200).end('{"session_id":"devin-1"}'))
-      await running.call(sessions, { method: 'POST', body: '{"prompt":"x"}' })
-      await expectTold(view, {
-        fault: /budget .*sessions.* of .*payments.* is used up/,
-        owner: 'team',
-        advice: /ends sessions that are not needed/,
-      })
-    })
-
     test('Devin is slow, and requests wait for a connection', async () => {
       const held: (() => void)[] = []
       running.upstream.respond((_request, response) => void held.push(() => response.end('{"items":[]}')))
@@ -159,6 +152,14 @@ limits: { sessions: 1/day }
         fault: /Key payments-runner was rejected by Devin/,
         owner: 'platform',
         advice: /devin-gateway rotate payments-runner/,
+      })
+    })
+
+    test('a budget is used up', async () => {
+      await expectTold(view, {
+        fault: /budget .*sessions.* of .*payments.* is used up/,
+        owner: 'team',
+        advice: /ends sessions that are not needed/,
       })
     })
 

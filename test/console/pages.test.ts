@@ -128,6 +128,7 @@ describeWithChromium('the console in a browser', () => {
   )
 
   test('a view is a link: filters are in the address, and the back button goes back', async () => {
+    await view.look('light', 1280)
     await view.open('decisions')
     await view.page.type('input[name=reason]', 'not-granted')
     // What is being written stays when the list is read again.
@@ -165,7 +166,7 @@ describeWithChromium('the console in a browser', () => {
     await view.page.waitForFunction("document.querySelector('dialog[open]') !== null")
     await view.page.keyboard.press('Escape')
     await view.page.waitForFunction("document.querySelector('dialog[open]') === null")
-    expect(await view.page.evaluate('document.activeElement.textContent')).toBe('Read again')
+    expect(await view.page.evaluate('document.activeElement.textContent')).toBe('Reload')
   })
 
   test('a caller is blocked with a reason, and unblocked', async () => {
@@ -178,10 +179,24 @@ describeWithChromium('the console in a browser', () => {
     await view.page.click('dialog[open] .buttons button')
     await view.shows('token leaked')
     await view.page.click('tbody button')
+    await view.page.type('dialog[open] input', 'new token')
     await view.page.click('dialog[open] button[type=submit]')
     await view.shows('The block of subject mallory was ended')
     await view.shows('Nobody is blocked.')
     expect((await running.call(sessions, { claims: { sub: 'mallory' } })).status).toBe(200)
+  })
+
+  test('a change asks for a reason and shows its result, and both are in the audit log', async () => {
+    await view.open('policies')
+    await view.page.click('.head button')
+    await view.page.click('dialog[open] button[type=submit]')
+    // Without a reason nothing is asked.
+    expect(await view.page.evaluate("document.querySelector('dialog[open] input:invalid') !== null")).toBe(true)
+    await view.page.type('dialog[open] input', 'INC-4711: größeres Team')
+    await view.page.click('dialog[open] button[type=submit]')
+    await view.shows('The policies are unchanged.')
+    await view.open('audit')
+    await view.shows('INC-4711: größeres Team')
   })
 
   test('what would allow a refused request is found by a button, as a patch that was tried', async () => {

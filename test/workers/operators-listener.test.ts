@@ -95,6 +95,24 @@ test('operators are let in by the parent, and each worker records who it was', a
   ])
   await fetch(`${url}/api/purge?organization=org-x`, { method: 'POST', headers: as('Ötto') })
   expect(seen.splice(0)).toEqual(['Ötto'])
+  audited.length = 0
+})
+
+test('why a change was asked for is recorded with it, whatever its characters, and cut', async () => {
+  const ask = async (reason: string): Promise<unknown> => {
+    await fetch(`${url}/api/purge?organization=org-x`, {
+      method: 'POST',
+      headers: { ...as('Ötto'), 'gateway-reason': reason },
+    })
+    seen.length = 0
+    const [[, , details] = []] = audited.splice(0) as [string, string, { reason?: string }][]
+    return details?.reason
+  }
+  expect(await ask(encodeURIComponent('INC-4711: größere Störung – “now”'))).toBe('INC-4711: größere Störung – “now”')
+  expect(await ask('100%')).toBe('100%')
+  expect(await ask(' ')).toBeUndefined()
+  expect(await ask('x'.repeat(500))).toBe('x'.repeat(200))
+  expect(await ask('cog_payments-runner-0123456789abcdef')).not.toContain('0123456789abcdef')
 })
 
 test('nobody is let in without a login, with another role, from another site, or by fields of the parent', async () => {

@@ -1,6 +1,8 @@
 // Who uses the operators' listener, and which role each call needs.
 
+import type { IncomingHttpHeaders } from 'node:http'
 import type { Principal } from '../../identity/principal.ts'
+import { maskSecrets } from '../../records/mask.ts'
 import { operatorRoles, type OperatorRole } from '../../config/operators/admin-schema.ts'
 
 export interface Operator {
@@ -72,19 +74,42 @@ export function withActor(
   return operator === null || operator.subject === null ? fields : { ...fields, by: operator.subject }
 }
 
-/** The audit entry of a change that was asked for: its name, who asked, and how that is known. */
-export function auditedChange(
-  { subject, email, roles, signedIn }: SignedInOperator,
-  method: string,
-  path: string,
-  status: number,
-): readonly ['operator-request', string, Readonly<Record<string, unknown>>] {
-  return ['operator-request', subject, { method, path, status, email, roles, signed_in: signedIn }]
+/** A change that was asked for, and what became of it. */
+export interface AskedChange {
+  readonly method: string
+  readonly path: string
+  readonly status: number
+  /** Null where none was given. */
+  readonly reason: string | null
 }
 
-type SignedInOperator = Operator & { readonly subject: string }
+/**
+ * The audit entry of a change that was asked for: its name, who asked, and how that is known. Null where there is nothing to add to
+ * the entry of the change itself: local callers have no name of their own, and it holds the listener's, or the one they give.
+ */
+export function auditedChange(
+  operator: Operator | null,
+  { reason, ...change }: AskedChange,
+): readonly ['operator-request', string, Readonly<Record<string, unknown>>] | null {
+  if (operator === null || (operator.subject === null && reason === null)) return null
+  const { email, roles, signedIn } = operator
+  const who = operator.subject === null ? {} : { email, roles }
+  const why = reason === null ? {} : { reason }
+  return ['operator-request', actorOf(operator), { ...change, ...why, ...who, signed_in: signedIn }]
+}
 
-/** Local callers have no name of their own: what they change is recorded under the listener's, or the one they give. */
-export function isSignedIn(operator: Operator | null): operator is SignedInOperator {
-  return operator !== null && operator.subject !== null
+const longestReason = 200
+
+/** Why a change is asked for: percent-encoded text, since fields hold no other characters than those of ASCII. */
+export function reasonIn({ 'gateway-reason': given }: IncomingHttpHeaders): string | null {
+  if (typeof given !== 'string' || given.trim() === '') return null
+  return maskSecrets(decoded(given).trim().slice(0, longestReason))
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }

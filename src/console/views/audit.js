@@ -12,9 +12,10 @@ export function Audit() {
   const found = useData('/api/audit', 5000)
   const data = /** @type {AuditView | null} */ (found.data)
   const may = useMay('operator')
-  const sign = async () => {
-    const done = await call('POST', '/api/audit/checkpoint')
-    return `The head of the log was signed. ${JSON.stringify(done.places ?? [])}`
+  /** @param {string} reason */
+  const sign = async (reason) => {
+    const done = await call('POST', '/api/audit/checkpoint', undefined, { reason })
+    return checkpointText(done)
   }
   return html`<${Head} title="Audit">${may && data !== null && data.anchors.length > 0 && html`<${Change} label="Sign the head now" title="Sign the head of the audit log" text="A checkpoint is signed and sent to every place that is configured." run=${sign} after=${found.again} />`}<//>
     <${State} of=${found} what="the audit log">${data !== null && html`<${Detail} audit=${data} />`}<//>`
@@ -30,18 +31,33 @@ function Detail({ audit }) {
       ['Hash of the head', html`<code>${audit.head.hash}</code>`],
     ]} />
     <h2>Where the head is noted</h2>
-    <${Table} caption="Places outside the log that hold its head" heads=${['Where', 'Entry', 'When', 'State']} numbers=${[1]} rows=${audit.anchors}
+    <${Table} caption="Places outside the log that hold its head" wide=${[0, 3]} heads=${['Where', 'Entry', 'When', 'State']} numbers=${[1]} rows=${audit.anchors}
       empty="The head is noted nowhere else: whoever can write the log could rewrite all of it. Name a key and places as checkpoints in config/gateway.yaml."
       cells=${(/** @type {AuditView['anchors'][number]} */ each) => [each.where, number(each.seq), html`<${When} time=${each.at} both />`, each.error === null ? html`<${Mark} kind="good">delivered<//>` : html`<${Mark} kind="bad">failed<//> ${each.error}`]} />
     <h2>Latest changes</h2>
-    <${Table} caption="Changes of this instance since its start, newest first" heads=${['Time', 'Event', 'Who', 'Details']} rows=${audit.changes} empty="Nothing has been changed since the start."
+    <${Table} caption="Changes of this instance since its start, newest first" wide=${[3]} heads=${['Time', 'Event', 'Who', 'Details']} rows=${audit.changes} empty="Nothing has been changed since the start."
       cells=${(/** @type {AuditView['changes'][number]} */ each) => [
         html`<${When} time=${each.time} />`,
         each.event,
         each.actor,
-        Object.entries(each.details).map(
-          ([name, value]) =>
-            html`<div><span class="muted">${name.replaceAll('_', ' ')}:</span> ${typeof value === 'string' ? value : JSON.stringify(value)}</div>`,
-        ),
+        Object.entries(each.details)
+          .filter(([, value]) => value !== null)
+          .map(
+            ([name, value]) =>
+              html`<div><span class="muted">${name.replaceAll('_', ' ')}:</span> ${textOf(value)}</div>`,
+          ),
       ]} />`
+}
+
+/** @param {unknown} value @returns {string} */
+function textOf(value) {
+  if (typeof value === 'boolean') return value ? 'yes' : 'no'
+  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.map(textOf).join(', ')
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}
+
+/** @param {{ places?: readonly { place: string, delivered: boolean, error: string | null }[] }} done */
+function checkpointText({ places = [] }) {
+  const said = places.map(({ place, delivered, error }) => `${place}: ${delivered ? 'delivered' : (error ?? 'waits')}`)
+  return `The head of the log was signed. ${said.join('. ')}`
 }

@@ -24,12 +24,12 @@ function Detail({ cache }) {
   return html`
     ${group !== null && group.reason !== null && html`<p class="notice warn">${group.reason}</p>`}
     <dl class="figures">
-      <${Figure} name="Answered" value=${percent(cache.hit_percent)} note="of what asked the cache" />
+      <${Figure} name="Cache hits" value=${percent(cache.hit_percent)} note="of the reads that may be cached" />
       <${Figure} name="Memory" value=${bytes(cache.bytes)} note=${`of ${bytes(cache.max_bytes)}`} />
       <${Figure} name="Answers stored" value=${number(cache.entries)} />
       <${Figure} name="Other instances" value=${group === null ? 'none' : number(group.members)} note=${group === null ? 'there is no shared store' : `${group.standing}; ${group.missing} missing`} />
     </dl>
-    <${Table} caption="By operation, since the start" heads=${['Operation', 'Hits', 'Stale', 'Validated', 'Shared fetches', 'Misses', 'Not cached', 'Evicted', 'Size']} numbers=${[1, 2, 3, 4, 5, 6, 7, 8]}
+    <${Table} caption="By operation, since the start" wide=${[0]} heads=${['Operation', 'Hits', 'Stale', 'Validated', 'Shared fetches', 'Misses', 'Not cached', 'Evicted', 'Size']} numbers=${[1, 2, 3, 4, 5, 6, 7, 8]}
       rows=${cache.operations} empty="Nothing has asked the cache yet."
       cells=${(/** @type {CacheStateView['operations'][number]} */ each) => [each.operation, number(each.hits), number(each.stale), number(each.validated), number(each.collapsed), number(each.misses), number(each.bypassed), number(each.evictions), bytes(each.bytes)]} />`
 }
@@ -38,9 +38,10 @@ function Detail({ cache }) {
 function Purge({ after }) {
   const [kind, setKind] = useState('organization')
   const [id, setId] = useState('')
-  const run = async () => {
+  /** @param {string} reason */
+  const run = async (reason) => {
     if (id.trim() === '') throw new Error('Name an organization or a resource first.')
-    const done = await call('POST', `/api/purge?${new URLSearchParams({ [kind]: id.trim() })}`)
+    const done = await call('POST', `/api/purge?${new URLSearchParams({ [kind]: id.trim() })}`, undefined, { reason })
     const reach = done.everywhere
       ? counted(done.instances, 'instance')
       : 'this instance alone, since the shared store cannot be reached'
@@ -49,9 +50,9 @@ function Purge({ after }) {
     return `${counted(done.dropped, 'stored answer')} dropped on ${reach}.${silent}`
   }
   return html`<h2>Drop stored answers</h2>
-    <form class="ask" onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
+    <div class="row card"><form onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
       <label>About<select value=${kind} onChange=${(/** @type {any} */ event) => setKind(event.target.value)}><option value="organization">an organization</option><option value="resource">a resource</option></select></label>
       <label>Id<input id="search" value=${id} onInput=${(/** @type {any} */ event) => setId(event.target.value)} autocomplete="off" /></label>
     </form>
-    <p><${Change} label="Drop" title="Drop stored answers" text=${`All instances drop their stored answers about ${id.trim() === '' ? '(nothing named yet)' : id.trim()}. The next reads ask Devin.`} run=${run} after=${after} /></p>`
+    <${Change} label="Drop" title="Drop stored answers" text=${`All instances drop their stored answers about ${id.trim() === '' ? '(nothing named yet)' : id.trim()}. The next reads ask Devin.`} run=${run} after=${after} /></div>`
 }

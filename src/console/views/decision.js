@@ -4,8 +4,8 @@ import { html } from 'htm/preact'
 import { useState } from 'preact/hooks'
 import { useData } from '../api.js'
 import { linkTo } from '../address.js'
-import { clock, counted, milliseconds } from '../format.js'
-import { Facts, Head, State, TeamLink, Texts } from '../parts.js'
+import { counted, milliseconds } from '../format.js'
+import { Facts, Head, listed, Mark, State, TeamLink, Texts, When } from '../parts.js'
 import { Outcome } from './decisions.js'
 
 /** @typedef {import('../../admin/console/decision-view.ts').DecisionDetailView} DecisionDetailView */
@@ -14,8 +14,7 @@ import { Outcome } from './decisions.js'
 export function Decision({ id }) {
   const found = useData(`/api/decisions/${encodeURIComponent(id)}`)
   const data = /** @type {DecisionDetailView | null} */ (found.data)
-  return html`<${Head} title="Decision"><p><code>${id}</code></p><//>
-    <p><a href=${linkTo(['decisions'])}>All decisions</a></p>
+  return html`<${Head} title="Decision"><p><code>${id}</code> · <a href=${linkTo(['decisions'])}>All decisions</a></p><//>
     <${State} of=${found} what="the decision">${data !== null && html`<${Detail} detail=${data} />`}<//>`
 }
 
@@ -27,42 +26,46 @@ function Detail({ detail }) {
   const allowed = decided.effect === 'allow'
   return html`
     <div class=${`notice summary ${allowed ? 'good' : 'bad'}`}>
-      <p>${caller.subject ?? 'A caller without a valid token'} asked for ${what}${where}. ${allowed ? 'The policies allowed it' : 'It was refused'}: ${decided.reason}.</p>
+      <p><strong>${caller.subject ?? 'A caller without a valid token'} asked for ${what}${where}. ${allowed ? 'The policies allowed it' : 'It was refused'}: ${decided.reason}.</strong></p>
       ${decided.detail !== null && html`<p>${decided.detail}</p>`}
       ${!allowed && decided.nearest !== null && !(decided.detail ?? '').includes(decided.nearest) && html`<p>The grant that comes nearest is ${decided.nearest}.</p>`}
     </div>
+    ${detail.what_would_allow !== null && html`<${WhatWouldAllow} path=${detail.what_would_allow} />`}
+    <h2>Step by step, under the policies of now</h2>
+    <p>${explainedText(explained)}</p>
+    ${explained.differences.length > 0 && html`<${Texts} texts=${explained.differences} />`}
+    <${Steps} steps=${steps} />
+    ${explained.missing.length > 0 && html`<p class="muted">The record does not hold: ${explained.missing.join(', ')}.</p>`}
+    <h2>The request</h2>
     <${Facts} pairs=${[
-      ['Time', clock(decision.time)],
+      ['Time', html`<${When} time=${decision.time} both />`],
       ['Outcome', html`<${Outcome} of=${decision} />`],
       [
         'Ended at',
-        `${decided.stage}${decided.sent ? ', after it was sent to Devin' : ', before anything was sent to Devin'}`,
+        `${decided.stage}, ${decided.sent ? 'after it was sent to Devin' : 'before anything was sent to Devin'}`,
       ],
       ['Problem', decision.problem],
-      ['Team', html`<${TeamLink} id=${decision.team} />`],
+      ['Took', tookText(decision)],
+      ['Cache', decision.cache],
+      ['Limit', decision.limit],
+      ['Team', decision.team === null ? null : html`<${TeamLink} id=${decision.team} />`],
       ['Grant', decided.grant],
       ['Owner', decided.owner],
       [
         'Key',
         decision.key === null ? null : html`<a href=${linkTo(['keys'], { key: decision.key })}>${decision.key}</a>`,
       ],
-      ['Limit', decision.limit],
-      ['Cache', decision.cache],
-      [
-        'Took',
-        `${milliseconds(decision.duration_ms)}; Devin ${milliseconds(decision.upstream_ms)}; waited ${milliseconds(decision.waited_ms)}`,
-      ],
-      ['Guardrails', html`<${Texts} texts=${decided.guardrails} />`],
-      ['Organizations', html`<${Texts} texts=${decided.organizations} />`],
-      ['Policy revision', html`<code>${decided.policy_revision ?? '–'}</code>`],
-      ['Request', html`<code>${decision.request_id}</code>`],
+      ['Organizations', listed(decided.organizations)],
+      ['Guardrails', listed(decided.guardrails)],
+      ['Policy revision', decided.policy_revision === null ? null : html`<code>${decided.policy_revision}</code>`],
+      ['Request id', decision.request_id === decision.decision_id ? null : html`<code>${decision.request_id}</code>`],
     ]} />
     <h2>The caller</h2>
     <${Facts} pairs=${[
       [
         'Subject',
         caller.subject === null
-          ? null
+          ? 'unknown: no valid token'
           : html`<a href=${linkTo(['decisions'], { subject: caller.subject })}>${caller.subject}</a>`,
       ],
       [
@@ -72,16 +75,20 @@ function Detail({ detail }) {
       ['App', caller.app],
       ['Actor', caller.actor],
       ['Issuer', caller.issuer],
-      ['Groups', html`<${Texts} texts=${caller.groups} />`],
-      ['Teams', html`<${Texts} texts=${caller.teams} none="member of no team" />`],
+      ['Groups', listed(caller.groups)],
+      ['Teams', caller.subject === null ? null : html`<${Texts} texts=${caller.teams} none="member of no team" />`],
     ]} />
-    <h2>Step by step, under the policies of now</h2>
-    <p>${explainedText(explained)}</p>
-    ${explained.differences.length > 0 && html`<${Texts} texts=${explained.differences} />`}
-    <${Steps} steps=${steps} />
-    ${explained.missing.length > 0 && html`<p class="muted">The record does not hold: ${explained.missing.join(', ')}.</p>`}
-    ${detail.what_would_allow !== null && html`<${WhatWouldAllow} path=${detail.what_would_allow} />`}
     <p class="muted">${detail.searched.note}</p>`
+}
+
+/** @param {DecisionDetailView['decision']} decision */
+function tookText({ duration_ms: whole, upstream_ms: devin, waited_ms: waited }) {
+  if (whole === null) return null
+  const parts = [
+    devin === null ? null : `Devin ${milliseconds(devin)}`,
+    waited === null ? null : `in the queue ${milliseconds(waited)}`,
+  ].filter((each) => each !== null)
+  return `${milliseconds(whole)}${parts.length === 0 ? '' : ` (${parts.join(', ')})`}`
 }
 
 /** @param {DecisionDetailView['explained']} explained */
@@ -94,7 +101,12 @@ function explainedText({ again, same, why_not }) {
 /** @param {{ steps: readonly { readonly stage: string, readonly ok: boolean, readonly text: string }[] }} props */
 export function Steps({ steps }) {
   if (steps.length === 0) return html`<p class="empty">There are no steps to show.</p>`
-  return html`<ol class="steps">${steps.map(({ stage, ok, text }) => html`<li><span class=${`mark ${ok ? 'good' : 'bad'}`}>${ok ? 'passed' : 'stopped'}</span> <b>${stage}</b> <span>${text}</span></li>`)}</ol>`
+  const stop = steps.findIndex(({ ok }) => !ok)
+  // What comes after the stop is said for the reader, and was not passed.
+  return html`<ol class="steps">${steps.map(
+    ({ stage, ok, text }, index) =>
+      html`<li><${Mark} kind=${!ok ? 'bad' : stop >= 0 && index > stop ? 'plain' : 'good'}>${!ok ? 'stopped' : stop >= 0 && index > stop ? 'note' : 'passed'}<//> <b>${stage}</b> <span>${text}</span></li>`,
+  )}</ol>`
 }
 
 /**
@@ -108,7 +120,7 @@ function WhatWouldAllow({ path }) {
   const found = useData(asked ? path : null)
   const data = /** @type {Allowing | null} */ (found.data)
   return html`<h2>What would allow this</h2>
-    ${!asked && html`<p>Policy changes are tried before they are shown: they compile, tests and invariants pass, and nothing else is gained.</p><button type="button" class="main" onClick=${() => setAsked(true)}>Find changes</button>`}
+    ${!asked && html`<div class="card row"><p>Changes of the policies are tried before they are shown: they compile, tests and invariants pass, and nothing else is gained.</p><button type="button" class="main" onClick=${() => setAsked(true)}>Find changes</button></div>`}
     ${
       asked &&
       html`<${State} of=${found} what="changes, each of which is tried">
@@ -116,13 +128,18 @@ function WhatWouldAllow({ path }) {
       ${data !== null && data.why_none !== null && html`<p class="notice warn">${data.why_none}</p>`}
       ${data?.proposals.map(
         (each) => html`<article class="card">
-          <h3>${each.what}</h3>
-          <p>${each.file}, team ${each.team}. Ask ${each.contact ?? each.owner ?? 'the owner of the policies'}. ${counted(each.tests_passed, 'test')} passed, ${counted(each.invariants, 'invariant')} hold.</p>
-          <p>What is gained:</p><${Texts} texts=${each.gains} />
+          <h3>${capital(each.what)}</h3>
+          <p>${counted(each.tests_passed, 'test')} passed and ${counted(each.invariants, 'invariant holds', 'invariants hold')} with it. Give it to ${each.contact ?? each.owner ?? 'the owner of the policies'}.</p>
           <pre tabindex="0" aria-label="Patch">${each.patch}</pre>
+          <p>All that is gained:</p><${Texts} texts=${each.gains} />
         </article>`,
       )}
       ${data !== null && data.rejected.length > 0 && html`<details><summary>${counted(data.rejected.length, 'change')} tried and rejected</summary><ul>${data.rejected.map(({ what, why }) => html`<li>${what}: ${why}</li>`)}</ul></details>`}
     <//>`
     }`
+}
+
+/** @param {string} text */
+function capital(text) {
+  return text.slice(0, 1).toUpperCase() + text.slice(1)
 }

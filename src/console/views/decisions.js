@@ -4,8 +4,8 @@ import { html } from 'htm/preact'
 import { useState } from 'preact/hooks'
 import { useData } from '../api.js'
 import { fieldsOf, go, linkTo } from '../address.js'
-import { milliseconds } from '../format.js'
-import { Head, Mark, State, Table, TeamLink, When } from '../parts.js'
+import { clock, milliseconds } from '../format.js'
+import { Head, Mark, State, Table, TeamLink } from '../parts.js'
 
 /** @typedef {import('../../admin/console/decision-view.ts').DecisionView} DecisionView */
 
@@ -22,6 +22,9 @@ const texts = [
 ]
 const outcomes = ['forwarded', 'cached', 'replayed', 'answered', 'refused', 'aborted', 'failed']
 const names = [...texts.map(([name]) => name ?? ''), 'effect', 'outcome']
+
+/** On a narrow page the form is longer than the screen. */
+const isWide = () => window.matchMedia('(min-width: 701px)').matches
 
 /** @param {{ query: URLSearchParams }} props */
 export function Decisions({ query }) {
@@ -42,34 +45,38 @@ export function Decisions({ query }) {
     event.preventDefault()
     go(linkTo(['decisions'], fieldsOf(event.target)))
   }
-  return html`<${Head} title="Decisions"><p>Newest first. Filters are compared as a whole, and all have to fit.</p><//>
-    <form class="filters" role="search" onSubmit=${search} key=${query.toString()}>
-      ${texts.map(([name, label]) => html`<label>${label}<input name=${name} id=${name === 'id' ? 'search' : undefined} defaultValue=${filters[name ?? ''] ?? ''} autocomplete="off" placeholder=${name === 'from' || name === 'to' ? '2026-01-31T12:00:00Z' : ''} /></label>`)}
-      <label>Effect<select name="effect">${['', 'allow', 'deny'].map((each) => html`<option value=${each} selected=${each === (filters['effect'] ?? '')}>${each === '' ? 'any' : each}</option>`)}</select></label>
-      <label>Outcome<select name="outcome">${['', ...outcomes].map((each) => html`<option value=${each} selected=${each === (filters['outcome'] ?? '')}>${each === '' ? 'any' : each}</option>`)}</select></label>
-      <button type="submit" class="main">Search</button>
-      ${isSearch && html`<a href=${linkTo(['decisions'])}>Clear filters</a>`}
-      ${cursor === null && html`<label class="check"><input type="checkbox" checked=${live} onChange=${(/** @type {any} */ event) => setLive(event.target.checked)} /> live</label>`}
-    </form>
+  return html`<${Head} title="Decisions"><p>Newest first. Filters match whole values, and all have to match.</p>${cursor === null && html`<label class="check"><input type="checkbox" checked=${live} onChange=${(/** @type {any} */ event) => setLive(event.target.checked)} /> Live</label>`}<//>
+    <details class="folded" open=${isSearch || isWide()}>
+      <summary>Filters</summary>
+      <form class="filters" role="search" onSubmit=${search} key=${query.toString()}>
+        ${texts.map(([name, label]) => html`<label>${label}<input name=${name} id=${name === 'id' ? 'search' : undefined} defaultValue=${filters[name ?? ''] ?? ''} autocomplete="off" placeholder=${name === 'from' || name === 'to' ? '2026-01-31T12:00:00Z' : ''} /></label>`)}
+        <label>Effect<select name="effect">${['', 'allow', 'deny'].map((each) => html`<option value=${each} selected=${each === (filters['effect'] ?? '')}>${each === '' ? 'any' : each}</option>`)}</select></label>
+        <label>Outcome<select name="outcome">${['', ...outcomes].map((each) => html`<option value=${each} selected=${each === (filters['outcome'] ?? '')}>${each === '' ? 'any' : each}</option>`)}</select></label>
+        <div class="buttons"><button type="submit" class="main">Search</button>${isSearch && html`<a href=${linkTo(['decisions'])}>Clear</a>`}</div>
+      </form>
+    </details>
     <${State} of=${found} what="decisions">
       <${Table}
         caption="Decisions"
-        heads=${['Time', 'Decision', 'Outcome', 'Reason', 'Operation', 'Organization', 'Team', 'Subject', 'Key', 'Took']}
-        numbers=${[9]}
+        quiet
+        dense
+        heads=${['Time', 'Outcome', 'Operation', 'Organization', 'Team', 'Subject', 'Key', 'Took']}
+        numbers=${[7]}
+        wide=${[2]}
         keyOf=${(/** @type {DecisionView} */ each) => each.decision_id}
         rows=${data?.decisions ?? []}
-        empty=${isSearch ? 'No decision fits these filters, as far as was searched.' : 'There has been no request yet.'}
+        empty=${isSearch ? 'No decision matches, as far as was searched.' : 'There has been no request yet.'}
         cells=${(/** @type {DecisionView} */ each) => [
-          html`<${When} time=${each.time} />`,
-          html`<a href=${linkTo(['decisions', each.decision_id])}><code>${each.decision_id.slice(0, 8)}</code></a>`,
-          html`<${Outcome} of=${each} />`,
-          each.reason,
+          html`<a href=${linkTo(['decisions', each.decision_id])} title=${each.decision_id}>${clock(each.time)}<span class="unseen">, decision ${each.decision_id.slice(0, 8)}</span></a>`,
+          html`<${Outcome} of=${each} />${each.reason !== 'granted' && html` <span class="why">${each.reason}</span>`}`,
           each.operation ?? each.path,
           each.organization,
-          html`<${TeamLink} id=${each.team} />`,
-          each.subject,
+          each.team === null ? null : html`<${TeamLink} id=${each.team} />`,
+          each.subject === null
+            ? null
+            : html`<a href=${linkTo(['decisions'], { subject: each.subject })}>${each.subject}</a>`,
           each.key === null ? null : html`<a href=${linkTo(['keys'], { key: each.key })}>${each.key}</a>`,
-          milliseconds(each.duration_ms),
+          each.duration_ms === null ? null : milliseconds(each.duration_ms),
         ]}
       />
       ${data !== null && html`<p class="muted">${data.searched.note}</p>`}

@@ -4,7 +4,7 @@ import { html } from 'htm/preact'
 import { useEffect, useState } from 'preact/hooks'
 import { call } from '../api.js'
 import { fieldsOf, go, linkTo } from '../address.js'
-import { Facts, Head, State, TeamLink, Texts } from '../parts.js'
+import { Facts, Head, listed, State, TeamLink } from '../parts.js'
 import { Steps } from './decision.js'
 
 /** As in docs/admin-api.yaml. */
@@ -86,8 +86,8 @@ export function Explain({ query }) {
   const shown = state.text === text ? state : { data: null, error: null }
   return html`<${Head} title="Explain"><p>How a request would be decided now. Nothing is sent, changed or counted.</p><//>
     <form class="ask" onSubmit=${ask} key=${text}>
-      <label>Method<select name="method">${methods.map((each) => html`<option selected=${each === (query.get('method') ?? 'GET')}>${each}</option>`)}</select></label>
-      <label class="wide">Path<input name="path" id="search" required defaultValue=${query.get('path') ?? ''} placeholder="/v3/organizations/org-payments/sessions" autocomplete="off" /></label>
+      <label class="short">Method<select name="method">${methods.map((each) => html`<option selected=${each === (query.get('method') ?? 'GET')}>${each}</option>`)}</select></label>
+      <label class="long">Path<input name="path" id="search" required defaultValue=${query.get('path') ?? ''} placeholder="/v3/organizations/org-payments/sessions" autocomplete="off" /></label>
       ${callerFields.map(([name = '', label]) => html`<label>${label}<input name=${name} defaultValue=${query.get(name) ?? ''} autocomplete="off" /></label>`)}
       <label class="wide">Body, as JSON<textarea name="body" defaultValue=${query.get('body') ?? ''}></textarea></label>
       <button type="submit" class="main">Explain</button>
@@ -100,19 +100,19 @@ export function Explain({ query }) {
 function Answer({ explanation: found }) {
   const allowed = found.effect === 'allow'
   return html`<div class=${`notice summary ${allowed ? 'good' : 'bad'}`} role="status">
-      <p>${found.method} ${found.path} would be ${allowed ? 'allowed' : 'refused'}: ${found.reason}.</p>
+      <p><strong>${found.method} ${found.path} would be ${allowed ? 'allowed' : 'refused'}: ${found.reason}.</strong></p>
       ${found.detail !== null && html`<p>${found.detail}</p>`}
     </div>
     <${Facts} pairs=${[
       ['Operation', found.operation],
-      ['Team', html`<${TeamLink} id=${found.team} />`],
+      ['Team', found.team === null ? null : html`<${TeamLink} id=${found.team} />`],
       ['Grant', found.grant],
       ['Nearest grant', found.nearest],
       ['Permission', found.permission],
       ['Key', found.key],
       ['Owner', [found.owner, found.contact].filter((each) => each !== null).join(', ')],
-      ['Guardrails', html`<${Texts} texts=${found.guardrails} />`],
-      ['Limits', html`<${Texts} texts=${found.limits} />`],
+      ['Guardrails', listed(found.guardrails)],
+      ['Limits', listed(found.limits)],
     ]} />
     <h2>Step by step</h2>
     <${Steps} steps=${found.steps} />`

@@ -4,7 +4,7 @@ import { html } from 'htm/preact'
 import { call, useData } from '../api.js'
 import { linkTo } from '../address.js'
 import { span } from '../format.js'
-import { Facts, Head, Mark, Change, State, Table, Texts, When } from '../parts.js'
+import { Change, Facts, Head, listed, Mark, Source, State, Table, Texts, When } from '../parts.js'
 import { useMay } from '../session.js'
 import { Block } from './blocks.js'
 import { Steps } from './decision.js'
@@ -16,7 +16,6 @@ import { Steps } from './decision.js'
 
 /** @type {Record<string, string>} */
 const stateWords = {
-  ready: 'is used',
   rejected: 'Devin rejects it',
   'set-aside': 'Devin rejected it; it is tried again later',
   expired: 'its end in the inventory has passed',
@@ -36,24 +35,19 @@ export function Keys({ query }) {
     <${State} of=${found} what="the keys">
       ${chosen !== null && one === undefined && html`<p class="notice warn">There is no key ${chosen} in the inventory.</p>`}
       ${one !== undefined && html`<${Detail} key=${one.id} view=${one} again=${() => (found.again(), rotations.again())} />`}
-      <${Table} caption="Keys of the inventory" heads=${['Key', 'State', 'Scope', 'Serves', 'Value', 'Last use', 'Ends', 'Who it is', 'Where']} rows=${keys} empty="The inventory has no key, so nothing can be forwarded."
+      <${Table} caption="Keys of the inventory" quiet heads=${['Key', 'State', 'Scope', 'Service user', 'Last use', 'Value', 'Ends', 'Declared at']} wide=${[0, 1]} rows=${keys} empty="The inventory has no key, so nothing can be forwarded."
         cells=${(/** @type {KeyView} */ each) => [
           html`<a href=${linkTo(['keys'], { key: each.id })}>${each.id}</a>`,
           html`<${KeyState} of=${each.state} />`,
-          each.organization === null ? each.scope : `${each.scope} ${each.organization}`,
-          each.serves_organizations === 'none'
-            ? 'no others'
-            : typeof each.serves_organizations === 'string'
-              ? each.serves_organizations
-              : each.serves_organizations.join(', '),
-          each.source_error ??
-            (each.loaded_at === null ? 'none' : html`number ${each.version}, since <${When} time=${each.loaded_at} />`),
+          scopeText(each),
+          each.identity?.name ?? null,
           html`<${When} time=${each.last_used_at} both />`,
-          each.expires_at === null && (each.identity?.ends_at ?? null) === null
-            ? 'no end is known'
+          each.source_error ??
+            (each.loaded_at === null ? 'none' : html`version ${each.version}, <${When} time=${each.loaded_at} />`),
+          (each.expires_at ?? each.identity?.ends_at ?? null) === null
+            ? null
             : html`<${When} time=${each.expires_at ?? each.identity?.ends_at} both />`,
-          each.identity?.name ?? 'not known yet',
-          html`<code title=${each.source}>${each.source.split('/').slice(-2).join('/')}</code>`,
+          html`<${Source} of=${each.source} />`,
         ]} />
     <//>
     <h2>Rotations</h2>
@@ -63,18 +57,25 @@ export function Keys({ query }) {
     <//>`
 }
 
+/** @param {KeyView} key */
+function scopeText({ scope, organization, serves_organizations: serves }) {
+  const others = serves === 'none' ? '' : `, serves ${typeof serves === 'string' ? serves : serves.join(', ')}`
+  return `${organization ?? scope}${others}`
+}
+
 /** @param {{ of: string }} props */
 function KeyState({ of: state }) {
-  return html`<${Mark} kind=${state === 'ready' ? 'good' : 'bad'}>${state}<//> <span class="muted">${stateWords[state] ?? ''}</span>`
+  const words = stateWords[state]
+  return html`<${Mark} kind=${state === 'ready' ? 'good' : 'bad'}>${state}<//>${words !== undefined && html` <span class="muted">${words}</span>`}`
 }
 
 /** @param {{ view: KeyView, again: () => void }} props */
 function Detail({ view, again }) {
   const { id, identity, unused_permissions: unused } = view
   const may = useMay('key_officer')
-  /** @param {'begin' | 'plan' | 'resume' | 'undo'} action */
-  const ask = async (action) => {
-    const done = await call('POST', '/api/rotations', { key: id, action })
+  /** @param {'begin' | 'plan'} action @param {string} reason */
+  const ask = async (action, reason) => {
+    const done = await call('POST', '/api/rotations', { key: id, action }, { reason })
     if (done.refused?.length > 0) return `It may not begin: ${done.refused.join('; ')}`
     return done.steps === undefined
       ? String(done.error ?? 'It has begun.')
@@ -88,20 +89,22 @@ function Detail({ view, again }) {
     ${view.source_error !== null && html`<p class="notice bad">Its source cannot be read: ${view.source_error}</p>`}
     <${Facts} pairs=${[
       ['State', html`<${KeyState} of=${view.state} />`],
+      ['Scope', scopeText(view)],
       ['Service user', identity?.name],
-      ['Id at Devin', identity?.service_user],
-      ['Devin said so', html`<${When} time=${identity?.checked_at} both />`],
-      ['Permissions', html`<${Texts} texts=${view.permissions} />`],
-      ['Never used since the start', html`<${Texts} texts=${unused} />`],
+      ['Its id at Devin', identity?.service_user],
+      ['Asked Devin who it is', html`<${When} time=${identity?.checked_at} both />`],
+      ['Last use', html`<${When} time=${view.last_used_at} both />`],
+      ['Permissions', listed(view.permissions)],
+      ['Never used since the start', html`<${Texts} texts=${unused} none="all permissions have been used" />`],
       ['Age of the value', view.value_age_seconds === null ? null : span(view.value_age_seconds)],
       ['Version at the source', view.source_version],
       ['Same value as', view.same_value_as],
     ]} />
-    <p><a href=${linkTo(['decisions'], { key: id })}>Decisions that used it</a></p>
     <div class="buttons">
-      ${may && html`<${Change} label="Show what a rotation would do" title=${`Rotation of ${id}`} text="Nothing is changed." run=${() => ask('plan')} />`}
-      ${may && html`<${Change} label="Rotate" danger title=${`Rotate ${id}`} text="A new key is made at Devin, tried with a share of the requests, and the old one is revoked." run=${() => ask('begin')} after=${again} />`}
-      <${Block} kind="key" value=${id} after=${again} />
+      <a href=${linkTo(['decisions'], { key: id })}>Decisions that used it</a>
+      ${may && html`<${Change} label="Plan a rotation" title=${`Rotation of ${id}`} text="Shows the steps. Nothing is changed." needs="nothing" run=${() => ask('plan', '')} />`}
+      ${may && html`<${Change} label="Rotate" danger title=${`Rotate ${id}`} text="A new key is made at Devin, tried with a share of the requests, and the old one is revoked." run=${(/** @type {string} */ reason) => ask('begin', reason)} after=${again} />`}
+      <${Block} kind="key" value=${id} label="Block the key" after=${again} />
     </div>
   </section>`
 }

@@ -5,14 +5,18 @@ import { useMemo } from 'preact/hooks'
 import { useData } from '../api.js'
 import { linkTo } from '../address.js'
 import { bytes, counted, distance, milliseconds, number, percent, clock } from '../format.js'
-import { Figure, Head, Mark, State, Table, Texts, When } from '../parts.js'
+import { Figure, Head, Mark, State, Table, When } from '../parts.js'
 import { Plot } from '../plot.js'
 
 /** @typedef {import('../../admin/console/now-view.ts').NowView} NowView */
 /** @typedef {import('../../admin/console/now-view.ts').SeriesView} SeriesView */
 /** @typedef {import('../../admin/console/now-view.ts').TroubleView} TroubleView */
 
-const severities = { outage: 'Requests fail', degraded: 'Works with less', warning: 'Will fail' }
+const severities = /** @type {const} */ ({
+  outage: ['Outage', 'bad'],
+  degraded: ['Degraded', 'warn'],
+  warning: ['Warning', 'plain'],
+})
 
 /** Where more is seen of what a trouble is about. @param {TroubleView['about']} about @returns {readonly [string, string] | null} */
 function viewOf({ kind, name }) {
@@ -20,7 +24,8 @@ function viewOf({ kind, name }) {
   if (kind === 'policies' || kind === 'shadow') return ['See the policies', linkTo(['policies'])]
   if (kind === 'cache') return ['See the cache', linkTo(['cache'])]
   if (kind === 'audit') return ['See the audit log', linkTo(['audit'])]
-  if (kind === 'block') return ['See the blocks', linkTo(['blocks'], { kind: 'subject', value: name })]
+  if (kind === 'block' && name !== null) return ['See its requests', linkTo(['decisions'], { subject: name })]
+  if (kind === 'block') return ['See the blocks', linkTo(['blocks'])]
   if (kind === 'upstream') return ['See requests that failed', linkTo(['decisions'], { outcome: 'failed' })]
   if (kind === 'limit' && name !== null) return ['See the team', linkTo(['teams', name.split('/', 1)[0] ?? ''])]
   if (kind === 'budget') return ['See the teams', linkTo(['teams'])]
@@ -31,23 +36,43 @@ function viewOf({ kind, name }) {
 function Trouble({ trouble }) {
   const { severity, what, since, owner, contact, do: todo, about } = trouble
   const more = viewOf(about)
+  const [word, mark] = severities[severity]
   return html`<article class=${`trouble ${severity}`}>
-    <h3>${what}</h3>
-    <dl>
-      <dt>Severity</dt><dd>${severities[severity]}</dd>
-      <dt>Owner</dt><dd>${owner}${contact !== null && ` (${contact})`}</dd>
-      <dt>Since</dt><dd>${clock(since)}, ${distance(since)}</dd>
-      <dt>What to do</dt><dd>${todo}</dd>
-    </dl>
-    ${more !== null && html`<p><a href=${more[1]}>${more[0]}</a></p>`}
+    <${Mark} kind=${mark}>${word}<//>
+    <div>
+      <h3>${what}</h3>
+      <dl>
+        <div><dt>Owner</dt><dd>${whoseText(owner, contact)}</dd></div>
+        <div><dt>Since</dt><dd>${clock(since)}, ${distance(since)}</dd></div>
+        <div><dt>What to do</dt><dd>${todo}${more !== null && html` <a href=${more[1]}>${more[0]}</a>`}</dd></div>
+      </dl>
+    </div>
   </article>`
+}
+
+/** @param {string} owner @param {string | null} contact */
+function whoseText(owner, contact) {
+  if (contact === null) return owner
+  return contact.startsWith(`${owner} `) ? contact : `${owner} (${contact})`
+}
+
+/** So many warnings are shown; with more, nobody would see the traffic. */
+const mostWarnings = 3
+
+/** The gravest come first. @param {readonly TroubleView[]} troubles */
+function troubleCards(troubles) {
+  const cards = troubles.map((trouble) => html`<${Trouble} key=${trouble.id} trouble=${trouble} />`)
+  const shown = troubles.filter(({ severity }) => severity !== 'warning').length + mostWarnings
+  const rest = troubles.length - shown
+  if (rest < 2) return cards
+  return html`${cards.slice(0, shown)}<details><summary>${counted(rest, 'more warning')}</summary>${cards.slice(shown)}</details>`
 }
 
 export function Now() {
   const now = useData('/api/now', 2000)
   const series = useData('/api/series', 10_000)
   const data = /** @type {NowView | null} */ (now.data)
-  return html`<${Head} title="Now">${data !== null && html`<p>${clock(data.at)} · version ${data.instance.version}, started ${distance(data.instance.started_at)}${data.instance.workers > 1 && `, ${data.instance.workers} workers`}</p>`}<//>
+  return html`<${Head} title="Now">${data !== null && html`<p>${clock(data.at)} UTC · version ${data.instance.version} · started ${distance(data.instance.started_at)}${data.instance.workers > 1 && ` · ${data.instance.workers} workers`}</p>`}<//>
     <${State} of=${now} what="the state of the instance">${data !== null && html`<${Moment} now=${data} />`}<//>
     <h2>Last hour</h2>
     <${State} of=${series} what="the last hour">${series.data !== null && html`<${Hour} series=${series.data} />`}<//>
@@ -62,16 +87,16 @@ function Moment({ now }) {
   return html`
     <p class=${`notice summary ${troubles.length === 0 && now.ready ? 'good' : grave || !now.ready ? 'bad' : 'warn'}`} role="status">${troubles.length === 0 ? now.summary : summaryText(now)}</p>
     ${troubles.length > 0 && html`<h2>What is wrong</h2>`}
-    ${troubles.map((trouble) => html`<${Trouble} key=${trouble.id} trouble=${trouble} />`)}
+    ${troubleCards(troubles)}
     <h2>Traffic</h2>
     <dl class="figures">
       <${Figure} name="Requests" value=${`${number(traffic.per_second)}/s`} note=${`${number(traffic.requests)} ${minutes}`} />
-      <${Figure} name="Under way" value=${number(traffic.in_flight)} note="requests" />
-      <${Figure} name="Gateway" value=${milliseconds(latency.gateway.p50)} note=${`99 of 100 within ${milliseconds(latency.gateway.p99)}`} />
-      <${Figure} name="Devin" value=${milliseconds(latency.devin.p50)} note=${`99 of 100 within ${milliseconds(latency.devin.p99)}`} />
-      <${Figure} name="Cache" value=${percent(cache.hit_percent)} note=${`${number(cache.answered)} of ${number(cache.asked)} answered; ${bytes(cache.bytes)} of ${bytes(cache.max_bytes)}`} />
-      <${Figure} name="Queue for Devin" value=${number(queue.waiting)} note=${`${number(queue.at_devin)} at Devin on ${counted(queue.connections, 'connection')}`} />
-      <${Figure} name="Memory" value=${bytes(memory.rss_bytes)} note=${`${bytes(memory.heap_bytes)} of it in the heap`} />
+      <${Figure} name="In flight" value=${number(traffic.in_flight)} note=${`${number(queue.at_devin)} at Devin`} />
+      <${Figure} name="Queue for Devin" value=${number(queue.waiting)} note=${`${counted(queue.connections, 'connection')} at most`} />
+      <${Figure} name="Gateway latency" value=${milliseconds(latency.gateway.p50)} note=${`median; p99 ${milliseconds(latency.gateway.p99)}`} />
+      <${Figure} name="Devin latency" value=${milliseconds(latency.devin.p50)} note=${`median; p99 ${milliseconds(latency.devin.p99)}`} />
+      <${Figure} name="Cache hits" value=${percent(cache.hit_percent)} note=${`${number(cache.answered)} of ${number(cache.asked)} reads`} />
+      <${Figure} name="Memory" value=${bytes(memory.rss_bytes)} note=${`${bytes(cache.bytes)} of it cached`} />
     </dl>
     <p>${outcomesText(traffic.outcomes)}</p>`
 }
@@ -83,9 +108,9 @@ function summaryText({ troubles, ready, draining }) {
     : !ready
       ? 'The instance is not ready: a balancer sends it no requests.'
       : troubles.some(({ severity }) => severity === 'outage')
-        ? 'Requests fail.'
+        ? 'Some requests fail.'
         : 'Requests are served.'
-  return `${counted(troubles.length, 'thing is', 'things are')} wrong. ${served}`
+  return `${served} ${counted(troubles.length, 'thing needs', 'things need')} attention.`
 }
 
 /** @type {Record<string, string>} */
@@ -124,13 +149,13 @@ function Hour({ series }) {
         title: 'Latency of the gateway',
         unit: 'without Devin',
         show: milliseconds,
-        lines: [line('median', columns.gateway_p50_ms, 1), line('99th percentile', columns.gateway_p99_ms, 2)],
+        lines: [line('median', columns.gateway_p50_ms, 1), line('p99', columns.gateway_p99_ms, 2)],
       },
       {
         title: 'Latency of Devin',
         unit: 'of forwarded requests',
         show: milliseconds,
-        lines: [line('median', columns.devin_p50_ms, 1), line('99th percentile', columns.devin_p99_ms, 2)],
+        lines: [line('median', columns.devin_p50_ms, 1), line('p99', columns.devin_p99_ms, 2)],
       },
       {
         title: 'Cache',
@@ -142,7 +167,7 @@ function Hour({ series }) {
         title: 'Queue',
         unit: 'requests',
         show: number,
-        lines: [line('under way', columns.in_flight, 1), line('waiting for Devin', columns.waiting, 2)],
+        lines: [line('in flight', columns.in_flight, 1), line('waiting for Devin', columns.waiting, 2)],
       },
       { title: 'Memory', unit: 'of the process', show: bytes, lines: [line('resident', columns.rss_bytes, 1)] },
     ],
@@ -162,15 +187,15 @@ function Refusals({ now }) {
   return html`<h2>Refusals</h2>
     <${Table}
       caption="Requests that were refused in this time, by reason"
-      heads=${['Reason', 'Problem', 'Count', 'Teams', 'Last', 'Example']}
-      numbers=${[2]}
+      heads=${['Reason', 'Count', 'Teams', 'Last', 'Example']}
+      numbers=${[1]}
+      wide=${[0]}
       rows=${now.refusals}
       empty="No request was refused in this time."
       cells=${(/** @type {NowView['refusals'][number]} */ each) => [
-        html`<a href=${linkTo(['decisions'], { reason: each.reason })}><${Mark} kind="warn">${each.reason}<//></a>`,
-        each.problem,
+        html`<a href=${linkTo(['decisions'], { reason: each.reason })}>${each.reason}</a>${each.problem !== null && each.problem !== each.reason && html` <span class="muted">(${each.problem})</span>`}`,
         number(each.count),
-        html`<${Texts} texts=${each.teams} none="no team" />`,
+        each.teams.length === 0 ? 'no team' : each.teams.join(', '),
         html`<${When} time=${each.last_at} />`,
         html`<a href=${linkTo(['decisions', each.example])}>see one</a>`,
       ]}

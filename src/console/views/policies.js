@@ -4,7 +4,7 @@ import { html } from 'htm/preact'
 import { call, useData } from '../api.js'
 import { fieldsOf, go, linkTo } from '../address.js'
 import { counted, number, percent } from '../format.js'
-import { Facts, Head, Mark, Change, State, Table, Texts, When } from '../parts.js'
+import { Change, Facts, Head, listed, Mark, Source, State, Table, Texts, When } from '../parts.js'
 import { useMay } from '../session.js'
 
 /** @typedef {import('../../admin/console/policy-view.ts').PolicyStateView} PolicyStateView */
@@ -16,8 +16,9 @@ export function Policies({ query }) {
   const found = useData('/api/policies?files=names', 5000)
   const data = /** @type {PoliciesInForce | null} */ (found.data)
   const may = useMay('operator')
-  const reload = async () => {
-    const { result, certificate, diagnostics = [] } = await call('POST', '/api/reload')
+  /** @param {string} reason */
+  const reload = async (reason) => {
+    const { result, certificate, diagnostics = [] } = await call('POST', '/api/reload', undefined, { reason })
     /** @type {Record<string, string>} */
     const words = {
       replaced: 'The policies were replaced.',
@@ -30,17 +31,17 @@ export function Policies({ query }) {
     const said = certificate === 'kept' ? ['The certificate could not be read; the one before is kept.'] : []
     return [words[result] ?? result, ...said, ...diagnostics].join(' ')
   }
-  return html`<${Head} title="Policies">${may && html`<${Change} label="Read again" title="Read policies, secrets and certificate again" text="A set that does not compile, or whose tests fail, is refused, and the one before stays in force." run=${reload} after=${found.again} />`}<//>
+  return html`<${Head} title="Policies">${may && html`<${Change} label="Reload" title="Reload policies, secrets and certificate" text="A set that does not compile, or whose tests fail, is refused, and the one before stays in force." run=${reload} after=${found.again} />`}<//>
     <${State} of=${found} what="the policies">${data !== null && html`<${InForce} policies=${data} />`}<//>
     <${MatrixPart} query=${query} />
-    ${data !== null && html`<${ShadowPart} shadow=${data.shadow} />`}`
+    ${data !== null && html`<${ShadowPart} shadow=${data.shadow} /><${Ending} policies=${data} />`}`
 }
 
 /** @param {{ policies: PoliciesInForce }} props */
 function InForce({ policies }) {
-  const { refusal, warnings, ends_soon: ends, invariants, history, files } = policies
+  const { refusal, warnings, history, files } = policies
   return html`
-    ${refusal !== null && html`<div class="notice bad" role="alert"><p>The files differ from the policies in force, since <${When} time=${refusal.at} both />: ${refusal.result}.</p><${Texts} texts=${refusal.diagnostics} /></div>`}
+    ${refusal !== null && html`<div class="notice bad" role="alert"><p><strong>${refusal.result === 'held' ? 'The latest files are held back' : 'The latest files were refused'}, and the policies before them stay in force</strong> (<${When} time=${refusal.at} both />).</p><${Texts} texts=${refusal.diagnostics} /></div>`}
     <${Facts} pairs=${[
       ['Revision', html`<code>${policies.revision}</code>`],
       ['In force since', html`<${When} time=${policies.loaded_at} both />`],
@@ -53,26 +54,31 @@ function InForce({ policies }) {
       ],
     ]} />
     ${warnings.length > 0 && html`<h2>Warnings</h2><${Texts} texts=${warnings} />`}
-    <h2>What ends soon</h2>
-    <${Table} caption="Rights and keys that end within 30 days" heads=${['What', 'Ends', 'Owner', 'Where']} rows=${ends} empty="Nothing ends within 30 days."
-      cells=${(/** @type {PolicyStateView['ends_soon'][number]} */ each) => [each.what, html`<${When} time=${each.ends_at} both />`, each.owner, html`<code>${each.source}</code>`]} />
-    <h2>Invariants</h2>
-    <${Table} caption="All of them hold: a set that breaks one is refused" heads=${['Invariant', 'Kind', 'Where']} rows=${invariants} empty="There is no invariant. docs/invariants.md says what they are for."
-      cells=${(/** @type {PolicyStateView['invariants'][number]} */ each) => [each.id, each.kind, html`<code>${each.source}</code>`]} />
     <h2>Reload history</h2>
-    <${Table} caption="Reloads since the start, newest first" heads=${['Time', 'Result', 'By', 'Revision after it', 'Diagnostics']} rows=${history} empty="The policies have not been read again since the start."
+    <${Table} caption="Reloads since the start, newest first" wide=${[4]} heads=${['Time', 'Result', 'By', 'Revision after it', 'Diagnostics']} rows=${history} empty="The policies have not been read again since the start."
       cells=${(/** @type {PolicyReloadView} */ each) => [
         html`<${When} time=${each.at} />`,
         html`<${Mark} kind=${each.result === 'refused' ? 'bad' : each.result === 'held' || each.result === 'deferred' ? 'warn' : 'good'}>${each.result}<//>`,
         each.actor,
         html`<code>${each.revision.slice(0, 12)}</code>`,
-        html`<${Texts} texts=${each.diagnostics} />`,
+        listed(each.diagnostics),
       ]} />`
+}
+
+/** @param {{ policies: PoliciesInForce }} props */
+function Ending({ policies: { ends_soon: ends, invariants } }) {
+  return html`<h2>What ends soon</h2>
+    <${Table} caption="Rights and keys that end within 30 days" wide=${[0]} heads=${['What', 'Ends', 'Owner', 'Where']} rows=${ends} empty="Nothing ends within 30 days."
+      cells=${(/** @type {PolicyStateView['ends_soon'][number]} */ each) => [each.what, html`<${When} time=${each.ends_at} both />`, each.owner, html`<${Source} of=${each.source} />`]} />
+    <h2>Invariants</h2>
+    <${Table} caption="All of them hold: a set that breaks one is refused" heads=${['Invariant', 'Kind', 'Where']} rows=${invariants} empty="There is no invariant. docs/invariants.md says what they are for."
+      cells=${(/** @type {PolicyStateView['invariants'][number]} */ each) => [each.id, each.kind, html`<${Source} of=${each.source} />`]} />`
 }
 
 /** @typedef {{ team: string, callers: string, operation: string, organizations: readonly (string | null)[], effect: 'allow' | 'deny', reason: string, grant: string | null, key: string | null, conditions: string | null }} MatrixRow */
 
 const filterNames = /** @type {const} */ (['team', 'operation', 'organization'])
+const filterLabels = { team: 'Team', operation: 'Operation', organization: 'Organization' }
 
 /** Asked for by its form: it is computed from the whole policy set. @param {{ query: URLSearchParams }} props */
 function MatrixPart({ query }) {
@@ -88,15 +94,15 @@ function MatrixPart({ query }) {
   }
   return html`<h2>Who may do what</h2>
     <form class="filters" role="search" aria-label="Who may do what" onSubmit=${search} key=${query.toString()}>
-      ${filterNames.map((name, index) => html`<label>${name}<input name=${name} id=${index === 0 ? 'search' : undefined} defaultValue=${filters[name]} autocomplete="off" /></label>`)}
-      <label>effect<select name="effect">${['', 'allow', 'deny'].map((each) => html`<option value=${each} selected=${each === filters['effect']}>${each === '' ? 'any' : each}</option>`)}</select></label>
+      ${filterNames.map((name, index) => html`<label>${filterLabels[name]}<input name=${name} id=${index === 0 ? 'search' : undefined} defaultValue=${filters[name]} autocomplete="off" /></label>`)}
+      <label>Effect<select name="effect">${['', 'allow', 'deny'].map((each) => html`<option value=${each} selected=${each === filters['effect']}>${each === '' ? 'any' : each}</option>`)}</select></label>
       <button type="submit" class="main">Show</button>
     </form>
     ${!isAsked && html`<p class="empty">Name a team, an operation, an organization or an effect.</p>`}
     ${
       isAsked &&
       html`<${State} of=${found} what="the matrix, which is computed once for a revision">
-      <${Table} caption=${data === null ? 'Matrix' : `${counted(data.found, 'row')} fit; ${number(data.rows.length)} are shown`} heads=${['Team', 'Callers', 'Operation', 'Organizations', 'Effect', 'Grant or reason', 'Key', 'Conditions']} rows=${data?.rows ?? []} empty="No row fits these filters."
+      <${Table} caption=${data === null ? 'Matrix' : `${counted(data.found, 'row')} fit; ${number(data.rows.length)} are shown`} wide=${[1, 2]} heads=${['Team', 'Callers', 'Operation', 'Organizations', 'Effect', 'Grant or reason', 'Key', 'Conditions']} dense rows=${data?.rows ?? []} empty="No row fits these filters."
         cells=${(/** @type {MatrixRow} */ each) => [
           each.team,
           each.callers,

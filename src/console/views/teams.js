@@ -15,21 +15,24 @@ export function Teams() {
     <${State} of=${found} what="the teams">
       <${Table}
         caption="Teams"
-        heads=${['Team', 'Owner', 'Organizations', 'Requests', 'Refused', 'Last call', 'Tightest budget', 'State']}
+        quiet
+        wide=${[0, 1, 6]}
+        heads=${['Team', 'Owner', 'Organizations', 'Requests', 'Refused', 'Last call', 'Tightest budget']}
         numbers=${[3, 4]}
         rows=${data?.teams ?? []}
         empty="The policies define no team."
         cells=${(/** @type {TeamsView['teams'][number]} */ each) => [
-          html`<a href=${linkTo(['teams', each.id])}>${each.id}</a>${each.description !== null && html` <span class="muted">${each.description}</span>`}`,
-          [each.owner, each.contact].filter((one) => one !== null).join(', ') || 'nobody is named',
+          html`<a href=${linkTo(['teams', each.id])}>${each.id}</a>${each.blocked && html` <${Mark} kind="bad">blocked<//>`}${each.description !== null && html`<div class="muted">${each.description}</div>`}`,
+          each.owner === null && each.contact === null
+            ? html`<span class="muted">not named</span>`
+            : html`${each.owner}${each.contact !== null && html`<div class="muted">${each.contact}</div>`}`,
           typeof each.organizations === 'string' ? 'all' : each.organizations.join(', '),
           number(each.requests),
           number(each.refused),
           html`<${When} time=${each.last_call} />`,
           each.tightest_budget === null
-            ? 'none'
-            : html`${each.tightest_budget.name} <${Share} percent=${each.tightest_budget.used_percent} what=${`Used of ${each.tightest_budget.name}`} />`,
-          each.blocked ? html`<${Mark} kind="bad">blocked<//>` : html`<${Mark} kind="good">in force<//>`,
+            ? null
+            : html`<${Share} percent=${each.tightest_budget.used_percent} what=${`Used of ${each.tightest_budget.name}`} /> <span class="muted">${each.tightest_budget.name}</span>`,
         ]}
       />
     <//>`

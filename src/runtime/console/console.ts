@@ -58,8 +58,13 @@ export function openConsole(options: ConsoleOptions) {
   const decisions = openDecisions(options)
   const analysis = openAnalysis(options)
   const teams = createTeams(options, budgets)
+  /** Whoever looks has figures that are seconds old the next time, without waiting for where they are kept. */
+  const fresh = <T>(view: T): T => {
+    budgets.renew()
+    return view
+  }
   const parts: ConsoleParts = {
-    now: moment.view,
+    now: () => fresh(moment.view()),
     series: () => series.view(),
     decisions: decisions.search,
     decision: decisions.detail,
@@ -68,8 +73,8 @@ export function openConsole(options: ConsoleOptions) {
       return found === null ? null : await analysis.whatWouldAllow(found)
     },
     matrix: analysis.matrix,
-    teams: teams.list,
-    team: teams.one,
+    teams: () => fresh(teams.list()),
+    team: (id) => fresh(teams.one(id)),
     audit: () => auditState(options),
     explain: (asked) => explained(options, asked),
     cache: () => cacheStateView(shares.cache.stats(), config.cache.maxBytes, group()),

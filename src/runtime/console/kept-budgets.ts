@@ -7,6 +7,8 @@ export interface KeptBudgets {
   readonly views: readonly BudgetView[]
 }
 
+const freshMs = 1_000
+
 /** `read`: null while their state is unknown. */
 export function keepBudgets(read: () => Promise<readonly BudgetView[] | null>, now: () => number) {
   let latest: KeptBudgets | null = null
@@ -21,9 +23,9 @@ export function keepBudgets(read: () => Promise<readonly BudgetView[] | null>, n
     get isFailing(): boolean {
       return isFailing
     },
-    /** Reads again, without waiting; one reading at a time. */
+    /** Reads again, without waiting: one reading at a time, and none of what is new. */
     renew(): void {
-      if (isReading) return
+      if (isReading || (latest !== null && now() - latest.atMs < freshMs)) return
       isReading = true
       void read()
         .catch(() => null)

@@ -9,6 +9,7 @@ import type { PolicySet, Team } from '../../policy/model/policy-set.ts'
 import type { ConsoleOptions } from './console-options.ts'
 import type { BudgetKeeper, KeptBudgets } from './kept-budgets.ts'
 import { refusalsOf } from './moment/now.ts'
+import { minuteOf } from '../notes.ts'
 import { createTeamLimits } from './team-limits.ts'
 
 export function createTeams({ core, shares, blocks }: ConsoleOptions, budgets: BudgetKeeper) {
@@ -109,7 +110,7 @@ function noteOf({ latest, isFailing }: BudgetKeeper): string | null {
   if (latest === null)
     return isFailing ? 'Where budgets are kept cannot be read at the moment.' : 'The budgets were not read yet.'
   return isFailing
-    ? `Where budgets are kept cannot be read at the moment: the figures are those of ${isoTime(latest.atMs) ?? ''}.`
+    ? `Where budgets are kept cannot be read at the moment: the figures are those of ${minuteOf(new Date(latest.atMs).toISOString())}.`
     : null
 }
 
@@ -146,12 +147,12 @@ export function budgetOf(view: BudgetView, policy: PolicySet, { atMs }: Pick<Kep
 
 function outlookOf({ left, forecast, hard, resets_at: resets }: BudgetView, usedUpMs: number | null): string {
   if (hard === null) return 'Nothing is bounded.'
-  const until = resets === null ? 'sessions end' : resets
+  const until = resets === null ? 'sessions end' : minuteOf(resets)
   if (left === 0) return `It is used up until ${until}.`
-  if (usedUpMs !== null) return `At the present rate it is used up at ${isoTime(usedUpMs) ?? ''}.`
+  if (usedUpMs !== null) return `At the present rate it is used up at ${minuteOf(new Date(usedUpMs).toISOString())}.`
   if (forecast === null)
     return resets === null
       ? 'It never resets: what is left changes as sessions end.'
       : 'It is too early in the window for a forecast.'
-  return `At the present rate ${forecast} of ${hard} will be spent at ${until}.`
+  return `At the present rate ${Math.round(forecast * 10) / 10} of ${hard} will be spent by ${until}.`
 }

@@ -66,7 +66,7 @@ export function createNow(options: ConsoleOptions, budgets: () => readonly Budge
         },
         lately,
       ),
-      ...callerTroubles(lately, policies.current),
+      ...callerTroubles(lately, policies.current, budgets()),
       ...budgetTroubles(budgets(), policies.current),
       ...stateTroubles(options, nowMs),
     ])

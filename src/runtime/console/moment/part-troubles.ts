@@ -141,7 +141,7 @@ export function policyTroubles(
     severity: set === 'policies' ? 'degraded' : 'warning',
     sinceMs: atMs,
     owner: 'policy owner',
-    what: `${name} ${isHeld ? 'wait for a reload on demand' : set === 'policies' ? 'were refused' : 'was refused'}, and the ${set === 'policies' ? 'ones' : 'one'} before stay${set === 'policies' ? '' : 's'} in force: ${diagnostics[0] ?? ''}.${others}`,
+    what: `${name} ${isHeld ? 'wait for a reload on demand' : set === 'policies' ? 'were refused' : 'was refused'}, and the ${set === 'policies' ? 'ones' : 'one'} before stay${set === 'policies' ? '' : 's'} in force: ${sentenceEnd(diagnostics[0] ?? '')}${others}`,
     do: isHeld
       ? 'Look whether the bounds were removed on purpose, and reload on demand: POST /api/reload.'
       : 'Correct the file and line that is named, or take the change back; `devin-gateway check` says the same before it is merged.',
@@ -228,6 +228,9 @@ function reasonText(error: string | null): string {
 
 /** Begins with a capital letter and ends with a full stop. */
 export function sentence(text: string): string {
-  const whole = `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`
-  return whole === '' || /[.!?]$/.test(whole) ? whole : `${whole}.`
+  return sentenceEnd(`${text.slice(0, 1).toUpperCase()}${text.slice(1)}`)
+}
+
+function sentenceEnd(text: string): string {
+  return text === '' || /[.!?]$/.test(text) ? text : `${text}.`
 }

@@ -7,6 +7,7 @@ import type { PolicySet, Team } from '../../../policy/model/policy-set.ts'
 import type { StoreStatus } from '../../../store/store.ts'
 import type { MembershipState } from '../../../store/membership/types.ts'
 import { groupNote } from '../../../cache/shared/group-view.ts'
+import { minuteOf } from '../../notes.ts'
 import { sentence } from './part-troubles.ts'
 import type { FoundTrouble } from './troubles.ts'
 
@@ -112,7 +113,7 @@ export function budgetTroubles(budgets: readonly BudgetView[], policy: PolicySet
   return budgets.flatMap((budget): readonly FoundTrouble[] => {
     const { name, owner, team, level, limit, spent, reserved, resets_at: resets, mode } = budget
     if (mode === 'shadow' || limit === null || level < 80) return []
-    const until = resets === null ? 'until sessions end' : `until ${resets}`
+    const until = resets === null ? 'until sessions end' : `until ${minuteOf(resets)}`
     const isUsedUp = level >= 100
     return [
       {
@@ -120,22 +121,31 @@ export function budgetTroubles(budgets: readonly BudgetView[], policy: PolicySet
         name: `${owner}/${name}`,
         aspect: isUsedUp ? 'used-up' : 'low',
         severity: isUsedUp ? 'degraded' : 'warning',
-        owner: 'team',
+        owner: team === null ? 'policy owner' : 'team',
         contact: contactOf(team === null ? null : policy.team(team)) ?? owner,
         what: isUsedUp
           ? `The budget ${name} of ${owner} is used up (${spent} spent and ${reserved} reserved of ${limit}): creates are refused ${until}.`
           : `The budget ${name} of ${owner} is used to ${budget.used_percent ?? level} % (${limit}).`,
-        do: `${owner} ends sessions that are not needed, or asks the owner of ${budget.policy} for more.`,
+        do: sentence(`${owner} ends sessions that are not needed, or asks the owner of ${budget.policy} for more`),
       },
     ]
   })
 }
 
-/** Refusals that are somebody's to look at: limits that are reached, and callers who keep being refused. */
-export function callerTroubles(lately: readonly RecentDecision[], policy: PolicySet): readonly FoundTrouble[] {
+/**
+ * Refusals that are somebody's to look at: limits that are reached, and callers who keep being refused. Budgets that are used up are
+ * told by `budgetTroubles`.
+ */
+export function callerTroubles(
+  lately: readonly RecentDecision[],
+  policy: PolicySet,
+  budgets: readonly BudgetView[],
+): readonly FoundTrouble[] {
+  const told = new Set(budgets.filter(isToldAsUsedUp).map(({ team, name }) => `${team ?? ''}\n${name}`))
+  const isTold = (team: string, limit: string): boolean => told.has(`${team}\n${limit}`) || told.has(`\n${limit}`)
   const refused = lately.filter(({ access }) => access.outcome === 'refused')
   const ofLimits = Map.groupBy(
-    refused.filter(({ access }) => access.limit !== null && access.team !== null),
+    refused.filter(({ access: { limit, team } }) => limit !== null && team !== null && !isTold(team, limit)),
     ({ access }) => `${access.team ?? ''}\n${access.limit ?? ''}`,
   )
   const bySubject = Map.groupBy(
@@ -171,18 +181,20 @@ export function callerTroubles(lately: readonly RecentDecision[], policy: Policy
           contact: team === null ? null : contactOf(policy.team(team)),
           what:
             blocked > 0
-              ? `${subject} is blocked and keeps calling: ${counted(blocked, 'request was', 'requests were')} refused in the last minutes.`
-              : sentence(
-                  `${subject} keeps being refused: ${of.length} times in the last minutes, the latest for ${access?.reason ?? ''}`,
-                ),
+              ? `Caller ${subject} is blocked and keeps calling: ${counted(blocked, 'request was', 'requests were')} refused in the last minutes.`
+              : `Caller ${subject} keeps being refused: ${of.length} times in the last minutes, the latest for ${access?.reason ?? ''}.`,
           do:
             blocked > 0
               ? 'Find out who holds the credentials, and have them taken away; the block stays until somebody ends it.'
-              : 'Ask the team what the caller wants; a caller that nobody knows is blocked with: devin-gateway block subject NAME --reason TEXT.',
+              : `Ask the team what the caller wants, or block a caller that nobody knows: devin-gateway block subject ${subject} --reason TEXT.`,
         },
       ]
     }),
   ]
+}
+
+function isToldAsUsedUp({ mode, limit, level }: BudgetView): boolean {
+  return mode !== 'shadow' && limit !== null && level >= 100
 }
 
 function contactOf(team: Team | null): string | null {
