@@ -18,6 +18,18 @@ export interface CheckedKey {
   readonly identity: KeyIdentity | null
   /** When Devin ends it, milliseconds since the epoch, where that is known. */
   readonly endsAtMs: number | null
+  readonly remarks: readonly CheckedKeyRemark[]
+}
+
+/** What is to be said of a key. */
+export interface CheckedKeyRemark {
+  readonly severity: Diagnostic['severity']
+  /** The end of a sentence that begins with the key. */
+  readonly text: string
+  /** What to do, as a sentence, where that is known. */
+  readonly action: string | null
+  /** Both, as a diagnostic says it. */
+  readonly message: string
 }
 
 /** Asks for every key, one after the other. The diagnostics are errors, and warnings of keys that end soon. */
@@ -28,13 +40,8 @@ export async function checkKeysOnline(
   now: () => number,
 ): Promise<{ readonly keys: readonly CheckedKey[]; readonly diagnostics: readonly Diagnostic[] }> {
   const { calls, close, keyring, secrets } = await openLoneDevin(config, policy, env, now)
-  const diagnostics: Diagnostic[] = []
   const found = new Map<string, CheckedKey>()
   keyring.quarantineBy((id) => found.get(id)?.result === 'quarantined')
-  const reporter =
-    ({ id, source }: KeyHandle) =>
-    (message: string, severity: Diagnostic['severity'] = 'error'): void =>
-      void diagnostics.push({ ...source, column: 1, severity, message: `key "${id}" ${message}` })
   try {
     let away: SelfAnswer | null = null
     for (const handle of policy.keys) {
@@ -45,7 +52,7 @@ export async function checkKeysOnline(
       const missing =
         secrets.away.get(handle.id)?.message ?? secrets.unresolved.find((each) => each.handle === handle)?.message
       found.set(handle.id, {
-        ...checked(handle, answer ?? missing ?? '', reporter(handle)),
+        ...checked(handle, answer ?? missing ?? ''),
         id: handle.id,
         endsAtMs: null,
       })
@@ -55,39 +62,40 @@ export async function checkKeysOnline(
       const fine = found.get(handle.id)
       if (fine?.result !== 'fine' || fine.identity === null) continue
       const { endsAtMs } = await readAccount(calls, fine.identity, now())
-      found.set(handle.id, { ...fine, endsAtMs })
       const ending = endsAtMs === null ? null : endingText(endsAtMs, now())
-      if (ending !== null) reporter(handle)(`${ending} at Devin: rotate it`, 'warning')
+      found.set(handle.id, { ...fine, endsAtMs, remarks: ending === null ? [] : [endingRemark(ending)] })
     }
   } finally {
     await close()
   }
+  const diagnostics = policy.keys.flatMap(({ id, source }) =>
+    (found.get(id)?.remarks ?? []).map(({ severity, message }): Diagnostic => {
+      return { ...source, column: 1, severity, message: `key "${id}" ${message}` }
+    }),
+  )
   return { keys: [...found.values()], diagnostics }
 }
 
+function endingRemark(ending: string): CheckedKeyRemark {
+  const text = `${ending} at Devin`
+  return { severity: 'warning', text, action: 'Rotate it.', message: `${text}: rotate it` }
+}
+
 /** `answer`: a text where there is no value to ask with. */
-function checked(
-  handle: KeyHandle,
-  answer: SelfAnswer | string,
-  report: (message: string) => void,
-): Pick<CheckedKey, 'result' | 'identity'> {
-  if (typeof answer === 'string') {
-    report(`cannot be asked who it is: ${answer.replace(`key "${handle.id}": `, '')}`)
-    return { result: 'absent', identity: null }
-  }
+function checked(handle: KeyHandle, answer: SelfAnswer | string): Pick<CheckedKey, 'result' | 'identity' | 'remarks'> {
+  const found = (result: CheckedKey['result'], text: string, action: string | null, message = text) =>
+    ({ result, identity: null, remarks: [{ severity: 'error', text, action, message }] }) as const
+  if (typeof answer === 'string')
+    return found('absent', `cannot be asked who it is: ${answer.replace(`key "${handle.id}": `, '')}`, null)
   if (answer.kind === 'rejected') {
-    report(
-      'is rejected by Devin (401): it was revoked, has ended, or belongs to another Devin. Put a new one in its place',
-    )
-    return { result: 'rejected', identity: null }
+    const text = 'is rejected by Devin (401): it was revoked, has ended, or belongs to another Devin'
+    const action = 'Put a new one in its place'
+    return found('rejected', text, `${action}.`, `${text}. ${action}`)
   }
-  if (answer.kind !== 'identity') {
-    report(`could not be checked: ${answer.why}`)
-    return { result: 'unanswered', identity: null }
-  }
+  if (answer.kind !== 'identity') return found('unanswered', `could not be checked: ${answer.why}`, null)
   const { identity } = answer
   const fault = identityFault(handle, identity)
-  if (fault === null) return { result: 'fine', identity }
-  report(`${fault.text}. A start would quarantine it. ${fault.action}`)
-  return { result: 'quarantined', identity }
+  if (fault === null) return { result: 'fine', identity, remarks: [] }
+  const text = `${fault.text}. A start would quarantine it`
+  return { ...found('quarantined', text, fault.action, `${text}. ${fault.action}`), identity }
 }
