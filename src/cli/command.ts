@@ -33,6 +33,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   unblock: async () => (await import('./blocks/commands.ts')).unblockCommand,
   blocks: async () => (await import('./blocks/commands.ts')).blocksCommand,
   purge: async () => (await import('./commands/purge.ts')).purgeCommand,
+  doctor: async () => (await import('./doctor/command.ts')).doctorCommand,
   audit: async () => (await import('./commands/audit.ts')).auditCommand,
 }
 

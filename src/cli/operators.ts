@@ -8,13 +8,13 @@ import type { Config } from '../config/load.ts'
 import { readInput } from './input.ts'
 import type { Invocation } from './invocation.ts'
 
-const tokenVariable = 'GATEWAY_OPERATOR_TOKEN'
+export const operatorTokenVariable = 'GATEWAY_OPERATOR_TOKEN'
 const mostTokenBytes = 64 * 1024
 
 export const operatorOption = {
   'operator-token': {
     type: 'string',
-    help: `file with a token for the operators' listener, or - for standard input (default: the value of ${tokenVariable})`,
+    help: `file with a token for the operators' listener, or - for standard input (default: the value of ${operatorTokenVariable})`,
   },
 } as const
 
@@ -47,7 +47,7 @@ export function operatorsOf({ admin, listen }: Config, asker: OperatorsAsker): O
   let token: Promise<string | null> | null = null
 
   async function send(path: string, init: RequestInit = {}): Promise<Response> {
-    const value = await (token ??= readToken(asker))
+    const value = await (token ??= readOperatorToken(asker))
     const headers = new Headers(init.headers)
     if (value !== null) headers.set('authorization', `Bearer ${value}`)
     const whole = { ...init, headers, redirect: 'error' } as const
@@ -65,8 +65,8 @@ export function operatorsOf({ admin, listen }: Config, asker: OperatorsAsker): O
     const why = typeof said === 'string' ? said : `it answered ${response.status}`
     if (response.status === 403) return `the running gateway at ${address} refused: ${why}`
     const issuer = admin.auth === null ? 'its issuer' : admin.auth.issuer.issuer
-    return asker.option('operator-token') === null && asker.env[tokenVariable] === undefined
-      ? `the running gateway at ${address} needs a login: give a token of ${issuer} with --operator-token FILE (- for standard input), or in ${tokenVariable}`
+    return asker.option('operator-token') === null && asker.env[operatorTokenVariable] === undefined
+      ? `the running gateway at ${address} needs a login: give a token of ${issuer} with --operator-token FILE (- for standard input), or in ${operatorTokenVariable}`
       : `the running gateway at ${address} did not accept the token: ${why}`
   }
 
@@ -74,7 +74,7 @@ export function operatorsOf({ admin, listen }: Config, asker: OperatorsAsker): O
     address,
     send,
     async ask(path, init) {
-      await (token ??= readToken(asker))
+      await (token ??= readOperatorToken(asker))
       return await send(path, init).catch((error: unknown) => {
         if (error instanceof OperatorsRefused) throw error
         return null
@@ -83,9 +83,10 @@ export function operatorsOf({ admin, listen }: Config, asker: OperatorsAsker): O
   }
 }
 
-async function readToken({ env, option }: OperatorsAsker): Promise<string | null> {
+/** The token of the option or of the environment; null without one. */
+export async function readOperatorToken({ env, option }: OperatorsAsker): Promise<string | null> {
   const file = option('operator-token')
-  const text = file === null ? (env[tokenVariable] ?? '') : await readInput(file, mostTokenBytes)
+  const text = file === null ? (env[operatorTokenVariable] ?? '') : await readInput(file, mostTokenBytes)
   const value = text.trim()
   if (file !== null && value === '')
     throw new Error(`--operator-token: ${file === '-' ? 'standard input' : file} is empty`)

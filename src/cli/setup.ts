@@ -50,7 +50,8 @@ export function configFile(invocation: Invocation): string {
 
 const usualConfig = 'config/gateway.yaml'
 
-function namedConfig({ option, env }: Invocation): string | null {
+/** The file that a command is given; null where it looks at the usual place. */
+export function namedConfig({ option, env }: Pick<Invocation, 'option' | 'env'>): string | null {
   return option('config') ?? env['GATEWAY_CONFIG'] ?? null
 }
 
@@ -68,7 +69,8 @@ async function readConfig(invocation: Invocation, missing: 'refused' | 'reported
   const file = configFile(invocation)
   if (namedConfig(invocation) === null && !existsSync(file)) {
     const sandbox = runningSandboxes(invocation.env)[0]
-    const message = sandbox === undefined ? noConfig : `${noConfig}. A sandbox runs: --config ${sandbox.config}`
+    const message =
+      sandbox === undefined ? noConfiguration : `${noConfiguration}. A sandbox runs: --config ${sandbox.config}`
     throw new Refused([{ file, line: 0, column: 0, severity: 'error', message }])
   }
   return await loadConfig(file, invocation.env, { missing })
@@ -90,7 +92,8 @@ export const readRunningConfig: ConfigReader = async (invocation) => {
   return await loadSandboxConfig(sandbox.config, env, { ...noSurroundings, admin, recordsDirectory })
 }
 
-const noConfig =
+/** What to say where no configuration is named, and none is here. */
+export const noConfiguration =
   'there is no configuration here, and neither --config nor GATEWAY_CONFIG names another file. "devin-gateway init" writes a first one; "devin-gateway sandbox" needs none'
 
 /** Refuses a configuration that names files or folders that cannot be read, at the places where it does. */
@@ -179,7 +182,8 @@ export async function loadWholeSetup(invocation: Invocation, read: ConfigReader 
   throw new Refused(reasons.flatMap((reason) => (reason instanceof Refused ? reason.diagnostics : [])))
 }
 
-async function loadWithCatalogue(
+/** Throws `Refused` with what is wrong with catalogue and policies together. */
+export async function loadWithCatalogue(
   settings: CatalogueSettings,
   directory: string,
   options: Pick<LoadOptions, 'sources' | 'connections' | 'issuers' | 'tests'>,

@@ -7,9 +7,14 @@ import { packageRoot, packageVersion } from './setup.ts'
 
 /** One line for people, or an object as JSON. */
 export function versionText(env: Readonly<Record<string, string | undefined>>, json: boolean): string {
-  const found = { version: packageVersion(), commit: commitOf(env), node: process.versions.node }
+  const found = versionOf(env)
   if (json) return JSON.stringify(found)
   return `devin-gateway ${found.version} (commit ${found.commit ?? 'unknown'}, Node.js ${found.node})`
+}
+
+/** Version, commit and Node.js of this command. */
+export function versionOf(env: Readonly<Record<string, string | undefined>>) {
+  return { version: packageVersion(), commit: commitOf(env), node: process.versions.node }
 }
 
 /** Null where nothing says it. An image has it in its environment, a package in a file, a checkout in Git. */

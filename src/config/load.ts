@@ -25,7 +25,7 @@ import { readYaml, type PositionOf } from './yaml/document.ts'
 type Environment = Readonly<Record<string, string | undefined>>
 
 /** The resolved configuration: nothing is left to parse or look up. */
-export type Config = Awaited<ReturnType<typeof resolve>>
+export type Config = Awaited<ReturnType<typeof resolveConfig>>
 
 export interface LoadedConfig {
   readonly config: Config
@@ -66,7 +66,7 @@ export async function loadConfig(
     if (outOfReach) absent.push(at.join('.'))
     report(at, message, outOfReach && missing === 'reported' ? 'warning' : 'error')
   }
-  const config = await resolve(written, path.resolve(file), env, report, reportRead)
+  const config = await resolveConfig(written, path.resolve(file), env, report, reportRead)
   await checkConfig(config, written, report)
   if (hasErrors(diagnostics)) throw new Refused(diagnostics)
   return { config, warnings: diagnostics, positionOf: result.positionOf, missing: absent }
@@ -101,7 +101,8 @@ export async function outlineOf(
   }
 }
 
-async function resolve(
+/** Reads what the document names. What cannot be used is reported, and null or empty. */
+export async function resolveConfig(
   document: GatewayDocument,
   file: string,
   env: Environment,
@@ -130,6 +131,8 @@ async function resolve(
     /** Absolute path of the file. */
     file,
     filesOfStart: [file, ...filesOfStart(document).map(absolute)],
+    /** Files with secrets of the store. */
+    secretFiles: storeSecretFiles(document, absolute),
     listen: {
       gateway: listen.gateway,
       admin: listen.admin,
@@ -204,6 +207,13 @@ function filesOfStart(document: GatewayDocument): readonly string[] {
   const authorities = [upstream.ca, ...issuers.map(({ ca }) => ca), admin.auth?.ca, store?.ca, telemetry?.ca]
   const named = [...authorities, store?.password?.file, store?.secret?.file]
   return [...new Set([...catalogue.files, ...named.filter((each) => each !== undefined)])]
+}
+
+function storeSecretFiles({ store }: GatewayDocument, absolute: (path: string) => string) {
+  return (['password', 'secret'] as const).flatMap((name) => {
+    const file = store?.[name]?.file
+    return file === undefined ? [] : [{ what: `The file of store.${name}`, file: absolute(file) }]
+  })
 }
 
 const journalName = 'budgets.journal'

@@ -118,6 +118,16 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
     'admin',
     'idempotency',
   ],
+  doctor: [
+    'config',
+    'identity',
+    'keys',
+    'records/mask',
+    'runtime/keys/online-check',
+    'store/inspection',
+    'types of admin',
+    'types of policy',
+  ],
   workers: ['records', 'admin/access', 'admin/console/pages'],
   sandbox: [
     'catalogue',
@@ -130,6 +140,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
   // What a command shows of keys is what operators are shown.
   cli: [
     'runtime',
+    'doctor',
     'workers',
     'problems',
     'config',
@@ -173,7 +184,7 @@ export const corners: Readonly<Record<string, Allowed>> = {
   ],
   'openid-client': ['identity/sign-in'],
   jose: ['identity', 'sandbox'],
-  ioredis: ['store/connection'],
+  ioredis: ['store/connection', 'store/inspection'],
   'lru-cache': ['identity', 'cache', 'gateway/devin-users'],
   pino: ['records'],
   'prom-client': ['metrics/prometheus'],

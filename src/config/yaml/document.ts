@@ -41,6 +41,9 @@ export type YamlResult<T> =
   | {
       readonly ok: false
       readonly diagnostics: readonly Diagnostic[]
+      /** As it is written, unchecked; undefined where there is no reading it. */
+      readonly written: unknown
+      readonly positionOf: PositionOf
       /**
        * The texts at a pattern of places, `*` for each member, so that they can be checked even when the document has
        * mistakes.
@@ -65,6 +68,8 @@ export function readYaml<T>(input: YamlInput<T>): YamlResult<T> {
   const refuse = (found: readonly Found[], tree: Tree | null = null): YamlResult<T> => ({
     ok: false,
     diagnostics: sortDiagnostics([...found.map(diagnosticOf('error')), ...warningsOf(tree)]),
+    written: tree?.value,
+    positionOf: (path) => (tree === null ? { line: 0, column: 0 } : lineAndColumn(lines, tree.placeOf(path))),
     wordsAt: (pattern) =>
       [...(tree?.matching(pattern) ?? [])].flatMap(({ value, place }) =>
         typeof value === 'string' ? [{ text: value, ...lineAndColumn(lines, place) }] : [],

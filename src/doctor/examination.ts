@@ -1,0 +1,62 @@
+// Runs examinations side by side, each with a time of its own, so that none holds up another. Nothing that they say holds a secret.
+
+import { maskSecrets } from '../records/mask.ts'
+import { Findings, type Area, type Finding } from './finding.ts'
+
+export interface Examination {
+  readonly area: Area
+  readonly about: string | null
+  /** After that it is given up; what it has found until then counts. */
+  readonly withinMs: number
+  /** Aborts a moment before the time is over, so that an examination can say itself what gave no answer. */
+  examine(found: Findings, signal: AbortSignal): Promise<void>
+}
+
+export interface Examined {
+  readonly area: Area
+  readonly about: string | null
+  readonly findings: readonly Finding[]
+  /** It was given up, and something of it may still be under way. */
+  readonly isLate: boolean
+}
+
+/** Time to put an aborted wait into words. */
+const lastWordsMs = 500
+
+/** Never rejects: what goes wrong is a finding. */
+export async function runExamination({ area, about, withinMs, examine }: Examination): Promise<Examined> {
+  const found = new Findings(area, about)
+  const deadline = new AbortController()
+  const signal = setTimeout(() => deadline.abort(), withinMs)
+  let giveUp: NodeJS.Timeout | undefined
+  const late = new Promise<'late'>((resolve) => {
+    giveUp = setTimeout(resolve, withinMs + lastWordsMs, 'late')
+  })
+  const ended = examine(found, deadline.signal).catch((error: unknown) => {
+    const why = error instanceof Error ? error.message : String(error)
+    found.error('failed', `This could not be examined: ${why}.`, 'Report it, with this line.')
+  })
+  const first = await Promise.race([ended, late])
+  clearTimeout(signal)
+  clearTimeout(giveUp)
+  const isLate = first === 'late'
+  if (isLate) {
+    const seconds = Math.round(withinMs / 100) / 10
+    found.error(
+      'late',
+      `This was not done within ${seconds} s.`,
+      'Find out what holds it up, or give it longer with --timeout.',
+    )
+  }
+  return { area, about, findings: found.list.map(withoutSecrets), isLate }
+}
+
+/** Servers and libraries are quoted, and may quote what they were given. */
+function withoutSecrets({ about, message, action, ...finding }: Finding): Finding {
+  return {
+    ...finding,
+    about: about === null ? null : maskSecrets(about),
+    message: maskSecrets(message),
+    action: action === null ? null : maskSecrets(action),
+  }
+}
