@@ -42,13 +42,15 @@ export interface InstallationOptions {
   readonly store?: string | null
   /** Whether the usual teams have limits, which are judged at every request and never reached. */
   readonly limits?: boolean
+  /** Where traces go, and the share of them; null for none. */
+  readonly telemetry?: { readonly otlp: string; readonly sample: number } | null
 }
 
 /** Writes everything that `devin-gateway start` needs. */
 export function createInstallation(
   ports: Ports,
   identity: Identity,
-  { store = null, limits = true }: InstallationOptions = {},
+  { store = null, limits = true, telemetry = null }: InstallationOptions = {},
 ): Installation {
   const directory = mkdtempSync(join(tmpdir(), 'devin-gateway-bench-'))
   const secrets = new Map<string, string>()
@@ -71,6 +73,7 @@ export function createInstallation(
     records: { ...records, audit: join(directory, 'records/audit.ndjson') },
     shutdown: { delay: '0s', deadline: '5s' },
     ...(store === null ? {} : { store }),
+    ...(telemetry === null ? {} : { telemetry }),
   })
   for (const team of teams.usual) put(`policies/teams/${team}.yaml`, teamPolicy(team, limits ? usualLimits : undefined))
   for (const team of teams.limited) put(`policies/teams/${team}.yaml`, teamPolicy(team, { requests: '1/day' }))

@@ -8,6 +8,7 @@ import { afterAll, expect, test } from 'vitest'
 
 const unit = join(import.meta.dirname, '../../deploy/systemd/devin-gateway.service')
 const isInstalled = spawnSync('systemd-analyze', ['--version']).status === 0
+if (!isInstalled && process.env['GATEWAY_TEST_PEERS'] === 'required') throw new Error('systemd is not installed')
 const directory = mkdtempSync(join(tmpdir(), 'gateway-unit-'))
 afterAll(() => rmSync(directory, { recursive: true, force: true }))
 
@@ -18,6 +19,21 @@ function verify(text: string): { status: number | null; said: string } {
   const { status, stderr } = spawnSync('systemd-analyze', ['verify', file], { encoding: 'utf8' })
   return { status, said: stderr }
 }
+
+test.skipIf(!isInstalled)('leaves the service little to do harm with, by the score of systemd', () => {
+  const exposure = (text: string): number => {
+    const file = join(directory, 'devin-gateway.service')
+    writeFileSync(file, text)
+    const { stdout } = spawnSync('systemd-analyze', ['security', '--offline=true', '--no-pager', file], {
+      encoding: 'utf8',
+    })
+    return Number(/Overall exposure level for \S+: ([\d.]+)/.exec(stdout)?.[1] ?? 10)
+  }
+  const text = readFileSync(unit, 'utf8')
+  // 0 is the least, 10 the most.
+  expect(exposure(text)).toBeLessThanOrEqual(1.5)
+  expect(exposure(text.replace('NoNewPrivileges=yes', ''))).toBeGreaterThan(1.5)
+})
 
 test.skipIf(!isInstalled)('the systemd unit has nothing that systemd does not know', () => {
   const text = readFileSync(unit, 'utf8')
