@@ -26,6 +26,7 @@ const lastWordsMs = 500
 /** Never rejects: what goes wrong is a finding. */
 export async function runExamination({ area, about, withinMs, examine }: Examination): Promise<Examined> {
   const found = new Findings(area, about)
+  const subject = about ?? `the ${area}`
   const deadline = new AbortController()
   const signal = setTimeout(() => deadline.abort(), withinMs)
   let giveUp: NodeJS.Timeout | undefined
@@ -34,7 +35,7 @@ export async function runExamination({ area, about, withinMs, examine }: Examina
   })
   const ended = examine(found, deadline.signal).catch((error: unknown) => {
     const why = error instanceof Error ? error.message : String(error)
-    found.error('failed', `This could not be examined: ${why}.`, 'Report it, with this line.')
+    found.error('failed', `The examination of ${subject} failed: ${why}.`, 'Report it, with this line.')
   })
   const first = await Promise.race([ended, late])
   clearTimeout(signal)
@@ -44,7 +45,7 @@ export async function runExamination({ area, about, withinMs, examine }: Examina
     const seconds = Math.round(withinMs / 100) / 10
     found.error(
       'late',
-      `This was not done within ${seconds} s.`,
+      `The examination of ${subject} was not done within ${seconds} s.`,
       'Find out what holds it up, or give it longer with --timeout.',
     )
   }

@@ -96,12 +96,16 @@ function isReady(connection: Redis | Cluster, signal: AbortSignal, trouble: () =
   })
 }
 
-function nodesOf(connection: Redis | Cluster, { nodes }: StoreSettings): readonly { redis: Redis; address: string }[] {
+function nodesOf(
+  connection: Redis | Cluster,
+  { nodes, sentinel }: StoreSettings,
+): readonly { redis: Redis; address: string }[] {
   if (connection instanceof Cluster)
     return connection
       .nodes('master')
       .map((redis) => ({ redis, address: `${redis.options.host}:${redis.options.port}` }))
   const [first] = nodes
+  if (sentinel !== null) return [{ redis: connection, address: `the primary of ${sentinel}` }]
   return [{ redis: connection, address: first === undefined ? '' : `${first.host}:${first.port}` }]
 }
 

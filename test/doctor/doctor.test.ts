@@ -125,11 +125,11 @@ describe('a healthy installation', () => {
   let gateway: Gateway
   let ports: readonly number[]
   beforeAll(async () => {
-    ports = await freePorts(2)
+    ports = await freePorts(3)
     site = await createSite({
       upstream: upstream.origin,
       issuer,
-      listen: `{ gateway: "127.0.0.1:${ports[0]}", admin: "127.0.0.1:${ports[1]}" }`,
+      listen: `{ gateway: "127.0.0.1:${ports[0]}", admin: "127.0.0.1:${ports[1]}", health: "127.0.0.1:${ports[2]}" }`,
     })
     const { config } = await loadConfig(site.configFile, usualKeys)
     const log = createLog({ level: 'silent', destination: { write: () => {} } })
@@ -160,6 +160,7 @@ describe('a healthy installation', () => {
       'gateway.version',
       'gateway.policies',
       'gateway.callers',
+      'gateway.health',
       'clock.own',
     ])
       expect(fine).toContain(id)
@@ -192,12 +193,13 @@ describe('a healthy installation', () => {
   })
 
   test('is found by its addresses alone, whichever of its listeners they are', async () => {
-    const [callers, operators] = ports.map((port) => `http://127.0.0.1:${port}`)
-    const { code, report, errors } = await doctor(['--url', callers ?? '', '--url', operators ?? ''], {})
+    const addresses = ports.flatMap((port) => ['--url', `http://127.0.0.1:${port}`])
+    const { code, report, errors } = await doctor(addresses, {})
     expect([code, errors, report.config]).toEqual([0, [], null])
     const outside = report.findings.filter(({ id }) => id.startsWith('outside.')).map(({ message }) => message)
     expect(outside).toContain(`127.0.0.1:${ports[0]} answers callers, and refuses a call without a token`)
     expect(outside).toContain(`127.0.0.1:${ports[1]} runs version 0.1.0`)
+    expect(outside.filter((message) => message === 'it is ready')).toHaveLength(2)
     expect(report.findings.find(({ id }) => id === 'clock.own')?.status).toBe('ok')
   })
 
@@ -471,6 +473,16 @@ describeWithValkey('the shared store', () => {
     expect(JSON.stringify([poor.report, wrong.report])).not.toMatch(/poor:|word@|wrong@/)
   })
 
+  test('that sentinels know by another name is told by that', async () => {
+    const sentinel = await startStoreServer({ sentinel: true })
+    onTestFinished(() => sentinel.close())
+    const site = await siteOf({ config: `store: { nodes: ["${sentinel.address}"], sentinel: main }` })
+    const { texts } = await doctor(['--config', site.configFile, '--before-start', '--timeout', '500ms'])
+    expect(texts('store.login')).toEqual([
+      expect.stringMatching(/do not know the store by the name in store\.sentinel/),
+    ])
+  })
+
   test('that hangs holds up nothing', async () => {
     store.freeze()
     const { texts, errors } = await examined(store.address, '--timeout', '500ms').finally(() => store.thaw())
@@ -498,10 +510,13 @@ test('instances that share no store and answer together are told so', async () =
   expect(texts('outside.shared')).toEqual([expect.stringMatching(/2 instances answer and share no store/)])
 })
 
-test('what answers at an address and is no gateway is not taken for one', async () => {
-  const server = createHttpServer((_request, response) => response.writeHead(503).end('no healthy upstream'))
+test.each([
+  [503, {}, /is not this gateway \(503 .*balancer/],
+  [308, { location: 'https://gateway.corp.example/' }, /leads elsewhere \(308 to https:\/\/gateway\.corp\.example\/\)/],
+])('what answers an address with %i and is no gateway is not taken for one', async (status, headers, words) => {
+  const server = createHttpServer((_request, response) => response.writeHead(status, headers).end())
   const { code, texts } = await doctor(['--url', `http://127.0.0.1:${await listening(server)}`], {})
-  expect([code, texts('outside.answers')]).toEqual([1, [expect.stringMatching(/is not this gateway \(503 .*balancer/)]])
+  expect([code, texts('outside.answers')]).toEqual([1, [expect.stringMatching(words)]])
 })
 
 test('a token of operators goes to no server that is not trusted, not even when it was a moment before', async () => {
@@ -654,6 +669,19 @@ describe('a broken configuration', () => {
     expect(report.findings.map(({ id }) => id)).toContain('versions.node')
   })
 
+  test('that names missing files is told what a start would refuse, and the rest is examined', async () => {
+    const [closed = 0] = await freePorts(1)
+    const site = await siteOf({
+      listen: '{ gateway: "127.0.0.1:0", admin: "127.0.0.1:0", tls: { cert: none.pem, key: none.key } }',
+      config: `store: { nodes: "valkey://127.0.0.1:${closed}", secret: { file: none.secret } }`,
+    })
+    const { texts, errors } = await doctor(['--config', site.configFile, '--before-start'])
+    expect(
+      texts('configuration.file').filter((text) => /none\.(?:pem|key|secret): there is no such file/.test(text)),
+    ).toHaveLength(3)
+    expect(errors).toEqual(['configuration.file', 'store.connection'])
+  })
+
   test('does not hide who the issuers are where the upstream is the broken one', async () => {
     const site = await siteOf({ upstream: 'http://not-loopback.example' })
     const { report, texts } = await doctor(['--config', site.configFile, '--before-start'])
@@ -669,7 +697,9 @@ test('what never ends is given up, and does not keep the process from ending', a
   execFileSync('mkfifo', [pipe])
   const ended = await runCommand(['doctor', '--config', pipe, '--timeout', '200ms'], { timeoutMs: 20_000 })
   expect([ended.code, ended.err]).toEqual([1, ''])
-  expect(ended.out).toMatch(/error +This was not done within 0\.2 s\.\n +-> Find out what holds it up/)
+  expect(ended.out).toMatch(
+    /error +The examination of \S+pipe\.yaml was not done within 0\.2 s\.\n +-> Find out what holds it up/,
+  )
   expect(ended.out).toMatch(/ok +Node\.js/)
 })
 

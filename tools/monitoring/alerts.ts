@@ -41,7 +41,7 @@ export const alerts: readonly Alert[] = [
     steps: [
       'Ask the instance: `curl http://127.0.0.1:9090/livez`. Where that answers, look for what keeps Prometheus away.',
       'Read the end of the process log. A start that fails names file and line of each mistake.',
-      'Run `devin-gateway check` with the same configuration and environment.',
+      'Run `devin-gateway doctor` with the same configuration, user and environment: it says what is wrong and what to do.',
       'Restart it. If it has stopped by itself, keep the log for a report.',
     ],
     test: { at: '5m', fires: { [`up${own}`]: '0x10' }, calm: { [`up${own}`]: '1x10' }, labels: gateway },

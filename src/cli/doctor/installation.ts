@@ -92,9 +92,14 @@ async function readInstallation(
   }
   if (whole instanceof Refused) ownFindings(whole.diagnostics)
   else {
-    const { loaded, shadow } = whole
+    const { loaded, shadow, missing, positionOf } = whole
+    // A start would refuse what is a warning to commands that need no certificate.
+    const places = missing.map((setting) => positionOf(setting.split('.')))
+    const isNeeded = ({ file: written, line, column }: Diagnostic): boolean =>
+      written === file && places.some((place) => place.line === line && place.column === column)
     // Each key is examined by itself.
-    ownFindings(loaded.diagnostics.filter((each) => !loaded.absentValues.includes(each)))
+    const told = loaded.diagnostics.filter((each) => !loaded.absentValues.includes(each))
+    ownFindings(told.map((each) => (isNeeded(each) ? { ...each, severity: 'error' } : each)))
     ownFindings(shadow?.diagnostics ?? [])
     found.ok('file', 'the configuration is well-formed')
     found.ok(

@@ -87,6 +87,15 @@ async function examineUrl(
     })
   const words = { name: 'The gateway', setting: '--url', caSetting: '--ca' }
   if (!addPeerFindings(found, target, words, first)) return
+  const location = first.answer?.headers['location']
+  if (first.answer !== null && first.answer.status >= 300 && first.answer.status < 400) {
+    found.error(
+      'answers',
+      `What answers at ${url.host} leads elsewhere (${first.answer.status} to ${String(location ?? 'an unknown address')}).`,
+      'Name the address of the gateway itself with --url. Clients do not follow a redirect with their token.',
+    )
+    return
+  }
   if (target.tls === null && !isLoopback)
     found.warning(
       'plain',
@@ -176,10 +185,19 @@ async function isCallersListener(
   return true
 }
 
+/** Two listeners of one instance have one start, of which that of health tells whole seconds alone. */
+function countInstances(facts: readonly GatewayFacts[]): number {
+  const exact = facts.filter(({ startedAt }) => startedAt !== null)
+  const known = new Set(exact.map(({ started }) => started.join()))
+  const others = facts.filter(({ startedAt, started }) => startedAt === null && !known.has(started.join()))
+  const count = (texts: readonly string[]): number => new Set(texts).size
+  return count(exact.map(({ startedAt }) => startedAt ?? '')) + count(others.map(({ started }) => started.join()))
+}
+
 /** What several instances should have in common. */
 function compare(found: Findings, seen: readonly Seen[], isAloneHere: boolean | null): void {
   const facts = seen.flatMap((each) => (each.facts === null ? [] : [each.facts]))
-  const instances = new Set(facts.flatMap(({ started }) => started.join())).size
+  const instances = countInstances(facts)
   const differ = (texts: readonly string[]): readonly string[] => [...new Set(texts)]
   const versions = differ(facts.flatMap((each) => each.versions))
   const revisions = differ(facts.flatMap((each) => each.revisions))

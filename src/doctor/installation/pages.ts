@@ -23,8 +23,10 @@ export interface GatewayFacts {
   readonly revisions: readonly string[]
   /** It shares nothing with other instances; null where it is not told. */
   readonly isAlone: boolean | null
-  /** When its processes started, as it says it: different for each instance. */
+  /** When its processes started, by its metrics, in whole seconds. */
   readonly started: readonly string[]
+  /** When the instance started, finer; null where a listener does not tell. */
+  readonly startedAt: string | null
   /** Most file descriptors of a process; null where it is not told. */
   readonly descriptors: number | null
   readonly keys: readonly KeyView[] | null
@@ -57,7 +59,7 @@ export async function addGatewayFindings(
     descriptors: Number(samples(metrics, /^process_max_fds(?:\{[^}]*\})? (\S+)/gm)[0] ?? Number.NaN) || null,
     revisions: samples(metrics, /^gateway_policy_revision_info\{[^}]*revision="([^"]+)"/gm),
   }
-  const nothing = { versions: [], configuration: null, isAlone: null, keys: null, ...ofMetrics }
+  const nothing = { versions: [], configuration: null, isAlone: null, keys: null, startedAt: null, ...ofMetrics }
   let status: Page | null = null
   try {
     status = await read('/api/status', signal)
@@ -84,8 +86,7 @@ export async function addGatewayFindings(
   return {
     ...nothing,
     ...factsOf(jsonOf(status.body)),
-    // Finer than the metric, which has whole seconds.
-    ...(typeof startedAt === 'string' ? { started: [startedAt] } : {}),
+    startedAt: typeof startedAt === 'string' ? startedAt : null,
     keys: Array.isArray(keys) ? (keys as KeyView[]) : null,
   }
 }

@@ -50,6 +50,25 @@ export function runningExaminations(parts: RunningParts): readonly Examination[]
       withinMs,
       examine: (found, signal) => examineCallersListener(found, config, signal),
     },
+    ...healthExaminations(config, withinMs),
+  ]
+}
+
+/** Probes that find nothing there would have the instance restarted. */
+function healthExaminations({ listen: { health } }: Config, withinMs: number): readonly Examination[] {
+  if (health === null || health.port === 0) return []
+  const [host, place] = [reachedAt(health.host), `${health.host}:${health.port}`]
+  return [
+    {
+      area: 'gateway',
+      about: place,
+      withinMs,
+      async examine(found, signal) {
+        const { answer } = await probe({ host, port: health.port, tls: null }, { path: '/livez' }, signal)
+        if (answer?.status === 200) found.ok('health', `probes are answered at ${place}`)
+        else found.error('health', `No gateway answers at ${place}, where listen.health is.`, startIt)
+      },
+    },
   ]
 }
 
@@ -220,7 +239,7 @@ export function portExaminations({ listen }: Config, withinMs: number): readonly
 function bindFault(host: string, port: number): Promise<string | null> {
   return new Promise((resolve) => {
     const server = createServer()
-    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+    server.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
     server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(null)))
   })
 }

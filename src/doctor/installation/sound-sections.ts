@@ -32,7 +32,11 @@ export async function readSoundSections(
   const document = read.ok ? read.value : soundDocument(read.written, broken)
   if (document === null) return null
   const note = (at: readonly (string | number)[]): void => void broken.add(String(at[0]))
-  const config = await resolveConfig(document, path.resolve(file), env, note, note)
+  // A secret or certificate that is missing here says nothing against the rest; without its authorities others would be trusted.
+  const noteRead = (at: readonly (string | number)[], _message: string, outOfReach: boolean): void => {
+    if (!outOfReach || at.at(-1) === 'ca') note(at)
+  }
+  const config = await resolveConfig(document, path.resolve(file), env, note, noteRead)
   return { config, broken, positionOf: read.positionOf }
 }
 

@@ -48,7 +48,7 @@ function judge(found: Findings, readings: readonly ClockReading[]): void {
   } else if (wrong.length > 1 && agree(readings))
     found.error(
       'own',
-      `The clock of this machine is ${secondsOf(first.aheadMs)} ${first.aheadMs > 0 ? 'behind' : 'ahead'}: ${names(readings)} agree on the time. ${first.harm}`,
+      `The clock of this machine is ${secondsOf(first.aheadMs)} ${first.aheadMs > 0 ? 'behind' : 'ahead'}: ${names(readings)} agree on the time. Tokens, certificates and the ends of rights are judged by it.`,
       'Set the clock by NTP. timedatectl says whether that is on.',
     )
   else
@@ -73,5 +73,7 @@ function names(readings: readonly ClockReading[]): string {
 
 function secondsOf(ms: number): string {
   const seconds = Math.abs(ms) / 1000
-  return seconds < 120 ? `${Math.round(seconds * 10) / 10} s` : `${Math.round(seconds / 60)} min`
+  if (seconds < 120) return `${Math.round(seconds * 10) / 10} s`
+  if (seconds < 7_200) return `${Math.round(seconds / 60)} min`
+  return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h` : `${Math.round(seconds / 86_400)} days`
 }

@@ -9,7 +9,7 @@ import { findKeySetAddress, metadataAddresses } from '../../identity/signing-key
 import { parseKeySet } from '../../identity/signing-keys/key-set.ts'
 import type { Examination } from '../examination.ts'
 import type { Findings } from '../finding.ts'
-import type { ClockReading } from '../network/clocks.ts'
+import { aheadOf, type ClockReading } from '../network/clocks.ts'
 import { addPeerFindings, type PeerWords } from '../network/peer.ts'
 import { probe, probeTargetOf } from '../network/probe.ts'
 
@@ -61,18 +61,28 @@ async function examineIssuer(found: Findings, issuer: IssuerConfig, setting: str
     const ofKeys = { ...words, name: 'The key set of the issuer', setting: 'the metadata document of the issuer' }
     if (!(await isReachable(found, address, issuer, ofKeys, means))) return
   }
-  await examineKeys(found, issuer, setting, await orFault(fetchJson(address, options)), means)
+  await examineKeys(found, issuer, setting, await orFault(fetchJson(address, options)))
 }
 
 async function isReachable(
   found: Findings,
   address: URL,
-  { ca }: IssuerConfig,
+  issuer: IssuerConfig,
   words: PeerWords,
-  { signal }: Means,
+  { signal, onClock }: Means,
 ): Promise<boolean> {
-  const target = probeTargetOf(address, ca)
-  return addPeerFindings(found, target, words, await probe(target, null, signal))
+  const target = probeTargetOf(address, issuer.ca)
+  const probed = await probe(target, { path: address.pathname + address.search }, signal)
+  const aheadMs = probed.answer === null ? null : aheadOf(probed.answer)
+  if (aheadMs !== null)
+    onClock({
+      name: `the issuer ${issuer.issuer}`,
+      aheadMs,
+      // Its date is cut off to whole seconds.
+      toleratedMs: issuer.clockToleranceMs + 1000,
+      harm: `Tokens are refused as expired, or as not valid yet: clock_tolerance is ${issuer.clockToleranceMs / 1000} s.`,
+    })
+  return addPeerFindings(found, target, words, probed)
 }
 
 function fetchOptions({ ca }: IssuerConfig, { signal, withinMs }: Means) {
@@ -112,7 +122,6 @@ async function examineKeys(
   issuer: IssuerConfig,
   setting: string,
   fetched: FetchedJson | FetchFailed,
-  { onClock }: Means,
 ): Promise<void> {
   if (fetched instanceof FetchFailed) {
     found.error(
@@ -122,15 +131,7 @@ async function examineKeys(
     )
     return
   }
-  const { clockToleranceMs, algorithms } = issuer
-  if (fetched.clockSkewMs !== null)
-    onClock({
-      name: `the issuer ${issuer.issuer}`,
-      aheadMs: fetched.clockSkewMs,
-      // Its date is cut off to whole seconds.
-      toleratedMs: clockToleranceMs + 1000,
-      harm: `Tokens are refused as expired, or as not valid yet: ${setting}.clock_tolerance is ${clockToleranceMs / 1000} s.`,
-    })
+  const { algorithms } = issuer
   const set = await parseKeySet(fetched.document, algorithms)
   if (set === null) {
     found.error(

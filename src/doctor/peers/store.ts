@@ -64,6 +64,11 @@ function unusable(why: string, about: string): readonly [message: string, action
       `The store at ${about} does not accept the login: ${why}.`,
       'Check store.user and store.password, and the ACL of this user: ACL LIST at the store shows it.',
     ]
+  if (/No such master/i.test(why))
+    return [
+      `The sentinels at ${about} do not know the store by the name in store.sentinel.`,
+      'Correct store.sentinel: SENTINEL MASTERS at one of them lists the names.',
+    ]
   if (/RESP type|Protocol error/i.test(why))
     return [
       `What answers at ${about} speaks another language than Valkey and Redis.`,
@@ -98,7 +103,14 @@ function addAbilities(found: Findings, seen: StoreInspection, { timeoutMs }: Sto
       `The store takes no writes, because it cannot write its own disk: ${scriptFault}.`,
       'Look at the disk and the log of the store.',
     )
-  else found.error('scripts', `The store refuses scripts that write: ${scriptFault}.`, acl)
+  else if (/^(?:NOPERM|NOAUTH|ERR)/.test(scriptFault))
+    found.error('scripts', `The store refuses scripts that write: ${scriptFault}.`, acl)
+  else
+    found.error(
+      'scripts',
+      `A script that writes was not run by the store: ${scriptFault}.`,
+      'Look at the log of the store; of a cluster all nodes have to run.',
+    )
   if (publishFault !== null)
     found.error('messages', `The store refuses messages between instances: ${publishFault}.`, acl)
   if (infoFault !== null)
