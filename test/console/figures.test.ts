@@ -7,7 +7,6 @@ import { latencyOf } from '../../src/runtime/console/moment/latency.ts'
 import { TimeSeries, type SeriesPoint } from '../../src/runtime/console/moment/series.ts'
 import { budgetTroubles } from '../../src/runtime/console/moment/traffic-troubles.ts'
 import { policyFrom } from '../support/policies.ts'
-import { recentDecision } from './recent.ts'
 
 test('series keep the latest hour, oldest first, and null where nothing was measured', () => {
   const series = new TimeSeries()
@@ -22,10 +21,11 @@ test('series keep the latest hour, oldest first, and null where nothing was meas
 })
 
 test('the time of Devin and the wait for it are no time of the gateway', () => {
+  const forwarded = { outcome: 'forwarded', waited_ms: null } as const
   const { gateway, devin } = latencyOf([
-    recentDecision({ duration_ms: 100, upstream_ms: 80, waited_ms: 15 }),
-    recentDecision({ duration_ms: 3, upstream_ms: null }),
-    recentDecision({ duration_ms: 900, upstream_ms: null, outcome: 'aborted' }),
+    { ...forwarded, duration_ms: 100, upstream_ms: 80, waited_ms: 15 },
+    { ...forwarded, duration_ms: 3, upstream_ms: null },
+    { ...forwarded, duration_ms: 900, upstream_ms: null, outcome: 'aborted' },
   ])
   expect([gateway, devin]).toEqual([
     { p50: 3, p99: 5 },

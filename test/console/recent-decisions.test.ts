@@ -4,13 +4,15 @@ import { expect, test } from 'vitest'
 import { readDecisionQuery, cursorText } from '../../src/admin/console/query.ts'
 import { RecentDecisions } from '../../src/records/search/recent-decisions.ts'
 import { searchRecent } from '../../src/runtime/console/decisions/recent-search.ts'
+import { callerTroubles } from '../../src/runtime/console/moment/traffic-troubles.ts'
+import { policyFrom } from '../support/policies.ts'
 import { remember } from './recent.ts'
 
 test('keeps the latest so many, and counts all', () => {
   const recent = new RecentDecisions({ most: 3 })
   for (const id of ['a', 'b', 'c', 'd', 'e']) remember(recent, { decision_id: id })
-  expect([...recent.newestFirst()].map(({ access }) => access.decision_id)).toEqual(['e', 'd', 'c'])
-  expect([recent.size, recent.total, recent.oldest?.access.decision_id]).toEqual([3, 5, 'c'])
+  expect([...recent.newestFirst()].map(({ decision_id: id }) => id)).toEqual(['e', 'd', 'c'])
+  expect([recent.size, recent.total, recent.oldest?.decision_id]).toEqual([3, 5, 'c'])
   expect(recent.totals.outcomes.forwarded).toBe(5)
   expect([recent.find('d')?.access.decision_id, recent.find('a')]).toEqual(['d', null])
 })
@@ -24,7 +26,7 @@ test('keeps so many bytes at most, of whatever size decisions are', () => {
   remember(recent, {}, 'x'.repeat(30_000))
   expect([recent.size, recent.bytes, recent.total]).toEqual([0, 0, 201])
   remember(recent, { decision_id: 'after' })
-  expect([...recent.newestFirst()].map(({ access }) => access.decision_id)).toEqual(['after'])
+  expect([...recent.newestFirst()].map(({ decision_id: id }) => id)).toEqual(['after'])
 })
 
 test('gives back the latest ones whole and in order, however long they are and however often the memory was filled', () => {
@@ -34,7 +36,7 @@ test('gives back the latest ones whole and in order, however long they are and h
     const path = `/${count}/${'é'.repeat((count * 7919) % (count % 50 === 0 ? 9_000 : 700))}`
     remember(recent, { path }, `content ${count}`)
     added.push(path)
-    const kept = [...recent.newestFirst()]
+    const kept = [...recent.newestFirst()].map((each) => recent.whole(each))
     expect(kept.map(({ access }) => access.path)).toEqual(added.slice(added.length - kept.length).toReversed())
     expect(kept.map(({ content }) => content)).toEqual(kept.map((_, index) => `content ${count - index}`))
     expect(kept.length).toBeGreaterThan(0)
@@ -75,6 +77,20 @@ test('what a caller chose is masked and made visible as it is in the files', () 
   remember(recent, { request_id: 'cog_0123456789abcdef', path: '/a\u202eb', subject: 'token=hunter2' })
   const [found] = searchRecent(recent, readDecisionQuery({}))
   expect(found).toMatchObject({ request_id: 'cog_[masked]', path: '/a\\u202eb', subject: 'token=[masked]' })
+  // It is found by what is shown.
+  for (const query of [{ subject: 'token=[masked]' }, { id: 'cog_[masked]' }])
+    expect(searchRecent(recent, readDecisionQuery(query))).toHaveLength(1)
+  for (const query of [{ subject: 'ann' }, { id: 'd2' }, { team: 'search' }])
+    expect(searchRecent(recent, readDecisionQuery(query))).toEqual([])
+})
+
+test('a caller who keeps being refused is named as in the files', () => {
+  const recent = new RecentDecisions()
+  for (let count = 0; count < 20; count += 1)
+    remember(recent, { outcome: 'refused', reason: 'no-grant', subject: 'token=hunter2' })
+  const [trouble] = callerTroubles([...recent.newestFirst()], policyFrom({}), [])
+  expect(trouble).toMatchObject({ name: 'token=[masked]' })
+  expect(JSON.stringify(trouble)).not.toContain('hunter2')
 })
 
 test.each([

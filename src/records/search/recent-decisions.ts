@@ -24,6 +24,61 @@ export interface DecisionTotals {
   readonly cacheAnswered: number
 }
 
+class Slot {
+  /** Of all since the start, beginning with 0. */
+  number = 0
+  content = ''
+  stage = ''
+  sent = false
+  time = ''
+  request_id = ''
+  decision_id = ''
+  operation: string | null = null
+  organization: string | null = null
+  team: string | null = null
+  subject: string | null = null
+  key: string | null = null
+  outcome: ExchangeOutcome = 'answered'
+  problem: string | null = null
+  reason = ''
+  limit: string | null = null
+  cache: string | null = null
+  upstream_status: number | null = null
+  duration_ms = 0
+  upstream_ms: number | null = null
+  waited_ms: number | null = null
+
+  fill(access: AccessEntry, end: DecisionEnd, number: number): void {
+    this.number = number
+    this.content = end.content
+    this.stage = end.stage
+    this.sent = end.sent
+    this.time = access.time
+    this.request_id = access.request_id
+    this.decision_id = access.decision_id
+    this.operation = access.operation
+    this.organization = access.organization
+    this.team = access.team
+    this.subject = access.subject
+    this.key = access.key
+    this.outcome = access.outcome
+    this.problem = access.problem
+    this.reason = access.reason
+    this.limit = access.limit
+    this.cache = access.cache
+    this.upstream_status = access.upstream_status
+    this.duration_ms = access.duration_ms
+    this.upstream_ms = access.upstream_ms
+    this.waited_ms = access.waited_ms
+  }
+}
+
+/**
+ * What is looked at of many decisions at once, without reading their records; it holds until the next decision is added. Words of
+ * callers (`request_id`, `subject`) are as they came: `safeText` makes them fit to be shown.
+ */
+export type DecisionSummary = Readonly<Omit<Slot, 'fill'>>
+
 /** An access entry and its own texts, without the content. An estimate. */
 const bytesOfEntry = 900
 /** In UTF-8, of one unit of a text. */
@@ -34,10 +89,9 @@ const leastAccessBytes = 64 * 1024
 const fromCache: ReadonlySet<string | null> = new Set(['hit', 'stale', 'validated', 'collapsed'])
 
 export class RecentDecisions {
-  /** By number, modulo their length. What is kept of each request must be no objects: the collector would move all of them. */
-  readonly #contents: (string | undefined)[]
-  readonly #stages: string[]
-  readonly #sent: Uint8Array
+  /** By number, modulo `most`. They are written over, since the collector would move new objects, one for each request. */
+  readonly #slots: Slot[] = []
+  readonly #most: number
   readonly #starts: Uint32Array
   readonly #lengths: Uint32Array
   /** Access records as JSON, one behind the other. */
@@ -53,9 +107,7 @@ export class RecentDecisions {
   #cacheAnswered = 0
 
   constructor({ most = 10_000, maxBytes = 16 * 1024 * 1024 } = {}) {
-    this.#contents = Array.from({ length: most })
-    this.#stages = Array.from({ length: most }, () => '')
-    this.#sent = new Uint8Array(most)
+    this.#most = most
     this.#starts = new Uint32Array(most)
     this.#lengths = new Uint32Array(most)
     this.#accesses = Buffer.allocUnsafeSlow(Math.max(leastAccessBytes, most * bytesOfEntry))
@@ -63,12 +115,14 @@ export class RecentDecisions {
   }
 
   /** Keeps the text of the access record as it was written, so that nothing is kept that the files would not show. */
-  add({ outcome, cache }: Pick<AccessEntry, 'outcome' | 'cache'>, text: string, end: DecisionEnd): void {
+  add(access: AccessEntry, text: string, end: DecisionEnd): void {
+    const { outcome, cache } = access
     this.#outcomes[outcome] += 1
     if (cache !== null) this.#cacheAsked += 1
     if (fromCache.has(cache)) this.#cacheAnswered += 1
-    if (this.size === this.#contents.length) this.#forgetOldest()
-    const slot = this.#next % this.#contents.length
+    if (this.size === this.#most) this.#forgetOldest()
+    const number = this.#next
+    const slot = number % this.#most
     const start = this.#roomFor(text.length * mostBytesOfCharacter)
     this.#next += 1
     if (start === null) {
@@ -79,9 +133,8 @@ export class RecentDecisions {
     this.#end = start + length
     this.#starts[slot] = start
     this.#lengths[slot] = length
-    this.#contents[slot] = end.content
-    this.#stages[slot] = end.stage
-    this.#sent[slot] = end.sent ? 1 : 0
+    const kept = (this.#slots[slot] ??= new Slot())
+    kept.fill(access, end, number)
     this.#bytes += sizeOf(end.content)
     while (this.#bytes > this.maxBytes) this.#forgetOldest()
   }
@@ -105,12 +158,12 @@ export class RecentDecisions {
   }
 
   /** The oldest that is kept. */
-  get oldest(): RecentDecision | null {
+  get oldest(): DecisionSummary | null {
     return this.#at(this.#oldest)
   }
 
   /** The latest first, back to the number `since`. */
-  *newestFirst(since = 0): Generator<RecentDecision> {
+  *newestFirst(since = 0): Generator<DecisionSummary> {
     for (let number = this.#next - 1; number >= Math.max(since, this.#oldest); number -= 1) {
       const found = this.#at(number)
       if (found !== null) yield found
@@ -118,22 +171,20 @@ export class RecentDecisions {
   }
 
   find(decisionId: string): RecentDecision | null {
-    for (const each of this.newestFirst()) if (each.access.decision_id === decisionId) return each
+    for (const each of this.newestFirst()) if (each.decision_id === decisionId) return this.whole(each)
     return null
   }
 
-  #at(number: number): RecentDecision | null {
-    const slot = number % this.#contents.length
-    const content = this.#contents[slot]
-    if (content === undefined) return null
+  /** Reads the access record of a summary of this moment. */
+  whole({ number, content, stage, sent }: DecisionSummary): RecentDecision {
+    const slot = number % this.#most
     const start = this.#starts[slot] ?? 0
     const access = this.#accesses.toString('utf8', start, start + (this.#lengths[slot] ?? 0))
-    return {
-      access: JSON.parse(access) as AccessEntry,
-      content,
-      stage: this.#stages[slot] ?? '',
-      sent: this.#sent[slot] === 1,
-    }
+    return { access: JSON.parse(access) as AccessEntry, content, stage, sent }
+  }
+
+  #at(number: number): DecisionSummary | null {
+    return number < this.#oldest || number >= this.#next ? null : (this.#slots[number % this.#most] ?? null)
   }
 
   /** Where so many bytes may be written, when the oldest that lie there are forgotten; null where they never fit. */
@@ -147,15 +198,15 @@ export class RecentDecisions {
   }
 
   #oldestStart(): number {
-    return this.#starts[this.#oldest % this.#contents.length] ?? 0
+    return this.#starts[this.#oldest % this.#most] ?? 0
   }
 
   #forgetOldest(): void {
-    const slot = this.#oldest % this.#contents.length
-    const gone = this.#contents[slot]
-    this.#contents[slot] = undefined
+    const gone = this.#slots[this.#oldest % this.#most]
     this.#oldest += 1
-    if (gone !== undefined) this.#bytes -= sizeOf(gone)
+    if (gone === undefined) return
+    this.#bytes -= sizeOf(gone.content)
+    gone.content = ''
   }
 }
 

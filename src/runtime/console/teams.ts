@@ -44,8 +44,7 @@ export function createTeams({ core, shares, blocks }: ConsoleOptions, budgets: B
 
   function lastCalls(): ReadonlyMap<string, string> {
     const found = new Map<string, string>()
-    for (const { access } of recent.newestFirst())
-      if (access.team !== null && !found.has(access.team)) found.set(access.team, access.time)
+    for (const { team, time } of recent.newestFirst()) if (team !== null && !found.has(team)) found.set(team, time)
     return found
   }
 
@@ -59,7 +58,7 @@ export function createTeams({ core, shares, blocks }: ConsoleOptions, budgets: B
       const policy = policies.current
       const team = policy.team(id)
       if (team === null) return null
-      const ofTeam = [...recent.newestFirst()].filter(({ access }) => access.team === id)
+      const ofTeam = [...recent.newestFirst()].filter(({ team }) => team === id)
       return {
         team: summaryOfTeam(team, lastCalls()),
         since,

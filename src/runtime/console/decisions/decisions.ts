@@ -31,7 +31,7 @@ export function openDecisions({ core, blocks }: ConsoleOptions) {
       decisions: recent.size,
       bytes: recent.bytes,
       max_bytes: recent.maxBytes,
-      oldest: recent.oldest?.access.time ?? null,
+      oldest: recent.oldest?.time ?? null,
     }
     if (!wereFilesAsked) return { memory, files: null, note: 'The decisions in memory were searched.' }
     if (found === null)
@@ -55,10 +55,10 @@ export function openDecisions({ core, blocks }: ConsoleOptions) {
 
   async function search(query: DecisionQuery): Promise<DecisionsView> {
     const inMemory = searchRecent(recent, query)
-    const reachesBack = query.from !== null && (recent.oldest?.access.time ?? '~') < query.from
+    const reachesBack = query.from !== null && (recent.oldest?.time ?? '~') < query.from
     const isAllInMemory = recent.total === recent.size && query.cursor === null && query.to === null && recent.total > 0
     const needsFiles = inMemory.length <= query.limit && !reachesBack && !(isAllInMemory && inMemory.length > 0)
-    const known = new Set(needsFiles ? [...recent.newestFirst()].map(({ access }) => access.decision_id) : [])
+    const known = new Set(needsFiles ? [...recent.newestFirst()].map(({ decision_id: id }) => id) : [])
     const most = query.limit + 1 - inMemory.length
     const found = needsFiles ? await files.search(query, most, (id) => known.has(id)) : null
     const all = [...inMemory, ...(found?.entries ?? []).map(viewOfEntry)].sort(newestFirst)

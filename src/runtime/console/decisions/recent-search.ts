@@ -1,17 +1,18 @@
 // Finds decisions in memory: the newest first, page by page. Pure.
 
 import type { DecisionCursor, DecisionQuery, DecisionView } from '../../../admin/console/decision-view.ts'
-import type { RecentDecision, RecentDecisions } from '../../../records/search/recent-decisions.ts'
+import { safeText } from '../../../records/safe-text.ts'
+import type { DecisionSummary, RecentDecision, RecentDecisions } from '../../../records/search/recent-decisions.ts'
 
 /** The decisions that fit, in order, one more than the page holds where there are more. */
 export function searchRecent(recent: RecentDecisions, query: DecisionQuery): readonly DecisionView[] {
   const found: RecentDecision[] = []
   for (const each of recent.newestFirst()) {
-    const { time } = each.access
+    const { time } = each
     // Decisions of one millisecond are ordered by their ids, so all of them have to be seen.
     if (found.length > query.limit && time < (found.at(-1)?.access.time ?? '')) break
     if (query.from !== null && time < query.from) break
-    if (isBehind(query.cursor, time, each.access.decision_id) && fits(each, query)) found.push(each)
+    if (isBehind(query.cursor, time, each.decision_id) && fits(each, query)) found.push(recent.whole(each))
   }
   return found
     .map(viewOfRecent)
@@ -30,19 +31,19 @@ export function newestFirst(a: DecisionView, b: DecisionView): number {
   return a.decision_id < b.decision_id ? 1 : a.decision_id > b.decision_id ? -1 : 0
 }
 
-function fits({ access, content }: RecentDecision, query: DecisionQuery): boolean {
+function fits(each: DecisionSummary, query: DecisionQuery): boolean {
   const { id, reason, effect } = query
   return (
-    (query.to === null || access.time <= query.to) &&
-    (id === null || access.decision_id === id || access.request_id === id) &&
-    (query.subject === null || access.subject === query.subject) &&
-    (query.team === null || access.team === query.team) &&
-    (query.operation === null || access.operation === query.operation) &&
-    (query.organization === null || access.organization === query.organization) &&
-    (reason === null || access.reason === reason || access.problem === reason) &&
-    (query.key === null || access.key === query.key) &&
-    (query.outcome === null || access.outcome === query.outcome) &&
-    (effect === null || effectIn(content) === effect)
+    (query.to === null || each.time <= query.to) &&
+    (id === null || each.decision_id === id || safeText(each.request_id) === id) &&
+    (query.subject === null || (each.subject !== null && safeText(each.subject) === query.subject)) &&
+    (query.team === null || each.team === query.team) &&
+    (query.operation === null || each.operation === query.operation) &&
+    (query.organization === null || each.organization === query.organization) &&
+    (reason === null || each.reason === reason || each.problem === reason) &&
+    (query.key === null || each.key === query.key) &&
+    (query.outcome === null || each.outcome === query.outcome) &&
+    (effect === null || effectIn(each.content) === effect)
   )
 }
 

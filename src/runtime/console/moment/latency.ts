@@ -1,7 +1,7 @@
 // How long requests took, the time of the gateway and that of Devin apart. Pure.
 
 import type { PercentilesView } from '../../../admin/console/now-view.ts'
-import type { RecentDecision } from '../../../records/search/recent-decisions.ts'
+import type { DecisionSummary } from '../../../records/search/recent-decisions.ts'
 
 export interface Latency {
   /** Without the time that Devin took, and without the wait for a connection to it. */
@@ -10,11 +10,12 @@ export interface Latency {
 }
 
 /** Own pages count; requests that a caller broke off do not. */
-export function latencyOf(decisions: Iterable<RecentDecision>): Latency {
+export function latencyOf(
+  decisions: Iterable<Pick<DecisionSummary, 'outcome' | 'duration_ms' | 'upstream_ms' | 'waited_ms'>>,
+): Latency {
   const gateway: number[] = []
   const devin: number[] = []
-  for (const { access } of decisions) {
-    const { outcome, duration_ms, upstream_ms, waited_ms } = access
+  for (const { outcome, duration_ms, upstream_ms, waited_ms } of decisions) {
     if (outcome === 'aborted') continue
     gateway.push(Math.max(0, duration_ms - (upstream_ms ?? 0) - (waited_ms ?? 0)))
     if (upstream_ms !== null) devin.push(upstream_ms)

@@ -3,7 +3,7 @@
 import type { NowView, RefusalCountView } from '../../../admin/console/now-view.ts'
 import { isoTime } from '../../../admin/views.ts'
 import type { BudgetView } from '../../../budgets/budget-status.ts'
-import type { RecentDecision } from '../../../records/search/recent-decisions.ts'
+import type { DecisionSummary } from '../../../records/search/recent-decisions.ts'
 import { fullNotes } from '../../idempotency.ts'
 import { percentOf } from '../cache-state.ts'
 import { latencyOf } from './latency.ts'
@@ -39,9 +39,9 @@ export function createNow(options: ConsoleOptions, budgets: () => readonly Budge
     if (kept !== null && monotonic() - kept.atMs < keptMs) return kept.view
     const nowMs = now()
     const since = new Date(nowMs - windowMs).toISOString()
-    const lately: RecentDecision[] = []
+    const lately: DecisionSummary[] = []
     for (const each of recent.newestFirst(recent.total - mostLookedAt)) {
-      if (each.access.time < since) break
+      if (each.time < since) break
       lately.push(each)
     }
     const made = viewOf(lately, nowMs)
@@ -49,7 +49,7 @@ export function createNow(options: ConsoleOptions, budgets: () => readonly Budge
     return made
   }
 
-  function viewOf(lately: readonly RecentDecision[], nowMs: number): NowView {
+  function viewOf(lately: readonly DecisionSummary[], nowMs: number): NowView {
     const latency = latencyOf(lately)
     const readings = {
       waiting: upstream.waiting,
@@ -72,14 +72,14 @@ export function createNow(options: ConsoleOptions, budgets: () => readonly Budge
     ])
     // Fewer seconds after the start, and where the memory no longer reaches back.
     const isCut = recent.total > recent.size || lately.length === mostLookedAt
-    const reachMs = isCut && lately.length > 0 ? nowMs - Date.parse(lately.at(-1)?.access.time ?? '') : windowMs
+    const reachMs = isCut && lately.length > 0 ? nowMs - Date.parse(lately.at(-1)?.time ?? '') : windowMs
     const windowSeconds = Math.max(1, Math.round(Math.min(windowMs, nowMs - startedAtMs, reachMs) / 1000))
     const outcomes = Object.fromEntries(
-      [...Map.groupBy(lately, ({ access }) => access.outcome)].map(([outcome, of]) => [outcome, of.length]),
+      [...Map.groupBy(lately, ({ outcome }) => outcome)].map(([outcome, of]) => [outcome, of.length]),
     )
-    const asked = lately.filter(({ access }) => access.cache !== null)
-    const answered = asked.filter(({ access }) => access.cache !== 'miss' && access.cache !== 'bypass').length
-    const waits = lately.flatMap(({ access }) => access.waited_ms ?? [])
+    const asked = lately.filter(({ cache }) => cache !== null)
+    const answered = asked.filter(({ cache }) => cache !== 'miss' && cache !== 'bypass').length
+    const waits = lately.flatMap(({ waited_ms: waited }) => waited ?? [])
     const { bytes, entries } = shares.cache.stats()
     const { rss, heapUsed } = process.memoryUsage()
     return {
@@ -120,16 +120,16 @@ export function createNow(options: ConsoleOptions, budgets: () => readonly Budge
 }
 
 /** Refusals and failures by reason, the most frequent first. The newest decision comes first. */
-export function refusalsOf(decisions: readonly RecentDecision[]): readonly RefusalCountView[] {
-  const refused = decisions.filter(({ access }) => access.outcome === 'refused' || access.outcome === 'failed')
-  return [...Map.groupBy(refused, ({ access }) => access.reason)]
+export function refusalsOf(decisions: readonly DecisionSummary[]): readonly RefusalCountView[] {
+  const refused = decisions.filter(({ outcome }) => outcome === 'refused' || outcome === 'failed')
+  return [...Map.groupBy(refused, ({ reason }) => reason)]
     .map(([reason, of]): RefusalCountView => {
-      const latest = of[0]?.access
+      const [latest] = of
       return {
         reason,
         problem: latest?.problem ?? null,
         count: of.length,
-        teams: [...new Set(of.flatMap(({ access }) => access.team ?? []))].sort(),
+        teams: [...new Set(of.flatMap(({ team }) => team ?? []))].sort(),
         last_at: latest?.time ?? '',
         example: latest?.decision_id ?? '',
       }

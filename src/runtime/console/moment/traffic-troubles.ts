@@ -2,10 +2,11 @@
 
 import { counted } from '../../../config/plural.ts'
 import type { BudgetView } from '../../../budgets/budget-status.ts'
-import type { RecentDecision } from '../../../records/search/recent-decisions.ts'
+import type { DecisionSummary } from '../../../records/search/recent-decisions.ts'
 import type { PolicySet, Team } from '../../../policy/model/policy-set.ts'
 import type { StoreStatus } from '../../../store/store.ts'
 import type { MembershipState } from '../../../store/membership/types.ts'
+import { safeText } from '../../../records/safe-text.ts'
 import { groupNote } from '../../../cache/shared/group-view.ts'
 import { minuteOf } from '../../notes.ts'
 import { sentence } from './part-troubles.ts'
@@ -25,10 +26,13 @@ export interface UpstreamReading {
 const slowMs = 5_000
 const fewest = 20
 
-export function upstreamTroubles(reading: UpstreamReading, lately: readonly RecentDecision[]): readonly FoundTrouble[] {
+export function upstreamTroubles(
+  reading: UpstreamReading,
+  lately: readonly DecisionSummary[],
+): readonly FoundTrouble[] {
   const { origin, brokenKeys, waiting, connections, atDevin, devinP50Ms } = reading
   const about = { kind: 'upstream', name: origin, owner: 'Devin' } as const
-  const failures = lately.filter(({ access }) => access.problem?.startsWith('upstream-') === true)
+  const failures = lately.filter(({ problem }) => problem?.startsWith('upstream-') === true)
   const sent = lately.filter(({ sent: isSent }) => isSent).length
   const found: FoundTrouble[] = []
   const [latest] = failures
@@ -37,8 +41,8 @@ export function upstreamTroubles(reading: UpstreamReading, lately: readonly Rece
       ...about,
       severity: failures.length * 2 >= sent ? 'outage' : 'degraded',
       aspect: 'failures',
-      what: `Devin fails: ${failures.length} of ${counted(Math.max(sent, failures.length), 'request')} in the last minutes came to nothing, the latest with ${latest.access.problem ?? ''}. Stored answers are given where they may be.`,
-      do: upstreamAdvice[latest.access.problem ?? ''] ?? `Ask ${origin} from this host with curl.`,
+      what: `Devin fails: ${failures.length} of ${counted(Math.max(sent, failures.length), 'request')} in the last minutes came to nothing, the latest with ${latest.problem ?? ''}. Stored answers are given where they may be.`,
+      do: upstreamAdvice[latest.problem ?? ''] ?? `Ask ${origin} from this host with curl.`,
     })
   if (brokenKeys.length > 0)
     found.push({
@@ -64,7 +68,7 @@ export function upstreamTroubles(reading: UpstreamReading, lately: readonly Rece
       what: `${connections === 1 ? 'The only connection to Devin is' : `All ${connections} connections to Devin are`} in use, and ${counted(waiting, 'request waits', 'requests wait')} for one.`,
       do: 'Find out whether Devin is slow or a team sends more than usual; upstream.connections is the bound.',
     })
-  const throttled = lately.filter(({ access }) => access.upstream_status === 429)
+  const throttled = lately.filter(({ upstream_status: status }) => status === 429)
   if (throttled.length > 0)
     found.push({
       ...about,
@@ -137,20 +141,20 @@ export function budgetTroubles(budgets: readonly BudgetView[], policy: PolicySet
  * told by `budgetTroubles`.
  */
 export function callerTroubles(
-  lately: readonly RecentDecision[],
+  lately: readonly DecisionSummary[],
   policy: PolicySet,
   budgets: readonly BudgetView[],
 ): readonly FoundTrouble[] {
   const told = new Set(budgets.filter(isToldAsUsedUp).map(({ team, name }) => `${team ?? ''}\n${name}`))
   const isTold = (team: string, limit: string): boolean => told.has(`${team}\n${limit}`) || told.has(`\n${limit}`)
-  const refused = lately.filter(({ access }) => access.outcome === 'refused')
+  const refused = lately.filter(({ outcome }) => outcome === 'refused')
   const ofLimits = Map.groupBy(
-    refused.filter(({ access: { limit, team } }) => limit !== null && team !== null && !isTold(team, limit)),
-    ({ access }) => `${access.team ?? ''}\n${access.limit ?? ''}`,
+    refused.filter(({ limit, team }) => limit !== null && team !== null && !isTold(team, limit)),
+    ({ limit, team }) => `${team ?? ''}\n${limit ?? ''}`,
   )
   const bySubject = Map.groupBy(
-    refused.filter(({ access }) => access.subject !== null && access.limit === null),
-    ({ access }) => access.subject ?? '',
+    refused.filter(({ limit, subject }) => subject !== null && limit === null),
+    ({ subject }) => subject ?? '',
   )
   return [
     ...[...ofLimits].map(([key, of]): FoundTrouble => {
@@ -166,11 +170,12 @@ export function callerTroubles(
         do: `Team ${team} sends less, or asks the owner of its policies for more.`,
       }
     }),
-    ...[...bySubject].flatMap(([subject, of]): readonly FoundTrouble[] => {
-      const blocked = of.filter(({ access }) => access.problem === 'blocked').length
+    ...[...bySubject].flatMap(([named, of]): readonly FoundTrouble[] => {
+      const blocked = of.filter(({ problem }) => problem === 'blocked').length
       if (blocked === 0 && of.length < fewest) return []
-      const [{ access } = { access: null }] = of
-      const team = access?.team ?? null
+      const [latest] = of
+      const team = latest?.team ?? null
+      const subject = safeText(named)
       return [
         {
           kind: 'block',
@@ -182,7 +187,7 @@ export function callerTroubles(
           what:
             blocked > 0
               ? `Caller ${subject} is blocked and keeps calling: ${counted(blocked, 'request was', 'requests were')} refused in the last minutes.`
-              : `Caller ${subject} keeps being refused: ${of.length} times in the last minutes, the latest for ${access?.reason ?? ''}.`,
+              : `Caller ${subject} keeps being refused: ${of.length} times in the last minutes, the latest for ${latest?.reason ?? ''}.`,
           do:
             blocked > 0
               ? 'Find out who holds the credentials, and have them taken away; the block stays until somebody ends it.'
