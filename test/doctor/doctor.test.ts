@@ -584,6 +584,16 @@ describe('the machine', () => {
     expect(texts('disk.writable').join()).toMatch(/Nothing can be written to \/proc, where records\.audit/)
   })
 
+  test('a device in the place of a record file needs no folder', async () => {
+    const site = await siteOf()
+    const written = await readFile(site.configFile, 'utf8')
+    await writeFile(site.configFile, written.replace('access: access.ndjson', 'access: /dev/null'))
+    const { report } = await doctor(['--config', site.configFile, '--before-start'])
+    expect(report.findings.filter(({ about }) => about?.startsWith('/dev') === true)).toMatchObject([
+      { id: 'disk.file', status: 'ok', about: '/dev/null' },
+    ])
+  })
+
   test('a full disk is told as full', async (context) => {
     const site = await siteOf({ audit: 'small/audit.ndjson' })
     const small = join(site.directory, 'small')

@@ -1,8 +1,6 @@
 // What `doctor` has to examine: configuration and policies as far as they can be used, and how the running gateway is asked.
 
 import { existsSync } from 'node:fs'
-import { resolve } from 'node:path'
-import { loadCatalogue } from '../../catalogue/load.ts'
 import { Refused, type Diagnostic } from '../../config/diagnostics.ts'
 import { counted } from '../../config/plural.ts'
 import { readSoundSections } from '../../doctor/installation/sound-sections.ts'
@@ -135,12 +133,10 @@ async function policyOf(
   if (sections === null) return null
   const { catalogue, policiesDirectory, upstream } = sections.config
   const sources = { env: invocation.env, origin: upstream.origin }
-  return await loadCatalogue(catalogue)
-    .then(() => loadWithCatalogue(catalogue, resolve(policiesDirectory), { sources, connections: null }))
-    .then(
-      ({ policy }) => policy,
-      () => null,
-    )
+  return await loadWithCatalogue(catalogue, policiesDirectory, { sources, connections: null }).then(
+    ({ policy }) => policy,
+    () => null,
+  )
 }
 
 function addDiagnostic(found: Findings, { file, line, column, severity, message }: Diagnostic, config: string): void {

@@ -60,6 +60,12 @@ function placesOf(
 
 async function examinePlace(found: Findings, place: Place, config: Config): Promise<void> {
   const { folder, files, keeps, isNeeded } = place
+  const all = await Promise.all(files.map((file) => stat(file).catch(() => null)))
+  // Nothing is kept in the folder of a device or a pipe, like /dev/stdout.
+  if (all.every((each) => each !== null && !each.isFile() && !each.isDirectory())) {
+    for (const file of files) await addFile(found, file, config)
+    return
+  }
   const what = keeps.join(', ')
   const status = await stat(folder).catch((error: unknown) => whyUnreadable(error, 'folder'))
   if (typeof status === 'string') {
@@ -172,7 +178,10 @@ async function addFile(found: Findings, file: string, { recordRotation, records 
       'Give it to the user of the gateway, or move it away.',
       file,
     )
-  else await handle.close()
+  else {
+    await handle.close()
+    if (!status.isFile()) found.ok('file', `${file} takes lines`, file)
+  }
   if (status.size > largeBytes && recordRotation === null && Object.values(records).includes(file))
     found.warning(
       'rotation',

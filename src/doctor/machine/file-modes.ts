@@ -114,8 +114,10 @@ async function addFolder(found: Findings, folder: string, beginning: string): Pr
 async function addRecords(found: Findings, { records }: Config): Promise<void> {
   for (const [stream, file] of Object.entries(records)) {
     if (!path.isAbsolute(file)) continue
-    const mode = (await stat(file).catch(() => null))?.mode
-    if (mode === undefined) continue
+    const status = await stat(file).catch(() => null)
+    // A device or a pipe keeps nothing.
+    if (status?.isFile() !== true) continue
+    const { mode } = status
     if ((mode & 0o002) !== 0)
       found.error(
         'records',

@@ -2,6 +2,7 @@
 
 import type { KeyView } from '../../admin/views.ts'
 import type { Config } from '../../config/load.ts'
+import type { SecretReference } from '../../config/values/secret-reference.ts'
 import { plural } from '../../config/plural.ts'
 import { describeIdentity } from '../../keys/identity/self.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
@@ -20,6 +21,16 @@ interface KeyParts {
 
 /** A call for each key takes its time. */
 const eachKeyMs = 500
+/** As long as a server that keeps a key may take, at its reading. */
+const serverMs = 10_000
+
+/** How long the reading of all values may take; they are read side by side. */
+function readingMs(keys: readonly { readonly secret: SecretReference }[]): number {
+  const each = keys.map(({ secret }) =>
+    'exec' in secret ? secret.exec.timeoutMs : 'env' in secret || 'file' in secret ? 0 : serverMs,
+  )
+  return Math.max(0, ...each)
+}
 
 export function keyExamination({ config, policy, env, withinMs, running }: KeyParts): Examination {
   const { upstream } = config
@@ -37,7 +48,7 @@ export function keyExamination({ config, policy, env, withinMs, running }: KeyPa
   return {
     area: 'key',
     about: null,
-    withinMs: withinMs + policy.keys.length * eachKeyMs,
+    withinMs: withinMs + policy.keys.length * eachKeyMs + readingMs(policy.keys),
     async examine(found) {
       const { keys } = await checkKeysOnline({ upstream: quick }, policy, env, Date.now)
       const views = await running
