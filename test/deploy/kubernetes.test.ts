@@ -117,6 +117,36 @@ describe.skipIf(!isBuilt).each(['single', 'highly-available', 'monitoring'])('th
     expect(misspelled(manifests)).toBe('')
   })
 
+  test('has what keeps it up and apart', () => {
+    const isAvailable = name !== 'single'
+    const isWatched = name === 'monitoring'
+    const counts = {
+      Deployment: isAvailable ? 2 : 1,
+      HorizontalPodAutoscaler: isAvailable ? 1 : 0,
+      PodDisruptionBudget: isAvailable ? 1 : 0,
+      NetworkPolicy: isAvailable ? 2 : 1,
+      ServiceMonitor: isWatched ? 1 : 0,
+      PrometheusRule: isWatched ? 1 : 0,
+    }
+    expect(Object.fromEntries(Object.keys(counts).map((kind) => [kind, of(kind).length]))).toEqual(counts)
+    const [spread] = at(pod(), 'topologySpreadConstraints') as unknown[]
+    const labels = at(named('Deployment', 'devin-gateway'), 'spec', 'template', 'metadata', 'labels')
+    expect(labels).toMatchObject(at(spread, 'labelSelector', 'matchLabels') as object)
+    // An eviction leaves a pod, and the budget lets one go.
+    for (const scaler of of('HorizontalPodAutoscaler'))
+      expect(at(scaler, 'spec', 'minReplicas')).toBeGreaterThan(
+        at(named('PodDisruptionBudget', 'devin-gateway'), 'spec', 'minAvailable') as number,
+      )
+    // Callers come to their port, monitoring to its own, and nobody to the operators'. Out go DNS, https, the store, and traces.
+    const policy = named('NetworkPolicy', 'devin-gateway')
+    const portsOf = (side: 'ingress' | 'egress'): unknown[] =>
+      (at(policy, 'spec', side) as unknown[]).flatMap((rule) =>
+        (at(rule, 'ports') as unknown[]).map((each) => at(each, 'port')),
+      )
+    expect(portsOf('ingress')).toEqual([8080, 9091])
+    expect(portsOf('egress')).toEqual([53, 53, 443, 6379, 4318])
+  })
+
   test('lies in one namespace, and holds no secret', () => {
     for (const { kind, metadata } of manifests)
       if (kind !== 'Namespace') expect(metadata.namespace, `${kind} ${metadata.name}`).toBe('devin-gateway')

@@ -1,6 +1,7 @@
 // The built image, as a container runtime would run it: read-only, as its user, without capabilities. Needs what
 // tools/image/build.sh unpacks (GATEWAY_TEST_IMAGE names the folder); skipped elsewhere.
 
+import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
   chownSync,
@@ -112,6 +113,14 @@ shutdown: { delay: 0s, deadline: 5s }
       expect((JSON.parse(manifest) as { version: string }).version, name).toBe(installed)
     }
     expect(parts.components.length).toBeGreaterThan(30)
+    expect(parts.components.filter(({ hashes = [] }) => hashes.length === 0).map(({ name }) => name)).toEqual([])
+  })
+
+  test('is as large as the documentation says', () => {
+    const measured = execFileSync('du', ['-sm', join(root, settings.WorkingDir)], { encoding: 'utf8' })
+    const page = readFileSync(join(repository, 'docs', 'deployment.md'), 'utf8')
+    const said = Number(/About (\d+) MB of the image are the gateway/.exec(page)?.[1])
+    expect(Math.abs(Number.parseInt(measured, 10) - said)).toBeLessThanOrEqual(5)
   })
 
   test('holds neither tests nor development dependencies nor documents', () => {
