@@ -9,7 +9,7 @@ export interface Streams {
   readonly err: NodeJS.WritableStream
   /** Where answers to questions come from; without it nothing is asked. */
   readonly input?: NodeJS.ReadableStream
-  /** Ends the process soon with this code, whatever is still open in it. */
+  /** The command is done: the process ends soon with this code, whatever is still open in it. */
   readonly leave?: (code: number) => void
 }
 

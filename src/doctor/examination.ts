@@ -16,14 +16,12 @@ export interface Examined {
   readonly area: Area
   readonly about: string | null
   readonly findings: readonly Finding[]
-  /** It was given up, and something of it may still be under way. */
-  readonly isLate: boolean
 }
 
 /** Time to put an aborted wait into words. */
 const lastWordsMs = 500
 
-/** Never rejects: what goes wrong is a finding. */
+/** Never rejects: what goes wrong is a finding. What is given up may still be under way afterwards. */
 export async function runExamination({ area, about, withinMs, examine }: Examination): Promise<Examined> {
   const found = new Findings(area, about)
   const subject = about ?? `the ${area}`
@@ -40,8 +38,7 @@ export async function runExamination({ area, about, withinMs, examine }: Examina
   const first = await Promise.race([ended, late])
   clearTimeout(signal)
   clearTimeout(giveUp)
-  const isLate = first === 'late'
-  if (isLate) {
+  if (first === 'late') {
     const seconds = Math.round(withinMs / 100) / 10
     found.error(
       'late',
@@ -49,7 +46,7 @@ export async function runExamination({ area, about, withinMs, examine }: Examina
       'Find out what holds it up, or give it longer with --timeout.',
     )
   }
-  return { area, about, findings: found.list.map(withoutSecrets), isLate }
+  return { area, about, findings: found.list.map(withoutSecrets) }
 }
 
 /** Servers and libraries are quoted, and may quote what they were given. */

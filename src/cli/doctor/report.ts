@@ -38,7 +38,7 @@ export function doctorText(examined: readonly Examined[], paint: Paint): string 
 function linesOf({ status, about, message, action, place }: Finding, heading: string | null, paint: Paint): string[] {
   const [colour, word] = words[status]
   const position = place === null || place.line === 0 ? '' : `:${place.line}:${place.column}`
-  const at = place === null ? '' : `${relative('', place.file)}${position}: `
+  const at = place === null ? '' : `${shortPath(place.file)}${position}: `
   // What is wrong is said in whole sentences; a short line needs the name.
   const isShort = status === 'ok' && about !== null && about !== heading && !message.includes(about)
   const label = paint(colour, word.padEnd(8))
@@ -46,6 +46,12 @@ function linesOf({ status, about, message, action, place }: Finding, heading: st
     `  ${label} ${isShort ? `${about}: ` : ''}${at}${message}`,
     ...(action === null ? [] : [`           -> ${action}`]),
   ]
+}
+
+/** From this folder on, where it lies in it. */
+function shortPath(file: string): string {
+  const near = relative('', file)
+  return near.startsWith('..') ? file : near
 }
 
 function summaryOf(findings: readonly Finding[], paint: Paint): string {
