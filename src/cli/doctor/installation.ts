@@ -96,7 +96,10 @@ async function readInstallation(
     const isNeeded = ({ file: written, line, column }: Diagnostic): boolean =>
       written === file && places.some((place) => place.line === line && place.column === column)
     // Each key is examined by itself.
-    const told = loaded.diagnostics.filter((each) => !loaded.absentValues.includes(each))
+    const valueless = loaded.policy.keys.filter(({ id }) => !loaded.secrets.values.has(id))
+    const told = loaded.diagnostics.filter(
+      ({ message }) => !valueless.some(({ id }) => message.startsWith(`key "${id}": `)),
+    )
     ownFindings(told.map((each) => (isNeeded(each) ? { ...each, severity: 'error' } : each)))
     ownFindings(shadow?.diagnostics ?? [])
     found.ok('file', 'the configuration is well-formed')
@@ -142,7 +145,10 @@ async function policyOf(
 function addDiagnostic(found: Findings, { file, line, column, severity, message }: Diagnostic, config: string): void {
   const what = file === config ? 'file' : 'policies'
   const place = { file, line, column }
-  if (severity === 'error')
-    found.error(what, message, 'Correct it there; devin-gateway check says when it is right.', file, place)
+  const correct =
+    line === 0
+      ? 'Check the path, and run doctor as the user of the gateway.'
+      : 'Correct it there; devin-gateway check says when it is right.'
+  if (severity === 'error') found.error(what, message, correct, file, place)
   else found.warning(what, message, 'Correct it there, unless it is meant so.', file, place)
 }

@@ -82,18 +82,16 @@ async function examinePlace(found: Findings, place: Place, config: Config): Prom
     )
   else if (fault !== null) {
     const message = `Nothing can be written to ${folder}, where ${what} should go: ${fault}.`
-    const action = `Give the user of the gateway the right to write there, or name another folder.`
+    const action = 'Give the user of the gateway the right to write there, or name another folder.'
     if (isNeeded) found.error('writable', message, action)
-    else
-      found.warning(
-        'writable',
-        `${message} Blocks of callers would not outlive a restart.`,
-        `${action} It is that of budgets.journal.`,
-      )
+    else found.warning('writable', `${message} Blocks of callers would not outlive a restart.`, otherPlace)
   } else found.ok('writable', `takes files and keeps them (fsync), for ${what}`)
   for (const file of files) await addFile(found, file, config)
   await addSpace(found, place)
 }
+
+const otherPlace =
+  'Give the user of the gateway the right to write there, or name a file in another folder as budgets.journal: blocks are kept beside it.'
 
 /** Returns the folder that is there. */
 async function addMissing(found: Findings, { folder, keeps, isNeeded }: Place, why: string): Promise<string> {
