@@ -1,9 +1,10 @@
 // Figures that the console shows: time series of an hour, percentiles, budgets that are nearly used up.
 
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { seriesNames } from '../../src/admin/console/now-view.ts'
 import type { BudgetView } from '../../src/budgets/budget-status.ts'
-import { latencyOf } from '../../src/runtime/console/moment/latency.ts'
+import { RecentLatency } from '../../src/records/search/recent-latency.ts'
 import { TimeSeries, type SeriesPoint } from '../../src/runtime/console/moment/series.ts'
 import { budgetTroubles } from '../../src/runtime/console/moment/traffic-troubles.ts'
 import { policyFrom } from '../support/policies.ts'
@@ -21,17 +22,40 @@ test('series keep the latest hour, oldest first, and null where nothing was meas
 })
 
 test('the time of Devin and the wait for it are no time of the gateway', () => {
-  const forwarded = { outcome: 'forwarded', waited_ms: null } as const
-  const { gateway, devin } = latencyOf([
-    { ...forwarded, duration_ms: 100, upstream_ms: 80, waited_ms: 15 },
-    { ...forwarded, duration_ms: 3, upstream_ms: null },
-    { ...forwarded, duration_ms: 900, upstream_ms: null, outcome: 'aborted' },
-  ])
-  expect([gateway, devin]).toEqual([
-    { p50: 3, p99: 5 },
-    { p50: 80, p99: 80 },
-  ])
-  expect(latencyOf([])).toEqual({ gateway: { p50: null, p99: null }, devin: { p50: null, p99: null } })
+  const latency = new RecentLatency(2)
+  const none = { gateway: { p50: null, p99: null }, devin: { p50: null, p99: null } }
+  expect([latency.window, latency.endStep()]).toEqual([none, none])
+  latency.add({ outcome: 'forwarded', duration_ms: 100, upstream_ms: 80, waited_ms: 15 })
+  latency.add({ outcome: 'cached', duration_ms: 3, upstream_ms: null, waited_ms: null })
+  latency.add({ outcome: 'aborted', duration_ms: 900, upstream_ms: null, waited_ms: null })
+  const both = { gateway: { p50: 3, p99: 5 }, devin: { p50: 80, p99: 80 } }
+  expect(latency.window).toEqual(both)
+  expect(latency.endStep()).toEqual(both)
+  // The step is over, and still in the window; then it leaves the window.
+  expect(latency.window).toEqual(both)
+  expect(latency.endStep()).toEqual(none)
+  expect(latency.window).toEqual(none)
+})
+
+test('percentiles are right to two digits, whatever the durations are', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.double({ min: 0.1, max: 100_000, noNaN: true }), { minLength: 1, maxLength: 200, size: 'max' }),
+      (durations) => {
+        const latency = new RecentLatency(3)
+        for (const [index, duration_ms] of durations.entries()) {
+          if (index > 0 && index % 40 === 0) latency.endStep()
+          latency.add({ outcome: 'forwarded', duration_ms, upstream_ms: duration_ms, waited_ms: null })
+        }
+        // Steps that have left the window do not count.
+        const firstKept = 40 * Math.max(0, Math.floor((durations.length - 1) / 40) - 2)
+        const kept = durations.slice(firstKept).toSorted((a, b) => a - b)
+        const { p50 } = latency.window.devin
+        const exact = kept[Math.ceil(kept.length / 2) - 1] ?? 0
+        expect(Math.abs((p50 ?? 0) - exact) / exact).toBeLessThan(0.06)
+      },
+    ),
+  )
 })
 
 test.each([

@@ -1,6 +1,7 @@
 // The latest decisions in memory, for operators to look at. Bounded in number and in bytes; adding one takes constant time.
 
 import type { AccessEntry, ExchangeOutcome } from '../entries.ts'
+import { RecentLatency } from './recent-latency.ts'
 
 /** An exchange that has ended, with both of its records. */
 export interface RecentDecision extends DecisionEnd {
@@ -105,6 +106,8 @@ export class RecentDecisions {
   readonly #outcomes = { forwarded: 0, cached: 0, replayed: 0, answered: 0, refused: 0, aborted: 0, failed: 0 }
   #cacheAsked = 0
   #cacheAnswered = 0
+  /** Of the last five minutes, in steps of ten seconds. */
+  readonly latency = new RecentLatency(30)
 
   constructor({ most = 10_000, maxBytes = 16 * 1024 * 1024 } = {}) {
     this.#most = most
@@ -118,6 +121,7 @@ export class RecentDecisions {
   add(access: AccessEntry, text: string, end: DecisionEnd): void {
     const { outcome, cache } = access
     this.#outcomes[outcome] += 1
+    this.latency.add(access)
     if (cache !== null) this.#cacheAsked += 1
     if (fromCache.has(cache)) this.#cacheAnswered += 1
     if (this.size === this.#most) this.#forgetOldest()
@@ -168,6 +172,17 @@ export class RecentDecisions {
       const found = this.#at(number)
       if (found !== null) yield found
     }
+  }
+
+  /** The latest first: so many at most, none older than a time. */
+  latest(most: number, since: string): DecisionSummary[] {
+    const found: DecisionSummary[] = []
+    for (let number = this.#next - 1; found.length < most; number -= 1) {
+      const each = this.#at(number)
+      if (each === null || each.time < since) break
+      found.push(each)
+    }
+    return found
   }
 
   find(decisionId: string): RecentDecision | null {

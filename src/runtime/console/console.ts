@@ -9,8 +9,7 @@ import { openAnalysis } from './analysis/analysis.ts'
 import { auditState, policyState } from './policy-state.ts'
 import { createTeams } from './teams.ts'
 import { keepBudgets } from './kept-budgets.ts'
-import { createNow, mostLookedAt } from './moment/now.ts'
-import { latencyOf } from './moment/latency.ts'
+import { createNow } from './moment/now.ts'
 import { stepSeconds, TimeSeries } from './moment/series.ts'
 
 /** `close` ends the measuring. */
@@ -24,7 +23,7 @@ export function openConsole(options: ConsoleOptions) {
 
   function measure(): void {
     const { total, totals } = recent
-    const latency = latencyOf(recent.newestFirst(Math.max(seen, total - mostLookedAt)))
+    const latency = recent.latency.endStep()
     series.add(Math.round(now() / 1000), {
       requests: total - seen,
       refused: totals.outcomes.refused - before.outcomes.refused,

@@ -6,7 +6,6 @@ import type { BudgetView } from '../../../budgets/budget-status.ts'
 import type { DecisionSummary } from '../../../records/search/recent-decisions.ts'
 import { fullNotes } from '../../idempotency.ts'
 import { percentOf } from '../cache-state.ts'
-import { latencyOf } from './latency.ts'
 import type { ConsoleOptions } from '../console-options.ts'
 import {
   certificateTroubles,
@@ -22,7 +21,7 @@ import { createTroubleTracker, summaryOf, type FoundTrouble } from './troubles.t
 
 const windowMs = 300_000
 /** Of a busy instance the latest so many decisions are looked at, since requests wait meanwhile. */
-export const mostLookedAt = 2_000
+const mostLookedAt = 2_000
 /** Whoever polls in between gets the same answer. */
 const keptMs = 500
 const mostReasons = 30
@@ -39,18 +38,13 @@ export function createNow(options: ConsoleOptions, budgets: () => readonly Budge
     if (kept !== null && monotonic() - kept.atMs < keptMs) return kept.view
     const nowMs = now()
     const since = new Date(nowMs - windowMs).toISOString()
-    const lately: DecisionSummary[] = []
-    for (const each of recent.newestFirst(recent.total - mostLookedAt)) {
-      if (each.time < since) break
-      lately.push(each)
-    }
-    const made = viewOf(lately, nowMs)
+    const made = viewOf(recent.latest(mostLookedAt, since), nowMs)
     kept = { atMs: monotonic(), view: made }
     return made
   }
 
   function viewOf(lately: readonly DecisionSummary[], nowMs: number): NowView {
-    const latency = latencyOf(lately)
+    const latency = recent.latency.window
     const readings = {
       waiting: upstream.waiting,
       atDevin: upstream.inFlight - upstream.waiting,
