@@ -10,6 +10,8 @@ import { afterAll, describe, expect, test } from 'vitest'
 
 const root = join(import.meta.dirname, '../..')
 const folder = process.env['GATEWAY_TEST_DUCKDB']
+if (folder === undefined)
+  process.stderr.write('GATEWAY_TEST_DUCKDB names no DuckDB: the SQL of docs/records.md is not run\n')
 const page = readFileSync(join(root, 'docs/records.md'), 'utf8')
 const blocks = [...page.matchAll(/```sql\n([^]*?)```\n(?:\n```text\n([^]*?)```)?/g)].map(([, sql = '', wanted]) => ({
   sql,
