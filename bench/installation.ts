@@ -66,7 +66,13 @@ export function createInstallation(
   const publicKeyFile = join(directory, 'public-key.pem')
   writeFileSync(publicKeyFile, identity.publicKeyPem)
   put('gateway.yaml', {
-    listen: { gateway: `127.0.0.1:${ports.gateway}`, admin: `127.0.0.1:${ports.admin}` },
+    listen: {
+      gateway: `127.0.0.1:${ports.gateway}`,
+      admin: `127.0.0.1:${ports.admin}`,
+      // What a wrong signature costs is measured, and all clients have one address.
+      max_anonymous: 0,
+      max_anonymous_per_address: 0,
+    },
     upstream: { origin: `http://127.0.0.1:${ports.upstream}` },
     issuers: [{ issuer: identity.issuer, audience, algorithms: ['RS256'], claims: { app: 'client_id' } }],
     policies: 'policies',

@@ -161,6 +161,13 @@ const kinds = {
     about:
       'The gateway must read some bodies before it knows whether the request may pass. So each caller may send only so many of them, refused ones included: `limits.attempts` of its team. Wait for as many seconds as `Retry-After` says, and repair refused requests before you send them again.',
   },
+  'too-many-anonymous': {
+    status: 429,
+    title: 'Too many requests without a valid token',
+    turn: 'the caller',
+    about:
+      'The gateway checks only so many tokens that it does not know yet, and answers only so many requests without one: of each client address, and in all. This one was not looked at and leaves no record. Repeat it after `Retry-After`. A token that was accepted before passes always, and so does a new one on a connection that has had a valid token.',
+  },
   'concurrency-exceeded': {
     status: 429,
     title: 'Too many requests at once',

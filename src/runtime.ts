@@ -113,6 +113,7 @@ export async function startGateway(options: GatewayOptions) {
         )
     },
     listener: listenerOf(core, certificates.gateway),
+    isRemembered: (credentials) => tokens.isRemembered(credentials),
     upstreamOrigin: config.upstream.origin,
   })
 

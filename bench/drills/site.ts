@@ -36,8 +36,8 @@ export async function openDrillSite(): Promise<DrillSite> {
   writeFileSync(join(directory, 'tls/cert.pem'), certificate.cert)
   writeFileSync(join(directory, 'tls/key.pem'), certificate.key, { mode: 0o600 })
   change(join(directory, 'gateway.yaml'), (document) => {
-    const { listen } = document
-    return { ...document, listen: { ...Object(listen), tls: { cert: 'tls/cert.pem', key: 'tls/key.pem' } } }
+    const { gateway: at, admin } = Object(document['listen']) as Document
+    return { ...document, listen: { gateway: at, admin, tls: { cert: 'tls/cert.pem', key: 'tls/key.pem' } } }
   })
   for (const [kind, team] of Object.entries(attackingTeams))
     change(join(directory, `policies/teams/${team}.yaml`), (document) => ({

@@ -12,6 +12,7 @@ import {
   type BlockableOperator,
   type Operator,
 } from './access/operator.ts'
+import { capConnections, type OperatorsRefusal } from './access/connection-cap.ts'
 import { operatorBlocked, refusal } from './access/refusals.ts'
 import { accessRequestOf, type AccessAnswer } from './access/request.ts'
 import { addBlocksApi, type BlocksApi } from './blocks-api.ts'
@@ -43,6 +44,8 @@ export interface AdminCertificate {
 }
 
 export interface HealthParts {
+  /** A connection was closed because there are too many. */
+  readonly onRefused: (reason: OperatorsRefusal) => void
   readonly readiness: () => Readiness
   /** The metrics in one of the formats that a scraper accepts. */
   readonly metrics: { page(accept: string): Promise<{ readonly type: string; readonly text: string }> }
@@ -94,7 +97,7 @@ export interface AdminApp {
 
 /** Builds the listener; nothing is bound before `listen`. */
 export function createAdminApp(parts: AdminParts): AdminApp {
-  const { app, listener } = createListener(parts.tls)
+  const { app, listener } = createListener(parts.tls, parts.onRefused)
   addWayIn(app, parts)
   addHealth(app, parts)
   addSession(app, parts)
@@ -113,7 +116,7 @@ export function createAdminApp(parts: AdminParts): AdminApp {
 
 /** A listener of health and metrics alone, for other machines. */
 export function createHealthApp(parts: HealthParts): AdminApp {
-  const { app, listener } = createListener(null)
+  const { app, listener } = createListener(null, parts.onRefused)
   addHealth(app, parts)
   app.setNotFoundHandler((_request, reply) =>
     reply.code(404).send({ error: 'There are /livez, /readyz and /metrics here.' }),
@@ -121,10 +124,14 @@ export function createHealthApp(parts: HealthParts): AdminApp {
   return listener
 }
 
-function createListener(tls: AdminCertificate | null): { readonly app: FastifyInstance; readonly listener: AdminApp } {
+function createListener(
+  tls: AdminCertificate | null,
+  onRefused: HealthParts['onRefused'],
+): { readonly app: FastifyInstance; readonly listener: AdminApp } {
   const options = { logger: false, forceCloseConnections: true, schemaController: withoutSchemas } as const
   // The instance types differ by server class only; everything used here is common to them.
   const app = (tls === null ? fastify(options) : fastify({ ...options, https: tls })) as unknown as FastifyInstance
+  capConnections(app.server, onRefused)
   // Without a listener an error of accept(2) would end the process.
   app.server.on('error', () => {})
   // No request here needs a body; a body is dropped.

@@ -9,6 +9,7 @@ import { didYouMean } from './nearest.ts'
 import type { GatewayDocument } from './schema.ts'
 import { quoted } from './units.ts'
 import { isLoopbackHost, type ListenAddress } from './values/addresses.ts'
+import { descriptorLimit } from './values/descriptors.ts'
 import { whyUnreadable } from './values/file-errors.ts'
 import type { Path } from './yaml/document.ts'
 
@@ -38,6 +39,7 @@ interface CheckedConfig {
 /** Reports contradictions and doubtful values. */
 export async function checkConfig(config: CheckedConfig, written: GatewayDocument, report: Report): Promise<void> {
   checkPorts(config.listen, report)
+  checkCaps(written, report)
   checkOperators(config, report)
   checkUpstream(config.upstream.origin, report)
   checkIssuers(config.issuers, report)
@@ -64,6 +66,29 @@ function checkPorts({ gateway, admin, health }: CheckedConfig['listen'], report:
   if (collides(gateway, health)) say('health', 'gateway', health.port)
   if (collides(admin, health)) say('health', 'admin', health.port)
 }
+
+/** Caps that can never be reached, because another one or the system comes first. */
+function checkCaps({ listen, upstream }: GatewayDocument, report: Report, mayOpen = descriptorLimit()): void {
+  const warn = (key: keyof typeof listen, message: string): void => report(['listen', key], message, 'warning')
+  for (const [ofAddress, inAll] of [
+    ['max_connections_per_address', 'max_connections'],
+    ['max_anonymous_per_address', 'max_anonymous'],
+  ] as const)
+    if (listen[inAll] > 0 && (listen[ofAddress] ?? 0) > listen[inAll])
+      warn(
+        ofAddress,
+        `${ofAddress} is ${listen[ofAddress]}, more than ${inAll} (${listen[inAll]}), which comes first: write at most that, or 0 for no bound of one address`,
+      )
+  // Beside both ends of each request there are files, the operators' listener and the store.
+  const least = listen.max_connections + upstream.connections + otherDescriptors
+  if (mayOpen < least)
+    warn(
+      'max_connections',
+      `max_connections is ${listen.max_connections}, which needs a limit of ${least} open files, and that of this process is ${mayOpen}. Raise it (ulimit -n, LimitNOFILE of systemd), or write at most ${Math.max(1, mayOpen - upstream.connections - otherDescriptors)}`,
+    )
+}
+
+const otherDescriptors = 256
 
 /** What other machines can reach needs a login, and should have TLS. */
 function checkOperators({ listen, admin: { auth, url } }: CheckedConfig, report: Report): void {

@@ -5,6 +5,7 @@ import { hasErrors, Refused, type Diagnostic } from './diagnostics.ts'
 import {
   gatewaySchema,
   stabilityClasses,
+  usualAnonymousPerAddress,
   usualPolicies,
   usualStability,
   type GatewayDocument,
@@ -148,6 +149,11 @@ export async function resolveConfig(
       maxConnections: listen.max_connections,
       /** 0: no cap. */
       maxConnectionsPerAddress: listen.max_connections_per_address,
+      /** Requests a minute; 0: no bound. */
+      maxAnonymous: listen.max_anonymous,
+      maxAnonymousPerAddress:
+        listen.max_anonymous_per_address ?? Math.min(usualAnonymousPerAddress, listen.max_anonymous || Infinity),
+      trustedProxies: listen.trusted_proxies,
     },
     upstream: {
       ...upstream.origin,

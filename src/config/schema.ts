@@ -1,7 +1,14 @@
 // The schema of config/gateway.yaml, from which the JSON schema and the reference are generated.
 
 import { z } from 'zod'
-import { listenTextForm, originForm, parseListen, parseUpstream } from './values/addresses.ts'
+import {
+  listenTextForm,
+  networkForm,
+  originForm,
+  parseListen,
+  parseNetwork,
+  parseUpstream,
+} from './values/addresses.ts'
 import { duration, size, text, textAs, textOrNumberAs } from './fields.ts'
 import { checkpointsSchema } from './records/checkpoint-schema.ts'
 import { issuersSchema } from './issuer-schema.ts'
@@ -21,6 +28,7 @@ export const stabilityClasses = ['stable', 'beta', 'early-access', 'deprecated',
 export const usualStability: (typeof stabilityClasses)[number][] = ['stable', 'beta']
 /** Default directory of the policies, relative to the configuration file. */
 export const usualPolicies = '../policies'
+export const usualAnonymousPerAddress = 18_000
 const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
 
 // Node's timers hold at most 24 days; longer ones fire at once.
@@ -74,7 +82,27 @@ const listen = z.strictObject({
     .min(0, 'must be at least 0')
     .max(1_000_000, 'must be at most 1000000')
     .default(0)
-    .describe('Most connections of one client address at a time. 0: no cap, because a balancer is one address.'),
+    .describe(
+      'Most connections of one client address at a time. 0: no cap, because a balancer is one address. Those of `trusted_proxies` do not count.',
+    ),
+  max_anonymous: z
+    .int()
+    .min(0, 'must be at least 0')
+    .default(30_000)
+    .describe('Most requests without a valid token a minute, of all clients together. 0: no bound.'),
+  max_anonymous_per_address: z
+    .int()
+    .min(0, 'must be at least 0')
+    .optional()
+    .describe(
+      'Most requests without a valid token a minute, of one client address. 0: no bound. Default: 18000, or `max_anonymous` where that is less.',
+    ),
+  trusted_proxies: z
+    .array(textAs(parseNetwork, { pattern: networkForm }))
+    .default([])
+    .describe(
+      'Addresses and networks of balancers in front, like 10.0.0.0/8: the client address of their requests is the last one in X-Forwarded-For that is not among them.',
+    ),
 })
 
 const upstream = z.strictObject({

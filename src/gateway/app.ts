@@ -22,6 +22,7 @@ import {
 } from './listener/server.ts'
 import { connectionRefused, type CapOptions, type ConnectionRefusal } from './listener/caps.ts'
 import { watchConnections, type ConnectionCut } from './listener/connections.ts'
+import { createAnonymousRequests, type AnonymousOptions } from './load/anonymous-requests.ts'
 import { createUnreadRequests } from './listener/unread-requests.ts'
 import { createOwnPages, type OwnPagesParts } from './own-pages/plugin.ts'
 import { Pipelines } from './listener/pipelines.ts'
@@ -48,7 +49,9 @@ export interface GatewayParts {
   readonly now: () => number
   /** A defect of the gateway, or a problem for operators, with its cause. */
   readonly onDefect: (context: RequestContext, problem: Problem) => void
-  readonly listener: ServerOptions & CapOptions & ListenerEvents
+  readonly listener: ServerOptions & CapOptions & AnonymousOptions & ListenerEvents
+  /** Whether the token of an Authorization field was verified and still counts. */
+  readonly isRemembered: (credentials: string) => boolean
   readonly upstreamOrigin: string
 }
 
@@ -83,6 +86,7 @@ export async function createGatewayApp(parts: GatewayParts) {
     onDropped: parts.listener.onDropped,
   })
   const underWay = new RequestsUnderWay()
+  const anonymous = createAnonymousRequests({ ...parts.listener, now, isRemembered: parts.isRemembered })
   const events: ContextEvents = {
     failed(context, problem) {
       if (problem.status >= 500) parts.onDefect(context, problem)
@@ -96,6 +100,7 @@ export async function createGatewayApp(parts: GatewayParts) {
     },
     ended(context) {
       inFlight -= 1
+      anonymous.ended(context)
       recorder.record(context)
       context.trace?.end(context)
       parts.shadow?.note(context)
@@ -123,6 +128,7 @@ export async function createGatewayApp(parts: GatewayParts) {
       nowMs: now(),
     }
     const context = new RequestContext(request, response, opening, events)
+    context.history = anonymous.historyOf(request)
     if (parts.tracing !== null) context.trace = parts.tracing.begin(request.headers, opening.nowMs)
     underWay.add(context)
     if (!isHttp2(request)) pipelines.began(context)
@@ -155,7 +161,9 @@ export async function createGatewayApp(parts: GatewayParts) {
     enterStage(context, 'open')
     scheduleAdmission(() => {
       // The caller has left, or the rest of the request has turned out to be malformed.
-      if (context.isOpen) done(phase === 'draining' ? draining() : undefined)
+      if (!context.isOpen) return
+      if (phase === 'draining') done(draining())
+      else anonymous.admit(context, done)
     })
   }
 

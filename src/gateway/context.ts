@@ -17,6 +17,7 @@ import { asProblem, type Problem } from '../problems.ts'
 import type { RequestTrace } from '../telemetry/trace.ts'
 import type { DevinUser } from '../policy/guardrails/attributes.ts'
 import type { DecisionMemo } from './evaluation-memo.ts'
+import type { ConnectionHistory } from './load/connection-history.ts'
 import type { CallerFields } from './fields.ts'
 import type { StageName } from './stages/names.ts'
 
@@ -47,6 +48,7 @@ export class RequestContext {
   /** The request target as it was received. Never recorded: a query can hold anything. */
   readonly rawTarget: string
   readonly policy: PolicySet
+  history: ConnectionHistory | null = null
   /** Where it is, or where it has ended. */
   stage: StageName = 'open'
 

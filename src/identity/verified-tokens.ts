@@ -35,7 +35,7 @@ export class VerifiedTokens {
 
   /** At once, or as a promise that all share who ask meanwhile. A refusal is returned and not thrown: anybody can provoke one. */
   verify(credentials: string): Verification | Promise<Verification> {
-    const digest = hash('sha256', credentials, 'base64')
+    const digest = digestOf(credentials)
     const known = this.#verified.get(digest)
     if (known !== undefined) {
       // Nothing is remembered beyond `exp`: a token within the clock tolerance is verified each time.
@@ -46,6 +46,12 @@ export class VerifiedTokens {
       this.#verified.delete(digest)
     }
     return this.#underWay.get(digest) ?? this.#verifyNew(credentials, digest)
+  }
+
+  /** Whether the token is remembered and still counts. Does not check one that is not. */
+  isRemembered(credentials: string): boolean {
+    const known = this.#verified.peek(digestOf(credentials))
+    return known !== undefined && known.expiresAtMs > this.#options.now()
   }
 
   /** Whether a token of such a caller is remembered. */
@@ -100,4 +106,8 @@ export class VerifiedTokens {
     if (!isRefused && (this.#forgottenIn.get(verified.issuer) ?? 0) <= generation) this.#verified.set(digest, verified)
     return verified
   }
+}
+
+function digestOf(credentials: string): string {
+  return hash('sha256', credentials, 'base64')
 }

@@ -42,6 +42,12 @@ export function addInboundMetrics(metrics: Metrics, labels: InboundLabels) {
     'gateway_requests_dropped_total',
     'Requests that were sent ahead on a connection that ended before their turn, beyond those that leave a record.',
   )
+  const anonymousRefused = metrics.counterOf(
+    'gateway_anonymous_refused_total',
+    'Requests without a known token that were refused unread, by the bound: of the client address, or of all.',
+    'bound',
+    ['address', 'all'],
+  )
   const certificateEnds = metrics.gauge(
     'gateway_certificate_expires_timestamp_seconds',
     'When the certificate of a listener ends, in seconds since the epoch; absent without one.',
@@ -77,6 +83,7 @@ export function addInboundMetrics(metrics: Metrics, labels: InboundLabels) {
     /** Requests that wait behind others of their connection now. */
     sentAhead: (count: number) => sentAhead.set(count),
     requestsDropped: (count: number) => requestsDropped.inc(count),
+    anonymousRefused,
     certificateExpires: (listener: 'gateway' | 'admin', atMs: number) => certificateEnds.set({ listener }, atMs / 1000),
     /** The certificate was read again, or the one before was kept. */
     certificateReload,

@@ -5,6 +5,7 @@ import { formatDiagnostic } from '../config/diagnostics.ts'
 import type { Config } from '../config/load.ts'
 import { rememberFiles } from '../config/values/changed-files.ts'
 import type { SecretReference } from '../config/values/secret-reference.ts'
+import { operatorsRefusals } from '../admin/access/connection-cap.ts'
 import { connectionRefusals } from '../gateway/listener/caps.ts'
 import { connectionCuts } from '../gateway/listener/connections.ts'
 import { createLeakGuard } from '../gateway/responses/leak-guard.ts'
@@ -112,7 +113,7 @@ export async function createCore(options: GatewayOptions) {
     issuers: config.issuers.map((issuer) => issuer.issuer),
     keyFindings: keyFindingKinds,
     idempotencyEvents,
-    connectionRefusals,
+    connectionRefusals: [...connectionRefusals, ...operatorsRefusals],
     connectionCuts,
   })
   const sinks = createSinks({

@@ -19,6 +19,7 @@ import type { Identities } from './keys/identities.ts'
 import type { RotationsInForce } from './keys/rotations.ts'
 import { createKeyReport } from './keys/key-report.ts'
 import type { ReloadResult } from './live-policies.ts'
+import { operatorsRefused } from './listener.ts'
 import { fullNotes } from './idempotency.ts'
 import {
   changedFileNote,
@@ -126,9 +127,11 @@ export function createOperators(
     extraNotes: () => [...copies.notes, ...rotations.notes],
   })
 
-  const health = config.listen.health === null ? null : createHealthApp({ readiness, metrics: instruments })
+  const onRefused = operatorsRefused(log, core.monotonic, instruments.connectionRefused)
+  const health = config.listen.health === null ? null : createHealthApp({ readiness, metrics: instruments, onRefused })
   const admin = createAdminApp({
     readiness,
+    onRefused,
     console: view.parts,
     metrics: instruments,
     access: access.access,

@@ -5,6 +5,7 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import { isSessionRoute, type Access } from '../admin/access/access.ts'
 import { consolePage, consoleRequestOf, isConsolePath } from '../admin/console/pages.ts'
 import { auditedChange, isChange, isRead, reasonIn, type Operator } from '../admin/access/operator.ts'
+import { capConnections, type OperatorsRefusal } from '../admin/access/connection-cap.ts'
 import { operatorField, poolFields } from '../admin/access/pool-access.ts'
 import { accessRequestOf, askedPath, type AccessAnswer } from '../admin/access/request.ts'
 import { isSlow, mergedAnswer, mergeOf } from './merged-routes.ts'
@@ -31,7 +32,6 @@ interface Question {
   readonly body: string
 }
 
-/** PEM text. */
 interface ListenerCertificate {
   readonly cert: string
   readonly key: string
@@ -43,6 +43,7 @@ export interface WorkersListenerOptions {
   readonly access: Access | null
   /** Null: plain HTTP. */
   readonly tls: ListenerCertificate | null
+  readonly onRefused: (reason: OperatorsRefusal) => void
   /** Called before the workers are told to reload. */
   readonly onReload: () => void
 }
@@ -67,6 +68,7 @@ export function createWorkersListener(options: WorkersListenerOptions) {
     )
   }
   const server = tls === null ? createServer(handle) : createTlsServer({ ...tls }, handle)
+  capConnections(server, options.onRefused)
   return {
     /** For connections that begin from now on. */
     useCertificate({ cert, key }: ListenerCertificate): void {

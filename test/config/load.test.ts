@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { formatDiagnostic, Refused } from '../../src/config/diagnostics.ts'
+import { inNetworks } from '../../src/config/values/addresses.ts'
+import { descriptorLimit } from '../../src/config/values/descriptors.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/load.ts'
 import { makeSelfSigned } from '../identity/self-signed.ts'
@@ -113,6 +115,9 @@ describe('the configuration', () => {
         timeouts: { headMs: 10_000, bodyMs: 30_000, handshakeMs: 10_000 },
         maxConnections: 10_000,
         maxConnectionsPerAddress: 0,
+        maxAnonymous: 30_000,
+        maxAnonymousPerAddress: 18_000,
+        trustedProxies: [],
       },
       upstream: {
         origin: 'https://api.corp.example',
@@ -151,6 +156,53 @@ describe('the configuration', () => {
       shutdown: { delayMs: 1000, deadlineMs: 30_000 },
       log: { level: 'info' },
     })
+  })
+
+  it('warns of caps of one address above those of all, and of connections for which there are no descriptors', async () => {
+    await writeFile(
+      join(folder, 'gateway.yaml'),
+      `${least}listen:
+  max_connections: 999999
+  max_connections_per_address: 1000000
+  max_anonymous: 100
+  max_anonymous_per_address: 101
+`,
+    )
+    const { config, warnings } = await loadConfig(join(folder, 'gateway.yaml'), {})
+    expect(config.listen.maxConnections).toBe(999_999)
+    const most = descriptorLimit()
+    expect(warnings.map(({ line, message }) => `${line}: ${message}`)).toEqual([
+      '8: max_connections_per_address is 1000000, more than max_connections (999999), which comes first: write at most that, or 0 for no bound of one address',
+      '10: max_anonymous_per_address is 101, more than max_anonymous (100), which comes first: write at most that, or 0 for no bound of one address',
+      ...(most > 1_100_000
+        ? []
+        : [
+            `7: max_connections is 999999, which needs a limit of 1000383 open files, and that of this process is ${most}. Raise it (ulimit -n, LimitNOFILE of systemd), or write at most ${most - 384}`,
+          ]),
+    ])
+  })
+
+  it.each([
+    ['max_anonymous: 50', 50, 50],
+    ['max_anonymous: 0', 0, 18_000],
+    ['max_anonymous: 50000, max_anonymous_per_address: 0', 50_000, 0],
+  ])('bounds requests without a token of one address by those of all: %s', async (written, inAll, ofAddress) => {
+    const { maxAnonymous, maxAnonymousPerAddress } = (await load(`${least}listen: { ${written} }\n`)).listen
+    expect([maxAnonymous, maxAnonymousPerAddress]).toEqual([inAll, ofAddress])
+  })
+
+  it('takes addresses and networks as trusted proxies, and nothing else', async () => {
+    const { listen } = await load(`${least}listen: { trusted_proxies: [10.0.0.7, 10.0.0.0/8, "2001:db8::/32"] }\n`)
+    expect(listen.trustedProxies).toEqual([
+      { address: '10.0.0.7', bits: 32 },
+      { address: '10.0.0.0', bits: 8 },
+      { address: '2001:db8::', bits: 32 },
+    ])
+    const isProxy = inNetworks(listen.trustedProxies)
+    expect(['10.9.9.9', '::ffff:10.1.1.1', '2001:db8:1::1', '11.0.0.1', '2001:db9::1', 'unknown'].map(isProxy)).toEqual(
+      [true, true, true, false, false, false],
+    )
+    await expect(load(`${least}listen: { trusted_proxies: [10.0.0.0/33, balancer, all] }\n`)).rejects.toThrow()
   })
 
   it('comes in final values: milliseconds, bytes, absolute paths, PEM text', async () => {

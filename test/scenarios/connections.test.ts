@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { mostOfClient } from '../../src/admin/access/connection-cap.ts'
 import { createAuthority } from '../support/certificates.ts'
 import { startGatewayProcess } from '../support/command.ts'
 import { fieldLines, flags, frame, frameTypes, openHttp2 } from '../support/http2-frames.ts'
@@ -291,6 +292,22 @@ describe('a listener with TLS', () => {
     expect(await metric(running, cut(cause))).toBe(before + 1)
   })
 
+  test('ends a session that resets its streams without end, whoever it is, and no stream of events beside it', async () => {
+    const before = await metric(running, cut('protocol'))
+    await beside(async () => {
+      const socket = await openHttp2(running.port, authority.ca)
+      const cancel = Buffer.from([0, 0, 0, constants.NGHTTP2_CANCEL])
+      const pair = (stream: number): Buffer[] => [
+        head(stream, sessions, [['authorization', `Bearer ${token}`]]),
+        frame(frameTypes.resetStream, 0, stream, cancel),
+      ]
+      await trickle(socket, (index) =>
+        Buffer.concat(Array.from({ length: 100 }, (_each, place) => pair(2 * (100 * index + place) + 1)).flat()),
+      )
+    })
+    expect(await metric(running, cut('protocol'))).toBe(before + 1)
+  })
+
   test('keeps a session that pings while its request is under way', async () => {
     const events = streamEvents(running)
     const stream = honest.request({ ':path': sessions, authorization: `Bearer ${token}` })
@@ -417,6 +434,19 @@ describe('the caps on connections', () => {
     expect(parseAnswer(await answer).status).toBe(200)
   })
 
+  test('handshakes that do not end count, in all and for their address', async () => {
+    running = await startTestGateway({
+      listen: `{ gateway: "127.0.0.1:0", admin: "127.0.0.1:0", ${certificate}, max_connections: 3, max_connections_per_address: 2 }`,
+    })
+    for (let count = 0; count < 2; count++) await from('127.0.0.2')
+    await until(async () => (await metric(running, 'gateway_connections')) === 2, 'two without a handshake')
+    expect(await closed(await from('127.0.0.2'))).toBe('')
+    await from('127.0.0.3')
+    expect(await closed(await from('127.0.0.4'))).toBe('')
+    expect(await metric(running, refused('too-many-of-address'))).toBe(1)
+    expect(await metric(running, refused('too-many'))).toBe(1)
+  })
+
   test('with TLS nothing can be said before the handshake: the connection is closed', async () => {
     running = await startTestGateway({
       listen: `{ gateway: "127.0.0.1:0", admin: "127.0.0.1:0", ${certificate}, max_connections: 1 }`,
@@ -428,6 +458,34 @@ describe('the caps on connections', () => {
     first.destroy()
     await until(async () => (await metric(running, 'gateway_connections')) === 0, 'the place to be free')
   })
+})
+
+test('the listeners of operators and of health have caps of their own, and serve others meanwhile', async () => {
+  const running = await startTestGateway({
+    listen: '{ gateway: "127.0.0.1:0", admin: "127.0.0.1:0", health: "127.0.0.1:0" }',
+  })
+  const sockets: Socket[] = []
+  const from = (port: number, localAddress: string): Promise<Socket> =>
+    new Promise((resolve, reject) => {
+      const socket = connect({ port, host: '127.0.0.1', localAddress }, () => resolve(socket))
+      socket.once('error', reject)
+      sockets.push(socket)
+    })
+  try {
+    for (const port of [running.gateway.admin.port, running.gateway.health?.port ?? 0]) {
+      await Promise.all(Array.from({ length: mostOfClient }, () => from(port, '127.0.0.2')))
+      expect(await closed(await from(port, '127.0.0.2'))).toBe('')
+      const other = await from(port, '127.0.0.3')
+      const answer = closed(other)
+      other.write(rawRequest('GET', '/livez'))
+      expect(parseAnswer(await answer).status).toBe(200)
+    }
+    expect(await metric(running, 'gateway_connections_refused_total{reason="operators-too-many-of-address"}')).toBe(2)
+    expect(running.logLines.filter((line) => line.includes('connections-refused'))).toHaveLength(1)
+  } finally {
+    for (const socket of sockets) socket.destroy()
+    await running.close()
+  }
 })
 
 test('a process without file descriptors for more connections says so, serves those it has, and recovers', async () => {

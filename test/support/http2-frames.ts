@@ -6,6 +6,7 @@ export const frameTypes = {
   data: 0,
   headers: 1,
   priority: 2,
+  resetStream: 3,
   settings: 4,
   ping: 6,
   windowUpdate: 8,

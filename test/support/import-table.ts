@@ -85,6 +85,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
   admin: [
     'problem-kinds',
     'problems',
+    'http/client-address',
     'config',
     'policy',
     'keys',
@@ -185,7 +186,7 @@ export const corners: Readonly<Record<string, Allowed>> = {
   'openid-client': ['identity/sign-in'],
   jose: ['identity', 'sandbox'],
   ioredis: ['store/connection', 'store/inspection'],
-  'lru-cache': ['identity', 'cache', 'gateway/devin-users'],
+  'lru-cache': ['identity', 'cache', 'gateway/devin-users', 'gateway/load/anonymous-work'],
   pino: ['records'],
   'prom-client': ['metrics/prometheus'],
   re2js: ['policy/guardrails/pattern'],

@@ -1,6 +1,8 @@
 // The one operators' listener of several workers: it lets operators in, and tells the workers who they are.
 
+import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { mostConnections, mostOfClient } from '../../src/admin/access/connection-cap.ts'
 import { createAccess } from '../../src/admin/access/access.ts'
 import { createPoolAccess, poolFields } from '../../src/admin/access/pool-access.ts'
 import type { Operator } from '../../src/admin/access/operator.ts'
@@ -14,6 +16,7 @@ const audited: unknown[] = []
 const seen: string[] = []
 
 const parts = {
+  onRefused: () => {},
   access: createPoolAccess(secret),
   tls: null,
   isBlocked: ({ subject }: { subject: string }) => subject === 'blocked',
@@ -60,8 +63,16 @@ const pool = {
   reopen: () => {},
   audit: (...entry: unknown[]) => void audited.push(entry),
 } as unknown as Pool & { workers: Pool['workers'][number][] }
-const listener = createWorkersListener({ pool, access, tls: null, onReload: () => void seen.push('certificate') })
-const health = createWorkersListener({ pool, access: null, tls: null, onReload: () => {} })
+const refusals: string[] = []
+const onRefused = (reason: string): void => void refusals.push(reason)
+const listener = createWorkersListener({
+  pool,
+  access,
+  tls: null,
+  onRefused,
+  onReload: () => void seen.push('certificate'),
+})
+const health = createWorkersListener({ pool, access: null, tls: null, onRefused, onReload: () => {} })
 let url: string
 let healthUrl: string
 let workerUrl: string
@@ -157,4 +168,34 @@ test('a listener of health has health and metrics alone', async () => {
   expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200)
   expect((await fetch(`http://127.0.0.1:${port}/api/status`)).status).toBe(404)
   await single.close()
+})
+
+test('holds so many connections of one client and in all, and closes what is more', async () => {
+  const { port } = new URL(healthUrl)
+  const sockets: Socket[] = []
+  const open = (localAddress: string): Promise<Socket> =>
+    new Promise((resolve, reject) => {
+      const socket = connect({ port: Number(port), host: '127.0.0.1', localAddress }, () => resolve(socket))
+      socket.once('error', reject)
+      sockets.push(socket)
+    })
+  const closed = async (localAddress: string): Promise<void> => {
+    const socket = await open(localAddress)
+    await new Promise((resolve) =>
+      socket
+        .once('close', resolve)
+        .on('error', () => {})
+        .resume(),
+    )
+  }
+  try {
+    await Promise.all(Array.from({ length: mostOfClient }, () => open('127.0.0.2')))
+    await closed('127.0.0.2')
+    expect(refusals).toEqual(['operators-too-many-of-address'])
+    await Promise.all(Array.from({ length: mostConnections - mostOfClient }, () => open('127.0.0.3')))
+    await closed('127.0.0.4')
+    expect([refusals[0], refusals.at(-1)]).toEqual(['operators-too-many-of-address', 'operators-too-many'])
+  } finally {
+    for (const socket of sockets) socket.destroy()
+  }
 })

@@ -187,6 +187,30 @@ export const alerts: readonly Alert[] = [
     },
   },
   {
+    name: 'AnonymousFlood',
+    expr: 'sum by (job, bound) (increase(gateway_anonymous_refused_total[5m])) > 0',
+    for: '5m',
+    severity: 'warning',
+    summary: 'Requests without a valid token are refused unread: bound of {{ $labels.bound }}.',
+    meaning:
+      'More requests without a valid token come than `listen.max_anonymous` or `listen.max_anonymous_per_address` allows: a program with a wrong token that repeats without end, or an attack. Callers who are known are served.',
+    threshold: 'Five minutes in which some are refused: the bounds hold a minute of such requests.',
+    turn: 'The on-call engineer of the platform.',
+    steps: [
+      'Read `anonymous-refused` in the process log: it names a client address.',
+      'See what they are: access records with `problem` `token-rejected`, `token-expired` or `token-missing` of these minutes. `token_seen` in the decision records says whose token it claims to be.',
+      'A program of your own: have its owner repair the token, and repeat with pauses. Anybody else: keep the address away in front of the gateway.',
+      'Where the address is a balancer, name it in `listen.trusted_proxies`, so that its clients are told apart.',
+      'Raise the bound only if such requests are meant.',
+    ],
+    test: {
+      at: '15m',
+      fires: { [`gateway_anonymous_refused_total${of('bound="address"')}`]: '0+5x20' },
+      calm: { [`gateway_anonymous_refused_total${of('bound="address"')}`]: '7x20' },
+      labels: { job: 'devin-gateway', bound: 'address' },
+    },
+  },
+  {
     name: 'IssuerUnreachable',
     expr: 'gateway_jwks_failing == 1',
     for: '5m',

@@ -11,6 +11,7 @@ import { createLog, type Log } from '../../records/log.ts'
 import { loadServerCertificate } from '../../config/values/files.ts'
 import { listenProblem, startGateway } from '../../runtime.ts'
 import { openCheckpoints } from '../../runtime/audit/checkpoints.ts'
+import { operatorsRefused } from '../../runtime/listener.ts'
 import { openAccess, openWorkerAccess } from '../../runtime/access/open-access.ts'
 import { createWorkersListener } from '../../workers/operators-listener.ts'
 import { createPool, type Pool } from '../../workers/pool.ts'
@@ -172,8 +173,16 @@ async function createOperatorsListeners(pool: Pool, { env }: Invocation, config:
         )
       else if (loaded.certificate !== null) operators.useCertificate(loaded.certificate)
     })
-  const operators = createWorkersListener({ pool, access: access.access, tls: first.certificate, onReload: renew })
-  const health = healthAt === null ? null : createWorkersListener({ pool, access: null, tls: null, onReload: () => {} })
+  const onRefused = operatorsRefused(log, () => performance.now())
+  const operators = createWorkersListener({
+    pool,
+    access: access.access,
+    tls: first.certificate,
+    onRefused,
+    onReload: renew,
+  })
+  const health =
+    healthAt === null ? null : createWorkersListener({ pool, access: null, tls: null, onRefused, onReload: () => {} })
   const open = (name: string, listener: typeof operators, { host, port }: { host: string; port: number }) =>
     listener.listen(host, port).catch((error: unknown) => {
       throw new Error(listenProblem(name, host, port, error), { cause: error })

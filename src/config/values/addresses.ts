@@ -1,5 +1,6 @@
 // Parses addresses of the configuration: where to listen, the upstream, the issuers. Pure.
 
+import { BlockList, isIP } from 'node:net'
 import { quoted, type Parsed } from '../units.ts'
 
 export interface ListenAddress {
@@ -34,6 +35,34 @@ export function parseListen(defaultHost: string): (text: string) => Parsed<Liste
     if (port > 65_535) return { error: `port ${digits} does not exist: ports end at 65535` }
     return { value: { host: bracketed ?? plain ?? defaultHost, port } }
   }
+}
+
+interface Network {
+  readonly address: string
+  readonly bits: number
+}
+
+/** What an address or a network looks like. */
+export const networkForm = '^[0-9a-fA-F:.]+(/\\d{1,3})?$'
+
+/** `10.0.0.0/8`, `2001:db8::/32`, or an address alone → the address and how many bits of it count. */
+export function parseNetwork(text: string): Parsed<Network> {
+  const [address = '', bits, ...rest] = text.split('/')
+  const family = isIP(address)
+  const most = family === 6 ? 128 : 32
+  const count = bits === undefined ? most : /^\d+$/.test(bits) ? Number(bits) : Number.NaN
+  return family !== 0 && rest.length === 0 && count >= 0 && count <= most
+    ? { value: { address, bits: count } }
+    : { error: `${quoted(text)} is no address and no network: write one like 10.0.0.7, 10.0.0.0/8 or 2001:db8::/32` }
+}
+
+/** Whether an address is in one of the networks. */
+export function inNetworks(networks: readonly Network[]): (address: string) => boolean {
+  if (networks.length === 0) return () => false
+  const familyOf = (address: string) => (isIP(address) === 6 ? 'ipv6' : 'ipv4')
+  const list = new BlockList()
+  for (const { address, bits } of networks) list.addSubnet(address, bits, familyOf(address))
+  return (address) => isIP(address) !== 0 && list.check(address, familyOf(address))
 }
 
 export interface UpstreamAddress {

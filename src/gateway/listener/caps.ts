@@ -1,13 +1,15 @@
 // How many connections callers may hold: in all, of one address, and while the process has file descriptors to spare.
 
-import type { Server } from 'node:http'
-import { isIPv6, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
+import { clientOf, OpenConnections } from '../../http/client-address.ts'
 import { Problem } from '../../problems.ts'
 
 export interface CapOptions {
   readonly maxConnections: number
   /** 0: no cap. An IPv6 address counts by its /64 network, of which one client has all addresses. */
   readonly maxConnectionsPerAddress: number
+  /** Of whose connections the address says nothing about the client. */
+  readonly isProxy: (address: string) => boolean
   /** How many file descriptors the process may have; `Infinity` where that is not known. */
   readonly maxDescriptors: number
 }
@@ -21,8 +23,7 @@ const mostReserved = 256
 export class ConnectionCaps {
   readonly #options: CapOptions
   readonly #firstReserved: number
-  readonly #ofAddress = new Map<string, number>()
-  #open = 0
+  readonly #connections = new OpenConnections()
 
   constructor(options: CapOptions) {
     const { maxDescriptors } = options
@@ -31,42 +32,21 @@ export class ConnectionCaps {
   }
 
   get open(): number {
-    return this.#open
+    return this.#connections.open
   }
 
   /** Takes a new connection until it is closed, or returns why not. */
   take(socket: Socket): ConnectionRefusal | null {
-    const { maxConnections, maxConnectionsPerAddress } = this.#options
+    const { maxConnections, maxConnectionsPerAddress, isProxy } = this.#options
+    const { remoteAddress: address = '' } = socket
     // A new descriptor has the lowest free number, so a high one means that few are left.
     if (descriptorOf(socket) >= this.#firstReserved) return 'no-descriptors'
-    if (this.#open >= maxConnections) return 'too-many'
-    const client = maxConnectionsPerAddress === 0 ? null : clientOf(socket.remoteAddress ?? '')
-    if (client !== null) {
-      const count = this.#ofAddress.get(client) ?? 0
-      if (count >= maxConnectionsPerAddress) return 'too-many-of-address'
-      this.#ofAddress.set(client, count + 1)
-    }
-    this.#open += 1
-    socket.once('close', () => this.#giveBack(client))
+    if (this.open >= maxConnections) return 'too-many'
+    const client = maxConnectionsPerAddress === 0 || isProxy(address) ? null : clientOf(address)
+    if (client !== null && this.#connections.ofClient(client) >= maxConnectionsPerAddress) return 'too-many-of-address'
+    this.#connections.add(socket, client)
     return null
   }
-
-  #giveBack(client: string | null): void {
-    this.#open -= 1
-    if (client === null) return
-    const count = this.#ofAddress.get(client) ?? 0
-    if (count > 1) this.#ofAddress.set(client, count - 1)
-    else this.#ofAddress.delete(client)
-  }
-}
-
-/** Lets every new connection of a server pass `admit` before Node reads from it. */
-export function guardConnections(server: Server, admit: (socket: Socket) => boolean): void {
-  const listeners = server.listeners('connection')
-  server.removeAllListeners('connection')
-  server.on('connection', (socket: Socket) => {
-    if (admit(socket)) for (const listener of listeners) Reflect.apply(listener, server, [socket])
-  })
 }
 
 /** The number of a connection's file descriptor; -1 where there is none, as on Windows. */
@@ -74,24 +54,6 @@ function descriptorOf(socket: Socket): number {
   const handle: unknown = Reflect.get(socket, '_handle')
   const descriptor: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : null
   return typeof descriptor === 'number' ? descriptor : -1
-}
-
-/** What counts as one client: an IPv4 address, or the /64 network of an IPv6 address. */
-export function clientOf(address: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
-  if (mapped !== undefined) return mapped
-  const [plain = ''] = address.split('%', 1)
-  if (!isIPv6(plain)) return address
-  const [head = '', tail] = plain.split('::')
-  const groups = head === '' ? [] : head.split(':')
-  if (tail !== undefined) {
-    const after = tail === '' ? [] : tail.split(':')
-    while (groups.length + after.length < 8) groups.push('0')
-  }
-  return `${groups
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':')}::/64`
 }
 
 /** What a caller reads whose connection is refused. */

@@ -3,7 +3,8 @@
 import type { Server } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
-import { ConnectionCaps, guardConnections, type CapOptions, type ConnectionRefusal } from './caps.ts'
+import { guardConnections } from '../../http/client-address.ts'
+import { ConnectionCaps, type CapOptions, type ConnectionRefusal } from './caps.ts'
 import { meterInput, type InputGate } from './metered-input.ts'
 import { Sessions, type SessionCut } from './sessions.ts'
 
@@ -18,11 +19,14 @@ export interface ConnectionOptions extends CapOptions {
   readonly onCut: (cause: ConnectionCut) => void
 }
 
-export const connectionCuts = ['handshake', 'head', 'idle', 'flood', 'pipeline'] as const satisfies readonly (
-  | SessionCut
-  | 'handshake'
-  | 'pipeline'
-)[]
+export const connectionCuts = [
+  'handshake',
+  'head',
+  'idle',
+  'flood',
+  'protocol',
+  'pipeline',
+] as const satisfies readonly (SessionCut | 'handshake' | 'pipeline')[]
 export type ConnectionCut = (typeof connectionCuts)[number]
 
 export const idleMs = 72_000

@@ -1,12 +1,17 @@
 // Where HTTP/1.1 and HTTP/2 differ: whether a body follows, whether a caller has left, how a response is cut off.
 
-import { constants, type ServerHttp2Stream } from 'node:http2'
+import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { lingerBeforeClosing } from './linger.ts'
 
 /** The stream of an HTTP/2 message, or null: Node's compatibility layer hides it behind the types of HTTP/1. */
 function streamOf(message: IncomingMessage | ServerResponse): ServerHttp2Stream | null {
   return 'stream' in message ? (message.stream as ServerHttp2Stream) : null
+}
+
+/** The session of an HTTP/2 request; null by HTTP/1, and when it is gone. */
+export function sessionOf(message: IncomingMessage | ServerResponse): ServerHttp2Session | null {
+  return (streamOf(message)?.session as ServerHttp2Session | undefined) ?? null
 }
 
 export function isHttp2(message: IncomingMessage | ServerResponse): boolean {

@@ -12,7 +12,8 @@ export interface SessionOptions {
   readonly onCut: (cause: SessionCut) => void
 }
 
-export type SessionCut = 'head' | 'idle' | 'flood'
+/** `protocol`: the library has ended it, for what HTTP/2 does not allow or for too many streams that were reset. */
+export type SessionCut = 'head' | 'idle' | 'flood' | 'protocol'
 
 /** PING and SETTINGS frames between two checks. */
 const mostControlFrames = 500
@@ -68,6 +69,9 @@ export class Sessions {
         state.openStreams.remove(entry)
         state.quietSinceMs = this.#options.now()
       })
+    })
+    session.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ERR_HTTP2_ERROR') this.#options.onCut('protocol')
     })
     session.on('ping', () => this.#control(session, state, frameBytes.ping))
     session.on('remoteSettings', () => this.#control(session, state, frameBytes.settings))

@@ -98,6 +98,25 @@ export function createRecorder(
         context.upstreamStartedAtMs === null
           ? null
           : rounded((context.upstreamEndedAtMs ?? endedAtMs) - context.upstreamStartedAtMs)
+      const measure = (): void =>
+        meter.observeExchange({
+          operation: context.operation?.id ?? null,
+          team,
+          outcome,
+          status: context.status,
+          effect,
+          reason,
+          problem: context.problem?.kind ?? null,
+          warnings: context.evaluation?.warnings ?? noWarnings,
+          durationMs,
+          upstreamMs,
+          traceId: context.trace?.isSampled === true ? context.trace.traceId : null,
+        })
+      // Nothing of it was looked at, and a flood of it must not fill the disk.
+      if (context.problem?.kind === 'too-many-anonymous') {
+        measure()
+        return
+      }
       const { requestId, decisionId } = context
       recordDecision(context, time)
       const access: AccessEntry = {
@@ -137,19 +156,7 @@ export function createRecorder(
           stage: context.stage,
           sent: context.upstreamStartedAtMs !== null,
         })
-      meter.observeExchange({
-        operation: context.operation?.id ?? null,
-        team,
-        outcome,
-        status: context.status,
-        effect,
-        reason,
-        problem: context.problem?.kind ?? null,
-        warnings: context.evaluation?.warnings ?? noWarnings,
-        durationMs,
-        upstreamMs,
-        traceId: context.trace?.isSampled === true ? context.trace.traceId : null,
-      })
+      measure()
     },
   }
 }

@@ -12,6 +12,7 @@ test.each(['EMFILE', 'ENFILE', 'ENOBUFS'])(
     const connections = watchConnections(server, {
       maxConnections: 10,
       maxConnectionsPerAddress: 0,
+      isProxy: () => false,
       maxDescriptors: 1000,
       headMs: 10_000,
       now: () => performance.now(),

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { clientOf } from '../../../src/gateway/listener/caps.ts'
+import { clientOf } from '../../src/http/client-address.ts'
 
 test.each([
   ['203.0.113.7', '203.0.113.7'],
