@@ -1,7 +1,16 @@
 // The spans of a request: one for all of it, one for each stage, one for each call to the upstream. Names of attributes are
 // those of the semantic conventions for HTTP; values come from closed lists and from the policies, never from the caller.
 
-import { ROOT_CONTEXT, SpanKind, SpanStatusCode, trace, TraceFlags, type Span, type Tracer } from '@opentelemetry/api'
+import {
+  ROOT_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  TraceFlags,
+  type Context,
+  type Span,
+  type Tracer,
+} from '@opentelemetry/api'
 import { parseTraceParent } from '@opentelemetry/core'
 import {
   ATTR_ERROR_TYPE,
@@ -60,6 +69,8 @@ class SpansOfRequest implements RequestTrace {
   readonly #options: RequestTracingOptions
   readonly #server: Readonly<Record<string, string | number>>
   readonly #span: Span
+  /** What stages are children of. */
+  readonly #within: Context
   readonly #goesOn: boolean
   #stage: Span | null = null
   #call: Span | null = null
@@ -77,6 +88,7 @@ class SpansOfRequest implements RequestTrace {
     this.#options = options
     this.#server = server
     this.#span = span
+    this.#within = this.isSampled ? trace.setSpan(ROOT_CONTEXT, span) : ROOT_CONTEXT
     this.#goesOn = goesOn
   }
 
@@ -84,14 +96,15 @@ class SpansOfRequest implements RequestTrace {
     if (!this.isSampled) return
     const nowMs = this.#options.monotonic()
     this.#stage?.end(nowMs)
-    this.#stage = this.#child(this.#span, stage, SpanKind.INTERNAL, nowMs)
+    this.#stage = this.#child(this.#within, stage, SpanKind.INTERNAL, nowMs)
   }
 
   beginCall(method: string): TraceParent {
     if (!this.isSampled) return this.#parentOf(this.#span)
     const nowMs = this.#options.monotonic()
     this.#call?.setStatus({ code: SpanStatusCode.ERROR }).setAttribute(ATTR_ERROR_TYPE, 'connection-closed').end(nowMs)
-    this.#call = this.#child(this.#stage ?? this.#span, knownMethod(method), SpanKind.CLIENT, nowMs)
+    const within = this.#stage === null ? this.#within : trace.setSpan(ROOT_CONTEXT, this.#stage)
+    this.#call = this.#child(within, knownMethod(method), SpanKind.CLIENT, nowMs)
     this.#call.setAttributes({ ...this.#server, [ATTR_HTTP_REQUEST_METHOD]: knownMethod(method) })
     if (this.#calls > 0) this.#call.setAttribute(ATTR_HTTP_REQUEST_RESEND_COUNT, this.#calls)
     this.#calls += 1
@@ -145,8 +158,8 @@ class SpansOfRequest implements RequestTrace {
     call.end(upstreamEndedAtMs ?? nowMs)
   }
 
-  #child(parent: Span, name: string, kind: SpanKind, startTime: number): Span {
-    return this.#options.tracer.startSpan(name, { kind, startTime }, trace.setSpan(ROOT_CONTEXT, parent))
+  #child(within: Context, name: string, kind: SpanKind, startTime: number): Span {
+    return this.#options.tracer.startSpan(name, { kind, startTime }, within)
   }
 
   #parentOf(span: Span): TraceParent {
