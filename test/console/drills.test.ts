@@ -173,5 +173,32 @@ limits: { sessions: 1/day }
         advice: /joins again when the shared store is back/,
       })
     })
+
+    test('and with the issuer and Devin gone as well, every view still opens', async () => {
+      await running.issuer.stop()
+      await running.upstream.close()
+      for (const path of [
+        'now',
+        'decisions',
+        'teams',
+        'teams/payments',
+        'policies',
+        'keys',
+        'cache',
+        'audit',
+        'blocks',
+      ]) {
+        await view.open(path)
+        const alerts = await view.page.evaluate(
+          "[...document.querySelectorAll('[role=alert]')].map((each) => each.innerText)",
+        )
+        expect([path, await view.page.evaluate("document.querySelectorAll('main dl, main table').length > 0")]).toEqual(
+          [path, true],
+        )
+        expect((alerts as string[]).filter((text) => !text.includes('analytics.yaml'))).toEqual([])
+      }
+      await view.open('explain?path=/v3/self&team=payments')
+      await view.shows('would be')
+    })
   })
 })

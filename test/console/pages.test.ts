@@ -1,5 +1,6 @@
 // The console in a real browser: every view, both themes, both widths, the keyboard, and what it may not do.
 
+import { join } from 'node:path'
 import type { HTTPRequest } from 'puppeteer-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { DecisionsView } from '../../src/admin/console/decision-view.ts'
@@ -13,6 +14,8 @@ import {
 } from '../support/browser.ts'
 import { startTestGateway, until, usualKeys, usualPolicies, type RunningGateway } from '../support/start-gateway.ts'
 
+/** A folder for a picture of each view, theme and width. */
+const pictures = process.env['GATEWAY_TEST_PICTURES'] ?? ''
 const sessions = '/v3/organizations/org-payments/sessions'
 
 let running: RunningGateway
@@ -36,6 +39,19 @@ afterAll(() => running.close())
 
 const get = (path: string, headers: Readonly<Record<string, string>> = {}): Promise<Response> =>
   fetch(`${running.adminUrl}${path}`, { headers, redirect: 'manual' })
+
+/** Of two colours like #rrggbb, as WCAG 2.2 defines it. */
+function contrast(a: string, b: string): number {
+  const luminance = (color: string): number => {
+    const [red = 0, green = 0, blue = 0] = [1, 3, 5].map((from) => {
+      const part = Number.parseInt(color.slice(from, from + 2), 16) / 255
+      return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4
+    })
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+  }
+  const [dark = 0, light = 0] = [luminance(a), luminance(b)].toSorted((one, other) => one - other)
+  return (light + 0.05) / (dark + 0.05)
+}
 
 describe('the files of the console', () => {
   test('stay below 100 kB in all, compressed', () => {
@@ -64,6 +80,29 @@ describe('the files of the console', () => {
     const first = await get('/console/main.js')
     const again = await get('/console/main.js', { 'if-none-match': first.headers.get('etag') ?? '' })
     expect([again.status, await again.text()]).toEqual([304, ''])
+  })
+
+  test('have colours in which text is read, in both themes', async () => {
+    const style = await (await get('/console/style.css')).text()
+    const pairs = [...style.matchAll(/--([\w-]+): light-dark\((#\w+), (#\w+)\)/g)]
+    for (const theme of [2, 3]) {
+      const colors = new Map(pairs.map((match) => [match[1] ?? '', match[theme] ?? '']))
+      const of = (text: string, back: string): number =>
+        contrast(colors.get(text) ?? 'missing', colors.get(back) ?? 'missing')
+      const read = [
+        ...['text', 'muted', 'link', 'bad'].flatMap((text) => ['page', 'card', 'hover'].map((back) => [text, back])),
+        ...['good', 'bad', 'warn'].flatMap((kind) =>
+          [kind, 'text', 'muted', 'link'].map((text) => [text, `${kind}-back`]),
+        ),
+        ['on-link', 'link'],
+      ] as [string, string][]
+      expect(read.filter(([text, back]) => !(of(text, back) >= 4.5))).toEqual([])
+      const seen = ['edge', 'line-1', 'line-2', 'good', 'warn', 'bad'].flatMap((part) => [[part, 'card']]) as [
+        string,
+        string,
+      ][]
+      expect(seen.filter(([part, back]) => !(of(part, back) >= 3))).toEqual([])
+    }
   })
 
   test('that are not there are refused, and nothing outside is read', async () => {
@@ -112,11 +151,12 @@ describeWithChromium('the console in a browser', () => {
 
   test.each(Object.entries(views).map((each, index) => [...each, index] as const))(
     '%s: no findings of axe, nothing cut off and no secret, in both themes and both widths',
-    async (_name, { path, says }, index) => {
+    async (name, { path, says }, index) => {
       await view.open(path())
       await view.shows(says)
       for (const [turn, [theme, width]] of looks.entries()) {
         await view.look(theme, width)
+        if (pictures !== '') await view.page.screenshot({ path: join(pictures, `${name}-${theme}-${width}.png`) })
         const wider = await view.page.evaluate('document.documentElement.scrollWidth > innerWidth')
         expect([theme, width, wider]).toEqual([theme, width, false])
         // Each view in both themes and both widths; its neighbours in the other pairs.

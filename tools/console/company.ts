@@ -87,8 +87,21 @@ export interface Company {
 export async function startCompany(): Promise<Company> {
   const directory = await mkdtemp(join(tmpdir(), 'console-company-'))
   for (const name of ['config', 'policies']) await cp(join(root, name), join(directory, name), { recursive: true })
+  // What the owner of the payments team tries beside the policies in force.
+  const next = join(directory, 'policies-next')
+  await cp(join(root, 'policies'), next, { recursive: true })
+  const tried = join(next, 'teams/payments.yaml')
+  await writeFile(
+    tried,
+    (await readFile(tried, 'utf8'))
+      .replace('allow: [ManageOrgSecrets]\n    mode: off', 'allow: [org.secrets.list]')
+      .replace('allow: [org.playbooks.list, org.playbooks.get]', 'allow: [org.playbooks.get]'),
+  )
   const config = join(directory, 'config/gateway.yaml')
-  await writeFile(config, (await readFile(config, 'utf8')).replace('access: stdout', 'access: access.ndjson'))
+  await writeFile(
+    config,
+    `${(await readFile(config, 'utf8')).replace('access: stdout', 'access: access.ndjson')}\nshadow_policies: ../policies-next\n`,
+  )
   const env = { GATEWAY_SANDBOX_STATE: join(directory, 'state') }
   const sandbox = await startSandbox({
     configFile: config,
