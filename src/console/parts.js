@@ -92,9 +92,9 @@ export function Facts({ pairs }) {
   return html`<dl class="facts">${known.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`
 }
 
-/** A list as a value; null where it is empty. @param {readonly string[]} texts @returns {Children} */
-export function listed(texts) {
-  return texts.length === 0 ? null : html`<${Texts} texts=${texts} />`
+/** Names as a value; null where there are none. @param {readonly string[]} names */
+export function listed(names) {
+  return names.length === 0 ? null : names.join(', ')
 }
 
 /** File and line, short; the whole path shows on hover. @param {{ of: string }} props */
@@ -110,6 +110,11 @@ export function Figure({ name, value, note }) {
 /** @param {{ kind: 'good' | 'bad' | 'warn' | 'plain', children?: Children }} props */
 export function Mark({ kind, children }) {
   return html`<span class=${`mark ${kind}`}>${children}</span>`
+}
+
+/** What stands in backticks is code. @param {string} text */
+export function withCode(text) {
+  return text.split('`').map((part, index) => (index % 2 === 1 ? html`<code>${part}</code>` : part))
 }
 
 /** @param {{ texts: readonly string[], none?: string }} props */
@@ -128,7 +133,7 @@ export function Share({ percent, what }) {
   if (percent === null) return html`<span>–</span>`
   const kind = percent >= 100 ? 'bad' : percent >= 80 ? 'warn' : 'good'
   const value = Math.max(0, Math.min(Math.round(percent), 100))
-  return html`<span class=${`bar ${kind}`} role="meter" aria-label=${what} aria-valuenow=${value} aria-valuemin="0" aria-valuemax="100"><span style=${{ width: `${value}%` }}></span></span><span class="percent">${Math.round(percent)} %</span>`
+  return html`<span class="share"><span class=${`bar ${kind}`} role="meter" aria-label=${what} aria-valuenow=${value} aria-valuemin="0" aria-valuemax="100"><span style=${{ width: `${value}%` }}></span></span>${Math.round(percent)} %</span>`
 }
 
 /**

@@ -24,7 +24,6 @@ const members: readonly Member[] = [
     calls: [
       ['GET', `${payments}/sessions`],
       ['GET', `${payments}/playbooks`],
-      ['POST', `${payments}/sessions`, { prompt: 'Update the changelog', max_acu_limit: 5 }],
       ['GET', `${payments}/sessions?first=20`],
       ['GET', `${payments}/secrets`],
     ],
@@ -34,11 +33,15 @@ const members: readonly Member[] = [
     claims: { sub: 'svc-payments-bot', groups: [], app: 'payments-bot' },
     calls: [
       ['GET', `${payments}/sessions`],
+      ['GET', `${payments}/sessions?first=5`],
+      ['GET', `${payments}/playbooks`],
+      ['GET', `${payments}/sessions?first=10`],
+      ['GET', `${payments}/sessions`],
+      ['GET', `${payments}/sessions?first=5`],
       ['POST', `${payments}/sessions`, { prompt: 'Fix the build', max_acu_limit: 10 }],
       ['GET', '/v3/organizations/org-research/sessions'],
-      ['GET', `${payments}/sessions?first=5`],
     ],
-    each: 4,
+    each: 1,
   },
   {
     claims: { sub: 'cost-report', groups: ['sso-analytics'], app: 'cost-dashboard' },
@@ -63,9 +66,8 @@ const members: readonly Member[] = [
   {
     claims: { sub: 'release', groups: [], app: 'release-bot' },
     calls: [
-      ['POST', `${platform}/sessions`, { prompt: 'Prepare the release', repos: ['corp/web'] }],
       ['GET', `${platform}/sessions/devin-1`],
-      ['DELETE', `${platform}/sessions/devin-1`],
+      ['GET', `${platform}/sessions/devin-1/messages`],
     ],
     each: 1,
   },
@@ -85,11 +87,13 @@ export interface Company {
 
 /** Starts the company. A policy change has been refused, and a caller is blocked whose token leaked. */
 export async function startCompany(): Promise<Company> {
-  const directory = await mkdtemp(join(tmpdir(), 'console-company-'))
+  const directory = await mkdtemp(join(tmpdir(), 'gateway-'))
   for (const name of ['config', 'policies']) await cp(join(root, name), join(directory, name), { recursive: true })
   // What the owner of the payments team tries beside the policies in force.
   const next = join(directory, 'policies-next')
   await cp(join(root, 'policies'), next, { recursive: true })
+  // It says what the policies in force decide.
+  await rm(join(next, 'payments.test.yaml'))
   const tried = join(next, 'teams/payments.yaml')
   await writeFile(
     tried,

@@ -1,4 +1,4 @@
-// The pictures of docs/console.md: every view in both themes and both widths, of the sandbox company at work.
+// The pictures of docs/console.md: every view, light and wide, and dark and narrow, of the sandbox company at work.
 // `node tools/console/pictures.ts [MINUTES]`, by default five minutes, so that the plots have something to show.
 
 import { mkdir, rm } from 'node:fs/promises'
@@ -9,7 +9,9 @@ import { startCompany } from './company.ts'
 const folder = join(import.meta.dirname, '../../docs/pictures/console')
 const endsAtMs = Date.now() + Number(process.argv[2] ?? 5) * 60_000
 /** What is below is cut off: the pictures show what a screen shows. */
-const heights = { 1280: 960, 390: 844 } as const
+const heights = { 1280: 1000, 390: 844 } as const
+/** All four pairs of the first view; one of each width and theme of the others. */
+const pairs = { light: [1280], dark: [390] } as const
 
 const company = await startCompany()
 for (let round = 0; Date.now() < endsAtMs; round += 1) {
@@ -48,11 +50,11 @@ const browser = await launch({ executablePath: '/usr/bin/chromium', args: ['--no
 const page = await browser.newPage()
 for (const [name, path] of Object.entries(views))
   for (const theme of ['light', 'dark'] as const)
-    for (const width of [1280, 390] as const) {
+    for (const width of name === 'now' ? ([1280, 390] as const) : pairs[theme]) {
       await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }])
       await page.setViewport({ width, height: heights[width] })
       await page.goto(`${company.adminUrl}/console/${path}`, { waitUntil: 'networkidle2' })
-      await page.screenshot({ path: join(folder, `${name}-${theme}-${width}.webp`), type: 'webp', quality: 60 })
+      await page.screenshot({ path: join(folder, `${name}-${theme}-${width}.webp`), type: 'webp', quality: 50 })
     }
 await browser.close()
 await company.close()

@@ -2,7 +2,7 @@
 
 import { html } from 'htm/preact'
 import { call, useData } from '../api.js'
-import { number } from '../format.js'
+import { clock, number } from '../format.js'
 import { Facts, Head, Mark, Change, State, Table, When } from '../parts.js'
 import { useMay } from '../session.js'
 
@@ -53,7 +53,8 @@ function Detail({ audit }) {
 function textOf(value) {
   if (typeof value === 'boolean') return value ? 'yes' : 'no'
   if (Array.isArray(value)) return value.length === 0 ? 'none' : value.map(textOf).join(', ')
-  return typeof value === 'string' ? value : JSON.stringify(value)
+  if (typeof value !== 'string') return JSON.stringify(value)
+  return /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(value) ? clock(value) : value
 }
 
 /** @param {{ places?: readonly { place: string, delivered: boolean, error: string | null }[] }} done */

@@ -5,7 +5,7 @@ import { useMemo } from 'preact/hooks'
 import { useData } from '../api.js'
 import { linkTo } from '../address.js'
 import { bytes, counted, distance, milliseconds, number, percent, clock } from '../format.js'
-import { Figure, Head, Mark, State, Table, When } from '../parts.js'
+import { Figure, Head, Mark, State, Table, When, withCode } from '../parts.js'
 import { Plot } from '../plot.js'
 
 /** @typedef {import('../../admin/console/now-view.ts').NowView} NowView */
@@ -44,7 +44,7 @@ function Trouble({ trouble }) {
       <dl>
         <div><dt>Owner</dt><dd>${whoseText(owner, contact)}</dd></div>
         <div><dt>Since</dt><dd>${clock(since)}, ${distance(since)}</dd></div>
-        <div><dt>What to do</dt><dd>${todo}${more !== null && html` <a href=${more[1]}>${more[0]}</a>`}</dd></div>
+        <div><dt>What to do</dt><dd>${withCode(todo)}${more !== null && html` <a href=${more[1]}>${more[0]}</a>`}</dd></div>
       </dl>
     </div>
   </article>`

@@ -4,7 +4,7 @@ import { html } from 'htm/preact'
 import { call, useData } from '../api.js'
 import { fieldsOf, go, linkTo } from '../address.js'
 import { counted, number, percent } from '../format.js'
-import { Change, Facts, Head, listed, Mark, Source, State, Table, Texts, When } from '../parts.js'
+import { Change, Facts, Head, Mark, Source, State, Table, Texts, When } from '../parts.js'
 import { useMay } from '../session.js'
 
 /** @typedef {import('../../admin/console/policy-view.ts').PolicyStateView} PolicyStateView */
@@ -61,7 +61,7 @@ function InForce({ policies }) {
         html`<${Mark} kind=${each.result === 'refused' ? 'bad' : each.result === 'held' || each.result === 'deferred' ? 'warn' : 'good'}>${each.result}<//>`,
         each.actor,
         html`<code>${each.revision.slice(0, 12)}</code>`,
-        listed(each.diagnostics),
+        each.diagnostics.length === 0 ? null : html`<${Texts} texts=${each.diagnostics} />`,
       ]} />`
 }
 
@@ -125,7 +125,7 @@ function ShadowPart({ shadow: data }) {
     return html`<h2>Shadow set</h2><p class="empty">There is no shadow set. Name its directory as shadow_policies in config/gateway.yaml to try policies beside those in force.</p>`
   return html`<h2>Shadow set</h2>
     ${data.last_refusal !== null && html`<div class="notice bad"><p>The latest files were refused.</p><${Texts} texts=${data.last_refusal.diagnostics} /></div>`}
-    <p><code>${data.directory}</code> decides ${percent(data.decided === 0 ? null : (100 * data.different) / data.decided)} of ${counted(data.decided, 'request')} otherwise.</p>
+    <p><code>${data.directory}</code> ${data.decided === 0 ? 'has decided no request yet.' : `decides ${percent((100 * data.different) / data.decided)} of ${counted(data.decided, 'request')} otherwise.`}</p>
     <${Table} caption="What it decides otherwise" heads=${['Change', 'Team', 'Operation', 'Count', 'Last']} numbers=${[3]} rows=${data.disagreements ?? []} empty="The shadow set has decided nothing otherwise."
       cells=${(/** @type {Shadow['disagreements'][number]} */ each) => [each.change, each.team, each.operation, number(each.count), html`<${When} time=${each.last_at} />`]} />`
 }

@@ -104,8 +104,12 @@ export function createArchive(options: ArchiveOptions) {
   /** Returns after how long there is more to do. */
   async function tidy(): Promise<number> {
     try {
-      // A disk that is too full to compress gets room all the same.
-      await packAll().finally(prune)
+      try {
+        await packAll()
+      } finally {
+        // A disk that is too full to compress gets room all the same.
+        await prune()
+      }
       trouble = null
       return compress === 'none' || (await rotated()).every(({ form }) => form === 'compressed') ? everyMs : graceMs
     } catch (error) {
