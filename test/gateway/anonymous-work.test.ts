@@ -1,8 +1,8 @@
 // How many requests without a valid token go on, by a clock of the test's own.
 
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { RequestContext } from '../../src/gateway/context.ts'
-import { createAnonymousRequests, mostHeld } from '../../src/gateway/load/anonymous-requests.ts'
+import { createAnonymousRequests, mostTriedAtOnce, mostHeld } from '../../src/gateway/load/anonymous-requests.ts'
 import { AnonymousWork } from '../../src/gateway/load/anonymous-work.ts'
 import type { ConnectionHistory } from '../../src/gateway/load/connection-history.ts'
 import type { Problem } from '../../src/problems.ts'
@@ -85,35 +85,76 @@ test('the bound of all counts every address, and 0 is none', () => {
   expect(failUntilRefused(none, () => from('a'))).toEqual([100_000, null])
 })
 
-test('so many refusals wait at a time; one more is answered at once and ends its connection', () => {
+/** The admission of requests of callers at one address, which end when the test says so. */
+function openAdmission(maxAnonymousPerAddress: number) {
   const anonymous = createAnonymousRequests({
     maxAnonymous: 0,
-    maxAnonymousPerAddress: 1,
+    maxAnonymousPerAddress,
     isProxy: () => false,
     onAnonymous: () => {},
-    isRemembered: () => false,
+    isRemembered: (credentials) => credentials === 'known',
     now,
   })
-  const closings: (() => void)[] = []
-  const answers: (Problem | undefined)[] = []
-  const context = (): RequestContext =>
-    ({
-      history: from('a'),
-      principal: null,
-      problem: null,
-      request: { rawHeaders: [], socket: {} },
-      whenClosed: (release: () => void) => closings.push(release),
-    }) as unknown as RequestContext
-  const admit = (): void => anonymous.admit(context(), (refusal) => answers.push(refusal))
-  admit()
-  expect(answers).toEqual([undefined])
-  anonymous.ended(context())
-  for (let count = 0; count < mostHeld; count += 1) admit()
-  expect(answers).toHaveLength(1)
-  admit()
-  expect(answers[1]).toMatchObject({ kind: 'too-many-anonymous', fields: { connection: 'close', 'retry-after': '1' } })
-  closings.pop()?.()
-  admit()
-  expect(answers).toHaveLength(2)
-  for (const close of closings) close()
+  const admitted: { refusal: Problem | undefined; end: () => void }[] = []
+  const waiting: (() => void)[] = []
+  return {
+    admitted,
+    /** All that are under way and were not admitted. */
+    leave: (): void => waiting.splice(0).forEach((close) => close()),
+    admit(failuresInRow: number, credentials = ''): void {
+      const closings: (() => void)[] = []
+      const context = {
+        history: { ...from('a'), failuresInRow },
+        principal: null,
+        problem: null,
+        isOpen: true,
+        request: { rawHeaders: ['authorization', credentials], socket: {} },
+        whenClosed: (release: () => void) => closings.push(release),
+      }
+      const end = (): void => {
+        context.isOpen = false
+        for (const close of closings.splice(0)) close()
+        anonymous.ended(context as unknown as RequestContext)
+      }
+      waiting.push(end)
+      anonymous.admit(context as unknown as RequestContext, (refusal) => {
+        waiting.splice(waiting.indexOf(end), 1)
+        admitted.push({ refusal, end })
+      })
+    },
+  }
+}
+
+test('so many refusals wait at a time; one more is answered at once and ends its connection', () => {
+  const { admit, admitted, leave } = openAdmission(1)
+  admit(0)
+  admitted[0]?.end()
+  for (let count = 0; count < mostHeld; count += 1) admit(0)
+  expect(admitted).toHaveLength(1)
+  admit(0)
+  expect(admitted[1]?.refusal).toMatchObject({
+    kind: 'too-many-anonymous',
+    fields: { connection: 'close', 'retry-after': '1' },
+  })
+  leave()
+  admit(0)
+  expect(admitted).toHaveLength(2)
+  leave()
+})
+
+test('connections with failures alone take turns, a few at a time, and hold up nobody else', async () => {
+  const { admit, admitted, leave } = openAdmission(1000)
+  for (let count = 0; count < 3 * mostTriedAtOnce; count += 1) admit(3)
+  expect(admitted).toHaveLength(mostTriedAtOnce)
+  admit(3, 'known')
+  admit(2)
+  expect(admitted.map(({ refusal }) => refusal)).toEqual(Array.from({ length: mostTriedAtOnce + 2 }, () => undefined))
+  for (const { end } of admitted.slice(0, mostTriedAtOnce)) end()
+  await vi.waitFor(() => expect(admitted).toHaveLength(2 * mostTriedAtOnce + 2))
+  // Those who leave do not have their turn.
+  leave()
+  for (const { end } of admitted) end()
+  admit(3)
+  expect(admitted.at(-1)?.refusal).toBeUndefined()
+  leave()
 })

@@ -19,6 +19,11 @@ const reservedShare = 0.25
 const mostAddresses = 10_000
 const minuteMs = 60_000
 
+/** Not more failures in a row than honest callers have. */
+export function isTrusted({ failuresInRow }: ConnectionHistory): boolean {
+  return failuresInRow <= forgivenFailures
+}
+
 /** A token bucket that holds a minute's worth. It goes below zero by what was begun at the same time. */
 class Allowance {
   readonly #perMinute: number
@@ -58,11 +63,12 @@ export class AnonymousWork {
   }
 
   /** The bound that a request would pass unless its token is remembered; null where it may go on. */
-  exceeded({ address, failuresInRow, wasVerified }: ConnectionHistory): AnonymousBound | null {
-    const isTrusted = failuresInRow <= forgivenFailures
-    if (isTrusted && wasVerified) return null
+  exceeded(history: ConnectionHistory): AnonymousBound | null {
+    const { address, wasVerified } = history
+    const mayUseAll = isTrusted(history)
+    if (mayUseAll && wasVerified) return null
     const nowMs = this.#now()
-    const least = isTrusted ? 0 : reservedShare
+    const least = mayUseAll ? 0 : reservedShare
     const allowance = this.#perAddress === 0 ? undefined : this.#ofAddress.get(address)
     if (allowance !== undefined && allowance.left(nowMs) <= least) return 'address'
     return this.#inAll !== null && this.#inAll.left(nowMs) <= least ? 'all' : null
