@@ -1,4 +1,4 @@
-// Notes of `/readyz` on policies, keys and issuers: not as they should be, and no reason to take the instance out of service.
+// What `/readyz` says of policies, keys and issuers: notes, and the one reason that takes the instance out of service.
 
 import type { IssuerConfig } from '../config/issuer-schema.ts'
 import type { IssuerStatus } from '../identity/signing-keys/signing-keys.ts'
