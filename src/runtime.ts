@@ -1,6 +1,7 @@
 // The composition root: builds every part once, in order, starts it and stops it. Read it from top to bottom.
 
 import { setTimeout } from 'node:timers/promises'
+import { errorCode } from './config/values/file-errors.ts'
 import { createGatewayApp } from './gateway/app.ts'
 import { createDevinUsers } from './gateway/devin-users.ts'
 import { createRecorder } from './gateway/recording/recorder.ts'
@@ -281,12 +282,12 @@ async function within(deadlineMs: number, work: Promise<void>): Promise<void> {
 
 /** Why an address cannot be bound, as a sentence. */
 export function listenProblem(name: string, host: string, port: number, error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  const code = errorCode(error)
   const why =
     code === 'EADDRINUSE'
       ? 'another process uses the port; stop it or choose another one'
       : code === 'EACCES'
         ? 'this user may not use the port'
-        : `it failed with ${code || 'an unknown error'}`
+        : `it failed with ${code ?? 'an unknown error'}`
   return `listen.${name}: cannot listen on ${host}:${port}: ${why}`
 }

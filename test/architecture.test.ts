@@ -108,11 +108,11 @@ describe('the table', () => {
     ],
     [
       { from: 'catalogue/catalogue', specifier: '../policy/compile/allow.ts', typesOnly: true },
-      'catalogue/catalogue imports types of policy/compile/allow: catalogue may import problems, config',
+      'catalogue/catalogue imports types of policy/compile/allow: catalogue may import problems, config, json/untyped',
     ],
     [
       { from: 'records/sinks', specifier: '../gateway/context.ts', typesOnly: true },
-      'records/sinks imports types of gateway/context: records may import types of problems, config/values/file-errors',
+      'records/sinks imports types of gateway/context: records may import types of problems, config/values/file-errors, json/untyped',
     ],
     [
       { from: 'policy/compile/compile', specifier: '../../identity/token-verifier.ts', typesOnly: false },

@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises'
 import { Refused } from '../config/diagnostics.ts'
-import { whyUnreadable } from '../config/values/file-errors.ts'
+import { errorCode, whyUnreadable } from '../config/values/file-errors.ts'
 import { replaceFile } from '../config/values/replace-file.ts'
 import { readBlock, slotOf, type Block } from './block.ts'
 
@@ -17,7 +17,7 @@ const form = 1
 /** Reads the file; null when there is none. Throws `Refused` for one that cannot be read whole: nothing of it is guessed. */
 export async function readBlockFile(file: string): Promise<KeptBlocks | null> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
+    if (errorCode(error) === 'ENOENT') return null
     throw broken(file, whyUnreadable(error))
   })
   if (text === null) return null

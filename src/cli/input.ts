@@ -2,6 +2,7 @@
 
 import { open, type FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
+import { errorCode } from '../config/values/file-errors.ts'
 
 /** Reads a file, or standard input for `-`. Throws when it cannot be read or holds more than `most` bytes. */
 export async function readInput(name: string, most: number): Promise<string> {
@@ -50,7 +51,7 @@ const fetchFirst = 'it is an address, and a file is expected: download it first,
 
 /** The error of reading a file as a sentence that names it. */
 export function plainError(name: string, error: unknown): Error {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  const code = errorCode(error) ?? ''
   const reason = code === 'ENOENT' && isAddress(name) ? fetchFirst : reasons[code]
   if (reason !== undefined) return new Error(`${name} cannot be read: ${reason}`)
   return error instanceof Error ? error : new Error(String(error))

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { X509Certificate } from 'node:crypto'
 import { Agent, fetch as fetchWith } from 'undici'
+import { memberOf } from '../json/untyped.ts'
 import type { Config } from '../config/load.ts'
 import { readInput } from './input.ts'
 import type { Invocation } from './invocation.ts'
@@ -61,7 +62,7 @@ export function operatorsOf({ admin, listen }: Config, asker: OperatorsAsker): O
 
   async function refusalOf(response: Response): Promise<string> {
     const answer: unknown = await response.json().catch(() => null)
-    const said: unknown = typeof answer === 'object' && answer !== null ? Reflect.get(answer, 'error') : null
+    const said = memberOf(answer, 'error')
     const why = typeof said === 'string' ? said : `it answered ${response.status}`
     if (response.status === 403) return `the running gateway at ${address} refused: ${why}`
     const issuer = admin.auth === null ? 'its issuer' : admin.auth.issuer.issuer

@@ -11,6 +11,7 @@ import type { Catalogue } from '../catalogue/catalogue.ts'
 import { policyFolderProblem } from '../config/checks.ts'
 import { Refused, type Diagnostic } from '../config/diagnostics.ts'
 import { didYouMean } from '../config/nearest.ts'
+import { errorCode } from '../config/values/file-errors.ts'
 import type { Config } from '../config/load.ts'
 import type { PoliciesView } from '../admin/views.ts'
 import { loadPolicies, type LoadedPolicies, type LoadOptions } from '../policy/loading/load.ts'
@@ -159,7 +160,8 @@ async function repositoryOf(
 ): Promise<{ readonly place: string; readonly folder: string }> {
   const place = dirname(file)
   const top = await gitIn(place, ['rev-parse', '--show-toplevel']).catch((error: unknown) => {
-    if (isMissing(error)) throw new Error('git:REF needs the program git, which is not installed', { cause: error })
+    if (errorCode(error) === 'ENOENT')
+      throw new Error('git:REF needs the program git, which is not installed', { cause: error })
     const told = error instanceof Error ? error.message : ''
     if (told.includes('dubious ownership'))
       throw new Error(
@@ -213,8 +215,4 @@ async function unpacked(
     shown: (file) => (file.startsWith(directory) ? `${shownAs}${file.slice(directory.length)}` : file),
     close,
   }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }

@@ -6,7 +6,8 @@ import type { Principal } from '../identity/principal.ts'
 import type { DevinUser } from '../policy/guardrails/attributes.ts'
 import type { PolicySet } from '../policy/model/policy-set.ts'
 import { Problem } from '../problems.ts'
-import { memberOf, type OwnAnswer } from './own-calls/own-calls.ts'
+import { memberOf } from '../json/untyped.ts'
+import type { OwnAnswer } from './own-calls/own-calls.ts'
 
 /** How the member list is read: the JSON of a successful answer, `absent` for a 404, null when there was none. */
 export interface MemberCalls {

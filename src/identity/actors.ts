@@ -1,6 +1,6 @@
 // Who acts for the subject of a token: the claim `act` (RFC 8693 section 4.1). Pure.
 
-import { isObject } from './claim-path.ts'
+import { isObject } from '../json/untyped.ts'
 import type { Claims } from './principal.ts'
 import { incomplete } from './rejection.ts'
 

@@ -1,5 +1,6 @@
 // Where a claim stands in a token: a name, or names with dots between them. Pure.
 
+import { isObject } from '../json/untyped.ts'
 import type { Claims } from './principal.ts'
 
 /**
@@ -30,9 +31,4 @@ function exactClaimAt(claims: Claims, path: string): unknown {
     value = value[name]
   }
   return value
-}
-
-/** Whether a parsed JSON value is an object, neither null nor a list. */
-export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

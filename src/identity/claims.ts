@@ -3,7 +3,8 @@
 import { Problem } from '../problems.ts'
 import type { ClaimMapping, IssuerConfig } from '../config/issuer-schema.ts'
 import { actorsIn } from './actors.ts'
-import { claimAt, isObject } from './claim-path.ts'
+import { isObject } from '../json/untyped.ts'
+import { claimAt } from './claim-path.ts'
 import type { Claims, Principal } from './principal.ts'
 import { expired, incomplete, rejected } from './rejection.ts'
 

@@ -1,7 +1,7 @@
 // A caller's token made into a principal: signature and claims checked once, remembered until the token ends.
 
 import type { Algorithm } from '../config/values/algorithms.ts'
-import { isObject } from './claim-path.ts'
+import { isObject } from '../json/untyped.ts'
 import { principalOf } from './claims.ts'
 import type { Claims, Principal } from './principal.ts'
 import type { IssuerConfig } from '../config/issuer-schema.ts'

@@ -3,6 +3,7 @@
 import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync, statSync, writeSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { errorCode } from '../config/values/file-errors.ts'
 
 /** A file by what it is and not by its name, so that a moved or replaced one is noticed. */
 export interface FileIdentity {
@@ -65,8 +66,7 @@ export function writeOn(descriptor: number, bytes: Buffer, from: number): number
     try {
       return writeSync(descriptor, bytes, from)
     } catch (error) {
-      const isFull = error instanceof Error && 'code' in error && error.code === 'EAGAIN'
-      if (!isFull || from === 0 || waits === mostWaits) throw error
+      if (errorCode(error) !== 'EAGAIN' || from === 0 || waits === mostWaits) throw error
       Atomics.wait(never, 0, 0, fullPipeMs)
     }
   }

@@ -1,6 +1,7 @@
 // What several workers say of the shadow set, as one: counts are added, and examples are the latest of all. Pure.
 
-type Json = Readonly<Record<string, unknown>>
+import { asNumber, asObject, asObjects, asText, sumOf } from './merged-json.ts'
+import type { UntypedObject as Json } from '../json/untyped.ts'
 
 /** The same pair of sets is added up; what another pair has counted would say nothing of this one, and is left out. */
 export function mergeShadow(answers: readonly Json[]): Json {
@@ -8,13 +9,13 @@ export function mergeShadow(answers: readonly Json[]): Json {
   const alike = answers.filter(
     (each) => each['revision'] === first['revision'] && each['in_force'] === first['in_force'],
   )
-  const sum = (name: string): number => alike.reduce((total, each) => total + numberOf(each[name]), 0)
+  const sum = (name: string): number => sumOf(alike, name)
   const undecided = new Map<string, number>()
   const groups = new Map<string, Json>()
   for (const each of alike) {
-    for (const [reason, count] of Object.entries(objectOf(each['undecided'])))
-      undecided.set(reason, (undecided.get(reason) ?? 0) + numberOf(count))
-    for (const group of listOf(each['disagreements'])) {
+    for (const [reason, count] of Object.entries(asObject(each['undecided'])))
+      undecided.set(reason, (undecided.get(reason) ?? 0) + asNumber(count))
+    for (const group of asObjects(each['disagreements'])) {
       const key = JSON.stringify([group['change'], group['team'], group['operation']])
       const known = groups.get(key)
       groups.set(key, known === undefined ? group : joined(known, group))
@@ -36,41 +37,25 @@ export function mergeShadow(answers: readonly Json[]): Json {
 }
 
 function joined(one: Json, other: Json): Json {
-  const [mine, others] = [listOf(one['examples']), listOf(other['examples'])]
+  const [mine, others] = [asObjects(one['examples']), asObjects(other['examples'])]
   const most = Math.max(mine.length, others.length)
   return {
     ...one,
-    count: numberOf(one['count']) + numberOf(other['count']),
+    count: asNumber(one['count']) + asNumber(other['count']),
     first_at: extreme([one, other], 'first_at', 1),
     last_at: extreme([one, other], 'last_at', -1),
-    examples: [...mine, ...others].sort((a, b) => (textOf(a['at']) < textOf(b['at']) ? 1 : -1)).slice(0, most),
+    examples: [...mine, ...others].sort((a, b) => (asText(a['at']) < asText(b['at']) ? 1 : -1)).slice(0, most),
   }
 }
 
 /** As each worker orders them: by kind of change, then by count. */
 function inOrder(groups: readonly Json[]): readonly Json[] {
   const kinds = ['gained', 'lost', 'key', 'guardrail', 'filter']
-  const rank = ({ change }: Json): number => kinds.indexOf(textOf(change))
-  return groups.toSorted((a, b) => rank(a) - rank(b) || numberOf(b['count']) - numberOf(a['count']))
+  const rank = ({ change }: Json): number => kinds.indexOf(asText(change))
+  return groups.toSorted((a, b) => rank(a) - rank(b) || asNumber(b['count']) - asNumber(a['count']))
 }
 
 /** The earliest (`1`) or latest (`-1`) of times as ISO texts. */
 function extreme(of: readonly Json[], name: string, direction: 1 | -1): unknown {
-  return of.map((each) => textOf(each[name])).sort((a, b) => (a < b ? -direction : direction))[0] ?? null
-}
-
-function listOf(value: unknown): readonly Json[] {
-  return Array.isArray(value) ? value.map(objectOf) : []
-}
-
-function objectOf(value: unknown): Json {
-  return typeof value === 'object' && value !== null ? { ...value } : {}
-}
-
-function numberOf(value: unknown): number {
-  return typeof value === 'number' ? value : 0
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : ''
+  return of.map((each) => asText(each[name])).sort((a, b) => (a < b ? -direction : direction))[0] ?? null
 }

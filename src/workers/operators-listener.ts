@@ -9,6 +9,7 @@ import { capConnections, type OperatorsRefusal } from '../admin/access/connectio
 import { operatorField, poolFields } from '../admin/access/pool-access.ts'
 import { accessRequestOf, askedPath, type AccessAnswer } from '../admin/access/request.ts'
 import { isSlow, mergedAnswer, mergeOf } from './merged-routes.ts'
+import { asObject } from './merged-json.ts'
 import { mergeKeys } from './merged-keys.ts'
 import { mergeMetrics } from './merged-metrics.ts'
 import { mergeRotations } from './merged-rotations.ts'
@@ -166,7 +167,8 @@ async function answer(pool: Pool, request: Question, response: ServerResponse): 
     // OpenMetrics knows no empty lines and says where it ends.
     return plain(response, 200, type, type.startsWith('text/') ? text : `${text.replace(/\n{2,}/g, '\n')}# EOF\n`)
   }
-  if (route === 'GET /api/shadow') return reply(response, 200, mergeShadow(answers.map(({ text }) => objectOf(text))))
+  if (route === 'GET /api/shadow')
+    return reply(response, 200, mergeShadow(answers.map(({ text }) => asObject(JSON.parse(text)))))
   if (route === 'GET /api/rotations') return reply(response, 200, mergeRotations(answers.map(({ text }) => text)))
   if (route === 'GET /api/keys') return reply(response, 200, mergeKeys(answers.map(({ text }) => text)))
   const workers = pool.workers.map((worker): Record<string, unknown> => {
@@ -176,7 +178,7 @@ async function answer(pool: Pool, request: Question, response: ServerResponse): 
       worker: number,
       pid,
       restarts,
-      ...(found === undefined ? { error: silenceOf(worker) } : objectOf(found.text)),
+      ...(found === undefined ? { error: silenceOf(worker) } : asObject(JSON.parse(found.text))),
     }
   })
   if (route === 'GET /api/status') return reply(response, 200, { workers })
@@ -223,7 +225,7 @@ function readiness(pool: Pool, answers: readonly Answer[], response: ServerRespo
       const { number } = worker
       const found = answers.find((each) => each.worker === worker)
       if (found === undefined) return name === 'reasons' ? [`worker ${number}: ${silenceOf(worker)}`] : []
-      const list = objectOf(found.text)[name]
+      const list = asObject(JSON.parse(found.text))[name]
       return Array.isArray(list) ? list.map((text) => `worker ${number}: ${String(text)}`) : []
     })
   const ready = answers.some(({ status }) => status === 200)
@@ -278,11 +280,6 @@ function ask(worker: WorkerStatus, { method, url, headers, operator, body }: Que
     asking.on('error', reject)
     asking.end(body)
   })
-}
-
-function objectOf(text: string): Record<string, unknown> {
-  const value: unknown = JSON.parse(text)
-  return typeof value === 'object' && value !== null ? { ...value } : {}
 }
 
 function write(response: ServerResponse, { status, headers, body }: AccessAnswer): void {

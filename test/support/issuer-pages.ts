@@ -3,7 +3,7 @@
 
 import { globSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { isObject } from '../../src/identity/claim-path.ts'
+import { isObject } from '../../src/json/untyped.ts'
 
 type Json = Readonly<Record<string, unknown>>
 

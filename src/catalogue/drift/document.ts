@@ -1,5 +1,6 @@
 // A published OpenAPI document, checked as far as it is used: its version, its paths, and that all references stay inside.
 
+import { isObject } from '../../json/untyped.ts'
 import { Refused, type Diagnostic } from '../../config/diagnostics.ts'
 import { didYouMean } from '../../config/nearest.ts'
 import { quoted } from '../../config/units.ts'
@@ -138,7 +139,7 @@ function follow(root: SpecObject, value: unknown): SpecObject | null {
 
 /** The value if it is an object and no list, else null. */
 export function objectOf(value: unknown): SpecObject | null {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as SpecObject) : null
+  return isObject(value) ? value : null
 }
 
 /** The members of a list; empty for anything else. */

@@ -1,5 +1,6 @@
 // `block`, `unblock`, `blocks`: who is blocked by the running gateway and all that share its store.
 
+import { memberOf } from '../../json/untyped.ts'
 import type { BlockView, ChangedBlock } from '../../admin/blocks-api.ts'
 import { readBlockTarget, readWanted } from '../../blocks/wanted.ts'
 import type { Command, Invocation } from '../invocation.ts'
@@ -115,6 +116,6 @@ async function ask(invocation: Invocation, method: string, asked: object | null)
   if (response === null) throw unreachable(address)
   const answer: unknown = await response.json().catch(() => null)
   if (response.ok) return answer
-  const error: unknown = typeof answer === 'object' && answer !== null ? Reflect.get(answer, 'error') : null
+  const error = memberOf(answer, 'error')
   throw new Error(typeof error === 'string' ? error : `the running gateway at ${address} answered ${response.status}`)
 }

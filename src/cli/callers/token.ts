@@ -1,5 +1,6 @@
 // A token that a command is asked about: verified as the gateway does, as far as that is possible from here.
 
+import { parseObject } from '../../json/untyped.ts'
 import type { IssuerConfig } from '../../config/issuer-schema.ts'
 import { principalOf } from '../../identity/claims.ts'
 import type { Claims, Principal } from '../../identity/principal.ts'
@@ -66,10 +67,5 @@ function endOf(claims: Claims): number {
 }
 
 function claimsOf(token: string): Claims | null {
-  try {
-    const claims: unknown = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
-    return typeof claims === 'object' && claims !== null && !Array.isArray(claims) ? (claims as Claims) : null
-  } catch {
-    return null
-  }
+  return parseObject(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
 }

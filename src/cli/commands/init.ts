@@ -3,7 +3,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { counted } from '../../config/plural.ts'
-import { whyUnreadable } from '../../config/values/file-errors.ts'
+import { errorCode, whyUnreadable } from '../../config/values/file-errors.ts'
 import { answerOptions, answersFor, choicesText, type Answers } from '../init/answers.ts'
 import { keyId, keyPermissions, keyVariable, schemaFiles, startingFiles, type StartingFile } from '../init/files.ts'
 import type { Command, Invocation } from '../invocation.ts'
@@ -80,7 +80,7 @@ async function compared(directory: string, files: readonly StartingFile[]): Prom
     files.map(async (file) => {
       const place = join(directory, file.path)
       const before = await readFile(place, 'utf8').catch((error: unknown) => {
-        if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
+        if (errorCode(error) === 'ENOENT') return null
         throw new Error(`${place} cannot be read: ${whyUnreadable(error)}. Nothing was written.`, { cause: error })
       })
       return { ...file, state: before === null ? 'missing' : before === file.text ? 'same' : 'differs' }

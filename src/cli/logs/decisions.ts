@@ -1,6 +1,7 @@
 // The decisions of logs, one after the other, with what is missing between them. Other records of the gateway are passed over.
 
 import type { Readable } from 'node:stream'
+import { memberOf } from '../../json/untyped.ts'
 import { counted } from '../../config/plural.ts'
 import { isRecordedDecision, type RecordedDecision } from '../../policy/replay/recorded-decision.ts'
 import { readLogs, type Gap } from './read-logs.ts'
@@ -98,7 +99,7 @@ function parsed(text: string): unknown {
 function noDecisions(names: readonly string[], others: number, cut: number, sample: unknown): string {
   const where = names.map((name) => (name === '-' ? 'standard input' : name)).join(', ')
   if (others === 0 && cut === 0) return `there is no decision in ${where}: the log is empty`
-  const has = (name: string): boolean => typeof sample === 'object' && sample !== null && Object.hasOwn(sample, name)
+  const has = (name: string): boolean => memberOf(sample, name) !== undefined
   const kind = has('outcome')
     ? 'These are access records'
     : has('hash') || has('event')

@@ -6,6 +6,7 @@ import { open, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import { createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from 'node:zlib'
+import { errorCode } from '../../config/values/file-errors.ts'
 import { isBeingCompressed } from '../../records/rotation/archive.ts'
 import { plainError } from '../input.ts'
 
@@ -144,10 +145,8 @@ async function* none(): AsyncGenerator<Buffer> {}
 
 /** Whether decompression came to an end that is none. */
 function isCut(error: unknown): boolean {
-  if (!(error instanceof Error) || !('code' in error)) return false
-  return ['Z_BUF_ERROR', 'Z_DATA_ERROR', 'ZSTD_error_srcSize_wrong', 'ERR_BUFFER_TOO_LARGE'].includes(
-    String(error.code),
-  )
+  const code = errorCode(error) ?? ''
+  return ['Z_BUF_ERROR', 'Z_DATA_ERROR', 'ZSTD_error_srcSize_wrong', 'ERR_BUFFER_TOO_LARGE'].includes(code)
 }
 
 /** Rotated files by the time of their first record; what says no time stays behind the others, as it was given. */

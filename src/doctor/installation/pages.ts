@@ -2,7 +2,7 @@
 
 import type { TroubleView } from '../../admin/console/now-view.ts'
 import type { KeyView } from '../../admin/views.ts'
-import { isObject } from '../../identity/claim-path.ts'
+import { isObject } from '../../json/untyped.ts'
 import type { Findings } from '../finding.ts'
 
 /** An answer to a GET. */

@@ -3,7 +3,7 @@
 import type { Config } from '../../config/load.ts'
 import type { IssuerConfig } from '../../config/issuer-schema.ts'
 import { counted } from '../../config/plural.ts'
-import { isObject } from '../../identity/claim-path.ts'
+import { isObject } from '../../json/untyped.ts'
 import { FetchFailed, fetchJson, type FetchedJson } from '../../identity/signing-keys/json-fetch.ts'
 import { findKeySetAddress, metadataAddresses } from '../../identity/signing-keys/key-set-address.ts'
 import { parseKeySet } from '../../identity/signing-keys/key-set.ts'

@@ -1,7 +1,8 @@
 // Lines of the enterprise's audit log, as far as service users have left them.
 
 import type { AuditLine } from '../../keys/copies/foreign-uses.ts'
-import { memberOf, type OwnCalls } from './own-calls.ts'
+import { memberOf } from '../../json/untyped.ts'
+import type { OwnCalls } from './own-calls.ts'
 
 const pageSize = 200
 const maxPages = 100

@@ -178,8 +178,3 @@ function targetOf(template: string, parameters: Readonly<Record<string, string>>
 }
 
 export type OwnCalls = ReturnType<typeof createOwnCalls>
-
-/** A member of what a read has found; undefined where there is none. */
-export function memberOf(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
-}

@@ -2,7 +2,8 @@
 
 import { sessionName } from '../../budgets/budgets.ts'
 import type { SeenSession, SessionReader } from '../../budgets/settlement.ts'
-import { memberOf, type OwnAnswer, type OwnCalls } from './own-calls.ts'
+import { memberOf } from '../../json/untyped.ts'
+import type { OwnAnswer, OwnCalls } from './own-calls.ts'
 
 const pageSize = 100
 /** More sessions than this in the window cannot be matched to creates. */

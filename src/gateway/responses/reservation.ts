@@ -1,5 +1,6 @@
 // The sink of a create with a budget reservation, before any filter: tells the reservation what became of the create.
 
+import { memberOf, parseObject } from '../../json/untyped.ts'
 import type { ResponseHead, ResponseSink, ResponseSource } from '../../cache/response-stream.ts'
 import type { Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
@@ -81,11 +82,6 @@ export class ReservationSink implements ResponseSink {
 const surelyUnsent: ReadonlySet<Problem['kind']> = new Set(['upstream-tls-failed', 'upstream-credential-rejected'])
 
 function sessionIn(bytes: Buffer): string | null {
-  try {
-    const value: unknown = JSON.parse(bytes.toString('utf8'))
-    const id: unknown = typeof value === 'object' && value !== null ? Reflect.get(value, 'session_id') : null
-    return typeof id === 'string' && id !== '' && id.length <= 200 ? id : null
-  } catch {
-    return null
-  }
+  const id = memberOf(parseObject(bytes.toString('utf8')), 'session_id')
+  return typeof id === 'string' && id !== '' && id.length <= 200 ? id : null
 }

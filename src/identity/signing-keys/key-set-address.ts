@@ -1,6 +1,6 @@
 // Where an issuer's key set is: at the configured address, or where the issuer's metadata document says. Keeps nothing.
 
-import { isObject } from '../claim-path.ts'
+import { isObject } from '../../json/untyped.ts'
 import type { IssuerConfig } from '../../config/issuer-schema.ts'
 import { isLoopback } from '../../config/values/addresses.ts'
 import { FetchFailed, fetchJson, isTrustworthyAddress, type JsonFetchOptions } from './json-fetch.ts'

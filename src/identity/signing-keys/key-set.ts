@@ -2,7 +2,7 @@
 
 import { calculateJwkThumbprint, importJWK, type JWK } from 'jose'
 import type { Algorithm } from '../../config/values/algorithms.ts'
-import { isObject } from '../claim-path.ts'
+import { isObject } from '../../json/untyped.ts'
 import type { VerificationKey } from '../signature.ts'
 
 /** Of the keys for signatures no more are looked at: each costs an import, and issuers publish two to ten. */

@@ -1,5 +1,6 @@
 // What Devin keeps about the service user of a key: its roles, and when it or its key ends. The list of API keys does not say which
 // of them is ours. Pure.
+import { memberOf } from '../../json/untyped.ts'
 
 /** An API key of a service user, as Devin lists it. Times are milliseconds since the epoch. */
 export interface ListedKey {
@@ -85,10 +86,4 @@ export interface KeyAccount {
 /** Devin tells times in seconds. */
 function timeOf(value: unknown): number | null {
   return typeof value === 'number' && Number.isFinite(value) ? value * 1000 : null
-}
-
-function memberOf(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, name)
-    ? Reflect.get(value, name)
-    : undefined
 }

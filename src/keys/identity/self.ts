@@ -1,5 +1,6 @@
 // Who a key is by `GET /v3/self`, and whether the inventory says the same. Pure.
 
+import { memberOf } from '../../json/untyped.ts'
 import type { KeyHandle } from '../key.ts'
 
 /** The answer of `GET /v3/self`. */
@@ -96,10 +97,6 @@ export function describeIdentity({ serviceUser, name, principal }: KeyIdentity):
 /** An inventory may name a service user by its id, or by its name, which is no id. */
 function isNamed({ serviceUser, name }: KeyIdentity, declared: string): boolean {
   return declared === serviceUser || (declared === name && !declared.startsWith('service-user-'))
-}
-
-function memberOf(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, name) ? Reflect.get(value, name) : null
 }
 
 const longestText = 200

@@ -1,5 +1,6 @@
 // API keys of service users at Devin: who a value is, which keys there are, a new one, one less.
 
+import { memberOf } from '../../json/untyped.ts'
 import type { Secret } from '../secret.ts'
 
 /** Who a value is at Devin. */
@@ -177,7 +178,7 @@ function parsed(body: Buffer): unknown {
 }
 
 function members(value: unknown, ...names: readonly string[]): readonly unknown[] {
-  return names.map((name) => (typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined))
+  return names.map((name) => memberOf(value, name))
 }
 
 function activeKey(item: unknown): readonly DevinKey[] {

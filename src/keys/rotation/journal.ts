@@ -2,7 +2,7 @@
 
 import { readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
-import { whyUnreadable } from '../../config/values/file-errors.ts'
+import { errorCode, whyUnreadable } from '../../config/values/file-errors.ts'
 import { replaceFile } from '../../config/values/replace-file.ts'
 import type { CreatedKey, KnownKey, Rotation, RotationNote, RotationPhase } from './rotation.ts'
 
@@ -18,7 +18,7 @@ export function journalFile(folder: string, key: string): string {
 export async function readJournal(folder: string, key: string): Promise<Rotation | null> {
   const file = journalFile(folder, key)
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
+    if (errorCode(error) === 'ENOENT') return null
     throw new Error(`the journal ${file} cannot be read: ${whyUnreadable(error)}`, { cause: error })
   })
   if (text === null) return null

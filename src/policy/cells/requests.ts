@@ -1,6 +1,7 @@
 // The requests that stand for all requests of an operation: one for each organization it can name, and for each member of
 // its body that needs a permission of its own. Pure.
 
+import { isObject } from '../../json/untyped.ts'
 import type { ConditionalPermission, Operation } from '../../catalogue/operation.ts'
 import { parseTarget, type Target } from '../../catalogue/target.ts'
 import { checkedBodyOf, type CheckedBody } from '../decision/checked-body.ts'
@@ -115,7 +116,7 @@ function setAt(holder: Record<string, unknown>, [step = '', ...rest]: readonly s
   } else if (next === '*' && rest.length === 1) holder[step] = value === undefined ? [] : [value].flat()
   else {
     const held = next === '*' ? (holder[step] as readonly unknown[] | undefined)?.[0] : holder[step]
-    const inner = typeof held === 'object' && held !== null ? (held as Record<string, unknown>) : {}
+    const inner = isObject(held) ? { ...held } : {}
     holder[step] = next === '*' ? [inner] : inner
     setAt(inner, next === '*' ? rest.slice(1) : rest, value)
   }

@@ -6,7 +6,7 @@ import { basename, join, relative, sep } from 'node:path'
 import { isUtf8 } from 'node:buffer'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { nearest } from '../../config/nearest.ts'
-import { whyUnreadable } from '../../config/values/file-errors.ts'
+import { errorCode, whyUnreadable } from '../../config/values/file-errors.ts'
 import { isBeingWritten } from '../../keys/sources/file-source.ts'
 import { ignoreFileName, readIgnoreFile, type IgnoreRule } from './ignore-file.ts'
 
@@ -29,7 +29,7 @@ export async function listPolicyFolder(directory: string): Promise<PolicyFolder 
   if (root === null || (await readdir(root).catch(() => null)) === null) return null
   const ignoreFile = join(directory, ignoreFileName)
   const text = await readFile(ignoreFile, 'utf8').catch((error: unknown) =>
-    isMissing(error) ? '' : { problem: whyUnreadable(error) },
+    errorCode(error) === 'ENOENT' ? '' : { problem: whyUnreadable(error) },
   )
   const { ignores, diagnostics } = readIgnoreFile(ignoreFile, typeof text === 'string' ? text : '')
   const walk: Walk = { directory, ignores, files: [], others: [], diagnostics: [...diagnostics], entries: 0 }
@@ -151,8 +151,4 @@ function nearestValidName(name: string): string | null {
 
 export function fileProblem(file: string, message: string): Diagnostic {
   return { file, line: 0, column: 0, severity: 'error', message }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }

@@ -1,6 +1,7 @@
 // Query and body of a recorded request, put together from what the record holds: values that rules compared, numbers, and texts
 // and lists of the recorded length. Says which rules read a value that is not there. Pure.
 
+import { isObject } from '../../json/untyped.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import { undocumentedName } from '../decision/fence.ts'
 import { checkedBodyOf, type CheckedBody } from '../decision/checked-body.ts'
@@ -274,7 +275,7 @@ function setAt(
   }
   const before: unknown = Object.hasOwn(holder, place) ? Reflect.get(holder, place) : undefined
   const isList = typeof rest[0] === 'number'
-  const isFit = isList ? Array.isArray(before) : typeof before === 'object' && before !== null && !Array.isArray(before)
+  const isFit = isList ? Array.isArray(before) : isObject(before)
   const inner = isFit ? (before as Record<string, unknown> | unknown[]) : isList ? [] : {}
   Reflect.set(holder, place, inner)
   setAt(inner, rest, value)

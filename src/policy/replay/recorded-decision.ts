@@ -1,5 +1,7 @@
 // One line of a decision log, as far as it is read to decide again. Logs of earlier versions lack members. Types only.
 
+import { isObject, memberOf } from '../../json/untyped.ts'
+
 export interface RecordedDecision {
   readonly time: string
   readonly decision_id: string
@@ -62,8 +64,7 @@ export interface RecordedRequest {
 
 /** Whether a parsed line is a decision record, with members of the types that the gateway writes. */
 export function isRecordedDecision(value: unknown): value is RecordedDecision {
-  if (typeof value !== 'object' || value === null) return false
-  const member = (name: string): unknown => (Object.hasOwn(value, name) ? Reflect.get(value, name) : undefined)
+  const member = (name: string): unknown => memberOf(value, name)
   return (
     ['decision_id', 'effect', 'reason', 'time'].every((name) => typeof member(name) === 'string') &&
     isTime(String(member('time'))) &&
@@ -71,7 +72,7 @@ export function isRecordedDecision(value: unknown): value is RecordedDecision {
       isAbsentOr(member(name), (each) => typeof each === 'string'),
     ) &&
     ['groups', 'organizations', 'extra_permissions'].every((name) => isAbsentOr(member(name), isTexts)) &&
-    ['claims', 'guardrails', 'request', 'ended'].every((name) => isAbsentOr(member(name), isMembers)) &&
+    ['claims', 'guardrails', 'request', 'ended'].every((name) => isAbsentOr(member(name), isObject)) &&
     isGuardrails(member('guardrails'))
   )
 }
@@ -82,11 +83,11 @@ function isTime(text: string): boolean {
 }
 
 function isGuardrails(value: unknown): boolean {
-  if (!isMembers(value)) return true
+  if (!isObject(value)) return true
   return (
-    ['applied', 'shadow', 'changed', 'refused'].every((name) => isAbsentOr(Reflect.get(value, name), Array.isArray)) &&
-    isAbsentOr(Reflect.get(value, 'read'), isMembers) &&
-    isAbsentOr(Reflect.get(value, 'filtered'), isMembers)
+    ['applied', 'shadow', 'changed', 'refused'].every((name) => isAbsentOr(value[name], Array.isArray)) &&
+    isAbsentOr(value['read'], isObject) &&
+    isAbsentOr(value['filtered'], isObject)
   )
 }
 
@@ -96,8 +97,4 @@ function isAbsentOr(value: unknown, test: (value: unknown) => boolean): boolean 
 
 function isTexts(value: unknown): boolean {
   return Array.isArray(value) && value.every((each) => typeof each === 'string')
-}
-
-function isMembers(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -4,7 +4,7 @@
 import { fsync, renameSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { codeInWords } from '../../config/values/file-errors.ts'
+import { codeInWords, errorCode } from '../../config/values/file-errors.ts'
 import { AuditFile } from './audit-file.ts'
 import { seamOf, type AuditTail } from './audit-tail.ts'
 import { chainLine, genesis, segmentEvent, type ChainHead } from './chain.ts'
@@ -276,6 +276,5 @@ export class AuditLog {
 }
 
 function describe(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown error'
-  return 'code' in error ? String(error.code) : error.message
+  return errorCode(error) ?? (error instanceof Error ? error.message : 'unknown error')
 }

@@ -7,6 +7,7 @@
 // The chain has no key: it shows changes as long as one later hash is known elsewhere (the log prints them; `--head` takes one).
 
 import { createHash } from 'node:crypto'
+import { isObject } from '../../json/untyped.ts'
 import type { AuditEntry } from '../entries.ts'
 
 /** `previous` of the first line of a chain. */
@@ -204,24 +205,20 @@ export class ChainCheck {
 function parseJson(text: string): Record<string, unknown> | null {
   try {
     const value: unknown = JSON.parse(text)
-    return isRecord(value) ? value : {}
+    return isObject(value) ? value : {}
   } catch {
     return null
   }
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
 function tornOf({ event, details }: Readonly<Record<string, unknown>>): Torn | null {
-  if (event !== segmentEvent || !isRecord(details)) return null
+  if (event !== segmentEvent || !isObject(details)) return null
   const { torn_lines: lines, torn_sha256: digest } = details
   return typeof lines === 'number' && typeof digest === 'string' ? { lines, sha256: digest } : null
 }
 
 function followsOf({ event, details }: Readonly<Record<string, unknown>>): ChainHead | null {
-  if (event !== segmentEvent || !isRecord(details)) return null
+  if (event !== segmentEvent || !isObject(details)) return null
   const { previous_seq: seq, previous_hash: hash } = details
   return typeof seq === 'number' && typeof hash === 'string' ? { seq, hash } : null
 }

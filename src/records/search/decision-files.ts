@@ -2,6 +2,7 @@
 
 import { open, readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { parseObject } from '../../json/untyped.ts'
 
 /** How far was read. */
 export interface FilesRead {
@@ -79,22 +80,13 @@ async function readBackwards(
         const time = /^\{"time":"([^"]{10,40})"/.exec(line)?.[1]
         if (time !== undefined) read.oldest = time
         if (!texts.every((each) => line.includes(each))) continue
-        const record = parsed(line)
+        const record = parseObject(line)
         if (record !== null && !take(record)) return false
       }
     }
     return true
   } finally {
     await handle.close()
-  }
-}
-
-function parsed(line: string): Readonly<Record<string, unknown>> | null {
-  try {
-    const value: unknown = JSON.parse(line)
-    return typeof value === 'object' && value !== null ? { ...value } : null
-  } catch {
-    return null
   }
 }
 

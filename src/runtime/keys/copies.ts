@@ -3,7 +3,8 @@
 
 import type { ForeignUse } from '../../admin/views.ts'
 import { mostAuditLines, readAuditLines } from '../../gateway/own-calls/audit-reader.ts'
-import { memberOf, type OwnCalls } from '../../gateway/own-calls/own-calls.ts'
+import type { OwnCalls } from '../../gateway/own-calls/own-calls.ts'
+import { memberOf } from '../../json/untyped.ts'
 import { operationsByAction } from '../../keys/copies/actions.ts'
 import { CopyWatch, graceMs, keptMs } from '../../keys/copies/copy-watch.ts'
 import { skewMs, type AuditLine } from '../../keys/copies/foreign-uses.ts'

@@ -12,13 +12,14 @@ const serviceUser = (changes: Record<string, unknown> = {}) => ({
   org_id: 'org-a',
   ...changes,
 })
+const { org_id: _left, ...withoutOrganization } = serviceUser()
 const person = { principal_type: 'pat_user', user_id: 'email|ann', user_name: 'Ann', org_id: 'org-a' }
 
 describe('the answer of /v3/self', () => {
   test.each([
     ['a service user', serviceUser(), { serviceUser: 'service-user-1', name: 'Runner', organization: 'org-a' }],
     ['one of the enterprise', serviceUser({ org_id: null }), { serviceUser: 'service-user-1', organization: null }],
-    ['one that leaves org_id out', { ...serviceUser(), org_id: undefined }, null],
+    ['one that leaves org_id out', withoutOrganization, null],
     ['a person', person, { principal: 'pat_user', serviceUser: null, name: 'Ann' }],
     ['another kind', { principal_type: 'devin_brain', org_id: null }, { principal: 'devin_brain', serviceUser: null }],
     ['a service user without id', serviceUser({ service_user_id: undefined }), null],

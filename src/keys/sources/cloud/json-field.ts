@@ -1,5 +1,6 @@
 // A field of a JSON object that is kept as the text of one secret, as consoles of clouds write several values.
 
+import { isObject, type UntypedObject } from '../../../json/untyped.ts'
 import { didYouMean } from '../../../config/nearest.ts'
 import { isShowable, keepNumber } from '../json-text.ts'
 
@@ -9,7 +10,7 @@ export function fieldOf(text: string, field: string): { readonly text: string } 
   if (object === null) return { fault: `it is no JSON object, and \`field\` names a member of one` }
   if (!Object.hasOwn(object, field))
     return { fault: `the object has no such field${didYouMean(field, Object.keys(object).filter(isShowable))}` }
-  const value: unknown = Reflect.get(object, field)
+  const value = object[field]
   return typeof value === 'string' ? { text: value } : { fault: 'the field is no text' }
 }
 
@@ -19,10 +20,10 @@ export function withField(text: string, field: string, value: string): string | 
   return object === null ? null : JSON.stringify({ ...object, [field]: value })
 }
 
-function parse(text: string): object | null {
+function parse(text: string): UntypedObject | null {
   try {
     const value: unknown = JSON.parse(text, keepNumber)
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : null
+    return isObject(value) ? value : null
   } catch {
     return null
   }

@@ -1,5 +1,6 @@
 // What answers of Vault and OpenBao mean that are none: as faults in words. Its own words may quote what was sent.
 
+import { memberOf } from '../../../json/untyped.ts'
 import { SourceFault } from '../source.ts'
 import type { VaultAnswer } from './vault-client.ts'
 
@@ -9,24 +10,19 @@ export function wordsOf(answer: VaultAnswer): string {
 }
 
 function listAt(body: unknown, key: string): readonly string[] {
-  const list = memberIn(body, key)
+  const list = memberOf(body, key)
   return Array.isArray(list) ? list.filter((each) => typeof each === 'string') : []
-}
-
-/** A member of a parsed document that may be anything; undefined where there is none. */
-export function memberIn(value: unknown, key: string): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, key) ? Reflect.get(value, key) : undefined
 }
 
 /** A text at a path of members, or null. */
 export function textIn(value: unknown, ...path: readonly string[]): string | null {
-  const found = path.reduce(memberIn, value)
+  const found = path.reduce(memberOf, value)
   return typeof found === 'string' ? found : null
 }
 
 /** A number at a path of members, or null. */
 export function numberIn(value: unknown, ...path: readonly string[]): number | null {
-  const found = path.reduce(memberIn, value)
+  const found = path.reduce(memberOf, value)
   return typeof found === 'number' ? found : null
 }
 

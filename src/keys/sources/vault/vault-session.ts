@@ -1,12 +1,13 @@
 // The token with which secrets are read: from a place of its own or by a login, renewed before its end, made anew when it has ended.
 
 import { readFile } from 'node:fs/promises'
+import { memberOf } from '../../../json/untyped.ts'
 import type { LocalReference, VaultAuth } from '../../../config/values/secret-reference.ts'
 import { whyUnreadable } from '../../../config/values/file-errors.ts'
 import { localSource } from '../local-source.ts'
 import { SourceFault } from '../source.ts'
 import type { VaultAnswer, VaultClient } from './vault-client.ts'
-import { memberIn, numberIn, outageOf, textIn, wordsOf } from './vault-faults.ts'
+import { numberIn, outageOf, textIn, wordsOf } from './vault-faults.ts'
 
 interface Token {
   readonly value: string
@@ -73,7 +74,7 @@ export function createVaultSession({ client, auth, env, monotonic }: VaultSessio
     // A token may be forbidden to look at itself; then its end shows when it has come.
     const ttl = answer.status === 200 ? (numberIn(answer.body, 'data', 'ttl') ?? 0) : 0
     current = token
-    if (ttl > 0) last(token, ttl, memberIn(memberIn(answer.body, 'data'), 'renewable') === true)
+    if (ttl > 0) last(token, ttl, memberOf(memberOf(answer.body, 'data'), 'renewable') === true)
     return token
   }
 
@@ -87,7 +88,7 @@ export function createVaultSession({ client, auth, env, monotonic }: VaultSessio
       current = token
       refused = null
       const seconds = numberIn(answer.body, 'auth', 'lease_duration') ?? 0
-      if (seconds > 0) last(token, seconds, memberIn(memberIn(answer.body, 'auth'), 'renewable') === true)
+      if (seconds > 0) last(token, seconds, memberOf(memberOf(answer.body, 'auth'), 'renewable') === true)
       return token
     } catch (error) {
       if (error instanceof SourceFault) refused = { fault: error, atMs: monotonic() }
@@ -167,7 +168,7 @@ export function createVaultSession({ client, auth, env, monotonic }: VaultSessio
     if (current !== token) return
     const seconds = answer?.status === 200 ? (numberIn(answer.body, 'auth', 'lease_duration') ?? 0) : 0
     if (seconds > 0) {
-      last(token, seconds, memberIn(memberIn(answer?.body, 'auth'), 'renewable') === true)
+      last(token, seconds, memberOf(memberOf(answer?.body, 'auth'), 'renewable') === true)
       return
     }
     // It may only have been a bad moment: once more before the end, at which a login follows.

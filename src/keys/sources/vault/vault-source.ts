@@ -1,11 +1,12 @@
 // A field of a secret in Vault or OpenBao, KV version 2.
 
+import { isObject, memberOf } from '../../../json/untyped.ts'
 import type { VaultReference } from '../../../config/values/secret-reference.ts'
 import { didYouMean } from '../../../config/nearest.ts'
 import { isShowable } from '../json-text.ts'
 import { SourceFault, withoutFinalBreak, type SecretSource } from '../source.ts'
 import type { VaultAnswer, VaultClient } from './vault-client.ts'
-import { memberIn, numberIn, outageOf, textIn, wordsOf } from './vault-faults.ts'
+import { numberIn, outageOf, textIn, wordsOf } from './vault-faults.ts'
 import type { VaultSession } from './vault-session.ts'
 
 /** How often a write that another one has overtaken is tried. */
@@ -53,9 +54,9 @@ export function vaultSource(reference: VaultReference, client: VaultClient, sess
 
   /** Why there is no secret. */
   async function missing(answer: VaultAnswer, signal: AbortSignal): Promise<SourceFault> {
-    const metadata = memberIn(memberIn(answer.body, 'data'), 'metadata')
+    const metadata = memberOf(memberOf(answer.body, 'data'), 'metadata')
     const version = numberIn(metadata, 'version')
-    if (memberIn(metadata, 'destroyed') === true)
+    if (memberOf(metadata, 'destroyed') === true)
       return absent(`version ${version ?? 0} was destroyed; write the key anew`)
     if ((textIn(metadata, 'deletion_time') ?? '') !== '')
       return absent(`version ${version ?? 0} was deleted; undelete it, or write the key anew`)
@@ -90,9 +91,9 @@ export function vaultSource(reference: VaultReference, client: VaultClient, sess
     if (answer.status === 403) throw await refusal('read')
     if (answer.status === 404) throw nameSecret(await missing(answer, signal))
     if (answer.status !== 200) throw wrong(`Vault answered ${answer.status} to the question`)
-    const data = memberIn(memberIn(answer.body, 'data'), 'data')
+    const data = memberOf(memberOf(answer.body, 'data'), 'data')
     const version = numberIn(answer.body, 'data', 'metadata', 'version')
-    if (typeof data === 'object' && data !== null) return { data, version }
+    if (isObject(data)) return { data, version }
     throw version === null ? versionOne() : absent(`version ${version} was deleted; undelete it, or write the key anew`)
   }
 
