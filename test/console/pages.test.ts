@@ -200,6 +200,13 @@ describeWithChromium('the console in a browser', () => {
     await view.page.waitForFunction(
       "location.pathname === '/console/decisions' && document.activeElement.id === 'search'",
     )
+    // On a narrow page the form is folded, and opens for it.
+    await view.look('light', 390)
+    await view.open('decisions')
+    expect(await view.page.evaluate("document.querySelector('details').open")).toBe(false)
+    await view.page.keyboard.press('/')
+    await view.page.waitForFunction("document.activeElement.id === 'search'")
+    await view.look('light', 1280)
     await view.open('policies')
     await view.page.focus('.head button')
     await view.page.keyboard.press('Enter')

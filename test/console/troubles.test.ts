@@ -32,6 +32,21 @@ async function told(id: RegExp): Promise<TroubleView> {
 }
 
 describe('what is wrong is told', () => {
+  test('a budget that is used up, once, and until when', async () => {
+    running.upstream.respond((_request, response) => response.end('{"session_id":"devin-1"}'))
+    const create = async (): Promise<number> =>
+      (await running.call(sessions, { method: 'POST', body: '{"prompt":"x"}', claims: { sub: 'ben' } })).status
+    const statuses = [await create(), await create()]
+    expect(statuses).toEqual([200, 429])
+    const found = await told(/^budget:team payments\/sessions:used-up$/)
+    expect(found).toMatchObject({ owner: 'team', contact: 'payments-leads', severity: 'degraded' })
+    expect(found.what).toMatch(
+      /^The budget sessions of team payments is used up .* until \d{4}-\d\d-\d\d \d\d:\d\d UTC\.$/,
+    )
+    expect(found.do).toMatch(/^Team payments ends sessions/)
+    expect((await troubles()).filter(({ about }) => about.kind === 'limit')).toEqual([])
+  })
+
   test('refused policies: the owner of policies, the diagnostic, since the refusal', async () => {
     await running.writePolicy('teams/analytics.yaml', 'team: analytics\nmembers: nobody\n')
     await fetch(`${running.adminUrl}/api/reload`, { method: 'POST' })
