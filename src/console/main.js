@@ -97,7 +97,7 @@ function Who({ session, error }) {
   if (session === null) return null
   if (session.signed_in === 'local') return html`<span class="who">Local, no login · times in UTC</span>`
   const leave = () => call('POST', '/api/session/sign-out').then(() => window.location.assign('/console/'))
-  return html`<span class="who">${session.email ?? session.subject} (${session.roles.map((role) => role.replace('_', ' ')).join(', ')}) · times in UTC <button type="button" onClick=${leave}>Sign out</button></span>`
+  return html`<span class="who">${session.email ?? session.subject} (${session.roles.map((role) => role.replace('_', ' ')).join(', ')}) · UTC <button type="button" onClick=${leave}>Sign out</button></span>`
 }
 
 const place = document.getElementById('app')

@@ -28,7 +28,7 @@ export function State({ of, what, children }) {
     ${
       error !== null &&
       html`<div class="notice bad" role="alert">
-      <p>${error.message} ${data !== null && 'What is shown was read before that.'}</p>
+      <p>${error.signIn === null ? error.message : 'Your session has ended.'} ${data !== null && 'What is shown was read before that.'}</p>
       ${error.signIn !== null && html`<p><a href=${`${error.signIn}?return_to=${encodeURIComponent(window.location.pathname + window.location.search)}`}>Sign in</a></p>`}
       ${error.signIn === null && again !== undefined && html`<button type="button" onClick=${again}>Try again</button>`}
     </div>`

@@ -53,7 +53,7 @@ describeWithChromium('behind a login', () => {
   test('when the session has ended, the page says so and leads to the sign-in, and keeps what it showed', async () => {
     const { page } = view
     await page.deleteCookie(...(await page.cookies()))
-    await view.shows('What is shown was read before that.')
+    await view.shows('Your session has ended. What is shown was read before that.')
     const links = await page.evaluate("[...document.querySelectorAll('a')].map(({ href }) => href)")
     expect(links).toContain(
       `${running.adminUrl}/api/session/sign-in?return_to=${encodeURIComponent('/console/keys?key=payments-runner')}`,

@@ -4,7 +4,7 @@ import { html } from 'htm/preact'
 import { call, useData } from '../api.js'
 import { linkTo } from '../address.js'
 import { span } from '../format.js'
-import { Change, Facts, Head, listed, Mark, Source, State, Table, Texts, When } from '../parts.js'
+import { Change, Facts, Head, listed, Mark, Source, State, Table, When } from '../parts.js'
 import { useMay } from '../session.js'
 import { Block } from './blocks.js'
 import { Steps } from './decision.js'
@@ -95,7 +95,7 @@ function Detail({ view, again }) {
       ['Asked Devin who it is', html`<${When} time=${identity?.checked_at} both />`],
       ['Last use', html`<${When} time=${view.last_used_at} both />`],
       ['Permissions', listed(view.permissions)],
-      ['Never used since the start', html`<${Texts} texts=${unused} none="all permissions have been used" />`],
+      ['Never used since the start', listed(unused) ?? 'all permissions have been used'],
       ['Age of the value', view.value_age_seconds === null ? null : span(view.value_age_seconds)],
       ['Version at the source', view.source_version],
       ['Same value as', view.same_value_as],
