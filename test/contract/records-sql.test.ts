@@ -20,9 +20,16 @@ const blocks = [...page.matchAll(/```sql\n([^]*?)```\n(?:\n```text\n([^]*?)```)?
 const views = blocks.filter(({ wanted }) => wanted === null)
 const questions = blocks.filter(({ wanted }) => wanted !== null)
 
+/** A value of its own kind for each type of SQL. */
+interface Value {
+  toString(): string
+}
+
 interface Database {
   run(sql: string): Promise<unknown>
-  runAndReadAll(sql: string): Promise<{ columnNames(): readonly string[]; getRows(): readonly (readonly unknown[])[] }>
+  runAndReadAll(
+    sql: string,
+  ): Promise<{ columnNames(): readonly string[]; getRows(): readonly (readonly (Value | null)[])[] }>
   closeSync(): void
 }
 
@@ -38,7 +45,7 @@ async function connect(): Promise<Database> {
 async function shown(database: Database, sql: string): Promise<string> {
   const result = await database.runAndReadAll(sql)
   const rows = [result.columnNames(), ...result.getRows()].map((row) =>
-    row.map((value) => (value === null ? '' : String(value))),
+    row.map((value) => (value === null ? '' : value.toString())),
   )
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? []
   return rows

@@ -106,7 +106,7 @@ test('the configuration lies where the image looks for it, passes check there, a
   expect(checked).toMatchObject({ code: 0 })
   const { shutdown, records } = parse(readFileSync(file, 'utf8')) as {
     readonly shutdown?: { readonly deadline?: string }
-    readonly records: Readonly<Record<string, string>>
+    readonly records: Readonly<Record<string, unknown>>
   }
   // The defaults: a second, and half a minute.
   expect(shutdown).toBeUndefined()
@@ -117,7 +117,7 @@ test('the configuration lies where the image looks for it, passes check there, a
   const targets = mounts.map(({ target }) => `${target}/`)
   const named = [
     ...keys.map(({ secret }) => secret.file),
-    ...Object.values(records).filter((each) => `${each}`.startsWith('/')),
+    ...Object.values(records).flatMap((each) => (typeof each === 'string' && each.startsWith('/') ? [each] : [])),
   ]
   expect(named.length).toBeGreaterThan(2)
   expect(named.filter((path) => !targets.some((target) => path.startsWith(target)))).toEqual([])
