@@ -148,7 +148,6 @@ function fromData(entry: OperationEntry, index: number, conditional: readonly Co
     streaming: entry.streaming,
     answer: entry.answer,
     idempotent: entry.idempotent,
-    docUrl: entry.doc_url,
     source: 'catalogue',
   }
 }
@@ -174,7 +173,6 @@ function fromExtension(entry: ExtensionOperation, index: number, file: string): 
     sensitive: false,
     paginated: false,
     streaming: false,
-    docUrl: null,
     source: file,
   }
 }

@@ -106,7 +106,6 @@ export interface Operation {
   readonly answer: AnswerShape | null
   /** A request with an `Idempotency-Key` is sent once, and its answer is replayed to repetitions. */
   readonly idempotent: boolean
-  readonly docUrl: string | null
   /** `catalogue` for the built-in data, else the extension file. */
   readonly source: string
 }

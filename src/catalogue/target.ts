@@ -95,10 +95,10 @@ function ambiguous(why: string): Problem {
   )
 }
 
-/** Name and value of each query parameter, decoded, in order. Some servers also split at `;`: pass `/[&;]/` to read as they do. */
-export function queryParameters(query: string, separator: string | RegExp = '&'): [name: string, value: string][] {
+/** Name and value of each query parameter, decoded, in order. */
+export function queryParameters(query: string): [name: string, value: string][] {
   if (query === '') return []
-  return query.split(separator).map((pair) => {
+  return query.split('&').map((pair) => {
     const equals = pair.indexOf('=')
     const name = equals === -1 ? pair : pair.slice(0, equals)
     const value = equals === -1 ? '' : pair.slice(equals + 1)

@@ -1,10 +1,7 @@
 // Warns operators before and after a key's declared end. Pure but for the timer.
 
+import { endingText } from '../config/values/instants.ts'
 import type { KeyHandle } from './key.ts'
-
-const dayMs = 86_400_000
-/** A key warns this long before its end: two weeks outlast a holiday. */
-const warnedMs = 14 * dayMs
 
 /** True from the declared end of a key on. */
 export function isExpired({ expiresAtMs }: KeyHandle, nowMs: number): boolean {
@@ -19,15 +16,6 @@ export function expiryWarning(handle: KeyHandle, nowMs: number): string | null {
   return isExpired(handle, nowMs)
     ? `key "${id}" ${ending}: calls that need it are refused with 503 until it is renewed and \`expires\` says so`
     : `key "${id}" ${ending}: renew it, and write its new end into \`expires\``
-}
-
-/** When something ends, from the verb on; null for an end that is more than two weeks away. */
-export function endingText(endsAtMs: number, nowMs: number): string | null {
-  if (nowMs < endsAtMs - warnedMs) return null
-  const end = new Date(endsAtMs).toISOString().replace('.000', '')
-  if (nowMs >= endsAtMs) return `ended at ${end}`
-  const days = Math.floor((endsAtMs - nowMs) / dayMs)
-  return `ends at ${end}, ${days === 0 ? 'within a day' : days === 1 ? 'in a day' : `in ${days} days`}`
 }
 
 /** Checks every hour, and warns once a day, and once when the key has ended. */

@@ -31,3 +31,11 @@ export interface KeyRotation {
   /** How long instances that nobody knows of may take to read the source again; null: as the source says. */
   readonly settleMs: number | null
 }
+
+/** Whether two handles of one id stand for the same key: for the same place, with a value from the same source. */
+export function isSameKey(a: KeyHandle, b: KeyHandle): boolean {
+  return (
+    a === b ||
+    (a.scope === b.scope && a.organization === b.organization && JSON.stringify(a.secret) === JSON.stringify(b.secret))
+  )
+}

@@ -3,7 +3,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { isExpired } from './expiry.ts'
 import { KeyEntry, twinOf, type KeyState, type SealingSecrets } from './key-entry.ts'
-import type { KeyHandle } from './key.ts'
+import { isSameKey, type KeyHandle } from './key.ts'
 import { nextReadingMs } from './reading-times.ts'
 import { readNow, type ReadSecret, type ResolvedSecrets, type SecretSources } from './reading.ts'
 import type { KeyTrial } from './rotation/trial.ts'
@@ -134,7 +134,7 @@ export function createKeyring(options: KeyringOptions) {
         const isFirst = !entries.has(handle.id)
         const entry = entries.get(handle.id) ?? new KeyEntry(handle)
         entries.set(handle.id, entry)
-        const isSame = sameKey(entry.handle, handle)
+        const isSame = isSameKey(entry.handle, handle)
         entry.handle = handle
         if (read !== undefined) {
           if (take(entry, read) && !isFirst) onChange('key-version', handle, entry.version)
@@ -156,7 +156,7 @@ export function createKeyring(options: KeyringOptions) {
     /** Whether a reading gave what is in use for a handle. */
     holds(handle: KeyHandle, { values, away }: ResolvedSecrets): boolean {
       const entry = entries.get(handle.id)
-      if (entry === undefined || !sameKey(entry.handle, handle)) return false
+      if (entry === undefined || !isSameKey(entry.handle, handle)) return false
       const read = values.get(handle.id)
       return read === undefined
         ? away.has(handle.id)
@@ -165,7 +165,7 @@ export function createKeyring(options: KeyringOptions) {
     /** Whether a value of this key is in use. */
     isKnown(handle: KeyHandle): boolean {
       const entry = entries.get(handle.id)
-      return entry !== undefined && entry.secret !== null && sameKey(entry.handle, handle)
+      return entry !== undefined && entry.secret !== null && isSameKey(entry.handle, handle)
     },
     /** Whether the id has a value now, and would lose it because its new place gives no answer. */
     wouldLose(handle: KeyHandle, { values, away }: ResolvedSecrets): boolean {
@@ -183,7 +183,7 @@ export function createKeyring(options: KeyringOptions) {
      */
     open(handle: KeyHandle): KeyVersion | UnusableKey {
       const entry = entries.get(handle.id)
-      if (entry === undefined || !sameKey(entry.handle, handle)) return 'replaced'
+      if (entry === undefined || !isSameKey(entry.handle, handle)) return 'replaced'
       if (isBlocked(handle.id)) return 'blocked'
       if (isQuarantined(handle.id, entry.version)) return 'quarantined'
       if (entry.handle.expiresAtMs !== null && isExpired(entry.handle, now())) return 'expired'
@@ -285,12 +285,4 @@ export function createKeyring(options: KeyringOptions) {
       }))
     },
   }
-}
-
-/** A handle stays the same key through reloads as long as it is for the same place and its value comes from the same one. */
-function sameKey(a: KeyHandle, b: KeyHandle): boolean {
-  return (
-    a === b ||
-    (a.scope === b.scope && a.organization === b.organization && JSON.stringify(a.secret) === JSON.stringify(b.secret))
-  )
 }

@@ -3,7 +3,7 @@
 import { loadCatalogue } from '../catalogue/load.ts'
 import { formatDiagnostic } from '../config/diagnostics.ts'
 import type { Config } from '../config/load.ts'
-import { rememberFiles } from '../config/values/changed-files.ts'
+import { rememberFiles } from '../config/values/files.ts'
 import type { SecretReference } from '../config/values/secret-reference.ts'
 import { operatorsRefusals } from '../admin/access/connection-cap.ts'
 import { connectionRefusals } from '../gateway/listener/caps.ts'

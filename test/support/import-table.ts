@@ -34,6 +34,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
     'problems',
     'config/nearest',
     'config/values/file-errors',
+    'config/values/instants',
     'config/values/replace-file',
     'types of config/values/secret-reference',
     'types of catalogue',

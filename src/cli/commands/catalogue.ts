@@ -8,7 +8,7 @@ import type { Operation } from '../../catalogue/operation.ts'
 import { nearest } from '../../config/nearest.ts'
 import { usualStability } from '../../config/schema.ts'
 import type { Command, Invocation } from '../invocation.ts'
-import { configFile, configOf, configOption } from '../setup.ts'
+import { configFile, namedConfig, configOf, configOption } from '../setup.ts'
 import { forPeople, painter } from '../style.ts'
 
 export const catalogueCommand: Command = {
@@ -69,8 +69,7 @@ function withMostOf(words: readonly string[], texts: readonly string[]): readonl
 /** Without a configuration the command shows the built-in catalogue. */
 async function settingsOf(invocation: Invocation): Promise<CatalogueSettings> {
   const file = configFile(invocation)
-  const named = invocation.option('config') !== null || invocation.env['GATEWAY_CONFIG'] !== undefined
-  if (!named && !existsSync(file)) return { stability: usualStability, files: [] }
+  if (namedConfig(invocation) === null && !existsSync(file)) return { stability: usualStability, files: [] }
   return (await configOf(invocation)).config.catalogue
 }
 

@@ -19,7 +19,7 @@ import { driftLines } from '../drift/text.ts'
 import { failKinds } from '../fail-on.ts'
 import { readInput } from '../input.ts'
 import type { Command, Invocation } from '../invocation.ts'
-import { configFile, configOption, loadSetup, policiesOption } from '../setup.ts'
+import { configFile, namedConfig, configOption, loadSetup, policiesOption } from '../setup.ts'
 import { forPeople, painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
 
@@ -69,8 +69,7 @@ interface Surroundings {
 async function surroundings(invocation: Invocation): Promise<Surroundings> {
   const file = configFile(invocation)
   const directory = invocation.option('policies')
-  const named = invocation.option('config') !== null || invocation.env['GATEWAY_CONFIG'] !== undefined
-  if (named || existsSync(file)) {
+  if (namedConfig(invocation) !== null || existsSync(file)) {
     const { config } = await loadConfig(file, invocation.env, { missing: 'reported' })
     const { extensions } = await loadCatalogue(config.catalogue)
     const { loaded } = await loadSetup(invocation)

@@ -10,7 +10,6 @@ import { KeyUses, type KeyUse } from '../../policy/key-report/use.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
 import type { Invocation } from '../invocation.ts'
 import { readDecisions, type ReadDecisions } from '../logs/decisions.ts'
-import { showProgress } from '../logs/progress.ts'
 import { painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
 import { atDevin } from './live-keys.ts'
@@ -87,13 +86,10 @@ async function usesIn(
   invocation: Invocation,
 ): Promise<{ readonly uses: KeyUses; readonly read: ReadDecisions }> {
   const uses = new KeyUses(policy)
-  const progress = showProgress(invocation.err)
-  const read = await readDecisions(
-    logs,
-    process.stdin,
-    { repeated: () => false, decision: (record) => uses.add(record) },
-    progress.tell,
-  ).finally(progress.end)
+  const read = await readDecisions(logs, invocation.err, {
+    repeated: () => false,
+    decision: (record) => uses.add(record),
+  })
   return { uses, read }
 }
 

@@ -1,9 +1,9 @@
 // The decisions of logs, one after the other, with what is missing between them. Other records of the gateway are passed over.
 
-import type { Readable } from 'node:stream'
 import { memberOf } from '../../json/untyped.ts'
 import { counted } from '../../config/plural.ts'
 import { isRecordedDecision, type RecordedDecision } from '../../policy/replay/recorded-decision.ts'
+import { showProgress } from './progress.ts'
 import { readLogs, type Gap } from './read-logs.ts'
 
 export interface DecisionTaker {
@@ -24,8 +24,6 @@ export interface ReadDecisions {
   readonly last: string
 }
 
-export type Progress = (decisions: number, bytes: number, total: number | null) => void
-
 /** How the gateway begins a decision, and the members that repeat. */
 const lineStart = '{"time":"'
 const contentStart = ',"ended":{'
@@ -33,13 +31,13 @@ const timeLength = 24
 const timeForm = /^\d{4}-(?:0\d|1[0-2])-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{3}Z$/
 const mostGaps = 1_000
 
-/** Gives every decision to `taker`. Throws a sentence where the logs hold none, or cannot be read. */
+/** Gives every decision to `taker`, and shows on `err` how far it is. Throws a sentence where the logs hold none, or cannot be read. */
 export async function readDecisions(
   names: readonly string[],
-  input: Readable,
+  err: NodeJS.WritableStream,
   taker: DecisionTaker,
-  progress: Progress = () => {},
 ): Promise<ReadDecisions> {
+  const progress = showProgress(err)
   const gaps: Gap[] = []
   let [decisions, others, first, last] = [0, 0, '', '']
   let sample: unknown = null
@@ -73,14 +71,14 @@ export async function readDecisions(
     taker.decision(value, content)
     return true
   }
-  await readLogs(names, input, {
+  await readLogs(names, process.stdin, {
     line(text, file, line) {
       if (!isWhole(text, file, line)) note({ kind: 'cut-line', file, line, count: 1 })
     },
     rest: isWhole,
     gap: note,
-    progress: (bytes, total) => progress(decisions, bytes, total),
-  })
+    progress: (bytes, total) => progress.tell(decisions, bytes, total),
+  }).finally(progress.end)
   if (decisions === 0) throw new Error(noDecisions(names, others, gaps.length, sample))
   return { decisions, others, gaps, first, last }
 }

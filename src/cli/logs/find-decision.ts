@@ -1,8 +1,8 @@
 // Finds one decision in logs of decision records.
 
 import { counted } from '../../config/plural.ts'
-import type { RecordedDecision } from '../../policy/replay/recorded-decision.ts'
-import { isRecordedDecision } from '../../policy/replay/recorded-decision.ts'
+import { parseObject } from '../../json/untyped.ts'
+import { isRecordedDecision, type RecordedDecision } from '../../policy/replay/recorded-decision.ts'
 import { readLogs } from './read-logs.ts'
 
 interface Found extends RecordedDecision {
@@ -50,10 +50,6 @@ export async function findDecision(id: string, files: readonly string[]): Promis
 
 /** The decision record of a line; null for an access record, a line of something else, or half a line. */
 function parsed(line: string): Found | null {
-  try {
-    const value: unknown = JSON.parse(line)
-    return isRecordedDecision(value) ? value : null
-  } catch {
-    return null
-  }
+  const value = parseObject(line)
+  return isRecordedDecision(value) ? value : null
 }

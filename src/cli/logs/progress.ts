@@ -1,7 +1,8 @@
 // How far the reading of logs has come, on a terminal.
 
 import { plural } from '../../config/plural.ts'
-import type { Progress } from './decisions.ts'
+
+type Progress = (decisions: number, bytes: number, total: number | null) => void
 
 const everyMs = 200
 

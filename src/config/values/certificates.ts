@@ -3,6 +3,7 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
 import type { Parsed } from '../units.ts'
+import { endingText, instantText } from './instants.ts'
 
 const certificateBlock = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g
 
@@ -69,9 +70,9 @@ function firstOf(certPem: string): X509Certificate | null {
 const serverPurposes = ['1.3.6.1.5.5.7.3.1', '2.5.29.37.0']
 
 function whyNotAccepted({ validFromDate, validToDate, keyUsage }: X509Certificate, nowMs: number): string | null {
-  if (nowMs >= validToDate.getTime()) return `the certificate ended at ${instant(validToDate)}: renew it`
+  if (nowMs >= validToDate.getTime()) return `the certificate ended at ${instantText(validToDate.getTime())}: renew it`
   if (nowMs < validFromDate.getTime())
-    return `the certificate begins at ${instant(validFromDate)}: use one that is valid now, or set the clock`
+    return `the certificate begins at ${instantText(validFromDate.getTime())}: use one that is valid now, or set the clock`
   // Despite its name this is the list of extended purposes; undefined where the certificate does not limit them.
   const purposes = keyUsage as readonly string[] | undefined
   if (purposes !== undefined && !purposes.some((purpose) => serverPurposes.includes(purpose)))
@@ -89,22 +90,11 @@ function whyNotUsable(cert: string, key: string): string | null {
   }
 }
 
-const dayMs = 86_400_000
-/** From so long before its end on a certificate is worth a warning. */
-const warnedMs = 14 * dayMs
-
 /** A sentence about a certificate that ends soon or has ended; null for any other. */
 export function certificateWarning({ endsAtMs }: ServerCertificate, nowMs: number): string | null {
-  if (nowMs < endsAtMs - warnedMs) return null
-  const end = instant(new Date(endsAtMs))
-  if (nowMs >= endsAtMs) return `the certificate ended at ${end}: clients refuse the connection until it is renewed`
-  const days = Math.floor((endsAtMs - nowMs) / dayMs)
-  const left = days === 0 ? 'within a day' : days === 1 ? 'in a day' : `in ${days} days`
-  return `the certificate ends at ${end}, ${left}: renew it`
-}
-
-function instant(date: Date): string {
-  return date.toISOString().replace('.000', '')
+  const ending = endingText(endsAtMs, nowMs)
+  if (ending === null) return null
+  return `the certificate ${ending}: ${nowMs < endsAtMs ? 'renew it' : 'clients refuse the connection until it is renewed'}`
 }
 
 function readCertificate(pem: string): X509Certificate | null {

@@ -1,5 +1,6 @@
-// Reads files that the configuration names: texts, and the certificate of the callers' listener.
+// Reads files that the configuration names: texts, and the certificate of the callers' listener. Notices that some have changed.
 
+import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { isOutOfReach, whyUnreadable } from './file-errors.ts'
 import {
@@ -53,4 +54,21 @@ export async function loadServerCertificate(
       ...(ofKey === null ? [] : [faultIn(ofKey, 'error' in key && key.outOfReach)]),
     ],
   }
+}
+
+/** Remembers what files hold now. Returns what names those that hold something else by then, or cannot be read any more. */
+export async function rememberFiles(files: readonly string[]): Promise<() => Promise<readonly string[]>> {
+  const first = await Promise.all(files.map(digestOf))
+  return async () => {
+    const now = await Promise.all(files.map(digestOf))
+    return files.filter((_, index) => now[index] !== first[index])
+  }
+}
+
+/** Of the content; empty for a file that cannot be read. A digest, because some of the files hold secrets. */
+async function digestOf(file: string): Promise<string> {
+  return await readFile(file).then(
+    (content) => createHash('sha256').update(content).digest('hex'),
+    () => '',
+  )
 }

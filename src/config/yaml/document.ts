@@ -115,7 +115,8 @@ function parse(text: string, lines: LineCounter): Document.Parsed {
   })
 }
 
-function lineAndColumn(lines: LineCounter, place: Place): Position {
+/** Both count from 1. */
+export function lineAndColumn(lines: LineCounter, place: Pick<Place, 'offset'>): Position {
   const { line, col } = lines.linePos(place.offset)
   return { line: Math.max(line, 1), column: Math.max(col, 1) }
 }

@@ -2,7 +2,7 @@
 
 import { LineCounter, parseDocument, isNode, type Document } from 'yaml'
 import { Refused, type Diagnostic } from '../diagnostics.ts'
-import type { Path, Position } from './document.ts'
+import { lineAndColumn, type Path } from './document.ts'
 import { syntaxProblems } from './syntax.ts'
 
 export interface ForeignDocument {
@@ -86,11 +86,5 @@ function placed(file: string, parsed: Parsed, path: Path, message: string): Diag
 }
 
 function mistake(file: string, { lines }: Parsed, offset: number, message: string): Diagnostic {
-  const { line, column } = positionAt(lines, offset)
-  return { file, line, column, severity: 'error', message }
-}
-
-function positionAt(lines: LineCounter, offset: number): Position {
-  const { line, col } = lines.linePos(offset)
-  return { line: Math.max(line, 1), column: Math.max(col, 1) }
+  return { file, ...lineAndColumn(lines, { offset }), severity: 'error', message }
 }

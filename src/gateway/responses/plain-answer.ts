@@ -5,9 +5,9 @@ import type { ResponseHead, ResponseSink, ResponseSource } from '../../cache/res
 import { withoutCoding } from '../../cache/rfc9111/prepared-answer.ts'
 import { asksFor, sharedCoding } from '../../http/accept-encoding.ts'
 import { firstValue } from '../../http/field-list.ts'
-import { asProblem, Problem } from '../../problems.ts'
+import { asProblem, type Problem } from '../../problems.ts'
 import { decodersFor, type Decoder } from '../../http/content-coding.ts'
-import { proxyStatus } from '../upstream/errors.ts'
+import { answerRefused } from '../upstream/errors.ts'
 
 /** Above the largest coded answer that the leak guard passes on. */
 const maxDecodedBytes = 4 * 1024 * 1024
@@ -91,17 +91,9 @@ export class PlainAnswer implements CacheSink {
 export function inTakenCoding(caller: CacheSink, method: string, acceptEncoding: string | undefined): CacheSink {
   if (acceptEncoding !== undefined && asksFor(acceptEncoding, sharedCoding)) return caller
   const isHead = method === 'HEAD'
-  return isHead || method === 'GET' ? new PlainAnswer(caller, broken, isHead) : caller
-}
-
-function broken(why: string): Problem {
-  return new Problem(
-    'upstream-answer-refused',
-    `The answer of the Devin API was not passed on because ${why}. Try again.`,
-    {
-      fields: { 'proxy-status': proxyStatus('http_protocol_error') },
-    },
-  )
+  return isHead || method === 'GET'
+    ? new PlainAnswer(caller, (why) => answerRefused(why, 'Try again.'), isHead)
+    : caller
 }
 
 /** Null when it cannot be decoded. An empty body is valid in no coding. */

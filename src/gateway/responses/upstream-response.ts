@@ -11,7 +11,7 @@ import { restMs } from '../../http/retry-after.ts'
 import { readAnswerFields, weakened, type AnswerFields, type RawFields } from './response-fields.ts'
 import type { LeakGuard, Scanner } from './leak-guard.ts'
 import type { AnswerReceiver } from '../upstream/call.ts'
-import { proxyStatus } from '../upstream/errors.ts'
+import { answerRefused, proxyStatus } from '../upstream/errors.ts'
 import type { StreamTurn } from '../stream-turns.ts'
 
 export interface ResponseEvents {
@@ -136,7 +136,8 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
       return
     }
     const decoders = answer.contentEncoding === null ? [] : decodersFor(answer.contentEncoding)
-    if (decoders === null) this.refuse(unsearchable('its content coding is one the gateway cannot look into'))
+    if (decoders === null)
+      this.refuse(answerRefused('its content coding is one the gateway cannot look into', plainInstead))
     else if (decoders.length > 0) this.#inspector = this.#inspect(decoders)
     else if (answer.contentLength === null) this.#stream(null)
   }
@@ -226,7 +227,7 @@ export class UpstreamResponseHandler implements AnswerReceiver, ResponseSource {
         if (found > 0) this.#events.leaked(this.#context)
         this.#endSink(null)
       },
-      onError: () => this.refuse(unsearchable('its content coding is broken')),
+      onError: () => this.refuse(answerRefused('its content coding is broken', plainInstead)),
       onFlow: (more) => {
         if (more) this.#turn?.release()
         else this.#turn?.hold()
@@ -282,10 +283,4 @@ function hasNoBody(method: string, status: number): boolean {
   return method === 'HEAD' || status === 204 || status === 304
 }
 
-function unsearchable(why: string): Problem {
-  return new Problem(
-    'upstream-answer-refused',
-    `The answer of the Devin API was not passed on because ${why}. Ask for it with Accept-Encoding: identity and Cache-Control: no-store.`,
-    { fields: { 'proxy-status': proxyStatus('http_protocol_error') } },
-  )
-}
+const plainInstead = 'Ask for it with Accept-Encoding: identity and Cache-Control: no-store.'

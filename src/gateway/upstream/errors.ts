@@ -92,10 +92,11 @@ export function tooManyInterim(): Problem {
   return answerRefused('too many interim answers came before it')
 }
 
-function answerRefused(why: string): Problem {
+/** An answer that must not reach the caller: why, and what the caller can do. */
+export function answerRefused(why: string, toDo = mayHaveHappened): Problem {
   return new Problem(
     'upstream-answer-refused',
-    `The answer of the Devin API was not passed on because ${why}. ${mayHaveHappened}`,
+    `The answer of the Devin API was not passed on because ${why}. ${toDo}`,
     { fields: { 'proxy-status': proxyStatus('http_protocol_error') } },
   )
 }

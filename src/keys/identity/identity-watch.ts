@@ -1,7 +1,7 @@
 // Asks Devin who each key is: at start, after each new value, and about every hour. One question at a time, and nobody waits for it.
 
 import type { KeyAccount } from './account.ts'
-import type { KeyHandle } from '../key.ts'
+import { isSameKey, type KeyHandle } from '../key.ts'
 import type { KeyVersion } from '../keyring.ts'
 import { describeIdentity, identityFault, type IdentityFault, type KeyIdentity } from './self.ts'
 
@@ -82,7 +82,7 @@ export function createIdentityWatch(options: IdentityWatchOptions) {
     for (const [id, version] of versions) {
       const { handle } = version
       const entry = known.get(id)
-      if (entry === undefined || !isSameDeclaration(entry.handle, handle))
+      if (entry === undefined || !isSameKey(entry.handle, handle))
         known.set(id, {
           handle,
           version: 0,
@@ -210,11 +210,4 @@ export type IdentityWatch = ReturnType<typeof createIdentityWatch>
 /** How another service user behind an entry is told, as the end of a sentence that begins with the key. */
 export function changedText(from: KeyIdentity, to: KeyIdentity): string {
   return `belongs to the service user ${describeIdentity(to)} now, and belonged to ${describeIdentity(from)} before. A rotation keeps the service user. Declare \`service_user: ${to.serviceUser ?? ''}\` if the change was meant`
-}
-
-/** Whether two handles of one id stand for the same service user, as far as the inventory says. */
-function isSameDeclaration(a: KeyHandle, b: KeyHandle): boolean {
-  return (
-    a.scope === b.scope && a.organization === b.organization && JSON.stringify(a.secret) === JSON.stringify(b.secret)
-  )
 }

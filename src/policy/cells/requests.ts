@@ -27,6 +27,11 @@ export interface SampleRequest {
   readonly bodyText: string | null
 }
 
+/** The operation, with the members of the body that need permissions of their own. */
+export function askedOperation({ operation, members }: Pick<SampleRequest, 'operation' | 'members'>): string {
+  return members.length === 0 ? operation.id : `${operation.id} with ${members.join(' and ')}`
+}
+
 /** Where the requests of an operation name an organization. `query`: they need not. */
 export function organizationPlace(operation: Operation): 'path' | 'query' | 'body' | 'none' {
   const { segment, query, body } = operation.organizations

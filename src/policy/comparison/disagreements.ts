@@ -1,6 +1,7 @@
 // Compares what two sets decide of one request: the effect, or, where both allow it, the key, what guardrails add to it, and
 // what is taken out of its answer. Pure.
 
+import { byGrant } from '../model/remarks.ts'
 import { plainJson } from '../../json/value.ts'
 import type { Evaluation } from '../decision/evaluate.ts'
 import { chosenKeyText, keyIdentity, shownText, type ChangeKind } from './words.ts'
@@ -71,7 +72,7 @@ function refusalOf(judged: JudgedRequest): string | null {
 
 function allowedText(judged: JudgedRequest): string {
   const { decision, key } = judged.evaluation
-  const by = decision.grant === null ? 'as a member' : `by grant ${decision.grant.id}`
+  const by = byGrant(decision.grant)
   const rest = isComplete(judged) ? `, with ${chosenKeyText(key)}` : ', before guardrails and body are judged'
   return `allowed ${by} of team ${decision.team?.id ?? ''}${rest}`
 }

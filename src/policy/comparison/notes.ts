@@ -4,7 +4,8 @@
 import { counted } from '../../config/plural.ts'
 import type { Cells } from '../cells/walk.ts'
 import { describeCondition } from '../model/condition.ts'
-import { instantText, type RightEnding } from '../model/ending.ts'
+import { instantText } from '../../config/values/instants.ts'
+import type { RightEnding } from '../model/ending.ts'
 import type { Grant, PolicySet } from '../model/policy-set.ts'
 import type { FileNamer } from './words.ts'
 

@@ -2,7 +2,8 @@
 
 import type { Operation } from '../../catalogue/operation.ts'
 import { describeCallers, type CallerClass } from '../cells/caller-classes.ts'
-import { type RightChange } from './compare.ts'
+import { askedOperation } from '../cells/requests.ts'
+import type { RightChange } from './compare.ts'
 import { changeKinds, type ChangeKind } from './words.ts'
 
 /** Callers × operations × organizations of one team with the same difference. */
@@ -28,7 +29,7 @@ export function rowsOf(changes: readonly RightChange[]): readonly ChangeRow[] {
     change: change.change,
     team: change.team,
     callers: change.callers,
-    operations: [changedOperation(change)],
+    operations: [askedOperation(change.request)],
     organizations: change.organizations,
     together: change.together,
     from: change.from,
@@ -55,12 +56,6 @@ export function rowsOf(changes: readonly RightChange[]): readonly ChangeRow[] {
 /** Whose rights differ, in words. */
 export function callersText({ callers, example }: ChangeRow): string {
   return describeCallers(callers, example.allCallers)
-}
-
-/** The operation of a difference, with the members of its body that need permissions of their own. */
-export function changedOperation({ request }: RightChange): string {
-  const { operation, members } = request
-  return members.length === 0 ? operation.id : `${operation.id} with ${members.join(' and ')}`
 }
 
 /** Writes before reads, then what is sensitive, then what reaches the whole enterprise. */

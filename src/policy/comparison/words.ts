@@ -1,12 +1,13 @@
 // What is in force for a cell, in words that are equal where it is equal. Pure.
 
+import { byGrant } from '../model/remarks.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { KeyChoice } from '../../keys/select.ts'
 import { guardrailBounds, limitBounds } from '../cells/bounds.ts'
 import type { Right, TeamView } from '../cells/right.ts'
 import type { ResponseFilter } from '../model/decision.ts'
-import { instantText } from '../model/ending.ts'
+import { instantText } from '../../config/values/instants.ts'
 
 export const changeKinds = ['gained', 'lost', 'key', 'guardrail', 'limit', 'filter'] as const
 export type ChangeKind = (typeof changeKinds)[number]
@@ -42,7 +43,7 @@ export class BoundTexts {
 
 export function rightText({ effect, reason, grant, key }: Right, nameOf: FileNamer): string {
   if (effect === 'deny') return `denied (${reason})`
-  const by = grant === null ? 'as a member' : `by grant ${grant.id} (${nameOf(grant.source.file)}:${grant.source.line})`
+  const by = byGrant(grant, nameOf)
   const end = grant?.ending.endsAtMs ?? null
   return `${by}, with ${chosenKeyText(key)}${end === null ? '' : `, until ${instantText(end)}`}`
 }

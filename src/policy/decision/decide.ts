@@ -8,7 +8,7 @@ import { nearEntry } from './near-entries.ts'
 import { nearGroup, nearMembership } from './near-groups.ts'
 import { responseFilter } from './response-filter.ts'
 import { conditionHolds, describeCondition } from '../model/condition.ts'
-import { instantText } from '../model/ending.ts'
+import { instantText } from '../../config/values/instants.ts'
 import { blockedText } from '../../blocks/block.ts'
 import { ownerText, type Owner } from '../model/remarks.ts'
 

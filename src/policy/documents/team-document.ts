@@ -247,6 +247,7 @@ function teamLimitsOf(written: z.output<typeof limits>): TeamLimitsDocument {
   }
 }
 
-function mapValues<A, B>(record: Readonly<Record<string, A>>, change: (value: A) => B): Record<string, B> {
+/** The same names with other values. */
+export function mapValues<A, B>(record: Readonly<Record<string, A>>, change: (value: A) => B): Record<string, B> {
   return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value)]))
 }

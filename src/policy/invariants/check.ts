@@ -1,8 +1,9 @@
 // Checks that a policy set keeps its invariants: over every team, class of callers, operation and organization. Pure.
 
 import { basename } from 'node:path'
+import { byGrant } from '../model/remarks.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
-import { organizationPlace } from '../cells/requests.ts'
+import { askedOperation, organizationPlace } from '../cells/requests.ts'
 import type { Right } from '../cells/right.ts'
 import { walkCells, type Cells } from '../cells/walk.ts'
 import type { PolicySet, Team } from '../model/policy-set.ts'
@@ -153,17 +154,16 @@ function breachText(
   organization: string | null,
 ): string {
   const [right] = rights
-  const { operation, members, address, bodyText } = request
+  const { operation, address, bodyText } = request
   const where = organization === null ? '' : ` in ${organization}`
-  const what = `${operation.id}${members.length === 0 ? '' : ` with ${members.join(' and ')}`}${where}`
+  const what = `${askedOperation(request)}${where}`
   // All organizations of the cells are alike; the request names the first of them.
   const shown = organization === null ? address : address.replace(request.organization ?? '', organization)
   const example = `${operation.method} ${shown}${bodyText === null ? '' : ` ${bodyText}`}`
   const who = `a member of ${team} with ${callers[0].text}`
   if (kind === 'always' && right?.effect === 'deny') return `${who} may not do ${what} (${right.reason}): ${example}`
   const grant = right?.grant ?? null
-  const by =
-    grant === null ? 'as a member' : `by grant ${grant.id} (${basename(grant.source.file)}:${grant.source.line})`
+  const by = byGrant(grant, basename)
   const key =
     right?.key == null ? ', for which there is no key yet' : `, with key ${right.key.key.id} (${right.key.key.scope})`
   const may = kind === 'always' ? 'does' : 'may do'

@@ -1,6 +1,6 @@
 // What is to be said about the powers of keys, each as a sentence with its place and what to do. Pure.
 
-import { endingText } from '../../keys/expiry.ts'
+import { endingText } from '../../config/values/instants.ts'
 import type { KeyRole } from '../../keys/identity/account.ts'
 import type { KeyHandle } from '../../keys/key.ts'
 import { throughOf } from '../../keys/select.ts'

@@ -1,6 +1,7 @@
 // Lists the bounds of a policy set by name, so that a reload that loses some is noticed: a file that is half written
 // or briefly missing looks like a removed bound. Pure.
 
+import { mapValues } from '../documents/team-document.ts'
 import type {
   GatewayLimitsDocument,
   GuardrailsDocument,
@@ -126,10 +127,6 @@ function amountsOf(limits: LimitsDocument): Readonly<Record<string, unknown>> {
     acus: acus?.hard,
     open_sessions: openSessions?.hard,
   }
-}
-
-function mapValues<T>(written: Readonly<Record<string, T>>, change: (value: T) => unknown): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(written).map(([name, value]) => [name, change(value)]))
 }
 
 /** Lists of which every member binds; of other lists fewer members bind more. */

@@ -2,10 +2,10 @@
 
 import { guardrailBounds, limitBounds } from '../cells/bounds.ts'
 import { describeCallers } from '../cells/caller-classes.ts'
-import { anyOtherOrganization } from '../cells/requests.ts'
+import { anyOtherOrganization, askedOperation } from '../cells/requests.ts'
 import { walkCells, type CellCount, type Cells } from '../cells/walk.ts'
 import { describeCondition } from '../model/condition.ts'
-import { instantText } from '../model/ending.ts'
+import { instantText } from '../../config/values/instants.ts'
 import type { Grant, PolicySet } from '../model/policy-set.ts'
 
 export interface MatrixRow {
@@ -78,7 +78,7 @@ function rowOf({ team, callers, request, organizations, rights, views }: Cells):
   return {
     team,
     callers: '',
-    operation: members.length === 0 ? operation.id : `${operation.id} with ${members.join(' and ')}`,
+    operation: askedOperation({ operation, members }),
     organizations,
     effect: right?.effect ?? 'deny',
     reason: right?.reason ?? '',

@@ -10,8 +10,3 @@ export interface RightEnding {
 export function hasEnded({ endsAtMs }: RightEnding, nowMs: number): boolean {
   return endsAtMs !== null && nowMs >= endsAtMs
 }
-
-/** The instant as people write it: `2026-12-24T18:00:00Z`. */
-export function instantText(ms: number): string {
-  return new Date(ms).toISOString().replace('.000Z', 'Z')
-}

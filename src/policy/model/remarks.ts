@@ -23,3 +23,13 @@ export function ownerText(found: Owner | null, role: string): string {
   const { owner, contact } = found
   return contact === null || contact === owner ? (owner ?? role) : `${owner ?? role} (${contact})`
 }
+
+/** By what right something is allowed; with the place of the grant where files can be named. */
+export function byGrant(
+  grant: { readonly id: string; readonly source: { readonly file: string; readonly line: number } } | null,
+  nameOf?: (file: string) => string,
+): string {
+  if (grant === null) return 'as a member'
+  const { id, source } = grant
+  return `by grant ${id}${nameOf === undefined ? '' : ` (${nameOf(source.file)}:${source.line})`}`
+}

@@ -1,6 +1,7 @@
 // What becomes of a recorded decision under another policy set: the same, another right, key or guardrail effect, or nothing that
 // can be said, because the record lacks a fact. Pure.
 
+import { byGrant } from '../model/remarks.ts'
 import { plainJson, type StrictJson } from '../../json/value.ts'
 import type { Evaluation } from '../decision/evaluate.ts'
 import { PolicyInTime } from '../model/policy-in-time.ts'
@@ -105,7 +106,7 @@ function recordedText({ effect, reason, grant, team, key }: RecordedDecision): s
 function decisionText({ decision, key }: Evaluation): string {
   if (decision.effect === 'deny') return `denied (${decision.reason})`
   if (key === null) return 'denied (key-unavailable)'
-  const by = decision.grant === null ? 'as a member' : `by grant ${decision.grant.id}`
+  const by = byGrant(decision.grant)
   return `allowed ${by} of team ${decision.team?.id ?? ''}, with key ${key.key.id}`
 }
 

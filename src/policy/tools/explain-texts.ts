@@ -1,6 +1,7 @@
 // The sentences of an explanation. Pure.
 
 import { basename } from 'node:path'
+import { alternatives } from '../../config/yaml/issues.ts'
 import { counted } from '../../config/plural.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import type { Principal } from '../../identity/principal.ts'
@@ -62,9 +63,7 @@ function conditionTexts({ conditional }: Operation): readonly string[] {
   }
   return [...fields].map(([text, names]) => {
     const [when = '', permission = ''] = text.split(' ')
-    const last = names.at(-1) ?? ''
-    const named = names.length === 1 ? last : `${names.slice(0, -1).join(', ')} or ${last}`
-    return `${permission} too when ${named} is ${when}`
+    return `${permission} too when ${alternatives(names)} is ${when}`
   })
 }
 

@@ -2,12 +2,9 @@
 
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import type { GuardrailsDocument, TeamDocument } from '../documents/document.ts'
-import { hasEnded, instantText, type RightEnding } from '../model/ending.ts'
+import { endingText } from '../../config/values/instants.ts'
+import { hasEnded, type RightEnding } from '../model/ending.ts'
 import { warningAt } from './coverage.ts'
-
-const dayMs = 86_400_000
-/** Two weeks outlast a holiday. */
-const warnedMs = 14 * dayMs
 
 /** A warning for each grant, member entry and exception that has ended or ends within two weeks. */
 export function endingWarnings(
@@ -53,12 +50,9 @@ function warningsOf(
   nowMs: number,
 ): readonly Diagnostic[] {
   const { endsAtMs, reason } = ending
-  if (endsAtMs === null || nowMs < endsAtMs - warnedMs) return []
+  const text = endsAtMs === null ? null : endingText(endsAtMs, nowMs)
+  if (text === null) return []
   const why = reason === null ? '' : ` (${reason})`
-  const end = instantText(endsAtMs)
-  if (hasEnded(ending, nowMs))
-    return [warningAt(document, path, `${what}${why} ended at ${end}: remove it, or write a later end into \`until\``)]
-  const days = Math.floor((endsAtMs - nowMs) / dayMs)
-  const left = days === 0 ? 'within a day' : days === 1 ? 'in a day' : `in ${days} days`
-  return [warningAt(document, path, `${what}${why} ends at ${end}, ${left}`)]
+  const toDo = hasEnded(ending, nowMs) ? ': remove it, or write a later end into `until`' : ''
+  return [warningAt(document, path, `${what}${why} ${text}${toDo}`)]
 }

@@ -166,9 +166,9 @@ export class RecentDecisions {
     return this.#at(this.#oldest)
   }
 
-  /** The latest first, back to the number `since`. */
-  *newestFirst(since = 0): Generator<DecisionSummary> {
-    for (let number = this.#next - 1; number >= Math.max(since, this.#oldest); number -= 1) {
+  /** The latest first. */
+  *newestFirst(): Generator<DecisionSummary> {
+    for (let number = this.#next - 1; number >= this.#oldest; number -= 1) {
       const found = this.#at(number)
       if (found !== null) yield found
     }

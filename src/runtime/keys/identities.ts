@@ -2,7 +2,7 @@
 
 import { readAccount, readSelf } from '../../gateway/own-calls/key-reader.ts'
 import type { OwnCalls } from '../../gateway/own-calls/own-calls.ts'
-import { endingText } from '../../keys/expiry.ts'
+import { endingText } from '../../config/values/instants.ts'
 import { changedText, createIdentityWatch, type IdentityEvent } from '../../keys/identity/identity-watch.ts'
 import type { Core } from '../core.ts'
 

@@ -12,7 +12,7 @@ import type { PolicySet } from '../../policy/model/policy-set.ts'
 import { AuditLog } from '../../records/audit/audit-log.ts'
 import { devinKeysFor } from './devin-access.ts'
 import { openLoneDevin } from './lone-devin.ts'
-import { lockRotation, rotationFolder, usualSettleMs } from './rotations.ts'
+import { lockRotation, rotationFolder, usualSettleMs, keyValues } from './rotations.ts'
 
 export interface LoneOptions {
   readonly config: Config
@@ -43,11 +43,7 @@ export async function openLoneRotations({ config, policy, env, onEvent, onTroubl
     sourceOf: (handle) => sourceOf(handle, sources),
     devin: (handle, rotating) => devinKeysFor(calls, keyring, handle, rotating),
     fleet: (handle, settleMs) => createAbsentFleet(settleMs ?? handle.rotate?.settleMs ?? usualSettleMs(handle), clock),
-    valueInUse: (key) => keyring.versions().find(({ handle }) => handle.id === key)?.secret ?? null,
-    unusable: (handle) => {
-      const state = keyring.stateOf(handle)
-      return state === 'ready' ? null : `it is ${state}`
-    },
+    ...keyValues(keyring),
     secretOf: (text) => new Secret(text, origin),
     origin,
     lock: (key) => lockRotation(folder, key),

@@ -3,7 +3,7 @@
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import type { Config } from '../../config/load.ts'
 import { readAccount, readSelf } from '../../gateway/own-calls/key-reader.ts'
-import { endingText } from '../../keys/expiry.ts'
+import { endingText } from '../../config/values/instants.ts'
 import type { SelfAnswer } from '../../keys/identity/identity-watch.ts'
 import { identityFault, type KeyIdentity } from '../../keys/identity/self.ts'
 import type { KeyHandle } from '../../keys/key.ts'

@@ -10,12 +10,13 @@ import type { GatewayApp } from '../../gateway/app.ts'
 import type { OwnCalls } from '../../gateway/own-calls/own-calls.ts'
 import type { Upstream } from '../../gateway/upstream/upstream.ts'
 import type { KeyHandle } from '../../keys/key.ts'
+import type { Keyring } from '../../keys/keyring.ts'
 import { sourceOf } from '../../keys/reading.ts'
 import { refreshMsOf } from '../../keys/reading-times.ts'
 import { createLocalFleet, valueFingerprint } from '../../keys/rotation/fleet.ts'
 import type { RotationClock } from '../../keys/rotation/parts.ts'
 import { RotationRefused } from '../../keys/rotation/asked.ts'
-import { createRotations, type Rotations } from '../../keys/rotation/service.ts'
+import { createRotations, type Rotations, type RotationsOptions } from '../../keys/rotation/service.ts'
 import { takeLease } from '../../keys/rotation/shared/lease.ts'
 import { createSharedPeers } from '../../keys/rotation/shared/peers.ts'
 import { Secret } from '../../keys/secret.ts'
@@ -44,7 +45,18 @@ export function usualSettleMs({ secret }: KeyHandle): number {
   return refreshMs === null ? 3_000 : 2 * refreshMs
 }
 
-export const rotationClock: RotationClock = {
+/** What rotations ask a keyring for. */
+export function keyValues(keyring: Keyring): Pick<RotationsOptions, 'valueInUse' | 'unusable'> {
+  return {
+    valueInUse: (key) => keyring.versions().find(({ handle }) => handle.id === key)?.secret ?? null,
+    unusable(handle) {
+      const state = keyring.stateOf(handle)
+      return state === 'ready' ? null : `it is ${state}`
+    },
+  }
+}
+
+const rotationClock: RotationClock = {
   now: Date.now,
   sleep: async (ms, signal) => await wait(ms, undefined, { signal, ref: false }),
 }
@@ -81,6 +93,7 @@ export function openRotations(
     return app.count((context) => isOther(context.keyVersion)) + [...upstream.asking].filter(isOther).length
   }
 
+  const values = keyValues(keyring)
   const peers =
     store === null
       ? null
@@ -90,7 +103,7 @@ export function openRotations(
             const version = keyring.versionOf(key)
             // A key that this instance does not have is used by nobody here.
             if (version === 0) return true
-            const value = keyring.versions().find(({ handle }) => handle.id === key)?.secret ?? null
+            const value = values.valueInUse(key)
             if (value !== null && valueFingerprint(key, value) === fingerprint) return underWay(key, version) === 0
             await keyring.refresh(key)
             return false
@@ -113,11 +126,7 @@ export function openRotations(
         settleMs: isAlone ? 0 : (settleMs ?? handle.rotate?.settleMs ?? usualSettleMs(handle)),
         clock,
       }),
-    valueInUse: (key) => keyring.versions().find(({ handle }) => handle.id === key)?.secret ?? null,
-    unusable: (handle) => {
-      const state = keyring.stateOf(handle)
-      return state === 'ready' ? null : `it is ${state}`
-    },
+    ...values,
     secretOf(text) {
       guard.protect(text)
       return new Secret(text, origin)

@@ -11,7 +11,6 @@ import { matrixPage } from '../../../policy/matrix/page.ts'
 import { csvLines, tableRows } from '../../../policy/matrix/table.ts'
 import type { Command, Invocation } from '../../invocation.ts'
 import { readDecisions } from '../../logs/decisions.ts'
-import { showProgress } from '../../logs/progress.ts'
 import { configOption, loadSetup, policiesOption, readRunningConfig } from '../../setup.ts'
 import { UsageError } from '../../usage.ts'
 
@@ -68,19 +67,13 @@ async function written(file: string, writing: Promise<void>): Promise<void> {
 
 async function usesIn(logs: readonly string[], matrix: Matrix, invocation: Invocation): Promise<LastUses> {
   const uses = new LastUses(matrix)
-  const progress = showProgress(invocation.err)
-  await readDecisions(
-    logs,
-    process.stdin,
-    {
-      repeated: () => false,
-      decision: ({ time, effect, team, grant, operation, organizations }) => {
-        if (effect !== 'allow' || team == null || operation == null) return
-        uses.add({ time, team, grant: grant ?? null, operation, organizations: organizations ?? [] })
-      },
+  await readDecisions(logs, invocation.err, {
+    repeated: () => false,
+    decision: ({ time, effect, team, grant, operation, organizations }) => {
+      if (effect !== 'allow' || team == null || operation == null) return
+      uses.add({ time, team, grant: grant ?? null, operation, organizations: organizations ?? [] })
     },
-    progress.tell,
-  ).finally(progress.end)
+  })
   return uses
 }
 

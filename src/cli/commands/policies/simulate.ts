@@ -7,7 +7,6 @@ import { ReplayTally } from '../../../policy/replay/tally.ts'
 import { failKinds } from '../../fail-on.ts'
 import type { Command } from '../../invocation.ts'
 import { readDecisions } from '../../logs/decisions.ts'
-import { showProgress } from '../../logs/progress.ts'
 import { simulationData, simulationText } from '../../logs/simulation-report.ts'
 import { loadPolicySource } from '../../policy-source.ts'
 import { configOption, readRunningConfig } from '../../setup.ts'
@@ -46,16 +45,10 @@ export const simulateCommand: Command = {
     const { loaded, asked } = await loadPolicySource(name, { config, catalogue, asker: invocation })
     if (asked !== null) invocation.err.write(`${asked}\n`)
     const tally = new ReplayTally(loaded.policy)
-    const progress = showProgress(invocation.err)
-    const read = await readDecisions(
-      logs,
-      process.stdin,
-      {
-        repeated: (content, time) => tally.repeated(content, time),
-        decision: (record, content) => tally.add(record, content),
-      },
-      progress.tell,
-    ).finally(progress.end)
+    const read = await readDecisions(logs, invocation.err, {
+      repeated: (content, time) => tally.repeated(content, time),
+      decision: (record, content) => tally.add(record, content),
+    })
     if (invocation.json) invocation.print(JSON.stringify(simulationData(tally, read)))
     else for (const line of simulationText(tally, read, { logs, policies: name })) invocation.print(line)
     const isFailed =

@@ -26,7 +26,6 @@ import type { TestCaseDocument } from '../../../policy/documents/document.ts'
 import { principalFrom } from '../../../policy/tools/suite.ts'
 import type { Command, Invocation } from '../../invocation.ts'
 import { readDecisions } from '../../logs/decisions.ts'
-import { showProgress } from '../../logs/progress.ts'
 import { isElsewhere } from '../../policy-source.ts'
 import { configOption, readRunningConfig } from '../../setup.ts'
 import { UsageError } from '../../usage.ts'
@@ -70,17 +69,11 @@ export const suggestCommand: Command = {
     const { policy } = loaded
     const team = name === null ? null : teamOf(policy, name)
     const requests = new SeenRequests(policy)
-    const progress = showProgress(invocation.err)
     const logs = [...invocation.list('log'), ...invocation.positionals]
-    const read = await readDecisions(
-      logs,
-      process.stdin,
-      {
-        repeated: (content, time) => requests.repeated(content, time),
-        decision: (record, content) => requests.add(record, content),
-      },
-      progress.tell,
-    ).finally(progress.end)
+    const read = await readDecisions(logs, invocation.err, {
+      repeated: (content, time) => requests.repeated(content, time),
+      decision: (record, content) => requests.add(record, content),
+    })
     const since = periodMs === null ? '' : new Date(Date.parse(read.last) - periodMs).toISOString()
     const ofTeam = requests.all.filter(
       ({ evaluation, lastSeen }) => lastSeen >= since && (team === null || evaluation.decision.team === team),

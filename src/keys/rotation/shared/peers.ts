@@ -138,5 +138,3 @@ export function createSharedPeers({ store, follow }: SharedPeersOptions) {
     },
   }
 }
-
-export type SharedPeers = ReturnType<typeof createSharedPeers>

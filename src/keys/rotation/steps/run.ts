@@ -288,7 +288,7 @@ class RotationRun {
     )
   }
 
-  #fault(step: RotationStep, why: string, mayPass = false): RotationFault {
-    return this.#place.fault(this.#record.current, step, why, mayPass)
+  #fault(step: RotationStep, why: string): RotationFault {
+    return this.#place.fault(this.#record.current, step, why)
   }
 }

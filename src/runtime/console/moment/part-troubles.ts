@@ -1,7 +1,7 @@
 // What is wrong with issuers, keys, policies, certificate and records, as these parts know it. Pure.
 
 import type { IssuerConfig } from '../../../config/issuer-schema.ts'
-import { endingText } from '../../../keys/expiry.ts'
+import { endingText } from '../../../config/values/instants.ts'
 import type { KeyIdentityStatus } from '../../../keys/identity/identity-watch.ts'
 import type { KeyStatus } from '../../../keys/keyring.ts'
 import type { IssuerStatus } from '../../../identity/signing-keys/signing-keys.ts'
