@@ -4,7 +4,7 @@ import { html } from 'htm/preact'
 import { call, useData } from '../api.js'
 import { linkTo } from '../address.js'
 import { span } from '../format.js'
-import { Change, Facts, Head, listed, Mark, Source, State, Table, When } from '../parts.js'
+import { Change, Facts, Head, listed, Mark, Source, State, Table, When, withCode } from '../parts.js'
 import { useMay } from '../session.js'
 import { Block } from './blocks.js'
 import { Steps } from './decision.js'
@@ -49,6 +49,7 @@ export function Keys({ query }) {
             : html`<${When} time=${each.expires_at ?? each.identity?.ends_at} both />`,
           html`<${Source} of=${each.source} />`,
         ]} />
+      <p class="muted">${withCode('To see which keys can do more than is needed, and what to do about it, run `devin-gateway keys --report`.')}</p>
     <//>
     <h2>Rotations</h2>
     <${State} of=${rotations} what="rotations">
@@ -96,7 +97,13 @@ function Detail({ view, again }) {
       ['Last use', html`<${When} time=${view.last_used_at} both />`],
       ['Permissions', listed(view.permissions)],
       ['Never used since the start', listed(unused) ?? 'all permissions have been used'],
-      ['Age of the value', view.value_age_seconds === null ? null : span(view.value_age_seconds)],
+      [
+        'Value',
+        view.loaded_at === null
+          ? 'none'
+          : html`version ${view.version}, read <${When} time=${view.loaded_at} both />${view.value_age_seconds !== null && html`; its source was asked ${span(view.value_age_seconds)} ago`}`,
+      ],
+      ['Declared at', html`<${Source} of=${view.source} />`],
       ['Version at the source', view.source_version],
       ['Same value as', view.same_value_as],
     ]} />
