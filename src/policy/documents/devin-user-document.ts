@@ -2,9 +2,9 @@
 // reader; devin-users.ts compiles it.
 
 import { z } from 'zod'
-import type { Diagnostic } from '../../config/diagnostics.ts'
 import { oneKeyOf, text } from '../../config/fields.ts'
-import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
+import type { PositionOf } from '../../config/yaml/document.ts'
+import { readDocument, type DocumentResult } from './document-fields.ts'
 
 export interface DevinUserEntry {
   readonly email: string | null
@@ -42,26 +42,17 @@ export const devinUsersSchema = z
   )
 
 /** Reads a file of users. */
-export function readDevinUsers(
-  file: string,
-  text: string,
-): { document: DevinUsersDocument | null; diagnostics: readonly Diagnostic[] } {
-  const result = readYaml({
-    file,
-    text,
-    schema: devinUsersSchema,
-    holds: 'a list of devin_users',
-    noVariables: 'write the value itself',
-  })
-  if (!result.ok) return { document: null, diagnostics: result.diagnostics }
-  const users = result.value.devin_users.map(({ email, subject, issuer, id }) => ({
-    email: email ?? null,
-    subject: subject ?? null,
-    issuer: issuer ?? null,
-    id,
-  }))
-  return {
-    document: { kind: 'devin-users', file, users, positionOf: result.positionOf },
-    diagnostics: result.diagnostics,
-  }
+export function readDevinUsers(file: string, text: string): DocumentResult<DevinUsersDocument> {
+  return readDocument(
+    { file, text, schema: devinUsersSchema, holds: 'a list of devin_users', noVariables: 'write the value itself' },
+    ({ devin_users: written }, positionOf) => {
+      const users = written.map(({ email, subject, issuer, id }) => ({
+        email: email ?? null,
+        subject: subject ?? null,
+        issuer: issuer ?? null,
+        id,
+      }))
+      return { kind: 'devin-users', file, users, positionOf }
+    },
+  )
 }

@@ -1,8 +1,11 @@
 // What the schemas of the policy files have in common.
 
 import { z } from 'zod'
+import type { Diagnostic } from '../../config/diagnostics.ts'
+import { readYaml, type PositionOf, type YamlInput } from '../../config/yaml/document.ts'
 import type { RightEnding } from '../model/ending.ts'
 import type { Remarks } from '../model/remarks.ts'
+import type { PolicyWord } from './policy-words.ts'
 
 /** An organization's id as it stands raw in a path segment, where a slash, an escape or a space could not be compared. */
 export const organizationId = () =>
@@ -81,4 +84,34 @@ export function endingOf({
   readonly reason?: string | undefined
 }): RightEnding {
   return { endsAtMs: until ?? null, reason: reason ?? null }
+}
+
+/** The same names with other values. */
+export function mapValues<A, B>(record: Readonly<Record<string, A>>, change: (value: A) => B): Record<string, B> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value)]))
+}
+
+/** What a file says. With an error among the diagnostics there is no document. */
+export interface DocumentResult<Document> {
+  readonly document: Document | null
+  readonly diagnostics: readonly Diagnostic[]
+  /** Of a file without a document. */
+  readonly words?: readonly PolicyWord[]
+}
+
+interface DocumentInput<Written> extends YamlInput<Written> {
+  /** Where the words stand that name operations or permissions: they are checked in a file with mistakes, too. */
+  readonly words?: Pick<PolicyWord, 'kind'> & { readonly at: readonly string[] }
+}
+
+/** Reads one file, and makes a document of what is written there. */
+export function readDocument<Written, Document>(
+  input: DocumentInput<Written>,
+  documentOf: (written: Written, positionOf: PositionOf) => Document,
+): DocumentResult<Document> {
+  const result = readYaml(input)
+  if (result.ok) return { document: documentOf(result.value, result.positionOf), diagnostics: result.diagnostics }
+  const { file, words } = input
+  const found = words === undefined ? [] : result.wordsAt(words.at).map((word) => ({ ...word, file, kind: words.kind }))
+  return { document: null, diagnostics: result.diagnostics, words: found }
 }

@@ -8,7 +8,7 @@ import { readGuardrails, type GuardrailsDocument } from './guardrail-document.ts
 import { readInvariants, type InvariantsDocument } from './invariant-document.ts'
 import { readKeys, type KeysDocument } from './key-document.ts'
 import { readTeam, type TeamDocument } from './team-document.ts'
-import type { PolicyWord } from './policy-words.ts'
+import type { DocumentResult } from './document-fields.ts'
 import { readTests, type TestDocument } from './test-document.ts'
 
 export type { DevinUsersDocument } from './devin-user-document.ts'
@@ -39,13 +39,7 @@ export interface PolicyFile {
   readonly text: string
 }
 
-/** What a file says. With an error among the diagnostics there is no document. */
-export interface PolicyFileResult {
-  readonly document: PolicyDocument | null
-  readonly diagnostics: readonly Diagnostic[]
-  /** Of a file without a document. */
-  readonly words?: readonly PolicyWord[]
-}
+export type PolicyFileResult = DocumentResult<PolicyDocument>
 
 const readers: Readonly<Record<PolicyFileKind, (file: string, text: string) => PolicyFileResult>> = {
   team: readTeam,

@@ -2,9 +2,8 @@
 
 import { z } from 'zod'
 import { duration, word } from '../../config/fields.ts'
-import type { Diagnostic } from '../../config/diagnostics.ts'
-import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
-import { organizationId } from './document-fields.ts'
+import type { PositionOf } from '../../config/yaml/document.ts'
+import { organizationId, mapValues, readDocument, type DocumentResult } from './document-fields.ts'
 import {
   calendarBudget,
   calendarRate,
@@ -67,35 +66,21 @@ export const gatewayLimitsSchema = z
   .describe("Limits of the whole gateway, which protect the Devin API. They apply together with the teams' own.")
 
 /** Reads the file of the gateway-wide limits. */
-export function readGatewayLimits(
-  file: string,
-  text: string,
-): { document: GatewayLimitsDocument | null; diagnostics: readonly Diagnostic[] } {
-  const result = readYaml({
-    file,
-    text,
-    schema: gatewayLimitsSchema,
-    holds: 'limits',
-    noVariables: 'write the value itself',
-  })
-  if (!result.ok) return { document: null, diagnostics: result.diagnostics }
-  const written = result.value.limits
-  const operations = Object.entries(written.operations).map(([word, group]) => [word, limitsOf(group)] as const)
-  const organizations = Object.entries(written.organizations).map(([id, budgets]) => [id, limitsOf(budgets)] as const)
-  return {
-    diagnostics: result.diagnostics,
-    document: {
+export function readGatewayLimits(file: string, text: string): DocumentResult<GatewayLimitsDocument> {
+  return readDocument(
+    { file, text, schema: gatewayLimitsSchema, holds: 'limits', noVariables: 'write the value itself' },
+    ({ limits: written }, positionOf) => ({
       kind: 'limits',
       file,
       limits: {
         ...limitsOf(written),
-        operations: Object.fromEntries(operations),
+        operations: mapValues(written.operations, limitsOf),
         maxWaitMs: written.queue.max_wait,
-        organizations: Object.fromEntries(organizations),
+        organizations: mapValues(written.organizations, limitsOf),
         mode: written.mode,
         timeZone: written.time_zone,
       },
-      positionOf: result.positionOf,
-    },
-  }
+      positionOf,
+    }),
+  )
 }

@@ -1,13 +1,19 @@
 // Shape of guardrails*.yaml: bounds on what is allowed. Validator, types and reader.
 
 import { z } from 'zod'
-import type { Diagnostic } from '../../config/diagnostics.ts'
 import { id, oneOrSeveral, text, textAt, withoutTwins } from '../../config/fields.ts'
-import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
+import type { PositionOf } from '../../config/yaml/document.ts'
 import { attributeNames } from '../guardrails/attributes.ts'
 import type { Remarks } from '../model/remarks.ts'
 import type { RuleMode } from '../model/source.ts'
-import { endingFields, endingOf, remarkFields, remarksOf } from './document-fields.ts'
+import {
+  endingFields,
+  endingOf,
+  remarkFields,
+  remarksOf,
+  readDocument,
+  type DocumentResult,
+} from './document-fields.ts'
 import type { RightEnding } from '../model/ending.ts'
 
 /** Bounds on one field of a body or one parameter of a query; an absent bound is none. */
@@ -181,31 +187,28 @@ export const guardrailsSchema = z
   .describe('Guardrails: bounds on what grants allow.')
 
 /** Reads a file of guardrails. */
-export function readGuardrails(
-  file: string,
-  text: string,
-): { document: GuardrailsDocument | null; diagnostics: readonly Diagnostic[] } {
-  const result = readYaml({ file, text, schema: guardrailsSchema, holds: 'a list of guardrails' })
-  if (!result.ok) return { document: null, diagnostics: result.diagnostics }
-  const guardrails = result.value.guardrails.map((written): GuardrailDocument => {
-    const { response, owner, contact, description, ...rest } = written
-    return {
-      ...rest,
-      remarks: remarksOf({ owner, contact, description }),
-      grants: written.grants ?? null,
-      except: (written.except ?? []).map((each) => ({
-        teams: each.teams ?? null,
-        apps: each.apps ?? null,
-        ending: endingOf(each),
-      })),
-      response:
-        response === undefined
-          ? null
-          : { filterItemsBy: response.filter_items_by ?? null, dropFields: response.fields ?? [] },
-    }
-  })
-  return {
-    document: { kind: 'guardrails', file, guardrails, positionOf: result.positionOf },
-    diagnostics: result.diagnostics,
-  }
+export function readGuardrails(file: string, text: string): DocumentResult<GuardrailsDocument> {
+  return readDocument(
+    { file, text, schema: guardrailsSchema, holds: 'a list of guardrails' },
+    ({ guardrails: list }, positionOf) => {
+      const guardrails = list.map((written): GuardrailDocument => {
+        const { response, owner, contact, description, ...rest } = written
+        return {
+          ...rest,
+          remarks: remarksOf({ owner, contact, description }),
+          grants: written.grants ?? null,
+          except: (written.except ?? []).map((each) => ({
+            teams: each.teams ?? null,
+            apps: each.apps ?? null,
+            ending: endingOf(each),
+          })),
+          response:
+            response === undefined
+              ? null
+              : { filterItemsBy: response.filter_items_by ?? null, dropFields: response.fields ?? [] },
+        }
+      })
+      return { kind: 'guardrails', file, guardrails, positionOf }
+    },
+  )
 }

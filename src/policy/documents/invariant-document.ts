@@ -1,11 +1,10 @@
 // Shape of invariants.yaml: rules about the whole policy set. Validator, types and reader.
 
 import { z } from 'zod'
-import type { Diagnostic } from '../../config/diagnostics.ts'
 import { id, oneKeyOf, oneOrSeveral, text, textAt, withoutTwins } from '../../config/fields.ts'
-import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
+import type { PositionOf } from '../../config/yaml/document.ts'
 import type { ConditionDocument } from '../model/condition.ts'
-import { organizationId } from './document-fields.ts'
+import { organizationId, readDocument, type DocumentResult } from './document-fields.ts'
 import { callerSelection } from './condition-document.ts'
 
 /** Callers for whom the attributes match, if any are written, and `except` does not. */
@@ -116,40 +115,33 @@ export const invariantsSchema = z
   .describe('Invariants: rules about the whole policy set.')
 
 /** Reads a file of invariants. */
-export function readInvariants(
-  file: string,
-  source: string,
-): { document: InvariantsDocument | null; diagnostics: readonly Diagnostic[] } {
-  const result = readYaml({
-    file,
-    text: source,
-    schema: invariantsSchema,
-    holds: 'a list of invariants',
-    noVariables: 'write the value itself',
-  })
-  if (!result.ok) return { document: null, diagnostics: result.diagnostics }
-  const invariants = result.value.invariants.map((written): InvariantDocument => {
-    const { never, always } = written
-    const said = never ?? always ?? { teams: 'all' }
-    return {
-      id: written.id,
-      description: written.description ?? null,
-      kind: never === undefined ? 'always' : 'never',
-      about: {
-        teams: said.teams,
-        callers: said.callers ?? null,
-        do: said.do ?? null,
-        write: said.write ?? null,
-        sensitive: said.sensitive ?? null,
-        scope: said.scope ?? null,
-        organizations: said.organizations ?? null,
-        key:
-          said.key === undefined ? null : { scope: said.key.scope ?? null, permissions: said.key.permissions ?? null },
-      },
-    }
-  })
-  return {
-    document: { kind: 'invariants', file, invariants, positionOf: result.positionOf },
-    diagnostics: result.diagnostics,
-  }
+export function readInvariants(file: string, text: string): DocumentResult<InvariantsDocument> {
+  return readDocument(
+    { file, text, schema: invariantsSchema, holds: 'a list of invariants', noVariables: 'write the value itself' },
+    ({ invariants: list }, positionOf) => {
+      const invariants = list.map((written): InvariantDocument => {
+        const { never, always } = written
+        const said = never ?? always ?? { teams: 'all' }
+        return {
+          id: written.id,
+          description: written.description ?? null,
+          kind: never === undefined ? 'always' : 'never',
+          about: {
+            teams: said.teams,
+            callers: said.callers ?? null,
+            do: said.do ?? null,
+            write: said.write ?? null,
+            sensitive: said.sensitive ?? null,
+            scope: said.scope ?? null,
+            organizations: said.organizations ?? null,
+            key:
+              said.key === undefined
+                ? null
+                : { scope: said.key.scope ?? null, permissions: said.key.permissions ?? null },
+          },
+        }
+      })
+      return { kind: 'invariants', file, invariants, positionOf }
+    },
+  )
 }

@@ -7,10 +7,9 @@ import { duration, id, text, textAt, where, withoutTwins, word } from '../../con
 import { localForms, secretReference } from '../../config/secret-schema.ts'
 import { isReadOnTheWay } from '../../config/values/secret-places.ts'
 import { withPathsFrom, type SecretReference } from '../../config/values/secret-reference.ts'
-import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
+import type { PositionOf } from '../../config/yaml/document.ts'
 import type { KeyRotation } from '../../keys/key.ts'
-import { dayForm, organizationId } from './document-fields.ts'
-import type { PolicyWord } from './policy-words.ts'
+import { dayForm, organizationId, readDocument, type DocumentResult } from './document-fields.ts'
 
 export interface KeyDocument {
   readonly file: string
@@ -130,54 +129,47 @@ export const keysSchema = z
   .describe('The inventory of service-user keys. Values are never written here.')
 
 /** Reads the inventory. Secret files are resolved against the directory of `file`. */
-export function readKeys(
-  file: string,
-  text: string,
-): { document: KeysDocument | null; diagnostics: readonly Diagnostic[]; words?: readonly PolicyWord[] } {
-  const result = readYaml({
-    file,
-    text,
-    schema: keysSchema,
-    holds: 'a list of keys',
-    noVariables: 'write the value itself; a secret is named like { env: NAME }',
-  })
-  if (!result.ok) {
-    const words = result.wordsAt(['keys', '*', 'permissions', '*'])
-    return {
-      document: null,
-      diagnostics: result.diagnostics,
-      words: words.map((word) => ({ ...word, file, kind: 'permission' })),
-    }
-  }
-  const { value, positionOf, diagnostics } = result
-  const keys = value.keys.map((written, index): KeyDocument => ({
-    file,
-    id: written.id,
-    scope: written.scope,
-    organization: written.organization ?? null,
-    permissions: written.permissions,
-    secret: withPathsFrom(path.dirname(file), written.secret),
-    servesOrganizations: written.serves_organizations,
-    serviceUser: written.service_user ?? null,
-    expires: written.expires ?? null,
-    watch: written.watch,
-    rotate: written.rotate ?? null,
-    positionOf: (inside) => positionOf(['keys', index, ...inside]),
-  }))
-  const readable = value.keys.flatMap(({ secret: reference }, index): Diagnostic[] => {
-    const [kind, address] = serverOf(reference)
+export function readKeys(file: string, text: string): DocumentResult<KeysDocument> {
+  const { document, ...result } = readDocument(
+    {
+      file,
+      text,
+      schema: keysSchema,
+      holds: 'a list of keys',
+      noVariables: 'write the value itself; a secret is named like { env: NAME }',
+      words: { at: ['keys', '*', 'permissions', '*'], kind: 'permission' },
+    },
+    ({ keys: list }, positionOf): KeysDocument => {
+      const keys = list.map((written, index): KeyDocument => ({
+        file,
+        id: written.id,
+        scope: written.scope,
+        organization: written.organization ?? null,
+        permissions: written.permissions,
+        secret: withPathsFrom(path.dirname(file), written.secret),
+        servesOrganizations: written.serves_organizations,
+        serviceUser: written.service_user ?? null,
+        expires: written.expires ?? null,
+        watch: written.watch,
+        rotate: written.rotate ?? null,
+        positionOf: (inside) => positionOf(['keys', index, ...inside]),
+      }))
+      return { kind: 'keys', file, keys }
+    },
+  )
+  const readable = (document?.keys ?? []).flatMap(({ secret, positionOf }): Diagnostic[] => {
+    const [kind, address] = serverOf(secret)
     if (address === null || !isReadOnTheWay(address)) return []
-    const position = positionOf(['keys', index, 'secret', ...kind])
     return [
       {
         file,
-        ...position,
+        ...positionOf(['secret', ...kind]),
         severity: 'warning',
         message: `${address} is asked without TLS: whoever is on the way reads the login and the key; write https`,
       },
     ]
   })
-  return { document: { kind: 'keys', file, keys }, diagnostics: [...diagnostics, ...readable] }
+  return { ...result, document, diagnostics: [...result.diagnostics, ...readable] }
 }
 
 interface CheckedFields {

@@ -3,13 +3,20 @@
 import { z } from 'zod'
 import { duration, id, text, textAt, withoutTwins, word } from '../../config/fields.ts'
 import { callerCondition } from '../../config/values/caller-condition.ts'
-import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
-import type { Diagnostic } from '../../config/diagnostics.ts'
+import type { PositionOf } from '../../config/yaml/document.ts'
 import { didYouMean } from '../../config/nearest.ts'
 import { quoted } from '../../config/units.ts'
 import { memberEntry, type MemberEntry } from './condition-document.ts'
-import { endingFields, endingOf, organizationId, remarkFields, remarksOf } from './document-fields.ts'
-import type { PolicyWord } from './policy-words.ts'
+import {
+  endingFields,
+  endingOf,
+  organizationId,
+  remarkFields,
+  remarksOf,
+  mapValues,
+  readDocument,
+  type DocumentResult,
+} from './document-fields.ts'
 import {
   attempts,
   count,
@@ -186,29 +193,17 @@ export const teamSchema = z
   .describe('Policy of one team: who is a member, which organizations it may touch, what it may do there.')
 
 /** Reads a team's file. */
-export function readTeam(
-  file: string,
-  text: string,
-): { document: TeamDocument | null; diagnostics: readonly Diagnostic[]; words?: readonly PolicyWord[] } {
-  const result = readYaml({
-    file,
-    text,
-    schema: teamSchema,
-    holds: 'team, members, organizations and grants',
-    noVariables: 'write the value itself',
-  })
-  if (!result.ok) {
-    const words = result.wordsAt(['grants', '*', 'allow', '*'])
-    return {
-      document: null,
-      diagnostics: result.diagnostics,
-      words: words.map((word) => ({ ...word, file, kind: 'allow' })),
-    }
-  }
-  const { value, positionOf, diagnostics } = result
-  return {
-    diagnostics,
-    document: {
+export function readTeam(file: string, text: string): DocumentResult<TeamDocument> {
+  return readDocument(
+    {
+      file,
+      text,
+      schema: teamSchema,
+      holds: 'team, members, organizations and grants',
+      noVariables: 'write the value itself',
+      words: { at: ['grants', '*', 'allow', '*'], kind: 'allow' },
+    },
+    (value, positionOf) => ({
       kind: 'team',
       file,
       team: value.team,
@@ -228,8 +223,8 @@ export function readTeam(
       cacheAtMostMs: value.cache?.at_most ?? null,
       limits: value.limits === undefined ? null : teamLimitsOf(value.limits),
       positionOf,
-    },
-  }
+    }),
+  )
 }
 
 function teamLimitsOf(written: z.output<typeof limits>): TeamLimitsDocument {
@@ -245,9 +240,4 @@ function teamLimitsOf(written: z.output<typeof limits>): TeamLimitsDocument {
     mode: written.mode,
     timeZone: written.time_zone,
   }
-}
-
-/** The same names with other values. */
-export function mapValues<A, B>(record: Readonly<Record<string, A>>, change: (value: A) => B): Record<string, B> {
-  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value)]))
 }

@@ -1,11 +1,10 @@
 // Shape of *.test.yaml: requests with the decision that is expected. Validator, types and reader; tools/suite.ts runs them.
 
 import { z } from 'zod'
-import type { Diagnostic } from '../../config/diagnostics.ts'
 import { id, oneOrSeveral, text, textAs, where, word } from '../../config/fields.ts'
-import { instantField } from './document-fields.ts'
+import { instantField, readDocument, type DocumentResult } from './document-fields.ts'
 import { quoted, type Parsed } from '../../config/units.ts'
-import { readYaml, type PositionOf } from '../../config/yaml/document.ts'
+import type { PositionOf } from '../../config/yaml/document.ts'
 
 /** The caller that the cases of a block speak of; what is absent the token does not say. */
 export interface TestPrincipalDocument {
@@ -121,22 +120,17 @@ export const testsSchema = z
   .describe('Policy tests: they run before every swap, and a set that fails them is refused.')
 
 /** Reads a file of policy tests. */
-export function readTests(
-  file: string,
-  text: string,
-): { document: TestDocument | null; diagnostics: readonly Diagnostic[] } {
-  const result = readYaml({
-    file,
-    text,
-    schema: testsSchema,
-    holds: 'a list of blocks, each with "as" and "cases"',
-    noVariables: 'write the value itself',
-  })
-  if (!result.ok) return { document: null, diagnostics: result.diagnostics }
-  return {
-    document: { kind: 'tests', file, blocks: result.value, positionOf: result.positionOf },
-    diagnostics: result.diagnostics,
-  }
+export function readTests(file: string, text: string): DocumentResult<TestDocument> {
+  return readDocument(
+    {
+      file,
+      text,
+      schema: testsSchema,
+      holds: 'a list of blocks, each with "as" and "cases"',
+      noVariables: 'write the value itself',
+    },
+    (blocks, positionOf) => ({ kind: 'tests', file, blocks, positionOf }),
+  )
 }
 
 function parseRequestLine(written: string): Parsed<string> {

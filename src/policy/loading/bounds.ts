@@ -1,7 +1,7 @@
 // Lists the bounds of a policy set by name, so that a reload that loses some is noticed: a file that is half written
 // or briefly missing looks like a removed bound. Pure.
 
-import { mapValues } from '../documents/team-document.ts'
+import { mapValues } from '../documents/document-fields.ts'
 import type {
   GatewayLimitsDocument,
   GuardrailsDocument,
