@@ -81,7 +81,7 @@ function readRange(descriptor: number, start: number, end: number): Buffer {
 }
 
 /**
- * The lines of an audit file without their line feeds, for `verifyChain`; of one that gzip has compressed as well. Splits at line feeds and nothing else:
+ * The lines of an audit file without their line feeds, for `ChainCheck`; of one that gzip has compressed as well. Splits at line feeds and nothing else:
  * node's readline would also drop carriage returns, and so hide them.
  */
 export async function* auditLines(path: string): AsyncGenerator<string> {

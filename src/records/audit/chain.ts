@@ -78,47 +78,20 @@ export function describeTorn(lines: readonly string[]): Torn {
   return { lines: lines.length, sha256: sha256(lines.join('\n')) }
 }
 
-export type ChainVerdict =
-  | { readonly ok: true; readonly entries: number; readonly head: string; readonly tornLines: readonly number[] }
-  /** `line` is 1-based; 0 when the trouble is the end of the chain and not one line. */
-  | { readonly ok: false; readonly line: number; readonly problem: string }
-
-/**
- * Checks a whole chain and says what is wrong at which line: changed, removed, inserted, reordered, repeated or cut-off
- * lines. `lines` come without line breaks and must be split at line feeds only (`auditLines` does it). What is removed
- * from the end leaves a shorter, sound chain: pass `expectedHead`, a hash noted earlier, which then has to occur.
- * `tornLines` are lines that a crash cut off and a segment line explains; nothing was removed there.
- */
-export async function verifyChain(
-  lines: AsyncIterable<string> | Iterable<string>,
-  expectedHead: string | null = null,
-): Promise<ChainVerdict> {
-  const check = new ChainCheck(expectedHead)
-  for await (const text of lines) {
-    const problem = check.take(text)
-    if (problem !== null) return problem
-  }
-  return check.end()
+/** What is wrong with a line; they count from 1. */
+export interface ChainFault {
+  readonly line: number
+  readonly problem: string
 }
 
 /** Takes the lines of one file. Where the first of them follows another file's, it belongs there. */
 export class ChainCheck {
-  readonly #expectedHead: string | null
-  #headSeen: boolean
   #number = 0
   #entries = 0
   #head: ChainHead = { seq: 0, hash: genesis }
   #cutOff: string[] = []
   #start: { readonly before: ChainHead; readonly follows: ChainHead | null } | null = null
   readonly #tornLines: number[] = []
-  readonly #begins: 'first' | 'anywhere'
-
-  /** `begins`: whether it has to be the first file of a chain, but for one that says itself which one it follows. */
-  constructor(expectedHead: string | null, begins: 'first' | 'anywhere' = 'first') {
-    this.#expectedHead = expectedHead
-    this.#begins = begins
-    this.#headSeen = expectedHead === null || expectedHead === genesis
-  }
 
   get head(): ChainHead {
     return this.#head
@@ -128,12 +101,17 @@ export class ChainCheck {
     return this.#entries
   }
 
+  /** Numbers of the lines that a crash cut off and a segment line explains; nothing was removed there. */
+  get tornLines(): readonly number[] {
+    return this.#tornLines
+  }
+
   /** What the first line stands behind: the line before by its number, and the end of the file that it names. Null before there is one. */
   get start(): { readonly before: ChainHead; readonly follows: ChainHead | null } | null {
     return this.#start
   }
 
-  take(text: string): ChainVerdict | null {
+  take(text: string): ChainFault | null {
     this.#number += 1
     const read = readChainLine(text)
     if (read.kind === 'cut-off') {
@@ -148,31 +126,24 @@ export class ChainCheck {
     this.#entries += 1
     this.#start ??= { before: { seq: read.seq - 1, hash: read.previous }, follows: read.follows }
     this.#head = { seq: read.seq, hash: read.hash }
-    this.#headSeen ||= read.hash === this.#expectedHead
     return null
   }
 
-  end(): ChainVerdict {
-    if (this.#cutOff.length > 0) {
-      return this.#bad(
-        this.#number - this.#cutOff.length + 1,
-        'is cut off: the file ends in the middle of a line, or this is no JSON',
-      )
-    }
-    const { seq, hash } = this.#head
-    if (!this.#headSeen) {
-      const problem = `the chain ends with seq ${seq} and hash ${hash}; the expected head ${this.#expectedHead} does not occur`
-      return { ok: false, line: 0, problem: `${problem}: lines were removed from the end, or this is another chain` }
-    }
-    return { ok: true, entries: this.#entries, head: hash, tornLines: this.#tornLines }
+  /** Null unless the last line is cut off. */
+  end(): ChainFault | null {
+    if (this.#cutOff.length === 0) return null
+    return this.#bad(
+      this.#number - this.#cutOff.length + 1,
+      'is cut off: the file ends in the middle of a line, or this is no JSON',
+    )
   }
 
-  #bad(line: number, problem: string): ChainVerdict {
-    return { ok: false, line, problem: `line ${line} ${problem}` }
+  #bad(line: number, problem: string): ChainFault {
+    return { line, problem: `line ${line} ${problem}` }
   }
 
   /** The verdict about unreadable lines that no segment line speaks of; it comes before any about the line after them. */
-  #unexplained(torn: Torn | null = null): ChainVerdict | null {
+  #unexplained(torn: Torn | null = null): ChainFault | null {
     if (this.#cutOff.length === 0 || torn !== null) return null
     return this.#bad(this.#number - this.#cutOff.length, 'is no JSON: it was changed or inserted')
   }
@@ -185,18 +156,16 @@ export class ChainCheck {
     return `vouches for ${torn.lines} unfinished line(s) before it, and they were removed or changed since`
   }
 
-  #placeProblem({ seq, previous, hash, follows }: ChainHead & { previous: string; follows: ChainHead | null }) {
+  #placeProblem({ seq, previous, hash }: ChainHead & { readonly previous: string }): string | null {
     const { seq: last, hash: lastHash } = this.#head
-    if (last === 0 && (this.#begins === 'anywhere' || (follows?.seq === seq - 1 && follows.hash === previous)))
-      return null
+    // A file may begin anywhere in a chain.
+    if (last === 0) return seq > 1 || previous === genesis ? null : 'is the first, and its `previous` is not 64 zeros'
     if (hash === lastHash) return 'repeats the line before it'
-    if (last === 0 && seq !== 1) return `has seq ${seq}, and it is the first: ${seq - 1} line(s) before it were removed`
     if (seq > last + 1)
       return `has seq ${seq} after seq ${last}: ${seq - last - 1} line(s) between them were removed, or moved`
     if (seq < last + 1) return `has seq ${seq} after seq ${last}: lines were reordered, repeated or inserted`
-    if (previous === lastHash) return null
-    return last === 0
-      ? 'is the first, and its `previous` is not 64 zeros'
+    return previous === lastHash
+      ? null
       : `does not belong after seq ${last}: its \`previous\` is another line's hash; one of the two was replaced or inserted`
   }
 }

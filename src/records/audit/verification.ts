@@ -1,7 +1,7 @@
 // Checks all files of an audit log together, in whatever order they are given, against checkpoints that were kept elsewhere.
 
 import type { Checkpoint } from '../checkpoints/checkpoint.ts'
-import { ChainCheck, genesis, type ChainHead } from './chain.ts'
+import { ChainCheck, genesis, type ChainFault, type ChainHead } from './chain.ts'
 
 export interface AuditSource {
   readonly name: string
@@ -119,19 +119,16 @@ async function scan(
   wanted: ReadonlySet<number>,
   expectedHead: string | null,
 ): Promise<ScannedFile | null> {
-  const check = new ChainCheck(null, 'anywhere')
+  const check = new ChainCheck()
   const hashes = new Map<number, string>()
   let [lines, hasExpectedHead] = [0, false]
   let first: ChainStart | null = null
-  let bad: { readonly line: number; readonly problem: string } | null = null
+  let bad: ChainFault | null = null
   for await (const text of source.lines) {
     lines += 1
     const before = check.head
-    const verdict = check.take(text)
-    if (verdict?.ok === false) {
-      bad = verdict
-      break
-    }
+    bad = check.take(text)
+    if (bad !== null) break
     const { head, start } = check
     if (head === before) continue
     if (first === null && start !== null)
@@ -141,16 +138,15 @@ async function scan(
   }
   if (lines === 0) return null
   const end = bad === null ? check.end() : null
-  const isCutOff = end?.ok === false
-  if (isCutOff && first === null) bad = end
+  if (first === null) bad ??= end
   return {
     name: source.name,
     first: first ?? { seq: 0, line: 0, before: check.head, isSegment: false },
     last: check.head,
     entries: check.entries,
-    tornLines: end?.ok === true ? end.tornLines : [],
+    tornLines: bad === null && end === null ? check.tornLines : [],
     problem: bad === null ? null : { file: source.name, line: bad.line, problem: bad.problem },
-    isCutOff: isCutOff && first !== null,
+    isCutOff: end !== null && first !== null,
     hashes,
     hasExpectedHead,
   }

@@ -15,7 +15,8 @@ import * as fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
 import { auditLines } from '../../../src/records/audit/audit-tail.ts'
 import { AuditEntriesLost, AuditLog, type AuditLogOptions } from '../../../src/records/audit/audit-log.ts'
-import { genesis, segmentEvent, verifyChain } from '../../../src/records/audit/chain.ts'
+import { genesis, segmentEvent } from '../../../src/records/audit/chain.ts'
+import { verifyChain } from '../../support/chain.ts'
 import { freshFolder, linesOf, readJsonLines } from '../folder.ts'
 
 const onLinux = it.skipIf(process.platform !== 'linux')
