@@ -147,6 +147,7 @@ describe('the configuration', () => {
       cache: { maxBytes: 67_108_864, maxEntryBytes: 1_048_576 },
       store: null,
       budgets: { journalFile: join(folder, 'budgets.journal'), pollMs: 30_000, whenUnavailable: 'refuse' },
+      secretFiles: [],
       records: { access: 'stdout', decisions: 'stdout', audit: 'stdout' },
       recordRotation: null,
       checkpoints: null,

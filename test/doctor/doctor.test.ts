@@ -197,7 +197,7 @@ describe('a healthy installation', () => {
     const { code, report, errors } = await doctor(addresses, {})
     expect([code, errors, report.config]).toEqual([0, [], null])
     const outside = report.findings.filter(({ id }) => id.startsWith('outside.')).map(({ message }) => message)
-    expect(outside).toContain(`127.0.0.1:${ports[0]} answers callers, and refuses a call without a token`)
+    expect(outside).toContain(`Callers are answered at 127.0.0.1:${ports[0]}, and a call without a token is refused`)
     expect(outside).toContain(`127.0.0.1:${ports[1]} runs version 0.1.0`)
     expect(outside.filter((message) => message === 'it is ready')).toHaveLength(2)
     expect(report.findings.find(({ id }) => id === 'clock.own')?.status).toBe('ok')

@@ -169,7 +169,7 @@ async function isCallersListener(
   }
   const refused = await get('/v3/self')
   if (refused?.status === 401 && refused.body.includes('token-missing'))
-    found.ok('answers', `${place} answers callers, and refuses a call without a token`)
+    found.ok('answers', `Callers are answered at ${place}, and a call without a token is refused`)
   else if (refused?.status === 503)
     found.error(
       'answers',

@@ -11,6 +11,7 @@ import type { Findings } from '../finding.ts'
 import { endingSoon, instant, spanTo } from '../network/peer.ts'
 import { probe } from '../network/probe.ts'
 import { addGatewayFindings, readinessOf, type GatewayFacts, type PageReader } from './pages.ts'
+import { counted } from '../../config/plural.ts'
 
 export interface RunningParts {
   readonly config: Config
@@ -135,7 +136,7 @@ function addDifferences(found: Findings, facts: GatewayFacts, { config, version,
   if (descriptors !== null && descriptors < needed)
     found.warning(
       'descriptors',
-      `The gateway may open ${descriptors} files and connections, and listen.max_connections with upstream.connections need ${needed}.`,
+      `The gateway may open ${counted(descriptors, 'file')} and connections, and listen.max_connections with upstream.connections need ${needed}.`,
       `Raise the limit (LimitNOFILE=${needed} in the unit, ulimit -n), or lower listen.max_connections.`,
     )
 }

@@ -5,6 +5,7 @@ import { isLoopbackHost } from '../../config/values/addresses.ts'
 import type { PositionOf } from '../../config/yaml/document.ts'
 import type { Examination } from '../examination.ts'
 import type { Findings, FindingPlace } from '../finding.ts'
+import { counted } from '../../config/plural.ts'
 
 const minuteMs = 60_000
 const dayMs = 86_400_000
@@ -85,7 +86,7 @@ function addIssuers(found: Findings, { issuers }: Config, at: At): void {
     if (maxLifetimeMs > longestLifetimeMs)
       found.warning(
         'token-lifetime',
-        `Tokens of ${issuer} may live for ${Math.round(maxLifetimeMs / dayMs)} days: a stolen one is useful for as long.`,
+        `Tokens of ${issuer} may live for ${counted(Math.round(maxLifetimeMs / dayMs), 'day')}: a stolen one is useful for as long.`,
         'Lower max_lifetime to what the issuer gives.',
         issuer,
         at('issuers', index, 'max_lifetime'),
@@ -98,7 +99,7 @@ function addUpstream(found: Findings, { upstream, listen }: Config, at: At): voi
   if (connections + maxWaiting > listen.maxConnections)
     found.warning(
       'connections',
-      `listen.max_connections is ${listen.maxConnections}, and Devin may have ${connections} requests at once with ${maxWaiting} more waiting: callers are turned away before the queue is used.`,
+      `listen.max_connections is ${listen.maxConnections}, and Devin may have ${counted(connections, 'request')} at once with ${maxWaiting} more waiting: callers are turned away before the queue is used.`,
       'Raise listen.max_connections, or lower upstream.max_waiting.',
       null,
       at('listen', 'max_connections'),

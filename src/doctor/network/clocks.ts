@@ -75,5 +75,5 @@ function secondsOf(ms: number): string {
   const seconds = Math.abs(ms) / 1000
   if (seconds < 120) return `${Math.round(seconds * 10) / 10} s`
   if (seconds < 7_200) return `${Math.round(seconds / 60)} min`
-  return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h` : `${Math.round(seconds / 86_400)} days`
+  return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h` : counted(Math.round(seconds / 86_400), 'day')
 }

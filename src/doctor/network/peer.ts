@@ -3,6 +3,7 @@
 import { isIP } from 'node:net'
 import type { Findings } from '../finding.ts'
 import type { Probe, ProbeFault, ProbeTarget, ServedCertificate } from './probe.ts'
+import { counted } from '../../config/plural.ts'
 
 /** How a server is spoken of. */
 export interface PeerWords {
@@ -190,5 +191,5 @@ export function instant(ms: number): string {
 /** "in 3 days", "in 5 h". */
 export function spanTo(atMs: number, nowMs: number): string {
   const hours = Math.max(0, Math.floor((atMs - nowMs) / 3_600_000))
-  return hours < 48 ? `in ${hours} h` : `in ${Math.floor(hours / 24)} days`
+  return hours < 48 ? `in ${hours} h` : `in ${counted(Math.floor(hours / 24), 'day')}`
 }

@@ -9,6 +9,7 @@ import type { Findings } from '../finding.ts'
 import type { ClockReading } from '../network/clocks.ts'
 import { addPeerFindings } from '../network/peer.ts'
 import { probe, type ProbeTarget } from '../network/probe.ts'
+import { counted } from '../../config/plural.ts'
 
 const toleratedMs = 5_000
 
@@ -143,7 +144,7 @@ function addNode(found: Findings, node: StoreNode, keepsBudgets: boolean): void 
   if (evictionPolicy !== null && evictionPolicy !== 'noeviction')
     found.error(
       'eviction',
-      `The store at ${address} has maxmemory-policy ${evictionPolicy}: when it is full it silently forgets limits, blocks and budgets.${evicted > 0 ? ` It has already dropped ${evicted} keys.` : ''}`,
+      `The store at ${address} has maxmemory-policy ${evictionPolicy}: when it is full it silently forgets limits, blocks and budgets.${evicted > 0 ? ` It has already dropped ${counted(evicted, 'key')}.` : ''}`,
       'Set maxmemory-policy noeviction (CONFIG SET, and in its configuration file).',
       address,
     )
