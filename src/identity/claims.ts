@@ -1,5 +1,6 @@
 // What a verified token says: whether it is valid now and for us, and who the caller is. Pure; the time is passed in.
 
+import { counted } from '../config/plural.ts'
 import { Problem } from '../problems.ts'
 import type { ClaimMapping, IssuerConfig } from '../config/issuer-schema.ts'
 import { actorsIn } from './actors.ts'
@@ -81,7 +82,7 @@ function missing(name: string): Problem {
 
 function lifetimeTooLong(maxLifetimeMs: number): Problem {
   const seconds = Math.floor(maxLifetimeMs / 1000)
-  const detail = `The token lives longer than is accepted here, ${seconds} second${seconds === 1 ? '' : 's'} (\`exp\` - \`iat\`). Request one with a shorter lifetime.`
+  const detail = `The token lives longer than is accepted here, ${counted(seconds, 'second')} (\`exp\` - \`iat\`). Request one with a shorter lifetime.`
   return rejected('lifetime-too-long', detail)
 }
 

@@ -71,7 +71,7 @@ export interface SandboxIssuer {
 }
 
 /** Serves metadata, key set and `POST /rotate` on a loopback port. */
-export async function createSandboxIssuer(directory: string, port = 0): Promise<SandboxIssuer> {
+export async function createSandboxIssuer(directory: string): Promise<SandboxIssuer> {
   await loadKeys(directory)
   const server = createServer((request, response) => {
     void respond(directory, request.method ?? '', request.url ?? '', originOf(server), response).catch(() => {
@@ -80,7 +80,7 @@ export async function createSandboxIssuer(directory: string, port = 0): Promise<
   })
   await new Promise<void>((resolve, reject) => {
     server.on('error', reject)
-    server.listen(port, '127.0.0.1', resolve)
+    server.listen(0, '127.0.0.1', resolve)
   })
   const origin = originOf(server)
   return {

@@ -61,14 +61,10 @@ export function createAccess({ surface, open, identify, session, onRefused }: Ac
 }
 
 /** For a listener on loopback: nobody signs in. */
-export function createLocalAccess(
-  surface: Surface,
-  onRefused: AccessOptions['onRefused'],
-  open: readonly string[] = ['/livez', '/readyz', '/metrics'],
-): Access {
+export function createLocalAccess(surface: Surface, onRefused: AccessOptions['onRefused']): Access {
   return createAccess({
     surface,
-    open,
+    open: ['/livez', '/readyz', '/metrics'],
     onRefused,
     identify: async () => localOperator,
     session: async (request) =>

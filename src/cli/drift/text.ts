@@ -1,5 +1,6 @@
 // What `drift` found, for people.
 
+import { counted, plural } from '../../config/plural.ts'
 import type { ConcernedTeam } from '../../policy/tools/drift-teams.ts'
 import type {
   ChangedOperationReport,
@@ -18,7 +19,7 @@ export function driftLines(report: DriftReport, paint: Paint): string[] {
   const counts = [report.new, report.changed, report.vanished].map((list) => list.length)
   const [fresh = 0, changed = 0, vanished = 0] = counts
   return [
-    `${paint('bold', document.title)} ${document.version} (OpenAPI ${document.openapi}): ${count(compared, 'operation')} compared`,
+    `${paint('bold', document.title)} ${document.version} (OpenAPI ${document.openapi}): ${counted(compared, 'operation')} compared`,
     ...section(
       'New',
       report.new.map((each) => newLines(each, paint)),
@@ -38,19 +39,15 @@ export function driftLines(report: DriftReport, paint: Paint): string[] {
       : outside.map(({ prefix, operations }) =>
           paint(
             'dim',
-            `Not compared: ${count(operations, 'operation')} below ${prefix}, of which the document has nothing`,
+            `Not compared: ${counted(operations, 'operation')} below ${prefix}, of which the document has nothing`,
           ),
         )),
-    ...(retired === 0 ? [] : [paint('dim', `Left out: ${count(retired, 'operation')} of the retired API`)]),
+    ...(retired === 0 ? [] : [paint('dim', `Left out: ${counted(retired, 'operation')} of the retired API`)]),
     '',
     fresh + changed + vanished === 0
       ? paint('green', 'No drift: the catalogue says what the document says.')
       : paint('yellow', `${fresh} new, ${changed} changed, ${vanished} vanished`),
   ]
-}
-
-function count(amount: number, what: string): string {
-  return `${amount} ${what}${amount === 1 ? '' : 's'}`
 }
 
 function section(title: string, entries: readonly (readonly string[])[]): string[] {
@@ -124,10 +121,10 @@ function whatHappened(change: DifferenceReport): string {
       return ' has vanished'
     case 'values':
       return [
-        change.new.length === 0 ? '' : `: new ${change.new.length === 1 ? 'value' : 'values'} ${change.new.join(', ')}`,
+        change.new.length === 0 ? '' : `: new ${plural(change.new.length, 'value')} ${change.new.join(', ')}`,
         change.vanished.length === 0
           ? ''
-          : `: vanished ${change.vanished.length === 1 ? 'value' : 'values'} ${change.vanished.join(', ')}`,
+          : `: vanished ${plural(change.vanished.length, 'value')} ${change.vanished.join(', ')}`,
       ].join('')
     case 'changed':
       return `: ${change.what === change.name ? '' : `${change.what} `}was ${change.from}, is now ${change.to}`

@@ -1,6 +1,7 @@
 // Texts about limits: why a request is refused, and the status of each limit.
 
 import { basename } from 'node:path'
+import { counted } from '../../config/plural.ts'
 import type { LimitDecision, Limit, LimitStatus, Quota } from '../../limits/limiter.ts'
 import type { Team } from '../../policy/model/policy-set.ts'
 import { ownerText } from '../../policy/model/remarks.ts'
@@ -19,12 +20,12 @@ export function limitExceeded(team: Team, limit: Limit, retryAfterMs: number): P
   const { subject, verb, owner } = wordsFor(team, limit)
   const members = limit.scope === 'team' ? ownerMembers(team.owner) : {}
   if (limit.quota === null) {
-    const detail = `${subject} may have ${limit.most} request${limit.most === 1 ? '' : 's'} under way at once (limit ${limit.name}), and ${verb} them. Wait until some have ended.`
+    const detail = `${subject} may have ${counted(limit.most, 'request')} under way at once (limit ${limit.name}), and ${verb} them. Wait until some have ended.`
     return new Problem('concurrency-exceeded', detail, { fields: { 'retry-after': '1' }, members })
   }
   const kind = limit.kind === 'refundable' ? 'budget-exceeded' : 'rate-limit-exceeded'
   const seconds = Number.isFinite(retryAfterMs) ? Math.max(1, Math.ceil(retryAfterMs / 1000)) : null
-  const wait = seconds === null ? 'It never lets this through.' : `Wait ${seconds} second${seconds === 1 ? '' : 's'}.`
+  const wait = seconds === null ? 'It never lets this through.' : `Wait ${counted(seconds, 'second')}.`
   return new Problem(
     kind,
     `${subject} ${verb} used the limit ${limit.name} of ${quotaText(limit.quota)}. ${wait} The limit ${owner}.`,
@@ -37,7 +38,7 @@ export function attemptsExceeded(team: Team, { quota }: Limit, retryAfterMs: num
   const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000))
   return new Problem(
     'attempts-exceeded',
-    `You have sent more requests with a body than ${quota === null ? 'you may' : quotaText(quota)} (limit attempts), refused ones included. Wait ${seconds} second${seconds === 1 ? '' : 's'}, and repair what is refused before you send it again. The limit stands in ${basename(team.source.file)}, for ${ownerText(team.owner, 'its owner')} to change, or follows from \`writes\` there.`,
+    `You have sent more requests with a body than ${quota === null ? 'you may' : quotaText(quota)} (limit attempts), refused ones included. Wait ${counted(seconds, 'second')}, and repair what is refused before you send it again. The limit stands in ${basename(team.source.file)}, for ${ownerText(team.owner, 'its owner')} to change, or follows from \`writes\` there.`,
     { fields: { 'retry-after': String(seconds) }, members: ownerMembers(team.owner) },
   )
 }

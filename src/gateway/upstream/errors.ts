@@ -1,5 +1,6 @@
 // Failures of the connection to the upstream as problems (RFC 9209 section 2.3). What names addresses goes to the log only.
 
+import { counted } from '../../config/plural.ts'
 import type { ProblemKindName } from '../../problem-kinds.ts'
 import { Problem, type ProblemOptions } from '../../problems.ts'
 
@@ -116,7 +117,7 @@ export function notAsked(waitMs: number): Problem {
 
 export function resting(key: string, restMs: number): Problem {
   const seconds = Math.max(1, Math.ceil(restMs / 1000))
-  const detail = `The Devin API has had too many requests with the key ${key} and asked to wait, so this one was not sent. Wait ${seconds} second${seconds === 1 ? '' : 's'}.`
+  const detail = `The Devin API has had too many requests with the key ${key} and asked to wait, so this one was not sent. Wait ${counted(seconds, 'second')}.`
   return new Problem('rate-limit-exceeded', detail, {
     reason: 'upstream-throttled',
     fields: { 'retry-after': String(seconds) },

@@ -1,6 +1,7 @@
 // The keys of one issuer: fetched in the background, kept while the issuer fails, asked for again when a token needs
 // it. token-verifier.ts has one for each issuer, so that one issuer never affects the tokens of another.
 
+import { counted } from '../../config/plural.ts'
 import { TokenProblem } from '../rejection.ts'
 import type { IssuerConfig } from '../../config/issuer-schema.ts'
 import { FetchFailed, fetchJson, type FetchedJson, type JsonFetchOptions } from './json-fetch.ts'
@@ -245,7 +246,7 @@ export class SigningKeys {
     const seconds = Math.max(1, Math.ceil(this.#timings.coolDownMs / 1000))
     return new TokenProblem(
       'identity-provider-unavailable',
-      `The token cannot be checked at the moment, because the signing keys of its issuer could not be fetched. Try again in ${seconds} second${seconds === 1 ? '' : 's'}.`,
+      `The token cannot be checked at the moment, because the signing keys of its issuer could not be fetched. Try again in ${counted(seconds, 'second')}.`,
       { reason: 'signing-keys-unavailable', fields: { 'retry-after': String(seconds) } },
     )
   }

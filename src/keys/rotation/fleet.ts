@@ -1,5 +1,6 @@
 // The requests that use a key, here and on other instances, as a rotation leads them from one value to the next.
 
+import { counted, plural } from '../../config/plural.ts'
 import type { Keyring } from '../keyring.ts'
 import type { Secret } from '../secret.ts'
 import { FleetAway, type KeyFleet, type RotationClock } from './parts.ts'
@@ -29,27 +30,17 @@ export interface LocalFleetOptions {
   /** Without a store: how long instances that nobody knows of may take to read the source again. */
   readonly settleMs: number
   readonly clock: RotationClock
-  readonly trial?: TrialBounds
 }
 
-export interface TrialBounds {
-  /** One in so many requests uses the new value. */
-  readonly every: number
-  /** So many answers are enough, and so long is enough. */
-  readonly answers: number
-  readonly mostMs: number
-  /** After so long without a request nobody waits for one. */
-  readonly quietMs: number
-}
-
-const usualTrial: TrialBounds = { every: 10, answers: 20, mostMs: 5_000, quietMs: 1_000 }
+/** One in `every` requests tries a new value. So many answers are enough, and so long; without a request, `quietMs`. */
+const trial = { every: 10, answers: 20, mostMs: 5_000, quietMs: 1_000 }
 const lookAgainMs = 100
 /** A request that is under way for longer holds the old key; the rotation stops then, and can be taken up again. */
 const longestMs = 3_600_000
 
 /** The requests of this process, and of all that share its store. */
 export function createLocalFleet(options: LocalFleetOptions): KeyFleet {
-  const { key, keyring, underWay, peers, settleMs, clock, trial = usualTrial } = options
+  const { key, keyring, underWay, peers, settleMs, clock } = options
   return {
     hold: (value) => keyring.hold(key, value),
     async tryOut(value, signal) {
@@ -74,7 +65,7 @@ export function createLocalFleet(options: LocalFleetOptions): KeyFleet {
         const here = underWay(key, keyring.versionOf(key))
         const why =
           here > 0
-            ? `${here} ${here === 1 ? 'request' : 'requests'} with the other value ${here === 1 ? 'is' : 'are'} under way`
+            ? `${counted(here, 'request')} with the other value ${plural(here, 'is', 'are')} under way`
             : peers === null
               ? null
               : await peers.waitFor(key, fingerprint).catch(() => storeFailed)

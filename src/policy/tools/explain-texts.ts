@@ -2,7 +2,7 @@
 
 import { basename } from 'node:path'
 import { alternatives } from '../../config/yaml/issues.ts'
-import { counted } from '../../config/plural.ts'
+import { counted, plural } from '../../config/plural.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { KeyChoice } from '../../keys/select.ts'
@@ -90,7 +90,7 @@ function coverText({ catalogue }: PolicySet, grant: Grant, operation: Operation)
 /** What is taken out of the answer. */
 export function filterText({ guardrails, organizations, drop }: ResponseFilter): string {
   const kept = organizations === 'all' ? [] : [`only what is of ${organizations.join(', ')} passes`]
-  const dropped = drop.length === 0 ? [] : [`the field${drop.length > 1 ? 's' : ''} ${drop.join(', ')} dropped`]
+  const dropped = drop.length === 0 ? [] : [`the ${plural(drop.length, 'field')} ${drop.join(', ')} dropped`]
   return `the answer is filtered by guardrail ${guardrails.join(', ')}: ${[...kept, ...dropped].join('; ')}`
 }
 

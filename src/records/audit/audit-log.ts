@@ -4,6 +4,7 @@
 import { fsync, renameSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { counted } from '../../config/plural.ts'
 import { codeInWords, errorCode } from '../../config/values/file-errors.ts'
 import { AuditFile } from './audit-file.ts'
 import { seamOf, type AuditTail } from './audit-tail.ts'
@@ -31,9 +32,7 @@ export class AuditEntriesLost extends Error {
   readonly entries: readonly AuditEntry[]
 
   constructor(target: string, entries: readonly AuditEntry[], error: string) {
-    super(
-      `${entries.length} audit entr${entries.length === 1 ? 'y' : 'ies'} could not be written to ${target} (${error})`,
-    )
+    super(`${counted(entries.length, 'audit entry', 'audit entries')} could not be written to ${target} (${error})`)
     this.entries = entries
   }
 }
@@ -231,7 +230,7 @@ export class AuditLog {
     if (this.#error === text) return
     this.#error = text
     this.#options.onTrouble(
-      `audit entries cannot be written to ${this.#options.target} (${codeInWords(text)}); ${this.#queue.length} ${this.#queue.length === 1 ? 'waits' : 'wait'} in memory`,
+      `audit entries cannot be written to ${this.#options.target} (${codeInWords(text)}); ${counted(this.#queue.length, 'waits', 'wait')} in memory`,
     )
   }
 

@@ -1,5 +1,6 @@
 // Over the store each instance says which value of a key it uses, while the key is rotated: by a fingerprint that reveals nothing.
 
+import { counted } from '../../../config/plural.ts'
 import { script, type Store } from '../../../store/store.ts'
 import type { KeyPeers } from '../fleet.ts'
 
@@ -115,7 +116,7 @@ export function createSharedPeers({ store, follow }: SharedPeersOptions) {
       if (store.away) return 'the shared store is away, so nobody knows which value the other instances use'
       const { missing } = store.membership.state
       if (missing > 0)
-        return `${missing} ${missing === 1 ? 'instance was' : 'instances were'} not heard of any more in the last ten minutes, and may still use the other value`
+        return `${counted(missing, 'instance was', 'instances were')} not heard of any more in the last ten minutes, and may still use the other value`
       const [count, done] = (await store.run(progress, keys, [key, fingerprint])) as [number, number]
       const expected = Math.max(count, store.membership.instances)
       return done >= expected

@@ -1,6 +1,6 @@
 // What is wrong by what requests came to lately, and with what they use: Devin, the store, budgets, limits, callers. Pure.
 
-import { counted } from '../../../config/plural.ts'
+import { counted, plural } from '../../../config/plural.ts'
 import type { BudgetView } from '../../../budgets/budget-status.ts'
 import type { DecisionSummary } from '../../../records/search/recent-decisions.ts'
 import type { PolicySet, Team } from '../../../policy/model/policy-set.ts'
@@ -49,7 +49,7 @@ export function upstreamTroubles(
       ...about,
       severity: 'outage',
       aspect: 'breaker',
-      what: `Devin does not answer with ${brokenKeys.length === 1 ? 'key' : 'keys'} ${brokenKeys.slice(0, 5).join(', ')} and is left alone for a while: requests are refused, but for a probe.`,
+      what: `Devin does not answer with ${plural(brokenKeys.length, 'key')} ${brokenKeys.slice(0, 5).join(', ')} and is left alone for a while: requests are refused, but for a probe.`,
       do: `Look at Devin's status page, and ask ${origin} from this host with curl.`,
     })
   if (devinP50Ms !== null && devinP50Ms >= slowMs)
