@@ -11,7 +11,7 @@ export interface BudgetStatus {
 }
 
 /** Percent of a hard bound at which a warning is due. */
-export const warningLevels = [50, 80, 100] as const
+const warningLevels = [50, 80, 100] as const
 export type WarningLevel = (typeof warningLevels)[number]
 
 /**

@@ -52,7 +52,7 @@ const minuteMs = 60_000
 const dayMs = 86_400_000
 
 /** Rules of age, as docs/budgets.md tells them. */
-export const ages = {
+const ages = {
   /** A create that is under way for so long has no caller any more. */
   pendingMs: 60 * minuteMs,
   /**

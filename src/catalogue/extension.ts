@@ -134,12 +134,9 @@ const operation = z
 /** Schema of an extension file. */
 export const extensionSchema = z
   .strictObject({
-    operations: withoutTwins(
-      withoutTwins(z.array(operation), 'operation', (member) => textAt(member, 'id'), 'id'),
-      'the request',
-      shapeOf,
-      'path',
-    ).describe('Operations that are added to the catalogue.'),
+    operations: withoutTwins(withoutTwins(z.array(operation), 'operation'), 'the request', 'path', shapeOf).describe(
+      'Operations that are added to the catalogue.',
+    ),
   })
   .describe('Operations that the built-in catalogue does not list.')
 

@@ -121,12 +121,12 @@ export function claimValues() {
   })
 }
 
-/** Refuses a second member with the same key, even when other members are wrong in other ways. */
+/** Refuses a second member with the same key, which is the text at `at` or what `keyOf` says, even when other members are wrong in other ways. */
 export function withoutTwins<T extends z.ZodType>(
   list: T,
   what: string,
-  keyOf: (member: unknown) => string | null,
-  at: string | null = null,
+  at = 'id',
+  keyOf: (member: unknown) => string | null = (member) => textAt(member, at),
 ): T {
   const check = (members: unknown, context: z.core.$RefinementCtx) => {
     const seen = new Set<string>()
@@ -136,7 +136,7 @@ export function withoutTwins<T extends z.ZodType>(
         context.addIssue({
           code: 'custom',
           message: `${what} ${quoted(key)} appears twice`,
-          path: at === null ? [index] : [index, at],
+          path: [index, at],
         })
       }
       if (key !== null) seen.add(key)

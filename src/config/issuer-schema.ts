@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import { issuerForm, parseIssuer, parseKeySetAddress, urlForm } from './values/addresses.ts'
 import { parseAlgorithm, signatureAlgorithms } from './values/algorithms.ts'
-import { claimPath, duration, oneOrSeveral, text, textAs, textAt, withoutTwins } from './fields.ts'
+import { claimPath, duration, oneOrSeveral, text, textAs, withoutTwins } from './fields.ts'
 
 /** One trusted issuer, resolved. */
 export type IssuerConfig = ReturnType<typeof issuerConfig>
@@ -58,7 +58,6 @@ const issuer = z.strictObject(issuerFields)
 export const issuersSchema = withoutTwins(
   z.array(issuer).min(1, 'name at least one issuer: without one nobody could call anything'),
   'issuer',
-  (member) => textAt(member, 'issuer'),
   'issuer',
 )
 

@@ -1,7 +1,7 @@
 // Names that other products, and earlier drafts of this one, have for keys of our files: for messages about unknown keys. Data.
 
 /** Ours by theirs. Several are tried in their order: the first that the place knows is meant. */
-export const synonyms: Readonly<Record<string, readonly string[]>> = {
+const synonyms: Readonly<Record<string, readonly string[]>> = {
   access_log: ['access', 'records'],
   actions: ['allow', 'do'],
   address: ['origin', 'gateway'],

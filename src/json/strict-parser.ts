@@ -15,7 +15,7 @@ export interface JsonBounds {
 }
 
 /** More than any request or object of the API needs, and read in a few milliseconds. */
-export const usualBounds: JsonBounds = { maxDepth: 64, maxValues: 10_000 }
+const usualBounds: JsonBounds = { maxDepth: 64, maxValues: 10_000 }
 
 /**
  * Parses one document. Throws StrictJsonError for a byte order mark, bytes that are not UTF-8, duplicate names (compared

@@ -37,7 +37,7 @@ export interface WriterHealth {
 }
 
 /** Rejection of `close`: lines that could not be written any more. */
-export class LinesLost extends Error {
+class LinesLost extends Error {
   override readonly name = 'LinesLost'
   readonly lines: number
 

@@ -34,7 +34,7 @@ export function readFrames(file: Buffer): Frames {
 }
 
 /** The journal was changed by something else than a crash. */
-export class JournalCorrupt extends Error {
+class JournalCorrupt extends Error {
   override readonly name = 'JournalCorrupt'
 
   constructor(place: number) {

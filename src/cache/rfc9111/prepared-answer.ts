@@ -82,7 +82,7 @@ export function prepareAnswer(
   return new PreparedAnswer(outcome, head, request.method === 'HEAD' || length === 0 ? null : body)
 }
 
-export class PreparedAnswer implements CacheAnswer {
+class PreparedAnswer implements CacheAnswer {
   readonly kind = 'answer'
   refresh: Refresh | null = null
   readonly #outcome: CacheOutcome

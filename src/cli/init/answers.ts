@@ -7,7 +7,7 @@ import { organizationId } from '../../policy/documents/document-fields.ts'
 import type { Invocation } from '../invocation.ts'
 import { UsageError } from '../usage.ts'
 
-export const ciKinds = ['github', 'gitlab', 'none'] as const
+const ciKinds = ['github', 'gitlab', 'none'] as const
 export type CiKind = (typeof ciKinds)[number]
 
 export interface Answers {

@@ -26,7 +26,7 @@ export function createMeter(quota: Quota): QuotaMeter {
 const resolution = 1000
 
 /** Which entry of a sliding window a moment falls into. */
-export function entryOf(spanMs: number, timeMs: number): number {
+function entryOf(spanMs: number, timeMs: number): number {
   return Math.ceil(timeMs / Math.max(1, spanMs / resolution))
 }
 

@@ -185,7 +185,7 @@ export function commandFor({ change, example }: ChangeRow, [from, to]: readonly 
 }
 
 /** The command that shows one request under one of the sets. */
-export function explainingCommand(change: RightChange, policies: string): string {
+function explainingCommand(change: RightChange, policies: string): string {
   const [{ principal, named: says }] = change.callers
   const { operation, bodyText } = change.request
   const claims = Object.entries(principal.claims).flatMap(([path, values]) =>

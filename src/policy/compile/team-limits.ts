@@ -70,7 +70,7 @@ export function createLimitFinder(
 }
 
 /** The name of the limit of attempts, in fields and refusals. */
-export const attemptsName = 'attempts'
+const attemptsName = 'attempts'
 
 export interface AttemptLimits {
   /** The team's policy states it; else it is the default, which honest callers do not come near. */

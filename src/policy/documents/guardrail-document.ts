@@ -1,7 +1,7 @@
 // Shape of guardrails*.yaml: bounds on what is allowed. Validator, types and reader.
 
 import { z } from 'zod'
-import { id, oneOrSeveral, text, textAt, withoutTwins } from '../../config/fields.ts'
+import { id, oneOrSeveral, text, withoutTwins } from '../../config/fields.ts'
 import type { PositionOf } from '../../config/yaml/document.ts'
 import { attributeNames } from '../guardrails/attributes.ts'
 import type { Remarks } from '../model/remarks.ts'
@@ -180,7 +180,7 @@ const guardrail = z.strictObject({
 /** Schema of `guardrails*.yaml`. */
 export const guardrailsSchema = z
   .strictObject({
-    guardrails: withoutTwins(z.array(guardrail), 'guardrail', (member) => textAt(member, 'id'), 'id').describe(
+    guardrails: withoutTwins(z.array(guardrail), 'guardrail').describe(
       'Bounds on what is allowed, for everyone they name; all apply, the tightest wins.',
     ),
   })

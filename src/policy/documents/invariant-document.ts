@@ -1,7 +1,7 @@
 // Shape of invariants.yaml: rules about the whole policy set. Validator, types and reader.
 
 import { z } from 'zod'
-import { id, oneKeyOf, oneOrSeveral, text, textAt, withoutTwins } from '../../config/fields.ts'
+import { id, oneKeyOf, oneOrSeveral, text, withoutTwins } from '../../config/fields.ts'
 import type { PositionOf } from '../../config/yaml/document.ts'
 import type { ConditionDocument } from '../model/condition.ts'
 import { organizationId, readDocument, type DocumentResult } from './document-fields.ts'
@@ -108,7 +108,7 @@ const invariant = z
 /** Schema of `invariants.yaml`. */
 export const invariantsSchema = z
   .strictObject({
-    invariants: withoutTwins(z.array(invariant), 'invariant', (member) => textAt(member, 'id'), 'id').describe(
+    invariants: withoutTwins(z.array(invariant), 'invariant').describe(
       'Rules that every policy set must keep; a set that breaks one is refused.',
     ),
   })

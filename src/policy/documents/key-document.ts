@@ -3,7 +3,7 @@
 import path from 'node:path'
 import { z } from 'zod'
 import type { Diagnostic } from '../../config/diagnostics.ts'
-import { duration, id, text, textAt, where, withoutTwins, word } from '../../config/fields.ts'
+import { duration, id, text, where, withoutTwins, word } from '../../config/fields.ts'
 import { localForms, secretReference } from '../../config/secret-schema.ts'
 import { isReadOnTheWay } from '../../config/values/secret-places.ts'
 import { withPathsFrom, type SecretReference } from '../../config/values/secret-reference.ts'
@@ -122,9 +122,7 @@ const key = z
 /** Schema of `keys.yaml`. */
 export const keysSchema = z
   .strictObject({
-    keys: withoutTwins(z.array(key), 'key', (member) => textAt(member, 'id'), 'id').describe(
-      'The service-user keys the gateway may use.',
-    ),
+    keys: withoutTwins(z.array(key), 'key').describe('The service-user keys the gateway may use.'),
   })
   .describe('The inventory of service-user keys. Values are never written here.')
 

@@ -1,7 +1,7 @@
 // Shape of a team's policy file: validator, type and reader. What its words mean is found in compile/.
 
 import { z } from 'zod'
-import { duration, id, text, textAt, withoutTwins, word } from '../../config/fields.ts'
+import { duration, id, text, withoutTwins, word } from '../../config/fields.ts'
 import { callerCondition } from '../../config/values/caller-condition.ts'
 import type { PositionOf } from '../../config/yaml/document.ts'
 import { didYouMean } from '../../config/nearest.ts'
@@ -177,7 +177,7 @@ export const teamSchema = z
     default_organization: organizationId()
       .optional()
       .describe('The organization whose key answers /v3/self; the first one when absent.'),
-    grants: withoutTwins(z.array(grant), 'grant', (member) => textAt(member, 'id'), 'id')
+    grants: withoutTwins(z.array(grant), 'grant')
       .default([])
       .describe('What members may do. Grants only allow and only ever add; everything else is denied.'),
     cache: z

@@ -18,7 +18,7 @@ export interface TableRow {
   readonly limits: readonly string[]
 }
 
-export const tableColumns = [
+const tableColumns = [
   'team',
   'callers',
   'operation',

@@ -11,9 +11,7 @@ export interface Proven {
   readonly changes: readonly PolicyChange[]
   /** Changes that were tried and would break something, in words. */
   readonly kept: readonly string[]
-  /** Every grant of the team that is left was tried and is needed; of all teams, was used or is needed by a test or an invariant. */
-  readonly minimal: true
-  /** The grants that are left, of the team or of all. */
+  /** The grants that are left. Each one of the team was tried and is needed; of all teams, was used or is needed by a test or an invariant. */
   readonly grants: readonly ProposedGrant[]
 }
 
@@ -68,7 +66,7 @@ export async function provenChanges(
   const grants = (team === null ? policy.teams : [team]).flatMap((each) =>
     each.grants.flatMap((grant) => proposed(grant, changes, textOf)),
   )
-  return { changes, kept, minimal: true, grants }
+  return { changes, kept, grants }
 }
 
 /** The words of a grant after the changes; null where it is gone. */

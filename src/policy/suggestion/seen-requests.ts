@@ -119,7 +119,7 @@ export class SeenRequests {
 }
 
 /** Whether a request may be sent, as far as it was decided. */
-export function isAllowed({ decision, key, needsBody, needsDevinUser }: Evaluation): boolean {
+function isAllowed({ decision, key, needsBody, needsDevinUser }: Evaluation): boolean {
   return decision.effect === 'allow' && (key !== null || needsBody || needsDevinUser !== null)
 }
 

@@ -14,8 +14,7 @@ import { evaluationsOf } from './suite.ts'
  * breaks it or is changed by it. `invariant`: a request it speaks of, decided as it wants. `refusal`: a denied request that a grant
  * comes near.
  */
-export const coverageKinds = ['grant', 'condition', 'bound', 'invariant', 'refusal'] as const
-export type CoverageKind = (typeof coverageKinds)[number]
+export type CoverageKind = 'grant' | 'condition' | 'bound' | 'invariant' | 'refusal'
 
 export interface CoverageItem extends Source {
   readonly kind: CoverageKind

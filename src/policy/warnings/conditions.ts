@@ -12,7 +12,7 @@ export function conditionWarnings(
   teams: readonly TeamDocument[],
   users: readonly DevinUsersDocument[],
   issuers: readonly string[] | null,
-  tests: readonly TestDocument[] = [],
+  tests: readonly TestDocument[],
 ): readonly Diagnostic[] {
   // A test of a caller who cannot exist passes for another reason than was meant.
   const ofTests = tests.flatMap((document) =>

@@ -114,7 +114,7 @@ function noteOf({ latest, isFailing }: BudgetKeeper): string | null {
 }
 
 /** The forecast goes by what was spent since the window began. */
-export function budgetOf(view: BudgetView, policy: PolicySet, { atMs }: Pick<KeptBudgets, 'atMs'>): TeamBudgetView {
+function budgetOf(view: BudgetView, policy: PolicySet, { atMs }: Pick<KeptBudgets, 'atMs'>): TeamBudgetView {
   const budget = [...policy.budgets.shared.values()].find(
     ({ owner, name }) => owner === view.owner && name === view.name,
   )
