@@ -120,6 +120,7 @@ export function createOperators(
     overload,
     blocks,
     identities,
+    report,
     readiness,
     lifecycle,
     group,

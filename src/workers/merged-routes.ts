@@ -9,6 +9,7 @@ import {
   mergeTeam,
   mergeTeams,
 } from './merged-console.ts'
+import { mergeKeyReports } from './merged-key-report.ts'
 
 type Json = Readonly<Record<string, unknown>>
 export type Merge = (answers: readonly Json[]) => Json
@@ -19,6 +20,7 @@ const merges: Readonly<Record<string, Merge>> = {
   '/api/teams': mergeTeams,
   '/api/cache': mergeCaches,
   '/api/audit': mergeAudits,
+  '/api/keys/report': mergeKeyReports,
 }
 
 /** As the API has it without a limit. */

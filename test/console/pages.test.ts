@@ -132,7 +132,7 @@ describeWithChromium('the console in a browser', () => {
     teams: { path: () => 'teams', says: 'payments-leads' },
     team: { path: () => 'teams/payments', says: 'What it never uses' },
     policies: { path: () => 'policies?team=payments', says: 'Reload history' },
-    keys: { path: () => 'keys?key=payments-runner', says: 'Never used since the start' },
+    keys: { path: () => 'keys?key=payments-runner', says: 'holds what no right of any team needs from it' },
     cache: { path: () => 'cache', says: 'Drop stored answers' },
     audit: { path: () => 'audit', says: 'Hash of the head' },
     blocks: { path: () => 'blocks', says: 'Nobody is blocked.' },
@@ -289,6 +289,36 @@ describeWithChromium('the console in a browser', () => {
       `${readAgain}, !document.body.innerText.includes('The instance does not answer.')`,
       { polling: 100 },
     )
+  })
+
+  test('the report on keys says what to do, for all and for one, since when uses are watched, and that it is not known yet', async () => {
+    await view.open('keys')
+    await view.shows('holds what no right of any team needs from it')
+    await view.shows('Uses are watched since')
+    await view.shows('Not used since then: payments-impersonator, analytics.')
+    const listed = async (): Promise<string> =>
+      String(await view.page.evaluate("document.querySelector('section.one')?.innerText ?? ''"))
+    expect(await listed()).toBe('')
+    await view.open('keys?key=analytics')
+    await view.shows('Permissions that a right needs')
+    const detail = await listed()
+    expect(detail).toContain('Take it from the role of the service user, and then from permissions.')
+    expect(detail).not.toContain('Key "payments-runner"')
+    const page = view.page
+    await page.setRequestInterception(true)
+    const answer = (request: HTTPRequest): void => {
+      if (!request.url().endsWith('/api/keys/report')) return void request.continue()
+      const [since, from] = ['2026-01-01T00:00:00.000Z', '2026-01-02T00:00:00.000Z']
+      const report = { state: 'deciding', revision: null, watched_since: since, unused_told_from: from }
+      const body = JSON.stringify({ ...report, findings: [], keys: [] })
+      void request.respond({ status: 200, contentType: 'application/json', body })
+    }
+    page.on('request', answer)
+    await view.open('keys?key=analytics')
+    await view.shows('Not known yet: what each key can do is being decided.')
+    expect(await view.text()).not.toContain('There is no finding about it.')
+    page.off('request', answer)
+    await page.setRequestInterception(false)
   })
 
   test('names that callers choose are shown as text', async () => {

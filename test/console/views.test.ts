@@ -3,6 +3,7 @@
 import { expectTypeOf, test } from 'vitest'
 import type { AllowingView, MatrixView } from '../../src/admin/console/analysis-view.ts'
 import type { DecisionDetailView, DecisionsView } from '../../src/admin/console/decision-view.ts'
+import type { KeyReportView } from '../../src/admin/console/key-report-view.ts'
 import type { NowView, SeriesView } from '../../src/admin/console/now-view.ts'
 import type { AuditView, PolicyStateView } from '../../src/admin/console/policy-view.ts'
 import type { CacheStateView } from '../../src/admin/console/state-views.ts'
@@ -32,6 +33,7 @@ test('no view takes a secret', () => {
   expectTypeOf<true extends TakesSecret<PolicyStateView> ? true : false>().toEqualTypeOf<false>()
   expectTypeOf<true extends TakesSecret<CacheStateView> ? true : false>().toEqualTypeOf<false>()
   expectTypeOf<true extends TakesSecret<KeyView> ? true : false>().toEqualTypeOf<false>()
+  expectTypeOf<true extends TakesSecret<KeyReportView> ? true : false>().toEqualTypeOf<false>()
   expectTypeOf<true extends TakesSecret<BlockView> ? true : false>().toEqualTypeOf<false>()
   // Details of audit entries are masked JSON, as in the file; the rest of the view is listed.
   expectTypeOf<

@@ -127,6 +127,7 @@ const plainReads = [
   ...[
     'status',
     'keys',
+    'keys/report',
     'now',
     'series',
     'decisions',

@@ -5,6 +5,7 @@ import type { Explanation } from '../../policy/tools/explanation.ts'
 import { readExplainRequest, type AskedExplanation } from './explain-request.ts'
 import type { AuditView } from './policy-view.ts'
 import type { TeamDetailView, TeamsView } from './team-view.ts'
+import type { KeyReportView } from './key-report-view.ts'
 import type { CacheStateView } from './state-views.ts'
 import type { DecisionDetailView, DecisionQuery, DecisionsView } from './decision-view.ts'
 import type { NowView, SeriesView } from './now-view.ts'
@@ -22,6 +23,7 @@ export interface ConsoleParts {
   readonly matrix: (query: MatrixQuery) => Promise<MatrixView>
   readonly cache: () => CacheStateView
   readonly audit: () => AuditView
+  readonly keyReport: () => KeyReportView
   readonly teams: () => TeamsView
   readonly team: (id: string) => TeamDetailView | null
   /** Throws `QueryError` for what does not exist. */
@@ -50,6 +52,7 @@ export function addConsoleApi(app: FastifyInstance, parts: ConsoleParts): void {
   simple('/api/cache', parts.cache)
   simple('/api/audit', parts.audit)
   simple('/api/teams', parts.teams)
+  simple('/api/keys/report', parts.keyReport)
   const one = (path: string, what: string, answer: (id: string) => unknown): void =>
     get(path, async (query, { params: { id } }) => {
       refuseUnknown(query, [])

@@ -14,6 +14,9 @@ import { Steps } from './decision.js'
 /** @typedef {{ id: string, scope: string, organization: string | null, serves_organizations: string | readonly string[], permissions: readonly string[], unused_permissions: readonly string[], state: string, version: number, loaded_at: string | null, value_age_seconds: number | null, source_version: string | null, source_error: string | null, last_used_at: string | null, expires_at: string | null, source: string, same_value_as?: string | null, identity?: KeyIdentity }} KeyView */
 /** @typedef {{ id: string, key: string, state: 'running' | 'stopped' | 'done' | 'undone', phase: string, by: string, began_at: string, ended_at: string | null, reason: string | null, fault: string | null, waiting: string | null, steps: readonly { at: string, text: string }[] }} RotationView */
 
+/** @typedef {import('../../admin/console/key-report-view.ts').KeyReportView} KeyReportView */
+/** @typedef {import('../../admin/console/key-report-view.ts').KeyFindingView} KeyFindingView */
+
 /** @type {Record<string, string>} */
 const stateWords = {
   rejected: 'Devin rejects it',
@@ -28,13 +31,15 @@ const stateWords = {
 export function Keys({ query }) {
   const found = useData('/api/keys', 5000)
   const rotations = useData('/api/rotations', 5000)
+  const reported = useData('/api/keys/report', 5000)
+  const report = /** @type {KeyReportView | null} */ (reported.data)
   const keys = /** @type {readonly KeyView[]} */ (found.data ?? [])
   const chosen = query.get('key')
   const one = keys.find(({ id }) => id === chosen)
   return html`<${Head} title="Keys"><p>Names, permissions and times. No value of a key is shown anywhere.</p><//>
     <${State} of=${found} what="the keys">
       ${chosen !== null && one === undefined && html`<p class="notice warn">There is no key ${chosen} in the inventory.</p>`}
-      ${one !== undefined && html`<${Detail} key=${one.id} view=${one} again=${() => (found.again(), rotations.again())} />`}
+      ${one !== undefined && html`<${Detail} key=${one.id} view=${one} report=${report} again=${() => (found.again(), rotations.again())} />`}
       <${Table} caption="Keys of the inventory" quiet heads=${['Key', 'State', 'Scope', 'Service user', 'Last use', 'Value', 'Ends', 'Declared at']} wide=${[0, 1]} rows=${keys} empty="The inventory has no key, so nothing can be forwarded."
         cells=${(/** @type {KeyView} */ each) => [
           html`<a href=${linkTo(['keys'], { key: each.id })}>${each.id}</a>`,
@@ -49,8 +54,9 @@ export function Keys({ query }) {
             : html`<${When} time=${each.expires_at ?? each.identity?.ends_at} both />`,
           html`<${Source} of=${each.source} />`,
         ]} />
-      <p class="muted">${withCode('To see which keys can do more than is needed, and what to do about it, run `devin-gateway keys --report`.')}</p>
     <//>
+    <h2>Report</h2>
+    <${State} of=${reported} what="the report">${report !== null && html`<${Report} of=${report} keys=${keys} />`}<//>
     <h2>Rotations</h2>
     <${State} of=${rotations} what="rotations">
       ${(rotations.data ?? []).length === 0 && html`<p class="empty">No key has been rotated by the gateway.</p>`}
@@ -70,10 +76,62 @@ function KeyState({ of: state }) {
   return html`<${Mark} kind=${state === 'ready' ? 'good' : 'bad'}>${state}<//>${words !== undefined && html` <span class="muted">${words}</span>`}`
 }
 
-/** @param {{ view: KeyView, again: () => void }} props */
-function Detail({ view, again }) {
+/** @type {Record<KeyFindingView['urgency'], readonly ['bad' | 'warn' | 'plain', string]>} */
+const urgencyWords = { now: ['bad', 'now'], soon: ['warn', 'soon'], later: ['plain', 'later'] }
+
+/** @param {{ of: KeyFindingView['urgency'] }} props */
+function Urgency({ of }) {
+  const [kind, word] = urgencyWords[of]
+  return html`<${Mark} kind=${kind}>${word}<//>`
+}
+
+/** What is known of the report, as a sentence; null where it is known. @param {KeyReportView} report */
+function reportState({ state, revision }) {
+  if (state === 'known') return null
+  if (state === 'failed') return 'The report could not be made; the log says why. It is tried again.'
+  return revision === null
+    ? 'Not known yet: what each key can do is being decided.'
+    : 'The policies have changed, and what each key can do is being decided. What is shown is of the policies before.'
+}
+
+/** @param {{ of: KeyReportView, keys: readonly KeyView[] }} props */
+function Report({ of: report, keys }) {
+  const { findings, watched_since: since, unused_told_from: from, revision } = report
+  const unknown = reportState(report)
+  const isEarly = Date.parse(from) > Date.now()
+  const unused = keys.filter(({ last_used_at: last }) => last === null).map(({ id }) => id)
+  return html`
+    <p class="muted">What each key can do, against what the policies need and what is used. Uses are watched since <${When} time=${since} both />.${isEarly && html` From <${When} time=${from} both /> on it is a finding that something was not used.`}</p>
+    ${isEarly && keys.length > 0 && html`<p>${unused.length === 0 ? 'Every key has been used since then.' : `Not used since then: ${unused.join(', ')}.`}</p>`}
+    ${unknown !== null && html`<p class=${`notice ${report.state === 'failed' ? 'bad' : 'warn'}`} role="status">${unknown}</p>`}
+    ${
+      revision !== null &&
+      html`<${Table} caption="Findings about keys, the most urgent first" quiet heads=${['Urgency', 'What', 'What to do', 'Key', 'Declared at']} wide=${[1, 2]} rows=${findings} empty="No key can do more than is needed, and none ends soon."
+      cells=${(/** @type {KeyFindingView} */ each) => [
+        html`<${Urgency} of=${each.urgency} />`,
+        each.what,
+        withCode(each.do),
+        html`<a href=${linkTo(['keys'], { key: each.key })}>${each.key}</a>`,
+        html`<${Source} of=${each.source} />`,
+      ]} />`
+    }`
+}
+
+/** The findings about one key. @param {{ of: KeyReportView, id: string }} props */
+function ReportOfKey({ of: report, id }) {
+  const findings = report.findings.filter(({ key }) => key === id)
+  const unknown = reportState(report)
+  return html`<h3>Report</h3>
+    ${unknown !== null && html`<p>${unknown}</p>`}
+    ${report.revision !== null && findings.length === 0 && html`<p>There is no finding about it.</p>`}
+    <ul class="texts">${findings.map((each) => html`<li><${Urgency} of=${each.urgency} /> ${each.what} ${withCode(each.do)}</li>`)}</ul>`
+}
+
+/** @param {{ view: KeyView, report: KeyReportView | null, again: () => void }} props */
+function Detail({ view, report, again }) {
   const { id, identity, unused_permissions: unused } = view
   const may = useMay('key_officer')
+  const powers = report?.keys.find(({ key }) => key === id)
   /** @param {'begin' | 'plan'} action @param {string} reason */
   const ask = async (action, reason) => {
     const done = await call('POST', '/api/rotations', { key: id, action }, { reason })
@@ -96,6 +154,9 @@ function Detail({ view, again }) {
       ['Asked Devin who it is', html`<${When} time=${identity?.checked_at} both />`],
       ['Last use', html`<${When} time=${view.last_used_at} both />`],
       ['Permissions', listed(view.permissions)],
+      ['Serves teams', powers === undefined ? null : (listed(powers.teams) ?? 'none')],
+      ['Permissions that a right needs', powers === undefined ? null : (listed(powers.needed) ?? 'none')],
+      ['The gateway itself may use it for', powers === undefined ? null : listed(powers.gateway_uses)],
       ['Never used since the start', listed(unused) ?? 'all permissions have been used'],
       [
         'Value',
@@ -107,6 +168,7 @@ function Detail({ view, again }) {
       ['Version at the source', view.source_version],
       ['Same value as', view.same_value_as],
     ]} />
+    ${report !== null && html`<${ReportOfKey} of=${report} id=${id} />`}
     <div class="buttons">
       <a href=${linkTo(['decisions'], { key: id })}>Decisions that used it</a>
       ${may && html`<${Change} label="Plan a rotation" title=${`Rotation of ${id}`} text="Shows the steps. Nothing is changed." needs="nothing" run=${() => ask('plan', '')} />`}

@@ -32,6 +32,8 @@ export interface KeyFinding {
   readonly action: string
   readonly file: string
   readonly line: number
+  /** The permissions that `text` ends with, where several watchers may name different ones. */
+  readonly unused?: readonly string[]
 }
 
 /** What a running gateway knows of a key; null members are not known. */
@@ -64,18 +66,19 @@ export interface KeyEvidence {
 export function keyFindings(policy: PolicySet, evidence: KeyEvidence): readonly KeyFinding[] {
   return policy.keys.flatMap((handle) => {
     const { id, source } = handle
-    return findingsOf(policy, handle, evidence).map(([finding, text, action]): KeyFinding => ({
+    return findingsOf(policy, handle, evidence).map(([finding, text, action, unused]): KeyFinding => ({
       key: id,
       finding,
       text: `key "${id}" ${text}`,
       action,
       file: source.file,
       line: source.line,
+      ...(unused === undefined ? {} : { unused }),
     }))
   })
 }
 
-type Said = readonly [kind: KeyFindingKind, text: string, action: string]
+type Said = readonly [kind: KeyFindingKind, text: string, action: string, unused?: readonly string[]]
 
 function findingsOf(policy: PolicySet, handle: KeyHandle, evidence: KeyEvidence): readonly Said[] {
   const reach = evidence.reaches.get(handle.id)
@@ -202,6 +205,7 @@ function ofPowers(policy: PolicySet, handle: KeyHandle, reach: KeyReach, evidenc
       'unused-permission',
       `holds what was not used ${watched}: ${unused.join(', ')}`,
       'Take it from the role of the service user, and then from `permissions`, if nobody will need it.',
+      unused,
     ])
   const only = onlyOrganization(handle, reach, use, isOwn)
   if (only !== null) said.push(['organization-key', only.text(watched ?? ''), only.action])

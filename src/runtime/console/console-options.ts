@@ -6,6 +6,7 @@ import type { Core } from '../core.ts'
 import type { GatewayApp } from '../../gateway/app.ts'
 import type { GroupView } from '../../cache/shared/group-view.ts'
 import type { Identities } from '../keys/identities.ts'
+import type { KeyReport } from '../keys/key-report.ts'
 import type { Overload } from '../../gateway/load/overload.ts'
 import type { Readiness } from '../../admin/app.ts'
 import type { SharedState } from '../shared-state.ts'
@@ -20,6 +21,7 @@ export interface ConsoleOptions {
   readonly overload: Overload
   readonly blocks: BlocksInForce
   readonly identities: Identities
+  readonly report: KeyReport
   readonly readiness: () => Readiness
   readonly lifecycle: { readonly draining: boolean }
   readonly group: () => GroupView | null

@@ -8,6 +8,7 @@ import { explained } from './decisions/explained.ts'
 import { openAnalysis } from './analysis/analysis.ts'
 import { auditState, policyState } from './policy-state.ts'
 import { createTeams } from './teams.ts'
+import { keyReportView } from './reported-keys.ts'
 import { keepBudgets } from './kept-budgets.ts'
 import { createNow } from './moment/now.ts'
 import { stepSeconds, TimeSeries } from './moment/series.ts'
@@ -62,6 +63,11 @@ export function openConsole(options: ConsoleOptions) {
     budgets.renew()
     return view
   }
+  const endOf = (key: string): number | null => {
+    const declared = core.keyring.status().find(({ handle }) => handle.id === key)?.handle.expiresAtMs ?? null
+    const ends = [declared, options.identities.statusOf(key).endsAtMs].filter((each) => each !== null)
+    return ends.length === 0 ? null : Math.min(...ends)
+  }
   const parts: ConsoleParts = {
     now: () => fresh(moment.view()),
     series: () => series.view(),
@@ -75,6 +81,7 @@ export function openConsole(options: ConsoleOptions) {
     teams: () => fresh(teams.list()),
     team: (id) => fresh(teams.one(id)),
     audit: () => auditState(options),
+    keyReport: () => keyReportView(options.report.look(), endOf, now()),
     explain: (asked) => explained(options, asked),
     cache: () => cacheStateView(shares.cache.stats(), config.cache.maxBytes, group()),
   }
