@@ -1,5 +1,6 @@
 // Who acts for the subject of a token: the claim `act` (RFC 8693 section 4.1). Pure.
 
+import { shortened } from '../config/plural.ts'
 import { isObject } from '../json/untyped.ts'
 import type { Claims } from './principal.ts'
 import { incomplete } from './rejection.ts'
@@ -16,14 +17,10 @@ export function actorsIn(claims: Claims): readonly string[] {
   for (let act = claims['act']; act !== undefined && act !== null; act = act['act']) {
     if (!isObject(act) || typeof act['sub'] !== 'string' || act['sub'] === '') throw namelessActor()
     if (actors.length === maxActors) return [...actors, '…']
-    actors.push(actors.length === 0 ? act['sub'] : shortened(act['sub']))
+    // The first actor is compared with conditions, so it stays whole.
+    actors.push(actors.length === 0 ? act['sub'] : shortened(act['sub'], maxChars))
   }
   return actors
-}
-
-/** The first actor is compared with conditions, so it stays whole. */
-function shortened(name: string): string {
-  return name.length > maxChars ? `${name.slice(0, maxChars)}…` : name
 }
 
 function namelessActor(): Error {

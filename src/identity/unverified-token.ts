@@ -1,5 +1,6 @@
 // The unverified content of a refused token. For records only: bounded, and never shown to callers.
 
+import { shortened } from '../config/plural.ts'
 import type { IssuerConfig } from '../config/issuer-schema.ts'
 import type { Claims } from './principal.ts'
 import { spellingDifference } from './near-miss.ts'
@@ -37,7 +38,7 @@ export function unverifiedToken(
 function shown(value: unknown): string | null {
   if (value === undefined) return null
   const text = typeof value === 'string' ? value : JSON.stringify(value)
-  return text.length > maxChars ? `${text.slice(0, maxChars)}…` : text
+  return shortened(text, maxChars)
 }
 
 function nearIssuer(iss: unknown, issuers: ReadonlyMap<string, unknown>): string | null {

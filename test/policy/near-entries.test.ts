@@ -18,8 +18,8 @@ organizations: [org-a]
 })
 const claims = { repository_id: '74', event_name: 'push', ref: 'refs/heads/main' }
 
-function nearest(caller: Partial<Principal>): string | null {
-  const { decision } = ask(policy, principalOf({ issuer, ...caller }), 'GET /v3/organizations/org-a/sessions')
+function nearest(caller: Partial<Principal>, set = policy): string | null {
+  const { decision } = ask(set, principalOf({ issuer, ...caller }), 'GET /v3/organizations/org-a/sessions')
   expect(decision).toMatchObject({ effect: 'deny', reason: 'no-team' })
   return decision.nearest?.text ?? null
 }
@@ -58,5 +58,13 @@ describe('the nearest miss of a caller of no team', () => {
     const text = nearest({ claims: { ...claims, ref: 'x'.repeat(5_000) } })
     expect(text?.length).toBeLessThan(400)
     expect(text).toMatch(/x…$/)
+  })
+
+  test('is bounded, whatever the policy says', () => {
+    const apps = Array.from({ length: 200 }, (_, index) => `app-${index}`).join(', ')
+    const members = `[{ issuer: ${issuer}, subject: [ann], app: [${apps}] }]`
+    const long = policyFrom({ 'teams/long.yaml': `team: long\nmembers: ${members}\norganizations: [org-a]\n` })
+    expect(nearest({ subject: 'ann', app: 'other' }, long)).toMatch(/^an entry of team long .{1,300}…/)
+    expect(nearest({ subject: 'ann', app: 'other' }, long)?.length).toBeLessThan(400)
   })
 })

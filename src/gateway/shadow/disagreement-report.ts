@@ -1,6 +1,7 @@
 // What a shadow set has decided otherwise, by team, operation and kind of change, with a few examples of each. Bounded:
 // callers choose paths and subjects, and none of that makes it grow.
 
+import { shortened } from '../../config/plural.ts'
 import type { DecisionChange, Disagreement } from '../../policy/comparison/disagreements.ts'
 import type { DisagreementView, ExampleView } from '../../policy/comparison/shadow-counts.ts'
 import { safeText } from '../../records/safe-text.ts'
@@ -105,6 +106,5 @@ function exampleOf({ from, to, isFinal }: Disagreement, request: ShadowedRequest
 
 /** Cut off after masking: half a secret would not be recognised. */
 function bounded(text: string): string {
-  const safe = safeText(text.slice(0, 2 * mostCharacters))
-  return safe.length > mostCharacters ? `${safe.slice(0, mostCharacters)}…` : safe
+  return shortened(safeText(text.slice(0, 2 * mostCharacters)), mostCharacters)
 }

@@ -18,7 +18,12 @@ export function listedKeys(value: unknown): readonly ListedKey[] | null {
   return items.flatMap((item: unknown) =>
     memberOf(item, 'is_active') === false || typeof memberOf(item, 'revoked_at') === 'number'
       ? []
-      : [{ endsAtMs: timeOf(memberOf(item, 'expires_at')), lastUsedAtMs: timeOf(memberOf(item, 'last_used_at')) }],
+      : [
+          {
+            endsAtMs: devinTimeMs(memberOf(item, 'expires_at')),
+            lastUsedAtMs: devinTimeMs(memberOf(item, 'last_used_at')),
+          },
+        ],
   )
 }
 
@@ -38,7 +43,7 @@ export function certainlyOurs(keys: readonly ListedKey[], usedAtMs: number): Lis
 
 /** `expires_at` of a service user, milliseconds since the epoch; null: none, or it is not told. */
 export function endOfServiceUser(value: unknown): number | null {
-  return timeOf(memberOf(value, 'expires_at'))
+  return devinTimeMs(memberOf(value, 'expires_at'))
 }
 
 /** A role of a service user. */
@@ -83,7 +88,7 @@ export interface KeyAccount {
   readonly roles: readonly KeyRole[] | null
 }
 
-/** Devin tells times in seconds. */
-function timeOf(value: unknown): number | null {
+/** Devin tells times in seconds. Null for what is no time. */
+export function devinTimeMs(value: unknown): number | null {
   return typeof value === 'number' && Number.isFinite(value) ? value * 1000 : null
 }

@@ -1,5 +1,6 @@
 // API keys of service users at Devin: who a value is, which keys there are, a new one, one less.
 
+import { devinTimeMs } from '../identity/account.ts'
 import { memberOf } from '../../json/untyped.ts'
 import type { Secret } from '../secret.ts'
 
@@ -201,13 +202,9 @@ function activeKey(item: unknown): readonly DevinKey[] {
     {
       id,
       name: typeof name === 'string' ? name : '',
-      createdAtMs: msOf(created) ?? 0,
-      lastUsedAtMs: msOf(used),
-      expiresAtMs: msOf(ends),
+      createdAtMs: devinTimeMs(created) ?? 0,
+      lastUsedAtMs: devinTimeMs(used),
+      expiresAtMs: devinTimeMs(ends),
     },
   ]
-}
-
-function msOf(seconds: unknown): number | null {
-  return typeof seconds === 'number' && Number.isFinite(seconds) ? seconds * 1000 : null
 }

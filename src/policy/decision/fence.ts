@@ -1,6 +1,7 @@
 // The fence of a team: which organizations a request may name, and when a request that names none is bounded by it.
 // Pure.
 
+import { shortened } from '../../config/plural.ts'
 import type { Denial, Facts, NearMiss } from '../model/decision.ts'
 import { quotedName } from '../../catalogue/name-folding.ts'
 import { didYouMean } from '../../config/nearest.ts'
@@ -160,5 +161,5 @@ function fenceRefusal(team: Team, text: string, detail: string): Denial & { read
 /** Ids come from the caller, so messages shorten and escape them. */
 function shown(organization: string): string {
   const plain = organization.replaceAll(/[^A-Za-z0-9._|%:@-]/g, '?')
-  return `"${plain.length > 64 ? `${plain.slice(0, 64)}…` : plain}"`
+  return `"${shortened(plain, 64)}"`
 }

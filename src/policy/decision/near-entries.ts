@@ -1,6 +1,7 @@
 // Entries of `members` that match a caller but for one attribute: a pipeline of another branch, an account of another
 // namespace. For records and explanations only. Pure.
 
+import { shortened } from '../../config/plural.ts'
 import { claimAt } from '../../identity/claim-path.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { Team } from '../model/policy-set.ts'
@@ -31,7 +32,7 @@ export function nearEntry(
     if (unmet === undefined || others.length > 0) continue
     // That nobody acts is true of most callers.
     if (!attributes.some((attribute) => attribute !== unmet && attribute.delegated === null)) continue
-    const text = `an entry of team ${team} matches but for ${shortened(describeCondition(unmet))}${seenBy(unmet, principal)}`
+    const text = `an entry of team ${team} matches but for ${shortened(describeCondition(unmet), maxChars)}${seenBy(unmet, principal)}`
     return { team, text }
   }
   return null
@@ -55,7 +56,7 @@ export function entryWithUnsaid(
       ]
       const [unmet, ...others] = attributes.filter((attribute) => !conditionHolds(attribute, principal))
       if (unmet === undefined || others.length > 0 || attributes.length < 2 || isSaid(unmet)) continue
-      return `an entry of team ${id} matches but for ${shortened(describeCondition(unmet))}; the test names none`
+      return `an entry of team ${id} matches but for ${shortened(describeCondition(unmet), maxChars)}; the test names none`
     }
   }
   return null
@@ -94,11 +95,7 @@ function seenBy({ claims }: Condition, principal: Principal): string {
   return [...claims.keys()]
     .map((path) => claimAt(principal.claims, path))
     .map((value) =>
-      value === undefined ? '; the token lacks it' : `; the token says ${shortened(JSON.stringify(value))}`,
+      value === undefined ? '; the token lacks it' : `; the token says ${shortened(JSON.stringify(value), maxChars)}`,
     )
     .join('')
-}
-
-function shortened(text: string): string {
-  return text.length > maxChars ? `${text.slice(0, maxChars)}…` : text
 }

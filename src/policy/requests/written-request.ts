@@ -1,6 +1,7 @@
 // What people write when they ask about a request: a method and a path, a path alone, an address, an operation id, a pattern or a
 // permission. Each becomes the requests that it stands for. Pure.
 
+import { shortened } from '../../config/plural.ts'
 import type { Catalogue } from '../../catalogue/catalogue.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import { parseTarget } from '../../catalogue/target.ts'
@@ -129,5 +130,5 @@ function filledIn(path: string, { organization, isSaid }: WrittenOptions): reado
 }
 
 function quoted(word: string): string {
-  return JSON.stringify(word.length > 64 ? `${word.slice(0, 64)}…` : word)
+  return JSON.stringify(shortened(word, 64))
 }
