@@ -1,5 +1,6 @@
 // The console in a real browser: every view, both themes, both widths, the keyboard, and what it may not do.
 
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { HTTPRequest } from 'puppeteer-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -12,10 +13,13 @@ import {
   type Browsing,
   type ConsolePageInBrowser,
 } from '../support/browser.ts'
+import { colorsOf } from '../support/png.ts'
 import { startTestGateway, until, usualKeys, usualPolicies, type RunningGateway } from '../support/start-gateway.ts'
 
-/** A folder for a picture of each view, theme and width. */
+/** A folder for a picture of each view, theme and width; in CI there is one. */
 const pictures = process.env['GATEWAY_TEST_PICTURES'] ?? ''
+/** A page has more: the background, lines, and letters with their edges. */
+const fewestColors = 16
 const sessions = '/v3/organizations/org-payments/sessions'
 
 let running: RunningGateway
@@ -120,6 +124,7 @@ describeWithChromium('the console in a browser', () => {
   let browsing: Browsing
   let view: ConsolePageInBrowser
   beforeAll(async () => {
+    if (pictures !== '') mkdirSync(pictures, { recursive: true })
     browsing = await startBrowser()
     view = await browsing.console(running.adminUrl)
   }, 60_000)
@@ -156,7 +161,11 @@ describeWithChromium('the console in a browser', () => {
       await view.shows(says)
       for (const [turn, [theme, width]] of looks.entries()) {
         await view.look(theme, width)
-        if (pictures !== '') await view.page.screenshot({ path: join(pictures, `${name}-${theme}-${width}.png`) })
+        if (pictures !== '') {
+          const file = join(pictures, `${name}-${theme}-${width}.png`)
+          await view.page.screenshot({ path: file, optimizeForSpeed: true })
+          expect([file, colorsOf(readFileSync(file), fewestColors)]).toEqual([file, fewestColors])
+        }
         const wider = await view.page.evaluate('document.documentElement.scrollWidth > innerWidth')
         expect([theme, width, wider]).toEqual([theme, width, false])
         // Each view in both themes and both widths; its neighbours in the other pairs.
@@ -166,6 +175,11 @@ describeWithChromium('the console in a browser', () => {
       for (const secret of Object.values(usualKeys)) expect(html).not.toContain(secret)
     },
   )
+
+  test.runIf(pictures !== '')('a picture of one colour is known as such', async () => {
+    await view.page.goto('data:text/html,<body style="background:%23345">', { waitUntil: 'load' })
+    expect(colorsOf(Buffer.from(await view.page.screenshot()), fewestColors)).toBe(1)
+  })
 
   test('a view is a link: filters are in the address, and the back button goes back', async () => {
     await view.look('light', 1280)
@@ -208,6 +222,8 @@ describeWithChromium('the console in a browser', () => {
     await view.page.waitForFunction("document.activeElement.id === 'search'")
     await view.look('light', 1280)
     await view.open('policies')
+    // It is there once the roles are known.
+    await view.page.waitForSelector('.head button')
     await view.page.focus('.head button')
     await view.page.keyboard.press('Enter')
     await view.page.waitForFunction("document.querySelector('dialog[open]') !== null")
@@ -218,7 +234,7 @@ describeWithChromium('the console in a browser', () => {
 
   test('a caller is blocked with a reason, and unblocked', async () => {
     await view.open('blocks?kind=subject&value=mallory')
-    await view.page.click('main button.danger')
+    await (await view.page.waitForSelector('main button.danger'))?.click()
     await view.page.type('dialog[open] input', 'token leaked')
     await view.page.click('dialog[open] button[type=submit]')
     await view.shows('subject mallory is blocked on')
@@ -235,7 +251,7 @@ describeWithChromium('the console in a browser', () => {
 
   test('a change asks for a reason and shows its result, and both are in the audit log', async () => {
     await view.open('policies')
-    await view.page.click('.head button')
+    await (await view.page.waitForSelector('.head button'))?.click()
     await view.page.click('dialog[open] button[type=submit]')
     // Without a reason nothing is asked.
     expect(await view.page.evaluate("document.querySelector('dialog[open] input:invalid') !== null")).toBe(true)

@@ -101,7 +101,7 @@ function Report({ of: report, keys }) {
   const isEarly = Date.parse(from) > Date.now()
   const unused = keys.filter(({ last_used_at: last }) => last === null).map(({ id }) => id)
   return html`
-    <p class="muted">What each key can do, against what the policies need and what is used. Uses are watched since <${When} time=${since} both />.${isEarly && html` From <${When} time=${from} both /> on it is a finding that something was not used.`}</p>
+    <p class="muted">What each key can do, against what the policies need and what is used. Uses are watched since <${When} time=${since} both />.${isEarly && html` What nobody uses becomes a finding at <${When} time=${from} both />.`}</p>
     ${isEarly && keys.length > 0 && html`<p>${unused.length === 0 ? 'Every key has been used since then.' : `Not used since then: ${unused.join(', ')}.`}</p>`}
     ${unknown !== null && html`<p class=${`notice ${report.state === 'failed' ? 'bad' : 'warn'}`} role="status">${unknown}</p>`}
     ${
@@ -121,7 +121,7 @@ function Report({ of: report, keys }) {
 function ReportOfKey({ of: report, id }) {
   const findings = report.findings.filter(({ key }) => key === id)
   const unknown = reportState(report)
-  return html`<h3>Report</h3>
+  return html`<h3>What the report says</h3>
     ${unknown !== null && html`<p>${unknown}</p>`}
     ${report.revision !== null && findings.length === 0 && html`<p>There is no finding about it.</p>`}
     <ul class="texts">${findings.map((each) => html`<li><${Urgency} of=${each.urgency} /> ${each.what} ${withCode(each.do)}</li>`)}</ul>`
@@ -146,6 +146,7 @@ function Detail({ view, report, again }) {
     <h2>${id}</h2>
     ${(identity?.fault ?? null) !== null && html`<p class="notice bad">${identity?.fault} ${identity?.action}</p>`}
     ${view.source_error !== null && html`<p class="notice bad">Its source cannot be read: ${view.source_error}</p>`}
+    ${report !== null && html`<${ReportOfKey} of=${report} id=${id} />`}
     <${Facts} pairs=${[
       ['State', html`<${KeyState} of=${view.state} />`],
       ['Scope', scopeText(view)],
@@ -168,7 +169,6 @@ function Detail({ view, report, again }) {
       ['Version at the source', view.source_version],
       ['Same value as', view.same_value_as],
     ]} />
-    ${report !== null && html`<${ReportOfKey} of=${report} id=${id} />`}
     <div class="buttons">
       <a href=${linkTo(['decisions'], { key: id })}>Decisions that used it</a>
       ${may && html`<${Change} label="Plan a rotation" title=${`Rotation of ${id}`} text="Shows the steps. Nothing is changed." needs="nothing" run=${() => ask('plan', '')} />`}
