@@ -1,6 +1,6 @@
 // Incident drills with the console alone: each state is made for real, and the view "Now" has to name the fault and its owner.
 
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import {
   describeWithChromium,
   readAgain,
@@ -78,6 +78,39 @@ describeWithChromium('the view "Now"', () => {
       ],
     ])('%s', async (_name, told) => {
       await expectTold(view, told)
+    })
+  })
+
+  describe('at an instance whose clock is ahead', () => {
+    let running: RunningGateway
+    let view: ConsolePageInBrowser
+    beforeAll(async () => {
+      running = await startTestGateway()
+      view = await browsing.console(running.adminUrl)
+      await view.open('now')
+    }, 60_000)
+    afterAll(async () => {
+      await running.close()
+      vi.restoreAllMocks()
+    })
+
+    test('half of the answers of Devin take longer than 5 s', async () => {
+      let aheadMs = 0
+      const real = performance.now.bind(performance)
+      vi.spyOn(performance, 'now').mockImplementation(() => real() + aheadMs)
+      await running.call(sessions)
+      running.upstream.respond((_request, response) => {
+        aheadMs += 7_300
+        response.end('{"items":[]}')
+      })
+      await running.call(`${sessions}?first=2`)
+      const answer = await running.call(`${sessions}?first=3`)
+      expect(answer.status).toBe(200)
+      await expectTold(view, {
+        fault: /Devin is slow: half of the answers take longer than 7\.\d s/,
+        owner: 'Devin',
+        advice: /Devin's status page/,
+      })
     })
   })
 
@@ -163,15 +196,34 @@ limits: { sessions: 1/day }
       })
     })
 
-    test('the store is lost, and the cache is cut off', async () => {
+    test('the cache is cut off, and the store is not lost', async () => {
+      // Commands are answered, and no channel can be listened to. Then a message is missed.
+      await store.command('ACL', 'SETUSER', 'default', '-subscribe')
+      await store.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
+      const purged = fetch(`${running.adminUrl}/api/purge?organization=org-payments`, { method: 'POST' })
+      await expectTold(view, {
+        fault: /cache is cut off although the shared store answers/,
+        owner: 'platform',
+        advice: /may subscribe to channels of the store/,
+      })
+      expect(await view.text()).not.toContain('The shared store is away')
+      await store.command('ACL', 'SETUSER', 'default', '+subscribe')
+      await purged
+      await view.page.waitForFunction(`${readAgain}, !document.body.innerText.includes('cache is cut off')`, {
+        polling: 100,
+      })
+    })
+
+    test('the store is lost, and the cache is cut off with it', async () => {
       await store.kill()
       await running.call(sessions)
       await expectTold(view, { fault: /shared store is away/, owner: 'platform', advice: /Repair Valkey/ })
       await expectTold(view, {
-        fault: /cache is cut off/,
+        fault: /cache is cut off with the shared store/,
         owner: 'platform',
         advice: /joins again when the shared store is back/,
       })
+      expect(await view.text()).not.toContain('although the shared store answers')
     })
 
     test('and with the issuer and Devin gone as well, every view still opens', async () => {

@@ -6,7 +6,7 @@ import { seriesNames } from '../../src/admin/console/now-view.ts'
 import type { BudgetView } from '../../src/budgets/budget-status.ts'
 import { RecentLatency } from '../../src/records/search/recent-latency.ts'
 import { TimeSeries, type SeriesPoint } from '../../src/runtime/console/moment/series.ts'
-import { budgetTroubles } from '../../src/runtime/console/moment/traffic-troubles.ts'
+import { budgetTroubles, storeTroubles } from '../../src/runtime/console/moment/traffic-troubles.ts'
 import { policyFrom } from '../support/policies.ts'
 
 test('series keep the latest hour, oldest first, and null where nothing was measured', () => {
@@ -56,6 +56,25 @@ test('percentiles are right to two digits, whatever the durations are', () => {
       },
     ),
   )
+})
+
+test.each([
+  ['joined', 'away', ['store:away']],
+  ['isolated', 'away', ['store:away', 'cache:store-away']],
+  ['isolated', 'there', ['cache:isolated']],
+  ['degraded', 'there', ['cache:degraded']],
+  ['joined', 'there', []],
+] as const)('the cache of an instance that is %s, with the store %s', (status, place, told) => {
+  const calls = { answered: 0, failed: 0, spared: 0 }
+  const store = { away: place === 'away', sinceMs: 0, reason: null, instances: 2, calls }
+  const found = storeTroubles(store, {
+    status,
+    members: 2,
+    missing: status === 'degraded' ? 1 : 0,
+    lapses: 0,
+    reason: null,
+  })
+  expect(found.map(({ kind, aspect }) => `${kind}:${aspect}`)).toEqual(told)
 })
 
 test.each([

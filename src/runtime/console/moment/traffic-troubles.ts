@@ -100,17 +100,33 @@ export function storeTroubles(state: StoreStatus | null, membership: MembershipS
     })
   const note = groupNote(membership)
   if (note !== null)
-    found.push({
-      kind: 'cache',
-      aspect: membership.status,
-      severity: 'degraded',
-      owner: 'platform',
-      what: `The cache is cut off: ${note}.`,
-      do: state.away
-        ? 'It joins again when the shared store is back.'
-        : 'Look whether the other instances run, and reach the shared store.',
-    })
+    found.push({ kind: 'cache', severity: 'degraded', owner: 'platform', ...cutOff(state, membership, note) })
   return found
+}
+
+/** With the store, although the store answers, or because other instances are not heard of. */
+function cutOff(
+  { away }: StoreStatus,
+  { status, missing }: MembershipState,
+  note: string,
+): Pick<FoundTrouble, 'aspect' | 'what' | 'do'> {
+  if (away)
+    return {
+      aspect: 'store-away',
+      what: `The cache is cut off with the shared store: ${note}.`,
+      do: 'Nothing for the cache itself: it joins again when the shared store is back.',
+    }
+  if (status === 'isolated')
+    return {
+      aspect: 'isolated',
+      what: `The cache is cut off although the shared store answers: ${note}.`,
+      do: 'Look whether this instance may subscribe to channels of the store (its ACL, a proxy in between), and whether it hangs for seconds; it joins again by itself.',
+    }
+  return {
+    aspect: 'degraded',
+    what: `The cache is cut off from ${counted(missing, 'instance')} that went missing: ${note}.`,
+    do: 'Look whether the other instances run, and reach the shared store.',
+  }
 }
 
 export function budgetTroubles(budgets: readonly BudgetView[], policy: PolicySet): readonly FoundTrouble[] {
