@@ -98,7 +98,7 @@ const team = fc.record({
     '',
     '',
     '{ requests: 40/h }',
-    '{ requests: { rate: 60/min, burst: 3 } }',
+    '{ requests: { rate: 60/h, burst: 3 } }',
     '{ writes: 2/h, attempts: 30/h }',
     '{ attempts: 2/h }',
     '{ acus: 12/month }',

@@ -3,6 +3,7 @@
 import type { Server } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
 import { guardConnections } from '../../http/client-address.ts'
 import { ConnectionCaps, type CapOptions, type ConnectionRefusal } from './caps.ts'
 import { meterInput, type InputGate } from './metered-input.ts'
@@ -93,6 +94,8 @@ export function watchConnections(server: Server, options: ConnectionOptions) {
     goAway: (): void => sessions.goAway(),
     /** Stops listening, closes what is idle, and resolves when the rest has ended or was cut at the deadline. */
     async close(deadlineMs: number): Promise<void> {
+      // After a stall of the event loop this runs before what has arrived meanwhile is accepted, and then read.
+      for (let turns = 0; turns < 2; turns += 1) await setImmediate()
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       sessions.goAway()
       const sweep = setInterval(closeIdle, 50)
