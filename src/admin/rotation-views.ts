@@ -1,7 +1,7 @@
 // Rotations as operators see them, in JSON. None holds a value of a key.
 
 import type { RotationPlan } from '../keys/rotation/prepare.ts'
-import { isOver, stepNames, type RotationPhase } from '../keys/rotation/rotation.ts'
+import { canUndo, isOver, stepNames, type RotationPhase } from '../keys/rotation/rotation.ts'
 import type { ShownRotation } from '../keys/rotation/asked.ts'
 import { isoTime } from './views.ts'
 
@@ -12,6 +12,8 @@ export interface RotationView {
   /** `running` here, `stopped` before its end, or over: `done`, `undone`. */
   readonly state: 'running' | 'stopped' | 'done' | 'undone'
   readonly phase: RotationPhase
+  /** Whether it may be asked to go back to the old key. */
+  readonly can_undo: boolean
   readonly by: string
   readonly began_at: string
   readonly ended_at: string | null
@@ -33,6 +35,7 @@ export function rotationView({ rotation, live, waiting }: ShownRotation): Rotati
     key: rotation.key,
     state: phase === 'done' || phase === 'undone' ? phase : live ? 'running' : 'stopped',
     phase,
+    can_undo: canUndo(rotation),
     by: rotation.by,
     began_at: isoTime(rotation.beganAtMs) ?? '',
     ended_at: isoTime(rotation.endedAtMs),

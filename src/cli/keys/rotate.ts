@@ -199,7 +199,7 @@ function finish({ err, json, print }: Invocation, asked: AskedRotation, view: Ro
   else if (view.state === 'undone') err.write(`the rotation of key "${view.key}" went back: ${view.reason ?? ''}\n`)
   else
     err.write(
-      `the rotation of key "${view.key}" has stopped: ${view.fault ?? 'it was cut off'}\nNothing is lost. Finish it with "devin-gateway rotate ${view.key} --resume"${orUndo(view)}\n`,
+      `the rotation of key "${view.key}" has stopped: ${view.fault ?? 'it was cut off'}\nNothing is lost. Finish it with "devin-gateway rotate ${view.key} --resume"${orUndo(view.phase, view.can_undo)}\n`,
     )
   return isWanted ? 0 : 1
 }

@@ -11,7 +11,7 @@ import { valueFault } from '../value-fault.ts'
 import { messageOf } from './asked.ts'
 import { DevinFault, rotationOperations, type DevinIdentity, type DevinKey, type DevinKeys } from './devin-keys.ts'
 import type { WritableSource } from './parts.ts'
-import { fingerprintOf, isOver, orUndo, type Rotation } from './rotation.ts'
+import { canUndo, fingerprintOf, isOver, orUndo, type Rotation } from './rotation.ts'
 
 export interface PrepareParts {
   readonly handle: KeyHandle
@@ -57,7 +57,7 @@ export async function prepareRotation(parts: PrepareParts): Promise<RotationPlan
   }
   const place = source?.place ?? 'a source that cannot be asked here'
   if (latest !== null && !isOver(latest))
-    refuse(`its rotation ${latest.id} is not over: finish it with --resume${orUndo(latest)}`)
+    refuse(`its rotation ${latest.id} is not over: finish it with --resume${orUndo(latest.phase, canUndo(latest))}`)
   if (source !== null && source.write === null)
     refuse(`${place} cannot be written: keep the value in a file or a vault, so that the new one can be put there`)
   const chosen = chooseRotating(parts)

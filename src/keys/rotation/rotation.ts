@@ -17,7 +17,7 @@ export interface KnownKey {
 
 /** A key that this rotation has created. */
 export interface CreatedKey extends KnownKey {
-  /** The old value, which only the value of this key opens; null once the old key cannot come back. */
+  /** The old value, which only the value of this key opens; null once the old key may not come back. */
   readonly sealedOld: string | null
 }
 
@@ -58,11 +58,25 @@ export function isOver({ phase }: Pick<Rotation, 'phase'>): boolean {
   return phase === 'done' || phase === 'undone'
 }
 
+/**
+ * Whether the old key may come back. Once Devin may have been asked to revoke it, it may end at any time, however well it works
+ * now: a request that nobody waits for any more can still arrive.
+ */
+export function canGoBack({ phase, created }: Pick<Rotation, 'phase' | 'created'>): boolean {
+  return phase !== 'revoking' && created.every(({ sealedOld }) => sealedOld !== null)
+}
+
+/** Whether somebody may ask to go back to the old key. */
+export function canUndo(rotation: Pick<Rotation, 'phase' | 'created'>): boolean {
+  return !isOver(rotation) && rotation.phase !== 'undoing' && canGoBack(rotation)
+}
+
 /** What follows the advice to resume a rotation that has stopped: whether it can be undone instead. */
-export function orUndo({ phase }: Pick<Rotation, 'phase'>): string {
-  if (phase === 'revoking') return ': its old key is being revoked, so there is no way back'
-  if (phase === 'undoing') return ': it is going back to the old key'
-  return ', or go back with --undo'
+export function orUndo(phase: RotationPhase, isPossible: boolean): string {
+  if (isPossible) return ', or go back with --undo'
+  return phase === 'undoing'
+    ? ': it is going back to the old key'
+    : ': its old key is being revoked, so there is no way back'
 }
 
 /** The beginning of the names at Devin of all keys that a rotation creates. */

@@ -10,7 +10,7 @@ import { readJournal, readJournals, writeJournal } from './journal.ts'
 import type { KeyFleet, RotationClock, RotationParts } from './parts.ts'
 import { RotationPlace } from './steps/place.ts'
 import { chooseRotating, newRotation, prepareRotation, type PrepareParts, type RotationPlan } from './prepare.ts'
-import { isOver, type Rotation } from './rotation.ts'
+import { canGoBack, isOver, type Rotation } from './rotation.ts'
 import { runRotation } from './steps/run.ts'
 
 /** Keeps others from rotating the same key. */
@@ -168,7 +168,7 @@ export function createRotations(options: RotationsOptions) {
           `key "${key}" was never rotated here: there is nothing to ${isBack ? 'undo' : 'take up'}`,
         ])
       if (isOver(latest)) throw new RotationRefused([overText(latest, isBack)])
-      if (isBack && latest.phase === 'revoking')
+      if (isBack && latest.phase !== 'undoing' && !canGoBack(latest))
         throw new RotationRefused([
           `the old key ${latest.old.apiKeyId} is being revoked, which cannot be undone: finish with --resume`,
         ])

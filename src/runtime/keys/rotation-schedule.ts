@@ -1,7 +1,7 @@
 // Rotates keys by themselves when they are due, one after the other, and tells of rotations that have stopped.
 
 import type { KeyHandle, KeyRotation } from '../../keys/key.ts'
-import { isOver, orUndo, type Rotation } from '../../keys/rotation/rotation.ts'
+import { canUndo, isOver, orUndo, type Rotation } from '../../keys/rotation/rotation.ts'
 import { dueAtMs, failedBefore, madeAtMs, retryAtMs } from '../../keys/rotation/schedule.ts'
 import { RotationRefused } from '../../keys/rotation/asked.ts'
 import type { Rotations } from '../../keys/rotation/service.ts'
@@ -103,7 +103,7 @@ export function watchSchedule({ rotations, keys, now, log, instruments }: Schedu
         .map(({ rotation }) => {
           const { key, id, fault } = rotation
           const why = fault === null ? 'it was cut off' : fault.text
-          return `the rotation ${id} of key "${key}" has stopped: ${why}. Take it up with "devin-gateway rotate ${key} --resume"${orUndo(rotation)}`
+          return `the rotation ${id} of key "${key}" has stopped: ${why}. Take it up with "devin-gateway rotate ${key} --resume"${orUndo(rotation.phase, canUndo(rotation))}`
         }),
       ...keys().flatMap(({ id, rotate }) => {
         const { madeAtMs: made, refused } = stateOf(id)

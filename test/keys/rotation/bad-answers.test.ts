@@ -12,6 +12,7 @@ import { createDevinKeys, DevinFault, type AskDevin, type DevinAnswer } from '..
 import { journalFile, readJournal, readJournals, writeJournal } from '../../../src/keys/rotation/journal.ts'
 import { chooseRotating, newRotation, prepareRotation, type PrepareParts } from '../../../src/keys/rotation/prepare.ts'
 import { fingerprintOf, type Rotation } from '../../../src/keys/rotation/rotation.ts'
+import { createRotations, type RotationsOptions } from '../../../src/keys/rotation/service.ts'
 import { Secret } from '../../../src/keys/secret.ts'
 import { enterpriseKeyOf } from '../../support/policies.ts'
 import { origin, rotating, simulateDevin } from './simulated-devin.ts'
@@ -242,6 +243,24 @@ describe('the journal', () => {
     )
     expect(await readJournals(folder)).toEqual([])
   })
+
+  test.each(['revoking', 'creating', 'trying'] as const)(
+    'without the old value, in step "%s", has no way back, whoever asks',
+    async (phase) => {
+      const created = rotation.created.map((each) => ({ ...each, sealedOld: null }))
+      await writeJournal(folder, { ...rotation, phase, created })
+      const rotations = createRotations({
+        folder,
+        keys: () => [enterpriseKeyOf('analytics', {})],
+        lock: () => Promise.resolve(() => Promise.resolve()),
+        lease: null,
+      } as unknown as RotationsOptions)
+      await expect(rotations.undo({ key: 'analytics', by: 'ann' })).rejects.toThrow(
+        'the old key api-key-1 is being revoked, which cannot be undone: finish with --resume',
+      )
+      expect((await readJournal(folder, 'analytics'))?.phase).toBe(phase)
+    },
+  )
 
   test('stays as it was when it cannot be replaced', async () => {
     await writeJournal(folder, rotation)

@@ -180,7 +180,14 @@ describe('the schedule', () => {
     expect(new Set(due).size).toBeGreaterThan(190)
   })
 
-  const ended = { phase: 'done', endedAtMs: 5, reason: null, fault: null, failures: 0 } as Rotation
+  const ended = {
+    phase: 'done',
+    created: [],
+    endedAtMs: 5,
+    reason: null,
+    fault: null,
+    failures: 0,
+  } as unknown as Rotation
   test.each<[Rotation | null, number | null]>([
     [null, null],
     [ended, 5],
@@ -281,19 +288,26 @@ describe('the schedule', () => {
   })
 
   test.each([
-    ['creating', ', or go back with --undo'],
-    ['settling', ', or go back with --undo'],
-    ['revoking', ': its old key is being revoked, so there is no way back'],
-    ['undoing', ': it is going back to the old key'],
-  ] as const)('offers a way back in step %s only where there is one', async (phase, end) => {
-    const rotation: Rotation = { ...ended, id: 'r-1', key: 'runner', phase, endedAtMs: null }
-    const { schedule } = scheduleOf({
-      latest: () => Promise.resolve(rotation),
-      list: () => Promise.resolve([{ rotation, live: false, waiting: null }]),
-    })
-    await schedule.lookNow()
-    expect(schedule.notes[0]).toMatch(new RegExp(`--resume"${end}$`))
-  })
+    ['creating', 'sealed', ', or go back with --undo'],
+    ['settling', 'sealed', ', or go back with --undo'],
+    ['revoking', 'sealed', ': its old key is being revoked, so there is no way back'],
+    ['revoking', null, ': its old key is being revoked, so there is no way back'],
+    // Another new key is made, because the one before was rejected after that.
+    ['creating', null, ': its old key is being revoked, so there is no way back'],
+    ['undoing', 'sealed', ': it is going back to the old key'],
+  ] as const)(
+    'offers a way back in step %s with the old value %s only where there is one',
+    async (phase, sealedOld, end) => {
+      const created = [{ apiKeyId: 'api-key-2', fingerprint: 'f', sealedOld }]
+      const rotation: Rotation = { ...ended, id: 'r-1', key: 'runner', phase, created, endedAtMs: null }
+      const { schedule } = scheduleOf({
+        latest: () => Promise.resolve(rotation),
+        list: () => Promise.resolve([{ rotation, live: false, waiting: null }]),
+      })
+      await schedule.lookNow()
+      expect(schedule.notes[0]).toMatch(new RegExp(`--resume"${end}$`))
+    },
+  )
 })
 
 describe('what operators ask of the listener', () => {

@@ -20,6 +20,9 @@ export type KeptValue =
   | { readonly kind: 'old' | 'foreign'; readonly value: Secret }
   | { readonly kind: 'created'; readonly value: Secret; readonly created: CreatedKey }
 
+/** A new key may not be known everywhere at Devin at once. */
+const knownAfterMs = [0, 500, 1_000, 2_000, 5_000]
+
 export class RotationPlace {
   readonly #parts: RotationParts
 
@@ -70,6 +73,15 @@ export class RotationPlace {
       if (error instanceof DevinFault && error.kind === 'rejected') return false
       throw this.fault(rotation, step, error)
     }
+  }
+
+  /** Whether a new value is accepted, at once or a little later. Throws RotationFault where Devin does not say. */
+  async becomesKnown(rotation: Rotation, step: RotationStep, value: Secret): Promise<boolean> {
+    for (const pauseMs of knownAfterMs) {
+      if (pauseMs > 0) await this.#parts.clock.sleep(pauseMs, this.#parts.signal)
+      if (await this.works(rotation, step, value)) return true
+    }
+    return false
   }
 
   /** Whether a new key lives about as long as was asked for: this machine's clock may be wrong, and Devin's counts. */

@@ -23,12 +23,14 @@ export class RotationRecord {
   async advance(changes: Partial<Rotation>, text: string): Promise<void> {
     const { clock, journal, onStep } = this.#parts
     const before = this.#current
-    const isFailedEnd = isOver({ phase: changes.phase ?? before.phase }) && before.reason !== null
+    const { created, phase } = { ...before, ...changes }
+    const isOldLost = before.phase === 'revoking' || phase === 'revoking' || isOver({ phase })
     const next: Rotation = {
       ...before,
       ...changes,
+      created: isOldLost ? created.map((each) => ({ ...each, sealedOld: null })) : created,
       fault: null,
-      failures: before.failures + (isFailedEnd ? 1 : 0),
+      failures: before.failures + (isOver({ phase }) && before.reason !== null ? 1 : 0),
       notes: [...before.notes.slice(-50), { atMs: clock.now(), text }],
     }
     await journal.write(next).catch((error: unknown) => {

@@ -3,9 +3,10 @@
 import type { Secret } from '../../secret.ts'
 import { valueFault } from '../../value-fault.ts'
 import type { RotationParts } from '../parts.ts'
-import { openOld, RotationPlace, sealOld } from './place.ts'
+import { openOld, RotationPlace, sealOld, type KeptValue } from './place.ts'
 import { RotationRecord } from './record.ts'
 import {
+  canGoBack,
   fingerprintOf,
   namesOf,
   type Rotation,
@@ -16,9 +17,8 @@ import {
 
 /** Waits before a step that failed for what may pass is tried again. */
 const pausesMs = [1_000, 2_000, 5_000, 10_000, 15_000]
-/** A new key may not be known everywhere at Devin at once. */
-const knownAfterMs = [0, 500, 1_000, 2_000, 5_000]
 const mostCreated = 5
+const changed = 'the source gives another value than when the rotation began: somebody else has changed it'
 /** How long a request to a source may be on its way. */
 const lateWriteMs = 10_000
 
@@ -63,7 +63,7 @@ class RotationRun {
         if (this.#parts.signal.aborted) throw fault
         if (fault.mayPass && pauseMs !== undefined) await this.#pause(fault, pauseMs)
         // Nobody uses the new key yet, so nothing is lost by going back.
-        else if (!fault.mayPass && (phase === 'creating' || phase === 'writing'))
+        else if (!fault.mayPass && (phase === 'creating' || phase === 'writing') && canGoBack(this.#record.current))
           await this.#goBack(fault.message).catch((other: unknown) => this.#record.stop(phase, other))
         else await this.#record.stop(phase, fault)
       }
@@ -88,11 +88,10 @@ class RotationRun {
   async #create(): Promise<void> {
     const rotation = this.#record.current
     const { devin, origin, signal, secretOf } = this.#parts
-    const kept = await this.#place.kept(rotation, 'creating')
-    if (kept.kind === 'created') return await this.#take(kept.created.apiKeyId)
-    if (kept.kind === 'foreign') throw this.#foreign('creating')
+    const kept = await this.#notYet('creating')
+    if (kept === null) return
     if (rotation.created.length >= mostCreated)
-      throw this.#fault('creating', `the values of ${mostCreated} new keys were lost on their way to the source`)
+      throw this.#fault('creating', `${mostCreated} new keys were created, and the source gives none that works`)
     const known = rotation.created.map(({ apiKeyId }) => apiKeyId)
     await this.#place.revokeCreated(rotation, 'creating', known)
     signal.throwIfAborted()
@@ -104,7 +103,8 @@ class RotationRun {
       if (fault !== null)
         throw this.#fault('creating', `the value of the new key ${id} is no service-user key: ${fault}`)
       const fresh = secretOf(value)
-      if (!(await this.#becomesKnown(fresh))) throw this.#fault('creating', `Devin does not accept the new key ${id}`)
+      if (!(await this.#place.becomesKnown(rotation, 'creating', fresh)))
+        throw this.#fault('creating', `Devin does not accept the new key ${id}`)
       if (!(await this.#place.livesLongEnough(rotation, 'creating', id)))
         throw this.#fault(
           'creating',
@@ -113,7 +113,7 @@ class RotationRun {
       const created = {
         apiKeyId: id,
         fingerprint: fingerprintOf(fresh, rotation),
-        sealedOld: sealOld(kept.value, fresh, rotation, origin),
+        sealedOld: canGoBack(rotation) ? sealOld(kept.value, fresh, rotation, origin) : null,
       }
       await this.#record.audit('creating', 'key-rotation-created', { api_key_id: id })
       await this.#record.advance(
@@ -128,19 +128,9 @@ class RotationRun {
     }
   }
 
-  async #becomesKnown(fresh: Secret): Promise<boolean> {
-    for (const pauseMs of knownAfterMs) {
-      if (pauseMs > 0) await this.#parts.clock.sleep(pauseMs, this.#parts.signal)
-      if (await this.#place.works(this.#record.current, 'creating', fresh)) return true
-    }
-    return false
-  }
-
   async #write(): Promise<void> {
     const { source, fleet } = this.#parts
-    const kept = await this.#place.kept(this.#record.current, 'writing')
-    if (kept.kind === 'created') return await this.#take(kept.created.apiKeyId)
-    if (kept.kind === 'foreign') throw this.#foreign('writing')
+    if ((await this.#notYet('writing')) === null) return
     const { created } = this.#record.current
     if (this.#unkept === null && !this.#hasWaited) {
       // A write of the process before may still be on its way.
@@ -157,6 +147,21 @@ class RotationRun {
     await this.#take(created.at(-1)?.apiKeyId ?? '')
   }
 
+  /**
+   * What the source gives while it does not give the value of a new key that can be tried. Null when it does, or when somebody
+   * else's value is there, and the next step is written down.
+   */
+  async #notYet(step: RotationStep): Promise<KeptValue | null> {
+    const rotation = this.#record.current
+    const kept = await this.#place.kept(rotation, step)
+    if (kept.kind === 'old') return kept
+    if (kept.kind !== 'created') await this.#goBack(changed, true)
+    // Where there is a way back, the trial finds that a key does not work.
+    else if (!canGoBack(rotation) && !(await this.#place.works(rotation, step, kept.value))) return kept
+    else await this.#take(kept.created.apiKeyId)
+    return null
+  }
+
   /** The source gives the value of this key. */
   async #take(apiKeyId: string): Promise<void> {
     await this.#record.advance(
@@ -171,7 +176,11 @@ class RotationRun {
     if (value === null) return
     fleet.hold(value)
     const tried = await fleet.tryOut(value, signal)
-    if (tried?.isRejected === true) return await this.#goBack('Devin rejected the new key in a request')
+    if (tried?.isRejected === true) {
+      const reason = 'Devin rejected the new key in a request'
+      if (!canGoBack(this.#record.current)) throw this.#fault('trying', reason)
+      return await this.#goBack(reason)
+    }
     await this.#record.advance(
       { phase: 'settling' },
       tried === null
@@ -203,8 +212,8 @@ class RotationRun {
   }
 
   /**
-   * The new value, which the source gives and Devin accepts. Null when it goes back instead: because the source gives another one,
-   * or Devin rejects this one.
+   * The new value, which the source gives and Devin accepts. Null when another step is next instead: because the source gives
+   * another one, or Devin rejects this one.
    */
   async #fresh(step: RotationStep): Promise<Secret | null> {
     const rotation = this.#record.current
@@ -214,19 +223,15 @@ class RotationRun {
       await this.#take(kept.created.apiKeyId)
       return null
     }
-    if (await this.#place.works(rotation, step, kept.value)) {
-      if (isFresh) return kept.value
-      await this.#goBack(
-        `${this.#parts.source.place} gives ${kept.kind === 'old' ? 'the old' : 'another'} value instead of the new one`,
-      )
-      return null
-    }
-    if (!isFresh)
+    const works = await this.#place.works(rotation, step, kept.value)
+    if (works && isFresh) return kept.value
+    if (!works && !isFresh && (kept.kind === 'foreign' || canGoBack(rotation)))
       throw this.#fault(
         step,
         'the source does not give the new value, and Devin rejects the one that it gives: write a value that works into the source',
       )
-    await this.#goBack(`Devin rejects the new key ${rotation.fresh ?? ''}`)
+    const gives = `${this.#parts.source.place} gives ${kept.kind === 'old' ? 'the old' : 'another'} value instead of the new one`
+    await this.#goBack(isFresh ? `Devin rejects the new key ${rotation.fresh ?? ''}` : gives, kept.kind === 'foreign')
     return null
   }
 
@@ -235,6 +240,9 @@ class RotationRun {
     const { fleet, secretOf, signal, source, tell } = this.#parts
     const kept = await this.#place.kept(rotation, 'undoing')
     let { value } = kept
+    // What somebody else had put into the source is gone again.
+    if (kept.kind !== 'foreign' && !canGoBack(rotation))
+      return await this.#goBack(`${source.place} gives no other value any more`)
     if (kept.kind === 'created') {
       const text = openOld(kept.created, kept.value, rotation)
       const old = text === null ? null : secretOf(text)
@@ -264,7 +272,6 @@ class RotationRun {
   }
 
   async #end(phase: 'done' | 'undone', text: string): Promise<void> {
-    const created = this.#record.current.created.map((each) => ({ ...each, sealedOld: null }))
     await this.#record.audit(
       phase === 'done' ? 'revoking' : 'undoing',
       phase === 'done' ? 'key-rotated' : 'key-rotation-undone',
@@ -274,18 +281,17 @@ class RotationRun {
         ...(this.#record.current.reason === null ? {} : { reason: this.#record.current.reason }),
       },
     )
-    await this.#record.advance({ phase, created, endedAtMs: this.#parts.clock.now() }, text)
+    await this.#record.advance({ phase, endedAtMs: this.#parts.clock.now() }, text)
   }
 
-  async #goBack(reason: string): Promise<void> {
-    await this.#record.advance({ phase: 'undoing', reason }, `${reason}; it goes back to the old key`)
-  }
-
-  #foreign(step: RotationStep): RotationFault {
-    return this.#fault(
-      step,
-      'the source gives another value than when the rotation began: somebody else has changed it',
-    )
+  /** Back to the old key, or to what somebody else has put into the source. Without a way back: on to another new key. */
+  async #goBack(reason: string, isForeign = false): Promise<void> {
+    const [phase, text]: [RotationPhase, string] = isForeign
+      ? ['undoing', 'that one stays']
+      : canGoBack(this.#record.current)
+        ? ['undoing', 'it goes back to the old key']
+        : ['creating', 'the old key is being revoked, so another new one is created']
+    await this.#record.advance({ phase, reason: phase === 'undoing' ? reason : null }, `${reason}; ${text}`)
   }
 
   #fault(step: RotationStep, why: string): RotationFault {
