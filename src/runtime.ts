@@ -1,6 +1,7 @@
 // The composition root: builds every part once, in order, starts it and stops it. Read it from top to bottom.
 
 import { setTimeout } from 'node:timers/promises'
+import { prepareConsole } from './admin/console/pages.ts'
 import { errorCode } from './config/values/file-errors.ts'
 import { createGatewayApp } from './gateway/app.ts'
 import { createDevinUsers } from './gateway/devin-users.ts'
@@ -212,6 +213,8 @@ export async function startGateway(options: GatewayOptions) {
   const gatewayAddress = await listen('gateway', config.listen.gateway, () =>
     app.listen(config.listen.gateway.host, config.listen.gateway.port),
   )
+  // The parent of workers serves these files for them.
+  if (options.access === undefined) void prepareConsole()
   identities.start()
   copies.look()
   await rotations.start()

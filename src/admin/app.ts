@@ -219,8 +219,8 @@ function addHealth(app: FastifyInstance, parts: HealthParts): void {
 /** Every view of the console is an address below /console/. */
 function addConsole(app: FastifyInstance): void {
   for (const url of ['/console', '/console/*'])
-    app.get(url, ({ raw }, reply) => {
-      const { status, headers, body } = consolePage(consoleRequestOf(raw))
+    app.get(url, async ({ raw }, reply) => {
+      const { status, headers, body } = await consolePage(consoleRequestOf(raw))
       return reply.code(status).headers(headers).send(body)
     })
 }

@@ -3,7 +3,7 @@
 import { createServer, request as send, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import { isSessionRoute, type Access } from '../admin/access/access.ts'
-import { consolePage, consoleRequestOf, isConsolePath } from '../admin/console/pages.ts'
+import { consolePage, consoleRequestOf, isConsolePath, prepareConsole } from '../admin/console/pages.ts'
 import { auditedChange, isChange, isRead, reasonIn, type Operator } from '../admin/access/operator.ts'
 import { capConnections, type OperatorsRefusal } from '../admin/access/connection-cap.ts'
 import { operatorField, poolFields } from '../admin/access/pool-access.ts'
@@ -62,7 +62,7 @@ const mostBodyCharacters = 16 * 1024
 
 /** Makes the listener; nothing is bound before `listen`. */
 export function createWorkersListener(options: WorkersListenerOptions) {
-  const { tls } = options
+  const { access, tls } = options
   const handle = (request: IncomingMessage, response: ServerResponse): void => {
     void enter(options, request, response).catch(() =>
       reply(response, 502, { error: 'The workers could not be asked; the log says more.' }),
@@ -82,6 +82,7 @@ export function createWorkersListener(options: WorkersListenerOptions) {
         // workers.
         server.on('error', reject)
         server.listen(port, host, () => {
+          if (access !== null) void prepareConsole()
           const bound = server.address()
           resolve(
             typeof bound === 'object' && bound !== null ? { host: bound.address, port: bound.port } : { host, port },
@@ -110,7 +111,7 @@ async function enter(
   if ('answer' in entered) return write(response, entered.answer)
   if (access !== null && isSessionRoute(asked)) return write(response, await access.session(asked))
   if (isConsolePath(askedPath(asked)) && isRead(method)) {
-    const page = consolePage(consoleRequestOf(request))
+    const page = await consolePage(consoleRequestOf(request))
     response.writeHead(page.status, { ...page.headers, 'x-content-type-options': 'nosniff' })
     return void response.end(page.body)
   }

@@ -1,11 +1,12 @@
-// The files of the console for browsers: read once, compressed once, and served from memory.
+// The files of the console for browsers: read once, compressed once beside the requests, and served from memory.
 
 import type { IncomingMessage } from 'node:http'
-import { readdirSync, readFileSync } from 'node:fs'
 import { createHash } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join, posix } from 'node:path'
-import { gzipSync } from 'node:zlib'
+import { promisify } from 'node:util'
+import { gzip } from 'node:zlib'
 
 export interface ConsolePage {
   readonly status: number
@@ -53,7 +54,22 @@ export const consolePolicy = [
   "frame-ancestors 'none'",
 ].join('; ')
 
-let files: ReadonlyMap<string, File> | null = null
+const compress = promisify(gzip)
+
+let files: Promise<ReadonlyMap<string, File>> | null = null
+
+/** Reads the files when nobody waits for them. Where that fails, the first request for one tries again. */
+export async function prepareConsole(): Promise<void> {
+  await ready().catch(() => {})
+}
+
+function ready(): Promise<ReadonlyMap<string, File>> {
+  files ??= readConsole().catch((error: unknown) => {
+    files = null
+    throw error
+  })
+  return files
+}
 
 export function isConsolePath(path: string): boolean {
   return path === '/console' || path.startsWith(base)
@@ -70,13 +86,13 @@ export function consoleRequestOf(request: Pick<IncomingMessage, 'url' | 'headers
 }
 
 /** The page or file at a path of the console. */
-export function consolePage({ path, acceptsGzip, known }: ConsoleRequest): ConsolePage {
+export async function consolePage({ path, acceptsGzip, known }: ConsoleRequest): Promise<ConsolePage> {
   if (path === '/console') return { status: 308, headers: { location: base }, body: Buffer.alloc(0) }
-  files ??= readConsole()
+  const all = await ready()
   const name = path.slice(base.length)
   // Views have addresses of their own, and all are the same page. Names of teams may hold a dot.
   const isFile = name.startsWith('lib/') || name.startsWith('views/') || /^[\w-]+\.\w+$/.test(name)
-  const file = files.get(name) ?? (isFile ? undefined : files.get('index.html'))
+  const file = all.get(name) ?? (isFile ? undefined : all.get('index.html'))
   if (file === undefined) {
     const body = Buffer.from(JSON.stringify({ error: 'The console has no such file. Open /console/.' }))
     return { status: 404, headers: { 'content-type': 'application/json; charset=utf-8' }, body }
@@ -98,29 +114,31 @@ export function consolePage({ path, acceptsGzip, known }: ConsoleRequest): Conso
 }
 
 /** Names and compressed sizes of all files. */
-export function consoleFiles(): ReadonlyMap<string, number> {
-  files ??= readConsole()
-  return new Map([...files].map(([name, { zipped }]) => [name, zipped.length]))
+export async function consoleFiles(): Promise<ReadonlyMap<string, number>> {
+  return new Map([...(await ready())].map(([name, { zipped }]) => [name, zipped.length]))
 }
 
-function readConsole(): ReadonlyMap<string, File> {
-  const own = readdirSync(folder, { recursive: true, withFileTypes: true })
+async function readConsole(): Promise<ReadonlyMap<string, File>> {
+  const own = (await readdir(folder, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile() && /\.(?:js|css|html)$/.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1).replaceAll('\\', '/'))
-  const texts = new Map([
-    ...own.map((name) => [name, readFileSync(join(folder, name), 'utf8')] as const),
-    ...Object.entries(packages).map(
-      ([name, { address, file }]) => [address, readFileSync(besideEntry(name, file), 'utf8')] as const,
-    ),
-    ['lib/uplot.css', readFileSync(besideEntry('uplot', 'uPlot.min.css'), 'utf8')] as const,
-  ])
+  const places = [
+    ...own.map((name) => [name, join(folder, name)] as const),
+    ...Object.entries(packages).map(([name, { address, file }]) => [address, besideEntry(name, file)] as const),
+    ['lib/uplot.css', besideEntry('uplot', 'uPlot.min.css')] as const,
+  ]
+  const texts = new Map(
+    await Promise.all(places.map(async ([name, file]) => [name, await readFile(file, 'utf8')] as const)),
+  )
   const modules = [...texts.keys()].filter((name) => name.endsWith('.js'))
   const preloads = modules.map((name) => `<link rel="modulepreload" href="${base}${name}">`).join('\n')
   return new Map(
-    [...texts].map(([name, text]) => {
-      const served = name.endsWith('.js') ? withAddresses(text) : text.replace('<!-- modules -->', preloads)
-      return [name, fileOf(name, served)]
-    }),
+    await Promise.all(
+      [...texts].map(async ([name, text]) => {
+        const served = name.endsWith('.js') ? withAddresses(text) : text.replace('<!-- modules -->', preloads)
+        return [name, await fileOf(name, served)] as const
+      }),
+    ),
   )
 }
 
@@ -140,7 +158,7 @@ function withAddresses(text: string): string {
   )
 }
 
-function fileOf(name: string, text: string): File {
+async function fileOf(name: string, text: string): Promise<File> {
   const plain = Buffer.from(text)
   const types: Readonly<Record<string, string>> = {
     '.js': 'text/javascript; charset=utf-8',
@@ -151,6 +169,6 @@ function fileOf(name: string, text: string): File {
     type: types[posix.extname(name)] ?? 'application/octet-stream',
     tag: `"${createHash('sha256').update(plain).digest('base64url').slice(0, 22)}"`,
     plain,
-    zipped: gzipSync(plain, { level: 9 }),
+    zipped: await compress(plain, { level: 9 }),
   }
 }

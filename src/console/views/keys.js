@@ -121,10 +121,9 @@ function Report({ of: report, keys }) {
 function ReportOfKey({ of: report, id }) {
   const findings = report.findings.filter(({ key }) => key === id)
   const unknown = reportState(report)
-  return html`<h3>What the report says</h3>
-    ${unknown !== null && html`<p>${unknown}</p>`}
-    ${report.revision !== null && findings.length === 0 && html`<p>There is no finding about it.</p>`}
-    <ul class="texts">${findings.map((each) => html`<li><${Urgency} of=${each.urgency} /> ${each.what} ${withCode(each.do)}</li>`)}</ul>`
+  if (unknown !== null && report.revision === null) return html`<p class="notice warn" role="status">${unknown}</p>`
+  if (findings.length === 0) return html`<p>The report says nothing about it.</p>`
+  return html`<ul class="texts">${findings.map((each) => html`<li><${Urgency} of=${each.urgency} /> ${each.what} ${withCode(each.do)}</li>`)}</ul>`
 }
 
 /** @param {{ view: KeyView, report: KeyReportView | null, again: () => void }} props */
