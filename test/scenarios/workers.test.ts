@@ -2,6 +2,7 @@
 // listener for operators; what callers and operators see while workers serve, reload, crash and stop.
 
 import type { DecisionsView } from '../../src/admin/console/decision-view.ts'
+import type { KeyReportView } from '../../src/admin/console/key-report-view.ts'
 import type { NowView } from '../../src/admin/console/now-view.ts'
 import { expectDocumented } from '../support/admin-api.ts'
 import { generateKeyPairSync } from 'node:crypto'
@@ -202,6 +203,11 @@ describeWithValkey('a gateway of two workers', () => {
     expect(new Set(found.map(({ pid }) => pid)).size).toBe(2)
     const keys = JSON.parse((await ask(adminPort, '/api/keys')).text) as readonly { id: string }[]
     expect(keys.map(({ id }) => id)).toEqual(['payments-runner', 'payments-impersonator', 'analytics'])
+    // Each worker decides by itself what keys can do.
+    await until(async () => {
+      const { state, keys: of } = JSON.parse((await ask(adminPort, '/api/keys/report')).text) as KeyReportView
+      return state === 'known' && of.length === keys.length
+    }, 'the report on keys')
     expect(await ask(adminPort, '/readyz')).toMatchObject({ status: 200, text: '{"ready":true,"reasons":[]}' })
     expect((await ask(adminPort, '/api/status', 'GET', { host: 'gateway.example' })).status).toBe(403)
     expect((await ask(adminPort, '/api/reload', 'POST', { origin: 'https://elsewhere.example' })).status).toBe(403)
