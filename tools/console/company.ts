@@ -1,7 +1,6 @@
 // The sandbox company at work, for the pictures of the console: teams that call, are refused, and reach their limits.
 
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createLog } from '../../src/records/log.ts'
 import { signSandboxToken, type SandboxClaims } from '../../src/sandbox/issuer.ts'
@@ -85,9 +84,12 @@ export interface Company {
   close(): Promise<void>
 }
 
-/** Starts the company. A policy change has been refused, and a caller is blocked whose token leaked. */
-export async function startCompany(): Promise<Company> {
-  const directory = await mkdtemp(join(tmpdir(), 'gateway-'))
+/**
+ * Starts the company in a folder that does not exist yet, and that messages name. A policy change has been refused, and a caller is
+ * blocked whose token leaked.
+ */
+export async function startCompany(directory: string): Promise<Company> {
+  await mkdir(directory)
   for (const name of ['config', 'policies']) await cp(join(root, name), join(directory, name), { recursive: true })
   // What the owner of the payments team tries beside the policies in force.
   const next = join(directory, 'policies-next')

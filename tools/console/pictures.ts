@@ -1,7 +1,9 @@
 // The pictures of docs/console.md: every view, light and wide, and dark and narrow, of the sandbox company at work.
-// `node tools/console/pictures.ts [MINUTES]`, by default five minutes, so that the plots have something to show.
+// `node tools/console/pictures.ts [MINUTES] [FOLDER]`, by default five minutes, so that the plots have something to show. Pictures show
+// the name of the folder, which must not exist yet and is removed afterwards; by default it is `devin-gateway` among temporary files.
 
 import { mkdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { launch } from 'puppeteer-core'
 import { startCompany } from './company.ts'
@@ -13,12 +15,17 @@ const heights = { 1280: 1000, 390: 844 } as const
 /** All four pairs of the first view; one of each width and theme of the others. */
 const pairs = { light: [1280], dark: [390] } as const
 
-const company = await startCompany()
+const company = await startCompany(process.argv[3] ?? join(tmpdir(), 'devin-gateway'))
 for (let round = 0; Date.now() < endsAtMs; round += 1) {
   await company.work(round)
   // More and less, as the day goes.
   await new Promise((resolve) => setTimeout(resolve, 700 + 500 * Math.sin(round / 30)))
 }
+
+// The report is begun when somebody first asks for it, and takes a moment.
+const report = async (): Promise<{ readonly state: string }> =>
+  (await (await fetch(`${company.adminUrl}/api/keys/report`)).json()) as { readonly state: string }
+while ((await report()).state !== 'known') await new Promise((resolve) => setTimeout(resolve, 500))
 
 interface Found {
   readonly decisions: readonly { readonly decision_id: string }[]
@@ -37,7 +44,7 @@ const views = {
   teams: 'teams',
   team: 'teams/payments',
   policies: 'policies',
-  keys: 'keys?key=payments-runner',
+  keys: 'keys',
   cache: 'cache',
   audit: 'audit',
   blocks: 'blocks',
