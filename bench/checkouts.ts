@@ -1,6 +1,7 @@
 // What a change costs: the gateway of this checkout, of others, and the bare proxy, in turn, on the same upstream.
 // node bench/checkouts.ts [--workloads LIST] [--rounds N] [--seconds N] [--warm N] [--rate N] [--no-bare] CHECKOUT…
 // A checkout is a directory with its own node_modules; flags for Node may follow it: 'before --min-semi-space-size=8'.
+// `--without KEY,KEY` leaves out lines of gateway.yaml that an older checkout does not know.
 
 import { cpSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { get } from 'node:http'
@@ -28,6 +29,7 @@ const { values, positionals } = parseArgs({
     warm: { type: 'string', default: '6' },
     rate: { type: 'string', default: '0' },
     'no-bare': { type: 'boolean', default: false },
+    without: { type: 'string', default: '' },
   },
 })
 /** The length of a run at a fixed rate is that of 8,000 requests at 1,000 a second. */
@@ -48,7 +50,10 @@ async function gatewayOf(named: string, ground: Ground): Promise<{ server: Serve
     readFileSync(file, 'utf8')
       .replaceAll(`127.0.0.1:${ports.gateway}`, `127.0.0.1:${gatewayPort}`)
       .replaceAll(`127.0.0.1:${ports.admin}`, `127.0.0.1:${adminPort}`)
-      .replaceAll(`${installation.directory}/`, `${directory}/`),
+      .replaceAll(`${installation.directory}/`, `${directory}/`)
+      .split('\n')
+      .filter((line) => !values.without.split(',').includes(line.trim().split(':')[0] ?? ''))
+      .join('\n'),
   )
   const server: Server = {
     title: named,
