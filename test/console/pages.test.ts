@@ -3,7 +3,7 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { HTTPRequest } from 'puppeteer-core'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { DecisionsView } from '../../src/admin/console/decision-view.ts'
 import { consoleFiles, consolePolicy } from '../../src/admin/console/pages.ts'
 import {
@@ -15,17 +15,6 @@ import {
 } from '../support/browser.ts'
 import { colorsOf } from '../support/png.ts'
 import { startTestGateway, until, usualKeys, usualPolicies, type RunningGateway } from '../support/start-gateway.ts'
-
-/** Folders that were listed. */
-const listed = vi.hoisted((): string[] => [])
-vi.mock('node:fs/promises', async (original) => {
-  const real = await original<typeof import('node:fs/promises')>()
-  const readdir = (path: string, options: Parameters<typeof real.readdir>[1]): unknown => {
-    listed.push(path)
-    return real.readdir(path, options)
-  }
-  return { ...real, readdir }
-})
 
 /** A folder for a picture of each view, theme and width; in CI there is one. */
 const pictures = process.env['GATEWAY_TEST_PICTURES'] ?? ''
@@ -69,13 +58,6 @@ function contrast(a: string, b: string): number {
 }
 
 describe('the files of the console', () => {
-  test('are read before anybody asks for them, and once', async () => {
-    const reads = (): number => listed.filter((path) => path.endsWith('src/console')).length
-    await until(() => reads() > 0, 'the files to be read')
-    expect((await get('/console/')).status).toBe(200)
-    expect(reads()).toBe(1)
-  })
-
   test('stay below 100 kB in all, compressed', async () => {
     const sizes = [...(await consoleFiles()).values()]
     expect(sizes.length).toBeGreaterThan(20)
