@@ -12,6 +12,6 @@ export default defineConfig({
     // modules, and nothing is mocked.
     isolate: false,
     // More than cores: much of the time goes by waiting for leases, timeouts and starts.
-    maxWorkers: 3,
+    maxWorkers: 4,
   },
 })

@@ -33,7 +33,7 @@ function entry(bytes: number, sequence = 1): StoredResponse {
 }
 
 describe('memory', () => {
-  it('stays within its bound under a million different keys, and what is counted is about what is taken', () => {
+  it('stays within its bound under hundreds of thousands of keys, and what is counted is about what is taken', () => {
     setFlagsFromString('--expose-gc')
     // The context is made after the flag was set, so it has the function.
     const collectGarbage = runInNewContext('gc') as () => void
@@ -47,7 +47,7 @@ describe('memory', () => {
     // Large enough that what the process itself comes and goes by does not matter.
     const limit = 64_000_000
     const store = createResponseStore(limit, () => undefined)
-    for (let key = 0; key < 1_000_000; key += 1) {
+    for (let key = 0; key < 300_000; key += 1) {
       store.put(
         `/v3/organizations/org-1/sessions/${key}\n\nkey-1`,
         [`/v3/organizations/org-1/sessions/${key}`, 'org-1'],
