@@ -4,7 +4,6 @@
 // `--without KEY,KEY` leaves out lines of gateway.yaml that an older checkout does not know.
 
 import { cpSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
-import { get } from 'node:http'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { freePorts } from '../test/support/free-ports.ts'
@@ -12,11 +11,11 @@ import { openAccounting } from './accounting.ts'
 import { probe } from './answers.ts'
 import { chooseLoad } from './load.ts'
 import type { Laboratory } from './measure.ts'
-import { barePeer } from './peers/node.ts'
+import { answersOk, barePeer, gatewayCommand } from './peers/node.ts'
 import { startServer, type Running, type Server } from './peers/peer.ts'
 import { ratio, figure, runRounds, type Entrant } from './series.ts'
-import type { Spread } from './statistics.ts'
 import { openGround, type Ground } from './site.ts'
+import { spread } from './tables.ts'
 import { startUpstream } from './upstream.ts'
 import { pacedRequest, workloads, type RequestSpec } from './workloads.ts'
 
@@ -60,26 +59,8 @@ async function gatewayOf(named: string, ground: Ground): Promise<{ server: Serve
     guards: true,
     installed: () => named,
     port: () => gatewayPort,
-    prepare: (_site, nodeFlags) => ({
-      file: process.execPath,
-      args: [
-        ...nodeFlags,
-        '--max-semi-space-size=8',
-        ...flags,
-        join(root, 'bin/devin-gateway.mjs'),
-        'start',
-        '--config',
-        file,
-      ],
-      env: { MALLOC_ARENA_MAX: '2' },
-    }),
-    isReady: () =>
-      new Promise((done) => {
-        get({ host: '127.0.0.1', port: adminPort, path: '/readyz', agent: false }, (response) => {
-          response.resume()
-          done(response.statusCode === 200)
-        }).once('error', () => done(false))
-      }),
+    prepare: (_site, nodeFlags) => gatewayCommand(join(root, 'bin/devin-gateway.mjs'), file, [...nodeFlags, ...flags]),
+    isReady: () => answersOk(adminPort, '/readyz'),
   }
   const tidy = (): void => {
     for (const name of ['access', 'decisions']) truncateSync(join(directory, `records/${name}.ndjson`))
@@ -129,10 +110,6 @@ try {
         tidy: running.tidy,
       }
     })
-  const show = (spread: Spread | null, digits = 2): string =>
-    spread === null
-      ? 'disturbed'
-      : `${spread.median.toFixed(digits)} (${spread.min.toFixed(digits)}-${spread.max.toFixed(digits)})`
   for (const id of values.workloads === 'none' ? [] : values.workloads.split(',')) {
     const workload = workloads.find((each) => each.id === id)
     if (workload === undefined) throw new Error(`no workload is called "${id}"`)
@@ -146,8 +123,11 @@ try {
     for (const each of series) {
       const last = series.at(-1)
       process.stdout.write(
-        `  ${each.name}: CPU ms per 1,000 ${show(figure(each, (sample) => sample.cpuMsPer1000))}` +
-          `; of the last ${last === undefined ? '' : show(ratio(each, last, (sample) => sample.cpuMsPer1000).spread)}\n`,
+        `  ${each.name}: CPU ms per 1,000 ${spread(
+          figure(each, (sample) => sample.cpuMsPer1000),
+          2,
+        )}` +
+          `; of the last ${last === undefined ? '' : spread(ratio(each, last, (sample) => sample.cpuMsPer1000).spread, 2)}\n`,
       )
     }
   }
@@ -159,19 +139,15 @@ try {
       0,
     )
     process.stdout.write(`\n${values.rate} forwarded reads a second: ms\n`)
-    for (const each of series)
-      process.stdout.write(
-        `  ${each.name}: p50 ${show(
-          figure(each, (s) => s.p50Us / 1000),
+    for (const each of series) {
+      const [p50, p99, slowest] = (['p50Us', 'p99Us', 'slowestUs'] as const).map((name) =>
+        spread(
+          figure(each, (sample) => sample[name] / 1000),
           2,
-        )} p99 ${show(
-          figure(each, (s) => s.p99Us / 1000),
-          2,
-        )} slowest ${show(
-          figure(each, (s) => s.slowestUs / 1000),
-          1,
-        )}\n`,
+        ),
       )
+      process.stdout.write(`  ${each.name}: p50 ${p50} p99 ${p99} slowest ${slowest}\n`)
+    }
   }
 } finally {
   await ground.close()

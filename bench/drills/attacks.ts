@@ -88,18 +88,8 @@ const slowBodies: Attack = (target) =>
   })
 
 /** The same over three HTTP/2 connections with a hundred streams each. */
-const slowStreams: Attack = (target) => {
-  let over = false
-  const sessions = new Set<ClientHttp2Session>()
-  const open = (index: number): void => {
-    if (over) return
-    const session = connectHttp2(`https://${host}:${target.port}`, { ca: target.ca })
-    sessions.add(session)
-    session.on('error', () => undefined)
-    session.once('close', () => {
-      sessions.delete(session)
-      setTimeout(() => open(index), 200)
-    })
+const slowStreams: Attack = (target) =>
+  keepSessions(3, target, (session, index) => {
     for (let stream = 0; stream < 100; stream += 1) {
       const request = session.request({
         ':method': 'POST',
@@ -111,13 +101,7 @@ const slowStreams: Attack = (target) => {
       request.resume()
       request.write(`{"prompt":"${'x'.repeat(1_000_000)}`)
     }
-  }
-  for (let index = 0; index < 3; index += 1) open(index)
-  return () => {
-    over = true
-    for (const session of sessions) session.destroy()
-  }
-}
+  })
 
 /** Uploads of one byte every two seconds. */
 const slowUploads: Attack = (target) =>
@@ -184,18 +168,8 @@ const junkTokens: Attack = (target) => {
 
 /** The same over twenty HTTP/2 connections with fifty streams each. */
 const junkStreams: Attack = (target) => {
-  let over = false
   let sent = 0
-  const sessions = new Set<ClientHttp2Session>()
-  const open = (index: number): void => {
-    if (over) return
-    const session = connectHttp2(`https://${host}:${target.port}`, { ca: target.ca })
-    sessions.add(session)
-    session.on('error', () => undefined)
-    session.once('close', () => {
-      sessions.delete(session)
-      setTimeout(() => open(index), 200)
-    })
+  return keepSessions(20, target, (session, index) => {
     const next = (): void => {
       if (session.closed || session.destroyed) return
       sent += 1
@@ -208,8 +182,29 @@ const junkStreams: Attack = (target) => {
       request.resume()
     }
     for (let stream = 0; stream < 50; stream += 1) next()
+  })
+}
+
+/** Keeps so many HTTP/2 sessions open, and opens another one for each that is closed. */
+function keepSessions(
+  count: number,
+  target: Target,
+  begin: (session: ClientHttp2Session, index: number) => void,
+): () => void {
+  let over = false
+  const sessions = new Set<ClientHttp2Session>()
+  const open = (index: number): void => {
+    if (over) return
+    const session = connectHttp2(`https://${host}:${target.port}`, { ca: target.ca })
+    sessions.add(session)
+    session.on('error', () => undefined)
+    session.once('close', () => {
+      sessions.delete(session)
+      setTimeout(() => open(index), 200)
+    })
+    begin(session, index)
   }
-  for (let index = 0; index < 20; index += 1) open(index)
+  for (let index = 0; index < count; index += 1) open(index)
   return () => {
     over = true
     for (const session of sessions) session.destroy()

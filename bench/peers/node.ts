@@ -3,9 +3,9 @@
 import { get } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { accepts } from '../processes.ts'
-import type { Peer, Server } from './peer.ts'
+import type { Command, Peer, Server } from './peer.ts'
 
-const gatewayCommand = fileURLToPath(new URL('../../bin/devin-gateway.mjs', import.meta.url))
+const gatewayProgram = fileURLToPath(new URL('../../bin/devin-gateway.mjs', import.meta.url))
 const bareCommand = fileURLToPath(new URL('bare-proxy.ts', import.meta.url))
 
 /** As the image and the systemd unit start it, in flags and environment. */
@@ -17,10 +17,7 @@ export const gateway: Server = {
   guards: true,
   installed: () => 'this checkout',
   port: ({ ports }) => ports.gateway,
-  prepare: ({ installation }, nodeFlags) => ({
-    ...node([...nodeFlags, ...productionFlags, gatewayCommand, 'start', '--config', installation.configFile]),
-    env: productionEnvironment,
-  }),
+  prepare: ({ installation }, nodeFlags) => gatewayCommand(gatewayProgram, installation.configFile, nodeFlags),
   isReady: ({ ports }) => answersOk(ports.admin, '/readyz'),
 }
 
@@ -34,11 +31,19 @@ export const barePeer: Peer = {
   isReady: ({ ports }) => accepts(ports.bare),
 }
 
+/** Flags that are given come last, so they may change those of production. */
+export function gatewayCommand(program: string, configFile: string, nodeFlags: readonly string[]): Command {
+  return {
+    ...node([...productionFlags, ...nodeFlags, program, 'start', '--config', configFile]),
+    env: productionEnvironment,
+  }
+}
+
 function node(args: readonly string[]) {
   return { file: process.execPath, args }
 }
 
-function answersOk(port: number, path: string): Promise<boolean> {
+export function answersOk(port: number, path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const request = get({ host: '127.0.0.1', port, path, agent: false }, (response) => {
       response.resume()

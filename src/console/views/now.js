@@ -34,7 +34,7 @@ function viewOf({ kind, name }) {
 
 /** @param {{ trouble: TroubleView }} props */
 function Trouble({ trouble }) {
-  const { severity, what, since, owner, contact, do: todo, about } = trouble
+  const { severity, what, since, owner, contact, do: advice, about } = trouble
   const more = viewOf(about)
   const [word, mark] = severities[severity]
   return html`<article class=${`trouble ${severity}`}>
@@ -44,7 +44,7 @@ function Trouble({ trouble }) {
       <dl>
         <div><dt>Owner</dt><dd>${whoseText(owner, contact)}</dd></div>
         <div><dt>Since</dt><dd>${clock(since)}, ${distance(since)}</dd></div>
-        <div><dt>What to do</dt><dd>${withCode(todo)}${more !== null && html` <a href=${more[1]}>${more[0]}</a>`}</dd></div>
+        <div><dt>What to do</dt><dd>${withCode(advice)}${more !== null && html` <a href=${more[1]}>${more[0]}</a>`}</dd></div>
       </dl>
     </div>
   </article>`

@@ -94,10 +94,10 @@ export function tooManyInterim(): Problem {
 }
 
 /** An answer that must not reach the caller: why, and what the caller can do. */
-export function answerRefused(why: string, toDo = mayHaveHappened): Problem {
+export function answerRefused(why: string, advice = mayHaveHappened): Problem {
   return new Problem(
     'upstream-answer-refused',
-    `The answer of the Devin API was not passed on because ${why}. ${toDo}`,
+    `The answer of the Devin API was not passed on because ${why}. ${advice}`,
     { fields: { 'proxy-status': proxyStatus('http_protocol_error') } },
   )
 }

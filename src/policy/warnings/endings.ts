@@ -53,6 +53,6 @@ function warningsOf(
   const text = endsAtMs === null ? null : endingText(endsAtMs, nowMs)
   if (text === null) return []
   const why = reason === null ? '' : ` (${reason})`
-  const toDo = hasEnded(ending, nowMs) ? ': remove it, or write a later end into `until`' : ''
-  return [warningAt(document, path, `${what}${why} ${text}${toDo}`)]
+  const advice = hasEnded(ending, nowMs) ? ': remove it, or write a later end into `until`' : ''
+  return [warningAt(document, path, `${what}${why} ${text}${advice}`)]
 }
