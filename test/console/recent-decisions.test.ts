@@ -104,3 +104,15 @@ test.each([
 ])('%s is refused with what to do', (_name, fields, message) => {
   expect(() => readDecisionQuery(fields)).toThrow(message)
 })
+
+test('a summary says what the record says, also in a place that was used before', () => {
+  const recent = new RecentDecisions({ most: 1 })
+  remember(recent, {})
+  remember(recent, { decision_id: 'e', cache: 'hit', upstream_status: 429, waited_ms: 7, limit: 'requests', key: null })
+  const [summary] = recent.newestFirst()
+  if (summary === undefined) throw new Error('nothing is kept')
+  const { number, content, stage, sent, ...said } = summary
+  expect([number, content, stage, sent]).toEqual([1, '{"effect":"allow"}', 'forward', true])
+  expect(recent.whole(summary).access).toMatchObject(said)
+  expect(said).toMatchObject({ cache: 'hit', upstream_status: 429, waited_ms: 7, limit: 'requests', key: null })
+})

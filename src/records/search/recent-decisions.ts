@@ -45,8 +45,6 @@ class Slot {
   limit: string | null = null
   cache: string | null = null
   upstream_status: number | null = null
-  duration_ms = 0
-  upstream_ms: number | null = null
   waited_ms: number | null = null
 
   fill(access: AccessEntry, end: DecisionEnd, number: number): void {
@@ -68,8 +66,6 @@ class Slot {
     this.limit = access.limit
     this.cache = access.cache
     this.upstream_status = access.upstream_status
-    this.duration_ms = access.duration_ms
-    this.upstream_ms = access.upstream_ms
     this.waited_ms = access.waited_ms
   }
 }
