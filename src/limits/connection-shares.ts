@@ -1,5 +1,7 @@
 // How much of a scarce resource one team may hold, by what is left of it. Pure.
 
+import { Counts } from '../counts.ts'
+
 export type ConnectionShares = ReturnType<typeof createConnectionShares>
 
 /** A team may hold so many times what is left, for each unit of weight; beyond the highest, weight only orders. */
@@ -22,7 +24,7 @@ export function mostForOneTeam(capacity: number, weight: number): number {
  * to leave. What is shared are connections to the upstream, and places in the queue before them.
  */
 export function createConnectionShares(capacity: number) {
-  const held = new Map<string, number>()
+  const held = new Counts()
   const spared = capacity > 2 ? Math.max(1, Math.floor(capacity * sparedPart)) : 0
   let taken = 0
 
@@ -31,24 +33,22 @@ export function createConnectionShares(capacity: number) {
     get taken(): number {
       return taken
     },
-    takenBy: (team: string): number => held.get(team) ?? 0,
+    takenBy: (team: string): number => held.of(team),
     /** True when the team may take one more. */
     allows(team: string, weight: number): boolean {
       const free = capacity - taken
-      const own = held.get(team) ?? 0
+      const own = held.of(team)
       if (free <= 0) return false
       return own === 0 || own < Math.min(timesOfWeight * weight, mostTimes) * (free - spared)
     },
     take(team: string): void {
       taken += 1
-      held.set(team, (held.get(team) ?? 0) + 1)
+      held.add(team)
     },
     giveBack(team: string): void {
-      const own = held.get(team) ?? 0
-      if (own === 0) return
+      if (held.of(team) === 0) return
       taken -= 1
-      if (own === 1) held.delete(team)
-      else held.set(team, own - 1)
+      held.subtract(team)
     },
   }
 }

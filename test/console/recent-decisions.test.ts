@@ -111,8 +111,9 @@ test('a summary says what the record says, also in a place that was used before'
   remember(recent, { decision_id: 'e', cache: 'hit', upstream_status: 429, waited_ms: 7, limit: 'requests', key: null })
   const [summary] = recent.newestFirst()
   if (summary === undefined) throw new Error('nothing is kept')
-  const { number, content, stage, sent, ...said } = summary
+  const { number, content, stage, sent, time, decision_id, ...said } = summary
   expect([number, content, stage, sent]).toEqual([1, '{"effect":"allow"}', 'forward', true])
+  expect([time, decision_id]).toEqual(['2026-01-01T00:00:00.000Z', 'e'])
   expect(recent.whole(summary).access).toMatchObject(said)
   expect(said).toMatchObject({ cache: 'hit', upstream_status: 429, waited_ms: 7, limit: 'requests', key: null })
 })

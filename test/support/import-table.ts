@@ -9,10 +9,11 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
   problems: ['problem-kinds'],
   'no-schemas': [],
   'in-flight-list': [],
+  counts: [],
   http: [],
   config: [],
   json: [],
-  limits: ['store/store'],
+  limits: ['counts', 'store/store'],
   blocks: [
     'problems',
     'config/diagnostics',
@@ -64,6 +65,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
   filtering: ['problems', 'http', 'types of cache', 'types of catalogue', 'catalogue/target', 'json'],
   gateway: [
     'in-flight-list',
+    'counts',
     'no-schemas',
     'problem-kinds',
     'problems',

@@ -2,8 +2,10 @@
 // is free, so one team alone never gets more than half and there is always room for others (dynamic thresholds,
 // Choudhury and Hahne 1998).
 
+import { Counts } from '../../counts.ts'
+
 export function createBodyMemory(mostBytes: number) {
-  const held = new Map<string, number>()
+  const held = new Counts()
   let heldBytes = 0
   return {
     get heldBytes(): number {
@@ -11,16 +13,14 @@ export function createBodyMemory(mostBytes: number) {
     },
     /** False when there is no room; then nothing is taken. */
     take(team: string, bytes: number): boolean {
-      const ofTeam = (held.get(team) ?? 0) + bytes
+      const ofTeam = held.of(team) + bytes
       if (ofTeam > mostBytes - heldBytes - bytes) return false
-      held.set(team, ofTeam)
+      held.add(team, bytes)
       heldBytes += bytes
       return true
     },
     giveBack(team: string, bytes: number): void {
-      const left = (held.get(team) ?? 0) - bytes
-      if (left > 0) held.set(team, left)
-      else held.delete(team)
+      held.subtract(team, bytes)
       heldBytes -= bytes
     },
   }

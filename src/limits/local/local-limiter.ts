@@ -1,6 +1,7 @@
 // The limiter of one instance, which answers at once. Windows use the monotonic clock, so that setting the system's
 // time neither drops uses nor keeps them longer; calendar windows follow the calendar.
 
+import { Counts } from '../../counts.ts'
 import {
   costOfRequest,
   type LimitDecision,
@@ -18,7 +19,7 @@ const sweepAbove = 10_000
 
 export function createLocalLimiter({ now, monotonic }: LimitClocks) {
   const meters = new Map<string, { readonly meter: QuotaMeter; readonly quota: Quota }>()
-  const running = new Map<string, number>()
+  const running = new Counts()
   let sweepAt = sweepAbove
 
   /** Both clocks, read once for each call. Whole milliseconds: a bucket adds and subtracts them exactly. */
@@ -46,13 +47,13 @@ export function createLocalLimiter({ now, monotonic }: LimitClocks) {
   }
 
   function waitFor({ quota, meter, most }: Limit, cost: number): number {
-    if (quota === null) return (running.get(meter) ?? 0) < most ? 0 : 1000
+    if (quota === null) return running.of(meter) < most ? 0 : 1000
     return meterOf(meter, quota).waitMs(quota, cost, timeOf(quota))
   }
 
   function statusOf(limit: Limit): LimitStatus {
     const { quota, most } = limit
-    if (quota === null) return { limit, remaining: Math.max(0, most - (running.get(limit.meter) ?? 0)), resetMs: 0 }
+    if (quota === null) return { limit, remaining: Math.max(0, most - running.of(limit.meter)), resetMs: 0 }
     const meter = meterOf(limit.meter, quota)
     const timeMs = timeOf(quota)
     return { limit, remaining: meter.remaining(quota, timeMs), resetMs: meter.resetMs(quota, timeMs) }
@@ -60,7 +61,7 @@ export function createLocalLimiter({ now, monotonic }: LimitClocks) {
 
   function count(limits: readonly Limit[], cost: number): void {
     for (const { quota, meter } of limits) {
-      if (quota === null) running.set(meter, (running.get(meter) ?? 0) + 1)
+      if (quota === null) running.add(meter)
       else meterOf(meter, quota).take(quota, cost, timeOf(quota))
     }
   }
@@ -100,18 +101,13 @@ export function createLocalLimiter({ now, monotonic }: LimitClocks) {
       return limit.quota === null ? 0 : (limit.quota.burst ?? limit.quota.amount) - statusOf(limit).remaining
     },
     /** How many requests hold a slot of a concurrency limit. */
-    running: ({ meter }: Limit): number => running.get(meter) ?? 0,
+    running: ({ meter }: Limit): number => running.of(meter),
     peek(limits: readonly Limit[]): readonly LimitStatus[] {
       readClocks()
       return limits.map(statusOf)
     },
     release(limits: readonly Limit[]): void {
-      for (const { quota, meter } of limits) {
-        if (quota !== null) continue
-        const left = (running.get(meter) ?? 0) - 1
-        if (left > 0) running.set(meter, left)
-        else running.delete(meter)
-      }
+      for (const { quota, meter } of limits) if (quota === null) running.subtract(meter)
     },
     giveBack(limits: readonly Limit[], cost = costOfRequest): void {
       for (const limit of limits) if (limit.kind === 'refundable') meters.get(limit.meter)?.meter.giveBack(cost)

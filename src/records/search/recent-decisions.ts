@@ -25,15 +25,38 @@ export interface DecisionTotals {
   readonly cacheAnswered: number
 }
 
+/** A column of short ASCII texts. Strings of each request would become old objects, which only a full collection frees. */
+class TextColumn {
+  readonly #width: number
+  readonly #bytes: Buffer
+  readonly #lengths: Uint8Array
+
+  /** Texts are at most so many characters wide. */
+  constructor(rows: number, width: number) {
+    this.#width = width
+    this.#bytes = Buffer.alloc(rows * width)
+    this.#lengths = new Uint8Array(rows)
+  }
+
+  set(row: number, text: string): void {
+    this.#lengths[row] = this.#bytes.write(text, row * this.#width, this.#width, 'latin1')
+  }
+
+  get(row: number): string {
+    const start = row * this.#width
+    return this.#bytes.toString('latin1', start, start + (this.#lengths[row] ?? 0))
+  }
+}
+
 class Slot {
+  readonly #row: number
+  readonly #times: TextColumn
+  readonly #ids: TextColumn
   /** Of all since the start, beginning with 0. */
   number = 0
   content = ''
   stage = ''
   sent = false
-  time = ''
-  request_id = ''
-  decision_id = ''
   operation: string | null = null
   organization: string | null = null
   team: string | null = null
@@ -47,14 +70,27 @@ class Slot {
   upstream_status: number | null = null
   waited_ms: number | null = null
 
+  constructor(row: number, times: TextColumn, ids: TextColumn) {
+    this.#row = row
+    this.#times = times
+    this.#ids = ids
+  }
+
+  get time(): string {
+    return this.#times.get(this.#row)
+  }
+
+  get decision_id(): string {
+    return this.#ids.get(this.#row)
+  }
+
   fill(access: AccessEntry, end: DecisionEnd, number: number): void {
     this.number = number
     this.content = end.content
     this.stage = end.stage
     this.sent = end.sent
-    this.time = access.time
-    this.request_id = access.request_id
-    this.decision_id = access.decision_id
+    this.#times.set(this.#row, access.time)
+    this.#ids.set(this.#row, access.decision_id)
     this.operation = access.operation
     this.organization = access.organization
     this.team = access.team
@@ -71,11 +107,13 @@ class Slot {
 }
 
 /**
- * What is looked at of many decisions at once, without reading their records; it holds until the next decision is added. Words of
- * callers (`request_id`, `subject`) are as they came: `safeText` makes them fit to be shown.
+ * What is looked at of many decisions at once, without reading their records; it holds until the next decision is added. The
+ * `subject` is as it came: `safeText` makes it fit to be shown.
  */
 export type DecisionSummary = Readonly<Omit<Slot, 'fill'>>
 
+/** Of a time in UTC with milliseconds, and of a UUID. */
+const [timeLength, idLength] = [24, 36]
 /** An access entry and its own texts, without the content. An estimate. */
 const bytesOfEntry = 900
 /** In UTF-8, of one unit of a text. */
@@ -88,6 +126,8 @@ const fromCache: ReadonlySet<string | null> = new Set(['hit', 'stale', 'validate
 export class RecentDecisions {
   /** By number, modulo `most`. They are written over, since the collector would move new objects, one for each request. */
   readonly #slots: Slot[] = []
+  readonly #times: TextColumn
+  readonly #ids: TextColumn
   readonly #most: number
   readonly #starts: Uint32Array
   readonly #lengths: Uint32Array
@@ -107,6 +147,8 @@ export class RecentDecisions {
 
   constructor({ most = 10_000, maxBytes = 16 * 1024 * 1024 } = {}) {
     this.#most = most
+    this.#times = new TextColumn(most, timeLength)
+    this.#ids = new TextColumn(most, idLength)
     this.#starts = new Uint32Array(most)
     this.#lengths = new Uint32Array(most)
     this.#accesses = Buffer.allocUnsafeSlow(Math.max(leastAccessBytes, most * bytesOfEntry))
@@ -133,7 +175,7 @@ export class RecentDecisions {
     this.#end = start + length
     this.#starts[slot] = start
     this.#lengths[slot] = length
-    const kept = (this.#slots[slot] ??= new Slot())
+    const kept = (this.#slots[slot] ??= new Slot(slot, this.#times, this.#ids))
     kept.fill(access, end, number)
     this.#bytes += sizeOf(end.content)
     while (this.#bytes > this.maxBytes) this.#forgetOldest()
@@ -188,10 +230,18 @@ export class RecentDecisions {
 
   /** Reads the access record of a summary of this moment. */
   whole({ number, content, stage, sent }: DecisionSummary): RecentDecision {
+    return { access: JSON.parse(this.#text(number).toString()) as AccessEntry, content, stage, sent }
+  }
+
+  /** Whether the access record of a summary of this moment has this request id. */
+  isOfRequest({ number }: DecisionSummary, requestId: string): boolean {
+    return this.#text(number).includes(`"request_id":${JSON.stringify(requestId)}`)
+  }
+
+  #text(number: number): Buffer {
     const slot = number % this.#most
     const start = this.#starts[slot] ?? 0
-    const access = this.#accesses.toString('utf8', start, start + (this.#lengths[slot] ?? 0))
-    return { access: JSON.parse(access) as AccessEntry, content, stage, sent }
+    return this.#accesses.subarray(start, start + (this.#lengths[slot] ?? 0))
   }
 
   #at(number: number): DecisionSummary | null {

@@ -12,7 +12,7 @@ export function searchRecent(recent: RecentDecisions, query: DecisionQuery): rea
     // Decisions of one millisecond are ordered by their ids, so all of them have to be seen.
     if (found.length > query.limit && time < (found.at(-1)?.access.time ?? '')) break
     if (query.from !== null && time < query.from) break
-    if (isBehind(query.cursor, time, each.decision_id) && fits(each, query)) found.push(recent.whole(each))
+    if (isBehind(query.cursor, time, each.decision_id) && fits(recent, each, query)) found.push(recent.whole(each))
   }
   return found
     .map(viewOfRecent)
@@ -31,11 +31,11 @@ export function newestFirst(a: DecisionView, b: DecisionView): number {
   return a.decision_id < b.decision_id ? 1 : a.decision_id > b.decision_id ? -1 : 0
 }
 
-function fits(each: DecisionSummary, query: DecisionQuery): boolean {
+function fits(recent: RecentDecisions, each: DecisionSummary, query: DecisionQuery): boolean {
   const { id, reason, effect } = query
   return (
     (query.to === null || each.time <= query.to) &&
-    (id === null || each.decision_id === id || safeText(each.request_id) === id) &&
+    (id === null || each.decision_id === id || recent.isOfRequest(each, id)) &&
     (query.subject === null || (each.subject !== null && safeText(each.subject) === query.subject)) &&
     (query.team === null || each.team === query.team) &&
     (query.operation === null || each.operation === query.operation) &&
