@@ -3,7 +3,6 @@
 
 import { randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
-import { setFlagsFromString } from 'node:v8'
 import { formatDiagnostic, Refused } from '../../config/diagnostics.ts'
 import type { Config } from '../../config/load.ts'
 import { Problem } from '../../problems.ts'
@@ -16,6 +15,7 @@ import { openAccess, openWorkerAccess } from '../../runtime/access/open-access.t
 import { createWorkersListener } from '../../workers/operators-listener.ts'
 import { createPool, type Pool } from '../../workers/pool.ts'
 import { connectToParent, logOf } from '../../workers/parent-link.ts'
+import { boundGarbage, collectGarbage } from '../garbage.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { createEnding } from '../process.ts'
 import { configFile, configOption, configToStart, packageVersion, requireNamed } from '../setup.ts'
@@ -51,7 +51,13 @@ export const startCommand: Command = {
     if (number !== undefined) return await work(Number(number), invocation, config, log)
     if (count > 1) return await lead(count, invocation, config, log)
     const ending = createEnding({ log, drainMs: drainMsOf(config) })
-    const gateway = await startGateway({ config, env: invocation.env, log, version: packageVersion() })
+    const gateway = await startGateway({
+      config,
+      env: invocation.env,
+      log,
+      version: packageVersion(),
+      beforeListening: collectGarbage,
+    })
     boundGarbage()
     process.on('SIGHUP', () => void gateway.reload('SIGHUP'))
     return await ending.watch(gateway)
@@ -89,6 +95,7 @@ async function work(number: number, { env }: Invocation, config: Config, log: Lo
     env,
     log: workerLog,
     version: packageVersion(),
+    beforeListening: collectGarbage,
     auditElsewhere: { ...parent.audit, checkpoints: parent.checkpoints },
   })
   boundGarbage()
@@ -101,14 +108,6 @@ async function work(number: number, { env }: Invocation, config: Config, log: Lo
   // The channel to the parent would keep this process alive.
   process.disconnect?.()
   return code
-}
-
-/**
- * Has V8 collect earlier than it would, which keeps the memory of a full cache down; lower values cost large responses CPU time.
- * Set once everything is loaded: V8 does not reuse code that was compiled under other flags.
- */
-function boundGarbage(): void {
-  setFlagsFromString('--heap-growing-percent=50')
 }
 
 /** The parent of several workers. */
