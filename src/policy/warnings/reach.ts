@@ -17,7 +17,7 @@ export function reachWarnings(
   keys: readonly KeyDocument[],
 ): readonly Diagnostic[] {
   return [
-    ...teams.flatMap((document) => grantWarnings(policy, document)),
+    ...teams.flatMap((document) => fenceWarnings(policy, document)),
     ...keyWarnings(teams, keys),
     ...watchWarnings(policy, keys),
   ]
@@ -38,7 +38,7 @@ function watchWarnings(policy: PolicySet, keys: readonly KeyDocument[]): Diagnos
     )
 }
 
-function grantWarnings(policy: PolicySet, document: TeamDocument): Diagnostic[] {
+function fenceWarnings(policy: PolicySet, document: TeamDocument): Diagnostic[] {
   const team = policy.team(document.team)
   if (team === null || team.organizations === 'all') return []
   const fence = [...team.organizations].join(', ')
