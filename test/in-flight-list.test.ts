@@ -1,10 +1,9 @@
 // The list of what is under way: order, size, and that nothing of it outlives its removal in memory.
 
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { InFlightList, type InFlightEntry } from '../src/in-flight-list.ts'
+import { withCollector } from './support/with-collector.ts'
 
 describe('the list of what is under way', () => {
   test('holds what was added and not removed, in the order of arrival', () => {
@@ -34,10 +33,7 @@ describe('the list of what is under way', () => {
   })
 
   test('what was removed does not keep later items from being collected while they are young', async () => {
-    // In a process of its own, since the collections are asked for by a flag of V8.
-    const flags = ['--expose-gc', '--max-semi-space-size=8', '--input-type=module', '-e', script]
-    const { stdout } = await promisify(execFile)(process.execPath, flags)
-    const { size, grown } = JSON.parse(stdout) as { size: number; grown: number }
+    const { size, grown } = (await withCollector(script)) as { size: number; grown: number }
     expect(size).toBe(32)
     expect(grown).toBeLessThan(2e6)
   })
@@ -46,7 +42,7 @@ describe('the list of what is under way', () => {
 /** Says how much the space of old objects grows while 160 MB come and go, with minor collections alone. */
 const script = `
 import { getHeapSpaceStatistics } from 'node:v8'
-import { InFlightList } from ${JSON.stringify(new URL('../src/in-flight-list.ts', import.meta.url))}
+const { InFlightList } = await import(urlOf('in-flight-list.ts'))
 const oldBytes = () => getHeapSpaceStatistics().find(({ space_name }) => space_name === 'old_space').space_used_size
 const list = new InFlightList()
 const entries = []
