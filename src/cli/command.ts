@@ -96,10 +96,21 @@ function invocationOf(command: Command, argv: readonly string[], streams: Stream
 function parse(command: Command, argv: readonly string[]): ReturnType<typeof parseArgs> {
   const options = { ...command.options, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const
   try {
-    return parseArgs({ args: [...argv], options, allowPositionals: true })
+    const parsed = parseArgs({ args: [...argv], options, allowPositionals: true })
+    refuseEmpty(parsed)
+    return parsed
   } catch (error) {
-    throw new UsageError(argumentProblem(error instanceof Error ? error.message : '', options))
+    throw error instanceof UsageError
+      ? error
+      : new UsageError(argumentProblem(error instanceof Error ? error.message : '', options))
   }
+}
+
+/** A variable of a script that is not set leaves an empty word, which would be read as a name: `.` as a file, a team "". */
+function refuseEmpty({ values, positionals }: ReturnType<typeof parseArgs>): void {
+  const empty = Object.entries(values).find(([, value]) => [value].flat().includes(''))
+  if (empty !== undefined) throw new UsageError(`--${empty[0]} needs a value behind it, and this one is empty`)
+  if (positionals.includes('')) throw new UsageError('an argument is empty: leave it out, or say what it should be')
 }
 
 /** What Node.js says of arguments, in our words. */

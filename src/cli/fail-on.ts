@@ -3,12 +3,16 @@
 import { nearest } from '../config/nearest.ts'
 import { UsageError } from './usage.ts'
 
-/** The kinds that the option names, separated by commas. Throws a usage error for a word that is none of them. */
+/**
+ * The kinds that the option names, separated by commas; `newly_denied`, as reports spell it, is `newly-denied`. Throws a usage
+ * error for a word that is none of them, and where no word is left: a check in CI would never fail.
+ */
 export function failKinds<Kind extends string>(text: string | null, kinds: readonly Kind[]): ReadonlySet<Kind> {
   const named = new Set<Kind>()
-  for (const word of (text ?? '').split(',').map((each) => each.trim())) {
+  if (text === null) return named
+  for (const word of text.split(',').map((each) => each.trim())) {
     if (word === '') continue
-    const kind = kinds.find((each) => each === word)
+    const kind = kinds.find((each) => each === word.replaceAll('_', '-'))
     if (kind === undefined) {
       const near = nearest(word, kinds)
       throw new UsageError(
@@ -17,5 +21,6 @@ export function failKinds<Kind extends string>(text: string | null, kinds: reado
     }
     named.add(kind)
   }
+  if (named.size === 0) throw new UsageError(`--fail-on names no kind of change; there are ${kinds.join(', ')}`)
   return named
 }

@@ -2,7 +2,7 @@
 
 import { open, type FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
-import { errorCode } from '../config/values/file-errors.ts'
+import { errorCode, wordsOf } from '../config/values/file-errors.ts'
 
 /** Reads a file, or standard input for `-`. Throws when it cannot be read or holds more than `most` bytes. */
 export async function readInput(name: string, most: number): Promise<string> {
@@ -36,12 +36,6 @@ async function collect(stream: Readable, name: string, most: number): Promise<st
   return Buffer.concat(chunks).toString('utf8')
 }
 
-const reasons: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file',
-  EISDIR: 'it is a folder',
-  EACCES: 'permission denied',
-}
-
 /** A path may have been made of it: then only one slash is left. */
 function isAddress(name: string): boolean {
   return /(^|\/)https?:\/{1,2}[^/]/.test(name)
@@ -52,7 +46,7 @@ const fetchFirst = 'it is an address, and a file is expected: download it first,
 /** The error of reading a file as a sentence that names it. */
 export function plainError(name: string, error: unknown): Error {
   const code = errorCode(error) ?? ''
-  const reason = code === 'ENOENT' && isAddress(name) ? fetchFirst : reasons[code]
-  if (reason !== undefined) return new Error(`${name} cannot be read: ${reason}`)
+  const reason = code === 'ENOENT' && isAddress(name) ? fetchFirst : wordsOf(code)
+  if (reason !== null) return new Error(`${name} cannot be read: ${reason}`)
   return error instanceof Error ? error : new Error(String(error))
 }

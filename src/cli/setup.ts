@@ -52,7 +52,8 @@ const usualConfig = 'config/gateway.yaml'
 
 /** The file that a command is given; null where it looks at the usual place. */
 export function namedConfig({ option, env }: Pick<Invocation, 'option' | 'env'>): string | null {
-  return option('config') ?? env['GATEWAY_CONFIG'] ?? null
+  const ofEnvironment = env['GATEWAY_CONFIG'] ?? ''
+  return option('config') ?? (ofEnvironment === '' ? null : ofEnvironment)
 }
 
 /** How a command reads the configuration. Throws `Refused` with every diagnostic. */
@@ -88,8 +89,8 @@ export const readRunningConfig: ConfigReader = async (invocation) => {
   if (sandbox === null || sandbox === undefined) return await configOf(invocation)
   const { hostname, port } = new URL(sandbox.admin)
   const admin = { host: hostname, port: Number(port) }
-  const recordsDirectory = sandbox.records ?? noSurroundings.recordsDirectory
-  return await loadSandboxConfig(sandbox.config, env, { ...noSurroundings, admin, recordsDirectory })
+  const { records: recordsDirectory = noSurroundings.recordsDirectory, jwksUri = noSurroundings.jwksUri } = sandbox
+  return await loadSandboxConfig(sandbox.config, env, { ...noSurroundings, admin, recordsDirectory, jwksUri })
 }
 
 /** What to say where no configuration is named, and none is here. */

@@ -71,6 +71,7 @@ const synonyms: Readonly<Record<string, readonly string[]>> = {
   principals: ['members', 'as'],
   quota: ['limits'],
   quotas: ['limits'],
+  'policies.shadow': ['shadow_policies'],
   rate: ['requests'],
   rate_limit: ['limits', 'requests'],
   rate_limits: ['limits'],

@@ -85,7 +85,13 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       gateway: `${scheme}://${host}:${started.gateway.port}`,
       admin: `http://127.0.0.1:${started.admin.port}`,
     }
-    forget = noteSandbox(directory, { config: configFile, ...addresses, records, startedAtMs: Date.now() })
+    forget = noteSandbox(directory, {
+      config: configFile,
+      ...addresses,
+      records,
+      jwksUri: issuer.jwksUri,
+      startedAtMs: Date.now(),
+    })
     return {
       gateway: started,
       addresses,

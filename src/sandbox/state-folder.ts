@@ -40,6 +40,8 @@ export interface RunningSandbox {
   readonly admin: string
   /** Its folder of records. A sandbox of an earlier version does not say it. */
   readonly records?: string
+  /** Where its issuer publishes the signing keys. A sandbox of an earlier version does not say it. */
+  readonly jwksUri?: string
   readonly startedAtMs: number
 }
 

@@ -1,13 +1,15 @@
 // `audit verify` as an auditor types it: files in any order, with and without checkpoints; both forms of output and the exit codes.
 
+import { spawn } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text as readText } from 'node:stream/consumers'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { chainLine, genesis, segmentEvent } from '../../src/records/audit/chain.ts'
 import { readSigningKey, signCheckpoint } from '../../src/records/checkpoints/checkpoint.ts'
-import { callCommand } from '../support/command.ts'
+import { callCommand, commandFile } from '../support/command.ts'
 
 let folder = ''
 /** Three files of three, four and three lines; checkpoints of lines 2, 5 and 9. */
@@ -74,6 +76,18 @@ test.each([
   expect([code, answer['ok']]).toEqual([expected, expected === 0])
   if (members !== null) expect(Object.keys(answer)).toEqual(members)
   expect(answer).toMatchObject(shape)
+})
+
+test('reads the log from standard input', async () => {
+  const text = await readFile(join(folder, 'audit.0'))
+  for (const [content, expected] of [
+    [text, /^unbroken: 3 entries/],
+    [Buffer.from(text.toString().replace('"n":1', '"n":7')), /^broken at standard input:2: /],
+  ] as const) {
+    const child = spawn(process.execPath, [commandFile, 'audit', 'verify', '-'])
+    child.stdin.end(content)
+    expect(await readText(child.stdout)).toMatch(expected)
+  }
 })
 
 test.each([

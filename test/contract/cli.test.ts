@@ -161,7 +161,10 @@ describe('what is asked wrongly', () => {
     [['sandbox', '--port', '70000'], 'devin-gateway sandbox: --port takes a port number, not "70000"'],
     [['audit'], 'devin-gateway audit: say: audit verify FILE…, or: audit checkpoint'],
     [['audit', 'verify'], 'devin-gateway audit: say: audit verify FILE…, or: audit checkpoint'],
-    [['audit', 'veryfy', 'x'], 'devin-gateway audit: say: audit verify FILE…, or: audit checkpoint'],
+    [
+      ['audit', 'veryfy', 'x'],
+      'devin-gateway audit: say: audit verify FILE…, or: audit checkpoint; did you mean "verify"?',
+    ],
     [['check', 'something'], /^devin-gateway check: .*something/],
     [['start', 'something'], /^devin-gateway start: .*something/],
     [['keys', 'payments-runner', 'extra'], /^devin-gateway keys: .*extra|payments-runner/],
@@ -180,6 +183,50 @@ describe('what is asked wrongly', () => {
       '',
     ])
   })
+
+  // As a script leaves them whose variable is not set.
+  test.each([
+    [['check', '--config', ''], '--config'],
+    [['test', '--policies='], '--policies'],
+    [['keys', '--report', '--log', ''], '--log'],
+    [['explain', '--team', '', 'GET', '/v3/self'], '--team'],
+    [['matrix', '--html', ''], '--html'],
+    [['diff', 'policies', 'policies', '--fail-on', ''], '--fail-on'],
+  ])('%j: an option with an empty value is no option', async (args, option) => {
+    const { code, out, err } = await callCommand(args, withKeys)
+    expect([code, out, err.split('\n')[0]]).toEqual([
+      2,
+      '',
+      `devin-gateway ${args[0] ?? ''}: ${option} needs a value behind it, and this one is empty`,
+    ])
+  })
+
+  test.each([
+    [['diff', '', 'policies']],
+    [['audit', 'verify', '']],
+    [['drift', '']],
+    [['init', '']],
+    [['explain', '--team', 'payments', 'GET', '']],
+  ])('%j: an empty argument is none', async (args) => {
+    const { code, err } = await callCommand(args, withKeys)
+    expect([code, err]).toEqual([2, expect.stringContaining('an argument is empty: leave it out, or say what')])
+  })
+
+  test('an empty GATEWAY_CONFIG names no configuration', async () => {
+    expect(await callCommand(['check'], { ...withKeys, GATEWAY_CONFIG: '' })).toMatchObject({ code: 0 })
+  })
+
+  test.each(['simulate --policies policies --log', 'drift', 'explain GET /v3/self --token', 'audit verify'])(
+    '%s says in words why a file cannot be read',
+    async (words) => {
+      const file = join(root, 'package.json', 'x')
+      const { code, err } = await callCommand([...words.split(' '), file], withKeys)
+      expect([code, err]).toEqual([
+        1,
+        `devin-gateway ${words.split(' ')[0] ?? ''}: ${file} cannot be read: a part of the path is a file, not a folder\n`,
+      ])
+    },
+  )
 
   test.each([
     [['check', '--strict=yes'], 'devin-gateway check: --strict takes no value'],
@@ -727,6 +774,19 @@ describe('sandbox and token', () => {
       { type: '/gateway/v1/problems/organization-not-granted' },
     ])
     expect(await (await call(token, '/gateway/v1/me')).json()).toMatchObject({ teams: [{ team: 'payments' }] })
+  })
+
+  test('explain verifies a token with the signing keys of the sandbox that runs', async () => {
+    const file = join(state, 'token')
+    const { out: token } = await callCommand(['token', '--team', 'payments'], env())
+    await writeFile(file, token)
+    const explained = await callCommand(['explain', '--token', file, 'GET', sessions], { ...withKeys, ...env() })
+    expect(explained.code).toBe(0)
+    expect(explained.out).not.toContain('the signature is not checked')
+    const [head = '', claims = ''] = token.split('.')
+    await writeFile(file, [head, claims, Buffer.alloc(64, 7).toString('base64url')].join('.'))
+    const refused = await callCommand(['explain', '--token', file, 'GET', sessions], { ...withKeys, ...env() })
+    expect([refused.code, refused.out]).toEqual([1, expect.stringContaining('deny (signature-invalid)')])
   })
 
   test('a token says what was asked for', async () => {

@@ -218,6 +218,10 @@ test('every printed command shows the difference under the two sets, and --fail-
   }
   expect((await diff('--fail-on', 'lost,key', before, policies)).code).toBe(0)
   expect((await diff('--fail-on', 'gained', before, policies)).code).toBe(1)
+  expect(await diff('--fail-on', ' , ', before, policies)).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('--fail-on names no kind of change; there are gained, lost, key') as string,
+  })
   expect(await diff('--fail-on', 'gaind', before, policies)).toMatchObject({
     code: 2,
     err: expect.stringContaining('did you mean "gained"?'),

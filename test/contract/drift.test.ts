@@ -120,7 +120,7 @@ describe('drift', () => {
     ],
     [['--fail-on', 'chnged', 'x'], 2, '"chnged" in --fail-on; did you mean "changed"?'],
     [['/no/such/file'], 1, 'devin-gateway drift: /no/such/file cannot be read: there is no such file'],
-    [[tmpdir()], 1, `devin-gateway drift: ${tmpdir()} cannot be read: it is a folder`],
+    [[tmpdir()], 1, `devin-gateway drift: ${tmpdir()} cannot be read: it is a directory`],
     [['package.json'], 1, 'package.json:1:1: not an OpenAPI document: it should begin with "openapi: 3.1.0"'],
   ])('%j ends with %i and a sentence', async (args, code, message) => {
     const ended = await drift(...args)

@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { text as readText } from 'node:stream/consumers'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { RecordedDecision } from '../../src/policy/replay/recorded-decision.ts'
@@ -226,6 +227,17 @@ describe('a token', () => {
     child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()))
     await new Promise((resolve) => child.once('close', resolve))
     expect(out).toMatch(/\nallow \(granted\), policy revision /)
+  })
+
+  test('and its body come from standard input one at a time', async () => {
+    const create = ['--team', 'pipelines', '--claim', 'roles=admin', '--body', '-', 'POST', sessions]
+    const child = spawn(process.execPath, [commandFile, 'explain', ...create, ...config()], {
+      env: { ...usualKeys, PATH: process.env['PATH'] ?? '' },
+    })
+    child.stdin.end('{"prompt": "x"}\n')
+    expect(await readText(child.stdout)).toMatch(/\nallow \(granted\), policy revision /)
+    const { code, err } = await explained('--token', '-', '--body', '-', 'POST', sessions)
+    expect([code, err]).toEqual([2, expect.stringContaining('--token - and --body - both read standard input')])
   })
 
   test('that the gateway refuses is refused, with the reason', async () => {

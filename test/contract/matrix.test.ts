@@ -26,6 +26,23 @@ test('`matrix` says why a file cannot be written', async () => {
   }
 })
 
+test('`matrix` writes one thing to standard output: the page, the table or the data', async () => {
+  const page = await callCommand(['matrix', '--html', '-'])
+  expect([page.code, page.err]).toEqual([0, ''])
+  expect(page.out).toMatch(/^<!doctype html>[^]*<\/html>\s*$/i)
+  for (const args of [
+    ['--html', '-', '--csv', '-'],
+    ['--json', '--csv', '-'],
+    ['--html', '-', '--json'],
+  ]) {
+    const { code, out, err } = await callCommand(['matrix', ...args])
+    expect([code, out]).toEqual([2, ''])
+    expect(err).toMatch(
+      /^devin-gateway matrix: --\w+(?: -)? and --\w+(?: -)? all write to standard output: name a file/,
+    )
+  }
+})
+
 test('`matrix` writes a page, a table and data, and says when each right was last used', async () => {
   const [html, csv, log] = ['matrix.html', 'matrix.csv', 'decisions.ndjson.gz'].map((name) => join(folder, name))
   const plain = await callCommand(['matrix', '--json'])

@@ -722,7 +722,7 @@ describe('policies', () => {
         /^policies\/guardrails\.yaml:3:10: "ManageOrgSessions" is a permission: name operations here, by their ids like org\./,
       ),
     ],
-    ...['corp/.*', '[a-z]+', '(a|b)-x', 'corp/.+', 'x\\d', 'a{2,5}', 'corp$', '/^corp$/'].map(
+    ...['corp/.*', '[a-z]+', '(a|b)-x', 'corp/.+', 'x\\d', 'a{2,5}', 'corp$', '/^corp$/', '{a,b}/*'].map(
       (pattern): [string, Edit, string] => [
         `the regular expression ${pattern} as a plain pattern`,
         [guardrails, '{ max_length: 9000 }', `{ matches: '${pattern}' }`],

@@ -324,6 +324,19 @@ describe('the log', () => {
     expect([code, err]).toEqual([1, expect.stringContaining(sentence)])
   })
 
+  test.each([
+    ['gz', gzipSync],
+    ['zst', zstdCompressSync],
+  ])('that was cut before its first whole line is named as such: %s', async (ending, pack) => {
+    const file = join(running.directory, `early.ndjson.${ending}`)
+    await writeFile(file, pack(await readFile(log)).subarray(0, 200))
+    const { code, err } = await simulated('--log', file, '--policies', await policySet())
+    expect([code, err]).toEqual([
+      1,
+      `devin-gateway simulate: there is no decision in ${file}: the compressed file ends early, before its first whole line\n`,
+    ])
+  })
+
   test('whose lines have no time is not guessed at, and a mark at its beginning costs no line', async () => {
     const lines = (await readFile(log, 'utf8')).split('\n').filter((line) => line !== '')
     const untimed = lines.map((line, index) =>

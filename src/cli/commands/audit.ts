@@ -1,6 +1,7 @@
 // `audit verify FILE…`: checks audit logs, also against checkpoints. `audit checkpoint`: has the running gateway sign one.
 
 import { readFile } from 'node:fs/promises'
+import { didYouMean } from '../../config/nearest.ts'
 import { whyUnreadable } from '../../config/values/file-errors.ts'
 import { auditLines } from '../../records/audit/audit-tail.ts'
 import { isHeadFile } from '../../records/audit/head-file.ts'
@@ -22,7 +23,7 @@ import { UsageError } from '../usage.ts'
 
 export const auditCommand: Command = {
   usage:
-    'audit verify FILE… [--checkpoints FILE]… [--public-key FILE]… [--head HASH] [--from SEQ] | audit checkpoint [--config F]',
+    'audit verify FILE…|- [--checkpoints FILE]… [--public-key FILE]… [--head HASH] [--from SEQ] | audit checkpoint [--config F]',
   summary:
     'check the hash chain of audit logs, against signed checkpoints where there are; have a checkpoint signed now',
   positionals: 10_000,
@@ -50,7 +51,8 @@ export const auditCommand: Command = {
     const [verb, ...files] = invocation.positionals
     if (verb === 'checkpoint' && files.length === 0) return await checkpointNow(invocation)
     if (verb === 'verify' && files.length > 0) return await verify(invocation, files)
-    throw new UsageError('say: audit verify FILE…, or: audit checkpoint')
+    const meant = verb === undefined ? '' : didYouMean(verb, ['verify', 'checkpoint'])
+    throw new UsageError(`say: audit verify FILE…, or: audit checkpoint${meant}`)
   },
 }
 
@@ -70,7 +72,7 @@ async function verify(invocation: Invocation, given: readonly string[]): Promise
   const read =
     kept.length === 0 ? null : await readCheckpoints(kept, await readKeys(keyFiles), invocation.option('origin'))
   const chain = await verifyAudit(
-    files.map((file) => ({ name: file, lines: readable(file) })),
+    files.map((file) => ({ name: file === '-' ? 'standard input' : file, lines: readable(file) })),
     { checkpoints: read?.checkpoints ?? null, expectedHead: invocation.option('head'), from: fromOf(invocation) },
   )
   const problems = [...(read?.problems ?? []), ...chain.problems]
@@ -89,13 +91,15 @@ function fromOf(invocation: Invocation): number | null {
 
 async function* readable(file: string): AsyncGenerator<string> {
   try {
-    yield* auditLines(file)
+    yield* auditLines(file === '-' ? process.stdin : file)
   } catch (error) {
     throw new Error(`${file} cannot be read: ${whyUnreadable(error)}`, { cause: error })
   }
 }
 
 async function holdsCheckpoints(file: string): Promise<boolean> {
+  // Standard input can be read once, and is the log.
+  if (file === '-') return false
   for await (const line of readable(file)) if (line.trim() !== '') return readCheckpoint(line) !== null
   return false
 }

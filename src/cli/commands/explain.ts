@@ -28,7 +28,7 @@ import { UsageError } from '../usage.ts'
 
 export const explainCommand: Command = {
   usage:
-    'explain (--team T | --token FILE|- | --decision ID [--log FILE]…) [--app A] [--group G]… [--issuer I] [--claim NAME=VALUE]… [METHOD] PATH|OPERATION [--organization O] [--body JSON] [--devin-user ID] [--policies DIR]',
+    'explain (--team T | --token FILE|- | --decision ID [--log FILE]…) [--app A] [--group G]… [--issuer I] [--claim NAME=VALUE]… [METHOD] PATH|OPERATION [--organization O] [--body JSON|-] [--devin-user ID] [--policies DIR]',
   summary:
     'show how a request would be decided, which key would serve it, and, if it is denied, which rule comes nearest',
   positionals: 100,
@@ -44,7 +44,7 @@ export const explainCommand: Command = {
       help: 'decision log to search (default: the one of the configuration); repeatable',
     },
     organization: { type: 'string', help: 'the organization that the operation is about' },
-    body: { type: 'string', help: 'JSON body of the request' },
+    body: { type: 'string', help: 'JSON body of the request, or - for standard input' },
     'devin-user': { type: 'string', help: "the caller's user at Devin, in place of its member list" },
   },
   async run(invocation) {
@@ -77,6 +77,9 @@ function wordsOf({ positionals }: Invocation): readonly string[] {
 }
 
 function refuseConflicts(invocation: Invocation): void {
+  const { option } = invocation
+  if (option('token') === '-' && option('body') === '-')
+    throw new UsageError('--token - and --body - both read standard input: name a file with the token')
   const callers = ['team', 'sub', 'email', 'app', 'actor', 'issuer'].filter((name) => invocation.option(name) !== null)
   const lists = ['group', 'claim'].filter((name) => invocation.list(name).length > 0)
   const [described] = [...callers, ...lists]
@@ -109,7 +112,7 @@ async function explainWritten(invocation: Invocation, { config, loaded }: Setup)
     ...issuerNotes(invocation, config, principal),
     ...written.notes,
   ]
-  const body = bodyOf(invocation)
+  const body = await bodyOf(invocation)
   const found = written.requests.map((request) => {
     const asked = { ...request, body, ...devinUserOf(invocation) }
     return explainFor(policy, principal, asked, { token, blocks })
@@ -251,9 +254,10 @@ function recordedText({ time, effect, reason, team, grant, key, policy_revision:
   return `recorded at ${time}: ${effect} (${reason})${who === '' ? '' : ` ${how} ${who}`}${key === null || key === undefined ? '' : `, with key ${key}`}, under policy revision ${revision ?? 'unknown'}`
 }
 
-function bodyOf(invocation: Invocation): CheckedBody | null {
-  const text = invocation.option('body')
-  if (text === null) return null
+async function bodyOf(invocation: Invocation): Promise<CheckedBody | null> {
+  const given = invocation.option('body')
+  if (given === null) return null
+  const text = given === '-' ? await readInput('-', 16 * 1024 * 1024) : given
   try {
     return parseCheckedBody(Buffer.from(text))
   } catch (error) {

@@ -79,7 +79,7 @@ export async function readDecisions(
     gap: note,
     progress: (bytes, total) => progress.tell(decisions, bytes, total),
   }).finally(progress.end)
-  if (decisions === 0) throw new Error(noDecisions(names, others, gaps.length, sample))
+  if (decisions === 0) throw new Error(noDecisions(names, others, gaps, sample))
   return { decisions, others, gaps, first, last }
 }
 
@@ -94,9 +94,12 @@ function parsed(text: string): unknown {
   }
 }
 
-function noDecisions(names: readonly string[], others: number, cut: number, sample: unknown): string {
+function noDecisions(names: readonly string[], others: number, gaps: readonly Gap[], sample: unknown): string {
+  const cut = gaps.length
   const where = names.map((name) => (name === '-' ? 'standard input' : name)).join(', ')
   if (others === 0 && cut === 0) return `there is no decision in ${where}: the log is empty`
+  if (others === 0 && gaps.some(({ kind }) => kind === 'cut-file'))
+    return `there is no decision in ${where}: the compressed file ends early, before its first whole line`
   const has = (name: string): boolean => memberOf(sample, name) !== undefined
   const kind = has('outcome')
     ? 'These are access records'

@@ -10,8 +10,12 @@ export function errorCode(error: unknown): string | null {
 /** Why a file or folder cannot be read or written, as the end of a sentence. */
 export function whyUnreadable(error: unknown, what: 'file' | 'folder' = 'file'): string {
   const code = errorCode(error) ?? 'unknown error'
-  if (code === 'ENOENT') return `there is no such ${what}`
-  return plainErrors[code] ?? code
+  return wordsOf(code, what) ?? code
+}
+
+/** An error code as the end of a sentence; null for one that is not of the file system. */
+export function wordsOf(code: string, what: 'file' | 'folder' = 'file'): string | null {
+  return code === 'ENOENT' ? `there is no such ${what}` : (plainErrors[code] ?? null)
 }
 
 /** What to say of a file with a secret that other users of this machine may read; null where they may not. */
@@ -44,6 +48,6 @@ const plainErrors: Readonly<Record<string, string>> = {
 
 /** An error code with its words, for logs that are searched for the code. */
 export function codeInWords(code: string): string {
-  const words = code === 'ENOENT' ? 'there is no such folder' : plainErrors[code]
-  return words === undefined ? code : `${code}: ${words}`
+  const words = wordsOf(code, 'folder')
+  return words === null ? code : `${code}: ${words}`
 }

@@ -103,6 +103,7 @@ const signs: readonly RegExp[] = [
   /\([^)]*\|[^)]*\)/,
   /[\w)\]]\{\d+(?:,\d*)?\}/,
   /(?<![*\d])\.\*|\.\+/,
+  /(?<!\$)\{[^{},]*,[^{}]*\}/,
 ]
 
 function patternDoubt(pattern: string): string | null {

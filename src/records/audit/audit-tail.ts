@@ -81,12 +81,12 @@ function readRange(descriptor: number, start: number, end: number): Buffer {
 }
 
 /**
- * The lines of an audit file without their line feeds, for `ChainCheck`; of one that gzip has compressed as well. Splits at line feeds and nothing else:
+ * The lines of an audit file, or of a stream of its text, without their line feeds, for `ChainCheck`; of a file that gzip has compressed as well. Splits at line feeds and nothing else:
  * node's readline would also drop carriage returns, and so hide them.
  */
-export async function* auditLines(path: string): AsyncGenerator<string> {
+export async function* auditLines(from: string | Readable): AsyncGenerator<string> {
   let rest = ''
-  for await (const chunk of await openText(path)) {
+  for await (const chunk of typeof from === 'string' ? await openText(from) : from.setEncoding('utf8')) {
     const lines = (rest + String(chunk)).split('\n')
     rest = lines.pop() ?? ''
     yield* lines

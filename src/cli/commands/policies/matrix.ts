@@ -15,14 +15,14 @@ import { configOption, loadSetup, policiesOption, readRunningConfig } from '../.
 import { UsageError } from '../../usage.ts'
 
 export const matrixCommand: Command = {
-  usage: 'matrix [--html FILE] [--csv FILE|-] [--log FILE]… [--all] [--policies DIR] [--config F]',
+  usage: 'matrix [--html FILE|-] [--csv FILE|-] [--log FILE]… [--all] [--policies DIR] [--config F]',
   summary:
     'show who may do what: team, callers, operation, organization, with grant, key, conditions and last use; a cell is one operation for one class of callers in one organization',
   positionals: 10_000,
   options: {
     ...configOption,
     ...policiesOption,
-    html: { type: 'string', help: 'write one HTML file that needs nothing from outside' },
+    html: { type: 'string', help: 'write one HTML file that needs nothing from outside; - for standard output' },
     csv: { type: 'string', help: 'write CSV (RFC 4180); - for standard output' },
     log: {
       type: 'string',
@@ -37,13 +37,22 @@ export const matrixCommand: Command = {
     const logs = [...invocation.list('log'), ...invocation.positionals]
     if (invocation.positionals.length > 0 && invocation.list('log').length === 0)
       throw new UsageError(`"${invocation.positionals[0] ?? ''}" is one argument too many: logs are given by --log`)
+    const outputs = [
+      html === '-' ? '--html -' : [],
+      csv === '-' ? '--csv -' : [],
+      invocation.json ? '--json' : [],
+    ].flat()
+    if (outputs.length > 1)
+      throw new UsageError(`${outputs.join(' and ')} all write to standard output: name a file for one of them`)
     const { loaded } = await loadSetup(invocation, { read: readRunningConfig, tests: 'ignored' })
     const { policy } = loaded
     const matrix = matrixOf(policy, invocation.flag('all') ? 'all' : 'covered')
     const uses = logs.length === 0 ? null : await usesIn(logs, matrix, invocation)
     if (html !== null) {
       const about = { revision: policy.revision, madeAt: new Date().toISOString(), hasLog: uses !== null }
-      await written(html, writeFile(html, matrixPage(matrix, uses, about)))
+      const page = matrixPage(matrix, uses, about)
+      if (html === '-') invocation.out.write(page)
+      else await written(html, writeFile(html, page))
     }
     if (csv !== null) {
       const lines = csvLines(tableRows(matrix, uses))
@@ -53,7 +62,7 @@ export const matrixCommand: Command = {
     if (invocation.json) {
       const { decided: cells, undecided } = matrix
       invocation.print(JSON.stringify({ cells, undecided, rows: [...tableRows(matrix, uses)] }))
-    } else if (csv !== '-') printText(invocation, matrix, uses, [html, csv])
+    } else if (outputs.length === 0) printText(invocation, matrix, uses, [html, csv])
     return matrix.undecided > 0 ? 1 : 0
   },
 }
