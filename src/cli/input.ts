@@ -2,7 +2,7 @@
 
 import { open, type FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
-import { errorCode, wordsOf } from '../config/values/file-errors.ts'
+import { errorCode, faultOf } from '../config/values/file-errors.ts'
 
 /** Reads a file, or standard input for `-`. Throws when it cannot be read or holds more than `most` bytes. */
 export async function readInput(name: string, most: number): Promise<string> {
@@ -46,7 +46,7 @@ const fetchFirst = 'it is an address, and a file is expected: download it first,
 /** The error of reading a file as a sentence that names it. */
 export function plainError(name: string, error: unknown): Error {
   const code = errorCode(error) ?? ''
-  const reason = code === 'ENOENT' && isAddress(name) ? fetchFirst : wordsOf(code)
+  const reason = code === 'ENOENT' && isAddress(name) ? fetchFirst : faultOf(code)
   if (reason !== null) return new Error(`${name} cannot be read: ${reason}`)
   return error instanceof Error ? error : new Error(String(error))
 }

@@ -10,11 +10,11 @@ export function errorCode(error: unknown): string | null {
 /** Why a file or folder cannot be read or written, as the end of a sentence. */
 export function whyUnreadable(error: unknown, what: 'file' | 'folder' = 'file'): string {
   const code = errorCode(error) ?? 'unknown error'
-  return wordsOf(code, what) ?? code
+  return faultOf(code, what) ?? code
 }
 
 /** An error code as the end of a sentence; null for one that is not of the file system. */
-export function wordsOf(code: string, what: 'file' | 'folder' = 'file'): string | null {
+export function faultOf(code: string, what: 'file' | 'folder' = 'file'): string | null {
   return code === 'ENOENT' ? `there is no such ${what}` : (plainErrors[code] ?? null)
 }
 
@@ -48,6 +48,6 @@ const plainErrors: Readonly<Record<string, string>> = {
 
 /** An error code with its words, for logs that are searched for the code. */
 export function codeInWords(code: string): string {
-  const words = wordsOf(code, 'folder')
+  const words = faultOf(code, 'folder')
   return words === null ? code : `${code}: ${words}`
 }
