@@ -202,7 +202,7 @@ export async function startGateway(options: GatewayOptions) {
     await release()
     throw error
   })
-  options.beforeListening?.()
+  await options.beforeListening?.()
   const adminAddress = await listen('admin', config.listen.admin, () =>
     admin.listen(config.listen.admin.host, config.listen.admin.port),
   )

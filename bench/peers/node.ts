@@ -9,7 +9,7 @@ const gatewayProgram = fileURLToPath(new URL('../../bin/devin-gateway.mjs', impo
 const bareCommand = fileURLToPath(new URL('bare-proxy.ts', import.meta.url))
 
 /** As the image and the systemd unit start it, in flags and environment. */
-const productionFlags = ['--max-semi-space-size=8', '--v8-pool-size=1', '--expose-gc']
+const productionFlags = ['--max-semi-space-size=8', '--v8-pool-size=1']
 const productionEnvironment = { MALLOC_ARENA_MAX: '2' }
 
 export const gateway: Server = {

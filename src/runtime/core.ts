@@ -48,7 +48,7 @@ export interface GatewayOptions {
   /** Reads the delay of the event loop in milliseconds; null where there is no reading. By default it is measured. */
   readonly eventLoopDelay?: () => number | null
   /** Called once everything is loaded, before the first connection. */
-  readonly beforeListening?: () => void
+  readonly beforeListening?: () => Promise<void>
   /** One of several workers: another process writes the audit log. */
   readonly auditElsewhere?: AuditTarget & { readonly checkpoints: CheckpointsHandle }
   /** The way into the operators' listener, in place of what the configuration says; for workers. */

@@ -2,6 +2,7 @@
 // parent, and each of them runs the same command again with a number.
 
 import { randomBytes } from 'node:crypto'
+import { Session } from 'node:inspector/promises'
 import { availableParallelism } from 'node:os'
 import { setFlagsFromString } from 'node:v8'
 import { formatDiagnostic, Refused } from '../../config/diagnostics.ts'
@@ -110,9 +111,12 @@ async function work(number: number, { env }: Invocation, config: Config, log: Lo
   return code
 }
 
-/** Frees what loading has left, where `--expose-gc` allows it: V8 would do it some seconds later, and hold up requests. */
-function collectGarbage(): void {
-  globalThis.gc?.()
+/** Frees what loading has left: V8 would do it some seconds later, and hold up requests. */
+async function collectGarbage(): Promise<void> {
+  const session = new Session()
+  session.connect()
+  await session.post('HeapProfiler.collectGarbage')
+  session.disconnect()
 }
 
 /**
