@@ -1,7 +1,6 @@
 // Watches files by polling, which survives mounted config maps, editors that rename and network disks.
 
 import { stat } from 'node:fs/promises'
-import { setTimeout as wait } from 'node:timers/promises'
 
 /** Files, and how what they hold is read. */
 export interface WatchedFiles<Value> {
@@ -119,6 +118,8 @@ export function watchFiles<Value, Result>(options: FileWatcherOptions<Value, Res
     },
   }
 }
+
+const wait = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms))
 
 /** Null when the files are not, or no longer, what the signature says. */
 async function readIfStill<Value>(watched: WatchedFiles<Value>, signature: string): Promise<ReadFiles<Value> | null> {

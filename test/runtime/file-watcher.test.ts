@@ -3,16 +3,8 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type * as timersModule from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { readInOneState, StillChanging, watchFiles, type ReadFiles } from '../../src/runtime/file-watcher.ts'
-
-/** While set, the watcher does not really wait. */
-let withoutWaits = false
-vi.mock('node:timers/promises', async (original) => {
-  const timers = await original<typeof timersModule>()
-  return { ...timers, setTimeout: (ms: number) => timers.setTimeout(withoutWaits ? 0 : ms) }
-})
 
 let directory: string
 let one: string
@@ -25,6 +17,7 @@ const taken: { readonly outcome: ReadFiles<string>['outcome']; readonly actor: s
 const closing: (() => void)[] = []
 
 beforeEach(async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   directory = await mkdtemp(join(tmpdir(), 'watched-'))
   one = join(directory, 'one')
   two = join(directory, 'two')
@@ -36,6 +29,7 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   for (const close of closing.splice(0)) close()
+  vi.useRealTimers()
   await rm(directory, { recursive: true, force: true })
 })
 
@@ -50,13 +44,30 @@ const watched = {
   },
 }
 
+/** Each text of another length: a disk may tell times only roughly. */
 async function writeBoth(text: string): Promise<void> {
   await writeFile(one, text)
   await writeFile(two, text)
 }
 
+/** Lets time pass as fast as the disk allows. */
+async function passTime(isOver: () => boolean): Promise<void> {
+  while (!isOver()) {
+    await vi.advanceTimersByTimeAsync(100)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+async function inPassingTime<T>(work: Promise<T>): Promise<T> {
+  let isOver = false
+  const over = (): void => void (isOver = true)
+  void work.then(over, over)
+  await passTime(() => isOver)
+  return await work
+}
+
 async function watch(): Promise<ReturnType<typeof watchFiles<string, string>>> {
-  const { signature } = await readInOneState(watched)
+  const { signature } = await inPassingTime(readInOneState(watched))
   const watcher = watchFiles<string, string>({
     watched,
     signature,
@@ -72,65 +83,63 @@ async function watch(): Promise<ReturnType<typeof watchFiles<string, string>>> {
 
 describe('files that change while they are read', () => {
   test('are read again, at the start', async () => {
-    during.push(() => writeBoth('b'))
-    expect((await readInOneState(watched)).outcome).toEqual({ value: 'bb' })
+    during.push(() => writeBoth('be'))
+    expect((await inPassingTime(readInOneState(watched))).outcome).toEqual({ value: 'bebe' })
   })
 
   test('are read again, on demand', async () => {
     const watcher = await watch()
     during.push(
-      () => writeBoth('b'),
-      () => writeBoth('c'),
+      () => writeBoth('be'),
+      () => writeBoth('sea'),
     )
-    expect(await watcher.reload('somebody')).toBe('cc')
-    expect(taken).toEqual([{ outcome: { value: 'cc' }, actor: 'somebody', onDemand: true }])
+    expect(await inPassingTime(watcher.reload('somebody'))).toBe('seasea')
+    expect(taken).toEqual([{ outcome: { value: 'seasea' }, actor: 'somebody', onDemand: true }])
   })
 
   test('are read again when the change was found', async () => {
     await watch()
-    during.push(() => writeBoth('c'))
-    await writeBoth('b')
-    await vi.waitUntil(() => taken.length > 0, { timeout: 10_000 })
-    expect(taken).toEqual([{ outcome: { value: 'cc' }, actor: 'file watch', onDemand: false }])
+    during.push(() => writeBoth('sea'))
+    await writeBoth('be')
+    await passTime(() => taken.length > 0)
+    expect(taken).toEqual([{ outcome: { value: 'seasea' }, actor: 'file watch', onDemand: false }])
   })
 
   test('refuse nothing of a state that is over', async () => {
     const watcher = await watch()
     during.push(async () => {
-      await writeBoth('b')
+      await writeBoth('be')
       throw new Error('half written')
     })
-    expect(await watcher.reload('somebody')).toBe('bb')
+    expect(await inPassingTime(watcher.reload('somebody'))).toBe('bebe')
     expect(taken).toHaveLength(1)
   })
 
   test('without end are given up, on demand and at the start', async () => {
-    withoutWaits = true
-    try {
-      const watcher = await watch()
-      let count = 0
-      during = Array.from({ length: 300 }, () => () => writeBoth(String((count += 1))))
-      await watcher.reload('somebody')
-      expect(taken).toMatchObject([{ outcome: { error: expect.any(StillChanging) } }])
-      expect((await readInOneState(watched)).outcome).toMatchObject({ error: expect.any(StillChanging) })
-    } finally {
-      withoutWaits = false
-    }
+    const watcher = await watch()
+    let count = 0
+    during = Array.from({ length: 300 }, () => () => writeBoth('x'.repeat((count += 1))))
+    await inPassingTime(watcher.reload('somebody'))
+    expect(taken).toMatchObject([{ outcome: { error: expect.any(StillChanging) } }])
+    expect((await inPassingTime(readInOneState(watched))).outcome).toMatchObject({ error: expect.any(StillChanging) })
   })
 })
 
 test('files that stay as they are are read once, and what was deferred is read again', async () => {
   await watch()
   const values = (): unknown[] => taken.map(({ outcome }) => ('value' in outcome ? outcome.value : null))
-  for (const text of ['b', 'c']) {
+  for (const text of ['be', 'sea']) {
     await writeBoth(text)
-    await vi.waitUntil(() => values().includes(text + text), { timeout: 10_000 })
+    await passTime(() => values().includes(text + text))
   }
-  expect(values()).toEqual(['bb', 'cc'])
+  let turns = 0
+  await passTime(() => (turns += 1) > 50)
+  expect(values()).toEqual(['bebe', 'seasea'])
+  expect(values()).toEqual(['bebe', 'seasea'])
   await writeFile(one, 'la')
   await writeFile(two, 'ter')
-  await vi.waitUntil(() => taken.length === 4, { timeout: 10_000 })
-  expect(values()).toEqual(['bb', 'cc', 'later', 'later'])
+  await passTime(() => taken.length === 4)
+  expect(values()).toEqual(['bebe', 'seasea', 'later', 'later'])
 })
 
 test('a file that reading finds out about is watched from then on', async () => {
@@ -139,6 +148,6 @@ test('a file that reading finds out about is watched from then on', async () => 
   during.push(async () => void found.add(secret))
   await watch()
   await writeFile(secret, 'other')
-  await vi.waitUntil(() => taken.length > 0, { timeout: 10_000 })
+  await passTime(() => taken.length > 0)
   expect(taken).toHaveLength(1)
 })
