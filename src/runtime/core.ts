@@ -26,11 +26,12 @@ import { loadPolicies, ownConnections } from '../policy/loading/load.ts'
 import { problemKinds } from '../problem-kinds.ts'
 import type { Log } from '../records/log.ts'
 import { RecentDecisions } from '../records/search/recent-decisions.ts'
-import { createSinks, type AuditTarget } from '../records/sinks.ts'
+import { createSinks, type SinksOptions, type AuditTarget } from '../records/sinks.ts'
 import type { CheckpointsHandle } from '../records/checkpoints/checkpoints.ts'
 import { createShadowDecisions } from '../gateway/shadow/shadow-decisions.ts'
 import { openCheckpoints } from './audit/checkpoints.ts'
 import type { OpenAccess } from './access/open-access.ts'
+import type { FilePace } from './file-watcher.ts'
 import { createLivePolicies, loadFirstPolicies } from './live-policies.ts'
 import { openShadowPolicies } from './policies/shadow-policies.ts'
 
@@ -49,6 +50,8 @@ export interface GatewayOptions {
   readonly eventLoopDelay?: () => number | null
   /** Called once everything is loaded, before the first connection. */
   readonly beforeListening?: () => Promise<void>
+  /** How often policy files are looked at and records are written, where not as usual. */
+  readonly pace?: { readonly files?: FilePace | undefined; readonly records: NonNullable<SinksOptions['pace']> }
   /** One of several workers: another process writes the audit log. */
   readonly auditElsewhere?: AuditTarget & { readonly checkpoints: CheckpointsHandle }
   /** The way into the operators' listener, in place of what the configuration says; for workers. */
@@ -94,6 +97,7 @@ export async function createCore(options: GatewayOptions) {
   const directory = config.policiesDirectory
   const watched = {
     files: () => watchedPolicyFiles(directory),
+    pace: options.pace?.files,
     found: secretFiles,
     read: () =>
       loadPolicies({
@@ -121,6 +125,7 @@ export async function createCore(options: GatewayOptions) {
   const sinks = createSinks({
     ...config.records,
     rotation: config.recordRotation,
+    ...(options.pace === undefined ? {} : { pace: options.pace.records }),
     ...(options.auditElsewhere === undefined ? {} : { auditElsewhere: options.auditElsewhere }),
     onTrouble: (stream, text) => log.error({ event: 'records', stream }, text),
     nowMs: now,

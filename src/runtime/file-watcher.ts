@@ -8,6 +8,14 @@ export interface WatchedFiles<Value> {
   /** Files that reading has found out about; only ever added to. */
   readonly found: ReadonlySet<string>
   readonly read: () => Promise<Value>
+  readonly pace?: FilePace | undefined
+}
+
+/** In milliseconds. */
+export interface FilePace {
+  readonly look: number
+  /** A change counts when the files have held still for this long: a copy or an editor may be half done. */
+  readonly still: number
 }
 
 /** What reading came to, and the signature of the files it read. */
@@ -37,9 +45,7 @@ export class StillChanging extends Error {
   override readonly name = 'StillChanging'
 }
 
-const lookEveryMs = 1000
-/** A change counts when the files have held still for this long: a copy or an editor may be half done. */
-const stillMs = 500
+const usualPace: FilePace = { look: 1000, still: 500 }
 /** A reload on demand means that the files are complete; it only waits for a write in progress. */
 const stillOnDemandMs = 100
 const triesOnDemand = 100
@@ -56,6 +62,7 @@ export async function readInOneState<Value>(watched: WatchedFiles<Value>): Promi
 
 export function watchFiles<Value, Result>(options: FileWatcherOptions<Value, Result>): FileWatcher<Result> {
   const { watched, take, isDeferred } = options
+  const { look: lookEveryMs, still: stillMs } = watched.pace ?? usualPace
   let seen = options.signature
   /** A change was found and has to settle before it is read. */
   let pending: string | null = null

@@ -461,7 +461,7 @@ grants: [{ id: one, allow: [org.reports.list, org.reports.lost] }]
 
 describe('test', () => {
   test('runs the policy tests alone: 0 and their number', async () => {
-    expect(await run('test')).toMatchObject({ code: 0, out: '2 policy tests passed\n' })
+    expect(await call('test')).toMatchObject({ code: 0, out: '2 policy tests passed\n' })
     expect(json(await call('test', '--json'))).toEqual({ ok: true, passed: 2, failures: [] })
   })
 
@@ -472,7 +472,7 @@ describe('test', () => {
       },
     })
     try {
-      const { code, out } = await runCommand(['test', '--config', bad.configFile], { env: withKeys })
+      const { code, out } = await callCommand(['test', '--config', bad.configFile], withKeys)
       expect(code).toBe(1)
       const lines = out.trim().split('\n')
       expect(lines).toHaveLength(3)
@@ -491,7 +491,7 @@ describe('test', () => {
 
 describe('explain', () => {
   test('of an allowed call is 0 and names grant and key, step by step', async () => {
-    const { code, out, err } = await run('explain', '--team', 'payments', 'get', sessions)
+    const { code, out, err } = await call('explain', '--team', 'payments', 'get', sessions)
     expect([code, err]).toEqual([0, ''])
     expect(out.split('\n').map((line) => line.split(/ +/).slice(0, 2).join(' '))).toEqual([
       '✓ path',
@@ -511,7 +511,7 @@ describe('explain', () => {
   })
 
   test('of a denied call is 1 with reason and nearest miss', async () => {
-    const { code, out } = await run('explain', '--team', 'payments', 'GET', '/v3/organizations/org-other/sessions')
+    const { code, out } = await call('explain', '--team', 'payments', 'GET', '/v3/organizations/org-other/sessions')
     expect(code).toBe(1)
     expect(out).toContain('✗ decision  organization-not-granted: Team payments may not touch organization "org-other"')
     expect(out).toContain('→ nearest')
@@ -519,9 +519,9 @@ describe('explain', () => {
   })
 
   test('is about the subject that is named, by --sub or by the members of the team', async () => {
-    const named = await run('explain', '--team', 'payments', '--sub', 'zoe', 'GET', sessions)
+    const named = await call('explain', '--team', 'payments', '--sub', 'zoe', 'GET', sessions)
     expect(named.out).toContain('caller    subject zoe,')
-    const nameless = await run('explain', '--group', 'sso-payments-eng', 'GET', sessions)
+    const nameless = await call('explain', '--group', 'sso-payments-eng', 'GET', sessions)
     expect(nameless.out).toContain('caller    subject some-developer,')
   })
 
@@ -563,7 +563,7 @@ describe('explain', () => {
 
 describe('catalogue', () => {
   test('finds operations by words, with everything that matters', async () => {
-    const found = await run('catalogue', 'sessions', 'CREATE', 'org.')
+    const found = await call('catalogue', 'sessions', 'CREATE', 'org.')
     expect(found.code).toBe(0)
     expect(found.out).toContain(
       'org.sessions.create\n    POST /v3/organizations/{org_id}/sessions\n    organization scope, ManageOrgSessions',
@@ -637,7 +637,7 @@ describe('audit verify', () => {
 
   test('of an unbroken chain is 0 with its length and head', async () => {
     const last = JSON.parse((await readFile(file, 'utf8')).trim().split('\n').at(-1) ?? '') as { hash: string }
-    expect(await runCommand(['audit', 'verify', file])).toEqual({
+    expect(await callCommand(['audit', 'verify', file])).toEqual({
       code: 0,
       out: `unbroken: 2 entries, head ${last.hash}\n`,
       err: '',
@@ -667,7 +667,7 @@ describe('audit verify', () => {
     expect((await callCommand(['audit', 'verify', bad, '--head', last.hash])).code).toBe(1)
     await appendFile(bad, 'rubbish\n')
     expect((await callCommand(['audit', 'verify', bad])).code).toBe(1)
-    const missing = await runCommand(['audit', 'verify', '/nowhere/audit.ndjson'])
+    const missing = await callCommand(['audit', 'verify', '/nowhere/audit.ndjson'])
     expect(missing).toEqual({
       code: 1,
       out: '',
@@ -790,7 +790,7 @@ describe('sandbox and token', () => {
   })
 
   test('a token says what was asked for', async () => {
-    const { out } = await runCommand(
+    const { out } = await callCommand(
       [
         'token',
         '--json',
@@ -805,14 +805,14 @@ describe('sandbox and token', () => {
         '--ttl',
         '90s',
       ],
-      { env: env() },
+      env(),
     )
     const { token } = JSON.parse(out) as { token: string }
     const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Record<string, unknown>
     expect(claims).toMatchObject({ sub: 'zoe', groups: expect.arrayContaining(['extra-one', 'extra-two']) })
     expect(Number(claims['exp']) - Number(claims['iat'])).toBe(90)
     expect((await call(token, sessions)).status).toBe(200)
-    const bot = await runCommand(['token', '--team', 'release-bot'], { env: env() })
+    const bot = await callCommand(['token', '--team', 'release-bot'], env())
     expect(await (await call(bot.out.trim(), '/gateway/v1/me')).json()).toMatchObject({
       app: expect.any(String),
       teams: [{ team: 'release-bot' }],

@@ -8,6 +8,7 @@ import { loadConfig } from '../../src/config/load.ts'
 import type { AccessEntry, DecisionEntry } from '../../src/records/entries.ts'
 import { createLog } from '../../src/records/log.ts'
 import { startGateway, type Gateway } from '../../src/runtime.ts'
+import type { FilePace } from '../../src/runtime/file-watcher.ts'
 import { replayAll } from './replayed-decisions.ts'
 import { startIssuer, type Issuer, type SignOptions } from './issuer.ts'
 import { startUpstream, type RecordingUpstream, type Respond } from './upstream.ts'
@@ -85,9 +86,13 @@ export interface StartOptions {
   readonly now?: () => number
   /** Readings of the event loop's delay of the test's own. */
   readonly eventLoopDelay?: () => number
+  /** How often the files of policies are looked at; where a test waits for a change to be found, `quickPace`. */
+  readonly filePace?: FilePace
   /** Whether to wait until it is ready; by default yes, unless the records go elsewhere. */
   readonly awaitReady?: boolean
 }
+
+export const quickPace: FilePace = { look: 100, still: 50 }
 
 export interface RunningGateway {
   readonly gateway: Gateway
@@ -112,8 +117,11 @@ export interface RunningGateway {
   recorded(count: number): Promise<{ access: AccessEntry; decision: DecisionEntry }>
   /** Waits for both records of the exchange with this request id or decision id. */
   recordsOf(id: string | null): Promise<{ access: AccessEntry; decision: DecisionEntry }>
-  /** Waits until no exchange is under way and all are recorded, and returns how many there have been since the start. */
-  settled(): Promise<number>
+  /**
+   * Waits until no exchange is under way and all are recorded, and returns how many there have been since the start; no less
+   * than `atLeast`.
+   */
+  settled(atLeast?: number): Promise<number>
   auditText(): Promise<string>
   /** Everything that was written anywhere: records, log, metrics, status. */
   everything(): Promise<string>
@@ -180,6 +188,8 @@ ${options.config ?? ''}
     log,
     version: 'test',
     ...(options.now === undefined ? {} : { now: options.now }),
+    // Tests wait for most of the records.
+    pace: { files: options.filePace, records: { flushMs: 5 } },
     ...(options.eventLoopDelay === undefined ? {} : { eventLoopDelay: options.eventLoopDelay }),
   })
   if (options.awaitReady ?? options.records === undefined)
@@ -239,9 +249,11 @@ ${options.config ?? ''}
       if (found === null) throw new Error(`the records of ${id} are gone`)
       return found
     },
-    async settled() {
+    async settled(atLeast = 0) {
       let count = -1
       await until(async () => {
+        // To read all metrics is dear.
+        if ((await readDecisions()).length < atLeast) return false
         const metrics = await (await fetch(`${adminUrl}/metrics`)).text()
         const sum = (name: string): number =>
           [...metrics.matchAll(new RegExp(`^${name}(?:\\{.*\\})? (\\d+)$`, 'gm'))].reduce(
@@ -321,7 +333,7 @@ async function put(directory: string, name: string, text: string): Promise<void>
 export async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
   for (let tries = 0; tries < 2000; tries++) {
     if (await condition()) return
-    await new Promise((resolve) => setTimeout(resolve, 10))
+    await new Promise((resolve) => setTimeout(resolve, Math.min(1 + tries, 10)))
   }
   throw new Error(`waited in vain for ${what}`)
 }
