@@ -38,9 +38,9 @@ export function State({ of, what, children }) {
   `
 }
 
-/** @param {{ time: string | null | undefined, both?: boolean }} props */
-export function When({ time, both = false }) {
-  if (time === null || time === undefined) return html`<span>never</span>`
+/** `never`: what stands there without a time. @param {{ time: string | null | undefined, both?: boolean, never?: string }} props */
+export function When({ time, both = false, never = 'never' }) {
+  if (time === null || time === undefined) return html`<span>${never}</span>`
   return html`<time datetime=${time} title=${time}>${both ? `${clock(time)}, ${distance(time)}` : clock(time)}</time>`
 }
 

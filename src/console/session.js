@@ -13,3 +13,9 @@ export function useMay(role) {
   const session = useContext(SessionContext)
   return session !== null && (session.signed_in === 'local' || session.roles.includes(role))
 }
+
+/** Whether somebody is signed in without the role. @param {Parameters<typeof useMay>[0]} role */
+export function useLacks(role) {
+  const may = useMay(role)
+  return useContext(SessionContext) !== null && !may
+}

@@ -43,6 +43,12 @@ export interface PolicyReload {
   readonly diagnostics: readonly string[]
 }
 
+/** The set that the one in force has replaced. */
+export interface ReplacedPolicies {
+  readonly revision: string
+  readonly files: readonly PolicyText[]
+}
+
 export interface LivePoliciesOptions {
   readonly directory: string
   /** Policy files, and the files of secrets that loading has named. `read` rejects with `Refused`. */
@@ -81,6 +87,7 @@ export function createLivePolicies(
   let inTime = new PolicyInTime(first.loaded.policy, now)
   let loadedAtMs = now()
   let refusal: RefusedChange | null = null
+  let before: ReplacedPolicies | null = null
   let watcher: FileWatcher<ReloadResult> | null = null
   const history: PolicyReload[] = []
   enforce(first.loaded)
@@ -153,6 +160,7 @@ export function createLivePolicies(
       ...(vanished.length > 0 ? { bounds_removed: vanished } : {}),
     })
     if (!recorded) return refuse(actor, 'deferred', [unrecorded])
+    before = { revision: inForce.policy.revision, files: inForce.files }
     enforce(next)
     instruments.policyReload('replaced')
     remember('replaced', actor, next.diagnostics.map(formatDiagnostic))
@@ -211,6 +219,10 @@ export function createLivePolicies(
     /** Its files as they were read. */
     get files(): readonly PolicyText[] {
       return inForce.files
+    },
+    /** Null: the first set is in force. */
+    get before(): ReplacedPolicies | null {
+      return before
     },
     get loadedAtMs(): number {
       return loadedAtMs

@@ -190,6 +190,7 @@ function mergeSummaries(known: Json, each: Json): Json {
     requests: sumOf([known, each], 'requests'),
     refused: sumOf([known, each], 'refused'),
     last_call: latest([known, each], 'last_call'),
+    unused_grants: asTexts(known['unused_grants']).filter((grant) => asTexts(each['unused_grants']).includes(grant)),
   }
 }
 
@@ -197,10 +198,12 @@ function mergeRefusals(rows: readonly Json[]): readonly Json[] {
   return distinct(rows, 'reason', (known, each) => ({
     ...(asText(known['last_at']) < asText(each['last_at']) ? each : known),
     count: sumOf([known, each], 'count'),
-    teams: [
-      ...new Set([known, each].flatMap(({ teams }) => (Array.isArray(teams) ? teams.map(String) : []))),
-    ].toSorted(),
+    teams: [...new Set([known, each].flatMap(({ teams }) => asTexts(teams)))].toSorted(),
   })).toSorted((a, b) => asNumber(b['count']) - asNumber(a['count']))
+}
+
+function asTexts(value: unknown): readonly string[] {
+  return Array.isArray(value) ? value.map(String) : []
 }
 
 /** One row for each value of a member, in the order in which they come first. */

@@ -38,7 +38,7 @@ export function mergeOf(method: string | undefined, path: string, url: string): 
 
 /** What reads files, or computes from a whole policy set. */
 export function isSlow(url: string): boolean {
-  return url.startsWith('/api/decisions') || url.startsWith('/api/matrix')
+  return ['/api/decisions', '/api/matrix', '/api/policies/changes'].some((slow) => url.startsWith(slow))
 }
 
 interface AnswerOfWorker {

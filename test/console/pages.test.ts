@@ -269,6 +269,39 @@ describeWithChromium('the console in a browser', () => {
     expect(await view.text()).not.toContain('Find changes')
   })
 
+  test('a decision leads to what its caller may do, and a subject alone is told to say little', async () => {
+    await view.open(`decisions/${refusedId}`)
+    await view.shows('Ask what this caller may do')
+    await view.page.evaluate("[...document.querySelectorAll('a')].find((a) => a.innerText.startsWith('Ask')).click()")
+    await view.shows('/secrets would be refused: not-granted.')
+    expect(await view.text()).not.toContain('A subject alone says little')
+    await view.open('explain?path=/v3/self&sub=ann')
+    await view.shows('A subject alone says little')
+  })
+
+  test('grants that nobody used are told, and what the last change of the policies did', async () => {
+    await view.open('teams')
+    await view.shows('index-repositories')
+    expect(await view.text()).not.toContain('act-for-others')
+    await view.open('teams/payments')
+    await view.shows('nobody used it')
+    await view.open('policies')
+    await view.shows('Reload history')
+    expect(await view.text()).not.toContain('Show what it changed')
+    await running.writePolicy(
+      'teams/analytics.yaml',
+      (usualPolicies['teams/analytics.yaml'] ?? '').replace('ent.sessions.list, ', ''),
+    )
+    await fetch(`${running.adminUrl}/api/reload`, { method: 'POST' })
+    await view.open('policies')
+    await view.shows('Show what it changed')
+    await view.page.evaluate(
+      "[...document.querySelectorAll('button')].find((b) => b.innerText.startsWith('Show what')).click()",
+    )
+    await view.shows('teams/analytics.yaml changed')
+    await view.shows('lose ent.sessions.list')
+  })
+
   test('a role sees no button for what it may not do', async () => {
     const page = view.page
     await page.setRequestInterception(true)
@@ -283,6 +316,7 @@ describeWithChromium('the console in a browser', () => {
       await view.open(path)
       await view.shows('eve (viewer)')
       expect([path, await page.evaluate("document.querySelectorAll('main dialog').length")]).toEqual([path, 0])
+      if (path === 'blocks' || path === 'cache') await view.shows('needs the role operator')
     }
     page.off('request', answer)
     await page.setRequestInterception(false)
@@ -294,6 +328,7 @@ describeWithChromium('the console in a browser', () => {
     expect(view.faults).toEqual([])
     await view.open('teams/nobody')
     await view.shows('There is no team "nobody" here.')
+    expect(await view.text()).not.toContain('Block the team')
     await view.open('explain?path=/v3/self&body=x')
     await view.shows('The body is not JSON.')
     await view.open('now')

@@ -2,6 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { NowView, TroubleView } from '../../src/admin/console/now-view.ts'
+import type { DecisionSummary } from '../../src/records/search/recent-decisions.ts'
+import { answerTroubles } from '../../src/runtime/console/moment/answer-troubles.ts'
 import { expectDocumented } from '../support/admin-api.ts'
 import { startTestGateway, until, usualPolicies, type RunningGateway } from '../support/start-gateway.ts'
 
@@ -32,6 +34,16 @@ async function told(id: RegExp): Promise<TroubleView> {
 }
 
 describe('what is wrong is told', () => {
+  test('Devin answers with errors that go on to the callers', async () => {
+    running.upstream.respond((_request, response) => response.writeHead(500).end('{}'))
+    for (let count = 0; count < 3; count += 1) await running.call(sessions)
+    const found = await told(/^upstream:.*:errors$/)
+    expect(found).toMatchObject({ owner: 'Devin', severity: 'outage' })
+    expect(found.what).toBe(
+      'Devin answers with errors: 3 of its 3 answers in the last minutes, the latest with 500 to org.sessions.list.',
+    )
+  })
+
   test('a budget that is used up, once, and until when', async () => {
     running.upstream.respond((_request, response) => response.end('{"session_id":"devin-1"}'))
     const create = async (): Promise<number> =>
@@ -86,5 +98,83 @@ describe('what is wrong is told', () => {
     for (let count = 0; count < 32; count += 1) await running.call(`${sessions}?first=${count}`)
     const found = await told(/^limit:payments\/requests:/)
     expect(found).toMatchObject({ owner: 'team', contact: 'payments-leads', severity: 'warning' })
+  })
+})
+
+describe('what callers got lately', () => {
+  const forwarded = {
+    decision_id: 'd-1',
+    operation: 'org.sessions.list',
+    organization: 'org-payments',
+    key: 'reader',
+    outcome: 'forwarded',
+    problem: null,
+    reason: 'granted',
+    upstream_status: 200,
+  }
+  const refused = (problem: string, reason: string) => ({
+    ...forwarded,
+    key: null,
+    outcome: 'refused',
+    problem,
+    reason,
+    upstream_status: null,
+  })
+  type Lately = Record<string, string | number | null>
+  const times = (count: number, decision: Lately): Lately[] => Array.from({ length: count }, () => decision)
+  const found = (lately: readonly Lately[], hasUnusableKey = false) =>
+    answerTroubles('https://devin.example', lately as unknown as DecisionSummary[], hasUnusableKey).map(
+      ({ kind, name = null, aspect, severity, owner }) => `${severity} ${kind} ${name ?? ''} ${aspect}: ${owner}`,
+    )
+
+  test.each([
+    ['two errors may be accidents', times(2, { ...forwarded, upstream_status: 502 }), []],
+    [
+      'some answers are errors',
+      [...times(4, { ...forwarded, upstream_status: 503 }), ...times(10, forwarded)],
+      ['degraded upstream https://devin.example errors: Devin'],
+    ],
+    [
+      'few of many answers are errors',
+      [...times(4, { ...forwarded, upstream_status: 503 }), ...times(100, forwarded)],
+      [],
+    ],
+    [
+      'a key that Devin denies everything, beside one that works',
+      [...times(3, { ...forwarded, upstream_status: 403 }), ...times(9, { ...forwarded, key: 'runner' })],
+      ['outage key reader forbidden: platform'],
+    ],
+    [
+      'single objects that Devin denies',
+      [...times(3, { ...forwarded, upstream_status: 403 }), ...times(9, forwarded)],
+      [],
+    ],
+    [
+      'a right without a key',
+      [refused('key-unavailable', 'key-unavailable'), forwarded],
+      ['degraded key  none: platform'],
+    ],
+    ['a defect', [refused('internal', 'internal'), forwarded], ['degraded instance  defect: platform']],
+    [
+      'no caller is recognized',
+      times(20, refused('token-rejected', 'key-unknown')),
+      ['degraded issuer  unrecognized: identity team'],
+    ],
+    [
+      'most callers are not recognized',
+      [...times(20, refused('token-expired', 'expired')), ...times(20, forwarded)],
+      ['warning issuer  unrecognized: identity team'],
+    ],
+    [
+      'strangers beside callers',
+      [...times(20, refused('token-missing', 'token-missing')), ...times(30, forwarded)],
+      [],
+    ],
+  ])('%s', (_name, lately, expected) => {
+    expect(found(lately)).toEqual(expected)
+  })
+
+  test('a key that cannot be used has its own card, and it is not told twice', () => {
+    expect(found([refused('key-unavailable', 'key-unavailable')], true)).toEqual([])
   })
 })

@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { AllowingView, MatrixView } from '../../src/admin/console/analysis-view.ts'
+import type { AllowingView, MatrixView, PolicyChangesView } from '../../src/admin/console/analysis-view.ts'
 import { documentedRoutes, expectDocumented } from '../support/admin-api.ts'
 import { startTestGateway, usualPolicies, type RunningGateway } from '../support/start-gateway.ts'
 
@@ -44,6 +44,12 @@ async function asked(path: string, init: Parameters<RunningGateway['call']>[1] =
   await running.recordsOf(id)
   return await expectDocumented<AllowingView>(await fetch(`${running.adminUrl}/api/decisions/${id}/what-would-allow`))
 }
+
+test('/api/policies/changes has nothing to compare while the first set is in force', async () => {
+  const answer = await fetch(`${running.adminUrl}/api/policies/changes`)
+  expect(answer.status).toBe(404)
+  await expectDocumented(answer)
+})
 
 describe('a request that no grant covers', () => {
   test('is allowed by a grant for the caller, or for the team, and nothing else is gained', async () => {
@@ -126,6 +132,27 @@ test('/api/matrix has the rows that fit the filters', async () => {
     await fetch(`${running.adminUrl}/api/matrix?team=payments&operation=org.sessions.list&limit=1`),
   )
   expect(some.rows).toMatchObject([{ team: 'payments', operation: 'org.sessions.list', effect: 'allow' }])
+})
+
+test('/api/policies/changes says what the last replacement changed', async () => {
+  const asked = () => fetch(`${running.adminUrl}/api/policies/changes`)
+  const team = `${usualPolicies['teams/payments.yaml'] ?? ''}owner: payments-leads\n`
+  await running.writePolicy('teams/payments.yaml', team.replace('ViewOrgSessions, ', '').replace('shadow', 'enforce'))
+  await running.writePolicy(
+    'teams/added.yaml',
+    'team: added\nmembers: [{ groups: [sso-added] }]\norganizations: [org-other]\ngrants: [{ id: see, allow: [org.sessions.list] }]\n',
+  )
+  const reload = await fetch(`${running.adminUrl}/api/reload`, { method: 'POST' })
+  expect(await reload.json()).toMatchObject({ result: 'replaced', diagnostics: [] })
+  const { files, changes, undecided } = await expectDocumented<PolicyChangesView>(await asked())
+  expect(undecided).toBe(0)
+  expect(files).toEqual([
+    { name: 'teams/added.yaml', change: 'added' },
+    { name: 'teams/payments.yaml', change: 'changed' },
+  ])
+  const said = changes.map(({ change, what }) => `${change}: ${what}`)
+  expect(said).toContainEqual(expect.stringMatching(/^gained: added: .* gains? org\.sessions\.list in org-other$/))
+  expect(said).toContainEqual(expect.stringMatching(/^lost: payments: .* loses? .*org\.sessions\.list/))
 })
 
 test('every documented route exists, and every route is documented', async () => {

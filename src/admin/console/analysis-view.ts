@@ -47,3 +47,14 @@ export interface AllowingView {
   readonly rejected: readonly { readonly what: string; readonly why: string }[]
   readonly why_none: string | null
 }
+
+/** What the set in force changes against the one that it replaced. */
+export interface PolicyChangesView {
+  readonly from: string
+  readonly to: string
+  readonly files: readonly { readonly name: string; readonly change: 'added' | 'removed' | 'changed' }[]
+  /** Rights that were gained or lost, and keys, guardrails, limits and filters that are other ones. */
+  readonly changes: readonly { readonly change: string; readonly what: string; readonly details: readonly string[] }[]
+  readonly notes: readonly string[]
+  readonly undecided: number
+}

@@ -110,6 +110,9 @@ export interface DecisionDetailView {
   readonly explained: {
     /** Whether the request could be decided again. */
     readonly again: boolean
+    /** As the record has them, or rebuilt from it; null where the request cannot be decided again. */
+    readonly method: string | null
+    readonly path: string | null
     readonly policy_revision: string
     readonly same: boolean | null
     readonly differences: readonly string[]

@@ -9,7 +9,7 @@ import type { KeyReportView } from './key-report-view.ts'
 import type { CacheStateView } from './state-views.ts'
 import type { DecisionDetailView, DecisionQuery, DecisionsView } from './decision-view.ts'
 import type { NowView, SeriesView } from './now-view.ts'
-import type { AllowingView, MatrixQuery, MatrixView } from './analysis-view.ts'
+import type { AllowingView, MatrixQuery, MatrixView, PolicyChangesView } from './analysis-view.ts'
 import { QueryError, readDecisionQuery, readMatrixQuery, refuseUnknown, type QueryFields } from './query.ts'
 
 export interface ConsoleParts {
@@ -21,6 +21,8 @@ export interface ConsoleParts {
   /** Null where the decision is found nowhere. */
   readonly whatWouldAllow: (id: string) => Promise<AllowingView | null>
   readonly matrix: (query: MatrixQuery) => Promise<MatrixView>
+  /** Throws `QueryError` where the first set is in force. */
+  readonly policyChanges: () => Promise<PolicyChangesView>
   readonly cache: () => CacheStateView
   readonly audit: () => AuditView
   readonly keyReport: () => KeyReportView
@@ -53,6 +55,7 @@ export function addConsoleApi(app: FastifyInstance, parts: ConsoleParts): void {
   simple('/api/audit', parts.audit)
   simple('/api/teams', parts.teams)
   simple('/api/keys/report', parts.keyReport)
+  simple('/api/policies/changes', parts.policyChanges)
   const one = (path: string, what: string, answer: (id: string) => unknown): void =>
     get(path, async (query, { params: { id } }) => {
       refuseUnknown(query, [])

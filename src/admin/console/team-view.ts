@@ -44,6 +44,8 @@ export interface TeamSummaryView {
   readonly last_call: string | null
   readonly blocked: boolean
   readonly tightest_budget: TeamBudgetView | null
+  /** Grants in force of whose operations nobody of the team has called any since the start. */
+  readonly unused_grants: readonly string[]
 }
 
 export interface TeamsView {

@@ -30,6 +30,7 @@ function Detail({ audit }) {
       ['Entries in the chain', number(audit.head.seq)],
       ['Hash of the head', html`<code>${audit.head.hash}</code>`],
     ]} />
+    <p class="muted">Whether the chain is whole is verified where the file is, from its first entry: <code>devin-gateway audit verify ${audit.target}</code>. It must end at this head.</p>
     <h2>Where the head is noted</h2>
     <${Table} caption="Places outside the log that hold its head" wide=${[0, 3]} heads=${['Where', 'Entry', 'When', 'State']} numbers=${[1]} rows=${audit.anchors}
       empty="The head is noted nowhere else: whoever can write the log could rewrite all of it. Name a key and places as checkpoints in config/gateway.yaml."

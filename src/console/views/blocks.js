@@ -5,7 +5,7 @@ import { useState } from 'preact/hooks'
 import { call, useData } from '../api.js'
 import { counted } from '../format.js'
 import { Head, Change, State, Table, When } from '../parts.js'
-import { useMay } from '../session.js'
+import { useLacks, useMay } from '../session.js'
 
 const kinds = /** @type {const} */ (['subject', 'app', 'team', 'issuer', 'jti', 'key'])
 
@@ -15,6 +15,7 @@ const kinds = /** @type {const} */ (['subject', 'app', 'team', 'issuer', 'jti', 
 export function Blocks({ query }) {
   const found = useData('/api/blocks', 5000)
   const may = useMay('operator')
+  const lacks = useLacks('operator')
   // Kept here: the button goes with the block.
   const [ended, setEnded] = useState('')
   /** @param {BlockInForce} block @param {string} reason */
@@ -28,6 +29,7 @@ export function Blocks({ query }) {
   }
   return html`<${Head} title="Blocks"><p>Callers, teams and keys that operators have stopped.</p><//>
     ${may && html`<${Form} kind=${query.get('kind') ?? 'subject'} value=${query.get('value') ?? ''} after=${found.again} />`}
+    ${lacks && html`<p class="muted">To block and unblock needs the role operator.</p>`}
     ${ended !== '' && html`<p class="notice good" role="status">${ended}</p>`}
     <${State} of=${found} what="the blocks">
       <${Table} caption="Blocks in force" wide=${[1, 2]} heads=${['Kind', 'Value', 'Reason', 'By', 'Since', 'Until', 'Change']} rows=${/** @type {readonly BlockInForce[]} */ (found.data ?? [])} empty="Nobody is blocked." keyOf=${(/** @type {BlockInForce} */ each) => `${each.kind} ${each.value}`}

@@ -5,7 +5,7 @@ import { useState } from 'preact/hooks'
 import { call, useData } from '../api.js'
 import { bytes, counted, number, percent } from '../format.js'
 import { Figure, Head, Change, State, Table } from '../parts.js'
-import { useMay } from '../session.js'
+import { useLacks, useMay } from '../session.js'
 
 /** @typedef {import('../../admin/console/state-views.ts').CacheStateView} CacheStateView */
 
@@ -13,8 +13,10 @@ export function Cache() {
   const found = useData('/api/cache', 5000)
   const data = /** @type {CacheStateView | null} */ (found.data)
   const may = useMay('operator')
+  const lacks = useLacks('operator')
   return html`<${Head} title="Cache" />
     <${State} of=${found} what="the cache">${data !== null && html`<${Detail} cache=${data} />`}<//>
+    ${lacks && html`<p class="muted">To drop stored answers needs the role operator.</p>`}
     ${may && html`<${Purge} after=${found.again} />`}`
 }
 

@@ -61,6 +61,7 @@ function Detail({ detail }) {
       ['Request id', decision.request_id === decision.decision_id ? null : html`<code>${decision.request_id}</code>`],
     ]} />
     <h2>The caller</h2>
+    ${caller.subject !== null && html`<p><a href=${askLink(detail)}>Ask what this caller may do</a></p>`}
     <${Facts} pairs=${[
       [
         'Subject',
@@ -79,6 +80,12 @@ function Detail({ detail }) {
       ['Teams', caller.subject === null ? null : html`<${Texts} texts=${caller.teams} none="member of no team" />`],
     ]} />
     <p class="muted">${detail.searched.note}</p>`
+}
+
+/** The form "Explain" with this request, as this caller. @param {DecisionDetailView} detail */
+function askLink({ explained: { method, path }, caller }) {
+  const { subject: sub, email, app, actor, issuer } = caller
+  return linkTo(['explain'], { method, path, sub, email, app, groups: caller.groups.join(','), actor, issuer })
 }
 
 /** @param {DecisionDetailView['decision']} decision */

@@ -93,15 +93,16 @@ export function Explain({ query }) {
       <button type="submit" class="main">Explain</button>
     </form>
     ${!isAsked && html`<p class="empty">Say a path, and who asks: a team, or what the token would say.</p>`}
-    ${isAsked && html`<${State} of=${shown} what="the explanation">${shown.data !== null && html`<${Answer} explanation=${shown.data} />`}<//>`}`
+    ${isAsked && html`<${State} of=${shown} what="the explanation">${shown.data !== null && html`<${Answer} explanation=${shown.data} sub=${query.get('sub') ?? ''} />`}<//>`}`
 }
 
-/** @param {{ explanation: Explanation }} props */
-function Answer({ explanation: found }) {
+/** @param {{ explanation: Explanation, sub: string }} props */
+function Answer({ explanation: found, sub }) {
   const allowed = found.effect === 'allow'
   return html`<div class=${`notice summary ${allowed ? 'good' : 'bad'}`} role="status">
       <p><strong>${found.method} ${found.path} would be ${allowed ? 'allowed' : 'refused'}: ${found.reason}.</strong></p>
       ${found.detail !== null && html`<p>${found.detail}</p>`}
+      ${found.reason === 'no-team' && sub !== '' && html`<p>A subject alone says little: groups and app of the token decide. <a href=${linkTo(['decisions'], { subject: sub })}>Take one of the decisions of ${sub}</a>, and ask from there with what the token said.</p>`}
     </div>
     <${Facts} pairs=${[
       ['Operation', found.operation],

@@ -46,7 +46,7 @@ export function Keys({ query }) {
           html`<${KeyState} of=${each.state} />`,
           scopeText(each),
           each.identity?.name ?? null,
-          html`<${When} time=${each.last_used_at} both />`,
+          html`<${When} time=${each.last_used_at} both never="not since the start" />`,
           each.source_error ??
             (each.loaded_at === null ? 'none' : html`version ${each.version}, <${When} time=${each.loaded_at} />`),
           (each.expires_at ?? each.identity?.ends_at ?? null) === null
@@ -152,7 +152,7 @@ function Detail({ view, report, again }) {
       ['Service user', identity?.name],
       ['Its id at Devin', identity?.service_user],
       ['Asked Devin who it is', html`<${When} time=${identity?.checked_at} both />`],
-      ['Last use', html`<${When} time=${view.last_used_at} both />`],
+      ['Last use', html`<${When} time=${view.last_used_at} both never="not since the start" />`],
       ['Permissions', listed(view.permissions)],
       ['Serves teams', powers === undefined ? null : (listed(powers.teams) ?? 'none')],
       ['Permissions that a right needs', powers === undefined ? null : (listed(powers.needed) ?? 'none')],

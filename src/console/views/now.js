@@ -18,8 +18,13 @@ const severities = /** @type {const} */ ({
   warning: ['Warning', 'plain'],
 })
 
-/** Where more is seen of what a trouble is about. @param {TroubleView['about']} about @returns {readonly [string, string] | null} */
-function viewOf({ kind, name }) {
+/** Where more is seen of what a trouble is about. @param {TroubleView['about']} about @param {string} id @returns {readonly [string, string] | null} */
+function viewOf({ kind, name }, id) {
+  if (id.endsWith(':errors') || id.endsWith(':throttled'))
+    return ['See answers of Devin', linkTo(['decisions'], { outcome: 'forwarded' })]
+  if (id.endsWith(':forbidden')) return ['See its requests', linkTo(['decisions'], { key: name })]
+  if (kind === 'issuer' && name === null) return ['See refused requests', linkTo(['decisions'], { outcome: 'refused' })]
+  if (kind === 'key' && name === null) return ['See the requests', linkTo(['decisions'], { reason: 'key-unavailable' })]
   if (kind === 'key') return ['See the key', linkTo(['keys'], { key: name })]
   if (kind === 'policies' || kind === 'shadow') return ['See the policies', linkTo(['policies'])]
   if (kind === 'cache') return ['See the cache', linkTo(['cache'])]
@@ -34,8 +39,8 @@ function viewOf({ kind, name }) {
 
 /** @param {{ trouble: TroubleView }} props */
 function Trouble({ trouble }) {
-  const { severity, what, since, owner, contact, do: advice, about } = trouble
-  const more = viewOf(about)
+  const { id, severity, what, since, owner, contact, do: advice, about } = trouble
+  const more = viewOf(about, id)
   const [word, mark] = severities[severity]
   return html`<article class=${`trouble ${severity}`}>
     <${Mark} kind=${mark}>${word}<//>

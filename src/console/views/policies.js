@@ -1,6 +1,7 @@
 // The policies in force, how they came into force, what ends soon, and who may do what.
 
 import { html } from 'htm/preact'
+import { useState } from 'preact/hooks'
 import { call, useData } from '../api.js'
 import { fieldsOf, go, linkTo } from '../address.js'
 import { counted, number, percent } from '../format.js'
@@ -62,7 +63,30 @@ function InForce({ policies }) {
         each.actor,
         html`<code>${each.revision.slice(0, 12)}</code>`,
         each.diagnostics.length === 0 ? null : html`<${Texts} texts=${each.diagnostics} />`,
-      ]} />`
+      ]} />
+    ${history.some(({ result }) => result === 'replaced') && html`<${LastChange} key=${policies.revision} />`}`
+}
+
+/** @typedef {import('../../admin/console/analysis-view.ts').PolicyChangesView} PolicyChangesView */
+
+/** Asked for by its button: both sets are compared as a whole. */
+function LastChange() {
+  const [isAsked, setIsAsked] = useState(false)
+  const found = useData(isAsked ? '/api/policies/changes' : null)
+  const data = /** @type {PolicyChangesView | null} */ (found.data)
+  return html`<h2>What the last change did</h2>
+    ${!isAsked && html`<p><button type="button" onClick=${() => setIsAsked(true)}>Show what it changed</button></p>`}
+    ${
+      isAsked &&
+      html`<${State} of=${found} what="the changes: both sets are compared">${
+        data !== null &&
+        html`<p>From revision <code>${data.from.slice(0, 12)}</code> to <code>${data.to.slice(0, 12)}</code>: ${data.files.length === 0 ? 'the files are the same' : data.files.map(({ name, change }) => `${name} ${change}`).join(', ')}.</p>
+        <${Table} caption="Rights, keys, guardrails, limits and filters that are other ones" quiet wide=${[1]} heads=${['Change', 'What', 'Before and after']} rows=${data.changes} empty="Nobody gained or lost a right, and no key, guardrail, limit or filter is another one."
+          cells=${(/** @type {PolicyChangesView['changes'][number]} */ each) => [html`<${Mark} kind=${each.change === 'gained' ? 'good' : each.change === 'lost' ? 'bad' : 'plain'}>${each.change}<//>`, each.what.replaceAll('org-any-other', 'any other organization'), html`<${Texts} texts=${each.details} />`]} />
+        ${data.notes.length > 0 && html`<${Texts} texts=${data.notes} />`}
+        ${data.undecided > 0 && html`<p class="notice warn">${counted(data.undecided, 'cell')} could not be decided.</p>`}`
+      }<//>`
+    }`
 }
 
 /** @param {{ policies: PoliciesInForce }} props */

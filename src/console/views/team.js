@@ -4,7 +4,7 @@ import { html } from 'htm/preact'
 import { useData } from '../api.js'
 import { linkTo } from '../address.js'
 import { number, span } from '../format.js'
-import { Facts, Head, Share, Source, State, Table, Texts, When } from '../parts.js'
+import { Facts, Head, Mark, Share, Source, State, Table, Texts, When } from '../parts.js'
 import { Block } from './blocks.js'
 
 /** @typedef {import('../../admin/console/team-view.ts').TeamDetailView} TeamDetailView */
@@ -13,7 +13,7 @@ import { Block } from './blocks.js'
 export function Team({ id }) {
   const found = useData(`/api/teams/${encodeURIComponent(id)}`, 10_000)
   const data = /** @type {TeamDetailView | null} */ (found.data)
-  return html`<${Head} title=${`Team ${id}`}><p><a href=${linkTo(['teams'])}>All teams</a> · <a href=${linkTo(['decisions'], { team: id })}>Its decisions</a> · <a href=${linkTo(['policies'], { team: id })}>What it may do</a></p><${Block} kind="team" value=${id} label="Block the team" after=${found.again} /><//>
+  return html`<${Head} title=${`Team ${id}`}><p><a href=${linkTo(['teams'])}>All teams</a> · <a href=${linkTo(['decisions'], { team: id })}>Its decisions</a> · <a href=${linkTo(['policies'], { team: id })}>What it may do</a></p>${data !== null && html`<${Block} kind="team" value=${id} label="Block the team" after=${found.again} />`}<//>
     <${State} of=${found} what="the team">${data !== null && html`<${Detail} detail=${data} />`}<//>`
 }
 
@@ -30,15 +30,16 @@ function Detail({ detail }) {
         typeof team.organizations === 'string' ? 'all' : html`<${Texts} texts=${team.organizations} />`,
       ],
       ['Members', html`<${Texts} texts=${members} none="nobody" />`],
-      ['Last call', html`<${When} time=${team.last_call} both />`],
+      ['Last call', html`<${When} time=${team.last_call} both never="none lately" />`],
     ]} />
     <h2>Budgets</h2>
     ${note !== null && html`<p class="notice warn">${note}</p>`}
-    <${Table} caption="Budgets" quiet wide=${[0, 5]} heads=${['Budget', 'Limit', 'Spent', 'Left', 'Used', 'Outlook', 'Resets']} numbers=${[2, 3]} rows=${budgets} empty="The team has no budget."
+    <${Table} caption="Budgets" quiet wide=${[0, 6]} heads=${['Budget', 'Limit', 'Spent', 'Reserved', 'Left', 'Used', 'Outlook', 'Resets']} numbers=${[2, 3, 4]} rows=${budgets} empty="The team has no budget."
       cells=${(/** @type {TeamDetailView['budgets'][number]} */ each) => [
         each.mode === 'shadow' ? `${each.name} (counted, not enforced)` : each.name,
         each.limit,
         number(each.spent),
+        number(each.reserved),
         number(each.left),
         each.used_percent === null
           ? null
@@ -75,7 +76,7 @@ function Detail({ detail }) {
         html`<a href=${linkTo(['decisions', each.example])}>see one</a>`,
       ]} />
     <h2>Grants</h2>
-    <${Table} caption="Grants" quiet wide=${[0, 1]} heads=${['Grant', 'Allows', 'Organizations', 'When', 'Until', 'Owner', 'Where']} rows=${grants} empty="The team has no grant, so it may do nothing."
+    <${Table} caption="Grants" quiet wide=${[0, 1]} heads=${['Grant', 'Allows', 'Organizations', 'When', 'Until', 'Owner', 'Where', 'Since the start']} rows=${grants} empty="The team has no grant, so it may do nothing."
       cells=${(/** @type {TeamDetailView['grants'][number]} */ each) => [
         html`${each.id}${each.mode !== 'enforce' && ` (${each.mode})`}${each.description !== null && html` <span class="muted">${each.description}</span>`}`,
         html`<${Texts} texts=${each.allow} />`,
@@ -84,6 +85,7 @@ function Detail({ detail }) {
         each.until === null ? null : html`<${When} time=${each.until} both />`,
         each.owner,
         html`<${Source} of=${each.source} />`,
+        team.unused_grants.includes(each.id) ? html`<${Mark} kind="warn">nobody used it<//>` : null,
       ]} />
     <h2>What it never uses</h2>
     <${Table} caption="Operations that a grant allows and nobody of the team has called since the start" wide=${[0, 1]} heads=${['Operation', 'Request', 'Grants']} rows=${unused} empty="The team uses everything that it may use."

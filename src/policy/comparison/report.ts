@@ -135,6 +135,17 @@ export function comparisonText(comparison: Comparison, explainIn: readonly [stri
   ]
 }
 
+/** A sentence for each row, with what is in force before and after it. */
+export function changeSentences({ changes }: Pick<Comparison, 'changes'>): readonly ChangeSentence[] {
+  return rowsOf(changes).map((row) => ({ change: row.change, what: sentence(row), details: detailsOf(row) }))
+}
+
+export interface ChangeSentence {
+  readonly change: ChangeRow['change']
+  readonly what: string
+  readonly details: readonly string[]
+}
+
 const marks = { gained: '+', lost: '-', key: '~', guardrail: '~', limit: '~', filter: '~' } as const
 
 function sentence(row: ChangeRow): string {

@@ -78,6 +78,7 @@ export function openConsole(options: ConsoleOptions) {
       return found === null ? null : await analysis.whatWouldAllow(found)
     },
     matrix: analysis.matrix,
+    policyChanges: analysis.changes,
     teams: () => fresh(teams.list()),
     team: (id) => fresh(teams.one(id)),
     audit: () => auditState(options),

@@ -39,6 +39,7 @@ export function createTeams({ core, shares, blocks }: ConsoleOptions, budgets: B
       last_call: lastCalls.get(team.id) ?? null,
       blocked: blocks.list.get('team', team.id) !== null,
       tightest_budget: tightest ?? null,
+      unused_grants: unusedGrants(policies.current, team, new Set(requests.map(({ operation }) => operation))),
     }
   }
 
@@ -96,13 +97,28 @@ export function createTeams({ core, shares, blocks }: ConsoleOptions, budgets: B
     })
     const never = policy.catalogue.operations.flatMap((operation) => {
       const grants = team.byOperation[operation.index] ?? []
-      const applied = grants.filter(({ mode }) => mode === 'enforce' || mode === 'warn')
+      const applied = grants.filter(({ mode }) => isApplied(mode))
       if (applied.length === 0 || rows.has(operation.id) || !policy.catalogue.isServed(operation)) return []
       const { id, method, template } = operation
       return [{ operation: id, method, path: template, grants: applied.map((grant) => grant.id) }]
     })
     return { calls: calls.toSorted((a, b) => b.requests - a.requests), never_used: never }
   }
+}
+
+/** Of those that cover operations: whether a grant of a field of bodies was used is not counted. */
+function unusedGrants({ catalogue }: PolicySet, team: Team, called: ReadonlySet<string>): readonly string[] {
+  const [covering, used] = [new Set<string>(), new Set<string>()]
+  for (const { id, index } of catalogue.operations)
+    for (const grant of team.byOperation[index] ?? []) {
+      covering.add(grant.id)
+      if (called.has(id)) used.add(grant.id)
+    }
+  return team.grants.filter(({ id, mode }) => isApplied(mode) && covering.has(id) && !used.has(id)).map(({ id }) => id)
+}
+
+function isApplied(mode: string): boolean {
+  return mode === 'enforce' || mode === 'warn'
 }
 
 function noteOf({ latest, isFailing }: BudgetKeeper): string | null {

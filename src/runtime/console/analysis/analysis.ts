@@ -1,12 +1,13 @@
-// The matrix and what would allow a request, computed in a thread of their own, one after the other; answers are kept for a while.
+// The matrix, what the last replacement changed, and what would allow a request, computed in a thread of their own, one after the other; answers are kept for a while.
 
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import type { AllowingView, MatrixQuery, MatrixView } from '../../../admin/console/analysis-view.ts'
+import type { AllowingView, MatrixQuery, MatrixView, PolicyChangesView } from '../../../admin/console/analysis-view.ts'
 import { QueryError } from '../../../admin/console/query.ts'
 import type { RecordedDecision } from '../../../policy/replay/recorded-decision.ts'
 import type { AllowingChanges } from '../../../policy/suggestion/what-would-allow.ts'
 import type { Matrix } from '../../../policy/matrix/matrix.ts'
+import type { PolicyText } from '../../../policy/loading/load.ts'
 import type { ConsoleOptions } from '../console-options.ts'
 import type { FoundDecision } from '../decisions/decisions.ts'
 import type { AnalysisTask } from './task.ts'
@@ -88,6 +89,20 @@ export function openAnalysis({ core }: Pick<ConsoleOptions, 'core'>) {
         rows: rows.slice(0, limit),
       }
     },
+    /** What the set in force changes against the one that it replaced. */
+    async changes(): Promise<PolicyChangesView> {
+      const { before, current, files } = policies
+      if (before === null)
+        throw new QueryError('The policies have not been replaced since the start of this instance.', 404)
+      const wanted = { kind: 'changes', before: before.files } as const
+      const found = await ask(`changes ${before.revision} ${current.revision}`, wanted)
+      return {
+        from: before.revision,
+        to: current.revision,
+        files: changedFiles(before.files, files),
+        ...(found as Pick<PolicyChangesView, 'changes' | 'notes' | 'undecided'>),
+      }
+    },
     async whatWouldAllow({ entry }: FoundDecision): Promise<AllowingView> {
       const key = `${entry.decision_id} ${policies.current.revision}`
       const wanted = { kind: 'what-would-allow', record: entry as RecordedDecision } as const
@@ -95,4 +110,14 @@ export function openAnalysis({ core }: Pick<ConsoleOptions, 'core'>) {
     },
     close: (): void => void running?.terminate(),
   }
+}
+
+function changedFiles(before: readonly PolicyText[], after: readonly PolicyText[]): PolicyChangesView['files'] {
+  const [old, young] = [before, after].map((files) => new Map(files.map(({ name, text }) => [name, text])))
+  const names = new Set([...before, ...after].map(({ name }) => name))
+  return [...names].toSorted().flatMap((name) => {
+    const [was, is] = [old?.get(name), young?.get(name)]
+    if (was === is) return []
+    return [{ name, change: was === undefined ? 'added' : is === undefined ? 'removed' : 'changed' }]
+  })
 }

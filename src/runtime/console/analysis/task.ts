@@ -12,5 +12,6 @@ export interface AnalysisTask {
   readonly nowMs: number
   readonly wanted:
     | { readonly kind: 'matrix' }
+    | { readonly kind: 'changes'; readonly before: readonly PolicyText[] }
     | { readonly kind: 'what-would-allow'; readonly record: RecordedDecision }
 }

@@ -4,6 +4,8 @@ import { basename, join, relative } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { loadCatalogue } from '../../../catalogue/load.ts'
 import { loadPolicies } from '../../../policy/loading/load.ts'
+import { comparePolicies } from '../../../policy/comparison/compare.ts'
+import { changeSentences } from '../../../policy/comparison/report.ts'
 import { matrixOf } from '../../../policy/matrix/matrix.ts'
 import { whatWouldAllow } from '../../../policy/suggestion/what-would-allow.ts'
 import type { AnalysisTask } from './task.ts'
@@ -17,10 +19,10 @@ async function answer({
   wanted,
 }: AnalysisTask): Promise<unknown> {
   const { catalogue } = await loadCatalogue(settings)
-  const load = (texts: ReadonlyMap<string, string>) =>
+  const loadFiles = (all: AnalysisTask['files']) =>
     loadPolicies({
       directory,
-      files: files.map(({ name, text }) => ({ name, text: texts.get(join(directory, name)) ?? text })),
+      files: all,
       catalogue,
       sources: { env: {}, origin: 'https://none.invalid' },
       // No secret is needed, and none is looked for.
@@ -29,8 +31,16 @@ async function answer({
       issuers,
       now: () => nowMs,
     })
-  const { policy } = await load(new Map())
+  const load = (texts: ReadonlyMap<string, string>) =>
+    loadFiles(files.map(({ name, text }) => ({ name, text: texts.get(join(directory, name)) ?? text })))
+  const { policy } = await loadFiles(files)
   if (wanted.kind === 'matrix') return matrixOf(policy, 'covered')
+  if (wanted.kind === 'changes') {
+    const nameOf = (file: string): string => join(basename(directory), relative(directory, file))
+    const { policy: before } = await loadFiles(wanted.before)
+    const comparison = comparePolicies({ policy: before, nameOf }, { policy, nameOf })
+    return { changes: changeSentences(comparison), notes: comparison.notes, undecided: comparison.undecided }
+  }
   const texts = new Map(files.map(({ name, text }) => [join(directory, name), text]))
   return await whatWouldAllow({
     policy,

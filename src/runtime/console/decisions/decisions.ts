@@ -132,6 +132,8 @@ export function openDecisions({ core, blocks }: ConsoleOptions) {
         typeof again === 'string' ? [] : again.explanation.steps.map(({ stage, ok, text }) => ({ stage, ok, text })),
       explained: {
         again: typeof again !== 'string',
+        method: typeof again === 'string' ? null : again.explanation.method,
+        path: typeof again === 'string' ? null : again.explanation.path,
         policy_revision: policy.revision,
         same: typeof again === 'string' ? null : differences.length === 0,
         differences,

@@ -7,6 +7,7 @@ import type { DecisionSummary } from '../../../records/search/recent-decisions.t
 import { fullNotes } from '../../idempotency.ts'
 import { percentOf } from '../cache-state.ts'
 import type { ConsoleOptions } from '../console-options.ts'
+import { answerTroubles } from './answer-troubles.ts'
 import {
   certificateTroubles,
   checkpointTroubles,
@@ -59,6 +60,11 @@ export function createNow(options: ConsoleOptions, budgets: () => readonly Budge
           devinP50Ms: latency.devin.p50,
         },
         lately,
+      ),
+      ...answerTroubles(
+        config.upstream.origin,
+        lately,
+        core.keyring.status().some(({ state }) => state !== 'ready'),
       ),
       ...callerTroubles(lately, policies.current, budgets()),
       ...budgetTroubles(budgets(), policies.current),
