@@ -194,6 +194,11 @@ limits: { sessions: 1/day }
         owner: 'team',
         advice: /ends sessions that are not needed/,
       })
+      await view.open('teams')
+      await view.shows(
+        'Nearest to the end of a budget: payments, which has used 100 % of sessions. It is used up until',
+      )
+      await view.open('now')
     })
 
     test('the cache is cut off, and the store is not lost', async () => {

@@ -1,7 +1,7 @@
 // What several workers say to the console, as one; the merged answers are as the document says.
 
 import { expect, test } from 'vitest'
-import { mergeDecisions, mergeNow, mergeSeries } from '../../src/workers/merged-console.ts'
+import { mergeDecisions, mergeNow, mergeSeries, mergeTeams } from '../../src/workers/merged-console.ts'
 import { expectDocumentedValue } from '../support/admin-api.ts'
 
 const trouble = (id: string, severity: string, since: string) => ({
@@ -103,4 +103,26 @@ test('pages of decisions hold each once, whatever each worker has and however fa
     } while (cursor !== null)
     expect(seen.toSorted()).toEqual(all.map(({ decision_id }) => decision_id).toSorted())
   }
+})
+
+test('a grant is unused where no worker has seen a use of it', () => {
+  const team = {
+    id: 'payments',
+    description: null,
+    owner: null,
+    contact: null,
+    organizations: 'all',
+    requests: 1,
+    refused: 0,
+    last_call: null,
+    blocked: false,
+    tightest_budget: null,
+  }
+  const answer = (...unused: string[]) => ({
+    since: '2026-01-01T00:00:00Z',
+    teams: [{ ...team, unused_grants: unused }],
+  })
+  const merged = mergeTeams([answer('read', 'write'), answer('write', 'delete')])
+  expectDocumentedValue('Teams', merged)
+  expect(merged['teams']).toEqual([{ ...team, requests: 2, unused_grants: ['write'] }])
 })
