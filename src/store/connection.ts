@@ -4,6 +4,7 @@
 import { subscribe } from 'node:diagnostics_channel'
 import type { Socket } from 'node:net'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
+import './reply-guard.ts'
 
 /**
  * A TLS connection whose certificate is refused can fail a second time while it is torn down. The library listens for the first

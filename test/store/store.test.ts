@@ -3,7 +3,9 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { createStore } from '../../src/store/client.ts'
 import type { StoreSettings } from '../../src/store/connection.ts'
+import { longestReply } from '../../src/store/reply-guard.ts'
 import { script, StoreAway, type Store } from '../../src/store/store.ts'
+import { startRelay } from '../support/relay.ts'
 import { until } from '../support/start-gateway.ts'
 import { describeWithValkey, startStoreServer, storeSettings, type StoreServer } from '../support/valkey.ts'
 
@@ -147,5 +149,45 @@ describeWithValkey('the shared store', () => {
     await until(() => heard.includes('lost'), 'the gap')
     server.thaw()
     await until(() => heard.at(-1) === 'restored', 'the subscription to be back')
+  })
+
+  test.each([
+    ['nothing that was asked for', '_\r\n'],
+    ['a message of nothing', '>1\r\n_\r\n'],
+    ['a message without a channel', '>1\r\n$7\r\nmessage\r\n'],
+    ['a message without a text', '>3\r\n$7\r\nmessage\r\n$9\r\ntest:news\r\n_\r\n'],
+    ['a subscription to nothing', '>3\r\n$9\r\nsubscribe\r\n_\r\n_\r\n'],
+    ['a list that no memory holds', '*4294967296\r\n'],
+    ['lists in lists', '*1\r\n'.repeat(100_000)],
+    ['another protocol', 'HTTP/1.1 400 Bad Request\r\n\r\n'],
+  ])('that sends %s is a broken connection, and ends no process', async (_what, text) => {
+    const relay = await startRelay(server.port)
+    const store = open({ nodes: [{ host: '127.0.0.1', port: relay.port }] })
+    const heard: string[] = []
+    store.subscribe(store.key('news'), {
+      // What a listener makes of a message that is none.
+      message: (message) => heard.push(message.toString()),
+      lost: () => heard.push('lost'),
+      restored: () => heard.push('restored'),
+    })
+    await until(() => heard.includes('restored') && !store.away, 'the store')
+    // Vitest fails the run for what nobody catches.
+    relay.say(Buffer.from(text))
+    await until(() => heard.filter((each) => each === 'restored').length > 1, 'a new connection')
+    await here(store)
+    relay.close()
+  })
+
+  test('that sends a reply without an end is cut off before it fills the memory', async () => {
+    const relay = await startRelay(server.port)
+    const store = open({ nodes: [{ host: '127.0.0.1', port: relay.port }] })
+    await here(store)
+    const { accepted } = relay
+    relay.say(Buffer.from('$4294967296\r\n'))
+    const piece = Buffer.alloc(4 * 1024 * 1024)
+    for (let sent = 0; sent < longestReply; sent += piece.length) relay.say(piece)
+    await until(() => relay.accepted > accepted, 'a new connection')
+    await here(store)
+    relay.close()
   })
 })

@@ -6,6 +6,8 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 /** Passes connections on, until it is told to pass nothing. */
 export async function startRelay(to: number) {
   const sockets = new Set<Socket>()
+  const clients = new Set<Socket>()
+  let accepted = 0
   let isOpen = true
   const server: Server = createServer((near) => {
     if (!isOpen) {
@@ -13,6 +15,9 @@ export async function startRelay(to: number) {
       return
     }
     const far = connect(to, '127.0.0.1')
+    accepted += 1
+    clients.add(near)
+    near.once('close', () => clients.delete(near))
     for (const [one, other] of [
       [near, far],
       [far, near],
@@ -30,6 +35,14 @@ export async function startRelay(to: number) {
     cut(): void {
       isOpen = false
       for (const socket of sockets) socket.destroy()
+    },
+    /** Connections since the start. */
+    get accepted(): number {
+      return accepted
+    },
+    /** Sends to every client what the server did not say. */
+    say(bytes: Buffer): void {
+      for (const client of clients) client.write(bytes)
     },
     mend: (): void => void (isOpen = true),
     close(): void {

@@ -93,7 +93,8 @@ export class LimitCall {
     if (Array.isArray(answer) && answer.length === 0) return false
     let at: number = figures.time
     const size = this.#asks.reduce((sum, { ask }) => sum + figures.request(ask.limits), at)
-    if (!Array.isArray(answer) || answer.length !== size) throw new TypeError('not an answer of limits.decide')
+    if (!Array.isArray(answer) || answer.length !== size || !answer.every(isFigure))
+      throw new TypeError('not an answer of limits.decide')
     const storeMs = readTime(answer)
     for (const { ask, places } of this.#asks) {
       decided(ask, readDecision(ask.limits, places, answer, at), storeMs)
@@ -123,4 +124,9 @@ export class LimitCall {
   #agrees(row: Row, limit: Limit | undefined): boolean {
     return row.limit === limit || (limit !== undefined && row.words === this.#write(limit, this.#nowMs))
   }
+}
+
+/** Other values would get into the fields of answers. */
+function isFigure(value: unknown): value is number {
+  return Number.isSafeInteger(value)
 }
