@@ -51,6 +51,15 @@ describe('a file that is no YAML', () => {
     expect(problems(text)).toEqual([message])
   })
 
+  it('names every repeated key, however long the mapping is', () => {
+    const keys = Array.from({ length: 30_000 }, (_, index) => `k${index}: 1\n`).join('')
+    const repeated = `free:\n  ? [a]\n  : 1\n  1: a\n  "1": b\n  1: c\n  __proto__: 1\n  "__proto__": 2\n${keys}k0: 2\nk7: 2\n`
+    const message = 'this key appears twice in the same mapping: remove one of the two'
+    expect(problems(repeated)).toEqual(
+      [6, 8, 30_009, 30_010].map((line) => `f.yaml:${line}:${line < 10 ? 3 : 1}: ${message}`),
+    )
+  })
+
   it.each(['[', '{a: ', '- '])('or exhausts its reader is refused: thousands of %j', (opening) => {
     expect(
       problems(`names:\n  ${opening.repeat(20_000)}`).map((line) => line.replace(/^f.yaml:\d+:\d+: /, '')),

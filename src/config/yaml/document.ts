@@ -1,6 +1,6 @@
 // Reads YAML files that people write: a checked value, or every mistake at its line and column.
 
-import { LineCounter, parseDocument, type Document } from 'yaml'
+import { isScalar, LineCounter, parseDocument, visit, YAMLParseError, type Document } from 'yaml'
 import type { z } from 'zod'
 import { sortDiagnostics, type Diagnostic } from '../diagnostics.ts'
 import { describeIssues, messageFor } from './issues.ts'
@@ -106,13 +106,34 @@ export function topLevelKeys(text: string): readonly string[] {
 
 function parse(text: string, lines: LineCounter): Document.Parsed {
   // The core schema of YAML 1.2 whatever a %YAML directive says, so that `no`, `on` and 1:30 are texts in every file.
-  return parseDocument(text, {
+  const document = parseDocument(text, {
     lineCounter: lines,
     prettyErrors: false,
     schema: 'core',
     merge: false,
     logLevel: 'error',
+    // The parser compares each key with all before it, which takes minutes for a long mapping.
+    uniqueKeys: false,
   })
+  document.errors.push(...repeatedKeys(document))
+  return document
+}
+
+function repeatedKeys(document: Document.Parsed): readonly YAMLParseError[] {
+  const found: YAMLParseError[] = []
+  visit(document, {
+    Map(_, { items }) {
+      const known = new Set<unknown>()
+      for (const { key } of items) {
+        if (!isScalar(key)) continue
+        const [begin, end] = key.range ?? [0, 0]
+        if (known.has(key.value))
+          found.push(new YAMLParseError([begin, end], 'DUPLICATE_KEY', 'Map keys must be unique'))
+        known.add(key.value)
+      }
+    },
+  })
+  return found
 }
 
 /** Both count from 1. */
