@@ -147,13 +147,13 @@ function fail(error: unknown, name: string, command: Command, streams: Streams, 
     return 2
   }
   if (error instanceof Refused) {
-    if (json) streams.out.write(`${JSON.stringify({ ok: false, diagnostics: error.diagnostics })}\n`)
+    if (json) streams.out.write(`${forPeople(JSON.stringify({ ok: false, diagnostics: error.diagnostics }))}\n`)
     else streams.err.write(`${forPeople(error.message)}\n`)
     return 1
   }
   // A library may quote what it was given.
   const message = maskSecrets(error instanceof Error ? error.message : String(error))
-  if (json) streams.out.write(`${JSON.stringify({ ok: false, error: message })}\n`)
+  if (json) streams.out.write(`${forPeople(JSON.stringify({ ok: false, error: message }))}\n`)
   else streams.err.write(`devin-gateway ${name}: ${forPeople(message)}\n`)
   return 1
 }

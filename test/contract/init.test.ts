@@ -1,7 +1,7 @@
 // `init`: a starting set that passes its check at once, by options, by answers on a terminal, and beside files that exist.
 
 import { execFileSync } from 'node:child_process'
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
@@ -206,6 +206,15 @@ describe('beside files that exist', () => {
     const { code, out } = await callCommand(['init', folder, '--schemas', '--json'])
     expect([code, JSON.parse(out)]).toMatchObject([0, { written: [], replaced: ['config/schemas/team.schema.json'] }])
     expect(await readFile(schema, 'utf8')).toBe(current)
+  })
+
+  test('writes through no link that leads to nothing', async () => {
+    const folder = emptyFolder()
+    await mkdir(join(folder, 'config'), { recursive: true })
+    await symlink(join(root, 'elsewhere'), join(folder, 'config', 'gateway.yaml'))
+    const { code, err } = await callCommand(['init', folder, '--yes'])
+    expect([code, err]).toEqual([1, expect.stringContaining('gateway.yaml cannot be written')])
+    expect(await readdir(root)).not.toContain('elsewhere')
   })
 
   test('a folder that cannot be written is 1 and a sentence', async () => {

@@ -97,7 +97,8 @@ async function write(directory: string, files: readonly ComparedFile[], force: b
     if (state === 'same' || isKept) continue
     const file = join(directory, path)
     await mkdir(dirname(file), { recursive: true })
-      .then(() => writeFile(file, text))
+      // A link that leads to nothing would have the file written wherever it says.
+      .then(() => writeFile(file, text, { flag: state === 'missing' ? 'wx' : 'w' }))
       .catch((error: unknown) => {
         throw new Error(`${file} cannot be written: ${whyUnreadable(error)}`, { cause: error })
       })
