@@ -36,6 +36,8 @@ beforeAll(async () => {
   await utimes(`${file}.1`, 1, 1)
   await writeFile(file, `${linesOf(500, 1500)}{"time":"cut off`)
   await writeFile(join(folder, 'decisions.ndjson.2.gz'), 'x')
+  // The same as in the file beside it.
+  await writeFile(join(folder, 'decisions.ndjson.1.gz.part'), linesOf(0, 3))
   await writeFile(join(folder, 'other.ndjson'), linesOf(5000, 5001))
 })
 afterAll(() => rm(folder, { recursive: true }))

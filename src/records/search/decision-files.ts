@@ -2,6 +2,7 @@
 
 import { open, readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { setTimeout as rest } from 'node:timers/promises'
 import { parseObject } from '../../json/untyped.ts'
 
 /** How far was read. */
@@ -29,7 +30,10 @@ export interface FileSearch {
   readonly take: (record: Readonly<Record<string, unknown>>) => boolean
 }
 
-const chunkBytes = 256 * 1024
+const chunkBytes = 64 * 1024
+/** After so much work the requests of callers have the process for as long. */
+const restAfterMs = 5
+const longestRestMs = 50
 /** A longer line is no record of ours. */
 const longestLine = 4 * 1024 * 1024
 
@@ -60,21 +64,27 @@ async function readBackwards(
   try {
     let position = (await handle.stat()).size
     // The beginning of a line whose end was read before.
-    let rest = Buffer.alloc(0)
+    let tail = Buffer.alloc(0)
+    let workedFromMs = monotonic()
     while (position > 0) {
+      const workedMs = monotonic() - workedFromMs
+      if (workedMs >= restAfterMs) {
+        await rest(Math.min(workedMs, longestRestMs))
+        workedFromMs = monotonic()
+      }
       if (read.bytes >= maxBytes || monotonic() > untilMs) return false
       const length = Math.min(chunkBytes, position)
       position -= length
       const chunk = Buffer.alloc(length)
       await handle.read(chunk, 0, length, position)
       read.bytes += length
-      const text = rest.length === 0 ? chunk : Buffer.concat([chunk, rest])
+      const text = tail.length === 0 ? chunk : Buffer.concat([chunk, tail])
       const begin = position === 0 ? 0 : text.indexOf(0x0a) + 1
       if (begin === 0 && position > 0) {
-        rest = text.length > longestLine ? Buffer.alloc(0) : text
+        tail = text.length > longestLine ? Buffer.alloc(0) : text
         continue
       }
-      rest = text.subarray(0, begin)
+      tail = text.subarray(0, begin)
       for (const line of text.subarray(begin).toString('utf8').split('\n').toReversed()) {
         if (line === '') continue
         const time = /^\{"time":"([^"]{10,40})"/.exec(line)?.[1]
@@ -90,14 +100,16 @@ async function readBackwards(
   }
 }
 
-/** The file and those that a rotation has moved beside it, the newest first. */
+/** The file and those that a rotation has moved beside it, the newest first. What is being compressed stands there as it was, too. */
 async function filesOf(
   file: string,
 ): Promise<{ readonly plain: readonly string[]; readonly compressed: readonly string[] }> {
   const [folder, name] = [dirname(file), basename(file)]
   const stem = name.replace(/\.[a-z]+$/, '')
   const names = (await readdir(folder)).filter(
-    (each) => each === name || each.startsWith(`${name}.`) || (each.startsWith(`${stem}-`) && each !== name),
+    (each) =>
+      !each.endsWith('.part') &&
+      (each === name || each.startsWith(`${name}.`) || (each.startsWith(`${stem}-`) && each !== name)),
   )
   const found = await Promise.all(
     names.map(async (each) => {

@@ -85,7 +85,7 @@ function isDecisionEntry(
 
 /** What each line that fits has to hold, as it stands in JSON. */
 function textsOf(query: DecisionQuery): readonly string[] {
-  const { id, subject, team, operation, organization, key, effect } = query
+  const { id, subject, team, operation, organization, reason, key, effect, outcome } = query
   const member = (name: string, value: string | null): readonly string[] =>
     value === null ? [] : [`"${name}":${JSON.stringify(value)}`]
   return [
@@ -96,6 +96,8 @@ function textsOf(query: DecisionQuery): readonly string[] {
     ...member('operation', operation),
     ...member('key', key),
     ...member('effect', effect),
+    ...member('reason', reason),
+    ...member('how', outcome),
   ]
 }
 
