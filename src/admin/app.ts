@@ -12,7 +12,7 @@ import {
   type BlockableOperator,
   type Operator,
 } from './access/operator.ts'
-import { capConnections, type OperatorsRefusal } from './access/connection-cap.ts'
+import { capConnections, requestBounds, type OperatorsRefusal } from './access/connection-cap.ts'
 import { operatorBlocked, refusal } from './access/refusals.ts'
 import { accessRequestOf, type AccessAnswer } from './access/request.ts'
 import { addBlocksApi, type BlocksApi } from './blocks-api.ts'
@@ -44,6 +44,10 @@ export interface AdminCertificate {
 }
 
 export interface HealthParts {
+  /** A request failed for a reason of the gateway's own. */
+  readonly onDefect: (error: unknown) => void
+  /** Default: as `requestBounds` says. */
+  readonly longestRequestMs?: number
   /** A connection was closed because there are too many. */
   readonly onRefused: (reason: OperatorsRefusal) => void
   readonly readiness: () => Readiness
@@ -97,7 +101,7 @@ export interface AdminApp {
 
 /** Builds the listener; nothing is bound before `listen`. */
 export function createAdminApp(parts: AdminParts): AdminApp {
-  const { app, listener } = createListener(parts.tls, parts.onRefused)
+  const { app, listener } = createListener(parts.tls, parts)
   addWayIn(app, parts)
   addHealth(app, parts)
   addSession(app, parts)
@@ -116,7 +120,7 @@ export function createAdminApp(parts: AdminParts): AdminApp {
 
 /** A listener of health and metrics alone, for other machines. */
 export function createHealthApp(parts: HealthParts): AdminApp {
-  const { app, listener } = createListener(null, parts.onRefused)
+  const { app, listener } = createListener(null, parts)
   addHealth(app, parts)
   app.setNotFoundHandler((_request, reply) =>
     reply.code(404).send({ error: 'There are /livez, /readyz and /metrics here.' }),
@@ -126,11 +130,20 @@ export function createHealthApp(parts: HealthParts): AdminApp {
 
 function createListener(
   tls: AdminCertificate | null,
-  onRefused: HealthParts['onRefused'],
+  { onRefused, onDefect, longestRequestMs }: Pick<HealthParts, 'onRefused' | 'onDefect' | 'longestRequestMs'>,
 ): { readonly app: FastifyInstance; readonly listener: AdminApp } {
-  const options = { logger: false, forceCloseConnections: true, schemaController: withoutSchemas } as const
+  const http = requestBounds(longestRequestMs)
+  const options = {
+    logger: false,
+    forceCloseConnections: true,
+    schemaController: withoutSchemas,
+    // Fastify sets this one itself, to no bound.
+    requestTimeout: http.requestTimeout,
+  } as const
   // The instance types differ by server class only; everything used here is common to them.
-  const app = (tls === null ? fastify(options) : fastify({ ...options, https: tls })) as unknown as FastifyInstance
+  const app = (tls === null
+    ? fastify({ ...options, http })
+    : fastify({ ...options, https: { ...http, ...tls } })) as unknown as FastifyInstance
   capConnections(app.server, onRefused)
   // Without a listener an error of accept(2) would end the process.
   app.server.on('error', () => {})
@@ -149,6 +162,7 @@ function createListener(
   })
   app.setErrorHandler((error: { statusCode?: number }, _request, reply) => {
     const status = error.statusCode ?? 500
+    if (status >= 500) onDefect(error)
     return reply.code(status).send({
       error: status < 500 ? 'The request is not one this listener takes.' : 'The request failed; the log says more.',
     })

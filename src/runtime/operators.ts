@@ -129,10 +129,17 @@ export function createOperators(
   })
 
   const onRefused = operatorsRefused(log, core.monotonic, instruments.connectionRefused)
-  const health = config.listen.health === null ? null : createHealthApp({ readiness, metrics: instruments, onRefused })
+  const onDefect = (error: unknown): void =>
+    log.error(
+      { event: 'defect', error },
+      "a request to the operators' listener failed for a reason of the gateway's own",
+    )
+  const health =
+    config.listen.health === null ? null : createHealthApp({ readiness, metrics: instruments, onRefused, onDefect })
   const admin = createAdminApp({
     readiness,
     onRefused,
+    onDefect,
     console: view.parts,
     metrics: instruments,
     access: access.access,

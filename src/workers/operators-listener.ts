@@ -5,7 +5,7 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import { isSessionRoute, type Access } from '../admin/access/access.ts'
 import { consolePage, consoleRequestOf, isConsolePath, prepareConsole } from '../admin/console/pages.ts'
 import { auditedChange, isChange, isRead, reasonIn, type Operator } from '../admin/access/operator.ts'
-import { capConnections, type OperatorsRefusal } from '../admin/access/connection-cap.ts'
+import { capConnections, requestBounds, type OperatorsRefusal } from '../admin/access/connection-cap.ts'
 import { operatorField, poolFields } from '../admin/access/pool-access.ts'
 import { accessRequestOf, askedPath, type AccessAnswer } from '../admin/access/request.ts'
 import { isSlow, mergedAnswer, mergeOf } from './merged-routes.ts'
@@ -68,7 +68,8 @@ export function createWorkersListener(options: WorkersListenerOptions) {
       reply(response, 502, { error: 'The workers could not be asked; the log says more.' }),
     )
   }
-  const server = tls === null ? createServer(handle) : createTlsServer({ ...tls }, handle)
+  const server =
+    tls === null ? createServer(requestBounds(), handle) : createTlsServer({ ...requestBounds(), ...tls }, handle)
   capConnections(server, options.onRefused)
   return {
     /** For connections that begin from now on. */

@@ -144,6 +144,9 @@ test('/api/audit has the head of the chain and the latest changes', async () => 
   expect(JSON.parse(last)).toMatchObject(head)
 })
 
+const deepBody = (depth: number): string =>
+  `{"method":"POST","path":"${sessions}","as":{"team":"payments"},"body":{"tags":${'['.repeat(depth)}${']'.repeat(depth)}}}`
+
 describe('POST /api/explain', () => {
   const ask = (body: unknown): Promise<Response> =>
     fetch(`${running.adminUrl}/api/explain`, {
@@ -172,6 +175,15 @@ describe('POST /api/explain', () => {
     ['a misspelled member', { method: 'GET', path: '/', ass: {} }, /no "ass" here. There are method, path, body, as/],
     ['no path', { method: 'GET' }, /path: say it/],
     ['an unknown team', { method: 'GET', path: '/v3/self', as: { team: 'payment' } }, /did you mean "payments"/],
+    ['a path that no caller could send', { method: 'GET', path: `/v3/${'a'.repeat(40_000)}` }, /path: it takes 32768/],
+    ['a method that is none', { method: 'G'.repeat(100), path: '/v3/self' }, /method: it takes 64/],
+    ['a body that is too deep', deepBody(100), /the body cannot be read: .*deep/],
+    ['claims that would exhaust the stack', deepBody(100_000), /the body cannot be read: .*deep/],
+    [
+      'a body of too many values',
+      { method: 'POST', path: sessions, as: { team: 'payments' }, body: Array.from({ length: 12_000 }, () => 0) },
+      /body: it cannot be read: .*10000 values/,
+    ],
     ['groups that are none', { method: 'GET', path: '/v3/self', as: { groups: 'x' } }, /as.groups: it is a list/],
   ])('refuses %s', async (_name, body, message) => {
     const response = await ask(body)

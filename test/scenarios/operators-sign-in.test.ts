@@ -1,6 +1,9 @@
 // The operators' listener behind a login: sign-in at a real OpenID provider, sessions, bearer tokens, roles, and pages of other sites.
 
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { Operator } from '../../src/admin/access/operator.ts'
+import { BrowserSessions, StartedSignIns } from '../../src/admin/access/sessions.ts'
+import { rawRequest, sendRaw } from '../support/raw-request.ts'
 import { documentedRoutes } from '../support/admin-api.ts'
 import { neededRole, operatorRoles } from '../support/operator-routes.ts'
 import {
@@ -153,7 +156,9 @@ describe('sign-in', () => {
     })
     for (const name of ['state', 'nonce', 'code_challenge'])
       expect(location.searchParams.get(name)).toMatch(/^[\w-]{43}$/)
-    expect(answer.headers.get('set-cookie')).toMatch(/^gateway-sign-in=[\w-]{43}; Path=\/; HttpOnly; SameSite=Lax$/)
+    expect(answer.headers.get('set-cookie')).toMatch(
+      /^gateway-sign-in=[\w-]{200,2000}; Path=\/; HttpOnly; SameSite=Lax$/,
+    )
   })
 
   test('another state, another browser and a used code are refused', async () => {
@@ -200,6 +205,51 @@ describe('sign-in', () => {
     const start = `${url}/api/session/sign-in?return_to=${encodeURIComponent(to)}`
     const answer = await browser.open(await browser.signIn(start, 'vera', callback))
     expect(answer.headers.get('location')).toBe('/console/')
+  })
+})
+
+describe('many sign-ins', () => {
+  test('push out none that is under way, and each is taken once', () => {
+    const started = new StartedSignIns<{ readonly state: string }>(600_000, () => aheadMs)
+    const first = started.add({ state: 'first' })
+    for (let count = 0; count < 5_000; count += 1) started.add({ state: `other ${count}` })
+    expect(started.take(`${first.slice(0, -1)}${first.endsWith('A') ? 'Q' : 'A'}`)).toBeNull()
+    expect(new StartedSignIns(600_000, () => aheadMs).take(first)).toBeNull()
+    expect(started.take(first)).toEqual({ state: 'first' })
+    expect(started.take(first)).toBeNull()
+    expect(started.take(`${first}=`)).toBeNull()
+    const late = started.add({ state: 'late' })
+    try {
+      aheadMs = 600_001
+      expect(started.take(late)).toBeNull()
+    } finally {
+      aheadMs = 0
+    }
+  })
+
+  test('of one person end sessions of that person alone, the oldest first', () => {
+    const sessions = new BrowserSessions({ idleMs: 60_000, longestMs: 60_000 }, () => aheadMs)
+    const who = (subject: string, issuer = 'https://sso.corp.example') => ({ subject, issuer }) as Operator
+    const others = [who('otto'), who('vera', 'https://other.corp.example')].map((each) => sessions.add(each, null))
+    const own = Array.from({ length: 1_500 }, () => sessions.add(who('vera'), null))
+    expect(others.map((id) => sessions.get(id, false)?.operator.subject)).toEqual(['otto', 'vera'])
+    const left = own.filter((id) => sessions.get(id, false) !== null)
+    expect(left).toEqual(own.slice(-20))
+  })
+
+  test('of one browser leave it one session', async () => {
+    const browser = await signedIn('vera')
+    const before = browser.cookie(url, 'gateway-session')
+    await browser.open(await browser.signIn(signInAt(), 'vera', callback))
+    expect(browser.cookie(url, 'gateway-session')).not.toBe(before)
+    const old = await fetch(`${url}/api/status`, { headers: { cookie: `gateway-session=${before}` } })
+    expect(old.status).toBe(401)
+  })
+
+  test.each(['[fe80::1%eth0]', '127.0.0.1:99999'])('begin at no address that is none: %s', async (host) => {
+    const asked = rawRequest('GET', '/api/session/sign-in', [`Host: ${host}`, 'Connection: close'])
+    const answer = await sendRaw(Number(new URL(url).port), asked)
+    expect([answer.status, answer.body]).toEqual([403, expect.stringContaining('cross-site-request')])
   })
 })
 

@@ -104,6 +104,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
     'records',
     'metrics',
     'no-schemas',
+    'store/sealing',
   ],
   runtime: [
     'problem-kinds',

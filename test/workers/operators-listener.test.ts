@@ -170,6 +170,34 @@ test('a listener of health has health and metrics alone', async () => {
   await single.close()
 })
 
+test('does not wait for a request that does not end, and gives its place away', async () => {
+  const single = createHealthApp({ ...parts, longestRequestMs: 200 })
+  const { port } = await single.listen('127.0.0.1', 0)
+  for (const text of ['POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx', 'GET /livez HT']) {
+    const socket = connect({ port, host: '127.0.0.1' }, () => socket.write(text))
+    // Whoever sends a little now and then is no better.
+    const drip = setInterval(() => socket.write('x'), 20)
+    socket.resume().on('error', () => {})
+    await new Promise((resolve) => socket.once('close', resolve))
+    clearInterval(drip)
+  }
+  await single.close()
+})
+
+test('tells of a defect, which the answer says is in the log', async () => {
+  const defects: unknown[] = []
+  const defect = new Error('a defect')
+  const single = createHealthApp({
+    ...parts,
+    onDefect: (error) => defects.push(error),
+    metrics: { page: () => Promise.reject(defect) },
+  })
+  const { port } = await single.listen('127.0.0.1', 0)
+  expect((await fetch(`http://127.0.0.1:${port}/metrics`)).status).toBe(500)
+  expect(defects).toEqual([defect])
+  await single.close()
+})
+
 test('holds so many connections of one client and in all, and closes what is more', async () => {
   const { port } = new URL(healthUrl)
   const sockets: Socket[] = []

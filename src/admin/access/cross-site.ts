@@ -21,7 +21,10 @@ const simpleTypes = ['application/x-www-form-urlencoded', 'multipart/form-data',
 export function originOf({ headers, encrypted }: AccessRequest, { url, host: own }: Surface): string | null {
   const host = (headers.host ?? '').toLowerCase()
   if (url !== null && new URL(url).host === host) return url
-  return isAddress(host) || withoutPort(host) === own.toLowerCase() ? `${encrypted ? 'https' : 'http'}://${host}` : null
+  const origin = `${encrypted ? 'https' : 'http'}://${host}`
+  // An address with a zone, or a port that does not exist, is no origin.
+  const isKnown = (isAddress(host) || withoutPort(host) === own.toLowerCase()) && URL.canParse(origin)
+  return isKnown ? origin : null
 }
 
 /** Names can be made to point here by their owners (DNS rebinding); addresses and localhost cannot. */

@@ -1,6 +1,7 @@
 // BrowserSessions of signed-in browsers, in the memory of this process: ids are opaque, ends are exact, and signing out ends one for good.
 
 import { randomBytes } from 'node:crypto'
+import { createSealing } from '../../store/sealing.ts'
 import type { Operator } from './operator.ts'
 
 /** Ends of a session, in milliseconds since the epoch. */
@@ -27,6 +28,8 @@ export interface SessionLimits {
 }
 
 const mostSessions = 1_000
+/** Of one subject: whoever signs in often ends own sessions, and not those of others. */
+const mostOfSubject = 20
 
 export class BrowserSessions {
   readonly #limits: SessionLimits
@@ -38,7 +41,7 @@ export class BrowserSessions {
     this.#now = now
   }
 
-  /** Returns the id of the new session; the oldest one ends where there are too many. */
+  /** Returns the id of the new session; the oldest one ends where there are too many, of its subject or in all. */
   add(operator: Operator, refreshToken: string | null): string {
     const nowMs = this.#now()
     const id = randomBytes(32).toString('base64url')
@@ -50,10 +53,10 @@ export class BrowserSessions {
       sinceMs: nowMs,
       usedAtMs: nowMs,
     })
-    for (const oldest of this.#byId.keys()) {
-      if (this.#byId.size <= mostSessions) break
-      this.#byId.delete(oldest)
-    }
+    const own = [...this.#byId].filter(([, session]) => isSameCaller(session.operator, operator)).map(([each]) => each)
+    const inExcess = own.length > mostOfSubject ? own : [...this.#byId.keys()].slice(0, this.#byId.size - mostSessions)
+    const [oldest] = inExcess
+    if (oldest !== undefined) this.#byId.delete(oldest)
     return id
   }
 
@@ -83,32 +86,49 @@ export class BrowserSessions {
   }
 }
 
-const mostStarted = 1_000
+function isSameCaller(a: Operator, b: Operator): boolean {
+  return a.subject === b.subject && a.issuer === b.issuer
+}
 
-/** Sign-ins whose browser is at the issuer: each is taken once, within its time. */
-export class StartedSignIns<T> {
+/** Of sign-ins that came back. A used one that is forgotten again still needs a code that the issuer has not seen. */
+const mostUsed = 1_000
+
+/**
+ * Sign-ins whose browser is at the issuer: each is taken once, within its time. What is remembered of one is sealed into the cookie
+ * of its browser, so that nobody can push out others by beginning many.
+ */
+export class StartedSignIns<T extends object> {
   readonly #now: () => number
-  readonly #byId = new Map<string, { readonly value: T; readonly endsAtMs: number }>()
   readonly #lastsMs: number
+  readonly #sealing = createSealing(randomBytes(32), 'sign-in')
+  readonly #used = new Set<string>()
 
   constructor(lastsMs: number, now: () => number) {
     this.#lastsMs = lastsMs
     this.#now = now
   }
 
+  /** Returns the value of the cookie. */
   add(value: T): string {
-    const id = randomBytes(32).toString('base64url')
-    this.#byId.set(id, { value, endsAtMs: this.#now() + this.#lastsMs })
-    for (const [oldest, { endsAtMs }] of this.#byId) {
-      if (this.#byId.size <= mostStarted && endsAtMs > this.#now()) break
-      this.#byId.delete(oldest)
-    }
-    return id
+    const endsAtMs = this.#now() + this.#lastsMs
+    return this.#sealing.seal(Buffer.from(JSON.stringify({ value, endsAtMs })), context).toString('base64url')
   }
 
-  take(id: string): T | null {
-    const found = this.#byId.get(id)
-    this.#byId.delete(id)
-    return found !== undefined && found.endsAtMs > this.#now() ? found.value : null
+  take(cookie: string): T | null {
+    const sealed = Buffer.from(cookie, 'base64url')
+    const opened = this.#sealing.open(sealed, context)
+    // One value has several spellings in base64url.
+    const id = sealed.toString('base64url')
+    if (opened === null || this.#used.has(id)) return null
+    this.#used.add(id)
+    for (const oldest of this.#used) {
+      if (this.#used.size <= mostUsed) break
+      this.#used.delete(oldest)
+    }
+    // Nobody else can seal.
+    const { value, endsAtMs } = JSON.parse(opened.toString()) as { readonly value: T; readonly endsAtMs: number }
+    return endsAtMs > this.#now() ? value : null
   }
 }
+
+const context = 'started'

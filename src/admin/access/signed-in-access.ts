@@ -29,6 +29,8 @@ export interface SignedInAccessOptions {
 
 /** How long a browser may take at the issuer. */
 const signInMs = 600_000
+/** Cookies hold 4 KiB, and the way back is kept in one. */
+const longestReturn = 1_000
 /** How often a session is checked at the issuer, where it gave a refresh token. */
 const checkMs = 300_000
 const callbackPath = '/api/session/callback'
@@ -140,6 +142,8 @@ export function createSignedInAccess(options: SignedInAccessOptions): Access {
     const { principal, refreshToken } = signedIn
     const operator = operatorOf(principal, 'browser')
     if (operator.roles.length === 0) return roleMissing(operator, 'viewer')
+    const before = sessionIdOf(request)
+    if (before !== null) sessions.remove(before)
     const session = sessions.add(operator, refreshToken)
     onSession('signed-in', operator)
     return {
@@ -201,7 +205,12 @@ function toSignIn({ target }: AccessRequest): string {
 
 /** A page of the console; anything else would let a link lead to another site. */
 function ownPage(path: string | null): string {
-  return path !== null && /^\/console\/[\w/.~%?&=:@+,-]*$/.test(path) && !path.includes('//') ? path : '/console/'
+  return path !== null &&
+    path.length <= longestReturn &&
+    /^\/console\/[\w/.~%?&=:@+,-]*$/.test(path) &&
+    !path.includes('//')
+    ? path
+    : '/console/'
 }
 
 /** Over plain HTTP cookies and codes must not leave the machine. */

@@ -2,6 +2,8 @@
 
 import { didYouMean } from '../../config/nearest.ts'
 import type { CallerDescription } from '../../policy/tools/described-caller.ts'
+import { StrictJsonError } from '../../json/strict-json-error.ts'
+import { parseStrictJson } from '../../json/strict-parser.ts'
 import { QueryError } from './query.ts'
 
 export interface AskedExplanation {
@@ -18,6 +20,12 @@ const members = ['method', 'path', 'body', 'as'] as const
 const texts = ['team', 'sub', 'email', 'app', 'actor', 'issuer', 'devin_user'] as const
 const callerMembers = [...texts, 'groups', 'claims'] as const
 
+/** The head of no request is longer, so that no caller could send such a path. */
+const longestPath = 32 * 1024
+const longestMethod = 64
+/** What is explained may be as deep and as large as a body that the policy reads, and stands inside of this one. */
+const bounds = { maxDepth: 66, maxValues: 20_000 }
+
 /** Throws `QueryError`. `text`: the body of the request. */
 export function readExplainRequest(text: unknown): AskedExplanation {
   const found = objectOf(parsed(text), 'the body')
@@ -29,8 +37,8 @@ export function readExplainRequest(text: unknown): AskedExplanation {
     throw new QueryError('as.groups: it is a list of texts.')
   const said = Object.fromEntries(texts.map((name) => [name, textIn(as, `as.${name}`, name)]))
   return {
-    method: (textIn(found, 'method', 'method') ?? missing('method')).toUpperCase(),
-    path: textIn(found, 'path', 'path') ?? missing('path'),
+    method: within(textIn(found, 'method', 'method') ?? missing('method'), 'method', longestMethod).toUpperCase(),
+    path: within(textIn(found, 'path', 'path') ?? missing('path'), 'path', longestPath),
     body: found['body'],
     as: { ...said, groups, claims: objectOf(claims, 'as.claims') },
     devinUser: said['devin_user'] ?? null,
@@ -38,11 +46,21 @@ export function readExplainRequest(text: unknown): AskedExplanation {
 }
 
 function parsed(text: unknown): unknown {
+  if (typeof text !== 'string') return null
   try {
-    return typeof text === 'string' ? JSON.parse(text) : null
-  } catch {
+    // What is too deep would exhaust the stack of whoever reads it.
+    parseStrictJson(Buffer.from(text), bounds)
+    return JSON.parse(text)
+  } catch (error) {
+    if (error instanceof StrictJsonError && error.fault !== 'syntax')
+      throw new QueryError(`the body cannot be read: ${error.message}`)
     return null
   }
+}
+
+function within(text: string, name: string, most: number): string {
+  if (text.length > most) throw new QueryError(`${name}: it takes ${most} characters at most.`)
+  return text
 }
 
 function objectOf(value: unknown, where: string): Readonly<Record<string, unknown>> {

@@ -5,7 +5,8 @@ import { QueryError } from '../../../admin/console/query.ts'
 import { callerBlocked } from '../../../blocks/refusals.ts'
 import { didYouMean } from '../../../config/nearest.ts'
 import { keyUnusable } from '../../../gateway/refusals/keys.ts'
-import { checkedBodyOf } from '../../../policy/decision/checked-body.ts'
+import { StrictJsonError } from '../../../json/strict-json-error.ts'
+import { checkedBodyOf, type CheckedBody } from '../../../policy/decision/checked-body.ts'
 import { describedCaller } from '../../../policy/tools/described-caller.ts'
 import { explainFully } from '../../../policy/tools/explain.ts'
 import { withRefusal, type Explanation } from '../../../policy/tools/explanation.ts'
@@ -23,7 +24,7 @@ export function explained({ core, blocks }: ConsoleOptions, asked: AskedExplanat
   const request = {
     method: asked.method,
     target: asked.path,
-    body: asked.body === undefined ? null : checkedBodyOf(asked.body),
+    body: asked.body === undefined ? null : bodyOf(asked.body),
     devinUser: asked.devinUser === null ? undefined : { id: asked.devinUser },
   }
   const { explanation, evaluation } = explainFully(policy, principal, request)
@@ -37,4 +38,13 @@ export function explained({ core, blocks }: ConsoleOptions, asked: AskedExplanat
   const detail = isRead ? `${message} Only a stored answer is given.` : message
   const steps = [...explanation.steps, { stage: 'key' as const, ok: false, text: detail }]
   return { ...explanation, effect: 'deny', problem, reason, detail, steps }
+}
+
+/** Throws `QueryError` for a body that the gateway would not read either. */
+function bodyOf(value: unknown): CheckedBody {
+  try {
+    return checkedBodyOf(value)
+  } catch (error) {
+    throw error instanceof StrictJsonError ? new QueryError(`body: it cannot be read: ${error.message}`) : error
+  }
 }
