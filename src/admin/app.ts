@@ -1,7 +1,6 @@
 // The operators' listener: health, metrics, status, purge and reload. Nothing here is given a secret, so nothing can show one.
 
-import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
-import { withoutSchemas } from '../no-schemas.ts'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { PoliciesView, Purged } from './views.ts'
 import { sessionRoutes, type Access } from './access/access.ts'
 import {
@@ -12,7 +11,6 @@ import {
   type BlockableOperator,
   type Operator,
 } from './access/operator.ts'
-import { capConnections, requestBounds, type OperatorsRefusal } from './access/connection-cap.ts'
 import { operatorBlocked, refusal } from './access/refusals.ts'
 import { accessRequestOf, type AccessAnswer } from './access/request.ts'
 import { addBlocksApi, type BlocksApi } from './blocks-api.ts'
@@ -20,7 +18,7 @@ import { addRotationsApi, type RotationsApi } from './rotations-api.ts'
 import type { CheckpointOutcome } from '../records/checkpoints/checkpoints.ts'
 import { consolePage, consoleRequestOf } from './console/pages.ts'
 import { addConsoleApi, addExplainApi, type ConsoleParts } from './console/routes.ts'
-import { visibleLines } from '../records/visible.ts'
+import { createListener, type AdminApp, type AdminCertificate, type ListenerParts } from './listener.ts'
 
 export interface Readiness {
   readonly ready: boolean
@@ -37,19 +35,7 @@ declare module 'fastify' {
   }
 }
 
-/** PEM text. */
-export interface AdminCertificate {
-  readonly cert: string
-  readonly key: string
-}
-
-export interface HealthParts {
-  /** A request failed for a reason of the gateway's own. */
-  readonly onDefect: (error: unknown) => void
-  /** Default: as `requestBounds` says. */
-  readonly longestRequestMs?: number
-  /** A connection was closed because there are too many. */
-  readonly onRefused: (reason: OperatorsRefusal) => void
+export interface HealthParts extends ListenerParts {
   readonly readiness: () => Readiness
   /** The metrics in one of the formats that a scraper accepts. */
   readonly metrics: { page(accept: string): Promise<{ readonly type: string; readonly text: string }> }
@@ -90,15 +76,6 @@ export interface AdminParts extends HealthParts {
   }>
 }
 
-export interface AdminApp {
-  /** `GET /livez` and so on. */
-  readonly routes: readonly string[]
-  listen(host: string, port: number): Promise<{ host: string; port: number }>
-  /** For connections that begin from now on. */
-  useCertificate(certificate: AdminCertificate): void
-  close(): Promise<void>
-}
-
 /** Builds the listener; nothing is bound before `listen`. */
 export function createAdminApp(parts: AdminParts): AdminApp {
   const { app, listener } = createListener(parts.tls, parts)
@@ -126,68 +103,6 @@ export function createHealthApp(parts: HealthParts): AdminApp {
     reply.code(404).send({ error: 'There are /livez, /readyz and /metrics here.' }),
   )
   return listener
-}
-
-function createListener(
-  tls: AdminCertificate | null,
-  { onRefused, onDefect, longestRequestMs }: Pick<HealthParts, 'onRefused' | 'onDefect' | 'longestRequestMs'>,
-): { readonly app: FastifyInstance; readonly listener: AdminApp } {
-  const http = requestBounds(longestRequestMs)
-  const options = {
-    logger: false,
-    forceCloseConnections: true,
-    schemaController: withoutSchemas,
-    // Fastify sets this one itself, to no bound.
-    requestTimeout: http.requestTimeout,
-  } as const
-  // The instance types differ by server class only; everything used here is common to them.
-  const app = (tls === null
-    ? fastify({ ...options, http })
-    : fastify({ ...options, https: { ...http, ...tls } })) as unknown as FastifyInstance
-  capConnections(app.server, onRefused)
-  // Without a listener an error of accept(2) would end the process.
-  app.server.on('error', () => {})
-  // No request here needs a body; a body is dropped.
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', (_request, payload, done) => {
-    payload.resume()
-    done(null)
-  })
-  // The text holds names that others chose, so unseen characters are escaped; the JSON value stays the same.
-  app.setReplySerializer((payload) => visibleLines(JSON.stringify(payload)))
-  app.addHook('onSend', (_request, reply, payload, done) => {
-    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
-    reply.header('x-content-type-options', 'nosniff')
-    done(null, payload)
-  })
-  app.setErrorHandler((error: { statusCode?: number }, _request, reply) => {
-    const status = error.statusCode ?? 500
-    if (status >= 500) onDefect(error)
-    return reply.code(status).send({
-      error: status < 500 ? 'The request is not one this listener takes.' : 'The request failed; the log says more.',
-    })
-  })
-  const routes: string[] = []
-  app.addHook('onRoute', ({ method, url }) => {
-    for (const each of [method].flat()) if (each !== 'HEAD') routes.push(`${each} ${url}`)
-  })
-  const listener: AdminApp = {
-    routes,
-    async listen(host, port) {
-      // This process alone, also where several workers share a listener.
-      await app.listen({ host, port, exclusive: true })
-      const address = app.server.address()
-      return typeof address === 'object' && address !== null
-        ? { host: address.address, port: address.port }
-        : { host, port }
-    },
-    useCertificate({ cert, key }) {
-      if ('setSecureContext' in app.server && typeof app.server.setSecureContext === 'function')
-        app.server.setSecureContext({ cert, key })
-    },
-    close: () => app.close(),
-  }
-  return { app, listener }
 }
 
 /** Who may pass, as whom, and what is recorded of it. */

@@ -1,6 +1,7 @@
 // Builds the operators' side: readiness, status, metrics, purge, reload.
 
-import { createAdminApp, createHealthApp, type AdminApp, type Readiness } from '../admin/app.ts'
+import { createAdminApp, createHealthApp, type Readiness } from '../admin/app.ts'
+import type { AdminApp } from '../admin/listener.ts'
 import { cacheView, checkpointsView, issuerView, keyView, policiesView, shadowView, storeView } from '../admin/views.ts'
 import { groupNote, groupView } from '../cache/shared/group-view.ts'
 import { organizationTag, resourceTag } from '../cache/invalidation/tags.ts'
