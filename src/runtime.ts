@@ -292,6 +292,8 @@ export function listenProblem(name: string, host: string, port: number, error: u
       ? 'another process uses the port; stop it or choose another one'
       : code === 'EACCES'
         ? 'this user may not use the port'
-        : `it failed with ${code ?? 'an unknown error'}`
+        : code === 'EADDRNOTAVAIL'
+          ? 'no network interface of this machine has the address; 0.0.0.0 stands for all of them'
+          : `it failed with ${code ?? 'an unknown error'}`
   return `listen.${name}: cannot listen on ${host}:${port}: ${why}`
 }

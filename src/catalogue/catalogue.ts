@@ -84,8 +84,11 @@ export function compileCatalogue({ data, stability, extensions }: CatalogueOptio
       const own = scope === 'enterprise' ? byId.get(id.replace(/^((?:beta\.)?)ent\./, '$1org.')) : undefined
       return own === undefined || own.scope !== 'organization' || !served.has(own.stability) ? null : own
     },
-    /** For a `/v1` or `/v2` path: the v3 operation that replaces it; null when the path is not a known old one. */
-    replacementOf: replacementFinder(data.legacy, byId),
+    /** For a `/v1` or `/v2` path: the v3 operation that replaces it; null where there is none. */
+    replacementOf: replacementFinder(data.legacy, byId, (method, segments) => {
+      const found = matcher.match(method, segments)
+      return isOperation(found) && served.has(found.stability) ? found : null
+    }),
   }
   return { diagnostics: diagnostics as readonly Diagnostic[], catalogue }
 }
@@ -180,6 +183,7 @@ function fromExtension(entry: ExtensionOperation, index: number, file: string): 
 function replacementFinder(
   legacy: readonly LegacyEntry[],
   byId: ReadonlyMap<string, Operation>,
+  servedBy: (method: string, segments: readonly string[]) => Operation | null,
 ): (method: string, segments: readonly string[]) => Operation | null {
   const matchers = new Map<string, { matcher: Matcher; replacement: Operation }[]>()
   for (const entry of legacy) {
@@ -198,6 +202,22 @@ function replacementFinder(
   return (method, segments) => {
     if (segments[0] !== 'v1' && segments[0] !== 'v2' && segments[0] !== 'beta') return null
     const list = matchers.get(method === 'HEAD' ? 'GET' : method) ?? []
-    return list.find(({ matcher }) => isOperation(matcher.match(method, segments)))?.replacement ?? null
+    const known = list.find(({ matcher }) => isOperation(matcher.match(method, segments)))?.replacement
+    return known ?? successorOf(segments, (successor) => servedBy(method, successor))
   }
+}
+
+/** Of an old path that no page lists: the operation that has the same path in a newer version, there or below an organization. */
+function successorOf(
+  [version = '', ...segments]: readonly string[],
+  operationAt: (segments: readonly string[]) => Operation | null,
+): Operation | null {
+  const rest = version === 'beta' ? segments.slice(1) : segments
+  const places = rest[0] === 'enterprise' ? [[]] : [[], ['organizations', 'org']]
+  for (const place of places)
+    for (const newer of ['v3', 'v3beta1']) {
+      const found = operationAt([newer, ...place, ...rest])
+      if (found !== null) return found
+    }
+  return null
 }

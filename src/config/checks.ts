@@ -138,8 +138,13 @@ function checkIssuers(issuers: CheckedConfig['issuers'], report: Report): void {
         ['audience'],
         'an audience is compared letter by letter with the aud claim, and "*" stands for itself: list the values one by one',
       )
+    if (audience.some((each) => each !== each.trim()))
+      warn(
+        ['audience'],
+        'an audience begins or ends with white space, which tokens would have to have as well: remove it',
+      )
     for (const [name, claim] of Object.entries(claims))
-      if (/^[$.]|\.$|\[[^\]]*\]|^\//.test(claim))
+      if (/^[$.]|\.\.|\.$|\[[^\]]*\]|^\//.test(claim))
         warn(
           ['claims', name],
           `${quoted(claim)} names no claim: write its name, or names with dots between them, like realm_access.roles`,

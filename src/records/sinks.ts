@@ -1,6 +1,7 @@
 // The three streams of records, each with its target: access (a request), decisions (a decision), audit (a change).
 
 import { resolve } from 'node:path'
+import { messageOf } from '../config/values/file-errors.ts'
 import { AuditLog } from './audit/audit-log.ts'
 import { LineWriter, type LineWriterOptions } from './line-writer.ts'
 import { createRotation, rotatedFiles, type RotationSettings } from './rotation/rotation.ts'
@@ -160,7 +161,7 @@ export function createSinks(options: SinksOptions) {
     async close(): Promise<void> {
       await rotation?.close()
       const endings = await Promise.allSettled([...[...writers].map((writer) => writer.close()), audit.close()])
-      const losses = endings.flatMap((ending) => (ending.status === 'rejected' ? [String(ending.reason)] : []))
+      const losses = endings.flatMap((ending) => (ending.status === 'rejected' ? [messageOf(ending.reason)] : []))
       if (losses.length > 0) throw new RecordsLost(losses)
     },
   }

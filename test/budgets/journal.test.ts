@@ -120,6 +120,17 @@ describe('the journal', () => {
     }
   })
 
+  test('that cannot be opened is refused with a sentence, without codes and calls', async () => {
+    const place = await folder()
+    await writeFile(join(place, 'file'), '')
+    const file = join(place, 'file', 'budgets.journal')
+    await expect(fileStore(file).ready()).rejects.toThrow(
+      new RegExp(
+        `^the journal of budgets ${file} cannot be used: ${join(place, 'file')}[^:]*: (?:a part of the path is a file, not a folder|a file of that name is in the way)$`,
+      ),
+    )
+  })
+
   test('belongs to one process, and a lock whose owner was killed is no lock', async () => {
     const file = join(await folder(), 'budgets.journal')
     const budgetStore = fileStore(file)

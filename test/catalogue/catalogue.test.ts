@@ -205,6 +205,20 @@ describe('an old path', () => {
     expect(replacement(request)).toBe(id)
   })
 
+  test.each([
+    ['POST /v2/enterprise/organizations', 'ent.organizations.create'],
+    ['PATCH /v2/enterprise/organizations/org-1', 'ent.organizations.update'],
+    ['GET /v2/enterprise/hypervisors/h-1', null],
+    ['GET /v2/enterprise/git-providers/connections', 'ent.git-providers.connections.list'],
+    ['GET /v1/schedules', 'org.schedules.list'],
+    ['GET /v1/self', 'self.get'],
+    ['GET /beta/v2/enterprise/queue', 'ent.queue.get'],
+    ['GET /v1/enterprise/playbooks/p-1', 'ent.playbooks.get'],
+    ['GET /v2/repositories', 'beta.org.repositories.list'],
+  ])('that no page lists names what has its path in a newer version: %s', (request, id) => {
+    expect(replacement(request)).toBe(id)
+  })
+
   test.each(['GET /v1/nothing', 'PATCH /v1/sessions', 'GET /v2', 'GET /v3/self', 'GET /'])(
     'unknown as such has none: %s',
     (request) => {

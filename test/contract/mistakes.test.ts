@@ -245,11 +245,18 @@ describe('the configuration', () => {
       [config, 'devin-gateway', '["api://*"]'],
       'config/gateway.yaml:8:15: warning: an audience is compared letter by letter with the aud claim, and "*" stands for itself: list the values one by one',
     ],
-    ...['$.realm_access.roles', '.groups', 'roles[]', 'a.roles[0]', '/groups'].map((claim): [string, Edit, string] => [
-      `the path ${claim} of a claim, in the language of another tool`,
-      [config, 'devin-gateway', `devin-gateway\n    claims: { groups: "${claim}" }`],
-      `config/gateway.yaml:9:23: warning: "${claim}" names no claim: write its name, or names with dots between them, like realm_access.roles`,
-    ]),
+    ...['$.realm_access.roles', '.groups', 'roles[]', 'a.roles[0]', '/groups', 'realm..roles'].map(
+      (claim): [string, Edit, string] => [
+        `the path ${claim} of a claim, in the language of another tool`,
+        [config, 'devin-gateway', `devin-gateway\n    claims: { groups: "${claim}" }`],
+        `config/gateway.yaml:9:23: warning: "${claim}" names no claim: write its name, or names with dots between them, like realm_access.roles`,
+      ],
+    ),
+    [
+      'an audience with a space behind it',
+      [config, 'devin-gateway', '[devin-gateway, "other "]'],
+      'config/gateway.yaml:8:15: warning: an audience begins or ends with white space, which tokens would have to have as well: remove it',
+    ],
     [
       'a variable of make',
       [config, 'devin-gateway', '$(AUDIENCE)'],

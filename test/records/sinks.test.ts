@@ -352,7 +352,7 @@ describe('standard streams', () => {
       health: { stream: 'access', healthy: false, lost: 0, error: 'EPIPE' },
       troubles: ['access: cannot write to stdout (EPIPE); lines wait in memory and are tried again'],
     })
-    expect(report.ending).toMatch(/^LinesLost: 1\d\d line\(s\) could not be written to stdout \(EPIPE\)$/)
+    expect(report.ending).toMatch(/^1\d\d line\(s\) could not be written to stdout \(EPIPE\)$/)
   })
 
   it('get what waits when the process exits without closing', async () => {

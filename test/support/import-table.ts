@@ -45,7 +45,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
     'store/sealing',
     'store/store',
   ],
-  budgets: ['limits/calendar', 'store/retry', 'store/store'],
+  budgets: ['config/values/file-errors', 'limits/calendar', 'store/retry', 'store/store'],
   policy: [
     'problem-kinds',
     'problems',

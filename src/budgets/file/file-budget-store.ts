@@ -2,6 +2,7 @@
 // failure the journal is read again at the next use: the disk decides.
 
 import { setTimeout as delay } from 'node:timers/promises'
+import { messageOf } from '../../config/values/file-errors.ts'
 import { BudgetsUnavailable, type BudgetStore } from '../budget-store.ts'
 import { transition } from '../session-reservation.ts'
 import { openJournal, type Journal, type JournalOptions } from './journal.ts'
@@ -53,8 +54,7 @@ export function createFileBudgetStore(options: FileBudgetStoreOptions): BudgetSt
   }
 
   function unavailable(error: unknown): BudgetsUnavailable {
-    const why = error instanceof Error ? error.message : 'unknown error'
-    const text = `the journal of budgets ${file} cannot be used: ${why}`
+    const text = `the journal of budgets ${file} cannot be used: ${messageOf(error)}`
     failures += 1
     if (failures === 1) onTrouble(text)
     return new BudgetsUnavailable(text, { cause: error })

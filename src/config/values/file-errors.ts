@@ -18,6 +18,13 @@ export function faultOf(code: string, what: 'file' | 'folder' = 'file'): string 
   return code === 'ENOENT' ? `there is no such ${what}` : (plainErrors[code] ?? null)
 }
 
+/** The message of an error; of one of the file system, the path and the fault in words, without codes and calls. */
+export function messageOf(error: unknown): string {
+  const words = faultOf(errorCode(error) ?? '')
+  if (words !== null) return error instanceof Error && 'path' in error ? `${String(error.path)}: ${words}` : words
+  return error instanceof Error ? error.message : 'it failed for a reason that is no error'
+}
+
 /** What to say of a file with a secret that other users of this machine may read; null where they may not. */
 export async function openToOthers(file: string): Promise<string | null> {
   if (process.platform === 'win32') return null
@@ -36,6 +43,7 @@ const plainErrors: Readonly<Record<string, string>> = {
   EACCES: 'permission denied to this user',
   EPERM: 'permission denied to this user',
   EISDIR: 'it is a directory',
+  EEXIST: 'a file of that name is in the way',
   ELOOP: 'its links lead back to themselves',
   EMFILE: 'this process has too many files open',
   ENAMETOOLONG: 'its name is too long',

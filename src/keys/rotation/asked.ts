@@ -37,7 +37,3 @@ export function overText({ id, phase }: Rotation, isBack: boolean): string {
     ? `its latest rotation ${id} is over and the old key is revoked, which cannot be undone: rotate again`
     : `its latest rotation ${id} was undone already`
 }
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : 'it failed for a reason that is no error'
-}

@@ -1,10 +1,11 @@
 // The rotations of one process: one at a time for each key, each under a lock, and told while it runs.
 
 import { didYouMean } from '../../config/nearest.ts'
+import { messageOf } from '../../config/values/file-errors.ts'
 import type { KeyHandle } from '../key.ts'
 import { inTime } from '../reading.ts'
 import type { SecretSource } from '../sources/source.ts'
-import { messageOf, overText, RotationRefused, type ShownRotation, type WantedRotation } from './asked.ts'
+import { overText, RotationRefused, type ShownRotation, type WantedRotation } from './asked.ts'
 import { DevinFault, type DevinKeys } from './devin-keys.ts'
 import { readJournal, readJournals, writeJournal } from './journal.ts'
 import type { KeyFleet, RotationClock, RotationParts } from './parts.ts'

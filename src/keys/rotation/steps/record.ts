@@ -1,5 +1,6 @@
 // The journal of a rotation that runs: each change is on the disk before it counts.
 
+import { messageOf } from '../../../config/values/file-errors.ts'
 import type { RotationParts } from '../parts.ts'
 import type { RotationPlace } from './place.ts'
 import { isOver, type Rotation, type RotationStep } from '../rotation.ts'
@@ -34,8 +35,7 @@ export class RotationRecord {
       notes: [...before.notes.slice(-50), { atMs: clock.now(), text }],
     }
     await journal.write(next).catch((error: unknown) => {
-      const why = error instanceof Error ? error.message : 'it failed for a reason that is no error'
-      throw this.#place.fault(before, this.#running, `the journal cannot be written: ${why}`, true)
+      throw this.#place.fault(before, this.#running, `the journal cannot be written: ${messageOf(error)}`, true)
     })
     this.#current = next
     onStep(next)
