@@ -118,7 +118,7 @@ for (let at = 0, state = 1; at < noise.length; at += 1) {
 }
 
 /** Kept for the whole run, so that its collection does not hide what decoding holds. */
-const zeros = Buffer.alloc(32 * 1024 * 1024)
+const zeros = Buffer.alloc(16 * 1024 * 1024)
 
 describe('what is asked of the upstream', () => {
   test.each([
