@@ -624,14 +624,16 @@ describe('mounted as Kubernetes does, behind a link that is swapped', () => {
   test('policies are found new at every swap, and their files are read once each', async () => {
     await start({ filePace: quickPace })
     const folder = join(running.directory, 'policies')
-    await rename(folder, join(running.directory, 'before'))
-    await mkdir(folder)
+    const mounted = join(running.directory, 'mounted')
+    await mkdir(mounted)
     const files = (team: string) => ({
       'payments.yaml': team,
       'analytics.yaml': usualPolicies['teams/analytics.yaml'] ?? '',
       'keys.yaml': keysFile,
     })
-    await mount(folder, 1, files(payments))
+    await mount(mounted, 1, files(payments))
+    await rename(folder, join(running.directory, 'before'))
+    await rename(mounted, folder)
     expect(await reload()).toMatchObject({ result: 'replaced', diagnostics: [] })
     for (let generation = 2; generation < 4; generation++) {
       const before = (await status()).revision

@@ -92,7 +92,7 @@ export interface StartOptions {
   readonly awaitReady?: boolean
 }
 
-export const quickPace: FilePace = { look: 100, still: 50 }
+export const quickPace: FilePace = { look: 100, still: 200 }
 
 export interface RunningGateway {
   readonly gateway: Gateway
