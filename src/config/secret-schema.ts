@@ -12,7 +12,7 @@ import type {
   VaultAuth,
   VaultReference,
 } from './values/secret-reference.ts'
-import { parseKvPath, parseServer, serverForm } from './values/secret-places.ts'
+import { kvPathForm, parseKvPath, parseServer, serverForm } from './values/secret-places.ts'
 
 const variableName = () =>
   z
@@ -131,7 +131,9 @@ const vault = z
     address: textAs(parseServer, { pattern: serverForm }).describe(
       'Address of the server, like https://vault.corp.example:8200. Certificates are always verified.',
     ),
-    path: textAs(parseKvPath).describe('Path of the secret in the API of KV version 2: kv/data/devin/payments.'),
+    path: textAs(parseKvPath, { pattern: kvPathForm }).describe(
+      'Path of the secret in the API of KV version 2: kv/data/devin/payments.',
+    ),
     field: text().describe('Field of the secret that holds the value; one final line break is dropped.'),
     namespace: z
       .string()

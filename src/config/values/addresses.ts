@@ -17,7 +17,10 @@ export const urlForm =
 
 const listenPattern = /^(?:(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):)?(\d{1,5})$/
 /** What an address to listen on looks like. */
-export const listenTextForm = listenPattern.source
+export const listenTextForm = listenPattern.source.replace(
+  '\\d{1,5}',
+  '(?:6553[0-5]|655[0-2]\\d|65[0-4]\\d{2}|6[0-4]\\d{3}|[0-5]?\\d{1,4})',
+)
 const listenForm = 'write host:port like 0.0.0.0:8080, "[::1]:8080" (in quotes), or a port alone'
 
 /** `host:port`, `[address]:port`, or a port alone, which means the given host. */

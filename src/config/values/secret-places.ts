@@ -26,6 +26,9 @@ export function isReadOnTheWay(address: string): boolean {
   return url.protocol === 'http:' && !isLoopback(url)
 }
 
+/** What `parseKvPath` accepts, for editors. */
+export const kvPathForm = '^(?!v1/)[^\\s?#%/]+(?:/[^\\s?#%/]+)*/data(?:/[^\\s?#%/]+)+$'
+
 /** The path of a secret in the API of KV version 2: the mount, `data`, and the secret's own path. */
 export function parseKvPath(text: string): Parsed<string> {
   const path = text.replaceAll(/^\/+|\/+$/g, '').replace(/^v1\//, '')

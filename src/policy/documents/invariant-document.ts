@@ -92,6 +92,7 @@ const about = z
     error:
       'an invariant must say what it is about: at least one of teams, callers, do, write, sensitive, scope, organizations, key',
   })
+  .meta({ minProperties: 1 })
 
 const invariant = z
   .strictObject({
