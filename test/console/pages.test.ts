@@ -374,7 +374,9 @@ describeWithChromium('the console in a browser', () => {
 
   test('names that callers choose are shown as text', async () => {
     const name = '<img src=x onerror=alert(1)>'
+    const long = 'long-'.repeat(36)
     await running.call(sessions, { claims: { sub: name } })
+    await running.call(`/v3/organizations/${long}/sessions`, { claims: { sub: long } })
     await until(async () => {
       const found = (await (await get(`/api/decisions?subject=${encodeURIComponent(name)}`)).json()) as DecisionsView
       return found.decisions.length === 1
@@ -382,5 +384,12 @@ describeWithChromium('the console in a browser', () => {
     await view.open(`decisions?subject=${encodeURIComponent(name)}`)
     await view.shows(name)
     expect(await view.page.evaluate("document.querySelectorAll('main img').length")).toBe(0)
+    // The other columns stay in sight beside a long one.
+    await view.look('light', 1280)
+    await view.open('decisions')
+    await view.shows(long)
+    expect(
+      await view.page.evaluate("((box) => box.scrollWidth - box.clientWidth)(document.querySelector('.scroll'))"),
+    ).toBe(0)
   })
 })

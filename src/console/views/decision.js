@@ -28,7 +28,7 @@ function Detail({ detail }) {
     <div class=${`notice summary ${allowed ? 'good' : 'bad'}`}>
       <p><strong>${caller.subject ?? 'A caller without a valid token'} asked for ${what}${where}. ${allowed ? 'The policies allowed it' : 'It was refused'}: ${decided.reason}.</strong></p>
       ${decided.detail !== null && html`<p>${decided.detail}</p>`}
-      ${!allowed && decided.nearest !== null && !(decided.detail ?? '').includes(decided.nearest) && html`<p>The grant that comes nearest is ${decided.nearest}.</p>`}
+      ${!allowed && decided.nearest !== null && !(decided.detail ?? '').includes(decided.nearest) && html`<p>Nearest: ${decided.nearest}.</p>`}
     </div>
     ${detail.what_would_allow !== null && html`<${WhatWouldAllow} path=${detail.what_would_allow} />`}
     <h2>Step by step, under the policies of now</h2>

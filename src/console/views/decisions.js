@@ -70,11 +70,11 @@ export function Decisions({ query }) {
           html`<a href=${linkTo(['decisions', each.decision_id])} title=${each.decision_id}>${clock(each.time)}<span class="unseen">, decision ${each.decision_id.slice(0, 8)}</span></a>`,
           html`<${Outcome} of=${each} />${each.reason !== 'granted' && html` <span class="why">${each.reason}</span>`}`,
           each.operation ?? each.path,
-          each.organization,
+          each.organization === null ? null : html`<span class="long">${each.organization}</span>`,
           each.team === null ? null : html`<${TeamLink} id=${each.team} />`,
           each.subject === null
             ? null
-            : html`<a href=${linkTo(['decisions'], { subject: each.subject })}>${each.subject}</a>`,
+            : html`<a class="long" href=${linkTo(['decisions'], { subject: each.subject })}>${each.subject}</a>`,
           each.key === null ? null : html`<a href=${linkTo(['keys'], { key: each.key })}>${each.key}</a>`,
           each.duration_ms === null ? null : milliseconds(each.duration_ms),
         ]}
