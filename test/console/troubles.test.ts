@@ -16,6 +16,8 @@ beforeAll(async () => {
       'teams/payments.yaml': `${usualPolicies['teams/payments.yaml'] ?? ''}owner: payments-leads
 limits: { requests: 30/h, sessions: 1/day }
 `,
+      'teams/analytics.yaml': `${usualPolicies['teams/analytics.yaml'] ?? ''}owner: figures@corp.example
+`,
     },
   })
 })
@@ -63,7 +65,7 @@ describe('what is wrong is told', () => {
     await running.writePolicy('teams/analytics.yaml', 'team: analytics\nmembers: nobody\n')
     await fetch(`${running.adminUrl}/api/reload`, { method: 'POST' })
     const found = await told(/^policies:refused$/)
-    expect(found).toMatchObject({ severity: 'degraded', owner: 'policy owner' })
+    expect(found).toMatchObject({ severity: 'degraded', owner: 'policy owner', contact: 'figures@corp.example' })
     expect(found.what).toMatch(/refused, and the ones before stay in force: .*analytics\.yaml:\d+:\d+: /)
     expect(found.do).toContain('devin-gateway check')
     const again = await told(/^policies:refused$/)

@@ -151,8 +151,10 @@ function stateTroubles(
     ...tokens.status().flatMap((status) => issuerTroubles(status, config.issuers, nowMs)),
     ...keyStates.flatMap((status) => keyTroubles(status, identities.statusOf(status.handle.id), nowMs)),
     ...storeTroubles(store?.state ?? null, store?.membership.state ?? null),
-    ...(policies.refusal === null ? [] : [policyTroubles('policies', policies.refusal)]),
-    ...(shadow === null || shadow.set.refusal === null ? [] : [policyTroubles('shadow', shadow.set.refusal)]),
+    ...(policies.refusal === null ? [] : [policyTroubles('policies', policies.refusal, policies.current.teams)]),
+    ...(shadow === null || shadow.set.refusal === null
+      ? []
+      : [policyTroubles('shadow', shadow.set.refusal, policies.current.teams)]),
     ...certificateTroubles(certificates.notes, certificates.endsAtMs <= nowMs),
     ...recordTroubles(sinks.health()),
     ...checkpointTroubles(checkpoints?.status() ?? null),

@@ -8,6 +8,7 @@ import type { IssuerStatus } from '../../../identity/signing-keys/signing-keys.t
 import type { CheckpointsStatus } from '../../../records/checkpoints/checkpoints.ts'
 import type { StreamHealth } from '../../../records/sinks.ts'
 import type { RefusedChange } from '../../live-policies.ts'
+import type { Team } from '../../../policy/model/policy-set.ts'
 import { clockNote, spanOf } from '../../notes.ts'
 import type { FoundTrouble } from './troubles.ts'
 
@@ -130,6 +131,7 @@ const unusableKeys: Readonly<Record<string, { readonly what: string; readonly do
 export function policyTroubles(
   set: 'policies' | 'shadow',
   refusal: Pick<RefusedChange, 'atMs' | 'diagnostics'> & { readonly result?: RefusedChange['result'] },
+  teams: readonly Team[],
 ): FoundTrouble {
   const { atMs, diagnostics, result = 'refused' } = refusal
   const others = diagnostics.length > 1 ? ` Further findings: ${diagnostics.length - 1}.` : ''
@@ -141,6 +143,7 @@ export function policyTroubles(
     severity: set === 'policies' ? 'degraded' : 'warning',
     sinceMs: atMs,
     owner: 'policy owner',
+    contact: contactOf(teams.find(({ source }) => diagnostics[0]?.startsWith(`${source.file}:`)) ?? null),
     what: `${name} ${isHeld ? 'wait for a reload on demand' : set === 'policies' ? 'were refused' : 'was refused'}, and the ${set === 'policies' ? 'ones' : 'one'} before stay${set === 'policies' ? '' : 's'} in force: ${sentenceEnd(diagnostics[0] ?? '')}${others}`,
     do: isHeld
       ? 'Look whether the bounds were removed on purpose, and reload on demand: POST /api/reload.'
@@ -233,4 +236,9 @@ export function sentence(text: string): string {
 
 function sentenceEnd(text: string): string {
   return text === '' || /[.!?]$/.test(text) ? text : `${text}.`
+}
+
+/** Whom to ask, where the policies name somebody. */
+export function contactOf(team: Team | null): string | null {
+  return team?.owner?.contact ?? team?.owner?.owner ?? null
 }

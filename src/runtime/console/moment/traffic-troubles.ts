@@ -3,13 +3,13 @@
 import { counted, plural } from '../../../config/plural.ts'
 import type { BudgetView } from '../../../budgets/budget-status.ts'
 import type { DecisionSummary } from '../../../records/search/recent-decisions.ts'
-import type { PolicySet, Team } from '../../../policy/model/policy-set.ts'
+import type { PolicySet } from '../../../policy/model/policy-set.ts'
 import type { StoreStatus } from '../../../store/store.ts'
 import type { MembershipState } from '../../../store/membership/types.ts'
 import { safeText } from '../../../records/safe-text.ts'
 import { groupNote } from '../../../cache/shared/group-view.ts'
 import { minuteOf } from '../../notes.ts'
-import { sentence } from './part-troubles.ts'
+import { contactOf, sentence } from './part-troubles.ts'
 import type { FoundTrouble } from './troubles.ts'
 
 export interface UpstreamReading {
@@ -216,8 +216,4 @@ export function callerTroubles(
 
 function isToldAsUsedUp({ mode, limit, level }: BudgetView): boolean {
   return mode !== 'shadow' && limit !== null && level >= 100
-}
-
-function contactOf(team: Team | null): string | null {
-  return team?.owner?.contact ?? team?.owner?.owner ?? null
 }
