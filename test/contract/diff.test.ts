@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { ComparisonData } from '../../src/policy/comparison/report.ts'
 import { describeWithValkey, startStoreServer } from '../support/valkey.ts'
 import { callCommand, runCommand, startGatewayProcess, type Ended, type StartedGateway } from '../support/command.ts'
@@ -95,6 +95,21 @@ describe('a commit', () => {
     expect(byId).toEqual(byTag)
     expect(byBranch).toEqual(byTag)
     expect((await diff('git:v1', 'git:v1')).out).toContain('no difference in rights')
+  })
+
+  test('is read by a few processes, however many files it has', async () => {
+    const [bin, calls] = [join(folder, 'bin'), join(folder, 'calls')]
+    mkdirSync(bin)
+    const real = execFileSync('which', ['git'], { encoding: 'utf8' }).trim()
+    writeFileSync(join(bin, 'git'), `#!/bin/sh\necho "$*" >> '${calls}'\nexec '${real}' "$@"\n`, { mode: 0o755 })
+    vi.stubEnv('PATH', `${bin}:${process.env['PATH'] ?? ''}`)
+    try {
+      expect((await dataOf('git:v1', policies)).undecided).toBe(0)
+    } finally {
+      vi.unstubAllEnvs()
+    }
+    const asked = readFileSync(calls, 'utf8').trim().split('\n')
+    expect(asked.filter((call) => call.includes('cat-file'))).toHaveLength(1)
   })
 
   test('that does not exist is refused with the nearest name, and one without policies says so', async () => {
