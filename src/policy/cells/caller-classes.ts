@@ -60,9 +60,18 @@ export function callerClasses(
   for (const attribute of attributesOf(distinct)) {
     const { options, complete: whole } = optionsOf(attribute, distinct)
     const next = new Map<bigint, (typeof combined)[number]>()
-    for (const { bits, chosen } of combined) {
-      for (const option of options) {
+    for (const [index, { bits, chosen }] of combined.entries()) {
+      // With a list that is not complete, one caller is asked about each value. The others get one that leaves all conditions
+      // possible which are so; every value for each of them would take minutes.
+      const kept =
+        complete || index === 0 ? options : [options.find((option) => (bits & option.bits) === bits) ?? options[0]]
+      for (const option of kept) {
+        if (option === undefined) continue
         const both = bits & option.bits
+        if (!complete && option.values.length === 0) {
+          if (!next.has(both)) next.set(both, { bits: both, chosen })
+          continue
+        }
         if (!next.has(both))
           next.set(both, { bits: both, chosen: new Map([...chosen, [attribute.name, option.values]]) })
       }

@@ -72,15 +72,18 @@ export function walkCells(
       (caller) => fulfilsAny(members, caller),
     )
     const ofTeam = places.ofTeam(views)
+    // The same for every operation, and there may be thousands of classes and of entries.
+    const always = [
+      ...views.map((view) => view.team?.members ?? []),
+      ...[...byApp, ...conditions].map((condition) => [condition]),
+    ]
+    const classes = allCallers.classes.map((each) => ({ each, key: keyOf(each, always) }))
     let cells = 0
     for (const operation of asked) {
       const covering = views.flatMap((view) => coveringGrants(view, operation))
       const groups = groupsFor(operation, operation.open || covering.length > 0 ? ofTeam(operation) : [places.all])
-      const alike = classGroups(allCallers.classes, [
-        ...views.map((view) => view.team?.members ?? []),
-        ...covering.flatMap(whenOf).map((when) => [when]),
-        ...[...byApp, ...conditions].map((condition) => [condition]),
-      ])
+      const whens = covering.flatMap(whenOf).map((when) => [when])
+      const alike = classGroups(classes, whens)
       const reaches = together ? narrowedReaches(views, operation) : []
       for (const choice of memberChoices(operation)) {
         const alone = groups.map((group) => ({ group, request: requests.of(operation, namedIn(group), choice) }))
@@ -179,21 +182,26 @@ function appConditions(views: readonly TeamView[]): readonly Condition[] {
   return [...new Set(apps)].map((app) => compileCondition({ app: [app] }))
 }
 
-/** Classes by which of the alternatives hold for them. */
+/** Classes by which of the alternatives hold for them, beside what their keys say. */
 function classGroups(
-  classes: readonly CallerClass[],
+  classes: readonly { readonly each: CallerClass; readonly key: string }[],
   alternatives: readonly (readonly Condition[])[],
 ): readonly (readonly [CallerClass, ...CallerClass[]])[] {
   const groups = new Map<string, [CallerClass, ...CallerClass[]]>()
-  for (const each of classes) {
-    const key = alternatives
-      .map((conditions) => (conditions.some((condition) => conditionHolds(condition, each.principal)) ? '1' : '0'))
-      .join('')
-    const group = groups.get(key)
-    if (group === undefined) groups.set(key, [each])
-    else group.push(each)
+  for (const { each, key: always } of classes) {
+    const key = `${always} ${keyOf(each, alternatives)}`
+    const known = groups.get(key)
+    if (known === undefined) groups.set(key, [each])
+    else known.push(each)
   }
   return [...groups.values()]
+}
+
+/** Which of the alternatives hold. */
+function keyOf({ principal }: CallerClass, alternatives: readonly (readonly Condition[])[]): string {
+  return alternatives
+    .map((conditions) => (conditions.some((condition) => conditionHolds(condition, principal)) ? '1' : '0'))
+    .join('')
 }
 
 function groupsFor(
