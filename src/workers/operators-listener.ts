@@ -57,8 +57,8 @@ const metricsType = 'text/plain; version=0.0.4; charset=utf-8'
 /** How long a worker may take for a read, for one that reads files or a whole policy set, and for a change. */
 const answerMs = { read: 1_000, slow: 70_000, change: 30_000 } as const
 
-/** Of a request; one that is cut off is no JSON any more, and is refused. */
-const mostBodyCharacters = 16 * 1024
+/** As much as a worker takes; one that is cut off is no JSON any more, and is refused. */
+const mostBodyCharacters = 256 * 1024
 
 /** Makes the listener; nothing is bound before `listen`. */
 export function createWorkersListener(options: WorkersListenerOptions) {

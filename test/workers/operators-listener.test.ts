@@ -23,7 +23,7 @@ const parts = {
   onChange: () => {},
   readiness: () => ({ ready: true, reasons: [] }),
   metrics: { page: async () => ({ type: 'text/plain', text: '' }) },
-  console: {},
+  console: { explain: ({ path }: { readonly path: string }) => ({ path }) },
   keys: () => [],
   status: () => ({ ready: true }),
   reload: async (actor: string) => {
@@ -168,6 +168,16 @@ test('a listener of health has health and metrics alone', async () => {
   expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200)
   expect((await fetch(`http://127.0.0.1:${port}/api/status`)).status).toBe(404)
   await single.close()
+})
+
+test('a worker gets a request to explain whole', async () => {
+  const asked = { method: 'POST', path: '/v3/self', body: { prompt: 'x'.repeat(200_000) } }
+  const answer = await fetch(`${url}/api/explain`, {
+    method: 'POST',
+    headers: { authorization: 'Bearer vera', 'content-type': 'application/json' },
+    body: JSON.stringify(asked),
+  })
+  expect([answer.status, await answer.json()]).toEqual([200, { path: '/v3/self' }])
 })
 
 test('does not wait for a request that does not end, and gives its place away', async () => {
