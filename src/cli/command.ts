@@ -40,6 +40,8 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
 /** Runs one command line and resolves with its exit code. Never rejects. */
 export async function run(argv: readonly string[], streams: Streams): Promise<number> {
   const [name, ...rest] = argv
+  const asked = name === 'help' ? (rest[0] ?? '') : ''
+  if (Object.hasOwn(commands, asked)) return await run([asked, '--help'], streams)
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
     streams.out.write(await overview())
     return name === undefined ? 2 : 0

@@ -130,7 +130,9 @@ async function openCommit(ref: string, { config }: PolicySourceOptions): Promise
     if (path !== undefined && commit !== '')
       throw new Error(`git:${ref}: write git:${commit}; the folder is that of \`policies\` in the configuration`)
     const refs = await git('for-each-ref', '--format=%(refname:short)').catch(() => '')
-    throw new Error(`git:${ref} names no commit${didYouMean(ref, ['HEAD', ...refs.split('\n').filter(Boolean)])}`)
+    const near = didYouMean(ref, ['HEAD', ...refs.split('\n').filter(Boolean)])
+    const advice = ': write a branch, a tag or a commit that is here; in CI, fetch it first'
+    throw new Error(`git:${ref} names no commit${near === '' ? advice : near}`)
   })
   const listed = await git('ls-tree', '-r', '-z', '--full-tree', commit.trim(), '--', folder === '' ? '.' : folder)
   const entries = listed.split('\0').filter(Boolean)

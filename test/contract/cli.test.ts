@@ -184,6 +184,11 @@ describe('what is asked wrongly', () => {
     ])
   })
 
+  test('help COMMAND is the help of the command', async () => {
+    expect(await callCommand(['help', 'explain'])).toEqual(await callCommand(['explain', '--help']))
+    expect((await callCommand(['help', 'nothing'])).out).toContain('Every command takes --json')
+  })
+
   // As a script leaves them whose variable is not set.
   test.each([
     [['check', '--config', ''], '--config'],

@@ -118,6 +118,9 @@ describe('a commit', () => {
       code: 1,
       err: expect.stringContaining('git:mian names no commit; did you mean "main"?'),
     })
+    expect((await diff('git:0123456789ab', policies)).err).toContain(
+      'git:0123456789ab names no commit: write a branch, a tag or a commit that is here; in CI, fetch it first',
+    )
     expect((await diff('git:HAED', policies)).err).toContain('git:HAED names no commit; did you mean "HEAD"?')
     const empty = git('commit-tree', git('hash-object', '-t', 'tree', '-w', '/dev/null').trim(), '-m', 'empty').trim()
     expect((await diff(`git:${empty}`, policies)).err).toContain('has no policies')

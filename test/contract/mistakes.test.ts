@@ -769,6 +769,11 @@ describe('policies', () => {
       `policies/guardrails.yaml:5:${column}: warning: ${message}`,
     ]),
     [
+      'exceptions inside the teams of a guardrail',
+      [guardrails, '    body:', '    teams: { except: [payments] }\n    body:'],
+      'policies/guardrails.yaml:4:12: expected "all", a string or a list, found a mapping: `except` stands beside this key, as a list of mappings',
+    ],
+    [
       'a guardrail whose teams are all excepted',
       [guardrails, '    body:', '    except: [{ teams: [payments] }]\n    body:'],
       'policies/guardrails.yaml:4:13: warning: guardrail "bounded" binds nobody: every team that it is for is excepted',

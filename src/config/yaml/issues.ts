@@ -197,6 +197,8 @@ function adviceFor(wanted: readonly Wanted[], { value, source, template }: TreeN
     return ': remove the quotes'
   if (typeof value === 'string' && template === null && has('boolean') && /^(yes|no|on|off|y|n)$/i.test(value))
     return `: write ${/^(yes|on|y)$/i.test(value) ? 'true' : 'false'}`
+  if (typeof value === 'object' && value !== null && !Array.isArray(value) && has('array') && 'except' in value)
+    return ': `except` stands beside this key, as a list of mappings'
   if (typeof value === 'object' && value !== null && !Array.isArray(value) && has('array'))
     return ': begin each entry with "- "'
   return ''
