@@ -404,6 +404,9 @@ describe('a recorded decision', () => {
     ])
     const nobody = await explained('--decision', await decided(sessions, { token: null }))
     expect([nobody.code, nobody.err]).toEqual([1, expect.stringContaining('the caller was not known: token-missing')])
+    const broken = await explained('--decision', await decided(sessions, { token: 'bad' }))
+    expect(broken.err).toContain('. It was recorded at ')
+    expect(broken.err).not.toContain('..')
   })
 
   test('under other policies shows what differs, and what the record does not hold', async () => {

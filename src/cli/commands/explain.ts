@@ -231,7 +231,7 @@ async function explainRecorded(invocation: Invocation, { config, loaded }: Setup
     const { decision_id: decision, detail } = record
     const said =
       detail === null || detail === undefined ? '' : `. It was ${recordedText(record)}. The answer said: ${detail}`
-    throw new Error(`the decision ${decision} cannot be made again: ${again}${said}`)
+    throw new Error(`the decision ${decision} cannot be made again: ${again.replace(/\.$/, '')}${said}`)
   }
   const { replay, explanation, missing } = again
   const found = withBlocks(explanation, policy, replay.principal, blocks)
