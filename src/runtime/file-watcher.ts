@@ -8,6 +8,7 @@ export interface WatchedFiles<Value> {
   /** Files that reading has found out about; only ever added to. */
   readonly found: ReadonlySet<string>
   readonly read: () => Promise<Value>
+  /** By default `usualPace`. */
   readonly pace?: FilePace | undefined
 }
 
@@ -16,6 +17,8 @@ export interface FilePace {
   readonly look: number
   /** A change counts when the files have held still for this long: a copy or an editor may be half done. */
   readonly still: number
+  /** A reload on demand means that the files are complete; it only waits for a write in progress. */
+  readonly stillOnDemand: number
 }
 
 /** What reading came to, and the signature of the files it read. */
@@ -45,24 +48,23 @@ export class StillChanging extends Error {
   override readonly name = 'StillChanging'
 }
 
-const usualPace: FilePace = { look: 1000, still: 500 }
-/** A reload on demand means that the files are complete; it only waits for a write in progress. */
-const stillOnDemandMs = 100
+export const usualPace: FilePace = { look: 1000, still: 500, stillOnDemand: 100 }
 const triesOnDemand = 100
 
 /** Reads the files in one state of them: again when they changed meanwhile. */
 export async function readInOneState<Value>(watched: WatchedFiles<Value>): Promise<ReadFiles<Value>> {
+  const { stillOnDemand } = watched.pace ?? usualPace
   for (let tries = 0; tries < triesOnDemand; tries += 1) {
     const read = await readIfStill(watched, await sign(watched))
     if (read !== null) return read
-    await wait(stillOnDemandMs)
+    await wait(stillOnDemand)
   }
   return { outcome: { error: new StillChanging() }, signature: '' }
 }
 
 export function watchFiles<Value, Result>(options: FileWatcherOptions<Value, Result>): FileWatcher<Result> {
   const { watched, take, isDeferred } = options
-  const { look: lookEveryMs, still: stillMs } = watched.pace ?? usualPace
+  const pace = watched.pace ?? usualPace
   let seen = options.signature
   /** A change was found and has to settle before it is read. */
   let pending: string | null = null
@@ -84,13 +86,13 @@ export function watchFiles<Value, Result>(options: FileWatcherOptions<Value, Res
 
   async function onDemand(actor: string): Promise<Result> {
     let before = await sign(watched)
-    await wait(stillOnDemandMs)
+    await wait(pace.stillOnDemand)
     for (let tries = 0; tries < triesOnDemand; tries += 1) {
       const now = await sign(watched)
       const read = now === before ? await readIfStill(watched, now) : null
       if (read !== null) return await takeRead(read, actor, true)
       before = now
-      await wait(stillOnDemandMs)
+      await wait(pace.stillOnDemand)
     }
     return await take({ error: new StillChanging() }, actor, true)
   }
@@ -112,7 +114,7 @@ export function watchFiles<Value, Result>(options: FileWatcherOptions<Value, Res
       oneAtATime(look)
         .catch(() => {})
         .finally(schedule)
-    timer = setTimeout(() => void next(), pending === null ? lookEveryMs : stillMs)
+    timer = setTimeout(() => void next(), pending === null ? pace.look : pace.still)
     timer.unref()
   }
 

@@ -32,8 +32,9 @@ test('every read answers from memory', async () => {
       .slice('GET '.length)
       .replace('/decisions/:id', `/decisions/${id}`)
       .replace('/teams/:id', '/teams/payments')
-    // Where budgets are kept is the store, and there is no shadow set.
-    const wanted = path === '/api/budgets' ? [200, 503] : path === '/api/shadow' ? [404] : [200]
+    // Where budgets are kept is the store; there is no shadow set, and no set before the one in force.
+    const none = ['/api/shadow', '/api/policies/changes']
+    const wanted = path === '/api/budgets' ? [200, 503] : none.includes(path) ? [404] : [200]
     const response = await fetch(`${running.adminUrl}${path}`, { signal: AbortSignal.timeout(30_000) })
     expect(wanted, path).toContain(response.status)
     await expectDocumented(response)

@@ -8,7 +8,7 @@ import { loadConfig } from '../../src/config/load.ts'
 import type { AccessEntry, DecisionEntry } from '../../src/records/entries.ts'
 import { createLog } from '../../src/records/log.ts'
 import { startGateway, type Gateway } from '../../src/runtime.ts'
-import type { FilePace } from '../../src/runtime/file-watcher.ts'
+import { usualPace, type FilePace } from '../../src/runtime/file-watcher.ts'
 import { replayAll } from './replayed-decisions.ts'
 import { startIssuer, type Issuer, type SignOptions } from './issuer.ts'
 import { startUpstream, type RecordingUpstream, type Respond } from './upstream.ts'
@@ -92,7 +92,7 @@ export interface StartOptions {
   readonly awaitReady?: boolean
 }
 
-export const quickPace: FilePace = { look: 100, still: 200 }
+export const quickPace: FilePace = { look: 100, still: 200, stillOnDemand: 10 }
 
 export interface RunningGateway {
   readonly gateway: Gateway
@@ -189,7 +189,7 @@ ${options.config ?? ''}
     version: 'test',
     ...(options.now === undefined ? {} : { now: options.now }),
     // Tests wait for most of the records.
-    pace: { files: options.filePace, records: { flushMs: 5 } },
+    pace: { files: options.filePace ?? { ...usualPace, stillOnDemand: 10 }, records: { flushMs: 5 } },
     ...(options.eventLoopDelay === undefined ? {} : { eventLoopDelay: options.eventLoopDelay }),
   })
   if (options.awaitReady ?? options.records === undefined)
