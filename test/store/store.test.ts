@@ -131,6 +131,7 @@ describeWithValkey('the shared store', () => {
     await until(() => heard.includes('first'), 'the message')
     await server.kill()
     await until(() => heard.includes('lost'), 'the gap')
+    await gone(one)
     await server.restart()
     await here(one)
     await until(() => heard.at(-1) === 'restored', 'the subscription to be back')
