@@ -103,3 +103,34 @@ test.each([
   expect(code).toBe(expected)
   expect(out + err).toMatch(said)
 })
+
+test.each([
+  ['whole', (log: string) => log, /^unbroken: 3 entries/],
+  ['cut off', (log: string) => `${log.split('\n').slice(0, 2).join('\n')}\n`, /seq 3 is gone.*head has noted seq 3/],
+  ['emptied', () => '', /seq 1 to 3 are gone, or in a file that was not given: .*noted.head has noted seq 3/],
+  ['longer by now', (log: string, more: string) => log + more, /^unbroken: 4 entries/],
+  ['of another chain', (_log: string, _more: string, other: string) => other, /written anew: .*noted.head/],
+])('a log that is %s is held against the note of its head, without checkpoints', async (_what, change, said) => {
+  const log = await readFile(join(folder, 'audit.0'), 'utf8')
+  const next = (await readFile(join(folder, 'audit.1'), 'utf8')).split('\n')[0] ?? ''
+  const entry = { time: '2026-11-29T13:00:00Z', event: 'reload', actor: 'test', details: {} }
+  let [other, hash] = ['', genesis]
+  for (const seq of [1, 2, 3]) {
+    const line = chainLine(hash, seq, entry)
+    other += `${line.text}\n`
+    hash = line.hash
+  }
+  const { seq, hash: noted } = JSON.parse(log.trim().split('\n').at(-1) ?? '') as { seq: number; hash: string }
+  await writeFile(join(folder, 'noted.head'), JSON.stringify({ seq, hash: noted }))
+  await writeFile(join(folder, 'noted'), change(log, `${next}\n`, other))
+  const { code, out } = await verify('noted')
+  expect(out).toMatch(said)
+  expect(code).toBe(out.startsWith('unbroken') ? 0 : 1)
+})
+
+test('the note says nothing against files beside the log, or together with the one that holds its line', async () => {
+  await writeFile(join(folder, 'empty.head'), await readFile(join(folder, 'noted.head')))
+  expect((await verify('empty')).code).toBe(1)
+  expect(await verify('empty audit.0')).toMatchObject({ code: 0 })
+  expect(await verify('audit.1')).toMatchObject({ code: 0 })
+})

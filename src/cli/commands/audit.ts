@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { didYouMean } from '../../config/nearest.ts'
 import { whyUnreadable } from '../../config/values/file-errors.ts'
 import { auditLines } from '../../records/audit/audit-tail.ts'
-import { isHeadFile } from '../../records/audit/head-file.ts'
+import { headFileOf, isHeadFile, readHead } from '../../records/audit/head-file.ts'
 import { verifyAudit, type AuditVerdict, type SequenceRange } from '../../records/audit/verification.ts'
 import {
   checkCheckpoint,
@@ -72,7 +72,11 @@ async function verify(invocation: Invocation, given: readonly string[]): Promise
   const read =
     kept.length === 0 ? null : await readCheckpoints(kept, await readKeys(keyFiles), invocation.option('origin'))
   const chain = await verifyAudit(
-    files.map((file) => ({ name: file === '-' ? 'standard input' : file, lines: readable(file) })),
+    files.map((file) =>
+      file === '-'
+        ? { name: 'standard input', lines: readable(file) }
+        : { name: file, lines: readable(file), noted: readHead(headFileOf(file)) },
+    ),
     { checkpoints: read?.checkpoints ?? null, expectedHead: invocation.option('head'), from: fromOf(invocation) },
   )
   const problems = [...(read?.problems ?? []), ...chain.problems]

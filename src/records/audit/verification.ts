@@ -6,6 +6,8 @@ import { ChainCheck, genesis, type ChainFault, type ChainHead } from './chain.ts
 export interface AuditSource {
   readonly name: string
   readonly lines: AsyncIterable<string> | Iterable<string>
+  /** The line that the gateway has written last, as it is noted beside the log; number 0 where nothing is. Read before the lines. */
+  readonly noted?: ChainHead
 }
 
 /** From one number to another, both included. */
@@ -76,7 +78,11 @@ export async function verifyAudit(
   sources: readonly AuditSource[],
   options: VerificationOptions,
 ): Promise<AuditVerdict> {
-  const wanted = new Set((options.checkpoints ?? []).map(({ sequence }) => sequence))
+  const notes = sources.flatMap(({ name, noted }) => (noted === undefined || noted.seq === 0 ? [] : { name, noted }))
+  const wanted = new Set([
+    ...(options.checkpoints ?? []).map(({ sequence }) => sequence),
+    ...notes.map(({ noted }) => noted.seq),
+  ])
   const scanned: ScannedFile[] = []
   for (const source of sources) {
     const file = await scan(source, wanted, options.expectedHead)
@@ -91,6 +97,7 @@ export async function verifyAudit(
     ...runs.slice(1).map((run, index) => gapProblem(runs[index] ?? [], run)),
     ...files.flatMap((file) => cutOffProblem(file, file === files.at(-1) || !continues(runs, file))),
     ...headProblems(files, last, options.expectedHead),
+    ...notes.flatMap((note) => noteProblem(files, last, note)),
   ]
   const { anchored, unanchored, problems: ofCheckpoints } = anchors(runs, options.checkpoints ?? [])
   const problems = [...ofChain, ...ofCheckpoints]
@@ -220,6 +227,21 @@ function headProblems(
   if (expected === null || expected === genesis || files.some((file) => file.hasExpectedHead)) return []
   const problem = `the chain ends with seq ${seq} and hash ${hash}; the expected head ${expected} does not occur: lines were removed from the end, or this is another chain`
   return [{ file: null, line: 0, problem }]
+}
+
+/** Whoever cuts a log off without its note is found, also where there are no checkpoints. */
+function noteProblem(
+  files: readonly ScannedFile[],
+  last: ChainHead,
+  { name, noted }: { readonly name: string; readonly noted: ChainHead },
+): AuditProblem[] {
+  if (files.some(({ hashes }) => hashes.get(noted.seq) === noted.hash)) return []
+  const note = `${name}.head has noted seq ${noted.seq}`
+  const problem =
+    noted.seq > last.seq
+      ? `${linesOf(last.seq + 1, noted.seq)} gone, or in a file that was not given: ${note}, and the log ends before it`
+      : `the log was written anew: ${note} with another hash`
+  return [{ file: name, line: 0, problem }]
 }
 
 /** Each run is covered as far as its last line that a checkpoint names. */
