@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   callCommand,
+  commandFile,
   runCommand,
   startCommand,
   startGatewayProcess,
@@ -682,6 +683,20 @@ describe('audit verify', () => {
 })
 
 describe('start and keys', () => {
+  test('start collects what loading has left before it says that it listens', async () => {
+    const own = await createSite({})
+    const options = { env: withKeys, file: '--trace-gc', before: [commandFile] }
+    const gateway = startCommand(['start', '--config', own.configFile], options)
+    try {
+      await until(() => gateway.err.includes('"event":"started"'), 'the gateway')
+      // V8 says so of a collection that was asked for by the inspector.
+      expect(gateway.out).toContain('low memory notification')
+    } finally {
+      await gateway.kill()
+      await own.remove()
+    }
+  })
+
   test('keys shows the inventory without a gateway and with one, never a value', async () => {
     const upstream = await startUpstream()
     const issuer = await startIssuer()

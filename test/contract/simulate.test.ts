@@ -106,6 +106,8 @@ describe('decided again', () => {
     expect(out).toContain('newly denied: 1 × ent.sessions.list of team analytics')
     expect(out).toMatch(/see: devin-gateway explain --decision [0-9a-f-]{36} --log .* --policies \S+$/m)
     expect((await simulated('--log', log, '--policies', set, '--fail-on', 'newly-allowed,gaps')).code).toBe(0)
+    // As the JSON spells it.
+    expect((await simulated('--log', log, '--policies', set, '--fail-on', 'newly_denied')).code).toBe(1)
   })
 
   test('what gets a grant is newly allowed', async () => {

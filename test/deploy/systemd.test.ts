@@ -40,3 +40,16 @@ test.skipIf(!isInstalled)('the systemd unit has nothing that systemd does not kn
   expect(verify(text)).toEqual({ status: 0, said: '' })
   expect(verify(text.replace('LimitNOFILE=', 'LimitNoFile=')).said).toContain('LimitNoFile')
 })
+
+test('the unit, the image and the page about performance say the same flags of Node', () => {
+  const read = (file: string): string => readFileSync(join(import.meta.dirname, '../..', file), 'utf8')
+  const [ofUnit] =
+    /(?<=^ExecStart=\/usr\/bin\/node )(?:--\S+ )+/m.exec(read('deploy/systemd/devin-gateway.service')) ?? []
+  const [, ofImage = '[]'] = /^ENTRYPOINT (.*)$/m.exec(read('Dockerfile')) ?? []
+  const flags = (JSON.parse(ofImage) as string[]).filter((word) => word.startsWith('--'))
+  expect(flags.length).toBeGreaterThan(0)
+  expect(ofUnit?.trim()).toBe(flags.join(' '))
+  // Code that was compiled under other flags is compiled again at each start.
+  expect(read('Dockerfile')).toContain(`RUN NODE_COMPILE_CACHE=/compile-cache node ${flags.join(' ')} bin/`)
+  expect(read('docs/performance.md')).toContain(`Start with \`${flags.join(' ')}\``)
+})

@@ -1,4 +1,4 @@
-// BrowserSessions of signed-in browsers, in the memory of this process: ids are opaque, ends are exact, and signing out ends one for good.
+// Sessions of signed-in browsers, in the memory of this process: ids are opaque, ends are exact, and signing out ends one for good.
 
 import { randomBytes } from 'node:crypto'
 import { createSealing } from '../../store/sealing.ts'
@@ -92,6 +92,8 @@ function isSameCaller(a: Operator, b: Operator): boolean {
 
 /** Of sign-ins that came back. A used one that is forgotten again still needs a code that the issuer has not seen. */
 const mostUsed = 1_000
+/** What is sealed here opens nowhere else. */
+const context = 'started'
 
 /**
  * Sign-ins whose browser is at the issuer: each is taken once, within its time. What is remembered of one is sealed into the cookie
@@ -130,5 +132,3 @@ export class StartedSignIns<T extends object> {
     return endsAtMs > this.#now() ? value : null
   }
 }
-
-const context = 'started'

@@ -61,8 +61,8 @@ export function callerClasses(
     const { options, complete: whole } = optionsOf(attribute, distinct)
     const next = new Map<bigint, (typeof combined)[number]>()
     for (const [index, { bits, chosen }] of combined.entries()) {
-      // With a list that is not complete, one caller is asked about each value. The others get one that leaves all conditions
-      // possible which are so; every value for each of them would take minutes.
+      // Every value for every caller would take minutes. Once the list is cut off, only the first caller gets each value; the others
+      // get one value that rules out none of their conditions.
       const kept =
         complete || index === 0 ? options : [options.find((option) => (bits & option.bits) === bits) ?? options[0]]
       for (const option of kept) {
