@@ -4,7 +4,7 @@ import { createRequire } from 'node:module'
 import type { Duplex } from 'node:stream'
 
 /** No answer and no message of ours is nearly as long. */
-export const longestReply = 64 * 1024 * 1024
+const longestReply = 64 * 1024 * 1024
 
 /** What this file uses of the library's reader of replies. */
 interface ReplyReader {

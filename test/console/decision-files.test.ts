@@ -75,6 +75,27 @@ test('stops at its bounds, and says how far it came', async () => {
   expect(await count(1e9, [0, 0, 11])).toEqual([expect.any(Number), false])
 })
 
+test('leaves half of the time to others, and rests no longer than it has worked', async () => {
+  let nowMs = 0
+  const rests: number[] = []
+  const read = await readNewestFirst({
+    file,
+    maxBytes: 1e9,
+    maxMs: 1e6,
+    monotonic: () => (nowMs += 4),
+    rest: async (ms) => rests.push(ms),
+    texts: [],
+    take: () => true,
+  })
+  expect(read.isComplete).toBe(true)
+  expect(rests.length).toBeGreaterThan(3)
+  expect(rests.every((ms) => ms >= 5)).toBe(true)
+  const restedMs = rests.reduce((sum, ms) => sum + ms, 0)
+  // A piece below the least that is rested for may be left at the end of each of the two files.
+  expect(restedMs).toBeGreaterThan(nowMs / 3)
+  expect(restedMs).toBeLessThanOrEqual(nowMs)
+})
+
 test('finds by filters, page by page', async () => {
   const decisions = openFileDecisions(file, () => 0)
   const found = await decisions.search(readDecisionQuery({ subject: 's3', effect: 'deny' }), 5, () => false)

@@ -381,4 +381,36 @@ describeWithValkey('the script of the shared store', () => {
     const again = await send(call, { history: 'epochs', instance: 'one', held: new Map(), atMs: begin })
     expect(again[0]?.decision.statuses[0]?.remaining).toBe(4)
   })
+
+  test.each([
+    ['a text', 'x'],
+    ['a fraction', 0.5],
+    ['no number', Number.NaN],
+    ['nothing', null],
+    ['a list', [1]],
+  ])('takes %s among its figures for no answer, since it would get into the fields of answers', (_what, odd) => {
+    const slots = {
+      meter: 'figures',
+      name: 'concurrent',
+      kind: 'concurrency',
+      scope: 'team',
+      quota: null,
+      most: 5,
+      shadow: false,
+    } as const
+    const answer = (last: unknown): unknown[] => [...Array.from({ length: length - 1 }, () => 1), last]
+    const call = new LimitCall(createLimitWriter(), begin)
+    call.add(asked([slots], 'take'))
+    const read = (given: unknown): boolean => call.read(given, () => {})
+    const length =
+      Array.from({ length: 40 }, (_, index) => index).find((size) => {
+        try {
+          return size > 0 && read(Array.from({ length: size }, () => 1))
+        } catch {
+          return false
+        }
+      }) ?? 0
+    expect(read(answer(1))).toBe(true)
+    expect(() => read(answer(odd))).toThrow('not an answer of limits.decide')
+  })
 })

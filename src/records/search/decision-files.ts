@@ -2,7 +2,7 @@
 
 import { open, readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { setTimeout as rest } from 'node:timers/promises'
+import { setTimeout as wait } from 'node:timers/promises'
 import { parseObject } from '../../json/untyped.ts'
 
 /** How far was read. */
@@ -24,6 +24,8 @@ export interface FileSearch {
   readonly maxBytes: number
   readonly maxMs: number
   readonly monotonic: () => number
+  /** Leaves the process to others for so many milliseconds. */
+  readonly rest?: (ms: number) => Promise<unknown>
   /** Texts that a line has to hold; others are not parsed. */
   readonly texts: readonly string[]
   /** Takes a record; false ends the search. */
@@ -55,7 +57,7 @@ export async function readNewestFirst(search: FileSearch): Promise<FilesRead> {
 /** True when its beginning was reached. */
 async function readBackwards(
   file: string,
-  { maxBytes, monotonic, texts, take }: FileSearch,
+  { maxBytes, monotonic, texts, take, rest = wait }: FileSearch,
   read: { bytes: number; oldest: string | null },
   untilMs: number,
 ): Promise<boolean> {
