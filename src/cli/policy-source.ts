@@ -9,7 +9,7 @@ import { basename, dirname, join, normalize, relative, resolve } from 'node:path
 import { promisify } from 'node:util'
 import type { Catalogue } from '../catalogue/catalogue.ts'
 import { policyFolderProblem } from '../config/checks.ts'
-import { Refused, type Diagnostic } from '../config/diagnostics.ts'
+import { formatDiagnostic, Refused, type Diagnostic } from '../config/diagnostics.ts'
 import { didYouMean } from '../config/nearest.ts'
 import { errorCode } from '../config/values/file-errors.ts'
 import type { Config } from '../config/load.ts'
@@ -31,9 +31,17 @@ export interface PolicySourceOptions {
 /** A set that was loaded. `nameOf` names one of its files as it lies in the set's folder. */
 export interface PolicySource {
   readonly loaded: LoadedPolicies
-  /** Which gateway was asked for it; null for a set of files. */
-  readonly asked: string | null
+  /** What is to be said of it: which gateway was asked for it, and whether one would refuse it. */
+  readonly notes: readonly string[]
   readonly nameOf: (file: string) => string
+}
+
+/** Sentences about a set that no gateway would take. */
+export function refusalNotes({ tolerated }: LoadedPolicies, name = 'these policies'): string[] {
+  const [first] = tolerated
+  if (first === undefined) return []
+  const more = tolerated.length === 1 ? '' : `, and ${tolerated.length - 1} more`
+  return [`note: a gateway would refuse ${name}: ${formatDiagnostic(first)}${more}`]
 }
 
 /** The files of a set, below a folder that is removed by `close`. */
@@ -68,8 +76,10 @@ export async function loadPolicySource(text: string, options: PolicySourceOption
       connections: null,
       now: Date.now,
     })
-    const asked = source.asked === undefined ? null : `running: revision ${loaded.policy.revision} at ${source.asked}`
-    return { loaded, asked, nameOf: (file) => relative(source.directory, file) }
+    const tolerated = loaded.tolerated.map((each) => ({ ...each, file: source.shown(each.file) }))
+    const notes = refusalNotes({ ...loaded, tolerated }, text)
+    if (source.asked !== undefined) notes.unshift(`running: revision ${loaded.policy.revision} at ${source.asked}`)
+    return { loaded, notes, nameOf: (file) => relative(source.directory, file) }
   } catch (error) {
     if (!(error instanceof Refused)) throw error
     throw new Refused(error.diagnostics.map((each): Diagnostic => ({ ...each, file: source.shown(each.file) })))

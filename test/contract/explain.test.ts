@@ -62,10 +62,40 @@ describe('a member of a team', () => {
     const other = await asData('--team', 'pipelines', '--issuer', 'https://other.test', 'GET', sessions)
     // No entry is for that issuer but the one that names none.
     expect(other.steps.find(({ stage }) => stage === 'caller')?.text).toContain('app nightly')
-    expect(other.steps[0]).toMatchObject({
-      stage: 'note',
-      text: expect.stringContaining('refuses every token of the issuer https://other.test') as string,
-    })
+  })
+
+  test('of an issuer that is not configured is refused, as the gateway refuses its tokens', async () => {
+    const near = running.issuer.issuer.replace('127', '172')
+    for (const [caller, hint] of [
+      [['--team', 'pipelines', '--issuer', 'https://other.test'], ''],
+      [['--team', 'payments', '--issuer', near], `; did you mean "${running.issuer.issuer}"?`],
+      [['--team', 'payments', '--claim', 'iss=https://other.test'], ''],
+    ] as const) {
+      const found = await asData(...caller, 'GET', sessions)
+      expect(found, caller.join(' ')).toMatchObject({
+        code: 1,
+        effect: 'deny',
+        reason: 'issuer-unknown',
+        problem: 'token-rejected',
+        steps: { 0: { stage: 'token', ok: false } },
+      })
+      const { issuer } = running.issuer
+      expect(found.detail).toMatch(
+        /^the gateway refuses every token of the issuer https?:\/\/\S+: the configuration knows /,
+      )
+      expect(found.detail?.endsWith(`${issuer}${hint}`)).toBe(true)
+      const text = await explained(...caller, 'org.sessions.*')
+      expect([text.code, text.out]).toEqual([1, expect.not.stringMatching(/^allow/m)])
+      expect(text.out).toContain(': issuer-unknown')
+    }
+    // An entry of an issuer that is trusted comes before one of another.
+    await running.writePolicy(
+      '../elsewhere/teams/payments.yaml',
+      `team: payments\nmembers:\n  - { issuer: [https://other.test] }\n  - { groups: [x], issuer: [https://other.test, ${JSON.stringify(running.issuer.issuer)}] }\norganizations: [org-payments]\ngrants: [{ id: run, allow: [ViewOrgSessions] }]\n`,
+    )
+    await running.writePolicy('../elsewhere/keys.yaml', usualPolicies['keys.yaml'] ?? '')
+    const elsewhere = ['--policies', join(running.directory, 'elsewhere'), 'GET', sessions]
+    expect(await asData('--team', 'payments', ...elsewhere)).toMatchObject({ code: 0, grant: 'run' })
   })
 
   test('has the claims that are given: several make a list, and JSON is read', async () => {
@@ -116,9 +146,33 @@ test('a group or app that is nearly one of the policies is told', async () => {
     (await explained(...caller, 'GET', sessions)).out.split('\n').filter((line) => line.includes('no team names'))
   expect(await noted('--group', 'sso-payment-eng', '--group', 'quite-another', '--app', 'payment-bot')).toEqual([
     '· note      no team names the group "sso-payment-eng"; did you mean "sso-payments-eng"?',
+    '· note      no team names the group "quite-another"',
     '· note      no team names the app "payment-bot"; did you mean "payments-bot"?',
   ])
   expect(await noted('--group', 'sso-payments-eng', '--app', 'nightly', '--sub', 'ann')).toEqual([])
+})
+
+test('an organization that nothing names is told, also where a team with all organizations is allowed it', async () => {
+  const noted = async (path: string): Promise<readonly (string | number | null)[]> => {
+    const { code, out } = await explained('--team', 'wide', '--policies', join(running.directory, 'wide'), 'GET', path)
+    return [code, ...out.split('\n').filter((line) => line.includes('no team and no key names'))]
+  }
+  const wide =
+    'team: wide\nmembers: [{ groups: [x] }]\norganizations: all\ngrants: [{ id: see, allow: [ViewOrgSessions] }]\n'
+  await running.writePolicy('../wide/teams/wide.yaml', wide)
+  await running.writePolicy(
+    '../wide/keys.yaml',
+    'keys:\n  - { id: all, scope: enterprise, permissions: [ViewAccountSessions], serves_organizations: all, secret: { env: A } }\n  - { id: own, scope: organization, organization: org-payments, permissions: [ViewOrgSessions], secret: { env: B } }\n',
+  )
+  expect(await noted('/v3/organizations/org-paymnts/sessions')).toEqual([
+    0,
+    '· note      no team and no key names the organization "org-paymnts"; did you mean "org-payments"?',
+  ])
+  expect(await noted('/v3/organizations/somewhere/sessions')).toEqual([
+    0,
+    '· note      no team and no key names the organization "somewhere": only Devin knows whether there is one',
+  ])
+  expect(await noted('/v3/organizations/org-payments/sessions')).toEqual([0])
 })
 
 describe('a request', () => {
@@ -407,6 +461,18 @@ describe('a recorded decision', () => {
     const broken = await explained('--decision', await decided(sessions, { token: 'bad' }))
     expect(broken.err).toContain('. It was recorded at ')
     expect(broken.err).not.toContain('..')
+  })
+
+  test('of an issuer that is not trusted any more is denied now', async () => {
+    const id = await decided(sessions)
+    const file = join(running.directory, 'other-issuer.yaml')
+    const text = await readFile(join(running.directory, 'gateway.yaml'), 'utf8')
+    await writeFile(file, text.replace(`issuer: ${running.issuer.issuer}`, 'issuer: https://sso.next.test'))
+    const { code, out } = await callCommand(['explain', '--decision', id, '--config', file], usualKeys)
+    expect([code, out]).toEqual([
+      1,
+      expect.stringContaining('now decided otherwise: allow (granted) then, deny (issuer-unknown) now'),
+    ])
   })
 
   test('under other policies shows what differs, and what the record does not hold', async () => {

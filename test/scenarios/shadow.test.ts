@@ -172,6 +172,8 @@ test('the command shows the same, as text and as data', async () => {
     2,
     'devin-gateway shadow: unknown team "paymnts"; did you mean "payments"?',
   ])
+  const budgetless = await callCommand(['budget', '--config', config, '--team', 'payments'])
+  expect(budgetless).toMatchObject({ code: 0, out: 'team payments has no budgets\n' })
   const { out } = await callCommand(['shadow', '--config', config, '--json'])
   expect(JSON.parse(out)).toEqual(JSON.parse(JSON.stringify(await shadow())))
 })
@@ -221,6 +223,34 @@ test('a broken one hurts nothing: the one before goes on, and status, readiness 
   expect(await samples('gateway_shadow_refused')).toEqual(['gateway_shadow_refused 1'])
   const { status: served } = await running.call(`${organization}/sessions`)
   expect([served, (await shadow()).revision]).toEqual([200, revision])
+  for (const form of [[], ['--json']]) {
+    const { code, out } = await callCommand(['shadow', '--config', join(running.directory, 'asking.yaml'), ...form])
+    expect([code, out], form.join()).toEqual([1, expect.stringContaining('gruops')])
+  }
+})
+
+test('commands that ask about a name which nothing has say so', async () => {
+  const config = ['--config', join(running.directory, 'asking.yaml')]
+  const purged = await callCommand(['purge', '--organization', 'somewhere', ...config])
+  expect(purged).toMatchObject({
+    code: 0,
+    err: 'note: no team and no key names the organization "somewhere": only Devin knows whether there is one\n',
+  })
+  const known = await callCommand(['purge', '--organization', 'org-payments', ...config])
+  expect(known).toMatchObject({ code: 0, err: '' })
+  const unknown = await callCommand(['budget', '--team', 'paymnts', ...config])
+  expect([unknown.code, unknown.err]).toEqual([
+    2,
+    expect.stringContaining('unknown team "paymnts"; did you mean "payments"?'),
+  ])
+  // The shadow set is refused now: the team could be in it.
+  const perhaps = await callCommand(['shadow', '--team', 'nobody', ...config])
+  expect(perhaps).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(
+      /^note: the policies at \S+next cannot be used, so it is not known whether there is a team "nobody"\n$/,
+    ) as string,
+  })
 })
 
 test('a changed one is taken, and what was counted of the one before is not shown beside it', async () => {

@@ -1,6 +1,6 @@
 // `budget`: the status of the budgets of the running gateway.
 
-import { policyForNames, requireKnown } from '../callers/known.ts'
+import { requireTeam } from '../callers/known.ts'
 import type { BudgetView } from '../../admin/views.ts'
 import type { Command } from '../invocation.ts'
 import { operatorOption, operatorsOf, unreachable, type Operators } from '../operators.ts'
@@ -17,15 +17,7 @@ export const budgetCommand: Command = {
     const team = invocation.option('team')
     const all = await budgetsOf(operatorsOf(config, invocation))
     const budgets = team === null ? all : all.filter((budget) => budget.team === team)
-    if (team !== null && budgets.length === 0) {
-      const policy = await policyForNames(invocation)
-      if (policy !== null)
-        requireKnown(
-          'team',
-          team,
-          policy.teams.map(({ id }) => id),
-        )
-    }
+    if (team !== null && budgets.length === 0) await requireTeam(invocation, team)
     if (invocation.json) {
       invocation.print(JSON.stringify({ budgets }))
       return 0

@@ -2,6 +2,7 @@
 
 import { relative } from 'node:path'
 import { counted } from '../../config/plural.ts'
+import { policyFolderProblem } from '../../config/checks.ts'
 import { isoTime } from '../../admin/views.ts'
 import { formatDiagnostic, hasErrors, Refused, type Diagnostic } from '../../config/diagnostics.ts'
 import { mostAbsentValues, type LoadedPolicies } from '../../policy/loading/load.ts'
@@ -149,7 +150,10 @@ export const testCommand: Command = {
   async run(invocation) {
     const least = leastOf(invocation)
     try {
-      const { loaded, shadow } = await loadWholeSetup(invocation, readRunningConfig)
+      const { config, loaded, shadow } = await loadWholeSetup(invocation, readRunningConfig)
+      const beside = invocation.option('policies') === null ? config.shadowPoliciesDirectory : null
+      if (beside !== null && shadow === null)
+        invocation.err.write(`note: the shadow set was not tested: ${(await policyFolderProblem(beside)) ?? beside}\n`)
       const { policy, tests, invariants } = loaded
       const coverage = invocation.flag('coverage') ? coverageOf(testCoverage(policy, tests, invariants)) : null
       return report(invocation, [loaded, shadow], [], coverage, least)

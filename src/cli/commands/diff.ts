@@ -10,6 +10,7 @@ import { failKinds } from '../fail-on.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { loadPolicySource, type PolicySourceOptions } from '../policy-source.ts'
 import { configOption, readRunningConfig } from '../setup.ts'
+import { forPeople } from '../style.ts'
 import { UsageError } from '../usage.ts'
 
 export const diffCommand: Command = {
@@ -30,7 +31,7 @@ export const diffCommand: Command = {
     const { catalogue } = await loadCatalogue(config.catalogue)
     const options = { config, catalogue, asker: invocation }
     const [one, other] = await loadBoth([from, to], options)
-    for (const { asked } of [one, other]) if (asked !== null) invocation.err.write(`${asked}\n`)
+    for (const text of [...one.notes, ...other.notes]) invocation.err.write(`${forPeople(text)}\n`)
     const comparison = comparePolicies(one, other)
     if (invocation.json) invocation.print(JSON.stringify(comparisonData(comparison)))
     else
@@ -45,7 +46,7 @@ export const diffCommand: Command = {
 }
 
 interface LoadedSet extends ComparedSet {
-  readonly asked: string | null
+  readonly notes: readonly string[]
 }
 
 /** Both are loaded before either is refused, and their diagnostics are told apart. */
@@ -57,8 +58,8 @@ async function loadBoth(
   if (one?.status === 'fulfilled' && other?.status === 'fulfilled') {
     const [from, to] = [one.value, other.value]
     return [
-      { policy: from.loaded.policy, nameOf: from.nameOf, asked: from.asked },
-      { policy: to.loaded.policy, nameOf: to.nameOf, asked: to.asked },
+      { policy: from.loaded.policy, nameOf: from.nameOf, notes: from.notes },
+      { policy: to.loaded.policy, nameOf: to.nameOf, notes: to.notes },
     ]
   }
   const reasons = [one, other].map((result) => (result?.status === 'rejected' ? (result.reason as unknown) : null))

@@ -2,10 +2,10 @@
 
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { didYouMean } from '../../config/nearest.ts'
-import { misspelledNotes, refuseMisspelled } from '../callers/known.ts'
+import { organizationNotes, refuseMisspelled, unknownNotes } from '../callers/known.ts'
 import type { Config } from '../../config/load.ts'
 import { isExpired } from '../../keys/expiry.ts'
+import { untrustedIssuer } from '../../policy/tools/described-caller.ts'
 import { explain, type ExplainedRequest } from '../../policy/tools/explain.ts'
 import { withRefusal, withSteps, type Explanation } from '../../policy/tools/explanation.ts'
 import { parseCheckedBody, type CheckedBody } from '../../policy/decision/checked-body.ts'
@@ -22,8 +22,10 @@ import { findDecision } from '../logs/find-decision.ts'
 import { readToken, type ReadToken } from '../callers/token.ts'
 import { readInput } from '../input.ts'
 import type { Command, Invocation } from '../invocation.ts'
+import { refusalNotes } from '../policy-source.ts'
 import { configOption, loadSetup, policiesOption, readRunningConfig, type Setup } from '../setup.ts'
 import { printList, printOne } from '../explain/print.ts'
+import type { Problem } from '../../problems.ts'
 import { UsageError } from '../usage.ts'
 
 export const explainCommand: Command = {
@@ -107,16 +109,20 @@ async function explainWritten(invocation: Invocation, { config, loaded }: Setup)
   const written = readWritten(policy.catalogue, wordsOf(invocation), { organization, isSaid: said !== null })
   if (typeof written === 'string') throw new UsageError(`${written}${whereToFind(written, wordsOf(invocation))}`)
   const notes = [
+    ...refusalNotes(loaded).map((text) => text.replace(/^note: /, '')),
     ...callerNotes(invocation),
-    ...misspelledNotes(invocation, policy),
+    ...unknownNotes(invocation, policy),
     ...issuerNotes(invocation, config, principal),
     ...written.notes,
   ]
   const body = await bodyOf(invocation)
+  const problem =
+    token === null && principal !== null ? untrustedIssuer(principal.issuer, config.issuers) : token?.problem
   const found = written.requests.map((request) => {
     const asked = { ...request, body, ...devinUserOf(invocation) }
-    return explainFor(policy, principal, asked, { token, blocks })
+    return explainFor(policy, principal, asked, { problem: problem ?? null, unchecked: token?.note ?? null, blocks })
   })
+  notes.push(...organizationNotes(found, policy))
   const [only] = found
   if (only !== undefined && found.length === 1)
     return printOne(invocation, sayUnasked(withSteps(only, notes.map(note)), blocks))
@@ -159,20 +165,27 @@ async function tokenOf(invocation: Invocation, config: Config): Promise<ReadToke
   return await readToken(text, config.issuers, Date.now)
 }
 
+interface CallerChecks {
+  /** What the gateway refuses the caller's token with. */
+  readonly problem: Problem | null
+  /** What of the token could not be checked from here. */
+  readonly unchecked: string | null
+  readonly blocks: AskedBlocks
+}
+
 /** The explanation, with what the gateway checks before it and after it. */
 function explainFor(
   policy: PolicySet,
   principal: Principal | null,
   request: ExplainedRequest,
-  { token, blocks }: { readonly token: ReadToken | null; readonly blocks: AskedBlocks },
+  { problem, unchecked, blocks }: CallerChecks,
 ): Explanation {
-  const problem = token?.problem ?? null
   if (principal === null) {
     if (problem === null) throw new Error('nobody is asked about')
     return withRefusal(null, policy, request, problem)
   }
   const explained = explain(policy, principal, request)
-  const steps = token === null || token.note === null ? [] : [note(token.note)]
+  const steps = unchecked === null ? [] : [note(unchecked)]
   if (problem !== null) return withSteps(withRefusal(explained, policy, request, problem), steps)
   const found = withBlocks(explained, policy, principal, blocks)
   const key = policy.keys.find(({ id }) => id === found.key)
@@ -191,15 +204,10 @@ function explainFor(
   )
 }
 
-/** Tokens of an issuer that is not configured are refused, whatever the policies say of it. */
+/** Which issuer is meant where there are several and none was said. */
 function issuerNotes(invocation: Invocation, { issuers }: Config, principal: Principal | null): readonly string[] {
-  if (principal === null || invocation.option('token') !== null) return []
-  const known = issuers.map(({ issuer }) => issuer)
-  if (!known.includes(principal.issuer))
-    return [
-      `the gateway refuses every token of the issuer ${principal.issuer}: the configuration knows ${known.join(', ')}${didYouMean(principal.issuer, known)}`,
-    ]
-  return known.length > 1 && invocation.option('issuer') === null
+  if (principal === null || invocation.option('token') !== null || invocation.option('issuer') !== null) return []
+  return issuers.length > 1 && untrustedIssuer(principal.issuer, issuers) === null
     ? [`as a caller of the issuer ${principal.issuer}: --issuer says another one`]
     : []
 }
@@ -234,7 +242,12 @@ async function explainRecorded(invocation: Invocation, { config, loaded }: Setup
     throw new Error(`the decision ${decision} cannot be made again: ${again.replace(/\.$/, '')}${said}`)
   }
   const { replay, explanation, missing } = again
-  const found = withBlocks(explanation, policy, replay.principal, blocks)
+  const untrusted = untrustedIssuer(replay.principal.issuer, config.issuers)
+  const { method, path: target } = explanation
+  const found =
+    untrusted === null
+      ? withBlocks(explanation, policy, replay.principal, blocks)
+      : withRefusal(explanation, policy, { method, target }, untrusted)
   const differences = differencesOf(record, found)
   const steps = [note(recordedText(record)), ...missing.map((what) => note(`the record does not hold ${what}`))]
   const verdict =

@@ -1,11 +1,12 @@
 // `purge`: drops stored answers of the running gateway, and of all that share its store.
 
-import { policyForNames, refuseMisspelled } from '../callers/known.ts'
+import { policyForNames, refuseMisspelled, unknownOrganization } from '../callers/known.ts'
 import { counted } from '../../config/plural.ts'
 import type { Purged } from '../../admin/views.ts'
 import type { Command } from '../invocation.ts'
 import { operatorOption, operatorsOf, unreachable } from '../operators.ts'
 import { configOption, readRunningConfig } from '../setup.ts'
+import { forPeople } from '../style.ts'
 import { UsageError } from '../usage.ts'
 
 export const purgeCommand: Command = {
@@ -38,6 +39,8 @@ export const purgeCommand: Command = {
     // Our own listener's answer.
     const purged = (await response.json()) as Purged
     invocation.print(invocation.json ? JSON.stringify(purged) : sentence(purged))
+    if (organization !== null && policy !== null)
+      for (const text of unknownOrganization(organization, policy)) invocation.err.write(`note: ${forPeople(text)}\n`)
     return purged.everywhere ? 0 : 1
   },
 }

@@ -1,7 +1,7 @@
 // `sandbox` and `token`: the gateway on one machine with nothing else installed, and a token to call it with.
 
 import { join } from 'node:path'
-import { requireKnown } from '../callers/known.ts'
+import { requireKnown, unknownNotes } from '../callers/known.ts'
 import { Refused } from '../../config/diagnostics.ts'
 import { parseDuration } from '../../config/units.ts'
 import { Problem } from '../../problems.ts'
@@ -17,7 +17,7 @@ import { plainLog } from '../sandbox/plain-log.ts'
 import { firstRequests } from '../sandbox/requests.ts'
 import { callerFrom, callerOptions } from '../callers/caller.ts'
 import { loadSetup, packageRoot, packageVersion } from '../setup.ts'
-import { painter } from '../style.ts'
+import { forPeople, painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
 
 /** Longer than a drain of the sandbox should take. */
@@ -97,6 +97,7 @@ export const tokenCommand: Command = {
         config.issuers.map(({ issuer }) => issuer),
       )
     const caller = callerFrom(invocation, loaded.policy, config.issuers)
+    for (const text of unknownNotes(invocation, loaded.policy)) invocation.err.write(`note: ${forPeople(text)}\n`)
     // A configuration without an issuer is refused when it is read.
     const issuer = config.issuers.find((each) => each.issuer === caller.issuer) ?? config.issuers[0]
     const token = await signSandboxToken(

@@ -3,6 +3,7 @@
 import { memberOf } from '../../json/untyped.ts'
 import { counted } from '../../config/plural.ts'
 import { isRecordedDecision, type RecordedDecision } from '../../policy/replay/recorded-decision.ts'
+import { forPeople } from '../style.ts'
 import { showProgress } from './progress.ts'
 import { readLogs, type Gap } from './read-logs.ts'
 
@@ -41,15 +42,18 @@ export async function readDecisions(
   const gaps: Gap[] = []
   let [decisions, others, first, last] = [0, 0, '', '']
   let sample: unknown = null
+  const files = { seen: new Set<string>(), told: new Set<string>(), current: '' }
   const note = (gap: Gap): void => {
     if (gaps.length < mostGaps) gaps.push(gap)
   }
   const count = (time: string): void => {
     decisions += 1
+    if (!files.told.has(files.current)) files.told.add(files.current)
     if (first === '' || time < first) first = time
     if (time > last) last = time
   }
   const isWhole = (text: string, file: string, line: number): boolean => {
+    if (files.current !== file) files.seen.add((files.current = file))
     const start = text.startsWith(lineStart) ? text.indexOf(contentStart) : -1
     const content = start > 0 ? text.slice(start) : null
     const time = text.slice(lineStart.length, lineStart.length + timeLength)
@@ -80,6 +84,9 @@ export async function readDecisions(
     progress: (bytes, total) => progress.tell(decisions, bytes, total),
   }).finally(progress.end)
   if (decisions === 0) throw new Error(noDecisions(names, others, gaps, sample))
+  for (const file of files.seen)
+    if (!files.told.has(file))
+      err.write(`note: no line of ${forPeople(file)} is a decision: name the files of records.decisions\n`)
   return { decisions, others, gaps, first, last }
 }
 

@@ -50,6 +50,8 @@ export interface LoadedPolicies {
   readonly diagnostics: readonly Diagnostic[]
   /** Those that only say that nothing is where a key's value should be. */
   readonly absentValues: readonly Diagnostic[]
+  /** Failed tests and broken invariants that did not refuse the load, because `tests` said so. */
+  readonly tolerated: readonly Diagnostic[]
   readonly testsPassed: number
   readonly tests: readonly TestDocument[]
   readonly invariants: readonly Invariant[]
@@ -165,6 +167,7 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
     unasked: resolved.unasked.map(({ id }) => id),
     diagnostics: found,
     absentValues,
+    tolerated: isReported ? suite.failures : failures,
     testsPassed: suite.passed,
     tests,
     invariants,

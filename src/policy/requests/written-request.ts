@@ -33,6 +33,8 @@ const methods: ReadonlySet<string> = new Set([
   'CONNECT',
 ])
 const mostRequests = 300
+/** What stands for an organization where none was said. */
+export const unsaidOrganization = 'any-org-id'
 
 /** Reads the words of a command line, or of the parameters of a page. Gives a sentence where they name no request. */
 export function readWritten(

@@ -2,6 +2,8 @@
 
 import { claimAt } from '../../identity/claim-path.ts'
 import type { ClaimMapping, IssuerConfig } from '../../config/issuer-schema.ts'
+import { didYouMean } from '../../config/nearest.ts'
+import { Problem } from '../../problems.ts'
 import type { TestPrincipalDocument } from '../documents/document.ts'
 import type { Condition } from '../model/condition.ts'
 import type { PolicySet } from '../model/policy-set.ts'
@@ -36,7 +38,7 @@ export function describedCaller(
     issuers.find(({ issuer }) => issuer === id) ?? issuers[0]
   const said = saidBy(description, claims, issuerOf(description.issuer ?? undefined)?.claims)
   const team = name === null ? null : policy.team(name)
-  const entry = team === null ? null : fittingEntry(team.members, said)
+  const entry = team === null ? null : fittingEntry(trustedFirst(team.members, issuers), said)
   const found: Attributes = { ...(entry === null ? {} : attributesOf(entry)), ...said.attributes }
   const groups = [...(entry === null ? [] : first(entry.groups)), ...said.groups, ...given]
   const ofEntry = Object.fromEntries([...(entry?.claims ?? [])].map(([path, values]) => [path, [...values][0]]))
@@ -49,6 +51,27 @@ export function describedCaller(
     groups: [...new Set(groups)],
     ...(Object.keys(all).length === 0 ? {} : { claims: all }),
   }
+}
+
+/** What every token of an issuer is refused with where the configuration does not name it; null where it does. */
+export function untrustedIssuer(issuer: string, issuers: readonly IssuerConfig[]): Problem | null {
+  const known = issuers.map((each) => each.issuer)
+  if (known.includes(issuer)) return null
+  const detail = `the gateway refuses every token of the issuer ${issuer}: the configuration knows ${known.join(', ')}${didYouMean(issuer, known)}`
+  return new Problem('token-rejected', detail, { reason: 'issuer-unknown' })
+}
+
+/** The entries with those of their issuers whose tokens are accepted; entries without such an issuer come last, as they are. */
+function trustedFirst(members: readonly Condition[], issuers: readonly IssuerConfig[]): readonly Condition[] {
+  const known = new Set(issuers.map(({ issuer }) => issuer))
+  const trusted = members.flatMap((entry) => {
+    const accepted = new Set([...(entry.issuer ?? [])].filter((each) => known.has(each)))
+    return entry.issuer === null ? entry : accepted.size === 0 ? [] : { ...entry, issuer: accepted }
+  })
+  return [
+    ...trusted,
+    ...members.filter(({ issuer }) => issuer !== null && ![...issuer].some((each) => known.has(each))),
+  ]
 }
 
 interface Said {

@@ -4,13 +4,14 @@ import { createWriteStream } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { counted } from '../../../config/plural.ts'
+import { counted, plural } from '../../../config/plural.ts'
 import { whyUnreadable } from '../../../config/values/file-errors.ts'
 import { LastUses, matrixOf, type Matrix } from '../../../policy/matrix/matrix.ts'
 import { matrixPage } from '../../../policy/matrix/page.ts'
 import { csvLines, tableRows } from '../../../policy/matrix/table.ts'
 import type { Command, Invocation } from '../../invocation.ts'
 import { readDecisions } from '../../logs/decisions.ts'
+import { refusalNotes } from '../../policy-source.ts'
 import { configOption, loadSetup, policiesOption, readRunningConfig } from '../../setup.ts'
 import { UsageError } from '../../usage.ts'
 
@@ -48,6 +49,7 @@ export const matrixCommand: Command = {
     const { policy } = loaded
     const matrix = matrixOf(policy, invocation.flag('all') ? 'all' : 'covered')
     const uses = logs.length === 0 ? null : await usesIn(logs, matrix, invocation)
+    for (const text of refusalNotes(loaded)) invocation.err.write(`${text}\n`)
     if (html !== null) {
       const about = { revision: policy.revision, madeAt: new Date().toISOString(), hasLog: uses !== null }
       const page = matrixPage(matrix, uses, about)
@@ -76,13 +78,17 @@ async function written(file: string, writing: Promise<void>): Promise<void> {
 
 async function usesIn(logs: readonly string[], matrix: Matrix, invocation: Invocation): Promise<LastUses> {
   const uses = new LastUses(matrix)
-  await readDecisions(logs, invocation.err, {
+  const { gaps } = await readDecisions(logs, invocation.err, {
     repeated: () => false,
     decision: ({ time, effect, team, grant, operation, organizations }) => {
       if (effect !== 'allow' || team == null || operation == null) return
       uses.add({ time, team, grant: grant ?? null, operation, organizations: organizations ?? [] })
     },
   })
+  if (gaps.length > 0)
+    invocation.err.write(
+      `note: the log has ${counted(gaps.length, 'gap')}, so what was last used in ${plural(gaps.length, 'it', 'them')} is not known\n`,
+    )
   return uses
 }
 

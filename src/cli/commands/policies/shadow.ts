@@ -1,6 +1,6 @@
 // `shadow`: what the shadow set of the running gateway decides otherwise than the policies in force.
 
-import { policyForNames, requireKnown } from '../../callers/known.ts'
+import { requireTeam } from '../../callers/known.ts'
 import { counted } from '../../../config/plural.ts'
 import type { ShadowAnswer } from '../../../admin/views.ts'
 import type { Command, Invocation } from '../../invocation.ts'
@@ -10,7 +10,8 @@ import { painter } from '../../style.ts'
 
 export const shadowCommand: Command = {
   usage: 'shadow [--team T] [--config F]',
-  summary: 'show what the shadow set of the running gateway decides otherwise than the policies in force',
+  summary:
+    'show what the shadow set of the running gateway decides otherwise than the policies in force; ends with 1 where the set was refused',
   positionals: 0,
   options: { ...configOption, ...operatorOption, team: { type: 'string', help: 'only disagreements about this team' } },
   async run(invocation) {
@@ -19,24 +20,15 @@ export const shadowCommand: Command = {
     const team = invocation.option('team')
     const disagreements =
       team === null ? answer.disagreements : answer.disagreements.filter((each) => each.team === team)
-    if (team !== null && disagreements.length === 0) await requireTeam(invocation, team, config.shadowPoliciesDirectory)
+    if (team !== null && disagreements.length === 0)
+      await requireTeam(invocation, team, [config.shadowPoliciesDirectory])
     if (invocation.json) invocation.print(JSON.stringify({ ...answer, disagreements }))
     else {
       printAnswer(invocation, { ...answer, disagreements }, config.shadowPoliciesDirectory ?? answer.directory)
       if (team !== null && disagreements.length === 0) invocation.print(`none of them is about team ${team}`)
     }
-    return 0
+    return answer.last_refusal === null ? 0 : 1
   },
-}
-
-/** Of either set. */
-async function requireTeam(invocation: Invocation, team: string, directory: string | null): Promise<void> {
-  const sets = [
-    await policyForNames(invocation),
-    directory === null ? null : await policyForNames(invocation, directory),
-  ]
-  const known = sets.flatMap((policy) => (policy === null ? [] : policy.teams.map(({ id }) => id)))
-  if (!sets.includes(null)) requireKnown('team', team, [...new Set(known)])
 }
 
 async function shadowOf({ address, ask }: Operators): Promise<ShadowAnswer> {

@@ -10,6 +10,7 @@ import { readDecisions } from '../../logs/decisions.ts'
 import { simulationData, simulationText } from '../../logs/simulation-report.ts'
 import { loadPolicySource } from '../../policy-source.ts'
 import { configOption, readRunningConfig } from '../../setup.ts'
+import { forPeople } from '../../style.ts'
 import { UsageError } from '../../usage.ts'
 
 const failNames = [...outcomeKinds.filter((kind) => kind !== 'same'), 'gaps'] as const
@@ -42,8 +43,8 @@ export const simulateCommand: Command = {
     const failOn = failKinds(invocation.option('fail-on'), failNames)
     const { config } = await readRunningConfig(invocation)
     const { catalogue } = await loadCatalogue(config.catalogue)
-    const { loaded, asked } = await loadPolicySource(name, { config, catalogue, asker: invocation })
-    if (asked !== null) invocation.err.write(`${asked}\n`)
+    const { loaded, notes } = await loadPolicySource(name, { config, catalogue, asker: invocation })
+    for (const text of notes) invocation.err.write(`${forPeople(text)}\n`)
     const tally = new ReplayTally(loaded.policy)
     const read = await readDecisions(logs, invocation.err, {
       repeated: (content, time) => tally.repeated(content, time),

@@ -7,7 +7,7 @@ import { didYouMean } from '../../../config/nearest.ts'
 import { keyUnusable } from '../../../gateway/refusals/keys.ts'
 import { StrictJsonError } from '../../../json/strict-json-error.ts'
 import { checkedBodyOf, type CheckedBody } from '../../../policy/decision/checked-body.ts'
-import { describedCaller } from '../../../policy/tools/described-caller.ts'
+import { describedCaller, untrustedIssuer } from '../../../policy/tools/described-caller.ts'
 import { explainFully } from '../../../policy/tools/explain.ts'
 import { withRefusal, type Explanation } from '../../../policy/tools/explanation.ts'
 import { principalFrom } from '../../../policy/tools/suite.ts'
@@ -28,6 +28,8 @@ export function explained({ core, blocks }: ConsoleOptions, asked: AskedExplanat
     devinUser: asked.devinUser === null ? undefined : { id: asked.devinUser },
   }
   const { explanation, evaluation } = explainFully(policy, principal, request)
+  const untrusted = untrustedIssuer(principal.issuer, config.issuers)
+  if (untrusted !== null) return withRefusal(explanation, policy, request, untrusted)
   const block = blocks.list.find(principal)
   if (block !== null) return withRefusal(explanation, policy, request, callerBlocked(block), 'caller')
   const key = evaluation?.key?.key ?? null
