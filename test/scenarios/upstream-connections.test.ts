@@ -213,13 +213,19 @@ describe('an upstream that is away', () => {
     if (respond === null) await upstream.close()
     else upstream.respond(respond)
     const reasons: unknown[] = []
-    for (let call = 0; call < 20; call += 1) reasons.push(await problemOf(await running.call(sessions)))
+    const refused: unknown[] = []
+    for (let call = 0; call < 20; call += 1) {
+      const answer = await running.call(sessions)
+      const reason = await problemOf(answer)
+      reasons.push(reason)
+      if (reason === 'upstream-silent') refused.push([answer.status, Number(answer.headers.get('retry-after')) >= 1])
+    }
     expect(reasons.slice(0, 5)).not.toContain('upstream-silent')
-    expect(reasons.filter((reason) => reason === 'upstream-silent').length).toBeGreaterThan(10)
-    const refused = await running.call(sessions)
-    expect([refused.status, Number(refused.headers.get('retry-after')) >= 1]).toEqual([502, true])
+    // On a slow machine a pause of the breaker ends among the calls, and one of them is a probe.
+    expect(refused.length).toBeGreaterThan(4)
+    expect(refused).toEqual(refused.map(() => [502, true]))
     expect(await metric('gateway_upstream_breaker_total{key="payments-runner",event="opened"}')).toBeGreaterThan(0)
-    expect(await metric('gateway_upstream_breaker_total{key="payments-runner",event="refused"}')).toBeGreaterThan(10)
+    expect(await metric('gateway_upstream_breaker_total{key="payments-runner",event="refused"}')).toBe(refused.length)
     // Another key has a breaker of its own.
     expect(await problemOf(await running.call(enterprise, analyst))).not.toBe('upstream-silent')
     if (respond === null) {
