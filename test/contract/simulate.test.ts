@@ -12,7 +12,7 @@ import { callCommand, commandFile, type Ended } from '../support/command.ts'
 import { startTestGateway, usualKeys, usualPolicies, type RunningGateway } from '../support/start-gateway.ts'
 
 const guardrails =
-  'guardrails:\n  - { id: bounded, on: [org.sessions.create], body: { max_acu_limit: { default: 10, at_most: 25 }, tags: { add: ["team:${team}"] }, title: { max_length: 20 } } }\n'
+  'guardrails:\n  - { id: bounded, on: [org.sessions.create], body: { max_acu_limit: { default: 10, at_most: 25 }, tags: { add: ["team:${team}"] }, title: { max_length: 20 } } }\n  - { id: pages, on: [org.sessions.list], query: { first: { at_most: 100 } } }\n'
 const policies: Record<string, string> = { ...usualPolicies, 'guardrails.yaml': guardrails }
 
 let running: RunningGateway
@@ -27,7 +27,8 @@ beforeAll(async () => {
       headers: { 'content-type': 'application/json' },
       claims,
     })
-  for (const query of ['', '?first=10', '?first=100']) await running.call(`${sessions}${query}`)
+  // A number in a query may be written in several ways, and a list of tags is no number.
+  for (const query of ['', '?first=10', '?first=%39', '?first=1e1&tags=x', '?first=101', '?first=+5']) await running.call(`${sessions}${query}`)
   await create({ prompt: 'a' })
   await create({ prompt: 'b', max_acu_limit: 20, tags: ['mine'] })
   await create({ prompt: 'c', max_acu_limit: 99 })
@@ -45,7 +46,7 @@ beforeAll(async () => {
 })
 afterAll(() => running.close())
 
-const total = 12
+const total = 15
 const config = (): string => join(running.directory, 'gateway.yaml')
 
 interface Simulation {
@@ -97,6 +98,15 @@ const replaced = (name: string, from: string, to: string): Record<string, string
 describe('decided again', () => {
   test('the same policies give the same', async () => {
     expect(await asData({})).toMatchObject({ records: total, same: total, gaps: 0, groups: [] })
+  })
+
+  test('a bound on a parameter is decided by its number, also where no rule read it then', async () => {
+    const tighter = await asData(replaced('guardrails.yaml', 'first: { at_most: 100 }', 'first: { at_most: 9 }'))
+    expect(tighter).toMatchObject({ same: total - 2, newly_denied: 2 })
+    const wider = await asData(replaced('guardrails.yaml', 'first: { at_most: 100 }', 'first: { at_most: 101 }'))
+    expect(wider).toMatchObject({ same: total - 1, newly_allowed: 1 })
+    const other = await asData(replaced('guardrails.yaml', '[org.sessions.list]', '[org.playbooks.list]'))
+    expect(other).toMatchObject({ same: total - 2, newly_allowed: 2 })
   })
 
   test('what loses its grant is newly denied, with an example and an exit code', async () => {

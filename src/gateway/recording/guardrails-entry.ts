@@ -6,6 +6,7 @@ import type { Violation } from '../../policy/guardrails/check.ts'
 import type { Rule } from '../../policy/guardrails/guardrail.ts'
 import { parametersByName, valuesOf, type ParametersByName } from '../../policy/guardrails/places.ts'
 import type { GuardrailChange } from '../../policy/guardrails/added-values.ts'
+import { isNumberText } from '../../json/decimal.ts'
 import { JsonNumber } from '../../json/value.ts'
 import type { GuardrailFinding, GuardrailsEntry } from '../../records/entries.ts'
 import { maskSecrets } from '../../records/mask.ts'
@@ -58,7 +59,7 @@ function valuesRead({ verdict, body, target }: Evaluation): Record<string, unkno
     for (const rule of guardrail.query) {
       const found = valuesOf((parameters ??= parametersByName(target.query)), rule.field)
       if ('spelled' in found) read[`query.${rule.field}`] = 'ambiguous'
-      else if (found.values.length > 0) read[`query.${rule.field}`] = shownOne(found.values, rule)
+      else if (found.values.length > 0) read[`query.${rule.field}`] = shownOne(found.values, rule, isShortNumber)
     }
   }
   return read
@@ -66,8 +67,15 @@ function valuesRead({ verdict, body, target }: Evaluation): Record<string, unkno
 
 const mostItems = 50
 
-function shownOne(values: readonly unknown[], rule: Rule): unknown {
-  return values.length === 1 ? shown(values[0], rule) : values.slice(0, mostItems).map((value) => shown(value, rule))
+/** `isPlain`: texts that are recorded as they are. */
+function shownOne(values: readonly unknown[], rule: Rule, isPlain: (value: unknown) => boolean = () => false): unknown {
+  const show = (value: unknown): unknown => (isPlain(value) ? value : shown(value, rule))
+  return values.length === 1 ? show(values[0]) : values.slice(0, mostItems).map(show)
+}
+
+/** A number in a query is a text. */
+export function isShortNumber(value: unknown): boolean {
+  return typeof value === 'string' && value.length <= 64 && isNumberText(value)
 }
 
 /** Members with content that only the upstream should read. */

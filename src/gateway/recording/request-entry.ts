@@ -6,6 +6,7 @@ import type { Evaluation } from '../../policy/decision/evaluate.ts'
 import type { DevinUser } from '../../policy/guardrails/attributes.ts'
 import type { RequestEntry } from '../../records/entries.ts'
 import { maskSecrets } from '../../records/mask.ts'
+import { isShortNumber } from './guardrails-entry.ts'
 
 /** Callers choose how many fields there are, and how they are named. */
 const mostFields = 64
@@ -52,13 +53,27 @@ function queryFields({ facts, target, verdict }: Evaluation): Record<string, unk
     if (added.has(name) || !(parameters.includes(name) || isOrganizationName(name))) continue
     if ((count += 1) > mostFields) break
     const text = equals === -1 ? '' : pair.slice(equals + 1)
-    const value = isOrganizationName(name) ? decoded(text) : plainWord.test(text) ? text : `(text of ${text.length})`
+    const value = isOrganizationName(name) ? decoded(text) : plainWord.test(text) ? text : shownParameter(text)
     fields[name] = Object.hasOwn(fields, name) ? [fields[name], value].flat() : value
   }
   return count === 0 ? null : fields
 }
 
 const plainWord = /^(?:-?\d{1,15}(?:\.\d{1,6})?|true|false)$/
+
+/** A number that is written in another way counts as one too: `1e1`, `%35`. */
+function shownParameter(text: string): string {
+  const plain = text.length > 256 ? text : unescaped(text)
+  return isShortNumber(plain) ? plain : `(text of ${plain.length})`
+}
+
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '))
+  } catch {
+    return text
+  }
+}
 
 function decoded(text: string): string {
   try {

@@ -40,9 +40,11 @@ export class RebuiltFields {
       if (changes.some(({ bound }) => bound === 'default')) continue
       const own = withoutAdded(value, changes.length)
       if (own === undefined) continue
-      if (site === 'query') this.#putParameter(field, own)
+      const ofRequest = site === 'query' ? request?.query : request?.body
       // The request itself may say more than the rule that read it.
-      else if (!isWithheld(own) || request?.body?.[field] === undefined) this.#putValue(field, own)
+      if (isWithheld(own) && ofRequest?.[field] !== undefined) continue
+      if (site === 'query') this.#putParameter(field, own)
+      else this.#putValue(field, own)
     }
     for (const { bound, in: site, place } of guardrails?.refused ?? [])
       if (bound === 'spelling' && place !== undefined) this.#misspell(site, place)
