@@ -11,6 +11,8 @@ export interface ProblemOptions {
   readonly fields?: ProblemFields
   /** Further members of the problem document; never a secret. */
   readonly members?: Readonly<Record<string, unknown>>
+  /** What the caller can do if nothing was changed by the request; after a write that may have been done it does not hold. */
+  readonly advice?: string
   readonly cause?: unknown
 }
 
@@ -23,6 +25,7 @@ export class Problem extends Error {
   readonly reason: string
   readonly fields: ProblemFields
   readonly members: Readonly<Record<string, unknown>>
+  readonly advice: string | null
 
   constructor(kind: ProblemKindName, detail: string, options: ProblemOptions = {}) {
     // Refusals are frequent and need no stack. Of a failure the cause matters, and it has its own stack.
@@ -34,6 +37,7 @@ export class Problem extends Error {
     this.reason = options.reason ?? kind
     this.fields = options.fields ?? {}
     this.members = options.members ?? none
+    this.advice = options.advice ?? null
   }
 
   get status(): number {

@@ -267,6 +267,10 @@ describe('what is under way for a blocked caller', () => {
     await block(gateway, 'subject', 'ann')
     const refused = await answer
     expect(refused.status).toBe(403)
+    expect(refused.headers.get('x-should-retry')).toBe('false')
+    expect(await refused.json()).toMatchObject({
+      detail: expect.stringMatching(/A write may have happened: read back before you repeat it\.$/),
+    })
     const { access, decision } = await gateway.recordsOf(refused.headers.get('gateway-decision'))
     expect(decision).toMatchObject({
       effect: 'deny',

@@ -108,6 +108,41 @@ describe('an upstream that fails a request', () => {
     expect(upstream.requests).toHaveLength(1)
   })
 
+  test('says of a write that it may have happened, of a read that it can be sent again, and of a rejected key neither', async () => {
+    const gateway = await start()
+    const write = 'A write may have happened: read back before you repeat it.'
+    const read = 'Nothing was changed: send the request again.'
+    const plain = 'Ask for it with Accept-Encoding: identity and Cache-Control: no-store.'
+    const coded = 'HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nflat'
+    const cases: [string, (socket: Socket) => unknown, forRead: string, forWrite: string][] = [
+      ['reset', (socket) => socket.resetAndDestroy(), read, write],
+      ['garbage', (socket) => socket.write('hello\r\n\r\n'), read, write],
+      ['status', (socket) => socket.write('HTTP/1.1 600 Odd\r\ncontent-length: 0\r\n\r\n'), read, write],
+      ['silence', () => {}, read, write],
+      ['coding', (socket) => socket.write(coded), plain, write],
+      ['key', (socket) => socket.write('HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n'), 'Retry-After.', 'Retry-After.'],
+    ]
+    for (const [name, respond, forRead, forWrite] of cases) {
+      upstream.respond(respond)
+      for (const method of ['GET', 'POST', 'PUT', 'HEAD']) {
+        const path = method === 'PUT' ? `${sessions}/devin-1/tags` : sessions
+        const answer = await gateway.call(path, { method, ...(method === 'PUT' ? { body: '{"tags":[]}' } : {}) })
+        const isWrite = method === 'POST' || method === 'PUT'
+        const mayBeDone = isWrite && name !== 'key'
+        expect([name, method, answer.headers.get('x-should-retry')]).toEqual([
+          name,
+          method,
+          mayBeDone && method === 'POST' ? 'false' : null,
+        ])
+        const text = await answer.text()
+        if (method === 'HEAD') continue
+        const { detail } = JSON.parse(text) as { detail: string }
+        expect([name, method, detail.endsWith(isWrite ? forWrite : forRead)], detail).toEqual([name, method, true])
+        expect(detail.includes(write)).toBe(mayBeDone)
+      }
+    }
+  })
+
   test.each([
     ['no HTTP at all', 'hello\r\n\r\n'],
     ['HTTP/2 frames', '\u0000\u0000\u0012\u0004\u0000\u0000\u0000\u0000\u0000'],

@@ -122,9 +122,8 @@ export class IdempotentResponse implements CacheSink {
 
   #giveUp(): void {
     this.#flow?.abort()
-    const happened =
-      this.#context.upstreamStartedAtMs === null ? 'Nothing was sent.' : 'It may have happened: read back first.'
-    this.fail(new Problem('upstream-timeout', `The Devin API did not answer this create in time. ${happened}`))
+    const advice = 'Nothing was sent: send it again.'
+    this.fail(new Problem('upstream-timeout', 'The Devin API did not answer this create in time.', { advice }))
   }
 }
 

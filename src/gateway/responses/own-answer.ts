@@ -6,6 +6,7 @@ import { maskSecrets } from '../../records/mask.ts'
 import { breakOff, isHttp2, leaveUnread, setHead } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'
 import { scheduleWrite } from '../event-loop-batch.ts'
+import { surelyUnsent } from './reservation.ts'
 
 /** A refusal or failure as `application/problem+json` (RFC 9457); extension members `reason` and `decision_id`. */
 function problemDocument(problem: Problem, context: RequestContext): string {
@@ -14,13 +15,23 @@ function problemDocument(problem: Problem, context: RequestContext): string {
     title: problemKinds[problem.kind].title,
     status: problem.status,
     // It may repeat parts of the caller's URL.
-    detail: maskSecrets(problem.message),
+    detail: maskSecrets(withAdvice(problem, mayBeDone(context, problem))),
     instance: `urn:uuid:${context.decisionId}`,
     // Which check a token failed is only recorded: shown to callers, it would guide a forger.
     reason: problem.kind === 'token-rejected' ? problem.kind : problem.reason,
     decision_id: context.decisionId,
     ...problem.members,
   })
+}
+
+function withAdvice({ message, advice }: Problem, isUncertain: boolean): string {
+  if (isUncertain) return `${message} A write may have happened: read back before you repeat it.`
+  return advice === null ? message : `${message} ${advice}`
+}
+
+/** Whether the Devin API may have done what the caller is refused: it has the write, and has not refused it. */
+function mayBeDone(context: RequestContext, { kind }: Problem): boolean {
+  return !context.isRead && context.upstreamStartedAtMs !== null && !surelyUnsent.has(kind)
 }
 
 /** Answers with a problem, or closes the connection where an answer has begun. */
@@ -42,12 +53,8 @@ function answerProblem(context: RequestContext, problem: Problem): void {
     // HTTP/2 knows no connection fields.
     if (name !== 'connection' || !isHttp2(context.response)) fields.push(name, value)
   }
-  // The create may have been done: clients that know the field do not send it again.
-  if (
-    problem.status >= 502 &&
-    context.upstreamStartedAtMs !== null &&
-    (context.method === 'POST' || context.method === 'PATCH')
-  )
+  // Clients that know the field do not send it again.
+  if (mayBeDone(context, problem) && (context.method === 'POST' || context.method === 'PATCH'))
     fields.push('x-should-retry', 'false')
   answer(context, problem.status, 'application/problem+json', problemDocument(problem, context), fields)
 }

@@ -92,7 +92,7 @@ export function inTakenCoding(caller: CacheSink, method: string, acceptEncoding:
   if (acceptEncoding !== undefined && asksFor(acceptEncoding, sharedCoding)) return caller
   const isHead = method === 'HEAD'
   return isHead || method === 'GET'
-    ? new PlainAnswer(caller, (why) => answerRefused(why, 'Try again.'), isHead)
+    ? new PlainAnswer(caller, (why) => answerRefused(why), isHead)
     : caller
 }
 

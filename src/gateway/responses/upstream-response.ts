@@ -283,4 +283,4 @@ function hasNoBody(method: string, status: number): boolean {
   return method === 'HEAD' || status === 204 || status === 304
 }
 
-const plainInstead = 'Ask for it with Accept-Encoding: identity and Cache-Control: no-store.'
+const plainInstead = { advice: 'Ask for it with Accept-Encoding: identity and Cache-Control: no-store.' }

@@ -17,7 +17,7 @@ const unreachable = 'The Devin API could not be reached. Nothing was sent; try a
 const late = 'The Devin API could not be reached in time. Nothing was sent; try again later.'
 const tls =
   'The certificate of the Devin API was not accepted, so nothing was sent. The operator has to check upstream.origin and upstream.ca.'
-const mayHaveHappened = 'A write may have happened: read back before you repeat it.'
+const unchanged = { advice: 'Nothing was changed: send the request again.' }
 
 const exhausted: Row = [
   'overloaded',
@@ -51,28 +51,38 @@ const terminated: Row = ['upstream-unreachable', 'connection_terminated', unreac
 const silent: Row = [
   'upstream-timeout',
   'http_response_timeout',
-  `The Devin API did not answer in time. ${mayHaveHappened}`,
+  'The Devin API did not answer in time.',
+  unchanged,
 ]
-const stopped: Row = ['upstream-timeout', 'http_response_timeout', 'The answer of the Devin API stopped half way.']
+const stopped: Row = [
+  'upstream-timeout',
+  'http_response_timeout',
+  'The answer of the Devin API stopped half way.',
+  unchanged,
+]
 const malformed: Row = [
   'upstream-answer-refused',
   'http_protocol_error',
-  `The answer of the Devin API is not well-formed HTTP and was not passed on. ${mayHaveHappened}`,
+  'The answer of the Devin API is not well-formed HTTP and was not passed on.',
+  unchanged,
 ]
 const incomplete: Row = [
   'upstream-answer-refused',
   'http_response_incomplete',
-  `The answer of the Devin API broke off before its head was complete. ${mayHaveHappened}`,
+  'The answer of the Devin API broke off before its head was complete.',
+  unchanged,
 ]
 const brokenBefore: Row = [
   'upstream-unreachable',
   'connection_terminated',
-  `The connection to the Devin API broke before an answer came. ${mayHaveHappened}`,
+  'The connection to the Devin API broke before an answer came.',
+  unchanged,
 ]
 const brokenWithin: Row = [
   'upstream-unreachable',
   'connection_terminated',
-  `The connection to the Devin API broke in the middle of its answer. ${mayHaveHappened}`,
+  'The connection to the Devin API broke in the middle of its answer.',
+  unchanged,
 ]
 
 /** The problem a caller sees for an error of the connection to the upstream. */
@@ -93,13 +103,12 @@ export function tooManyInterim(): Problem {
   return answerRefused('too many interim answers came before it')
 }
 
-/** An answer that must not reach the caller: why, and what the caller can do. */
-export function answerRefused(why: string, advice = mayHaveHappened): Problem {
-  return new Problem(
-    'upstream-answer-refused',
-    `The answer of the Devin API was not passed on because ${why}. ${advice}`,
-    { fields: { 'proxy-status': proxyStatus('http_protocol_error') } },
-  )
+/** An answer that must not reach the caller: why, and what the caller can do about a read. */
+export function answerRefused(why: string, { advice } = unchanged): Problem {
+  return new Problem('upstream-answer-refused', `The answer of the Devin API was not passed on because ${why}.`, {
+    advice,
+    fields: { 'proxy-status': proxyStatus('http_protocol_error') },
+  })
 }
 
 /** The upstream has not answered lately, so it was not asked. */
