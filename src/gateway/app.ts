@@ -69,8 +69,8 @@ export type ListenerPhase = 'open' | 'closing-connections' | 'draining'
  * How long the record of a request whose caller has left waits for the upstream's answer. Shared reads and creates
  * with an Idempotency-Key continue beyond that.
  */
-function recordWithinMs({ isRead, claim }: RequestContext): number {
-  return isRead || claim !== null ? 1_000 : 2 * abandonedMs
+function recordWithinMs({ isRead }: RequestContext): number {
+  return isRead ? 1_000 : 2 * abandonedMs
 }
 
 /** Builds the listener; nothing is bound before `listen`. */

@@ -38,5 +38,6 @@ test('an answer of Devin is forwarded, from the cache, or given again', () => {
   expect(outcomeOf({ cache: 'collapsed' })).toBe('cached')
   expect(outcomeOf({ cache: 'miss', upstreamStatus: 200 })).toBe('forwarded')
   expect(outcomeOf({ cache: 'validated', upstreamStatus: 304 })).toBe('forwarded')
+  expect(outcomeOf({ cache: 'stale', upstreamStatus: 503 })).toBe('cached')
   expect(outcomeOf({ replayed: true })).toBe('replayed')
 })

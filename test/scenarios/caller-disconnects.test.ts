@@ -50,12 +50,15 @@ async function leave(method: string, path: string, key: string | null = null): P
 }
 
 test.each([
-  ['POST', sessions],
-  ['PUT', `${sessions}/devin-1/tags`],
-  ['DELETE', `${sessions}/devin-1`],
-])('a %s whose caller leaves is waited for, and its record says how Devin has answered', async (method, path) => {
-  const id = await leave(method, path)
+  ['POST', sessions, null],
+  ['POST', sessions, 'a-key'],
+  ['PUT', `${sessions}/devin-1/tags`, null],
+  ['DELETE', `${sessions}/devin-1`, null],
+])('a %s whose caller leaves is waited for, and its record says how Devin has answered', async (method, path, key) => {
+  const id = await leave(method, path, key)
   await running.call('/gateway/v1/me')
+  // A session takes a second or two to be made.
+  if (key !== null) await new Promise((resolve) => setTimeout(resolve, 1300))
   expect(lost).toBe(0)
   calls[0]?.writeHead(202, { 'content-type': 'application/json' }).end('{"session_id":"devin-1"}')
   const { access, decision } = await running.recordsOf(id)

@@ -172,7 +172,8 @@ function outcomeOf(context: RequestContext): ExchangeOutcome {
   if (context.aborted) return 'aborted'
   if (context.problem !== null) return context.problem.status >= 500 ? 'failed' : 'refused'
   if (context.replayed) return 'replayed'
-  if (context.upstreamStatus !== null) return 'forwarded'
+  // A stored answer may stand in for one of Devin that says that it failed.
+  if (context.upstreamStatus !== null && context.cache !== 'stale') return 'forwarded'
   return context.cache === null ? 'answered' : 'cached'
 }
 
