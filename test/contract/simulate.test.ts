@@ -28,7 +28,8 @@ beforeAll(async () => {
       claims,
     })
   // A number in a query may be written in several ways, and a list of tags is no number.
-  for (const query of ['', '?first=10', '?first=%39', '?first=1e1&tags=x', '?first=101', '?first=+5']) await running.call(`${sessions}${query}`)
+  for (const query of ['', '?first=10', '?first=%39', '?first=1e1&tags=x', '?first=101', '?first=+5'])
+    await running.call(`${sessions}${query}`)
   await create({ prompt: 'a' })
   await create({ prompt: 'b', max_acu_limit: 20, tags: ['mine'] })
   await create({ prompt: 'c', max_acu_limit: 99 })

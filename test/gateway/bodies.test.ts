@@ -9,7 +9,7 @@ import { Problem } from '../../src/problems.ts'
 import { rawRequest, sendRaw } from '../support/raw-request.ts'
 
 const most = 10
-const rules = { hold: () => true, bodyMs: 30_000, monotonic: () => performance.now() }
+const rules = { hold: () => true, received() {}, bodyMs: 30_000, monotonic: () => performance.now() }
 let collected: { atOnce: boolean; body: string }[] = []
 
 /** As the gateway does it: when everything that came in this turn was read. */

@@ -42,6 +42,39 @@ function exchange(bytes: string): Promise<{ status: number; text: string }> {
   })
 }
 
+describe('a refusal says what is wrong with the bytes', () => {
+  const line = (target: string, fields = ''): string => `GET ${target} HTTP/1.1\r\nHost: x\r\n${fields}\r\n`
+  test.each([
+    ['a space in the query', line(`${sessions}?tags=a b`), 'unparsable', 'percent-encoded'],
+    ['a letter outside ASCII', line('/v3/\u00e9'), 'unparsable', 'percent-encoded'],
+    ['an address without its slash', line('v3/self'), 'unparsable', 'begins with a slash'],
+    ['a method in lower case', 'get / HTTP/1.1\r\nHost: x\r\n\r\n', 'unparsable', 'upper case'],
+    ['lines without CR', 'GET /v3/self HTTP/1.1\nHost: x\n\n', 'unparsable', 'CR and LF'],
+    ['a folded field', line('/v3/self', 'A: b\r\n c\r\n'), 'unparsable', 'header field'],
+    ['two lengths', post('Content-Length: 1\r\nContent-Length: 1', '1'), 'unparsable', 'Content-Length'],
+    ['a coding', post('Transfer-Encoding: chunked, gzip', ''), 'unparsable', 'Transfer-Encoding'],
+    ['a chunk without a size', post('Transfer-Encoding: chunked', 'zz\r\n'), 'unparsable', 'chunk'],
+    ['a long query', line(`/v3/self?q=${'q'.repeat(40_000)}`), 'fields-too-large', 'a long query'],
+    ['TLS', '\u0016\u0003\u0001\u0002\u0000\u0001', 'tls-on-plain-port', 'http://'],
+    ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'http2-without-tls', 'needs TLS'],
+    ['the PROXY protocol', `PROXY TCP4 1.2.3.4 1.2.3.5 1 2\r\n${line('/v3/self')}`, 'proxy-protocol', 'balancer'],
+    ['its binary form', '\r\n\r\n\u0000\r\nQUIT\n!\u0011\u0000', 'proxy-protocol', 'balancer'],
+  ])('%s', async (_name, bytes, reason, words) => {
+    const { status, text } = await exchange(bytes.replace('AUTH', `Authorization: Bearer ${token}\r\n`))
+    expect(status).toBe(400)
+    const problem = JSON.parse(parseAnswer(text).body) as { reason: string; detail: string; decision_id: string }
+    expect(problem).toMatchObject({ reason, detail: expect.stringContaining(words) })
+    expect((await running.recordsOf(problem.decision_id)).access).toMatchObject({ status: 400, reason })
+    expect(running.upstream.seen).toEqual([])
+  })
+
+  test('in HTTP of its own after a request that was longer than it said', async () => {
+    const { text } = await exchange(`${line('/gateway/v1/problems')}{}`)
+    expect(text).toMatch(/200 OK/)
+    await until(async () => (await running.access()).at(-1)?.reason === 'unparsable', 'the rest to be refused')
+  })
+})
+
 async function statusOf(gateway: RunningGateway): Promise<{ body: { upstream: { in_flight: number } } }> {
   // The shape is what the operators' listener promises.
   return { body: (await (await fetch(`${gateway.adminUrl}/api/status`)).json()) as { upstream: { in_flight: number } } }

@@ -1,9 +1,11 @@
 // Guardrails through the real gateway: what the upstream gets, what callers get, what is recorded.
 
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { openSocket, rawRequest } from '../support/raw-request.ts'
 import { ask } from '../support/three-sides.ts'
 import { startTestGateway, until, usualKeys, usualPolicies, type RunningGateway } from '../support/start-gateway.ts'
 import { fieldOf } from '../support/upstream.ts'
@@ -261,6 +263,23 @@ describe('what the records say', () => {
         'body.title': '(text of 12)',
       },
     })
+  })
+
+  test('is how long the body was that the caller sent: changed, refused, given again, cut off', async () => {
+    const bytesIn = async (answer: Response): Promise<number> => {
+      await answer.text()
+      return (await running.recordsOf(answer.headers.get('gateway-decision'))).access.bytes_in
+    }
+    for (const body of ['{"prompt":"é"}', '{"max_acu_limit":99}', '{"max_acu_limit":', '{"max_acu_limit":5}'])
+      expect([body, await bytesIn(await post(body))]).toEqual([body, Buffer.byteLength(body)])
+    for (let round = 0; round < 2; round++)
+      expect(await bytesIn(await post('{"prompt":"again"}', { 'idempotency-key': 'length' }))).toBe(18)
+    const socket = await openSocket(running.port)
+    const fields = [`Authorization: Bearer ${token}`, 'X-Request-Id: cut', 'Content-Length: 40', 'Expect: 100-continue']
+    socket.write(rawRequest('POST', sessions, fields))
+    await once(socket, 'data')
+    socket.end('{"prompt":"x')
+    expect((await running.recordsOf('cut')).access).toMatchObject({ outcome: 'aborted', bytes_in: 12 })
   })
 
   test('is what was refused, and never a secret or a text of the body', async () => {

@@ -32,7 +32,8 @@ export function createBodies({ memory, maxJudgedBytes, bodyMs, monotonic }: Bodi
       heldBytes += bytes
       return true
     }
-    return collectBody(request, fields.bodyLength, maxBytes, { hold, bodyMs, monotonic })
+    const received = (bytes: number): void => void (context.bytesIn += bytes)
+    return collectBody(request, fields.bodyLength, maxBytes, { hold, received, bodyMs, monotonic })
   }
 
   return {
@@ -40,7 +41,7 @@ export function createBodies({ memory, maxJudgedBytes, bodyMs, monotonic }: Bodi
     whole(context: RequestContext): Buffer | Promise<Buffer> {
       if (context.receivedBody !== null) return context.receivedBody
       const { bodyLength } = context.fields
-      if (bodyLength !== null && bodyLength > maxJudgedBytes) throw tooLarge(maxJudgedBytes)
+      if (bodyLength !== null && bodyLength > maxJudgedBytes) throw tooLarge(maxJudgedBytes, 'bodies.max_judged_size')
       return bodyLength === 0 ? noBody : collect(context, maxJudgedBytes)
     },
     /** A small one; null for one that is better streamed. */
@@ -57,6 +58,8 @@ export type Bodies = ReturnType<typeof createBodies>
 export interface CollectRules {
   /** Asks for so many bytes of memory; false when there is no room. */
   readonly hold: (bytes: number) => boolean
+  /** So many bytes have come. */
+  readonly received: (bytes: number) => void
   readonly bodyMs: number
   readonly monotonic: () => number
 }
@@ -70,11 +73,12 @@ export function collectBody(
   request: IncomingMessage,
   declared: number | null,
   maxBytes: number,
-  { hold, bodyMs, monotonic }: CollectRules,
+  { hold, received, bodyMs, monotonic }: CollectRules,
 ): Buffer | Promise<Buffer> {
   // By HTTP/2 a request is complete also when it was given up.
   const isHere = request.complete && !wasCutOff(request) && request.readableLength === declared
   if (isHere && declared <= maxBytes) {
+    received(declared)
     if (!hold(declared)) throw noRoom()
     // The stream gives bytes, so their count is positive.
     return request.read() as Buffer
@@ -97,7 +101,8 @@ export function collectBody(
       } else resolve(outcome)
     }
     function take(chunk: Buffer): void {
-      if (body.size + chunk.length > maxBytes) give(tooLarge(maxBytes))
+      received(chunk.length)
+      if (body.size + chunk.length > maxBytes) give(tooLarge(maxBytes, 'bodies.max_judged_size'))
       else if (!body.add(chunk)) give(noRoom())
     }
     request.on('data', take)
@@ -156,10 +161,11 @@ function incomplete(): Problem {
 }
 
 /** The refusal of a body above the limit. The rest of it stays unread, so the connection cannot be used again. */
-export function tooLarge(maxBytes: number): Problem {
+export function tooLarge(maxBytes: number, setting: 'bodies.max_size' | 'bodies.max_judged_size'): Problem {
+  const which = setting === 'bodies.max_size' ? 'The body' : 'The body, which the gateway has to read as a whole,'
   return new Problem(
     'body-too-large',
-    `The body is larger than ${maxBytes} bytes, the most that is accepted here. Send less, or ask the operator to raise bodies.max_size or bodies.max_judged_size.`,
+    `${which} is larger than ${maxBytes} bytes, the most that is accepted here. Send less, or ask the operator to raise ${setting}.`,
     {
       fields: { connection: 'close' },
     },

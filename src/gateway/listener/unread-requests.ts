@@ -5,7 +5,7 @@ import { Socket } from 'node:net'
 import type { Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
 import type { Pipelines } from './pipelines.ts'
-import { unparsable } from '../refusals/request.ts'
+import { unparsable } from '../refusals/unparsable.ts'
 import { answerFailure } from '../responses/own-answer.ts'
 import type { ConnectionCut } from './connections.ts'
 import { lingerBeforeClosing } from './linger.ts'
@@ -66,7 +66,7 @@ export function createUnreadRequests({ pipelines, openContext, onCut }: UnreadRe
       }
       const current = pipelines.latest(socket)
       if (current === null || current.request.complete) {
-        refuse(socket, unparsable(error.code))
+        refuse(socket, unparsable(error.code, current === null ? Reflect.get(error, 'rawPacket') : null))
         return
       }
       // The caller ended its side in the middle of the body: it has left.

@@ -7,6 +7,7 @@ import { Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
 import { isHttp2 } from '../listener/http-versions.ts'
 import { mostFieldBytes } from '../listener/server.ts'
+import { fieldsTooLarge } from './unparsable.ts'
 
 /** The denial as a problem; null when allowed. */
 export function refusalOf({ decided, memo }: RequestContext): Problem | null {
@@ -73,31 +74,5 @@ export function tokenInQuery(): Problem {
 export function draining(): Problem {
   return new Problem('draining', 'This instance is shutting down. Repeat the request on a new connection.', {
     fields: { 'retry-after': '1' },
-  })
-}
-
-function fieldsTooLarge(): Problem {
-  return new Problem(
-    'malformed-request',
-    'The header fields are larger than 32 KiB. Send fewer; a token with many groups is a common cause.',
-    { reason: 'fields-too-large' },
-  )
-}
-
-/** What the parser refuses; `code` is its own. */
-export function unparsable(code: string | undefined): Problem {
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
-    return new Problem('malformed-request', 'The request did not arrive in time. Send it again, whole.', {
-      reason: 'request-incomplete',
-    })
-  if (code === 'HPE_HEADER_OVERFLOW') return fieldsTooLarge()
-  if (code === 'ERR_SSL_HTTP_REQUEST')
-    return new Problem(
-      'malformed-request',
-      'This port speaks TLS, and the request came without it. Begin the address with https:// and replace the token: it went over the network in plain text.',
-      { reason: 'plain-http' },
-    )
-  return new Problem('malformed-request', 'The request is not well-formed HTTP/1.1. Repair the client (RFC 9112).', {
-    reason: 'unparsable',
   })
 }

@@ -91,9 +91,7 @@ export class PlainAnswer implements CacheSink {
 export function inTakenCoding(caller: CacheSink, method: string, acceptEncoding: string | undefined): CacheSink {
   if (acceptEncoding !== undefined && asksFor(acceptEncoding, sharedCoding)) return caller
   const isHead = method === 'HEAD'
-  return isHead || method === 'GET'
-    ? new PlainAnswer(caller, (why) => answerRefused(why), isHead)
-    : caller
+  return isHead || method === 'GET' ? new PlainAnswer(caller, (why) => answerRefused(why), isHead) : caller
 }
 
 /** Null when it cannot be decoded. An empty body is valid in no coding. */

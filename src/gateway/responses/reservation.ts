@@ -79,7 +79,10 @@ export class ReservationSink implements ResponseSink {
 }
 
 /** Nothing of the request was sent, or the key was refused before anything was done. */
-export const surelyUnsent: ReadonlySet<Problem['kind']> = new Set(['upstream-tls-failed', 'upstream-credential-rejected'])
+export const surelyUnsent: ReadonlySet<Problem['kind']> = new Set([
+  'upstream-tls-failed',
+  'upstream-credential-rejected',
+])
 
 function sessionIn(bytes: Buffer): string | null {
   const id = memberOf(parseObject(bytes.toString('utf8')), 'session_id')

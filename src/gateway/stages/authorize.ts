@@ -19,7 +19,9 @@ export function createAuthorize(maxBodyBytes: number): Stage {
       context.wasEvaluated(evaluation, memo)
       const refusal = refusalOf(context)
       if (refusal !== null) return refusal
-      return fields.bodyLength !== null && fields.bodyLength > maxBodyBytes ? tooLarge(maxBodyBytes) : undefined
+      return fields.bodyLength !== null && fields.bodyLength > maxBodyBytes
+        ? tooLarge(maxBodyBytes, 'bodies.max_size')
+        : undefined
     },
   }
 }

@@ -48,12 +48,7 @@ const connecting: Readonly<Record<string, Row>> = {
 }
 const terminated: Row = ['upstream-unreachable', 'connection_terminated', unreachable]
 
-const silent: Row = [
-  'upstream-timeout',
-  'http_response_timeout',
-  'The Devin API did not answer in time.',
-  unchanged,
-]
+const silent: Row = ['upstream-timeout', 'http_response_timeout', 'The Devin API did not answer in time.', unchanged]
 const stopped: Row = [
   'upstream-timeout',
   'http_response_timeout',

@@ -73,7 +73,7 @@ export class Upload extends Transform {
     const { context, declared, maxBytes } = this.#options
     context.bytesIn += chunk.length
     if (context.bytesIn > maxBytes) {
-      this.#refuse(tooLarge(maxBytes))
+      this.#refuse(tooLarge(maxBytes, 'bodies.max_size'))
       done(new Error('the body is larger than the limit'))
       return
     }

@@ -215,9 +215,8 @@ class ForwardedCall implements Asker, UpstreamCall {
   }
 
   send(): void {
-    const { body, context, fields } = this.#request
+    const { body, fields } = this.#request
     this.#handler.begin()
-    if (body !== null) context.bytesIn = body.length
     if (body !== null || fields.bodyLength === 0) this.#call.enter()
     else if (!this.#handler.isOver) this.#upload = this.#startUpload()
   }
