@@ -23,7 +23,10 @@ interface CheckedConfig {
     readonly health: ListenAddress | null
     readonly adminTls: object | null
   }
-  readonly admin: { readonly url: string | null; readonly auth: object | null }
+  readonly admin: {
+    readonly url: string | null
+    readonly auth: { readonly issuer: { readonly issuer: string } } | null
+  }
   readonly upstream: { readonly origin: string }
   readonly issuers: readonly {
     readonly issuer: string
@@ -41,6 +44,7 @@ export async function checkConfig(config: CheckedConfig, written: GatewayDocumen
   checkPorts(config.listen, report)
   checkCaps(written, report)
   checkOperators(config, report)
+  checkRoles(config, written, report)
   checkUpstream(config.upstream.origin, report)
   checkIssuers(config.issuers, report)
   await checkShadow(config, report)
@@ -109,6 +113,23 @@ function checkOperators({ listen, admin: { auth, url } }: CheckedConfig, report:
     )
 }
 
+/** Only tokens of `admin.auth.issuer` sign in, so that a role for another issuer is nobody's. */
+function checkRoles({ admin: { auth }, issuers }: CheckedConfig, written: GatewayDocument, report: Report): void {
+  if (auth === null) return
+  const { issuer } = auth.issuer
+  const at = ['admin', 'auth']
+  const twin = issuers.find((each) => each.issuer !== issuer && isAlike(each.issuer, issuer))
+  if (twin !== undefined) report([...at, 'issuer'], twinsText(issuer, twin.issuer), 'warning')
+  for (const [role, entries] of Object.entries(written.admin.auth?.roles ?? {}))
+    for (const [place, entry] of (entries ?? []).entries())
+      for (const [index, each] of (entry.issuer ?? []).entries())
+        if (each !== issuer)
+          report(
+            [...at, 'roles', role, place, 'issuer', index],
+            `nobody has this role: operators sign in through ${quoted(issuer)} alone. Remove issuer${didYouMean(each, [issuer]) === '' ? '' : ', or spell it so'}`,
+          )
+}
+
 function checkUpstream(origin: string, report: Report): void {
   const { hostname } = new URL(origin)
   const warn = (message: string): void => report(['upstream', 'origin'], message, 'warning')
@@ -121,7 +142,6 @@ function checkUpstream(origin: string, report: Report): void {
 }
 
 function checkIssuers(issuers: CheckedConfig['issuers'], report: Report): void {
-  const plain = (issuer: string): string => issuer.replace(/\/+$/, '').toLowerCase()
   for (const [index, { issuer, jwksUri, audience, claims }] of issuers.entries()) {
     const at = ['issuers', index, 'issuer']
     const warn = (path: Path, message: string): void => report(['issuers', index, ...path], message, 'warning')
@@ -149,13 +169,8 @@ function checkIssuers(issuers: CheckedConfig['issuers'], report: Report): void {
           ['claims', name],
           `${quoted(claim)} names no claim: write its name, or names with dots between them, like realm_access.roles`,
         )
-    const twin = issuers.slice(0, index).find((other) => plain(other.issuer) === plain(issuer))
-    if (twin !== undefined)
-      report(
-        at,
-        `${quoted(issuer)} differs from the issuer ${quoted(twin.issuer)} in letter case or a final slash only: tokens say one of the two`,
-        'warning',
-      )
+    const twin = issuers.slice(0, index).find((other) => isAlike(other.issuer, issuer))
+    if (twin !== undefined) report(at, twinsText(issuer, twin.issuer), 'warning')
     else if (issuer.endsWith('/') && !saysFinalSlash(issuer, jwksUri))
       report(
         at,
@@ -163,6 +178,16 @@ function checkIssuers(issuers: CheckedConfig['issuers'], report: Report): void {
         'warning',
       )
   }
+}
+
+/** Whether two issuers differ in letter case or a final slash only. */
+function isAlike(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((issuer) => issuer.replace(/\/+$/, '').toLowerCase())
+  return a === b
+}
+
+function twinsText(issuer: string, twin: string): string {
+  return `${quoted(issuer)} differs from the issuer ${quoted(twin)} in letter case or a final slash only: tokens say one of the two`
 }
 
 /** Addresses of Entra ID that stand for several tenants. */

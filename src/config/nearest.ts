@@ -8,10 +8,15 @@ const longestWord = 200
  * does not count), or null when none is near: at most one mistake for every three letters. The first of equals wins.
  */
 export function nearest(word: string, candidates: Iterable<string>): string | null {
+  return nearestWithin(word, candidates, 3)
+}
+
+/** The same with at most one mistake for every so many letters. */
+function nearestWithin(word: string, candidates: Iterable<string>, lettersForOne: number): string | null {
   const wanted = word.toLowerCase()
   if (wanted.length > longestWord) return null
   let best: string | null = null
-  let fewest = Math.max(1, Math.floor(wanted.length / 3)) + 1
+  let fewest = Math.max(1, Math.floor(wanted.length / lettersForOne)) + 1
   for (const candidate of candidates) {
     if (candidate.length > longestWord) continue
     const mistakes = distance(wanted, candidate.toLowerCase(), fewest - 1)
@@ -21,6 +26,44 @@ export function nearest(word: string, candidates: Iterable<string>): string | nu
     fewest = mistakes
   }
   return best
+}
+
+/**
+ * The candidate that a word is most likely a misspelling of, where the word itself may be right: nearer than `nearest` asks, and no
+ * sibling of it, as org-a and org-b or eu-1 and eu-2 are. Null for a candidate itself.
+ */
+export function misspellingOf(word: string, candidates: ReadonlySet<string>): string | null {
+  if (candidates.has(word)) return null
+  return nearestWithin(
+    word,
+    [...candidates].filter((each) => !areSiblings(word, each)),
+    5,
+  )
+}
+
+/** The same words around short ones or numbers that differ. */
+function areSiblings(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((each) => each.toLowerCase().split(/[^\p{L}\p{N}]+/u))
+  if (a === undefined || b === undefined || a.length !== b.length) return false
+  const differing = a.flatMap((part, index) => (part === b[index] ? [] : [[part, b[index] ?? ''] as const]))
+  return (
+    differing.length > 0 && differing.every(([part, theirs]) => isShort(part, theirs) || differInNumbers(part, theirs))
+  )
+}
+
+const shortWord = 3
+/** A word that is longer is an id of random letters, in which a digit is no number. */
+const longestNumbered = 12
+
+function isShort(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((each) => [...each].sort().join(''))
+  // Letters that have changed places are a mistake in short words, too.
+  return Math.max(one.length, other.length) <= shortWord && a !== b
+}
+
+function differInNumbers(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((each) => each.replace(/\d+/g, ''))
+  return a === b && Math.max(one.length, other.length) <= longestNumbered
 }
 
 /** `; did you mean "x"?` to put behind a message, or nothing. */

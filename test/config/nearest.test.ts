@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { didYouMean, nearest } from '../../src/config/nearest.ts'
+import { didYouMean, misspellingOf, nearest } from '../../src/config/nearest.ts'
 
 describe('the nearest spelling', () => {
   it.each([
@@ -23,6 +23,26 @@ describe('the nearest spelling', () => {
   ])('of %j is nothing when none is near', (word, candidates) => {
     expect(nearest(word, candidates)).toBeNull()
     expect(didYouMean(word, candidates)).toBe('')
+  })
+
+  it.each([
+    ['org-paymnts', 'org-payments', true],
+    ['org_payments', 'org-payments', true],
+    ['orgpayments', 'org-payments', true],
+    ['Org-Payments', 'org-payments', true],
+    ['payments-bto', 'payments-bot', true],
+    [`org-${'3f9a7c01'.repeat(4)}`, `org-${'3f9a7c01'.repeat(3)}3f9a7c02`, true],
+    ['org-a', 'org-b', false],
+    ['prod-eu', 'prod-us', false],
+    ['eu-west-1', 'eu-west-2', false],
+    ['cluster12', 'cluster13', false],
+    ['payments-bot', 'payments-web', false],
+    ['org-payments', 'org-payouts', false],
+    ['org-payments', 'org-payments', false],
+  ])('%j is taken for a misspelling of %j: %s', (word, candidate, expected) => {
+    expect(misspellingOf(word, new Set([candidate]))).toBe(expected ? candidate : null)
+    expect(misspellingOf(candidate, new Set([word]))).toBe(expected ? word : null)
+    expect(misspellingOf(word, new Set([candidate, word]))).toBeNull()
   })
 
   it('is put as a question behind a message, unless it is the word itself', () => {

@@ -1,7 +1,7 @@
 // Options that name a team, an issuer or an organization which has to exist: a misspelled one is no empty answer.
 
 import { Refused } from '../../config/diagnostics.ts'
-import { didYouMean, nearest } from '../../config/nearest.ts'
+import { didYouMean, misspellingOf, nearest } from '../../config/nearest.ts'
 import { namedOrganizations } from '../../policy/model/named-organizations.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
 import { unsaidOrganization } from '../../policy/requests/written-request.ts'
@@ -53,7 +53,8 @@ export function unknownName(what: 'team' | 'issuer', value: string, known: reado
 /** Throws a usage error where an organization is nearly one that the policies name. Others may exist: Devin knows them all. */
 export function refuseMisspelled(organization: string, policy: PolicySet): void {
   const [text] = unknownOrganization(organization, policy)
-  if (text?.endsWith('?') === true) throw new UsageError(text)
+  if (text !== undefined && misspellingOf(organization, new Set(namedOrganizations(policy))) !== null)
+    throw new UsageError(text)
 }
 
 /** A sentence about an organization that neither team nor key names; none for another one. */

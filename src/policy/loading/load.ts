@@ -14,6 +14,7 @@ import { compilePolicies } from '../compile/compile.ts'
 import { concurrencyWarnings } from '../warnings/concurrency.ts'
 import { conditionWarnings } from '../warnings/conditions.ts'
 import { invariantNameWarnings } from '../warnings/invariant-names.ts'
+import { misspelledNames } from '../warnings/misspelled-names.ts'
 import { entriesOfAllIssuers } from '../warnings/open-issuers.ts'
 import { idleGuardrails } from '../warnings/idle-guardrails.ts'
 import { idleLimits } from '../warnings/idle-limits.ts'
@@ -140,6 +141,7 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
   found.push(
     ...conditionWarnings(teams, devinUsers, options.issuers ?? null, tests),
     ...invariantNameWarnings(rules, compiled.policy, options.issuers ?? null),
+    ...misspelledNames(compiled.policy, { teams, keys, limits, guardrails, tests }),
     ...entriesOfAllIssuers(teams, options.issuers ?? []),
     ...idleLimits(compiled.policy, teams, limits),
     ...idleGuardrails(compiled.policy, guardrails, teams),

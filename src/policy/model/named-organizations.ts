@@ -5,9 +5,10 @@ import type { PolicySet } from './policy-set.ts'
 /** Every organization that a team or a key names, sorted. */
 export function namedOrganizations({ teams, keys }: Pick<PolicySet, 'teams' | 'keys'>): string[] {
   const named = new Set<string>()
-  for (const { organizations, defaultOrganization } of teams) {
+  for (const { organizations, defaultOrganization, grants } of teams) {
     if (organizations !== 'all') for (const id of organizations) named.add(id)
     if (defaultOrganization !== null) named.add(defaultOrganization)
+    for (const grant of grants) for (const id of grant.organizations ?? []) named.add(id)
   }
   for (const { organization, serves } of keys) {
     if (organization !== null) named.add(organization)

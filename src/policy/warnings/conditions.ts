@@ -30,6 +30,7 @@ export function conditionWarnings(
     ]),
   )
   const ofTeams = teams.flatMap((document) => [
+    ...valuesOfNobody(document),
     ...document.members.flatMap((entry, index) => entryWarnings(document, ['members', index], entry, issuers)),
     ...document.grants.flatMap(({ when }, index) =>
       when === null ? [] : entryWarnings(document, ['grants', index, 'when'], when, issuers),
@@ -44,6 +45,28 @@ export function conditionWarnings(
     }),
   )
   return [...ofTeams, ...ofUsers, ...ofTests]
+}
+
+/** Values of `when` that no member has, where every entry of the members says which ones there are. */
+function valuesOfNobody(document: TeamDocument): readonly Diagnostic[] {
+  const { team, members, grants } = document
+  return (['app', 'subject', 'email', 'issuer'] as const).flatMap((name) => {
+    if (!members.every((entry) => entry[name] !== undefined)) return []
+    const known = members.flatMap((entry) => entry[name] ?? [])
+    return grants.flatMap(({ when }, grant) =>
+      (when?.[name] ?? []).flatMap((value, index) =>
+        known.includes(value)
+          ? []
+          : [
+              warningAt(
+                document,
+                ['grants', grant, 'when', name, index],
+                `no member of team ${team} has the ${name} ${quoted(value)}, so it never holds${didYouMean(value, known)}`,
+              ),
+            ],
+      ),
+    )
+  })
 }
 
 /** Of one condition at its place. */

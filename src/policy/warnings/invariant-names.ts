@@ -24,6 +24,7 @@ export function invariantNameWarnings(
     ...grants.flatMap(({ when }) => (when === null ? [] : [when])),
   ])
   const apps = policy.teams.flatMap(({ limitedApps }) => [...limitedApps])
+  const claims = new Set(policy.claimPaths)
   const organizations = new Set(namedOrganizations(policy))
   return documents.flatMap((document) =>
     document.invariants.flatMap(({ kind, about }, index) => {
@@ -34,6 +35,9 @@ export function invariantNameWarnings(
         { condition: except ?? {}, at: [...path, 'callers', 'except'] },
       ]
       const ofCallers = selections.flatMap(({ condition, at }) => [
+        ...Object.keys(condition.claims ?? {}).flatMap((claim) =>
+          doubt(document, [...at, 'claims', claim], 'claim', claim, claims),
+        ),
         ...entryWarnings(document, at, condition, issuers),
         ...valuesOf(condition).flatMap(({ steps, what, value, read }) => {
           const known = new Set([
