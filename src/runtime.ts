@@ -284,16 +284,16 @@ async function within(deadlineMs: number, work: Promise<void>): Promise<void> {
   deadline.abort()
 }
 
+const whyNotBound: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another process uses the port; stop it or choose another one',
+  EACCES: 'this user may not use the port',
+  EADDRNOTAVAIL: 'no network interface of this machine has the address; 0.0.0.0 stands for all of them',
+  ENOTFOUND: 'no machine has this name; write an address of this one, or 0.0.0.0 for all of them',
+}
+
 /** Why an address cannot be bound, as a sentence. */
 export function listenProblem(name: string, host: string, port: number, error: unknown): string {
-  const code = errorCode(error)
-  const why =
-    code === 'EADDRINUSE'
-      ? 'another process uses the port; stop it or choose another one'
-      : code === 'EACCES'
-        ? 'this user may not use the port'
-        : code === 'EADDRNOTAVAIL'
-          ? 'no network interface of this machine has the address; 0.0.0.0 stands for all of them'
-          : `it failed with ${code ?? 'an unknown error'}`
+  const code = errorCode(error) ?? 'an unknown error'
+  const why = whyNotBound[code] ?? `it failed with ${code}`
   return `listen.${name}: cannot listen on ${host}:${port}: ${why}`
 }

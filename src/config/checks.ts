@@ -49,7 +49,11 @@ export async function checkConfig(config: CheckedConfig, written: GatewayDocumen
   checkIssuers(config.issuers, report)
   await checkShadow(config, report)
   for (const stream of ['access', 'decisions', 'audit'] as const) {
-    const problem = await targetProblem(written.records[stream], config.records[stream])
+    const target = config.records[stream]
+    const isAmong = target !== config.policiesDirectory && isInside(target, config.policiesDirectory)
+    const problem = isAmong
+      ? `${target} lies in the folder of the policies, where every file is read: reloads are refused unless .gatewayignore names it and all that is written beside it. Name another folder`
+      : await targetProblem(written.records[stream], target)
     // A warning, because what is in the way may go away while the gateway runs.
     if (problem !== null) report(['records', stream], problem, 'warning')
   }
@@ -201,12 +205,15 @@ function saysFinalSlash(issuer: string, jwksUri: string | null): boolean {
   return new URL(issuer).hostname.endsWith('.auth0.com') || jwksUri === `${issuer}.well-known/jwks.json`
 }
 
+function isInside(inner: string, outer: string): boolean {
+  return `${inner}/`.startsWith(`${outer}/`)
+}
+
 /** A shadow set that cannot be read is a warning: the gateway serves without it, and takes it when it appears. */
 async function checkShadow(config: CheckedConfig, report: Report): Promise<void> {
   const { policiesDirectory: folder, shadowPoliciesDirectory: shadow } = config
   if (shadow === null) return
   const at = ['shadow_policies']
-  const isInside = (inner: string, outer: string): boolean => `${inner}/`.startsWith(`${outer}/`)
   if (shadow === folder)
     report(at, `${shadow} is the directory of the policies in force: name a copy of it that holds the next set`)
   else if (isInside(shadow, folder) || isInside(folder, shadow))

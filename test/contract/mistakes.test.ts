@@ -185,6 +185,16 @@ describe('the configuration', () => {
       [config, '127.0.0.1:8080', 'http://127.0.0.1:8080'],
       'config/gateway.yaml:2:12: "http://127.0.0.1:8080" is not an address to listen on: write host:port like 0.0.0.0:8080, "[::1]:8080" (in quotes), or a port alone; did you mean "127.0.0.1:8080"?',
     ],
+    ...['../policies/decisions.ndjson', '../policies/logs/decisions.ndjson'].map((target): [string, Edit, string] => [
+      `records in the folder of the policies: ${target}`,
+      [config, 'decisions: stdout', `decisions: ${target}`],
+      `config/gateway.yaml:10:39: warning: ${target.slice(3)} lies in the folder of the policies, where every file is read: reloads are refused unless .gatewayignore names it and all that is written beside it. Name another folder`,
+    ]),
+    [
+      'a variable in the default of another one',
+      [config, 'access: stdout', 'access: "${A_TARGET:-${B_TARGET:-stdout}}"'],
+      'config/gateway.yaml:10:20: the default of A_TARGET holds another variable: a default is a plain text, so set A_TARGET itself',
+    ],
     [
       'records on a folder',
       [config, 'decisions: stdout', 'decisions: ../policies'],
@@ -315,6 +325,20 @@ describe('the form of a file', () => {
       'a line that is indented too little',
       [config, '    audience', '   audience'],
       `config/gateway.yaml:8:4: the indentation of this line fits nothing above it: ${fits}`,
+    ],
+    ...[
+      ['[::1]:8080', ']'],
+      ['{host}/x', '}'],
+      ['[a, b] c # d', ']'],
+    ].map(([value = '', bracket = '']): [string, Edit, string] => [
+      `text behind brackets: ${value}`,
+      [config, '127.0.0.1:8080', value],
+      `config/gateway.yaml:2:12: nothing may follow the "${bracket}": put it between the brackets, or the whole text in quotes`,
+    ]),
+    [
+      'lines that end with CR alone',
+      [team, /[^]*/.exec(right[team] ?? '')?.[0] ?? '', `# a team\r${(right[team] ?? '').replaceAll('\n', '\r')}`],
+      'policies/teams/payments.yaml:1:1: its lines end with CR alone: save it with LF or CRLF',
     ],
     [
       'list items in two columns',

@@ -78,6 +78,8 @@ export function readYaml<T>(input: YamlInput<T>): YamlResult<T> {
 
   const broken = syntaxProblems(document, input.text, input.env !== undefined)
   if (broken.length > 0) return refuse(broken)
+  if (document.contents === null && !input.text.includes('\n') && input.text.includes('\r'))
+    return refuse([{ place: { offset: 0 }, message: 'its lines end with CR alone: save it with LF or CRLF' }])
   if (document.contents === null)
     return refuse([{ place: { offset: 0 }, message: `the file is empty: it should hold ${input.holds}` }])
   const { env, noVariables } = input

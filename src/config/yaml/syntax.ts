@@ -93,6 +93,8 @@ function sentence(code: string, message: string, offset: number, text: string, v
     if (next !== null && next.indent > line.indent)
       return at(next.start + next.indent, `this line is indented too far: ${fits}`)
   }
+  const behind = behindBrackets(line)
+  if (behind !== null) return behind
   if (['BAD_INDENT', 'BLOCK_AS_IMPLICIT_KEY', 'UNEXPECTED_TOKEN', 'MISSING_CHAR', 'BLOCK_IN_FLOW'].includes(code))
     return at(line.start + line.indent, `the indentation of this line fits nothing above it: ${fits}`)
   return at(offset, `not valid YAML: ${message.charAt(0).toLowerCase()}${message.slice(1)}`)
@@ -115,6 +117,22 @@ function inBrackets(code: string, offset: number, text: string, line: Line): Fou
     ? at(offset, 'a comma is missing at the end of this line')
     : null
 }
+
+/** Text behind the bracket that ends a value: an address like [::1]:8080, a path that begins with {name}. */
+function behindBrackets(line: Line): Found | null {
+  const begin = /^\s*(?:- +)*(?:[^\s:#]+:\s+)?(?=[[{])/.exec(line.text)?.[0].length
+  if (begin === undefined || line.text.length > longestLine) return null
+  const value = line.text.slice(begin).trimEnd()
+  for (let end = 1; end < value.length; end += 1) {
+    if (unclosedAt(value, end) !== null) continue
+    if (/^\s+#/.test(value.slice(end))) return null
+    const message = `nothing may follow the "${value.charAt(end - 1)}": put it between the brackets, or the whole text in quotes`
+    return at(line.start + begin, message)
+  }
+  return null
+}
+
+const longestLine = 1000
 
 const hasColon = (part: string): boolean => /:(?:\s|$)/.test(part)
 

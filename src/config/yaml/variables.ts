@@ -21,6 +21,8 @@ export function expandVariables(text: string, env: Readonly<Record<string, strin
         )
         return written
       }
+      if (fallback?.includes('${') === true)
+        errors.push(`the default of ${name} holds another variable: a default is a plain text, so set ${name} itself`)
       const found = Object.hasOwn(env, name) ? env[name] : undefined
       if (fallback !== undefined) return found === undefined || found === '' ? fallback : found
       if (found === undefined)
