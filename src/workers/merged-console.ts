@@ -1,6 +1,17 @@
 // What several workers say to the console, as one: counts are added, percentiles are the highest, lists are joined. Pure.
 
-import { asNumber, asObject, asObjects, asText, sumOf } from './merged-json.ts'
+import {
+  asNumber,
+  asObject,
+  asObjects,
+  asText,
+  asTexts,
+  distinct,
+  earliest,
+  latest,
+  sumOf,
+  sumsOf,
+} from './merged-json.ts'
 import type { UntypedObject as Json } from '../json/untyped.ts'
 
 /** The moment of all workers. The highest percentile stands for all, since percentiles cannot be added. */
@@ -9,36 +20,28 @@ export function mergeNow(answers: readonly Json[]): Json {
   const part = (name: string): readonly Json[] => answers.map((each) => asObject(each[name]))
   const troubles = distinct(
     answers.flatMap((each) => asObjects(each['troubles'])),
-    'id',
-    (known, each) => ({
-      ...known,
-      since: asText(known['since']) < asText(each['since']) ? known['since'] : each['since'],
-    }),
+    ['id'],
+    (known, each) => ({ ...known, since: earliest([known, each], 'since') }),
   )
   const gravest = troubles[0]
   const others = troubles.length - 1
   const rest = others < 1 ? '' : ` There ${others === 1 ? 'is 1 more' : `are ${others} more`}.`
-  const cache = part('cache')
-  const [asked, answered] = [sumOf(cache, 'asked'), sumOf(cache, 'answered')]
-  const latency = part('latency')
+  const [cache, latency, queue, traffic] = [part('cache'), part('latency'), part('queue'), part('traffic')]
   return {
     ...first,
     instance: {
       ...asObject(first['instance']),
-      started_at: part('instance')
-        .map(({ started_at: at }) => asText(at))
-        .toSorted()[0],
+      started_at: earliest(part('instance'), 'started_at'),
       workers: answers.length,
     },
     ready: answers.some(({ ready }) => ready === true),
     summary: gravest === undefined ? first['summary'] : `${asText(gravest['what'])}${rest}`,
     troubles: troubles.toSorted((a, b) => rank(a) - rank(b) || (asText(a['since']) < asText(b['since']) ? -1 : 1)),
     traffic: {
-      window_seconds: highest(part('traffic'), 'window_seconds'),
-      requests: sumOf(part('traffic'), 'requests'),
-      per_second: Math.round(sumOf(part('traffic'), 'per_second') * 10) / 10,
-      in_flight: sumOf(part('traffic'), 'in_flight'),
-      outcomes: added(part('traffic').map(({ outcomes }) => asObject(outcomes))),
+      window_seconds: highest(traffic, 'window_seconds'),
+      ...sumsOf(traffic, ['requests', 'in_flight']),
+      per_second: Math.round(sumOf(traffic, 'per_second') * 10) / 10,
+      outcomes: sumsOf(traffic.map(({ outcomes }) => asObject(outcomes))),
     },
     latency: {
       gateway: percentiles(latency.map(({ gateway }) => asObject(gateway))),
@@ -46,20 +49,14 @@ export function mergeNow(answers: readonly Json[]): Json {
     },
     refusals: mergeRefusals(answers.flatMap((each) => asObjects(each['refusals']))),
     cache: {
-      asked,
-      answered,
-      hit_percent: percent(answered, asked),
-      bytes: sumOf(cache, 'bytes'),
-      max_bytes: sumOf(cache, 'max_bytes'),
-      entries: sumOf(cache, 'entries'),
+      ...sumsOf(cache, ['asked', 'answered', 'bytes', 'max_bytes', 'entries']),
+      hit_percent: percent(sumOf(cache, 'answered'), sumOf(cache, 'asked')),
     },
     queue: {
-      at_devin: sumOf(part('queue'), 'at_devin'),
-      waiting: sumOf(part('queue'), 'waiting'),
-      connections: sumOf(part('queue'), 'connections'),
-      longest_wait_ms: highest(part('queue'), 'longest_wait_ms'),
+      ...sumsOf(queue, ['at_devin', 'waiting', 'connections']),
+      longest_wait_ms: highest(queue, 'longest_wait_ms'),
     },
-    memory: { rss_bytes: sumOf(part('memory'), 'rss_bytes'), heap_bytes: sumOf(part('memory'), 'heap_bytes') },
+    memory: sumsOf(part('memory')),
   }
 }
 
@@ -92,7 +89,7 @@ export function mergeSeries(answers: readonly Json[]): Json {
 export function mergeDecisions(answers: readonly Json[], limit: number): Json {
   const found = answers.flatMap((each) => asObjects(each['decisions']))
   const inMemory = found.filter(({ source }) => source === 'memory')
-  const all = distinct([...inMemory, ...found], 'decision_id', (known) => known).toSorted(newestFirst)
+  const all = distinct([...inMemory, ...found], ['decision_id'], (known) => known).toSorted(newestFirst)
   // A worker whose page was full, or whose search was cut off, knows nothing behind its cursor.
   const cursors = answers.flatMap(({ next }) => (typeof next === 'string' ? [next] : []))
   const bound = cursors.toSorted().at(-1)
@@ -112,12 +109,7 @@ export function mergeDecisions(answers: readonly Json[], limit: number): Json {
     next,
     searched: {
       ...files,
-      memory: {
-        decisions: sumOf(memory, 'decisions'),
-        bytes: sumOf(memory, 'bytes'),
-        max_bytes: sumOf(memory, 'max_bytes'),
-        oldest: latest(memory, 'oldest'),
-      },
+      memory: { ...sumsOf(memory, ['decisions', 'bytes', 'max_bytes']), oldest: latest(memory, 'oldest') },
     },
   }
 }
@@ -125,7 +117,7 @@ export function mergeDecisions(answers: readonly Json[], limit: number): Json {
 export function mergeTeams(answers: readonly Json[]): Json {
   const teams = distinct(
     answers.flatMap((each) => asObjects(each['teams'])),
-    'id',
+    ['id'],
     mergeSummaries,
   )
   return { ...answers[0], teams }
@@ -135,13 +127,8 @@ export function mergeTeam(answers: readonly Json[]): Json {
   const [first = {}] = answers
   const calls = distinct(
     answers.flatMap((each) => asObjects(each['calls'])),
-    'operation',
-    (known, each) => ({
-      operation: known['operation'],
-      requests: sumOf([known, each], 'requests'),
-      refused: sumOf([known, each], 'refused'),
-      failed: sumOf([known, each], 'failed'),
-    }),
+    ['operation'],
+    (known, each) => ({ ...known, ...sumsOf([known, each], ['requests', 'refused', 'failed']) }),
   )
   const called = new Set(calls.map(({ operation }) => operation))
   return {
@@ -154,25 +141,18 @@ export function mergeTeam(answers: readonly Json[]): Json {
 }
 
 export function mergeCaches(answers: readonly Json[]): Json {
-  const counted = ['hits', 'stale', 'validated', 'collapsed', 'misses', 'bypassed', 'evictions', 'bytes']
+  const answering = ['hits', 'stale', 'validated', 'collapsed']
+  const counted = [...answering, 'misses', 'bypassed', 'evictions', 'bytes']
   const operations = distinct(
     answers.flatMap((each) => asObjects(each['operations'])),
-    'operation',
-    (known, each) => ({
-      operation: known['operation'],
-      ...Object.fromEntries(counted.map((name) => [name, sumOf([known, each], name)])),
-    }),
+    ['operation'],
+    (known, each) => ({ ...known, ...sumsOf([known, each], counted) }),
   )
-  const answered = ['hits', 'stale', 'validated', 'collapsed'].reduce(
-    (total, name) => total + sumOf(operations, name),
-    0,
-  )
+  const answered = answering.reduce((total, name) => total + sumOf(operations, name), 0)
   const asked = answered + sumOf(operations, 'misses') + sumOf(operations, 'bypassed')
   return {
     ...answers[0],
-    bytes: sumOf(answers, 'bytes'),
-    max_bytes: sumOf(answers, 'max_bytes'),
-    entries: sumOf(answers, 'entries'),
+    ...sumsOf(answers, ['bytes', 'max_bytes', 'entries']),
     hit_percent: percent(answered, asked),
     operations: operations.toSorted((a, b) => (asText(a['operation']) < asText(b['operation']) ? -1 : 1)),
   }
@@ -187,33 +167,18 @@ export function mergeAudits(answers: readonly Json[]): Json {
 function mergeSummaries(known: Json, each: Json): Json {
   return {
     ...known,
-    requests: sumOf([known, each], 'requests'),
-    refused: sumOf([known, each], 'refused'),
+    ...sumsOf([known, each], ['requests', 'refused']),
     last_call: latest([known, each], 'last_call'),
     unused_grants: asTexts(known['unused_grants']).filter((grant) => asTexts(each['unused_grants']).includes(grant)),
   }
 }
 
 function mergeRefusals(rows: readonly Json[]): readonly Json[] {
-  return distinct(rows, 'reason', (known, each) => ({
+  return distinct(rows, ['reason'], (known, each) => ({
     ...(asText(known['last_at']) < asText(each['last_at']) ? each : known),
     count: sumOf([known, each], 'count'),
     teams: [...new Set([known, each].flatMap(({ teams }) => asTexts(teams)))].toSorted(),
   })).toSorted((a, b) => asNumber(b['count']) - asNumber(a['count']))
-}
-
-function asTexts(value: unknown): readonly string[] {
-  return Array.isArray(value) ? value.map(String) : []
-}
-
-/** One row for each value of a member, in the order in which they come first. */
-function distinct(rows: readonly Json[], name: string, join: (known: Json, each: Json) => Json): readonly Json[] {
-  const found = new Map<unknown, Json>()
-  for (const each of rows) {
-    const known = found.get(each[name])
-    found.set(each[name], known === undefined ? each : join(known, each))
-  }
-  return [...found.values()]
 }
 
 function newestFirst(a: Json, b: Json): number {
@@ -229,23 +194,9 @@ function percentiles(of: readonly Json[]): Json {
   return { p50: highest(of, 'p50'), p99: highest(of, 'p99') }
 }
 
-function added(of: readonly Json[]): Json {
-  const names = new Set(of.flatMap((each) => Object.keys(each)))
-  return Object.fromEntries([...names].map((name) => [name, sumOf(of, name)]))
-}
-
 function highest(of: readonly Json[], name: string): number | null {
   const found = of.flatMap((each) => (typeof each[name] === 'number' ? [each[name]] : []))
   return found.length === 0 ? null : Math.max(...found)
-}
-
-function latest(of: readonly Json[], name: string): string | null {
-  return (
-    of
-      .flatMap((each) => (typeof each[name] === 'string' ? [each[name]] : []))
-      .toSorted()
-      .at(-1) ?? null
-  )
 }
 
 function percent(part: number, whole: number): number | null {

@@ -1,7 +1,7 @@
 // The reports on keys of several workers as one. Each worker watches its own uses, so unused is what none of them has used. Pure.
 
 import type { UntypedObject as Json } from '../json/untyped.ts'
-import { asObjects, asText } from './merged-json.ts'
+import { asObjects, asText, asTexts, latest } from './merged-json.ts'
 
 const urgencies = ['now', 'soon', 'later']
 const ofUses = ['never-used', 'unused-permission']
@@ -20,16 +20,11 @@ export function mergeKeyReports(answers: readonly Json[]): Json {
     told.add(id)
     return isOfUses ? unusedByAll(all.map((list) => list.filter((other) => isOfUse(other, key)))) : [each]
   })
-  const latest = (name: string): unknown =>
-    answers
-      .map((each) => asText(each[name]))
-      .toSorted()
-      .at(-1)
   return {
     ...(base ?? answers[0]),
     state: ['failed', 'deciding'].find((state) => states.includes(state)) ?? 'known',
-    watched_since: latest('watched_since'),
-    unused_told_from: latest('unused_told_from'),
+    watched_since: latest(answers, 'watched_since'),
+    unused_told_from: latest(answers, 'unused_told_from'),
     findings: findings.toSorted((a, b) => rankOf(a) - rankOf(b)),
   }
 }
@@ -44,8 +39,8 @@ function unusedByAll(said: readonly (readonly Json[])[]): readonly Json[] {
   const users = said.flatMap(([first]) => (first?.['finding'] === 'unused-permission' ? [first] : []))
   const [first] = users
   if (first === undefined) return said[0] ?? []
-  const names = textsOf(first['unused'])
-  const left = names.filter((name) => users.every(({ unused }) => textsOf(unused).includes(name)))
+  const names = asTexts(first['unused'])
+  const left = names.filter((name) => users.every(({ unused }) => asTexts(unused).includes(name)))
   if (left.length === 0) return []
   const what = asText(first['what'])
   const at = what.lastIndexOf(names.join(', '))
@@ -55,8 +50,4 @@ function unusedByAll(said: readonly (readonly Json[])[]): readonly Json[] {
 
 function rankOf({ urgency }: Json): number {
   return urgencies.indexOf(asText(urgency))
-}
-
-function textsOf(value: unknown): readonly string[] {
-  return Array.isArray(value) ? value.filter((each) => typeof each === 'string') : []
 }

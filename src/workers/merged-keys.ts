@@ -1,41 +1,33 @@
-// The inventories of keys of several workers as one: each worker counts what it uses itself.
+// The inventories of keys, and the rotations of keys, of several workers as one. Pure.
 
-type Key = Readonly<Record<string, unknown>>
+import { asObjects, asTexts, distinct, latest } from './merged-json.ts'
+import type { UntypedObject as Json } from '../json/untyped.ts'
 
 /** From good to bad; a key is as bad as its worst worker says. */
 const states = ['ready', 'rejected', 'set-aside', 'unresolved', 'expired', 'quarantined', 'blocked']
 
 /**
  * One row a key, in the order of the first inventory: the row of the worker that says the worst state, with the permissions that no worker
- * has used and the last use of all of them. Takes the answers of `GET /api/keys` as they came.
+ * has used and the last use of all of them. Takes the answers of `GET /api/keys`.
  */
-export function mergeKeys(inventories: readonly string[]): readonly Key[] {
-  const merged = new Map<unknown, Key>()
-  for (const text of inventories) {
-    const list: unknown = JSON.parse(text)
-    // The listener of a worker made them.
-    for (const key of Array.isArray(list) ? (list as Key[]) : []) {
-      const known = merged.get(key['id'])
-      merged.set(key['id'], known === undefined ? key : mergeTwo(known, key))
-    }
-  }
-  return [...merged.values()]
-}
-
-function mergeTwo(known: Key, key: Key): Key {
-  const unused = new Set(textsOf(key['unused_permissions']))
-  return {
+export function mergeKeys(inventories: readonly unknown[]): readonly Json[] {
+  return distinct(inventories.flatMap(asObjects), ['id'], (known, key) => ({
     ...(rankOf(key) > rankOf(known) ? key : known),
-    unused_permissions: textsOf(known['unused_permissions']).filter((permission) => unused.has(permission)),
-    // Instants of one format: the later one sorts behind the earlier one.
-    last_used_at: textsOf([known['last_used_at'], key['last_used_at']]).toSorted().at(-1) ?? null,
-  }
+    unused_permissions: asTexts(known['unused_permissions']).filter((permission) =>
+      asTexts(key['unused_permissions']).includes(permission),
+    ),
+    last_used_at: latest([known, key], 'last_used_at'),
+  }))
 }
 
-function rankOf(key: Key): number {
+function rankOf(key: Json): number {
   return states.indexOf(String(key['state']))
 }
 
-function textsOf(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((each) => typeof each === 'string') : []
+/**
+ * One row a key: that of the worker that runs its rotation, else of whoever says it; workers share the journals. Takes the answers of
+ * `GET /api/rotations`.
+ */
+export function mergeRotations(lists: readonly unknown[]): readonly Json[] {
+  return distinct(lists.flatMap(asObjects), ['key'], (known, each) => (each['state'] === 'running' ? each : known))
 }

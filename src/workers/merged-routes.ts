@@ -1,4 +1,4 @@
-// Which answers to the console are merged of all workers, and how. Pure.
+// Which answers are merged of all workers, and how. Pure.
 
 import {
   mergeAudits,
@@ -10,9 +10,11 @@ import {
   mergeTeams,
 } from './merged-console.ts'
 import { mergeKeyReports } from './merged-key-report.ts'
+import { mergeKeys, mergeRotations } from './merged-keys.ts'
+import { mergeShadow } from './merged-shadow.ts'
+import type { UntypedObject as Json } from '../json/untyped.ts'
 
-type Json = Readonly<Record<string, unknown>>
-export type Merge = (answers: readonly Json[]) => Json
+export type Merge = (answers: readonly Json[]) => unknown
 
 const merges: Readonly<Record<string, Merge>> = {
   '/api/now': mergeNow,
@@ -20,7 +22,10 @@ const merges: Readonly<Record<string, Merge>> = {
   '/api/teams': mergeTeams,
   '/api/cache': mergeCaches,
   '/api/audit': mergeAudits,
+  '/api/keys': mergeKeys,
   '/api/keys/report': mergeKeyReports,
+  '/api/rotations': mergeRotations,
+  '/api/shadow': mergeShadow,
 }
 
 /** As the API has it without a limit. */

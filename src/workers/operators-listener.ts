@@ -10,10 +10,7 @@ import { operatorField, poolFields } from '../admin/access/pool-access.ts'
 import { accessRequestOf, askedPath, type AccessAnswer } from '../admin/access/request.ts'
 import { isSlow, mergedAnswer, mergeOf } from './merged-routes.ts'
 import { asObject } from './merged-json.ts'
-import { mergeKeys } from './merged-keys.ts'
 import { mergeMetrics } from './merged-metrics.ts'
-import { mergeRotations } from './merged-rotations.ts'
-import { mergeShadow } from './merged-shadow.ts'
 import type { BoundAddress } from './messages.ts'
 import type { Pool, WorkerStatus } from './pool.ts'
 
@@ -132,15 +129,7 @@ async function answer(pool: Pool, request: Question, response: ServerResponse): 
   const route = `${request.method} ${path}`
   if (route === 'GET /livez') return plain(response, 200, 'text/plain; charset=utf-8', 'ok\n')
   // What each worker keeps for itself is asked of all; what they share, one of them is asked about.
-  const forAll = [
-    'GET /readyz',
-    'GET /metrics',
-    'GET /api/status',
-    'GET /api/keys',
-    'GET /api/shadow',
-    'GET /api/rotations',
-    'POST /api/reload',
-  ]
+  const forAll = ['GET /readyz', 'GET /metrics', 'GET /api/status', 'POST /api/reload']
   if (route === 'POST /api/reload') pool.reopen()
   const listening = pool.workers.filter(({ admin }) => admin !== null)
   const silent = (): string => pool.workers.map((worker) => `worker ${worker.number}: ${silenceOf(worker)}`).join('; ')
@@ -169,10 +158,6 @@ async function answer(pool: Pool, request: Question, response: ServerResponse): 
     // OpenMetrics knows no empty lines and says where it ends.
     return plain(response, 200, type, type.startsWith('text/') ? text : `${text.replace(/\n{2,}/g, '\n')}# EOF\n`)
   }
-  if (route === 'GET /api/shadow')
-    return reply(response, 200, mergeShadow(answers.map(({ text }) => asObject(JSON.parse(text)))))
-  if (route === 'GET /api/rotations') return reply(response, 200, mergeRotations(answers.map(({ text }) => text)))
-  if (route === 'GET /api/keys') return reply(response, 200, mergeKeys(answers.map(({ text }) => text)))
   const workers = pool.workers.map((worker): Record<string, unknown> => {
     const { number, pid, restarts } = worker
     const found = answers.find((each) => each.worker === worker)

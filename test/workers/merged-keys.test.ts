@@ -11,7 +11,7 @@ const key = (state: string, unused: readonly string[], lastUsed: string | null):
   unused_permissions: unused,
   last_used_at: lastUsed,
 })
-const merge = (...keys: Record<string, unknown>[]) => mergeKeys(keys.map((each) => JSON.stringify([each])))
+const merge = (...keys: Record<string, unknown>[]) => mergeKeys(keys.map((each) => [each]))
 
 test('a permission is unused only when no worker has used it, and the last use is the latest one', () => {
   const one = key('ready', ['ManageOrgSessions'], '2026-11-29T10:00:00.000Z')
@@ -36,6 +36,6 @@ test('keys that only some workers know are kept, in order', () => {
   const inventories = [
     [{ id: 'a' }, { id: 'b' }],
     [{ id: 'c' }, { id: 'a' }],
-  ].map((keys) => JSON.stringify(keys))
+  ]
   expect(mergeKeys(inventories).map(({ id }) => id)).toEqual(['a', 'b', 'c'])
 })

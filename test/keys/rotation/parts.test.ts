@@ -10,7 +10,7 @@ import { Secret } from '../../../src/keys/secret.ts'
 import type { RotationPlan } from '../../../src/keys/rotation/prepare.ts'
 import { RotationRefused } from '../../../src/keys/rotation/asked.ts'
 import { watchSchedule, type ScheduleOptions } from '../../../src/runtime/keys/rotation-schedule.ts'
-import { mergeRotations } from '../../../src/workers/merged-rotations.ts'
+import { mergeRotations } from '../../../src/workers/merged-keys.ts'
 import { keyOf } from '../../support/policies.ts'
 
 const origin = 'https://api.devin.example'
@@ -337,6 +337,6 @@ describe('what operators ask of the listener', () => {
   test('of several workers is answered by the one that rotates', () => {
     const row = (key: string, state: string) => ({ key, state })
     const lists = [[row('a', 'stopped'), row('b', 'done')], [row('a', 'running')], []]
-    expect(mergeRotations(lists.map((list) => JSON.stringify(list)))).toEqual([row('a', 'running'), row('b', 'done')])
+    expect(mergeRotations(lists)).toEqual([row('a', 'running'), row('b', 'done')])
   })
 })
