@@ -1,7 +1,7 @@
 // The file that keeps blocks over restarts: all there are without a store, and with one a copy for starts while it is away.
 
 import { readFile } from 'node:fs/promises'
-import { Refused } from '../config/diagnostics.ts'
+import { fileProblem, Refused } from '../config/diagnostics.ts'
 import { errorCode, whyUnreadable } from '../config/values/file-errors.ts'
 import { replaceFile } from '../config/values/replace-file.ts'
 import { readBlock, slotOf, type Block } from './block.ts'
@@ -57,5 +57,5 @@ function entriesOf(text: string): readonly unknown[] | null {
 
 function broken(file: string, why: string): Refused {
   const message = `the blocked callers cannot be read: ${why}. Repair the file, or remove it and block them again: without it nobody is blocked`
-  return new Refused([{ file, line: 0, column: 0, severity: 'error', message }])
+  return new Refused([fileProblem(file, message)])
 }

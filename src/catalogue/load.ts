@@ -1,6 +1,6 @@
 // The built-in catalogue plus the extension files of the configuration, or a refusal with every diagnostic.
 
-import { hasErrors, Refused, type Diagnostic } from '../config/diagnostics.ts'
+import { fileProblem, hasErrors, Refused, type Diagnostic } from '../config/diagnostics.ts'
 import { readText } from '../config/values/files.ts'
 import { compileCatalogue, type Catalogue } from './catalogue.ts'
 import { devinApi } from './data.ts'
@@ -27,8 +27,7 @@ export async function loadCatalogue(settings: CatalogueSettings): Promise<Loaded
   for (const file of settings.files) {
     const text = await readText(file)
     if ('error' in text) {
-      const message = `the extension file cannot be read: ${text.error}`
-      diagnostics.push({ file, line: 0, column: 0, severity: 'error', message })
+      diagnostics.push(fileProblem(file, `the extension file cannot be read: ${text.error}`))
       continue
     }
     const read = readExtension({ file, text: text.value })

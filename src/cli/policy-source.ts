@@ -9,7 +9,7 @@ import { basename, dirname, join, normalize, relative, resolve } from 'node:path
 import { promisify } from 'node:util'
 import type { Catalogue } from '../catalogue/catalogue.ts'
 import { policyFolderProblem } from '../config/checks.ts'
-import { formatDiagnostic, Refused, type Diagnostic } from '../config/diagnostics.ts'
+import { fileProblem, formatDiagnostic, Refused, type Diagnostic } from '../config/diagnostics.ts'
 import { didYouMean } from '../config/nearest.ts'
 import { errorCode } from '../config/values/file-errors.ts'
 import type { Config } from '../config/load.ts'
@@ -101,7 +101,7 @@ async function open(text: string, options: PolicySourceOptions): Promise<OpenSou
   const problem = existsSync(directory) ? null : await policyFolderProblem(directory)
   if (problem !== null) {
     const message = problem.includes('did you mean') ? problem : problem + (await otherSetNear(text, options.config))
-    throw new Refused([{ file: directory, line: 0, column: 0, severity: 'error', message }])
+    throw new Refused([fileProblem(directory, message)])
   }
   return { directory, shown: (file) => file, close: async () => {} }
 }

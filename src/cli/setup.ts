@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { loadCatalogue, type CatalogueSettings } from '../catalogue/load.ts'
-import { Refused, type Diagnostic } from '../config/diagnostics.ts'
+import { fileProblem, Refused, type Diagnostic } from '../config/diagnostics.ts'
 import { policyFolderProblem } from '../config/checks.ts'
 import { loadConfig, outlineOf, type LoadedConfig } from '../config/load.ts'
 import type { Config } from '../config/load.ts'
@@ -72,7 +72,7 @@ async function readConfig(invocation: Invocation, missing: 'refused' | 'reported
     const sandbox = runningSandboxes(invocation.env)[0]
     const message =
       sandbox === undefined ? noConfiguration : `${noConfiguration}. A sandbox runs: --config ${sandbox.config}`
-    throw new Refused([{ file, line: 0, column: 0, severity: 'error', message }])
+    throw new Refused([fileProblem(file, message)])
   }
   return await loadConfig(file, invocation.env, { missing })
 }

@@ -9,6 +9,11 @@ export interface Diagnostic {
   readonly message: string
 }
 
+/** A mistake of a file as a whole. */
+export function fileProblem(file: string, message: string): Diagnostic {
+  return { file, line: 0, column: 0, severity: 'error', message }
+}
+
 /** `file:line:column: message`, the form editors and CI annotations understand. */
 export function formatDiagnostic(diagnostic: Diagnostic): string {
   const place = diagnostic.line > 0 ? `${diagnostic.file}:${diagnostic.line}:${diagnostic.column}` : diagnostic.file

@@ -1,7 +1,7 @@
 // Loads config/gateway.yaml: a resolved Config, or every diagnostic. The files that it names are read and checked too.
 
 import path from 'node:path'
-import { hasErrors, Refused, type Diagnostic } from './diagnostics.ts'
+import { fileProblem, hasErrors, Refused, type Diagnostic } from './diagnostics.ts'
 import {
   gatewaySchema,
   stabilityClasses,
@@ -52,10 +52,7 @@ export async function loadConfig(
   { adapt = (written) => written, missing = 'refused' }: LoadConfigOptions = {},
 ): Promise<LoadedConfig> {
   const text = await readText(file)
-  if ('error' in text)
-    throw new Refused([
-      { file, line: 0, column: 0, severity: 'error', message: `the configuration cannot be read: ${text.error}` },
-    ])
+  if ('error' in text) throw new Refused([fileProblem(file, `the configuration cannot be read: ${text.error}`)])
   const result = readYaml({ file, text: text.value, schema: gatewaySchema, holds: 'upstream and issuers', env })
   if (!result.ok) throw new Refused(result.diagnostics)
   const diagnostics: Diagnostic[] = [...result.diagnostics]

@@ -1,6 +1,6 @@
 // The policies in force: one snapshot behind one pointer, replaced whole or not at all, when files change and on demand.
 
-import { formatDiagnostic, Refused } from '../config/diagnostics.ts'
+import { fileProblem, formatDiagnostic, Refused } from '../config/diagnostics.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import type { Instruments } from '../metrics/instruments.ts'
 import { warnRulesOf } from '../policy/decision/warnings.ts'
@@ -68,7 +68,7 @@ export async function loadFirstPolicies({
   const { outcome, signature } = await readInOneState(watched)
   if ('value' in outcome) return { loaded: outcome.value, signature }
   if (!(outcome.error instanceof StillChanging)) throw outcome.error
-  throw new Refused([{ file: directory, line: 0, column: 0, severity: 'error', message: stillChanging }])
+  throw new Refused([fileProblem(directory, stillChanging)])
 }
 
 const unrecorded = 'the audit log cannot be written, and a change that is not recorded is not made'

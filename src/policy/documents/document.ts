@@ -1,6 +1,6 @@
 // Text of a policy file → its document, or every mistake in it. Each kind of file has its shape in a file of its own.
 
-import { sortDiagnostics, type Diagnostic } from '../../config/diagnostics.ts'
+import { fileProblem, sortDiagnostics, type Diagnostic } from '../../config/diagnostics.ts'
 import { topLevelKeys } from '../../config/yaml/document.ts'
 import { readDevinUsers, type DevinUsersDocument } from './devin-user-document.ts'
 import { readGatewayLimits, type GatewayLimitsDocument } from './gateway-limits-document.ts'
@@ -87,7 +87,7 @@ export function readPolicyFile({ file, name, text }: PolicyFile): PolicyFileResu
 function unknownKind(file: string): Diagnostic {
   const message =
     'cannot tell what kind of policy file this is: put it at teams/NAME.yaml, guardrails.yaml, invariants.yaml, keys.yaml, limits.yaml, devin-users.yaml or NAME.test.yaml, or begin it with "team:", "guardrails:", "invariants:", "keys:", "limits:" or "devin_users:"'
-  return { file, line: 0, column: 0, severity: 'error', message }
+  return fileProblem(file, message)
 }
 
 // The prefixes of Devin's keys. Not part of a longer word, so that a file called my-cog_x is no finding.

@@ -4,7 +4,7 @@ import type { Dirent, Stats } from 'node:fs'
 import { readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { basename, join, relative, sep } from 'node:path'
 import { isUtf8 } from 'node:buffer'
-import type { Diagnostic } from '../../config/diagnostics.ts'
+import { fileProblem, type Diagnostic } from '../../config/diagnostics.ts'
 import { nearest } from '../../config/nearest.ts'
 import { errorCode, whyUnreadable } from '../../config/values/file-errors.ts'
 import { isBeingWritten } from '../../keys/sources/file-source.ts'
@@ -147,8 +147,4 @@ function nearestValidName(name: string): string | null {
   const [stem, extension] = dot > 0 ? [shown.slice(0, dot), shown.slice(dot + 1)] : [shown, '']
   if (nearest(extension, ['yaml', 'yml']) !== null) return `${stem}.yaml`
   return nearest(`${stem}.yaml`, knownNames)
-}
-
-export function fileProblem(file: string, message: string): Diagnostic {
-  return { file, line: 0, column: 0, severity: 'error', message }
 }

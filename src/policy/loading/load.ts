@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { join, relative, resolve } from 'node:path'
 import type { Catalogue } from '../../catalogue/catalogue.ts'
 import { policyFolderProblem } from '../../config/checks.ts'
-import { hasErrors, Refused, type Diagnostic } from '../../config/diagnostics.ts'
+import { fileProblem, hasErrors, Refused, type Diagnostic } from '../../config/diagnostics.ts'
 import type { Config } from '../../config/load.ts'
 import { endingWarnings } from '../warnings/endings.ts'
 import { expiryWarning } from '../../keys/expiry.ts'
@@ -30,7 +30,7 @@ import {
   type TeamDocument,
   type TestDocument,
 } from '../documents/document.ts'
-import { fileProblem, listPolicyFolder, readPolicyText, strayFile } from './folder.ts'
+import { listPolicyFolder, readPolicyText, strayFile } from './folder.ts'
 import type { PolicySet } from '../model/policy-set.ts'
 import { unknownWords, type PolicyWord } from '../documents/policy-words.ts'
 import { brokenInvariants } from '../invariants/check.ts'
