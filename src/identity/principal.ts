@@ -24,3 +24,18 @@ export interface Principal {
   /** `exp` of the token, in milliseconds since the epoch. */
   readonly expiresAtMs: number
 }
+
+/** A caller without attributes, whose token does not end: what others that no token describes are made from. */
+export const emptyPrincipal: Principal = {
+  subject: '',
+  issuer: '',
+  email: null,
+  emailVerified: false,
+  groups: [],
+  groupsOmitted: false,
+  app: null,
+  actor: null,
+  priorActors: [],
+  claims: {},
+  expiresAtMs: Number.MAX_SAFE_INTEGER,
+}

@@ -56,6 +56,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
     'identity/claim-path',
     'identity/claims',
     'identity/near-miss',
+    'identity/principal',
     'catalogue',
     'json',
     'keys',

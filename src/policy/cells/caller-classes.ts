@@ -1,7 +1,7 @@
 // The classes of callers that the conditions of a team can tell apart. Two callers of one class fulfil the same conditions,
 // so one of them stands for all. Pure.
 
-import type { Principal } from '../../identity/principal.ts'
+import { emptyPrincipal, type Principal } from '../../identity/principal.ts'
 import { conditionHolds, describeCondition, type Condition } from '../model/condition.ts'
 
 /** Callers that fulfil the same conditions. */
@@ -146,18 +146,16 @@ function principalOf(chosen: ReadonlyMap<string, readonly string[]>, conditions:
   )
   const email = first('email')
   return {
+    ...emptyPrincipal,
     subject: first('subject') ?? unlike('any-other-subject', conditions, 'subject'),
     issuer: first('issuer') ?? unlike('https://any-other-issuer.example', conditions, 'issuer'),
     email,
     emailVerified: email !== null,
     groups: chosen.get('groups') ?? [],
-    groupsOmitted: false,
     actor: first('actor'),
-    priorActors: [],
     app: first('app'),
     // A claim whose whole name is the path is what the path finds.
     claims: Object.fromEntries(claims),
-    expiresAtMs: Number.MAX_SAFE_INTEGER,
   }
 }
 

@@ -3,7 +3,7 @@
 
 import type { Operation } from '../../catalogue/operation.ts'
 import { nearest } from '../../config/nearest.ts'
-import type { Principal } from '../../identity/principal.ts'
+import { emptyPrincipal } from '../../identity/principal.ts'
 import type { FieldRule, GuardrailDocument } from '../documents/guardrail-document.ts'
 import { CallerAttributes, type FilledIn } from './attributes.ts'
 import { boundField } from './bound.ts'
@@ -66,20 +66,7 @@ const kindOf: Readonly<Record<string, 'number' | 'text' | 'list' | undefined>> =
   max_items: 'list',
 }
 
-const noPrincipal: Principal = {
-  subject: '',
-  issuer: '',
-  email: null,
-  emailVerified: false,
-  groups: [],
-  groupsOmitted: false,
-  app: null,
-  actor: null,
-  priorActors: [],
-  claims: {},
-  expiresAtMs: 0,
-}
-const nobody = new CallerAttributes(noPrincipal, '', null, { unknown: '' })
+const nobody = new CallerAttributes(emptyPrincipal, '', null, { unknown: '' })
 
 /**
  * Warns about rules on a field or parameter that the API documents for none of the guardrail's operations: a typing

@@ -3,7 +3,7 @@
 
 import type { Operation } from '../../catalogue/operation.ts'
 import { parseTarget, type Target } from '../../catalogue/target.ts'
-import type { Principal } from '../../identity/principal.ts'
+import { emptyPrincipal, type Principal } from '../../identity/principal.ts'
 import { misspelledName, undocumentedName } from '../decision/fence.ts'
 import type { CheckedBody } from '../decision/checked-body.ts'
 import { evaluate, type Evaluation } from '../decision/evaluate.ts'
@@ -119,6 +119,7 @@ function watched(principal: Principal, paths: readonly string[], reads: Set<stri
 
 function principalOf(record: RecordedDecision): Principal {
   return {
+    ...emptyPrincipal,
     subject: record.subject ?? '',
     issuer: record.issuer ?? '',
     email: record.email ?? null,
@@ -127,9 +128,7 @@ function principalOf(record: RecordedDecision): Principal {
     groupsOmitted: record.reason === 'groups-omitted',
     app: record.app ?? null,
     actor: record.actor ?? null,
-    priorActors: [],
     claims: record.claims ?? {},
-    expiresAtMs: Number.MAX_SAFE_INTEGER,
   }
 }
 

@@ -2,7 +2,7 @@
 
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { claimAt } from '../../identity/claim-path.ts'
-import type { Principal } from '../../identity/principal.ts'
+import { emptyPrincipal, type Principal } from '../../identity/principal.ts'
 import type { TestCaseDocument, TestDocument, TestPrincipalDocument } from '../documents/document.ts'
 import { explain, explainFully, type ExplainedRequest } from './explain.ts'
 import type { Evaluation } from '../decision/evaluate.ts'
@@ -56,17 +56,15 @@ export function evaluationsOf(policy: PolicySet, documents: readonly TestDocumen
 /** A principal with just the attributes a test or a command names. */
 export function principalFrom(as: TestPrincipalDocument): Principal {
   return {
+    ...emptyPrincipal,
     subject: as.subject ?? 'policy-test',
     issuer: as.issuer ?? 'policy-test',
     email: as.email ?? null,
     emailVerified: true,
     groups: as.groups ?? [],
-    groupsOmitted: false,
     app: as.app ?? null,
     actor: as.actor ?? null,
-    priorActors: [],
     claims: as.claims ?? {},
-    expiresAtMs: Number.MAX_SAFE_INTEGER,
   }
 }
 

@@ -2,7 +2,7 @@
 
 import type { TeamLimitView } from '../../admin/console/team-view.ts'
 import { quotaText } from '../../gateway/refusals/limits.ts'
-import type { Principal } from '../../identity/principal.ts'
+import { emptyPrincipal } from '../../identity/principal.ts'
 import type { Limit, Limiter, LimitStatus } from '../../limits/limiter.ts'
 import type { PolicySet, Team } from '../../policy/model/policy-set.ts'
 
@@ -70,7 +70,8 @@ interface LimitOfTeam {
 function limitsOfTeam(policy: PolicySet, team: Team): readonly LimitOfTeam[] {
   const found = new Map<string, LimitOfTeam>()
   for (const app of [null, ...team.limitedApps]) {
-    const [one, other] = [callerOf('some-caller', app), callerOf('other-caller', app)]
+    const one = { ...emptyPrincipal, subject: 'some-caller', app }
+    const other = { ...one, subject: 'other-caller' }
     for (const [index, grants] of team.byOperation.entries()) {
       const operation = policy.catalogue.operations[index]
       if (grants === undefined || grants.length === 0 || operation === undefined) continue
@@ -85,20 +86,4 @@ function limitsOfTeam(policy: PolicySet, team: Team): readonly LimitOfTeam[] {
     }
   }
   return [...found.values()]
-}
-
-function callerOf(subject: string, app: string | null): Principal {
-  return {
-    subject,
-    issuer: '',
-    email: null,
-    emailVerified: false,
-    groups: [],
-    groupsOmitted: false,
-    app,
-    actor: null,
-    priorActors: [],
-    claims: {},
-    expiresAtMs: Number.MAX_SAFE_INTEGER,
-  }
 }
