@@ -18,7 +18,7 @@ import { addRotationsApi, type RotationsApi } from './rotations-api.ts'
 import type { CheckpointOutcome } from '../records/checkpoints/checkpoints.ts'
 import { consolePage, consoleRequestOf } from './console/pages.ts'
 import { addConsoleApi, addExplainApi, type ConsoleParts } from './console/routes.ts'
-import { createListener, type AdminApp, type AdminCertificate, type ListenerParts } from './listener.ts'
+import { createListener, withTextBodies, type AdminApp, type AdminCertificate, type ListenerParts } from './listener.ts'
 
 export interface Readiness {
   readonly ready: boolean
@@ -83,10 +83,7 @@ export function createAdminApp(parts: AdminParts): AdminApp {
   addHealth(app, parts)
   addSession(app, parts)
   addConsole(app)
-  void app.register((api, _options, done) => {
-    addApi(api, parts)
-    done()
-  })
+  void app.register(async (api) => addApi(api, parts))
   app.setNotFoundHandler((_request, reply) =>
     reply.code(404).send({
       error: `There are ${listener.routes.map((route) => route.replace(/^GET /, '')).join(', ')} here. docs/admin-api.yaml describes them.`,
@@ -154,6 +151,8 @@ function addConsole(app: FastifyInstance): void {
     })
 }
 
+const mostBytes = { change: 16 * 1024, explain: 256 * 1024 } as const
+
 function addApi(app: FastifyInstance, parts: AdminParts): void {
   app.get('/api/status', (_request, reply) => reply.send(parts.status()))
   app.get('/api/keys', (_request, reply) => reply.send(parts.keys()))
@@ -169,19 +168,12 @@ function addApi(app: FastifyInstance, parts: AdminParts): void {
       ? reply.code(503).send({ error: 'Where budgets are kept cannot be read at the moment; the log says why.' })
       : reply.send(budgets)
   })
-  void app.register((scope, _options, done) => {
+  withTextBodies(app, mostBytes.change, (scope) => {
     addBlocksApi(scope, parts.blocks)
-    done()
-  })
-  void app.register((scope, _options, done) => {
     addRotationsApi(scope, parts.rotations)
-    done()
   })
   addConsoleApi(app, parts.console)
-  void app.register((scope, _options, done) => {
-    addExplainApi(scope, parts.console.explain)
-    done()
-  })
+  withTextBodies(app, mostBytes.explain, (scope) => addExplainApi(scope, parts.console.explain))
   app.get('/api/shadow', (_request, reply) => {
     const shadow = parts.shadow()
     return shadow === null

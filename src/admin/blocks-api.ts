@@ -39,13 +39,8 @@ export interface BlocksApi {
   ) => Promise<ChangedBlock | { readonly status: number; readonly error: string }>
 }
 
-const mostBytes = 16 * 1024
-
 /** Fields come as JSON in the body, or as parameters of the query. */
 export function addBlocksApi(app: FastifyInstance, blocks: BlocksApi): void {
-  app.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: mostBytes }, (_request, text, done) =>
-    done(null, text),
-  )
   app.get('/api/blocks', (_request, reply) => reply.send(blocks.list()))
   app.post('/api/blocks', async (request, reply) => {
     const wanted = readWanted(askedFields(request), actorOf(request.operator))

@@ -20,6 +20,18 @@ export interface ListenerParts {
   readonly onRefused: (reason: OperatorsRefusal) => void
 }
 
+/** Adds routes whose JSON bodies are read as text, of so many bytes at most; bodies of others are dropped. */
+export function withTextBodies(app: FastifyInstance, mostBytes: number, add: (scope: FastifyInstance) => void): void {
+  void app.register(async (scope) => {
+    scope.addContentTypeParser(
+      'application/json',
+      { parseAs: 'string', bodyLimit: mostBytes },
+      (_request, text, done) => done(null, text),
+    )
+    add(scope)
+  })
+}
+
 export interface AdminApp {
   /** `GET /livez` and so on. */
   readonly routes: readonly string[]

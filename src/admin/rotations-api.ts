@@ -21,12 +21,8 @@ export interface RotationsApi {
 }
 
 const actor = "operators' listener"
-const mostBytes = 16 * 1024
 
 export function addRotationsApi(app: FastifyInstance, rotations: RotationsApi): void {
-  app.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: mostBytes }, (_request, text, done) =>
-    done(null, text),
-  )
   app.get('/api/rotations', async (_request, reply) => reply.send(await rotations.list()))
   app.post('/api/rotations', async (request, reply) => {
     const asked = readAsked(askedFields(request))

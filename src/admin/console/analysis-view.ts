@@ -1,10 +1,11 @@
-// What operators see of whole policy sets. Types only: listed fields of plain data, so that no secret fits in.
+// What operators see of whole policy sets. Listed fields of plain data, so that no secret fits in.
 
-export interface MatrixQuery {
-  readonly team: string | null
-  readonly operation: string | null
-  readonly organization: string | null
-  readonly effect: string | null
+import type { MatrixRow } from '../../policy/matrix/matrix.ts'
+import type { AllowingChanges } from '../../policy/suggestion/what-would-allow.ts'
+
+export const matrixFilters = ['team', 'operation', 'organization', 'effect'] as const
+
+export interface MatrixQuery extends Readonly<Record<(typeof matrixFilters)[number], string | null>> {
   readonly limit: number
 }
 
@@ -14,38 +15,11 @@ export interface MatrixView {
   readonly undecided: number
   /** Rows that fit the filters; `rows` holds the first of them. */
   readonly found: number
-  readonly rows: readonly {
-    readonly team: string
-    readonly callers: string
-    readonly operation: string
-    readonly organizations: readonly (string | null)[]
-    readonly effect: 'allow' | 'deny'
-    readonly reason: string
-    readonly grant: string | null
-    readonly key: string | null
-    readonly conditions: string | null
-    readonly guardrails: readonly string[]
-    readonly limits: readonly string[]
-  }[]
+  readonly rows: readonly MatrixRow[]
 }
 
-export interface AllowingView {
+export interface AllowingView extends AllowingChanges {
   readonly decision_id: string
-  readonly policy_revision: string
-  readonly allowed_now: boolean
-  readonly proposals: readonly {
-    readonly what: string
-    readonly team: string
-    readonly owner: string | null
-    readonly contact: string | null
-    readonly file: string
-    readonly patch: string
-    readonly gains: readonly string[]
-    readonly tests_passed: number
-    readonly invariants: number
-  }[]
-  readonly rejected: readonly { readonly what: string; readonly why: string }[]
-  readonly why_none: string | null
 }
 
 /** What the set in force changes against the one that it replaced. */

@@ -1,4 +1,4 @@
-// What operators see of decisions. Types only: listed fields of plain data, so that no secret fits in.
+// What operators see of decisions. Listed fields of plain data, so that no secret fits in.
 
 import type { ExchangeOutcome } from '../../records/entries.ts'
 
@@ -54,17 +54,21 @@ export interface DecisionsView {
   readonly searched: SearchedView
 }
 
-/** Filters are compared as a whole, and all have to fit. Times in ISO 8601, as records spell them. */
-export interface DecisionQuery {
-  readonly id: string | null
-  readonly subject: string | null
-  readonly team: string | null
-  readonly operation: string | null
-  readonly organization: string | null
-  readonly reason: string | null
-  readonly key: string | null
-  readonly effect: string | null
-  readonly outcome: string | null
+/** Filters that are compared as a whole. */
+export const decisionFilters = [
+  'id',
+  'subject',
+  'team',
+  'operation',
+  'organization',
+  'reason',
+  'key',
+  'effect',
+  'outcome',
+] as const
+
+/** All filters have to fit. Times in ISO 8601, as records spell them. */
+export interface DecisionQuery extends Readonly<Record<(typeof decisionFilters)[number], string | null>> {
   readonly from: string | null
   readonly to: string | null
   readonly limit: number

@@ -1,8 +1,8 @@
 // Reads the query parameters of the console's API strictly: a misspelled filter must not show everything. Pure.
 
 import { didYouMean } from '../../config/nearest.ts'
-import type { MatrixQuery } from './analysis-view.ts'
-import type { DecisionCursor, DecisionQuery } from './decision-view.ts'
+import { matrixFilters, type MatrixQuery } from './analysis-view.ts'
+import { decisionFilters, type DecisionCursor, type DecisionQuery } from './decision-view.ts'
 
 /** A query that cannot be read: a sentence for whoever sent it. */
 export class QueryError extends Error {
@@ -17,26 +17,15 @@ export class QueryError extends Error {
 
 export type QueryFields = Readonly<Record<string, unknown>>
 
-const texts = ['id', 'subject', 'team', 'operation', 'organization', 'reason', 'key', 'effect', 'outcome'] as const
-const others = ['from', 'to', 'limit', 'cursor'] as const
 const longest = 512
 
 /** Reads the filters of decisions. Throws `QueryError`. */
 export function readDecisionQuery(fields: QueryFields): DecisionQuery {
-  refuseUnknown(fields, [...texts, ...others])
-  const [id, subject, team, operation, organization, reason, key, effect, outcome] = texts.map((name) =>
-    parameterOf(fields, name),
-  )
+  refuseUnknown(fields, [...decisionFilters, 'from', 'to', 'limit', 'cursor'])
+  const filters = valuesOf(fields, decisionFilters)
   return {
-    id: id?.replace(/^urn:uuid:/, '') ?? null,
-    subject: subject ?? null,
-    team: team ?? null,
-    operation: operation ?? null,
-    organization: organization ?? null,
-    reason: reason ?? null,
-    key: key ?? null,
-    effect: effect ?? null,
-    outcome: outcome ?? null,
+    ...filters,
+    id: filters.id?.replace(/^urn:uuid:/, '') ?? null,
     from: timeOf(fields, 'from'),
     to: timeOf(fields, 'to'),
     limit: countOf(fields, 'limit', 50, 200),
@@ -46,14 +35,12 @@ export function readDecisionQuery(fields: QueryFields): DecisionQuery {
 
 /** Reads the filters of the matrix. Throws `QueryError`. */
 export function readMatrixQuery(fields: QueryFields): MatrixQuery {
-  refuseUnknown(fields, ['team', 'operation', 'organization', 'effect', 'limit'])
-  return {
-    team: parameterOf(fields, 'team'),
-    operation: parameterOf(fields, 'operation'),
-    organization: parameterOf(fields, 'organization'),
-    effect: parameterOf(fields, 'effect'),
-    limit: countOf(fields, 'limit', 1000, 5000),
-  }
+  refuseUnknown(fields, [...matrixFilters, 'limit'])
+  return { ...valuesOf(fields, matrixFilters), limit: countOf(fields, 'limit', 1000, 5000) }
+}
+
+function valuesOf<Name extends string>(fields: QueryFields, names: readonly Name[]): Record<Name, string | null> {
+  return Object.fromEntries(names.map((name) => [name, parameterOf(fields, name)])) as Record<Name, string | null>
 }
 
 /** Throws `QueryError` for a parameter that is not one of these. */

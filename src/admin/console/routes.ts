@@ -70,13 +70,8 @@ export function addConsoleApi(app: FastifyInstance, parts: ConsoleParts): void {
   get('/api/decisions', (query) => parts.decisions(readDecisionQuery(query)))
 }
 
-const mostBytes = 256 * 1024
-
 /** The body of a request to explain is read as text. */
 export function addExplainApi(app: FastifyInstance, explain: ConsoleParts['explain']): void {
-  app.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: mostBytes }, (_request, text, done) =>
-    done(null, text),
-  )
   app.post('/api/explain', (request, reply) => {
     try {
       return reply.send(explain(readExplainRequest(request.body)))

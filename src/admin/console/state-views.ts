@@ -1,5 +1,7 @@
 // What operators see of the cache. Types only: listed fields of plain data, so that no secret fits in.
 
+import type { OperationCounts } from '../../cache/statistics.ts'
+
 export interface CacheStateView {
   readonly bytes: number
   readonly max_bytes: number
@@ -13,15 +15,5 @@ export interface CacheStateView {
     readonly missing: number
     readonly reason: string | null
   } | null
-  readonly operations: readonly {
-    readonly operation: string
-    readonly hits: number
-    readonly stale: number
-    readonly validated: number
-    readonly collapsed: number
-    readonly misses: number
-    readonly bypassed: number
-    readonly evictions: number
-    readonly bytes: number
-  }[]
+  readonly operations: readonly (OperationCounts & { readonly operation: string; readonly bytes: number })[]
 }
