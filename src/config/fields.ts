@@ -80,6 +80,19 @@ export const rate = () =>
 /** A non-empty text. */
 export const text = () => z.string().min(1, 'must not be empty')
 
+/** What a schema gives, to be read only. */
+export type ReadonlyOutput<Schema extends z.ZodType> = DeepReadonly<z.output<Schema>>
+type DeepReadonly<T> = T extends readonly (infer Member)[]
+  ? readonly DeepReadonly<Member>[]
+  : T extends object
+    ? { readonly [Name in keyof T]: DeepReadonly<T[Name]> }
+    : T
+
+/** Null where nothing is written. */
+export function orNull<Schema extends z.ZodType>(schema: Schema) {
+  return schema.optional().transform((written) => written ?? null)
+}
+
 /** Words that are looked up when a set is loaded. The JSON schema lists them (tools/json-schema.ts). */
 export type Words = 'allowed' | 'operations' | 'permissions' | 'reasons' | 'time-zones'
 export const word = (words: Words) => text().meta({ words })

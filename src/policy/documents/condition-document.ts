@@ -9,14 +9,11 @@ import {
   emptyCondition,
   neverActor,
 } from '../../config/values/caller-condition.ts'
-import type { ConditionDocument } from '../model/condition.ts'
-import type { RightEnding } from '../model/ending.ts'
-import { endingFields } from './document-fields.ts'
+import type { ReadonlyOutput } from '../../config/fields.ts'
+import { endingFields, endingOf } from './document-fields.ts'
 
 /** An entry of members as written: at least one attribute, each a list. */
-export interface MemberEntry extends ConditionDocument {
-  readonly ending: RightEnding
-}
+export type MemberEntry = ReadonlyOutput<typeof memberEntry>
 
 /** Whom an invariant speaks of: those for whom all attributes match, but not those for whom all of `except` match. */
 export const callerSelection = z
@@ -37,3 +34,4 @@ export const memberEntry = z
   .refine((written) => attributesOf(written).some((name) => name !== 'delegated') || written.delegated === undefined, {
     error: 'an entry of members must name more than `delegated`: alone it would match everybody',
   })
+  .transform(({ until, reason, ...entry }) => ({ ...entry, ending: endingOf({ until, reason }) }))

@@ -2,18 +2,11 @@
 // reader; devin-users.ts compiles it.
 
 import { z } from 'zod'
-import { oneKeyOf, text } from '../../config/fields.ts'
+import { oneKeyOf, orNull, text, type ReadonlyOutput } from '../../config/fields.ts'
 import type { PositionOf } from '../../config/yaml/document.ts'
 import { readDocument, type DocumentResult } from './document-fields.ts'
 
-export interface DevinUserEntry {
-  readonly email: string | null
-  readonly subject: string | null
-  /** Only tokens of this issuer; null: of any. */
-  readonly issuer: string | null
-  /** Id of the user at Devin, as the member list spells it. */
-  readonly id: string
-}
+export type DevinUserEntry = ReadonlyOutput<typeof entry>
 
 export interface DevinUsersDocument {
   readonly kind: 'devin-users'
@@ -24,12 +17,12 @@ export interface DevinUsersDocument {
 
 const entry = z
   .strictObject({
-    email: text().optional().describe('E-mail address of the token; letter case does not count.'),
-    subject: text().optional().describe('Subject of the token.'),
-    issuer: text().optional().describe('Only tokens of this issuer.'),
+    email: orNull(text()).describe('E-mail address of the token; letter case does not count.'),
+    subject: orNull(text()).describe('Subject of the token.'),
+    issuer: orNull(text()).describe('Only tokens of this issuer.'),
     id: text().describe("The user's id at Devin, like email|65f0a1."),
   })
-  .refine(({ email, subject }) => (email === undefined) !== (subject === undefined), {
+  .refine(({ email, subject }) => (email === null) !== (subject === null), {
     error: 'say either "email" or "subject"',
   })
   .meta(oneKeyOf('email', 'subject'))
@@ -45,14 +38,6 @@ export const devinUsersSchema = z
 export function readDevinUsers(file: string, text: string): DocumentResult<DevinUsersDocument> {
   return readDocument(
     { file, text, schema: devinUsersSchema, holds: 'a list of devin_users', noVariables: 'write the value itself' },
-    ({ devin_users: written }, positionOf) => {
-      const users = written.map(({ email, subject, issuer, id }) => ({
-        email: email ?? null,
-        subject: subject ?? null,
-        issuer: issuer ?? null,
-        id,
-      }))
-      return { kind: 'devin-users', file, users, positionOf }
-    },
+    ({ devin_users: users }, positionOf) => ({ kind: 'devin-users', file, users, positionOf }),
   )
 }

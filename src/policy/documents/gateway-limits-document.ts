@@ -4,30 +4,13 @@ import { z } from 'zod'
 import { duration, word } from '../../config/fields.ts'
 import type { PositionOf } from '../../config/yaml/document.ts'
 import { organizationId, mapValues, readDocument, type DocumentResult } from './document-fields.ts'
-import {
-  calendarBudget,
-  calendarRate,
-  limitFields,
-  limitsMode,
-  limitsOf,
-  timeZone,
-  type LimitsDocument,
-} from './limit-fields.ts'
+import { calendarBudget, calendarRate, limitFields, limitsMode, limitsOf, timeZone } from './limit-fields.ts'
 
 /** Limits that every request counts against, whatever its team. */
 export interface GatewayLimitsDocument {
   readonly kind: 'limits'
   readonly file: string
-  readonly limits: LimitsDocument & {
-    /** By operation id, pattern or permission. */
-    readonly operations: Readonly<Record<string, LimitsDocument>>
-    /** How long a request may wait while its key rests, milliseconds; 0: not at all. */
-    readonly maxWaitMs: number
-    /** Budgets by organization. */
-    readonly organizations: Readonly<Record<string, LimitsDocument>>
-    readonly mode: 'enforce' | 'shadow'
-    readonly timeZone: string
-  }
+  readonly limits: ReturnType<typeof gatewayLimitsOf>
   readonly positionOf: PositionOf
 }
 
@@ -69,18 +52,18 @@ export const gatewayLimitsSchema = z
 export function readGatewayLimits(file: string, text: string): DocumentResult<GatewayLimitsDocument> {
   return readDocument(
     { file, text, schema: gatewayLimitsSchema, holds: 'limits', noVariables: 'write the value itself' },
-    ({ limits: written }, positionOf) => ({
-      kind: 'limits',
-      file,
-      limits: {
-        ...limitsOf(written),
-        operations: mapValues(written.operations, limitsOf),
-        maxWaitMs: written.queue.max_wait,
-        organizations: mapValues(written.organizations, limitsOf),
-        mode: written.mode,
-        timeZone: written.time_zone,
-      },
-      positionOf,
-    }),
+    ({ limits: written }, positionOf) => ({ kind: 'limits', file, limits: gatewayLimitsOf(written), positionOf }),
   )
+}
+
+/** Times in milliseconds. A request that may wait for 0 while its key rests does not wait at all. */
+function gatewayLimitsOf(written: z.output<typeof limits>) {
+  return {
+    ...limitsOf(written),
+    operations: mapValues(written.operations, limitsOf),
+    maxWaitMs: written.queue.max_wait,
+    organizations: mapValues(written.organizations, limitsOf),
+    mode: written.mode,
+    timeZone: written.time_zone,
+  }
 }

@@ -1,11 +1,9 @@
 // Shape of guardrails*.yaml: bounds on what is allowed. Validator, types and reader.
 
 import { z } from 'zod'
-import { id, oneOrSeveral, text, withoutTwins } from '../../config/fields.ts'
+import { id, oneOrSeveral, orNull, text, withoutTwins, type ReadonlyOutput } from '../../config/fields.ts'
 import type { PositionOf } from '../../config/yaml/document.ts'
 import { attributeNames } from '../guardrails/attributes.ts'
-import type { Remarks } from '../model/remarks.ts'
-import type { RuleMode } from '../model/source.ts'
 import {
   endingFields,
   endingOf,
@@ -14,44 +12,14 @@ import {
   readDocument,
   type DocumentResult,
 } from './document-fields.ts'
-import type { RightEnding } from '../model/ending.ts'
 
 /** Bounds on one field of a body or one parameter of a query; an absent bound is none. */
-export type FieldRule = z.output<typeof fieldRule>
+export type FieldRule = ReadonlyOutput<typeof fieldRule>
 
-export interface GuardrailDocument {
-  readonly id: string
-  readonly remarks: Remarks
-  /** Operation ids or patterns. */
-  readonly on: readonly string[]
-  readonly teams: 'all' | readonly string[]
-  readonly apps: 'all' | readonly string[]
-  /** Whom it does not bind. */
-  readonly except: readonly ExceptionDocument[]
-  /** `named`: grants must name the operation by its id. */
-  readonly grants: 'named' | null
-  /** By dotted field name. */
-  readonly body: Readonly<Record<string, FieldRule>>
-  /** By parameter name. */
-  readonly query: Readonly<Record<string, FieldRule>>
-  readonly response: ResponseRule | null
-  readonly mode: RuleMode
-}
-
-/** Whom a guardrail does not bind, and until when. */
-export interface ExceptionDocument {
-  /** Null: whatever the team. */
-  readonly teams: readonly string[] | null
-  /** Null: whatever the app. */
-  readonly apps: readonly string[] | null
-  readonly ending: RightEnding
-}
+export type GuardrailDocument = ReadonlyOutput<typeof guardrail>
 
 /** What is taken out of answers before a caller sees them. */
-export interface ResponseRule {
-  readonly filterItemsBy: 'organizations' | null
-  readonly dropFields: readonly string[]
-}
+export type ResponseRule = ReadonlyOutput<typeof response>
 
 export interface GuardrailsDocument {
   readonly kind: 'guardrails'
@@ -118,64 +86,70 @@ const subjects = (what: string) => z.union([z.literal('all'), oneOrSeveral(what)
 
 const exception = z
   .strictObject({
-    teams: oneOrSeveral('team').optional().describe('Teams that it does not bind.'),
-    apps: oneOrSeveral('app').optional().describe('Apps that it does not bind; with `teams`, only in these teams.'),
+    teams: orNull(oneOrSeveral('team')).describe('Teams that it does not bind.'),
+    apps: orNull(oneOrSeveral('app')).describe('Apps that it does not bind; with `teams`, only in these teams.'),
     ...endingFields('exception'),
   })
-  .refine(({ teams, apps }) => teams !== undefined || apps !== undefined, {
+  .refine(({ teams, apps }) => teams !== null || apps !== null, {
     error: 'say whom the exception is for: teams or apps',
   })
+  .transform(({ teams, apps, ...ending }) => ({ teams, apps, ending: endingOf(ending) }))
 
-const guardrail = z.strictObject({
-  id: id().describe('Name of the guardrail; stands in every refusal it makes.'),
-  on: oneOrSeveral('operation', { isNeeded: true, words: 'operations' }).describe(
-    'Operation ids of the catalogue, or patterns of them.',
-  ),
-  teams: subjects('team').prefault('all').describe('Teams it binds.'),
-  apps: subjects('app').prefault('all').describe('Apps it binds.'),
-  except: z
-    .array(exception)
-    .min(1, 'name at least one exception, or remove the key')
-    .optional()
-    .describe('Teams and apps that it does not bind, for a time.'),
-  grants: z
-    .enum(['named'])
-    .optional()
-    .describe('`named`: only a grant that names the operation by its id counts, no pattern and no permission name.'),
-  body: z
-    .record(dottedName(), fieldRule.describe('Bounds on this field.'))
-    .default({})
-    .describe('Bounds on fields of the JSON body, by dotted name; `*` stands for every item of a list or object.'),
-  query: z
-    .record(text(), fieldRule.describe('Bounds on this parameter.'))
-    .default({})
-    .describe('Bounds on parameters of the query.'),
-  response: z
-    .strictObject({
-      filter_items_by: z
-        .enum(['organizations'])
-        .optional()
-        .describe("Only what is of the caller's organizations passes: items of a list, or the one object."),
-      fields: z
-        .array(dottedName())
-        .min(1, 'name at least one field')
-        .optional()
-        .describe('Fields that are dropped from each item, or from the object; `*` stands for every item of a list.'),
-    })
-    .refine((response) => Object.keys(response).length > 0, {
-      error: 'say what is filtered: filter_items_by or fields',
-    })
-    .meta({ minProperties: 1 })
-    .optional()
-    .describe('What is taken out of answers.'),
-  mode: z
-    .enum(['enforce', 'warn', 'shadow', 'off'])
-    .default('enforce')
-    .describe(
-      '`enforce`: applied; `warn`: not applied yet, and recorded as what would be denied; `shadow`: decided and recorded, not applied; `off`: not evaluated.',
+const response = z
+  .strictObject({
+    filter_items_by: orNull(z.enum(['organizations'])).describe(
+      "Only what is of the caller's organizations passes: items of a list, or the one object.",
     ),
-  ...remarkFields('guardrail'),
-})
+    fields: z
+      .array(dottedName())
+      .min(1, 'name at least one field')
+      .optional()
+      .describe('Fields that are dropped from each item, or from the object; `*` stands for every item of a list.'),
+  })
+  .refine(({ filter_items_by: by, fields }) => by !== null || fields !== undefined, {
+    error: 'say what is filtered: filter_items_by or fields',
+  })
+  .meta({ minProperties: 1 })
+  .transform(({ filter_items_by: filterItemsBy, fields = [] }) => ({ filterItemsBy, dropFields: fields }))
+
+const guardrail = z
+  .strictObject({
+    id: id().describe('Name of the guardrail; stands in every refusal it makes.'),
+    on: oneOrSeveral('operation', { isNeeded: true, words: 'operations' }).describe(
+      'Operation ids of the catalogue, or patterns of them.',
+    ),
+    teams: subjects('team').prefault('all').describe('Teams it binds.'),
+    apps: subjects('app').prefault('all').describe('Apps it binds.'),
+    except: z
+      .array(exception)
+      .min(1, 'name at least one exception, or remove the key')
+      .optional()
+      .describe('Teams and apps that it does not bind, for a time.'),
+    grants: orNull(z.enum(['named'])).describe(
+      '`named`: only a grant that names the operation by its id counts, no pattern and no permission name.',
+    ),
+    body: z
+      .record(dottedName(), fieldRule.describe('Bounds on this field.'))
+      .default({})
+      .describe('Bounds on fields of the JSON body, by dotted name; `*` stands for every item of a list or object.'),
+    query: z
+      .record(text(), fieldRule.describe('Bounds on this parameter.'))
+      .default({})
+      .describe('Bounds on parameters of the query.'),
+    response: orNull(response).describe('What is taken out of answers.'),
+    mode: z
+      .enum(['enforce', 'warn', 'shadow', 'off'])
+      .default('enforce')
+      .describe(
+        '`enforce`: applied; `warn`: not applied yet, and recorded as what would be denied; `shadow`: decided and recorded, not applied; `off`: not evaluated.',
+      ),
+    ...remarkFields('guardrail'),
+  })
+  .transform(({ owner, contact, description, except = [], ...rest }) => ({
+    ...rest,
+    except,
+    remarks: remarksOf({ owner, contact, description }),
+  }))
 
 /** Schema of `guardrails*.yaml`. */
 export const guardrailsSchema = z
@@ -190,25 +164,6 @@ export const guardrailsSchema = z
 export function readGuardrails(file: string, text: string): DocumentResult<GuardrailsDocument> {
   return readDocument(
     { file, text, schema: guardrailsSchema, holds: 'a list of guardrails' },
-    ({ guardrails: list }, positionOf) => {
-      const guardrails = list.map((written): GuardrailDocument => {
-        const { response, owner, contact, description, ...rest } = written
-        return {
-          ...rest,
-          remarks: remarksOf({ owner, contact, description }),
-          grants: written.grants ?? null,
-          except: (written.except ?? []).map((each) => ({
-            teams: each.teams ?? null,
-            apps: each.apps ?? null,
-            ending: endingOf(each),
-          })),
-          response:
-            response === undefined
-              ? null
-              : { filterItemsBy: response.filter_items_by ?? null, dropFields: response.fields ?? [] },
-        }
-      })
-      return { kind: 'guardrails', file, guardrails, positionOf }
-    },
+    ({ guardrails }, positionOf) => ({ kind: 'guardrails', file, guardrails, positionOf }),
   )
 }

@@ -1,7 +1,7 @@
 // Shape of a team's policy file: validator, type and reader. What its words mean is found in compile/.
 
 import { z } from 'zod'
-import { duration, id, text, withoutTwins, word } from '../../config/fields.ts'
+import { duration, id, orNull, text, withoutTwins, word, type ReadonlyOutput } from '../../config/fields.ts'
 import { callerCondition } from '../../config/values/caller-condition.ts'
 import type { PositionOf } from '../../config/yaml/document.ts'
 import { didYouMean } from '../../config/nearest.ts'
@@ -17,49 +17,13 @@ import {
   readDocument,
   type DocumentResult,
 } from './document-fields.ts'
-import {
-  attempts,
-  count,
-  limitFields,
-  limitsMode,
-  limitsOf,
-  timeZone,
-  type LimitsDocument,
-  type QuotaDocument,
-} from './limit-fields.ts'
-import type { ConditionDocument } from '../model/condition.ts'
-import type { RightEnding } from '../model/ending.ts'
+import { attempts, count, limitFields, limitsMode, limitsOf, timeZone } from './limit-fields.ts'
 import type { Remarks } from '../model/remarks.ts'
-import type { RuleMode } from '../model/source.ts'
 
-export interface GrantDocument {
-  readonly id: string
-  readonly remarks: Remarks
-  /** Permission names, operation ids or patterns of ids, as written; at least one. */
-  readonly allow: readonly string[]
-  readonly when: ConditionDocument | null
-  readonly ending: RightEnding
-  /** Null: all organizations of the team. */
-  readonly organizations: readonly string[] | null
-  readonly mode: RuleMode
-}
+/** Organizations are null for all of the team. */
+export type GrantDocument = ReadonlyOutput<typeof grant>
 
-export interface TeamLimitsDocument extends LimitsDocument {
-  readonly apps: Readonly<Record<string, LimitsDocument>>
-  readonly perPrincipal: LimitsDocument | null
-  /** Of one caller; null: the default. */
-  readonly attempts: QuotaDocument | null
-  /** By operation id, pattern or permission. */
-  readonly operations: Readonly<Record<string, LimitsDocument>>
-  /** Whether an answer from the cache counts. */
-  readonly cached: 'count' | 'free'
-  readonly priority: 'high' | 'normal' | 'low'
-  /** Share of the queue before the upstream; null: the default of the priority. */
-  readonly weight: number | null
-  readonly mode: 'enforce' | 'shadow'
-  /** IANA name of the zone whose midnight turns days, weeks and months. */
-  readonly timeZone: string
-}
+export type TeamLimitsDocument = ReturnType<typeof teamLimitsOf>
 
 export interface TeamDocument {
   readonly kind: 'team'
@@ -76,32 +40,38 @@ export interface TeamDocument {
   readonly positionOf: PositionOf
 }
 
-const grant = z.strictObject({
-  id: id().describe('Name of the grant, unique in the team; stands in every record of a decision it made.'),
-  allow: z
-    .array(word('allowed'))
-    .min(1, 'a grant must allow something: permission names or operation ids')
-    .describe(
-      'Devin permission names, operation ids of the catalogue, or patterns: `*` is one segment, a final `*` all that follow.',
-    ),
-  when: callerCondition.optional().describe('Narrows the grant to callers for whom all attributes match.'),
-  organizations: z
-    .array(organizationId(), {
-      error: ({ input }) =>
-        input === 'all' ? "leave it out: without organizations a grant reaches all of the team's" : undefined,
-    })
-    .min(1, "name at least one organization, or leave it out for all of the team's")
-    .optional()
-    .describe("Narrows the grant to some of the team's organizations; absent: all of them."),
-  mode: z
-    .enum(['enforce', 'warn', 'shadow', 'off'])
-    .default('enforce')
-    .describe(
-      '`enforce`: applied; `warn`: applied, and recorded as what would be denied without it; `shadow`: decided and recorded, not applied; `off`: not evaluated.',
-    ),
-  ...endingFields('grant'),
-  ...remarkFields('grant'),
-})
+const grant = z
+  .strictObject({
+    id: id().describe('Name of the grant, unique in the team; stands in every record of a decision it made.'),
+    allow: z
+      .array(word('allowed'))
+      .min(1, 'a grant must allow something: permission names or operation ids')
+      .describe(
+        'Devin permission names, operation ids of the catalogue, or patterns: `*` is one segment, a final `*` all that follow.',
+      ),
+    when: orNull(callerCondition).describe('Narrows the grant to callers for whom all attributes match.'),
+    organizations: orNull(
+      z
+        .array(organizationId(), {
+          error: ({ input }) =>
+            input === 'all' ? "leave it out: without organizations a grant reaches all of the team's" : undefined,
+        })
+        .min(1, "name at least one organization, or leave it out for all of the team's"),
+    ).describe("Narrows the grant to some of the team's organizations; absent: all of them."),
+    mode: z
+      .enum(['enforce', 'warn', 'shadow', 'off'])
+      .default('enforce')
+      .describe(
+        '`enforce`: applied; `warn`: applied, and recorded as what would be denied without it; `shadow`: decided and recorded, not applied; `off`: not evaluated.',
+      ),
+    ...endingFields('grant'),
+    ...remarkFields('grant'),
+  })
+  .transform(({ owner, contact, description, until, reason, ...rest }) => ({
+    ...rest,
+    remarks: remarksOf({ owner, contact, description }),
+    ending: endingOf({ until, reason }),
+  }))
 
 const limits = z.strictObject({
   ...limitFields,
@@ -208,18 +178,10 @@ export function readTeam(file: string, text: string): DocumentResult<TeamDocumen
       file,
       team: value.team,
       remarks: remarksOf(value),
-      members: value.members.map(({ until, reason, ...entry }) => ({ ...entry, ending: endingOf({ until, reason }) })),
+      members: value.members,
       organizations: value.organizations,
       defaultOrganization: value.default_organization ?? null,
-      grants: value.grants.map((entry) => ({
-        id: entry.id,
-        remarks: remarksOf(entry),
-        allow: entry.allow,
-        when: entry.when ?? null,
-        ending: endingOf(entry),
-        organizations: entry.organizations ?? null,
-        mode: entry.mode,
-      })),
+      grants: value.grants,
       cacheAtMostMs: value.cache?.at_most ?? null,
       limits: value.limits === undefined ? null : teamLimitsOf(value.limits),
       positionOf,
@@ -227,7 +189,8 @@ export function readTeam(file: string, text: string): DocumentResult<TeamDocumen
   )
 }
 
-function teamLimitsOf(written: z.output<typeof limits>): TeamLimitsDocument {
+/** An absent weight is the default of the priority, absent attempts are the default of the gateway. */
+function teamLimitsOf(written: z.output<typeof limits>) {
   return {
     ...limitsOf(written),
     apps: mapValues(written.apps, limitsOf),

@@ -1,46 +1,15 @@
 // Shape of *.test.yaml: requests with the decision that is expected. Validator, types and reader; tools/suite.ts runs them.
 
 import { z } from 'zod'
-import { id, oneOrSeveral, text, textAs, where, word } from '../../config/fields.ts'
+import { id, oneOrSeveral, text, textAs, where, word, type ReadonlyOutput } from '../../config/fields.ts'
 import { instantField, readDocument, type DocumentResult } from './document-fields.ts'
 import { quoted, type Parsed } from '../../config/units.ts'
 import type { PositionOf } from '../../config/yaml/document.ts'
 
 /** The caller that the cases of a block speak of; what is absent the token does not say. */
-export interface TestPrincipalDocument {
-  readonly groups?: readonly string[] | undefined
-  readonly app?: string | undefined
-  /** Who acts for the subject. */
-  readonly actor?: string | undefined
-  readonly subject?: string | undefined
-  readonly email?: string | undefined
-  readonly issuer?: string | undefined
-  readonly claims?: Readonly<Record<string, unknown>> | undefined
-  /** The caller's user at Devin, in place of the member list. */
-  readonly devin_user_id?: string | undefined
-}
-
-export interface TestCaseDocument {
-  /** Method, one space, path and query as a caller would send them. */
-  readonly do: string
-  /** The JSON body; undefined for a request without one. */
-  readonly body?: unknown
-  readonly expect: 'allow' | 'deny'
-  readonly reason?: string | undefined
-  readonly grant?: string | undefined
-  /** A grant or guardrail in mode `warn`. */
-  readonly warn?: string | undefined
-  readonly owner?: string | undefined
-  readonly key?: string | undefined
-  readonly team?: string | undefined
-}
-
-export interface TestBlockDocument {
-  readonly as: TestPrincipalDocument
-  /** Milliseconds since the epoch; undefined: when the tests run. */
-  readonly at?: number | undefined
-  readonly cases: readonly TestCaseDocument[]
-}
+export type TestPrincipalDocument = ReadonlyOutput<typeof caller>
+export type TestCaseDocument = ReadonlyOutput<typeof testCase>
+export type TestBlockDocument = ReadonlyOutput<typeof testBlock>
 
 export interface TestDocument {
   readonly kind: 'tests'
@@ -105,17 +74,17 @@ const testCase = z
     ],
   })
 
+const testBlock = z.strictObject({
+  as: caller.describe('Who is calling.'),
+  at: instantField()
+    .optional()
+    .describe('When: rights with `until` can be tested before and after their end. Default: now.'),
+  cases: z.array(testCase).min(1, 'a block needs at least one case').describe('Requests of this caller.'),
+})
+
 /** Schema of `*.test.yaml`. */
 export const testsSchema = z
-  .array(
-    z.strictObject({
-      as: caller.describe('Who is calling.'),
-      at: instantField()
-        .optional()
-        .describe('When: rights with `until` can be tested before and after their end. Default: now.'),
-      cases: z.array(testCase).min(1, 'a block needs at least one case').describe('Requests of this caller.'),
-    }),
-  )
+  .array(testBlock)
   .min(1, 'the file should hold at least one block')
   .describe('Policy tests: they run before every swap, and a set that fails them is refused.')
 
