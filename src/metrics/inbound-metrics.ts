@@ -21,7 +21,7 @@ export interface IssuerReading {
 }
 
 export function addInboundMetrics(metrics: Metrics, labels: InboundLabels) {
-  const connections = metrics.gauge('gateway_connections', 'Connections of callers that are open.')
+  const connections = metrics.setter('gateway_connections', 'Connections of callers that are open.')
   const connectionRefused = metrics.counterOf(
     'gateway_connections_refused_total',
     'Connections of callers that were refused because there were too many, by reason.',
@@ -34,7 +34,7 @@ export function addInboundMetrics(metrics: Metrics, labels: InboundLabels) {
     'cause',
     labels.connectionCuts,
   )
-  const sentAhead = metrics.gauge(
+  const sentAhead = metrics.setter(
     'gateway_requests_sent_ahead',
     'Requests that wait behind others of their HTTP/1.1 connection (pipelining).',
   )
@@ -59,7 +59,7 @@ export function addInboundMetrics(metrics: Metrics, labels: InboundLabels) {
     'result',
     ['read', 'kept'],
   )
-  const overloadLevel = metrics.gauge(
+  const overloadLevel = metrics.setter(
     'gateway_overload_level',
     'How much the event loop lags, 0 in calm to 3: from 1 teams that make more than their share of the load are refused, from 2 low priority, at 3 all.',
   )
@@ -77,11 +77,11 @@ export function addInboundMetrics(metrics: Metrics, labels: InboundLabels) {
   )
   return {
     /** Connections of callers that are open now. */
-    connections: (count: number) => connections.set(count),
+    connections,
     connectionRefused,
     connectionCut,
     /** Requests that wait behind others of their connection now. */
-    sentAhead: (count: number) => sentAhead.set(count),
+    sentAhead,
     requestsDropped: (count: number) => requestsDropped.inc(count),
     anonymousRefused,
     certificateExpires: (listener: 'gateway' | 'admin', atMs: number) => certificateEnds.set({ listener }, atMs / 1000),
@@ -89,7 +89,7 @@ export function addInboundMetrics(metrics: Metrics, labels: InboundLabels) {
     certificateReload,
     /** How many priorities are refused, and how many requests of each were. */
     overload(level: number, refused: Readonly<Record<string, number>>) {
-      overloadLevel.set(level)
+      overloadLevel(level)
       overloadRefused(refused)
     },
     tokenVerified,

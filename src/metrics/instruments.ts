@@ -99,7 +99,6 @@ function addUpstreamMetrics(metrics: Metrics, teams: LabelSet, keys: LabelSet) {
     'An upstream that does not answer, by key: left alone (opened), tried (probe), back (closed), and requests that were not sent (refused).',
     ['key', 'event'],
   )
-  const waiting = metrics.gauge('gateway_waiting', 'Requests in the queue before the upstream.')
   return {
     /** The upstream answered 429 to this key. */
     upstreamThrottled,
@@ -111,20 +110,21 @@ function addUpstreamMetrics(metrics: Metrics, teams: LabelSet, keys: LabelSet) {
     breaker: (key: string, event: 'opened' | 'probe' | 'closed' | 'refused') =>
       breaker.inc({ key: keys.closed(key), event }),
     /** How many requests wait in the queue now. */
-    waiting: (count: number) => waiting.set(count),
+    waiting: metrics.setter('gateway_waiting', 'Requests in the queue before the upstream.'),
   }
 }
 
 function addIdempotencyMetrics(metrics: Metrics, events: readonly string[]) {
-  const idempotencyEvent = metrics.counterOf(
-    'gateway_idempotency_total',
-    'Requests with an Idempotency-Key, by what became of the key.',
-    'event',
-    events,
-  )
-  const bytes = metrics.gauge(
-    'gateway_idempotency_bytes',
-    'Memory of this instance that idempotency keys and their answers take; 0 with a shared store.',
-  )
-  return { idempotencyEvent, idempotencyBytes: (size: number) => bytes.set(size) }
+  return {
+    idempotencyEvent: metrics.counterOf(
+      'gateway_idempotency_total',
+      'Requests with an Idempotency-Key, by what became of the key.',
+      'event',
+      events,
+    ),
+    idempotencyBytes: metrics.setter(
+      'gateway_idempotency_bytes',
+      'Memory of this instance that idempotency keys and their answers take; 0 with a shared store.',
+    ),
+  }
 }

@@ -37,6 +37,12 @@ export class Metrics {
     return new Gauge({ name, help, labelNames, registers: [this.#registry] })
   }
 
+  /** A gauge without labels; true is 1, and false is 0. */
+  setter(name: string, help: string): (value: number | boolean) => void {
+    const gauge = this.gauge(name, help)
+    return (value) => gauge.set(Number(value))
+  }
+
   /** A counter whose numbers are kept elsewhere and read on a scrape. */
   readCounter(name: string, help: string, labelNames: readonly string[], read: () => Samples): void {
     const counter: Counter = new Counter({

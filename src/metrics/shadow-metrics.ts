@@ -13,7 +13,7 @@ export function addShadowMetrics(metrics: Metrics, operationIds: readonly string
     'Always 1; the label is the revision of the shadow set. None without one.',
     ['revision'],
   )
-  const refused = metrics.gauge(
+  const shadowRefused = metrics.setter(
     'gateway_shadow_refused',
     '1 while the files of the shadow set hold one that was refused.',
   )
@@ -30,7 +30,7 @@ export function addShadowMetrics(metrics: Metrics, operationIds: readonly string
       revision.set({ revision: policy.revision }, 1)
     },
     /** Whether the files hold a set that was not taken. */
-    shadowRefused: (isRefused: boolean) => refused.set(isRefused ? 1 : 0),
+    shadowRefused,
     /** What became of a request: both sets alike, different, not decidable under the shadow set, or not looked at. */
     shadowDecision: metrics.counterOf(
       'gateway_shadow_decisions_total',

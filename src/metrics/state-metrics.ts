@@ -73,11 +73,11 @@ export function addPolicyMetrics(metrics: Metrics, teams: LabelSet, keys: LabelS
     'Always 1; the label is the revision of the policies in use.',
     ['revision'],
   )
-  const loadedAt = metrics.gauge(
+  const loadedAt = metrics.setter(
     'gateway_policy_loaded_timestamp_seconds',
     'When the policies in use were loaded, in seconds since the epoch.',
   )
-  const refused = metrics.gauge(
+  const policyRefused = metrics.setter(
     'gateway_policy_refused',
     '1 while the policy files hold a set that is not in force: refused, or held until a reload on demand.',
   )
@@ -131,18 +131,17 @@ export function addPolicyMetrics(metrics: Metrics, teams: LabelSet, keys: LabelS
   metrics.readCounter('gateway_records_lost_total', 'Entries of records that were lost, by stream.', ['stream'], () =>
     [...lost].map(([stream, count]) => [{ stream }, count]),
   )
-  const draining = metrics.gauge('gateway_draining', '1 while the instance shuts down and takes no new requests.')
   return {
     policyLoaded(policy: LoadedPolicy) {
       teams.add(policy.teams)
       keys.add(policy.keys)
       revision.reset()
       revision.set({ revision: policy.revision }, 1)
-      loadedAt.set(policy.atMs / 1000)
+      loadedAt(policy.atMs / 1000)
     },
     policyReload,
     /** Whether the policy files hold a set that was not taken. */
-    policyRefused: (isRefused: boolean) => refused.set(isRefused ? 1 : 0),
+    policyRefused,
     keyRejected,
     /** State (of `KeyState`) and declared end of every key there is. Replaces the earlier values. */
     keyStates(states: readonly KeyReading[]) {
@@ -166,7 +165,7 @@ export function addPolicyMetrics(metrics: Metrics, teams: LabelSet, keys: LabelS
     leakMasked: () => leaks.inc(),
     /** Entries lost by a stream of records since start. */
     recordsLost: (stream: string, total: number) => void lost.set(streamNames.closed(stream), total),
-    draining: (isDraining: boolean) => draining.set(isDraining ? 1 : 0),
+    draining: metrics.setter('gateway_draining', '1 while the instance shuts down and takes no new requests.'),
   }
 }
 
@@ -188,13 +187,13 @@ export function addCacheMetrics(metrics: Metrics, operationIds: readonly string[
     'Memory that stored answers, their keys and fields take, by operation.',
     ['operation'],
   )
-  const entries = metrics.gauge('gateway_cache_entries', 'Answers in the cache.')
+  const entries = metrics.setter('gateway_cache_entries', 'Answers in the cache.')
   const standing = metrics.gauge(
     'gateway_cache_standing',
     '1 for the state of the cache among those of the other instances, 0 for its other states; none without a shared store.',
     ['standing'],
   )
-  const missing = metrics.gauge(
+  const missing = metrics.setter(
     'gateway_cache_missing_instances',
     'Instances that were not heard of any more within ten minutes and may be cut off.',
   )
@@ -217,12 +216,12 @@ export function addCacheMetrics(metrics: Metrics, operationIds: readonly string[
       answers = state.operations
       bytes.reset()
       for (const [operation, size] of state.bytesOf) bytes.inc({ operation: operations.closed(operation) }, size)
-      entries.set(state.entries)
+      entries(state.entries)
     },
     /** Replaces the values of the cache's membership. */
     cacheGroup(state: CacheGroupState) {
       for (const each of standings) standing.set({ standing: each }, each === state.standing ? 1 : 0)
-      missing.set(state.missing)
+      missing(state.missing)
       lapses = state.lapses
       broadcasts(state.broadcasts)
     },
@@ -230,15 +229,15 @@ export function addCacheMetrics(metrics: Metrics, operationIds: readonly string[
 }
 
 export function addStoreMetrics(metrics: Metrics) {
-  const away = metrics.gauge(
+  const away = metrics.setter(
     'gateway_store_away',
     '1 while the shared store is away; 0 while it is there, and without one.',
   )
-  const instances = metrics.gauge(
+  const instances = metrics.setter(
     'gateway_store_instances',
     'Gateways that were last seen sharing the store, this one included; 1 without one.',
   )
-  instances.set(1)
+  instances(1)
   const calls = metrics.totalsOf(
     'gateway_store_calls_total',
     'Calls to the shared store: answered, failed, or not tried (spared) because it was away.',
@@ -249,8 +248,8 @@ export function addStoreMetrics(metrics: Metrics) {
     /** Replaces the shared store's values. */
     store(state: StoreFigures) {
       calls(state.calls)
-      away.set(state.away ? 1 : 0)
-      instances.set(state.instances)
+      away(state.away)
+      instances(state.instances)
     },
   }
 }
