@@ -7,7 +7,7 @@ import { didYouMean } from '../config/nearest.ts'
 import { synonymOf } from '../config/synonyms.ts'
 import { maskSecrets } from '../records/mask.ts'
 import type { Command, Invocation, Streams } from './invocation.ts'
-import { forPeople } from './style.ts'
+import { forPeople, painter } from './style.ts'
 import { UsageError } from './usage.ts'
 
 /** Loaded on demand: `start` should not load what only the sandbox needs. */
@@ -92,6 +92,7 @@ function invocationOf(command: Command, argv: readonly string[], streams: Stream
     },
     flag: (option) => values[option] === true,
     print: (text) => streams.out.write(`${forPeople(text)}\n`),
+    paint: painter(streams.out, streams.env),
   }
 }
 

@@ -1,6 +1,7 @@
 // What a command is given and what it is.
 
 import type { ParseArgsOptionDescriptor } from 'node:util'
+import type { Painter } from './style.ts'
 
 /** Where a command reads and writes. */
 export interface Streams {
@@ -23,6 +24,8 @@ export interface Invocation extends Streams {
   flag(name: string): boolean
   /** Writes a line to standard output. */
   print(text: string): void
+  /** Colours text for standard output. */
+  readonly paint: Painter
 }
 
 export interface Command {

@@ -33,8 +33,10 @@ export interface Operators {
    * role.
    */
   ask(path: string, init?: RequestInit): Promise<Response | null>
-  /** Like `ask`, and rejects where nothing answers. */
+  /** Like `ask`, and rejects with the error of the connection where nothing answers. */
   send(path: string, init?: RequestInit): Promise<Response>
+  /** Like `ask` within a time, and rejects with what to do where nothing answers. */
+  demand(path: string, withinMs: number, init?: RequestInit): Promise<Response>
 }
 
 /** Address of the listener; one on all addresses is reached over loopback. */
@@ -71,17 +73,20 @@ export function operatorsOf({ admin, listen }: Config, asker: OperatorsAsker): O
       : `the running gateway at ${address} did not accept the token: ${why}`
   }
 
-  return {
-    address,
-    send,
-    async ask(path, init) {
-      await (token ??= readOperatorToken(asker))
-      return await send(path, init).catch((error: unknown) => {
-        if (error instanceof OperatorsRefused) throw error
-        return null
-      })
-    },
+  async function ask(path: string, init?: RequestInit): Promise<Response | null> {
+    await (token ??= readOperatorToken(asker))
+    return await send(path, init).catch((error: unknown) => {
+      if (error instanceof OperatorsRefused) throw error
+      return null
+    })
   }
+  async function demand(path: string, withinMs: number, init: RequestInit = {}): Promise<Response> {
+    const response = await ask(path, { ...init, signal: AbortSignal.timeout(withinMs) })
+    if (response === null) throw unreachable(address)
+    return response
+  }
+
+  return { address, send, ask, demand }
 }
 
 /** The token of the option or of the environment; null without one. */

@@ -14,11 +14,10 @@ export function forPeople(text: string): string {
   return parts.map((part, at) => (at % 2 === 1 ? part : visibleLines(part))).join('')
 }
 
+export type Painter = (colour: Colour, text: string) => string
+
 /** A painter for one stream; on anything but a terminal it leaves text as it is. */
-export function painter(
-  stream: NodeJS.WritableStream,
-  env: Readonly<Record<string, string | undefined>>,
-): (colour: Colour, text: string) => string {
+export function painter(stream: NodeJS.WritableStream, env: Readonly<Record<string, string | undefined>>): Painter {
   const colourful = 'isTTY' in stream && stream.isTTY === true && env['NO_COLOR'] === undefined
   return (colour, text) => (colourful ? styleText(colour, text, { validateStream: false }) : text)
 }

@@ -4,9 +4,8 @@ import { memberOf } from '../../json/untyped.ts'
 import type { BlockView, ChangedBlock } from '../../admin/blocks-api.ts'
 import { readBlockTarget, readWanted } from '../../blocks/wanted.ts'
 import type { Command, Invocation } from '../invocation.ts'
-import { operatorOption, operatorsOf, whoAsks, unreachable } from '../operators.ts'
+import { operatorOption, operatorsOf, whoAsks } from '../operators.ts'
 import { configOption, readRunningConfig } from '../setup.ts'
-import { painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
 
 const kinds = 'subject|app|team|issuer|jti|key'
@@ -62,7 +61,7 @@ export const blocksCommand: Command = {
       return 0
     }
     if (blocks.length === 0) invocation.print('nobody is blocked')
-    const paint = painter(invocation.out, invocation.env)
+    const { paint } = invocation
     for (const { kind, value, reason, note, by, since, until } of blocks) {
       invocation.print(`${paint('bold', `${kind} ${value}`)}  ${until === null ? 'until "unblock"' : `until ${until}`}`)
       invocation.print(`    ${reason}${note === null ? '' : ` (${note})`}`)
@@ -107,13 +106,11 @@ async function send(invocation: Invocation, method: string, asked: object): Prom
 
 async function ask(invocation: Invocation, method: string, asked: object | null): Promise<unknown> {
   const { config } = await readRunningConfig(invocation)
-  const { address, ask: askGateway } = operatorsOf(config, invocation)
-  const response = await askGateway('/api/blocks', {
+  const { address, demand } = operatorsOf(config, invocation)
+  const response = await demand('/api/blocks', 15_000, {
     method,
     ...(asked === null ? {} : { body: JSON.stringify(asked), headers: { 'content-type': 'application/json' } }),
-    signal: AbortSignal.timeout(15_000),
   })
-  if (response === null) throw unreachable(address)
   const answer: unknown = await response.json().catch(() => null)
   if (response.ok) return answer
   const error = memberOf(answer, 'error')

@@ -16,9 +16,8 @@ import {
 import type { CheckpointOutcome } from '../../records/checkpoints/checkpoints.ts'
 import { isBeingCompressed } from '../../records/rotation/archive.ts'
 import type { Command, Invocation } from '../invocation.ts'
-import { operatorOption, operatorsOf, unreachable } from '../operators.ts'
+import { operatorOption, operatorsOf } from '../operators.ts'
 import { configOption, readRunningConfig } from '../setup.ts'
-import { painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
 
 export const auditCommand: Command = {
@@ -199,8 +198,7 @@ function asData(verdict: AuditVerdict, read: ReadCheckpoints | null): object {
 }
 
 function show(invocation: Invocation, verdict: AuditVerdict, read: ReadCheckpoints | null): void {
-  const { print, out, env } = invocation
-  const paint = painter(out, env)
+  const { paint, print } = invocation
   const { ok, entries, head, files, beginsAfter, anchored, unanchored, problems } = verdict
   if (ok) print(`${paint('green', 'unbroken')}: ${entries} entries, head ${head}`)
   for (const { file, line, problem } of problems)
@@ -225,9 +223,7 @@ function rangeText({ from, to }: SequenceRange): string {
 /** Asks the running gateway. */
 async function checkpointNow(invocation: Invocation): Promise<number> {
   const { config } = await readRunningConfig(invocation)
-  const { address, ask } = operatorsOf(config, invocation)
-  const response = await ask('/api/audit/checkpoint', { method: 'POST', signal: AbortSignal.timeout(20_000) })
-  if (response === null) throw unreachable(address)
+  const response = await operatorsOf(config, invocation).demand('/api/audit/checkpoint', 20_000, { method: 'POST' })
   // Our own listener's answer.
   const outcome = (await response
     .json()

@@ -3,9 +3,8 @@
 import { requireTeam } from '../callers/known.ts'
 import type { BudgetView } from '../../admin/views.ts'
 import type { Command } from '../invocation.ts'
-import { operatorOption, operatorsOf, unreachable, type Operators } from '../operators.ts'
+import { operatorOption, operatorsOf, type Operators } from '../operators.ts'
 import { configOption, readRunningConfig } from '../setup.ts'
-import { painter } from '../style.ts'
 
 export const budgetCommand: Command = {
   usage: 'budget [--team T] [--config F]',
@@ -23,7 +22,7 @@ export const budgetCommand: Command = {
       return 0
     }
     if (budgets.length === 0) invocation.print(team === null ? 'there are no budgets' : `team ${team} has no budgets`)
-    const paint = painter(invocation.out, invocation.env)
+    const { paint } = invocation
     for (const budget of budgets) {
       const { name, owner, limit, soft_limit, spent, reserved, left, used_percent, level, forecast, resets_at } = budget
       const used = used_percent === null ? '' : `  ${used_percent} %`
@@ -42,9 +41,8 @@ export const budgetCommand: Command = {
   },
 }
 
-async function budgetsOf({ address, ask }: Operators): Promise<readonly BudgetView[]> {
-  const response = await ask('/api/budgets', { signal: AbortSignal.timeout(5000) })
-  if (response === null) throw unreachable(address)
+async function budgetsOf({ demand }: Operators): Promise<readonly BudgetView[]> {
+  const response = await demand('/api/budgets', 5000)
   if (!response.ok) throw new Error('the running gateway cannot read where its budgets are kept; its log says why')
   // Our own listener's answer.
   return (await response.json()) as BudgetView[]

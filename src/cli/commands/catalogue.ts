@@ -9,7 +9,7 @@ import { nearest } from '../../config/nearest.ts'
 import { usualStability } from '../../config/schema.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { configFile, namedConfig, configOf, configOption } from '../setup.ts'
-import { forPeople, painter } from '../style.ts'
+import { forPeople } from '../style.ts'
 
 export const catalogueCommand: Command = {
   usage: 'catalogue [TEXT] [--config F]',
@@ -42,7 +42,7 @@ export const catalogueCommand: Command = {
         JSON.stringify(found.map((operation) => ({ ...view(operation), served: catalogue.isServed(operation) }))),
       )
     else {
-      const paint = painter(invocation.out, invocation.env)
+      const { paint } = invocation
       for (const operation of found) {
         const served = catalogue.isServed(operation) ? '' : paint('yellow', ` (${operation.stability}, not served)`)
         invocation.print(

@@ -9,7 +9,7 @@ import { mostAbsentValues, type LoadedPolicies } from '../../policy/loading/load
 import type { Command, Invocation } from '../invocation.ts'
 import { configOption, loadWholeSetup, policiesOption, readRunningConfig, type Setup } from '../setup.ts'
 import { withoutMark } from '../shadow-set.ts'
-import { forPeople, painter } from '../style.ts'
+import { forPeople } from '../style.ts'
 import { UsageError } from '../usage.ts'
 import { describeIdentity } from '../../keys/identity/self.ts'
 import { checkCheckpointKey } from '../../runtime/audit/checkpoint-key.ts'
@@ -61,7 +61,7 @@ export const checkCommand: Command = {
     else {
       for (const diagnostic of withFewAbsent(diagnostics, loaded.absentValues))
         invocation.err.write(`${forPeople(formatDiagnostic(diagnostic))}\n`)
-      const paint = painter(invocation.out, invocation.env)
+      const { paint } = invocation
       const verdict = failed ? paint('red', 'refused') : paint('green', 'fine')
       invocation.print(
         `${verdict}: ${counted(summary.teams, 'team')}, ${counted(summary.keys, 'key')}, ${counted(testsPassed, 'policy test')} passed, ${counted(own.filter(isWarning).length, 'warning')}, revision ${policy.revision}`,
@@ -215,7 +215,7 @@ function report(
   if (invocation.json)
     invocation.print(JSON.stringify({ ok, passed, ...inShadow, failures, ...(coverage === null ? {} : { coverage }) }))
   else {
-    const paint = painter(invocation.out, invocation.env)
+    const { paint } = invocation
     for (const failure of failures) invocation.print(`${paint('red', 'failed')} ${failure}`)
     for (const { file, line, text } of coverage?.missing ?? [])
       invocation.print(`${paint('yellow', 'not tested')} ${relative('', file)}:${line}: ${text}`)

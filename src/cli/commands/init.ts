@@ -8,7 +8,7 @@ import { answerOptions, answersFor, choicesText, type Answers } from '../init/an
 import { keyId, keyPermissions, keyVariable, schemaFiles, startingFiles, type StartingFile } from '../init/files.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { loadSetup, packageRoot } from '../setup.ts'
-import { forPeople, painter } from '../style.ts'
+import { forPeople } from '../style.ts'
 
 export const initCommand: Command = {
   usage:
@@ -120,7 +120,7 @@ Nothing was written. Name another folder, or replace them with --force.
 }
 
 function tellFiles(invocation: Invocation, { written, replaced, kept, unchanged }: Outcomes): void {
-  const paint = painter(invocation.out, invocation.env)
+  const { paint } = invocation
   const isSchema = (path: string): boolean => path.startsWith('config/schemas/')
   const named = (paths: readonly string[]): string[] => [
     ...paths.filter((path) => !isSchema(path)),
@@ -172,7 +172,7 @@ function tellWhatRemains(
   testsPassed: number,
   remaining: readonly string[],
 ): void {
-  const paint = painter(invocation.out, invocation.env)
+  const { paint } = invocation
   const near = relative('.', configFile)
   const config = forPeople(near.startsWith('..') ? configFile : near)
   invocation.print(`

@@ -7,7 +7,6 @@ import type { Command } from '../invocation.ts'
 import { liveKeys } from '../keys/live-keys.ts'
 import { reportKeys } from '../keys/report.ts'
 import { configOption, loadSetup, policiesOption, readRunningConfig } from '../setup.ts'
-import { painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
 
 export const keysCommand: Command = {
@@ -47,7 +46,7 @@ export const keysCommand: Command = {
     )
     if (invocation.json) invocation.print(JSON.stringify({ live: live !== null, keys }))
     else {
-      const paint = painter(invocation.out, invocation.env)
+      const { paint } = invocation
       for (const key of keys) {
         const where =
           key.scope === 'organization'

@@ -32,10 +32,10 @@ export const purgeCommand: Command = {
     const organization = invocation.option('organization')
     const policy = organization === null ? null : await policyForNames(invocation)
     if (organization !== null && policy !== null) refuseMisspelled(organization, policy)
-    const { address, ask } = operatorsOf(config, invocation)
+    const { address, demand } = operatorsOf(config, invocation)
     const path = `/api/purge?${name}=${encodeURIComponent(invocation.option(name) ?? '')}`
-    const response = await ask(path, { method: 'POST', signal: AbortSignal.timeout(15_000) })
-    if (response === null || !response.ok) throw unreachable(address)
+    const response = await demand(path, 15_000, { method: 'POST' })
+    if (!response.ok) throw unreachable(address)
     // Our own listener's answer.
     const purged = (await response.json()) as Purged
     invocation.print(invocation.json ? JSON.stringify(purged) : sentence(purged))

@@ -17,7 +17,7 @@ import { plainLog } from '../sandbox/plain-log.ts'
 import { firstRequests } from '../sandbox/requests.ts'
 import { callerFrom, callerOptions } from '../callers/caller.ts'
 import { loadSetup, packageRoot, packageVersion } from '../setup.ts'
-import { forPeople, painter } from '../style.ts'
+import { forPeople } from '../style.ts'
 import { UsageError } from '../usage.ts'
 
 /** Longer than a drain of the sandbox should take. */
@@ -57,7 +57,7 @@ export const sandboxCommand: Command = {
     else {
       const policy = sandbox.gateway.policy()
       const requests = firstRequests(policy, (team) => callerFrom(memberOf(invocation, team), policy, []))
-      invocation.print(bannerOf(sandbox, requests, own, painter(invocation.out, env)))
+      invocation.print(bannerOf(sandbox, requests, own, invocation.paint))
     }
     process.on('SIGHUP', () => void sandbox.gateway.reload('SIGHUP'))
     const code = await ending.watch(sandbox.gateway)

@@ -7,7 +7,6 @@ import { examineInstallation } from '../../doctor/examine.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { operatorOption, operatorTokenVariable, readOperatorToken } from '../operators.ts'
 import { configOption } from '../setup.ts'
-import { painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
 import { versionOf } from '../version.ts'
 import { findInstallation } from './installation.ts'
@@ -76,7 +75,7 @@ export const doctorCommand: Command = {
           findings: doctorView(findings),
         }),
       )
-    else invocation.print(doctorText(examined, painter(invocation.out, env)))
+    else invocation.print(doctorText(examined, invocation.paint))
     const code = failed ? 1 : 0
     // A name that nobody resolves is asked for long after it was given up.
     invocation.leave?.(code)

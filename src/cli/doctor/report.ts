@@ -4,9 +4,7 @@ import { counted } from '../../config/plural.ts'
 import { relative } from 'node:path'
 import type { Examined } from '../../doctor/examination.ts'
 import type { Finding, FindingStatus } from '../../doctor/finding.ts'
-import type { painter } from '../style.ts'
-
-type Paint = ReturnType<typeof painter>
+import type { Painter } from '../style.ts'
 
 const words = {
   ok: ['green', 'ok'],
@@ -16,7 +14,7 @@ const words = {
 } as const
 
 /** One line for what is as it should be, two for what is not; under a heading for what it is about. */
-export function doctorText(examined: readonly Examined[], paint: Paint): string {
+export function doctorText(examined: readonly Examined[], paint: Painter): string {
   const lines: string[] = []
   let before = ''
   for (const { area, about, findings } of examined) {
@@ -35,7 +33,7 @@ export function doctorText(examined: readonly Examined[], paint: Paint): string 
   return `${lines.join('\n').trimStart()}\n\n${summaryOf(all, paint)}`
 }
 
-function linesOf({ status, about, message, action, place }: Finding, heading: string | null, paint: Paint): string[] {
+function linesOf({ status, about, message, action, place }: Finding, heading: string | null, paint: Painter): string[] {
   const [colour, word] = words[status]
   const position = place === null || place.line === 0 ? '' : `:${place.line}:${place.column}`
   const at = place === null ? '' : `${shortPath(place.file)}${position}: `
@@ -54,7 +52,7 @@ function shortPath(file: string): string {
   return near.startsWith('..') ? file : near
 }
 
-function summaryOf(findings: readonly Finding[], paint: Paint): string {
+function summaryOf(findings: readonly Finding[], paint: Painter): string {
   const { error, warning, skipped, ok } = countsOf(findings)
   const verdict = error > 0 ? paint('red', counted(error, 'error')) : paint('green', 'no error')
   const more = skipped === 0 ? '' : `, ${skipped} not examined`

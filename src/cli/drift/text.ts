@@ -9,12 +9,10 @@ import type {
   NewOperationReport,
   VanishedOperationReport,
 } from './report.ts'
-import type { painter } from '../style.ts'
-
-type Paint = ReturnType<typeof painter>
+import type { Painter } from '../style.ts'
 
 /** The report, line by line. */
-export function driftLines(report: DriftReport, paint: Paint): string[] {
+export function driftLines(report: DriftReport, paint: Painter): string[] {
   const { document, compared, unconfirmed, not_compared: outside, retired } = report
   const counts = [report.new, report.changed, report.vanished].map((list) => list.length)
   const [fresh = 0, changed = 0, vanished = 0] = counts
@@ -54,7 +52,7 @@ function section(title: string, entries: readonly (readonly string[])[]): string
   return entries.length === 0 ? [] : ['', `${title} (${entries.length})`, ...entries.flat()]
 }
 
-function newLines(each: NewOperationReport, paint: Paint): string[] {
+function newLines(each: NewOperationReport, paint: Painter): string[] {
   const { method, path, summary, permissions, permission_source: where, proposal, problem, teams } = each
   const permission =
     permissions === null
@@ -73,7 +71,7 @@ function newLines(each: NewOperationReport, paint: Paint): string[] {
   ]
 }
 
-function changedLines({ id, method, path, changes, teams }: ChangedOperationReport, paint: Paint): string[] {
+function changedLines({ id, method, path, changes, teams }: ChangedOperationReport, paint: Painter): string[] {
   return [
     `  ${paint('bold', id)}  ${method} ${path}`,
     ...changes.map((change) => `      ${differenceText(change)}`),
@@ -83,7 +81,7 @@ function changedLines({ id, method, path, changes, teams }: ChangedOperationRepo
 
 function vanishedLines(
   { id, method, path, stability, served, source, teams }: VanishedOperationReport,
-  paint: Paint,
+  paint: Painter,
 ): string[] {
   const kind = source === 'catalogue' ? '' : `, of ${source}`
   return [

@@ -2,7 +2,6 @@
 
 import type { Explanation } from '../../policy/tools/explanation.ts'
 import type { Invocation } from '../invocation.ts'
-import { painter } from '../style.ts'
 
 const quiet: ReadonlySet<string> = new Set(['shadow', 'note', 'owner', 'limit'])
 
@@ -10,7 +9,7 @@ const quiet: ReadonlySet<string> = new Set(['shadow', 'note', 'owner', 'limit'])
 export function printOne(invocation: Invocation, found: Explanation, more: object = {}): number {
   if (invocation.json) invocation.print(JSON.stringify({ ...found, ...more }))
   else {
-    const paint = painter(invocation.out, invocation.env)
+    const { paint } = invocation
     for (const { stage, ok, text } of found.steps) {
       const mark = !ok
         ? paint('red', '✗')
@@ -29,8 +28,7 @@ export function printOne(invocation: Invocation, found: Explanation, more: objec
   return found.effect === 'allow' ? 0 : 1
 }
 
-function verdictOf(invocation: Invocation, { effect }: Explanation): string {
-  const paint = painter(invocation.out, invocation.env)
+function verdictOf({ paint }: Invocation, { effect }: Explanation): string {
   return effect === 'allow' ? paint('green', 'allow') : paint('red', 'deny')
 }
 

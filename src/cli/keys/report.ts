@@ -10,7 +10,6 @@ import { KeyUses, type KeyUse } from '../../policy/key-report/use.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
 import type { Invocation } from '../invocation.ts'
 import { readDecisions, type ReadDecisions } from '../logs/decisions.ts'
-import { painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
 import { atDevin } from './live-keys.ts'
 
@@ -49,7 +48,7 @@ export async function reportKeys(
     invocation.print(JSON.stringify({ days, log: seen, live: live !== null, keys: rows, findings }))
     return 0
   }
-  const paint = painter(invocation.out, invocation.env)
+  const { paint } = invocation
   for (const row of rows) {
     const place = row.scope === 'organization' ? `organization ${row.organization ?? ''}` : 'enterprise'
     invocation.print(`${paint('bold', row.id)}  ${place}`)

@@ -7,7 +7,6 @@ import { openLoneRotations } from '../../runtime/keys/lone-rotations.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { operatorOption, operatorsOf, OperatorsRefused, whoAsks, type Operators } from '../operators.ts'
 import { configOption, loadSetup, readRunningConfig } from '../setup.ts'
-import { painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
 
 export const rotateCommand: Command = {
@@ -155,10 +154,9 @@ async function rotateHere(invocation: Invocation, asked: AskedRotation): Promise
 }
 
 function showPlan(invocation: Invocation, plan: RotationPlanView): number {
-  const { json, out, env, print } = invocation
+  const { json, paint, print } = invocation
   if (json) print(JSON.stringify(plan))
   else {
-    const paint = painter(out, env)
     print(`${paint('bold', plan.key)}  kept in ${plan.source}`)
     print(`    service user  ${plan.service_user ?? 'unknown'}`)
     print(`    old key       ${plan.old_api_key ?? 'unknown'}`)

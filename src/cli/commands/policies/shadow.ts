@@ -4,9 +4,8 @@ import { requireTeam } from '../../callers/known.ts'
 import { counted } from '../../../config/plural.ts'
 import type { ShadowAnswer } from '../../../admin/views.ts'
 import type { Command, Invocation } from '../../invocation.ts'
-import { operatorOption, operatorsOf, unreachable, type Operators } from '../../operators.ts'
+import { operatorOption, operatorsOf, type Operators } from '../../operators.ts'
 import { configOption, readRunningConfig } from '../../setup.ts'
-import { painter } from '../../style.ts'
 
 export const shadowCommand: Command = {
   usage: 'shadow [--team T] [--config F]',
@@ -31,9 +30,8 @@ export const shadowCommand: Command = {
   },
 }
 
-async function shadowOf({ address, ask }: Operators): Promise<ShadowAnswer> {
-  const response = await ask('/api/shadow', { signal: AbortSignal.timeout(5000) })
-  if (response === null) throw unreachable(address)
+async function shadowOf({ demand }: Operators): Promise<ShadowAnswer> {
+  const response = await demand('/api/shadow', 5000)
   if (response.status === 404)
     throw new Error(
       'the running gateway has no shadow set: name its directory as shadow_policies in config/gateway.yaml, and start again',
@@ -44,7 +42,7 @@ async function shadowOf({ address, ask }: Operators): Promise<ShadowAnswer> {
 }
 
 function printAnswer(invocation: Invocation, answer: ShadowAnswer, directory: string): void {
-  const paint = painter(invocation.out, invocation.env)
+  const { paint } = invocation
   const { revision, in_force, since, decided, same, different, dropped, disagreements, last_refusal } = answer
   if (last_refusal !== null) {
     const before = revision === null ? 'nothing is decided beside the policies in force' : 'the one before is decided'
