@@ -28,17 +28,14 @@ export class OrganizationGroups {
 
   /** Groups of all organizations as one team sees them, by operation. */
   ofTeam(views: readonly TeamView[]): (operation: Operation) => readonly (readonly string[])[] {
-    const seen = this.all.map((organization) => [organization, fencesOf(views, organization)] as const)
+    const seen = new Map(this.all.map((organization) => [organization, fencesOf(views, organization)]))
     return (operation) => {
       const byKey = this.#keysFor(operation)
-      const groups = new Map<string, string[]>()
-      for (const [organization, fences] of seen) {
-        // Outside every fence all is denied, whatever keys there are.
-        const signature = fences === null ? 'outside' : `${fences}\n${byKey.get(organization) ?? ''}`
-        const group = groups.get(signature)
-        if (group === undefined) groups.set(signature, [organization])
-        else group.push(organization)
-      }
+      // Outside every fence all is denied, whatever keys there are.
+      const groups = Map.groupBy(this.all, (organization) => {
+        const fences = seen.get(organization) ?? null
+        return fences === null ? 'outside' : `${fences}\n${byKey.get(organization) ?? ''}`
+      })
       return [...groups.values()]
     }
   }

@@ -3,7 +3,7 @@
 
 import { addressOf } from '../../catalogue/target.ts'
 import type { Principal } from '../../identity/principal.ts'
-import { otherActor, type CallerClass, type CallerClasses } from '../cells/caller-classes.ts'
+import { otherActor, type CallerClass } from '../cells/caller-classes.ts'
 import { sampleDevinUser, type SampleRequest } from '../cells/requests.ts'
 import type { Right } from '../cells/right.ts'
 import { walkCells, type CellCount, type Cells } from '../cells/walk.ts'
@@ -22,23 +22,18 @@ import {
   type ChangeKind,
 } from './words.ts'
 
-/** One difference, for organizations that are alike in it. */
-export interface RightChange {
+/** What is in force under the first set, and under the second, in words. */
+interface ChangeWords {
   readonly change: ChangeKind
-  readonly team: string
-  /** Classes of callers that it holds for. The first one made the request. */
-  readonly callers: readonly [CallerClass, ...CallerClass[]]
-  /** All classes of the team. */
-  readonly allCallers: CallerClasses
-  readonly request: SampleRequest
-  /** Whether guardrails ask for the user that the caller has at Devin. */
-  readonly asksUser: boolean
-  readonly organizations: readonly (string | null)[]
-  /** Only requests differ that name several of the organizations at once. */
-  readonly together: boolean
-  /** What is in force under the first set, and under the second, in words. */
   readonly from: string
   readonly to: string
+}
+
+/** One difference, for callers and organizations that are alike in it. `together`: only requests differ that name several at once. */
+export interface RightChange
+  extends ChangeWords, Pick<Cells, 'team' | 'callers' | 'allCallers' | 'request' | 'organizations' | 'together'> {
+  /** Whether guardrails ask for the user that the caller has at Devin. */
+  readonly asksUser: boolean
   /** The other team by which these callers have a right before it is gained, or after it is lost; null when there is none. */
   readonly alsoBy: string | null
 }
@@ -95,20 +90,18 @@ function differencesOf(
         const key = [change, from, to, alsoBy, ...group.map(({ text }) => text)].join('\n')
         const known = differences.get(key)
         if (known !== undefined) known.organizations.push(organization)
-        else {
-          const where = { organizations: [organization], together }
-          const asksUser = asksDevinUser(policies, group[0].principal, example)
+        else
           differences.set(key, {
             team,
             callers: group,
             allCallers,
             request: example,
-            asksUser,
-            ...where,
+            asksUser: asksDevinUser(policies, group[0].principal, example),
+            organizations: [organization],
+            together,
             ...words,
             alsoBy,
           })
-        }
       }
     }
   }
@@ -121,12 +114,6 @@ function asksDevinUser(
   { operation, target, body }: SampleRequest,
 ): boolean {
   return policies.some((policy) => evaluate(policy, principal, operation, target, body).needsDevinUser !== null)
-}
-
-interface ChangeWords {
-  readonly change: ChangeKind
-  readonly from: string
-  readonly to: string
 }
 
 function changesOf(

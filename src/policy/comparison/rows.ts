@@ -4,37 +4,21 @@ import type { Operation } from '../../catalogue/operation.ts'
 import { describeCallers, type CallerClass } from '../cells/caller-classes.ts'
 import { askedOperation } from '../cells/requests.ts'
 import type { RightChange } from './compare.ts'
-import { changeKinds, type ChangeKind } from './words.ts'
+import { changeKinds } from './words.ts'
 
 /** Callers × operations × organizations of one team with the same difference. */
-export interface ChangeRow {
-  readonly change: ChangeKind
-  readonly team: string
+export interface ChangeRow extends Omit<RightChange, 'callers' | 'allCallers' | 'request' | 'asksUser'> {
   readonly callers: readonly CallerClass[]
   /** Operation ids; with the members of the body where a request has such. */
   readonly operations: readonly string[]
-  /** Null for requests that name none. */
-  readonly organizations: readonly (string | null)[]
-  /** Only requests that name several of them at once. */
-  readonly together: boolean
-  readonly from: string
-  readonly to: string
-  readonly alsoBy: string | null
   readonly example: RightChange
 }
 
 /** Collapses differences; the order is by weight, then by team. */
 export function rowsOf(changes: readonly RightChange[]): readonly ChangeRow[] {
   const single = changes.map((change): ChangeRow => ({
-    change: change.change,
-    team: change.team,
-    callers: change.callers,
+    ...change,
     operations: [askedOperation(change.request)],
-    organizations: change.organizations,
-    together: change.together,
-    from: change.from,
-    to: change.to,
-    alsoBy: change.alsoBy,
     example: change,
   }))
   const byOrganization = [

@@ -89,13 +89,7 @@ function tightest<T>(
 }
 
 function byField(guardrails: readonly Guardrail[], site: 'query' | 'body'): ReadonlyMap<string, readonly BoundRule[]> {
-  const found = new Map<string, BoundRule[]>()
-  for (const { id, [site]: rules } of guardrails) {
-    for (const rule of rules) {
-      const list = found.get(rule.field)
-      if (list === undefined) found.set(rule.field, [{ rule, guardrail: id }])
-      else list.push({ rule, guardrail: id })
-    }
-  }
+  const all = guardrails.flatMap(({ id, [site]: rules }) => rules.map((rule): BoundRule => ({ rule, guardrail: id })))
+  const found = Map.groupBy(all, ({ rule }) => rule.field)
   return new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1)))
 }
