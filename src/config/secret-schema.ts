@@ -1,17 +1,7 @@
 // Validators of references to secrets: where a value is kept, never the value.
 
 import { z } from 'zod'
-import { duration, oneKeyOf, text, textAs } from './fields.ts'
-import type {
-  AwsReference,
-  AzureReference,
-  ExecReference,
-  GoogleReference,
-  LocalReference,
-  SecretReference,
-  VaultAuth,
-  VaultReference,
-} from './values/secret-reference.ts'
+import { duration, oneKeyOf, orNull, text, textAs, type ReadonlyOutput } from './fields.ts'
 import { kvPathForm, parseKvPath, parseServer, serverForm } from './values/secret-places.ts'
 
 const variableName = () =>
@@ -61,12 +51,7 @@ const exec = z
       .describe('Environment variables that the program gets beside PATH, HOME, USER, LANG, LC_ALL, TZ and TMPDIR.'),
     refresh: refresh('1m'),
   })
-  .transform(({ command, timeout, env, refresh: refreshMs }): ExecReference => ({
-    command,
-    timeoutMs: timeout,
-    env,
-    refreshMs,
-  }))
+  .transform(({ command, timeout: timeoutMs, env, refresh: refreshMs }) => ({ command, timeoutMs, env, refreshMs }))
 
 const localReference = (what: string) =>
   z
@@ -118,7 +103,7 @@ const vaultAuth = z
     error: 'a login has exactly one method: write token, approle or kubernetes',
   })
   .meta(oneKeyOf('token', 'approle', 'kubernetes'))
-  .transform(({ token, approle, kubernetes }): VaultAuth => {
+  .transform(({ token, approle, kubernetes }) => {
     if (token !== undefined) return { token }
     if (approle !== undefined)
       return { approle: { roleId: approle.role_id, secretId: approle.secret_id, mount: approle.mount } }
@@ -135,48 +120,33 @@ const vault = z
       'Path of the secret in the API of KV version 2: kv/data/devin/payments.',
     ),
     field: text().describe('Field of the secret that holds the value; one final line break is dropped.'),
-    namespace: z
-      .string()
-      .regex(/^[^\s/]+(?:\/[^\s/]+)*$/, 'must be a namespace like "team" or "corp/team", without slashes around it')
-      .optional()
-      .describe('Namespace (Vault Enterprise, OpenBao).'),
-    ca: filePath().optional().describe("CA certificates to trust, a PEM file. Default: the system's."),
+    namespace: orNull(
+      z
+        .string()
+        .regex(/^[^\s/]+(?:\/[^\s/]+)*$/, 'must be a namespace like "team" or "corp/team", without slashes around it'),
+    ).describe('Namespace (Vault Enterprise, OpenBao).'),
+    ca: orNull(filePath()).describe("CA certificates to trust, a PEM file. Default: the system's."),
     auth: vaultAuth.describe('How the gateway logs in.'),
     refresh: refresh('1m'),
   })
-  .transform(({ refresh: refreshMs, namespace = null, ca = null, ...written }): VaultReference => ({
-    ...written,
-    namespace,
-    ca,
-    refreshMs,
-  }))
+  .transform(({ refresh: refreshMs, ...written }) => ({ ...written, refreshMs }))
 
 const endpoint = () =>
-  textAs(parseServer, { pattern: serverForm })
-    .optional()
-    .describe('Address of the API, in place of the usual one: a private endpoint.')
+  orNull(textAs(parseServer, { pattern: serverForm })).describe(
+    'Address of the API, in place of the usual one: a private endpoint.',
+  )
 
 const aws = z
   .strictObject({
     secret: text().describe('Name or ARN of the secret.'),
-    field: text()
-      .optional()
-      .describe('Field of the JSON object that the secret holds. Default: the secret is the value.'),
-    region: z
-      .string()
-      .regex(/^[a-z]{2,5}(?:-[a-z]+)+-\d+$/, 'must be a region like eu-central-1')
-      .optional()
-      .describe("Region. Default: the machine's."),
+    field: orNull(text()).describe('Field of the JSON object that the secret holds. Default: the secret is the value.'),
+    region: orNull(z.string().regex(/^[a-z]{2,5}(?:-[a-z]+)+-\d+$/, 'must be a region like eu-central-1')).describe(
+      "Region. Default: the machine's.",
+    ),
     endpoint: endpoint(),
     refresh: refresh('5m'),
   })
-  .transform(({ secret, field = null, region = null, endpoint: at = null, refresh: refreshMs }): AwsReference => ({
-    secret,
-    field,
-    region,
-    endpoint: at,
-    refreshMs,
-  }))
+  .transform(({ refresh: refreshMs, ...written }) => ({ ...written, refreshMs }))
 
 const google = z
   .strictObject({
@@ -190,11 +160,7 @@ const google = z
     endpoint: endpoint(),
     refresh: refresh('5m'),
   })
-  .transform(({ name, endpoint: at = null, refresh: refreshMs }): GoogleReference => ({
-    name,
-    endpoint: at,
-    refreshMs,
-  }))
+  .transform(({ refresh: refreshMs, ...written }) => ({ ...written, refreshMs }))
 
 const azure = z
   .strictObject({
@@ -207,7 +173,7 @@ const azure = z
       .describe('Name of the secret.'),
     refresh: refresh('5m'),
   })
-  .transform(({ vault: at, name, refresh: refreshMs }): AzureReference => ({ vault: at, name, refreshMs }))
+  .transform(({ refresh: refreshMs, ...written }) => ({ ...written, refreshMs }))
 
 const secretSources = {
   ...localSources,
@@ -224,6 +190,27 @@ const secretSources = {
 const kinds = Object.keys(secretSources)
 
 const forms = `${localForms}, or name one of ${kinds.slice(2).join(', ')}`
+
+/** A program that prints the value. */
+export type ExecReference = ReadonlyOutput<typeof exec>
+/** A field of a secret in HashiCorp Vault or OpenBao. Its address has no slash at its end. */
+export type VaultReference = ReadonlyOutput<typeof vault>
+export type VaultAuth = ReadonlyOutput<typeof vaultAuth>
+export type AwsReference = ReadonlyOutput<typeof aws>
+export type GoogleReference = ReadonlyOutput<typeof google>
+export type AzureReference = ReadonlyOutput<typeof azure>
+
+/** A secret that this machine holds. */
+export type LocalReference = { readonly env: string } | { readonly file: string }
+
+/** Where a secret's value comes from. A file is an absolute path. Times in milliseconds. */
+export type SecretReference =
+  | LocalReference
+  | { readonly exec: ExecReference }
+  | { readonly vault: VaultReference }
+  | { readonly aws: AwsReference }
+  | { readonly google: GoogleReference }
+  | { readonly azure: AzureReference }
 
 /** A reference with exactly one source. `inline`: what is said of a value that stands in its place. */
 export function secretReference(inline: string) {

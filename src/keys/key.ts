@@ -1,6 +1,6 @@
 // A service-user key: its name and permissions. Its value is a Secret and is kept in the keyring only.
 
-import type { SecretReference } from '../config/values/secret-reference.ts'
+import type { SecretReference } from '../config/secret-schema.ts'
 
 export interface KeyHandle {
   readonly id: string

@@ -1,6 +1,6 @@
 // When the source of a key is asked again: regularly, and sooner with growing waits while it cannot be read. Pure but for chance.
 
-import type { SecretReference } from '../config/values/secret-reference.ts'
+import type { SecretReference } from '../config/secret-schema.ts'
 import { isLocal } from './sources/local-source.ts'
 import type { SourceFault } from './sources/source.ts'
 

@@ -1,7 +1,7 @@
 // Reads the values of keys from their sources: each with a deadline, all at once, and without a word of any value in what is said.
 
 import { openToOthers } from '../config/values/file-errors.ts'
-import type { SecretReference } from '../config/values/secret-reference.ts'
+import type { SecretReference } from '../config/secret-schema.ts'
 import type { KeyHandle } from './key.ts'
 import { Secret } from './secret.ts'
 import { isLocal, localSource } from './sources/local-source.ts'

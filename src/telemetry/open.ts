@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto'
 import type { TelemetryConfig } from '../config/records/telemetry-schema.ts'
-import type { SecretReference } from '../config/values/secret-reference.ts'
+import type { SecretReference } from '../config/secret-schema.ts'
 import { createOutageLog } from '../records/outage-log.ts'
 import type { Log } from '../records/log.ts'
 import type { CollectorField } from './collector-fields.ts'

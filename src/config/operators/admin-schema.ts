@@ -7,7 +7,7 @@ import { issuerConfig, issuerFields, type IssuerConfig } from '../issuer-schema.
 import { secretReference } from '../secret-schema.ts'
 import { parseOrigin, urlForm } from '../values/addresses.ts'
 import { callerCondition } from '../values/caller-condition.ts'
-import { withPathsFrom, type SecretReference } from '../values/secret-reference.ts'
+import { withPathsFrom } from '../values/secret-reference.ts'
 
 /** What operators may do: see everything; reload, purge and block; rotate keys. */
 export const operatorRoles = ['viewer', 'operator', 'key_officer'] as const
@@ -79,25 +79,8 @@ export const adminSchema = z.strictObject({
 
 export type AdminDocument = z.output<typeof adminSchema>
 
-export interface AdminAuthConfig {
-  /** The issuer and how its tokens are checked; the audience is the client's unless it is named. */
-  readonly issuer: IssuerConfig
-  readonly clientId: string
-  readonly clientSecret: SecretReference | null
-  /** Null: those of the usual ones that the issuer offers. */
-  readonly scopes: readonly string[] | null
-  readonly roles: NonNullable<AdminDocument['auth']>['roles']
-  readonly sessionIdleMs: number
-  readonly sessionLongestMs: number
-}
-
-export interface AdminConfig {
-  /** Origin at which browsers reach the listener; null: any address of it. */
-  readonly url: string | null
-  /** Paths that are answered without a login. */
-  readonly open: readonly string[]
-  readonly auth: AdminAuthConfig | null
-}
+export type AdminConfig = ReturnType<typeof adminConfig>
+export type AdminAuthConfig = ReturnType<typeof authConfig>
 
 /** Resolves `admin`. What `issuers` say of the same issuer counts where `admin.auth` says nothing. */
 export function adminConfig(
@@ -105,9 +88,11 @@ export function adminConfig(
   folder: string,
   ca: string | null,
   issuers: readonly IssuerConfig[],
-): AdminConfig {
+) {
   return {
+    /** Origin at which browsers reach the listener; null: any address of it. */
     url: url ?? null,
+    /** Paths that are answered without a login. */
     open: open.map((page) => `/${page}`),
     auth: written === undefined ? null : authConfig(written, folder, ca, issuers),
   }
@@ -118,14 +103,16 @@ function authConfig(
   folder: string,
   ca: string | null,
   issuers: readonly IssuerConfig[],
-): AdminAuthConfig {
+) {
   const own = issuerConfig({ ...written, audience: written.audience ?? [written.client_id] }, ca)
   const same = issuers.find(({ issuer }) => issuer === own.issuer)
   return {
+    /** The issuer and how its tokens are checked; the audience is the client's unless it is named. */
     issuer: { ...own, ca: own.ca ?? same?.ca ?? null, jwksUri: own.jwksUri ?? same?.jwksUri ?? null },
     clientId: written.client_id,
     clientSecret:
       written.client_secret === undefined ? null : withPathsFrom(path.resolve(folder), written.client_secret),
+    /** Null: those of the usual ones that the issuer offers. */
     scopes: written.scopes ?? null,
     roles: written.roles,
     sessionIdleMs: written.session.idle,

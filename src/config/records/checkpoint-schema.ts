@@ -5,19 +5,19 @@ import { z } from 'zod'
 import type { Path } from '../yaml/document.ts'
 import { duration, oneKeyOf, text, textAs } from '../fields.ts'
 import { secretReference } from '../secret-schema.ts'
-import { withPathsFrom, type SecretReference } from '../values/secret-reference.ts'
+import { withPathsFrom } from '../values/secret-reference.ts'
 import { quoted, type Parsed } from '../units.ts'
 import { parseCheckpointAddress, urlForm } from '../values/addresses.ts'
 
 /** Where checkpoints go. */
-export type CheckpointTargetConfig =
+export type CheckpointTarget =
   | { readonly kind: 'file'; readonly file: string }
   | { readonly kind: 'stdout' }
   | { readonly kind: 'http'; readonly url: string }
   | { readonly kind: 'syslog'; readonly protocol: 'udp' | 'tcp' | 'tls'; readonly host: string; readonly port: number }
   | { readonly kind: 'syslog'; readonly protocol: 'unix'; readonly path: string }
 
-type SyslogConfig = Extract<CheckpointTargetConfig, { kind: 'syslog' }>
+type SyslogConfig = Extract<CheckpointTarget, { kind: 'syslog' }>
 
 const syslogForm = '^(?:(?:udp|tcp|tls)://.+|unix:/.+)$'
 const usualPorts = { udp: 514, tcp: 601, tls: 6514 } as const
@@ -74,28 +74,21 @@ export const checkpointsSchema = z.strictObject({
 
 export type CheckpointsDocument = z.output<typeof checkpointsSchema>
 
-export interface CheckpointsConfig {
-  /** Null: to be made of the machine's name. */
-  readonly origin: string | null
-  readonly key: SecretReference
-  readonly everyMs: number
-  readonly targets: readonly CheckpointTargetConfig[]
-}
-
 /** The configuration with absolute paths; null where there is none. `records` are the targets of the record streams. */
 export function resolveCheckpoints(
   written: CheckpointsDocument | undefined,
   folder: string,
   records: readonly string[],
   report: (at: Path, message: string) => void,
-): CheckpointsConfig | null {
+) {
   if (written === undefined) return null
   const { origin, key, every, to } = written
   return {
+    /** Null: to be made of the machine's name. */
     origin: origin ?? null,
     key: withPathsFrom(folder, key),
     everyMs: every,
-    targets: to.map(({ file, syslog, http }, index): CheckpointTargetConfig => {
+    targets: to.map(({ file, syslog, http }, index): CheckpointTarget => {
       if (http !== undefined) return { kind: 'http', url: http }
       if (file === undefined) return syslog ?? { kind: 'stdout' }
       const target = path.resolve(folder, file)

@@ -2,11 +2,11 @@
 
 import { z } from 'zod'
 import { text, textAs } from '../fields.ts'
-import { secretReference } from '../secret-schema.ts'
+import { secretReference, type LocalReference } from '../secret-schema.ts'
 import { collectorForm, parseCollector } from '../values/addresses.ts'
 import { isReadOnTheWay } from '../values/secret-places.ts'
 import { quoted } from '../units.ts'
-import { withPathsFrom, type LocalReference, type SecretReference } from '../values/secret-reference.ts'
+import { withPathsFrom } from '../values/secret-reference.ts'
 import type { Path } from '../yaml/document.ts'
 
 /** Fields that the exporter writes, or that would change how the request is framed. */
@@ -45,15 +45,7 @@ export const telemetrySchema = z.strictObject({
 
 type TelemetryDocument = z.output<typeof telemetrySchema>
 
-export interface TelemetryConfig {
-  /** The whole address that takes traces. */
-  readonly url: string
-  /** PEM text of the authorities to trust instead of the system's, or null. */
-  readonly ca: string | null
-  /** Where the value of each header field is kept. */
-  readonly headers: Readonly<Record<string, SecretReference>>
-  readonly sample: number
-}
+export type TelemetryConfig = NonNullable<Awaited<ReturnType<typeof resolveTelemetry>>>
 
 /** Null: no traces. */
 export async function resolveTelemetry(
@@ -65,7 +57,7 @@ export async function resolveTelemetry(
     /** Reports where the value is missing. */
     readonly local: (reference: LocalReference, what: string, at: Path) => Promise<unknown>
   },
-): Promise<TelemetryConfig | null> {
+) {
   if (written === undefined) return null
   const { otlp: url, ca, headers = {}, sample } = written
   if (Object.keys(headers).length > 0 && isReadOnTheWay(url))
@@ -79,8 +71,11 @@ export async function resolveTelemetry(
     if ('env' in reference || 'file' in reference)
       await read.local(reference, `header field ${name}`, ['telemetry', 'headers', name])
   return {
+    /** The whole address that takes traces. */
     url,
+    /** PEM text of the authorities to trust instead of the system's, or null. */
     ca: ca === undefined ? null : await read.authorities(ca, ['telemetry', 'ca']),
+    /** Where the value of each header field is kept. */
     headers: Object.fromEntries(
       Object.entries(headers).map(([name, reference]) => [name.toLowerCase(), withPathsFrom(folder, reference)]),
     ),

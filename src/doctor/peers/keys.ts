@@ -2,7 +2,7 @@
 
 import type { KeyView } from '../../admin/views.ts'
 import type { Config } from '../../config/load.ts'
-import type { SecretReference } from '../../config/values/secret-reference.ts'
+import type { SecretReference } from '../../config/secret-schema.ts'
 import { plural } from '../../config/plural.ts'
 import { describeIdentity } from '../../keys/identity/self.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'

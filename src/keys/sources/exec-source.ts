@@ -2,7 +2,7 @@
 // children when it takes too long. What it says on standard error may hold the value, so nobody reads it.
 
 import { spawn, type ChildProcess } from 'node:child_process'
-import type { ExecReference } from '../../config/values/secret-reference.ts'
+import type { ExecReference } from '../../config/secret-schema.ts'
 import { errorCode, whyUnreadable } from '../../config/values/file-errors.ts'
 import { mostBytes, SourceFault, withoutFinalBreak, type SecretSource } from './source.ts'
 

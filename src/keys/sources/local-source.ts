@@ -1,6 +1,6 @@
 // Secrets that this machine keeps itself: nobody has to be asked.
 
-import type { LocalReference, SecretReference } from '../../config/values/secret-reference.ts'
+import type { LocalReference, SecretReference } from '../../config/secret-schema.ts'
 import { envSource } from './env-source.ts'
 import { fileSource } from './file-source.ts'
 import type { SecretSource } from './source.ts'

@@ -1,6 +1,6 @@
 // Opens what references name. Sources that ask a program or a server are limited in how much they are asked at once.
 
-import type { LocalReference, SecretReference, VaultReference } from '../../config/values/secret-reference.ts'
+import type { LocalReference, SecretReference, VaultReference } from '../../config/secret-schema.ts'
 import { awsSource } from './cloud/aws-source.ts'
 import { azureSource } from './cloud/azure-source.ts'
 import { googleSource } from './cloud/google-source.ts'

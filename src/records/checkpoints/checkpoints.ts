@@ -10,7 +10,7 @@ import {
   type CheckpointKey,
 } from './checkpoint.ts'
 import { Outbox, type OutboxOptions, type PlaceStatus } from './outbox.ts'
-import type { CheckpointTarget } from './place.ts'
+import type { CheckpointTarget } from '../../config/records/checkpoint-schema.ts'
 import { openPlace } from './places.ts'
 
 /** What is configured. */

@@ -3,7 +3,8 @@
 import { open } from 'node:fs/promises'
 import { codeInWords } from '../../config/values/file-errors.ts'
 import { endsWithLineFeed } from '../target.ts'
-import type { CheckpointPlace, CheckpointTarget } from './place.ts'
+import type { CheckpointTarget } from '../../config/records/checkpoint-schema.ts'
+import type { CheckpointPlace } from './place.ts'
 import { syslogPlace } from './syslog.ts'
 
 export function openPlace(target: CheckpointTarget): CheckpointPlace {

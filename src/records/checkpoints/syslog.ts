@@ -5,7 +5,8 @@ import { connect as connectTcp, isIPv6, type Socket } from 'node:net'
 import { hostname } from 'node:os'
 import { connect as connectTls } from 'node:tls'
 import { codeInWords } from '../../config/values/file-errors.ts'
-import type { CheckpointPlace, CheckpointTarget } from './place.ts'
+import type { CheckpointTarget } from '../../config/records/checkpoint-schema.ts'
+import type { CheckpointPlace } from './place.ts'
 
 type SyslogTarget = Extract<CheckpointTarget, { kind: 'syslog' }>
 

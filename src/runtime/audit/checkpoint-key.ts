@@ -2,7 +2,7 @@
 
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { openToOthers } from '../../config/values/file-errors.ts'
-import type { SecretReference } from '../../config/values/secret-reference.ts'
+import type { SecretReference } from '../../config/secret-schema.ts'
 import { withDeadline } from '../../keys/reading.ts'
 import { isLocal, localSource } from '../../keys/sources/local-source.ts'
 import { createRemoteSources } from '../../keys/sources/open.ts'

@@ -5,7 +5,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, wr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import type { ExecReference } from '../../../src/config/values/secret-reference.ts'
+import type { ExecReference } from '../../../src/config/secret-schema.ts'
 import { envSource } from '../../../src/keys/sources/env-source.ts'
 import { execSource } from '../../../src/keys/sources/exec-source.ts'
 import { fileSource, isBeingWritten } from '../../../src/keys/sources/file-source.ts'

@@ -1,7 +1,7 @@
 // A secret in AWS Secrets Manager, by Amazon's own client, which finds its credentials as every program on AWS does.
 
 import type * as AwsLibrary from '@aws-sdk/client-secrets-manager'
-import type { AwsReference } from '../../../config/values/secret-reference.ts'
+import type { AwsReference } from '../../../config/secret-schema.ts'
 import { errorCode } from '../../../config/values/file-errors.ts'
 import { SourceFault, withoutFinalBreak, type SecretSource } from '../source.ts'
 import { fieldOf, withField } from './json-field.ts'

@@ -2,7 +2,7 @@
 
 import type * as IdentityLibrary from '@azure/identity'
 import type * as AzureLibrary from '@azure/keyvault-secrets'
-import type { AzureReference } from '../../../config/values/secret-reference.ts'
+import type { AzureReference } from '../../../config/secret-schema.ts'
 import { SourceFault, withoutFinalBreak, type SecretSource } from '../source.ts'
 import { loadLibrary } from './library.ts'
 

@@ -1,7 +1,7 @@
 // A secret in Google Secret Manager, by Google's own client, which finds its credentials as every program on Google Cloud does.
 
 import type * as GoogleLibrary from '@google-cloud/secret-manager'
-import type { GoogleReference } from '../../../config/values/secret-reference.ts'
+import type { GoogleReference } from '../../../config/secret-schema.ts'
 import { SourceFault, withoutFinalBreak, type SecretSource, type SourceFaultKind } from '../source.ts'
 import { loadLibrary } from './library.ts'
 

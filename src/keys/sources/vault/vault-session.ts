@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises'
 import { memberOf } from '../../../json/untyped.ts'
-import type { LocalReference, VaultAuth } from '../../../config/values/secret-reference.ts'
+import type { LocalReference, VaultAuth } from '../../../config/secret-schema.ts'
 import { whyUnreadable } from '../../../config/values/file-errors.ts'
 import { localSource } from '../local-source.ts'
 import { SourceFault } from '../source.ts'

@@ -1,7 +1,7 @@
 // A field of a secret in Vault or OpenBao, KV version 2.
 
 import { isObject, memberOf } from '../../../json/untyped.ts'
-import type { VaultReference } from '../../../config/values/secret-reference.ts'
+import type { VaultReference } from '../../../config/secret-schema.ts'
 import { didYouMean } from '../../../config/nearest.ts'
 import { isShowable } from '../json-text.ts'
 import { SourceFault, withoutFinalBreak, type SecretSource } from '../source.ts'
