@@ -6,10 +6,10 @@ import { Findings, type Area, type Finding } from './finding.ts'
 export interface Examination {
   readonly area: Area
   readonly about: string | null
-  /** After that it is given up; what it has found until then counts. */
-  readonly withinMs: number
+  /** Beyond the time that each examination has. */
+  readonly moreMs?: number
   /** Aborts a moment before the time is over, so that an examination can say itself what gave no answer. */
-  examine(found: Findings, signal: AbortSignal): Promise<void>
+  examine(found: Findings, signal: AbortSignal): void | Promise<void>
 }
 
 export interface Examined {
@@ -21,8 +21,15 @@ export interface Examined {
 /** Time to put an aborted wait into words. */
 const lastWordsMs = 500
 
-/** Never rejects: what goes wrong is a finding. What is given up may still be under way afterwards. */
-export async function runExamination({ area, about, withinMs, examine }: Examination): Promise<Examined> {
+/**
+ * Never rejects: what goes wrong is a finding. What is not done in time is given up, and what it has found until then counts; it may
+ * still be under way afterwards.
+ */
+export async function runExamination(
+  { area, about, examine, moreMs = 0 }: Examination,
+  eachMs: number,
+): Promise<Examined> {
+  const withinMs = eachMs + moreMs
   const found = new Findings(area, about)
   const subject = about ?? `the ${area}`
   const deadline = new AbortController()
@@ -31,10 +38,12 @@ export async function runExamination({ area, about, withinMs, examine }: Examina
   const late = new Promise<'late'>((resolve) => {
     giveUp = setTimeout(resolve, withinMs + lastWordsMs, 'late')
   })
-  const ended = examine(found, deadline.signal).catch((error: unknown) => {
-    const why = error instanceof Error ? error.message : String(error)
-    found.error('failed', `The examination of ${subject} failed: ${why}.`, 'Report it, with this line.')
-  })
+  const ended = Promise.resolve()
+    .then(() => examine(found, deadline.signal))
+    .catch((error: unknown) => {
+      const why = error instanceof Error ? error.message : String(error)
+      found.error('failed', `The examination of ${subject} failed: ${why}.`, 'Report it, with this line.')
+    })
   const first = await Promise.race([ended, late])
   clearTimeout(signal)
   clearTimeout(giveUp)

@@ -44,36 +44,34 @@ export interface Installation {
 /** Runs all of them. What lies on this machine comes first, so that names which nobody resolves hold up no file. */
 export async function examineInstallation(installation: Installation): Promise<readonly Examined[]> {
   const readings: ClockReading[] = []
-  const local = await Promise.all(localExaminations(installation).map(runExamination))
-  const remote = await Promise.all(
-    remoteExaminations(installation, (reading) => void readings.push(reading)).map(runExamination),
-  )
+  const run = (examinations: readonly Examination[]): Promise<Examined[]> =>
+    Promise.all(examinations.map((each) => runExamination(each, installation.withinMs)))
+  const local = await run(localExaminations(installation))
+  const remote = await run(remoteExaminations(installation, (reading) => void readings.push(reading)))
   const all = [...local, ...remote]
   const findings = all.flatMap((each) => each.findings)
-  const together = [clockExamination(readings), conclusions(findings, installation)]
-  return [...all, ...(await Promise.all(together.map(runExamination)))]
+  return [...all, ...(await run([clockExamination(readings), conclusions(findings, installation)]))]
 }
 
-function localExaminations({ configuration, policy, version, env, withinMs, isBeforeStart }: Installation) {
-  const all: Examination[] = [versionExamination(version, withinMs)]
+function localExaminations({ configuration, policy, version, env, isBeforeStart }: Installation) {
+  const all: Examination[] = [versionExamination(version)]
   const config = configuration?.config ?? null
   if (configuration !== null) {
     const knows = knowsOf(configuration.broken)
-    all.push(fileModeExamination(configuration.config, policy, withinMs))
+    all.push(fileModeExamination(configuration.config, policy))
     if (knows('records') && knows('budgets') && knows('checkpoints'))
-      all.push(...diskExaminations(configuration.config, policy?.budgets.any === true, withinMs))
-    all.push(settingsExamination(configuration.config, knows, configuration.positionOf, withinMs))
-    if (isBeforeStart && knows('listen')) all.push(...portExaminations(configuration.config, withinMs))
+      all.push(...diskExaminations(configuration.config, policy?.budgets.any === true))
+    all.push(settingsExamination(configuration.config, knows, configuration.positionOf))
+    if (isBeforeStart && knows('listen')) all.push(...portExaminations(configuration.config))
   }
-  all.push(surroundingsExamination(config, env, withinMs))
+  all.push(surroundingsExamination(config, env))
   return all
 }
 
 function remoteExaminations(installation: Installation, onClock: (reading: ClockReading) => void) {
   const { configuration, policy, running, outside, version, env, withinMs } = installation
   const all: Examination[] = []
-  let keysShown: (keys: readonly KeyView[] | null) => void = () => {}
-  const shown = new Promise<readonly KeyView[] | null>((resolve) => (keysShown = resolve))
+  const { promise: shown, resolve: keysShown } = Promise.withResolvers<readonly KeyView[] | null>()
   if (configuration !== null) {
     const { config, broken } = configuration
     const knows = knowsOf(broken)
@@ -86,19 +84,16 @@ function remoteExaminations(installation: Installation, onClock: (reading: Clock
         ),
       )
     if (knows('upstream')) {
-      all.push(upstreamExamination(config, withinMs, onClock))
+      all.push(upstreamExamination(config, onClock))
       if (policy !== null) all.push(keyExamination({ config, policy, env, withinMs, running: shown }))
     }
-    const ofStore = knows('store') ? storeExamination(config, policy?.budgets.any === true, withinMs, onClock) : null
+    const ofStore = knows('store') ? storeExamination(config, policy?.budgets.any === true, onClock) : null
     if (ofStore !== null) all.push(ofStore)
     all.push(
-      ...otherExaminations(
-        {
-          telemetry: knows('telemetry') ? config.telemetry : null,
-          checkpoints: knows('checkpoints') ? config.checkpoints : null,
-        },
-        withinMs,
-      ),
+      ...otherExaminations({
+        telemetry: knows('telemetry') ? config.telemetry : null,
+        checkpoints: knows('checkpoints') ? config.checkpoints : null,
+      }),
     )
     if (running !== null && knows('listen'))
       all.push(
@@ -107,7 +102,6 @@ function remoteExaminations(installation: Installation, onClock: (reading: Clock
           config,
           version: version.version,
           revision: policy?.revision ?? null,
-          withinMs,
           onKeys: keysShown,
         }),
       )
@@ -115,7 +109,7 @@ function remoteExaminations(installation: Installation, onClock: (reading: Clock
   } else keysShown(null)
   const isAlone =
     configuration === null || configuration.broken.has('store') ? null : configuration.config.store === null
-  all.push(...outsideExaminations({ ...outside, withinMs, onClock, isAlone }))
+  all.push(...outsideExaminations({ ...outside, onClock, isAlone }))
   return all
 }
 
@@ -124,11 +118,10 @@ function knowsOf(broken: ReadonlySet<string>): (section: string) => boolean {
 }
 
 /** What follows from several findings together. */
-function conclusions(found: readonly Finding[], { configuration, policy, env, withinMs }: Installation): Examination {
+function conclusions(found: readonly Finding[], { configuration, policy, env }: Installation): Examination {
   return {
     area: 'setup',
     about: null,
-    withinMs,
     examine(more) {
       const isCutOff = found.some(({ id, status }) => status === 'error' && /\.(?:dns|connection)$/.test(id))
       const proxy = isCutOff ? proxyNote(env) : null
@@ -143,7 +136,6 @@ function conclusions(found: readonly Finding[], { configuration, policy, env, wi
             'Correct it first, then run doctor again.',
             section,
           )
-      return Promise.resolve()
     },
   }
 }

@@ -44,27 +44,29 @@ export async function findInstallation(
       ? sandboxOf(invocation.env, file)
       : (runningSandboxes(invocation.env)[0] ?? null)
   let seen: Omit<FoundInstallation, 'examined'> = nothing
-  const examined = await runExamination({
-    area: 'configuration',
-    about: isThere ? file : null,
-    withinMs,
-    async examine(found) {
-      if (sandbox !== null) {
-        found.skipped(
-          'sandbox',
-          `A sandbox runs ${sandbox.config}: it is examined by its addresses. Its issuer, its Devin API and its keys are its own.`,
-        )
-        seen = { ...nothing, file: sandbox.config, sandbox: [sandbox.gateway, sandbox.admin] }
-      } else if (isThere) seen = await readInstallation(found, file, invocation, asker, isRunning)
-      else if (!hasAddresses)
-        found.error(
-          'file',
-          `${noConfiguration}.`.replace(/^t/, 'T'),
-          'Name it with --config, or an address with --url.',
-          file,
-        )
+  const examined = await runExamination(
+    {
+      area: 'configuration',
+      about: isThere ? file : null,
+      async examine(found) {
+        if (sandbox !== null) {
+          found.skipped(
+            'sandbox',
+            `A sandbox runs ${sandbox.config}: it is examined by its addresses. Its issuer, its Devin API and its keys are its own.`,
+          )
+          seen = { ...nothing, file: sandbox.config, sandbox: [sandbox.gateway, sandbox.admin] }
+        } else if (isThere) seen = await readInstallation(found, file, invocation, asker, isRunning)
+        else if (!hasAddresses)
+          found.error(
+            'file',
+            `${noConfiguration}.`.replace(/^t/, 'T'),
+            'Name it with --config, or an address with --url.',
+            file,
+          )
+      },
     },
-  })
+    withinMs,
+  )
   return { ...seen, examined }
 }
 
@@ -136,7 +138,7 @@ async function policyOf(
   if (sections === null) return null
   const { catalogue, policiesDirectory, upstream } = sections.config
   const sources = { env: invocation.env, origin: upstream.origin }
-  return await loadWithCatalogue(catalogue, policiesDirectory, { sources, connections: null }).then(
+  return await loadWithCatalogue(catalogue, policiesDirectory, { sources }).then(
     ({ policy }) => policy,
     () => null,
   )

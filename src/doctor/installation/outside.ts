@@ -14,7 +14,6 @@ export interface OutsideParts {
   readonly ca: string | null
   /** A token of operators, for their listener; null: none is sent. */
   readonly token: string | null
-  readonly withinMs: number
   readonly onClock: (reading: ClockReading) => void
   /** Of the configuration here: it shares nothing with other instances; null where there is none. */
   readonly isAlone: boolean | null
@@ -22,27 +21,17 @@ export interface OutsideParts {
 
 /** One for each address, and one that compares what they have said. */
 export function outsideExaminations(parts: OutsideParts): readonly Examination[] {
-  const { urls, withinMs } = parts
+  const { urls } = parts
   if (urls.length === 0) return []
   const seen: Seen[] = []
-  const each = urls.map((url): { examination: Examination; done: Promise<void> } => {
-    let end = (): void => {}
-    const done = new Promise<void>((resolve) => (end = resolve))
-    return {
-      done,
-      examination: {
-        area: 'outside',
-        about: url.origin,
-        withinMs,
-        async examine(found, signal) {
-          try {
-            await examineUrl(found, url, parts, seen, signal)
-          } finally {
-            end()
-          }
-        },
-      },
+  const each = urls.map((url) => {
+    const { promise: done, resolve: end } = Promise.withResolvers<void>()
+    const examination: Examination = {
+      area: 'outside',
+      about: url.origin,
+      examine: (found, signal) => examineUrl(found, url, parts, seen, signal).finally(end),
     }
+    return { examination, done }
   })
   return [
     ...each.map(({ examination }) => examination),
@@ -50,7 +39,7 @@ export function outsideExaminations(parts: OutsideParts): readonly Examination[]
       area: 'outside',
       about: null,
       // Longer than those that it waits for.
-      withinMs: withinMs + 1_000,
+      moreMs: 1_000,
       async examine(found) {
         await Promise.all(each.map(({ done }) => done))
         compare(found, seen, parts.isAlone)

@@ -22,19 +22,17 @@ export interface RunningParts {
   readonly version: string
   /** Of the policy files here; null where they cannot be used. */
   readonly revision: string | null
-  readonly withinMs: number
   /** The keys as the gateway shows them, or null. */
   readonly onKeys: (keys: readonly KeyView[] | null) => void
 }
 
 export function runningExaminations(parts: RunningParts): readonly Examination[] {
-  const { config, address, withinMs, onKeys } = parts
+  const { config, address, onKeys } = parts
   const { gateway } = config.listen
   return [
     {
       area: 'gateway',
       about: address,
-      withinMs,
       async examine(found, signal) {
         try {
           const facts = await examineOperators(found, parts, signal)
@@ -48,22 +46,20 @@ export function runningExaminations(parts: RunningParts): readonly Examination[]
     {
       area: 'gateway',
       about: `${gateway.host}:${gateway.port}`,
-      withinMs,
       examine: (found, signal) => examineCallersListener(found, config, signal),
     },
-    ...healthExaminations(config, withinMs),
+    ...healthExaminations(config),
   ]
 }
 
 /** Probes that find nothing there would have the instance restarted. */
-function healthExaminations({ listen: { health } }: Config, withinMs: number): readonly Examination[] {
+function healthExaminations({ listen: { health } }: Config): readonly Examination[] {
   if (health === null || health.port === 0) return []
   const [host, place] = [reachedAt(health.host), `${health.host}:${health.port}`]
   return [
     {
       area: 'gateway',
       about: place,
-      withinMs,
       async examine(found, signal) {
         const { answer } = await probe({ host, port: health.port, tls: null }, { path: '/livez' }, signal)
         if (answer?.status === 200) found.ok('health', `probes are answered at ${place}`)
@@ -199,7 +195,7 @@ async function ownFingerprint({ certFile }: TlsFiles): Promise<string | null> {
 }
 
 /** Before a start: whether the addresses of the listeners can be had. */
-export function portExaminations({ listen }: Config, withinMs: number): readonly Examination[] {
+export function portExaminations({ listen }: Config): readonly Examination[] {
   return (['gateway', 'admin', 'health'] as const).flatMap((name): Examination[] => {
     const address = listen[name]
     // Port 0 is any free one.
@@ -209,7 +205,6 @@ export function portExaminations({ listen }: Config, withinMs: number): readonly
       {
         area: 'gateway',
         about: `${host}:${port}`,
-        withinMs,
         async examine(found) {
           const code = await bindFault(host, port)
           if (code === null) found.ok('port', `listen.${name} can have ${host}:${port}`)

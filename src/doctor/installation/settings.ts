@@ -17,13 +17,11 @@ export function settingsExamination(
   config: Config,
   knows: (section: string) => boolean,
   positionOf: PositionOf,
-  withinMs: number,
 ): Examination {
   const at = (...path: (string | number)[]): FindingPlace => ({ file: config.file, ...positionOf(path) })
   return {
     area: 'setup',
     about: null,
-    withinMs,
     examine(found) {
       const before = found.list.length
       if (knows('listen')) addListeners(found, config, at)
@@ -46,7 +44,6 @@ export function settingsExamination(
           at('records', 'audit'),
         )
       if (found.list.length === before) found.ok('settings', 'no setting that is known to cause trouble')
-      return Promise.resolve()
     },
   }
 }

@@ -20,11 +20,10 @@ interface Place {
 }
 
 /** One examination for each folder. `keepsBudgets`: the policies have budgets. */
-export function diskExaminations(config: Config, keepsBudgets: boolean, withinMs: number): readonly Examination[] {
+export function diskExaminations(config: Config, keepsBudgets: boolean): readonly Examination[] {
   return placesOf(config, keepsBudgets).map((place) => ({
     area: 'disk',
     about: place.folder,
-    withinMs,
     examine: (found) => examinePlace(found, place, config),
   }))
 }

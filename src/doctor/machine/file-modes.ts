@@ -15,7 +15,7 @@ interface GuardedFile {
   readonly what: string
 }
 
-export function fileModeExamination(config: Config, policy: PolicySet | null, withinMs: number): Examination {
+export function fileModeExamination(config: Config, policy: PolicySet | null): Examination {
   const changeable: readonly GuardedFile[] = [
     { what: 'The configuration', file: config.file },
     { what: 'The directory of the policies', file: config.policiesDirectory },
@@ -23,7 +23,6 @@ export function fileModeExamination(config: Config, policy: PolicySet | null, wi
   return {
     area: 'files',
     about: null,
-    withinMs,
     async examine(found) {
       // Windows has no modes.
       if (process.platform === 'win32') return

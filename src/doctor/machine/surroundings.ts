@@ -15,26 +15,23 @@ export interface Version {
 
 const leastNode = 24
 
-export function versionExamination({ version, commit, node }: Version, withinMs: number): Examination {
+export function versionExamination({ version, commit, node }: Version): Examination {
   return {
     area: 'versions',
     about: null,
-    withinMs,
     examine(found) {
       found.ok('package', `devin-gateway ${version}${commit === null ? '' : `, commit ${commit.slice(0, 12)}`}`)
       if (Number(node.split('.')[0]) < leastNode)
         found.error('node', `This is Node.js ${node}.`, `The gateway needs Node.js ${leastNode} or later.`)
       else found.ok('node', `Node.js ${node}`)
-      return Promise.resolve()
     },
   }
 }
 
-export function surroundingsExamination(config: Config | null, env: Environment, withinMs: number): Examination {
+export function surroundingsExamination(config: Config | null, env: Environment): Examination {
   return {
     area: 'setup',
     about: null,
-    withinMs,
     async examine(found) {
       addVariables(found, env)
       await addExtraAuthorities(found, env)

@@ -25,7 +25,6 @@ export function issuerExaminations(
   return all.map(({ issuer, setting }) => ({
     area: 'issuer',
     about: issuer.issuer,
-    withinMs,
     examine: (found, signal) => examineIssuer(found, issuer, setting, { signal, withinMs, onClock }),
   }))
 }

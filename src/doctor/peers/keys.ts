@@ -48,7 +48,7 @@ export function keyExamination({ config, policy, env, withinMs, running }: KeyPa
   return {
     area: 'key',
     about: null,
-    withinMs: withinMs + policy.keys.length * eachKeyMs + readingMs(policy.keys),
+    moreMs: policy.keys.length * eachKeyMs + readingMs(policy.keys),
     async examine(found) {
       const { keys } = await checkKeysOnline({ upstream: quick }, policy, env, Date.now)
       const views = await running

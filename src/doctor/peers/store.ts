@@ -17,7 +17,6 @@ const toleratedMs = 5_000
 export function storeExamination(
   { store }: Pick<Config, 'store'>,
   keepsBudgets: boolean,
-  withinMs: number,
   onClock: (reading: ClockReading) => void,
 ): Examination | null {
   if (store === null) return null
@@ -25,7 +24,6 @@ export function storeExamination(
   return {
     area: 'store',
     about,
-    withinMs,
     async examine(found, signal) {
       if (!(await addNodes(found, store, signal))) return
       const seen = await inspectStore(store, signal)

@@ -12,13 +12,11 @@ const toleratedMs = 30_000
 /** Asks without a key: who the keys are is asked apart. */
 export function upstreamExamination(
   { upstream: { origin, pathPrefix, ca } }: Pick<Config, 'upstream'>,
-  withinMs: number,
   onClock: (reading: ClockReading) => void,
 ): Examination {
   return {
     area: 'upstream',
     about: origin + pathPrefix,
-    withinMs,
     async examine(found, signal) {
       const target = probeTargetOf(new URL(origin), ca)
       const probed = await probe(target, { path: `${pathPrefix}/v3/self` }, signal)
