@@ -73,8 +73,6 @@ export async function loadPolicySource(text: string, options: PolicySourceOption
       sources,
       secrets: 'reported',
       tests: options.tests ?? 'reported',
-      connections: null,
-      now: Date.now,
     })
     const tolerated = loaded.tolerated.map((each) => ({ ...each, file: source.shown(each.file) }))
     const notes = refusalNotes({ ...loaded, tolerated }, text)

@@ -11,7 +11,7 @@ import type { Config } from '../config/load.ts'
 import { readText } from '../config/values/files.ts'
 import {
   loadPolicies,
-  ownConnections,
+  comparedWith,
   readPolicyDirectory,
   type LoadedPolicies,
   type LoadOptions,
@@ -154,8 +154,7 @@ export async function loadSetup(invocation: Invocation, { read, tests }: Loosely
   }
   const loaded = await loadWithCatalogue(config.catalogue, directory, {
     sources: { env: invocation.env, origin },
-    connections: ownConnections(config),
-    issuers: config.issuers.map(({ issuer }) => issuer),
+    ...comparedWith(config),
     tests: tests ?? 'required',
   }).catch((error: unknown) => {
     throw error instanceof Refused ? new Refused([...warnings, ...error.diagnostics]) : error
@@ -194,7 +193,7 @@ export async function loadWithCatalogue(
     // Without the catalogue the syntax of the policies can be checked, their operation names cannot.
     throw new Refused([...error.diagnostics, ...(await readPolicyDirectory(directory)).diagnostics])
   })
-  const loaded = await loadPolicies({ ...options, directory, catalogue, secrets: 'reported', now: Date.now })
+  const loaded = await loadPolicies({ ...options, directory, catalogue, secrets: 'reported' })
   return { ...loaded, diagnostics: [...diagnostics, ...loaded.diagnostics] }
 }
 
@@ -205,7 +204,7 @@ async function addOtherProblems(invocation: Invocation, error: unknown): Promise
   const directory = resolve(invocation.option('policies') ?? policiesDirectory)
   if (!existsSync(configFile(invocation)) || !existsSync(directory)) throw error
   const sources = { env: invocation.env, origin: '' }
-  const problems = await loadWithCatalogue(catalogue, directory, { sources, connections: null }).then(
+  const problems = await loadWithCatalogue(catalogue, directory, { sources }).then(
     () => [],
     (other: unknown) => (other instanceof Refused ? other.diagnostics : []),
   )

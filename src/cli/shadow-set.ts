@@ -5,7 +5,7 @@ import { loadCatalogue } from '../catalogue/load.ts'
 import { policyFolderProblem } from '../config/checks.ts'
 import { Refused, type Diagnostic } from '../config/diagnostics.ts'
 import type { Config } from '../config/load.ts'
-import { loadPolicies, ownConnections, type LoadedPolicies } from '../policy/loading/load.ts'
+import { loadShadowPolicies, type LoadedPolicies } from '../policy/loading/load.ts'
 
 const mark = '[shadow set] '
 
@@ -15,15 +15,7 @@ export async function loadShadowSet(config: Config): Promise<LoadedPolicies | nu
   if (directory === null || (await policyFolderProblem(directory)) !== null) return null
   const { catalogue } = await loadCatalogue(config.catalogue)
   try {
-    const loaded = await loadPolicies({
-      directory,
-      catalogue,
-      sources: { env: {}, origin: config.upstream.origin },
-      secrets: 'unopened',
-      connections: ownConnections(config),
-      issuers: config.issuers.map(({ issuer }) => issuer),
-      now: Date.now,
-    })
+    const loaded = await loadShadowPolicies(directory, config, { catalogue })
     return { ...loaded, diagnostics: loaded.diagnostics.map(marked) }
   } catch (error) {
     throw error instanceof Refused ? new Refused(error.diagnostics.map(marked)) : error

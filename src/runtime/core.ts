@@ -22,7 +22,7 @@ import { createInstruments } from '../metrics/instruments.ts'
 import { decisionReasons } from '../policy/decision/decide.ts'
 import { keyFindingKinds } from '../policy/key-report/findings.ts'
 import { watchedPolicyFiles } from '../policy/loading/folder.ts'
-import { loadPolicies, ownConnections } from '../policy/loading/load.ts'
+import { comparedWith, loadPolicies } from '../policy/loading/load.ts'
 import { problemKinds } from '../problem-kinds.ts'
 import type { Log } from '../records/log.ts'
 import { RecentDecisions } from '../records/search/recent-decisions.ts'
@@ -105,8 +105,7 @@ export async function createCore(options: GatewayOptions) {
         catalogue,
         sources,
         secrets: 'required' as const,
-        connections: ownConnections(config),
-        issuers: config.issuers.map(({ issuer }) => issuer),
+        ...comparedWith(config),
         now,
       }),
   }

@@ -82,8 +82,6 @@ async function surroundings(invocation: Invocation): Promise<Surroundings> {
     catalogue,
     sources: { env: invocation.env, origin: '' },
     secrets: 'reported',
-    connections: null,
-    now: Date.now,
   })
   return { catalogue, extensions, policy }
 }

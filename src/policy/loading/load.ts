@@ -19,17 +19,7 @@ import { entriesOfAllIssuers } from '../warnings/open-issuers.ts'
 import { idleGuardrails } from '../warnings/idle-guardrails.ts'
 import { idleLimits } from '../warnings/idle-limits.ts'
 import { reachWarnings } from '../warnings/reach.ts'
-import {
-  readPolicyFile,
-  type GatewayLimitsDocument,
-  type DevinUsersDocument,
-  type GuardrailsDocument,
-  type InvariantsDocument,
-  type KeyDocument,
-  type PolicyDocument,
-  type TeamDocument,
-  type TestDocument,
-} from '../documents/document.ts'
+import { readPolicyFile, type PolicyDocument, type PolicyFileKind, type TestDocument } from '../documents/document.ts'
 import { listPolicyFolder, readPolicyText, strayFile } from './folder.ts'
 import type { PolicySet } from '../model/policy-set.ts'
 import { unknownWords, type PolicyWord } from '../documents/policy-words.ts'
@@ -83,36 +73,46 @@ export interface LoadOptions {
    * Default: `required`.
    */
   readonly tests?: 'required' | 'reported' | 'ignored'
-  /** Connections to the upstream, with which limits are compared; null where several instances share the limits. */
-  readonly connections: number | null
+  /** Connections to the upstream, with which limits are compared; null, and by default, where that says nothing. */
+  readonly connections?: number | null
   /** The issuers of the configuration, with which conditions are compared. */
   readonly issuers?: readonly string[]
-  /** Milliseconds since the epoch: what has ended then is not in force, and what ends soon is warned about. */
-  readonly now: () => number
+  /** Milliseconds since the epoch: what has ended then is not in force, and what ends soon is warned about. Default: `Date.now`. */
+  readonly now?: () => number
 }
 
 /** Most keys without a value that have a line each. */
 export const mostAbsentValues = 3
 
-/** Connections to the upstream that the limits are for; null where other instances have some of their own. */
-export function ownConnections({ store, upstream }: Pick<Config, 'store' | 'upstream'>): number | null {
-  return store === null ? upstream.connections : null
+/** What of a configuration policies are compared with. Where instances share limits, others have connections of their own. */
+export function comparedWith({ store, upstream, issuers }: Pick<Config, 'store' | 'upstream' | 'issuers'>) {
+  return {
+    connections: store === null ? upstream.connections : null,
+    issuers: issuers.map(({ issuer }) => issuer),
+  }
+}
+
+/** Loads the shadow set of a configuration, without its secrets. Throws `Refused`. */
+export async function loadShadowPolicies(
+  directory: string,
+  config: Config,
+  options: Pick<LoadOptions, 'catalogue' | 'now'>,
+): Promise<LoadedPolicies> {
+  const sources = { env: {}, origin: config.upstream.origin }
+  return await loadPolicies({ ...options, ...comparedWith(config), directory, sources, secrets: 'unopened' })
 }
 
 /** Reads, validates, compiles and tests the whole directory. Throws `Refused`. */
 export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies> {
-  const { directory, catalogue } = options
-  const nowMs = options.now()
+  const { directory, catalogue, connections = null, now = Date.now } = options
+  const nowMs = now()
   const { documents, files, words, digest, diagnostics } = await (options.files === undefined
     ? readPolicyDirectory(directory)
     : readPolicyTexts(directory, options.files))
-  const teams = documents.filter((document): document is TeamDocument => document.kind === 'team')
-  const keys = documents.flatMap((document): readonly KeyDocument[] => (document.kind === 'keys' ? document.keys : []))
-  const tests = documents.filter((document): document is TestDocument => document.kind === 'tests')
-  const limits = documents.filter((document): document is GatewayLimitsDocument => document.kind === 'limits')
-  const guardrails = documents.filter((document): document is GuardrailsDocument => document.kind === 'guardrails')
-  const devinUsers = documents.filter((document): document is DevinUsersDocument => document.kind === 'devin-users')
-  const rules = documents.filter((document): document is InvariantsDocument => document.kind === 'invariants')
+  const ofKind = <Kind extends PolicyFileKind>(kind: Kind) => documentsOf(documents, kind)
+  const [teams, limits, guardrails] = [ofKind('team'), ofKind('limits'), ofKind('guardrails')]
+  const [devinUsers, rules, tests] = [ofKind('devin-users'), ofKind('invariants'), ofKind('tests')]
+  const keys = ofKind('keys').flatMap((document) => document.keys)
   const compiled = compilePolicies(
     { revision: digest.slice(0, 12), teams, keys, limits, guardrails, devinUsers },
     catalogue,
@@ -148,7 +148,7 @@ export async function loadPolicies(options: LoadOptions): Promise<LoadedPolicies
     ...reachWarnings(compiled.policy, teams, keys),
     ...endingWarnings(teams, guardrails, nowMs),
   )
-  if (options.connections !== null) found.push(...concurrencyWarnings(teams, limits, options.connections))
+  if (connections !== null) found.push(...concurrencyWarnings(teams, limits, connections))
   const absentValues = unresolved.flatMap(({ remark, diagnostic }) => (remark.isAbsent === true ? [diagnostic] : []))
   // Where only the files are checked no key has a value: many such lines would hide what refuses the set.
   const isCrowded = severity === 'warning' && absentValues.length > mostAbsentValues
@@ -229,8 +229,13 @@ function readPolicyTexts(directory: string, files: readonly PolicyText[]): Polic
   return { files, documents, words, digest: digest.digest('hex'), diagnostics }
 }
 
+/** The documents of one kind. */
+function documentsOf<Kind extends PolicyFileKind>(documents: readonly PolicyDocument[], kind: Kind) {
+  return documents.filter((each): each is Extract<PolicyDocument, { kind: Kind }> => each.kind === kind)
+}
+
 /** Secret files may lie beside the inventory that names them. */
 function secretFilesOf(documents: readonly PolicyDocument[]): ReadonlySet<string> {
-  const keys = documents.flatMap((document) => (document.kind === 'keys' ? document.keys : []))
+  const keys = documentsOf(documents, 'keys').flatMap((document) => document.keys)
   return new Set(keys.flatMap(({ secret }) => ('file' in secret ? [resolve(secret.file)] : [])))
 }

@@ -6,7 +6,7 @@ import { formatDiagnostic, Refused } from '../../config/diagnostics.ts'
 import type { Config } from '../../config/load.ts'
 import type { Instruments } from '../../metrics/instruments.ts'
 import { watchedPolicyFiles } from '../../policy/loading/folder.ts'
-import { loadPolicies, ownConnections, type LoadedPolicies } from '../../policy/loading/load.ts'
+import { loadShadowPolicies, type LoadedPolicies } from '../../policy/loading/load.ts'
 import { PolicyInTime } from '../../policy/model/policy-in-time.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
 import type { Log } from '../../records/log.ts'
@@ -33,16 +33,7 @@ export async function openShadowPolicies(options: ShadowPoliciesOptions) {
   const watched = {
     files: () => watchedPolicyFiles(directory),
     found: new Set<string>(),
-    read: () =>
-      loadPolicies({
-        directory,
-        catalogue,
-        sources: { env: {}, origin: config.upstream.origin },
-        secrets: 'unopened' as const,
-        connections: ownConnections(config),
-        issuers: config.issuers.map(({ issuer }) => issuer),
-        now,
-      }),
+    read: () => loadShadowPolicies(directory, config, { catalogue, now }),
   }
 
   function take(outcome: ReadFiles<LoadedPolicies>['outcome'], actor: string): ShadowReload {

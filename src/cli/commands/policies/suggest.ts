@@ -5,14 +5,8 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { unknownName } from '../../callers/known.ts'
 import { counted, plural } from '../../../config/plural.ts'
 import { loadCatalogue } from '../../../catalogue/load.ts'
-import type { Catalogue } from '../../../catalogue/catalogue.ts'
 import { Refused } from '../../../config/diagnostics.ts'
-import {
-  loadPolicies,
-  readPolicyDirectory,
-  type LoadedPolicies,
-  type PolicyText,
-} from '../../../policy/loading/load.ts'
+import { loadPolicies, type LoadedPolicies, type PolicyText } from '../../../policy/loading/load.ts'
 import type { PolicySet, Team } from '../../../policy/model/policy-set.ts'
 import { changedTexts, patchOf, tightenedTeam, withoutUnused, type TextOf } from '../../../policy/suggestion/changes.ts'
 import { provenChanges, type Trial } from '../../../policy/suggestion/proof.ts'
@@ -20,11 +14,9 @@ import { deniedUnder, SeenRequests } from '../../../policy/suggestion/seen-reque
 import { policyUseOf } from '../../../policy/suggestion/use.ts'
 import { unservedRights } from '../../../policy/warnings/coverage.ts'
 import { Problem } from '../../../problems.ts'
-import type { Principal } from '../../../identity/principal.ts'
 import { checkedBodyOf } from '../../../policy/decision/checked-body.ts'
-import type { TestCaseDocument } from '../../../policy/documents/document.ts'
 import { principalFrom } from '../../../policy/tools/suite.ts'
-import type { Command, Invocation } from '../../invocation.ts'
+import type { Command } from '../../invocation.ts'
 import { readDecisions } from '../../logs/decisions.ts'
 import { isElsewhere } from '../../policy-source.ts'
 import { configOption, readRunningConfig } from '../../setup.ts'
@@ -63,9 +55,15 @@ export const suggestCommand: Command = {
     const { config } = await readRunningConfig(invocation)
     const { catalogue } = await loadCatalogue(config.catalogue)
     const directory = resolve(folder ?? config.policiesDirectory)
-    const load = (place: string, files?: readonly PolicyText[]): Promise<LoadedPolicies> =>
-      loadFrom(place, catalogue, invocation, config.upstream.origin, files)
-    const loaded = await load(directory)
+    const load = (files?: readonly PolicyText[]): Promise<LoadedPolicies> =>
+      loadPolicies({
+        directory,
+        ...(files === undefined ? {} : { files }),
+        catalogue,
+        sources: { env: invocation.env, origin: config.upstream.origin },
+        secrets: 'reported',
+      })
+    const loaded = await load()
     const { policy } = loaded
     const team = name === null ? null : teamOf(policy, name)
     const requests = new SeenRequests(policy)
@@ -82,7 +80,7 @@ export const suggestCommand: Command = {
       throw new Error(
         `no recorded decision was allowed${team === null ? '' : ` by team ${team.id}`}: nothing can be drawn from this log`,
       )
-    for (const { principal, test, devinUser } of await requestsOfTests(directory)) {
+    for (const { principal, test, devinUser } of requestsOfTests(loaded)) {
       const [method = '', address = ''] = test.do.split(/ +/)
       const body = test.body === undefined ? null : checkedBodyOf(test.body)
       try {
@@ -100,7 +98,7 @@ export const suggestCommand: Command = {
       loaded.files.map(({ name: file, text }) => ({ name: file, text: texts.get(join(directory, file)) ?? text }))
     const trial: Trial = async (texts) => {
       try {
-        const { policy: after } = await load(directory, filesWith(texts))
+        const { policy: after } = await load(filesWith(texts))
         return deniedUnder(after, seen)
       } catch (error) {
         if (error instanceof Refused) return null
@@ -109,7 +107,7 @@ export const suggestCommand: Command = {
     }
     const proven = await provenChanges(policy, wanted, team, textOf, trial)
     const patch = patchOf(proven.changes, textOf, await namesFor(directory))
-    const unserved = await leftUnserved(policy, load(directory, filesWith(changedTexts(proven.changes, textOf))))
+    const unserved = await leftUnserved(policy, load(filesWith(changedTexts(proven.changes, textOf))))
     const replayed = ofTeam.reduce((sum, { count }) => sum + count, 0)
     const proof = { replayed, denied: 0, minimal: true }
     const age = (Date.now() - Date.parse(read.last)) / dayMs
@@ -182,24 +180,6 @@ function periodOf(text: string): number {
   return Number(found[1]) * unit
 }
 
-function loadFrom(
-  directory: string,
-  catalogue: Catalogue,
-  { env }: Invocation,
-  origin: string,
-  files?: readonly PolicyText[],
-): Promise<LoadedPolicies> {
-  return loadPolicies({
-    directory,
-    ...(files === undefined ? {} : { files }),
-    catalogue,
-    sources: { env, origin },
-    secrets: 'reported',
-    connections: null,
-    now: Date.now,
-  })
-}
-
 function teamOf(policy: PolicySet, name: string): Team {
   const team = policy.team(name)
   if (team !== null) return team
@@ -213,24 +193,15 @@ function textsOf(directory: string, { files }: LoadedPolicies): TextOf {
 }
 
 /** The requests of the policy tests. */
-async function requestsOfTests(directory: string): Promise<
-  readonly {
-    readonly principal: Principal
-    readonly test: TestCaseDocument
-    readonly devinUser: { readonly id: string } | undefined
-  }[]
-> {
-  const { documents } = await readPolicyDirectory(directory)
-  return documents.flatMap((document) =>
-    document.kind !== 'tests'
-      ? []
-      : document.blocks.flatMap(({ as, cases }) =>
-          cases.map((test) => ({
-            principal: principalFrom(as),
-            test,
-            devinUser: as.devin_user_id === undefined ? undefined : { id: as.devin_user_id },
-          })),
-        ),
+function requestsOfTests({ tests }: LoadedPolicies) {
+  return tests.flatMap(({ blocks }) =>
+    blocks.flatMap(({ as, cases }) =>
+      cases.map((test) => ({
+        principal: principalFrom(as),
+        test,
+        devinUser: as.devin_user_id === undefined ? undefined : { id: as.devin_user_id },
+      })),
+    ),
   )
 }
 

@@ -27,7 +27,6 @@ async function answer({
       sources: { env: {}, origin: 'https://none.invalid' },
       // No secret is needed, and none is looked for.
       secrets: 'unopened',
-      connections: null,
       issuers,
       now: () => nowMs,
     })
