@@ -8,7 +8,7 @@ import type { Config } from '../../config/load.ts'
 import type { Principal } from '../../identity/principal.ts'
 import { withoutTeams } from '../../policy/model/blocked-teams.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
-import { withRefusal, type Explanation } from '../../policy/tools/explanation.ts'
+import { withRefusal, withUnusableKey, type Explanation } from '../../policy/tools/explanation.ts'
 import { operatorsOf, OperatorsRefused, type OperatorsAsker } from '../operators.ts'
 
 /** What was found out; `list` is null where nobody could be asked, and `unasked` then says so. */
@@ -60,10 +60,5 @@ export function withBlocks(
   const block = list?.find(principal) ?? null
   if (block !== null) return withRefusal(found, policy, request, callerBlocked(block), 'caller')
   const ofKey = found.effect === 'deny' || found.key === null ? null : (list?.get('key', found.key) ?? null)
-  if (ofKey === null) return found
-  const { kind: problem, reason, message } = keyBlocked(ofKey.value, ofKey)
-  const isRead = found.method === 'GET' || found.method === 'HEAD'
-  const text = isRead ? `${message} Only a stored answer is given.` : message
-  const steps = [...found.steps, { stage: 'key' as const, ok: false, text }]
-  return { ...found, effect: 'deny', reason, problem, detail: text, steps }
+  return ofKey === null ? found : withUnusableKey(found, keyBlocked(ofKey.value, ofKey))
 }

@@ -58,18 +58,18 @@ export function namesSeveral({ organizations: { segment, query, body } }: Operat
   return query.includes('org_ids') || body.some((place) => place.endsWith('.*')) ? 'list' : 'no'
 }
 
+/** The path of an operation, with made-up values for all parameters but the organization. */
+export function samplePath({ segments, organizations }: Operation, organization: string): string {
+  const values = segments.map((segment, index) => {
+    if (!segment.startsWith('{')) return segment
+    return index === organizations.segment ? organization : `any-${segment.slice(1, -1).replaceAll('_', '-')}`
+  })
+  return `/${values.join('/')}`
+}
+
 /** `named`: the organizations, of which the path takes the first. */
 function sampleRequest(operation: Operation, named: readonly string[], members: readonly string[]): SampleRequest {
   const { segment: place, query: parameters, body: places } = operation.organizations
-  const path = operation.segments
-    .map((segment, index) =>
-      !segment.startsWith('{')
-        ? segment
-        : index === place
-          ? (named[0] ?? anyOtherOrganization)
-          : `any-${segment.slice(1, -1).replaceAll('_', '-')}`,
-    )
-    .join('/')
   const rest = place === -1 ? named : named.slice(1)
   const [parameter] = parameters
   const query = parameter === undefined ? [] : rest.map((id) => `${parameter}=${encodeURIComponent(id)}`)
@@ -77,7 +77,7 @@ function sampleRequest(operation: Operation, named: readonly string[], members: 
   const [inBody] = places
   if (parameter === undefined && inBody !== undefined && rest.length > 0)
     setAt(content, inBody.split('.'), inBody.endsWith('.*') ? rest : rest[0])
-  const address = `/${path}${query.length === 0 ? '' : `?${query.join('&')}`}`
+  const address = `${samplePath(operation, named[0] ?? anyOtherOrganization)}${query.length === 0 ? '' : `?${query.join('&')}`}`
   return { ...sentRequest(address, content), operation, organization: named[0] ?? null, members }
 }
 

@@ -143,7 +143,8 @@ function changesOf(
       bounds.of(kind, view, principal, request.operation, organization),
     )
     if (one === undefined || other === undefined || one.join('\n') === other.join('\n')) continue
-    found.push({ change: kind, from: without(one, other), to: without(other, one) })
+    const none = 'no such bound'
+    found.push({ change: kind, from: without(one, other, none), to: without(other, one, none) })
   }
   return found
 }

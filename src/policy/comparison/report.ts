@@ -1,5 +1,6 @@
 // A comparison as text and as data. Pure.
 
+import { callerData } from '../tools/described-caller.ts'
 import { counted } from '../../config/plural.ts'
 import { addressIn, type Comparison, type RightChange } from './compare.ts'
 import { changeKinds } from './words.ts'
@@ -97,17 +98,8 @@ function exampleOf(change: RightChange): ChangeData['example'] {
 
 function callerOf({ team, callers }: RightChange): ExampleCaller {
   const [{ principal, named: says }] = callers
-  const { subject, issuer, email, groups, app, actor, claims } = principal
-  return {
-    team,
-    subject,
-    ...(says.issuer ? { issuer } : {}),
-    ...(email === null ? {} : { email }),
-    groups,
-    ...(app === null ? {} : { app }),
-    ...(actor === null ? {} : { actor }),
-    ...(Object.keys(claims).length === 0 ? {} : { claims }),
-  }
+  const { issuer, ...data } = callerData(principal)
+  return { team, ...data, ...(says.issuer ? { issuer } : {}) }
 }
 
 const verbs = {

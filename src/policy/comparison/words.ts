@@ -63,7 +63,7 @@ export function shownText(filter: ResponseFilter | null): string {
   return [...kept, ...dropped].join(' ')
 }
 
-export function without(texts: readonly string[], others: readonly string[]): string {
-  const found = texts.filter((text) => !others.includes(text))
-  return found.length === 0 ? 'no such bound' : found.join('; ')
+/** The texts that are not among others; `none` where all are. */
+export function without(texts: readonly string[], others: readonly string[], none: string): string {
+  return texts.filter((text) => !others.includes(text)).join('; ') || none
 }

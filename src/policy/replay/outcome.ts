@@ -1,6 +1,7 @@
 // What becomes of a recorded decision under another policy set: the same, another right, key or guardrail effect, or nothing that
 // can be said, because the record lacks a fact. Pure.
 
+import { without } from '../comparison/words.ts'
 import { byGrant } from '../model/remarks.ts'
 import { plainJson, type StrictJson } from '../../json/value.ts'
 import type { Evaluation } from '../decision/evaluate.ts'
@@ -90,8 +91,8 @@ function difference(record: RecordedDecision, evaluation: Evaluation): Differenc
   if (effectBefore.join('; ') === effectAfter.join('; ')) return same
   return {
     kind: 'other-guardrail',
-    from: without(effectBefore, effectAfter),
-    to: without(effectAfter, effectBefore),
+    from: without(effectBefore, effectAfter, noEffect),
+    to: without(effectAfter, effectBefore, noEffect),
   }
 }
 
@@ -155,14 +156,11 @@ function changeText(site: string, place: string, bound: string, value: unknown):
   return `${site} ${place}: ${bound === 'add' ? 'added' : 'put in as'}${shown}`
 }
 
+const noEffect = 'no such effect of guardrails'
+
 function filterText(organizations: 'all' | readonly string[], fields: readonly string[]): string {
   const kept = organizations === 'all' ? 'items of all organizations' : `items of ${sorted(organizations).join(', ')}`
   return `answer filtered: ${kept}${fields.length === 0 ? '' : ` without ${sorted(fields).join(', ')}`}`
-}
-
-function without(texts: readonly string[], others: readonly string[]): string {
-  const found = texts.filter((text) => !others.includes(text))
-  return found.length === 0 ? 'no such effect of guardrails' : found.join('; ')
 }
 
 function sorted(texts: readonly string[]): readonly string[] {

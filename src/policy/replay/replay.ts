@@ -1,6 +1,7 @@
 // A recorded decision as a request that can be decided again: the caller as it was, and a request with the facts that the record
 // holds. Names what the record does not hold. Pure.
 
+import { samplePath } from '../cells/requests.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import { parseTarget, type Target } from '../../catalogue/target.ts'
 import { emptyPrincipal, type Principal } from '../../identity/principal.ts'
@@ -147,16 +148,6 @@ function wasBodyRead(
 
 /** Path and query with the organizations, parameters and names that the record holds. */
 function addressOf(operation: Operation, record: RecordedDecision, fields: RebuiltFields): string {
-  const { segment } = operation.organizations
-  const path = operation.segments
-    .map((each, index) =>
-      !each.startsWith('{')
-        ? each
-        : index === segment
-          ? (record.organizations?.[0] ?? 'any')
-          : `any-${each.slice(1, -1).replaceAll('_', '-')}`,
-    )
-    .join('/')
   const query = fields.query()
-  return `/${path}${query === '' ? '' : `?${query}`}`
+  return `${samplePath(operation, record.organizations?.[0] ?? 'any')}${query === '' ? '' : `?${query}`}`
 }

@@ -1,6 +1,6 @@
 // Counts what became of recorded decisions: by result, and in groups with one example each. Bounded, however many there are. Pure.
 
-import type { Principal } from '../../identity/principal.ts'
+import { callerData } from '../tools/described-caller.ts'
 import type { PolicySet } from '../model/policy-set.ts'
 import { outcomeOf, type Outcome, type OutcomeKind } from './outcome.ts'
 import type { RecordedDecision } from './recorded-decision.ts'
@@ -136,26 +136,6 @@ function exampleOf({ replay }: Outcome, { decision_id, time }: RecordedDecision)
     time,
     method: replay?.operation.method ?? null,
     path: replay?.address ?? null,
-    as: replay === null ? null : callerOf(replay.principal),
-  }
-}
-
-function callerOf({
-  subject,
-  issuer,
-  email,
-  groups,
-  app,
-  actor,
-  claims,
-}: Principal): Readonly<Record<string, unknown>> {
-  return {
-    subject,
-    issuer,
-    ...(email === null ? {} : { email }),
-    groups,
-    ...(app === null ? {} : { app }),
-    ...(actor === null ? {} : { actor }),
-    ...(Object.keys(claims).length === 0 ? {} : { claims }),
+    as: replay === null ? null : callerData(replay.principal),
   }
 }

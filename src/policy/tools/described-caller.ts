@@ -1,6 +1,7 @@
 // A caller as people describe one: a member of a team, with attributes and claims as they are given. Pure.
 
 import { claimAt } from '../../identity/claim-path.ts'
+import type { Principal } from '../../identity/principal.ts'
 import type { ClaimMapping, IssuerConfig } from '../../config/issuer-schema.ts'
 import { didYouMean } from '../../config/nearest.ts'
 import { Problem } from '../../problems.ts'
@@ -137,4 +138,17 @@ function attributesOf(entry: Condition): Attributes {
 
 function first(values: ReadonlySet<string> | null): readonly string[] {
   return values === null ? [] : [...values].slice(0, 1)
+}
+
+/** What is said of a caller, as data; what the caller has not is absent. */
+export function callerData({ subject, issuer, email, groups, app, actor, claims }: Principal) {
+  return {
+    subject,
+    issuer,
+    ...(email === null ? {} : { email }),
+    groups,
+    ...(app === null ? {} : { app }),
+    ...(actor === null ? {} : { actor }),
+    ...(Object.keys(claims).length === 0 ? {} : { claims }),
+  }
 }

@@ -81,6 +81,12 @@ export interface ExplainedFilter {
   readonly dropped_fields: readonly string[]
 }
 
+/** `target`: path and query. */
+interface AskedRequest {
+  readonly method: string
+  readonly target: string
+}
+
 const nothingDecided = {
   effect: 'deny',
   operation: null,
@@ -101,12 +107,12 @@ const nothingDecided = {
 } as const
 
 /** Of a request that the gateway answers without asking a policy. */
-export function answeredItself(
-  policy: PolicySet,
-  { method, target }: { readonly method: string; readonly target: string },
-): Explanation {
-  const about = { method, path: target, policy_revision: policy.revision, steps: [] }
-  return { ...nothingDecided, ...about, effect: 'allow', reason: 'own-page', problem: null, detail: null }
+export function answeredItself(policy: PolicySet, request: AskedRequest): Explanation {
+  return { ...undecided(policy, request), effect: 'allow', reason: 'own-page', problem: null, detail: null }
+}
+
+function undecided({ revision }: PolicySet, { method, target }: AskedRequest) {
+  return { ...nothingDecided, method, path: target, policy_revision: revision, steps: [] }
 }
 
 /**
@@ -116,17 +122,11 @@ export function answeredItself(
 export function withRefusal(
   found: Explanation | null,
   policy: PolicySet,
-  request: { readonly method: string; readonly target: string },
+  request: AskedRequest,
   { kind, reason, message: detail }: Problem,
   stage: ExplanationStep['stage'] = 'token',
 ): Explanation {
-  const base = found ?? {
-    ...nothingDecided,
-    method: request.method,
-    path: request.target,
-    policy_revision: policy.revision,
-    steps: [],
-  }
+  const base = found ?? undecided(policy, request)
   return {
     ...base,
     effect: 'deny',
@@ -135,6 +135,14 @@ export function withRefusal(
     detail,
     steps: [{ stage, ok: false, text: detail }, ...base.steps],
   }
+}
+
+/** The same where the key that was chosen cannot be used now, whatever else is true; a stored answer needs none. */
+export function withUnusableKey(found: Explanation, { kind, reason, message }: Problem): Explanation {
+  const isRead = found.method === 'GET' || found.method === 'HEAD'
+  const detail = isRead ? `${message} Only a stored answer is given.` : message
+  const steps = [...found.steps, { stage: 'key' as const, ok: false, text: detail }]
+  return { ...found, effect: 'deny', problem: kind, reason, detail, steps }
 }
 
 /** The same with further steps in front. */

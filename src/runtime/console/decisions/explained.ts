@@ -9,7 +9,7 @@ import { StrictJsonError } from '../../../json/strict-json-error.ts'
 import { checkedBodyOf, type CheckedBody } from '../../../policy/decision/checked-body.ts'
 import { describedCaller, untrustedIssuer } from '../../../policy/tools/described-caller.ts'
 import { explainFully } from '../../../policy/tools/explain.ts'
-import { withRefusal, type Explanation } from '../../../policy/tools/explanation.ts'
+import { withRefusal, withUnusableKey, type Explanation } from '../../../policy/tools/explanation.ts'
 import { principalFrom } from '../../../policy/tools/suite.ts'
 import type { ConsoleOptions } from '../console-options.ts'
 
@@ -35,11 +35,7 @@ export function explained({ core, blocks }: ConsoleOptions, asked: AskedExplanat
   const key = evaluation?.key?.key ?? null
   const state = key === null || explanation.effect === 'deny' ? 'ready' : keyring.stateOf(key)
   if (key === null || state === 'ready') return explanation
-  const { kind: problem, reason, message } = keyUnusable(key.id, state, blocks.list)
-  const isRead = asked.method === 'GET' || asked.method === 'HEAD'
-  const detail = isRead ? `${message} Only a stored answer is given.` : message
-  const steps = [...explanation.steps, { stage: 'key' as const, ok: false, text: detail }]
-  return { ...explanation, effect: 'deny', problem, reason, detail, steps }
+  return withUnusableKey(explanation, keyUnusable(key.id, state, blocks.list))
 }
 
 /** Throws `QueryError` for a body that the gateway would not read either. */
