@@ -13,10 +13,10 @@ export function memberOf(value: unknown, name: string): unknown {
   return isObject(value) && Object.hasOwn(value, name) ? value[name] : undefined
 }
 
-/** The object that a text is as JSON; null for any other text. */
-export function parseObject(text: string): UntypedObject | null {
+/** The object that a text is as JSON; null for any other text. `reviver`: as `JSON.parse` takes it. */
+export function parseObject(text: string, reviver?: Parameters<typeof JSON.parse>[1]): UntypedObject | null {
   try {
-    const value: unknown = JSON.parse(text)
+    const value: unknown = JSON.parse(text, reviver)
     return isObject(value) ? value : null
   } catch {
     return null

@@ -5,6 +5,7 @@
 // `signature` is the base64 of the note's signature line: four bytes that name the key, then the Ed25519 signature (RFC 8032). So any program for notes can
 // check it. The hash is that of a chain and not of a Merkle tree.
 
+import { parseObject } from '../../json/untyped.ts'
 import { createHash, createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 'node:crypto'
 import type { ChainHead } from '../audit/chain.ts'
 
@@ -109,12 +110,8 @@ export function readCheckpoint(line: string): Checkpoint | null {
   const start = line.indexOf('{')
   const end = line.lastIndexOf('}')
   if (start === -1 || end < start) return null
-  try {
-    const value: unknown = JSON.parse(line.slice(start, end + 1))
-    return isCheckpoint(value) ? value : null
-  } catch {
-    return null
-  }
+  const value = parseObject(line.slice(start, end + 1))
+  return isCheckpoint(value) ? value : null
 }
 
 function isCheckpoint(value: unknown): value is Checkpoint {

@@ -1,12 +1,12 @@
 // A field of a JSON object that is kept as the text of one secret, as consoles of clouds write several values.
 
-import { isObject, type UntypedObject } from '../../../json/untyped.ts'
+import { parseObject } from '../../../json/untyped.ts'
 import { didYouMean } from '../../../config/nearest.ts'
 import { isShowable, keepNumber } from '../json-text.ts'
 
 /** The text of a field, or why there is none, as the end of a sentence. */
 export function fieldOf(text: string, field: string): { readonly text: string } | { readonly fault: string } {
-  const object = parse(text)
+  const object = parseObject(text, keepNumber)
   if (object === null) return { fault: `it is no JSON object, and \`field\` names a member of one` }
   if (!Object.hasOwn(object, field))
     return { fault: `the object has no such field${didYouMean(field, Object.keys(object).filter(isShowable))}` }
@@ -16,15 +16,6 @@ export function fieldOf(text: string, field: string): { readonly text: string } 
 
 /** The object with another text in a field, all others as they were; null where the text is no object. */
 export function withField(text: string, field: string, value: string): string | null {
-  const object = parse(text)
+  const object = parseObject(text, keepNumber)
   return object === null ? null : JSON.stringify({ ...object, [field]: value })
-}
-
-function parse(text: string): UntypedObject | null {
-  try {
-    const value: unknown = JSON.parse(text, keepNumber)
-    return isObject(value) ? value : null
-  } catch {
-    return null
-  }
 }
