@@ -154,8 +154,7 @@ export async function startGateway(options: GatewayOptions) {
     now,
     ({ id }, text) => log.warn({ event: 'key-expiry', key: id }, text),
   )
-  const refreshing = setInterval(() => keyring.refreshDue(), 250)
-  refreshing.unref()
+  const refreshing = setInterval(() => keyring.refreshDue(), 250).unref()
   /** Runs after a failed start, too, so that the audit log says how each start ended. */
   const release = async (): Promise<void> => {
     void sinks.audit('stopped', 'gateway', { policy_revision: policies.current.revision })

@@ -203,8 +203,7 @@ export function createBlockService(options: BlockServiceOptions) {
       timer = setInterval(() => {
         dropOver()
         if (store !== null) readSoon()
-      }, readEveryMs)
-      timer.unref()
+      }, readEveryMs).unref()
       if (store?.away === false) await read().catch(() => {})
     },
     /** In force here when it returns; the promise resolves when the others have heard of it, or a second later. */

@@ -226,8 +226,7 @@ export function createSettlement(options: SettlementOptions) {
 
   function schedule(): void {
     if (closed) return
-    timer = setTimeout(() => void round().then(schedule), everyMs)
-    timer.unref()
+    timer = setTimeout(() => void round().then(schedule), everyMs).unref()
   }
 
   return {

@@ -32,7 +32,6 @@ export function watchExpiry(
       if (text !== null) warned.set(handle.id, text)
     }
   }
-  const timer = setInterval(look, 3_600_000)
-  timer.unref()
+  const timer = setInterval(look, 3_600_000).unref()
   return { stop: () => clearInterval(timer) }
 }

@@ -38,8 +38,7 @@ async function openCertificate({ instruments, log, now }: Core, listener: keyof 
   const faults = await load()
   if (faults.length > 0) throw new Error(faults.join('\n'))
   look()
-  const timer = setInterval(look, 3_600_000)
-  timer.unref()
+  const timer = setInterval(look, 3_600_000).unref()
   return {
     get current(): ServerCertificate | null {
       return current

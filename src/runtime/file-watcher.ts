@@ -114,8 +114,7 @@ export function watchFiles<Value, Result>(options: FileWatcherOptions<Value, Res
       oneAtATime(look)
         .catch(() => {})
         .finally(schedule)
-    timer = setTimeout(() => void next(), pending === null ? pace.look : pace.still)
-    timer.unref()
+    timer = setTimeout(() => void next(), pending === null ? pace.look : pace.still).unref()
   }
 
   schedule()

@@ -20,8 +20,7 @@ export function watchOverload({ eventLoopDelay, log }: Core) {
   const timer = setInterval(() => {
     const delayMs = read()
     if (delayMs !== null) overload.take(delayMs)
-  }, readingMs)
-  timer.unref()
+  }, readingMs).unref()
   return {
     overload,
     stop(): void {

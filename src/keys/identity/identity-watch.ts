@@ -176,8 +176,7 @@ export function createIdentityWatch(options: IdentityWatchOptions) {
       isAsking = false
       if (isClosed) return
       // Blocks and set-asides end without a word, so keys that could not be asked are looked at again before long.
-      timer = setTimeout(wake, retryMs)
-      timer.unref()
+      timer = setTimeout(wake, retryMs).unref()
     })
   }
 

@@ -52,8 +52,7 @@ export function openConsole(options: ConsoleOptions) {
     } catch (error) {
       log.error({ event: 'defect', error }, "measuring for the console failed for a reason of the gateway's own")
     }
-  }, stepSeconds * 1000)
-  timer.unref()
+  }, stepSeconds * 1000).unref()
 
   const decisions = openDecisions(options)
   const analysis = openAnalysis(options)

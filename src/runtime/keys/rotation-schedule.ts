@@ -146,12 +146,10 @@ export function watchSchedule({ rotations, keys, now, log, instruments }: Schedu
       timer = setTimeout(
         () => {
           void lookNow()
-          timer = setInterval(() => void lookNow(), lookEveryMs)
-          timer.unref()
+          timer = setInterval(() => void lookNow(), lookEveryMs).unref()
         },
         5_000 + Math.random() * 5_000,
-      )
-      timer.unref()
+      ).unref()
     },
     stop(): void {
       isStopped = true

@@ -59,8 +59,7 @@ export async function takeLease(
           )
       },
     )
-  }, renewMs)
-  timer.unref()
+  }, renewMs).unref()
   return {
     signal: lost.signal,
     async release() {

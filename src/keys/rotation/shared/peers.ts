@@ -96,8 +96,7 @@ export function createSharedPeers({ store, follow }: SharedPeersOptions) {
   function soon(afterMs: number): void {
     clearTimeout(timer)
     if (isClosed) return
-    timer = setTimeout(lookNow, afterMs)
-    timer.unref()
+    timer = setTimeout(lookNow, afterMs).unref()
   }
 
   function lookNow(): void {

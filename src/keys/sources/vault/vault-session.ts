@@ -155,8 +155,7 @@ export function createVaultSession({ client, auth, env, monotonic }: VaultSessio
   function plan(token: Token, afterMs: number): void {
     if (timer !== null) clearTimeout(timer)
     if (isClosed) return
-    timer = setTimeout(() => void renew(token), Math.min(afterMs, longestTimerMs))
-    timer.unref()
+    timer = setTimeout(() => void renew(token), Math.min(afterMs, longestTimerMs)).unref()
   }
 
   async function renew(token: Token): Promise<void> {
