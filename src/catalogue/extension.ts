@@ -3,46 +3,20 @@
 
 import { z } from 'zod'
 import type { Diagnostic } from '../config/diagnostics.ts'
-import { text, textAt, where, withoutTwins } from '../config/fields.ts'
+import { orNull, text, textAt, where, withoutTwins, type ReadonlyOutput } from '../config/fields.ts'
 import { quoted } from '../config/units.ts'
 import { readYaml, type Position } from '../config/yaml/document.ts'
 import { cursorPaging } from './paging.ts'
-import type { AnswerShape, CacheClass, Scope } from './operation.ts'
+import { cacheClasses } from './operation.ts'
 
-export interface ExtensionOperation {
-  readonly id: string
-  readonly method: string
-  /** `{name}` for one segment. */
-  readonly path: string
-  readonly scope: Scope
-  readonly permission: string | null
-  readonly cache: CacheClass
-  /** Parameters whose value may hold `%2F`. */
-  readonly slashes: readonly string[]
-  readonly invalidates: readonly string[]
-  readonly answer: AnswerShape | null
-  /** An `Idempotency-Key` makes it safe to repeat. */
-  readonly idempotent: boolean
-  /** False: known and refused. */
-  readonly served: boolean
-  readonly position: Position
-}
+/** `position`: of its id. */
+export type ExtensionOperation = ReadonlyOutput<typeof operation> & { readonly position: Position }
 
 export interface Extension {
   readonly file: string
   readonly operations: readonly ExtensionOperation[]
 }
 
-const cacheClasses = [
-  'never',
-  'micro',
-  'short',
-  'medium',
-  'long',
-  'closed-window-long',
-  'rfc9111',
-  'rfc9111-heuristic',
-] as const satisfies readonly CacheClass[]
 /** What is not GET counts as a write. */
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'M-SEARCH'] as const
 
@@ -63,7 +37,7 @@ const answer = z
         'Member of an item (or of the object) that holds its organization id, dotted; `list.*.org_id` where an item names several.',
       ),
     optional: z.boolean().default(false).describe('Items may belong to no organization: the member is null or absent.'),
-    id: text().optional().describe('Member that names the item; paging finds its place by it.'),
+    id: orNull(text()).describe('Member that names the item; paging finds its place by it.'),
     paging: z
       .enum(['cursor', 'none'])
       .default('none')
@@ -73,6 +47,12 @@ const answer = z
     error: 'only a page is paged by cursor',
     path: ['paging'],
   })
+  .transform(({ organization, items, paging, ...rest }) => ({
+    ...rest,
+    items: rest.form === 'page' ? items : null,
+    organizations: organization === undefined ? [] : [organization],
+    paging: paging === 'cursor' ? cursorPaging : null,
+  }))
 
 const operation = z
   .strictObject({
@@ -102,7 +82,7 @@ const operation = z
       .array(operationId())
       .default([])
       .describe('Operations whose stored answers a successful call makes stale. Answers of its own path always are.'),
-    answer: answer.optional().describe('Shape of the JSON of an answer; guardrails on responses need it.'),
+    answer: orNull(answer).describe('Shape of the JSON of an answer; guardrails on responses need it.'),
     idempotent: z
       .boolean()
       .default(false)
@@ -155,21 +135,9 @@ export function readExtension({ file, text }: { readonly file: string; readonly 
   if (!result.ok) return { extension: null, diagnostics: result.diagnostics }
   const operations = result.value.operations.map((entry, index) => ({
     ...entry,
-    answer: entry.answer === undefined ? null : shapeOfAnswer(entry.answer),
     position: result.positionOf(['operations', index, 'id']),
   }))
   return { extension: { file, operations }, diagnostics: result.diagnostics }
-}
-
-function shapeOfAnswer({ form, items, organization, optional, id, paging }: z.output<typeof answer>): AnswerShape {
-  return {
-    form,
-    items: form === 'page' ? items : null,
-    organizations: organization === undefined ? [] : [organization],
-    optional,
-    id: id ?? null,
-    paging: paging === 'cursor' ? cursorPaging : null,
-  }
 }
 
 interface OperationFields {

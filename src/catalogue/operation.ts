@@ -3,15 +3,17 @@
 export type Scope = 'organization' | 'enterprise' | 'any'
 export type Stability = 'stable' | 'beta' | 'early-access' | 'deprecated' | 'superseded' | 'removed?'
 /** How long an answer may be kept; the last two leave it to the upstream's own fields (extension files only). */
-export type CacheClass =
-  | 'never'
-  | 'micro'
-  | 'short'
-  | 'medium'
-  | 'long'
-  | 'closed-window-long'
-  | 'rfc9111'
-  | 'rfc9111-heuristic'
+export const cacheClasses = [
+  'never',
+  'micro',
+  'short',
+  'medium',
+  'long',
+  'closed-window-long',
+  'rfc9111',
+  'rfc9111-heuristic',
+] as const
+export type CacheClass = (typeof cacheClasses)[number]
 
 /** A permission that is needed besides the operation's own when the body holds (or lacks) a field. */
 export interface ConditionalPermission {
