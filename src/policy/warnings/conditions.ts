@@ -5,7 +5,7 @@ import { didYouMean } from '../../config/nearest.ts'
 import { quoted } from '../../config/units.ts'
 import type { DevinUsersDocument, TeamDocument, TestDocument } from '../documents/document.ts'
 import type { ConditionDocument } from '../model/condition.ts'
-import { warningAt } from './coverage.ts'
+import { warningAt, warningsAt } from './coverage.ts'
 
 /** `issuers`: those of the configuration; null where they are not known. */
 export function conditionWarnings(
@@ -17,15 +17,14 @@ export function conditionWarnings(
   // A test of a caller who cannot exist passes for another reason than was meant.
   const ofTests = tests.flatMap((document) =>
     document.blocks.flatMap(({ as }, index) => [
-      ...(as.groups ?? []).flatMap((group, place) => {
-        const doubt = patternDoubt(group)
-        return doubt === null ? [] : [warningAt(document, [index, 'as', 'groups', place], doubt)]
-      }),
+      ...(as.groups ?? []).flatMap((group, place) =>
+        warningsAt(document, [index, 'as', 'groups', place], patternDoubt(group)),
+      ),
       ...(['app', 'email', 'issuer'] as const).flatMap((name) => {
         const value = as[name]
         if (value === undefined) return []
         const doubt = patternDoubt(value) ?? (name === 'issuer' ? issuerDoubt(value, issuers) : null)
-        return doubt === null ? [] : [warningAt(document, [index, 'as', name], doubt)]
+        return warningsAt(document, [index, 'as', name], doubt)
       }),
     ]),
   )
@@ -41,7 +40,7 @@ export function conditionWarnings(
       const address = email === null ? null : addressDoubt(email)
       if (address !== null) return [warningAt(document, ['devin_users', index, 'email'], address)]
       const doubt = issuer === null ? null : issuerDoubt(issuer, issuers)
-      return doubt === null ? [] : [warningAt(document, ['devin_users', index, 'issuer'], doubt)]
+      return warningsAt(document, ['devin_users', index, 'issuer'], doubt)
     }),
   )
   return [...ofTeams, ...ofUsers, ...ofTests]
@@ -87,7 +86,7 @@ export function entryWarnings(
       const doubt =
         patternDoubt(value) ??
         (name === 'issuer' ? issuerDoubt(value, issuers) : name === 'email' ? addressDoubt(value) : null)
-      return doubt === null ? [] : [warningAt(document, [...path, ...steps, index], doubt)]
+      return warningsAt(document, [...path, ...steps, index], doubt)
     }),
   )
 }

@@ -170,3 +170,12 @@ export function warningAt(
 ): Diagnostic {
   return { file: document.file, ...document.positionOf(path), severity: 'warning', message }
 }
+
+/** One warning, or none where there is no message. */
+export function warningsAt(
+  document: Pick<TeamDocument, 'file' | 'positionOf'>,
+  path: readonly (string | number)[],
+  message: string | null,
+): readonly Diagnostic[] {
+  return message === null ? [] : [warningAt(document, path, message)]
+}

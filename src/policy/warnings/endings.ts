@@ -4,7 +4,7 @@ import type { Diagnostic } from '../../config/diagnostics.ts'
 import type { GuardrailsDocument, TeamDocument } from '../documents/document.ts'
 import { endingText } from '../../config/values/instants.ts'
 import { hasEnded, type RightEnding } from '../model/ending.ts'
-import { warningAt } from './coverage.ts'
+import { warningsAt } from './coverage.ts'
 
 /** A warning for each grant, member entry and exception that has ended or ends within two weeks. */
 export function endingWarnings(
@@ -51,8 +51,7 @@ function warningsOf(
 ): readonly Diagnostic[] {
   const { endsAtMs, reason } = ending
   const text = endsAtMs === null ? null : endingText(endsAtMs, nowMs)
-  if (text === null) return []
   const why = reason === null ? '' : ` (${reason})`
   const advice = hasEnded(ending, nowMs) ? ': remove it, or write a later end into `until`' : ''
-  return [warningAt(document, path, `${what}${why} ${text}${advice}`)]
+  return warningsAt(document, path, text === null ? null : `${what}${why} ${text}${advice}`)
 }

@@ -6,7 +6,7 @@ import type { Operation } from '../../catalogue/operation.ts'
 import { filtersAnswers } from '../decision/response-filter.ts'
 import type { TeamDocument } from '../documents/document.ts'
 import type { Grant, PolicySet, Team } from '../model/policy-set.ts'
-import { warningAt } from './coverage.ts'
+import { warningsAt } from './coverage.ts'
 
 /** At most one warning of each kind for a grant. */
 export function grantWarnings(policy: PolicySet, documents: readonly TeamDocument[]): Diagnostic[] {
@@ -16,10 +16,9 @@ export function grantWarnings(policy: PolicySet, documents: readonly TeamDocumen
     return team.grants.flatMap((grant, index) => {
       if (grant.mode === 'off') return []
       const idle = grant.mode === 'warn' ? idleWarning(team, grant) : null
-      const unbounded = unboundedWarning(policy, team, grant)
       return [
-        ...(idle === null ? [] : [warningAt(document, ['grants', index, 'mode'], idle)]),
-        ...(unbounded === null ? [] : [warningAt(document, ['grants', index, 'organizations'], unbounded)]),
+        ...warningsAt(document, ['grants', index, 'mode'], idle),
+        ...warningsAt(document, ['grants', index, 'organizations'], unboundedWarning(policy, team, grant)),
       ]
     })
   })

@@ -9,7 +9,7 @@ import type { Condition, ConditionDocument } from '../model/condition.ts'
 import { namedOrganizations } from '../model/named-organizations.ts'
 import type { PolicySet } from '../model/policy-set.ts'
 import { entryWarnings } from './conditions.ts'
-import { warningAt } from './coverage.ts'
+import { warningsAt } from './coverage.ts'
 
 const attributes = ['groups', 'app', 'subject', 'email', 'actor'] as const
 
@@ -95,5 +95,5 @@ function doubt(
   known: ReadonlySet<string>,
 ): readonly Diagnostic[] {
   const near = known.has(value) ? '' : didYouMean(value, known)
-  return near === '' ? [] : [warningAt(document, path, `no team and no key names ${what} ${quoted(value)}${near}`)]
+  return warningsAt(document, path, near === '' ? null : `no team and no key names ${what} ${quoted(value)}${near}`)
 }

@@ -4,10 +4,11 @@
 import { plural } from '../../config/plural.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { didYouMean } from '../../config/nearest.ts'
+import type { Operation } from '../../catalogue/operation.ts'
 import { operationsCovered } from '../compile/allow.ts'
 import type { KeyDocument, TeamDocument } from '../documents/document.ts'
 import type { PolicySet } from '../model/policy-set.ts'
-import { warningAt } from './coverage.ts'
+import { warningAt, warningsAt } from './coverage.ts'
 import { isBoundable } from './grant-warnings.ts'
 
 /** Warnings about grants of fenced teams, and about keys that serve nobody. */
@@ -51,40 +52,38 @@ function fenceWarnings(policy: PolicySet, document: TeamDocument): Diagnostic[] 
       )
       const served = covered.filter((operation) => policy.catalogue.isServed(operation))
       const beyond = served.filter((operation) => !isBoundable(policy, team, operation))
-      if (word === '*')
-        return [
-          warningAt(
-            document,
-            path,
-            `grant "${id}" covers all ${served.length} operations, and ${beyond.length} of them ${plural(beyond.length, 'reaches', 'reach')} the whole enterprise, which the fence of team ${team.id} (${fence}) refuses: name what the team needs, like org.*`,
-          ),
-        ]
-      const [first] = beyond
-      if (first === undefined) return []
-      if (beyond.length < served.length) {
-        const within = served.find((operation) => !beyond.includes(operation))
-        const isPattern = word.includes('*')
-        if ((word.includes('.') && !isPattern) || within === undefined) return []
-        return [
-          warningAt(
-            document,
-            path,
-            `${isPattern ? `"${word}"` : `permission ${word}`} reaches further than the fence of team ${team.id} (${fence}): ${beyond.length} of its ${served.length} operations, like ${first.id}, ${plural(beyond.length, 'names', 'name')} no organization and ${plural(beyond.length, 'is', 'are')} always refused, the others are allowed inside the fence. Grant by id what the team needs, like ${within.id}`,
-          ),
-        ]
-      }
-      const isOne = beyond.length === 1
-      const what = isOne ? `${first.id} names` : `${first.id} and ${beyond.length - 1} more name`
-      const never = word.includes('.') ? '' : `permission ${word} can never be used here: `
-      return [
-        warningAt(
-          document,
-          path,
-          `${never}${what} no organization, so the fence of team ${team.id} (${fence}) always refuses ${isOne ? 'it' : 'them'}: grant the organization's own operation, filter the answers with a guardrail (filter_items_by: organizations), or write organizations: all`,
-        ),
-      ]
+      const reach = { word, served, beyond, fence: `the fence of team ${team.id} (${fence})` }
+      return warningsAt(document, path, word === '*' ? everythingText(id, reach) : beyondText(reach))
     }),
   )
+}
+
+/** The operations of a word, and those of them that a fence refuses. */
+interface Reach {
+  readonly word: string
+  readonly served: readonly Operation[]
+  readonly beyond: readonly Operation[]
+  readonly fence: string
+}
+
+function everythingText(grant: string, { served, beyond, fence }: Reach): string {
+  return `grant "${grant}" covers all ${served.length} operations, and ${beyond.length} of them ${plural(beyond.length, 'reaches', 'reach')} the whole enterprise, which ${fence} refuses: name what the team needs, like org.*`
+}
+
+/** Null where the fence refuses nothing, or what is refused was named. */
+function beyondText({ word, served, beyond, fence }: Reach): string | null {
+  const [first] = beyond
+  if (first === undefined) return null
+  if (beyond.length < served.length) {
+    const within = served.find((operation) => !beyond.includes(operation))
+    const isPattern = word.includes('*')
+    if ((word.includes('.') && !isPattern) || within === undefined) return null
+    return `${isPattern ? `"${word}"` : `permission ${word}`} reaches further than ${fence}: ${beyond.length} of its ${served.length} operations, like ${first.id}, ${plural(beyond.length, 'names', 'name')} no organization and ${plural(beyond.length, 'is', 'are')} always refused, the others are allowed inside the fence. Grant by id what the team needs, like ${within.id}`
+  }
+  const isOne = beyond.length === 1
+  const what = isOne ? `${first.id} names` : `${first.id} and ${beyond.length - 1} more name`
+  const never = word.includes('.') ? '' : `permission ${word} can never be used here: `
+  return `${never}${what} no organization, so ${fence} always refuses ${isOne ? 'it' : 'them'}: grant the organization's own operation, filter the answers with a guardrail (filter_items_by: organizations), or write organizations: all`
 }
 
 /** A key of an organization that no team may touch. */
