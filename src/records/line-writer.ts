@@ -36,20 +36,9 @@ export interface WriterHealth {
   readonly error: string | null
 }
 
-/** Rejection of `close`: lines that could not be written any more. */
-class LinesLost extends Error {
-  override readonly name = 'LinesLost'
-  readonly lines: number
-
-  constructor(target: string, lines: number, error: string) {
-    super(`${lines} line(s) could not be written to ${target} (${error})`)
-    this.lines = lines
-  }
-}
-
 interface Closing {
   readonly resolve: () => void
-  readonly reject: (error: LinesLost) => void
+  readonly reject: (error: Error) => void
   readonly deadline: NodeJS.Timeout
 }
 
@@ -147,7 +136,7 @@ export class LineWriter {
     return true
   }
 
-  /** Writes what is left and closes the target. Rejects with `LinesLost` when it fails or takes longer than `closeMs`. */
+  /** Writes what is left and closes the target. Rejects with a sentence when it fails or takes longer than `closeMs`. */
   close(): Promise<void> {
     this.#closed ??= new Promise<void>((resolve, reject) => {
       const deadline = setTimeout(() => this.#giveUp(this.#error ?? 'it takes too long'), this.#options.closeMs)
@@ -235,9 +224,13 @@ export class LineWriter {
       closeFile(descriptor, () => {
         // A pipe or a device cannot be synced, and need not be.
         if (error === null || error.code === 'EINVAL' || error.code === 'EROFS') closing.resolve()
-        else closing.reject(new LinesLost(this.#options.target, 0, codeOf(error)))
+        else closing.reject(this.#notWritten(0, codeOf(error)))
       })
     })
+  }
+
+  #notWritten(lines: number, error: string): Error {
+    return new Error(`${lines} line(s) could not be written to ${this.#options.target} (${error})`)
   }
 
   #giveUp(error: string): void {
@@ -247,7 +240,7 @@ export class LineWriter {
     this.#lost += lines
     this.#file.release()
     if (lines === 0) closing.resolve()
-    else closing.reject(new LinesLost(this.#options.target, lines, error))
+    else closing.reject(this.#notWritten(lines, error))
   }
 
   /** `close` has had its result. */

@@ -44,15 +44,6 @@ export type AuditTarget = Pick<AuditLog, 'write' | 'healthy' | 'error' | 'head' 
 
 export type Sinks = ReturnType<typeof createSinks>
 
-/** Rejection of `close`, with a sentence for each stream that lost something. */
-export class RecordsLost extends Error {
-  override readonly name = 'RecordsLost'
-
-  constructor(losses: readonly string[]) {
-    super(losses.join('; '))
-  }
-}
-
 // Writes up to this size are never mixed with another writer's on a pipe (POSIX PIPE_BUF on Linux).
 const pipeBufferBytes = 4096
 
@@ -157,12 +148,12 @@ export function createSinks(options: SinksOptions) {
       for (const writer of writers) writer.reopen()
       audit.reopen()
     },
-    /** Writes everything that waits. Rejects with `RecordsLost` when something could not be written. */
+    /** Writes everything that waits. Rejects with a sentence for each stream that lost something. */
     async close(): Promise<void> {
       await rotation?.close()
       const endings = await Promise.allSettled([...[...writers].map((writer) => writer.close()), audit.close()])
       const losses = endings.flatMap((ending) => (ending.status === 'rejected' ? [messageOf(ending.reason)] : []))
-      if (losses.length > 0) throw new RecordsLost(losses)
+      if (losses.length > 0) throw new Error(losses.join('; '))
     },
   }
 }

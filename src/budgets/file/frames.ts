@@ -17,7 +17,7 @@ export function frameOf(payload: string): Buffer {
 }
 
 /**
- * Reads frames to the first that is not whole. Throws `JournalCorrupt` when a whole one follows later: a crash does not do
+ * Reads frames to the first that is not whole. Throws when a whole one follows later: a crash does not do
  * that, and what stood between may have been a promise.
  */
 export function readFrames(file: Buffer): Frames {
@@ -28,18 +28,10 @@ export function readFrames(file: Buffer): Frames {
     place = frame.end
   }
   for (let next = file.indexOf(lineFeed, place); next !== -1; next = file.indexOf(lineFeed, next + 1)) {
-    if (frameAt(file, next + 1) !== null) throw new JournalCorrupt(place)
+    if (frameAt(file, next + 1) !== null)
+      throw new Error(`its bytes from ${place} on are damaged, and whole entries follow them`)
   }
   return { payloads, wholeBytes: place }
-}
-
-/** The journal was changed by something else than a crash. */
-class JournalCorrupt extends Error {
-  override readonly name = 'JournalCorrupt'
-
-  constructor(place: number) {
-    super(`its bytes from ${place} on are damaged, and whole entries follow them`)
-  }
 }
 
 const lineFeed = Buffer.from('\n')

@@ -26,17 +26,6 @@ export interface AuditLogOptions {
   readonly sync?: (descriptor: number) => Promise<void>
 }
 
-/** Rejection of `close`: entries that exist in memory only. */
-export class AuditEntriesLost extends Error {
-  override readonly name = 'AuditEntriesLost'
-  readonly entries: readonly AuditEntry[]
-
-  constructor(target: string, entries: readonly AuditEntry[], error: string) {
-    super(`${counted(entries.length, 'audit entry', 'audit entries')} could not be written to ${target} (${error})`)
-    this.entries = entries
-  }
-}
-
 interface QueuedEntry {
   readonly entry: AuditEntry
   /** Reports whether it is on the disk; the first report counts. */
@@ -128,7 +117,7 @@ export class AuditLog {
     return true
   }
 
-  /** Tries once more, or while a pipe is full, then closes the file. Rejects with `AuditEntriesLost` when entries are left. */
+  /** Tries once more, or while a pipe is full, then closes the file. Rejects with a sentence when entries are left. */
   async close(): Promise<void> {
     this.#drain()
     for (let tries = 0; tries < closeTries && this.#error === null && this.#queue.length > 0; tries++) {
@@ -138,8 +127,8 @@ export class AuditLog {
     if (this.#timer !== null) clearTimeout(this.#timer)
     await this.#file.release()
     if (this.#queue.length === 0) return
-    const entries = this.#queue.map(({ entry }) => entry)
-    throw new AuditEntriesLost(this.#options.target, entries, this.#error ?? 'unknown error')
+    const lost = counted(this.#queue.length, 'audit entry', 'audit entries')
+    throw new Error(`${lost} could not be written to ${this.#options.target} (${this.#error ?? 'unknown error'})`)
   }
 
   #now(): string {

@@ -14,7 +14,7 @@ import {
 import * as fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
 import { auditLines } from '../../../src/records/audit/audit-tail.ts'
-import { AuditEntriesLost, AuditLog, type AuditLogOptions } from '../../../src/records/audit/audit-log.ts'
+import { AuditLog, type AuditLogOptions } from '../../../src/records/audit/audit-log.ts'
 import { genesis, segmentEvent } from '../../../src/records/audit/chain.ts'
 import { verifyChain } from '../../support/chain.ts'
 import { freshFolder, linesOf, readJsonLines } from '../folder.ts'
@@ -216,14 +216,13 @@ describe('the audit log', () => {
     await log.close()
   })
 
-  it('rejects on close with the entries that are in memory only', async () => {
+  it('rejects on close while entries are in memory only', async () => {
     const at = freshFolder()
     writeFileSync(at('file'), '')
     const { log } = open(at('file/audit.ndjson'))
     await log.write('lost', 'test', { n: 1 })
     const error: unknown = await log.close().catch((reason: unknown) => reason)
-    expect(error).toBeInstanceOf(AuditEntriesLost)
-    expect(error).toMatchObject({ entries: [{ event: 'lost', details: { n: 1 } }] })
+    expect(error).toBeInstanceOf(Error)
     expect(String(error)).toContain('1 audit entry could not be written')
   })
 
