@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { commandFile } from '../support/command.ts'
+import { commandFile, processFlags } from '../support/command.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'ci-'))
@@ -34,7 +34,7 @@ beforeAll(() => {
   mkdirSync(repository)
   mkdirSync(bin)
   for (const name of ['config', 'policies']) cpSync(join(root, name), join(repository, name), { recursive: true })
-  program('devin-gateway', `exec ${process.execPath} ${commandFile} "$@"`)
+  program('devin-gateway', `exec ${process.execPath} ${processFlags.join(' ')} ${commandFile} "$@"`)
   // They say what they were asked, and answer as where one comment stands already.
   program('gh', `echo "gh $*" >> ${calls}; case "$*" in *--paginate*) echo "$EXISTING";; esac`)
   program('curl', `echo "curl $*" >> ${calls}; case "$*" in *per_page*) echo '[]';; esac`)

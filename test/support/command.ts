@@ -8,6 +8,9 @@ import { until } from './start-gateway.ts'
 
 export const commandFile = fileURLToPath(new URL('../../bin/devin-gateway.mjs', import.meta.url))
 
+/** Many processes share the cores, where threads that help to collect cost more than they give. */
+export const processFlags = ['--single-threaded-gc']
+
 export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
@@ -47,15 +50,12 @@ function environment(env: Readonly<Record<string, string>> = {}): Record<string,
 }
 
 export function startCommand(args: readonly string[], options: CommandOptions = {}): RunningCommand {
-  const child = spawn(
-    options.node ?? process.execPath,
-    [options.file ?? commandFile, ...(options.before ?? []), ...args],
-    {
-      env: environment(options.env),
-      cwd: options.cwd ?? fileURLToPath(new URL('../..', import.meta.url)),
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  )
+  const [node, ...flags] = options.node === undefined ? [process.execPath, ...processFlags] : [options.node]
+  const child = spawn(node ?? '', [...flags, options.file ?? commandFile, ...(options.before ?? []), ...args], {
+    env: environment(options.env),
+    cwd: options.cwd ?? fileURLToPath(new URL('../..', import.meta.url)),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   const chunks = { out: [] as Buffer[], err: [] as Buffer[] }
   child.stdout.on('data', (chunk: Buffer) => chunks.out.push(chunk))
   child.stderr.on('data', (chunk: Buffer) => chunks.err.push(chunk))
