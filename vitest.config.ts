@@ -5,8 +5,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     setupFiles: process.env['GATEWAY_TEST_SEED'] === undefined ? [] : ['test/support/fixed-seed.ts'],
     // The suites talk over real sockets to real servers; a slow machine gets time, and nothing asserts on it.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     pool: 'forks',
     // A worker runs many files: to load the gateway anew for each took a fifth of the time. Nothing of ours keeps state in
     // modules, and nothing is mocked.

@@ -329,11 +329,16 @@ async function put(directory: string, name: string, text: string): Promise<void>
   await writeFile(file, text)
 }
 
-/** Polls until the condition holds; the test's own time limit ends the wait. */
+/** Shorter than the limit of a test, so that its failure says what was waited for. */
+const longestWaitMs = 50_000
+
+/** Polls until the condition holds; the longer that takes the less often, because many conditions ask a server. */
 export async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (let tries = 0; tries < 2000; tries++) {
+  const start = performance.now()
+  for (let tries = 1; ; tries++) {
     if (await condition()) return
-    await new Promise((resolve) => setTimeout(resolve, Math.min(1 + tries, 10)))
+    const waitedMs = performance.now() - start
+    if (waitedMs > longestWaitMs) throw new Error(`waited in vain for ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, Math.max(Math.min(tries, 10), Math.min(waitedMs / 20, 50))))
   }
-  throw new Error(`waited in vain for ${what}`)
 }
