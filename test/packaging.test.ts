@@ -138,6 +138,19 @@ describe('the package', () => {
   const state = (): Record<string, string> => ({ GATEWAY_SANDBOX_STATE: join(folder, 'state') })
   const file = (): string => join(installed, 'bin', 'devin-gateway.mjs')
   const run = (...args: string[]): Promise<Ended> => runCommand(args, { cwd: folder, file: file(), env: state() })
+  /** The same compiled files in this process, for one command after the other. */
+  const call = async (...args: string[]): Promise<Ended> => {
+    const compiled = (await import(join(installed, 'dist', 'cli', 'command.js'))) as {
+      readonly run: NonNullable<Parameters<typeof callCommand>[2]>
+    }
+    const before = process.cwd()
+    process.chdir(folder)
+    try {
+      return await callCommand(args, state(), compiled.run)
+    } finally {
+      process.chdir(before)
+    }
+  }
 
   test('holds what runs and what explains it, and neither tests nor sources', () => {
     const files = globSync('**/*', { cwd: installed, exclude: ['dist/**'] })
@@ -184,12 +197,12 @@ describe('the package', () => {
     const { code, out } = await run('--help')
     const names = [...new Set([...out.matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name ?? ''))]
     expect([code, names.length > 10]).toEqual([0, true])
-    const compiled = (await import(join(installed, 'dist', 'cli', 'command.js'))) as {
-      readonly run: NonNullable<Parameters<typeof callCommand>[2]>
-    }
     for (const name of names) {
-      const help = await callCommand([name, '--help'], {}, compiled.run)
-      expect(help).toEqual({ code: 0, err: '', out: expect.stringContaining(`devin-gateway ${name}`) })
+      expect(await call(name, '--help')).toEqual({
+        code: 0,
+        err: '',
+        out: expect.stringContaining(`devin-gateway ${name}`),
+      })
     }
   })
 
@@ -210,8 +223,11 @@ describe('the package', () => {
     afterAll(() => sandbox.kill())
 
     test('the set of `init` passes its check and its tests', async () => {
-      const [check, tests] = await Promise.all([run('check', '--config', config), run('test', '--config', config)])
-      expect(check).toMatchObject({ code: 0, out: expect.stringMatching(/^fine: .*\n.*developers-runner\n$/) })
+      const tests = await call('test', '--config', config)
+      expect(await run('check', '--config', config)).toMatchObject({
+        code: 0,
+        out: expect.stringMatching(/^fine: .*\n.*developers-runner\n$/),
+      })
       expect(tests).toMatchObject({ code: 0, out: '6 policy tests passed\n' })
     })
 
@@ -239,21 +255,21 @@ describe('the package', () => {
     })
 
     test('the other commands find it, and the catalogue needs nothing', async () => {
-      const ended = await Promise.all([
-        run('explain', '--team', 'developers', 'GET', '/v3/organizations/org-developers/sessions'),
-        run('keys'),
-        run('budget'),
-        run('purge', '--organization', 'org-developers'),
-        run('catalogue', 'sessions'),
-        run('audit', 'verify', 'state/records/audit.ndjson'),
-      ])
+      const ended = [
+        await call('explain', '--team', 'developers', 'GET', '/v3/organizations/org-developers/sessions'),
+        await call('keys'),
+        await call('budget'),
+        await call('purge', '--organization', 'org-developers'),
+        await call('catalogue', 'sessions'),
+        await call('audit', 'verify', 'state/records/audit.ndjson'),
+      ]
       expect(ended.map(({ code, err }) => [code, err])).toEqual(ended.map(() => [0, '']))
       expect(ended[1]?.out).toContain('developers-runner  ready')
       expect(ended[2]?.out).toContain('acus of team developers')
     })
 
     test('the production process starts with a key, and says what is missing without one', async () => {
-      const missing = await run('start', '--config', config)
+      const missing = await call('start', '--config', config)
       expect([missing.code, missing.err]).toEqual([1, expect.stringContaining('DEVELOPERS_RUNNER_KEY is not set')])
       const env = { GATEWAY_LISTEN: '127.0.0.1:0', GATEWAY_ADMIN_LISTEN: '127.0.0.1:0', DEVELOPERS_RUNNER_KEY: 'cog_x' }
       const gateway = startCommand(['start', '--config', config], { cwd: folder, file: file(), env })

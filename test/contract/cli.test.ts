@@ -12,7 +12,6 @@ import {
   commandFile,
   runCommand,
   startCommand,
-  startGatewayProcess,
   type Ended,
   type RunningCommand,
 } from '../support/command.ts'
@@ -21,7 +20,7 @@ import { devinApi } from '../../src/catalogue/data.ts'
 import { createAuthority } from '../support/certificates.ts'
 import { startIssuer } from '../support/issuer.ts'
 import { createSite, type Site } from '../support/site.ts'
-import { until, usualKeys, usualPolicies } from '../support/start-gateway.ts'
+import { startTestGateway, until, usualKeys, usualPolicies } from '../support/start-gateway.ts'
 import { startUpstream } from '../support/upstream.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -171,9 +170,8 @@ describe('what is asked wrongly', () => {
     [['keys', 'payments-runner', 'extra'], /^devin-gateway keys: .*extra|payments-runner/],
   ])('%j: 2, with the usage', async (args, message) => {
     const env = { ...withKeys, GATEWAY_SANDBOX_STATE: state, GATEWAY_CONFIG: site.configFile }
-    // What wrongly goes on must not go on in this process.
-    const apart = args[0] === 'start' || args[0] === 'sandbox' || args[1] === '--confg'
-    const { code, out, err } = await (apart ? runCommand(args, { env, timeoutMs: 5000 }) : callCommand(args, env))
+    // One as a process: what it ends with is the same for all.
+    const { code, out, err } = await (args[0] === 'start' ? runCommand(args, { env }) : callCommand(args, env))
     expect([code, out]).toEqual([2, ''])
     const first = err.split('\n')[0] ?? ''
     if (typeof message === 'string') expect(first).toBe(message)
@@ -324,7 +322,7 @@ describe('check', () => {
       },
     })
     try {
-      const { code, out, err } = await runCommand(['check', '--config', bad.configFile])
+      const { code, out, err } = await callCommand(['check', '--config', bad.configFile])
       expect([code, out]).toEqual([1, ''])
       const lines = err.trim().split('\n')
       for (const line of lines) expect(line).toMatch(/^\/.+\.yaml:\d+:\d+: .+/)
@@ -618,7 +616,7 @@ describe('catalogue', () => {
   })
 
   test('lists all without a word, and finding nothing is 1', async () => {
-    const all = await run('catalogue')
+    const all = await call('catalogue')
     expect(all.out.trim().split('\n').at(-1)).toBe(
       `${devinApi.operations.length} of ${devinApi.operations.length} operations`,
     )
@@ -630,15 +628,11 @@ describe('catalogue', () => {
 describe('audit verify', () => {
   let file: string
   beforeAll(async () => {
-    const issuer = await startIssuer()
-    const own = await createSite({ issuer })
-    const gateway = await startGatewayProcess(own.configFile, { env: withKeys })
-    gateway.signal('SIGTERM')
-    await gateway.ended
-    await issuer.stop()
+    const running = await startTestGateway()
+    await running.gateway.drain()
     file = join(state, 'audit.ndjson')
-    await writeFile(file, await readFile(join(own.directory, 'audit.ndjson')))
-    await own.remove()
+    await writeFile(file, await running.auditText())
+    await running.close()
   })
 
   test('of an unbroken chain is 0 with its length and head', async () => {
@@ -661,7 +655,7 @@ describe('audit verify', () => {
     const text = await readFile(file, 'utf8')
     const bad = join(state, 'bad.ndjson')
     await writeFile(bad, text.replace('"actor":"gateway"', '"actor":"nobody"'))
-    const changed = await runCommand(['audit', 'verify', bad])
+    const changed = await callCommand(['audit', 'verify', bad])
     expect([changed.code, changed.out]).toEqual([
       1,
       expect.stringMatching(new RegExp(`^broken at ${bad}:1: .*changed`)),
@@ -706,7 +700,8 @@ describe('start and keys', () => {
       issuer,
       listen: `{ gateway: "127.0.0.1:${ports[0]}", admin: "127.0.0.1:${ports[1]}" }`,
     })
-    const keys = (...args: string[]) => runCommand(['keys', '--config', own.configFile, ...args], { env: withKeys })
+    const args = ['keys', '--config', own.configFile]
+    const keys = (...more: string[]) => callCommand([...args, ...more], withKeys)
     const gateway = startCommand(['start', '--config', own.configFile], { env: withKeys })
     try {
       await until(() => gateway.err.includes('"event":"started"'), 'the gateway')
@@ -716,7 +711,7 @@ describe('start and keys', () => {
         (await fetch(`http://127.0.0.1:${ports[0]}${sessions}`, { headers: { authorization: `Bearer ${token}` } }))
           .status,
       ).toBe(200)
-      const [live, text] = await Promise.all([keys('--json'), keys()])
+      const [live, text] = await Promise.all([keys('--json'), runCommand(args, { env: withKeys })])
       expect(live.code).toBe(0)
       expect(json(live)).toMatchObject({
         live: true,

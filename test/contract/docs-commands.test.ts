@@ -115,6 +115,9 @@ async function folderFor(page: Page): Promise<string> {
   return folder
 }
 
+/** What `suggest` has said of the samples of the checkout: it reads a large log, and pages show the same command. */
+const suggested = new Map<string, string>()
+
 /** Runs the steps of one page, which set variables for each other. */
 class Shell {
   readonly #folder: string
@@ -140,7 +143,12 @@ class Shell {
 
   async #runPart(command: string): Promise<string> {
     const words = /^(?:npx )?devin-gateway (?<words>.*)$/s.exec(command)?.groups?.['words']
-    if (words !== undefined) return this.#callGateway(wordsOf(words, this.#variables))
+    if (words !== undefined) {
+      const known = this.#folder === root ? suggested.get(words) : undefined
+      const printed = known ?? (await this.#callGateway(wordsOf(words, this.#variables)))
+      if (this.#folder === root && words.startsWith('suggest --log examples/')) suggested.set(words, printed)
+      return printed
+    }
     const { PATH = '' } = process.env
     const { stdout } = await promisify(execFile)('sh', ['-c', command.replaceAll('curl ', 'curl -sS ')], {
       cwd: this.#folder,

@@ -10,7 +10,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { request as send, type IncomingHttpHeaders } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { runCommand, startCommand, type RunningCommand } from '../support/command.ts'
+import { callCommand, runCommand, startCommand, type RunningCommand } from '../support/command.ts'
 import type { ShadowAnswer } from '../../src/admin/views.ts'
 import { startIssuer, type Issuer } from '../support/issuer.ts'
 import { createSite, type Site } from '../support/site.ts'
@@ -208,7 +208,8 @@ describeWithValkey('a gateway of two workers', () => {
       const { state, keys: of } = JSON.parse((await ask(adminPort, '/api/keys/report')).text) as KeyReportView
       return state === 'known' && of.length === keys.length
     }, 'the report on keys')
-    expect(await ask(adminPort, '/readyz')).toMatchObject({ status: 200, text: '{"ready":true,"reasons":[]}' })
+    const ready = await ask(adminPort, '/readyz')
+    expect([ready.status, JSON.parse(ready.text)]).toMatchObject([200, { ready: true, reasons: [] }])
     expect((await ask(adminPort, '/api/status', 'GET', { host: 'gateway.example' })).status).toBe(403)
     expect((await ask(adminPort, '/api/reload', 'POST', { origin: 'https://elsewhere.example' })).status).toBe(403)
     expect((await ask(adminPort, '/nowhere')).status).toBe(404)
@@ -489,7 +490,7 @@ describeWithValkey('a gateway of two workers', () => {
     expect((await gateway.ended).code).toBe(0)
     expect((await audited('stopped')).toSorted((a, b) => a - b)).toEqual([1, 2])
     expect(found.filter(({ pid }) => isAlive(pid))).toEqual([])
-    const verified = await runCommand(['audit', 'verify', join(site.directory, 'audit.ndjson')])
+    const verified = await callCommand(['audit', 'verify', join(site.directory, 'audit.ndjson')])
     expect(verified.code).toBe(0)
   })
 
@@ -516,7 +517,8 @@ describe('--workers', () => {
   })
 
   test.each(['0', '65', 'two', '-1', '1.5'])('takes no %s', async (written) => {
-    const { code, err } = await runCommand(['start', `--workers=${written}`])
+    // What wrongly goes on finds no configuration.
+    const { code, err } = await callCommand(['start', `--workers=${written}`, '--config', '/nowhere/gateway.yaml'])
     expect([code, err.split('\n')[0]]).toEqual([
       2,
       `devin-gateway start: --workers takes a number from 1 to 64, or auto, not "${written}"`,
