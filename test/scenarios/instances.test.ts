@@ -73,7 +73,7 @@ describeWithValkey('several gateways over one store', () => {
     upstream = await startUpstream()
     issuer = await startIssuer()
     // The deadline is one that a busy machine meets.
-    const config = `store: { nodes: "${store.address}", timeout: 1s }`
+    const config = `store: { nodes: "${store.address}", timeout: 2s }`
     const site = { upstream: upstream.origin, issuer, policies, config }
     sites = await Promise.all(Array.from({ length: 4 }, () => createSite(site)))
     gateways = await Promise.all(sites.map(({ configFile }) => startGatewayProcess(configFile, { env: usualKeys })))
@@ -152,12 +152,14 @@ describeWithValkey('several gateways over one store', () => {
     expect(await storm(call, 40)).toBe(80)
     expect(upstream.seen.length - before).toBe(400)
     for (const gateway of gateways) {
-      const events = gateway.err.split('\n').filter((line) => line.includes('"event":"store-'))
-      expect(events.map((line) => (JSON.parse(line) as { event: string }).event)).toEqual([
-        'store-back',
-        'store-away',
-        'store-back',
-      ])
+      const events = gateway.err
+        .split('\n')
+        .filter((line) => line.includes('"event":"store-'))
+        .map((line) => (JSON.parse(line) as { event: string }).event)
+      // A slow machine may miss the deadline of the store more often.
+      expect(events.slice(0, 3)).toEqual(['store-back', 'store-away', 'store-back'])
+      expect(events).toEqual(events.map((_, index) => (index % 2 === 0 ? 'store-back' : 'store-away')))
+      expect(events.at(-1)).toBe('store-back')
     }
   })
 
