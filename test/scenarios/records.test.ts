@@ -251,9 +251,14 @@ const endings: Readonly<Record<string, Ending>> = {
     decision: {},
   },
   'bytes that are no HTTP': {
-    act: () => speak('\u0016\u0003\u0001 hello\r\n\r\n', 'HTTP/1.1 400'),
+    act: () => speak('rubbish\r\n\r\n', 'HTTP/1.1 400'),
     access: { outcome: 'refused', status: 400, problem: 'malformed-request', method: null, path: null },
     decision: { effect: 'deny', reason: 'unparsable' },
+  },
+  'bytes that are TLS, which the port does not speak': {
+    act: () => speak('\u0016\u0003\u0001 hello\r\n\r\n', 'HTTP/1.1 400'),
+    access: { outcome: 'refused', status: 400, problem: 'malformed-request', method: null, path: null },
+    decision: { effect: 'deny', reason: 'tls-on-plain-port' },
   },
   'a head that stops in the middle': {
     act: () => speak(`GET ${sessions}?q=${plantedInQuery} HTTP/1.1\r\nHost: x\r\nAuthor`, null, 'end'),
