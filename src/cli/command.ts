@@ -2,12 +2,12 @@
 // (0 fine, 1 refused or failed, 2 usage).
 
 import { parseArgs } from 'node:util'
-import { Refused } from '../config/diagnostics.ts'
+import { formatDiagnostic, Refused } from '../config/diagnostics.ts'
 import { didYouMean } from '../config/nearest.ts'
 import { synonymOf } from '../config/synonyms.ts'
 import { maskSecrets } from '../records/mask.ts'
 import type { Command, Invocation, Streams } from './invocation.ts'
-import { forPeople, painter } from './style.ts'
+import { forPeople, isColourful, lineForPeople, painter } from './style.ts'
 import { UsageError } from './usage.ts'
 
 /** Loaded on demand: `start` should not load what only the sandbox needs. */
@@ -91,9 +91,15 @@ function invocationOf(command: Command, argv: readonly string[], streams: Stream
       return Array.isArray(found) ? found.filter((value) => typeof value === 'string') : []
     },
     flag: (option) => values[option] === true,
-    print: (text) => streams.out.write(`${forPeople(text)}\n`),
+    print: (text) => writeLine(streams.out, text, streams.env),
+    printText: (text) => void streams.out.write(`${forPeople(text)}\n`),
+    tell: (text) => writeLine(streams.err, text, streams.env),
     paint: painter(streams.out, streams.env),
   }
+}
+
+function writeLine(stream: NodeJS.WritableStream, text: string, env: Streams['env']): void {
+  stream.write(`${lineForPeople(text, isColourful(stream, env))}\n`)
 }
 
 function parse(command: Command, argv: readonly string[]): ReturnType<typeof parseArgs> {
@@ -151,7 +157,7 @@ function fail(error: unknown, name: string, command: Command, streams: Streams, 
   }
   if (error instanceof Refused) {
     if (json) streams.out.write(`${forPeople(JSON.stringify({ ok: false, diagnostics: error.diagnostics }))}\n`)
-    else streams.err.write(`${forPeople(error.message)}\n`)
+    else for (const each of error.diagnostics) writeLine(streams.err, formatDiagnostic(each), streams.env)
     return 1
   }
   // A library may quote what it was given.

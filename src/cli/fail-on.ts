@@ -1,6 +1,6 @@
 // `--fail-on`: the kinds of changes with which a command ends with 1.
 
-import { nearest } from '../config/nearest.ts'
+import { didYouMean } from '../config/nearest.ts'
 import { UsageError } from './usage.ts'
 
 /**
@@ -14,9 +14,9 @@ export function failKinds<Kind extends string>(text: string | null, kinds: reado
     if (word === '') continue
     const kind = kinds.find((each) => each === word.replaceAll('_', '-'))
     if (kind === undefined) {
-      const near = nearest(word, kinds)
+      const hint = didYouMean(word, kinds)
       throw new UsageError(
-        `unknown kind of change "${word}" in --fail-on${near === null ? '' : `; did you mean "${near}"?`}; there are ${kinds.join(', ')}`,
+        `unknown kind of change "${word}" in --fail-on${hint === '' ? ': there' : `${hint} There`} are ${kinds.join(', ')}`,
       )
     }
     named.add(kind)

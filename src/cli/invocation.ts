@@ -22,8 +22,12 @@ export interface Invocation extends Streams {
   /** All values of a repeatable option. */
   list(name: string): readonly string[]
   flag(name: string): boolean
-  /** Writes a line to standard output. */
+  /** Writes a line to standard output; a line feed in it is written as an escape. */
   print(text: string): void
+  /** Writes a text of several lines to standard output. */
+  printText(text: string): void
+  /** Writes a line to standard error, as `print` does. */
+  tell(text: string): void
   /** Colours text for standard output. */
   readonly paint: Painter
 }

@@ -95,6 +95,10 @@ async function open(text: string, options: PolicySourceOptions): Promise<OpenSou
   if (text === 'running') return await openRunning(options)
   if (text.startsWith('git:')) return await openCommit(text.slice('git:'.length), options)
   const { shadowPoliciesDirectory: shadow } = options.config
+  if (text === 'shadow' && shadow === null && !existsSync(text))
+    throw new Error(
+      `there is no shadow set: name its directory as shadow_policies in ${options.config.file}, or name a directory or git:REF in place of "shadow"`,
+    )
   const directory = text === 'shadow' && shadow !== null ? shadow : resolve(text)
   const problem = existsSync(directory) ? null : await policyFolderProblem(directory)
   if (problem !== null) {

@@ -1,5 +1,6 @@
 // Ends the process: a serving one on a signal, on a second one, or on an uncaught error; any other on an uncaught error.
 
+import { whyUnreadable } from '../config/values/file-errors.ts'
 import type { Log } from '../records/log.ts'
 import { printable } from '../records/mask.ts'
 
@@ -40,6 +41,18 @@ const mostLogged = 10
 export function guardCrashes(): void {
   if (process.report !== undefined) process.report.excludeEnv = true
   process.on('uncaughtException', endByDefect)
+}
+
+/** From now on output that cannot be written ends the process, with a sentence. */
+export function guardOutput(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // A reader that closes the pipe early (`devin-gateway keys | head`) is no failure.
+    if (error.code === 'EPIPE') process.exit(0)
+    const text = `devin-gateway: standard output cannot be written: ${whyUnreadable(error)}\n`
+    process.stderr.write(text, () => process.exit(1))
+  })
+  // An error of stderr cannot be reported anywhere.
+  process.stderr.on('error', () => {})
 }
 
 /** Node itself would write the message and the causes, which may quote a key. */

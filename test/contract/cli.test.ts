@@ -896,3 +896,15 @@ function oldNode(): { path: string; version: string } | null {
   }
   return null
 }
+
+test('output that cannot be written is told, and a reader that leaves is no failure', () => {
+  const shell = (script: string): string =>
+    execFileSync('bash', ['--norc', '-c', script], {
+      encoding: 'utf8',
+      env: { PATH: process.env['PATH'] ?? '', NODE: process.execPath, COMMAND: commandFile },
+    })
+  expect(shell('"$NODE" "$COMMAND" catalogue 2>&1 >/dev/full; echo $?')).toBe(
+    'devin-gateway: standard output cannot be written: the disk is full\n1\n',
+  )
+  expect(shell('{ "$NODE" "$COMMAND" catalogue; echo $? >&2; } 2>&1 | head -c 1 >/dev/null; echo read')).toBe('read\n')
+})

@@ -281,3 +281,38 @@ describeWithValkey('with worker processes', () => {
     }
   })
 })
+
+test('no name begins a line or turns its direction, and the printed commands ask about it all the same', async () => {
+  const strange = join(folder, 'strange')
+  cpSync(policies, strange, { recursive: true })
+  const groups = [String.raw`eng\n+ payments: all members gain nothing`, String.raw`\e[31mred\u202e\u200b`, "-it's"]
+  writeFileSync(
+    join(strange, 'teams', 'payments.yaml'),
+    teamFile.replace('groups: [eng]', `groups: [eng, ${groups.map((group) => `"${group}"`).join(', ')}]`),
+  )
+  for (const args of [[], ['--markdown']]) {
+    const { out } = await diff(policies, strange, ...args)
+    expect(out).not.toMatch(/^\+ payments: all members gain nothing/m)
+    expect(out.replaceAll('→', '')).toMatch(/^[\n -~]+$/)
+  }
+  const { out } = await diff(policies, strange)
+  const commands = out.split('\n').flatMap((line) => /^ {4}see: devin-gateway (.*)$/.exec(line)?.[1] ?? [])
+  expect(commands.some((command) => command.includes('--group=')) || commands.some((each) => each.includes("$'"))).toBe(
+    true,
+  )
+  for (const command of commands) {
+    const words = JSON.parse(
+      execFileSync(
+        'bash',
+        ['--norc', '-c', `${process.execPath} -p 'JSON.stringify(process.argv.slice(1))' -- ${command}`],
+        {
+          encoding: 'utf8',
+          env: { LC_ALL: 'C.UTF-8' },
+        },
+      ),
+    ) as string[]
+    const explained = await callCommand([...words, '--config', config])
+    expect(explained.err, command).toBe('')
+    expect(explained.out, command).toContain('a member of payments')
+  }
+})

@@ -3,7 +3,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { recordJson, safeText } from '../../src/records/safe-text.ts'
-import { forPeople } from '../../src/cli/style.ts'
+import { forPeople, lineForPeople } from '../../src/cli/style.ts'
 import { visible, visibleLines } from '../../src/records/visible.ts'
 
 const unseen = [
@@ -40,6 +40,11 @@ describe('visible text', () => {
     expect(forPeople('\u001b[31mno\u001b[39m \u001b[2J\u001b[8m\u202egnp\n')).toBe(
       String.raw`${'\u001b'}[31mno${'\u001b'}[39m \u001b[2J\u001b[8m\u202egnp` + '\n',
     )
+  })
+
+  it('of one line holds no other line, and no colour where none is shown', () => {
+    expect(lineForPeople('a\nb\u001b[31m', true)).toBe('a\\u000ab\u001b[31m')
+    expect(lineForPeople('a\nb\u001b[31m', false)).toBe('a\\u000ab\\u001b[31m')
   })
 
   it('keeps line feeds and tabs where lines are wanted, and nothing else', () => {

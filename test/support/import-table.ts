@@ -68,6 +68,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
     'keys',
     'types of limits',
     'limits/connection-shares',
+    'records/visible',
   ],
   filtering: ['problems', 'http', 'types of cache', 'types of catalogue', 'catalogue/target', 'json'],
   gateway: [
@@ -143,6 +144,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
     'records/mask',
     'runtime/keys/online-check',
     'store/inspection',
+    'policy/loading/folder',
     'types of admin',
     'types of policy',
   ],

@@ -28,7 +28,7 @@ export const blockCommand: Command = {
     if ('error' in wanted) throw usageError(wanted)
     const changed = await send(invocation, 'POST', asked)
     const until = changed.until === null ? '' : ` until ${changed.until}`
-    tell(invocation, changed, `${changed.kind} ${changed.value} is blocked${until}`)
+    report(invocation, changed, `${changed.kind} ${changed.value} is blocked${until}`)
     return changed.everywhere && changed.kept ? 0 : 1
   },
 }
@@ -43,7 +43,7 @@ export const unblockCommand: Command = {
     const target = readBlockTarget(asked)
     if ('error' in target) throw usageError(target)
     const changed = await send(invocation, 'DELETE', asked)
-    tell(invocation, changed, `${changed.kind} ${changed.value} is not blocked any more`)
+    report(invocation, changed, `${changed.kind} ${changed.value} is not blocked any more`)
     return changed.everywhere && changed.kept ? 0 : 1
   },
 }
@@ -89,14 +89,14 @@ function usageError({ field, error }: { readonly field: string; readonly error: 
   return new UsageError(field === 'kind' || field === 'value' ? error : `--${field}: ${error}`)
 }
 
-function tell({ err, json, print }: Invocation, changed: ChangedBlock, text: string): void {
+function report({ tell, json, print }: Invocation, changed: ChangedBlock, text: string): void {
   if (json) {
     print(JSON.stringify(changed))
     return
   }
   const { instances, unconfirmed } = changed
   print(`${text}${instances === 1 ? '' : `: ${instances - unconfirmed} of ${instances} instances have confirmed it`}`)
-  for (const note of changed.notes) err.write(`note: ${note}\n`)
+  for (const note of changed.notes) tell(`note: ${note}`)
 }
 
 async function send(invocation: Invocation, method: string, asked: object): Promise<ChangedBlock> {

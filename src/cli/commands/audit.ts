@@ -232,6 +232,6 @@ async function checkpointNow(invocation: Invocation): Promise<number> {
   const away = outcome.places.filter(({ delivered }) => !delivered)
   invocation.print(JSON.stringify(invocation.json ? outcome : outcome.checkpoint))
   for (const { place, error } of away)
-    invocation.err.write(`note: ${place} does not have it yet (${error ?? 'it waits'}); it is sent later\n`)
+    invocation.tell(`note: ${place} does not have it yet (${error ?? 'it waits'}); it is sent later`)
   return away.length === 0 ? 0 : 1
 }

@@ -9,7 +9,6 @@ import { nearest } from '../../config/nearest.ts'
 import { usualStability } from '../../config/schema.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { configFile, namedConfig, configOf, configOption } from '../setup.ts'
-import { forPeople } from '../style.ts'
 
 export const catalogueCommand: Command = {
   usage: 'catalogue [TEXT] [--config F]',
@@ -24,8 +23,8 @@ export const catalogueCommand: Command = {
       const word = written.toLowerCase()
       if (texts.some((text) => text.includes(word))) return word
       const near = nearest(word, new Set(texts.flatMap((text) => text.split(/[^a-z0-9_]+/))))
-      invocation.err.write(
-        `no operation is described by "${forPeople(written)}"${near === null ? '' : `; these are described by "${near}"`}\n`,
+      invocation.tell(
+        `no operation is described by "${written}"${near === null ? '' : `; these are described by "${near}"`}`,
       )
       return near ?? word
     })
@@ -35,7 +34,7 @@ export const catalogueCommand: Command = {
     if (found.length === 0 && words.length > 1) {
       const near = withMostOf(words, texts).map((index) => catalogue.operations[index]?.id ?? '')
       if (near.length > 0)
-        invocation.err.write(`no operation has all of these words; these have most of them: ${near.join(', ')}\n`)
+        invocation.tell(`no operation has all of these words; these have most of them: ${near.join(', ')}`)
     }
     if (invocation.json)
       invocation.print(
@@ -45,7 +44,7 @@ export const catalogueCommand: Command = {
       const { paint } = invocation
       for (const operation of found) {
         const served = catalogue.isServed(operation) ? '' : paint('yellow', ` (${operation.stability}, not served)`)
-        invocation.print(
+        invocation.printText(
           `${paint('bold', operation.id)}${served}\n    ${operation.method} ${operation.template}\n    ${operation.scope} scope, ${permissionText(operation)}, cache ${operation.cache}${operation.idempotent ? ', takes an Idempotency-Key' : ''}${doubtOf(operation)}`,
         )
       }

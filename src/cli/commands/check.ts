@@ -9,7 +9,6 @@ import { mostAbsentValues, type LoadedPolicies } from '../../policy/loading/load
 import type { Command, Invocation } from '../invocation.ts'
 import { configOption, loadWholeSetup, policiesOption, readRunningConfig, type Setup } from '../setup.ts'
 import { withoutMark } from '../shadow-set.ts'
-import { forPeople } from '../style.ts'
 import { UsageError } from '../usage.ts'
 import { describeIdentity } from '../../keys/identity/self.ts'
 import { checkCheckpointKey } from '../../runtime/audit/checkpoint-key.ts'
@@ -60,7 +59,7 @@ export const checkCommand: Command = {
       )
     else {
       for (const diagnostic of withFewAbsent(diagnostics, loaded.absentValues))
-        invocation.err.write(`${forPeople(formatDiagnostic(diagnostic))}\n`)
+        invocation.tell(formatDiagnostic(diagnostic))
       const { paint } = invocation
       const verdict = failed ? paint('red', 'refused') : paint('green', 'fine')
       invocation.print(

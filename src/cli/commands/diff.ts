@@ -10,7 +10,6 @@ import { failKinds } from '../fail-on.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { loadPolicySource, type PolicySourceOptions } from '../policy-source.ts'
 import { configOption, readRunningConfig } from '../setup.ts'
-import { forPeople } from '../style.ts'
 import { UsageError } from '../usage.ts'
 
 export const diffCommand: Command = {
@@ -31,7 +30,7 @@ export const diffCommand: Command = {
     const { catalogue } = await loadCatalogue(config.catalogue)
     const options = { config, catalogue, asker: invocation }
     const [one, other] = await loadBoth([from, to], options)
-    for (const text of [...one.notes, ...other.notes]) invocation.err.write(`${forPeople(text)}\n`)
+    for (const text of [...one.notes, ...other.notes]) invocation.tell(text)
     const comparison = comparePolicies(one, other)
     if (invocation.json) invocation.print(JSON.stringify(comparisonData(comparison)))
     else

@@ -20,7 +20,7 @@ import { failKinds } from '../fail-on.ts'
 import { readInput } from '../input.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { configFile, namedConfig, configOption, loadSetup, policiesOption } from '../setup.ts'
-import { forPeople, painter } from '../style.ts'
+import { painter } from '../style.ts'
 import { UsageError } from '../usage.ts'
 
 /** Far above the size of any published document. */
@@ -53,7 +53,7 @@ export const driftCommand: Command = {
     const proposal = propose(drift.new, catalogue)
     const extended = extendedBy(proposal.text, extensions)
     const report = driftReport({ document, drift, proposal, policy, catalogue, extended })
-    write(invocation, report, proposal.text)
+    tellReport(invocation, report, proposal.text)
     return kinds.some((kind) => failOn.has(kind) && report[kind].length > 0) ? 1 : 0
   },
 }
@@ -98,14 +98,13 @@ function extendedBy(text: string, extensions: readonly Extension[]): Catalogue {
   }).catalogue
 }
 
-function write(invocation: Invocation, report: DriftReport, extension: string): void {
+function tellReport(invocation: Invocation, report: DriftReport, extension: string): void {
   const wanted = invocation.flag('extension')
   if (invocation.json) {
     invocation.print(JSON.stringify(wanted ? { ...report, extension } : report))
     return
   }
-  const target = wanted ? invocation.err : invocation.out
-  const paint = painter(target, invocation.env)
-  for (const line of driftLines(report, paint)) target.write(`${forPeople(line)}\n`)
+  const [target, write] = wanted ? [invocation.err, invocation.tell] : [invocation.out, invocation.print]
+  for (const line of driftLines(report, painter(target, invocation.env))) write(line)
   if (wanted) invocation.out.write(extension)
 }

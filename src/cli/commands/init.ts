@@ -3,6 +3,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { counted } from '../../config/plural.ts'
+import { shellWord } from '../../policy/tools/shell-word.ts'
 import { errorCode, whyUnreadable } from '../../config/values/file-errors.ts'
 import { answerOptions, answersFor, choicesText, type Answers } from '../init/answers.ts'
 import { keyId, keyPermissions, keyVariable, schemaFiles, startingFiles, type StartingFile } from '../init/files.ts'
@@ -51,7 +52,7 @@ export const initCommand: Command = {
         }),
       )
     else {
-      if (answers.unasked) invocation.print(`${choicesText(answers)}\n`)
+      if (answers.unasked) invocation.printText(`${choicesText(answers)}\n`)
       tellFiles(invocation, outcomes)
       tellWhatRemains(invocation, configFile, loaded.testsPassed, remaining)
     }
@@ -174,8 +175,8 @@ function tellWhatRemains(
 ): void {
   const { paint } = invocation
   const near = relative('.', configFile)
-  const config = forPeople(near.startsWith('..') ? configFile : near)
-  invocation.print(`
+  const config = shellWord(near.startsWith('..') ? configFile : near)
+  invocation.printText(`
 ${paint('green', 'The set passes its check')}: ${counted(testsPassed, 'policy test')}.
 
 Try it now, without key or SSO:

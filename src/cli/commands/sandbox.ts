@@ -57,7 +57,7 @@ export const sandboxCommand: Command = {
     else {
       const policy = sandbox.gateway.policy()
       const requests = firstRequests(policy, (team) => callerFrom(memberOf(invocation, team), policy, []))
-      invocation.print(bannerOf(sandbox, requests, own, invocation.paint))
+      invocation.printText(bannerOf(sandbox, requests, own, invocation.paint))
     }
     process.on('SIGHUP', () => void sandbox.gateway.reload('SIGHUP'))
     const code = await ending.watch(sandbox.gateway)

@@ -10,7 +10,7 @@ import { configOption } from '../setup.ts'
 import { UsageError } from '../usage.ts'
 import { versionOf } from '../version.ts'
 import { findInstallation } from './installation.ts'
-import { countsOf, doctorText, doctorView } from './report.ts'
+import { countsOf, doctorLines, doctorView } from './report.ts'
 
 const usualMs = 10_000
 const [leastMs, mostMs] = [100, 300_000]
@@ -75,7 +75,7 @@ export const doctorCommand: Command = {
           findings: doctorView(findings),
         }),
       )
-    else invocation.print(doctorText(examined, invocation.paint))
+    else for (const line of doctorLines(examined, invocation.paint)) invocation.print(line)
     const code = failed ? 1 : 0
     // A name that nobody resolves is asked for long after it was given up.
     invocation.leave?.(code)

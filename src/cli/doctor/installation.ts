@@ -148,7 +148,7 @@ function addDiagnostic(found: Findings, { file, line, column, severity, message 
   const what = file === config ? 'file' : 'policies'
   const place = { file, line, column }
   const correct =
-    line === 0
+    line === 0 && message.includes('cannot be read')
       ? 'Check the path, and run doctor as the user of the gateway.'
       : 'Correct it there; devin-gateway check says when it is right.'
   if (severity === 'error') found.error(what, message, correct, file, place)

@@ -14,7 +14,7 @@ const words = {
 } as const
 
 /** One line for what is as it should be, two for what is not; under a heading for what it is about. */
-export function doctorText(examined: readonly Examined[], paint: Painter): string {
+export function doctorLines(examined: readonly Examined[], paint: Painter): readonly string[] {
   const lines: string[] = []
   let before = ''
   for (const { area, about, findings } of examined) {
@@ -30,7 +30,7 @@ export function doctorText(examined: readonly Examined[], paint: Painter): strin
     }
   }
   const all = examined.flatMap(({ findings }) => findings)
-  return `${lines.join('\n').trimStart()}\n\n${summaryOf(all, paint)}`
+  return [...lines.slice(1), '', summaryOf(all, paint)]
 }
 
 function linesOf({ status, about, message, action, place }: Finding, heading: string | null, paint: Painter): string[] {

@@ -13,7 +13,7 @@ export async function liveKeys(config: Config, invocation: Invocation): Promise<
     // Our own listener's answer.
     return response.ok ? ((await response.json()) as KeyView[]) : null
   } catch (error) {
-    if (error instanceof OperatorsRefused) invocation.err.write(`note: ${error.message}\n`)
+    if (error instanceof OperatorsRefused) invocation.tell(`note: ${error.message}`)
     return null
   }
 }

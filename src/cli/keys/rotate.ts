@@ -129,7 +129,7 @@ async function rotateHere(invocation: Invocation, asked: AskedRotation): Promise
     onEvent: (rotation, text, isFault) => {
       if (!isFault) teller.tell(rotationView({ rotation, live: true, waiting: text }))
     },
-    onTrouble: (text) => void invocation.err.write(`${text}\n`),
+    onTrouble: (text) => invocation.tell(text),
   })
   try {
     if (asked.action === 'plan')
@@ -189,21 +189,23 @@ function createTeller({ json, print }: Invocation) {
   }
 }
 
-function finish({ err, json, print }: Invocation, asked: AskedRotation, view: RotationView): number {
+function finish({ tell, json, print }: Invocation, asked: AskedRotation, view: RotationView): number {
   const isWanted = view.state === (asked.action === 'undo' ? 'undone' : 'done')
   if (json) print(JSON.stringify(view))
   else if (view.state === 'done') print(`key "${view.key}" is rotated: ${view.new_api_key ?? ''} is in use`)
   else if (view.state === 'undone' && isWanted) print(`key "${view.key}" is as it was before`)
-  else if (view.state === 'undone') err.write(`the rotation of key "${view.key}" went back: ${view.reason ?? ''}\n`)
-  else
-    err.write(
-      `the rotation of key "${view.key}" has stopped: ${view.fault ?? 'it was cut off'}\nNothing is lost. Finish it with "devin-gateway rotate ${view.key} --resume"${orUndo(view.phase, view.can_undo)}\n`,
+  else if (view.state === 'undone') tell(`the rotation of key "${view.key}" went back: ${view.reason ?? ''}`)
+  else {
+    tell(`the rotation of key "${view.key}" has stopped: ${view.fault ?? 'it was cut off'}`)
+    tell(
+      `Nothing is lost. Finish it with "devin-gateway rotate ${view.key} --resume"${orUndo(view.phase, view.can_undo)}`,
     )
+  }
   return isWanted ? 0 : 1
 }
 
-function refused({ err, json, print }: Invocation, { key }: AskedRotation, reasons: readonly string[]): number {
+function refused({ tell, json, print }: Invocation, { key }: AskedRotation, reasons: readonly string[]): number {
   if (json) print(JSON.stringify({ ok: false, key, refused: reasons }))
-  else for (const text of reasons) err.write(`devin-gateway rotate: key "${key}" is not rotated: ${text}\n`)
+  else for (const text of reasons) tell(`devin-gateway rotate: key "${key}" is not rotated: ${text}`)
   return 1
 }

@@ -1,6 +1,7 @@
 // What `simulate` found, as text and as data.
 
 import { plural } from '../../config/plural.ts'
+import { shellOption } from '../../policy/tools/shell-word.ts'
 import type { OutcomeKind } from '../../policy/replay/outcome.ts'
 import type { ReplayGroup, ReplayTally } from '../../policy/replay/tally.ts'
 import type { ReadDecisions } from './decisions.ts'
@@ -84,9 +85,8 @@ function groupLines(group: ReplayGroup, logs: readonly string[], policies: strin
 }
 
 function explaining(id: string, logs: readonly string[], policies: string): string {
-  return ['devin-gateway explain', '--decision', id, ...logs.flatMap((log) => ['--log', log]), '--policies', policies]
-    .map((word) => (/^[\w./:@=+ -]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`))
-    .join(' ')
+  const named = logs.map((log) => shellOption('log', log))
+  return ['devin-gateway explain', shellOption('decision', id), ...named, shellOption('policies', policies)].join(' ')
 }
 
 function gapText({ kind, file, line, count }: Gap): string {

@@ -1,7 +1,8 @@
 // What the sandbox says when it runs: addresses, and requests to paste.
 
 import { join } from 'node:path'
-import { shellWord, trustOf, type CurlTrust } from './curl.ts'
+import { shellWord } from '../../policy/tools/shell-word.ts'
+import { trustOf, type CurlTrust } from './curl.ts'
 import type { Sandbox } from '../../sandbox/sandbox.ts'
 import type { Create, FirstRequests } from './requests.ts'
 

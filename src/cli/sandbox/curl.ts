@@ -2,6 +2,7 @@
 
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { shellWord } from '../../policy/tools/shell-word.ts'
 import type { Sandbox } from '../../sandbox/sandbox.ts'
 
 export interface CurlTrust {
@@ -28,9 +29,4 @@ function nameFor(certificate: X509Certificate, hostname: string): string | null 
   if (certificate.checkIP(hostname) !== undefined) return null
   const name = /DNS:([^,\s]+)/.exec(certificate.subjectAltName ?? '')?.[1]
   return name === undefined ? null : name.replace(/^\*\./, 'gateway.')
-}
-
-/** A word of a shell command. */
-export function shellWord(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`
 }

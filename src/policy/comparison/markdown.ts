@@ -21,13 +21,13 @@ export function comparisonMarkdown(comparison: Comparison, names: readonly [stri
   const notes = within(
     comparison.notes.map((note) => `- ${escaped(note)}`),
     mostCharacters / 4,
-    (count) => `- … and ${count} more notes: ${whole}`,
+    (count) => [`- … and ${count} more notes: ${whole}`],
   )
   const used = [...head, ...titles, ...notes, summary].join('\n').length
   const table = within(
     rows.map((row) => lineOf(row, names)),
     mostCharacters - used,
-    (count) => `\n… and ${count} more: ${whole}.`,
+    (count) => ['', `… and ${count} more: ${whole}.`],
   )
   return [
     ...head,
@@ -53,10 +53,10 @@ function lineOf(row: ChangeRow, names: readonly [string, string]): string {
 }
 
 /** The first lines that have room, and how many have none. */
-function within(lines: readonly string[], most: number, rest: (count: number) => string): readonly string[] {
+function within(lines: readonly string[], most: number, rest: (count: number) => readonly string[]): readonly string[] {
   let left = most
   const kept = lines.findIndex((line) => (left -= line.length + 1) < 0)
-  return kept === -1 ? lines : [...lines.slice(0, kept), rest(lines.length - kept)]
+  return kept === -1 ? lines : [...lines.slice(0, kept), ...rest(lines.length - kept)]
 }
 
 /** A text that is no markup, and mentions nobody. */

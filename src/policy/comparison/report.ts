@@ -2,6 +2,7 @@
 
 import { callerData } from '../tools/described-caller.ts'
 import { counted } from '../../config/plural.ts'
+import { shellOption, shellWord } from '../tools/shell-word.ts'
 import { addressIn, type Comparison, type RightChange } from './compare.ts'
 import { changeKinds } from './words.ts'
 import { describeCallers } from '../cells/caller-classes.ts'
@@ -192,29 +193,26 @@ function explainingCommand(change: RightChange, policies: string): string {
   const [{ principal, named: says }] = change.callers
   const { operation, bodyText } = change.request
   const claims = Object.entries(principal.claims).flatMap(([path, values]) =>
-    [values].flat().flatMap((value) => ['--claim', `${path}=${claimText(String(value))}`]),
+    [values].flat().map((value) => shellOption('claim', `${path}=${claimText(String(value))}`)),
   )
   return [
     'devin-gateway explain',
-    ...quoted(['--policies', policies]),
-    ...(says.issuer ? quoted(['--issuer', principal.issuer]) : []),
-    ...(says.subject ? quoted(['--sub', principal.subject]) : []),
-    ...(principal.email === null ? [] : quoted(['--email', principal.email])),
-    ...principal.groups.flatMap((group) => quoted(['--group', group])),
-    ...(principal.app === null ? [] : quoted(['--app', principal.app])),
-    ...(principal.actor === null ? [] : quoted(['--actor', principal.actor])),
-    ...quoted(claims),
-    ...quoted([operation.method, addressIn(change)]),
-    ...(bodyText === null ? [] : quoted(['--body', bodyText])),
-    ...(change.asksUser ? ['--devin-user', sampleDevinUser.id] : []),
+    shellOption('policies', policies),
+    ...(says.issuer ? [shellOption('issuer', principal.issuer)] : []),
+    ...(says.subject ? [shellOption('sub', principal.subject)] : []),
+    ...(principal.email === null ? [] : [shellOption('email', principal.email)]),
+    ...principal.groups.map((group) => shellOption('group', group)),
+    ...(principal.app === null ? [] : [shellOption('app', principal.app)]),
+    ...(principal.actor === null ? [] : [shellOption('actor', principal.actor)]),
+    ...claims,
+    operation.method,
+    shellWord(addressIn(change)),
+    ...(bodyText === null ? [] : [shellOption('body', bodyText)]),
+    ...(change.asksUser ? [shellOption('devin-user', sampleDevinUser.id)] : []),
   ].join(' ')
 }
 
 /** `explain` takes what begins like a list for one. */
 function claimText(value: string): string {
   return /^[[{]/.test(value) ? JSON.stringify([value]) : value
-}
-
-function quoted(words: readonly string[]): readonly string[] {
-  return words.map((word) => (/^[\w./:@=+-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`))
 }

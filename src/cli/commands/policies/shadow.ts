@@ -2,6 +2,7 @@
 
 import { requireTeam } from '../../callers/known.ts'
 import { counted } from '../../../config/plural.ts'
+import { shellOption, shellWord } from '../../../policy/tools/shell-word.ts'
 import type { ShadowAnswer } from '../../../admin/views.ts'
 import type { Command, Invocation } from '../../invocation.ts'
 import { operatorOption, operatorsOf, type Operators } from '../../operators.ts'
@@ -68,11 +69,16 @@ function printAnswer(invocation: Invocation, answer: ShadowAnswer, directory: st
       invocation.print(`        shadow:   ${to}`)
     }
   }
-  if (answer.not_shown > 0) invocation.print(`\n${answer.not_shown} more are only counted in the metrics`)
-  if (disagreements.length > 0)
+  if (answer.not_shown > 0) {
+    invocation.print('')
+    invocation.print(`${answer.not_shown} more are only counted in the metrics`)
+  }
+  if (disagreements.length > 0) {
+    invocation.print('')
     invocation.print(
-      `\nSee why: devin-gateway explain --decision ID --log FILE --policies ${directory}   All rights: devin-gateway diff running ${directory}`,
+      `See why: devin-gateway explain --decision ID --log FILE ${shellOption('policies', directory)}   All rights: devin-gateway diff running ${shellWord(directory)}`,
     )
+  }
 }
 
 const reasonTexts: Readonly<Record<string, string>> = {

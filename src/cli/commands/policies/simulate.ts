@@ -10,7 +10,6 @@ import { readDecisions } from '../../logs/decisions.ts'
 import { simulationData, simulationText } from '../../logs/simulation-report.ts'
 import { loadPolicySource } from '../../policy-source.ts'
 import { configOption, readRunningConfig } from '../../setup.ts'
-import { forPeople } from '../../style.ts'
 import { UsageError } from '../../usage.ts'
 
 const failNames = [...outcomeKinds.filter((kind) => kind !== 'same'), 'gaps'] as const
@@ -44,7 +43,7 @@ export const simulateCommand: Command = {
     const { config } = await readRunningConfig(invocation)
     const { catalogue } = await loadCatalogue(config.catalogue)
     const { loaded, notes } = await loadPolicySource(name, { config, catalogue, asker: invocation })
-    for (const text of notes) invocation.err.write(`${forPeople(text)}\n`)
+    for (const text of notes) invocation.tell(text)
     const tally = new ReplayTally(loaded.policy)
     const read = await readDecisions(logs, invocation.err, {
       repeated: (content, time) => tally.repeated(content, time),

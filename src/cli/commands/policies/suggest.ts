@@ -141,7 +141,7 @@ export const suggestCommand: Command = {
         : [
             `note: ${counted(unserved.length, 'right')} would be left that no key serves (503): ${unserved.slice(0, mostNamed).join('; ')}${unserved.length > mostNamed ? `; and ${unserved.length - mostNamed} more` : ''}. Take the grant away as well, or keep the permission`,
           ]),
-      `proof: ${counted(replayed, 'decision')} replayed, 0 denied that were allowed; ${team === null ? 'every grant that is left was used, or is needed by a test or an invariant' : 'no proposed grant can be dropped'}`,
+      `proof: ${counted(replayed, 'decision')} replayed, 0 denied that were allowed; ${team === null ? 'every grant that is left was used, is needed by a test or an invariant, or is in mode shadow or off' : 'no proposed grant can be dropped'}`,
     ]
     if (invocation.json)
       invocation.print(
@@ -156,7 +156,7 @@ export const suggestCommand: Command = {
       )
     else {
       if (patch !== '') invocation.out.write(patch)
-      for (const note of notes) invocation.err.write(`${note}\n`)
+      for (const note of notes) invocation.tell(note)
     }
     return 0
   },
