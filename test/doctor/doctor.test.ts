@@ -1,7 +1,7 @@
 // `doctor` against real servers with real faults: what it says is wrong, what to do, and that no examination holds up another.
 
 import { execFileSync } from 'node:child_process'
-import { chmod, copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { createServer as createHttpServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
@@ -573,8 +573,32 @@ describe('the machine', () => {
     expect(texts('files.changeable')).toEqual([expect.stringContaining(`chmod o-w ${site.configFile}`)])
     expect(texts('files.folder')).toEqual([expect.stringMatching(/directory of the policies .*mode 777/)])
     expect(texts('files.records')).toEqual([expect.stringMatching(/may read the file of records\.access/)])
+    // Files of the policies are looked at one by one, whatever the folder says.
+    const policies = join(site.directory, 'policies')
+    const [team] = (await readdir(policies, { recursive: true })).filter((name) => name.includes('payments.yaml'))
+    await Promise.all([chmod(policies, 0o755), chmod(join(policies, team ?? ''), 0o646), chmod(site.configFile, 0o600)])
+    const one = (await doctor(['--config', site.configFile, '--before-start'])).texts('files.changeable')
+    expect(one).toEqual([expect.stringContaining('1 policy file may be changed by every user of this machine')])
+    expect(one.join()).toContain(`chmod o-w ${join(policies, team ?? '')}`)
     // The configuration's own warning says nothing that is not said here.
     expect(texts('configuration.policies').join()).not.toContain('may read')
+  })
+
+  test('a port that two listeners want is no port of another program, and a stray link is no matter of rights', async () => {
+    const site = await siteOf()
+    const written = await readFile(site.configFile, 'utf8')
+    const listen = /listen:.*/.exec(written)?.[0] ?? ''
+    await writeFile(
+      site.configFile,
+      written.replace(listen, 'listen: { gateway: "127.0.0.1:47123", admin: "127.0.0.1:47123" }'),
+    )
+    const ports = await doctor(['--config', site.configFile, '--before-start'])
+    expect(ports.texts('configuration.file').join()).toContain('47123')
+    expect(ports.texts('gateway.port')).toEqual([])
+    await symlink('/nowhere', join(site.directory, 'policies', 'old.yaml'))
+    const { texts } = await doctor(['--config', site.configFile, '--before-start'])
+    expect(texts('configuration.policies').join()).toContain('leads to nothing')
+    expect(texts('configuration.policies').join()).not.toContain('as the user of the gateway')
   })
 
   test('a folder that takes no files is named with what should go there', async () => {

@@ -198,8 +198,10 @@ async function ownFingerprint({ certFile }: TlsFiles): Promise<string | null> {
 export function portExaminations({ listen }: Config): readonly Examination[] {
   return (['gateway', 'admin', 'health'] as const).flatMap((name): Examination[] => {
     const address = listen[name]
-    // Port 0 is any free one.
+    // Port 0 is any free one. What the configuration gives to two listeners is a finding of the configuration.
     if (address === null || address.port === 0) return []
+    const others = (['gateway', 'admin', 'health'] as const).filter((each) => each !== name)
+    if (others.some((each) => listen[each]?.port === address.port)) return []
     const { host, port } = address
     return [
       {

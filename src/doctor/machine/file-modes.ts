@@ -5,6 +5,7 @@ import path from 'node:path'
 import type { Config } from '../../config/load.ts'
 import { counted } from '../../config/plural.ts'
 import type { SecretReference } from '../../config/secret-schema.ts'
+import { listPolicyFolder } from '../../policy/loading/folder.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
 import type { Examination } from '../examination.ts'
 import type { Findings } from '../finding.ts'
@@ -16,8 +17,12 @@ interface GuardedFile {
 }
 
 export function fileModeExamination(config: Config, policy: PolicySet | null): Examination {
+  const secrets = secretFiles(config, policy)
+  // Extension files and authorities; the files of secrets are looked at more strictly.
+  const named = config.filesOfStart.filter((each) => each !== config.file && !secrets.some(({ file }) => file === each))
   const changeable: readonly GuardedFile[] = [
     { what: 'The configuration', file: config.file },
+    ...named.map((file) => ({ what: `${path.basename(file)}, which the configuration names,`, file })),
     { what: 'The directory of the policies', file: config.policiesDirectory },
   ]
   return {
@@ -26,10 +31,10 @@ export function fileModeExamination(config: Config, policy: PolicySet | null): E
     async examine(found) {
       // Windows has no modes.
       if (process.platform === 'win32') return
-      const secrets = secretFiles(config, policy)
       const before = found.list.length
       for (const secret of secrets) await addSecret(found, secret)
       for (const each of changeable) await addChangeable(found, each)
+      await addPolicies(found, config.policiesDirectory)
       await addRecords(found, config)
       if (found.list.length > before) return
       const ofSecrets = secrets.length === 0 ? '' : `read no secret in ${counted(secrets.length, 'file')}, and `
@@ -92,6 +97,30 @@ async function addChangeable(found: Findings, { file, what }: GuardedFile): Prom
       file,
     )
   else await addFolder(found, path.dirname(file), `${what} lies in a folder in which`)
+}
+
+/** A set may be one large mount with wrong modes, so its files share one finding. */
+async function addPolicies(found: Findings, directory: string): Promise<void> {
+  const files = (await listPolicyFolder(directory))?.files ?? []
+  const modes = await Promise.all(files.map(async (file) => (await stat(file).catch(() => null))?.mode ?? 0))
+  const open = files.filter((_, index) => ((modes[index] ?? 0) & 0o002) !== 0)
+  const [first] = open
+  if (first !== undefined)
+    found.error(
+      'changeable',
+      `${counted(open.length, 'policy file')} may be changed by every user of this machine: ${listed(open.map((file) => path.relative(directory, file)))}. Whoever changes one gives rights.`,
+      open.length === 1 ? `chmod o-w ${first}` : `chmod -R o-w ${directory}`,
+      open.length === 1 ? first : directory,
+    )
+  for (const folder of new Set(files.map((file) => path.dirname(file))))
+    if (folder !== directory) await addFolder(found, folder, 'A folder of the policies is one in which')
+}
+
+const mostNamed = 3
+
+function listed(names: readonly string[]): string {
+  const more = names.length - mostNamed
+  return `${names.slice(0, mostNamed).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
 }
 
 const sticky = 0o1000
