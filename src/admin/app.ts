@@ -143,6 +143,10 @@ function addHealth(app: FastifyInstance, parts: HealthParts): void {
 }
 
 /** Every view of the console is an address below /console/. */
+function isNamed(value: unknown): value is string {
+  return typeof value === 'string' && value !== ''
+}
+
 function addConsole(app: FastifyInstance): void {
   for (const url of ['/console', '/console/*'])
     app.get(url, async ({ raw }, reply) => {
@@ -186,9 +190,9 @@ function addApi(app: FastifyInstance, parts: AdminParts): void {
   app.post<{ Querystring: Record<string, unknown> }>('/api/purge', async (request, reply) => {
     const { organization, resource, ...rest } = request.query
     const actor = actorOf(request.operator)
-    if (typeof organization === 'string' && resource === undefined && Object.keys(rest).length === 0)
+    if (isNamed(organization) && resource === undefined && Object.keys(rest).length === 0)
       return reply.send(await parts.purge({ organization }, actor))
-    if (typeof resource === 'string' && organization === undefined && Object.keys(rest).length === 0)
+    if (isNamed(resource) && organization === undefined && Object.keys(rest).length === 0)
       return reply.send(await parts.purge({ resource }, actor))
     return reply.code(400).send({ error: 'Say what to drop: /api/purge?organization=ID or /api/purge?resource=ID.' })
   })

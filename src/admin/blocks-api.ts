@@ -43,15 +43,18 @@ export interface BlocksApi {
 export function addBlocksApi(app: FastifyInstance, blocks: BlocksApi): void {
   app.get('/api/blocks', (_request, reply) => reply.send(blocks.list()))
   app.post('/api/blocks', async (request, reply) => {
-    const wanted = readWanted(askedFields(request), actorOf(request.operator))
+    const asked = askedFields(request)
+    if ('error' in asked) return reply.code(400).send(asked)
+    const wanted = readWanted(asked.fields, actorOf(request.operator))
     if ('error' in wanted) return reply.code(400).send({ error: `${wanted.field}: ${wanted.error}` })
     return reply.send(await blocks.block(wanted.value))
   })
   app.delete('/api/blocks', async (request, reply) => {
     const asked = askedFields(request)
-    const target = readBlockTarget(asked)
+    if ('error' in asked) return reply.code(400).send(asked)
+    const target = readBlockTarget(asked.fields)
     if ('error' in target) return reply.code(400).send({ error: `${target.field}: ${target.error}` })
-    const { by } = asked
+    const { by } = asked.fields
     const ended = await blocks.unblock(
       target.value,
       typeof by === 'string' && by !== '' ? by : actorOf(request.operator),

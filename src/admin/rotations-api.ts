@@ -25,7 +25,9 @@ const actor = "operators' listener"
 export function addRotationsApi(app: FastifyInstance, rotations: RotationsApi): void {
   app.get('/api/rotations', async (_request, reply) => reply.send(await rotations.list()))
   app.post('/api/rotations', async (request, reply) => {
-    const asked = readAsked(askedFields(request))
+    const said = askedFields(request)
+    if ('error' in said) return reply.code(400).send(said)
+    const asked = readAsked(said.fields)
     if (typeof asked === 'string') return reply.code(400).send({ error: asked })
     const { status, body } = await rotations.ask(asked)
     return reply.code(status).send(body)

@@ -63,7 +63,7 @@ function readKind(written: unknown): BlockKind | { field: string; error: string 
   return (
     known ?? {
       field: 'kind',
-      error: `unknown kind ${quoted(written)}${didYouMean(written, blockKinds)}; the kinds are ${kinds}`,
+      error: `unknown kind ${quoted(written)}${didYouMean(written, blockKinds) || ';'} the kinds are ${kinds}`,
     }
   )
 }

@@ -204,6 +204,27 @@ cache: { at_most: 0s }
     ).toBe(200)
   })
 
+  test('is blocked by what was said once, in JSON that cannot be read differently', async () => {
+    const asked = async (body: string, query = ''): Promise<string> => {
+      const response = await fetch(`${gateway.adminUrl}/api/blocks${query}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body,
+      })
+      expect(response.status, body).toBe(400)
+      return ((await response.json()) as { error: string }).error
+    }
+    const rest = '"value":"payments-bot","reason":"r"'
+    expect(await asked(`{"kind":"subject","kind":"app",${rest}}`)).toContain('the body cannot be read: ')
+    expect(await asked(`{"kind":"app",${rest}`)).toContain('the body cannot be read: ')
+    expect(await asked('["app"]')).toContain('the body is no object in JSON')
+    expect(await asked(`{"kind":"app",${rest}}`, '?value=somebody-else')).toContain('value: say it once')
+    expect((await blocksOf(gateway)).map(({ kind }) => kind)).not.toContain('app')
+    // An empty name would drop nothing and say that all is well.
+    for (const query of ['?organization=', '?resource=', ''])
+      expect((await fetch(`${gateway.adminUrl}/api/purge${query}`, { method: 'POST' })).status, query).toBe(400)
+  })
+
   test('with a blocked key gets 503, and no stronger key takes its place', async () => {
     await block(gateway, 'key', 'payments-runner')
     const asked = gateway.upstream.seen.length
