@@ -107,3 +107,22 @@ test('members and values are put where they belong', () => {
     'organizations: [o] # wide\ngrants:\n  - id: a\n    allow: [x] # y\n    organizations: [o]\n  - { id: b, allow: [z], organizations: [p] }\n',
   )
 })
+
+test('a file keeps its line breaks, and a last line without one does not run into the next', () => {
+  const text = 'grants:\r\n  - id: a\r\n    allow:\r\n      - x\r\n      - y'
+  const yaml = new YamlText(text)
+  expect(
+    edited(
+      text,
+      yaml.changeList(['grants', 0, 'allow'], (index) => index === 1, ['z']),
+    ),
+  ).toBe('grants:\r\n  - id: a\r\n    allow:\r\n      - y\r\n      - z\r\n')
+  expect(edited(text, yaml.addMember(['grants', 0], 'allow', 'organizations', '[o]'))).toBe(
+    `${text}\r\n    organizations: [o]\r\n`,
+  )
+})
+
+test('a name with spaces ends with a tab in a patch, as programs that apply it expect', () => {
+  const patch = unifiedPatch('teams/the others.yaml', 'a: 1\n', [{ start: 3, end: 4, text: '2' }])
+  expect(patch.split('\n').slice(0, 2)).toEqual(['--- a/teams/the others.yaml\t', '+++ b/teams/the others.yaml\t'])
+})

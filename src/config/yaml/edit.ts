@@ -15,9 +15,12 @@ export interface TextEdit {
 export class YamlText {
   readonly #text: string
   readonly #root: Node | null
+  /** As the file breaks its lines. */
+  readonly #lineBreak: string
 
   constructor(text: string) {
     this.#text = text
+    this.#lineBreak = /\r?\n/.exec(text)?.[0] ?? '\n'
     this.#root = parseDocument(text, { schema: 'core', merge: false, logLevel: 'error' }).contents
   }
 
@@ -34,10 +37,11 @@ export class YamlText {
     if (added.length === 0 || last === undefined) return edits
     const { start, end } = this.#linesOf(last)
     const indent = this.#text.slice(start, this.#text.indexOf('-', start))
-    const lines = added.map((text) => `${indent}- ${text}\n`).join('')
+    const lines = added.map((text) => `${indent}- ${text}${this.#lineBreak}`).join('')
+    const isLastKept = keeps(items.length - 1)
     return [
       ...edits.filter((each) => each.start !== start),
-      { start: keeps(items.length - 1) ? end : start, end, text: lines },
+      { start: isLastKept ? end : start, end, text: isLastKept ? `${this.#breakBefore(end)}${lines}` : lines },
     ]
   }
 
@@ -61,8 +65,8 @@ export class YamlText {
     if (map.flow === true) return [{ start: end, end, text: `, ${name}: ${text}` }]
     const lineEnd = this.#lineEnd(end)
     const column = key.range[0] - (this.#text.lastIndexOf('\n', key.range[0] - 1) + 1)
-    const before = this.#text.slice(0, lineEnd).endsWith('\n') ? '' : '\n'
-    return [{ start: lineEnd, end: lineEnd, text: `${before}${' '.repeat(column)}${name}: ${text}\n` }]
+    const line = `${' '.repeat(column)}${name}: ${text}${this.#lineBreak}`
+    return [{ start: lineEnd, end: lineEnd, text: `${this.#breakBefore(lineEnd)}${line}` }]
   }
 
   /** The value at a path; undefined where there is none. */
@@ -104,6 +108,11 @@ export class YamlText {
     while (start > 0 && !this.#text.slice(start).trimStart().startsWith('-'))
       start = this.#text.lastIndexOf('\n', start - 2) + 1
     return { start, end: this.#lineEnd(endOf(item)) }
+  }
+
+  /** The break that the last line of a file may lack. */
+  #breakBefore(place: number): string {
+    return this.#text.slice(0, place).endsWith('\n') ? '' : this.#lineBreak
   }
 
   /** Behind the line break of the line that holds a place. */
@@ -181,7 +190,9 @@ export function unifiedPatch(name: string, text: string, edits: readonly TextEdi
     shift += added - removed
     return head + body.map((line) => (line.endsWith('\n') ? line : `${line}\n\\ No newline at end of file\n`)).join('')
   })
-  return `--- a/${name}\n+++ b/${name}\n${texts.join('')}`
+  // A tab ends a name with spaces.
+  const named = name.includes(' ') ? `${name}\t` : name
+  return `--- a/${named}\n+++ b/${named}\n${texts.join('')}`
 }
 
 function linesOf(text: string): readonly string[] {

@@ -33,12 +33,21 @@ export async function provenChanges(
   const holds = async (changes: readonly PolicyChange[]): Promise<boolean> =>
     changes.length === 0 || (await trial(changedTexts(changes, textOf))) === 0
   let changes: readonly PolicyChange[] = wanted
-  const kept: string[] = []
+  let left: readonly PolicyChange[] = []
   if (!(await holds(wanted))) {
     changes = []
-    for (const change of wanted) {
-      if (await holds([...changes, change])) changes = [...changes, change]
-      else kept.push(change.what)
+    left = wanted
+    // What did not hold may hold beside a later change: another key has become the smallest.
+    for (let goesOn = true; goesOn;) {
+      goesOn = false
+      const refused: PolicyChange[] = []
+      for (const change of left) {
+        if (await holds([...changes, change])) {
+          changes = [...changes, change]
+          goesOn = refused.length > 0
+        } else refused.push(change)
+      }
+      left = refused
     }
   }
   // Of grants that overlap one can do without the other.
@@ -66,7 +75,7 @@ export async function provenChanges(
   const grants = (team === null ? policy.teams : [team]).flatMap((each) =>
     each.grants.flatMap((grant) => proposed(grant, changes, textOf)),
   )
-  return { changes, kept, grants }
+  return { changes, kept: left.map(({ what }) => what), grants }
 }
 
 /** The words of a grant after the changes; null where it is gone. */
