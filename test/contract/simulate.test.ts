@@ -121,6 +121,23 @@ describe('decided again', () => {
     expect((await simulated('--log', log, '--policies', set, '--fail-on', 'newly_denied')).code).toBe(1)
   })
 
+  test('a record that does not say which key served is not replayable, and is not called denied', async () => {
+    const file = join(running.directory, 'my decisions.ndjson')
+    const records = (await readFile(log, 'utf8')).trim().split('\n')
+    await writeFile(
+      file,
+      records
+        .map((line) => JSON.stringify(JSON.parse(line, (name, value: unknown) => (name === 'key' ? undefined : value))))
+        .join('\n') + '\n',
+    )
+    const { out } = await simulated('--log', file, '--policies', join(running.directory, 'policies'))
+    expect(out).toContain('the key that served it; recorded: allowed by grant')
+    expect(out).toContain(' 0 newly denied, 0 newly allowed, ')
+    expect(out).not.toContain('key-unavailable')
+    // A name with a space is one word of the command.
+    expect(out).toContain(`--log '${file}'`)
+  })
+
   test('what gets a grant is newly allowed', async () => {
     const found = await asData(
       replaced(

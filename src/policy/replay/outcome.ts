@@ -45,15 +45,18 @@ export function outcomeOf(whole: PolicySet, record: RecordedDecision): Outcome {
       return { kind: 'same', from: null, to: null, ...none }
     return { kind: 'not-replayable', from: recordedText(record), to: replay, ...none }
   }
-  const { evaluation, missing } = redecide(policy, record, replay)
+  const redecided = redecide(policy, record, replay)
+  const { evaluation } = redecided
+  // Null is no key; a record that does not speak of one may have had any.
+  const lacksKey = record.effect === 'allow' && record.key === undefined
+  const missing = [...new Set([...redecided.missing, ...(lacksKey ? ['the key that served it'] : [])])]
   const about = {
     team: record.team ?? evaluation.decision.team?.id ?? null,
     operation: replay.operation.id,
     replay,
     evaluation,
   }
-  if (missing.length > 0)
-    return { kind: 'not-replayable', from: recordedText(record), to: [...new Set(missing)].join(' and '), ...about }
+  if (missing.length > 0) return { kind: 'not-replayable', from: recordedText(record), to: listed(missing), ...about }
   return { ...difference(record, evaluation), ...about }
 }
 
@@ -96,12 +99,16 @@ function difference(record: RecordedDecision, evaluation: Evaluation): Differenc
   }
 }
 
+function listed(facts: readonly string[]): string {
+  return facts.length < 2 ? facts.join() : `${facts.slice(0, -1).join(', ')} and ${facts.at(-1) ?? ''}`
+}
+
 /** What was recorded, in words: `allowed by grant run of team payments, with key runner`. */
 function recordedText({ effect, reason, grant, team, key }: RecordedDecision): string {
   if (effect !== 'allow') return `denied (${reason})`
-  if ((key ?? null) === null) return 'denied (key-unavailable)'
+  if (key === null) return 'denied (key-unavailable)'
   const by = grant === null || grant === undefined ? 'as a member' : `by grant ${grant}`
-  return `allowed ${by}${team === null || team === undefined ? '' : ` of team ${team}`}, with key ${key}`
+  return `allowed ${by}${team === null || team === undefined ? '' : ` of team ${team}`}${key === undefined ? '' : `, with key ${key}`}`
 }
 
 function decisionText({ decision, key }: Evaluation): string {
