@@ -51,6 +51,9 @@ const plainErrors: Readonly<Record<string, string>> = {
   EDQUOT: 'the quota of the disk is used up',
   EROFS: 'the file system is read-only',
   EIO: 'the disk cannot be read or written',
+  Z_BUF_ERROR: 'the compressed file ends early',
+  Z_DATA_ERROR: 'the compressed file is damaged',
+  ZSTD_error_srcSize_wrong: 'the compressed file ends early',
   ERR_ENCODING_INVALID_ENCODED_DATA: 'it is not UTF-8 text',
 }
 

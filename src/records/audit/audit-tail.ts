@@ -3,7 +3,7 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { pipeline, type Readable } from 'node:stream'
-import { createGunzip } from 'node:zlib'
+import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { describeTorn, genesis, readChainLine } from './chain.ts'
 import type { ChainHead } from './chain.ts'
 
@@ -81,7 +81,7 @@ function readRange(descriptor: number, start: number, end: number): Buffer {
 }
 
 /**
- * The lines of an audit file, or of a stream of its text, without their line feeds, for `ChainCheck`; of a file that gzip has compressed as well. Splits at line feeds and nothing else:
+ * The lines of an audit file, or of a stream of its text, without their line feeds, for `ChainCheck`; of a file that gzip or Zstandard has compressed as well. Splits at line feeds and nothing else:
  * node's readline would also drop carriage returns, and so hide them.
  */
 export async function* auditLines(from: string | Readable): AsyncGenerator<string> {
@@ -96,10 +96,12 @@ export async function* auditLines(from: string | Readable): AsyncGenerator<strin
 
 async function openText(path: string): Promise<Readable> {
   const handle = await open(path, 'r')
-  const { buffer, bytesRead } = await handle.read(Buffer.alloc(2), 0, 2, 0)
+  const { buffer } = await handle.read(Buffer.alloc(4), 0, 4, 0)
   const bytes = handle.createReadStream({ start: 0 })
-  if (bytesRead < 2 || buffer[0] !== 0x1f || buffer[1] !== 0x8b) return bytes.setEncoding('utf8')
-  return pipeline(bytes, createGunzip(), () => {
+  const isGzip = buffer.readUInt16BE(0) === 0x1f8b
+  const isZstandard = buffer.readUInt32LE(0) === 0xfd2fb528
+  if (!isGzip && !isZstandard) return bytes.setEncoding('utf8')
+  return pipeline(bytes, isGzip ? createGunzip() : createZstdDecompress(), () => {
     // The reader of the text hears of the error.
   }).setEncoding('utf8')
 }
