@@ -292,6 +292,10 @@ describe('a rotation is refused, or shown, by the command without a gateway', ()
         err: expect.stringContaining('Devin rejects the value that the file'),
       })
       expect(await journalOf(directory)).toBe('')
+      await rm(join(directory, 'key-officer.key'))
+      expect((await refusalOf('twin')).join()).toContain(
+        'key "key-officer", which would rotate it, cannot be used: no value of it is known here',
+      )
       for (const [words, text] of [
         [['rotate'], 'name the key'],
         [['rotate', 'a', '--undo', '--resume'], 'do not go together'],

@@ -10,7 +10,7 @@ import type { GatewayApp } from '../../gateway/app.ts'
 import type { OwnCalls } from '../../gateway/own-calls/own-calls.ts'
 import type { Upstream } from '../../gateway/upstream/upstream.ts'
 import type { KeyHandle } from '../../keys/key.ts'
-import type { Keyring } from '../../keys/keyring.ts'
+import type { Keyring, UnusableKey } from '../../keys/keyring.ts'
 import { sourceOf } from '../../keys/reading.ts'
 import { refreshMsOf } from '../../keys/reading-times.ts'
 import { createLocalFleet, valueFingerprint } from '../../keys/rotation/fleet.ts'
@@ -51,9 +51,18 @@ export function keyValues(keyring: Keyring): Pick<RotationsOptions, 'valueInUse'
     valueInUse: (key) => keyring.versions().find(({ handle }) => handle.id === key)?.secret ?? null,
     unusable(handle) {
       const state = keyring.stateOf(handle)
-      return state === 'ready' ? null : `it is ${state}`
+      return state === 'ready' ? null : whyUnusable[state]
     },
   }
+}
+
+const whyUnusable: Readonly<Record<UnusableKey, string>> = {
+  'set-aside': 'it is set aside, because Devin has rejected it several times',
+  expired: 'it has expired',
+  blocked: 'it is blocked',
+  quarantined: 'it is quarantined, because by Devin it is another key than declared',
+  unresolved: 'its source has given no value yet',
+  replaced: 'no value of it is known here',
 }
 
 const rotationClock: RotationClock = {
