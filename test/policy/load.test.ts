@@ -329,4 +329,28 @@ describe('a refusal', () => {
       'teams/tools.yaml:3:1: unknown key "organisations"; did you mean "organizations"?',
     ])
   })
+
+  test('names unknown words of guardrails and invariants in a file that has other mistakes', async () => {
+    const directory = await directoryOf({
+      ...good,
+      'guardrails.yaml': `guardrails:
+  - { id: a, on: [org.sesions.create], boddy: {} }
+  - { id: b, on: org.sesions.list, body: { title: { forbid: true } } }
+`,
+      'invariants.yaml': `invariants:
+  - { id: a, never: { do: [org.secret.*], teams: [payments] }, bogus: 1 }
+  - { id: b, always: { do: [ViewOrgSesions], key: { permissions: [ManageBiling] } } }
+`,
+    })
+    const found = (await refusal(directory)).map((line) => line.replace(/;.*| covers.*|: the keys.*/, ''))
+    expect(found).toEqual([
+      'guardrails.yaml:2:19: unknown operation "org.sesions.create"',
+      'guardrails.yaml:2:40: unknown key "boddy"',
+      'guardrails.yaml:3:18: unknown operation "org.sesions.list"',
+      'invariants.yaml:2:28: the pattern "org.secret.*"',
+      'invariants.yaml:2:64: unknown key "bogus"',
+      'invariants.yaml:3:29: unknown permission "ViewOrgSesions"',
+      'invariants.yaml:3:67: unknown permission "ManageBiling"',
+    ])
+  })
 })

@@ -99,9 +99,14 @@ export interface DocumentResult<Document> {
   readonly words?: readonly PolicyWord[]
 }
 
+/** The places of a field that takes one word or a list of words. */
+export function oneOrListed(...path: readonly string[]): readonly (readonly string[])[] {
+  return [path, [...path, '*']]
+}
+
 interface DocumentInput<Written> extends YamlInput<Written> {
   /** Where the words stand that name operations or permissions: they are checked in a file with mistakes, too. */
-  readonly words?: Pick<PolicyWord, 'kind'> & { readonly at: readonly string[] }
+  readonly words?: readonly (Pick<PolicyWord, 'kind'> & { readonly at: readonly string[] })[]
 }
 
 /** Reads one file, and makes a document of what is written there. */
@@ -111,7 +116,7 @@ export function readDocument<Written, Document>(
 ): DocumentResult<Document> {
   const result = readYaml(input)
   if (result.ok) return { document: documentOf(result.value, result.positionOf), diagnostics: result.diagnostics }
-  const { file, words } = input
-  const found = words === undefined ? [] : result.wordsAt(words.at).map((word) => ({ ...word, file, kind: words.kind }))
+  const { file, words = [] } = input
+  const found = words.flatMap(({ at, kind }) => result.wordsAt(at).map((word) => ({ ...word, file, kind })))
   return { document: null, diagnostics: result.diagnostics, words: found }
 }

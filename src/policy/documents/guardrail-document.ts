@@ -11,6 +11,7 @@ import {
   remarksOf,
   readDocument,
   type DocumentResult,
+  oneOrListed,
 } from './document-fields.ts'
 
 /** Bounds on one field of a body or one parameter of a query; an absent bound is none. */
@@ -163,7 +164,13 @@ export const guardrailsSchema = z
 /** Reads a file of guardrails. */
 export function readGuardrails(file: string, text: string): DocumentResult<GuardrailsDocument> {
   return readDocument(
-    { file, text, schema: guardrailsSchema, holds: 'a list of guardrails' },
+    {
+      file,
+      text,
+      schema: guardrailsSchema,
+      holds: 'a list of guardrails',
+      words: oneOrListed('guardrails', '*', 'on').map((at) => ({ at, kind: 'allow' as const })),
+    },
     ({ guardrails }, positionOf) => ({ kind: 'guardrails', file, guardrails, positionOf }),
   )
 }

@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import { id, oneKeyOf, oneOrSeveral, orNull, text, withoutTwins, type ReadonlyOutput } from '../../config/fields.ts'
 import type { PositionOf } from '../../config/yaml/document.ts'
-import { organizationId, readDocument, type DocumentResult } from './document-fields.ts'
+import { oneOrListed, organizationId, readDocument, type DocumentResult } from './document-fields.ts'
 import { callerSelection } from './condition-document.ts'
 
 /** Callers for whom the attributes match, if any are written, and `except` does not. */
@@ -100,7 +100,20 @@ export const invariantsSchema = z
 /** Reads a file of invariants. */
 export function readInvariants(file: string, text: string): DocumentResult<InvariantsDocument> {
   return readDocument(
-    { file, text, schema: invariantsSchema, holds: 'a list of invariants', noVariables: 'write the value itself' },
+    {
+      file,
+      text,
+      schema: invariantsSchema,
+      holds: 'a list of invariants',
+      noVariables: 'write the value itself',
+      words: ['never', 'always'].flatMap((rule) => [
+        ...oneOrListed('invariants', '*', rule, 'do').map((at) => ({ at, kind: 'allow' as const })),
+        ...oneOrListed('invariants', '*', rule, 'key', 'permissions').map((at) => ({
+          at,
+          kind: 'permission' as const,
+        })),
+      ]),
+    },
     ({ invariants: list }, positionOf) => {
       const invariants = list.flatMap(({ id, description, never, always }): readonly InvariantDocument[] => {
         const about = never ?? always

@@ -135,7 +135,7 @@ export function readKeys(file: string, text: string): DocumentResult<KeysDocumen
       schema: keysSchema,
       holds: 'a list of keys',
       noVariables: 'write the value itself; a secret is named like { env: NAME }',
-      words: { at: ['keys', '*', 'permissions', '*'], kind: 'permission' },
+      words: [{ at: ['keys', '*', 'permissions', '*'], kind: 'permission' }],
     },
     ({ keys: list }, positionOf): KeysDocument => {
       const keys = list.map((written, index): KeyDocument => ({

@@ -8,7 +8,7 @@ import { compileAllow, unknownPermission } from '../compile/allow.ts'
 
 export interface PolicyWord extends Word {
   readonly file: string
-  /** Where it stands: in `allow` of a grant, or in `permissions` of a key. */
+  /** `allow`: an operation id, a pattern or a permission, as in grants. `permission`: a permission alone. */
   readonly kind: 'allow' | 'permission'
 }
 

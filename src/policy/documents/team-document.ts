@@ -171,7 +171,7 @@ export function readTeam(file: string, text: string): DocumentResult<TeamDocumen
       schema: teamSchema,
       holds: 'team, members, organizations and grants',
       noVariables: 'write the value itself',
-      words: { at: ['grants', '*', 'allow', '*'], kind: 'allow' },
+      words: [{ at: ['grants', '*', 'allow', '*'], kind: 'allow' }],
     },
     (value, positionOf) => ({
       kind: 'team',
