@@ -7,7 +7,6 @@ import type { PolicySet } from '../../policy/model/policy-set.ts'
 import { unsaidOrganization } from '../../policy/requests/written-request.ts'
 import type { Invocation } from '../invocation.ts'
 import { loadSetup, readRunningConfig } from '../setup.ts'
-import { forPeople } from '../style.ts'
 import { UsageError } from '../usage.ts'
 
 /** How many names a message lists where none is near. */
@@ -32,9 +31,7 @@ export async function requireTeam(
     const policy = await policyForNames(invocation, directory)
     if (policy === null) {
       const where = directory === null ? 'the policies' : `the policies at ${directory}`
-      invocation.err.write(
-        `note: ${where} cannot be used, so it is not known whether there is a team "${forPeople(team)}"\n`,
-      )
+      invocation.tell(`note: ${where} cannot be used, so it is not known whether there is a team "${team}"`)
       return
     }
     for (const { id } of policy.teams) known.add(id)

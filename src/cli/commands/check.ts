@@ -152,7 +152,7 @@ export const testCommand: Command = {
       const { config, loaded, shadow } = await loadWholeSetup(invocation, readRunningConfig)
       const beside = invocation.option('policies') === null ? config.shadowPoliciesDirectory : null
       if (beside !== null && shadow === null)
-        invocation.err.write(`note: the shadow set was not tested: ${(await policyFolderProblem(beside)) ?? beside}\n`)
+        invocation.tell(`note: the shadow set was not tested: ${(await policyFolderProblem(beside)) ?? beside}`)
       const { policy, tests, invariants } = loaded
       const coverage = invocation.flag('coverage') ? coverageOf(testCoverage(policy, tests, invariants)) : null
       return report(invocation, [loaded, shadow], [], coverage, least)

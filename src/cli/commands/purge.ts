@@ -6,7 +6,6 @@ import type { Purged } from '../../admin/views.ts'
 import type { Command } from '../invocation.ts'
 import { operatorOption, operatorsOf, unreachable } from '../operators.ts'
 import { configOption, readRunningConfig } from '../setup.ts'
-import { forPeople } from '../style.ts'
 import { UsageError } from '../usage.ts'
 
 export const purgeCommand: Command = {
@@ -40,7 +39,7 @@ export const purgeCommand: Command = {
     const purged = (await response.json()) as Purged
     invocation.print(invocation.json ? JSON.stringify(purged) : sentence(purged))
     if (organization !== null && policy !== null)
-      for (const text of unknownOrganization(organization, policy)) invocation.err.write(`note: ${forPeople(text)}\n`)
+      for (const text of unknownOrganization(organization, policy)) invocation.tell(`note: ${text}`)
     return purged.everywhere ? 0 : 1
   },
 }

@@ -17,7 +17,6 @@ import { plainLog } from '../sandbox/plain-log.ts'
 import { firstRequests } from '../sandbox/requests.ts'
 import { callerFrom, callerOptions } from '../callers/caller.ts'
 import { loadSetup, packageRoot, packageVersion } from '../setup.ts'
-import { forPeople } from '../style.ts'
 import { UsageError } from '../usage.ts'
 
 /** Longer than a drain of the sandbox should take. */
@@ -97,7 +96,7 @@ export const tokenCommand: Command = {
         config.issuers.map(({ issuer }) => issuer),
       )
     const caller = callerFrom(invocation, loaded.policy, config.issuers)
-    for (const text of unknownNotes(invocation, loaded.policy)) invocation.err.write(`note: ${forPeople(text)}\n`)
+    for (const text of unknownNotes(invocation, loaded.policy)) invocation.tell(`note: ${text}`)
     // A configuration without an issuer is refused when it is read.
     const issuer = config.issuers.find((each) => each.issuer === caller.issuer) ?? config.issuers[0]
     const token = await signSandboxToken(

@@ -49,7 +49,7 @@ export const matrixCommand: Command = {
     const { policy } = loaded
     const matrix = matrixOf(policy, invocation.flag('all') ? 'all' : 'covered')
     const uses = logs.length === 0 ? null : await usesIn(logs, matrix, invocation)
-    for (const text of refusalNotes(loaded)) invocation.err.write(`${text}\n`)
+    for (const text of refusalNotes(loaded)) invocation.tell(text)
     if (html !== null) {
       const about = { revision: policy.revision, madeAt: new Date().toISOString(), hasLog: uses !== null }
       const page = matrixPage(matrix, uses, about)
