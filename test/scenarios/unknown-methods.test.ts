@@ -39,12 +39,17 @@ describe.each(protocols)('over %s', (protocol) => {
   test.each(methods.flatMap((method) => paths.map((path) => [method, path] as const)))(
     '%s %s',
     async (method, path) => {
-      for (const token of [null, await running.token()]) {
-        const before = exchanges
+      const asked = [null, await running.token()].map(async (token) => {
         const fields = { 'content-type': 'no media type', ...(protocol === 'HTTP/2' ? {} : { connection: 'close' }) }
         const request = openRequest(protocol, running.port, { method, path, token, fields }, 4)
         request.end('body')
-        const answer = await request.over
+        return { token, answer: await request.over }
+      })
+      const before = exchanges
+      const answers = await Promise.all(asked)
+      exchanges = await running.settled(before + answers.length)
+      expect(exchanges).toBe(before + answers.length)
+      for (const { token, answer } of answers) {
         const kind = token === null ? 'token-missing' : 'unknown-operation'
         expect(answer.status).toBe(token === null ? 401 : 403)
         expect(answer.fields).toMatchObject({
@@ -52,8 +57,6 @@ describe.each(protocols)('over %s', (protocol) => {
           'x-content-type-options': 'nosniff',
         })
         expect(JSON.parse(answer.body)).toMatchObject({ type: `/gateway/v1/problems/${kind}` })
-        exchanges = await running.settled(before + 1)
-        expect(exchanges).toBe(before + 1)
         const { access, decision } = await running.recordsOf(answer.fields['gateway-decision'] ?? '')
         expect(access).toMatchObject({
           method,
