@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { openSocket, parseAnswer, sendRaw } from '../support/raw-request.ts'
 import { startTestGateway, until, usualKeys, type RunningGateway } from '../support/start-gateway.ts'
-import { ask, kindOf, watch } from '../support/three-sides.ts'
+import { ask, kindOf, problemOf, watch } from '../support/three-sides.ts'
 import { fieldOf } from '../support/upstream.ts'
 
 const sessions = '/v3/organizations/org-payments/sessions'
@@ -441,4 +441,17 @@ describe('a caller that disconnects', () => {
     }
     expect((await running.call(sessions)).status).toBe(200)
   })
+})
+
+test('a refusal spells the organization as it was sent, and hides what could be read as something else', async () => {
+  for (const [sent, shown] of [
+    ['{org_id}', '{org_id}'],
+    ['$ORG', '$ORG'],
+    ['<org>', '<org>'],
+    ['"x"', '?x?'],
+  ] as const) {
+    const { answer } = await ask(running, 'GET', `/v3/organizations/${sent}/sessions`)
+    expect(problemOf(answer)).toMatchObject({ reason: 'organization-not-granted' })
+    expect(problemOf(answer).detail).toContain(`may not touch organization "${shown}";`)
+  }
 })

@@ -128,7 +128,8 @@ describe('a path is refused as ambiguous and reaches nobody', () => {
     expect([kindOf(answer), answer.status]).toEqual(expected)
     expect(access).toHaveLength(1)
     expect(decisions).toHaveLength(1)
-    expect(access[0]).toMatchObject({ outcome: 'refused', key: null, upstream_status: null })
+    const path = target.startsWith('/') ? target.split('?')[0] : expected[0] === 'unknown-operation' ? '/' : null
+    expect(access[0]).toMatchObject({ outcome: 'refused', key: null, upstream_status: null, path })
     expect(decisions[0]).toMatchObject({ effect: 'deny', decision_id: problemOf(answer).decision_id })
   })
 })

@@ -9,7 +9,9 @@ import { checkFieldBytes, checkVersion, holdsToken, tokenInQuery } from '../refu
 import type { StageResult } from './stage.ts'
 
 export function readRequest(context: RequestContext): StageResult {
-  const { request } = context
+  const { request, rawTarget } = context
+  // Recorded also where the target cannot be read. An absolute address may hold a password before its path.
+  if (rawTarget.startsWith('/')) context.path = rawTarget.split('?', 1)[0] ?? null
   checkVersion(request)
   checkFieldBytes(request)
   const fields = readCallerFields(request)
@@ -17,9 +19,7 @@ export function readRequest(context: RequestContext): StageResult {
   context.traceId = context.trace?.traceId ?? fields.traceId
   // CONNECT names an authority, which is not a path and belongs to no operation (RFC 9110 section 9.3.6).
   const target =
-    context.method === 'CONNECT'
-      ? { path: context.rawTarget, segments: [], query: '' }
-      : readTarget(context.rawTarget, fields.host)
+    context.method === 'CONNECT' ? { path: rawTarget, segments: [], query: '' } : readTarget(rawTarget, fields.host)
   context.path = target.path
   context.wasRead(fields, target)
   if (fields.bodyLength !== 0 && context.isRead) return bodyOfRead()

@@ -160,6 +160,6 @@ function fenceRefusal(team: Team, text: string, detail: string): Denial & { read
 
 /** Ids come from the caller, so messages shorten and escape them. */
 function shown(organization: string): string {
-  const plain = organization.replaceAll(/[^A-Za-z0-9._|%:@-]/g, '?')
+  const plain = organization.replaceAll(/[^!-~]|["\\]/g, '?')
   return `"${shortened(plain, 64)}"`
 }
