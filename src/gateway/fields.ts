@@ -60,6 +60,7 @@ export function readCallerFields(request: IncomingMessage): CallerFields {
   const { rawHeaders } = request
   const forward: string[] = []
   let host: string | undefined
+  let hosts = 0
   let requestId: string | null = null
   let traceId: string | null = null
   let acceptEncoding: string | undefined
@@ -81,8 +82,12 @@ export function readCallerFields(request: IncomingMessage): CallerFields {
     }
     switch (name) {
       case 'host':
-        if (host !== undefined) throw malformed('it has more than one Host field')
-        host = value
+        if (hosts > 0) throw malformed('it has more than one Host field')
+        hosts += 1
+        // By HTTP/2 the authority comes first, and both may be there (RFC 9113 section 8.3.1).
+        if (host !== undefined && host.toLowerCase() !== value.toLowerCase())
+          throw malformed('its Host field names another host than its authority')
+        host ??= value
         break
       case ':authority':
         host ??= value

@@ -160,6 +160,16 @@ describe("the callers' listener with a certificate", () => {
     })
   }
 
+  test.each([
+    ['the same Host beside the authority', { ':authority': 'Gateway.example:1', host: 'gateway.example:1' }, 200],
+    ['a Host alone', { host: 'gateway.example' }, 200],
+    ['a Host of another port', { ':authority': 'gateway.example:1', host: 'gateway.example:2' }, 400],
+  ])('takes by HTTP/2 %s: %o', async (_name, headers, status) => {
+    const answer = await h2({ ':path': sessions, ...headers })
+    expect([answer.status, running.upstream.seen.length]).toEqual([status, status === 200 ? 1 : 0])
+    if (status === 400) expect(answer.body).toContain('its Host field names another host than its authority')
+  })
+
   test('serves HTTP/1.1', async () => {
     const text = await new Promise<string>((resolve, reject) => {
       const socket = connectTls(
