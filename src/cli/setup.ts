@@ -6,8 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { loadCatalogue, type CatalogueSettings } from '../catalogue/load.ts'
 import { fileProblem, Refused, type Diagnostic } from '../config/diagnostics.ts'
 import { policyFolderProblem } from '../config/checks.ts'
-import { loadConfig, outlineOf, type LoadedConfig } from '../config/load.ts'
-import type { Config } from '../config/load.ts'
+import { loadConfig, outlineOf, type Config, type LoadedConfig } from '../config/load.ts'
 import { readText } from '../config/values/files.ts'
 import {
   loadPolicies,
@@ -174,12 +173,22 @@ export async function loadWholeSetup(invocation: Invocation, read: ConfigReader 
     const isUsable = config !== null && (await loadCatalogue(config.catalogue).then(Boolean, () => false))
     return isUsable ? await loadShadowSet(config) : null
   }
-  const [own, beside] = await Promise.allSettled([loadSetup(invocation, { read }), shadowOf()])
-  if (own.status === 'fulfilled' && beside.status === 'fulfilled') return { ...own.value, shadow: beside.value }
-  const reasons = [own, beside].flatMap((each) => (each.status === 'rejected' ? [each.reason as unknown] : []))
-  const strange = reasons.find((reason) => !(reason instanceof Refused))
-  if (strange !== undefined) throw strange
-  throw new Refused(reasons.flatMap((reason) => (reason instanceof Refused ? reason.diagnostics : [])))
+  const [own, shadow] = await bothOf([loadSetup(invocation, { read }), shadowOf()])
+  return { ...own, shadow }
+}
+
+/** Waits for both before either is refused; `told` is what is said of the problems of one. */
+export async function bothOf<One, Other>(
+  promises: readonly [Promise<One>, Promise<Other>],
+  told: (diagnostics: readonly Diagnostic[], index: number) => readonly Diagnostic[] = (diagnostics) => diagnostics,
+): Promise<readonly [One, Other]> {
+  const problems = (await Promise.allSettled(promises)).flatMap((result, index) => {
+    if (result.status === 'fulfilled') return []
+    if (!(result.reason instanceof Refused)) throw result.reason
+    return told(result.reason.diagnostics, index)
+  })
+  if (problems.length > 0) throw new Refused(problems)
+  return await Promise.all(promises)
 }
 
 /** Throws `Refused` with what is wrong with catalogue and policies together. */

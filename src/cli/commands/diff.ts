@@ -1,7 +1,6 @@
 // `diff`: what changes in rights between two policy sets, for each team, operation and organization.
 
 import { loadCatalogue } from '../../catalogue/load.ts'
-import { Refused } from '../../config/diagnostics.ts'
 import { comparePolicies, type ComparedSet } from '../../policy/comparison/compare.ts'
 import { changeKinds } from '../../policy/comparison/words.ts'
 import { comparisonMarkdown } from '../../policy/comparison/markdown.ts'
@@ -9,7 +8,7 @@ import { comparisonData, comparisonText } from '../../policy/comparison/report.t
 import { failKinds } from '../fail-on.ts'
 import type { Command, Invocation } from '../invocation.ts'
 import { loadPolicySource, type PolicySourceOptions } from '../policy-source.ts'
-import { configOption, readRunningConfig } from '../setup.ts'
+import { bothOf, configOption, readRunningConfig } from '../setup.ts'
 import { UsageError } from '../usage.ts'
 
 export const diffCommand: Command = {
@@ -53,29 +52,17 @@ async function loadBoth(
   names: readonly [string, string],
   options: PolicySourceOptions,
 ): Promise<readonly [LoadedSet, LoadedSet]> {
-  const [one, other] = await Promise.allSettled(names.map((name) => loadPolicySource(name, options)))
-  if (one?.status === 'fulfilled' && other?.status === 'fulfilled') {
-    const [from, to] = [one.value, other.value]
-    return [
-      { policy: from.loaded.policy, nameOf: from.nameOf, notes: from.notes },
-      { policy: to.loaded.policy, nameOf: to.nameOf, notes: to.notes },
-    ]
-  }
-  const reasons = [one, other].map((result) => (result?.status === 'rejected' ? (result.reason as unknown) : null))
-  const strange = reasons.find((reason) => reason !== null && !(reason instanceof Refused))
-  if (strange !== undefined) throw strange
-  throw new Refused(
-    reasons.flatMap((reason, index) =>
-      reason instanceof Refused
-        ? reason.diagnostics
-            .filter(({ severity }) => severity === 'error')
-            .map((each) => ({
-              ...each,
-              message: `[${index === 0 ? 'A' : 'B'}: ${names[index] ?? ''}] ${each.message}`,
-            }))
-        : [],
-    ),
+  const [from, to] = await bothOf(
+    [loadPolicySource(names[0], options), loadPolicySource(names[1], options)],
+    (diagnostics, index) =>
+      diagnostics
+        .filter(({ severity }) => severity === 'error')
+        .map((each) => ({ ...each, message: `[${index === 0 ? 'A' : 'B'}: ${names[index] ?? ''}] ${each.message}` })),
   )
+  return [
+    { policy: from.loaded.policy, nameOf: from.nameOf, notes: from.notes },
+    { policy: to.loaded.policy, nameOf: to.nameOf, notes: to.notes },
+  ]
 }
 
 function printAll(invocation: Invocation, lines: readonly string[]): void {
