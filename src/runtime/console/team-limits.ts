@@ -5,6 +5,7 @@ import { quotaText } from '../../gateway/refusals/limits.ts'
 import { emptyPrincipal } from '../../identity/principal.ts'
 import type { Limit, Limiter, LimitStatus } from '../../limits/limiter.ts'
 import type { PolicySet, Team } from '../../policy/model/policy-set.ts'
+import { percentOf } from './cache-state.ts'
 
 /** Readings that are kept, by team. */
 const mostKept = 500
@@ -50,7 +51,7 @@ export function createTeamLimits(limiter: Limiter) {
           limit: quota === null ? `${most} at once` : quotaText(quota),
           amount,
           left,
-          used_percent: left === null || amount === 0 ? null : Math.round(((amount - left) / amount) * 1000) / 10,
+          used_percent: left === null ? null : percentOf(amount - left, amount),
           resets_in_seconds: status === undefined ? null : Math.ceil(status.resetMs / 1000),
           mode: shadow ? 'shadow' : 'enforce',
         }
