@@ -3,9 +3,8 @@
 
 import { pino } from 'pino'
 import { LineWriter } from './line-writer.ts'
-import { maskSecrets, printable } from './mask.ts'
+import { maskSecrets, printable, type OwnErrors } from './mask.ts'
 import { visibleLines } from './visible.ts'
-import type { OwnErrors } from './mask.ts'
 
 /** The least level that is printed. */
 type PrintedLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'

@@ -2,11 +2,10 @@
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { ChangeResult } from '../../src/budgets/budget-store.ts'
+import type { ChangeResult, SessionReservation } from '../../src/budgets/budget-store.ts'
 import { accountOf, billingPeriod, unitsOfAcus, windowAt, windowEnd, type Budget } from '../../src/budgets/budget.ts'
 import { createAlarms } from '../../src/budgets/alarms.ts'
 import { removeReservation, costOf, release, reserve, transition } from '../../src/budgets/session-reservation.ts'
-import type { SessionReservation } from '../../src/budgets/budget-store.ts'
 import { Ledger } from '../../src/budgets/file/ledger.ts'
 import { forecastOf, leftOf, levelOf, refusalText } from '../../src/budgets/budget-status.ts'
 import { budgetOf, reservationOf, noon, stepsOfSessions, sumOf } from './stores.ts'

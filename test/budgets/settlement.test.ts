@@ -3,8 +3,7 @@
 
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { BudgetStore } from '../../src/budgets/budget-store.ts'
-import type { BudgetAccount } from '../../src/budgets/budget-store.ts'
+import type { BudgetStore, BudgetAccount } from '../../src/budgets/budget-store.ts'
 import { createBudgets, type Budgets, type CreateReservation } from '../../src/budgets/budgets.ts'
 import { accountOf, windowEnd } from '../../src/budgets/budget.ts'
 import {

@@ -5,11 +5,14 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import type { BudgetStore } from '../../src/budgets/budget-store.ts'
-import type { BudgetAccount } from '../../src/budgets/budget-store.ts'
+import type {
+  BudgetStore,
+  BudgetAccount,
+  SessionReservation,
+  ReservationState,
+} from '../../src/budgets/budget-store.ts'
 import { accountOf, billingPeriod, unitsOf, windowEnd, type Budget, type Measure } from '../../src/budgets/budget.ts'
 import { costOf } from '../../src/budgets/session-reservation.ts'
-import type { SessionReservation, ReservationState } from '../../src/budgets/budget-store.ts'
 import { createFileBudgetStore, type FileBudgetStoreOptions } from '../../src/budgets/file/file-budget-store.ts'
 
 /** An instant in the middle of every window. */

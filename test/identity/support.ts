@@ -3,8 +3,11 @@
 import { onTestFinished } from 'vitest'
 import type { IssuerConfig } from '../../src/config/issuer-schema.ts'
 import type { IdentityLog } from '../../src/identity/signing-keys/signing-keys.ts'
-import { createTokenVerifier, type TokenVerifier } from '../../src/identity/token-verifier.ts'
-import type { TokenVerifierOptions } from '../../src/identity/token-verifier.ts'
+import {
+  createTokenVerifier,
+  type TokenVerifier,
+  type TokenVerifierOptions,
+} from '../../src/identity/token-verifier.ts'
 import { Problem } from '../../src/problems.ts'
 import { startIssuer, type Issuer, type IssuerOptions } from '../support/issuer.ts'
 

@@ -1,8 +1,7 @@
 import { register } from 'prom-client'
 import { describe, expect, it } from 'vitest'
-import { createInstruments } from '../../src/metrics/instruments.ts'
+import { createInstruments, type InstrumentsOptions } from '../../src/metrics/instruments.ts'
 import { readFileSync } from 'node:fs'
-import type { InstrumentsOptions } from '../../src/metrics/instruments.ts'
 import type { ExchangeObservation } from '../../src/metrics/traffic.ts'
 
 function create(options: Partial<InstrumentsOptions> = {}) {

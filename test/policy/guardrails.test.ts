@@ -3,9 +3,8 @@
 
 import { describe, expect, test } from 'vitest'
 import type { Principal } from '../../src/identity/principal.ts'
-import type { Evaluation } from '../../src/policy/decision/evaluate.ts'
+import { evaluate, type Evaluation } from '../../src/policy/decision/evaluate.ts'
 import { parseCheckedBody } from '../../src/policy/decision/checked-body.ts'
-import { evaluate } from '../../src/policy/decision/evaluate.ts'
 import { parseTarget } from '../../src/catalogue/target.ts'
 import { ask, compileFiles, operationOf, policyFrom, principalOf } from '../support/policies.ts'
 

@@ -1,9 +1,8 @@
 // Runs a short program in a process of its own, for what only a process can show: its standard streams and its end.
 
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcessByStdio } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
-import type { ChildProcessByStdio } from 'node:child_process'
 import type { Readable } from 'node:stream'
 
 const source = fileURLToPath(new URL('../../src/records/', import.meta.url))

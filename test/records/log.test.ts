@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createLog } from '../../src/records/log.ts'
-import type { LogFields, LogOptions } from '../../src/records/log.ts'
+import { createLog, type LogFields, type LogOptions } from '../../src/records/log.ts'
 import { startProgram, textOf } from './child.ts'
 
 function record(level: LogOptions['level'] = 'info') {

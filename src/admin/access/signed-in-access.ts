@@ -1,7 +1,6 @@
 // Access for operators who sign in: browsers by a session, programs by a bearer token of the same issuer.
 
-import type { AdminAuthConfig, OperatorRole } from '../../config/operators/admin-schema.ts'
-import { operatorRoles } from '../../config/operators/admin-schema.ts'
+import { operatorRoles, type AdminAuthConfig, type OperatorRole } from '../../config/operators/admin-schema.ts'
 import { isLoopbackHost } from '../../config/values/addresses.ts'
 import { compileCondition, conditionHolds } from '../../policy/model/condition.ts'
 import type { Principal } from '../../identity/principal.ts'

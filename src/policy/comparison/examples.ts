@@ -17,8 +17,7 @@ import type { Cells } from '../cells/walk.ts'
 import type { Principal } from '../../identity/principal.ts'
 import { budgetNeedingBound, chargedFor } from '../decision/session-bound.ts'
 import { CallerAttributes } from '../guardrails/attributes.ts'
-import type { ChangeKind } from './words.ts'
-import { keyIdentity } from './words.ts'
+import { keyIdentity, type ChangeKind } from './words.ts'
 
 /** The request of a cell with values by which the change shows; null where no request of the cell differs so. */
 export function exampleOf(

@@ -1,8 +1,7 @@
 // Which budgets a session of a team is charged to: the team's, its app's, the caller's, those of groups of operations, and
 // the organization's. Pure; usage is kept by budgets/ under the names made here.
 
-import type { Budget, Measure, Period } from '../../budgets/budget.ts'
-import { billingPeriod, unitsOf } from '../../budgets/budget.ts'
+import { billingPeriod, unitsOf, type Budget, type Measure, type Period } from '../../budgets/budget.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { PolicyBudgets } from '../model/policy-set.ts'
 import type { BudgetDocument } from '../documents/limit-fields.ts'

@@ -4,8 +4,7 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { pipeline, type Readable } from 'node:stream'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
-import { describeTorn, genesis, readChainLine } from './chain.ts'
-import type { ChainHead } from './chain.ts'
+import { describeTorn, genesis, readChainLine, type ChainHead } from './chain.ts'
 
 export interface AuditTail {
   /** The last whole line. */

@@ -1,7 +1,6 @@
 // Builds the way into the operators' listener: open on loopback, by sign-in where admin.auth says so.
 
-import type { Access, AccessOptions } from '../../admin/access/access.ts'
-import { createLocalAccess } from '../../admin/access/access.ts'
+import { createLocalAccess, type Access, type AccessOptions } from '../../admin/access/access.ts'
 import { createPoolAccess } from '../../admin/access/pool-access.ts'
 import { createSignedInAccess, roleReader } from '../../admin/access/signed-in-access.ts'
 import type { Operator } from '../../admin/access/operator.ts'

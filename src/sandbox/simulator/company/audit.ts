@@ -1,11 +1,10 @@
 // Audit logs, written by the API's own writes, and guardrail violations; both look back a hundred days at most.
 
 import type { Call, Handlers } from '../state/call.ts'
-import { ENTERPRISE, type Item } from '../state/item.ts'
+import { ENTERPRISE, type Item, newId } from '../state/item.ts'
 import { page, passes, windowOf, type Page } from '../http/pages.ts'
 import { wrong } from '../http/answers.ts'
 import type { State } from '../state/state.ts'
-import { newId } from '../state/item.ts'
 
 const MAX_DAYS = 100
 

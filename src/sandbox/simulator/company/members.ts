@@ -5,11 +5,10 @@ import { devinApi } from '../../../catalogue/data.ts'
 import type { WorldRole } from '../../world/types.ts'
 import { ApiError, notFound } from '../http/answers.ts'
 import type { Call, Handlers } from '../state/call.ts'
-import { ENTERPRISE, text, texts, type Item } from '../state/item.ts'
+import { ENTERPRISE, text, texts, type Item, newId } from '../state/item.ts'
 import { roleItem, type SubjectKind } from './directory.ts'
 import { booleanOf, page, passes } from '../http/pages.ts'
 import { mustFind, type State } from '../state/state.ts'
-import { newId } from '../state/item.ts'
 
 /** Handlers of members, IdP groups and roles at all scopes. */
 export function memberHandlers(state: State): Handlers {

@@ -2,12 +2,11 @@
 
 import { ApiError, notFound } from '../http/answers.ts'
 import type { Call, Handlers } from '../state/call.ts'
-import { ENTERPRISE, objects, text, texts, type Item } from '../state/item.ts'
+import { ENTERPRISE, objects, text, texts, type Item, newId } from '../state/item.ts'
 import { collection, given } from '../state/collection.ts'
 import { page, passes } from '../http/pages.ts'
 import { mustFind, organizationItem, setting, type State } from '../state/state.ts'
 import { idMembers } from '../state/kinds.ts'
-import { newId } from '../state/item.ts'
 
 /** Handlers of organizations, their tags and git access, and of the enterprise's machines. */
 export function organizationHandlers(state: State): Handlers {

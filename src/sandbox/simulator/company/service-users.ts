@@ -2,12 +2,11 @@
 
 import { ApiError } from '../http/answers.ts'
 import type { Call, Handlers } from '../state/call.ts'
-import { ENTERPRISE, number, text, type Item } from '../state/item.ts'
+import { ENTERPRISE, number, text, type Item, newId } from '../state/item.ts'
 import { holds, isActive, type ApiKey } from './credentials.ts'
 import type { ServiceUser } from './directory.ts'
 import { describe, roleFor } from './members.ts'
 import { mustFind, type State } from '../state/state.ts'
-import { newId } from '../state/item.ts'
 
 /** Handlers of service-user creation and API keys. */
 export function serviceUserHandlers(state: State): Handlers {

@@ -2,12 +2,11 @@
 
 import { ApiError, missing, notFound, wrong } from '../http/answers.ts'
 import type { Call, Handlers } from '../state/call.ts'
-import { ENTERPRISE, isItem, isoTime, text, type Item } from '../state/item.ts'
+import { ENTERPRISE, isItem, isoTime, text, type Item, newId } from '../state/item.ts'
 import { page, passes, windowOf } from '../http/pages.ts'
 import { createSession } from '../sessions/sessions.ts'
 import { mustFind, type State } from '../state/state.ts'
 import type { Kind } from '../state/kinds.ts'
-import { newId } from '../state/item.ts'
 
 /** Scans that may be under way in one organization. */
 const BACKLOG = 20

@@ -1,10 +1,9 @@
 // A session as it is remembered, and as the API shows it: plain, with insights, its messages and attachments.
 
 import type { WorldSession } from '../../world/types.ts'
-import type { Item } from '../state/item.ts'
+import { newId, type Item } from '../state/item.ts'
 import { unquote } from '../http/routing.ts'
 import { doneMs, phaseAt, SECOND_MS, type Life } from './session-life.ts'
-import { newId } from '../state/item.ts'
 
 /** What was or will be said in a session. */
 export interface Message {

@@ -3,7 +3,7 @@
 import type { WorldSession } from '../../world/types.ts'
 import { ApiError, notFound, wrong } from '../http/answers.ts'
 import type { Call, Handlers } from '../state/call.ts'
-import { ENTERPRISE, number, text, texts, type Item } from '../state/item.ts'
+import { ENTERPRISE, number, text, texts, type Item, newId } from '../state/item.ts'
 import { booleanOf, integerOf, page, passes } from '../http/pages.ts'
 import { phaseAt, SECOND_MS, stop, wake } from './session-life.ts'
 import {
@@ -19,7 +19,6 @@ import {
 import { platforms } from '../company/placement.ts'
 import { mustFind, type State } from '../state/state.ts'
 import { idMembers } from '../state/kinds.ts'
-import { newId } from '../state/item.ts'
 
 const MAX_TAGS = 50
 

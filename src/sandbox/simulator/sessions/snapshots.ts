@@ -2,13 +2,12 @@
 
 import { ApiError, missing, notFound } from '../http/answers.ts'
 import type { Call, Handlers } from '../state/call.ts'
-import { ENTERPRISE, text, type Item } from '../state/item.ts'
+import { ENTERPRISE, text, type Item, newId } from '../state/item.ts'
 import { collection } from '../state/collection.ts'
 import { readFilePart } from '../http/multipart.ts'
 import type { ObjectStore } from '../state/objects.ts'
 import { booleanOf, page, passes } from '../http/pages.ts'
 import { DAY, mustFind, type State } from '../state/state.ts'
-import { newId } from '../state/item.ts'
 
 const PRESIGNED_MS = 600_000
 

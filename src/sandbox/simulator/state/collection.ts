@@ -3,11 +3,10 @@
 
 import { ApiError, notFound } from '../http/answers.ts'
 import type { Call, Handler, Handlers } from './call.ts'
-import { ENTERPRISE, isoTime, type Item } from './item.ts'
+import { ENTERPRISE, isoTime, type Item, newId } from './item.ts'
 import { page } from '../http/pages.ts'
 import type { State } from './state.ts'
 import { idMembers, isoKinds, type Kind } from './kinds.ts'
-import { newId } from './item.ts'
 
 type Verb = 'list' | 'create' | 'get' | 'replace' | 'update' | 'delete'
 
