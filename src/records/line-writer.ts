@@ -1,7 +1,7 @@
 // Writes whole lines to one target (stdout, stderr or a file): gathered in memory, and handed to the system in one
 // synchronous write that never waits for a reader. What a target does not take stays in bounded memory and is tried again.
 
-import { codeInWords } from '../config/values/file-errors.ts'
+import { codeInWords, codeOrText } from '../config/values/file-errors.ts'
 import { close as closeFile, fsync, renameSync, writeSync } from 'node:fs'
 import { flushAtExit, forgetAtExit } from './exit-flush.ts'
 import { LineBuffer } from './line-buffer.ts'
@@ -158,8 +158,8 @@ export class LineWriter {
         this.#file.wrote(bytes)
       }
     } catch (error) {
-      if (codeOf(error) === 'EAGAIN') this.#schedule(fullPipeMs)
-      else this.#failed(codeOf(error))
+      if (codeOrText(error) === 'EAGAIN') this.#schedule(fullPipeMs)
+      else this.#failed(codeOrText(error))
       return
     }
     this.#recovered()
@@ -224,7 +224,7 @@ export class LineWriter {
       closeFile(descriptor, () => {
         // A pipe or a device cannot be synced, and need not be.
         if (error === null || error.code === 'EINVAL' || error.code === 'EROFS') closing.resolve()
-        else closing.reject(this.#notWritten(0, codeOf(error)))
+        else closing.reject(this.#notWritten(0, codeOrText(error)))
       })
     })
   }
@@ -258,8 +258,4 @@ export class LineWriter {
     forgetAtExit(this)
     return closing
   }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : String(error)
 }

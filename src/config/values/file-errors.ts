@@ -7,6 +7,11 @@ export function errorCode(error: unknown): string | null {
   return error instanceof Error && 'code' in error ? String(error.code) : null
 }
 
+/** The code of an error of the system; of any other error its text. */
+export function codeOrText(error: unknown): string {
+  return errorCode(error) ?? String(error)
+}
+
 /** Why a file or folder cannot be read or written, as the end of a sentence. */
 export function whyUnreadable(error: unknown, what: 'file' | 'folder' = 'file'): string {
   const code = errorCode(error) ?? 'unknown error'

@@ -6,7 +6,7 @@ import { open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGzip, createZstdCompress } from 'node:zlib'
-import { codeInWords } from '../../config/values/file-errors.ts'
+import { codeInWords, codeOrText } from '../../config/values/file-errors.ts'
 import { syncFolder } from '../target.ts'
 
 export interface ArchiveOptions {
@@ -74,7 +74,7 @@ export function createArchive(options: ArchiveOptions) {
       await written.sync()
       await rename(part, target)
     } catch (error) {
-      if (codeOf(error) === 'EEXIST') return
+      if (codeOrText(error) === 'EEXIST') return
       await rm(part, { force: true })
       if (!stopping.signal.aborted) throw error
       return
@@ -114,8 +114,8 @@ export function createArchive(options: ArchiveOptions) {
       return compress === 'none' || (await rotated()).every(({ form }) => form === 'compressed') ? everyMs : graceMs
     } catch (error) {
       // Another process was quicker, or the folder is not there yet.
-      if (codeOf(error) === 'ENOENT') return retryAfterGraces * graceMs
-      const text = `rotated files of ${path} cannot be put in order (${codeInWords(codeOf(error))}); that is tried again`
+      if (codeOrText(error) === 'ENOENT') return retryAfterGraces * graceMs
+      const text = `rotated files of ${path} cannot be put in order (${codeInWords(codeOrText(error))}); that is tried again`
       if (trouble !== text) onTrouble(text)
       trouble = text
       return retryAfterGraces * graceMs
@@ -150,8 +150,4 @@ export function createArchive(options: ArchiveOptions) {
 /** Half a compressed file, whose whole text is in the file beside it: a shell's pattern names it as well. */
 export function isBeingCompressed(file: string): boolean {
   return compressedEnds.some((end) => file.endsWith(`${end}.part`))
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : String(error)
 }

@@ -2,7 +2,7 @@
 // deleted when it is old. Several processes may write to one file; each lets go of a moved one within a second.
 
 import { closeSync, openSync, rmSync, statSync } from 'node:fs'
-import { codeInWords } from '../../config/values/file-errors.ts'
+import { codeInWords, codeOrText } from '../../config/values/file-errors.ts'
 import { standardDescriptor } from '../target.ts'
 import type { Stream } from '../entries.ts'
 import { createArchive } from './archive.ts'
@@ -89,7 +89,7 @@ export function createRotation(options: RotationOptions) {
         if (look(file)) archives[index]?.tidySoon()
         troubles.delete(file)
       } catch (error) {
-        const text = `${file.path} cannot be rotated (${codeInWords(codeOf(error))}); it grows on, and that is tried again`
+        const text = `${file.path} cannot be rotated (${codeInWords(codeOrText(error))}); it grows on, and that is tried again`
         if (troubles.get(file) !== text) onTrouble(file.stream, text)
         troubles.set(file, text)
       }
@@ -129,11 +129,7 @@ function takeName(path: string, ms: number): string {
       closeSync(openSync(name, 'wx', 0o640))
       return name
     } catch (error) {
-      if (codeOf(error) !== 'EEXIST') throw error
+      if (codeOrText(error) !== 'EEXIST') throw error
     }
   }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : String(error)
 }
