@@ -4,14 +4,10 @@
 import { billingPeriod, unitsOf, type Budget, type Measure, type Period } from '../../budgets/budget.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { PolicyBudgets } from '../model/policy-set.ts'
-import type { BudgetDocument } from '../documents/limit-fields.ts'
+import type { BudgetDocument, LimitsDocument } from '../documents/limit-fields.ts'
 
 /** Budgets of one scope as they are written; an absent one is none. */
-export interface BudgetRules {
-  readonly acus: BudgetDocument | null
-  readonly sessions: BudgetDocument | null
-  readonly openSessions: BudgetDocument | null
-}
+export type BudgetRules = Pick<LimitsDocument, 'acus' | 'sessions' | 'openSessions'>
 
 /** Whose usage budgets count, and where they stand. */
 export interface BudgetScope {

@@ -5,13 +5,9 @@ import type { PolicySet } from '../model/policy-set.ts'
 import { outcomeOf, type Outcome, type OutcomeKind } from './outcome.ts'
 import type { RecordedDecision } from './recorded-decision.ts'
 
-export interface ReplayGroup {
+/** `from` and `to`: of what is not replayable the recorded decision, and the facts that are missing. */
+export interface ReplayGroup extends Pick<Outcome, 'team' | 'operation' | 'from' | 'to'> {
   readonly result: OutcomeKind
-  readonly team: string | null
-  readonly operation: string | null
-  /** Of what is not replayable the recorded decision, and the facts that are missing. */
-  readonly from: string | null
-  readonly to: string | null
   readonly count: number
   readonly example: ReplayExample
 }
