@@ -55,7 +55,7 @@ export async function run(argv: readonly string[], streams: Streams): Promise<nu
   if (load === undefined) {
     // Not the whole list: the sentence would scroll away.
     streams.err.write(
-      `devin-gateway: ${unknownCommand(name)}\nThe commands are ${Object.keys(commands).join(', ')}.\nSee "devin-gateway --help".\n`,
+      `devin-gateway: ${lineForPeople(unknownCommand(name), false)}\nThe commands are ${Object.keys(commands).join(', ')}.\nSee "devin-gateway --help".\n`,
     )
     return 2
   }

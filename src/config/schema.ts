@@ -135,6 +135,9 @@ const upstream = z.strictObject({
     .describe('Most requests that wait for a connection; more are refused as `overloaded`.'),
 })
 
+const noDirectory =
+  'expected the path of a directory, found a mapping or a list: write policies: ../policies, and beside it shadow_policies: ../policies-next for a shadow set'
+
 /** Schema of `config/gateway.yaml`. */
 export const gatewaySchema = z
   .strictObject({
@@ -142,7 +145,11 @@ export const gatewaySchema = z
     upstream: upstream.describe('The Devin API.'),
     issuers: issuersSchema.describe('Identity providers whose tokens are accepted.'),
     admin: adminSchema.prefault({}).describe("Who may use the operators' listener."),
-    policies: text().default(usualPolicies).describe('Directory of the policies, relative to this file.'),
+    policies: z
+      .string({ error: ({ input }) => (typeof input === 'object' && input !== null ? noDirectory : undefined) })
+      .min(1, 'must not be empty')
+      .default(usualPolicies)
+      .describe('Directory of the policies, relative to this file.'),
     shadow_policies: text()
       .optional()
       .describe(

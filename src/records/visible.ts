@@ -1,7 +1,7 @@
 // Text that is seen as it is: without characters that move the cursor, turn the direction of what follows, or have no width.
 
-/** Controls, marks of format (direction, no width, tags), separators of lines and paragraphs, fillers and joiners. */
-const unseen = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu
+/** Controls, marks of format (direction, no width, tags), halves of a character, separators of lines and paragraphs, fillers and joiners. */
+const unseen = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu
 
 /** The text with every such character written as `\u202e`; a JSON text stays the same JSON. */
 export function visible(text: string): string {

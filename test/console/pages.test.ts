@@ -302,6 +302,34 @@ describeWithChromium('the console in a browser', () => {
     await view.shows('lose ent.sessions.list')
   })
 
+  test('a budget shows what is reserved for sessions under way between what is spent and what is left', async () => {
+    await running.writePolicy(
+      'teams/payments.yaml',
+      `${usualPolicies['teams/payments.yaml'] ?? ''}owner: payments-leads\nlimits: { requests: 1000/h, acus: 500/month }\n`,
+    )
+    await fetch(`${running.adminUrl}/api/reload`, { method: 'POST' })
+    const created = await running.call(sessions, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{"prompt":"x","max_acu_limit":7}',
+    })
+    expect(created.status).toBe(200)
+    await view.open('teams/payments')
+    await view.shows('Reserved')
+    const rows = await view.page.evaluate(
+      "[...document.querySelectorAll('table')].find((table) => table.caption?.innerText === 'Budgets' || table.innerText.includes('Reserved')).innerText",
+    )
+    const [heads = [], ...budgets] = String(rows)
+      .split('\n')
+      .filter((line) => line.includes('\t'))
+      .map((line) => line.split('\t'))
+    const place = heads.indexOf('Reserved')
+    expect(heads.slice(place - 1, place + 2)).toEqual(['Spent', 'Reserved', 'Left'])
+    // What is left of a row behind a line break is no row.
+    const whole = budgets.filter((cells) => cells.length > place)
+    expect(whole.map((cells) => cells.slice(place - 1, place + 2))).toEqual([['0', '7', '493']])
+  })
+
   test('a role sees no button for what it may not do', async () => {
     const page = view.page
     await page.setRequestInterception(true)

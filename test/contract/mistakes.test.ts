@@ -109,6 +109,16 @@ describe('the configuration', () => {
       [config, '../policies', '../policies/keys.yaml'],
       'config/gateway.yaml:9:11: policies/keys.yaml: the policy directory cannot be read: a part of the path is a file, not a folder',
     ],
+    ...(['policies.shadow', 'policies_shadow', 'shadow'] as const).map((name): [string, Edit, string] => [
+      `the shadow set as ${name}`,
+      [config, '', `${name}: ../policies-next\n`],
+      `config/gateway.yaml:11:1: unknown key "${name}"; did you mean "shadow_policies"?`,
+    ]),
+    [
+      'the shadow set inside policies',
+      [config, 'policies: ../policies', 'policies: { shadow: ../policies-next }'],
+      'config/gateway.yaml:9:11: expected the path of a directory, found a mapping or a list: write policies: ../policies, and beside it shadow_policies: ../policies-next for a shadow set',
+    ],
     [
       'a missing extension file',
       [config, '', 'catalogue: { files: [more.yaml] }\n'],

@@ -56,6 +56,68 @@ test('a set whose tests fail is looked at by the commands that help to repair it
   expect((await called('matrix', ...sound)).err).toBe('')
 })
 
+// In YAML escapes, as they come back in messages.
+const hidden = [
+  '\\u202egnp',
+  '\\u0007bell',
+  '\\u001b[2Jclear',
+  '\\u061cmark',
+  '\\ud800half',
+  '\\u2069line',
+  '\\u0085next',
+]
+
+const obeyed = /(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\ufffd]/u
+
+test.each(hidden)('a name with %s is told with it as an escape, in text and as data', async (written) => {
+  const name: unknown = JSON.parse(`"a${written}"`)
+  const folder = join(site.directory, 'hidden')
+  await mkdir(join(folder, 'teams'), { recursive: true })
+  await writeFile(join(folder, 'keys.yaml'), usualPolicies['keys.yaml'] ?? '')
+  await writeFile(
+    join(folder, 'teams/payments.yaml'),
+    `${usualPolicies['teams/payments.yaml'] ?? ''}"a${written}": x\nlimits: { apps: { "a${written}": { "a${written}": 5/min } } }\n`,
+  )
+  const text = await called('check', '--policies', folder)
+  const data = await called('check', '--policies', folder, '--json')
+  expect([text.code, data.code]).toEqual([1, 1])
+  // Nothing that a terminal would obey or hide.
+  for (const shown of [text.err, data.out]) expect(shown).not.toMatch(obeyed)
+  expect(text.err).toContain(`unknown key "a${written}"`)
+  const { diagnostics } = JSON.parse(data.out) as { diagnostics: readonly { message: string }[] }
+  expect(diagnostics.map(({ message }) => message)).toContainEqual(expect.stringMatching(/^unknown key "a/) as string)
+  // As data it is the name itself, or the escape of it that the message shows.
+  expect(diagnostics.some(({ message }) => message.includes(String(name)) || message.includes(`a${written}`))).toBe(
+    true,
+  )
+  for (const args of [
+    ['token', '--team', String(name)],
+    ['explain', '--team', String(name), 'GET', '/v3/self', '--json'],
+    ['explain', '--team', 'payments', '--app', String(name), 'GET', '/v3/self', '--policies', policies('sound')],
+    [
+      'explain',
+      '--team',
+      'payments',
+      '--app',
+      String(name),
+      'GET',
+      '/v3/self',
+      '--policies',
+      policies('sound'),
+      '--json',
+    ],
+    ['catalogue', String(name)],
+    ['diff', String(name), policies('sound')],
+    ['diff', String(name), policies('sound'), '--json'],
+    ['audit', 'verify', String(name), '--json'],
+    [String(name)],
+  ]) {
+    const { out, err } = args.length === 1 ? await callCommand(args) : await called(...args)
+    expect(`${out}${err}`, args.join(' ')).not.toMatch(obeyed)
+    expect(`${out}${err}`, args.join(' ')).toContain(written)
+  }
+})
+
 test('a log without a decision among others, and gaps, are told', async () => {
   const logs = ['access', 'decisions'].flatMap((name) => ['--log', join(site.directory, `${name}.ndjson`)])
   for (const args of [

@@ -16,6 +16,9 @@ const unseen = [
     '\u00ad\u200b\u2028\u2029\u2060\ufeff\u{e0041}\u034f\u115f\u17b4\u180b\u3164\ufe0f\uffa0\u{e0100}',
     (mark) => mark.codePointAt(0) ?? 0,
   ),
+  // Halves of a character.
+  0xd800,
+  0xdfff,
 ].map((code) => String.fromCodePoint(code))
 
 describe('visible text', () => {

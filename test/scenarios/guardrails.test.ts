@@ -155,6 +155,8 @@ describe('a body that a guardrail bounds', () => {
     ['JSON that calls itself multipart', '{}', { 'content-type': 'multipart/form-data; boundary=x' }],
     ['JSON that calls itself a form', '{}', { 'content-type': 'application/x-www-form-urlencoded' }],
     ['JSON that calls itself plain text', '{}', { 'content-type': 'text/plain' }],
+    ['JSON above a bound that calls itself plain text', '{"max_acu_limit":99}', { 'content-type': 'text/plain' }],
+    ['JSON in bytes of no type', '{"max_acu_limit":99}', { 'content-type': 'application/octet-stream' }],
     [
       'JSON in another character set',
       Buffer.from('{"max_acu_limit":99}', 'utf16le'),
